@@ -1,0 +1,279 @@
+"""Settings: declared once, with unit, range and reason; read from file, environment and flags, the later wins. PURE.
+
+The text of the file, the environment and the flags are handed in; nobody here opens anything.
+Samplers declare their own settings beside their code; `workers.catalogue` hands them to `parse_config`.
+"""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any, Generic, TypeVar
+
+from msgspec import Struct
+
+from agent.model.errors import ConfigError
+from agent.model.timebase import DAY, HOUR, MINUTE, MS, S, format_duration, parse_duration_ns
+
+T = TypeVar("T", int, str, bool)
+
+KIB = 1 << 10
+MIB = 1 << 20
+
+
+class Setting(Generic[T]):
+    """One setting. Durations are nanoseconds and written `1s`; sizes are bytes and written `16MiB`."""
+
+    def __init__(self, key: str, default: T, about: str) -> None:
+        self.key = key
+        self.default = default
+        self.about = about
+
+    @property
+    def environment_name(self) -> str:
+        """`gateway.port` is `EVERGAUGE_GATEWAY_PORT`."""
+        return "EVERGAUGE_" + self.key.replace(".", "_").upper()
+
+    @property
+    def flag(self) -> str:
+        """`gateway.port` is `--gateway-port`."""
+        return "--" + self.key.replace(".", "-").replace("_", "-")
+
+    @property
+    def accepted(self) -> str:
+        """What a value may be, in words, with unit and range."""
+        raise NotImplementedError
+
+    def parse(self, value: object) -> T:
+        """A value of the file, or the text of the environment or a flag. *Raises:* ValueError saying what is wrong."""
+        raise NotImplementedError
+
+    def show(self, value: T) -> str:
+        """A value as it would be written."""
+        return str(value)
+
+
+class Whole(Setting[int]):
+    """A whole number in a range."""
+
+    def __init__(self, key: str, default: int, least: int, most: int, about: str) -> None:
+        super().__init__(key, default, about)
+        self.least = least
+        self.most = most
+
+    @property
+    def accepted(self) -> str:
+        return f"a whole number from {self.show(self.least)} to {self.show(self.most)}"
+
+    def parse(self, value: object) -> int:
+        number = self._number(value)
+        if not self.least <= number <= self.most:
+            raise ValueError("out of range")
+        return number
+
+    def _number(self, value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int | str):
+            raise ValueError("not a whole number")
+        return int(value)
+
+
+class Duration(Whole):
+    """A span of time in nanoseconds, written with its unit."""
+
+    @property
+    def accepted(self) -> str:
+        return f"a duration from {self.show(self.least)} to {self.show(self.most)}, such as 250ms, 1s or 15m"
+
+    def _number(self, value: object) -> int:
+        if not isinstance(value, str):
+            raise ValueError("a duration needs its unit")
+        return parse_duration_ns(value)
+
+    def show(self, value: int) -> str:
+        return format_duration(value)
+
+
+class Size(Whole):
+    """A number of bytes, plain or written `64KiB`, `16MiB`."""
+
+    @property
+    def accepted(self) -> str:
+        return f"a size from {self.show(self.least)} to {self.show(self.most)}, such as 64KiB or 16MiB"
+
+    def _number(self, value: object) -> int:
+        if isinstance(value, str):
+            for suffix, scale in (("KiB", KIB), ("MiB", MIB), ("GiB", KIB * MIB), ("B", 1)):
+                if value.endswith(suffix):
+                    return int(value.removesuffix(suffix)) * scale
+        return super()._number(value)
+
+    def show(self, value: int) -> str:
+        for suffix, scale in (("GiB", KIB * MIB), ("MiB", MIB), ("KiB", KIB)):
+            if value and value % scale == 0:
+                return f"{value // scale}{suffix}"
+        return f"{value}B"
+
+
+class Choice(Setting[str]):
+    """One of a few words."""
+
+    def __init__(self, key: str, default: str, words: tuple[str, ...], about: str) -> None:
+        super().__init__(key, default, about)
+        self.words = words
+
+    @property
+    def accepted(self) -> str:
+        return "one of " + ", ".join(self.words)
+
+    def parse(self, value: object) -> str:
+        if not isinstance(value, str) or value not in self.words:
+            raise ValueError("not one of the words")
+        return value
+
+
+class Text(Setting[str]):
+    """Text; empty stands for «not set» where the description says so."""
+
+    @property
+    def accepted(self) -> str:
+        return "text of at most 4096 bytes without control characters"
+
+    def parse(self, value: object) -> str:
+        if not isinstance(value, str) or len(value.encode()) > 4096 or (value and not value.isprintable()):
+            raise ValueError("not such a text")
+        return value
+
+
+class Switch(Setting[bool]):
+    """true or false."""
+
+    @property
+    def accepted(self) -> str:
+        return "true or false"
+
+    def parse(self, value: object) -> bool:
+        if isinstance(value, bool):
+            return value
+        if value in ("true", "false"):
+            return value == "true"
+        raise ValueError("neither true nor false")
+
+    def show(self, value: bool) -> str:
+        return "true" if value else "false"
+
+
+AnySetting = Setting[int] | Setting[str] | Setting[bool]
+
+STATE_DIR = Text("state_dir", "", "folder of data, spool and rules; empty: .evergauge/ of a checkout, else /var/lib/evergauge")
+RUNTIME_DIR = Text("runtime_dir", "", "folder of the sockets; empty: .evergauge/ of a checkout, else /run/evergauge")
+CONTROL_SOCKET = Text("control_socket", "", "path of the control socket; empty: control.sock in the runtime folder")
+BUS_SOCKET = Text("bus_socket", "", "path of the bus between supervisor and workers; empty: bus.sock in the runtime folder")
+DATA_SOCKET = Text("data_socket", "", "path of the socket of the writer; empty: data.sock in the runtime folder")
+HOST_NAME = Text("host_name", "", "the name of this host in files and rows; empty: the kernel's node name")
+PROC_ROOT = Text("kernel.proc_root", "/proc", "where the proc file system is mounted")
+CGROUP_ROOT = Text("kernel.cgroup_root", "/sys/fs/cgroup", "where the cgroup hierarchies are mounted")
+
+LOG_LEVEL = Choice("log.level", "info", ("debug", "info", "warning", "error"), "the least severity that is logged")
+LOG_FORMAT = Choice("log.format", "text", ("text", "json"), "one line per event: key=value, or JSON")
+
+# Two beats a second make a hang visible within the third second at 0.02 % of a core per worker.
+HEARTBEAT_INTERVAL = Duration("supervisor.heartbeat_interval", 500 * MS, 50 * MS, 10 * S, "how often workers beat and are looked at")
+HANG_TIMEOUT = Duration("supervisor.hang_timeout", 2 * S, 200 * MS, 10 * MINUTE, "without progress for so long a worker counts as hung")
+START_TIMEOUT = Duration("supervisor.start_timeout", 10 * S, 100 * MS, 10 * MINUTE, "a worker that is not ready after so long is killed")
+STOP_TIMEOUT = Duration("supervisor.stop_timeout", 1500 * MS, 10 * MS, 10 * MINUTE, "a worker that has not ended after so long is killed")
+BACKOFF_BASE = Duration("supervisor.backoff_base", 100 * MS, 1 * MS, 10 * MINUTE, "the second restart waits so long; the first is immediate")
+BACKOFF_FACTOR = Whole("supervisor.backoff_factor", 2, 1, 10, "each further restart waits so many times longer")
+BACKOFF_CEILING = Duration("supervisor.backoff_ceiling", 30 * S, 1 * MS, 1 * DAY, "no restart waits longer")
+BACKOFF_JITTER = Whole("supervisor.backoff_jitter_percent", 10, 0, 100, "a delay is shortened by up to so many percent, at random")
+STABLE_SPELL = Duration("supervisor.stable_spell", 60 * S, 10 * MS, 1 * DAY, "a worker up for so long is forgiven its failures")
+
+CONTROL_PLANE_INTERVAL = Duration("control_plane.interval", 5 * S, 50 * MS, 1 * HOUR, "how often the cgroup tree is looked at for pods and units")
+
+SEAL_INTERVAL = Duration("writer.seal_interval", 15 * MINUTE, 1 * S, 1 * DAY, "a spool older than this becomes Parquet")
+SEAL_BYTES = Size("writer.seal_bytes", 16 * MIB, 64 * KIB, 512 * MIB, "a spool larger than this becomes Parquet")
+SYNC_INTERVAL = Duration("writer.sync_interval", 5 * S, 10 * MS, 10 * MINUTE, "how often the spool is forced to the disk: the most that a power failure can take")
+# Ten minutes of one sampler's batches; below 1 MiB for the process sampler at its default.
+BUFFER_BYTES = Size("outbox.buffer_bytes", 4 * MIB, 16 * KIB, 256 * MIB, "what a worker keeps of batches that the writer has not acknowledged")
+
+GATEWAY_ADDRESS = Text("gateway.address", "127.0.0.1", "where /live, /ready and /metrics are served; empty: nowhere")
+GATEWAY_PORT = Whole("gateway.port", 9464, 0, 65535, "its TCP port; 0: the system chooses, `agentctl status` tells")
+
+SETTINGS: tuple[AnySetting, ...] = (
+    STATE_DIR, RUNTIME_DIR, CONTROL_SOCKET, BUS_SOCKET, DATA_SOCKET, HOST_NAME, PROC_ROOT, CGROUP_ROOT, LOG_LEVEL, LOG_FORMAT,
+    HEARTBEAT_INTERVAL, HANG_TIMEOUT, START_TIMEOUT, STOP_TIMEOUT, BACKOFF_BASE, BACKOFF_FACTOR, BACKOFF_CEILING,
+    BACKOFF_JITTER, STABLE_SPELL, CONTROL_PLANE_INTERVAL, SEAL_INTERVAL, SEAL_BYTES, SYNC_INTERVAL, BUFFER_BYTES,
+    GATEWAY_ADDRESS, GATEWAY_PORT,
+)  # fmt: skip
+
+
+class Config(Struct, frozen=True):
+    """Every setting's value by its key; `of` gives it with its type. Plain data, so that it can be handed to a worker."""
+
+    values: dict[str, int | str | bool]
+
+    def of(self, setting: Setting[T]) -> T:
+        """The value of a setting, its default where nothing else was said."""
+        value = self.values.get(setting.key, setting.default)
+        assert isinstance(value, type(setting.default)), setting.key
+        return value
+
+
+def parse_config(
+    settings: Iterable[AnySetting],
+    *,
+    document: str = "",
+    origin: str = "",
+    environment: Mapping[str, str] | None = None,
+    flags: Mapping[str, str] | None = None,
+) -> Config:
+    """The configuration that file (`document`, read from `origin`), environment and flags give, in this order.
+
+    `flags` maps a setting's key to its text. *Raises:* ConfigError naming the origin, the key, the value and what is accepted.
+    """
+    by_key = {setting.key: setting for setting in settings}
+    values: dict[str, int | str | bool] = {}
+    for key, value in _flatten(_load(document, origin)):
+        if key not in by_key:
+            raise ConfigError(f"{origin}: {key}", "there is no such setting", _suggestion(key, by_key))
+        values[key] = _parse_value(by_key[key], value, origin=f"{origin}: {key}")
+    by_environment_name = {setting.environment_name: setting for setting in by_key.values()}
+    for name, text in sorted((environment or {}).items()):
+        if name in by_environment_name:
+            setting = by_environment_name[name]
+            values[setting.key] = _parse_value(setting, text, origin=f"environment variable {name}")
+        elif name.startswith("EVERGAUGE_"):
+            raise ConfigError(f"environment variable {name}", "there is no such setting", _suggestion(name, by_environment_name))
+    for key, text in (flags or {}).items():
+        values[key] = _parse_value(by_key[key], text, origin=by_key[key].flag)
+    return Config(values)
+
+
+def _load(document: str, origin: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(document)
+    except tomllib.TOMLDecodeError as cause:
+        raise ConfigError(origin, f"not TOML: {cause}", "mend the file; `agentd --check-config` tries it") from cause
+
+
+def _flatten(table: dict[str, Any]) -> list[tuple[str, object]]:
+    # A list of work instead of recursion: the nesting of a foreign document has no bound of ours.
+    found: list[tuple[str, object]] = []
+    pending: list[tuple[str, object]] = list(table.items())
+    while pending:
+        key, value = pending.pop(0)
+        if isinstance(value, dict):
+            pending.extend((f"{key}.{inner}", item) for inner, item in value.items())
+        else:
+            found.append((key, value))
+    return found
+
+
+def _parse_value(setting: AnySetting, value: object, *, origin: str) -> int | str | bool:
+    try:
+        return setting.parse(value)
+    except ValueError as cause:
+        raise ConfigError(origin, f"{value!r} is not accepted ({cause})", f"write {setting.accepted}") from cause
+
+
+def _suggestion(key: str, known: Mapping[str, AnySetting]) -> str:
+    near = get_close_matches(key, known, n=1)
+    return f"did you mean {near[0]}?" if near else "`agentd --help` lists them all"

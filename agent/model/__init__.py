@@ -1,0 +1,1 @@
+"""The vocabulary of evergauge: PURE, imports neither the operating system nor a socket."""

@@ -1,0 +1,21 @@
+"""The control socket's words: one JSON document per line, both ways. PURE, and light: agentctl imports it.
+
+    request   {"v": 1, "op": "list-workers", "args": {}}
+    answer    {"v": 1, "ok": true, "result": {...}}
+              {"v": 1, "ok": false, "error": {"code": "no_such_worker", "sentence": "...", "exit": 64}}
+
+`exit` is the exit code (`agent.model.errors.ExitCode`) that agentctl ends with.
+"""
+
+PROTOCOL_VERSION = 1
+# A request is at most one rule; an answer is bounded by 10,000 rules or pods.
+REQUEST_BYTES_MAX = 64 << 10
+ANSWER_BYTES_MAX = 32 << 20
+# How long an operation may take in the agent before it is answered with an error.
+DEADLINE_SECONDS = 5.0
+ROTATE_DEADLINE_SECONDS = 60.0
+
+# Operations that only look; another user may call them where the socket's file mode lets it connect.
+READ_OPERATIONS = frozenset({"hello", "list-workers", "worker-state", "list-pods", "list-rules", "status", "diag"})
+WRITE_OPERATIONS = frozenset({"add-rule", "remove-rule", "restart-worker", "reset-worker", "rotate"})
+OPERATIONS = READ_OPERATIONS | WRITE_OPERATIONS

@@ -1,0 +1,259 @@
+"""Everything that crosses the two ZeroMQ sockets, decoded strictly. PURE.
+
+*bus*: one ROUTER in the supervisor, one DEALER in each worker; a frame is one msgpack message.
+*data*: one ROUTER in the writer, one DEALER in each worker that fills tables; frames are
+`[message]` or, for a Batch, `[message, rows]` where rows is a msgpack array of rows.
+Routing identities are `run/epoch/worker`, new for every start, so that a late frame of a dead worker can
+never be taken for one of its successor.
+"""
+
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from agent.model.errors import ProtocolError
+
+# A snapshot of 10,000 rules is below 4 MiB; anything larger is a mistake and is refused before decoding.
+FRAME_BYTES_MAX = 16 << 20
+# libzmq refuses longer routing identities.
+IDENTITY_BYTES_MAX = 255
+
+
+class Identity(Struct, frozen=True):
+    """Which start of which worker in which run of the agent."""
+
+    run: str
+    worker: str
+    epoch: int
+
+    def encode(self) -> bytes:
+        """The routing identity of this worker's sockets."""
+        return f"{self.run}/{self.epoch}/{self.worker}".encode()
+
+
+def decode_identity(frame: bytes) -> Identity:
+    """*Raises:* ProtocolError when the frame is not `run/epoch/worker`."""
+    try:
+        run, epoch, worker = frame.decode().split("/", 2)
+        return Identity(run, worker, int(epoch))
+    except ValueError as cause:
+        raise ProtocolError("routing identity", f"{frame[:64]!r} is not run/epoch/worker") from cause
+
+
+# ---- bus, worker to supervisor -------------------------------------------------------------------
+
+
+class Hello(Struct, frozen=True, tag="hello"):
+    """The first word of a worker. It holds no rules yet: whoever is restarted gets a snapshot."""
+
+    pid: int
+
+
+class Ready(Struct, frozen=True, tag="ready"):
+    """The worker has its snapshot and does its work."""
+
+
+class Ack(Struct, frozen=True, tag="ack"):
+    """The change with this sequence number was taken in whole; this is what the worker holds now."""
+
+    sequence: int
+    revision: int
+    digest: bytes
+
+
+class Nack(Struct, frozen=True, tag="nack"):
+    """The change with this sequence number was refused in whole; the worker kept what it held."""
+
+    sequence: int
+    problem: str
+
+
+class Resync(Struct, frozen=True, tag="resync"):
+    """The worker saw a hole before this sequence number and asks for a snapshot."""
+
+    sequence: int
+
+
+class Publish(Struct, frozen=True, tag="publish"):
+    """Changes of assignments (keys `pod/...`) that the control plane observed.
+
+    `complete` is true once the first whole look at the host is in.
+    """
+
+    changes: list[tuple[str, bytes | None]]
+    complete: bool
+
+
+class Condition(Struct, frozen=True, tag="condition"):
+    """Something lasting that a person should know: it begins (`active`) and it ends. `blocks_ready`: not ready while active."""
+
+    kind: str
+    active: bool
+    detail: str
+    blocks_ready: bool = False
+
+
+class Note(Struct, frozen=True, tag="note"):
+    """One diagnostic event of a worker: a fixed name, a severity (`info`, `warning`, `error`) and fields."""
+
+    kind: str
+    severity: str
+    fields: dict[str, str | int | float | bool | None]
+
+
+class Reply(Struct, frozen=True, tag="reply"):
+    """A worker's answer to an Ask: a JSON document, or a problem in words."""
+
+    ask: int
+    body: dict[str, Any]
+    problem: str = ""
+
+
+class Request(Struct, frozen=True, tag="request"):
+    """A worker's own question to the supervisor (the gateway's: `status`), answered by an Answer."""
+
+    request: int
+    what: str
+
+
+FromWorker = Hello | Ready | Ack | Nack | Resync | Publish | Condition | Note | Reply | Request
+
+
+# ---- bus, supervisor to worker -------------------------------------------------------------------
+
+
+class Snapshot(Struct, frozen=True, tag="snapshot"):
+    """All entries at once; it replaces whatever the worker held."""
+
+    sequence: int
+    revision: int
+    digest: bytes
+    entries: list[tuple[str, bytes]]
+
+
+class Delta(Struct, frozen=True, tag="delta"):
+    """What changed since the message before it on this socket; `digest` is that of the result."""
+
+    sequence: int
+    revision: int
+    digest: bytes
+    changes: list[tuple[str, bytes | None]]
+
+
+class Ask(Struct, frozen=True, tag="ask"):
+    """A question to the worker itself: `rules`, `stats`, `rotate`."""
+
+    ask: int
+    what: str
+
+
+class Answer(Struct, frozen=True, tag="answer"):
+    """The supervisor's answer to a Request."""
+
+    request: int
+    body: dict[str, Any]
+
+
+class Stop(Struct, frozen=True, tag="stop"):
+    """End in good order within this many nanoseconds; after that comes SIGKILL."""
+
+    grace_ns: int
+
+
+ToWorker = Snapshot | Delta | Ask | Answer | Stop
+
+
+# ---- data ----------------------------------------------------------------------------------------
+
+
+class Lost(Struct, frozen=True):
+    """Batches that were counted but never sent: numbers first to last, so many rows, and why."""
+
+    first_seq: int
+    last_seq: int
+    rows: int
+    reason: str
+
+
+class Batch(Struct, frozen=True, tag="batch"):
+    """The head of a batch; the rows follow in a frame of their own. Who sends it is the routing identity.
+
+    `seq` counts 1, 2, 3 … per start of a worker over all its tables, refused batches included; those stand in
+    `lost` of the next one sent.
+    """
+
+    seq: int
+    table: str
+    table_version: int
+    stamp_wall_ns: int
+    rows: int
+    lost: tuple[Lost, ...] = ()
+
+
+class Bye(Struct, frozen=True, tag="bye"):
+    """The sender ends in good order; it counted up to `last_seq`. Answered by a DataAck like a batch."""
+
+    last_seq: int
+    lost: tuple[Lost, ...] = ()
+
+
+ToWriter = Batch | Bye
+
+
+class DataHello(Struct, frozen=True, tag="data_hello"):
+    """The writer's first word on every new connection: what it already has of this sender."""
+
+    writer_epoch: int
+    have_seq: int
+
+
+class DataAck(Struct, frozen=True, tag="data_ack"):
+    """Everything up to and including `seq` is in the spool (or accounted for in table `gap`)."""
+
+    seq: int
+
+
+FromWriter = DataHello | DataAck
+
+T = TypeVar("T")
+
+_ENCODER = msgspec.msgpack.Encoder()
+_FROM_WORKER = msgspec.msgpack.Decoder(FromWorker)
+_TO_WORKER = msgspec.msgpack.Decoder(ToWorker)
+_TO_WRITER = msgspec.msgpack.Decoder(ToWriter)
+_FROM_WRITER = msgspec.msgpack.Decoder(FromWriter)
+
+
+def encode(message: Struct | list[Any]) -> bytes:
+    """The frame of a message, or of a list of rows."""
+    return _ENCODER.encode(message)
+
+
+def decode_from_worker(frame: bytes) -> FromWorker:
+    """*Raises:* ProtocolError."""
+    return _decode(_FROM_WORKER, frame)
+
+
+def decode_to_worker(frame: bytes) -> ToWorker:
+    """*Raises:* ProtocolError."""
+    return _decode(_TO_WORKER, frame)
+
+
+def decode_to_writer(frame: bytes) -> ToWriter:
+    """*Raises:* ProtocolError."""
+    return _decode(_TO_WRITER, frame)
+
+
+def decode_from_writer(frame: bytes) -> FromWriter:
+    """*Raises:* ProtocolError."""
+    return _decode(_FROM_WRITER, frame)
+
+
+def _decode(decoder: msgspec.msgpack.Decoder[T], frame: bytes) -> T:
+    if len(frame) > FRAME_BYTES_MAX:
+        raise ProtocolError("message", f"{len(frame)} bytes are more than {FRAME_BYTES_MAX}")
+    try:
+        return decoder.decode(frame)
+    except (msgspec.DecodeError, UnicodeDecodeError) as cause:
+        raise ProtocolError("message", str(cause)) from cause

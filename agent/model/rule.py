@@ -1,0 +1,155 @@
+"""Operator rules, observed pods and the assignment of one to the other. PURE."""
+
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from agent.model.errors import FormatError
+
+NAME_BYTES_MAX = 63
+# 1,000 rules are the measured case of the specification; ten times that bounds a runaway script.
+RULES_MAX = 10_000
+
+
+class QosClass(StrEnum):
+    """The kubelet's quality-of-service classes."""
+
+    GUARANTEED = "guaranteed"
+    BURSTABLE = "burstable"
+    BESTEFFORT = "besteffort"
+
+
+class UnitKind(StrEnum):
+    """What a monitored part of the cgroup tree is."""
+
+    POD = "pod"
+    SERVICE = "service"
+    SCOPE = "scope"
+    SLICE = "slice"
+
+
+class Match(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Which pods a rule takes: all that is given must hold; nothing given takes every pod.
+
+    A pod whose namespace or name is not known (no container runtime told it) matches only the glob `*`.
+    """
+
+    namespace: str = "*"
+    pod: str = "*"
+    labels: dict[str, str] = {}
+    qos: QosClass | None = None
+
+
+class Action(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a rule does with a pod: a group of its own, one shared with others (`group` names it), or none."""
+
+    kind: Literal["own", "shared", "ignore"] = "own"
+    group: str = ""
+
+
+class GroupRule(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One operator rule. The highest `priority` that matches wins; among equals the first name in order."""
+
+    name: str
+    priority: int = 0
+    match: Match = Match()
+    action: Action = Action()
+
+
+class Unit(Struct, frozen=True):
+    """A pod, service, scope or slice as observed. `uid` is its identity; absent names are None, never empty."""
+
+    uid: str
+    kind: UnitKind
+    cgroup: str
+    containers: int = 0
+    namespace: str | None = None
+    name: str | None = None
+    qos: QosClass | None = None
+    labels: dict[str, str] = {}
+
+
+class Assignment(Struct, frozen=True):
+    """A unit bound to a monitoring group: `group` is None when a rule ignores it, `rule` when none matched."""
+
+    unit: Unit
+    group: str | None
+    rule: str | None
+    valid_from_wall_ns: int
+
+
+def problem_of_rule(rule: GroupRule) -> str | None:
+    """What is wrong with a rule, as the end of a sentence about it, or None."""
+    if not rule.name or len(rule.name.encode()) > NAME_BYTES_MAX or not rule.name.isprintable():
+        return f"a rule's name has 1 to {NAME_BYTES_MAX} printable bytes"
+    if "/" in rule.name:
+        return "a rule's name holds no slash"
+    if not -1_000_000 <= rule.priority <= 1_000_000:
+        return "a priority lies between -1000000 and 1000000"
+    if (rule.action.kind == "shared") != bool(rule.action.group):
+        return "a shared group needs a name, the other actions take none"
+    return None
+
+
+def matches(rule: GroupRule, unit: Unit) -> bool:
+    """Whether every part of the rule's match holds for the unit."""
+    want = rule.match
+    return (
+        _glob(want.namespace, unit.namespace)
+        and _glob(want.pod, unit.name)
+        and all(unit.labels.get(key) == value for key, value in want.labels.items())
+        and (want.qos is None or want.qos is unit.qos)
+    )
+
+
+def _glob(pattern: str, value: str | None) -> bool:
+    return pattern == "*" or (value is not None and fnmatchcase(value, pattern))
+
+
+def in_order(rules: list[GroupRule]) -> list[GroupRule]:
+    """The rules in the order in which they are tried."""
+    return sorted(rules, key=lambda rule: (-rule.priority, rule.name))
+
+
+def bind(unit: Unit, ordered_rules: list[GroupRule]) -> tuple[str | None, str | None]:
+    """The group and the rule for a unit: `(group, rule)`; the unit's own group is named by its uid."""
+    for rule in ordered_rules:
+        if matches(rule, unit):
+            if rule.action.kind == "ignore":
+                return None, rule.name
+            return (rule.action.group if rule.action.kind == "shared" else unit.uid), rule.name
+    return unit.uid, None
+
+
+def rule_key(name: str) -> str:
+    """The key of an operator rule in the rule state."""
+    return f"rule/{name}"
+
+
+def pod_key(uid: str) -> str:
+    """The key of an assignment in the rule state."""
+    return f"pod/{uid}"
+
+
+def canonical(content: GroupRule | Assignment) -> bytes:
+    """The one encoding of a content: equal contents give equal bytes on every machine."""
+    return msgspec.json.encode(content, order="deterministic")
+
+
+def decode_rule(content: bytes) -> GroupRule:
+    """*Raises:* FormatError."""
+    try:
+        return msgspec.json.decode(content, type=GroupRule)
+    except (msgspec.DecodeError, UnicodeDecodeError) as cause:
+        raise FormatError("rule", str(cause)) from cause
+
+
+def decode_assignment(content: bytes) -> Assignment:
+    """*Raises:* FormatError."""
+    try:
+        return msgspec.json.decode(content, type=Assignment)
+    except (msgspec.DecodeError, UnicodeDecodeError) as cause:
+        raise FormatError("assignment", str(cause)) from cause

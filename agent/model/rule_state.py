@@ -1,0 +1,61 @@
+"""The keyed contents that supervisor and workers hold in common, with a digest that needs no order. PURE.
+
+The digest is the sum, modulo 2^256, of BLAKE2b over key and content of every entry: adding, changing or
+removing one entry costs one hash, whatever the size, and two holders of the same entries agree on it
+whichever way they got there.
+"""
+
+from collections.abc import Iterable, Iterator
+from hashlib import blake2b
+
+# One change: the key and its new content, or None where the key goes.
+Change = tuple[str, bytes | None]
+
+_MODULUS = 1 << 256
+
+
+def _weight(key: str, content: bytes) -> int:
+    name = key.encode()
+    # The key's length is hashed too, so that no key and content can be cut elsewhere to the same sum.
+    digest = blake2b(len(name).to_bytes(4, "big") + name + content, digest_size=32).digest()
+    return int.from_bytes(digest, "big")
+
+
+class RuleState:
+    """Entries by key. *Range:* bounded by its callers; content is opaque bytes."""
+
+    def __init__(self, entries: Iterable[tuple[str, bytes]] = ()) -> None:
+        self._entries: dict[str, bytes] = {}
+        self._sum = 0
+        for key, content in entries:
+            self.put(key, content)
+
+    @property
+    def digest(self) -> bytes:
+        """32 bytes that name the present contents."""
+        return self._sum.to_bytes(32, "big")
+
+    def put(self, key: str, content: bytes | None) -> bool:
+        """Set or (None) remove one entry; False when that changes nothing."""
+        old = self._entries.get(key)
+        if old == content:
+            return False
+        total = self._sum - (0 if old is None else _weight(key, old))
+        if content is None:
+            del self._entries[key]
+        else:
+            self._entries[key] = content
+            total += _weight(key, content)
+        self._sum = total % _MODULUS
+        return True
+
+    def get(self, key: str) -> bytes | None:
+        """The content of a key, None where there is none."""
+        return self._entries.get(key)
+
+    def items(self, prefix: str = "") -> Iterator[tuple[str, bytes]]:
+        """The entries whose key begins with `prefix`, in the order of their keys."""
+        return ((key, self._entries[key]) for key in sorted(self._entries) if key.startswith(prefix))
+
+    def __len__(self) -> int:
+        return len(self._entries)

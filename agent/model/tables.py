@@ -1,0 +1,47 @@
+"""The tables that belong to no sampler: `gap` and `pod_group`. PURE."""
+
+from agent.model.table import Column, DType, Table
+
+GAP = Table(
+    name="gap",
+    version=1,
+    about="What is not in the other tables although it was due: who, which batches, how many rows, why.",
+    key=("run", "worker", "epoch", "first_seq", "reason"),
+    columns=(
+        Column("timestamp", DType.INT64, "ns", "when the loss was noticed, unix time", "writer clock"),
+        Column("worker", DType.UTF8, "", "the worker whose rows are missing", "batch header"),
+        Column("run", DType.UTF8, "", "the run of the agent they belong to", "batch header"),
+        Column("epoch", DType.INT64, "1", "which start of that worker", "batch header"),
+        Column("table", DType.UTF8, "", "the table they were meant for; null: several or unknown", "batch header", True),
+        Column("first_seq", DType.INT64, "1", "first missing batch number", "batch header"),
+        Column("last_seq", DType.INT64, "1", "last missing batch number; null: unknown", "batch header", True),
+        Column("rows", DType.INT64, "1", "missing rows; null: unknown", "batch header", True),
+        Column("from_timestamp", DType.INT64, "ns", "the last stored batch before the hole", "batch header", True),
+        Column("until_timestamp", DType.INT64, "ns", "the first stored batch after the hole", "batch header", True),
+        Column("reason", DType.UTF8, "", "worker_died, buffer_full, sequence_hole, corrupt_record", "writer"),
+    ),
+)
+
+POD_GROUP = Table(
+    name="pod_group",
+    version=1,
+    about="Which pod or unit belonged to which monitoring group, from when until when. A row is written when an "
+    "interval opens (`valid_until` null) and again when it closes.",
+    key=("pod_uid", "valid_from", "timestamp"),
+    columns=(
+        Column("timestamp", DType.INT64, "ns", "when this row was written, unix time", "control plane clock"),
+        Column("pod_uid", DType.UTF8, "", "identity of the pod, or cgroup path of the unit", "cgroup tree"),
+        Column("kind", DType.UTF8, "", "pod, service, scope or slice", "cgroup tree"),
+        Column("pod_namespace", DType.UTF8, "", "namespace; null: no runtime told it", "container runtime", True),
+        Column("pod_name", DType.UTF8, "", "name; null: no runtime told it", "container runtime", True),
+        Column("qos_class", DType.UTF8, "", "guaranteed, burstable or besteffort; null: not a pod", "cgroup tree", True),
+        Column("cgroup", DType.UTF8, "", "path below the cgroup root", "cgroup tree"),
+        Column("containers", DType.INT64, "1", "containers seen in it", "cgroup tree"),
+        Column("group", DType.UTF8, "", "the monitoring group; null: ignored by a rule", "rules", True),
+        Column("rule", DType.UTF8, "", "the rule that chose the group; null: none matched, own group", "rules", True),
+        Column("valid_from", DType.INT64, "ns", "first seen in this group, unix time", "control plane clock"),
+        Column("valid_until", DType.INT64, "ns", "no longer so; null: still valid when written", "control plane clock", True),
+    ),
+)
+
+SYSTEM_TABLES: tuple[Table, ...] = (GAP, POD_GROUP)

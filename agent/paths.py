@@ -1,0 +1,35 @@
+"""Where the agent's folders are, when nobody says. Imports nothing heavy: agentctl starts with it."""
+
+import os
+
+import agent
+
+# sockaddr_un.sun_path holds 108 bytes with the closing zero byte (unix(7)); libzmq wants the same.
+SOCKET_PATH_BYTES_MAX = 107
+
+
+def checkout() -> str | None:
+    """The root of the source checkout that this code runs from, None when it is installed elsewhere."""
+    root = os.path.dirname(os.path.dirname(os.path.abspath(agent.__file__)))
+    return root if os.path.exists(os.path.join(root, "pyproject.toml")) else None
+
+
+def default_state_dir(environment: "os._Environ[str] | dict[str, str]") -> str:
+    """`.evergauge/` of a checkout; else /var/lib/evergauge, or the user's own state folder without root."""
+    return environment.get("EVERGAUGE_STATE_DIR") or _default(environment, "/var/lib/evergauge", "XDG_STATE_HOME", "~/.local/state")
+
+
+def default_runtime_dir(environment: "os._Environ[str] | dict[str, str]") -> str:
+    """`.evergauge/` of a checkout; else /run/evergauge, or the user's own runtime folder without root."""
+    return environment.get("EVERGAUGE_RUNTIME_DIR") or _default(
+        environment, "/run/evergauge", "XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}"
+    )
+
+
+def _default(environment: "os._Environ[str] | dict[str, str]", system: str, variable: str, otherwise: str) -> str:
+    root = checkout()
+    if root is not None:
+        return os.path.join(root, ".evergauge")
+    if os.geteuid() == 0:
+        return system
+    return os.path.join(environment.get(variable) or os.path.expanduser(otherwise), "evergauge")

@@ -1,0 +1,149 @@
+"""What the outside world looks like to the code that decides. PURE protocols, no implementation.
+
+A worker's work is handed these; tests hand it fakes that pass the same contract tests.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from agent.model.message import Condition, DataAck, DataHello, Identity, Lost, Note
+from agent.model.rule_state import Change, RuleState
+from agent.model.table import Row, Table
+
+
+class Clock(Protocol):
+    """Two clocks: monotonic for every decision, wall for stamping rows."""
+
+    def now_ns(self) -> int:
+        """CLOCK_MONOTONIC in nanoseconds."""
+        ...
+
+    def wall_ns(self) -> int:
+        """Unix time in nanoseconds."""
+        ...
+
+
+class KernelTree(Protocol):
+    """Reads below one open directory (`/proc`, a cgroup mount). Paths are relative and never leave it."""
+
+    def list_names(self, path: str = ".") -> list[str]:
+        """The names in a directory, in no order. *Raises:* OSError."""
+        ...
+
+    def list_directories(self, path: str = ".") -> list[str]:
+        """The names of the sub-directories of a directory, in no order. *Raises:* OSError."""
+        ...
+
+    def open(self, path: str) -> int:
+        """A descriptor to read `path` with, again and again. *Raises:* OSError."""
+        ...
+
+    def read_open(self, descriptor: int, bytes_max: int) -> bytes:
+        """The content from its beginning. *Raises:* OSError (ESRCH: the process is gone)."""
+        ...
+
+    def close(self, descriptor: int) -> None:
+        """Give a descriptor back."""
+        ...
+
+    def read(self, path: str, bytes_max: int) -> bytes:
+        """Open, read once, close. *Raises:* OSError."""
+        ...
+
+    def owner(self, descriptor: int) -> int:
+        """The user id that owns the open file. *Raises:* OSError."""
+        ...
+
+
+class Outbox(Protocol):
+    """Where a worker puts rows. It never blocks; what does not fit is counted and becomes a row of table `gap`."""
+
+    def offer(self, table: Table, rows: Sequence[Row], stamp_wall_ns: int) -> bool:
+        """Send one batch; False when the buffer is full and the rows are lost (and accounted for)."""
+        ...
+
+
+class Bus(Protocol):
+    """A worker's way to the supervisor."""
+
+    def publish(self, changes: Sequence[Change], *, complete: bool) -> None:
+        """Announce changes of assignments."""
+        ...
+
+    def condition(self, condition: Condition) -> None:
+        """Announce that a lasting condition begins, changes or ends."""
+        ...
+
+    def note(self, note: Note) -> None:
+        """Announce one diagnostic event."""
+        ...
+
+    def request(self, what: str) -> int:
+        """Ask the supervisor; the answer comes through `Work.on_answer` with the number returned here."""
+        ...
+
+
+class Work(Protocol):
+    """What one kind of worker does; `workers.runtime` owns its process and calls it from one loop.
+
+    No method may block longer than a heartbeat: liveness is the progress of this loop.
+    """
+
+    def on_start(self, now_ns: int) -> None:
+        """Prepare: open what is needed. The rules are already loaded. Afterwards the worker is ready."""
+        ...
+
+    def on_rules(self, rules: RuleState) -> None:
+        """The rules changed to this."""
+        ...
+
+    def next_deadline_ns(self) -> int | None:
+        """When `on_timer` wants to be called; None: never."""
+        ...
+
+    def on_timer(self, now_ns: int) -> None:
+        """The deadline has come."""
+        ...
+
+    def descriptors(self) -> Sequence[int]:
+        """Descriptors whose readability `on_readable` wants to hear of."""
+        ...
+
+    def on_readable(self, descriptor: int, now_ns: int) -> None:
+        """One of them is readable."""
+        ...
+
+    def on_ask(self, what: str, now_ns: int) -> dict[str, Any] | None:
+        """The supervisor asks; a JSON document, or None: the answer comes later through `take_replies`."""
+        ...
+
+    def take_replies(self) -> Sequence[tuple[str, dict[str, Any]]]:
+        """Late answers to asks, as (what, document); each is handed out once."""
+        ...
+
+    def on_answer(self, request: int, body: dict[str, Any]) -> None:
+        """The supervisor's answer to `Bus.request`."""
+        ...
+
+    def on_stop(self, now_ns: int) -> None:
+        """End in good order."""
+        ...
+
+    def is_done(self) -> bool:
+        """After `on_stop`: whether nothing is left to do."""
+        ...
+
+
+class DataPeer(Protocol):
+    """The writer's end of the data socket."""
+
+    def receive(self) -> tuple[Identity, bytes, bytes] | None:
+        """The next frames `(who, message, rows)`, None when there are none. An empty message: who has connected."""
+        ...
+
+    def send(self, who: Identity, message: DataHello | DataAck) -> None:
+        """Answer; silently nothing when the peer is gone, it will connect again."""
+        ...
+
+
+__all__ = ["Bus", "Clock", "DataPeer", "KernelTree", "Lost", "Outbox", "Work"]

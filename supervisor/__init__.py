@@ -1,0 +1,1 @@
+"""The supervisor: the only truth about workers and rules."""

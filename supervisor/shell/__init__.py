@@ -1,0 +1,1 @@
+"""Carries the core's decisions out: processes, sockets, files."""

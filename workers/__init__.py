@@ -1,0 +1,1 @@
+"""The disposable processes that do the work."""

@@ -1,0 +1,1 @@
+"""Which pods and units exist on this host."""

@@ -1,0 +1,1 @@
+"""From acknowledged batches to Parquet."""
