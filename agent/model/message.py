@@ -33,12 +33,16 @@ class Identity(Struct, frozen=True):
 
 
 def decode_identity(frame: bytes) -> Identity:
-    """*Raises:* ProtocolError when the frame is not `run/epoch/worker`."""
+    """*Raises:* ProtocolError when the frame is not `run/epoch/worker`, written as `Identity.encode` writes it."""
     try:
         run, epoch, worker = frame.decode().split("/", 2)
-        return Identity(run, worker, int(epoch))
+        identity = Identity(run, worker, int(epoch))
     except ValueError as cause:
         raise ProtocolError("routing identity", f"{frame[:64]!r} is not run/epoch/worker") from cause
+    # `int` reads ` 1`, `1_0` and other scripts' digits too: two frames would name one sender.
+    if not run or not worker or identity.epoch < 0 or identity.encode() != frame:
+        raise ProtocolError("routing identity", f"{frame[:64]!r} is not run/epoch/worker")
+    return identity
 
 
 # ---- bus, worker to supervisor -------------------------------------------------------------------
@@ -219,10 +223,10 @@ FromWriter = DataHello | DataAck
 T = TypeVar("T")
 
 _ENCODER = msgspec.msgpack.Encoder()
-_FROM_WORKER = msgspec.msgpack.Decoder(FromWorker)
-_TO_WORKER = msgspec.msgpack.Decoder(ToWorker)
-_TO_WRITER = msgspec.msgpack.Decoder(ToWriter)
-_FROM_WRITER = msgspec.msgpack.Decoder(FromWriter)
+_FROM_WORKER: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(FromWorker)
+_TO_WORKER: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)
+_TO_WRITER: msgspec.msgpack.Decoder[ToWriter] = msgspec.msgpack.Decoder(ToWriter)
+_FROM_WRITER: msgspec.msgpack.Decoder[FromWriter] = msgspec.msgpack.Decoder(FromWriter)
 
 
 def encode(message: Struct | list[Any]) -> bytes:
@@ -255,5 +259,6 @@ def _decode(decoder: msgspec.msgpack.Decoder[T], frame: bytes) -> T:
         raise ProtocolError("message", f"{len(frame)} bytes are more than {FRAME_BYTES_MAX}")
     try:
         return decoder.decode(frame)
-    except (msgspec.DecodeError, UnicodeDecodeError) as cause:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as cause:
+        # RecursionError: a body of a hundred thousand nested lists is a bad message, not a bug of ours.
         raise ProtocolError("message", str(cause)) from cause

@@ -31,7 +31,7 @@ class UnitKind(StrEnum):
     SLICE = "slice"
 
 
-class Match(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Match(Struct, frozen=True, forbid_unknown_fields=True):
     """Which pods a rule takes: all that is given must hold; nothing given takes every pod.
 
     A pod whose namespace or name is not known (no container runtime told it) matches only the glob `*`.
@@ -43,14 +43,14 @@ class Match(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
     qos: QosClass | None = None
 
 
-class Action(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Action(Struct, frozen=True, forbid_unknown_fields=True):
     """What a rule does with a pod: a group of its own, one shared with others (`group` names it), or none."""
 
     kind: Literal["own", "shared", "ignore"] = "own"
     group: str = ""
 
 
-class GroupRule(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class GroupRule(Struct, frozen=True, forbid_unknown_fields=True):
     """One operator rule. The highest `priority` that matches wins; among equals the first name in order."""
 
     name: str
@@ -83,15 +83,21 @@ class Assignment(Struct, frozen=True):
 
 def problem_of_rule(rule: GroupRule) -> str | None:
     """What is wrong with a rule, as the end of a sentence about it, or None."""
-    if not rule.name or len(rule.name.encode()) > NAME_BYTES_MAX or not rule.name.isprintable():
-        return f"a rule's name has 1 to {NAME_BYTES_MAX} printable bytes"
-    if "/" in rule.name:
-        return "a rule's name holds no slash"
+    if (problem := _problem_of_name(rule.name)) is not None:
+        return f"a rule's name {problem}"
     if not -1_000_000 <= rule.priority <= 1_000_000:
         return "a priority lies between -1000000 and 1000000"
     if (rule.action.kind == "shared") != bool(rule.action.group):
         return "a shared group needs a name, the other actions take none"
+    if rule.action.group and (problem := _problem_of_name(rule.action.group)) is not None:
+        return f"a shared group's name {problem}"
     return None
+
+
+def _problem_of_name(name: str) -> str | None:
+    if not name or len(name.encode()) > NAME_BYTES_MAX or not name.isprintable():
+        return f"has 1 to {NAME_BYTES_MAX} printable bytes"
+    return "holds no slash" if "/" in name else None
 
 
 def matches(rule: GroupRule, unit: Unit) -> bool:
@@ -135,7 +141,11 @@ def pod_key(uid: str) -> str:
 
 
 def canonical(content: GroupRule | Assignment) -> bytes:
-    """The one encoding of a content: equal contents give equal bytes on every machine."""
+    """The one encoding of a content: equal contents give equal bytes on every machine.
+
+    Defaults are written out: msgspec leaves them out by identity, not by value, so a rule that spells a default would
+    differ from one that does not.
+    """
     return msgspec.json.encode(content, order="deterministic")
 
 
@@ -143,7 +153,7 @@ def decode_rule(content: bytes) -> GroupRule:
     """*Raises:* FormatError."""
     try:
         return msgspec.json.decode(content, type=GroupRule)
-    except (msgspec.DecodeError, UnicodeDecodeError) as cause:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as cause:
         raise FormatError("rule", str(cause)) from cause
 
 
@@ -151,5 +161,5 @@ def decode_assignment(content: bytes) -> Assignment:
     """*Raises:* FormatError."""
     try:
         return msgspec.json.decode(content, type=Assignment)
-    except (msgspec.DecodeError, UnicodeDecodeError) as cause:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as cause:
         raise FormatError("assignment", str(cause)) from cause

@@ -21,6 +21,8 @@ class DType(StrEnum):
     BOOL = "bool"
 
 
+_INT64_MIN, _INT64_MAX = -(1 << 63), (1 << 63) - 1
+
 _PYTHON_TYPES: dict[DType, tuple[type, ...]] = {
     DType.INT64: (int,),
     DType.FLOAT64: (float, int),
@@ -71,4 +73,6 @@ def problem_of_row(table: Table, row: Row) -> str | None:
                 return f"{table.name}.{column.name} is missing and may not be"
         elif type(value) not in _PYTHON_TYPES[column.dtype]:
             return f"{table.name}.{column.name} is {type(value).__name__}, not {column.dtype}"
+        elif column.dtype is DType.INT64 and not _INT64_MIN <= value <= _INT64_MAX:  # type: ignore[operator]  # an int here
+            return f"{table.name}.{column.name} is {value}, beyond {column.dtype}"
     return None

@@ -1,0 +1,164 @@
+"""The composition root: which workers there are, with which settings, over which sockets. Imported once all checks have passed."""
+
+import glob
+import os
+import random
+import secrets
+import sys
+
+import agent
+from agent.clock import SystemClock
+from agent.config import (
+    BACKOFF_BASE,
+    BACKOFF_CEILING,
+    BACKOFF_FACTOR,
+    BACKOFF_JITTER,
+    BUS_SOCKET,
+    CONTROL_SOCKET,
+    DATA_SOCKET,
+    GATEWAY_ADDRESS,
+    HANG_TIMEOUT,
+    HEARTBEAT_INTERVAL,
+    HOST_NAME,
+    LOG_FORMAT,
+    LOG_LEVEL,
+    RUNTIME_DIR,
+    STABLE_SPELL,
+    START_TIMEOUT,
+    STATE_DIR,
+    STOP_TIMEOUT,
+    Config,
+)
+from agent.greeting import greeting
+from agent.launch import Launch, encode_launch
+from agent.model.message import Identity
+from supervisor.core.authority import Authority
+from supervisor.core.backoff import Backoff
+from supervisor.core.child import Child, Policy
+from supervisor.core.diary import DiagnosticEvent
+from supervisor.core.fleet import Fleet
+from supervisor.core.machine import Machine
+from supervisor.core.report import About
+from supervisor.shell.bus import Bus
+from supervisor.shell.journal import Journal, load_rulebook
+from supervisor.shell.launcher import Launcher
+from supervisor.shell.log import EventLog
+from supervisor.shell.loop import SupervisorLoop
+from workers import catalogue
+
+WORKER_ENTRY = "workers.runtime.worker_main:run_worker"
+PRELOAD = ("workers.runtime.preload",)
+
+
+def worker_kinds(config: Config) -> dict[str, str]:
+    """Worker name to kind, in the order of their start; they are stopped in the reverse order, so the writer is the last."""
+    kinds = {"writer": "writer", "control-plane": "control-plane"}
+    kinds |= {f"sampler/{each.name}": "sampler" for each in catalogue.all_samplers() if config.of(each.is_enabled)}
+    if config.of(GATEWAY_ADDRESS):
+        kinds["gateway"] = "gateway"
+    return kinds
+
+
+def policy_of(config: Config) -> Policy:
+    """The supervisor's times."""
+    return Policy(
+        heartbeat_interval_ns=config.of(HEARTBEAT_INTERVAL),
+        hang_timeout_ns=config.of(HANG_TIMEOUT),
+        start_timeout_ns=config.of(START_TIMEOUT),
+        stop_timeout_ns=config.of(STOP_TIMEOUT),
+        stable_spell_ns=config.of(STABLE_SPELL),
+        backoff=Backoff(
+            base_ns=config.of(BACKOFF_BASE),
+            factor=config.of(BACKOFF_FACTOR),
+            ceiling_ns=config.of(BACKOFF_CEILING),
+            jitter_percent=config.of(BACKOFF_JITTER),
+        ),
+    )
+
+
+def assemble(config: Config, *, for_ns: int | None) -> SupervisorLoop:
+    """The whole agent, ready to run. *Raises:* EvergaugeError when a folder or socket cannot be used."""
+    clock = SystemClock()
+    started_at_ns = clock.now_ns()
+    log = EventLog(clock, level=config.of(LOG_LEVEL), form=config.of(LOG_FORMAT))
+    _remove_stale(config.of(RUNTIME_DIR))
+    # First of all: the fork server imports while everything else is made.
+    launcher = Launcher(entry=WORKER_ENTRY, preload=PRELOAD, runtime_dir=config.of(RUNTIME_DIR))
+    run = secrets.token_hex(8)
+    seed = secrets.randbits(64)
+    about = About(
+        version=agent.__version__,
+        run=run,
+        host=config.of(HOST_NAME),
+        pid=os.getpid(),
+        state_dir=config.of(STATE_DIR),
+        runtime_dir=config.of(RUNTIME_DIR),
+        started_at_ns=started_at_ns,
+        wall_offset_ns=clock.wall_ns() - started_at_ns,
+    )
+    book, damage = load_rulebook(config.of(STATE_DIR), clock.wall_ns())
+    policy = policy_of(config)
+    rng = random.Random(seed)
+    kinds = worker_kinds(config)
+    children = [Child(name, kind, policy, rng) for name, kind in kinds.items()]
+    fleet = Fleet(about, children, Authority(book))
+    log.write("starting", "info", {"version": about.version, "run": run, "pid": about.pid, "seed": seed})
+    if damage:
+        log.write("rules_set_aside", "error", {"problem": damage})
+        fleet.diary.note(DiagnosticEvent(started_at_ns, "rules_set_aside", "error", "", {"problem": damage}))
+    bus = Bus(config.of(BUS_SOCKET), run)
+
+    def make_order(child: str, epoch: int) -> bytes:
+        identity = Identity(run, child, epoch)
+        return encode_launch(
+            Launch(
+                identity=identity,
+                kind=kinds[child],
+                bus_path=config.of(BUS_SOCKET),
+                data_path=config.of(DATA_SOCKET),
+                state_dir=about.state_dir,
+                host=about.host,
+                agent_version=about.version,
+                config=config,
+            )
+        )
+
+    is_greeted = False
+
+    def on_ready() -> int | None:
+        nonlocal is_greeted
+        if is_greeted:
+            return None
+        is_greeted = True
+        now_ns = clock.now_ns()
+        _greet(config, about, took_ns=now_ns - started_at_ns)
+        return None if for_ns is None else now_ns + for_ns
+
+    return SupervisorLoop(
+        machine=Machine(fleet, policy),
+        clock=clock,
+        log=log,
+        launcher=launcher,
+        journal=Journal(about.state_dir),
+        bus=bus,
+        control_path=config.of(CONTROL_SOCKET),
+        make_order=make_order,
+        on_ready=on_ready,
+    )
+
+
+def _remove_stale(runtime_dir: str) -> None:
+    """The fork server's socket of an agent that was killed; the runtime folder is locked, so no living one's can be here."""
+    for path in glob.glob(os.path.join(glob.escape(runtime_dir), "listener-*")):
+        os.unlink(path)
+
+
+def _greet(config: Config, about: About, *, took_ns: int) -> None:
+    """The few lines of a start in the foreground: what is measured, what is not and why, where the data goes."""
+    measured = [each.about for each in catalogue.all_samplers() if config.of(each.is_enabled)]
+    text = greeting(about.version, about.host, measured, [], os.path.join(about.state_dir, "data"), took_ns)
+    try:
+        print(text, flush=True)
+    except (OSError, ValueError):
+        # Nobody reads: the agent measures all the same.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  it stays open as long as the process

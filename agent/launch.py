@@ -1,0 +1,30 @@
+"""What a worker process is told at its birth, by the supervisor's launcher. Plain data."""
+
+import msgspec
+from msgspec import Struct
+
+from agent.config import Config
+from agent.model.message import Identity
+
+
+class Launch(Struct, frozen=True):
+    """One generation of one worker: who it is, where its sockets are, its settings."""
+
+    identity: Identity
+    kind: str
+    bus_path: str
+    data_path: str
+    state_dir: str
+    host: str
+    agent_version: str
+    config: Config
+
+
+def encode_launch(launch: Launch) -> bytes:
+    """The bytes handed to the new process."""
+    return msgspec.msgpack.encode(launch)
+
+
+def decode_launch(data: bytes) -> Launch:
+    """The launch order in the new process."""
+    return msgspec.msgpack.decode(data, type=Launch)

@@ -1,0 +1,204 @@
+"""What a cgroup path says about a workload: pod, container, service, scope or slice. PURE, and light: samplers import it.
+
+Two functions turn the content of `/proc/PID/cgroup` into a unit: `parse_proc_cgroup` picks the path that tells most,
+`unit_of` reads it. Both take bytes and names that any user of the host may have chosen: they never raise and are bounded.
+*Source:* cgroups(7), kubelet cgroup manager (cgroupfs and systemd drivers), systemd CGROUP_DELEGATION.md.
+"""
+
+import re
+
+from msgspec import Struct
+
+from agent.model.rule import QosClass, UnitKind
+
+# The kernel's own file is below 4 KiB for the paths that systemd and the kubelet make; what is behind is not looked at.
+TEXT_BYTES_MAX = 64 << 10
+# The longest paths seen (a kind node below a user's own systemd) have 400 characters; longer ones are nobody's unit.
+PATH_CHARACTERS_MAX = 1024
+_NAMES_MAX = 48
+_CONTAINER_NAME_CHARACTERS = 12
+
+# The order in which hierarchies of cgroup v1 are trusted; systemd keeps its whole tree only in the one it named.
+_RANK = {b"name=systemd": 1, b"memory": 2, b"cpu": 3, b"cpuacct": 3, b"cpu,cpuacct": 3, b"cpuacct,cpu": 3, b"pids": 4}
+_RANK_OTHER_CONTROLLER = 5
+_RANK_UNIFIED = 6
+_RANK_ROOT = 100
+# A path through `kubepods` beats every other: a runtime may leave its processes elsewhere in a hierarchy it does not use.
+_RANK_KUBEPODS = -100
+
+_QOS = {"besteffort": QosClass.BESTEFFORT, "burstable": QosClass.BURSTABLE}
+_UUID_OR_HASH = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}")
+_POD_DIRECTORY = re.compile(r"pod([0-9A-Za-z][0-9A-Za-z_.-]{0,127})")
+# The last part is how containerd writes it when it is told the systemd driver's path but uses cgroupfs itself.
+_POD_SLICE = re.compile(
+    r"(?:^|-)kubepods(?:-(besteffort|burstable))?-pod([0-9A-Za-z][0-9A-Za-z_]{0,127})\.slice"
+    r"(?::([0-9a-z-]{1,32}):([0-9A-Za-z][0-9A-Za-z_.-]{0,127}))?\Z"
+)
+_CONTAINER_OF_POD = re.compile(r"(?:([a-z][0-9a-z_-]{0,31})[-_])?([0-9a-f]{12,128})(?:\.scope)?")
+# Outside of pods only whole identities count: anybody may name a directory with twelve hexadecimal digits.
+_CONTAINER = re.compile(r"(?:([a-z][0-9a-z_-]{0,31})-)?([0-9a-f]{64})(?:\.scope)?")
+_ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
+
+
+class UnitIdentity(Struct, frozen=True):
+    """Which unit a path belongs to.
+
+    `uid` is the pod's uid, or else the unit's path. `cgroup` is the path of the unit itself, a prefix of the path asked
+    about. `container` is the id of the container that the path lies in. *Absent:* `qos` outside of pods and where a path
+    relative to a cgroup namespace does not show it; `container` where the path lies in none.
+    """
+
+    uid: str
+    kind: UnitKind
+    qos: QosClass | None
+    cgroup: str
+    container: str | None = None
+
+
+def parse_proc_cgroup(text: bytes) -> str | None:
+    """The path of `/proc/PID/cgroup` that identifies the workload; `/` where the process is in no group at all.
+
+    cgroup v2 has one line. On v1 and hybrid hosts the first hierarchy of systemd, memory, cpu, pids, the others and v2
+    counts in which the process is not in the root. *Absent:* None when no line is one of a cgroup.
+    """
+    best: bytes | None = None
+    best_rank = _RANK_ROOT * 2
+    for line in text[:TEXT_BYTES_MAX].split(b"\n"):
+        number, _, rest = line.partition(b":")
+        controllers, _, path = rest.partition(b":")
+        if not path.startswith(b"/"):
+            continue
+        rank = _rank(number, controllers, path)
+        if rank < best_rank:
+            best, best_rank = path, rank
+    # v2 marks the group of a zombie that was removed; the unit it belonged to is still the right answer.
+    return None if best is None else best.removesuffix(b" (deleted)").decode("utf-8", "replace")
+
+
+def _rank(number: bytes, controllers: bytes, path: bytes) -> int:
+    unified = number == b"0" and not controllers
+    rank = _RANK_UNIFIED if unified else _RANK.get(controllers, _RANK_OTHER_CONTROLLER)
+    if path == b"/":
+        return rank + _RANK_ROOT
+    return rank + _RANK_KUBEPODS if b"kubepods" in path else rank
+
+
+def unit_of(path: str) -> UnitIdentity | None:
+    """The unit that a path lies in, None where it lies in none (the root, plain directories, hostile names).
+
+    In this order: the outermost pod; the outermost container of an engine (whatever runs inside, it is one workload);
+    the innermost service or scope; the slice at the very end of the path.
+    """
+    if not path.startswith("/") or len(path) > PATH_CHARACTERS_MAX:
+        return None
+    if not path.isascii():
+        readable = _readable(path)
+        if readable is None:
+            return None
+        path = readable
+    names = path.split("/")
+    if len(names) > _NAMES_MAX:
+        return None
+    return (_pod(names) if "pod" in path else None) or _unit(names)
+
+
+def _readable(path: str) -> str | None:
+    # Names that are not UTF-8 come from a directory listing as lone surrogates, which no message can carry;
+    # they become what `parse_proc_cgroup` makes of the same bytes.
+    try:
+        return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    except UnicodeEncodeError:
+        return None
+
+
+def _pod(names: list[str]) -> UnitIdentity | None:
+    for index, name in enumerate(names):
+        if "pod" not in name:
+            continue
+        if (slice_of := _POD_SLICE.search(name)) is not None:
+            return _pod_of_slice(names, index, slice_of)
+        if name.startswith("pod") and (found := _POD_DIRECTORY.fullmatch(name)) is not None:
+            known, qos = _place(names, index, found[1])
+            if known:
+                return UnitIdentity(found[1], UnitKind.POD, qos, "/".join(names[: index + 1]), _container_below(names, index))
+    return None
+
+
+def _pod_of_slice(names: list[str], index: int, found: re.Match[str]) -> UnitIdentity:
+    qos = _QOS.get(found[1] or "", QosClass.GUARANTEED)
+    # With the colon form every container is a directory of its own and the pod has none there; what the containers'
+    # paths have in common stands for it, so that the pod keeps one path whichever container is seen.
+    own_name = names[index].partition(":")[0]
+    cgroup = "/".join([*names[:index], own_name])
+    container = found[4] if found[3] else _container_below(names, index)
+    return UnitIdentity(found[2].replace("_", "-"), UnitKind.POD, qos, cgroup, container)
+
+
+def _place(names: list[str], index: int, uid: str) -> tuple[bool, QosClass | None]:
+    """Whether a directory `pod<uid>` stands where the kubelet puts it, and its class as far as the place shows it."""
+    parent = names[index - 1]
+    if parent == "kubepods":
+        return True, QosClass.GUARANTEED
+    above = names[index - 2] if index >= 2 else ""
+    # Seen from inside a cgroup namespace the path climbs (`/../../pod<uid>`) and may not show `kubepods` at all.
+    climbs = names[1] == ".."
+    if parent in _QOS and (above == "kubepods" or (climbs and above == "..")):
+        return True, _QOS[parent]
+    return climbs and parent == ".." and _UUID_OR_HASH.fullmatch(uid) is not None, None
+
+
+def _container_below(names: list[str], index: int) -> str | None:
+    if index + 1 >= len(names):
+        return None
+    found = _CONTAINER_OF_POD.fullmatch(names[index + 1])
+    # conmon is the runtime's own monitor beside the container.
+    return None if found is None or (found[1] or "").endswith("conmon") else found[2]
+
+
+def _unit(names: list[str]) -> UnitIdentity | None:
+    inner = 0
+    for index, name in enumerate(names):
+        # 64 digits are the least that a container's name has: most names need no look by the pattern.
+        if len(name) >= 64 and (found := _CONTAINER.fullmatch(name)) is not None and not (found[1] or "").endswith("conmon"):
+            return _named_by_path(names[: index + 1], UnitKind.SCOPE, found[2])
+        if name.endswith((".service", ".scope")):
+            inner = index
+    if inner:
+        kind = UnitKind.SERVICE if names[inner].endswith(".service") else UnitKind.SCOPE
+        return _named_by_path(names[: inner + 1], kind)
+    return _named_by_path(names, UnitKind.SLICE) if names[-1].endswith(".slice") else None
+
+
+def _named_by_path(names: list[str], kind: UnitKind, container: str | None = None) -> UnitIdentity:
+    # What climbs out of a cgroup namespace is known to everybody else by the path that is left.
+    first = 1
+    while names[first] == "..":
+        first += 1
+    return UnitIdentity("/" + "/".join(names[first:]), kind, None, "/".join(names), container)
+
+
+def name_of(identity: UnitIdentity) -> str | None:
+    """The name a person knows a unit by: `nginx.service`, `docker-0123456789ab`. *Absent:* None for pods, whose path has none."""
+    if identity.kind is UnitKind.POD:
+        return None
+    parent, _, last = identity.cgroup.rpartition("/")
+    if identity.container is not None:
+        found = _CONTAINER.fullmatch(last)
+        engine = (found and found[1]) or parent.rpartition("/")[2]
+        return _printable(f"{engine or 'container'}-{identity.container[:_CONTAINER_NAME_CHARACTERS]}")
+    return _printable(_unescape(last) if "\\x" in last else last)
+
+
+def _unescape(name: str) -> str:
+    """A unit name with systemd's `\\x2d` read; unchanged where that gives no text."""
+    plain = _ESCAPE.sub(lambda found: bytes.fromhex(found[1].decode()), name.encode("utf-8", "replace"))
+    try:
+        text = plain.decode()
+    except UnicodeDecodeError:
+        return name
+    return text if text.isprintable() else name
+
+
+def _printable(name: str) -> str:
+    # A name goes to terminals; a user's own units may be called anything.
+    return name if name.isprintable() else "".join(letter if letter.isprintable() else "\ufffd" for letter in name)

@@ -1,0 +1,133 @@
+"""The rules in force, and what each worker is known to hold of them. PURE.
+
+One state, one revision that grows by one with every change, one digest. A worker gets a snapshot when it says
+hello and deltas after that, each with its own sequence number; only its acknowledgement of that number makes it
+`in sync`. Whatever does not fit (a refused send, a refusal, a hole, a wrong digest, a late acknowledgement) ends
+in a fresh snapshot at the next look, never in guessing.
+"""
+
+from collections.abc import Sequence
+
+from agent.model.heartbeat import Beat
+from agent.model.message import Ack, Delta, Nack, Resync, Snapshot
+from agent.model.rule import GroupRule, canonical, decode_rule, rule_key
+from agent.model.rule_state import Change, RuleState
+from supervisor.core.effect import Effect, Log, Send
+from supervisor.core.rulebook import Rulebook
+
+
+class Replica:
+    """What one generation of one worker was sent and has acknowledged."""
+
+    def __init__(self, child: str, epoch: int) -> None:
+        self.child = child
+        self.epoch = epoch
+        self.sequence = 0
+        self.acked_revision: int | None = None
+        self.acked_digest = b""
+        self.needs_snapshot = False
+        # Looks since the last send that is not yet acknowledged: a worker that loses a message must not wait for ever.
+        self.unanswered_looks = 0
+        self.is_loaded = False
+
+
+class Authority:
+    """The one holder of the rules."""
+
+    def __init__(self, book: Rulebook) -> None:
+        self.revision = book.revision
+        self.state = RuleState((rule_key(rule.name), canonical(rule)) for rule in book.rules)
+        self.replicas: dict[str, Replica] = {}
+        self.drifts = 0
+        self.snapshots = 0
+
+    # ---- contents --------------------------------------------------------------------------------
+
+    def rules(self) -> list[GroupRule]:
+        """The operator's rules, by name."""
+        return [decode_rule(content) for _key, content in self.state.items("rule/")]
+
+    def apply(self, changes: Sequence[Change]) -> list[Effect]:
+        """Change the state and tell every worker; nothing happens when the changes change nothing."""
+        effective = [change for change in changes if self.state.put(*change)]
+        if not effective:
+            return []
+        self.revision += 1
+        return [effect for replica in self.replicas.values() for effect in self._delta(replica, effective)]
+
+    # ---- workers ---------------------------------------------------------------------------------
+
+    def on_hello(self, child: str, epoch: int) -> list[Effect]:
+        """A new generation holds nothing: it gets everything."""
+        replica = self.replicas[child] = Replica(child, epoch)
+        return self._snapshot(replica)
+
+    def on_gone(self, child: str) -> None:
+        """A dead worker is owed nothing."""
+        self.replicas.pop(child, None)
+
+    def on_ack(self, replica: Replica, ack: Ack) -> list[Effect]:
+        """The worker took the message with this number; what it holds must then be what we hold."""
+        if ack.sequence != replica.sequence or replica.needs_snapshot:
+            # An older message's acknowledgement: true, but not of what was sent last.
+            return []
+        replica.unanswered_looks = 0
+        if ack.revision == self.revision and ack.digest != self.state.digest:
+            return self._drifted(replica, "acknowledged another digest")
+        replica.acked_revision = ack.revision
+        replica.acked_digest = ack.digest
+        replica.is_loaded = True
+        return []
+
+    def on_nack(self, replica: Replica, nack: Nack) -> list[Effect]:
+        """The worker refused a message; it gets a snapshot at the next look, not at once, so that two stubborn sides never spin."""
+        return self._drifted(replica, f"refused: {nack.problem}")
+
+    def on_resync(self, replica: Replica, resync: Resync) -> list[Effect]:
+        """The worker saw a hole."""
+        return self._drifted(replica, f"missed a message before {resync.sequence}")
+
+    def on_send_refused(self, replica: Replica) -> list[Effect]:
+        """A message did not reach the worker's socket."""
+        replica.needs_snapshot = True
+        return []
+
+    def on_look(self, replica: Replica, beat: Beat | None) -> list[Effect]:
+        """Compare what the worker's own page says with what it should hold; repair."""
+        if replica.needs_snapshot:
+            return self._snapshot(replica)
+        if self._is_acknowledged(replica):
+            if beat is not None and beat.revision == self.revision and beat.digest != self.state.digest:
+                return self._drifted(replica, "holds another digest")
+            return []
+        replica.unanswered_looks += 1
+        if replica.unanswered_looks >= 4:
+            return self._drifted(replica, "did not acknowledge")
+        return []
+
+    def is_in_sync(self, child: str) -> bool:
+        """Whether the worker acknowledged exactly what is in force."""
+        replica = self.replicas.get(child)
+        return replica is not None and self._is_acknowledged(replica)
+
+    def _is_acknowledged(self, replica: Replica) -> bool:
+        return not replica.needs_snapshot and replica.acked_revision == self.revision and replica.acked_digest == self.state.digest
+
+    def _drifted(self, replica: Replica, problem: str) -> list[Effect]:
+        self.drifts += 1
+        replica.needs_snapshot = True
+        return [Log("rules_drift", "warning", {"worker": replica.child, "epoch": replica.epoch, "problem": problem})]
+
+    def _snapshot(self, replica: Replica) -> list[Effect]:
+        self.snapshots += 1
+        replica.sequence += 1
+        replica.needs_snapshot = False
+        replica.unanswered_looks = 0
+        message = Snapshot(replica.sequence, self.revision, self.state.digest, list(self.state.items()))
+        return [Send(replica.child, replica.epoch, message)]
+
+    def _delta(self, replica: Replica, changes: list[Change]) -> list[Effect]:
+        if replica.needs_snapshot:
+            return []
+        replica.sequence += 1
+        return [Send(replica.child, replica.epoch, Delta(replica.sequence, self.revision, self.state.digest, changes))]

@@ -1,0 +1,45 @@
+"""How long a worker waits before its next start. PURE; the growth is tenacity's, the chance is handed in."""
+
+from random import Random
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from msgspec import Struct
+from tenacity.wait import wait_exponential
+
+from agent.model.timebase import S
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
+
+
+class Backoff(Struct, frozen=True):
+    """The policy: the second restart in a row waits `base_ns`, each further one `factor` times longer, up to `ceiling_ns`."""
+
+    base_ns: int
+    factor: int
+    ceiling_ns: int
+    jitter_percent: int
+
+
+class _Attempt(NamedTuple):
+    attempt_number: int
+
+
+def full_delay_ns(failures: int, policy: Backoff) -> int:
+    """The wait before jitter, in nanoseconds: none after the first failure since the last stable spell.
+
+    *Range:* 0 to `policy.ceiling_ns`, never falling as `failures` grows.
+    """
+    assert failures >= 1
+    if failures == 1:
+        return 0
+    wait = wait_exponential(multiplier=policy.base_ns / S, exp_base=policy.factor, max=policy.ceiling_ns / S)
+    # The strategy reads nothing of the retry state but the attempt number, so no retry has to be staged.
+    seconds = wait(cast("RetryCallState", _Attempt(failures - 1)))
+    return min(policy.ceiling_ns, round(seconds * S))
+
+
+def delay_ns(failures: int, policy: Backoff, rng: Random) -> int:
+    """The wait before the next start: the full delay, shortened at random so that workers killed together part ways."""
+    full_ns = full_delay_ns(failures, policy)
+    return full_ns - rng.randint(0, full_ns * policy.jitter_percent // 100)

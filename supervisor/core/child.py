@@ -1,0 +1,249 @@
+"""The life of one worker as a table of states. PURE.
+
+state      what holds                                      leaves by
+down       not wanted, no process                          start
+starting   a process is ordered or runs, not yet ready     ready -> up; exit; start timeout -> stopping
+up         it said ready with its snapshot loaded          exit; hang, restart, stop -> stopping
+stopping   it was told to end                              exit -> down, starting or backoff
+backoff    no process; the next start has its time         the time comes, or the operator -> starting
+failed     its exit code said: do not restart              reset by the operator -> starting
+"""
+
+from enum import StrEnum
+from random import Random
+
+from msgspec import Struct
+
+from agent.model.errors import ExitCode, exit_code_name
+from agent.model.message import Stop
+from agent.model.timebase import MS, S
+from supervisor.core.backoff import Backoff, delay_ns
+from supervisor.core.effect import Effect, Exited, Log, ResetLauncher, Send, Signal, Spawn
+from supervisor.core.watchdog import Watch
+
+# A traceback of a Python process is written within milliseconds; one that cannot be had is not worth waiting for.
+TRACEBACK_GRACE_NS = 100 * MS
+# After SIGKILL only an uninterruptible wait in the kernel keeps a process; the agent's end does not wait for that.
+KILL_GRACE_NS = 2 * S
+
+SIGNAL_NAMES = {1: "HUP", 2: "INT", 3: "QUIT", 4: "ILL", 6: "ABRT", 7: "BUS", 8: "FPE", 9: "KILL", 10: "USR1", 11: "SEGV",
+                12: "USR2", 13: "PIPE", 14: "ALRM", 15: "TERM", 24: "XCPU", 25: "XFSZ", 31: "SYS"}  # fmt: skip
+
+
+class ChildState(StrEnum):
+    """The states; the words are shown to operators."""
+
+    DOWN = "down"
+    STARTING = "starting"
+    UP = "up"
+    STOPPING = "stopping"
+    BACKOFF = "backoff"
+    FAILED = "failed"
+
+
+class Policy(Struct, frozen=True):
+    """The times that govern a worker's life, in nanoseconds."""
+
+    heartbeat_interval_ns: int
+    hang_timeout_ns: int
+    start_timeout_ns: int
+    stop_timeout_ns: int
+    stable_spell_ns: int
+    backoff: Backoff
+
+
+class Death(Struct, frozen=True):
+    """One exit: of whom, when (monotonic), how, after how long, and its last words on stderr."""
+
+    child: str
+    epoch: int
+    at_ns: int
+    exit: str
+    uptime_ns: int
+    last_words: tuple[str, ...]
+
+
+def exit_words(status: int | None) -> str:
+    """An exit status as operators read it: `SIGKILL`, `config (78)`, `done (0)`, `unknown`."""
+    if status is None:
+        return "unknown"
+    if status < 0:
+        return f"SIG{SIGNAL_NAMES.get(-status, -status)}"
+    return f"{exit_code_name(status)} ({status})"
+
+
+class Child:
+    """One worker: its state, its present epoch and its failures. Methods return the effects of what happened."""
+
+    def __init__(self, name: str, kind: str, policy: Policy, rng: Random) -> None:
+        self.name = name
+        self.kind = kind
+        self._policy = policy
+        self._rng = rng
+        self.state = ChildState.DOWN
+        self.epoch = 0
+        self.pid: int | None = None
+        self.restarts = 0
+        self.failures = 0
+        self.last_exit: str | None = None
+        self.started_at_ns = 0
+        self.up_at_ns: int | None = None
+        self.deadline_ns: int | None = None
+        self.watch = self._new_watch()
+        self._stop_reason = ""
+        self._wanted = False
+        self._is_killed = False
+
+    def _new_watch(self) -> Watch:
+        return Watch(timeout_ns=self._policy.hang_timeout_ns, interval_ns=self._policy.heartbeat_interval_ns)
+
+    @property
+    def has_process(self) -> bool:
+        """Whether a process of this child is ordered or alive."""
+        return self.state in (ChildState.STARTING, ChildState.UP, ChildState.STOPPING)
+
+    @property
+    def stop_reason(self) -> str:
+        """Why it is being stopped; empty when it is not."""
+        return self._stop_reason if self.state is ChildState.STOPPING else ""
+
+    # ---- orders ----------------------------------------------------------------------------------
+
+    def start(self, now_ns: int) -> list[Effect]:
+        """Order a new generation."""
+        assert not self.has_process, self.state
+        self._wanted = True
+        self.epoch += 1
+        self.restarts = self.epoch - 1
+        self.state = ChildState.STARTING
+        self.pid = None
+        self.started_at_ns = now_ns
+        self.up_at_ns = None
+        self.deadline_ns = now_ns + self._policy.start_timeout_ns
+        self.watch = self._new_watch()
+        self._is_killed = False
+        return [Spawn(self.name, self.epoch)]
+
+    def stop(self, reason: str, now_ns: int, *, wanted: bool) -> list[Effect]:
+        """Ask it to end in good order; `wanted`: and start it again afterwards."""
+        self._wanted = wanted
+        if not self.has_process:
+            self.state = ChildState.DOWN
+            self.deadline_ns = None
+            return []
+        if self.state is ChildState.STOPPING:
+            return []
+        self._begin_stopping(reason)
+        self.deadline_ns = now_ns + self._policy.stop_timeout_ns
+        return [Send(self.name, self.epoch, Stop(self._policy.stop_timeout_ns))]
+
+    def replace_hung(self, now_ns: int) -> list[Effect]:
+        """It makes no progress: ask for a traceback, then kill."""
+        assert self.state is ChildState.UP
+        self._begin_stopping("hung")
+        self.deadline_ns = now_ns + TRACEBACK_GRACE_NS
+        return [
+            Log("worker_hung", "warning", {"worker": self.name, "epoch": self.epoch, "silent_ms": self.watch.silent_ns // MS}),
+            Signal(self.name, self.epoch, "USR2"),
+        ]
+
+    def forgive(self, now_ns: int) -> list[Effect]:
+        """Forget the failures; a worker that waits or has failed starts at once."""
+        self.failures = 0
+        if self.state in (ChildState.BACKOFF, ChildState.FAILED):
+            return self.start(now_ns)
+        return []
+
+    # ---- what happened ---------------------------------------------------------------------------
+
+    def on_spawned(self, pid: int) -> list[Effect]:
+        """The process exists."""
+        self.pid = pid
+        # Told to end before it had a pid: the order could not reach it then.
+        return [Signal(self.name, self.epoch, "KILL")] if self._is_killed else []
+
+    def on_ready(self, now_ns: int) -> list[Effect]:
+        """It has its snapshot and does its work."""
+        if self.state is not ChildState.STARTING:
+            return []
+        self.state = ChildState.UP
+        self.up_at_ns = now_ns
+        self.deadline_ns = now_ns + self._policy.stable_spell_ns if self.failures else None
+        took_ms = (now_ns - self.started_at_ns) / MS
+        return [Log("worker_up", "info", {"worker": self.name, "epoch": self.epoch, "pid": self.pid, "took_ms": round(took_ms, 1)})]
+
+    def on_deadline(self, now_ns: int) -> list[Effect]:
+        """The deadline of the present state has come."""
+        match self.state:
+            case ChildState.BACKOFF:
+                return self.start(now_ns)
+            case ChildState.STARTING:
+                note = Log("worker_not_ready", "warning", {"worker": self.name, "epoch": self.epoch})
+                self._begin_stopping("not ready in time")
+                return [note, *self._kill(now_ns)]
+            case ChildState.STOPPING:
+                return self._kill(now_ns)
+            case ChildState.UP:
+                self.deadline_ns = None
+                self.failures = 0
+                return [Log("worker_stable", "debug", {"worker": self.name, "epoch": self.epoch})]
+            case ChildState.DOWN | ChildState.FAILED:
+                self.deadline_ns = None
+                return []
+
+    def on_exited(self, gone: Exited, now_ns: int) -> tuple[Death, list[Effect]]:
+        """The process is gone: record how, and decide what comes next."""
+        assert self.has_process, self.state
+        death = Death(self.name, self.epoch, now_ns, exit_words(gone.status), now_ns - self.started_at_ns, gone.last_words)
+        self.last_exit = death.exit
+        asked = self.state is ChildState.STOPPING and self._stop_reason not in ("hung", "not ready in time")
+        if self.up_at_ns is not None and now_ns - self.up_at_ns >= self._policy.stable_spell_ns:
+            self.failures = 0
+        self.pid = None
+        self.up_at_ns = None
+        self.deadline_ns = None
+        fields = {"worker": self.name, "epoch": self.epoch, "exit": death.exit, "uptime_ms": death.uptime_ns // MS}
+        if not self._wanted:
+            self.state = ChildState.DOWN
+            return death, [Log("worker_stopped", "info", fields)]
+        if asked:
+            self.state = ChildState.DOWN
+            return death, [Log("worker_stopped", "info", fields), *self.start(now_ns)]
+        note = Log("worker_died", "warning", {**fields, "last_words": " | ".join(gone.last_words[-3:])})
+        return death, [note, *self._after_failure(gone.status, now_ns)]
+
+    def on_spawn_failed(self, problem: str, now_ns: int) -> list[Effect]:
+        """No process came to be."""
+        self.last_exit = f"not started: {problem}"
+        self.deadline_ns = None
+        note = Log("spawn_failed", "error", {"worker": self.name, "epoch": self.epoch, "problem": problem})
+        if not self._wanted:
+            self.state = ChildState.DOWN
+            return [note]
+        return [note, *self._after_failure(None, now_ns)]
+
+    # ---- parts -----------------------------------------------------------------------------------
+
+    def _begin_stopping(self, reason: str) -> None:
+        self.state = ChildState.STOPPING
+        self._stop_reason = reason
+
+    def _kill(self, now_ns: int) -> list[Effect]:
+        self.deadline_ns = now_ns + KILL_GRACE_NS
+        if self.pid is None and self._is_killed:
+            # Ordered long ago, still no process: the launcher itself hangs.
+            return [ResetLauncher()]
+        self._is_killed = True
+        return [] if self.pid is None else [Signal(self.name, self.epoch, "KILL")]
+
+    def _after_failure(self, status: int | None, now_ns: int) -> list[Effect]:
+        if status is not None and status >= 0 and status in ExitCode._value2member_map_ and ExitCode(status).is_final:
+            self.state = ChildState.FAILED
+            return [Log("worker_failed", "error", {"worker": self.name, "exit": exit_words(status)})]
+        self.failures += 1
+        wait_ns = delay_ns(self.failures, self._policy.backoff, self._rng)
+        self.state = ChildState.BACKOFF
+        if wait_ns == 0:
+            return self.start(now_ns)
+        self.deadline_ns = now_ns + wait_ns
+        return [Log("worker_backoff", "info", {"worker": self.name, "failures": self.failures, "wait_ms": wait_ns // MS})]

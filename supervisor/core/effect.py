@@ -1,0 +1,200 @@
+"""What the core hears and what it orders. PURE.
+
+Events are past, effects are orders. An event that names an epoch other than the child's present one speaks of
+a dead generation and is dropped and counted.
+"""
+
+from typing import Any
+
+from msgspec import Struct
+
+from agent.model.heartbeat import Beat
+from agent.model.message import FromWorker, ToWorker
+from supervisor.core.watchdog import Sight
+
+# ---- events --------------------------------------------------------------------------------------
+
+
+class Spawned(Struct, frozen=True):
+    """The launcher started the child; it has this pid."""
+
+    child: str
+    epoch: int
+    pid: int
+
+
+class SpawnFailed(Struct, frozen=True):
+    """The launcher could not start the child."""
+
+    child: str
+    epoch: int
+    problem: str
+
+
+class Exited(Struct, frozen=True):
+    """The child is gone. `status` as subprocess has it: an exit code, or minus the number of a signal; None: unknown."""
+
+    child: str
+    epoch: int
+    status: int | None
+    last_words: tuple[str, ...] = ()
+
+
+class Said(Struct, frozen=True):
+    """A message of the child arrived on the bus."""
+
+    child: str
+    epoch: int
+    message: FromWorker
+
+
+class SendRefused(Struct, frozen=True):
+    """A message to the child was not taken: it does not drain its socket, or is not connected."""
+
+    child: str
+    epoch: int
+
+
+class Observation(Struct, frozen=True):
+    """One look at one child."""
+
+    child: str
+    epoch: int
+    beat: Beat | None
+    sight: Sight | None
+
+
+class Looked(Struct, frozen=True):
+    """The answer to a Look."""
+
+    observations: tuple[Observation, ...]
+
+
+class Commanded(Struct, frozen=True):
+    """Somebody on the control socket asks for an operation."""
+
+    client: int
+    operation: str
+    arguments: dict[str, Any]
+
+
+class Persisted(Struct, frozen=True):
+    """The rules document with this token is on the disk, or (`problem`) is not."""
+
+    token: int
+    problem: str = ""
+
+
+class StopRequested(Struct, frozen=True):
+    """A signal, the end of `--for`, or the operator asks the agent to end."""
+
+    reason: str
+
+
+class RotateRequested(Struct, frozen=True):
+    """SIGUSR1: seal what is open."""
+
+
+class Woke(Struct, frozen=True):
+    """A deadline may have passed; nothing else happened."""
+
+
+Event = (
+    Spawned | SpawnFailed | Exited | Said | SendRefused | Looked | Commanded | Persisted | StopRequested | RotateRequested | Woke
+)
+
+# ---- effects -------------------------------------------------------------------------------------
+
+
+class Spawn(Struct, frozen=True):
+    """Start this generation of the child."""
+
+    child: str
+    epoch: int
+
+
+class ResetLauncher(Struct, frozen=True):
+    """The launcher did not answer in time: end it, so that the next start gets a new one."""
+
+
+class Signal(Struct, frozen=True):
+    """Send the child a signal by name: `USR2` writes a traceback to its stderr, `KILL` ends it."""
+
+    child: str
+    epoch: int
+    name: str
+
+
+class Send(Struct, frozen=True):
+    """Send the child a message, never blocking."""
+
+    child: str
+    epoch: int
+    message: ToWorker
+
+
+class ClientAsker(Struct, frozen=True):
+    """A client of the control socket waits for the answer."""
+
+    client: int
+
+
+class WorkerAsker(Struct, frozen=True):
+    """A worker waits for the answer to its Request."""
+
+    child: str
+    epoch: int
+    request: int
+
+
+Asker = ClientAsker | WorkerAsker
+
+
+class Problem(Struct, frozen=True):
+    """Why an operation did not happen: a code for programs, a sentence for people, an exit code for agentctl."""
+
+    code: str
+    sentence: str
+    exit: int
+
+
+class Respond(Struct, frozen=True):
+    """Answer whoever asked. In a result's `workers` the shell fills in what it measures: CPU, RSS, PSS."""
+
+    asker: Asker
+    result: dict[str, Any] | None
+    problem: Problem | None = None
+
+
+class Persist(Struct, frozen=True):
+    """Make the rules document durable, then say Persisted with the token."""
+
+    token: int
+    document: bytes
+
+
+class Look(Struct, frozen=True):
+    """Look at these children's heartbeat pages and at the kernel's word on them, then say Looked."""
+
+    children: tuple[tuple[str, int], ...]
+
+
+class Log(Struct, frozen=True):
+    """Write one event to the log."""
+
+    kind: str
+    severity: str
+    fields: dict[str, Any]
+
+
+class BecameReady(Struct, frozen=True):
+    """The agent is ready for the first time."""
+
+
+class Finished(Struct, frozen=True):
+    """Everything has ended; the supervisor may exit."""
+
+    left_behind: tuple[str, ...] = ()
+
+
+Effect = Spawn | ResetLauncher | Signal | Send | Respond | Persist | Look | Log | BecameReady | Finished

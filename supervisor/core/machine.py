@@ -1,0 +1,291 @@
+"""The supervisor's decisions: an event and a time in, effects out. PURE.
+
+    effects = machine.handle(event, now_ns)       machine.next_deadline_ns()
+
+The shell carries the effects out and calls again, with `Woke` when a deadline has come. The same events at the
+same times with the same seed give the same effects.
+"""
+
+from typing import assert_never
+
+from agent.model.errors import FormatError
+from agent.model.message import (
+    Ack,
+    Condition,
+    Hello,
+    Nack,
+    Note,
+    Publish,
+    Ready,
+    Reply,
+    Request,
+    Resync,
+)
+from agent.model.rule import decode_assignment
+from supervisor.core.child import Child, ChildState, Policy
+from supervisor.core.desk import Desk
+from supervisor.core.diary import DiagnosticEvent
+from supervisor.core.effect import (
+    BecameReady,
+    ClientAsker,
+    Commanded,
+    Effect,
+    Event,
+    Exited,
+    Finished,
+    Log,
+    Look,
+    Looked,
+    Observation,
+    Persisted,
+    RotateRequested,
+    Said,
+    SendRefused,
+    Spawned,
+    SpawnFailed,
+    StopRequested,
+    Woke,
+    WorkerAsker,
+)
+from supervisor.core.fleet import Fleet
+from supervisor.core.watchdog import Verdict
+
+# What a single worker may announce at once; the control plane's first look at a full host is far below.
+PUBLISH_CHANGES_MAX = 20_000
+
+
+class Machine:
+    """One supervisor. `begin` starts every child; `Finished` is the last effect."""
+
+    def __init__(self, fleet: Fleet, policy: Policy) -> None:
+        self.fleet = fleet
+        self._policy = policy
+        self._desk = Desk(fleet)
+        self._next_look_at_ns = 0
+        self._stop_order: list[str] | None = None
+        self._kills_during_stop: set[str] = set()
+        self._was_ready = False
+        self._is_finished = False
+
+    def begin(self, now_ns: int) -> list[Effect]:
+        """Start all children, in order, without waiting for one another."""
+        self._next_look_at_ns = now_ns + self._policy.heartbeat_interval_ns
+        return [effect for child in self.fleet.children.values() for effect in child.start(now_ns)]
+
+    def handle(self, event: Event, now_ns: int) -> list[Effect]:
+        """What follows from an event."""
+        effects = self._on_event(event, now_ns)
+        effects += self._on_deadlines(now_ns)
+        effects += self._on_readiness(now_ns)
+        self._keep_notes(effects, now_ns)
+        return effects
+
+    def next_deadline_ns(self) -> int:
+        """When `handle` must be called again at the latest."""
+        deadlines = [child.deadline_ns for child in self.fleet.children.values() if child.deadline_ns is not None]
+        desk = self._desk.next_deadline_ns()
+        return min([*deadlines, self._next_look_at_ns, *([] if desk is None else [desk])])
+
+    # ---- events ----------------------------------------------------------------------------------
+
+    def _on_event(self, event: Event, now_ns: int) -> list[Effect]:
+        match event:
+            case Spawned() | SpawnFailed() | Exited() | Said() | SendRefused():
+                return self._on_child_event(event, now_ns)
+            case Looked():
+                return [effect for seen in event.observations for effect in self._on_observation(seen, now_ns)]
+            case Commanded():
+                return self._desk.on_command(ClientAsker(event.client), event.operation, event.arguments, now_ns)
+            case Persisted():
+                return self._desk.on_persisted(event.problem)
+            case StopRequested():
+                return self._begin_stop(event.reason, now_ns)
+            case RotateRequested():
+                return self._desk.on_command(ClientAsker(-1), "rotate", {}, now_ns)
+            case Woke():
+                return []
+            case _:
+                assert_never(event)
+
+    def _on_child_event(self, event: Spawned | SpawnFailed | Exited | Said | SendRefused, now_ns: int) -> list[Effect]:
+        child = self.fleet.children.get(event.child)
+        if child is None or child.epoch != event.epoch or not child.has_process:
+            self.fleet.stale_events += 1
+            return []
+        match event:
+            case Spawned():
+                return child.on_spawned(event.pid)
+            case SpawnFailed():
+                return [*child.on_spawn_failed(event.problem, now_ns), *self._go_on_stopping(now_ns)]
+            case Exited():
+                return self._on_exited(child, event, now_ns)
+            case Said():
+                return self._on_said(child, event, now_ns)
+            case SendRefused():
+                replica = self.fleet.authority.replicas.get(child.name)
+                return [] if replica is None else self.fleet.authority.on_send_refused(replica)
+            case _:
+                assert_never(event)
+
+    def _on_exited(self, child: Child, event: Exited, now_ns: int) -> list[Effect]:
+        self.fleet.authority.on_gone(child.name)
+        self.fleet.diary.forget_worker(child.name)
+        self.fleet.beats_at_ns.pop(child.name, None)
+        effects = self._desk.on_child_gone(child.name, now_ns)
+        death, after = child.on_exited(event, now_ns)
+        self.fleet.diary.deaths.append(death)
+        return [*effects, *after, *self._go_on_stopping(now_ns)]
+
+    def _on_said(self, child: Child, event: Said, now_ns: int) -> list[Effect]:
+        authority = self.fleet.authority
+        message = event.message
+        if isinstance(message, Hello):
+            return authority.on_hello(child.name, child.epoch)
+        replica = authority.replicas.get(child.name)
+        if replica is None:
+            # It speaks before its hello; its loop is not ours, and it will be found not ready.
+            self.fleet.stale_events += 1
+            return []
+        match message:
+            case Ready():
+                # Ready without its snapshot would be a half-loaded worker: the word counts only after the acknowledgement.
+                return child.on_ready(now_ns) if replica.is_loaded else []
+            case Ack():
+                return authority.on_ack(replica, message)
+            case Nack():
+                return authority.on_nack(replica, message)
+            case Resync():
+                return authority.on_resync(replica, message)
+            case Publish():
+                return self._on_publish(child, message)
+            case Condition():
+                return self._on_condition(child, message)
+            case Note():
+                return [Log(message.kind, message.severity, {"worker": child.name, **message.fields})]
+            case Reply():
+                return self._desk.on_reply(child.name, message, now_ns)
+            case Request():
+                asker = WorkerAsker(child.name, child.epoch, message.request)
+                # Workers may look, and only that: a compromised or confused one changes nothing.
+                return self._desk.on_command(asker, "status", {}, now_ns) if message.what == "status" else []
+            case _:
+                assert_never(message)
+
+    def _on_publish(self, child: Child, message: Publish) -> list[Effect]:
+        if child.kind != "control-plane" or (problem := _problem_of_publish(message)) is not None:
+            reason = "only the control plane publishes" if child.kind != "control-plane" else problem
+            return [Log("publish_refused", "error", {"worker": child.name, "problem": reason})]
+        effects = self.fleet.authority.apply(message.changes)
+        if message.complete and not self.fleet.looked_at_host:
+            self.fleet.looked_at_host = True
+        return effects
+
+    def _on_condition(self, child: Child, condition: Condition) -> list[Effect]:
+        if not self.fleet.diary.set_condition(child.name, condition):
+            return []
+        kind = "condition_begins" if condition.active else "condition_ends"
+        severity = "warning" if condition.active else "info"
+        return [Log(kind, severity, {"worker": child.name, "condition": condition.kind, "detail": condition.detail})]
+
+    def _on_observation(self, seen: Observation, now_ns: int) -> list[Effect]:
+        child = self.fleet.children.get(seen.child)
+        if child is None or child.epoch != seen.epoch or not child.has_process:
+            return []
+        if seen.beat is not None:
+            self.fleet.beats_at_ns[child.name] = seen.beat.at_ns
+        effects: list[Effect] = []
+        replica = self.fleet.authority.replicas.get(child.name)
+        if replica is not None:
+            effects += self.fleet.authority.on_look(replica, seen.beat)
+        verdict = child.watch.look(None if seen.beat is None else seen.beat.turns, seen.sight, now_ns)
+        if verdict is Verdict.HUNG and child.state is ChildState.UP:
+            effects += child.replace_hung(now_ns)
+        return effects
+
+    # ---- time ------------------------------------------------------------------------------------
+
+    def _on_deadlines(self, now_ns: int) -> list[Effect]:
+        effects: list[Effect] = []
+        for child in self.fleet.children.values():
+            if child.deadline_ns is not None and child.deadline_ns <= now_ns:
+                effects += self._on_child_deadline(child, now_ns)
+        effects += self._desk.on_deadline(now_ns)
+        if self._next_look_at_ns <= now_ns:
+            # From now on and not from the missed time: a supervisor that was stopped looks once, not a hundred times.
+            self._next_look_at_ns = now_ns + self._policy.heartbeat_interval_ns
+            living = [(child.name, child.epoch) for child in self.fleet.children.values() if child.pid is not None]
+            if living:
+                effects.append(Look(tuple(living)))
+        return effects
+
+    def _on_child_deadline(self, child: Child, now_ns: int) -> list[Effect]:
+        gives_up = self._stop_order is not None and child.state is ChildState.STOPPING and child.name in self._kills_during_stop
+        if child.state is ChildState.STOPPING and self._stop_order is not None:
+            self._kills_during_stop.add(child.name)
+        if not gives_up:
+            return child.on_deadline(now_ns)
+        # Killed and still there: it waits inside the kernel, and the agent's end does not wait for it.
+        assert self._stop_order is not None
+        child.deadline_ns = None
+        self._stop_order.remove(child.name)
+        return [Log("left_behind", "error", {"worker": child.name, "pid": child.pid}), *self._go_on_stopping(now_ns)]
+
+    def _on_readiness(self, now_ns: int) -> list[Effect]:
+        is_ready = self._stop_order is None and not self.fleet.reasons_not_ready(now_ns)
+        if is_ready == self._was_ready:
+            return []
+        self._was_ready = is_ready
+        if is_ready:
+            return [Log("ready", "info", {}), BecameReady()]
+        if self._stop_order is not None:
+            return []
+        return [Log("not_ready", "warning", {"reasons": "; ".join(self.fleet.reasons_not_ready(now_ns))})]
+
+    # ---- the end ---------------------------------------------------------------------------------
+
+    def _begin_stop(self, reason: str, now_ns: int) -> list[Effect]:
+        if self._stop_order is not None:
+            # Asked twice: no more patience.
+            return [effect for child in self.fleet.children.values() if child.has_process for effect in self._hurry(child, now_ns)]
+        self._stop_order = list(reversed(self.fleet.children))
+        return [Log("stopping", "info", {"reason": reason}), *self._go_on_stopping(now_ns)]
+
+    def _hurry(self, child: Child, now_ns: int) -> list[Effect]:
+        effects = child.stop("asked twice", now_ns, wanted=False)
+        child.deadline_ns = now_ns
+        return effects
+
+    def _go_on_stopping(self, now_ns: int) -> list[Effect]:
+        """Stop the next child in line; the last one's end is the supervisor's."""
+        if self._stop_order is None or self._is_finished:
+            return []
+        while self._stop_order:
+            child = self.fleet.children[self._stop_order[0]]
+            effects = child.stop("the agent ends", now_ns, wanted=False)
+            if child.has_process:
+                return effects
+            self._stop_order.pop(0)
+        self._is_finished = True
+        left = tuple(child.name for child in self.fleet.children.values() if child.has_process)
+        return [Finished(left)]
+
+    def _keep_notes(self, effects: list[Effect], now_ns: int) -> None:
+        for effect in effects:
+            if isinstance(effect, Log) and effect.severity != "debug":
+                fields = {key: value for key, value in effect.fields.items() if key != "worker"}
+                worker = str(effect.fields.get("worker", ""))
+                self.fleet.diary.note(DiagnosticEvent(now_ns, effect.kind, effect.severity, worker, fields))
+
+
+def _problem_of_publish(message: Publish) -> str | None:
+    if len(message.changes) > PUBLISH_CHANGES_MAX:
+        return f"{len(message.changes)} changes at once are more than {PUBLISH_CHANGES_MAX}"
+    for key, content in message.changes:
+        if not key.startswith("pod/"):
+            return f"key {key[:64]!r} is not the control plane's"
+        if content is not None:
+            try:
+                decode_assignment(content)
+            except FormatError as cause:
+                return cause.sentence
+    return None

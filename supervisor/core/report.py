@@ -1,0 +1,141 @@
+"""What operators see of the supervisor: plain JSON documents made from its state. PURE.
+
+The shell fills `cpu_percent`, `rss_bytes` and `pss_bytes` in; here they are null, which is also what they stay
+when they cannot be measured.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from agent.model.message import Condition
+from agent.model.rule import Assignment, decode_assignment
+from agent.model.timebase import S, iso_utc
+from supervisor.core.authority import Authority
+from supervisor.core.child import Child, ChildState, Death
+from supervisor.core.diary import DiagnosticEvent, Diary
+
+Document = dict[str, Any]
+
+
+class About(Struct, frozen=True):
+    """What does not change while the supervisor runs."""
+
+    version: str
+    run: str
+    host: str
+    pid: int
+    state_dir: str
+    runtime_dir: str
+    started_at_ns: int
+    # Wall time minus monotonic time at the start: shows a monotonic instant as a date.
+    wall_offset_ns: int
+
+
+def _seconds(duration_ns: int) -> float:
+    return round(duration_ns / S, 3)
+
+
+def worker_row(child: Child, authority: Authority, beat_at_ns: int | None, now_ns: int) -> Document:
+    """One worker as `list-workers` shows it; times in seconds, absent values null."""
+    replica = authority.replicas.get(child.name)
+    waits = child.state is ChildState.BACKOFF and child.deadline_ns is not None
+    return {
+        "name": child.name,
+        "kind": child.kind,
+        "state": str(child.state),
+        "pid": child.pid,
+        "epoch": child.epoch,
+        "uptime_seconds": _seconds(now_ns - child.started_at_ns) if child.pid is not None else None,
+        "restarts": child.restarts,
+        "last_exit": child.last_exit,
+        "backoff_seconds": _seconds(max(0, (child.deadline_ns or 0) - now_ns)) if waits else None,
+        "heartbeat_age_seconds": _seconds(max(0, now_ns - beat_at_ns)) if beat_at_ns is not None else None,
+        "rules_revision": replica.acked_revision if replica else None,
+        "rules_digest": replica.acked_digest.hex() if replica and replica.acked_revision is not None else None,
+        "in_sync": authority.is_in_sync(child.name),
+        "cpu_percent": None,
+        "cpu_seconds": None,
+        "rss_bytes": None,
+        "pss_bytes": None,
+    }
+
+
+def pod_row(assignment: Assignment) -> Document:
+    """One pod or unit as `list-pods` shows it."""
+    unit = assignment.unit
+    return {
+        "uid": unit.uid,
+        "kind": str(unit.kind),
+        "namespace": unit.namespace,
+        "name": unit.name,
+        "qos": None if unit.qos is None else str(unit.qos),
+        "cgroup": unit.cgroup,
+        "containers": unit.containers,
+        "group": assignment.group,
+        "group_state": "ignored" if assignment.group is None else "assigned",
+        "rule": assignment.rule,
+        "valid_from": iso_utc(assignment.valid_from_wall_ns),
+    }
+
+
+def pods(authority: Authority) -> list[Document]:
+    """All assignments, in the order of their uids."""
+    return [pod_row(decode_assignment(content)) for _key, content in authority.state.items("pod/")]
+
+
+def rules(authority: Authority) -> Document:
+    """The operator's rules with the revision and digest in force."""
+    return {
+        "revision": authority.revision,
+        "digest": authority.state.digest.hex(),
+        "rules": [msgspec.to_builtins(rule) for rule in authority.rules()],
+    }
+
+
+def event_row(event: DiagnosticEvent, about: About) -> Document:
+    """One diagnostic event."""
+    return {
+        "at": iso_utc(event.at_ns + about.wall_offset_ns),
+        "kind": event.kind,
+        "severity": event.severity,
+        "worker": event.worker or None,
+        "fields": event.fields,
+    }
+
+
+def death_row(death: Death, about: About) -> Document:
+    """One death of a worker."""
+    return {
+        "at": iso_utc(death.at_ns + about.wall_offset_ns),
+        "worker": death.child,
+        "epoch": death.epoch,
+        "exit": death.exit,
+        "uptime_seconds": _seconds(death.uptime_ns),
+        "last_words": list(death.last_words),
+    }
+
+
+def condition_row(worker: str, condition: Condition) -> Document:
+    """One condition that holds now."""
+    return {"worker": worker, "kind": condition.kind, "detail": condition.detail, "blocks_ready": condition.blocks_ready}
+
+
+def reasons_not_ready(children: Mapping[str, Child], diary: Diary, *, looked_at_host: bool, now_ns: int) -> list[str]:
+    """Why the agent is not ready, one sentence each; empty: it is ready."""
+    reasons = []
+    for child in children.values():
+        if child.state is ChildState.UP:
+            continue
+        text = f"{child.name} is {child.state}"
+        if child.state is ChildState.BACKOFF and child.deadline_ns is not None:
+            text += f" for another {_seconds(max(0, child.deadline_ns - now_ns))} s"
+        if child.last_exit is not None:
+            text += f", its last exit was {child.last_exit}"
+        reasons.append(text)
+    reasons += [f"{worker}: {held.detail}" for (worker, _kind), held in diary.conditions.items() if held.blocks_ready]
+    if not looked_at_host:
+        reasons.append("control-plane has not yet seen which pods and units exist")
+    return reasons

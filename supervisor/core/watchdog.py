@@ -1,0 +1,65 @@
+"""Whether a silent worker hangs or is merely kept from running. PURE.
+
+Wall time alone kills busy and starved workers. A worker counts as hung when its loop made no turn for the
+timeout *and* the kernel shows that it could have: it sleeps or is stopped where it should work, or it burned
+processor time without a turn. One that waits for the disk (D) or for a processor (R without processor time)
+gets ten times as long: killing it would help nobody, but a limit must be.
+"""
+
+from enum import Enum
+
+from msgspec import Struct
+
+PATIENCE = 10
+
+
+class Sight(Struct, frozen=True):
+    """What the kernel shows of a process: its state letter and the processor time it has used. None: could not be read."""
+
+    state: str
+    cpu_ns: int
+
+
+class Verdict(Enum):
+    """What a look at a worker found."""
+
+    PROGRESS = "progress"
+    SILENT = "silent"
+    HUNG = "hung"
+
+
+class Watch:
+    """The memory of one worker's looks. Only time between looks is counted, and at most twice the interval of each,
+    so that a supervisor that was itself stopped does not blame its workers for the hole."""
+
+    def __init__(self, *, timeout_ns: int, interval_ns: int) -> None:
+        self._timeout_ns = timeout_ns
+        self._interval_ns = interval_ns
+        self._turns: int | None = None
+        self._looked_at_ns: int | None = None
+        self._cpu_at_progress_ns: int | None = None
+        self.silent_ns = 0
+
+    def look(self, turns: int | None, sight: Sight | None, now_ns: int) -> Verdict:
+        """Judge one look: `turns` from the heartbeat page (None: torn or never written), `sight` from the kernel."""
+        elapsed_ns = 0 if self._looked_at_ns is None else min(now_ns - self._looked_at_ns, 2 * self._interval_ns)
+        self._looked_at_ns = now_ns
+        if turns is not None and turns != self._turns:
+            self._turns = turns
+            self._cpu_at_progress_ns = None if sight is None else sight.cpu_ns
+            self.silent_ns = 0
+            return Verdict.PROGRESS
+        self.silent_ns += elapsed_ns
+        return Verdict.HUNG if self._is_hung(sight) else Verdict.SILENT
+
+    def _is_hung(self, sight: Sight | None) -> bool:
+        if self.silent_ns < self._timeout_ns:
+            return False
+        if self.silent_ns >= PATIENCE * self._timeout_ns or sight is None:
+            return True
+        if sight.state == "D":
+            return False
+        return sight.state != "R" or self._burned_ns(sight) >= self._timeout_ns // 4
+
+    def _burned_ns(self, sight: Sight) -> int:
+        return 0 if self._cpu_at_progress_ns is None else sight.cpu_ns - self._cpu_at_progress_ns

@@ -1,0 +1,240 @@
+"""The control socket: a Unix stream at the edge, one JSON document per line, never a wait.
+
+The kernel tells who connects (SO_PEERCRED). A client's line is bounded before it is kept, its answers before they are
+queued; one that sends garbage is answered and counted, one that does not read its answer is cut off.
+"""
+
+import json
+import os
+import select
+import socket
+import struct
+from collections.abc import Callable
+from typing import Any
+
+from agent.model.control import PROTOCOL_VERSION, READ_OPERATIONS, REQUEST_BYTES_MAX
+from agent.model.errors import ExitCode
+from agent.model.timebase import S
+from supervisor.core.effect import Commanded, Problem
+
+# Beyond this the newest are turned away: 2,000 idle clients cost their descriptors and nothing else.
+CLIENTS_MAX = 2048
+# Whoever does not take his answer for so long is cut off.
+UNREAD_NS_MAX = 10 * S
+_CREDENTIALS = struct.Struct("3i")
+
+# Registers a descriptor with the loop: (descriptor, epoll mask, handler); mask 0 ends it.
+Register = Callable[[int, int, Callable[[int], None] | None], None]
+
+
+class _Client:
+    def __init__(self, stream: socket.socket, uid: int) -> None:
+        self.stream = stream
+        self.uid = uid
+        self.incoming = bytearray()
+        self.outgoing = bytearray()
+        self.is_waiting = False
+        self.has_ended = False
+        self.unread_since_ns: int | None = None
+
+
+class ControlSocket:
+    """Listens at `path`; `on_command` hears each well-formed request; `answer` gives its outcome."""
+
+    def __init__(
+        self, path: str, *, register: Register, on_command: Callable[[Commanded], None], now_ns: Callable[[], int]
+    ) -> None:
+        self.path = path
+        self.counts = {"requests": 0, "malformed": 0, "refused": 0, "cut_off": 0}
+        self._register = register
+        self._on_command = on_command
+        self._now_ns = now_ns
+        self._clients: dict[int, _Client] = {}
+        self._last_client = 0
+        self._own_uid = os.geteuid()
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        self._listen()
+        register(self._listener.fileno(), select.EPOLLIN, self._on_connection)
+
+    def _listen(self) -> None:
+        # Under a passing name, then renamed: the socket's own name exists only when it answers, and a dead agent's is replaced.
+        temporary = f"{self.path}.new"
+        if os.path.lexists(temporary):
+            os.unlink(temporary)
+        before = os.umask(0o177)
+        try:
+            self._listener.bind(temporary)
+        finally:
+            os.umask(before)
+        self._listener.listen(256)
+        os.rename(temporary, self.path)
+
+    def answer(self, client_id: int, result: dict[str, Any] | None, problem: Problem | None) -> None:
+        """The outcome of a Commanded; nothing happens when the client has gone."""
+        client = self._clients.get(client_id)
+        if client is None:
+            return
+        document: dict[str, Any] = {"v": PROTOCOL_VERSION, "ok": problem is None}
+        if problem is None:
+            document["result"] = result
+        else:
+            document["error"] = {"code": problem.code, "sentence": problem.sentence, "exit": problem.exit}
+        client.outgoing += json.dumps(document, separators=(",", ":")).encode() + b"\n"
+        client.is_waiting = False
+        self._flush(client_id, client)
+        if client_id in self._clients:
+            self._take_line(client_id, client)
+
+    def cut_off_unread(self) -> None:
+        """End the clients that have not taken their answer for too long; called at every look."""
+        limit_ns = self._now_ns() - UNREAD_NS_MAX
+        for client_id, client in list(self._clients.items()):
+            if client.unread_since_ns is not None and client.unread_since_ns < limit_ns:
+                self.counts["cut_off"] += 1
+                self._end(client_id, client)
+
+    def close(self) -> None:
+        """Stop listening, end the clients, remove the socket."""
+        self._register(self._listener.fileno(), 0, None)
+        self._listener.close()
+        for client_id, client in list(self._clients.items()):
+            self._end(client_id, client)
+        if os.path.lexists(self.path):
+            os.unlink(self.path)
+
+    # ---- connections -----------------------------------------------------------------------------
+
+    def _on_connection(self, _mask: int) -> None:
+        try:
+            stream, _address = self._listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        except OSError:
+            # Out of descriptors. The connection stays in the backlog; supervision goes on.
+            self.counts["refused"] += 1
+            return
+        if len(self._clients) >= CLIENTS_MAX:
+            self.counts["refused"] += 1
+            stream.close()
+            return
+        stream.setblocking(False)
+        _pid, uid, _gid = _CREDENTIALS.unpack(stream.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+        self._last_client += 1
+        client_id = self._last_client
+        client = self._clients[client_id] = _Client(stream, uid)
+        self._register(stream.fileno(), select.EPOLLIN, lambda mask: self._on_stream(client_id, client, mask))
+
+    def _on_stream(self, client_id: int, client: _Client, mask: int) -> None:
+        if mask & select.EPOLLOUT:
+            self._flush(client_id, client)
+        if client_id in self._clients and mask & (select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR):
+            self._read(client_id, client)
+
+    def _read(self, client_id: int, client: _Client) -> None:
+        try:
+            data = client.stream.recv(REQUEST_BYTES_MAX)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._end(client_id, client)
+            return
+        if not data:
+            # It will say no more; what it asked for is still answered, when it can be sent.
+            client.has_ended = True
+            if client.is_waiting or client.outgoing:
+                self._listen_to(client_id, client)
+            else:
+                self._end(client_id, client)
+            return
+        client.incoming += data
+        self._take_line(client_id, client)
+
+    def _take_line(self, client_id: int, client: _Client) -> None:
+        """The next request, when none is under way."""
+        while not client.is_waiting and client_id in self._clients:
+            end = client.incoming.find(b"\n")
+            if end < 0:
+                if len(client.incoming) > REQUEST_BYTES_MAX:
+                    self._refuse(client_id, client, "too_long", f"a request has at most {REQUEST_BYTES_MAX} bytes in one line")
+                    client.incoming.clear()
+                    client.has_ended = True
+                break
+            line = bytes(client.incoming[:end])
+            del client.incoming[: end + 1]
+            if line.strip():
+                self._on_line(client_id, client, line)
+        if client_id in self._clients:
+            if client.has_ended and not client.is_waiting and not client.outgoing:
+                self._end(client_id, client)
+            else:
+                self._listen_to(client_id, client)
+
+    def _on_line(self, client_id: int, client: _Client, line: bytes) -> None:
+        try:
+            request = json.loads(line)
+            operation, arguments = _parse(request)
+        except (ValueError, RecursionError) as cause:
+            self._refuse(client_id, client, "malformed", f"not a request: {cause}; one line is one JSON document, such as "
+                         '{"v": 1, "op": "list-workers", "args": {}}')  # fmt: skip
+            return
+        if client.uid not in (0, self._own_uid) and operation not in READ_OPERATIONS:
+            self.counts["refused"] += 1
+            sentence = f"user {client.uid} may not do {operation}; root and user {self._own_uid} may"
+            client.is_waiting = True
+            self.answer(client_id, None, Problem("not_permitted", sentence, int(ExitCode.NO_PERMISSION)))
+            return
+        self.counts["requests"] += 1
+        client.is_waiting = True
+        self._on_command(Commanded(client_id, operation, arguments))
+
+    def _refuse(self, client_id: int, client: _Client, code: str, sentence: str) -> None:
+        self.counts["malformed"] += 1
+        error = {"code": code, "sentence": sentence, "exit": int(ExitCode.MISUSE)}
+        client.outgoing += json.dumps({"v": PROTOCOL_VERSION, "ok": False, "error": error}).encode() + b"\n"
+        self._flush(client_id, client)
+
+    # ---- bytes out -------------------------------------------------------------------------------
+
+    def _flush(self, client_id: int, client: _Client) -> None:
+        while client.outgoing:
+            try:
+                sent = client.stream.send(client.outgoing)
+            except BlockingIOError:
+                break
+            except OSError:
+                self._end(client_id, client)
+                return
+            del client.outgoing[:sent]
+            client.unread_since_ns = None
+        if client.outgoing and client.unread_since_ns is None:
+            client.unread_since_ns = self._now_ns()
+        if client.has_ended and not client.outgoing and not client.is_waiting:
+            self._end(client_id, client)
+            return
+        self._listen_to(client_id, client)
+
+    def _listen_to(self, client_id: int, client: _Client) -> None:
+        # While an answer is under way nothing more is read: a client's own pipe holds what it sends ahead.
+        mask = 0 if client.is_waiting or client.outgoing or client.has_ended else select.EPOLLIN
+        if client.outgoing:
+            mask |= select.EPOLLOUT
+        self._register(client.stream.fileno(), mask or select.EPOLLERR, lambda seen: self._on_stream(client_id, client, seen))
+
+    def _end(self, client_id: int, client: _Client) -> None:
+        if self._clients.pop(client_id, None) is not None:
+            self._register(client.stream.fileno(), 0, None)
+            client.stream.close()
+
+
+def _parse(request: object) -> tuple[str, dict[str, Any]]:
+    """Operation and arguments of a request. *Raises:* ValueError saying what is wrong with it."""
+    if not isinstance(request, dict):
+        raise ValueError("it is no JSON object")
+    if request.get("v", PROTOCOL_VERSION) != PROTOCOL_VERSION:
+        raise ValueError(f"version {request.get('v')!r} is not spoken here, {PROTOCOL_VERSION} is")
+    operation, arguments = request.get("op"), request.get("args", {})
+    if not isinstance(operation, str) or not isinstance(arguments, dict):
+        raise ValueError('"op" must be text and "args" an object')
+    if unknown := set(request) - {"v", "op", "args"}:
+        raise ValueError(f"unknown fields {sorted(unknown)}")
+    return operation, arguments

@@ -1,0 +1,71 @@
+"""The rules document on the disk: read at the start, replaced as a whole, durable before anybody is told."""
+
+import os
+from functools import partial
+
+from agent.model.errors import FormatError, StorageError
+from agent.model.timebase import compact_utc
+from supervisor.core.effect import Persisted
+from supervisor.core.rulebook import Rulebook, decode_rulebook
+from supervisor.shell.errand import ErrandThread
+
+FILE_NAME = "rules.json"
+# 10,000 rules are some 3 MB.
+DOCUMENT_BYTES_MAX = 64 << 20
+
+
+def load_rulebook(state_dir: str, wall_ns: int) -> tuple[Rulebook, str]:
+    """The rules as last written, and a sentence when they could not be used (empty: all well).
+
+    A damaged document is set aside under another name, never deleted; the agent goes on without operator rules.
+    *Raises:* StorageError when the file cannot be read at all.
+    """
+    path = os.path.join(state_dir, FILE_NAME)
+    try:
+        with open(path, "rb") as file:
+            document = file.read(DOCUMENT_BYTES_MAX)
+    except FileNotFoundError:
+        return Rulebook(), ""
+    except OSError as cause:
+        raise StorageError(path, f"cannot be read: {cause.strerror}", "mend its permissions") from cause
+    try:
+        return decode_rulebook(document), ""
+    except FormatError as damage:
+        aside = f"{path}.damaged-{compact_utc(wall_ns)}-{os.getpid()}"
+        os.rename(path, aside)
+        return Rulebook(), f"{path}: {damage.problem}; it was set aside as {aside}, add the rules again or mend and put it back"
+
+
+class Journal:
+    """Writes the document in a thread of its own; each outcome is a Persisted on `errands`."""
+
+    def __init__(self, state_dir: str) -> None:
+        self._state_dir = state_dir
+        self.errands: ErrandThread[Persisted] = ErrandThread("journal")
+
+    def write(self, token: int, document: bytes) -> None:
+        """Make this the document."""
+        self.errands.send(partial(self._write, token, document))
+
+    def _write(self, token: int, document: bytes) -> Persisted:
+        path = os.path.join(self._state_dir, FILE_NAME)
+        try:
+            _replace(path, document)
+        except OSError as failure:
+            return Persisted(token, f"{path} cannot be written: {failure.strerror}")
+        return Persisted(token)
+
+
+def _replace(path: str, document: bytes) -> None:
+    """Temporary file, fsync, rename, fsync of the folder: after a power failure there is the old or the new document."""
+    temporary = f"{path}.new"
+    with open(temporary, "wb") as file:
+        file.write(document)
+        file.flush()
+        os.fsync(file.fileno())
+    os.rename(temporary, path)
+    folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,143 @@
+"""Starts workers through the fork server of `multiprocess`, in a thread of its own.
+
+The fork server imports what every worker needs once and freezes it; a start is a fork of it, some milliseconds. Its
+answer is waited for in an errand thread: a fork server that is stopped or still importing delays starts, nothing else.
+"""
+
+import mmap
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+
+import multiprocess
+from msgspec import Struct
+from multiprocess import forkserver, process, resource_tracker
+
+from agent.model.heartbeat import PAGE_BYTES
+from supervisor.shell.birth import Inherited, be_born
+from supervisor.shell.errand import ErrandThread
+
+# A worker's last words: what a traceback needs.
+WORDS_BYTES_MAX = 64 << 10
+
+
+class Started(Struct, frozen=True):
+    """A worker process exists: its pid, a descriptor of the process itself (-1: it has already ended), where its exit
+    status will be written, its stderr and its heartbeat page."""
+
+    child: str
+    epoch: int
+    pid: int
+    pidfd: int
+    status: int
+    words: int
+    page: mmap.mmap
+
+
+class NotStarted(Struct, frozen=True):
+    """No process came to be, and why."""
+
+    child: str
+    epoch: int
+    problem: str
+
+
+class Launcher:
+    """`launch` orders a start; its outcome comes through `errands`."""
+
+    def __init__(self, *, entry: str, preload: Sequence[str], runtime_dir: str) -> None:
+        self._entry = entry
+        self._context = multiprocess.get_context("forkserver")
+        self._context.set_forkserver_preload(list(preload))
+        # The fork server's socket belongs beside ours, where a later start finds and removes it after a SIGKILL.
+        process.current_process()._config["tempdir"] = runtime_dir
+        _do_without_tracker()
+        _hide_main_module()
+        # EOF on the read end tells a worker that the supervisor is gone, whatever killed it.
+        self._life_read, self._life_write = os.pipe2(os.O_CLOEXEC)
+        self.errands: ErrandThread[Started | NotStarted | None] = ErrandThread("launcher")
+        self.errands.send(self._warm_up)
+
+    def launch(self, child: str, epoch: int, order: bytes) -> None:
+        """Start this generation with this launch order."""
+        self.errands.send(lambda: self._launch(child, epoch, order))
+
+    def reset(self) -> None:
+        """The fork server does not answer: end it. The start that waits for it fails and the next one makes a new server."""
+        server = forkserver._forkserver._forkserver_pid
+        if server is not None:
+            os.kill(server, signal.SIGKILL)
+
+    def close(self) -> None:
+        """End the fork server and wait for it."""
+        os.close(self._life_write)
+        if self.errands.close(timeout_seconds=1.0):
+            forkserver._forkserver._stop()
+        else:
+            self.reset()
+
+    def _warm_up(self) -> None:
+        _masked(forkserver.ensure_running)
+
+    def _launch(self, child: str, epoch: int, order: bytes) -> Started | NotStarted:
+        page = os.memfd_create(f"heartbeat-{child.replace('/', '-')}", os.MFD_CLOEXEC)
+        words_read, words_write = os.pipe2(os.O_CLOEXEC)
+        try:
+            os.ftruncate(page, PAGE_BYTES)
+            os.set_blocking(words_read, False)
+            arguments = (self._entry, order, Inherited(page), Inherited(words_write), Inherited(self._life_read))
+            newborn = self._context.Process(target=be_born, args=arguments, name=child)
+            _masked(newborn.start)
+            popen = newborn._popen
+            # The package would close the status pipe when its object goes; a duplicate is ours.
+            status = os.dup(popen.sentinel)
+            os.set_blocking(status, False)
+            popen.finalizer()
+            view = mmap.mmap(page, PAGE_BYTES, prot=mmap.PROT_READ)
+            return Started(child, epoch, popen.pid, _pidfd(popen.pid), status, words_read, view)
+        except (OSError, EOFError) as failure:
+            os.close(words_read)
+            return NotStarted(child, epoch, f"{type(failure).__name__}: {failure}" if str(failure) else "the fork server died")
+        finally:
+            os.close(words_write)
+            os.close(page)
+            # Not children in the package's sense: their exit is seen by pidfd, and nothing is to be joined at exit.
+            process._children.clear()
+
+
+def _pidfd(pid: int) -> int:
+    """The descriptor of a process just started; -1 when it has already ended (its status then says how)."""
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return -1
+
+
+def _masked(call: Callable[[], object]) -> None:
+    """Call with all signals blocked: what is started inherits that, and unblocks when it has its own handlers.
+
+    Without it a Ctrl-C in the first milliseconds would end a newborn worker with a traceback.
+    """
+    before = signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
+    try:
+        call()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _do_without_tracker() -> None:
+    """The package starts a process that tracks shared memory and semaphores: 17 MB of memory for things not used here.
+
+    Its client side is pointed at the null device, which takes every message. (multiprocess 0.70; it can go when the
+    fork server no longer insists on a tracker.)
+    """
+    resource_tracker._resource_tracker._fd = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+
+
+def _hide_main_module() -> None:
+    """Keep the package from importing the start script again in every worker: workers have an entry of their own."""
+    main = sys.modules["__main__"]
+    main.__spec__ = None
+    if hasattr(main, "__file__"):
+        del main.__file__

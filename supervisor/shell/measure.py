@@ -1,0 +1,70 @@
+"""What workers cost and what the kernel shows of them: read over kept-open descriptors, never by number alone."""
+
+import os
+from collections import deque
+from errno import EACCES, EPERM, ESRCH
+
+from agent.model.timebase import S
+from supervisor.core.watchdog import Sight
+
+_NS_PER_TICK = S // os.sysconf("SC_CLK_TCK")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+# CPU in percent is shown over the last looks: ten seconds at the default interval.
+_LOOKS_MAX = 20
+_STAT_BYTES_MAX = 2048
+
+
+class Gauge:
+    """The cost of one process. The descriptor answers ESRCH after its end, so a reused number is never measured."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._stat = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        self._looks: deque[tuple[int, int]] = deque(maxlen=_LOOKS_MAX)
+        self.rss_bytes: int | None = None
+
+    def look(self, now_ns: int) -> Sight | None:
+        """State letter and CPU time; None when the process is gone. *Source:* proc_pid_stat(5)."""
+        try:
+            line = os.pread(self._stat, _STAT_BYTES_MAX, 0)
+        except OSError as gone:
+            if gone.errno != ESRCH:
+                raise
+            return None
+        fields = line[line.rfind(b")") + 2 :].split(b" ", 22)
+        cpu_ns = (int(fields[11]) + int(fields[12])) * _NS_PER_TICK
+        self.rss_bytes = int(fields[21]) * _PAGE_BYTES
+        self._looks.append((now_ns, cpu_ns))
+        return Sight(fields[0].decode("ascii"), cpu_ns)
+
+    @property
+    def cpu_percent(self) -> float | None:
+        """Percent of one core over the last looks; None before there are two."""
+        if len(self._looks) < 2:
+            return None
+        (first_at_ns, first_ns), (last_at_ns, last_ns) = self._looks[0], self._looks[-1]
+        return round(100 * (last_ns - first_ns) / max(1, last_at_ns - first_at_ns), 2)
+
+    @property
+    def cpu_seconds(self) -> float | None:
+        """CPU time since the process's start; None before the first look."""
+        return self._looks[-1][1] / S if self._looks else None
+
+    def pss_bytes(self) -> int | None:
+        """Proportional memory, read now (some 50 us for a worker); None when gone or not permitted. *Source:* proc_pid_smaps(5)."""
+        try:
+            with open(f"/proc/{self._pid}/smaps_rollup", "rb") as rollup:
+                text = rollup.read(8192)
+            os.pread(self._stat, 1, 0)
+        except OSError as refused:
+            if refused.errno not in (ESRCH, EACCES, EPERM) and not isinstance(refused, FileNotFoundError):
+                raise
+            return None
+        for line in text.splitlines():
+            if line.startswith(b"Pss:"):
+                return int(line.split()[1]) * 1024
+        return None
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        os.close(self._stat)

@@ -1,0 +1,43 @@
+"""What there is to run and to store: the samplers, found by discovery, and every table.
+
+A new sampler is one new module in `workers/samplers` with a `SAMPLER`; nothing here or elsewhere names it.
+"""
+
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
+
+from agent.config import SETTINGS, AnySetting
+from agent.model.table import Table
+from agent.model.tables import SYSTEM_TABLES
+from workers import samplers
+from workers.samplers.kind import Sampler
+
+_NOT_SAMPLERS = frozenset({"kind"})
+
+
+@cache
+def all_samplers() -> tuple[Sampler, ...]:
+    """Every sampler in the package, in the order of their names."""
+    found = []
+    for module in sorted(iter_modules(samplers.__path__), key=lambda module: module.name):
+        if module.name not in _NOT_SAMPLERS:
+            sampler = import_module(f"{samplers.__name__}.{module.name}").SAMPLER
+            assert isinstance(sampler, Sampler), module.name
+            found.append(sampler)
+    return tuple(found)
+
+
+def sampler(name: str) -> Sampler:
+    """The sampler of a worker `sampler/<name>`. *Raises:* KeyError."""
+    return {candidate.name: candidate for candidate in all_samplers()}[name]
+
+
+def tables() -> tuple[Table, ...]:
+    """Every table that the agent can write, system tables first."""
+    return SYSTEM_TABLES + tuple(table for candidate in all_samplers() for table in candidate.tables)
+
+
+def settings() -> tuple[AnySetting, ...]:
+    """Every setting there is: the agent's own and those that samplers declare."""
+    return SETTINGS + tuple(setting for candidate in all_samplers() for setting in candidate.settings)

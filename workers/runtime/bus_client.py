@@ -1,0 +1,97 @@
+"""The worker's end of the bus, behind `agent.ports.Bus`."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import zmq
+
+from agent.model.errors import ProtocolError
+from agent.model.message import (
+    Condition,
+    FromWorker,
+    Hello,
+    Identity,
+    Note,
+    Publish,
+    Ready,
+    Reply,
+    Request,
+    ToWorker,
+    decode_to_worker,
+    encode,
+)
+from agent.model.rule_state import Change
+
+MESSAGES_PER_TURN_MAX = 64
+# What the supervisor has not taken yet. A living supervisor takes everything at once; beyond this the worker is lost anyway.
+QUEUE_MAX = 10_000
+# A publication is cut here, so that one message stays far below the frame limit.
+CHANGES_PER_MESSAGE_MAX = 1_000
+
+
+class BusClient:
+    """Speaks to the supervisor. Sends never block: ZeroMQ's own queue takes what the supervisor has not yet read."""
+
+    def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", path: str, identity: Identity) -> None:
+        self.malformed = 0
+        self._last_request = 0
+        self.socket = context.socket(zmq.DEALER)
+        self.socket.setsockopt(zmq.LINGER, 200)
+        self.socket.setsockopt(zmq.IDENTITY, identity.encode())
+        self.socket.setsockopt(zmq.SNDHWM, QUEUE_MAX)
+        self.socket.setsockopt(zmq.RECONNECT_IVL, 10)
+        self.socket.setsockopt(zmq.RECONNECT_IVL_MAX, 50)
+        self.socket.connect(f"ipc://{path}")
+
+    def hello(self, pid: int) -> None:
+        """The first word."""
+        self.send(Hello(pid))
+
+    def ready(self) -> None:
+        """The work has begun."""
+        self.send(Ready())
+
+    def reply(self, ask: int, body: dict[str, Any], problem: str = "") -> None:
+        """Answer an Ask."""
+        self.send(Reply(ask, body, problem))
+
+    def publish(self, changes: Sequence[Change], *, complete: bool) -> None:
+        """See `agent.ports.Bus`."""
+        parts = [list(changes[at : at + CHANGES_PER_MESSAGE_MAX]) for at in range(0, len(changes), CHANGES_PER_MESSAGE_MAX)]
+        for part in parts[:-1]:
+            self.send(Publish(part, complete=False))
+        self.send(Publish(parts[-1] if parts else [], complete=complete))
+
+    def condition(self, condition: Condition) -> None:
+        """See `agent.ports.Bus`."""
+        self.send(condition)
+
+    def note(self, note: Note) -> None:
+        """See `agent.ports.Bus`."""
+        self.send(note)
+
+    def request(self, what: str) -> int:
+        """See `agent.ports.Bus`."""
+        self._last_request += 1
+        self.send(Request(self._last_request, what))
+        return self._last_request
+
+    def send(self, message: FromWorker) -> None:
+        """*Raises:* zmq.Again when the supervisor has read nothing for so long that the queue is full; the worker then ends."""
+        self.socket.send(encode(message), zmq.DONTWAIT)
+
+    def receive(self) -> Iterator[ToWorker]:
+        """What the supervisor said, up to a bound per turn; what does not decode is counted."""
+        for _ in range(MESSAGES_PER_TURN_MAX):
+            try:
+                frame = self.socket.recv(zmq.DONTWAIT)
+            except zmq.Again:
+                return
+            try:
+                yield decode_to_worker(frame)
+            except ProtocolError:
+                self.malformed += 1
+
+    def close(self) -> None:
+        """End the connection; what was said shortly before still goes out."""
+        self.socket.close()

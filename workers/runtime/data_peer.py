@@ -1,0 +1,54 @@
+"""The writer's end of the data socket, behind `agent.ports.DataPeer`."""
+
+import os
+
+import zmq
+
+from agent.model.errors import ProtocolError
+from agent.model.message import FRAME_BYTES_MAX, DataAck, DataHello, Identity, decode_identity, encode
+
+
+class SocketDataPeer:
+    """One ROUTER for all senders. It never blocks: whoever does not read his answers asks again when he reconnects."""
+
+    def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", path: str) -> None:
+        self.malformed = 0
+        self.unsendable = 0
+        self.socket = context.socket(zmq.ROUTER)
+        self.socket.setsockopt(zmq.LINGER, 200)
+        self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        self.socket.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)
+        before = os.umask(0o177)
+        try:
+            self.socket.bind(f"ipc://{path}")
+        finally:
+            os.umask(before)
+
+    def receive(self) -> tuple[Identity, bytes, bytes] | None:
+        """See `agent.ports.DataPeer`."""
+        while True:
+            try:
+                frames = self.socket.recv_multipart(zmq.DONTWAIT)
+            except zmq.Again:
+                return None
+            try:
+                who = decode_identity(frames[0])
+            except ProtocolError:
+                self.malformed += 1
+                continue
+            if len(frames) not in (2, 3):
+                self.malformed += 1
+                continue
+            return who, frames[1], frames[2] if len(frames) == 3 else b""
+
+    def send(self, who: Identity, message: DataHello | DataAck) -> None:
+        """See `agent.ports.DataPeer`."""
+        try:
+            self.socket.send_multipart((who.encode(), encode(message)), zmq.DONTWAIT)
+        except (zmq.Again, zmq.ZMQError):
+            # EHOSTUNREACH: gone meanwhile. EAGAIN: does not read. Both ask again with their next connection.
+            self.unsendable += 1
+
+    def close(self) -> None:
+        """End the socket."""
+        self.socket.close()

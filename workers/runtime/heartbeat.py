@@ -1,0 +1,23 @@
+"""The worker's side of its heartbeat page."""
+
+import mmap
+
+from agent.model.heartbeat import BODY_OFFSET, PAGE_BYTES, VERSION, Beat, pack_body
+
+
+class HeartbeatPage:
+    """Written at every turn of the worker's main loop and by nobody else: no thread that still breathes keeps a hung loop alive."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._page = mmap.mmap(descriptor, PAGE_BYTES)
+        self._version = VERSION.unpack_from(self._page)[0]
+        self._turns = 0
+
+    def beat(self, now_ns: int, revision: int, digest: bytes) -> None:
+        """One more turn, and what rules are held."""
+        self._turns += 1
+        body = pack_body(Beat(self._turns, now_ns, revision, digest))
+        VERSION.pack_into(self._page, 0, self._version + 1)
+        self._page[BODY_OFFSET : BODY_OFFSET + len(body)] = body
+        self._version += 2
+        VERSION.pack_into(self._page, 0, self._version)

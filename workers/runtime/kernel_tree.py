@@ -1,0 +1,74 @@
+"""Reads below one open directory, behind `agent.ports.KernelTree`.
+
+Every path is relative to the directory opened once, so that a mount changed under the agent is noticed
+as an error and never read by mistake.
+"""
+
+import os
+
+READ_BYTES_MAX = 1 << 20
+
+
+class KernelTree:
+    """One root: `/proc`, a cgroup mount, or a folder of a test."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self._descriptor: int | None = None
+
+    @property
+    def _root(self) -> int:
+        # Opened with the first use: a root that is not there is an error of a reading, which its reader reports, and not
+        # one of a worker's birth, which would repeat for ever.
+        if self._descriptor is None:
+            self._descriptor = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        return self._descriptor
+
+    def list_names(self, path: str = ".") -> list[str]:
+        """The names in a directory. *Raises:* OSError."""
+        if path == ".":
+            return os.listdir(self._root)
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._root)
+        try:
+            return os.listdir(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def list_directories(self, path: str = ".") -> list[str]:
+        """The names of the sub-directories; symbolic links are none. *Raises:* OSError."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._root)
+        try:
+            with os.scandir(descriptor) as entries:
+                return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+        finally:
+            os.close(descriptor)
+
+    def open(self, path: str) -> int:
+        """A descriptor to read again and again. *Raises:* OSError."""
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._root)
+
+    def read_open(self, descriptor: int, bytes_max: int) -> bytes:
+        """The content from its beginning: kernel files make it anew at offset 0. *Raises:* OSError."""
+        return os.pread(descriptor, bytes_max, 0)
+
+    def close(self, descriptor: int) -> None:
+        """Give a descriptor back."""
+        os.close(descriptor)
+
+    def read(self, path: str, bytes_max: int) -> bytes:
+        """Open, read up to `bytes_max`, close. *Raises:* OSError."""
+        descriptor = self.open(path)
+        try:
+            parts = []
+            left = min(bytes_max, READ_BYTES_MAX)
+            # A kernel file may be given out in pages: one read is not always all of it.
+            while left > 0 and (part := os.read(descriptor, left)):
+                parts.append(part)
+                left -= len(part)
+            return b"".join(parts)
+        finally:
+            os.close(descriptor)
+
+    def owner(self, descriptor: int) -> int:
+        """The user id that owns the open file; of a file of `/proc/PID` the process's effective user. *Raises:* OSError."""
+        return os.fstat(descriptor).st_uid

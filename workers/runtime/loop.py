@@ -1,0 +1,182 @@
+"""The one loop of a worker: bus, rules, timers, data, heartbeat, and the supervisor's life line."""
+
+from collections.abc import Callable
+
+import msgspec
+import zmq
+
+from agent.model.message import Ack, Answer, Ask, Delta, Snapshot, Stop
+from agent.model.rule import decode_assignment, decode_rule
+from agent.model.timebase import MS
+from agent.ports import Clock, Work
+from workers.runtime.bus_client import BusClient
+from workers.runtime.heartbeat import HeartbeatPage
+from workers.runtime.outbox import SocketOutbox
+from workers.runtime.replica import Replica
+
+
+class WorkerLoop:
+    """Calls the work and nothing else; returns when the work has ended in good order or the supervisor is gone."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        page: HeartbeatPage,
+        bus: BusClient,
+        work: Work,
+        outbox: SocketOutbox | None,
+        parent: int,
+        heartbeat_interval_ns: int,
+    ) -> None:
+        self._clock = clock
+        self._page = page
+        self._bus = bus
+        self._work = work
+        self._outbox = outbox
+        self._parent = parent
+        self._heartbeat_interval_ns = heartbeat_interval_ns
+        self._replica = Replica()
+        self._is_started = False
+        self._stop_until_ns: int | None = None
+        self._late_asks: dict[str, list[int]] = {}
+        self._watched: dict[object, Callable[[int], None]] = {}
+        self._poller = zmq.Poller()
+        self._poller.register(bus.socket, zmq.POLLIN)
+        self._poller.register(parent, zmq.POLLIN)
+        self._work_descriptors: set[int] = set()
+        self._hears_writer = False
+
+    def watch_socket(self, socket: object, on_readable: Callable[[int], None]) -> None:
+        """Call `on_readable(now_ns)` when this ZeroMQ socket has something."""
+        self._watched[socket] = on_readable
+        self._poller.register(socket, zmq.POLLIN)
+
+    def run(self) -> None:
+        """Turn until the end."""
+        while True:
+            now_ns = self._clock.now_ns()
+            self._page.beat(now_ns, self._replica.revision, self._replica.state.digest)
+            if self._is_over(now_ns):
+                return
+            self._follow_writer()
+            ready = dict(self._poller.poll(self._wait_ms(now_ns)))
+            if self._parent in ready:
+                # The supervisor is gone. Nothing of ours is only in memory: acknowledged rows are in the spool.
+                return
+            self._turn(ready)
+
+    def _turn(self, ready: dict[object, int]) -> None:
+        if self._bus.socket in ready:
+            for message in self._bus.receive():
+                self._on_message(message)
+        now_ns = self._clock.now_ns()
+        for socket, on_readable in self._watched.items():
+            if socket in ready:
+                on_readable(now_ns)
+        for descriptor in self._work_descriptors.intersection(ready):
+            self._work.on_readable(descriptor, now_ns)
+        if self._outbox is not None:
+            self._outbox.pump()
+        if self._is_started:
+            self._on_timer()
+            self._send_late_replies()
+            self._follow_descriptors()
+
+    def _on_timer(self) -> None:
+        now_ns = self._clock.now_ns()
+        deadline_ns = self._work.next_deadline_ns()
+        if deadline_ns is not None and deadline_ns <= now_ns:
+            self._work.on_timer(now_ns)
+
+    def _on_message(self, message: Snapshot | Delta | Ask | Answer | Stop) -> None:
+        now_ns = self._clock.now_ns()
+        match message:
+            case Snapshot() | Delta():
+                answer = self._replica.take(message)
+                self._bus.send(answer)
+                if isinstance(answer, Ack):
+                    self._on_rules(now_ns)
+            case Ask():
+                self._on_ask(message, now_ns)
+            case Answer():
+                self._work.on_answer(message.request, message.body)
+            case Stop():
+                self._stop_until_ns = now_ns + message.grace_ns
+                if self._is_started:
+                    self._work.on_stop(now_ns)
+                if self._outbox is not None:
+                    self._outbox.end()
+
+    def _on_rules(self, now_ns: int) -> None:
+        self._work.on_rules(self._replica.state)
+        if not self._is_started and self._stop_until_ns is None:
+            self._work.on_start(now_ns)
+            self._is_started = True
+            self._bus.ready()
+
+    def _on_ask(self, ask: Ask, now_ns: int) -> None:
+        if ask.what == "rules":
+            self._bus.reply(ask.ask, self._rules_document())
+            return
+        document = self._work.on_ask(ask.what, now_ns) if self._is_started else None
+        if document is None:
+            self._late_asks.setdefault(ask.what, []).append(ask.ask)
+        elif ask.what == "stats":
+            outbox = {} if self._outbox is None else {"outbox": self._outbox.stats()}
+            self._bus.reply(ask.ask, {**document, **outbox, "bus_malformed": self._bus.malformed})
+        else:
+            self._bus.reply(ask.ask, document)
+
+    def _send_late_replies(self) -> None:
+        for what, document in self._work.take_replies():
+            for ask in self._late_asks.pop(what, []):
+                self._bus.reply(ask, document)
+
+    def _follow_descriptors(self) -> None:
+        wanted = set(self._work.descriptors())
+        for descriptor in self._work_descriptors - wanted:
+            self._poller.unregister(descriptor)
+        for descriptor in wanted - self._work_descriptors:
+            self._poller.register(descriptor, zmq.POLLIN)
+        self._work_descriptors = wanted
+
+    def _is_over(self, now_ns: int) -> bool:
+        if self._stop_until_ns is None:
+            return False
+        if now_ns >= self._stop_until_ns:
+            return True
+        sent = self._outbox is None or self._outbox.buffer.is_empty
+        return sent and (not self._is_started or self._work.is_done())
+
+    def _wait_ms(self, now_ns: int) -> int:
+        deadline_ns = now_ns + self._heartbeat_interval_ns
+        if self._is_started and (work_ns := self._work.next_deadline_ns()) is not None:
+            deadline_ns = min(deadline_ns, work_ns)
+        if self._stop_until_ns is not None:
+            deadline_ns = min(deadline_ns, self._stop_until_ns)
+        # Up, never down: waking before a deadline would only turn the loop once more.
+        return max(0, -((now_ns - deadline_ns) // MS))
+
+    def _follow_writer(self) -> None:
+        # In the middle of life the writer's answers are taken at the next turn, whatever wakes it: they cost no turn of
+        # their own. Before its first hello and at the end they are waited for.
+        if self._outbox is None:
+            return
+        wanted = self._stop_until_ns is not None or self._outbox.writer_epoch is None
+        if wanted != self._hears_writer:
+            self._hears_writer = wanted
+            if wanted:
+                self._poller.register(self._outbox.socket, zmq.POLLIN)
+            else:
+                self._poller.unregister(self._outbox.socket)
+
+    def _rules_document(self) -> dict[str, object]:
+        state = self._replica.state
+        assignments = [decode_assignment(content) for _key, content in state.items("pod/")]
+        return {
+            "revision": self._replica.revision,
+            "digest": state.digest.hex(),
+            "rules": [msgspec.to_builtins(decode_rule(content)) for _key, content in state.items("rule/")],
+            "pods": [{"uid": held.unit.uid, "group": held.group, "rule": held.rule} for held in assignments],
+        }

@@ -1,0 +1,92 @@
+"""The worker's end of the data socket, behind `agent.ports.Outbox`."""
+
+from collections.abc import Sequence
+
+import zmq
+
+from agent.model.errors import ProtocolError
+from agent.model.message import DataAck, DataHello, Identity, decode_from_writer, encode
+from agent.model.table import Row, Table
+from workers.runtime.send_buffer import SendBuffer
+
+# A turn of the loop takes no more than this many answers, so that a flood cannot hold it.
+ANSWERS_PER_TURN_MAX = 256
+
+
+class SocketOutbox:
+    """Sends batches to the writer and keeps them until they are acknowledged; never blocks."""
+
+    def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", path: str, identity: Identity, *, bytes_max: int) -> None:
+        self.buffer = SendBuffer(bytes_max=bytes_max)
+        self.malformed = 0
+        self.writer_epoch: int | None = None
+        self.socket = context.socket(zmq.DEALER)
+        self.socket.setsockopt(zmq.LINGER, 0)
+        self.socket.setsockopt(zmq.IDENTITY, identity.encode())
+        # Nothing queues for a writer that is not there: its successor says what it has, and the buffer starts from that.
+        self.socket.setsockopt(zmq.IMMEDIATE, 1)
+        self.socket.setsockopt(zmq.RECONNECT_IVL, 10)
+        self.socket.setsockopt(zmq.RECONNECT_IVL_MAX, 50)
+        # An empty message goes out with every new connection: by it the writer learns that we are here.
+        self.socket.setsockopt(zmq.PROBE_ROUTER, 1)
+        self.socket.connect(f"ipc://{path}")
+
+    def offer(self, table: Table, rows: Sequence[Row], stamp_wall_ns: int) -> bool:
+        """Send one batch, see `agent.ports.Outbox`."""
+        accepted = self.buffer.offer(table.name, table.version, stamp_wall_ns, encode(list(rows)), len(rows))
+        self.pump()
+        return accepted
+
+    def end(self) -> None:
+        """No more batches."""
+        self.buffer.end()
+        self.pump()
+
+    def pump(self) -> None:
+        """Take the writer's answers and send what waits."""
+        for _ in range(ANSWERS_PER_TURN_MAX):
+            try:
+                frame = self.socket.recv(zmq.DONTWAIT)
+            except zmq.Again:
+                break
+            self._on_answer(frame)
+        if self.writer_epoch is None:
+            return
+        for parcel in self.buffer.unsent():
+            try:
+                self.socket.send_multipart((encode(parcel.head), parcel.rows), zmq.DONTWAIT, copy=True)
+            except zmq.Again:
+                break
+            self.buffer.mark_sent()
+
+    def stats(self) -> dict[str, int | None]:
+        """The outbox in numbers, for `status` and /metrics."""
+        buffer = self.buffer
+        return {
+            "offered_rows": buffer.offered_rows,
+            "unacknowledged": len(buffer),
+            "unacknowledged_bytes": buffer.size_bytes,
+            "acknowledged_seq": buffer.acknowledged_seq,
+            "refused_batches": buffer.refused_batches,
+            "refused_rows": buffer.refused_rows,
+            "resent_batches": buffer.resent_batches,
+            "malformed": self.malformed,
+            "writer_epoch": self.writer_epoch,
+        }
+
+    def close(self) -> None:
+        """End the connection."""
+        self.socket.close(0)
+
+    def _on_answer(self, frame: bytes) -> None:
+        try:
+            answer = decode_from_writer(frame)
+        except ProtocolError:
+            self.malformed += 1
+            return
+        match answer:
+            case DataHello():
+                self.writer_epoch = answer.writer_epoch
+                self.buffer.on_new_writer(answer.have_seq)
+            case DataAck():
+                self.buffer.on_acknowledged(answer.seq)

@@ -1,0 +1,20 @@
+"""Imported once by the fork server: everything that a worker needs, then frozen.
+
+Pages that no collection touches stay shared with every worker; frozen objects are never looked at again by the
+collector of a worker.
+"""
+
+import gc
+import os
+import signal
+
+import workers.catalogue
+import workers.runtime.worker_main
+
+workers.catalogue.all_samplers()
+# Out of the terminal's process group and session: Ctrl-C is the supervisor's alone to hear.
+os.setsid()
+# The supervisor starts this process with all signals blocked; of them it needs to hear of its children's ends.
+signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+gc.collect()
+gc.freeze()

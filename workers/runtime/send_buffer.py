@@ -1,0 +1,121 @@
+"""Batches from their making to their acknowledgement. PURE: it says what to send, somebody else sends.
+
+ZeroMQ acknowledges nothing: a batch that it accepted can die with the writer's process. So each batch stays here
+until the writer names it (or a later one), and is given out again when a new writer says what it has.
+
+What does not fit into the buffer is refused, the newest and not the oldest: an old batch may already be in the
+spool, and a row of table `gap` about it would be false. The refused range travels with the next accepted batch.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from agent.model.message import Batch, Bye, Lost
+
+# The head of a batch and its place in the buffer, beside its rows.
+OVERHEAD_BYTES = 256
+
+
+class Parcel(Struct, frozen=True):
+    """One batch, or the Bye that ends them, with its encoded rows."""
+
+    head: Batch | Bye
+    rows: bytes
+
+    @property
+    def seq(self) -> int:
+        """The number whose acknowledgement covers this parcel."""
+        return self.head.seq if isinstance(self.head, Batch) else self.head.last_seq + 1
+
+    @property
+    def size_bytes(self) -> int:
+        """What it counts for against the bound."""
+        return len(self.rows) + OVERHEAD_BYTES
+
+
+class SendBuffer:
+    """The unacknowledged batches of one generation of one worker, in order."""
+
+    def __init__(self, *, bytes_max: int) -> None:
+        self._bytes_max = bytes_max
+        self._parcels: deque[Parcel] = deque()
+        self._sent = 0
+        self._size_bytes = 0
+        self._last_seq = 0
+        self._lost: list[Lost] = []
+        self.is_ended = False
+        self.offered_rows = 0
+        self.refused_rows = 0
+        self.refused_batches = 0
+        self.acknowledged_seq = 0
+        self.resent_batches = 0
+
+    def offer(self, table: str, table_version: int, stamp_wall_ns: int, rows: bytes, count: int) -> bool:
+        """Count a batch and keep it, or (False) count it as refused because the buffer is full."""
+        assert not self.is_ended, "nothing is offered after the end"
+        self._last_seq += 1
+        self.offered_rows += count
+        if self._size_bytes + len(rows) + OVERHEAD_BYTES > self._bytes_max:
+            self._refuse(count)
+            return False
+        self._keep(Parcel(Batch(self._last_seq, table, table_version, stamp_wall_ns, count, tuple(self._lost)), rows))
+        self._lost.clear()
+        return True
+
+    def end(self) -> None:
+        """No batch follows: the writer is to know that none is missing. Calling it again changes nothing."""
+        if not self.is_ended:
+            self.is_ended = True
+            self._keep(Parcel(Bye(self._last_seq, tuple(self._lost)), b""))
+            self._lost.clear()
+
+    def unsent(self) -> Iterator[Parcel]:
+        """What waits to be sent, in order; each is to be followed by `mark_sent` before the next is taken."""
+        while self._sent < len(self._parcels):
+            yield self._parcels[self._sent]
+
+    def mark_sent(self) -> None:
+        """The first unsent parcel went out."""
+        self._sent += 1
+
+    def on_acknowledged(self, seq: int) -> None:
+        """Everything up to `seq` is safe."""
+        self.acknowledged_seq = max(self.acknowledged_seq, seq)
+        while self._parcels and self._parcels[0].seq <= seq:
+            self._size_bytes -= self._parcels.popleft().size_bytes
+            self._sent = max(0, self._sent - 1)
+
+    def on_new_writer(self, have_seq: int) -> None:
+        """A writer has just connected and has everything up to `have_seq`: the rest must be sent again."""
+        self.on_acknowledged(have_seq)
+        self.resent_batches += self._sent
+        self._sent = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether everything offered is acknowledged."""
+        return not self._parcels
+
+    def __len__(self) -> int:
+        return len(self._parcels)
+
+    @property
+    def size_bytes(self) -> int:
+        """What the unacknowledged parcels count for."""
+        return self._size_bytes
+
+    def _keep(self, parcel: Parcel) -> None:
+        self._parcels.append(parcel)
+        self._size_bytes += parcel.size_bytes
+
+    def _refuse(self, count: int) -> None:
+        self.refused_rows += count
+        self.refused_batches += 1
+        last = self._lost[-1] if self._lost else None
+        if last is not None and last.last_seq == self._last_seq - 1:
+            # One range however long the writer is away: the account must not grow with the loss.
+            self._lost[-1] = Lost(last.first_seq, self._last_seq, last.rows + count, last.reason)
+        else:
+            self._lost.append(Lost(self._last_seq, self._last_seq, count, "buffer_full"))

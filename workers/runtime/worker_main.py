@@ -1,0 +1,133 @@
+"""The life of a worker process: born from the fork server, one loop, ended by a word, a signal or its parent's death.
+
+This is the composition root of the workers: the only place that knows both a kind of work and its ports.
+"""
+
+import faulthandler
+import os
+import secrets
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+
+import zmq
+
+from agent.clock import SystemClock
+from agent.config import BUFFER_BYTES, CGROUP_ROOT, HEARTBEAT_INTERVAL, PROC_ROOT
+from agent.launch import Launch, decode_launch
+from agent.model.errors import EvergaugeError, ExitCode
+from agent.ports import Work
+from workers import catalogue
+from workers.control_plane.work import ControlPlaneWork
+from workers.gateway.work import GatewayWork
+from workers.runtime import process
+from workers.runtime.bus_client import BusClient
+from workers.runtime.data_peer import SocketDataPeer
+from workers.runtime.heartbeat import HeartbeatPage
+from workers.runtime.kernel_tree import KernelTree
+from workers.runtime.loop import WorkerLoop
+from workers.runtime.outbox import SocketOutbox
+from workers.samplers.kind import SamplerWork
+from workers.writer.work import WriterWork
+
+
+def run_worker(launch_bytes: bytes, page: int, words: int, parent: int) -> None:
+    """Be a worker until it ends; never returns. The descriptors: heartbeat page, stderr pipe, the supervisor's life line."""
+    code = ExitCode.BUG
+    try:
+        os.dup2(words, 1)
+        os.dup2(words, 2)
+        os.close(words)
+        faulthandler.enable(file=2)
+        faulthandler.register(signal.SIGUSR2, file=2, all_threads=True)
+        process.settle()
+        code = _live(decode_launch(launch_bytes), page, parent)
+    except EvergaugeError as failure:
+        print(failure.sentence, file=sys.stderr)
+        code = failure.code
+    except OSError as failure:
+        traceback.print_exc()
+        code = ExitCode.IO if failure.errno else ExitCode.BUG
+    except Exception:  # noqa: BLE001  the one broad handler of this process: report, then end with the code of a bug
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        # Not sys.exit: nothing that a library left for the interpreter's end may delay or change this exit.
+        os._exit(int(code))
+
+
+def _live(launch: Launch, page: int, parent: int) -> ExitCode:
+    process.set_name(f"eg:{launch.identity.worker}")
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    clock = SystemClock()
+    bus = BusClient(context, launch.bus_path, launch.identity)
+    bus.hello(os.getpid())
+    work, outbox, peer = _MAKERS[launch.kind](launch, context, clock, bus)
+    loop = WorkerLoop(
+        clock=clock,
+        page=HeartbeatPage(page),
+        bus=bus,
+        work=work,
+        outbox=outbox,
+        parent=parent,
+        heartbeat_interval_ns=launch.config.of(HEARTBEAT_INTERVAL),
+    )
+    if peer is not None:
+        loop.watch_socket(peer.socket, work.on_data)  # type: ignore[attr-defined]  # only the writer has a peer
+    loop.run()
+    for end in (bus, outbox, peer):
+        if end is not None:
+            end.close()
+    context.term()
+    return ExitCode.DONE
+
+
+Made = tuple[Work, SocketOutbox | None, SocketDataPeer | None]
+Maker = Callable[[Launch, "zmq.Context[zmq.Socket[bytes]]", SystemClock, BusClient], Made]
+
+
+def _outbox(launch: Launch, context: "zmq.Context[zmq.Socket[bytes]]") -> SocketOutbox:
+    return SocketOutbox(context, launch.data_path, launch.identity, bytes_max=launch.config.of(BUFFER_BYTES))
+
+
+def _make_control_plane(launch: Launch, context: "zmq.Context[zmq.Socket[bytes]]", clock: SystemClock, bus: BusClient) -> Made:
+    outbox = _outbox(launch, context)
+    tree = KernelTree(launch.config.of(CGROUP_ROOT))
+    return ControlPlaneWork(clock=clock, tree=tree, outbox=outbox, bus=bus, config=launch.config), outbox, None
+
+
+def _make_sampler(launch: Launch, context: "zmq.Context[zmq.Socket[bytes]]", clock: SystemClock, bus: BusClient) -> Made:
+    outbox = _outbox(launch, context)
+    sampler = catalogue.sampler(launch.identity.worker.removeprefix("sampler/"))
+    probe = sampler.open(KernelTree(launch.config.of(PROC_ROOT)), launch.config)
+    return SamplerWork(sampler, probe, clock, outbox, launch.config), outbox, None
+
+
+def _make_writer(launch: Launch, context: "zmq.Context[zmq.Socket[bytes]]", clock: SystemClock, bus: BusClient) -> Made:
+    peer = SocketDataPeer(context, launch.data_path)
+    work = WriterWork(
+        clock=clock,
+        peer=peer,
+        bus=bus,
+        config=launch.config,
+        catalogue=catalogue.tables(),
+        identity=launch.identity,
+        state_dir=launch.state_dir,
+        host=launch.host,
+        agent_version=launch.agent_version,
+        segment_ids=lambda: secrets.token_hex(6),
+    )
+    return work, None, peer
+
+
+def _make_gateway(launch: Launch, context: "zmq.Context[zmq.Socket[bytes]]", clock: SystemClock, bus: BusClient) -> Made:
+    return GatewayWork(clock=clock, bus=bus, config=launch.config), None, None
+
+
+_MAKERS: dict[str, Maker] = {
+    "control-plane": _make_control_plane,
+    "sampler": _make_sampler,
+    "writer": _make_writer,
+    "gateway": _make_gateway,
+}

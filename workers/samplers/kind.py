@@ -1,0 +1,140 @@
+"""What a sampler is, as one declaration, and the work around its ticks."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from agent.config import AnySetting, Config, Duration, Switch
+from agent.model.rule_state import RuleState
+from agent.model.table import Row, Table
+from agent.model.timebase import MINUTE, MS, S
+from agent.ports import Clock, KernelTree, Outbox
+
+# What one tick gives: rows by table.
+Sample = Sequence[tuple[Table, Sequence[Row]]]
+
+
+class Probe(Protocol):
+    """The measuring part of a sampler, one per worker process."""
+
+    def sample(self, now_ns: int, wall_ns: int) -> Sample:
+        """Measure once. *Raises:* nothing for what can vanish or be refused: such values are absent, with a reason."""
+        ...
+
+    def stats(self) -> dict[str, Any]:
+        """What it says of itself in `status` and /metrics."""
+        ...
+
+    def close(self) -> None:
+        """Give everything back."""
+        ...
+
+
+class Sampler(Struct, frozen=True):
+    """One sampler: its worker is `sampler/<name>`, `open` makes the probe over a kernel tree."""
+
+    name: str
+    about: str
+    tables: tuple[Table, ...]
+    files: tuple[str, ...]
+    is_enabled: Switch
+    interval: Duration
+    further_settings: tuple[AnySetting, ...]
+    open: Callable[[KernelTree, Config], Probe]
+
+    @property
+    def settings(self) -> tuple[AnySetting, ...]:
+        """All its settings."""
+        return (self.is_enabled, self.interval, *self.further_settings)
+
+
+def enabled_setting(name: str) -> Switch:
+    """The switch that every sampler has."""
+    return Switch(f"sampler.{name}.enabled", True, f"whether the worker sampler/{name} runs")
+
+
+def interval_setting(name: str, default_ns: int = 1 * S) -> Duration:
+    """The interval that every sampler has."""
+    return Duration(f"sampler.{name}.interval", default_ns, 50 * MS, 10 * MINUTE, f"how often sampler/{name} measures")
+
+
+class SamplerWork:
+    """A sampler's work in its worker (`agent.ports.Work`): one sample per tick, on a fixed raster, offered to the outbox."""
+
+    def __init__(self, sampler: Sampler, probe: Probe, clock: Clock, outbox: Outbox, config: Config) -> None:
+        self._sampler = sampler
+        self._probe = probe
+        self._clock = clock
+        self._outbox = outbox
+        self._interval_ns = config.of(sampler.interval)
+        self._next_tick_at_ns: int | None = None
+        self._is_stopped = False
+        self._ticks = 0
+        self._ticks_missed = 0
+        self._tick_ns_last = 0
+        self._tick_ns_most = 0
+        self._rows = 0
+
+    def on_start(self, now_ns: int) -> None:
+        """The first tick is due at once: it gives rates their base."""
+        self._next_tick_at_ns = now_ns
+
+    def on_rules(self, rules: RuleState) -> None:
+        """Samplers of processes measure everything, whatever the rules."""
+
+    def next_deadline_ns(self) -> int | None:
+        """The next tick."""
+        return None if self._is_stopped else self._next_tick_at_ns
+
+    def on_timer(self, now_ns: int) -> None:
+        """One tick."""
+        assert self._next_tick_at_ns is not None
+        wall_ns = self._clock.wall_ns()
+        for table, rows in self._probe.sample(now_ns, wall_ns):
+            if rows:
+                self._rows += len(rows)
+                self._outbox.offer(table, rows, wall_ns)
+        done_ns = self._clock.now_ns()
+        self._ticks += 1
+        self._tick_ns_last = done_ns - now_ns
+        self._tick_ns_most = max(self._tick_ns_most, self._tick_ns_last)
+        # On the raster of the first tick; ticks that went by meanwhile are missed and said so, never made up for.
+        behind = (done_ns - self._next_tick_at_ns) // self._interval_ns
+        self._ticks_missed += behind
+        self._next_tick_at_ns += (behind + 1) * self._interval_ns
+
+    def descriptors(self) -> Sequence[int]:
+        """None."""
+        return ()
+
+    def on_readable(self, descriptor: int, now_ns: int) -> None:
+        """Never called."""
+
+    def on_ask(self, what: str, now_ns: int) -> dict[str, Any] | None:
+        """`stats`."""
+        return {
+            "ticks": self._ticks,
+            "ticks_missed": self._ticks_missed,
+            "tick_seconds_last": self._tick_ns_last / S,
+            "tick_seconds_most": self._tick_ns_most / S,
+            "rows": self._rows,
+            "interval_seconds": self._interval_ns / S,
+            **self._probe.stats(),
+        }
+
+    def take_replies(self) -> Sequence[tuple[str, dict[str, Any]]]:
+        """None: every answer is given at once."""
+        return ()
+
+    def on_answer(self, request: int, body: dict[str, Any]) -> None:
+        """Never called: samplers ask nothing."""
+
+    def on_stop(self, now_ns: int) -> None:
+        """No further tick."""
+        self._is_stopped = True
+        self._probe.close()
+
+    def is_done(self) -> bool:
+        """At once: the outbox is the runtime's."""
+        return self._is_stopped

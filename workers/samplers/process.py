@@ -1,0 +1,413 @@
+"""Every process of the host, once a tick: the top ones by CPU and by RSS as rows, the rest as an exact remainder.
+
+One `stat` descriptor per process is kept open and read again: a third of the cost of opening, and it answers ESRCH
+after the process has ended, so it can never show another one under the same number. A process whose `stat` did not
+change by a byte is not even parsed. Sums per pod are carried along by differences, so the remainder is exact: top rows
+and tail rows of a tick add up to every process that was read.
+"""
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable
+from errno import EMFILE, ENFILE, ENOENT, ESRCH
+from heapq import nlargest
+from typing import Any, NamedTuple
+
+from agent.config import Choice, Config, Size, Whole
+from agent.model.absence import Absence
+from agent.model.cgroup_path import parse_proc_cgroup, unit_of
+from agent.model.command_line import parse_command_line
+from agent.model.errors import KernelFormatError
+from agent.model.table import Column, DType, Row, Table
+from agent.model.timebase import S
+from agent.ports import KernelTree
+from workers.samplers.kind import Sample, Sampler, enabled_setting, interval_setting
+
+TOP_ROWS = Whole("sampler.process.top_rows", 20, 1, 10_000, "rows per tick for the most CPU, and as many for the most RSS")
+COMMAND_LINE = Choice("sampler.process.command_line", "masked", ("off", "masked", "full"), "whether command lines are stored")
+COMMAND_LINE_BYTES = Size("sampler.process.command_line_bytes", 256, 16, 4096, "the most that is stored of a command line")
+
+STAT, CGROUP, CMDLINE = "proc_pid_stat(5)", "proc_pid_cgroup(5)", "proc_pid_cmdline(5)"
+PROCESS = Table(
+    name="process",
+    version=1,
+    about="The processes of a tick that used the most CPU in it or hold the most memory.",
+    key=("timestamp", "pid", "start_ticks"),
+    columns=(
+        Column("timestamp", DType.INT64, "ns", "when the tick was read, unix time", "sampler clock"),
+        Column("pid", DType.INT64, "1", "process id; with start_ticks the identity of a process", STAT),
+        Column("start_ticks", DType.INT64, "clock ticks", "start of the process after boot", STAT),
+        Column("ppid", DType.INT64, "1", "process id of the parent", STAT),
+        Column("comm", DType.UTF8, "", "name of the executable, 15 bytes, or of the kernel thread", STAT),
+        Column("command_line", DType.UTF8, "", "command line, capped, secrets masked", CMDLINE, True),
+        Column("uid", DType.INT64, "1", "effective user id", "owner of proc_pid(5)", True),
+        Column("cgroup", DType.UTF8, "", "path in the cgroup hierarchy that tells workloads apart", CGROUP, True),
+        Column("pod_uid", DType.UTF8, "", "the pod or unit; null: in none", CGROUP, True),
+        Column("state", DType.UTF8, "", "R, S, D, Z, T, t, I or another letter of the kernel", STAT),
+        Column("threads", DType.INT64, "1", "threads", STAT),
+        Column("cpu_total_ns", DType.INT64, "ns", "user and system time since its start", STAT),
+        Column("cpu_ns", DType.INT64, "ns", "user and system time since the last tick", STAT, True),
+        Column("cpu_share", DType.FLOAT64, "1", "cpu_ns per elapsed time: 1 is one core", STAT, True),
+        Column("rss_bytes", DType.INT64, "bytes", "resident memory; shared pages count in every process", STAT),
+        Column("absent", DType.UTF8, "", "why values of this row are null", "sampler", True),
+    ),
+)
+PROCESS_TAIL = Table(
+    name="process_tail",
+    version=1,
+    about="All processes of a tick that have no row in `process`, summed per pod or unit: top rows and tail are the whole host.",
+    key=("timestamp", "pod_uid"),
+    columns=(
+        Column("timestamp", DType.INT64, "ns", "when the tick was read, unix time", "sampler clock"),
+        Column("pod_uid", DType.UTF8, "", "the pod or unit; null: all processes in none", CGROUP, True),
+        Column("processes", DType.INT64, "1", "how many processes are summed here", STAT),
+        Column("cpu_ns", DType.INT64, "ns", "their user and system time since the last tick", STAT, True),
+        Column("cpu_share", DType.FLOAT64, "1", "cpu_ns per elapsed time: 1 is one core", STAT, True),
+        Column("rss_bytes", DType.INT64, "bytes", "their resident memory", STAT),
+        Column("absent", DType.UTF8, "", "why values of this row are null", "sampler", True),
+    ),
+)
+
+# The longest stat line with 64-bit numbers in every field is below 1,200 bytes.
+STAT_BYTES_MAX = 2048
+CGROUP_BYTES_MAX = 16 << 10
+# A process can be moved to another cgroup after its start; each one is looked at again once in so many ticks.
+CGROUP_PERIOD_TICKS = 60
+
+
+class Stat(NamedTuple):
+    """The fields of one `stat` line that are used here, in the kernel's units."""
+
+    state: str
+    ppid: int
+    cpu_ticks: int
+    threads: int
+    start_ticks: int
+    rss_pages: int
+
+
+def parse_stat(line: bytes) -> Stat:
+    """One `/proc/PID/stat`. *Raises:* KernelFormatError. *Source:* proc_pid_stat(5).
+
+    The name in the second field may hold spaces and parentheses, so the fields begin after the *last* parenthesis.
+    """
+    fields = line[line.rfind(b")") + 2 :].split(b" ", 22)
+    try:
+        return Stat(
+            fields[0].decode("ascii"), int(fields[1]), int(fields[11]) + int(fields[12]), int(fields[17]), int(fields[19]),
+            int(fields[21]),
+        )  # fmt: skip
+    except (IndexError, ValueError) as cause:
+        raise KernelFormatError("/proc/PID/stat", f"cannot be read: {line[:80]!r}") from cause
+
+
+def parse_comm(line: bytes) -> str:
+    """The process's name out of its `stat` line; bytes that are no UTF-8 are replaced."""
+    return line[line.find(b"(") + 1 : line.rfind(b")")].decode("utf-8", "replace")
+
+
+class _Process:
+    """What is remembered of one process between ticks."""
+
+    __slots__ = (
+        "base_ticks",
+        "cgroup",
+        "comm",
+        "command_line",
+        "cpu_ticks",
+        "descriptor",
+        "interval_ticks",
+        "line",
+        "name",
+        "pid",
+        "pod_uid",
+        "rss_pages",
+        "stat",
+        "told_for",
+        "uid",
+    )  # fmt: skip
+
+    def __init__(self, name: str, descriptor: int, line: bytes, stat: Stat) -> None:
+        self.name = name
+        self.pid = int(name)
+        self.descriptor = descriptor
+        self.line = line
+        self.stat = stat
+        self.comm = parse_comm(line)
+        # CPU in this tick's interval; None: not known, because the process was not read at the interval's beginning.
+        self.interval_ticks: int | None = None
+        self.cgroup: str | None = None
+        self.pod_uid: str | None = None
+        # Command line and user were read for this name; exec changes the name.
+        self.told_for: str | None = None
+        self.command_line: str | None = None
+        self.uid: int | None = None
+
+
+class _Sum:
+    """Sums over the processes of one pod."""
+
+    __slots__ = ("cpu_ticks", "processes", "rss_pages")
+
+    def __init__(self) -> None:
+        self.processes = 0
+        self.cpu_ticks = 0
+        self.rss_pages = 0
+
+
+class ProcessProbe:
+    """Reads all processes below one proc root. One tick costs one listing and one read per process."""
+
+    def __init__(self, tree: KernelTree, config: Config) -> None:
+        self._tree = tree
+        self._top_rows = config.of(TOP_ROWS)
+        self._command_line = config.of(COMMAND_LINE)
+        self._command_line_bytes = config.of(COMMAND_LINE_BYTES)
+        self._ns_per_tick = S // os.sysconf("SC_CLK_TCK")
+        self._page_bytes = os.sysconf("SC_PAGE_SIZE")
+        self._processes: dict[str, _Process] = {}
+        self._sums: defaultdict[str | None, _Sum] = defaultdict(_Sum)
+        self._uptime = tree.open("uptime")
+        self._last_at_ns: int | None = None
+        self._last_uptime_ticks = 0
+        self._tick = 0
+        self._unreadable = 0
+        self._unkept = 0
+
+    def sample(self, now_ns: int, wall_ns: int) -> Sample:
+        """One tick: rows of `process` and `process_tail`, see `workers.samplers.kind.Probe`."""
+        elapsed_ns = None if self._last_at_ns is None else max(1, now_ns - self._last_at_ns)
+        uptime_ticks = self._uptime_ticks()
+        active = self._read_all(is_first=elapsed_ns is None)
+        top = self._top(active)
+        process_rows = [self._row(process, wall_ns, elapsed_ns) for process in top]
+        tail_rows = self._tail(top, active, wall_ns, elapsed_ns)
+        for process in active:
+            process.interval_ticks = 0
+        self._last_at_ns, self._last_uptime_ticks = now_ns, uptime_ticks
+        self._tick += 1
+        return ((PROCESS, process_rows), (PROCESS_TAIL, tail_rows))
+
+    def stats(self) -> dict[str, Any]:
+        """Processes now, and what could not be read or kept open."""
+        return {"processes": len(self._processes), "unreadable": self._unreadable, "descriptors_not_kept": self._unkept}
+
+    def close(self) -> None:
+        """Close every descriptor."""
+        for process in self._processes.values():
+            if process.descriptor >= 0:
+                self._tree.close(process.descriptor)
+        self._processes.clear()
+        self._tree.close(self._uptime)
+
+    # ---- reading ---------------------------------------------------------------------------------
+
+    def _read_all(self, *, is_first: bool) -> list[_Process]:
+        """Bring every process up to date; gives those whose CPU moved or is not known."""
+        names = {name for name in self._tree.list_names() if name.isdecimal()}
+        known = self._processes
+        for name in known.keys() - names:
+            self._forget(name)
+        active: list[_Process] = []
+        for name, process in list(known.items()):
+            self._refresh(name, process, active)
+        for name in names - known.keys():
+            self._meet(name, active, is_first=is_first)
+        return active
+
+    def _refresh(self, name: str, process: _Process, active: list[_Process]) -> None:
+        try:
+            line = self._tree.read_open(process.descriptor, STAT_BYTES_MAX) if process.descriptor >= 0 else self._read_closed(name)
+        except OSError as gone:
+            self._forget(name)
+            if gone.errno not in (ESRCH, ENOENT):
+                self._unreadable += 1
+                return
+            # The number may already be another process's.
+            self._meet(name, active, is_first=False)
+            return
+        if line == process.line:
+            if (self._tick + process.pid) % CGROUP_PERIOD_TICKS == 0:
+                self._place(process)
+            return
+        self._update(name, process, line, active)
+
+    def _update(self, name: str, process: _Process, line: bytes, active: list[_Process]) -> None:
+        try:
+            stat = parse_stat(line)
+        except KernelFormatError:
+            self._unreadable += 1
+            self._forget(name)
+            return
+        before = process.stat
+        if stat.start_ticks != before.start_ticks:
+            # Only where the descriptor could not be kept: the number is another process's now.
+            self._forget(name)
+            self._meet(name, active, is_first=False)
+            return
+        total = self._sums[process.pod_uid]
+        total.rss_pages += stat.rss_pages - before.rss_pages
+        process.line, process.stat = line, stat
+        used = stat.cpu_ticks - before.cpu_ticks
+        if used > 0:
+            process.interval_ticks = used
+            total.cpu_ticks += used
+            active.append(process)
+        comm = parse_comm(line)
+        if comm != process.comm or (self._tick + process.pid) % CGROUP_PERIOD_TICKS == 0:
+            process.comm = comm
+            self._place(process)
+
+    def _meet(self, name: str, active: list[_Process], *, is_first: bool) -> None:
+        """Begin to follow a process that was not there at the last tick."""
+        descriptor = -1
+        try:
+            try:
+                descriptor = self._tree.open(f"{name}/stat")
+                line = self._tree.read_open(descriptor, STAT_BYTES_MAX)
+            except OSError as full:
+                if full.errno not in (EMFILE, ENFILE):
+                    raise
+                self._unkept += 1
+                line = self._read_closed(name)
+            stat = parse_stat(line)
+        except (OSError, KernelFormatError) as failure:
+            self._unreadable += getattr(failure, "errno", None) not in (ESRCH, ENOENT)
+            if descriptor >= 0:
+                self._tree.close(descriptor)
+            return
+        process = self._processes[name] = _Process(name, descriptor, line, stat)
+        process.cgroup, process.pod_uid = self._read_place(name)
+        total = self._sums[process.pod_uid]
+        total.processes += 1
+        total.rss_pages += stat.rss_pages
+        # Born since the last tick: all its CPU is of this interval. Else its CPU before we met it is not this interval's.
+        if not is_first and stat.start_ticks >= self._last_uptime_ticks:
+            process.interval_ticks = stat.cpu_ticks
+            total.cpu_ticks += stat.cpu_ticks
+        active.append(process)
+
+    def _read_closed(self, name: str) -> bytes:
+        return self._tree.read(f"{name}/stat", STAT_BYTES_MAX)
+
+    def _forget(self, name: str) -> None:
+        process = self._processes.pop(name)
+        if process.descriptor >= 0:
+            self._tree.close(process.descriptor)
+        total = self._sums[process.pod_uid]
+        total.processes -= 1
+        total.rss_pages -= process.stat.rss_pages
+
+    def _place(self, process: _Process) -> None:
+        """Look again in which pod the process is, and move its part of the sums when that changed."""
+        cgroup, pod_uid = self._read_place(process.name)
+        if pod_uid != process.pod_uid:
+            old, new = self._sums[process.pod_uid], self._sums[pod_uid]
+            for total, sign in ((old, -1), (new, 1)):
+                total.processes += sign
+                total.rss_pages += sign * process.stat.rss_pages
+                total.cpu_ticks += sign * (process.interval_ticks or 0)
+        process.cgroup, process.pod_uid = cgroup, pod_uid
+
+    def _read_place(self, name: str) -> tuple[str | None, str | None]:
+        try:
+            cgroup = parse_proc_cgroup(self._tree.read(f"{name}/cgroup", CGROUP_BYTES_MAX))
+        except OSError:
+            return None, None
+        unit = None if cgroup is None else unit_of(cgroup)
+        return cgroup, None if unit is None else unit.uid
+
+    def _uptime_ticks(self) -> int:
+        """Time since boot in clock ticks, as `start_ticks` counts it. *Source:* proc_uptime(5)."""
+        whole, _, hundredths = self._tree.read_open(self._uptime, 64).split(b" ", 1)[0].partition(b".")
+        return (int(whole) * S + int(hundredths) * (S // 100)) // self._ns_per_tick
+
+    # ---- rows ------------------------------------------------------------------------------------
+
+    def _top(self, active: list[_Process]) -> list[_Process]:
+        """The rows of this tick: most CPU first, then those that are there for their memory alone."""
+        by_cpu = nlargest(
+            self._top_rows, (each for each in active if each.interval_ticks), key=lambda each: (each.interval_ticks or 0, each.pid)
+        )
+        by_rss = nlargest(self._top_rows, self._processes.values(), key=lambda each: (each.stat.rss_pages, each.pid))
+        return list(dict.fromkeys([*by_cpu, *by_rss]))
+
+    def _tail(self, top: Iterable[_Process], active: list[_Process], wall_ns: int, elapsed_ns: int | None) -> list[Row]:
+        """What the top rows leave of each pod. Every pod's sum of the interval's CPU begins anew afterwards."""
+        for process in top:
+            total = self._sums[process.pod_uid]
+            total.processes -= 1
+            total.rss_pages -= process.stat.rss_pages
+            total.cpu_ticks -= process.interval_ticks or 0
+        rows: list[Row] = []
+        for pod_uid, total in self._sums.items():
+            if total.processes or total.cpu_ticks:
+                cpu_ns, share, absent = self._interval_values(total.cpu_ticks, elapsed_ns)
+                rows.append((wall_ns, pod_uid, total.processes, cpu_ns, share, total.rss_pages * self._page_bytes, absent))
+        for process in top:
+            total = self._sums[process.pod_uid]
+            total.processes += 1
+            total.rss_pages += process.stat.rss_pages
+        for pod_uid in [pod_uid for pod_uid, total in self._sums.items() if not total.processes]:
+            del self._sums[pod_uid]
+        for total in self._sums.values():
+            total.cpu_ticks = 0
+        return rows
+
+    def _interval_values(self, ticks: int | None, elapsed_ns: int | None) -> tuple[int | None, float | None, str | None]:
+        if elapsed_ns is None or ticks is None:
+            return None, None, Absence.FIRST_TICK.value
+        cpu_ns = ticks * self._ns_per_tick
+        return cpu_ns, cpu_ns / elapsed_ns, None
+
+    def _row(self, process: _Process, wall_ns: int, elapsed_ns: int | None) -> Row:
+        stat = process.stat
+        cpu_ns, share, why_no_cpu = self._interval_values(process.interval_ticks, elapsed_ns)
+        why_no_line = self._tell(process)
+        return (
+            wall_ns, process.pid, stat.start_ticks, stat.ppid, process.comm, process.command_line, process.uid, process.cgroup,
+            process.pod_uid, stat.state, stat.threads, stat.cpu_ticks * self._ns_per_tick, cpu_ns, share,
+            stat.rss_pages * self._page_bytes, ",".join(filter(None, (why_no_cpu, why_no_line))) or None,
+        )  # fmt: skip
+
+    def _tell(self, process: _Process) -> str | None:
+        """Read what only rows show, once per name of the process; gives the reason of a missing command line."""
+        if self._command_line == "off":
+            reason: str | None = Absence.SWITCHED_OFF.value
+        else:
+            reason = None
+        if process.told_for != process.comm:
+            process.told_for = process.comm
+            process.uid = self._read_owner(process)
+            if reason is None:
+                process.command_line = self._read_command_line(process)
+        if process.command_line is None and reason is None:
+            reason = Absence.KERNEL_THREAD.value if not process.stat.rss_pages else Absence.VANISHED.value
+        return reason
+
+    def _read_owner(self, process: _Process) -> int | None:
+        if process.descriptor < 0:
+            return None
+        try:
+            return self._tree.owner(process.descriptor)
+        except OSError:
+            return None
+
+    def _read_command_line(self, process: _Process) -> str | None:
+        try:
+            data = self._tree.read(f"{process.name}/cmdline", 16 * self._command_line_bytes)
+        except OSError:
+            return None
+        return parse_command_line(data, bytes_max=self._command_line_bytes, mask=self._command_line == "masked")
+
+
+SAMPLER = Sampler(
+    name="process",
+    about="every process of the host: the top by CPU and by RSS, and the exact rest per pod",
+    tables=(PROCESS, PROCESS_TAIL),
+    files=("/proc/PID/stat", "/proc/PID/cgroup", "/proc/PID/cmdline", "/proc/uptime"),
+    is_enabled=enabled_setting("process"),
+    interval=interval_setting("process"),
+    further_settings=(TOP_ROWS, COMMAND_LINE, COMMAND_LINE_BYTES),
+    open=ProcessProbe,
+)
