@@ -1,0 +1,75 @@
+"""From directories to units: one per pod, however often it is seen, and never too many."""
+
+from agent.model.cgroup_path import unit_of
+from agent.model.rule import Assignment, QosClass, Unit, UnitKind
+from workers.control_plane.pods import PATH_CHARACTERS_MAX, UNITS_MAX, Found, observe, with_unseen
+
+FIRST = "a" * 64
+SECOND = "b" * 64
+UID = "8a7f1c52-3e0b-4d6a-9f21-7c5d0e4b6a13"
+POD = f"/kubepods/burstable/pod{UID}"
+
+
+def _found(*paths: str) -> list[Found]:
+    return [Found(path, identity) for path in paths if (identity := unit_of(path)) is not None]
+
+
+def test_a_pod_counts_its_containers_once_each() -> None:
+    """The same container seen in two hierarchies, or through a group inside it, is one."""
+    found = _found(POD, f"{POD}/{FIRST}", f"{POD}/{SECOND}", POD, f"{POD}/{FIRST}", f"{POD}/{FIRST}/inner")
+
+    assert {UID: Unit(UID, UnitKind.POD, POD, 2, qos=QosClass.BURSTABLE)} == observe(found).units
+
+
+def test_the_pods_own_directory_counts_more_than_one_of_its_containers_elsewhere() -> None:
+    """When runtime and kubelet use different drivers the pod keeps the kubelet's directory, in whichever order they are seen."""
+    name = f"kubepods-burstable-pod{UID.replace('-', '_')}.slice"
+    own = f"/kubepods.slice/kubepods-burstable.slice/{name}"
+    elsewhere = f"/system.slice/containerd.service/{name}:cri-containerd:{FIRST}"
+
+    for paths in ((own, elsewhere), (elsewhere, own)):
+        unit = observe(_found(*paths)).units[UID]
+        assert (own, 1) == (unit.cgroup, unit.containers)
+
+
+def test_services_have_names_and_no_containers_and_an_engines_container_is_one() -> None:
+    """What is no pod is called as people know it."""
+    units = observe(_found("/system.slice/nginx.service", f"/docker/{FIRST}")).units
+
+    service, container = units["/system.slice/nginx.service"], units[f"/docker/{FIRST}"]
+    assert (service.name, service.containers) == ("nginx.service", 0)
+    assert (container.name, container.containers) == ("docker-aaaaaaaaaaaa", 1)
+
+
+def test_of_too_many_units_the_pods_stay_and_the_deepest_go() -> None:
+    """A user who makes groups without end pushes out deep units only, and the number left out is said."""
+    services = [f"/user.slice/u/{number:05}.service" for number in range(UNITS_MAX)]
+
+    observation = observe(_found(*services, "/system.slice/nginx.service", POD))
+
+    assert len(observation.units) == UNITS_MAX
+    assert observation.left_out == 2
+    assert UID in observation.units
+    assert "/system.slice/nginx.service" in observation.units
+    assert services[-1] not in observation.units
+
+
+def test_paths_beyond_what_a_message_carries_are_left_out() -> None:
+    """Few units with very long paths are too many as well."""
+    services = [f"/{'x' * 900}/{number:04}.service" for number in range(4000)]
+
+    observation = observe(_found(*services))
+
+    assert sum(map(len, observation.units)) <= PATH_CHARACTERS_MAX
+    assert observation.left_out == 4000 - len(observation.units) > 0
+
+
+def test_what_lies_in_an_unreadable_directory_is_kept_as_last_seen() -> None:
+    """Not seen is not gone: only units outside of what could not be read have ended."""
+    kept = Unit("/a.slice/x.service", UnitKind.SERVICE, "/a.slice/x.service")
+    gone = Unit("/b.service", UnitKind.SERVICE, "/b.service")
+    present = {unit.uid: Assignment(unit, unit.uid, None, 1) for unit in (kept, gone)}
+    new = {"/c.service": Unit("/c.service", UnitKind.SERVICE, "/c.service")}
+
+    assert {kept.uid: kept, **new} == with_unseen(new, present, ("/a.slice",))
+    assert new == with_unseen(new, present, ())

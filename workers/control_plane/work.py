@@ -1,0 +1,211 @@
+"""The control plane's work: look at the cgroup tree, bind what is found, publish what changed.
+
+It keeps nothing of its own: a successor adopts the assignments from the rule snapshot, so that intervals and groups go
+on through its death. Only a clean stop ends them.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from agent.config import CONTROL_PLANE_INTERVAL, Config
+from agent.model.errors import EvergaugeError, FormatError
+from agent.model.message import Condition, Note
+from agent.model.rule import Assignment, GroupRule, Unit, decode_rule, in_order, pod_key, rule_key
+from agent.model.rule_state import Change, RuleState
+from agent.model.table import Row
+from agent.model.tables import POD_GROUP
+from agent.ports import Bus, Clock, KernelTree, Outbox
+from workers.control_plane.binding import Binder
+from workers.control_plane.cgroups import DEPTH_MAX, DIRECTORIES_MAX, CgroupTree, Look
+from workers.control_plane.pods import observe, with_unseen
+from workers.control_plane.reconcile import POD_PREFIX, Outcome, adopt, closing_row, reconcile, repairs
+
+RULE_PREFIX = rule_key("")
+# A message or a batch of this many is below 1 MiB, and the supervisor takes it in within a millisecond or two.
+CHUNK = 1_000
+
+
+class ControlPlaneWork:
+    """`agent.ports.Work` of the worker `control-plane`."""
+
+    def __init__(self, clock: Clock, tree: KernelTree, outbox: Outbox, bus: Bus, config: Config) -> None:
+        self._clock = clock
+        self._outbox = outbox
+        self._bus = bus
+        self._interval_ns = config.of(CONTROL_PLANE_INTERVAL)
+        self._cgroups = CgroupTree(tree)
+        self._started = False
+        self._done = False
+        self._deadline_ns: int | None = None
+        self._complete = False
+        self._rules = RuleState()
+        self._rule_entries: list[Change] = []
+        self._binder = Binder([])
+        # The rules changed while nothing could be bound yet.
+        self._rebind_due = True
+        # The supervisor told what it holds after we last published: worth comparing.
+        self._heard = False
+        self._units: dict[str, Unit] = {}
+        self._assignments: dict[str, Assignment] = {}
+        self._conditions: dict[str, str] = {}
+        self._look: Look | None = None
+        self._left_out = 0
+        self._looks = 0
+        self._look_ns = 0
+
+    def on_start(self, now_ns: int) -> None:
+        """Adopt what a predecessor assigned; the first look comes at once, but only after the worker counts as ready."""
+        self._assignments = adopt(self._rules.items(POD_PREFIX))
+        self._units = {uid: assignment.unit for uid, assignment in self._assignments.items()}
+        self._started = True
+        self._deadline_ns = now_ns
+
+    def on_rules(self, rules: RuleState) -> None:
+        """Bind again at once when operator rules changed; entries of pods are compared at the next look."""
+        self._rules = rules
+        self._heard = True
+        entries: list[Change] = list(rules.items(RULE_PREFIX))
+        if entries == self._rule_entries:
+            return
+        self._rule_entries = entries
+        self._binder = Binder(self._operator_rules(entries))
+        self._rebind_due = True
+        if self._started and not self._done:
+            outcome = self._reconciled()
+            self._carry_out(outcome, outcome.changes)
+
+    def _operator_rules(self, entries: list[Change]) -> list[GroupRule]:
+        rules: list[GroupRule] = []
+        for key, content in entries:
+            try:
+                rules.append(decode_rule(content or b""))
+            except FormatError as problem:
+                # The supervisor checked it before it was durable: a rule of a newer version, most likely.
+                self._bus.note(Note("rule_unreadable", "error", {"key": key, "problem": problem.sentence}))
+        return in_order(rules)
+
+    def next_deadline_ns(self) -> int | None:
+        """The next look at the tree."""
+        return self._deadline_ns
+
+    def on_timer(self, now_ns: int) -> None:
+        """Look, bind, publish. What cannot be looked at is a condition, and all assignments stay as they are."""
+        self._deadline_ns = now_ns + self._interval_ns
+        began_ns = self._clock.now_ns()
+        try:
+            look = self._cgroups.look()
+        except (OSError, EvergaugeError) as problem:
+            self._set_condition("cgroup_tree", f"the cgroup tree cannot be looked at: {_sentence(problem)}")
+            return
+        self._take_in(look)
+        self._looks += 1
+        self._look_ns = self._clock.now_ns() - began_ns
+
+    def _take_in(self, look: Look) -> None:
+        observation = observe(look.found)
+        self._look = look
+        self._left_out = observation.left_out
+        self._units = with_unseen(observation.units, self._assignments, look.unreadable)
+        self._set_condition("cgroup_tree", _unreadable_sentence(look.unreadable))
+        self._set_condition("units_truncated", _truncated_sentence(look, observation.left_out))
+        outcome = self._reconciled()
+        changes = outcome.changes
+        if self._heard:
+            changes = repairs(outcome.assignments, self._rules.items(POD_PREFIX))
+        first, self._complete = not self._complete, True
+        self._carry_out(outcome, changes, always=first)
+
+    def _reconciled(self) -> Outcome:
+        rebind, self._rebind_due = self._rebind_due, False
+        return reconcile(self._assignments, self._units, self._binder, self._clock.wall_ns(), rebind=rebind)
+
+    def _carry_out(self, outcome: Outcome, changes: list[Change], *, always: bool = False) -> None:
+        self._assignments = outcome.assignments
+        self._write(outcome.rows)
+        if changes or always:
+            self._publish(changes)
+
+    def _publish(self, changes: list[Change]) -> None:
+        self._heard = False
+        for start in range(0, max(len(changes), 1), CHUNK):
+            is_last = start + CHUNK >= len(changes)
+            self._bus.publish(changes[start : start + CHUNK], complete=self._complete and is_last)
+
+    def _write(self, rows: list[Row]) -> None:
+        # A refused batch is counted by the outbox and becomes a row of table `gap`.
+        for start in range(0, len(rows), CHUNK):
+            self._outbox.offer(POD_GROUP, rows[start : start + CHUNK], self._clock.wall_ns())
+
+    def _set_condition(self, kind: str, detail: str) -> None:
+        """Say when a condition begins, changes or ends (`detail` empty), and nothing in between."""
+        if self._conditions.get(kind, "") != detail:
+            self._conditions[kind] = detail
+            self._bus.condition(Condition(kind, bool(detail), detail))
+
+    def descriptors(self) -> Sequence[int]:
+        """None: it works by its timer alone."""
+        return ()
+
+    def on_readable(self, descriptor: int, now_ns: int) -> None:
+        """Never called, as no descriptor is given."""
+
+    def on_ask(self, what: str, now_ns: int) -> dict[str, Any] | None:
+        """`stats`: what the last look found and what it cost."""
+        if what != "stats":
+            return {"problem": f"the control plane has no answer to «{what}»"}
+        look = self._look
+        return {
+            "units": len(self._assignments),
+            "scans": self._looks,
+            "scan_ns_last": self._look_ns,
+            "hierarchy": None if look is None else look.hierarchy,
+            "directories": 0 if look is None else look.directories,
+            "unreadable": 0 if look is None else len(look.unreadable),
+            "truncated": self._left_out > 0 or (look is not None and look.truncated),
+        }
+
+    def take_replies(self) -> Sequence[tuple[str, dict[str, Any]]]:
+        """None: every answer is given at once."""
+        return ()
+
+    def on_answer(self, request: int, body: dict[str, Any]) -> None:
+        """Never called, as nothing is requested."""
+
+    def on_stop(self, now_ns: int) -> None:
+        """End every interval in the table and take the assignments back.
+
+        Both or neither: a successor that adopted an assignment whose interval is closed would leave its pods without
+        an open one. The look is no longer complete until a successor has had its own.
+        """
+        wall_ns = self._clock.wall_ns()
+        self._write([closing_row(assignment, wall_ns) for assignment in self._assignments.values()])
+        self._complete = False
+        if self._assignments:
+            self._publish([(pod_key(uid), None) for uid in self._assignments])
+        self._units, self._assignments = {}, {}
+        self._deadline_ns = None
+        self._done = True
+
+    def is_done(self) -> bool:
+        """At once after the stop."""
+        return self._done
+
+
+def _sentence(problem: OSError | EvergaugeError) -> str:
+    if isinstance(problem, EvergaugeError):
+        return problem.sentence
+    return f"{problem.strerror or problem} ({problem.filename or 'cgroup root'}); mount it, or set kernel.cgroup_root"
+
+
+def _unreadable_sentence(unreadable: tuple[str, ...]) -> str:
+    if not unreadable:
+        return ""
+    return f"{len(unreadable)} cgroups cannot be listed, first {unreadable[0]}; units below them are kept as last seen"
+
+
+def _truncated_sentence(look: Look, left_out: int) -> str:
+    if left_out:
+        return "there are more units than can be held; pods come first, the deepest of the others are left out"
+    if look.truncated:
+        return f"the cgroup tree has more than {DIRECTORIES_MAX} directories or {DEPTH_MAX} levels; the deepest are left out"
+    return ""
