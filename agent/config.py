@@ -25,7 +25,7 @@ class Setting(Generic[T]):
 
     def __init__(self, key: str, default: T, about: str) -> None:
         self.key = key
-        self.default = default
+        self.default: T = default
         self.about = about
 
     @property
@@ -161,6 +161,9 @@ class Switch(Setting[bool]):
         return "true" if value else "false"
 
 
+# Kubernetes sets these in every pod of a namespace with a service named evergauge; they are nobody's typing error.
+_KUBERNETES_SERVICE = ("EVERGAUGE_SERVICE_", "EVERGAUGE_PORT")
+
 AnySetting = Setting[int] | Setting[str] | Setting[bool]
 
 STATE_DIR = Text("state_dir", "", "folder of data, spool and rules; empty: .evergauge/ of a checkout, else /var/lib/evergauge")
@@ -176,23 +179,43 @@ LOG_LEVEL = Choice("log.level", "info", ("debug", "info", "warning", "error"), "
 LOG_FORMAT = Choice("log.format", "text", ("text", "json"), "one line per event: key=value, or JSON")
 
 # Two beats a second make a hang visible within the third second at 0.02 % of a core per worker.
-HEARTBEAT_INTERVAL = Duration("supervisor.heartbeat_interval", 500 * MS, 50 * MS, 10 * S, "how often workers beat and are looked at")
-HANG_TIMEOUT = Duration("supervisor.hang_timeout", 2 * S, 200 * MS, 10 * MINUTE, "without progress for so long a worker counts as hung")
-START_TIMEOUT = Duration("supervisor.start_timeout", 10 * S, 100 * MS, 10 * MINUTE, "a worker that is not ready after so long is killed")
-STOP_TIMEOUT = Duration("supervisor.stop_timeout", 1500 * MS, 10 * MS, 10 * MINUTE, "a worker that has not ended after so long is killed")
-BACKOFF_BASE = Duration("supervisor.backoff_base", 100 * MS, 1 * MS, 10 * MINUTE, "the second restart waits so long; the first is immediate")
+HEARTBEAT_INTERVAL = Duration(
+    "supervisor.heartbeat_interval", 500 * MS, 50 * MS, 10 * S, "how often workers beat and are looked at"
+)
+HANG_TIMEOUT = Duration(
+    "supervisor.hang_timeout", 2 * S, 200 * MS, 10 * MINUTE, "without progress for so long a worker counts as hung"
+)
+START_TIMEOUT = Duration(
+    "supervisor.start_timeout", 10 * S, 100 * MS, 10 * MINUTE, "a worker that is not ready after so long is killed"
+)
+STOP_TIMEOUT = Duration(
+    "supervisor.stop_timeout", 1500 * MS, 10 * MS, 10 * MINUTE, "a worker that has not ended after so long is killed"
+)
+BACKOFF_BASE = Duration(
+    "supervisor.backoff_base", 100 * MS, 1 * MS, 10 * MINUTE, "the second restart waits so long; the first is immediate"
+)
 BACKOFF_FACTOR = Whole("supervisor.backoff_factor", 2, 1, 10, "each further restart waits so many times longer")
 BACKOFF_CEILING = Duration("supervisor.backoff_ceiling", 30 * S, 1 * MS, 1 * DAY, "no restart waits longer")
 BACKOFF_JITTER = Whole("supervisor.backoff_jitter_percent", 10, 0, 100, "a delay is shortened by up to so many percent, at random")
 STABLE_SPELL = Duration("supervisor.stable_spell", 60 * S, 10 * MS, 1 * DAY, "a worker up for so long is forgiven its failures")
 
-CONTROL_PLANE_INTERVAL = Duration("control_plane.interval", 5 * S, 50 * MS, 1 * HOUR, "how often the cgroup tree is looked at for pods and units")
+CONTROL_PLANE_INTERVAL = Duration(
+    "control_plane.interval", 5 * S, 50 * MS, 1 * HOUR, "how often the cgroup tree is looked at for pods and units"
+)
 
 SEAL_INTERVAL = Duration("writer.seal_interval", 15 * MINUTE, 1 * S, 1 * DAY, "a spool older than this becomes Parquet")
 SEAL_BYTES = Size("writer.seal_bytes", 16 * MIB, 64 * KIB, 512 * MIB, "a spool larger than this becomes Parquet")
-SYNC_INTERVAL = Duration("writer.sync_interval", 5 * S, 10 * MS, 10 * MINUTE, "how often the spool is forced to the disk: the most that a power failure can take")
+SYNC_INTERVAL = Duration(
+    "writer.sync_interval",
+    5 * S,
+    10 * MS,
+    10 * MINUTE,
+    "how often the spool is forced to the disk: the most that a power failure can take",
+)
 # Ten minutes of one sampler's batches; below 1 MiB for the process sampler at its default.
-BUFFER_BYTES = Size("outbox.buffer_bytes", 4 * MIB, 16 * KIB, 256 * MIB, "what a worker keeps of batches that the writer has not acknowledged")
+BUFFER_BYTES = Size(
+    "outbox.buffer_bytes", 4 * MIB, 16 * KIB, 256 * MIB, "what a worker keeps of batches that the writer has not acknowledged"
+)
 
 GATEWAY_ADDRESS = Text("gateway.address", "127.0.0.1", "where /live, /ready and /metrics are served; empty: nowhere")
 GATEWAY_PORT = Whole("gateway.port", 9464, 0, 65535, "its TCP port; 0: the system chooses, `agentctl status` tells")
@@ -240,7 +263,7 @@ def parse_config(
         if name in by_environment_name:
             setting = by_environment_name[name]
             values[setting.key] = _parse_value(setting, text, origin=f"environment variable {name}")
-        elif name.startswith("EVERGAUGE_"):
+        elif name.startswith("EVERGAUGE_") and not name.startswith(_KUBERNETES_SERVICE):
             raise ConfigError(f"environment variable {name}", "there is no such setting", _suggestion(name, by_environment_name))
     for key, text in (flags or {}).items():
         values[key] = _parse_value(by_key[key], text, origin=by_key[key].flag)
@@ -250,7 +273,8 @@ def parse_config(
 def _load(document: str, origin: str) -> dict[str, Any]:
     try:
         return tomllib.loads(document)
-    except tomllib.TOMLDecodeError as cause:
+    except (ValueError, RecursionError) as cause:
+        # TOMLDecodeError is a ValueError; a number of 5,000 digits and a nesting of 5,000 levels raise the bare ones.
         raise ConfigError(origin, f"not TOML: {cause}", "mend the file; `agentd --check-config` tries it") from cause
 
 

@@ -1,0 +1,46 @@
+"""What holds for all tests: fakes can be imported, skips can be forbidden, random tests name their seed."""
+
+import os
+import sys
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+# `from fakes.clock import FakeClock`: with importmode=importlib nothing else puts this folder on the path.
+sys.path.insert(0, str(Path(__file__).parent))
+
+# Taken out of the environment: the agents that tests start refuse EVERGAUGE_ variables which are no setting.
+MAY_NOT_SKIP = os.environ.pop("EVERGAUGE_TESTS_MAY_NOT_SKIP", "") == "1"
+
+# Time is no property of the code on a loaded machine; what failed is printed so that it can be played again.
+hypothesis.settings.register_profile("evergauge", deadline=None, print_blob=True)
+hypothesis.settings.register_profile("thorough", deadline=None, print_blob=True, max_examples=5000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "evergauge"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Where skips are forbidden (.ci/run), a skipped test has failed: an unseen test proves nothing."""
+    report = yield
+    if MAY_NOT_SKIP and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped and may not be: {report.longrepr}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):
+    """The same for a whole file that skips itself."""
+    report = yield
+    if MAY_NOT_SKIP and report.skipped:
+        report.outcome = "failed"
+        report.longrepr = f"{collector.nodeid} was skipped and may not be: {report.longrepr}"
+    return report
+
+
+def pytest_terminal_summary(terminalreporter, exitstatus, config):
+    """The seed stands beside the failures, also where -q hides the head of the run."""
+    seed = getattr(config.option, "randomly_seed", None)
+    if exitstatus and seed is not None:
+        terminalreporter.write_line(f"the same order again: scripts/test --randomly-seed={seed}")

@@ -1,0 +1,356 @@
+"""The gateway over real sockets: what clients get, and what they cannot do to it."""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from fakes.gateway_host import GatewayHost, running_gateway
+from fakes.status import status_document, worker_row
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as read_plain
+
+from agent.model.message import Condition
+from agent.model.timebase import MS, S
+from workers.gateway.connection import DRAIN_TIMEOUT_NS
+from workers.gateway.http import HEAD_BYTES_MAX
+from workers.gateway.server import CONNECTION_TIMEOUT_NS, CONNECTIONS_MAX, WRITE_RETRY_NS
+from workers.gateway.work import BIND_RETRY_NS
+
+REQUEST = b"GET /live HTTP/1.1\r\nHost: test\r\n\r\n"
+
+
+@pytest.fixture
+def gateway() -> Iterator[GatewayHost]:
+    """A gateway on a port of the system's choice."""
+    with running_gateway() as host:
+        yield host
+
+
+def is_at_rest(gateway: GatewayHost) -> bool:
+    """Only the listening socket is left, and nothing will wake the gateway."""
+    return len(gateway.work.descriptors()) == 1 and gateway.work.next_deadline_ns() is None
+
+
+def test_live_is_answered_without_asking_anybody(gateway: GatewayHost):
+    """It depends on nothing but the gateway's own loop."""
+    gateway.status = None
+    received = gateway.ask("/live")
+    assert (received.status, received.body) == (200, b"alive\n")
+    assert gateway.bus.requests == []
+    assert is_at_rest(gateway)
+
+
+def test_ready_says_yes(gateway: GatewayHost):
+    """200, and JSON for people and programs."""
+    received = gateway.ask("/ready?verbose")
+    assert (received.status, json.loads(received.body)) == (200, {"ready": True, "reasons": []})
+    assert received.fields["content-type"] == "application/json"
+    assert gateway.bus.requests == ["status"]
+
+
+def test_ready_says_no_and_why(gateway: GatewayHost):
+    """503 with the supervisor's reasons, each request anew."""
+    gateway.status = status_document(ready=False, reasons=["writer is backoff"])
+    received = gateway.ask("/ready")
+    assert (received.status, json.loads(received.body)) == (503, {"ready": False, "reasons": ["writer is backoff"]})
+    gateway.status = status_document()
+    assert gateway.ask("/ready").status == 200
+
+
+def test_a_silent_supervisor_is_not_ready_and_not_up(gateway: GatewayHost):
+    """After one second, not before; and it is seen again as soon as it answers."""
+    gateway.status = None
+    ready, metrics = gateway.connect(), gateway.connect()
+    ready.send(b"GET /ready HTTP/1.1\r\n\r\n")
+    metrics.send(b"GET /metrics HTTP/1.1\r\n\r\n")
+    gateway.turn_until(lambda: gateway.stats["requests"] == 2)
+    gateway.pass_time(999 * MS)
+    assert not ready.receive()
+    gateway.pass_time(1 * MS)
+    assert json.loads(gateway.finish(ready).body) == {"ready": False, "reasons": ["the supervisor does not answer"]}
+    received = gateway.finish(metrics)
+    assert received.status == 200
+    assert {sample.name: sample.value for f in read_plain(received.body.decode()) for sample in f.samples} == {
+        "evergauge_up": 0,
+        "evergauge_gateway_requests_total": 2,
+        "evergauge_gateway_refused_total": 0,
+    }
+    gateway.status = status_document()
+    gateway.pass_time(1 * S)
+    assert gateway.ask("/ready").status == 200
+    assert is_at_rest(gateway)
+
+
+def test_a_supervisor_that_speaks_nonsense_is_not_ready(gateway: GatewayHost):
+    """The reason names the part; the gateway lives."""
+    gateway.status = {"ready": "perhaps"}
+    received = gateway.ask("/ready")
+    assert received.status == 503
+    assert "the supervisor's status: " in json.loads(received.body)["reasons"][0]
+    assert b"evergauge_up 0.0\n" in gateway.ask("/metrics").body
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type", "read"),
+    [
+        ("*/*", "text/plain; version=0.0.4; charset=utf-8", read_plain),
+        (
+            "application/openmetrics-text;version=1.0.0,*/*;q=0.1",
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            read_openmetrics,
+        ),
+    ],
+    ids=["plain", "openmetrics"],
+)
+def test_metrics_come_in_the_format_that_is_asked_for(gateway: GatewayHost, accept: str, content_type: str, read):
+    """Each format is read by its own parser."""
+    received = gateway.ask("/metrics", accept=accept)
+    assert (received.status, received.fields["content-type"]) == (200, content_type)
+    samples = {(s.name, s.labels.get("worker")): s.value for metric in read(received.body.decode()) for s in metric.samples}
+    assert samples["evergauge_up", None] == 1
+    assert samples["evergauge_worker_up", "sampler/process"] == 1
+    assert samples["evergauge_writer_rows_total", "writer"] == 1000
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/", 404),
+        ("GET", "/metrics/", 404),
+        ("POST", "/ready", 405),
+        ("DELETE", "/x", 405),
+        ("HEAD", "/live", 200),
+        ("HEAD", "/ready", 200),
+    ],
+)
+def test_everything_else_is_answered_with_its_status(gateway: GatewayHost, method: str, path: str, status: int):
+    """Unknown paths and methods get one sentence; HEAD gets the head alone."""
+    received = gateway.ask(path, method=method)
+    assert received.status == status
+    if method == "HEAD":
+        assert received.body == b""
+        assert int(received.fields["content-length"]) > 0
+    else:
+        assert received.body.endswith(b".\n")
+        assert int(received.fields["content-length"]) == len(received.body)
+    assert received.fields["connection"] == "close"
+
+
+def test_a_request_may_come_byte_by_byte(gateway: GatewayHost):
+    """Slow is not wrong, within five seconds."""
+    client = gateway.connect()
+    for byte in REQUEST:
+        client.send(bytes([byte]))
+        gateway.pass_time(10 * MS)
+    assert gateway.finish(client).status == 200
+
+
+def test_a_client_may_end_its_side_before_it_is_answered(gateway: GatewayHost):
+    """`printf ... | nc -N` does so."""
+    client = gateway.connect()
+    client.send(b"GET /ready HTTP/1.0\n\n")
+    client.socket.shutdown(socket.SHUT_WR)
+    assert gateway.finish(client).status == 200
+
+
+@pytest.mark.parametrize("garbage", [b"\x16\x03\x01\x02\x00\x01\xfc", b"\x00" * 100, b"GET /\r\n\r\n", b"SSH-2.0-x\r\n\r\n"])
+def test_garbage_is_refused_at_once(gateway: GatewayHost, garbage: bytes):
+    """One sentence, one count, nobody else disturbed."""
+    client = gateway.connect()
+    client.send(garbage)
+    assert gateway.finish(client).status == 400
+    assert gateway.stats["refused"] == 1
+    assert gateway.ask("/live").status == 200
+
+
+def test_an_oversize_head_is_refused_and_the_refusal_arrives(gateway: GatewayHost):
+    """Although the client goes on sending: its bytes are read and dropped, or the kernel would reset the connection."""
+    client = gateway.connect()
+    client.send(b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * (HEAD_BYTES_MAX // 6 + 1))
+    gateway.turn_until(lambda: gateway.stats["refused"] == 1)
+    client.send(b"A: b\r\n" * 5000)
+    assert gateway.finish(client).status == 431
+    gateway.turn_until(lambda: is_at_rest(gateway))
+
+
+def test_who_sends_without_end_is_cut(gateway: GatewayHost):
+    """Reading and dropping has its limit too."""
+    client = gateway.connect()
+    client.send(REQUEST)
+    gateway.turn_until(client.receive)
+    for _ in range(200):
+        with contextlib.suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
+            client.socket.send(b"x" * 4096)
+        gateway.turn()
+    gateway.turn_until(lambda: is_at_rest(gateway))
+
+
+def test_a_silent_client_is_cut_after_five_seconds(gateway: GatewayHost):
+    """Its one byte a second does not prolong its stay."""
+    client = gateway.connect()
+    for byte in b"GET /":
+        client.send(bytes([byte]))
+        gateway.turn()
+        assert not client.receive()
+        gateway.pass_time(CONNECTION_TIMEOUT_NS // 5)
+    assert gateway.finish(client).status == 0
+    assert gateway.stats["refused"] == 1
+    assert is_at_rest(gateway)
+
+
+def test_a_client_that_does_not_hang_up_is_left(gateway: GatewayHost):
+    """One second after its answer it is forgotten."""
+    client = gateway.connect()
+    client.send(REQUEST)
+    gateway.turn_until(client.receive)
+    gateway.pass_time(DRAIN_TIMEOUT_NS)
+    assert is_at_rest(gateway)
+    assert gateway.stats["refused"] == 0
+
+
+def test_a_hundred_idle_connections_shut_nobody_out(gateway: GatewayHost):
+    """The longest silent ones make room; those that stay are cut in their time and cost no wake-up before it."""
+    idle = []
+    for _ in range(100):
+        idle.append(gateway.connect())
+        gateway.turn()
+    gateway.turn_until(lambda: gateway.stats["refused"] == 100 - CONNECTIONS_MAX)
+    assert len(gateway.work.descriptors()) == CONNECTIONS_MAX + 1
+    assert [gateway.ask(path).status for path in ("/live", "/ready", "/metrics")] == [200, 200, 200]
+    assert gateway.work.next_deadline_ns() == gateway.clock.now_ns() + CONNECTION_TIMEOUT_NS
+    gateway.pass_time(CONNECTION_TIMEOUT_NS)
+    assert is_at_rest(gateway)
+    assert all(gateway.finish(client).status == 0 for client in idle)
+
+
+def test_clients_that_wait_for_an_answer_keep_their_place(gateway: GatewayHost):
+    """When every place waits for the supervisor, the newcomer is refused, and the others get their answer."""
+    gateway.status = None
+    waiting = []
+    for _ in range(CONNECTIONS_MAX):
+        waiting.append(gateway.connect())
+        waiting[-1].send(b"GET /ready HTTP/1.1\r\n\r\n")
+        gateway.turn()
+    gateway.turn_until(lambda: gateway.stats["requests"] == CONNECTIONS_MAX)
+    newcomer = gateway.connect()
+    assert gateway.finish(newcomer).status == 0
+    assert gateway.stats["refused"] == 1
+    assert len(gateway.bus.requests) == 1
+    gateway.pass_time(1 * S)
+    assert {gateway.finish(client).status for client in waiting} == {503}
+
+
+def large_status() -> dict[str, object]:
+    """A status whose metrics are larger than what kernels buffer for a socket."""
+    return status_document(workers=[worker_row(f"sampler/{'x' * 100}{number}") for number in range(20_000)])
+
+
+def test_a_reader_that_does_not_read_delays_nobody_and_is_cut(gateway: GatewayHost):
+    """The rest of its answer is tried again on a timer, for five seconds in all."""
+    gateway.status = large_status()
+    client = gateway.connect(receive_buffer_bytes=4096)
+    client.send(b"GET /metrics HTTP/1.1\r\n\r\n")
+    gateway.turn_until(lambda: len(gateway.bus.requests) == 1)
+    assert gateway.work.next_deadline_ns() == gateway.clock.now_ns() + WRITE_RETRY_NS
+    gateway.pass_time(WRITE_RETRY_NS)
+    assert gateway.work.next_deadline_ns() == gateway.clock.now_ns() + WRITE_RETRY_NS
+    gateway.status = status_document()
+    assert gateway.ask("/ready").status == 200
+    gateway.pass_time(CONNECTION_TIMEOUT_NS)
+    assert is_at_rest(gateway)
+    assert gateway.stats["refused"] == 1
+
+
+def test_a_slow_reader_gets_all_of_a_large_answer(gateway: GatewayHost):
+    """In as many pieces as it takes, whole and in order."""
+    gateway.status = large_status()
+    client = gateway.connect()
+    client.send(b"GET /metrics HTTP/1.1\r\n\r\n")
+    while not client.is_over:
+        known = len(client.received)
+        gateway.turn(0.001)
+        if not client.receive() and len(client.received) == known:
+            # Nothing more comes until the next try.
+            gateway.pass_time(WRITE_RETRY_NS)
+    received = gateway.finish(client)
+    assert len(received.body) == int(received.fields["content-length"]) > 10 << 20
+
+
+def test_a_client_that_leaves_before_its_answer_is_forgotten(gateway: GatewayHost):
+    """The answer that comes then is for nobody."""
+    gateway.status = None
+    client = gateway.connect()
+    client.send(b"GET /ready HTTP/1.1\r\n\r\n")
+    gateway.turn_until(lambda: len(gateway.bus.requests) == 1)
+    # Linger 0: the end is a reset, the rudest way to leave.
+    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+    client.socket.close()
+    gateway.work.on_answer(1, status_document())
+    gateway.turn_until(lambda: is_at_rest(gateway))
+
+
+def test_a_port_in_use_is_a_condition_until_it_is_free():
+    """The worker stays up, says what is wrong and what to do, and tries every two seconds."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with running_gateway(port=port) as gateway:
+            sentence = f"127.0.0.1:{port} is in use by another program; set gateway.port (--gateway-port), 0 lets the system choose"
+            assert gateway.bus.conditions == [Condition(kind="gateway", active=True, detail=sentence, blocks_ready=False)]
+            assert (gateway.stats["address"], gateway.stats["problem"]) == (None, sentence)
+            gateway.pass_time(BIND_RETRY_NS)
+            assert len(gateway.bus.conditions) == 1
+            other.close()
+            gateway.pass_time(BIND_RETRY_NS - 1)
+            assert gateway.stats["address"] is None
+            gateway.pass_time(1)
+            assert gateway.bus.conditions[1:] == [Condition(kind="gateway", active=False, detail=f"127.0.0.1:{port} is served")]
+            assert (gateway.ask("/live").status, gateway.stats["problem"]) == (200, None)
+            assert is_at_rest(gateway)
+
+
+@pytest.mark.parametrize(
+    ("address", "problem"),
+    [
+        ("localhost.invalid", "localhost.invalid:0 is not an IP address; set gateway.address"),
+        ("192.0.2.1", "192.0.2.1:0 is not an address of this host; set gateway.address"),
+    ],
+)
+def test_an_address_that_cannot_be_served_is_a_condition(address: str, problem: str):
+    """A name is not looked up: that could take seconds, and the loop may not wait."""
+    with running_gateway(address=address) as gateway:
+        assert gateway.bus.conditions[0].detail.startswith(problem)
+
+
+def test_a_stopped_gateway_leaves_no_descriptor():
+    """Clients in every phase, then the end."""
+    before = set(os.listdir("/proc/self/fd"))
+    with running_gateway() as gateway:
+        gateway.status = None
+        for words in (b"", b"GET ", b"GET /ready HTTP/1.1\r\n\r\n", REQUEST):
+            gateway.connect().send(words)
+        gateway.turn_until(lambda: gateway.stats["requests"] == 2)
+        gateway.work.on_stop(gateway.clock.now_ns())
+        assert gateway.work.is_done()
+        assert gateway.stats["address"] is None
+    assert set(os.listdir("/proc/self/fd")) <= before
+
+
+def test_the_encoder_comes_without_servers_tls_and_mail():
+    """A gateway's memory is the reason; and a later whole import is whole."""
+    program = """
+import sys
+from workers.gateway.exposition import expose
+expose([], openmetrics=True)
+assert not {"ssl", "http", "http.server", "wsgiref", "email", "urllib.request", "prometheus_client"} & set(sys.modules)
+import prometheus_client
+assert prometheus_client.generate_latest(prometheus_client.CollectorRegistry()) == b""
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,209 @@
+"""Rules take pods, in order, and are written in one way."""
+
+from contextlib import suppress
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.model.errors import FormatError
+from agent.model.rule import (
+    NAME_BYTES_MAX,
+    Action,
+    Assignment,
+    GroupRule,
+    Match,
+    QosClass,
+    Unit,
+    UnitKind,
+    bind,
+    canonical,
+    decode_assignment,
+    decode_rule,
+    in_order,
+    matches,
+    pod_key,
+    problem_of_rule,
+    rule_key,
+)
+
+POD = Unit(
+    uid="u-1",
+    kind=UnitKind.POD,
+    cgroup="/kubepods/u-1",
+    namespace="shop",
+    name="cart-7f9",
+    qos=QosClass.BURSTABLE,
+    labels={"app": "cart", "tier": "web"},
+)
+NAMELESS = Unit(uid="u-2", kind=UnitKind.SERVICE, cgroup="/system.slice/cron.service")
+
+text = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
+names = st.sampled_from(["a", "b", "cart", "ü"])
+matches_of = st.builds(
+    Match,
+    namespace=st.sampled_from(["*", "shop", "sh?p", "kube-*"]),
+    pod=st.sampled_from(["*", "cart-*", "x"]),
+    labels=st.dictionaries(st.sampled_from(["app", "tier"]), st.sampled_from(["cart", "web"]), max_size=2),
+    qos=st.none() | st.sampled_from(QosClass),
+)
+actions = st.sampled_from([Action(), Action("ignore"), Action("shared", "g1"), Action("shared", "g2")])
+rules = st.builds(GroupRule, name=names, priority=st.integers(-3, 3), match=matches_of, action=actions)
+units = st.builds(
+    Unit,
+    uid=text,
+    kind=st.sampled_from(UnitKind),
+    cgroup=text,
+    containers=st.integers(0, 9),
+    namespace=st.none() | st.just("shop"),
+    name=st.none() | st.just("cart-1"),
+    qos=st.none() | st.sampled_from(QosClass),
+    labels=st.dictionaries(text, text, max_size=3),
+)
+
+
+@pytest.mark.parametrize(
+    "match",
+    [
+        Match(),
+        Match(namespace="shop"),
+        Match(namespace="sh*", pod="cart-???"),
+        Match(labels={"app": "cart"}),
+        Match(labels={"app": "cart", "tier": "web"}, qos=QosClass.BURSTABLE),
+    ],
+)
+def test_a_rule_takes_a_pod_for_which_all_of_it_holds(match: Match):
+    """Globs, labels and class together."""
+    assert matches(GroupRule("r", match=match), POD)
+
+
+@pytest.mark.parametrize(
+    "match",
+    [
+        Match(namespace="SHOP"),
+        Match(namespace="shop", pod="cart"),
+        Match(labels={"app": "cart", "zone": "b"}),
+        Match(labels={"app": ""}),
+        Match(qos=QosClass.GUARANTEED),
+    ],
+)
+def test_a_rule_leaves_a_pod_for_which_one_part_fails(match: Match):
+    """Case counts, a missing label is not an empty one."""
+    assert not matches(GroupRule("r", match=match), POD)
+
+
+def test_a_pod_without_a_known_name_is_taken_by_the_star_only():
+    """An unknown name is not an empty text: `?*` and an empty glob do not take it."""
+    assert matches(GroupRule("r"), NAMELESS)
+    assert not any(matches(GroupRule("r", match=Match(pod=glob)), NAMELESS) for glob in ("", "**", "?*", "cart-*"))
+
+
+@given(units, st.lists(rules, max_size=6))
+def test_the_highest_priority_that_matches_wins_and_among_equals_the_first_name(unit: Unit, some: list[GroupRule]):
+    """The answer is that of the definition, spelled out, whatever the order in which rules were added."""
+    taking = [rule for rule in some if matches(rule, unit)]
+    winner = min(taking, key=lambda rule: (-rule.priority, rule.name), default=None)
+    group, name = bind(unit, in_order(some))
+    assert name == (None if winner is None else winner.name)
+    if winner is None or winner.action.kind == "own":
+        assert group == unit.uid
+    else:
+        assert group == (None if winner.action.kind == "ignore" else winner.action.group)
+
+
+@pytest.mark.parametrize(
+    ("rule", "problem"),
+    [
+        (GroupRule(""), "a rule's name has 1 to 63"),
+        (GroupRule("é" * 32), "a rule's name has 1 to 63"),
+        (GroupRule("a\nb"), "a rule's name has 1 to 63"),
+        (GroupRule("a/b"), "a rule's name holds no slash"),
+        (GroupRule("a", priority=1_000_001), "a priority lies between"),
+        (GroupRule("a", action=Action("shared")), "a shared group needs a name"),
+        (GroupRule("a", action=Action("own", "g")), "a shared group needs a name"),
+        (GroupRule("a", action=Action("shared", "../g")), "a shared group's name holds no slash"),
+        (GroupRule("a", action=Action("shared", "g" * 64)), "a shared group's name has 1 to 63"),
+    ],
+)
+def test_a_rule_that_cannot_be_kept_says_why(rule: GroupRule, problem: str):
+    """Names become keys and groups."""
+    assert (problem_of_rule(rule) or "").startswith(problem)
+
+
+def test_a_sound_rule_has_no_problem():
+    """At the limits too."""
+    assert problem_of_rule(GroupRule("x" * NAME_BYTES_MAX, priority=-1_000_000, action=Action("shared", "gold"))) is None
+
+
+@given(rules)
+def test_a_rule_is_read_as_it_was_written(rule: GroupRule):
+    """And written again as it was read: equal contents have equal bytes."""
+    content = canonical(rule)
+    assert decode_rule(content) == rule
+    assert canonical(decode_rule(content)) == content
+
+
+@given(units, st.none() | text, st.none() | text, st.integers(0, 2**62))
+def test_an_assignment_is_read_as_it_was_written(unit: Unit, group: str | None, rule: str | None, valid_from_wall_ns: int):
+    """And written again as it was read."""
+    assignment = Assignment(unit, group, rule, valid_from_wall_ns)
+    assert decode_assignment(canonical(assignment)) == assignment
+    assert canonical(decode_assignment(canonical(assignment))) == canonical(assignment)
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        b'{"name":"a"}',
+        b'{"name":"a","match":{}}',
+        b'{"match":{"pod":"*","namespace":"*","qos":null},"name":"a"}',
+        b'{"name":"a","priority":0,"action":{"kind":"own","group":""},"match":{"labels":{}}}',
+    ],
+)
+def test_a_rule_has_one_writing_however_it_was_spelled(spelling: bytes):
+    """Adding the same rule twice changes nothing, also when a default is spelled out."""
+    assert canonical(decode_rule(spelling)) == canonical(GroupRule("a"))
+
+
+def test_the_order_of_labels_does_not_count():
+    """A dictionary has no order here."""
+    one = GroupRule("a", match=Match(labels={"x": "1", "y": "2"}))
+    other = GroupRule("a", match=Match(labels={"y": "2", "x": "1"}))
+    assert canonical(one) == canonical(other)
+
+
+@given(rules, st.data())
+def test_a_damaged_rule_is_a_rule_or_refused(rule: GroupRule, data: st.DataObject):
+    """One byte altered, or the end cut off."""
+    content = bytearray(canonical(rule))
+    place = data.draw(st.integers(0, len(content) - 1))
+    cut = bytes(content[:place])
+    content[place] = data.draw(st.integers(0, 255))
+    with pytest.raises(FormatError):
+        decode_rule(cut)
+    with suppress(FormatError):
+        assert isinstance(decode_rule(bytes(content)), GroupRule)
+
+
+@pytest.mark.parametrize(
+    "document", [{"name": "a", "prio": 1}, {"name": "a", "match": {"node": "x"}}, {"name": "a", "action": {"type": "own"}}]
+)
+def test_a_word_that_no_rule_has_is_refused(document: dict[str, object]):
+    """A misspelled condition must not turn into a rule that takes everything."""
+    with pytest.raises(FormatError, match="unknown field"):
+        decode_rule(msgspec.json.encode(document))
+
+
+@pytest.mark.parametrize("content", [b"", b"null", b"[]", b'{"name":1}', b'\xff"', b'{"later":' + b"[" * 100_000])
+def test_what_is_no_content_is_refused(content: bytes):
+    """Including a nesting without end."""
+    with pytest.raises(FormatError):
+        decode_rule(content)
+    with pytest.raises(FormatError):
+        decode_assignment(content)
+
+
+def test_rules_and_pods_have_keys_of_their_own():
+    """A pod and a rule of one name do not meet."""
+    assert (rule_key("a"), pod_key("a")) == ("rule/a", "pod/a")

@@ -1,0 +1,193 @@
+"""Settings: what is accepted, who wins, what a refusal says."""
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.config import (
+    GATEWAY_ADDRESS,
+    GATEWAY_PORT,
+    LOG_LEVEL,
+    SEAL_BYTES,
+    SEAL_INTERVAL,
+    SETTINGS,
+    AnySetting,
+    Config,
+    Duration,
+    Setting,
+    Size,
+    Switch,
+    Text,
+    Whole,
+    parse_config,
+)
+from agent.model.errors import ConfigError
+from agent.model.timebase import DAY, MINUTE, S
+
+SWITCH = Switch("sampler.switch", True, "an example")
+EVERY = (*SETTINGS, SWITCH)
+by_key = pytest.mark.parametrize("setting", EVERY, ids=lambda setting: setting.key)
+
+
+@by_key
+def test_every_default_is_accepted_as_it_is_shown(setting: AnySetting):
+    """What `agentd --help` shows can be written back."""
+    assert setting.parse(setting.show(setting.default)) == setting.default  # type: ignore[arg-type]  # its own default
+
+
+@by_key
+def test_every_setting_says_what_it_is_and_what_it_takes(setting: AnySetting):
+    """Help and refusals are made of these."""
+    assert setting.about
+    assert setting.accepted
+    assert setting.environment_name.startswith("EVERGAUGE_")
+    assert setting.flag.startswith("--")
+
+
+def test_no_two_settings_share_a_name():
+    """Neither in the file, nor in the environment, nor as flags."""
+    for names in ([s.key for s in EVERY], [s.environment_name for s in EVERY], [s.flag for s in EVERY]):
+        assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize("setting", [s for s in SETTINGS if isinstance(s, Whole)], ids=lambda setting: setting.key)
+def test_both_ends_of_a_range_are_accepted_and_nothing_beyond(setting: Whole):
+    """The range that `accepted` names is the one that holds."""
+    assert setting.parse(setting.show(setting.least)) == setting.least
+    assert setting.parse(setting.show(setting.most)) == setting.most
+    for beyond in (setting.least - 1, setting.most + 1):
+        if beyond >= 0:
+            with pytest.raises(ValueError, match="out of range"):
+                setting.parse(setting.show(beyond))
+
+
+@given(st.integers(min_value=0, max_value=2**60))
+def test_every_number_is_read_as_it_was_shown(number: int):
+    """Durations and sizes are written exactly, whatever unit they get."""
+    for kind in (Whole, Duration, Size):
+        setting = kind("a.b", 1, 0, 2**60, "an example")
+        assert setting.parse(setting.show(number)) == number
+
+
+def test_the_later_of_file_environment_and_flag_wins():
+    """One step at a time, over the default."""
+    document = '[gateway]\nport = 1\naddress = "::1"\n'
+    environment = {"EVERGAUGE_GATEWAY_PORT": "2", "HOME": "/root"}
+
+    def port(**sources: object) -> int:
+        return parse_config(SETTINGS, **sources).of(GATEWAY_PORT)  # type: ignore[arg-type]  # by name
+
+    assert port() == 9464
+    assert port(document=document, origin="f") == 1
+    assert port(document=document, origin="f", environment=environment) == 2
+    assert port(document=document, origin="f", environment=environment, flags={"gateway.port": "3"}) == 3
+    assert parse_config(SETTINGS, document=document, environment=environment).of(GATEWAY_ADDRESS) == "::1"
+
+
+def test_a_file_may_write_keys_flat_or_nested():
+    """`gateway.port = 1` and `[gateway] port = 1` are one setting."""
+    assert parse_config(SETTINGS, document="gateway.port = 1") == parse_config(SETTINGS, document="[gateway]\nport = 1")
+
+
+@pytest.mark.parametrize(
+    ("document", "sentence"),
+    [
+        ("[gateway]\nprot = 1", "evergauge.toml: gateway.prot: there is no such setting; did you mean gateway.port?"),
+        ("zzz = 1", "evergauge.toml: zzz: there is no such setting; `agentd --help` lists them all"),
+        ("gateway = 5", "evergauge.toml: gateway: there is no such setting"),
+        (
+            "gateway.port = 65536",
+            "evergauge.toml: gateway.port: 65536 is not accepted (out of range); write a whole number from 0 to 65535",
+        ),
+        ("gateway.port = true", "evergauge.toml: gateway.port: True is not accepted (not a whole number)"),
+        ("gateway.port = 1.5", "evergauge.toml: gateway.port: 1.5 is not accepted (not a whole number)"),
+        ("gateway.port = [1]", "evergauge.toml: gateway.port: [1] is not accepted (not a whole number)"),
+        ("writer.seal_interval = 15", "evergauge.toml: writer.seal_interval: 15 is not accepted (a duration needs its unit)"),
+        ('writer.seal_bytes = "16MB"', "evergauge.toml: writer.seal_bytes: '16MB' is not accepted"),
+        (
+            'log.level = "loud"',
+            "evergauge.toml: log.level: 'loud' is not accepted (not one of the words); write one of debug, info, warning, error",
+        ),
+        ('host_name = "a\\nb"', "evergauge.toml: host_name: 'a\\nb' is not accepted (not such a text)"),
+        ("gateway.port =", "evergauge.toml: not TOML: "),
+        ("a = " + "[" * 5000, "evergauge.toml: not TOML: "),
+        ("a = " + "1" * 5000, "evergauge.toml: not TOML: "),
+    ],
+)
+def test_a_bad_file_is_refused_with_its_name_the_key_the_value_and_the_remedy(document: str, sentence: str):
+    """Whoever reads the sentence knows what to change, and where."""
+    with pytest.raises(ConfigError) as refused:
+        parse_config(SETTINGS, document=document, origin="evergauge.toml")
+    assert refused.value.sentence.startswith(sentence)
+
+
+def test_a_bad_variable_is_refused_by_its_name():
+    """Value and name; other programs' variables are not looked at."""
+    with pytest.raises(ConfigError, match=r"environment variable EVERGAUGE_GATEWAY_PORT: 'x' is not accepted"):
+        parse_config(SETTINGS, environment={"EVERGAUGE_GATEWAY_PORT": "x"})
+    with pytest.raises(
+        ConfigError, match=r"EVERGAUGE_GATEWAY_PROT: there is no such setting; did you mean EVERGAUGE_GATEWAY_PORT\?"
+    ):
+        parse_config(SETTINGS, environment={"EVERGAUGE_GATEWAY_PROT": "1"})
+    assert parse_config(SETTINGS, environment={"GATEWAY_PORT": "x"}) == Config({})
+
+
+def test_a_bad_flag_is_refused_by_its_name():
+    """As it was typed."""
+    with pytest.raises(ConfigError, match=r"^--writer-seal-interval: 'often' is not accepted .*; write a duration from 1s to 1d"):
+        parse_config(SETTINGS, flags={"writer.seal_interval": "often"})
+
+
+@pytest.mark.parametrize(
+    ("setting", "text", "value"),
+    [
+        (SEAL_INTERVAL, "90s", 90 * S),
+        (SEAL_INTERVAL, "1.5m", 90 * S),
+        (SEAL_INTERVAL, "1d", DAY),
+        (SEAL_BYTES, "65536", 65536),
+        (SEAL_BYTES, "65536B", 65536),
+        (SEAL_BYTES, "64KiB", 65536),
+        (SEAL_BYTES, "1MiB", 1 << 20),
+        (LOG_LEVEL, "debug", "debug"),
+        (SWITCH, "false", False),
+        (GATEWAY_ADDRESS, "", ""),
+    ],
+)
+def test_values_are_written_with_their_units(setting: Setting[int], text: str, value: object):
+    """Durations and sizes; an empty text is a value too."""
+    config = parse_config(EVERY, flags={setting.key: text})
+    assert config.of(setting) == value
+
+
+@pytest.mark.parametrize("text", ["1.5MiB", "MiB", "-1MiB", "1 TiB", "true", "0x10000"])
+def test_what_is_no_size_is_refused(text: str):
+    """Sizes are whole numbers of bytes."""
+    with pytest.raises(ValueError):
+        SEAL_BYTES.parse(text)
+
+
+@given(st.text() | st.just("\udcff"))
+def test_a_text_setting_takes_printable_text_only(text: str):
+    """Control characters and broken bytes of the environment never reach a path or a log line."""
+    setting = Text("a.b", "", "an example")
+    try:
+        assert setting.parse(text) == text
+        assert text == "" or text.isprintable()
+    except ValueError:
+        assert not text.isprintable() or len(text.encode()) > 4096
+
+
+@given(st.text(max_size=60))
+def test_any_document_is_a_configuration_or_refused(document: str):
+    """Nothing but ConfigError comes out."""
+    with suppress(ConfigError):
+        assert isinstance(parse_config(SETTINGS, document=document, origin="f"), Config)
+
+
+def test_what_nobody_set_has_its_default():
+    """A configuration holds only what was said."""
+    config = parse_config(SETTINGS)
+    assert config.values == {}
+    assert config.of(SEAL_INTERVAL) == 15 * MINUTE

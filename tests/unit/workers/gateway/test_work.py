@@ -1,0 +1,25 @@
+"""The gateway without a socket; `tests/integration/test_gateway_http.py` has the rest."""
+
+from fakes.bus import RecordingBus
+from fakes.clock import FakeClock
+
+from agent.config import Config
+from workers.gateway.work import GatewayWork
+
+
+def test_an_empty_address_serves_nothing_and_says_so():
+    """No descriptor, no timer, no condition: it was asked for."""
+    bus = RecordingBus()
+    work = GatewayWork(FakeClock(), bus, Config({"gateway.address": ""}))
+    work.on_start(0)
+    assert work.on_ask("stats", 0) == {"address": None, "requests": 0, "refused": 0, "problem": None}
+    assert (list(work.descriptors()), work.next_deadline_ns(), bus.conditions) == ([], None, [])
+    work.on_stop(0)
+    assert work.is_done()
+
+
+def test_an_answer_nobody_waits_for_is_nobody_s():
+    """Answers to questions that were given up come late and change nothing."""
+    work = GatewayWork(FakeClock(), RecordingBus(), Config({"gateway.address": ""}))
+    work.on_answer(7, {"not": "a status"})
+    assert list(work.take_replies()) == []

@@ -1,0 +1,96 @@
+"""One client's connection: its phases, its bytes, never waiting. May import socket and errno."""
+
+import socket
+from enum import Enum
+from errno import EAGAIN, EPIPE
+
+from agent.model.timebase import S
+
+RECEIVE_BYTES = 16 << 10
+# What a client may still send after its answer before it is cut.
+DRAIN_BYTES_MAX = 256 << 10
+# How long its last words are listened to after the answer.
+DRAIN_TIMEOUT_NS = 1 * S
+
+
+class Phase(Enum):
+    """reading the head; asking for the answer; writing it; draining: answered, waiting for the client's end."""
+
+    READING = 1
+    ASKING = 2
+    WRITING = 3
+    DRAINING = 4
+
+
+class Connection:
+    """Owns one accepted, non-blocking socket."""
+
+    def __init__(self, peer: socket.socket, ticket: int, deadline_ns: int) -> None:
+        self.ticket = ticket
+        self.deadline_ns = deadline_ns
+        self.phase = Phase.READING
+        self.received = bytearray()
+        self.retry_at_ns = deadline_ns
+        self.descriptor = peer.fileno()
+        self._peer = peer
+        self._unsent = memoryview(b"")
+        self._drained_bytes = 0
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether bytes of the client are wanted."""
+        return self.phase in (Phase.READING, Phase.DRAINING)
+
+    @property
+    def wakes_at_ns(self) -> int:
+        """When the timer has something to do for it."""
+        return min(self.deadline_ns, self.retry_at_ns)
+
+    def receive(self) -> bool:
+        """Take what has come, once; False when the connection is over."""
+        try:
+            data = self._peer.recv(RECEIVE_BYTES)
+        except BlockingIOError:
+            return True
+        except OSError:
+            # ECONNRESET, ETIMEDOUT: the client has gone, which it may.
+            return False
+        if self.phase is Phase.READING:
+            self.received += data
+        else:
+            self._drained_bytes += len(data)
+        return bool(data) and self._drained_bytes <= DRAIN_BYTES_MAX
+
+    def begin_asking(self) -> None:
+        """The head is read; its bytes are not needed any more."""
+        self.phase = Phase.ASKING
+        self.received = bytearray()
+
+    def begin_writing(self, response: bytes) -> None:
+        """The answer is here."""
+        self.phase = Phase.WRITING
+        self.received = bytearray()
+        self._unsent = memoryview(response)
+
+    def write(self, now_ns: int) -> int:
+        """Send what fits; 0 when all is sent, else an errno: EAGAIN to go on later."""
+        try:
+            sent = self._peer.send(self._unsent)
+            self._unsent = self._unsent[sent:]
+            if self._unsent:
+                return EAGAIN
+            # Our end is closed first and the client's end awaited: closing over unread bytes would make the kernel
+            # reset the connection, and the client could lose the answer (RFC 9112, 9.6).
+            self._peer.shutdown(socket.SHUT_WR)
+        except BlockingIOError:
+            return EAGAIN
+        except OSError as gone:
+            return gone.errno or EPIPE
+        self.phase = Phase.DRAINING
+        self.deadline_ns = min(self.deadline_ns, now_ns + DRAIN_TIMEOUT_NS)
+        self.retry_at_ns = self.deadline_ns
+        return 0
+
+    def close(self) -> None:
+        """Give the socket back."""
+        self._peer.close()

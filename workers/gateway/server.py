@@ -1,0 +1,180 @@
+"""A small HTTP server without threads: it is called by the worker's one loop and never waits.
+
+It owns the listening socket and at most CONNECTIONS_MAX connections. Each has one deadline for its whole life; who is
+slow or silent is cut, and costs neither time nor the place of one who is not. May import socket and errno; decides
+nothing about paths.
+"""
+
+import socket
+from collections.abc import Callable
+from errno import EAGAIN
+
+from agent.model.timebase import MS, S
+from workers.gateway.connection import Connection, Phase
+from workers.gateway.http import Refusal, Request, parse_request, refusal_response
+
+CONNECTIONS_MAX = 64
+# The whole life of a connection. A scrape takes milliseconds; a scraper's own patience is ten seconds.
+CONNECTION_TIMEOUT_NS = 5 * S
+# One loop turn takes so many newcomers; the rest wait in the kernel's queue, so that a flood delays no heartbeat.
+ACCEPTS_PER_TURN = 16
+# The loop tells of readable descriptors only; a full socket is tried again so soon. Answers fit the kernel's buffer,
+# so only a client that does not read sees it.
+WRITE_RETRY_NS = 25 * MS
+# Without a free descriptor `accept` fails at once and the listener stays readable: pause rather than spin.
+ACCEPT_PAUSE_NS = 100 * MS
+
+
+class Server:
+    """Sockets in, `on_request(ticket, request, now_ns)` out; the answer comes back by `answer` under its ticket."""
+
+    def __init__(self, on_request: Callable[[int, Request, int], None]) -> None:
+        self.requests = 0
+        self.refused = 0
+        self._on_request = on_request
+        self._listener: socket.socket | None = None
+        self._paused_until_ns = 0
+        self._tickets = 0
+        # By descriptor, in the order of their coming.
+        self._connections: dict[int, Connection] = {}
+
+    def listen(self, address: str, port: int) -> None:
+        """Begin to serve. *Raises:* OSError (gaierror when the address is no numeric IP address)."""
+        assert self._listener is None
+        flags = socket.AI_NUMERICHOST | socket.AI_PASSIVE
+        family, kind, protocol, _, where = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=flags)[0]
+        listener = socket.socket(family, kind, protocol)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.setblocking(False)
+            listener.bind(where)
+            listener.listen(CONNECTIONS_MAX)
+        except OSError:
+            listener.close()
+            raise
+        self._listener = listener
+
+    @property
+    def address(self) -> str | None:
+        """Where it listens, `127.0.0.1:9464` or `[::1]:9464`; None when it does not."""
+        if self._listener is None:
+            return None
+        host, port = self._listener.getsockname()[:2]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def descriptors(self) -> list[int]:
+        """What to wait for. A client whose answer is being made or written has nothing more to say."""
+        waiting = [descriptor for descriptor, connection in self._connections.items() if connection.is_listening]
+        if self._listener is not None and not self._paused_until_ns:
+            waiting.append(self._listener.fileno())
+        return waiting
+
+    def next_deadline_ns(self) -> int | None:
+        """When `on_timer` has something to do; None: never, as long as nobody connects."""
+        deadlines = [connection.wakes_at_ns for connection in self._connections.values()]
+        if self._paused_until_ns:
+            deadlines.append(self._paused_until_ns)
+        return min(deadlines, default=None)
+
+    def on_readable(self, descriptor: int, now_ns: int) -> None:
+        """A client comes, speaks or goes. A descriptor that has been closed in the same turn is ignored."""
+        connection = self._connections.get(descriptor)
+        if connection is not None:
+            self._on_bytes(connection, now_ns)
+        elif self._listener is not None and descriptor == self._listener.fileno():
+            self._accept(now_ns)
+
+    def on_timer(self, now_ns: int) -> None:
+        """Cut who is too late, and go on writing where a socket was full."""
+        if self._paused_until_ns <= now_ns:
+            self._paused_until_ns = 0
+        for connection in list(self._connections.values()):
+            if connection.deadline_ns <= now_ns:
+                self._cut(connection)
+            elif connection.phase is Phase.WRITING and connection.wakes_at_ns <= now_ns:
+                self._write(connection, now_ns)
+
+    def answer(self, ticket: int, response: bytes, now_ns: int) -> None:
+        """Send the answer to a request; nothing when its client has gone."""
+        for connection in self._connections.values():
+            if connection.ticket == ticket and connection.phase is Phase.ASKING:
+                connection.begin_writing(response)
+                self._write(connection, now_ns)
+                return
+
+    def close(self) -> None:
+        """Close everything."""
+        for connection in list(self._connections.values()):
+            self._forget(connection)
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+
+    def _accept(self, now_ns: int) -> None:
+        assert self._listener is not None
+        for _ in range(ACCEPTS_PER_TURN):
+            try:
+                peer, _where = self._listener.accept()
+            except BlockingIOError:
+                return
+            except ConnectionAbortedError:
+                # It hung up while it waited in the kernel's queue.
+                continue
+            except OSError:
+                # EMFILE, ENFILE, ENOBUFS, ENOMEM: those who wait are served once something is free.
+                self.refused += 1
+                self._paused_until_ns = now_ns + ACCEPT_PAUSE_NS
+                return
+            self._admit(peer, now_ns)
+
+    def _admit(self, peer: socket.socket, now_ns: int) -> None:
+        peer.setblocking(False)
+        if len(self._connections) >= CONNECTIONS_MAX and not self._make_room():
+            self.refused += 1
+            peer.close()
+            return
+        self._tickets += 1
+        self._connections[peer.fileno()] = Connection(peer, self._tickets, now_ns + CONNECTION_TIMEOUT_NS)
+
+    def _make_room(self) -> bool:
+        # The longest silent one goes: clients that only hold a place cannot shut the others out.
+        for connection in self._connections.values():
+            if connection.is_listening:
+                self._cut(connection)
+                return True
+        return False
+
+    def _on_bytes(self, connection: Connection, now_ns: int) -> None:
+        if not connection.receive():
+            self._forget(connection)
+            return
+        if connection.phase is not Phase.READING:
+            return
+        match parse_request(connection.received):
+            case None:
+                return
+            case Refusal() as refusal:
+                self.refused += 1
+                connection.begin_writing(refusal_response(refusal))
+                self._write(connection, now_ns)
+            case Request() as request:
+                self.requests += 1
+                connection.begin_asking()
+                self._on_request(connection.ticket, request, now_ns)
+
+    def _write(self, connection: Connection, now_ns: int) -> None:
+        problem = connection.write(now_ns)
+        if problem == EAGAIN:
+            connection.retry_at_ns = now_ns + WRITE_RETRY_NS
+        elif problem:
+            # The client has gone before its answer: nothing to say and nobody to say it to.
+            self._forget(connection)
+
+    def _cut(self, connection: Connection) -> None:
+        if connection.phase is not Phase.DRAINING:
+            self.refused += 1
+        self._forget(connection)
+
+    def _forget(self, connection: Connection) -> None:
+        del self._connections[connection.descriptor]
+        connection.close()
