@@ -81,7 +81,7 @@ def assemble(config: Config, *, for_ns: int | None) -> SupervisorLoop:
     clock = SystemClock()
     started_at_ns = clock.now_ns()
     log = EventLog(clock, level=config.of(LOG_LEVEL), form=config.of(LOG_FORMAT))
-    _remove_stale(config.of(RUNTIME_DIR))
+    remove_sockets(config)
     # First of all: the fork server imports while everything else is made.
     launcher = Launcher(entry=WORKER_ENTRY, preload=PRELOAD, runtime_dir=config.of(RUNTIME_DIR))
     run = secrets.token_hex(8)
@@ -147,10 +147,15 @@ def assemble(config: Config, *, for_ns: int | None) -> SupervisorLoop:
     )
 
 
-def _remove_stale(runtime_dir: str) -> None:
-    """The fork server's socket of an agent that was killed; the runtime folder is locked, so no living one's can be here."""
-    for path in glob.glob(os.path.join(glob.escape(runtime_dir), "listener-*")):
-        os.unlink(path)
+def remove_sockets(config: Config) -> None:
+    """Remove what sockets leave in the file system: our own at the end, those of an agent that was killed at the start.
+
+    The runtime folder is locked, so no living agent's can be among them.
+    """
+    listeners = glob.glob(os.path.join(glob.escape(config.of(RUNTIME_DIR)), "listener-*"))
+    for path in [*listeners, config.of(BUS_SOCKET), config.of(DATA_SOCKET)]:
+        if os.path.lexists(path):
+            os.unlink(path)
 
 
 def _greet(config: Config, about: About, *, took_ns: int) -> None:

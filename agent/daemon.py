@@ -44,6 +44,8 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> ExitCode:
     """Do what the command line asks for. *Raises:* EvergaugeError."""
     from workers import catalogue
 
+    # Sockets, rules and data are the agent's own, whatever umask it was started with.
+    os.umask(0o077)
     settings = catalogue.settings()
     invocation = parse_invocation(arguments, settings)
     if invocation.help:
@@ -101,9 +103,10 @@ def supervise(config: Config, *, for_ns: int | None) -> ExitCode:
     )
     os.chdir("/")
     # Imported behind the checks: a refused start costs nothing, and says its sentence at once.
-    from agent.assembly import assemble
+    from agent.assembly import assemble, remove_sockets
 
     finished = assemble(config, for_ns=for_ns).run()
+    remove_sockets(config)
     del state_lock, runtime_lock
     return ExitCode.FAILED if finished.left_behind else ExitCode.DONE
 

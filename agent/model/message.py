@@ -196,9 +196,9 @@ class Batch(Struct, frozen=True, tag="batch"):
 
 
 class Bye(Struct, frozen=True, tag="bye"):
-    """The sender ends in good order; it counted up to `last_seq`. Answered by a DataAck like a batch."""
+    """The sender ends in good order. It takes the number after its last batch and is acknowledged by it."""
 
-    last_seq: int
+    seq: int
     lost: tuple[Lost, ...] = ()
 
 

@@ -4,6 +4,7 @@ import os
 from collections import deque
 from errno import EACCES, EPERM, ESRCH
 
+from agent.model.proc_stat import STAT_BYTES_MAX, parse_stat
 from agent.model.timebase import S
 from supervisor.core.watchdog import Sight
 
@@ -11,7 +12,6 @@ _NS_PER_TICK = S // os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 # CPU in percent is shown over the last looks: ten seconds at the default interval.
 _LOOKS_MAX = 20
-_STAT_BYTES_MAX = 2048
 
 
 class Gauge:
@@ -26,16 +26,16 @@ class Gauge:
     def look(self, now_ns: int) -> Sight | None:
         """State letter and CPU time; None when the process is gone. *Source:* proc_pid_stat(5)."""
         try:
-            line = os.pread(self._stat, _STAT_BYTES_MAX, 0)
+            line = os.pread(self._stat, STAT_BYTES_MAX, 0)
         except OSError as gone:
             if gone.errno != ESRCH:
                 raise
             return None
-        fields = line[line.rfind(b")") + 2 :].split(b" ", 22)
-        cpu_ns = (int(fields[11]) + int(fields[12])) * _NS_PER_TICK
-        self.rss_bytes = int(fields[21]) * _PAGE_BYTES
+        stat = parse_stat(line)
+        cpu_ns = stat.cpu_ticks * _NS_PER_TICK
+        self.rss_bytes = stat.rss_pages * _PAGE_BYTES
         self._looks.append((now_ns, cpu_ns))
-        return Sight(fields[0].decode("ascii"), cpu_ns)
+        return Sight(stat.state, cpu_ns)
 
     @property
     def cpu_percent(self) -> float | None:

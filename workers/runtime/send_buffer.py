@@ -27,7 +27,7 @@ class Parcel(Struct, frozen=True):
     @property
     def seq(self) -> int:
         """The number whose acknowledgement covers this parcel."""
-        return self.head.seq if isinstance(self.head, Batch) else self.head.last_seq + 1
+        return self.head.seq
 
     @property
     def size_bytes(self) -> int:
@@ -68,6 +68,7 @@ class SendBuffer:
         """No batch follows: the writer is to know that none is missing. Calling it again changes nothing."""
         if not self.is_ended:
             self.is_ended = True
+            self._last_seq += 1
             self._keep(Parcel(Bye(self._last_seq, tuple(self._lost)), b""))
             self._lost.clear()
 

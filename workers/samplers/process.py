@@ -11,13 +11,14 @@ from collections import defaultdict
 from collections.abc import Iterable
 from errno import EMFILE, ENFILE, ENOENT, ESRCH
 from heapq import nlargest
-from typing import Any, NamedTuple
+from typing import Any
 
 from agent.config import Choice, Config, Size, Whole
 from agent.model.absence import Absence
 from agent.model.cgroup_path import parse_proc_cgroup, unit_of
 from agent.model.command_line import parse_command_line
 from agent.model.errors import KernelFormatError
+from agent.model.proc_stat import STAT_BYTES_MAX, Stat, parse_comm, parse_stat
 from agent.model.table import Column, DType, Row, Table
 from agent.model.timebase import S
 from agent.ports import KernelTree
@@ -68,42 +69,9 @@ PROCESS_TAIL = Table(
     ),
 )
 
-# The longest stat line with 64-bit numbers in every field is below 1,200 bytes.
-STAT_BYTES_MAX = 2048
 CGROUP_BYTES_MAX = 16 << 10
 # A process can be moved to another cgroup after its start; each one is looked at again once in so many ticks.
 CGROUP_PERIOD_TICKS = 60
-
-
-class Stat(NamedTuple):
-    """The fields of one `stat` line that are used here, in the kernel's units."""
-
-    state: str
-    ppid: int
-    cpu_ticks: int
-    threads: int
-    start_ticks: int
-    rss_pages: int
-
-
-def parse_stat(line: bytes) -> Stat:
-    """One `/proc/PID/stat`. *Raises:* KernelFormatError. *Source:* proc_pid_stat(5).
-
-    The name in the second field may hold spaces and parentheses, so the fields begin after the *last* parenthesis.
-    """
-    fields = line[line.rfind(b")") + 2 :].split(b" ", 22)
-    try:
-        return Stat(
-            fields[0].decode("ascii"), int(fields[1]), int(fields[11]) + int(fields[12]), int(fields[17]), int(fields[19]),
-            int(fields[21]),
-        )  # fmt: skip
-    except (IndexError, ValueError) as cause:
-        raise KernelFormatError("/proc/PID/stat", f"cannot be read: {line[:80]!r}") from cause
-
-
-def parse_comm(line: bytes) -> str:
-    """The process's name out of its `stat` line; bytes that are no UTF-8 are replaced."""
-    return line[line.find(b"(") + 1 : line.rfind(b")")].decode("utf-8", "replace")
 
 
 class _Process:

@@ -114,7 +114,7 @@ def decode_rows(rows: bytes) -> list[Row]:
     """*Raises:* FormatError."""
     try:
         return _ROWS.decode(rows)
-    except (msgspec.DecodeError, UnicodeDecodeError) as cause:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as cause:
         raise FormatError("spool rows", str(cause)) from cause
 
 
@@ -125,7 +125,7 @@ def parse_head(data: bytes | memoryview) -> tuple[SegmentHead, int]:
         raise FormatError("spool segment", "its first record is damaged")
     try:
         head = _HEAD.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError) as cause:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as cause:
         raise FormatError("spool segment", f"its first record is no head: {cause}") from cause
     if head.format != FORMAT_VERSION:
         raise FormatError("spool segment", f"format {head.format} is not known to this version, which reads {FORMAT_VERSION}")
@@ -171,7 +171,7 @@ def _record(payload: memoryview, offset: int) -> Record | None:
         return None
     try:
         entry = _ENTRY.decode(payload[_LENGTH.size : head_end])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         # A checksum that holds over a head that does not decode: damage of another making, reported like the rest.
         return None
     return Record(entry=entry, rows=bytes(payload[head_end:]), offset=offset)

@@ -62,7 +62,7 @@ MESSAGES: list[tuple[Decode, Struct]] = [
     (decode_to_worker, Answer(request=6, body={"ready": True})),
     (decode_to_worker, Stop(grace_ns=1_500_000_000)),
     (decode_to_writer, Batch(seq=5, table="process", table_version=1, stamp_wall_ns=2**60, rows=100, lost=LOST)),
-    (decode_to_writer, Bye(last_seq=9, lost=LOST)),
+    (decode_to_writer, Bye(seq=9, lost=LOST)),
     (decode_from_writer, DataHello(writer_epoch=2, have_seq=8)),
     (decode_from_writer, DataAck(seq=8)),
 ]

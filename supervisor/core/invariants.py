@@ -1,0 +1,30 @@
+"""What must hold of the supervisor's knowledge after every event. PURE; the random worlds of the tests check it at each step."""
+
+from collections.abc import Iterator
+
+from supervisor.core.child import ChildState
+from supervisor.core.fleet import Fleet
+
+_TIMED = (ChildState.STARTING, ChildState.BACKOFF)
+_WITHOUT_PROCESS = (ChildState.DOWN, ChildState.BACKOFF, ChildState.FAILED)
+
+
+def broken_invariants(fleet: Fleet, now_ns: int) -> Iterator[str]:
+    """Each broken invariant as a sentence; none: all is well."""
+    for child in fleet.children.values():
+        if child.state in _TIMED and child.deadline_ns is None:
+            yield f"{child.name} is {child.state} without a deadline: it could stay so for ever"
+        if child.state in _WITHOUT_PROCESS and child.pid is not None:
+            yield f"{child.name} is {child.state} and has a process"
+        if child.state in _WITHOUT_PROCESS and child.name in fleet.authority.replicas:
+            yield f"{child.name} is {child.state} and is owed rules"
+        if child.state is ChildState.UP and child.up_at_ns is None:
+            yield f"{child.name} is up since never"
+        if child.deadline_ns is not None and child.deadline_ns <= now_ns:
+            yield f"{child.name} has a deadline in the past: it was not acted on"
+    for name, replica in fleet.authority.replicas.items():
+        if replica.epoch != fleet.children[name].epoch:
+            yield f"the rules of {name} are booked for epoch {replica.epoch}, it lives in {fleet.children[name].epoch}"
+    for worker, kind in fleet.diary.conditions:
+        if not fleet.children[worker].has_process:
+            yield f"condition {kind} of {worker} outlived it"

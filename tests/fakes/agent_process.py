@@ -1,0 +1,172 @@
+"""A real agent in a private folder: started, asked, killed in parts, ended; nothing else on the machine is touched."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+DEADLINE_SECONDS = 15.0
+# Short enough that a test of hundreds of ticks takes seconds; every time is a setting of the agent's own.
+QUICK = {
+    "--gateway-port": "0",
+    "--sampler-process-interval": "50ms",
+    "--supervisor-heartbeat-interval": "100ms",
+    "--supervisor-hang-timeout": "600ms",
+    "--control-plane-interval": "200ms",
+    "--writer-sync-interval": "100ms",
+}
+
+
+def wait_until(condition: Callable[[], Any], what: str, *, seconds: float = DEADLINE_SECONDS) -> Any:
+    """The first true value of a condition; an AssertionError with `what` when it does not come true in time."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        # The smallest pause that keeps this from being a busy loop beside the processes it waits for.
+        time.sleep(0.005)
+
+
+class AgentProcess:
+    """One agentd. Use it as a context: leaving it ends the agent and asserts that nothing is left behind."""
+
+    def __init__(self, folder: Path, *, flags: dict[str, str] | None = None, quick: bool = True) -> None:
+        self.folder = folder
+        self.state_dir = folder / "state"
+        self.runtime_dir = folder / "run"
+        self._flags = {**(QUICK if quick else {"--gateway-port": "0"}), **(flags or {})}
+        self.process: subprocess.Popen[str] | None = None
+        self.seen: set[psutil.Process] = set()
+
+    def __enter__(self) -> "AgentProcess":
+        self.start()
+        return self
+
+    def __exit__(self, kind: object, *_rest: object) -> None:
+        self.end()
+        if kind is None:
+            self.assert_nothing_left()
+
+    @property
+    def output(self) -> str:
+        """What the agent has written so far."""
+        return (self.folder / "output").read_text(errors="replace")
+
+    def command_line(self, *more: str) -> list[str]:
+        """How this agent is started."""
+        words = [sys.executable, "-c", "from agent.daemon import main; main()"]
+        flags = {"--state-dir": str(self.state_dir), "--runtime-dir": str(self.runtime_dir), **self._flags}
+        return words + [word for flag, value in flags.items() for word in (flag, value)] + list(more)
+
+    def start(self, *more: str, ready: bool = True) -> None:
+        """Start and (by default) wait until it is ready."""
+        with (self.folder / "output").open("a") as output:
+            # A session of its own, as a terminal would give it: signals to the group reach the agent alone.
+            self.process = subprocess.Popen(
+                self.command_line(*more), stdout=output, stderr=output, text=True, start_new_session=True, env=_environment()
+            )
+        if ready:
+            wait_until(self.is_ready, f"the agent is ready; it says:\n{self.output}")
+            self.note_processes()
+
+    def is_ready(self) -> bool:
+        """Whether it answers and is ready."""
+        assert self.process is not None
+        assert self.process.poll() is None, f"the agent ended with {self.process.returncode}:\n{self.output}"
+        try:
+            return bool(self.call("status")["ready"])
+        except (OSError, ValueError):
+            return False
+
+    def note_processes(self) -> set[psutil.Process]:
+        """Remember every process of the agent, to know later whether one is left."""
+        assert self.process is not None
+        root = psutil.Process(self.process.pid)
+        self.seen |= {root, *root.children(recursive=True)}
+        return self.seen
+
+    def call(self, operation: str, **arguments: Any) -> Any:
+        """One operation on the control socket. *Raises:* RuntimeError with the error's sentence."""
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(DEADLINE_SECONDS)
+            client.connect(str(self.runtime_dir / "control.sock"))
+            client.sendall(json.dumps({"v": 1, "op": operation, "args": arguments}).encode() + b"\n")
+            with client.makefile("rb") as answers:
+                answer = json.loads(answers.readline())
+        if not answer["ok"]:
+            raise RuntimeError(answer["error"]["sentence"])
+        return answer["result"]
+
+    def workers(self) -> dict[str, dict[str, Any]]:
+        """The rows of list-workers by name."""
+        rows = {row["name"]: row for row in self.call("list-workers")["workers"]}
+        self.note_processes()
+        return rows
+
+    def kill_worker(self, name: str, number: int = signal.SIGKILL) -> dict[str, Any]:
+        """Send a signal to a worker; gives its row before."""
+        row = self.workers()[name]
+        os.kill(row["pid"], number)
+        return row
+
+    def wait_for_replacement(self, before: dict[str, Any], *, seconds: float = 5.0) -> dict[str, Any]:
+        """The row of the next generation, up and in sync."""
+
+        def replaced() -> dict[str, Any] | None:
+            row = self.workers()[before["name"]]
+            return row if row["epoch"] > before["epoch"] and row["state"] == "up" and row["in_sync"] else None
+
+        row: dict[str, Any] = wait_until(replaced, f"{before['name']} is replaced", seconds=seconds)
+        return row
+
+    def end(self, number: int = signal.SIGTERM, *, seconds: float = DEADLINE_SECONDS) -> int:
+        """End the agent by a signal and give its exit code."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.note_processes()
+            self.process.send_signal(number)
+        return self.process.wait(seconds)
+
+    def assert_nothing_left(self, *, seconds: float = 2.0) -> None:
+        """No process, no socket of this agent remains."""
+        wait_until(lambda: not self.living(), f"all processes are gone, not {self.living()}", seconds=seconds)
+        sockets = [path.name for path in self.runtime_dir.iterdir() if path.is_socket()]
+        assert sockets == [], sockets
+
+    def living(self) -> list[psutil.Process]:
+        """The processes of this agent that still are (psutil knows a reused number from the process it was)."""
+        return [each for each in self.seen if each.is_running() and _state(each) not in (psutil.STATUS_ZOMBIE, "gone")]
+
+
+def _state(process: psutil.Process) -> str:
+    try:
+        return str(process.status())
+    except psutil.NoSuchProcess:
+        return "gone"
+
+
+def run_agentd(*arguments: str, seconds: float = 20.0) -> subprocess.CompletedProcess[str]:
+    """An agentd that is expected to end by itself."""
+    command = [sys.executable, "-c", "from agent.daemon import main; main()", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=seconds, env=_environment(), check=False)
+
+
+def run_agentctl(*arguments: str, seconds: float = 20.0, text: str | None = None) -> subprocess.CompletedProcess[str]:
+    """One agentctl command as a process."""
+    command = [sys.executable, "-c", "from agent.cli.main import main; main()", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=seconds, env=_environment(), input=text, check=False)
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("EVERGAUGE_")}

@@ -1,0 +1,161 @@
+"""Whatever dies in the real agent is back at once, and what was acknowledged is not lost."""
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+from fakes.agent_process import AgentProcess, wait_until
+
+
+def _rows(state_dir: Path, table: str) -> list[dict[str, Any]]:
+    files = sorted(state_dir.glob(f"data/{table}/date=*/*.parquet"))
+    return [row for path in files for row in pyarrow.parquet.ParquetFile(path).read().to_pylist()]
+
+
+def _sampler(agent: AgentProcess) -> dict[str, Any]:
+    stats: dict[str, Any] = agent.call("status")["stats"]["sampler/process"]
+    return stats
+
+
+def _duplicates(keys: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    return [key for key, count in Counter(keys).items() if count > 1]
+
+
+@pytest.mark.parametrize("name", ["control-plane", "sampler/process", "writer", "gateway"])
+def test_a_killed_worker_is_replaced_at_once_and_the_others_are_untouched(tmp_path: Path, name: str) -> None:
+    """kill -9: the next generation is up and holds exactly the rules, the neighbours keep their processes."""
+    with AgentProcess(tmp_path) as agent:
+        agent.call("add-rule", rule={"name": "kept", "priority": 3})
+        before = agent.workers()
+        agent.kill_worker(name)
+        after = agent.wait_for_replacement(before[name])
+        assert after["last_exit"] == "SIGKILL"
+        assert after["restarts"] == before[name]["restarts"] + 1
+        for other, row in agent.workers().items():
+            assert other == name or row["pid"] == before[other]["pid"]
+        held = agent.call("worker-state", name=name)
+        assert [rule["name"] for rule in held["rules"]] == ["kept"]
+        assert held["digest"] == agent.call("list-rules")["digest"]
+
+
+def test_kill_9_of_the_writer_again_and_again_loses_no_row_and_stores_none_twice(tmp_path: Path) -> None:
+    """Five dead writers while the sampler runs at 20 Hz: every row that the sampler offered is in Parquet once, and no gap."""
+    with AgentProcess(tmp_path) as agent:
+        for _ in range(5):
+            ticks = _sampler(agent)["ticks"]
+            row = agent.kill_worker("writer")
+            agent.wait_for_replacement(row)
+            wait_until(lambda ticks=ticks: _sampler(agent)["ticks"] >= ticks + 10, "ten more ticks")
+        last = _sampler(agent)
+    rows, tails = _rows(agent.state_dir, "process"), _rows(agent.state_dir, "process_tail")
+    assert last["outbox"]["refused_rows"] == 0
+    assert len(rows) + len(tails) >= last["outbox"]["offered_rows"]
+    assert len({row["timestamp"] for row in rows}) >= last["ticks"]
+    assert _duplicates((row["timestamp"], row["pid"], row["start_ticks"]) for row in rows) == []
+    assert _duplicates((row["timestamp"], row["pod_uid"]) for row in tails) == []
+    assert _rows(agent.state_dir, "gap") == []
+
+
+def test_a_killed_sampler_loses_nothing_acknowledged_and_its_hole_is_a_row_of_gap(tmp_path: Path) -> None:
+    """What was acknowledged before the kill is stored; the table `gap` tells from where something may be missing."""
+    with AgentProcess(tmp_path) as agent:
+        wait_until(lambda: _sampler(agent)["outbox"]["acknowledged_seq"] >= 20, "twenty batches are acknowledged")
+        before = _sampler(agent)["outbox"]["acknowledged_seq"]
+        row = agent.kill_worker("sampler/process")
+        agent.wait_for_replacement(row)
+        wait_until(lambda: _sampler(agent)["ticks"] >= 5, "the successor measures")
+    (gap,) = _rows(agent.state_dir, "gap")
+    assert (gap["worker"], gap["epoch"], gap["reason"]) == ("sampler/process", 1, "worker_died")
+    assert gap["first_seq"] > before
+    assert gap["from_timestamp"] < gap["until_timestamp"]
+    stored = {row["timestamp"] for row in _rows(agent.state_dir, "process")}
+    # Two tables a tick, so `before` acknowledged batches are half as many ticks.
+    assert len([at for at in stored if at <= gap["from_timestamp"]]) >= before // 2
+
+
+def test_a_stopped_worker_is_seen_and_replaced(tmp_path: Path) -> None:
+    """SIGSTOP: no progress, a traceback asked for, killed, replaced; the tally of deaths tells it."""
+    with AgentProcess(tmp_path) as agent:
+        row = agent.kill_worker("sampler/process", signal.SIGSTOP)
+        agent.wait_for_replacement(row)
+        kinds = [event["kind"] for event in agent.call("diag", limit=512)["events"]]
+        assert "worker_hung" in kinds
+        assert agent.call("status")["deaths"][-1]["exit"] == "SIGKILL"
+
+
+def test_all_workers_killed_at_once_all_come_back(tmp_path: Path) -> None:
+    """Three times in a row, nothing leaks: as many descriptors in the supervisor as before."""
+    with AgentProcess(tmp_path) as agent:
+        assert agent.process is not None
+        folder = f"/proc/{agent.process.pid}/fd"
+        before = len(os.listdir(folder))
+        for _ in range(3):
+            rows = agent.workers()
+            for row in rows.values():
+                os.kill(row["pid"], signal.SIGKILL)
+            for row in rows.values():
+                agent.wait_for_replacement(row, seconds=10)
+        wait_until(lambda: len(os.listdir(folder)) <= before, f"the supervisor has {before} descriptors again")
+
+
+def test_a_killed_fork_server_is_replaced_and_the_workers_with_it(tmp_path: Path) -> None:
+    """Its death takes the workers along (they must never outlive the supervisor's grip); all are started anew."""
+    with AgentProcess(tmp_path) as agent:
+        rows = agent.workers()
+        pids = {row["pid"] for row in rows.values()}
+        assert agent.process is not None
+        (server,) = {each for each in agent.note_processes() if each.pid not in pids and each.pid != agent.process.pid}
+        server.kill()
+        for row in rows.values():
+            agent.wait_for_replacement(row, seconds=10)
+
+
+def test_operator_rules_survive_the_supervisor(tmp_path: Path) -> None:
+    """Durable before the answer: SIGKILL right after it, and the next agent has the rule, at the same revision or later."""
+    agent = AgentProcess(tmp_path)
+    agent.start()
+    revision = agent.call("add-rule", rule={"name": "kept", "action": {"kind": "shared", "group": "g"}})["revision"]
+    assert agent.process is not None
+    agent.process.kill()
+    agent.process.wait()
+    wait_until(lambda: not agent.living(), "all processes are gone", seconds=1.0)
+    with agent:
+        answer = agent.call("list-rules")
+        assert [rule["name"] for rule in answer["rules"]] == ["kept"]
+        assert answer["revision"] >= revision
+
+
+def test_a_damaged_rules_file_is_set_aside_and_the_agent_measures_on(tmp_path: Path) -> None:
+    """Never deleted, named in the diagnostic events."""
+    agent = AgentProcess(tmp_path)
+    agent.state_dir.mkdir()
+    (agent.state_dir / "rules.json").write_text('{"format": 1, "revision": 3, "rules": [')
+    with agent:
+        events = agent.call("diag", limit=512)["events"]
+        assert [event["kind"] for event in events if event["severity"] == "error"] == ["rules_set_aside"]
+        (aside,) = agent.state_dir.glob("rules.json.damaged-*")
+        assert aside.read_text().startswith('{"format": 1')
+        assert agent.call("list-rules")["rules"] == []
+
+
+def test_an_agent_killed_whole_loses_no_acknowledged_row(tmp_path: Path) -> None:
+    """SIGKILL of the supervisor takes every process; the next agent makes Parquet of the spool that was left."""
+    agent = AgentProcess(tmp_path)
+    agent.start()
+    wait_until(lambda: _sampler(agent)["outbox"]["acknowledged_seq"] >= 20, "twenty batches are acknowledged")
+    acknowledged = _sampler(agent)["outbox"]["acknowledged_seq"]
+    assert agent.process is not None
+    agent.process.kill()
+    agent.process.wait()
+    wait_until(lambda: not agent.living(), "all processes are gone", seconds=1.0)
+    agent.start()
+    first_files = wait_until(lambda: list(agent.state_dir.glob("data/process/date=*/*.parquet")), "the old spool is sealed")
+    rows = [row for path in first_files for row in pyarrow.parquet.ParquetFile(path).read().to_pylist()]
+    assert len({row["timestamp"] for row in rows}) >= acknowledged // 2
+    assert agent.end() == 0
+    agent.assert_nothing_left()

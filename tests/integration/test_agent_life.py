@@ -1,0 +1,167 @@
+"""The real agent: starts, answers, ends, and leaves nothing behind."""
+
+import os
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+from fakes.agent_process import AgentProcess, run_agentd, wait_until
+
+NAMES = {"control-plane", "sampler/process", "writer", "gateway"}
+ROW_KEYS = {
+    "name", "kind", "state", "pid", "epoch", "uptime_seconds", "restarts", "last_exit", "backoff_seconds", "heartbeat_age_seconds",
+    "rules_revision", "rules_digest", "in_sync", "cpu_percent", "rss_bytes", "pss_bytes",
+}  # fmt: skip
+
+
+def test_it_becomes_ready_with_all_workers_up_and_says_what_each_costs(tmp_path: Path) -> None:
+    """list-workers shows every worker by name, in sync, with its memory."""
+    with AgentProcess(tmp_path) as agent:
+        rows = agent.workers()
+        assert set(rows) == NAMES
+        for row in rows.values():
+            assert set(row) >= ROW_KEYS
+            assert row["state"] == "up"
+            assert row["in_sync"] is True
+            assert row["restarts"] == 0
+            assert 1 << 20 < row["pss_bytes"] <= row["rss_bytes"]
+
+
+def test_for_a_duration_it_ends_by_itself_with_exit_0(tmp_path: Path) -> None:
+    """`--for 300ms` measures, seals and goes."""
+    ended = run_agentd("--for", "300ms", "--state-dir", str(tmp_path), "--runtime-dir", str(tmp_path), "--gateway-port", "0")
+    assert ended.returncode == 0, ended.stderr
+    assert "evergauge" in ended.stdout
+    assert str(tmp_path / "data") in ended.stdout
+    assert list(tmp_path.glob("data/process/date=*/*.parquet"))
+    assert list(tmp_path.glob("*.sock")) == []
+    assert list(tmp_path.glob("listener-*")) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_within_two_seconds(tmp_path: Path, number: int) -> None:
+    """Ctrl-C and systemctl stop: exit 0, everything sealed, nobody left."""
+    agent = AgentProcess(tmp_path)
+    agent.start()
+    assert agent.end(number, seconds=2.0) == 0
+    agent.assert_nothing_left()
+    assert list(agent.state_dir.glob("data/process/date=*/*.parquet"))
+
+
+def test_workers_do_not_hear_the_terminals_ctrl_c(tmp_path: Path) -> None:
+    """SIGINT to the whole process group reaches the supervisor alone; every worker ends in good order."""
+    agent = AgentProcess(tmp_path)
+    agent.start()
+    assert agent.process is not None
+    os.killpg(agent.process.pid, signal.SIGINT)
+    assert agent.process.wait(3.0) == 0
+    agent.assert_nothing_left()
+    exits = [line for line in agent.output.splitlines() if "worker_stopped" in line]
+    assert len(exits) == len(NAMES)
+    assert all('exit="done (0)"' in line for line in exits), exits
+
+
+def test_a_killed_supervisor_leaves_no_process_and_its_successor_starts(tmp_path: Path) -> None:
+    """SIGKILL of the supervisor: all workers are gone within a second, even one that is stopped; the stale sockets are replaced."""
+    agent = AgentProcess(tmp_path)
+    agent.start()
+    os.kill(agent.workers()["gateway"]["pid"], signal.SIGSTOP)
+    assert agent.process is not None
+    agent.process.kill()
+    agent.process.wait()
+    wait_until(lambda: not agent.living(), "all processes are gone", seconds=1.0)
+    agent.start()
+    assert agent.end() == 0
+    agent.assert_nothing_left()
+
+
+def test_a_second_agent_on_the_same_state_folder_is_refused_by_name(tmp_path: Path) -> None:
+    """Exit code 75 (try again) and a sentence with the holder's pid; the first goes on."""
+    with AgentProcess(tmp_path) as agent:
+        assert agent.process is not None
+        other = run_agentd("--state-dir", str(agent.state_dir), "--runtime-dir", str(tmp_path / "elsewhere"))
+        assert other.returncode == 75
+        assert f"another agent (pid {agent.process.pid}) uses this state folder" in other.stderr
+        assert len(other.stderr.splitlines()) == 1
+        shared = run_agentd("--state-dir", str(tmp_path / "other"), "--runtime-dir", str(agent.runtime_dir))
+        assert shared.returncode == 75
+        assert "runtime folder" in shared.stderr
+        assert agent.is_ready()
+
+
+def test_two_agents_side_by_side_do_not_see_each_other(tmp_path: Path) -> None:
+    """Own folders, own rules, own workers."""
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    with AgentProcess(tmp_path / "one") as one, AgentProcess(tmp_path / "two") as two:
+        one.call("add-rule", rule={"name": "only-here"})
+        assert [rule["name"] for rule in one.call("list-rules")["rules"]] == ["only-here"]
+        assert two.call("list-rules")["rules"] == []
+        assert {row["pid"] for row in one.workers().values()}.isdisjoint(row["pid"] for row in two.workers().values())
+
+
+def test_garbage_on_the_control_socket_is_answered_and_changes_nothing(tmp_path: Path) -> None:
+    """Not JSON, not an object, a wrong version, an unknown operation, a line without an end."""
+    with AgentProcess(tmp_path) as agent:
+        for line in (
+            b"garbage",
+            b"[]",
+            b'{"v": 99, "op": "status"}',
+            b'{"op": "format-disk"}',
+            b'{"op": "status", "x": 1}',
+            b"\xff\xfe",
+        ):
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(str(agent.runtime_dir / "control.sock"))
+                client.sendall(line + b"\n")
+                answer = client.makefile().readline()
+                assert '"ok":false' in answer.replace(" ", "")
+                assert "sentence" in answer
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(agent.runtime_dir / "control.sock"))
+            client.sendall(b"x" * 70_000)
+            assert "at most 65536 bytes" in client.makefile().readline()
+        assert set(agent.workers()) == NAMES
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["--no-such-flag", "1"], 64, "agentd knows no such argument"),
+        (["--for"], 64, "its value is missing"),
+        (["--for", "soon"], 64, "is not a duration"),
+        (["--gateway-port", "70000"], 78, "--gateway-port: '70000' is not accepted (out of range)"),
+        (["--config", "/nonexistent.toml"], 78, "cannot be read: No such file"),
+        (["--state-dir", "/proc/evergauge"], 74, "this state folder cannot be used"),
+        (["--runtime-dir", "/tmp/" + "long/" * 30, "--state-dir", "/tmp/x"], 78, "too long for a socket's path"),
+        (["--host-name", "a/b"], 78, "holds a slash"),
+    ],
+)
+def test_a_start_that_cannot_succeed_says_why_in_one_sentence(arguments: list[str], code: int, sentence: str) -> None:
+    """The right exit code, the thing named, the remedy given, no traceback."""
+    ended = run_agentd(*arguments)
+    assert ended.returncode == code, ended.stderr
+    assert sentence in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+    assert ";" in ended.stderr
+    assert ended.stdout == ""
+
+
+def test_an_unknown_key_in_the_file_is_named_with_its_nearest_neighbour(tmp_path: Path) -> None:
+    """And `--check-config` finds it without starting anything."""
+    file = tmp_path / "agentd.toml"
+    file.write_text("[gateway]\nprt = 1\n")
+    ended = run_agentd("--check-config", "--config", str(file))
+    assert ended.returncode == 78
+    assert "gateway.prt: there is no such setting; did you mean gateway.port?" in ended.stderr
+    file.write_text('[gateway]\nport = 1\n[sampler.process]\ninterval = "2s"\n')
+    assert run_agentd("--check-config", "--config", str(file)).returncode == 0
+
+
+def test_help_lists_every_setting_with_its_unit_and_range() -> None:
+    """One page, exit 0."""
+    ended = run_agentd("--help")
+    assert ended.returncode == 0
+    for word in ("--for DURATION", "--sampler-process-top-rows", "EVERGAUGE_GATEWAY_PORT", "a duration from", "--state-dir"):
+        assert word in ended.stdout

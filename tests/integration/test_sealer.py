@@ -1,0 +1,295 @@
+"""The sealer as a real process: what it writes, what it survives, what it refuses."""
+
+import fcntl
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fakes.segment import WALL_NS, WHO, batch_frame, head_of, segment_of
+from fakes.sender import SAMPLE, sample_rows
+
+from agent.model.errors import EvergaugeError, ExitCode
+from agent.model.message import encode
+from agent.model.table import Row
+from agent.model.timebase import DAY, S
+from workers.writer.record import Entry, encode_entry, encode_head
+from workers.writer.report import SealReport
+from workers.writer.sealing import Sealing, start_sealer
+
+ROOT = Path(__file__).parents[2]
+DEADLINE_SECONDS = 30
+
+
+def command(segment: Path, state: Path, *options: str) -> list[str]:
+    """The command line of a sealer."""
+    return [sys.executable, "-P", "-m", "workers.writer.sealer", str(segment), str(state), *options]
+
+
+def seal(segment: Path, state: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run a sealer to its end."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    line = command(segment, state, *options)
+    return subprocess.run(line, capture_output=True, text=True, timeout=DEADLINE_SECONDS, env=environment, check=False)
+
+
+def sealed(segment: Path, state: Path, *options: str) -> dict[str, object]:
+    """The report of a sealer that must succeed."""
+    done = seal(segment, state, *options)
+    assert (done.returncode, done.stderr) == (0, "")
+    report: dict[str, object] = json.loads(done.stdout)
+    return report
+
+
+def segment_in(folder: Path, data: bytes) -> Path:
+    """A spool folder with one segment."""
+    (folder / "spool").mkdir(exist_ok=True)
+    path = folder / "spool" / "20231114T221320Z-0123456789ab.spool"
+    path.write_bytes(data)
+    return path
+
+
+def parquet_files(folder: Path) -> list[str]:
+    """What lies below `data`, hidden files included."""
+    return sorted(str(path.relative_to(folder)) for path in (folder / "data").rglob("*") if path.is_file())
+
+
+def rows_of(folder: Path) -> list[Row]:
+    """All rows of table `sample`, read back by another reader than the one that wrote them."""
+    import duckdb
+
+    pattern = f"{folder}/data/sample/*/*.parquet"
+    columns = ", ".join(SAMPLE.column_names)
+    return duckdb.connect().execute(f"select {columns} from '{pattern}' order by number, timestamp").fetchall()
+
+
+def expected_rows(numbers: range | list[int], rows: int = 40) -> list[Row]:
+    """The rows of these batches, in the order of `rows_of`; within a batch any order is the same."""
+    return [row for seq in numbers for row in sample_rows(WHO, seq, WALL_NS + seq * S, rows)]
+
+
+def same(left: list[Row], right: list[Row]) -> bool:
+    """The same rows, whatever the order."""
+    return sorted(map(repr, left)) == sorted(map(repr, right))
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait until a condition holds, or fail the test."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "the condition never came"
+        time.sleep(0.002)
+
+
+def test_every_row_is_in_parquet(tmp_path: Path) -> None:
+    """A segment becomes one file per table under its final name, described by its metadata, and the segment stays."""
+    import pyarrow.parquet
+
+    segment = segment_in(tmp_path, segment_of(30))
+    report = sealed(segment, tmp_path)
+    path = tmp_path / "data/sample/date=2023-11-14/sample-node-1-20231114T221320Z-0123456789ab.parquet"
+    assert report["files"] == [{"table": "sample", "path": str(path), "rows": 1200}]
+    assert (report["segment"], report["rows"], report["damaged_records"], report["torn"]) == ("0123456789ab", 1200, 0, False)
+    assert same(rows_of(tmp_path), expected_rows(range(1, 31)))
+    found = pyarrow.parquet.read_schema(path)
+    assert {key: found.metadata[key] for key in (b"host", b"run", b"schema_version", b"table", b"segment", b"created")} == {
+        b"host": b"node-1",
+        b"run": b"run-1",
+        b"schema_version": b"3",
+        b"table": b"sample",
+        b"segment": b"0123456789ab",
+        b"created": b"2023-11-14T22:13:20.000Z",
+    }
+    assert [str(kind) for kind in found.types] == ["int64", "string", "int64", "int64", "double", "bool"]
+    assert segment.exists()
+
+
+def test_each_date_has_its_file(tmp_path: Path) -> None:
+    """Batches go to the date of their stamp, in UTC."""
+    midnight = WALL_NS // DAY * DAY + DAY
+    frames = [batch_frame(seq, stamp_wall_ns=midnight + offset) for seq, offset in ((1, -1), (2, 0))]
+    report = sealed(segment_in(tmp_path, encode_head(head_of()) + b"".join(frames)), tmp_path)
+    assert re.findall(r"date=([\d-]+)", json.dumps(report["files"])) == ["2023-11-14", "2023-11-15"]
+
+
+def test_segment_without_rows_makes_no_file(tmp_path: Path) -> None:
+    """A head alone gives nothing, and so does a file of no bytes."""
+    assert sealed(segment_in(tmp_path, encode_head(head_of())), tmp_path)["files"] == []
+    assert sealed(segment_in(tmp_path, b""), tmp_path)["files"] == []
+    assert parquet_files(tmp_path) == []
+
+
+def test_torn_tail_costs_nothing_else(tmp_path: Path) -> None:
+    """The record that a killed writer cut short is told of and is no damage."""
+    data = segment_of(5)
+    report = sealed(segment_in(tmp_path, data[:-7]), tmp_path)
+    assert (report["torn"], report["damaged_records"], report["rows"]) == (True, 0, 160)
+    assert same(rows_of(tmp_path), expected_rows(range(1, 5)))
+
+
+def test_corrupt_record_costs_nothing_else(tmp_path: Path) -> None:
+    """One flipped byte loses one batch; the report tells between which stamps."""
+    good = segment_of(5)
+    head_length = len(encode_head(head_of()))
+    middle = bytearray(good)
+    middle[head_length + len(batch_frame(1)) + len(batch_frame(2)) + 200] ^= 0x40
+    report = sealed(segment_in(tmp_path, bytes(middle)), tmp_path)
+    assert (report["torn"], report["damaged_records"], report["rows"]) == (False, 1, 160)
+    assert (report["from_wall_ns"], report["until_wall_ns"]) == (WALL_NS + 2 * S, WALL_NS + 4 * S)
+    assert same(rows_of(tmp_path), expected_rows([1, 2, 4, 5]))
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        encode([(1, 2, 3)]),
+        encode([(1, "w", 1, 1, 0.5, 1)]),
+        encode([(1.5, "w", 1, 1, 0.5, True)]),
+        encode([(2**63, "w", 1, 1, 0.5, True)]),
+        encode([(1, "w", 1, 1, True, True)]),
+        b"\x91\xc1",
+    ],
+    ids=["too few", "int for bool", "fraction for int", "too large", "bool for float", "not msgpack"],
+)
+def test_rows_that_do_not_fit_are_damage(tmp_path: Path, rows: bytes) -> None:
+    """A batch whose rows are not those of its table is left out whole, never bent into shape."""
+    unfit = encode_entry(Entry("run-1", "process", 1, 2, "sample", WALL_NS, 1), rows)
+    report = sealed(segment_in(tmp_path, segment_of(1) + unfit + batch_frame(3)), tmp_path)
+    assert (report["damaged_records"], report["rows"]) == (1, 80)
+    assert same(rows_of(tmp_path), expected_rows([1, 3]))
+
+
+def test_whole_numbers_fit_a_column_of_fractions(tmp_path: Path) -> None:
+    """A share of exactly 1 may come as an integer, however large."""
+    rows = [(1, "w", 1, 9, 1, True), (1, "w", 1, 9, 2**60, True), (1, "w", 1, 9, 0.5, True)]
+    frame = encode_entry(Entry("run-1", "process", 1, 9, "sample", WALL_NS, 3), encode(rows))
+    sealed(segment_in(tmp_path, encode_head(head_of()) + frame), tmp_path)
+    assert sorted(row[4] for row in rows_of(tmp_path) if isinstance(row[4], float)) == [0.5, 1.0, float(2**60)]
+
+
+def test_unknown_table_and_foreign_stamp_are_damage(tmp_path: Path) -> None:
+    """What has no columns or no date is left out and counted."""
+    nowhere = encode_entry(Entry("run-1", "process", 1, 2, "nowhere", WALL_NS, 1), b"\x91\x90")
+    report = sealed(segment_in(tmp_path, segment_of(1) + nowhere + batch_frame(3, stamp_wall_ns=-5)), tmp_path)
+    assert (report["damaged_records"], report["rows"]) == (2, 40)
+
+
+def test_damaged_head_costs_no_row(tmp_path: Path) -> None:
+    """The columns come from a neighbour, name and time from the file's name; the damage is told."""
+    data = bytearray(segment_of(5))
+    data[30] ^= 0x40
+    neighbour = tmp_path / "neighbour"
+    neighbour.write_bytes(encode_head(head_of("f" * 12)))
+    report = sealed(segment_in(tmp_path, bytes(data)), tmp_path, "--forms-from", str(neighbour))
+    assert (report["segment"], report["damaged_records"], report["rows"]) == ("0123456789ab", 1, 200)
+    assert same(rows_of(tmp_path), expected_rows(range(1, 6)))
+
+
+def test_sealing_again_gives_the_same(tmp_path: Path) -> None:
+    """The second time writes the same rows over the same names."""
+    segment = segment_in(tmp_path, segment_of(30))
+    assert sealed(segment, tmp_path) == sealed(segment, tmp_path)
+    assert len(parquet_files(tmp_path)) == 1
+    assert same(rows_of(tmp_path), expected_rows(range(1, 31)))
+
+
+def test_killed_sealer_leaves_no_half_file_and_is_repeated(tmp_path: Path) -> None:
+    """A sealer killed while it writes has given no final name; the next one gives every row."""
+    segment = segment_in(tmp_path, segment_of(3000))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    hidden = tmp_path / "data" / ".tmp"
+    with subprocess.Popen(command(segment, tmp_path), env=environment, stdout=subprocess.PIPE) as process:
+        wait_until(lambda: hidden.is_dir() and any(hidden.iterdir()))
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    assert all(path.startswith("data/.tmp/") for path in parquet_files(tmp_path))
+    assert sealed(segment, tmp_path)["rows"] == 120_000
+    assert parquet_files(tmp_path) == ["data/sample/date=2023-11-14/sample-node-1-20231114T221320Z-0123456789ab.parquet"]
+    assert len(rows_of(tmp_path)) == 120_000
+
+
+def test_two_sealers_never_work_on_one_segment(tmp_path: Path) -> None:
+    """While a segment is held the sealer asks to be tried again."""
+    segment = segment_in(tmp_path, segment_of(1))
+    with open(segment, "rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        done = seal(segment, tmp_path)
+    assert done.returncode == ExitCode.TRY_AGAIN
+    assert "another sealer" in done.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_sealer_dies_with_its_parent(tmp_path: Path) -> None:
+    """The kernel kills the sealer of a killed writer; one started too late ends by itself."""
+    segment = segment_in(tmp_path, segment_of(4000))
+    script = (
+        "import os, sys\n"
+        "from workers.writer.sealing import start_sealer\n"
+        "s = start_sealer(sys.argv[1], sys.argv[2], '')\n"
+        "print(s._process.pid, flush=True)\n"
+        "os.read(0, 1)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    line = [sys.executable, "-c", script, str(segment), str(tmp_path)]
+    with subprocess.Popen(line, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        child = os.pidfd_open(int(writer.stdout.readline()))
+        hidden = tmp_path / "data" / ".tmp"
+        wait_until(lambda: hidden.is_dir() and any(hidden.iterdir()))
+        writer.kill()
+    wait_until(lambda: _has_ended(child))
+    os.close(child)
+    assert all(path.startswith("data/.tmp/") for path in parquet_files(tmp_path))
+    done = seal(segment, tmp_path, "--parent", "999999999")
+    assert (done.returncode, "writer has ended" in done.stderr) == (ExitCode.TRY_AGAIN, True)
+
+
+def _has_ended(pidfd: int) -> bool:
+    import select
+
+    return bool(select.select([pidfd], [], [], 0)[0])
+
+
+def test_misuse_and_missing_files_have_their_codes(tmp_path: Path) -> None:
+    """The exit code says what kind of failure it was, the last line which."""
+    wrong = seal(tmp_path, tmp_path, "more")
+    assert (wrong.returncode, "SEGMENT_PATH STATE_DIR" in wrong.stderr) == (ExitCode.MISUSE, True)
+    missing = seal(tmp_path / "missing.spool", tmp_path)
+    assert (missing.returncode, "missing.spool" in missing.stderr) == (ExitCode.IO, True)
+
+
+def end_of(sealing: Sealing) -> SealReport | EvergaugeError:
+    """The end of a sealing, waited for as the writer does."""
+    import select
+
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while time.monotonic() < deadline:
+        select.select(sealing.descriptors(), [], [], DEADLINE_SECONDS)
+        end = sealing.poll()
+        if end is not None:
+            return end
+    raise AssertionError("the sealer never ended")
+
+
+def test_writer_hears_of_the_end_through_descriptors(tmp_path: Path) -> None:
+    """The report of a good end, a failure for a killed one and for a refused one, and no descriptor stays open."""
+    segment = segment_in(tmp_path, segment_of(10))
+    before = len(os.listdir("/proc/self/fd"))
+    report = end_of(start_sealer(str(segment), str(tmp_path), ""))
+    assert isinstance(report, SealReport)
+    assert report.rows == 400
+    killed = start_sealer(str(segment), str(tmp_path), "")
+    killed.kill()
+    failure = end_of(killed)
+    assert isinstance(failure, EvergaugeError)
+    assert "signal 9" in failure.sentence
+    missing = end_of(start_sealer(str(tmp_path / "missing"), str(tmp_path), ""))
+    assert isinstance(missing, EvergaugeError)
+    assert "missing" in missing.sentence
+    assert len(os.listdir("/proc/self/fd")) == before

@@ -1,0 +1,401 @@
+"""The writer's work with a real state folder and real sealers, and senders that speak the protocol."""
+
+import os
+import select
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes.bus import RecordingBus
+from fakes.clock import FakeClock
+from fakes.segment import batch_frame, head_of
+from fakes.sender import SAMPLE, FakePeer, FakeSender
+
+from agent.config import Config
+from agent.model.message import Condition, DataAck, DataHello, Identity, encode
+from agent.model.tables import GAP
+from agent.model.timebase import MINUTE, S
+from workers.writer.record import Record, encode_head, parse_head, parse_records
+from workers.writer.sealing import Sealing
+from workers.writer.work import WriterWork
+
+DEADLINE_SECONDS = 30
+
+
+class Host:
+    """One writer after another over one state folder; an object that is dropped is a writer that was killed."""
+
+    def __init__(self, state: Path, values: dict[str, int | str | bool] | None = None) -> None:
+        self.state = state
+        self.clock = FakeClock()
+        self.config = Config(values or {})
+        self.epoch = 0
+        self.work: Any = None
+        self.segments = 0
+        self.senders: list[FakeSender] = []
+        self.start()
+
+    def start(self, **options: Any) -> None:
+        """The next writer; living senders connect to it."""
+        self.close()
+        self.epoch += 1
+        self.bus = RecordingBus()
+        self.peer = FakePeer()
+        self.work = WriterWork(
+            clock=self.clock,
+            peer=self.peer,
+            bus=self.bus,
+            config=self.config,
+            catalogue=(SAMPLE,),
+            identity=Identity("run-1", "writer", self.epoch),
+            state_dir=str(self.state),
+            host="node-1",
+            agent_version="0.1",
+            segment_ids=self.segment_id,
+            **options,
+        )
+        self.work.on_start(self.clock.now_ns())
+        for sender in self.senders:
+            self.peer.attach(sender)
+        self.turn()
+
+    def close(self) -> None:
+        """The writer is gone, and its sealer with it."""
+        if self.work is not None:
+            self.work.close()
+            self.work = None
+
+    def segment_id(self) -> str:
+        """Names of segments that count, so that they sort."""
+        self.segments += 1
+        return f"{self.segments:012x}"
+
+    def sender(self, name: str = "process", epoch: int = 1) -> FakeSender:
+        """A worker that connects."""
+        sender = FakeSender(Identity("run-1", name, epoch))
+        self.senders = [other for other in self.senders if other.who.worker != name] + [sender]
+        self.peer.attach(sender)
+        self.turn()
+        return sender
+
+    def measure(self, sender: FakeSender, batches: int = 1, rows: int = 40) -> None:
+        """Batches, one a second."""
+        for _ in range(batches):
+            self.clock.advance(1 * S)
+            self.peer.put(sender.who, sender.offer(self.clock.wall_ns(), rows))
+            self.turn()
+
+    def turn(self) -> None:
+        """One turn of the loop."""
+        now_ns = self.clock.now_ns()
+        while self.peer.incoming:
+            self.work.on_data(now_ns)
+        deadline = self.work.next_deadline_ns()
+        if deadline is not None and deadline <= now_ns:
+            self.work.on_timer(now_ns)
+        ready = select.select(self.work.descriptors(), [], [], 0)[0]
+        for descriptor in ready:
+            self.work.on_readable(descriptor, now_ns)
+
+    def turn_until(self, condition: Callable[[], bool]) -> None:
+        """Turn until something holds, or fail the test."""
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while not condition():
+            assert time.monotonic() < deadline, "the condition never came"
+            select.select(self.work.descriptors(), [], [], 0.01)
+            self.turn()
+
+    def rotate(self) -> dict[str, Any]:
+        """Ask for a rotation and wait for the answer."""
+        answer = self.work.on_ask("rotate", self.clock.now_ns())
+        replies: list[tuple[str, dict[str, Any]]] = []
+
+        def is_answered() -> bool:
+            replies.extend(self.work.take_replies())
+            return bool(replies)
+
+        if answer is None:
+            self.turn_until(is_answered)
+            ((what, answer),) = replies
+            assert what == "rotate"
+        return answer
+
+    def stats(self) -> dict[str, Any]:
+        """What the writer counts."""
+        stats = self.work.on_ask("stats", self.clock.now_ns())
+        assert stats is not None
+        return stats
+
+    def spool_files(self) -> list[str]:
+        """The names of the segments."""
+        return sorted(os.listdir(self.state / "spool"))
+
+    def spooled(self) -> list[tuple[str, int]]:
+        """The table and number of every record in the spool."""
+        found: list[tuple[str, int]] = []
+        for name in self.spool_files():
+            data = (self.state / "spool" / name).read_bytes()
+            items = parse_records(data, parse_head(data)[1])
+            found.extend((item.entry.table, item.entry.seq) for item in items if isinstance(item, Record))
+        return found
+
+    def query(self, text: str) -> list[tuple[Any, ...]]:
+        """Ask the Parquet files; `{sample}` and `{gap}` stand for the tables."""
+        import duckdb
+
+        tables = {name: f"'{self.state}/data/{name}/*/*.parquet'" for name in ("sample", "gap")}
+        return duckdb.connect().execute(text.format(**tables)).fetchall()
+
+
+NewHost = Callable[..., Host]
+
+
+@pytest.fixture
+def new_host(tmp_path: Path) -> Iterator[NewHost]:
+    """Makes hosts whose writer has started, with these settings."""
+    hosts: list[Host] = []
+
+    def make(values: dict[str, int | str | bool] | None = None) -> Host:
+        hosts.append(Host(tmp_path, values))
+        return hosts[-1]
+
+    yield make
+    for host in hosts:
+        host.close()
+
+
+@pytest.fixture
+def host(new_host: NewHost) -> Host:
+    """A host whose writer has started."""
+    return new_host()
+
+
+def words(host: Host, sender: FakeSender) -> list[DataHello | DataAck]:
+    """What the writer said to a sender."""
+    return [message for who, message in host.peer.sent if who == sender.who]
+
+
+def test_batch_is_acknowledged_after_it_is_in_the_spool(host: Host) -> None:
+    """A new sender is greeted with what is stored of it, and its batch acknowledged once it is in the file."""
+    sender = host.sender()
+    host.measure(sender)
+    assert words(host, sender) == [DataHello(1, 0), DataAck(1)]
+    assert host.spooled() == [("sample", 1)]
+    assert host.stats()["rows_by_table"] == {"sample": 40}
+
+
+def test_killed_writer_loses_nothing_acknowledged(host: Host) -> None:
+    """Its successor greets with what the spool holds, seals the old segment and opens one of its own."""
+    sender = host.sender()
+    host.measure(sender, 5)
+    host.peer.put(sender.who, sender.offer(host.clock.wall_ns()))
+    (former,) = host.spool_files()
+    host.start()
+    assert words(host, sender) == [DataHello(2, 5), DataAck(6)]
+    host.turn_until(lambda: host.stats()["segments_waiting"] == 0)
+    assert former not in host.spool_files()
+    assert host.rotate()["rows"] == 2
+    assert host.query("select number, count(*) from {sample} group by 1 order by 1") == [*((n, 40) for n in range(1, 6)), (6, 2)]
+    assert not (host.state / "data" / "gap").exists()
+
+
+def test_duplicates_are_dropped_and_acknowledged(host: Host) -> None:
+    """What is sent twice is stored once."""
+    sender = host.sender()
+    host.clock.advance(S)
+    frames = sender.offer(host.clock.wall_ns())
+    host.peer.put(sender.who, frames * 3)
+    host.turn()
+    assert (host.spooled(), host.stats()["duplicates"]) == ([("sample", 1)], 2)
+
+
+def test_death_of_a_sender_is_a_gap_even_after_the_writer_died_too(host: Host) -> None:
+    """The successor's first batch brings the gap of the former epoch, known from the spool alone."""
+    host.measure(host.sender(), 3)
+    host.start()
+    host.measure(host.sender(epoch=2))
+    host.rotate()
+    assert host.query("select worker, epoch, first_seq, last_seq, rows, reason from {gap}") == [
+        ("process", 1, 4, None, None, "worker_died")
+    ]
+
+
+def test_rotation_by_age(new_host: NewHost) -> None:
+    """A segment whose first batch is older than the interval becomes Parquet; an empty one waits."""
+    host = new_host({"writer.seal_interval": 1 * MINUTE})
+    host.clock.advance(10 * MINUTE)
+    host.turn()
+    assert len(host.spool_files()) == 1
+    sender = host.sender()
+    host.measure(sender, 61, rows=1)
+    assert len(host.spool_files()) == 2
+    host.turn_until(lambda: host.stats()["sealed_rows"] >= 60)
+    assert len(host.spool_files()) == 1
+
+
+def test_rotation_by_size(new_host: NewHost) -> None:
+    """A segment larger than the setting becomes Parquet."""
+    host = new_host({"writer.seal_bytes": 64 << 10})
+    host.measure(host.sender(), 60)
+    host.turn_until(lambda: host.stats()["sealed_files"] >= 1 and host.stats()["segments_waiting"] == 0)
+    host.rotate()
+    assert host.query("select count(*), count(distinct number) from {sample}") == [(2400, 60)]
+
+
+def test_rotation_with_nothing_to_seal_answers_at_once(host: Host) -> None:
+    """An empty segment stays, and the answer has no files."""
+    assert host.work.on_ask("rotate", host.clock.now_ns()) == {"files": [], "rows": 0}
+    assert len(host.spool_files()) == 1
+
+
+def test_stop_seals_and_keeps_the_marks(host: Host) -> None:
+    """After a stop all rows are in Parquet, and the next writer still knows the numbers."""
+    sender = host.sender()
+    host.measure(sender, 3)
+    host.work.on_stop(host.clock.now_ns())
+    host.turn_until(host.work.is_done)
+    assert host.query("select count(*) from {sample}") == [(120,)]
+    host.start()
+    assert words(host, sender) == [DataHello(2, 3)]
+    assert len(host.spool_files()) == 1
+
+
+def test_bye_is_known_to_the_next_writer(host: Host) -> None:
+    """A sender that ended in good order leaves no gap behind."""
+    sender = host.sender()
+    host.measure(sender)
+    host.peer.put(sender.who, sender.goodbye())
+    host.turn()
+    host.start()
+    host.measure(host.sender(epoch=2))
+    assert [table for table, _ in host.spooled() if table == GAP.name] == []
+
+
+def test_unknown_table_and_malformed_messages_stop_nothing(host: Host) -> None:
+    """A batch for no table is a gap and acknowledged; what is no message is counted."""
+    import msgspec
+
+    sender = host.sender()
+    host.clock.advance(S)
+    host.peer.put(sender.who, sender.offer(host.clock.wall_ns(), table=msgspec.structs.replace(SAMPLE, name="nowhere")))
+    host.peer.put(sender.who, [(b"\xff", b""), (encode([1, 2]), b"")])
+    host.turn()
+    host.measure(sender)
+    assert words(host, sender)[-1] == DataAck(2)
+    assert host.spooled() == [("gap", 0), ("sample", 2)]
+    assert host.stats()["malformed"] == 2
+
+
+def test_corrupt_record_is_set_aside_and_told(host: Host) -> None:
+    """Good records go to Parquet, the file is kept, and the loss is a row of table `gap` and a note."""
+    spool = host.state / "spool"
+    data = bytearray(encode_head(head_of()) + b"".join(batch_frame(seq) for seq in range(1, 6)))
+    data[len(data) - len(batch_frame(5)) - 60] ^= 1
+    name = "20231114T220000Z-0123456789ab.spool"
+    (spool / name).write_bytes(data)
+    host.start()
+    host.turn_until(lambda: host.stats()["segments_waiting"] == 0)
+    assert (host.state / "set-aside" / name).read_bytes() == data
+    assert [note.kind for note in host.bus.notes] == ["segment_set_aside"]
+    host.rotate()
+    assert host.query("select list(distinct number order by number) from {sample}") == [([1, 2, 3, 5],)]
+    ((worker, rows, first, until, reason),) = host.query("select worker, rows, from_timestamp, until_timestamp, reason from {gap}")
+    assert (worker, rows, reason) == ("writer", None, "corrupt_record")
+    assert until - first == 2 * S
+
+
+class BrokenSealing:
+    """A sealer that fails as often as it is told to."""
+
+    def __init__(self, launch: Callable[[str, str, str], Sealing], failures: int) -> None:
+        self.launch = launch
+        self.failures = failures
+
+    def __call__(self, path: str, state: str, forms_from: str) -> Sealing:
+        sealing = self.launch(path, state, forms_from)
+        if self.failures:
+            self.failures -= 1
+            sealing.kill()
+        return sealing
+
+
+def test_failed_sealing_is_told_and_repeated(host: Host) -> None:
+    """The segment stays, the condition begins, the next attempt comes later and ends it."""
+    from workers.writer.sealing import start_sealer
+
+    host.start(launch=BrokenSealing(start_sealer, failures=2))
+    host.measure(host.sender(), 3)
+    assert host.work.on_ask("rotate", host.clock.now_ns()) is None
+
+    def has_condition() -> bool:
+        return bool(host.bus.conditions)
+
+    host.turn_until(has_condition)
+    assert (host.bus.conditions[0].kind, host.bus.conditions[0].active) == ("sealing", True)
+    assert "signal 9" in host.bus.conditions[0].detail
+    assert len(host.spool_files()) == 2
+
+    def is_over() -> bool:
+        host.clock.advance(S // 10)
+        return host.bus.conditions[-1] == Condition(kind="sealing", active=False, detail="")
+
+    host.turn_until(is_over)
+    assert [reply[1]["rows"] for reply in host.work.take_replies()] == [120]
+
+
+@pytest.fixture
+def small_host(tmp_path: Path) -> Iterator[Host]:
+    """A host whose state folder lies on a disk of 256 KiB; only root can mount one."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small disk needs root")
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)], check=True)
+    try:
+        host = Host(folder)
+        yield host
+        host.close()
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_full_disk_stops_nothing_and_loses_nothing(small_host: Host) -> None:
+    """While the disk is full nothing is acknowledged and a condition says so; afterwards everything arrives, once."""
+    host, ballast = small_host, small_host.state / "ballast"
+    ballast.write_bytes(bytes(192 << 10))
+    sender = host.sender()
+    host.measure(sender, 100)
+    (condition,) = host.bus.conditions
+    assert (condition.kind, condition.active, condition.blocks_ready) == ("spool", True, True)
+    assert str(host.state) in condition.detail
+    assert sender.acknowledged < 100
+    assert host.spooled() == [("sample", seq) for seq in range(1, sender.acknowledged + 1)]
+    ballast.unlink()
+    host.measure(sender, 3)
+    assert sender.acknowledged == 103
+    assert host.bus.conditions[1:] == [Condition(kind="spool", active=False, detail="")]
+    assert host.spooled() == [("sample", seq) for seq in range(1, 104)]
+
+
+def test_full_disk_at_the_start_is_waited_out(small_host: Host) -> None:
+    """A writer that cannot open a segment runs, says so, and begins when it can."""
+    host, ballast = small_host, small_host.state / "ballast"
+    sender = host.sender()
+    host.measure(sender, 2)
+    with open(ballast, "wb") as file:
+        while True:
+            try:
+                os.write(file.fileno(), bytes(4096))
+            except OSError:
+                break
+    host.start()
+    host.measure(sender, 3)
+    assert [(item.kind, item.active) for item in host.bus.conditions] == [("spool", True)]
+    ballast.unlink()
+    host.measure(sender, 2)
+    assert sender.acknowledged == 7
+    assert [(item.kind, item.active) for item in host.bus.conditions] == [("spool", True), ("spool", False)]
+    assert host.spooled() == [("sample", seq) for seq in range(1, 8)]

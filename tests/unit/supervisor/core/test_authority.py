@@ -1,0 +1,162 @@
+"""Rules reach every worker, and drift is repaired."""
+
+from fakes.story import Story
+
+from agent.model.heartbeat import Beat
+from agent.model.message import Ack, Delta, Nack, Resync, Snapshot
+from agent.model.rule import GroupRule
+from agent.model.timebase import MS
+from supervisor.core.effect import Effect, Looked, Observation, Persist, Persisted, Respond, Send, SendRefused
+from supervisor.core.rulebook import Rulebook, decode_rulebook
+from supervisor.core.watchdog import Sight
+
+
+def _story() -> Story:
+    story = Story({"writer": "writer"})
+    story.bring_up("writer")
+    return story
+
+
+def _add(story: Story, name: str) -> list[Effect]:
+    (order,) = [effect for effect in story.command("add-rule", rule={"name": name}) if isinstance(effect, Persist)]
+    return story.tell(Persisted(order.token))
+
+
+def _look(story: Story, beat: Beat | None = None) -> list[object]:
+    story.now_ns += 500 * MS
+    held = beat or Beat(story.now_ns, story.now_ns, 0, b"")
+    effects = story.tell(Looked((Observation("writer", story.child("writer").epoch, held, Sight("S", 0)),)))
+    return [effect.message for effect in effects if isinstance(effect, Send)]
+
+
+def test_a_rule_is_in_force_only_after_it_is_durable() -> None:
+    """The delta and the answer follow the disk, not the request."""
+    story = _story()
+    effects = story.command("add-rule", rule={"name": "a"})
+    assert [type(effect) for effect in effects] == [Persist]
+    after = story.tell(Persisted(effects[0].token))  # type: ignore[union-attr]
+    assert [type(effect.message) for effect in after if isinstance(effect, Send)] == [Delta]
+    assert [effect.result for effect in after if isinstance(effect, Respond)] == [{"revision": 1, "changed": True}]
+
+
+def test_a_full_disk_refuses_the_rule_and_changes_nothing() -> None:
+    """The answer says so and the revision stays."""
+    story = _story()
+    story.command("add-rule", rule={"name": "a"})
+    (answer,) = [effect for effect in story.tell(Persisted(1, "no space left")) if isinstance(effect, Respond)]
+    assert answer.problem is not None
+    assert "no space left" in answer.problem.sentence
+    assert story.fleet.authority.revision == 0
+
+
+def test_adding_the_same_rule_twice_changes_nothing() -> None:
+    """Idempotent, without a write."""
+    story = _story()
+    _add(story, "a")
+    answer = story.ask("add-rule", rule={"name": "a"})
+    assert answer.result == {"revision": 1, "changed": False}
+
+
+def test_rule_changes_are_written_one_after_another_each_on_top_of_the_last() -> None:
+    """Three quick commands: the last document holds all three rules."""
+    story = _story()
+    first = story.command("add-rule", rule={"name": "a"})
+    assert story.command("add-rule", rule={"name": "b"}) == []
+    assert story.command("add-rule", rule={"name": "c"}) == []
+    orders = [effect for effect in first if isinstance(effect, Persist)]
+    for _ in range(3):
+        orders += [effect for effect in story.tell(Persisted(orders[-1].token)) if isinstance(effect, Persist)]
+    assert [rule.name for rule in decode_rulebook(orders[-1].document).rules] == ["a", "b", "c"]
+
+
+def test_a_worker_is_in_sync_only_after_its_acknowledgement() -> None:
+    """Sent is not held."""
+    story = _story()
+    effects = _add(story, "a")
+    assert not story.fleet.authority.is_in_sync("writer")
+    story.acknowledge("writer", effects)
+    assert story.fleet.authority.is_in_sync("writer")
+
+
+def test_an_acknowledgement_of_an_older_message_is_not_taken_for_the_last() -> None:
+    """The number in the acknowledgement counts."""
+    story = _story()
+    one, two = _add(story, "a"), _add(story, "b")
+    story.acknowledge("writer", one)
+    assert not story.fleet.authority.is_in_sync("writer")
+    story.acknowledge("writer", two)
+    assert story.fleet.authority.is_in_sync("writer")
+
+
+def test_a_restarted_worker_gets_exactly_the_rules_in_force() -> None:
+    """The snapshot after the hello holds everything."""
+    story = _story()
+    _add(story, "a")
+    _add(story, "b")
+    story.die("writer")
+    story.spawned("writer")
+    from agent.model.message import Hello
+
+    (effect,) = [effect for effect in story.say("writer", Hello(1)) if isinstance(effect, Send)]
+    assert isinstance(effect.message, Snapshot)
+    assert [key for key, _content in effect.message.entries] == ["rule/a", "rule/b"]
+    assert effect.message.digest == story.fleet.authority.state.digest
+
+
+def test_drift_in_the_workers_own_page_is_repaired_at_the_next_look() -> None:
+    """Same revision, another digest: a snapshot within two heartbeats, counted."""
+    story = _story()
+    story.acknowledge("writer", _add(story, "a"))
+    wrong = Beat(1, story.now_ns, 1, b"\1" * 32)
+    messages = _look(story, wrong) + _look(story, wrong)
+    assert [type(message) for message in messages] == [Snapshot]
+    assert story.fleet.authority.drifts == 1
+
+
+def test_a_refused_send_ends_in_a_snapshot() -> None:
+    """A worker that did not drain its socket is not left with a hole."""
+    story = _story()
+    _add(story, "a")
+    story.tell(SendRefused("writer", 1))
+    assert [type(message) for message in _look(story)] == [Snapshot]
+
+
+def test_a_nack_is_answered_by_one_snapshot_per_look_and_not_at_once() -> None:
+    """Two stubborn sides do not spin."""
+    story = _story()
+    _add(story, "a")
+    assert story.say("writer", Nack(2, "no")) == []
+    assert [type(message) for message in _look(story)] == [Snapshot]
+
+
+def test_a_worker_that_missed_a_message_gets_a_snapshot() -> None:
+    """Resync is heard."""
+    story = _story()
+    story.say("writer", Resync(2))
+    assert [type(message) for message in _look(story)] == [Snapshot]
+
+
+def test_a_lost_acknowledgement_is_repaired_after_some_looks() -> None:
+    """A worker that does not answer is sent everything again, not waited for."""
+    story = _story()
+    _add(story, "a")
+    messages = [message for _ in range(6) for message in _look(story)]
+    assert [type(message) for message in messages] == [Snapshot]
+
+
+def test_a_wrong_digest_in_an_acknowledgement_is_drift() -> None:
+    """Same number, other contents."""
+    story = _story()
+    (effect,) = [effect for effect in _add(story, "a") if isinstance(effect, Send)]
+    assert isinstance(effect.message, Delta)
+    story.say("writer", Ack(effect.message.sequence, effect.message.revision, b"\2" * 32))
+    assert story.fleet.authority.drifts == 1
+
+
+def test_rules_of_a_former_supervisor_are_in_force_from_the_start() -> None:
+    """The revision goes on where it was."""
+    story = Story({"writer": "writer"}, book=Rulebook(17, (GroupRule("kept"),)))
+    answer = story.ask("list-rules")
+    assert answer.result is not None
+    assert answer.result["revision"] == 17
+    assert [rule["name"] for rule in answer.result["rules"]] == ["kept"]

@@ -1,0 +1,270 @@
+"""Stories of workers that start, die, hang and are stopped."""
+
+from fakes.story import Story, spawns
+
+from agent.model.errors import ExitCode
+from agent.model.heartbeat import Beat
+from agent.model.message import Condition, Hello, Note, Publish, Ready, Stop
+from agent.model.timebase import MS, S
+from supervisor.core.child import ChildState
+from supervisor.core.effect import (
+    BecameReady,
+    Exited,
+    Finished,
+    Looked,
+    Observation,
+    ResetLauncher,
+    Send,
+    Signal,
+    SpawnFailed,
+    StopRequested,
+)
+from supervisor.core.watchdog import Sight
+
+PAIR = {"writer": "writer", "control-plane": "control-plane"}
+
+
+def _look(story: Story, name: str, turns: int, state: str = "S") -> list[object]:
+    story.now_ns += 500 * MS
+    child = story.child(name)
+    beat = Beat(turns, story.now_ns, story.fleet.authority.revision, story.fleet.authority.state.digest)
+    return list(story.tell(Looked((Observation(name, child.epoch, beat, Sight(state, 0)),))))
+
+
+def test_all_children_are_started_without_waiting_for_one_another() -> None:
+    """The first effects are all the spawns."""
+    assert spawns(Story(PAIR).begun) == [("writer", 1), ("control-plane", 1)]
+
+
+def test_a_worker_is_up_when_it_has_acknowledged_its_snapshot_and_said_ready() -> None:
+    """Started is not ready, and ready without the snapshot is not either."""
+    story = Story(PAIR)
+    story.spawned("writer")
+    hello = story.say("writer", Hello(100))
+    story.say("writer", Ready())
+    assert story.state("writer") is ChildState.STARTING
+    story.acknowledge("writer", hello)
+    story.say("writer", Ready())
+    assert story.state("writer") is ChildState.UP
+
+
+def test_the_agent_is_ready_once_all_are_up_and_the_host_was_seen() -> None:
+    """BecameReady comes with the last missing thing."""
+    story = Story(PAIR)
+    story.bring_up("writer")
+    assert BecameReady() not in story.bring_up("control-plane")
+    assert BecameReady() in story.look_complete()
+    assert story.fleet.reasons_not_ready(story.now_ns) == []
+
+
+def test_the_first_death_is_answered_by_an_immediate_start() -> None:
+    """No delay after the first failure."""
+    story = Story(PAIR)
+    story.bring_up("writer")
+    assert spawns(story.die("writer")) == [("writer", 2)]
+
+
+def test_a_worker_that_dies_at_once_always_is_started_at_growing_intervals() -> None:
+    """The k-th delay follows the policy to the ceiling, and ready alone forgives nothing."""
+    story = Story({"writer": "writer"})
+    delays = []
+    for _ in range(12):
+        story.bring_up("writer")
+        died_at_ns = story.now_ns
+        effects = story.die("writer")
+        while not spawns(effects):
+            effects = story.advance(story.machine.next_deadline_ns() - story.now_ns)
+        delays.append((story.now_ns - died_at_ns) // MS)
+    assert delays == [0, 100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600, 30000, 30000]
+
+
+def test_a_stable_spell_forgives_the_failures() -> None:
+    """After sixty seconds up the next death is the first again."""
+    story = Story({"writer": "writer"})
+    for _ in range(5):
+        story.bring_up("writer")
+        story.die("writer")
+        story.advance(2 * S)
+    story.bring_up("writer")
+    story.advance(61 * S)
+    assert spawns(story.die("writer")) == [("writer", 7)]
+
+
+def test_polling_list_workers_does_not_postpone_a_restart() -> None:
+    """A question every millisecond moves no timer."""
+    story = Story({"writer": "writer"})
+    for _ in range(2):
+        story.bring_up("writer")
+        story.die("writer")
+    started = []
+    for _ in range(100):
+        story.ask("list-workers")
+        started += spawns(story.advance(1 * MS))
+    assert started == [("writer", 3)]
+
+
+def test_a_worker_that_is_never_ready_is_killed_then_backs_off() -> None:
+    """Ten silent seconds after its start it gets SIGKILL, and its death is a failure."""
+    story = Story({"writer": "writer"})
+    story.spawned("writer")
+    assert story.advance(10 * S) == [Signal("writer", 1, "KILL")]
+    assert spawns(story.die("writer")) == [("writer", 2)]
+    assert story.child("writer").failures == 1
+
+
+def test_a_hung_worker_is_asked_for_a_traceback_then_killed_then_replaced() -> None:
+    """USR2, a short grace, KILL, and the next generation."""
+    story = Story({"writer": "writer"})
+    story.bring_up("writer")
+    effects = [_look(story, "writer", turns=1) for _ in range(5)]
+    assert effects[-1] == [Signal("writer", 1, "USR2")]
+    assert story.advance(100 * MS) == [Signal("writer", 1, "KILL")]
+    assert spawns(story.die("writer")) == [("writer", 2)]
+
+
+def test_a_configuration_error_ends_the_restarts_until_the_operator_resets() -> None:
+    """Exit code 78 is final; reset-worker forgives it."""
+    story = Story({"writer": "writer"})
+    story.bring_up("writer")
+    assert spawns(story.die("writer", int(ExitCode.CONFIG))) == []
+    assert story.state("writer") is ChildState.FAILED
+    assert spawns(story.advance(3600 * S)) == []
+    assert spawns(story.command("reset-worker", name="writer")) == [("writer", 2)]
+
+
+def test_an_unasked_end_with_code_zero_is_a_failure_like_any_other() -> None:
+    """A worker that just leaves in a loop must not be restarted without delay."""
+    story = Story({"writer": "writer"})
+    for _ in range(3):
+        story.bring_up("writer")
+        story.die("writer", 0)
+        story.advance(S)
+    assert story.child("writer").failures == 3
+
+
+def test_restart_worker_stops_in_order_and_starts_without_counting_a_failure() -> None:
+    """The operator's restart is no crash."""
+    story = Story({"writer": "writer"})
+    story.bring_up("writer")
+    effects = story.command("restart-worker", name="writer")
+    assert [effect.message for effect in effects if isinstance(effect, Send)] == [Stop(1 * S)]
+    assert spawns(story.die("writer", 0)) == [("writer", 2)]
+    assert story.child("writer").failures == 0
+
+
+def test_a_worker_that_ignores_stop_is_killed_at_its_deadline() -> None:
+    """Order first, force after the grace."""
+    story = Story({"writer": "writer"})
+    story.bring_up("writer")
+    story.command("restart-worker", name="writer")
+    assert story.advance(1 * S) == [Signal("writer", 1, "KILL")]
+
+
+def test_the_agent_stops_its_workers_one_by_one_in_reverse_order() -> None:
+    """The writer, started first, hears of the end when all others are gone."""
+    story = Story(PAIR)
+    story.bring_up("writer")
+    story.bring_up("control-plane")
+    first = story.tell(StopRequested("SIGTERM"))
+    assert [effect.child for effect in first if isinstance(effect, Send)] == ["control-plane"]
+    second = story.die("control-plane", 0)
+    assert [effect.child for effect in second if isinstance(effect, Send)] == ["writer"]
+    assert story.die("writer", 0) == [Finished()]
+
+
+def test_a_worker_waiting_for_its_restart_is_simply_not_started_when_the_agent_stops() -> None:
+    """A stop during a backoff ends at once."""
+    story = Story({"writer": "writer"})
+    for _ in range(3):
+        story.bring_up("writer")
+        story.die("writer")
+        story.advance(100 * MS) if story.state("writer") is ChildState.BACKOFF and _ < 2 else None
+    assert story.state("writer") is ChildState.BACKOFF
+    assert Finished() in story.tell(StopRequested("SIGTERM"))
+
+
+def test_a_process_that_survives_sigkill_does_not_hold_the_end_for_ever() -> None:
+    """It is named as left behind."""
+    story = Story({"writer": "writer"})
+    story.bring_up("writer")
+    story.tell(StopRequested("SIGTERM"))
+    effects = story.advance(10 * S)
+    assert Finished(("writer",)) in effects
+
+
+def test_an_event_of_a_dead_generation_is_dropped_and_counted() -> None:
+    """The exit of epoch 1 arriving twice does not kill epoch 2."""
+    story = Story({"writer": "writer"})
+    story.bring_up("writer")
+    story.die("writer")
+    assert story.tell(Exited("writer", 1, -9)) == []
+    assert story.state("writer") is ChildState.STARTING
+    assert story.fleet.stale_events == 1
+
+
+def test_a_failed_spawn_backs_off_like_a_death() -> None:
+    """No process at all is a failure too."""
+    story = Story({"writer": "writer"})
+    assert spawns(story.tell(SpawnFailed("writer", 1, "EAGAIN"))) == [("writer", 2)]
+    story.tell(SpawnFailed("writer", 2, "EAGAIN"))
+    assert story.state("writer") is ChildState.BACKOFF
+
+
+def test_a_launcher_that_never_answers_is_reset() -> None:
+    """No pid after the start timeout and the kill grace: the fork server itself hangs."""
+    story = Story({"writer": "writer"})
+    assert ResetLauncher() in story.advance(20 * S)
+
+
+def test_one_crash_loop_does_not_touch_the_other_workers() -> None:
+    """The neighbour keeps its epoch and its deadline stays its own."""
+    story = Story(PAIR)
+    story.bring_up("control-plane")
+    for _ in range(10):
+        story.bring_up("writer")
+        story.die("writer")
+        story.advance(40 * S)
+    assert story.child("control-plane").epoch == 1
+    assert spawns(story.die("control-plane")) == [("control-plane", 2)]
+
+
+def test_a_blocking_condition_makes_the_agent_not_ready_until_it_ends_or_its_worker_dies() -> None:
+    """Conditions come, go, and do not outlive their worker."""
+    story = Story(PAIR)
+    story.bring_up("writer")
+    story.bring_up("control-plane")
+    story.look_complete()
+    story.say("writer", Condition("spool", active=True, detail="no space left", blocks_ready=True))
+    assert story.fleet.reasons_not_ready(story.now_ns) == ["writer: no space left"]
+    story.die("writer")
+    story.bring_up("writer")
+    assert story.fleet.reasons_not_ready(story.now_ns) == []
+
+
+def test_only_the_control_plane_may_publish_pods() -> None:
+    """A confused sampler changes nothing."""
+    story = Story(PAIR)
+    story.bring_up("writer")
+    story.say("writer", Publish([("pod/x", None)], complete=True))
+    assert len(story.noted("publish_refused")) == 1
+    assert not story.fleet.looked_at_host
+
+
+def test_the_control_plane_cannot_write_rules() -> None:
+    """Its keys are pods, and its contents must be assignments."""
+    story = Story(PAIR)
+    story.bring_up("control-plane")
+    story.say("control-plane", Publish([("rule/x", b"{}")], complete=False))
+    story.say("control-plane", Publish([("pod/x", b"not an assignment")], complete=False))
+    assert len(story.noted("publish_refused")) == 2
+    assert len(story.fleet.authority.state) == 0
+
+
+def test_a_workers_note_is_in_the_diary() -> None:
+    """Nothing is only in a log."""
+    story = Story(PAIR)
+    story.bring_up("writer")
+    story.say("writer", Note("sealed", "info", {"rows": 3}))
+    events = story.ask("diag", limit=512).result
+    assert events is not None
+    assert [event["fields"] for event in events["events"] if event["kind"] == "sealed"] == [{"rows": 3}]

@@ -1,0 +1,121 @@
+"""What a writer learns from the segments of the one before it."""
+
+from agent.model.message import Identity, encode
+from agent.model.tables import GAP
+from workers.writer.gap import Gap, Reason
+from workers.writer.record import Damage, Entry, Mark, SegmentHead, TableForm, encode_entry, encode_head
+from workers.writer.recover import Recovery, is_cut_short, open_segment
+
+FORM = TableForm(GAP.version, GAP.column_names, tuple(column.dtype for column in GAP.columns), GAP.prefix)
+
+
+def head(*marks: Mark, run: str = "run-1") -> bytes:
+    """The frame of a head with these marks."""
+    return encode_head(SegmentHead(1, "0123456789ab", "node-1", run, "0.1", 5, {"gap": FORM}, marks))
+
+
+def batch(seq: int, *, worker: str = "process", epoch: int = 1, run: str = "run-1", ended: bool = False) -> bytes:
+    """The frame of a batch, stamped ten times its number."""
+    return encode_entry(Entry(run, worker, epoch, seq, "" if ended else "sample", 10 * seq, 0 if ended else 1, ended), b"\x91\x90")
+
+
+def gap(first_seq: int, last_seq: int | None, reason: str, *, worker: str = "process", epoch: int = 1) -> bytes:
+    """The frame of one row of table `gap`."""
+    row = Gap(Identity("run-1", worker, epoch), first_seq, last_seq, 1, None, None, None, reason).row(99)
+    return encode_entry(Entry("run-1", "writer", 1, 0, "gap", 99, 1), encode([row]))
+
+
+def marks_of(*segments: bytes, run: str = "run-1") -> list[tuple[str, str, int, int, int | None, bool]]:
+    """The marks as tuples."""
+    recovery = Recovery(run)
+    for segment in segments:
+        recovery.take(segment)
+    return [(m.run, m.worker, m.epoch, m.seq, m.stamp_wall_ns, m.ended) for m in recovery.marks()]
+
+
+def test_records_win_over_the_head() -> None:
+    """The marks are those of the head, moved on by the records behind it."""
+    segment = head(Mark("run-1", "process", 1, 7, 70, False), Mark("run-1", "other", 2, 3, 30, True)) + batch(8) + batch(9)
+    assert marks_of(segment) == [("run-1", "other", 2, 3, 30, True), ("run-1", "process", 1, 9, 90, False)]
+
+
+def test_later_segment_wins() -> None:
+    """A later segment moves the marks on, and an older epoch never moves them back."""
+    assert marks_of(head() + batch(4), head() + batch(5)) == [("run-1", "process", 1, 5, 50, False)]
+    assert marks_of(head() + batch(1, epoch=2), head() + batch(9, epoch=1)) == [("run-1", "process", 2, 1, 10, False)]
+
+
+def test_present_run_wins_over_others() -> None:
+    """With the clock set back between two runs the order of the files does not decide."""
+    former, present = head() + batch(9, run="run-0"), head() + batch(3)
+    expected = [("run-1", "process", 1, 3, 30, False)]
+    assert marks_of(former, present) == marks_of(present, former) == expected
+
+
+def test_bye_is_remembered() -> None:
+    """A sender that ended in good order is known as ended, with the stamp of its last batch."""
+    assert marks_of(head() + batch(2) + batch(2, ended=True)) == [("run-1", "process", 1, 2, 20, True)]
+
+
+def test_gap_rows_move_the_mark_before_their_batch() -> None:
+    """A writer killed between a gap row and its batch does not account for the same loss twice."""
+    assert marks_of(head() + batch(2) + gap(3, 5, "buffer_full")) == [("run-1", "process", 1, 5, 20, False)]
+
+
+def test_death_row_ends_the_former_epoch() -> None:
+    """A death that is already in table `gap` is not written again."""
+    segment = head() + batch(2) + gap(3, None, Reason.WORKER_DIED)
+    assert marks_of(segment) == [("run-1", "process", 1, 2, 20, True)]
+
+
+def test_losses_of_the_writer_move_no_mark() -> None:
+    """A corrupt record belongs to no sender."""
+    assert marks_of(head() + gap(1, None, Reason.CORRUPT_RECORD, worker="writer")) == []
+
+
+def test_gap_rows_of_another_making_move_no_mark() -> None:
+    """Rows that do not decode, or have other values, are passed over."""
+    entry = Entry("run-1", "writer", 1, 0, "gap", 99, 1)
+    assert marks_of(head() + encode_entry(entry, b"\xc1") + encode_entry(entry, encode([(1, 2, 3)]))) == []
+
+
+def test_torn_tail_is_no_damage() -> None:
+    """Whatever a killed writer cut short is torn; the records before it count."""
+    whole = head() + batch(1)
+    torn = batch(2)
+    for cut in range(1, len(torn)):
+        finding = Recovery("run-1").take(whole + torn[:cut])
+        assert (finding.batches, finding.damaged, finding.torn) == (1, 0, True)
+
+
+def test_corrupt_record_is_damage_wherever_it_stands() -> None:
+    """A record whose payload changed is damage, at the end of the file too."""
+    for data in (head() + batch(1)[:-1] + b"\x00" + batch(2), head() + batch(1) + batch(2)[:-1] + b"\x00"):
+        finding = Recovery("run-1").take(data)
+        assert (finding.batches, finding.damaged, finding.torn) == (1, 1, False)
+        assert finding.needs_sealing
+
+
+def test_damaged_head_hides_no_record() -> None:
+    """Without a head the records are found and move the marks."""
+    segment = b"X" + head()[1:] + batch(6)
+    assert open_segment(segment)[0] is None
+    assert marks_of(segment) == [("run-1", "process", 1, 6, 60, False)]
+    assert Recovery("run-1").take(segment).damaged == 1
+
+
+def test_damaged_head_leaves_gap_rows_readable() -> None:
+    """Without a head the columns of table `gap` are today's."""
+    assert marks_of(b"X" + head()[1:] + gap(3, 5, "buffer_full")) == [("run-1", "process", 1, 5, None, False)]
+
+
+def test_segment_without_batches_needs_no_sealing() -> None:
+    """A head alone, with a Bye or without, and a file of no bytes hold nothing that Parquet needs."""
+    for data in (b"", head(), head() + batch(2, ended=True), head()[:20]):
+        assert not Recovery("run-1").take(data).needs_sealing
+
+
+def test_stretch_of_zeros_is_no_cut() -> None:
+    """Zeros at the end, as a power failure leaves them, are damage: nobody cut a frame there."""
+    assert not is_cut_short(bytes(64), Damage(0, 64, torn=True))
+    assert not is_cut_short(bytes(5), Damage(0, 5, torn=True))

@@ -1,0 +1,225 @@
+"""Which batches are new, which came before, and what is missing between them. PURE.
+
+Every message is decided, then what was decided is appended to the spool, then it is committed: until
+`commit` nothing here has changed, so that a failed append is undone by `rollback`.
+
+A number that is skipped is not yet a loss: a connection or a writer that died may have swallowed it, and its
+sender still has it. So the sender is asked once to send again from what is stored (`Refetch`), what was on its way
+is dropped unacknowledged, and only a hole that is still there in what it sends again becomes a row of table `gap`.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+from msgspec import Struct
+
+from agent.model.errors import ProtocolError
+from agent.model.message import Batch, Bye, Identity, Lost
+from workers.writer.gap import Gap, Reason
+from workers.writer.record import Mark
+
+# One mark per worker name; an agent has some tens of them. A stranger's flood of names ends here.
+SENDERS_MAX = 1024
+# A sender that skips numbers and never sends again is believed after so many messages: more than a full buffer holds.
+IGNORED_MAX = 4096
+# A worker that dies at every start says nothing in most of its epochs; so many of them are told apart.
+SILENT_EPOCHS_MAX = 8
+
+
+class Accept(Struct, frozen=True):
+    """Store `gaps` first, then (when `stored`) the rows, and acknowledge `mark.seq` after the append."""
+
+    who: Identity
+    gaps: tuple[Gap, ...]
+    mark: Mark
+    stored: bool
+
+
+class Duplicate(Struct, frozen=True):
+    """Store nothing, acknowledge again. `late`: a frame of a worker whose successor is already known.
+
+    A late frame is acknowledged too: the gap row of its sender's death covers every number from its mark on, so the
+    acknowledgement is true, and a sender that lives after all can end instead of waiting for ever.
+    """
+
+    who: Identity
+    ack_seq: int
+    late: bool
+
+
+class Refetch(Struct, frozen=True):
+    """Store nothing, acknowledge nothing; `ask`: send a DataHello with `have_seq` so that the sender starts again there."""
+
+    who: Identity
+    have_seq: int
+    ask: bool
+
+
+Verdict = Accept | Duplicate | Refetch
+
+
+class _Asked(Struct):
+    who: Identity
+    highest: int
+    ignored: int = 0
+
+
+class WriterCore:
+    """What is stored of every sender. *Range:* one mark per worker name, at most SENDERS_MAX names."""
+
+    def __init__(self, run: str, marks: Iterable[Mark] = ()) -> None:
+        self._run = run
+        self._marks = {mark.worker: mark for mark in marks}
+        self._pending: dict[str, Mark] = {}
+        self._asked: dict[str, _Asked] = {}
+
+    def have(self, who: Identity) -> int:
+        """The highest number of this start of this worker that is stored or accounted for; 0: none."""
+        mark = self._marks.get(who.worker)
+        return mark.seq if mark is not None and _is_of(mark, who) else 0
+
+    def marks(self) -> tuple[Mark, ...]:
+        """What is committed, in the order of the names."""
+        return tuple(self._marks[name] for name in sorted(self._marks))
+
+    def on_connect(self, who: Identity) -> None:
+        """A new connection of a sender: what came on the former one says nothing about what comes on this."""
+        asked = self._asked.get(who.worker)
+        if asked is not None and asked.who == who:
+            del self._asked[who.worker]
+
+    def on_batch(self, who: Identity, batch: Batch, *, refusal: str | None = None) -> Verdict:
+        """What to do with a batch; one with a `refusal` (a Reason) is accounted for instead of stored.
+
+        *Raises:* ProtocolError for numbers that no sender counts.
+        """
+        _check(batch.seq >= 1 and batch.rows >= 0, batch.lost, batch.seq - 1)
+        if self._is_late(who):
+            return Duplicate(who=who, ack_seq=batch.seq, late=True)
+        former = self._mark_of(who)
+        if batch.seq <= former.seq:
+            return Duplicate(who=who, ack_seq=former.seq, late=False)
+        gaps, is_whole = _account(who, former, batch.seq - 1, batch.lost, batch.stamp_wall_ns)
+        if not is_whole and (refetch := self._refetch(who, former.seq, position=batch.seq)) is not None:
+            return refetch
+        if refusal is not None:
+            stamp = former.stamp_wall_ns
+            gaps.append(Gap(who, batch.seq, batch.seq, batch.rows, batch.table, stamp, batch.stamp_wall_ns, refusal))
+            mark = msgspec.structs.replace(former, seq=batch.seq)
+        else:
+            mark = msgspec.structs.replace(former, seq=batch.seq, stamp_wall_ns=batch.stamp_wall_ns)
+        return self._accept(who, mark, gaps, until_wall_ns=batch.stamp_wall_ns, stored=refusal is None)
+
+    def on_bye(self, who: Identity, bye: Bye) -> Verdict:
+        """What to do with a sender's last word. *Raises:* ProtocolError as for a batch."""
+        _check(bye.seq >= 1, bye.lost, bye.seq - 1)
+        if self._is_late(who):
+            return Duplicate(who=who, ack_seq=bye.seq, late=True)
+        former = self._mark_of(who)
+        if bye.seq <= former.seq:
+            return Duplicate(who=who, ack_seq=former.seq, late=False)
+        gaps, is_whole = _account(who, former, bye.seq - 1, bye.lost, None)
+        if not is_whole and (refetch := self._refetch(who, former.seq, position=bye.seq)) is not None:
+            return refetch
+        mark = msgspec.structs.replace(former, seq=bye.seq, ended=True)
+        return self._accept(who, mark, gaps, until_wall_ns=None, stored=True)
+
+    def commit(self) -> None:
+        """The append succeeded: what was decided since the last commit holds."""
+        self._marks.update(self._pending)
+        self._pending.clear()
+
+    def rollback(self) -> None:
+        """The append failed, or messages were dropped undecided: nothing was decided, and every sender starts again."""
+        self._pending.clear()
+        self._asked.clear()
+
+    def _latest(self, worker: str) -> Mark | None:
+        return self._pending.get(worker) or self._marks.get(worker)
+
+    def _mark_of(self, who: Identity) -> Mark:
+        mark = self._latest(who.worker)
+        if mark is not None and _is_of(mark, who):
+            return mark
+        if mark is None and len(self._marks) + len(self._pending) >= SENDERS_MAX:
+            raise ProtocolError("data socket", f"more than {SENDERS_MAX} different workers send batches")
+        return Mark(run=who.run, worker=who.worker, epoch=who.epoch, seq=0, stamp_wall_ns=None, ended=False)
+
+    def _is_late(self, who: Identity) -> bool:
+        mark = self._latest(who.worker)
+        if mark is None:
+            return False
+        if mark.run == who.run:
+            return who.epoch < mark.epoch
+        # Of two runs the writer's own is the later one; without this rule two survivors would take turns dying.
+        return who.run != self._run
+
+    def _refetch(self, who: Identity, have_seq: int, *, position: int) -> Refetch | None:
+        """The order to send again, or None when what was sent again has the same hole.
+
+        Messages keep their order on a connection: as long as positions grow they were on their way before the
+        order arrived; the first that is not higher begins what is sent again.
+        """
+        asked = self._asked.get(who.worker)
+        if asked is None or asked.who != who:
+            self._asked[who.worker] = _Asked(who=who, highest=position)
+            return Refetch(who=who, have_seq=have_seq, ask=True)
+        if position > asked.highest and asked.ignored < IGNORED_MAX:
+            asked.highest = position
+            asked.ignored += 1
+            return Refetch(who=who, have_seq=have_seq, ask=False)
+        return None
+
+    def _accept(self, who: Identity, mark: Mark, gaps: list[Gap], *, until_wall_ns: int | None, stored: bool) -> Accept:
+        former = self._latest(who.worker)
+        if former is None or not _is_of(former, who):
+            gaps = _deaths_before(who, former, until_wall_ns) + gaps
+        self._asked.pop(who.worker, None)
+        self._pending[who.worker] = mark
+        return Accept(who=who, gaps=tuple(gaps), mark=mark, stored=stored)
+
+
+def _is_of(mark: Mark, who: Identity) -> bool:
+    return mark.epoch == who.epoch and mark.run == who.run
+
+
+def _check(is_counted: bool, lost: Sequence[Lost], last_seq: int) -> None:
+    if not is_counted or any(not 1 <= item.first_seq <= item.last_seq <= last_seq or item.rows < 0 for item in lost):
+        raise ProtocolError("data message", "its numbers are not those of a sender that counts 1, 2, 3 …")
+
+
+def _deaths_before(who: Identity, former: Mark | None, until_wall_ns: int | None) -> list[Gap]:
+    """The end of the former epoch, unless it said Bye, and of those between that and `who` of which nothing ever came."""
+    known = former.epoch if former is not None and former.run == who.run else 0
+    stamp = None if former is None else former.stamp_wall_ns
+    deaths: list[tuple[Identity, int]] = []
+    if former is not None and not former.ended:
+        deaths.append((Identity(former.run, former.worker, former.epoch), former.seq + 1))
+    for epoch in range(max(known + 1, who.epoch - SILENT_EPOCHS_MAX), who.epoch):
+        deaths.append((Identity(who.run, who.worker, epoch), 1))
+    return [Gap(dead, first, None, None, None, stamp, until_wall_ns, Reason.WORKER_DIED) for dead, first in deaths]
+
+
+def _account(who: Identity, former: Mark, last_seq: int, lost: Sequence[Lost], until_wall_ns: int | None) -> tuple[list[Gap], bool]:
+    """The gaps between what is stored and `last_seq`, in order and without overlap, and whether `lost` explains them all."""
+    gaps: list[Gap] = []
+    is_whole = True
+    cursor = former.seq + 1
+
+    def add(first: int, last: int, rows: int | None, reason: str) -> None:
+        gaps.append(Gap(who, first, last, rows, None, former.stamp_wall_ns, until_wall_ns, reason))
+
+    for item in sorted(lost, key=lambda item: item.first_seq):
+        if item.last_seq < cursor:
+            continue  # Accounted for before; a range travels with every batch until one is acknowledged.
+        if item.first_seq > cursor:
+            add(cursor, item.first_seq - 1, None, Reason.SEQUENCE_HOLE)
+            is_whole = False
+        first = max(cursor, item.first_seq)
+        # Of a range that is partly known, nobody can say how many rows the rest had.
+        add(first, item.last_seq, item.rows if first == item.first_seq else None, item.reason)
+        cursor = item.last_seq + 1
+    if cursor <= last_seq:
+        add(cursor, last_seq, None, Reason.SEQUENCE_HOLE)
+        is_whole = False
+    return gaps, is_whole

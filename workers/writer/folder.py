@@ -1,0 +1,62 @@
+"""Folders and files of the writer's own, with failures that name them. Touches the file system."""
+
+import errno
+import os
+
+from agent.model.errors import StorageError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def storage_error(path: str, cause: OSError) -> StorageError:
+    """The failure in words, with the remedy that fits its kind."""
+    if cause.errno in _FULL:
+        return StorageError(path, "the disk or the quota is full", "free space there; writing goes on by itself")
+    if cause.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return StorageError(path, f"cannot be written ({cause.strerror})", "let the agent's user write there")
+    return StorageError(path, f"input or output failed ({cause.strerror or cause})", "look at the disk and the kernel's log")
+
+
+def make_folder(path: str) -> None:
+    """The folder and those above it, readable by its owner alone. *Raises:* StorageError."""
+    try:
+        os.makedirs(path, mode=0o700, exist_ok=True)
+    except OSError as cause:
+        raise storage_error(path, cause) from cause
+
+
+def sync_folder(path: str) -> None:
+    """Force the names in a folder to the disk. *Raises:* OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as cause:
+        # Some network and user-space file systems cannot do it for folders and say so with EINVAL.
+        if cause.errno != errno.EINVAL:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def read_file(path: str, bytes_max: int) -> bytes:
+    """The beginning of a file, up to `bytes_max`. *Raises:* StorageError."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return _read_whole(descriptor, min(os.fstat(descriptor).st_size, bytes_max))
+        finally:
+            os.close(descriptor)
+    except OSError as cause:
+        raise storage_error(path, cause) from cause
+
+
+def _read_whole(descriptor: int, size: int) -> bytes:
+    parts: list[bytes] = []
+    missing = size
+    while missing > 0:
+        part = os.read(descriptor, missing)
+        if not part:
+            break
+        parts.append(part)
+        missing -= len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)

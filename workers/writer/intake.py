@@ -1,0 +1,104 @@
+"""From messages to what is appended for them and what is answered once it is. PURE.
+
+A `Drain` is one turn of the loop: its frames are appended in one write, and only after that its answers are sent.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from agent.model.message import FRAME_BYTES_MAX, Batch, Identity, decode_to_writer, encode
+from agent.model.table import Table
+from agent.model.tables import GAP
+from workers.writer.core import Accept, Duplicate, Refetch, Verdict, WriterCore
+from workers.writer.gap import Gap, Reason
+from workers.writer.record import Entry, encode_entry
+
+# An empty msgpack array: a Bye has no rows.
+_NO_ROWS = b"\x90"
+
+
+class Drain:
+    """Frames to append, and what may be said once they are: acknowledgements and, to `greeted`, what is stored."""
+
+    def __init__(self) -> None:
+        self.frames: list[bytes] = []
+        self.rows_by_table: dict[str, int] = {}
+        self.acks: dict[Identity, int] = {}
+        self.greeted: dict[Identity, None] = {}
+        self.batches = 0
+        self.duplicates = 0
+        self.bytes = 0
+
+
+class Intake:
+    """Turns messages into frames; `tables` are those that a batch may name, `identity` is the writer's own."""
+
+    def __init__(self, identity: Identity, tables: Mapping[str, Table]) -> None:
+        self._identity = identity
+        self._tables = tables
+
+    def take(self, core: WriterCore, who: Identity, message: bytes, rows: bytes, wall_ns: int, drain: Drain) -> None:
+        """Decide one message. *Raises:* ProtocolError, and then nothing has come of it."""
+        decoded = decode_to_writer(message)
+        if isinstance(decoded, Batch):
+            verdict = core.on_batch(who, decoded, refusal=self._refusal(decoded, rows))
+            self._gather(verdict, decoded, rows, wall_ns, drain)
+        else:
+            self._gather(core.on_bye(who, decoded), None, _NO_ROWS, wall_ns, drain)
+
+    def add_gaps(self, gaps: Sequence[Gap], wall_ns: int, drain: Drain) -> None:
+        """Rows of table `gap`, in one record, so that a killed writer leaves all of them or none."""
+        if gaps:
+            own = self._identity
+            entry = Entry(own.run, own.worker, own.epoch, 0, GAP.name, wall_ns, len(gaps))
+            _add_frame(entry, encode([gap.row(wall_ns) for gap in gaps]), drain)
+
+    def _refusal(self, batch: Batch, rows: bytes) -> str | None:
+        table = self._tables.get(batch.table)
+        if table is None or table.version != batch.table_version:
+            return Reason.UNKNOWN_TABLE
+        # Rows are not decoded here, that is the sealer's work; their announced number is one look at the first bytes.
+        return None if len(rows) <= FRAME_BYTES_MAX and array_length(rows) == batch.rows else Reason.MALFORMED_ROWS
+
+    def _gather(self, verdict: Verdict, batch: Batch | None, rows: bytes, wall_ns: int, drain: Drain) -> None:
+        match verdict:
+            case Accept():
+                self.add_gaps(verdict.gaps, wall_ns, drain)
+                if verdict.stored:
+                    _add_frame(_entry_of(verdict, batch, wall_ns), rows, drain)
+                    drain.batches += batch is not None
+                drain.acks[verdict.who] = verdict.mark.seq
+            case Duplicate():
+                drain.duplicates += 1
+                drain.acks[verdict.who] = max(drain.acks.get(verdict.who, 0), verdict.ack_seq)
+            case Refetch():
+                if verdict.ask:
+                    drain.greeted[verdict.who] = None
+
+
+def array_length(data: bytes) -> int | None:
+    """How many items a msgpack array announces; None when the bytes begin with none. *Source:* the msgpack specification."""
+    if not data:
+        return None
+    first = data[0]
+    if 0x90 <= first <= 0x9F:
+        return first & 0x0F
+    if first == 0xDC and len(data) >= 3:
+        return int.from_bytes(data[1:3], "big")
+    if first == 0xDD and len(data) >= 5:
+        return int.from_bytes(data[1:5], "big")
+    return None
+
+
+def _entry_of(accept: Accept, batch: Batch | None, wall_ns: int) -> Entry:
+    who = accept.who
+    if batch is None:
+        return Entry(who.run, who.worker, who.epoch, accept.mark.seq, "", wall_ns, 0, ended=True)
+    return Entry(who.run, who.worker, who.epoch, batch.seq, batch.table, batch.stamp_wall_ns, batch.rows)
+
+
+def _add_frame(entry: Entry, rows: bytes, drain: Drain) -> None:
+    frame = encode_entry(entry, rows)
+    drain.frames.append(frame)
+    drain.bytes += len(frame)
+    if entry.rows:
+        drain.rows_by_table[entry.table] = drain.rows_by_table.get(entry.table, 0) + entry.rows

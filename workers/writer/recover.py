@@ -1,0 +1,152 @@
+"""What the segments of a former writer say: whose batches are stored, and what is damaged. PURE."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from agent.model.errors import FormatError
+from agent.model.table import Row
+from agent.model.tables import GAP
+from workers.writer.record import (
+    FRAME_HEAD_BYTES,
+    MAGIC,
+    PAYLOAD_BYTES_MAX,
+    Damage,
+    Entry,
+    Mark,
+    Record,
+    SegmentHead,
+    decode_rows,
+    parse_head,
+    parse_records,
+)
+
+
+class Finding(Struct, frozen=True):
+    """What one segment holds: its head (None: damaged), how many batches with rows, how many damaged stretches, a torn tail.
+
+    A torn tail is what a killed writer leaves and no damage: nothing in it was acknowledged.
+    """
+
+    head: SegmentHead | None
+    batches: int
+    damaged: int
+    torn: bool
+
+    @property
+    def needs_sealing(self) -> bool:
+        """Whether there is anything in it that is not in the marks alone."""
+        return self.batches > 0 or self.damaged > 0
+
+
+def open_segment(data: bytes) -> tuple[SegmentHead | None, Iterator[Record | Damage]]:
+    """The head of a segment and its records; without a readable head (None) every record that can be found all the same."""
+    try:
+        head, offset = parse_head(data)
+    except FormatError:
+        head, offset = None, 0
+    return head, parse_records(data, offset)
+
+
+def is_cut_short(data: bytes, damage: Damage) -> bool:
+    """Whether a damage is a frame whose end was never written, as opposed to bytes that changed.
+
+    *Range:* a frame that is whole in length but fails its checksum is corrupt even at the end of the file.
+    """
+    if not damage.torn:
+        return False
+    start = damage.offset
+    magic = data[start : start + len(MAGIC)]
+    if len(data) - start < FRAME_HEAD_BYTES:
+        return MAGIC.startswith(magic)
+    length = int.from_bytes(data[start + 4 : start + 8], "little")
+    return magic == MAGIC and length <= PAYLOAD_BYTES_MAX and start + FRAME_HEAD_BYTES + length > len(data)
+
+
+class Recovery:
+    """Gathers the marks of segments; `run` is the present run, whose marks win over those of any other."""
+
+    def __init__(self, run: str) -> None:
+        self._run = run
+        self._marks: dict[str, Mark] = {}
+
+    def marks(self) -> tuple[Mark, ...]:
+        """What the writer starts with, in the order of the names."""
+        return tuple(self._marks[name] for name in sorted(self._marks))
+
+    def take_head(self, head: SegmentHead) -> None:
+        """The marks that a segment began with."""
+        for mark in head.marks:
+            self._merge(mark)
+
+    def take(self, data: bytes) -> Finding:
+        """A whole segment. Segments are taken in the order in which they were opened."""
+        head, items = open_segment(data)
+        if head is not None:
+            self.take_head(head)
+        batches = damaged = 0
+        torn = False
+        for item in items:
+            if isinstance(item, Record):
+                self._take_record(head, item)
+                batches += item.entry.rows > 0
+            elif is_cut_short(data, item):
+                torn = True
+            else:
+                damaged += 1
+        return Finding(head=head, batches=batches, damaged=damaged, torn=torn)
+
+    def _take_record(self, head: SegmentHead | None, record: Record) -> None:
+        entry = record.entry
+        if entry.seq > 0 or entry.ended:
+            self._merge(_mark_of(entry))
+        elif entry.table == GAP.name:
+            names = GAP.column_names if head is None or GAP.name not in head.tables else head.tables[GAP.name].names
+            for mark in _marks_of_gaps(entry, _rows_or_none(record), names):
+                self._merge(mark)
+
+    def _merge(self, mark: Mark) -> None:
+        former = self._marks.get(mark.worker)
+        self._marks[mark.worker] = mark if former is None else _later(former, mark, self._run)
+
+
+def _mark_of(entry: Entry) -> Mark:
+    stamp = None if entry.ended else entry.stamp_wall_ns
+    return Mark(entry.run, entry.worker, entry.epoch, entry.seq, stamp, entry.ended)
+
+
+def _rows_or_none(record: Record) -> Sequence[Row]:
+    try:
+        return decode_rows(record.rows)
+    except FormatError:
+        # Rows of another making than this version's move no mark; the sealer counts them as damage.
+        return ()
+
+
+def _marks_of_gaps(entry: Entry, rows: Iterable[Row], names: Sequence[str]) -> Iterator[Mark]:
+    """What the rows of table `gap` account for: they are written before the batch they belong to, and a writer may be
+    killed in between. Whoever sends that batch again is told that the numbers before it are accounted for."""
+    for row in rows:
+        value = dict(zip(names, row, strict=False))
+        run, worker, epoch = value.get("run"), value.get("worker"), value.get("epoch")
+        first, last = value.get("first_seq"), value.get("last_seq")
+        if not (isinstance(run, str) and isinstance(worker, str) and isinstance(epoch, int) and isinstance(first, int)):
+            continue
+        if worker == entry.worker:
+            continue  # A loss of the writer's own (a corrupt record) belongs to no sender.
+        if isinstance(last, int):
+            yield Mark(run, worker, epoch, last, None, False)
+        else:
+            yield Mark(run, worker, epoch, first - 1, None, True)
+
+
+def _later(former: Mark, mark: Mark, run: str) -> Mark:
+    if former.run == mark.run and former.epoch == mark.epoch:
+        stamps = [stamp for stamp in (former.stamp_wall_ns, mark.stamp_wall_ns) if stamp is not None]
+        ended = former.ended or mark.ended
+        return replace(mark, seq=max(former.seq, mark.seq), stamp_wall_ns=max(stamps, default=None), ended=ended)
+    if former.run == mark.run:
+        return max(former, mark, key=lambda item: item.epoch)
+    # The clock may have been set back between two runs, so the order of the files does not decide against the present run.
+    return former if former.run == run else mark

@@ -1,0 +1,42 @@
+"""What a sealer says when it is done: one line of JSON. PURE."""
+
+import msgspec
+from msgspec import Struct
+
+from agent.model.errors import FormatError
+
+# 256 files of some 300 bytes each are the most that one segment gives.
+REPORT_BYTES_MAX = 256 << 10
+
+
+class SealedFile(Struct, frozen=True):
+    """One Parquet file under its final name."""
+
+    table: str
+    path: str
+    rows: int
+
+
+class SealReport(Struct, frozen=True):
+    """What became of one segment. The stamps are those of the good records around all damage, None where there is none."""
+
+    segment: str
+    files: tuple[SealedFile, ...]
+    rows: int
+    damaged_records: int
+    torn: bool
+    from_wall_ns: int | None = None
+    until_wall_ns: int | None = None
+
+
+def encode_report(report: SealReport) -> bytes:
+    """The line, without its end."""
+    return msgspec.json.encode(report)
+
+
+def decode_report(line: bytes) -> SealReport:
+    """*Raises:* FormatError."""
+    try:
+        return msgspec.json.decode(line, type=SealReport)
+    except (msgspec.DecodeError, UnicodeDecodeError) as cause:
+        raise FormatError("sealer's report", str(cause)) from cause
