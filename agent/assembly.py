@@ -3,7 +3,6 @@
 import glob
 import os
 import random
-import secrets
 import sys
 
 import agent
@@ -14,6 +13,7 @@ from agent.config import (
     BACKOFF_FACTOR,
     BACKOFF_JITTER,
     BUS_SOCKET,
+    CONTROL_PLANE_INTERVAL,
     CONTROL_SOCKET,
     DATA_SOCKET,
     GATEWAY_ADDRESS,
@@ -23,15 +23,18 @@ from agent.config import (
     LOG_FORMAT,
     LOG_LEVEL,
     RUNTIME_DIR,
+    SEAL_INTERVAL,
     STABLE_SPELL,
     START_TIMEOUT,
     STATE_DIR,
     STOP_TIMEOUT,
     Config,
 )
+from agent.doctor import examine
 from agent.greeting import greeting
 from agent.launch import Launch, encode_launch
 from agent.model.message import Identity
+from agent.model.timebase import format_duration
 from supervisor.core.authority import Authority
 from supervisor.core.backoff import Backoff
 from supervisor.core.child import Child, Policy
@@ -84,8 +87,8 @@ def assemble(config: Config, *, for_ns: int | None) -> SupervisorLoop:
     remove_sockets(config)
     # First of all: the fork server imports while everything else is made.
     launcher = Launcher(entry=WORKER_ENTRY, preload=PRELOAD, runtime_dir=config.of(RUNTIME_DIR))
-    run = secrets.token_hex(8)
-    seed = secrets.randbits(64)
+    run = os.urandom(8).hex()
+    seed = int.from_bytes(os.urandom(8), "big")
     about = About(
         version=agent.__version__,
         run=run,
@@ -160,8 +163,23 @@ def remove_sockets(config: Config) -> None:
 
 def _greet(config: Config, about: About, *, took_ns: int) -> None:
     """The few lines of a start in the foreground: what is measured, what is not and why, where the data goes."""
-    measured = [each.about for each in catalogue.all_samplers() if config.of(each.is_enabled)]
-    text = greeting(about.version, about.host, measured, [], os.path.join(about.state_dir, "data"), took_ns)
+    pods = f"pods, services and scopes of the cgroup tree, every {format_duration(config.of(CONTROL_PLANE_INTERVAL))}"
+    samplers = [
+        f"{each.about}, every {format_duration(config.of(each.interval))}"
+        for each in catalogue.all_samplers()
+        if config.of(each.is_enabled)
+    ]
+    text = greeting(
+        version=about.version,
+        host=about.host,
+        measured=[*samplers, pods],
+        findings=examine(config, state_dir=about.state_dir, with_packages=False),
+        data_dir=os.path.join(about.state_dir, "data"),
+        seal_interval_ns=config.of(SEAL_INTERVAL),
+        # Beside the program that was started: in a checkout that is its environment, which is on nobody's PATH.
+        agentctl=os.path.join(os.path.dirname(sys.argv[0]), "agentctl"),
+        took_ns=took_ns,
+    )
     try:
         print(text, flush=True)
     except (OSError, ValueError):

@@ -1,16 +1,47 @@
 """The few lines of a start in the foreground. PURE."""
 
-from agent.model.timebase import MS
+from agent.doctor.finding import Finding, State
+from agent.model.timebase import MS, format_duration
 
 
-def greeting(version: str, host: str, measured: list[str], missing: list[str], data_dir: str, took_ns: int) -> str:
-    """What is measured here, what is not and why, where the data goes; one line each."""
-    lines = [f"evergauge {version} on {host}, ready in {took_ns / MS:.0f} ms"]
-    lines += _paragraph("measures", measured) + _paragraph("cannot", missing)
-    lines += _paragraph("data", [data_dir])
-    lines += _paragraph("look", ['agentctl top · agentctl status · agentctl query "SELECT * FROM process" · Ctrl-C ends the agent'])
-    return "\n".join(lines)
+# What the missing thing would have told, in the words of somebody who looks for a noisy neighbour.
+_WOULD_TELL = {
+    "resctrl": "which pod holds the cache and eats the memory bandwidth",
+    "container runtime": "names and labels of pods",
+    "NRI": "a pod's first instructions",
+}
+
+
+def greeting(
+    *,
+    version: str,
+    host: str,
+    measured: list[str],
+    findings: list[Finding],
+    data_dir: str,
+    seal_interval_ns: int,
+    agentctl: str,
+    took_ns: int,
+) -> str:
+    """What is measured here, what is not and why, where the data goes; a line each."""
+    missing = [_cannot(each) for each in findings if each.state is State.MISSING]
+    data = f"{data_dir} (Parquet, sealed every {format_duration(seal_interval_ns)})"
+    look = f'{agentctl} top (or: status, list-workers, query "SELECT * FROM process", doctor)'
+    return "\n".join(
+        [
+            f"evergauge {version} on {host}, ready in {took_ns / MS:.0f} ms; Ctrl-C ends it",
+            *_paragraph("measures", measured),
+            *_paragraph("cannot", missing),
+            *_paragraph("data", [data]),
+            *_paragraph("look", [look]),
+        ]
+    )
+
+
+def _cannot(finding: Finding) -> str:
+    told = _WOULD_TELL.get(finding.topic)
+    return f"{told} ({finding.topic}: {finding.detail})" if told else f"{finding.topic}: {finding.detail}"
 
 
 def _paragraph(title: str, lines: list[str]) -> list[str]:
-    return [f"  {title if number == 0 else '':9}{line}" for number, line in enumerate(lines)]
+    return [f"  {title if number == 0 else '':10}{line}" for number, line in enumerate(lines)]

@@ -125,8 +125,8 @@ class Work(Protocol):
         """The supervisor's answer to `Bus.request`."""
         ...
 
-    def on_stop(self, now_ns: int) -> None:
-        """End in good order."""
+    def on_stop(self, now_ns: int, *, for_good: bool) -> None:
+        """End in good order; unless it is `for_good`, a successor starts at once and takes over what stands."""
         ...
 
     def is_done(self) -> bool:

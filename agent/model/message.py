@@ -160,9 +160,11 @@ class Answer(Struct, frozen=True, tag="answer"):
 
 
 class Stop(Struct, frozen=True, tag="stop"):
-    """End in good order within this many nanoseconds; after that comes SIGKILL."""
+    """End in good order within this many nanoseconds; after that comes SIGKILL. Unless it is `for_good`, a successor
+    starts at once and takes over what stands."""
 
     grace_ns: int
+    for_good: bool = True
 
 
 ToWorker = Snapshot | Delta | Ask | Answer | Stop

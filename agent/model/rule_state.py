@@ -6,7 +6,8 @@ whichever way they got there.
 """
 
 from collections.abc import Iterable, Iterator
-from hashlib import blake2b
+
+from agent.model.checksum import blake2b
 
 # One change: the key and its new content, or None where the key goes.
 Change = tuple[str, bytes | None]

@@ -18,7 +18,13 @@ GAP = Table(
         Column("rows", DType.INT64, "1", "missing rows; null: unknown", "batch header", True),
         Column("from_timestamp", DType.INT64, "ns", "the last stored batch before the hole", "batch header", True),
         Column("until_timestamp", DType.INT64, "ns", "the first stored batch after the hole", "batch header", True),
-        Column("reason", DType.UTF8, "", "worker_died, buffer_full, sequence_hole, corrupt_record", "writer"),
+        Column(
+            "reason",
+            DType.UTF8,
+            "",
+            "worker_died, buffer_full, sequence_hole, corrupt_record, unknown_table or malformed_rows",
+            "writer",
+        ),
     ),
 )
 

@@ -135,7 +135,7 @@ class Child:
             return []
         self._begin_stopping(reason)
         self.deadline_ns = now_ns + self._policy.stop_timeout_ns
-        return [Send(self.name, self.epoch, Stop(self._policy.stop_timeout_ns))]
+        return [Send(self.name, self.epoch, Stop(self._policy.stop_timeout_ns, for_good=not wanted))]
 
     def replace_hung(self, now_ns: int) -> list[Effect]:
         """It makes no progress: ask for a traceback, then kill."""

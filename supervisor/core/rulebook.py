@@ -5,11 +5,10 @@ JSON, so that a person can read it at three in the morning:
 The checksum is BLAKE2b over the canonical rules in order, so that a damaged file is never taken for a short one.
 """
 
-from hashlib import blake2b
-
 import msgspec
 from msgspec import Struct
 
+from agent.model.checksum import blake2b
 from agent.model.errors import FormatError
 from agent.model.rule import RULES_MAX, GroupRule, canonical, problem_of_rule
 

@@ -3,7 +3,9 @@
 import os
 from importlib import import_module
 
-from multiprocess import forkserver, reduction
+import supervisor.shell.lean  # noqa: F401  before multiprocess
+
+from multiprocess import forkserver, reduction  # isort: skip
 
 
 class Inherited:

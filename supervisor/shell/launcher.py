@@ -10,13 +10,16 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
-import multiprocess
 from msgspec import Struct
-from multiprocess import forkserver, process, resource_tracker
 
 from agent.model.heartbeat import PAGE_BYTES
+from supervisor.shell import lean
 from supervisor.shell.birth import Inherited, be_born
 from supervisor.shell.errand import ErrandThread
+
+# Behind `lean`, which must come before it.
+import multiprocess  # isort: skip
+from multiprocess import forkserver, process, resource_tracker, util  # isort: skip
 
 # A worker's last words: what a traceback needs.
 WORDS_BYTES_MAX = 64 << 10
@@ -53,6 +56,7 @@ class Launcher:
         # The fork server's socket belongs beside ours, where a later start finds and removes it after a SIGKILL.
         process.current_process()._config["tempdir"] = runtime_dir
         _do_without_tracker()
+        _prefix_commands(lean.PROLOGUE)
         _hide_main_module()
         # EOF on the read end tells a worker that the supervisor is gone, whatever killed it.
         self._life_read, self._life_write = os.pipe2(os.O_CLOEXEC)
@@ -133,6 +137,20 @@ def _do_without_tracker() -> None:
     fork server no longer insists on a tracker.)
     """
     resource_tracker._resource_tracker._fd = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+
+
+def _prefix_commands(prologue: str) -> None:
+    """Put `prologue` in front of the code that the package gives to interpreters it starts (the fork server)."""
+    start = util.spawnv_passfds
+    if getattr(start, "prologue", "") == prologue:
+        return
+
+    def start_with_prologue(path: str, arguments: list[str], descriptors: list[int]) -> int:
+        pid: int = start(path, [*arguments[:-1], prologue + arguments[-1]], descriptors)
+        return pid
+
+    start_with_prologue.prologue = prologue  # type: ignore[attr-defined]  # marks it, so that it is done once
+    util.spawnv_passfds = start_with_prologue
 
 
 def _hide_main_module() -> None:

@@ -133,7 +133,7 @@ class GatewayHost:
 
     def close(self) -> None:
         """End the gateway and every client."""
-        self.work.on_stop(self.clock.now_ns())
+        self.work.on_stop(self.clock.now_ns(), for_good=True)
         for client in self._clients:
             client.socket.close()
 

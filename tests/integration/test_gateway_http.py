@@ -336,7 +336,7 @@ def test_a_stopped_gateway_leaves_no_descriptor():
         for words in (b"", b"GET ", b"GET /ready HTTP/1.1\r\n\r\n", REQUEST):
             gateway.connect().send(words)
         gateway.turn_until(lambda: gateway.stats["requests"] == 2)
-        gateway.work.on_stop(gateway.clock.now_ns())
+        gateway.work.on_stop(gateway.clock.now_ns(), for_good=True)
         assert gateway.work.is_done()
         assert gateway.stats["address"] is None
     assert set(os.listdir("/proc/self/fd")) <= before

@@ -38,7 +38,7 @@ class Host:
         self.senders: list[FakeSender] = []
         self.start()
 
-    def start(self, **options: Any) -> None:
+    def start(self, *, is_early: bool = False, **options: Any) -> None:
         """The next writer; living senders connect to it."""
         self.close()
         self.epoch += 1
@@ -57,9 +57,11 @@ class Host:
             segment_ids=self.segment_id,
             **options,
         )
-        self.work.on_start(self.clock.now_ns())
         for sender in self.senders:
             self.peer.attach(sender)
+        if is_early:
+            self.work.on_data(self.clock.now_ns())
+        self.work.on_start(self.clock.now_ns())
         self.turn()
 
     def close(self) -> None:
@@ -110,7 +112,7 @@ class Host:
 
     def rotate(self) -> dict[str, Any]:
         """Ask for a rotation and wait for the answer."""
-        answer = self.work.on_ask("rotate", self.clock.now_ns())
+        answer: dict[str, Any] | None = self.work.on_ask("rotate", self.clock.now_ns())
         replies: list[tuple[str, dict[str, Any]]] = []
 
         def is_answered() -> bool:
@@ -125,7 +127,7 @@ class Host:
 
     def stats(self) -> dict[str, Any]:
         """What the writer counts."""
-        stats = self.work.on_ask("stats", self.clock.now_ns())
+        stats: dict[str, Any] | None = self.work.on_ask("stats", self.clock.now_ns())
         assert stats is not None
         return stats
 
@@ -202,6 +204,14 @@ def test_killed_writer_loses_nothing_acknowledged(host: Host) -> None:
     assert not (host.state / "data" / "gap").exists()
 
 
+def test_sender_that_connects_before_the_writer_is_ready_is_greeted(host: Host) -> None:
+    """The socket is there before the rules are; whoever came in between is greeted once the spool is open."""
+    sender = host.sender()
+    host.measure(sender, 3)
+    host.start(is_early=True)
+    assert words(host, sender) == [DataHello(2, 3)]
+
+
 def test_duplicates_are_dropped_and_acknowledged(host: Host) -> None:
     """What is sent twice is stored once."""
     sender = host.sender()
@@ -255,7 +265,7 @@ def test_stop_seals_and_keeps_the_marks(host: Host) -> None:
     """After a stop all rows are in Parquet, and the next writer still knows the numbers."""
     sender = host.sender()
     host.measure(sender, 3)
-    host.work.on_stop(host.clock.now_ns())
+    host.work.on_stop(host.clock.now_ns(), for_good=True)
     host.turn_until(host.work.is_done)
     assert host.query("select count(*) from {sample}") == [(120,)]
     host.start()

@@ -171,20 +171,22 @@ class ControlPlaneWork:
     def on_answer(self, request: int, body: dict[str, Any]) -> None:
         """Never called, as nothing is requested."""
 
-    def on_stop(self, now_ns: int) -> None:
-        """End every interval in the table and take the assignments back.
+    def on_stop(self, now_ns: int, *, for_good: bool) -> None:
+        """End every interval in the table and take the assignments back, when no successor is to go on with them.
 
         Both or neither: a successor that adopted an assignment whose interval is closed would leave its pods without
         an open one. The look is no longer complete until a successor has had its own.
         """
+        self._deadline_ns = None
+        self._done = True
+        if not for_good:
+            return
         wall_ns = self._clock.wall_ns()
         self._write([closing_row(assignment, wall_ns) for assignment in self._assignments.values()])
         self._complete = False
         if self._assignments:
             self._publish([(pod_key(uid), None) for uid in self._assignments])
         self._units, self._assignments = {}, {}
-        self._deadline_ns = None
-        self._done = True
 
     def is_done(self) -> bool:
         """At once after the stop."""

@@ -98,7 +98,7 @@ class GatewayWork:
         for ticket, asked in waiting:
             self._answer(ticket, asked, status, now_ns)
 
-    def on_stop(self, now_ns: int) -> None:
+    def on_stop(self, now_ns: int, *, for_good: bool) -> None:
         """Close everything: a prober takes a closed port for what it is."""
         self._listen_at_ns = None
         self._server.close()

@@ -104,7 +104,7 @@ class WorkerLoop:
             case Stop():
                 self._stop_until_ns = now_ns + message.grace_ns
                 if self._is_started:
-                    self._work.on_stop(now_ns)
+                    self._work.on_stop(now_ns, for_good=message.for_good)
                 if self._outbox is not None:
                     self._outbox.end()
 

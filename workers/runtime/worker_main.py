@@ -5,7 +5,6 @@ This is the composition root of the workers: the only place that knows both a ki
 
 import faulthandler
 import os
-import secrets
 import signal
 import sys
 import traceback
@@ -116,7 +115,7 @@ def _make_writer(launch: Launch, context: "zmq.Context[zmq.Socket[bytes]]", cloc
         state_dir=launch.state_dir,
         host=launch.host,
         agent_version=launch.agent_version,
-        segment_ids=lambda: secrets.token_hex(6),
+        segment_ids=lambda: os.urandom(6).hex(),
     )
     return work, None, peer
 

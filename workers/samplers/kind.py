@@ -130,7 +130,7 @@ class SamplerWork:
     def on_answer(self, request: int, body: dict[str, Any]) -> None:
         """Never called: samplers ask nothing."""
 
-    def on_stop(self, now_ns: int) -> None:
+    def on_stop(self, now_ns: int, *, for_good: bool) -> None:
         """No further tick."""
         self._is_stopped = True
         self._probe.close()

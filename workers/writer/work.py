@@ -92,6 +92,9 @@ class WriterWork:
     def on_start(self, now_ns: int) -> None:
         """Recover and open a segment. A disk that refuses ends nothing: it is a condition, and tried again every second."""
         self._try(self._begin, now_ns)
+        if self._core is not None:
+            # Whoever connected while this worker was still waiting for its rules.
+            self._greet(self._core, self._peers.values())
 
     def on_rules(self, rules: RuleState) -> None:
         """The writer stores whatever comes; rules are for those who measure."""
@@ -138,7 +141,7 @@ class WriterWork:
     def on_answer(self, request: int, body: dict[str, Any]) -> None:
         """The writer asks the supervisor nothing."""
 
-    def on_stop(self, now_ns: int) -> None:
+    def on_stop(self, now_ns: int, *, for_good: bool) -> None:
         self._archive.stop()
         self._try(self._rotate, now_ns)
         self._archive.advance(now_ns)

@@ -147,7 +147,7 @@ def test_restart_worker_stops_in_order_and_starts_without_counting_a_failure() -
     story = Story({"writer": "writer"})
     story.bring_up("writer")
     effects = story.command("restart-worker", name="writer")
-    assert [effect.message for effect in effects if isinstance(effect, Send)] == [Stop(1 * S)]
+    assert [effect.message for effect in effects if isinstance(effect, Send)] == [Stop(1 * S, for_good=False)]
     assert spawns(story.die("writer", 0)) == [("writer", 2)]
     assert story.child("writer").failures == 0
 

@@ -269,7 +269,7 @@ def test_a_clean_stop_closes_every_interval_and_takes_the_assignments_back() -> 
     story.clock.advance(10**9)
     assert not story.work.is_done()
 
-    story.work.on_stop(story.clock.now_ns())
+    story.work.on_stop(story.clock.now_ns(), for_good=True)
 
     assert story.work.is_done()
     assert story.work.next_deadline_ns() is None
@@ -300,3 +300,15 @@ def test_an_unknown_question_is_answered_with_a_problem() -> None:
     story = Story()
     assert "rotate" in str(story.work.on_ask("rotate", story.clock.now_ns()))
     assert () == story.work.take_replies() == story.work.descriptors()
+
+
+def test_a_stop_for_a_restart_closes_nothing() -> None:
+    """The successor adopts the assignments, and their intervals go on."""
+    story = Story().look()
+    rows, published = len(story.outbox.offers), len(story.bus.published)
+
+    story.work.on_stop(story.clock.now_ns(), for_good=False)
+
+    assert story.work.is_done()
+    assert (len(story.outbox.offers), len(story.bus.published)) == (rows, published)
+    assert {UID, NGINX} == set(story.assigned())

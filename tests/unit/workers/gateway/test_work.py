@@ -14,7 +14,7 @@ def test_an_empty_address_serves_nothing_and_says_so():
     work.on_start(0)
     assert work.on_ask("stats", 0) == {"address": None, "requests": 0, "refused": 0, "problem": None}
     assert (list(work.descriptors()), work.next_deadline_ns(), bus.conditions) == ([], None, [])
-    work.on_stop(0)
+    work.on_stop(0, for_good=True)
     assert work.is_done()
 
 

@@ -62,7 +62,7 @@ def test_bye_is_a_record_without_rows() -> None:
     """A Bye is kept, so that the next writer knows of it."""
     sender = FakeSender(WHO)
     drain = take(*sender.offer(5), *sender.goodbye())
-    assert entries_of(drain)[1] == (Entry("run-1", "process", 1, 1, "", WALL_NS, 0, ended=True), [])
+    assert entries_of(drain)[1] == (Entry("run-1", "process", 1, 2, "", WALL_NS, 0, ended=True), [])
 
 
 @pytest.mark.parametrize(
