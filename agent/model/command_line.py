@@ -5,11 +5,11 @@ import re
 MASK = "***"
 # A word in an option's or variable's name that says its value is a secret.
 _SECRET_NAME = re.compile(
-    r"(pass(word|wd|phrase)?|secret|token|api[-_]?key|access[-_]?key|credential|private[-_]?key)$", re.IGNORECASE
+    r"(pass(word|wd|phrase)?|_pwd|secret|token|credentials?|(api|access|secret|private)[-_]?key)$", re.IGNORECASE
 )
 _NAMED_VALUE = re.compile(r"(?s)(-{0,2}[\w.-]+)=(.*)")
-# user:password@ in front of a host.
-_URL_SECRET = re.compile(r"(://[^/\s:@]*):[^/\s@]+@")
+# user:password@ in front of a host; up to the last @, because people write one into a password unescaped.
+_URL_SECRET = re.compile(r"(://[^/\s:@]*):[^/\s]+@")
 # The kernel gives up to 2 MiB; nobody reads more than a screen.
 ARGUMENTS_MAX = 256
 
@@ -38,7 +38,8 @@ def parse_command_line(data: bytes, *, bytes_max: int, mask: bool) -> str | None
     """
     if not data.strip(b"\0"):
         return None
-    arguments = data.rstrip(b"\0").decode("utf-8", "replace").split("\0", ARGUMENTS_MAX)
+    # What is behind the last argument that is looked at would be stored unmasked, so it is left out.
+    arguments = data.rstrip(b"\0").decode("utf-8", "replace").split("\0", ARGUMENTS_MAX)[:ARGUMENTS_MAX]
     line = " ".join(masked_arguments(arguments) if mask else arguments)
     printable = "".join(character if character.isprintable() else "?" for character in line)
     return printable.encode()[:bytes_max].decode("utf-8", "ignore")

@@ -107,11 +107,10 @@ class Note(Struct, frozen=True, tag="note"):
 
 
 class Reply(Struct, frozen=True, tag="reply"):
-    """A worker's answer to an Ask: a JSON document, or a problem in words."""
+    """A worker's answer to an Ask: a JSON document; one with a `problem` says why there is no better one."""
 
     ask: int
     body: dict[str, Any]
-    problem: str = ""
 
 
 class Request(Struct, frozen=True, tag="request"):

@@ -196,9 +196,8 @@ class Desk:
             if "writer" not in replies:
                 sentence = "the writer has not sealed in time; it goes on, `agentctl status` shows the waiting segments"
                 return Problem("no_answer", sentence, int(ExitCode.TRY_AGAIN))
-            if replies["writer"].problem:
-                return Problem("not_sealed", replies["writer"].problem, int(ExitCode.IO))
-            return replies["writer"].body
+            body = replies["writer"].body
+            return Problem("not_sealed", str(body["problem"]), int(ExitCode.IO)) if body.get("problem") else body
 
         return self._ask(asker, "rotate", ["writer"], int(ROTATE_DEADLINE_SECONDS * S * 0.95), finish, now_ns)
 

@@ -165,3 +165,17 @@ def test_help_lists_every_setting_with_its_unit_and_range() -> None:
     assert ended.returncode == 0
     for word in ("--for DURATION", "--sampler-process-top-rows", "EVERGAUGE_GATEWAY_PORT", "a duration from", "--state-dir"):
         assert word in ended.stdout
+
+
+def test_rotate_answers_with_the_sealed_files(tmp_path: Path) -> None:
+    """Each file with its table and rows, all of them there; SIGUSR1 does the same unasked."""
+    with AgentProcess(tmp_path) as agent:
+        wait_until(lambda: agent.call("status")["stats"]["writer"]["batches"] >= 4, "batches are stored")
+        answer = agent.call("rotate")
+        assert {file["table"] for file in answer["files"]} >= {"process", "process_tail"}
+        assert sum(file["rows"] for file in answer["files"]) == answer["rows"] > 0
+        assert all(Path(file["path"]).is_file() for file in answer["files"])
+        assert agent.process is not None
+        agent.process.send_signal(signal.SIGUSR1)
+        sealed = len(answer["files"])
+        wait_until(lambda: agent.call("status")["stats"]["writer"]["sealed_files"] > sealed, "SIGUSR1 seals too")

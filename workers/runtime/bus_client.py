@@ -51,9 +51,9 @@ class BusClient:
         """The work has begun."""
         self.send(Ready())
 
-    def reply(self, ask: int, body: dict[str, Any], problem: str = "") -> None:
+    def reply(self, ask: int, body: dict[str, Any]) -> None:
         """Answer an Ask."""
-        self.send(Reply(ask, body, problem))
+        self.send(Reply(ask, body))
 
     def publish(self, changes: Sequence[Change], *, complete: bool) -> None:
         """See `agent.ports.Bus`."""

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from errno import EMFILE, ENFILE, ENOENT, ESRCH
 from heapq import nlargest
+from itertools import islice
 from typing import Any
 
 from agent.config import Choice, Config, Size, Whole
@@ -72,26 +73,15 @@ PROCESS_TAIL = Table(
 CGROUP_BYTES_MAX = 16 << 10
 # A process can be moved to another cgroup after its start; each one is looked at again once in so many ticks.
 CGROUP_PERIOD_TICKS = 60
+# Given back when this process may open no more files: `cgroup` and `cmdline` must still be opened, and sockets connected.
+SPARE_DESCRIPTORS = 16
 
 
 class _Process:
     """What is remembered of one process between ticks."""
 
     __slots__ = (
-        "base_ticks",
-        "cgroup",
-        "comm",
-        "command_line",
-        "cpu_ticks",
-        "descriptor",
-        "interval_ticks",
-        "line",
-        "name",
-        "pid",
-        "pod_uid",
-        "rss_pages",
-        "stat",
-        "told_for",
+        "cgroup", "comm", "command_line", "descriptor", "interval_ticks", "line", "name", "pid", "pod_uid", "stat", "told_for",
         "uid",
     )  # fmt: skip
 
@@ -140,7 +130,8 @@ class ProcessProbe:
         self._last_uptime_ticks = 0
         self._tick = 0
         self._unreadable = 0
-        self._unkept = 0
+        self._kept = 0
+        self._kept_max = 1 << 30
 
     def sample(self, now_ns: int, wall_ns: int) -> Sample:
         """One tick: rows of `process` and `process_tail`, see `workers.samplers.kind.Probe`."""
@@ -157,14 +148,14 @@ class ProcessProbe:
         return ((PROCESS, process_rows), (PROCESS_TAIL, tail_rows))
 
     def stats(self) -> dict[str, Any]:
-        """Processes now, and what could not be read or kept open."""
-        return {"processes": len(self._processes), "unreadable": self._unreadable, "descriptors_not_kept": self._unkept}
+        """Processes now, how many of them are opened anew for every reading, and how often one could not be read."""
+        not_kept = len(self._processes) - self._kept
+        return {"processes": len(self._processes), "unreadable": self._unreadable, "descriptors_not_kept": not_kept}
 
     def close(self) -> None:
         """Close every descriptor."""
         for process in self._processes.values():
-            if process.descriptor >= 0:
-                self._tree.close(process.descriptor)
+            self._give_back(process)
         self._processes.clear()
         self._tree.close(self._uptime)
 
@@ -176,10 +167,12 @@ class ProcessProbe:
         known = self._processes
         for name in known.keys() - names:
             self._forget(name)
+        # Before the known ones are read: one that is given up then is met again at the next tick, not twice in this one.
+        new = names - known.keys()
         active: list[_Process] = []
         for name, process in list(known.items()):
             self._refresh(name, process, active)
-        for name in names - known.keys():
+        for name in new:
             self._meet(name, active, is_first=is_first)
         return active
 
@@ -230,14 +223,8 @@ class ProcessProbe:
         """Begin to follow a process that was not there at the last tick."""
         descriptor = -1
         try:
-            try:
-                descriptor = self._tree.open(f"{name}/stat")
-                line = self._tree.read_open(descriptor, STAT_BYTES_MAX)
-            except OSError as full:
-                if full.errno not in (EMFILE, ENFILE):
-                    raise
-                self._unkept += 1
-                line = self._read_closed(name)
+            descriptor = self._open_kept(name)
+            line = self._tree.read_open(descriptor, STAT_BYTES_MAX) if descriptor >= 0 else self._read_closed(name)
             stat = parse_stat(line)
         except (OSError, KernelFormatError) as failure:
             self._unreadable += getattr(failure, "errno", None) not in (ESRCH, ENOENT)
@@ -245,8 +232,8 @@ class ProcessProbe:
                 self._tree.close(descriptor)
             return
         process = self._processes[name] = _Process(name, descriptor, line, stat)
-        process.cgroup, process.pod_uid = self._read_place(name)
-        total = self._sums[process.pod_uid]
+        self._kept += descriptor >= 0
+        total = self._sums[None]
         total.processes += 1
         total.rss_pages += stat.rss_pages
         # Born since the last tick: all its CPU is of this interval. Else its CPU before we met it is not this interval's.
@@ -254,21 +241,48 @@ class ProcessProbe:
             process.interval_ticks = stat.cpu_ticks
             total.cpu_ticks += stat.cpu_ticks
         active.append(process)
+        self._place(process)
+
+    def _open_kept(self, name: str) -> int:
+        """A descriptor that stays open; -1 once there are as many as this process may have."""
+        if self._kept >= self._kept_max:
+            return -1
+        try:
+            return self._tree.open(f"{name}/stat")
+        except OSError as full:
+            if full.errno not in (EMFILE, ENFILE):
+                raise
+        kept = (process for process in self._processes.values() if process.descriptor >= 0)
+        for process in list(islice(kept, SPARE_DESCRIPTORS)):
+            self._give_back(process)
+        self._kept_max = self._kept
+        return -1
+
+    def _give_back(self, process: _Process) -> None:
+        if process.descriptor >= 0:
+            self._tree.close(process.descriptor)
+            process.descriptor = -1
+            self._kept -= 1
 
     def _read_closed(self, name: str) -> bytes:
         return self._tree.read(f"{name}/stat", STAT_BYTES_MAX)
 
     def _forget(self, name: str) -> None:
         process = self._processes.pop(name)
-        if process.descriptor >= 0:
-            self._tree.close(process.descriptor)
+        self._give_back(process)
         total = self._sums[process.pod_uid]
         total.processes -= 1
         total.rss_pages -= process.stat.rss_pages
 
     def _place(self, process: _Process) -> None:
-        """Look again in which pod the process is, and move its part of the sums when that changed."""
-        cgroup, pod_uid = self._read_place(process.name)
+        """Look in which pod the process is, and move its part of the sums when that changed."""
+        try:
+            cgroup = parse_proc_cgroup(self._tree.read(f"{process.name}/cgroup", CGROUP_BYTES_MAX))
+        except OSError:
+            # It is ending: what it did belongs where it was seen last.
+            return
+        unit = None if cgroup is None else unit_of(cgroup)
+        pod_uid = None if unit is None else unit.uid
         if pod_uid != process.pod_uid:
             old, new = self._sums[process.pod_uid], self._sums[pod_uid]
             for total, sign in ((old, -1), (new, 1)):
@@ -276,14 +290,8 @@ class ProcessProbe:
                 total.rss_pages += sign * process.stat.rss_pages
                 total.cpu_ticks += sign * (process.interval_ticks or 0)
         process.cgroup, process.pod_uid = cgroup, pod_uid
-
-    def _read_place(self, name: str) -> tuple[str | None, str | None]:
-        try:
-            cgroup = parse_proc_cgroup(self._tree.read(f"{name}/cgroup", CGROUP_BYTES_MAX))
-        except OSError:
-            return None, None
-        unit = None if cgroup is None else unit_of(cgroup)
-        return cgroup, None if unit is None else unit.uid
+        # A process may change its user, or its program to one of the same name.
+        process.told_for = None
 
     def _uptime_ticks(self) -> int:
         """Time since boot in clock ticks, as `start_ticks` counts it. *Source:* proc_uptime(5)."""
@@ -331,35 +339,40 @@ class ProcessProbe:
     def _row(self, process: _Process, wall_ns: int, elapsed_ns: int | None) -> Row:
         stat = process.stat
         cpu_ns, share, why_no_cpu = self._interval_values(process.interval_ticks, elapsed_ns)
-        why_no_line = self._tell(process)
+        reasons = [why_no_cpu, self._tell(process)]
+        if process.uid is None or process.cgroup is None:
+            reasons.append(Absence.UNREADABLE.value)
         return (
             wall_ns, process.pid, stat.start_ticks, stat.ppid, process.comm, process.command_line, process.uid, process.cgroup,
             process.pod_uid, stat.state, stat.threads, stat.cpu_ticks * self._ns_per_tick, cpu_ns, share,
-            stat.rss_pages * self._page_bytes, ",".join(filter(None, (why_no_cpu, why_no_line))) or None,
+            stat.rss_pages * self._page_bytes, ",".join(filter(None, reasons)) or None,
         )  # fmt: skip
 
     def _tell(self, process: _Process) -> str | None:
         """Read what only rows show, once per name of the process; gives the reason of a missing command line."""
-        if self._command_line == "off":
-            reason: str | None = Absence.SWITCHED_OFF.value
-        else:
-            reason = None
+        reason = Absence.SWITCHED_OFF.value if self._command_line == "off" else None
         if process.told_for != process.comm:
             process.told_for = process.comm
             process.uid = self._read_owner(process)
             if reason is None:
                 process.command_line = self._read_command_line(process)
         if process.command_line is None and reason is None:
-            reason = Absence.KERNEL_THREAD.value if not process.stat.rss_pages else Absence.VANISHED.value
+            # A zombie has no memory either, but it had a command line.
+            is_kernel_thread = not process.stat.rss_pages and process.stat.state not in "ZX"
+            reason = Absence.KERNEL_THREAD.value if is_kernel_thread else Absence.VANISHED.value
         return reason
 
     def _read_owner(self, process: _Process) -> int | None:
-        if process.descriptor < 0:
-            return None
         try:
-            return self._tree.owner(process.descriptor)
+            if process.descriptor >= 0:
+                return self._tree.owner(process.descriptor)
+            descriptor = self._tree.open(f"{process.name}/stat")
         except OSError:
             return None
+        try:
+            return self._tree.owner(descriptor)
+        finally:
+            self._tree.close(descriptor)
 
     def _read_command_line(self, process: _Process) -> str | None:
         try:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 
 from agent.model.errors import EvergaugeError, StorageError
 from agent.model.message import Condition, Note
@@ -33,7 +33,7 @@ class _Wait(Struct):
     """An ask `rotate` that is answered when these segments are sealed."""
 
     names: set[str]
-    files: list[str]
+    files: list[dict[str, Any]]
     rows: int = 0
 
 
@@ -186,7 +186,7 @@ class Archive:
         for wait in self._waits:
             if name in wait.names:
                 wait.names.discard(name)
-                wait.files.extend(file.path for file in report.files)
+                wait.files.extend(to_builtins(file) for file in report.files)
                 wait.rows += report.rows
         ready = [wait for wait in self._waits if not wait.names]
         self._waits = [wait for wait in self._waits if wait.names]

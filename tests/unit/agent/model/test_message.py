@@ -54,7 +54,7 @@ MESSAGES: list[tuple[Decode, Struct]] = [
     (decode_from_worker, Publish(changes=[("pod/a", b"{}"), ("pod/b", None)], complete=True)),
     (decode_from_worker, Condition(kind="gateway", active=True, detail="é", blocks_ready=True)),
     (decode_from_worker, Note(kind="tick_missed", severity="warning", fields={"count": 2, "why": None, "share": 0.5})),
-    (decode_from_worker, Reply(ask=5, body={"rules": [1, {"a": None}]}, problem="")),
+    (decode_from_worker, Reply(ask=5, body={"rules": [1, {"a": None}]})),
     (decode_from_worker, Request(request=6, what="status")),
     (decode_to_worker, Snapshot(sequence=1, revision=7, digest=DIGEST, entries=[("rule/a", b"{}")])),
     (decode_to_worker, Delta(sequence=2, revision=8, digest=DIGEST, changes=[("rule/a", None)])),
