@@ -3,7 +3,6 @@
 from agent.doctor.finding import Finding, State
 from agent.model.timebase import MS, format_duration
 
-
 # What the missing thing would have told, in the words of somebody who looks for a noisy neighbour.
 _WOULD_TELL = {
     "resctrl": "which pod holds the cache and eats the memory bandwidth",

@@ -1,0 +1,147 @@
+"""One call of agentctl: its command line, the streams it prints to and the folders it means."""
+
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+
+from agent.cli.option import Command, Line
+from agent.cli.render import COLOUR_OF_STATE, GAP, Column, is_colourful, table, width_of
+from agent.model.errors import UnavailableError
+from agent.paths import default_runtime_dir, default_state_dir
+
+# `typing` costs 3 ms at every start; checkers read this name as true.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TextIO
+
+# Asking a running agent for its state folder is a courtesy: a hung agent must not eat the command's own time.
+HELLO_SECONDS = 1.0
+# Narrower than this, a description is no text any more.
+TEXT_COLUMNS_LEAST = 20
+
+
+class Call:
+    """What a command is called with. `deadline` is the monotonic second at which it must have ended."""
+
+    def __init__(self, command: Command, line: Line, environment: Mapping[str, str], output: "TextIO", warnings: "TextIO") -> None:
+        self.command = command
+        self.words = line.words
+        self.values = line.values
+        self.environment = environment
+        self.output = output
+        self.warnings = warnings
+        self.timeout_seconds = self.number("--timeout", command.timeout_seconds)
+        self.deadline = time.monotonic() + self.timeout_seconds
+
+    def text(self, name: str) -> str | None:
+        """The text of an option, None where it was not given."""
+        value = self.values.get(name)
+        return value if isinstance(value, str) else None
+
+    def texts(self, name: str) -> list[str]:
+        """The texts of an option that may be given again."""
+        value = self.values.get(name)
+        return value if isinstance(value, list) else []
+
+    def whole(self, name: str, otherwise: int) -> int:
+        """The whole number of an option."""
+        value = self.values.get(name)
+        return value if isinstance(value, int) else otherwise
+
+    def has(self, name: str) -> bool:
+        """Whether an option was given."""
+        return name in self.values
+
+    @property
+    def wants_json(self) -> bool:
+        """Whether one JSON document is wanted instead of a table."""
+        return self.has("--json")
+
+    def number(self, name: str, otherwise: float) -> float:
+        """The number of an option."""
+        value = self.values.get(name)
+        return value if isinstance(value, float) else otherwise
+
+    def seconds_left(self) -> float:
+        """The seconds until the deadline, 0 behind it."""
+        return max(0.0, self.deadline - time.monotonic())
+
+    def warn(self, text: str) -> None:
+        """Say one line on standard error."""
+        self.warnings.write(f"agentctl: {text}\n")
+
+    @property
+    def runtime_dir(self) -> str:
+        """The folder of the sockets: option, environment, default."""
+        return self.text("--runtime-dir") or default_runtime_dir(dict(self.environment))
+
+    @property
+    def control_socket(self) -> str:
+        """The path of the control socket. A folder named on the command line is closer than the environment's socket."""
+        named = None if self.has("--runtime-dir") else self.environment.get("EVERGAUGE_CONTROL_SOCKET")
+        return named or os.path.join(self.runtime_dir, "control.sock")
+
+    def state_dir(self) -> str:
+        """The folder of the data: option, environment, what a running agent says, default."""
+        named = self.text("--state-dir") or self.environment.get("EVERGAUGE_STATE_DIR")
+        if named:
+            return named
+        said = self.hello().get("state_dir")
+        return said if isinstance(said, str) and said else default_state_dir(dict(self.environment))
+
+    def hello(self) -> "dict[str, object]":
+        """What a running agent says of itself; empty when none answers, which is no failure here."""
+        from agent.cli.control_client import ask
+        from agent.model.errors import EvergaugeError
+
+        try:
+            return ask(self.control_socket, "hello", {}, min(HELLO_SECONDS, self.timeout_seconds))
+        except EvergaugeError:
+            return {}
+
+    def ask(self, operation: str, arguments: "dict[str, object] | None" = None) -> "dict[str, object]":
+        """The agent's answer, within the deadline. *Raises:* EvergaugeError with a sentence and an exit code."""
+        from agent.cli.control_client import ask
+
+        if not self.seconds_left():
+            raise UnavailableError(operation, "its time is over before the agent was asked", "give a longer --timeout")
+        return ask(self.control_socket, operation, arguments or {}, self.seconds_left())
+
+    def rows_of(self, document: "dict[str, object]", key: str) -> "list[dict[str, object]]":
+        """The list of objects that an answer holds under `key`. *Raises:* ProtocolError when it holds something else."""
+        found = document.get(key)
+        if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+            from agent.model.errors import ProtocolError
+
+            raise ProtocolError(self.command.name, f"the answer has no list {key!r}", "agentctl and agentd must be of one version")
+        return found
+
+    def show(self, lines: Iterable[str]) -> None:
+        """Print lines."""
+        for line in lines:
+            self.output.write(line + "\n")
+
+    def show_json(self, document: object) -> None:
+        """Print one JSON document: on one line for programs, indented for eyes."""
+        import json
+
+        self.output.write(json.dumps(document, indent=2 if self.output.isatty() else None) + "\n")
+
+    def show_table(self, columns: "Sequence[Column]", rows: "Iterable[Sequence[str]]") -> None:
+        """Print an aligned table; states have their colours on a terminal."""
+        paint = COLOUR_OF_STATE if is_colourful(self.output, self.environment) else {}
+        self.show(table(columns, rows, width=width_of(self.output), paint=paint))
+
+    def show_wrapped_table(self, columns: "Sequence[Column]", rows: "Sequence[Sequence[str]]") -> None:
+        """Print a table whose last column goes on below itself instead of being cut."""
+        from textwrap import wrap
+
+        titles = [column.title for column in columns]
+        leading = sum(max(map(len, values)) + len(GAP) for values in list(zip(titles, *rows, strict=True))[:-1])
+        room = max(TEXT_COLUMNS_LEAST, width_of(self.output) - leading)
+        lines: list[Sequence[str]] = []
+        for row in rows:
+            texts = wrap(row[-1], room, break_long_words=False, break_on_hyphens=False) or [""]
+            lines.append([*row[:-1], texts[0]])
+            lines += [[*([""] * (len(columns) - 1)), text] for text in texts[1:]]
+        self.show_table(columns, lines)

@@ -1,0 +1,48 @@
+"""The command doctor: what of this host the agent can use, and the remedy for what it cannot."""
+
+from agent.cli.call import Call
+from agent.cli.option import Command
+from agent.cli.render import Column, text_of
+from agent.model.errors import ExitCode
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from agent.doctor import Finding
+
+_ORDER = ("missing", "limited", "usable")
+
+
+def doctor(call: Call) -> int:
+    """`agentctl doctor`."""
+    from agent.doctor import examine, lacks_essential
+
+    findings = examine(state_dir=call.state_dir(), environment=call.environment)
+    is_lacking = lacks_essential(findings)
+    if call.wants_json:
+        from msgspec import to_builtins
+
+        call.show_json({"usable": not is_lacking, "findings": to_builtins(findings)})
+    else:
+        _show(call, findings)
+    return ExitCode.UNAVAILABLE if is_lacking else ExitCode.DONE
+
+
+def _show(call: Call, findings: "list[Finding]") -> None:
+    rows: list[tuple[str, str, str]] = []
+    for finding in sorted(findings, key=lambda finding: _ORDER.index(finding.state)):
+        rows.append((str(finding.state), finding.topic, text_of(finding.detail)))
+        if finding.remedy:
+            rows.append(("", "", f"→ {text_of(finding.remedy)}"))
+    call.show_wrapped_table((Column("STATE"), Column("TOPIC"), Column("WHAT, AND THE REMEDY")), rows)
+
+
+COMMANDS = (
+    Command(
+        "doctor",
+        doctor,
+        about="what of this host the agent can use, and the remedy for what it cannot",
+        details="It looks as the user who calls it: call it as the user that runs the agent.\n"
+        "The exit code is 69 when something essential is missing, else 0.",
+        examples=("agentctl doctor", "agentctl doctor --json | jq '.findings[] | select(.state == \"missing\")'"),
+    ),
+)

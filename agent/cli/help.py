@@ -1,0 +1,64 @@
+"""The texts of `--help`, made from the tables of commands and options."""
+
+from collections.abc import Iterable, Sequence
+
+from agent.cli.option import GLOBAL_OPTIONS, Command, Option
+from agent.cli.render import pairs
+from agent.model.errors import ExitCode
+
+_EXIT_CODES = (
+    (ExitCode.DONE, "done"),
+    (ExitCode.MISUSE, "the command line asks for something that does not exist"),
+    (ExitCode.BAD_DATA, "data that cannot be read"),
+    (ExitCode.UNAVAILABLE, "no agent is running, or something essential is missing"),
+    (ExitCode.TRY_AGAIN, "no answer in time"),
+    (ExitCode.NO_PERMISSION, "this user may not"),
+)
+
+
+def help_of_program(commands: Iterable[Command]) -> str:
+    """The text of `agentctl --help`."""
+    lines = [
+        "usage: agentctl [OPTION ...] COMMAND [WORD ...]",
+        "",
+        "Look at a running evergauge agent, change its rules, and query its data (for which it need not run).",
+        "",
+        "commands:",
+        *_indented(pairs((command.name, command.about) for command in commands)),
+        "",
+        *_options("options, before or behind the command:", GLOBAL_OPTIONS),
+        "exit codes:",
+        *_indented(pairs((str(int(code)).rjust(2), about) for code, about in _EXIT_CODES)),
+        "",
+        "example:",
+        "  agentctl status",
+        "  agentctl COMMAND --help",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def help_of_command(command: Command) -> str:
+    """The text of `agentctl COMMAND --help`."""
+    words = [argument.name if argument.required else f"[{argument.name}]" for argument in command.arguments]
+    usage = " ".join(["agentctl", command.name, *words, *(["[OPTION ...]"] if command.options else [])])
+    lines = [f"usage: {usage}", "", command.about[0].upper() + command.about[1:] + "."]
+    if command.details:
+        lines += ["", *command.details.strip().splitlines()]
+    lines.append("")
+    if command.arguments:
+        lines += ["words:", *_indented(pairs((argument.name, argument.about) for argument in command.arguments)), ""]
+    lines += _options("options:", command.options)
+    lines += _options(f"options of every command (--timeout is {command.timeout_seconds:g} here):", GLOBAL_OPTIONS)
+    lines += ["example:" if len(command.examples) == 1 else "examples:", *_indented(command.examples)]
+    return "\n".join(lines) + "\n"
+
+
+def _options(title: str, options: Sequence[Option]) -> list[str]:
+    if not options:
+        return []
+    named = ((f"{option.name} {option.metavar}".rstrip() + (" ..." if option.many else ""), option.about) for option in options)
+    return [title, *_indented(pairs(named)), ""]
+
+
+def _indented(lines: Iterable[str]) -> list[str]:
+    return [f"  {line}" for line in lines]

@@ -1,0 +1,72 @@
+"""The program `agentctl`. Its exit code says what happened, by the names of `agent.model.errors.ExitCode`.
+
+Nothing but `sys` is imported at the top, so that even Ctrl-C during the imports ends quietly; no traceback reaches a user.
+"""
+
+import sys
+
+# 128 plus the number of the signal, as a shell reports a program that SIGINT or SIGPIPE ended.
+INTERRUPTED = 130
+PIPE_CLOSED = 141
+
+
+def main() -> int:
+    """The exit code of this process's command line."""
+    try:
+        code = _run()
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except BrokenPipeError:
+        _forget_output()
+        code = PIPE_CLOSED
+    except Exception as bug:  # noqa: BLE001 - the one broad except of this process: report, then end
+        code = _report(bug)
+    _end_if_busy(code)
+    return code
+
+
+def _run() -> int:
+    import os
+
+    from agent.cli.program import run
+
+    # A name on this host may hold bytes that the terminal's encoding has no character for.
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    return run(sys.argv[1:], os.environ, sys.stdout, sys.stderr)
+
+
+def _forget_output() -> None:
+    """Let the interpreter's last flush go nowhere: who read us has gone."""
+    import os
+
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+
+
+def _end_if_busy(code: int) -> None:
+    """End at once where a thread of DuckDB cannot be interrupted: the interpreter would wait for it, or crash over it."""
+    threading = sys.modules.get("threading")
+    if threading is not None and threading.active_count() > 1:
+        import os
+
+        sys.stdout.flush()
+        os._exit(code)
+
+
+def _report(bug: Exception) -> int:
+    from agent.model.errors import ExitCode
+
+    trace = bug.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f" at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace is not None else ""
+    text = " ".join(str(bug).split())
+    sys.stderr.write(f"agentctl: internal error: {type(bug).__name__}: {text}{place}; please report this line\n")
+    return ExitCode.BUG
+
+
+if __name__ == "__main__":
+    sys.exit(main())

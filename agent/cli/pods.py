@@ -1,0 +1,71 @@
+"""The command list-pods."""
+
+from agent.cli.call import Call
+from agent.cli.option import Command
+from agent.cli.render import ABSENT, Column, text_of
+
+POD_COLUMNS = (
+    Column("KIND"),
+    Column("POD", yields=True),
+    Column("QOS"),
+    Column("CONTAINERS", right=True),
+    Column("GROUP", yields=True),
+    Column("GROUP STATE"),
+    Column("RULE", yields=True),
+)
+
+
+def pod_name(pod: dict[str, object]) -> str | None:
+    """`namespace/name` where a container runtime told them, None otherwise."""
+    name, namespace = pod.get("name"), pod.get("namespace")
+    if not isinstance(name, str) or not name:
+        return None
+    return f"{namespace}/{name}" if isinstance(namespace, str) and namespace else name
+
+
+def flat(pod: dict[str, object]) -> dict[str, object]:
+    """A pod with its assignment in one object, whether the agent nests the pod in a `unit` or not."""
+    unit = pod.get("unit")
+    return {**pod, **unit} if isinstance(unit, dict) else pod
+
+
+def _cells(pod: dict[str, object]) -> tuple[str, ...]:
+    return (
+        text_of(pod.get("kind")),
+        text_of(pod_name(pod) or pod.get("uid")),
+        text_of(pod.get("qos")),
+        text_of(pod.get("containers")),
+        text_of(pod.get("group")),
+        text_of(pod.get("group_state")),
+        text_of(pod.get("rule")),
+    )
+
+
+def show_pods(call: Call, pods: list[dict[str, object]]) -> None:
+    """Print pods as a table; a column in which no pod has a value is left out."""
+    rows = sorted(_cells(flat(pod)) for pod in pods)
+    kept = [index for index in range(len(POD_COLUMNS)) if index < 2 or any(row[index] != ABSENT for row in rows)]
+    call.show_table([POD_COLUMNS[index] for index in kept], [[row[index] for index in kept] for row in rows])
+
+
+def list_pods(call: Call) -> int:
+    """`agentctl list-pods`."""
+    result = call.ask("list-pods")
+    if call.wants_json:
+        call.show_json(result)
+        return 0
+    if result.get("complete") is False:
+        call.warn("list-pods: the agent's first look at the host is not complete; try again in a few seconds")
+    show_pods(call, call.rows_of(result, "pods"))
+    return 0
+
+
+COMMANDS = (
+    Command(
+        "list-pods",
+        list_pods,
+        about="the pods, services and slices that are observed, each with its group and rule",
+        details="A pod without a rule has a group of its own. A group of `-` says that a rule ignores the pod.",
+        examples=("agentctl list-pods", "agentctl list-pods --json | jq '.pods[].uid'"),
+    ),
+)

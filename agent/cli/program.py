@@ -1,0 +1,75 @@
+"""From a command line to an exit code: finds the command, imports its module alone, runs it."""
+
+from collections.abc import Mapping, Sequence
+
+from agent.cli.call import Call
+from agent.cli.option import Command, check_words, near, parse_line
+from agent.model.errors import EvergaugeError, ExitCode, MisuseError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TextIO
+
+# Every command and the module that holds it; only that module is imported. The order is that of `agentctl --help`.
+MODULES = {
+    "list-workers": "workers",
+    "worker-state": "workers",
+    "restart-worker": "workers",
+    "reset-worker": "workers",
+    "list-pods": "pods",
+    "list-rules": "rules",
+    "add-rule": "rules",
+    "remove-rule": "rules",
+    "status": "status",
+    "diag": "status",
+    "rotate": "status",
+    "top": "top",
+    "query": "query",
+    "schema": "schema",
+    "doctor": "doctor",
+}
+
+
+def run(arguments: Sequence[str], environment: Mapping[str, str], output: "TextIO", warnings: "TextIO") -> int:
+    """Carry a command line out and give its exit code; a failure is one sentence on `warnings`."""
+    try:
+        code = _run(arguments, environment, output, warnings)
+        output.flush()
+    except EvergaugeError as failure:
+        output.flush()
+        warnings.write(f"agentctl: {' '.join(failure.sentence.split())}\n")
+        return int(failure.code)
+    return code
+
+
+def _run(arguments: Sequence[str], environment: Mapping[str, str], output: "TextIO", warnings: "TextIO") -> int:
+    line = parse_line(arguments, find_command)
+    if "--help" in line.values:
+        from agent.cli.help import help_of_command, help_of_program
+
+        output.write(help_of_command(find_command(line.command)) if line.command else help_of_program(map(find_command, MODULES)))
+        return int(ExitCode.DONE)
+    if "--version" in line.values:
+        from agent import __version__
+
+        output.write(f"agentctl {__version__}\n")
+        return int(ExitCode.DONE)
+    if not line.command:
+        raise MisuseError("command line", "no command is given", "`agentctl --help` lists them")
+    command = find_command(line.command)
+    check_words(line, command)
+    return int(command.run(Call(command, line, environment, output, warnings)))
+
+
+def find_command(name: str) -> Command:
+    """The command of this name. *Raises:* MisuseError with the names that are alike."""
+    module_name = MODULES.get(name)
+    if module_name is None:
+        raise MisuseError(name, "there is no such command", near(name, MODULES) or "`agentctl --help` lists them")
+    # The built-in form: `importlib` is a package of its own to import.
+    module = __import__(f"agent.cli.{module_name}", fromlist=["COMMANDS"])
+    for command in module.COMMANDS:
+        if command.name == name:
+            assert isinstance(command, Command)
+            return command
+    raise AssertionError(name)

@@ -1,0 +1,181 @@
+"""The commands about operator rules: list-rules, add-rule, remove-rule."""
+
+import sys
+
+from agent.cli.call import Call
+from agent.cli.option import SWITCH, WHOLE, Argument, Command, Option
+from agent.cli.render import Column, number_of, text_of
+from agent.model.control import REQUEST_BYTES_MAX
+from agent.model.errors import FormatError, MisuseError
+
+RULE_COLUMNS = (
+    Column("PRIORITY", right=True),
+    Column("NAME", yields=True),
+    Column("NAMESPACE", yields=True),
+    Column("POD", yields=True),
+    Column("LABELS", yields=True),
+    Column("QOS"),
+    Column("ACTION", yields=True),
+)
+
+
+def _part(rule: dict[str, object], name: str) -> dict[str, object]:
+    part = rule.get(name)
+    return part if isinstance(part, dict) else {}
+
+
+def _cells(rule: dict[str, object]) -> tuple[str, ...]:
+    match, action = _part(rule, "match"), _part(rule, "action")
+    labels = _part(match, "labels")
+    kind = text_of(action.get("kind") or "own")
+    return (
+        text_of(rule.get("priority", 0)),
+        text_of(rule.get("name")),
+        text_of(match.get("namespace") or "*"),
+        text_of(match.get("pod") or "*"),
+        text_of(",".join(f"{key}={value}" for key, value in labels.items())),
+        text_of(match.get("qos")),
+        f"{kind} {text_of(action['group'])}" if action.get("group") else kind,
+    )
+
+
+def show_rules(call: Call, rules: list[dict[str, object]]) -> None:
+    """Print rules as a table, in the order in which they are tried: a rule's JSON leaves its defaults out."""
+    ordered = sorted(rules, key=lambda rule: (-(number_of(rule.get("priority")) or 0), text_of(rule.get("name"))))
+    call.show_table(RULE_COLUMNS, map(_cells, ordered))
+
+
+def list_rules(call: Call) -> int:
+    """`agentctl list-rules`."""
+    result = call.ask("list-rules")
+    if call.wants_json:
+        call.show_json(result)
+        return 0
+    show_rules(call, call.rows_of(result, "rules"))
+    call.show([f"revision {text_of(result.get('revision'))}, digest {text_of(result.get('digest'))}"])
+    return 0
+
+
+def rule_of(call: Call) -> dict[str, object]:
+    """The rule that a command line describes, as JSON. *Raises:* MisuseError, FormatError."""
+    text = call.text("--from-json")
+    if text is None:
+        return _rule_of_options(call)
+    described = [name for name in _DESCRIBING if call.has(name)]
+    if described:
+        raise MisuseError("add-rule", f"--from-json and {described[0]} both describe the rule", "give one of them")
+    rule = _rule_of_json(sys.stdin.read(REQUEST_BYTES_MAX + 1) if text == "-" else text)
+    name = call.words[0] if call.words else rule.get("name")
+    if rule.get("name", name) != name:
+        raise MisuseError("add-rule", f"the rule is named {rule['name']!r} in its JSON and {name!r} before it", "name it once")
+    return {**rule, "name": name}
+
+
+def _rule_of_json(text: str) -> dict[str, object]:
+    import json
+
+    try:
+        rule = json.loads(text)
+    except (ValueError, RecursionError) as cause:
+        raise FormatError("add-rule", f"the rule is not JSON ({cause})", "`agentctl list-rules --json` shows some") from cause
+    if not isinstance(rule, dict):
+        raise FormatError("add-rule", "the rule is not a JSON object", "`agentctl list-rules --json` shows some")
+    return rule
+
+
+def _rule_of_options(call: Call) -> dict[str, object]:
+    if not call.words:
+        raise MisuseError("add-rule", "NAME is missing", "`agentctl add-rule --help` shows an example")
+    match: dict[str, object] = {}
+    for name in ("namespace", "pod", "qos"):
+        if (text := call.text(f"--{name}")) is not None:
+            match[name] = text
+    if labels := call.texts("--label"):
+        match["labels"] = dict(map(_label, labels))
+    return {"name": call.words[0], "priority": call.whole("--priority", 0), "match": match, "action": _action(call)}
+
+
+def _label(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise MisuseError("--label", f"{text!r} is not accepted", "write KEY=VALUE")
+    return key, value
+
+
+def _action(call: Call) -> dict[str, object]:
+    given = [name for name in _ACTIONS if call.has(name)]
+    if len(given) > 1:
+        raise MisuseError("add-rule", f"{given[0]} and {given[1]} exclude each other", "give one of them")
+    group = call.text("--shared")
+    if group is not None:
+        return {"kind": "shared", "group": group}
+    return {"kind": "ignore" if call.has("--ignore") else "own"}
+
+
+def add_rule(call: Call) -> int:
+    """`agentctl add-rule NAME ...`."""
+    rule = rule_of(call)
+    return _changed(call, call.ask("add-rule", {"rule": rule}), text_of(rule.get("name")), "is in force")
+
+
+def remove_rule(call: Call) -> int:
+    """`agentctl remove-rule NAME`."""
+    return _changed(call, call.ask("remove-rule", {"name": call.words[0]}), text_of(call.words[0]), "is removed")
+
+
+def _changed(call: Call, result: dict[str, object], name: str, outcome: str) -> int:
+    if call.wants_json:
+        call.show_json(result)
+    else:
+        told = outcome if result.get("changed") else "changed nothing"
+        call.show([f"rule {name} {told}; revision {text_of(result.get('revision'))}"])
+    return 0
+
+
+_ACTIONS = ("--own", "--shared", "--ignore")
+_DESCRIBING = ("--priority", "--namespace", "--pod", "--label", "--qos", *_ACTIONS)
+
+COMMANDS = (
+    Command(
+        "list-rules",
+        list_rules,
+        about="the operator rules in the order in which they are tried",
+        examples=("agentctl list-rules",),
+    ),
+    Command(
+        "add-rule",
+        add_rule,
+        about="add an operator rule, or replace the one of this name",
+        details="The rule takes a pod when all that is given about it holds; a rule about nothing takes every pod.\n"
+        "The highest priority that matches wins, among equals the first name in order.\n"
+        "The answer comes once the rule is durable.",
+        arguments=(Argument("NAME", "the rule's name; with --from-json it may stand in the JSON instead", required=False),),
+        options=(
+            Option("--priority", "N", "which rule wins where several match: the higher (default 0)", kind=WHOLE),
+            Option("--namespace", "GLOB", "pods of these namespaces (default *)"),
+            Option("--pod", "GLOB", "pods of these names (default *)"),
+            Option("--label", "K=V", "pods with this label", many=True),
+            Option(
+                "--qos",
+                "CLASS",
+                "pods of this class: guaranteed, burstable or besteffort",
+                choices=("guaranteed", "burstable", "besteffort"),
+            ),
+            Option("--own", "", "each pod gets a group of its own (the default)", kind=SWITCH),
+            Option("--shared", "GROUP", "all these pods share the group of this name"),
+            Option("--ignore", "", "these pods get no group", kind=SWITCH),
+            Option("--from-json", "TEXT|-", "the whole rule as JSON, `-`: from standard input"),
+        ),
+        examples=(
+            "agentctl add-rule web --priority 10 --namespace 'prod-*' --label app=web --shared web",
+            'agentctl add-rule --from-json \'{"name": "quiet", "match": {"qos": "besteffort"}, "action": {"kind": "ignore"}}\'',
+        ),
+    ),
+    Command(
+        "remove-rule",
+        remove_rule,
+        about="remove the operator rule of this name",
+        arguments=(Argument("NAME", "the rule, as list-rules names it"),),
+        examples=("agentctl remove-rule web",),
+    ),
+)

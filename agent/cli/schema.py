@@ -1,0 +1,67 @@
+"""The command schema: what each table and column means."""
+
+from collections.abc import Sequence
+from textwrap import wrap
+
+from agent.cli.call import Call
+from agent.cli.option import Argument, Command, near
+from agent.cli.render import Column, text_of, width_of
+from agent.model.errors import MisuseError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from agent.model.table import Table
+
+
+def schema(call: Call) -> int:
+    """`agentctl schema [TABLE]`."""
+    from workers.catalogue import tables
+
+    known = {table.name: table for table in tables()}
+    if call.words and call.words[0] not in known:
+        remedy = near(call.words[0], known) or f"the tables are {', '.join(sorted(known))}"
+        raise MisuseError("schema", f"there is no table {call.words[0]}", remedy)
+    chosen = [known[call.words[0]]] if call.words else sorted(known.values(), key=lambda table: table.name)
+    if call.wants_json:
+        from msgspec import to_builtins
+
+        call.show_json({"tables": [to_builtins(table) for table in chosen]})
+    elif call.words:
+        _show_columns(call, chosen[0])
+    else:
+        _show_tables(call, chosen)
+    return 0
+
+
+def _show_tables(call: Call, tables: Sequence["Table"]) -> None:
+    columns = (Column("TABLE"), Column("COLUMNS", right=True), Column("ABOUT"))
+    call.show_wrapped_table(columns, [(table.name, str(len(table.columns)), table.about) for table in tables])
+
+
+def _show_columns(call: Call, table: "Table") -> None:
+    call.show([f"{table.name}, version {table.version}"])
+    call.show(wrap(table.about, width_of(call.output)))
+    call.show([f"unique: {', '.join(table.key)}", ""])
+    columns = (Column("COLUMN"), Column("TYPE"), Column("UNIT"), Column("NULL"), Column("ABOUT"))
+    rows = [
+        (
+            column.name,
+            str(column.dtype),
+            text_of(column.unit),
+            "null" if column.nullable else "never",
+            f"{column.about} (source: {column.source})",
+        )
+        for column in table.columns
+    ]
+    call.show_wrapped_table(columns, rows)
+
+
+COMMANDS = (
+    Command(
+        "schema",
+        schema,
+        about="the tables, or the columns of one: type, unit, whether null, meaning, source",
+        arguments=(Argument("TABLE", "a table of the list", required=False),),
+        examples=("agentctl schema", "agentctl schema pod_group", "agentctl schema --json"),
+    ),
+)

@@ -1,0 +1,201 @@
+"""The commands about the whole agent: status, diag, rotate."""
+
+from agent.cli.call import Call
+from agent.cli.option import WHOLE, Command, Option
+from agent.cli.render import Column, bytes_of, number_of, pairs, seconds_of, text_of
+from agent.cli.workers import worker_table
+from agent.model.control import ROTATE_DEADLINE_SECONDS
+
+# One screen: what happened before stands in `agentctl diag`.
+EVENTS_ON_SCREEN = 5
+DEATHS_ON_SCREEN = 5
+EVENTS_DEFAULT = 50
+
+EVENT_COLUMNS = (Column("AT"), Column("SEVERITY"), Column("WORKER"), Column("EVENT"), Column("FIELDS", yields=True))
+DEATH_COLUMNS = (
+    Column("AT"),
+    Column("WORKER"),
+    Column("EPOCH", right=True),
+    Column("EXIT"),
+    Column("UPTIME", right=True),
+    Column("LAST WORDS", yields=True),
+)
+
+
+def instant_of(value: object) -> str:
+    """A unix time in nanoseconds as UTC; text stays as it is."""
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        from agent.model.timebase import iso_utc
+
+        return iso_utc(value)
+    return text_of(value)
+
+
+def fields_of(value: object) -> str:
+    """Fields of an event as `name=value` words."""
+    if not isinstance(value, dict):
+        return text_of(value)
+    return text_of(" ".join(f"{name}={text_of(item)}" for name, item in value.items()))
+
+
+def status(call: Call) -> int:
+    """`agentctl status`."""
+    result = call.ask("status")
+    if call.wants_json:
+        call.show_json(result)
+        return 0
+    call.show(pairs(_summary(result)))
+    call.show([""])
+    worker_table(call, call.rows_of(result, "workers"))
+    _show_written(call, _object(result, "stats"))
+    if conditions := _objects(result, "conditions"):
+        call.show(["", "conditions:"])
+        columns = (Column("WORKER"), Column("CONDITION"), Column("READY"), Column("DETAIL", yields=True))
+        call.show_table(columns, map(_condition_cells, conditions))
+    deaths = _objects(result, "deaths")[-DEATHS_ON_SCREEN:]
+    if deaths:
+        call.show(["", "last deaths:"])
+        call.show_table(DEATH_COLUMNS, map(_death_cells, deaths))
+    events = _objects(result, "diag")[-EVENTS_ON_SCREEN:]
+    if events:
+        call.show(["", "last events:"])
+        call.show_table(EVENT_COLUMNS, map(_event_cells, events))
+    return 0
+
+
+def diag(call: Call) -> int:
+    """`agentctl diag`."""
+    result = call.ask("diag", {"limit": max(1, call.whole("--limit", EVENTS_DEFAULT))})
+    if call.wants_json:
+        call.show_json(result)
+        return 0
+    call.show_table(EVENT_COLUMNS, map(_event_cells, call.rows_of(result, "events")))
+    hidden = number_of(result.get("hidden"))
+    if hidden:
+        call.show([f"… {hidden:.0f} more are not shown"])
+    return 0
+
+
+def rotate(call: Call) -> int:
+    """`agentctl rotate`."""
+    result = call.ask("rotate")
+    if call.wants_json:
+        call.show_json(result)
+        return 0
+    columns = (Column("TABLE"), Column("ROWS", right=True), Column("FILE"))
+    files = call.rows_of(result, "files")
+    call.show_table(columns, ((text_of(row.get("table")), text_of(row.get("rows")), text_of(row.get("path"))) for row in files))
+    call.show([f"{text_of(result.get('rows'))} rows are sealed in {len(files)} files"])
+    return 0
+
+
+def _object(document: dict[str, object], key: str) -> dict[str, object]:
+    found = document.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def _objects(document: dict[str, object], key: str) -> list[dict[str, object]]:
+    found = document.get(key)
+    return [item for item in found if isinstance(item, dict)] if isinstance(found, list) else []
+
+
+def _summary(result: dict[str, object]) -> list[tuple[str, str]]:
+    rules = _object(result, "rules")
+    reasons = result.get("reasons")
+    why = ", ".join(map(text_of, reasons)) if isinstance(reasons, list) and reasons else ""
+    ready = "yes" if result.get("ready") is True else "no"
+    return [
+        ("ready", f"{ready}: {why}" if why else ready),
+        ("agent", f"version {text_of(result.get('version'))} on {text_of(result.get('host'))}, pid {text_of(result.get('pid'))}"),
+        ("uptime", f"{seconds_of(result.get('uptime_seconds'))}, run {text_of(result.get('run'))}"),
+        ("folders", f"state {text_of(result.get('state_dir'))}, runtime {text_of(result.get('runtime_dir'))}"),
+        (
+            "rules",
+            f"{text_of(rules.get('rules'))} rules, {text_of(rules.get('pods'))} pods, revision {text_of(rules.get('revision'))}",
+        ),
+    ]
+
+
+def _show_written(call: Call, stats: dict[str, object]) -> None:
+    """What the writer stored, and what each worker could not hand over."""
+    writer = _object(stats, "writer")
+    lines: list[tuple[str, str]] = []
+    if writer:
+        stored = f"{text_of(writer.get('rows'))} rows of {text_of(writer.get('batches'))} batches"
+        lost = f"{text_of(writer.get('gap_rows'))} lost, {text_of(writer.get('duplicates'))} duplicates"
+        lines.append(("written", f"{stored}, {lost}"))
+        sealed = f"{text_of(writer.get('sealed_rows'))} rows in {text_of(writer.get('sealed_files'))} files"
+        waiting = f"{text_of(writer.get('segments_waiting'))} segments waiting"
+        lines.append(("sealed", f"{sealed}; spool {bytes_of(writer.get('spool_bytes'))}, {waiting}"))
+    for name, worker in sorted(stats.items()):
+        if isinstance(worker, dict):
+            lines += _worker_lines(name, worker)
+    if lines:
+        call.show(["", *pairs(lines)])
+
+
+def _worker_lines(name: str, worker: dict[str, object]) -> list[tuple[str, str]]:
+    lines = []
+    if "ticks" in worker:
+        told = f"{text_of(worker.get('ticks'))} ticks, {text_of(worker.get('ticks_missed'))} missed"
+        seen = f", {text_of(worker['processes'])} processes" if "processes" in worker else ""
+        lines.append((text_of(name), told + seen))
+    outbox = _object(worker, "outbox")
+    if outbox:
+        waiting = f"{text_of(outbox.get('unacknowledged'))} batches unacknowledged"
+        lines.append((text_of(name), f"{waiting}, {text_of(outbox.get('refused_rows'))} rows refused"))
+    if worker.get("address"):
+        lines.append((text_of(name), f"serves on {text_of(worker['address'])}"))
+    return lines
+
+
+def _condition_cells(row: dict[str, object]) -> tuple[str, ...]:
+    blocks = "blocked" if row.get("blocks_ready") else "kept"
+    return text_of(row.get("worker")), text_of(row.get("kind")), blocks, text_of(row.get("detail"))
+
+
+def _death_cells(row: dict[str, object]) -> tuple[str, ...]:
+    words = row.get("last_words")
+    last = text_of(" / ".join(map(text_of, words))) if isinstance(words, list) and words else text_of(None)
+    return (
+        instant_of(row.get("at")),
+        text_of(row.get("worker")),
+        text_of(row.get("epoch")),
+        text_of(row.get("exit")),
+        seconds_of(row.get("uptime_seconds")),
+        last,
+    )
+
+
+def _event_cells(row: dict[str, object]) -> tuple[str, ...]:
+    return (
+        instant_of(row.get("at")),
+        text_of(row.get("severity")),
+        text_of(row.get("worker")),
+        text_of(row.get("kind")),
+        fields_of(row.get("fields")),
+    )
+
+
+COMMANDS = (
+    Command(
+        "status",
+        status,
+        about="one screen: ready or not and why, workers, rules, data written and lost, last events",
+        examples=("agentctl status", "agentctl status --json | jq .ready"),
+    ),
+    Command(
+        "diag",
+        diag,
+        about="the last diagnostic events",
+        options=(Option("--limit", "N", f"at most so many events (default {EVENTS_DEFAULT})", kind=WHOLE),),
+        examples=("agentctl diag --limit 10",),
+    ),
+    Command(
+        "rotate",
+        rotate,
+        about="seal the open spool into Parquet files now",
+        examples=("agentctl rotate",),
+        timeout_seconds=ROTATE_DEADLINE_SECONDS,
+    ),
+)

@@ -1,0 +1,123 @@
+"""One tick of the process sampler as `agentctl top` shows it. PURE.
+
+A sample is whole: the named processes of table `process` and, per pod, all others of table `process_tail`.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from msgspec import Struct
+
+from agent.model.errors import FormatError
+from agent.model.table import Value
+from workers.writer.record import TableForm, decode_rows
+
+PROCESS_TABLE = "process"
+TAIL_TABLE = "process_tail"
+# Two ticks are enough to tell a tail that is on its way from one that is empty.
+TICKS_KEPT = 2
+
+Named = dict[str, Value]
+
+
+class Process(Struct, frozen=True):
+    """A named process. `cpu_share` is of one core; None is a value that could not be had."""
+
+    pid: int
+    command: str
+    uid: int | None
+    pod_uid: str | None
+    state: str | None
+    threads: int | None
+    cpu_share: float | None
+    rss_bytes: int | None
+
+
+class Tail(Struct, frozen=True):
+    """All processes of a pod (None: of no pod) that are not named."""
+
+    pod_uid: str | None
+    processes: int
+    cpu_share: float | None
+    rss_bytes: int | None
+
+
+class Sample(Struct, frozen=True):
+    """All processes of a host at one moment (unix time in nanoseconds)."""
+
+    at_wall_ns: int
+    host: str
+    processes: tuple[Process, ...]
+    tail: tuple[Tail, ...]
+
+
+class Ticks:
+    """The last ticks of a spool, put together from its batches, which are decoded only when one is shown."""
+
+    def __init__(self) -> None:
+        self._by_stamp: dict[int, dict[str, list[tuple[TableForm, bytes]]]] = {}
+
+    def put(self, table: str, stamp_wall_ns: int, form: TableForm, rows: bytes) -> None:
+        """Take a batch in; the oldest tick goes when there are more than TICKS_KEPT."""
+        self._by_stamp.setdefault(stamp_wall_ns, {}).setdefault(table, []).append((form, rows))
+        while len(self._by_stamp) > TICKS_KEPT:
+            del self._by_stamp[next(iter(self._by_stamp))]
+
+    def newest(self, host: str) -> Sample | None:
+        """The newest whole tick, None when there is none. *Raises:* FormatError when its rows are damaged."""
+        stamps = [stamp for stamp, tables in self._by_stamp.items() if PROCESS_TABLE in tables]
+        if not stamps:
+            return None
+        # Where only the newest lacks its tail, the tail is on its way; where all do, there is none.
+        tailed = [stamp for stamp in stamps if TAIL_TABLE in self._by_stamp[stamp]]
+        stamp = tailed[-1] if tailed else stamps[-1]
+        tables = self._by_stamp[stamp]
+        return sample_of(stamp, host, _named_rows(tables[PROCESS_TABLE]), _named_rows(tables.get(TAIL_TABLE, [])))
+
+
+def _named_rows(batches: Sequence[tuple[TableForm, bytes]]) -> list[Named]:
+    named = []
+    for form, encoded in batches:
+        for row in decode_rows(encoded):
+            if len(row) != len(form.names):
+                raise FormatError("spool rows", "a row has not the columns of its table")
+            named.append(dict(zip(form.names, row, strict=True)))
+    return named
+
+
+def sample_of(at_wall_ns: int, host: str, processes: Iterable[Named], tail: Iterable[Named]) -> Sample:
+    """A sample of rows by column name; columns that are missing or of another type count as absent."""
+    return Sample(at_wall_ns, host, tuple(map(_process, processes)), tuple(map(_tail, tail)))
+
+
+def _process(row: Named) -> Process:
+    line = _text(row, "command_line")
+    return Process(
+        pid=_whole(row, "pid") or 0,
+        # Kernel threads have no command line; their name stands in brackets, as ps writes it.
+        command=line or f"[{_text(row, 'comm') or '?'}]",
+        uid=_whole(row, "uid"),
+        pod_uid=_text(row, "pod_uid"),
+        state=_text(row, "state"),
+        threads=_whole(row, "threads"),
+        cpu_share=_share(row),
+        rss_bytes=_whole(row, "rss_bytes"),
+    )
+
+
+def _tail(row: Named) -> Tail:
+    return Tail(_text(row, "pod_uid"), _whole(row, "processes") or 0, _share(row), _whole(row, "rss_bytes"))
+
+
+def _text(row: Named, name: str) -> str | None:
+    value = row.get(name)
+    return value if isinstance(value, str) and value else None
+
+
+def _whole(row: Named, name: str) -> int | None:
+    value = row.get(name)
+    return value if isinstance(value, int) else None
+
+
+def _share(row: Named) -> float | None:
+    value = row.get("cpu_share")
+    return float(value) if isinstance(value, int | float) else None

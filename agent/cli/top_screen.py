@@ -1,0 +1,114 @@
+"""The live screen of `agentctl top`: draws over itself, reads keys, and leaves the terminal as it found it."""
+
+import os
+import select
+import signal
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from agent.cli.top import Top
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import NoReturn, TextIO
+
+SORT_BY_KEY = {"c": "cpu", "r": "rss", "p": "pod"}
+QUIT_KEYS = ("q", "Q", "\x04")
+KEYS = "(keys c r p q)"
+
+# The second screen of the terminal, so that what stood on the first comes back; the cursor is hidden meanwhile.
+_ENTER = "\x1b[?1049h\x1b[?25l"
+_LEAVE = "\x1b[?25h\x1b[?1049l"
+_HOME, _CLEAR_LINE, _CLEAR_REST = "\x1b[H", "\x1b[K", "\x1b[J"
+# At an unknown size the smallest terminal in use.
+_SIZE_LEAST = os.terminal_size((80, 24))
+
+
+def watch(top: Top, output: "TextIO", interval_seconds: float) -> None:
+    """Draw until `q`. Without a terminal on standard input only a signal ends it. *Raises:* EvergaugeError."""
+    # The first picture may fail, and its sentence belongs on the first screen.
+    top.sample()
+    keyboard = sys.stdin.fileno() if sys.stdin is not None and sys.stdin.isatty() else None
+    with _terminal(output, keyboard), _wake_up() as waker:
+        while True:
+            _draw(top, output, has_keys=keyboard is not None)
+            if _is_over(top, keyboard, waker, time.monotonic() + interval_seconds):
+                return
+
+
+def _draw(top: Top, output: "TextIO", *, has_keys: bool) -> None:
+    size = _size(output)
+    lines = top.picture(width=size.columns, height=size.lines, keys=KEYS if has_keys else "")
+    # One write, no line break behind the last line: nothing flickers, nothing scrolls.
+    output.write(_HOME + "\n".join(line + _CLEAR_LINE for line in lines) + _CLEAR_REST)
+    output.flush()
+
+
+def _size(output: "TextIO") -> os.terminal_size:
+    try:
+        size = os.get_terminal_size(output.fileno())
+    except OSError:
+        return _SIZE_LEAST
+    return size if size.columns and size.lines else _SIZE_LEAST
+
+
+def _is_over(top: Top, keyboard: int | None, waker: int, until: float) -> bool:
+    """Wait for a key, a new size of the terminal or the time; whether the key says to end."""
+    watched = [waker] if keyboard is None else [waker, keyboard]
+    ready, _, _ = select.select(watched, [], [], max(0.0, until - time.monotonic()))
+    if waker in ready:
+        os.read(waker, 64)
+    if keyboard in ready and keyboard is not None:
+        typed = os.read(keyboard, 64)
+        # The terminal has gone.
+        if not typed:
+            return True
+        for key in typed.decode(errors="replace"):
+            if key in QUIT_KEYS:
+                return True
+            top.sort = SORT_BY_KEY.get(key, top.sort)
+    return False
+
+
+@contextmanager
+def _terminal(output: "TextIO", keyboard: int | None) -> Iterator[None]:
+    """The terminal without echo and line editing, on its second screen; as it was when this ends, however it ends."""
+    before = termios.tcgetattr(keyboard) if keyboard is not None else None
+    try:
+        if keyboard is not None and before is not None:
+            changed = [*before[:3], before[3] & ~(termios.ICANON | termios.ECHO), *before[4:]]
+            termios.tcsetattr(keyboard, termios.TCSADRAIN, changed)
+        output.write(_ENTER)
+        yield
+    finally:
+        if keyboard is not None and before is not None:
+            termios.tcsetattr(keyboard, termios.TCSADRAIN, before)
+        output.write(_LEAVE)
+        output.flush()
+
+
+def _end(number: int, _frame: "FrameType | None") -> "NoReturn":
+    raise SystemExit(128 + number)
+
+
+@contextmanager
+def _wake_up() -> Iterator[int]:
+    """A descriptor that is readable after a change of the terminal's size; signals that end us do so in good order."""
+    reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    replaced = {number: signal.signal(number, _end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    replaced[signal.SIGWINCH] = signal.signal(signal.SIGWINCH, lambda _number, _frame: None)
+    # Stopped here, the shell would get a terminal without echo.
+    replaced[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, signal.SIG_IGN)
+    woken_before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    try:
+        yield reader
+    finally:
+        signal.set_wakeup_fd(woken_before)
+        for number, handler in replaced.items():
+            signal.signal(number, handler)
+        os.close(reader)
+        os.close(writer)

@@ -1,0 +1,108 @@
+"""Where `agentctl top` has its samples from: the end of the open spool, else the newest sealed file.
+
+Only what was appended since the last look is read. Nothing is locked or changed.
+"""
+
+import os
+
+from agent.cli.spool_reader import list_segments, read_from, refusal, sealed_files
+from agent.cli.top_sample import PROCESS_TABLE, TAIL_TABLE, Named, Sample, Ticks, sample_of
+from agent.model.errors import FormatError
+from workers.writer.record import Damage, SegmentHead, parse_head, parse_records
+
+# A new segment may hold no tick yet; the one before it holds the last.
+SEGMENTS_BACK = 2
+
+
+class SpoolFollower:
+    """Follows the spool from segment to segment. `damaged` counts stretches of bytes that were no record."""
+
+    def __init__(self, state_dir: str) -> None:
+        self._state_dir = state_dir
+        self._path = ""
+        self._offset = 0
+        self._head: SegmentHead | None = None
+        self._ticks = Ticks()
+        self._sample: Sample | None = None
+        self.damaged = 0
+
+    def poll(self) -> Sample | None:
+        """The newest whole sample, None before the first. *Raises:* PermissionRefused, StorageError."""
+        paths = list_segments(self._state_dir)
+        # What was appended to the segment at hand is read before the next is opened.
+        start = paths.index(self._path) if self._path in paths else max(0, len(paths) - SEGMENTS_BACK)
+        for path in paths[max(start, len(paths) - SEGMENTS_BACK) :]:
+            if path != self._path:
+                self._path, self._offset, self._head = path, 0, None
+            self._read_on()
+        if self._head is not None:
+            try:
+                self._sample = self._ticks.newest(self._head.host) or self._sample
+            except FormatError:
+                self.damaged += 1
+        return self._sample
+
+    def _read_on(self) -> None:
+        try:
+            data = read_from(self._path, self._offset)
+        except FileNotFoundError:
+            # Sealed and removed since it was listed.
+            return
+        except OSError as cause:
+            raise refusal(self._path, cause) from cause
+        begin = 0
+        if self._head is None:
+            try:
+                self._head, begin = parse_head(data)
+            except FormatError:
+                # The head is being written, or is damaged for good; the next look begins here again.
+                return
+        self._take(data, begin, self._head)
+
+    def _take(self, data: bytes, begin: int, head: SegmentHead) -> None:
+        end = len(data)
+        for found in parse_records(data, begin):
+            if isinstance(found, Damage):
+                if found.torn:
+                    # A record that is being written: the next look begins at it again.
+                    end = found.offset
+                else:
+                    self.damaged += 1
+                continue
+            entry = found.entry
+            if entry.rows and entry.table in (PROCESS_TABLE, TAIL_TABLE) and entry.table in head.tables:
+                self._ticks.put(entry.table, entry.stamp_wall_ns, head.tables[entry.table], found.rows)
+        self._offset += end
+
+
+def newest_sealed_sample(state_dir: str) -> Sample | None:
+    """The last tick of the newest Parquet file, None when there is none. *Raises:* FormatError, StorageError."""
+    files = sealed_files(state_dir, PROCESS_TABLE)
+    if not files:
+        return None
+    processes = _last_rows(files[-1])
+    stamps = [stamp for row in processes if isinstance(stamp := row.get("timestamp"), int)]
+    if not stamps:
+        return None
+    newest = max(stamps)
+    tail = _last_rows(tail_files[-1]) if (tail_files := sealed_files(state_dir, TAIL_TABLE)) else []
+    return sample_of(
+        newest,
+        os.uname().nodename,
+        (row for row in processes if row.get("timestamp") == newest),
+        (row for row in tail if row.get("timestamp") == newest),
+    )
+
+
+def _last_rows(path: str) -> list[Named]:
+    """The rows of the last row group of a Parquet file."""
+    # pyarrow costs 100 ms; top needs it only where there is no open spool.
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        with parquet.ParquetFile(path) as file:
+            rows: list[Named] = file.read_row_group(file.num_row_groups - 1).to_pylist() if file.num_row_groups else []
+    except (OSError, pyarrow.ArrowException) as cause:
+        raise FormatError(path, f"it is no readable Parquet file ({cause})", "move it out of the data folder") from cause
+    return rows

@@ -1,0 +1,40 @@
+"""What this host lets the agent see and do: for `agentctl doctor` and for the daemon's first lines.
+
+`probe` looks, `judgement` decides (PURE), `finding` and `facts` are the words between them.
+"""
+
+import os
+from collections.abc import Mapping
+
+from agent.config import CGROUP_ROOT, PROC_ROOT, STATE_DIR, Config
+from agent.doctor.finding import Finding, State, lacks_essential
+from agent.doctor.judgement import judge
+from agent.doctor.probe import probe
+from agent.paths import default_state_dir
+
+__all__ = ["Finding", "State", "examine", "lacks_essential"]
+
+
+def examine(
+    config: Config | None = None,
+    *,
+    state_dir: str | None = None,
+    environment: Mapping[str, str] = os.environ,
+    root: str = "/",
+    with_packages: bool = True,
+) -> list[Finding]:
+    """One finding per topic, for this user on this host, in a fixed order.
+
+    The folders are those of `config`, where it says some, else the defaults; `root` is where /sys, /run and /dev lie
+    below. Looking up packages costs 30 ms and memory, so the daemon leaves it out.
+    """
+    settings = config or Config({})
+    return judge(
+        probe(
+            proc_root=settings.of(PROC_ROOT),
+            cgroup_root=settings.of(CGROUP_ROOT),
+            state_dir=state_dir or settings.of(STATE_DIR) or default_state_dir(dict(environment)),
+            root=root,
+            with_packages=with_packages,
+        )
+    )

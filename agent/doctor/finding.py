@@ -1,0 +1,31 @@
+"""What the doctor says about one topic. PURE."""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+
+class State(StrEnum):
+    """How well something works for this agent on this host."""
+
+    USABLE = "usable"
+    LIMITED = "limited"
+    MISSING = "missing"
+
+
+class Finding(Struct, frozen=True):
+    """One topic: how it is, in which detail, and the remedy in one line (empty: there is nothing to do)."""
+
+    topic: str
+    state: State
+    detail: str
+    remedy: str = ""
+
+
+# Without these the agent does not run at all; everything else costs columns or names.
+ESSENTIAL_TOPICS = frozenset({"processes", "state folder", "shared memory", "python", "packages"})
+
+
+def lacks_essential(findings: list[Finding]) -> bool:
+    """Whether something is missing without which the agent does not run."""
+    return any(finding.state is State.MISSING and finding.topic in ESSENTIAL_TOPICS for finding in findings)

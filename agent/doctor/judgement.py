@@ -1,0 +1,243 @@
+"""From facts to findings: what of this host the agent can use, and the exact remedy for what it cannot. PURE."""
+
+from collections.abc import Iterable
+
+from agent.doctor.facts import Facts, FolderFacts
+from agent.doctor.finding import Finding, State
+
+MIB = 1 << 20
+GIB = 1 << 30
+PYTHON_LEAST = (3, 11)
+# 4.20 brought pressure files and 5.3 pidfd_open, by which the supervisor sees a death.
+KERNEL_LEAST = (5, 3)
+# Each worker has sockets, pages and logs beside one descriptor for each process.
+OPEN_FILES_BESIDE = 256
+# A day of a busy host's tables, compressed; below the least the spool itself may not fit.
+FREE_BYTES_GOOD, FREE_BYTES_LEAST = GIB, 64 * MIB
+FREE_FILES_LEAST = 1_000
+# Clock sources that are read without leaving the program (vDSO).
+FAST_CLOCKS = frozenset({"tsc", "kvm-clock", "hyperv_clocksource_tsc_page", "arch_sys_counter", "xen"})
+
+# Number of the bit, name, and what is lost without it (capabilities(7)).
+PTRACE_BIT = 19
+CAPABILITIES = (
+    (PTRACE_BIT, "CAP_SYS_PTRACE", "input, output and memory maps of other users' processes"),
+    (12, "CAP_NET_ADMIN", "exit records of short-lived processes"),
+    (24, "CAP_SYS_RESOURCE", "raising the limit of open files"),
+)
+
+
+def judge(facts: Facts) -> list[Finding]:
+    """One finding for each topic, in a fixed order."""
+    return [
+        _kernel(facts),
+        _processes(facts),
+        _cgroup(facts),
+        _resctrl(facts),
+        _runtimes(facts),
+        _nri(facts),
+        _pressure(facts),
+        _schedstat(facts),
+        _open_files(facts),
+        _capabilities(facts),
+        _state_folder(facts.state),
+        _shared_memory(facts),
+        _clock(facts),
+        _python(facts),
+        *_packages(facts),
+    ]
+
+
+def _usable(topic: str, detail: str) -> Finding:
+    return Finding(topic, State.USABLE, detail)
+
+
+def _limited(topic: str, detail: str, remedy: str) -> Finding:
+    return Finding(topic, State.LIMITED, detail, remedy)
+
+
+def _missing(topic: str, detail: str, remedy: str) -> Finding:
+    return Finding(topic, State.MISSING, detail, remedy)
+
+
+def _kernel(facts: Facts) -> Finding:
+    digits = [part for part in facts.kernel.split("-")[0].split(".") if part.isdigit()]
+    number = tuple(int(part) for part in digits[:2])
+    if number < KERNEL_LEAST:
+        wanted = ".".join(map(str, KERNEL_LEAST))
+        return _missing("kernel", f"Linux {facts.kernel} is older than {wanted}", f"run Linux {wanted} or later")
+    return _usable("kernel", f"Linux {facts.kernel}")
+
+
+def _processes(facts: Facts) -> Finding:
+    topic, proc = "processes", facts.processes
+    if not proc.is_readable:
+        return _missing(topic, f"{proc.root} is not readable", f"mount -t proc proc {proc.root}")
+    if not proc.reads_stat_of_others:
+        hidden = f" (hidepid={proc.hidepid})" if proc.hidepid else ""
+        remedy = f"mount -o remount,hidepid=0 {proc.root}, or run the agent as root"
+        return _limited(topic, f"processes of other users are hidden{hidden}: {proc.count} are seen", remedy)
+    lost = [
+        name for name, is_read in (("io", proc.reads_io_of_others), ("smaps_rollup", proc.reads_memory_of_others)) if not is_read
+    ]
+    if lost:
+        remedy = "run the agent as root, or give its unit AmbientCapabilities=CAP_SYS_PTRACE"
+        if facts.capabilities is not None and facts.capabilities >> PTRACE_BIT & 1:
+            remedy = "a security module (Yama, SELinux, AppArmor) forbids it: allow the agent to trace for reading"
+        return _limited(topic, f"{proc.count} are seen; of other users' {' and '.join(lost)} cannot be read", remedy)
+    return _usable(topic, f"{proc.count} are seen, those of other users too")
+
+
+def _cgroup(facts: Facts) -> Finding:
+    topic, found = "cgroup", facts.cgroup
+    listed = " ".join(found.controllers) or "no controllers"
+    if found.version == "none":
+        return _missing(topic, f"nothing is mounted on {found.root}", f"mount -t cgroup2 cgroup2 {found.root}")
+    if found.version != "v2":
+        remedy = "boot with systemd.unified_cgroup_hierarchy=1 for v2"
+        return _limited(topic, f"{found.version} on {found.root}: {listed}", remedy)
+    lost = [name for name in ("cpu", "memory") if name not in found.controllers]
+    if lost:
+        remedy = f"echo '{' '.join('+' + name for name in lost)}' > {found.root}/cgroup.subtree_control in the parent"
+        return _limited(topic, f"v2 on {found.root} without {' and '.join(lost)}: {listed}", remedy)
+    return _usable(topic, f"v2 on {found.root}: {listed}")
+
+
+def _resctrl(facts: Facts) -> Finding:
+    topic, found = "resctrl", facts.resctrl
+    if found.mount_point is None:
+        if found.is_in_kernel:
+            return _missing(topic, "this kernel has it, it is not mounted", "mount -t resctrl resctrl /sys/fs/resctrl")
+        if found.cpu_flags:
+            detail = f"the CPU has {' '.join(found.cpu_flags)}, this kernel has no resctrl"
+            return _missing(topic, detail, "run a kernel with CONFIG_X86_CPU_RESCTRL=y, booted without rdt=! options")
+        return _missing(
+            topic, "this kernel or CPU has none", "needs Intel RDT, AMD QoS or Arm MPAM; virtual machines rarely have it"
+        )
+    if not found.has_monitoring:
+        remedy = "boot with rdt=cmt,mbmtotal,mbmlocal where the CPU can monitor"
+        return _limited(topic, f"{found.mount_point} has no L3 monitoring", remedy)
+    if not found.is_readable:
+        return _limited(topic, f"{found.mount_point}/mon_groups may not be used by this user", "run the agent as root")
+    return _usable(topic, f"mounted on {found.mount_point}, with monitoring")
+
+
+def _runtimes(facts: Facts) -> Finding:
+    topic = "container runtime"
+    if not facts.runtimes:
+        remedy = "start containerd, CRI-O or docker; without containers nothing is needed"
+        return _missing(topic, "no socket of one is here: pods have uids, no names", remedy)
+    listed = ", ".join(f"{runtime.name} on {runtime.path}" for runtime in facts.runtimes)
+    if not any(runtime.may_connect for runtime in facts.runtimes):
+        return _limited(topic, f"{listed}: this user may not connect", "run the agent as root")
+    return _usable(topic, listed)
+
+
+def _nri(facts: Facts) -> Finding:
+    topic = "NRI"
+    if facts.nri is None:
+        remedy = (
+            'containerd: disable = false in [plugins."io.containerd.nri.v1.nri"]; CRI-O: enable_nri = true in [crio.nri]; '
+            "restart it"
+        )
+        return _missing(topic, "there is no /var/run/nri/nri.sock: pods are found by looking at the cgroup tree", remedy)
+    if not facts.nri.may_connect:
+        return _limited(topic, f"this user may not connect to {facts.nri.path}", "run the agent as root")
+    return _usable(topic, facts.nri.path)
+
+
+def _pressure(facts: Facts) -> Finding:
+    if facts.processes.has_pressure:
+        return _usable("pressure", f"{facts.processes.root}/pressure is readable")
+    return _missing("pressure", "stall information (PSI) is off", "boot with psi=1, on a kernel with CONFIG_PSI=y")
+
+
+def _schedstat(facts: Facts) -> Finding:
+    if facts.processes.has_schedstat:
+        return _usable("schedstat", "CPU time of processes in nanoseconds")
+    return _missing("schedstat", "CPU time of processes in ticks only", "run a kernel with CONFIG_SCHED_INFO=y")
+
+
+def _open_files(facts: Facts) -> Finding:
+    needed = facts.processes.count + OPEN_FILES_BESIDE
+    if facts.open_files_max >= needed:
+        return _usable("open files", f"{facts.open_files_max} allowed, {needed} needed")
+    # Twice as many: processes come in bursts.
+    wanted = 1 << (2 * needed - 1).bit_length()
+    allowed = f"{facts.open_files_max} allowed (hard limit {facts.open_files_hard_max})"
+    return _limited(
+        "open files",
+        f"{allowed}, {needed} needed for {facts.processes.count} processes",
+        f"ulimit -n {wanted}, or LimitNOFILE={wanted} in the agent's unit",
+    )
+
+
+def _capabilities(facts: Facts) -> Finding:
+    topic = "capabilities"
+    if facts.capabilities is None:
+        return _limited(topic, "not known: CapEff cannot be read", f"make {facts.processes.root}/self/status readable")
+    lost = [(name, what) for bit, name, what in CAPABILITIES if not facts.capabilities >> bit & 1]
+    if not lost:
+        return _usable(topic, ", ".join(name for _, name, _ in CAPABILITIES))
+    detail = "; ".join(f"without {name}: not {what}" for name, what in lost)
+    names = " ".join(name for name, _ in lost)
+    return _limited(topic, detail, f"run the agent as root, or AmbientCapabilities={names} in its unit")
+
+
+def _state_folder(state: FolderFacts) -> Finding:
+    topic = "state folder"
+    if not state.is_writable:
+        return _missing(topic, f"{state.path} cannot be written by this user", f"install -d -m 0750 -o $USER {state.path}")
+    remedy = f"free space below {state.path}, or put the data elsewhere with --state-dir"
+    if state.free_bytes is None:
+        return _limited(topic, f"{state.path}: its free space is not known", remedy)
+    detail = f"{state.path}: {state.free_bytes // MIB} MiB free"
+    if state.free_bytes < FREE_BYTES_LEAST:
+        return _missing(topic, detail, remedy)
+    if state.free_files is not None and state.free_files < FREE_FILES_LEAST:
+        return _limited(topic, f"{detail}, but only {state.free_files} more files", remedy)
+    if state.free_bytes < FREE_BYTES_GOOD:
+        return _limited(topic, detail, remedy)
+    return _usable(topic, detail)
+
+
+def _shared_memory(facts: Facts) -> Finding:
+    topic = "shared memory"
+    if facts.has_memfd:
+        return _usable(topic, "memfd_create")
+    if facts.shared_memory_free_bytes:
+        return _usable(topic, f"/dev/shm: {facts.shared_memory_free_bytes // MIB} MiB free")
+    return _missing(topic, "neither memfd_create nor /dev/shm", "mount -t tmpfs tmpfs /dev/shm")
+
+
+def _clock(facts: Facts) -> Finding:
+    topic, source = "clock", facts.clock_source
+    if source is None:
+        return _limited(topic, "the clock source is not known", "mount -t sysfs sysfs /sys")
+    if source in FAST_CLOCKS:
+        return _usable(topic, source)
+    faster = next((name for name in facts.clock_sources if name in FAST_CLOCKS), None)
+    detail = f"{source} costs a system call at each reading"
+    if faster is None:
+        return _limited(topic, detail, "this machine offers no faster one")
+    file = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
+    return _limited(topic, detail, f"echo {faster} > {file}")
+
+
+def _python(facts: Facts) -> Finding:
+    number = ".".join(map(str, facts.python))
+    if facts.python[:2] < PYTHON_LEAST:
+        wanted = ".".join(map(str, PYTHON_LEAST))
+        return _missing("python", f"{number} is older than {wanted}", f"install evergauge with Python {wanted} or later")
+    return _usable("python", number)
+
+
+def _packages(facts: Facts) -> Iterable[Finding]:
+    """Nothing where they were not looked up."""
+    if facts.packages is None:
+        return
+    lost = [name for name, version in facts.packages.items() if version is None]
+    if lost:
+        yield _missing("packages", f"not installed: {' '.join(lost)}", f"pip install {' '.join(lost)}")
+    else:
+        yield _usable("packages", ", ".join(f"{name} {version}" for name, version in facts.packages.items()))

@@ -1,0 +1,202 @@
+"""The doctor's looks at this host: reads, changes nothing, decides nothing. Every failure is a None or a False."""
+
+import os
+import resource
+import sys
+from collections.abc import Iterable
+
+from agent.doctor.facts import CgroupFacts, Facts, FolderFacts, ProcessFacts, ResctrlFacts, SocketFacts
+
+FILE_BYTES_MAX = 256 << 10
+# /proc/cpuinfo repeats the flags for each CPU; the first block is enough.
+CPU_BYTES_MAX = 16 << 10
+
+RUNTIME_SOCKETS = (
+    ("containerd", "run/containerd/containerd.sock"),
+    ("containerd (k3s)", "run/k3s/containerd/containerd.sock"),
+    ("CRI-O", "run/crio/crio.sock"),
+    ("docker", "run/docker.sock"),
+)
+NRI_SOCKET = "var/run/nri/nri.sock"
+# The flags of /proc/cpuinfo that tell of cache and memory bandwidth monitoring.
+RESCTRL_FLAGS = ("cqm", "cqm_llc", "cqm_occup_llc", "cqm_mbm_total", "cqm_mbm_local")
+PACKAGES = ("multiprocess", "pyzmq", "msgspec", "tenacity", "pyarrow", "duckdb", "prometheus-client")
+
+
+def probe(*, proc_root: str, cgroup_root: str, state_dir: str, root: str = "/", with_packages: bool = True) -> Facts:
+    """The facts of this host. `root` is where /sys, /run and /dev lie below; looking up packages costs 30 ms."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    clock = os.path.join(root, "sys/devices/system/clocksource/clocksource0")
+    return Facts(
+        kernel=os.uname().release,
+        processes=_processes(proc_root),
+        cgroup=_cgroup(cgroup_root),
+        resctrl=_resctrl(proc_root, root),
+        runtimes=tuple(_sockets((name, os.path.join(root, path)) for name, path in RUNTIME_SOCKETS)),
+        nri=next(iter(_sockets([("NRI", os.path.join(root, NRI_SOCKET))])), None),
+        open_files_max=_limit(soft),
+        open_files_hard_max=_limit(hard),
+        capabilities=_capabilities(proc_root),
+        state=_folder(state_dir),
+        has_memfd=hasattr(os, "memfd_create"),
+        shared_memory_free_bytes=_free(os.path.join(root, "dev/shm"))[0],
+        clock_source=(_read(os.path.join(clock, "current_clocksource")) or "").strip() or None,
+        clock_sources=tuple((_read(os.path.join(clock, "available_clocksource")) or "").split()),
+        python=sys.version_info[:3],
+        packages=_packages() if with_packages else None,
+    )
+
+
+def _read(path: str, bytes_max: int = FILE_BYTES_MAX) -> str | None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:
+        return None
+    try:
+        return os.read(descriptor, bytes_max).decode(errors="replace")
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+
+
+def _limit(value: int) -> int:
+    return sys.maxsize if value == resource.RLIM_INFINITY else value
+
+
+def _processes(proc_root: str) -> ProcessFacts:
+    try:
+        pids = [name for name in os.listdir(proc_root) if name.isdigit()]
+    except OSError:
+        pids = []
+    other = _process_of_another_user(proc_root, pids)
+    return ProcessFacts(
+        root=proc_root,
+        is_readable=bool(pids) and _read(os.path.join(proc_root, "stat")) is not None,
+        hidepid=_hidepid(proc_root),
+        count=len(pids),
+        reads_stat_of_others=_read(os.path.join(other, "stat")) is not None,
+        reads_io_of_others=_read(os.path.join(other, "io")) is not None,
+        reads_memory_of_others=_read(os.path.join(other, "smaps_rollup")) is not None,
+        has_schedstat=bool(_read(os.path.join(proc_root, "self/schedstat"))),
+        # The file is there and refuses to be read where pressure accounting is switched off.
+        has_pressure=bool(_read(os.path.join(proc_root, "pressure/cpu"))),
+    )
+
+
+def _process_of_another_user(proc_root: str, pids: list[str]) -> str:
+    """The folder of a process that is not ours; of process 1 where all are (then everything may be read)."""
+    ours = os.geteuid()
+    for pid in sorted(pids, key=int)[:1_000]:
+        folder = os.path.join(proc_root, pid)
+        try:
+            # A kernel thread has no memory map: it would tell nothing about permission.
+            if os.stat(folder).st_uid != ours and _read(os.path.join(folder, "cmdline")):
+                return folder
+        except OSError:
+            continue
+    return os.path.join(proc_root, "1")
+
+
+def _mounts(proc_root: str) -> list[tuple[str, str, str]]:
+    """The mounts as (mount point, type, options of the file system). *Source:* proc_pid_mountinfo(5)."""
+    found = []
+    for line in (_read(os.path.join(proc_root, "self/mountinfo")) or "").splitlines():
+        before, separator, after = line.partition(" - ")
+        words, type_words = before.split(" "), after.split(" ")
+        if separator and len(words) >= 6 and len(type_words) >= 3:
+            found.append((words[4], type_words[0], type_words[2]))
+    return found
+
+
+def _hidepid(proc_root: str) -> str | None:
+    for point, kind, options in _mounts(proc_root):
+        if kind == "proc" and point == proc_root:
+            for option in options.split(","):
+                name, _, value = option.partition("=")
+                if name == "hidepid":
+                    return value
+    return None
+
+
+def _cgroup(cgroup_root: str) -> CgroupFacts:
+    unified = _read(os.path.join(cgroup_root, "cgroup.controllers"))
+    if unified is not None:
+        return CgroupFacts(cgroup_root, "v2", tuple(unified.split()))
+    try:
+        names = sorted(os.listdir(cgroup_root))
+    except OSError:
+        names = []
+    old = tuple(name for name in names if os.path.exists(os.path.join(cgroup_root, name, "cgroup.procs")))
+    hybrid = _read(os.path.join(cgroup_root, "unified/cgroup.controllers"))
+    if hybrid is not None:
+        return CgroupFacts(cgroup_root, "hybrid", tuple(name for name in old if name != "unified"))
+    return CgroupFacts(cgroup_root, "v1" if old else "none", old)
+
+
+def _resctrl(proc_root: str, root: str) -> ResctrlFacts:
+    flags = _cpu_flags(proc_root)
+    kinds = (_read(os.path.join(proc_root, "filesystems")) or "").split()
+    point = next((point for point, kind, _ in _mounts(proc_root) if kind == "resctrl"), None)
+    below = os.path.join(root, point.lstrip("/")) if point else ""
+    return ResctrlFacts(
+        cpu_flags=tuple(flag for flag in RESCTRL_FLAGS if flag in flags),
+        is_in_kernel="resctrl" in kinds,
+        mount_point=point,
+        is_readable=bool(point) and os.access(os.path.join(below, "mon_groups"), os.R_OK | os.W_OK | os.X_OK),
+        has_monitoring=bool(point) and os.path.exists(os.path.join(below, "info/L3_MON")),
+    )
+
+
+def _cpu_flags(proc_root: str) -> frozenset[str]:
+    for line in (_read(os.path.join(proc_root, "cpuinfo"), CPU_BYTES_MAX) or "").splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() in ("flags", "Features"):
+            return frozenset(value.split())
+    return frozenset()
+
+
+def _sockets(candidates: Iterable[tuple[str, str]]) -> list[SocketFacts]:
+    return [SocketFacts(name, path, os.access(path, os.R_OK | os.W_OK)) for name, path in candidates if os.path.exists(path)]
+
+
+def _capabilities(proc_root: str) -> int | None:
+    for line in (_read(os.path.join(proc_root, "self/status")) or "").splitlines():
+        name, _, value = line.partition(":")
+        if name == "CapEff":
+            try:
+                return int(value, 16)
+            except ValueError:
+                return None
+    return None
+
+
+def _folder(path: str) -> FolderFacts:
+    nearest = os.path.abspath(path)
+    # The path gets shorter each time and ends at the root, which is there.
+    while not os.path.exists(nearest) and nearest != os.path.dirname(nearest):
+        nearest = os.path.dirname(nearest)
+    free_bytes, free_files = _free(nearest)
+    return FolderFacts(path, os.path.isdir(nearest) and os.access(nearest, os.W_OK | os.X_OK), free_bytes, free_files)
+
+
+def _free(path: str) -> tuple[int | None, int | None]:
+    try:
+        found = os.statvfs(path)
+    except OSError:
+        return None, None
+    # Some file systems have no fixed number of files and say 0 of 0.
+    return found.f_bavail * found.f_frsize, found.f_favail if found.f_files else None
+
+
+def _packages() -> dict[str, str | None]:
+    # 30 ms, and nothing a running agent needs.
+    from importlib.metadata import PackageNotFoundError, version
+
+    found: dict[str, str | None] = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    return found

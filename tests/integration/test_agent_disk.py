@@ -1,0 +1,110 @@
+"""The real agent when its disk is full or damaged: nothing stops, nothing that was there is lost."""
+
+import os
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+from fakes.agent_process import AgentProcess, wait_until
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A real file system of 2 MiB, as the agent's folder."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a file system needs root")
+    place = tmp_path / "disk"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)], check=True)
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+def _rows(state_dir: Path, table: str) -> list[dict[str, Any]]:
+    files = sorted(state_dir.glob(f"data/{table}/date=*/*.parquet"))
+    return [row for path in files for row in pyarrow.parquet.ParquetFile(path).read().to_pylist()]
+
+
+def _fill(path: Path) -> None:
+    with path.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(b"\0" * 4096)
+        except OSError:
+            return
+
+
+def test_a_full_disk_stops_nothing_and_loses_nothing(small_disk: Path) -> None:
+    """Not ready with the folder named, samplers go on into their buffers; with room again all rows are stored once."""
+    with AgentProcess(small_disk) as agent:
+        ballast = agent.state_dir / "ballast"
+        _fill(ballast)
+        reasons = wait_until(lambda: agent.call("status")["reasons"], "the agent says that it is not ready")
+        assert any(str(agent.state_dir) in reason for reason in reasons), reasons
+        ticks = agent.call("status")["stats"]["sampler/process"]["ticks"]
+        wait_until(lambda: agent.call("status")["stats"]["sampler/process"]["ticks"] >= ticks + 20, "the sampler goes on")
+        ballast.unlink()
+        wait_until(agent.is_ready, "ready again")
+        last = agent.call("status")["stats"]["sampler/process"]
+    rows = _rows(agent.state_dir, "process")
+    stored = len(rows) + len(_rows(agent.state_dir, "process_tail"))
+    assert stored >= last["outbox"]["offered_rows"]
+    assert last["outbox"]["refused_rows"] == 0
+    assert max(Counter((row["timestamp"], row["pid"], row["start_ticks"]) for row in rows).values()) == 1
+    assert _rows(agent.state_dir, "gap") == []
+
+
+def test_a_rule_that_cannot_be_made_durable_is_refused(small_disk: Path) -> None:
+    """add-rule on a full disk: a sentence with the remedy, the rules as before."""
+    with AgentProcess(small_disk) as agent:
+        agent.call("add-rule", rule={"name": "before"})
+        ballast = agent.state_dir / "ballast"
+        _fill(ballast)
+        with pytest.raises(RuntimeError, match="No space left on device; the rules are as before"):
+            agent.call("add-rule", rule={"name": "after"})
+        assert [rule["name"] for rule in agent.call("list-rules")["rules"]] == ["before"]
+        ballast.unlink()
+
+
+def test_a_damaged_spool_record_costs_only_itself_and_its_file_is_kept(tmp_path: Path) -> None:
+    """One byte altered in the middle of a dead agent's spool: set aside, a row of gap, every other record in Parquet."""
+    agent = AgentProcess(tmp_path)
+    agent.start()
+    wait_until(lambda: agent.call("status")["stats"]["writer"]["batches"] >= 20, "twenty batches are stored")
+    assert agent.process is not None
+    agent.process.kill()
+    agent.process.wait()
+    wait_until(lambda: not agent.living(), "all processes are gone", seconds=1.0)
+    (spool,) = agent.state_dir.glob("spool/*.spool")
+    data = bytearray(spool.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    spool.write_bytes(data)
+    agent.start()
+    wait_until(lambda: list(agent.state_dir.glob("set-aside/*")), "the damaged file is set aside")
+    assert agent.end() == 0
+    agent.assert_nothing_left()
+    (aside,) = agent.state_dir.glob("set-aside/*")
+    assert aside.read_bytes() == bytes(data)
+    gaps = [row for row in _rows(agent.state_dir, "gap") if row["reason"] == "corrupt_record"]
+    assert len(gaps) == 1
+    ticks = {row["timestamp"] for row in _rows(agent.state_dir, "process")}
+    tails = {row["timestamp"] for row in _rows(agent.state_dir, "process_tail")}
+    # The damaged record was one batch of one of the two tables, of one tick (the last record may be torn as well).
+    assert len(ticks ^ tails) <= 2
+
+
+def test_a_state_folder_that_cannot_be_written_is_named_at_the_start(small_disk: Path) -> None:
+    """A file system mounted read-only: exit code 74 and one sentence."""
+    from fakes.agent_process import run_agentd
+
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    ended = run_agentd("--state-dir", str(small_disk / "state"), "--runtime-dir", str(small_disk.parent / "run"))
+    assert ended.returncode == 74
+    assert "Read-only file system; make it writable" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1

@@ -1,0 +1,281 @@
+"""agentctl against a control socket: every command, every way in which the agent can fail it."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes.control_server import FakeControlServer, Refusal
+
+from agent.cli.program import run
+
+WORKER = {
+    "name": "sampler/process",
+    "kind": "sampler/process",
+    "state": "up",
+    "pid": 4242,
+    "epoch": 3,
+    "uptime_seconds": 185.2,
+    "restarts": 2,
+    "last_exit": "SIGKILL",
+    "backoff_seconds": None,
+    "heartbeat_age_seconds": 0.31,
+    "rules_revision": 7,
+    "rules_digest": "00" * 32,
+    "in_sync": False,
+    "cpu_percent": 0.61,
+    "rss_bytes": 20 << 20,
+    "pss_bytes": 8 << 20,
+}
+DOWN = {**dict.fromkeys(WORKER), "name": "writer", "kind": "writer", "state": "backoff", "backoff_seconds": 12.5}
+RULE = {"name": "web", "priority": 10, "match": {"namespace": "prod-*"}, "action": {"kind": "shared", "group": "web"}}
+POD = {
+    "uid": "11-22",
+    "kind": "pod",
+    "namespace": "shop",
+    "name": "front",
+    "qos": "burstable",
+    "cgroup": "/kubepods/11-22",
+    "containers": 2,
+    "group": "web",
+    "group_state": "made",
+    "rule": "web",
+    "valid_from": 1_700_000_000_000_000_000,
+}
+EVENT = {"at": 1_700_000_000_000_000_000, "kind": "exited", "severity": "warning", "worker": "writer", "fields": {"epoch": 2}}
+STATUS = {
+    "ready": False,
+    "reasons": ["writer is in backoff"],
+    "version": "0.1.0",
+    "run": "r1",
+    "host": "node-1",
+    "pid": 1,
+    "uptime_seconds": 60,
+    "state_dir": "/s",
+    "runtime_dir": "/r",
+    "rules": {"revision": 7, "digest": "00", "rules": 1, "pods": 2},
+    "workers": [WORKER, DOWN],
+    "stats": {
+        "writer": {"rows": 100, "batches": 9, "gap_rows": 0, "duplicates": 1, "spool_bytes": 4096, "sealed_rows": 0},
+        "sampler/process": {"ticks": 9, "ticks_missed": 0, "processes": 70, "outbox": {"unacknowledged": 1, "refused_rows": 0}},
+        "gateway": {"address": "127.0.0.1:9464"},
+        "control-plane": None,
+    },
+    "conditions": [{"worker": "writer", "kind": "disk_full", "detail": "no space", "blocks_ready": True}],
+    "deaths": [{"at": 0, "worker": "writer", "epoch": 2, "exit": "io (74)", "uptime_seconds": 1, "last_words": ["no space"]}],
+    "diag": [EVENT],
+}
+
+
+def _no_such_worker(arguments: dict[str, Any]) -> dict[str, Any]:
+    if arguments["name"] != "writer":
+        raise Refusal("no_such_worker", f"{arguments['name']}: there is no such worker; `agentctl list-workers` names them", 64)
+    return {"name": "writer", "state": "stopping"}
+
+
+ANSWERS: dict[str, Any] = {
+    "hello": {"version": "0.1.0", "run": "r1", "pid": 1, "host": "node-1", "state_dir": "/s", "runtime_dir": "/r"},
+    "list-workers": {"workers": [WORKER, DOWN]},
+    "worker-state": {"name": "writer", "epoch": 1, "revision": 7, "digest": "00", "rules": [RULE], "pods": [POD]},
+    "list-pods": {"complete": True, "pods": [POD]},
+    "list-rules": {"revision": 7, "digest": "00", "rules": [RULE, {"name": "first", "priority": 11}]},
+    "add-rule": {"revision": 8, "changed": True},
+    "remove-rule": {"revision": 9, "changed": False},
+    "restart-worker": _no_such_worker,
+    "reset-worker": _no_such_worker,
+    "rotate": {"files": [{"table": "process", "path": "/s/data/x.parquet", "rows": 12}], "rows": 12},
+    "diag": {"events": [EVENT], "hidden": 3},
+    "status": STATUS,
+}
+
+Outcome = tuple[int, str, str]
+Program = Callable[..., Outcome]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[FakeControlServer]:
+    with FakeControlServer(str(tmp_path), ANSWERS) as running:
+        yield running
+
+
+@pytest.fixture
+def agentctl(tmp_path: Path) -> Program:
+    """Run a command line against the runtime folder of the test."""
+
+    def call(*words: str) -> Outcome:
+        output, warnings = io.StringIO(), io.StringIO()
+        code = run(words, {"EVERGAUGE_RUNTIME_DIR": str(tmp_path)}, output, warnings)
+        return code, output.getvalue(), warnings.getvalue()
+
+    return call
+
+
+COMMANDS = {
+    "list-workers": ["sampler/process", "up", "4242", "3 min 5 s", "SIGKILL", "0.31 s", "7!", "0.6 %", "8.0 MiB", "12 s"],
+    "worker-state writer": ["revision", "prod-*", "shop/front"],
+    "list-pods": ["shop/front", "burstable", "made"],
+    "list-rules": ["web", "prod-*", "shared web", "revision 7"],
+    "add-rule web --shared web": ["rule web is in force; revision 8"],
+    "remove-rule web": ["rule web changed nothing; revision 9"],
+    "restart-worker writer": ["writer is stopping"],
+    "reset-worker writer": ["writer is stopping"],
+    "rotate": ["process", "12 rows are sealed in 1 files"],
+    "diag --limit 5": ["2023-11-14T22:13:20.000Z", "exited", "epoch=2", "3 more"],
+    "status": ["no: writer is in backoff", "disk_full", "blocked", "io (74)", "70 processes", "127.0.0.1:9464", "100 rows"],
+}
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_a_command_prints_the_agents_answer(line: str, server: FakeControlServer, agentctl: Program) -> None:
+    """What the agent says is shown within 100 columns, with units."""
+    code, text, told = agentctl(*line.split())
+    assert (code, told) == (0, "")
+    assert [word for word in COMMANDS[line] if word not in text] == []
+    assert max(map(len, text.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_json_is_the_agents_result(line: str, server: FakeControlServer, agentctl: Program) -> None:
+    """--json prints one document: the result as it came."""
+    code, text, _ = agentctl(*line.split(), "--json")
+    answer = ANSWERS[line.split()[0]]
+    assert (code, json.loads(text)) == (0, answer({"name": "writer"}) if callable(answer) else answer)
+
+
+def test_rules_stand_in_the_order_in_which_they_are_tried(server: FakeControlServer, agentctl: Program) -> None:
+    """The highest priority comes first, whatever the order of the answer."""
+    text = agentctl("list-rules")[1]
+    assert text.index("first") < text.index("web")
+
+
+def test_the_request_is_what_the_protocol_says(server: FakeControlServer, agentctl: Program) -> None:
+    """Version, operation and arguments."""
+    agentctl("add-rule", "a", "--namespace", "n")
+    rule = {"name": "a", "priority": 0, "match": {"namespace": "n"}, "action": {"kind": "own"}}
+    assert server.requests == [{"v": 1, "op": "add-rule", "args": {"rule": rule}}]
+
+
+def test_the_agents_error_is_the_users_sentence(server: FakeControlServer, agentctl: Program) -> None:
+    """An error of the agent ends with its sentence and its exit code."""
+    told = "agentctl: x: there is no such worker; `agentctl list-workers` names them\n"
+    assert agentctl("restart-worker", "x") == (64, "", told)
+
+
+def test_without_an_agent_the_way_to_one_is_told(tmp_path: Path, agentctl: Program) -> None:
+    """The sentence names the folder that was looked at, and how to start an agent or name another folder."""
+    code, text, told = agentctl("status")
+    assert (code, text, told.count("\n")) == (69, "", 1)
+    assert all(word in told for word in ("no agent is running", str(tmp_path), "`agentd`", "--runtime-dir"))
+
+
+def test_a_socket_that_a_dead_agent_left_is_no_agent(tmp_path: Path, agentctl: Program) -> None:
+    """A refused connection is told like a missing socket."""
+    with FakeControlServer(str(tmp_path), {}) as left:
+        os.link(left.path, tmp_path / "kept")
+    os.rename(tmp_path / "kept", left.path)
+    assert agentctl("status")[0] == 69
+
+
+def test_a_path_that_is_too_long_for_a_socket_is_told(agentctl: Program) -> None:
+    """No traceback for what the kernel cannot take."""
+    code, _, told = agentctl("status", "--runtime-dir", "/tmp/" + "x" * 200)
+    assert (code, told.count("\n")) == (69, 1)
+
+
+def test_a_mute_agent_costs_the_timeout_and_no_more(tmp_path: Path, agentctl: Program) -> None:
+    """Without an answer the command ends at its deadline, with 75."""
+    with FakeControlServer(str(tmp_path), {}, is_mute=True):
+        began = time.monotonic()
+        code, _, told = agentctl("status", "--timeout", "0.2")
+        assert (code, "within 0.2 s" in told) == (75, True)
+        assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize(
+    ("raw", "code"),
+    [
+        (b"", 69),
+        (b"{}\n", 65),
+        (b"hello\n", 65),
+        (b"\xff\xfe\n", 65),
+        (b'{"v": 2, "ok": true, "result": {}}\n', 65),
+        (b'{"v": 1, "ok": true, "result": []}\n', 65),
+        (b'{"v": 1, "ok": true, "result": {}}\n', 65),
+        (b'{"v": 1, "ok": true, "result": {"workers": [1]}}\n', 65),
+        (b'{"v": 1, "ok": true, "result"', 69),
+    ],
+)
+def test_a_damaged_answer_is_one_sentence(raw: bytes, code: int, tmp_path: Path, agentctl: Program) -> None:
+    """Whatever comes back, the user reads one sentence."""
+    with FakeControlServer(str(tmp_path), {}, raw=raw):
+        ended, text, told = agentctl("list-workers")
+        assert (ended, text, told.count("\n"), told[:10]) == (code, "", 1, "agentctl: ")
+
+
+def test_absent_values_never_break_a_table(tmp_path: Path, agentctl: Program) -> None:
+    """An answer whose every value is null is shown."""
+    nothing: dict[str, Any] = {**dict.fromkeys(STATUS), "workers": [dict.fromkeys(WORKER)], "deaths": [{}], "diag": [{}]}
+    with FakeControlServer(str(tmp_path), {"status": nothing, "list-pods": {"pods": [dict.fromkeys(POD)]}}):
+        assert [agentctl("status")[0], agentctl("list-pods")[0]] == [0, 0]
+
+
+# ---- the whole program ---------------------------------------------------------------------------
+
+MAIN = [sys.executable, "-m", "agent.cli.main"]
+
+
+def started(tmp_path: Path, *words: str) -> "subprocess.Popen[bytes]":
+    environment = {**os.environ, "EVERGAUGE_RUNTIME_DIR": str(tmp_path)}
+    return subprocess.Popen([*MAIN, *words], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def test_a_reader_that_leaves_ends_the_program_quietly(tmp_path: Path) -> None:
+    """`agentctl … | head` says nothing about the pipe."""
+    pods = [{**POD, "uid": str(number)} for number in range(5_000)]
+    answers: dict[str, Any] = {"list-pods": {"complete": True, "pods": pods}}
+    with FakeControlServer(str(tmp_path), answers), started(tmp_path, "list-pods") as program:
+        assert program.stdout is not None
+        assert program.stderr is not None
+        program.stdout.readline()
+        program.stdout.close()
+        assert (program.wait(20), program.stderr.read()) == (141, b"")
+
+
+def test_control_c_ends_the_program_quietly(tmp_path: Path) -> None:
+    """No traceback while it waits for an answer; the exit code is that of SIGINT."""
+    with FakeControlServer(str(tmp_path), {}, is_mute=True) as server, started(tmp_path, "status", "--timeout", "30") as program:
+        deadline = time.monotonic() + 10
+        while not server.held and time.monotonic() < deadline:
+            time.sleep(0.01)
+        program.send_signal(signal.SIGINT)
+        assert program.communicate(timeout=20) == (b"", b"")
+        assert program.returncode == 130
+
+
+def test_names_that_the_terminal_cannot_show_are_escaped(tmp_path: Path) -> None:
+    """A character outside the terminal's encoding does not end the program."""
+    with FakeControlServer(str(tmp_path), {"list-pods": {"complete": True, "pods": [{**POD, "name": "käse\u2026\x1b[2J"}]}}):
+        environment = {**os.environ, "EVERGAUGE_RUNTIME_DIR": str(tmp_path), "PYTHONIOENCODING": "ascii"}
+        done = subprocess.run([*MAIN, "list-pods"], env=environment, capture_output=True, timeout=20, check=True)
+        assert b"k\\xe4se" in done.stdout
+        assert b"\x1b" not in done.stdout
+
+
+def test_list_workers_imports_nothing_heavy(tmp_path: Path) -> None:
+    """What `agentctl list-workers` imports is what makes it fast: no argparse, socket, msgspec or typing."""
+    with FakeControlServer(str(tmp_path), ANSWERS):
+        script = (
+            "import sys; from agent.cli.main import main; sys.argv = ['agentctl', 'list-workers']; main();"
+            "heavy = {'argparse', 'socket', 'msgspec', 'typing', 'dataclasses', 'logging', 'pathlib', 'importlib.metadata'};"
+            "sys.exit(', '.join(sorted(heavy & set(sys.modules))) or 0)"
+        )
+        environment = {**os.environ, "EVERGAUGE_RUNTIME_DIR": str(tmp_path)}
+        done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, timeout=20)
+        assert (done.returncode, done.stderr) == (0, b"")

@@ -1,0 +1,251 @@
+"""agentctl query over sealed files and open spool, written here as writer and sealer leave them."""
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes.stored_data import (
+    TableForm,
+    batch_of,
+    head_of,
+    process_row,
+    tail_row,
+    write_parquet,
+    write_segment,
+)
+
+from agent.cli.program import find_command, run
+
+Query = Callable[..., tuple[int, str, str]]
+SLOW = "SELECT count(*) FROM range(100000000000) a, range(100) b WHERE a.range % 7 = b.range"
+
+
+@pytest.fixture
+def query(tmp_path: Path) -> Query:
+    """Run a statement over the state folder of the test; nobody runs there."""
+
+    def ask(statement: str, *words: str) -> tuple[int, str, str]:
+        output, warnings = io.StringIO(), io.StringIO()
+        line = ["query", statement, "--state-dir", str(tmp_path), "--runtime-dir", str(tmp_path), *words]
+        return run(line, {}, output, warnings), output.getvalue(), warnings.getvalue()
+
+    return ask
+
+
+def rows_of(answer: tuple[int, str, str]) -> Any:
+    code, text, told = answer
+    assert (code, told) == (0, "")
+    return json.loads(text)
+
+
+def pids(query: Query) -> list[int]:
+    return [row["pid"] for row in rows_of(query("SELECT pid FROM process ORDER BY pid", "--json"))]
+
+
+def test_sealed_files_and_spool_are_one_table(tmp_path: Path, query: Query) -> None:
+    """Rows of Parquet files, of waiting segments and of the open one stand in one view."""
+    write_parquet(tmp_path, "process", "a", [process_row(1, 1)])
+    write_segment(tmp_path, "b", head_of("b") + batch_of("process", [process_row(2, 2)]))
+    write_segment(tmp_path, "c", head_of("c") + batch_of("process", [process_row(3, 3)]) + batch_of("process", [process_row(4, 4)]))
+    assert pids(query) == [1, 2, 3, 4]
+
+
+def test_a_segment_that_is_being_sealed_counts_once(tmp_path: Path, query: Query) -> None:
+    """With some tables of a segment sealed and the segment still there, no row is missing and none is double."""
+    rows = [process_row(1, 1), process_row(1, 2)]
+    write_segment(tmp_path, "a", head_of("a") + batch_of("process", rows) + batch_of("process_tail", [tail_row(1, 5)]))
+    write_parquet(tmp_path, "process", "a", rows[:1])
+    write_parquet(tmp_path, "process", "z-a2", [process_row(0, 9)])
+    assert pids(query) == [1, 2, 9]
+    assert rows_of(query("SELECT sum(processes) AS n FROM process_tail", "--json")) == [{"n": 5}]
+
+
+def test_a_declared_table_without_data_is_empty(tmp_path: Path, query: Query) -> None:
+    """Its columns are there, in their declared order, also where the state folder is not."""
+    assert rows_of(query("SELECT * FROM gap", "--json")) == []
+    assert query("SELECT * FROM gap", "--format", "csv")[1].startswith("timestamp,worker,run,epoch,table,")
+
+
+def test_tables_of_another_version_are_there_too(tmp_path: Path, query: Query) -> None:
+    """A table that only a spool head or a folder names can be queried; columns of old files are null where they lack."""
+    form = TableForm(1, ("timestamp", "watts"), ("int64", "float64"), "power-")
+    write_segment(tmp_path, "b", head_of("b", {"power": form}) + batch_of("power", [(5, 1.5)]))
+    older = TableForm(1, ("timestamp",), ("int64",), "power-")
+    write_parquet(tmp_path, "power", "a", [(4,)], form=older)
+    write_parquet(tmp_path, "heat", "a", [(3,)], form=older)
+    assert rows_of(query("SELECT * FROM power ORDER BY timestamp", "--json")) == [
+        {"timestamp": 4, "watts": None},
+        {"timestamp": 5, "watts": 1.5},
+    ]
+    names = {row["name"] for row in rows_of(query("SHOW TABLES", "--json"))}
+    assert {"power", "heat", "gap", "pod_group", "process"} <= names
+
+
+def test_damaged_records_are_left_out_and_counted(tmp_path: Path, query: Query) -> None:
+    """A flipped byte costs its batch; the others are read, and one line tells it."""
+    first, second = batch_of("process", [process_row(1, 1)]), batch_of("process", [process_row(2, 2)])
+    damaged = first[:-1] + bytes([first[-1] ^ 1])
+    write_segment(tmp_path, "a", head_of("a") + damaged + second)
+    write_segment(tmp_path, "b", head_of("b") + batch_of("process", [(1, 2, 3)]) + batch_of("process", [process_row(3, "x")]))
+    code, text, told = query("SELECT pid FROM process", "--json")
+    assert (code, json.loads(text)) == (0, [{"pid": 2}])
+    assert told.startswith("agentctl: query: 3 damaged records")
+    assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize("cut", [1, 20, 100])
+def test_a_record_that_is_being_written_is_no_damage(cut: int, tmp_path: Path, query: Query) -> None:
+    """The end of the open segment may be half a record, or half a head."""
+    write_segment(tmp_path, "a", head_of("a") + batch_of("process", [process_row(1, 1)]))
+    path = write_segment(tmp_path, "b", head_of("b") + batch_of("process", [process_row(2, 2)])[:cut])
+    assert pids(query) == [1]
+    path.write_bytes(head_of("b")[:cut])
+    assert pids(query) == [1]
+
+
+def test_formats_hold_the_same_rows(tmp_path: Path, query: Query) -> None:
+    """Table, CSV and JSON show what is there; absent is `-`, empty and null."""
+    write_segment(tmp_path, "a", head_of("a") + batch_of("process", [process_row(1, 7, cpu=None)]))
+    statement = "SELECT pid, comm, cpu_ns, rss_bytes / 3 AS third FROM process"
+    assert query(statement)[1].split() == ["pid", "comm", "cpu_ns", "third", "7", "task-7", "-", "349525.333333"]
+    assert list(csv.reader(io.StringIO(query(statement, "--format", "csv")[1])))[1][:3] == ["7", "task-7", ""]
+    assert rows_of(query(statement, "--format", "json"))[0]["cpu_ns"] is None
+
+
+def test_every_type_of_value_can_be_printed(query: Query) -> None:
+    """Times with and without zone, sums, decimals, lists and what JSON has no word for."""
+    statement = (
+        "SELECT utc(1700000000123456789) AS at, now() AS now, sum(1::BIGINT) AS n, 1.5::DECIMAL(4, 2) AS d, [1, 2] AS l, "
+        "'nan'::FLOAT AS f, interval 3 day AS i, uuid() AS u, 'a'::BLOB AS b, 1 AS n -- the end"
+    )
+    row = rows_of(query(statement, "--json"))[0]
+    assert row["at"] == "2023-11-14 22:13:20.123456789"
+    assert (row["n"], row["d"], row["l"], row["f"], row["n_2"]) == (1, 1.5, [1, 2], None, 1)
+    assert query(statement)[0] == query(statement, "--format", "csv")[0] == 0
+
+
+def test_a_long_table_is_cut_and_says_so(query: Query) -> None:
+    """--max-rows bounds the table alone."""
+    lines = query("FROM range(10)", "--max-rows", "3")[1].splitlines()
+    assert lines[1:4] == ["    0", "    1", "    2"]
+    assert lines[4].startswith("… more than 3 rows")
+    assert len(rows_of(query("FROM range(10)", "--json", "--max-rows", "3"))) == 10
+    assert "…" not in query("FROM range(3)", "--max-rows", "3")[1]
+
+
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        ("SELECT * FROM proces", "there is no table proces; did you mean process"),
+        ("SELECT * FROM nothing_alike", "the tables are gap"),
+        ("SELECT nope FROM gap", '"nope" not found'),
+        ("SELEC 1", "syntax error"),
+        ("SELECT 1; SELECT 2", "one SELECT"),
+        ("", "empty"),
+        (" -- nothing", "empty"),
+        ("SELECT CAST('a' AS INT)", "Could not convert"),
+        ("CREATE TABLE x (a INT)", "one SELECT"),
+        ("SET threads = 1", "one SELECT"),
+        ("INSTALL httpfs", "one SELECT"),
+        ("SELECT * FROM read_text('/etc/hostname')", "only the agent's own tables"),
+        ("SELECT * FROM read_csv('/etc/passwd')", "only the agent's own tables"),
+        ("SELECT * FROM 'http://127.0.0.1:9/x.parquet'", "only the agent's own tables"),
+        ("SELECT * FROM glob('/*')", "only the agent's own tables"),
+        ("SELECT * FROM statement", "there is no table statement"),
+    ],
+)
+def test_a_statement_that_cannot_be_run_is_one_sentence(statement: str, told: str, query: Query) -> None:
+    """Faults of a statement end with 64 and say what to do."""
+    code, text, said = query(statement)
+    assert (code, text, said.count("\n")) == (64, "", 1)
+    assert told in said
+
+
+def test_a_statement_cannot_write_into_the_data_folder(tmp_path: Path, query: Query) -> None:
+    """The folder that may be read stays as it is."""
+    file = write_parquet(tmp_path, "process", "a", [process_row(1, 1)])
+    before = file.read_bytes()
+    assert query(f"COPY (SELECT 1) TO '{file}' (FORMAT parquet)")[0] == 64
+    assert query(f"EXPLAIN ANALYZE COPY (SELECT 1) TO '{file}' (FORMAT parquet)")[0] == 64
+    assert (file.read_bytes(), len(list(file.parent.iterdir()))) == (before, 1)
+
+
+def test_a_damaged_parquet_file_is_told(tmp_path: Path, query: Query) -> None:
+    """Data that cannot be read ends with 65 and names the file."""
+    file = write_parquet(tmp_path, "process", "a", [process_row(1, 1)])
+    file.write_bytes(file.read_bytes()[:-10])
+    code, _, told = query("SELECT * FROM process")
+    assert (code, str(file) in told, told.count("\n")) == (65, True, 1)
+
+
+def test_a_folder_that_is_none_is_told(tmp_path: Path, query: Query) -> None:
+    """A file where the spool should be a folder does not end in a traceback."""
+    (tmp_path / "spool").write_text("")
+    (tmp_path / "data").write_text("")
+    code, _, told = query("SELECT * FROM gap")
+    assert (code, told.count("\n")) == (74, 1)
+
+
+def test_the_deadline_ends_a_query(query: Query) -> None:
+    """A statement that takes too long ends with 75."""
+    began = time.monotonic()
+    code, _, told = query(SLOW, "--timeout", "0.5")
+    assert (code, "longer than 0.5 s" in told) == (75, True)
+    assert time.monotonic() - began < 10
+
+
+def test_control_c_ends_a_query_quietly(tmp_path: Path) -> None:
+    """No traceback in the middle of a statement."""
+    line = [sys.executable, "-m", "agent.cli.main", "query", SLOW, "--state-dir", str(tmp_path)]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
+        try:
+            # So much CPU time is beyond the imports: the statement runs.
+            deadline = time.monotonic() + 30
+            while _cpu_ticks(program.pid) < 150 and time.monotonic() < deadline:
+                time.sleep(0.02)
+            program.send_signal(signal.SIGINT)
+            assert program.communicate(timeout=20) == (b"", b"")
+            assert program.returncode == 130
+        finally:
+            program.kill()
+
+
+def _cpu_ticks(pid: int) -> int:
+    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(words[11]) + int(words[12])
+
+
+def test_the_examples_of_the_help_run(tmp_path: Path, query: Query) -> None:
+    """What --help shows works as it stands, on data and on none."""
+    text = "\n".join(find_command("query").examples)
+    statements = [part.split('"')[0] for part in text.split('agentctl query "')[1:]]
+    assert len(statements) == 3
+    assert [query(statement)[0] for statement in statements] == [0, 0, 0]
+    named = batch_of("process", [process_row(1, 1, pod="p"), process_row(1, 2)])
+    write_segment(tmp_path, "a", head_of("a") + named + batch_of("process_tail", [tail_row(1, 5, pod="p")]))
+    assert rows_of(query(statements[1], "--json")) == [{"pod": None, "rss_mib": 3.0}]
+    assert [row["cpu_seconds"] for row in rows_of(query(statements[0], "--json"))] == [0.1, 0.1]
+
+
+def test_only_the_named_tables_are_read(tmp_path: Path, query: Query) -> None:
+    """A damaged file of a table costs the queries of other tables nothing."""
+    file = write_parquet(tmp_path, "process", "a", [process_row(1, 1)])
+    file.write_bytes(b"")
+    assert rows_of(query("SELECT count(*) AS n FROM gap", "--json")) == [{"n": 0}]
+
+
+def test_the_spool_is_left_as_it_is(tmp_path: Path, query: Query) -> None:
+    """Reading makes no file and changes none."""
+    write_segment(tmp_path, "a", head_of("a") + batch_of("process", [process_row(1, 1)]))
+    before = sorted((path, os.stat(path).st_mtime_ns) for path in tmp_path.rglob("*"))
+    query("SELECT * FROM process")
+    assert sorted((path, os.stat(path).st_mtime_ns) for path in tmp_path.rglob("*")) == before

@@ -1,0 +1,235 @@
+"""agentctl top: one picture of the newest data, and the live screen on a real terminal."""
+
+import fcntl
+import io
+import json
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from fakes.control_server import FakeControlServer
+from fakes.stored_data import batch_of, head_of, process_row, tail_row, write_parquet, write_segment
+
+from agent.cli.program import run
+from agent.cli.top_source import SpoolFollower
+
+DEADLINE_SECONDS = 20.0
+Top = Callable[..., tuple[int, str, str]]
+
+
+def tick(at: int, *pids: int, tail: int = 7) -> bytes:
+    """The batches of one tick, stamped as they are in a spool."""
+    named = batch_of("process", [process_row(at, pid, pod="uid-1") for pid in pids], stamp_wall_ns=at)
+    return named + batch_of("process_tail", [tail_row(at, tail)], stamp_wall_ns=at)
+
+
+@pytest.fixture
+def top(tmp_path: Path) -> Top:
+    """Run `agentctl top` over the folders of the test."""
+
+    def call(*words: str) -> tuple[int, str, str]:
+        output, warnings = io.StringIO(), io.StringIO()
+        code = run(["top", *words, "--state-dir", str(tmp_path), "--runtime-dir", str(tmp_path)], {}, output, warnings)
+        return code, output.getvalue(), warnings.getvalue()
+
+    return call
+
+
+def test_without_a_terminal_one_picture_is_printed(tmp_path: Path, top: Top) -> None:
+    """The newest tick of the open spool, with the age of the data and without control characters."""
+    write_segment(tmp_path, "a", head_of("a") + tick(1, 11) + tick(2, 22, 23))
+    code, text, told = top()
+    assert (code, told) == (0, "")
+    assert "agent not running: data is" in text
+    assert "9 processes   CPU 70.0 %" in text
+    assert [line.split()[0] for line in text.splitlines()[4:]] == ["22", "23", "…"]
+    assert "\x1b" not in text
+
+
+def test_pods_have_the_names_that_a_running_agent_tells(tmp_path: Path, top: Top) -> None:
+    """With an agent the pod's name stands in its column, without one its uid."""
+    write_segment(tmp_path, "a", head_of("a") + tick(1, 11))
+    assert "uid-1" in top()[1]
+    pod = {"uid": "uid-1", "namespace": "shop", "name": "web"}
+    with FakeControlServer(str(tmp_path), {"list-pods": {"complete": True, "pods": [pod]}}):
+        text = top()[1]
+    assert "shop/web" in text
+    assert "no new samples: data is" in text
+
+
+def test_a_fresh_segment_without_ticks_shows_the_last_of_the_one_before(tmp_path: Path, top: Top) -> None:
+    """A rotation leaves no empty screen."""
+    write_segment(tmp_path, "a", head_of("a") + tick(1, 11))
+    write_segment(tmp_path, "b", head_of("b"))
+    assert top()[1].splitlines()[4].split()[0] == "11"
+
+
+def test_sealed_data_is_shown_where_there_is_no_spool(tmp_path: Path, top: Top) -> None:
+    """The last tick of the newest sealed file."""
+    write_parquet(tmp_path, "process", "a", [process_row(1, 11), process_row(2, 22)])
+    write_parquet(tmp_path, "process_tail", "a", [tail_row(1, 5), tail_row(2, 6)])
+    assert "7 processes" in top()[1]
+    assert json.loads(top("--json")[1])["processes"][0]["pid"] == 22
+
+
+def test_without_data_the_way_to_some_is_told(tmp_path: Path, top: Top) -> None:
+    """One sentence, exit code 69."""
+    code, text, told = top()
+    assert (code, text, told.count("\n")) == (69, "", 1)
+    assert "`agentd`" in told
+
+
+def test_an_order_or_interval_that_is_none_is_told(top: Top) -> None:
+    """Misuse ends with 64."""
+    assert [top("--sort", "name")[0], top("--interval", "0.01")[0]] == [64, 64]
+
+
+def test_only_new_bytes_are_read_and_rotations_followed(tmp_path: Path) -> None:
+    """The follower goes from record to record and from segment to segment, at any cut."""
+    path = write_segment(tmp_path, "a", b"")
+    follower = SpoolFollower(str(tmp_path))
+    data = head_of("a") + tick(1, 11) + tick(2, 22)
+    seen = []
+    for end in (*range(0, len(data), 7), len(data)):
+        path.write_bytes(data[:end])
+        sample = follower.poll()
+        seen.append(sample and sample.processes[0].pid)
+    assert list(dict.fromkeys(seen)) == [None, 11, 22]
+    write_segment(tmp_path, "b", head_of("b") + tick(3, 33))
+    path.unlink()
+    assert getattr(follower.poll(), "at_wall_ns", None) == 3
+    assert follower.damaged == 0
+
+
+# ---- on a terminal -------------------------------------------------------------------------------
+
+
+class Terminal:
+    """A pseudo terminal with `agentctl top` in it, and everything that it wrote."""
+
+    def __init__(self, leader: int, follower: int, program: "subprocess.Popen[bytes]") -> None:
+        self.leader = leader
+        self.follower = follower
+        self.program = program
+        self.seen = ""
+
+    def wait_for(self, pattern: str) -> None:
+        """Read until the pattern is there, from what was not read before."""
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        fresh = ""
+        while re.search(pattern, fresh, re.DOTALL) is None:
+            ready, _, _ = select.select([self.leader], [], [], max(0.0, deadline - time.monotonic()))
+            assert ready, f"{pattern!r} did not come, but {fresh[-2000:]!r}"
+            fresh += os.read(self.leader, 65536).decode(errors="replace")
+        self.seen += fresh
+
+    def resize(self, *, columns: int, lines: int) -> None:
+        """Another size, which the kernel tells the program."""
+        fcntl.ioctl(self.leader, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+
+    def local_modes(self) -> int:
+        """Echo, line editing and the like."""
+        return int(termios.tcgetattr(self.follower)[3])
+
+
+@contextmanager
+def watching(state: Path) -> Iterator[Terminal]:
+    leader, follower = pty.openpty()
+    line = [
+        sys.executable,
+        "-m",
+        "agent.cli.main",
+        "top",
+        "--interval",
+        "0.1",
+        "--state-dir",
+        str(state),
+        "--runtime-dir",
+        str(state),
+    ]
+    fcntl.ioctl(leader, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    # A session of its own, so that the terminal is its controlling one and Ctrl-C reaches it.
+    program = subprocess.Popen(
+        line,
+        stdin=follower,
+        stdout=follower,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        env={**os.environ, "TERM": "xterm"},
+    )
+    try:
+        with program:
+            try:
+                yield Terminal(leader, follower, program)
+            finally:
+                program.kill()
+    finally:
+        os.close(leader)
+        os.close(follower)
+
+
+def test_the_screen_follows_the_spool_and_q_gives_the_terminal_back(tmp_path: Path) -> None:
+    """Live: new ticks, keys and a new size are shown; afterwards everything is as before."""
+    path = write_segment(tmp_path, "a", head_of("a") + tick(1, 11))
+    with watching(tmp_path) as terminal:
+        before = terminal.local_modes()
+        terminal.wait_for(r"\x1b\[\?1049h.*task-11.*7 others")
+        assert terminal.local_modes() & (termios.ECHO | termios.ICANON) == 0
+        with path.open("ab") as spool:
+            spool.write(tick(2, 22))
+        terminal.wait_for("task-22")
+        os.write(terminal.leader, b"r")
+        terminal.wait_for("by rss")
+        os.write(terminal.leader, b"p")
+        terminal.wait_for("uid-1: 1 process ")
+        terminal.resize(columns=120, lines=10)
+        terminal.wait_for(r"COMMAND {60,}")
+        os.write(terminal.leader, b"q")
+        terminal.wait_for(r"\x1b\[\?25h\x1b\[\?1049l")
+        assert terminal.program.wait(DEADLINE_SECONDS) == 0
+        assert terminal.local_modes() == before
+        assert terminal.program.stderr is not None
+        assert terminal.program.stderr.read() == b""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
+def test_a_signal_gives_the_terminal_back(number: signal.Signals, code: int, tmp_path: Path) -> None:
+    """However it is ended, the terminal has its echo and its first screen again, and nothing is complained of."""
+    write_segment(tmp_path, "a", head_of("a") + tick(1, 11))
+    with watching(tmp_path) as terminal:
+        before = terminal.local_modes()
+        terminal.wait_for("task-11")
+        if number is signal.SIGINT:
+            os.write(terminal.leader, b"\x03")
+        else:
+            terminal.program.send_signal(number)
+        terminal.wait_for(r"\x1b\[\?1049l")
+        assert terminal.program.wait(DEADLINE_SECONDS) == code
+        assert terminal.local_modes() == before
+        assert terminal.program.stderr is not None
+        assert terminal.program.stderr.read() == b""
+
+
+def test_no_line_is_longer_than_a_terminal_of_80_columns(tmp_path: Path) -> None:
+    """A picture of 80 x 24 neither wraps nor scrolls."""
+    write_segment(tmp_path, "a", head_of("a") + tick(1, *range(1000, 1100)))
+    with watching(tmp_path) as terminal:
+        terminal.wait_for(r"\x1b\[H.*… 88 others.*\x1b\[J")
+        frame = terminal.seen.split("\x1b[H")[1].split("\x1b[J")[0]
+        lines = [line.removesuffix("\x1b[K") for line in frame.split("\r\n")]
+        assert len(lines) == 24
+        assert max(map(len, lines)) <= 80
+        os.write(terminal.leader, b"q")
+        assert terminal.program.wait(DEADLINE_SECONDS) == 0

@@ -1,0 +1,103 @@
+"""The doctor's looks at this host, and at hosts made of files."""
+
+import io
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent.cli.program import run
+from agent.doctor.probe import probe
+
+STATUS = "Name:\tx\nCapEff:\t0000000000080000\n"
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Path:
+    """A host with one process, below a folder."""
+    proc = tmp_path / "proc"
+    for path, text in {
+        "1/stat": "1 (x) S",
+        "1/cmdline": "init",
+        "self/status": STATUS,
+        "self/mountinfo": f"22 1 0:5 / {proc} rw - proc proc rw,hidepid=invisible\n"
+        "30 1 0:9 / /sys/fs/resctrl rw - resctrl resctrl rw\nnonsense\n",
+        "stat": "cpu 1",
+        "filesystems": "nodev\tresctrl\n",
+        "cpuinfo": "processor\t: 0\nflags\t\t: fpu cqm cqm_llc\n",
+    }.items():
+        (proc / path).parent.mkdir(parents=True, exist_ok=True)
+        (proc / path).write_text(text)
+    (tmp_path / "sys/fs/resctrl/mon_groups").mkdir(parents=True)
+    (tmp_path / "sys/fs/resctrl/info/L3_MON").mkdir(parents=True)
+    return tmp_path
+
+
+def test_facts_are_those_of_the_files(host: Path) -> None:
+    """Mount options, capabilities, CPU flags and sockets are found where the kernel puts them."""
+    (host / "cgroup").mkdir()
+    (host / "cgroup/cgroup.controllers").write_text("cpu memory\n")
+    (host / "run").mkdir()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(host / "run/docker.sock"))
+        facts = probe(
+            proc_root=str(host / "proc"), cgroup_root=str(host / "cgroup"), state_dir=str(host / "not/yet"), root=str(host)
+        )
+    assert (facts.processes.count, facts.processes.hidepid, facts.processes.reads_stat_of_others) == (1, "invisible", True)
+    assert not facts.processes.reads_io_of_others
+    assert facts.capabilities == 1 << 19
+    assert (facts.cgroup.version, facts.cgroup.controllers) == ("v2", ("cpu", "memory"))
+    assert (facts.resctrl.mount_point, facts.resctrl.cpu_flags) == ("/sys/fs/resctrl", ("cqm", "cqm_llc"))
+    assert facts.resctrl.is_readable
+    assert facts.resctrl.has_monitoring
+    assert [runtime.name for runtime in facts.runtimes] == ["docker"]
+    assert facts.state.is_writable
+    assert facts.state.free_bytes
+
+
+def test_an_empty_host_is_facts_too(tmp_path: Path) -> None:
+    """Nothing that is missing raises."""
+    nowhere = str(tmp_path / "nowhere")
+    facts = probe(proc_root=nowhere, cgroup_root=nowhere, state_dir=nowhere, root=nowhere, with_packages=False)
+    assert (facts.processes.is_readable, facts.cgroup.version, facts.resctrl.mount_point) == (False, "none", None)
+    assert (facts.capabilities, facts.clock_source, facts.packages, facts.nri) == (None, None, None, None)
+
+
+@pytest.mark.parametrize(("made", "version"), [(["memory", "cpu"], "v1"), (["memory", "unified"], "hybrid")])
+def test_older_cgroup_mounts_are_told_apart(made: list[str], version: str, tmp_path: Path) -> None:
+    """A folder for each controller is v1; a unified one beside them makes it hybrid."""
+    for name in made:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "cgroup.procs").write_text("")
+    if "unified" in made:
+        (tmp_path / "unified/cgroup.controllers").write_text("")
+    facts = probe(proc_root="/proc", cgroup_root=str(tmp_path), state_dir="/", with_packages=False)
+    assert facts.cgroup.version == version
+    assert "unified" not in facts.cgroup.controllers
+
+
+def test_the_command_prints_every_topic(tmp_path: Path) -> None:
+    """On this host the essential things are there; a table within 100 columns, or JSON."""
+    folders = ["--state-dir", str(tmp_path), "--runtime-dir", str(tmp_path)]
+    output = io.StringIO()
+    assert run(["doctor", *folders], {}, output, io.StringIO()) == 0
+    assert max(map(len, output.getvalue().splitlines())) <= 100
+    document = io.StringIO()
+    assert run(["doctor", "--json", *folders], {}, document, io.StringIO()) == 0
+    found = json.loads(document.getvalue())
+    assert found["usable"] is True
+    assert all(finding["topic"] in output.getvalue() for finding in found["findings"])
+
+
+def test_the_daemons_look_imports_nothing_heavy() -> None:
+    """The start-up banner costs the supervisor no package that it does not have already."""
+    script = (
+        "import sys; from agent.doctor import examine; examine(with_packages=False);"
+        "heavy = {'psutil', 'pyarrow', 'duckdb', 'importlib.metadata', 'subprocess', 'socket', 'argparse'};"
+        "sys.exit(', '.join(sorted(heavy & set(sys.modules))) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=20)
+    assert (done.returncode, done.stderr) == (0, b"")

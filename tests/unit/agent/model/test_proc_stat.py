@@ -1,0 +1,120 @@
+"""One line of `/proc/PID/stat`: as kernels write it, as processes name themselves, and damaged."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.model.errors import KernelFormatError
+from agent.model.proc_stat import STAT_BYTES_MAX, Stat, parse_comm, parse_stat
+
+# Captured from processes of a 6.18 kernel that gave themselves these names with prctl(PR_SET_NAME).
+FOLDER = Path(__file__).parents[3] / "fixtures" / "proc"
+NAMES = {
+    "stat-sd-pam": "(sd-pam)",
+    "stat-parentheses": "a) b (c",
+    "stat-forged-fields": ") R 1 1 1 (",
+    "stat-newline": "two\nlines",
+    "stat-not-utf8": "caf\ufffd \ufffd",
+    "stat-empty-name": "",
+    "stat-space": " ",
+    "stat-kernel-thread": "ksoftirqd/0",
+    "stat-threads": "python",
+    "stat-zombie": "(sd-pam)",
+}
+STATS = {
+    "stat-sd-pam": Stat("S", 31235, 2, 1, 334878, 1905),
+    "stat-parentheses": Stat("S", 31235, 1, 1, 334891, 1905),
+    "stat-forged-fields": Stat("S", 31235, 1, 1, 334902, 1905),
+    "stat-newline": Stat("S", 31235, 1, 1, 334914, 1905),
+    "stat-not-utf8": Stat("S", 31235, 1, 1, 334925, 1905),
+    "stat-empty-name": Stat("S", 31235, 1, 1, 334937, 1905),
+    "stat-space": Stat("S", 31235, 1, 1, 334948, 1905),
+    "stat-kernel-thread": Stat("S", 2, 10, 1, 24, 0),
+    "stat-threads": Stat("R", 31184, 1, 4, 334877, 2491),
+    "stat-zombie": Stat("Z", 31235, 2, 1, 334878, 0),
+}
+each_capture = pytest.mark.parametrize("capture", sorted(NAMES))
+
+
+def _line(capture: str) -> bytes:
+    return (FOLDER / f"{capture}.txt").read_bytes()
+
+
+def _is_read_or_refused(line: bytes) -> None:
+    """A line is read, or refused in words; nothing else comes out."""
+    parse_comm(line)
+    with suppress(KernelFormatError):
+        assert isinstance(parse_stat(line), Stat)
+
+
+@each_capture
+def test_a_captured_line_is_read_whatever_the_process_calls_itself(capture: str) -> None:
+    """Spaces, parentheses, a line break and bytes that are no text stand in the name, and the fields are right."""
+    assert NAMES[capture] == parse_comm(_line(capture))
+    assert STATS[capture] == parse_stat(_line(capture))
+
+
+def test_every_capture_has_its_expected_value() -> None:
+    """A file added to the folder is not forgotten here."""
+    assert {path.stem for path in FOLDER.glob("stat-*.txt")} == set(NAMES) == set(STATS)
+
+
+@each_capture
+def test_every_prefix_of_a_line_is_read_or_refused(capture: str) -> None:
+    """A read that was cut short ends nothing."""
+    line = _line(capture)
+    for length in range(len(line)):
+        _is_read_or_refused(line[:length])
+
+
+@each_capture
+def test_a_line_cut_before_its_last_used_field_is_refused(capture: str) -> None:
+    """Up to the resident set nothing may be missing."""
+    line = _line(capture)
+    fields_end = line.rindex(b")") + 2
+    rss_begins = fields_end + len(b" ".join(line[fields_end:].split(b" ")[:21])) + 1
+    for length in range(rss_begins + 1):
+        with pytest.raises(KernelFormatError, match="/proc/PID/stat"):
+            parse_stat(line[:length])
+
+
+@each_capture
+def test_every_altered_byte_is_read_or_refused(capture: str) -> None:
+    """Each byte replaced by what could change the meaning of its place."""
+    line = bytearray(_line(capture))
+    for place, original in enumerate(line):
+        for value in b'\x00 \n()-+._09aZ"\x80\xff':
+            line[place] = value
+            _is_read_or_refused(bytes(line))
+        line[place] = original
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_read_or_refused(line: bytes) -> None:
+    """Noise is refused in words."""
+    _is_read_or_refused(line)
+
+
+@given(
+    st.binary(max_size=64),
+    st.sampled_from("RSDZTtXxKWPI"),
+    st.lists(st.integers(min_value=-(2**63), max_value=2**64 - 1), min_size=49, max_size=49),
+)
+def test_a_line_is_read_as_it_was_written(name: bytes, state: str, numbers: list[int]) -> None:
+    """Any name and any numbers of 64 bits; the line stays below the bound of a read."""
+    line = b"%d (%b) %b %b\n" % (1 << 22, name, state.encode(), b" ".join(b"%d" % number for number in numbers))
+    field = {place: numbers[place - 4] for place in range(4, 53)}
+    stat = parse_stat(line)
+    assert stat == Stat(state, field[4], field[14] + field[15], field[20], field[22], field[24])
+    assert len(line) <= STAT_BYTES_MAX
+
+
+def test_the_refusal_shows_the_beginning_of_the_line() -> None:
+    """Enough to see what it was, not the whole of it."""
+    with pytest.raises(KernelFormatError) as refused:
+        parse_stat(b"7 (name) S " + b"x" * 500)
+    assert "b'7 (name) S xxx" in refused.value.sentence
+    assert len(refused.value.sentence) < 200

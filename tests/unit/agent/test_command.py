@@ -1,0 +1,91 @@
+"""agentd's command line: what is understood, what is refused, what the help shows."""
+
+import pytest
+
+from agent.command import Invocation, parse_invocation, usage
+from agent.config import SETTINGS
+from agent.model.errors import ExitCode, MisuseError
+from agent.model.timebase import MS, S
+
+
+def _parse(*arguments: str) -> Invocation:
+    return parse_invocation(arguments, SETTINGS)
+
+
+def test_no_argument_asks_for_nothing() -> None:
+    """The agent runs until it is told to end, with the settings it finds."""
+    assert _parse() == Invocation()
+
+
+def test_every_setting_is_a_flag() -> None:
+    """With its value as the next word or behind an equals sign."""
+    for setting in SETTINGS:
+        assert _parse(setting.flag, "a b").flags == {setting.key: "a b"}
+        assert _parse(f"{setting.flag}=a=b").flags == {setting.key: "a=b"}
+
+
+def test_the_last_of_two_equal_flags_wins() -> None:
+    """So that a script can append to somebody's arguments."""
+    assert _parse("--gateway-port", "1", "--gateway-port=2").flags == {"gateway.port": "2"}
+
+
+def test_a_value_may_look_like_a_flag() -> None:
+    """What follows a flag is its value, whatever it is; its setting judges it."""
+    assert _parse("--host-name", "--help").flags == {"host_name": "--help"}
+
+
+def test_a_value_may_be_empty() -> None:
+    """`--gateway-address=` says: nowhere."""
+    assert _parse("--gateway-address=").flags == {"gateway.address": ""}
+    assert _parse("--gateway-address", "").flags == {"gateway.address": ""}
+
+
+@pytest.mark.parametrize(("word", "expected"), [("--help", Invocation(help=True)), ("-h", Invocation(help=True)),
+    ("--version", Invocation(version=True)), ("--check-config", Invocation(check_config=True))])  # fmt: skip
+def test_the_words_without_a_value(word: str, expected: Invocation) -> None:
+    """They take none, and what follows is looked at by itself."""
+    assert _parse(word) == expected
+    assert _parse(word, "--gateway-port", "1").flags == {"gateway.port": "1"}
+
+
+def test_a_file_and_a_duration() -> None:
+    """--config names the file, --for the time."""
+    assert _parse("--config", "/x.toml", "--for", "1.5s") == Invocation(config_path="/x.toml", for_ns=1500 * MS)
+    assert _parse("--config=/x.toml", "--for=2s") == Invocation(config_path="/x.toml", for_ns=2 * S)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--no-such"], "--no-such: agentd knows no such argument; `agentd --help` lists them"),
+        (["start"], "start: agentd knows no such argument"),
+        ([""], "agentd knows no such argument"),
+        (["--help=yes"], "--help: agentd knows no such argument"),
+        (["--gateway-port"], "--gateway-port: its value is missing"),
+        (["--config"], "--config: its value is missing"),
+        (["--for", "soon"], "--for: 'soon' is not a duration such as 250ms, 1s or 15m; write --for 10s"),
+        (["--for="], "--for: '' is not a duration"),
+    ],
+)
+def test_what_cannot_be_understood_is_named(arguments: list[str], sentence: str) -> None:
+    """One sentence with the argument and the remedy, and the exit code of misuse."""
+    with pytest.raises(MisuseError) as refused:
+        _parse(*arguments)
+    assert sentence in refused.value.sentence
+    assert refused.value.code is ExitCode.MISUSE
+
+
+def test_the_help_shows_every_setting_once_with_default_range_and_variable() -> None:
+    """What is there to set is read in one place."""
+    text = usage(SETTINGS)
+    for setting in SETTINGS:
+        assert text.count(f"\n  {setting.flag}\n") == 1
+        assert setting.about in text
+        assert setting.accepted in text
+        assert setting.environment_name in text
+    assert "a duration from 50ms to 10s, such as 250ms, 1s or 15m; default 500ms; EVERGAUGE_SUPERVISOR_HEARTBEAT_INTERVAL" in text
+
+
+def test_an_empty_default_is_called_empty() -> None:
+    """Not a blank that looks like a mistake of the help."""
+    assert "default empty; EVERGAUGE_STATE_DIR" in usage(SETTINGS)

@@ -1,0 +1,126 @@
+"""From facts to findings, each with its remedy."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from agent.doctor import State, lacks_essential
+from agent.doctor.facts import CgroupFacts, Facts, FolderFacts, ProcessFacts, ResctrlFacts, SocketFacts
+from agent.doctor.finding import ESSENTIAL_TOPICS, Finding
+from agent.doctor.judgement import judge
+
+GIB = 1 << 30
+ALL_CAPABILITIES = (1 << 41) - 1
+PROCESSES = ProcessFacts(
+    root="/proc",
+    is_readable=True,
+    hidepid=None,
+    count=300,
+    reads_stat_of_others=True,
+    reads_io_of_others=True,
+    reads_memory_of_others=True,
+    has_schedstat=True,
+    has_pressure=True,
+)
+RESCTRL = ResctrlFacts(("cqm", "cqm_llc"), True, "/sys/fs/resctrl", True, True)
+GOOD = Facts(
+    kernel="6.8.0-31-generic",
+    processes=PROCESSES,
+    cgroup=CgroupFacts("/sys/fs/cgroup", "v2", ("cpu", "io", "memory")),
+    resctrl=RESCTRL,
+    runtimes=(SocketFacts("containerd", "/run/containerd/containerd.sock", True),),
+    nri=SocketFacts("NRI", "/var/run/nri/nri.sock", True),
+    open_files_max=65_536,
+    open_files_hard_max=65_536,
+    capabilities=ALL_CAPABILITIES,
+    state=FolderFacts("/var/lib/evergauge", True, 50 * GIB, 1_000_000),
+    has_memfd=True,
+    shared_memory_free_bytes=GIB,
+    clock_source="tsc",
+    clock_sources=("tsc", "hpet"),
+    python=(3, 11, 7),
+    packages={"pyzmq": "26.0", "duckdb": "1.2"},
+)
+
+
+def finding(topic: str, **changed: Any) -> Finding:
+    found = {finding.topic: finding for finding in judge(msgspec.structs.replace(GOOD, **changed))}
+    return found[topic]
+
+
+def changed(facts: Any, **fields: Any) -> Any:
+    return msgspec.structs.replace(facts, **fields)
+
+
+def test_a_good_host_is_usable_in_every_topic() -> None:
+    """Nothing is to be done, and no topic is named twice."""
+    findings = judge(GOOD)
+    assert {finding.state for finding in findings} == {State.USABLE}
+    assert [finding.remedy for finding in findings if finding.remedy] == []
+    topics = [finding.topic for finding in findings]
+    assert len(set(topics)) == len(topics)
+    assert set(topics) >= ESSENTIAL_TOPICS
+
+
+CASES: list[tuple[str, dict[str, Any], State, str]] = [
+    ("kernel", {"kernel": "4.18.0-1"}, State.MISSING, "run Linux 5.3 or later"),
+    ("processes", {"processes": changed(PROCESSES, is_readable=False)}, State.MISSING, "mount -t proc proc /proc"),
+    (
+        "processes",
+        {"processes": changed(PROCESSES, reads_stat_of_others=False, hidepid="2")},
+        State.LIMITED,
+        "mount -o remount,hidepid=0 /proc",
+    ),
+    ("processes", {"processes": changed(PROCESSES, reads_io_of_others=False), "capabilities": 0}, State.LIMITED, "CAP_SYS_PTRACE"),
+    ("processes", {"processes": changed(PROCESSES, reads_io_of_others=False)}, State.LIMITED, "a security module"),
+    ("cgroup", {"cgroup": CgroupFacts("/sys/fs/cgroup", "none", ())}, State.MISSING, "mount -t cgroup2"),
+    ("cgroup", {"cgroup": CgroupFacts("/sys/fs/cgroup", "hybrid", ("memory",))}, State.LIMITED, "unified_cgroup_hierarchy=1"),
+    ("cgroup", {"cgroup": CgroupFacts("/sys/fs/cgroup", "v2", ("cpu",))}, State.LIMITED, "echo '+memory'"),
+    ("resctrl", {"resctrl": ResctrlFacts((), True, None, False, False)}, State.MISSING, "mount -t resctrl resctrl /sys/fs/resctrl"),
+    ("resctrl", {"resctrl": ResctrlFacts(("cqm",), False, None, False, False)}, State.MISSING, "CONFIG_X86_CPU_RESCTRL"),
+    ("resctrl", {"resctrl": ResctrlFacts((), False, None, False, False)}, State.MISSING, "needs Intel RDT"),
+    ("resctrl", {"resctrl": changed(RESCTRL, is_readable=False)}, State.LIMITED, "as root"),
+    ("resctrl", {"resctrl": changed(RESCTRL, has_monitoring=False)}, State.LIMITED, "rdt=cmt"),
+    ("container runtime", {"runtimes": ()}, State.MISSING, "start containerd"),
+    ("container runtime", {"runtimes": (SocketFacts("CRI-O", "/run/crio/crio.sock", False),)}, State.LIMITED, "as root"),
+    ("NRI", {"nri": None}, State.MISSING, "enable_nri = true"),
+    ("NRI", {"nri": SocketFacts("NRI", "/n", False)}, State.LIMITED, "as root"),
+    ("pressure", {"processes": changed(PROCESSES, has_pressure=False)}, State.MISSING, "psi=1"),
+    ("schedstat", {"processes": changed(PROCESSES, has_schedstat=False)}, State.MISSING, "CONFIG_SCHED_INFO"),
+    ("open files", {"open_files_max": 512}, State.LIMITED, "ulimit -n 2048, or LimitNOFILE=2048"),
+    ("capabilities", {"capabilities": 0}, State.LIMITED, "CAP_SYS_PTRACE CAP_NET_ADMIN CAP_SYS_RESOURCE"),
+    ("capabilities", {"capabilities": None}, State.LIMITED, "status readable"),
+    ("state folder", {"state": FolderFacts("/s", False, GIB, 1)}, State.MISSING, "install -d"),
+    ("state folder", {"state": FolderFacts("/s", True, 1 << 20, None)}, State.MISSING, "--state-dir"),
+    ("state folder", {"state": FolderFacts("/s", True, 500 << 20, None)}, State.LIMITED, "--state-dir"),
+    ("state folder", {"state": FolderFacts("/s", True, 5 * GIB, 10)}, State.LIMITED, "--state-dir"),
+    ("state folder", {"state": FolderFacts("/s", True, None, None)}, State.LIMITED, "--state-dir"),
+    ("shared memory", {"has_memfd": False}, State.USABLE, ""),
+    ("shared memory", {"has_memfd": False, "shared_memory_free_bytes": None}, State.MISSING, "mount -t tmpfs"),
+    ("clock", {"clock_source": "hpet"}, State.LIMITED, "echo tsc > "),
+    ("clock", {"clock_source": "hpet", "clock_sources": ("hpet",)}, State.LIMITED, "no faster one"),
+    ("clock", {"clock_source": None}, State.LIMITED, "mount -t sysfs"),
+    ("python", {"python": (3, 10, 1)}, State.MISSING, "Python 3.11"),
+    ("packages", {"packages": {"pyzmq": None, "duckdb": "1"}}, State.MISSING, "pip install pyzmq"),
+]
+
+
+@pytest.mark.parametrize(("topic", "facts", "state", "remedy"), CASES)
+def test_what_is_not_usable_has_its_remedy_in_one_line(topic: str, facts: dict[str, Any], state: State, remedy: str) -> None:
+    """The state, and the exact thing to do."""
+    found = finding(topic, **facts)
+    assert (found.state, remedy in found.remedy) == (state, True)
+    assert "\n" not in found.remedy + found.detail
+
+
+def test_only_essential_topics_keep_the_agent_from_running() -> None:
+    """A host without cache monitoring and container runtime is no broken one; one without packages is."""
+    poor = msgspec.structs.replace(GOOD, runtimes=(), nri=None, resctrl=ResctrlFacts((), False, None, False, False))
+    assert not lacks_essential(judge(poor))
+    assert lacks_essential(judge(msgspec.structs.replace(poor, packages={"pyzmq": None})))
+
+
+def test_packages_that_were_not_looked_up_are_no_finding() -> None:
+    """The daemon leaves the costly look-up out."""
+    assert "packages" not in {finding.topic for finding in judge(msgspec.structs.replace(GOOD, packages=None))}
