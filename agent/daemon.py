@@ -1,6 +1,7 @@
 """agentd: puts the parts together and runs the supervisor. No decisions live here."""
 
 import os
+import resource
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -102,6 +103,9 @@ def supervise(config: Config, *, for_ns: int | None) -> ExitCode:
         os.path.join(runtime_dir, "runtime.lock"), what="runtime folder", remedy="stop it, or choose another --runtime-dir"
     )
     os.chdir("/")
+    # Every worker and every client of the control socket costs descriptors, and the usual soft limit is for shells.
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     # Imported behind the checks: a refused start costs nothing, and says its sentence at once.
     from agent.assembly import assemble, remove_sockets
 

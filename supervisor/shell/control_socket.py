@@ -6,10 +6,12 @@ queued; one that sends garbage is answered and counted, one that does not read i
 
 import json
 import os
+import resource
 import select
 import socket
 import struct
 from collections.abc import Callable
+from errno import EMFILE, ENFILE
 from typing import Any
 
 from agent.model.control import PROTOCOL_VERSION, READ_OPERATIONS, REQUEST_BYTES_MAX
@@ -17,7 +19,8 @@ from agent.model.errors import ExitCode
 from agent.model.timebase import S
 from supervisor.core.effect import Commanded, Problem
 
-# Beyond this the newest are turned away: 2,000 idle clients cost their descriptors and nothing else.
+# Beyond this the newest are turned away: 2,000 idle clients cost their descriptors and nothing else. Never more than half
+# of the descriptors there are: a restart of a worker needs some too.
 CLIENTS_MAX = 2048
 # Whoever does not take his answer for so long is cut off.
 UNREAD_NS_MAX = 10 * S
@@ -52,6 +55,9 @@ class ControlSocket:
         self._clients: dict[int, _Client] = {}
         self._last_client = 0
         self._own_uid = os.geteuid()
+        # Given up for a moment when descriptors run out: a connection that cannot even be refused would wake the loop for ever.
+        self._reserve = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        self._clients_max = min(CLIENTS_MAX, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         self._listen()
         register(self._listener.fileno(), select.EPOLLIN, self._on_connection)
@@ -97,6 +103,7 @@ class ControlSocket:
         """Stop listening, end the clients, remove the socket."""
         self._register(self._listener.fileno(), 0, None)
         self._listener.close()
+        os.close(self._reserve)
         for client_id, client in list(self._clients.items()):
             self._end(client_id, client)
         if os.path.lexists(self.path):
@@ -109,11 +116,12 @@ class ControlSocket:
             stream, _address = self._listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
             return
-        except OSError:
-            # Out of descriptors. The connection stays in the backlog; supervision goes on.
-            self.counts["refused"] += 1
+        except OSError as full:
+            if full.errno not in (EMFILE, ENFILE):
+                raise
+            self._refuse_connection()
             return
-        if len(self._clients) >= CLIENTS_MAX:
+        if len(self._clients) >= self._clients_max:
             self.counts["refused"] += 1
             stream.close()
             return
@@ -123,6 +131,18 @@ class ControlSocket:
         client_id = self._last_client
         client = self._clients[client_id] = _Client(stream, uid)
         self._register(stream.fileno(), select.EPOLLIN, lambda mask: self._on_stream(client_id, client, mask))
+
+    def _refuse_connection(self) -> None:
+        """Out of descriptors: take the first connection in line and end it."""
+        self.counts["refused"] += 1
+        os.close(self._reserve)
+        try:
+            self._listener.accept()[0].close()
+        except OSError:
+            # It has gone by itself, or another process took the descriptor first; then the loop comes back here.
+            pass
+        finally:
+            self._reserve = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
     def _on_stream(self, client_id: int, client: _Client, mask: int) -> None:
         if mask & select.EPOLLOUT:
