@@ -3,6 +3,7 @@
 import os
 import resource
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 
 import agent
@@ -33,6 +34,13 @@ def main() -> None:
     except EvergaugeError as failure:
         print(f"agentd: {failure.sentence}", file=sys.stderr)
         code = failure.code
+    except OSError as failure:
+        # What no check foresaw (no memory for a thread, no room for a socket): the system's own words name the thing.
+        print(f"agentd: {failure}; `agentctl doctor` looks at this host", file=sys.stderr)
+        code = ExitCode.IO
+    except Exception:  # noqa: BLE001  the one broad handler of this process: report, then end with the code of a bug
+        traceback.print_exc()
+        code = ExitCode.BUG
     except KeyboardInterrupt:
         # Before the loop catches signals there is nothing to end.
         code = ExitCode.DONE

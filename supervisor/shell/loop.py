@@ -52,6 +52,8 @@ STATUS_GRACE_NS = 50 * MS
 LAST_WORDS_LINES_MAX = 40
 LAST_WORDS_LINE_BYTES_MAX = 400
 WORDS_READ_BYTES = 64 << 10
+# A traceback of every thread fits; a worker in a loop of complaints does not fill the log.
+WORDS_LINES_PER_LOOK_MAX = 200
 
 _SIGNALS = {"USR2": signal.SIGUSR2, "KILL": signal.SIGKILL}
 
@@ -67,6 +69,7 @@ class _Process(Struct, weakref=False):
     partial: bytes = b""
     gone_at_ns: int | None = None
     last_beat: Beat | None = None
+    lines_since_look: int = 0
 
 
 class SupervisorLoop:
@@ -293,7 +296,19 @@ class SupervisorLoop:
         for line in lines:
             for text in _lines(line):
                 process.words.append(text)
-                self._log.write("worker_says", "info", {"worker": process.started.child, "text": text})
+                self._pass_on(process, text)
+
+    def _pass_on(self, process: _Process, text: str) -> None:
+        """Log a worker's line; a worker that floods is cut between two looks, and told how much was hidden."""
+        process.lines_since_look += 1
+        if process.lines_since_look <= WORDS_LINES_PER_LOOK_MAX:
+            self._log.write("worker_says", "info", {"worker": process.started.child, "text": text})
+
+    def _tell_hidden_words(self, process: _Process) -> None:
+        hidden = process.lines_since_look - WORDS_LINES_PER_LOOK_MAX
+        if hidden > 0:
+            self._log.write("worker_says_too_much", "warning", {"worker": process.started.child, "hidden_lines": hidden})
+        process.lines_since_look = 0
 
     # ---- looking ---------------------------------------------------------------------------------
 
@@ -306,6 +321,7 @@ class SupervisorLoop:
                 page = process.started.page
                 beat = parse_page(page[: VERSION.size], page[BODY_OFFSET : BODY_OFFSET + BODY_BYTES], page[: VERSION.size])
                 process.last_beat = beat or process.last_beat
+                self._tell_hidden_words(process)
                 sight = None if process.gauge is None else process.gauge.look(now_ns)
                 seen.append(Observation(child, epoch, process.last_beat, sight))
         self._events.append(Looked(tuple(seen)))
