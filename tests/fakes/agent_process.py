@@ -41,8 +41,16 @@ def wait_until(condition: Callable[[], Any], what: str, *, seconds: float = DEAD
 class AgentProcess:
     """One agentd. Use it as a context: leaving it ends the agent and asserts that nothing is left behind."""
 
-    def __init__(self, folder: Path, *, flags: dict[str, str] | None = None, quick: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        flags: dict[str, str] | None = None,
+        quick: bool = True,
+        program: tuple[str, ...] = (sys.executable, "-c", "from agent.daemon import main; main()"),
+    ) -> None:
         self.folder = folder
+        self._program = program
         self.state_dir = folder / "state"
         self.runtime_dir = folder / "run"
         self._flags = {**(QUICK if quick else {"--gateway-port": "0"}), **(flags or {})}
@@ -65,7 +73,7 @@ class AgentProcess:
 
     def command_line(self, *more: str) -> list[str]:
         """How this agent is started."""
-        words = [sys.executable, "-c", "from agent.daemon import main; main()"]
+        words = list(self._program)
         flags = {"--state-dir": str(self.state_dir), "--runtime-dir": str(self.runtime_dir), **self._flags}
         return words + [word for flag, value in flags.items() for word in (flag, value)] + list(more)
 
