@@ -2,6 +2,7 @@
 
 import os
 import resource
+import signal
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -29,6 +30,7 @@ PRELOAD = ("workers.runtime.preload",)
 
 def main() -> None:
     """The console script: run, say in one sentence why not, end with a named code."""
+    _open_closed_streams()
     try:
         code = run(sys.argv[1:], os.environ)
     except EvergaugeError as failure:
@@ -47,6 +49,17 @@ def main() -> None:
     sys.stdout.flush()
     # Threads that hang in the kernel (a dead disk under the journal) must not keep the process.
     os._exit(int(code))
+
+
+def _open_closed_streams() -> None:
+    """Put the null device in the place of closed standard streams: the next file opened would take their numbers."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
 def run(arguments: Sequence[str], environment: Mapping[str, str]) -> ExitCode:
@@ -87,7 +100,9 @@ def load_config(invocation: Invocation, environment: Mapping[str, str]) -> Confi
         setting.key: os.path.abspath(config.of(setting) or os.path.join(runtime_dir, name))
         for setting, name in ((CONTROL_SOCKET, "control.sock"), (BUS_SOCKET, "bus.sock"), (DATA_SOCKET, "data.sock"))
     }
-    for socket_path in sockets.values():
+    # Longer names that stand there for a moment: the control socket before it answers, the fork server's socket.
+    passing = [f"{sockets[CONTROL_SOCKET.key]}.new", os.path.join(runtime_dir, "listener-12345678")]
+    for socket_path in [*sockets.values(), *passing]:
         _check_socket_path(socket_path)
     host = config.of(HOST_NAME) or os.uname().nodename
     if "/" in host:
@@ -111,6 +126,8 @@ def supervise(config: Config, *, for_ns: int | None) -> ExitCode:
         os.path.join(runtime_dir, "runtime.lock"), what="runtime folder", remedy="stop it, or choose another --runtime-dir"
     )
     os.chdir("/")
+    # A parent that ignores SIGCHLD hands that on, and the kernel would keep the fork server's end from us.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     # Every worker and every client of the control socket costs descriptors, and the usual soft limit is for shells.
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -141,8 +158,8 @@ def _read_document(path: str) -> str:
 def _check_socket_path(path: str) -> None:
     size = len(os.fsencode(path))
     if size > paths.SOCKET_PATH_BYTES_MAX:
-        problem = f"{size} bytes are too long for a socket's path, the system takes {paths.SOCKET_PATH_BYTES_MAX}"
-        raise ConfigError(path, problem, "choose a shorter --runtime-dir, such as /run/evergauge")
+        problem = f"too long for a socket's path: below it one has {size} bytes, the system takes {paths.SOCKET_PATH_BYTES_MAX}"
+        raise ConfigError(os.path.dirname(path), problem, "choose a shorter --runtime-dir, such as /run/evergauge")
 
 
 def _check_supervisor_package() -> None:

@@ -12,6 +12,12 @@ from agent.model.errors import FormatError
 NAME_BYTES_MAX = 63
 # 1,000 rules are the measured case of the specification; ten times that bounds a runaway script.
 RULES_MAX = 10_000
+RULE_PREFIX = "rule/"
+# Kubernetes: a name has at most 253 bytes, a label's key 253 + 1 + 63, its value 63.
+PATTERN_BYTES_MAX = 253
+LABELS_MAX = 32
+LABEL_KEY_BYTES_MAX = 317
+LABEL_VALUE_BYTES_MAX = 63
 
 
 class QosClass(StrEnum):
@@ -91,6 +97,17 @@ def problem_of_rule(rule: GroupRule) -> str | None:
         return "a shared group needs a name, the other actions take none"
     if rule.action.group and (problem := _problem_of_name(rule.action.group)) is not None:
         return f"a shared group's name {problem}"
+    return _problem_of_match(rule.match)
+
+
+def _problem_of_match(match: Match) -> str | None:
+    if max(len(match.namespace.encode()), len(match.pod.encode())) > PATTERN_BYTES_MAX:
+        return f"a pattern has at most {PATTERN_BYTES_MAX} bytes"
+    if len(match.labels) > LABELS_MAX:
+        return f"a rule names at most {LABELS_MAX} labels"
+    for key, value in match.labels.items():
+        if len(key.encode()) > LABEL_KEY_BYTES_MAX or len(value.encode()) > LABEL_VALUE_BYTES_MAX:
+            return f"a label's key has at most {LABEL_KEY_BYTES_MAX} bytes, its value {LABEL_VALUE_BYTES_MAX}"
     return None
 
 
@@ -132,7 +149,7 @@ def bind(unit: Unit, ordered_rules: list[GroupRule]) -> tuple[str | None, str | 
 
 def rule_key(name: str) -> str:
     """The key of an operator rule in the rule state."""
-    return f"rule/{name}"
+    return RULE_PREFIX + name
 
 
 def pod_key(uid: str) -> str:

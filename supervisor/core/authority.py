@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from agent.model.heartbeat import Beat
 from agent.model.message import Ack, Delta, Nack, Resync, Snapshot
-from agent.model.rule import GroupRule, canonical, decode_rule, rule_key
+from agent.model.rule import RULE_PREFIX, canonical, decode_rule, rule_key
 from agent.model.rule_state import Change, RuleState
 from supervisor.core.effect import Effect, Log, Send
 from supervisor.core.rulebook import Rulebook
@@ -36,6 +36,8 @@ class Authority:
 
     def __init__(self, book: Rulebook) -> None:
         self.revision = book.revision
+        # The operator's rules by name: the same as the entries `rule/…` of the state, decoded once.
+        self.rules = {rule.name: rule for rule in book.rules}
         self.state = RuleState((rule_key(rule.name), canonical(rule)) for rule in book.rules)
         self.replicas: dict[str, Replica] = {}
         self.drifts = 0
@@ -43,15 +45,18 @@ class Authority:
 
     # ---- contents --------------------------------------------------------------------------------
 
-    def rules(self) -> list[GroupRule]:
-        """The operator's rules, by name."""
-        return [decode_rule(content) for _key, content in self.state.items("rule/")]
+    @property
+    def rule_bytes(self) -> int:
+        """What the operator's rules take in a snapshot."""
+        return sum(len(content) for _key, content in self.state.items(RULE_PREFIX))
 
     def apply(self, changes: Sequence[Change]) -> list[Effect]:
         """Change the state and tell every worker; nothing happens when the changes change nothing."""
         effective = [change for change in changes if self.state.put(*change)]
         if not effective:
             return []
+        for key, content in effective:
+            self._keep_rule(key, content)
         self.revision += 1
         return [effect for replica in self.replicas.values() for effect in self._delta(replica, effective)]
 
@@ -68,6 +73,8 @@ class Authority:
 
     def on_ack(self, replica: Replica, ack: Ack) -> list[Effect]:
         """The worker took the message with this number; what it holds must then be what we hold."""
+        # Whoever takes anything in whole has its snapshot, also when a later change is already on its way to it.
+        replica.is_loaded = True
         if ack.sequence != replica.sequence or replica.needs_snapshot:
             # An older message's acknowledgement: true, but not of what was sent last.
             return []
@@ -76,7 +83,6 @@ class Authority:
             return self._drifted(replica, "acknowledged another digest")
         replica.acked_revision = ack.revision
         replica.acked_digest = ack.digest
-        replica.is_loaded = True
         return []
 
     def on_nack(self, replica: Replica, nack: Nack) -> list[Effect]:
@@ -109,6 +115,15 @@ class Authority:
         """Whether the worker acknowledged exactly what is in force."""
         replica = self.replicas.get(child)
         return replica is not None and self._is_acknowledged(replica)
+
+    def _keep_rule(self, key: str, content: bytes | None) -> None:
+        if not key.startswith(RULE_PREFIX):
+            return
+        if content is None:
+            del self.rules[key.removeprefix(RULE_PREFIX)]
+        else:
+            rule = decode_rule(content)
+            self.rules[rule.name] = rule
 
     def _is_acknowledged(self, replica: Replica) -> bool:
         return not replica.needs_snapshot and replica.acked_revision == self.revision and replica.acked_digest == self.state.digest

@@ -162,6 +162,12 @@ class Child:
         # Told to end before it had a pid: the order could not reach it then.
         return [Signal(self.name, self.epoch, "KILL")] if self._is_killed else []
 
+    def on_hello(self, now_ns: int) -> list[Effect]:
+        """It is connected now: a Stop that was sent before could not reach it, so it is told again."""
+        if self.state is not ChildState.STOPPING or self._is_killed or self.deadline_ns is None:
+            return []
+        return [Send(self.name, self.epoch, Stop(max(0, self.deadline_ns - now_ns), for_good=not self._wanted))]
+
     def on_ready(self, now_ns: int) -> list[Effect]:
         """It has its snapshot and does its work."""
         if self.state is not ChildState.STARTING:

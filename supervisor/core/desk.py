@@ -12,13 +12,13 @@ from msgspec import Struct
 from agent.model.control import DEADLINE_SECONDS, OPERATIONS, ROTATE_DEADLINE_SECONDS
 from agent.model.errors import ExitCode
 from agent.model.message import Ask, Reply
-from agent.model.rule import RULES_MAX, GroupRule, canonical, problem_of_rule, rule_key
+from agent.model.rule import GroupRule, problem_of_rule
 from agent.model.timebase import MS, S
 from supervisor.core import report
 from supervisor.core.child import ChildState
-from supervisor.core.effect import Asker, Effect, Persist, Problem, Respond, Send
+from supervisor.core.effect import Asker, Effect, Problem, Respond, Send
 from supervisor.core.fleet import Fleet
-from supervisor.core.rulebook import Rulebook, encode_rulebook
+from supervisor.core.rule_changes import Mutation, RuleChanges
 
 # `status` shows what workers say of themselves; one that does not answer in this time is shown without.
 STATS_DEADLINE_NS = 300 * MS
@@ -38,23 +38,14 @@ class _Question(Struct):
     finish: Callable[[dict[str, Reply], int], Document | Problem]
 
 
-class _Mutation(Struct, frozen=True):
-    """A change of the rules that waits for its turn on the disk: the rule, or None to remove the one of that name."""
-
-    asker: Asker
-    name: str
-    rule: GroupRule | None
-
-
 class Desk:
     """Answers operations from the fleet's state."""
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
         self._questions: list[_Question] = []
-        self._mutations: list[_Mutation] = []
+        self._changes = RuleChanges(fleet.authority)
         self._last_ask = 0
-        self._last_token = 0
 
     # ---- events ----------------------------------------------------------------------------------
 
@@ -82,18 +73,9 @@ class Desk:
                 del question.waiting[ask]
         return self._finish_answered(now_ns)
 
-    def on_persisted(self, problem: str) -> list[Effect]:
-        """The disk has answered for the first mutation in line."""
-        mutation = self._mutations.pop(0)
-        effects: list[Effect] = []
-        if problem:
-            remedy = "the rules are as before; make room or mend the state folder, then try again"
-            effects.append(_refusal(mutation.asker, "not_durable", f"{problem}; {remedy}", ExitCode.IO))
-        else:
-            content = None if mutation.rule is None else canonical(mutation.rule)
-            effects += self._fleet.authority.apply([(rule_key(mutation.name), content)])
-            effects.append(Respond(mutation.asker, {"revision": self._fleet.authority.revision, "changed": True}))
-        return effects + self._next_mutation()
+    def on_persisted(self, token: int, problem: str) -> list[Effect]:
+        """The disk has answered for a rules document."""
+        return self._changes.on_persisted(token, problem)
 
     def on_deadline(self, now_ns: int) -> list[Effect]:
         """Answer the questions whose time is over with what is there."""
@@ -161,18 +143,20 @@ class Desk:
             return [_refusal(asker, "bad_rule", f"this is no rule: {refused}; `agentctl add-rule --help` shows one")]
         if (problem := problem_of_rule(rule)) is not None:
             return [_refusal(asker, "bad_rule", f"rule {rule.name!r}: {problem}")]
-        return self._queue(_Mutation(asker, rule.name, rule))
+        return self._changes.ask(Mutation(asker, rule.name, rule))
 
     def _on_remove_rule(self, asker: Asker, arguments: Document, now_ns: int) -> list[Effect]:
         name = arguments.get("name")
-        if not isinstance(name, str) or self._fleet.authority.state.get(rule_key(name)) is None:
-            return [_refusal(asker, "no_such_rule", f"there is no rule {name!r}; `agentctl list-rules` shows them")]
-        return self._queue(_Mutation(asker, name, None))
+        if not isinstance(name, str):
+            return [_refusal(asker, "bad_argument", f"name is text, not {name!r}")]
+        return self._changes.ask(Mutation(asker, name, None))
 
     def _on_restart_worker(self, asker: Asker, arguments: Document, now_ns: int) -> list[Effect]:
         name = arguments.get("name")
         if (problem := self._problem_of_worker(name)) is not None:
             return [Respond(asker, None, problem)]
+        if self._fleet.is_stopping:
+            return [_refusal(asker, "stopping", "the agent ends; start it again instead", ExitCode.TRY_AGAIN)]
         child = self._fleet.children[str(name)]
         if child.state is ChildState.FAILED:
             sentence = f"{name} has failed ({child.last_exit}) and stays so; mend the cause, then `agentctl reset-worker {name}`"
@@ -184,6 +168,8 @@ class Desk:
         name = arguments.get("name")
         if (problem := self._problem_of_worker(name)) is not None:
             return [Respond(asker, None, problem)]
+        if self._fleet.is_stopping:
+            return [_refusal(asker, "stopping", "the agent ends; start it again instead", ExitCode.TRY_AGAIN)]
         child = self._fleet.children[str(name)]
         effects = child.forgive(now_ns)
         return [*effects, Respond(asker, {"name": child.name, "state": str(child.state)})]
@@ -204,7 +190,7 @@ class Desk:
     # ---- parts -----------------------------------------------------------------------------------
 
     def _problem_of_worker(self, name: object) -> Problem | None:
-        if name in self._fleet.children:
+        if isinstance(name, str) and name in self._fleet.children:
             return None
         known = ", ".join(self._fleet.children)
         return Problem("no_such_worker", f"there is no worker {name!r}; there are {known}", int(ExitCode.MISUSE))
@@ -238,33 +224,6 @@ class Desk:
                 effects.append(Respond(question.asker, None, outcome))
             else:
                 effects.append(Respond(question.asker, outcome))
-        return effects
-
-    def _queue(self, mutation: _Mutation) -> list[Effect]:
-        if len(self._mutations) >= OPEN_QUESTIONS_MAX:
-            return [_refusal(mutation.asker, "too_busy", "too many rule changes wait for the disk; try again", ExitCode.TRY_AGAIN)]
-        self._mutations.append(mutation)
-        return self._next_mutation() if len(self._mutations) == 1 else []
-
-    def _next_mutation(self) -> list[Effect]:
-        """Order the first mutation in line onto the disk; answer those before it that change nothing."""
-        authority = self._fleet.authority
-        effects: list[Effect] = []
-        while self._mutations:
-            mutation = self._mutations[0]
-            rules = {rule.name: rule for rule in authority.rules()}
-            if rules.get(mutation.name) == mutation.rule:
-                effects.append(Respond(mutation.asker, {"revision": authority.revision, "changed": False}))
-            elif mutation.rule is not None and mutation.name not in rules and len(rules) >= RULES_MAX:
-                effects.append(_refusal(mutation.asker, "too_many_rules", f"{RULES_MAX} rules are the most; remove some"))
-            else:
-                rules.pop(mutation.name, None)
-                if mutation.rule is not None:
-                    rules[mutation.name] = mutation.rule
-                self._last_token += 1
-                document = encode_rulebook(Rulebook(authority.revision + 1, tuple(rules.values())))
-                return [*effects, Persist(self._last_token, document)]
-            self._mutations.pop(0)
         return effects
 
 

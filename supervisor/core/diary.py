@@ -47,7 +47,8 @@ class Diary:
         key = (worker, condition.kind)
         if not condition.active:
             return self.conditions.pop(key, None) is not None
-        if self.conditions.get(key) == condition or len(self.conditions) >= CONDITIONS_MAX:
+        held = self.conditions.get(key)
+        if held == condition or (held is None and len(self.conditions) >= CONDITIONS_MAX):
             return False
         self.conditions[key] = condition
         return True

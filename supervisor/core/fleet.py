@@ -23,6 +23,8 @@ class Fleet:
         self.beats_at_ns: dict[str, int] = {}
         # The first whole look at the host's pods is in.
         self.looked_at_host = False
+        # The agent has been asked to end: nothing is started any more.
+        self.is_stopping = False
         self.stale_events = 0
 
     def names_up(self) -> list[str]:

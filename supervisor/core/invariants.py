@@ -25,6 +25,8 @@ def broken_invariants(fleet: Fleet, now_ns: int) -> Iterator[str]:
     for name, replica in fleet.authority.replicas.items():
         if replica.epoch != fleet.children[name].epoch:
             yield f"the rules of {name} are booked for epoch {replica.epoch}, it lives in {fleet.children[name].epoch}"
+    if sorted(f"rule/{name}" for name in fleet.authority.rules) != [key for key, _content in fleet.authority.state.items("rule/")]:
+        yield "the decoded rules are not those of the state"
     for worker, kind in fleet.diary.conditions:
         if not fleet.children[worker].has_process:
             yield f"condition {kind} of {worker} outlived it"

@@ -97,7 +97,7 @@ class Machine:
             case Commanded():
                 return self._desk.on_command(ClientAsker(event.client), event.operation, event.arguments, now_ns)
             case Persisted():
-                return self._desk.on_persisted(event.problem)
+                return self._desk.on_persisted(event.token, event.problem)
             case StopRequested():
                 return self._begin_stop(event.reason, now_ns)
             case RotateRequested():
@@ -132,6 +132,7 @@ class Machine:
         self.fleet.diary.forget_worker(child.name)
         self.fleet.beats_at_ns.pop(child.name, None)
         effects = self._desk.on_child_gone(child.name, now_ns)
+        self._kills_during_stop.discard(child.name)
         death, after = child.on_exited(event, now_ns)
         self.fleet.diary.deaths.append(death)
         return [*effects, *after, *self._go_on_stopping(now_ns)]
@@ -140,7 +141,7 @@ class Machine:
         authority = self.fleet.authority
         message = event.message
         if isinstance(message, Hello):
-            return authority.on_hello(child.name, child.epoch)
+            return [*authority.on_hello(child.name, child.epoch), *child.on_hello(now_ns)]
         replica = authority.replicas.get(child.name)
         if replica is None:
             # It speaks before its hello; its loop is not ours, and it will be found not ready.
@@ -227,7 +228,8 @@ class Machine:
         # Killed and still there: it waits inside the kernel, and the agent's end does not wait for it.
         assert self._stop_order is not None
         child.deadline_ns = None
-        self._stop_order.remove(child.name)
+        if child.name in self._stop_order:
+            self._stop_order.remove(child.name)
         return [Log("left_behind", "error", {"worker": child.name, "pid": child.pid}), *self._go_on_stopping(now_ns)]
 
     def _on_readiness(self, now_ns: int) -> list[Effect]:
@@ -247,10 +249,14 @@ class Machine:
         if self._stop_order is not None:
             # Asked twice: no more patience.
             return [effect for child in self.fleet.children.values() if child.has_process for effect in self._hurry(child, now_ns)]
+        self.fleet.is_stopping = True
         self._stop_order = list(reversed(self.fleet.children))
         return [Log("stopping", "info", {"reason": reason}), *self._go_on_stopping(now_ns)]
 
     def _hurry(self, child: Child, now_ns: int) -> list[Effect]:
+        if child.name in self._kills_during_stop:
+            # Asked three times: it has been killed, more cannot be done.
+            return []
         effects = child.stop("asked twice", now_ns, wanted=False)
         child.deadline_ns = now_ns
         return effects

@@ -91,7 +91,7 @@ def rules(authority: Authority) -> Document:
     return {
         "revision": authority.revision,
         "digest": authority.state.digest.hex(),
-        "rules": [msgspec.to_builtins(rule) for rule in authority.rules()],
+        "rules": [msgspec.to_builtins(authority.rules[name]) for name in sorted(authority.rules)],
     }
 
 

@@ -14,14 +14,17 @@ from collections.abc import Callable
 from errno import EMFILE, ENFILE
 from typing import Any
 
+import msgspec
+
 from agent.model.control import PROTOCOL_VERSION, READ_OPERATIONS, REQUEST_BYTES_MAX
 from agent.model.errors import ExitCode
 from agent.model.timebase import S
 from supervisor.core.effect import Commanded, Problem
 
 # Beyond this the newest are turned away: 2,000 idle clients cost their descriptors and nothing else. Never more than half
-# of the descriptors there are: a restart of a worker needs some too.
+# of the descriptors there are beyond those that the agent itself needs: a restart of a worker needs some too.
 CLIENTS_MAX = 2048
+OWN_DESCRIPTORS = 64
 # Whoever does not take his answer for so long is cut off.
 UNREAD_NS_MAX = 10 * S
 _CREDENTIALS = struct.Struct("3i")
@@ -53,11 +56,13 @@ class ControlSocket:
         self._on_command = on_command
         self._now_ns = now_ns
         self._clients: dict[int, _Client] = {}
+        # Clients with further whole lines in their buffer.
+        self._ahead: dict[int, _Client] = {}
         self._last_client = 0
         self._own_uid = os.geteuid()
         # Given up for a moment when descriptors run out: a connection that cannot even be refused would wake the loop for ever.
         self._reserve = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-        self._clients_max = min(CLIENTS_MAX, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
+        self._clients_max = max(1, min(CLIENTS_MAX, (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - OWN_DESCRIPTORS) // 2))
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         self._listen()
         register(self._listener.fileno(), select.EPOLLIN, self._on_connection)
@@ -85,11 +90,21 @@ class ControlSocket:
             document["result"] = result
         else:
             document["error"] = {"code": problem.code, "sentence": problem.sentence, "exit": problem.exit}
-        client.outgoing += json.dumps(document, separators=(",", ":")).encode() + b"\n"
+        client.outgoing += msgspec.json.encode(document) + b"\n"
         client.is_waiting = False
         self._flush(client_id, client)
-        if client_id in self._clients:
-            self._take_line(client_id, client)
+        self._note_rest(client_id, client)
+
+    def has_more(self) -> bool:
+        """Whether clients have sent lines ahead that `go_on` takes."""
+        return bool(self._ahead)
+
+    def go_on(self) -> None:
+        """Take one further line of each client that sent several; one a turn, so that nobody holds the loop."""
+        ahead, self._ahead = self._ahead, {}
+        for client_id, client in ahead.items():
+            if client_id in self._clients and not client.is_waiting:
+                self._take_line(client_id, client)
 
     def cut_off_unread(self) -> None:
         """End the clients that have not taken their answer for too long; called at every look."""
@@ -145,9 +160,15 @@ class ControlSocket:
             self._reserve = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
     def _on_stream(self, client_id: int, client: _Client, mask: int) -> None:
+        if mask & (select.EPOLLHUP | select.EPOLLERR) and (client.is_waiting or not mask & select.EPOLLIN):
+            # Gone in both directions (a half-closed one still waits for its answer): nobody is left to answer. What it
+            # asked before it went is done all the same.
+            self._end(client_id, client)
+            return
         if mask & select.EPOLLOUT:
             self._flush(client_id, client)
-        if client_id in self._clients and mask & (select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR):
+            self._note_rest(client_id, client)
+        if client_id in self._clients and mask & select.EPOLLIN:
             self._read(client_id, client)
 
     def _read(self, client_id: int, client: _Client) -> None:
@@ -161,37 +182,44 @@ class ControlSocket:
         if not data:
             # It will say no more; what it asked for is still answered, when it can be sent.
             client.has_ended = True
-            if client.is_waiting or client.outgoing:
-                self._listen_to(client_id, client)
-            else:
-                self._end(client_id, client)
+            self._note_rest(client_id, client)
             return
         client.incoming += data
         self._take_line(client_id, client)
 
     def _take_line(self, client_id: int, client: _Client) -> None:
-        """The next request, when none is under way."""
-        while not client.is_waiting and client_id in self._clients:
-            end = client.incoming.find(b"\n")
-            if end < 0:
-                if len(client.incoming) > REQUEST_BYTES_MAX:
-                    self._refuse(client_id, client, "too_long", f"a request has at most {REQUEST_BYTES_MAX} bytes in one line")
-                    client.incoming.clear()
-                    client.has_ended = True
-                break
+        """The next request, when none is under way and the last answer has been taken."""
+        if client.is_waiting or client.outgoing:
+            return
+        end = client.incoming.find(b"\n")
+        if end >= 0:
             line = bytes(client.incoming[:end])
             del client.incoming[: end + 1]
             if line.strip():
                 self._on_line(client_id, client, line)
-        if client_id in self._clients:
-            if client.has_ended and not client.is_waiting and not client.outgoing:
-                self._end(client_id, client)
-            else:
-                self._listen_to(client_id, client)
+        elif len(client.incoming) > REQUEST_BYTES_MAX:
+            client.incoming.clear()
+            client.has_ended = True
+            self._refuse(client_id, client, "too_long", f"a request has at most {REQUEST_BYTES_MAX} bytes in one line")
+        self._note_rest(client_id, client)
+
+    def _note_rest(self, client_id: int, client: _Client) -> None:
+        """Decide what is waited for next: a further line at hand, more bytes, or nothing more."""
+        if client_id not in self._clients:
+            return
+        is_idle = not client.is_waiting and not client.outgoing
+        if is_idle and b"\n" in client.incoming:
+            self._ahead[client_id] = client
+        elif is_idle and client.has_ended:
+            self._end(client_id, client)
+        else:
+            self._listen_to(client_id, client)
 
     def _on_line(self, client_id: int, client: _Client, line: bytes) -> None:
         try:
             request = json.loads(line)
+            # Half a surrogate pair is JSON but no text: it could be stored and never be encoded again.
+            json.dumps(request, ensure_ascii=False).encode()
             operation, arguments = _parse(request)
         except (ValueError, RecursionError) as cause:
             self._refuse(client_id, client, "malformed", f"not a request: {cause}; one line is one JSON document, such as "
@@ -228,9 +256,6 @@ class ControlSocket:
             client.unread_since_ns = None
         if client.outgoing and client.unread_since_ns is None:
             client.unread_since_ns = self._now_ns()
-        if client.has_ended and not client.outgoing and not client.is_waiting:
-            self._end(client_id, client)
-            return
         self._listen_to(client_id, client)
 
     def _listen_to(self, client_id: int, client: _Client) -> None:
@@ -241,6 +266,7 @@ class ControlSocket:
         self._register(client.stream.fileno(), mask or select.EPOLLERR, lambda seen: self._on_stream(client_id, client, seen))
 
     def _end(self, client_id: int, client: _Client) -> None:
+        self._ahead.pop(client_id, None)
         if self._clients.pop(client_id, None) is not None:
             self._register(client.stream.fileno(), 0, None)
             client.stream.close()

@@ -6,9 +6,11 @@ answer is waited for in an errand thread: a fork server that is stopped or still
 
 import mmap
 import os
+import select
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 
 from msgspec import Struct
 
@@ -21,8 +23,9 @@ from supervisor.shell.errand import ErrandThread
 import multiprocess  # isort: skip
 from multiprocess import forkserver, process, resource_tracker, util  # isort: skip
 
-# A worker's last words: what a traceback needs.
-WORDS_BYTES_MAX = 64 << 10
+# A fork server ends within a millisecond of its pipe's end, unless it is stopped.
+SERVER_END_MS = 1000
+STRAYS_PER_LOOK_MAX = 64
 
 
 class Started(Struct, frozen=True):
@@ -71,43 +74,85 @@ class Launcher:
         """The fork server does not answer: end it. The start that waits for it fails and the next one makes a new server."""
         server = forkserver._forkserver._forkserver_pid
         if server is not None:
-            os.kill(server, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(server, signal.SIGKILL)
+
+    def reap_strays(self) -> None:
+        """As the first process of a container, wait for orphans that the kernel gives to it (workers of a dead fork server)."""
+        if os.getpid() != 1:
+            return
+        for _ in range(STRAYS_PER_LOOK_MAX):
+            try:
+                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            # The fork server's end is the package's to see.
+            if ended is None or ended.si_pid == forkserver._forkserver._forkserver_pid:
+                return
+            os.waitpid(ended.si_pid, 0)
 
     def close(self) -> None:
-        """End the fork server and wait for it."""
+        """End the fork server and wait for it; one that does not end by itself is killed."""
         os.close(self._life_write)
-        if self.errands.close(timeout_seconds=1.0):
-            forkserver._forkserver._stop()
-        else:
-            self.reset()
+        self.errands.close(timeout_seconds=1.0)
+        server, alive = forkserver._forkserver._forkserver_pid, forkserver._forkserver._forkserver_alive_fd
+        if server is None:
+            return
+        os.close(alive)
+        try:
+            ending = os.pidfd_open(server)
+            poll = select.poll()
+            poll.register(ending, select.POLLIN)
+            if not poll.poll(SERVER_END_MS):
+                os.kill(server, signal.SIGKILL)
+            os.close(ending)
+            os.waitpid(server, 0)
+        except (ProcessLookupError, ChildProcessError):
+            # It has ended and somebody else has waited for it.
+            return
 
     def _warm_up(self) -> None:
-        _masked(forkserver.ensure_running)
+        # A failure here is met again, and reported, by the first start.
+        with suppress(OSError):
+            _masked(forkserver.ensure_running)
 
     def _launch(self, child: str, epoch: int, order: bytes) -> Started | NotStarted:
+        with ExitStack() as given_back:
+            try:
+                return self._start(child, epoch, order, given_back)
+            except (FileNotFoundError, ConnectionRefusedError) as failure:
+                # The fork server lives but its socket is gone: something cleans the runtime folder. Only a new one has a socket.
+                self.reset()
+                return NotStarted(child, epoch, f"the fork server cannot be reached: {failure.strerror}")
+            except (OSError, EOFError) as failure:
+                text = f"{type(failure).__name__}: {failure}" if str(failure) else "the fork server died"
+                return NotStarted(child, epoch, text)
+            finally:
+                # Not children in the package's sense: their exit is seen by pidfd, and nothing is to be joined at exit.
+                process._children.clear()
+
+    def _start(self, child: str, epoch: int, order: bytes, given_back: ExitStack) -> Started:
         page = os.memfd_create(f"heartbeat-{child.replace('/', '-')}", os.MFD_CLOEXEC)
+        given_back.callback(os.close, page)
+        os.ftruncate(page, PAGE_BYTES)
         words_read, words_write = os.pipe2(os.O_CLOEXEC)
-        try:
-            os.ftruncate(page, PAGE_BYTES)
+        given_back.callback(os.close, words_write)
+        with ExitStack() as on_failure:
+            on_failure.callback(os.close, words_read)
             os.set_blocking(words_read, False)
+            view = mmap.mmap(page, PAGE_BYTES, prot=mmap.PROT_READ)
             arguments = (self._entry, order, Inherited(page), Inherited(words_write), Inherited(self._life_read))
             newborn = self._context.Process(target=be_born, args=arguments, name=child)
             _masked(newborn.start)
             popen = newborn._popen
             # The package would close the status pipe when its object goes; a duplicate is ours.
             status = os.dup(popen.sentinel)
+            on_failure.callback(os.close, status)
             os.set_blocking(status, False)
             popen.finalizer()
-            view = mmap.mmap(page, PAGE_BYTES, prot=mmap.PROT_READ)
-            return Started(child, epoch, popen.pid, _pidfd(popen.pid), status, words_read, view)
-        except (OSError, EOFError) as failure:
-            os.close(words_read)
-            return NotStarted(child, epoch, f"{type(failure).__name__}: {failure}" if str(failure) else "the fork server died")
-        finally:
-            os.close(words_write)
-            os.close(page)
-            # Not children in the package's sense: their exit is seen by pidfd, and nothing is to be joined at exit.
-            process._children.clear()
+            started = Started(child, epoch, popen.pid, _pidfd(popen.pid), status, words_read, view)
+            on_failure.pop_all()
+            return started
 
 
 def _pidfd(pid: int) -> int:

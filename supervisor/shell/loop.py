@@ -120,6 +120,7 @@ class SupervisorLoop:
                 handler = self._handlers.get(descriptor)
                 if handler is not None:
                     handler(mask)
+            self._control.go_on()
             self._events.extend(self._bus.receive())
             self._notice_deaths()
             if self._end_at_ns is not None and self._end_at_ns <= self._clock.now_ns():
@@ -148,7 +149,7 @@ class SupervisorLoop:
         self._masks[descriptor] = mask
 
     def _wait_seconds(self) -> float:
-        if self._events or self._bus.has_more():
+        if self._events or self._control.has_more() or self._bus.has_more():
             return 0.0
         deadline_ns = self._machine.next_deadline_ns()
         for process in self._processes.values():
@@ -204,6 +205,9 @@ class SupervisorLoop:
         read, write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+            # nohup, and shells for what they start in the background, ask by this to be left alone.
+            if number in (signal.SIGINT, signal.SIGHUP) and signal.getsignal(number) is signal.SIG_IGN:
+                continue
             signal.signal(number, lambda _number, _frame: None)
         self.register(read, select.EPOLLIN, self._on_signals)
         return read
@@ -233,7 +237,8 @@ class SupervisorLoop:
     def _adopt(self, started: Started) -> None:
         try:
             gauge = Gauge(started.pid) if started.pidfd >= 0 else None
-        except (FileNotFoundError, ProcessLookupError):
+        except OSError:
+            # Gone already, or out of descriptors: a worker that cannot be measured is supervised all the same.
             gauge = None
         process = _Process(started, gauge, deque(maxlen=LAST_WORDS_LINES_MAX))
         self._processes[started.child, started.epoch] = process
@@ -326,6 +331,7 @@ class SupervisorLoop:
                 seen.append(Observation(child, epoch, process.last_beat, sight))
         self._events.append(Looked(tuple(seen)))
         self._control.cut_off_unread()
+        self._launcher.reap_strays()
 
     # ---- answers ---------------------------------------------------------------------------------
 

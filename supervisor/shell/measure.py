@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from errno import EACCES, EPERM, ESRCH
+from errno import ESRCH
 
 from agent.model.proc_stat import STAT_BYTES_MAX, parse_stat
 from agent.model.timebase import S
@@ -51,14 +51,16 @@ class Gauge:
         return self._looks[-1][1] / S if self._looks else None
 
     def pss_bytes(self) -> int | None:
-        """Proportional memory, read now (some 50 us for a worker); None when gone or not permitted. *Source:* proc_pid_smaps(5)."""
+        """Proportional memory, read now: some 50 us for a worker.
+
+        *Absent:* None when the process is gone, its memory is not ours to see, or descriptors ran out.
+        *Source:* proc_pid_smaps(5).
+        """
         try:
             with open(f"/proc/{self._pid}/smaps_rollup", "rb") as rollup:
                 text = rollup.read(8192)
             os.pread(self._stat, 1, 0)
-        except OSError as refused:
-            if refused.errno not in (ESRCH, EACCES, EPERM) and not isinstance(refused, FileNotFoundError):
-                raise
+        except OSError:
             return None
         for line in text.splitlines():
             if line.startswith(b"Pss:"):

@@ -205,6 +205,10 @@ class World:
         self.asked.add(self.clients)
         self.handle(Commanded(self.clients, operation, arguments))
 
+    def change_rules(self) -> None:
+        self.clients += 1
+        self.handle(Commanded(self.clients, "add-rule", {"rule": {"name": "r", "priority": self.clients}}))
+
     def persist(self) -> None:
         if self.persists:
             self.handle(Persisted(self.persists.pop(0).token))
@@ -233,6 +237,18 @@ def test_every_random_world_becomes_whole_again(part: int) -> None:
             _end(world)
         except AssertionError as failure:
             raise AssertionError(f"world with seed {seed}: {failure}") from failure
+
+
+def test_changing_rules_alone_never_cost_a_worker_its_life() -> None:
+    """Clients change rules all the time while workers start; without crashes nobody is found not ready, hung or dead."""
+    for seed in range(60):
+        world = World(seed)
+        world.deaths = []
+        for _ in range(600):
+            happenings = [world.spawn, world.work, world.work, world.look, world.persist, world.wait, world.change_rules]
+            world.rng.choice(happenings)()
+        bad = [line.kind for line in world.story.log if line.kind in ("worker_not_ready", "worker_hung", "worker_died")]
+        assert bad == [], f"world with seed {seed}: {bad}"
 
 
 def _is_whole(world: World) -> bool:

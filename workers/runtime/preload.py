@@ -10,10 +10,12 @@ import signal
 
 import workers.catalogue
 import workers.runtime.worker_main
+from workers.runtime import process
 
 workers.catalogue.all_samplers()
 # Out of the terminal's process group and session: Ctrl-C is the supervisor's alone to hear.
 os.setsid()
+process.server_pid = os.getpid()
 # The supervisor starts this process with all signals blocked; of them it needs to hear of its children's ends.
 signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
 gc.collect()

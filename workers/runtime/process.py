@@ -5,10 +5,15 @@ import os
 import resource
 import signal
 
+from agent.model.errors import BusyError
+
 # linux/prctl.h
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 _NAME_BYTES_MAX = 15
+
+# Set by the fork server, inherited by its children.
+server_pid: int | None = None
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGPIPE)
@@ -23,6 +28,8 @@ def settle() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     # The fork server ends when the supervisor does; with this even a stopped or looping worker ends with it.
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if server_pid is not None and os.getppid() != server_pid:
+        raise BusyError("worker", "its fork server has ended meanwhile", "the supervisor starts another")
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 

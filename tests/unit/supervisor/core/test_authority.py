@@ -3,9 +3,10 @@
 from fakes.story import Story
 
 from agent.model.heartbeat import Beat
-from agent.model.message import Ack, Delta, Nack, Resync, Snapshot
-from agent.model.rule import GroupRule
+from agent.model.message import Ack, Delta, Hello, Nack, Ready, Resync, Snapshot
+from agent.model.rule import GroupRule, Match
 from agent.model.timebase import MS
+from supervisor.core.child import ChildState
 from supervisor.core.effect import Effect, Looked, Observation, Persist, Persisted, Respond, Send, SendRefused
 from supervisor.core.rulebook import Rulebook, decode_rulebook
 from supervisor.core.watchdog import Sight
@@ -57,16 +58,16 @@ def test_adding_the_same_rule_twice_changes_nothing() -> None:
     assert answer.result == {"revision": 1, "changed": False}
 
 
-def test_rule_changes_are_written_one_after_another_each_on_top_of_the_last() -> None:
-    """Three quick commands: the last document holds all three rules."""
+def test_rule_changes_that_wait_for_the_disk_are_written_together() -> None:
+    """While the first is written two more come: the second document holds all three, and each client is answered."""
     story = _story()
-    first = story.command("add-rule", rule={"name": "a"})
+    (first,) = [effect for effect in story.command("add-rule", rule={"name": "a"}) if isinstance(effect, Persist)]
     assert story.command("add-rule", rule={"name": "b"}) == []
     assert story.command("add-rule", rule={"name": "c"}) == []
-    orders = [effect for effect in first if isinstance(effect, Persist)]
-    for _ in range(3):
-        orders += [effect for effect in story.tell(Persisted(orders[-1].token)) if isinstance(effect, Persist)]
-    assert [rule.name for rule in decode_rulebook(orders[-1].document).rules] == ["a", "b", "c"]
+    (second,) = [effect for effect in story.tell(Persisted(first.token)) if isinstance(effect, Persist)]
+    assert [rule.name for rule in decode_rulebook(second.document).rules] == ["a", "b", "c"]
+    answers = [effect.result for effect in story.tell(Persisted(second.token)) if isinstance(effect, Respond)]
+    assert answers == [{"revision": 2, "changed": True}] * 2
 
 
 def test_a_worker_is_in_sync_only_after_its_acknowledgement() -> None:
@@ -95,8 +96,6 @@ def test_a_restarted_worker_gets_exactly_the_rules_in_force() -> None:
     _add(story, "b")
     story.die("writer")
     story.spawned("writer")
-    from agent.model.message import Hello
-
     (effect,) = [effect for effect in story.say("writer", Hello(1)) if isinstance(effect, Send)]
     assert isinstance(effect.message, Snapshot)
     assert [key for key, _content in effect.message.entries] == ["rule/a", "rule/b"]
@@ -160,3 +159,38 @@ def test_rules_of_a_former_supervisor_are_in_force_from_the_start() -> None:
     assert answer.result is not None
     assert answer.result["revision"] == 17
     assert [rule["name"] for rule in answer.result["rules"]] == ["kept"]
+
+
+def test_a_worker_is_up_although_rules_change_while_its_snapshot_is_on_its_way() -> None:
+    """Its acknowledgement of the snapshot is not of the last message, but it says that the snapshot is loaded."""
+    story = Story({"writer": "writer"})
+    story.spawned("writer")
+    hello = story.say("writer", Hello(100))
+    delta = _add(story, "a")
+    story.acknowledge("writer", hello)
+    story.say("writer", Ready())
+    assert story.state("writer") is ChildState.UP
+    story.acknowledge("writer", delta)
+    assert story.fleet.authority.is_in_sync("writer")
+
+
+def test_rules_have_a_size_and_the_sum_of_them_too() -> None:
+    """What could not be sent in one snapshot is not accepted."""
+    story = _story()
+    assert story.ask("add-rule", rule={"name": "a", "match": {"labels": {"k": "v" * 64}}}).problem is not None
+    assert story.ask("add-rule", rule={"name": "a", "match": {"pod": "p" * 254}}).problem is not None
+    labels = {"k" * 300 + str(number): "v" * 63 for number in range(32)}
+    book = Rulebook(1, tuple(GroupRule(f"r{number}", match=Match(labels=labels)) for number in range(700)))
+    problem = Story({"writer": "writer"}, book=book).ask("add-rule", rule={"name": "a"}).problem
+    assert problem is not None
+    assert problem.code == "too_many_rules"
+
+
+def test_a_removal_of_a_rule_that_is_only_about_to_be_there_waits_for_it() -> None:
+    """add and remove in one breath: the second is judged after the first."""
+    story = _story()
+    (first,) = [effect for effect in story.command("add-rule", rule={"name": "a"}) if isinstance(effect, Persist)]
+    assert story.command("remove-rule", name="a") == []
+    (second,) = [effect for effect in story.tell(Persisted(first.token)) if isinstance(effect, Persist)]
+    story.tell(Persisted(second.token))
+    assert story.fleet.authority.rules == {}

@@ -268,3 +268,62 @@ def test_a_workers_note_is_in_the_diary() -> None:
     events = story.ask("diag", limit=512).result
     assert events is not None
     assert [event["fields"] for event in events["events"] if event["kind"] == "sealed"] == [{"rows": 3}]
+
+
+def test_a_worker_that_was_stopped_before_it_was_connected_is_told_again() -> None:
+    """Its hello is answered with the Stop that could not reach it, with what is left of the grace."""
+    story = Story({"writer": "writer"})
+    story.spawned("writer")
+    story.tell(StopRequested("SIGTERM"))
+    story.advance(400 * MS)
+    messages = [effect.message for effect in story.say("writer", Hello(100)) if isinstance(effect, Send)]
+    assert Stop(600 * MS) in messages
+
+
+def test_nothing_is_started_any_more_once_the_agent_ends() -> None:
+    """restart-worker and reset-worker are refused while the workers are stopped one by one."""
+    story = Story(PAIR)
+    story.bring_up("writer")
+    story.bring_up("control-plane")
+    story.tell(StopRequested("SIGTERM"))
+    story.die("control-plane", 0)
+    for operation in ("restart-worker", "reset-worker"):
+        problem = story.ask(operation, name="control-plane").problem
+        assert problem is not None
+        assert problem.code == "stopping"
+    assert story.die("writer", 0) == [Finished()]
+
+
+def test_signals_in_a_row_kill_once_and_leave_nobody_behind() -> None:
+    """The second signal ends the patience, the third changes nothing more."""
+    story = Story(PAIR)
+    story.bring_up("writer")
+    story.bring_up("control-plane")
+    story.tell(StopRequested("SIGTERM"))
+    hurried = story.tell(StopRequested("SIGTERM"))
+    assert {effect.child for effect in hurried if isinstance(effect, Signal)} == set(PAIR)
+    assert story.tell(StopRequested("SIGTERM")) == []
+    story.die("control-plane")
+    assert story.die("writer") == [Finished()]
+
+
+def test_a_second_signal_after_giving_up_on_a_worker_is_heard() -> None:
+    """One worker cannot be killed and is given up; the order goes on with the others."""
+    story = Story(PAIR)
+    story.bring_up("writer")
+    story.bring_up("control-plane")
+    story.tell(StopRequested("SIGTERM"))
+    story.advance(4 * S)
+    story.tell(StopRequested("SIGTERM"))
+    story.die("writer")
+    assert len(story.noted("left_behind")) == 1
+
+
+def test_arguments_of_the_wrong_type_are_refused_and_end_nothing() -> None:
+    """A list is no name."""
+    story = Story(PAIR)
+    for operation in ("worker-state", "restart-worker", "reset-worker", "remove-rule"):
+        for wrong in ([], {}, None, 7):
+            assert story.ask(operation, name=wrong).problem is not None
+    assert story.ask("diag", limit="many").problem is not None
+    assert story.ask("add-rule", rule={"name": ["a"]}).problem is not None
