@@ -180,7 +180,7 @@ def test_rules_have_a_size_and_the_sum_of_them_too() -> None:
     assert story.ask("add-rule", rule={"name": "a", "match": {"labels": {"k": "v" * 64}}}).problem is not None
     assert story.ask("add-rule", rule={"name": "a", "match": {"pod": "p" * 254}}).problem is not None
     labels = {"k" * 300 + str(number): "v" * 63 for number in range(32)}
-    book = Rulebook(1, tuple(GroupRule(f"r{number}", match=Match(labels=labels)) for number in range(700)))
+    book = Rulebook(1, tuple(GroupRule(f"r{number}", match=Match(labels=labels)) for number in range(720)))
     problem = Story({"writer": "writer"}, book=book).ask("add-rule", rule={"name": "a"}).problem
     assert problem is not None
     assert problem.code == "too_many_rules"
