@@ -6,6 +6,8 @@ from agent.model.errors import KernelFormatError
 
 # The longest line with 64-bit numbers in every field is below 1,200 bytes.
 STAT_BYTES_MAX = 2048
+# 292 years of CPU time in ticks of 10 ms: in nanoseconds, and as pages of 64 KiB in bytes, this fits a column of 64 bits.
+NUMBER_MAX = (1 << 63) // 10_000_000
 
 
 class Stat(NamedTuple):
@@ -29,7 +31,7 @@ def parse_stat(line: bytes) -> Stat:
     try:
         if end < 0:
             raise ValueError("no name")
-        return Stat(
+        stat = Stat(
             state=fields[0].decode("ascii"),
             ppid=int(fields[1]),
             cpu_ticks=int(fields[11]) + int(fields[12]),
@@ -37,6 +39,9 @@ def parse_stat(line: bytes) -> Stat:
             start_ticks=int(fields[19]),
             rss_pages=int(fields[21]),
         )
+        if not all(0 <= number <= NUMBER_MAX for number in stat[1:]):
+            raise ValueError("a number out of its range")
+        return stat
     except (IndexError, ValueError) as cause:
         raise KernelFormatError("/proc/PID/stat", f"cannot be read: {line[:80]!r}") from cause
 

@@ -192,7 +192,7 @@ class ControlSocket:
         if client.is_waiting or client.outgoing:
             return
         end = client.incoming.find(b"\n")
-        if end >= 0:
+        if 0 <= end <= REQUEST_BYTES_MAX:
             line = bytes(client.incoming[:end])
             del client.incoming[: end + 1]
             if line.strip():

@@ -95,9 +95,11 @@ class Launcher:
         """End the fork server and wait for it; one that does not end by itself is killed."""
         os.close(self._life_write)
         self.errands.close(timeout_seconds=1.0)
-        server, alive = forkserver._forkserver._forkserver_pid, forkserver._forkserver._forkserver_alive_fd
+        package = forkserver._forkserver
+        server, alive = package._forkserver_pid, package._forkserver_alive_fd
         if server is None:
             return
+        package._forkserver_pid = package._forkserver_alive_fd = package._forkserver_address = None
         os.close(alive)
         try:
             ending = os.pidfd_open(server)

@@ -50,10 +50,13 @@ class EventLog:
     def _line(self, kind: str, severity: str, fields: Mapping[str, Any]) -> str:
         at = iso_utc(self._clock.wall_ns())
         if self._form == "json":
-            line = msgspec.json.encode({"at": at, "severity": severity, "event": kind, **fields}).decode()
-        else:
-            line = " ".join([at, f"{severity:7}", kind, *(f"{key}={_shown(value)}" for key, value in fields.items())])
-        return line.encode()[: LINE_BYTES_MAX - 1].decode(errors="ignore") + "\n"
+            line = msgspec.json.encode({**fields, "at": at, "severity": severity, "event": kind})
+            if len(line) >= LINE_BYTES_MAX:
+                # Cut, it would be no JSON any more.
+                line = msgspec.json.encode({"at": at, "severity": severity, "event": kind, "cut_bytes": len(line)})
+            return line.decode() + "\n"
+        text = " ".join([at, f"{severity:7}", kind, *(f"{key}={_shown(value)}" for key, value in fields.items())])
+        return text.encode()[: LINE_BYTES_MAX - 1].decode(errors="ignore") + "\n"
 
 
 def _writability(stream: TextIO) -> "select.poll | None":
@@ -71,4 +74,6 @@ def _shown(value: object) -> str:
     text = str(value)
     if text and " " not in text and '"' not in text and text.isprintable():
         return text
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+    # What a worker says must not steer the terminal of whoever reads the log.
+    quoted = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return '"' + "".join(letter if letter.isprintable() else f"\\u{ord(letter):04x}" for letter in quoted) + '"'

@@ -14,6 +14,8 @@ from heapq import nlargest
 from itertools import islice
 from typing import Any
 
+from msgspec import Struct
+
 from agent.config import Choice, Config, Size, Whole
 from agent.model.absence import Absence
 from agent.model.cgroup_path import parse_proc_cgroup, unit_of
@@ -77,40 +79,31 @@ CGROUP_PERIOD_TICKS = 60
 SPARE_DESCRIPTORS = 16
 
 
-class _Process:
+class _Process(Struct, eq=False):
     """What is remembered of one process between ticks."""
 
-    __slots__ = (
-        "cgroup", "comm", "command_line", "descriptor", "interval_ticks", "line", "name", "pid", "pod_uid", "stat", "told_for",
-        "uid",
-    )  # fmt: skip
-
-    def __init__(self, name: str, descriptor: int, line: bytes, stat: Stat) -> None:
-        self.name = name
-        self.pid = int(name)
-        self.descriptor = descriptor
-        self.line = line
-        self.stat = stat
-        self.comm = parse_comm(line)
-        # CPU in this tick's interval; None: not known, because the process was not read at the interval's beginning.
-        self.interval_ticks: int | None = None
-        self.cgroup: str | None = None
-        self.pod_uid: str | None = None
-        # Command line and user were read for this name; exec changes the name.
-        self.told_for: str | None = None
-        self.command_line: str | None = None
-        self.uid: int | None = None
+    name: str
+    pid: int
+    descriptor: int
+    line: bytes
+    stat: Stat
+    comm: str
+    # CPU in this tick's interval; None: not known, because the process was not read at the interval's beginning.
+    interval_ticks: int | None = None
+    cgroup: str | None = None
+    pod_uid: str | None = None
+    # Command line and user were read for this name; exec changes the name.
+    told_for: str | None = None
+    command_line: str | None = None
+    uid: int | None = None
 
 
-class _Sum:
+class _Sum(Struct):
     """Sums over the processes of one pod."""
 
-    __slots__ = ("cpu_ticks", "processes", "rss_pages")
-
-    def __init__(self) -> None:
-        self.processes = 0
-        self.cpu_ticks = 0
-        self.rss_pages = 0
+    processes: int = 0
+    cpu_ticks: int = 0
+    rss_pages: int = 0
 
 
 class ProcessProbe:
@@ -178,7 +171,7 @@ class ProcessProbe:
 
     def _refresh(self, name: str, process: _Process, active: list[_Process]) -> None:
         try:
-            line = self._tree.read_open(process.descriptor, STAT_BYTES_MAX) if process.descriptor >= 0 else self._read_closed(name)
+            line = self._read_stat(name, process.descriptor)
         except OSError as gone:
             self._forget(name)
             if gone.errno not in (ESRCH, ENOENT):
@@ -224,14 +217,14 @@ class ProcessProbe:
         descriptor = -1
         try:
             descriptor = self._open_kept(name)
-            line = self._tree.read_open(descriptor, STAT_BYTES_MAX) if descriptor >= 0 else self._read_closed(name)
+            line = self._read_stat(name, descriptor)
             stat = parse_stat(line)
         except (OSError, KernelFormatError) as failure:
             self._unreadable += getattr(failure, "errno", None) not in (ESRCH, ENOENT)
             if descriptor >= 0:
                 self._tree.close(descriptor)
             return
-        process = self._processes[name] = _Process(name, descriptor, line, stat)
+        process = self._processes[name] = _Process(name, int(name), descriptor, line, stat, parse_comm(line))
         self._kept += descriptor >= 0
         total = self._sums[None]
         total.processes += 1
@@ -249,14 +242,18 @@ class ProcessProbe:
             return -1
         try:
             return self._tree.open(f"{name}/stat")
-        except OSError as full:
-            if full.errno not in (EMFILE, ENFILE):
-                raise
+        except OSError as refused:
+            self._make_room(refused)
+            return -1
+
+    def _make_room(self, refused: OSError) -> None:
+        """Give some descriptors back, and keep no more from now on. *Raises:* the refusal, when that does not help."""
+        if refused.errno not in (EMFILE, ENFILE) or not self._kept:
+            raise refused
         kept = (process for process in self._processes.values() if process.descriptor >= 0)
         for process in list(islice(kept, SPARE_DESCRIPTORS)):
             self._give_back(process)
         self._kept_max = self._kept
-        return -1
 
     def _give_back(self, process: _Process) -> None:
         if process.descriptor >= 0:
@@ -264,8 +261,18 @@ class ProcessProbe:
             process.descriptor = -1
             self._kept -= 1
 
-    def _read_closed(self, name: str) -> bytes:
-        return self._tree.read(f"{name}/stat", STAT_BYTES_MAX)
+    def _read_stat(self, name: str, descriptor: int) -> bytes:
+        if descriptor < 0:
+            return self._read(f"{name}/stat", STAT_BYTES_MAX)
+        return self._tree.read_open(descriptor, STAT_BYTES_MAX)
+
+    def _read(self, path: str, bytes_max: int) -> bytes:
+        """A file that is not kept open. *Raises:* OSError."""
+        try:
+            return self._tree.read(path, bytes_max)
+        except OSError as refused:
+            self._make_room(refused)
+            return self._tree.read(path, bytes_max)
 
     def _forget(self, name: str) -> None:
         process = self._processes.pop(name)
@@ -277,7 +284,7 @@ class ProcessProbe:
     def _place(self, process: _Process) -> None:
         """Look in which pod the process is, and move its part of the sums when that changed."""
         try:
-            cgroup = parse_proc_cgroup(self._tree.read(f"{process.name}/cgroup", CGROUP_BYTES_MAX))
+            cgroup = parse_proc_cgroup(self._read(f"{process.name}/cgroup", CGROUP_BYTES_MAX))
         except OSError:
             # It is ending: what it did belongs where it was seen last.
             return
@@ -364,19 +371,17 @@ class ProcessProbe:
 
     def _read_owner(self, process: _Process) -> int | None:
         try:
-            if process.descriptor >= 0:
-                return self._tree.owner(process.descriptor)
-            descriptor = self._tree.open(f"{process.name}/stat")
+            descriptor = process.descriptor if process.descriptor >= 0 else self._tree.open(f"{process.name}/stat")
+            uid = self._tree.owner(descriptor)
         except OSError:
             return None
-        try:
-            return self._tree.owner(descriptor)
-        finally:
+        if descriptor != process.descriptor:
             self._tree.close(descriptor)
+        return uid
 
     def _read_command_line(self, process: _Process) -> str | None:
         try:
-            data = self._tree.read(f"{process.name}/cmdline", 16 * self._command_line_bytes)
+            data = self._read(f"{process.name}/cmdline", 16 * self._command_line_bytes)
         except OSError:
             return None
         return parse_command_line(data, bytes_max=self._command_line_bytes, mask=self._command_line == "masked")

@@ -33,9 +33,9 @@ def test_an_empty_argument_in_the_middle_keeps_its_place() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "--password", "--passwd", "-pass", "--passphrase", "PASSWORD", "PGPASSWORD", "MYSQL_PWD", "--db-password", "--client-secret",
-        "SECRET_KEY", "--secret-key", "--token", "GITHUB_TOKEN", "--api-key", "apikey", "API_KEY", "AWS_SECRET_ACCESS_KEY",
-        "--private_key", "--credential", "--credentials", "spring.datasource.password",
+        "--password", "--passwd", "-pass", "--passphrase", "PASSWORD", "PGPASSWORD", "MYSQL_PWD", "--db-password",
+        "--client-secret", "SECRET_KEY", "--secret-key", "--token", "GITHUB_TOKEN", "--api-key", "apikey", "API_KEY",
+        "--private_key", "AWS_SECRET_ACCESS_KEY", "--credential", "--credentials", "spring.datasource.password",
     ],
 )  # fmt: skip
 def test_the_value_of_a_secret_name_is_masked(name: str) -> None:
@@ -51,7 +51,8 @@ def test_the_argument_after_a_secret_option_is_masked(option: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "argument", ["--password-file=/run/x", "--tokenizer=fast", "--secretary=Ann", "passenger=7", "--author=me", "PWD=/srv", "--key=a"]
+    "argument",
+    ["--password-file=/run/x", "--tokenizer=fast", "--secretary=Ann", "passenger=7", "--author=me", "PWD=/srv", "--key=a"],
 )
 def test_names_that_only_look_alike_keep_their_values(argument: str) -> None:
     """The secret word stands at the name's end."""

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.model.errors import KernelFormatError
-from agent.model.proc_stat import STAT_BYTES_MAX, Stat, parse_comm, parse_stat
+from agent.model.proc_stat import NUMBER_MAX, STAT_BYTES_MAX, Stat, parse_comm, parse_stat
 
 # Captured from processes of a 6.18 kernel that gave themselves these names with prctl(PR_SET_NAME).
 FOLDER = Path(__file__).parents[3] / "fixtures" / "proc"
@@ -101,10 +101,10 @@ def test_any_bytes_are_read_or_refused(line: bytes) -> None:
 @given(
     st.binary(max_size=64),
     st.sampled_from("RSDZTtXxKWPI"),
-    st.lists(st.integers(min_value=-(2**63), max_value=2**64 - 1), min_size=49, max_size=49),
+    st.lists(st.integers(min_value=0, max_value=NUMBER_MAX // 2), min_size=49, max_size=49),
 )
 def test_a_line_is_read_as_it_was_written(name: bytes, state: str, numbers: list[int]) -> None:
-    """Any name and any numbers of 64 bits; the line stays below the bound of a read."""
+    """Any name and any numbers that a column holds; the line stays below the bound of a read."""
     line = b"%d (%b) %b %b\n" % (1 << 22, name, state.encode(), b" ".join(b"%d" % number for number in numbers))
     field = {place: numbers[place - 4] for place in range(4, 53)}
     stat = parse_stat(line)
@@ -118,3 +118,10 @@ def test_the_refusal_shows_the_beginning_of_the_line() -> None:
         parse_stat(b"7 (name) S " + b"x" * 500)
     assert "b'7 (name) S xxx" in refused.value.sentence
     assert len(refused.value.sentence) < 200
+
+
+def test_numbers_that_no_column_holds_are_refused() -> None:
+    """A row beyond 64 bits would end the sampler when it is encoded."""
+    line = b"1 (a) S " + b" ".join([b"1"] * 20) + b" 99999999999999999 0\n"
+    with pytest.raises(KernelFormatError):
+        parse_stat(line)

@@ -1,0 +1,127 @@
+"""`agent.ports.KernelTree`: the real one over a folder and the one in memory answer alike."""
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fakes.kernel_tree import MemoryTree
+
+from agent.ports import KernelTree as KernelTreePort
+from workers.runtime.kernel_tree import KernelTree
+
+FILES = {
+    "uptime": b"12.34 56.78\n",
+    "7/stat": b"7 (seven) S\n",
+    "7/empty": b"",
+    "7/task/7/stat": b"deep",
+    "8/stat": b"8 (eight) R\n",
+}
+EMPTY_DIRECTORIES = ("9", "7/fd")
+MakeTree = Callable[[], KernelTreePort]
+
+
+def _memory_tree() -> KernelTreePort:
+    return MemoryTree(FILES | {f"{path}/": b"" for path in EMPTY_DIRECTORIES})
+
+
+@pytest.fixture(params=["real", "memory"])
+def tree(request: pytest.FixtureRequest, tmp_path: Path) -> KernelTreePort:
+    """Both kinds with the same contents."""
+    if request.param == "memory":
+        return _memory_tree()
+    for path, content in FILES.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(content)
+    for path in EMPTY_DIRECTORIES:
+        (tmp_path / path).mkdir(parents=True)
+    return KernelTree(str(tmp_path))
+
+
+def _errno_of(call: Callable[[], object]) -> int | None:
+    with pytest.raises(OSError) as refused:
+        call()
+    return refused.value.errno
+
+
+def test_names_are_listed_at_the_root_and_below(tree: KernelTreePort) -> None:
+    """Files and directories, in no order, each once."""
+    assert sorted(tree.list_names()) == ["7", "8", "9", "uptime"]
+    assert sorted(tree.list_names(".")) == ["7", "8", "9", "uptime"]
+    assert sorted(tree.list_names("7")) == ["empty", "fd", "stat", "task"]
+    assert tree.list_names("9") == []
+
+
+def test_directories_are_told_from_files(tree: KernelTreePort) -> None:
+    """Only sub-directories, empty ones too."""
+    assert sorted(tree.list_directories()) == ["7", "8", "9"]
+    assert sorted(tree.list_directories("7")) == ["fd", "task"]
+    assert tree.list_directories("8") == []
+
+
+def test_listing_twice_gives_the_same(tree: KernelTreePort) -> None:
+    """The root stays open between two listings and begins anew each time."""
+    assert sorted(tree.list_names()) == sorted(tree.list_names())
+    assert sorted(tree.list_directories()) == sorted(tree.list_directories())
+
+
+def test_a_file_is_read_whole_or_up_to_the_bound(tree: KernelTreePort) -> None:
+    """Never more than asked for."""
+    assert tree.read("7/stat", 100) == b"7 (seven) S\n"
+    assert tree.read("7/stat", 3) == b"7 ("
+    assert tree.read("7/task/7/stat", 100) == b"deep"
+    assert tree.read("7/empty", 100) == b""
+    assert tree.read("7/stat", 0) == b""
+
+
+def test_an_open_file_is_read_from_its_beginning_each_time(tree: KernelTreePort) -> None:
+    """The position of the last reading does not matter."""
+    descriptor = tree.open("7/stat")
+    assert tree.read_open(descriptor, 3) == b"7 ("
+    assert tree.read_open(descriptor, 100) == b"7 (seven) S\n"
+    assert tree.read_open(descriptor, 100) == b"7 (seven) S\n"
+    tree.close(descriptor)
+
+
+def test_two_descriptors_are_two(tree: KernelTreePort) -> None:
+    """Closing one leaves the other."""
+    one, other = tree.open("7/stat"), tree.open("8/stat")
+    assert one != other
+    tree.close(one)
+    assert tree.read_open(other, 100) == b"8 (eight) R\n"
+    tree.close(other)
+
+
+def test_an_open_file_tells_its_owner(tree: KernelTreePort) -> None:
+    """Who made the file; the one in memory belongs to root unless it is told otherwise."""
+    descriptor = tree.open("7/stat")
+    assert tree.owner(descriptor) == (0 if isinstance(tree, MemoryTree) else os.getuid())
+    tree.close(descriptor)
+
+
+@pytest.mark.parametrize("path", ["1/stat", "7/nothing", "nothing"])
+def test_what_is_not_there_is_enoent(tree: KernelTreePort, path: str) -> None:
+    """For every call alike."""
+    for call in (lambda: tree.open(path), lambda: tree.read(path, 10), lambda: tree.list_names(path),
+                 lambda: tree.list_directories(path)):  # fmt: skip
+        assert _errno_of(call) == errno.ENOENT
+
+
+def test_a_directory_cannot_be_read_as_a_file(tree: KernelTreePort) -> None:
+    """EISDIR, at the opening or at the reading."""
+    assert _errno_of(lambda: tree.read("7", 10)) == errno.EISDIR
+
+
+def test_a_file_cannot_be_listed(tree: KernelTreePort) -> None:
+    """ENOTDIR."""
+    assert _errno_of(lambda: tree.list_names("uptime")) == errno.ENOTDIR
+    assert _errno_of(lambda: tree.list_directories("uptime")) == errno.ENOTDIR
+
+
+def test_a_descriptor_that_was_given_back_is_not_one(tree: KernelTreePort) -> None:
+    """EBADF for everything, a second giving back included."""
+    descriptor = tree.open("7/stat")
+    tree.close(descriptor)
+    for call in (lambda: tree.read_open(descriptor, 10), lambda: tree.owner(descriptor), lambda: tree.close(descriptor)):
+        assert _errno_of(call) == errno.EBADF

@@ -1,0 +1,144 @@
+"""A host in memory: its processes as `/proc` shows them, and a probe that measures it tick by tick."""
+
+import errno
+import os
+from typing import Any
+
+from fakes.kernel_tree import MemoryTree
+from msgspec import Struct
+
+from agent.config import Config
+from agent.model.table import Table, problem_of_row
+from agent.model.timebase import S
+from workers.samplers.process import PROCESS, PROCESS_TAIL, ProcessProbe
+
+HERTZ = os.sysconf("SC_CLK_TCK")
+NS_PER_CLOCK_TICK = S // HERTZ
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+POD = "8a7f1c52-3e0b-4d6a-9f21-7c5d0e4b6a13"
+OTHER_POD = "11111111-2222-3333-4444-555555555555"
+POD_CGROUP = f"/kubepods/burstable/pod{POD}/{'c' * 64}"
+OTHER_POD_CGROUP = f"/kubepods/pod{OTHER_POD}"
+
+
+class Process(Struct):
+    """One process as it is now; CPU in clock ticks, memory in pages."""
+
+    pid: int
+    start_ticks: int
+    name: bytes = b"busy"
+    cpu_ticks: int = 0
+    rss_pages: int = 10
+    state: str = "S"
+    ppid: int = 1
+    threads: int = 1
+    cgroup: str = "/"
+    command_line: bytes = b"busy\0--loop\0"
+
+    @property
+    def stat(self) -> bytes:
+        """The line of `/proc/PID/stat`: user and system time share the CPU, everything else is zero."""
+        system = self.cpu_ticks // 3
+        before, behind = b" 0" * 9, b" 0" * 25
+        numbers = b" %d %d 0 0 20 0 %d 0 %d 4096 %d" % (
+            self.cpu_ticks - system,
+            system,
+            self.threads,
+            self.start_ticks,
+            self.rss_pages,
+        )
+        return b"%d (%b) %b %d" % (self.pid, self.name, self.state.encode(), self.ppid) + before + numbers + behind + b"\n"
+
+
+class Tick(Struct):
+    """What one tick gave, by column name."""
+
+    rows: list[dict[str, Any]]
+    tails: list[dict[str, Any]]
+
+    def row(self, pid: int) -> dict[str, Any]:
+        """The row of a process."""
+        (found,) = [row for row in self.rows if row["pid"] == pid]
+        return found
+
+    @property
+    def pids(self) -> list[int]:
+        """Which processes have a row, in the order of the rows."""
+        return [row["pid"] for row in self.rows]
+
+    def sums(self) -> dict[str | None, tuple[int, int, int]]:
+        """Rows and tail together, by pod: (processes, CPU in ns, RSS in bytes)."""
+        found: dict[str | None, tuple[int, int, int]] = {}
+        for row in [*({**row, "processes": 1} for row in self.rows), *self.tails]:
+            processes, cpu_ns, rss_bytes = found.get(row["pod_uid"], (0, 0, 0))
+            found[row["pod_uid"]] = (processes + row["processes"], cpu_ns + (row["cpu_ns"] or 0), rss_bytes + row["rss_bytes"])
+        return found
+
+
+class LimitedTree(MemoryTree):
+    """A tree whose reader may hold only so many descriptors."""
+
+    descriptors_max = 1 << 30
+
+    def open(self, path: str) -> int:
+        """A descriptor, or EMFILE."""
+        if self.open_descriptors >= self.descriptors_max:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), path)
+        return super().open(path)
+
+
+class Host:
+    """Processes are born, work and die between ticks; every tick is a second, and every row of it is checked."""
+
+    def __init__(self, *, top_rows: int = 100, **settings: int | str) -> None:
+        self.tree = LimitedTree({"uptime": b"", "self/": b"", "meminfo": b"MemTotal: 1 kB\n"})
+        self.uptime_ticks = 1000 * HERTZ
+        self.processes: dict[int, Process] = {}
+        self.now_ns = 7 * S
+        values = {f"sampler.process.{key}": value for key, value in {"top_rows": top_rows, **settings}.items()}
+        self.probe = ProcessProbe(self.tree, Config(values))
+
+    def born(self, pid: int, **fields: Any) -> Process:
+        """A process begins now, unless its `start_ticks` say otherwise."""
+        process = self.processes[pid] = Process(pid, **{"start_ticks": self.uptime_ticks, **fields})
+        self.show(process)
+        return process
+
+    def show(self, process: Process) -> None:
+        """What the kernel shows of the process is what it is now."""
+        self.tree.put(f"{process.pid}/stat", process.stat)
+        self.tree.put(f"{process.pid}/cgroup", f"0::{process.cgroup}\n".encode())
+        self.tree.put(f"{process.pid}/cmdline", process.command_line)
+
+    def change(self, pid: int, **fields: Any) -> None:
+        """Something about a process is another from now on."""
+        for name, value in fields.items():
+            setattr(self.processes[pid], name, value)
+        self.show(self.processes[pid])
+
+    def work(self, pid: int, ticks: int) -> None:
+        """A process uses CPU."""
+        self.change(pid, cpu_ticks=self.processes[pid].cpu_ticks + ticks)
+
+    def die(self, pid: int) -> None:
+        """A process is gone with everything."""
+        self.tree.remove(str(pid))
+        del self.processes[pid]
+
+    def tick(self, duration_ns: int = S) -> Tick:
+        """Time passes, then the probe measures."""
+        self.now_ns += duration_ns
+        self.uptime_ticks += duration_ns // NS_PER_CLOCK_TICK
+        self.tree.put("uptime", b"%d.%02d 12.00\n" % divmod(self.uptime_ticks * 100 // HERTZ, 100))
+        sample = {table.name: rows for table, rows in self.probe.sample(self.now_ns, 10**18 + self.now_ns)}
+        return Tick(_records(PROCESS, sample["process"]), _records(PROCESS_TAIL, sample["process_tail"]))
+
+
+def _records(table: Table, rows: Any) -> list[dict[str, Any]]:
+    for row in rows:
+        problem = problem_of_row(table, row)
+        assert problem is None, problem
+    records = [dict(zip(table.column_names, row, strict=True)) for row in rows]
+    keys = [tuple(record[name] for name in table.key) for record in records]
+    assert len(set(keys)) == len(keys), f"{table.name} has two rows of one key"
+    return records

@@ -1,0 +1,232 @@
+"""The launcher over a real fork server: processes are born, end, are killed, and so is the server itself."""
+
+import os
+import select
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from fakes.agent_process import wait_until
+from fakes.newborn import exit_status
+
+from agent.model.heartbeat import BODY_BYTES, BODY_OFFSET, VERSION, Beat, parse_page
+from supervisor.shell.launcher import Launcher, NotStarted, Started
+
+# Behind the launcher, which prepares it.
+from multiprocess import forkserver, resource_tracker, util  # isort: skip
+
+DEADLINE_SECONDS = 20.0
+
+
+class Starter:
+    """A launcher whose outcomes are waited for."""
+
+    def __init__(self, folder: Path) -> None:
+        # The agent's own preload: it lets the server hear of its children's ends, of which the exit statuses are made.
+        self.launcher = Launcher(entry="fakes.newborn:be", preload=("workers.runtime.preload",), runtime_dir=str(folder))
+        self._epoch = 0
+        self._started: list[Started] = []
+        self._is_closed = False
+
+    def order(self, order: str) -> None:
+        """Ask for a process."""
+        self._epoch += 1
+        self.launcher.launch("sampler/tested", self._epoch, order.encode())
+
+    def outcome(self) -> Started | NotStarted:
+        """What became of the next order."""
+        while True:
+            assert select.select([self.launcher.errands.descriptor], [], [], DEADLINE_SECONDS)[0], "no outcome"
+            for outcome in self.launcher.errands.results():
+                # None: the server was warmed up.
+                if outcome is not None:
+                    if isinstance(outcome, Started):
+                        self._started.append(outcome)
+                    return outcome
+
+    def start(self, order: str) -> Started:
+        """Ask for a process, and get it."""
+        self.order(order)
+        started = self.outcome()
+        assert isinstance(started, Started), started
+        return started
+
+    def server(self) -> int:
+        """The process id of the fork server."""
+        pid = forkserver._forkserver._forkserver_pid
+        assert pid is not None
+        return int(pid)
+
+    def close(self) -> None:
+        """End the server."""
+        if not self._is_closed:
+            self._is_closed = True
+            self.launcher.close()
+
+    def give_back(self) -> None:
+        """Everything that the loop would give back."""
+        self.close()
+        for started in self._started:
+            for descriptor in (started.words, started.status, started.pidfd):
+                if descriptor >= 0:
+                    os.close(descriptor)
+            started.page.close()
+        os.close(self.launcher.errands.descriptor)
+        os.close(self.launcher._life_read)
+
+
+@pytest.fixture
+def starter(tmp_path: Path) -> Iterator[Starter]:
+    """A launcher in this process; what it changes of the process is changed back."""
+    main = sys.modules["__main__"]
+    kept = {name: getattr(main, name) for name in ("__spec__", "__file__") if hasattr(main, name)}
+    spawn, tracker = util.spawnv_passfds, resource_tracker._resource_tracker._fd
+    starter = Starter(tmp_path)
+    yield starter
+    starter.give_back()
+    # A supervisor has one launcher in its life; here the next test has a server of its own.
+    server = forkserver._forkserver
+    server._forkserver_pid = server._forkserver_address = server._forkserver_alive_fd = None
+    os.close(resource_tracker._resource_tracker._fd)
+    util.spawnv_passfds, resource_tracker._resource_tracker._fd = spawn, tracker
+    for name, value in kept.items():
+        setattr(main, name, value)
+
+
+def _status(started: Started) -> int | None:
+    """The exit status once it is there; None: the server died before it could write one."""
+    assert select.select([started.status], [], [], DEADLINE_SECONDS)[0], "no exit status"
+    data = os.read(started.status, 8)
+    return exit_status(data) if data else None
+
+
+def _words(started: Started) -> str:
+    """The next words of a process."""
+    assert select.select([started.words], [], [], DEADLINE_SECONDS)[0], "no words"
+    return os.read(started.words, 1 << 16).decode()
+
+
+def _wait_gone(started: Started) -> None:
+    assert started.pidfd < 0 or select.select([started.pidfd], [], [], DEADLINE_SECONDS)[0], "it lives on"
+
+
+def _wait_ended(server: int) -> None:
+    """A server that was sent SIGKILL a moment ago may still be counted as alive, which would cost one more start."""
+    wait_until(lambda: not psutil.pid_exists(server) or psutil.Process(server).status() == psutil.STATUS_ZOMBIE, "the server ended")
+
+
+@pytest.mark.parametrize("code", [0, 3, 78])
+def test_the_exit_code_arrives_through_the_status_descriptor(starter: Starter, code: int) -> None:
+    """Also of a process that ended before anybody looked."""
+    started = starter.start(f"exit {code}")
+    assert _status(started) == code
+    _wait_gone(started)
+    assert (started.child, started.epoch) == ("sampler/tested", 1)
+
+
+def test_a_killed_process_has_minus_the_signals_number_as_its_status(starter: Starter) -> None:
+    """Killed through its own descriptor, as the loop does it."""
+    started = starter.start("wait")
+    assert _words(started) == "waiting\n"
+    signal.pidfd_send_signal(started.pidfd, signal.SIGKILL)
+    assert _status(started) == -signal.SIGKILL
+    _wait_gone(started)
+
+
+def test_what_a_process_says_is_read_and_ends_with_it(starter: Starter) -> None:
+    """Its own pipe; reading it never blocks."""
+    started = starter.start("say last words")
+    assert _words(started) == "last words\n"
+    _wait_gone(started)
+    assert os.read(started.words, 10) == b""
+    assert not os.get_blocking(started.words)
+
+
+def test_its_heartbeat_page_is_shared(starter: Starter) -> None:
+    """What it wrote stays readable after its end."""
+    started = starter.start("beat")
+    assert _status(started) == 0
+    version, body = started.page[: VERSION.size], started.page[BODY_OFFSET : BODY_OFFSET + BODY_BYTES]
+    assert parse_page(version, body, version) == Beat(1, started.pid, 17, bytes(range(32)))
+
+
+def test_a_newborn_hears_no_signal_until_it_wants_to(starter: Starter) -> None:
+    """A Ctrl-C in its first milliseconds does not end it; the supervisor's own signals are as they were."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    blocked = {int(number) for number in _words(starter.start("signals")).split()}
+    assert {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2} <= blocked
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+
+
+def test_the_end_of_the_launcher_is_heard_by_every_process(starter: Starter) -> None:
+    """The life line: a worker that waits for it learns that it is alone; the server is gone, its socket too."""
+    started = starter.start("wait")
+    assert _words(started) == "waiting\n"
+    server = psutil.Process(starter.server())
+    starter.close()
+    assert _words(started) == "alone\n"
+    _wait_gone(started)
+    assert not server.is_running()
+
+
+def test_many_starts_leave_no_descriptor_behind(starter: Starter) -> None:
+    """In the supervisor each start costs what it hands out and nothing else."""
+    starter.start("exit 0")
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(5):
+        started = starter.start("exit 0")
+        assert _status(started) == 0
+    # Words, status, the process itself, and the page, for which the mapping keeps a descriptor of its own.
+    handed_out = sum(3 + (each.pidfd >= 0) for each in starter._started[1:])
+    assert len(os.listdir("/proc/self/fd")) == before + handed_out
+
+
+def test_a_killed_server_costs_at_most_the_start_under_way(starter: Starter) -> None:
+    """Its processes are told apart by their own descriptors; the next order, or the one after it, has a new server."""
+    first = starter.start("exit 0")
+    assert _status(first) == 0
+    killed = starter.server()
+    os.kill(killed, signal.SIGKILL)
+    starter.order("exit 4")
+    outcome = starter.outcome()
+    if isinstance(outcome, NotStarted):
+        assert outcome.problem
+        _wait_ended(killed)
+        outcome = starter.start("exit 4")
+    assert _status(outcome) == 4
+    assert starter.server() != killed
+
+
+def test_a_process_whose_server_was_killed_has_no_known_status(starter: Starter) -> None:
+    """The status descriptor ends without one; the death itself is seen all the same."""
+    started = starter.start("wait")
+    assert _words(started) == "waiting\n"
+    os.kill(starter.server(), signal.SIGKILL)
+    assert _status(started) is None
+    signal.pidfd_send_signal(started.pidfd, signal.SIGKILL)
+    _wait_gone(started)
+
+
+def test_a_stopped_server_delays_a_start_until_it_is_reset(starter: Starter) -> None:
+    """Until then nothing comes; the order under way fails with a problem in words, the next is served by a new server."""
+    assert _status(starter.start("exit 0")) == 0
+    stopped = starter.server()
+    os.kill(stopped, signal.SIGSTOP)
+    wait_until(lambda: psutil.Process(stopped).status() == psutil.STATUS_STOPPED, "the server is stopped")
+    starter.order("exit 0")
+    assert starter.launcher.errands.results() == []
+    starter.launcher.reset()
+    outcome = starter.outcome()
+    # Started: the order was still in line when the server ended, so it went to the new one.
+    assert isinstance(outcome, Started) or outcome.problem
+    _wait_ended(stopped)
+    assert _status(starter.start("exit 6")) == 6
+    assert starter.server() != stopped
+
+
+def test_an_order_that_names_no_behaviour_ends_with_misuse(starter: Starter) -> None:
+    """Whatever the newborn does with its order: it has arrived byte by byte."""
+    assert _status(starter.start("dance")) == 64

@@ -1,0 +1,318 @@
+"""The supervisor's hands over the real system: locks, errands, the journal, and what processes cost."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fakes.agent_process import wait_until
+
+from agent.model.errors import BusyError, ExitCode, StorageError
+from agent.model.rule import GroupRule
+from agent.model.timebase import S
+from supervisor.core.effect import Persisted
+from supervisor.core.rulebook import Rulebook, encode_rulebook
+from supervisor.shell.errand import ErrandThread
+from supervisor.shell.journal import Journal, load_rulebook
+from supervisor.shell.lock import FolderLock
+from supervisor.shell.measure import Gauge
+
+DEADLINE_SECONDS = 10.0
+WALL_NS = 1_800_000_000 * S
+
+# ---- locks -----------------------------------------------------------------------------------------
+
+HOLDER = """
+import sys
+from supervisor.shell.lock import FolderLock
+lock = FolderLock(sys.argv[1], what="state folder", remedy="stop it")
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def _hold(path: Path) -> subprocess.Popen[str]:
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    return holder
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.communicate()
+
+
+def _lock(path: Path) -> None:
+    """Take the lock and give it back."""
+    os.close(FolderLock(str(path), what="state folder", remedy="stop it")._descriptor)
+
+
+def test_a_held_lock_names_its_holder(tmp_path: Path) -> None:
+    """With the exit code that says: the same call can succeed later."""
+    path = tmp_path / "state.lock"
+    holder = _hold(path)
+    with pytest.raises(BusyError) as refused:
+        _lock(path)
+    assert refused.value.sentence == f"{path}: another agent (pid {holder.pid}) uses this state folder; stop it"
+    assert refused.value.code is ExitCode.TRY_AGAIN
+    _end(holder)
+
+
+def test_the_holders_death_frees_the_lock(tmp_path: Path) -> None:
+    """SIGKILL, at once, with nobody to clean up; the file stays and is used again."""
+    path = tmp_path / "state.lock"
+    holder = _hold(path)
+    _end(holder)
+    _lock(path)
+    assert path.read_text() == f"{os.getpid()}\n"
+
+
+def test_a_refused_lock_leaves_no_descriptor_and_the_holders_name(tmp_path: Path) -> None:
+    """However often somebody tries."""
+    path = tmp_path / "state.lock"
+    holder = _hold(path)
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        with pytest.raises(BusyError):
+            _lock(path)
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert path.read_text() == f"{holder.pid}\n"
+    _end(holder)
+
+
+def test_a_lock_where_nothing_can_be_written_is_a_failure_of_storage(tmp_path: Path) -> None:
+    """Named, with its remedy."""
+    (tmp_path / "state.lock").mkdir()
+    with pytest.raises(StorageError, match="cannot be written: Is a directory; give the agent a folder"):
+        _lock(tmp_path / "state.lock")
+
+
+# ---- the errand thread -----------------------------------------------------------------------------
+
+
+def _results(errands: "ErrandThread[object]", count: int = 1) -> list[object]:
+    found: list[object] = []
+    while len(found) < count:
+        assert select.select([errands.descriptor], [], [], DEADLINE_SECONDS)[0], f"{found} is all that came"
+        found += errands.results()
+    return found
+
+
+def test_errands_are_run_in_order_and_told_through_the_descriptor() -> None:
+    """A hundred of them; afterwards the descriptor is silent."""
+    errands: ErrandThread[object] = ErrandThread("tested")
+    for number in range(100):
+        errands.send(lambda number=number: number)  # type: ignore[misc]
+    assert _results(errands, 100) == list(range(100))
+    assert errands.close(DEADLINE_SECONDS)
+    errands.results()
+    assert select.select([errands.descriptor], [], [], 0)[0] == []
+    os.close(errands.descriptor)
+
+
+def test_no_result_is_an_empty_list_and_no_wait() -> None:
+    """Also before anything was ever sent."""
+    errands: ErrandThread[object] = ErrandThread("tested")
+    assert errands.results() == []
+    assert errands.close(DEADLINE_SECONDS)
+    os.close(errands.descriptor)
+
+
+def test_a_hanging_errand_delays_only_those_behind_it() -> None:
+    """Closing says that it did not end; the caller goes on meanwhile."""
+    errands: ErrandThread[object] = ErrandThread("tested")
+    gate = threading.Event()
+    errands.send(lambda: gate.wait(DEADLINE_SECONDS))
+    errands.send(lambda: "behind")
+    assert errands.results() == []
+    assert not errands.close(timeout_seconds=0)
+    gate.set()
+    assert _results(errands, 2) == [True, "behind"]
+    assert errands.close(DEADLINE_SECONDS)
+    os.close(errands.descriptor)
+
+
+# ---- the journal -----------------------------------------------------------------------------------
+
+BOOK = Rulebook(17, (GroupRule("a"), GroupRule("ü", priority=5)))
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    """A journal in a private folder."""
+    journal = Journal(str(tmp_path))
+    yield journal
+    assert journal.errands.close(DEADLINE_SECONDS)
+    os.close(journal.errands.descriptor)
+
+
+def test_what_was_written_is_read_at_the_next_start(journal: Journal, tmp_path: Path) -> None:
+    """Revision and rules; nothing else is left in the folder."""
+    journal.write(1, encode_rulebook(BOOK))
+    assert _results(journal.errands) == [Persisted(1)]
+    assert load_rulebook(str(tmp_path), WALL_NS) == (BOOK, "")
+    assert os.listdir(tmp_path) == ["rules.json"]
+
+
+def test_the_last_document_holds(journal: Journal, tmp_path: Path) -> None:
+    """One after another, each as a whole."""
+    for revision in range(1, 21):
+        journal.write(revision, encode_rulebook(Rulebook(revision)))
+    assert _results(journal.errands, 20) == [Persisted(token) for token in range(1, 21)]
+    assert load_rulebook(str(tmp_path), WALL_NS)[0].revision == 20
+
+
+def test_without_a_document_there_are_no_rules_and_that_is_well(tmp_path: Path) -> None:
+    """The first start."""
+    assert load_rulebook(str(tmp_path), WALL_NS) == (Rulebook(), "")
+
+
+def test_a_write_that_fails_says_so_and_leaves_what_was_there(journal: Journal, tmp_path: Path) -> None:
+    """A folder stands where the document belongs, then where the temporary one does; the thread lives on."""
+    (tmp_path / "rules.json").mkdir()
+    journal.write(1, b"{}")
+    assert _results(journal.errands) == [Persisted(1, f"{tmp_path}/rules.json cannot be written: Is a directory")]
+    (tmp_path / "rules.json").rmdir()
+    journal.write(2, encode_rulebook(BOOK))
+    assert _results(journal.errands) == [Persisted(2)]
+    (tmp_path / "rules.json.new").mkdir()
+    journal.write(3, b"{}")
+    assert _results(journal.errands) == [Persisted(3, f"{tmp_path}/rules.json cannot be written: Is a directory")]
+    assert load_rulebook(str(tmp_path), WALL_NS) == (BOOK, "")
+
+
+def test_a_half_written_successor_is_never_read(journal: Journal, tmp_path: Path) -> None:
+    """What a power failure left under the passing name is overwritten by the next write."""
+    journal.write(1, encode_rulebook(BOOK))
+    assert _results(journal.errands) == [Persisted(1)]
+    (tmp_path / "rules.json.new").write_bytes(b'{"format": 1, "revi')
+    assert load_rulebook(str(tmp_path), WALL_NS) == (BOOK, "")
+    journal.write(2, encode_rulebook(Rulebook(18)))
+    assert _results(journal.errands) == [Persisted(2)]
+    assert load_rulebook(str(tmp_path), WALL_NS)[0].revision == 18
+
+
+WRITER = """
+import itertools, os, sys
+from agent.model.rule import GroupRule
+from supervisor.core.rulebook import Rulebook, encode_rulebook
+from supervisor.shell.journal import Journal
+journal = Journal(sys.argv[1])
+for revision in itertools.count(1):
+    journal.write(revision, encode_rulebook(Rulebook(revision, tuple(GroupRule(f"r{n}") for n in range(200)))))
+    while not journal.errands.results():
+        pass
+    os.write(1, b"%d\\n" % revision)
+"""
+
+
+def test_a_writer_killed_at_any_moment_leaves_a_whole_document_that_holds_what_it_announced(tmp_path: Path) -> None:
+    """Six kills in the middle of replacing: never less than the last revision announced, at most one more."""
+    for round_number in range(6):
+        writer = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE)
+        assert writer.stdout is not None
+        for _ in range(3 + round_number):
+            writer.stdout.readline()
+        writer.kill()
+        rest, _ = writer.communicate()
+        announced = max([3 + round_number, *(int(line) for line in rest.split(b"\n")[:-1])])
+        book, damage = load_rulebook(str(tmp_path), WALL_NS)
+        assert damage == ""
+        assert announced <= book.revision <= announced + 1
+        assert len(book.rules) == 200
+
+
+def test_a_damaged_document_is_set_aside_under_a_name_that_tells_when(tmp_path: Path) -> None:
+    """The sentence names both files and what to do; nothing is deleted."""
+    (tmp_path / "rules.json").write_bytes(b"\xff\x00")
+    book, damage = load_rulebook(str(tmp_path), WALL_NS)
+    (aside,) = tmp_path.iterdir()
+    assert book == Rulebook()
+    assert aside.name == f"rules.json.damaged-20270115T080000Z-{os.getpid()}"
+    assert aside.read_bytes() == b"\xff\x00"
+    assert str(aside) in damage
+    assert "put it back" in damage
+
+
+def test_a_document_that_cannot_be_read_at_all_is_a_failure(tmp_path: Path) -> None:
+    """The agent must not go on as if there were no rules."""
+    (tmp_path / "rules.json").mkdir()
+    with pytest.raises(StorageError, match="cannot be read: Is a directory"):
+        load_rulebook(str(tmp_path), WALL_NS)
+
+
+# ---- measuring -------------------------------------------------------------------------------------
+
+BUSY = "import sys; print('up', flush=True)\nwhile True: pass"
+
+
+@pytest.fixture
+def busy() -> Iterator[subprocess.Popen[str]]:
+    """A child that uses all the CPU it gets."""
+    child = subprocess.Popen([sys.executable, "-c", BUSY], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    assert child.stdout.readline() == "up\n"
+    yield child
+    child.kill()
+    child.wait()
+    child.stdout.close()
+
+
+def test_the_cpu_and_memory_of_a_real_child(busy: "subprocess.Popen[str]") -> None:
+    """Percent over the looks, which are on our clock: what it used in ten of our seconds."""
+    gauge = Gauge(busy.pid)
+    assert (gauge.cpu_percent, gauge.cpu_seconds, gauge.rss_bytes) == (None, None, None)
+    first = gauge.look(0)
+    assert first is not None
+    assert gauge.cpu_percent is None
+    other = Gauge(busy.pid)
+    wait_until(lambda: (sight := other.look(0)) and sight.cpu_ns >= first.cpu_ns + S // 10, "it used 100 ms")
+    other.close()
+    last = gauge.look(10 * S)
+    assert last is not None
+    assert last.state in "RS"
+    assert gauge.cpu_percent == round((last.cpu_ns - first.cpu_ns) / (10 * S) * 100, 2)
+    assert gauge.cpu_seconds == last.cpu_ns / S
+    pss_bytes = gauge.pss_bytes()
+    assert pss_bytes is not None
+    assert gauge.rss_bytes is not None
+    assert 1 << 20 < pss_bytes <= 2 * gauge.rss_bytes
+    gauge.close()
+
+
+def test_a_dead_child_is_seen_as_a_zombie_and_then_not_at_all(busy: "subprocess.Popen[str]") -> None:
+    """None, never a number of somebody else."""
+    gauge = Gauge(busy.pid)
+    gauge.look(0)
+    busy.kill()
+    wait_until(lambda: (sight := gauge.look(S)) is not None and sight.state == "Z", "it is a zombie")
+    assert gauge.pss_bytes() is None
+    busy.wait()
+    assert gauge.look(2 * S) is None
+    assert gauge.pss_bytes() is None
+    gauge.close()
+
+
+def test_the_percentage_forgets_what_is_long_ago(busy: "subprocess.Popen[str]") -> None:
+    """Twenty looks at the same instant of the child: the first one, long ago, no longer counts."""
+    busy.send_signal(signal.SIGSTOP)
+    gauge = Gauge(busy.pid)
+    wait_until(lambda: (sight := gauge.look(0)) is not None and sight.state == "T", "it is stopped")
+    for number in range(1, 21):
+        gauge.look(number * S)
+    assert gauge.cpu_percent == 0.0
+    gauge.close()
+
+
+def test_a_process_that_is_not_there_cannot_be_measured(busy: "subprocess.Popen[str]") -> None:
+    """The loop takes this as: it has already gone."""
+    busy.kill()
+    busy.wait()
+    with pytest.raises(FileNotFoundError):
+        Gauge(busy.pid)

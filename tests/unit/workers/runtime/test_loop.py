@@ -1,0 +1,431 @@
+"""The one loop of a worker, turn by turn: what it hears, what it calls, when it ends."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+from fakes.clock import FakeClock
+
+from agent.model.heartbeat import BODY_BYTES, BODY_OFFSET, PAGE_BYTES, VERSION, Beat, parse_page
+from agent.model.message import Ack, Answer, Ask, Delta, Nack, Resync, Snapshot, Stop, ToWorker
+from agent.model.rule import Assignment, GroupRule, Unit, UnitKind, canonical, pod_key, rule_key
+from agent.model.rule_state import RuleState
+from agent.model.timebase import HOUR, MS, S
+from workers.runtime.heartbeat import HeartbeatPage
+from workers.runtime.loop import WorkerLoop
+
+Turn = ToWorker | Callable[[], object]
+START_NS = 1 * S
+RULE = (rule_key("a"), canonical(GroupRule("a")))
+GRACE_NS = 1 * S
+# The digest of no entries is all zeros, so this must be something else.
+WRONG = b"\1" * 32
+
+
+class ScriptedBus:
+    """A bus that is always readable: each turn it hands out one step of the script; after the last the supervisor is gone."""
+
+    def __init__(self, script: Sequence[Turn], hang_up: Callable[[], None]) -> None:
+        self._script = list(script)
+        self._hang_up = hang_up
+        self.malformed = 3
+        self.said: list[object] = []
+        self.socket = os.eventfd(1, os.EFD_CLOEXEC)
+
+    def receive(self) -> Iterator[ToWorker]:
+        """The next step: a message, or something that happens in the world."""
+        if not self._script:
+            self._hang_up()
+            return
+        step = self._script.pop(0)
+        if callable(step):
+            step()
+        else:
+            yield step
+
+    def send(self, message: object) -> None:
+        """Keep it."""
+        self.said.append(message)
+
+    def ready(self) -> None:
+        """Keep that."""
+        self.said.append("ready")
+
+    def reply(self, ask: int, body: dict[str, Any], problem: str = "") -> None:
+        """Keep the answer."""
+        self.said.append((ask, body))
+
+
+class RecordingWork:
+    """A work that writes down how it is called."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+        self.deadline_ns: int | None = None
+        self.wanted: list[int] = []
+        self.late: list[tuple[str, dict[str, Any]]] = []
+        self.answers: dict[str, dict[str, Any] | None] = {"stats": {"ticks": 1}, "rotate": None}
+        self.is_finished = True
+
+    def on_start(self, now_ns: int) -> None:
+        self.calls.append(("start", now_ns))
+
+    def on_rules(self, rules: RuleState) -> None:
+        self.calls.append(("rules", [key for key, _content in rules.items()]))
+
+    def next_deadline_ns(self) -> int | None:
+        return self.deadline_ns
+
+    def on_timer(self, now_ns: int) -> None:
+        self.calls.append(("timer", now_ns))
+        self.deadline_ns = None
+
+    def descriptors(self) -> Sequence[int]:
+        return self.wanted
+
+    def on_readable(self, descriptor: int, now_ns: int) -> None:
+        self.calls.append(("readable", descriptor))
+
+    def on_ask(self, what: str, now_ns: int) -> dict[str, Any] | None:
+        return self.answers[what]
+
+    def take_replies(self) -> Sequence[tuple[str, dict[str, Any]]]:
+        taken, self.late = self.late, []
+        return taken
+
+    def on_answer(self, request: int, body: dict[str, Any]) -> None:
+        self.calls.append(("answer", request, body))
+
+    def on_stop(self, now_ns: int, *, for_good: bool) -> None:
+        self.calls.append(("stop", for_good))
+
+    def is_done(self) -> bool:
+        return self.is_finished
+
+    def called(self, name: str) -> list[tuple[Any, ...]]:
+        """The calls of one name."""
+        return [call for call in self.calls if call[0] == name]
+
+
+class RecordingBuffer:
+    """The part of a buffer that the loop looks at."""
+
+    is_empty = True
+
+
+class RecordingOutboxSocket:
+    """An outbox that counts."""
+
+    def __init__(self) -> None:
+        self.buffer = RecordingBuffer()
+        self.socket = os.eventfd(0, os.EFD_CLOEXEC)
+        self.writer_epoch: int | None = 1
+        self.pumped = 0
+        self.is_ended = False
+        self.on_pump: Callable[[], object] = lambda: None
+
+    def pump(self) -> None:
+        self.pumped += 1
+        self.on_pump()
+
+    def end(self) -> None:
+        self.is_ended = True
+
+    def stats(self) -> dict[str, int]:
+        return {"unacknowledged": 0}
+
+
+class Story:
+    """A loop over fakes; `play` runs it to its end."""
+
+    def __init__(self, *, with_outbox: bool = False) -> None:
+        self.clock = FakeClock(START_NS)
+        self.work = RecordingWork()
+        self.outbox = RecordingOutboxSocket() if with_outbox else None
+        self.page = os.memfd_create("heartbeat-test", os.MFD_CLOEXEC)
+        os.ftruncate(self.page, PAGE_BYTES)
+        self._parent, self._life = os.pipe2(os.O_CLOEXEC)
+        self._watched: list[tuple[object, Callable[[int], None]]] = []
+        self.bus: ScriptedBus | None = None
+
+    def watch(self, descriptor: int, on_readable: Callable[[int], None]) -> None:
+        """As the writer watches its data socket."""
+        self._watched.append((descriptor, on_readable))
+
+    def play(self, *script: Turn) -> list[object]:
+        """Run the script; gives what was said on the bus."""
+        self.bus = ScriptedBus(script, self._hang_up)
+        loop = WorkerLoop(
+            clock=self.clock,
+            page=HeartbeatPage(self.page),
+            bus=self.bus,  # type: ignore[arg-type]
+            work=self.work,
+            outbox=self.outbox,  # type: ignore[arg-type]
+            parent=self._parent,
+            heartbeat_interval_ns=HOUR,
+        )
+        for watched in self._watched:
+            loop.watch_socket(*watched)
+        loop.run()
+        return self.bus.said
+
+    def was_cut_short(self) -> bool:
+        """Whether the loop ended while the supervisor lived."""
+        return self._life >= 0
+
+    def advance(self, duration_ns: int) -> Callable[[], object]:
+        """A step of a script in which only time passes."""
+        return lambda: self.clock.advance(duration_ns)
+
+    def beat(self) -> Beat | None:
+        """What the supervisor would see on the page."""
+        page = os.pread(self.page, PAGE_BYTES, 0)
+        return parse_page(page[: VERSION.size], page[BODY_OFFSET : BODY_OFFSET + BODY_BYTES], page[: VERSION.size])
+
+    def close(self) -> None:
+        """Give every descriptor back."""
+        outbox = [] if self.outbox is None else [self.outbox.socket]
+        bus = [] if self.bus is None else [self.bus.socket]
+        life = [self._life] if self._life >= 0 else []
+        for descriptor in [self.page, self._parent, *life, *outbox, *bus]:
+            os.close(descriptor)
+
+    def silence_bus(self) -> None:
+        """A step after which the bus wakes nobody."""
+        assert self.bus is not None
+        os.eventfd_read(self.bus.socket)
+
+    def wake_bus(self) -> None:
+        """The bus is readable again."""
+        assert self.bus is not None
+        os.eventfd_write(self.bus.socket, 1)
+
+    def _hang_up(self) -> None:
+        os.close(self._life)
+        self._life = -1
+
+
+@pytest.fixture
+def story() -> Iterator[Story]:
+    """A worker that fills no table."""
+    story = Story()
+    yield story
+    story.close()
+
+
+@pytest.fixture
+def sender() -> Iterator[Story]:
+    """A worker that fills tables."""
+    story = Story(with_outbox=True)
+    yield story
+    story.close()
+
+
+def _snapshot(sequence: int = 1, *entries: tuple[str, bytes]) -> Snapshot:
+    return Snapshot(sequence, 5, RuleState(entries).digest, list(entries))
+
+
+def test_the_work_starts_with_its_rules_loaded_and_then_is_ready(story: Story) -> None:
+    """Acknowledged, told, started, ready: in this order."""
+    assert story.play(_snapshot(1, RULE)) == [Ack(1, 5, RuleState([RULE]).digest), "ready"]
+    assert story.work.calls == [("rules", [RULE[0]]), ("start", START_NS)]
+
+
+def test_without_a_whole_snapshot_the_work_does_not_start(story: Story) -> None:
+    """A refused snapshot and a delta out of nowhere start nothing."""
+    answers = story.play(Snapshot(1, 5, WRONG, [RULE]), Delta(2, 6, WRONG, []))
+    assert [type(answer) for answer in answers] == [Nack, Resync]
+    assert story.work.calls == []
+
+
+def test_a_change_is_told_and_starts_nothing_again(story: Story) -> None:
+    """A worker is ready once."""
+    said = story.play(_snapshot(1, RULE), Delta(2, 6, RuleState().digest, [(RULE[0], None)]))
+    assert said.count("ready") == 1
+    assert story.work.calls == [("rules", [RULE[0]]), ("start", START_NS), ("rules", [])]
+
+
+def test_a_refused_change_is_not_told(story: Story) -> None:
+    """The work goes on with the rules it has."""
+    story.play(_snapshot(1, RULE), Delta(2, 6, WRONG, [(RULE[0], None)]), Delta(9, 6, WRONG, []))
+    assert len(story.work.called("rules")) == 1
+
+
+def test_the_page_shows_every_turn_and_the_rules_that_are_held(story: Story) -> None:
+    """Three turns of the script and the one that finds the supervisor gone."""
+    story.play(_snapshot(1, RULE), story.advance(7 * MS), story.advance(3 * MS))
+    assert story.beat() == Beat(5, START_NS + 10 * MS, 5, RuleState([RULE]).digest)
+
+
+def test_the_timer_is_called_when_it_is_due_and_not_before(story: Story) -> None:
+    """A millisecond too early is too early."""
+    story.work.deadline_ns = START_NS + 10 * MS
+    story.play(_snapshot(), story.advance(9 * MS), story.advance(1 * MS), story.advance(5 * MS))
+    assert story.work.called("timer") == [("timer", START_NS + 10 * MS)]
+
+
+def test_the_timer_is_not_called_before_the_start(story: Story) -> None:
+    """Nothing is measured under rules that are not there."""
+    story.work.deadline_ns = START_NS
+    story.play(story.advance(S), story.advance(S))
+    assert story.work.calls == []
+
+
+def test_the_supervisors_death_ends_it_at_once(story: Story) -> None:
+    """Without a good order: nothing of a worker is only in its memory."""
+    story.play(_snapshot())
+    assert not story.was_cut_short()
+    assert story.work.called("stop") == []
+
+
+@pytest.mark.parametrize("for_good", [True, False])
+def test_a_stop_ends_the_work_and_then_the_loop(sender: Story, for_good: bool) -> None:
+    """The work hears whether a successor follows; the outbox is told that no batch does."""
+    sender.play(_snapshot(), Stop(GRACE_NS, for_good=for_good))
+    assert sender.work.called("stop") == [("stop", for_good)]
+    assert sender.outbox is not None
+    assert sender.outbox.is_ended
+    assert sender.was_cut_short()
+
+
+def test_it_stays_until_the_work_is_done(story: Story) -> None:
+    """The last step of the script lets it go."""
+    story.work.is_finished = False
+    story.play(_snapshot(), Stop(GRACE_NS), story.advance(MS), lambda: setattr(story.work, "is_finished", True))
+    assert story.was_cut_short()
+    assert story.beat() == Beat(5, START_NS + MS, 5, RuleState().digest)
+
+
+def test_it_stays_until_everything_is_acknowledged(sender: Story) -> None:
+    """The work may be done long before the writer has answered."""
+    assert sender.outbox is not None
+    sender.outbox.buffer.is_empty = False
+    sender.play(_snapshot(), Stop(GRACE_NS), sender.advance(MS), lambda: setattr(sender.outbox.buffer, "is_empty", True))
+    assert sender.was_cut_short()
+    assert sender.clock.now_ns() == START_NS + MS
+
+
+def test_it_does_not_stay_beyond_the_grace(sender: Story) -> None:
+    """A writer that never answers keeps nobody: SIGKILL would follow."""
+    assert sender.outbox is not None
+    sender.outbox.buffer.is_empty = False
+    sender.play(_snapshot(), Stop(GRACE_NS), sender.advance(GRACE_NS - 1), sender.advance(1), sender.advance(S))
+    assert sender.was_cut_short()
+    assert sender.clock.now_ns() == START_NS + GRACE_NS
+
+
+def test_a_stop_before_the_start_is_no_stop_of_the_work(story: Story) -> None:
+    """What has not begun is not ended; a snapshot that comes late begins nothing."""
+    story.work.is_finished = False
+    story.play(Stop(GRACE_NS), _snapshot())
+    assert story.work.calls == []
+    assert story.was_cut_short()
+
+
+def test_rules_that_arrive_during_the_stop_start_nothing(sender: Story) -> None:
+    """They are acknowledged, but the end stays the end."""
+    assert sender.outbox is not None
+    sender.outbox.buffer.is_empty = False
+    said = sender.play(Stop(GRACE_NS), _snapshot(), sender.advance(GRACE_NS))
+    assert [type(word) for word in said] == [Ack]
+    assert sender.work.called("start") == []
+
+
+def test_what_rules_are_held_is_answered_by_the_loop_itself(story: Story) -> None:
+    """With rules and assignments, before and after the start; the work is not asked."""
+    pod = Assignment(Unit("u1", UnitKind.POD, "/kubepods/podu1"), "g", "a", 7)
+    entries = (RULE, (pod_key("u1"), canonical(pod)))
+    story.work.answers = {}
+    *_, (ask, document) = story.play(Ask(1, "rules"), _snapshot(1, *entries), Ask(2, "rules"))  # type: ignore[misc]
+    assert story.bus is not None
+    empty = {"revision": 0, "digest": RuleState().digest.hex(), "rules": [], "pods": []}
+    assert story.bus.said[0] == (1, empty)
+    assert (ask, document["revision"], document["digest"]) == (2, 5, RuleState(entries).digest.hex())
+    assert [rule["name"] for rule in document["rules"]] == ["a"]
+    assert document["pods"] == [{"uid": "u1", "group": "g", "rule": "a"}]
+
+
+def test_stats_are_the_works_and_the_sockets(sender: Story) -> None:
+    """What the outbox holds and what the bus could not read stand beside what the work says."""
+    *_, answer = sender.play(_snapshot(), Ask(8, "stats"))
+    assert answer == (8, {"ticks": 1, "outbox": {"unacknowledged": 0}, "bus_malformed": 3})
+
+
+def test_stats_without_an_outbox_have_none(story: Story) -> None:
+    """Absent, not empty."""
+    *_, answer = story.play(_snapshot(), Ask(8, "stats"))
+    assert answer == (8, {"ticks": 1, "bus_malformed": 3})
+
+
+def test_a_late_answer_goes_once_to_everybody_who_asked(story: Story) -> None:
+    """Two ask while the work is busy; the third asks anew and gets the next one alone."""
+
+    def done(files: int) -> Callable[[], object]:
+        return lambda: story.work.late.append(("rotate", {"files": files}))
+
+    said = story.play(_snapshot(), Ask(1, "rotate"), Ask(2, "rotate"), done(1), story.advance(MS), Ask(3, "rotate"), done(2))
+    assert said[2:] == [(1, {"files": 1}), (2, {"files": 1}), (3, {"files": 2})]
+
+
+def test_an_answer_of_the_supervisor_reaches_the_work(story: Story) -> None:
+    """With the number of its request."""
+    story.play(_snapshot(), Answer(4, {"ready": True}))
+    assert story.work.called("answer") == [("answer", 4, {"ready": True})]
+
+
+def test_a_descriptor_of_the_work_is_heard_as_long_as_the_work_wants(story: Story) -> None:
+    """From the turn after it is named until it is named no more."""
+    readable = os.eventfd(1, os.EFD_CLOEXEC)
+    silent = os.eventfd(0, os.EFD_CLOEXEC)
+    story.work.wanted = [readable, silent]
+    story.play(_snapshot(), story.advance(1), lambda: setattr(story.work, "wanted", [silent]), story.advance(1))
+    assert story.work.called("readable") == [("readable", readable)] * 2
+    os.close(readable)
+    os.close(silent)
+
+
+def test_a_watched_socket_is_heard_before_the_start_too(story: Story) -> None:
+    """The writer takes batches in while it waits for its rules."""
+    readable = os.eventfd(1, os.EFD_CLOEXEC)
+    heard: list[int] = []
+    story.watch(readable, heard.append)
+    story.play(story.advance(5))
+    assert heard == [START_NS + 5, START_NS + 5]
+    os.close(readable)
+
+
+def test_the_outbox_is_looked_after_every_turn(sender: Story) -> None:
+    """Whatever woke the loop: the writer's answers are taken with it."""
+    sender.play(_snapshot(), sender.advance(1), sender.advance(1))
+    assert sender.outbox is not None
+    assert sender.outbox.pumped == 4
+
+
+def test_the_writers_first_hello_wakes_the_loop(sender: Story) -> None:
+    """Until the writer has spoken nothing can be sent, so that is worth a turn; this one would wait an hour else."""
+    outbox = sender.outbox
+    assert outbox is not None
+    outbox.writer_epoch = None
+    outbox.on_pump = sender.wake_bus
+    os.eventfd_write(outbox.socket, 1)
+    sender.play(sender.silence_bus, _snapshot())
+    assert sender.work.called("start") != []
+
+
+def test_at_the_end_the_writers_acknowledgement_wakes_the_loop(sender: Story) -> None:
+    """The last acknowledgement is all that is waited for."""
+    outbox = sender.outbox
+    assert outbox is not None
+    outbox.buffer.is_empty = False
+
+    def on_pump() -> None:
+        outbox.buffer.is_empty = outbox.is_ended
+
+    def everything_arrives() -> None:
+        sender.silence_bus()
+        os.eventfd_write(outbox.socket, 1)
+        outbox.on_pump = on_pump
+
+    sender.play(_snapshot(), Stop(HOUR), everything_arrives)
+    assert sender.was_cut_short()

@@ -1,0 +1,236 @@
+"""Nothing acknowledged is sent again, nothing unacknowledged is forgotten, what was refused is told."""
+
+from collections import deque
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from agent.model.message import Batch, Lost
+from workers.runtime.send_buffer import OVERHEAD_BYTES, Parcel, SendBuffer
+
+BYTES_MAX = 4 * (OVERHEAD_BYTES + 100)
+SEVERAL = st.integers(min_value=1, max_value=5)
+
+
+def _offer(buffer: SendBuffer, size: int = 10, count: int = 2) -> bool:
+    return buffer.offer("process", 1, 1_800_000_000, bytes(size), count)
+
+
+def _send_all(buffer: SendBuffer) -> list[Parcel]:
+    sent = []
+    for parcel in buffer.unsent():
+        sent.append(parcel)
+        buffer.mark_sent()
+    return sent
+
+
+def test_batches_are_numbered_from_one_and_sent_in_order() -> None:
+    """Each with its table, its stamp and its number of rows."""
+    buffer = SendBuffer(bytes_max=BYTES_MAX)
+    assert buffer.offer("process", 3, 17, b"rows", 5)
+    assert buffer.offer("gap", 1, 18, b"", 0)
+    assert _send_all(buffer) == [Parcel(Batch(1, "process", 3, 17, 5), b"rows"), Parcel(Batch(2, "gap", 1, 18, 0), b"")]
+    assert _send_all(buffer) == []
+
+
+def test_a_send_that_is_not_taken_is_offered_again() -> None:
+    """Only what was marked as sent has gone."""
+    buffer = SendBuffer(bytes_max=BYTES_MAX)
+    _offer(buffer)
+    assert [next(buffer.unsent()).seq, next(buffer.unsent()).seq] == [1, 1]
+    buffer.mark_sent()
+    assert next(buffer.unsent(), None) is None
+
+
+def test_a_new_writer_is_sent_everything_behind_what_it_has() -> None:
+    """Also what an earlier one was sent already; that is counted."""
+    buffer = SendBuffer(bytes_max=BYTES_MAX)
+    for _ in range(4):
+        _offer(buffer)
+    _send_all(buffer)
+    buffer.on_new_writer(2)
+    assert [parcel.seq for parcel in _send_all(buffer)] == [3, 4]
+    assert buffer.resent_batches == 2
+    assert buffer.acknowledged_seq == 2
+
+
+def test_a_full_buffer_refuses_the_newest_and_tells_it_with_the_next_that_fits() -> None:
+    """Three refusals in a row are one range; it travels once."""
+    buffer = SendBuffer(bytes_max=2 * OVERHEAD_BYTES)
+    assert [_offer(buffer, size=0) for _ in range(5)] == [True, True, False, False, False]
+    assert (buffer.offered_rows, buffer.refused_batches, buffer.refused_rows) == (10, 3, 6)
+    _send_all(buffer)
+    buffer.on_acknowledged(2)
+    assert _offer(buffer, size=0)
+    assert _offer(buffer, size=0)
+    assert [parcel.head.lost for parcel in _send_all(buffer)] == [(Lost(3, 5, 6, "buffer_full"),), ()]
+
+
+def test_a_batch_of_exactly_the_bound_fits() -> None:
+    """One byte more does not, however empty the buffer is."""
+    buffer = SendBuffer(bytes_max=OVERHEAD_BYTES + 10)
+    assert not _offer(buffer, size=11)
+    assert _offer(buffer, size=10)
+
+
+def test_the_end_is_told_even_when_the_buffer_is_full_and_only_once() -> None:
+    """The last refusals travel with it; the buffer is empty when it is acknowledged."""
+    buffer = SendBuffer(bytes_max=OVERHEAD_BYTES)
+    _offer(buffer, size=0)
+    assert not _offer(buffer)
+    buffer.end()
+    buffer.end()
+    *_, last = _send_all(buffer)
+    assert last.head.lost == (Lost(2, 2, 2, "buffer_full"),)
+    assert not buffer.is_empty
+    buffer.on_acknowledged(last.seq)
+    assert buffer.is_empty
+
+
+def test_an_end_without_any_batch_is_told_too() -> None:
+    """A worker that measured nothing ends in good order like any other."""
+    buffer = SendBuffer(bytes_max=BYTES_MAX)
+    buffer.end()
+    (only,) = _send_all(buffer)
+    buffer.on_acknowledged(only.seq)
+    assert buffer.is_empty
+
+
+def test_an_unacknowledged_end_is_sent_to_the_next_writer() -> None:
+    """It is not lost with the writer that was told it first."""
+    buffer = SendBuffer(bytes_max=BYTES_MAX)
+    _offer(buffer)
+    buffer.end()
+    before = _send_all(buffer)
+    buffer.on_new_writer(0)
+    assert _send_all(buffer) == before
+
+
+def test_nothing_can_be_offered_after_the_end() -> None:
+    """That would be a bug of the caller."""
+    buffer = SendBuffer(bytes_max=BYTES_MAX)
+    buffer.end()
+    with pytest.raises(AssertionError, match="nothing is offered after the end"):
+        _offer(buffer)
+
+
+class WriterStory(RuleBasedStateMachine):
+    """A buffer, a pipe that keeps order and dies with the writer, and a writer whose store survives it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.buffer = SendBuffer(bytes_max=BYTES_MAX)
+        self.pipe: deque[Parcel] = deque()
+        self.answers: list[int] = []
+        self.is_connected = False
+        # What the writer has stored or accounted for, and what it was told is lost.
+        self.stored: dict[int, Parcel] = {}
+        self.told: list[Lost] = []
+        self.have = 0
+        # What the buffer accepted and what it was told is safe.
+        self.accepted: dict[int, Parcel | None] = {}
+        self.sizes: dict[int, int] = {}
+        self.refused: dict[int, int] = {}
+        self.offered = 0
+        self.is_ended = False
+
+    @precondition(lambda self: not self.is_ended)
+    @rule(size=st.integers(min_value=0, max_value=600), count=st.integers(min_value=0, max_value=9))
+    def offer(self, size: int, count: int) -> None:
+        """The worker measures."""
+        self.offered += 1
+        fits = self.buffer.size_bytes + size + OVERHEAD_BYTES <= BYTES_MAX
+        assert _offer(self.buffer, size, count) is fits
+        if fits:
+            self.sizes[self.offered] = size + OVERHEAD_BYTES
+        else:
+            self.refused[self.offered] = count
+
+    @rule()
+    def end(self) -> None:
+        """The worker is told to stop, perhaps twice."""
+        self.buffer.end()
+        self.is_ended = True
+
+    @precondition(lambda self: self.is_connected)
+    @rule(parcels_max=SEVERAL)
+    def send(self, parcels_max: int) -> None:
+        """The socket takes some of what waits."""
+        for parcel in self.buffer.unsent():
+            if not parcels_max:
+                break
+            parcels_max -= 1
+            assert parcel.seq > self.buffer.acknowledged_seq
+            former = self.accepted.setdefault(parcel.seq, parcel)
+            assert former == parcel, "what is sent again is what was sent before"
+            self.sizes.setdefault(parcel.seq, parcel.size_bytes)
+            self.pipe.append(parcel)
+            self.buffer.mark_sent()
+
+    @precondition(lambda self: self.pipe)
+    @rule(parcels_max=SEVERAL)
+    def store(self, parcels_max: int) -> None:
+        """The writer takes some of the pipe in, and answers each with what it has by then."""
+        for _ in range(min(parcels_max, len(self.pipe))):
+            parcel = self.pipe.popleft()
+            if parcel.seq > self.have:
+                lost_last = max((lost.last_seq for lost in parcel.head.lost), default=self.have)
+                assert parcel.seq == lost_last + 1, "a writer that has all before it misses nothing that is not told"
+                self.stored[parcel.seq] = parcel
+                self.told += parcel.head.lost
+                self.have = parcel.seq
+            self.answers.append(self.have)
+
+    @precondition(lambda self: self.answers)
+    @rule(data=st.data())
+    def hear(self, data: st.DataObject) -> None:
+        """One of the answers on the way arrives, whichever."""
+        place = data.draw(st.integers(min_value=0, max_value=len(self.answers) - 1))
+        self.buffer.on_acknowledged(self.answers.pop(place))
+
+    @rule()
+    def die(self) -> None:
+        """The writer dies: the pipe and some answers die with it."""
+        self.is_connected = False
+        self.pipe.clear()
+        self.answers = self.answers[::2]
+
+    @rule()
+    def connect(self) -> None:
+        """A writer says what the store has; the same one may say it twice."""
+        self.pipe.clear()
+        self.is_connected = True
+        self.buffer.on_new_writer(self.have)
+
+    @invariant()
+    def the_account_balances(self) -> None:
+        """What is kept is exactly what was accepted and is not acknowledged."""
+        acknowledged = self.buffer.acknowledged_seq
+        kept = {seq: size for seq, size in self.sizes.items() if seq > acknowledged}
+        bye_bytes = self.buffer.size_bytes - sum(kept.values())
+        assert bye_bytes in ((0, OVERHEAD_BYTES) if self.is_ended else (0,))
+        assert len(self.buffer) == len(kept) + (bye_bytes > 0)
+        assert self.buffer.is_empty == (len(self.buffer) == 0)
+        assert (self.buffer.refused_batches, self.buffer.refused_rows) == (len(self.refused), sum(self.refused.values()))
+
+    def teardown(self) -> None:
+        """In the end a writer lives long enough: everything offered is stored or told as lost, each number once."""
+        self.end()
+        self.connect()
+        while not self.buffer.is_empty:
+            before = len(self.buffer)
+            self.send(5)
+            self.store(5)
+            self.buffer.on_acknowledged(self.have)
+            assert len(self.buffer) < before
+        lost = [seq for item in self.told for seq in range(item.first_seq, item.last_seq + 1)]
+        assert sorted(lost) == sorted(self.refused)
+        assert sum(item.rows for item in self.told) == sum(self.refused.values())
+        batches = [seq for seq, parcel in self.stored.items() if isinstance(parcel.head, Batch)]
+        assert sorted(batches + lost) == list(range(1, self.offered + 1))
+
+
+TestWriterStory = WriterStory.TestCase
+TestWriterStory.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)

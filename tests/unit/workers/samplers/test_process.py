@@ -1,0 +1,400 @@
+"""The process sampler over a host in memory: who gets a row, what stands in it, and that nothing is counted wrongly."""
+
+import errno
+from pathlib import Path
+
+import pytest
+from fakes.host import NS_PER_CLOCK_TICK, OTHER_POD, OTHER_POD_CGROUP, PAGE_BYTES, POD, POD_CGROUP, Host
+
+from agent.model.timebase import MS, S
+from workers.samplers.process import CGROUP_PERIOD_TICKS, SAMPLER, SPARE_DESCRIPTORS
+
+FIXTURES = Path(__file__).parents[3] / "fixtures" / "proc"
+VALUES_OF_A_PROCESS = {
+    "pid": 5, "ppid": 4, "comm": "nginx", "command_line": "nginx -g daemon off;", "uid": 33, "cgroup": POD_CGROUP, "pod_uid": POD,
+    "state": "R", "threads": 3, "rss_bytes": 20 * PAGE_BYTES,
+}  # fmt: skip
+
+
+def _measured(host: Host, ticks: int = 1) -> None:
+    for _ in range(ticks):
+        host.tick()
+
+
+def test_the_first_tick_has_no_cpu_and_says_so() -> None:
+    """A rate needs two readings; the totals are there."""
+    host = Host(top_rows=1)
+    for pid in (5, 6):
+        host.born(pid, cpu_ticks=70)
+    tick = host.tick()
+    (row,), (tail,) = tick.rows, tick.tails
+    assert (row["cpu_ns"], row["cpu_share"], row["absent"]) == (None, None, "first_tick")
+    assert row["cpu_total_ns"] == 70 * NS_PER_CLOCK_TICK
+    assert (tail["cpu_ns"], tail["cpu_share"], tail["absent"]) == (None, None, "first_tick")
+    assert tail["rss_bytes"] == 10 * PAGE_BYTES
+
+
+def test_a_row_says_who_the_process_is_and_where_it_runs() -> None:
+    """Every column from its file."""
+    host = Host()
+    host.tree.owners["5/stat"] = 33
+    host.born(
+        5, name=b"nginx", ppid=4, state="R", threads=3, rss_pages=20, cgroup=POD_CGROUP, command_line=b"nginx\0-g\0daemon off;\0"
+    )
+    row = host.tick().row(5)
+    assert {name: row[name] for name in VALUES_OF_A_PROCESS} == VALUES_OF_A_PROCESS
+    assert row["start_ticks"] == host.processes[5].start_ticks
+
+
+def test_cpu_is_what_was_used_since_the_last_tick() -> None:
+    """As time, and as a share of the elapsed time: half a second in a quarter of one is two cores."""
+    host = Host()
+    host.born(5, cpu_ticks=1000)
+    _measured(host)
+    host.work(5, 50)
+    row = host.tick(250 * MS).row(5)
+    assert (row["cpu_ns"], row["cpu_share"], row["absent"]) == (50 * NS_PER_CLOCK_TICK, 2.0, None)
+    assert row["cpu_total_ns"] == 1050 * NS_PER_CLOCK_TICK
+
+
+def test_a_process_that_does_nothing_used_zero_and_that_is_known() -> None:
+    """Zero is a measurement here, not an absence."""
+    host = Host()
+    host.born(5)
+    _measured(host)
+    row = host.tick().row(5)
+    assert (row["cpu_ns"], row["cpu_share"], row["absent"]) == (0, 0.0, None)
+
+
+def test_a_process_born_between_two_ticks_counts_whole() -> None:
+    """All it ever used was used in this interval."""
+    host = Host()
+    _measured(host)
+    host.born(5, cpu_ticks=30)
+    row = host.tick().row(5)
+    assert (row["cpu_ns"], row["absent"]) == (30 * NS_PER_CLOCK_TICK, None)
+
+
+def test_an_old_process_seen_for_the_first_time_has_no_cpu_of_this_interval() -> None:
+    """It was hidden, or could not be read: what it used before is not known to be of now."""
+    host = Host()
+    _measured(host)
+    host.born(5, start_ticks=3, cpu_ticks=9000)
+    assert (host.tick().row(5)["cpu_ns"], host.tick().row(5)["cpu_ns"]) == (None, 0)
+
+
+def test_most_cpu_comes_first_and_most_memory_is_there_too() -> None:
+    """The union, each process once; idle ones are not there for their CPU."""
+    host = Host(top_rows=2)
+    for pid, rss_pages in ((1, 1), (2, 50), (3, 40), (4, 2), (5, 3)):
+        host.born(pid, rss_pages=rss_pages)
+    _measured(host)
+    host.work(4, 10)
+    host.work(3, 20)
+    assert host.tick().pids == [3, 4, 2]
+    assert host.tick().pids == [2, 3]
+
+
+def test_the_tail_is_the_rest_of_each_pod() -> None:
+    """Processes, CPU and memory of those that have no row; a pod whose every process has one has no tail."""
+    host = Host(top_rows=1)
+    for pid, cgroup in ((1, "/"), (2, POD_CGROUP), (3, POD_CGROUP), (4, OTHER_POD_CGROUP)):
+        host.born(pid, cgroup=cgroup, rss_pages=pid)
+    _measured(host)
+    for pid in (2, 3, 4):
+        host.work(pid, pid)
+    tick = host.tick()
+    assert tick.pids == [4]
+    columns = ("pod_uid", "processes", "cpu_ns", "cpu_share", "rss_bytes", "absent")
+    nobody, pod = [tuple(tail[name] for name in columns) for tail in sorted(tick.tails, key=lambda tail: tail["pod_uid"] or "")]
+    assert nobody == (None, 1, 0, 0.0, PAGE_BYTES, None)
+    assert pod == (POD, 2, 5 * NS_PER_CLOCK_TICK, 5 * NS_PER_CLOCK_TICK / S, 5 * PAGE_BYTES, None)
+
+
+def test_a_number_used_again_is_another_process() -> None:
+    """Same pid, same name, a new start: its CPU is its own, and the dead one's descriptor is given back."""
+    host = Host()
+    host.born(5, cpu_ticks=500)
+    _measured(host)
+    descriptors = host.tree.open_descriptors
+    host.die(5)
+    host.born(5, cpu_ticks=3, cgroup=POD_CGROUP)
+    row = host.tick().row(5)
+    assert (row["cpu_ns"], row["pod_uid"], row["start_ticks"]) == (3 * NS_PER_CLOCK_TICK, POD, host.processes[5].start_ticks)
+    assert host.tree.open_descriptors == descriptors
+    assert host.probe.stats() == {"processes": 1, "unreadable": 0, "descriptors_not_kept": 0}
+
+
+def test_a_dead_process_leaves_nothing_behind() -> None:
+    """No row, no part of a sum, no descriptor."""
+    host = Host()
+    host.born(5)
+    host.born(6, cgroup=POD_CGROUP)
+    _measured(host)
+    host.die(6)
+    tick = host.tick()
+    assert tick.sums() == {None: (1, 0, 10 * PAGE_BYTES)}
+    host.probe.close()
+    assert host.tree.open_descriptors == 0
+
+
+@pytest.mark.parametrize("code", [errno.ENOENT, errno.ESRCH])
+@pytest.mark.parametrize("is_known", [True, False])
+def test_vanishing_between_the_listing_and_the_reading_is_no_error(code: int, is_known: bool) -> None:
+    """Neither of a process just born nor of one that was followed."""
+    host = Host()
+    _measured(host)
+    host.born(5)
+    if is_known:
+        _measured(host)
+    host.tree.fail("5/stat", code)
+    assert host.tick().pids == []
+    assert host.probe.stats() == {"processes": 0, "unreadable": 0, "descriptors_not_kept": 0}
+    assert host.tree.open_descriptors == 1
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_process_that_may_not_be_read_is_counted_once_a_tick(is_known: bool) -> None:
+    """It is tried again at every tick, and followed again when it works."""
+    host = Host()
+    host.born(5)
+    if is_known:
+        _measured(host)
+    host.tree.fail("5/stat", errno.EACCES)
+    for counted in (1, 2):
+        assert host.tick().pids == []
+        assert host.probe.stats()["unreadable"] == counted
+    host.tree.fail("5/stat", None)
+    assert host.tick().row(5)["cpu_ns"] is None
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+@pytest.mark.parametrize("line", [b"", b"5 (busy", b"5 (busy) S 1 2\n", b"5 (busy) S one\n", b"\xff" * 50])
+def test_a_line_that_cannot_be_parsed_is_counted_and_stops_nothing(line: bytes, is_known: bool) -> None:
+    """The others are measured; this one is followed again when its line is one again."""
+    host = Host()
+    host.born(4)
+    host.born(5)
+    if is_known:
+        _measured(host)
+    host.tree.put("5/stat", line)
+    assert host.tick().pids == [4]
+    assert host.probe.stats()["unreadable"] == 1
+    host.show(host.processes[5])
+    assert sorted(host.tick().pids) == [4, 5]
+    assert host.probe.stats()["unreadable"] == 1
+
+
+@pytest.mark.parametrize("capture", sorted(path.name for path in FIXTURES.glob("stat-*.txt")))
+def test_captured_lines_become_rows(capture: str) -> None:
+    """Names with spaces, parentheses, line breaks and bytes that are no text, a zombie and a kernel thread."""
+    host = Host()
+    host.born(31236, command_line=b"")
+    host.tree.put("31236/stat", (FIXTURES / capture).read_bytes())
+    (row,) = host.tick().rows
+    assert row["absent"].startswith("first_tick,")
+
+
+def test_descriptors_run_out_and_everything_is_still_measured() -> None:
+    """Some are given back, so that what must be opened each time still can be; who is not kept is said."""
+    host = Host()
+    host.tree.descriptors_max = 40
+    for pid in range(1, 101):
+        host.born(pid, cgroup=POD_CGROUP if pid % 2 else "/")
+    _measured(host)
+    for pid in host.processes:
+        host.work(pid, pid)
+    tick = host.tick()
+    assert {row["pid"]: row["cpu_ns"] for row in tick.rows} == {pid: pid * NS_PER_CLOCK_TICK for pid in host.processes}
+    assert {row["uid"] for row in tick.rows} == {0}
+    assert {row["absent"] for row in tick.rows} == {None}
+    kept = 39 - SPARE_DESCRIPTORS
+    assert host.probe.stats() == {"processes": 100, "unreadable": 0, "descriptors_not_kept": 100 - kept}
+    assert host.tree.open_descriptors == kept + 1
+
+
+def test_a_process_without_a_kept_descriptor_is_told_from_its_successor() -> None:
+    """The start in the line tells it, where no descriptor can."""
+    host = Host()
+    host.tree.descriptors_max = 2
+    for pid in (5, 6, 7):
+        host.born(pid, cpu_ticks=500)
+    _measured(host)
+    assert host.probe.stats()["descriptors_not_kept"] == 3
+    for pid in (5, 6, 7):
+        host.die(pid)
+        host.born(pid, cpu_ticks=pid, start_ticks=host.uptime_ticks + 1)
+    assert {row["pid"]: row["cpu_ns"] for row in host.tick().rows} == {pid: pid * NS_PER_CLOCK_TICK for pid in (5, 6, 7)}
+    host.die(6)
+    assert sorted(host.tick().pids) == [5, 7]
+
+
+def test_with_no_descriptor_left_at_all_it_counts_and_goes_on() -> None:
+    """Somebody else took the last one: nothing can be read, nothing is wrong afterwards."""
+    host = Host()
+    host.tree.descriptors_max = 1
+    host.born(5)
+    assert host.tick().pids == []
+    assert host.probe.stats() == {"processes": 0, "unreadable": 1, "descriptors_not_kept": 0}
+    host.tree.descriptors_max = 10
+    assert host.tick().pids == [5]
+
+
+def test_a_process_that_is_moved_takes_its_sums_along_in_time() -> None:
+    """Within the period in which every process is looked at again, whether it works or sleeps."""
+    host = Host(top_rows=1)
+    host.born(1, rss_pages=99)
+    for pid in (5, 6):
+        host.born(pid, cgroup=POD_CGROUP)
+    _measured(host)
+    for pid in (5, 6):
+        host.change(pid, cgroup=OTHER_POD_CGROUP)
+    for _ in range(CGROUP_PERIOD_TICKS):
+        host.work(6, 1)
+        tick = host.tick()
+        assert sum(processes for processes, _cpu, _rss in tick.sums().values()) == 3
+        assert sum(cpu_ns for _processes, cpu_ns, _rss in tick.sums().values()) == NS_PER_CLOCK_TICK
+    assert tick.sums()[OTHER_POD] == (2, NS_PER_CLOCK_TICK, 20 * PAGE_BYTES)
+    assert POD not in tick.sums()
+
+
+def test_a_process_that_is_moved_and_then_runs_its_program_is_seen_at_once() -> None:
+    """As container runtimes do it: the CPU of this very interval goes to the new pod."""
+    host = Host()
+    host.born(5, name=b"runc")
+    _measured(host)
+    host.change(5, cgroup=POD_CGROUP, name=b"nginx", cpu_ticks=4)
+    assert host.tick().sums() == {POD: (1, 4 * NS_PER_CLOCK_TICK, 10 * PAGE_BYTES)}
+
+
+def test_what_a_dying_process_did_stays_with_its_pod() -> None:
+    """Its line could still be read and its cgroup could not."""
+    host = Host()
+    host.born(5, cgroup=POD_CGROUP, name=b"one")
+    _measured(host)
+    host.tree.fail("5/cgroup", errno.ESRCH)
+    host.change(5, name=b"two", cpu_ticks=4)
+    assert host.tick().sums() == {POD: (1, 4 * NS_PER_CLOCK_TICK, 10 * PAGE_BYTES)}
+
+
+@pytest.mark.parametrize("content", [None, b"", b"nonsense\n"])
+def test_an_unknown_cgroup_is_null_with_a_reason(content: bytes | None) -> None:
+    """A process in no pod has a path, one whose path cannot be read has none."""
+    host = Host()
+    host.born(5)
+    host.born(6)
+    if content is None:
+        host.tree.fail("5/cgroup", errno.EACCES)
+    else:
+        host.tree.put("5/cgroup", content)
+    tick = host.tick()
+    assert (tick.row(5)["cgroup"], tick.row(5)["pod_uid"], tick.row(5)["absent"]) == (None, None, "first_tick,unreadable")
+    assert (tick.row(6)["cgroup"], tick.row(6)["pod_uid"], tick.row(6)["absent"]) == ("/", None, "first_tick")
+
+
+def test_command_lines_are_masked_by_default() -> None:
+    """A secret on a command line never reaches a table."""
+    host = Host()
+    host.born(5, command_line=b"mysql\0--password=hunter2\0--token\0abc\0")
+    assert host.tick().row(5)["command_line"] == "mysql --password=*** --token ***"
+
+
+def test_full_command_lines_are_a_choice() -> None:
+    """Cut at the bound that is set."""
+    host = Host(command_line="full", command_line_bytes=16)
+    host.born(5, command_line=b"mysql\0--password=hunter2\0")
+    assert host.tick().row(5)["command_line"] == "mysql --password"
+
+
+def test_switched_off_command_lines_are_not_even_read() -> None:
+    """And every row says why."""
+    host = Host(command_line="off")
+    host.born(5)
+    row = host.tick().row(5)
+    assert (row["command_line"], row["absent"], row["uid"]) == (None, "first_tick,switched_off", 0)
+    assert ("open", "5/cmdline") not in host.tree.calls
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"name": b"kworker/0:1", "state": "I", "rss_pages": 0}, "kernel_thread"),
+        ({"state": "Z", "rss_pages": 0}, "vanished"),
+        ({"rss_pages": 7}, "vanished"),
+    ],
+)
+def test_an_empty_command_line_has_its_reason(fields: dict[str, object], reason: str) -> None:
+    """A kernel thread never had one, a zombie has none any more."""
+    host = Host()
+    host.born(5, command_line=b"", **fields)
+    _measured(host)
+    assert (host.tick().row(5)["command_line"], host.tick().row(5)["absent"]) == (None, reason)
+
+
+def test_a_command_line_that_cannot_be_read_is_vanished() -> None:
+    """The process ended under the reader's hands."""
+    host = Host()
+    host.born(5)
+    host.tree.fail("5/cmdline", errno.ESRCH)
+    assert host.tick().row(5)["absent"] == "first_tick,vanished"
+
+
+def test_command_line_and_user_are_read_once_and_again_with_a_new_program() -> None:
+    """Twenty rows a tick must not cost forty files a tick."""
+    host = Host()
+    host.born(5, name=b"sh", command_line=b"sh\0")
+    _measured(host, 3)
+    assert host.tree.calls.count(("open", "5/cmdline")) == 1
+    host.tree.owners["5/stat"] = 33
+    host.change(5, name=b"nginx", command_line=b"nginx\0")
+    row = host.tick().row(5)
+    assert (row["comm"], row["command_line"], row["uid"]) == ("nginx", "nginx", 33)
+
+
+def test_a_changed_user_is_seen_in_time() -> None:
+    """A service that gives root up after its start is not shown as root for ever."""
+    host = Host()
+    host.born(5)
+    _measured(host)
+    host.tree.owners["5/stat"] = 33
+    _measured(host, CGROUP_PERIOD_TICKS)
+    assert host.tick().row(5)["uid"] == 33
+
+
+def test_an_unchanged_line_costs_one_read() -> None:
+    """No parsing, no other file, whatever the number of idle processes."""
+    host = Host(top_rows=1)
+    for pid in (61, 62, 63):
+        host.born(pid)
+    _measured(host, 2)
+    host.tree.calls.clear()
+    _measured(host)
+    assert sorted(host.tree.calls) == [
+        ("list_names", ""),
+        *(("read_open", name) for name in ("61/stat", "62/stat", "63/stat", "uptime")),
+    ]
+
+
+def test_only_numbers_are_processes() -> None:
+    """`self`, `meminfo` and the like are no processes and not opened."""
+    host = Host()
+    assert host.tick().rows == host.tick().tails == []
+    assert [path for call, path in host.tree.calls if call == "open"] == ["uptime"]
+
+
+def test_a_host_without_processes_is_measured_again_and_again() -> None:
+    """The last process of a pod leaves no empty row behind."""
+    host = Host(top_rows=1)
+    host.born(5, cgroup=POD_CGROUP)
+    host.born(6, cgroup=POD_CGROUP)
+    _measured(host)
+    host.die(5)
+    host.die(6)
+    assert host.tick().tails == []
+
+
+def test_its_declaration_names_what_it_reads_and_fills() -> None:
+    """The name of the worker, its tables and its settings."""
+    assert SAMPLER.name == "process"
+    assert [table.name for table in SAMPLER.tables] == ["process", "process_tail"]
+    assert all(setting.key.startswith("sampler.process.") for setting in SAMPLER.settings)

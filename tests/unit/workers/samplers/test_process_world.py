@@ -1,0 +1,129 @@
+"""Random hosts: whatever is born, dies, works, moves or cannot be read, top rows and tail are the whole host, exactly."""
+
+import errno
+from heapq import nlargest
+
+from fakes.host import NS_PER_CLOCK_TICK, OTHER_POD, OTHER_POD_CGROUP, PAGE_BYTES, POD, POD_CGROUP, Host, Process
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+
+POD_OF = {"/": None, "/system.slice": "/system.slice", POD_CGROUP: POD, OTHER_POD_CGROUP: OTHER_POD}
+TOP_ROWS = 2
+
+pids = st.integers(min_value=1, max_value=9)
+cgroups = st.sampled_from(sorted(POD_OF))
+clock_ticks = st.integers(min_value=0, max_value=300)
+pages = st.integers(min_value=0, max_value=50)
+
+
+class HostStory(RuleBasedStateMachine):
+    """Between two ticks anything happens; each tick is compared with sums made from scratch over all processes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.host = Host(top_rows=TOP_ROWS)
+        # What the probe read last of each process: (start, CPU).
+        self.known: dict[int, tuple[int, int]] = {}
+        self.last_uptime_ticks: int | None = None
+        self.broken: set[int] = set()
+        self.names = 0
+
+    @rule(pid=pids, cpu=clock_ticks, rss=pages, cgroup=cgroups)
+    def begin_process(self, pid: int, cpu: int, rss: int, cgroup: str) -> None:
+        """A process is born; one of the same number dies first."""
+        self._mend(pid)
+        if pid in self.host.processes:
+            self.host.die(pid)
+        self.host.born(pid, cpu_ticks=cpu, rss_pages=rss, cgroup=cgroup)
+
+    @rule(pid=pids)
+    def end_process(self, pid: int) -> None:
+        """A process dies."""
+        self._mend(pid)
+        if pid in self.host.processes:
+            self.host.die(pid)
+
+    @precondition(lambda self: self.host.processes)
+    @rule(data=st.data(), cpu=clock_ticks, rss=pages)
+    def work(self, data: st.DataObject, cpu: int, rss: int) -> None:
+        """A process uses CPU and changes its memory."""
+        process = self._draw(data)
+        self.host.change(process.pid, cpu_ticks=process.cpu_ticks + cpu, rss_pages=rss)
+
+    @precondition(lambda self: self.host.processes)
+    @rule(data=st.data(), cgroup=cgroups)
+    def move(self, data: st.DataObject, cgroup: str) -> None:
+        """A process is moved and runs another program, as container runtimes do it."""
+        process = self._draw(data)
+        self.names += 1
+        self.host.change(process.pid, cgroup=cgroup, name=b"n%d" % self.names)
+
+    @precondition(lambda self: self.host.processes)
+    @rule(data=st.data(), kind=st.sampled_from([errno.ESRCH, errno.ENOENT, errno.EACCES, None]))
+    def break_line(self, data: st.DataObject, kind: int | None) -> None:
+        """For the next tick a line cannot be read, or (None) not be parsed."""
+        process = self._draw(data)
+        self.broken.add(process.pid)
+        if kind is None:
+            self.host.tree.put(f"{process.pid}/stat", b"what is this")
+        else:
+            self.host.tree.fail(f"{process.pid}/stat", kind)
+
+    @rule(descriptors_max=st.integers(min_value=2, max_value=12))
+    def limit_descriptors(self, descriptors_max: int) -> None:
+        """The sampler may open only so many files, or more again; never fewer than it has."""
+        self.host.tree.descriptors_max = max(descriptors_max, self.host.tree.open_descriptors + 1)
+
+    @rule()
+    def tick(self) -> None:
+        """Measure, and compare."""
+        tick = self.host.tick()
+        visible = [process for pid, process in self.host.processes.items() if pid not in self.broken]
+        used = {process.pid: self._used(process) for process in visible}
+        expected: dict[str | None, tuple[int, int, int]] = {}
+        for process in visible:
+            processes, cpu_ns, rss_bytes = expected.get(POD_OF[process.cgroup], (0, 0, 0))
+            cpu_ns += (used[process.pid] or 0) * NS_PER_CLOCK_TICK
+            expected[POD_OF[process.cgroup]] = (processes + 1, cpu_ns, rss_bytes + process.rss_pages * PAGE_BYTES)
+        assert tick.sums() == expected
+        by_cpu = nlargest(TOP_ROWS, [(used[each.pid] or 0, each.pid) for each in visible if used[each.pid]])
+        by_rss = nlargest(TOP_ROWS, [(each.rss_pages, each.pid) for each in visible])
+        assert tick.pids == list(dict.fromkeys(pid for _rank, pid in [*by_cpu, *by_rss]))
+        for row in tick.rows:
+            cpu_ticks = used[row["pid"]]
+            assert row["cpu_ns"] == (None if cpu_ticks is None else cpu_ticks * NS_PER_CLOCK_TICK)
+            assert row["start_ticks"] == self.host.processes[row["pid"]].start_ticks
+            assert row["comm"] == self.host.processes[row["pid"]].name.decode()
+        self.known = {process.pid: (process.start_ticks, process.cpu_ticks) for process in visible}
+        self.last_uptime_ticks = self.host.uptime_ticks
+        for pid in list(self.broken):
+            self._mend(pid)
+
+    def teardown(self) -> None:
+        """Everything that was opened is given back."""
+        self.tick()
+        self.host.probe.close()
+        assert self.host.tree.open_descriptors == 0
+
+    def _used(self, process: Process) -> int | None:
+        start_ticks, cpu_ticks = self.known.get(process.pid, (-1, 0))
+        if start_ticks == process.start_ticks:
+            return process.cpu_ticks - cpu_ticks
+        is_born = self.last_uptime_ticks is not None and process.start_ticks >= self.last_uptime_ticks
+        return process.cpu_ticks if is_born else None
+
+    def _draw(self, data: st.DataObject) -> Process:
+        pid = data.draw(st.sampled_from(sorted(self.host.processes)))
+        self._mend(pid)
+        return self.host.processes[pid]
+
+    def _mend(self, pid: int) -> None:
+        self.broken.discard(pid)
+        self.host.tree.fail(f"{pid}/stat", None)
+        if pid in self.host.processes:
+            self.host.show(self.host.processes[pid])
+
+
+TestHostStory = HostStory.TestCase
+TestHostStory.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
