@@ -3,6 +3,7 @@
 import glob
 import os
 import random
+import shlex
 import sys
 
 import agent
@@ -33,8 +34,9 @@ from agent.config import (
 from agent.doctor import examine
 from agent.greeting import greeting
 from agent.launch import Launch, encode_launch
-from agent.model.message import Identity
+from agent.model.message import Condition, Identity
 from agent.model.timebase import format_duration
+from agent.paths import default_runtime_dir
 from supervisor.core.authority import Authority
 from supervisor.core.backoff import Backoff
 from supervisor.core.child import Child, Policy
@@ -109,6 +111,8 @@ def assemble(config: Config, *, for_ns: int | None) -> SupervisorLoop:
     if damage:
         log.write("rules_set_aside", "error", {"problem": damage})
         fleet.diary.note(DiagnosticEvent(started_at_ns, "rules_set_aside", "error", "", {"problem": damage}))
+        # It stands until the agent is started again with the rules mended: the operator's rules are not in force.
+        fleet.diary.set_condition("supervisor", Condition("rules_set_aside", active=True, detail=damage))
     bus = Bus(config.of(BUS_SOCKET), run)
 
     def make_order(child: str, epoch: int) -> bytes:
@@ -126,15 +130,9 @@ def assemble(config: Config, *, for_ns: int | None) -> SupervisorLoop:
             )
         )
 
-    is_greeted = False
-
-    def on_ready() -> int | None:
-        nonlocal is_greeted
-        if is_greeted:
-            return None
-        is_greeted = True
+    def on_settled(reasons: tuple[str, ...]) -> int | None:
         now_ns = clock.now_ns()
-        _greet(config, about, took_ns=now_ns - started_at_ns)
+        _greet(config, about, reasons, took_ns=now_ns - started_at_ns)
         return None if for_ns is None else now_ns + for_ns
 
     return SupervisorLoop(
@@ -146,7 +144,7 @@ def assemble(config: Config, *, for_ns: int | None) -> SupervisorLoop:
         bus=bus,
         control_path=config.of(CONTROL_SOCKET),
         make_order=make_order,
-        on_ready=on_ready,
+        on_settled=on_settled,
     )
 
 
@@ -161,7 +159,16 @@ def remove_sockets(config: Config) -> None:
             os.unlink(path)
 
 
-def _greet(config: Config, about: About, *, took_ns: int) -> None:
+def _agentctl(config: Config) -> str:
+    """How agentctl is called for this agent: beside the program that was started, since a checkout's environment is on
+    nobody's PATH, and with the runtime folder where that is not the default."""
+    words = [os.path.join(os.path.dirname(sys.argv[0]), "agentctl")]
+    if config.of(RUNTIME_DIR) != os.path.abspath(default_runtime_dir(os.environ)):
+        words += ["--runtime-dir", config.of(RUNTIME_DIR)]
+    return shlex.join(words)
+
+
+def _greet(config: Config, about: About, reasons: tuple[str, ...], *, took_ns: int) -> None:
     """The few lines of a start in the foreground: what is measured, what is not and why, where the data goes."""
     pods = f"pods, services and scopes of the cgroup tree, every {format_duration(config.of(CONTROL_PLANE_INTERVAL))}"
     samplers = [
@@ -176,8 +183,8 @@ def _greet(config: Config, about: About, *, took_ns: int) -> None:
         findings=examine(config, state_dir=about.state_dir, with_packages=False),
         data_dir=os.path.join(about.state_dir, "data"),
         seal_interval_ns=config.of(SEAL_INTERVAL),
-        # Beside the program that was started: in a checkout that is its environment, which is on nobody's PATH.
-        agentctl=os.path.join(os.path.dirname(sys.argv[0]), "agentctl"),
+        agentctl=_agentctl(config),
+        reasons=reasons,
         took_ns=took_ns,
     )
     try:

@@ -189,7 +189,11 @@ START_TIMEOUT = Duration(
     "supervisor.start_timeout", 10 * S, 100 * MS, 10 * MINUTE, "a worker that is not ready after so long is killed"
 )
 STOP_TIMEOUT = Duration(
-    "supervisor.stop_timeout", 1500 * MS, 10 * MS, 10 * MINUTE, "a worker that has not ended after so long is killed"
+    "supervisor.stop_timeout",
+    1500 * MS,
+    10 * MS,
+    10 * MINUTE,
+    "the agent's end takes no longer; each worker gets its share of it and is killed when it has not ended by then",
 )
 BACKOFF_BASE = Duration(
     "supervisor.backoff_base", 100 * MS, 1 * MS, 10 * MINUTE, "the second restart waits so long; the first is immediate"

@@ -20,15 +20,17 @@ def greeting(
     data_dir: str,
     seal_interval_ns: int,
     agentctl: str,
+    reasons: tuple[str, ...],
     took_ns: int,
 ) -> str:
-    """What is measured here, what is not and why, where the data goes; a line each."""
+    """Whether it is ready, what is measured here, what is not and why, where the data goes; a line each."""
     missing = [_cannot(each) for each in findings if each.state is State.MISSING]
     data = f"{data_dir} (Parquet, sealed every {format_duration(seal_interval_ns)})"
     look = f'{agentctl} top (or: status, list-workers, query "SELECT * FROM process", doctor)'
     return "\n".join(
         [
-            f"evergauge {version} on {host}, ready in {took_ns / MS:.0f} ms; Ctrl-C ends it",
+            f"evergauge {version} on {host}, {'not ' if reasons else ''}ready after {took_ns / MS:.0f} ms; Ctrl-C ends it",
+            *_paragraph("not ready", list(reasons)),
             *_paragraph("measures", measured),
             *_paragraph("cannot", missing),
             *_paragraph("data", [data]),

@@ -124,8 +124,8 @@ class Child:
         self._is_killed = False
         return [Spawn(self.name, self.epoch)]
 
-    def stop(self, reason: str, now_ns: int, *, wanted: bool) -> list[Effect]:
-        """Ask it to end in good order; `wanted`: and start it again afterwards."""
+    def stop(self, reason: str, now_ns: int, *, wanted: bool, grace_ns: int | None = None) -> list[Effect]:
+        """Ask it to end in good order within the grace (default: the stop timeout); `wanted`: and start it again afterwards."""
         self._wanted = wanted
         if not self.has_process:
             self.state = ChildState.DOWN
@@ -134,8 +134,9 @@ class Child:
         if self.state is ChildState.STOPPING:
             return []
         self._begin_stopping(reason)
-        self.deadline_ns = now_ns + self._policy.stop_timeout_ns
-        return [Send(self.name, self.epoch, Stop(self._policy.stop_timeout_ns, for_good=not wanted))]
+        grace_ns = self._policy.stop_timeout_ns if grace_ns is None else grace_ns
+        self.deadline_ns = now_ns + grace_ns
+        return [self._stop_order(now_ns)]
 
     def replace_hung(self, now_ns: int) -> list[Effect]:
         """It makes no progress: ask for a traceback, then kill."""
@@ -166,7 +167,7 @@ class Child:
         """It is connected now: a Stop that was sent before could not reach it, so it is told again."""
         if self.state is not ChildState.STOPPING or self._is_killed or self.deadline_ns is None:
             return []
-        return [Send(self.name, self.epoch, Stop(max(0, self.deadline_ns - now_ns), for_good=not self._wanted))]
+        return [self._stop_order(now_ns)]
 
     def on_ready(self, now_ns: int) -> list[Effect]:
         """It has its snapshot and does its work."""
@@ -205,6 +206,7 @@ class Child:
         asked = self.state is ChildState.STOPPING and self._stop_reason not in ("hung", "not ready in time")
         if self.up_at_ns is not None and now_ns - self.up_at_ns >= self._policy.stable_spell_ns:
             self.failures = 0
+        was_up = self.up_at_ns is not None
         self.pid = None
         self.up_at_ns = None
         self.deadline_ns = None
@@ -212,9 +214,11 @@ class Child:
         if not self._wanted:
             self.state = ChildState.DOWN
             return death, [Log("worker_stopped", "info", fields)]
-        if asked:
+        if asked or (gone.with_launcher and was_up):
+            # Asked to, or taken along by the fork server: no failure of its own. One that was not up yet is given no such
+            # credit, so that a fork server whose children always die does not spin.
             self.state = ChildState.DOWN
-            return death, [Log("worker_stopped", "info", fields), *self.start(now_ns)]
+            return death, [Log("worker_stopped" if asked else "worker_died", "info", fields), *self.start(now_ns)]
         note = Log("worker_died", "warning", {**fields, "last_words": " | ".join(gone.last_words[-3:])})
         return death, [note, *self._after_failure(gone.status, now_ns)]
 
@@ -229,6 +233,12 @@ class Child:
         return [note, *self._after_failure(None, now_ns)]
 
     # ---- parts -----------------------------------------------------------------------------------
+
+    def _stop_order(self, now_ns: int) -> Effect:
+        """The word to end: a little before the deadline, so that the worker's own good-bye is not met by the kill."""
+        assert self.deadline_ns is not None
+        rest_ns = max(0, self.deadline_ns - now_ns)
+        return Send(self.name, self.epoch, Stop(rest_ns - rest_ns // 5, for_good=not self._wanted))
 
     def _begin_stopping(self, reason: str) -> None:
         self.state = ChildState.STOPPING

@@ -32,12 +32,16 @@ class SpawnFailed(Struct, frozen=True):
 
 
 class Exited(Struct, frozen=True):
-    """The child is gone. `status` as subprocess has it: an exit code, or minus the number of a signal; None: unknown."""
+    """The child is gone. `status` as subprocess has it: an exit code, or minus the number of a signal; None: unknown.
+
+    `with_launcher`: the fork server died and took it along; that is no failure of the child.
+    """
 
     child: str
     epoch: int
     status: int | None
     last_words: tuple[str, ...] = ()
+    with_launcher: bool = False
 
 
 class Said(Struct, frozen=True):
@@ -187,8 +191,10 @@ class Log(Struct, frozen=True):
     fields: dict[str, Any]
 
 
-class BecameReady(Struct, frozen=True):
-    """The agent is ready for the first time."""
+class Settled(Struct, frozen=True):
+    """The start is over: the agent is ready, or these are the reasons why it is not after the time that a start may take."""
+
+    reasons: tuple[str, ...]
 
 
 class Finished(Struct, frozen=True):
@@ -197,4 +203,4 @@ class Finished(Struct, frozen=True):
     left_behind: tuple[str, ...] = ()
 
 
-Effect = Spawn | ResetLauncher | Signal | Send | Respond | Persist | Look | Log | BecameReady | Finished
+Effect = Spawn | ResetLauncher | Signal | Send | Respond | Persist | Look | Log | Settled | Finished

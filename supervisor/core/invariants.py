@@ -28,5 +28,5 @@ def broken_invariants(fleet: Fleet, now_ns: int) -> Iterator[str]:
     if sorted(f"rule/{name}" for name in fleet.authority.rules) != [key for key, _content in fleet.authority.state.items("rule/")]:
         yield "the decoded rules are not those of the state"
     for worker, kind in fleet.diary.conditions:
-        if not fleet.children[worker].has_process:
+        if worker in fleet.children and not fleet.children[worker].has_process:
             yield f"condition {kind} of {worker} outlived it"

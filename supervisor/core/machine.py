@@ -22,11 +22,11 @@ from agent.model.message import (
     Resync,
 )
 from agent.model.rule import decode_assignment
+from agent.model.timebase import MS, S
 from supervisor.core.child import Child, ChildState, Policy
 from supervisor.core.desk import Desk
 from supervisor.core.diary import DiagnosticEvent
 from supervisor.core.effect import (
-    BecameReady,
     ClientAsker,
     Commanded,
     Effect,
@@ -41,6 +41,7 @@ from supervisor.core.effect import (
     RotateRequested,
     Said,
     SendRefused,
+    Settled,
     Spawned,
     SpawnFailed,
     StopRequested,
@@ -52,6 +53,10 @@ from supervisor.core.watchdog import Verdict
 
 # What a single worker may announce at once; the control plane's first look at a full host is far below.
 PUBLISH_CHANGES_MAX = 20_000
+# A start takes a third of a second; whoever waits for it in the foreground is told after this why it takes longer.
+SETTLE_NS = 2 * S
+# However little time is left, a worker gets this much to end by itself.
+STOP_GRACE_LEAST_NS = 100 * MS
 
 
 class Machine:
@@ -63,13 +68,18 @@ class Machine:
         self._desk = Desk(fleet)
         self._next_look_at_ns = 0
         self._stop_order: list[str] | None = None
+        self._stop_until_ns = 0
         self._kills_during_stop: set[str] = set()
+        self._quiet_about_launcher_until_ns = 0
         self._was_ready = False
+        # When the start counts as over although the agent is not ready; None: it is over.
+        self._settle_at_ns: int | None = None
         self._is_finished = False
 
     def begin(self, now_ns: int) -> list[Effect]:
         """Start all children, in order, without waiting for one another."""
         self._next_look_at_ns = now_ns + self._policy.heartbeat_interval_ns
+        self._settle_at_ns = now_ns + SETTLE_NS
         return [effect for child in self.fleet.children.values() for effect in child.start(now_ns)]
 
     def handle(self, event: Event, now_ns: int) -> list[Effect]:
@@ -84,7 +94,8 @@ class Machine:
         """When `handle` must be called again at the latest."""
         deadlines = [child.deadline_ns for child in self.fleet.children.values() if child.deadline_ns is not None]
         desk = self._desk.next_deadline_ns()
-        return min([*deadlines, self._next_look_at_ns, *([] if desk is None else [desk])])
+        own = [each for each in (desk, self._settle_at_ns) if each is not None]
+        return min([*deadlines, self._next_look_at_ns, *own])
 
     # ---- events ----------------------------------------------------------------------------------
 
@@ -135,7 +146,14 @@ class Machine:
         self._kills_during_stop.discard(child.name)
         death, after = child.on_exited(event, now_ns)
         self.fleet.diary.deaths.append(death)
-        return [*effects, *after, *self._go_on_stopping(now_ns)]
+        return [*self._note_launcher(event, now_ns), *effects, *after, *self._go_on_stopping(now_ns)]
+
+    def _note_launcher(self, event: Exited, now_ns: int) -> list[Effect]:
+        """Name the fork server's death once, although every worker brings the news of it."""
+        if not event.with_launcher or now_ns < self._quiet_about_launcher_until_ns:
+            return []
+        self._quiet_about_launcher_until_ns = now_ns + 1 * S
+        return [Log("fork_server_died", "error", {"effect": "it took all workers along; another is started with them"})]
 
     def _on_said(self, child: Child, event: Said, now_ns: int) -> list[Effect]:
         authority = self.fleet.authority
@@ -211,6 +229,8 @@ class Machine:
             if child.deadline_ns is not None and child.deadline_ns <= now_ns:
                 effects += self._on_child_deadline(child, now_ns)
         effects += self._desk.on_deadline(now_ns)
+        if self._settle_at_ns is not None and self._settle_at_ns <= now_ns:
+            effects += self._settle(tuple(self.fleet.reasons_not_ready(now_ns)))
         if self._next_look_at_ns <= now_ns:
             # From now on and not from the missed time: a supervisor that was stopped looks once, not a hundred times.
             self._next_look_at_ns = now_ns + self._policy.heartbeat_interval_ns
@@ -238,10 +258,16 @@ class Machine:
             return []
         self._was_ready = is_ready
         if is_ready:
-            return [Log("ready", "info", {}), BecameReady()]
+            return [Log("ready", "info", {}), *self._settle(())]
         if self._stop_order is not None:
             return []
         return [Log("not_ready", "warning", {"reasons": "; ".join(self.fleet.reasons_not_ready(now_ns))})]
+
+    def _settle(self, reasons: tuple[str, ...]) -> list[Effect]:
+        if self._settle_at_ns is None:
+            return []
+        self._settle_at_ns = None
+        return [Settled(reasons)]
 
     # ---- the end ---------------------------------------------------------------------------------
 
@@ -250,6 +276,7 @@ class Machine:
             # Asked twice: no more patience.
             return [effect for child in self.fleet.children.values() if child.has_process for effect in self._hurry(child, now_ns)]
         self.fleet.is_stopping = True
+        self._stop_until_ns = now_ns + self._policy.stop_timeout_ns
         self._stop_order = list(reversed(self.fleet.children))
         return [Log("stopping", "info", {"reason": reason}), *self._go_on_stopping(now_ns)]
 
@@ -267,13 +294,19 @@ class Machine:
             return []
         while self._stop_order:
             child = self.fleet.children[self._stop_order[0]]
-            effects = child.stop("the agent ends", now_ns, wanted=False)
+            effects = child.stop("the agent ends", now_ns, wanted=False, grace_ns=self._grace_ns(now_ns))
             if child.has_process:
                 return effects
             self._stop_order.pop(0)
         self._is_finished = True
         left = tuple(child.name for child in self.fleet.children.values() if child.has_process)
         return [Finished(left)]
+
+    def _grace_ns(self, now_ns: int) -> int:
+        """The next child's share of the time that the whole stop may take: the rest, divided among those still to stop."""
+        assert self._stop_order
+        rest_ns = self._stop_until_ns - now_ns
+        return max(STOP_GRACE_LEAST_NS, rest_ns // len(self._stop_order))
 
     def _keep_notes(self, effects: list[Effect], now_ns: int) -> None:
         for effect in effects:

@@ -131,11 +131,12 @@ def reasons_not_ready(children: Mapping[str, Child], diary: Diary, *, looked_at_
             continue
         text = f"{child.name} is {child.state}"
         if child.state is ChildState.BACKOFF and child.deadline_ns is not None:
-            text += f" for another {_seconds(max(0, child.deadline_ns - now_ns))} s"
+            text = f"{child.name} is started again in {_seconds(max(0, child.deadline_ns - now_ns))} s"
         if child.last_exit is not None:
             text += f", its last exit was {child.last_exit}"
         reasons.append(text)
     reasons += [f"{worker}: {held.detail}" for (worker, _kind), held in diary.conditions.items() if held.blocks_ready]
     if not looked_at_host:
-        reasons.append("control-plane has not yet seen which pods and units exist")
+        held = [condition.detail for (worker, _kind), condition in diary.conditions.items() if worker == "control-plane"]
+        reasons.append("; ".join(["control-plane has not yet seen which pods and units exist", *held]))
     return reasons

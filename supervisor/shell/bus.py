@@ -1,6 +1,5 @@
 """The supervisor's end of the bus: one ROUTER that never blocks and never drops in silence."""
 
-import os
 from collections.abc import Iterator
 
 import zmq
@@ -27,12 +26,9 @@ class Bus:
         self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         self._socket.setsockopt(zmq.SNDHWM, QUEUE_MAX)
         self._socket.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)
-        before = os.umask(0o177)
-        try:
-            # A dead supervisor's file is replaced; a living one's cannot be, because the runtime folder is locked.
-            self._socket.bind(f"ipc://{path}")
-        finally:
-            os.umask(before)
+        # A dead supervisor's file is replaced; a living one's cannot be, because the runtime folder is locked. Nobody else
+        # reaches it: the daemon's umask is 077 from its first line on (changing it here would change it for all threads).
+        self._socket.bind(f"ipc://{path}")
         self.descriptor = self._socket.fileno()
 
     def has_more(self) -> bool:

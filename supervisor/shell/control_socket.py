@@ -72,11 +72,7 @@ class ControlSocket:
         temporary = f"{self.path}.new"
         if os.path.lexists(temporary):
             os.unlink(temporary)
-        before = os.umask(0o177)
-        try:
-            self._listener.bind(temporary)
-        finally:
-            os.umask(before)
+        self._listener.bind(temporary)
         self._listener.listen(256)
         os.rename(temporary, self.path)
 

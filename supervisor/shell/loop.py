@@ -14,7 +14,6 @@ from agent.model.message import Answer
 from agent.model.timebase import MS
 from agent.ports import Clock
 from supervisor.core.effect import (
-    BecameReady,
     ClientAsker,
     Effect,
     Event,
@@ -30,6 +29,7 @@ from supervisor.core.effect import (
     RotateRequested,
     Send,
     SendRefused,
+    Settled,
     Signal,
     Spawn,
     Spawned,
@@ -86,7 +86,7 @@ class SupervisorLoop:
         bus: Bus,
         control_path: str,
         make_order: Callable[[str, int], bytes],
-        on_ready: Callable[[], int | None],
+        on_settled: Callable[[tuple[str, ...]], int | None],
     ) -> None:
         self._machine = machine
         self._clock = clock
@@ -95,8 +95,9 @@ class SupervisorLoop:
         self._journal = journal
         self._bus = bus
         self._make_order = make_order
-        # Called once when the agent is ready; gives when the agent is to end by itself (monotonic), or None.
-        self._on_ready = on_ready
+        # Called once when the start is over, with the reasons why the agent is not ready; gives when it is to end by itself
+        # (monotonic), or None.
+        self._on_settled = on_settled
         self._end_at_ns: int | None = None
         self._finished: Finished | None = None
         self._processes: dict[tuple[str, int], _Process] = {}
@@ -183,7 +184,7 @@ class SupervisorLoop:
             case _:
                 assert_never(effect)
 
-    def _carry_out_elsewhere(self, effect: Respond | Persist | Log | BecameReady | Finished) -> None:
+    def _carry_out_elsewhere(self, effect: Respond | Persist | Log | Settled | Finished) -> None:
         match effect:
             case Respond():
                 self._respond(effect)
@@ -191,9 +192,8 @@ class SupervisorLoop:
                 self._journal.write(effect.token, effect.document)
             case Log():
                 self._log.write(effect.kind, effect.severity, effect.fields)
-            case BecameReady():
-                end_at_ns = self._on_ready()
-                self._end_at_ns = end_at_ns if end_at_ns is not None else self._end_at_ns
+            case Settled():
+                self._end_at_ns = self._on_settled(effect.reasons)
             case Finished():
                 self._finished = effect
             case _:
@@ -259,13 +259,13 @@ class SupervisorLoop:
         for key, process in list(self._processes.items()):
             if process.gone_at_ns is None:
                 continue
-            is_known, status = _read_status(process.started.status)
+            is_known, status, with_launcher = _read_status(process.started.status)
             if is_known or self._clock.now_ns() >= process.gone_at_ns + STATUS_GRACE_NS:
                 self._on_words(process)
                 words = tuple([*process.words, *_lines(process.partial)][-LAST_WORDS_LINES_MAX:])
                 self._give_back(process)
                 del self._processes[key]
-                self._events.append(Exited(key[0], key[1], status, words))
+                self._events.append(Exited(key[0], key[1], status, words, with_launcher))
 
     def _give_back(self, process: _Process) -> None:
         started = process.started
@@ -378,13 +378,13 @@ class SupervisorLoop:
         self._launcher.close()
 
 
-def _read_status(descriptor: int) -> tuple[bool, int | None]:
-    """The exit status that the fork server wrote: (is it known, status). EOF without one: the fork server died."""
+def _read_status(descriptor: int) -> tuple[bool, int | None, bool]:
+    """The exit status that the fork server wrote: (is the matter settled, status, did the fork server die without writing)."""
     try:
         data = os.read(descriptor, 8)
     except BlockingIOError:
-        return False, None
-    return True, int.from_bytes(data, "little", signed=True) if len(data) == 8 else None
+        return False, None, False
+    return (True, None, True) if len(data) < 8 else (True, int.from_bytes(data, "little", signed=True), False)
 
 
 def _lines(data: bytes) -> list[str]:

@@ -1,7 +1,5 @@
 """The writer's end of the data socket, behind `agent.ports.DataPeer`."""
 
-import os
-
 import zmq
 
 from agent.model.errors import ProtocolError
@@ -18,11 +16,7 @@ class SocketDataPeer:
         self.socket.setsockopt(zmq.LINGER, 200)
         self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         self.socket.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)
-        before = os.umask(0o177)
-        try:
-            self.socket.bind(f"ipc://{path}")
-        finally:
-            os.umask(before)
+        self.socket.bind(f"ipc://{path}")
 
     def receive(self) -> tuple[Identity, bytes, bytes] | None:
         """See `agent.ports.DataPeer`."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import msgspec
 import zmq
 
-from agent.model.message import Ack, Answer, Ask, Delta, Snapshot, Stop
+from agent.model.message import Ack, Answer, Ask, Delta, Note, Snapshot, Stop
 from agent.model.rule import decode_assignment, decode_rule
 from agent.model.timebase import MS
 from agent.ports import Clock, Work
@@ -58,6 +58,7 @@ class WorkerLoop:
             now_ns = self._clock.now_ns()
             self._page.beat(now_ns, self._replica.revision, self._replica.state.digest)
             if self._is_over(now_ns):
+                self._tell_unstored()
                 return
             self._follow_writer()
             ready = dict(self._poller.poll(self._wait_ms(now_ns)))
@@ -148,6 +149,16 @@ class WorkerLoop:
             return True
         sent = self._outbox is None or self._outbox.buffer.is_empty
         return sent and (not self._is_started or self._work.is_done())
+
+    def _tell_unstored(self) -> None:
+        """What the writer has not taken by the end is lost, and where nothing can be stored only the log can say so."""
+        if self._outbox is None or self._outbox.buffer.is_empty:
+            return
+        fields: dict[str, str | int | float | bool | None] = {
+            "batches": self._outbox.buffer.unstored_batches,
+            "rows": self._outbox.buffer.unstored_rows,
+        }
+        self._bus.note(Note("rows_not_stored", "error", fields))
 
     def _wait_ms(self, now_ns: int) -> int:
         deadline_ns = now_ns + self._heartbeat_interval_ns

@@ -103,6 +103,16 @@ class SendBuffer:
         return len(self._parcels)
 
     @property
+    def unstored_batches(self) -> int:
+        """Batches that are kept and not acknowledged."""
+        return sum(isinstance(parcel.head, Batch) for parcel in self._parcels)
+
+    @property
+    def unstored_rows(self) -> int:
+        """Their rows."""
+        return sum(parcel.head.rows for parcel in self._parcels if isinstance(parcel.head, Batch))
+
+    @property
     def size_bytes(self) -> int:
         """What the unacknowledged parcels count for."""
         return self._size_bytes

@@ -100,7 +100,7 @@ def _make_sampler(launch: Launch, context: "zmq.Context[zmq.Socket[bytes]]", clo
     outbox = _outbox(launch, context)
     sampler = catalogue.sampler(launch.identity.worker.removeprefix("sampler/"))
     probe = sampler.open(KernelTree(launch.config.of(PROC_ROOT)), launch.config)
-    return SamplerWork(sampler, probe, clock, outbox, launch.config), outbox, None
+    return SamplerWork(sampler, probe, clock, outbox, bus, launch.config), outbox, None
 
 
 def _make_writer(launch: Launch, context: "zmq.Context[zmq.Socket[bytes]]", clock: SystemClock, bus: BusClient) -> Made:

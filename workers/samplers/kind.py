@@ -6,10 +6,11 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from agent.config import AnySetting, Config, Duration, Switch
+from agent.model.message import Condition
 from agent.model.rule_state import RuleState
 from agent.model.table import Row, Table
 from agent.model.timebase import MINUTE, MS, S
-from agent.ports import Clock, KernelTree, Outbox
+from agent.ports import Bus, Clock, KernelTree, Outbox
 
 # What one tick gives: rows by table.
 Sample = Sequence[tuple[Table, Sequence[Row]]]
@@ -19,7 +20,7 @@ class Probe(Protocol):
     """The measuring part of a sampler, one per worker process."""
 
     def sample(self, now_ns: int, wall_ns: int) -> Sample:
-        """Measure once. *Raises:* nothing for what can vanish or be refused: such values are absent, with a reason."""
+        """Measure once. *Raises:* OSError only where nothing at all can be read; what can vanish or be refused is absent."""
         ...
 
     def stats(self) -> dict[str, Any]:
@@ -62,8 +63,10 @@ def interval_setting(name: str, default_ns: int = 1 * S) -> Duration:
 class SamplerWork:
     """A sampler's work in its worker (`agent.ports.Work`): one sample per tick, on a fixed raster, offered to the outbox."""
 
-    def __init__(self, sampler: Sampler, probe: Probe, clock: Clock, outbox: Outbox, config: Config) -> None:
+    def __init__(self, sampler: Sampler, probe: Probe, clock: Clock, outbox: Outbox, bus: Bus, config: Config) -> None:
         self._sampler = sampler
+        self._bus = bus
+        self._problem = ""
         self._probe = probe
         self._clock = clock
         self._outbox = outbox
@@ -91,7 +94,7 @@ class SamplerWork:
         """One tick."""
         assert self._next_tick_at_ns is not None
         wall_ns = self._clock.wall_ns()
-        for table, rows in self._probe.sample(now_ns, wall_ns):
+        for table, rows in self._sample(now_ns, wall_ns):
             if rows:
                 self._rows += len(rows)
                 self._outbox.offer(table, rows, wall_ns)
@@ -103,6 +106,20 @@ class SamplerWork:
         behind = (done_ns - self._next_tick_at_ns) // self._interval_ns
         self._ticks_missed += behind
         self._next_tick_at_ns += (behind + 1) * self._interval_ns
+
+    def _sample(self, now_ns: int, wall_ns: int) -> Sample:
+        """One sample; none, and a condition that blocks readiness, while nothing can be read at all."""
+        try:
+            sample = self._probe.sample(now_ns, wall_ns)
+        except OSError as failure:
+            sample = ()
+            problem = f"nothing can be read: {failure}; look at the mount and at the agent's permissions"
+        else:
+            problem = ""
+        if problem != self._problem:
+            self._problem = problem
+            self._bus.condition(Condition("unreadable", active=bool(problem), detail=problem, blocks_ready=True))
+        return sample
 
     def descriptors(self) -> Sequence[int]:
         """None."""

@@ -118,10 +118,9 @@ class ProcessProbe:
         self._page_bytes = os.sysconf("SC_PAGE_SIZE")
         self._processes: dict[str, _Process] = {}
         self._sums: defaultdict[str | None, _Sum] = defaultdict(_Sum)
-        self._uptime = tree.open("uptime")
         self._last_at_ns: int | None = None
-        self._last_uptime_ticks = 0
-        self._tick = 0
+        self._uptime = -1  # Opened with the first tick: a missing root is an error of a reading, not of this object's birth.
+        self._last_uptime_ticks = self._tick = 0
         self._unreadable = 0
         self._kept = 0
         self._kept_max = 1 << 30
@@ -133,7 +132,7 @@ class ProcessProbe:
         active = self._read_all(is_first=elapsed_ns is None)
         top = self._top(active)
         process_rows = [self._row(process, wall_ns, elapsed_ns) for process in top]
-        tail_rows = self._tail(top, active, wall_ns, elapsed_ns)
+        tail_rows = self._tail(top, wall_ns, elapsed_ns)
         for process in active:
             process.interval_ticks = 0
         self._last_at_ns, self._last_uptime_ticks = now_ns, uptime_ticks
@@ -147,10 +146,10 @@ class ProcessProbe:
 
     def close(self) -> None:
         """Close every descriptor."""
-        for process in self._processes.values():
-            self._give_back(process)
+        for descriptor in (self._uptime, *(process.descriptor for process in self._processes.values())):
+            if descriptor >= 0:
+                self._tree.close(descriptor)
         self._processes.clear()
-        self._tree.close(self._uptime)
 
     # ---- reading ---------------------------------------------------------------------------------
 
@@ -302,6 +301,8 @@ class ProcessProbe:
 
     def _uptime_ticks(self) -> int:
         """Time since boot in clock ticks, as `start_ticks` counts it. *Source:* proc_uptime(5)."""
+        if self._uptime < 0:
+            self._uptime = self._tree.open("uptime")
         whole, _, hundredths = self._tree.read_open(self._uptime, 64).split(b" ", 1)[0].partition(b".")
         return (int(whole) * S + int(hundredths) * (S // 100)) // self._ns_per_tick
 
@@ -315,7 +316,7 @@ class ProcessProbe:
         by_rss = nlargest(self._top_rows, self._processes.values(), key=lambda each: (each.stat.rss_pages, each.pid))
         return list(dict.fromkeys([*by_cpu, *by_rss]))
 
-    def _tail(self, top: Iterable[_Process], active: list[_Process], wall_ns: int, elapsed_ns: int | None) -> list[Row]:
+    def _tail(self, top: Iterable[_Process], wall_ns: int, elapsed_ns: int | None) -> list[Row]:
         """What the top rows leave of each pod. Every pod's sum of the interval's CPU begins anew afterwards."""
         for process in top:
             total = self._sums[process.pod_uid]

@@ -8,13 +8,13 @@ from agent.model.message import Condition, Hello, Note, Publish, Ready, Stop
 from agent.model.timebase import MS, S
 from supervisor.core.child import ChildState
 from supervisor.core.effect import (
-    BecameReady,
     Exited,
     Finished,
     Looked,
     Observation,
     ResetLauncher,
     Send,
+    Settled,
     Signal,
     SpawnFailed,
     StopRequested,
@@ -49,11 +49,11 @@ def test_a_worker_is_up_when_it_has_acknowledged_its_snapshot_and_said_ready() -
 
 
 def test_the_agent_is_ready_once_all_are_up_and_the_host_was_seen() -> None:
-    """BecameReady comes with the last missing thing."""
+    """Settled, without a reason, comes with the last missing thing."""
     story = Story(PAIR)
     story.bring_up("writer")
-    assert BecameReady() not in story.bring_up("control-plane")
-    assert BecameReady() in story.look_complete()
+    assert Settled(()) not in story.bring_up("control-plane")
+    assert Settled(()) in story.look_complete()
     assert story.fleet.reasons_not_ready(story.now_ns) == []
 
 
@@ -107,7 +107,7 @@ def test_a_worker_that_is_never_ready_is_killed_then_backs_off() -> None:
     """Ten silent seconds after its start it gets SIGKILL, and its death is a failure."""
     story = Story({"writer": "writer"})
     story.spawned("writer")
-    assert story.advance(10 * S) == [Signal("writer", 1, "KILL")]
+    assert [effect for effect in story.advance(10 * S) if isinstance(effect, Signal)] == [Signal("writer", 1, "KILL")]
     assert spawns(story.die("writer")) == [("writer", 2)]
     assert story.child("writer").failures == 1
 
@@ -147,7 +147,7 @@ def test_restart_worker_stops_in_order_and_starts_without_counting_a_failure() -
     story = Story({"writer": "writer"})
     story.bring_up("writer")
     effects = story.command("restart-worker", name="writer")
-    assert [effect.message for effect in effects if isinstance(effect, Send)] == [Stop(1 * S, for_good=False)]
+    assert [effect.message for effect in effects if isinstance(effect, Send)] == [Stop(800 * MS, for_good=False)]
     assert spawns(story.die("writer", 0)) == [("writer", 2)]
     assert story.child("writer").failures == 0
 
@@ -277,7 +277,7 @@ def test_a_worker_that_was_stopped_before_it_was_connected_is_told_again() -> No
     story.tell(StopRequested("SIGTERM"))
     story.advance(400 * MS)
     messages = [effect.message for effect in story.say("writer", Hello(100)) if isinstance(effect, Send)]
-    assert Stop(600 * MS) in messages
+    assert Stop(480 * MS) in messages
 
 
 def test_nothing_is_started_any_more_once_the_agent_ends() -> None:
@@ -327,3 +327,50 @@ def test_arguments_of_the_wrong_type_are_refused_and_end_nothing() -> None:
             assert story.ask(operation, name=wrong).problem is not None
     assert story.ask("diag", limit="many").problem is not None
     assert story.ask("add-rule", rule={"name": ["a"]}).problem is not None
+
+
+def test_workers_that_die_with_the_fork_server_are_started_at_once_and_not_blamed() -> None:
+    """One event names the fork server; no failure is counted, however often it happens to a worker that was up."""
+    story = Story(PAIR)
+    for _ in range(3):
+        for name in PAIR:
+            story.bring_up(name)
+        for name in PAIR:
+            gone = Exited(name, story.child(name).epoch, None, (), with_launcher=True)
+            assert spawns(story.tell(gone)) == [(name, story.child(name).epoch)]
+        story.advance(2 * S)
+    assert {child.failures for child in story.fleet.children.values()} == {0}
+    assert len(story.noted("fork_server_died")) == 3
+
+
+def test_a_worker_that_was_not_up_when_the_fork_server_died_backs_off() -> None:
+    """Else a fork server whose children always die would spin."""
+    story = Story({"writer": "writer"})
+    for _ in range(2):
+        story.spawned("writer")
+        story.tell(Exited("writer", story.child("writer").epoch, None, (), with_launcher=True))
+    assert story.state("writer") is ChildState.BACKOFF
+
+
+def test_the_whole_stop_takes_one_stop_timeout_however_many_workers_ignore_it() -> None:
+    """Each gets its share of what is left; nobody waits for the full time one after another."""
+    names = {f"sampler/{number}": "sampler" for number in range(8)}
+    story = Story(names)
+    for name in names:
+        story.bring_up(name)
+    story.tell(StopRequested("SIGTERM"))
+    begun_ns = story.now_ns
+    for name in reversed(names):
+        while Signal(name, 1, "KILL") not in story.advance(max(1, story.machine.next_deadline_ns() - story.now_ns)):
+            continue
+        story.die(name)
+    assert story.now_ns - begun_ns <= 1 * S + 100 * MS
+
+
+def test_a_start_that_takes_too_long_is_settled_with_its_reasons() -> None:
+    """Once, after two seconds; becoming ready later is not a second start."""
+    story = Story({"control-plane": "control-plane"})
+    story.bring_up("control-plane")
+    (settled,) = [effect for effect in story.advance(3 * S) if isinstance(effect, Settled)]
+    assert settled.reasons == ("control-plane has not yet seen which pods and units exist",)
+    assert not any(isinstance(effect, Settled) for effect in story.look_complete())

@@ -8,7 +8,7 @@ import pytest
 from fakes.clock import FakeClock
 
 from agent.model.heartbeat import BODY_BYTES, BODY_OFFSET, PAGE_BYTES, VERSION, Beat, parse_page
-from agent.model.message import Ack, Answer, Ask, Delta, Nack, Resync, Snapshot, Stop, ToWorker
+from agent.model.message import Ack, Answer, Ask, Delta, Nack, Note, Resync, Snapshot, Stop, ToWorker
 from agent.model.rule import Assignment, GroupRule, Unit, UnitKind, canonical, pod_key, rule_key
 from agent.model.rule_state import RuleState
 from agent.model.timebase import HOUR, MS, S
@@ -47,6 +47,10 @@ class ScriptedBus:
     def send(self, message: object) -> None:
         """Keep it."""
         self.said.append(message)
+
+    def note(self, note: Note) -> None:
+        """Keep it."""
+        self.said.append(note)
 
     def ready(self) -> None:
         """Keep that."""
@@ -112,6 +116,8 @@ class RecordingBuffer:
     """The part of a buffer that the loop looks at."""
 
     is_empty = True
+    unstored_batches = 2
+    unstored_rows = 7
 
 
 class RecordingOutboxSocket:
@@ -310,8 +316,9 @@ def test_it_does_not_stay_beyond_the_grace(sender: Story) -> None:
     """A writer that never answers keeps nobody: SIGKILL would follow."""
     assert sender.outbox is not None
     sender.outbox.buffer.is_empty = False
-    sender.play(_snapshot(), Stop(GRACE_NS), sender.advance(GRACE_NS - 1), sender.advance(1), sender.advance(S))
+    said = sender.play(_snapshot(), Stop(GRACE_NS), sender.advance(GRACE_NS - 1), sender.advance(1), sender.advance(S))
     assert sender.was_cut_short()
+    assert said[-1] == Note("rows_not_stored", "error", {"batches": 2, "rows": 7})
     assert sender.clock.now_ns() == START_NS + GRACE_NS
 
 
@@ -328,7 +335,7 @@ def test_rules_that_arrive_during_the_stop_start_nothing(sender: Story) -> None:
     assert sender.outbox is not None
     sender.outbox.buffer.is_empty = False
     said = sender.play(Stop(GRACE_NS), _snapshot(), sender.advance(GRACE_NS))
-    assert [type(word) for word in said] == [Ack]
+    assert [type(word) for word in said] == [Ack, Note]
     assert sender.work.called("start") == []
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from fakes.bus import RecordingBus
 from fakes.clock import FakeClock
 from fakes.outbox import RecordingOutbox
 
@@ -24,10 +25,13 @@ class SlowProbe:
     def __init__(self, clock: FakeClock) -> None:
         self._clock = clock
         self.duration_ns = 0
+        self.failure: OSError | None = None
         self.sampled: list[tuple[int, int]] = []
         self.is_closed = False
 
     def sample(self, now_ns: int, wall_ns: int) -> Sample:
+        if self.failure is not None:
+            raise self.failure
         self.sampled.append((now_ns, wall_ns))
         self._clock.advance(self.duration_ns)
         return ((ROWS, [(wall_ns,), (wall_ns + 1,)]), (QUIET, []))
@@ -51,7 +55,9 @@ class Story:
         sampler = Sampler(
             "tested", "a sampler of the tests", (ROWS, QUIET), (), enabled_setting("tested"), interval_setting("tested"), (), make
         )
-        self.work = SamplerWork(sampler, self.probe, self.clock, self.outbox, Config({"sampler.tested.interval": 1 * S}))
+        self.bus = RecordingBus()
+        config = Config({"sampler.tested.interval": 1 * S})
+        self.work = SamplerWork(sampler, self.probe, self.clock, self.outbox, self.bus, config)
 
     def run_until(self, end_ns: int) -> None:
         """Call the timer whenever it is due."""
@@ -154,3 +160,18 @@ def test_after_the_stop_it_wants_nothing_more() -> None:
     assert not story.work.is_done()
     story.work.on_stop(START_NS, for_good=True)
     assert (story.work.is_done(), story.probe.is_closed, story.work.next_deadline_ns()) == (True, True, None)
+
+
+def test_while_nothing_can_be_read_a_condition_holds_and_the_ticks_go_on() -> None:
+    """A missing root is said once, blocks readiness, and ends when it is there again."""
+    story = _started()
+    story.probe.failure = FileNotFoundError(2, "No such file or directory", "/nowhere")
+    story.run_until(START_NS + 2 * S)
+    story.probe.failure = None
+    story.run_until(START_NS + 3 * S)
+    assert [(held.kind, held.active, held.blocks_ready) for held in story.bus.conditions] == [
+        ("unreadable", True, True),
+        ("unreadable", False, True),
+    ]
+    assert "/nowhere" in story.bus.conditions[0].detail
+    assert len(story.probe.sampled) == 1
