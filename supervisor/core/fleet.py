@@ -70,7 +70,8 @@ class Fleet:
                 "rules": sum(1 for _ in authority.state.items("rule/")),
                 "pods": sum(1 for _ in authority.state.items("pod/")),
             },
-            "workers": self.worker_rows(now_ns),
+            # The total is for /metrics; `list-workers` has the columns that its readers rely on and no others.
+            "workers": [{**row, "cpu_seconds": None} for row in self.worker_rows(now_ns)],
             "conditions": [report.condition_row(worker, held) for (worker, _), held in self.diary.conditions.items()],
             "counters": {"drifts": authority.drifts, "snapshots": authority.snapshots, "stale_events": self.stale_events,
                          **{f"event_{kind}": count for kind, count in sorted(self.diary.counts.items())}},

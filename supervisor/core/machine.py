@@ -112,7 +112,8 @@ class Machine:
             case StopRequested():
                 return self._begin_stop(event.reason, now_ns)
             case RotateRequested():
-                return self._desk.on_command(ClientAsker(-1), "rotate", {}, now_ns)
+                asked = Log("rotate_asked", "info", {"by": "SIGUSR1"})
+                return [asked, *self._desk.on_command(ClientAsker(-1), "rotate", {}, now_ns)]
             case Woke():
                 return []
             case _:

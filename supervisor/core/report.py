@@ -57,7 +57,6 @@ def worker_row(child: Child, authority: Authority, beat_at_ns: int | None, now_n
         "rules_digest": replica.acked_digest.hex() if replica and replica.acked_revision is not None else None,
         "in_sync": authority.is_in_sync(child.name),
         "cpu_percent": None,
-        "cpu_seconds": None,
         "rss_bytes": None,
         "pss_bytes": None,
     }

@@ -357,8 +357,9 @@ class SupervisorLoop:
             if process is not None and process.gauge is not None:
                 gauge = process.gauge
                 gauge.look(now_ns)
-                row = {**row, "cpu_percent": gauge.cpu_percent, "cpu_seconds": gauge.cpu_seconds,
-                       "rss_bytes": gauge.rss_bytes, "pss_bytes": gauge.pss_bytes()}  # fmt: skip
+                measured = {"cpu_percent": gauge.cpu_percent, "cpu_seconds": gauge.cpu_seconds,
+                            "rss_bytes": gauge.rss_bytes, "pss_bytes": gauge.pss_bytes()}  # fmt: skip
+                row = {key: measured.get(key, value) for key, value in row.items()}
             rows.append(row)
         counters = {**result.get("counters", {}), **{f"control_{name}": n for name, n in self._control.counts.items()},
                     "bus_malformed": self._bus.malformed, "log_unwritten": self._log.unwritten}  # fmt: skip

@@ -122,6 +122,12 @@ class AgentProcess:
         self.note_processes()
         return rows
 
+    def fork_server(self) -> psutil.Process:
+        """The one child of the supervisor: the workers are its children."""
+        assert self.process is not None
+        (server,) = psutil.Process(self.process.pid).children()
+        return server
+
     def kill_worker(self, name: str, number: int = signal.SIGKILL) -> dict[str, Any]:
         """Send a signal to a worker; gives its row before."""
         row = self.workers()[name]

@@ -107,10 +107,7 @@ def test_a_killed_fork_server_is_replaced_and_the_workers_with_it(tmp_path: Path
     """Its death takes the workers along (they must never outlive the supervisor's grip); all are started anew."""
     with AgentProcess(tmp_path) as agent:
         rows = agent.workers()
-        pids = {row["pid"] for row in rows.values()}
-        assert agent.process is not None
-        (server,) = {each for each in agent.note_processes() if each.pid not in pids and each.pid != agent.process.pid}
-        server.kill()
+        agent.fork_server().kill()
         for row in rows.values():
             agent.wait_for_replacement(row, seconds=10)
 
@@ -159,3 +156,17 @@ def test_an_agent_killed_whole_loses_no_acknowledged_row(tmp_path: Path) -> None
     assert len({row["timestamp"] for row in rows}) >= acknowledged // 2
     assert agent.end() == 0
     agent.assert_nothing_left()
+
+
+def test_the_fork_servers_death_is_named_and_nobody_is_blamed(tmp_path: Path) -> None:
+    """One event, all workers back without backoff, and a stopped fork server does not hold the agent's end."""
+    with AgentProcess(tmp_path) as agent:
+        rows = agent.workers()
+        agent.fork_server().kill()
+        for row in rows.values():
+            agent.wait_for_replacement(row, seconds=10)
+        kinds = Counter(event["kind"] for event in agent.call("diag", limit=512)["events"])
+        assert kinds["fork_server_died"] == 1
+        assert kinds["worker_backoff"] == 0
+        agent.fork_server().suspend()
+        assert agent.end(seconds=5.0) == 0

@@ -108,3 +108,17 @@ def test_a_state_folder_that_cannot_be_written_is_named_at_the_start(small_disk:
     assert ended.returncode == 74
     assert "Read-only file system; make it writable" in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
+
+
+def test_a_stop_while_the_disk_is_full_ends_in_time_and_says_what_was_lost(small_disk: Path) -> None:
+    """Nothing can be acknowledged any more: two seconds, exit 0, and the log names batches and rows."""
+    agent = AgentProcess(small_disk)
+    agent.start()
+    ballast = agent.state_dir / "ballast"
+    _fill(ballast)
+    wait_until(lambda: agent.call("status")["reasons"], "the agent says that it is not ready")
+    assert agent.end(seconds=2.5) == 0
+    agent.assert_nothing_left()
+    lost = [line for line in agent.output.splitlines() if "rows_not_stored" in line]
+    assert any("worker=sampler/process" in line for line in lost), agent.output
+    ballast.unlink()

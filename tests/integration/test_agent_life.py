@@ -3,6 +3,8 @@
 import os
 import signal
 import socket
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -179,3 +181,52 @@ def test_rotate_answers_with_the_sealed_files(tmp_path: Path) -> None:
         agent.process.send_signal(signal.SIGUSR1)
         sealed = len(answer["files"])
         wait_until(lambda: agent.call("status")["stats"]["writer"]["sealed_files"] > sealed, "SIGUSR1 seals too")
+
+
+def test_for_a_duration_it_ends_even_when_it_never_becomes_ready(tmp_path: Path) -> None:
+    """A missing proc root: the greeting says why it is not ready, no traceback, exit 0."""
+    folders = ("--state-dir", str(tmp_path), "--runtime-dir", str(tmp_path))
+    ended = run_agentd("--for", "200ms", *folders, "--gateway-port", "0", "--kernel-proc-root", str(tmp_path / "nowhere"))
+    assert ended.returncode == 0, ended.stderr
+    assert "not ready" in ended.stdout
+    assert "sampler/process: nothing can be read" in ended.stdout
+    assert "Traceback" not in ended.stderr
+
+
+def test_everything_it_makes_is_its_users_alone(tmp_path: Path) -> None:
+    """Whatever the umask: folders 0700, files and sockets without a bit for others; a folder that was there keeps its mode."""
+    tmp_path.chmod(0o755)
+    before = os.umask(0)
+    try:
+        with AgentProcess(tmp_path) as agent:
+            agent.call("add-rule", rule={"name": "kept"})
+            agent.call("rotate")
+            modes = {path: path.lstat().st_mode & 0o777 for path in [*agent.state_dir.rglob("*"), *agent.runtime_dir.rglob("*")]}
+            assert {path: oct(mode) for path, mode in modes.items() if mode & 0o077} == {}
+            assert {oct(mode) for path, mode in modes.items() if path.is_dir()} == {"0o700"}
+            assert tmp_path.stat().st_mode & 0o777 == 0o755
+    finally:
+        os.umask(before)
+
+
+def test_a_ctrl_c_at_any_moment_of_the_start_ends_it_quietly(tmp_path: Path) -> None:
+    """At the first import, while the fork server starts, while the workers load: no traceback, nobody left."""
+    for number, delay_ms in enumerate((40, 60, 80, 100, 130, 160, 200)):
+        (tmp_path / str(number)).mkdir()
+        agent = AgentProcess(tmp_path / str(number))
+        agent.start(ready=False)
+        assert agent.process is not None
+        # The moment is the point of this test: there is no condition to wait for.
+        time.sleep(delay_ms / 1000)
+        agent.note_processes()
+        assert agent.end(signal.SIGINT, seconds=3.0) in (0, 130)
+        wait_until(lambda agent=agent: not agent.living(), "all processes are gone", seconds=2.0)
+        assert "Traceback" not in agent.output, agent.output
+
+
+def test_with_closed_standard_streams_it_runs_and_ends(tmp_path: Path) -> None:
+    """A careless parent: exit 0, and the data is there."""
+    command = AgentProcess(tmp_path).command_line("--for", "200ms")
+    shell = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command]
+    assert subprocess.run(shell, timeout=20, check=False).returncode == 0
+    assert list(tmp_path.glob("state/data/process/date=*/*.parquet"))

@@ -177,6 +177,7 @@ class Archive:
         self._queue.on_sealed()
         self.sealed_files += len(report.files)
         self.sealed_rows += report.rows
+        self._bus.note(Note(kind="sealed", severity="info", fields={"files": len(report.files), "rows": report.rows}))
         if self._is_failing:
             self._is_failing = False
             self._bus.condition(Condition(kind="sealing", active=False, detail=""))

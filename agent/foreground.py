@@ -1,0 +1,157 @@
+"""What agentd does for a command line: help, checking the configuration, being the agent. No decisions live here."""
+
+import os
+import resource
+import signal
+from collections.abc import Mapping, Sequence
+from errno import EACCES, EPERM, EROFS
+
+import agent
+from agent import paths
+from agent.command import Invocation, parse_invocation, usage
+from agent.config import (
+    BUS_SOCKET,
+    CONTROL_SOCKET,
+    DATA_SOCKET,
+    HOST_NAME,
+    RUNTIME_DIR,
+    STATE_DIR,
+    Config,
+    parse_config,
+)
+from agent.model.errors import ConfigError, ExitCode, StorageError
+
+DEFAULT_CONFIG_FILE = "/etc/evergauge/agentd.toml"
+CONFIG_BYTES_MAX = 1 << 20
+
+
+def run(arguments: Sequence[str], environment: Mapping[str, str]) -> ExitCode:
+    """Do what the command line asks for. *Raises:* EvergaugeError."""
+    from workers import catalogue
+
+    # Sockets, rules and data are the agent's own, whatever umask it was started with.
+    os.umask(0o077)
+    settings = catalogue.settings()
+    invocation = parse_invocation(arguments, settings)
+    if invocation.help:
+        print(usage(settings))
+        return ExitCode.DONE
+    if invocation.version:
+        print(f"agentd {agent.__version__}")
+        return ExitCode.DONE
+    config = load_config(invocation, environment)
+    if invocation.check_config:
+        for setting in settings:
+            print(f"{setting.key} = {config.show(setting)}")
+        print("the configuration is good")
+        return ExitCode.DONE
+    return supervise(config, for_ns=invocation.for_ns)
+
+
+def load_config(invocation: Invocation, environment: Mapping[str, str]) -> Config:
+    """The configuration with its folders and sockets as absolute paths. *Raises:* ConfigError, StorageError."""
+    from workers import catalogue
+
+    path = invocation.config_path or environment.get("EVERGAUGE_CONFIG") or ""
+    if not path and os.path.exists(DEFAULT_CONFIG_FILE):
+        path = DEFAULT_CONFIG_FILE
+    known = {name: value for name, value in environment.items() if name != "EVERGAUGE_CONFIG"}
+    config = parse_config(
+        catalogue.settings(), document=_read_document(path), origin=path, environment=known, flags=invocation.flags
+    )
+    state_dir = os.path.abspath(config.of(STATE_DIR) or paths.default_state_dir(dict(known)))
+    runtime_dir = os.path.abspath(config.of(RUNTIME_DIR) or paths.default_runtime_dir(dict(known)))
+    sockets = {
+        setting.key: os.path.abspath(config.of(setting) or os.path.join(runtime_dir, name))
+        for setting, name in ((CONTROL_SOCKET, "control.sock"), (BUS_SOCKET, "bus.sock"), (DATA_SOCKET, "data.sock"))
+    }
+    # Longer names that stand there for a moment: the control socket before it answers, the fork server's socket.
+    passing = [f"{sockets[CONTROL_SOCKET.key]}.new", os.path.join(runtime_dir, "listener-12345678")]
+    for socket_path in [*sockets.values(), *passing]:
+        _check_socket_path(socket_path)
+    host = config.of(HOST_NAME) or os.uname().nodename
+    if "/" in host:
+        raise ConfigError("host_name", f"{host!r} holds a slash and could not be part of a file name", "choose another")
+    folders = {STATE_DIR.key: state_dir, RUNTIME_DIR.key: runtime_dir, HOST_NAME.key: host}
+    return Config({**config.values, **folders, **sockets})
+
+
+def supervise(config: Config, *, for_ns: int | None) -> ExitCode:
+    """Be the agent until it is asked to end. *Raises:* EvergaugeError when it cannot begin."""
+    from supervisor.shell.lock import FolderLock
+
+    _check_supervisor_package()
+    state_dir, runtime_dir = config.of(STATE_DIR), config.of(RUNTIME_DIR)
+    _make_folder(state_dir, "state folder", "--state-dir")
+    _make_folder(runtime_dir, "runtime folder", "--runtime-dir")
+    state_lock = FolderLock(
+        os.path.join(state_dir, "state.lock"), what="state folder", remedy="stop it, or choose another --state-dir"
+    )
+    runtime_lock = FolderLock(
+        os.path.join(runtime_dir, "runtime.lock"), what="runtime folder", remedy="stop it, or choose another --runtime-dir"
+    )
+    os.chdir("/")
+    # A parent that ignores SIGCHLD hands that on, and the kernel would keep the fork server's end from us.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    # Every worker and every client of the control socket costs descriptors, and the usual soft limit is for shells.
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    # Imported behind the checks: a refused start costs nothing, and says its sentence at once.
+    from agent.assembly import assemble, remove_sockets
+
+    finished = assemble(config, for_ns=for_ns).run()
+    remove_sockets(config)
+    del state_lock, runtime_lock
+    return ExitCode.FAILED if finished.left_behind else ExitCode.DONE
+
+
+def _read_document(path: str) -> str:
+    if not path:
+        return ""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(CONFIG_BYTES_MAX + 1)
+        if len(data) > CONFIG_BYTES_MAX:
+            raise ConfigError(path, f"larger than {CONFIG_BYTES_MAX} bytes", "this is hardly a configuration")
+        return data.decode()
+    except OSError as cause:
+        raise ConfigError(path, f"cannot be read: {cause.strerror}", "name a file with --config") from cause
+    except UnicodeDecodeError as cause:
+        raise ConfigError(path, "not UTF-8 text", "mend the file") from cause
+
+
+def _check_socket_path(path: str) -> None:
+    size = len(os.fsencode(path))
+    if size > paths.SOCKET_PATH_BYTES_MAX:
+        problem = f"too long for a socket's path: below it one has {size} bytes, the system takes {paths.SOCKET_PATH_BYTES_MAX}"
+        raise ConfigError(os.path.dirname(path), problem, "choose a shorter --runtime-dir, such as /run/evergauge")
+
+
+def _check_supervisor_package() -> None:
+    """`supervisor` is also the import name of another well-known project; ours lies beside `agent`."""
+    import supervisor
+
+    ours = os.path.dirname(os.path.dirname(os.path.abspath(agent.__file__)))
+    found = os.path.dirname(os.path.dirname(os.path.abspath(supervisor.__file__ or "")))
+    if found != ours:
+        raise ConfigError(
+            found, "the package `supervisor` there is another project's", "install evergauge in an environment of its own"
+        )
+
+
+def _make_folder(path: str, what: str, flag: str) -> None:
+    try:
+        # A folder that exists keeps its mode: somebody may have named /tmp. What is made inside is the agent's alone (umask).
+        os.makedirs(path, mode=0o700, exist_ok=True)
+        probe = os.path.join(path, f".probe-{os.getpid()}")
+        os.close(os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        os.unlink(probe)
+    except OSError as cause:
+        text = f"this {what} cannot be used: {cause.strerror}"
+        is_permission = cause.errno in (EACCES, EPERM, EROFS)
+        remedy = (
+            f"make it writable for user {os.geteuid()}, or choose another with {flag}"
+            if is_permission
+            else f"choose another with {flag}"
+        )
+        raise StorageError(path, text, remedy) from cause
