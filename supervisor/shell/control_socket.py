@@ -73,6 +73,8 @@ class ControlSocket:
         if os.path.lexists(temporary):
             os.unlink(temporary)
         self._listener.bind(temporary)
+        # Before it listens, so that nobody else ever reaches it, whatever the umask.
+        os.chmod(temporary, 0o600)
         self._listener.listen(256)
         os.rename(temporary, self.path)
 
