@@ -1,6 +1,5 @@
 """The composition root: which workers there are, with which settings, over which sockets. Imported once all checks have passed."""
 
-import glob
 import os
 import random
 import shlex
@@ -36,7 +35,7 @@ from agent.greeting import greeting
 from agent.launch import Launch, encode_launch
 from agent.model.message import Condition, Identity
 from agent.model.timebase import format_duration
-from agent.paths import default_runtime_dir
+from agent.paths import default_runtime_dir, fork_server_dir
 from supervisor.core.authority import Authority
 from supervisor.core.backoff import Backoff
 from supervisor.core.child import Child, Policy
@@ -88,7 +87,7 @@ def assemble(config: Config, *, for_ns: int | None) -> SupervisorLoop:
     log = EventLog(clock, level=config.of(LOG_LEVEL), form=config.of(LOG_FORMAT))
     remove_sockets(config)
     # First of all: the fork server imports while everything else is made.
-    launcher = Launcher(entry=WORKER_ENTRY, preload=PRELOAD, runtime_dir=config.of(RUNTIME_DIR))
+    launcher = Launcher(entry=WORKER_ENTRY, preload=PRELOAD, socket_dir=_make_fork_server_dir(config.of(RUNTIME_DIR)))
     run = os.urandom(8).hex()
     seed = int.from_bytes(os.urandom(8), "big")
     about = About(
@@ -148,15 +147,24 @@ def assemble(config: Config, *, for_ns: int | None) -> SupervisorLoop:
     )
 
 
+def _make_fork_server_dir(runtime_dir: str) -> str:
+    folder = fork_server_dir(runtime_dir)
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    return folder
+
+
 def remove_sockets(config: Config) -> None:
     """Remove what sockets leave in the file system: our own at the end, those of an agent that was killed at the start.
 
     The runtime folder is locked, so no living agent's can be among them.
     """
-    listeners = glob.glob(os.path.join(glob.escape(config.of(RUNTIME_DIR)), "listener-*"))
+    folder = fork_server_dir(config.of(RUNTIME_DIR))
+    listeners = [os.path.join(folder, name) for name in os.listdir(folder)] if os.path.isdir(folder) else []
     for path in [*listeners, config.of(BUS_SOCKET), config.of(DATA_SOCKET)]:
         if os.path.lexists(path):
             os.unlink(path)
+    if os.path.isdir(folder):
+        os.rmdir(folder)
 
 
 def _agentctl(config: Config) -> str:

@@ -66,7 +66,7 @@ def load_config(invocation: Invocation, environment: Mapping[str, str]) -> Confi
         for setting, name in ((CONTROL_SOCKET, "control.sock"), (BUS_SOCKET, "bus.sock"), (DATA_SOCKET, "data.sock"))
     }
     # Longer names that stand there for a moment: the control socket before it answers, the fork server's socket.
-    passing = [f"{sockets[CONTROL_SOCKET.key]}.new", os.path.join(runtime_dir, "listener-12345678")]
+    passing = [f"{sockets[CONTROL_SOCKET.key]}.new", os.path.join(paths.fork_server_dir(runtime_dir), "listener-12345678")]
     for socket_path in [*sockets.values(), *passing]:
         _check_socket_path(socket_path)
     host = config.of(HOST_NAME) or os.uname().nodename

@@ -26,6 +26,11 @@ def default_runtime_dir(environment: "os._Environ[str] | dict[str, str]") -> str
     )
 
 
+def fork_server_dir(runtime_dir: str) -> str:
+    """The folder of the fork server's socket, whose name the package that makes it chooses, by version."""
+    return os.path.join(runtime_dir, "fork")
+
+
 def _default(environment: "os._Environ[str] | dict[str, str]", system: str, variable: str, otherwise: str) -> str:
     root = checkout()
     if root is not None:

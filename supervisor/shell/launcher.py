@@ -52,12 +52,12 @@ class NotStarted(Struct, frozen=True):
 class Launcher:
     """`launch` orders a start; its outcome comes through `errands`."""
 
-    def __init__(self, *, entry: str, preload: Sequence[str], runtime_dir: str) -> None:
+    def __init__(self, *, entry: str, preload: Sequence[str], socket_dir: str) -> None:
         self._entry = entry
         self._context = multiprocess.get_context("forkserver")
         self._context.set_forkserver_preload(list(preload))
         # The fork server's socket belongs beside ours, where a later start finds and removes it after a SIGKILL.
-        process.current_process()._config["tempdir"] = runtime_dir
+        process.current_process()._config["tempdir"] = socket_dir
         _do_without_tracker()
         _prefix_commands(lean.PROLOGUE)
         _hide_main_module()

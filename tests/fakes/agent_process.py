@@ -155,7 +155,7 @@ class AgentProcess:
     def assert_nothing_left(self, *, seconds: float = 2.0) -> None:
         """No process, no socket of this agent remains."""
         wait_until(lambda: not self.living(), f"all processes are gone, not {self.living()}", seconds=seconds)
-        sockets = [path.name for path in self.runtime_dir.iterdir() if path.is_socket()]
+        sockets = [path.name for path in self.runtime_dir.rglob("*") if path.is_socket()]
         assert sockets == [], sockets
 
     def living(self) -> list[psutil.Process]:

@@ -26,7 +26,7 @@ class Starter:
 
     def __init__(self, folder: Path) -> None:
         # The agent's own preload: it lets the server hear of its children's ends, of which the exit statuses are made.
-        self.launcher = Launcher(entry="fakes.newborn:be", preload=("workers.runtime.preload",), runtime_dir=str(folder))
+        self.launcher = Launcher(entry="fakes.newborn:be", preload=("workers.runtime.preload",), socket_dir=str(folder))
         self._epoch = 0
         self._started: list[Started] = []
         self._is_closed = False
