@@ -5,14 +5,14 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from agent.cli.option import Command, Line
-from agent.cli.render import COLOUR_OF_STATE, GAP, Column, is_colourful, table, width_of
-from agent.model.errors import UnavailableError
+from agent.cli.render import COLOUR_OF_STATE, GAP, TEXT_COLUMNS, Column, is_colourful, table, width_of
+from agent.model.errors import BusyError, MisuseError
 from agent.paths import default_runtime_dir, default_state_dir
 
 # `typing` costs 3 ms at every start; checkers read this name as true.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import TextIO
+    from agent.cli.output import Output
 
 # Asking a running agent for its state folder is a courtesy: a hung agent must not eat the command's own time.
 HELLO_SECONDS = 1.0
@@ -23,7 +23,7 @@ TEXT_COLUMNS_LEAST = 20
 class Call:
     """What a command is called with. `deadline` is the monotonic second at which it must have ended."""
 
-    def __init__(self, command: Command, line: Line, environment: Mapping[str, str], output: "TextIO", warnings: "TextIO") -> None:
+    def __init__(self, command: Command, line: Line, environment: Mapping[str, str], output: "Output", warnings: "Output") -> None:
         self.command = command
         self.words = line.words
         self.values = line.values
@@ -90,12 +90,17 @@ class Call:
         return said if isinstance(said, str) and said else default_state_dir(dict(self.environment))
 
     def hello(self) -> "dict[str, object]":
-        """What a running agent says of itself; empty when none answers, which is no failure here."""
+        """What a running agent says of itself; empty when none answers, which is no failure here.
+
+        *Raises:* MisuseError for a path that no agent can have its socket at.
+        """
         from agent.cli.control_client import ask
         from agent.model.errors import EvergaugeError
 
         try:
             return ask(self.control_socket, "hello", {}, min(HELLO_SECONDS, self.timeout_seconds))
+        except MisuseError:
+            raise
         except EvergaugeError:
             return {}
 
@@ -104,7 +109,8 @@ class Call:
         from agent.cli.control_client import ask
 
         if not self.seconds_left():
-            raise UnavailableError(operation, "its time is over before the agent was asked", "give a longer --timeout")
+            problem = f"its {self.timeout_seconds:g} s were over before the agent was asked"
+            raise BusyError(operation, problem, "give a longer --timeout")
         return ask(self.control_socket, operation, arguments or {}, self.seconds_left())
 
     def rows_of(self, document: "dict[str, object]", key: str) -> "list[dict[str, object]]":
@@ -132,13 +138,17 @@ class Call:
         paint = COLOUR_OF_STATE if is_colourful(self.output, self.environment) else {}
         self.show(table(columns, rows, width=width_of(self.output), paint=paint))
 
+    def text_columns(self) -> int:
+        """Where running text is wrapped."""
+        return width_of(self.output) or TEXT_COLUMNS
+
     def show_wrapped_table(self, columns: "Sequence[Column]", rows: "Sequence[Sequence[str]]") -> None:
         """Print a table whose last column goes on below itself instead of being cut."""
         from textwrap import wrap
 
         titles = [column.title for column in columns]
         leading = sum(max(map(len, values)) + len(GAP) for values in list(zip(titles, *rows, strict=True))[:-1])
-        room = max(TEXT_COLUMNS_LEAST, width_of(self.output) - leading)
+        room = max(TEXT_COLUMNS_LEAST, self.text_columns() - leading)
         lines: list[Sequence[str]] = []
         for row in rows:
             texts = wrap(row[-1], room, break_long_words=False, break_on_hyphens=False) or [""]

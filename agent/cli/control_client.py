@@ -3,8 +3,10 @@
 # `socket` costs 4 ms of imports for names that one stream does not need; `_socket` is the C module it is made of,
 # with the same class below it since Python 2.
 import _socket
+import os
 import time
 
+from agent.cli.remedy import start_remedy
 from agent.model.control import ANSWER_BYTES_MAX, PROTOCOL_VERSION, REQUEST_BYTES_MAX
 from agent.model.errors import (
     BusyError,
@@ -15,6 +17,7 @@ from agent.model.errors import (
     ProtocolError,
     UnavailableError,
 )
+from agent.paths import SOCKET_PATH_BYTES_MAX, checkout
 
 Document = dict[str, object]
 
@@ -34,14 +37,20 @@ class AnsweredError(EvergaugeError):
         self.code = known.get(number, ExitCode.FAILED) if isinstance(number, int) else ExitCode.FAILED
 
 
+class NoAgentError(UnavailableError):
+    """Nobody listens on the control socket."""
+
+
 def ask(path: str, operation: str, arguments: Document, timeout_seconds: float) -> Document:
     """The result of one operation.
 
-    *Raises:* UnavailableError when no agent is there, PermissionRefused, BusyError when it does not answer in time,
-    ProtocolError when its answer cannot be read, AnsweredError when it answers with an error.
+    *Raises:* NoAgentError when no agent is there, UnavailableError when it goes away, PermissionRefused, BusyError when
+    it does not answer in time, ProtocolError when its answer cannot be read, AnsweredError when it answers with an
+    error, MisuseError when the path or the request is too long.
     """
     import json
 
+    _check_path(path)
     request = json.dumps({"v": PROTOCOL_VERSION, "op": operation, "args": arguments}).encode() + b"\n"
     if len(request) > REQUEST_BYTES_MAX:
         raise MisuseError(operation, f"a request of {len(request)} bytes is too long", f"at most {REQUEST_BYTES_MAX} are taken")
@@ -51,9 +60,9 @@ def ask(path: str, operation: str, arguments: Document, timeout_seconds: float) 
         _connect(stream, path, deadline)
         line = _exchange(stream, request, deadline)
     except TimeoutError as cause:
-        raise BusyError(
-            operation, f"no answer within {round(timeout_seconds, 1):g} s from {path}", "try again, or give a longer --timeout"
-        ) from cause
+        waited = round(timeout_seconds, 1 if timeout_seconds >= 0.1 else 4)
+        problem = f"no answer within {waited:g} s from {path}"
+        raise BusyError(operation, problem, "try again, or give a longer --timeout") from cause
     finally:
         stream.close()
     return parse_answer(operation, line)
@@ -77,6 +86,13 @@ def parse_answer(operation: str, line: bytes) -> Document:
     return body
 
 
+def _check_path(path: str) -> None:
+    length_bytes = len(os.fsencode(path))
+    if length_bytes > SOCKET_PATH_BYTES_MAX:
+        problem = f"{path} has {length_bytes} bytes, the path of a socket at most {SOCKET_PATH_BYTES_MAX}"
+        raise MisuseError("control socket", problem, "name a shorter folder with --runtime-dir DIR, to agentd and agentctl")
+
+
 def _foreign(operation: str, problem: str) -> ProtocolError:
     return ProtocolError(operation, f"the agent's answer {problem}", "agentctl and agentd must be of one version")
 
@@ -96,11 +112,10 @@ def _connect(stream: _socket.socket, path: str, deadline: float) -> None:
                 "control socket", f"{path} may not be opened by this user", "call agentctl as root or as the agent's user"
             ) from cause
         except OSError as cause:
-            folder = path.rpartition("/")[0] or "."
-            raise UnavailableError(
+            raise NoAgentError(
                 "control socket",
                 f"no agent is running: nobody answers on {path} ({cause.strerror or cause})",
-                f"start one with `agentd`, or name its runtime folder (looked at {folder}) with --runtime-dir DIR",
+                start_remedy("--runtime-dir", checkout()),
             ) from cause
 
 

@@ -11,6 +11,8 @@ _EXIT_CODES = (
     (ExitCode.MISUSE, "the command line asks for something that does not exist"),
     (ExitCode.BAD_DATA, "data that cannot be read"),
     (ExitCode.UNAVAILABLE, "no agent is running, or something essential is missing"),
+    (ExitCode.BUG, "a defect of this program; please report it"),
+    (ExitCode.IO, "a file of the agent or standard output cannot be read or written"),
     (ExitCode.TRY_AGAIN, "no answer in time"),
     (ExitCode.NO_PERMISSION, "this user may not"),
 )

@@ -21,6 +21,7 @@ def main() -> int:
         code = PIPE_CLOSED
     except Exception as bug:  # noqa: BLE001 - the one broad except of this process: report, then end
         code = _report(bug)
+    _end_output()
     _end_if_busy(code)
     return code
 
@@ -30,6 +31,10 @@ def _run() -> int:
 
     from agent.cli.program import run
 
+    # Who closes a stream wants nothing on it; the descriptor's number is taken, so that no socket gets it.
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115 - until the end
     # A name on this host may hold bytes that the terminal's encoding has no character for.
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -38,12 +43,21 @@ def _run() -> int:
 
 
 def _forget_output() -> None:
-    """Let the interpreter's last flush go nowhere: who read us has gone."""
+    """Let the interpreter's last flush go nowhere: who read us has gone, or takes no more."""
     import os
 
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.close(nowhere)
+
+
+def _end_output() -> None:
+    """The last flush, here and not in the interpreter's end, which would change the exit code for a failure told before."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        _forget_output()
 
 
 def _end_if_busy(code: int) -> None:
@@ -52,11 +66,12 @@ def _end_if_busy(code: int) -> None:
     if threading is not None and threading.active_count() > 1:
         import os
 
-        sys.stdout.flush()
         os._exit(code)
 
 
 def _report(bug: Exception) -> int:
+    from contextlib import suppress
+
     from agent.model.errors import ExitCode
 
     trace = bug.__traceback__
@@ -64,7 +79,9 @@ def _report(bug: Exception) -> int:
         trace = trace.tb_next
     place = f" at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace is not None else ""
     text = " ".join(str(bug).split())
-    sys.stderr.write(f"agentctl: internal error: {type(bug).__name__}: {text}{place}; please report this line\n")
+    # Where standard error is full too, nothing is left to tell it but the exit code.
+    with suppress(OSError):
+        sys.stderr.write(f"agentctl: internal error: {type(bug).__name__}: {text}{place}; please report this line\n")
     return ExitCode.BUG
 
 

@@ -102,7 +102,7 @@ def parse_line(arguments: Sequence[str], find: Callable[[str], Command]) -> Line
         word = pending.pop()
         if word == "--" and not only_words:
             only_words = True
-        elif word.startswith("-") and word != "-" and not only_words:
+        elif _is_option(word) and not only_words:
             _take_option(line, "--help" if word == "-h" else word, pending, known)
         elif not line.command:
             command = find(word)
@@ -131,6 +131,12 @@ def near(name: str, known: Sequence[str] | Mapping[str, object]) -> str:
 
     found = get_close_matches(name, list(known), n=3)
     return f"did you mean {' or '.join(found)}?" if found else ""
+
+
+def _is_option(word: str) -> bool:
+    """Whether a word is an option and no text: SQL may begin with a comment, `-- all of them`, and has white space."""
+    name = word.partition("=")[0]
+    return word.startswith("-") and word != "-" and not any(map(str.isspace, name))
 
 
 def _take_option(line: Line, word: str, pending: list[str], known: Mapping[str, Option]) -> None:

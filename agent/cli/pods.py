@@ -42,7 +42,10 @@ def _cells(pod: dict[str, object]) -> tuple[str, ...]:
 
 
 def show_pods(call: Call, pods: list[dict[str, object]]) -> None:
-    """Print pods as a table; a column in which no pod has a value is left out."""
+    """Print pods as a table; a column in which no pod has a value is left out, and without pods a sentence stands."""
+    if not pods:
+        call.show(["no pods or units seen"])
+        return
     rows = sorted(_cells(flat(pod)) for pod in pods)
     kept = [index for index in range(len(POD_COLUMNS)) if index < 2 or any(row[index] != ABSENT for row in rows)]
     call.show_table([POD_COLUMNS[index] for index in kept], [[row[index] for index in kept] for row in rows])

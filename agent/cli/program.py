@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from agent.cli.call import Call
 from agent.cli.option import Command, check_words, near, parse_line
-from agent.model.errors import EvergaugeError, ExitCode, MisuseError
+from agent.cli.output import Output
+from agent.model.errors import EvergaugeError, ExitCode, MisuseError, StorageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,17 +33,29 @@ MODULES = {
 
 def run(arguments: Sequence[str], environment: Mapping[str, str], output: "TextIO", warnings: "TextIO") -> int:
     """Carry a command line out and give its exit code; a failure is one sentence on `warnings`."""
+    printed, told = Output(output, "standard output"), Output(warnings, "standard error")
     try:
-        code = _run(arguments, environment, output, warnings)
-        output.flush()
+        code = _run(arguments, environment, printed, told)
+        printed.flush()
     except EvergaugeError as failure:
-        output.flush()
-        warnings.write(f"agentctl: {' '.join(failure.sentence.split())}\n")
+        _tell(failure, printed, told)
         return int(failure.code)
     return code
 
 
-def _run(arguments: Sequence[str], environment: Mapping[str, str], output: "TextIO", warnings: "TextIO") -> int:
+def _tell(failure: EvergaugeError, printed: Output, told: Output) -> None:
+    # Imported here: a command that succeeds never needs it.
+    from contextlib import suppress
+
+    # What was printed before the failure stands before its sentence. The failure may be that this cannot be done.
+    with suppress(StorageError):
+        printed.flush()
+    # Where standard error is full too, nothing is left to tell it but the exit code.
+    with suppress(StorageError):
+        told.write(f"agentctl: {' '.join(failure.sentence.split())}\n")
+
+
+def _run(arguments: Sequence[str], environment: Mapping[str, str], output: Output, warnings: Output) -> int:
     line = parse_line(arguments, find_command)
     if "--help" in line.values:
         from agent.cli.help import help_of_command, help_of_program

@@ -5,19 +5,20 @@ from itertools import islice
 
 from agent.cli.call import Call
 from agent.cli.option import WHOLE, Argument, Command, Option
-from agent.cli.render import Column, text_of
+from agent.cli.render import Column, counted, cut, text_of
 from agent.model.errors import FormatError, MisuseError, UnavailableError
 
 # `agentctl --help` imports this module: DuckDB itself is imported by the first query.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from agent.cli.statement import Answer
+    from agent.cli.warehouse import Warehouse
 
 QUERY_SECONDS = 60.0
 TABLE_ROWS = 1_000
 # A table is laid out as a whole; beyond this the stream of CSV or JSON is the way.
 TABLE_ROWS_MAX = 100_000
-# So wide a value in a table helps nobody; CSV and JSON have it whole.
+# So wide a value on a terminal helps nobody; pipes and files have it whole.
 CELL_COLUMNS = 60
 
 
@@ -27,6 +28,11 @@ def query(call: Call) -> int:
     rows_max = call.whole("--max-rows", TABLE_ROWS)
     if not 0 < rows_max <= TABLE_ROWS_MAX:
         raise MisuseError("--max-rows", f"{rows_max} is not accepted", f"write 1 to {TABLE_ROWS_MAX}, or use --format csv")
+    statement, state_dir = call.words[0], call.state_dir()
+    # It brings msgspec, which the help of the program need not wait for.
+    from agent.cli.spool_reader import check_state_dir
+
+    check_state_dir(state_dir)
     try:
         import duckdb
 
@@ -36,14 +42,12 @@ def query(call: Call) -> int:
         raise UnavailableError("query", f"a package is missing ({cause})", "install duckdb and pyarrow beside it") from cause
     from workers.catalogue import tables
 
-    statement, state_dir = call.words[0], call.state_dir()
     try:
         warehouse = open_warehouse(state_dir, statement, tables())
     except duckdb.Error as cause:
         raise FormatError(state_dir, first_line(cause), "a damaged Parquet file can be moved out of the data folder") from cause
     try:
-        if warehouse.damaged:
-            call.warn(f"query: {warehouse.damaged} damaged records of the spool are left out; table gap tells what is missing")
+        _warn_of_damage(call, warehouse)
         answered = answer(warehouse, statement, seconds=call.timeout_seconds, seconds_left=call.seconds_left())
         if chosen == "table":
             show_table(call, answered, rows_max)
@@ -54,6 +58,17 @@ def query(call: Call) -> int:
     finally:
         warehouse.close()
     return 0
+
+
+def _warn_of_damage(call: Call, warehouse: "Warehouse") -> None:
+    if warehouse.damaged:
+        left_out = counted(warehouse.damaged, "damaged record")
+        call.warn(f"query: {left_out} of the spool left out; table gap tells what is missing")
+    if warehouse.damaged_files:
+        left_out = counted(len(warehouse.damaged_files), "damaged Parquet file")
+        first = text_of(warehouse.damaged_files[0])
+        called = "it is" if len(warehouse.damaged_files) == 1 else "the first is"
+        call.warn(f"query: {left_out} left out, {called} {first}; move it out of the data folder")
 
 
 def show_table(call: Call, answered: "Answer", rows_max: int) -> None:
@@ -67,7 +82,8 @@ def show_table(call: Call, answered: "Answer", rows_max: int) -> None:
         Column(text_of(name), right=_is_number(first), yields=not _is_number(first))
         for name, first in zip(answered.names, firsts, strict=True)
     ]
-    call.show_table(columns, [[_cell(value) for value in row] for row in shown])
+    columns_max = CELL_COLUMNS if call.output.isatty() else None
+    call.show_table(columns, [[_cell(value, columns_max) for value in row] for row in shown])
     if is_cut:
         call.show([f"… more than {rows_max} rows; --max-rows N shows more of them, --format csv all"])
 
@@ -76,10 +92,10 @@ def _is_number(value: object) -> bool:
     return type(value).__name__ in ("int", "float", "Decimal")
 
 
-def _cell(value: object) -> str:
+def _cell(value: object, columns_max: int | None) -> str:
     # Six digits behind the point are finer than anything that is measured here.
     text = f"{value:.6f}".rstrip("0").rstrip(".") if isinstance(value, float) else text_of(value)
-    return text if len(text) <= CELL_COLUMNS else text[: CELL_COLUMNS - 1] + "…"
+    return text if columns_max is None else cut(text, columns_max)
 
 
 def show_csv(call: Call, answered: "Answer") -> None:

@@ -9,11 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import TextIO
+    from agent.cli.output import Output
 
 ABSENT = "-"
-# Wide enough for every table of this program, narrow enough for two terminals side by side.
-WIDTH_COLUMNS = 100
+# Running text is wrapped at this where no terminal says its width: narrow enough for two terminals side by side.
+TEXT_COLUMNS = 100
+# Narrower terminals wrap: a table cut to less tells nothing.
+WIDTH_LEAST = 80
 COLUMN_LEAST = 6
 GAP = "  "
 
@@ -43,6 +45,12 @@ def text_of(value: object) -> str:
 def escape(text: str) -> str:
     """The text with every character that is not printable written as its escape."""
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
+def counted(number: object, noun: str) -> str:
+    """A number of things: `1 row`, `2 batches`, `- rows` where it is not known."""
+    plural = f"{noun}es" if noun.endswith(("s", "ch")) else f"{noun}s"
+    return f"{text_of(number)} {noun if number == 1 else plural}"
 
 
 def number_of(value: object) -> float | None:
@@ -103,18 +111,19 @@ def table(
     columns: Sequence[Column],
     rows: Iterable[Sequence[str]],
     *,
-    width: int = WIDTH_COLUMNS,
+    width: int | None = None,
     paint: Mapping[str, str] | None = None,
 ) -> list[str]:
     """The lines of an aligned table, title first.
 
-    *Range:* columns that yield are cut, the widest first, until the table fits `width`. `paint` maps a cell's whole
-    text to its colour.
+    *Range:* columns that yield are cut, the widest first, until the table fits `width`; None: nothing is cut. `paint`
+    maps a cell's whole text to its colour.
     """
     cells = [tuple(row) for row in rows]
     titles = tuple(column.title for column in columns)
     widths = [max(map(len, column)) for column in zip(titles, *cells, strict=True)]
-    _narrow(widths, columns, width)
+    if width is not None:
+        _narrow(widths, columns, width)
     return [_line(row, columns, widths, paint or {}) for row in (titles, *cells)]
 
 
@@ -148,16 +157,16 @@ def pairs(items: Iterable[tuple[str, str]]) -> list[str]:
     return [f"{name.ljust(width)}  {value}" for name, value in known]
 
 
-def is_colourful(output: "TextIO", environment: Mapping[str, str]) -> bool:
+def is_colourful(output: "Output", environment: Mapping[str, str]) -> bool:
     """Colours are for terminals, and never where NO_COLOR is set (no-color.org)."""
     return output.isatty() and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
 
 
-def width_of(output: "TextIO") -> int:
-    """The columns that a table may take: the terminal's, at least 80; 100 where there is none."""
+def width_of(output: "Output") -> int | None:
+    """The columns that a table may take: the terminal's, at least WIDTH_LEAST. *Absent:* None in a pipe or file."""
     if not output.isatty():
-        return WIDTH_COLUMNS
+        return None
     try:
-        return max(80, os.get_terminal_size(output.fileno()).columns)
+        return max(WIDTH_LEAST, os.get_terminal_size(output.fileno()).columns)
     except OSError:
-        return WIDTH_COLUMNS
+        return WIDTH_LEAST

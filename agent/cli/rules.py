@@ -6,7 +6,7 @@ from agent.cli.call import Call
 from agent.cli.option import SWITCH, WHOLE, Argument, Command, Option
 from agent.cli.render import Column, number_of, text_of
 from agent.model.control import REQUEST_BYTES_MAX
-from agent.model.errors import FormatError, MisuseError
+from agent.model.errors import FormatError, MisuseError, StorageError
 
 RULE_COLUMNS = (
     Column("PRIORITY", right=True),
@@ -42,7 +42,10 @@ def _cells(rule: dict[str, object]) -> tuple[str, ...]:
 def show_rules(call: Call, rules: list[dict[str, object]]) -> None:
     """Print rules as a table, in the order in which they are tried: a rule's JSON leaves its defaults out."""
     ordered = sorted(rules, key=lambda rule: (-(number_of(rule.get("priority")) or 0), text_of(rule.get("name"))))
-    call.show_table(RULE_COLUMNS, map(_cells, ordered))
+    if ordered:
+        call.show_table(RULE_COLUMNS, map(_cells, ordered))
+    else:
+        call.show(["no rules: every pod has a group of its own"])
 
 
 def list_rules(call: Call) -> int:
@@ -64,11 +67,20 @@ def rule_of(call: Call) -> dict[str, object]:
     described = [name for name in _DESCRIBING if call.has(name)]
     if described:
         raise MisuseError("add-rule", f"--from-json and {described[0]} both describe the rule", "give one of them")
-    rule = _rule_of_json(sys.stdin.read(REQUEST_BYTES_MAX + 1) if text == "-" else text)
+    rule = _rule_of_json(_standard_input() if text == "-" else text)
     name = call.words[0] if call.words else rule.get("name")
     if rule.get("name", name) != name:
         raise MisuseError("add-rule", f"the rule is named {rule['name']!r} in its JSON and {name!r} before it", "name it once")
     return {**rule, "name": name}
+
+
+def _standard_input() -> str:
+    try:
+        return sys.stdin.read(REQUEST_BYTES_MAX + 1)
+    except OSError as cause:
+        raise StorageError("standard input", cause.strerror or str(cause)) from cause
+    except UnicodeDecodeError as cause:
+        raise FormatError("add-rule", "the rule on standard input is not UTF-8 text") from cause
 
 
 def _rule_of_json(text: str) -> dict[str, object]:

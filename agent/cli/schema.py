@@ -5,7 +5,7 @@ from textwrap import wrap
 
 from agent.cli.call import Call
 from agent.cli.option import Argument, Command, near
-from agent.cli.render import Column, text_of, width_of
+from agent.cli.render import Column, text_of
 from agent.model.errors import MisuseError
 
 TYPE_CHECKING = False
@@ -40,7 +40,7 @@ def _show_tables(call: Call, tables: Sequence["Table"]) -> None:
 
 def _show_columns(call: Call, table: "Table") -> None:
     call.show([f"{table.name}, version {table.version}"])
-    call.show(wrap(table.about, width_of(call.output)))
+    call.show(wrap(table.about, call.text_columns()))
     call.show([f"unique: {', '.join(table.key)}", ""])
     columns = (Column("COLUMN"), Column("TYPE"), Column("UNIT"), Column("NULL"), Column("ABOUT"))
     rows = [

@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 
-from agent.model.errors import FormatError, PermissionRefused, StorageError
+from agent.cli.remedy import start_remedy
+from agent.model.errors import FormatError, PermissionRefused, StorageError, UnavailableError
+from agent.paths import checkout
 from workers.writer.record import Damage, Record, SegmentHead, TableForm, parse_head, parse_records
 
 # A segment is sealed at 512 MiB at most; one batch may come on top.
@@ -42,6 +44,23 @@ class Spool(Struct, frozen=True):
 def spool_dir(state_dir: str) -> str:
     """Where the segments lie."""
     return os.path.join(state_dir, "spool")
+
+
+def check_state_dir(state_dir: str) -> None:
+    """Say so when a folder is none of an agent, which has made `spool` or `data` in it before its first row.
+
+    *Raises:* UnavailableError, PermissionRefused, StorageError.
+    """
+    for path in (spool_dir(state_dir), os.path.join(state_dir, "data")):
+        try:
+            os.lstat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as cause:
+            raise refusal(state_dir, cause) from cause
+        return
+    problem = "it holds no data of an agent" if os.path.isdir(state_dir) else "there is no such folder"
+    raise UnavailableError(state_dir, problem, start_remedy("--state-dir", checkout()))
 
 
 def list_segments(state_dir: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from agent.cli.call import Call
 from agent.cli.option import WHOLE, Command, Option
-from agent.cli.render import Column, bytes_of, number_of, pairs, seconds_of, text_of
+from agent.cli.render import Column, bytes_of, counted, number_of, pairs, seconds_of, text_of
 from agent.cli.workers import worker_table
 from agent.model.control import ROTATE_DEADLINE_SECONDS
 
@@ -69,10 +69,13 @@ def diag(call: Call) -> int:
     if call.wants_json:
         call.show_json(result)
         return 0
-    call.show_table(EVENT_COLUMNS, map(_event_cells, call.rows_of(result, "events")))
-    hidden = number_of(result.get("hidden"))
-    if hidden:
-        call.show([f"… {hidden:.0f} more are not shown"])
+    events = call.rows_of(result, "events")
+    if events:
+        call.show_table(EVENT_COLUMNS, map(_event_cells, events))
+    else:
+        call.show(["no events"])
+    if number_of(result.get("hidden")):
+        call.show([f"… {counted(result['hidden'], 'more event')} not shown"])
     return 0
 
 
@@ -82,10 +85,13 @@ def rotate(call: Call) -> int:
     if call.wants_json:
         call.show_json(result)
         return 0
-    columns = (Column("TABLE"), Column("ROWS", right=True), Column("FILE"))
     files = call.rows_of(result, "files")
+    if not files:
+        call.show(["nothing to seal"])
+        return 0
+    columns = (Column("TABLE"), Column("ROWS", right=True), Column("FILE"))
     call.show_table(columns, ((text_of(row.get("table")), text_of(row.get("rows")), text_of(row.get("path"))) for row in files))
-    call.show([f"{text_of(result.get('rows'))} rows are sealed in {len(files)} files"])
+    call.show([f"sealed {counted(result.get('rows'), 'row')} in {counted(len(files), 'file')}"])
     return 0
 
 
@@ -103,16 +109,14 @@ def _summary(result: dict[str, object]) -> list[tuple[str, str]]:
     rules = _object(result, "rules")
     reasons = result.get("reasons")
     why = ", ".join(map(text_of, reasons)) if isinstance(reasons, list) and reasons else ""
+    revision = f"revision {text_of(rules.get('revision'))}"
     ready = "yes" if result.get("ready") is True else "no"
     return [
         ("ready", f"{ready}: {why}" if why else ready),
         ("agent", f"version {text_of(result.get('version'))} on {text_of(result.get('host'))}, pid {text_of(result.get('pid'))}"),
         ("uptime", f"{seconds_of(result.get('uptime_seconds'))}, run {text_of(result.get('run'))}"),
         ("folders", f"state {text_of(result.get('state_dir'))}, runtime {text_of(result.get('runtime_dir'))}"),
-        (
-            "rules",
-            f"{text_of(rules.get('rules'))} rules, {text_of(rules.get('pods'))} pods, revision {text_of(rules.get('revision'))}",
-        ),
+        ("rules", ", ".join((counted(rules.get("rules"), "rule"), counted(rules.get("pods"), "pod"), revision))),
     ]
 
 
@@ -121,11 +125,14 @@ def _show_written(call: Call, stats: dict[str, object]) -> None:
     writer = _object(stats, "writer")
     lines: list[tuple[str, str]] = []
     if writer:
-        stored = f"{text_of(writer.get('rows'))} rows of {text_of(writer.get('batches'))} batches"
-        lost = f"{text_of(writer.get('gap_rows'))} lost, {text_of(writer.get('duplicates'))} duplicates"
-        lines.append(("written", f"{stored}, {lost}"))
-        sealed = f"{text_of(writer.get('sealed_rows'))} rows in {text_of(writer.get('sealed_files'))} files"
-        waiting = f"{text_of(writer.get('segments_waiting'))} segments waiting"
+        stored = f"{counted(writer.get('rows'), 'row')} of {counted(writer.get('batches'), 'batch')} since the writer started"
+        lines.append(("written", f"{stored}, {counted(writer.get('duplicates'), 'duplicate')}"))
+        if number_of(writer.get("gap_rows")):
+            # A row of table gap tells of any number of rows, which may be unknown.
+            gaps = f"{counted(writer['gap_rows'], 'row')} in table gap since then"
+            lines.append(("gaps", f'{gaps}: agentctl query "FROM gap"'))
+        sealed = f"{counted(writer.get('sealed_rows'), 'row')} in {counted(writer.get('sealed_files'), 'file')}"
+        waiting = f"{counted(writer.get('segments_waiting'), 'segment')} waiting"
         lines.append(("sealed", f"{sealed}; spool {bytes_of(writer.get('spool_bytes'))}, {waiting}"))
     for name, worker in sorted(stats.items()):
         if isinstance(worker, dict):
@@ -137,13 +144,13 @@ def _show_written(call: Call, stats: dict[str, object]) -> None:
 def _worker_lines(name: str, worker: dict[str, object]) -> list[tuple[str, str]]:
     lines = []
     if "ticks" in worker:
-        told = f"{text_of(worker.get('ticks'))} ticks, {text_of(worker.get('ticks_missed'))} missed"
-        seen = f", {text_of(worker['processes'])} processes" if "processes" in worker else ""
+        told = f"{counted(worker.get('ticks'), 'tick')}, {text_of(worker.get('ticks_missed'))} missed"
+        seen = f", {counted(worker['processes'], 'process')}" if "processes" in worker else ""
         lines.append((text_of(name), told + seen))
     outbox = _object(worker, "outbox")
     if outbox:
-        waiting = f"{text_of(outbox.get('unacknowledged'))} batches unacknowledged"
-        lines.append((text_of(name), f"{waiting}, {text_of(outbox.get('refused_rows'))} rows refused"))
+        waiting = f"{counted(outbox.get('unacknowledged'), 'batch')} unacknowledged"
+        lines.append((text_of(name), f"{waiting}, {counted(outbox.get('refused_rows'), 'row')} refused"))
     if worker.get("address"):
         lines.append((text_of(name), f"serves on {text_of(worker['address'])}"))
     return lines
@@ -181,7 +188,7 @@ COMMANDS = (
     Command(
         "status",
         status,
-        about="one screen: ready or not and why, workers, rules, data written and lost, last events",
+        about="one screen: ready or not and why, workers, rules, data written, gaps in it, last events",
         examples=("agentctl status", "agentctl status --json | jq .ready"),
     ),
     Command(

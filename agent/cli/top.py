@@ -5,8 +5,10 @@ import time
 
 from agent.cli.call import Call
 from agent.cli.option import NUMBER, SWITCH, Command, Option
-from agent.cli.render import WIDTH_COLUMNS
-from agent.model.errors import EvergaugeError, MisuseError, UnavailableError
+from agent.cli.remedy import start_remedy
+from agent.cli.render import WIDTH_LEAST
+from agent.model.errors import EvergaugeError, MisuseError, PermissionRefused, UnavailableError
+from agent.paths import checkout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,36 +19,44 @@ INTERVAL_SECONDS = 1.0
 INTERVAL_SECONDS_LEAST = 0.1
 # Pods come and go slowly: their names, and whether the agent runs, are asked for this seldom.
 ASK_AGAIN_SECONDS = 5.0
+# What the picture says of an agent that tells no names of pods.
+NOT_RUNNING, SILENT, REFUSES = "agent not running", "agent does not answer", "agent refuses this user"
 # Without a screen every named process is shown; the sampler bounds their number.
 LINES_UNBOUNDED = 100_000
 
 
 class Names:
-    """What a sample does not hold: names of pods (asked of the agent) and of users, and whether the agent runs."""
+    """What a sample does not hold: names of pods (asked of the agent) and of users, and what ails the agent."""
 
     def __init__(self, call: Call) -> None:
         self._call = call
         self._asked_at = float("-inf")
         self._users: dict[int, str] = {}
         self.pods: dict[str, str] = {}
-        self.is_running = False
+        self.trouble = NOT_RUNNING
 
     def refresh(self, now: float) -> None:
-        """Ask the agent for its pods unless it was asked a moment ago; without an agent the old names stay."""
+        """Ask the agent for its pods unless it was asked a moment ago; without an answer the old names stay.
+
+        *Raises:* MisuseError for a path that no agent can have its socket at.
+        """
         if now - self._asked_at < ASK_AGAIN_SECONDS:
             return
         self._asked_at = now
-        from agent.cli.control_client import ask
+        from agent.cli.control_client import AnsweredError, NoAgentError, ask
         from agent.cli.pods import flat, pod_name
 
         try:
             result = ask(self._call.control_socket, "list-pods", {}, min(INTERVAL_SECONDS, self._call.timeout_seconds))
             pods = [flat(pod) for pod in self._call.rows_of(result, "pods")]
-        except EvergaugeError:
+        except MisuseError:
+            raise
+        except EvergaugeError as failure:
             # Not being there is an answer too: the picture says so.
-            self.is_running = False
+            known = {NoAgentError: NOT_RUNNING, PermissionRefused: REFUSES, AnsweredError: ""}
+            self.trouble = known.get(type(failure), SILENT)
             return
-        self.is_running = True
+        self.trouble = ""
         self.pods = {uid: name for pod in pods if isinstance(uid := pod.get("uid"), str) and (name := pod_name(pod))}
 
     def user(self, uid: int) -> str:
@@ -81,17 +91,17 @@ class Top:
 
             newest = self._sealed = newest_sealed_sample(self._state_dir)
         if newest is None:
-            remedy = "start one with `agentd`, or name its folder with --state-dir DIR"
-            raise UnavailableError("top", f"there is no sample of processes in {self._state_dir}", remedy)
+            problem = f"there is no sample of processes in {self._state_dir}"
+            raise UnavailableError("top", problem, start_remedy("--state-dir", checkout()))
         return newest
 
-    def picture(self, *, width: int, height: int, keys: str = "") -> list[str]:
+    def picture(self, *, width: int | None, height: int, keys: str = "") -> list[str]:
         """The lines of the screen now. *Raises:* EvergaugeError."""
         from agent.cli.top_picture import picture
 
         return picture(self.sample(), self._view(width, height, keys))
 
-    def _view(self, width: int, height: int, keys: str) -> "View":
+    def _view(self, width: int | None, height: int, keys: str) -> "View":
         from agent.cli.top_picture import View
 
         self._names.refresh(time.monotonic())
@@ -100,7 +110,7 @@ class Top:
             height=height,
             sort=self.sort,
             now_wall_ns=time.time_ns(),
-            is_running=self._names.is_running,
+            trouble=self._names.trouble,
             pod_names=self._names.pods,
             user_name=self._names.user,
             keys=keys,
@@ -122,9 +132,18 @@ def top(call: Call) -> int:
 
         watch(shown, call.output, interval_seconds)
     else:
-        width = os.get_terminal_size(call.output.fileno()).columns if call.output.isatty() else WIDTH_COLUMNS
-        call.show(line.rstrip() for line in shown.picture(width=width, height=LINES_UNBOUNDED))
+        call.show(line.rstrip() for line in shown.picture(width=_columns(call), height=LINES_UNBOUNDED))
     return 0
+
+
+def _columns(call: Call) -> int | None:
+    """The terminal's columns, None where there is none: nothing is cut in a pipe or file."""
+    if not call.output.isatty():
+        return None
+    try:
+        return os.get_terminal_size(call.output.fileno()).columns or WIDTH_LEAST
+    except OSError:
+        return WIDTH_LEAST
 
 
 COMMANDS = (
@@ -135,7 +154,8 @@ COMMANDS = (
         details="""\
 CPU% is of one core. The last line holds everything that is not shown by name, so that the lines sum up to the host;
 by pod, each pod's own line is its exact total. Keys: c by CPU, r by RSS, p by pod, q quits.
-Without a terminal one picture is printed. The agent need not run: the age of the data is shown.""",
+A narrow terminal shows fewer columns. Without a terminal one picture is printed, whole, with the commands at the end.
+The agent need not run: the age of the data is shown.""",
         options=(
             Option("--sort", "ORDER", "cpu (default), rss or pod", choices=("cpu", "rss", "pod")),
             Option("--once", "", "print one picture and end", kind=SWITCH),

@@ -4,29 +4,36 @@ Whatever is not shown by name stands in the last line, so that the lines sum up 
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import takewhile
 
 from msgspec import Struct
 
-from agent.cli.render import ABSENT, bytes_of, cut, seconds_of, text_of
+from agent.cli.render import ABSENT, bytes_of, counted, cut, seconds_of, text_of
 from agent.cli.top_sample import Process, Sample, Tail
 
 SORTS = ("cpu", "rss", "pod")
 HEADER_LINES = 4
-# With its sub-total first, a pod shows so many of its processes: a screen has room for several pods.
+# With its sub-total first, a pod shows so many of its processes before the next pod does; then room that is left is shared.
 PROCESSES_OF_POD = 3
-POD_COLUMNS_MAX = 30
+POD_COLUMNS_LEAST, POD_COLUMNS_MAX = 10, 30
+USER_COLUMNS_MAX = 8
+# As long as the kernel's names of processes.
+COMMAND_COLUMNS_LEAST = 15
 # A tick comes every second; what is older than this is no longer live.
 LIVE_SECONDS = 5.0
 
 
 class View(Struct, frozen=True):
-    """How a sample is to be shown: room, order, and the names that are not in it."""
+    """How a sample is to be shown: room, order, and the names that are not in it.
 
-    width: int
+    `width` None is room without end, `trouble` says why the agent tells no names; empty: it does.
+    """
+
+    width: int | None
     height: int
     sort: str
     now_wall_ns: int
-    is_running: bool
+    trouble: str
     pod_names: Mapping[str, str]
     user_name: Callable[[int], str]
     keys: str = ""
@@ -50,23 +57,23 @@ def load_of(parts: Iterable[Process | Tail | Load]) -> Load:
 
 
 def picture(sample: Sample, view: View) -> list[str]:
-    """The lines of the screen: at most `view.height`, none longer than `view.width`."""
+    """The lines of the screen: at most `view.height`, none longer than `view.width` where that is given."""
     room = max(1, view.height - HEADER_LINES - 1)
     rows = _rows_by_pod(sample, view, room) if view.sort == "pod" else _rows_by_process(sample, view, room)
-    lines = [*_header(sample, view), *_laid_out(rows, view.width)]
-    return [cut(line, view.width) for line in lines[: view.height]]
+    lines = [*_header(sample, view), *_laid_out(rows, view.width)][: view.height]
+    return lines if view.width is None else [cut(line, view.width) for line in lines]
 
 
 def _header(sample: Sample, view: View) -> list[str]:
     total = load_of([*sample.processes, *sample.tail])
     age_seconds = max(0.0, (view.now_wall_ns - sample.at_wall_ns) / 1e9)
     age = seconds_of(round(age_seconds, 1))
-    told = f"data is {age} old" if view.is_running else f"agent not running: data is {age} old"
-    if view.is_running and age_seconds > LIVE_SECONDS:
-        told = f"no new samples: data is {age} old"
+    why = view.trouble or ("no new samples" if age_seconds > LIVE_SECONDS else "")
+    told = f"{why}: data is {age} old" if why else f"data is {age} old"
     clock = view.now_wall_ns // 1_000_000_000 % 86_400
     at = f"{clock // 3600:02d}:{clock // 60 % 60:02d}:{clock % 60:02d} UTC"
-    sums = f"{total.processes} processes   CPU {_cpu(total)} %   RSS {bytes_of(total.rss_bytes)}   by {view.sort}"
+    cpu = ABSENT if total.cpu_share is None else f"{_cpu(total)} %"
+    sums = f"{counted(total.processes, 'process')}   CPU {cpu}   RSS {bytes_of(total.rss_bytes)}   by {view.sort}"
     return [f"{text_of(sample.host)}   {at}   {told}", f"{sums}   {view.keys}".rstrip(), ""]
 
 
@@ -74,8 +81,13 @@ def _header(sample: Sample, view: View) -> list[str]:
 # in the first four.
 Cells = tuple[str, str, str, str, str, str, str, str]
 TITLES: Cells = ("PID", "USER", "POD", "COMMAND", "STATE", "THREADS", "CPU%", "RSS")
+_PID, _USER, _POD, _COMMAND, _STATE, _THREADS, _CPU, _RSS = range(8)
 _RIGHT = (True, False, False, False, False, True, True, True)
-_WORDS = 4
+_WORDS = (_PID, _USER, _POD, _COMMAND)
+# Without an end of the line the one column of any length is the last.
+_ENDLESS = (_PID, _USER, _POD, _STATE, _THREADS, _CPU, _RSS, _COMMAND)
+# What a narrow screen does without, first first: never who uses how much.
+_DROPPED = (_POD, _USER, _THREADS, _STATE)
 
 
 def _rows_by_process(sample: Sample, view: View, room: int) -> list[Cells]:
@@ -92,15 +104,39 @@ def _rows_by_pod(sample: Sample, view: View, room: int) -> list[Cells]:
     for part in parts:
         members.setdefault(part.pod_uid, []).append(part)
     totals = {pod: load_of(of_pod) for pod, of_pod in members.items()}
-    pending = sorted(totals, key=lambda pod: _by_cpu(totals[pod]))
+    ordered = sorted(totals, key=lambda pod: _by_cpu(totals[pod]))
+    named = {pod: sorted((part for part in members[pod] if isinstance(part, Process)), key=_by_cpu) for pod in ordered}
+    counts = shares_of_room([len(named[pod]) for pod in ordered], room)
     rows: list[Cells] = []
-    while pending and len(rows) < room:
-        pod = pending.pop(0)
+    for pod, count in zip(ordered, counts, strict=False):
         name = "no pod" if pod is None else _pod_name(pod, view)
-        rows.append(_sum_cells(f"{name}: {_counted(totals[pod].processes, 'process')}", totals[pod]))
-        named = sorted((part for part in members[pod] if isinstance(part, Process)), key=_by_cpu)
-        rows += [_process_cells(process, view) for process in named[: min(PROCESSES_OF_POD, room - len(rows))]]
-    return [*rows, *_others([part for pod in pending for part in members[pod]])]
+        rows.append(_sum_cells(f"{name}: {counted(totals[pod].processes, 'process')}", totals[pod]))
+        rows += [_process_cells(process, view) for process in named[pod][:count]]
+    return [*rows, *_others([part for pod in ordered[len(counts) :] for part in members[pod]])]
+
+
+def shares_of_room(sizes: Sequence[int], room: int) -> list[int]:
+    """How many processes each pod shows, for as many pods as have a line: `sizes` are how many it has, in order.
+
+    *Range:* with a line for each pod's total they take `room` lines at most, one more where no last line is needed.
+    """
+    counts: list[int] = []
+    for size in sizes:
+        if room < 1:
+            break
+        counts.append(min(size, PROCESSES_OF_POD, room - 1))
+        room -= 1 + counts[-1]
+    left = room + (len(counts) == len(sizes))
+    hungry = [index for index, count in enumerate(counts) if count < sizes[index]]
+    # Every pass hands out a line to each, or ends.
+    while left > 0 and hungry:
+        each = max(1, left // len(hungry))
+        for index in hungry:
+            more = min(each, sizes[index] - counts[index], left)
+            counts[index] += more
+            left -= more
+        hungry = [index for index in hungry if counts[index] < sizes[index]]
+    return counts
 
 
 def _others(parts: Sequence[Process | Tail]) -> list[Cells]:
@@ -109,12 +145,8 @@ def _others(parts: Sequence[Process | Tail]) -> list[Cells]:
     if not total.processes:
         return []
     pods = len({part.pod_uid for part in parts if part.pod_uid is not None})
-    return [_sum_cells(f"… {_counted(total.processes, 'other')} in {_counted(pods, 'pod')}", total)]
-
-
-def _counted(number: int, noun: str) -> str:
-    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
-    return f"{number} {noun if number == 1 else plural}"
+    words = f"… {counted(total.processes, 'other')}"
+    return [_sum_cells(f"{words} in {counted(pods, 'pod')}" if pods else words, total)]
 
 
 def _process_cells(process: Process, view: View) -> Cells:
@@ -154,27 +186,64 @@ def _heaviest_by(sort: str) -> Callable[[Process | Load], tuple[float, int]]:
     return _by_rss if sort == "rss" else _by_cpu
 
 
-def _laid_out(rows: Sequence[Cells], width: int) -> list[str]:
-    """Aligned lines; POD is as wide as its names up to a limit, COMMAND takes what is left."""
-    # A line about several processes has no user: its words do not count for the width of PID.
-    processes = [row for row in rows if row[1]]
-    widths = [max([len(title), *(len(row[index]) for row in processes)]) for index, title in enumerate(TITLES)]
-    for index in range(_WORDS, len(TITLES)):
-        widths[index] = max([len(TITLES[index]), *(len(row[index]) for row in rows)])
-    widths[1] = min(widths[1], 8)
-    # At 80 columns a pod's name and a command share what is left.
-    left = width - sum(widths) + widths[2] + widths[3] - (len(TITLES) - 1)
-    widths[2] = max(len(TITLES[2]), min(widths[2], POD_COLUMNS_MAX, left * 3 // 5))
-    widths[3] = max(len(TITLES[3]), left - widths[2])
-    return [_line(row, widths) for row in (TITLES, *rows)]
+def _laid_out(rows: Sequence[Cells], width: int | None) -> list[str]:
+    """Aligned lines. On a screen COMMAND takes what is left; without an end nothing is cut and it comes last."""
+    widths = _natural_widths(rows)
+    if width is None:
+        shown: Sequence[int] = _ENDLESS
+        # The words of a line about several processes stand before its figures.
+        words = max((len(row[_PID]) for row in rows if _is_sum(row)), default=0)
+        widths[_POD] = max(widths[_POD], words - widths[_PID] - widths[_USER] - 2)
+    else:
+        widths[_USER] = min(widths[_USER], USER_COLUMNS_MAX)
+        shown = _columns_that_fit(widths, width)
+        _share(widths, shown, width)
+    return [_line(row, widths, shown) for row in (TITLES, *rows)]
 
 
-def _line(row: Cells, widths: Sequence[int]) -> str:
-    cells = [
-        cut(text, size).rjust(size) if right else cut(text, size).ljust(size)
-        for text, size, right in zip(row, widths, _RIGHT, strict=True)
-    ]
-    if row is not TITLES and not row[1]:
-        room = sum(widths[:_WORDS]) + _WORDS - 1
-        cells[:_WORDS] = [cut(row[0], room).ljust(room)]
-    return " ".join(cells)
+def _is_sum(row: Cells) -> bool:
+    """Whether a row is about several processes: these have no user."""
+    return not row[_USER]
+
+
+def _natural_widths(rows: Sequence[Cells]) -> list[int]:
+    """What each column needs; words about several processes do not count for that of PID."""
+    widths = [len(title) for title in TITLES]
+    for row in rows:
+        for index, text in enumerate(row):
+            if index not in _WORDS or not _is_sum(row):
+                widths[index] = max(widths[index], len(text))
+    return widths
+
+
+def _columns_that_fit(widths: Sequence[int], width: int) -> list[int]:
+    least = [*widths]
+    least[_POD] = min(widths[_POD], POD_COLUMNS_LEAST)
+    least[_COMMAND] = COMMAND_COLUMNS_LEAST
+    shown = list(range(len(TITLES)))
+    for dropped in _DROPPED:
+        if sum(least[index] for index in shown) + len(shown) - 1 <= width:
+            break
+        shown.remove(dropped)
+    return shown
+
+
+def _share(widths: list[int], shown: Sequence[int], width: int) -> None:
+    """Divide what the other columns leave: a pod's name has its part of it up to a limit, the command the rest."""
+    left = width - sum(widths[index] for index in shown if index not in (_POD, _COMMAND)) - (len(shown) - 1)
+    if _POD in shown:
+        widths[_POD] = max(len(TITLES[_POD]), min(widths[_POD], POD_COLUMNS_MAX, left * 3 // 5))
+        left -= widths[_POD]
+    widths[_COMMAND] = max(len(TITLES[_COMMAND]), left)
+
+
+def _line(row: Cells, widths: Sequence[int], shown: Sequence[int]) -> str:
+    cells = {}
+    for index in shown:
+        text = cut(row[index], widths[index])
+        cells[index] = text.rjust(widths[index]) if _RIGHT[index] else text.ljust(widths[index])
+    if not _is_sum(row):
+        return " ".join(cells.values())
+    leading = list(takewhile(lambda index: index in _WORDS, shown))
+    room = sum(widths[index] for index in leading) + len(leading) - 1
+    return " ".join([cut(row[_PID], room).ljust(room), *(cells[index] for index in shown if index not in leading)])

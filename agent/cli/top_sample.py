@@ -90,11 +90,9 @@ def sample_of(at_wall_ns: int, host: str, processes: Iterable[Named], tail: Iter
 
 
 def _process(row: Named) -> Process:
-    line = _text(row, "command_line")
     return Process(
         pid=_whole(row, "pid") or 0,
-        # Kernel threads have no command line; their name stands in brackets, as ps writes it.
-        command=line or f"[{_text(row, 'comm') or '?'}]",
+        command=command_of(_text(row, "comm"), _text(row, "command_line")),
         uid=_whole(row, "uid"),
         pod_uid=_text(row, "pod_uid"),
         state=_text(row, "state"),
@@ -102,6 +100,20 @@ def _process(row: Named) -> Process:
         cpu_share=_share(row),
         rss_bytes=_whole(row, "rss_bytes"),
     )
+
+
+def command_of(comm: str | None, line: str | None) -> str:
+    """How a process is called: its command line, behind its name where that says something else.
+
+    The name does so for processes and threads that give themselves one (prctl(2), PR_SET_NAME) and for scripts, whose
+    interpreter stands first in the command line.
+    """
+    if line is None:
+        # Kernel threads have no command line; their name stands in brackets, as ps writes it.
+        return f"[{comm or '?'}]"
+    # A login shell's first argument begins with a dash. The kernel keeps 15 bytes of a name: it may be cut.
+    program = line.partition(" ")[0].rpartition("/")[2].removeprefix("-")
+    return line if comm is None or program.startswith(comm) else f"{comm}  {line}"
 
 
 def _tail(row: Named) -> Tail:

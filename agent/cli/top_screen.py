@@ -14,7 +14,9 @@ from agent.cli.top import Top
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
-    from typing import NoReturn, TextIO
+    from typing import NoReturn
+
+    from agent.cli.output import Output
 
 SORT_BY_KEY = {"c": "cpu", "r": "rss", "p": "pod"}
 QUIT_KEYS = ("q", "Q", "\x04")
@@ -28,7 +30,7 @@ _HOME, _CLEAR_LINE, _CLEAR_REST = "\x1b[H", "\x1b[K", "\x1b[J"
 _SIZE_LEAST = os.terminal_size((80, 24))
 
 
-def watch(top: Top, output: "TextIO", interval_seconds: float) -> None:
+def watch(top: Top, output: "Output", interval_seconds: float) -> None:
     """Draw until `q`. Without a terminal on standard input only a signal ends it. *Raises:* EvergaugeError."""
     # The first picture may fail, and its sentence belongs on the first screen.
     top.sample()
@@ -40,7 +42,7 @@ def watch(top: Top, output: "TextIO", interval_seconds: float) -> None:
                 return
 
 
-def _draw(top: Top, output: "TextIO", *, has_keys: bool) -> None:
+def _draw(top: Top, output: "Output", *, has_keys: bool) -> None:
     size = _size(output)
     lines = top.picture(width=size.columns, height=size.lines, keys=KEYS if has_keys else "")
     # One write, no line break behind the last line: nothing flickers, nothing scrolls.
@@ -48,7 +50,7 @@ def _draw(top: Top, output: "TextIO", *, has_keys: bool) -> None:
     output.flush()
 
 
-def _size(output: "TextIO") -> os.terminal_size:
+def _size(output: "Output") -> os.terminal_size:
     try:
         size = os.get_terminal_size(output.fileno())
     except OSError:
@@ -75,7 +77,7 @@ def _is_over(top: Top, keyboard: int | None, waker: int, until: float) -> bool:
 
 
 @contextmanager
-def _terminal(output: "TextIO", keyboard: int | None) -> Iterator[None]:
+def _terminal(output: "Output", keyboard: int | None) -> Iterator[None]:
     """The terminal without echo and line editing, on its second screen; as it was when this ends, however it ends."""
     before = termios.tcgetattr(keyboard) if keyboard is not None else None
     try:

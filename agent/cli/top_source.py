@@ -5,6 +5,7 @@ Only what was appended since the last look is read. Nothing is locked or changed
 
 import os
 
+from agent.cli.parquet_file import parted
 from agent.cli.spool_reader import list_segments, read_from, refusal, sealed_files
 from agent.cli.top_sample import PROCESS_TABLE, TAIL_TABLE, Named, Sample, Ticks, sample_of
 from agent.model.errors import FormatError
@@ -76,8 +77,8 @@ class SpoolFollower:
 
 
 def newest_sealed_sample(state_dir: str) -> Sample | None:
-    """The last tick of the newest Parquet file, None when there is none. *Raises:* FormatError, StorageError."""
-    files = sealed_files(state_dir, PROCESS_TABLE)
+    """The last tick of the newest whole Parquet file, None when there is none. *Raises:* FormatError, StorageError."""
+    files = _whole_files(state_dir, PROCESS_TABLE)
     if not files:
         return None
     processes = _last_rows(files[-1])
@@ -85,13 +86,18 @@ def newest_sealed_sample(state_dir: str) -> Sample | None:
     if not stamps:
         return None
     newest = max(stamps)
-    tail = _last_rows(tail_files[-1]) if (tail_files := sealed_files(state_dir, TAIL_TABLE)) else []
+    tail = _last_rows(tail_files[-1]) if (tail_files := _whole_files(state_dir, TAIL_TABLE)) else []
     return sample_of(
         newest,
         os.uname().nodename,
         (row for row in processes if row.get("timestamp") == newest),
         (row for row in tail if row.get("timestamp") == newest),
     )
+
+
+def _whole_files(state_dir: str, table: str) -> list[str]:
+    whole, _ = parted(sealed_files(state_dir, table))
+    return whole
 
 
 def _last_rows(path: str) -> list[Named]:

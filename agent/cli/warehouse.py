@@ -11,6 +11,7 @@ from contextlib import suppress
 
 import duckdb
 
+from agent.cli.parquet_file import parted
 from agent.cli.spool_reader import Part, Spool, read_spool, sealed_files, sealed_tables
 from agent.model.table import DType, Table
 
@@ -24,13 +25,15 @@ _SPOOL_SCHEMA = "spool"
 class Warehouse:
     """An open database with the tables that a statement names.
 
-    `tables` are the names of all there are, `damaged` counts what of the spool could not be read.
+    `tables` are the names of all there are, `damaged` counts what of the spool could not be read, `damaged_files` are
+    the sealed files that are left out.
     """
 
-    def __init__(self, connection: "duckdb.DuckDBPyConnection", tables: list[str], damaged: int) -> None:
+    def __init__(self, connection: "duckdb.DuckDBPyConnection", tables: list[str], damaged: int, damaged_files: list[str]) -> None:
         self.connection = connection
         self.tables = tables
         self.damaged = damaged
+        self.damaged_files = damaged_files
 
     def close(self) -> None:
         """Give the memory back. A statement that nothing could interrupt keeps it until this process ends."""
@@ -50,14 +53,15 @@ def open_warehouse(state_dir: str, statement: str, declared: Iterable[Table]) ->
     connection.execute("SET enable_progress_bar = false")
     connection.execute(f"CREATE SCHEMA {_SPOOL_SCHEMA}")
     damaged = spool.damaged
+    damaged_files: list[str] = []
     for name in names:
         if is_named(name, statement):
             files = sealed_files(state_dir, name, spool.segments)
             damaged += _load_spool(connection, name, spool.parts.get(name, []))
-            connection.execute(_view(name, known.get(name), spool, files, has_spool=_has_spool(connection, name)))
+            damaged_files += _make_view(connection, name, known.get(name), spool, files)
     connection.execute("CREATE MACRO utc(unix_ns) AS make_timestamp_ns(unix_ns)")
     _close_doors(connection, os.path.join(state_dir, "data"))
-    return Warehouse(connection, names, damaged)
+    return Warehouse(connection, names, damaged, damaged_files)
 
 
 def is_named(table: str, statement: str) -> bool:
@@ -86,6 +90,33 @@ def _has_spool(connection: "duckdb.DuckDBPyConnection", name: str) -> bool:
         "SELECT count(*) FROM duckdb_tables() WHERE schema_name = ? AND table_name = ?", [_SPOOL_SCHEMA, name]
     ).fetchone()
     return found is not None and found[0] > 0
+
+
+def _make_view(
+    connection: "duckdb.DuckDBPyConnection", name: str, table: Table | None, spool: Spool, files: list[str]
+) -> list[str]:
+    """Make the view of a table; the damaged files that are left out of it. *Raises:* PermissionRefused, StorageError."""
+    whole, damaged = parted(files)
+    has_spool = _has_spool(connection, name)
+    try:
+        connection.execute(_view(name, table, spool, whole, has_spool=has_spool))
+    except duckdb.Error:
+        # A footer whose ends are good may be damaged within; DuckDB does not say whose, so each is tried.
+        readable = [path for path in whole if _has_readable_footer(connection, path)]
+        if readable == whole:
+            raise
+        unreadable = {*damaged, *whole} - {*readable}
+        damaged = [path for path in files if path in unreadable]
+        connection.execute(_view(name, table, spool, readable, has_spool=has_spool))
+    return damaged
+
+
+def _has_readable_footer(connection: "duckdb.DuckDBPyConnection", path: str) -> bool:
+    try:
+        connection.execute(f"DESCRIBE FROM read_parquet({literal(path)})")
+    except duckdb.Error:
+        return False
+    return True
 
 
 def _view(name: str, table: Table | None, spool: Spool, files: list[str], *, has_spool: bool) -> str:

@@ -4,15 +4,18 @@ from msgspec import Struct
 
 
 class ProcessFacts(Struct, frozen=True):
-    """The proc file system: whether it is there, how many processes it shows, and what of another user's it lets read."""
+    """The proc file system: whether it is there, how many processes it shows, and what of other users' it lets read.
+
+    *Absent:* the latter is None where no process tells it: there is none of another user but process 1 and kernel threads.
+    """
 
     root: str
     is_readable: bool
     hidepid: str | None
     count: int
     reads_stat_of_others: bool
-    reads_io_of_others: bool
-    reads_memory_of_others: bool
+    reads_io_of_others: bool | None
+    reads_memory_of_others: bool | None
     has_schedstat: bool
     has_pressure: bool
 
@@ -56,6 +59,7 @@ class Facts(Struct, frozen=True):
     """Everything that the doctor looks at. `packages` maps a needed package to its version; None: not installed."""
 
     kernel: str
+    is_root: bool
     processes: ProcessFacts
     cgroup: CgroupFacts
     resctrl: ResctrlFacts

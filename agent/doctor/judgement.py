@@ -19,9 +19,11 @@ FREE_FILES_LEAST = 1_000
 FAST_CLOCKS = frozenset({"tsc", "kvm-clock", "hyperv_clocksource_tsc_page", "arch_sys_counter", "xen"})
 
 # Number of the bit, name, and what is lost without it (capabilities(7)).
-PTRACE_BIT = 19
+PTRACE, PTRACE_BIT = "CAP_SYS_PTRACE", 19
+# What makes the files of other users root's own.
+OVERRIDE = "CAP_DAC_OVERRIDE"
 CAPABILITIES = (
-    (PTRACE_BIT, "CAP_SYS_PTRACE", "input, output and memory maps of other users' processes"),
+    (PTRACE_BIT, PTRACE, "input, output and memory maps of other users' processes"),
     (12, "CAP_NET_ADMIN", "exit records of short-lived processes"),
     (24, "CAP_SYS_RESOURCE", "raising the limit of open files"),
 )
@@ -75,17 +77,35 @@ def _processes(facts: Facts) -> Finding:
         return _missing(topic, f"{proc.root} is not readable", f"mount -t proc proc {proc.root}")
     if not proc.reads_stat_of_others:
         hidden = f" (hidepid={proc.hidepid})" if proc.hidepid else ""
-        remedy = f"mount -o remount,hidepid=0 {proc.root}, or run the agent as root"
+        remedy = f"mount -o remount,hidepid=0 {proc.root}, or {_with_capabilities(facts, PTRACE)}"
         return _limited(topic, f"processes of other users are hidden{hidden}: {proc.count} are seen", remedy)
-    lost = [
-        name for name, is_read in (("io", proc.reads_io_of_others), ("smaps_rollup", proc.reads_memory_of_others)) if not is_read
-    ]
+    may_trace = facts.capabilities is not None and bool(facts.capabilities >> PTRACE_BIT & 1)
+    told = {"io": proc.reads_io_of_others, "smaps_rollup": proc.reads_memory_of_others}
+    # What no process told, the capability decides.
+    lost = [name for name, is_read in told.items() if not (may_trace if is_read is None else is_read)]
     if lost:
-        remedy = "run the agent as root, or give its unit AmbientCapabilities=CAP_SYS_PTRACE"
-        if facts.capabilities is not None and facts.capabilities >> PTRACE_BIT & 1:
-            remedy = "a security module (Yama, SELinux, AppArmor) forbids it: allow the agent to trace for reading"
+        remedy = _with_capabilities(facts, PTRACE)
+        if may_trace:
+            remedy = (
+                "a security module (Yama, SELinux, AppArmor) or a user namespace forbids it: allow the agent to trace for reading"
+            )
         return _limited(topic, f"{proc.count} are seen; of other users' {' and '.join(lost)} cannot be read", remedy)
+    if None in told.values():
+        return _usable(topic, f"{proc.count} are seen, none of another user; theirs could be read")
     return _usable(topic, f"{proc.count} are seen, those of other users too")
+
+
+def _with_capabilities(facts: Facts, *names: str) -> str:
+    """How this user's agent comes to capabilities. Root lacks them only where somebody took them away."""
+    if not facts.is_root:
+        return f"run the agent as root, or give its unit AmbientCapabilities={' '.join(names)}"
+    # Docker and Kubernetes name them without the prefix.
+    short = [name.removeprefix("CAP_") for name in names]
+    docker = " ".join(f"--cap-add {name}" for name in short)
+    return (
+        f"the container or unit takes {' '.join(names)} away: give it back with docker run {docker}, in Kubernetes "
+        f"securityContext.capabilities.add: [{', '.join(short)}], in a systemd unit CapabilityBoundingSet={' '.join(names)}"
+    )
 
 
 def _cgroup(facts: Facts) -> Finding:
@@ -118,7 +138,8 @@ def _resctrl(facts: Facts) -> Finding:
         remedy = "boot with rdt=cmt,mbmtotal,mbmlocal where the CPU can monitor"
         return _limited(topic, f"{found.mount_point} has no L3 monitoring", remedy)
     if not found.is_readable:
-        return _limited(topic, f"{found.mount_point}/mon_groups may not be used by this user", "run the agent as root")
+        remedy = f"mount -o remount,rw {found.mount_point}" if facts.is_root else "run the agent as root"
+        return _limited(topic, f"{found.mount_point}/mon_groups may not be used by this user", remedy)
     return _usable(topic, f"mounted on {found.mount_point}, with monitoring")
 
 
@@ -129,7 +150,7 @@ def _runtimes(facts: Facts) -> Finding:
         return _missing(topic, "no socket of one is here: pods have uids, no names", remedy)
     listed = ", ".join(f"{runtime.name} on {runtime.path}" for runtime in facts.runtimes)
     if not any(runtime.may_connect for runtime in facts.runtimes):
-        return _limited(topic, f"{listed}: this user may not connect", "run the agent as root")
+        return _limited(topic, f"{listed}: this user may not connect", _to_connect(facts))
     return _usable(topic, listed)
 
 
@@ -142,8 +163,12 @@ def _nri(facts: Facts) -> Finding:
         )
         return _missing(topic, "there is no /var/run/nri/nri.sock: pods are found by looking at the cgroup tree", remedy)
     if not facts.nri.may_connect:
-        return _limited(topic, f"this user may not connect to {facts.nri.path}", "run the agent as root")
+        return _limited(topic, f"this user may not connect to {facts.nri.path}", _to_connect(facts))
     return _usable(topic, facts.nri.path)
+
+
+def _to_connect(facts: Facts) -> str:
+    return _with_capabilities(facts, OVERRIDE) if facts.is_root else "run the agent as root"
 
 
 def _pressure(facts: Facts) -> Finding:
@@ -180,8 +205,7 @@ def _capabilities(facts: Facts) -> Finding:
     if not lost:
         return _usable(topic, ", ".join(name for _, name, _ in CAPABILITIES))
     detail = "; ".join(f"without {name}: not {what}" for name, what in lost)
-    names = " ".join(name for name, _ in lost)
-    return _limited(topic, detail, f"run the agent as root, or AmbientCapabilities={names} in its unit")
+    return _limited(topic, detail, _with_capabilities(facts, *(name for name, _ in lost)))
 
 
 def _state_folder(state: FolderFacts) -> Finding:

@@ -17,19 +17,34 @@ RUNTIME_SOCKETS = (
     ("CRI-O", "run/crio/crio.sock"),
     ("docker", "run/docker.sock"),
 )
+# So many processes of other users are looked at, among so many processes at all.
+OTHERS_MAX, PROCESSES_MAX = 16, 4_096
 NRI_SOCKET = "var/run/nri/nri.sock"
 # The flags of /proc/cpuinfo that tell of cache and memory bandwidth monitoring.
 RESCTRL_FLAGS = ("cqm", "cqm_llc", "cqm_occup_llc", "cqm_mbm_total", "cqm_mbm_local")
 PACKAGES = ("multiprocess", "pyzmq", "msgspec", "tenacity", "pyarrow", "duckdb", "prometheus-client")
 
 
-def probe(*, proc_root: str, cgroup_root: str, state_dir: str, root: str = "/", with_packages: bool = True) -> Facts:
-    """The facts of this host. `root` is where /sys, /run and /dev lie below; looking up packages costs 30 ms."""
+def probe(
+    *,
+    proc_root: str,
+    cgroup_root: str,
+    state_dir: str,
+    root: str = "/",
+    with_packages: bool = True,
+    user: int | None = None,
+) -> Facts:
+    """The facts of this host for `user`, else the one who asks.
+
+    `root` is where /sys, /run and /dev lie below; looking up packages costs 30 ms.
+    """
+    ours = os.geteuid() if user is None else user
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     clock = os.path.join(root, "sys/devices/system/clocksource/clocksource0")
     return Facts(
         kernel=os.uname().release,
-        processes=_processes(proc_root),
+        is_root=ours == 0,
+        processes=_processes(proc_root, ours),
         cgroup=_cgroup(cgroup_root),
         resctrl=_resctrl(proc_root, root),
         runtimes=tuple(_sockets((name, os.path.join(root, path)) for name, path in RUNTIME_SOCKETS)),
@@ -64,38 +79,50 @@ def _limit(value: int) -> int:
     return sys.maxsize if value == resource.RLIM_INFINITY else value
 
 
-def _processes(proc_root: str) -> ProcessFacts:
+def _processes(proc_root: str, ours: int) -> ProcessFacts:
     try:
         pids = [name for name in os.listdir(proc_root) if name.isdigit()]
     except OSError:
         pids = []
-    other = _process_of_another_user(proc_root, pids)
+    others = _processes_of_other_users(proc_root, pids, ours)
     return ProcessFacts(
         root=proc_root,
         is_readable=bool(pids) and _read(os.path.join(proc_root, "stat")) is not None,
         hidepid=_hidepid(proc_root),
         count=len(pids),
-        reads_stat_of_others=_read(os.path.join(other, "stat")) is not None,
-        reads_io_of_others=_read(os.path.join(other, "io")) is not None,
-        reads_memory_of_others=_read(os.path.join(other, "smaps_rollup")) is not None,
+        # Where no other is to be found, process 1 tells whether others are hidden.
+        reads_stat_of_others=bool(_reads_any(others or [os.path.join(proc_root, "1")], "stat")),
+        reads_io_of_others=_reads_any(others, "io"),
+        reads_memory_of_others=_reads_any(others, "smaps_rollup"),
         has_schedstat=bool(_read(os.path.join(proc_root, "self/schedstat"))),
         # The file is there and refuses to be read where pressure accounting is switched off.
         has_pressure=bool(_read(os.path.join(proc_root, "pressure/cpu"))),
     )
 
 
-def _process_of_another_user(proc_root: str, pids: list[str]) -> str:
-    """The folder of a process that is not ours; of process 1 where all are (then everything may be read)."""
-    ours = os.geteuid()
-    for pid in sorted(pids, key=int)[:1_000]:
+def _processes_of_other_users(proc_root: str, pids: list[str], ours: int) -> list[str]:
+    """The folders of some processes that are not ours, newest first.
+
+    Left out are process 1, which a container may guard more than others, and kernel threads, which have no memory map:
+    neither tells of permission.
+    """
+    found: list[str] = []
+    for pid in sorted(pids, key=int, reverse=True)[:PROCESSES_MAX]:
         folder = os.path.join(proc_root, pid)
         try:
-            # A kernel thread has no memory map: it would tell nothing about permission.
-            if os.stat(folder).st_uid != ours and _read(os.path.join(folder, "cmdline")):
-                return folder
+            # A kernel thread's command line is empty; one that cannot be read is that of a hidden process.
+            if pid != "1" and os.stat(folder).st_uid != ours and _read(os.path.join(folder, "cmdline")) != "":
+                found.append(folder)
         except OSError:
             continue
-    return os.path.join(proc_root, "1")
+        if len(found) == OTHERS_MAX:
+            break
+    return found
+
+
+def _reads_any(folders: list[str], name: str) -> bool | None:
+    """Whether the file of this name can be read in one of the folders, None where there is none."""
+    return any(_read(os.path.join(folder, name)) is not None for folder in folders) if folders else None
 
 
 def _mounts(proc_root: str) -> list[tuple[str, str, str]]:

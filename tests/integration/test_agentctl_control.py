@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from fakes.control_server import FakeControlServer, Refusal
+from fakes.terminal import TerminalOutput
 
 from agent.cli.program import run
 
@@ -126,9 +127,19 @@ COMMANDS = {
     "remove-rule web": ["rule web changed nothing; revision 9"],
     "restart-worker writer": ["writer is stopping"],
     "reset-worker writer": ["writer is stopping"],
-    "rotate": ["process", "12 rows are sealed in 1 files"],
-    "diag --limit 5": ["2023-11-14T22:13:20.000Z", "exited", "epoch=2", "3 more"],
-    "status": ["no: writer is in backoff", "disk_full", "blocked", "io (74)", "70 processes", "127.0.0.1:9464", "100 rows"],
+    "rotate": ["process", "sealed 12 rows in 1 file\n"],
+    "diag --limit 5": ["2023-11-14T22:13:20.000Z", "exited", "epoch=2", "3 more events not shown"],
+    "status": [
+        "no: writer is in backoff",
+        "disk_full",
+        "blocked",
+        "io (74)",
+        "70 processes",
+        "127.0.0.1:9464",
+        "100 rows",
+        "1 rule,",
+        "1 duplicate\n",
+    ],
 }
 
 
@@ -172,7 +183,8 @@ def test_without_an_agent_the_way_to_one_is_told(tmp_path: Path, agentctl: Progr
     """The sentence names the folder that was looked at, and how to start an agent or name another folder."""
     code, text, told = agentctl("status")
     assert (code, text, told.count("\n")) == (69, "", 1)
-    assert all(word in told for word in ("no agent is running", str(tmp_path), "`agentd`", "--runtime-dir"))
+    assert all(word in told for word in ("no agent is running", "`scripts/run`", "--runtime-dir"))
+    assert told.count(str(tmp_path)) == 1
 
 
 def test_a_socket_that_a_dead_agent_left_is_no_agent(tmp_path: Path, agentctl: Program) -> None:
@@ -184,9 +196,11 @@ def test_a_socket_that_a_dead_agent_left_is_no_agent(tmp_path: Path, agentctl: P
 
 
 def test_a_path_that_is_too_long_for_a_socket_is_told(agentctl: Program) -> None:
-    """No traceback for what the kernel cannot take."""
-    code, _, told = agentctl("status", "--runtime-dir", "/tmp/" + "x" * 200)
-    assert (code, told.count("\n")) == (69, 1)
+    """The sentence says how long it may be and what to do; also where the agent is asked by the way."""
+    for line in (["status"], ["query", "FROM gap"], ["top", "--once"]):
+        code, text, told = agentctl(*line, "--runtime-dir", "/tmp/" + "x" * 120)
+        assert (code, text, told.count("\n")) == (64, "", 1)
+        assert all(word in told for word in ("138 bytes", "at most 107", "name a shorter folder with --runtime-dir"))
 
 
 def test_a_mute_agent_costs_the_timeout_and_no_more(tmp_path: Path, agentctl: Program) -> None:
@@ -196,6 +210,60 @@ def test_a_mute_agent_costs_the_timeout_and_no_more(tmp_path: Path, agentctl: Pr
         code, _, told = agentctl("status", "--timeout", "0.2")
         assert (code, "within 0.2 s" in told) == (75, True)
         assert time.monotonic() - began < 2
+
+
+def test_a_timeout_that_is_over_at_once_is_a_timeout(tmp_path: Path, agentctl: Program) -> None:
+    """However short the time is, its end has the exit code of no answer in time."""
+    with FakeControlServer(str(tmp_path), {}, is_mute=True):
+        for seconds in ("0.0001", "0.0000001"):
+            code, text, told = agentctl("status", "--timeout", seconds)
+            assert (code, text, told.count("\n")) == (75, "", 1)
+            assert " 0 s" not in told
+
+
+def test_gaps_are_rows_of_table_gap_and_told_only_where_there_are_some(tmp_path: Path, agentctl: Program) -> None:
+    """How many rows are lost may be unknown; the line says where the losses stand."""
+    for gap_rows, told in ((0, False), (None, False), (2, True)):
+        writer = {"rows": 109, "batches": 10, "gap_rows": gap_rows, "duplicates": 0}
+        with FakeControlServer(str(tmp_path), {"status": {**STATUS, "stats": {"writer": writer}}}):
+            text = agentctl("status")[1]
+        assert "written  109 rows of 10 batches since the writer started, 0 duplicates\n" in text
+        assert ('gaps     2 rows in table gap since then: agentctl query "FROM gap"\n' in text) is told
+        assert "lost" not in text
+
+
+EMPTY: dict[str, Any] = {
+    "list-pods": {"complete": True, "pods": []},
+    "list-rules": {"revision": 0, "digest": "00", "rules": []},
+    "rotate": {"files": [], "rows": 0},
+    "diag": {"events": [], "hidden": 0},
+}
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("list-pods", "no pods or units seen\n"),
+        ("list-rules", "no rules: every pod has a group of its own\nrevision 0, digest 00\n"),
+        ("rotate", "nothing to seal\n"),
+        ("diag", "no events\n"),
+    ],
+)
+def test_nothing_is_a_sentence_and_no_table(line: str, told: str, tmp_path: Path, agentctl: Program) -> None:
+    """An empty answer is told in words; as JSON it stays what it is."""
+    with FakeControlServer(str(tmp_path), EMPTY):
+        assert agentctl(line) == (0, told, "")
+        assert json.loads(agentctl(line, "--json")[1]) == EMPTY[line]
+
+
+def test_only_a_terminal_cuts(tmp_path: Path, agentctl: Program) -> None:
+    """A pipe gets every field whole; a terminal gets lines of its width."""
+    long = {**EVENT, "fields": {"text": "x" * 300}}
+    with FakeControlServer(str(tmp_path), {"diag": {"events": [long], "hidden": 0}}):
+        assert "x" * 300 in agentctl("diag")[1]
+        screen = TerminalOutput()
+        assert run(["diag"], {"EVERGAUGE_RUNTIME_DIR": str(tmp_path)}, screen, io.StringIO()) == 0
+        assert [len(line) for line in screen.getvalue().splitlines()][1] == 80
 
 
 @pytest.mark.parametrize(
@@ -246,6 +314,43 @@ def test_a_reader_that_leaves_ends_the_program_quietly(tmp_path: Path) -> None:
         program.stdout.readline()
         program.stdout.close()
         assert (program.wait(20), program.stderr.read()) == (141, b"")
+
+
+@pytest.mark.parametrize("line", ["status", "status --json", "list-pods", "--help", "--version", "status --help"])
+def test_a_full_standard_output_is_one_sentence(line: str, tmp_path: Path) -> None:
+    """The operating system's word and the exit code of input and output, no traceback."""
+    environment = {**os.environ, "EVERGAUGE_RUNTIME_DIR": str(tmp_path)}
+    with FakeControlServer(str(tmp_path), ANSWERS), open("/dev/full", "wb") as full:
+        done = subprocess.run([*MAIN, *line.split()], env=environment, stdout=full, stderr=subprocess.PIPE, timeout=20)
+    assert (done.returncode, done.stderr) == (74, b"agentctl: standard output: No space left on device\n")
+
+
+@pytest.mark.parametrize(
+    ("closing", "code"), [(">&-", 0), (">&- 2>&-", 0), ("<&- >&- 2>&-", 0), (">/dev/full 2>/dev/full", 74), ("2>&-", 0)]
+)
+def test_closed_and_full_streams_end_quietly(closing: str, code: int, tmp_path: Path) -> None:
+    """Who closes a stream wants nothing on it; where nothing can be told the exit code remains."""
+    environment = {**os.environ, "EVERGAUGE_RUNTIME_DIR": str(tmp_path)}
+    shell = ["/bin/sh", "-c", f'exec "$@" {closing}', "sh", *MAIN, "list-pods"]
+    with FakeControlServer(str(tmp_path), ANSWERS):
+        done = subprocess.run(shell, env=environment, capture_output=True, timeout=20)
+    assert (done.returncode, done.stderr) == (code, b"")
+    assert bool(done.stdout) is (closing == "2>&-")
+
+
+def test_misuse_with_closed_streams_keeps_its_code(tmp_path: Path) -> None:
+    """The sentence has nowhere to go, the exit code is the same."""
+    shell = ["/bin/sh", "-c", 'exec "$@" >&- 2>&-', "sh", *MAIN, "lst-pods"]
+    assert subprocess.run(shell, timeout=20).returncode == 64
+
+
+@pytest.mark.parametrize(("data", "told"), [(b"\xff", b"not UTF-8"), (b"{", b"not JSON")])
+def test_a_rule_on_standard_input_that_is_none_is_told(data: bytes, told: bytes, tmp_path: Path) -> None:
+    """Whatever comes in, the user reads one sentence."""
+    line = [*MAIN, "add-rule", "--from-json", "-"]
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run(line, input=data, env=environment, capture_output=True, timeout=20)
+    assert (done.returncode, told in done.stderr, done.stderr.count(b"\n")) == (65, True, 1)
 
 
 def test_control_c_ends_the_program_quietly(tmp_path: Path) -> None:

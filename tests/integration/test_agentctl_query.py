@@ -31,7 +31,8 @@ SLOW = "SELECT count(*) FROM range(100000000000) a, range(100) b WHERE a.range %
 
 @pytest.fixture
 def query(tmp_path: Path) -> Query:
-    """Run a statement over the state folder of the test; nobody runs there."""
+    """Run a statement over the state folder of the test, in which an agent once ran."""
+    (tmp_path / "spool").mkdir()
 
     def ask(statement: str, *words: str) -> tuple[int, str, str]:
         output, warnings = io.StringIO(), io.StringIO()
@@ -70,7 +71,7 @@ def test_a_segment_that_is_being_sealed_counts_once(tmp_path: Path, query: Query
 
 
 def test_a_declared_table_without_data_is_empty(tmp_path: Path, query: Query) -> None:
-    """Its columns are there, in their declared order, also where the state folder is not."""
+    """Its columns are there, in their declared order, also where nothing was ever stored."""
     assert rows_of(query("SELECT * FROM gap", "--json")) == []
     assert query("SELECT * FROM gap", "--format", "csv")[1].startswith("timestamp,worker,run,epoch,table,")
 
@@ -179,16 +180,78 @@ def test_a_statement_cannot_write_into_the_data_folder(tmp_path: Path, query: Qu
     assert (file.read_bytes(), len(list(file.parent.iterdir()))) == (before, 1)
 
 
-def test_a_damaged_parquet_file_is_told(tmp_path: Path, query: Query) -> None:
-    """Data that cannot be read ends with 65 and names the file."""
-    file = write_parquet(tmp_path, "process", "a", [process_row(1, 1)])
-    file.write_bytes(file.read_bytes()[:-10])
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda whole: b"",
+    "too short": lambda whole: b"PAR1PAR1",
+    "cut": lambda whole: whole[:-10],
+    "without its beginning": lambda whole: b"PAR2" + whole[4:],
+    "of another end": lambda whole: whole[:-1] + b"2",
+    "of a footer without end": lambda whole: whole[:-8] + b"\xff\xff\xff\x7fPAR1",
+    "of a footer damaged within": lambda whole: whole[:-60] + b"\xff" * 52 + whole[-8:],
+    "without a footer": lambda whole: whole[:-8] + b"\0\0\0\0PAR1",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_parquet_file_costs_its_own_rows_alone(damage: str, tmp_path: Path, query: Query) -> None:
+    """The whole files answer, and one line names the damaged one."""
+    write_parquet(tmp_path, "process", "a", [process_row(1, 1)])
+    file = write_parquet(tmp_path, "process", "b", [process_row(2, 2)])
+    file.write_bytes(DAMAGES[damage](file.read_bytes()))
+    code, text, told = query("SELECT pid FROM process", "--json")
+    assert (code, json.loads(text), told.count("\n")) == (0, [{"pid": 1}], 1)
+    assert told.startswith(f"agentctl: query: 1 damaged Parquet file left out, it is {file};")
+
+
+def test_many_damaged_files_are_one_line(tmp_path: Path, query: Query) -> None:
+    """The first is named, the others are counted."""
+    files = [write_parquet(tmp_path, "process", segment, [process_row(1, 1)]) for segment in "abc"]
+    for file in files:
+        file.write_bytes(b"")
+    code, text, told = query("SELECT pid FROM process", "--json")
+    assert (code, json.loads(text), told.count("\n")) == (0, [], 1)
+    assert f"3 damaged Parquet files left out, the first is {files[0]};" in told
+
+
+def test_a_file_that_is_damaged_within_is_told(tmp_path: Path, query: Query) -> None:
+    """Rows that cannot be read for a reason that no footer shows end with 65 and name the file."""
+    file = write_parquet(tmp_path, "process", "a", [process_row(number, number) for number in range(1_000)])
+    whole = file.read_bytes()
+    file.write_bytes(whole[:2_000] + b"\xaa" * 2_000 + whole[4_000:])
     code, _, told = query("SELECT * FROM process")
     assert (code, str(file) in told, told.count("\n")) == (65, True, 1)
 
 
+@pytest.mark.parametrize(("name", "told"), [("nowhere", "no such folder"), ("empty", "no data of an agent")])
+def test_a_folder_that_no_agent_had_is_told(name: str, told: str, tmp_path: Path, query: Query) -> None:
+    """Where neither sealed files nor spool are, there is no empty table: the folder and the remedy are named."""
+    (tmp_path / "empty").mkdir()
+    folder = tmp_path / name
+    code, text, said = query("FROM process", "--state-dir", str(folder))
+    assert (code, text, said.count("\n")) == (69, "", 1)
+    assert all(word in said for word in (str(folder), told, "scripts/run", "--state-dir"))
+    (tmp_path / "empty/data").mkdir()
+    assert rows_of(query("FROM process", "--json", "--state-dir", str(tmp_path / "empty"))) == []
+
+
+@pytest.mark.parametrize("before", [[], ["--"]])
+def test_a_statement_may_begin_with_a_comment(before: list[str], tmp_path: Path) -> None:
+    """Two dashes in front of SQL are no option, with and without the mark that ends the options."""
+    (tmp_path / "data").mkdir()
+    line = ["query", "--json", "--state-dir", str(tmp_path), *before, "-- what is one\nSELECT 1 AS one"]
+    output, warnings = io.StringIO(), io.StringIO()
+    assert (run(line, {}, output, warnings), warnings.getvalue()) == (0, "")
+    assert json.loads(output.getvalue()) == [{"one": 1}]
+
+
+def test_a_value_is_cut_on_a_terminal_alone(query: Query) -> None:
+    """What goes into a pipe or a file is whole, however long."""
+    assert "x" * 500 in query("SELECT repeat('x', 500) AS a, repeat('y', 500) AS b")[1]
+
+
 def test_a_folder_that_is_none_is_told(tmp_path: Path, query: Query) -> None:
     """A file where the spool should be a folder does not end in a traceback."""
+    (tmp_path / "spool").rmdir()
     (tmp_path / "spool").write_text("")
     (tmp_path / "data").write_text("")
     code, _, told = query("SELECT * FROM gap")
@@ -205,6 +268,7 @@ def test_the_deadline_ends_a_query(query: Query) -> None:
 
 def test_control_c_ends_a_query_quietly(tmp_path: Path) -> None:
     """No traceback in the middle of a statement."""
+    (tmp_path / "spool").mkdir()
     line = [sys.executable, "-m", "agent.cli.main", "query", SLOW, "--state-dir", str(tmp_path)]
     with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
         try:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 from fakes.control_server import FakeControlServer
-from fakes.stored_data import batch_of, head_of, process_row, tail_row, write_parquet, write_segment
+from fakes.stored_data import PROCESS, batch_of, head_of, process_row, tail_row, write_parquet, write_segment
 
 from agent.cli.program import run
 from agent.cli.top_source import SpoolFollower
@@ -87,7 +87,36 @@ def test_without_data_the_way_to_some_is_told(tmp_path: Path, top: Top) -> None:
     """One sentence, exit code 69."""
     code, text, told = top()
     assert (code, text, told.count("\n")) == (69, "", 1)
-    assert "`agentd`" in told
+    assert "`scripts/run`" in told
+
+
+def test_a_damaged_sealed_file_does_not_end_top(tmp_path: Path, top: Top) -> None:
+    """The newest file that is whole is shown."""
+    write_parquet(tmp_path, "process", "a", [process_row(1, 11)])
+    write_parquet(tmp_path, "process", "b", [process_row(2, 22)]).write_bytes(b"PAR1")
+    assert json.loads(top("--json")[1])["processes"][0]["pid"] == 11
+
+
+def test_what_ails_the_agent_is_told(tmp_path: Path, top: Top) -> None:
+    """An agent that does not answer runs; one without a socket does not; an error is an answer."""
+    write_segment(tmp_path, "a", head_of("a") + tick(1, 11))
+    assert "agent not running: data is" in top()[1]
+    with FakeControlServer(str(tmp_path), {}, is_mute=True):
+        assert "agent does not answer: data is" in top("--timeout", "0.1")[1]
+    with FakeControlServer(str(tmp_path), {}, raw=b""):
+        assert "agent does not answer: data is" in top()[1]
+    with FakeControlServer(str(tmp_path), {}):
+        assert "no new samples: data is" in top()[1]
+
+
+def test_in_a_pipe_no_command_is_cut(tmp_path: Path, top: Top) -> None:
+    """The command comes last and whole, the figures stand before it."""
+    row = list(process_row(1, 11))
+    row[PROCESS.names.index("command_line")] = "/bin/task-11 " + "x" * 500
+    write_segment(tmp_path, "a", head_of("a") + batch_of("process", [tuple(row)]))
+    lines = top()[1].splitlines()
+    assert lines[3].split() == ["PID", "USER", "POD", "STATE", "THREADS", "CPU%", "RSS", "COMMAND"]
+    assert lines[4].endswith("1.0 MiB /bin/task-11 " + "x" * 500)
 
 
 def test_an_order_or_interval_that_is_none_is_told(top: Top) -> None:
@@ -196,6 +225,8 @@ def test_the_screen_follows_the_spool_and_q_gives_the_terminal_back(tmp_path: Pa
         terminal.wait_for("uid-1: 1 process ")
         terminal.resize(columns=120, lines=10)
         terminal.wait_for(r"COMMAND {60,}")
+        terminal.resize(columns=40, lines=10)
+        terminal.wait_for(r"PID COMMAND +STATE +CPU% +RSS")
         os.write(terminal.leader, b"q")
         terminal.wait_for(r"\x1b\[\?25h\x1b\[\?1049l")
         assert terminal.program.wait(DEADLINE_SECONDS) == 0

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent.cli.program import run
+from agent.doctor.facts import ProcessFacts
 from agent.doctor.probe import probe
 
 STATUS = "Name:\tx\nCapEff:\t0000000000080000\n"
@@ -47,7 +49,7 @@ def test_facts_are_those_of_the_files(host: Path) -> None:
             proc_root=str(host / "proc"), cgroup_root=str(host / "cgroup"), state_dir=str(host / "not/yet"), root=str(host)
         )
     assert (facts.processes.count, facts.processes.hidepid, facts.processes.reads_stat_of_others) == (1, "invisible", True)
-    assert not facts.processes.reads_io_of_others
+    assert facts.processes.reads_io_of_others is None
     assert facts.capabilities == 1 << 19
     assert (facts.cgroup.version, facts.cgroup.controllers) == ("v2", ("cpu", "memory"))
     assert (facts.resctrl.mount_point, facts.resctrl.cpu_flags) == ("/sys/fs/resctrl", ("cqm", "cqm_llc"))
@@ -56,6 +58,29 @@ def test_facts_are_those_of_the_files(host: Path) -> None:
     assert [runtime.name for runtime in facts.runtimes] == ["docker"]
     assert facts.state.is_writable
     assert facts.state.free_bytes
+
+
+def put_process(host: Path, pid: int, **files: str) -> None:
+    folder = host / "proc" / str(pid)
+    folder.mkdir(exist_ok=True)
+    for name, text in files.items():
+        (folder / name).write_text(text)
+
+
+def test_one_process_that_can_be_read_tells_of_all(host: Path) -> None:
+    """Process 1, kernel threads and single processes that refuse say nothing; one that can be read says it works."""
+    put_process(host, 2, cmdline="", stat="2 (kthreadd) S", io="")
+    # Whoever runs the test owns these processes, and another looks at them.
+    other, proc = os.geteuid() + 1, str(host / "proc")
+
+    def seen() -> ProcessFacts:
+        return probe(proc_root=proc, cgroup_root="/", state_dir="/", root=str(host), with_packages=False, user=other).processes
+
+    assert (seen().reads_stat_of_others, seen().reads_io_of_others, seen().reads_memory_of_others) == (True, None, None)
+    put_process(host, 30, cmdline="a", stat="30 (a) S")
+    assert (seen().reads_io_of_others, seen().reads_memory_of_others) == (False, False)
+    put_process(host, 20, cmdline="b", stat="20 (b) S", io="rchar: 1")
+    assert (seen().reads_io_of_others, seen().reads_memory_of_others) == (True, False)
 
 
 def test_an_empty_host_is_facts_too(tmp_path: Path) -> None:

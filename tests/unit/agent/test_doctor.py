@@ -26,6 +26,7 @@ PROCESSES = ProcessFacts(
 RESCTRL = ResctrlFacts(("cqm", "cqm_llc"), True, "/sys/fs/resctrl", True, True)
 GOOD = Facts(
     kernel="6.8.0-31-generic",
+    is_root=False,
     processes=PROCESSES,
     cgroup=CgroupFacts("/sys/fs/cgroup", "v2", ("cpu", "io", "memory")),
     resctrl=RESCTRL,
@@ -63,6 +64,7 @@ def test_a_good_host_is_usable_in_every_topic() -> None:
     assert set(topics) >= ESSENTIAL_TOPICS
 
 
+NOBODY = changed(PROCESSES, reads_io_of_others=None, reads_memory_of_others=None)
 CASES: list[tuple[str, dict[str, Any], State, str]] = [
     ("kernel", {"kernel": "4.18.0-1"}, State.MISSING, "run Linux 5.3 or later"),
     ("processes", {"processes": changed(PROCESSES, is_readable=False)}, State.MISSING, "mount -t proc proc /proc"),
@@ -74,6 +76,16 @@ CASES: list[tuple[str, dict[str, Any], State, str]] = [
     ),
     ("processes", {"processes": changed(PROCESSES, reads_io_of_others=False), "capabilities": 0}, State.LIMITED, "CAP_SYS_PTRACE"),
     ("processes", {"processes": changed(PROCESSES, reads_io_of_others=False)}, State.LIMITED, "a security module"),
+    ("processes", {"processes": NOBODY}, State.USABLE, ""),
+    ("processes", {"processes": NOBODY, "capabilities": 0}, State.LIMITED, "AmbientCapabilities=CAP_SYS_PTRACE"),
+    ("processes", {"processes": NOBODY, "capabilities": None}, State.LIMITED, "AmbientCapabilities=CAP_SYS_PTRACE"),
+    (
+        "processes",
+        {"processes": changed(PROCESSES, reads_io_of_others=False), "capabilities": 0, "is_root": True},
+        State.LIMITED,
+        "docker run --cap-add SYS_PTRACE, in Kubernetes securityContext.capabilities.add: [SYS_PTRACE], in a systemd unit "
+        "CapabilityBoundingSet=CAP_SYS_PTRACE",
+    ),
     ("cgroup", {"cgroup": CgroupFacts("/sys/fs/cgroup", "none", ())}, State.MISSING, "mount -t cgroup2"),
     ("cgroup", {"cgroup": CgroupFacts("/sys/fs/cgroup", "hybrid", ("memory",))}, State.LIMITED, "unified_cgroup_hierarchy=1"),
     ("cgroup", {"cgroup": CgroupFacts("/sys/fs/cgroup", "v2", ("cpu",))}, State.LIMITED, "echo '+memory'"),
@@ -112,6 +124,26 @@ def test_what_is_not_usable_has_its_remedy_in_one_line(topic: str, facts: dict[s
     found = finding(topic, **facts)
     assert (found.state, remedy in found.remedy) == (state, True)
     assert "\n" not in found.remedy + found.detail
+
+
+def test_root_is_never_told_to_be_root() -> None:
+    """Whoever is root already is told what takes the right away, and how to give it back."""
+    hidden = changed(PROCESSES, reads_stat_of_others=False)
+    for processes in (hidden, changed(PROCESSES, reads_memory_of_others=False)):
+        bare = changed(
+            GOOD,
+            is_root=True,
+            capabilities=0,
+            processes=processes,
+            resctrl=changed(RESCTRL, is_readable=False),
+            runtimes=(SocketFacts("docker", "/d", False),),
+            nri=SocketFacts("NRI", "/n", False),
+        )
+        remedies = {finding.topic: finding.remedy for finding in judge(bare)}
+        assert [topic for topic, remedy in remedies.items() if "as root" in remedy] == []
+        assert "CAP_SYS_PTRACE" in remedies["processes"]
+        assert "remount,rw /sys/fs/resctrl" in remedies["resctrl"]
+        assert all("--cap-add DAC_OVERRIDE" in remedies[topic] for topic in ("container runtime", "NRI"))
 
 
 def test_only_essential_topics_keep_the_agent_from_running() -> None:

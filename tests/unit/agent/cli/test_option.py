@@ -58,6 +58,13 @@ def test_words_behind_two_dashes_are_no_options() -> None:
     assert parsed("paint -- --wet").words == ["--wet"]
 
 
+@pytest.mark.parametrize("word", ["-- all\n1", "--\nSELECT 1", "--a b = c", "-- --json", "-\t1"])
+def test_a_word_with_white_space_is_no_option(word: str) -> None:
+    """SQL may begin with a comment; the names of options have no white space, their values may."""
+    assert parse_line(["paint", word], find).words == [word]
+    assert parse_line(["paint", "--tag=a b"], find).values == {"--tag": ["a b"]}
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

@@ -32,6 +32,12 @@ def test_the_programs_help_lists_every_command() -> None:
     assert all(f"\n  {name} " in outcome("--help")[1] for name in MODULES)
 
 
+def test_the_programs_help_names_every_exit_code_of_its_own() -> None:
+    """A script can tell failures apart."""
+    text = outcome("--help")[1].split("exit codes:")[1]
+    assert [line.split()[0] for line in text.splitlines()[1:9]] == ["0", "64", "65", "69", "70", "74", "75", "77"]
+
+
 def test_the_version_is_one_line() -> None:
     """--version prints name and version and ends with success."""
     code, text, _ = outcome("--version")

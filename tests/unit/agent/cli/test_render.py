@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.cli.render import ABSENT, COLUMN_LEAST, Column, bytes_of, cut, percent_of, seconds_of, table, text_of
+from agent.cli.render import ABSENT, COLUMN_LEAST, Column, bytes_of, counted, cut, percent_of, seconds_of, table, text_of
 
 
 def test_units_are_those_that_people_read() -> None:
@@ -19,6 +19,17 @@ def test_what_is_absent_is_a_dash_and_never_zero() -> None:
     """None, and values of a foreign type, are shown as absent."""
     assert {f(value) for f in (bytes_of, percent_of, seconds_of) for value in (None, "x", True, [])} == {ABSENT}
     assert text_of(None) == text_of("") == ABSENT
+
+
+def test_things_are_counted_in_words() -> None:
+    """One thing is one, and a number that is not known is a dash."""
+    assert [counted(number, "batch") for number in (0, 1, 2, None)] == ["0 batches", "1 batch", "2 batches", "- batches"]
+    assert [counted(2, noun) for noun in ("process", "row")] == ["2 processes", "2 rows"]
+
+
+def test_without_a_width_nothing_is_cut() -> None:
+    """A table for a pipe is as wide as its values."""
+    assert table((Column("A", yields=True),), [("x" * 1_000,)])[1] == "x" * 1_000
 
 
 @given(st.text())

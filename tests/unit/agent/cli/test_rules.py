@@ -8,6 +8,7 @@ import pytest
 
 from agent.cli.call import Call
 from agent.cli.option import parse_line
+from agent.cli.output import Output
 from agent.cli.program import find_command
 from agent.cli.rules import rule_of
 from agent.model.errors import EvergaugeError
@@ -16,7 +17,7 @@ from agent.model.rule import Action, GroupRule, Match, QosClass, canonical, deco
 
 def call_of(*words: str) -> Call:
     line = parse_line(["add-rule", *words], find_command)
-    return Call(find_command("add-rule"), line, {}, io.StringIO(), io.StringIO())
+    return Call(find_command("add-rule"), line, {}, Output(io.StringIO(), "output"), Output(io.StringIO(), "warnings"))
 
 
 def rule(*words: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from fakes.stored_data import FORMS, PROCESS, PROCESS_TAIL, process_row, tail_row
 
-from agent.cli.top_sample import Ticks, sample_of
+from agent.cli.top_sample import Ticks, command_of, sample_of
 from agent.model.errors import FormatError
 from agent.model.table import Row
 
@@ -58,6 +58,25 @@ def test_rows_that_do_not_fit_are_told() -> None:
     ticks.put("process", 5, PROCESS, msgspec.msgpack.encode([[1, 2, 3]]))
     with pytest.raises(FormatError):
         ticks.newest("h")
+
+
+@pytest.mark.parametrize(
+    ("comm", "line", "told"),
+    [
+        ("eg:writer", ".venv/bin/python -c import", "eg:writer  .venv/bin/python -c import"),
+        ("agentctl", "/usr/bin/python3 /usr/bin/agentctl top", "agentctl  /usr/bin/python3 /usr/bin/agentctl top"),
+        ("postgres", "postgres: writer", "postgres: writer"),
+        ("bash", "-bash", "-bash"),
+        ("sshd", "/usr/sbin/sshd -D", "/usr/sbin/sshd -D"),
+        ("a-name-of-15-by", "/opt/a-name-of-15-bytes-and-more x", "/opt/a-name-of-15-bytes-and-more x"),
+        ("kswapd0", None, "[kswapd0]"),
+        (None, "/bin/x", "/bin/x"),
+        (None, None, "[?]"),
+    ],
+)
+def test_a_name_that_says_more_than_the_command_line_comes_first(comm: str | None, line: str | None, told: str) -> None:
+    """A worker that named itself and a script behind its interpreter are found by their names."""
+    assert command_of(comm, line) == told
 
 
 def test_columns_of_an_older_table_may_be_missing() -> None:
