@@ -80,8 +80,9 @@ class SamplerWork:
         self._rows = 0
 
     def on_start(self, now_ns: int) -> None:
-        """The first tick is due at once: it gives rates their base."""
+        """The first tick, before the worker is ready: it gives rates their base, and ready then means that it measures."""
         self._next_tick_at_ns = now_ns
+        self.on_timer(now_ns)
 
     def on_rules(self, rules: RuleState) -> None:
         """Samplers of processes measure everything, whatever the rules."""
