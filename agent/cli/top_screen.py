@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from agent.cli.top import Top
+from agent.cli.top_view import Top
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
