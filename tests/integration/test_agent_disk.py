@@ -1,6 +1,5 @@
 """The real agent when its disk is full or damaged: nothing stops, nothing that was there is lost."""
 
-import os
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
@@ -10,20 +9,14 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 from fakes.agent_process import AgentProcess, wait_until
+from fakes.small_disk import mounted
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A real file system of 2 MiB, as the agent's folder."""
-    if os.geteuid() != 0:
-        pytest.skip("mounting a file system needs root")
-    place = tmp_path / "disk"
-    place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)], check=True)
-    try:
+    with mounted(tmp_path / "disk", "2m") as place:
         yield place
-    finally:
-        subprocess.run(["umount", str(place)], check=True)
 
 
 def _rows(state_dir: Path, table: str) -> list[dict[str, Any]]:

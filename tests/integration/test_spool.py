@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from fakes.segment import batch_frame, head_of
 from fakes.sender import SAMPLE
+from fakes.small_disk import mounted
 
 from agent.model.errors import StorageError
 from workers.writer.record import Record, encode_head, parse_head, parse_records
@@ -19,15 +20,8 @@ from workers.writer.spool import Spool, segment_name
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of its own with 256 KiB; only root can mount one."""
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small disk needs root")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)], check=True)
-    try:
+    with mounted(tmp_path / "disk", "256k") as folder:
         yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def spool_in(folder: Path) -> Spool:

@@ -2,7 +2,6 @@
 
 import os
 import select
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from fakes.bus import RecordingBus
 from fakes.clock import FakeClock
 from fakes.segment import batch_frame, head_of
 from fakes.sender import SAMPLE, FakePeer, FakeSender
+from fakes.small_disk import mounted
 
 from agent.config import Config
 from agent.model.message import Condition, DataAck, DataHello, Identity, encode
@@ -359,17 +359,10 @@ def test_failed_sealing_is_told_and_repeated(host: Host) -> None:
 @pytest.fixture
 def small_host(tmp_path: Path) -> Iterator[Host]:
     """A host whose state folder lies on a disk of 256 KiB; only root can mount one."""
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small disk needs root")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)], check=True)
-    try:
+    with mounted(tmp_path / "disk", "256k") as folder:
         host = Host(folder)
         yield host
         host.close()
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def test_full_disk_stops_nothing_and_loses_nothing(small_host: Host) -> None:
