@@ -1,20 +1,20 @@
-"""agentd's first lines: nothing is imported here but what says in one sentence why the agent does not run.
-
-The rest is behind `main`, so that even a Ctrl-C during the imports ends quietly.
-"""
+"""agentd's first lines: nothing is imported here but what says in one sentence why the agent does not run."""
 
 import os
+import signal
 import sys
+
+# What asks the agent to end.
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main() -> None:
     """The console script: run, say in one sentence why not, end with a named code."""
+    # Held back until the loop can stop everything in order, a fraction of a second: in the middle of an import they would
+    # surface as whatever the interrupted library makes of them.
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
     _open_closed_streams()
-    try:
-        code = _run()
-    except KeyboardInterrupt:
-        # Before the loop catches signals there is nothing to end.
-        code = 130
+    code = _run()
     # Not sys.exit: a thread that hangs in the kernel (a dead disk under the journal) must not keep the process.
     os._exit(code)
 

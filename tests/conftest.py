@@ -10,6 +10,8 @@ import pytest
 # `from fakes.clock import FakeClock`: with importmode=importlib nothing else puts this folder on the path.
 sys.path.insert(0, str(Path(__file__).parent))
 
+from fakes.agent_process import end_strays
+
 # Taken out of the environment: the agents that tests start refuse EVERGAUGE_ variables which are no setting.
 MAY_NOT_SKIP = os.environ.pop("EVERGAUGE_TESTS_MAY_NOT_SKIP", "") == "1"
 
@@ -17,6 +19,13 @@ MAY_NOT_SKIP = os.environ.pop("EVERGAUGE_TESTS_MAY_NOT_SKIP", "") == "1"
 hypothesis.settings.register_profile("evergauge", deadline=None, print_blob=True)
 hypothesis.settings.register_profile("thorough", deadline=None, print_blob=True, max_examples=5000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "evergauge"))
+
+
+@pytest.fixture(autouse=True)
+def _no_strays():
+    """A test that fails half-way leaves no agent running."""
+    yield
+    end_strays()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -209,6 +209,8 @@ class SupervisorLoop:
             if number in (signal.SIGINT, signal.SIGHUP) and signal.getsignal(number) is signal.SIG_IGN:
                 continue
             signal.signal(number, lambda _number, _frame: None)
+        # Those that came during the start were held back and are heard now.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1))
         self.register(read, select.EPOLLIN, self._on_signals)
         return read
 

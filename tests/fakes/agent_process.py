@@ -38,6 +38,20 @@ def wait_until(condition: Callable[[], Any], what: str, *, seconds: float = DEAD
         time.sleep(0.005)
 
 
+# Every agent that a test has started and not yet seen ended.
+_STARTED: "set[AgentProcess]" = set()
+
+
+def end_strays() -> None:
+    """Kill what a failed test has left behind; called after each test, so that the machine is as it was."""
+    for agent in list(_STARTED):
+        assert agent.process is not None
+        if agent.process.poll() is None:
+            agent.process.kill()
+            agent.process.wait(DEADLINE_SECONDS)
+        _STARTED.discard(agent)
+
+
 class AgentProcess:
     """One agentd. Use it as a context: leaving it ends the agent and asserts that nothing is left behind."""
 
@@ -84,6 +98,7 @@ class AgentProcess:
             self.process = subprocess.Popen(
                 self.command_line(*more), stdout=output, stderr=output, text=True, start_new_session=True, env=_environment()
             )
+        _STARTED.add(self)
         if ready:
             wait_until(self.is_ready, f"the agent is ready; it says:\n{self.output}")
             self.note_processes()
