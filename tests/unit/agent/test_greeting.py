@@ -1,0 +1,45 @@
+"""The first lines of a start in the foreground."""
+
+from agent.doctor.finding import Finding, State
+from agent.greeting import greeting
+from agent.model.timebase import MINUTE, MS
+
+
+def _greeting(*, findings: list[Finding], reasons: tuple[str, ...] = ()) -> list[str]:
+    text = greeting(
+        version="1.2", host="node7", measured=["every process", "every pod"], findings=findings, data_dir="/s/data",
+        seal_interval_ns=15 * MINUTE, agentctl="bin/agentctl", reasons=reasons, took_ns=120 * MS,
+    )  # fmt: skip
+    return text.splitlines()
+
+
+def test_a_ready_agent_says_what_it_measures_and_where_the_data_goes() -> None:
+    """A few lines, the titles in a column."""
+    assert _greeting(findings=[]) == [
+        "evergauge 1.2 on node7, ready after 120 ms; Ctrl-C ends it",
+        "  measures  every process",
+        "            every pod",
+        "  data      /s/data (Parquet, sealed every 15m)",
+        '  look      bin/agentctl top (or: status, list-workers, query "SELECT * FROM process", doctor)',
+    ]
+
+
+def test_what_is_missing_is_told_in_the_words_of_who_looks_for_it() -> None:
+    """The topic and its reason stand behind; what is usable or limited is not in the way."""
+    findings = [
+        Finding("resctrl", State.MISSING, "this CPU has none"),
+        Finding("kernel", State.USABLE, "Linux"),
+        Finding("cgroup", State.LIMITED, "hybrid"),
+        Finding("other", State.MISSING, "not here"),
+    ]
+    lines = [line for line in _greeting(findings=findings) if "none" in line or "here" in line or "hybrid" in line]
+    assert lines == [
+        "  cannot    which pod holds the cache and eats the memory bandwidth (resctrl: this CPU has none)",
+        "            other: not here",
+    ]
+
+
+def test_an_agent_that_is_not_ready_says_why_first() -> None:
+    """The reasons stand above everything else."""
+    lines = _greeting(findings=[], reasons=("writer: no space left",))
+    assert lines[:2] == ["evergauge 1.2 on node7, not ready after 120 ms; Ctrl-C ends it", "  not ready writer: no space left"]

@@ -1,0 +1,213 @@
+"""Operations of the control socket: answered at once, or within their time."""
+
+from typing import Any
+
+from fakes.story import Story
+
+from agent.model.control import OPERATIONS
+from agent.model.errors import ExitCode
+from agent.model.message import Ask, Publish, Reply, Request
+from agent.model.rule import Assignment, Unit, UnitKind, canonical, pod_key
+from agent.model.timebase import MS, S
+from supervisor.core.desk import OPEN_QUESTIONS_MAX, STATS_DEADLINE_NS
+from supervisor.core.effect import ClientAsker, Effect, Respond, RotateRequested, Send, WorkerAsker
+
+TRIO = {"writer": "writer", "control-plane": "control-plane", "gateway": "gateway"}
+
+
+def _up() -> Story:
+    story = Story(TRIO)
+    for name in TRIO:
+        story.bring_up(name)
+    story.look_complete()
+    return story
+
+
+def _asks(effects: list[Effect]) -> dict[str, Ask]:
+    return {effect.child: effect.message for effect in effects if isinstance(effect, Send) and isinstance(effect.message, Ask)}
+
+
+def _answers(effects: list[Effect]) -> list[Respond]:
+    return [effect for effect in effects if isinstance(effect, Respond)]
+
+
+def _result(answer: Respond) -> dict[str, Any]:
+    assert answer.result is not None, answer.problem
+    return answer.result
+
+
+def test_every_operation_has_its_handler() -> None:
+    """None of the announced words ends in an error of the program's own."""
+    for operation in sorted(OPERATIONS):
+        assert _up().command(operation) is not None
+
+
+def test_hello_tells_where_the_agent_is() -> None:
+    """What agentctl needs to find the data."""
+    assert _result(_up().ask("hello")) == {
+        "version": "0", "run": "r", "host": "h", "pid": 1, "state_dir": "/s", "runtime_dir": "/r"
+    }  # fmt: skip
+
+
+def test_list_workers_has_exactly_its_columns() -> None:
+    """Readers rely on them."""
+    rows = _result(_up().ask("list-workers"))["workers"]
+    assert [row["name"] for row in rows] == list(TRIO)
+    assert list(rows[0]) == [
+        "name", "kind", "state", "pid", "epoch", "uptime_seconds", "restarts", "last_exit", "backoff_seconds",
+        "heartbeat_age_seconds", "rules_revision", "rules_digest", "in_sync", "cpu_percent", "rss_bytes", "pss_bytes",
+    ]  # fmt: skip
+
+
+def test_a_worker_in_backoff_says_for_how_long_and_why() -> None:
+    """Absent values are null, not zero."""
+    story = _up()
+    for _ in range(3):
+        story.die("gateway")
+        if story.child("gateway").has_process:
+            story.bring_up("gateway")
+    row = _result(story.ask("list-workers"))["workers"][2]
+    assert (row["state"], row["last_exit"], row["pid"], row["uptime_seconds"]) == ("backoff", "SIGKILL", None, None)
+    assert row["backoff_seconds"] == 0.1
+
+
+def test_status_waits_for_the_workers_own_numbers() -> None:
+    """Every worker that is up is asked; the answer comes with the last reply."""
+    story = _up()
+    asks = _asks(story.command("status"))
+    assert {name: ask.what for name, ask in asks.items()} == dict.fromkeys(TRIO, "stats")
+    assert _answers(story.say("writer", Reply(asks["writer"].ask, {"rows": 5}))) == []
+    assert _answers(story.say("gateway", Reply(asks["gateway"].ask, {}))) == []
+    (answer,) = _answers(story.say("control-plane", Reply(asks["control-plane"].ask, {})))
+    assert _result(answer)["stats"]["writer"] == {"rows": 5}
+    assert _result(answer)["ready"] is True
+
+
+def test_a_worker_that_does_not_answer_is_shown_without_numbers() -> None:
+    """After three tenths of a second the rest is told."""
+    story = _up()
+    asks = _asks(story.command("status"))
+    story.say("writer", Reply(asks["writer"].ask, {"rows": 5}))
+    (answer,) = _answers(story.advance(STATS_DEADLINE_NS))
+    assert _result(answer)["stats"] == {"writer": {"rows": 5}, "control-plane": None, "gateway": None}
+
+
+def test_a_worker_that_dies_meanwhile_is_not_waited_for() -> None:
+    """Its death is an answer too."""
+    story = _up()
+    asks = _asks(story.command("status"))
+    story.say("writer", Reply(asks["writer"].ask, {}))
+    story.say("gateway", Reply(asks["gateway"].ask, {}))
+    (answer,) = _answers(story.die("control-plane"))
+    assert _result(answer)["stats"]["control-plane"] is None
+
+
+def test_a_late_reply_is_no_second_answer() -> None:
+    """The client was answered when its time was over."""
+    story = _up()
+    asks = _asks(story.command("status"))
+    story.advance(STATS_DEADLINE_NS)
+    assert _answers(story.say("writer", Reply(asks["writer"].ask, {}))) == []
+
+
+def test_worker_state_is_what_the_worker_itself_says() -> None:
+    """The supervisor adds the name and the epoch and nothing else."""
+    story = _up()
+    ask = _asks(story.command("worker-state", name="gateway"))["gateway"]
+    (answer,) = _answers(story.say("gateway", Reply(ask.ask, {"revision": 9, "rules": []})))
+    assert _result(answer) == {"name": "gateway", "epoch": 1, "revision": 9, "rules": []}
+
+
+def test_worker_state_of_a_silent_or_absent_worker_is_try_again() -> None:
+    """Exit code 75 in both cases."""
+    story = _up()
+    story.command("worker-state", name="gateway")
+    (silent,) = _answers(story.advance(5 * S))
+    story.die("gateway")
+    down = story.ask("worker-state", name="gateway")
+    assert [each.problem.exit for each in (silent, down) if each.problem] == [int(ExitCode.TRY_AGAIN)] * 2
+
+
+def test_rotate_gives_the_writers_own_answer() -> None:
+    """Files when it sealed, its sentence when it could not, try again when it is not there."""
+    story = _up()
+    ask = _asks(story.command("rotate"))["writer"]
+    (sealed,) = _answers(story.say("writer", Reply(ask.ask, {"files": [], "rows": 0})))
+    assert _result(sealed) == {"files": [], "rows": 0}
+    ask = _asks(story.command("rotate"))["writer"]
+    (refused,) = _answers(story.say("writer", Reply(ask.ask, {"files": [], "rows": 0, "problem": "disk full"})))
+    assert refused.problem is not None
+    assert (refused.problem.sentence, refused.problem.exit) == ("disk full", int(ExitCode.IO))
+    story.die("writer")
+    assert story.ask("rotate").problem is not None
+
+
+def test_a_rotation_asked_by_signal_answers_nobody() -> None:
+    """It is a question all the same, with a deadline."""
+    story = _up()
+    assert list(_asks(story.tell(RotateRequested()))) == ["writer"]
+    (answer,) = _answers(story.advance(60 * S))
+    assert answer.asker == ClientAsker(-1)
+
+
+def test_the_gateways_request_is_answered_on_the_bus() -> None:
+    """With the number of its request."""
+    story = _up()
+    story.say("gateway", Request(7, "status"))
+    (answer,) = _answers(story.advance(STATS_DEADLINE_NS))
+    assert answer.asker == WorkerAsker("gateway", 1, 7)
+    assert _result(answer)["workers"][0]["cpu_seconds"] is None
+
+
+def test_a_worker_may_ask_for_the_status_and_nothing_else() -> None:
+    """Other words are not heard."""
+    assert _up().say("gateway", Request(7, "restart-worker")) == []
+
+
+def test_too_many_open_questions_are_refused_and_forgotten_in_time() -> None:
+    """A flood costs a bounded memory."""
+    story = _up()
+    answers = [answer for _ in range(OPEN_QUESTIONS_MAX + 5) for answer in _answers(story.command("status"))]
+    assert [answer.problem.code for answer in answers if answer.problem] == ["too_busy"] * 5
+    assert len(_answers(story.advance(STATS_DEADLINE_NS))) == OPEN_QUESTIONS_MAX
+
+
+def test_list_pods_shows_what_the_control_plane_published() -> None:
+    """With group, state of the group and since when."""
+    story = _up()
+    unit = Unit("u1", UnitKind.POD, "/kubepods/podu1", containers=2, namespace="shop", name="cart")
+    story.say("control-plane", Publish([(pod_key("u1"), canonical(Assignment(unit, None, "quiet", 0)))], complete=True))
+    listed = _result(story.ask("list-pods"))
+    assert listed["complete"] is True
+    (pod,) = listed["pods"]
+    assert (pod["uid"], pod["name"], pod["group"], pod["group_state"], pod["rule"]) == ("u1", "cart", None, "ignored", "quiet")
+    assert pod["valid_from"] == "1970-01-01T00:00:00.000Z"
+
+
+def test_a_reset_of_a_healthy_worker_changes_nothing() -> None:
+    """It keeps its process."""
+    story = _up()
+    assert _result(story.ask("reset-worker", name="writer")) == {"name": "writer", "state": "up"}
+    assert story.child("writer").epoch == 1
+
+
+def test_restart_worker_of_a_failed_one_points_to_reset() -> None:
+    """Starting it again would fail the same way."""
+    story = _up()
+    story.die("gateway", int(ExitCode.CONFIG))
+    problem = story.ask("restart-worker", name="gateway").problem
+    assert problem is not None
+    assert "reset-worker gateway" in problem.sentence
+
+
+def test_restart_worker_in_backoff_starts_it_now() -> None:
+    """The operator does not wait."""
+    story = _up()
+    for _ in range(3):
+        story.die("gateway")
+        if story.child("gateway").has_process:
+            story.bring_up("gateway")
+    before = story.child("gateway").epoch
+    assert _result(story.ask("restart-worker", name="gateway"))["state"] == "starting"
+    assert story.child("gateway").epoch == before + 1
+    assert story.advance(200 * MS) == []
