@@ -50,8 +50,8 @@ class KernelTree(Protocol):
         """Open, read once, close. *Raises:* OSError."""
         ...
 
-    def owner(self, descriptor: int) -> int:
-        """The user id that owns the open file. *Raises:* OSError."""
+    def owner(self, path: str) -> int:
+        """The user id that owns a file or directory now. *Raises:* OSError."""
         ...
 
 

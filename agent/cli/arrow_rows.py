@@ -34,7 +34,11 @@ def arrow_table(parts: list[Part]) -> "tuple[pyarrow.Table | None, int]":
             tables.append(pyarrow.Table.from_batches(batches))
     if not tables:
         return None, unreadable
-    return pyarrow.concat_tables(tables, promote_options="permissive"), unreadable
+    try:
+        return pyarrow.concat_tables(tables, promote_options="permissive"), unreadable
+    except pyarrow.ArrowException as cause:
+        remedy = "`agentctl rotate` makes Parquet of it, which is read file by file"
+        raise FormatError("spool", f"its segments disagree about a column's type: {cause}", remedy) from cause
 
 
 def record_batch(encoded: bytes, form: TableForm) -> "pyarrow.RecordBatch":

@@ -111,8 +111,8 @@ def read_spool(state_dir: str, is_wanted: Callable[[str], bool]) -> Spool:
     kept_bytes = 0
     paths = list_segments(state_dir)
     for path in paths:
-        # The writer is at work at the end of the newest segment: a record cut short there is no damage.
-        is_open = path == paths[-1]
+        # The writer is at work at the end of one of them (the names follow the wall clock, which can be set back), and a
+        # killed writer leaves one cut short too: bytes that reach to the end are no damage.
         try:
             data = read_from(path, 0)
             head, end = parse_head(data)
@@ -120,7 +120,8 @@ def read_spool(state_dir: str, is_wanted: Callable[[str], bool]) -> Spool:
             # Sealed and removed since it was listed: its rows are in the sealed files, which are listed later.
             continue
         except FormatError:
-            damaged += not is_open
+            first = next(parse_records(data, 0), None)
+            damaged += isinstance(first, Damage) and not first.torn
             continue
         except OSError as cause:
             raise refusal(path, cause) from cause
@@ -128,7 +129,7 @@ def read_spool(state_dir: str, is_wanted: Callable[[str], bool]) -> Spool:
         forms.update(head.tables)
         for found in parse_records(data, end):
             if isinstance(found, Damage):
-                damaged += not (found.torn and is_open)
+                damaged += not found.torn
             elif found.entry.rows > 0 and found.entry.table in head.tables and is_wanted(found.entry.table):
                 kept_bytes += len(found.rows)
                 _keep(parts, head, found)
@@ -156,18 +157,24 @@ def sealed_files(state_dir: str, table: str, without: frozenset[str] = frozenset
     endings = tuple(f"-{segment}.parquet" for segment in without)
     try:
         return [path for path in _parquet_files(folder) if not path.endswith(endings)]
-    except FileNotFoundError:
-        return []
     except OSError as cause:
         raise refusal(folder, cause) from cause
 
 
 def _parquet_files(folder: str) -> Iterator[str]:
-    for date in sorted(os.listdir(folder)):
+    for date in _names(folder):
         if date.startswith("date="):
-            for name in sorted(os.listdir(os.path.join(folder, date))):
+            for name in _names(os.path.join(folder, date)):
                 if name.endswith(".parquet"):
                     yield os.path.join(folder, date, name)
+
+
+def _names(folder: str) -> list[str]:
+    """What is in a folder, in order; nothing in one that is not there (any more): a date may be removed at any moment."""
+    try:
+        return sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return []
 
 
 def sealed_tables(state_dir: str) -> list[str]:

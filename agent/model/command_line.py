@@ -10,12 +10,20 @@ _SECRET_NAME = re.compile(
 _NAMED_VALUE = re.compile(r"(?s)(-{0,2}[\w.-]+)=(.*)")
 # user:password@ in front of a host; up to the last @, because people write one into a password unescaped.
 _URL_SECRET = re.compile(r"(://[^/\s:@]*):[^/\s]+@")
+# `Authorization: Bearer x`, in one argument or as the word before it.
+_BEARER = re.compile(r"(?i)\b(bearer|basic)\s+\S+")
+# A setting inside an argument, such as `--set=auth.password=x,user=y`.
+_INNER_VALUE = re.compile(
+    r"(?i)([\w.-]*(?:pass(?:word|wd|phrase)?|_pwd|secret|token|credentials?|(?:api|access|secret|private)[-_]?key))=[^\s,;&]+"
+)
 # The kernel gives up to 2 MiB; nobody reads more than a screen.
 ARGUMENTS_MAX = 256
 
 
 def masked_arguments(arguments: list[str]) -> list[str]:
-    """The arguments with the values of `--password=x`, `PASSWORD=x`, `--token x` and `://user:x@` replaced."""
+    """The arguments with what looks like a secret replaced: the values of `--password=x`, `PASSWORD=x`, `--token x`,
+    `--set=auth.password=x`, `Bearer x` and `://user:x@`. A program's private short options (`-px`) cannot be known.
+    """
     masked = []
     next_is_secret = False
     for argument in arguments:
@@ -25,9 +33,15 @@ def masked_arguments(arguments: list[str]) -> list[str]:
         elif named is not None and _SECRET_NAME.search(named[1]):
             masked.append(f"{named[1]}={MASK}")
         else:
-            masked.append(_URL_SECRET.sub(rf"\1:{MASK}@", argument))
+            masked.append(_masked_inside(argument))
         next_is_secret = argument.startswith("-") and named is None and _SECRET_NAME.search(argument) is not None
     return masked
+
+
+def _masked_inside(argument: str) -> str:
+    argument = _URL_SECRET.sub(rf"\1:{MASK}@", argument)
+    argument = _BEARER.sub(rf"\1 {MASK}", argument)
+    return _INNER_VALUE.sub(rf"\1={MASK}", argument)
 
 
 def parse_command_line(data: bytes, *, bytes_max: int, mask: bool) -> str | None:

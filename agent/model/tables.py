@@ -47,6 +47,7 @@ POD_GROUP = Table(
         Column("rule", DType.UTF8, "", "the rule that chose the group; null: none matched, own group", "rules", True),
         Column("valid_from", DType.INT64, "ns", "first seen in this group, unix time", "control plane clock"),
         Column("valid_until", DType.INT64, "ns", "no longer so; null: still valid when written", "control plane clock", True),
+        Column("run", DType.UTF8, "", "the run of the agent that saw it; its open intervals end with it", "control plane"),
     ),
 )
 

@@ -132,7 +132,8 @@ class Child:
             self.deadline_ns = None
             return []
         if self.state is ChildState.STOPPING:
-            return []
+            # Told before, perhaps with a successor in view: it hears it again, with what is left of its time.
+            return [] if self._is_killed or self.deadline_ns is None else [self._stop_order(now_ns)]
         self._begin_stopping(reason)
         grace_ns = self._policy.stop_timeout_ns if grace_ns is None else grace_ns
         self.deadline_ns = now_ns + grace_ns

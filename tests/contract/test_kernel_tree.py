@@ -93,18 +93,17 @@ def test_two_descriptors_are_two(tree: KernelTreePort) -> None:
     tree.close(other)
 
 
-def test_an_open_file_tells_its_owner(tree: KernelTreePort) -> None:
-    """Who made the file; the one in memory belongs to root unless it is told otherwise."""
-    descriptor = tree.open("7/stat")
-    assert tree.owner(descriptor) == (0 if isinstance(tree, MemoryTree) else os.getuid())
-    tree.close(descriptor)
+def test_files_and_directories_tell_their_owner(tree: KernelTreePort) -> None:
+    """Who made them; those in memory belong to root unless they are told otherwise."""
+    owner = 0 if isinstance(tree, MemoryTree) else os.getuid()
+    assert (tree.owner("7/stat"), tree.owner("7")) == (owner, owner)
 
 
 @pytest.mark.parametrize("path", ["1/stat", "7/nothing", "nothing"])
 def test_what_is_not_there_is_enoent(tree: KernelTreePort, path: str) -> None:
     """For every call alike."""
     for call in (lambda: tree.open(path), lambda: tree.read(path, 10), lambda: tree.list_names(path),
-                 lambda: tree.list_directories(path)):  # fmt: skip
+                 lambda: tree.list_directories(path), lambda: tree.owner(path)):  # fmt: skip
         assert _errno_of(call) == errno.ENOENT
 
 
@@ -123,5 +122,5 @@ def test_a_descriptor_that_was_given_back_is_not_one(tree: KernelTreePort) -> No
     """EBADF for everything, a second giving back included."""
     descriptor = tree.open("7/stat")
     tree.close(descriptor)
-    for call in (lambda: tree.read_open(descriptor, 10), lambda: tree.owner(descriptor), lambda: tree.close(descriptor)):
+    for call in (lambda: tree.read_open(descriptor, 10), lambda: tree.close(descriptor)):
         assert _errno_of(call) == errno.EBADF

@@ -96,9 +96,12 @@ class MemoryTree:
         finally:
             self.close(descriptor)
 
-    def owner(self, descriptor: int) -> int:
-        """The user id set in `owners`, 0 where none is."""
-        return self.owners.get(self._opened(descriptor)[0], 0)
+    def owner(self, path: str) -> int:
+        """The user id set in `owners`, 0 where none is; of a file or directory that is there."""
+        name = _normal(path)
+        if name not in self._directories and not any(known == name or known.startswith(f"{name}/") for known in self._files):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        return self.owners.get(path, 0)
 
     # ---- inside ------------------------------------------------------------------------------------
 

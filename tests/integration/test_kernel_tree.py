@@ -19,3 +19,24 @@ def test_reading_a_process_that_has_ended_is_esrch() -> None:
         tree.read_open(descriptor, 100)
     assert gone.value.errno == errno.ESRCH
     tree.close(descriptor)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a process that gives root up")
+def test_a_process_that_has_given_root_up_belongs_to_its_new_user() -> None:
+    """The owner of its directory is the effective user; files in it stay root's, because the process is not dumpable."""
+    tree = KernelTree("/proc")
+    ready, done = os.pipe(), os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.setresuid(65534, 65534, 65534)
+        os.write(ready[1], b"x")
+        os.read(done[0], 1)
+        os._exit(0)
+    try:
+        os.read(ready[0], 1)
+        assert tree.owner(str(pid)) == 65534
+    finally:
+        os.write(done[1], b"x")
+        os.waitpid(pid, 0)
+        for descriptor in (*ready, *done):
+            os.close(descriptor)

@@ -1,5 +1,6 @@
 """The sealer as a real process: what it writes, what it survives, what it refuses."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 from fakes.segment import WALL_NS, WHO, batch_frame, head_of, segment_of
 from fakes.sender import SAMPLE, sample_rows
+from fakes.small_disk import mounted
 
 from agent.model.errors import EvergaugeError, ExitCode
 from agent.model.message import encode
@@ -293,3 +295,18 @@ def test_writer_hears_of_the_end_through_descriptors(tmp_path: Path) -> None:
     assert isinstance(missing, EvergaugeError)
     assert "missing" in missing.sentence
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_sealing_that_finds_no_room_takes_none(tmp_path: Path) -> None:
+    """What it had written under hidden names goes, so that the disk is as full as before and a smaller segment can be sealed."""
+    with mounted(tmp_path / "disk", "1m") as disk:
+        segment = segment_in(disk, segment_of(200))
+        ballast = disk / "ballast"
+        with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(4096))
+        os.truncate(ballast, ballast.stat().st_size - 4096)
+        assert seal(segment, disk).returncode == ExitCode.IO
+        assert list((disk / "data" / ".tmp").iterdir()) == []
+        ballast.unlink()
+        assert sealed(segment, disk)["rows"] == 200 * 40

@@ -14,7 +14,10 @@ POD_PREFIX = pod_key("")
 
 
 class Outcome(Struct, frozen=True):
-    """What follows from one comparison: changes to publish, rows of table `pod_group`, the assignments from now on."""
+    """What follows from one comparison: changes to publish, rows of table `pod_group`, the assignments from now on.
+
+    The rows lack the last column, the run, which only the worker knows.
+    """
 
     changes: list[Change]
     rows: list[Row]

@@ -18,7 +18,7 @@ from agent.ports import Bus, Clock, KernelTree, Outbox
 from workers.control_plane.binding import Binder
 from workers.control_plane.cgroups import DEPTH_MAX, DIRECTORIES_MAX, CgroupTree, Look
 from workers.control_plane.pods import observe, with_unseen
-from workers.control_plane.reconcile import POD_PREFIX, Outcome, adopt, closing_row, reconcile, repairs
+from workers.control_plane.reconcile import POD_PREFIX, Outcome, adopt, closing_row, opening_row, reconcile, repairs
 
 RULE_PREFIX = rule_key("")
 # A message or a batch of this many is below 1 MiB, and the supervisor takes it in within a millisecond or two.
@@ -28,8 +28,9 @@ CHUNK = 1_000
 class ControlPlaneWork:
     """`agent.ports.Work` of the worker `control-plane`."""
 
-    def __init__(self, clock: Clock, tree: KernelTree, outbox: Outbox, bus: Bus, config: Config) -> None:
+    def __init__(self, clock: Clock, tree: KernelTree, outbox: Outbox, bus: Bus, config: Config, *, run: str) -> None:
         self._clock = clock
+        self._run = run
         self._outbox = outbox
         self._bus = bus
         self._interval_ns = config.of(CONTROL_PLANE_INTERVAL)
@@ -54,8 +55,14 @@ class ControlPlaneWork:
         self._look_ns = 0
 
     def on_start(self, now_ns: int) -> None:
-        """Adopt what a predecessor assigned; the first look comes at once, but only after the worker counts as ready."""
+        """Adopt what a predecessor assigned; the first look comes at once, but only after the worker counts as ready.
+
+        The rows of what is adopted are written once more: the predecessor may have published an assignment and died before
+        its row was acknowledged. A reader takes the last row of an interval, and they say the same.
+        """
         self._assignments = adopt(self._rules.items(POD_PREFIX))
+        wall_ns = self._clock.wall_ns()
+        self._write([opening_row(assignment, wall_ns) for assignment in self._assignments.values()])
         self._units = {uid: assignment.unit for uid, assignment in self._assignments.items()}
         self._started = True
         self._deadline_ns = now_ns
@@ -134,7 +141,8 @@ class ControlPlaneWork:
     def _write(self, rows: list[Row]) -> None:
         # A refused batch is counted by the outbox and becomes a row of table `gap`.
         for start in range(0, len(rows), CHUNK):
-            self._outbox.offer(POD_GROUP, rows[start : start + CHUNK], self._clock.wall_ns())
+            stamped = [(*row, self._run) for row in rows[start : start + CHUNK]]
+            self._outbox.offer(POD_GROUP, stamped, self._clock.wall_ns())
 
     def _set_condition(self, kind: str, detail: str) -> None:
         """Say when a condition begins, changes or ends (`detail` empty), and nothing in between."""

@@ -69,6 +69,6 @@ class KernelTree:
         finally:
             os.close(descriptor)
 
-    def owner(self, descriptor: int) -> int:
-        """The user id that owns the open file; of a file of `/proc/PID` the process's effective user. *Raises:* OSError."""
-        return os.fstat(descriptor).st_uid
+    def owner(self, path: str) -> int:
+        """The user id that owns a file or directory now. *Raises:* OSError."""
+        return os.stat(path, dir_fd=self._root, follow_symlinks=False).st_uid

@@ -103,7 +103,8 @@ class WorkerLoop:
             case Answer():
                 self._work.on_answer(message.request, message.body)
             case Stop():
-                self._stop_until_ns = now_ns + message.grace_ns
+                until_ns = now_ns + message.grace_ns
+                self._stop_until_ns = until_ns if self._stop_until_ns is None else min(until_ns, self._stop_until_ns)
                 if self._is_started:
                     self._work.on_stop(now_ns, for_good=message.for_good)
                 if self._outbox is not None:
@@ -152,7 +153,7 @@ class WorkerLoop:
 
     def _tell_unstored(self) -> None:
         """What the writer has not taken by the end is lost, and where nothing can be stored only the log can say so."""
-        if self._outbox is None or self._outbox.buffer.is_empty:
+        if self._outbox is None or self._outbox.buffer.unstored_batches == 0:
             return
         fields: dict[str, str | int | float | bool | None] = {
             "batches": self._outbox.buffer.unstored_batches,

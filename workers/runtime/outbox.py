@@ -11,6 +11,8 @@ from workers.runtime.send_buffer import SendBuffer
 
 # A turn of the loop takes no more than this many answers, so that a flood cannot hold it.
 ANSWERS_PER_TURN_MAX = 256
+# Far below the frame limit (`agent.model.message.FRAME_BYTES_MAX`): some 2,000 rows with long command lines.
+PART_BYTES_MAX = 1 << 20
 
 
 class SocketOutbox:
@@ -18,6 +20,8 @@ class SocketOutbox:
 
     def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", path: str, identity: Identity, *, bytes_max: int) -> None:
         self.buffer = SendBuffer(bytes_max=bytes_max)
+        # A batch larger than the buffer would be refused for ever, one larger than a frame would never arrive.
+        self._part_bytes_max = min(PART_BYTES_MAX, max(1, bytes_max // 4))
         self.malformed = 0
         self.writer_epoch: int | None = None
         self.socket = context.socket(zmq.DEALER)
@@ -32,10 +36,21 @@ class SocketOutbox:
         self.socket.connect(f"ipc://{path}")
 
     def offer(self, table: Table, rows: Sequence[Row], stamp_wall_ns: int) -> bool:
-        """Send one batch, see `agent.ports.Outbox`."""
-        accepted = self.buffer.offer(table.name, table.version, stamp_wall_ns, encode(list(rows)), len(rows))
+        """Send rows, see `agent.ports.Outbox`; more than `PART_BYTES_MAX` go out as several batches with one stamp."""
+        encoded = encode(list(rows))
+        parts = -(-len(encoded) // self._part_bytes_max)
+        if parts <= 1:
+            accepted = self.buffer.offer(table.name, table.version, stamp_wall_ns, encoded, len(rows))
+        else:
+            size = -(-len(rows) // parts)
+            accepted = True
+            for at in range(0, len(rows), size):
+                accepted &= self._offer_part(table, rows[at : at + size], stamp_wall_ns)
         self.pump()
         return accepted
+
+    def _offer_part(self, table: Table, rows: Sequence[Row], stamp_wall_ns: int) -> bool:
+        return self.buffer.offer(table.name, table.version, stamp_wall_ns, encode(list(rows)), len(rows))
 
     def end(self) -> None:
         """No more batches."""

@@ -93,7 +93,8 @@ def _outbox(launch: Launch, context: "zmq.Context[zmq.Socket[bytes]]") -> Socket
 def _make_control_plane(launch: Launch, context: "zmq.Context[zmq.Socket[bytes]]", clock: SystemClock, bus: BusClient) -> Made:
     outbox = _outbox(launch, context)
     tree = KernelTree(launch.config.of(CGROUP_ROOT))
-    return ControlPlaneWork(clock=clock, tree=tree, outbox=outbox, bus=bus, config=launch.config), outbox, None
+    work = ControlPlaneWork(clock, tree, outbox, bus, launch.config, run=launch.identity.run)
+    return work, outbox, None
 
 
 def _make_sampler(launch: Launch, context: "zmq.Context[zmq.Socket[bytes]]", clock: SystemClock, bus: BusClient) -> Made:

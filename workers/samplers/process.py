@@ -371,14 +371,11 @@ class ProcessProbe:
         return reason
 
     def _read_owner(self, process: _Process) -> int | None:
+        """The effective user: the owner of the directory. Files in it are root's where a process has dropped privileges."""
         try:
-            descriptor = process.descriptor if process.descriptor >= 0 else self._tree.open(f"{process.name}/stat")
-            uid = self._tree.owner(descriptor)
+            return self._tree.owner(process.name)
         except OSError:
             return None
-        if descriptor != process.descriptor:
-            self._tree.close(descriptor)
-        return uid
 
     def _read_command_line(self, process: _Process) -> str | None:
         try:

@@ -6,6 +6,7 @@ aside instead, and its damage becomes a row of table `gap` first: killed in betw
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from msgspec import Struct, to_builtins
@@ -58,6 +59,7 @@ class Archive:
         self.sealed_files = 0
         self.sealed_rows = 0
         self.last_error = ""
+        self._told_damages: set[str] = set()
 
     @property
     def waiting(self) -> int:
@@ -162,8 +164,12 @@ class Archive:
         if not report.damaged_records:
             self._spool.remove(name)
             return
-        self._on_damage(report)
+        # Told once, also when the file cannot be set aside at once and is sealed again.
+        if name not in self._told_damages:
+            self._told_damages.add(name)
+            self._on_damage(report)
         path = self._spool.set_aside(name)
+        self._told_damages.discard(name)
         fields: dict[str, str | int | float | bool | None] = {
             "path": path,
             "damaged_records": report.damaged_records,
@@ -195,6 +201,9 @@ class Archive:
 
     def _fail(self, failure: EvergaugeError, now_ns: int) -> None:
         self._queue.on_failed(now_ns)
+        # What a killed sealer left would take the room that the next one needs.
+        with suppress(StorageError):
+            self.prepare()
         detail = f"spool files wait to become Parquet: {failure.sentence}"
         if not self._is_failing or detail != self.last_error:
             self._bus.condition(Condition(kind="sealing", active=True, detail=detail))

@@ -6,6 +6,7 @@ files only. Names and contents follow from the segment alone: sealing it again w
 
 import os
 import re
+from contextlib import suppress
 from typing import Any
 
 from agent.model.errors import FormatError
@@ -110,6 +111,12 @@ class ParquetFiles:
         for folder in sorted(self._folders(files)):
             sync_folder(folder)
         return tuple(SealedFile(table=file.table, path=file.final_path, rows=file.rows) for file in files)
+
+    def discard(self) -> None:
+        """Remove what was not finished: a failed sealing must not fill the disk that it found full. *Raises:* nothing."""
+        for file in self._files.values():
+            with suppress(OSError):
+                os.unlink(file.hidden_path)
 
     def _folders(self, files: list[_TableFile]) -> set[str]:
         dates = {os.path.dirname(file.final_path) for file in files}

@@ -23,7 +23,7 @@ from agent.model.table import DType
 from agent.model.tables import GAP
 from workers.writer.folder import read_file, storage_error
 from workers.writer.parquet import ParquetFiles
-from workers.writer.record import FORMAT_VERSION, Record, SegmentHead, TableForm, parse_head
+from workers.writer.record import FORMAT_VERSION, Damage, Record, SegmentHead, TableForm, parse_head
 from workers.writer.recover import is_cut_short, open_segment
 from workers.writer.report import SealReport, encode_report
 
@@ -73,26 +73,35 @@ def _seal_records(data: bytes, segment_path: str, data_directory: str, forms_fro
     if head is None:
         head = _stand_in_head(segment_path, forms_from)
     files = ParquetFiles(head, data_directory)
-    for item in items:
-        if not isinstance(item, Record):
-            if is_cut_short(data, item):
-                tally.torn = True
-            else:
-                tally.on_damage()
-        elif item.entry.rows > 0:
-            try:
-                tally.on_good(files.add(item), item.entry.stamp_wall_ns)
-            except FormatError:
-                tally.on_damage()
+    try:
+        for item in items:
+            _take(item, data, files, tally)
+        sealed = files.finish()
+    except OSError:
+        files.discard()
+        raise
     return SealReport(
         segment=head.segment,
-        files=files.finish(),
+        files=sealed,
         rows=tally.rows,
         damaged_records=tally.damaged,
         torn=tally.torn,
         from_wall_ns=tally.from_wall_ns,
         until_wall_ns=tally.until_wall_ns,
     )
+
+
+def _take(item: Record | Damage, data: bytes, files: ParquetFiles, tally: _Tally) -> None:
+    if not isinstance(item, Record):
+        if is_cut_short(data, item):
+            tally.torn = True
+        else:
+            tally.on_damage()
+    elif item.entry.rows > 0:
+        try:
+            tally.on_good(files.add(item), item.entry.stamp_wall_ns)
+        except FormatError:
+            tally.on_damage()
 
 
 def _stand_in_head(segment_path: str, forms_from: str | None) -> SegmentHead:

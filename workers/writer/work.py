@@ -305,9 +305,10 @@ class WriterWork:
         """Those of the segments that are worth reading for their marks, in the order in which they were opened."""
         left = RECOVER_BYTES_MAX
         for index in range(len(names) - 1, -1, -1):
-            if left <= 0:
-                return names[index + 1 :]
             left -= self._spool.size_of(names[index])
+            # The newest is read whatever its size: without its marks, rows would be stored twice.
+            if left < 0 and index < len(names) - 1:
+                return names[index + 1 :]
         return names
 
     def _head(self) -> SegmentHead:

@@ -374,3 +374,15 @@ def test_a_start_that_takes_too_long_is_settled_with_its_reasons() -> None:
     (settled,) = [effect for effect in story.advance(3 * S) if isinstance(effect, Settled)]
     assert settled.reasons == ("control-plane has not yet seen which pods and units exist",)
     assert not any(isinstance(effect, Settled) for effect in story.look_complete())
+
+
+def test_a_worker_that_stops_for_a_restart_hears_that_it_is_for_good_after_all() -> None:
+    """restart-worker and then the end of the agent: no successor comes, so it must close what is open."""
+    story = Story({"control-plane": "control-plane"})
+    story.bring_up("control-plane")
+    story.command("restart-worker", name="control-plane")
+    story.advance(100 * MS)
+    (told,) = [effect.message for effect in story.tell(StopRequested("SIGTERM")) if isinstance(effect, Send)]
+    assert isinstance(told, Stop)
+    assert told.for_good
+    assert story.die("control-plane", 0) == [Finished()]

@@ -30,7 +30,7 @@ class Story:
         self.clock = clock or FakeClock()
         self.outbox = RecordingOutbox()
         self.bus = RecordingBus()
-        self.work = ControlPlaneWork(self.clock, self.tree, self.outbox, self.bus, Config({}))
+        self.work = ControlPlaneWork(self.clock, self.tree, self.outbox, self.bus, Config({}), run="r")
         self.work.on_rules(rules or RuleState())
         self.work.on_start(self.clock.now_ns())
 
@@ -134,7 +134,10 @@ def test_an_unreadable_rule_is_told_and_the_others_hold() -> None:
 
 
 def test_a_successor_adopts_and_only_says_that_its_look_is_complete() -> None:
-    """After a kill the assignments come back with the rules: same beginning, no rows, no changes."""
+    """After a kill the assignments come back with the rules: same beginning, no changes.
+
+    Their opening rows are written once more, because those of the predecessor may have died with it.
+    """
     first = Story().look()
     first.echo([SHARED])
     state = first.echo([SHARED])
@@ -144,11 +147,14 @@ def test_a_successor_adopts_and_only_says_that_its_look_is_complete() -> None:
     second.look()
 
     assert [(published.changes, published.complete) for published in second.bus.published] == [([], True)]
-    assert second.outbox.offers == []
+    begun = {row["pod_uid"]: row["valid_from"] for row in first.outbox.records(POD_GROUP) if row["valid_until"] is None}
+    again = [(row["pod_uid"], row["valid_from"], row["valid_until"], row["run"]) for row in second.outbox.records(POD_GROUP)]
+    assert again == [(uid, begun[uid], None, "r") for uid, _from, _until, _run in again]
+    assert {uid for uid, *_rest in again} == {UID, NGINX}
 
 
 def test_a_successor_finds_what_ended_and_what_began_meanwhile() -> None:
-    """Between death and restart one pod ended and a service began: one closing and one opening row."""
+    """Between death and restart one pod ended and a service began: what is written last of each says so."""
     first = Story().look()
     state = first.echo()
     first.tree.remove("kubepods")
@@ -157,7 +163,7 @@ def test_a_successor_finds_what_ended_and_what_began_meanwhile() -> None:
     second = Story(first.tree, state, first.clock).look()
 
     rows = {row["pod_uid"]: row["valid_until"] is None for row in second.outbox.records(POD_GROUP)}
-    assert rows == {UID: False, "/system.slice/cron.service": True}
+    assert rows == {UID: False, NGINX: True, "/system.slice/cron.service": True}
     assert second.bus.published[-1].complete
 
 

@@ -37,7 +37,7 @@ def test_the_first_tick_has_no_cpu_and_says_so() -> None:
 def test_a_row_says_who_the_process_is_and_where_it_runs() -> None:
     """Every column from its file."""
     host = Host()
-    host.tree.owners["5/stat"] = 33
+    host.tree.owners["5"] = 33
     host.born(
         5, name=b"nginx", ppid=4, state="R", threads=3, rss_pages=20, cgroup=POD_CGROUP, command_line=b"nginx\0-g\0daemon off;\0"
     )
@@ -345,7 +345,7 @@ def test_command_line_and_user_are_read_once_and_again_with_a_new_program() -> N
     host.born(5, name=b"sh", command_line=b"sh\0")
     _measured(host, 3)
     assert host.tree.calls.count(("open", "5/cmdline")) == 1
-    host.tree.owners["5/stat"] = 33
+    host.tree.owners["5"] = 33
     host.change(5, name=b"nginx", command_line=b"nginx\0")
     row = host.tick().row(5)
     assert (row["comm"], row["command_line"], row["uid"]) == ("nginx", "nginx", 33)
@@ -356,7 +356,7 @@ def test_a_changed_user_is_seen_in_time() -> None:
     host = Host()
     host.born(5)
     _measured(host)
-    host.tree.owners["5/stat"] = 33
+    host.tree.owners["5"] = 33
     _measured(host, CGROUP_PERIOD_TICKS)
     assert host.tick().row(5)["uid"] == 33
 
