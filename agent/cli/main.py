@@ -17,7 +17,7 @@ def main() -> int:
     except KeyboardInterrupt:
         code = INTERRUPTED
     except BrokenPipeError:
-        _forget_output()
+        _forget_output(1)
         code = PIPE_CLOSED
     except Exception as bug:  # noqa: BLE001 - the one broad except of this process: report, then end
         code = _report(bug)
@@ -42,22 +42,23 @@ def _run() -> int:
     return run(sys.argv[1:], os.environ, sys.stdout, sys.stderr)
 
 
-def _forget_output() -> None:
-    """Let the interpreter's last flush go nowhere: who read us has gone, or takes no more."""
+def _forget_output(descriptor: int) -> None:
+    """Let the interpreter's last flush of a stream go nowhere: who read us has gone, or takes no more."""
     import os
 
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
+    os.dup2(nowhere, descriptor)
     os.close(nowhere)
 
 
 def _end_output() -> None:
     """The last flush, here and not in the interpreter's end, which would change the exit code for a failure told before."""
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except OSError:
-        _forget_output()
+    for stream, descriptor in ((sys.stdout, 1), (sys.stderr, 2)):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            _forget_output(descriptor)
 
 
 def _end_if_busy(code: int) -> None:
