@@ -19,6 +19,10 @@ Sample = Sequence[tuple[Table, Sequence[Row]]]
 class Probe(Protocol):
     """The measuring part of a sampler, one per worker process."""
 
+    def check(self) -> None:
+        """Whether anything can be read at all, in microseconds; asked before the worker is ready. *Raises:* OSError."""
+        ...
+
     def sample(self, now_ns: int, wall_ns: int) -> Sample:
         """Measure once. *Raises:* OSError only where nothing at all can be read; what can vanish or be refused is absent."""
         ...
@@ -80,9 +84,15 @@ class SamplerWork:
         self._rows = 0
 
     def on_start(self, now_ns: int) -> None:
-        """The first tick, before the worker is ready: it gives rates their base, and ready then means that it measures."""
+        """The first tick is due at once; whether there is anything to measure is known before the worker is ready.
+
+        The whole first sample is not waited for: on a large host it takes longer than everything else of a restart.
+        """
         self._next_tick_at_ns = now_ns
-        self.on_timer(now_ns)
+        try:
+            self._probe.check()
+        except OSError as failure:
+            self._tell_unreadable(failure)
 
     def on_rules(self, rules: RuleState) -> None:
         """Samplers of processes measure everything, whatever the rules."""
@@ -113,14 +123,16 @@ class SamplerWork:
         try:
             sample = self._probe.sample(now_ns, wall_ns)
         except OSError as failure:
-            sample = ()
-            problem = f"nothing can be read: {failure}; look at the mount and at the agent's permissions"
-        else:
-            problem = ""
+            self._tell_unreadable(failure)
+            return ()
+        self._tell_unreadable(None)
+        return sample
+
+    def _tell_unreadable(self, failure: OSError | None) -> None:
+        problem = f"nothing can be read: {failure}; look at the mount and at the agent's permissions" if failure else ""
         if problem != self._problem:
             self._problem = problem
             self._bus.condition(Condition("unreadable", active=bool(problem), detail=problem, blocks_ready=True))
-        return sample
 
     def descriptors(self) -> Sequence[int]:
         """None."""

@@ -121,9 +121,12 @@ class ProcessProbe:
         self._last_at_ns: int | None = None
         self._uptime = -1  # Opened with the first tick: a missing root is an error of a reading, not of this object's birth.
         self._last_uptime_ticks = self._tick = 0
-        self._unreadable = 0
-        self._kept = 0
+        self._unreadable = self._kept = 0
         self._kept_max = 1 << 30
+
+    def check(self) -> None:
+        """See `workers.samplers.kind.Probe`."""
+        self._uptime_ticks()
 
     def sample(self, now_ns: int, wall_ns: int) -> Sample:
         """One tick: rows of `process` and `process_tail`, see `workers.samplers.kind.Probe`."""

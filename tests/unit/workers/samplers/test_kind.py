@@ -29,6 +29,10 @@ class SlowProbe:
         self.sampled: list[tuple[int, int]] = []
         self.is_closed = False
 
+    def check(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
     def sample(self, now_ns: int, wall_ns: int) -> Sample:
         if self.failure is not None:
             raise self.failure
@@ -72,10 +76,8 @@ class Story:
         return document
 
 
-def _started(*, first_tick_ns: int = 0, failure: OSError | None = None, is_full: bool = False) -> Story:
-    """A story whose first tick, the one of the start, was like this."""
+def _started() -> Story:
     story = Story()
-    story.probe.duration_ns, story.probe.failure, story.outbox.is_full = first_tick_ns, failure, is_full
     story.work.on_rules(RuleState())
     story.work.on_start(START_NS)
     return story
@@ -87,7 +89,7 @@ def test_before_the_start_it_wants_nothing() -> None:
 
 
 def test_it_ticks_at_once_and_then_on_the_raster() -> None:
-    """The first before it is ready; then not an interval after the last was done: a tick of 200 ms does not shift the next."""
+    """Not an interval after the last tick was done: a tick of 200 ms does not shift the next."""
     story = _started()
     story.probe.duration_ns = 200 * MS
     story.run_until(START_NS + 3 * S)
@@ -96,22 +98,28 @@ def test_it_ticks_at_once_and_then_on_the_raster() -> None:
 
 def test_rows_are_offered_with_the_time_of_the_tick_and_empty_tables_not_at_all() -> None:
     """The stamp is taken before the measuring."""
-    story = _started(first_tick_ns=5 * MS)
-    wall_ns = story.clock.wall_ns() - 5 * MS
+    story = _started()
+    wall_ns = story.clock.wall_ns()
+    story.probe.duration_ns = 5 * MS
+    story.run_until(START_NS)
     (offer,) = story.outbox.offers
     assert (offer.table, offer.rows, offer.stamp_wall_ns) == (ROWS, ((wall_ns,), (wall_ns + 1,)), wall_ns)
 
 
 def test_ticks_that_went_by_are_counted_and_not_made_up_for() -> None:
     """A tick of two and a half intervals costs two; the third is on the raster again."""
-    story = _started(first_tick_ns=2500 * MS)
+    story = _started()
+    story.probe.duration_ns = 2500 * MS
+    story.run_until(START_NS)
     assert story.work.next_deadline_ns() == START_NS + 3 * S
     assert story.stats()["ticks_missed"] == 2
 
 
 def test_a_tick_as_long_as_its_interval_misses_one() -> None:
     """The next was due at the very end of this one and has gone by."""
-    story = _started(first_tick_ns=1 * S)
+    story = _started()
+    story.probe.duration_ns = 1 * S
+    story.run_until(START_NS)
     assert (story.work.next_deadline_ns(), story.stats()["ticks_missed"]) == (START_NS + 2 * S, 1)
 
 
@@ -127,9 +135,10 @@ def test_a_host_that_slept_is_measured_once() -> None:
 
 def test_it_says_what_its_ticks_cost() -> None:
     """Ticks, the last and the longest, rows, and what the probe says."""
-    story = _started(first_tick_ns=30 * MS)
-    story.probe.duration_ns = 10 * MS
-    story.run_until(START_NS + 1 * S)
+    story = _started()
+    for duration_ns in (30 * MS, 10 * MS):
+        story.probe.duration_ns = duration_ns
+        story.run_until(story.work.next_deadline_ns() or 0)
     expected = {
         "ticks": 2,
         "ticks_missed": 0,
@@ -143,7 +152,8 @@ def test_it_says_what_its_ticks_cost() -> None:
 
 def test_a_full_outbox_stops_nothing() -> None:
     """What was refused is the outbox's account."""
-    story = _started(is_full=True)
+    story = _started()
+    story.outbox.is_full = True
     story.run_until(START_NS + 2 * S)
     assert len(story.outbox.refused) == 3
 
@@ -158,7 +168,8 @@ def test_after_the_stop_it_wants_nothing_more() -> None:
 
 def test_while_nothing_can_be_read_a_condition_holds_and_the_ticks_go_on() -> None:
     """A missing root is said once, blocks readiness, and ends when it is there again."""
-    story = _started(failure=FileNotFoundError(2, "No such file or directory", "/nowhere"))
+    story = _started()
+    story.probe.failure = FileNotFoundError(2, "No such file or directory", "/nowhere")
     story.run_until(START_NS + 2 * S)
     story.probe.failure = None
     story.run_until(START_NS + 3 * S)
@@ -168,3 +179,13 @@ def test_while_nothing_can_be_read_a_condition_holds_and_the_ticks_go_on() -> No
     ]
     assert "/nowhere" in story.bus.conditions[0].detail
     assert len(story.probe.sampled) == 1
+
+
+def test_what_cannot_be_read_is_known_before_the_worker_is_ready() -> None:
+    """The condition is told by the start itself; the whole first sample comes right after it."""
+    story = Story()
+    story.probe.failure = FileNotFoundError(2, "No such file or directory", "/nowhere")
+    story.work.on_start(START_NS)
+    assert [held.active for held in story.bus.conditions] == [True]
+    assert story.work.next_deadline_ns() == START_NS
+    assert story.probe.sampled == []
