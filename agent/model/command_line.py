@@ -4,18 +4,15 @@ import re
 
 MASK = "***"
 # A word in an option's or variable's name that says its value is a secret.
-_SECRET_NAME = re.compile(
-    r"(pass(word|wd|phrase)?|_pwd|secret|token|credentials?|(api|access|secret|private)[-_]?key)$", re.IGNORECASE
-)
+_SECRET_WORD = r"(?:pass(?:word|wd|phrase)?|_pwd|secret|token|credentials?|(?:api|access|secret|private)[-_]?key)"
+_SECRET_NAME = re.compile(rf"{_SECRET_WORD}$", re.IGNORECASE)
 _NAMED_VALUE = re.compile(r"(?s)(-{0,2}[\w.-]+)=(.*)")
 # user:password@ in front of a host; up to the last @, because people write one into a password unescaped.
 _URL_SECRET = re.compile(r"(://[^/\s:@]*):[^/\s]+@")
 # `Authorization: Bearer x`, in one argument or as the word before it.
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+\S+")
 # A setting inside an argument, such as `--set=auth.password=x,user=y`.
-_INNER_VALUE = re.compile(
-    r"(?i)([\w.-]*(?:pass(?:word|wd|phrase)?|_pwd|secret|token|credentials?|(?:api|access|secret|private)[-_]?key))=[^\s,;&]+"
-)
+_INNER_VALUE = re.compile(rf"([\w.-]*{_SECRET_WORD})=[^\s,;&]+", re.IGNORECASE)
 # The kernel gives up to 2 MiB; nobody reads more than a screen.
 ARGUMENTS_MAX = 256
 

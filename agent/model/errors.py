@@ -21,14 +21,14 @@ class ExitCode(IntEnum):
     NO_PERMISSION = 77
     CONFIG = 78
 
-    @property
-    def is_final(self) -> bool:
-        """A worker that ended with this code is not started again: it would end the same way."""
-        return self is ExitCode.CONFIG
+
+def ends_restarts(status: int) -> bool:
+    """Whether a worker that ended with this status is not started again, because it would end the same way."""
+    return status == ExitCode.CONFIG
 
 
 def exit_code_name(code: int) -> str:
-    """The name of an exit status as operators read it: `done`, `config`, `SIGKILL`-style names are not made here."""
+    """The name of an exit code as operators read it, such as `done` or `config`; one without a name is `code 3`."""
     try:
         return ExitCode(code).name.lower()
     except ValueError:

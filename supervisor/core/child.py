@@ -14,7 +14,7 @@ from random import Random
 
 from msgspec import Struct
 
-from agent.model.errors import ExitCode, exit_code_name
+from agent.model.errors import ends_restarts, exit_code_name
 from agent.model.message import Stop
 from agent.model.timebase import MS, S
 from supervisor.core.backoff import Backoff, delay_ns
@@ -102,11 +102,6 @@ class Child:
         """Whether a process of this child is ordered or alive."""
         return self.state in (ChildState.STARTING, ChildState.UP, ChildState.STOPPING)
 
-    @property
-    def stop_reason(self) -> str:
-        """Why it is being stopped; empty when it is not."""
-        return self._stop_reason if self.state is ChildState.STOPPING else ""
-
     # ---- orders ----------------------------------------------------------------------------------
 
     def start(self, now_ns: int) -> list[Effect]:
@@ -133,11 +128,11 @@ class Child:
             return []
         if self.state is ChildState.STOPPING:
             # Told before, perhaps with a successor in view: it hears it again, with what is left of its time.
-            return [] if self._is_killed or self.deadline_ns is None else [self._stop_order(now_ns)]
+            return [] if self._is_killed or self.deadline_ns is None else [self._stop_word(now_ns)]
         self._begin_stopping(reason)
         grace_ns = self._policy.stop_timeout_ns if grace_ns is None else grace_ns
         self.deadline_ns = now_ns + grace_ns
-        return [self._stop_order(now_ns)]
+        return [self._stop_word(now_ns)]
 
     def replace_hung(self, now_ns: int) -> list[Effect]:
         """It makes no progress: ask for a traceback, then kill."""
@@ -168,7 +163,7 @@ class Child:
         """It is connected now: a Stop that was sent before could not reach it, so it is told again."""
         if self.state is not ChildState.STOPPING or self._is_killed or self.deadline_ns is None:
             return []
-        return [self._stop_order(now_ns)]
+        return [self._stop_word(now_ns)]
 
     def on_ready(self, now_ns: int) -> list[Effect]:
         """It has its snapshot and does its work."""
@@ -235,7 +230,7 @@ class Child:
 
     # ---- parts -----------------------------------------------------------------------------------
 
-    def _stop_order(self, now_ns: int) -> Effect:
+    def _stop_word(self, now_ns: int) -> Effect:
         """The word to end: a little before the deadline, so that the worker's own good-bye is not met by the kill."""
         assert self.deadline_ns is not None
         rest_ns = max(0, self.deadline_ns - now_ns)
@@ -254,7 +249,7 @@ class Child:
         return [] if self.pid is None else [Signal(self.name, self.epoch, "KILL")]
 
     def _after_failure(self, status: int | None, now_ns: int) -> list[Effect]:
-        if status is not None and status >= 0 and status in ExitCode._value2member_map_ and ExitCode(status).is_final:
+        if status is not None and ends_restarts(status):
             self.state = ChildState.FAILED
             return [Log("worker_failed", "error", {"worker": self.name, "exit": exit_words(status)})]
         self.failures += 1

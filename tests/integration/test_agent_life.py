@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import zmq
 from fakes.agent_process import AgentProcess, run_agentd, wait_until
 
 NAMES = {"control-plane", "sampler/process", "writer", "gateway"}
@@ -226,3 +227,25 @@ def test_with_closed_standard_streams_it_runs_and_ends(tmp_path: Path) -> None:
     shell = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command]
     assert subprocess.run(shell, timeout=20, check=False).returncode == 0
     assert list(tmp_path.glob("state/data/process/date=*/*.parquet"))
+
+
+def test_garbage_on_the_inner_sockets_is_counted_visibly_and_harms_nothing(tmp_path: Path) -> None:
+    """Foreign identities and foreign bytes on bus and data socket: status shows the counts, the workers stay."""
+    with AgentProcess(tmp_path) as agent:
+        before = agent.workers()
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        for name in ("bus.sock", "data.sock"):
+            stranger = context.socket(zmq.DEALER)
+            stranger.setsockopt(zmq.LINGER, 1000)
+            stranger.setsockopt(zmq.IDENTITY, b"nobody")
+            stranger.connect(f"ipc://{agent.runtime_dir / name}")
+            stranger.send_multipart([b"\xc1garbage", b"x"])
+            stranger.close()
+
+        def is_counted() -> bool:
+            status = agent.call("status")
+            return bool(status["counters"]["bus_malformed"] and status["stats"]["writer"]["data_malformed"])
+
+        wait_until(is_counted, "both are counted")
+        context.term()
+        assert {name: row["pid"] for name, row in agent.workers().items()} == {name: row["pid"] for name, row in before.items()}

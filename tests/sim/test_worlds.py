@@ -7,7 +7,7 @@ import pytest
 from fakes.story import Story
 
 from agent.model.heartbeat import Beat
-from agent.model.message import Ack, Ask, Delta, Hello, Nack, Ready, Reply, Resync, Snapshot
+from agent.model.message import Ack, Ask, Delta, Hello, Nack, Publish, Ready, Reply, Resync, Snapshot
 from agent.model.rule_state import RuleState
 from agent.model.timebase import MS
 from supervisor.core.child import ChildState
@@ -151,8 +151,6 @@ class World:
             if worker.replica.is_loaded and not was_loaded:
                 self.handle(Said(worker.name, worker.epoch, Ready()))
                 if worker.name == "control-plane":
-                    from agent.model.message import Publish
-
                     self.handle(Said(worker.name, worker.epoch, Publish([], complete=True)))
         elif isinstance(message, Ask):
             self.handle(Said(worker.name, worker.epoch, Reply(message.ask, {})))

@@ -5,6 +5,8 @@ import zmq
 from agent.model.errors import ProtocolError
 from agent.model.message import FRAME_BYTES_MAX, DataAck, DataHello, Identity, decode_identity, encode
 
+FRAMES_PER_CALL_MAX = 256
+
 
 class SocketDataPeer:
     """One ROUTER for all senders. It never blocks: whoever does not read his answers asks again when he reconnects."""
@@ -20,7 +22,7 @@ class SocketDataPeer:
 
     def receive(self) -> tuple[Identity, bytes, bytes] | None:
         """See `agent.ports.DataPeer`."""
-        while True:
+        for _ in range(FRAMES_PER_CALL_MAX):
             try:
                 frames = self.socket.recv_multipart(zmq.DONTWAIT)
             except zmq.Again:
@@ -34,14 +36,22 @@ class SocketDataPeer:
                 self.malformed += 1
                 continue
             return who, frames[1], frames[2] if len(frames) == 3 else b""
+        # Nothing but garbage: the loop turns, and takes the rest at its next turn.
+        return None
 
     def send(self, who: Identity, message: DataHello | DataAck) -> None:
         """See `agent.ports.DataPeer`."""
         try:
             self.socket.send_multipart((who.encode(), encode(message)), zmq.DONTWAIT)
-        except (zmq.Again, zmq.ZMQError):
+        except zmq.ZMQError as refused:
             # EHOSTUNREACH: gone meanwhile. EAGAIN: does not read. Both ask again with their next connection.
+            if refused.errno not in (zmq.EAGAIN, zmq.EHOSTUNREACH):
+                raise
             self.unsendable += 1
+
+    def stats(self) -> dict[str, int]:
+        """What came to nothing on this socket, for `status` and /metrics."""
+        return {"data_malformed": self.malformed, "data_unsendable": self.unsendable}
 
     def close(self) -> None:
         """End the socket."""

@@ -39,6 +39,7 @@ class WorkerLoop:
         self._replica = Replica()
         self._is_started = False
         self._stop_until_ns: int | None = None
+        self._further_stats: list[Callable[[], dict[str, int]]] = []
         self._late_asks: dict[str, list[int]] = {}
         self._watched: dict[object, Callable[[int], None]] = {}
         self._poller = zmq.Poller()
@@ -47,9 +48,10 @@ class WorkerLoop:
         self._work_descriptors: set[int] = set()
         self._hears_writer = False
 
-    def watch_socket(self, socket: object, on_readable: Callable[[int], None]) -> None:
-        """Call `on_readable(now_ns)` when this ZeroMQ socket has something."""
+    def watch_socket(self, socket: object, on_readable: Callable[[int], None], stats: Callable[[], dict[str, int]] = dict) -> None:
+        """Call `on_readable(now_ns)` when this ZeroMQ socket has something; `stats` goes into what the worker tells of itself."""
         self._watched[socket] = on_readable
+        self._further_stats.append(stats)
         self._poller.register(socket, zmq.POLLIN)
 
     def run(self) -> None:
@@ -125,8 +127,11 @@ class WorkerLoop:
         if document is None:
             self._late_asks.setdefault(ask.what, []).append(ask.ask)
         elif ask.what == "stats":
+            counts: dict[str, object] = {"bus_malformed": self._bus.malformed}
+            for further in self._further_stats:
+                counts |= further()
             outbox = {} if self._outbox is None else {"outbox": self._outbox.stats()}
-            self._bus.reply(ask.ask, {**document, **outbox, "bus_malformed": self._bus.malformed})
+            self._bus.reply(ask.ask, {**document, **outbox, **counts})
         else:
             self._bus.reply(ask.ask, document)
 

@@ -73,7 +73,7 @@ def _live(launch: Launch, page: int, parent: int) -> ExitCode:
         heartbeat_interval_ns=launch.config.of(HEARTBEAT_INTERVAL),
     )
     if peer is not None:
-        loop.watch_socket(peer.socket, work.on_data)  # type: ignore[attr-defined]  # only the writer has a peer
+        loop.watch_socket(peer.socket, work.on_data, peer.stats)  # type: ignore[attr-defined]  # only the writer has a peer
     loop.run()
     for end in (bus, outbox, peer):
         if end is not None:

@@ -68,7 +68,6 @@ class SamplerWork:
     """A sampler's work in its worker (`agent.ports.Work`): one sample per tick, on a fixed raster, offered to the outbox."""
 
     def __init__(self, sampler: Sampler, probe: Probe, clock: Clock, outbox: Outbox, bus: Bus, config: Config) -> None:
-        self._sampler = sampler
         self._bus = bus
         self._problem = ""
         self._probe = probe

@@ -134,3 +134,16 @@ def test_a_marked_secret_never_comes_through(before: list[str], after: list[str]
     line = parse_command_line(data, bytes_max=4096, mask=True)
     assert line is not None
     assert SECRET.upper() not in line
+
+
+@pytest.mark.parametrize(
+    ("argument", "masked"),
+    [
+        ("--set=auth.password=x,user=y", "--set=auth.password=***,user=y"),
+        ("Authorization: Bearer abc.def", "Authorization: Bearer ***"),
+        ("https://h/?token=abc&page=2", "https://h/?token=***&page=2"),
+    ],
+)
+def test_a_secret_inside_an_argument_is_masked_and_the_rest_stays(argument: str, masked: str) -> None:
+    """A setting within a setting, a header, a query."""
+    assert masked_arguments(["tool", argument]) == ["tool", masked]
