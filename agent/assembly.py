@@ -4,6 +4,8 @@ import os
 import random
 import shlex
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import agent
 from agent.clock import SystemClock
@@ -48,19 +50,30 @@ from supervisor.shell.journal import Journal, load_rulebook
 from supervisor.shell.launcher import Launcher
 from supervisor.shell.log import EventLog
 from supervisor.shell.loop import SupervisorLoop
+from supervisor.shell.service_manager import ServiceManager
 from workers import catalogue
 
-WORKER_ENTRY = "workers.runtime.worker_main:run_worker"
-PRELOAD = ("workers.runtime.preload",)
+
+@dataclass(frozen=True, slots=True)
+class Workforce:
+    """Which workers there are and where their processes begin.
+
+    `kinds` maps name to kind in the order of their start; they are stopped in the reverse order. `entry` is the
+    `module:function` that a new process calls, `preload` what the fork server imports for all of them.
+    """
+
+    kinds: Mapping[str, str]
+    entry: str = "workers.runtime.worker_main:run_worker"
+    preload: Sequence[str] = ("workers.runtime.preload",)
 
 
-def worker_kinds(config: Config) -> dict[str, str]:
-    """Worker name to kind, in the order of their start; they are stopped in the reverse order, so the writer is the last."""
+def agent_workforce(config: Config) -> Workforce:
+    """The agent's own workers. The writer starts first and so stops last: what the others say at their end is stored."""
     kinds = {"writer": "writer", "control-plane": "control-plane"}
     kinds |= {f"sampler/{each.name}": "sampler" for each in catalogue.all_samplers() if config.of(each.is_enabled)}
     if config.of(GATEWAY_ADDRESS):
         kinds["gateway"] = "gateway"
-    return kinds
+    return Workforce(kinds)
 
 
 def policy_of(config: Config) -> Policy:
@@ -80,14 +93,16 @@ def policy_of(config: Config) -> Policy:
     )
 
 
-def assemble(config: Config, *, for_ns: int | None) -> SupervisorLoop:
+def assemble(config: Config, workforce: Workforce, *, for_ns: int | None) -> SupervisorLoop:
     """The whole agent, ready to run. *Raises:* EvergaugeError when a folder or socket cannot be used."""
     clock = SystemClock()
     started_at_ns = clock.now_ns()
+    # Before anything is started: its variables are for this process alone.
+    service_manager = ServiceManager(os.environ)
     log = EventLog(clock, level=config.of(LOG_LEVEL), form=config.of(LOG_FORMAT))
     remove_sockets(config)
     # First of all: the fork server imports while everything else is made.
-    launcher = Launcher(entry=WORKER_ENTRY, preload=PRELOAD, socket_dir=_make_fork_server_dir(config.of(RUNTIME_DIR)))
+    launcher = Launcher(entry=workforce.entry, preload=workforce.preload, socket_dir=_make_fork_server_dir(config.of(RUNTIME_DIR)))
     run = os.urandom(8).hex()
     seed = int.from_bytes(os.urandom(8), "big")
     about = About(
@@ -103,7 +118,7 @@ def assemble(config: Config, *, for_ns: int | None) -> SupervisorLoop:
     book, damage = load_rulebook(config.of(STATE_DIR), clock.wall_ns())
     policy = policy_of(config)
     rng = random.Random(seed)
-    kinds = worker_kinds(config)
+    kinds = workforce.kinds
     children = [Child(name, kind, policy, rng) for name, kind in kinds.items()]
     fleet = Fleet(about, children, Authority(book))
     log.write("starting", "info", {"version": about.version, "run": run, "pid": about.pid, "seed": seed})
@@ -144,6 +159,7 @@ def assemble(config: Config, *, for_ns: int | None) -> SupervisorLoop:
         control_path=config.of(CONTROL_SOCKET),
         make_order=make_order,
         on_settled=on_settled,
+        service_manager=service_manager,
     )
 
 

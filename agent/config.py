@@ -179,6 +179,8 @@ class Switch(Setting[bool]):
         return "true" if value else "false"
 
 
+# Read by `agent.failpoint` alone: a test's means, no setting.
+_FAILPOINTS = "EVERGAUGE_FAILPOINTS"
 # Kubernetes sets these in every pod of a namespace with a service named evergauge; they are nobody's typing error.
 _KUBERNETES_SERVICE = ("EVERGAUGE_SERVICE_", "EVERGAUGE_PORT")
 
@@ -196,12 +198,13 @@ CGROUP_ROOT = Text("kernel.cgroup_root", "/sys/fs/cgroup", "where the cgroup hie
 LOG_LEVEL = Choice("log.level", "info", ("debug", "info", "warning", "error"), "the least severity that is logged")
 LOG_FORMAT = Choice("log.format", "text", ("text", "json"), "one line per event: key=value, or JSON")
 
-# Two beats a second make a hang visible within the third second at 0.02 % of a core per worker.
+# Four beats a second and a second's patience: a hang is over within one and a half (one beat to miss, four of silence, a
+# traceback, a start), and the supervisor wakes four times a second however many workers there are.
 HEARTBEAT_INTERVAL = Duration(
-    "supervisor.heartbeat_interval", 500 * MS, 50 * MS, 10 * S, "how often workers beat and are looked at"
+    "supervisor.heartbeat_interval", 250 * MS, 50 * MS, 10 * S, "how often workers beat and are looked at"
 )
 HANG_TIMEOUT = Duration(
-    "supervisor.hang_timeout", 2 * S, 200 * MS, 10 * MINUTE, "without progress for so long a worker counts as hung"
+    "supervisor.hang_timeout", 1 * S, 200 * MS, 10 * MINUTE, "without progress for so long a worker counts as hung"
 )
 START_TIMEOUT = Duration(
     "supervisor.start_timeout", 10 * S, 100 * MS, 10 * MINUTE, "a worker that is not ready after so long is killed"
@@ -291,7 +294,7 @@ def parse_config(
         if name in by_environment_name:
             setting = by_environment_name[name]
             values[setting.key] = _parse_value(setting, text, origin=f"environment variable {name}")
-        elif name.startswith("EVERGAUGE_") and not name.startswith(_KUBERNETES_SERVICE):
+        elif name.startswith("EVERGAUGE_") and name != _FAILPOINTS and not name.startswith(_KUBERNETES_SERVICE):
             raise ConfigError(f"environment variable {name}", "there is no such setting", _suggestion(name, by_environment_name))
     for key, text in (flags or {}).items():
         values[key] = _parse_value(by_key[key], text, origin=by_key[key].flag)

@@ -3,8 +3,9 @@
 import os
 import resource
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from errno import EACCES, EPERM, EROFS
+from typing import TYPE_CHECKING
 
 import agent
 from agent import paths
@@ -21,12 +22,17 @@ from agent.config import (
 )
 from agent.model.errors import ConfigError, ExitCode, StorageError
 
+if TYPE_CHECKING:
+    from agent.assembly import Workforce
+
 DEFAULT_CONFIG_FILE = "/etc/evergauge/agentd.toml"
 CONFIG_BYTES_MAX = 1 << 20
 
 
-def run(arguments: Sequence[str], environment: Mapping[str, str]) -> ExitCode:
-    """Do what the command line asks for. *Raises:* EvergaugeError."""
+def run(
+    arguments: Sequence[str], environment: Mapping[str, str], *, workforce: "Callable[[Config], Workforce] | None" = None
+) -> ExitCode:
+    """Do what the command line asks for; `workforce` replaces the agent's own workers. *Raises:* EvergaugeError."""
     from workers import catalogue
 
     # Sockets, rules and data are the agent's own, whatever umask it was started with.
@@ -45,7 +51,7 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> ExitCode:
             print(f"{setting.key} = {config.show(setting)}")
         print("the configuration is good")
         return ExitCode.DONE
-    return supervise(config, for_ns=invocation.for_ns)
+    return supervise(config, for_ns=invocation.for_ns, workforce=workforce)
 
 
 def load_config(invocation: Invocation, environment: Mapping[str, str]) -> Config:
@@ -76,7 +82,7 @@ def load_config(invocation: Invocation, environment: Mapping[str, str]) -> Confi
     return Config({**config.values, **folders, **sockets})
 
 
-def supervise(config: Config, *, for_ns: int | None) -> ExitCode:
+def supervise(config: Config, *, for_ns: int | None, workforce: "Callable[[Config], Workforce] | None" = None) -> ExitCode:
     """Be the agent until it is asked to end. *Raises:* EvergaugeError when it cannot begin."""
     from supervisor.shell.lock import FolderLock
 
@@ -97,9 +103,9 @@ def supervise(config: Config, *, for_ns: int | None) -> ExitCode:
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     # Imported behind the checks: a refused start costs nothing, and says its sentence at once.
-    from agent.assembly import assemble, remove_sockets
+    from agent.assembly import agent_workforce, assemble, remove_sockets
 
-    finished = assemble(config, for_ns=for_ns).run()
+    finished = assemble(config, (workforce or agent_workforce)(config), for_ns=for_ns).run()
     remove_sockets(config)
     del state_lock, runtime_lock
     return ExitCode.FAILED if finished.left_behind else ExitCode.DONE

@@ -197,10 +197,17 @@ class Settled(Struct, frozen=True):
     reasons: tuple[str, ...]
 
 
+class Announce(Struct, frozen=True):
+    """One line for whoever runs the agent as a service: how it is now."""
+
+    status: str
+    is_stopping: bool = False
+
+
 class Finished(Struct, frozen=True):
     """Everything has ended; the supervisor may exit."""
 
     left_behind: tuple[str, ...] = ()
 
 
-Effect = Spawn | ResetLauncher | Signal | Send | Respond | Persist | Look | Log | Settled | Finished
+Effect = Spawn | ResetLauncher | Signal | Send | Respond | Persist | Look | Log | Settled | Announce | Finished

@@ -27,6 +27,7 @@ from supervisor.core.child import Child, ChildState, Policy
 from supervisor.core.desk import Desk
 from supervisor.core.diary import DiagnosticEvent
 from supervisor.core.effect import (
+    Announce,
     ClientAsker,
     Commanded,
     Effect,
@@ -259,10 +260,12 @@ class Machine:
             return []
         self._was_ready = is_ready
         if is_ready:
-            return [Log("ready", "info", {}), *self._settle(())]
+            status = f"ready, {len(self.fleet.children)} workers up"
+            return [Log("ready", "info", {}), Announce(status), *self._settle(())]
         if self._stop_order is not None:
             return []
-        return [Log("not_ready", "warning", {"reasons": "; ".join(self.fleet.reasons_not_ready(now_ns))})]
+        reasons = "; ".join(self.fleet.reasons_not_ready(now_ns))
+        return [Log("not_ready", "warning", {"reasons": reasons}), Announce(f"not ready: {reasons}")]
 
     def _settle(self, reasons: tuple[str, ...]) -> list[Effect]:
         if self._settle_at_ns is None:
@@ -279,7 +282,8 @@ class Machine:
         self.fleet.is_stopping = True
         self._stop_until_ns = now_ns + self._policy.stop_timeout_ns
         self._stop_order = list(reversed(self.fleet.children))
-        return [Log("stopping", "info", {"reason": reason}), *self._go_on_stopping(now_ns)]
+        announced = Announce("stopping", is_stopping=True)
+        return [Log("stopping", "info", {"reason": reason}), announced, *self._go_on_stopping(now_ns)]
 
     def _hurry(self, child: Child, now_ns: int) -> list[Effect]:
         if child.name in self._kills_during_stop:

@@ -14,6 +14,7 @@ from agent.model.message import Answer
 from agent.model.timebase import MS
 from agent.ports import Clock
 from supervisor.core.effect import (
+    Announce,
     ClientAsker,
     Effect,
     Event,
@@ -45,6 +46,7 @@ from supervisor.shell.journal import Journal
 from supervisor.shell.launcher import Launcher, NotStarted, Started
 from supervisor.shell.log import EventLog
 from supervisor.shell.measure import Gauge
+from supervisor.shell.service_manager import ServiceManager
 
 # The fork server writes the exit status when it has reaped the child; after the death was seen this is a matter of
 # microseconds, unless the fork server itself is dead or stopped.
@@ -87,6 +89,7 @@ class SupervisorLoop:
         control_path: str,
         make_order: Callable[[str, int], bytes],
         on_settled: Callable[[tuple[str, ...]], int | None],
+        service_manager: ServiceManager,
     ) -> None:
         self._machine = machine
         self._clock = clock
@@ -98,6 +101,7 @@ class SupervisorLoop:
         # Called once when the start is over, with the reasons why the agent is not ready; gives when it is to end by itself
         # (monotonic), or None.
         self._on_settled = on_settled
+        self._service_manager = service_manager
         self._end_at_ns: int | None = None
         self._finished: Finished | None = None
         self._processes: dict[tuple[str, int], _Process] = {}
@@ -184,7 +188,7 @@ class SupervisorLoop:
             case _:
                 assert_never(effect)
 
-    def _carry_out_elsewhere(self, effect: Respond | Persist | Log | Settled | Finished) -> None:
+    def _carry_out_elsewhere(self, effect: Respond | Persist | Log | Settled | Announce | Finished) -> None:
         match effect:
             case Respond():
                 self._respond(effect)
@@ -194,6 +198,9 @@ class SupervisorLoop:
                 self._log.write(effect.kind, effect.severity, effect.fields)
             case Settled():
                 self._end_at_ns = self._on_settled(effect.reasons)
+                self._service_manager.tell_ready("; ".join(effect.reasons) or "ready")
+            case Announce():
+                self._service_manager.announce(effect.status, is_stopping=effect.is_stopping)
             case Finished():
                 self._finished = effect
             case _:
@@ -332,6 +339,7 @@ class SupervisorLoop:
                 sight = None if process.gauge is None else process.gauge.look(now_ns)
                 seen.append(Observation(child, epoch, process.last_beat, sight))
         self._events.append(Looked(tuple(seen)))
+        self._service_manager.beat(now_ns)
         self._control.cut_off_unread()
         self._launcher.reap_strays()
 
@@ -379,6 +387,7 @@ class SupervisorLoop:
         self._bus.close()
         self._journal.errands.close(timeout_seconds=1.0)
         self._launcher.close()
+        self._service_manager.close()
 
 
 def _read_status(descriptor: int) -> tuple[bool, int | None, bool]:

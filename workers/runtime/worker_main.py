@@ -62,7 +62,7 @@ def _live(launch: Launch, page: int, parent: int) -> ExitCode:
     clock = SystemClock()
     bus = BusClient(context, launch.bus_path, launch.identity)
     bus.hello(os.getpid())
-    work, outbox, peer = _MAKERS[launch.kind](launch, context, clock, bus)
+    work, outbox, peer = MAKERS[launch.kind](launch, context, clock, bus)
     loop = WorkerLoop(
         clock=clock,
         page=HeartbeatPage(page),
@@ -125,7 +125,7 @@ def _make_gateway(launch: Launch, context: "zmq.Context[zmq.Socket[bytes]]", clo
     return GatewayWork(clock=clock, bus=bus, config=launch.config), None, None
 
 
-_MAKERS: dict[str, Maker] = {
+MAKERS: dict[str, Maker] = {
     "control-plane": _make_control_plane,
     "sampler": _make_sampler,
     "writer": _make_writer,

@@ -83,7 +83,7 @@ def test_the_help_shows_every_setting_once_with_default_range_and_variable() -> 
         assert setting.about in text
         assert setting.accepted in text
         assert setting.environment_name in text
-    assert "a duration from 50ms to 10s, such as 250ms, 1s or 15m; default 500ms; EVERGAUGE_SUPERVISOR_HEARTBEAT_INTERVAL" in text
+    assert "a duration from 50ms to 10s, such as 250ms, 1s or 15m; default 250ms; EVERGAUGE_SUPERVISOR_HEARTBEAT_INTERVAL" in text
 
 
 def test_an_empty_default_is_called_empty() -> None:

@@ -1,0 +1,23 @@
+"""agentd with workers that do as they are told: the real supervisor, bus and fork server around scripted workers.
+
+Run as a program it takes agentd's own arguments and, in the environment variable WORKFORCE, the workers as
+`name=kind,name=kind`; `name*50=kind` makes fifty. A kind is one of the agent's own or a script of `fakes.scripted_worker`.
+"""
+
+import os
+import sys
+
+from fakes.scripted_worker import kinds
+
+from agent.assembly import Workforce
+from agent.config import Config
+from agent.foreground import run
+
+
+def scripted_workforce(_config: Config) -> Workforce:
+    """The workers that the environment names."""
+    return Workforce(kinds(), entry="fakes.scripted_worker:be_worker", preload=("fakes.scripted_worker", "workers.runtime.preload"))
+
+
+if __name__ == "__main__":
+    os._exit(int(run(sys.argv[1:], os.environ, workforce=scripted_workforce)))
