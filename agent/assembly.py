@@ -7,6 +7,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 import agent
 from agent.clock import SystemClock
 from agent.config import (
@@ -24,6 +26,7 @@ from agent.config import (
     HOST_NAME,
     LOG_FORMAT,
     LOG_LEVEL,
+    ORPHAN_GRACE,
     RUNTIME_DIR,
     SEAL_INTERVAL,
     STABLE_SPELL,
@@ -35,6 +38,7 @@ from agent.config import (
 from agent.doctor import examine
 from agent.greeting import greeting
 from agent.launch import Launch, encode_launch
+from agent.model.checksum import blake2b
 from agent.model.message import Condition, Identity
 from agent.model.timebase import format_duration
 from agent.paths import default_runtime_dir, fork_server_dir
@@ -47,10 +51,13 @@ from supervisor.core.machine import Machine
 from supervisor.core.report import About
 from supervisor.shell.bus import Bus
 from supervisor.shell.journal import Journal, load_rulebook
-from supervisor.shell.launcher import Launcher
+from supervisor.shell.launcher import Birthplace, Launcher
+from supervisor.shell.ledger import FILE_NAME as LEDGER_NAME
+from supervisor.shell.ledger import Ledger, boot_id, read_ledger
 from supervisor.shell.log import EventLog
 from supervisor.shell.loop import SupervisorLoop
 from supervisor.shell.service_manager import ServiceManager
+from supervisor.shell.takeover import Former, take_over
 from workers import catalogue
 
 
@@ -100,10 +107,11 @@ def assemble(config: Config, workforce: Workforce, *, for_ns: int | None) -> Sup
     # Before anything is started: its variables are for this process alone.
     service_manager = ServiceManager(os.environ)
     log = EventLog(clock, level=config.of(LOG_LEVEL), form=config.of(LOG_FORMAT))
-    remove_sockets(config)
+    former = _take_over(config, workforce)
+    remove_sockets(config, former=former)
+    run = os.urandom(8).hex() if former is None else former.run
     # First of all: the fork server imports while everything else is made.
-    launcher = Launcher(entry=workforce.entry, preload=workforce.preload, socket_dir=_make_fork_server_dir(config.of(RUNTIME_DIR)))
-    run = os.urandom(8).hex()
+    launcher = _make_launcher(config, workforce, clock, former, run=run)
     seed = int.from_bytes(os.urandom(8), "big")
     about = About(
         version=agent.__version__,
@@ -120,7 +128,7 @@ def assemble(config: Config, workforce: Workforce, *, for_ns: int | None) -> Sup
     rng = random.Random(seed)
     kinds = workforce.kinds
     children = [Child(name, kind, policy, rng) for name, kind in kinds.items()]
-    fleet = Fleet(about, children, Authority(book))
+    fleet = Fleet(about, children, Authority(book, first_sequence=started_at_ns))
     log.write("starting", "info", {"version": about.version, "run": run, "pid": about.pid, "seed": seed})
     if damage:
         log.write("rules_set_aside", "error", {"problem": damage})
@@ -160,26 +168,62 @@ def assemble(config: Config, workforce: Workforce, *, for_ns: int | None) -> Sup
         make_order=make_order,
         on_settled=on_settled,
         service_manager=service_manager,
+        former=former,
     )
 
 
-def _make_fork_server_dir(runtime_dir: str) -> str:
-    folder = fork_server_dir(runtime_dir)
+def _take_over(config: Config, workforce: Workforce) -> Former | None:
+    """What a supervisor that was killed left in this runtime folder, if it fits; what does not fit is ended."""
+    record = read_ledger(_ledger_path(config))
+    if record is None:
+        return None
+    return take_over(record, boot_id=boot_id(), fingerprint=_fingerprint(config, workforce), names=frozenset(workforce.kinds))
+
+
+def _make_launcher(config: Config, workforce: Workforce, clock: SystemClock, former: Former | None, *, run: str) -> Launcher:
+    folder = fork_server_dir(config.of(RUNTIME_DIR))
     os.makedirs(folder, mode=0o700, exist_ok=True)
-    return folder
+    ledger = Ledger(
+        _ledger_path(config),
+        boot_id=boot_id(),
+        run=run,
+        fingerprint=_fingerprint(config, workforce),
+        names=list(workforce.kinds),
+    )
+    place = Birthplace(run, workforce.entry, workforce.preload, folder, config.of(ORPHAN_GRACE))
+    return Launcher(place, ledger, clock, former=former, is_alone=True)
 
 
-def remove_sockets(config: Config) -> None:
+def _ledger_path(config: Config) -> str:
+    return os.path.join(fork_server_dir(config.of(RUNTIME_DIR)), LEDGER_NAME)
+
+
+def _fingerprint(config: Config, workforce: Workforce) -> bytes:
+    """What must be the same for workers to be taken over: the version, where the code is, the workers, every setting."""
+    what = [
+        agent.__version__,
+        agent.__file__,
+        sys.version,
+        workforce.entry,
+        list(workforce.kinds.items()),
+        sorted(config.values.items()),
+    ]
+    return blake2b(msgspec.json.encode(what), digest_size=32).digest()
+
+
+def remove_sockets(config: Config, *, former: Former | None = None) -> None:
     """Remove what sockets leave in the file system: our own at the end, those of an agent that was killed at the start.
 
-    The runtime folder is locked, so no living agent's can be among them.
+    The runtime folder is locked, so no living agent's can be among them; the sockets of a `former` one's workers stay.
     """
     folder = fork_server_dir(config.of(RUNTIME_DIR))
-    listeners = [os.path.join(folder, name) for name in os.listdir(folder)] if os.path.isdir(folder) else []
-    for path in [*listeners, config.of(BUS_SOCKET), config.of(DATA_SOCKET)]:
-        if os.path.lexists(path):
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    paths = [*(os.path.join(folder, name) for name in names), config.of(BUS_SOCKET), config.of(DATA_SOCKET)]
+    kept = () if former is None else (former.server.address, config.of(DATA_SOCKET))
+    for path in paths:
+        if path not in kept and os.path.lexists(path):
             os.unlink(path)
-    if os.path.isdir(folder):
+    if former is None and os.path.isdir(folder):
         os.rmdir(folder)
 
 

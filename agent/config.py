@@ -222,6 +222,14 @@ BACKOFF_BASE = Duration(
 BACKOFF_FACTOR = Whole("supervisor.backoff_factor", 2, 1, 10, "each further restart waits so many times longer")
 BACKOFF_CEILING = Duration("supervisor.backoff_ceiling", 30 * S, 1 * MS, 1 * DAY, "no restart waits longer")
 BACKOFF_JITTER = Whole("supervisor.backoff_jitter_percent", 10, 0, 100, "a delay is shortened by up to so many percent, at random")
+# The next supervisor of a service is ready to take over within 0.3 s; where none comes, all are gone within a second.
+ORPHAN_GRACE = Duration(
+    "supervisor.orphan_grace",
+    900 * MS,
+    0,
+    10 * MINUTE,
+    "when the supervisor is killed its workers go on for so long, for the next supervisor to take over",
+)
 STABLE_SPELL = Duration("supervisor.stable_spell", 60 * S, 10 * MS, 1 * DAY, "a worker up for so long is forgiven its failures")
 
 CONTROL_PLANE_INTERVAL = Duration(
@@ -248,7 +256,7 @@ GATEWAY_PORT = Whole("gateway.port", 9464, 0, 65535, "its TCP port; 0: the syste
 SETTINGS: tuple[AnySetting, ...] = (
     STATE_DIR, RUNTIME_DIR, CONTROL_SOCKET, BUS_SOCKET, DATA_SOCKET, HOST_NAME, PROC_ROOT, CGROUP_ROOT, LOG_LEVEL, LOG_FORMAT,
     HEARTBEAT_INTERVAL, HANG_TIMEOUT, START_TIMEOUT, STOP_TIMEOUT, BACKOFF_BASE, BACKOFF_FACTOR, BACKOFF_CEILING,
-    BACKOFF_JITTER, STABLE_SPELL, CONTROL_PLANE_INTERVAL, SEAL_INTERVAL, SEAL_BYTES, SYNC_INTERVAL, BUFFER_BYTES,
+    BACKOFF_JITTER, STABLE_SPELL, ORPHAN_GRACE, CONTROL_PLANE_INTERVAL, SEAL_INTERVAL, SEAL_BYTES, SYNC_INTERVAL, BUFFER_BYTES,
     GATEWAY_ADDRESS, GATEWAY_PORT,
 )  # fmt: skip
 

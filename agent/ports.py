@@ -125,6 +125,10 @@ class Work(Protocol):
         """The supervisor's answer to `Bus.request`."""
         ...
 
+    def on_taken_over(self, now_ns: int) -> None:
+        """The supervisor died and another speaks: it knows nothing of what was published or asked."""
+        ...
+
     def on_stop(self, now_ns: int, *, for_good: bool) -> None:
         """End in good order; unless it is `for_good`, a successor starts at once and takes over what stands."""
         ...

@@ -1,21 +1,27 @@
-"""The layout of a worker's heartbeat page: 128 bytes shared between one worker and the supervisor. PURE.
+"""The layout of a worker's heartbeat page, shared memory between one worker and the supervisor. PURE.
 
 The worker's main loop writes it at every turn; the supervisor looks at all pages on one timer of its own.
 A message per beat would wake the supervisor for each worker; a page wakes nobody.
 
 The page is a sequence lock: `version` is odd while the worker writes, and a reader that sees two different
 versions around its copy, or an odd one, read a torn page and keeps its last good one.
+
+Behind the beat lies the certificate, which the supervisor writes once: what the process is, for a later supervisor that
+finds it. Its length comes first and is written last.
 """
 
 from struct import Struct as Layout
 
 from msgspec import Struct
 
-PAGE_BYTES = 128
+PAGE_BYTES = 1024
+CERTIFICATE_OFFSET = 128
 VERSION = Layout("<Q")
 _BODY = Layout("<QQQ32s")
 BODY_OFFSET = VERSION.size
 BODY_BYTES = _BODY.size
+CERTIFICATE_LENGTH = Layout("<I")
+CERTIFICATE_BYTES_MAX = PAGE_BYTES - CERTIFICATE_OFFSET - CERTIFICATE_LENGTH.size
 
 
 class Beat(Struct, frozen=True):
@@ -38,3 +44,11 @@ def parse_page(first_version: bytes, body: bytes, second_version: bytes) -> Beat
     if version % 2 or version == 0 or first_version != second_version:
         return None
     return Beat(*_BODY.unpack(body))
+
+
+def parse_certificate(area: bytes) -> bytes | None:
+    """The certificate in the bytes from CERTIFICATE_OFFSET on; None when none was written."""
+    length = CERTIFICATE_LENGTH.unpack_from(area)[0]
+    if not 0 < length <= CERTIFICATE_BYTES_MAX:
+        return None
+    return area[CERTIFICATE_LENGTH.size : CERTIFICATE_LENGTH.size + length]

@@ -49,7 +49,7 @@ def decode_identity(frame: bytes) -> Identity:
 
 
 class Hello(Struct, frozen=True, tag="hello"):
-    """The first word of a worker. It holds no rules yet: whoever is restarted gets a snapshot."""
+    """The first word of a worker to a supervisor. Whatever it holds, it gets a snapshot."""
 
     pid: int
 
@@ -158,6 +158,11 @@ class Answer(Struct, frozen=True, tag="answer"):
     body: dict[str, Any]
 
 
+class TakenOver(Struct, frozen=True, tag="taken_over"):
+    """Another supervisor speaks from now on. It knows nothing yet: the worker says again what the former one was told, its
+    hello first; it goes on with its work, and is ready again with the next snapshot."""
+
+
 class Stop(Struct, frozen=True, tag="stop"):
     """End in good order within this many nanoseconds; after that comes SIGKILL. Unless it is `for_good`, a successor
     starts at once and takes over what stands."""
@@ -166,7 +171,7 @@ class Stop(Struct, frozen=True, tag="stop"):
     for_good: bool = True
 
 
-ToWorker = Snapshot | Delta | Ask | Answer | Stop
+ToWorker = Snapshot | Delta | Ask | Answer | TakenOver | Stop
 
 
 # ---- data ----------------------------------------------------------------------------------------

@@ -19,13 +19,16 @@ from supervisor.core.rulebook import Rulebook
 class Replica:
     """What one generation of one worker was sent and has acknowledged."""
 
-    def __init__(self, child: str, epoch: int) -> None:
+    def __init__(self, child: str, epoch: int, first_sequence: int) -> None:
         self.child = child
         self.epoch = epoch
-        self.sequence = 0
+        self.first_sequence = first_sequence
+        self.sequence = first_sequence
         self.acked_revision: int | None = None
         self.acked_digest = b""
         self.needs_snapshot = False
+        # It works with the whole rules of a former supervisor, and keeps them until ours are whole too.
+        self.is_held = False
         # Looks since the last send that is not yet acknowledged: a worker that loses a message must not wait for ever.
         self.unanswered_looks = 0
         self.is_loaded = False
@@ -34,8 +37,10 @@ class Replica:
 class Authority:
     """The one holder of the rules."""
 
-    def __init__(self, book: Rulebook) -> None:
+    def __init__(self, book: Rulebook, *, first_sequence: int = 0) -> None:
+        """`first_sequence` is higher than any that a former supervisor of the same workers has used."""
         self.revision = book.revision
+        self._first_sequence = first_sequence
         # The operator's rules by name: the same as the entries `rule/…` of the state, decoded once.
         self.rules = {rule.name: rule for rule in book.rules}
         self.state = RuleState((rule_key(rule.name), canonical(rule)) for rule in book.rules)
@@ -62,10 +67,24 @@ class Authority:
 
     # ---- workers ---------------------------------------------------------------------------------
 
-    def on_hello(self, child: str, epoch: int) -> list[Effect]:
-        """A new generation holds nothing: it gets everything."""
-        replica = self.replicas[child] = Replica(child, epoch)
-        return self._snapshot(replica)
+    def on_hello(self, child: str, epoch: int, *, is_held: bool = False) -> list[Effect]:
+        """A new generation holds nothing: it gets everything. One that is held gets it with `release`."""
+        former = self.replicas.get(child)
+        first = self._first_sequence if former is None or former.epoch != epoch else former.sequence
+        replica = self.replicas[child] = Replica(child, epoch, first)
+        replica.is_held = replica.needs_snapshot = is_held
+        return [] if is_held else self._snapshot(replica)
+
+    def release(self) -> list[Effect]:
+        """The state is whole: those that were held get it."""
+        held = [replica for replica in self.replicas.values() if replica.is_held]
+        for replica in held:
+            replica.is_held = False
+        return [effect for replica in held for effect in self._snapshot(replica)]
+
+    def succeed(self, revision: int) -> None:
+        """Go on behind the highest revision that workers of a former supervisor hold."""
+        self.revision = max(self.revision, revision + 1)
 
     def on_gone(self, child: str) -> None:
         """A dead worker is owed nothing."""
@@ -73,6 +92,9 @@ class Authority:
 
     def on_ack(self, replica: Replica, ack: Ack) -> list[Effect]:
         """The worker took the message with this number; what it holds must then be what we hold."""
+        if ack.sequence <= replica.first_sequence:
+            # Of what somebody else sent before.
+            return []
         # Whoever takes anything in whole has its snapshot, also when a later change is already on its way to it.
         replica.is_loaded = True
         if ack.sequence != replica.sequence or replica.needs_snapshot:
@@ -101,7 +123,7 @@ class Authority:
     def on_look(self, replica: Replica, beat: Beat | None) -> list[Effect]:
         """Compare what the worker's own page says with what it should hold; repair."""
         if replica.needs_snapshot:
-            return self._snapshot(replica)
+            return [] if replica.is_held else self._snapshot(replica)
         if self._is_acknowledged(replica):
             if beat is not None and beat.revision == self.revision and beat.digest != self.state.digest:
                 return self._drifted(replica, "holds another digest")

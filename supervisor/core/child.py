@@ -18,13 +18,16 @@ from agent.model.errors import ends_restarts, exit_code_name
 from agent.model.message import Stop
 from agent.model.timebase import MS, S
 from supervisor.core.backoff import Backoff, delay_ns
-from supervisor.core.effect import Effect, Exited, Log, ResetLauncher, Send, Signal, Spawn
+from supervisor.core.effect import Effect, Exited, Heir, Log, ResetLauncher, Send, Signal, Spawn
 from supervisor.core.watchdog import Watch
 
 # A traceback of a Python process is written within milliseconds; one that cannot be had is not worth waiting for.
 TRACEBACK_GRACE_NS = 100 * MS
 # After SIGKILL only an uninterruptible wait in the kernel keeps a process; the agent's end does not wait for that.
 KILL_GRACE_NS = 2 * S
+
+# A living worker answers a new supervisor within a turn of its loop; one that does not is hung.
+HEIR_ANSWER_NS = 3 * S
 
 SIGNAL_NAMES = {1: "HUP", 2: "INT", 3: "QUIT", 4: "ILL", 6: "ABRT", 7: "BUS", 8: "FPE", 9: "KILL", 10: "USR1", 11: "SEGV",
                 12: "USR2", 13: "PIPE", 14: "ALRM", 15: "TERM", 24: "XCPU", 25: "XFSZ", 31: "SYS"}  # fmt: skip
@@ -93,6 +96,7 @@ class Child:
         self._stop_reason = ""
         self._wanted = False
         self._is_killed = False
+        self._is_heir = False
 
     def _new_watch(self) -> Watch:
         return Watch(timeout_ns=self._policy.hang_timeout_ns, interval_ns=self._policy.heartbeat_interval_ns)
@@ -116,8 +120,20 @@ class Child:
         self.up_at_ns = None
         self.deadline_ns = now_ns + self._policy.start_timeout_ns
         self.watch = self._new_watch()
-        self._is_killed = False
+        self._is_killed = self._is_heir = False
         return [Spawn(self.name, self.epoch)]
+
+    def inherit(self, heir: Heir, now_ns: int) -> None:
+        """Take over a living process of a former supervisor: it runs, and is up once it has said so again."""
+        assert not self.has_process, self.state
+        self._wanted = True
+        self.epoch = heir.epoch
+        self.restarts = self.epoch - 1
+        self.state = ChildState.STARTING
+        self.pid = heir.pid
+        self.started_at_ns = heir.started_at_ns
+        self.deadline_ns = now_ns + min(self._policy.start_timeout_ns, HEIR_ANSWER_NS)
+        self._is_heir = True
 
     def stop(self, reason: str, now_ns: int, *, wanted: bool, grace_ns: int | None = None) -> list[Effect]:
         """Ask it to end in good order within the grace (default: the stop timeout); `wanted`: and start it again afterwards."""
@@ -172,6 +188,8 @@ class Child:
         self.state = ChildState.UP
         self.up_at_ns = now_ns
         self.deadline_ns = now_ns + self._policy.stable_spell_ns if self.failures else None
+        if self._is_heir:
+            return [Log("worker_taken_over", "info", {"worker": self.name, "epoch": self.epoch, "pid": self.pid})]
         took_ms = (now_ns - self.started_at_ns) / MS
         return [Log("worker_up", "info", {"worker": self.name, "epoch": self.epoch, "pid": self.pid, "took_ms": round(took_ms, 1)})]
 

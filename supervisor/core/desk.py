@@ -45,7 +45,8 @@ class Desk:
         self._fleet = fleet
         self._questions: list[_Question] = []
         self._changes = RuleChanges(fleet.authority)
-        self._last_ask = 0
+        # Higher than any number that a former supervisor of the same workers has used: answers to it may still come.
+        self._last_ask = fleet.about.started_at_ns
 
     # ---- events ----------------------------------------------------------------------------------
 

@@ -99,6 +99,23 @@ class RotateRequested(Struct, frozen=True):
     """SIGUSR1: seal what is open."""
 
 
+class Heir(Struct, frozen=True):
+    """A living worker of a former supervisor: since when it runs (monotonic), and the revision of the rules that it holds."""
+
+    child: str
+    epoch: int
+    pid: int
+    started_at_ns: int
+    revision: int
+
+
+class Inheritance(Struct, frozen=True):
+    """What a supervisor takes over from one that died: the living workers, and how often each has been started."""
+
+    heirs: tuple[Heir, ...]
+    epochs: dict[str, int]
+
+
 class Woke(Struct, frozen=True):
     """A deadline may have passed; nothing else happened."""
 
@@ -122,7 +139,7 @@ class ResetLauncher(Struct, frozen=True):
 
 
 class Signal(Struct, frozen=True):
-    """Send the child a signal by name: `USR2` writes a traceback to its stderr, `KILL` ends it."""
+    """Send the child a signal by name: `USR2` writes a traceback to its stderr, `CONT` lets a stopped one do so, `KILL` ends it."""
 
     child: str
     epoch: int

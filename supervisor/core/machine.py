@@ -34,6 +34,7 @@ from supervisor.core.effect import (
     Event,
     Exited,
     Finished,
+    Inheritance,
     Log,
     Look,
     Looked,
@@ -50,6 +51,7 @@ from supervisor.core.effect import (
     WorkerAsker,
 )
 from supervisor.core.fleet import Fleet
+from supervisor.core.succession import Succession
 from supervisor.core.watchdog import Verdict
 
 # What a single worker may announce at once; the control plane's first look at a full host is far below.
@@ -67,6 +69,7 @@ class Machine:
         self.fleet = fleet
         self._policy = policy
         self._desk = Desk(fleet)
+        self._succession = Succession()
         self._next_look_at_ns = 0
         self._stop_order: list[str] | None = None
         self._stop_until_ns = 0
@@ -77,11 +80,19 @@ class Machine:
         self._settle_at_ns: int | None = None
         self._is_finished = False
 
-    def begin(self, now_ns: int) -> list[Effect]:
-        """Start all children, in order, without waiting for one another."""
+    def begin(self, now_ns: int, inheritance: Inheritance | None = None) -> list[Effect]:
+        """Start all children, in order, without waiting for one another; those that a dead supervisor left are taken over."""
         self._next_look_at_ns = now_ns + self._policy.heartbeat_interval_ns
         self._settle_at_ns = now_ns + SETTLE_NS
-        return [effect for child in self.fleet.children.values() for effect in child.start(now_ns)]
+        children = self.fleet.children
+        effects: list[Effect] = []
+        if inheritance is not None:
+            effects = self._succession.begin(children, inheritance, now_ns)
+            self.fleet.authority.succeed(max((heir.revision for heir in inheritance.heirs), default=0))
+        starts = [effect for child in children.values() if not child.has_process for effect in child.start(now_ns)]
+        effects += starts
+        self._keep_notes(effects, now_ns)
+        return effects
 
     def handle(self, event: Event, now_ns: int) -> list[Effect]:
         """What follows from an event."""
@@ -95,7 +106,7 @@ class Machine:
         """When `handle` must be called again at the latest."""
         deadlines = [child.deadline_ns for child in self.fleet.children.values() if child.deadline_ns is not None]
         desk = self._desk.next_deadline_ns()
-        own = [each for each in (desk, self._settle_at_ns) if each is not None]
+        own = [each for each in (desk, self._settle_at_ns, self._succession.next_deadline_ns()) if each is not None]
         return min([*deadlines, self._next_look_at_ns, *own])
 
     # ---- events ----------------------------------------------------------------------------------
@@ -135,6 +146,7 @@ class Machine:
             case Said():
                 return self._on_said(child, event, now_ns)
             case SendRefused():
+                self._succession.on_refused(child.name, now_ns)
                 replica = self.fleet.authority.replicas.get(child.name)
                 return [] if replica is None else self.fleet.authority.on_send_refused(replica)
             case _:
@@ -142,6 +154,7 @@ class Machine:
 
     def _on_exited(self, child: Child, event: Exited, now_ns: int) -> list[Effect]:
         self.fleet.authority.on_gone(child.name)
+        self._succession.on_answered(child.name)
         self.fleet.diary.forget_worker(child.name)
         self.fleet.beats_at_ns.pop(child.name, None)
         effects = self._desk.on_child_gone(child.name, now_ns)
@@ -161,7 +174,7 @@ class Machine:
         authority = self.fleet.authority
         message = event.message
         if isinstance(message, Hello):
-            return [*authority.on_hello(child.name, child.epoch), *child.on_hello(now_ns)]
+            return self._on_hello(child, now_ns)
         replica = authority.replicas.get(child.name)
         if replica is None:
             # It speaks before its hello; its loop is not ours, and it will be found not ready.
@@ -192,6 +205,13 @@ class Machine:
             case _:
                 assert_never(message)
 
+    def _on_hello(self, child: Child, now_ns: int) -> list[Effect]:
+        # Whoever works with the rules and pods of a former supervisor keeps them until ours are whole: without a gap of
+        # pods in between. The control plane is the one that makes them whole.
+        is_held = self._succession.is_silent(child.name) and child.kind != "control-plane" and not self.fleet.looked_at_host
+        self._succession.on_answered(child.name)
+        return [*self.fleet.authority.on_hello(child.name, child.epoch, is_held=is_held), *child.on_hello(now_ns)]
+
     def _on_publish(self, child: Child, message: Publish) -> list[Effect]:
         if child.kind != "control-plane" or (problem := _problem_of_publish(message)) is not None:
             reason = "only the control plane publishes" if child.kind != "control-plane" else problem
@@ -199,6 +219,7 @@ class Machine:
         effects = self.fleet.authority.apply(message.changes)
         if message.complete and not self.fleet.looked_at_host:
             self.fleet.looked_at_host = True
+            effects += self.fleet.authority.release()
         return effects
 
     def _on_condition(self, child: Child, condition: Condition) -> list[Effect]:
@@ -231,6 +252,7 @@ class Machine:
             if child.deadline_ns is not None and child.deadline_ns <= now_ns:
                 effects += self._on_child_deadline(child, now_ns)
         effects += self._desk.on_deadline(now_ns)
+        effects += self._succession.on_deadline(now_ns)
         if self._settle_at_ns is not None and self._settle_at_ns <= now_ns:
             effects += self._settle(tuple(self.fleet.reasons_not_ready(now_ns)))
         if self._next_look_at_ns <= now_ns:
@@ -271,7 +293,7 @@ class Machine:
         if self._settle_at_ns is None:
             return []
         self._settle_at_ns = None
-        return [Settled(reasons)]
+        return [*self.fleet.authority.release(), Settled(reasons)]
 
     # ---- the end ---------------------------------------------------------------------------------
 

@@ -2,8 +2,8 @@
 
 Wall time alone kills busy and starved workers. A worker counts as hung when its loop made no turn for the
 timeout *and* the kernel shows that it could have: it sleeps or is stopped where it should work, or it burned
-processor time without a turn. One that waits for the disk (D) or for a processor (R without processor time)
-gets ten times as long: killing it would help nobody, but a limit must be.
+processor time without a turn. One that waits for the disk (D), for a debugger (t) or for a processor (R without
+processor time) gets ten times as long: killing it would help nobody, but a limit must be.
 """
 
 from enum import Enum
@@ -49,6 +49,9 @@ class Watch:
             self._cpu_at_progress_ns = None if sight is None else sight.cpu_ns
             self.silent_ns = 0
             return Verdict.PROGRESS
+        if self._cpu_at_progress_ns is None and sight is not None:
+            # A worker that makes progress is not measured at each look: what it burns is counted from the first silent one.
+            self._cpu_at_progress_ns = sight.cpu_ns
         self.silent_ns += elapsed_ns
         return Verdict.HUNG if self._is_hung(sight) else Verdict.SILENT
 
@@ -57,7 +60,8 @@ class Watch:
             return False
         if self.silent_ns >= PATIENCE * self._timeout_ns or sight is None:
             return True
-        if sight.state == "D":
+        # t: a debugger holds it, and whoever looks at a worker that way is not to lose it.
+        if sight.state in ("D", "t"):
             return False
         return sight.state != "R" or self._burned_ns(sight) >= self._timeout_ns // 4
 

@@ -4,8 +4,11 @@ import os
 from importlib import import_module
 
 import supervisor.shell.lean  # noqa: F401  before multiprocess
+from agent.failpoint import failpoint
+from supervisor.shell import linger
 
-from multiprocess import forkserver, reduction  # isort: skip
+# The package's own module for a newborn is among them, so that the fork server has imported it once for all.
+from multiprocess import forkserver, popen_forkserver, reduction  # isort: skip  # noqa: F401
 
 
 class Inherited:
@@ -21,10 +24,11 @@ class Inherited:
         self.descriptor = duplicate.detach()  # type: ignore[attr-defined]  # multiprocess has no types
 
 
-def be_born(entry: str, launch: bytes, page: Inherited, words: Inherited, parent: Inherited) -> None:
+def be_born(entry: str, launch: bytes, page: Inherited, words: Inherited) -> None:
     """Call `entry` (`module:function`) with the launch order and the descriptors; it does not return."""
-    # Every process of the package holds the end of the pipe whose closing ends the fork server. Only the supervisor may:
-    # else a stopped worker would keep a whole dead agent's fork server alive.
+    # The package hands every process the end of a pipe whose closing ends the fork server; ours is the null device.
     os.close(forkserver._forkserver._forkserver_alive_fd)
+    linger.forget()
+    failpoint("worker.born")
     module, _, function = entry.partition(":")
-    getattr(import_module(module), function)(launch, page.descriptor, words.descriptor, parent.descriptor)
+    getattr(import_module(module), function)(launch, page.descriptor, words.descriptor)

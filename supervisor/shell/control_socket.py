@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from agent.failpoint import failpoint
 from agent.model.control import PROTOCOL_VERSION, READ_OPERATIONS, REQUEST_BYTES_MAX
 from agent.model.errors import ExitCode
 from agent.model.timebase import S
@@ -76,13 +77,16 @@ class ControlSocket:
         # Before it listens, so that nobody else ever reaches it, whatever the umask.
         os.chmod(temporary, 0o600)
         self._listener.listen(256)
+        failpoint("control.listening")
         os.rename(temporary, self.path)
+        failpoint("control.named")
 
     def answer(self, client_id: int, result: dict[str, Any] | None, problem: Problem | None) -> None:
         """The outcome of a Commanded; nothing happens when the client has gone."""
         client = self._clients.get(client_id)
         if client is None:
             return
+        failpoint("control.before_answer")
         document: dict[str, Any] = {"v": PROTOCOL_VERSION, "ok": problem is None}
         if problem is None:
             document["result"] = result

@@ -3,6 +3,7 @@
 import os
 from functools import partial
 
+from agent.failpoint import failpoint
 from agent.model.errors import FormatError, StorageError
 from agent.model.timebase import compact_utc
 from supervisor.core.effect import Persisted
@@ -58,14 +59,19 @@ class Journal:
 
 def _replace(path: str, document: bytes) -> None:
     """Temporary file, fsync, rename, fsync of the folder: after a power failure there is the old or the new document."""
+    failpoint("journal.before_write")
     temporary = f"{path}.new"
     with open(temporary, "wb") as file:
         file.write(document)
         file.flush()
+        failpoint("journal.written")
         os.fsync(file.fileno())
+    failpoint("journal.synced")
     os.rename(temporary, path)
+    failpoint("journal.renamed")
     folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(folder)
     finally:
         os.close(folder)
+    failpoint("journal.durable")

@@ -6,8 +6,12 @@ fork server. A None in `sys.modules` is the import system's word for Â«not hereÂ
 """
 
 import sys
+from collections.abc import Sequence
 
-# What the fork server, which is another interpreter, must do first of all.
-PROLOGUE = "import sys; sys.modules['dill'] = None; "
+
+def prologue(search_path: Sequence[str]) -> str:
+    """What the fork server, which is another interpreter, must do first of all: it also looks for modules where we do."""
+    return f"import sys; sys.modules['dill'] = None; sys.path[:] = {list(search_path)!r}; "
+
 
 sys.modules.setdefault("dill", None)  # type: ignore[arg-type]  # typeshed does not know of None here

@@ -7,23 +7,18 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, assert_never
 
-from msgspec import Struct
-
-from agent.model.heartbeat import BODY_BYTES, BODY_OFFSET, VERSION, Beat, parse_page
+from agent.failpoint import failpoint
 from agent.model.message import Answer
-from agent.model.timebase import MS
 from agent.ports import Clock
 from supervisor.core.effect import (
     Announce,
     ClientAsker,
     Effect,
     Event,
-    Exited,
     Finished,
+    Inheritance,
     Log,
     Look,
-    Looked,
-    Observation,
     Persist,
     ResetLauncher,
     Respond,
@@ -43,35 +38,13 @@ from supervisor.core.machine import Machine
 from supervisor.shell.bus import Bus
 from supervisor.shell.control_socket import ControlSocket
 from supervisor.shell.journal import Journal
-from supervisor.shell.launcher import Launcher, NotStarted, Started
+from supervisor.shell.launcher import Launcher, NotStarted
 from supervisor.shell.log import EventLog
-from supervisor.shell.measure import Gauge
+from supervisor.shell.roster import Roster
 from supervisor.shell.service_manager import ServiceManager
-
-# The fork server writes the exit status when it has reaped the child; after the death was seen this is a matter of
-# microseconds, unless the fork server itself is dead or stopped.
-STATUS_GRACE_NS = 50 * MS
-LAST_WORDS_LINES_MAX = 40
-LAST_WORDS_LINE_BYTES_MAX = 400
-WORDS_READ_BYTES = 64 << 10
-# A traceback of every thread fits; a worker in a loop of complaints does not fill the log.
-WORDS_LINES_PER_LOOK_MAX = 200
-
-_SIGNALS = {"USR2": signal.SIGUSR2, "KILL": signal.SIGKILL}
+from supervisor.shell.takeover import Former, Started
 
 Handler = Callable[[int], None]
-
-
-class _Process(Struct, weakref=False):
-    """The shell's side of one living worker process."""
-
-    started: Started
-    gauge: Gauge | None
-    words: deque[str]
-    partial: bytes = b""
-    gone_at_ns: int | None = None
-    last_beat: Beat | None = None
-    lines_since_look: int = 0
 
 
 class SupervisorLoop:
@@ -90,6 +63,7 @@ class SupervisorLoop:
         make_order: Callable[[str, int], bytes],
         on_settled: Callable[[tuple[str, ...]], int | None],
         service_manager: ServiceManager,
+        former: Former | None = None,
     ) -> None:
         self._machine = machine
         self._clock = clock
@@ -102,9 +76,11 @@ class SupervisorLoop:
         # (monotonic), or None.
         self._on_settled = on_settled
         self._service_manager = service_manager
+        # What a dead supervisor left to this one.
+        self._former = former
         self._end_at_ns: int | None = None
         self._finished: Finished | None = None
-        self._processes: dict[tuple[str, int], _Process] = {}
+        self._roster = Roster(clock, log, self.register)
         self._handlers: dict[int, Handler] = {}
         self._masks: dict[int, int] = {}
         self._epoll = select.epoll(flags=select.EPOLL_CLOEXEC)
@@ -119,7 +95,7 @@ class SupervisorLoop:
 
     def run(self) -> Finished:
         """Start everything, turn until the machine is finished, give everything back."""
-        self._carry_out(self._machine.begin(self._clock.now_ns()))
+        self._carry_out(self._machine.begin(self._clock.now_ns(), self._take_over()))
         while self._finished is None:
             for descriptor, mask in self._epoll.poll(self._wait_seconds()):
                 handler = self._handlers.get(descriptor)
@@ -157,11 +133,9 @@ class SupervisorLoop:
         if self._events or self._control.has_more() or self._bus.has_more():
             return 0.0
         deadline_ns = self._machine.next_deadline_ns()
-        for process in self._processes.values():
-            if process.gone_at_ns is not None:
-                deadline_ns = min(deadline_ns, process.gone_at_ns + STATUS_GRACE_NS)
-        if self._end_at_ns is not None:
-            deadline_ns = min(deadline_ns, self._end_at_ns)
+        for other_ns in (self._roster.next_deadline_ns(), self._end_at_ns):
+            if other_ns is not None:
+                deadline_ns = min(deadline_ns, other_ns)
         # epoll counts in milliseconds and rounds up: never a turn too early.
         return max(0.0, (deadline_ns - self._clock.now_ns()) / 1e9)
 
@@ -179,8 +153,9 @@ class SupervisorLoop:
             case ResetLauncher():
                 self._launcher.reset()
             case Signal():
-                self._signal(effect)
+                self._roster.signal(effect)
             case Send():
+                failpoint("supervisor.before_send")
                 if not self._bus.send(effect.child, effect.epoch, effect.message):
                     self._events.append(SendRefused(effect.child, effect.epoch))
             case Look():
@@ -234,7 +209,8 @@ class SupervisorLoop:
         for outcome in self._launcher.errands.results():
             match outcome:
                 case Started():
-                    self._adopt(outcome)
+                    failpoint("supervisor.worker_started")
+                    self._roster.watch(outcome)
                     self._events.append(Spawned(outcome.child, outcome.epoch, outcome.pid))
                 case NotStarted():
                     self._events.append(SpawnFailed(outcome.child, outcome.epoch, outcome.problem))
@@ -243,105 +219,24 @@ class SupervisorLoop:
                 case _:
                     assert_never(outcome)
 
-    def _adopt(self, started: Started) -> None:
-        try:
-            gauge = Gauge(started.pid) if started.pidfd >= 0 else None
-        except OSError:
-            # Gone already, or out of descriptors: a worker that cannot be measured is supervised all the same.
-            gauge = None
-        process = _Process(started, gauge, deque(maxlen=LAST_WORDS_LINES_MAX))
-        self._processes[started.child, started.epoch] = process
-        self.register(started.words, select.EPOLLIN, lambda _mask: self._on_words(process))
-        if started.pidfd >= 0:
-            self.register(started.pidfd, select.EPOLLIN, lambda _mask: self._on_gone(process))
-        else:
-            process.gone_at_ns = self._clock.now_ns()
-
-    def _on_gone(self, process: _Process) -> None:
-        if process.gone_at_ns is None:
-            process.gone_at_ns = self._clock.now_ns()
-            self.register(process.started.pidfd, 0, None)
-            # The status follows at once; its arrival wakes the loop.
-            self.register(process.started.status, select.EPOLLIN, lambda _mask: None)
+    def _take_over(self) -> Inheritance | None:
+        """What a former supervisor left: its workers are watched from now on."""
+        if self._former is None:
+            return None
+        return Inheritance(tuple(self._roster.inherit(worker) for worker in self._former.workers), self._former.epochs)
 
     def _notice_deaths(self) -> None:
-        for key, process in list(self._processes.items()):
-            if process.gone_at_ns is None:
-                continue
-            is_known, status, with_launcher = _read_status(process.started.status)
-            if is_known or self._clock.now_ns() >= process.gone_at_ns + STATUS_GRACE_NS:
-                self._on_words(process)
-                words = tuple([*process.words, *_lines(process.partial)][-LAST_WORDS_LINES_MAX:])
-                self._give_back(process)
-                del self._processes[key]
-                self._events.append(Exited(key[0], key[1], status, words, with_launcher))
-
-    def _give_back(self, process: _Process) -> None:
-        started = process.started
-        for descriptor in (started.words, started.status, started.pidfd):
-            if descriptor >= 0:
-                self.register(descriptor, 0, None)
-                os.close(descriptor)
-        started.page.close()
-        if process.gauge is not None:
-            process.gauge.close()
-
-    def _signal(self, order: Signal) -> None:
-        process = self._processes.get((order.child, order.epoch))
-        if process is None or process.started.pidfd < 0:
-            return
-        try:
-            signal.pidfd_send_signal(process.started.pidfd, _SIGNALS[order.name])
-        except ProcessLookupError:
-            # It died of itself meanwhile; the death arrives as an event of its own.
-            return
-
-    def _on_words(self, process: _Process) -> None:
-        """Pass a worker's stderr on, and keep its last lines."""
-        try:
-            data = os.read(process.started.words, WORDS_READ_BYTES)
-        except BlockingIOError:
-            return
-        if not data:
-            self.register(process.started.words, 0, None)
-            return
-        *lines, process.partial = (process.partial + data).split(b"\n")
-        process.partial = process.partial[-LAST_WORDS_LINE_BYTES_MAX:]
-        for line in lines:
-            for text in _lines(line):
-                process.words.append(text)
-                self._pass_on(process, text)
-
-    def _pass_on(self, process: _Process, text: str) -> None:
-        """Log a worker's line; a worker that floods is cut between two looks, and told how much was hidden."""
-        process.lines_since_look += 1
-        if process.lines_since_look <= WORDS_LINES_PER_LOOK_MAX:
-            self._log.write("worker_says", "info", {"worker": process.started.child, "text": text})
-
-    def _tell_hidden_words(self, process: _Process) -> None:
-        hidden = process.lines_since_look - WORDS_LINES_PER_LOOK_MAX
-        if hidden > 0:
-            self._log.write("worker_says_too_much", "warning", {"worker": process.started.child, "hidden_lines": hidden})
-        process.lines_since_look = 0
+        for pid, gone in self._roster.take_gone():
+            self._launcher.note_gone(pid)
+            self._events.append(gone)
 
     # ---- looking ---------------------------------------------------------------------------------
 
     def _look(self, order: Look) -> None:
-        now_ns = self._clock.now_ns()
-        seen = []
-        for child, epoch in order.children:
-            process = self._processes.get((child, epoch))
-            if process is not None:
-                page = process.started.page
-                beat = parse_page(page[: VERSION.size], page[BODY_OFFSET : BODY_OFFSET + BODY_BYTES], page[: VERSION.size])
-                process.last_beat = beat or process.last_beat
-                self._tell_hidden_words(process)
-                sight = None if process.gauge is None else process.gauge.look(now_ns)
-                seen.append(Observation(child, epoch, process.last_beat, sight))
-        self._events.append(Looked(tuple(seen)))
-        self._service_manager.beat(now_ns)
+        self._events.append(self._roster.look(order))
+        self._service_manager.beat(self._clock.now_ns())
         self._control.cut_off_unread()
-        self._launcher.reap_strays()
+        self._launcher.sweep()
 
     # ---- answers ---------------------------------------------------------------------------------
 
@@ -360,17 +255,7 @@ class SupervisorLoop:
                 assert_never(order.asker)
 
     def _measured(self, result: Mapping[str, Any]) -> dict[str, Any]:
-        now_ns = self._clock.now_ns()
-        rows = []
-        for row in result["workers"]:
-            process = self._processes.get((row["name"], row["epoch"]))
-            if process is not None and process.gauge is not None:
-                gauge = process.gauge
-                gauge.look(now_ns)
-                measured = {"cpu_percent": gauge.cpu_percent, "cpu_seconds": gauge.cpu_seconds,
-                            "rss_bytes": gauge.rss_bytes, "pss_bytes": gauge.pss_bytes()}  # fmt: skip
-                row = {key: measured.get(key, value) for key, value in row.items()}
-            rows.append(row)
+        rows = self._roster.measured(result["workers"])
         counters = {**result.get("counters", {}), **{f"control_{name}": n for name, n in self._control.counts.items()},
                     "bus_malformed": self._bus.malformed, "log_unwritten": self._log.unwritten}  # fmt: skip
         return {**result, "workers": rows} | ({"counters": counters} if "counters" in result else {})
@@ -382,23 +267,8 @@ class SupervisorLoop:
 
     def _close(self) -> None:
         self._control.close()
-        for process in self._processes.values():
-            self._give_back(process)
+        self._roster.close()
         self._bus.close()
         self._journal.errands.close(timeout_seconds=1.0)
         self._launcher.close()
         self._service_manager.close()
-
-
-def _read_status(descriptor: int) -> tuple[bool, int | None, bool]:
-    """The exit status that the fork server wrote: (is the matter settled, status, did the fork server die without writing)."""
-    try:
-        data = os.read(descriptor, 8)
-    except BlockingIOError:
-        return False, None, False
-    return (True, None, True) if len(data) < 8 else (True, int.from_bytes(data, "little", signed=True), False)
-
-
-def _lines(data: bytes) -> list[str]:
-    text = data[:LAST_WORDS_LINE_BYTES_MAX].decode("utf-8", "replace").rstrip()
-    return [text] if text else []

@@ -10,8 +10,9 @@ from supervisor.core.watchdog import Sight
 
 _NS_PER_TICK = S // os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-# CPU in percent is shown over the last looks: ten seconds at the default interval.
-_LOOKS_MAX = 20
+# CPU in percent is shown over some ten seconds, however often somebody asks.
+_LOOKS_MAX = 10
+_BETWEEN_LOOKS_NS = 1 * S
 
 
 class Gauge:
@@ -21,6 +22,7 @@ class Gauge:
         self._pid = pid
         self._stat = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
         self._looks: deque[tuple[int, int]] = deque(maxlen=_LOOKS_MAX)
+        self._latest: tuple[int, int] | None = None
         self.rss_bytes: int | None = None
 
     def look(self, now_ns: int) -> Sight | None:
@@ -34,21 +36,23 @@ class Gauge:
         stat = parse_stat(line)
         cpu_ns = stat.cpu_ticks * _NS_PER_TICK
         self.rss_bytes = stat.rss_pages * _PAGE_BYTES
-        self._looks.append((now_ns, cpu_ns))
+        self._latest = (now_ns, cpu_ns)
+        if not self._looks or now_ns - self._looks[-1][0] >= _BETWEEN_LOOKS_NS:
+            self._looks.append(self._latest)
         return Sight(stat.state, cpu_ns)
 
     @property
     def cpu_percent(self) -> float | None:
         """Percent of one core over the last looks; None before there are two."""
-        if len(self._looks) < 2:
+        if self._latest is None or self._latest == self._looks[0]:
             return None
-        (first_at_ns, first_ns), (last_at_ns, last_ns) = self._looks[0], self._looks[-1]
+        (first_at_ns, first_ns), (last_at_ns, last_ns) = self._looks[0], self._latest
         return round(100 * (last_ns - first_ns) / max(1, last_at_ns - first_at_ns), 2)
 
     @property
     def cpu_seconds(self) -> float | None:
         """CPU time since the process's start; None before the first look."""
-        return self._looks[-1][1] / S if self._looks else None
+        return None if self._latest is None else self._latest[1] / S
 
     def pss_bytes(self) -> int | None:
         """Proportional memory, read now: some 50 us for a worker.

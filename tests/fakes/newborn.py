@@ -1,15 +1,15 @@
 """The entry of processes that tests start through the launcher: it does one thing by order, then ends."""
 
 import os
-import select
 import signal
 import struct
 
+from workers.runtime import process
 from workers.runtime.heartbeat import HeartbeatPage
 
 
-def be(order: bytes, page: int, words: int, parent: int) -> None:
-    """Do what the order says: `exit N`, `say TEXT`, `beat`, `signals`, or `wait` for the supervisor's end."""
+def be(order: bytes, page: int, words: int) -> None:
+    """Do what the order says: `exit N`, `say TEXT`, `beat`, `signals`, or `wait` until it is killed with its fork server."""
     what, _, argument = order.decode().partition(" ")
     code = 0
     match what:
@@ -23,9 +23,9 @@ def be(order: bytes, page: int, words: int, parent: int) -> None:
             blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
             os.write(words, b" ".join(b"%d" % number for number in sorted(blocked)) + b"\n")
         case "wait":
+            process.settle()
             os.write(words, b"waiting\n")
-            select.select([parent], [], [])
-            os.write(words, b"alone\n")
+            signal.pause()
         case _:
             code = 64
     # As the real entry ends: nothing that a library left for the interpreter's end may change the exit code.

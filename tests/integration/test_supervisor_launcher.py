@@ -12,8 +12,11 @@ import pytest
 from fakes.agent_process import wait_until
 from fakes.newborn import exit_status
 
+from agent.clock import SystemClock
 from agent.model.heartbeat import BODY_BYTES, BODY_OFFSET, VERSION, Beat, parse_page
-from supervisor.shell.launcher import Launcher, NotStarted, Started
+from supervisor.shell.launcher import Birthplace, Launcher, NotStarted
+from supervisor.shell.ledger import Ledger
+from supervisor.shell.takeover import Started
 
 # Behind the launcher, which prepares it.
 from multiprocess import forkserver, resource_tracker, util  # isort: skip
@@ -26,7 +29,10 @@ class Starter:
 
     def __init__(self, folder: Path) -> None:
         # The agent's own preload: it lets the server hear of its children's ends, of which the exit statuses are made.
-        self.launcher = Launcher(entry="fakes.newborn:be", preload=("workers.runtime.preload",), socket_dir=str(folder))
+        place = Birthplace("run", "fakes.newborn:be", ("workers.runtime.preload",), str(folder), orphan_grace_ns=0)
+        names = ["sampler/tested"]
+        ledger = Ledger(str(folder / "ledger"), boot_id=bytes(16), run="run", fingerprint=bytes(32), names=names)
+        self.launcher = Launcher(place, ledger, SystemClock())
         self._epoch = 0
         self._started: list[Started] = []
         self._is_closed = False
@@ -75,7 +81,6 @@ class Starter:
                     os.close(descriptor)
             started.page.close()
         os.close(self.launcher.errands.descriptor)
-        os.close(self.launcher._life_read)
 
 
 @pytest.fixture
@@ -161,13 +166,12 @@ def test_a_newborn_hears_no_signal_until_it_wants_to(starter: Starter) -> None:
     assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
 
 
-def test_the_end_of_the_launcher_is_heard_by_every_process(starter: Starter) -> None:
-    """The life line: a worker that waits for it learns that it is alone; the server is gone, its socket too."""
+def test_the_end_of_the_launcher_ends_every_process(starter: Starter) -> None:
+    """A worker that would wait for ever is killed with its fork server."""
     started = starter.start("wait")
     assert _words(started) == "waiting\n"
     server = psutil.Process(starter.server())
     starter.close()
-    assert _words(started) == "alone\n"
     _wait_gone(started)
     assert not server.is_running()
 
@@ -201,13 +205,12 @@ def test_a_killed_server_costs_at_most_the_start_under_way(starter: Starter) -> 
 
 
 def test_a_process_whose_server_was_killed_has_no_known_status(starter: Starter) -> None:
-    """The status descriptor ends without one; the death itself is seen all the same."""
+    """It dies with its server; the status descriptor ends without one."""
     started = starter.start("wait")
     assert _words(started) == "waiting\n"
     os.kill(starter.server(), signal.SIGKILL)
-    assert _status(started) is None
-    signal.pidfd_send_signal(started.pidfd, signal.SIGKILL)
     _wait_gone(started)
+    assert _status(started) is None
 
 
 def test_a_stopped_server_delays_a_start_until_it_is_reset(starter: Starter) -> None:

@@ -179,6 +179,14 @@ class ControlPlaneWork:
     def on_answer(self, request: int, body: dict[str, Any]) -> None:
         """Never called, as nothing is requested."""
 
+    def on_taken_over(self, now_ns: int) -> None:
+        """Look at once, and publish whatever the new supervisor does not hold."""
+        if self._deadline_ns is not None:
+            self._deadline_ns = now_ns
+        self._complete = False
+        self._heard = True
+        self._rules = RuleState()
+
     def on_stop(self, now_ns: int, *, for_good: bool) -> None:
         """End every interval in the table and take the assignments back, when no successor is to go on with them.
 

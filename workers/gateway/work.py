@@ -98,6 +98,9 @@ class GatewayWork:
         for ticket, asked in waiting:
             self._answer(ticket, asked, status, now_ns)
 
+    def on_taken_over(self, now_ns: int) -> None:
+        """What was asked of the former supervisor stays unanswered, and is asked again in its time."""
+
     def on_stop(self, now_ns: int, *, for_good: bool) -> None:
         """Close everything: a prober takes a closed port for what it is."""
         self._listen_at_ns = None

@@ -35,6 +35,7 @@ class BusClient:
     def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", path: str, identity: Identity) -> None:
         self.malformed = 0
         self._last_request = 0
+        self._conditions: dict[str, Condition] = {}
         self.socket = context.socket(zmq.DEALER)
         self.socket.setsockopt(zmq.LINGER, 200)
         self.socket.setsockopt(zmq.IDENTITY, identity.encode())
@@ -64,7 +65,17 @@ class BusClient:
 
     def condition(self, condition: Condition) -> None:
         """See `agent.ports.Bus`."""
+        if condition.active:
+            self._conditions[condition.kind] = condition
+        else:
+            self._conditions.pop(condition.kind, None)
         self.send(condition)
+
+    def say_again(self, pid: int) -> None:
+        """Tell a new supervisor who this is and what holds."""
+        self.hello(pid)
+        for condition in self._conditions.values():
+            self.send(condition)
 
     def note(self, note: Note) -> None:
         """See `agent.ports.Bus`."""

@@ -1,11 +1,13 @@
-"""The one loop of a worker: bus, rules, timers, data, heartbeat, and the supervisor's life line."""
+"""The one loop of a worker: bus, rules, timers, data, heartbeat."""
 
+import os
 from collections.abc import Callable
 
 import msgspec
 import zmq
 
-from agent.model.message import Ack, Answer, Ask, Delta, Note, Snapshot, Stop
+from agent.failpoint import failpoint
+from agent.model.message import Ack, Answer, Ask, Delta, Note, Snapshot, Stop, TakenOver, ToWorker
 from agent.model.rule import decode_assignment, decode_rule
 from agent.model.timebase import MS
 from agent.ports import Clock, Work
@@ -16,7 +18,7 @@ from workers.runtime.replica import Replica
 
 
 class WorkerLoop:
-    """Calls the work and nothing else; returns when the work has ended in good order or the supervisor is gone."""
+    """Calls the work and nothing else; returns when the work has ended in good order."""
 
     def __init__(
         self,
@@ -26,7 +28,6 @@ class WorkerLoop:
         bus: BusClient,
         work: Work,
         outbox: SocketOutbox | None,
-        parent: int,
         heartbeat_interval_ns: int,
     ) -> None:
         self._clock = clock
@@ -34,17 +35,17 @@ class WorkerLoop:
         self._bus = bus
         self._work = work
         self._outbox = outbox
-        self._parent = parent
         self._heartbeat_interval_ns = heartbeat_interval_ns
         self._replica = Replica()
         self._is_started = False
+        # Whether the supervisor of now has been told that the work goes on.
+        self._is_ready_told = False
         self._stop_until_ns: int | None = None
         self._further_stats: list[Callable[[], dict[str, int]]] = []
         self._late_asks: dict[str, list[int]] = {}
         self._watched: dict[object, Callable[[int], None]] = {}
         self._poller = zmq.Poller()
         self._poller.register(bus.socket, zmq.POLLIN)
-        self._poller.register(parent, zmq.POLLIN)
         self._work_descriptors: set[int] = set()
         self._hears_writer = False
 
@@ -64,9 +65,6 @@ class WorkerLoop:
                 return
             self._follow_writer()
             ready = dict(self._poller.poll(self._wait_ms(now_ns)))
-            if self._parent in ready:
-                # The supervisor is gone. Nothing of ours is only in memory: acknowledged rows are in the spool.
-                return
             self._turn(ready)
 
     def _turn(self, ready: dict[object, int]) -> None:
@@ -92,19 +90,29 @@ class WorkerLoop:
         if deadline_ns is not None and deadline_ns <= now_ns:
             self._work.on_timer(now_ns)
 
-    def _on_message(self, message: Snapshot | Delta | Ask | Answer | Stop) -> None:
+    def _on_message(self, message: ToWorker) -> None:
         now_ns = self._clock.now_ns()
         match message:
             case Snapshot() | Delta():
+                failpoint("worker.rules_received")
                 answer = self._replica.take(message)
+                failpoint("worker.rules_applied")
                 self._bus.send(answer)
+                failpoint("worker.rules_acknowledged")
                 if isinstance(answer, Ack):
                     self._on_rules(now_ns)
             case Ask():
                 self._on_ask(message, now_ns)
             case Answer():
                 self._work.on_answer(message.request, message.body)
+            case TakenOver():
+                failpoint("worker.taken_over")
+                self._bus.say_again(os.getpid())
+                self._is_ready_told = False
+                if self._is_started:
+                    self._work.on_taken_over(now_ns)
             case Stop():
+                failpoint("worker.before_stop")
                 until_ns = now_ns + message.grace_ns
                 self._stop_until_ns = until_ns if self._stop_until_ns is None else min(until_ns, self._stop_until_ns)
                 if self._is_started:
@@ -117,6 +125,9 @@ class WorkerLoop:
         if not self._is_started and self._stop_until_ns is None:
             self._work.on_start(now_ns)
             self._is_started = True
+            failpoint("worker.started")
+        if self._is_started and not self._is_ready_told:
+            self._is_ready_told = True
             self._bus.ready()
 
     def _on_ask(self, ask: Ask, now_ns: int) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import zmq
 
+from agent.failpoint import failpoint
 from agent.model.errors import ProtocolError
 from agent.model.message import DataAck, DataHello, Identity, decode_from_writer, encode
 from agent.model.table import Row, Table
@@ -37,10 +38,12 @@ class SocketOutbox:
 
     def offer(self, table: Table, rows: Sequence[Row], stamp_wall_ns: int) -> bool:
         """Send rows, see `agent.ports.Outbox`; more than `PART_BYTES_MAX` go out as several batches with one stamp."""
+        failpoint("outbox.before_offer")
         encoded = encode(list(rows))
         parts = -(-len(encoded) // self._part_bytes_max)
         if parts <= 1:
             accepted = self.buffer.offer(table.name, table.version, stamp_wall_ns, encoded, len(rows))
+            failpoint("outbox.buffered")
         else:
             size = -(-len(rows) // parts)
             accepted = True

@@ -1,4 +1,4 @@
-"""The life of a worker process: born from the fork server, one loop, ended by a word, a signal or its parent's death.
+"""The life of a worker process: born from the fork server, one loop, ended by a word, a signal or the fork server's death.
 
 This is the composition root of the workers: the only place that knows both a kind of work and its ports.
 """
@@ -14,6 +14,7 @@ import zmq
 
 from agent.clock import SystemClock
 from agent.config import BUFFER_BYTES, CGROUP_ROOT, HEARTBEAT_INTERVAL, PROC_ROOT
+from agent.failpoint import failpoint, name_process
 from agent.launch import Launch, decode_launch
 from agent.model.errors import EvergaugeError, ExitCode
 from agent.ports import Work
@@ -31,8 +32,8 @@ from workers.samplers.kind import SamplerWork
 from workers.writer.work import WriterWork
 
 
-def run_worker(launch_bytes: bytes, page: int, words: int, parent: int) -> None:
-    """Be a worker until it ends; never returns. The descriptors: heartbeat page, stderr pipe, the supervisor's life line."""
+def run_worker(launch_bytes: bytes, page: int, words: int) -> None:
+    """Be a worker until it ends; never returns. The descriptors: heartbeat page, stderr pipe."""
     code = ExitCode.BUG
     try:
         os.dup2(words, 1)
@@ -41,7 +42,7 @@ def run_worker(launch_bytes: bytes, page: int, words: int, parent: int) -> None:
         faulthandler.enable(file=2)
         faulthandler.register(signal.SIGUSR2, file=2, all_threads=True)
         process.settle()
-        code = _live(decode_launch(launch_bytes), page, parent)
+        code = _live(decode_launch(launch_bytes), page)
     except EvergaugeError as failure:
         print(failure.sentence, file=sys.stderr)
         code = failure.code
@@ -56,12 +57,15 @@ def run_worker(launch_bytes: bytes, page: int, words: int, parent: int) -> None:
         os._exit(int(code))
 
 
-def _live(launch: Launch, page: int, parent: int) -> ExitCode:
+def _live(launch: Launch, page: int) -> ExitCode:
     process.set_name(f"eg:{launch.identity.worker}")
+    name_process(launch.identity.worker)
+    failpoint("worker.before_hello")
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     clock = SystemClock()
     bus = BusClient(context, launch.bus_path, launch.identity)
     bus.hello(os.getpid())
+    failpoint("worker.greeted")
     work, outbox, peer = MAKERS[launch.kind](launch, context, clock, bus)
     loop = WorkerLoop(
         clock=clock,
@@ -69,7 +73,6 @@ def _live(launch: Launch, page: int, parent: int) -> ExitCode:
         bus=bus,
         work=work,
         outbox=outbox,
-        parent=parent,
         heartbeat_interval_ns=launch.config.of(HEARTBEAT_INTERVAL),
     )
     if peer is not None:

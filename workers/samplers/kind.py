@@ -159,6 +159,9 @@ class SamplerWork:
     def on_answer(self, request: int, body: dict[str, Any]) -> None:
         """Never called: samplers ask nothing."""
 
+    def on_taken_over(self, now_ns: int) -> None:
+        """Nothing: what is measured does not depend on who supervises."""
+
     def on_stop(self, now_ns: int, *, for_good: bool) -> None:
         """No further tick."""
         self._is_stopped = True

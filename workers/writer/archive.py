@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec import Struct, to_builtins
 
+from agent.failpoint import failpoint
 from agent.model.errors import EvergaugeError, StorageError
 from agent.model.message import Condition, Note
 from agent.model.timebase import MINUTE, S
@@ -161,6 +162,7 @@ class Archive:
     def _put_away(self, report: SealReport) -> None:
         name = self._queue.active
         assert name is not None
+        failpoint("archive.sealed")
         if not report.damaged_records:
             self._spool.remove(name)
             return

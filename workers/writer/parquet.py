@@ -9,6 +9,7 @@ import re
 from contextlib import suppress
 from typing import Any
 
+from agent.failpoint import failpoint
 from agent.model.errors import FormatError
 from agent.model.table import Row
 from agent.model.timebase import DAY, civil_date, compact_utc, iso_utc
@@ -70,6 +71,7 @@ class _TableFile:
         self.flush()
         self._writer.close()
         self._sink.close()
+        failpoint("sealer.file_written")
         descriptor = os.open(self.hidden_path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             os.fsync(descriptor)
@@ -107,7 +109,9 @@ class ParquetFiles:
         for file in files:
             folder = os.path.dirname(file.final_path)
             make_folder(folder)
+            failpoint("sealer.before_rename")
             os.rename(file.hidden_path, file.final_path)
+            failpoint("sealer.renamed")
         for folder in sorted(self._folders(files)):
             sync_folder(folder)
         return tuple(SealedFile(table=file.table, path=file.final_path, rows=file.rows) for file in files)

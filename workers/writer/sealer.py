@@ -18,6 +18,7 @@ from typing import cast
 
 from msgspec.structs import replace
 
+from agent.failpoint import failpoint
 from agent.model.errors import BusyError, EvergaugeError, ExitCode, FormatError, MisuseError, StorageError
 from agent.model.table import DType
 from agent.model.tables import GAP
@@ -180,6 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except EvergaugeError as failure:
         print(failure.sentence, file=sys.stderr)
         return failure.code
+    failpoint("sealer.before_report")
     sys.stdout.buffer.write(encode_report(report) + b"\n")
     sys.stdout.buffer.flush()
     return ExitCode.DONE

@@ -7,6 +7,7 @@ disk: what must be on it is forced there by the `Syncer`, and `is_durable` tells
 import os
 from collections.abc import Sequence
 
+from agent.failpoint import failpoint
 from agent.model.errors import StorageError
 from agent.model.timebase import compact_utc
 from workers.writer.folder import make_folder, storage_error
@@ -98,7 +99,9 @@ class Spool:
             descriptor = os.open(unfinished, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             try:
                 _write_whole(descriptor, frame)
+                failpoint("spool.head_written")
                 os.rename(unfinished, path)
+                failpoint("spool.segment_named")
             except OSError:
                 os.close(descriptor)
                 os.unlink(unfinished)
@@ -118,7 +121,9 @@ class Spool:
         if self._descriptor is None or self._is_broken or self.size_bytes + len(data) > SEGMENT_BYTES_MAX:
             raise StorageError(self._directory, "no segment can be appended to", "a new one is opened within a second")
         try:
+            failpoint("spool.before_append")
             _write_whole(self._descriptor, data)
+            failpoint("spool.appended")
         except OSError as cause:
             self._cut_back()
             raise storage_error(self._directory, cause) from cause
@@ -178,7 +183,9 @@ class Spool:
 
     def _remove(self, name: str) -> None:
         try:
+            failpoint("spool.before_remove")
             os.unlink(self.path(name))
+            failpoint("spool.removed")
         except FileNotFoundError:
             pass  # It is what was wanted: a person was faster.
         except OSError as cause:

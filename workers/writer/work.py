@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from agent.config import SEAL_BYTES, SEAL_INTERVAL, SYNC_INTERVAL, Config
+from agent.failpoint import failpoint
 from agent.model.errors import ProtocolError, StorageError
 from agent.model.message import Condition, DataAck, DataHello, Identity, Note
 from agent.model.rule_state import RuleState
@@ -141,6 +142,9 @@ class WriterWork:
     def on_answer(self, request: int, body: dict[str, Any]) -> None:
         """The writer asks the supervisor nothing."""
 
+    def on_taken_over(self, now_ns: int) -> None:
+        """Nothing: what is stored does not depend on who supervises."""
+
     def on_stop(self, now_ns: int, *, for_good: bool) -> None:
         self._archive.stop()
         self._try(self._rotate, now_ns)
@@ -206,7 +210,9 @@ class WriterWork:
             self._end_condition("spool")
         self._counts.duplicates += drain.duplicates
         for who, seq in drain.acks.items():
+            failpoint("writer.before_ack")
             self._peer.send(who, DataAck(seq))
+            failpoint("writer.acknowledged")
         self._greet(core, drain.greeted)
         if self._is_full(now_ns):
             self._try(self._rotate, now_ns)

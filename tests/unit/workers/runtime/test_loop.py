@@ -2,13 +2,14 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from fakes.clock import FakeClock
 
 from agent.model.heartbeat import BODY_BYTES, BODY_OFFSET, PAGE_BYTES, VERSION, Beat, parse_page
-from agent.model.message import Ack, Answer, Ask, Delta, Nack, Note, Resync, Snapshot, Stop, ToWorker
+from agent.model.message import Ack, Answer, Ask, Delta, Nack, Note, Resync, Snapshot, Stop, TakenOver, ToWorker
 from agent.model.rule import Assignment, GroupRule, Unit, UnitKind, canonical, pod_key, rule_key
 from agent.model.rule_state import RuleState
 from agent.model.timebase import HOUR, MS, S
@@ -24,7 +25,7 @@ WRONG = b"\1" * 32
 
 
 class ScriptedBus:
-    """A bus that is always readable: each turn it hands out one step of the script; after the last the supervisor is gone."""
+    """A bus that is always readable: each turn it hands out one step of the script; after the last the process is killed."""
 
     def __init__(self, script: Sequence[Turn], hang_up: Callable[[], None]) -> None:
         self._script = list(script)
@@ -55,6 +56,10 @@ class ScriptedBus:
     def ready(self) -> None:
         """Keep that."""
         self.said.append("ready")
+
+    def say_again(self, pid: int) -> None:
+        """Keep that."""
+        self.said.append(("again", pid))
 
     def reply(self, ask: int, body: dict[str, Any], problem: str = "") -> None:
         """Keep the answer."""
@@ -101,6 +106,10 @@ class RecordingWork:
     def on_answer(self, request: int, body: dict[str, Any]) -> None:
         self.calls.append(("answer", request, body))
 
+    def on_taken_over(self, now_ns: int) -> None:
+        """See the class."""
+        self.calls.append(("taken_over",))
+
     def on_stop(self, now_ns: int, *, for_good: bool) -> None:
         self.calls.append(("stop", for_good))
 
@@ -146,6 +155,10 @@ class RecordingOutboxSocket:
         return {"unacknowledged": 0}
 
 
+class _KilledError(Exception):
+    """What the kernel does to a worker."""
+
+
 class Story:
     """A loop over fakes; `play` runs it to its end."""
 
@@ -155,7 +168,7 @@ class Story:
         self.outbox = RecordingOutboxSocket() if with_outbox else None
         self.page = os.memfd_create("heartbeat-test", os.MFD_CLOEXEC)
         os.ftruncate(self.page, PAGE_BYTES)
-        self._parent, self._life = os.pipe2(os.O_CLOEXEC)
+        self._is_killed = False
         self._watched: list[tuple[object, Callable[[int], None]]] = []
         self.bus: ScriptedBus | None = None
 
@@ -172,17 +185,17 @@ class Story:
             bus=self.bus,  # type: ignore[arg-type]
             work=self.work,
             outbox=self.outbox,  # type: ignore[arg-type]
-            parent=self._parent,
             heartbeat_interval_ns=HOUR,
         )
         for watched in self._watched:
             loop.watch_socket(*watched)
-        loop.run()
+        with suppress(_KilledError):
+            loop.run()
         return self.bus.said
 
     def was_cut_short(self) -> bool:
-        """Whether the loop ended while the supervisor lived."""
-        return self._life >= 0
+        """Whether the loop ended by itself, before the script was over."""
+        return not self._is_killed
 
     def advance(self, duration_ns: int) -> Callable[[], object]:
         """A step of a script in which only time passes."""
@@ -197,8 +210,7 @@ class Story:
         """Give every descriptor back."""
         outbox = [] if self.outbox is None else [self.outbox.socket]
         bus = [] if self.bus is None else [self.bus.socket]
-        life = [self._life] if self._life >= 0 else []
-        for descriptor in [self.page, self._parent, *life, *outbox, *bus]:
+        for descriptor in [self.page, *outbox, *bus]:
             os.close(descriptor)
 
     def silence_bus(self) -> None:
@@ -212,8 +224,8 @@ class Story:
         os.eventfd_write(self.bus.socket, 1)
 
     def _hang_up(self) -> None:
-        os.close(self._life)
-        self._life = -1
+        self._is_killed = True
+        raise _KilledError
 
 
 @pytest.fixture
@@ -263,9 +275,9 @@ def test_a_refused_change_is_not_told(story: Story) -> None:
 
 
 def test_the_page_shows_every_turn_and_the_rules_that_are_held(story: Story) -> None:
-    """Three turns of the script and the one that finds the supervisor gone."""
+    """Three turns of the script and the one in which it is killed."""
     story.play(_snapshot(1, RULE), story.advance(7 * MS), story.advance(3 * MS))
-    assert story.beat() == Beat(5, START_NS + 10 * MS, 5, RuleState([RULE]).digest)
+    assert story.beat() == Beat(4, START_NS + 10 * MS, 5, RuleState([RULE]).digest)
 
 
 def test_the_timer_is_called_when_it_is_due_and_not_before(story: Story) -> None:
@@ -282,11 +294,11 @@ def test_the_timer_is_not_called_before_the_start(story: Story) -> None:
     assert story.work.calls == []
 
 
-def test_the_supervisors_death_ends_it_at_once(story: Story) -> None:
-    """Without a good order: nothing of a worker is only in its memory."""
-    story.play(_snapshot())
-    assert not story.was_cut_short()
-    assert story.work.called("stop") == []
+def test_another_supervisor_hears_who_it_is_and_that_it_goes_on(story: Story) -> None:
+    """Hello again, and ready again with the new snapshot; the work is not started a second time."""
+    said = story.play(_snapshot(), TakenOver(), _snapshot(sequence=900))
+    assert [each for each in said if not isinstance(each, Ack)] == ["ready", ("again", os.getpid()), "ready"]
+    assert [call[0] for call in story.work.calls if call[0] != "timer"] == ["rules", "start", "taken_over", "rules"]
 
 
 @pytest.mark.parametrize("for_good", [True, False])
@@ -402,7 +414,7 @@ def test_a_watched_socket_is_heard_before_the_start_too(story: Story) -> None:
     heard: list[int] = []
     story.watch(readable, heard.append)
     story.play(story.advance(5))
-    assert heard == [START_NS + 5, START_NS + 5]
+    assert heard == [START_NS + 5]
     os.close(readable)
 
 
@@ -410,7 +422,7 @@ def test_the_outbox_is_looked_after_every_turn(sender: Story) -> None:
     """Whatever woke the loop: the writer's answers are taken with it."""
     sender.play(_snapshot(), sender.advance(1), sender.advance(1))
     assert sender.outbox is not None
-    assert sender.outbox.pumped == 4
+    assert sender.outbox.pumped == 3
 
 
 def test_the_writers_first_hello_wakes_the_loop(sender: Story) -> None:

@@ -1,0 +1,113 @@
+"""What a supervisor leaves behind for the next one: where the fork server is, and how often each worker has been started.
+
+A file in the runtime folder, mapped into memory: each entry is there with the store that writes it, whatever kills the
+writer after that, and a full disk cannot refuse it. The room is taken when the file is made.
+
+    header   magic · boot id · run · fingerprint · server (pid, start ticks, inode of its pipe, address)
+    slots    one per worker: epoch, name
+"""
+
+import mmap
+import os
+from struct import Struct as Layout
+
+from msgspec import Struct
+
+from agent.model.errors import StorageError
+from agent.paths import SOCKET_PATH_BYTES_MAX
+
+FILE_NAME = "ledger"
+_MAGIC = b"evgledg1"
+_HEADER = Layout("<8s16s16s32s")
+_SERVER = Layout(f"<QQQ{SOCKET_PATH_BYTES_MAX + 1}s")
+_PID = Layout("<Q")
+_SLOT = Layout("<Q120s")
+_SERVER_AT = 128
+_SLOTS_AT = 384
+NAME_BYTES_MAX = 120
+
+
+class ServerRecord(Struct, frozen=True):
+    """A fork server: its pid and start time (clock ticks since boot) name it for good, the inode its pipe of life."""
+
+    pid: int
+    start_ticks: int
+    alive_inode: int
+    address: str
+
+
+class LedgerRecord(Struct, frozen=True):
+    """A ledger as found."""
+
+    boot_id: bytes
+    run: str
+    fingerprint: bytes
+    server: ServerRecord | None
+    epochs: dict[str, int]
+
+
+class Ledger:
+    """The ledger of the present run, for writing."""
+
+    def __init__(self, path: str, *, boot_id: bytes, run: str, fingerprint: bytes, names: list[str]) -> None:
+        """Make a new one in the place of any other. *Raises:* StorageError when there is no room."""
+        temporary = f"{path}.new"
+        size = _SLOTS_AT + _SLOT.size * len(names)
+        try:
+            descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(descriptor, 0, size)
+                self._map = mmap.mmap(descriptor, size)
+            finally:
+                os.close(descriptor)
+            for number, name in enumerate(names):
+                _SLOT.pack_into(self._map, _SLOTS_AT + number * _SLOT.size, 0, name.encode())
+            _HEADER.pack_into(self._map, 0, _MAGIC, boot_id, run.encode(), fingerprint)
+            os.rename(temporary, path)
+        except OSError as cause:
+            raise StorageError(
+                path, f"cannot be written: {cause.strerror}", "make room, or choose another --runtime-dir"
+            ) from cause
+        self._slots = {name: _SLOTS_AT + number * _SLOT.size for number, name in enumerate(names)}
+
+    def note_server(self, server: ServerRecord) -> None:
+        """This is the fork server from now on; the pid is written last, so that a half-written entry is none."""
+        _PID.pack_into(self._map, _SERVER_AT, 0)
+        _SERVER.pack_into(self._map, _SERVER_AT, 0, server.start_ticks, server.alive_inode, server.address.encode())
+        _PID.pack_into(self._map, _SERVER_AT, server.pid)
+
+    def note_epoch(self, name: str, epoch: int) -> None:
+        """This start of this worker is about to be ordered."""
+        _PID.pack_into(self._map, self._slots[name], epoch)
+
+    def close(self) -> None:
+        """Let go of the mapping; the file stays."""
+        self._map.close()
+
+
+def read_ledger(path: str) -> LedgerRecord | None:
+    """The ledger of a former run; None when there is none that can be read."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(1 << 20)
+    except OSError:
+        return None
+    if len(data) < _SLOTS_AT or not data.startswith(_MAGIC):
+        return None
+    _magic, boot_id, run, fingerprint = _HEADER.unpack_from(data, 0)
+    pid, start_ticks, inode, address = _SERVER.unpack_from(data, _SERVER_AT)
+    server = ServerRecord(pid, start_ticks, inode, os.fsdecode(address.rstrip(b"\0"))) if pid else None
+    slots = range(_SLOTS_AT, len(data) - _SLOT.size + 1, _SLOT.size)
+    entries = [_SLOT.unpack_from(data, at) for at in slots]
+    epochs = {name.rstrip(b"\0").decode("utf-8", "replace"): epoch for epoch, name in entries}
+    return LedgerRecord(boot_id, run.rstrip(b"\0").decode("ascii", "replace"), fingerprint, server, epochs)
+
+
+def boot_id() -> bytes:
+    """Which boot of the machine this is: pids and clock ticks mean nothing beyond it. *Source:* random(4)."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", "rb") as file:
+            return bytes.fromhex(file.read().decode("ascii").strip().replace("-", ""))
+    except (OSError, ValueError):
+        # A proc file system without it: then nothing is ever taken over from before.
+        return os.urandom(16)

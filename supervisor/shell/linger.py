@@ -1,0 +1,99 @@
+"""How the fork server outlives its supervisor for a moment, so that the next one can take it over with all workers.
+
+Runs in the fork server, before the package's own code. That ends when a pipe, whose other end the supervisor holds, comes
+to its end. Here it is given another pipe, one that never ends, and the real one is watched by signal: at its end a clock
+is set, and when that has run down without a new supervisor at the other end, the fork server ends and its workers with it
+(the kernel kills them: PR_SET_PDEATHSIG). A thread could watch too, but threads and forks do not go together.
+
+It is also the process to which the kernel gives orphans of its workers (PR_SET_CHILD_SUBREAPER), so that none is lost.
+"""
+
+import ctypes
+import fcntl
+import os
+import select
+import signal
+import warnings
+
+# linux/prctl.h
+_PR_SET_CHILD_SUBREAPER = 36
+# Children of children of children: each round of kills brings the next generation to light.
+_ROUNDS_MAX = 100
+
+_alive = -1
+_endless_end = -1
+_server = 0
+_grace_seconds = 0.0
+
+
+def arm(alive: int, grace_ns: int) -> None:
+    """Watch the pipe `alive` from now on; `grace_ns` is how long a dead supervisor is waited for."""
+    global _alive, _endless_end, _server, _grace_seconds
+    _server = os.getpid()
+    # The interval timer counts in microseconds and takes nought for «off».
+    _grace_seconds = max(grace_ns / 1e9, 1e-6)
+    _alive = os.dup(alive)
+    endless, _endless_end = os.pipe()
+    os.dup2(endless, alive)
+    os.close(endless)
+    become_subreaper()
+    # The package is astonished by every orphan that it is given.
+    warnings.filterwarnings("ignore", message="forkserver: waitpid returned unexpected pid")
+    signal.signal(signal.SIGIO, _on_change)
+    signal.signal(signal.SIGALRM, _on_alarm)
+    fcntl.fcntl(_alive, fcntl.F_SETOWN, _server)
+    fcntl.fcntl(_alive, fcntl.F_SETFL, fcntl.fcntl(_alive, fcntl.F_GETFL) | os.O_ASYNC)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGIO, signal.SIGALRM))
+    # It may have ended before we listened.
+    _on_change(0, None)
+
+
+def forget() -> None:
+    """In a newborn worker: none of this is its business."""
+    os.close(_alive)
+    os.close(_endless_end)
+    signal.signal(signal.SIGIO, signal.SIG_DFL)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+
+
+def become_subreaper() -> None:
+    """Be given the orphans among our descendants. *Raises:* OSError."""
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, ctypes.c_ulong(1), 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+def children_of(pid: int) -> list[int]:
+    """The pids of a process's children; none when it is gone. *Source:* proc_pid_task(5), CONFIG_PROC_CHILDREN."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", "rb") as children:
+            return [int(word) for word in children.read().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def _is_orphaned() -> bool:
+    poll = select.poll()
+    poll.register(_alive, 0)
+    return bool(poll.poll(0))
+
+
+def _on_change(_number: int, _frame: object) -> None:
+    if os.getpid() == _server and _is_orphaned():
+        signal.setitimer(signal.ITIMER_REAL, _grace_seconds)
+
+
+def _on_alarm(_number: int, _frame: object) -> None:
+    """Nobody came: end everything below us, then ourselves."""
+    if os.getpid() != _server or not _is_orphaned():
+        return
+    for _ in range(_ROUNDS_MAX):
+        children = children_of(_server)
+        if not children:
+            break
+        # They are ours and not yet waited for, so their numbers are theirs.
+        for pid in children:
+            os.kill(pid, signal.SIGKILL)
+        for pid in children:
+            os.waitpid(pid, 0)
+    os._exit(0)

@@ -1,0 +1,241 @@
+"""What is left of a supervisor that died: its fork server and its workers, taken over where they fit, ended where not.
+
+Nothing is believed that the kernel does not confirm: the fork server is the process with this pid *and* start time, its
+children are those that the kernel lists, and each of them shows by its own heartbeat page which worker it is.
+"""
+
+import mmap
+import os
+import select
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+import msgspec
+from msgspec import Struct
+
+from agent.failpoint import failpoint
+from agent.model.heartbeat import CERTIFICATE_OFFSET, PAGE_BYTES, parse_certificate
+from agent.model.proc_stat import STAT_BYTES_MAX, Stat, parse_stat
+from supervisor.shell.ledger import LedgerRecord, ServerRecord
+from supervisor.shell.linger import children_of
+
+# What is killed is gone in microseconds, unless it waits inside the kernel; that is not waited for.
+END_MS_MAX = 1000
+PAGE_NAME = "evergauge-page"
+
+
+class Certificate(Struct, frozen=True):
+    """Which worker a process is, written into its page as soon as it exists; the inodes name its two pipes."""
+
+    run: str
+    child: str
+    epoch: int
+    started_at_ns: int
+    words_inode: int
+    status_inode: int
+
+
+class Started(Struct, frozen=True):
+    """A worker process exists: its pid, a descriptor of the process itself (-1: it has already ended), where its exit
+    status will be written, its stderr and its heartbeat page."""
+
+    child: str
+    epoch: int
+    pid: int
+    pidfd: int
+    status: int
+    words: int
+    page: mmap.mmap
+    started_at_ns: int
+
+
+class Former(Struct, frozen=True):
+    """A fork server that was taken over: the end of its pipe of life is `alive`; `workers` has at most one of a name."""
+
+    run: str
+    server: ServerRecord
+    server_pidfd: int
+    alive: int
+    workers: tuple[Started, ...]
+    epochs: dict[str, int]
+
+
+def take_over(record: LedgerRecord, *, boot_id: bytes, fingerprint: bytes, names: frozenset[str]) -> Former | None:
+    """Take over the fork server of this record and the workers of these names; None: there is none that fits, and what
+    did not fit is gone.
+
+    *Raises:* nothing that the state of other processes can cause: whoever goes away meanwhile is gone.
+    """
+    if record.boot_id != boot_id or record.server is None:
+        return None
+    server = record.server
+    server_pidfd = _confirmed(server.pid, lambda stat: stat.start_ticks == server.start_ticks)
+    if server_pidfd is None:
+        return None
+    failpoint("takeover.found")
+    alive = _reopen(server.pid, server.alive_inode, os.O_WRONLY)
+    fits = record.fingerprint == fingerprint and set(record.epochs) == names and os.path.exists(server.address)
+    if alive is None or not fits:
+        if alive is not None:
+            os.close(alive)
+        _end_all(server_pidfd, server.pid)
+        return None
+    failpoint("takeover.held")
+    workers = _sort_out(server.pid, record.run, names)
+    return Former(record.run, server, server_pidfd, alive, workers, record.epochs)
+
+
+def end_strays(parent: int, known: frozenset[int]) -> int:
+    """Kill the children of `parent` that nobody knows: what dead workers left behind; gives how many there were."""
+    strays = 0
+    for pid in children_of(parent):
+        if pid not in known and (pidfd := _confirmed(pid, lambda stat: stat.ppid == parent and stat.state != "Z")) is not None:
+            strays += 1
+            _kill(pidfd)
+            os.close(pidfd)
+    return strays
+
+
+def wait_ended(pidfd: int, milliseconds: int) -> bool:
+    """Whether the process ended within the time."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(milliseconds))
+
+
+def process_start_ticks(pid: int) -> int | None:
+    """When the process began, in clock ticks since boot; None when it is gone."""
+    stat = _stat(pid)
+    return None if stat is None else stat.start_ticks
+
+
+# ---- the workers -----------------------------------------------------------------------------------
+
+
+def _sort_out(server: int, run: str, names: frozenset[str]) -> tuple[Started, ...]:
+    """The living workers, the latest of each name; every other child of the fork server is ended before this returns."""
+    found: dict[str, Started] = {}
+    ending = []
+    for pid in children_of(server):
+        pidfd = _confirmed(pid, lambda stat: stat.ppid == server and stat.state != "Z")
+        if pidfd is None:
+            continue
+        worker = _recognise(pid, pidfd, server, run)
+        if worker is None or worker.child not in names:
+            ending.append(pidfd if worker is None else _given_up(worker))
+            continue
+        former = found.get(worker.child)
+        if former is None or former.epoch < worker.epoch:
+            found[worker.child] = worker
+        if former is not None:
+            ending.append(_given_up(min(former, worker, key=lambda each: each.epoch)))
+    for pidfd in ending:
+        _kill(pidfd)
+    for pidfd in ending:
+        wait_ended(pidfd, END_MS_MAX)
+        os.close(pidfd)
+    return tuple(found.values())
+
+
+def _recognise(pid: int, pidfd: int, server: int, run: str) -> Started | None:
+    """A worker by its own page, with new ends of its pipes; None when anything of it is missing."""
+    page = _page_of(pid)
+    if page is None:
+        return None
+    certificate = _certificate(page)
+    words = status = None
+    if certificate is not None and certificate.run == run:
+        words = _reopen(pid, certificate.words_inode, os.O_RDONLY)
+        status = _reopen(server, certificate.status_inode, os.O_RDONLY)
+    if certificate is None or words is None or status is None:
+        page.close()
+        for descriptor in (words, status):
+            if descriptor is not None:
+                os.close(descriptor)
+        return None
+    return Started(certificate.child, certificate.epoch, pid, pidfd, status, words, page, certificate.started_at_ns)
+
+
+def _given_up(worker: Started) -> int:
+    worker.page.close()
+    os.close(worker.words)
+    os.close(worker.status)
+    return worker.pidfd
+
+
+def _page_of(pid: int) -> mmap.mmap | None:
+    for descriptor, target in _descriptors(pid):
+        if target.startswith(f"/memfd:{PAGE_NAME}"):
+            with suppress(OSError, ValueError):
+                page = os.open(f"/proc/{pid}/fd/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    return mmap.mmap(page, PAGE_BYTES, prot=mmap.PROT_READ)
+                finally:
+                    os.close(page)
+    return None
+
+
+def _certificate(page: mmap.mmap) -> Certificate | None:
+    data = parse_certificate(page[CERTIFICATE_OFFSET:PAGE_BYTES])
+    with suppress(msgspec.DecodeError):
+        return None if data is None else msgspec.msgpack.decode(data, type=Certificate)
+    return None
+
+
+# ---- the kernel's word on processes ----------------------------------------------------------------
+
+
+def _confirmed(pid: int, is_it: Callable[[Stat], bool]) -> int | None:
+    """A descriptor of the process with this pid, if it is the one that is meant; it cannot become another after that."""
+    try:
+        pidfd = os.pidfd_open(pid)
+    except OSError:
+        return None
+    stat = _stat(pid)
+    if stat is not None and is_it(stat):
+        return pidfd
+    os.close(pidfd)
+    return None
+
+
+def _stat(pid: int) -> Stat | None:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:
+            return parse_stat(stat.read(STAT_BYTES_MAX))
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def _descriptors(pid: int) -> Iterator[tuple[str, str]]:
+    try:
+        names = os.listdir(f"/proc/{pid}/fd")
+    except OSError:
+        return
+    for name in names:
+        with suppress(OSError):
+            yield name, os.readlink(f"/proc/{pid}/fd/{name}")
+
+
+def _reopen(pid: int, inode: int, flags: int) -> int | None:
+    """Another end of the pipe with this inode that the process holds; None when it holds none or is gone."""
+    for descriptor, target in _descriptors(pid):
+        if target == f"pipe:[{inode}]":
+            with suppress(OSError):
+                return os.open(f"/proc/{pid}/fd/{descriptor}", flags | os.O_NONBLOCK | os.O_CLOEXEC)
+    return None
+
+
+def _end_all(server_pidfd: int, server: int) -> None:
+    """End a fork server that does not fit, with everything below it, and wait for that."""
+    children = [pidfd for pid in children_of(server) if (pidfd := _confirmed(pid, lambda stat: stat.ppid == server)) is not None]
+    for pidfd in (server_pidfd, *children):
+        _kill(pidfd)
+    for pidfd in (server_pidfd, *children):
+        wait_ended(pidfd, END_MS_MAX)
+        os.close(pidfd)
+
+
+def _kill(pidfd: int) -> None:
+    with suppress(ProcessLookupError):
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
