@@ -83,19 +83,19 @@ def agent_workforce(config: Config) -> Workforce:
     return Workforce(kinds)
 
 
-def policy_of(config: Config) -> Policy:
-    """The supervisor's times."""
+def policy_of(config: Config, worker: str = "") -> Policy:
+    """The supervisor's times, for one worker or (no name) for those without times of their own."""
     return Policy(
         heartbeat_interval_ns=config.of(HEARTBEAT_INTERVAL),
-        hang_timeout_ns=config.of(HANG_TIMEOUT),
-        start_timeout_ns=config.of(START_TIMEOUT),
-        stop_timeout_ns=config.of(STOP_TIMEOUT),
-        stable_spell_ns=config.of(STABLE_SPELL),
+        hang_timeout_ns=config.of_worker(HANG_TIMEOUT, worker),
+        start_timeout_ns=config.of_worker(START_TIMEOUT, worker),
+        stop_timeout_ns=config.of_worker(STOP_TIMEOUT, worker),
+        stable_spell_ns=config.of_worker(STABLE_SPELL, worker),
         backoff=Backoff(
-            base_ns=config.of(BACKOFF_BASE),
-            factor=config.of(BACKOFF_FACTOR),
-            ceiling_ns=config.of(BACKOFF_CEILING),
-            jitter_percent=config.of(BACKOFF_JITTER),
+            base_ns=config.of_worker(BACKOFF_BASE, worker),
+            factor=config.of_worker(BACKOFF_FACTOR, worker),
+            ceiling_ns=config.of_worker(BACKOFF_CEILING, worker),
+            jitter_percent=config.of_worker(BACKOFF_JITTER, worker),
         ),
     )
 
@@ -127,7 +127,7 @@ def assemble(config: Config, workforce: Workforce, *, for_ns: int | None) -> Sup
     policy = policy_of(config)
     rng = random.Random(seed)
     kinds = workforce.kinds
-    children = [Child(name, kind, policy, rng) for name, kind in kinds.items()]
+    children = [Child(name, kind, policy_of(config, name), rng) for name, kind in kinds.items()]
     fleet = Fleet(about, children, Authority(book, first_sequence=started_at_ns))
     log.write("starting", "info", {"version": about.version, "run": run, "pid": about.pid, "seed": seed})
     if damage:

@@ -17,6 +17,8 @@ Runs the evergauge agent in the foreground until it gets SIGINT or SIGTERM.
   --check-config     say whether the configuration is good, and end
   --version, --help
 
+  [worker."NAME"]    in the file: the keys of [supervisor] for one worker alone, hang_timeout to stable_spell
+
 Settings, in the file as `key = value`, in the environment and as flags; the later wins:
 """
 

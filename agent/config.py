@@ -5,7 +5,7 @@ Samplers declare their own settings beside their code; `workers.catalogue` hands
 """
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any, Generic, TypeVar
 
@@ -261,10 +261,34 @@ SETTINGS: tuple[AnySetting, ...] = (
 )  # fmt: skip
 
 
+# What the file may say for one worker alone: `[worker."sampler/process"]` with the keys of `[supervisor]`.
+POLICY_SETTINGS: tuple[Setting[int], ...] = (
+    HANG_TIMEOUT, START_TIMEOUT, STOP_TIMEOUT, BACKOFF_BASE, BACKOFF_FACTOR, BACKOFF_CEILING, BACKOFF_JITTER, STABLE_SPELL,
+)  # fmt: skip
+
+
+def policy_key(setting: AnySetting, worker: str) -> str:
+    """`supervisor.hang_timeout` of one worker is `worker.NAME.hang_timeout`."""
+    return f"worker.{worker}.{setting.key.removeprefix('supervisor.')}"
+
+
 class Config(Struct, frozen=True):
     """Every setting's value by its key; `of` gives it with its type. Plain data, so that it can be handed to a worker."""
 
     values: dict[str, int | str | bool]
+
+    def of_worker(self, setting: Setting[int], worker: str) -> int:
+        """A policy setting's value for one worker: its own, or the one for all."""
+        value = self.values.get(policy_key(setting, worker))
+        return self.of(setting) if value is None else int(value)
+
+    def own_policies(self, workers: Iterable[str]) -> Iterator[tuple[str, str]]:
+        """What was said for single workers, as key and written value."""
+        for worker in workers:
+            for setting in POLICY_SETTINGS:
+                key = policy_key(setting, worker)
+                if key in self.values:
+                    yield key, setting.show(int(self.values[key]))
 
     def show(self, setting: AnySetting) -> str:
         """A setting's value as it would be written."""
@@ -286,17 +310,21 @@ def parse_config(
     origin: str = "",
     environment: Mapping[str, str] | None = None,
     flags: Mapping[str, str] | None = None,
+    workers: Iterable[str] = (),
 ) -> Config:
     """The configuration that file (`document`, read from `origin`), environment and flags give, in this order.
 
-    `flags` maps a setting's key to its text. *Raises:* ConfigError naming the origin, the key, the value and what is accepted.
+    `workers` are those for which the file may have a policy of their own; `flags` maps a setting's key to its text.
+    *Raises:* ConfigError naming the origin, the key, the value and what is accepted.
     """
     by_key = {setting.key: setting for setting in settings}
+    in_file: dict[str, AnySetting] = {policy_key(setting, worker): setting for worker in workers for setting in POLICY_SETTINGS}
+    in_file |= by_key
     values: dict[str, int | str | bool] = {}
     for key, value in _flatten(_load(document, origin)):
-        if key not in by_key:
-            raise ConfigError(f"{origin}: {key}", "there is no such setting", _suggestion(key, by_key))
-        values[key] = _parse_value(by_key[key], value, origin=f"{origin}: {key}")
+        if key not in in_file:
+            raise ConfigError(f"{origin}: {key}", "there is no such setting", _suggestion(key, in_file))
+        values[key] = _parse_value(in_file[key], value, origin=f"{origin}: {key}")
     by_environment_name = {setting.environment_name: setting for setting in by_key.values()}
     for name, text in sorted((environment or {}).items()):
         if name in by_environment_name:

@@ -49,6 +49,8 @@ def run(
     if invocation.check_config:
         for setting in settings:
             print(f"{setting.key} = {config.show(setting)}")
+        for key, value in config.own_policies(catalogue.worker_names()):
+            print(f"{key} = {value}")
         print("the configuration is good")
         return ExitCode.DONE
     return supervise(config, for_ns=invocation.for_ns, workforce=workforce)
@@ -63,7 +65,12 @@ def load_config(invocation: Invocation, environment: Mapping[str, str]) -> Confi
         path = DEFAULT_CONFIG_FILE
     known = {name: value for name, value in environment.items() if name != "EVERGAUGE_CONFIG"}
     config = parse_config(
-        catalogue.settings(), document=_read_document(path), origin=path, environment=known, flags=invocation.flags
+        catalogue.settings(),
+        document=_read_document(path),
+        origin=path,
+        environment=known,
+        flags=invocation.flags,
+        workers=catalogue.worker_names(),
     )
     state_dir = os.path.abspath(config.of(STATE_DIR) or paths.default_state_dir(dict(known)))
     runtime_dir = os.path.abspath(config.of(RUNTIME_DIR) or paths.default_runtime_dir(dict(known)))

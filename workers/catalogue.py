@@ -33,6 +33,11 @@ def sampler(name: str) -> Sampler:
     return {candidate.name: candidate for candidate in all_samplers()}[name]
 
 
+def worker_names() -> tuple[str, ...]:
+    """Every worker that there can be, in the order of their start."""
+    return ("writer", "control-plane", *(f"sampler/{candidate.name}" for candidate in all_samplers()), "gateway")
+
+
 def tables() -> tuple[Table, ...]:
     """Every table that the agent can write, system tables first."""
     return SYSTEM_TABLES + tuple(table for candidate in all_samplers() for table in candidate.tables)

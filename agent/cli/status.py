@@ -74,9 +74,20 @@ def diag(call: Call) -> int:
         call.show_table(EVENT_COLUMNS, map(_event_cells, events))
     else:
         call.show(["no events"])
+    for death in _objects(result, "deaths"):
+        _show_death(call, death)
     if number_of(result.get("hidden")):
         call.show([f"… {counted(result['hidden'], 'more event')} not shown"])
     return 0
+
+
+def _show_death(call: Call, death: dict[str, object]) -> None:
+    """One death with all its last words: of a hung worker these are its stacks."""
+    why = f" ({text_of(death['reason'])})" if death.get("reason") else ""
+    head = f"{instant_of(death.get('at'))} {text_of(death.get('worker'))} epoch {text_of(death.get('epoch'))} ended with "
+    call.show(["", f"{head}{text_of(death.get('exit'))}{why} after {seconds_of(death.get('uptime_seconds'))}"])
+    words = death.get("last_words")
+    call.show([f"    {text_of(word)}" for word in words] if isinstance(words, list) else [])
 
 
 def rotate(call: Call) -> int:

@@ -29,6 +29,11 @@ KILL_GRACE_NS = 2 * S
 # A living worker answers a new supervisor within a turn of its loop; one that does not is hung.
 HEIR_ANSWER_NS = 3 * S
 
+# Why we end a worker that nobody asked to end.
+HUNG = "hung"
+NOT_READY = "not ready in time"
+FAULTS = frozenset({HUNG, NOT_READY})
+
 SIGNAL_NAMES = {1: "HUP", 2: "INT", 3: "QUIT", 4: "ILL", 6: "ABRT", 7: "BUS", 8: "FPE", 9: "KILL", 10: "USR1", 11: "SEGV",
                 12: "USR2", 13: "PIPE", 14: "ALRM", 15: "TERM", 24: "XCPU", 25: "XFSZ", 31: "SYS"}  # fmt: skip
 
@@ -56,7 +61,8 @@ class Policy(Struct, frozen=True):
 
 
 class Death(Struct, frozen=True):
-    """One exit: of whom, when (monotonic), how, after how long, and its last words on stderr."""
+    """One exit: of whom, when (monotonic), how, after how long, its last words on stderr, and why we ended it (empty: we did
+    not). The last words of a hung worker are its stacks."""
 
     child: str
     epoch: int
@@ -64,6 +70,7 @@ class Death(Struct, frozen=True):
     exit: str
     uptime_ns: int
     last_words: tuple[str, ...]
+    reason: str = ""
 
 
 def exit_words(status: int | None) -> str:
@@ -153,11 +160,13 @@ class Child:
     def replace_hung(self, now_ns: int) -> list[Effect]:
         """It makes no progress: ask for a traceback, then kill."""
         assert self.state is ChildState.UP
-        self._begin_stopping("hung")
+        self._begin_stopping(HUNG)
         self.deadline_ns = now_ns + TRACEBACK_GRACE_NS
         return [
             Log("worker_hung", "warning", {"worker": self.name, "epoch": self.epoch, "silent_ms": self.watch.silent_ns // MS}),
             Signal(self.name, self.epoch, "USR2"),
+            # A stopped one writes its stacks when it goes on, for the moment that it has left.
+            Signal(self.name, self.epoch, "CONT"),
         ]
 
     def forgive(self, now_ns: int) -> list[Effect]:
@@ -200,7 +209,7 @@ class Child:
                 return self.start(now_ns)
             case ChildState.STARTING:
                 note = Log("worker_not_ready", "warning", {"worker": self.name, "epoch": self.epoch})
-                self._begin_stopping("not ready in time")
+                self._begin_stopping(NOT_READY)
                 return [note, *self._kill(now_ns)]
             case ChildState.STOPPING:
                 return self._kill(now_ns)
@@ -215,16 +224,21 @@ class Child:
     def on_exited(self, gone: Exited, now_ns: int) -> tuple[Death, list[Effect]]:
         """The process is gone: record how, and decide what comes next."""
         assert self.has_process, self.state
-        death = Death(self.name, self.epoch, now_ns, exit_words(gone.status), now_ns - self.started_at_ns, gone.last_words)
-        self.last_exit = death.exit
-        asked = self.state is ChildState.STOPPING and self._stop_reason not in ("hung", "not ready in time")
+        reason = self._stop_reason if self.state is ChildState.STOPPING else ""
+        exit_text = exit_words(gone.status)
+        death = Death(self.name, self.epoch, now_ns, exit_text, now_ns - self.started_at_ns, gone.last_words, reason)
+        asked = bool(reason) and reason not in FAULTS
+        self.last_exit = f"{exit_text}, {reason}" if reason in FAULTS else exit_text
         if self.up_at_ns is not None and now_ns - self.up_at_ns >= self._policy.stable_spell_ns:
             self.failures = 0
         was_up = self.up_at_ns is not None
         self.pid = None
         self.up_at_ns = None
         self.deadline_ns = None
-        fields = {"worker": self.name, "epoch": self.epoch, "exit": death.exit, "uptime_ms": death.uptime_ns // MS}
+        fields: dict[str, object] = {"worker": self.name, "epoch": self.epoch, "exit": death.exit,
+                                     "uptime_ms": death.uptime_ns // MS}  # fmt: skip
+        if reason:
+            fields["reason"] = reason
         if not self._wanted:
             self.state = ChildState.DOWN
             return death, [Log("worker_stopped", "info", fields)]
@@ -233,7 +247,9 @@ class Child:
             # credit, so that a fork server whose children always die does not spin.
             self.state = ChildState.DOWN
             return death, [Log("worker_stopped" if asked else "worker_died", "info", fields), *self.start(now_ns)]
-        note = Log("worker_died", "warning", {**fields, "last_words": " | ".join(gone.last_words[-3:])})
+        # Of a traceback the first lines tell most: where it was.
+        words = gone.last_words[:4] if reason == HUNG else gone.last_words[-3:]
+        note = Log("worker_died", "warning", {**fields, "last_words": " | ".join(words)})
         return death, [note, *self._after_failure(gone.status, now_ns)]
 
     def on_spawn_failed(self, problem: str, now_ns: int) -> list[Effect]:

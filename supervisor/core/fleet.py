@@ -42,11 +42,12 @@ class Fleet:
         ]
 
     def diag(self, limit: int) -> Document:
-        """The last diagnostic events, the newest last, and how many older ones are no longer kept."""
+        """The last diagnostic events and deaths, the newest last, and how many older events are no longer kept."""
         events = list(self.diary.events)
         kept = events[-limit:]
         return {
             "events": [report.event_row(event, self.about) for event in kept],
+            "deaths": [report.death_row(death, self.about) for death in list(self.diary.deaths)[-limit:]],
             "hidden": self.diary.hidden + len(events) - len(kept),
         }
 

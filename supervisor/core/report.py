@@ -112,6 +112,7 @@ def death_row(death: Death, about: About) -> Document:
         "worker": death.child,
         "epoch": death.epoch,
         "exit": death.exit,
+        "reason": death.reason or None,
         "uptime_seconds": _seconds(death.uptime_ns),
         "last_words": list(death.last_words),
     }

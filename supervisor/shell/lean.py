@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 def prologue(search_path: Sequence[str]) -> str:
     """What the fork server, which is another interpreter, must do first of all: it also looks for modules where we do."""
-    return f"import sys; sys.modules['dill'] = None; sys.path[:] = {list(search_path)!r}; "
+    # An empty entry stands for the present folder, which is nobody's to import from.
+    return f"import sys; sys.modules['dill'] = None; sys.path[:] = {[path for path in search_path if path]!r}; "
 
 
 sys.modules.setdefault("dill", None)  # type: ignore[arg-type]  # typeshed does not know of None here

@@ -113,11 +113,11 @@ def test_a_worker_that_is_never_ready_is_killed_then_backs_off() -> None:
 
 
 def test_a_hung_worker_is_asked_for_a_traceback_then_killed_then_replaced() -> None:
-    """USR2, a short grace, KILL, and the next generation."""
+    """USR2 (and CONT, so that a stopped one can obey), a short grace, KILL, and the next generation."""
     story = Story({"writer": "writer"})
     story.bring_up("writer")
     effects = [_look(story, "writer", turns=1) for _ in range(5)]
-    assert effects[-1] == [Signal("writer", 1, "USR2")]
+    assert effects[-1] == [Signal("writer", 1, "USR2"), Signal("writer", 1, "CONT")]
     assert story.advance(100 * MS) == [Signal("writer", 1, "KILL")]
     assert spawns(story.die("writer")) == [("writer", 2)]
 
