@@ -24,13 +24,17 @@ class Replica:
         self.epoch = epoch
         self.first_sequence = first_sequence
         self.sequence = first_sequence
+        self.acked_sequence: int | None = None
         self.acked_revision: int | None = None
         self.acked_digest = b""
         self.needs_snapshot = False
         # It works with the whole rules of a former supervisor, and keeps them until ours are whole too.
         self.is_held = False
-        # Looks since the last send that is not yet acknowledged: a worker that loses a message must not wait for ever.
+        # Looks in which nothing more was acknowledged: a worker that loses a message must not wait for ever.
         self.unanswered_looks = 0
+        self.answered_sequence = first_sequence
+        # The turn at which its page was seen with another revision than it acknowledged.
+        self.odd_turns: int | None = None
         self.is_loaded = False
 
 
@@ -97,12 +101,16 @@ class Authority:
             return []
         # Whoever takes anything in whole has its snapshot, also when a later change is already on its way to it.
         replica.is_loaded = True
+        if ack.sequence > replica.answered_sequence:
+            # It is behind and it moves: that something newer is always on its way to it is no silence.
+            replica.answered_sequence = ack.sequence
+            replica.unanswered_looks = 0
         if ack.sequence != replica.sequence or replica.needs_snapshot:
             # An older message's acknowledgement: true, but not of what was sent last.
             return []
-        replica.unanswered_looks = 0
         if ack.revision == self.revision and ack.digest != self.state.digest:
             return self._drifted(replica, "acknowledged another digest")
+        replica.acked_sequence = ack.sequence
         replica.acked_revision = ack.revision
         replica.acked_digest = ack.digest
         return []
@@ -125,13 +133,24 @@ class Authority:
         if replica.needs_snapshot:
             return [] if replica.is_held else self._snapshot(replica)
         if self._is_acknowledged(replica):
-            if beat is not None and beat.revision == self.revision and beat.digest != self.state.digest:
-                return self._drifted(replica, "holds another digest")
-            return []
+            return self._compare(replica, beat)
         replica.unanswered_looks += 1
         if replica.unanswered_looks >= 4:
             return self._drifted(replica, "did not acknowledge")
         return []
+
+    def _compare(self, replica: Replica, beat: Beat | None) -> list[Effect]:
+        """What the page of a worker that acknowledged everything says it holds now."""
+        if beat is None or (beat.revision, beat.digest) == (self.revision, self.state.digest):
+            replica.odd_turns = None
+            return []
+        if beat.revision == self.revision:
+            return [*self._drifted(replica, "holds another digest"), *self._snapshot(replica)]
+        # Another revision than it acknowledged: the page may be from before the acknowledgement, but not after a further turn.
+        if replica.odd_turns is None or beat.turns <= replica.odd_turns:
+            replica.odd_turns = beat.turns
+            return []
+        return [*self._drifted(replica, "fell back to another revision"), *self._snapshot(replica)]
 
     def is_in_sync(self, child: str) -> bool:
         """Whether the worker acknowledged exactly what is in force."""
@@ -148,7 +167,10 @@ class Authority:
             self.rules[rule.name] = rule
 
     def _is_acknowledged(self, replica: Replica) -> bool:
-        return not replica.needs_snapshot and replica.acked_revision == self.revision and replica.acked_digest == self.state.digest
+        # The acknowledgement of the last message, not of one that held the same: what was sent since may not have arrived.
+        if replica.needs_snapshot or replica.acked_sequence != replica.sequence:
+            return False
+        return replica.acked_revision == self.revision and replica.acked_digest == self.state.digest
 
     def _drifted(self, replica: Replica, problem: str) -> list[Effect]:
         self.drifts += 1
@@ -160,6 +182,7 @@ class Authority:
         replica.sequence += 1
         replica.needs_snapshot = False
         replica.unanswered_looks = 0
+        replica.odd_turns = None
         message = Snapshot(replica.sequence, self.revision, self.state.digest, list(self.state.items()))
         return [Send(replica.child, replica.epoch, message)]
 

@@ -62,8 +62,13 @@ class RuleChanges:
         """Order the document that holds everything in line; answer at once what changes nothing or cannot be."""
         rules = dict(self._authority.rules)
         effects: list[Effect] = []
+        later: list[Mutation] = []
+        names: set[str] = set()
         for mutation in self._waiting:
-            if (problem := self._problem(mutation, rules)) is not None:
+            if mutation.name in names:
+                # What it finds there is not on the disk yet; its answer must not come before that.
+                later.append(mutation)
+            elif (problem := self._problem(mutation, rules)) is not None:
                 effects.append(Respond(mutation.asker, None, problem))
             elif rules.get(mutation.name) == mutation.rule:
                 effects.append(Respond(mutation.asker, {"revision": self._authority.revision, "changed": False}))
@@ -72,7 +77,8 @@ class RuleChanges:
                 if mutation.rule is not None:
                     rules[mutation.name] = mutation.rule
                 self._under_way.append(mutation)
-        self._waiting.clear()
+                names.add(mutation.name)
+        self._waiting = later
         if self._under_way:
             self._last_token += 1
             document = encode_rulebook(Rulebook(self._authority.revision + 1, tuple(rules.values())))
