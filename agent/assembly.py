@@ -29,6 +29,7 @@ from agent.config import (
     ORPHAN_GRACE,
     RUNTIME_DIR,
     SEAL_INTERVAL,
+    SPARE_WORKERS,
     STABLE_SPELL,
     START_TIMEOUT,
     STATE_DIR,
@@ -190,7 +191,7 @@ def _make_launcher(config: Config, workforce: Workforce, clock: SystemClock, for
         fingerprint=_fingerprint(config, workforce),
         names=list(workforce.kinds),
     )
-    place = Birthplace(run, workforce.entry, workforce.preload, folder, config.of(ORPHAN_GRACE))
+    place = Birthplace(run, workforce.entry, workforce.preload, folder, config.of(ORPHAN_GRACE), config.of(SPARE_WORKERS))
     return Launcher(place, ledger, clock, former=former, is_alone=True)
 
 

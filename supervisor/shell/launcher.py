@@ -4,28 +4,26 @@ The fork server imports what every worker needs once and freezes it; a start is 
 answer is waited for in an errand thread: a fork server that is stopped or still importing delays starts, nothing else.
 """
 
-import mmap
 import os
 import signal
 import sys
+from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 
-import msgspec
 from msgspec import Struct
 
 from agent.failpoint import failpoint
-from agent.model.heartbeat import CERTIFICATE_LENGTH, CERTIFICATE_OFFSET, PAGE_BYTES
 from agent.ports import Clock
 from supervisor.shell import lean
-from supervisor.shell.birth import Inherited, be_born
+from supervisor.shell.birth import Birth
 from supervisor.shell.errand import ErrandThread
 from supervisor.shell.ledger import Ledger, ServerRecord
 from supervisor.shell.linger import become_subreaper
-from supervisor.shell.takeover import PAGE_NAME, Certificate, Former, Started, end_strays, process_start_ticks, wait_ended
+from supervisor.shell.nursery import Newborn, bear, employ, give_up, has_ended
+from supervisor.shell.takeover import Former, Started, end_strays, process_start_ticks, wait_ended
 
 # Behind `lean`, which must come before it.
-import multiprocess  # isort: skip
 from multiprocess import forkserver, process, resource_tracker, util  # isort: skip
 
 # A killed fork server is gone within a millisecond.
@@ -47,13 +45,14 @@ class NotStarted(Struct, frozen=True):
 
 class Birthplace(Struct, frozen=True):
     """Where workers are born: of which run, by which `entry` (`module:function`), with what imported before, beside which
-    sockets, and how long they are kept for a successor when the supervisor dies."""
+    sockets, how long they are kept for a successor when the supervisor dies, and how many wait in reserve."""
 
     run: str
     entry: str
     preload: Sequence[str]
     socket_dir: str
     orphan_grace_ns: int
+    spares: int = 0
 
 
 class Launcher:
@@ -70,9 +69,10 @@ class Launcher:
         self._alive = -1
         self._living: set[int] = set()
         self._has_deaths = False
-        self._context = multiprocess.get_context("forkserver")
-        # What every newborn passes through is imported before it is born: 2 ms of each start.
-        self._context.set_forkserver_preload([be_born.__module__, *place.preload])
+        self._orders_open = 0
+        self._spares: deque[Newborn] = deque()
+        # What every newborn passes through is imported before it is born.
+        forkserver.set_forkserver_preload([Birth.__module__, *place.preload])
         # The fork server's socket belongs beside ours, where a later start finds and removes it after a SIGKILL.
         process.current_process()._config["tempdir"] = place.socket_dir
         _do_without_tracker()
@@ -89,9 +89,16 @@ class Launcher:
         self.errands: ErrandThread[Started | NotStarted | None] = ErrandThread("launcher")
         self.errands.send(self._warm_up)
 
-    def launch(self, child: str, epoch: int, order: bytes) -> None:
-        """Start this generation with this launch order."""
+    def launch(self, child: str, epoch: int, order: bytes) -> Started | None:
+        """Start this generation with this launch order; None: its outcome comes through `errands`."""
+        self._ledger.note_epoch(child, epoch)
+        spare = self._next_spare()
+        if spare is not None:
+            failpoint("launcher.before_order")
+            return employ(spare, self._place.run, child, epoch, order, self._clock.now_ns())
+        self._orders_open += 1
         self.errands.send(lambda: self._launch(child, epoch, order))
+        return None
 
     def reset(self) -> None:
         """The fork server does not answer: end it. The start that waits for it fails and the next one makes a new server."""
@@ -105,15 +112,23 @@ class Launcher:
         self._has_deaths = True
 
     def sweep(self) -> None:
-        """After deaths, end what dead workers have left behind, until there is nothing; called at every look."""
+        """End what dead workers have left behind, until there is nothing, and keep spares ready; called at every look."""
         if self._has_deaths:
             self._has_deaths = False
             self.errands.send(self._sweep)
         self._reap_strays()
+        for spare in [each for each in self._spares if has_ended(each)]:
+            self._spares.remove(spare)
+            self._discard(spare)
+        # Not while workers are being started: they would wait for one that nobody waits for.
+        if len(self._spares) < self._place.spares and not self._orders_open:
+            self.errands.send(self._bear_spare)
 
     def close(self) -> None:
         """End the fork server and all that is left below it, and wait for that."""
         self.errands.close(timeout_seconds=1.0)
+        while self._spares:
+            self._discard(self._spares.popleft())
         self._server.ensure_running = self._start_server
         if self._server._forkserver_pid is None:
             return
@@ -196,71 +211,49 @@ class Launcher:
     # ---- starts ----------------------------------------------------------------------------------
 
     def _launch(self, child: str, epoch: int, order: bytes) -> Started | NotStarted:
-        with ExitStack() as given_back:
-            try:
-                return self._start(child, epoch, order, given_back)
-            except (FileNotFoundError, ConnectionRefusedError) as failure:
-                # The fork server lives but its socket is gone: something cleans the runtime folder. Only a new one has a socket.
-                self.reset()
-                return NotStarted(child, epoch, f"the fork server cannot be reached: {failure.strerror}")
-            except (OSError, EOFError) as failure:
-                text = f"{type(failure).__name__}: {failure}" if str(failure) else "the fork server died"
-                # Whatever came to be of it is known to nobody.
-                self._has_deaths = True
-                return NotStarted(child, epoch, text)
-            finally:
-                # Not children in the package's sense: their exit is seen by pidfd, and nothing is to be joined at exit.
-                process._children.clear()
+        outcome = self._bear()
+        self._orders_open -= 1
+        if isinstance(outcome, str):
+            return NotStarted(child, epoch, outcome)
+        return employ(outcome, self._place.run, child, epoch, order, self._clock.now_ns())
 
-    def _start(self, child: str, epoch: int, order: bytes, given_back: ExitStack) -> Started:
-        failpoint("launcher.before_start")
-        self._ledger.note_epoch(child, epoch)
-        page = os.memfd_create(PAGE_NAME, os.MFD_CLOEXEC)
-        given_back.callback(os.close, page)
-        os.ftruncate(page, PAGE_BYTES)
-        words_read, words_write = os.pipe2(os.O_CLOEXEC)
-        given_back.callback(os.close, words_write)
-        with ExitStack() as on_failure:
-            on_failure.callback(os.close, words_read)
-            os.set_blocking(words_read, False)
-            view = mmap.mmap(page, PAGE_BYTES)
-            arguments = (self._place.entry, order, Inherited(page), Inherited(words_write))
-            newborn = self._context.Process(target=be_born, args=arguments, name=child)
-            started_at_ns = self._clock.now_ns()
-            _masked(newborn.start)
-            failpoint("launcher.started")
-            popen = newborn._popen
-            # The package would close the status pipe when its object goes; a duplicate is ours.
-            status = os.dup(popen.sentinel)
-            on_failure.callback(os.close, status)
-            os.set_blocking(status, False)
-            popen.finalizer()
-            started = Started(child, epoch, popen.pid, _pidfd(popen.pid), status, words_read, view, started_at_ns)
-            _certify(started, self._place.run)
-            self._living.add(popen.pid)
-            on_failure.pop_all()
-            return started
+    def _bear_spare(self) -> None:
+        # A failure here is met again, and reported, by the next start.
+        outcome = self._bear()
+        if not isinstance(outcome, str):
+            self._spares.append(outcome)
 
+    def _bear(self) -> Newborn | str:
+        """A newborn, or why there is none."""
+        try:
+            failpoint("launcher.before_start")
+            newborn = bear(self._place.entry)
+        except (FileNotFoundError, ConnectionRefusedError) as failure:
+            # The fork server lives but its socket is gone: something cleans the runtime folder. Only a new one has a socket.
+            self.reset()
+            return f"the fork server cannot be reached: {failure.strerror}"
+        except (OSError, EOFError) as failure:
+            # Whatever came to be of it is known to nobody.
+            self._has_deaths = True
+            return f"{type(failure).__name__}: {failure}" if str(failure) else "the fork server died"
+        self._living.add(newborn.pid)
+        return newborn
 
-def _certify(worker: Started, run: str) -> None:
-    """Write into a worker's page who it is; the length comes last, so that a half-written certificate is none."""
-    inodes = os.fstat(worker.words).st_ino, os.fstat(worker.status).st_ino
-    data = msgspec.msgpack.encode(Certificate(run, worker.child, worker.epoch, worker.started_at_ns, *inodes))
-    at = CERTIFICATE_OFFSET + CERTIFICATE_LENGTH.size
-    worker.page[at : at + len(data)] = data
-    CERTIFICATE_LENGTH.pack_into(worker.page, CERTIFICATE_OFFSET, len(data))
+    def _next_spare(self) -> Newborn | None:
+        while self._spares:
+            spare = self._spares.popleft()
+            if not has_ended(spare):
+                return spare
+            self._discard(spare)
+        return None
+
+    def _discard(self, spare: Newborn) -> None:
+        self._living.discard(spare.pid)
+        give_up(spare)
 
 
 def _null_device() -> int:
     return os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-
-
-def _pidfd(pid: int) -> int:
-    """The descriptor of a process just started; -1 when it has already ended (its status then says how)."""
-    try:
-        return os.pidfd_open(pid)
-    except ProcessLookupError:
-        return -1
 
 
 def _masked(call: Callable[[], object]) -> None:

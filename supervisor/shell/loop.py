@@ -140,7 +140,8 @@ class SupervisorLoop:
         return max(0.0, (deadline_ns - self._clock.now_ns()) / 1e9)
 
     def _carry_out(self, effects: list[Effect]) -> None:
-        for effect in effects:
+        # Starts first: nothing else depends on them, and everybody waits for them.
+        for effect in sorted(effects, key=lambda each: not isinstance(each, Spawn)):
             if isinstance(effect, Spawn | ResetLauncher | Signal | Send | Look):
                 self._carry_out_on_workers(effect)
             else:
@@ -149,7 +150,9 @@ class SupervisorLoop:
     def _carry_out_on_workers(self, effect: Spawn | ResetLauncher | Signal | Send | Look) -> None:
         match effect:
             case Spawn():
-                self._launcher.launch(effect.child, effect.epoch, self._make_order(effect.child, effect.epoch))
+                started = self._launcher.launch(effect.child, effect.epoch, self._make_order(effect.child, effect.epoch))
+                if started is not None:
+                    self._on_started(started)
             case ResetLauncher():
                 self._launcher.reset()
             case Signal():
@@ -209,15 +212,18 @@ class SupervisorLoop:
         for outcome in self._launcher.errands.results():
             match outcome:
                 case Started():
-                    failpoint("supervisor.worker_started")
-                    self._roster.watch(outcome)
-                    self._events.append(Spawned(outcome.child, outcome.epoch, outcome.pid))
+                    self._on_started(outcome)
                 case NotStarted():
                     self._events.append(SpawnFailed(outcome.child, outcome.epoch, outcome.problem))
                 case None:
                     pass
                 case _:
                     assert_never(outcome)
+
+    def _on_started(self, started: Started) -> None:
+        failpoint("supervisor.worker_started")
+        self._roster.watch(started)
+        self._events.append(Spawned(started.child, started.epoch, started.pid))
 
     def _take_over(self) -> Inheritance | None:
         """What a former supervisor left: its workers are watched from now on."""

@@ -3,14 +3,15 @@
 import os
 import signal
 import struct
+from collections.abc import Callable
 
 from workers.runtime import process
 from workers.runtime.heartbeat import HeartbeatPage
 
 
-def be(order: bytes, page: int, words: int) -> None:
+def be(take_order: Callable[[], bytes], page: int, words: int) -> None:
     """Do what the order says: `exit N`, `say TEXT`, `beat`, `signals`, or `wait` until it is killed with its fork server."""
-    what, _, argument = order.decode().partition(" ")
+    what, _, argument = take_order().decode().partition(" ")
     code = 0
     match what:
         case "exit":

@@ -32,11 +32,12 @@ CHANGES_PER_MESSAGE_MAX = 1_000
 class BusClient:
     """Speaks to the supervisor. Sends never block: ZeroMQ's own queue takes what the supervisor has not yet read."""
 
-    def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", path: str, identity: Identity) -> None:
+    def __init__(self, socket: "zmq.Socket[bytes]", path: str, identity: Identity) -> None:
+        """`socket` is a DEALER that nobody has used yet."""
         self.malformed = 0
         self._last_request = 0
         self._conditions: dict[str, Condition] = {}
-        self.socket = context.socket(zmq.DEALER)
+        self.socket = socket
         self.socket.setsockopt(zmq.LINGER, 200)
         self.socket.setsockopt(zmq.IDENTITY, identity.encode())
         self.socket.setsockopt(zmq.SNDHWM, QUEUE_MAX)

@@ -32,8 +32,12 @@ from workers.samplers.kind import SamplerWork
 from workers.writer.work import WriterWork
 
 
-def run_worker(launch_bytes: bytes, page: int, words: int) -> None:
-    """Be a worker until it ends; never returns. The descriptors: heartbeat page, stderr pipe."""
+def run_worker(take_order: Callable[[], bytes], page: int, words: int) -> None:
+    """Be a worker until it ends; never returns. The descriptors: heartbeat page, stderr pipe.
+
+    Everything that does not depend on which worker it is comes before `take_order`, which may wait long: a process in
+    reserve stands there. An empty order says that nobody needs it.
+    """
     code = ExitCode.BUG
     try:
         os.dup2(words, 1)
@@ -42,7 +46,11 @@ def run_worker(launch_bytes: bytes, page: int, words: int) -> None:
         faulthandler.enable(file=2)
         faulthandler.register(signal.SIGUSR2, file=2, all_threads=True)
         process.settle()
-        code = _live(decode_launch(launch_bytes), page)
+        process.set_name("eg:spare")
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        socket = context.socket(zmq.DEALER)
+        order = take_order()
+        code = _live(decode_launch(order), context, socket, page) if order else ExitCode.DONE
     except EvergaugeError as failure:
         print(failure.sentence, file=sys.stderr)
         code = failure.code
@@ -57,13 +65,12 @@ def run_worker(launch_bytes: bytes, page: int, words: int) -> None:
         os._exit(int(code))
 
 
-def _live(launch: Launch, page: int) -> ExitCode:
+def _live(launch: Launch, context: "zmq.Context[zmq.Socket[bytes]]", socket: "zmq.Socket[bytes]", page: int) -> ExitCode:
     process.set_name(f"eg:{launch.identity.worker}")
     name_process(launch.identity.worker)
     failpoint("worker.before_hello")
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     clock = SystemClock()
-    bus = BusClient(context, launch.bus_path, launch.identity)
+    bus = BusClient(socket, launch.bus_path, launch.identity)
     bus.hello(os.getpid())
     failpoint("worker.greeted")
     work, outbox, peer = MAKERS[launch.kind](launch, context, clock, bus)

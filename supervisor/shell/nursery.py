@@ -1,0 +1,117 @@
+"""Newborn workers: processes that the fork server has made and that wait to be told which worker they are.
+
+One that waits already when another worker dies takes its place within a millisecond: everything that does not depend on
+which worker it is lies behind it.
+"""
+
+import fcntl
+import mmap
+import os
+import pickle
+import select
+from contextlib import ExitStack, suppress
+
+import msgspec
+from msgspec import Struct
+
+from agent.failpoint import failpoint
+from agent.model.heartbeat import CERTIFICATE_LENGTH, CERTIFICATE_OFFSET, PAGE_BYTES
+from supervisor.shell import lean  # noqa: F401  before multiprocess
+from supervisor.shell.birth import Birth
+from supervisor.shell.takeover import PAGE_NAME, Certificate, Started
+
+from multiprocess import forkserver  # isort: skip
+
+# pipe(7): what a pipe holds without being asked to hold more.
+PIPE_BYTES = 64 << 10
+
+
+class Newborn(Struct, frozen=True):
+    """A process without a name: `order` is where its launch order is written, the others are as in `Started`."""
+
+    pid: int
+    pidfd: int
+    status: int
+    words: int
+    order: int
+    page: mmap.mmap
+
+
+def bear(entry: str) -> Newborn:
+    """Have the fork server make a process; it begins with `entry` (`module:function`). Waits for the fork server.
+
+    *Raises:* OSError, EOFError when the fork server cannot be reached or dies.
+    """
+    with ExitStack() as given_back, ExitStack() as on_failure:
+        page = _give_back(given_back, os.memfd_create(PAGE_NAME, os.MFD_CLOEXEC))
+        os.ftruncate(page, PAGE_BYTES)
+        words, words_end = os.pipe2(os.O_CLOEXEC)
+        _give_back(given_back, words_end)
+        _give_back(on_failure, words)
+        order_end, order = os.pipe2(os.O_CLOEXEC)
+        _give_back(given_back, order_end)
+        _give_back(on_failure, order)
+        os.set_blocking(words, False)
+        view = mmap.mmap(page, PAGE_BYTES)
+        status, data = forkserver.connect_to_new_process([page, words_end, order_end])
+        _give_back(on_failure, status)
+        with open(data, "wb") as pipe:
+            # First what the package prepares a process with: nothing.
+            pickle.dump({}, pipe)
+            pickle.dump(Birth(entry), pipe)
+        pid: int = forkserver.read_signed(status)
+        failpoint("launcher.started")
+        os.set_blocking(status, False)
+        newborn = Newborn(pid, _pidfd(pid), status, words, order, view)
+        on_failure.pop_all()
+        return newborn
+
+
+def employ(newborn: Newborn, run: str, child: str, epoch: int, order: bytes, now_ns: int) -> Started:
+    """Tell a newborn which worker it is. Never waits; one that has died meanwhile is a worker that died at once."""
+    inodes = os.fstat(newborn.words).st_ino, os.fstat(newborn.status).st_ino
+    _certify(newborn.page, Certificate(run, child, epoch, now_ns, *inodes))
+    if len(order) > PIPE_BYTES:
+        fcntl.fcntl(newborn.order, fcntl.F_SETPIPE_SZ, len(order))
+    with suppress(BrokenPipeError):
+        os.write(newborn.order, order)
+    os.close(newborn.order)
+    return Started(child, epoch, newborn.pid, newborn.pidfd, newborn.status, newborn.words, newborn.page, now_ns)
+
+
+def has_ended(newborn: Newborn) -> bool:
+    """Whether it has died while it waited."""
+    if newborn.pidfd < 0:
+        return True
+    poll = select.poll()
+    poll.register(newborn.pidfd, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def give_up(newborn: Newborn) -> None:
+    """Let go of a newborn: one that lives ends by itself."""
+    newborn.page.close()
+    for descriptor in (newborn.pidfd, newborn.status, newborn.words, newborn.order):
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def _certify(page: mmap.mmap, certificate: Certificate) -> None:
+    """Write into a page whose it is; the length comes last, so that a half-written certificate is none."""
+    data = msgspec.msgpack.encode(certificate)
+    at = CERTIFICATE_OFFSET + CERTIFICATE_LENGTH.size
+    page[at : at + len(data)] = data
+    CERTIFICATE_LENGTH.pack_into(page, CERTIFICATE_OFFSET, len(data))
+
+
+def _give_back(stack: ExitStack, descriptor: int) -> int:
+    stack.callback(os.close, descriptor)
+    return descriptor
+
+
+def _pidfd(pid: int) -> int:
+    """The descriptor of a process just started; -1 when it has already ended (its status then says how)."""
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return -1
