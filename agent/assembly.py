@@ -43,6 +43,7 @@ from agent.model.checksum import blake2b
 from agent.model.message import Condition, Identity
 from agent.model.timebase import format_duration
 from agent.paths import default_runtime_dir, fork_server_dir
+from agent.paths import ledger as ledger_path
 from supervisor.core.authority import Authority
 from supervisor.core.backoff import Backoff
 from supervisor.core.child import Child, Policy
@@ -53,7 +54,6 @@ from supervisor.core.report import About
 from supervisor.shell.bus import Bus
 from supervisor.shell.journal import Journal, load_rulebook
 from supervisor.shell.launcher import Birthplace, Launcher
-from supervisor.shell.ledger import FILE_NAME as LEDGER_NAME
 from supervisor.shell.ledger import Ledger, boot_id, read_ledger
 from supervisor.shell.log import EventLog
 from supervisor.shell.loop import SupervisorLoop
@@ -101,14 +101,17 @@ def policy_of(config: Config, worker: str = "") -> Policy:
     )
 
 
-def assemble(config: Config, workforce: Workforce, *, for_ns: int | None) -> SupervisorLoop:
-    """The whole agent, ready to run. *Raises:* EvergaugeError when a folder or socket cannot be used."""
+def assemble(config: Config, workforce: Workforce, *, for_ns: int | None, former_ledger: str = "") -> SupervisorLoop:
+    """The whole agent, ready to run; `former_ledger` is that of the last agent of this state folder.
+
+    *Raises:* EvergaugeError when a folder or socket cannot be used.
+    """
     clock = SystemClock()
     started_at_ns = clock.now_ns()
     # Before anything is started: its variables are for this process alone.
     service_manager = ServiceManager(os.environ)
     log = EventLog(clock, level=config.of(LOG_LEVEL), form=config.of(LOG_FORMAT))
-    former = _take_over(config, workforce)
+    former = _take_over(config, workforce, former_ledger)
     remove_sockets(config, former=former)
     run = os.urandom(8).hex() if former is None else former.run
     # First of all: the fork server imports while everything else is made.
@@ -173,9 +176,13 @@ def assemble(config: Config, workforce: Workforce, *, for_ns: int | None) -> Sup
     )
 
 
-def _take_over(config: Config, workforce: Workforce) -> Former | None:
+def _take_over(config: Config, workforce: Workforce, former_ledger: str) -> Former | None:
     """What a supervisor that was killed left in this runtime folder, if it fits; what does not fit is ended."""
-    record = read_ledger(_ledger_path(config))
+    own = ledger_path(config.of(RUNTIME_DIR))
+    if former_ledger not in ("", own) and (elsewhere := read_ledger(former_ledger)) is not None:
+        # Its sockets are not ours: nothing of it can fit.
+        take_over(elsewhere, boot_id=boot_id(), fingerprint=b"", names=frozenset())
+    record = read_ledger(own)
     if record is None:
         return None
     return take_over(record, boot_id=boot_id(), fingerprint=_fingerprint(config, workforce), names=frozenset(workforce.kinds))
@@ -185,7 +192,7 @@ def _make_launcher(config: Config, workforce: Workforce, clock: SystemClock, for
     folder = fork_server_dir(config.of(RUNTIME_DIR))
     os.makedirs(folder, mode=0o700, exist_ok=True)
     ledger = Ledger(
-        _ledger_path(config),
+        ledger_path(config.of(RUNTIME_DIR)),
         boot_id=boot_id(),
         run=run,
         fingerprint=_fingerprint(config, workforce),
@@ -193,10 +200,6 @@ def _make_launcher(config: Config, workforce: Workforce, clock: SystemClock, for
     )
     place = Birthplace(run, workforce.entry, workforce.preload, folder, config.of(ORPHAN_GRACE), config.of(SPARE_WORKERS))
     return Launcher(place, ledger, clock, former=former, is_alone=True)
-
-
-def _ledger_path(config: Config) -> str:
-    return os.path.join(fork_server_dir(config.of(RUNTIME_DIR)), LEDGER_NAME)
 
 
 def _fingerprint(config: Config, workforce: Workforce) -> bytes:

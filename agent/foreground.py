@@ -98,7 +98,11 @@ def supervise(config: Config, *, for_ns: int | None, workforce: "Callable[[Confi
     _make_folder(state_dir, "state folder", "--state-dir")
     _make_folder(runtime_dir, "runtime folder", "--runtime-dir")
     state_lock = FolderLock(
-        os.path.join(state_dir, "state.lock"), what="state folder", remedy="stop it, or choose another --state-dir"
+        os.path.join(state_dir, "state.lock"),
+        what="state folder",
+        remedy="stop it, or choose another --state-dir",
+        # Workers that outlive us write into this folder: our successor must find them, wherever its own sockets are.
+        note=paths.ledger(runtime_dir),
     )
     runtime_lock = FolderLock(
         os.path.join(runtime_dir, "runtime.lock"), what="runtime folder", remedy="stop it, or choose another --runtime-dir"
@@ -112,7 +116,8 @@ def supervise(config: Config, *, for_ns: int | None, workforce: "Callable[[Confi
     # Imported behind the checks: a refused start costs nothing, and says its sentence at once.
     from agent.assembly import agent_workforce, assemble, remove_sockets
 
-    finished = assemble(config, (workforce or agent_workforce)(config), for_ns=for_ns).run()
+    force = (workforce or agent_workforce)(config)
+    finished = assemble(config, force, for_ns=for_ns, former_ledger=state_lock.former_note).run()
     remove_sockets(config)
     del state_lock, runtime_lock
     return ExitCode.FAILED if finished.left_behind else ExitCode.DONE

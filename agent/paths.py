@@ -31,6 +31,11 @@ def fork_server_dir(runtime_dir: str) -> str:
     return os.path.join(runtime_dir, "fork")
 
 
+def ledger(runtime_dir: str) -> str:
+    """The file by which a supervisor finds what a dead one left behind."""
+    return os.path.join(fork_server_dir(runtime_dir), "ledger")
+
+
 def _default(environment: "os._Environ[str] | dict[str, str]", system: str, variable: str, otherwise: str) -> str:
     root = checkout()
     if root is not None:

@@ -16,7 +16,6 @@ from msgspec import Struct
 from agent.model.errors import StorageError
 from agent.paths import SOCKET_PATH_BYTES_MAX
 
-FILE_NAME = "ledger"
 _MAGIC = b"evgledg1"
 _HEADER = Layout("<8s16s16s32s")
 _SERVER = Layout(f"<QQQ{SOCKET_PATH_BYTES_MAX + 1}s")

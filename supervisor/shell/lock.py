@@ -5,11 +5,17 @@ import os
 
 from agent.model.errors import BusyError, StorageError
 
+# A pid and a path.
+NOTE_BYTES_MAX = 4096 + 32
+
 
 class FolderLock:
-    """Held from construction to the end of the process. *Raises:* BusyError naming the holder, StorageError."""
+    """Held from construction to the end of the process. *Raises:* BusyError naming the holder, StorageError.
 
-    def __init__(self, path: str, *, what: str, remedy: str) -> None:
+    `note` is one line for the next holder, who finds it as its `former_note`, whatever became of this one.
+    """
+
+    def __init__(self, path: str, *, what: str, remedy: str, note: str = "") -> None:
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as cause:
@@ -17,8 +23,13 @@ class FolderLock:
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as cause:
-            holder = os.pread(self._descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            holder = self._lines()[0].strip() or "unknown"
             os.close(self._descriptor)
             raise BusyError(path, f"another agent (pid {holder}) uses this {what}", remedy) from cause
+        self.former_note = self._lines()[1]
         os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+        os.pwrite(self._descriptor, os.fsencode(f"{os.getpid()}\n{note}\n" if note else f"{os.getpid()}\n"), 0)
+
+    def _lines(self) -> tuple[str, str]:
+        lines = os.fsdecode(os.pread(self._descriptor, NOTE_BYTES_MAX, 0)).split("\n")
+        return lines[0], lines[1] if len(lines) > 2 else ""

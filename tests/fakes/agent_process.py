@@ -8,10 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
+
+from supervisor.shell.ledger import read_ledger
 
 DEADLINE_SECONDS = 15.0
 # Short enough that a test of hundreds of ticks takes seconds; every time is a setting of the agent's own.
@@ -62,8 +65,11 @@ class AgentProcess:
         flags: dict[str, str] | None = None,
         quick: bool = True,
         program: tuple[str, ...] = (sys.executable, "-c", "from agent.daemon import main; main()"),
+        failpoints: Path | None = None,
     ) -> None:
         self.folder = folder
+        # The folder in which files arm failpoints.
+        self._failpoints = failpoints
         self._program = program
         self.state_dir = folder / "state"
         self.runtime_dir = folder / "run"
@@ -96,7 +102,7 @@ class AgentProcess:
         with (self.folder / "output").open("a") as output:
             # A session of its own, as a terminal would give it: signals to the group reach the agent alone.
             self.process = subprocess.Popen(
-                self.command_line(*more), stdout=output, stderr=output, text=True, start_new_session=True, env=_environment()
+                self.command_line(*more), stdout=output, stderr=output, text=True, start_new_session=True, env=self._environment()
             )
         _STARTED.add(self)
         if ready:
@@ -115,8 +121,13 @@ class AgentProcess:
     def note_processes(self) -> set[psutil.Process]:
         """Remember every process of the agent, to know later whether one is left."""
         assert self.process is not None
-        root = psutil.Process(self.process.pid)
-        self.seen |= {root, *root.children(recursive=True)}
+        with suppress(psutil.NoSuchProcess):
+            root = psutil.Process(self.process.pid)
+            self.seen |= {root, *root.children(recursive=True)}
+        # A fork server that was taken over is nobody's child here.
+        with suppress(psutil.NoSuchProcess):
+            if (server := self._recorded_server()) is not None:
+                self.seen |= {server, *server.children(recursive=True)}
         return self.seen
 
     def call(self, operation: str, **arguments: Any) -> Any:
@@ -138,10 +149,26 @@ class AgentProcess:
         return rows
 
     def fork_server(self) -> psutil.Process:
-        """The one child of the supervisor: the workers are its children."""
-        assert self.process is not None
-        (server,) = psutil.Process(self.process.pid).children()
+        """The parent of all workers; the supervisor's own child, or taken over from a former one."""
+        server = self._recorded_server()
+        assert server is not None, "no fork server is on record"
         return server
+
+    def spares(self) -> list[psutil.Process]:
+        """The processes that wait to become a worker."""
+        return [each for each in self.fork_server().children() if _name(each) == "eg:spare"]
+
+    def _recorded_server(self) -> psutil.Process | None:
+        record = read_ledger(str(self.runtime_dir / "fork" / "ledger"))
+        if record is None or record.server is None:
+            return None
+        with suppress(psutil.NoSuchProcess):
+            return psutil.Process(record.server.pid)
+        return None
+
+    def _environment(self) -> dict[str, str]:
+        armed = {} if self._failpoints is None else {"EVERGAUGE_FAILPOINTS": str(self._failpoints)}
+        return _environment() | armed
 
     def kill_worker(self, name: str, number: int = signal.SIGKILL) -> dict[str, Any]:
         """Send a signal to a worker; gives its row before."""
@@ -176,6 +203,13 @@ class AgentProcess:
     def living(self) -> list[psutil.Process]:
         """The processes of this agent that still are (psutil knows a reused number from the process it was)."""
         return [each for each in self.seen if each.is_running() and _state(each) not in (psutil.STATUS_ZOMBIE, "gone")]
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return str(process.name())
+    except psutil.NoSuchProcess:
+        return "gone"
 
 
 def _state(process: psutil.Process) -> str:

@@ -1,0 +1,121 @@
+"""A real supervisor with scripted workers: ordered about while it runs, and every process of it known by a mark."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+from fakes.agent_process import AgentProcess, wait_until
+from fakes.scripted_worker import FOLDER_VARIABLE, VARIABLE, fifo_name
+
+TESTS_FOLDER = Path(__file__).parents[1]
+WITHOUT_HOST = "control-plane=control-plane"
+
+
+class Moment(NamedTuple):
+    """One line of the ledger: a worker was `born`, `up` or about to die (`dies`) at this monotonic instant."""
+
+    worker: str
+    event: str
+    at_ns: int
+
+
+class WorkforceAgent(AgentProcess):
+    """agentd with the workers `name=script,…` beside a control plane.
+
+    `prefix` are words before the command (`nice -n 19`); unless `ready`, a start only waits until the agent answers, for one
+    with workers that never are.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        workers: str,
+        *,
+        flags: dict[str, str] | None = None,
+        quick: bool = True,
+        prefix: tuple[str, ...] = (),
+        module: str = "fakes.workforce",
+        variables: dict[str, str] | None = None,
+        ready: bool = True,
+    ) -> None:
+        self._waits_ready = ready
+        self.orders = folder / "orders"
+        self.orders.mkdir()
+        environment = {VARIABLE: f"{WITHOUT_HOST},{workers}", FOLDER_VARIABLE: str(self.orders), **(variables or {})}
+        assignments = [f"{name}={value}" for name, value in environment.items()]
+        program = (*prefix, "env", "-C", str(TESTS_FOLDER), *assignments, sys.executable, "-m", module)
+        super().__init__(folder, flags=flags, quick=quick, program=program)
+
+    def __enter__(self) -> "WorkforceAgent":
+        self.start(ready=self._waits_ready)
+        if not self._waits_ready:
+            wait_until(self.answers, f"the agent answers; it says:\n{self.output}")
+            self.note_processes()
+        return self
+
+    def __exit__(self, kind: object, *rest: object) -> None:
+        try:
+            super().__exit__(kind, *rest)
+            if kind is None:
+                self.assert_no_marked_process_left()
+        finally:
+            # What a failed test has left behind, grandchildren included, bears the mark and goes with it.
+            for stray in self.marked():
+                with suppress(psutil.NoSuchProcess):
+                    stray.send_signal(signal.SIGKILL)
+
+    def answers(self) -> bool:
+        """Whether the control socket answers, ready or not."""
+        with suppress(OSError, ValueError):
+            return bool(self.call("hello"))
+        return False
+
+    def order(self, worker: str, text: str) -> None:
+        """Have a worker that is up do something (`fakes.order`); it is on its way when this returns."""
+        fifo = os.open(self.orders / fifo_name(worker), os.O_WRONLY | os.O_NONBLOCK)
+        os.write(fifo, text.encode() + b"\n")
+        os.close(fifo)
+
+    def spare(self, worker: str) -> None:
+        """From its next start on, a worker that dies does so no more."""
+        (self.orders / f"{worker}.spared").touch()
+
+    def ledger(self, worker: str) -> list[Moment]:
+        """What a worker has written of its lives so far."""
+        path = self.orders / "ledger"
+        lines = path.read_text().splitlines() if path.exists() else []
+        moments = [Moment(name, event, int(at)) for name, event, at in (line.rsplit(" ", 2) for line in lines)]
+        return [moment for moment in moments if moment.worker == worker]
+
+    def marked(self) -> list[psutil.Process]:
+        """Every living process of this agent, wherever it has gone: all inherit the folder of orders in their environment."""
+        return list(processes_with(f"{FOLDER_VARIABLE}={self.orders}"))
+
+    def grandchildren(self) -> list[psutil.Process]:
+        """The processes that workers have started."""
+        return [each for each in self.marked() if _name(each) == "sleep"]
+
+    def assert_no_marked_process_left(self, *, seconds: float = 2.0) -> None:
+        """Not one process is left, also of those that nobody knew by their parent."""
+        wait_until(lambda: not self.marked(), f"no process is left, not {self.marked()}", seconds=seconds)
+
+
+def processes_with(assignment: str) -> Iterator[psutil.Process]:
+    """The living processes with this `NAME=value` in the environment that they were started with."""
+    for pid in psutil.pids():
+        with suppress(OSError, psutil.NoSuchProcess):
+            if assignment.encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+                process = psutil.Process(pid)
+                if process.status() != psutil.STATUS_ZOMBIE:
+                    yield process
+
+
+def _name(process: psutil.Process) -> str:
+    with suppress(psutil.NoSuchProcess):
+        return str(process.name())
+    return ""
