@@ -2,12 +2,28 @@
 
 from random import Random
 
+from msgspec import structs
+
 from agent.model.message import Ack, Delta, Hello, Publish, Ready, Snapshot
 from agent.model.timebase import MS, S
 from supervisor.core.authority import Authority
 from supervisor.core.backoff import Backoff
 from supervisor.core.child import Child, ChildState, Policy
-from supervisor.core.effect import ClientAsker, Commanded, Effect, Exited, Log, Look, Respond, Said, Send, Spawn, Spawned, Woke
+from supervisor.core.effect import (
+    ClientAsker,
+    Commanded,
+    Effect,
+    Exited,
+    Inheritance,
+    Log,
+    Look,
+    Respond,
+    Said,
+    Send,
+    Spawn,
+    Spawned,
+    Woke,
+)
 from supervisor.core.fleet import Fleet
 from supervisor.core.invariants import broken_invariants
 from supervisor.core.machine import Machine
@@ -30,16 +46,27 @@ POLICY = Policy(
 class Story:
     """A machine with the given children, `{name: kind}`; every step checks the invariants."""
 
-    def __init__(self, children: dict[str, str], *, policy: Policy = POLICY, seed: int = 1, book: Rulebook | None = None) -> None:
+    def __init__(
+        self,
+        children: dict[str, str],
+        *,
+        policy: Policy = POLICY,
+        seed: int = 1,
+        book: Rulebook | None = None,
+        inheritance: Inheritance | None = None,
+        now_ns: int = 0,
+    ) -> None:
         rng = Random(seed)
         self.fleet = Fleet(
-            ABOUT, [Child(name, kind, policy, rng) for name, kind in children.items()], Authority(book or Rulebook())
+            structs.replace(ABOUT, started_at_ns=now_ns),
+            [Child(name, kind, policy, rng) for name, kind in children.items()],
+            Authority(book or Rulebook(), first_sequence=now_ns),
         )
         self.machine = Machine(self.fleet, policy)
-        self.now_ns = 0
+        self.now_ns = now_ns
         self.log: list[Log] = []
         self._last_client = 0
-        self.begun = self._take(self.machine.begin(0))
+        self.begun = self._take(self.machine.begin(now_ns, inheritance))
 
     def child(self, name: str) -> Child:
         """A child of the story."""

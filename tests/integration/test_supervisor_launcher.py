@@ -11,6 +11,7 @@ import psutil
 import pytest
 from fakes.agent_process import wait_until
 from fakes.newborn import exit_status
+from msgspec import structs
 
 from agent.clock import SystemClock
 from agent.model.heartbeat import BODY_BYTES, BODY_OFFSET, VERSION, Beat, parse_page
@@ -233,3 +234,66 @@ def test_a_stopped_server_delays_a_start_until_it_is_reset(starter: Starter) -> 
 def test_an_order_that_names_no_behaviour_ends_with_misuse(starter: Starter) -> None:
     """Whatever the newborn does with its order: it has arrived byte by byte."""
     assert _status(starter.start("dance")) == 64
+
+
+# ---- processes in reserve --------------------------------------------------------------------------
+
+
+def _reserve(starter: Starter) -> int:
+    """Let the launcher look until a process waits in reserve; gives its pid."""
+
+    def has_spare() -> int:
+        starter.launcher.sweep()
+        return len(starter.launcher._spares)
+
+    wait_until(has_spare, "a process is in reserve")
+    return starter.launcher._spares[0].pid
+
+
+@pytest.fixture
+def with_reserve(starter: Starter) -> Starter:
+    """The same launcher, which keeps one process in reserve."""
+    starter.launcher._place = structs.replace(starter.launcher._place, spares=1)
+    return starter
+
+
+def test_a_process_in_reserve_takes_the_next_order_at_once(with_reserve: Starter) -> None:
+    """It is handed out without a wait, does what it is told, and its exit code is told as any other's."""
+    spare = _reserve(with_reserve)
+    started = with_reserve.launcher.launch("sampler/tested", 5, b"exit 9")
+    assert started is not None
+    with_reserve._started.append(started)
+    assert (started.pid, started.epoch) == (spare, 5)
+    assert _status(started) == 9
+
+
+def test_a_process_in_reserve_that_died_is_passed_over(with_reserve: Starter) -> None:
+    """The order goes the long way; another is kept in reserve later."""
+    spare = _reserve(with_reserve)
+    os.kill(spare, signal.SIGKILL)
+    _wait_ended(spare)
+    assert with_reserve.launcher.launch("sampler/tested", 1, b"exit 3") is None
+    outcome = with_reserve.outcome()
+    assert isinstance(outcome, Started)
+    assert _status(outcome) == 3
+    assert _reserve(with_reserve) != spare
+
+
+def test_the_end_of_the_launcher_ends_its_reserve(with_reserve: Starter) -> None:
+    """Nobody will give it an order."""
+    spare = psutil.Process(_reserve(with_reserve))
+    with_reserve.close()
+    wait_until(lambda: not spare.is_running(), "it has ended")
+
+
+def test_children_that_nobody_knows_are_ended(with_reserve: Starter) -> None:
+    """What a dead worker leaves behind comes to the fork server; the worker beside it and the reserve are left alone."""
+    worker = with_reserve.start("wait")
+    spare = _reserve(with_reserve)
+    stranger = with_reserve.start("wait")
+    # As if its start had been lost half-way.
+    with_reserve.launcher.note_gone(stranger.pid)
+    with_reserve.launcher.sweep()
+    _wait_gone(stranger)
+    assert psutil.pid_exists(worker.pid)
+    assert psutil.pid_exists(spare)

@@ -7,12 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.config import (
+    BACKOFF_FACTOR,
     GATEWAY_ADDRESS,
     GATEWAY_PORT,
+    HANG_TIMEOUT,
     LOG_LEVEL,
     SEAL_BYTES,
     SEAL_INTERVAL,
     SETTINGS,
+    START_TIMEOUT,
     AnySetting,
     Config,
     Duration,
@@ -191,3 +194,48 @@ def test_what_nobody_set_has_its_default():
     config = parse_config(SETTINGS)
     assert config.values == {}
     assert config.of(SEAL_INTERVAL) == 15 * MINUTE
+
+
+OWN = '[worker."sampler/process"]\nhang_timeout = "7s"\nbackoff_factor = 3\n'
+
+
+def test_one_worker_can_have_times_of_its_own():
+    """What its table says holds for it alone; everything else is as for all."""
+    config = parse_config(
+        SETTINGS, document=OWN, origin="f", flags={"supervisor.hang_timeout": "2s"}, workers=("sampler/process", "writer")
+    )
+    assert config.of_worker(HANG_TIMEOUT, "sampler/process") == 7 * S
+    assert config.of_worker(HANG_TIMEOUT, "writer") == 2 * S
+    assert config.of_worker(BACKOFF_FACTOR, "sampler/process") == 3
+    assert config.of_worker(START_TIMEOUT, "sampler/process") == 10 * S
+    assert list(config.own_policies(("writer", "sampler/process"))) == [
+        ("worker.sampler/process.hang_timeout", "7s"),
+        ("worker.sampler/process.backoff_factor", "3"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("document", "sentence"),
+    [
+        ('[worker."sampler/process"]\nhang_timeot = "7s"\n', "did you mean worker.sampler/process.hang_timeout"),
+        ('[worker."sampler/proces"]\nhang_timeout = "7s"\n', "did you mean worker.sampler/process.hang_timeout"),
+        ('[worker."sampler/process"]\nhang_timeout = "7"\n', "write a duration from 200ms"),
+        ('[worker."sampler/process"]\nheartbeat_interval = "1s"\n', "there is no such setting"),
+        ("worker = 3\n", "there is no such setting"),
+    ],
+)
+def test_a_mistake_in_a_workers_table_is_named(document: str, sentence: str):
+    """An unknown worker, an unknown key, a bad value, and what holds for all or for nobody."""
+    with pytest.raises(ConfigError, match=sentence):
+        parse_config(SETTINGS, document=document, origin="f", workers=("sampler/process",))
+
+
+def test_a_workers_times_are_for_the_file_alone():
+    """No environment variable could name a worker with a slash in its name."""
+    with pytest.raises(ConfigError, match="there is no such setting"):
+        parse_config(SETTINGS, environment={"EVERGAUGE_WORKER_WRITER_HANG_TIMEOUT": "1s"}, workers=("writer",))
+
+
+def test_failpoints_are_no_setting_and_no_mistake():
+    """Their variable is read elsewhere, by tests alone."""
+    assert parse_config(SETTINGS, environment={"EVERGAUGE_FAILPOINTS": "/tmp/x"}).values == {}

@@ -1,0 +1,94 @@
+"""The ledger over a real file: what one supervisor writes, the next one reads, whatever ended the first."""
+
+import os
+from pathlib import Path
+
+import pytest
+from fakes.small_disk import mounted
+
+from agent.model.errors import StorageError
+from supervisor.shell.ledger import Ledger, ServerRecord, boot_id, read_ledger
+
+BOOT = bytes(range(16))
+PRINT = bytes(range(32))
+SERVER = ServerRecord(4711, 123_456_789, 987_654, "/run/evergauge/fork/listener-abcdefgh")
+
+
+def _ledger(path: Path) -> Ledger:
+    return Ledger(str(path), boot_id=BOOT, run="0123456789abcdef", fingerprint=PRINT, names=["writer", "sampler/process"])
+
+
+def test_what_is_noted_is_found(tmp_path: Path) -> None:
+    """Run, boot, fingerprint, the fork server, and how often each worker was started; without any closing or flushing."""
+    ledger = _ledger(tmp_path / "ledger")
+    ledger.note_server(SERVER)
+    ledger.note_epoch("sampler/process", 17)
+    record = read_ledger(str(tmp_path / "ledger"))
+    assert record is not None
+    assert (record.boot_id, record.run, record.fingerprint) == (BOOT, "0123456789abcdef", PRINT)
+    assert record.server == SERVER
+    assert record.epochs == {"writer": 0, "sampler/process": 17}
+    ledger.close()
+
+
+def test_before_a_server_is_noted_there_is_none(tmp_path: Path) -> None:
+    """Whoever finds such a ledger has nothing to take over."""
+    _ledger(tmp_path / "ledger").close()
+    record = read_ledger(str(tmp_path / "ledger"))
+    assert record is not None
+    assert record.server is None
+
+
+def test_a_new_ledger_replaces_the_old_one_as_a_whole(tmp_path: Path) -> None:
+    """Nothing of it shows through."""
+    old = _ledger(tmp_path / "ledger")
+    old.note_server(SERVER)
+    _ledger(tmp_path / "ledger").close()
+    # A supervisor that is dead but for its mapping writes into nothing.
+    old.note_epoch("writer", 9)
+    record = read_ledger(str(tmp_path / "ledger"))
+    assert record is not None
+    assert record.server is None
+    assert record.epochs["writer"] == 0
+    assert os.listdir(tmp_path) == ["ledger"]
+
+
+@pytest.mark.parametrize("content", [b"", b"evgledg1", b"x" * 4096, b"evgledg0" + bytes(4096)])
+def test_what_is_no_ledger_is_none(tmp_path: Path, content: bytes) -> None:
+    """Another version's, a torn one, anything."""
+    (tmp_path / "ledger").write_bytes(content)
+    assert read_ledger(str(tmp_path / "ledger")) is None
+    assert read_ledger(str(tmp_path / "absent")) is None
+
+
+def test_every_cut_of_a_ledger_is_none_or_shorter(tmp_path: Path) -> None:
+    """No prefix of one is read as something else, and none raises."""
+    path = tmp_path / "ledger"
+    ledger = _ledger(path)
+    ledger.note_server(SERVER)
+    whole = path.read_bytes()
+    for size in range(0, len(whole), 7):
+        path.write_bytes(whole[:size])
+        record = read_ledger(str(path))
+        assert record is None or (record.server == SERVER and set(record.epochs) <= {"writer", "sampler/process"})
+
+
+def test_a_full_disk_is_met_when_it_is_made_and_never_after(tmp_path: Path) -> None:
+    """Its room is taken at once: a note is a store into memory that cannot be refused."""
+    with mounted(tmp_path / "disk", "64k") as disk:
+        ledger = _ledger(disk / "ledger")
+        with pytest.raises(OSError, match="No space left"):
+            (disk / "ballast").write_bytes(bytes(1 << 20))
+        ledger.note_server(SERVER)
+        record = read_ledger(str(disk / "ledger"))
+        assert record is not None
+        assert record.server == SERVER
+        with pytest.raises(StorageError, match="make room"):
+            Ledger(str(disk / "other"), boot_id=BOOT, run="r", fingerprint=PRINT, names=["writer"] * 4000)
+        ledger.close()
+
+
+def test_this_boot_has_a_name() -> None:
+    """The same whenever it is asked for."""
+    assert boot_id() == boot_id()
+    assert len(boot_id()) == 16
