@@ -196,7 +196,8 @@ def _make_launcher(config: Config, workforce: Workforce, clock: SystemClock, for
         boot_id=boot_id(),
         run=run,
         fingerprint=_fingerprint(config, workforce),
-        names=list(workforce.kinds),
+        epochs=dict.fromkeys(workforce.kinds, 0) if former is None else former.epochs,
+        server=None if former is None else former.server,
     )
     place = Birthplace(run, workforce.entry, workforce.preload, folder, config.of(ORPHAN_GRACE), config.of(SPARE_WORKERS))
     return Launcher(place, ledger, clock, former=former, is_alone=True)

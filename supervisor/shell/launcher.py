@@ -70,6 +70,7 @@ class Launcher:
         self._living: set[int] = set()
         self._has_deaths = False
         self._orders_open = 0
+        self._bears_spare = False
         self._spares: deque[Newborn] = deque()
         # What every newborn passes through is imported before it is born.
         forkserver.set_forkserver_preload([Birth.__module__, *place.preload])
@@ -121,7 +122,8 @@ class Launcher:
             self._spares.remove(spare)
             self._discard(spare)
         # Not while workers are being started: they would wait for one that nobody waits for.
-        if len(self._spares) < self._place.spares and not self._orders_open:
+        if len(self._spares) < self._place.spares and not self._orders_open and not self._bears_spare:
+            self._bears_spare = True
             self.errands.send(self._bear_spare)
 
     def close(self) -> None:
@@ -168,9 +170,6 @@ class Launcher:
         self._server._forkserver_address = former.server.address
         self._server._forkserver_alive_fd = _null_device()
         self._alive, self._server_pidfd = former.alive, former.server_pidfd
-        self._ledger.note_server(former.server)
-        for name, epoch in former.epochs.items():
-            self._ledger.note_epoch(name, epoch)
         self._living = {worker.pid for worker in former.workers}
 
     def _forget_server(self) -> None:
@@ -222,6 +221,7 @@ class Launcher:
         outcome = self._bear()
         if not isinstance(outcome, str):
             self._spares.append(outcome)
+        self._bears_spare = False
 
     def _bear(self) -> Newborn | str:
         """A newborn, or why there is none."""

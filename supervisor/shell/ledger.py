@@ -9,10 +9,12 @@ writer after that, and a full disk cannot refuse it. The room is taken when the 
 
 import mmap
 import os
+from collections.abc import Mapping
 from struct import Struct as Layout
 
 from msgspec import Struct
 
+from agent.failpoint import failpoint
 from agent.model.errors import StorageError
 from agent.paths import SOCKET_PATH_BYTES_MAX
 
@@ -48,10 +50,24 @@ class LedgerRecord(Struct, frozen=True):
 class Ledger:
     """The ledger of the present run, for writing."""
 
-    def __init__(self, path: str, *, boot_id: bytes, run: str, fingerprint: bytes, names: list[str]) -> None:
-        """Make a new one in the place of any other. *Raises:* StorageError when there is no room."""
+    def __init__(
+        self,
+        path: str,
+        *,
+        boot_id: bytes,
+        run: str,
+        fingerprint: bytes,
+        epochs: Mapping[str, int],
+        server: ServerRecord | None = None,
+    ) -> None:
+        """Make a new one in the place of any other, with a slot for each worker in `epochs`.
+
+        A `server` that is taken over stands in it from the first moment: whoever dies after this leaves it to be found.
+        *Raises:* StorageError when there is no room.
+        """
         temporary = f"{path}.new"
-        size = _SLOTS_AT + _SLOT.size * len(names)
+        size = _SLOTS_AT + _SLOT.size * len(epochs)
+        self._slots = {name: _SLOTS_AT + number * _SLOT.size for number, name in enumerate(epochs)}
         try:
             descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             try:
@@ -59,15 +75,18 @@ class Ledger:
                 self._map = mmap.mmap(descriptor, size)
             finally:
                 os.close(descriptor)
-            for number, name in enumerate(names):
-                _SLOT.pack_into(self._map, _SLOTS_AT + number * _SLOT.size, 0, name.encode())
+            for name, epoch in epochs.items():
+                _SLOT.pack_into(self._map, self._slots[name], epoch, name.encode())
             _HEADER.pack_into(self._map, 0, _MAGIC, boot_id, run.encode(), fingerprint)
+            if server is not None:
+                self.note_server(server)
+            failpoint("ledger.written")
             os.rename(temporary, path)
+            failpoint("ledger.named")
         except OSError as cause:
             raise StorageError(
                 path, f"cannot be written: {cause.strerror}", "make room, or choose another --runtime-dir"
             ) from cause
-        self._slots = {name: _SLOTS_AT + number * _SLOT.size for number, name in enumerate(names)}
 
     def note_server(self, server: ServerRecord) -> None:
         """This is the fork server from now on; the pid is written last, so that a half-written entry is none."""

@@ -15,7 +15,7 @@ SERVER = ServerRecord(4711, 123_456_789, 987_654, "/run/evergauge/fork/listener-
 
 
 def _ledger(path: Path) -> Ledger:
-    return Ledger(str(path), boot_id=BOOT, run="0123456789abcdef", fingerprint=PRINT, names=["writer", "sampler/process"])
+    return Ledger(str(path), boot_id=BOOT, run="0123456789abcdef", fingerprint=PRINT, epochs={"writer": 0, "sampler/process": 0})
 
 
 def test_what_is_noted_is_found(tmp_path: Path) -> None:
@@ -29,6 +29,15 @@ def test_what_is_noted_is_found(tmp_path: Path) -> None:
     assert record.server == SERVER
     assert record.epochs == {"writer": 0, "sampler/process": 17}
     ledger.close()
+
+
+def test_a_server_that_is_taken_over_stands_in_it_from_the_first_moment(tmp_path: Path) -> None:
+    """A supervisor that dies right after it made its ledger leaves the fork server of its predecessor to be found."""
+    path = str(tmp_path / "ledger")
+    Ledger(path, boot_id=BOOT, run="r", fingerprint=PRINT, epochs={"writer": 4}, server=SERVER).close()
+    record = read_ledger(path)
+    assert record is not None
+    assert (record.server, record.epochs) == (SERVER, {"writer": 4})
 
 
 def test_before_a_server_is_noted_there_is_none(tmp_path: Path) -> None:
@@ -84,7 +93,13 @@ def test_a_full_disk_is_met_when_it_is_made_and_never_after(tmp_path: Path) -> N
         assert record is not None
         assert record.server == SERVER
         with pytest.raises(StorageError, match="make room"):
-            Ledger(str(disk / "other"), boot_id=BOOT, run="r", fingerprint=PRINT, names=["writer"] * 4000)
+            Ledger(
+                str(disk / "other"),
+                boot_id=BOOT,
+                run="r",
+                fingerprint=PRINT,
+                epochs={f"sampler/{number}": 0 for number in range(4000)},
+            )
         ledger.close()
 
 

@@ -31,21 +31,26 @@ class Starter:
     def __init__(self, folder: Path) -> None:
         # The agent's own preload: it lets the server hear of its children's ends, of which the exit statuses are made.
         place = Birthplace("run", "fakes.newborn:be", ("workers.runtime.preload",), str(folder), orphan_grace_ns=0)
-        names = ["sampler/tested"]
-        ledger = Ledger(str(folder / "ledger"), boot_id=bytes(16), run="run", fingerprint=bytes(32), names=names)
+        epochs = {"sampler/tested": 0}
+        ledger = Ledger(str(folder / "ledger"), boot_id=bytes(16), run="run", fingerprint=bytes(32), epochs=epochs)
         self.launcher = Launcher(place, ledger, SystemClock())
         self._epoch = 0
         self._started: list[Started] = []
+        # What came out of the reserve.
+        self._handed_out: list[Started] = []
         self._is_closed = False
 
     def order(self, order: str) -> None:
         """Ask for a process."""
         self._epoch += 1
-        self.launcher.launch("sampler/tested", self._epoch, order.encode())
+        started = self.launcher.launch("sampler/tested", self._epoch, order.encode())
+        if started is not None:
+            self._handed_out.append(started)
+            self._started.append(started)
 
     def outcome(self) -> Started | NotStarted:
         """What became of the next order."""
-        while True:
+        while not self._handed_out:
             assert select.select([self.launcher.errands.descriptor], [], [], DEADLINE_SECONDS)[0], "no outcome"
             for outcome in self.launcher.errands.results():
                 # None: the server was warmed up.
@@ -53,6 +58,7 @@ class Starter:
                     if isinstance(outcome, Started):
                         self._started.append(outcome)
                     return outcome
+        return self._handed_out.pop()
 
     def start(self, order: str) -> Started:
         """Ask for a process, and get it."""
@@ -289,8 +295,8 @@ def test_the_end_of_the_launcher_ends_its_reserve(with_reserve: Starter) -> None
 def test_children_that_nobody_knows_are_ended(with_reserve: Starter) -> None:
     """What a dead worker leaves behind comes to the fork server; the worker beside it and the reserve are left alone."""
     worker = with_reserve.start("wait")
-    spare = _reserve(with_reserve)
     stranger = with_reserve.start("wait")
+    spare = _reserve(with_reserve)
     # As if its start had been lost half-way.
     with_reserve.launcher.note_gone(stranger.pid)
     with_reserve.launcher.sweep()
