@@ -31,6 +31,15 @@ class Fleet:
         """The workers that are up."""
         return [child.name for child in self.children.values() if child.state is ChildState.UP]
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether there is no reason why the agent would not be ready; asked after every event, so it makes no sentences."""
+        return (
+            self.looked_at_host
+            and all(child.state is ChildState.UP for child in self.children.values())
+            and not any(held.blocks_ready for held in self.diary.conditions.values())
+        )
+
     def reasons_not_ready(self, now_ns: int) -> list[str]:
         """Why the agent is not ready; empty: it is."""
         return report.reasons_not_ready(self.children, self.diary, looked_at_host=self.looked_at_host, now_ns=now_ns)

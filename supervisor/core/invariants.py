@@ -27,6 +27,8 @@ def broken_invariants(fleet: Fleet, now_ns: int) -> Iterator[str]:
             yield f"the rules of {name} are booked for epoch {replica.epoch}, it lives in {fleet.children[name].epoch}"
     if sorted(f"rule/{name}" for name in fleet.authority.rules) != [key for key, _content in fleet.authority.state.items("rule/")]:
         yield "the decoded rules are not those of the state"
+    if fleet.is_ready is bool(fleet.reasons_not_ready(now_ns)):
+        yield f"the agent counts as {'' if fleet.is_ready else 'not '}ready, and the reasons say otherwise"
     for worker, kind in fleet.diary.conditions:
         if worker in fleet.children and not fleet.children[worker].has_process:
             yield f"condition {kind} of {worker} outlived it"

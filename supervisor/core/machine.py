@@ -277,7 +277,7 @@ class Machine:
         return [Log("left_behind", "error", {"worker": child.name, "pid": child.pid}), *self._go_on_stopping(now_ns)]
 
     def _on_readiness(self, now_ns: int) -> list[Effect]:
-        is_ready = self._stop_order is None and not self.fleet.reasons_not_ready(now_ns)
+        is_ready = self._stop_order is None and self.fleet.is_ready
         if is_ready == self._was_ready:
             return []
         self._was_ready = is_ready
