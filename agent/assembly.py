@@ -4,10 +4,6 @@ import os
 import random
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-
-import msgspec
 
 import agent
 from agent.clock import SystemClock
@@ -20,16 +16,13 @@ from agent.config import (
     CONTROL_PLANE_INTERVAL,
     CONTROL_SOCKET,
     DATA_SOCKET,
-    GATEWAY_ADDRESS,
     HANG_TIMEOUT,
     HEARTBEAT_INTERVAL,
     HOST_NAME,
     LOG_FORMAT,
     LOG_LEVEL,
-    ORPHAN_GRACE,
     RUNTIME_DIR,
     SEAL_INTERVAL,
-    SPARE_WORKERS,
     STABLE_SPELL,
     START_TIMEOUT,
     STATE_DIR,
@@ -38,12 +31,12 @@ from agent.config import (
 )
 from agent.doctor import examine
 from agent.greeting import greeting
+from agent.inheritance import find_former, make_launcher, remove_remains
 from agent.launch import Launch, encode_launch
-from agent.model.checksum import blake2b
 from agent.model.message import Condition, Identity
 from agent.model.timebase import format_duration
-from agent.paths import default_runtime_dir, fork_server_dir
-from agent.paths import ledger as ledger_path
+from agent.paths import default_runtime_dir
+from agent.workforce import Workforce
 from supervisor.core.authority import Authority
 from supervisor.core.backoff import Backoff
 from supervisor.core.child import Child, Policy
@@ -53,35 +46,10 @@ from supervisor.core.machine import Machine
 from supervisor.core.report import About
 from supervisor.shell.bus import Bus
 from supervisor.shell.journal import Journal, load_rulebook
-from supervisor.shell.launcher import Birthplace, Launcher
-from supervisor.shell.ledger import Ledger, boot_id, read_ledger
 from supervisor.shell.log import EventLog
 from supervisor.shell.loop import SupervisorLoop
 from supervisor.shell.service_manager import ServiceManager
-from supervisor.shell.takeover import Former, take_over
 from workers import catalogue
-
-
-@dataclass(frozen=True, slots=True)
-class Workforce:
-    """Which workers there are and where their processes begin.
-
-    `kinds` maps name to kind in the order of their start; they are stopped in the reverse order. `entry` is the
-    `module:function` that a new process calls, `preload` what the fork server imports for all of them.
-    """
-
-    kinds: Mapping[str, str]
-    entry: str = "workers.runtime.worker_main:run_worker"
-    preload: Sequence[str] = ("workers.runtime.preload",)
-
-
-def agent_workforce(config: Config) -> Workforce:
-    """The agent's own workers. The writer starts first and so stops last: what the others say at their end is stored."""
-    kinds = {"writer": "writer", "control-plane": "control-plane"}
-    kinds |= {f"sampler/{each.name}": "sampler" for each in catalogue.all_samplers() if config.of(each.is_enabled)}
-    if config.of(GATEWAY_ADDRESS):
-        kinds["gateway"] = "gateway"
-    return Workforce(kinds)
 
 
 def policy_of(config: Config, worker: str = "") -> Policy:
@@ -111,11 +79,11 @@ def assemble(config: Config, workforce: Workforce, *, for_ns: int | None, former
     # Before anything is started: its variables are for this process alone.
     service_manager = ServiceManager(os.environ)
     log = EventLog(clock, level=config.of(LOG_LEVEL), form=config.of(LOG_FORMAT))
-    former = _take_over(config, workforce, former_ledger)
-    remove_sockets(config, former=former)
+    former = find_former(config, workforce, former_ledger)
+    remove_remains(config, former)
     run = os.urandom(8).hex() if former is None else former.run
     # First of all: the fork server imports while everything else is made.
-    launcher = _make_launcher(config, workforce, clock, former, run=run)
+    launcher = make_launcher(config, workforce, clock, former, run=run)
     seed = int.from_bytes(os.urandom(8), "big")
     about = About(
         version=agent.__version__,
@@ -141,21 +109,6 @@ def assemble(config: Config, workforce: Workforce, *, for_ns: int | None, former
         fleet.diary.set_condition("supervisor", Condition("rules_set_aside", active=True, detail=damage))
     bus = Bus(config.of(BUS_SOCKET), run)
 
-    def make_order(child: str, epoch: int) -> bytes:
-        identity = Identity(run, child, epoch)
-        return encode_launch(
-            Launch(
-                identity=identity,
-                kind=kinds[child],
-                bus_path=config.of(BUS_SOCKET),
-                data_path=config.of(DATA_SOCKET),
-                state_dir=about.state_dir,
-                host=about.host,
-                agent_version=about.version,
-                config=config,
-            )
-        )
-
     def on_settled(reasons: tuple[str, ...]) -> int | None:
         now_ns = clock.now_ns()
         _greet(config, about, reasons, took_ns=now_ns - started_at_ns)
@@ -169,67 +122,26 @@ def assemble(config: Config, workforce: Workforce, *, for_ns: int | None, former
         journal=Journal(about.state_dir),
         bus=bus,
         control_path=config.of(CONTROL_SOCKET),
-        make_order=make_order,
+        make_order=lambda child, epoch: _order(config, about, child, kinds[child], epoch),
         on_settled=on_settled,
         service_manager=service_manager,
         former=former,
     )
 
 
-def _take_over(config: Config, workforce: Workforce, former_ledger: str) -> Former | None:
-    """What a supervisor that was killed left in this runtime folder, if it fits; what does not fit is ended."""
-    own = ledger_path(config.of(RUNTIME_DIR))
-    if former_ledger not in ("", own) and (elsewhere := read_ledger(former_ledger)) is not None:
-        # Its sockets are not ours: nothing of it can fit.
-        take_over(elsewhere, boot_id=boot_id(), fingerprint=b"", names=frozenset())
-    record = read_ledger(own)
-    if record is None:
-        return None
-    return take_over(record, boot_id=boot_id(), fingerprint=_fingerprint(config, workforce), names=frozenset(workforce.kinds))
-
-
-def _make_launcher(config: Config, workforce: Workforce, clock: SystemClock, former: Former | None, *, run: str) -> Launcher:
-    folder = fork_server_dir(config.of(RUNTIME_DIR))
-    os.makedirs(folder, mode=0o700, exist_ok=True)
-    ledger = Ledger(
-        ledger_path(config.of(RUNTIME_DIR)),
-        boot_id=boot_id(),
-        run=run,
-        fingerprint=_fingerprint(config, workforce),
-        epochs=dict.fromkeys(workforce.kinds, 0) if former is None else former.epochs,
-        server=None if former is None else former.server,
+def _order(config: Config, about: About, child: str, kind: str, epoch: int) -> bytes:
+    """What a newborn is told: which worker it is, and everything that this one needs."""
+    launch = Launch(
+        identity=Identity(about.run, child, epoch),
+        kind=kind,
+        bus_path=config.of(BUS_SOCKET),
+        data_path=config.of(DATA_SOCKET),
+        state_dir=about.state_dir,
+        host=about.host,
+        agent_version=about.version,
+        config=config,
     )
-    place = Birthplace(run, workforce.entry, workforce.preload, folder, config.of(ORPHAN_GRACE), config.of(SPARE_WORKERS))
-    return Launcher(place, ledger, clock, former=former, is_alone=True)
-
-
-def _fingerprint(config: Config, workforce: Workforce) -> bytes:
-    """What must be the same for workers to be taken over: the version, where the code is, the workers, every setting."""
-    what = [
-        agent.__version__,
-        agent.__file__,
-        sys.version,
-        workforce.entry,
-        list(workforce.kinds.items()),
-        sorted(config.values.items()),
-    ]
-    return blake2b(msgspec.json.encode(what), digest_size=32).digest()
-
-
-def remove_sockets(config: Config, *, former: Former | None = None) -> None:
-    """Remove what sockets leave in the file system: our own at the end, those of an agent that was killed at the start.
-
-    The runtime folder is locked, so no living agent's can be among them; the sockets of a `former` one's workers stay.
-    """
-    folder = fork_server_dir(config.of(RUNTIME_DIR))
-    names = os.listdir(folder) if os.path.isdir(folder) else []
-    paths = [*(os.path.join(folder, name) for name in names), config.of(BUS_SOCKET), config.of(DATA_SOCKET)]
-    kept = () if former is None else (former.server.address, config.of(DATA_SOCKET))
-    for path in paths:
-        if path not in kept and os.path.lexists(path):
-            os.unlink(path)
-    if former is None and os.path.isdir(folder):
-        os.rmdir(folder)
+    return encode_launch(launch)
 
 
 def _agentctl(config: Config) -> str:

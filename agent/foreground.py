@@ -23,7 +23,7 @@ from agent.config import (
 from agent.model.errors import ConfigError, ExitCode, StorageError
 
 if TYPE_CHECKING:
-    from agent.assembly import Workforce
+    from agent.workforce import Workforce
 
 DEFAULT_CONFIG_FILE = "/etc/evergauge/agentd.toml"
 CONFIG_BYTES_MAX = 1 << 20
@@ -114,11 +114,13 @@ def supervise(config: Config, *, for_ns: int | None, workforce: "Callable[[Confi
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     # Imported behind the checks: a refused start costs nothing, and says its sentence at once.
-    from agent.assembly import agent_workforce, assemble, remove_sockets
+    from agent.assembly import assemble
+    from agent.inheritance import remove_remains
+    from agent.workforce import agent_workforce
 
     force = (workforce or agent_workforce)(config)
     finished = assemble(config, force, for_ns=for_ns, former_ledger=state_lock.former_note).run()
-    remove_sockets(config)
+    remove_remains(config)
     del state_lock, runtime_lock
     return ExitCode.FAILED if finished.left_behind else ExitCode.DONE
 

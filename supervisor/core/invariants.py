@@ -11,6 +11,16 @@ _WITHOUT_PROCESS = (ChildState.DOWN, ChildState.BACKOFF, ChildState.FAILED)
 
 def broken_invariants(fleet: Fleet, now_ns: int) -> Iterator[str]:
     """Each broken invariant as a sentence; none: all is well."""
+    yield from _of_children(fleet, now_ns)
+    yield from _of_rules(fleet)
+    if fleet.is_ready is bool(fleet.reasons_not_ready(now_ns)):
+        yield f"the agent counts as {'' if fleet.is_ready else 'not '}ready, and the reasons say otherwise"
+    for worker, kind in fleet.diary.conditions:
+        if worker in fleet.children and not fleet.children[worker].has_process:
+            yield f"condition {kind} of {worker} outlived it"
+
+
+def _of_children(fleet: Fleet, now_ns: int) -> Iterator[str]:
     for child in fleet.children.values():
         if child.state in _TIMED and child.deadline_ns is None:
             yield f"{child.name} is {child.state} without a deadline: it could stay so for ever"
@@ -22,13 +32,11 @@ def broken_invariants(fleet: Fleet, now_ns: int) -> Iterator[str]:
             yield f"{child.name} is up since never"
         if child.deadline_ns is not None and child.deadline_ns <= now_ns:
             yield f"{child.name} has a deadline in the past: it was not acted on"
+
+
+def _of_rules(fleet: Fleet) -> Iterator[str]:
     for name, replica in fleet.authority.replicas.items():
         if replica.epoch != fleet.children[name].epoch:
             yield f"the rules of {name} are booked for epoch {replica.epoch}, it lives in {fleet.children[name].epoch}"
     if sorted(f"rule/{name}" for name in fleet.authority.rules) != [key for key, _content in fleet.authority.state.items("rule/")]:
         yield "the decoded rules are not those of the state"
-    if fleet.is_ready is bool(fleet.reasons_not_ready(now_ns)):
-        yield f"the agent counts as {'' if fleet.is_ready else 'not '}ready, and the reasons say otherwise"
-    for worker, kind in fleet.diary.conditions:
-        if worker in fleet.children and not fleet.children[worker].has_process:
-            yield f"condition {kind} of {worker} outlived it"

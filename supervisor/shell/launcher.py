@@ -21,7 +21,7 @@ from supervisor.shell.errand import ErrandThread
 from supervisor.shell.ledger import Ledger, ServerRecord
 from supervisor.shell.linger import become_subreaper
 from supervisor.shell.nursery import Newborn, bear, employ, give_up, has_ended
-from supervisor.shell.takeover import Former, Started, end_strays, process_start_ticks, wait_ended
+from supervisor.shell.takeover import LIVING_NAME, Former, Started, end_strays, hold_living, process_start_ticks, wait_ended
 
 # Behind `lean`, which must come before it.
 from multiprocess import forkserver, process, resource_tracker, util  # isort: skip
@@ -77,7 +77,7 @@ class Launcher:
         # The fork server's socket belongs beside ours, where a later start finds and removes it after a SIGKILL.
         process.current_process()._config["tempdir"] = place.socket_dir
         _do_without_tracker()
-        _prefix_commands(place.orphan_grace_ns)
+        _prefix_commands(os.path.join(place.socket_dir, LIVING_NAME), place.orphan_grace_ns)
         _hide_main_module()
         if is_alone:
             # What the fork server leaves behind when it is killed comes to us.
@@ -277,7 +277,7 @@ def _do_without_tracker() -> None:
     resource_tracker._resource_tracker._fd = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
 
 
-def _prefix_commands(orphan_grace_ns: int) -> None:
+def _prefix_commands(living_path: str, orphan_grace_ns: int) -> None:
     """Let the fork server begin with what is ours: without dill, with our search path, and lingering when it is orphaned.
 
     The package starts it with the code `…main(…)` as the last argument, and with the pipe of life as the last descriptor.
@@ -285,10 +285,14 @@ def _prefix_commands(orphan_grace_ns: int) -> None:
     start = _PACKAGE_START
 
     def start_with_prologue(path: str, arguments: list[str], descriptors: list[int]) -> int:
-        linger = f"from supervisor.shell import linger; linger.arm({descriptors[-1]}, {orphan_grace_ns}); "
-        code = lean.prologue(sys.path) + linger + arguments[-1]
-        pid: int = start(path, [*arguments[:-1], code], descriptors)
-        return pid
+        living = hold_living(living_path)
+        try:
+            linger = f"from supervisor.shell import linger; linger.arm({descriptors[-1]}, {living}, {orphan_grace_ns}); "
+            code = lean.prologue(sys.path) + linger + arguments[-1]
+            pid: int = start(path, [*arguments[:-1], code], [*descriptors, living])
+            return pid
+        finally:
+            os.close(living)
 
     util.spawnv_passfds = start_with_prologue
 

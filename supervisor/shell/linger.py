@@ -26,12 +26,14 @@ _server = 0
 _grace_seconds = 0.0
 
 
-def arm(alive: int, grace_ns: int) -> None:
-    """Watch the pipe `alive` from now on; `grace_ns` is how long a dead supervisor is waited for."""
+def arm(alive: int, living: int, grace_ns: int) -> None:
+    """Watch the pipe `alive` from now on; `grace_ns` is how long a dead supervisor is waited for. `living` is a locked file
+    that this process and all that are forked from it keep open: the lock is free when the last of them is gone."""
     global _alive, _endless_end, _server, _grace_seconds
     _server = os.getpid()
     # The interval timer counts in microseconds and takes nought for «off».
     _grace_seconds = max(grace_ns / 1e9, 1e-6)
+    os.set_inheritable(living, False)
     _alive = os.dup(alive)
     endless, _endless_end = os.pipe()
     os.dup2(endless, alive)

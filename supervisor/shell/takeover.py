@@ -4,10 +4,12 @@ Nothing is believed that the kernel does not confirm: the fork server is the pro
 children are those that the kernel lists, and each of them shows by its own heartbeat page which worker it is.
 """
 
+import fcntl
 import mmap
 import os
 import select
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
@@ -23,6 +25,9 @@ from supervisor.shell.linger import children_of
 # What is killed is gone in microseconds, unless it waits inside the kernel; that is not waited for.
 END_MS_MAX = 1000
 PAGE_NAME = "evergauge-page"
+# Beside the ledger: locked as long as any process lives that a fork server of this folder has made.
+LIVING_NAME = "living"
+_LIVING_POLL_SECONDS = 0.002
 
 
 class Certificate(Struct, frozen=True):
@@ -84,6 +89,34 @@ def take_over(record: LedgerRecord, *, boot_id: bytes, fingerprint: bytes, names
     failpoint("takeover.held")
     workers = _sort_out(server.pid, record.run, names)
     return Former(record.run, server, server_pidfd, alive, workers, record.epochs)
+
+
+def hold_living(path: str) -> int:
+    """A descriptor of the locked file for a new fork server; the lock goes with the last process that inherits it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    # Shared: a fork server may follow another one whose last worker is still dying.
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    return descriptor
+
+
+def wait_all_gone(path: str) -> bool:
+    """Wait until nobody lives who was made by a fork server of this folder, at most a second; whether that came true.
+
+    A killed process takes its time on a busy machine, and its name is only free when it is gone.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return True
+    try:
+        for _ in range(int(END_MS_MAX / 1e3 / _LIVING_POLL_SECONDS)):
+            with suppress(BlockingIOError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+            time.sleep(_LIVING_POLL_SECONDS)
+        return False
+    finally:
+        os.close(descriptor)
 
 
 def end_strays(parent: int, known: frozenset[int]) -> int:

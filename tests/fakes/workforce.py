@@ -9,7 +9,7 @@ import sys
 
 from fakes.scripted_worker import kinds
 
-from agent.assembly import Workforce
+from agent.workforce import Workforce
 from agent.config import Config
 from agent.foreground import run
 

@@ -1,0 +1,91 @@
+"""What an agent finds of the one before it: workers to take over, or remains to end and to remove."""
+
+import os
+import sys
+from collections.abc import Collection
+
+import msgspec
+
+import agent
+from agent.clock import SystemClock
+from agent.config import BUS_SOCKET, DATA_SOCKET, ORPHAN_GRACE, RUNTIME_DIR, SPARE_WORKERS, Config
+from agent.model.checksum import blake2b
+from agent.paths import fork_server_dir
+from agent.paths import ledger as ledger_path
+from agent.workforce import Workforce
+from supervisor.shell.launcher import Birthplace, Launcher
+from supervisor.shell.ledger import Ledger, boot_id, read_ledger
+from supervisor.shell.takeover import LIVING_NAME, Former, take_over, wait_all_gone
+
+
+def find_former(config: Config, workforce: Workforce, former_ledger: str) -> Former | None:
+    """The workers of a supervisor that was killed, taken over; None when there are none that fit, and then all are gone.
+
+    `former_ledger` is that of the last agent of this state folder, which may have had its sockets elsewhere.
+    """
+    own = ledger_path(config.of(RUNTIME_DIR))
+    if former_ledger not in ("", own):
+        if (elsewhere := read_ledger(former_ledger)) is not None:
+            # Its sockets are not ours: nothing of it can fit.
+            take_over(elsewhere, boot_id=boot_id(), fingerprint=b"", names=frozenset())
+        wait_all_gone(_beside(former_ledger, LIVING_NAME))
+    record = read_ledger(own)
+    former = None
+    if record is not None:
+        names = frozenset(workforce.kinds)
+        former = take_over(record, boot_id=boot_id(), fingerprint=_fingerprint(config, workforce), names=names)
+    if former is None:
+        wait_all_gone(_beside(own, LIVING_NAME))
+    return former
+
+
+def make_launcher(config: Config, workforce: Workforce, clock: SystemClock, former: Former | None, *, run: str) -> Launcher:
+    """The launcher with its ledger, going on where `former` stopped. *Raises:* StorageError."""
+    folder = fork_server_dir(config.of(RUNTIME_DIR))
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    ledger = Ledger(
+        ledger_path(config.of(RUNTIME_DIR)),
+        boot_id=boot_id(),
+        run=run,
+        fingerprint=_fingerprint(config, workforce),
+        epochs=dict.fromkeys(workforce.kinds, 0) if former is None else former.epochs,
+        server=None if former is None else former.server,
+    )
+    place = Birthplace(run, workforce.entry, workforce.preload, folder, config.of(ORPHAN_GRACE), config.of(SPARE_WORKERS))
+    return Launcher(place, ledger, clock, former=former, is_alone=True)
+
+
+def remove_remains(config: Config, former: Former | None = None) -> None:
+    """Remove what sockets leave in the file system: our own at the end, those of an agent that was killed at the start.
+
+    The runtime folder is locked, so no living agent's can be among them. What `former` workers go on using stays, and so
+    does the ledger that names them: until ours takes its place it is all that a successor of ours would find.
+    """
+    folder = fork_server_dir(config.of(RUNTIME_DIR))
+    ledger = ledger_path(config.of(RUNTIME_DIR))
+    kept: Collection[str] = ()
+    if former is not None:
+        kept = (former.server.address, config.of(DATA_SOCKET), ledger, _beside(ledger, LIVING_NAME))
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    for path in [*(os.path.join(folder, name) for name in names), config.of(BUS_SOCKET), config.of(DATA_SOCKET)]:
+        if path not in kept and os.path.lexists(path):
+            os.unlink(path)
+    if former is None and os.path.isdir(folder):
+        os.rmdir(folder)
+
+
+def _beside(path: str, name: str) -> str:
+    return os.path.join(os.path.dirname(path), name)
+
+
+def _fingerprint(config: Config, workforce: Workforce) -> bytes:
+    """What must be the same for workers to be taken over: the version, where the code is, the workers, every setting."""
+    what = [
+        agent.__version__,
+        agent.__file__,
+        sys.version,
+        workforce.entry,
+        list(workforce.kinds.items()),
+        sorted(config.values.items()),
+    ]
+    return blake2b(msgspec.json.encode(what), digest_size=32).digest()
