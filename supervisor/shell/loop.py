@@ -101,6 +101,7 @@ class SupervisorLoop:
                 handler = self._handlers.get(descriptor)
                 if handler is not None:
                     handler(mask)
+            self._service_manager.turn(self._clock.now_ns())
             self._control.go_on()
             self._events.extend(self._bus.receive())
             self._notice_deaths()
@@ -133,11 +134,12 @@ class SupervisorLoop:
         if self._events or self._control.has_more() or self._bus.has_more():
             return 0.0
         deadline_ns = self._machine.next_deadline_ns()
-        for other_ns in (self._roster.next_deadline_ns(), self._end_at_ns):
+        now_ns = self._clock.now_ns()
+        for other_ns in (self._roster.next_deadline_ns(), self._service_manager.next_deadline_ns(now_ns), self._end_at_ns):
             if other_ns is not None:
                 deadline_ns = min(deadline_ns, other_ns)
         # epoll counts in milliseconds and rounds up: never a turn too early.
-        return max(0.0, (deadline_ns - self._clock.now_ns()) / 1e9)
+        return max(0.0, (deadline_ns - now_ns) / 1e9)
 
     def _carry_out(self, effects: list[Effect]) -> None:
         # Starts first: nothing else depends on them, and everybody waits for them.
@@ -240,7 +242,6 @@ class SupervisorLoop:
 
     def _look(self, order: Look) -> None:
         self._events.append(self._roster.look(order))
-        self._service_manager.beat(self._clock.now_ns())
         self._control.cut_off_unread()
         self._launcher.sweep()
 

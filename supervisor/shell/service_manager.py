@@ -1,17 +1,18 @@
 """What the supervisor tells the service manager that started it: ready, status, still alive, stopping. *Source:* sd_notify(3).
 
-Without a service manager every word goes nowhere. Nothing here waits: a datagram that cannot be taken is dropped, the next
-one says the same and more.
+Without a service manager every word goes nowhere. Nothing here waits: what cannot be taken now is owed, the newest of each
+kind, and said again later.
 """
 
 import os
 import socket
 from collections.abc import MutableMapping
-from contextlib import suppress
 
-from agent.model.timebase import S
+from agent.model.timebase import MS, S
 
 _NS_PER_US = 1_000
+# A service manager that is busy for so long is tried again.
+RETRY_NS = 100 * MS
 
 
 class ServiceManager:
@@ -22,40 +23,55 @@ class ServiceManager:
         interval_us = int(environment.pop("WATCHDOG_USEC", "0") or "0")
         # WATCHDOG_PID names the process that is watched: a child that inherited the variables is not it.
         is_ours = environment.pop("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
-        self._interval_ns = interval_us * _NS_PER_US if is_ours else 0
+        self._interval_ns = interval_us * _NS_PER_US if is_ours and self._address else 0
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-        self._next_beat_at_ns = 0
-
-    @property
-    def is_there(self) -> bool:
-        """Whether a service manager listens."""
-        return bool(self._address)
+        self._beaten_at_ns: int | None = None
+        self._owed: dict[str, str] = {}
 
     def tell_ready(self, status: str) -> None:
         """The start is over."""
-        self._tell(f"READY=1\nMAINPID={os.getpid()}\nSTATUS={_line(status)}")
+        self._tell({"READY": "1", "MAINPID": str(os.getpid()), "STATUS": _line(status)})
 
     def announce(self, status: str, *, is_stopping: bool) -> None:
         """One line for `systemctl status`, and whether the end has begun."""
-        self._tell(f"STATUS={_line(status)}" + ("\nSTOPPING=1" if is_stopping else ""))
+        self._tell({"STATUS": _line(status)} | ({"STOPPING": "1"} if is_stopping else {}))
 
-    def beat(self, now_ns: int) -> None:
-        """Say that the loop turns, four times in each watchdog interval at most; nothing where no watchdog is set."""
-        if self._interval_ns and now_ns >= self._next_beat_at_ns:
-            self._next_beat_at_ns = now_ns + min(self._interval_ns // 4, 1 * S)
-            self._tell("WATCHDOG=1")
+    def turn(self, now_ns: int) -> None:
+        """Say that the loop turns, where a watchdog is set, and what is owed; called at every turn of the loop."""
+        if self._owed:
+            self._tell({})
+        if self._interval_ns and (self._beaten_at_ns is None or now_ns - self._beaten_at_ns >= min(self._interval_ns // 4, S)):
+            self._beaten_at_ns = now_ns
+            self._send("WATCHDOG=1")
+
+    def next_deadline_ns(self, now_ns: int) -> int | None:
+        """When `turn` must be called at the latest; the heartbeat's turns come sooner, usually."""
+        if self._owed:
+            return now_ns + RETRY_NS
+        return self._beaten_at_ns + self._interval_ns // 2 if self._interval_ns and self._beaten_at_ns is not None else None
 
     def close(self) -> None:
         """Give the socket back."""
         self._socket.close()
 
-    def _tell(self, text: str) -> None:
+    def _tell(self, words: dict[str, str]) -> None:
+        self._owed |= words
+        if self._send("\n".join(f"{name}={value}" for name, value in self._owed.items())):
+            self._owed.clear()
+
+    def _send(self, text: str) -> bool:
+        """Whether nothing is owed of this text any more."""
         if not self._address:
-            return
+            return True
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
-        # Full or gone: it will miss a word, supervision goes on.
-        with suppress(OSError):
+        try:
             self._socket.sendto(text.encode(), address)
+        except BlockingIOError:
+            return False
+        except OSError:
+            # Gone: nobody is left to tell.
+            return True
+        return True
 
 
 def _line(text: str) -> str:
