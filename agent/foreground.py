@@ -107,6 +107,10 @@ def supervise(config: Config, *, for_ns: int | None, workforce: "Callable[[Confi
     runtime_lock = FolderLock(
         os.path.join(runtime_dir, "runtime.lock"), what="runtime folder", remedy="stop it, or choose another --runtime-dir"
     )
+    # Sockets that stand elsewhere are guarded each by itself: a second bind would steal them without a word.
+    sockets = [config.of(each) for each in (CONTROL_SOCKET, BUS_SOCKET, DATA_SOCKET)]
+    outside = [path for path in sockets if os.path.dirname(path) != runtime_dir]
+    socket_locks = [FolderLock(f"{path}.lock", what="socket", remedy="stop it, or choose another socket") for path in outside]
     os.chdir("/")
     # A parent that ignores SIGCHLD hands that on, and the kernel would keep the fork server's end from us.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -121,7 +125,7 @@ def supervise(config: Config, *, for_ns: int | None, workforce: "Callable[[Confi
     force = (workforce or agent_workforce)(config)
     finished = assemble(config, force, for_ns=for_ns, former_ledger=state_lock.former_note).run()
     remove_remains(config)
-    del state_lock, runtime_lock
+    del state_lock, runtime_lock, socket_locks
     return ExitCode.FAILED if finished.left_behind else ExitCode.DONE
 
 

@@ -3,12 +3,13 @@
 import os
 import sys
 from collections.abc import Collection
+from contextlib import suppress
 
 import msgspec
 
 import agent
 from agent.clock import SystemClock
-from agent.config import BUS_SOCKET, DATA_SOCKET, ORPHAN_GRACE, RUNTIME_DIR, SPARE_WORKERS, Config
+from agent.config import BUS_SOCKET, CONTROL_SOCKET, DATA_SOCKET, ORPHAN_GRACE, RUNTIME_DIR, SPARE_WORKERS, Config
 from agent.model.checksum import blake2b
 from agent.paths import fork_server_dir
 from agent.paths import ledger as ledger_path
@@ -16,6 +17,9 @@ from agent.workforce import Workforce
 from supervisor.shell.launcher import Birthplace, Launcher
 from supervisor.shell.ledger import Ledger, boot_id, read_ledger
 from supervisor.shell.takeover import LIVING_NAME, Former, take_over, wait_all_gone
+
+# In the fork server's folder: its socket, the ledger, the lock of the living.
+OUR_NAMES = ("listener-", "ledger", LIVING_NAME)
 
 
 def find_former(config: Config, workforce: Workforce, former_ledger: str) -> Former | None:
@@ -51,7 +55,16 @@ def make_launcher(config: Config, workforce: Workforce, clock: SystemClock, form
         epochs=dict.fromkeys(workforce.kinds, 0) if former is None else former.epochs,
         server=None if former is None else former.server,
     )
-    place = Birthplace(run, workforce.entry, workforce.preload, folder, config.of(ORPHAN_GRACE), config.of(SPARE_WORKERS))
+    place = Birthplace(
+        run,
+        workforce.entry,
+        workforce.preload,
+        folder,
+        config.of(ORPHAN_GRACE),
+        config.of(SPARE_WORKERS),
+        lock_path=os.path.join(config.of(RUNTIME_DIR), "runtime.lock"),
+        sockets=[config.of(each) for each in (CONTROL_SOCKET, BUS_SOCKET, DATA_SOCKET)],
+    )
     return Launcher(place, ledger, clock, former=former, is_alone=True)
 
 
@@ -66,12 +79,15 @@ def remove_remains(config: Config, former: Former | None = None) -> None:
     kept: Collection[str] = ()
     if former is not None:
         kept = (former.server.address, config.of(DATA_SOCKET), ledger, _beside(ledger, LIVING_NAME))
-    names = os.listdir(folder) if os.path.isdir(folder) else []
+    is_ours = os.path.isdir(folder) and not os.path.islink(folder)
+    names = [name for name in os.listdir(folder) if name.startswith(OUR_NAMES)] if is_ours else []
     for path in [*(os.path.join(folder, name) for name in names), config.of(BUS_SOCKET), config.of(DATA_SOCKET)]:
         if path not in kept and os.path.lexists(path):
             os.unlink(path)
-    if former is None and os.path.isdir(folder):
-        os.rmdir(folder)
+    if former is None and is_ours:
+        with suppress(OSError):
+            # What somebody else keeps there stays, and the folder with it.
+            os.rmdir(folder)
 
 
 def _beside(path: str, name: str) -> str:

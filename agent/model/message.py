@@ -7,7 +7,7 @@ Routing identities are `run/epoch/worker`, new for every start, so that a late f
 never be taken for one of its successor.
 """
 
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -18,6 +18,9 @@ from agent.model.errors import ProtocolError
 FRAME_BYTES_MAX = 16 << 20
 # libzmq refuses longer routing identities.
 IDENTITY_BYTES_MAX = 255
+# What a column of 64 bits holds.
+EPOCH_MAX = (1 << 63) - 1
+Count = Annotated[int, msgspec.Meta(ge=0, le=EPOCH_MAX)]
 
 
 class Identity(Struct, frozen=True):
@@ -40,7 +43,7 @@ def decode_identity(frame: bytes) -> Identity:
     except ValueError as cause:
         raise ProtocolError("routing identity", f"{frame[:64]!r} is not run/epoch/worker") from cause
     # `int` reads ` 1`, `1_0` and other scripts' digits too: two frames would name one sender.
-    if not run or not worker or identity.epoch < 0 or identity.encode() != frame:
+    if not run or not worker or not 0 <= identity.epoch <= EPOCH_MAX or identity.encode() != frame:
         raise ProtocolError("routing identity", f"{frame[:64]!r} is not run/epoch/worker")
     return identity
 
@@ -180,9 +183,9 @@ ToWorker = Snapshot | Delta | Ask | Answer | TakenOver | Stop
 class Lost(Struct, frozen=True):
     """Batches that were counted but never sent: numbers first to last, so many rows, and why."""
 
-    first_seq: int
-    last_seq: int
-    rows: int
+    first_seq: Count
+    last_seq: Count
+    rows: Count
     reason: str
 
 
@@ -193,18 +196,18 @@ class Batch(Struct, frozen=True, tag="batch"):
     `lost` of the next one sent.
     """
 
-    seq: int
+    seq: Count
     table: str
-    table_version: int
-    stamp_wall_ns: int
-    rows: int
+    table_version: Count
+    stamp_wall_ns: Count
+    rows: Count
     lost: tuple[Lost, ...] = ()
 
 
 class Bye(Struct, frozen=True, tag="bye"):
     """The sender ends in good order. It takes the number after its last batch and is acknowledged by it."""
 
-    seq: int
+    seq: Count
     lost: tuple[Lost, ...] = ()
 
 

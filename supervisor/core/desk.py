@@ -131,7 +131,10 @@ class Desk:
         def finish(replies: dict[str, Reply], at_ns: int) -> Document | Problem:
             if child.name not in replies:
                 return Problem("no_answer", f"{name} did not answer in time; try again", int(ExitCode.TRY_AGAIN))
-            return {"name": child.name, "epoch": epoch, **replies[child.name].body}
+            body = replies[child.name].body
+            return {"name": child.name, "epoch": epoch} | {
+                key: body[key] for key in ("revision", "digest", "rules", "pods") if key in body
+            }
 
         return self._ask(asker, "rules", [child.name], int(DEADLINE_SECONDS * S * 0.8), finish, now_ns)
 

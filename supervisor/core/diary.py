@@ -11,6 +11,8 @@ from supervisor.core.child import Death
 EVENTS_MAX = 512
 DEATHS_MAX = 100
 CONDITIONS_MAX = 64
+# There are some fifty; more can only be invented.
+KINDS_MAX = 256
 
 
 class DiagnosticEvent(Struct, frozen=True):
@@ -35,7 +37,7 @@ class Diary:
     def note(self, event: DiagnosticEvent) -> None:
         """Keep an event; the oldest goes, its count stays."""
         self.events.append(event)
-        self.counts[event.kind] += 1
+        self.counts[event.kind if event.kind in self.counts or len(self.counts) < KINDS_MAX else "other_kinds"] += 1
 
     @property
     def hidden(self) -> int:

@@ -56,6 +56,10 @@ from supervisor.core.watchdog import Verdict
 
 # What a single worker may announce at once; the control plane's first look at a full host is far below.
 PUBLISH_CHANGES_MAX = 20_000
+# Notes are a few words; a worker gone mad must not fill the diary with its own.
+NOTE_FIELDS_MAX = 32
+NOTE_TEXT_MAX = 64
+NOTE_VALUE_MAX = 2_000
 # A start takes a third of a second; whoever waits for it in the foreground is told after this why it takes longer.
 SETTLE_NS = 2 * S
 # However little time is left, a worker gets this much to end by itself.
@@ -195,7 +199,7 @@ class Machine:
             case Condition():
                 return self._on_condition(child, message)
             case Note():
-                return [Log(message.kind, message.severity, {"worker": child.name, **message.fields})]
+                return [_log_of(child.name, message)]
             case Reply():
                 return self._desk.on_reply(child.name, message, now_ns)
             case Request():
@@ -259,8 +263,8 @@ class Machine:
             # From now on and not from the missed time: a supervisor that was stopped looks once, not a hundred times.
             self._next_look_at_ns = now_ns + self._policy.heartbeat_interval_ns
             living = [(child.name, child.epoch) for child in self.fleet.children.values() if child.pid is not None]
-            if living:
-                effects.append(Look(tuple(living)))
+            # Also when nobody lives: what dead workers left behind is looked for at the same time, and the reserve is filled.
+            effects.append(Look(tuple(living)))
         return effects
 
     def _on_child_deadline(self, child: Child, now_ns: int) -> list[Effect]:
@@ -341,6 +345,18 @@ class Machine:
                 fields = {key: value for key, value in effect.fields.items() if key != "worker"}
                 worker = str(effect.fields.get("worker", ""))
                 self.fleet.diary.note(DiagnosticEvent(now_ns, effect.kind, effect.severity, worker, fields))
+
+
+def _log_of(worker: str, note: Note) -> Log:
+    """A worker's note as a log line: its words are the worker's, so their size and form are not left to it."""
+    kind = note.kind if len(note.kind) <= NOTE_TEXT_MAX and note.kind.isidentifier() and note.kind.isascii() else "unnamed_note"
+    severity = note.severity if note.severity in ("debug", "info", "warning", "error") else "warning"
+    fields = {key[:NOTE_TEXT_MAX]: _cut(value) for key, value in list(note.fields.items())[:NOTE_FIELDS_MAX]}
+    return Log(kind, severity, {**fields, "worker": worker})
+
+
+def _cut(value: str | int | float | bool | None) -> str | int | float | bool | None:
+    return value[:NOTE_VALUE_MAX] if isinstance(value, str) else value
 
 
 def _problem_of_publish(message: Publish) -> str | None:

@@ -1,5 +1,6 @@
 """The supervisor's end of the bus: one ROUTER that never blocks and never drops in silence."""
 
+import os
 from collections.abc import Iterator
 
 import zmq
@@ -8,7 +9,8 @@ from agent.model.errors import ProtocolError
 from agent.model.message import FRAME_BYTES_MAX, Identity, ToWorker, decode_from_worker, decode_identity, encode
 from supervisor.core.effect import Said
 
-MESSAGES_PER_TURN_MAX = 512
+# Few enough that a client of the control socket, whose turn comes after, waits some milliseconds behind a flood.
+MESSAGES_PER_TURN_MAX = 64
 # Messages that wait for one worker. A snapshot replaces all that came before it, so a small number is enough:
 # whoever lets this many pile up is lagging and gets a snapshot when it reads again.
 QUEUE_MAX = 64
@@ -25,6 +27,8 @@ class Bus:
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         self._socket.setsockopt(zmq.SNDHWM, QUEUE_MAX)
+        self._socket.setsockopt(zmq.RCVHWM, QUEUE_MAX)
+        self._socket.setsockopt(zmq.IPC_FILTER_UID, os.geteuid())
         self._socket.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)
         # A dead supervisor's file is replaced; a living one's cannot be, because the runtime folder is locked. Nobody else
         # reaches it: the daemon's umask is 077 from its first line on (changing it here would change it for all threads).

@@ -92,7 +92,13 @@ class ControlSocket:
             document["result"] = result
         else:
             document["error"] = {"code": problem.code, "sentence": problem.sentence, "exit": problem.exit}
-        client.outgoing += msgspec.json.encode(document) + b"\n"
+        try:
+            line = msgspec.json.encode(document)
+        except TypeError as cause:
+            # A worker's answer may hold what msgpack has and JSON has not.
+            error = {"code": "no_answer", "sentence": f"the answer cannot be written as JSON: {cause}", "exit": int(ExitCode.BUG)}
+            line = msgspec.json.encode({"v": PROTOCOL_VERSION, "ok": False, "error": error})
+        client.outgoing += line + b"\n"
         client.is_waiting = False
         self._flush(client_id, client)
         self._note_rest(client_id, client)

@@ -1,6 +1,7 @@
 """The rules document on the disk: read at the start, replaced as a whole, durable before anybody is told."""
 
 import os
+from contextlib import suppress
 from functools import partial
 
 from agent.failpoint import failpoint
@@ -61,7 +62,10 @@ def _replace(path: str, document: bytes) -> None:
     """Temporary file, fsync, rename, fsync of the folder: after a power failure there is the old or the new document."""
     failpoint("journal.before_write")
     temporary = f"{path}.new"
-    with open(temporary, "wb") as file:
+    # A name left by a killed agent, or a link that somebody planted: never written through.
+    with suppress(FileNotFoundError):
+        os.unlink(temporary)
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
         file.write(document)
         file.flush()
         failpoint("journal.written")

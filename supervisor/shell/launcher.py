@@ -53,6 +53,9 @@ class Birthplace(Struct, frozen=True):
     socket_dir: str
     orphan_grace_ns: int
     spares: int = 0
+    # What the fork server removes when its supervisor is dead and nobody has come: these sockets, if this lock is free.
+    lock_path: str = ""
+    sockets: Sequence[str] = ()
 
 
 class Launcher:
@@ -77,7 +80,7 @@ class Launcher:
         # The fork server's socket belongs beside ours, where a later start finds and removes it after a SIGKILL.
         process.current_process()._config["tempdir"] = place.socket_dir
         _do_without_tracker()
-        _prefix_commands(os.path.join(place.socket_dir, LIVING_NAME), place.orphan_grace_ns)
+        _prefix_commands(place)
         _hide_main_module()
         if is_alone:
             # What the fork server leaves behind when it is killed comes to us.
@@ -232,10 +235,13 @@ class Launcher:
             # The fork server lives but its socket is gone: something cleans the runtime folder. Only a new one has a socket.
             self.reset()
             return f"the fork server cannot be reached: {failure.strerror}"
-        except (OSError, EOFError) as failure:
+        except EOFError:
             # Whatever came to be of it is known to nobody.
             self._has_deaths = True
-            return f"{type(failure).__name__}: {failure}" if str(failure) else "the fork server died"
+            return "the fork server could not make a process, or died; look at the limits on processes and memory"
+        except OSError as failure:
+            self._has_deaths = True
+            return f"{type(failure).__name__}: {failure}"
         self._living.add(newborn.pid)
         return newborn
 
@@ -277,7 +283,7 @@ def _do_without_tracker() -> None:
     resource_tracker._resource_tracker._fd = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
 
 
-def _prefix_commands(living_path: str, orphan_grace_ns: int) -> None:
+def _prefix_commands(place: Birthplace) -> None:
     """Let the fork server begin with what is ours: without dill, with our search path, and lingering when it is orphaned.
 
     The package starts it with the code `…main(…)` as the last argument, and with the pipe of life as the last descriptor.
@@ -285,9 +291,10 @@ def _prefix_commands(living_path: str, orphan_grace_ns: int) -> None:
     start = _PACKAGE_START
 
     def start_with_prologue(path: str, arguments: list[str], descriptors: list[int]) -> int:
-        living = hold_living(living_path)
+        living = hold_living(os.path.join(place.socket_dir, LIVING_NAME))
         try:
-            linger = f"from supervisor.shell import linger; linger.arm({descriptors[-1]}, {living}, {orphan_grace_ns}); "
+            arguments_of_arm = (descriptors[-1], living, place.orphan_grace_ns, place.lock_path, list(place.sockets))
+            linger = f"from supervisor.shell import linger; linger.arm(*{arguments_of_arm!r}); "
             code = lean.prologue(sys.path) + linger + arguments[-1]
             pid: int = start(path, [*arguments[:-1], code], [*descriptors, living])
             return pid

@@ -69,7 +69,7 @@ class Ledger:
         size = _SLOTS_AT + _SLOT.size * len(epochs)
         self._slots = {name: _SLOTS_AT + number * _SLOT.size for number, name in enumerate(epochs)}
         try:
-            descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
                 os.posix_fallocate(descriptor, 0, size)
                 self._map = mmap.mmap(descriptor, size)

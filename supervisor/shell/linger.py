@@ -9,27 +9,37 @@ It is also the process to which the kernel gives orphans of its workers (PR_SET_
 """
 
 import ctypes
+import errno
 import fcntl
 import os
 import select
 import signal
+import socket
 import warnings
+from collections.abc import Sequence
+from contextlib import suppress
 
 # linux/prctl.h
 _PR_SET_CHILD_SUBREAPER = 36
 # Children of children of children: each round of kills brings the next generation to light.
 _ROUNDS_MAX = 100
+# Only the supervisor calls, and it sends its order in one piece.
+CALL_SECONDS_MAX = 1.0
 
+_fork = os.fork
 _alive = -1
 _endless_end = -1
 _server = 0
 _grace_seconds = 0.0
+_remains: tuple[str, tuple[str, ...]] = ("", ())
 
 
-def arm(alive: int, living: int, grace_ns: int) -> None:
+def arm(alive: int, living: int, grace_ns: int, lock_path: str, sockets: Sequence[str]) -> None:
     """Watch the pipe `alive` from now on; `grace_ns` is how long a dead supervisor is waited for. `living` is a locked file
-    that this process and all that are forked from it keep open: the lock is free when the last of them is gone."""
-    global _alive, _endless_end, _server, _grace_seconds
+    that this process and all that are forked from it keep open: the lock is free when the last of them is gone. At the end
+    `sockets` are removed, unless another agent holds the lock at `lock_path`."""
+    global _alive, _endless_end, _server, _grace_seconds, _remains
+    _remains = (lock_path, tuple(sockets))
     _server = os.getpid()
     # The interval timer counts in microseconds and takes nought for «off».
     _grace_seconds = max(grace_ns / 1e9, 1e-6)
@@ -39,6 +49,7 @@ def arm(alive: int, living: int, grace_ns: int) -> None:
     os.dup2(endless, alive)
     os.close(endless)
     become_subreaper()
+    _let_requests_fail()
     # The package is astonished by every orphan that it is given.
     warnings.filterwarnings("ignore", message="forkserver: waitpid returned unexpected pid")
     signal.signal(signal.SIGIO, _on_change)
@@ -50,8 +61,39 @@ def arm(alive: int, living: int, grace_ns: int) -> None:
     _on_change(0, None)
 
 
+def _let_requests_fail() -> None:
+    """Let a request that comes to nothing cost only itself: the package would end the server for it, and every worker with it.
+
+    Of a failing request the package's loop passes over one kind, ECONNABORTED.
+    """
+    from multiprocess import reduction
+
+    receive = reduction.recvfds
+    request: list[int] = []
+
+    def receive_or_drop(caller: socket.socket, size: int) -> list[int]:
+        caller.settimeout(CALL_SECONDS_MAX)
+        try:
+            request[:] = receive(caller, size)
+        except (EOFError, RuntimeError, AssertionError, OSError) as cause:
+            raise ConnectionAbortedError(errno.ECONNABORTED, "a caller without an order") from cause
+        return list(request)
+
+    def fork_or_drop() -> int:
+        try:
+            return _fork()
+        except OSError as refused:
+            # Their end tells whoever asked.
+            for descriptor in request:
+                os.close(descriptor)
+            raise ConnectionAbortedError(errno.ECONNABORTED, refused.strerror) from refused
+
+    reduction.recvfds, os.fork = receive_or_drop, fork_or_drop
+
+
 def forget() -> None:
     """In a newborn worker: none of this is its business."""
+    os.fork = _fork
     os.close(_alive)
     os.close(_endless_end)
     signal.signal(signal.SIGIO, signal.SIG_DFL)
@@ -98,4 +140,15 @@ def _on_alarm(_number: int, _frame: object) -> None:
             os.kill(pid, signal.SIGKILL)
         for pid in children:
             os.waitpid(pid, 0)
+    _remove_sockets()
     os._exit(0)
+
+
+def _remove_sockets() -> None:
+    """Remove what the dead supervisor's sockets left in the file system, under its lock: another agent may be starting."""
+    lock_path, sockets = _remains
+    with suppress(OSError):
+        fcntl.flock(os.open(lock_path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for path in sockets:
+            with suppress(FileNotFoundError):
+                os.unlink(path)

@@ -2,9 +2,12 @@
 
 import fcntl
 import os
+import time
 
 from agent.model.errors import BusyError, StorageError
 
+TRIES = 10
+TRY_SECONDS = 0.01
 # A pid and a path.
 NOTE_BYTES_MAX = 4096 + 32
 
@@ -17,11 +20,11 @@ class FolderLock:
 
     def __init__(self, path: str, *, what: str, remedy: str, note: str = "") -> None:
         try:
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as cause:
             raise StorageError(path, f"cannot be written: {cause.strerror}", "give the agent a folder that it can write") from cause
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._take()
         except BlockingIOError as cause:
             holder = self._lines()[0].strip() or "unknown"
             os.close(self._descriptor)
@@ -29,6 +32,16 @@ class FolderLock:
         self.former_note = self._lines()[1]
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, os.fsencode(f"{os.getpid()}\n{note}\n" if note else f"{os.getpid()}\n"), 0)
+
+    def _take(self) -> None:
+        # A fork server that ends without a successor holds it for a moment, while it removes the sockets.
+        for _ in range(TRIES):
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                time.sleep(TRY_SECONDS)
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def _lines(self) -> tuple[str, str]:
         lines = os.fsdecode(os.pread(self._descriptor, NOTE_BYTES_MAX, 0)).split("\n")

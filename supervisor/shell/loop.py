@@ -162,7 +162,8 @@ class SupervisorLoop:
             case Send():
                 failpoint("supervisor.before_send")
                 if not self._bus.send(effect.child, effect.epoch, effect.message):
-                    self._events.append(SendRefused(effect.child, effect.epoch))
+                    # Before everything else that waits: what is sent next would go to somebody who missed this.
+                    self._events.appendleft(SendRefused(effect.child, effect.epoch))
             case Look():
                 self._look(effect)
             case _:

@@ -22,6 +22,8 @@ from supervisor.shell.takeover import PAGE_NAME, Certificate, Started
 
 from multiprocess import forkserver  # isort: skip
 
+# A page and its mapping, three pipes, a connection, the package's two pipes, and two for whoever else needs one meanwhile.
+DESCRIPTORS_OF_A_START = 13
 # pipe(7): what a pipe holds without being asked to hold more.
 PIPE_BYTES = 64 << 10
 
@@ -42,9 +44,11 @@ def bear(entry: str) -> Newborn:
 
     *Raises:* OSError, EOFError when the fork server cannot be reached or dies.
     """
+    _assure_descriptors()
     with ExitStack() as given_back, ExitStack() as on_failure:
-        page = _give_back(given_back, os.memfd_create(PAGE_NAME, os.MFD_CLOEXEC))
+        page = _give_back(given_back, os.memfd_create(PAGE_NAME, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING))
         os.ftruncate(page, PAGE_BYTES)
+        fcntl.fcntl(page, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
         words, words_end = os.pipe2(os.O_CLOEXEC)
         _give_back(given_back, words_end)
         _give_back(on_failure, words)
@@ -65,6 +69,15 @@ def bear(entry: str) -> Newborn:
         newborn = Newborn(pid, _pidfd(pid), status, words, order, view)
         on_failure.pop_all()
         return newborn
+
+
+def _assure_descriptors() -> None:
+    """*Raises:* OSError when there are not as many descriptors left as a start needs: the package loses those that it has
+    opened when it runs out halfway, and asks the fork server for half a worker."""
+    with ExitStack() as given_back:
+        first = _give_back(given_back, os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+        for _ in range(DESCRIPTORS_OF_A_START - 1):
+            _give_back(given_back, os.dup(first))
 
 
 def employ(newborn: Newborn, run: str, child: str, epoch: int, order: bytes, now_ns: int) -> Started:

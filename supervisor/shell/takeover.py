@@ -81,9 +81,12 @@ def take_over(record: LedgerRecord, *, boot_id: bytes, fingerprint: bytes, names
     failpoint("takeover.found")
     alive = _reopen(server.pid, server.alive_inode, os.O_WRONLY)
     fits = record.fingerprint == fingerprint and set(record.epochs) == names and os.path.exists(server.address)
-    if alive is None or not fits:
-        if alive is not None:
-            os.close(alive)
+    if alive is None:
+        # Without the pipe it is no fork server of ours, whatever the ledger says.
+        os.close(server_pidfd)
+        return None
+    if not fits:
+        os.close(alive)
         _end_all(server_pidfd, server.pid)
         return None
     failpoint("takeover.held")

@@ -100,6 +100,8 @@ def test_nobody_comes_and_everything_is_gone_within_a_second(agent: AgentProcess
     killed_at = _kill(agent)
     wait_until(lambda: not agent.living(), f"all are gone, not {agent.living()}", seconds=GONE_SECONDS + 0.5)
     assert time.monotonic() - killed_at < GONE_SECONDS + 0.5
+    sockets = [path.name for path in agent.runtime_dir.iterdir() if path.is_socket()]
+    assert sockets == [], "the last one to go removes the sockets"
     agent.start()
 
 

@@ -1,5 +1,7 @@
 """The writer's end of the data socket, behind `agent.ports.DataPeer`."""
 
+import os
+
 import zmq
 
 from agent.model.errors import ProtocolError
@@ -17,6 +19,8 @@ class SocketDataPeer:
         self.socket = context.socket(zmq.ROUTER)
         self.socket.setsockopt(zmq.LINGER, 200)
         self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        self.socket.setsockopt(zmq.RCVHWM, 64)
+        self.socket.setsockopt(zmq.IPC_FILTER_UID, os.geteuid())
         self.socket.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)
         self.socket.bind(f"ipc://{path}")
 
