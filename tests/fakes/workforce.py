@@ -9,9 +9,9 @@ import sys
 
 from fakes.scripted_worker import kinds
 
-from agent.workforce import Workforce
 from agent.config import Config
 from agent.foreground import run
+from agent.workforce import Workforce
 
 
 def scripted_workforce(_config: Config) -> Workforce:
