@@ -19,6 +19,8 @@ SPARE_NAME = "eg:spare"
 # What an answer may take while the world burns; the daily figure is far below and is the benchmark's to hold.
 ANSWER_SECONDS_MAX = 0.5
 POLL_PAUSE_SECONDS = 0.005
+# So many equal counts in a row, some five milliseconds apart.
+CALM_LOOKS = 10
 
 
 class Census(NamedTuple):
@@ -36,11 +38,24 @@ class Census(NamedTuple):
 
 
 def take_census(agent: AgentProcess) -> Census:
-    """Count, as soon as nobody is missing in the reserve; take one after a calm start, and compare after the storm."""
-    assert agent.process is not None
+    """Count in calm: nobody is missing in the reserve, and nothing changes any more. Compare with it after the storm."""
+    _wait_for_reserve(agent)
+    seen = [_count(agent)]
+
+    def is_calm() -> bool:
+        seen.append(_count(agent))
+        return len(seen) > CALM_LOOKS and all(each == seen[-1] for each in seen[-CALM_LOOKS:])
+
+    wait_until(is_calm, "nothing changes any more")
+    return seen[-1]
+
+
+def _wait_for_reserve(agent: AgentProcess) -> None:
     wait_until(lambda: len(spares(agent)) == SPARE_WORKERS.default, "the reserve is complete")
-    # The process in reserve is there or about to be: always counted with it.
-    wait_until(agent.spares, "a process is in reserve")
+
+
+def _count(agent: AgentProcess) -> Census:
+    assert agent.process is not None
     supervisor, server = psutil.Process(agent.process.pid), agent.fork_server()
     descriptors: Counter[str] = Counter()
     for role, process in (("supervisor", supervisor), ("fork server", server)):
@@ -61,8 +76,10 @@ def assert_converged(agent: AgentProcess, before: Census | None = None, *, secon
     strangers = wait_until_only_workers(agent)
     assert strangers == [], f"nobody but the workers lives: {strangers}"
     if before is not None:
+        # Without it a leak of as many descriptors as it has would not be seen.
+        _wait_for_reserve(agent)
         # Connections of the tests' own that have just been closed are given back at the supervisor's next turn.
-        wait_until(lambda: not take_census(agent).excess_over(before), f"no leak, not {take_census(agent).excess_over(before)}")
+        wait_until(lambda: not _count(agent).excess_over(before), f"no leak, not {_count(agent).excess_over(before)}")
 
 
 def assert_holds_the_rules(agent: AgentProcess, name: str) -> None:
@@ -85,7 +102,7 @@ def spares(agent: AgentProcess) -> list[psutil.Process]:
     return []
 
 
-def wait_until_only_workers(agent: AgentProcess, *, seconds: float = 3.0) -> list[str]:
+def wait_until_only_workers(agent: AgentProcess, *, seconds: float = DEADLINE_SECONDS) -> list[str]:
     """Who, after this time at the latest, lives below the supervisor and is neither fork server nor worker nor in reserve."""
     end = time.monotonic() + seconds
     while (strangers := _strangers(agent)) and time.monotonic() < end:
@@ -143,6 +160,18 @@ class Pollster:
             raise ValueError(f"refused: {answer}")
         self.rows = {row["name"]: row for row in answer["result"]["workers"]}
         self.answers += 1
+
+
+def wait_until_up(agent: AgentProcess, name: str, *, spell_seconds: float = 0.0) -> dict[str, Any]:
+    """The row of a worker that is up, and (by the time since its start) for this long."""
+
+    def is_up() -> dict[str, Any] | None:
+        row = agent.workers()[name]
+        # Up, and no pid: its word on the bus was quicker than the launcher's.
+        return row if row["state"] == "up" and row["pid"] is not None and row["uptime_seconds"] >= spell_seconds else None
+
+    row: dict[str, Any] = wait_until(is_up, f"{name} is up for {spell_seconds} s")
+    return row
 
 
 def rss_bytes(pid: int) -> int:

@@ -6,7 +6,7 @@ dies            ends with SIGKILL right after it is up, unless a file `NAME.spar
 exits-N         says so on stderr and ends with exit code N right after it is up
 breeds          has a child of its own in a session of its own, deaf to what can be ignored
 slow-N          takes N milliseconds to become ready
-busy            has always more to do: every turn of its loop burns 30 ms of processor time, and it is never done
+busy            has always more to do: every turn of its loop burns 12 ms of processor time, and it is never done
 
 Where the environment variable WORKFORCE_FOLDER names a folder, every worker that is up also does what `fakes.order` can, by
 what arrives in a fifo of its name there, and writes into the file `ledger` when it was born, up and about to die.
@@ -30,7 +30,7 @@ FOLDER_VARIABLE = "WORKFORCE_FOLDER"
 SCRIPTS = ("idle", "dies", "breeds", "busy")
 # The agent's own kinds, which keep their makers; the control plane is scripted here, for nothing is to be looked at.
 REAL_KINDS = {"writer", "sampler", "gateway"}
-BUSY_TURN_SECONDS = 0.03
+BUSY_TURN_SECONDS = 0.012
 # So many different units are published again and again: the state that all hold stays small, however much flows.
 PUBLISHED_UNITS = 500
 # Fewer than the bus holds for one worker, so that whoever reads at all is sent every one.

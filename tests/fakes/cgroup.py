@@ -1,0 +1,57 @@
+"""A control group of a test's own, in one of the version 1 hierarchies: how many processes, how much memory."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from fakes.agent_process import wait_until
+
+ROOT = Path("/sys/fs/cgroup")
+
+
+@contextmanager
+def group(controller: str, name: str) -> Iterator[Path]:
+    """The folder of a new group below `controller` (`pids`, `memory`); whoever is still in it at the end is put back.
+
+    Only root can; .ci/run is root on a host with version 1 hierarchies, and there no test may skip.
+    """
+    if os.geteuid() != 0 or not (ROOT / controller / "cgroup.procs").exists():
+        pytest.skip(f"needs root and the hierarchy {ROOT / controller}")
+    folder = ROOT / controller / f"evergauge-test-{os.getpid()}-{name}"
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        home = ROOT / controller / _own_group(controller).lstrip("/")
+        wait_until(lambda: not _move_all(folder, home), "the group is empty")
+        folder.rmdir()
+
+
+def members(folder: Path) -> list[int]:
+    """The processes in a group."""
+    return [int(line) for line in (folder / "cgroup.procs").read_text().split()]
+
+
+def enter(folder: Path, pid: int) -> None:
+    """Move a process into a group; its later children are in it too."""
+    (folder / "cgroup.procs").write_text(str(pid))
+
+
+def _move_all(folder: Path, to: Path) -> list[int]:
+    """Move everybody; gives who was there, and may have had children meanwhile."""
+    found = members(folder)
+    for pid in found:
+        with suppress(ProcessLookupError):
+            enter(to, pid)
+    return found
+
+
+def _own_group(controller: str) -> str:
+    """The group of this process, from which everything that a test starts begins."""
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _number, controllers, path = line.split(":", 2)
+        if controller in controllers.split(","):
+            return path
+    raise AssertionError(f"this process is in no group of {controller}")

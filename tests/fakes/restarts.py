@@ -1,0 +1,36 @@
+"""How long a worker waited for each of its starts: as the supervisor ordered them, and as the worker itself lived them."""
+
+import itertools
+import json
+from datetime import datetime
+
+from fakes.agent_process import AgentProcess
+from fakes.workforce_agent import Moment
+
+from agent.model.timebase import MS
+
+# The log must be JSON for this.
+JSON_LOG = {"--log-format": "json"}
+
+
+def delays_ms(agent: AgentProcess, name: str) -> list[float]:
+    """From each death of a worker that the supervisor saw to its order to start the next, by the supervisor's log.
+
+    How long the new process takes to be up, which on a busy machine is anything, stands in the log and is taken off.
+    """
+    ordered_ms: dict[int, float] = {}
+    died_ms: dict[int, float] = {}
+    # The greeting is no event, and the last line may be half written.
+    for line in (json.loads(line) for line in agent.output.split("\n")[:-1] if line.startswith("{")):
+        if line.get("worker") == name and line["event"] in ("worker_up", "worker_died"):
+            at_ms = datetime.fromisoformat(line["at"]).timestamp() * 1000
+            ordered_ms.setdefault(line["epoch"], at_ms - line.get("took_ms", line.get("uptime_ms")))
+            if line["event"] == "worker_died":
+                died_ms[line["epoch"]] = at_ms
+    return [ordered_ms[epoch + 1] - at_ms for epoch, at_ms in died_ms.items() if epoch + 1 in ordered_ms]
+
+
+def pauses_ms(moments: list[Moment]) -> list[float]:
+    """From each of a worker's deaths to the first turn of its next life, by the worker's own monotonic clock."""
+    pairs = itertools.pairwise(moment for moment in moments if moment.event in ("dies", "born"))
+    return [(after.at_ns - before.at_ns) / MS for before, after in pairs if before.event == "dies"]

@@ -1,0 +1,61 @@
+"""agentd with scripted workers, whose supervisor loses the race for a process number: a program, used as `fakes.workforce`.
+
+The first time that the supervisor has decided to kill a worker, and before it does, the worker dies of itself and its number
+is given to a stranger. Who makes the stranger is the test: it finds the number in the file `swap` in the folder of orders,
+and puts the file `swapped` beside it.
+"""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from fakes.scripted_worker import FOLDER_VARIABLE
+from fakes.workforce import scripted_workforce
+
+from agent import assembly
+from agent.foreground import run
+from supervisor.core.effect import Effect, Event, Signal
+from supervisor.core.machine import Machine
+
+DEADLINE_SECONDS = 5.0
+
+
+class SwappingMachine(Machine):
+    """The supervisor's own decisions; between one of them and its effect something happens."""
+
+    _is_done = False
+
+    def handle(self, event: Event, now_ns: int) -> list[Effect]:
+        """What follows from an event."""
+        effects = super().handle(event, now_ns)
+        for effect in effects:
+            if isinstance(effect, Signal) and effect.name == "KILL" and not self._is_done:
+                self._is_done = True
+                pid = self.fleet.children[effect.child].pid
+                assert pid is not None
+                _swap(pid)
+        return effects
+
+
+def _swap(pid: int) -> None:
+    folder = Path(os.environ[FOLDER_VARIABLE])
+    os.kill(pid, signal.SIGKILL)
+    _wait(lambda: not os.path.exists(f"/proc/{pid}"), "the worker is gone and waited for")
+    (folder / "swap.new").write_text(str(pid))
+    (folder / "swap.new").rename(folder / "swap")
+    _wait((folder / "swapped").exists, "its number is another's")
+
+
+def _wait(condition: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < end, what
+        time.sleep(0.001)
+
+
+if __name__ == "__main__":
+    assembly.Machine = SwappingMachine
+    os._exit(int(run(sys.argv[1:], os.environ, workforce=scripted_workforce)))
