@@ -1,0 +1,1 @@
+"""Benchmark of supervision: evergauge beside other supervisors, the same child below all of them, in one run."""
