@@ -49,6 +49,8 @@ class Authority:
         self.rules = {rule.name: rule for rule in book.rules}
         self.state = RuleState((rule_key(rule.name), canonical(rule)) for rule in book.rules)
         self.replicas: dict[str, Replica] = {}
+        # The entries in order, as the last snapshot had them: fifty workers that start together are told the same.
+        self._ordered: tuple[int, list[tuple[str, bytes]]] | None = None
         self.drifts = 0
         self.snapshots = 0
 
@@ -89,6 +91,7 @@ class Authority:
     def succeed(self, revision: int) -> None:
         """Go on behind the highest revision that workers of a former supervisor hold."""
         self.revision = max(self.revision, revision + 1)
+        self._ordered = None
 
     def on_gone(self, child: str) -> None:
         """A dead worker is owed nothing."""
@@ -186,7 +189,9 @@ class Authority:
         replica.needs_snapshot = False
         replica.unanswered_looks = 0
         replica.odd_turns = None
-        message = Snapshot(replica.sequence, self.revision, self.state.digest, list(self.state.items()))
+        if self._ordered is None or self._ordered[0] != self.revision:
+            self._ordered = (self.revision, list(self.state.items()))
+        message = Snapshot(replica.sequence, self.revision, self.state.digest, self._ordered[1])
         return [Send(replica.child, replica.epoch, message)]
 
     def _delta(self, replica: Replica, changes: list[Change]) -> list[Effect]:
