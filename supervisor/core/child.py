@@ -157,6 +157,13 @@ class Child:
         self.deadline_ns = now_ns + grace_ns
         return [self._stop_word(now_ns)]
 
+    def want_no_more(self) -> None:
+        """The agent ends: whatever becomes of this worker before its turn to stop, it is not started again."""
+        self._wanted = False
+        if self.state is ChildState.BACKOFF:
+            self.state = ChildState.DOWN
+            self.deadline_ns = None
+
     def replace_hung(self, now_ns: int) -> list[Effect]:
         """It makes no progress: ask for a traceback, then kill."""
         assert self.state is ChildState.UP

@@ -308,6 +308,8 @@ class Machine:
         self.fleet.is_stopping = True
         self._stop_until_ns = now_ns + self._policy.stop_timeout_ns
         self._stop_order = list(reversed(self.fleet.children))
+        for child in self.fleet.children.values():
+            child.want_no_more()
         announced = Announce("stopping", is_stopping=True)
         return [Log("stopping", "info", {"reason": reason}), announced, *self._go_on_stopping(now_ns)]
 

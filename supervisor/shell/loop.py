@@ -179,7 +179,7 @@ class SupervisorLoop:
                 self._log.write(effect.kind, effect.severity, effect.fields)
             case Settled():
                 self._end_at_ns = self._on_settled(effect.reasons)
-                self._service_manager.tell_ready("; ".join(effect.reasons) or "ready")
+                self._service_manager.tell_ready(effect.reasons)
             case Announce():
                 self._service_manager.announce(effect.status, is_stopping=effect.is_stopping)
             case Finished():

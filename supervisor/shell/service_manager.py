@@ -6,7 +6,7 @@ kind, and said again later.
 
 import os
 import socket
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 
 from agent.model.timebase import MS, S
 
@@ -28,9 +28,10 @@ class ServiceManager:
         self._beaten_at_ns: int | None = None
         self._owed: dict[str, str] = {}
 
-    def tell_ready(self, status: str) -> None:
-        """The start is over."""
-        self._tell({"READY": "1", "MAINPID": str(os.getpid()), "STATUS": _line(status)})
+    def tell_ready(self, reasons: Sequence[str]) -> None:
+        """The start is over; with the reasons why the agent is not ready, where it is not."""
+        status = {"STATUS": _line(f"not ready: {'; '.join(reasons)}")} if reasons else {}
+        self._tell({"READY": "1", "MAINPID": str(os.getpid())} | status)
 
     def announce(self, status: str, *, is_stopping: bool) -> None:
         """One line for `systemctl status`, and whether the end has begun."""

@@ -46,7 +46,7 @@ def run_worker(take_order: Callable[[], bytes], page: int, words: int) -> None:
         faulthandler.enable(file=2)
         faulthandler.register(signal.SIGUSR2, file=2, all_threads=True)
         process.settle()
-        process.set_name("eg:spare")
+        process.set_name("spare")
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         socket = context.socket(zmq.DEALER)
         order = take_order()
@@ -66,7 +66,7 @@ def run_worker(take_order: Callable[[], bytes], page: int, words: int) -> None:
 
 
 def _live(launch: Launch, context: "zmq.Context[zmq.Socket[bytes]]", socket: "zmq.Socket[bytes]", page: int) -> ExitCode:
-    process.set_name(f"eg:{launch.identity.worker}")
+    process.set_name(launch.identity.worker)
     name_process(launch.identity.worker)
     failpoint("worker.before_hello")
     clock = SystemClock()

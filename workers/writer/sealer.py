@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import cast
 
 from msgspec.structs import replace
@@ -176,7 +176,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         path, state_directory, parent, forms_from = _parse_arguments(sys.argv[1:] if arguments is None else arguments)
         if parent is not None:
             die_with_parent(parent)
-        os.nice(5)
+        with suppress(OSError):
+            # Where even that is refused (a filter of system calls) it seals at the usual priority.
+            os.nice(5)
         report = seal(path, state_directory, forms_from)
     except EvergaugeError as failure:
         print(failure.sentence, file=sys.stderr)

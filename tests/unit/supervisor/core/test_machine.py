@@ -386,3 +386,26 @@ def test_a_worker_that_stops_for_a_restart_hears_that_it_is_for_good_after_all()
     assert isinstance(told, Stop)
     assert told.for_good
     assert story.die("control-plane", 0) == [Finished()]
+
+
+def test_a_worker_that_dies_while_the_agent_ends_is_not_started_again() -> None:
+    """A signal to the whole group ends them all at once, before their turn to stop has come."""
+    story = Story({"writer": "writer", "gateway": "gateway"})
+    story.bring_up("writer")
+    story.bring_up("gateway")
+    story.tell(StopRequested("SIGTERM"))
+    assert spawns(story.die("writer", -15)) == []
+    assert story.state("writer") is ChildState.DOWN
+    assert Finished() in story.die("gateway", 0)
+
+
+def test_a_worker_that_waits_to_be_started_is_not_when_the_agent_ends() -> None:
+    """Its time comes while others are still stopping."""
+    story = Story({"writer": "writer", "gateway": "gateway"})
+    story.bring_up("gateway")
+    for _ in range(3):
+        story.die("writer", 70)
+        story.advance(1)
+    assert story.state("writer") is ChildState.BACKOFF
+    story.tell(StopRequested("SIGTERM"))
+    assert spawns(story.advance(500 * MS)) == []
