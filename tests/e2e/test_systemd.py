@@ -1,0 +1,399 @@
+"""The service under a real systemd: a small Debian is booted as a container, and the agent is installed, hurt, upgraded and
+removed there. `scripts/lab/systemd` makes the image and the wheels once (a minute) and keeps them."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from fakes.agent_process import wait_until
+
+import agent
+
+CHECKOUT = Path(__file__).parents[2]
+LAB = str(CHECKOUT / "scripts" / "lab" / "systemd")
+INSTALL = str(CHECKOUT / "scripts" / "install")
+UNIT = "evergauge.service"
+WORKERS = ("control-plane", "gateway", "sampler/process", "writer")
+# A look at the agent, and a process that waits to become a worker.
+NOT_COUNTED = ("agentctl", "eg:spare")
+# As the kernel names the processes of a whole agent, each once: the supervisor, the fork server, the workers.
+WHOLE = Counter(["agentd", "python", *(f"eg:{name}"[:15] for name in WORKERS)])
+DROP_IN = f"/etc/systemd/system/{UNIT}.d/test.conf"
+CONFIG = "/etc/evergauge/agentd.toml"
+DEFAULTS = (CHECKOUT / "scripts" / "systemd" / "agentd.toml").read_text()
+# With cgroup v2 alone, and with v1 beside it.
+OWN_CGROUPS = (f"/sys/fs/cgroup/system.slice/{UNIT}", f"/sys/fs/cgroup/unified/system.slice/{UNIT}")
+NEXT_VERSION, BROKEN_VERSION = "900.1", "900.2"
+# What systemd, dpkg and Python write while a machine runs, and what is no file of the disk.
+NOT_OURS = re.compile(
+    r"^/(dev|proc|run|sys|tmp|root|var/(cache|log|tmp|lib/(dbus|systemd)))(/|$)|__pycache__|^/etc/\.updated|^/var/\.updated"
+)
+
+# The first test waits for the image too (once on a machine), the container and the first installation.
+pytestmark = [pytest.mark.timeout(400), pytest.mark.skipif(os.geteuid() != 0, reason="booting a container needs root")]
+
+
+class Machine:
+    """A booted container: commands run in it as root; `fresh` are the files that it had before anything was installed."""
+
+    def __init__(self, leader: int) -> None:
+        self._leader = leader
+        self.fresh = self.files()
+
+    def run(self, *words: str, check: bool = True, seconds: float = 60) -> subprocess.CompletedProcess[str]:
+        """One command in the container, with what it said."""
+        path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        spaces = ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"]
+        command = ["nsenter", "--target", str(self._leader), *spaces, "--", "env", "-i", path, *words]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
+        assert not check or ended.returncode == 0, f"{words} ended with {ended.returncode}:\n{ended.stdout}{ended.stderr}"
+        return ended
+
+    def install(self, version: str, *flags: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """scripts/install with the wheels of this version."""
+        return self.run("/checkout/scripts/install", "--wheels", f"/wheels/{version}", *flags, check=check, seconds=120)
+
+    def show(self, name: str) -> str:
+        """A property of the unit."""
+        return self.run("systemctl", "show", "--value", "--property", name, UNIT).stdout.strip()
+
+    def write(self, path: str, text: str) -> None:
+        """Make a file, and let systemd read its units again."""
+        place = Path(f"/proc/{self._leader}/root{path}")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text)
+        self.run("systemctl", "daemon-reload")
+
+    def read(self, path: str) -> str:
+        """A file's text; nothing where there is none."""
+        return self.run("cat", path, check=False).stdout
+
+    def status(self) -> dict[str, Any]:
+        """What the agent says of itself; nothing when it does not answer."""
+        ended = self.run("agentctl", "--timeout", "5", "status", "--json", check=False)
+        return dict(json.loads(ended.stdout)) if ended.returncode == 0 else {}
+
+    def installed_version(self) -> str:
+        """What the installed agentd says; nothing where none is."""
+        return self.run("agentd", "--version", check=False).stdout.removeprefix("agentd ").strip()
+
+    def workers(self) -> dict[str, tuple[int, int]]:
+        """Number and epoch of each worker that is up."""
+        return {row["name"]: (row["pid"], row["epoch"]) for row in self.status().get("workers", []) if row["state"] == "up"}
+
+    def processes(self) -> dict[int, str]:
+        """Every process of the installed agent by its number here, as the kernel names them."""
+        found = {}
+        for process in psutil.Process(self._leader).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                if process.name() not in NOT_COUNTED and "".join(process.cmdline()[:1]).startswith("/opt/evergauge/"):
+                    found[process.pid] = process.name()
+        return found
+
+    def process(self, name: str) -> psutil.Process:
+        """The one process of this name."""
+        (pid,) = (pid for pid, each in self.processes().items() if each == name)
+        return psutil.Process(pid)
+
+    def wait_whole(self) -> None:
+        """Until the agent is ready, with one process of each name and none beside them."""
+
+        def is_whole() -> bool:
+            return bool(self.status().get("ready")) and Counter(self.processes().values()) == WHOLE
+
+        try:
+            wait_until(is_whole, "the agent is ready and whole", seconds=30)
+        except AssertionError as late:
+            story = self.run("journalctl", "--unit", UNIT, "--output", "cat", "--lines", "40", check=False).stdout
+            raise AssertionError(f"{late}; {self.processes()}\n{story}") from late
+
+    def files(self) -> set[str]:
+        """All files of the disk but those that systems write about themselves."""
+        return {path for path in self.run("find", "/", "-xdev").stdout.splitlines() if not NOT_OURS.search(path)}
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder of wheels for each version: this one, a later one, and one that starts and does not get far."""
+    folder = tmp_path_factory.mktemp("wheels")
+    ours = folder / agent.__version__
+    environment = {**os.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": _said([LAB, "wheels"])}
+    _said([INSTALL, "--make-wheels", str(ours)], env=environment)
+    about = "agent/__init__.py"
+    for version, changes in (
+        (NEXT_VERSION, {about: f'__version__ = "{NEXT_VERSION}"'}),
+        (BROKEN_VERSION, {about: f'__version__ = "{BROKEN_VERSION}"', "agent/assembly.py": "raise RuntimeError('a defect')"}),
+    ):
+        shutil.copytree(ours, folder / version, copy_function=os.link)
+        (wheel,) = (folder / version).glob("evergauge-*.whl")
+        _alter(wheel, changes)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def _alter(wheel: Path, changes: dict[str, str]) -> None:
+    """Put other texts into a wheel: another version without the ten seconds of making one."""
+    with zipfile.ZipFile(wheel) as before:
+        contents = {name: before.read(name) for name in before.namelist()}
+    wheel.unlink()
+    with zipfile.ZipFile(wheel, "w") as after:
+        for name, content in (contents | {name: text.encode() for name, text in changes.items()}).items():
+            after.writestr(name, content)
+
+
+def _said(command: list[str], **options: Any) -> str:
+    ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False, **options)
+    assert ended.returncode == 0, f"{command}:\n{ended.stdout}{ended.stderr}"
+    return ended.stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> Iterator[Machine]:
+    """A booted container, without a network, with the checkout and the wheels to look at."""
+    folder = tmp_path_factory.mktemp("machine")
+    _said([LAB, "image"])
+    command = [LAB, "boot", str(folder), f"--bind-ro={wheels}:/wheels"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as lab:
+        assert lab.stdout is not None
+        word, _, leader = lab.stdout.readline().partition(" ")
+        try:
+            assert word == "leader", f"no container: {(folder / 'console.log').read_text(errors='replace')}"
+            yield Machine(int(leader))
+        finally:
+            # The end of its standard input is the container's end; `with` waits for it.
+            lab.communicate(timeout=60)
+    assert not Path(f"/proc/{int(leader)}").exists()
+    assert str(folder) not in Path("/proc/mounts").read_text()
+    assert not list(Path("/sys/fs/cgroup").glob(f"**/evergauge-lab-{lab.pid}"))
+
+
+@pytest.fixture
+def service(machine: Machine) -> Machine:
+    """The machine with an agent as a newcomer has it, installed if need be, and ready."""
+    changed = machine.read(DROP_IN) != "" or machine.read(CONFIG) not in ("", DEFAULTS)
+    if changed:
+        machine.run("rm", "-rf", os.path.dirname(DROP_IN))
+        machine.write(CONFIG, DEFAULTS)
+    if machine.installed_version() not in (agent.__version__, NEXT_VERSION):
+        machine.install(agent.__version__)
+    elif changed:
+        machine.run("systemctl", "restart", UNIT)
+    # Whatever a test before this one has left.
+    machine.run("sh", "-c", f"systemctl reset-failed {UNIT}; systemctl start {UNIT}")
+    machine.wait_whole()
+    return machine
+
+
+def test_systemctl_tells_that_it_is_ready_and_how_it_is(service: Machine) -> None:
+    """`systemctl start` comes back with an agent that measures; its line in `systemctl status` is the agent's own word."""
+    service.run("systemctl", "stop", UNIT)
+    assert service.processes() == {}
+    assert service.run("test", "-e", "/run/evergauge", check=False).returncode != 0
+    service.run("systemctl", "start", UNIT)
+    assert service.status()["ready"]
+    told = service.run("systemctl", "status", "--no-pager", UNIT).stdout
+    assert "Active: active (running)" in told
+    assert 'Status: "ready"' in told
+    assert f"{service.show('Type')} {service.show('NotifyAccess')}" == "notify main"
+    folders = service.run("stat", "--format", "%a %U %n", "/run/evergauge", "/var/lib/evergauge").stdout.split("\n")
+    assert folders[:2] == ["700 root /run/evergauge", "700 root /var/lib/evergauge"]
+
+
+def test_its_protections_hold_and_refuse_nothing_that_it_does(service: Machine) -> None:
+    """Where a refused system call kills, every worker starts, measures and seals; none has a capability or may write elsewhere."""
+    assert service.run("systemd-analyze", "verify", UNIT).stderr == ""
+    analysis = service.run("systemd-analyze", "security", "--threshold=19", UNIT, check=False)
+    assert analysis.returncode == 0, analysis.stdout.splitlines()[-1]
+    service.write(DROP_IN, "[Service]\nSystemCallErrorNumber=kill\n")
+    service.run("systemctl", "restart", UNIT)
+    service.wait_whole()
+    wait_until(lambda: service.status()["stats"]["sampler/process"]["ticks"] >= 2, "it measures")
+    assert "sealed" in service.run("agentctl", "rotate").stdout
+    names = {
+        row["comm"] for row in json.loads(service.run("agentctl", "query", "--json", "SELECT DISTINCT comm FROM process").stdout)
+    }
+    # A process of another user than root, which no capability of the agent's opens to it.
+    assert {"agentd", "dbus-daemon"} <= names
+    assert all(row["pss_bytes"] for row in service.status()["workers"])
+    assert service.show("NRestarts") == "0"
+    assert [row["epoch"] for row in service.status()["workers"]] == [1] * len(WORKERS)
+    for pid in service.processes():
+        facts = dict(line.split(":\t") for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
+        assert (facts["CapBnd"], facts["NoNewPrivs"], facts["Seccomp"]) == ("0000000000000000", "1", "2")
+    inside = ["nsenter", "--mount", "--target", service.show("MainPID")]
+    for path in (
+        "/etc/x",
+        "/usr/x",
+        "/opt/evergauge/x",
+        "/root/x",
+        f"{os.path.dirname(OWN_CGROUPS[0])}/x",
+        "/sys/fs/cgroup/unified/x",
+    ):
+        assert service.run(*inside, "mkdir", path, check=False).returncode != 0, path
+    own = next(path for path in OWN_CGROUPS if service.run("test", "-d", path, check=False).returncode == 0)
+    service.run(*inside, "sh", "-c", f"mkdir {own}/x && rmdir {own}/x")
+
+
+def test_a_killed_worker_is_replaced_and_the_unit_stays_as_it_is(service: Machine) -> None:
+    """kill -9 of each worker: the supervisor has a new one up, systemd sees the same main process and no restart."""
+    main, restarts = service.show("MainPID"), service.show("NRestarts")
+    for name in WORKERS:
+        before = service.workers()
+        service.process(f"eg:{name}"[:15]).kill()
+        wait_until(
+            lambda name=name, before=before: service.workers().get(name, before[name])[1] > before[name][1], f"{name} is back"
+        )
+    service.wait_whole()
+    assert ("active", main, restarts) == (service.show("ActiveState"), service.show("MainPID"), service.show("NRestarts"))
+
+
+def test_a_killed_supervisor_comes_back_and_takes_its_workers_over(service: Machine, record_property: Callable[..., None]) -> None:
+    """kill -9 of the main process: systemd starts another, which has the same workers with the same numbers."""
+    before = service.workers()
+    service.process("agentd").kill()
+    service.wait_whole()
+    record_property("workers_before_and_after", str((before, service.workers())))
+    assert before == service.workers()
+
+
+def test_a_supervisor_that_is_killed_again_and_again_is_never_given_up(service: Machine) -> None:
+    """Ten deaths as fast as they can be had, more than systemd takes by default: one process of each name in the end."""
+    restarts = int(service.show("NRestarts"))
+    for _ in range(10):
+        main = wait_until(lambda: service.show("MainPID").strip("0"), "systemd has started another")
+        service.run("systemctl", "kill", "--kill-who=main", "--signal=KILL", UNIT)
+        wait_until(lambda main=main: service.show("MainPID") != main, "systemd sees the death")
+    service.wait_whole()
+    assert restarts + 10 == int(service.show("NRestarts"))
+
+
+def test_a_service_that_is_stopped_while_its_supervisor_is_dead_leaves_nobody(service: Machine) -> None:
+    """Workers that no supervisor comes for end by themselves when their time is over."""
+    kill = f"systemctl kill --kill-who=main --signal=KILL {UNIT}"
+    service.run("sh", "-c", f"{kill} && systemctl stop {UNIT}")
+    wait_until(lambda: service.processes() == {}, "no process is left", seconds=10)
+    assert service.show("ActiveState") != "active"
+    service.run("systemctl", "start", UNIT)
+
+
+def test_a_supervisor_that_stands_still_is_replaced_by_the_watchdog(service: Machine) -> None:
+    """SIGSTOP of the main process: after WatchdogSec systemd ends it, it says where it stood, and the next one is ready."""
+    main, stopped = service.show("MainPID"), service.process("agentd")
+    stopped.suspend()
+    try:
+        wait_until(lambda: service.show("MainPID") != main, "the watchdog ends it", seconds=25)
+    finally:
+        with suppress(psutil.NoSuchProcess):
+            stopped.resume()
+    service.wait_whole()
+    journal = service.run("journalctl", "--unit", UNIT, "--output", "cat", "--lines", "200").stdout
+    assert "Watchdog timeout (limit 10s)!" in journal
+    assert "Fatal Python error: Aborted" in journal
+
+
+def test_a_configuration_that_cannot_be_used_is_refused_once(service: Machine) -> None:
+    """Exit code 78: the reason stands in `systemctl status`, nothing is tried again, a good file and `start` mend it."""
+    service.write(CONFIG, "nonsense = 1\n")
+    assert service.run("systemctl", "restart", UNIT, check=False).returncode != 0
+    assert tuple(map(service.show, ("ActiveState", "Result", "ExecMainStatus", "NRestarts"))) == ("failed", "exit-code", "78", "0")
+    assert "nonsense: there is no such setting" in service.run("systemctl", "status", "--full", UNIT, check=False).stdout
+    service.write(CONFIG, DEFAULTS)
+    service.run("systemctl", "start", UNIT)
+    service.wait_whole()
+
+
+def test_a_refused_start_is_tried_again_until_it_succeeds(service: Machine) -> None:
+    """While another agent holds the data folder the service tries again, in peace, and starts by itself when that has gone."""
+    service.run("systemctl", "stop", UNIT)
+    service.run("sh", "-c", "setsid agentd --runtime-dir /run/other --gateway-port 0 </dev/null >/dev/null 2>&1 &")
+    other = wait_until(
+        lambda: Counter(service.processes().values()) == WHOLE and service.process("agentd"), "another agent is there"
+    )
+    try:
+        began = time.monotonic()
+        service.run("systemctl", "start", "--no-block", UNIT)
+        wait_until(lambda: int(service.show("NRestarts")) >= 2, "it is tried again")
+        assert time.monotonic() - began >= 2 * 2.0
+        assert "another agent (pid " in service.run("journalctl", "--unit", UNIT, "--output", "cat", "--lines", "20").stdout
+    finally:
+        other.terminate()
+    service.wait_whole()
+    assert service.show("ActiveState") == "active"
+
+
+def test_an_upgrade_takes_over_and_keeps_settings_and_data(service: Machine) -> None:
+    """scripts/install with another version: that one runs, an edited configuration and the rows of before are still there."""
+    service.write(CONFIG, '[sampler.process]\ninterval = "500ms"\n')
+    service.write(DROP_IN, "[Service]\nMemoryMax=600M\n")
+    rows = _rows(service)
+    (other,) = {agent.__version__, NEXT_VERSION} - {service.installed_version()}
+    service.install(other)
+    service.wait_whole()
+    assert (service.installed_version(), service.status()["version"]) == (other, other)
+    assert _rows(service) >= rows > 0
+    assert service.read(CONFIG) == '[sampler.process]\ninterval = "500ms"\n'
+    assert service.show("MemoryMax") == str(600 << 20)
+    assert len(service.run("ls", "/opt/evergauge/releases").stdout.split()) == 1
+
+
+def test_an_upgrade_that_does_not_become_ready_leaves_the_old_version_at_work(service: Machine) -> None:
+    """A version that dies at its start is taken back: exit 1 with the reason, the old one runs, nothing of the new stays."""
+    before, version = service.files(), service.installed_version()
+    ended = service.install(BROKEN_VERSION, check=False)
+    assert (ended.returncode, "RuntimeError: a defect" in ended.stderr) == (1, True), ended.stderr
+    assert "the old version goes on" in ended.stderr
+    service.wait_whole()
+    assert service.status()["version"] == version
+    assert {path for path in service.files() ^ before if not path.startswith("/var/lib/evergauge/")} == set()
+
+
+def test_what_cannot_be_installed_is_said_in_a_sentence(service: Machine) -> None:
+    """Not root, no systemd, no wheels, a foreign program in the way: its exit code, one line, and the service goes on."""
+    main = service.show("MainPID")
+    install = "/checkout/scripts/install"
+    alone = ["unshare", "--mount", "sh", "-c", f"mount -t tmpfs tmpfs /run && {install}"]
+    foreign = ["unshare", "--mount", "sh", "-c", f"mount -t tmpfs tmpfs /usr/local/bin && touch /usr/local/bin/agentd && {install}"]
+    for words, code, sentence in (
+        (["setpriv", "--reuid=65534", "--clear-groups", install], 77, "must be root"),
+        (alone, 69, "systemd does not run this machine"),
+        (foreign, 69, "/usr/local/bin/agentd is there and not ours"),
+        ([install, "--wheels", "/etc"], 69, "holds no evergauge-*.whl"),
+        ([install, "--start"], 64, "does not know --start"),
+    ):
+        ended = service.run(*words, check=False)
+        assert (code, True) == (ended.returncode, sentence in ended.stderr), ended.stderr
+        assert len(ended.stderr.splitlines()) == 1
+    assert main == service.show("MainPID")
+
+
+def test_removal_leaves_settings_and_data_and_with_purge_nothing(service: Machine) -> None:
+    """--remove: no process, no file but theirs; --purge: the disk is as it was before. Both can be said twice."""
+    remove = ("/checkout/scripts/install", "--remove")
+    for _ in range(2):
+        service.run(*remove)
+        assert service.processes() == {}
+        left = service.files() - service.fresh
+        assert {path for path in left if not path.startswith(("/etc/evergauge", "/var/lib/evergauge"))} == set()
+        assert CONFIG in left
+        assert any(path.endswith(".parquet") for path in left)
+        assert service.run("systemctl", "cat", UNIT, check=False).returncode != 0
+    for _ in range(2):
+        service.run(*remove, "--purge")
+        assert service.files() == service.fresh
+    assert service.run("ls", "/run/evergauge", check=False).returncode != 0
+
+
+def _rows(machine: Machine) -> int:
+    counted = machine.run("agentctl", "query", "--json", "SELECT count(*) AS n FROM process").stdout
+    return int(json.loads(counted)[0]["n"])
