@@ -1,16 +1,18 @@
 """What an agent finds of the one before it: workers to take over, or remains to end and to remove."""
 
+import fcntl
 import os
 import sys
-from collections.abc import Collection
-from contextlib import suppress
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 
 import msgspec
 
 import agent
 from agent.clock import SystemClock
-from agent.config import BUS_SOCKET, CONTROL_SOCKET, DATA_SOCKET, ORPHAN_GRACE, RUNTIME_DIR, SPARE_WORKERS, Config
+from agent.config import BUS_SOCKET, CONTROL_SOCKET, DATA_SOCKET, ORPHAN_GRACE, RUNTIME_DIR, SPARE_WORKERS, STATE_DIR, Config
 from agent.model.checksum import blake2b
+from agent.model.errors import BusyError
 from agent.paths import fork_server_dir
 from agent.paths import ledger as ledger_path
 from agent.workforce import Workforce
@@ -29,18 +31,39 @@ def find_former(config: Config, workforce: Workforce, former_ledger: str) -> For
     """
     own = ledger_path(config.of(RUNTIME_DIR))
     if former_ledger not in ("", own):
-        if (elsewhere := read_ledger(former_ledger)) is not None:
-            # Its sockets are not ours: nothing of it can fit.
-            take_over(elsewhere, boot_id=boot_id(), fingerprint=b"", names=frozenset())
-        wait_all_gone(_beside(former_ledger, LIVING_NAME))
+        with _held_if_free(os.path.join(os.path.dirname(os.path.dirname(former_ledger)), "runtime.lock")) as is_free:
+            # Another agent may have made that folder its own since: then the ledger there is its.
+            if is_free and (elsewhere := read_ledger(former_ledger)) is not None:
+                # Its sockets are not ours: nothing of it can fit.
+                take_over(elsewhere, boot_id=boot_id(), fingerprint=b"", names=frozenset())
     record = read_ledger(own)
     former = None
     if record is not None:
         names = frozenset(workforce.kinds)
         former = take_over(record, boot_id=boot_id(), fingerprint=_fingerprint(config, workforce), names=names)
-    if former is None:
-        wait_all_gone(_beside(own, LIVING_NAME))
+    if former is None and not wait_all_gone(living := _living_path(config)):
+        raise BusyError(living, "workers of a former agent still write into this state folder", "wait for supervisor.orphan_grace")
     return former
+
+
+def _living_path(config: Config) -> str:
+    return os.path.join(config.of(STATE_DIR), LIVING_NAME)
+
+
+@contextmanager
+def _held_if_free(lock_path: str) -> Iterator[bool]:
+    try:
+        descriptor = os.open(lock_path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        yield False
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield True
+    except BlockingIOError:
+        yield False
+    finally:
+        os.close(descriptor)
 
 
 def make_launcher(config: Config, workforce: Workforce, clock: SystemClock, former: Former | None, *, run: str) -> Launcher:
@@ -63,7 +86,13 @@ def make_launcher(config: Config, workforce: Workforce, clock: SystemClock, form
         config.of(ORPHAN_GRACE),
         config.of(SPARE_WORKERS),
         lock_path=os.path.join(config.of(RUNTIME_DIR), "runtime.lock"),
-        sockets=[config.of(each) for each in (CONTROL_SOCKET, BUS_SOCKET, DATA_SOCKET)],
+        living_path=_living_path(config),
+        # Those that stand elsewhere may be another agent's by then, and this lock does not tell.
+        sockets=[
+            path
+            for each in (CONTROL_SOCKET, BUS_SOCKET, DATA_SOCKET)
+            if os.path.dirname(path := config.of(each)) == config.of(RUNTIME_DIR)
+        ],
     )
     return Launcher(place, ledger, clock, former=former, is_alone=True)
 

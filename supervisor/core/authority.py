@@ -76,8 +76,10 @@ class Authority:
     def on_hello(self, child: str, epoch: int, *, is_held: bool = False) -> list[Effect]:
         """A new generation holds nothing: it gets everything. One that is held gets it with `release`."""
         former = self.replicas.get(child)
-        first = self._first_sequence if former is None or former.epoch != epoch else former.sequence
-        replica = self.replicas[child] = Replica(child, epoch, first)
+        replica = self.replicas[child] = Replica(child, epoch, self._first_sequence)
+        if former is not None and former.epoch == epoch:
+            # It says hello again: what it was sent before may still be answered, and an answer to it is true.
+            replica.sequence = former.sequence
         replica.is_held = replica.needs_snapshot = is_held
         return [] if is_held else self._snapshot(replica)
 

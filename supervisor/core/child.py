@@ -193,6 +193,9 @@ class Child:
 
     def on_hello(self, now_ns: int) -> list[Effect]:
         """It is connected now: a Stop that was sent before could not reach it, so it is told again."""
+        if self._is_heir and self.state is ChildState.STARTING:
+            # It lives and answers; what it waits for now is ours to send.
+            self.deadline_ns = now_ns + self._policy.start_timeout_ns
         if self.state is not ChildState.STOPPING or self._is_killed or self.deadline_ns is None:
             return []
         return [self._stop_word(now_ns)]

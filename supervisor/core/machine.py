@@ -62,6 +62,8 @@ NOTE_TEXT_MAX = 64
 NOTE_VALUE_MAX = 2_000
 # A start takes a third of a second; whoever waits for it in the foreground is told after this why it takes longer.
 SETTLE_NS = 2 * S
+# A control plane that was left behind hung is replaced after three seconds, and its successor looks at the host at once.
+RELEASE_NS = 5 * S
 # However little time is left, a worker gets this much to end by itself.
 STOP_GRACE_LEAST_NS = 100 * MS
 
@@ -82,6 +84,8 @@ class Machine:
         self._was_ready = False
         # When the start counts as over although the agent is not ready; None: it is over.
         self._settle_at_ns: int | None = None
+        # When workers of a former supervisor get the rules although nobody has looked at the host; None: nobody is held.
+        self._release_at_ns: int | None = None
         self._is_finished = False
 
     def begin(self, now_ns: int, inheritance: Inheritance | None = None) -> list[Effect]:
@@ -92,6 +96,7 @@ class Machine:
         effects: list[Effect] = []
         if inheritance is not None:
             effects = self._succession.begin(children, inheritance, now_ns)
+            self._release_at_ns = now_ns + RELEASE_NS
             self.fleet.authority.succeed(max((heir.revision for heir in inheritance.heirs), default=0))
         starts = [effect for child in children.values() if not child.has_process for effect in child.start(now_ns)]
         effects += starts
@@ -110,7 +115,8 @@ class Machine:
         """When `handle` must be called again at the latest."""
         deadlines = [child.deadline_ns for child in self.fleet.children.values() if child.deadline_ns is not None]
         desk = self._desk.next_deadline_ns()
-        own = [each for each in (desk, self._settle_at_ns, self._succession.next_deadline_ns()) if each is not None]
+        further = (desk, self._settle_at_ns, self._release_at_ns, self._succession.next_deadline_ns())
+        own = [each for each in further if each is not None]
         return min([*deadlines, self._next_look_at_ns, *own])
 
     # ---- events ----------------------------------------------------------------------------------
@@ -212,7 +218,12 @@ class Machine:
     def _on_hello(self, child: Child, now_ns: int) -> list[Effect]:
         # Whoever works with the rules and pods of a former supervisor keeps them until ours are whole: without a gap of
         # pods in between. The control plane is the one that makes them whole.
-        is_held = self._succession.is_silent(child.name) and child.kind != "control-plane" and not self.fleet.looked_at_host
+        replica = self.fleet.authority.replicas.get(child.name)
+        # It may say hello twice: to a supervisor that died before it was heard, and to this one.
+        was_held = replica is not None and replica.epoch == child.epoch and replica.is_held
+        is_heir = was_held or self._succession.is_silent(child.name)
+        is_awaited = self._release_at_ns is not None and not self.fleet.looked_at_host
+        is_held = is_heir and child.kind != "control-plane" and is_awaited
         self._succession.on_answered(child.name)
         return [*self.fleet.authority.on_hello(child.name, child.epoch, is_held=is_held), *child.on_hello(now_ns)]
 
@@ -257,6 +268,9 @@ class Machine:
                 effects += self._on_child_deadline(child, now_ns)
         effects += self._desk.on_deadline(now_ns)
         effects += self._succession.on_deadline(now_ns)
+        if self._release_at_ns is not None and self._release_at_ns <= now_ns:
+            self._release_at_ns = None
+            effects += self.fleet.authority.release()
         if self._settle_at_ns is not None and self._settle_at_ns <= now_ns:
             effects += self._settle(tuple(self.fleet.reasons_not_ready(now_ns)))
         if self._next_look_at_ns <= now_ns:
@@ -297,7 +311,7 @@ class Machine:
         if self._settle_at_ns is None:
             return []
         self._settle_at_ns = None
-        return [*self.fleet.authority.release(), Settled(reasons)]
+        return [Settled(reasons)]
 
     # ---- the end ---------------------------------------------------------------------------------
 

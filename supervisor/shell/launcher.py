@@ -19,7 +19,7 @@ from supervisor.shell import lean
 from supervisor.shell.birth import Birth
 from supervisor.shell.errand import ErrandThread
 from supervisor.shell.ledger import Ledger, ServerRecord
-from supervisor.shell.linger import become_subreaper
+from supervisor.shell.linger import become_subreaper, children_of
 from supervisor.shell.nursery import Newborn, bear, employ, give_up, has_ended
 from supervisor.shell.takeover import LIVING_NAME, Former, Started, end_strays, hold_living, process_start_ticks, wait_ended
 
@@ -56,6 +56,8 @@ class Birthplace(Struct, frozen=True):
     # What the fork server removes when its supervisor is dead and nobody has come: these sockets, if this lock is free.
     lock_path: str = ""
     sockets: Sequence[str] = ()
+    # Locked as long as any worker lives, in the folder that workers write into.
+    living_path: str = ""
 
 
 class Launcher:
@@ -85,6 +87,8 @@ class Launcher:
         if is_alone:
             # What the fork server leaves behind when it is killed comes to us.
             become_subreaper()
+        # Whoever was our child before we were the agent is nobody's stray.
+        self._strangers = frozenset(children_of(os.getpid()))
         self._server = forkserver._forkserver
         self._start_server = type(self._server).ensure_running.__get__(self._server)
         self._server.ensure_running = self._ensure_server
@@ -121,7 +125,7 @@ class Launcher:
             self._has_deaths = False
             self.errands.send(self._sweep)
         self._reap_strays()
-        for spare in [each for each in self._spares if has_ended(each)]:
+        for spare in [each for each in list(self._spares) if has_ended(each)]:
             self._spares.remove(spare)
             self._discard(spare)
         # Not while workers are being started: they would wait for one that nobody waits for.
@@ -189,10 +193,14 @@ class Launcher:
 
     def _sweep(self) -> None:
         strays = 0
-        if self._server._forkserver_pid is not None:
-            strays += end_strays(self._server._forkserver_pid, frozenset(self._living))
-        if self._is_alone:
-            strays += end_strays(os.getpid(), frozenset({self._server._forkserver_pid or 0}))
+        try:
+            if self._server._forkserver_pid is not None:
+                strays += end_strays(self._server._forkserver_pid, frozenset(self._living))
+            if self._is_alone:
+                strays += end_strays(os.getpid(), self._strangers | {self._server._forkserver_pid or 0})
+        except OSError:
+            # No descriptor left, perhaps: an errand that raises would end the thread that all starts need.
+            strays = 1
         # What they leave behind in their turn is met by the next one.
         self._has_deaths = self._has_deaths or strays > 0
 
@@ -208,7 +216,9 @@ class Launcher:
             # The fork server's end is waited for elsewhere.
             if ended is None or ended.si_pid == self._server._forkserver_pid:
                 return
-            os.waitpid(ended.si_pid, 0)
+            with suppress(ChildProcessError):
+                # The errand thread may have waited for the fork server meanwhile.
+                os.waitpid(ended.si_pid, 0)
 
     # ---- starts ----------------------------------------------------------------------------------
 
@@ -291,7 +301,7 @@ def _prefix_commands(place: Birthplace) -> None:
     start = _PACKAGE_START
 
     def start_with_prologue(path: str, arguments: list[str], descriptors: list[int]) -> int:
-        living = hold_living(os.path.join(place.socket_dir, LIVING_NAME))
+        living = hold_living(place.living_path or os.path.join(place.socket_dir, LIVING_NAME))
         try:
             arguments_of_arm = (descriptors[-1], living, place.orphan_grace_ns, place.lock_path, list(place.sockets))
             linger = f"from supervisor.shell import linger; linger.arm(*{arguments_of_arm!r}); "

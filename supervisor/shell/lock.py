@@ -30,8 +30,13 @@ class FolderLock:
             os.close(self._descriptor)
             raise BusyError(path, f"another agent (pid {holder}) uses this {what}", remedy) from cause
         self.former_note = self._lines()[1]
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, os.fsencode(f"{os.getpid()}\n{note}\n" if note else f"{os.getpid()}\n"), 0)
+        data = os.fsencode(f"{os.getpid()}\n{note}\n" if note else f"{os.getpid()}\n")
+        try:
+            # In this order: a full disk cannot refuse what lies in a block that is there.
+            os.pwrite(self._descriptor, data, 0)
+            os.ftruncate(self._descriptor, len(data))
+        except OSError as cause:
+            raise StorageError(path, f"cannot be written: {cause.strerror}", "make room") from cause
 
     def _take(self) -> None:
         # A fork server that ends without a successor holds it for a moment, while it removes the sockets.

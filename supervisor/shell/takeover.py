@@ -81,6 +81,8 @@ def take_over(record: LedgerRecord, *, boot_id: bytes, fingerprint: bytes, names
     failpoint("takeover.found")
     alive = _reopen(server.pid, server.alive_inode, os.O_WRONLY)
     fits = record.fingerprint == fingerprint and set(record.epochs) == names and os.path.exists(server.address)
+    # Without this file (CONFIG_PROC_CHILDREN) nobody could say which workers live.
+    fits = fits and os.path.exists(f"/proc/{server.pid}/task/{server.pid}/children")
     if alive is None:
         # Without the pipe it is no fork server of ours, whatever the ledger says.
         os.close(server_pidfd)
@@ -127,8 +129,7 @@ def end_strays(parent: int, known: frozenset[int]) -> int:
     strays = 0
     for pid in children_of(parent):
         if pid not in known and (pidfd := _confirmed(pid, lambda stat: stat.ppid == parent and stat.state != "Z")) is not None:
-            strays += 1
-            _kill(pidfd)
+            strays += _kill(pidfd)
             os.close(pidfd)
     return strays
 
@@ -162,10 +163,12 @@ def _sort_out(server: int, run: str, names: frozenset[str]) -> tuple[Started, ..
             ending.append(pidfd if worker is None else _given_up(worker))
             continue
         former = found.get(worker.child)
-        if former is None or former.epoch < worker.epoch:
+        is_newer = former is None or former.epoch < worker.epoch
+        if is_newer:
             found[worker.child] = worker
-        if former is not None:
-            ending.append(_given_up(min(former, worker, key=lambda each: each.epoch)))
+        loser = former if is_newer else worker
+        if loser is not None:
+            ending.append(_given_up(loser))
     for pidfd in ending:
         _kill(pidfd)
     for pidfd in ending:
@@ -239,7 +242,7 @@ def _stat(pid: int) -> Stat | None:
     try:
         with open(f"/proc/{pid}/stat", "rb") as stat:
             return parse_stat(stat.read(STAT_BYTES_MAX))
-    except (FileNotFoundError, ProcessLookupError):
+    except OSError:
         return None
 
 
@@ -272,6 +275,9 @@ def _end_all(server_pidfd: int, server: int) -> None:
         os.close(pidfd)
 
 
-def _kill(pidfd: int) -> None:
-    with suppress(ProcessLookupError):
+def _kill(pidfd: int) -> bool:
+    # Gone already, or another user's, whom we cannot end.
+    with suppress(ProcessLookupError, PermissionError):
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        return True
+    return False
