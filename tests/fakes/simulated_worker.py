@@ -5,6 +5,7 @@ from collections import deque
 from agent.model.heartbeat import Beat
 from agent.model.message import Ack, Ask, Delta, Hello, Nack, Publish, Ready, Reply, Resync, Snapshot, TakenOver
 from agent.model.rule_state import Change, RuleState
+from supervisor.core.effect import Heir
 from workers.runtime.replica import Replica
 
 Pods = dict[str, bytes]
@@ -80,7 +81,7 @@ class SimulatedWorker:
         self.echoes.append(answer)
         self._has_heard = True
         if not was_loaded:
-            self._published = self._held_pods()
+            self._published = self.held_pods()
         if not self._is_ready_told:
             self._is_ready_told = True
             self.up.append(Ready())
@@ -90,7 +91,7 @@ class SimulatedWorker:
         last published, else by what it last published."""
         if self.name != "control-plane":
             return
-        known = self._held_pods() if self._has_heard and self._has_looked else self._published
+        known = self.held_pods() if self._has_heard and self._has_looked else self._published
         changes: list[Change] = [(key, self._host.get(key)) for key in sorted({*known, *self._host})]
         changes = [(key, content) for key, content in changes if known.get(key) != content]
         if changes or not self._has_looked:
@@ -140,5 +141,11 @@ class SimulatedWorker:
         if not keeps_heard:
             self.down.clear()
 
-    def _held_pods(self) -> Pods:
+    def heir(self) -> Heir:
+        """What the next supervisor finds of it."""
+        revision = 0 if self.page is None else self.page.revision
+        return Heir(self.name, self.epoch, self.pid, started_at_ns=0, revision=revision)
+
+    def held_pods(self) -> Pods:
+        """The pods that its rules have."""
         return dict(self.replica.state.items("pod/"))

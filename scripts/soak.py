@@ -1,0 +1,180 @@
+"""Kills parts of a real agent at random for a while and watches whether anything grows.
+
+One, two or all workers, the process in reserve, the fork server and, with --supervisor, the supervisor are killed; workers are
+stopped until they count as hung; workers are restarted by command; rules come and go. After every hundred kills there is a calm
+moment: everybody must be up and say itself that it holds the rules in force, and what supervisor and fork server hold is counted.
+The report ends with verdicts; the exit code is 1 when one of them is bad. Ctrl-C ends the soak, not the report.
+"""
+
+import argparse
+import json
+import random
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from soaking.chaos import Chaos
+from soaking.gauge import read_stored, take_samples
+from soaking.report import Findings, document, text, verdicts
+from soaking.ward import Refused, Ward, wait_until
+
+from agent.model.timebase import parse_duration_ns
+
+KILLS_PER_CALM = 100
+CALM_SECONDS_MAX = 20.0
+# Where little or nothing is killed, a calm moment comes all the same.
+CALM_INTERVAL_SECONDS = 10.0
+PROGRESS_SECONDS = 10.0
+# The end of the parent ends it too (PR_SET_PDEATHSIG, linux/prctl.h).
+HOG = "import ctypes; ctypes.CDLL(None).prctl(1, 9)\nwhile True: pass"
+
+
+class Soak:
+    """One run: `run` soaks, `end` ends the agent and reads what it has stored."""
+
+    def __init__(self, ward: Ward, options: argparse.Namespace) -> None:
+        self._ward = ward
+        self._options = options
+        self.chaos = Chaos(ward, random.Random(options.seed), with_supervisor=options.supervisor)
+        self.findings = Findings()
+        self.is_interrupted = False
+        self._calm_at_kills = 0
+        self._calm_at = 0.0
+        self._progress_at = 0.0
+
+    def run(self) -> None:
+        """Until the time is over, enough is killed, or Ctrl-C."""
+        begun = time.monotonic()
+        self._ward.start()
+        self._take_calm(begun)
+        due = time.monotonic()
+        while not self._is_over(time.monotonic() - begun):
+            if self._options.kills == 0:
+                self._ward.workers()
+                self.chaos.change_rules()
+            else:
+                self.chaos.step()
+            self.chaos.follow()
+            self._show_progress(begun)
+            if self._is_calm_due():
+                self._take_calm(begun)
+            # From now on: what a calm moment took is not made good by haste.
+            due = max(due + self._options.every, time.monotonic())
+            time.sleep(max(0.0, due - time.monotonic()))
+        self._take_calm(begun)
+        self.findings.seconds = time.monotonic() - begun
+
+    def end(self) -> None:
+        """End the agent, and look at what is left of it."""
+        self.findings.exit_code = self._ward.end()
+        self.findings.left_behind = self._ward.left_behind()
+        self.chaos.follow()
+        self.chaos.close()
+        self.findings.stored = read_stored(self._ward.state_dir)
+
+    def _is_over(self, seconds: float) -> bool:
+        limit = self._options.kills
+        return self.is_interrupted or seconds >= self._options.seconds or (limit is not None and 0 < limit <= self.chaos.killed)
+
+    def _is_calm_due(self) -> bool:
+        is_late = time.monotonic() - self._calm_at >= CALM_INTERVAL_SECONDS
+        return is_late or self.chaos.killed - self._calm_at_kills >= KILLS_PER_CALM
+
+    def _take_calm(self, begun: float) -> None:
+        """Wait until all is as it should be, which it must be soon, and count."""
+        try:
+            wait_until(
+                lambda: not self.chaos.stopped(self._ward.workers()), "who was stopped is replaced", seconds=CALM_SECONDS_MAX
+            )
+            wait_until(lambda: not self._ward.out_of_step(), "all is calm", seconds=CALM_SECONDS_MAX)
+            if not self.chaos.rules_kept():
+                self.findings.not_calm.append(f"after {self.chaos.killed} kills the rules are not those that were told")
+        except TimeoutError as late:
+            self.findings.not_calm.append(f"after {self.chaos.killed} kills: {late}: {self._ward.out_of_step()}")
+        self.chaos.follow()
+        self.findings.calms += 1
+        self.findings.samples += take_samples(self._ward, time.monotonic() - begun, self.chaos.killed)
+        self._calm_at_kills, self._calm_at = self.chaos.killed, time.monotonic()
+
+    def _show_progress(self, begun: float) -> None:
+        now = time.monotonic()
+        if now - self._progress_at >= PROGRESS_SECONDS:
+            self._progress_at = now
+            memory = " ".join(f"{each.role} {each.rss_bytes >> 10} KiB" for each in self.findings.samples[-2:])
+            bad = len(self.findings.not_calm) + len(self.chaos.false_kills) + len(self.chaos.bugs)
+            print(f"{now - begun:6.0f} s  {self.chaos.killed:6} kills  {memory}  {bad} complaints", file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    """Soak, report; gives the exit code."""
+    options = _parse(sys.argv[1:])
+    print(f"seed {options.seed}", file=sys.stderr, flush=True)
+    folder = Path(tempfile.mkdtemp(prefix="soak-"))
+    ward = Ward(folder, shlex.split(options.agentd))
+    soak = Soak(ward, options)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: setattr(soak, "is_interrupted", True))
+    with _load(options.load):
+        try:
+            soak.run()
+        except (OSError, ValueError, RuntimeError, Refused, TimeoutError) as problem:
+            # What the agent should have answered or done: part of the report, not the end of it.
+            soak.findings.problem = f"after {soak.chaos.killed} kills: {type(problem).__name__}: {problem}"
+        finally:
+            soak.end()
+    shown = {name: value for name, value in vars(options).items() if value not in (None, False)}
+    report = document(soak.findings, soak.chaos, ward, shown)
+    print(text(report))
+    if options.json:
+        Path(options.json).write_text(json.dumps(report, indent=1) + "\n")
+    is_good = all(each.is_good is not False for each in verdicts(soak.findings, soak.chaos))
+    if is_good and not options.keep:
+        shutil.rmtree(folder)
+    else:
+        print(f"everything of this agent lies in {folder}", file=sys.stderr)
+    return 0 if is_good else 1
+
+
+@contextmanager
+def _load(count: int) -> Iterator[None]:
+    """So many processes that want a processor each, all the time."""
+    hogs = [subprocess.Popen([sys.executable, "-c", HOG]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for hog in hogs:
+            hog.kill()
+            hog.wait()
+
+
+def _seconds(words: str) -> float:
+    try:
+        return parse_duration_ns(words) / 1e9
+    except ValueError as refused:
+        raise argparse.ArgumentTypeError(str(refused)) from refused
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="scripts/soak", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--for", dest="seconds", type=_seconds, default=60.0, metavar="DURATION", help="how long (default 60s)")
+    parser.add_argument("--every", type=_seconds, default=0.1, metavar="DURATION", help="one thing so often (default 100ms)")
+    parser.add_argument("--kills", type=int, metavar="N", help="end after so many kills; 0: kill nothing, count false kills")
+    parser.add_argument("--load", type=int, default=0, metavar="N", help="so many processes that burn a processor each meanwhile")
+    parser.add_argument("--supervisor", action="store_true", help="kill the supervisor too, and start it again at once")
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().getrandbits(32), help="the same things in the same order")
+    parser.add_argument("--json", metavar="FILE", help="write the report with all samples there")
+    parser.add_argument("--keep", action="store_true", help="keep the agent's folders (kept anyway when a verdict is bad)")
+    default = f"{shlex.quote(sys.executable)} -c 'from agent.daemon import main; main()'"
+    parser.add_argument("--agentd", default=default, metavar="COMMAND", help="the program to soak (default: of this checkout)")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""What is measured of the agent in a calm moment: what its two lasting processes hold, and what its tables hold at the end."""
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from agent.model.table import Table
+from soaking.process import descriptor_kinds, memory_bytes, threads_of, zombies_below
+from soaking.ward import Ward
+from workers import catalogue
+
+# A start takes some hundredths of a second; where nothing comes to rest in all this time, that is what is found.
+LOOK_PAUSE_SECONDS = 0.1
+LOOKS_MAX = 20
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One process (`role`) in one calm moment, after so many kills."""
+
+    role: str
+    pid: int
+    at_seconds: float
+    kills: int
+    descriptors: Counter[str]
+    threads: int
+    zombies: int
+    rss_bytes: int
+    pss_bytes: int
+
+
+@dataclass
+class Stored:
+    """What the tables hold: rows, rows that are there twice, and what the agent itself says is missing."""
+
+    rows: dict[str, int] = field(default_factory=dict)
+    duplicates: dict[str, int] = field(default_factory=dict)
+    gaps: dict[str, int] = field(default_factory=dict)
+    gap_rows: int = 0
+    waiting_segments: int = 0
+
+
+def take_samples(ward: Ward, at_seconds: float, kills: int) -> list[Sample]:
+    """The supervisor and the fork server as they are now, when what they have open has been the same for a moment.
+
+    *Raises:* OSError when one of them dies at this moment.
+    """
+    server = ward.fork_server(ward.workers())
+    assert server is not None, "a calm moment without workers"
+    last = None
+    for _ in range(LOOKS_MAX):
+        samples = [
+            _sample(role, pid, at_seconds, kills) for role, pid in (("supervisor", ward.supervisor), ("fork server", server))
+        ]
+        held = [(each.descriptors, each.threads, each.zombies) for each in samples]
+        if held == last:
+            break
+        # A start that nobody sees from outside is under way: the process in reserve is being made.
+        last = held
+        time.sleep(LOOK_PAUSE_SECONDS)
+    return samples
+
+
+def _sample(role: str, pid: int, at_seconds: float, kills: int) -> Sample:
+    memory = memory_bytes(pid)
+    return Sample(
+        role=role,
+        pid=pid,
+        at_seconds=round(at_seconds, 1),
+        kills=kills,
+        descriptors=descriptor_kinds(pid),
+        threads=threads_of(pid),
+        zombies=zombies_below(pid),
+        rss_bytes=memory["rss"],
+        pss_bytes=memory["pss"],
+    )
+
+
+def read_stored(state_dir: Path) -> Stored:
+    """Look through everything that an agent which has ended left in this folder."""
+    stored = Stored(waiting_segments=len(list(state_dir.glob("spool/*.spool"))))
+    with duckdb.connect(":memory:") as database:
+        for table in catalogue.tables():
+            files = sorted(str(path) for path in state_dir.glob(f"data/{table.name}/date=*/*.parquet"))
+            if files:
+                _count(database, table, files, stored)
+                if table.name == "gap":
+                    _read_gaps(database, files, stored)
+    return stored
+
+
+def _count(database: Any, table: Table, files: list[str], stored: Stored) -> None:
+    key = ", ".join(f'"{column}"' for column in table.key)
+    # A null is a value here: two rows without a pod are the same.
+    statement = f"SELECT count(*), (SELECT count(*) FROM (SELECT DISTINCT {key} FROM read_parquet(?))) FROM read_parquet(?)"
+    rows, keys = database.execute(statement, [files, files]).fetchone()
+    stored.rows[table.name], stored.duplicates[table.name] = rows, rows - keys
+
+
+def _read_gaps(database: Any, files: list[str], stored: Stored) -> None:
+    statement = 'SELECT reason, count(*), sum("rows") FROM read_parquet(?) GROUP BY reason ORDER BY reason'
+    for reason, gaps, rows in database.execute(statement, [files]).fetchall():
+        stored.gaps[reason] = gaps
+        stored.gap_rows += int(rows or 0)
