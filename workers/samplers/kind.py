@@ -163,9 +163,10 @@ class SamplerWork:
         """Nothing: what is measured does not depend on who supervises."""
 
     def on_stop(self, now_ns: int, *, for_good: bool) -> None:
-        """No further tick."""
-        self._is_stopped = True
-        self._probe.close()
+        """No further tick; told twice, it closes once: the numbers of its descriptors may be somebody else's by then."""
+        if not self._is_stopped:
+            self._is_stopped = True
+            self._probe.close()
 
     def is_done(self) -> bool:
         """At once: the outbox is the runtime's."""

@@ -152,7 +152,7 @@ class ProcessProbe:
         for descriptor in (self._uptime, *(process.descriptor for process in self._processes.values())):
             if descriptor >= 0:
                 self._tree.close(descriptor)
-        self._processes.clear()
+        self._processes, self._uptime = {}, -1
 
     # ---- reading ---------------------------------------------------------------------------------
 

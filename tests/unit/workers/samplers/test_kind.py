@@ -166,6 +166,15 @@ def test_after_the_stop_it_wants_nothing_more() -> None:
     assert (story.work.is_done(), story.probe.is_closed, story.work.next_deadline_ns()) == (True, True, None)
 
 
+def test_told_to_end_twice_it_closes_once() -> None:
+    """The operator restarts it while the agent ends: the numbers of its descriptors may be somebody else's by then."""
+    story = _started()
+    story.work.on_stop(START_NS, for_good=False)
+    # The probe of this story refuses to be closed a second time.
+    story.work.on_stop(START_NS, for_good=True)
+    assert story.work.is_done()
+
+
 def test_while_nothing_can_be_read_a_condition_holds_and_the_ticks_go_on() -> None:
     """A missing root is said once, blocks readiness, and ends when it is there again."""
     story = _started()
