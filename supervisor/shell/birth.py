@@ -5,6 +5,7 @@ from importlib import import_module
 
 import supervisor.shell.lean  # noqa: F401  before multiprocess
 from agent.failpoint import failpoint
+from agent.model.heartbeat import WAITING_OFFSET
 from supervisor.shell import linger
 
 from multiprocess import forkserver, process, spawn  # isort: skip  # noqa: F401  imported once, for all that are forked
@@ -29,12 +30,14 @@ class Birth:
         linger.forget()
         failpoint("worker.born")
         module, _, function = self.entry.partition(":")
-        code: int = getattr(import_module(module), function)(lambda: _take_order(order), page, words)
+        code: int = getattr(import_module(module), function)(lambda: _take_order(order, page), page, words)
         return code
 
 
-def _take_order(pipe: int) -> bytes:
-    """Wait for the launch order, which ends with the pipe; empty: nobody needs this process."""
+def _take_order(pipe: int, page: int) -> bytes:
+    """Say on the page that this process waits, and wait for the launch order, which ends with the pipe; empty: nobody needs
+    this process."""
+    os.pwrite(page, b"\1", WAITING_OFFSET)
     parts = []
     while part := os.read(pipe, ORDER_READ_BYTES):
         parts.append(part)

@@ -14,6 +14,7 @@ from contextlib import suppress
 from msgspec import Struct
 
 from agent.failpoint import failpoint
+from agent.model.timebase import S
 from agent.ports import Clock
 from supervisor.shell import lean
 from supervisor.shell.birth import Birth
@@ -29,6 +30,8 @@ from multiprocess import forkserver, process, resource_tracker, util  # isort: s
 # A killed fork server is gone within a millisecond.
 SERVER_END_MS = 1000
 STRAYS_PER_LOOK_MAX = 64
+# It takes milliseconds, on a starved machine a second or two.
+SPARE_BIRTH_NS_MAX = 5 * S
 SWEEPS_MAX = 100
 
 
@@ -125,9 +128,12 @@ class Launcher:
             self._has_deaths = False
             self.errands.send(self._sweep)
         self._reap_strays()
-        for spare in [each for each in list(self._spares) if has_ended(each)]:
-            self._spares.remove(spare)
-            self._discard(spare)
+        late_ns = self._clock.now_ns() - SPARE_BIRTH_NS_MAX
+        for spare in list(self._spares):
+            # One that has not come to where it waits hangs on its way there; as a worker it would be found, here it is too.
+            if has_ended(spare) or (not spare.is_waiting and spare.born_at_ns < late_ns):
+                self._spares.remove(spare)
+                self._discard(spare)
         # Not while workers are being started: they would wait for one that nobody waits for.
         if len(self._spares) < self._place.spares and not self._orders_open and not self._bears_spare:
             self._bears_spare = True
@@ -240,7 +246,7 @@ class Launcher:
         """A newborn, or why there is none."""
         try:
             failpoint("launcher.before_start")
-            newborn = bear(self._place.entry)
+            newborn = bear(self._place.entry, self._clock.now_ns())
         except (FileNotFoundError, ConnectionRefusedError) as failure:
             # The fork server lives but its socket is gone: something cleans the runtime folder. Only a new one has a socket.
             self.reset()
@@ -256,11 +262,13 @@ class Launcher:
         return newborn
 
     def _next_spare(self) -> Newborn | None:
-        while self._spares:
-            spare = self._spares.popleft()
-            if not has_ended(spare):
+        for spare in list(self._spares):
+            if has_ended(spare):
+                self._spares.remove(spare)
+                self._discard(spare)
+            elif spare.is_waiting:
+                self._spares.remove(spare)
                 return spare
-            self._discard(spare)
         return None
 
     def _discard(self, spare: Newborn) -> None:

@@ -9,13 +9,14 @@ import mmap
 import os
 import pickle
 import select
+import signal
 from contextlib import ExitStack, suppress
 
 import msgspec
 from msgspec import Struct
 
 from agent.failpoint import failpoint
-from agent.model.heartbeat import CERTIFICATE_LENGTH, CERTIFICATE_OFFSET, PAGE_BYTES
+from agent.model.heartbeat import CERTIFICATE_LENGTH, CERTIFICATE_OFFSET, PAGE_BYTES, WAITING_OFFSET
 from supervisor.shell import lean  # noqa: F401  before multiprocess
 from supervisor.shell.birth import Birth
 from supervisor.shell.takeover import PAGE_NAME, Certificate, Started
@@ -29,7 +30,8 @@ PIPE_BYTES = 64 << 10
 
 
 class Newborn(Struct, frozen=True):
-    """A process without a name: `order` is where its launch order is written, the others are as in `Started`."""
+    """A process without a name, born at this instant (monotonic): `order` is where its launch order is written, the others
+    are as in `Started`."""
 
     pid: int
     pidfd: int
@@ -37,9 +39,15 @@ class Newborn(Struct, frozen=True):
     words: int
     order: int
     page: mmap.mmap
+    born_at_ns: int
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it has come to the place where it waits for its order."""
+        return self.page[WAITING_OFFSET] == 1
 
 
-def bear(entry: str) -> Newborn:
+def bear(entry: str, now_ns: int) -> Newborn:
     """Have the fork server make a process; it begins with `entry` (`module:function`). Waits for the fork server.
 
     *Raises:* OSError, EOFError when the fork server cannot be reached or dies.
@@ -66,7 +74,7 @@ def bear(entry: str) -> Newborn:
         pid: int = forkserver.read_signed(status)
         failpoint("launcher.started")
         os.set_blocking(status, False)
-        newborn = Newborn(pid, _pidfd(pid), status, words, order, view)
+        newborn = Newborn(pid, _pidfd(pid), status, words, order, view, now_ns)
         on_failure.pop_all()
         return newborn
 
@@ -102,7 +110,10 @@ def has_ended(newborn: Newborn) -> bool:
 
 
 def give_up(newborn: Newborn) -> None:
-    """Let go of a newborn: one that lives ends by itself."""
+    """Let go of a newborn. One that waits would end by itself; one that hangs would not."""
+    if newborn.pidfd >= 0:
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(newborn.pidfd, signal.SIGKILL)
     newborn.page.close()
     for descriptor in (newborn.pidfd, newborn.status, newborn.words, newborn.order):
         if descriptor >= 0:

@@ -204,7 +204,7 @@ def test_systemctl_tells_that_it_is_ready_and_how_it_is(service: Machine) -> Non
     assert service.status()["ready"]
     told = service.run("systemctl", "status", "--no-pager", UNIT).stdout
     assert "Active: active (running)" in told
-    assert 'Status: "ready"' in told
+    assert 'Status: "ready, 4 workers up"' in told
     assert f"{service.show('Type')} {service.show('NotifyAccess')}" == "notify main"
     folders = service.run("stat", "--format", "%a %U %n", "/run/evergauge", "/var/lib/evergauge").stdout.split("\n")
     assert folders[:2] == ["700 root /run/evergauge", "700 root /var/lib/evergauge"]

@@ -14,8 +14,8 @@ from fakes.newborn import exit_status
 from msgspec import structs
 
 from agent.clock import SystemClock
-from agent.model.heartbeat import BODY_BYTES, BODY_OFFSET, VERSION, Beat, parse_page
-from supervisor.shell.launcher import Birthplace, Launcher, NotStarted
+from agent.model.heartbeat import BODY_BYTES, BODY_OFFSET, VERSION, WAITING_OFFSET, Beat, parse_page
+from supervisor.shell.launcher import SPARE_BIRTH_NS_MAX, Birthplace, Launcher, NotStarted
 from supervisor.shell.ledger import Ledger
 from supervisor.shell.takeover import Started
 
@@ -250,7 +250,7 @@ def _reserve(starter: Starter) -> int:
 
     def has_spare() -> int:
         starter.launcher.sweep()
-        return len(starter.launcher._spares)
+        return sum(spare.is_waiting for spare in starter.launcher._spares)
 
     wait_until(has_spare, "a process is in reserve")
     return starter.launcher._spares[0].pid
@@ -303,3 +303,15 @@ def test_children_that_nobody_knows_are_ended(with_reserve: Starter) -> None:
     _wait_gone(stranger)
     assert psutil.pid_exists(worker.pid)
     assert psutil.pid_exists(spare)
+
+
+def test_a_process_in_reserve_that_never_comes_to_wait_is_replaced(with_reserve: Starter) -> None:
+    """It hangs on its way there: it gets no order, and is ended when it has had its time."""
+    _reserve(with_reserve)
+    hung = with_reserve.launcher._spares[0]
+    hung.page[WAITING_OFFSET] = 0
+    with_reserve.launcher.sweep()
+    assert with_reserve.launcher._next_spare() is None
+    with_reserve.launcher._spares[0] = structs.replace(hung, born_at_ns=hung.born_at_ns - SPARE_BIRTH_NS_MAX)
+    assert _reserve(with_reserve) != hung.pid
+    wait_until(lambda: not psutil.pid_exists(hung.pid), "it is ended")
