@@ -19,8 +19,9 @@ from supervisor.shell.measure import Gauge
 from supervisor.shell.takeover import Started
 
 # The fork server writes the exit status when it has reaped the child; after the death was seen this is a matter of
-# microseconds, unless the fork server itself is dead or stopped.
-STATUS_GRACE_NS = 50 * MS
+# microseconds, on a starved machine of some hundred milliseconds. A dead fork server's pipe ends at once; only for a stopped
+# one this is waited out, and then nobody knows the status.
+STATUS_GRACE_NS = 500 * MS
 LAST_WORDS_LINES_MAX = 40
 LAST_WORDS_LINE_BYTES_MAX = 400
 WORDS_READ_BYTES = 64 << 10
