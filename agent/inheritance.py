@@ -20,8 +20,8 @@ from supervisor.shell.launcher import Birthplace, Launcher
 from supervisor.shell.ledger import Ledger, boot_id, read_ledger
 from supervisor.shell.takeover import LIVING_NAME, Former, take_over, wait_all_gone
 
-# In the fork server's folder: its socket, the ledger, the lock of the living.
-OUR_NAMES = ("listener-", "ledger", LIVING_NAME)
+# In the fork server's folder: its socket and the ledger.
+OUR_NAMES = ("listener-", "ledger")
 
 
 def find_former(config: Config, workforce: Workforce, former_ledger: str) -> Former | None:
@@ -84,9 +84,9 @@ def make_launcher(config: Config, workforce: Workforce, clock: SystemClock, form
         workforce.preload,
         folder,
         config.of(ORPHAN_GRACE),
+        _living_path(config),
         config.of(SPARE_WORKERS),
         lock_path=os.path.join(config.of(RUNTIME_DIR), "runtime.lock"),
-        living_path=_living_path(config),
         # Those that stand elsewhere may be another agent's by then, and this lock does not tell.
         sockets=[
             path
@@ -107,7 +107,7 @@ def remove_remains(config: Config, former: Former | None = None) -> None:
     ledger = ledger_path(config.of(RUNTIME_DIR))
     kept: Collection[str] = ()
     if former is not None:
-        kept = (former.server.address, config.of(DATA_SOCKET), ledger, _beside(ledger, LIVING_NAME))
+        kept = (former.server.address, config.of(DATA_SOCKET), ledger)
     is_ours = os.path.isdir(folder) and not os.path.islink(folder)
     names = [name for name in os.listdir(folder) if name.startswith(OUR_NAMES)] if is_ours else []
     for path in [*(os.path.join(folder, name) for name in names), config.of(BUS_SOCKET), config.of(DATA_SOCKET)]:
@@ -117,10 +117,6 @@ def remove_remains(config: Config, former: Former | None = None) -> None:
         with suppress(OSError):
             # What somebody else keeps there stays, and the folder with it.
             os.rmdir(folder)
-
-
-def _beside(path: str, name: str) -> str:
-    return os.path.join(os.path.dirname(path), name)
 
 
 def _fingerprint(config: Config, workforce: Workforce) -> bytes:

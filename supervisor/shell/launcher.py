@@ -22,7 +22,7 @@ from supervisor.shell.errand import ErrandThread
 from supervisor.shell.ledger import Ledger, ServerRecord
 from supervisor.shell.linger import become_subreaper, children_of
 from supervisor.shell.nursery import Newborn, bear, employ, give_up, has_ended
-from supervisor.shell.takeover import LIVING_NAME, Former, Started, end_strays, hold_living, process_start_ticks, wait_ended
+from supervisor.shell.takeover import Former, Started, end_strays, hold_living, kill, process_start_ticks, wait_ended
 
 # Behind `lean`, which must come before it.
 from multiprocess import forkserver, process, resource_tracker, util  # isort: skip
@@ -55,12 +55,12 @@ class Birthplace(Struct, frozen=True):
     preload: Sequence[str]
     socket_dir: str
     orphan_grace_ns: int
+    # Locked as long as any worker lives, in the folder that workers write into.
+    living_path: str
     spares: int = 0
     # What the fork server removes when its supervisor is dead and nobody has come: these sockets, if this lock is free.
     lock_path: str = ""
     sockets: Sequence[str] = ()
-    # Locked as long as any worker lives, in the folder that workers write into.
-    living_path: str = ""
 
 
 class Launcher:
@@ -114,8 +114,7 @@ class Launcher:
     def reset(self) -> None:
         """The fork server does not answer: end it. The start that waits for it fails and the next one makes a new server."""
         if self._server_pidfd >= 0:
-            with suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._server_pidfd, signal.SIGKILL)
+            kill(self._server_pidfd)
 
     def note_gone(self, pid: int) -> None:
         """A worker's process has ended: what it leaves behind is looked for at the next sweep."""
@@ -309,7 +308,7 @@ def _prefix_commands(place: Birthplace) -> None:
     start = _PACKAGE_START
 
     def start_with_prologue(path: str, arguments: list[str], descriptors: list[int]) -> int:
-        living = hold_living(place.living_path or os.path.join(place.socket_dir, LIVING_NAME))
+        living = hold_living(place.living_path)
         try:
             arguments_of_arm = (descriptors[-1], living, place.orphan_grace_ns, place.lock_path, list(place.sockets))
             linger = f"from supervisor.shell import linger; linger.arm(*{arguments_of_arm!r}); "

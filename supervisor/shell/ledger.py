@@ -22,10 +22,10 @@ _MAGIC = b"evgledg1"
 _HEADER = Layout("<8s16s16s32s")
 _SERVER = Layout(f"<QQQ{SOCKET_PATH_BYTES_MAX + 1}s")
 _PID = Layout("<Q")
+# A longer name of a worker would be cut, and then nothing fits at a takeover: the old workers are ended.
 _SLOT = Layout("<Q120s")
 _SERVER_AT = 128
 _SLOTS_AT = 384
-NAME_BYTES_MAX = 120
 
 
 class ServerRecord(Struct, frozen=True):

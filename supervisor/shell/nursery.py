@@ -8,8 +8,6 @@ import fcntl
 import mmap
 import os
 import pickle
-import select
-import signal
 from contextlib import ExitStack, suppress
 
 import msgspec
@@ -19,7 +17,7 @@ from agent.failpoint import failpoint
 from agent.model.heartbeat import CERTIFICATE_LENGTH, CERTIFICATE_OFFSET, PAGE_BYTES, WAITING_OFFSET
 from supervisor.shell import lean  # noqa: F401  before multiprocess
 from supervisor.shell.birth import Birth
-from supervisor.shell.takeover import PAGE_NAME, Certificate, Started
+from supervisor.shell.takeover import PAGE_NAME, Certificate, Started, kill, wait_ended
 
 from multiprocess import forkserver  # isort: skip
 
@@ -102,18 +100,13 @@ def employ(newborn: Newborn, run: str, child: str, epoch: int, order: bytes, now
 
 def has_ended(newborn: Newborn) -> bool:
     """Whether it has died while it waited."""
-    if newborn.pidfd < 0:
-        return True
-    poll = select.poll()
-    poll.register(newborn.pidfd, select.POLLIN)
-    return bool(poll.poll(0))
+    return newborn.pidfd < 0 or wait_ended(newborn.pidfd, 0)
 
 
 def give_up(newborn: Newborn) -> None:
     """Let go of a newborn. One that waits would end by itself; one that hangs would not."""
     if newborn.pidfd >= 0:
-        with suppress(ProcessLookupError):
-            signal.pidfd_send_signal(newborn.pidfd, signal.SIGKILL)
+        kill(newborn.pidfd)
     newborn.page.close()
     for descriptor in (newborn.pidfd, newborn.status, newborn.words, newborn.order):
         if descriptor >= 0:

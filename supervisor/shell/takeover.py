@@ -25,7 +25,7 @@ from supervisor.shell.linger import children_of
 # What is killed is gone in microseconds, unless it waits inside the kernel; that is not waited for.
 END_MS_MAX = 1000
 PAGE_NAME = "evergauge-page"
-# Beside the ledger: locked as long as any process lives that a fork server of this folder has made.
+# In the state folder: locked as long as any process lives that may write there.
 LIVING_NAME = "living"
 _LIVING_POLL_SECONDS = 0.002
 
@@ -98,19 +98,19 @@ def take_over(record: LedgerRecord, *, boot_id: bytes, fingerprint: bytes, names
 
 def hold_living(path: str) -> int:
     """A descriptor of the locked file for a new fork server; the lock goes with the last process that inherits it."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     # Shared: a fork server may follow another one whose last worker is still dying.
     fcntl.flock(descriptor, fcntl.LOCK_SH)
     return descriptor
 
 
 def wait_all_gone(path: str) -> bool:
-    """Wait until nobody lives who was made by a fork server of this folder, at most a second; whether that came true.
+    """Wait until nobody lives who inherited this locked file, at most a second; whether that came true.
 
     A killed process takes its time on a busy machine, and its name is only free when it is gone.
     """
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
         return True
     try:
@@ -129,7 +129,7 @@ def end_strays(parent: int, known: frozenset[int]) -> int:
     strays = 0
     for pid in children_of(parent):
         if pid not in known and (pidfd := _confirmed(pid, lambda stat: stat.ppid == parent and stat.state != "Z")) is not None:
-            strays += _kill(pidfd)
+            strays += kill(pidfd)
             os.close(pidfd)
     return strays
 
@@ -139,6 +139,14 @@ def wait_ended(pidfd: int, milliseconds: int) -> bool:
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     return bool(poll.poll(milliseconds))
+
+
+def kill(pidfd: int) -> bool:
+    """SIGKILL; whether it could be sent. Not to one that is gone already, nor to another user's, whom we cannot end."""
+    with suppress(ProcessLookupError, PermissionError):
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        return True
+    return False
 
 
 def process_start_ticks(pid: int) -> int | None:
@@ -170,7 +178,7 @@ def _sort_out(server: int, run: str, names: frozenset[str]) -> tuple[Started, ..
         if loser is not None:
             ending.append(_given_up(loser))
     for pidfd in ending:
-        _kill(pidfd)
+        kill(pidfd)
     for pidfd in ending:
         wait_ended(pidfd, END_MS_MAX)
         os.close(pidfd)
@@ -269,15 +277,7 @@ def _end_all(server_pidfd: int, server: int) -> None:
     """End a fork server that does not fit, with everything below it, and wait for that."""
     children = [pidfd for pid in children_of(server) if (pidfd := _confirmed(pid, lambda stat: stat.ppid == server)) is not None]
     for pidfd in (server_pidfd, *children):
-        _kill(pidfd)
+        kill(pidfd)
     for pidfd in (server_pidfd, *children):
         wait_ended(pidfd, END_MS_MAX)
         os.close(pidfd)
-
-
-def _kill(pidfd: int) -> bool:
-    # Gone already, or another user's, whom we cannot end.
-    with suppress(ProcessLookupError, PermissionError):
-        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-        return True
-    return False

@@ -30,7 +30,7 @@ class Starter:
 
     def __init__(self, folder: Path) -> None:
         # The agent's own preload: it lets the server hear of its children's ends, of which the exit statuses are made.
-        place = Birthplace("run", "fakes.newborn:be", ("workers.runtime.preload",), str(folder), orphan_grace_ns=0)
+        place = Birthplace("run", "fakes.newborn:be", ("workers.runtime.preload",), str(folder), 0, str(folder / "living"))
         epochs = {"sampler/tested": 0}
         ledger = Ledger(str(folder / "ledger"), boot_id=bytes(16), run="run", fingerprint=bytes(32), epochs=epochs)
         self.launcher = Launcher(place, ledger, SystemClock())
