@@ -8,7 +8,6 @@ is set, and when that has run down without a new supervisor at the other end, th
 It is also the process to which the kernel gives orphans of its workers (PR_SET_CHILD_SUBREAPER), so that none is lost.
 """
 
-import ctypes
 import errno
 import fcntl
 import os
@@ -19,8 +18,8 @@ import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 
-# linux/prctl.h
-_PR_SET_CHILD_SUBREAPER = 36
+from agent.prctl import PR_SET_CHILD_SUBREAPER, prctl
+
 # Children of children of children: each round of kills brings the next generation to light.
 _ROUNDS_MAX = 100
 # Only the supervisor calls, and it sends its order in one piece.
@@ -102,9 +101,7 @@ def forget() -> None:
 
 def become_subreaper() -> None:
     """Be given the orphans among our descendants. *Raises:* OSError."""
-    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, ctypes.c_ulong(1), 0, 0, 0) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), "prctl(PR_SET_CHILD_SUBREAPER)")
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def children_of(pid: int) -> list[int]:

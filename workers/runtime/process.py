@@ -7,16 +7,13 @@ import signal
 from contextlib import suppress
 
 from agent.model.errors import BusyError
+from agent.prctl import PR_SET_NAME, PR_SET_PDEATHSIG, prctl
 
-# linux/prctl.h
-_PR_SET_PDEATHSIG = 1
-_PR_SET_NAME = 15
 _NAME_BYTES_MAX = 15
 
 # Set by the fork server, inherited by its children.
 server_pid: int | None = None
 
-_LIBC = ctypes.CDLL(None, use_errno=True)
 _IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGPIPE)
 
 
@@ -28,7 +25,7 @@ def settle() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     # The fork server ends when the supervisor does; with this even a stopped or looping worker ends with it.
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if server_pid is not None and os.getppid() != server_pid:
         raise BusyError("worker", "its fork server has ended meanwhile", "the supervisor starts another")
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -39,7 +36,7 @@ def set_name(name: str) -> None:
     """What `ps` and `top` show: `eg:writer` as the name, of which the kernel keeps 15 bytes, and the interpreter with
     `evergauge writer` as the command line, in the place of the fork server's long one."""
     buffer = ctypes.create_string_buffer(f"eg:{name}".encode()[:_NAME_BYTES_MAX])
-    _prctl(_PR_SET_NAME, ctypes.addressof(buffer))
+    prctl(PR_SET_NAME, ctypes.addressof(buffer))
     with suppress(OSError, ValueError, IndexError):
         # Only for the eye: where the kernel does not tell where the arguments lie, they stay as they are.
         _set_arguments(name)
@@ -55,9 +52,3 @@ def _set_arguments(name: str) -> None:
     text = b"\0".join((interpreter, b"evergauge", name.encode()))
     if 0 < len(text) < end - start:
         ctypes.memmove(start, text.ljust(end - start, b"\0"), end - start)
-
-
-def _prctl(option: int, value: int) -> None:
-    if _LIBC.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), f"prctl({option})")

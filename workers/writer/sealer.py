@@ -6,7 +6,6 @@ It writes one line of JSON (`workers.writer.report`) and removes nothing: what b
 matter. It dies with its parent, so that of a restarted writer's sealers there is never more than one.
 """
 
-import ctypes
 import fcntl
 import mmap
 import os
@@ -22,13 +21,13 @@ from agent.failpoint import failpoint
 from agent.model.errors import BusyError, EvergaugeError, ExitCode, FormatError, MisuseError, StorageError
 from agent.model.table import DType
 from agent.model.tables import GAP
+from agent.prctl import PR_SET_PDEATHSIG, prctl
 from workers.writer.folder import read_file, storage_error
 from workers.writer.parquet import ParquetFiles
 from workers.writer.record import FORMAT_VERSION, Damage, Record, SegmentHead, TableForm, parse_head
 from workers.writer.recover import is_cut_short, open_segment
 from workers.writer.report import SealReport, encode_report
 
-_PR_SET_PDEATHSIG = 1
 # The head of a segment: forms of some tens of tables and marks of up to a thousand workers.
 HEAD_BYTES_MAX = 4 << 20
 
@@ -150,9 +149,10 @@ def _mapped(path: str) -> Iterator[bytes]:
 
 def die_with_parent(parent: int) -> None:
     """Have the kernel kill this process when `parent` ends. *Raises:* BusyError when it has ended already."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
-        raise StorageError("sealer", f"prctl failed ({os.strerror(ctypes.get_errno())})")
+    try:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    except OSError as cause:
+        raise StorageError("sealer", f"prctl failed ({cause.strerror})") from cause
     if os.getppid() != parent:
         raise BusyError("sealer", "its writer has ended", "the next writer seals the segment")
 
