@@ -10,6 +10,7 @@ WORKER_COLUMNS = (
     Column("PID", right=True),
     Column("EPOCH", right=True),
     Column("UPTIME", right=True),
+    Column("DEATHS", right=True),
     Column("LAST EXIT", yields=True),
     Column("RETRY", right=True),
     Column("BEAT", right=True),
@@ -17,8 +18,9 @@ WORKER_COLUMNS = (
     Column("CPU", right=True),
     Column("RSS", right=True),
     Column("PSS", right=True),
+    Column("LAST WORDS", yields=True),
 )
-RSS_COLUMN, PSS_COLUMN = 10, 11
+RSS_COLUMN, PSS_COLUMN = 11, 12
 
 
 def worker_cells(worker: dict[str, object]) -> tuple[str, ...]:
@@ -29,6 +31,7 @@ def worker_cells(worker: dict[str, object]) -> tuple[str, ...]:
         text_of(worker.get("pid")),
         text_of(worker.get("epoch")),
         seconds_of(worker.get("uptime_seconds")),
+        _deaths(worker),
         text_of(worker.get("last_exit")),
         seconds_of(worker.get("backoff_seconds")),
         seconds_of(worker.get("heartbeat_age_seconds")),
@@ -36,7 +39,20 @@ def worker_cells(worker: dict[str, object]) -> tuple[str, ...]:
         percent_of(worker.get("cpu_percent")),
         bytes_of(worker.get("rss_bytes")),
         bytes_of(worker.get("pss_bytes")),
+        _last_words(worker),
     )
+
+
+def _deaths(worker: dict[str, object]) -> str:
+    """How often it has ended, in whatever way."""
+    tally = worker.get("deaths")
+    return text_of(sum(tally.values())) if isinstance(tally, dict) and tally else ABSENT
+
+
+def _last_words(worker: dict[str, object]) -> str:
+    """What its last generation said on stderr before it ended."""
+    words = worker.get("last_words")
+    return text_of(" / ".join(map(text_of, words))) if isinstance(words, list) and words else ABSENT
 
 
 def _rules_held(worker: dict[str, object]) -> str:
@@ -51,7 +67,7 @@ def worker_table(call: Call, workers: list[dict[str, object]]) -> None:
     """Print the workers; columns in which nobody has a value are left out, and RSS where there is PSS, which says more."""
     rows = [worker_cells(worker) for worker in workers]
     kept = [index for index in range(len(WORKER_COLUMNS)) if index < 2 or any(row[index] != ABSENT for row in rows)]
-    if kept[-1] == PSS_COLUMN:
+    if PSS_COLUMN in kept:
         kept = [index for index in kept if index != RSS_COLUMN]
     call.show_table([WORKER_COLUMNS[index] for index in kept], [[row[index] for index in kept] for row in rows])
 
@@ -100,8 +116,9 @@ COMMANDS = (
         "list-workers",
         list_workers,
         about="the workers: state, starts, last exit, rules they hold, what they cost",
-        details="EPOCH counts starts. BEAT is the age of the last heartbeat. RULES is the revision that the worker holds;\n"
-        "an exclamation mark behind it says that it is not the one in force. RETRY is the time until the next start.\n"
+        details="EPOCH counts starts, DEATHS ends (--json has them by their cause). BEAT is the age of the last heartbeat.\n"
+        "RULES is the revision that the worker holds; an exclamation mark behind it says that it is not the one in force.\n"
+        "RETRY is the time until the next start. LAST WORDS is what its last generation said on stderr; `diag` has all of it.\n"
         "CPU is of one core. PSS counts shared memory once; RSS is shown where PSS cannot be read.",
         examples=("agentctl list-workers", "agentctl list-workers --json | jq '.workers[] | select(.state != \"up\")'"),
     ),

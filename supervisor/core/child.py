@@ -9,6 +9,7 @@ backoff    no process; the next start has its time         the time comes, or th
 failed     its exit code said: do not restart              reset by the operator -> starting
 """
 
+from collections import Counter
 from enum import StrEnum
 from random import Random
 
@@ -96,6 +97,9 @@ class Child:
         self.restarts = 0
         self.failures = 0
         self.last_exit: str | None = None
+        self.last_words: tuple[str, ...] = ()
+        # How often it ended in which way, by the words of `last_exit`.
+        self.deaths: Counter[str] = Counter()
         self.started_at_ns = 0
         self.up_at_ns: int | None = None
         self.deadline_ns: int | None = None
@@ -239,6 +243,8 @@ class Child:
         death = Death(self.name, self.epoch, now_ns, exit_text, now_ns - self.started_at_ns, gone.last_words, reason)
         asked = bool(reason) and reason not in FAULTS
         self.last_exit = f"{exit_text}, {reason}" if reason in FAULTS else exit_text
+        self.last_words = gone.last_words
+        self.deaths[self.last_exit] += 1
         if self.up_at_ns is not None and now_ns - self.up_at_ns >= self._policy.stable_spell_ns:
             self.failures = 0
         was_up = self.up_at_ns is not None

@@ -14,7 +14,7 @@ import pytest
 from fakes.agent_process import AgentProcess, wait_until
 from fakes.cgroup import enter, group
 from fakes.convergence import Pollster, assert_converged, deaths, events, rss_bytes, spares, take_census, wait_until_up
-from fakes.small_disk import mounted
+from fakes.small_disk import fill, mounted
 from fakes.workforce_agent import WorkforceAgent
 
 MIB = 1 << 20
@@ -188,7 +188,7 @@ def test_workers_that_die_while_the_disk_is_full_come_back_and_no_rule_is_lost(t
         before = take_census(agent)
         ballast = agent.state_dir / "ballast"
         with Pollster(agent):
-            _fill(ballast)
+            fill(ballast)
             wait_until(lambda: agent.call("status")["reasons"], "the agent says that it is not ready")
             for name in ("writer", "sampler/process", "control-plane"):
                 agent.wait_for_replacement(agent.kill_worker(name))
@@ -204,15 +204,6 @@ def test_workers_that_die_while_the_disk_is_full_come_back_and_no_rule_is_lost(t
         assert agent.end() == 0
         agent.start()
         _assert_rules_kept(agent)
-
-
-def _fill(path: Path) -> None:
-    with path.open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(b"\0" * 4096)
-        except OSError:
-            return
 
 
 # ---- memory ----------------------------------------------------------------------------------------

@@ -21,3 +21,13 @@ def mounted(folder: Path, size: str) -> Iterator[Path]:
     finally:
         # Lazily: a failed test may have left a process behind that still stands in it.
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(path: Path) -> None:
+    """Make this file as large as its file system lets it be."""
+    with path.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(b"\0" * 4096)
+        except OSError:
+            return

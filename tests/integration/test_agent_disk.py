@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 from fakes.agent_process import AgentProcess, wait_until
-from fakes.small_disk import mounted
+from fakes.small_disk import fill, mounted
 
 
 @pytest.fixture
@@ -24,20 +24,11 @@ def _rows(state_dir: Path, table: str) -> list[dict[str, Any]]:
     return [row for path in files for row in pyarrow.parquet.ParquetFile(path).read().to_pylist()]
 
 
-def _fill(path: Path) -> None:
-    with path.open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(b"\0" * 4096)
-        except OSError:
-            return
-
-
 def test_a_full_disk_stops_nothing_and_loses_nothing(small_disk: Path) -> None:
     """Not ready with the folder named, samplers go on into their buffers; with room again all rows are stored once."""
     with AgentProcess(small_disk) as agent:
         ballast = agent.state_dir / "ballast"
-        _fill(ballast)
+        fill(ballast)
         reasons = wait_until(lambda: agent.call("status")["reasons"], "the agent says that it is not ready")
         assert any(str(agent.state_dir) in reason for reason in reasons), reasons
         ticks = agent.call("status")["stats"]["sampler/process"]["ticks"]
@@ -58,7 +49,7 @@ def test_a_rule_that_cannot_be_made_durable_is_refused(small_disk: Path) -> None
     with AgentProcess(small_disk) as agent:
         agent.call("add-rule", rule={"name": "before"})
         ballast = agent.state_dir / "ballast"
-        _fill(ballast)
+        fill(ballast)
         with pytest.raises(RuntimeError, match="No space left on device; the rules are as before"):
             agent.call("add-rule", rule={"name": "after"})
         assert [rule["name"] for rule in agent.call("list-rules")["rules"]] == ["before"]
@@ -108,7 +99,7 @@ def test_a_stop_while_the_disk_is_full_ends_in_time_and_says_what_was_lost(small
     agent = AgentProcess(small_disk)
     agent.start()
     ballast = agent.state_dir / "ballast"
-    _fill(ballast)
+    fill(ballast)
     wait_until(lambda: agent.call("status")["reasons"], "the agent says that it is not ready")
     assert agent.end(seconds=2.5) == 0
     agent.assert_nothing_left()

@@ -10,7 +10,7 @@ from agent.model.message import Ask, Publish, Reply, Request
 from agent.model.rule import Assignment, Unit, UnitKind, canonical, pod_key
 from agent.model.timebase import MS, S
 from supervisor.core.desk import OPEN_QUESTIONS_MAX, STATS_DEADLINE_NS
-from supervisor.core.effect import ClientAsker, Effect, Respond, RotateRequested, Send, WorkerAsker
+from supervisor.core.effect import ClientAsker, Effect, Exited, Respond, RotateRequested, Send, WorkerAsker
 
 TRIO = {"writer": "writer", "control-plane": "control-plane", "gateway": "gateway"}
 
@@ -54,8 +54,8 @@ def test_list_workers_has_exactly_its_columns() -> None:
     rows = _result(_up().ask("list-workers"))["workers"]
     assert [row["name"] for row in rows] == list(TRIO)
     assert list(rows[0]) == [
-        "name", "kind", "state", "pid", "epoch", "uptime_seconds", "restarts", "last_exit", "backoff_seconds",
-        "heartbeat_age_seconds", "rules_revision", "rules_digest", "in_sync", "cpu_percent", "rss_bytes", "pss_bytes",
+        "name", "kind", "state", "pid", "epoch", "uptime_seconds", "restarts", "last_exit", "deaths", "last_words",
+        "backoff_seconds", "heartbeat_age_seconds", "rules_revision", "rules_digest", "in_sync", "cpu_percent", "rss_bytes", "pss_bytes",
     ]  # fmt: skip
 
 
@@ -69,6 +69,18 @@ def test_a_worker_in_backoff_says_for_how_long_and_why() -> None:
     row = _result(story.ask("list-workers"))["workers"][2]
     assert (row["state"], row["last_exit"], row["pid"], row["uptime_seconds"]) == ("backoff", "SIGKILL", None, None)
     assert row["backoff_seconds"] == 0.1
+
+
+def test_a_workers_deaths_are_told_by_their_cause_with_the_last_words() -> None:
+    """Two kills and an exit code; of what the last one said on stderr the last three lines."""
+    story = _up()
+    for status in (-9, -9, 70):
+        story.tell(Exited("gateway", story.child("gateway").epoch, status, ("one", "two", "three", "four")))
+        story.advance(1 * S)
+        story.bring_up("gateway")
+    row = _result(story.ask("list-workers"))["workers"][2]
+    assert row["deaths"] == {"SIGKILL": 2, "bug (70)": 1}
+    assert row["last_words"] == ["two", "three", "four"]
 
 
 def test_status_waits_for_the_workers_own_numbers() -> None:
