@@ -36,8 +36,6 @@ class Chaos:
         self._deeds = (ward.folder / "deeds").open("w", buffering=1)
         self._rng = rng
         chances = CHANCES | ({"supervisor": SUPERVISOR_CHANCE} if with_supervisor else {})
-        # Each of them once, in some order, so that the shortest run has seen everything.
-        self._first = rng.sample(sorted(chances), len(chances))
         self._chances = chances
         self._rules: set[str] = set()
         # Who was hit last, when, and how: until a later generation is ready.
@@ -60,10 +58,7 @@ class Chaos:
 
     def step(self) -> None:
         """One thing, and now and then a change of the rules."""
-        if self._first:
-            what = self._first.pop()
-        else:
-            (what,) = self._rng.choices(list(self._chances), list(self._chances.values()))
+        what = self._draw()
         rows = self._ward.workers()
         # Whoever was stopped is left to be found out, unless a thing takes all along.
         names = sorted(set(rows) - set(self.stopped(rows)))
@@ -83,6 +78,17 @@ class Chaos:
             case "supervisor":
                 self._kill_supervisor()
         self.change_rules()
+
+    def _draw(self) -> str:
+        """By their chances; but what has hit nobody yet comes every other time, so that the shortest run has seen everything.
+
+        A thing may find nobody to hit: there is not always a newborn, and whoever is stopped is let be.
+        """
+        unseen = [what for what in self._chances if not self.kills[what]]
+        if unseen and self._rng.random() < 0.5:
+            return self._rng.choice(unseen)
+        (what,) = self._rng.choices(list(self._chances), list(self._chances.values()))
+        return what
 
     def change_rules(self) -> None:
         """Now and then one more rule, or one less."""
