@@ -52,7 +52,7 @@ def _deaths(worker: dict[str, object]) -> str:
 def _last_words(worker: dict[str, object]) -> str:
     """What its last generation said on stderr before it ended."""
     words = worker.get("last_words")
-    return text_of(" / ".join(map(text_of, words))) if isinstance(words, list) and words else ABSENT
+    return text_of(" / ".join(text_of(word).strip() for word in words)) if isinstance(words, list) and words else ABSENT
 
 
 def _rules_held(worker: dict[str, object]) -> str:

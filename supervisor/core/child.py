@@ -83,6 +83,12 @@ def exit_words(status: int | None) -> str:
     return f"{exit_code_name(status)} ({status})"
 
 
+def telling_words(words: tuple[str, ...]) -> tuple[str, ...]:
+    """The three lines that tell most: where it was, if it wrote its stacks (faulthandler does, innermost first), else the last."""
+    starts = [number + 1 for number, line in enumerate(words) if line.endswith("(most recent call first):")]
+    return words[starts[0] : starts[0] + 3] if starts else words[-3:]
+
+
 class Child:
     """One worker: its state, its present epoch and its failures. Methods return the effects of what happened."""
 
@@ -97,6 +103,7 @@ class Child:
         self.restarts = 0
         self.failures = 0
         self.last_exit: str | None = None
+        # The few that tell most; all of them, with the stacks of a hung worker, are in its `Death`.
         self.last_words: tuple[str, ...] = ()
         # How often it ended in which way, by the words of `last_exit`.
         self.deaths: Counter[str] = Counter()
@@ -243,7 +250,7 @@ class Child:
         death = Death(self.name, self.epoch, now_ns, exit_text, now_ns - self.started_at_ns, gone.last_words, reason)
         asked = bool(reason) and reason not in FAULTS
         self.last_exit = f"{exit_text}, {reason}" if reason in FAULTS else exit_text
-        self.last_words = gone.last_words
+        self.last_words = telling_words(gone.last_words)
         self.deaths[self.last_exit] += 1
         if self.up_at_ns is not None and now_ns - self.up_at_ns >= self._policy.stable_spell_ns:
             self.failures = 0
@@ -263,9 +270,7 @@ class Child:
             # credit, so that a fork server whose children always die does not spin.
             self.state = ChildState.DOWN
             return death, [Log("worker_stopped" if asked else "worker_died", "info", fields), *self.start(now_ns)]
-        # Of a traceback the first lines tell most: where it was.
-        words = gone.last_words[:4] if reason == HUNG else gone.last_words[-3:]
-        note = Log("worker_died", "warning", {**fields, "last_words": " | ".join(words)})
+        note = Log("worker_died", "warning", {**fields, "last_words": " | ".join(self.last_words)})
         return death, [note, *self._after_failure(gone.status, now_ns)]
 
     def on_spawn_failed(self, problem: str, now_ns: int) -> list[Effect]:

@@ -34,10 +34,6 @@ class About(Struct, frozen=True):
     wall_offset_ns: int
 
 
-# The whole of them, with the stacks of a hung worker, are in `diag`.
-WORDS_SHOWN = 3
-
-
 def _seconds(duration_ns: int) -> float:
     return round(duration_ns / S, 3)
 
@@ -56,7 +52,7 @@ def worker_row(child: Child, authority: Authority, beat_at_ns: int | None, now_n
         "restarts": child.restarts,
         "last_exit": child.last_exit,
         "deaths": dict(child.deaths.most_common()),
-        "last_words": list(child.last_words[-WORDS_SHOWN:]),
+        "last_words": list(child.last_words),
         "backoff_seconds": _seconds(max(0, (child.deadline_ns or 0) - now_ns)) if waits else None,
         "heartbeat_age_seconds": _seconds(max(0, now_ns - beat_at_ns)) if beat_at_ns is not None else None,
         "rules_revision": replica.acked_revision if replica else None,

@@ -55,7 +55,8 @@ def test_list_workers_has_exactly_its_columns() -> None:
     assert [row["name"] for row in rows] == list(TRIO)
     assert list(rows[0]) == [
         "name", "kind", "state", "pid", "epoch", "uptime_seconds", "restarts", "last_exit", "deaths", "last_words",
-        "backoff_seconds", "heartbeat_age_seconds", "rules_revision", "rules_digest", "in_sync", "cpu_percent", "rss_bytes", "pss_bytes",
+        "backoff_seconds", "heartbeat_age_seconds", "rules_revision", "rules_digest", "in_sync",
+        "cpu_percent", "rss_bytes", "pss_bytes",
     ]  # fmt: skip
 
 
@@ -81,6 +82,15 @@ def test_a_workers_deaths_are_told_by_their_cause_with_the_last_words() -> None:
     row = _result(story.ask("list-workers"))["workers"][2]
     assert row["deaths"] == {"SIGKILL": 2, "bug (70)": 1}
     assert row["last_words"] == ["two", "three", "four"]
+
+
+def test_of_stacks_the_innermost_frames_are_the_last_words() -> None:
+    """Where it was tells more than how it once got there; what it said before its stacks does not stand in their place."""
+    story = _up()
+    words = ("a complaint", "Current thread 0x1 (most recent call first):", "innermost", "middle", "outer", "outermost")
+    story.tell(Exited("gateway", story.child("gateway").epoch, -9, words))
+    row = _result(story.ask("list-workers"))["workers"][2]
+    assert row["last_words"] == ["innermost", "middle", "outer"]
 
 
 def test_status_waits_for_the_workers_own_numbers() -> None:
