@@ -89,11 +89,16 @@ def load_config(invocation: Invocation, environment: Mapping[str, str]) -> Confi
     return Config({**config.values, **folders, **sockets})
 
 
+# The default workers on a host of a few processes come up with so many, and not with three quarters of them.
+OPEN_FILES_LEAST = 64
+
+
 def supervise(config: Config, *, for_ns: int | None, workforce: "Callable[[Config], Workforce] | None" = None) -> ExitCode:
     """Be the agent until it is asked to end. *Raises:* EvergaugeError when it cannot begin."""
     from supervisor.shell.lock import FolderLock
 
     _check_supervisor_package()
+    _raise_open_files_limit()
     state_dir, runtime_dir = config.of(STATE_DIR), config.of(RUNTIME_DIR)
     _make_folder(state_dir, "state folder", "--state-dir")
     _make_folder(runtime_dir, "runtime folder", "--runtime-dir")
@@ -114,9 +119,6 @@ def supervise(config: Config, *, for_ns: int | None, workforce: "Callable[[Confi
     os.chdir("/")
     # A parent that ignores SIGCHLD hands that on, and the kernel would keep the fork server's end from us.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    # Every worker and every client of the control socket costs descriptors, and the usual soft limit is for shells.
-    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     # Imported behind the checks: a refused start costs nothing, and says its sentence at once.
     from agent.assembly import assemble
     from agent.inheritance import remove_remains
@@ -161,6 +163,18 @@ def _check_supervisor_package() -> None:
         raise ConfigError(
             found, "the package `supervisor` there is another project's", "install evergauge in an environment of its own"
         )
+
+
+def _raise_open_files_limit() -> None:
+    """Every worker and every client of the control socket costs descriptors, and the usual soft limit is for shells.
+
+    Below the least a start would fail somewhere in the midst of it, and not even in the same place each time.
+    """
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < OPEN_FILES_LEAST:
+        problem = f"Too many open files would be needed: {hard} are allowed, {OPEN_FILES_LEAST} are the least"
+        raise ConfigError("limit of open files", problem, "ulimit -Hn 20000, or LimitNOFILE=20000 in the agent's unit")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _make_folder(path: str, what: str, flag: str) -> None:

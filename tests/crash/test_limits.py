@@ -17,6 +17,8 @@ from fakes.convergence import Pollster, assert_converged, deaths, events, rss_by
 from fakes.small_disk import fill, mounted
 from fakes.workforce_agent import WorkforceAgent
 
+from agent.model.errors import ExitCode
+
 MIB = 1 << 20
 # The third and later starts come soon, so that a shortage of a moment costs a test no more.
 QUICK_BACKOFF = {"--supervisor-backoff-ceiling": "150ms"}
@@ -258,13 +260,24 @@ def test_a_flood_on_stderr_costs_the_supervisor_no_memory(tmp_path: Path) -> Non
 
 
 def test_a_start_under_a_limit_that_is_too_low_says_so(tmp_path: Path) -> None:
-    """Twelve descriptors are too few for a supervisor: it ends by itself, with a sentence, and leaves nobody."""
+    """Too few descriptors for the default workers: it ends at once, with one sentence, and makes nothing."""
     folders = ["--state-dir", str(tmp_path / "state"), "--runtime-dir", str(tmp_path / "run")]
     command = [sys.executable, "-c", "from agent.daemon import main; main()", *folders, "--gateway-port", "0"]
-    ended = _run(["prlimit", "--nofile=12:12", *command])
-    assert ended.returncode not in (0, -signal.SIGKILL)
-    assert "Too many open files" in ended.stderr
-    assert "Traceback" not in ended.stderr
+    for allowed in (8, 12, 63):
+        ended = _run(["prlimit", f"--nofile={allowed}:{allowed}", *command])
+        assert ended.returncode == ExitCode.CONFIG
+        assert ended.stderr.startswith("agentd: limit of open files: Too many open files would be needed: ")
+        assert ended.stderr.count("\n") == 1
+        assert f"{allowed} are allowed" in ended.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_least_number_of_open_files_is_enough_for_the_default_workers(tmp_path: Path) -> None:
+    """What the refusal names as the least does let the agent come up."""
+    program = ("prlimit", "--nofile=64:64", sys.executable, "-c", "from agent.daemon import main; main()")
+    # Entering waits until it is ready.
+    with AgentProcess(tmp_path, program=program) as agent:
+        assert {worker["state"] for worker in agent.workers().values()} == {"up"}
 
 
 def _run(command: list[str]) -> "subprocess.CompletedProcess[Any]":
