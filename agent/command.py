@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from agent.config import AnySetting
 from agent.model.errors import MisuseError
 from agent.model.timebase import parse_duration_ns
+from agent.setting import AnySetting
 
 HEAD = """usage: agentd [--config FILE] [--for DURATION] [--check-config] [--SETTING VALUE ...]
 

@@ -7,184 +7,18 @@ Samplers declare their own settings beside their code; `workers.catalogue` hands
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from msgspec import Struct
 
 from agent.model.errors import ConfigError
-from agent.model.timebase import DAY, HOUR, MINUTE, MS, S, format_duration, parse_duration_ns
-
-T = TypeVar("T", int, str, bool)
-
-KIB = 1 << 10
-MIB = 1 << 20
-
-
-class Setting(Generic[T]):
-    """One setting. Durations are nanoseconds and written `1s`; sizes are bytes and written `16MiB`."""
-
-    def __init__(self, key: str, default: T, about: str) -> None:
-        self.key = key
-        self.default: T = default
-        self.about = about
-
-    @property
-    def environment_name(self) -> str:
-        """`gateway.port` is `EVERGAUGE_GATEWAY_PORT`."""
-        return "EVERGAUGE_" + self.key.replace(".", "_").upper()
-
-    @property
-    def flag(self) -> str:
-        """`gateway.port` is `--gateway-port`."""
-        return "--" + self.key.replace(".", "-").replace("_", "-")
-
-    @property
-    def accepted(self) -> str:
-        """What a value may be, in words, with unit and range."""
-        raise NotImplementedError
-
-    def parse(self, value: object) -> T:
-        """A value of the file, or the text of the environment or a flag. *Raises:* ValueError saying what is wrong."""
-        raise NotImplementedError
-
-    def show(self, value: T) -> str:
-        """A value as it would be written."""
-        return str(value)
-
-
-class Whole(Setting[int]):
-    """A whole number in a range."""
-
-    def __init__(self, key: str, default: int, least: int, most: int, about: str) -> None:
-        super().__init__(key, default, about)
-        self.least = least
-        self.most = most
-
-    @property
-    def accepted(self) -> str:
-        return f"a whole number from {self.show(self.least)} to {self.show(self.most)}"
-
-    def parse(self, value: object) -> int:
-        number = self._number(value)
-        if not self.least <= number <= self.most:
-            raise ValueError("out of range")
-        return number
-
-    def _number(self, value: object) -> int:
-        if isinstance(value, bool) or not isinstance(value, int | str):
-            raise ValueError("not a whole number")
-        return int(value)
-
-
-class Duration(Whole):
-    """A span of time in nanoseconds, written with its unit."""
-
-    @property
-    def accepted(self) -> str:
-        return f"a duration from {self.show(self.least)} to {self.show(self.most)}, such as 250ms, 1s or 15m"
-
-    def _number(self, value: object) -> int:
-        if not isinstance(value, str):
-            raise ValueError("a duration needs its unit")
-        return parse_duration_ns(value)
-
-    def show(self, value: int) -> str:
-        return format_duration(value)
-
-
-class Size(Whole):
-    """A number of bytes, plain or written `64KiB`, `16MiB`."""
-
-    @property
-    def accepted(self) -> str:
-        return f"a size from {self.show(self.least)} to {self.show(self.most)}, such as 64KiB or 16MiB"
-
-    def _number(self, value: object) -> int:
-        if isinstance(value, str):
-            for suffix, scale in (("KiB", KIB), ("MiB", MIB), ("GiB", KIB * MIB), ("B", 1)):
-                if value.endswith(suffix):
-                    return int(value.removesuffix(suffix)) * scale
-        return super()._number(value)
-
-    def show(self, value: int) -> str:
-        for suffix, scale in (("GiB", KIB * MIB), ("MiB", MIB), ("KiB", KIB)):
-            if value and value % scale == 0:
-                return f"{value // scale}{suffix}"
-        return f"{value}B"
-
-
-class Choice(Setting[str]):
-    """One of a few words."""
-
-    def __init__(self, key: str, default: str, words: tuple[str, ...], about: str) -> None:
-        super().__init__(key, default, about)
-        self.words = words
-
-    @property
-    def accepted(self) -> str:
-        return "one of " + ", ".join(self.words)
-
-    def parse(self, value: object) -> str:
-        if not isinstance(value, str) or value not in self.words:
-            raise ValueError("not one of the words")
-        return value
-
-
-class Text(Setting[str]):
-    """Text; empty stands for «not set» where the description says so."""
-
-    @property
-    def accepted(self) -> str:
-        return "text of at most 4096 bytes without control characters"
-
-    def parse(self, value: object) -> str:
-        if not isinstance(value, str) or len(value.encode()) > 4096 or (value and not value.isprintable()):
-            raise ValueError("not such a text")
-        return value
-
-
-class Address(Setting[str]):
-    """A numeric IP address, or empty: a name would have to be looked up, and a look-up can block."""
-
-    @property
-    def accepted(self) -> str:
-        return "a numeric IP address such as 127.0.0.1 or ::1, or nothing"
-
-    def parse(self, value: object) -> str:
-        if not isinstance(value, str):
-            raise ValueError("not such a text")
-        if value and value != self.default:
-            # Behind the usual case: it costs 5 ms at the start.
-            from ipaddress import ip_address
-
-            ip_address(value)
-        return value
-
-
-class Switch(Setting[bool]):
-    """true or false."""
-
-    @property
-    def accepted(self) -> str:
-        return "true or false"
-
-    def parse(self, value: object) -> bool:
-        if isinstance(value, bool):
-            return value
-        if value in ("true", "false"):
-            return value == "true"
-        raise ValueError("neither true nor false")
-
-    def show(self, value: bool) -> str:
-        return "true" if value else "false"
-
+from agent.model.timebase import DAY, HOUR, MINUTE, MS, S
+from agent.setting import KIB, MIB, Address, AnySetting, AutoSwitch, Choice, Duration, Setting, Size, Switch, T, Text, Whole
 
 # Read by `agent.failpoint` alone: a test's means, no setting.
 _FAILPOINTS = "EVERGAUGE_FAILPOINTS"
 # Kubernetes sets these in every pod of a namespace with a service named evergauge; they are nobody's typing error.
 _KUBERNETES_SERVICE = ("EVERGAUGE_SERVICE_", "EVERGAUGE_PORT")
-
-AnySetting = Setting[int] | Setting[str] | Setting[bool]
 
 STATE_DIR = Text("state_dir", "", "folder of data, spool and rules; empty: .evergauge/ of a checkout, else /var/lib/evergauge")
 RUNTIME_DIR = Text("runtime_dir", "", "folder of the sockets; empty: .evergauge/ of a checkout, else /run/evergauge")
@@ -194,6 +28,24 @@ DATA_SOCKET = Text("data_socket", "", "path of the socket of the writer; empty: 
 HOST_NAME = Text("host_name", "", "the name of this host in files and rows; empty: the kernel's node name")
 PROC_ROOT = Text("kernel.proc_root", "/proc", "where the proc file system is mounted")
 CGROUP_ROOT = Text("kernel.cgroup_root", "/sys/fs/cgroup", "where the cgroup hierarchies are mounted")
+NRI_SOCKET = Text("nri.socket_path", "/var/run/nri/nri.sock", "the container runtime's NRI socket").known_as("NRI_SOCKET_PATH")
+
+RESCTRL_MOUNT = Text("resctrl.mount", "/sys/fs/resctrl", "where resctrl is mounted, or is to be").known_as("RESCTRL_MOUNT")
+# Whoever mounts it decides on its options (cdp, mba_MBps), and a second mount is refused: that is not for us to take away.
+RESCTRL_AUTO_MOUNT = Switch("resctrl.auto_mount", False, "mount resctrl when nobody has")
+RESCTRL_ENABLED = AutoSwitch(
+    "sampler.resctrl.enabled", "auto", "measure cache and memory bandwidth; true: not ready without; auto: where resctrl is mounted"
+)
+RESCTRL_RETRY_INTERVAL = Duration(
+    "resctrl.retry_interval", 10 * S, 50 * MS, 1 * HOUR, "how often groups that could not be made are tried again"
+).known_as("RESCTRL_RETRY_INTERVAL")
+RESCTRL_HEALTH_INTERVAL = Duration(
+    "resctrl.health_interval",
+    60 * S,
+    50 * MS,
+    1 * HOUR,
+    "how often pods without a group, or not whole in it, are counted in the log",
+).known_as("RESCTRL_HEALTH_INTERVAL")
 
 LOG_LEVEL = Choice("log.level", "info", ("debug", "info", "warning", "error"), "the least severity that is logged")
 LOG_FORMAT = Choice("log.format", "text", ("text", "json"), "one line per event: key=value, or JSON")
@@ -256,7 +108,8 @@ GATEWAY_ADDRESS = Address("gateway.address", "127.0.0.1", "where /live, /ready a
 GATEWAY_PORT = Whole("gateway.port", 9464, 0, 65535, "its TCP port; 0: the system chooses, `agentctl status` tells")
 
 SETTINGS: tuple[AnySetting, ...] = (
-    STATE_DIR, RUNTIME_DIR, CONTROL_SOCKET, BUS_SOCKET, DATA_SOCKET, HOST_NAME, PROC_ROOT, CGROUP_ROOT, LOG_LEVEL, LOG_FORMAT,
+    STATE_DIR, RUNTIME_DIR, CONTROL_SOCKET, BUS_SOCKET, DATA_SOCKET, HOST_NAME, PROC_ROOT, CGROUP_ROOT, NRI_SOCKET, RESCTRL_MOUNT,
+    RESCTRL_AUTO_MOUNT, RESCTRL_RETRY_INTERVAL, RESCTRL_HEALTH_INTERVAL, LOG_LEVEL, LOG_FORMAT,
     HEARTBEAT_INTERVAL, HANG_TIMEOUT, START_TIMEOUT, STOP_TIMEOUT, BACKOFF_BASE, BACKOFF_FACTOR, BACKOFF_CEILING,
     BACKOFF_JITTER, STABLE_SPELL, ORPHAN_GRACE, SPARE_WORKERS, CONTROL_PLANE_INTERVAL, SEAL_INTERVAL, SEAL_BYTES, SYNC_INTERVAL,
     BUFFER_BYTES,
@@ -328,8 +181,10 @@ def parse_config(
         if key not in in_file:
             raise ConfigError(f"{origin}: {key}", "there is no such setting", _suggestion(key, in_file))
         values[key] = _parse_value(in_file[key], value, origin=f"{origin}: {key}")
-    by_environment_name = {setting.environment_name: setting for setting in by_key.values()}
-    for name, text in sorted((environment or {}).items()):
+    by_environment_name = {setting.environment_alias: setting for setting in by_key.values() if setting.environment_alias}
+    by_environment_name |= {setting.environment_name: setting for setting in by_key.values()}
+    # A second name before the first: what comes later wins.
+    for name, text in sorted((environment or {}).items(), key=lambda item: (item[0].startswith("EVERGAUGE_"), item[0])):
         if name in by_environment_name:
             setting = by_environment_name[name]
             values[setting.key] = _parse_value(setting, text, origin=f"environment variable {name}")

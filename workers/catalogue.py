@@ -7,9 +7,10 @@ from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 
-from agent.config import SETTINGS, AnySetting
+from agent.config import SETTINGS
 from agent.model.table import Table
 from agent.model.tables import SYSTEM_TABLES
+from agent.setting import AnySetting
 from workers import samplers
 from workers.samplers.kind import Sampler
 

@@ -78,13 +78,34 @@ class Unit(Struct, frozen=True):
     labels: dict[str, str] = {}
 
 
+class Monitoring(Struct, frozen=True):
+    """How a unit's group stands in resctrl.
+
+    `paths` are the group's directories, absolute, its own below the root's `mon_groups` first; more where threads live in control
+    groups of others. Empty: there is none, `problem` says why (a word of `workers.resctrl.problem`) or, itself empty, that it is
+    being made. A unit is `reconciled` by containers, a unit without any counts as one: those of which a whole pass found no thread
+    outside.
+    """
+
+    paths: tuple[str, ...] = ()
+    problem: str = ""
+    detail: str = ""
+    total_containers: int = 0
+    reconciled_containers: int = 0
+
+
 class Assignment(Struct, frozen=True):
-    """A unit bound to a monitoring group: `group` is None when a rule ignores it, `rule` when none matched."""
+    """A unit bound to a monitoring group: `group` is None when a rule ignores it, `rule` when none matched.
+
+    `monitoring` is None where nothing is measured by groups: the unit is ignored, or resctrl is not in use.
+    """
 
     unit: Unit
     group: str | None
     rule: str | None
     valid_from_wall_ns: int
+    priority: int = 0
+    monitoring: Monitoring | None = None
 
 
 def problem_of_rule(rule: GroupRule) -> str | None:

@@ -5,12 +5,13 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from agent.config import AnySetting, Config, Duration, Switch
+from agent.config import Config
 from agent.model.message import Condition
 from agent.model.rule_state import RuleState
 from agent.model.table import Row, Table
 from agent.model.timebase import MINUTE, MS, S
 from agent.ports import Bus, Clock, KernelTree, Outbox
+from agent.setting import AnySetting, Duration, Switch
 
 # What one tick gives: rows by table.
 Sample = Sequence[tuple[Table, Sequence[Row]]]

@@ -16,7 +16,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from agent.config import Choice, Config, Size, Whole
+from agent.config import Config
 from agent.model.absence import Absence
 from agent.model.cgroup_path import parse_proc_cgroup, unit_of
 from agent.model.command_line import parse_command_line
@@ -25,6 +25,7 @@ from agent.model.proc_stat import STAT_BYTES_MAX, Stat, parse_comm, parse_stat
 from agent.model.table import Column, DType, Row, Table
 from agent.model.timebase import S
 from agent.ports import KernelTree
+from agent.setting import Choice, Size, Whole
 from workers.samplers.kind import Sample, Sampler, enabled_setting, interval_setting
 
 TOP_ROWS = Whole("sampler.process.top_rows", 20, 1, 10_000, "rows per tick for the most CPU, and as many for the most RSS")
@@ -299,8 +300,7 @@ class ProcessProbe:
                 total.rss_pages += sign * process.stat.rss_pages
                 total.cpu_ticks += sign * (process.interval_ticks or 0)
         process.cgroup, process.pod_uid = cgroup, pod_uid
-        # A process may change its user, or its program to one of the same name.
-        process.told_for = None
+        process.told_for = None  # It may have another user, or be another program of the same name.
 
     def _uptime_ticks(self) -> int:
         """Time since boot in clock ticks, as `start_ticks` counts it. *Source:* proc_uptime(5)."""

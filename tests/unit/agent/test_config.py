@@ -16,21 +16,17 @@ from agent.config import (
     SEAL_INTERVAL,
     SETTINGS,
     START_TIMEOUT,
-    AnySetting,
     Config,
-    Duration,
-    Setting,
-    Size,
-    Switch,
-    Text,
-    Whole,
     parse_config,
 )
 from agent.model.errors import ConfigError
 from agent.model.timebase import DAY, MINUTE, S
+from agent.setting import AnySetting, AutoSwitch, Duration, Setting, Size, Switch, Text, Whole
 
 SWITCH = Switch("sampler.switch", True, "an example")
-EVERY = (*SETTINGS, SWITCH)
+AUTO = AutoSwitch("sampler.auto", "auto", "an example")
+ALIASED = Whole("sampler.aliased", 1, 0, 9, "an example").known_as("SECOND_NAME")
+EVERY = (*SETTINGS, SWITCH, AUTO)
 by_key = pytest.mark.parametrize("setting", EVERY, ids=lambda setting: setting.key)
 
 
@@ -239,3 +235,24 @@ def test_a_workers_times_are_for_the_file_alone():
 def test_failpoints_are_no_setting_and_no_mistake():
     """Their variable is read elsewhere, by tests alone."""
     assert parse_config(SETTINGS, environment={"EVERGAUGE_FAILPOINTS": "/tmp/x"}).values == {}
+
+
+@pytest.mark.parametrize(("written", "value"), [(True, "true"), (False, "false"), ("auto", "auto"), ("true", "true")])
+def test_a_switch_that_may_choose_itself_takes_three_words(written: object, value: str):
+    """In a file the words true and false may stand as TOML's own."""
+    assert AUTO.parse(written) == value
+
+
+def test_a_switch_that_may_choose_itself_takes_nothing_else():
+    """Neither numbers nor other words."""
+    for wrong in ("yes", 1, "", None):
+        with pytest.raises(ValueError, match="neither"):
+            AUTO.parse(wrong)
+
+
+def test_a_setting_may_have_a_second_name_in_the_environment():
+    """Its own name wins over the second, whatever their order; a bad value is told by the name that was used."""
+    assert parse_config([ALIASED], environment={"SECOND_NAME": "3"}).of(ALIASED) == 3
+    assert parse_config([ALIASED], environment={"SECOND_NAME": "3", ALIASED.environment_name: "4"}).of(ALIASED) == 4
+    with pytest.raises(ConfigError, match="environment variable SECOND_NAME: '30'"):
+        parse_config([ALIASED], environment={"SECOND_NAME": "30"})

@@ -1,0 +1,195 @@
+"""What a setting is: a key, a default, a unit, a range, and how its text is read and written. PURE."""
+
+from typing import Generic, Self, TypeVar
+
+from agent.model.timebase import format_duration, parse_duration_ns
+
+T = TypeVar("T", int, str, bool)
+
+KIB = 1 << 10
+MIB = 1 << 20
+
+
+class Setting(Generic[T]):
+    """One setting. Durations are nanoseconds and written `1s`; sizes are bytes and written `16MiB`."""
+
+    # A second name in the environment, for those who come from a collector that calls it so.
+    environment_alias = ""
+
+    def __init__(self, key: str, default: T, about: str) -> None:
+        self.key = key
+        self.default: T = default
+        self.about = about
+
+    def known_as(self, environment_alias: str) -> Self:
+        """The same setting, with a second name in the environment; where both are set, the first name wins."""
+        self.environment_alias = environment_alias
+        return self
+
+    @property
+    def environment_name(self) -> str:
+        """`gateway.port` is `EVERGAUGE_GATEWAY_PORT`."""
+        return "EVERGAUGE_" + self.key.replace(".", "_").upper()
+
+    @property
+    def flag(self) -> str:
+        """`gateway.port` is `--gateway-port`."""
+        return "--" + self.key.replace(".", "-").replace("_", "-")
+
+    @property
+    def accepted(self) -> str:
+        """What a value may be, in words, with unit and range."""
+        raise NotImplementedError
+
+    def parse(self, value: object) -> T:
+        """A value of the file, or the text of the environment or a flag. *Raises:* ValueError saying what is wrong."""
+        raise NotImplementedError
+
+    def show(self, value: T) -> str:
+        """A value as it would be written."""
+        return str(value)
+
+
+class Whole(Setting[int]):
+    """A whole number in a range."""
+
+    def __init__(self, key: str, default: int, least: int, most: int, about: str) -> None:
+        super().__init__(key, default, about)
+        self.least = least
+        self.most = most
+
+    @property
+    def accepted(self) -> str:
+        return f"a whole number from {self.show(self.least)} to {self.show(self.most)}"
+
+    def parse(self, value: object) -> int:
+        number = self._number(value)
+        if not self.least <= number <= self.most:
+            raise ValueError("out of range")
+        return number
+
+    def _number(self, value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int | str):
+            raise ValueError("not a whole number")
+        return int(value)
+
+
+class Duration(Whole):
+    """A span of time in nanoseconds, written with its unit."""
+
+    @property
+    def accepted(self) -> str:
+        return f"a duration from {self.show(self.least)} to {self.show(self.most)}, such as 250ms, 1s or 15m"
+
+    def _number(self, value: object) -> int:
+        if not isinstance(value, str):
+            raise ValueError("a duration needs its unit")
+        return parse_duration_ns(value)
+
+    def show(self, value: int) -> str:
+        return format_duration(value)
+
+
+class Size(Whole):
+    """A number of bytes, plain or written `64KiB`, `16MiB`."""
+
+    @property
+    def accepted(self) -> str:
+        return f"a size from {self.show(self.least)} to {self.show(self.most)}, such as 64KiB or 16MiB"
+
+    def _number(self, value: object) -> int:
+        if isinstance(value, str):
+            for suffix, scale in (("KiB", KIB), ("MiB", MIB), ("GiB", KIB * MIB), ("B", 1)):
+                if value.endswith(suffix):
+                    return int(value.removesuffix(suffix)) * scale
+        return super()._number(value)
+
+    def show(self, value: int) -> str:
+        for suffix, scale in (("GiB", KIB * MIB), ("MiB", MIB), ("KiB", KIB)):
+            if value and value % scale == 0:
+                return f"{value // scale}{suffix}"
+        return f"{value}B"
+
+
+class Choice(Setting[str]):
+    """One of a few words."""
+
+    def __init__(self, key: str, default: str, words: tuple[str, ...], about: str) -> None:
+        super().__init__(key, default, about)
+        self.words = words
+
+    @property
+    def accepted(self) -> str:
+        return "one of " + ", ".join(self.words)
+
+    def parse(self, value: object) -> str:
+        if not isinstance(value, str) or value not in self.words:
+            raise ValueError("not one of the words")
+        return value
+
+
+class Text(Setting[str]):
+    """Text; empty stands for «not set» where the description says so."""
+
+    @property
+    def accepted(self) -> str:
+        return "text of at most 4096 bytes without control characters"
+
+    def parse(self, value: object) -> str:
+        if not isinstance(value, str) or len(value.encode()) > 4096 or (value and not value.isprintable()):
+            raise ValueError("not such a text")
+        return value
+
+
+class Address(Setting[str]):
+    """A numeric IP address, or empty: a name would have to be looked up, and a look-up can block."""
+
+    @property
+    def accepted(self) -> str:
+        return "a numeric IP address such as 127.0.0.1 or ::1, or nothing"
+
+    def parse(self, value: object) -> str:
+        if not isinstance(value, str):
+            raise ValueError("not such a text")
+        if value and value != self.default:
+            # Behind the usual case: it costs 5 ms at the start.
+            from ipaddress import ip_address
+
+            ip_address(value)
+        return value
+
+
+class Switch(Setting[bool]):
+    """true or false."""
+
+    @property
+    def accepted(self) -> str:
+        return "true or false"
+
+    def parse(self, value: object) -> bool:
+        if isinstance(value, bool):
+            return value
+        if value in ("true", "false"):
+            return value == "true"
+        raise ValueError("neither true nor false")
+
+    def show(self, value: bool) -> str:
+        return "true" if value else "false"
+
+
+class AutoSwitch(Setting[str]):
+    """true, false, or auto: where this host has what it needs."""
+
+    @property
+    def accepted(self) -> str:
+        return "true, false or auto"
+
+    def parse(self, value: object) -> str:
+        if isinstance(value, bool):
+            return "true" if value else "false"
+        if value in ("true", "false", "auto"):
+            return str(value)
+        raise ValueError("neither true nor false nor auto")
+
+
+AnySetting = Setting[int] | Setting[str] | Setting[bool]

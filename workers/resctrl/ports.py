@@ -1,0 +1,69 @@
+"""What the library needs of the world. PURE protocols; `filesystem` has the real one, tests have others."""
+
+from typing import Protocol
+
+
+class Filesystem(Protocol):
+    """One resctrl mount. Paths are relative to its root (`""` is the root itself) and never leave it.
+
+    Every method raises OSError with the kernel's errno, untranslated.
+    """
+
+    @property
+    def root(self) -> str:
+        """The absolute path of the mount point, as it stands in rows and sentences."""
+        ...
+
+    def mount_id(self) -> int | None:
+        """What tells one mount from another mounted here later; None: nothing of type resctrl is mounted here."""
+        ...
+
+    def mount(self) -> None:
+        """Mount resctrl here, without options; the mount point is made where that is possible."""
+        ...
+
+    def may_write(self) -> bool:
+        """Whether this user may change things: the root's `tasks` opens for writing."""
+        ...
+
+    def try_lock(self) -> bool:
+        """Take the root directory's flock for changing (LOCK_EX, without waiting); False: somebody else holds it."""
+        ...
+
+    def unlock(self) -> None:
+        """Give the lock back; without one nothing happens."""
+        ...
+
+    def mkdir(self, path: str) -> None: ...
+
+    def rmdir(self, path: str) -> None: ...
+
+    def list_directories(self, path: str) -> list[str]:
+        """The names of the sub-directories, in no order."""
+        ...
+
+    def read(self, path: str, bytes_max: int = 1 << 20) -> bytes:
+        """A whole file, up to `bytes_max`."""
+        ...
+
+    def write(self, path: str, content: bytes) -> None:
+        """One write(2) to an existing file, opened write-only; never creates one."""
+        ...
+
+    def open(self, path: str) -> int:
+        """A descriptor to read again and again."""
+        ...
+
+    def read_open(self, descriptor: int, bytes_max: int) -> bytes:
+        """The content from its beginning, evaluated anew."""
+        ...
+
+    def close(self, descriptor: int) -> None: ...
+
+
+class ThreadSource(Protocol):
+    """Which threads belong into a group."""
+
+    def threads(self) -> frozenset[int]:
+        """All thread ids now; empty where nothing runs yet. *Raises:* OSError when nobody can know."""
+        ...
