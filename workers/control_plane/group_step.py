@@ -1,0 +1,50 @@
+"""What is wanted of resctrl, what is to be done for it, and how that ended. PURE data."""
+
+from msgspec import Struct
+
+Part = tuple[str, str]
+"""A unit's uid, and a container's id within it; empty: the unit itself."""
+
+
+class Wanted(Struct, frozen=True):
+    """A group as the rules want it. Its parts are whose threads belong into it."""
+
+    group: str
+    priority: int
+    parts: tuple[Part, ...]
+
+
+class Create(Struct, frozen=True):
+    """Make the group's directory."""
+
+    group: str
+
+
+class Delete(Struct, frozen=True):
+    """Remove a directory that was a group's."""
+
+    group: str
+    path: str
+
+
+class Check(Struct, frozen=True):
+    """Look once whether every thread of the group's parts is in it, and move those that are not."""
+
+    group: str
+    paths: tuple[str, ...]
+    parts: tuple[Part, ...]
+
+
+Step = Create | Delete | Check
+
+
+class Checked(Struct, frozen=True):
+    """What a check found: by part how many threads were outside when it began, None where there was no thread at all.
+
+    `refused` threads could not be moved at all, with the kernel's words in `detail`.
+    """
+
+    paths: tuple[str, ...]
+    outside: dict[Part, int | None]
+    refused: int = 0
+    detail: str = ""
