@@ -34,11 +34,22 @@ def _cells(pod: dict[str, object]) -> tuple[str, ...]:
         text_of(pod.get("kind")),
         text_of(pod_name(pod) or pod.get("uid")),
         text_of(pod.get("qos")),
-        text_of(pod.get("containers")),
+        _containers(pod),
         text_of(pod.get("group")),
-        text_of(pod.get("group_state")),
+        _group_state(pod),
         text_of(pod.get("rule")),
     )
+
+
+def _containers(pod: dict[str, object]) -> str:
+    """How many there are; where some threads of some are not in the group yet, how many are whole of how many."""
+    whole, total = pod.get("reconciled_containers"), pod.get("total_containers")
+    return text_of(pod.get("containers")) if whole == total else f"{text_of(whole)} of {text_of(total)} whole"
+
+
+def _group_state(pod: dict[str, object]) -> str:
+    problem = pod.get("group_problem")
+    return f"{text_of(pod.get('group_state'))}: {text_of(problem)}" if problem else text_of(pod.get("group_state"))
 
 
 def show_pods(call: Call, pods: list[dict[str, object]]) -> None:
@@ -68,7 +79,8 @@ COMMANDS = (
         "list-pods",
         list_pods,
         about="the pods, services and slices that are observed, each with its group and rule",
-        details="A pod without a rule has a group of its own. A group of `-` says that a rule ignores the pod.",
+        details="A pod without a rule has a group of its own. A group of `-` says that a rule ignores the pod.\n"
+        "A group's state: assigned (nothing is measured by groups here), pending, exists, or failed: and why; --json tells more.",
         examples=("agentctl list-pods", "agentctl list-pods --json | jq '.pods[].uid'"),
     ),
 )

@@ -64,9 +64,20 @@ def worker_row(child: Child, authority: Authority, beat_at_ns: int | None, now_n
     }
 
 
+def group_state(assignment: Assignment) -> str:
+    """`ignored` by a rule; `assigned` where no monitoring groups are in use; else `pending`, `exists` or `failed`."""
+    if assignment.group is None:
+        return "ignored"
+    if assignment.monitoring is None:
+        return "assigned"
+    if assignment.monitoring.paths:
+        return "exists"
+    return "failed" if assignment.monitoring.problem else "pending"
+
+
 def pod_row(assignment: Assignment) -> Document:
     """One pod or unit as `list-pods` shows it."""
-    unit = assignment.unit
+    unit, monitoring = assignment.unit, assignment.monitoring
     return {
         "uid": unit.uid,
         "kind": str(unit.kind),
@@ -76,7 +87,12 @@ def pod_row(assignment: Assignment) -> Document:
         "cgroup": unit.cgroup,
         "containers": unit.containers,
         "group": assignment.group,
-        "group_state": "ignored" if assignment.group is None else "assigned",
+        "group_state": group_state(assignment),
+        "group_problem": None if monitoring is None or not monitoring.problem else monitoring.problem,
+        "group_detail": None if monitoring is None or not monitoring.detail else monitoring.detail,
+        "group_paths": [] if monitoring is None else list(monitoring.paths),
+        "total_containers": None if monitoring is None else monitoring.total_containers,
+        "reconciled_containers": None if monitoring is None else monitoring.reconciled_containers,
         "rule": assignment.rule,
         "valid_from": iso_utc(assignment.valid_from_wall_ns),
     }

@@ -27,6 +27,11 @@ class Binder:
         # Without a container runtime no unit has a namespace: every rule that names one is out at once.
         self._without_namespace = [candidate for candidate in self._all if candidate[1] is None]
         self._answers: dict[_Question, GroupRule | None] = {}
+        self._priorities = {rule.name: rule.priority for rule in ordered_rules}
+
+    def priority(self, rule: str | None) -> int:
+        """The priority that a rule gives to what it binds; 0 without a rule."""
+        return 0 if rule is None else self._priorities.get(rule, 0)
 
     def bind(self, unit: Unit) -> tuple[str | None, str | None]:
         """The group and the rule for a unit, as `agent.model.rule.bind` gives them."""

@@ -16,6 +16,9 @@ UNITS_MAX = 10_000
 PATH_CHARACTERS_MAX = 3 << 20
 
 
+Places = dict[str, tuple[str, ...]]
+
+
 class Found(Struct, frozen=True):
     """One directory that is a unit or lies in one: its path below the hierarchy, from `/` on."""
 
@@ -24,16 +27,22 @@ class Found(Struct, frozen=True):
 
 
 class Observation(Struct, frozen=True):
-    """The units of one look by their uid, and how many did not fit."""
+    """The units of one look by their uid, and how many did not fit.
+
+    `places` says where the threads of a unit are: by container id (empty: the unit itself, which has none) its directories,
+    nested ones listed one by one. What a container of a pod makes below its own directory is not listed.
+    """
 
     units: dict[str, Unit]
     left_out: int
+    places: dict[str, Places] = {}
 
 
 def observe(found: Iterable[Found]) -> Observation:
     """The units that the directories make; when they are too many, pods come first, then the least deep."""
     identities: dict[str, UnitIdentity] = {}
-    containers: dict[str, set[str]] = {}
+    containers: dict[str, dict[str, list[str]]] = {}
+    directories: dict[str, list[str]] = {}
     placed: set[str] = set()
     for directory in found:
         identity = directory.identity
@@ -45,9 +54,19 @@ def observe(found: Iterable[Found]) -> Observation:
         if own_directory:
             placed.add(uid)
         if identity.container is not None:
-            containers.setdefault(uid, set()).add(identity.container)
+            containers.setdefault(uid, {}).setdefault(identity.container, []).append(directory.path)
+        else:
+            directories.setdefault(uid, []).append(directory.path)
     units = {uid: _unit(identity, len(containers.get(uid, ()))) for uid, identity in identities.items()}
-    return _within_limits(units)
+    observation = _within_limits(units)
+    # Threads live in the leaves: where there are containers, the directory above them holds none.
+    places = {uid: containers.get(uid) or {"": directories[uid]} for uid in observation.units}
+    return Observation(observation.units, observation.left_out, {uid: _frozen(parts) for uid, parts in places.items()})
+
+
+def _frozen(parts: dict[str, list[str]]) -> Places:
+    # The same directory may stand in two hierarchies.
+    return {part: tuple(dict.fromkeys(paths)) for part, paths in parts.items()}
 
 
 def _unit(identity: UnitIdentity, containers: int) -> Unit:

@@ -49,16 +49,19 @@ def _step(outcome: Outcome, held: Assignment | None, unit: Unit, binder: Binder,
         return
     goes_on = held is not None and _who(held.unit) == _who(unit)
     if held is not None and goes_on and not rebind and held.unit.labels == unit.labels:
-        group, rule = held.group, held.rule
+        group, rule, priority = held.group, held.rule, held.priority
     else:
         group, rule = binder.bind(unit)
+        priority = binder.priority(rule)
+    # How its group stands is somebody else's to say; until then it stands as it did.
+    monitoring = held.monitoring if held is not None and held.group == group else None
     if held is None or not goes_on or (held.group, held.rule) != (group, rule):
         if held is not None:
             outcome.rows.append(closing_row(held, wall_ns))
-        new = Assignment(unit, group, rule, wall_ns)
+        new = Assignment(unit, group, rule, wall_ns, priority, monitoring)
         outcome.rows.append(opening_row(new, wall_ns))
     else:
-        new = Assignment(unit, group, rule, held.valid_from_wall_ns)
+        new = Assignment(unit, group, rule, held.valid_from_wall_ns, priority, monitoring)
     outcome.assignments[unit.uid] = new
     if new != held:
         outcome.changes.append((pod_key(unit.uid), canonical(new)))

@@ -2,12 +2,13 @@
 
 from typing import Any
 
+import pytest
 from fakes.story import Story
 
 from agent.model.control import OPERATIONS
 from agent.model.errors import ExitCode
 from agent.model.message import Ask, Publish, Reply, Request
-from agent.model.rule import Assignment, Unit, UnitKind, canonical, pod_key
+from agent.model.rule import Assignment, Monitoring, Unit, UnitKind, canonical, pod_key
 from agent.model.timebase import MS, S
 from supervisor.core.desk import OPEN_QUESTIONS_MAX, STATS_DEADLINE_NS
 from supervisor.core.effect import ClientAsker, Effect, Exited, Respond, RotateRequested, Send, WorkerAsker
@@ -204,6 +205,29 @@ def test_list_pods_shows_what_the_control_plane_published() -> None:
     (pod,) = listed["pods"]
     assert (pod["uid"], pod["name"], pod["group"], pod["group_state"], pod["rule"]) == ("u1", "cart", None, "ignored", "quiet")
     assert pod["valid_from"] == "1970-01-01T00:00:00.000Z"
+
+
+@pytest.mark.parametrize(
+    ("monitoring", "state", "problem"),
+    [
+        (None, "assigned", None),
+        (Monitoring(), "pending", None),
+        (Monitoring(("/r/mon_groups/pod_u1",), "", "", 2, 1), "exists", None),
+        (Monitoring((), "capacity", "Out of RMIDs", 2, 0), "failed", "capacity"),
+    ],
+    ids=["no groups in use", "being made", "made", "out of ids"],
+)
+def test_list_pods_shows_how_the_monitoring_group_stands(monitoring: Monitoring | None, state: str, problem: str | None) -> None:
+    """Its state, why there is none, its directories, and how many containers are whole in it."""
+    story = _up()
+    unit = Unit("u1", UnitKind.POD, "/kubepods/podu1", containers=2)
+    assignment = Assignment(unit, "u1", None, 0, 0, monitoring)
+    story.say("control-plane", Publish([(pod_key("u1"), canonical(assignment))], complete=True))
+    (pod,) = _result(story.ask("list-pods"))["pods"]
+    assert (pod["group_state"], pod["group_problem"]) == (state, problem)
+    assert pod["group_paths"] == ([] if monitoring is None else list(monitoring.paths))
+    expected = (None, None) if monitoring is None else (monitoring.total_containers, monitoring.reconciled_containers)
+    assert (pod["total_containers"], pod["reconciled_containers"]) == expected
 
 
 def test_a_reset_of_a_healthy_worker_changes_nothing() -> None:

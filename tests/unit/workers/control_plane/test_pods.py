@@ -32,6 +32,23 @@ def test_the_pods_own_directory_counts_more_than_one_of_its_containers_elsewhere
         assert (own, 1) == (unit.cgroup, unit.containers)
 
 
+def test_threads_are_looked_for_in_containers_or_in_every_directory_of_the_unit() -> None:
+    """A pod's containers are its leaves; a service without any has its own directory and those it made; each stands there once."""
+    service = "/system.slice/nginx.service"
+    found = _found(POD, f"{POD}/{FIRST}", f"{POD}/{SECOND}", f"{POD}/{FIRST}", service, f"{service}/inner", f"/docker/{FIRST}")
+
+    assert observe(found).places == {
+        UID: {FIRST: (f"{POD}/{FIRST}",), SECOND: (f"{POD}/{SECOND}",)},
+        service: {"": (service, f"{service}/inner")},
+        f"/docker/{FIRST}": {FIRST: (f"/docker/{FIRST}",)},
+    }
+
+
+def test_a_pod_without_containers_is_looked_for_in_its_own_directory() -> None:
+    """What runs there belongs to it all the same."""
+    assert observe(_found(POD)).places == {UID: {"": (POD,)}}
+
+
 def test_services_have_names_and_no_containers_and_an_engines_container_is_one() -> None:
     """What is no pod is called as people know it."""
     units = observe(_found("/system.slice/nginx.service", f"/docker/{FIRST}")).units

@@ -9,6 +9,7 @@ from agent.model.rule import (
     Assignment,
     GroupRule,
     Match,
+    Monitoring,
     QosClass,
     Unit,
     UnitKind,
@@ -98,6 +99,28 @@ def test_a_rule_that_takes_a_unit_closes_one_interval_and_opens_another() -> Non
     closed, opened = _records(outcome)
     assert (closed["group"], closed["valid_from"], closed["valid_until"]) == ("p1", 100, 200)
     assert (opened["group"], opened["rule"], opened["valid_from"], opened["valid_until"]) == ("front", "best", 200, None)
+
+
+def test_the_priority_of_the_rule_goes_with_the_group() -> None:
+    """It decides who is measured where ids are few; a changed priority is published although the group stays."""
+    rule = GroupRule("vip", priority=7, match=Match(qos=QosClass.GUARANTEED))
+    first = reconcile({}, _units(POD, NGINX), _binder(rule), 100)
+    assert [first.assignments[uid].priority for uid in (POD.uid, NGINX.uid)] == [7, 0]
+
+    second = reconcile(first.assignments, _units(POD, NGINX), _binder(replace(rule, priority=9)), 200)
+    assert [key for key, _content in second.changes] == ["pod/p1"]
+    assert (second.assignments[POD.uid].priority, second.rows) == (9, [])
+
+
+def test_how_a_group_stands_is_kept_as_long_as_the_group_is() -> None:
+    """A new container changes nothing of it; another group begins without."""
+    monitoring = Monitoring(("/sys/fs/resctrl/mon_groups/pod_p1",), "", "", 1, 1)
+    held = {POD.uid: Assignment(POD, "p1", None, 100, 0, monitoring)}
+    more = replace(POD, containers=2)
+    assert reconcile(held, _units(more), NO_RULES, 200).assignments[POD.uid].monitoring == monitoring
+
+    shared = _binder(GroupRule("all", action=Action("shared", "front")))
+    assert reconcile(held, _units(more), shared, 200).assignments[POD.uid].monitoring is None
 
 
 def test_an_ignored_unit_is_assigned_to_no_group() -> None:
