@@ -14,9 +14,13 @@ _ORDER = ("missing", "limited", "usable")
 
 def doctor(call: Call) -> int:
     """`agentctl doctor`."""
+    from agent.command import Invocation
     from agent.doctor import examine, lacks_essential
+    from agent.foreground import load_config
 
-    findings = examine(state_dir=call.state_dir(), environment=call.environment)
+    # What an agent that this user starts here would be told: the configuration file and the environment.
+    config = load_config(Invocation(), call.environment)
+    findings = examine(config, state_dir=call.state_dir(), environment=call.environment)
     is_lacking = lacks_essential(findings)
     if call.wants_json:
         from msgspec import to_builtins

@@ -6,7 +6,7 @@
 import os
 from collections.abc import Mapping
 
-from agent.config import CGROUP_ROOT, PROC_ROOT, STATE_DIR, Config
+from agent.config import CGROUP_ROOT, NRI_SOCKET, PROC_ROOT, RESCTRL_MOUNT, STATE_DIR, Config
 from agent.doctor.finding import Finding, State, lacks_essential
 from agent.doctor.judgement import judge
 from agent.doctor.probe import probe
@@ -34,6 +34,8 @@ def examine(
             proc_root=settings.of(PROC_ROOT),
             cgroup_root=settings.of(CGROUP_ROOT),
             state_dir=state_dir or settings.of(STATE_DIR) or default_state_dir(dict(environment)),
+            resctrl_mount=settings.of(RESCTRL_MOUNT),
+            nri_socket=settings.of(NRI_SOCKET),
             root=root,
             with_packages=with_packages,
         )

@@ -29,13 +29,19 @@ class CgroupFacts(Struct, frozen=True):
 
 
 class ResctrlFacts(Struct, frozen=True):
-    """Cache monitoring: what the CPU announces, whether the kernel has the file system, where it is mounted."""
+    """Cache monitoring: what the CPU announces, whether the kernel has the file system, where it is mounted.
+
+    `wanted_point` is where the agent looks for it; `mount_point` where it is, this one if it is here at all.
+    """
 
     cpu_flags: tuple[str, ...]
     is_in_kernel: bool
     mount_point: str | None
     is_readable: bool
     has_monitoring: bool
+    wanted_point: str = "/sys/fs/resctrl"
+    is_emulated: bool = False
+    is_read_only: bool = False
 
 
 class SocketFacts(Struct, frozen=True):
@@ -65,6 +71,7 @@ class Facts(Struct, frozen=True):
     resctrl: ResctrlFacts
     runtimes: tuple[SocketFacts, ...]
     nri: SocketFacts | None
+    nri_path: str
     open_files_max: int
     open_files_hard_max: int
     capabilities: int | None

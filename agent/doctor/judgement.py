@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from agent.doctor.facts import Facts, FolderFacts
+from agent.doctor.facts import Facts, FolderFacts, ResctrlFacts
 from agent.doctor.finding import Finding, State
 
 MIB = 1 << 20
@@ -126,21 +126,38 @@ def _cgroup(facts: Facts) -> Finding:
 def _resctrl(facts: Facts) -> Finding:
     topic, found = "resctrl", facts.resctrl
     if found.mount_point is None:
-        if found.is_in_kernel:
-            return _missing(topic, "this kernel has it, it is not mounted", "mount -t resctrl resctrl /sys/fs/resctrl")
-        if found.cpu_flags:
-            detail = f"the CPU has {' '.join(found.cpu_flags)}, this kernel has no resctrl"
-            return _missing(topic, detail, "run a kernel with CONFIG_X86_CPU_RESCTRL=y, booted without rdt=! options")
-        return _missing(
-            topic, "this kernel or CPU has none", "needs Intel RDT, AMD QoS or Arm MPAM; virtual machines rarely have it"
+        return _resctrl_not_mounted(found)
+    if found.mount_point != found.wanted_point:
+        return _limited(
+            topic,
+            f"mounted on {found.mount_point}, the agent looks at {found.wanted_point}",
+            f"set resctrl.mount to {found.mount_point} (--resctrl-mount, RESCTRL_MOUNT)",
         )
     if not found.has_monitoring:
         remedy = "boot with rdt=cmt,mbmtotal,mbmlocal where the CPU can monitor"
         return _limited(topic, f"{found.mount_point} has no L3 monitoring", remedy)
+    if found.is_read_only:
+        return _limited(topic, f"{found.mount_point} is mounted read-only", f"mount -o remount,rw {found.mount_point}")
     if not found.is_readable:
         remedy = f"mount -o remount,rw {found.mount_point}" if facts.is_root else "run the agent as root"
         return _limited(topic, f"{found.mount_point}/mon_groups may not be used by this user", remedy)
-    return _usable(topic, f"mounted on {found.mount_point}, with monitoring")
+    emulated = "; emulated: what is read there is no hardware's" if found.is_emulated else ""
+    return _usable(topic, f"mounted on {found.mount_point}, with monitoring{emulated}")
+
+
+def _resctrl_not_mounted(found: ResctrlFacts) -> Finding:
+    topic = "resctrl"
+    if found.is_in_kernel:
+        remedy = f"mount -t resctrl resctrl {found.wanted_point}, or set resctrl.auto_mount"
+        return _missing(topic, "this kernel has it, it is not mounted", remedy)
+    if found.cpu_flags:
+        detail = f"the CPU has {' '.join(found.cpu_flags)}, this kernel has no resctrl"
+        return _missing(topic, detail, "run a kernel with CONFIG_X86_CPU_RESCTRL=y, booted without rdt=! options")
+    return _missing(
+        topic,
+        "this kernel or CPU has none",
+        "needs Intel RDT, AMD QoS or Arm MPAM; virtual machines rarely have it; to try it: agentctl emulate-resctrl --help",
+    )
 
 
 def _runtimes(facts: Facts) -> Finding:
@@ -161,7 +178,7 @@ def _nri(facts: Facts) -> Finding:
             'containerd: disable = false in [plugins."io.containerd.nri.v1.nri"]; CRI-O: enable_nri = true in [crio.nri]; '
             "restart it"
         )
-        return _missing(topic, "there is no /var/run/nri/nri.sock: pods are found by looking at the cgroup tree", remedy)
+        return _missing(topic, f"there is no {facts.nri_path}: pods are found by looking at the cgroup tree", remedy)
     if not facts.nri.may_connect:
         return _limited(topic, f"this user may not connect to {facts.nri.path}", _to_connect(facts))
     return _usable(topic, facts.nri.path)

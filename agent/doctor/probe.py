@@ -19,7 +19,8 @@ RUNTIME_SOCKETS = (
 )
 # So many processes of other users are looked at, among so many processes at all.
 OTHERS_MAX, PROCESSES_MAX = 16, 4_096
-NRI_SOCKET = "var/run/nri/nri.sock"
+# The kernel's own, and the emulator's.
+RESCTRL_TYPES = ("resctrl", "fuse.resctrl")
 # The flags of /proc/cpuinfo that tell of cache and memory bandwidth monitoring.
 RESCTRL_FLAGS = ("cqm", "cqm_llc", "cqm_occup_llc", "cqm_mbm_total", "cqm_mbm_local")
 PACKAGES = ("multiprocess", "pyzmq", "msgspec", "tenacity", "pyarrow", "duckdb", "prometheus-client")
@@ -30,6 +31,8 @@ def probe(
     proc_root: str,
     cgroup_root: str,
     state_dir: str,
+    resctrl_mount: str = "/sys/fs/resctrl",
+    nri_socket: str = "/var/run/nri/nri.sock",
     root: str = "/",
     with_packages: bool = True,
     user: int | None = None,
@@ -46,9 +49,10 @@ def probe(
         is_root=ours == 0,
         processes=_processes(proc_root, ours),
         cgroup=_cgroup(cgroup_root),
-        resctrl=_resctrl(proc_root, root),
+        resctrl=_resctrl(proc_root, root, os.path.abspath(resctrl_mount)),
         runtimes=tuple(_sockets((name, os.path.join(root, path)) for name, path in RUNTIME_SOCKETS)),
-        nri=next(iter(_sockets([("NRI", os.path.join(root, NRI_SOCKET))])), None),
+        nri=next(iter(_sockets([("NRI", _below(root, nri_socket))])), None),
+        nri_path=nri_socket,
         open_files_max=_limit(soft),
         open_files_hard_max=_limit(hard),
         capabilities=_capabilities(proc_root),
@@ -126,13 +130,14 @@ def _reads_any(folders: list[str], name: str) -> bool | None:
 
 
 def _mounts(proc_root: str) -> list[tuple[str, str, str]]:
-    """The mounts as (mount point, type, options of the file system). *Source:* proc_pid_mountinfo(5)."""
+    """The mounts as (mount point, type, options). *Source:* proc_pid_mountinfo(5)."""
     found = []
     for line in (_read(os.path.join(proc_root, "self/mountinfo")) or "").splitlines():
         before, separator, after = line.partition(" - ")
         words, type_words = before.split(" "), after.split(" ")
         if separator and len(words) >= 6 and len(type_words) >= 3:
-            found.append((words[4], type_words[0], type_words[2]))
+            # What holds for the mount and what for its file system; either may forbid writing.
+            found.append((words[4], type_words[0], f"{words[5]},{type_words[2]}"))
     return found
 
 
@@ -161,18 +166,27 @@ def _cgroup(cgroup_root: str) -> CgroupFacts:
     return CgroupFacts(cgroup_root, "v1" if old else "none", old)
 
 
-def _resctrl(proc_root: str, root: str) -> ResctrlFacts:
+def _resctrl(proc_root: str, root: str, wanted: str) -> ResctrlFacts:
     flags = _cpu_flags(proc_root)
     kinds = (_read(os.path.join(proc_root, "filesystems")) or "").split()
-    point = next((point for point, kind, _ in _mounts(proc_root) if kind == "resctrl"), None)
-    below = os.path.join(root, point.lstrip("/")) if point else ""
+    mounts = {point: (kind, options) for point, kind, options in _mounts(proc_root) if kind in RESCTRL_TYPES}
+    point = wanted if wanted in mounts else next(iter(mounts), None)
+    kind, options = mounts[point] if point else ("", "")
+    below = _below(root, point) if point else ""
     return ResctrlFacts(
         cpu_flags=tuple(flag for flag in RESCTRL_FLAGS if flag in flags),
         is_in_kernel="resctrl" in kinds,
         mount_point=point,
         is_readable=bool(point) and os.access(os.path.join(below, "mon_groups"), os.R_OK | os.W_OK | os.X_OK),
         has_monitoring=bool(point) and os.path.exists(os.path.join(below, "info/L3_MON")),
+        wanted_point=wanted,
+        is_emulated=kind != "" and kind != "resctrl",
+        is_read_only="ro" in options.split(","),
     )
+
+
+def _below(root: str, path: str) -> str:
+    return os.path.join(root, path.lstrip("/"))
 
 
 def _cpu_flags(proc_root: str) -> frozenset[str]:

@@ -126,3 +126,16 @@ def test_the_daemons_look_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=20)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_the_agent_is_told_where_resctrl_is_and_where_it_looks(host: Path) -> None:
+    """An emulator's mount counts, a read-only one is told, and one elsewhere is found; the NRI socket is the one that was set."""
+    mounts = host / "proc/self/mountinfo"
+    mounts.write_text("31 1 0:9 / /mnt/r ro,relatime - fuse.resctrl evergauge rw\n")
+    (host / "nri.sock").touch()
+    where = {"proc_root": str(host / "proc"), "cgroup_root": str(host), "state_dir": str(host), "root": str(host)}
+    elsewhere = probe(**where).resctrl
+    assert (elsewhere.mount_point, elsewhere.wanted_point) == ("/mnt/r", "/sys/fs/resctrl")
+    facts = probe(**where, resctrl_mount="/mnt/r", nri_socket="/nri.sock")
+    assert (facts.resctrl.is_emulated, facts.resctrl.is_read_only) == (True, True)
+    assert facts.nri is not None

@@ -32,6 +32,7 @@ GOOD = Facts(
     resctrl=RESCTRL,
     runtimes=(SocketFacts("containerd", "/run/containerd/containerd.sock", True),),
     nri=SocketFacts("NRI", "/var/run/nri/nri.sock", True),
+    nri_path="/var/run/nri/nri.sock",
     open_files_max=65_536,
     open_files_hard_max=65_536,
     capabilities=ALL_CAPABILITIES,
@@ -93,6 +94,8 @@ CASES: list[tuple[str, dict[str, Any], State, str]] = [
     ("resctrl", {"resctrl": ResctrlFacts(("cqm",), False, None, False, False)}, State.MISSING, "CONFIG_X86_CPU_RESCTRL"),
     ("resctrl", {"resctrl": ResctrlFacts((), False, None, False, False)}, State.MISSING, "needs Intel RDT"),
     ("resctrl", {"resctrl": changed(RESCTRL, is_readable=False)}, State.LIMITED, "as root"),
+    ("resctrl", {"resctrl": changed(RESCTRL, is_read_only=True)}, State.LIMITED, "remount,rw"),
+    ("resctrl", {"resctrl": changed(RESCTRL, wanted_point="/mnt/r")}, State.LIMITED, "set resctrl.mount to /sys/fs/resctrl"),
     ("resctrl", {"resctrl": changed(RESCTRL, has_monitoring=False)}, State.LIMITED, "rdt=cmt"),
     ("container runtime", {"runtimes": ()}, State.MISSING, "start containerd"),
     ("container runtime", {"runtimes": (SocketFacts("CRI-O", "/run/crio/crio.sock", False),)}, State.LIMITED, "as root"),
@@ -156,3 +159,9 @@ def test_only_essential_topics_keep_the_agent_from_running() -> None:
 def test_packages_that_were_not_looked_up_are_no_finding() -> None:
     """The daemon leaves the costly look-up out."""
     assert "packages" not in {finding.topic for finding in judge(msgspec.structs.replace(GOOD, packages=None))}
+
+
+def test_an_emulated_resctrl_is_usable_and_named_as_what_it_is() -> None:
+    """Nobody takes its numbers for those of the hardware."""
+    found = finding("resctrl", resctrl=changed(RESCTRL, is_emulated=True))
+    assert (found.state, "emulated" in found.detail) == (State.USABLE, True)
