@@ -53,6 +53,19 @@ class Threads(Protocol):
         ...
 
 
+class Faults(Protocol):
+    """What a script puts in the way. Paths are those of `Tree`."""
+
+    def check(self, operation: str, path: str, now_ns: int) -> None:
+        """Asked before `mkdir`, `rmdir`, `rename`, `open`, `read` and `write` (the words of `operation`), a rename by its old path.
+        *Raises:* OSError, with which the operation then fails."""
+        ...
+
+    def value(self, path: str, now_ns: int) -> bytes | None:
+        """What an event file shows instead of its value; None is the value itself."""
+        ...
+
+
 class Tree(Protocol):
     """The file tree by path, as FUSE asks for it. Paths have no leading slash; `""` is the root."""
 
