@@ -22,6 +22,10 @@ class Filesystem(Protocol):
         """Mount resctrl here, without options; the mount point is made where that is possible."""
         ...
 
+    def other_mounts(self) -> list[str]:
+        """Where else resctrl is mounted, as far as this process can see: only one mount can be."""
+        ...
+
     def may_write(self) -> bool:
         """Whether this user may change things: the root's `tasks` opens for writing."""
         ...
