@@ -159,7 +159,7 @@ def _greet(config: Config, about: About, reasons: tuple[str, ...], *, took_ns: i
     samplers = [
         f"{each.about}, every {format_duration(config.of(each.interval))}"
         for each in catalogue.all_samplers()
-        if config.of(each.is_enabled)
+        if each.is_wanted(config)
     ]
     text = greeting(
         version=about.version,

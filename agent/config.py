@@ -39,6 +39,10 @@ RESCTRL_ENABLED = AutoSwitch(
 RESCTRL_RETRY_INTERVAL = Duration(
     "resctrl.retry_interval", 10 * S, 50 * MS, 1 * HOUR, "how often groups that could not be made are tried again"
 ).known_as("RESCTRL_RETRY_INTERVAL")
+# Whoever joins a cgroup from outside (kubectl exec) is outside its group until then; one look at a group costs half a millisecond.
+RESCTRL_CHECK_INTERVAL = Duration(
+    "resctrl.check_interval", 10 * S, 50 * MS, 1 * HOUR, "how often the threads of a pod are compared with those of its group"
+)
 RESCTRL_HEALTH_INTERVAL = Duration(
     "resctrl.health_interval",
     60 * S,
@@ -109,7 +113,7 @@ GATEWAY_PORT = Whole("gateway.port", 9464, 0, 65535, "its TCP port; 0: the syste
 
 SETTINGS: tuple[AnySetting, ...] = (
     STATE_DIR, RUNTIME_DIR, CONTROL_SOCKET, BUS_SOCKET, DATA_SOCKET, HOST_NAME, PROC_ROOT, CGROUP_ROOT, NRI_SOCKET, RESCTRL_MOUNT,
-    RESCTRL_AUTO_MOUNT, RESCTRL_RETRY_INTERVAL, RESCTRL_HEALTH_INTERVAL, LOG_LEVEL, LOG_FORMAT,
+    RESCTRL_AUTO_MOUNT, RESCTRL_RETRY_INTERVAL, RESCTRL_CHECK_INTERVAL, RESCTRL_HEALTH_INTERVAL, LOG_LEVEL, LOG_FORMAT,
     HEARTBEAT_INTERVAL, HANG_TIMEOUT, START_TIMEOUT, STOP_TIMEOUT, BACKOFF_BASE, BACKOFF_FACTOR, BACKOFF_CEILING,
     BACKOFF_JITTER, STABLE_SPELL, ORPHAN_GRACE, SPARE_WORKERS, CONTROL_PLANE_INTERVAL, SEAL_INTERVAL, SEAL_BYTES, SYNC_INTERVAL,
     BUFFER_BYTES,

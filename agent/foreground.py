@@ -123,7 +123,9 @@ def supervise(config: Config, *, for_ns: int | None, workforce: "Callable[[Confi
     from agent.assembly import assemble
     from agent.inheritance import remove_remains
     from agent.workforce import agent_workforce
+    from workers.catalogue import decided
 
+    config = decided(config)
     force = (workforce or agent_workforce)(config)
     finished = assemble(config, force, for_ns=for_ns, former_ledger=state_lock.former_note).run()
     remove_remains(config)

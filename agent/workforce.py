@@ -21,7 +21,7 @@ class Workforce:
 def agent_workforce(config: Config) -> Workforce:
     """The agent's own workers. The writer starts first and so stops last: what the others say at their end is stored."""
     kinds = {"writer": "writer", "control-plane": "control-plane"}
-    kinds |= {f"sampler/{each.name}": "sampler" for each in catalogue.all_samplers() if config.of(each.is_enabled)}
+    kinds |= {f"sampler/{each.name}": "sampler" for each in catalogue.all_samplers() if each.is_wanted(config)}
     if config.of(GATEWAY_ADDRESS):
         kinds["gateway"] = "gateway"
     return Workforce(kinds)

@@ -7,10 +7,10 @@ from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 
-from agent.config import SETTINGS
+from agent.config import SETTINGS, Config
 from agent.model.table import Table
 from agent.model.tables import SYSTEM_TABLES
-from agent.setting import AnySetting
+from agent.setting import AnySetting, AutoSwitch
 from workers import samplers
 from workers.samplers.kind import Sampler
 
@@ -47,3 +47,16 @@ def tables() -> tuple[Table, ...]:
 def settings() -> tuple[AnySetting, ...]:
     """Every setting there is: the agent's own and those that samplers declare."""
     return SETTINGS + tuple(setting for candidate in all_samplers() for setting in candidate.settings)
+
+
+def decided(config: Config) -> Config:
+    """The configuration with every `auto` decided by what this host has now.
+
+    Once, at the agent's start: a worker that is started anew later must not decide otherwise.
+    """
+    words = {
+        candidate.is_enabled.key: "true" if candidate.is_wanted(config) else "false"
+        for candidate in all_samplers()
+        if isinstance(candidate.is_enabled, AutoSwitch)
+    }
+    return Config({**config.values, **words})

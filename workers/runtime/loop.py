@@ -67,6 +67,10 @@ class WorkerLoop:
             ready = dict(self._poller.poll(self._wait_ms(now_ns)))
             self._turn(ready)
 
+    def pulse(self) -> None:
+        """In the middle of a long turn: it goes on, and whoever watches may know."""
+        self._page.beat(self._clock.now_ns(), self._replica.revision, self._replica.state.digest)
+
     def _turn(self, ready: dict[object, int]) -> None:
         if self._bus.socket in ready:
             for message in self._bus.receive():

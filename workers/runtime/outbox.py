@@ -19,8 +19,16 @@ PART_BYTES_MAX = 1 << 20
 class SocketOutbox:
     """Sends batches to the writer and keeps them until they are acknowledged; never blocks."""
 
-    def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", path: str, identity: Identity, *, bytes_max: int) -> None:
-        self.buffer = SendBuffer(bytes_max=bytes_max)
+    def __init__(
+        self,
+        context: "zmq.Context[zmq.Socket[bytes]]",
+        path: str,
+        identity: Identity,
+        *,
+        bytes_max: int,
+        ticks_max: int | None = None,
+    ) -> None:
+        self.buffer = SendBuffer(bytes_max=bytes_max, ticks_max=ticks_max)
         # A batch larger than the buffer would be refused for ever, one larger than a frame would never arrive.
         self._part_bytes_max = min(PART_BYTES_MAX, max(1, bytes_max // 4))
         self.malformed = 0

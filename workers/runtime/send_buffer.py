@@ -5,6 +5,9 @@ until the writer names it (or a later one), and is given out again when a new wr
 
 What does not fit into the buffer is refused, the newest and not the oldest: an old batch may already be in the
 spool, and a row of table `gap` about it would be false. The refused range travels with the next accepted batch.
+
+A buffer may also be bound by how many ticks wait in it. Batches with one stamp are one tick, whatever their tables and
+parts: it is taken whole or refused whole, save where the bytes end in the middle of it.
 """
 
 from collections import deque
@@ -38,8 +41,12 @@ class Parcel(Struct, frozen=True):
 class SendBuffer:
     """The unacknowledged batches of one generation of one worker, in order."""
 
-    def __init__(self, *, bytes_max: int) -> None:
+    def __init__(self, *, bytes_max: int, ticks_max: int | None = None) -> None:
         self._bytes_max = bytes_max
+        self._ticks_max = ticks_max
+        # How many batches wait of each tick, by its stamp.
+        self._waiting: dict[int, int] = {}
+        self._refused_stamp: int | None = None
         self._parcels: deque[Parcel] = deque()
         self._sent = 0
         self._size_bytes = 0
@@ -57,7 +64,7 @@ class SendBuffer:
         assert not self.is_ended, "nothing is offered after the end"
         self._last_seq += 1
         self.offered_rows += count
-        if self._size_bytes + len(rows) + OVERHEAD_BYTES > self._bytes_max:
+        if self._is_tick_too_many(stamp_wall_ns) or self._size_bytes + len(rows) + OVERHEAD_BYTES > self._bytes_max:
             self._refuse(count)
             return False
         self._keep(Parcel(Batch(self._last_seq, table, table_version, stamp_wall_ns, count, tuple(self._lost)), rows))
@@ -85,7 +92,7 @@ class SendBuffer:
         """Everything up to `seq` is safe."""
         self.acknowledged_seq = max(self.acknowledged_seq, seq)
         while self._parcels and self._parcels[0].seq <= seq:
-            self._size_bytes -= self._parcels.popleft().size_bytes
+            self._let_go(self._parcels.popleft())
             self._sent = max(0, self._sent - 1)
 
     def on_new_writer(self, have_seq: int) -> None:
@@ -117,9 +124,28 @@ class SendBuffer:
         """What the unacknowledged parcels count for."""
         return self._size_bytes
 
+    def _is_tick_too_many(self, stamp_wall_ns: int) -> bool:
+        if self._ticks_max is None or stamp_wall_ns in self._waiting:
+            return False
+        if len(self._waiting) >= self._ticks_max:
+            self._refused_stamp = stamp_wall_ns
+        # Once the beginning of a tick was refused, room that has come meanwhile is for the next.
+        return stamp_wall_ns == self._refused_stamp
+
     def _keep(self, parcel: Parcel) -> None:
         self._parcels.append(parcel)
         self._size_bytes += parcel.size_bytes
+        if isinstance(parcel.head, Batch):
+            stamp = parcel.head.stamp_wall_ns
+            self._waiting[stamp] = self._waiting.get(stamp, 0) + 1
+
+    def _let_go(self, parcel: Parcel) -> None:
+        self._size_bytes -= parcel.size_bytes
+        if isinstance(parcel.head, Batch):
+            stamp = parcel.head.stamp_wall_ns
+            self._waiting[stamp] -= 1
+            if not self._waiting[stamp]:
+                del self._waiting[stamp]
 
     def _refuse(self, count: int) -> None:
         self.refused_rows += count

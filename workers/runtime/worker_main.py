@@ -13,7 +13,7 @@ from collections.abc import Callable
 import zmq
 
 from agent.clock import SystemClock
-from agent.config import BUFFER_BYTES, CGROUP_ROOT, HEARTBEAT_INTERVAL, PROC_ROOT
+from agent.config import BUFFER_BYTES, CGROUP_ROOT, HEARTBEAT_INTERVAL, RESCTRL_ENABLED, RESCTRL_MOUNT
 from agent.failpoint import failpoint, name_process
 from agent.launch import Launch, decode_launch
 from agent.model.errors import EvergaugeError, ExitCode
@@ -21,6 +21,8 @@ from agent.ports import Work
 from workers import catalogue
 from workers.control_plane.work import ControlPlaneWork
 from workers.gateway.work import GatewayWork
+from workers.resctrl.filesystem import MountedFilesystem
+from workers.resctrl.groups import Groups
 from workers.runtime import process
 from workers.runtime.bus_client import BusClient
 from workers.runtime.data_peer import SocketDataPeer
@@ -28,7 +30,7 @@ from workers.runtime.heartbeat import HeartbeatPage
 from workers.runtime.kernel_tree import KernelTree
 from workers.runtime.loop import WorkerLoop
 from workers.runtime.outbox import SocketOutbox
-from workers.samplers.kind import SamplerWork
+from workers.samplers.kind import Pulse, SamplerWork, Surroundings
 from workers.writer.work import WriterWork
 
 
@@ -82,6 +84,8 @@ def _live(launch: Launch, context: "zmq.Context[zmq.Socket[bytes]]", socket: "zm
         outbox=outbox,
         heartbeat_interval_ns=launch.config.of(HEARTBEAT_INTERVAL),
     )
+    if isinstance(work, SamplerWork):
+        work.pulse.beat = loop.pulse
     if peer is not None:
         loop.watch_socket(peer.socket, work.on_data, peer.stats)  # type: ignore[attr-defined]  # only the writer has a peer
     loop.run()
@@ -96,22 +100,28 @@ Made = tuple[Work, SocketOutbox | None, SocketDataPeer | None]
 Maker = Callable[[Launch, "zmq.Context[zmq.Socket[bytes]]", SystemClock, BusClient], Made]
 
 
-def _outbox(launch: Launch, context: "zmq.Context[zmq.Socket[bytes]]") -> SocketOutbox:
-    return SocketOutbox(context, launch.data_path, launch.identity, bytes_max=launch.config.of(BUFFER_BYTES))
+def _outbox(launch: Launch, context: "zmq.Context[zmq.Socket[bytes]]", ticks_max: int | None = None) -> SocketOutbox:
+    bytes_max = launch.config.of(BUFFER_BYTES)
+    return SocketOutbox(context, launch.data_path, launch.identity, bytes_max=bytes_max, ticks_max=ticks_max)
 
 
 def _make_control_plane(launch: Launch, context: "zmq.Context[zmq.Socket[bytes]]", clock: SystemClock, bus: BusClient) -> Made:
     outbox = _outbox(launch, context)
-    tree = KernelTree(launch.config.of(CGROUP_ROOT))
-    work = ControlPlaneWork(clock, tree, outbox, bus, launch.config, run=launch.identity.run)
+    config = launch.config
+    tree = KernelTree(config.of(CGROUP_ROOT))
+    # `auto` was decided when the agent started.
+    groups = Groups(MountedFilesystem(config.of(RESCTRL_MOUNT))) if config.of(RESCTRL_ENABLED) == "true" else None
+    work = ControlPlaneWork(clock, tree, outbox, bus, config, run=launch.identity.run, groups=groups)
     return work, outbox, None
 
 
 def _make_sampler(launch: Launch, context: "zmq.Context[zmq.Socket[bytes]]", clock: SystemClock, bus: BusClient) -> Made:
-    outbox = _outbox(launch, context)
+    config = launch.config
     sampler = catalogue.sampler(launch.identity.worker.removeprefix("sampler/"))
-    probe = sampler.open(KernelTree(launch.config.of(PROC_ROOT)), launch.config)
-    return SamplerWork(sampler, probe, clock, outbox, bus, launch.config), outbox, None
+    outbox = _outbox(launch, context, None if sampler.capacity is None else config.of(sampler.capacity))
+    pulse = Pulse()
+    probe = sampler.open(Surroundings(config, clock, bus, KernelTree, pulse))
+    return SamplerWork(sampler, probe, clock, outbox, bus, config, pulse), outbox, None
 
 
 def _make_writer(launch: Launch, context: "zmq.Context[zmq.Socket[bytes]]", clock: SystemClock, bus: BusClient) -> Made:

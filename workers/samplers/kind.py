@@ -6,26 +6,95 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from agent.config import Config
-from agent.model.message import Condition
+from agent.model.errors import EvergaugeError
+from agent.model.message import Condition, Note
 from agent.model.rule_state import RuleState
 from agent.model.table import Row, Table
 from agent.model.timebase import MINUTE, MS, S
 from agent.ports import Bus, Clock, KernelTree, Outbox
-from agent.setting import AnySetting, Duration, Switch
+from agent.setting import AnySetting, AutoSwitch, Duration, Switch, Whole
 
 # What one tick gives: rows by table.
 Sample = Sequence[tuple[Table, Sequence[Row]]]
+# Whoever is behind by many ticks a second is told once a second how many.
+DROPPED_NOTE_NS = 1 * S
+# Work between ticks is done in parts, so that the loop hears the supervisor meanwhile, and never makes a tick late.
+CATCH_UP_NS = 50 * MS
+
+
+class UnreadableError(EvergaugeError):
+    """Nothing at all can be read. `sample` are rows that say so; without `blocks_ready` the agent is ready all the same."""
+
+    def __init__(self, where: str, problem: str, remedy: str, *, blocks_ready: bool = True, sample: Sample = ()) -> None:
+        super().__init__(where, problem, remedy)
+        self.blocks_ready = blocks_ready
+        self.sample = sample
+
+
+class Pulse:
+    """The word of a long measurement that it goes on; to be given every few milliseconds of it. It costs some microseconds."""
+
+    def __init__(self) -> None:
+        # The runtime's loop puts its heartbeat here.
+        self.beat: Callable[[], None] | None = None
+
+    def __call__(self) -> None:
+        """The measurement goes on."""
+        if self.beat is not None:
+            self.beat()
+
+
+class Surroundings(Struct, frozen=True):
+    """What a probe is made of. `tree` gives the kernel files below a directory, which need not be there yet."""
+
+    config: Config
+    clock: Clock
+    bus: Bus
+    tree: Callable[[str], KernelTree]
+    pulse: Pulse
+
+
+class Ruleless:
+    """The part of a probe that measures everything, whatever the rules, and does all of its work in its ticks."""
+
+    def on_rules(self, rules: RuleState) -> None:
+        """Nothing changes."""
+
+    def is_behind(self) -> bool:
+        """Never."""
+        return False
+
+    def catch_up(self, until_ns: int) -> None:
+        """Nothing waits."""
 
 
 class Probe(Protocol):
     """The measuring part of a sampler, one per worker process."""
 
     def check(self) -> None:
-        """Whether anything can be read at all, in microseconds; asked before the worker is ready. *Raises:* OSError."""
+        """Whether anything can be read at all, in microseconds; asked before the worker is ready.
+
+        *Raises:* OSError, UnreadableError.
+        """
+        ...
+
+    def on_rules(self, rules: RuleState) -> None:
+        """The rules changed to this; the same object is changed again later."""
+        ...
+
+    def is_behind(self) -> bool:
+        """Whether there is work that need not wait for the next tick."""
+        ...
+
+    def catch_up(self, until_ns: int) -> None:
+        """Some of it, between two ticks, until about this instant."""
         ...
 
     def sample(self, now_ns: int, wall_ns: int) -> Sample:
-        """Measure once. *Raises:* OSError only where nothing at all can be read; what can vanish or be refused is absent."""
+        """Measure once.
+
+        *Raises:* OSError, UnreadableError only where nothing at all can be read; what can vanish or be refused is absent.
+        """
         ...
 
     def stats(self) -> dict[str, Any]:
@@ -37,22 +106,39 @@ class Probe(Protocol):
         ...
 
 
+def _always(config: Config) -> bool:
+    return True
+
+
 class Sampler(Struct, frozen=True):
-    """One sampler: its worker is `sampler/<name>`, `open` makes the probe over a kernel tree."""
+    """One sampler: its worker is `sampler/<name>`, `open` makes its probe.
+
+    `is_available` says whether this host has what it needs, asked where the switch says `auto`. `capacity` is how many ticks
+    may wait for the writer; without it only their bytes are bounded.
+    """
 
     name: str
     about: str
     tables: tuple[Table, ...]
     files: tuple[str, ...]
-    is_enabled: Switch
+    is_enabled: Switch | AutoSwitch
     interval: Duration
     further_settings: tuple[AnySetting, ...]
-    open: Callable[[KernelTree, Config], Probe]
+    open: Callable[[Surroundings], Probe]
+    is_available: Callable[[Config], bool] = _always
+    capacity: Whole | None = None
 
     @property
     def settings(self) -> tuple[AnySetting, ...]:
         """All its settings."""
-        return (self.is_enabled, self.interval, *self.further_settings)
+        return (self.is_enabled, self.interval, *(() if self.capacity is None else (self.capacity,)), *self.further_settings)
+
+    def is_wanted(self, config: Config) -> bool:
+        """Whether its worker is to run on this host."""
+        if isinstance(self.is_enabled, Switch):
+            return config.of(self.is_enabled)
+        word = config.of(self.is_enabled)
+        return word == "true" or (word == "auto" and self.is_available(config))
 
 
 def enabled_setting(name: str) -> Switch:
@@ -68,7 +154,10 @@ def interval_setting(name: str, default_ns: int = 1 * S) -> Duration:
 class SamplerWork:
     """A sampler's work in its worker (`agent.ports.Work`): one sample per tick, on a fixed raster, offered to the outbox."""
 
-    def __init__(self, sampler: Sampler, probe: Probe, clock: Clock, outbox: Outbox, bus: Bus, config: Config) -> None:
+    def __init__(
+        self, sampler: Sampler, probe: Probe, clock: Clock, outbox: Outbox, bus: Bus, config: Config, pulse: Pulse | None = None
+    ) -> None:
+        self.pulse = pulse or Pulse()
         self._bus = bus
         self._problem = ""
         self._probe = probe
@@ -82,6 +171,8 @@ class SamplerWork:
         self._tick_ns_last = 0
         self._tick_ns_most = 0
         self._rows = 0
+        self._dropped_batches = self._dropped_rows = 0
+        self._dropped_told_at_ns: int | None = None
 
     def on_start(self, now_ns: int) -> None:
         """The first tick is due at once; whether there is anything to measure is known before the worker is ready.
@@ -91,25 +182,36 @@ class SamplerWork:
         self._next_tick_at_ns = now_ns
         try:
             self._probe.check()
-        except OSError as failure:
+        except (OSError, UnreadableError) as failure:
             self._tell_unreadable(failure)
 
     def on_rules(self, rules: RuleState) -> None:
-        """Samplers of processes measure everything, whatever the rules."""
+        """They are the probe's to follow."""
+        self._probe.on_rules(rules)
 
     def next_deadline_ns(self) -> int | None:
-        """The next tick."""
-        return None if self._is_stopped else self._next_tick_at_ns
+        """The next tick; at once while there is other work and time for it."""
+        if self._is_stopped or self._next_tick_at_ns is None:
+            return None
+        if self._probe.is_behind() and (now_ns := self._clock.now_ns()) + CATCH_UP_NS < self._next_tick_at_ns:
+            return now_ns
+        return self._next_tick_at_ns
 
     def on_timer(self, now_ns: int) -> None:
-        """One tick."""
+        """One tick, or what need not wait for it."""
         assert self._next_tick_at_ns is not None
+        if now_ns < self._next_tick_at_ns:
+            self._probe.catch_up(now_ns + CATCH_UP_NS)
+            return
         wall_ns = self._clock.wall_ns()
         for table, rows in self._sample(now_ns, wall_ns):
             if rows:
                 self._rows += len(rows)
-                self._outbox.offer(table, rows, wall_ns)
+                if not self._outbox.offer(table, rows, wall_ns):
+                    self._dropped_batches += 1
+                    self._dropped_rows += len(rows)
         done_ns = self._clock.now_ns()
+        self._tell_dropped(done_ns)
         self._ticks += 1
         self._tick_ns_last = done_ns - now_ns
         self._tick_ns_most = max(self._tick_ns_most, self._tick_ns_last)
@@ -122,17 +224,30 @@ class SamplerWork:
         """One sample; none, and a condition that blocks readiness, while nothing can be read at all."""
         try:
             sample = self._probe.sample(now_ns, wall_ns)
-        except OSError as failure:
+        except (OSError, UnreadableError) as failure:
             self._tell_unreadable(failure)
-            return ()
+            return failure.sample if isinstance(failure, UnreadableError) else ()
         self._tell_unreadable(None)
         return sample
 
-    def _tell_unreadable(self, failure: OSError | None) -> None:
-        problem = f"nothing can be read: {failure}; look at the mount and at the agent's permissions" if failure else ""
+    def _tell_unreadable(self, failure: OSError | UnreadableError | None) -> None:
+        problem, blocks_ready = "", True
+        if isinstance(failure, UnreadableError):
+            problem, blocks_ready = failure.sentence, failure.blocks_ready
+        elif failure is not None:
+            problem = f"nothing can be read: {failure}; look at the mount and at the agent's permissions"
         if problem != self._problem:
             self._problem = problem
-            self._bus.condition(Condition("unreadable", active=bool(problem), detail=problem, blocks_ready=True))
+            self._bus.condition(Condition("unreadable", active=bool(problem), detail=problem, blocks_ready=blocks_ready))
+
+    def _tell_dropped(self, now_ns: int) -> None:
+        """One warning a second at most about what a full outbox refused, with everything refused since the one before."""
+        told_at_ns = self._dropped_told_at_ns
+        if self._dropped_batches and (told_at_ns is None or now_ns - told_at_ns >= DROPPED_NOTE_NS):
+            fields: dict[str, str | int | float | bool | None] = {"batches": self._dropped_batches, "rows": self._dropped_rows}
+            self._bus.note(Note("batches_dropped", "warning", fields))
+            self._dropped_batches = self._dropped_rows = 0
+            self._dropped_told_at_ns = now_ns
 
     def descriptors(self) -> Sequence[int]:
         """None."""
@@ -167,6 +282,8 @@ class SamplerWork:
         """No further tick; told twice, it closes once: the numbers of its descriptors may be somebody else's by then."""
         if not self._is_stopped:
             self._is_stopped = True
+            self._dropped_told_at_ns = None
+            self._tell_dropped(now_ns)
             self._probe.close()
 
     def is_done(self) -> bool:

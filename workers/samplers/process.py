@@ -16,7 +16,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from agent.config import Config
+from agent.config import PROC_ROOT, Config
 from agent.model.absence import Absence
 from agent.model.cgroup_path import parse_proc_cgroup, unit_of
 from agent.model.command_line import parse_command_line
@@ -26,7 +26,7 @@ from agent.model.table import Column, DType, Row, Table
 from agent.model.timebase import S
 from agent.ports import KernelTree
 from agent.setting import Choice, Size, Whole
-from workers.samplers.kind import Sample, Sampler, enabled_setting, interval_setting
+from workers.samplers.kind import Ruleless, Sample, Sampler, enabled_setting, interval_setting
 
 TOP_ROWS = Whole("sampler.process.top_rows", 20, 1, 10_000, "rows per tick for the most CPU, and as many for the most RSS")
 COMMAND_LINE = Choice("sampler.process.command_line", "masked", ("off", "masked", "full"), "whether command lines are stored")
@@ -107,7 +107,7 @@ class _Sum(Struct):
     rss_pages: int = 0
 
 
-class ProcessProbe:
+class ProcessProbe(Ruleless):
     """Reads all processes below one proc root. One tick costs one listing and one read per process."""
 
     def __init__(self, tree: KernelTree, config: Config) -> None:
@@ -396,5 +396,5 @@ SAMPLER = Sampler(
     is_enabled=enabled_setting("process"),
     interval=interval_setting("process"),
     further_settings=(TOP_ROWS, COMMAND_LINE, COMMAND_LINE_BYTES),
-    open=ProcessProbe,
+    open=lambda around: ProcessProbe(around.tree(around.config.of(PROC_ROOT)), around.config),
 )

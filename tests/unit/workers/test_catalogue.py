@@ -13,7 +13,7 @@ from agent.model.tables import SYSTEM_TABLES
 from workers import catalogue, samplers
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
-UNITS = {"", "1", "ns", "bytes", "clock ticks"}
+UNITS = {"", "1", "ns", "bytes", "bytes/s", "clock ticks"}
 NEW_SAMPLER = """
 from agent.model.table import Column, DType, Table
 from workers.samplers.kind import Sampler, enabled_setting, interval_setting
@@ -27,7 +27,7 @@ SAMPLER = Sampler(
     is_enabled=enabled_setting("made-up"),
     interval=interval_setting("made-up"),
     further_settings=(),
-    open=lambda tree, config: None,
+    open=lambda around: None,
 )
 """
 each_table = pytest.mark.parametrize("table", catalogue.tables(), ids=lambda table: table.name)
@@ -109,7 +109,7 @@ def test_every_column_has_a_meaning_a_unit_and_a_source(table: Table) -> None:
 def test_a_columns_name_says_its_unit(table: Table) -> None:
     """Whoever writes a query need not look it up."""
     for column in table.columns:
-        for unit, ending in (("bytes", "_bytes"), ("clock ticks", "_ticks")):
+        for unit, ending in (("bytes", "_bytes"), ("bytes/s", "_bytes_per_second"), ("clock ticks", "_ticks")):
             assert (column.unit == unit) == column.name.endswith(ending), column.name
         if column.name.endswith("_ns"):
             assert column.unit == "ns"

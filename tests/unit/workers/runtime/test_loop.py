@@ -171,6 +171,7 @@ class Story:
         self._is_killed = False
         self._watched: list[tuple[object, Callable[[int], None]]] = []
         self.bus: ScriptedBus | None = None
+        self.loop: WorkerLoop | None = None
 
     def watch(self, descriptor: int, on_readable: Callable[[int], None]) -> None:
         """As the writer watches its data socket."""
@@ -187,6 +188,7 @@ class Story:
             outbox=self.outbox,  # type: ignore[arg-type]
             heartbeat_interval_ns=HOUR,
         )
+        self.loop = loop
         for watched in self._watched:
             loop.watch_socket(*watched)
         with suppress(_KilledError):
@@ -367,6 +369,25 @@ def test_what_rules_are_held_is_answered_by_the_loop_itself(story: Story) -> Non
     assert (ask, document["revision"], document["digest"]) == (2, 5, RuleState(entries).digest.hex())
     assert [rule["name"] for rule in document["rules"]] == ["a"]
     assert document["pods"] == [{"uid": "u1", "group": "g", "rule": "a"}]
+
+
+def test_a_pulse_is_a_beat_in_the_middle_of_a_turn(story: Story) -> None:
+    """Whoever watches sees that the loop goes on, at which time, and with the same rules."""
+    beats: list[Beat | None] = []
+
+    def measure(now_ns: int) -> None:
+        assert story.loop is not None
+        story.work.deadline_ns = None
+        for _ in range(2):
+            story.clock.advance(MS)
+            story.loop.pulse()
+            beats.append(story.beat())
+
+    story.work.on_timer = measure  # type: ignore[method-assign]
+    story.work.deadline_ns = START_NS
+    story.play(_snapshot(1, RULE))
+    digest = RuleState([RULE]).digest
+    assert beats == [Beat(2, START_NS + MS, 5, digest), Beat(3, START_NS + 2 * MS, 5, digest)]
 
 
 def test_stats_are_the_works_and_the_sockets(sender: Story) -> None:

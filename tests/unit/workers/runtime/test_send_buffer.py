@@ -75,6 +75,47 @@ def test_a_batch_of_exactly_the_bound_fits() -> None:
     assert _offer(buffer, size=10)
 
 
+def _tick(buffer: SendBuffer, stamp: int) -> list[bool]:
+    """Two tables of one tick, of which one comes in two parts."""
+    return [buffer.offer(table, 1, stamp, b"", 1) for table in ("occupancy", "occupancy_domain", "occupancy_domain")]
+
+
+def test_a_buffer_bound_by_ticks_counts_the_batches_of_a_tick_as_one() -> None:
+    """Whatever their tables and parts; the third tick is refused whole and told."""
+    buffer = SendBuffer(bytes_max=BYTES_MAX * 9, ticks_max=2)
+    assert [_tick(buffer, stamp) for stamp in (10, 20, 30)] == [[True] * 3, [True] * 3, [False] * 3]
+    assert (buffer.refused_batches, buffer.refused_rows) == (3, 3)
+    buffer.on_acknowledged(6)
+    assert _tick(buffer, 40) == [True] * 3
+    assert [parcel.head.lost for parcel in _send_all(buffer)] == [(Lost(7, 9, 3, "buffer_full"),), (), ()]
+
+
+def test_a_tick_waits_until_its_last_batch_is_acknowledged() -> None:
+    """Two of three make no room."""
+    buffer = SendBuffer(bytes_max=BYTES_MAX * 9, ticks_max=1)
+    _tick(buffer, 10)
+    buffer.on_acknowledged(2)
+    assert not buffer.offer("occupancy", 1, 20, b"", 1)
+    buffer.on_acknowledged(3)
+    assert buffer.offer("occupancy", 1, 30, b"", 1)
+
+
+def test_room_that_comes_in_the_middle_of_a_refused_tick_is_for_the_next() -> None:
+    """Half a tick would be no tick; the next one is whole."""
+    buffer = SendBuffer(bytes_max=BYTES_MAX * 9, ticks_max=1)
+    _tick(buffer, 10)
+    assert not buffer.offer("occupancy", 1, 20, b"", 1)
+    buffer.on_acknowledged(3)
+    assert not buffer.offer("occupancy_domain", 1, 20, b"", 1)
+    assert _tick(buffer, 30) == [True] * 3
+
+
+def test_a_buffer_without_a_bound_of_ticks_has_none() -> None:
+    """Only bytes count."""
+    buffer = SendBuffer(bytes_max=BYTES_MAX * 100)
+    assert all(all(_tick(buffer, stamp)) for stamp in range(60))
+
+
 def test_the_end_is_told_even_when_the_buffer_is_full_and_only_once() -> None:
     """The last refusals travel with it; the buffer is empty when it is acknowledged."""
     buffer = SendBuffer(bytes_max=OVERHEAD_BYTES)

@@ -1,8 +1,8 @@
 """The work around a sampler's ticks: a fixed raster, nothing made up for, one end."""
 
-from collections.abc import Callable
 from typing import Any
 
+import pytest
 from fakes.bus import RecordingBus
 from fakes.clock import FakeClock
 from fakes.outbox import RecordingOutbox
@@ -11,8 +11,18 @@ from agent.config import Config
 from agent.model.rule_state import RuleState
 from agent.model.table import Column, DType, Table
 from agent.model.timebase import MS, S
-from agent.ports import KernelTree
-from workers.samplers.kind import Sample, Sampler, SamplerWork, enabled_setting, interval_setting
+from agent.setting import AutoSwitch, Whole
+from workers.samplers.kind import (
+    CATCH_UP_NS,
+    Pulse,
+    Sample,
+    Sampler,
+    SamplerWork,
+    Surroundings,
+    UnreadableError,
+    enabled_setting,
+    interval_setting,
+)
 
 ROWS = Table("rows", 1, "a table of the tests", ("timestamp",), (Column("timestamp", DType.INT64, "ns", "when", "test"),))
 QUIET = Table("quiet", 1, "a table without rows", ("timestamp",), ROWS.columns)
@@ -25,13 +35,27 @@ class SlowProbe:
     def __init__(self, clock: FakeClock) -> None:
         self._clock = clock
         self.duration_ns = 0
-        self.failure: OSError | None = None
+        self.failure: OSError | UnreadableError | None = None
+        self.rules: list[RuleState] = []
+        self.parts_left = 0
+        self.caught_up: list[int] = []
         self.sampled: list[tuple[int, int]] = []
         self.is_closed = False
 
     def check(self) -> None:
         if self.failure is not None:
             raise self.failure
+
+    def on_rules(self, rules: RuleState) -> None:
+        self.rules.append(rules)
+
+    def is_behind(self) -> bool:
+        return self.parts_left > 0
+
+    def catch_up(self, until_ns: int) -> None:
+        self.parts_left -= 1
+        self.caught_up.append(self._clock.now_ns())
+        self._clock.advance(until_ns - self._clock.now_ns())
 
     def sample(self, now_ns: int, wall_ns: int) -> Sample:
         if self.failure is not None:
@@ -51,16 +75,15 @@ class SlowProbe:
 class Story:
     """A sampler's work that is called when it wants to be."""
 
-    def __init__(self) -> None:
+    def __init__(self, interval_ns: int = 1 * S) -> None:
         self.clock = FakeClock(START_NS)
         self.probe = SlowProbe(self.clock)
         self.outbox = RecordingOutbox()
-        make: Callable[[KernelTree, Config], SlowProbe] = lambda tree, config: self.probe  # noqa: E731  never called
         sampler = Sampler(
-            "tested", "a sampler of the tests", (ROWS, QUIET), (), enabled_setting("tested"), interval_setting("tested"), (), make
+            "tested", "a sampler of the tests", (ROWS, QUIET), (), enabled_setting("tested"), interval_setting("tested"), (), _never
         )
         self.bus = RecordingBus()
-        config = Config({"sampler.tested.interval": 1 * S})
+        config = Config({"sampler.tested.interval": interval_ns})
         self.work = SamplerWork(sampler, self.probe, self.clock, self.outbox, self.bus, config)
 
     def run_until(self, end_ns: int) -> None:
@@ -76,8 +99,8 @@ class Story:
         return document
 
 
-def _started() -> Story:
-    story = Story()
+def _started(interval_ns: int = 1 * S) -> Story:
+    story = Story(interval_ns)
     story.work.on_rules(RuleState())
     story.work.on_start(START_NS)
     return story
@@ -158,6 +181,42 @@ def test_a_full_outbox_stops_nothing() -> None:
     assert len(story.outbox.refused) == 3
 
 
+def _dropped(story: Story) -> list[tuple[str, str, Any, Any]]:
+    return [(note.kind, note.severity, note.fields["batches"], note.fields["rows"]) for note in story.bus.notes]
+
+
+def test_what_is_dropped_is_told_once_a_second_with_all_that_was_since() -> None:
+    """Ten ticks a second into a full outbox: the first at once, then what has come together in each second."""
+    story = _started(100 * MS)
+    story.outbox.is_full = True
+    story.run_until(START_NS + 2 * S)
+    assert _dropped(story) == [("batches_dropped", "warning", batches, 2 * batches) for batches in (1, 10, 10)]
+
+
+def test_what_was_dropped_last_is_told_when_the_second_is_over_or_at_the_end() -> None:
+    """Also where nothing more is dropped; and nothing is told twice."""
+    story = _started(100 * MS)
+    story.outbox.is_full = True
+    story.run_until(START_NS + 300 * MS)
+    story.outbox.is_full = False
+    story.run_until(START_NS + 900 * MS)
+    assert [batches for _kind, _severity, batches, _rows in _dropped(story)] == [1]
+    story.run_until(START_NS + 3 * S)
+    assert [batches for _kind, _severity, batches, _rows in _dropped(story)] == [1, 3]
+    story.outbox.is_full = True
+    story.run_until(START_NS + 3200 * MS)
+    story.work.on_stop(story.clock.now_ns(), for_good=True)
+    assert [batches for _kind, _severity, batches, _rows in _dropped(story)] == [1, 3, 1, 1]
+
+
+def test_a_full_outbox_is_no_word_about_what_is_dropped_where_nothing_is() -> None:
+    """No note without a loss."""
+    story = _started(100 * MS)
+    story.run_until(START_NS + 2 * S)
+    story.work.on_stop(story.clock.now_ns(), for_good=True)
+    assert story.bus.notes == []
+
+
 def test_after_the_stop_it_wants_nothing_more() -> None:
     """The probe has given everything back, and it is done at once."""
     story = _started()
@@ -198,3 +257,73 @@ def test_what_cannot_be_read_is_known_before_the_worker_is_ready() -> None:
     assert [held.active for held in story.bus.conditions] == [True]
     assert story.work.next_deadline_ns() == START_NS
     assert story.probe.sampled == []
+
+
+def test_a_probe_that_knows_the_remedy_says_it_itself() -> None:
+    """Its own sentence, whether readiness waits for it, and the rows that tell of it are not lost."""
+    story = _started()
+    row = (5,)
+    story.probe.failure = UnreadableError("/mnt", "nothing is mounted", "mount it", blocks_ready=False, sample=((ROWS, [row]),))
+    story.run_until(START_NS + 1 * S)
+    (condition,) = story.bus.conditions
+    assert (condition.active, condition.blocks_ready, condition.detail) == (True, False, "/mnt: nothing is mounted; mount it")
+    assert [offer.rows for offer in story.outbox.offers] == [(row,), (row,)]
+
+
+def test_the_rules_are_handed_to_the_probe() -> None:
+    """Before the start and whenever they change."""
+    story = Story()
+    rules = RuleState()
+    story.work.on_rules(rules)
+    assert story.probe.rules == [rules]
+
+
+def test_other_work_is_done_between_ticks_in_parts_and_makes_none_late() -> None:
+    """At once, part by part, with the loop's turn between them; what would reach into the next tick waits until it is over."""
+    story = _started()
+    story.probe.duration_ns = 10 * MS
+    story.probe.parts_left = 25
+    story.run_until(START_NS + 2 * S)
+    assert [now_ns - START_NS for now_ns, _wall_ns in story.probe.sampled] == [0, 1 * S, 2 * S]
+    first_second = [10 * MS + part * CATCH_UP_NS for part in range(19)]
+    assert [at_ns - START_NS for at_ns in story.probe.caught_up] == first_second + [1 * S + at_ns for at_ns in first_second[:6]]
+    assert story.stats()["ticks"] == 3
+
+
+def test_a_pulse_beats_as_soon_as_somebody_listens() -> None:
+    """Before that a probe may give it all the same."""
+    beats: list[int] = []
+    pulse = Pulse()
+    pulse()
+    pulse.beat = lambda: beats.append(1)
+    pulse()
+    assert beats == [1]
+
+
+@pytest.mark.parametrize(
+    ("word", "is_available", "wanted"),
+    [("true", False, True), ("false", True, False), ("auto", True, True), ("auto", False, False)],
+)
+def test_a_sampler_with_three_words_runs_by_itself_only_where_it_can(word: str, is_available: bool, wanted: bool) -> None:
+    """Whoever writes true wants to hear that it cannot."""
+    switch = AutoSwitch("sampler.tested.enabled", "auto", "")
+    sampler = Sampler("tested", "", (), (), switch, interval_setting("tested"), (), _never, lambda config: is_available)
+    assert sampler.is_wanted(Config({switch.key: word})) is wanted
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_sampler_with_two_words_is_asked_for_nothing_else(wanted: bool) -> None:
+    """Its switch is its answer."""
+    sampler = Sampler("tested", "", (), (), enabled_setting("tested"), interval_setting("tested"), (), _never)
+    assert sampler.is_wanted(Config({"sampler.tested.enabled": wanted})) is wanted
+
+
+def test_a_capacity_is_one_of_its_settings() -> None:
+    """So that it can be set and is shown."""
+    capacity = Whole("sampler.tested.capacity", 1, 1, 2, "")
+    sampler = Sampler("tested", "", (), (), enabled_setting("tested"), interval_setting("tested"), (), _never, capacity=capacity)
+    assert capacity in sampler.settings
+
+
+def _never(around: Surroundings) -> SlowProbe:
+    raise AssertionError("nobody opens a probe here")

@@ -1,0 +1,53 @@
+"""What the assignments ask to be read: which group directories, and whose rows their values become. PURE."""
+
+from msgspec import Struct
+
+from agent.model.rule import Assignment, decode_assignment
+from agent.model.rule_state import RuleState
+
+_PODS = "pod/"
+
+
+class Group(Struct, eq=False):
+    """One monitoring group: its directories (absolute, its own first), and the pods in it, in the order of their uids."""
+
+    path: str
+    paths: tuple[str, ...]
+    pods: tuple[Assignment, ...]
+
+
+class Plan:
+    """The groups to read, by their first path. Only an entry whose bytes changed is decoded."""
+
+    def __init__(self) -> None:
+        self._contents: dict[str, bytes] = {}
+        self._assignments: dict[str, Assignment] = {}
+        self.groups: dict[str, Group] = {}
+        self.decoded = 0
+
+    def take(self, rules: RuleState) -> bool:
+        """Follow the rules; whether anything about the groups or their pods is another now. *Raises:* FormatError."""
+        contents = dict(rules.items(_PODS))
+        changed = [key for key, content in contents.items() if self._contents.get(key) != content]
+        gone = self._contents.keys() - contents.keys()
+        if not changed and not gone:
+            return False
+        for key in changed:
+            self._assignments[key] = decode_assignment(contents[key])
+        for key in gone:
+            del self._assignments[key]
+        self.decoded += len(changed)
+        self._contents = contents
+        self._gather()
+        return True
+
+    def _gather(self) -> None:
+        # By the order of the keys, so that a group keeps its place and so its interval whenever another one comes or goes.
+        found: dict[str, tuple[dict[str, None], list[Assignment]]] = {}
+        for key in self._contents:
+            assignment = self._assignments[key]
+            if assignment.monitoring is not None and assignment.monitoring.paths:
+                paths, pods = found.setdefault(assignment.monitoring.paths[0], ({}, []))
+                paths.update(dict.fromkeys(assignment.monitoring.paths))
+                pods.append(assignment)
+        self.groups = {path: Group(path, tuple(paths), tuple(pods)) for path, (paths, pods) in found.items()}

@@ -1,0 +1,322 @@
+"""The event files of one group directory, read over descriptors that stay open: one read and one time stamp for each.
+
+Which resources, domains and sub-nodes there are is found by their names and never assumed. What is read is kept as it was
+read; nothing is summed here.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from errno import EMFILE, ENFILE, ENOENT
+from itertools import islice
+
+from agent.model.absence import Absence
+from agent.model.timebase import MS, S
+from agent.ports import Clock
+from workers.resctrl.event import EVENT_BYTES_MAX, absence_of, parse_event
+from workers.resctrl.ports import Filesystem
+from workers.resctrl.rate import Counter
+
+# In the order of the columns; only the first is no counter.
+EVENTS = ("llc_occupancy", "mbm_total_bytes", "mbm_local_bytes")
+_DOMAIN = re.compile(r"mon_(?!sub_)(\w+)_(\d+)", re.ASCII)
+_SUB_DOMAIN = re.compile(r"mon_sub_\w+_(\d+)", re.ASCII)
+# A domain that stays unreadable is looked for again so often.
+LOOK_AGAIN_NS = 2 * S
+# A reading that took longer says too little about when: half of it is 0.1 % of a second. It is taken once more, but not often:
+# where every one is slow, that would only double the scan.
+SLOW_READ_NS = 2 * MS
+SLOW_READS_MAX = 3
+# Given back when this process may open no more files: directories must still be listed, and sockets connected.
+SPARE_DESCRIPTORS = 16
+
+
+class EventFile:
+    """One event of one domain in one directory: its last value, and for a counter its rate; or why there is none."""
+
+    __slots__ = ("content", "counter", "descriptor", "is_failing", "path", "rate", "value")
+
+    def __init__(self, path: str, *, is_counter: bool) -> None:
+        self.path = path
+        self.descriptor = -1
+        self.counter = Counter() if is_counter else None
+        self.content = b""
+        self.value: int | Absence = Absence.UNREADABLE
+        self.rate: float | Absence = Absence.FIRST_TICK
+        self.is_failing = False
+
+    def take(self, content: bytes, at_ns: int) -> None:
+        """What was read, and when."""
+        self.content = content
+        self.is_failing = False
+        self.value = value = parse_event(content)
+        if self.counter is not None:
+            self.rate = self.counter.rate(value, at_ns) if value.__class__ is int else value
+
+    def fail(self, reason: Absence) -> None:
+        """It could not be read."""
+        self.value = self.rate = reason
+
+
+class Domain:
+    """One domain of one resource, or one node of it (`sub`); an event that it does not have is None."""
+
+    __slots__ = ("events", "is_gone", "number", "resource", "sub")
+
+    def __init__(self, resource: str, number: int, sub: int | None, events: tuple[EventFile | None, ...]) -> None:
+        self.resource = resource
+        self.number = number
+        self.sub = sub
+        self.events = events
+        self.is_gone = False
+
+    @property
+    def files(self) -> Iterator[EventFile]:
+        """The events that it has."""
+        return (file for file in self.events if file is not None)
+
+
+class OpenFiles:
+    """The descriptors of all event files, as many as this process may have; the rest is opened anew at each reading."""
+
+    def __init__(self, filesystem: Filesystem) -> None:
+        self.filesystem = filesystem
+        self._kept: dict[EventFile, None] = {}
+        self._kept_max = 1 << 30
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def open(self, file: EventFile) -> bool:
+        """Keep it open; False: it must be opened anew at each reading. *Raises:* OSError: there is no such file, or none for us."""
+        if len(self._kept) >= self._kept_max:
+            return False
+        try:
+            file.descriptor = self.filesystem.open(file.path)
+        except OSError as refused:
+            self._make_room(refused)
+            return False
+        self._kept[file] = None
+        return True
+
+    def read_unopened(self, file: EventFile) -> bytes:
+        """Read what is not open, and keep it open from now on where that is possible. *Raises:* OSError."""
+        if self.open(file):
+            return self.filesystem.read_open(file.descriptor, EVENT_BYTES_MAX)
+        try:
+            return self.filesystem.read(file.path, EVENT_BYTES_MAX)
+        except OSError as refused:
+            self._make_room(refused)
+            return self.filesystem.read(file.path, EVENT_BYTES_MAX)
+
+    def list_directories(self, path: str) -> list[str]:
+        """*Raises:* OSError."""
+        try:
+            return self.filesystem.list_directories(path)
+        except OSError as refused:
+            self._make_room(refused)
+            return self.filesystem.list_directories(path)
+
+    def close(self, files: Iterable[EventFile]) -> None:
+        """Give their descriptors back."""
+        for file in files:
+            if file.descriptor >= 0:
+                del self._kept[file]
+                descriptor, file.descriptor = file.descriptor, -1
+                # Of a file system that is gone even this may fail; the descriptor is free all the same.
+                with suppress(OSError):
+                    self.filesystem.close(descriptor)
+
+    def _make_room(self, refused: OSError) -> None:
+        """Give some descriptors back, and keep no more from now on. *Raises:* the refusal, when that does not help."""
+        if refused.errno not in (EMFILE, ENFILE) or not self._kept:
+            raise refused
+        self.close(list(islice(self._kept, SPARE_DESCRIPTORS)))
+        self._kept_max = len(self._kept)
+
+
+class DirectoryReader:
+    """All event files of one group directory (`path` below the root). Not open before its first scan.
+
+    `on_slow` is called after each reading that was slow, so that a long scan is not taken for a hang.
+    """
+
+    def __init__(self, path: str, files: OpenFiles, clock: Clock, on_slow: Callable[[], object] = lambda: None) -> None:
+        self.path = path
+        self._files = files
+        self._now = clock.now_ns
+        self._on_slow = on_slow
+        self._in_order: list[EventFile] = []
+        self._found: dict[str, Domain] = {}
+        self._scanned_at_ns = -1
+        self._looked_at_ns = 0
+        self._has_gone = False
+        # Why nothing at all can be read here; None: something can.
+        self.problem: Absence | None = None
+        self.is_open = False
+        # Grows whenever domains came or went.
+        self.layout = 0
+        # Files that gave no number in the last scan because they could not be read.
+        self.failed = 0
+
+    @property
+    def domains(self) -> Iterable[Domain]:
+        """The domains, each followed by its nodes; one that is gone stays for the scan that noticed it."""
+        return self._found.values()
+
+    @property
+    def files(self) -> Sequence[EventFile]:
+        """All event files, in the order in which they are read."""
+        return self._in_order
+
+    @property
+    def looked_at_ns(self) -> int:
+        """When the domains were last listed."""
+        return self._looked_at_ns
+
+    def scan(self, now_ns: int) -> None:
+        """Read every file once. The second call with the same `now_ns` does nothing: two groups may share a directory."""
+        if self._scanned_at_ns == now_ns:
+            return
+        self._scanned_at_ns = now_ns
+        if self._has_gone:
+            self._drop_gone()
+        if not self.is_open:
+            self.look(now_ns)
+        if self._read(self._in_order):
+            self._look_after_failure(now_ns)
+
+    def look(self, now_ns: int) -> list[EventFile]:
+        """List the domains, open what is new and what had vanished; gives the files that vanished and were opened anew."""
+        self._looked_at_ns = now_ns
+        try:
+            names = self._list()
+        except OSError as failure:
+            self._on_unlisted(absence_of(failure))
+            return []
+        self.problem, self.is_open = None, True
+        reopened: list[EventFile] = []
+        for name, domain in self._found.items():
+            if name not in names:
+                domain.is_gone = self._has_gone = True
+            else:
+                reopened += self._reopen(domain)
+        new = [(name, *place) for name, place in names.items() if name not in self._found]
+        for name, resource, number, sub in new:
+            self._found[name] = Domain(resource, number, sub, tuple(self._open(name, event) for event in EVENTS))
+        if new:
+            self._arrange()
+        return reopened
+
+    def close(self) -> None:
+        """Give every descriptor back."""
+        self._files.close(self._in_order)
+        self._found.clear()
+        self._arrange()
+        self.is_open = False
+
+    # ---- reading -----------------------------------------------------------------------------------
+
+    def _read(self, files: Sequence[EventFile]) -> bool:
+        """Read these files; whether one has vanished since the last time."""
+        read, now = self._files.filesystem.read_open, self._now
+        failed, has_vanished, retries_left = 0, False, SLOW_READS_MAX
+        before_ns = now()
+        for file in files:
+            try:
+                content = read(file.descriptor, EVENT_BYTES_MAX) if file.descriptor >= 0 else self._files.read_unopened(file)
+                after_ns = now()
+                if after_ns - before_ns > SLOW_READ_NS:
+                    self._on_slow()
+                    if retries_left and file.descriptor >= 0:
+                        retries_left -= 1
+                        before_ns = now()
+                        content = read(file.descriptor, EVENT_BYTES_MAX)
+                        after_ns = now()
+            except OSError as failure:
+                has_vanished |= self._on_failure(file, absence_of(failure))
+                failed += 1
+                before_ns = now()
+                continue
+            # The counter was read somewhere in between.
+            file.take(content, (before_ns + after_ns) >> 1)
+            before_ns = after_ns
+        self.failed = failed
+        return has_vanished
+
+    def _on_failure(self, file: EventFile, reason: Absence) -> bool:
+        file.fail(reason)
+        if reason is not Absence.VANISHED:
+            return False
+        was_failing, file.is_failing = file.is_failing, True
+        return not was_failing or self._scanned_at_ns - self._looked_at_ns >= LOOK_AGAIN_NS
+
+    def _look_after_failure(self, now_ns: int) -> None:
+        """A domain may be gone, or the whole group made anew: then its files are there again, and read at once."""
+        failed = self.failed
+        reopened = self.look(now_ns)
+        if reopened:
+            self._read(reopened)
+            self.failed += failed - len(reopened)
+
+    # ---- finding -----------------------------------------------------------------------------------
+
+    def _list(self) -> dict[str, tuple[str, int, int | None]]:
+        """Domains and their nodes, by their path below `mon_data`. *Raises:* OSError."""
+        found: dict[str, tuple[str, int, int | None]] = {}
+        for name in sorted(self._files.list_directories(f"{self.path}/mon_data")):
+            if (domain := _DOMAIN.fullmatch(name)) is None:
+                continue
+            resource, number = domain[1], int(domain[2])
+            found[name] = resource, number, None
+            with suppress(OSError):
+                # It may be gone by now, or not be ours to list: its files will say so.
+                for inner in sorted(self._files.list_directories(f"{self.path}/mon_data/{name}")):
+                    if (sub := _SUB_DOMAIN.fullmatch(inner)) is not None:
+                        found[f"{name}/{inner}"] = resource, number, int(sub[1])
+        return found
+
+    def _open(self, name: str, event: str) -> EventFile | None:
+        file = EventFile(f"{self.path}/mon_data/{name}/{event}", is_counter=event != EVENTS[0])
+        try:
+            if not self._files.open(file):
+                self._files.read_unopened(file)
+        except OSError as failure:
+            if failure.errno == ENOENT:
+                return None
+            # It is there and will be tried again at each scan.
+            file.fail(absence_of(failure))
+        return file
+
+    def _reopen(self, domain: Domain) -> list[EventFile]:
+        """Files that had vanished and are there again are others: what they count begins anew."""
+        failing = [file for file in domain.files if file.is_failing]
+        self._files.close(failing)
+        reopened = []
+        for file in failing:
+            try:
+                self._files.open(file)
+            except OSError as failure:
+                file.fail(absence_of(failure))
+                continue
+            file.counter = None if file.counter is None else Counter()
+            reopened.append(file)
+        return reopened
+
+    def _on_unlisted(self, reason: Absence) -> None:
+        if reason is Absence.VANISHED:
+            self.close()
+            self.problem = reason
+        elif not self.is_open:
+            self.problem = reason
+        # Else the files that are open still speak for themselves.
+
+    def _drop_gone(self) -> None:
+        self._has_gone = False
+        for name in [name for name, domain in self._found.items() if domain.is_gone]:
+            self._files.close(self._found.pop(name).files)
+        self._arrange()
+
+    def _arrange(self) -> None:
+        self._in_order = [file for domain in self._found.values() for file in domain.files]
+        self.layout += 1
