@@ -40,7 +40,14 @@ def status_document(**different: Any) -> dict[str, Any]:
         "workers": [worker_row("writer"), worker_row("sampler/process")],
         "stats": {
             "writer": {"rows": 1000, "batches": 10, "duplicates": 1, "gap_rows": 0, "spool_bytes": 4096, "sealed_files": 3},
-            "sampler/process": {"processes": 500, "ticks": 60, "ticks_missed": 1, "outbox": {"refused_rows": 4}},
+            "control-plane": {"resctrl": {"groups": 40, "unmeasured": 2, "unreconciled": 1}},
+            "sampler/process": {
+                "processes": 500,
+                "ticks": 60,
+                "ticks_missed": 1,
+                "outbox": {"refused_rows": 4, "refused_batches": 1},
+            },
+            "sampler/resctrl": {"readings": 900, "readings_absent": 7, "groups_waiting": 3},
         },
         "conditions": [],
         "counters": {"resyncs": 1},

@@ -31,7 +31,8 @@ class Look(Struct, frozen=True):
     """What one look at the tree found, parents before what is in them.
 
     `hierarchy` is v1, v2 or hybrid. `directories` were listed; with `truncated` more existed than may be looked at.
-    `unreadable` are paths that exist but could not be listed: what is below them is not known.
+    `unreadable` are paths that exist but could not be listed: what is below them is not known. `roots` are the hierarchies in
+    which the paths were found, the most telling first.
     """
 
     hierarchy: str
@@ -39,6 +40,7 @@ class Look(Struct, frozen=True):
     directories: int
     truncated: bool
     unreadable: tuple[str, ...]
+    roots: tuple[str, ...] = ()
 
 
 class CgroupTree:
@@ -57,8 +59,9 @@ class CgroupTree:
         if hierarchy == "hybrid" and not walk.seen:
             # Nobody uses v1 here although it is mounted (a container's own view, an init other than systemd).
             walk.through("unified")
+            roots = [*roots, "unified"]
         self._known = walk.seen
-        return Look(hierarchy, walk.found, len(walk.seen), walk.truncated, tuple(walk.unreadable))
+        return Look(hierarchy, walk.found, len(walk.seen), walk.truncated, tuple(walk.unreadable), tuple(roots))
 
     def _hierarchies(self) -> tuple[str, list[str]]:
         names = set(self._tree.list_names("."))

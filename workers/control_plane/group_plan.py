@@ -83,10 +83,11 @@ class GroupPlan:
             if known is None:
                 known = self._new(each, now_ns)
             elif known.wanted != each:
-                added = set(each.parts) - set(known.wanted.parts)
+                is_other = set(each.parts) != set(known.wanted.parts)
                 known.outside = {part: known.outside[part] for part in each.parts if part in known.outside}
                 known.wanted = each
-                if added:
+                if is_other:
+                    # Threads of a part that came are to be moved in, those of one that went are to be let go.
                     self._check_soon(known, now_ns)
                 self._touch(known)
             self._groups[each.group] = known

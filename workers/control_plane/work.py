@@ -4,21 +4,27 @@ It keeps nothing of its own: a successor adopts the assignments from the rule sn
 on through its death. Only a clean stop ends them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from msgspec.structs import replace
 
 from agent.config import CONTROL_PLANE_INTERVAL, Config
 from agent.model.errors import EvergaugeError, FormatError
 from agent.model.message import Condition, Note
-from agent.model.rule import Assignment, GroupRule, Unit, decode_rule, in_order, pod_key, rule_key
+from agent.model.rule import Assignment, GroupRule, Unit, canonical, decode_rule, in_order, pod_key, rule_key
 from agent.model.rule_state import Change, RuleState
 from agent.model.table import Row
 from agent.model.tables import POD_GROUP
 from agent.ports import Bus, Clock, KernelTree, Outbox
 from workers.control_plane.binding import Binder
 from workers.control_plane.cgroups import DEPTH_MAX, DIRECTORIES_MAX, CgroupTree, Look
-from workers.control_plane.pods import observe, with_unseen
+from workers.control_plane.group_step import Part
+from workers.control_plane.grouping import Grouping
+from workers.control_plane.pods import Places, observe, with_unseen
 from workers.control_plane.reconcile import POD_PREFIX, Outcome, adopt, closing_row, opening_row, reconcile, repairs
+from workers.control_plane.unit_threads import UnitThreads
+from workers.resctrl.groups import Groups
 
 RULE_PREFIX = rule_key("")
 # A message or a batch of this many is below 1 MiB, and the supervisor takes it in within a millisecond or two.
@@ -28,17 +34,34 @@ CHUNK = 1_000
 class ControlPlaneWork:
     """`agent.ports.Work` of the worker `control-plane`."""
 
-    def __init__(self, clock: Clock, tree: KernelTree, outbox: Outbox, bus: Bus, config: Config, *, run: str) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        tree: KernelTree,
+        outbox: Outbox,
+        bus: Bus,
+        config: Config,
+        *,
+        run: str,
+        groups: Groups | None = None,
+    ) -> None:
+        """`groups` is the resctrl of this host; None where nothing is to be measured by groups."""
         self._clock = clock
         self._run = run
         self._outbox = outbox
         self._bus = bus
         self._interval_ns = config.of(CONTROL_PLANE_INTERVAL)
         self._cgroups = CgroupTree(tree)
+        self._tree = tree
+        self._grouping = None if groups is None else Grouping(groups, self._threads_of, clock, bus, config)
+        self._places: dict[str, Places] = {}
         self._started = False
         self._done = False
-        self._deadline_ns: int | None = None
+        # The next look at the cgroup tree.
+        self._look_at_ns: int | None = None
+        # A whole look is taken in; and all groups it asks for have been tried, so that what is published is the whole picture.
         self._complete = False
+        self._told_complete = False
         self._rules = RuleState()
         self._rule_entries: list[Change] = []
         self._binder = Binder([])
@@ -65,7 +88,9 @@ class ControlPlaneWork:
         self._write([opening_row(assignment, wall_ns) for assignment in self._assignments.values()])
         self._units = {uid: assignment.unit for uid, assignment in self._assignments.items()}
         self._started = True
-        self._deadline_ns = now_ns
+        self._look_at_ns = now_ns
+        if self._grouping is not None:
+            self._grouping.on_start(self._assignments, now_ns)
 
     def on_rules(self, rules: RuleState) -> None:
         """Bind again at once when operator rules changed; entries of pods are compared at the next look."""
@@ -92,12 +117,23 @@ class ControlPlaneWork:
         return in_order(rules)
 
     def next_deadline_ns(self) -> int | None:
-        """The next look at the tree."""
-        return self._deadline_ns
+        """The next look at the tree, or what is due at the groups before."""
+        if self._look_at_ns is None or self._grouping is None:
+            return self._look_at_ns
+        return min(self._look_at_ns, self._grouping.next_deadline_ns())
 
     def on_timer(self, now_ns: int) -> None:
+        """A look when it is due, else a turn of work on the groups: the one can take as long as the other may."""
+        assert self._look_at_ns is not None
+        if now_ns >= self._look_at_ns:
+            self._look_now(now_ns)
+        elif self._grouping is not None:
+            self._grouping.on_timer(now_ns)
+            self._follow_groups()
+
+    def _look_now(self, now_ns: int) -> None:
         """Look, bind, publish. What cannot be looked at is a condition, and all assignments stay as they are."""
-        self._deadline_ns = now_ns + self._interval_ns
+        self._look_at_ns = now_ns + self._interval_ns
         began_ns = self._clock.now_ns()
         try:
             look = self._cgroups.look()
@@ -113,30 +149,55 @@ class ControlPlaneWork:
         self._look = look
         self._left_out = observation.left_out
         self._units = with_unseen(observation.units, self._assignments, look.unreadable)
+        self._places = {uid: observation.places.get(uid) or self._places.get(uid, {}) for uid in self._units}
         self._set_condition("cgroup_tree", _unreadable_sentence(look.unreadable))
         self._set_condition("units_truncated", _truncated_sentence(look, observation.left_out))
         outcome = self._reconciled()
         changes = outcome.changes
         if self._heard:
             changes = repairs(outcome.assignments, self._rules.items(POD_PREFIX))
-        first, self._complete = not self._complete, True
-        self._carry_out(outcome, changes, always=first)
+        self._complete = True
+        self._carry_out(outcome, changes)
 
     def _reconciled(self) -> Outcome:
         rebind, self._rebind_due = self._rebind_due, False
         return reconcile(self._assignments, self._units, self._binder, self._clock.wall_ns(), rebind=rebind)
 
-    def _carry_out(self, outcome: Outcome, changes: list[Change], *, always: bool = False) -> None:
+    def _threads_of(self, places: Mapping[Part, tuple[str, ...]]) -> UnitThreads:
+        return UnitThreads(self._tree, self._look.roots if self._look is not None and self._look.roots else (".",), places)
+
+    def _follow_groups(self) -> None:
+        """Publish how the groups stand, as far as it changed."""
+        assert self._grouping is not None
+        changes: list[Change] = []
+        for uid in sorted(self._grouping.take_changed()):
+            held = self._assignments.get(uid)
+            if held is not None and held.monitoring != (monitoring := self._grouping.monitoring(uid)):
+                self._assignments[uid] = new = replace(held, monitoring=monitoring)
+                changes.append((pod_key(uid), canonical(new)))
+        self._publish_what_is_new(changes)
+
+    def _carry_out(self, outcome: Outcome, changes: list[Change]) -> None:
         self._assignments = outcome.assignments
+        if self._grouping is not None and self._complete:
+            self._grouping.want(self._assignments, self._places, self._clock.now_ns())
         self._write(outcome.rows)
-        if changes or always:
+        self._publish_what_is_new(changes)
+
+    def _publish_what_is_new(self, changes: list[Change]) -> None:
+        if changes or (self._is_whole and not self._told_complete):
             self._publish(changes)
+
+    @property
+    def _is_whole(self) -> bool:
+        return self._complete and (self._grouping is None or self._grouping.is_settled)
 
     def _publish(self, changes: list[Change]) -> None:
         self._heard = False
+        self._told_complete = self._is_whole
         for start in range(0, max(len(changes), 1), CHUNK):
             is_last = start + CHUNK >= len(changes)
-            self._bus.publish(changes[start : start + CHUNK], complete=self._complete and is_last)
+            self._bus.publish(changes[start : start + CHUNK], complete=self._is_whole and is_last)
 
     def _write(self, rows: list[Row]) -> None:
         # A refused batch is counted by the outbox and becomes a row of table `gap`.
@@ -170,6 +231,7 @@ class ControlPlaneWork:
             "directories": 0 if look is None else look.directories,
             "unreadable": 0 if look is None else len(look.unreadable),
             "truncated": self._left_out > 0 or (look is not None and look.truncated),
+            **({} if self._grouping is None else {"resctrl": self._grouping.stats()}),
         }
 
     def take_replies(self) -> Sequence[tuple[str, dict[str, Any]]]:
@@ -181,9 +243,9 @@ class ControlPlaneWork:
 
     def on_taken_over(self, now_ns: int) -> None:
         """Look at once, and publish whatever the new supervisor does not hold."""
-        if self._deadline_ns is not None:
-            self._deadline_ns = now_ns
-        self._complete = False
+        if self._look_at_ns is not None:
+            self._look_at_ns = now_ns
+        self._complete = self._told_complete = False
         self._heard = True
         self._rules = RuleState()
 
@@ -193,10 +255,12 @@ class ControlPlaneWork:
         Both or neither: a successor that adopted an assignment whose interval is closed would leave its pods without
         an open one. The look is no longer complete until a successor has had its own.
         """
-        self._deadline_ns = None
+        self._look_at_ns = None
         self._done = True
         if not for_good:
             return
+        if self._grouping is not None:
+            self._grouping.on_stop()
         wall_ns = self._clock.wall_ns()
         self._write([closing_row(assignment, wall_ns) for assignment in self._assignments.values()])
         self._complete = False

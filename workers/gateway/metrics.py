@@ -51,6 +51,25 @@ _STATISTICS = (
     _Statistic("evergauge_sampler_processes", "gauge", "Processes seen at the last tick.", "sampler/", ("processes",)),
     _Statistic("evergauge_sampler_ticks_total", "counter", "Ticks taken.", "sampler/", ("ticks",)),
     _Statistic("evergauge_sampler_ticks_missed_total", "counter", "Ticks that came too late.", "sampler/", ("ticks_missed",)),
+    _Statistic("evergauge_resctrl_groups", "gauge", "Monitoring group directories held.", "control-plane", ("resctrl", "groups")),
+    _Statistic(
+        "evergauge_resctrl_unmeasured", "gauge", "Units without a monitoring group.", "control-plane", ("resctrl", "unmeasured")
+    ),
+    _Statistic(
+        "evergauge_resctrl_unreconciled",
+        "gauge",
+        "Units of which some container is not whole in its group.",
+        "control-plane",
+        ("resctrl", "unreconciled"),
+    ),
+    _Statistic("evergauge_resctrl_readings_total", "counter", "Event files read.", "sampler/resctrl", ("readings",)),
+    _Statistic(
+        "evergauge_resctrl_readings_absent_total", "counter", "Readings without a value.", "sampler/resctrl", ("readings_absent",)
+    ),
+    _Statistic("evergauge_resctrl_groups_waiting", "gauge", "Groups not opened yet.", "sampler/resctrl", ("groups_waiting",)),
+    _Statistic(
+        "evergauge_outbox_refused_batches_total", "counter", "Batches a full outbox lost.", "", ("outbox", "refused_batches")
+    ),
     _Statistic("evergauge_outbox_refused_rows_total", "counter", "Rows a full outbox lost.", "", ("outbox", "refused_rows")),
 )
 

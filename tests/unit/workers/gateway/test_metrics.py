@@ -30,9 +30,16 @@ def test_the_metrics_are_those_that_are_documented():
         "evergauge_condition_active",
         "evergauge_gateway_refused_total",
         "evergauge_gateway_requests_total",
+        "evergauge_outbox_refused_batches_total",
         "evergauge_outbox_refused_rows_total",
         "evergauge_pods",
         "evergauge_ready",
+        "evergauge_resctrl_groups",
+        "evergauge_resctrl_groups_waiting",
+        "evergauge_resctrl_readings_absent_total",
+        "evergauge_resctrl_readings_total",
+        "evergauge_resctrl_unmeasured",
+        "evergauge_resctrl_unreconciled",
         "evergauge_rules",
         "evergauge_rules_revision",
         "evergauge_sampler_processes",
@@ -80,6 +87,7 @@ def test_values_are_those_of_the_status():
     assert held["evergauge_writer_rows_total"].samples == {of("writer"): 1000}
     assert held["evergauge_writer_gap_rows_total"].samples == {of("writer"): 0}
     assert held["evergauge_sampler_processes"].samples == {of("sampler/process"): 500}
+    assert held["evergauge_resctrl_unmeasured"].samples == {of("control-plane"): 2}
     assert held["evergauge_outbox_refused_rows_total"].samples == {of("sampler/process"): 4}
     assert held["evergauge_supervisor_events_total"].samples == {(("event", "resyncs"),): 1}
 

@@ -1,0 +1,543 @@
+"""The control plane over a resctrl in memory: from cgroups to groups, through shortage, foreign hands and its own restarts."""
+
+from collections.abc import Iterable
+
+from fakes.bus import RecordingBus
+from fakes.clock import FakeClock
+from fakes.kernel_tree import MemoryTree
+from fakes.memory_resctrl import ROOT, MemoryResctrl
+from fakes.outbox import RecordingOutbox
+from fakes.thread_table import ThreadTable
+
+from agent.config import RESCTRL_AUTO_MOUNT, RESCTRL_CHECK_INTERVAL, RESCTRL_HEALTH_INTERVAL, RESCTRL_RETRY_INTERVAL, Config
+from agent.model.message import Condition
+from agent.model.rule import Action, Assignment, GroupRule, Match, QosClass, canonical, decode_assignment, rule_key
+from agent.model.rule_state import RuleState
+from agent.model.timebase import MS, S
+from workers.control_plane.work import ControlPlaneWork
+from workers.resctrl.groups import Groups
+
+FIRST, SECOND = "c" * 64, "d" * 64
+UIDS = [f"{number:08x}-3e0b-4d6a-9f21-7c5d0e4b6a13" for number in range(20)]
+UID = UIDS[0]
+
+
+def _pod(uid: str, qos: str = "burstable") -> str:
+    # The kubelet puts guaranteed pods above the other two classes.
+    return f"kubepods/pod{uid}" if qos == "guaranteed" else f"kubepods/{qos}/pod{uid}"
+
+
+def _threads(ids: Iterable[int]) -> bytes:
+    return b"".join(b"%d\n" % thread_id for thread_id in ids)
+
+
+class Host:
+    """A host with cgroups, threads and a small resctrl; control planes come and go on it."""
+
+    def __init__(self, profile: str = "tiny", *, is_mounted: bool = True) -> None:
+        self.clock = FakeClock()
+        self.table = ThreadTable([1])
+        self.tree = MemoryTree({"cgroup.controllers": b""})
+        self.resctrl = MemoryResctrl(self.table, self.clock, profile)
+        if not is_mounted:
+            self.resctrl.host.unmount()
+        self.bus = RecordingBus()
+        self.rules: list[GroupRule] = []
+        self.config = Config({})
+        self.work = self._start(RuleState())
+
+    def _start(self, rules: RuleState) -> ControlPlaneWork:
+        groups = Groups(
+            self.resctrl.view(), now_ns=self.clock.now_ns, sleep_seconds=lambda seconds: self.clock.advance(int(seconds * S))
+        )
+        work = ControlPlaneWork(self.clock, self.tree, RecordingOutbox(), self.bus, self.config, run="r", groups=groups)
+        work.on_rules(rules)
+        work.on_start(self.clock.now_ns())
+        return work
+
+    # ---- what happens on the host ------------------------------------------------------------------
+
+    def run(self, uid: str, *ids: int, container: str = FIRST, qos: str = "burstable") -> None:
+        """These are the threads of a pod's container now."""
+        for thread_id in ids:
+            if not self.table.exists(thread_id):
+                self.table.start(thread_id)
+        self.tree.put(f"{_pod(uid, qos)}/{container}/cgroup.threads", _threads(ids))
+
+    def end(self, uid: str) -> None:
+        """The pod's cgroup goes."""
+        self.tree.remove(_pod(uid))
+
+    def set_rules(self, *rules: GroupRule) -> None:
+        """The operator's rules are these, and the worker hears of everything that the supervisor holds."""
+        self.rules = list(rules)
+        self.echo()
+
+    def echo(self) -> RuleState:
+        """What the supervisor holds, handed to the worker."""
+        state = RuleState(self.bus.entries().items())
+        for rule in self.rules:
+            state.put(rule_key(rule.name), canonical(rule))
+        self.work.on_rules(state)
+        return state
+
+    def restart(self) -> None:
+        """The control plane is killed, and its successor gets the snapshot."""
+        state = RuleState(self.bus.entries().items())
+        for rule in self.rules:
+            state.put(rule_key(rule.name), canonical(rule))
+        self.work = self._start(state)
+
+    def pass_time(self, span_ns: int) -> "Host":
+        """Every deadline of the worker in this span comes; ids leave limbo meanwhile."""
+        end_ns = self.clock.now_ns() + span_ns
+        while (deadline_ns := self.work.next_deadline_ns()) is not None and deadline_ns <= end_ns:
+            self.clock.advance(max(0, deadline_ns - self.clock.now_ns()))
+            self._pass_limbo()
+            self.work.on_timer(self.clock.now_ns())
+        self.clock.advance(end_ns - self.clock.now_ns())
+        self._pass_limbo()
+        return self
+
+    def _pass_limbo(self) -> None:
+        emulation = self.resctrl.host.emulation
+        while emulation is not None and (due_ns := emulation.next_deadline_ns()) is not None and due_ns <= self.clock.now_ns():
+            emulation.on_timer(self.clock.now_ns())
+
+    # ---- what can be seen --------------------------------------------------------------------------
+
+    def assigned(self, uid: str = UID) -> Assignment:
+        """What the supervisor holds of a pod."""
+        return decode_assignment(self.bus.entries()[f"pod/{uid}"])
+
+    def paths(self, uid: str = UID) -> tuple[str, ...]:
+        """The directories of a pod's group, as published."""
+        monitoring = self.assigned(uid).monitoring
+        assert monitoring is not None
+        return monitoring.paths
+
+    def problem(self, uid: str = UID) -> str:
+        """The kind of reason why a pod has no group, as published."""
+        monitoring = self.assigned(uid).monitoring
+        assert monitoring is not None
+        return monitoring.problem
+
+    def whole(self, uid: str = UID) -> tuple[int, int]:
+        """How many containers of a pod are whole in its group, of how many."""
+        monitoring = self.assigned(uid).monitoring
+        assert monitoring is not None
+        return monitoring.reconciled_containers, monitoring.total_containers
+
+    def tasks(self, path: str) -> set[int]:
+        """The threads in a group."""
+        return set(map(int, self.resctrl.read(f"{path.removeprefix(ROOT + '/')}/tasks").split()))
+
+    def groups(self) -> set[str]:
+        """All monitoring groups there are."""
+        return set(self.resctrl.list_directories("mon_groups"))
+
+    def condition(self, kind: str = "resctrl") -> Condition | None:
+        """A condition as last announced, None when it is over."""
+        told = [condition for condition in self.bus.conditions if condition.kind == kind]
+        return told[-1] if told and told[-1].active else None
+
+
+def test_pods_that_ran_before_have_every_thread_in_their_group() -> None:
+    """Not only the leaders: all that their cgroups list; the assignment names the directory and counts the containers."""
+    host = Host()
+    host.run(UID, 10, 11, 12)
+    host.run(UID, 20, container=SECOND)
+    host.pass_time(1 * S)
+
+    assert host.paths() == (f"{ROOT}/mon_groups/pod_{UID}",)
+    assert host.tasks(host.paths()[0]) == {10, 11, 12, 20}
+    assert host.whole() == (2, 2)
+    assert host.condition() is None
+
+
+def test_the_first_look_counts_as_whole_when_every_group_was_tried() -> None:
+    """Readiness hangs on it: before, nobody knows which pods are measured; a host without pods is whole as well."""
+    host = Host()
+    host.run(UID, 10)
+    host.work.on_timer(host.clock.now_ns())
+    assert [published.complete for published in host.bus.published] == [False]
+    host.pass_time(1 * S)
+    assert host.bus.published[-1].complete
+    assert Host().pass_time(1 * S).bus.published[-1].complete
+
+
+def test_where_there_is_no_resctrl_the_look_is_whole_when_that_is_known() -> None:
+    """What keeps the agent from being ready then is the condition, with its remedy, and not a look without end."""
+    host = Host(is_mounted=False)
+    host.run(UID, 10)
+    host.pass_time(1 * S)
+    assert host.bus.published[-1].complete
+    host.run(UIDS[1], 20)
+    host.pass_time(6 * S)
+    assert host.problem(UIDS[1]) == "not_mounted"
+
+
+def test_a_container_that_starts_later_is_moved_and_counted() -> None:
+    """It is pending while its cgroup is empty, and whole after a pass."""
+    host = Host()
+    host.run(UID, 10)
+    host.pass_time(1 * S)
+    host.run(UID, container=SECOND)
+    host.pass_time(6 * S)
+    assert host.whole() == (1, 2)
+    host.run(UID, 20, 21, container=SECOND)
+    host.pass_time(RESCTRL_CHECK_INTERVAL.default)
+    assert host.whole() == (2, 2)
+    assert host.tasks(host.paths()[0]) == {10, 20, 21}
+
+
+def test_nothing_is_published_when_nothing_changed() -> None:
+    """Looks and checks go on in silence."""
+    host = Host()
+    host.run(UID, 10)
+    host.pass_time(2 * S)
+    said = len(host.bus.published)
+    host.echo()
+    host.pass_time(60 * S)
+    assert len(host.bus.published) == said
+
+
+def test_a_pod_that_ends_gives_its_id_back() -> None:
+    """Its directory goes with its assignment."""
+    host = Host()
+    host.run(UID, 10)
+    host.pass_time(1 * S)
+    host.end(UID)
+    host.pass_time(6 * S)
+    assert f"pod/{UID}" not in host.bus.entries()
+    assert host.groups() == set()
+
+
+def test_without_an_id_the_pod_says_so_and_has_one_as_soon_as_one_is_free() -> None:
+    """All ids are in use; a pod ends, its id passes through limbo, and the one that waits has it; one event for each step."""
+    host = Host()
+    # The default group has an id of its own.
+    for number, uid in enumerate(UIDS[:8]):
+        host.run(uid, 10 + number)
+    host.pass_time(1 * S)
+    without = [uid for uid in UIDS[:8] if not host.paths(uid)]
+    assert len(without) == 1
+    assert host.problem(without[0]) == "capacity"
+    told = host.condition("pods_unmeasured")
+    assert told is not None
+    assert "1 capacity" in told.detail
+    assert not told.blocks_ready
+
+    holder = next(uid for uid in UIDS[:8] if host.paths(uid))
+    events = sum(key == f"pod/{without[0]}" for published in host.bus.published for key, _content in published.changes)
+    host.end(holder)
+    host.pass_time(8 * S)
+    assert host.paths(without[0])
+    assert host.whole(without[0]) == (1, 1)
+    assert host.condition("pods_unmeasured") is None
+    later = sum(key == f"pod/{without[0]}" for published in host.bus.published for key, _content in published.changes)
+    # In limbo, made, whole.
+    assert later - events <= 3
+
+
+def test_ids_that_others_release_are_found_at_the_retry_interval() -> None:
+    """Nobody tells us when another tool removes its groups."""
+    host = Host()
+    other = host.resctrl.view()
+    for number in range(7):
+        other.mkdir(f"mon_groups/theirs{number}")
+    host.run(UID, 10)
+    host.pass_time(1 * S)
+    assert host.problem() == "capacity"
+    for number in range(7):
+        other.rmdir(f"mon_groups/theirs{number}")
+    host.pass_time(RESCTRL_RETRY_INTERVAL.default + 2 * S)
+    assert host.paths()
+
+
+def test_the_priority_of_a_rule_decides_who_is_measured() -> None:
+    """A pod of higher priority that comes late gets the id of one of lower priority, which is told why."""
+    host = Host()
+    host.set_rules(GroupRule("vip", priority=9, match=Match(qos=QosClass.GUARANTEED)))
+    for number, uid in enumerate(UIDS[:7]):
+        host.run(uid, 10 + number)
+    host.pass_time(1 * S)
+    assert all(host.paths(uid) for uid in UIDS[:7])
+    vip = UIDS[9]
+    host.run(vip, 99, qos="guaranteed")
+    host.pass_time(9 * S)
+    assert host.tasks(host.paths(vip)[0]) == {99}
+    (evicted,) = [uid for uid in UIDS[:7] if not host.paths(uid)]
+    assert host.problem(evicted) == "capacity"
+
+
+def test_pods_come_before_services_of_the_same_priority() -> None:
+    """A host has more services than anybody wants to pay ids for."""
+    host = Host()
+    for number in range(7):
+        host.table.start(50 + number)
+        host.tree.put(f"system.slice/s{number}.service/cgroup.threads", _threads([50 + number]))
+    host.pass_time(1 * S)
+    host.run(UID, 10)
+    host.pass_time(9 * S)
+    assert host.tasks(host.paths()[0]) == {10}
+
+
+def test_a_service_is_taken_without_the_units_below_it() -> None:
+    """A user's manager and what it runs are different units, though one lies in the other."""
+    host = Host()
+    manager = "user.slice/user@7.service"
+    for path, ids in {manager: [50], f"{manager}/init.scope": [51], f"{manager}/app.slice/a.service": [52, 53]}.items():
+        for thread_id in ids:
+            host.table.start(thread_id)
+        host.tree.put(f"{path}/cgroup.threads", _threads(ids))
+    host.pass_time(1 * S)
+    assert host.tasks(host.paths(f"/{manager}/app.slice/a.service")[0]) == {52, 53}
+    assert 52 not in host.tasks(host.paths(f"/{manager}")[0])
+
+
+def test_shared_and_ignored_units() -> None:
+    """Several pods share one directory, which lives as long as one of them; an ignored one has none."""
+    host = Host()
+    host.set_rules(
+        GroupRule("front", match=Match(qos=QosClass.BURSTABLE), action=Action("shared", "front")),
+        GroupRule("quiet", match=Match(qos=QosClass.BESTEFFORT), action=Action("ignore")),
+    )
+    host.run(UIDS[0], 10)
+    host.run(UIDS[1], 20)
+    host.run(UIDS[2], 30, qos="besteffort")
+    host.pass_time(1 * S)
+    assert host.paths(UIDS[0]) == host.paths(UIDS[1])
+    assert host.tasks(host.paths(UIDS[0])[0]) == {10, 20}
+    assert host.assigned(UIDS[2]).monitoring is None
+    assert len(host.groups()) == 1
+
+    host.end(UIDS[0])
+    host.pass_time(6 * S)
+    assert host.tasks(host.paths(UIDS[1])[0]) == {20}
+    host.end(UIDS[1])
+    host.pass_time(6 * S)
+    assert host.groups() == set()
+
+
+def test_a_rule_that_ignores_a_pod_takes_its_group_away_at_once() -> None:
+    """No look is waited for."""
+    host = Host()
+    host.run(UID, 10)
+    host.pass_time(1 * S)
+    host.set_rules(GroupRule("quiet", action=Action("ignore")))
+    host.pass_time(100 * MS)
+    assert host.assigned().monitoring is None
+    assert host.groups() == set()
+
+
+def test_the_first_start_removes_what_an_earlier_agent_left_and_counts_it() -> None:
+    """Only what has our prefix, at the root and in its mon_groups; one line with the counters."""
+    host = Host(is_mounted=False)
+    host.resctrl.host.mount()
+    other = host.resctrl.view()
+    for path in ("mon_groups/pod_old", "mon_groups/theirs", "batch", "batch/mon_groups/pod_kept"):
+        other.mkdir(path)
+    host.run(UID, 10)
+    host.pass_time(1 * S)
+    (note,) = [note for note in host.bus.notes if note.kind == "resctrl_cleanup"]
+    assert (note.severity, note.fields["removed"], note.fields["removal_failures"]) == ("info", 1, 0)
+    assert host.groups() == {"theirs", f"pod_{UID}"}
+
+
+def test_a_restarted_control_plane_adopts_its_groups() -> None:
+    """The directories stay the same ones, so that counters go on; what it had just made and not yet told is removed."""
+    host = Host()
+    host.run(UID, 10)
+    host.pass_time(1 * S)
+    inode = host.resctrl.host.emulation.attributes(f"mon_groups/pod_{UID}").inode  # type: ignore[union-attr]
+    host.resctrl.mkdir("mon_groups/pod_untold")
+    host.restart()
+    host.run(UID, 10, 11)
+    host.pass_time(1 * S)
+    assert host.resctrl.host.emulation.attributes(f"mon_groups/pod_{UID}").inode == inode  # type: ignore[union-attr]
+    assert host.tasks(host.paths()[0]) == {10, 11}
+    assert host.groups() == {f"pod_{UID}"}
+    assert len([note for note in host.bus.notes if note.kind == "resctrl_cleanup"]) == 1
+
+
+def test_a_group_that_somebody_removes_is_made_again() -> None:
+    """At the next check its threads are back in it."""
+    host = Host()
+    host.run(UID, 10, 11)
+    host.pass_time(1 * S)
+    host.resctrl.view().rmdir(f"mon_groups/pod_{UID}")
+    host.pass_time(RESCTRL_CHECK_INTERVAL.default + 2 * S)
+    assert host.tasks(host.paths()[0]) == {10, 11}
+    assert host.whole() == (1, 1)
+
+
+def test_threads_that_somebody_moves_away_are_moved_back() -> None:
+    """And strangers that somebody put into our group are put back."""
+    host = Host()
+    host.run(UID, 10, 11)
+    host.table.start(77)
+    host.pass_time(1 * S)
+    other = host.resctrl.view()
+    other.write("tasks", b"11")
+    other.write(f"mon_groups/pod_{UID}/tasks", b"77")
+    host.pass_time(RESCTRL_CHECK_INTERVAL.default + 2 * S)
+    assert host.tasks(host.paths()[0]) == {10, 11}
+
+
+def test_threads_in_a_control_group_of_another_tool_keep_their_allocation() -> None:
+    """They get a monitoring group there; the assignment names both directories, and both go with the pod."""
+    host = Host()
+    host.resctrl.view().mkdir("batch")
+    host.run(UID, 10, 11)
+    host.resctrl.view().write("batch/tasks", b"11")
+    host.pass_time(1 * S)
+    assert host.paths() == (f"{ROOT}/mon_groups/pod_{UID}", f"{ROOT}/batch/mon_groups/pod_{UID}")
+    assert [host.tasks(path) for path in host.paths()] == [{10}, {11}]
+    assert host.whole() == (1, 1)
+    host.end(UID)
+    host.pass_time(6 * S)
+    assert host.resctrl.list_directories("batch/mon_groups") == []
+
+
+def test_when_resctrl_is_unmounted_readiness_goes_and_comes_back_with_it() -> None:
+    """The condition names the remedy; the pods say that they are not measured; a new mount gets all groups again."""
+    host = Host()
+    host.run(UID, 10)
+    host.pass_time(1 * S)
+    host.resctrl.host.unmount()
+    host.pass_time(2 * S)
+    lost = host.condition()
+    assert lost is not None
+    assert lost.blocks_ready
+    assert "mount -t resctrl" in lost.detail
+    assert (host.paths(), host.problem()) == ((), "not_mounted")
+
+    host.resctrl.host.mount()
+    host.pass_time(2 * S)
+    assert host.condition() is None
+    assert host.tasks(host.paths()[0]) == {10}
+
+
+def test_a_remount_behind_our_back_is_noticed() -> None:
+    """The old directories are gone with the old mount, and all are made anew."""
+    host = Host()
+    host.run(UID, 10)
+    host.pass_time(1 * S)
+    host.resctrl.host.unmount()
+    host.resctrl.host.mount()
+    assert host.groups() == set()
+    host.pass_time(2 * S)
+    assert host.tasks(host.paths()[0]) == {10}
+
+
+def test_where_nothing_is_mounted_the_agent_says_so_and_mounts_only_when_told_to() -> None:
+    """By default the operator is told what to do; with the setting it is done."""
+    host = Host(is_mounted=False)
+    host.run(UID, 10)
+    host.pass_time(3 * S)
+    assert host.problem() == "not_mounted"
+    assert host.resctrl.mount_id() is None
+
+    bold = Host(is_mounted=False)
+    bold.config = Config({RESCTRL_AUTO_MOUNT.key: True})
+    bold.run(UID, 10)
+    bold.restart()
+    bold.pass_time(1 * S)
+    assert bold.paths()
+
+
+def test_a_read_only_mount_is_named_as_such() -> None:
+    """Nothing is tried on it; it is looked at again until it can be written."""
+    host = Host()
+    host.resctrl.host.is_read_only = True
+    host.run(UID, 10)
+    host.pass_time(2 * S)
+    told = host.condition()
+    assert told is not None
+    assert "read-write" in told.detail
+    assert host.problem() == "no_permission"
+    host.resctrl.host.is_read_only = False
+    host.pass_time(2 * S)
+    assert host.paths()
+
+
+def test_a_lock_held_by_another_tool_only_delays() -> None:
+    """Nothing changes behind the holder's back; as soon as it is free, work goes on."""
+    host = Host()
+    other = host.resctrl.view()
+    host.run(UID, 10)
+    host.pass_time(1 * S)
+    assert other.try_lock()
+    host.run(UIDS[1], 20)
+    host.pass_time(8 * S)
+    assert host.problem(UIDS[1]) == "locked"
+    assert host.groups() == {f"pod_{UID}"}
+    other.unlock()
+    host.pass_time(1 * S)
+    assert host.tasks(host.paths(UIDS[1])[0]) == {20}
+
+
+def test_the_health_line_counts_who_is_not_measured_and_who_is_not_whole() -> None:
+    """In the form that other tools' readers know; silent while all is well."""
+    host = Host()
+    host.run(UID, 10)
+    host.pass_time(RESCTRL_HEALTH_INTERVAL.default + 1 * S)
+    assert [note for note in host.bus.notes if note.kind == "resctrl_health"] == []
+    for number, uid in enumerate(UIDS[1:9]):
+        host.run(uid, 20 + number)
+    host.run(UID, container=SECOND)
+    host.pass_time(RESCTRL_HEALTH_INTERVAL.default)
+    (note,) = [note for note in host.bus.notes if note.kind == "resctrl_health"]
+    assert note.fields["line"] == "resctrl health: pods_failed=2, pods_unreconciled=1"
+
+
+def test_a_stop_for_good_gives_every_id_back_and_a_restart_none() -> None:
+    """A successor that follows at once goes on with the groups."""
+    host = Host()
+    host.run(UID, 10)
+    host.pass_time(1 * S)
+    host.work.on_stop(host.clock.now_ns(), for_good=False)
+    assert host.groups() == {f"pod_{UID}"}
+    host.restart()
+    host.pass_time(1 * S)
+    host.work.on_stop(host.clock.now_ns(), for_good=True)
+    assert host.groups() == set()
+    assert host.work.is_done()
+
+
+def test_a_turn_of_work_leaves_time_for_the_heartbeat() -> None:
+    """Hundreds of pods at once are made in many turns, each of a few milliseconds by the clock."""
+    host = Host("intel-2socket")
+    uids = [f"{number:08x}-aaaa-4d6a-9f21-7c5d0e4b6a13" for number in range(200)]
+    for number, uid in enumerate(uids):
+        host.run(uid, 1000 + number)
+    resctrl = host.work._grouping._groups.filesystem  # type: ignore[union-attr]
+    make = resctrl.mkdir
+
+    def slow_mkdir(path: str) -> None:
+        host.clock.advance(2 * MS)
+        make(path)
+
+    resctrl.mkdir = slow_mkdir  # type: ignore[method-assign]
+    longest_ns = 0
+    while host.clock.now_ns() < 3 * S:
+        deadline_ns = host.work.next_deadline_ns()
+        assert deadline_ns is not None
+        began_ns = host.clock.advance(max(0, deadline_ns - host.clock.now_ns()))
+        host.work.on_timer(began_ns)
+        longest_ns = max(longest_ns, host.clock.now_ns() - began_ns)
+    assert all(host.paths(uid) for uid in uids)
+    assert longest_ns < 50 * MS
+
+
+def test_the_worker_tells_what_it_did_for_groups() -> None:
+    """For status and metrics: how many groups, how many steps of each kind, which failures."""
+    host = Host()
+    host.run(UID, 10)
+    host.pass_time(1 * S)
+    stats = host.work.on_ask("stats", host.clock.now_ns())
+    assert stats is not None
+    assert stats["resctrl"]["groups"] == 1
+    assert stats["resctrl"]["steps"]["create"] == 1
+    assert stats["resctrl"]["failures"] == {}

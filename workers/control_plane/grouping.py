@@ -1,0 +1,330 @@
+"""Carries the plan of monitoring groups out, through the resctrl library, a few milliseconds at a time.
+
+`group_plan` decides what is to be done; here it is done, and what came of it told back. What lasts and a person should know
+(no resctrl, nobody may write, ids all in use) is a condition with its remedy.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from agent.config import RESCTRL_AUTO_MOUNT, RESCTRL_CHECK_INTERVAL, RESCTRL_HEALTH_INTERVAL, RESCTRL_RETRY_INTERVAL, Config
+from agent.model.message import Condition, Note
+from agent.model.rule import Assignment, Monitoring, UnitKind
+from agent.model.timebase import MS, S
+from agent.ports import Bus, Clock
+from workers.control_plane.group_plan import GroupPlan
+from workers.control_plane.group_step import Check, Checked, Create, Delete, Wanted
+from workers.control_plane.pods import Places
+from workers.control_plane.unit_threads import UnitThreads
+from workers.resctrl.groups import Groups
+from workers.resctrl.problem import ProblemKind, ResctrlError
+from workers.resctrl.tree import GONE
+
+# The loop has other things to do, and a heartbeat every 250 ms; single steps take a millisecond or two.
+TURN_NS = 20 * MS
+# One stat(2): whether resctrl is still, or again, mounted.
+MOUNT_INTERVAL_NS = 1 * S
+# Removing 448 groups takes a quarter of a second; the agent's end has little more.
+FAREWELL_NS = 500 * MS
+# A sentence about who goes without is not said anew more often than this, however fast pods come and go.
+SUMMARY_INTERVAL_NS = 1 * S
+
+# Kinds that hold for everything: nothing is tried until they are over.
+_OF_THE_MOUNT = frozenset({ProblemKind.NOT_MOUNTED, ProblemKind.UNSUPPORTED})
+MakeThreads = Callable[[Mapping[tuple[str, str], tuple[str, ...]]], UnitThreads]
+
+
+class Grouping:
+    """The monitoring groups of this host, as the assignments want them."""
+
+    def __init__(self, groups: Groups, make_threads: MakeThreads, clock: Clock, bus: Bus, config: Config) -> None:
+        self._groups = groups
+        self._make_threads = make_threads
+        self._clock = clock
+        self._bus = bus
+        self._is_auto_mounted = config.of(RESCTRL_AUTO_MOUNT)
+        self._retry_interval_ns = config.of(RESCTRL_RETRY_INTERVAL)
+        self._health_interval_ns = config.of(RESCTRL_HEALTH_INTERVAL)
+        self._plan = GroupPlan(check_interval_ns=config.of(RESCTRL_CHECK_INTERVAL), retry_interval_ns=self._retry_interval_ns)
+        self._places: Mapping[str, Places] = {}
+        self._mount_id: int | None = None
+        # Why there is none, once that is known.
+        self._lost: tuple[ProblemKind, str] | None = None
+        self._is_first_start = False
+        self._has_looked = False
+        self._ends_adoption = False
+        self._conditions: dict[str, str] = {}
+        self._mount_at_ns = self._retry_at_ns = self._health_at_ns = self._summary_at_ns = 0
+        self._steps: Counter[str] = Counter()
+        self._failures: Counter[str] = Counter()
+
+    # ---- beginning and end -------------------------------------------------------------------------
+
+    def on_start(self, adopted: Mapping[str, Assignment], now_ns: int) -> None:
+        """Go on with what the adopted assignments name; without any this is the first start of the agent."""
+        prefix = f"{self._groups.filesystem.root}/"
+        for assignment in adopted.values():
+            if assignment.group is not None and assignment.monitoring is not None and assignment.monitoring.paths:
+                paths = tuple(path.removeprefix(prefix) for path in assignment.monitoring.paths)
+                self._plan.adopt(assignment.group, paths)
+        self._is_first_start = not adopted
+        self._mount_at_ns = now_ns
+        self._retry_at_ns = now_ns + self._retry_interval_ns
+        self._health_at_ns = now_ns + self._health_interval_ns
+
+    def on_stop(self) -> None:
+        """The agent ends: give every id back, as far as there is time; the next start removes what is left."""
+        end_ns = self._clock.now_ns() + FAREWELL_NS
+        self._plan.want((), self._clock.now_ns())
+        self._plan.end_adoption(self._clock.now_ns())
+        while self._mount_id is not None and self._clock.now_ns() < end_ns:
+            step = self._plan.next_step(self._clock.now_ns())
+            if not isinstance(step, Delete):
+                break
+            self._delete(step)
+
+    # ---- what is wanted ----------------------------------------------------------------------------
+
+    def want(self, assignments: Mapping[str, Assignment], places: Mapping[str, Places], now_ns: int) -> None:
+        """The assignments after a look or a change of rules, and where the threads of their units are."""
+        self._places = places
+        members: dict[str, list[Assignment]] = {}
+        for assignment in assignments.values():
+            if assignment.group is not None:
+                members.setdefault(assignment.group, []).append(assignment)
+        self._plan.want([_wanted(group, held, places) for group, held in members.items()], now_ns)
+        if self._lost is not None:
+            self._plan.on_lost(*self._lost)
+        if not self._has_looked:
+            self._has_looked = self._ends_adoption = True
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether for every group that is wanted something was tried, so that its state is known."""
+        return self._has_looked and self._plan.is_settled
+
+    def monitoring(self, uid: str) -> Monitoring | None:
+        """How a unit's group stands, with absolute paths; None: none is wanted."""
+        found = self._plan.monitoring(uid)
+        if found is None or not found.paths:
+            return found
+        absolute = tuple(map(self._groups.absolute, found.paths))
+        return Monitoring(absolute, found.problem, found.detail, found.total_containers, found.reconciled_containers)
+
+    def take_changed(self) -> set[str]:
+        """The units whose `monitoring` may have changed."""
+        return self._plan.take_changed()
+
+    # ---- time --------------------------------------------------------------------------------------
+
+    def next_deadline_ns(self) -> int:
+        """When `on_timer` wants to be called."""
+        deadlines = [self._mount_at_ns, self._retry_at_ns, self._health_at_ns]
+        if self._mount_id is not None and (step_ns := self._plan.next_deadline_ns()) is not None:
+            deadlines.append(step_ns)
+        return min(deadlines)
+
+    def on_timer(self, now_ns: int) -> None:
+        """Whatever is due, until the turn's time is over."""
+        if now_ns >= self._mount_at_ns:
+            self._mount_at_ns = now_ns + MOUNT_INTERVAL_NS
+            self._look_at_mount(now_ns)
+        if now_ns >= self._retry_at_ns:
+            self._retry_at_ns = now_ns + self._retry_interval_ns
+            self._plan.retry_all(now_ns)
+        if self._mount_id is not None:
+            self._work(now_ns + TURN_NS)
+        if now_ns >= self._health_at_ns:
+            self._health_at_ns = now_ns + self._health_interval_ns
+            self._tell_health()
+        self._tell_state(now_ns)
+
+    def stats(self) -> dict[str, Any]:
+        """Counts for `status` and /metrics."""
+        return {
+            "groups": sum(1 for _path in self._plan.paths()),
+            "unmeasured": len(self._plan.unmeasured()),
+            "unreconciled": len(self._plan.unreconciled()),
+            "steps": dict(self._steps),
+            "failures": dict(self._failures),
+        }
+
+    # ---- the mount ---------------------------------------------------------------------------------
+
+    def _look_at_mount(self, now_ns: int) -> None:
+        try:
+            self._groups.ensure_mounted(self._is_auto_mounted)
+            if (mount_id := self._groups.filesystem.mount_id()) == self._mount_id:
+                return
+            self._groups.check_writable()
+            if self._is_first_start:
+                self._clean_up()
+        except (ResctrlError, OSError) as problem:
+            self._lose(problem)
+            return
+        if self._mount_id is not None:
+            self._plan.on_lost(ProblemKind.NOT_MOUNTED, "another resctrl is mounted here now; groups are made anew")
+        self._mount_id, self._lost = mount_id, None
+        self._plan.on_found(now_ns)
+        self._say("resctrl", "", blocks_ready=True)
+
+    def _lose(self, problem: ResctrlError | OSError) -> None:
+        kind = problem.kind if isinstance(problem, ResctrlError) else ProblemKind.IO
+        sentence = problem.sentence if isinstance(problem, ResctrlError) else f"{self._groups.filesystem.root}: {problem}"
+        self._mount_id, self._lost = None, (kind, sentence)
+        self._failures[kind.value] += 1
+        self._plan.on_lost(kind, sentence)
+        self._say("resctrl", sentence, blocks_ready=True)
+
+    def _clean_up(self) -> None:
+        """What an earlier agent has left behind; only once, and never what runs on behind a restarted control plane."""
+        report = self._groups.cleanup_all()
+        self._is_first_start = False
+        fields: dict[str, str | int | float | bool | None] = {
+            "removed": report.removed,
+            "removal_failures": report.removal_failures,
+            "removal_races": report.removal_races,
+            "non_prefix_groups": report.non_prefix_groups,
+        }
+        self._bus.note(Note("resctrl_cleanup", "warning" if report.removal_failures else "info", fields))
+
+    def _sweep(self, now_ns: int) -> None:
+        """After the first look: groups of ours that nobody wants, such as one made just before a predecessor died."""
+        self._plan.end_adoption(now_ns)
+        known = set(self._plan.paths())
+        for group in self._groups.list_groups():
+            if group.path not in known:
+                self._plan.remove(group.path, now_ns)
+
+    # ---- the plan's steps --------------------------------------------------------------------------
+
+    def _work(self, until_ns: int) -> None:
+        if self._ends_adoption:
+            self._ends_adoption = False
+            try:
+                self._sweep(self._clock.now_ns())
+            except ResctrlError as problem:
+                self._failures[problem.kind.value] += 1
+                self._ends_adoption = problem.kind is ProblemKind.LOCKED
+        while self._mount_id is not None and (now_ns := self._clock.now_ns()) < until_ns:
+            match self._plan.next_step(now_ns):
+                case Delete() as step:
+                    self._delete(step)
+                case Create() as step:
+                    self._create(step)
+                case Check() as step:
+                    self._check(step)
+                case None:
+                    return
+
+    def _create(self, step: Create) -> None:
+        self._steps["create"] += 1
+        try:
+            path = self._groups.create_group(step.group)
+        except ResctrlError as problem:
+            if not self._ends_all(problem):
+                self._plan.on_create_failed(step.group, problem.kind, problem.sentence, self._clock.now_ns())
+            return
+        self._plan.on_created(step.group, path, self._clock.now_ns())
+
+    def _delete(self, step: Delete) -> None:
+        self._steps["delete"] += 1
+        try:
+            self._groups.delete_group(step.path)
+        except ResctrlError as problem:
+            if not self._ends_all(problem):
+                self._plan.on_delete_failed(step.path, problem.kind, self._clock.now_ns())
+            return
+        self._plan.on_deleted(step.path, self._clock.now_ns())
+
+    def _check(self, step: Check) -> None:
+        self._steps["check"] += 1
+        threads = self._make_threads({part: self._places.get(part[0], {}).get(part[1], ()) for part in step.parts})
+        reconciliation = self._groups.reconciliation(step.paths[0], threads, step.paths)
+        try:
+            result = reconciliation.step()
+        except ResctrlError as problem:
+            self._on_check_failed(step, problem)
+            return
+        refused = len(result.refused)
+        detail = result.refused[0].reason if result.refused else ""
+        if reconciliation.problem is not None:
+            # Threads in another tool's control group, for which there was no id.
+            refused, detail = max(refused, 1), reconciliation.problem.sentence
+        found = Checked(result.paths, threads.outside_by_part(reconciliation.outside_threads), refused, detail)
+        if result.is_clean and reconciliation.further_threads:
+            self._release_strays(step, threads, result.paths)
+        self._plan.on_checked(step.group, found, self._clock.now_ns())
+
+    def _on_check_failed(self, step: Check, problem: ResctrlError) -> None:
+        now_ns = self._clock.now_ns()
+        if problem.kind is ProblemKind.EMPTY_THREAD_SET:
+            self._plan.on_checked(step.group, Checked(step.paths, dict.fromkeys(step.parts)), now_ns)
+        elif problem.kind is ProblemKind.IO and problem.errno in GONE:
+            self._failures["vanished"] += 1
+            self._plan.on_vanished(step.group, now_ns)
+        elif not self._ends_all(problem):
+            self._plan.on_check_failed(step.group, problem.kind, problem.sentence, now_ns)
+
+    def _release_strays(self, step: Check, threads: UnitThreads, paths: tuple[str, ...]) -> None:
+        """Threads in the group that are none of the unit's: an id used again, or one that moved to another cgroup."""
+        try:
+            for path, strays in self._groups.strays(step.paths[0], threads, paths).items():
+                self._steps["release"] += len(strays)
+                self._groups.release(path, strays)
+        except ResctrlError as problem:
+            # The next check tries again.
+            self._failures[problem.kind.value] += 1
+
+    def _ends_all(self, problem: ResctrlError) -> bool:
+        """Count a failure; one of the whole mount ends all work until the mount is looked at again."""
+        self._failures[problem.kind.value] += 1
+        if problem.kind in _OF_THE_MOUNT:
+            self._lose(problem)
+            return True
+        return False
+
+    # ---- telling -----------------------------------------------------------------------------------
+
+    def _tell_state(self, now_ns: int) -> None:
+        if now_ns >= self._summary_at_ns:
+            self._summary_at_ns = now_ns + SUMMARY_INTERVAL_NS
+            self._say("pods_unmeasured", self._unmeasured_sentence() if self._mount_id is not None else "")
+
+    def _unmeasured_sentence(self) -> str:
+        """Who goes without a group and why, as a sentence; empty when nobody does. Ids on their way are no problem yet."""
+        unmeasured = [found for found in self._plan.unmeasured().values() if found[0] not in ("", "busy", "locked")]
+        if not unmeasured:
+            return ""
+        by_kind = Counter(kind for kind, _detail in unmeasured)
+        counts = ", ".join(f"{count} {kind}" for kind, count in sorted(by_kind.items()))
+        return (
+            f"{len(unmeasured)} pods and units have no monitoring group ({counts}); `agentctl list-pods` names them; rules with a "
+            "higher priority are measured first, rules with the action ignore or shared save ids"
+        )
+
+    def _tell_health(self) -> None:
+        failed, unreconciled = len(self._plan.unmeasured()), len(self._plan.unreconciled())
+        if failed or unreconciled:
+            line = f"resctrl health: pods_failed={failed}, pods_unreconciled={unreconciled}"
+            fields: dict[str, str | int | float | bool | None] = {
+                "line": line,
+                "pods_failed": failed,
+                "pods_unreconciled": unreconciled,
+            }
+            self._bus.note(Note("resctrl_health", "warning", fields))
+
+    def _say(self, kind: str, detail: str, *, blocks_ready: bool = False) -> None:
+        """Say when a condition begins, changes or ends (`detail` empty), and nothing in between."""
+        if self._conditions.get(kind, "") != detail:
+            self._conditions[kind] = detail
+            self._bus.condition(Condition(kind, bool(detail), detail, blocks_ready=blocks_ready))
+
+
+def _wanted(group: str, members: list[Assignment], places: Mapping[str, Places]) -> Wanted:
+    """The group that these units share. Pods come before services and slices of the same priority."""
+    weight = max(2 * each.priority + (each.unit.kind is UnitKind.POD) for each in members)
+    # A unit whose directories are not known (they could not be listed this time) still belongs to its group.
+    parts = tuple((each.unit.uid, part) for each in members for part in sorted(places.get(each.unit.uid) or {"": ()}))
+    return Wanted(group, weight, parts)
