@@ -1,4 +1,4 @@
-"""The command top: who uses the host now, redrawn in place, or one picture of it."""
+"""The command top: who uses the host or its cache now, redrawn in place, or one picture of it."""
 
 import os
 
@@ -7,9 +7,14 @@ from agent.cli.option import NUMBER, SWITCH, Command, Option
 from agent.cli.render import WIDTH_LEAST
 from agent.model.errors import MisuseError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from agent.cli.occupancy_view import OccupancyTop
+    from agent.cli.top_view import ProcessTop
+
 INTERVAL_SECONDS = 1.0
 INTERVAL_SECONDS_LEAST = 0.1
-# Without a screen every named process is shown; the sampler bounds their number.
+# Without a screen everything is shown; the samplers bound how much that is.
 LINES_UNBOUNDED = 100_000
 
 
@@ -18,13 +23,9 @@ def top(call: Call) -> int:
     interval_seconds = call.number("--interval", INTERVAL_SECONDS)
     if interval_seconds < INTERVAL_SECONDS_LEAST:
         raise MisuseError("--interval", f"{interval_seconds:g} is not accepted", f"write at least {INTERVAL_SECONDS_LEAST}")
-    from agent.cli.top_view import Top
-
-    shown = Top(call)
+    shown = _view(call)
     if call.wants_json:
-        from msgspec import to_builtins
-
-        call.show_json(to_builtins(shown.sample()))
+        call.show_json(shown.document())
     elif call.output.isatty() and not call.has("--once"):
         from agent.cli.top_screen import watch
 
@@ -32,6 +33,16 @@ def top(call: Call) -> int:
     else:
         call.show(line.rstrip() for line in shown.picture(width=_columns(call), height=LINES_UNBOUNDED))
     return 0
+
+
+def _view(call: Call) -> "ProcessTop | OccupancyTop":
+    if call.has("--occupancy"):
+        from agent.cli.occupancy_view import OccupancyTop
+
+        return OccupancyTop(call)
+    from agent.cli.top_view import ProcessTop
+
+    return ProcessTop(call)
 
 
 def _columns(call: Call) -> int | None:
@@ -48,17 +59,32 @@ COMMANDS = (
     Command(
         "top",
         top,
-        about="who uses the host now: processes with their pods, redrawn in place",
+        about="who uses the host now: processes with their pods, or with --occupancy pods by cache; redrawn in place",
         details="""\
 CPU% is of one core. The last line holds everything that is not shown by name, so that the lines sum up to the host;
 by pod, each pod's own line is its exact total. Keys: c by CPU, r by RSS, p by pod, q quits.
+With --occupancy: how much of the last-level cache each pod holds, what memory bandwidth it has in all and to the memory of
+its own socket, and how the value it is sorted by moved over the last ticks (in each line from 0 to its own most). Pods that
+share a group have one value, which stands once. A value that is not known is `-`, and WHY says the reason, or how many of a
+pod's containers are wholly in its group where not all are. Keys: l by cache, b by bandwidth, n by name, q quits.
 A narrow terminal shows fewer columns. Without a terminal one picture is printed, whole, with the commands at the end.
 The agent need not run: the age of the data is shown.""",
         options=(
-            Option("--sort", "ORDER", "cpu (default), rss or pod", choices=("cpu", "rss", "pod")),
+            Option("--occupancy", "", "pods by cache occupancy and memory bandwidth (resctrl)", kind=SWITCH),
+            Option(
+                "--sort",
+                "ORDER",
+                "cpu (default), rss or pod; with --occupancy llc (default), bw or name",
+                choices=("cpu", "rss", "pod", "llc", "bw", "name"),
+            ),
             Option("--once", "", "print one picture and end", kind=SWITCH),
             Option("--interval", "SECONDS", f"how often it is drawn (default {INTERVAL_SECONDS:g})", kind=NUMBER),
         ),
-        examples=("agentctl top", "agentctl top --once --sort rss | head -20"),
+        examples=(
+            "agentctl top",
+            "agentctl top --once --sort rss | head -20",
+            "agentctl top --occupancy --sort bw",
+            "agentctl top --occupancy --json | jq '.pods[] | {pod_name, llc_bytes}'",
+        ),
     ),
 )

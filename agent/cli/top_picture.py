@@ -8,7 +8,8 @@ from itertools import takewhile
 
 from msgspec import Struct
 
-from agent.cli.render import ABSENT, bytes_of, counted, cut, seconds_of, text_of
+from agent.cli.render import ABSENT, bytes_of, counted, cut, text_of
+from agent.cli.top_heading import heading
 from agent.cli.top_sample import Process, Sample, Tail
 
 SORTS = ("cpu", "rss", "pod")
@@ -19,8 +20,6 @@ POD_COLUMNS_LEAST, POD_COLUMNS_MAX = 10, 30
 USER_COLUMNS_MAX = 8
 # As long as the kernel's names of processes.
 COMMAND_COLUMNS_LEAST = 15
-# A tick comes every second; what is older than this is no longer live.
-LIVE_SECONDS = 5.0
 
 
 class View(Struct, frozen=True):
@@ -66,15 +65,9 @@ def picture(sample: Sample, view: View) -> list[str]:
 
 def _header(sample: Sample, view: View) -> list[str]:
     total = load_of([*sample.processes, *sample.tail])
-    age_seconds = max(0.0, (view.now_wall_ns - sample.at_wall_ns) / 1e9)
-    age = seconds_of(round(age_seconds, 1))
-    why = view.trouble or ("no new samples" if age_seconds > LIVE_SECONDS else "")
-    told = f"{why}: data is {age} old" if why else f"data is {age} old"
-    clock = view.now_wall_ns // 1_000_000_000 % 86_400
-    at = f"{clock // 3600:02d}:{clock // 60 % 60:02d}:{clock % 60:02d} UTC"
     cpu = ABSENT if total.cpu_share is None else f"{_cpu(total)} %"
     sums = f"{counted(total.processes, 'process')}   CPU {cpu}   RSS {bytes_of(total.rss_bytes)}   by {view.sort}"
-    return [f"{text_of(sample.host)}   {at}   {told}", f"{sums}   {view.keys}".rstrip(), ""]
+    return [heading(sample.host, sample.at_wall_ns, view.now_wall_ns, view.trouble), f"{sums}   {view.keys}".rstrip(), ""]
 
 
 # A line of the table: PID, USER, POD, COMMAND, STATE, THREADS, CPU%, RSS. A line about several processes has its own words

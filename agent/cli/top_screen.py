@@ -6,10 +6,9 @@ import signal
 import sys
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-
-from agent.cli.top_view import Top
+from typing import Protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,9 +17,7 @@ if TYPE_CHECKING:
 
     from agent.cli.output import Output
 
-SORT_BY_KEY = {"c": "cpu", "r": "rss", "p": "pod"}
 QUIT_KEYS = ("q", "Q", "\x04")
-KEYS = "(keys c r p q)"
 
 # The second screen of the terminal, so that what stood on the first comes back; the cursor is hidden meanwhile.
 _ENTER = "\x1b[?1049h\x1b[?25l"
@@ -30,7 +27,26 @@ _HOME, _CLEAR_LINE, _CLEAR_REST = "\x1b[H", "\x1b[K", "\x1b[J"
 _SIZE_LEAST = os.terminal_size((80, 24))
 
 
-def watch(top: Top, output: "Output", interval_seconds: float) -> None:
+class Shown(Protocol):
+    """What the screen shows: a view of `agentctl top`. `sort_by_key` are the keys that choose its order."""
+
+    sort: str
+
+    @property
+    def sort_by_key(self) -> Mapping[str, str]:
+        """The orders by their keys."""
+        ...
+
+    def sample(self) -> object:
+        """Look for data. *Raises:* EvergaugeError when there is none."""
+        ...
+
+    def picture(self, *, width: int | None, height: int, keys: str = "") -> list[str]:
+        """The lines of the screen now. *Raises:* EvergaugeError."""
+        ...
+
+
+def watch(top: Shown, output: "Output", interval_seconds: float) -> None:
     """Draw until `q`. Without a terminal on standard input only a signal ends it. *Raises:* EvergaugeError."""
     # The first picture may fail, and its sentence belongs on the first screen.
     top.sample()
@@ -42,9 +58,9 @@ def watch(top: Top, output: "Output", interval_seconds: float) -> None:
                 return
 
 
-def _draw(top: Top, output: "Output", *, has_keys: bool) -> None:
+def _draw(top: Shown, output: "Output", *, has_keys: bool) -> None:
     size = _size(output)
-    lines = top.picture(width=size.columns, height=size.lines, keys=KEYS if has_keys else "")
+    lines = top.picture(width=size.columns, height=size.lines, keys=f"(keys {' '.join(top.sort_by_key)} q)" if has_keys else "")
     # One write, no line break behind the last line: nothing flickers, nothing scrolls.
     output.write(_HOME + "\n".join(line + _CLEAR_LINE for line in lines) + _CLEAR_REST)
     output.flush()
@@ -58,7 +74,7 @@ def _size(output: "Output") -> os.terminal_size:
     return size if size.columns and size.lines else _SIZE_LEAST
 
 
-def _is_over(top: Top, keyboard: int | None, waker: int, until: float) -> bool:
+def _is_over(top: Shown, keyboard: int | None, waker: int, until: float) -> bool:
     """Wait for a key, a new size of the terminal or the time; whether the key says to end."""
     watched = [waker] if keyboard is None else [waker, keyboard]
     ready, _, _ = select.select(watched, [], [], max(0.0, until - time.monotonic()))
@@ -72,7 +88,7 @@ def _is_over(top: Top, keyboard: int | None, waker: int, until: float) -> bool:
         for key in typed.decode(errors="replace"):
             if key in QUIT_KEYS:
                 return True
-            top.sort = SORT_BY_KEY.get(key, top.sort)
+            top.sort = top.sort_by_key.get(key, top.sort)
     return False
 
 

@@ -4,30 +4,47 @@ Only what was appended since the last look is read. Nothing is locked or changed
 """
 
 import os
+from typing import Generic, Protocol, TypeVar
 
 from agent.cli.parquet_file import parted
 from agent.cli.spool_reader import list_segments, read_from, refusal, sealed_files
-from agent.cli.top_sample import PROCESS_TABLE, TAIL_TABLE, Named, Sample, Ticks, sample_of
+from agent.cli.top_sample import PROCESS_TABLE, TAIL_TABLE, Named, Sample, sample_of
 from agent.model.errors import FormatError
-from workers.writer.record import Damage, SegmentHead, parse_head, parse_records
+from workers.writer.record import Damage, SegmentHead, TableForm, parse_head, parse_records
 
 # A new segment may hold no tick yet; the one before it holds the last.
 SEGMENTS_BACK = 2
 
+SampleT = TypeVar("SampleT")
+SampleT_co = TypeVar("SampleT_co", covariant=True)
 
-class SpoolFollower:
-    """Follows the spool from segment to segment. `damaged` counts stretches of bytes that were no record."""
 
-    def __init__(self, state_dir: str) -> None:
+class Ticks(Protocol[SampleT_co]):
+    """What makes samples of the batches of some tables. It keeps a bounded number of ticks."""
+
+    def put(self, table: str, stamp_wall_ns: int, form: TableForm, rows: bytes) -> None:
+        """Take a batch in."""
+        ...
+
+    def newest(self, host: str) -> SampleT_co | None:
+        """The newest whole sample, None when there is none. *Raises:* FormatError when its rows are damaged."""
+        ...
+
+
+class SpoolFollower(Generic[SampleT]):
+    """Follows some tables of the spool from segment to segment. `damaged` counts stretches of bytes that were no record."""
+
+    def __init__(self, state_dir: str, tables: tuple[str, ...], ticks: Ticks[SampleT]) -> None:
         self._state_dir = state_dir
+        self._tables = tables
         self._path = ""
         self._offset = 0
         self._head: SegmentHead | None = None
-        self._ticks = Ticks()
-        self._sample: Sample | None = None
+        self._ticks = ticks
+        self._sample: SampleT | None = None
         self.damaged = 0
 
-    def poll(self) -> Sample | None:
+    def poll(self) -> SampleT | None:
         """The newest whole sample, None before the first. *Raises:* PermissionRefused, StorageError."""
         paths = list_segments(self._state_dir)
         # What was appended to the segment at hand is read before the next is opened.
@@ -71,33 +88,33 @@ class SpoolFollower:
                     self.damaged += 1
                 continue
             entry = found.entry
-            if entry.rows and entry.table in (PROCESS_TABLE, TAIL_TABLE) and entry.table in head.tables:
+            if entry.rows and entry.table in self._tables and entry.table in head.tables:
                 self._ticks.put(entry.table, entry.stamp_wall_ns, head.tables[entry.table], found.rows)
         self._offset += end
 
 
 def newest_sealed_sample(state_dir: str) -> Sample | None:
-    """The last tick of the newest whole Parquet file, None when there is none. *Raises:* FormatError, StorageError."""
-    files = _whole_files(state_dir, PROCESS_TABLE)
-    if not files:
-        return None
-    processes = _last_rows(files[-1])
+    """The last tick of processes that was sealed, None when there is none. *Raises:* FormatError, StorageError."""
+    processes = newest_sealed_rows(state_dir, PROCESS_TABLE)
     stamps = [stamp for row in processes if isinstance(stamp := row.get("timestamp"), int)]
     if not stamps:
         return None
     newest = max(stamps)
-    tail = _last_rows(tail_files[-1]) if (tail_files := _whole_files(state_dir, TAIL_TABLE)) else []
     return sample_of(
         newest,
         os.uname().nodename,
         (row for row in processes if row.get("timestamp") == newest),
-        (row for row in tail if row.get("timestamp") == newest),
+        (row for row in newest_sealed_rows(state_dir, TAIL_TABLE) if row.get("timestamp") == newest),
     )
 
 
-def _whole_files(state_dir: str, table: str) -> list[str]:
-    whole, _ = parted(sealed_files(state_dir, table))
-    return whole
+def newest_sealed_rows(state_dir: str, table: str) -> list[Named]:
+    """The last rows of the newest whole Parquet file of a table, none when there is no such file.
+
+    *Raises:* FormatError, PermissionRefused, StorageError.
+    """
+    files, _ = parted(sealed_files(state_dir, table))
+    return _last_rows(files[-1]) if files else []
 
 
 def _last_rows(path: str) -> list[Named]:

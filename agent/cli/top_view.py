@@ -1,16 +1,17 @@
 """What `agentctl top` shows at a moment: the newest sample with the names that it does not hold."""
 
 import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar, Generic
 
 from agent.cli.call import Call
 from agent.cli.remedy import start_remedy
+from agent.cli.top_picture import SORTS, View, picture
+from agent.cli.top_sample import PROCESS_TABLE, TAIL_TABLE, Sample, Ticks
+from agent.cli.top_source import SampleT, SpoolFollower, newest_sealed_sample
 from agent.model.errors import EvergaugeError, MisuseError, PermissionRefused, UnavailableError
 from agent.paths import checkout
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from agent.cli.top_picture import View
-    from agent.cli.top_sample import Sample
 
 # Pods come and go slowly: their names, and whether the agent runs, are asked for this seldom, and not waited for longer
 # than a picture may take.
@@ -28,6 +29,8 @@ class Names:
         self._asked_at = float("-inf")
         self._users: dict[int, str] = {}
         self.pods: dict[str, str] = {}
+        # Every pod as `list-pods` tells it, flat, and what it is called; None before the first answer.
+        self.listed: list[dict[str, object]] | None = None
         self.trouble = NOT_RUNNING
 
     def refresh(self, now: float) -> None:
@@ -52,6 +55,7 @@ class Names:
             self.trouble = known.get(type(failure), SILENT)
             return
         self.trouble = ""
+        self.listed = [{**pod, "called": pod_name(pod) or pod.get("uid")} for pod in pods]
         self.pods = {uid: name for pod in pods if isinstance(uid := pod.get("uid"), str) and (name := pod_name(pod))}
 
     def user(self, uid: int) -> str:
@@ -66,47 +70,95 @@ class Names:
         return self._users[uid]
 
 
-class Top:
-    """Samples and names together: one picture whenever it is asked for."""
+class Top(ABC, Generic[SampleT]):
+    """Samples and names together: one picture whenever it is asked for. One class for each view."""
+
+    # The orders that it knows, the usual first, and the keys that choose them.
+    sorts: ClassVar[tuple[str, ...]]
+    sort_by_key: ClassVar[Mapping[str, str]]
 
     def __init__(self, call: Call) -> None:
-        from agent.cli.top_source import SpoolFollower
+        sort = call.text("--sort") or self.sorts[0]
+        if sort not in self.sorts:
+            raise MisuseError("--sort", f"{sort!r} is no order of this view", f"write one of {', '.join(self.sorts)}")
+        self.sort = sort
+        self.state_dir = call.state_dir()
+        self.names = Names(call)
+        self._sealed: SampleT | None = None
 
-        self._state_dir = call.state_dir()
-        self._follower = SpoolFollower(self._state_dir)
-        self._sealed: Sample | None = None
-        self._names = Names(call)
-        self.sort = call.text("--sort") or "cpu"
+    @abstractmethod
+    def arriving(self) -> SampleT | None:
+        """The newest sample in the open spool. *Raises:* EvergaugeError."""
 
-    def sample(self) -> "Sample":
+    @abstractmethod
+    def sealed(self) -> SampleT | None:
+        """The newest sample of the sealed files. *Raises:* EvergaugeError."""
+
+    @abstractmethod
+    def nothing(self) -> UnavailableError:
+        """What is said where there is no sample. *Raises:* EvergaugeError that says more."""
+
+    @abstractmethod
+    def document(self) -> object:
+        """The newest sample as JSON holds it. *Raises:* EvergaugeError."""
+
+    @abstractmethod
+    def picture(self, *, width: int | None, height: int, keys: str = "") -> list[str]:
+        """The lines of the screen now. *Raises:* EvergaugeError."""
+
+    def sample(self) -> SampleT:
         """The newest sample there is. *Raises:* UnavailableError when there is none."""
-        newest = self._follower.poll() or self._sealed
+        newest = self.arriving() or self._sealed
         if newest is None:
-            from agent.cli.top_source import newest_sealed_sample
-
-            newest = self._sealed = newest_sealed_sample(self._state_dir)
+            newest = self._sealed = self.sealed()
         if newest is None:
-            problem = f"there is no sample of processes in {self._state_dir}"
-            raise UnavailableError("top", problem, start_remedy("--state-dir", checkout()))
+            raise self.nothing()
         return newest
+
+
+class ProcessTop(Top[Sample]):
+    """Who uses CPU and memory, by process and pod."""
+
+    sorts = SORTS
+    sort_by_key: ClassVar[Mapping[str, str]] = {"c": "cpu", "r": "rss", "p": "pod"}
+
+    def __init__(self, call: Call) -> None:
+        super().__init__(call)
+        self._follower = SpoolFollower(self.state_dir, (PROCESS_TABLE, TAIL_TABLE), Ticks())
+
+    def arriving(self) -> Sample | None:
+        """The newest whole tick in the open spool."""
+        return self._follower.poll()
+
+    def sealed(self) -> Sample | None:
+        """The newest tick of the sealed files."""
+        return newest_sealed_sample(self.state_dir)
+
+    def nothing(self) -> UnavailableError:
+        """How to come to an agent."""
+        problem = f"there is no sample of processes in {self.state_dir}"
+        return UnavailableError("top", problem, start_remedy("--state-dir", checkout()))
+
+    def document(self) -> object:
+        """The newest tick as JSON."""
+        from msgspec import to_builtins
+
+        return to_builtins(self.sample())
 
     def picture(self, *, width: int | None, height: int, keys: str = "") -> list[str]:
         """The lines of the screen now. *Raises:* EvergaugeError."""
-        from agent.cli.top_picture import picture
-
-        return picture(self.sample(), self._view(width, height, keys))
-
-    def _view(self, width: int | None, height: int, keys: str) -> "View":
-        from agent.cli.top_picture import View
-
-        self._names.refresh(time.monotonic())
-        return View(
-            width=width,
-            height=height,
-            sort=self.sort,
-            now_wall_ns=time.time_ns(),
-            trouble=self._names.trouble,
-            pod_names=self._names.pods,
-            user_name=self._names.user,
-            keys=keys,
+        sample = self.sample()
+        self.names.refresh(time.monotonic())
+        return picture(
+            sample,
+            View(
+                width=width,
+                height=height,
+                sort=self.sort,
+                now_wall_ns=time.time_ns(),
+                trouble=self.names.trouble,
+                pod_names=self.names.pods,
+                user_name=self.names.user,
+                keys=keys,
+            ),
         )

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import cache
 
 import duckdb
 
@@ -46,7 +47,7 @@ def open_warehouse(state_dir: str, statement: str, declared: Iterable[Table]) ->
     state_dir = os.path.realpath(state_dir)
     known = {table.name: table for table in declared}
     # The spool comes first: of a segment that is sealed from now on, the Parquet files are left out below.
-    spool = read_spool(state_dir, lambda name: is_named(name, statement))
+    spool = read_spool(state_dir, cache(lambda name: is_named(name, statement)))
     names = sorted({*known, *spool.forms, *sealed_tables(state_dir)})
     connection = duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"})
     # It would be drawn into the answer.

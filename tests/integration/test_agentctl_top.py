@@ -1,30 +1,22 @@
 """agentctl top: one picture of the newest data, and the live screen on a real terminal."""
 
-import fcntl
 import io
 import json
 import os
-import pty
-import re
-import select
 import signal
-import struct
-import subprocess
-import sys
 import termios
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from fakes.control_server import FakeControlServer
+from fakes.live_terminal import DEADLINE_SECONDS, watching
 from fakes.stored_data import PROCESS, batch_of, head_of, process_row, tail_row, write_parquet, write_segment
 
 from agent.cli.program import run
+from agent.cli.top_sample import Ticks
 from agent.cli.top_source import SpoolFollower
 
-DEADLINE_SECONDS = 20.0
 Top = Callable[..., tuple[int, str, str]]
 
 
@@ -127,7 +119,7 @@ def test_an_order_or_interval_that_is_none_is_told(top: Top) -> None:
 def test_only_new_bytes_are_read_and_rotations_followed(tmp_path: Path) -> None:
     """The follower goes from record to record and from segment to segment, at any cut."""
     path = write_segment(tmp_path, "a", b"")
-    follower = SpoolFollower(str(tmp_path))
+    follower = SpoolFollower(str(tmp_path), ("process", "process_tail"), Ticks())
     data = head_of("a") + tick(1, 11) + tick(2, 22)
     seen = []
     for end in (*range(0, len(data), 7), len(data)):
@@ -142,71 +134,6 @@ def test_only_new_bytes_are_read_and_rotations_followed(tmp_path: Path) -> None:
 
 
 # ---- on a terminal -------------------------------------------------------------------------------
-
-
-class Terminal:
-    """A pseudo terminal with `agentctl top` in it, and everything that it wrote."""
-
-    def __init__(self, leader: int, follower: int, program: "subprocess.Popen[bytes]") -> None:
-        self.leader = leader
-        self.follower = follower
-        self.program = program
-        self.seen = ""
-
-    def wait_for(self, pattern: str) -> None:
-        """Read until the pattern is there, from what was not read before."""
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        fresh = ""
-        while re.search(pattern, fresh, re.DOTALL) is None:
-            ready, _, _ = select.select([self.leader], [], [], max(0.0, deadline - time.monotonic()))
-            assert ready, f"{pattern!r} did not come, but {fresh[-2000:]!r}"
-            fresh += os.read(self.leader, 65536).decode(errors="replace")
-        self.seen += fresh
-
-    def resize(self, *, columns: int, lines: int) -> None:
-        """Another size, which the kernel tells the program."""
-        fcntl.ioctl(self.leader, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-
-    def local_modes(self) -> int:
-        """Echo, line editing and the like."""
-        return int(termios.tcgetattr(self.follower)[3])
-
-
-@contextmanager
-def watching(state: Path) -> Iterator[Terminal]:
-    leader, follower = pty.openpty()
-    line = [
-        sys.executable,
-        "-m",
-        "agent.cli.main",
-        "top",
-        "--interval",
-        "0.1",
-        "--state-dir",
-        str(state),
-        "--runtime-dir",
-        str(state),
-    ]
-    fcntl.ioctl(leader, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    # A session of its own, so that the terminal is its controlling one and Ctrl-C reaches it.
-    program = subprocess.Popen(
-        line,
-        stdin=follower,
-        stdout=follower,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-        env={**os.environ, "TERM": "xterm"},
-    )
-    try:
-        with program:
-            try:
-                yield Terminal(leader, follower, program)
-            finally:
-                program.kill()
-    finally:
-        os.close(leader)
-        os.close(follower)
 
 
 def test_the_screen_follows_the_spool_and_q_gives_the_terminal_back(tmp_path: Path) -> None:

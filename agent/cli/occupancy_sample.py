@@ -1,0 +1,211 @@
+"""One tick of table `occupancy` as `agentctl top --occupancy` shows it, and what the ticks before it held. PURE."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from msgspec import Struct
+
+from agent.model.errors import FormatError
+from agent.model.table import Value
+from workers.writer.record import TableForm, decode_rows
+
+OCCUPANCY_TABLE = "occupancy"
+# As many as the widest trend has letters: half a minute at the usual second.
+TICKS_KEPT = 30
+# What is read of a row, in the order of the arguments of `reading_of`.
+COLUMNS = (
+    "pod_uid",
+    "pod_namespace",
+    "pod_name",
+    "resctrl_group",
+    "llc_occupancy_bytes",
+    "llc_size_bytes",
+    "mbm_total_bytes_per_second",
+    "mbm_local_bytes_per_second",
+    "total_containers",
+    "reconciled_containers",
+    "absent",
+)
+
+
+class Reading(Struct, frozen=True):
+    """One pod in one tick. Pods of one group have the group's values, each; `absent` says why a value is None."""
+
+    pod_uid: str
+    pod_namespace: str | None
+    pod_name: str | None
+    group: str
+    llc_bytes: int | None
+    llc_size_bytes: int | None
+    total_bytes_per_second: float | None
+    local_bytes_per_second: float | None
+    total_containers: int | None
+    reconciled_containers: int | None
+    absent: str | None
+
+
+# What a group held and moved in one tick: bytes of cache, bytes per second.
+Moment = tuple[int | None, float | None]
+
+
+class Occupancy(Struct, frozen=True):
+    """All measured pods of a host at one moment (unix time in nanoseconds).
+
+    `past` holds, oldest first, what every group had in each of the ticks kept, the newest being that of `pods`;
+    `damaged` counts the batches of these ticks that could not be read.
+    """
+
+    at_wall_ns: int
+    host: str
+    pods: tuple[Reading, ...]
+    past: tuple[Mapping[str, Moment], ...]
+    damaged: int = 0
+
+
+class Tick:
+    """One tick: readings, batches that are not decoded yet, and how many of them were unreadable."""
+
+    __slots__ = ("damaged", "readings", "waiting")
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[TableForm, bytes]] = []
+        self.readings: list[Reading] = []
+        self.damaged = 0
+
+    def settle(self) -> None:
+        """Decode what waits, batch by batch, so that one that is damaged costs no other."""
+        for form, encoded in self.waiting:
+            try:
+                self.readings += _readings(form, encoded)
+            except FormatError:
+                self.damaged += 1
+        self.waiting.clear()
+
+    def by_group(self) -> dict[str, Moment]:
+        """What each group had."""
+        return {reading.group: (reading.llc_bytes, reading.total_bytes_per_second) for reading in self.readings}
+
+
+class OccupancyTicks:
+    """The last ticks of a spool; each batch is decoded once, and only when a picture is made."""
+
+    def __init__(self) -> None:
+        self._by_stamp: dict[int, Tick] = {}
+
+    def put(self, table: str, stamp_wall_ns: int, form: TableForm, rows: bytes) -> None:
+        """Take a batch in; the oldest tick goes when there are more than TICKS_KEPT."""
+        assert table == OCCUPANCY_TABLE
+        self._by_stamp.setdefault(stamp_wall_ns, Tick()).waiting.append((form, rows))
+        while len(self._by_stamp) > TICKS_KEPT:
+            del self._by_stamp[next(iter(self._by_stamp))]
+
+    def newest(self, host: str) -> Occupancy | None:
+        """The newest tick that can be read, with those before it; None when there is none."""
+        for tick in self._by_stamp.values():
+            tick.settle()
+        return _occupancy(host, self._by_stamp)
+
+
+def occupancy_of_rows(host: str, rows: Iterable[Mapping[str, Value]]) -> Occupancy | None:
+    """The newest tick of rows by column name, with those before it; None when there is no row.
+
+    *Raises:* FormatError when a row names no pod and group.
+    """
+    by_stamp: dict[int, Tick] = {}
+    for row in rows:
+        # A tick's rows have the start of their scan in common; older data may lack it.
+        stamp = row.get("start_timestamp") or row.get("timestamp")
+        if isinstance(stamp, int):
+            by_stamp.setdefault(stamp, Tick()).readings.append(reading_of(*(row.get(name) for name in COLUMNS)))
+    return _occupancy(host, {stamp: by_stamp[stamp] for stamp in sorted(by_stamp)[-TICKS_KEPT:]})
+
+
+def _occupancy(host: str, by_stamp: Mapping[int, Tick]) -> Occupancy | None:
+    held = {stamp: tick for stamp, tick in by_stamp.items() if tick.readings}
+    if not held:
+        return None
+    newest = list(held)[-1]
+    return Occupancy(
+        at_wall_ns=newest,
+        host=host,
+        pods=tuple(held[newest].readings),
+        past=tuple(tick.by_group() for tick in held.values()),
+        damaged=sum(tick.damaged for tick in by_stamp.values()),
+    )
+
+
+def _readings(form: TableForm, encoded: bytes) -> list[Reading]:
+    # A column that a segment's form lacks, or that has another place in it, is found by its name.
+    places = [form.names.index(name) if name in form.names else None for name in COLUMNS]
+    readings = []
+    for row in decode_rows(encoded):
+        if len(row) != len(form.names):
+            raise FormatError("spool rows", "a row has not the columns of its table")
+        readings.append(reading_of(*(None if place is None else row[place] for place in places)))
+    return readings
+
+
+def reading_of(*values: Value) -> Reading:
+    """A reading of the values of COLUMNS; one of another type than its column's counts as absent.
+
+    *Raises:* FormatError when pod or group is missing.
+    """
+    uid, namespace, name, group, llc, llc_size, total, local, containers, reconciled, absent = values
+    if not (isinstance(uid, str) and isinstance(group, str)):
+        raise FormatError(f"table {OCCUPANCY_TABLE}", "a row names no pod and group")
+    return Reading(
+        pod_uid=uid,
+        pod_namespace=_text(namespace),
+        pod_name=_text(name),
+        group=group,
+        llc_bytes=_whole(llc),
+        llc_size_bytes=_whole(llc_size),
+        total_bytes_per_second=_number(total),
+        local_bytes_per_second=_number(local),
+        total_containers=_whole(containers),
+        reconciled_containers=_whole(reconciled),
+        absent=_text(absent),
+    )
+
+
+def groups_of(readings: Sequence[Reading]) -> dict[str, list[Reading]]:
+    """The readings by their group: what is summed over pods is summed over these, each once."""
+    groups: dict[str, list[Reading]] = {}
+    for reading in readings:
+        groups.setdefault(reading.group, []).append(reading)
+    return groups
+
+
+class Unmeasured(Struct, frozen=True):
+    """A pod that the agent knows and that has no row: what it is called and why it has none."""
+
+    pod: str
+    reason: str
+
+
+def unmeasured_of(pods: Iterable[Mapping[str, object]], readings: Iterable[Reading]) -> tuple[Unmeasured, ...]:
+    """The pods of `list-pods` (flat, each with its `called`) that are not among the readings, in the order of their names."""
+    measured = {reading.pod_uid for reading in readings}
+    missing = [pod for pod in pods if pod.get("uid") not in measured]
+    return tuple(sorted((Unmeasured(str(pod.get("called")), _why(pod)) for pod in missing), key=lambda pod: pod.pod))
+
+
+# States of `list-pods` that say in other words why there is no row. Of a group that exists, the sampler's first tick is to come,
+# or it is not at work.
+_REASONS = {"ignored": "ignored by a rule", "assigned": "no groups in use", "exists": "no row yet"}
+
+
+def _why(pod: Mapping[str, object]) -> str:
+    state, problem = str(pod.get("group_state")), pod.get("group_problem")
+    return problem if isinstance(problem, str) and problem else _REASONS.get(state, state)
+
+
+def _text(value: Value) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _whole(value: Value) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _number(value: Value) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -1,0 +1,87 @@
+"""What `agentctl top --occupancy` shows at a moment."""
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from typing import ClassVar
+
+from agent.cli.call import Call
+from agent.cli.occupancy_picture import LEVELS, SORTS, View, picture
+from agent.cli.occupancy_sample import OCCUPANCY_TABLE, Occupancy, OccupancyTicks, Unmeasured, occupancy_of_rows, unmeasured_of
+from agent.cli.spool_reader import check_state_dir
+from agent.cli.top_source import SpoolFollower, newest_sealed_rows
+from agent.cli.top_view import Top
+from agent.model.errors import UnavailableError
+
+
+class OccupancyTop(Top[Occupancy]):
+    """Who holds the cache and moves memory, by pod."""
+
+    sorts = SORTS
+    sort_by_key: ClassVar[Mapping[str, str]] = {"l": "llc", "b": "bw", "n": "name"}
+
+    def __init__(self, call: Call) -> None:
+        super().__init__(call)
+        self._follower = SpoolFollower(self.state_dir, (OCCUPANCY_TABLE,), OccupancyTicks())
+        self._has_letters = _has_letters(getattr(sys.stdout, "encoding", None))
+
+    def arriving(self) -> Occupancy | None:
+        """The newest tick in the open spool."""
+        return self._follower.poll()
+
+    def sealed(self) -> Occupancy | None:
+        """The newest tick of the sealed files."""
+        return occupancy_of_rows(os.uname().nodename, newest_sealed_rows(self.state_dir, OCCUPANCY_TABLE))
+
+    def nothing(self) -> UnavailableError:
+        """How to come to such data."""
+        # A folder that no agent ever had is another trouble, with another remedy.
+        check_state_dir(self.state_dir)
+        remedy = (
+            "`agentctl doctor` tells whether this host has resctrl; with sampler.resctrl.enabled = true `agentctl status` tells "
+            "what is missing; `agentctl emulate-resctrl` makes one to try it with"
+        )
+        return UnavailableError("top", f"there is no cache occupancy of any pod in {self.state_dir}", remedy)
+
+    def document(self) -> dict[str, object]:
+        """The newest tick as JSON: values, and the pods without any (null where the agent does not tell)."""
+        from msgspec import to_builtins
+
+        sample = self.sample()
+        self.names.refresh(time.monotonic())
+        whole: dict[str, object] = to_builtins(sample)
+        del whole["past"]
+        return {**whole, "unmeasured": to_builtins(self._unmeasured(sample))}
+
+    def picture(self, *, width: int | None, height: int, keys: str = "") -> list[str]:
+        """The lines of the screen now. *Raises:* EvergaugeError."""
+        sample = self.sample()
+        self.names.refresh(time.monotonic())
+        return picture(
+            sample,
+            View(
+                width=width,
+                height=height,
+                sort=self.sort,
+                now_wall_ns=time.time_ns(),
+                trouble=self.names.trouble,
+                pod_names=self.names.pods,
+                unmeasured=self._unmeasured(sample),
+                has_letters=self._has_letters,
+                keys=keys,
+            ),
+        )
+
+    def _unmeasured(self, sample: Occupancy) -> tuple[Unmeasured, ...] | None:
+        """*Absent:* None where the agent does not tell its pods now."""
+        return None if self.names.trouble or self.names.listed is None else unmeasured_of(self.names.listed, sample.pods)
+
+
+def _has_letters(encoding: str | None) -> bool:
+    """Whether the letters of a trend can be printed."""
+    try:
+        LEVELS.encode(encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True

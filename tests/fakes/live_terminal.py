@@ -1,0 +1,84 @@
+"""`agentctl top` on a pseudo terminal."""
+
+import fcntl
+import os
+import pty
+import re
+import select
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+DEADLINE_SECONDS = 20.0
+
+
+class Terminal:
+    """A pseudo terminal with `agentctl top` in it, and everything that it wrote."""
+
+    def __init__(self, leader: int, follower: int, program: "subprocess.Popen[bytes]") -> None:
+        self.leader = leader
+        self.follower = follower
+        self.program = program
+        self.seen = ""
+
+    def wait_for(self, pattern: str) -> None:
+        """Read until the pattern is there, from what was not read before."""
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        fresh = ""
+        while re.search(pattern, fresh, re.DOTALL) is None:
+            ready, _, _ = select.select([self.leader], [], [], max(0.0, deadline - time.monotonic()))
+            assert ready, f"{pattern!r} did not come, but {fresh[-2000:]!r}"
+            fresh += os.read(self.leader, 65536).decode(errors="replace")
+        self.seen += fresh
+
+    def resize(self, *, columns: int, lines: int) -> None:
+        """Another size, which the kernel tells the program."""
+        fcntl.ioctl(self.leader, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+
+    def local_modes(self) -> int:
+        """Echo, line editing and the like."""
+        return int(termios.tcgetattr(self.follower)[3])
+
+
+@contextmanager
+def watching(state: Path, *words: str) -> Iterator[Terminal]:
+    """`agentctl top` with these words, drawn ten times a second on a terminal of 80 x 24; it is ended with the block."""
+    leader, follower = pty.openpty()
+    line = [
+        sys.executable,
+        "-m",
+        "agent.cli.main",
+        "top",
+        *words,
+        "--interval",
+        "0.1",
+        "--state-dir",
+        str(state),
+        "--runtime-dir",
+        str(state),
+    ]
+    fcntl.ioctl(leader, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    # A session of its own, so that the terminal is its controlling one and Ctrl-C reaches it.
+    program = subprocess.Popen(
+        line,
+        stdin=follower,
+        stdout=follower,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        env={**os.environ, "TERM": "xterm"},
+    )
+    try:
+        with program:
+            try:
+                yield Terminal(leader, follower, program)
+            finally:
+                program.kill()
+    finally:
+        os.close(leader)
+        os.close(follower)
