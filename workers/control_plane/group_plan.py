@@ -25,6 +25,8 @@ DELETE_RETRY_NS = 1 * S
 UNSETTLED_RETRY_NS = 500 * MS
 # Fork storms converge within five; beyond this it is no race but something that pushes threads out.
 PASSES_MAX = 16
+# A fork takes a millisecond; on a host that stands still for longer the usual check finds what is left.
+SECOND_LOOK_NS = 500 * MS
 # Each look that finds nothing new doubles the wait, up to the usual interval; more doublings mean nothing.
 IDLE_MAX = 16
 
@@ -235,15 +237,20 @@ class GroupPlan:
         if is_dirty and not found.refused and group.passes < PASSES_MAX:
             group.check_at_ns = now_ns
         elif self._is_whole(group):
+            group.check_at_ns = now_ns + self._wait_of_whole_ns(group)
             group.passes = group.idle = 0
-            # Spread over the interval, so that hundreds of groups are not looked at in one go.
-            spread_ns = self._check_interval_ns * (group.number % 16) // 32
-            group.check_at_ns = now_ns + self._check_interval_ns - spread_ns
         else:
             group.passes = 0
             group.check_at_ns = now_ns + min(self._check_interval_ns, UNSETTLED_RETRY_NS << group.idle)
             group.idle = min(group.idle + 1, IDLE_MAX)
         self._touch(group)
+
+    def _wait_of_whole_ns(self, group: _Group) -> int:
+        if group.passes > 1:
+            # Threads had to be moved: a fork that began before its creator was moved may have ended only after the clean pass.
+            return min(SECOND_LOOK_NS, self._check_interval_ns)
+        # Spread over the interval, so that hundreds of groups are not looked at in one go.
+        return self._check_interval_ns - self._check_interval_ns * (group.number % 16) // 32
 
     def on_check_failed(self, name: str, kind: ProblemKind, detail: str, now_ns: int) -> None:
         """The pass did not come to its end; where the directory itself is gone it is made anew, at once."""

@@ -18,6 +18,7 @@ from workers.control_plane.group_step import Check, Checked, Create, Delete, Wan
 from workers.control_plane.pods import Places
 from workers.control_plane.unit_threads import UnitThreads
 from workers.resctrl.groups import Groups
+from workers.resctrl.place import Place
 from workers.resctrl.problem import ProblemKind, ResctrlError
 from workers.resctrl.tree import GONE
 
@@ -190,11 +191,14 @@ class Grouping:
         self._bus.note(Note("resctrl_cleanup", "warning" if report.removal_failures else "info", fields))
 
     def _sweep(self, now_ns: int) -> None:
-        """After the first look: groups of ours that nobody wants, such as one made just before a predecessor died."""
+        """After the first look: groups of ours that nobody wants, such as one made just before a predecessor died.
+
+        Inside control groups of others only what is known to be ours goes.
+        """
         self._plan.end_adoption(now_ns)
         known = set(self._plan.paths())
         for group in self._groups.list_groups():
-            if group.path not in known:
+            if group.place is not Place.CONTROL_GROUP and group.path not in known:
                 self._plan.remove(group.path, now_ns)
 
     # ---- the plan's steps --------------------------------------------------------------------------

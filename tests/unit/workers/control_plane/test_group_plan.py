@@ -10,6 +10,7 @@ from workers.control_plane.group_plan import (
     GAVE_WAY,
     LOCKED_RETRY_NS,
     PASSES_MAX,
+    SECOND_LOOK_NS,
     UNSETTLED_RETRY_NS,
     GroupPlan,
 )
@@ -72,6 +73,21 @@ def test_a_whole_group_is_looked_at_again_after_the_check_interval() -> None:
     assert CHECK_NS // 2 < due_ns <= CHECK_NS
     assert plan.next_step(due_ns - 1) is None
     assert isinstance(plan.next_step(due_ns), Check)
+
+
+def test_after_threads_had_to_be_moved_there_is_a_second_look_soon() -> None:
+    """A fork that was under way while its creator was moved ends outside, after the pass that found nobody there."""
+    plan, pod = _plan(), _own("a")
+    plan.want([pod], 0)
+    plan.next_step(0)
+    plan.on_created("a", "mon_groups/a", 0)
+    for outside in (5, 0):
+        plan.on_checked("a", Checked(("mon_groups/a",), {("a", "c0"): outside}), 0)
+    assert plan.next_deadline_ns() == SECOND_LOOK_NS
+    plan.on_checked("a", Checked(("mon_groups/a",), {("a", "c0"): 0}), SECOND_LOOK_NS)
+    due_ns = plan.next_deadline_ns()
+    assert due_ns is not None
+    assert due_ns - SECOND_LOOK_NS > CHECK_NS // 2
 
 
 def test_a_container_that_comes_later_is_looked_at_at_once() -> None:

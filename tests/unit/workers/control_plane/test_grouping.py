@@ -340,6 +340,7 @@ def test_the_first_start_removes_what_an_earlier_agent_left_and_counts_it() -> N
         other.mkdir(path)
     host.run(UID, 10)
     host.pass_time(1 * S)
+    assert host.resctrl.list_directories("batch/mon_groups") == ["pod_kept"]
     (note,) = [note for note in host.bus.notes if note.kind == "resctrl_cleanup"]
     assert (note.severity, note.fields["removed"], note.fields["removal_failures"]) == ("info", 1, 0)
     assert host.groups() == {"theirs", f"pod_{UID}"}
