@@ -28,6 +28,7 @@ MODULES = {
     "query": "query",
     "schema": "schema",
     "doctor": "doctor",
+    "emulate-resctrl": "emulate",
 }
 
 

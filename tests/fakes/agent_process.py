@@ -227,7 +227,7 @@ def run_agentd(*arguments: str, seconds: float = 20.0) -> subprocess.CompletedPr
 
 def run_agentctl(*arguments: str, seconds: float = 20.0, text: str | None = None) -> subprocess.CompletedProcess[str]:
     """One agentctl command as a process."""
-    command = [sys.executable, "-c", "from agent.cli.main import main; main()", *arguments]
+    command = [sys.executable, "-c", "from agent.cli.main import main; raise SystemExit(main())", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=seconds, env=_environment(), input=text, check=False)
 
 

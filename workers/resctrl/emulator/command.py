@@ -5,8 +5,8 @@ from errno import EINVAL, EOVERFLOW, ERANGE, errorcode
 
 # kernfs takes at most a page in one write.
 WRITE_BYTES_MAX = 4096
-# The kernel's buffer for the sentence; what goes beyond is cut.
-STATUS_CHARS_MAX = 512
+# The kernel's buffer for the sentence has 512 bytes, the last of which ends it; what goes beyond is cut.
+STATUS_CHARS_MAX = 511
 
 INT_MAX = (1 << 31) - 1
 UINT_MAX = (1 << 32) - 1
@@ -127,7 +127,10 @@ def parse_cpu_mask(text: str, width: int) -> int:
     """*Raises:* OSError(EINVAL, EOVERFLOW)."""
     text = text.split("\n", 1)[0].strip()
     mask = 0
-    for group in text.split(",") if text else ():
+    for group in text.split(","):
+        # Nothing between two commas, or behind the last one, is no word: pqos ends its masks with a comma.
+        if not group.strip():
+            continue
         if not re.fullmatch(r"[0-9a-fA-F]{1,8}", group.strip()):
             raise refusal(EINVAL)
         mask = mask << 32 | int(group, 16)

@@ -25,7 +25,9 @@ TRANSACTIONS = (
 _ALL_BITS = (1 << len(TRANSACTIONS)) - 1
 DEFAULT_FILTERS = {TOTAL: _ALL_BITS, LOCAL: 0b0010101}
 
+# The kernel's words are not the same for a look and for a change.
 _NOT_ENABLED = "mbm_event counter assignment mode is not enabled\n"
+_NOTHING_TO_ASSIGN = "mbm_event mode is not enabled\n"
 
 
 class Counters:
@@ -87,10 +89,10 @@ class Counters:
     def _online(self) -> tuple[int, ...]:
         return tuple(place for place, domain in enumerate(self._domains) if domain.online)
 
-    def _must_be_enabled(self) -> None:
+    def _must_be_enabled(self, sentence: str = _NOT_ENABLED) -> None:
         self._status.clear()
         if not self.enabled:
-            raise self._status.refuse(EINVAL, _NOT_ENABLED)
+            raise self._status.refuse(EINVAL, sentence)
 
     def show_assignments(self, group: Group, now_ns: int) -> str:
         self._must_be_enabled()
@@ -103,7 +105,7 @@ class Counters:
 
     def write_assignments(self, group: Group, content: bytes, caller: Caller, now_ns: int) -> None:
         text = command_line(content)
-        self._must_be_enabled()
+        self._must_be_enabled(_NOTHING_TO_ASSIGN)
         for line in text.split("\n"):
             event, _, wishes = line.partition(":")
             if event not in self._events:
