@@ -1,6 +1,5 @@
 """Every named failpoint, found in the source and killed once in a living agent: whatever the moment, all is well again after it."""
 
-import ast
 import signal
 import subprocess
 import sys
@@ -14,25 +13,15 @@ import pyarrow.parquet
 import pytest
 from fakes.agent_process import AgentProcess, wait_until
 from fakes.convergence import assert_converged
+from fakes.failpoints import failpoints
 
-ROOT = Path(__file__).parents[2]
 # Where the disk can fail instead of the process: a refusal there must not harm either.
 DURABLE_STEPS = ("journal.", "spool.", "sealer.")
 STIMULI_ROUNDS_MAX = 6
 
 
-def _failpoints() -> Iterator[str]:
-    for package in ("agent", "supervisor", "workers"):
-        for path in sorted((ROOT / package).rglob("*.py")):
-            for node in ast.walk(ast.parse(path.read_text())):
-                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "failpoint":
-                    (argument,) = node.args
-                    assert isinstance(argument, ast.Constant), f"{path}:{node.lineno}: the name of a failpoint is written out"
-                    assert isinstance(argument.value, str)
-                    yield argument.value
-
-
-FAILPOINTS = sorted(_failpoints())
+# Those of monitoring groups need a resctrl: `test_resctrl_failpoints.py` kills them.
+FAILPOINTS = sorted(point for point in failpoints() if not point.startswith("resctrl."))
 
 
 class Ordeal:

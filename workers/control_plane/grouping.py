@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from agent.config import RESCTRL_AUTO_MOUNT, RESCTRL_CHECK_INTERVAL, RESCTRL_HEALTH_INTERVAL, RESCTRL_RETRY_INTERVAL, Config
+from agent.failpoint import failpoint
 from agent.model.message import Condition, Note
 from agent.model.rule import Assignment, Monitoring, UnitKind
 from agent.model.timebase import MS, S
@@ -224,8 +225,10 @@ class Grouping:
 
     def _create(self, step: Create) -> None:
         self._steps["create"] += 1
+        failpoint("resctrl.before_create")
         try:
             path = self._groups.create_group(step.group)
+            failpoint("resctrl.created")
         except ResctrlError as problem:
             if not self._ends_all(problem):
                 self._plan.on_create_failed(step.group, problem.kind, problem.sentence, self._clock.now_ns())
@@ -234,8 +237,10 @@ class Grouping:
 
     def _delete(self, step: Delete) -> None:
         self._steps["delete"] += 1
+        failpoint("resctrl.before_delete")
         try:
             self._groups.delete_group(step.path)
+            failpoint("resctrl.deleted")
         except ResctrlError as problem:
             if not self._ends_all(problem):
                 self._plan.on_delete_failed(step.path, problem.kind, self._clock.now_ns())
@@ -246,8 +251,10 @@ class Grouping:
         self._steps["check"] += 1
         threads = self._make_threads({part: self._places.get(part[0], {}).get(part[1], ()) for part in step.parts})
         reconciliation = self._groups.reconciliation(step.paths[0], threads, step.paths)
+        failpoint("resctrl.before_check")
         try:
             result = reconciliation.step()
+            failpoint("resctrl.checked")
         except ResctrlError as problem:
             self._on_check_failed(step, problem)
             return

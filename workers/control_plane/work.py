@@ -10,6 +10,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from agent.config import CONTROL_PLANE_INTERVAL, Config
+from agent.failpoint import failpoint
 from agent.model.errors import EvergaugeError, FormatError
 from agent.model.message import Condition, Note
 from agent.model.rule import Assignment, GroupRule, Unit, canonical, decode_rule, in_order, pod_key, rule_key
@@ -175,6 +176,8 @@ class ControlPlaneWork:
             if held is not None and held.monitoring != (monitoring := self._grouping.monitoring(uid)):
                 self._assignments[uid] = new = replace(held, monitoring=monitoring)
                 changes.append((pod_key(uid), canonical(new)))
+        if changes:
+            failpoint("resctrl.before_publish")
         self._publish_what_is_new(changes)
 
     def _carry_out(self, outcome: Outcome, changes: list[Change]) -> None:
