@@ -380,8 +380,8 @@ class FuseSession:
         handle.write(body[wire.WRITE_IN_BYTES : wire.WRITE_IN_BYTES + size], caller, self.now_ns)
         return wire.reply(unique, wire.WRITE_OUT.pack(size, 0))
 
-    def _open_directory(self, unique: int, node: int, _caller: Caller, _body: bytes) -> bytes:
-        self._nodes.path(node)
+    def _open_directory(self, unique: int, _node: int, _caller: Caller, _body: bytes) -> bytes:
+        # Who stands in a removed group may still open «.»: it lists nothing.
         number = next(self._handle_numbers)
         self._listings[number] = []
         return wire.reply(unique, wire.OPEN_OUT.pack(number, 0, 0))

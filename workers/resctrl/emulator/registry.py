@@ -141,6 +141,9 @@ class Registry:
         self._monitor_ids.check_limbo(now_ns, self._is_dirty)
 
     def _is_dirty(self, tag: Tag, domain: int, at_ns: int) -> bool:
+        if tag not in self._monitors:
+            # Given back before any group had it: the mkdir failed at a later step.
+            return False
         return self._gauges.occupancy(self._cell(tag, domain), at_ns) >= self.threshold_bytes
 
     def _cell(self, tag: Tag, domain: int) -> Cell:
