@@ -103,6 +103,10 @@ SYNC_INTERVAL = Duration(
     10 * MINUTE,
     "how often the spool is forced to the disk: the most that a power failure can take",
 )
+# What it takes depends on what runs there: 45 rows a second are some 230 MB of Parquet a day.
+STORAGE_QUOTA = Size(
+    "writer.storage_quota", 0, 0, 65536 * KIB * MIB, "sealed data and spool together take no more: the oldest goes; 0: no limit"
+)
 # Ten minutes of one sampler's batches; below 1 MiB for the process sampler at its default.
 BUFFER_BYTES = Size(
     "outbox.buffer_bytes", 4 * MIB, 16 * KIB, 256 * MIB, "what a worker keeps of batches that the writer has not acknowledged"
@@ -116,7 +120,7 @@ SETTINGS: tuple[AnySetting, ...] = (
     RESCTRL_AUTO_MOUNT, RESCTRL_RETRY_INTERVAL, RESCTRL_CHECK_INTERVAL, RESCTRL_HEALTH_INTERVAL, LOG_LEVEL, LOG_FORMAT,
     HEARTBEAT_INTERVAL, HANG_TIMEOUT, START_TIMEOUT, STOP_TIMEOUT, BACKOFF_BASE, BACKOFF_FACTOR, BACKOFF_CEILING,
     BACKOFF_JITTER, STABLE_SPELL, ORPHAN_GRACE, SPARE_WORKERS, CONTROL_PLANE_INTERVAL, SEAL_INTERVAL, SEAL_BYTES, SYNC_INTERVAL,
-    BUFFER_BYTES,
+    STORAGE_QUOTA, BUFFER_BYTES,
     GATEWAY_ADDRESS, GATEWAY_PORT,
 )  # fmt: skip
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from agent.cli.warehouse import Warehouse
 
 QUERY_SECONDS = 60.0
+# A storage quota removes files a few times an hour at most, and a query that has begun to read is not harmed.
+ATTEMPTS = 3
 TABLE_ROWS = 1_000
 # A table is laid out as a whole; beyond this the stream of CSV or JSON is the way.
 TABLE_ROWS_MAX = 100_000
@@ -36,28 +38,37 @@ def query(call: Call) -> int:
     try:
         import duckdb
 
-        from agent.cli.statement import answer, first_line
+        from agent.cli.statement import VanishedError, answer, first_line
         from agent.cli.warehouse import open_warehouse
     except ImportError as cause:
         raise UnavailableError("query", f"a package is missing ({cause})", "install duckdb and pyarrow beside it") from cause
     from workers.catalogue import tables
 
-    try:
-        warehouse = open_warehouse(state_dir, statement, tables())
-    except duckdb.Error as cause:
-        raise FormatError(state_dir, first_line(cause), "a damaged Parquet file can be moved out of the data folder") from cause
-    try:
-        _warn_of_damage(call, warehouse)
-        answered = answer(warehouse, statement, seconds=call.timeout_seconds, seconds_left=call.seconds_left())
-        if chosen == "table":
-            show_table(call, answered, rows_max)
-        elif chosen == "csv":
-            show_csv(call, answered)
-        else:
-            show_json(call, answered)
-    finally:
-        warehouse.close()
-    return 0
+    for attempt in range(ATTEMPTS):
+        try:
+            warehouse = open_warehouse(state_dir, statement, tables())
+        except duckdb.Error as cause:
+            raise FormatError(state_dir, first_line(cause), "a damaged Parquet file can be moved out of the data folder") from cause
+        try:
+            answered = answer(warehouse, statement, seconds=call.timeout_seconds, seconds_left=call.seconds_left())
+            _warn_of_damage(call, warehouse)
+            _show(call, answered, chosen, rows_max)
+            return 0
+        except VanishedError:
+            if attempt == ATTEMPTS - 1:
+                raise
+        finally:
+            warehouse.close()
+    raise AssertionError("the last attempt answers or raises")
+
+
+def _show(call: Call, answered: "Answer", form: str, rows_max: int) -> None:
+    if form == "table":
+        show_table(call, answered, rows_max)
+    elif form == "csv":
+        show_csv(call, answered)
+    else:
+        show_json(call, answered)
 
 
 def _warn_of_damage(call: Call, warehouse: "Warehouse") -> None:

@@ -159,7 +159,14 @@ def failure_of(cause: Exception, tables: Sequence[str]) -> EvergaugeError:
         return MisuseError("query", problem, "only the agent's own tables can be read")
     if isinstance(cause, _FAULTS_OF_STATEMENT):
         return MisuseError("query", problem, "`agentctl schema TABLE` shows the columns")
-    return FormatError("query", problem, "a damaged Parquet file can be moved out of the data folder")
+    remedy = "a damaged Parquet file can be moved out of the data folder"
+    if isinstance(cause, duckdb.IOException) and "No files found" in problem:
+        return VanishedError("query", problem, remedy)
+    return FormatError("query", problem, remedy)
+
+
+class VanishedError(FormatError):
+    """A sealed file went between the look at the folder and the statement: the storage quota removed it, or a person."""
 
 
 def first_line(cause: Exception) -> str:

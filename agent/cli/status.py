@@ -145,11 +145,20 @@ def _show_written(call: Call, stats: dict[str, object]) -> None:
         sealed = f"{counted(writer.get('sealed_rows'), 'row')} in {counted(writer.get('sealed_files'), 'file')}"
         waiting = f"{counted(writer.get('segments_waiting'), 'segment')} waiting"
         lines.append(("sealed", f"{sealed}; spool {bytes_of(writer.get('spool_bytes'))}, {waiting}"))
+        lines += _quota_lines(_object(writer, "quota"))
     for name, worker in sorted(stats.items()):
         if isinstance(worker, dict):
             lines += _worker_lines(name, worker)
     if lines:
         call.show(["", *pairs(lines)])
+
+
+def _quota_lines(quota: dict[str, object]) -> list[tuple[str, str]]:
+    if not quota:
+        return []
+    held = f"{bytes_of(quota.get('held_bytes'))} of {bytes_of(quota.get('limit_bytes'))}"
+    removed = f"{counted(quota.get('removed_files'), 'old file')} ({bytes_of(quota.get('removed_bytes'))})"
+    return [("quota", f"{held} after the last sealing; {removed} removed since the writer started")]
 
 
 def _worker_lines(name: str, worker: dict[str, object]) -> list[tuple[str, str]]:

@@ -23,6 +23,7 @@ from fakes.stored_data import (
     write_segment,
 )
 
+from agent.cli import warehouse
 from agent.cli.program import find_command, run
 
 Query = Callable[..., tuple[int, str, str]]
@@ -223,6 +224,23 @@ def test_a_file_that_is_damaged_within_is_told(tmp_path: Path, query: Query) -> 
 
 
 @pytest.mark.parametrize(("name", "told"), [("nowhere", "no such folder"), ("empty", "no data of an agent")])
+def test_a_file_that_goes_just_before_it_is_read_is_no_failure(
+    tmp_path: Path, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The storage quota removes the oldest file between the look at the folder and the statement: the rest is answered."""
+    oldest = write_parquet(tmp_path, "process", "a", [process_row(1, 1)])
+    write_parquet(tmp_path, "process", "b", [process_row(2, 2)])
+    opened = warehouse.open_warehouse
+
+    def open_and_remove(*arguments: Any) -> Any:
+        made = opened(*arguments)
+        oldest.unlink(missing_ok=True)
+        return made
+
+    monkeypatch.setattr(warehouse, "open_warehouse", open_and_remove)
+    assert pids(query) == [2]
+
+
 def test_a_folder_that_no_agent_had_is_told(name: str, told: str, tmp_path: Path, query: Query) -> None:
     """Where neither sealed files nor spool are, there is no empty table: the folder and the remedy are named."""
     (tmp_path / "empty").mkdir()

@@ -17,6 +17,7 @@ from agent.model.message import Condition, Note
 from agent.model.timebase import MINUTE, S
 from agent.ports import Bus
 from workers.writer.folder import storage_error
+from workers.writer.pruning import Pruning
 from workers.writer.report import SealReport
 from workers.writer.seal_queue import SealQueue
 from workers.writer.sealing import Sealing
@@ -43,13 +44,20 @@ class Archive:
     """The queue of segments, the sealer under way and those who wait for it."""
 
     def __init__(
-        self, spool: Spool, state_directory: str, bus: Bus, launch: Launch, on_damage: Callable[[SealReport], None]
+        self,
+        spool: Spool,
+        state_directory: str,
+        bus: Bus,
+        launch: Launch,
+        on_damage: Callable[[SealReport], None],
+        pruning: Pruning,
     ) -> None:
         self._spool = spool
         self._state_directory = state_directory
         self._bus = bus
         self._launch = launch
         self._on_damage = on_damage
+        self._pruning = pruning
         self._queue = SealQueue()
         self._sealing: Sealing | None = None
         self._started_at_ns = 0
@@ -57,8 +65,8 @@ class Archive:
         self._replies: list[tuple[str, dict[str, Any]]] = []
         self._is_failing = False
         self._is_stopping = False
-        self.sealed_files = 0
-        self.sealed_rows = 0
+        self._sealed_files = 0
+        self._sealed_rows = 0
         self.last_error = ""
         self._told_damages: set[str] = set()
 
@@ -72,8 +80,17 @@ class Archive:
         """After `stop`: nothing is left, or what is left cannot be sealed now and stays in the spool."""
         return self.waiting == 0 or (self._is_failing and self._sealing is None)
 
+    def stats(self) -> dict[str, Any]:
+        """What the writer tells of it."""
+        counts = {"segments_waiting": self.waiting, "sealed_files": self._sealed_files, "sealed_rows": self._sealed_rows}
+        return {**counts, **self._pruning.stats()}
+
     def prepare(self) -> None:
-        """Remove what a killed sealer left under hidden names. *Raises:* StorageError."""
+        """Remove what a killed sealer left under hidden names, and begin to remove what is above the quota.
+
+        *Raises:* StorageError.
+        """
+        self._pruning.begin()
         hidden = os.path.join(self._state_directory, "data", ".tmp")
         try:
             for name in os.listdir(hidden):
@@ -105,9 +122,11 @@ class Archive:
     def stop(self) -> None:
         """From now on a failure is not tried again."""
         self._is_stopping = True
+        self._pruning.stop()
 
     def close(self) -> None:
         """End the sealer under way; its segment stays in the spool."""
+        self._pruning.stop()
         if self._sealing is not None:
             self._sealing.close()
 
@@ -117,20 +136,27 @@ class Archive:
 
     def next_deadline_ns(self, now_ns: int) -> int | None:
         """When `advance` wants to be called."""
+        deadlines = [self._pruning.next_deadline_ns()]
         if self._sealing is not None:
-            return now_ns + _POLL_NS
+            deadlines.append(now_ns + _POLL_NS)
         # Before the open segment's head is on the disk nothing is sealed; the end of the sync calls `advance` then.
-        return self._queue.next_deadline_ns() if self._spool.is_durable and not self._gave_up else None
+        elif self._spool.is_durable and not self._gave_up:
+            deadlines.append(self._queue.next_deadline_ns())
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     @property
     def _gave_up(self) -> bool:
         return self._is_stopping and self._is_failing
 
     def advance(self, now_ns: int) -> None:
-        """Look after the sealer under way and start the next."""
+        """Look after the sealer under way, then keep the quota, then start the next sealer.
+
+        They take turns: a folder that is empty for a moment is not taken away from a sealer that is about to use it.
+        """
         if self._sealing is not None:
             self._look(self._sealing, now_ns)
-        if self._sealing is None and self._spool.is_durable and not self._gave_up:
+        self._pruning.advance(now_ns)
+        if self._sealing is None and not self._pruning.is_busy and self._spool.is_durable and not self._gave_up:
             name = self._queue.take(now_ns)
             if name is not None:
                 self._start(name, now_ns)
@@ -183,8 +209,9 @@ class Archive:
         name = self._queue.active
         assert name is not None
         self._queue.on_sealed()
-        self.sealed_files += len(report.files)
-        self.sealed_rows += report.rows
+        self._pruning.begin()
+        self._sealed_files += len(report.files)
+        self._sealed_rows += report.rows
         self._bus.note(Note(kind="sealed", severity="info", fields={"files": len(report.files), "rows": report.rows}))
         if self._is_failing:
             self._is_failing = False

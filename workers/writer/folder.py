@@ -2,6 +2,8 @@
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from agent.model.errors import StorageError
 
@@ -23,6 +25,16 @@ def make_folder(path: str) -> None:
         os.makedirs(path, mode=0o700, exist_ok=True)
     except OSError as cause:
         raise storage_error(path, cause) from cause
+
+
+@contextmanager
+def opened_folder(name: str, parent: int | None = None) -> Iterator[int]:
+    """A descriptor of a folder that is no symbolic link, below `parent`. *Raises:* OSError (ENOTDIR: it is something else)."""
+    descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def sync_folder(path: str) -> None:

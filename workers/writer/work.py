@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from agent.config import SEAL_BYTES, SEAL_INTERVAL, SYNC_INTERVAL, Config
+from agent.config import SEAL_BYTES, SEAL_INTERVAL, STORAGE_QUOTA, SYNC_INTERVAL, Config
 from agent.failpoint import failpoint
 from agent.model.errors import ProtocolError, StorageError
 from agent.model.message import Condition, DataAck, DataHello, Identity, Note
@@ -22,6 +22,8 @@ from workers.writer.core import SENDERS_MAX, WriterCore
 from workers.writer.folder import read_file
 from workers.writer.gap import Gap, Reason
 from workers.writer.intake import Drain, Intake
+from workers.writer.pruning import Pruning
+from workers.writer.quota import Quota
 from workers.writer.record import FORMAT_VERSION, Mark, SegmentHead, TableForm
 from workers.writer.recover import Recovery
 from workers.writer.report import SealReport
@@ -76,7 +78,9 @@ class WriterWork:
         self._seal_bytes = config.of(SEAL_BYTES)
         self._sync_interval_ns = config.of(SYNC_INTERVAL)
         self._spool = Spool(f"{state_dir}/spool", f"{state_dir}/set-aside")
-        self._archive = Archive(self._spool, state_dir, bus, launch, self._note_damage)
+        quota = Quota(config.of(STORAGE_QUOTA), {name: table.prefix for name, table in self._tables.items()})
+        pruning = Pruning(quota, state_dir, self._spool, clock, bus)
+        self._archive = Archive(self._spool, state_dir, bus, launch, self._note_damage, pruning)
         self._core: WriterCore | None = None
         self._peers: dict[str, Identity] = {}
         self._counts = _Counts()
@@ -381,9 +385,7 @@ class WriterWork:
             "gap_rows": counts.gap_rows,
             "malformed": counts.malformed,
             "spool_bytes": self._spool.size_bytes,
-            "segments_waiting": self._archive.waiting,
-            "sealed_files": self._archive.sealed_files,
-            "sealed_rows": self._archive.sealed_rows,
+            **self._archive.stats(),
             "append_errors": counts.append_errors,
             "last_error": self._last_error or self._archive.last_error,
         }

@@ -24,7 +24,9 @@ def of(worker: str) -> Labels:
 
 def test_the_metrics_are_those_that_are_documented():
     """Names are an interface: dashboards and alerts hang on them."""
-    held = by_name(conditions=[{"worker": "gateway", "kind": "gateway", "detail": "d", "blocks_ready": False}])
+    stats = status_document()["stats"]
+    stats["writer"]["quota"] = {"removed_files": 2, "removed_bytes": 3000}
+    held = by_name(stats=stats, conditions=[{"worker": "gateway", "kind": "gateway", "detail": "d", "blocks_ready": False}])
     assert sorted(held) == [
         "evergauge_build_info",
         "evergauge_condition_active",
@@ -58,6 +60,8 @@ def test_the_metrics_are_those_that_are_documented():
         "evergauge_writer_batches_total",
         "evergauge_writer_duplicates_total",
         "evergauge_writer_gap_rows_total",
+        "evergauge_writer_quota_removed_bytes_total",
+        "evergauge_writer_quota_removed_files_total",
         "evergauge_writer_rows_total",
         "evergauge_writer_sealed_files_total",
         "evergauge_writer_spool_bytes",
@@ -90,6 +94,16 @@ def test_values_are_those_of_the_status():
     assert held["evergauge_resctrl_unmeasured"].samples == {of("control-plane"): 2}
     assert held["evergauge_outbox_refused_rows_total"].samples == {of("sampler/process"): 4}
     assert held["evergauge_supervisor_events_total"].samples == {(("event", "resyncs"),): 1}
+
+
+def test_what_the_quota_removed_is_counted_only_where_there_is_a_quota():
+    """A counter that stands at zero would say that somebody looks after the disk."""
+    stats = status_document()["stats"]
+    assert not [name for name in by_name(stats=stats) if "quota" in name]
+    stats["writer"]["quota"] = {"removed_files": 2, "removed_bytes": 3000}
+    held = by_name(stats=stats)
+    assert held["evergauge_writer_quota_removed_files_total"].samples == {of("writer"): 2}
+    assert held["evergauge_writer_quota_removed_bytes_total"].samples == {of("writer"): 3000}
 
 
 def test_what_is_not_known_is_absent_and_never_zero():

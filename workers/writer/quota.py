@@ -1,0 +1,137 @@
+"""Which sealed files go so that the state folder stays within `writer.storage_quota`. PURE.
+
+Sealed files and spool count together. Only files with a name of the agent's own count, and only they go, the oldest first.
+"""
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from operator import attrgetter
+
+from msgspec import Struct
+
+from agent.config import STORAGE_QUOTA
+from agent.model.errors import StorageError
+from agent.setting import KIB, MIB
+
+# Of a walk over any number of files only the oldest are kept, some 300 bytes each; when all of them have gone and it is not
+# enough, the next walk brings the next.
+CANDIDATES_MAX = 4096
+
+_DATE = re.compile(r"date=[0-9]{4}-[0-9]{2}-[0-9]{2}")
+# Host, UTC time and id of the segment, as `workers.writer.parquet` writes them behind the prefix.
+_REST_OF_NAME = re.compile(r"[A-Za-z0-9._-]+-([0-9]{8}T[0-9]{6}Z)-([0-9a-f]{12})\.parquet")
+_BY_AGE = attrgetter("stamp", "path")
+
+
+class StoredFile(Struct, frozen=True, gc=False):
+    """One sealed file: `stamp` and `segment` are those in its name, `path` begins at the data folder (`table/date=…/name`)."""
+
+    stamp: str
+    path: str
+    size_bytes: int
+    segment: str
+
+
+class Quota(Struct, frozen=True):
+    """The limit, 0 for none, and how the names of each table's files begin; of other tables they begin as the table is called."""
+
+    limit_bytes: int
+    prefixes: Mapping[str, str]
+
+    def is_table(self, folder: str) -> bool:
+        """Whether files of a declared table lie in this folder of the data folder."""
+        return folder in self.prefixes
+
+    def parse_file(self, table: str, date: str, name: str, size_bytes: int) -> StoredFile | None:
+        """A sealed file by its folders and name; None: it is none of the agent's."""
+        prefix = self.prefixes.get(table, f"{table}-")
+        found = _REST_OF_NAME.fullmatch(name, len(prefix)) if name.startswith(prefix) else None
+        if found is None or not is_date(date):
+            return None
+        return StoredFile(found[1], f"{table}/{date}/{name}", size_bytes, found[2])
+
+
+def is_date(folder: str) -> bool:
+    """Whether the sealed files of one date lie in a folder of this name."""
+    return _DATE.fullmatch(folder) is not None
+
+
+def choose(files: Sequence[StoredFile], surplus_bytes: int, spooled: Collection[str] = ()) -> list[StoredFile]:
+    """The files that go: the oldest, by the time in their names and then by path, until so many bytes are free or none is left.
+
+    `spooled` are the segments that are still in the spool: their files may be made anew at any moment and stay.
+    """
+    chosen: list[StoredFile] = []
+    for file in sorted(files, key=_BY_AGE):
+        if surplus_bytes <= 0:
+            break
+        if file.segment not in spooled:
+            chosen.append(file)
+            surplus_bytes -= file.size_bytes
+    return chosen
+
+
+def surplus_bytes(limit_bytes: int, sealed_bytes: int, spool_bytes: int) -> int:
+    """How much is above the limit; 0 also where the spool alone is: the limit cannot be kept then, and data stays for it."""
+    return max(0, sealed_bytes + spool_bytes - limit_bytes) if spool_bytes <= limit_bytes else 0
+
+
+class Inventory:
+    """What one walk found: how much there is, and the oldest files by name."""
+
+    def __init__(self, candidates_max: int = CANDIDATES_MAX) -> None:
+        self._candidates_max = candidates_max
+        self.files = 0
+        self.bytes = 0
+        self.removed_files = 0
+        self.removed_bytes = 0
+        # Whether there are more files than those in `oldest`.
+        self.is_cut = False
+        self.oldest: list[StoredFile] = []
+
+    def add(self, file: StoredFile) -> None:
+        """One more file was found."""
+        self.files += 1
+        self.bytes += file.size_bytes
+        self.oldest.append(file)
+        if len(self.oldest) >= 2 * self._candidates_max:
+            self.oldest.sort(key=_BY_AGE)
+            del self.oldest[self._candidates_max :]
+            self.is_cut = True
+
+    def on_gone(self, file: StoredFile, *, by_us: bool) -> None:
+        """A file is not there any more."""
+        self.files -= 1
+        self.bytes -= file.size_bytes
+        if by_us:
+            self.removed_files += 1
+            self.removed_bytes += file.size_bytes
+
+    def pass_over(self, files: Collection[StoredFile]) -> None:
+        """These were tried, and are no candidates any more."""
+        tried = {file.path for file in files}
+        self.oldest = [file for file in self.oldest if file.path not in tried]
+
+
+def complaint(quota: Quota, found: Inventory, spool_bytes: int, failure: StorageError | None) -> str:
+    """Why the limit is not kept, or at what price, with the remedy; '': all is well."""
+    limit = STORAGE_QUOTA.show(quota.limit_bytes)
+    if failure is not None:
+        return f"not all of the old data can be counted and removed: {failure.sentence}"
+    if spool_bytes > quota.limit_bytes:
+        problem = f"the spool alone holds {_rounded(spool_bytes)}, more than {limit}; nothing is removed for it"
+        return _sentence(problem, "raise it, or see why the spool is not sealed")
+    if found.bytes + spool_bytes > quota.limit_bytes:
+        held = f"{_rounded(found.bytes)} sealed and {_rounded(spool_bytes)} in the spool are more than {limit}"
+        return _sentence(f"{held}, and nothing more can be removed", "raise it")
+    if found.removed_files and not found.files:
+        return _sentence(f"not one sealed file fits into {limit} beside the spool", "raise it, or lower writer.seal_bytes")
+    return ""
+
+
+def _sentence(problem: str, remedy: str) -> str:
+    return StorageError(STORAGE_QUOTA.key, problem, remedy).sentence
+
+
+def _rounded(size_bytes: int) -> str:
+    return f"{size_bytes / MIB:.1f}MiB" if size_bytes >= MIB else f"{size_bytes / KIB:.1f}KiB"
