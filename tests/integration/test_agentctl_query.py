@@ -223,7 +223,6 @@ def test_a_file_that_is_damaged_within_is_told(tmp_path: Path, query: Query) -> 
     assert (code, str(file) in told, told.count("\n")) == (65, True, 1)
 
 
-@pytest.mark.parametrize(("name", "told"), [("nowhere", "no such folder"), ("empty", "no data of an agent")])
 def test_a_file_that_goes_just_before_it_is_read_is_no_failure(
     tmp_path: Path, query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -241,6 +240,7 @@ def test_a_file_that_goes_just_before_it_is_read_is_no_failure(
     assert pids(query) == [2]
 
 
+@pytest.mark.parametrize(("name", "told"), [("nowhere", "no such folder"), ("empty", "no data of an agent")])
 def test_a_folder_that_no_agent_had_is_told(name: str, told: str, tmp_path: Path, query: Query) -> None:
     """Where neither sealed files nor spool are, there is no empty table: the folder and the remedy are named."""
     (tmp_path / "empty").mkdir()
