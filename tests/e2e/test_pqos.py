@@ -23,7 +23,7 @@ TRAFFIC = "".join(
     for path in ("mon_groups/*", "*/mon_groups/*")
 )
 # pqos divides by its own idea of the time that has gone by.
-TOLERANCE = 0.15
+TOLERANCE = 0.5
 
 # The first test fetches the package, once on a machine.
 pytestmark = [pytest.mark.timeout(300), pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")]

@@ -229,11 +229,12 @@ class GroupPlan:
         group = self._groups.get(name)
         if group is None or not group.paths:
             return
-        group.paths, group.outside = found.paths, found.outside
+        group.paths = found.paths
+        group.outside = self._outside(group, found)
         group.problem = ProblemKind.NO_PERMISSION if found.refused else None
         group.detail = found.detail
         group.passes += 1
-        is_dirty = any(found.outside.values())
+        is_dirty = any(group.outside.values())
         if is_dirty and not found.refused and group.passes < PASSES_MAX:
             group.check_at_ns = now_ns
         elif self._is_whole(group):
@@ -244,6 +245,13 @@ class GroupPlan:
             group.check_at_ns = now_ns + min(self._check_interval_ns, UNSETTLED_RETRY_NS << group.idle)
             group.idle = min(group.idle + 1, IDLE_MAX)
         self._touch(group)
+
+    def _outside(self, group: _Group, found: Checked) -> dict[Part, int | None]:
+        """How many are outside by part. Of a part that was whole, threads that were listed and ended before they were looked for
+        in the group say nothing: in a storm of short lives there is always one."""
+        if found.moved or found.refused:
+            return found.outside
+        return {part: 0 if group.outside.get(part) == 0 and count else count for part, count in found.outside.items()}
 
     def _wait_of_whole_ns(self, group: _Group) -> int:
         if group.passes > 1:

@@ -41,10 +41,12 @@ Step = Create | Delete | Check
 class Checked(Struct, frozen=True):
     """What a check found: by part how many threads were outside when it began, None where there was no thread at all.
 
-    `refused` threads could not be moved at all, with the kernel's words in `detail`.
+    `moved` of them were moved; the others had ended by then, or (`refused`) could not be moved at all, with the kernel's words in
+    `detail`.
     """
 
     paths: tuple[str, ...]
     outside: dict[Part, int | None]
+    moved: int = 0
     refused: int = 0
     detail: str = ""

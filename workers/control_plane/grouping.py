@@ -263,7 +263,8 @@ class Grouping:
         if reconciliation.problem is not None:
             # Threads in another tool's control group, for which there was no id.
             refused, detail = max(refused, 1), reconciliation.problem.sentence
-        found = Checked(result.paths, threads.outside_by_part(reconciliation.outside_threads), refused, detail)
+        outside = threads.outside_by_part(reconciliation.outside_threads)
+        found = Checked(result.paths, outside, result.assigned, refused, detail)
         if result.is_clean and reconciliation.further_threads:
             self._release_strays(step, threads, result.paths)
         self._plan.on_checked(step.group, found, self._clock.now_ns())

@@ -5,7 +5,6 @@ an unmount. That directory also keeps the mount's device number from being given
 apart. It stays open until `mount_id` is asked and finds that something else is at the path now: ask it regularly.
 """
 
-import ctypes
 import errno
 import fcntl
 import os
@@ -72,6 +71,9 @@ class MountedFilesystem:
 
     def mount(self) -> None:
         """Mount resctrl here, without options; the mount point is made where that is possible. *Raises:* OSError."""
+        # Needed once in the life of a host, if at all.
+        import ctypes
+
         with suppress(OSError):
             # In sysfs only the kernel makes it, and does so where it knows resctrl: mount(2) has the word.
             os.mkdir(self._path, 0o755)

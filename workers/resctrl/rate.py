@@ -1,8 +1,8 @@
 """From readings of one counter to bytes per second: never negative, never more than a memory can carry. PURE.
 
 A counter that went back either wrapped around or began anew, and nobody says which. A wrap is believed only where it is the
-plain explanation: the counter was close below a width that counters have, and going on at about its former pace takes it to
-where it is now. Everything else is a reset, and a difference over a reset would be false.
+plain explanation: going on at its former pace takes the counter over the end of a width that counters have and to where it is
+now. Everything else is a reset, and a difference over a reset would be false; of a wrap taken for a reset one rate is absent.
 """
 
 from math import gcd
@@ -14,11 +14,9 @@ from agent.model.timebase import S
 BYTES_PER_SECOND_MAX = 4 * 10**12
 # Bits of counters: Intel's first and later ones, AMD's, and those of the sums that kernels and hypervisors keep.
 WIDTHS = (24, 32, 44, 62, 63, 64)
-# How close below its end a counter wraps: with less, every reset in the upper half of a width would pass for a wrap.
-_CLOSE = 8
-# A wrap may have gone on at so many times the pace of the last interval; without one, over so small a part of the width.
-_PACE_MOST = 4
-_LEAP = 64
+# A wrap has gone on at the pace of the last interval, give or take one part in so many. At twice that pace, one in sixty resets of
+# a busy counter passed for a wrap and gave a rate that nobody had.
+_PACE_PARTS = 16
 
 
 class Counter:
@@ -76,15 +74,16 @@ class Counter:
 
     def _step_over_wrap(self, before: int, value: int, elapsed_ns: int) -> int:
         """How far a counter that went back has moved, if it wrapped; -1: it did not."""
-        expected = None if self._pace is None else self._pace * elapsed_ns / S
+        if self._pace is None:
+            return -1
+        expected = self._pace * elapsed_ns / S
         for unit in (1,) if self._unit <= 1 else (1, self._unit):
             for width in WIDTHS:
                 modulus = unit << width
                 step = modulus - before + value
-                likely = modulus // _LEAP if expected is None else max(modulus // _LEAP, _PACE_MOST * expected)
-                # With the whole width or more in one interval it may have gone around any number of times.
-                is_once = expected is None or 2 * expected <= modulus
-                if 0 < modulus - before <= modulus // _CLOSE and step <= likely and is_once and _is_plausible(step, elapsed_ns):
+                # With half the width or more in one interval it may have gone around any number of times.
+                is_once = 2 * expected <= modulus and before < modulus
+                if is_once and _PACE_PARTS * abs(step - expected) <= expected and _is_plausible(step, elapsed_ns):
                     return step
         return -1
 

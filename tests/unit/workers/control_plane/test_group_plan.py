@@ -51,7 +51,7 @@ def test_a_wanted_group_is_made_and_looked_at_until_a_pass_finds_nobody_outside(
     plan.on_created("a", "mon_groups/a", 0)
     check = Check("a", ("mon_groups/a",), pod.parts)
     assert plan.next_step(0) == check
-    plan.on_checked("a", Checked(check.paths, {("a", "c0"): 7}), 0)
+    plan.on_checked("a", Checked(check.paths, {("a", "c0"): 7}, moved=7), 0)
     assert plan.unreconciled() == ["a"]
     assert plan.next_step(0) == check
     plan.on_checked("a", Checked(check.paths, {("a", "c0"): 0}), 0)
@@ -128,7 +128,7 @@ def test_a_storm_of_forks_does_not_hold_up_the_others() -> None:
     plan.on_created("a", "mon_groups/a", 0)
     for _ in range(PASSES_MAX):
         assert isinstance(plan.next_step(0), Check)
-        plan.on_checked("a", Checked(("mon_groups/a",), {("a", "c0"): 3}), 0)
+        plan.on_checked("a", Checked(("mon_groups/a",), {("a", "c0"): 3}, moved=3), 0)
     assert plan.next_step(0) is None
     assert plan.next_deadline_ns() == UNSETTLED_RETRY_NS
 
@@ -294,6 +294,28 @@ def test_when_resctrl_goes_nobody_is_measured_and_when_it_comes_back_everybody_i
     assert plan.unmeasured() == {"a": ("not_mounted", "unmounted"), "b": ("not_mounted", "unmounted")}
     plan.on_found(S)
     assert plan.next_step(S) == Create("a")
+
+
+def test_threads_that_end_between_two_looks_do_not_unsettle_a_whole_group() -> None:
+    """They were listed and had ended when the group was read; one that had to be moved does unsettle it."""
+    plan, pod = _plan(), _own("a")
+    plan.want([pod], 0)
+    _whole(plan, pod)
+    plan.on_checked("a", Checked(("mon_groups/a",), {("a", "c0"): 2}, moved=0), S)
+    assert plan.unreconciled() == []
+    plan.on_checked("a", Checked(("mon_groups/a",), {("a", "c0"): 2}, moved=1), S)
+    assert plan.unreconciled() == ["a"]
+
+
+def test_threads_that_end_are_no_proof_for_a_group_that_was_never_whole() -> None:
+    """What they started while they were outside may be outside as well."""
+    plan, pod = _plan(), _own("a")
+    plan.want([pod], 0)
+    plan.next_step(0)
+    plan.on_created("a", "mon_groups/a", 0)
+    plan.on_checked("a", Checked(("mon_groups/a",), {("a", "c0"): 2}, moved=0), 0)
+    assert plan.unreconciled() == ["a"]
+    assert isinstance(plan.next_step(0), Check)
 
 
 def test_threads_that_may_not_be_moved_are_told_and_not_tried_in_a_circle() -> None:

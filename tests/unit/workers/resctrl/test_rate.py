@@ -128,6 +128,15 @@ def test_a_reset_close_below_a_width_is_no_wrap_when_the_step_would_be_a_leap() 
     assert _rates(near - 1_000_000, near, 3 * GB)[2] is Absence.COUNTER_RESET
 
 
+@pytest.mark.parametrize("share", [0.5, 0.9, 1.1, 2.1])
+def test_a_reset_just_below_a_width_is_no_wrap_at_another_pace(share: float) -> None:
+    """A false rate of twice the true one is worse than none: only the former pace takes a counter over the end of its width."""
+    pace = 64 << 20
+    near = (1 << 32) - pace // 4
+    assert _rates(near - pace, near, int(pace * share) - pace // 4)[2] is Absence.COUNTER_RESET
+    assert _rates(near - pace, near, pace - pace // 4)[2] == pace
+
+
 def test_a_counter_that_may_have_gone_around_twice_has_no_rate() -> None:
     """At 3 GB a second 32 bits are full after 1.4 s."""
     modulus = 1 << 32
