@@ -196,3 +196,16 @@ def test_with_auto_it_is_wanted_where_it_is_mounted(mounted: Mounted, tmp_path: 
     (beside / "mon_groups").mkdir(parents=True)
     for point, wanted in ((mounted.resctrl.mount, True), (beside, False)):
         assert SAMPLER.is_wanted(Config({"resctrl.mount": str(point)})) is wanted
+
+
+def test_who_asks_whether_it_is_wanted_keeps_nothing_of_the_mount_open(mounted: Mounted) -> None:
+    """The supervisor asks at the agent's start; its descriptor would keep an unmounted resctrl alive for the agent's life."""
+
+    def held() -> int:
+        device = mounted.resctrl.mount.stat().st_dev
+        links = list(Path("/proc/self/fd").iterdir())
+        return sum(link.exists() and link.stat().st_dev == device for link in links)
+
+    before = held()
+    assert SAMPLER.is_wanted(Config({"resctrl.mount": str(mounted.resctrl.mount)}))
+    assert held() == before

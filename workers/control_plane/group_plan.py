@@ -30,6 +30,9 @@ SECOND_LOOK_NS = 500 * MS
 # Each look that finds nothing new doubles the wait, up to the usual interval; more doublings mean nothing.
 IDLE_MAX = 16
 
+# What is over in a moment: nobody forgets the true reason for it.
+_MOMENTARY = frozenset({ProblemKind.BUSY, ProblemKind.LOCKED})
+
 GAVE_WAY = "its monitoring id went to a group of higher priority"
 
 
@@ -86,6 +89,8 @@ class GroupPlan:
                 known = self._new(each, now_ns)
             elif known.wanted != each:
                 is_other = set(each.parts) != set(known.wanted.parts)
+                if each.priority > known.wanted.priority:
+                    self._create_soon(now_ns)
                 known.outside = {part: known.outside[part] for part in each.parts if part in known.outside}
                 known.wanted = each
                 if is_other:
@@ -118,8 +123,13 @@ class GroupPlan:
         for path in new.paths:
             self._leaving.pop(path, None)
         new.tried = bool(new.paths)
+        self._create_soon(now_ns)
         self._touch(new)
         return new
+
+    def _create_soon(self, now_ns: int) -> None:
+        """Somebody who did not wait yet may be important enough for another one to give way."""
+        self._create_at_ns = min(self._create_at_ns, now_ns)
 
     def _leave(self, group: _Group, now_ns: int) -> None:
         for path in group.paths:
@@ -153,26 +163,30 @@ class GroupPlan:
     def next_step(self, now_ns: int) -> Step | None:
         """The most urgent thing that is due: ids are given back before any is asked for; then groups are made, in the order of
         their priority; then threads are looked after, whoever waits longest first."""
-        if now_ns < self._paused_until_ns:
-            return None
-        for path, (name, due_ns) in self._leaving.items():
-            if due_ns <= now_ns:
-                return Delete(name, path)
-        if now_ns >= self._create_at_ns and (missing := [each for each in self._missing() if each.create_at_ns <= now_ns]):
-            return Create(min(missing, key=lambda each: each.rank).wanted.group)
+        if now_ns >= self._paused_until_ns and (change := self._next_change(now_ns)) is not None:
+            return change
+        # Whoever finds nobody outside needs no lock.
         due = [group for group in self._groups.values() if group.paths and group.check_at_ns <= now_ns]
         if due:
             group = min(due, key=lambda each: (each.check_at_ns, each.rank))
             return Check(group.wanted.group, group.paths, group.wanted.parts)
         return None
 
+    def _next_change(self, now_ns: int) -> Step | None:
+        for path, (name, due_ns) in self._leaving.items():
+            if due_ns <= now_ns:
+                return Delete(name, path)
+        if now_ns >= self._create_at_ns and (missing := [each for each in self._missing() if each.create_at_ns <= now_ns]):
+            return Create(min(missing, key=lambda each: each.rank).wanted.group)
+        return None
+
     def next_deadline_ns(self) -> int | None:
         """When `next_step` has something to do; None: never, as things are."""
-        instants = [due_ns for _group, due_ns in self._leaving.values()]
-        instants += [group.check_at_ns for group in self._groups.values() if group.paths]
+        instants = [max(self._paused_until_ns, due_ns) for _group, due_ns in self._leaving.values()]
         if missing := self._missing():
-            instants.append(max(self._create_at_ns, min(each.create_at_ns for each in missing)))
-        return max(self._paused_until_ns, min(instants)) if instants else None
+            instants.append(max(self._paused_until_ns, self._create_at_ns, min(each.create_at_ns for each in missing)))
+        instants += [group.check_at_ns for group in self._groups.values() if group.paths]
+        return min(instants, default=None)
 
     def _missing(self) -> list[_Group]:
         return [group for group in self._groups.values() if not group.paths]
@@ -210,7 +224,12 @@ class GroupPlan:
             case _:
                 self._create_at_ns = now_ns + self._retry_interval_ns
         for waiting in self._missing():
-            self._fail(waiting, kind, detail)
+            # Hundreds may wait: they are told once, and not anew whenever another one of them is tried.
+            # Whose own directory fails keeps that reason.
+            if waiting.create_at_ns > now_ns:
+                continue
+            if waiting.problem is not kind and not (kind in _MOMENTARY and waiting.problem is ProblemKind.CAPACITY):
+                self._fail(waiting, kind, detail)
 
     def on_deleted(self, path: str, now_ns: int) -> None:
         """The directory is gone; its id will be free when the cache has forgotten it."""
@@ -231,7 +250,7 @@ class GroupPlan:
             return
         group.paths = found.paths
         group.outside = self._outside(group, found)
-        group.problem = ProblemKind.NO_PERMISSION if found.refused else None
+        group.problem = found.problem if found.refused else None
         group.detail = found.detail
         group.passes += 1
         is_dirty = any(group.outside.values())
@@ -266,7 +285,7 @@ class GroupPlan:
         if group is None:
             return
         if kind is ProblemKind.LOCKED:
-            self._paused_until_ns = now_ns + LOCKED_RETRY_NS
+            self._paused_until_ns = group.check_at_ns = now_ns + LOCKED_RETRY_NS
             return
         group.problem, group.detail = kind, detail
         group.check_at_ns, group.passes = now_ns + self._retry_interval_ns, 0
@@ -280,7 +299,8 @@ class GroupPlan:
 
     def _evict(self, now_ns: int) -> bool:
         """Whoever has an id and less priority than somebody who waits gives it back; as many as that helps."""
-        waiting = sorted(self._missing(), key=lambda each: each.rank)
+        # Nobody gives way to a group that cannot be made whatever ids are free: an equal one would take the id, and so on for ever.
+        waiting = sorted((group for group in self._missing() if group.create_at_ns <= now_ns), key=lambda each: each.rank)
         holding = sorted((group for group in self._groups.values() if group.paths), key=lambda each: each.rank, reverse=True)
         evicted = 0
         for low, high in zip(holding, waiting, strict=False):
@@ -337,6 +357,10 @@ class GroupPlan:
             for uid in dict.fromkeys(uid for uid, _part in group.wanted.parts)
             if any(group.outside.get(part) != 0 for part in group.wanted.parts if part[0] == uid)
         ]
+
+    def names(self) -> list[str]:
+        """Every group that is wanted."""
+        return list(self._groups)
 
     def paths(self) -> list[str]:
         """Every directory that is held or on its way out."""

@@ -2,6 +2,8 @@
 
 from msgspec import Struct
 
+from workers.resctrl.problem import ProblemKind
+
 Part = tuple[str, str]
 """A unit's uid, and a container's id within it; empty: the unit itself."""
 
@@ -42,7 +44,7 @@ class Checked(Struct, frozen=True):
     """What a check found: by part how many threads were outside when it began, None where there was no thread at all.
 
     `moved` of them were moved; the others had ended by then, or (`refused`) could not be moved at all, with the kernel's words in
-    `detail`.
+    `detail` and the kind of it in `problem`.
     """
 
     paths: tuple[str, ...]
@@ -50,3 +52,4 @@ class Checked(Struct, frozen=True):
     moved: int = 0
     refused: int = 0
     detail: str = ""
+    problem: ProblemKind = ProblemKind.NO_PERMISSION

@@ -18,9 +18,13 @@ from workers.control_plane.group_plan import GroupPlan
 from workers.control_plane.group_step import Check, Checked, Create, Delete, Wanted
 from workers.control_plane.pods import Places
 from workers.control_plane.unit_threads import UnitThreads
+from workers.resctrl.cleanup import Cleanup
+from workers.resctrl.failure import SourceError
 from workers.resctrl.groups import Groups
-from workers.resctrl.place import Place
+from workers.resctrl.name import group_name
+from workers.resctrl.place import Place, under
 from workers.resctrl.problem import ProblemKind, ResctrlError
+from workers.resctrl.report import CleanupReport
 from workers.resctrl.tree import GONE
 
 # The loop has other things to do, and a heartbeat every 250 ms; single steps take a millisecond or two.
@@ -31,6 +35,11 @@ MOUNT_INTERVAL_NS = 1 * S
 FAREWELL_NS = 500 * MS
 # A sentence about who goes without is not said anew more often than this, however fast pods come and go.
 SUMMARY_INTERVAL_NS = 1 * S
+
+# An id is in limbo for a second or two, and other tools hold the lock for milliseconds. On an idle host limbo can last for
+# hours, and a tool that hangs holds the lock for ever.
+PATIENCE_NS = 10 * S
+_MOMENTARY = frozenset({ProblemKind.BUSY, ProblemKind.LOCKED})
 
 # Kinds that hold for everything: nothing is tried until they are over.
 _OF_THE_MOUNT = frozenset({ProblemKind.NOT_MOUNTED, ProblemKind.UNSUPPORTED})
@@ -50,14 +59,19 @@ class Grouping:
         self._health_interval_ns = config.of(RESCTRL_HEALTH_INTERVAL)
         self._plan = GroupPlan(check_interval_ns=config.of(RESCTRL_CHECK_INTERVAL), retry_interval_ns=self._retry_interval_ns)
         self._places: Mapping[str, Places] = {}
+        # By group, the threads of its containers as they were listed last.
+        self._in_containers: dict[str, frozenset[int]] = {}
         self._mount_id: int | None = None
         # Why there is none, once that is known.
         self._lost: tuple[ProblemKind, str] | None = None
         self._is_first_start = False
+        self._cleanup: Cleanup | None = None
         self._has_looked = False
         self._ends_adoption = False
         self._conditions: dict[str, str] = {}
         self._mount_at_ns = self._retry_at_ns = self._health_at_ns = self._summary_at_ns = 0
+        # The last time that nobody waited for the lock or for ids in limbo.
+        self._delayed_since_ns = 0
         self._steps: Counter[str] = Counter()
         self._failures: Counter[str] = Counter()
 
@@ -71,7 +85,7 @@ class Grouping:
                 paths = tuple(path.removeprefix(prefix) for path in assignment.monitoring.paths)
                 self._plan.adopt(assignment.group, paths)
         self._is_first_start = not adopted
-        self._mount_at_ns = now_ns
+        self._mount_at_ns = self._delayed_since_ns = now_ns
         self._retry_at_ns = now_ns + self._retry_interval_ns
         self._health_at_ns = now_ns + self._health_interval_ns
 
@@ -80,8 +94,10 @@ class Grouping:
         end_ns = self._clock.now_ns() + FAREWELL_NS
         self._plan.want((), self._clock.now_ns())
         self._plan.end_adoption(self._clock.now_ns())
-        while self._mount_id is not None and self._clock.now_ns() < end_ns:
-            step = self._plan.next_step(self._clock.now_ns())
+        while self._mount_id is not None and (now_ns := self._clock.now_ns()) < end_ns:
+            # Every try waits for the lock by itself; a pause after it would be the end.
+            self._plan.on_found(now_ns)
+            step = self._plan.next_step(now_ns)
             if not isinstance(step, Delete):
                 break
             self._delete(step)
@@ -96,6 +112,7 @@ class Grouping:
             if assignment.group is not None:
                 members.setdefault(assignment.group, []).append(assignment)
         self._plan.want([_wanted(group, held, places) for group, held in members.items()], now_ns)
+        self._in_containers = {group: threads for group, threads in self._in_containers.items() if group in members}
         if self._lost is not None:
             self._plan.on_lost(*self._lost)
         if not self._has_looked:
@@ -123,6 +140,8 @@ class Grouping:
     def next_deadline_ns(self) -> int:
         """When `on_timer` wants to be called."""
         deadlines = [self._mount_at_ns, self._retry_at_ns, self._health_at_ns]
+        if self._mount_id is not None and self._cleanup is not None:
+            return self._clock.now_ns()
         if self._mount_id is not None and (step_ns := self._plan.next_deadline_ns()) is not None:
             deadlines.append(step_ns)
         return min(deadlines)
@@ -160,8 +179,10 @@ class Grouping:
             if (mount_id := self._groups.filesystem.mount_id()) == self._mount_id:
                 return
             self._groups.check_writable()
-            if self._is_first_start:
-                self._clean_up()
+            # Before it is called found: what only the first group would show would come and go once a second.
+            self._groups.check_monitored()
+            # Listed before any group is made: what is made from now on is not an earlier agent's.
+            self._cleanup = Cleanup(self._groups) if self._is_first_start else None
         except (ResctrlError, OSError) as problem:
             self._lose(problem)
             return
@@ -169,6 +190,8 @@ class Grouping:
             self._plan.on_lost(ProblemKind.NOT_MOUNTED, "another resctrl is mounted here now; groups are made anew")
         self._mount_id, self._lost = mount_id, None
         self._plan.on_found(now_ns)
+        # It may be the same resctrl, with groups that nobody wants by now: it was covered, or could not be looked at for a while.
+        self._ends_adoption = self._has_looked
         self._say("resctrl", "", blocks_ready=True)
 
     def _lose(self, problem: ResctrlError | OSError) -> None:
@@ -179,10 +202,27 @@ class Grouping:
         self._plan.on_lost(kind, sentence)
         self._say("resctrl", sentence, blocks_ready=True)
 
-    def _clean_up(self) -> None:
-        """What an earlier agent has left behind; only once, and never what runs on behind a restarted control plane."""
-        report = self._groups.cleanup_all()
-        self._is_first_start = False
+    def _clean_up(self, until_ns: int) -> None:
+        """What an earlier agent has left behind; only once, and never what runs on behind a restarted control plane.
+
+        A few at a time: with another tool at the lock, hundreds take longer than a worker may be silent.
+        """
+        while self._cleanup is not None and self._clock.now_ns() < until_ns:
+            is_over = True
+            try:
+                is_over = self._cleanup.step()
+            except ResctrlError as problem:
+                if self._ends_all(problem):
+                    return
+                # What is left is tried at the next turn; any other failure would only come again.
+                is_over = problem.kind is not ProblemKind.LOCKED
+                self._say("resctrl", problem.sentence, blocks_ready=True)
+            if is_over:
+                self._tell_cleanup(self._cleanup.report)
+                self._cleanup, self._is_first_start = None, False
+                self._say("resctrl", "", blocks_ready=True)
+
+    def _tell_cleanup(self, report: CleanupReport) -> None:
         fields: dict[str, str | int | float | bool | None] = {
             "removed": report.removed,
             "removal_failures": report.removal_failures,
@@ -192,12 +232,13 @@ class Grouping:
         self._bus.note(Note("resctrl_cleanup", "warning" if report.removal_failures else "info", fields))
 
     def _sweep(self, now_ns: int) -> None:
-        """After the first look: groups of ours that nobody wants, such as one made just before a predecessor died.
+        """After the first look, and when resctrl is found again: groups of ours that nobody wants, such as one made just before a
+        predecessor died. Those that are wanted and there stay, with their counters.
 
         Inside control groups of others only what is known to be ours goes.
         """
         self._plan.end_adoption(now_ns)
-        known = set(self._plan.paths())
+        known = {*self._plan.paths(), *(under("", group_name(name, self._groups.prefix)) for name in self._plan.names())}
         for group in self._groups.list_groups():
             if group.place is not Place.CONTROL_GROUP and group.path not in known:
                 self._plan.remove(group.path, now_ns)
@@ -205,6 +246,9 @@ class Grouping:
     # ---- the plan's steps --------------------------------------------------------------------------
 
     def _work(self, until_ns: int) -> None:
+        self._clean_up(until_ns)
+        if self._cleanup is not None:
+            return
         if self._ends_adoption:
             self._ends_adoption = False
             try:
@@ -231,7 +275,9 @@ class Grouping:
             failpoint("resctrl.created")
         except ResctrlError as problem:
             if not self._ends_all(problem):
-                self._plan.on_create_failed(step.group, problem.kind, problem.sentence, self._clock.now_ns())
+                # It stands for all who wait, so it names no directory.
+                detail = problem.sentence.removeprefix(f"{problem.path}: ")
+                self._plan.on_create_failed(step.group, problem.kind, detail, self._clock.now_ns())
             return
         self._plan.on_created(step.group, path, self._clock.now_ns())
 
@@ -250,6 +296,7 @@ class Grouping:
     def _check(self, step: Check) -> None:
         self._steps["check"] += 1
         threads = self._make_threads({part: self._places.get(part[0], {}).get(part[1], ()) for part in step.parts})
+        threads.of_others = frozenset().union(*(held for group, held in self._in_containers.items() if group != step.group))
         reconciliation = self._groups.reconciliation(step.paths[0], threads, step.paths)
         failpoint("resctrl.before_check")
         try:
@@ -258,14 +305,21 @@ class Grouping:
         except ResctrlError as problem:
             self._on_check_failed(step, problem)
             return
+        self._in_containers[step.group] = threads.in_containers
         refused = len(result.refused)
         detail = result.refused[0].reason if result.refused else ""
+        kind = ProblemKind.NO_PERMISSION
         if reconciliation.problem is not None:
             # Threads in another tool's control group, for which there was no id.
-            refused, detail = max(refused, 1), reconciliation.problem.sentence
+            refused, detail, kind = max(refused, 1), reconciliation.problem.sentence, reconciliation.problem.kind
+        elif threads.failure is not None:
+            # Of one container; one that nobody can list does not keep the others out of the group.
+            failure = SourceError(threads.failure.filename or "", threads.failure)
+            refused, detail, kind = max(refused, 1), failure.sentence, failure.kind
         outside = threads.outside_by_part(reconciliation.outside_threads)
-        found = Checked(result.paths, outside, result.assigned, refused, detail)
-        if result.is_clean and reconciliation.further_threads:
+        found = Checked(result.paths, outside, result.assigned, refused, detail, kind)
+        # What is in the group beside those that are known may be those that are not.
+        if result.is_clean and reconciliation.further_threads and threads.failure is None:
             self._release_strays(step, threads, result.paths)
         self._plan.on_checked(step.group, found, self._clock.now_ns())
 
@@ -305,8 +359,13 @@ class Grouping:
             self._say("pods_unmeasured", self._unmeasured_sentence() if self._mount_id is not None else "")
 
     def _unmeasured_sentence(self) -> str:
-        """Who goes without a group and why, as a sentence; empty when nobody does. Ids on their way are no problem yet."""
-        unmeasured = [found for found in self._plan.unmeasured().values() if found[0] not in ("", "busy", "locked")]
+        """Who goes without a group and why, as a sentence; empty when nobody does. Ids on their way are no problem at first."""
+        found = self._plan.unmeasured().values()
+        now_ns = self._clock.now_ns()
+        if not any(kind in _MOMENTARY for kind, _detail in found):
+            self._delayed_since_ns = now_ns
+        ignored = _MOMENTARY if now_ns - self._delayed_since_ns < PATIENCE_NS else frozenset()
+        unmeasured = [each for each in found if each[0] and each[0] not in ignored]
         if not unmeasured:
             return ""
         by_kind = Counter(kind for kind, _detail in unmeasured)

@@ -20,14 +20,34 @@ class UnitThreads:
             part: [CgroupThreads(tree, roots, path, is_recursive=bool(part[1])) for path in paths] for part, paths in places.items()
         }
         self._listed: dict[Part, frozenset[int]] = {}
+        self.failure: OSError | None = None
+        # Threads of containers of others. Where an engine makes its containers under the controllers only, systemd's hierarchy
+        # still lists their threads in the engine's own service: the container counts.
+        self.of_others: frozenset[int] = frozenset()
+
+    @property
+    def in_containers(self) -> frozenset[int]:
+        """The threads of those parts that are containers, as last listed."""
+        return frozenset().union(*(listed for part, listed in self._listed.items() if part[1]))
 
     def threads(self) -> frozenset[int]:
-        """All threads of all parts. *Raises:* OSError when one part's threads cannot be known; one that is gone has none."""
-        self._listed = {part: frozenset().union(*map(_threads_or_none, sources)) for part, sources in self._sources.items()}
+        """All threads of all parts; one that is gone has none. What keeps those of one part from being known is in `failure`, and
+        the other parts are listed all the same. *Raises:* OSError when it is so with every part."""
+        self.failure, self._listed = None, {}
+        for part, sources in self._sources.items():
+            try:
+                listed = frozenset().union(*map(_threads_or_none, sources))
+            except OSError as failure:
+                self.failure = failure
+                self._listed[part] = frozenset()
+                continue
+            self._listed[part] = listed - (frozenset() if part[1] else self.of_others)
+        if self.failure is not None and not any(self._listed.values()):
+            raise self.failure
         return frozenset().union(*self._listed.values())
 
     def outside_by_part(self, outside: frozenset[int]) -> dict[Part, int | None]:
-        """How many threads of each part, as last listed, are among those outside; None where it had no thread at all."""
+        """How many threads of each part, as last listed, are among those outside; None where it had or told none."""
         return {part: len(listed & outside) if listed else None for part, listed in self._listed.items()}
 
 

@@ -7,16 +7,21 @@ last: whoever wants to be sure compares again after a while.
 """
 
 from collections.abc import Iterable
+from itertools import islice
 
 from workers.resctrl.failure import SourceError, empty_thread_set
 from workers.resctrl.place import name_of
 from workers.resctrl.ports import ThreadSource
 from workers.resctrl.problem import ProblemKind, ResctrlError
-from workers.resctrl.report import Reconciled, Refused
+from workers.resctrl.report import Assigned, Reconciled, Refused
 from workers.resctrl.tree import GONE, GroupTree
 
 # Answers that stand for the whole mount: another directory of the group would fail the same way.
 _ENDS_ALL = frozenset({ProblemKind.NOT_MOUNTED, ProblemKind.LOCKED})
+
+# Each thread that the kernel refuses costs three calls. So many are tried at a time; what they say of where they live is used for
+# the rest, which thousands of single refusals would hold up for seconds.
+_TRIED_AT_ONCE = 256
 
 _NOT_FOUND = "it lives in another control group, and was found in none"
 
@@ -75,7 +80,7 @@ class Reconciliation:
         if not outside:
             return self.result
         before = self._assigned
-        done = self._tree.assign(self._path, outside)
+        done = self._assign(outside)
         self._assigned += done.assigned
         self._refused = done.refused
         has_raced = bool(done.missing)
@@ -97,11 +102,32 @@ class Reconciliation:
         wanted = threads_of(self._source, self._tree.absolute(self._path))
         if not wanted:
             raise empty_thread_set(self._tree.absolute(self._path))
-        inside = tasks_of_all(self._tree, self._paths)
+        held = tasks_by_path(self._tree, self._paths)
+        # What went with its control group is none of the group's directories any more: nobody is to read it, or to miss it.
+        self._paths = tuple(held)
+        inside = frozenset().union(*held.values())
         self.outside_threads = wanted - inside
         self.further_threads = inside - wanted
         self._is_clean = not self.outside_threads
         return self.outside_threads
+
+    def _assign(self, outside: frozenset[int]) -> Assigned:
+        """Move threads into the main directory; those that live where others live whom the kernel refused are not tried."""
+        left, foreign, known = outside, frozenset[int](), frozenset[int]()
+        assigned, missing, refused = 0, 0, tuple[Refused, ...]()
+        while left:
+            batch = frozenset(islice(sorted(left), _TRIED_AT_ONCE))
+            done = self._tree.assign(self._path, batch)
+            left -= batch
+            assigned, missing, refused = assigned + done.assigned, missing + done.missing, refused + done.refused
+            foreign |= done.foreign
+            if left and done.foreign - known:
+                for control in self._tree.holders_of(done.foreign):
+                    with self._tree.tolerating_gone():
+                        known |= self._tree.list_group_tasks(control) if control else frozenset()
+                foreign |= left & known
+                left -= known
+        return Assigned(assigned, missing, foreign, refused)
 
     def _place_foreign(self, foreign: frozenset[int]) -> bool:
         """Put threads into a directory of ours inside the control groups where they live; True when something changed meanwhile."""
@@ -138,11 +164,11 @@ def threads_of(source: ThreadSource, path: str) -> frozenset[int]:
         raise SourceError(where, problem) from problem
 
 
-def tasks_of_all(tree: GroupTree, paths: tuple[str, ...]) -> frozenset[int]:
-    """The threads in all directories of a group; only the first of them has to be there."""
+def tasks_by_path(tree: GroupTree, paths: tuple[str, ...]) -> dict[str, frozenset[int]]:
+    """The threads in each directory of a group that is there; only the first of them has to be."""
     main, *others = paths
-    found = set(tree.list_group_tasks(main))
+    found = {main: tree.list_group_tasks(main)}
     for path in others:
         with tree.tolerating_gone():
-            found |= tree.list_group_tasks(path)
-    return frozenset(found)
+            found[path] = tree.list_group_tasks(path)
+    return found

@@ -84,6 +84,15 @@ class GroupTree:
                     "run as root, on a resctrl that is mounted read-write",
                 )
 
+    def check_monitored(self) -> None:
+        """*Raises:* ResctrlError UNSUPPORTED where the mount allocates only and monitors nothing."""
+        if MON_GROUPS not in self._names(""):
+            raise self._unmonitored()
+
+    def _unmonitored(self) -> ResctrlError:
+        problem = "there is no such directory: this resctrl allocates only and monitors nothing"
+        return ResctrlError(ProblemKind.UNSUPPORTED, self.absolute(MON_GROUPS), problem, errno=ENOENT)
+
     @contextmanager
     def changing(self) -> Iterator[None]:
         """Hold the lock over several changes; every single one takes it by itself. *Raises:* ResctrlError LOCKED, NOT_MOUNTED."""
@@ -119,12 +128,7 @@ class GroupTree:
             except FileNotFoundError as problem:
                 if control_group or self._mount_id() is None:
                     raise
-                raise ResctrlError(
-                    ProblemKind.UNSUPPORTED,
-                    self.absolute(MON_GROUPS),
-                    "there is no such directory: this resctrl allocates only and monitors nothing",
-                    errno=ENOENT,
-                ) from problem
+                raise self._unmonitored() from problem
         return path
 
     def delete_group(self, path: str) -> bool:

@@ -281,13 +281,17 @@ class ResctrlProbe:
 
 def is_available(config: Config) -> bool:
     """Whether resctrl is mounted here, or the kernel has it and the agent may mount it."""
+    filesystem = MountedFilesystem(config.of(RESCTRL_MOUNT))
     try:
-        if MountedFilesystem(config.of(RESCTRL_MOUNT)).mount_id() is not None:
+        if filesystem.mount_id() is not None:
             return True
         return config.of(RESCTRL_AUTO_MOUNT) and _kernel_knows(config.of(PROC_ROOT))
     except OSError:
         # Nobody may look, so nobody could read either.
         return False
+    finally:
+        # Whoever asks lives as long as the agent: what it kept open would keep an unmounted resctrl from ever being mounted again.
+        filesystem.forget()
 
 
 def _kernel_knows(proc_root: str) -> bool:

@@ -1,7 +1,9 @@
 """The control plane over a resctrl in memory: from cgroups to groups, through shortage, foreign hands and its own restarts."""
 
-from collections.abc import Iterable
+import errno
+from collections.abc import Callable, Iterable
 
+import pytest
 from fakes.bus import RecordingBus
 from fakes.clock import FakeClock
 from fakes.kernel_tree import MemoryTree
@@ -9,7 +11,15 @@ from fakes.memory_resctrl import ROOT, MemoryResctrl
 from fakes.outbox import RecordingOutbox
 from fakes.thread_table import ThreadTable
 
-from agent.config import RESCTRL_AUTO_MOUNT, RESCTRL_CHECK_INTERVAL, RESCTRL_HEALTH_INTERVAL, RESCTRL_RETRY_INTERVAL, Config
+from agent.config import (
+    CONTROL_PLANE_INTERVAL,
+    HANG_TIMEOUT,
+    RESCTRL_AUTO_MOUNT,
+    RESCTRL_CHECK_INTERVAL,
+    RESCTRL_HEALTH_INTERVAL,
+    RESCTRL_RETRY_INTERVAL,
+    Config,
+)
 from agent.model.message import Condition
 from agent.model.rule import Action, Assignment, GroupRule, Match, QosClass, canonical, decode_assignment, rule_key
 from agent.model.rule_state import RuleState
@@ -42,18 +52,22 @@ class Host:
         if not is_mounted:
             self.resctrl.host.unmount()
         self.bus = RecordingBus()
+        # What others do while the worker waits for the lock.
+        self.on_wait: Callable[[], object] = lambda: None
         self.rules: list[GroupRule] = []
         self.config = Config({})
         self.work = self._start(RuleState())
 
     def _start(self, rules: RuleState) -> ControlPlaneWork:
-        groups = Groups(
-            self.resctrl.view(), now_ns=self.clock.now_ns, sleep_seconds=lambda seconds: self.clock.advance(int(seconds * S))
-        )
+        groups = Groups(self.resctrl.view(), now_ns=self.clock.now_ns, sleep_seconds=self._wait)
         work = ControlPlaneWork(self.clock, self.tree, RecordingOutbox(), self.bus, self.config, run="r", groups=groups)
         work.on_rules(rules)
         work.on_start(self.clock.now_ns())
         return work
+
+    def _wait(self, seconds: float) -> None:
+        self.clock.advance(int(seconds * S))
+        self.on_wait()
 
     # ---- what happens on the host ------------------------------------------------------------------
 
@@ -91,11 +105,12 @@ class Host:
     def pass_time(self, span_ns: int) -> "Host":
         """Every deadline of the worker in this span comes; ids leave limbo meanwhile."""
         end_ns = self.clock.now_ns() + span_ns
-        while (deadline_ns := self.work.next_deadline_ns()) is not None and deadline_ns <= end_ns:
+        while (deadline_ns := self.work.next_deadline_ns()) is not None and max(deadline_ns, self.clock.now_ns()) <= end_ns:
             self.clock.advance(max(0, deadline_ns - self.clock.now_ns()))
             self._pass_limbo()
             self.work.on_timer(self.clock.now_ns())
-        self.clock.advance(end_ns - self.clock.now_ns())
+        # The worker itself may have waited, for a lock.
+        self.clock.advance(max(0, end_ns - self.clock.now_ns()))
         self._pass_limbo()
         return self
 
@@ -542,3 +557,217 @@ def test_the_worker_tells_what_it_did_for_groups() -> None:
     assert stats["resctrl"]["groups"] == 1
     assert stats["resctrl"]["steps"]["create"] == 1
     assert stats["resctrl"]["failures"] == {}
+
+
+def test_a_container_that_systemd_counts_to_its_engine_is_the_containers() -> None:
+    """An engine that uses the controllers only leaves its containers' threads in its service's group of systemd's tree: they
+    stay in the group of the pod, and no check of the service takes them back."""
+    host = Host()
+    host.tree.remove("cgroup.controllers")
+    for thread_id in (10, 20, 21):
+        host.table.start(thread_id)
+    host.tree.put("unified/cgroup.controllers")
+    host.tree.put("systemd/system.slice/engine.service/tasks", _threads([10, 20, 21]))
+    host.tree.put(f"memory/{_pod(UID)}/{FIRST}/tasks", _threads([20, 21]))
+    host.pass_time(2 * S)
+    for _look in range(30):
+        host.pass_time(1 * S)
+        assert host.tasks(host.paths()[0]) == {20, 21}
+    assert host.tasks(host.paths("/system.slice/engine.service")[0]) == {10}
+    assert host.whole() == host.whole("/system.slice/engine.service") == (1, 1)
+
+
+def test_who_waits_hears_nothing_of_the_others_who_wait() -> None:
+    """Fifteen pods and seven ids: a pod ends, the next one has its id; whoever still waits is told nothing, and of no other pod."""
+    host = Host()
+    for number, uid in enumerate(UIDS[:15]):
+        host.run(uid, 10 + number)
+    host.pass_time(2 * S)
+    last = [uid for uid in UIDS[:15] if not host.paths(uid)][-1]
+    monitoring = host.assigned(last).monitoring
+    assert monitoring is not None
+    assert "pod_" not in monitoring.detail
+
+    said = len(host.bus.published)
+    for uid in [uid for uid in UIDS[:15] if host.paths(uid)][:5]:
+        host.end(uid)
+        host.pass_time(8 * S)
+    assert sum(bool(host.paths(uid)) for uid in UIDS[5:15] if f"pod/{uid}" in host.bus.entries()) == 7
+    assert f"pod/{last}" not in {key for published in host.bus.published[said:] for key, _content in published.changes}
+
+
+def test_a_resctrl_that_only_allocates_is_one_lasting_condition(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Caches that can be divided and not measured are common: it is said once; readiness does not come and go with each look."""
+
+    def mkdir(_self: MemoryResctrl, path: str) -> None:
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
+
+    monkeypatch.setattr(MemoryResctrl, "list_directories", lambda _self, path: ["info"] if not path else [])
+    monkeypatch.setattr(MemoryResctrl, "mkdir", mkdir)
+    host = Host()
+    host.run(UID, 10)
+    host.pass_time(30 * S)
+    (told,) = [condition for condition in host.bus.conditions if condition.kind == "resctrl"]
+    assert (told.active, told.blocks_ready) == (True, True)
+    assert "monitors nothing" in told.detail
+    assert host.problem() == "unsupported"
+
+
+def test_a_lock_held_for_a_moment_at_the_end_leaves_no_group_behind() -> None:
+    """Another tool works for longer than one wait lasts: the agent has time for some more."""
+    host = Host()
+    for number, uid in enumerate(UIDS[:5]):
+        host.run(uid, 10 + number)
+    host.pass_time(2 * S)
+    other = host.resctrl.view()
+    assert other.try_lock()
+    host.on_wait = lambda: other.unlock() if host.clock.now_ns() >= unlocked_at_ns else None
+    unlocked_at_ns = host.clock.now_ns() + 150 * MS
+    host.work.on_stop(host.clock.now_ns(), for_good=True)
+    assert host.groups() == set()
+
+
+def test_groups_of_pods_that_ended_while_resctrl_could_not_be_seen_go() -> None:
+    """Something else is mounted over it for a while: it is the same resctrl afterwards, and what is wanted keeps its counters."""
+    host = Host()
+    host.run(UID, 10)
+    host.run(UIDS[1], 11)
+    host.pass_time(2 * S)
+    emulation = host.resctrl.host.emulation
+    assert emulation is not None
+    inode = emulation.attributes(f"mon_groups/pod_{UID}").inode
+    host.resctrl.host.emulation = None
+    host.pass_time(2 * S)
+    host.end(UIDS[1])
+    host.pass_time(6 * S)
+    host.resctrl.host.emulation = emulation
+    host.pass_time(6 * S)
+    assert host.groups() == {f"pod_{UID}"}
+    assert emulation.attributes(f"mon_groups/pod_{UID}").inode == inode
+
+
+def test_an_important_pod_does_not_wait_behind_others_for_the_retry_interval() -> None:
+    """All ids are in use and others wait already: it is tried as soon as it is seen, and somebody gives way."""
+    host = Host()
+    host.set_rules(GroupRule("vip", priority=9, match=Match(qos=QosClass.GUARANTEED)))
+    for number, uid in enumerate(UIDS[:10]):
+        host.run(uid, 10 + number)
+    host.pass_time(11 * S)
+    vip = UIDS[12]
+    host.run(vip, 99, qos="guaranteed")
+    # A look, the removal, and the limbo of the id.
+    host.pass_time(CONTROL_PLANE_INTERVAL.default + 2 * S)
+    assert host.tasks(host.paths(vip)[0]) == {99}
+
+
+def test_nobody_gives_way_to_a_group_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its directory fails by itself; of the others, equals do not take the id from each other in turn."""
+    host = Host()
+    host.set_rules(GroupRule("vip", priority=9, match=Match(qos=QosClass.GUARANTEED)))
+    make = MemoryResctrl.mkdir
+
+    def mkdir(resctrl: MemoryResctrl, path: str) -> None:
+        if UIDS[12] in path:
+            raise OSError(errno.EIO, "Input/output error", path)
+        make(resctrl, path)
+
+    monkeypatch.setattr(MemoryResctrl, "mkdir", mkdir)
+    for number, uid in enumerate(UIDS[:8]):
+        host.run(uid, 10 + number)
+    host.run(UIDS[12], 99, qos="guaranteed")
+    host.pass_time(60 * S)
+    assert host.problem(UIDS[12]) == "io"
+    assert sum(bool(host.paths(uid)) for uid in UIDS[:8]) == 7
+    steps = host.work.on_ask("stats", host.clock.now_ns())
+    assert steps is not None
+    assert "delete" not in steps["resctrl"]["steps"]
+
+
+def test_a_container_that_cannot_be_listed_keeps_nobody_else_out_of_a_shared_group() -> None:
+    """The other pods' threads are moved and theirs are whole; its own, which nobody can list, are not thrown out."""
+    host = Host()
+    host.set_rules(GroupRule("front", match=Match(qos=QosClass.BURSTABLE), action=Action("shared", "front")))
+    host.run(UIDS[1], 20)
+    host.pass_time(1 * S)
+    host.tree.fail(f"{_pod(UIDS[1])}/{FIRST}/cgroup.threads", errno.EACCES)
+    host.run(UIDS[0], 10)
+    host.pass_time(30 * S)
+    assert host.tasks(host.paths(UIDS[0])[0]) == {10, 20}
+    assert (host.whole(UIDS[0]), host.whole(UIDS[1])) == ((1, 1), (0, 1))
+    assert host.problem(UIDS[1]) == "io"
+
+
+def test_without_an_id_in_a_control_group_the_reason_is_the_want_of_ids() -> None:
+    """Whoever reads of a want of permission looks for the wrong remedy."""
+    host = Host()
+    other = host.resctrl.view()
+    other.mkdir("batch")
+    for number in range(5):
+        other.mkdir(f"mon_groups/theirs{number}")
+    host.run(UID, 10, 11)
+    other.write("batch/tasks", b"11")
+    host.pass_time(2 * S)
+    assert (len(host.paths()), host.problem()) == (1, "capacity")
+
+
+def test_a_directory_that_went_with_a_foreign_control_group_is_named_no_longer() -> None:
+    """Its threads are in the main one again, and the rows are whole: nothing in them is called vanished for ever."""
+    host = Host()
+    other = host.resctrl.view()
+    other.mkdir("batch")
+    host.run(UID, 10, 11)
+    other.write("batch/tasks", b"11")
+    host.pass_time(1 * S)
+    assert len(host.paths()) == 2
+    other.rmdir("batch")
+    host.pass_time(RESCTRL_CHECK_INTERVAL.default + 2 * S)
+    assert host.paths() == (f"{ROOT}/mon_groups/pod_{UID}",)
+    assert host.tasks(host.paths()[0]) == {10, 11}
+
+
+def test_a_lock_that_is_never_released_does_not_keep_groups_from_being_looked_after() -> None:
+    """A successor finds every thread where it should be, which takes no lock, though a removal waits for it."""
+    host = Host()
+    for number, uid in enumerate(UIDS[:3]):
+        host.run(uid, 10 + number)
+    host.pass_time(2 * S)
+    host.end(UIDS[2])
+    assert host.resctrl.view().try_lock()
+    host.restart()
+    host.pass_time(5 * S)
+    assert host.whole(UIDS[0]) == host.whole(UIDS[1]) == (1, 1)
+
+
+def test_a_lock_that_is_never_released_is_named() -> None:
+    """For a moment it is nobody's business; a pod that goes without a group for longer is told of, with the reason."""
+    host = Host()
+    host.run(UID, 10)
+    assert host.resctrl.view().try_lock()
+    host.pass_time(2 * S)
+    assert host.condition("pods_unmeasured") is None
+    host.pass_time(30 * S)
+    told = host.condition("pods_unmeasured")
+    assert told is not None
+    assert "1 locked" in told.detail
+
+
+def test_hundreds_of_left_groups_and_a_busy_lock_are_no_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another tool holds the lock for most of the time: no turn is as long as the supervisor's patience, and all of them go."""
+    host = Host("intel-2socket", is_mounted=False)
+    host.resctrl.host.mount()
+    for number in range(440):
+        host.resctrl.view().mkdir(f"mon_groups/pod_old{number}")
+    lock, remove = MemoryResctrl.try_lock, MemoryResctrl.rmdir
+
+    def rmdir(resctrl: MemoryResctrl, path: str) -> None:
+        host.clock.advance(1 * MS)
+        remove(resctrl, path)
+
+    monkeypatch.setattr(MemoryResctrl, "try_lock", lambda resctrl: host.clock.now_ns() % (100 * MS) >= 80 * MS and lock(resctrl))
+    monkeypatch.setattr(MemoryResctrl, "rmdir", rmdir)
+    longest_ns = 0
+    while host.groups():
+        began_ns = host.clock.now_ns()
+        host.work.on_timer(began_ns)
+        longest_ns = max(longest_ns, host.clock.now_ns() - began_ns)
+    assert longest_ns < HANG_TIMEOUT.default // 2

@@ -323,6 +323,22 @@ def test_a_cleanup_that_meets_a_lock_goes_on_later() -> None:
     assert cleanup.report == CleanupReport(removed=REMOVALS_PER_STEP + 3)
 
 
+def test_thousands_of_threads_in_a_foreign_control_group_are_not_refused_one_by_one() -> None:
+    """Each refusal costs three calls, and whoever reconciles has a heartbeat to send: the control group's list says the rest."""
+    world = MemoryWorld("tiny")
+    world.other.mkdir("batch")
+    path, pod = world.groups.create_group("a"), world.pod(2000)
+    for thread_id in pod.threads():
+        world.other.write("batch/tasks", b"%d" % thread_id)
+    work = world.groups.reconciliation(path, pod, (path,))
+    world.filesystem.calls.clear()
+    work.step()
+
+    assert len(world.filesystem.calls) < 1000
+    assert work.step().is_clean
+    assert work.result.paths == (path, "batch/mon_groups/pod_a")
+
+
 # ---- the clean pass --------------------------------------------------------------------------------
 
 
