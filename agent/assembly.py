@@ -21,6 +21,7 @@ from agent.config import (
     HOST_NAME,
     LOG_FORMAT,
     LOG_LEVEL,
+    PLACES,
     RUNTIME_DIR,
     SEAL_INTERVAL,
     STABLE_SPELL,
@@ -94,6 +95,7 @@ def assemble(config: Config, workforce: Workforce, *, for_ns: int | None, former
         runtime_dir=config.of(RUNTIME_DIR),
         started_at_ns=started_at_ns,
         wall_offset_ns=clock.wall_ns() - started_at_ns,
+        places={setting.key: config.of(setting) for setting in PLACES},
     )
     book, damage = load_rulebook(config.of(STATE_DIR), clock.wall_ns())
     policy = policy_of(config)

@@ -124,6 +124,8 @@ SETTINGS: tuple[AnySetting, ...] = (
     GATEWAY_ADDRESS, GATEWAY_PORT,
 )  # fmt: skip
 
+# Where on this host the agent looks.
+PLACES: tuple[Setting[str], ...] = (PROC_ROOT, CGROUP_ROOT, NRI_SOCKET, RESCTRL_MOUNT)
 
 # What the file may say for one worker alone: `[worker."sampler/process"]` with the keys of `[supervisor]`.
 POLICY_SETTINGS: tuple[Setting[int], ...] = (

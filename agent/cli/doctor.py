@@ -15,11 +15,17 @@ _ORDER = ("missing", "limited", "usable")
 def doctor(call: Call) -> int:
     """`agentctl doctor`."""
     from agent.command import Invocation
+    from agent.config import PLACES, Config
     from agent.doctor import examine, lacks_essential
     from agent.foreground import load_config
 
     # What an agent that this user starts here would be told: the configuration file and the environment.
     config = load_config(Invocation(), call.environment)
+    # One that runs may have been told otherwise by its flags.
+    said = call.hello().get("places")
+    if isinstance(said, dict):
+        told = {setting.key: said[setting.key] for setting in PLACES if isinstance(said.get(setting.key), str)}
+        config = Config({**config.values, **told})
     findings = examine(config, state_dir=call.state_dir(), environment=call.environment)
     is_lacking = lacks_essential(findings)
     if call.wants_json:

@@ -125,7 +125,20 @@ def _list_profiles(call: Call, profiles: "dict[str, Profile]") -> int:
     ]
     titles = ("PROFILE", "RMIDS", "CLOSIDS", "DOMAINS", "L3", "COUNTERS", "EVENTS")
     if call.wants_json:
-        call.show_json([dict(zip((title.lower() for title in titles), row, strict=True)) for row in rows])
+        call.show_json(
+            [
+                {
+                    "profile": profile.name,
+                    "rmids": profile.rmids,
+                    "closids": profile.closids or None,
+                    "domains": list(profile.domains),
+                    "l3_bytes": profile.l3_bytes,
+                    "counters": profile.counters or None,
+                    "events": list(profile.events),
+                }
+                for profile in profiles.values()
+            ]
+        )
     else:
         call.show_table(tuple(Column(title) for title in titles), rows)
     return ExitCode.DONE

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from agent.model.errors import FormatError
 from agent.model.table import Value
@@ -187,6 +188,16 @@ def unmeasured_of(pods: Iterable[Mapping[str, object]], readings: Iterable[Readi
     measured = {reading.pod_uid for reading in readings}
     missing = [pod for pod in pods if pod.get("uid") not in measured]
     return tuple(sorted((Unmeasured(str(pod.get("called")), _why(pod)) for pod in missing), key=lambda pod: pod.pod))
+
+
+# States of `list-pods` in which a pod has no group, whatever it had in the newest tick.
+_UNGROUPED = ("failed", "ignored")
+
+
+def held_now(sample: Occupancy, pods: Iterable[Mapping[str, object]]) -> Occupancy:
+    """The sample without the pods of `list-pods` that have no group now: what they had is no longer so."""
+    gone = {pod.get("uid") for pod in pods if pod.get("group_state") in _UNGROUPED}
+    return replace(sample, pods=tuple(reading for reading in sample.pods if reading.pod_uid not in gone))
 
 
 # States of `list-pods` that say in other words why there is no row. Of a group that exists, the sampler's first tick is to come,

@@ -8,7 +8,15 @@ from typing import ClassVar
 
 from agent.cli.call import Call
 from agent.cli.occupancy_picture import LEVELS, SORTS, View, picture
-from agent.cli.occupancy_sample import OCCUPANCY_TABLE, Occupancy, OccupancyTicks, Unmeasured, occupancy_of_rows, unmeasured_of
+from agent.cli.occupancy_sample import (
+    OCCUPANCY_TABLE,
+    Occupancy,
+    OccupancyTicks,
+    Unmeasured,
+    held_now,
+    occupancy_of_rows,
+    unmeasured_of,
+)
 from agent.cli.spool_reader import check_state_dir
 from agent.cli.top_source import SpoolFollower, newest_sealed_rows
 from agent.cli.top_view import Top
@@ -39,8 +47,8 @@ class OccupancyTop(Top[Occupancy]):
         # A folder that no agent ever had is another trouble, with another remedy.
         check_state_dir(self.state_dir)
         remedy = (
-            "`agentctl doctor` tells whether this host has resctrl; with sampler.resctrl.enabled = true `agentctl status` tells "
-            "what is missing; `agentctl emulate-resctrl` makes one to try it with"
+            "`agentctl list-pods` tells whether there are pods; `agentctl doctor` whether this host has resctrl; with "
+            "sampler.resctrl.enabled = true `agentctl status` tells what is missing; `agentctl emulate-resctrl` makes one to try"
         )
         return UnavailableError("top", f"there is no cache occupancy of any pod in {self.state_dir}", remedy)
 
@@ -48,16 +56,14 @@ class OccupancyTop(Top[Occupancy]):
         """The newest tick as JSON: values, and the pods without any (null where the agent does not tell)."""
         from msgspec import to_builtins
 
-        sample = self.sample()
-        self.names.refresh(time.monotonic())
+        sample = self._current()
         whole: dict[str, object] = to_builtins(sample)
         del whole["past"]
         return {**whole, "unmeasured": to_builtins(self._unmeasured(sample))}
 
     def picture(self, *, width: int | None, height: int, keys: str = "") -> list[str]:
         """The lines of the screen now. *Raises:* EvergaugeError."""
-        sample = self.sample()
-        self.names.refresh(time.monotonic())
+        sample = self._current()
         return picture(
             sample,
             View(
@@ -72,6 +78,11 @@ class OccupancyTop(Top[Occupancy]):
                 keys=keys,
             ),
         )
+
+    def _current(self) -> Occupancy:
+        sample = self.sample()
+        self.names.refresh(time.monotonic())
+        return sample if self.names.trouble or self.names.listed is None else held_now(sample, self.names.listed)
 
     def _unmeasured(self, sample: Occupancy) -> tuple[Unmeasured, ...] | None:
         """*Absent:* None where the agent does not tell its pods now."""

@@ -163,7 +163,12 @@ COMMANDS = (
         "The answer comes once the rule is durable.",
         arguments=(Argument("NAME", "the rule's name; with --from-json it may stand in the JSON instead", required=False),),
         options=(
-            Option("--priority", "N", "which rule wins where several match: the higher (default 0)", kind=WHOLE),
+            Option(
+                "--priority",
+                "N",
+                "which rule wins where several match, and who is measured where monitoring ids are few: the higher (default 0)",
+                kind=WHOLE,
+            ),
             Option("--namespace", "GLOB", "pods of these namespaces (default *)"),
             Option("--pod", "GLOB", "pods of these names (default *)"),
             Option("--label", "K=V", "pods with this label", many=True),

@@ -42,6 +42,7 @@ class ResctrlFacts(Struct, frozen=True):
     wanted_point: str = "/sys/fs/resctrl"
     is_emulated: bool = False
     is_read_only: bool = False
+    is_dead: bool = False
 
 
 class SocketFacts(Struct, frozen=True):

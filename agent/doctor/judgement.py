@@ -133,6 +133,9 @@ def _resctrl(facts: Facts) -> Finding:
             f"mounted on {found.mount_point}, the agent looks at {found.wanted_point}",
             f"set resctrl.mount to {found.mount_point} (--resctrl-mount, RESCTRL_MOUNT)",
         )
+    if found.is_dead:
+        remedy = f"start it again: agentctl emulate-resctrl --mount {found.mount_point}; or: umount {found.mount_point}"
+        return _limited(topic, f"the emulator of {found.mount_point} has died", remedy)
     if not found.has_monitoring:
         remedy = "boot with rdt=cmt,mbmtotal,mbmlocal where the CPU can monitor"
         return _limited(topic, f"{found.mount_point} has no L3 monitoring", remedy)

@@ -1,5 +1,6 @@
 """The doctor's looks at this host: reads, changes nothing, decides nothing. Every failure is a None or a False."""
 
+import errno
 import os
 import resource
 import sys
@@ -182,7 +183,17 @@ def _resctrl(proc_root: str, root: str, wanted: str) -> ResctrlFacts:
         wanted_point=wanted,
         is_emulated=kind != "" and kind != "resctrl",
         is_read_only="ro" in options.split(","),
+        is_dead=bool(point) and _is_dead(below),
     )
+
+
+def _is_dead(path: str) -> bool:
+    """Whether the program behind a FUSE mount has died."""
+    try:
+        os.stat(path)
+    except OSError as failure:
+        return failure.errno in (errno.ENOTCONN, errno.ECONNABORTED)
+    return False
 
 
 def _below(root: str, path: str) -> str:

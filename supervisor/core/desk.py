@@ -93,7 +93,7 @@ class Desk:
 
     def _on_hello(self, asker: Asker, arguments: Document, now_ns: int) -> list[Effect]:
         about = self._fleet.about
-        keys = ("version", "run", "host", "pid", "state_dir", "runtime_dir")
+        keys = ("version", "run", "host", "pid", "state_dir", "runtime_dir", "places")
         return [Respond(asker, {key: getattr(about, key) for key in keys})]
 
     def _on_list_workers(self, asker: Asker, arguments: Document, now_ns: int) -> list[Effect]:

@@ -32,6 +32,8 @@ class About(Struct, frozen=True):
     started_at_ns: int
     # Wall time minus monotonic time at the start: shows a monotonic instant as a date.
     wall_offset_ns: int
+    # Settings that say where on this host it looks, by their keys: `agentctl doctor` looks at the same places.
+    places: dict[str, str] = {}
 
 
 def _seconds(duration_ns: int) -> float:

@@ -1,5 +1,6 @@
 """The resctrl sampler over a real mount of the emulator, in real time."""
 
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -188,6 +189,13 @@ def test_a_scan_longer_than_the_supervisors_patience_is_no_hang(tmp_path: Path) 
             wait_until(lambda: stats().get("tick_seconds_most", 0) >= 36 * 0.04, "a whole slow scan is done")
             assert stats()["pods"] == 6
             assert agent.workers()["sampler/resctrl"]["restarts"] == 0
+
+
+def test_with_auto_it_is_not_wanted_where_no_group_can_be_made(mounted: Mounted) -> None:
+    """A read-only mount is of no use; the doctor names it, and the agent is ready without."""
+    subprocess.run(["mount", "-o", "remount,bind,ro", str(mounted.resctrl.mount)], check=True)
+    assert not SAMPLER.is_wanted(Config({"resctrl.mount": str(mounted.resctrl.mount)}))
+    assert SAMPLER.is_wanted(Config({"resctrl.mount": str(mounted.resctrl.mount), "sampler.resctrl.enabled": "true"}))
 
 
 def test_with_auto_it_is_wanted_where_it_is_mounted(mounted: Mounted, tmp_path: Path) -> None:

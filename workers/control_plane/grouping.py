@@ -11,11 +11,12 @@ from typing import Any
 from agent.config import RESCTRL_AUTO_MOUNT, RESCTRL_CHECK_INTERVAL, RESCTRL_HEALTH_INTERVAL, RESCTRL_RETRY_INTERVAL, Config
 from agent.failpoint import failpoint
 from agent.model.message import Condition, Note
-from agent.model.rule import Assignment, Monitoring, UnitKind
+from agent.model.rule import Assignment, Monitoring
 from agent.model.timebase import MS, S
 from agent.ports import Bus, Clock
 from workers.control_plane.group_plan import GroupPlan
-from workers.control_plane.group_step import Check, Checked, Create, Delete, Wanted
+from workers.control_plane.group_step import Check, Checked, Create, Delete
+from workers.control_plane.group_wish import unmeasured_sentence, wanted_of
 from workers.control_plane.pods import Places
 from workers.control_plane.unit_threads import UnitThreads
 from workers.resctrl.cleanup import Cleanup
@@ -74,6 +75,7 @@ class Grouping:
         self._delayed_since_ns = 0
         self._steps: Counter[str] = Counter()
         self._failures: Counter[str] = Counter()
+        self._vanished_told = 0
 
     # ---- beginning and end -------------------------------------------------------------------------
 
@@ -111,7 +113,7 @@ class Grouping:
         for assignment in assignments.values():
             if assignment.group is not None:
                 members.setdefault(assignment.group, []).append(assignment)
-        self._plan.want([_wanted(group, held, places) for group, held in members.items()], now_ns)
+        self._plan.want([wanted_of(group, held, places) for group, held in members.items()], now_ns)
         self._in_containers = {group: threads for group, threads in self._in_containers.items() if group in members}
         if self._lost is not None:
             self._plan.on_lost(*self._lost)
@@ -141,7 +143,8 @@ class Grouping:
         """When `on_timer` wants to be called."""
         deadlines = [self._mount_at_ns, self._retry_at_ns, self._health_at_ns]
         if self._mount_id is not None and self._cleanup is not None:
-            return self._clock.now_ns()
+            # Due at once; an instant taken here would be later than the one that it is compared with.
+            return 0
         if self._mount_id is not None and (step_ns := self._plan.next_deadline_ns()) is not None:
             deadlines.append(step_ns)
         return min(deadlines)
@@ -296,7 +299,9 @@ class Grouping:
     def _check(self, step: Check) -> None:
         self._steps["check"] += 1
         threads = self._make_threads({part: self._places.get(part[0], {}).get(part[1], ()) for part in step.parts})
-        threads.of_others = frozenset().union(*(held for group, held in self._in_containers.items() if group != step.group))
+        if any(not container for _uid, container in step.parts):
+            # Only units without containers can have others' containers counted to them.
+            threads.of_others = frozenset().union(*(held for group, held in self._in_containers.items() if group != step.group))
         reconciliation = self._groups.reconciliation(step.paths[0], threads, step.paths)
         failpoint("resctrl.before_check")
         try:
@@ -359,23 +364,19 @@ class Grouping:
             self._say("pods_unmeasured", self._unmeasured_sentence() if self._mount_id is not None else "")
 
     def _unmeasured_sentence(self) -> str:
-        """Who goes without a group and why, as a sentence; empty when nobody does. Ids on their way are no problem at first."""
+        """Who goes without a group, as a sentence. Ids on their way and a lock are no problem at first."""
         found = self._plan.unmeasured().values()
         now_ns = self._clock.now_ns()
         if not any(kind in _MOMENTARY for kind, _detail in found):
             self._delayed_since_ns = now_ns
         ignored = _MOMENTARY if now_ns - self._delayed_since_ns < PATIENCE_NS else frozenset()
-        unmeasured = [each for each in found if each[0] and each[0] not in ignored]
-        if not unmeasured:
-            return ""
-        by_kind = Counter(kind for kind, _detail in unmeasured)
-        counts = ", ".join(f"{count} {kind}" for kind, count in sorted(by_kind.items()))
-        return (
-            f"{len(unmeasured)} pods and units have no monitoring group ({counts}); `agentctl list-pods` names them; rules with a "
-            "higher priority are measured first, rules with the action ignore or shared save ids"
-        )
+        return unmeasured_sentence([each for each in found if each[0] and each[0] not in ignored])
 
     def _tell_health(self) -> None:
+        vanished, self._vanished_told = self._failures["vanished"] - self._vanished_told, self._failures["vanished"]
+        if vanished:
+            sentence = "another program removes our groups, which are made again: let only one tool remove mon_groups/pod_*"
+            self._bus.note(Note("resctrl_groups_removed", "warning", {"groups": vanished, "sentence": sentence}))
         failed, unreconciled = len(self._plan.unmeasured()), len(self._plan.unreconciled())
         if failed or unreconciled:
             line = f"resctrl health: pods_failed={failed}, pods_unreconciled={unreconciled}"
@@ -391,11 +392,3 @@ class Grouping:
         if self._conditions.get(kind, "") != detail:
             self._conditions[kind] = detail
             self._bus.condition(Condition(kind, bool(detail), detail, blocks_ready=blocks_ready))
-
-
-def _wanted(group: str, members: list[Assignment], places: Mapping[str, Places]) -> Wanted:
-    """The group that these units share. Pods come before services and slices of the same priority."""
-    weight = max(2 * each.priority + (each.unit.kind is UnitKind.POD) for each in members)
-    # A unit whose directories are not known (they could not be listed this time) still belongs to its group.
-    parts = tuple((each.unit.uid, part) for each in members for part in sorted(places.get(each.unit.uid) or {"": ()}))
-    return Wanted(group, weight, parts)

@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from agent.model.errors import FormatError
 from agent.model.rule import Assignment, decode_assignment
 from agent.model.rule_state import RuleState
 
@@ -24,18 +25,25 @@ class Plan:
         self._assignments: dict[str, Assignment] = {}
         self.groups: dict[str, Group] = {}
         self.decoded = 0
+        self.unreadable = 0
 
     def take(self, rules: RuleState) -> bool:
-        """Follow the rules; whether anything about the groups or their pods is another now. *Raises:* FormatError."""
+        """Follow the rules; whether anything about the groups or their pods is another now. Entries that cannot be read are counted
+        and left out."""
         contents = dict(rules.items(_PODS))
         changed = [key for key, content in contents.items() if self._contents.get(key) != content]
         gone = self._contents.keys() - contents.keys()
         if not changed and not gone:
             return False
         for key in changed:
-            self._assignments[key] = decode_assignment(contents[key])
+            try:
+                self._assignments[key] = decode_assignment(contents[key])
+            except FormatError:
+                # Of a newer version, most likely; the control plane repairs it. The other pods are read meanwhile.
+                self._assignments.pop(key, None)
+                self.unreadable += 1
         for key in gone:
-            del self._assignments[key]
+            self._assignments.pop(key, None)
         self.decoded += len(changed)
         self._contents = contents
         self._gather()
@@ -45,8 +53,8 @@ class Plan:
         # By the order of the keys, so that a group keeps its place and so its interval whenever another one comes or goes.
         found: dict[str, tuple[dict[str, None], list[Assignment]]] = {}
         for key in self._contents:
-            assignment = self._assignments[key]
-            if assignment.monitoring is not None and assignment.monitoring.paths:
+            assignment = self._assignments.get(key)
+            if assignment is not None and assignment.monitoring is not None and assignment.monitoring.paths:
                 paths, pods = found.setdefault(assignment.monitoring.paths[0], ({}, []))
                 paths.update(dict.fromkeys(assignment.monitoring.paths))
                 pods.append(assignment)

@@ -89,8 +89,9 @@ class WorkerLoop:
             self._follow_descriptors()
 
     def _on_timer(self) -> None:
-        now_ns = self._clock.now_ns()
         deadline_ns = self._work.next_deadline_ns()
+        # Taken after the deadline was asked for: one that is «now» is due.
+        now_ns = self._clock.now_ns()
         if deadline_ns is not None and deadline_ns <= now_ns:
             self._work.on_timer(now_ns)
 

@@ -193,8 +193,9 @@ class SamplerWork:
         """The next tick; at once while there is other work and time for it."""
         if self._is_stopped or self._next_tick_at_ns is None:
             return None
-        if self._probe.is_behind() and (now_ns := self._clock.now_ns()) + CATCH_UP_NS < self._next_tick_at_ns:
-            return now_ns
+        if self._probe.is_behind() and self._clock.now_ns() + CATCH_UP_NS < self._next_tick_at_ns:
+            # Already: an instant taken here would be later than the one that the loop compares it with, and never come.
+            return 0
         return self._next_tick_at_ns
 
     def on_timer(self, now_ns: int) -> None:

@@ -4,13 +4,14 @@ It reads the groups that the assignments name, and nothing else: which group a p
 plane's. No lock is taken: each value is one file, read whole, and a lock held for a scan would keep out tools that wait 100 ms.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from errno import ENOENT
 from typing import Any
 
 from agent.config import PROC_ROOT, RESCTRL_AUTO_MOUNT, RESCTRL_ENABLED, RESCTRL_MOUNT, Config
 from agent.model.absence import Absence
-from agent.model.message import Note
+from agent.model.message import Condition, Note
 from agent.model.rule_state import RuleState
 from agent.model.table import Row
 from agent.model.timebase import MS, S
@@ -43,6 +44,8 @@ LOOK_NS = 2 * S
 GROUPS_LOOKED_AT = 4
 # Words that nobody knows are told once each; a file of garbage may have a new one at each reading.
 WORDS_TOLD_MAX = 16
+# A hiccup of the hardware is shorter.
+SILENT_TICKS = 5
 
 Sizes = Callable[[Filesystem], Mapping[int, int]]
 
@@ -72,6 +75,7 @@ class ResctrlProbe:
         self._root_failure: OSError | None = None
         self._pulse_at_ns = 0
         self._words: set[bytes] = set()
+        self._silent_ticks, self._silence = 0, ""
         self._waiting = 0
         self._absent = dict.fromkeys(Absence, 0)
         self._readings = 0
@@ -264,14 +268,30 @@ class ResctrlProbe:
         return view.pod_rows(self._plan.groups[view.path].pods, times, at_ns, self._llc_sizes)
 
     def _account(self) -> None:
+        without: Counter[str] = Counter()
+        given: set[str] = set()
         for directory in self._directories.values():
             self._readings += len(directory.files)
             for file in directory.files:
-                value = file.value
-                if isinstance(value, Absence):
+                value, event = file.value, file.path.rpartition("/")[2]
+                if not isinstance(value, Absence):
+                    given.add(event)
+                else:
+                    without[f"{event} {value.value}"] += 1
                     self._absent[value] += 1
                     if value is Absence.MALFORMED:
                         self._tell_word(file.path, file.content)
+
+        self._tell_silence({item: count for item, count in without.items() if item.partition(" ")[0] not in given})
+
+    def _tell_silence(self, without: Mapping[str, int]) -> None:
+        """Say when no group has any value of an event for a while: one that has none for a moment is no news."""
+        self._silent_ticks = self._silent_ticks + 1 if without else 0
+        kinds = ", ".join(sorted(without)) if self._silent_ticks >= SILENT_TICKS else ""
+        if kinds != self._silence:
+            self._silence = kinds
+            detail = f"no group has a value: {kinds}; `agentctl top --occupancy` shows them, dmesg may say what the hardware lacks"
+            self._bus.condition(Condition("no_values", bool(kinds), detail if kinds else ""))
 
     def _tell_word(self, path: str, word: bytes) -> None:
         if word not in self._words and len(self._words) < WORDS_TOLD_MAX:
@@ -280,11 +300,11 @@ class ResctrlProbe:
 
 
 def is_available(config: Config) -> bool:
-    """Whether resctrl is mounted here, or the kernel has it and the agent may mount it."""
+    """Whether resctrl is mounted here and lets this user make groups, or the kernel has it and the agent may mount it."""
     filesystem = MountedFilesystem(config.of(RESCTRL_MOUNT))
     try:
         if filesystem.mount_id() is not None:
-            return True
+            return filesystem.may_write()
         return config.of(RESCTRL_AUTO_MOUNT) and _kernel_knows(config.of(PROC_ROOT))
     except OSError:
         # Nobody may look, so nobody could read either.

@@ -94,6 +94,7 @@ CASES: list[tuple[str, dict[str, Any], State, str]] = [
     ("resctrl", {"resctrl": ResctrlFacts(("cqm",), False, None, False, False)}, State.MISSING, "CONFIG_X86_CPU_RESCTRL"),
     ("resctrl", {"resctrl": ResctrlFacts((), False, None, False, False)}, State.MISSING, "needs Intel RDT"),
     ("resctrl", {"resctrl": changed(RESCTRL, is_readable=False)}, State.LIMITED, "as root"),
+    ("resctrl", {"resctrl": changed(RESCTRL, is_dead=True)}, State.LIMITED, "start it again"),
     ("resctrl", {"resctrl": changed(RESCTRL, is_read_only=True)}, State.LIMITED, "remount,rw"),
     ("resctrl", {"resctrl": changed(RESCTRL, wanted_point="/mnt/r")}, State.LIMITED, "set resctrl.mount to /sys/fs/resctrl"),
     ("resctrl", {"resctrl": changed(RESCTRL, has_monitoring=False)}, State.LIMITED, "rdt=cmt"),

@@ -1,7 +1,7 @@
 """Traffic from what threads really do: CPU time that they have used, in the domain of the CPU they last ran on."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 from workers.resctrl.emulator.traffic import matches
@@ -19,7 +19,7 @@ NS_PER_TICK = _NS_PER_SECOND // os.sysconf("SC_CLK_TCK")
 class Charged(Protocol):
     """What the emulation takes."""
 
-    def on_thread_time(self, thread_id: int, domain: int, cpu_ns: int, now_ns: int) -> None: ...
+    def on_thread_times(self, times: Iterable[tuple[int, int, int]], now_ns: int) -> None: ...
 
 
 class CpuTraffic:
@@ -52,8 +52,9 @@ class CpuTraffic:
         before_ns = self._clock_ns()
         if not self._waiting:
             self._begin_round()
-        for thread_id in self._waiting[-THREADS_A_LOOK:]:
-            self._look_at(thread_id, before_ns)
+        # Handed over together: what ran at the same time came into the cache at the same time.
+        ran = [ran for thread_id in self._waiting[-THREADS_A_LOOK:] if (ran := self._look_at(thread_id)) is not None]
+        self._charged.on_thread_times(ran, before_ns)
         del self._waiting[-THREADS_A_LOOK:]
         cost_ns = self._clock_ns() - before_ns
         self.next_look_ns = before_ns + max(PERIOD_NS, _COST_SHARE * cost_ns)
@@ -68,14 +69,16 @@ class CpuTraffic:
     def _is_declared(self, path: str) -> bool:
         return any(matches(pattern, path) for pattern in self._declared)
 
-    def _look_at(self, thread_id: int, now_ns: int) -> None:
+    def _look_at(self, thread_id: int) -> tuple[int, int, int] | None:
+        """The thread, its domain and what it has run since the last look; None: nothing."""
         try:
             ticks, cpu = self._cpu_time(thread_id)
         except ProcessLookupError:
             self._ticks.pop(thread_id, None)
-            return
+            return None
         before = self._ticks.get(thread_id)
         self._ticks[thread_id] = ticks
         # What it ran before it was first seen in a group is not the group's.
-        if before is not None and ticks > before:
-            self._charged.on_thread_time(thread_id, self._domain_of_cpu(cpu), (ticks - before) * NS_PER_TICK, now_ns)
+        if before is None or ticks <= before:
+            return None
+        return thread_id, self._domain_of_cpu(cpu), (ticks - before) * NS_PER_TICK

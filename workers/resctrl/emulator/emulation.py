@@ -17,7 +17,7 @@ from workers.resctrl.emulator.ports import Attributes, Caller, Faults, OpenFile,
 from workers.resctrl.emulator.profile import Profile
 from workers.resctrl.emulator.registry import Registry
 from workers.resctrl.emulator.task import TaskFiles
-from workers.resctrl.emulator.traffic import NS_PER_SECOND, PARTS, UNREAD, VALID, Cell, DomainCache, Traffic, matches
+from workers.resctrl.emulator.traffic import NS_PER_SECOND, PARTS, UNREAD, VALID, Cell, DomainCache, Monitor, Traffic, matches
 from workers.resctrl.emulator.value import Gauges
 
 DEVIATIONS = (
@@ -241,15 +241,20 @@ class Emulation:
         """The threads of a group ran this long in this domain since the last call. A group that is gone has no traffic."""
         group, rest = self._groups.split(path)
         if not rest:
-            self._charge(group, domain, cpu_ns, now_ns)
+            self.traffic.add((self._charge(group, domain, cpu_ns),), now_ns)
 
     def on_thread_time(self, thread_id: int, domain: int, cpu_ns: int, now_ns: int) -> None:
         """As `on_cpu_time`, for the group that the thread is in."""
-        self._charge(self._registry.tasks.group_of(thread_id), domain, cpu_ns, now_ns)
+        self.on_thread_times(((thread_id, domain, cpu_ns),), now_ns)
 
-    def _charge(self, group: Group, domain: int, cpu_ns: int, now_ns: int) -> None:
+    def on_thread_times(self, times: Iterable[tuple[int, int, int]], now_ns: int) -> None:
+        """As `on_thread_time`, of several threads that ran at the same time."""
+        group_of = self._registry.tasks.group_of
+        self.traffic.add([self._charge(group_of(thread_id), domain, cpu_ns) for thread_id, domain, cpu_ns in times], now_ns)
+
+    def _charge(self, group: Group, domain: int, cpu_ns: int) -> tuple[Monitor, int, int, int]:
         total_scaled = cpu_ns * self.bytes_per_cpu_second
-        self.traffic.add(group.monitor, domain, total_scaled, total_scaled * self._local_parts // PARTS, now_ns)
+        return group.monitor, domain, total_scaled, total_scaled * self._local_parts // PARTS
 
     def set_resident(self, path: Path, domain: int, resident_bytes: int, now_ns: int) -> None:
         """A group holds this much of a cache now, for limbo that lasts. *Raises:* OSError(ENOENT)."""

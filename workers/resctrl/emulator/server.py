@@ -18,7 +18,7 @@ from workers.resctrl.emulator.cpu_traffic import CpuTraffic
 from workers.resctrl.emulator.emulation import Emulation
 from workers.resctrl.emulator.faults import ScriptedFaults
 from workers.resctrl.emulator.fuse import FuseSession
-from workers.resctrl.emulator.mount import mount, open_device, prepare_mount_point, unmount
+from workers.resctrl.emulator.mount import device_at, mount, open_device, prepare_mount_point, unmount
 from workers.resctrl.emulator.process_events import EventSource, open_event_source
 from workers.resctrl.emulator.processes import HostThreads, ThreadWatch
 from workers.resctrl.emulator.profile import Profile
@@ -59,7 +59,7 @@ def run(options: Options, say: Say) -> None:
         server = _Server(options, device, source, wake, say)
         ending.callback(server.close)
         mount(options.mount_point, device)
-        ending.callback(unmount, options.mount_point)
+        ending.callback(_unmount_own, options.mount_point, device_at(options.mount_point))
         ending.callback(server.let_go)
         # What the collector would look at again and again stays as it is.
         gc.collect()
@@ -67,6 +67,12 @@ def run(options: Options, say: Say) -> None:
         gc.disable()
         say(f"{options.profile.name} is mounted at {options.mount_point} (seed {server.seed})")
         server.serve()
+
+
+def _unmount_own(mount_point: str, device: tuple[int, int] | None) -> None:
+    """Nothing where this mount was taken away and another emulator's is at its place now."""
+    if device_at(mount_point) == device:
+        unmount(mount_point)
 
 
 def _about_source(source: EventSource | None) -> str:

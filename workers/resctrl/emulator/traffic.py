@@ -205,13 +205,17 @@ class Traffic:
     def _differs(monitors: tuple[Monitor, ...], place: int, rates: tuple[int, int]) -> bool:
         return any((monitor.cells[place].total_rate, monitor.cells[place].local_rate) != rates for monitor in monitors)
 
-    def add(self, monitor: Monitor, domain: int, total_scaled: int, local_scaled: int, now_ns: int) -> None:
-        """Traffic that happened since the last change, all at once."""
-        cell = monitor.cells[self._positions[domain]]
-        cell.total_scaled += total_scaled
-        cell.local_scaled += local_scaled
-        self.caches[domain].filled_scaled += total_scaled
-        cell.settle(now_ns)
+    def add(self, charges: Iterable[tuple[Monitor, int, int, int]], now_ns: int) -> None:
+        """Traffic since the last change (monitor, domain, total and local), all at once and none of it after another."""
+        charged: dict[Cell, None] = {}
+        for monitor, domain, total_scaled, local_scaled in charges:
+            cell = monitor.cells[self._positions[domain]]
+            cell.total_scaled += total_scaled
+            cell.local_scaled += local_scaled
+            self.caches[domain].filled_scaled += total_scaled
+            charged[cell] = None
+        for cell in charged:
+            cell.settle(now_ns)
 
 
 def matches(pattern: str, path: str) -> bool:

@@ -46,7 +46,7 @@ def test_every_operation_has_its_handler() -> None:
 def test_hello_tells_where_the_agent_is() -> None:
     """What agentctl needs to find the data."""
     assert _result(_up().ask("hello")) == {
-        "version": "0", "run": "r", "host": "h", "pid": 1, "state_dir": "/s", "runtime_dir": "/r"
+        "version": "0", "run": "r", "host": "h", "pid": 1, "state_dir": "/s", "runtime_dir": "/r", "places": {}
     }  # fmt: skip
 
 

@@ -327,3 +327,13 @@ def test_a_capacity_is_one_of_its_settings() -> None:
 
 def _never(around: Surroundings) -> SlowProbe:
     raise AssertionError("nobody opens a probe here")
+
+
+def test_work_between_ticks_is_due_by_a_time_taken_before_it_was_asked_for() -> None:
+    """As the loop asks: it takes the time and then the deadline, and meanwhile the clock moves on."""
+    story = _started()
+    story.run_until(START_NS)
+    story.probe.parts_left = 1
+    now_ns = story.clock.now_ns()
+    story.clock.advance(1)
+    assert (story.work.next_deadline_ns() or 0) <= now_ns

@@ -9,10 +9,13 @@ import pytest
 from fakes.occupancy_story import LLC_BYTES, OccupancyStory
 
 from agent.config import Config
+from agent.model.rule import Assignment, Monitoring, Unit, UnitKind, canonical, pod_key
+from agent.model.rule_state import RuleState
 from agent.model.table import Value
 from agent.model.timebase import MS, S
+from workers.resctrl.plan import Plan
 from workers.samplers.kind import CATCH_UP_NS
-from workers.samplers.resctrl import GROUPS_LOOKED_AT, LOOK_NS, OPEN_NS, SAMPLER, WORDS_TOLD_MAX
+from workers.samplers.resctrl import GROUPS_LOOKED_AT, LOOK_NS, OPEN_NS, SAMPLER, SILENT_TICKS, WORDS_TOLD_MAX
 
 FIRST = "mbm_total_rate:first_tick,mbm_local_rate:first_tick"
 
@@ -264,6 +267,40 @@ def _slow_opening(story: OccupancyStory) -> None:
     story.folder.open = lambda path: (story.fake_clock.advance(1 * MS), opening(path))[1]  # type: ignore[method-assign]
 
 
+def test_an_event_without_any_value_for_a_while_is_a_condition(story: OccupancyStory) -> None:
+    """One group's trouble is in its rows; when no group has a value, somebody must hear of it."""
+    paths = [story.make_pod(uid) for uid in ("p1", "p2")]
+    story.tick()
+    for path in paths:
+        for domain in (0, 1):
+            story.folder.put(f"{path}/mon_data/mon_L3_{domain:02d}", llc_occupancy="Unavailable")
+    for _ in range(SILENT_TICKS - 1):
+        story.tick()
+    assert story.bus.conditions == []
+    story.tick()
+    (told,) = story.bus.conditions
+    assert (told.kind, told.active, told.blocks_ready) == ("no_values", True, False)
+    assert "llc_occupancy unavailable" in told.detail
+    story.folder.put(f"{paths[0]}/mon_data/mon_L3_00", llc_occupancy=1)
+    story.tick()
+    assert [held.active for held in story.bus.conditions] == [True, False]
+
+
+def test_an_entry_that_cannot_be_read_costs_its_own_pod_alone() -> None:
+    """One of a newer version, or a damaged one: the others are read on, and the sampler lives."""
+    pod = Unit("p1", UnitKind.POD, "/kubepods/podp1", 1)
+    paths = ("/sys/fs/resctrl/mon_groups/pod_p1",)
+    rules = RuleState([(pod_key("p1"), canonical(Assignment(pod, "p1", None, 0, 0, Monitoring(paths)))), (pod_key("p2"), b"{")])
+    plan = Plan()
+    assert plan.take(rules)
+    assert (list(plan.groups), plan.unreadable) == ([paths[0]], 1)
+    rules.put(pod_key("p1"), b"[]")
+    assert plan.take(rules)
+    assert (list(plan.groups), plan.unreadable) == ([], 2)
+    rules.put(pod_key("p1"), None)
+    assert plan.take(rules)
+
+
 def test_many_new_groups_are_opened_between_two_ticks_and_the_next_only_reads(story: OccupancyStory) -> None:
     """In parts that leave the loop its turn; each beats, and the counters begin with the tick."""
     story.tick()
@@ -272,15 +309,14 @@ def test_many_new_groups_are_opened_between_two_ticks_and_the_next_only_reads(st
         story.make_pod(f"{number:03d}")
     assert not story.folder.descriptors
     parts, beats = 0, story.beats
-    while (deadline_ns := story.work.next_deadline_ns()) == story.fake_clock.now_ns():
-        story.work.on_timer(deadline_ns)
-        assert story.fake_clock.now_ns() - deadline_ns <= CATCH_UP_NS + 6 * MS
+    while (deadline_ns := story.work.next_deadline_ns() or 0) <= (now_ns := story.fake_clock.now_ns()):
+        story.work.on_timer(now_ns)
+        assert story.fake_clock.now_ns() - now_ns <= CATCH_UP_NS + 6 * MS
         parts += 1
     # 600 files, one a millisecond, and a beat every twenty.
     assert parts == 12
     assert story.beats - beats >= 24
     assert len(story.folder.descriptors) == 600
-    assert deadline_ns is not None
     began_ns = story.fake_clock.now_ns()
     rows = story.tick(deadline_ns - began_ns)
     assert (len(rows), story.fake_clock.now_ns()) == (100, deadline_ns)
@@ -295,7 +331,7 @@ def test_after_a_remount_groups_are_opened_between_two_ticks_too(story: Occupanc
     _slow_opening(story)
     story.folder.mount = 2
     assert len(story.tick()) < 30
-    while story.work.next_deadline_ns() == story.fake_clock.now_ns():
+    while (story.work.next_deadline_ns() or 0) <= story.fake_clock.now_ns():
         story.work.on_timer(story.fake_clock.now_ns())
     assert len(story.folder.descriptors) == 180
 
