@@ -1,0 +1,1 @@
+"""The benchmark of monitoring groups, cache occupancy and memory bandwidth: `scripts/bench/resctrl`."""
