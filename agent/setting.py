@@ -71,7 +71,10 @@ class Whole(Setting[int]):
     def _number(self, value: object) -> int:
         if isinstance(value, bool) or not isinstance(value, int | str):
             raise ValueError("not a whole number")
-        return int(value)
+        try:
+            return int(value)
+        except ValueError as cause:
+            raise ValueError("not a whole number") from cause
 
 
 class Duration(Whole):
@@ -101,7 +104,7 @@ class Size(Whole):
         if isinstance(value, str):
             for suffix, scale in (("KiB", KIB), ("MiB", MIB), ("GiB", KIB * MIB), ("B", 1)):
                 if value.endswith(suffix):
-                    return int(value.removesuffix(suffix)) * scale
+                    return super()._number(value.removesuffix(suffix)) * scale
         return super()._number(value)
 
     def show(self, value: int) -> str:

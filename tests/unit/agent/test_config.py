@@ -256,3 +256,10 @@ def test_a_setting_may_have_a_second_name_in_the_environment():
     assert parse_config([ALIASED], environment={"SECOND_NAME": "3", ALIASED.environment_name: "4"}).of(ALIASED) == 4
     with pytest.raises(ConfigError, match="environment variable SECOND_NAME: '30'"):
         parse_config([ALIASED], environment={"SECOND_NAME": "30"})
+
+
+@pytest.mark.parametrize(("setting", "text"), [(ALIASED, "abc"), (SEAL_BYTES, "manyMiB"), (SEAL_BYTES, "much")])
+def test_a_number_that_is_none_is_refused_in_plain_words(setting: AnySetting, text: str):
+    """What the language's own parser says helps nobody who writes a configuration."""
+    with pytest.raises(ConfigError, match="not a whole number"):
+        parse_config([setting], environment={setting.environment_name: text})
