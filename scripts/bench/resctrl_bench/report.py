@@ -1,10 +1,11 @@
 """The results as a table for people and as JSON for everything else."""
 
 import os
-import platform
 import time
 from collections.abc import Mapping
 from typing import Any
+
+import machine
 
 from resctrl_bench.figures import Section
 
@@ -14,21 +15,8 @@ QUIET_LOAD_MAX = 0.5
 
 
 def circumstances(options: Mapping[str, Any]) -> Document:
-    """What the machine is like before anything is measured."""
-    with open("/proc/cpuinfo") as file:
-        models = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
-    return {
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "began_at": time.time(),
-        "load_before": os.getloadavg()[0],
-        "machine": {
-            "cpus": os.cpu_count(),
-            "cpu": models[0] if models else platform.machine(),
-            "kernel": platform.release(),
-            "python": platform.python_version(),
-        },
-        "options": dict(options),
-    }
+    """What the machine and the options are before anything is measured."""
+    return {**machine.circumstances(), "options": dict(options)}
 
 
 def document(before: Document, sections: list[Section], failures: list[str]) -> Document:

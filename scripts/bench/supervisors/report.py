@@ -2,11 +2,12 @@
 
 import json
 import os
-import platform
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
+
+import machine
 
 from supervisors.figures import Section, Value
 from supervisors.rival import Bench
@@ -17,19 +18,9 @@ QUIET_LOAD_MAX = 0.5
 
 
 def circumstances(bench: Bench) -> Document:
-    """What the machine is like before anything is measured."""
-    with open("/proc/cpuinfo") as file:
-        models = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
+    """What the machine, the rivals and the options are before anything is measured."""
     return {
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "began_at": time.time(),
-        "load_before": os.getloadavg()[0],
-        "machine": {
-            "cpus": os.cpu_count(),
-            "cpu": models[0] if models else platform.machine(),
-            "kernel": platform.release(),
-            "python": platform.python_version(),
-        },
+        **machine.circumstances(),
         "versions": bench.kit.versions,
         "missing": bench.kit.missing,
         "options": {name: value for name, value in asdict(bench.options).items() if not name.endswith("_path")},

@@ -15,8 +15,6 @@ from agent.model.errors import ConfigError
 from agent.model.timebase import parse_duration_ns
 
 DEFAULT_BYTES_PER_CPU_SECOND = 2_000_000_000
-# Words that stand for an answer that nobody could write into TOML, or would have to write exactly.
-SPECIAL_ANSWERS = ("garbage", "empty")
 
 Natural = Annotated[int, Meta(ge=0)]
 Positive = Annotated[int, Meta(ge=1)]
