@@ -15,6 +15,19 @@ from fakes.agent_process import end_strays
 # Taken out of the environment: the agents that tests start refuse EVERGAUGE_ variables which are no setting.
 MAY_NOT_SKIP = os.environ.pop("EVERGAUGE_TESTS_MAY_NOT_SKIP", "") == "1"
 
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node):
+    """Tell a lane whether it may skip: it is started after the variable was taken out of the environment."""
+    node.workerinput["may_not_skip"] = MAY_NOT_SKIP
+
+
+def pytest_configure(config):
+    """Hear it in a lane."""
+    global MAY_NOT_SKIP
+    MAY_NOT_SKIP = getattr(config, "workerinput", {}).get("may_not_skip", MAY_NOT_SKIP)
+
+
 # Time is no property of the code on a loaded machine; what failed is printed so that it can be played again.
 hypothesis.settings.register_profile("evergauge", deadline=None, print_blob=True)
 hypothesis.settings.register_profile("thorough", deadline=None, print_blob=True, max_examples=5000)
