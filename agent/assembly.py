@@ -29,6 +29,7 @@ from agent.config import (
     STATE_DIR,
     STOP_TIMEOUT,
     Config,
+    service_variables,
 )
 from agent.doctor import examine
 from agent.greeting import greeting
@@ -51,6 +52,9 @@ from supervisor.shell.log import EventLog
 from supervisor.shell.loop import SupervisorLoop
 from supervisor.shell.service_manager import ServiceManager
 from workers import catalogue
+
+# A pod gets seven or more variables for each service; a few tell where they come from.
+IGNORED_NAMES_MAX = 8
 
 
 def policy_of(config: Config, worker: str = "") -> Policy:
@@ -104,6 +108,9 @@ def assemble(config: Config, workforce: Workforce, *, for_ns: int | None, former
     children = [Child(name, kind, policy_of(config, name), rng) for name, kind in kinds.items()]
     fleet = Fleet(about, children, Authority(book, first_sequence=started_at_ns))
     log.write("starting", "info", {"version": about.version, "run": run, "pid": about.pid, "seed": seed})
+    if ignored := service_variables(os.environ):
+        # Said once, so that a setting of such a name that has no effect can be explained.
+        log.write("environment_ignored", "info", {"variables": len(ignored), "names": ", ".join(ignored[:IGNORED_NAMES_MAX])})
     if damage:
         log.write("rules_set_aside", "error", {"problem": damage})
         fleet.diary.note(DiagnosticEvent(started_at_ns, "rules_set_aside", "error", "", {"problem": damage}))

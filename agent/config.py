@@ -12,13 +12,13 @@ from typing import Any
 from msgspec import Struct
 
 from agent.model.errors import ConfigError
+from agent.model.foreign import readable
+from agent.model.service_variable import PREFIX, is_service_variable
 from agent.model.timebase import DAY, HOUR, MINUTE, MS, S
 from agent.setting import KIB, MIB, Address, AnySetting, AutoSwitch, Choice, Duration, Setting, Size, Switch, T, Text, Whole
 
 # Read by `agent.failpoint` alone: a test's means, no setting.
 _FAILPOINTS = "EVERGAUGE_FAILPOINTS"
-# Kubernetes sets these in every pod of a namespace with a service named evergauge; they are nobody's typing error.
-_KUBERNETES_SERVICE = ("EVERGAUGE_SERVICE_", "EVERGAUGE_PORT")
 
 STATE_DIR = Text("state_dir", "", "folder of data, spool and rules; empty: .evergauge/ of a checkout, else /var/lib/evergauge")
 RUNTIME_DIR = Text("runtime_dir", "", "folder of the sockets; empty: .evergauge/ of a checkout, else /run/evergauge")
@@ -191,18 +191,30 @@ def parse_config(
         if key not in in_file:
             raise ConfigError(f"{origin}: {key}", "there is no such setting", _suggestion(key, in_file))
         values[key] = _parse_value(in_file[key], value, origin=f"{origin}: {key}")
-    by_environment_name = {setting.environment_alias: setting for setting in by_key.values() if setting.environment_alias}
-    by_environment_name |= {setting.environment_name: setting for setting in by_key.values()}
-    # A second name before the first: what comes later wins.
-    for name, text in sorted((environment or {}).items(), key=lambda item: (item[0].startswith("EVERGAUGE_"), item[0])):
-        if name in by_environment_name:
-            setting = by_environment_name[name]
-            values[setting.key] = _parse_value(setting, text, origin=f"environment variable {name}")
-        elif name.startswith("EVERGAUGE_") and name != _FAILPOINTS and not name.startswith(_KUBERNETES_SERVICE):
-            raise ConfigError(f"environment variable {name}", "there is no such setting", _suggestion(name, by_environment_name))
+    values |= _from_environment(by_key.values(), environment or {})
     for key, text in (flags or {}).items():
         values[key] = _parse_value(by_key[key], text, origin=by_key[key].flag)
     return Config(values)
+
+
+def service_variables(environment: Mapping[str, str]) -> list[str]:
+    """The names that look like settings and that Kubernetes or Docker made of a service's name: `parse_config` ignores them."""
+    return sorted(readable(name) for name, text in environment.items() if is_service_variable(name, text))
+
+
+def _from_environment(settings: Iterable[AnySetting], environment: Mapping[str, str]) -> dict[str, int | str | bool]:
+    values: dict[str, int | str | bool] = {}
+    known = {setting.environment_alias: setting for setting in settings if setting.environment_alias}
+    known |= {setting.environment_name: setting for setting in settings}
+    # A second name before the first: what comes later wins.
+    for name, text in sorted(environment.items(), key=lambda item: (item[0].startswith(PREFIX), item[0])):
+        if is_service_variable(name, text):
+            continue
+        if name in known:
+            values[known[name].key] = _parse_value(known[name], text, origin=f"environment variable {name}")
+        elif name.startswith(PREFIX) and name != _FAILPOINTS:
+            raise ConfigError(f"environment variable {readable(name)}", "there is no such setting", _suggestion(name, known))
+    return values
 
 
 def _load(document: str, origin: str) -> dict[str, Any]:

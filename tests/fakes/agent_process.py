@@ -219,10 +219,13 @@ def _state(process: psutil.Process) -> str:
         return "gone"
 
 
-def run_agentd(*arguments: str, seconds: float = 20.0) -> subprocess.CompletedProcess[str]:
-    """An agentd that is expected to end by itself."""
+def run_agentd(
+    *arguments: str, seconds: float = 20.0, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """An agentd that is expected to end by itself, with these variables beside the usual ones."""
     command = [sys.executable, "-c", "from agent.daemon import main; main()", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=seconds, env=_environment(), check=False)
+    variables = {**_environment(), **(environment or {})}
+    return subprocess.run(command, capture_output=True, text=True, timeout=seconds, env=variables, check=False)
 
 
 def run_agentctl(*arguments: str, seconds: float = 20.0, text: str | None = None) -> subprocess.CompletedProcess[str]:

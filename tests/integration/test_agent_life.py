@@ -41,6 +41,17 @@ def test_for_a_duration_it_ends_by_itself_with_exit_0(tmp_path: Path) -> None:
     assert not (tmp_path / "fork").exists()
 
 
+def test_a_start_in_a_pod_beside_services_of_its_name_ignores_their_variables_and_says_so_once(tmp_path: Path) -> None:
+    """Kubernetes sets them without being asked."""
+    services = {"EVERGAUGE_GATEWAY_PORT": "tcp://10.0.0.1:9464", "EVERGAUGE_METRICS_SERVICE_HOST": "10.0.0.2"}
+    folders = ("--state-dir", str(tmp_path), "--runtime-dir", str(tmp_path), "--gateway-port", "0")
+    ended = run_agentd("--for", "50ms", *folders, environment=services)
+    assert ended.returncode == 0, ended.stderr
+    told = [line for line in ended.stderr.splitlines() if "environment_ignored" in line]
+    assert len(told) == 1
+    assert 'names="EVERGAUGE_GATEWAY_PORT, EVERGAUGE_METRICS_SERVICE_HOST"' in told[0]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_within_two_seconds(tmp_path: Path, number: int) -> None:
     """Ctrl-C and systemctl stop: exit 0, everything sealed, nobody left."""
