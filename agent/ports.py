@@ -47,7 +47,7 @@ class KernelTree(Protocol):
         ...
 
     def read(self, path: str, bytes_max: int) -> bytes:
-        """Open, read once, close. *Raises:* OSError."""
+        """Open, read to the end or up to `bytes_max`, close. *Raises:* OSError."""
         ...
 
     def owner(self, path: str) -> int:

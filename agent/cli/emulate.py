@@ -56,7 +56,8 @@ def emulate(call: Call) -> int:
     profile = _profile(call, PROFILES)
     options = Options(
         # Whoever starts it may change directory later.
-        mount_point=os.path.abspath(mount_point),
+        # A link is followed now: what is mounted, looked for and unmounted is one place then.
+        mount_point=os.path.realpath(mount_point),
         profile=profile,
         scenario=_scenario(call),
         control_path=call.text("--control"),

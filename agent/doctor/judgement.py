@@ -1,9 +1,11 @@
 """From facts to findings: what of this host the agent can use, and the exact remedy for what it cannot. PURE."""
 
 from collections.abc import Iterable
+from shlex import quote
 
 from agent.doctor.facts import Facts, FolderFacts, ResctrlFacts
 from agent.doctor.finding import Finding, State
+from agent.model.foreign import readable
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -127,31 +129,32 @@ def _resctrl(facts: Facts) -> Finding:
     topic, found = "resctrl", facts.resctrl
     if found.mount_point is None:
         return _resctrl_not_mounted(found)
+    point = readable(found.mount_point)
     if found.mount_point != found.wanted_point:
         return _limited(
             topic,
-            f"mounted on {found.mount_point}, the agent looks at {found.wanted_point}",
-            f"set resctrl.mount to {found.mount_point} (--resctrl-mount, RESCTRL_MOUNT)",
+            f"mounted on {point}, the agent looks at {readable(found.wanted_point)}",
+            f"set resctrl.mount to {point} (--resctrl-mount, RESCTRL_MOUNT)",
         )
     if found.is_dead:
-        remedy = f"start it again: agentctl emulate-resctrl --mount {found.mount_point}; or: umount {found.mount_point}"
-        return _limited(topic, f"the emulator of {found.mount_point} has died", remedy)
+        remedy = f"start it again: agentctl emulate-resctrl --mount {quote(point)}; or: umount {quote(point)}"
+        return _limited(topic, f"the emulator of {point} has died", remedy)
     if not found.has_monitoring:
         remedy = "boot with rdt=cmt,mbmtotal,mbmlocal where the CPU can monitor"
-        return _limited(topic, f"{found.mount_point} has no L3 monitoring", remedy)
+        return _limited(topic, f"{point} has no L3 monitoring", remedy)
     if found.is_read_only:
-        return _limited(topic, f"{found.mount_point} is mounted read-only", f"mount -o remount,rw {found.mount_point}")
+        return _limited(topic, f"{point} is mounted read-only", f"mount -o remount,rw {quote(point)}")
     if not found.is_readable:
-        remedy = f"mount -o remount,rw {found.mount_point}" if facts.is_root else "run the agent as root"
-        return _limited(topic, f"{found.mount_point}/mon_groups may not be used by this user", remedy)
+        remedy = f"mount -o remount,rw {quote(point)}" if facts.is_root else "run the agent as root"
+        return _limited(topic, f"{point}/mon_groups may not be used by this user", remedy)
     emulated = "; emulated: what is read there is no hardware's" if found.is_emulated else ""
-    return _usable(topic, f"mounted on {found.mount_point}, with monitoring{emulated}")
+    return _usable(topic, f"mounted on {point}, with monitoring{emulated}")
 
 
 def _resctrl_not_mounted(found: ResctrlFacts) -> Finding:
     topic = "resctrl"
     if found.is_in_kernel:
-        remedy = f"mount -t resctrl resctrl {found.wanted_point}, or set resctrl.auto_mount"
+        remedy = f"mount -t resctrl resctrl {quote(readable(found.wanted_point))}, or set resctrl.auto_mount"
         return _missing(topic, "this kernel has it, it is not mounted", remedy)
     if found.cpu_flags:
         detail = f"the CPU has {' '.join(found.cpu_flags)}, this kernel has no resctrl"

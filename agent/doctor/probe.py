@@ -7,9 +7,11 @@ import sys
 from collections.abc import Iterable
 
 from agent.doctor.facts import CgroupFacts, Facts, FolderFacts, ProcessFacts, ResctrlFacts, SocketFacts
+from agent.kernel_file import read_text, read_whole
+from agent.model.mountinfo import BYTES_MAX, NAME, mount_at, resctrl_mounts
 
 FILE_BYTES_MAX = 256 << 10
-# /proc/cpuinfo repeats the flags for each CPU; the first block is enough.
+# /proc/cpuinfo repeats the flags for each CPU; the first block, of some 2 KiB, is enough.
 CPU_BYTES_MAX = 16 << 10
 
 RUNTIME_SOCKETS = (
@@ -20,8 +22,6 @@ RUNTIME_SOCKETS = (
 )
 # So many processes of other users are looked at, among so many processes at all.
 OTHERS_MAX, PROCESSES_MAX = 16, 4_096
-# The kernel's own, and the emulator's.
-RESCTRL_TYPES = ("resctrl", "fuse.resctrl")
 # The flags of /proc/cpuinfo that tell of cache and memory bandwidth monitoring.
 RESCTRL_FLAGS = ("cqm", "cqm_llc", "cqm_occup_llc", "cqm_mbm_total", "cqm_mbm_local")
 PACKAGES = ("multiprocess", "pyzmq", "msgspec", "tenacity", "pyarrow", "duckdb", "prometheus-client")
@@ -69,15 +69,9 @@ def probe(
 
 def _read(path: str, bytes_max: int = FILE_BYTES_MAX) -> str | None:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        return read_whole(path, bytes_max).decode(errors="replace")
     except OSError:
         return None
-    try:
-        return os.read(descriptor, bytes_max).decode(errors="replace")
-    except OSError:
-        return None
-    finally:
-        os.close(descriptor)
 
 
 def _limit(value: int) -> int:
@@ -130,25 +124,20 @@ def _reads_any(folders: list[str], name: str) -> bool | None:
     return any(_read(os.path.join(folder, name)) is not None for folder in folders) if folders else None
 
 
-def _mounts(proc_root: str) -> list[tuple[str, str, str]]:
-    """The mounts as (mount point, type, options). *Source:* proc_pid_mountinfo(5)."""
-    found = []
-    for line in (_read(os.path.join(proc_root, "self/mountinfo")) or "").splitlines():
-        before, separator, after = line.partition(" - ")
-        words, type_words = before.split(" "), after.split(" ")
-        if separator and len(words) >= 6 and len(type_words) >= 3:
-            # What holds for the mount and what for its file system; either may forbid writing.
-            found.append((words[4], type_words[0], f"{words[5]},{type_words[2]}"))
-    return found
+def _mounts(proc_root: str) -> str:
+    try:
+        return read_text(os.path.join(proc_root, NAME), BYTES_MAX)
+    except OSError:
+        return ""
 
 
 def _hidepid(proc_root: str) -> str | None:
-    for point, kind, options in _mounts(proc_root):
-        if kind == "proc" and point == proc_root:
-            for option in options.split(","):
-                name, _, value = option.partition("=")
-                if name == "hidepid":
-                    return value
+    mount = mount_at(_mounts(proc_root), os.path.realpath(proc_root))
+    if mount is not None and mount.type == "proc":
+        for option in mount.options:
+            name, _, value = option.partition("=")
+            if name == "hidepid":
+                return value
     return None
 
 
@@ -170,21 +159,28 @@ def _cgroup(cgroup_root: str) -> CgroupFacts:
 def _resctrl(proc_root: str, root: str, wanted: str) -> ResctrlFacts:
     flags = _cpu_flags(proc_root)
     kinds = (_read(os.path.join(proc_root, "filesystems")) or "").split()
-    mounts = {point: (kind, options) for point, kind, options in _mounts(proc_root) if kind in RESCTRL_TYPES}
-    point = wanted if wanted in mounts else next(iter(mounts), None)
-    kind, options = mounts[point] if point else ("", "")
-    below = _below(root, point) if point else ""
+    mounts = {mount.point: mount for mount in resctrl_mounts(_mounts(proc_root))}
+    # The table has no links in its paths; the agent follows the one that it is told, and so does this look.
+    mount = mounts.get(_real(root, wanted)) or next(iter(mounts.values()), None)
+    point = "" if mount is None else mount.point
+    below = _below(root, point)
     return ResctrlFacts(
         cpu_flags=tuple(flag for flag in RESCTRL_FLAGS if flag in flags),
         is_in_kernel="resctrl" in kinds,
-        mount_point=point,
+        mount_point=(wanted if point == _real(root, wanted) else point) if point else None,
         is_readable=bool(point) and os.access(os.path.join(below, "mon_groups"), os.R_OK | os.W_OK | os.X_OK),
         has_monitoring=bool(point) and os.path.exists(os.path.join(below, "info/L3_MON")),
         wanted_point=wanted,
-        is_emulated=kind != "" and kind != "resctrl",
-        is_read_only="ro" in options.split(","),
+        is_emulated=mount is not None and mount.type != "resctrl",
+        is_read_only=mount is not None and "ro" in mount.options,
         is_dead=bool(point) and _is_dead(below),
     )
+
+
+def _real(root: str, path: str) -> str:
+    """The place without links that `path` leads to, as the host below `root` calls it."""
+    base, real = os.path.realpath(root), os.path.realpath(_below(root, path))
+    return "/" + os.path.relpath(real, base) if base != "/" and real.startswith(f"{base}/") else real
 
 
 def _is_dead(path: str) -> bool:

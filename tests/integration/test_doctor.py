@@ -128,6 +128,47 @@ def test_the_daemons_look_imports_nothing_heavy() -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+# In a mount namespace of its own: so many mounts first, and an emulated resctrl last whose program has died.
+BEHIND_MOUNTS = """
+import ctypes, os, sys
+folder, libc = sys.argv[1], ctypes.CDLL(None, use_errno=True)
+def checked(result):
+    if result: raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+checked(libc.unshare(0x20000))
+checked(libc.mount(None, b"/", None, 0x44000, None))
+for number in range(80):
+    os.mkdir(path := f"{folder}/a-mount-with-a-long-name-{number:03}")
+    checked(libc.mount(b"tmpfs", path.encode(), b"tmpfs", 0, b"size=4k"))
+os.mkdir(place := f"{folder}/a place")
+device = os.open("/dev/fuse", os.O_RDWR)
+options = f"fd={device},rootmode=40755,user_id=0,group_id=0".encode()
+checked(libc.mount(b"evergauge", place.encode(), b"fuse.resctrl", 0, options))
+os.close(device)
+os.symlink(place, link := f"{folder}/link")
+from agent.doctor.probe import probe
+from workers.resctrl.filesystem import MountedFilesystem
+for wanted in (place, link):
+    found = probe(proc_root="/proc", cgroup_root="/", state_dir="/", resctrl_mount=wanted, with_packages=False).resctrl
+    print(found.mount_point == wanted, found.is_emulated, found.is_dead)
+print(MountedFilesystem("/elsewhere").other_mounts() == [place])
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not os.path.exists("/dev/fuse"), reason="only root can mount, and this needs FUSE")
+def test_a_mount_behind_many_others_is_found_with_blanks_and_through_links(tmp_path: Path) -> None:
+    """The kernel gives its table out in pages of 4 KiB, however much is asked for at once."""
+    done = subprocess.run([sys.executable, "-c", BEHIND_MOUNTS, str(tmp_path)], capture_output=True, timeout=20, text=True)
+    assert (done.stdout.split(), done.stderr) == (["True"] * 7, "")
+
+
+def test_a_link_to_the_mount_is_where_the_agent_looks(host: Path) -> None:
+    """The table has the place without links, the setting has the link."""
+    (host / "r").symlink_to(host / "sys/fs/resctrl")
+    where = {"proc_root": str(host / "proc"), "cgroup_root": str(host), "state_dir": str(host), "root": str(host)}
+    found = probe(**where, resctrl_mount="/r", with_packages=False).resctrl
+    assert (found.mount_point, found.wanted_point, found.has_monitoring) == ("/r", "/r", True)
+
+
 def test_the_agent_is_told_where_resctrl_is_and_where_it_looks(host: Path) -> None:
     """An emulator's mount counts, a read-only one is told, and one elsewhere is found; the NRI socket is the one that was set."""
     mounts = host / "proc/self/mountinfo"

@@ -10,9 +10,10 @@ import fcntl
 import os
 from contextlib import suppress
 
-from workers.resctrl.mountinfo import resctrl_at, resctrl_points
+from agent.kernel_file import read_text
+from agent.model.mountinfo import BYTES_MAX, NAME, resctrl_at, resctrl_mounts
 
-MOUNTS_PATH = "/proc/self/mountinfo"
+MOUNTS_PATH = f"/proc/{NAME}"
 FILESYSTEMS_PATH = "/proc/filesystems"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -67,7 +68,7 @@ class MountedFilesystem:
     def other_mounts(self) -> list[str]:
         """Where else resctrl is mounted, as far as this mount namespace shows."""
         here = os.path.realpath(self._path)
-        return [point for point in resctrl_points(self._mounts()) if point != here]
+        return [mount.point for mount in resctrl_mounts(self._mounts()) if mount.point != here]
 
     def mount(self) -> None:
         """Mount resctrl here, without options; the mount point is made where that is possible. *Raises:* OSError."""
@@ -211,8 +212,7 @@ class MountedFilesystem:
             raise
 
     def _mounts(self) -> str:
-        with open(self._mounts_path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read()
+        return read_text(self._mounts_path, BYTES_MAX)
 
 
 def _inner(path: str) -> str:

@@ -2,11 +2,11 @@
 
 import ctypes
 import os
-from collections.abc import Iterator
 from errno import EACCES, EBUSY, EINVAL, ENODEV, ENOENT, ENOTCONN, EPERM
 
+from agent.kernel_file import read_text
 from agent.model.errors import MisuseError, PermissionRefused, StorageError, UnavailableError
-from workers.resctrl.mountinfo import Mount, parse_mountinfo
+from agent.model.mountinfo import BYTES_MAX, NAME, Mount, mount_at
 
 DEVICE = "/dev/fuse"
 # The subtype stands in /proc/mounts; FUSE lets nobody call itself `resctrl` alone.
@@ -14,7 +14,7 @@ TYPE = "fuse.resctrl"
 SOURCE = "evergauge"
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_RELATIME = 2, 4, 8, 1 << 21
 _MNT_DETACH = 2
-_MOUNTINFO = "/proc/self/mountinfo"
+_MOUNTINFO = f"/proc/{NAME}"
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -42,7 +42,7 @@ def prepare_mount_point(path: str) -> bool:
         if cause.errno == ENOENT:
             raise MisuseError(path, "there is no such directory", f"make it: mkdir -p {path}") from cause
         raise MisuseError(path, f"one cannot mount here: {cause.strerror}", "name an empty directory") from cause
-    mounted = next((mount for mount in _mounts() if mount.point == os.path.realpath(path)), None)
+    mounted = mount_at(_mounts(), os.path.realpath(path))
     if mounted is not None and mounted.is_resctrl:
         raise MisuseError(path, f"a file system of type {mounted.type} is mounted here already", "name another directory")
     if names:
@@ -67,8 +67,8 @@ def mount(path: str, device: int) -> None:
 
 def device_at(path: str) -> tuple[int, int] | None:
     """The device of the last mount at this place, without asking the file system itself, which nobody may serve now."""
-    here = os.path.realpath(os.path.dirname(path)) + "/" + os.path.basename(path)
-    return next(((each.major, each.minor) for each in reversed(list(_mounts())) if each.point == here), None)
+    found = mount_at(_mounts(), os.path.realpath(os.path.dirname(path)) + "/" + os.path.basename(path))
+    return None if found is None else (found.major, found.minor)
 
 
 def unmount(path: str) -> bool:
@@ -93,7 +93,7 @@ def _umount(path: str, flags: int) -> int:
 def _clear_dead_mount(path: str) -> bool:
     cleared = False
     # Of what cannot be looked at, only the emulator's own is taken away. Several may lie upon each other.
-    while _is_dead(path) and any(each.type == TYPE and each.point == os.path.realpath(path) for each in _mounts()):
+    while _is_dead(path) and _is_own(mount_at(_mounts(), os.path.realpath(path))):
         try:
             cleared = unmount(path)
         except OSError as cause:
@@ -110,6 +110,9 @@ def _is_dead(path: str) -> bool:
     return False
 
 
-def _mounts() -> Iterator[Mount]:
-    with open(_MOUNTINFO, encoding="utf-8", errors="surrogateescape") as lines:
-        yield from parse_mountinfo(lines.read())
+def _is_own(mount: Mount | None) -> bool:
+    return mount is not None and mount.type == TYPE
+
+
+def _mounts() -> str:
+    return read_text(_MOUNTINFO, BYTES_MAX)

@@ -1,0 +1,83 @@
+"""Which file system is mounted where, from the text of `/proc/self/mountinfo`. PURE. *Source:* proc_pid_mountinfo(5).
+
+Paths are as the kernel has them: symbolic links are for the caller to follow before he asks for a place.
+"""
+
+import re
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+# Where it stands below a proc file system, and what is read of it at most: 100,000 mounts of 160 bytes. A limit of the
+# kernel's own (fs.mount-max) is as high.
+NAME = "self/mountinfo"
+BYTES_MAX = 16 << 20
+MOUNTS_MAX = 100_000
+# The kernel's own, and the emulator's: a FUSE mount with this subtype.
+RESCTRL_TYPES = frozenset({"resctrl", "fuse.resctrl"})
+_OCTAL = re.compile(r"\\([0-7]{3})")
+# Of `36 35 98:0 /root /mount/point options optional* - type source superoptions`.
+_HEAD_FIELDS_MIN = 6
+
+
+class Mount(Struct, frozen=True):
+    """One mount: where, of which type, on which device; `root` is what of its file system is seen there, `/` for all of it.
+
+    `options` are those of the mount and those of its file system; either may forbid writing.
+    """
+
+    point: str
+    type: str
+    major: int
+    minor: int
+    root: str = "/"
+    options: tuple[str, ...] = ()
+
+    @property
+    def is_resctrl(self) -> bool:
+        """Whether it is a whole resctrl, the kernel's or an emulated one; a directory of one that is bound elsewhere is none."""
+        return self.type in RESCTRL_TYPES and self.root == "/"
+
+
+def parse_mountinfo(text: str) -> Iterator[Mount]:
+    """All mounts in the order of mounting; later ones cover earlier ones of the same place. Lines of another form are left out.
+
+    *Range:* the first MOUNTS_MAX lines. Linear in the text.
+    """
+    # Not splitlines: the kernel escapes the line feed of a name, and nothing else at which Python would part lines.
+    for line in text.split("\n", MOUNTS_MAX)[:MOUNTS_MAX]:
+        head, separator, tail = line.partition(" - ")
+        fields, kind = head.split(" "), tail.split(" ")
+        if not separator or len(fields) < _HEAD_FIELDS_MIN:
+            continue
+        major, _colon, minor = fields[2].partition(":")
+        # A number of more digits is none of the kernel's, and Python would refuse to read it.
+        if major.isdecimal() and minor.isdecimal() and len(fields[2]) <= 21:
+            options = (*fields[5].split(","), *(kind[2].split(",") if len(kind) > 2 else ()))
+            yield Mount(_plain(fields[4]), _plain(kind[0]), int(major), int(minor), _plain(fields[3]), options)
+
+
+def mount_at(text: str, point: str) -> Mount | None:
+    """What is mounted exactly at `point`: of several that lie upon each other the last one, which alone can be reached."""
+    last = None
+    for mount in parse_mountinfo(text):
+        if mount.point == point:
+            last = mount
+    return last
+
+
+def resctrl_at(text: str, point: str) -> Mount | None:
+    """The resctrl mounted exactly at `point`, unless something else covers it."""
+    found = mount_at(text, point)
+    return found if found is not None and found.is_resctrl else None
+
+
+def resctrl_mounts(text: str) -> list[Mount]:
+    """All resctrl that nothing covers at their place, in the order of mounting; of one place, the last."""
+    by_point = {mount.point: mount for mount in parse_mountinfo(text)}
+    return [mount for mount in by_point.values() if mount.is_resctrl]
+
+
+def _plain(word: str) -> str:
+    """Blanks, tabs, line ends and backslashes stand in octal."""
+    return _OCTAL.sub(lambda found: chr(int(found[1], 8)), word) if "\\" in word else word
