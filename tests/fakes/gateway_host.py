@@ -72,11 +72,12 @@ class Client:
 class GatewayHost:
     """The loop around one GatewayWork. `status` is what the supervisor answers; None: it is silent."""
 
-    def __init__(self, *, address: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(self, *, address: str = "127.0.0.1", port: int = 0, proc_root: str = "/proc") -> None:
         self.clock = FakeClock()
         self.bus = RecordingBus()
         self.status: dict[str, Any] | None = status_document()
-        self.work = GatewayWork(self.clock, self.bus, Config({"gateway.address": address, "gateway.port": port}))
+        settings: dict[str, int | str | bool] = {"gateway.address": address, "gateway.port": port, "kernel.proc_root": proc_root}
+        self.work = GatewayWork(self.clock, self.bus, Config(settings))
         self._answered = 0
         self._clients: list[Client] = []
         self.work.on_start(self.clock.now_ns())

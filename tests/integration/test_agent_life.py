@@ -75,6 +75,25 @@ def test_workers_do_not_hear_the_terminals_ctrl_c(tmp_path: Path) -> None:
     assert all('exit="done (0)"' in line for line in exits), exits
 
 
+def test_an_agent_whose_port_another_program_holds_is_not_ready_and_says_so_until_it_is_free(tmp_path: Path) -> None:
+    """Else a scraper reads the other program's numbers, and everything here looks well."""
+    with socket.create_server(("0.0.0.0", 0)) as other:
+        port = other.getsockname()[1]
+        agent = AgentProcess(tmp_path, flags={"--gateway-port": str(port)})
+        agent.start(ready=False)
+        wait_until(lambda: " not ready after " in agent.output, f"the greeting; it says:\n{agent.output}")
+        status = agent.call("status")
+        sentence = f"127.0.0.1:{port} is in use by "
+        assert status["ready"] is False
+        assert [reason for reason in status["reasons"] if sentence in reason] == status["reasons"]
+        assert f"not ready gateway: {sentence}" in agent.output
+        assert f"(process {os.getpid()})" in agent.output
+    wait_until(agent.is_ready, "the port is free, and the agent ready")
+    agent.note_processes()
+    agent.end()
+    agent.assert_nothing_left()
+
+
 def test_a_killed_supervisor_leaves_no_process_and_its_successor_starts(tmp_path: Path) -> None:
     """SIGKILL of the supervisor: all workers are gone within a second, even one that is stopped; the stale sockets are replaced."""
     agent = AgentProcess(tmp_path)

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from fakes.gateway_host import GatewayHost, running_gateway
@@ -294,6 +295,46 @@ def test_a_client_that_leaves_before_its_answer_is_forgotten(gateway: GatewayHos
     gateway.turn_until(lambda: is_at_rest(gateway))
 
 
+def in_use(where: str, holder: str) -> str:
+    """What is said of a port that another program holds."""
+    return f"{where} is in use by {holder}; end that program, or set gateway.port (--gateway-port); 0 lets the system choose"
+
+
+def own_name() -> str:
+    """The kernel's name for this process."""
+    return Path("/proc/self/comm").read_text().strip()
+
+
+@pytest.mark.parametrize("option", [0, socket.SO_REUSEADDR, socket.SO_REUSEPORT])
+@pytest.mark.parametrize("taken", ["127.0.0.1", "0.0.0.0", "::"])
+def test_a_port_that_another_would_answer_at_is_never_shared(taken: str, option: int):
+    """At our address or at all, of both families, whatever the other allows: no two programs take turns with the scrapes."""
+    with socket.socket(socket.AF_INET6 if ":" in taken else socket.AF_INET) as other:
+        if ":" in taken:
+            other.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        if option:
+            other.setsockopt(socket.SOL_SOCKET, option, 1)
+        other.bind((taken, 0))
+        other.listen()
+        with running_gateway(port=other.getsockname()[1]) as gateway:
+            assert gateway.stats["address"] is None
+            assert [(held.kind, held.blocks_ready) for held in gateway.bus.conditions] == [("gateway", True)]
+            assert f"(process {os.getpid()})" in gateway.bus.conditions[0].detail
+
+
+def test_a_holder_that_cannot_be_seen_is_not_guessed(tmp_path: Path):
+    """The user of its socket is told, and where there is no table nobody is."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with running_gateway(port=port, proc_root=str(tmp_path)) as gateway:
+            assert gateway.stats["problem"] == in_use(f"127.0.0.1:{port}", "another program")
+        (tmp_path / "self").symlink_to("/proc/self")
+        with running_gateway(port=port, proc_root=str(tmp_path)) as gateway:
+            assert gateway.stats["problem"] == in_use(f"127.0.0.1:{port}", f"a program of user {os.geteuid()}")
+
+
 def test_a_port_in_use_is_a_condition_until_it_is_free():
     """The worker stays up, says what is wrong and what to do, and tries every two seconds."""
     with socket.socket() as other:
@@ -301,8 +342,8 @@ def test_a_port_in_use_is_a_condition_until_it_is_free():
         other.listen()
         port = other.getsockname()[1]
         with running_gateway(port=port) as gateway:
-            sentence = f"127.0.0.1:{port} is in use by another program; set gateway.port (--gateway-port), 0 lets the system choose"
-            assert gateway.bus.conditions == [Condition(kind="gateway", active=True, detail=sentence, blocks_ready=False)]
+            sentence = in_use(f"127.0.0.1:{port}", f"{own_name()} (process {os.getpid()})")
+            assert gateway.bus.conditions == [Condition(kind="gateway", active=True, detail=sentence, blocks_ready=True)]
             assert (gateway.stats["address"], gateway.stats["problem"]) == (None, sentence)
             gateway.pass_time(BIND_RETRY_NS)
             assert len(gateway.bus.conditions) == 1

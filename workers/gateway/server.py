@@ -45,6 +45,8 @@ class Server:
         family, kind, protocol, _, where = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=flags)[0]
         listener = socket.socket(family, kind, protocol)
         try:
+            # Connections of an agent that has just ended do not hold the port; a socket that listens does, at this address and
+            # at all of them, whatever it has set itself. Never SO_REUSEPORT: with it two programs would share the requests.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.setblocking(False)
             listener.bind(where)

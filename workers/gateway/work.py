@@ -6,11 +6,11 @@ It holds no state of the agent: every answer but /live is asked for anew. It is 
 import errno
 from collections.abc import Sequence
 from socket import gaierror
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from agent.config import GATEWAY_ADDRESS, GATEWAY_PORT, Config
+from agent.config import GATEWAY_ADDRESS, GATEWAY_PORT, PROC_ROOT, Config
 from agent.model.errors import ProtocolError
 from agent.model.message import Condition
 from agent.model.rule_state import RuleState
@@ -22,11 +22,13 @@ from workers.gateway.metrics import GatewayCounts, families
 from workers.gateway.server import Server
 from workers.gateway.status import Status, parse_status
 
+if TYPE_CHECKING:
+    from workers.gateway.holder import HolderSearch
+
 BIND_RETRY_NS = 2 * S
 SILENCE = "the supervisor does not answer"
 
 _PROBLEM_BY_ERRNO = {
-    errno.EADDRINUSE: "is in use by another program; set gateway.port (--gateway-port), 0 lets the system choose",
     errno.EADDRNOTAVAIL: "is not an address of this host; set gateway.address (--gateway-address)",
     errno.EACCES: "may not be served by this user; set gateway.port (--gateway-port) to 1024 or above",
 }
@@ -44,6 +46,8 @@ class GatewayWork:
         self._inquiry: Inquiry[tuple[int, Request]] = Inquiry(lambda: bus.request("status"))
         self._listen_at_ns: int | None = None
         self._problem: str | None = None
+        self._proc_root = config.of(PROC_ROOT)
+        self._holder: HolderSearch | None = None
 
     def on_start(self, now_ns: int) -> None:
         """Begin to serve, or say why not and try again; the worker is up either way."""
@@ -116,12 +120,24 @@ class GatewayWork:
         except gaierror:
             self._fail("is not an IP address; set gateway.address (--gateway-address), such as 127.0.0.1", now_ns)
         except OSError as problem:
-            self._fail(_PROBLEM_BY_ERRNO.get(problem.errno or 0, f"cannot be served: {problem.strerror}"), now_ns)
+            self._fail(self._problem_of(problem), now_ns)
         else:
             self._listen_at_ns = None
+            self._holder = None
             if self._problem is not None:
                 self._problem = None
                 self._bus.condition(Condition(kind="gateway", active=False, detail=f"{self._server.address} is served"))
+
+    def _problem_of(self, problem: OSError) -> str:
+        if problem.errno != errno.EADDRINUSE:
+            return _PROBLEM_BY_ERRNO.get(problem.errno or 0, f"cannot be served: {problem.strerror}")
+        if self._holder is None:
+            # Needed by few agents, and once.
+            from workers.gateway.holder import HolderSearch
+
+            self._holder = HolderSearch(self._proc_root)
+        holder = self._holder.words(self._address, self._port)
+        return f"is in use by {holder}; end that program, or set gateway.port (--gateway-port); 0 lets the system choose"
 
     def _fail(self, problem: str, now_ns: int) -> None:
         self._listen_at_ns = now_ns + BIND_RETRY_NS
@@ -129,7 +145,8 @@ class GatewayWork:
         sentence = f"{where}:{self._port} {problem}"
         if sentence != self._problem:
             self._problem = sentence
-            self._bus.condition(Condition(kind="gateway", active=True, detail=sentence, blocks_ready=False))
+            # Not ready: whoever asks at the port is answered by another program, and takes its numbers for ours.
+            self._bus.condition(Condition(kind="gateway", active=True, detail=sentence, blocks_ready=True))
 
     def _on_request(self, ticket: int, request: Request, now_ns: int) -> None:
         if request.method not in ("GET", "HEAD"):
