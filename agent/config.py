@@ -15,7 +15,7 @@ from agent.model.errors import ConfigError
 from agent.model.foreign import readable
 from agent.model.service_variable import PREFIX, is_service_variable
 from agent.model.timebase import DAY, HOUR, MINUTE, MS, S
-from agent.setting import KIB, MIB, Address, AnySetting, AutoSwitch, Choice, Duration, Setting, Size, Switch, T, Text, Whole
+from agent.setting import KIB, MIB, Address, AnySetting, AutoSwitch, Choice, Duration, Hosts, Setting, Size, Switch, T, Text, Whole
 
 # Read by `agent.failpoint` alone: a test's means, no setting.
 _FAILPOINTS = "EVERGAUGE_FAILPOINTS"
@@ -114,6 +114,12 @@ BUFFER_BYTES = Size(
 
 GATEWAY_ADDRESS = Address("gateway.address", "127.0.0.1", "where /live, /ready and /metrics are served; empty: nowhere")
 GATEWAY_PORT = Whole("gateway.port", 9464, 0, 65535, "its TCP port; 0: the system chooses, `agentctl status` tells")
+# Any name would let a web page read what is measured here: it can have the name of its own server lead to this address.
+GATEWAY_ALLOWED_HOSTS = Hosts(
+    "gateway.allowed_hosts",
+    "",
+    "host names under which it may be asked, beside localhost and, beyond the loopback address, IP addresses; *: every name",
+)
 
 SETTINGS: tuple[AnySetting, ...] = (
     STATE_DIR, RUNTIME_DIR, CONTROL_SOCKET, BUS_SOCKET, DATA_SOCKET, HOST_NAME, PROC_ROOT, CGROUP_ROOT, NRI_SOCKET, RESCTRL_MOUNT,
@@ -121,7 +127,7 @@ SETTINGS: tuple[AnySetting, ...] = (
     HEARTBEAT_INTERVAL, HANG_TIMEOUT, START_TIMEOUT, STOP_TIMEOUT, BACKOFF_BASE, BACKOFF_FACTOR, BACKOFF_CEILING,
     BACKOFF_JITTER, STABLE_SPELL, ORPHAN_GRACE, SPARE_WORKERS, CONTROL_PLANE_INTERVAL, SEAL_INTERVAL, SEAL_BYTES, SYNC_INTERVAL,
     STORAGE_QUOTA, BUFFER_BYTES,
-    GATEWAY_ADDRESS, GATEWAY_PORT,
+    GATEWAY_ADDRESS, GATEWAY_PORT, GATEWAY_ALLOWED_HOSTS,
 )  # fmt: skip
 
 # Where on this host the agent looks.

@@ -2,6 +2,7 @@
 
 from typing import Generic, Self, TypeVar
 
+from agent.model.host import parse_host_list
 from agent.model.timebase import format_duration, parse_duration_ns
 
 T = TypeVar("T", int, str, bool)
@@ -159,6 +160,20 @@ class Address(Setting[str]):
             from ipaddress import ip_address
 
             ip_address(value)
+        return value
+
+
+class Hosts(Setting[str]):
+    """Host names and IP addresses, separated by commas; `*` stands for every one."""
+
+    @property
+    def accepted(self) -> str:
+        return "host names and IP addresses without ports, separated by commas, or nothing"
+
+    def parse(self, value: object) -> str:
+        if not isinstance(value, str) or len(value) > 4096:
+            raise ValueError("not such a list")
+        parse_host_list(value)
         return value
 
 

@@ -72,11 +72,12 @@ class Client:
 class GatewayHost:
     """The loop around one GatewayWork. `status` is what the supervisor answers; None: it is silent."""
 
-    def __init__(self, *, address: str = "127.0.0.1", port: int = 0, proc_root: str = "/proc") -> None:
+    def __init__(self, *, address: str = "127.0.0.1", port: int = 0, proc_root: str = "/proc", allowed_hosts: str = "") -> None:
         self.clock = FakeClock()
         self.bus = RecordingBus()
         self.status: dict[str, Any] | None = status_document()
         settings: dict[str, int | str | bool] = {"gateway.address": address, "gateway.port": port, "kernel.proc_root": proc_root}
+        settings["gateway.allowed_hosts"] = allowed_hosts
         self.work = GatewayWork(self.clock, self.bus, Config(settings))
         self._answered = 0
         self._clients: list[Client] = []
@@ -126,10 +127,10 @@ class GatewayHost:
         self.turn()
         return client.response()
 
-    def ask(self, path: str, method: str = "GET", accept: str = "*/*") -> Received:
+    def ask(self, path: str, method: str = "GET", accept: str = "*/*", host: str = "localhost") -> Received:
         """One whole exchange."""
         client = self.connect()
-        client.send(f"{method} {path} HTTP/1.1\r\nHost: test\r\nAccept: {accept}\r\n\r\n".encode())
+        client.send(f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nAccept: {accept}\r\n\r\n".encode())
         return self.finish(client)
 
     def close(self) -> None:

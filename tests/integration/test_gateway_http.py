@@ -22,7 +22,9 @@ from workers.gateway.http import HEAD_BYTES_MAX
 from workers.gateway.server import CONNECTION_TIMEOUT_NS, CONNECTIONS_MAX, WRITE_RETRY_NS
 from workers.gateway.work import BIND_RETRY_NS
 
-REQUEST = b"GET /live HTTP/1.1\r\nHost: test\r\n\r\n"
+READY = b"GET /ready HTTP/1.1\r\nHost: localhost\r\n\r\n"
+METRICS = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
+REQUEST = b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 @pytest.fixture
@@ -67,8 +69,8 @@ def test_a_silent_supervisor_is_not_ready_and_not_up(gateway: GatewayHost):
     """After one second, not before; and it is seen again as soon as it answers."""
     gateway.status = None
     ready, metrics = gateway.connect(), gateway.connect()
-    ready.send(b"GET /ready HTTP/1.1\r\n\r\n")
-    metrics.send(b"GET /metrics HTTP/1.1\r\n\r\n")
+    ready.send(READY)
+    metrics.send(METRICS)
     gateway.turn_until(lambda: gateway.stats["requests"] == 2)
     gateway.pass_time(999 * MS)
     assert not ready.receive()
@@ -122,7 +124,11 @@ def test_metrics_come_in_the_format_that_is_asked_for(gateway: GatewayHost, acce
     ("method", "path", "status"),
     [
         ("GET", "/", 404),
-        ("GET", "/metrics/", 404),
+        ("GET", "/metrics/", 200),
+        ("GET", "//metrics?name[]=evergauge_up", 200),
+        ("GET", "/metrics/x", 404),
+        ("HEAD", "/metrics/", 200),
+        ("HEAD", "/x", 404),
         ("POST", "/ready", 405),
         ("DELETE", "/x", 405),
         ("HEAD", "/live", 200),
@@ -137,9 +143,52 @@ def test_everything_else_is_answered_with_its_status(gateway: GatewayHost, metho
         assert received.body == b""
         assert int(received.fields["content-length"]) > 0
     else:
-        assert received.body.endswith(b".\n")
+        assert received.body.endswith(b".\n") or status == 200
         assert int(received.fields["content-length"]) == len(received.body)
     assert received.fields["connection"] == "close"
+
+
+@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "evil.example:9464", "10.0.0.1", "[fd00::1]:9464", ""])
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/metrics"), ("GET", "/ready"), ("HEAD", "/live"), ("POST", "/x"), ("GET", "/x")]
+)
+def test_a_page_whose_name_leads_here_reads_nothing(gateway: GatewayHost, host: str, method: str, path: str):
+    """Whatever it asks for and how: the name that it has at its own server is none of ours, nor is the supervisor asked."""
+    received = gateway.ask(path, method=method, host=host)
+    assert received.status == 421
+    assert received.body == b"" if method == "HEAD" else b"gateway.allowed_hosts" in received.body
+    assert (gateway.stats["requests"], gateway.stats["refused"], gateway.bus.requests) == (0, 1, [])
+
+
+def test_a_proxys_request_is_judged_by_the_host_of_its_target(gateway: GatewayHost):
+    """As RFC 9112 has it, the field beside it does not count."""
+    assert gateway.ask("http://evil.example/metrics", host="localhost").status == 421
+    assert gateway.ask("http://localhost:9464/metrics", host="evil.example").status == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:9464", "localhost.", "127.0.0.1:1", "127.1.2.3", "[::1]", "[0:0::1]:9464"]
+)
+def test_the_loopback_names_are_answered_in_every_form(gateway: GatewayHost, host: str):
+    """With any port: who forwards one asks by another."""
+    assert gateway.ask("/live", host=host).status == 200
+
+
+def test_names_that_are_set_are_answered_and_addresses_where_it_is_asked_from_outside():
+    """A scraper asks by the address of the pod, or by a name that an operator has added."""
+    with running_gateway(address="0.0.0.0", allowed_hosts="node-7.example., metrics_lb") as gateway:
+        hosts = ["node-7.example:9464", "NODE-7.example.", "metrics_lb", "10.0.0.1:9464", "[fd00::1%25eth0]:80", "localhost"]
+        assert {gateway.ask("/live", host=host).status for host in hosts} == {200}
+        assert {gateway.ask("/live", host=host).status for host in ("node-7", "x.node-7.example", "10.0.0.1.example")} == {421}
+    with running_gateway(allowed_hosts="*") as gateway:
+        assert gateway.ask("/live", host="any.example").status == 200
+
+
+def test_a_probe_of_http_1_0_without_a_name_is_answered(gateway: GatewayHost):
+    """Load balancers send it; no browser does."""
+    client = gateway.connect()
+    client.send(b"GET /live HTTP/1.0\r\n\r\n")
+    assert gateway.finish(client).status == 200
 
 
 def test_a_request_may_come_byte_by_byte(gateway: GatewayHost):
@@ -235,7 +284,7 @@ def test_clients_that_wait_for_an_answer_keep_their_place(gateway: GatewayHost):
     waiting = []
     for _ in range(CONNECTIONS_MAX):
         waiting.append(gateway.connect())
-        waiting[-1].send(b"GET /ready HTTP/1.1\r\n\r\n")
+        waiting[-1].send(READY)
         gateway.turn()
     gateway.turn_until(lambda: gateway.stats["requests"] == CONNECTIONS_MAX)
     newcomer = gateway.connect()
@@ -255,7 +304,7 @@ def test_a_reader_that_does_not_read_delays_nobody_and_is_cut(gateway: GatewayHo
     """The rest of its answer is tried again on a timer, for five seconds in all."""
     gateway.status = large_status()
     client = gateway.connect(receive_buffer_bytes=4096)
-    client.send(b"GET /metrics HTTP/1.1\r\n\r\n")
+    client.send(METRICS)
     gateway.turn_until(lambda: len(gateway.bus.requests) == 1)
     assert gateway.work.next_deadline_ns() == gateway.clock.now_ns() + WRITE_RETRY_NS
     gateway.pass_time(WRITE_RETRY_NS)
@@ -271,7 +320,7 @@ def test_a_slow_reader_gets_all_of_a_large_answer(gateway: GatewayHost):
     """In as many pieces as it takes, whole and in order."""
     gateway.status = large_status()
     client = gateway.connect()
-    client.send(b"GET /metrics HTTP/1.1\r\n\r\n")
+    client.send(METRICS)
     while not client.is_over:
         known = len(client.received)
         gateway.turn(0.001)
@@ -286,7 +335,7 @@ def test_a_client_that_leaves_before_its_answer_is_forgotten(gateway: GatewayHos
     """The answer that comes then is for nobody."""
     gateway.status = None
     client = gateway.connect()
-    client.send(b"GET /ready HTTP/1.1\r\n\r\n")
+    client.send(READY)
     gateway.turn_until(lambda: len(gateway.bus.requests) == 1)
     # Linger 0: the end is a reset, the rudest way to leave.
     client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
@@ -374,7 +423,7 @@ def test_a_stopped_gateway_leaves_no_descriptor():
     before = set(os.listdir("/proc/self/fd"))
     with running_gateway() as gateway:
         gateway.status = None
-        for words in (b"", b"GET ", b"GET /ready HTTP/1.1\r\n\r\n", REQUEST):
+        for words in (b"", b"GET ", READY, REQUEST):
             gateway.connect().send(words)
         gateway.turn_until(lambda: gateway.stats["requests"] == 2)
         gateway.work.on_stop(gateway.clock.now_ns(), for_good=True)

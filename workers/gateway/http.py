@@ -8,6 +8,8 @@ import re
 
 from msgspec import Struct
 
+from agent.model.host import parse_host
+
 # A scraper's head has about 400 bytes; 8 KiB is what common servers take at most.
 HEAD_BYTES_MAX = 8 << 10
 
@@ -16,6 +18,7 @@ REASON_BY_STATUS = {
     400: "Bad Request",
     404: "Not Found",
     405: "Method Not Allowed",
+    421: "Misdirected Request",
     431: "Request Header Fields Too Large",
     503: "Service Unavailable",
     505: "HTTP Version Not Supported",
@@ -25,15 +28,20 @@ PLAIN = "text/plain; charset=utf-8"
 _REQUEST_LINE = re.compile(rb"([A-Z]{1,32}) ([!-~]+) HTTP/([0-9])\.([0-9])")
 _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\x00\r\n]*)")
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
-_AUTHORITY = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
+_AUTHORITY = re.compile(r"https?://([^/?#]*)", re.IGNORECASE)
+_SLASHES = re.compile("/{2,}")
 
 
 class Request(Struct, frozen=True):
-    """What a client asks: the path without its query, and the content of its Accept fields."""
+    """What a client asks: the path without its query, the content of its Accept fields, the host that it believes to ask.
+
+    *Absent:* `host` is None where the client names none, which HTTP/1.0 allows and no browser does.
+    """
 
     method: str
     path: str
     accept: str = ""
+    host: str | None = None
 
 
 class Refusal(Struct, frozen=True):
@@ -62,22 +70,40 @@ def _parse_head(lines: list[bytes]) -> Request | Refusal:
     first = _REQUEST_LINE.fullmatch(lines[0].removesuffix(b"\r"))
     if first is None:
         return Refusal(400, "The request line is not `METHOD path HTTP/1.1`.")
-    method, target, major, _minor = (part.decode("ascii") for part in first.groups())
+    method, target, major, minor = (part.decode("ascii") for part in first.groups())
     if major != "1":
         return Refusal(505, "This server speaks HTTP/1.1.")
-    accepted: list[str] = []
+    fields: list[tuple[bytes, str]] = []
     for line in lines[1:]:
         field = _FIELD.fullmatch(line.removesuffix(b"\r"))
         if field is None:
             return Refusal(400, "A header field is not `name: value`.")
-        if field[1].lower() == b"accept":
-            accepted.append(field[2].decode("latin-1"))
-    return Request(method, _path_of(target), ",".join(accepted))
+        fields.append((field[1].lower(), field[2].decode("latin-1").strip(" \t")))
+    host = _host_of(target, [value for name, value in fields if name == b"host"], is_required=minor != "0")
+    if isinstance(host, Refusal):
+        return host
+    return Request(method, _path_of(target), ",".join(value for name, value in fields if name == b"accept"), host)
+
+
+def _host_of(target: str, hosts: list[str], *, is_required: bool) -> str | Refusal | None:
+    """The one host that the request names. *Source:* RFC 9112, 3.2; an authority in the target stands above the field."""
+    if len(hosts) > 1 or (is_required and not hosts):
+        return Refusal(400, "A request of HTTP/1.1 has one Host field.")
+    absolute = _AUTHORITY.match(target)
+    # An empty field is a request for no host at all: a name that is none of ours, and well-formed.
+    found = [parse_host(text) if text else "" for text in (*([absolute[1]] if absolute else []), *hosts)]
+    if None in found:
+        return Refusal(400, "The host of the request is not `name` or `name:port`.")
+    return found[0] if found else None
 
 
 def _path_of(target: str) -> str:
-    # A server has to take the absolute form too (RFC 9112, 3.2.2); proxies send it.
-    return _AUTHORITY.sub("", target, count=1).partition("?")[0] or "/"
+    """A server has to take the absolute form too (RFC 9112, 3.2.2); proxies send it.
+
+    A final slash and doubled ones change nothing: people write the first, proxies that join two paths make the second.
+    """
+    path = _AUTHORITY.sub("", target, count=1).partition("?")[0]
+    return _SLASHES.sub("/", path).removesuffix("/") or "/"
 
 
 def response(status: int, body: bytes, content_type: str = PLAIN, *, with_body: bool = True) -> bytes:
@@ -92,9 +118,9 @@ def response(status: int, body: bytes, content_type: str = PLAIN, *, with_body: 
     return head.encode("latin-1") + (body if with_body else b"")
 
 
-def refusal_response(refusal: Refusal) -> bytes:
-    """What a client hears whose bytes were no request."""
-    return response(refusal.status, f"{refusal.sentence}\n".encode())
+def refusal_response(refusal: Refusal, *, with_body: bool = True) -> bytes:
+    """What a client hears whose bytes were no request, or none that is answered."""
+    return response(refusal.status, f"{refusal.sentence}\n".encode(), with_body=with_body)
 
 
 def wants_openmetrics(accept: str) -> bool:

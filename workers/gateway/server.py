@@ -11,6 +11,7 @@ from errno import EAGAIN
 
 from agent.model.timebase import MS, S
 from workers.gateway.connection import Connection, Phase
+from workers.gateway.host import HostPolicy
 from workers.gateway.http import Refusal, Request, parse_request, refusal_response
 
 CONNECTIONS_MAX = 64
@@ -28,10 +29,11 @@ ACCEPT_PAUSE_NS = 100 * MS
 class Server:
     """Sockets in, `on_request(ticket, request, now_ns)` out; the answer comes back by `answer` under its ticket."""
 
-    def __init__(self, on_request: Callable[[int, Request, int], None]) -> None:
+    def __init__(self, on_request: Callable[[int, Request, int], None], hosts: HostPolicy) -> None:
         self.requests = 0
         self.refused = 0
         self._on_request = on_request
+        self._hosts = hosts
         self._listener: socket.socket | None = None
         self._paused_until_ns = 0
         self._tickets = 0
@@ -156,13 +158,18 @@ class Server:
             case None:
                 return
             case Refusal() as refusal:
-                self.refused += 1
-                connection.begin_writing(refusal_response(refusal))
-                self._write(connection, now_ns)
+                self._refuse(connection, refusal_response(refusal), now_ns)
+            case Request() as request if (foreign := self._hosts.refusal(request)) is not None:
+                self._refuse(connection, refusal_response(foreign, with_body=request.method != "HEAD"), now_ns)
             case Request() as request:
                 self.requests += 1
                 connection.begin_asking()
                 self._on_request(connection.ticket, request, now_ns)
+
+    def _refuse(self, connection: Connection, response: bytes, now_ns: int) -> None:
+        self.refused += 1
+        connection.begin_writing(response)
+        self._write(connection, now_ns)
 
     def _write(self, connection: Connection, now_ns: int) -> None:
         problem = connection.write(now_ns)

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from agent.config import GATEWAY_ADDRESS, GATEWAY_PORT, PROC_ROOT, Config
+from agent.config import GATEWAY_ADDRESS, GATEWAY_ALLOWED_HOSTS, GATEWAY_PORT, PROC_ROOT, Config
 from agent.model.errors import ProtocolError
 from agent.model.message import Condition
 from agent.model.rule_state import RuleState
 from agent.model.timebase import S
 from agent.ports import Bus, Clock
+from workers.gateway.host import host_policy
 from workers.gateway.http import PLAIN, Request, response, wants_openmetrics
 from workers.gateway.inquiry import Inquiry
 from workers.gateway.metrics import GatewayCounts, families
@@ -42,7 +43,7 @@ class GatewayWork:
         self._bus = bus
         self._address = config.of(GATEWAY_ADDRESS)
         self._port = config.of(GATEWAY_PORT)
-        self._server = Server(self._on_request)
+        self._server = Server(self._on_request, host_policy(self._address, config.of(GATEWAY_ALLOWED_HOSTS)))
         self._inquiry: Inquiry[tuple[int, Request]] = Inquiry(lambda: bus.request("status"))
         self._listen_at_ns: int | None = None
         self._problem: str | None = None

@@ -31,20 +31,46 @@ CAPTURED = {
 @pytest.mark.parametrize(
     ("head", "request_"),
     [
-        (CAPTURED["curl"], Request("GET", "/ready", "*/*")),
-        (CAPTURED["kubelet"], Request("GET", "/live", "*/*")),
-        (CAPTURED["wget"], Request("HEAD", "/live", "")),
-        (b"GET / HTTP/1.0\n\n", Request("GET", "/", "")),
-        (b"\r\nGET /live?probe=1 HTTP/1.1\r\n\r\n", Request("GET", "/live", "")),
-        (b"GET http://node:9464/live HTTP/1.1\r\n\r\n", Request("GET", "/live", "")),
-        (b"GET http://node:9464 HTTP/1.1\r\n\r\n", Request("GET", "/", "")),
-        (b"POST /ready HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", Request("POST", "/ready", "")),
-        (b"GET /a HTTP/1.1\r\nACCEPT: text/plain\r\naccept:\ta/b\r\n\r\n", Request("GET", "/a", "text/plain,a/b")),
+        (CAPTURED["curl"], Request("GET", "/ready", "*/*", "localhost")),
+        (CAPTURED["kubelet"], Request("GET", "/live", "*/*", "10.0.0.1")),
+        (CAPTURED["wget"], Request("HEAD", "/live", "", "127.0.0.1")),
+        (b"GET / HTTP/1.0\n\n", Request("GET", "/", "", None)),
+        (b"GET / HTTP/1.0\nHost: a\n\n", Request("GET", "/", "", "a")),
+        (b"\r\nGET /live?probe=1 HTTP/1.1\r\nHost: a\r\n\r\n", Request("GET", "/live", "", "a")),
+        (b"GET http://node:9464/live HTTP/1.1\r\nHost: other\r\n\r\n", Request("GET", "/live", "", "node")),
+        (b"GET HTTPS://Node:9464 HTTP/1.1\r\nHost:\r\n\r\n", Request("GET", "/", "", "node")),
+        (b"GET / HTTP/1.1\r\nHost: \r\n\r\n", Request("GET", "/", "", "")),
+        (b"POST /ready HTTP/1.1\r\nhost: a\r\nContent-Length: 3\r\n\r\nabc", Request("POST", "/ready", "", "a")),
+        (b"GET /a HTTP/1.1\r\nHOST:a \r\nACCEPT: text/plain\r\naccept:\ta/b\r\n\r\n", Request("GET", "/a", "text/plain,a/b", "a")),
     ],
 )
 def test_a_whole_head_is_a_request(head: bytes, request_: Request):
     """Path without query, all Accept fields, whatever line ends; a body is not looked at."""
     assert parse_request(head) == request_
+
+
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [
+        ("/metrics", "/metrics"),
+        ("/metrics/", "/metrics"),
+        ("//metrics", "/metrics"),
+        ("/metrics//?x=/", "/metrics"),
+        ("http://a//metrics/?name[]=x", "/metrics"),
+        ("/", "/"),
+        ("//", "/"),
+        ("/?x", "/"),
+        ("*", "*"),
+        ("/metrics/x", "/metrics/x"),
+        ("/%6detrics", "/%6detrics"),
+        ("/metrics/.", "/metrics/."),
+    ],
+)
+def test_a_final_slash_and_doubled_ones_change_no_path(target: str, path: str):
+    """People write the first, and proxies that join two paths make the second; nothing else is the same path."""
+    found = parse_request(f"GET {target} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
+    assert isinstance(found, Request)
+    assert found.path == path
 
 
 @pytest.mark.parametrize("head", CAPTURED.values(), ids=CAPTURED)
@@ -83,6 +109,16 @@ def test_any_bytes_are_a_request_or_refused_or_unfinished(received: bytes):
         (b"GET / HTTP/1.1\r\nA: x\r\n folded\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nA: \x00\r\n\r\n", 400),
         (b"GET / HTTP/2.0\r\n\r\n", 505),
+        (b"GET / HTTP/1.1\r\n\r\n", 400),
+        (b"GET / HTTP/1.2\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400),
+        (b"GET / HTTP/1.0\r\nHost: a\r\nhost: b\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: user@localhost\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: localhost, evil\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: localhost:80:80\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: loc\xe4lhost\r\n\r\n", 400),
+        (b"GET http://user@localhost/ HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+        (b"GET http://evil/ HTTP/1.1\r\nHost: local host\r\n\r\n", 400),
         (b"GET /" + b"a" * HEAD_BYTES_MAX, 431),
         (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 2000 + b"\r\n", 431),
         (b"\r\n" * HEAD_BYTES_MAX, 431),
@@ -98,9 +134,9 @@ def test_what_is_no_request_is_refused_in_one_sentence(received: bytes, status: 
 
 def test_a_head_at_the_limit_is_a_request_and_one_byte_more_is_not():
     """The limit is exact."""
-    begin = b"GET / HTTP/1.1\r\nA: "
+    begin = b"GET / HTTP/1.1\r\nHost: a\r\nA: "
     fitting = begin + b"x" * (HEAD_BYTES_MAX - len(begin)) + b"\r\n\r\n"
-    assert parse_request(fitting) == Request("GET", "/", "")
+    assert parse_request(fitting) == Request("GET", "/", "", "a")
     assert isinstance(parse_request(begin + b"x" + fitting[len(begin) :]), Refusal)
 
 

@@ -1,0 +1,37 @@
+"""Under which names the gateway answers. PURE.
+
+A web page cannot read what another host answers, but it can give its own name the address 127.0.0.1 once it is loaded (DNS
+rebinding); the browser then takes the gateway for the page's own server. Its request still carries the page's name as Host, and
+no page has one of the names here.
+"""
+
+from msgspec import Struct
+
+from agent.model.host import is_literal, is_loopback, parse_host, parse_host_list
+from workers.gateway.http import Refusal, Request
+
+_SENTENCE = (
+    "This server does not answer to the host name of the request; gateway.allowed_hosts (--gateway-allowed-hosts) adds names."
+)
+
+
+class HostPolicy(Struct, frozen=True):
+    """The names beside those of the loopback device; `has_literals`: every IP address too, which no name server can give out."""
+
+    names: frozenset[str]
+    has_literals: bool
+
+    def refusal(self, request: Request) -> Refusal | None:
+        """Why a request is not answered, whatever its path and method; None: it is."""
+        return None if request.host is None or self._allows(request.host) else Refusal(421, _SENTENCE)
+
+    def _allows(self, host: str) -> bool:
+        return is_loopback(host) or not self.names.isdisjoint((host, "*")) or (self.has_literals and is_literal(host))
+
+
+def host_policy(address: str, allowed_hosts: str) -> HostPolicy:
+    """What goes for a gateway at this address. Beyond the loopback device it is asked for by the host's addresses."""
+    bound = parse_host(f"[{address}]" if ":" in address else address)
+    return HostPolicy(
+        parse_host_list(allowed_hosts), has_literals=bound is not None and is_literal(bound) and not is_loopback(bound)
+    )
