@@ -130,10 +130,13 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     ours = folder / agent.__version__
     environment = {**os.environ, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": _said([LAB, "wheels"])}
     _said([INSTALL, "--make-wheels", str(ours)], env=environment)
-    about = "agent/__init__.py"
+    about = "evergauge/packages/agent/__init__.py"
     for version, changes in (
         (NEXT_VERSION, {about: f'__version__ = "{NEXT_VERSION}"'}),
-        (BROKEN_VERSION, {about: f'__version__ = "{BROKEN_VERSION}"', "agent/assembly.py": "raise RuntimeError('a defect')"}),
+        (
+            BROKEN_VERSION,
+            {about: f'__version__ = "{BROKEN_VERSION}"', "evergauge/packages/agent/assembly.py": "raise RuntimeError('a defect')"},
+        ),
     ):
         shutil.copytree(ours, folder / version, copy_function=os.link)
         (wheel,) = (folder / version).glob("evergauge-*.whl")

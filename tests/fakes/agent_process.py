@@ -66,10 +66,13 @@ class AgentProcess:
         quick: bool = True,
         program: tuple[str, ...] = (sys.executable, "-c", "from agent.daemon import main; main()"),
         failpoints: Path | None = None,
+        environment: dict[str, str] | None = None,
     ) -> None:
         self.folder = folder
         # The folder in which files arm failpoints.
         self._failpoints = failpoints
+        # Variables beside the usual ones.
+        self._variables = environment or {}
         self._program = program
         self.state_dir = folder / "state"
         self.runtime_dir = folder / "run"
@@ -168,7 +171,7 @@ class AgentProcess:
 
     def _environment(self) -> dict[str, str]:
         armed = {} if self._failpoints is None else {"EVERGAUGE_FAILPOINTS": str(self._failpoints)}
-        return _environment() | armed
+        return _environment() | armed | self._variables
 
     def kill_worker(self, name: str, number: int = signal.SIGKILL) -> dict[str, Any]:
         """Send a signal to a worker; gives its row before."""
