@@ -380,6 +380,17 @@ def test_what_cannot_be_installed_is_said_in_a_sentence(service: Machine) -> Non
     assert main == service.show("MainPID")
 
 
+def test_without_a_network_the_way_without_one_is_named(service: Machine) -> None:
+    """The sentence has the option, and nothing is left of the try."""
+    before = service.files()
+    ended = service.run("env", "PIP_RETRIES=0", "/checkout/scripts/install", check=False)
+    assert ended.returncode == 69, ended.stderr
+    assert "scripts/install --make-wheels DIR where there is one" in ended.stderr.splitlines()[-1]
+    assert "--wheels DIR here" in ended.stderr.splitlines()[-1]
+    assert {path for path in service.files() ^ before if not path.startswith("/var/lib/evergauge/")} == set()
+    service.wait_whole()
+
+
 def test_removal_leaves_settings_and_data_and_with_purge_nothing(service: Machine) -> None:
     """--remove: no process, no file but theirs; --purge: the disk is as it was before. Both can be said twice."""
     remove = ("/checkout/scripts/install", "--remove")
