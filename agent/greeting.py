@@ -24,7 +24,7 @@ def greeting(
     took_ns: int,
 ) -> str:
     """Whether it is ready, what is measured here, what is not and why, where the data goes; a line each."""
-    missing = [_cannot(each) for each in findings if each.state is State.MISSING or _measures_nothing(each)]
+    missing = [_cannot(each) for each in findings if _measures_nothing(each)]
     data = f"{data_dir} (Parquet, sealed every {format_duration(seal_interval_ns)})"
     look = f'{agentctl} top (or: status, list-workers, query "SELECT * FROM process", doctor)'
     return "\n".join(
@@ -40,8 +40,10 @@ def greeting(
 
 
 def _measures_nothing(finding: Finding) -> bool:
-    """A resctrl that is mounted elsewhere, read-only or for others is as good as none."""
-    return finding.topic == "resctrl" and finding.state is State.LIMITED
+    """A resctrl that is mounted elsewhere, read-only or for others is as good as none, and so is what this version does not use."""
+    if finding.state is State.LIMITED:
+        return finding.topic == "resctrl"
+    return finding.state is State.MISSING or (finding.state is State.UNUSED and finding.topic in _WOULD_TELL)
 
 
 def _cannot(finding: Finding) -> str:

@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from agent.doctor import Finding
 
-_ORDER = ("missing", "limited", "usable")
+_ORDER = ("missing", "limited", "usable", "unused")
 
 
 def doctor(call: Call) -> int:
@@ -51,7 +51,8 @@ COMMANDS = (
         "doctor",
         doctor,
         about="what of this host the agent can use, and the remedy for what it cannot",
-        details="It looks as the user who calls it: call it as the user that runs the agent.\n"
+        details="usable: a running agent uses it. unused: there or not, this version does not use it.\n"
+        "It looks as the user who calls it: call it as the user that runs the agent.\n"
         "The exit code is 69 when something essential is missing, else 0.",
         examples=("agentctl doctor", "agentctl doctor --json | jq '.findings[] | select(.state == \"missing\")'"),
     ),

@@ -46,11 +46,10 @@ class ResctrlFacts(Struct, frozen=True):
 
 
 class SocketFacts(Struct, frozen=True):
-    """A socket of a container runtime that is there, and whether this user may connect."""
+    """A socket of a container runtime that is there."""
 
     name: str
     path: str
-    may_connect: bool
 
 
 class FolderFacts(Struct, frozen=True):

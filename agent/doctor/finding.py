@@ -6,11 +6,15 @@ from msgspec import Struct
 
 
 class State(StrEnum):
-    """How well something works for this agent on this host."""
+    """How well something works for this agent on this host.
+
+    `usable` means that a running agent uses it; `unused`: whether it is there or not, nothing of this version does.
+    """
 
     USABLE = "usable"
     LIMITED = "limited"
     MISSING = "missing"
+    UNUSED = "unused"
 
 
 class Finding(Struct, frozen=True):

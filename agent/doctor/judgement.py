@@ -20,15 +20,8 @@ FREE_FILES_LEAST = 1_000
 # Clock sources that are read without leaving the program (vDSO).
 FAST_CLOCKS = frozenset({"tsc", "kvm-clock", "hyperv_clocksource_tsc_page", "arch_sys_counter", "xen"})
 
-# Number of the bit, name, and what is lost without it (capabilities(7)).
+# With it (capabilities(7)) an agent that is not root sees the processes that /proc hides from other users.
 PTRACE, PTRACE_BIT = "CAP_SYS_PTRACE", 19
-# What makes the files of other users root's own.
-OVERRIDE = "CAP_DAC_OVERRIDE"
-CAPABILITIES = (
-    (PTRACE_BIT, PTRACE, "input, output and memory maps of other users' processes"),
-    (12, "CAP_NET_ADMIN", "exit records of short-lived processes"),
-    (24, "CAP_SYS_RESOURCE", "raising the limit of open files"),
-)
 
 
 def judge(facts: Facts) -> list[Finding]:
@@ -62,6 +55,11 @@ def _limited(topic: str, detail: str, remedy: str) -> Finding:
 
 def _missing(topic: str, detail: str, remedy: str) -> Finding:
     return Finding(topic, State.MISSING, detail, remedy)
+
+
+def _unused(topic: str, detail: str) -> Finding:
+    # No remedy: nobody is to change a host for what nothing would use.
+    return Finding(topic, State.UNUSED, detail)
 
 
 def _kernel(facts: Facts) -> Finding:
@@ -118,10 +116,7 @@ def _cgroup(facts: Facts) -> Finding:
     if found.version != "v2":
         remedy = "boot with systemd.unified_cgroup_hierarchy=1 for v2"
         return _limited(topic, f"{found.version} on {found.root}: {listed}", remedy)
-    lost = [name for name in ("cpu", "memory") if name not in found.controllers]
-    if lost:
-        remedy = f"echo '{' '.join('+' + name for name in lost)}' > {found.root}/cgroup.subtree_control in the parent"
-        return _limited(topic, f"v2 on {found.root} without {' and '.join(lost)}: {listed}", remedy)
+    # Any controllers will do: the tree is looked at, and none of their files is read yet.
     return _usable(topic, f"v2 on {found.root}: {listed}")
 
 
@@ -167,43 +162,23 @@ def _resctrl_not_mounted(found: ResctrlFacts) -> Finding:
 
 
 def _runtimes(facts: Facts) -> Finding:
-    topic = "container runtime"
-    if not facts.runtimes:
-        remedy = "start containerd, CRI-O or docker; without containers nothing is needed"
-        return _missing(topic, "no socket of one is here: pods have uids, no names", remedy)
-    listed = ", ".join(f"{runtime.name} on {runtime.path}" for runtime in facts.runtimes)
-    if not any(runtime.may_connect for runtime in facts.runtimes):
-        return _limited(topic, f"{listed}: this user may not connect", _to_connect(facts))
-    return _usable(topic, listed)
+    listed = ", ".join(f"{runtime.name} on {runtime.path}" for runtime in facts.runtimes) or "no socket of one is here"
+    return _unused("container runtime", f"{listed}; none is asked yet: pods have uids, no names")
 
 
 def _nri(facts: Facts) -> Finding:
-    topic = "NRI"
-    if facts.nri is None:
-        remedy = (
-            'containerd: disable = false in [plugins."io.containerd.nri.v1.nri"]; CRI-O: enable_nri = true in [crio.nri]; '
-            "restart it"
-        )
-        return _missing(topic, f"there is no {facts.nri_path}: pods are found by looking at the cgroup tree", remedy)
-    if not facts.nri.may_connect:
-        return _limited(topic, f"this user may not connect to {facts.nri.path}", _to_connect(facts))
-    return _usable(topic, facts.nri.path)
-
-
-def _to_connect(facts: Facts) -> str:
-    return _with_capabilities(facts, OVERRIDE) if facts.is_root else "run the agent as root"
+    there = f"there is {'no ' if facts.nri is None else ''}{readable(facts.nri_path)}"
+    return _unused("NRI", f"{there}; it is not used yet: pods are found by looking at the cgroup tree")
 
 
 def _pressure(facts: Facts) -> Finding:
-    if facts.processes.has_pressure:
-        return _usable("pressure", f"{facts.processes.root}/pressure is readable")
-    return _missing("pressure", "stall information (PSI) is off", "boot with psi=1, on a kernel with CONFIG_PSI=y")
+    there = f"{facts.processes.root}/pressure is readable" if facts.processes.has_pressure else "stall information (PSI) is off"
+    return _unused("pressure", f"{there}; nothing reads it yet")
 
 
 def _schedstat(facts: Facts) -> Finding:
-    if facts.processes.has_schedstat:
-        return _usable("schedstat", "CPU time of processes in nanoseconds")
-    return _missing("schedstat", "CPU time of processes in ticks only", "run a kernel with CONFIG_SCHED_INFO=y")
+    there = "the kernel has CPU time in nanoseconds" if facts.processes.has_schedstat else "the kernel has CPU time in ticks only"
+    return _unused("schedstat", f"{there}; ticks are what is read")
 
 
 def _open_files(facts: Facts) -> Finding:
@@ -224,11 +199,12 @@ def _capabilities(facts: Facts) -> Finding:
     topic = "capabilities"
     if facts.capabilities is None:
         return _limited(topic, "not known: CapEff cannot be read", f"make {facts.processes.root}/self/status readable")
-    lost = [(name, what) for bit, name, what in CAPABILITIES if not facts.capabilities >> bit & 1]
-    if not lost:
-        return _usable(topic, ", ".join(name for _, name, _ in CAPABILITIES))
-    detail = "; ".join(f"without {name}: not {what}" for name, what in lost)
-    return _limited(topic, detail, _with_capabilities(facts, *(name for name, _ in lost)))
+    if facts.capabilities >> PTRACE_BIT & 1:
+        return _usable(topic, PTRACE)
+    if facts.processes.hidepid in (None, "0", "off"):
+        return _usable(topic, f"none is needed: {facts.processes.root} hides no process")
+    detail = f"without {PTRACE}: not the processes of other users, which {facts.processes.root} hides"
+    return _limited(topic, detail, _with_capabilities(facts, PTRACE))
 
 
 def _state_folder(state: FolderFacts) -> Finding:

@@ -205,7 +205,7 @@ def _cpu_flags(proc_root: str) -> frozenset[str]:
 
 
 def _sockets(candidates: Iterable[tuple[str, str]]) -> list[SocketFacts]:
-    return [SocketFacts(name, path, os.access(path, os.R_OK | os.W_OK)) for name, path in candidates if os.path.exists(path)]
+    return [SocketFacts(name, path) for name, path in candidates if os.path.exists(path)]
 
 
 def _capabilities(proc_root: str) -> int | None:

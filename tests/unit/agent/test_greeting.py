@@ -45,6 +45,13 @@ def test_a_resctrl_that_is_of_no_use_is_told_like_one_that_is_missing() -> None:
     assert "  cannot    which pod holds the cache and eats the memory bandwidth (resctrl: /r is mounted read-only)" in lines
 
 
+def test_what_this_version_does_not_use_is_told_where_somebody_would_look_for_it() -> None:
+    """Pods have no names, whether a runtime is here or not; what no column could show is left out."""
+    findings = [Finding("container runtime", State.UNUSED, "not asked yet"), Finding("pressure", State.UNUSED, "not read yet")]
+    lines = [line for line in _greeting(findings=findings) if "yet" in line]
+    assert lines == ["  cannot    names and labels of pods (container runtime: not asked yet)"]
+
+
 def test_an_agent_that_is_not_ready_says_why_first() -> None:
     """The reasons stand above everything else."""
     lines = _greeting(findings=[], reasons=("writer: no space left",))
