@@ -13,6 +13,7 @@ from agent.cli.remedy import start_remedy
 from agent.model.errors import FormatError, PermissionRefused, StorageError, UnavailableError
 from agent.paths import checkout
 from workers.writer.record import Damage, Record, SegmentHead, TableForm, parse_head, parse_records
+from workers.writer.segment import in_order
 
 # A segment is sealed at 512 MiB at most; one batch may come on top.
 SEGMENT_BYTES_MAX = 1 << 30
@@ -72,8 +73,7 @@ def list_segments(state_dir: str) -> list[str]:
         return []
     except OSError as cause:
         raise refusal(folder, cause) from cause
-    # Names begin with the UTC time of their creation.
-    return [os.path.join(folder, name) for name in sorted(names) if name.endswith(".spool")]
+    return [os.path.join(folder, name) for name in in_order(name for name in names if name.endswith(".spool"))]
 
 
 def refusal(path: str, cause: OSError) -> PermissionRefused | StorageError:

@@ -40,6 +40,8 @@ class Folder:
         self.state = state
         self.data = state / "data"
         self.clock = BusyClock()
+        # After the days of the files.
+        self.clock.set_wall_ns(1_707_000_000 * S)
         self.bus = RecordingBus()
         self.spool = Spool(str(state / "spool"), str(state / "set-aside"))
         self.spool.prepare()
@@ -73,6 +75,10 @@ class Folder:
         name = f"{prefix}node-1-202401{day:02d}T{self.numbers:06d}Z-{segment or f'{self.numbers:012x}'}.parquet"
         return make_file(self.data / table / f"date=2024-01-{day:02d}" / name, size_bytes)
 
+    def removals(self) -> list[Note]:
+        """What was told of removed files, but for the warning that comes before the first."""
+        return [note for note in self.bus.notes if note.kind == "quota_removed"]
+
     def left(self) -> list[Path]:
         """The files of the data folder."""
         return sorted(path for path in self.data.rglob("*") if path.is_file())
@@ -105,14 +111,17 @@ def test_the_oldest_files_of_all_tables_go_and_their_empty_dates_with_them(folde
     assert not any(path.parent.exists() for path in old[:2])
     assert (folder.data / "process").is_dir()
     assert folder.pruning.stats() == {
-        "quota": {"limit_bytes": 4 * KIB, "held_bytes": 4 * KIB, "removed_files": 3, "removed_bytes": 3 * KIB}
+        "quota": {"limit_bytes": 4 * KIB, "held_bytes": 4 * KIB, "foreign_files": 0, "removed_files": 3, "removed_bytes": 3 * KIB}
     }
-    assert folder.bus.notes == [Note("quota_removed", "info", {"files": 3, "bytes": 3 * KIB})]
+    assert folder.bus.notes == [
+        Note("quota_reached", "warning", {"limit": "4KiB", "setting": "writer.storage_quota"}),
+        Note("quota_removed", "info", {"files": 3, "bytes": 3 * KIB}),
+    ]
     assert folder.bus.conditions == []
 
 
 def test_what_is_not_sealed_data_of_the_agents_stays(folder: Folder) -> None:
-    """Other names, other folders, hidden files in the making, set-aside ones and the spool neither count nor go."""
+    """Other names, other folders and hidden files in the making neither count nor go; set-aside ones and the spool count."""
     folder.put(1)
     strangers = [
         make_file(folder.data / "process" / "date=2024-01-01" / "mine.parquet", 90 * KIB),
@@ -122,12 +131,17 @@ def test_what_is_not_sealed_data_of_the_agents_stays(folder: Folder) -> None:
         make_file(folder.data / ".tmp" / "date=2024-01-01" / ".tmp-n-20240101T000000Z-0123456789ab.parquet", KIB),
         make_file(folder.data / "process-n-20240101T000000Z-0123456789ab.parquet", KIB),
     ]
-    aside = make_file(folder.state / "set-aside" / "20240101T000000Z-0123456789ab.spool", 90 * KIB)
+    aside = [
+        make_file(folder.state / "set-aside" / "20240101T000000Z-0123456789ab.spool", KIB),
+        make_file(folder.state / "set-aside" / "of-a-person.spool", 90 * KIB),
+    ]
     spooled = make_file(folder.state / "spool" / "20240101T000000Z-000000000abc.spool", KIB)
-    folder.keep(1 * KIB)
+    folder.keep(2 * KIB)
     assert folder.left() == sorted(strangers)
-    assert aside.exists()
+    assert all(path.exists() for path in aside)
     assert spooled.exists()
+    assert folder.pruning.stats()["quota"]["held_bytes"] == 2 * KIB
+    assert folder.pruning.stats()["quota"]["foreign_files"] == 2
 
 
 def test_files_of_a_segment_that_is_still_in_the_spool_stay(folder: Folder) -> None:
@@ -194,7 +208,7 @@ def test_one_turn_does_little_and_the_next_comes_at_once(folder: Folder) -> None
         turns += 1
     assert turns >= 160 // (SLICE_NS // MS)
     assert len(folder.left()) == 40
-    assert len(folder.bus.notes) == 1
+    assert len(folder.removals()) == 1
 
 
 def test_a_writer_that_is_killed_in_the_middle_is_followed_by_one_that_goes_on(folder: Folder) -> None:
@@ -225,7 +239,7 @@ def test_a_stop_in_the_middle_ends_the_round_and_tells_what_it_removed(folder: F
     folder.pruning.stop()
     folder.pruning.begin()
     assert not folder.pruning.is_busy
-    assert [note.fields["files"] for note in folder.bus.notes] == [30 - len(folder.left())]
+    assert [note.fields["files"] for note in folder.removals()] == [30 - len(folder.left())]
 
 
 def test_more_files_than_one_walk_keeps_by_name_all_go(folder: Folder) -> None:
@@ -249,13 +263,13 @@ def test_notes_come_once_a_minute_with_all_since_the_last(folder: Folder) -> Non
         folder.pruning.begin()
         folder.turn()
         folder.clock.advance(10 * S)
-    assert [note.fields["files"] for note in folder.bus.notes] == [2]
+    assert [note.fields["files"] for note in folder.removals()] == [2]
     folder.clock.advance(TELL_INTERVAL_NS - 20 * S - 1)
     folder.turn()
-    assert len(folder.bus.notes) == 1
+    assert len(folder.removals()) == 1
     folder.clock.advance(1)
     folder.turn()
-    assert [note.fields for note in folder.bus.notes] == [{"files": 2, "bytes": 2 * KIB}, {"files": 4, "bytes": 4 * KIB}]
+    assert [note.fields for note in folder.removals()] == [{"files": 2, "bytes": 2 * KIB}, {"files": 4, "bytes": 4 * KIB}]
     assert folder.pruning.next_deadline_ns() is None
 
 

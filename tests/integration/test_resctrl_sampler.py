@@ -172,7 +172,7 @@ class Consumer:
             state_dir=str(self.state),
             host="node-1",
             agent_version="0",
-            segment_ids=lambda: "0" * 12,
+            segment_ids=lambda: "0" * 8,
         )
         self.writer.on_start(self.clock.now_ns())
         self.sampler = OccupancyStory(tmp_path, clock=self.clock, outbox=self.outbox, interval=50 * MS)

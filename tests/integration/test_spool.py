@@ -14,7 +14,8 @@ from fakes.small_disk import mounted
 
 from agent.model.errors import StorageError
 from workers.writer.record import Record, encode_head, parse_head, parse_records
-from workers.writer.spool import Spool, segment_name
+from workers.writer.segment import segment_name
+from workers.writer.spool import Spool
 
 
 @pytest.fixture

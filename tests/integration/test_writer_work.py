@@ -73,7 +73,7 @@ class Host:
     def segment_id(self) -> str:
         """Names of segments that count, so that they sort."""
         self.segments += 1
-        return f"{self.segments:012x}"
+        return f"{self.segments:08x}"
 
     def sender(self, name: str = "process", epoch: int = 1) -> FakeSender:
         """A worker that connects."""
@@ -98,7 +98,9 @@ class Host:
         deadline = self.work.next_deadline_ns()
         if deadline is not None and deadline <= now_ns:
             self.work.on_timer(now_ns)
-        ready = select.select(self.work.descriptors(), [], [], 0)[0]
+        # This clock may pass an hour while the real disk syncs: the sync comes to its end first, as on a real host.
+        seconds = 0.1 if self.stats()["is_syncing"] else 0
+        ready = select.select(self.work.descriptors(), [], [], seconds)[0]
         for descriptor in ready:
             self.work.on_readable(descriptor, now_ns)
 

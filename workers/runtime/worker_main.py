@@ -86,6 +86,8 @@ def _live(launch: Launch, context: "zmq.Context[zmq.Socket[bytes]]", socket: "zm
     )
     if isinstance(work, SamplerWork):
         work.pulse.beat = loop.pulse
+    elif isinstance(work, WriterWork):
+        work.on_progress(loop.pulse)
     if peer is not None:
         loop.watch_socket(peer.socket, work.on_data, peer.stats)  # type: ignore[attr-defined]  # only the writer has a peer
     loop.run()
@@ -136,7 +138,7 @@ def _make_writer(launch: Launch, context: "zmq.Context[zmq.Socket[bytes]]", cloc
         state_dir=launch.state_dir,
         host=launch.host,
         agent_version=launch.agent_version,
-        segment_ids=lambda: os.urandom(6).hex(),
+        segment_ids=lambda: os.urandom(4).hex(),
     )
     return work, None, peer
 

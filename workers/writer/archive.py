@@ -1,5 +1,6 @@
 """Sees to it that full segments become Parquet: one sealer at a time, again and again until it succeeds.
 
+A segment that can be neither removed nor set aside afterwards stays where it is, and a condition names it.
 A segment is removed only after its sealer said that every row has its final name on the disk; a damaged one is set
 aside instead, and its damage becomes a row of table `gap` first: killed in between, the row may come twice, never not.
 """
@@ -13,14 +14,18 @@ from msgspec import Struct, to_builtins
 
 from agent.failpoint import failpoint
 from agent.model.errors import EvergaugeError, StorageError
+from agent.model.foreign import readable
 from agent.model.message import Condition, Note
 from agent.model.timebase import MINUTE, S
 from agent.ports import Bus
+from workers.writer.condition import Conditions
 from workers.writer.folder import storage_error
 from workers.writer.pruning import Pruning
 from workers.writer.report import SealReport
 from workers.writer.seal_queue import SealQueue
 from workers.writer.sealing import Sealing
+from workers.writer.segment import id_in
+from workers.writer.set_aside import AsideKeeper
 from workers.writer.spool import Spool
 
 # Sealing 16 MiB takes about a second; whoever needs so much longer waits for a disk that is gone.
@@ -28,6 +33,8 @@ SEALING_NS_MAX = 10 * MINUTE
 # The sealer's descriptors tell its end; this look costs nothing and holds should they be missed.
 _POLL_NS = 1 * S
 _WAITS_MAX = 64
+# How soon a condition ends after a person has cleared up.
+_TIDY_NS = 1 * MINUTE
 
 Launch = Callable[[str, str, str], Sealing]
 
@@ -51,6 +58,7 @@ class Archive:
         launch: Launch,
         on_damage: Callable[[SealReport], None],
         pruning: Pruning,
+        on_missing: Callable[[str], None] = lambda _name: None,
     ) -> None:
         self._spool = spool
         self._state_directory = state_directory
@@ -58,6 +66,13 @@ class Archive:
         self._launch = launch
         self._on_damage = on_damage
         self._pruning = pruning
+        self._on_missing = on_missing
+        self._aside = AsideKeeper(spool.aside, bus, pruning.limit_bytes)
+        self._conditions = Conditions(bus)
+        # What could not be removed at the last try, and segments that are done with and could not be put away.
+        self._hidden_left: list[StorageError] = []
+        self._segments_left: dict[str, tuple[bool, StorageError]] = {}
+        self._tidy_at_ns = 0
         self._queue = SealQueue()
         self._sealing: Sealing | None = None
         self._started_at_ns = 0
@@ -68,7 +83,6 @@ class Archive:
         self._sealed_files = 0
         self._sealed_rows = 0
         self.last_error = ""
-        self._told_damages: set[str] = set()
 
     @property
     def waiting(self) -> int:
@@ -80,25 +94,36 @@ class Archive:
         """After `stop`: nothing is left, or what is left cannot be sealed now and stays in the spool."""
         return self.waiting == 0 or (self._is_failing and self._sealing is None)
 
+    def names(self) -> frozenset[str]:
+        """The segments that are not sealed yet."""
+        return self._queue.names()
+
     def stats(self) -> dict[str, Any]:
         """What the writer tells of it."""
         counts = {"segments_waiting": self.waiting, "sealed_files": self._sealed_files, "sealed_rows": self._sealed_rows}
-        return {**counts, **self._pruning.stats()}
+        return {**counts, **self._aside.stats(), **self._pruning.stats()}
 
     def prepare(self) -> None:
-        """Remove what a killed sealer left under hidden names, and begin to remove what is above the quota.
+        """Make the spool's folders, remove what a killed writer or sealer left under hidden names, and begin to remove what
+        is above the quota. What cannot be removed is in nobody's way; a condition names it.
 
-        *Raises:* StorageError.
+        *Raises:* StorageError when there can be no spool.
         """
+        self._hidden_left = self._spool.prepare()
         self._pruning.begin()
-        hidden = os.path.join(self._state_directory, "data", ".tmp")
-        try:
-            for name in os.listdir(hidden):
-                os.unlink(os.path.join(hidden, name))
-        except FileNotFoundError:
-            return  # The first start in this folder.
-        except OSError as cause:
-            raise storage_error(hidden, cause) from cause
+        self._hidden_left += _remove_hidden(os.path.join(self._state_directory, "data", ".tmp"))
+        for name, (is_damaged, _) in tuple(self._segments_left.items()):
+            self._put_file_away(name, is_damaged=is_damaged)
+        self._tell_leftovers()
+        self._aside.keep()
+
+    def _tell_leftovers(self) -> None:
+        left = [*self._hidden_left, *(failure for _, failure in self._segments_left.values())]
+        if left:
+            more = f" (and {len(left) - 1} more)" if len(left) > 1 else ""
+            self._conditions.begin("leftovers", f"cannot be removed{more}, storing goes on: {left[0].sentence}")
+        else:
+            self._conditions.end("leftovers")
 
     def add(self, names: Sequence[str]) -> None:
         """Segments to seal, the oldest first."""
@@ -137,12 +162,19 @@ class Archive:
     def next_deadline_ns(self, now_ns: int) -> int | None:
         """When `advance` wants to be called."""
         deadlines = [self._pruning.next_deadline_ns()]
+        if self._is_untidy and self._sealing is None:
+            deadlines.append(self._tidy_at_ns)
         if self._sealing is not None:
             deadlines.append(now_ns + _POLL_NS)
         # Before the open segment's head is on the disk nothing is sealed; the end of the sync calls `advance` then.
         elif self._spool.is_durable and not self._gave_up:
             deadlines.append(self._queue.next_deadline_ns())
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    @property
+    def _is_untidy(self) -> bool:
+        """A person may do something about what is there at any moment."""
+        return self._aside.is_holding or "leftovers" in self._conditions
 
     @property
     def _gave_up(self) -> bool:
@@ -155,11 +187,31 @@ class Archive:
         """
         if self._sealing is not None:
             self._look(self._sealing, now_ns)
+        if self._is_untidy and self._sealing is None and now_ns >= self._tidy_at_ns:
+            self._tidy_at_ns = now_ns + _TIDY_NS
+            with suppress(StorageError):
+                self.prepare()
         self._pruning.advance(now_ns)
         if self._sealing is None and not self._pruning.is_busy and self._spool.is_durable and not self._gave_up:
             name = self._queue.take(now_ns)
-            if name is not None:
+            if name is None:
+                return
+            if self._spool.has(name):
                 self._start(name, now_ns)
+            else:
+                self._miss(name, now_ns)
+
+    def _miss(self, name: str, now_ns: int) -> None:
+        """Somebody removed a segment before it was sealed: its rows are gone, and that is told as a loss."""
+        try:
+            self._on_missing(name)
+        except StorageError as failure:
+            self._fail(failure, now_ns)
+            return
+        fields: dict[str, str | int | float | bool | None] = {"segment": name}
+        self._bus.note(Note(kind="segment_lost", severity="error", fields=fields))
+        self._queue.on_sealed()
+        self._answer(name, SealReport(id_in(name), (), 0, 0, torn=False))
 
     def _start(self, name: str, now_ns: int) -> None:
         try:
@@ -189,26 +241,37 @@ class Archive:
         name = self._queue.active
         assert name is not None
         failpoint("archive.sealed")
-        if not report.damaged_records:
-            self._spool.remove(name)
-            return
-        # Told once, also when the file cannot be set aside at once and is sealed again.
-        if name not in self._told_damages:
-            self._told_damages.add(name)
+        if report.damaged_records:
             self._on_damage(report)
-        path = self._spool.set_aside(name)
-        self._told_damages.discard(name)
-        fields: dict[str, str | int | float | bool | None] = {
-            "path": path,
-            "damaged_records": report.damaged_records,
-            "rows_kept": report.rows,
-        }
-        self._bus.note(Note(kind="segment_set_aside", severity="error", fields=fields))
+        path = self._put_file_away(name, is_damaged=report.damaged_records > 0)
+        self._tell_leftovers()
+        if report.damaged_records:
+            fields: dict[str, str | int | float | bool | None] = {
+                "path": readable(path or self._spool.path(name)),
+                "damaged_records": report.damaged_records,
+                "rows_kept": report.rows,
+            }
+            self._bus.note(Note(kind="segment_set_aside", severity="error", fields=fields))
+
+    def _put_file_away(self, name: str, *, is_damaged: bool) -> str:
+        """Where the file is now ('': nowhere); one that cannot be moved or removed stays and is tried again later."""
+        path = ""
+        try:
+            if is_damaged:
+                path = self._spool.set_aside(name)
+            else:
+                self._spool.remove(name)
+        except StorageError as failure:
+            self._segments_left[name] = is_damaged, failure
+        else:
+            self._segments_left.pop(name, None)
+        return path
 
     def _succeed(self, report: SealReport) -> None:
         name = self._queue.active
         assert name is not None
         self._queue.on_sealed()
+        self._aside.keep()
         self._pruning.begin()
         self._sealed_files += len(report.files)
         self._sealed_rows += report.rows
@@ -238,3 +301,23 @@ class Archive:
             self._bus.condition(Condition(kind="sealing", active=True, detail=detail))
         self._is_failing = True
         self.last_error = detail
+
+
+def _remove_hidden(folder: str) -> list[StorageError]:
+    """Remove what a killed sealer has left; what could not be removed."""
+    left: list[StorageError] = []
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        return []  # The first start in this folder.
+    except OSError as cause:
+        return [storage_error(folder, cause)]
+    for name in names:
+        path = os.path.join(folder, name)
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            continue
+        except OSError as cause:
+            left.append(storage_error(path, cause))
+    return left

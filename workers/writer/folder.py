@@ -6,17 +6,50 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from agent.model.errors import StorageError
+from agent.model.foreign import readable
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+# Something of another kind stands where a file or folder of ours belongs.
+_IN_THE_WAY = (errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENOTEMPTY)
+# What passes by itself, or stays the same for every other file there: a new file would not help.
+_PASSING = (*_FULL, errno.EROFS, errno.EACCES, errno.EPERM, errno.EINTR, errno.EAGAIN, errno.ENOMEM)
 
 
 def storage_error(path: str, cause: OSError) -> StorageError:
-    """The failure in words, with the remedy that fits its kind."""
+    """The failure in words, with the remedy that fits its kind. The path may be foreign."""
+    where = readable(path)
     if cause.errno in _FULL:
-        return StorageError(path, "the disk or the quota is full", "free space there; writing goes on by itself")
+        if cause.errno == errno.ENOSPC and lacks_inodes(path):
+            remedy = f"remove files on it (`df -i {where}` counts them); writing goes on by itself"
+            return StorageError(where, "its file system has no inode left for one more file", remedy)
+        return StorageError(where, "the disk or the quota is full", "free space there; writing goes on by itself")
     if cause.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return StorageError(path, f"cannot be written ({cause.strerror})", "let the agent's user write there")
-    return StorageError(path, f"input or output failed ({cause.strerror or cause})", "look at the disk and the kernel's log")
+        return StorageError(where, f"cannot be written ({cause.strerror})", "let the agent's user write there")
+    if cause.errno in _IN_THE_WAY:
+        return StorageError(where, f"something else is in the way ({cause.strerror})", "move it away")
+    return StorageError(where, f"input or output failed ({cause.strerror or cause})", "look at the disk and the kernel's log")
+
+
+def is_passing(cause: OSError) -> bool:
+    """Whether a failed write may succeed later in the same file, as opposed to a file that takes no more (EFBIG, ESTALE, EIO)."""
+    return cause.errno in _PASSING
+
+
+def lacks_inodes(path: str) -> bool:
+    """Whether the file system of `path`, or of the nearest folder above it that exists, can hold no further file."""
+    while True:
+        try:
+            found = os.statvfs(path)
+        except FileNotFoundError:
+            above = os.path.dirname(path)
+            if above == path:
+                return False
+            path = above
+        except OSError:
+            return False
+        else:
+            # File systems without a table of inodes (btrfs) say 0 of 0.
+            return found.f_files > 0 and found.f_favail == 0
 
 
 def make_folder(path: str) -> None:

@@ -11,12 +11,15 @@ from contextlib import contextmanager, suppress
 from errno import EEXIST, ENOTEMPTY
 from typing import Any
 
+from agent.config import STORAGE_QUOTA
 from agent.model.errors import StorageError
+from agent.model.foreign import readable
 from agent.model.message import Condition, Note
 from agent.model.timebase import MINUTE, MS
 from agent.ports import Bus, Clock
 from workers.writer.folder import opened_folder, storage_error
-from workers.writer.quota import Inventory, Quota, StoredFile, choose, complaint, is_date, surplus_bytes
+from workers.writer.quota import CANDIDATES_MAX, Inventory, Quota, StoredFile, choose, complaint, horizon, is_date, surplus_bytes
+from workers.writer.segment import id_in
 from workers.writer.spool import Spool
 
 # One turn works for so long and one step more: the senders' batches and the heartbeat come first.
@@ -41,9 +44,17 @@ class Pruning:
         self._failure: StorageError | None = None
         self._complaint = ""
         self._held_bytes: int | None = None
+        self._aside_bytes = self._foreign_files = 0
+        self._ahead_files = self._told_ahead_files = 0
+        self._horizon = horizon(clock.wall_ns())
         self._removed_files = self._removed_bytes = 0
         self._told_files = self._told_bytes = 0
         self._told_at_ns: int | None = None
+
+    @property
+    def limit_bytes(self) -> int:
+        """The quota; 0: none."""
+        return self._quota.limit_bytes
 
     @property
     def is_busy(self) -> bool:
@@ -55,7 +66,8 @@ class Pruning:
         if not self._quota.limit_bytes:
             return {}
         removed = {"removed_files": self._removed_files, "removed_bytes": self._removed_bytes}
-        return {"quota": {"limit_bytes": self._quota.limit_bytes, "held_bytes": self._held_bytes, **removed}}
+        counts = {"held_bytes": self._held_bytes, "foreign_files": self._foreign_files, **removed}
+        return {"quota": {"limit_bytes": self._quota.limit_bytes, **counts}}
 
     def begin(self) -> None:
         """Something was sealed, or the writer starts: from the next `advance` on, look how much there is."""
@@ -99,23 +111,25 @@ class Pruning:
 
     def _go_round(self) -> Generator[None]:
         self._failure = None
+        self._horizon = horizon(self._clock.wall_ns())
         surplus = 1
         while surplus:
-            found = Inventory()
+            found = Inventory(CANDIDATES_MAX, self._horizon)
             yield from self._survey(found)
             spool = self._spool_sizes()
             yield from self._remove_surplus(found, spool)
             # A further walk needs more files than one can hold, and something removed by the one before: so there is an end.
             surplus = self._surplus(found, spool) if found.is_cut and found.removed_files else 0
-        self._conclude(found, sum(spool.values()))
+        self._conclude(found, sum(spool.values()) + self._aside_bytes)
 
     def _surplus(self, found: Inventory, spool: dict[str, int]) -> int:
         # Without knowing what is in the spool nothing is removed; `_failure` says why.
-        return surplus_bytes(self._quota.limit_bytes, found.bytes, sum(spool.values())) if spool else 0
+        held_bytes = sum(spool.values()) + self._aside_bytes
+        return surplus_bytes(self._quota.limit_bytes, found.bytes, held_bytes) if spool else 0
 
     def _remove_surplus(self, found: Inventory, spool: dict[str, int]) -> Iterator[None]:
-        spooled = {name.partition(".")[0].partition("-")[2] for name in spool}
-        while chosen := choose(found.oldest, self._surplus(found, spool), spooled):
+        spooled = {id_in(name) for name in spool}
+        while chosen := choose(found.oldest, self._surplus(found, spool), spooled, self._horizon):
             for file in chosen:
                 self._remove(found, file)
                 yield
@@ -126,6 +140,7 @@ class Pruning:
         """The bytes of each segment, the open one included; nothing when they cannot be told."""
         try:
             sizes = {name: self._spool.size_of(name) for name in self._spool.names()}
+            self._aside_bytes = sum(file.size_bytes for file in self._spool.aside.files())
         except StorageError as failure:
             self._failure = failure
             return {}
@@ -133,6 +148,7 @@ class Pruning:
 
     def _conclude(self, found: Inventory, spool_bytes: int) -> None:
         self._held_bytes = found.bytes + spool_bytes
+        self._foreign_files = found.foreign
         text = complaint(self._quota, found, spool_bytes, self._failure)
         if text != self._complaint:
             self._complaint = text
@@ -141,6 +157,13 @@ class Pruning:
     def _tell(self, now_ns: int) -> None:
         files, removed_bytes = self._removed_files - self._told_files, self._removed_bytes - self._told_bytes
         if files:
+            if not self._told_files:
+                limit = STORAGE_QUOTA.show(self._quota.limit_bytes)
+                fields: dict[str, str | int | float | bool | None] = {"limit": limit, "setting": STORAGE_QUOTA.key}
+                self._bus.note(Note(kind="quota_reached", severity="warning", fields=fields))
+            if (ahead := self._ahead_files - self._told_ahead_files) > 0:
+                self._bus.note(Note(kind="quota_removed_future", severity="warning", fields={"files": ahead}))
+                self._told_ahead_files = self._ahead_files
             self._bus.note(Note(kind="quota_removed", severity="info", fields={"files": files, "bytes": removed_bytes}))
             self._told_files, self._told_bytes, self._told_at_ns = self._removed_files, self._removed_bytes, now_ns
 
@@ -172,8 +195,13 @@ class Pruning:
                 with suppress(FileNotFoundError):
                     if file.is_file(follow_symlinks=False):
                         size_bytes = file.stat(follow_symlinks=False).st_size
-                        if (stored := self._quota.parse_file(table, date, file.name, size_bytes)) is not None:
+                        stored = self._quota.parse_file(table, date, file.name, size_bytes)
+                        if stored is not None:
                             found.add(stored)
+                        else:
+                            found.foreign += 1
+                    else:
+                        found.foreign += 1
                 yield
         if is_empty:
             # A writer that was killed between the last file of a date and its folder has left it.
@@ -192,6 +220,7 @@ class Pruning:
                 return
             found.on_gone(file, by_us=True)
             self._removed_files += 1
+            self._ahead_files += self._horizon.is_ahead(file)
             self._removed_bytes += file.size_bytes
             self._remove_folder(date, dates, os.path.dirname(path))
 
@@ -218,4 +247,4 @@ class Pruning:
 
 
 def _no_folder(path: str) -> StorageError:
-    return StorageError(path, "no folder; what a symbolic link leads to is not counted", "mount the other place there")
+    return StorageError(readable(path), "no folder; what a symbolic link leads to is not counted", "mount the other place there")

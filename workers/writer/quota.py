@@ -1,17 +1,20 @@
 """Which sealed files go so that the state folder stays within `writer.storage_quota`. PURE.
 
-Sealed files and spool count together. Only files with a name of the agent's own count, and only they go, the oldest first.
+Sealed files, spool and set-aside files count together. Only files with a name of the agent's own count, and only sealed
+ones go here: first those from the future, then the oldest. Age is the generation of the segment, which only grows; the time
+in a name is the clock's, and a clock that was wrong for a while would make the newest data look like the oldest.
 """
 
 import re
-from collections.abc import Collection, Mapping, Sequence
-from operator import attrgetter
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from msgspec import Struct
 
 from agent.config import STORAGE_QUOTA
 from agent.model.errors import StorageError
+from agent.model.timebase import DAY, civil_date, compact_utc
 from agent.setting import KIB, MIB
+from workers.writer.segment import ID, generation_of
 
 # Of a walk over any number of files only the oldest are kept, some 300 bytes each; when all of them have gone and it is not
 # enough, the next walk brings the next.
@@ -19,8 +22,9 @@ CANDIDATES_MAX = 4096
 
 _DATE = re.compile(r"date=[0-9]{4}-[0-9]{2}-[0-9]{2}")
 # Host, UTC time and id of the segment, as `workers.writer.parquet` writes them behind the prefix.
-_REST_OF_NAME = re.compile(r"[A-Za-z0-9._-]+-([0-9]{8}T[0-9]{6}Z)-([0-9a-f]{12})\.parquet")
-_BY_AGE = attrgetter("stamp", "path")
+_REST_OF_NAME = re.compile(rf"[A-Za-z0-9._-]+-([0-9]{{8}}T[0-9]{{6}}Z)-({ID})\.parquet")
+# A clock that is synchronized again may jump by seconds, a wrong time zone by half a day: neither makes data of the future.
+AHEAD_NS = 1 * DAY
 
 
 class StoredFile(Struct, frozen=True, gc=False):
@@ -30,6 +34,30 @@ class StoredFile(Struct, frozen=True, gc=False):
     path: str
     size_bytes: int
     segment: str
+
+
+class Horizon(Struct, frozen=True):
+    """What is later is from the future: the time in a name, the date of the rows."""
+
+    stamp: str
+    date: str
+
+    def is_ahead(self, file: StoredFile) -> bool:
+        """Whether a file, or rows in it, are later than any right clock can have said."""
+        return file.stamp > self.stamp or file.path.split("/", 2)[1] > self.date
+
+    def age(self) -> "Callable[[StoredFile], tuple[bool, int, str, str]]":
+        """The order in which files go."""
+        return lambda file: (not self.is_ahead(file), generation_of(file.segment), file.stamp, file.path)
+
+
+def horizon(wall_ns: int) -> Horizon:
+    """A day after now."""
+    return Horizon(compact_utc(wall_ns + AHEAD_NS), f"date={civil_date(wall_ns + AHEAD_NS)}")
+
+
+# Later than any name: nothing is from the future.
+NO_HORIZON = Horizon("~", "~")
 
 
 class Quota(Struct, frozen=True):
@@ -56,13 +84,16 @@ def is_date(folder: str) -> bool:
     return _DATE.fullmatch(folder) is not None
 
 
-def choose(files: Sequence[StoredFile], surplus_bytes: int, spooled: Collection[str] = ()) -> list[StoredFile]:
-    """The files that go: the oldest, by the time in their names and then by path, until so many bytes are free or none is left.
+def choose(
+    files: Sequence[StoredFile], surplus_bytes: int, spooled: Collection[str] = (), ahead_of: Horizon = NO_HORIZON
+) -> list[StoredFile]:
+    """The files that go, until so many bytes are free or none is left: those from the future, then the oldest; where
+    generations are equal or unknown, by the time in their names and then by path.
 
     `spooled` are the segments that are still in the spool: their files may be made anew at any moment and stay.
     """
     chosen: list[StoredFile] = []
-    for file in sorted(files, key=_BY_AGE):
+    for file in sorted(files, key=ahead_of.age()):
         if surplus_bytes <= 0:
             break
         if file.segment not in spooled:
@@ -72,15 +103,18 @@ def choose(files: Sequence[StoredFile], surplus_bytes: int, spooled: Collection[
 
 
 def surplus_bytes(limit_bytes: int, sealed_bytes: int, spool_bytes: int) -> int:
-    """How much is above the limit; 0 also where the spool alone is: the limit cannot be kept then, and data stays for it."""
+    """How much is above the limit; 0 also where the spool, set-aside files included, is so by itself: the limit cannot be
+    kept then, and data stays for it."""
     return max(0, sealed_bytes + spool_bytes - limit_bytes) if spool_bytes <= limit_bytes else 0
 
 
 class Inventory:
     """What one walk found: how much there is, and the oldest files by name."""
 
-    def __init__(self, candidates_max: int = CANDIDATES_MAX) -> None:
+    def __init__(self, candidates_max: int = CANDIDATES_MAX, ahead_of: Horizon = NO_HORIZON) -> None:
         self._candidates_max = candidates_max
+        self._age = ahead_of.age()
+        self.foreign = 0
         self.files = 0
         self.bytes = 0
         self.removed_files = 0
@@ -95,7 +129,7 @@ class Inventory:
         self.bytes += file.size_bytes
         self.oldest.append(file)
         if len(self.oldest) >= 2 * self._candidates_max:
-            self.oldest.sort(key=_BY_AGE)
+            self.oldest.sort(key=self._age)
             del self.oldest[self._candidates_max :]
             self.is_cut = True
 
@@ -114,7 +148,7 @@ class Inventory:
 
 
 def complaint(quota: Quota, found: Inventory, spool_bytes: int, failure: StorageError | None) -> str:
-    """Why the limit is not kept, or at what price, with the remedy; '': all is well."""
+    """Why the limit is not kept, or at what price, with the remedy; '': all is well. Set-aside files are part of the spool."""
     limit = STORAGE_QUOTA.show(quota.limit_bytes)
     if failure is not None:
         return f"not all of the old data can be counted and removed: {failure.sentence}"

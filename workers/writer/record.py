@@ -46,7 +46,10 @@ class Mark(Struct, frozen=True):
 
 
 class SegmentHead(Struct, frozen=True):
-    """The first record of a spool file: all that a reader needs to make Parquet of it, years later."""
+    """The first record of a spool file: all that a reader needs to make Parquet of it, years later.
+
+    `durable`: every segment up to this generation was on the disk in whole when this one was opened.
+    """
 
     format: int
     segment: str
@@ -56,6 +59,7 @@ class SegmentHead(Struct, frozen=True):
     created_wall_ns: int
     tables: dict[str, TableForm]
     marks: tuple[Mark, ...]
+    durable: int = 0
 
 
 class Entry(Struct, frozen=True):

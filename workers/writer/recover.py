@@ -1,6 +1,6 @@
 """What the segments of a former writer say: whose batches are stored, and what is damaged. PURE."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -26,18 +26,48 @@ from workers.writer.record import (
 class Finding(Struct, frozen=True):
     """What one segment holds: its head (None: damaged), how many batches with rows, how many damaged stretches, a torn tail.
 
-    A torn tail is what a killed writer leaves and no damage: nothing in it was acknowledged.
+    A torn tail is what a killed writer leaves and no damage: nothing in it was acknowledged. `whole_bytes`: where the
+    last whole record ends.
     """
 
     head: SegmentHead | None
     batches: int
     damaged: int
     torn: bool
+    whole_bytes: int = 0
 
     @property
     def needs_sealing(self) -> bool:
         """Whether there is anything in it that is not in the marks alone."""
         return self.batches > 0 or self.damaged > 0
+
+
+def without_tail(finding: Finding, size_bytes: int) -> Finding:
+    """The finding once everything behind the last whole record is cut off.
+
+    For a segment that was not known to be on the disk in whole: after a power failure its end is missing, zeros or what
+    stood on the disk before. Nobody was promised that such bytes outlive a power failure, so they are no damage.
+    """
+    if finding.whole_bytes == size_bytes:
+        return finding
+    return replace(finding, damaged=finding.damaged - (not finding.torn), torn=True)
+
+
+def durable_generation(findings: Iterable[Finding]) -> int:
+    """Every segment up to this generation was forced to the disk in whole: what later segments say of those before them."""
+    return max((finding.head.durable for finding in findings if finding.head is not None), default=0)
+
+
+def newest(sizes: Mapping[str, int], bytes_max: int) -> list[str]:
+    """Of the segments, given in the order in which they were opened, those that are worth reading for their marks."""
+    names = list(sizes)
+    left = bytes_max
+    for index in range(len(names) - 1, -1, -1):
+        left -= sizes[names[index]]
+        # The newest is read whatever its size: without its marks, rows would be stored twice.
+        if left < 0 and index < len(names) - 1:
+            return names[index + 1 :]
+    return names
 
 
 def open_segment(data: bytes) -> tuple[SegmentHead | None, Iterator[Record | Damage]]:
@@ -87,7 +117,10 @@ class Recovery:
             self.take_head(head)
         batches = damaged = 0
         torn = False
+        whole_bytes = len(data)
         for item in items:
+            if not isinstance(item, Record) and item.torn:
+                whole_bytes = item.offset
             if isinstance(item, Record):
                 self._take_record(head, item)
                 batches += item.entry.rows > 0
@@ -95,7 +128,7 @@ class Recovery:
                 torn = True
             else:
                 damaged += 1
-        return Finding(head=head, batches=batches, damaged=damaged, torn=torn)
+        return Finding(head=head, batches=batches, damaged=damaged, torn=torn, whole_bytes=whole_bytes)
 
     def _take_record(self, head: SegmentHead | None, record: Record) -> None:
         entry = record.entry

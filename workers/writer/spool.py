@@ -1,31 +1,31 @@
 """The open spool: one file that only grows, by whole records, and those before it that wait to be sealed.
 
-A segment of an earlier process is read, sealed or set aside, and never written to again. Nothing here waits for the
+A segment of an earlier process is read, sealed or set aside, and never appended to again. Nothing here waits for the
 disk: what must be on it is forced there by the `Syncer`, and `is_durable` tells when that is so.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from errno import ELOOP, ENOENT, ENOTDIR, ESTALE
+from stat import S_ISREG
 
 from agent.failpoint import failpoint
 from agent.model.errors import StorageError
-from agent.model.timebase import compact_utc
-from workers.writer.folder import make_folder, storage_error
+from workers.writer.folder import is_passing, make_folder, storage_error
 from workers.writer.record import SegmentHead, encode_head
+from workers.writer.segment import generation_of, id_in, in_order, is_segment_name, segment_name
+from workers.writer.set_aside import SetAside
 from workers.writer.syncer import Syncer
 
-SUFFIX = ".spool"
 _UNFINISHED_SUFFIX = ".new"
 # The largest `writer.seal_bytes` and one full drain above it; beyond that only a spool that cannot be rotated grows.
 SEGMENT_BYTES_MAX = 640 << 20
 # A disk that syncs nothing for so many rotations is broken; the oldest is then left to the kernel's own write-back.
 _OWED_MAX = 16
-_SAME_NAMES_MAX = 1000
-
-
-def segment_name(head: SegmentHead) -> str:
-    """The file name of a segment."""
-    return f"{compact_utc(head.created_wall_ns)}-{head.segment}{SUFFIX}"
+_CHUNK_BYTES = 4 << 20
+# The path leads to no file of ours any more, however often it is asked.
+_GONE = (ENOENT, ENOTDIR, ESTALE, ELOOP)
 
 
 class Spool:
@@ -33,12 +33,19 @@ class Spool:
 
     def __init__(self, directory: str, set_aside_directory: str) -> None:
         self._directory = directory
-        self._set_aside_directory = set_aside_directory
+        self.aside = SetAside(set_aside_directory)
         self._descriptor: int | None = None
         self._is_broken = False
         self._owed: list[int] = []
         self._opened = self._durable = 0
         self._has_unsynced = False
+        self._synced_before = 0
+        # What a person, a backup or another program has put into the folder, as of the last look: never touched.
+        self.foreign: list[str] = []
+        # Every segment up to this generation is on the disk in whole.
+        self.durable_generation = 0
+        # Called between the steps of what takes long.
+        self.on_progress: Callable[[], None] = _go_on
         self.syncer = Syncer()
         self.name = ""
         self.size_bytes = 0
@@ -75,16 +82,34 @@ class Spool:
         except OSError as cause:
             raise storage_error(self.path(name), cause) from cause
 
-    def prepare(self) -> None:
-        """Make the folders and remove what a killed writer had not yet given its name. *Raises:* StorageError."""
+    def prepare(self) -> list[StorageError]:
+        """Make the folders and remove what a killed writer had not yet given its name; what could not be removed, which is
+        in nobody's way. *Raises:* StorageError."""
         make_folder(self._directory)
-        make_folder(self._set_aside_directory)
-        for name in self._listed(_UNFINISHED_SUFFIX):
-            self._remove(name)
+        left: list[StorageError] = []
+        try:
+            make_folder(self.aside.directory)
+        except StorageError as failure:
+            left.append(failure)
+        for name in self._listed():
+            if not is_segment_name(name):
+                try:
+                    self._remove(name)
+                except StorageError as failure:
+                    left.append(failure)
+        return left
 
     def names(self) -> list[str]:
         """The segments that are not the open one, in the order in which they were opened. *Raises:* StorageError."""
-        return [name for name in self._listed(SUFFIX) if name != self.name]
+        return in_order(name for name in self._listed() if is_segment_name(name) and name != self.name)
+
+    def has(self, name: str) -> bool:
+        """Whether a segment is still there; also when that cannot be told."""
+        try:
+            os.lstat(self.path(name))
+        except OSError as cause:
+            return cause.errno not in _GONE
+        return True
 
     def open(self, head: SegmentHead) -> str:
         """Open a new segment and give the name of the one before it ('': none); that one is never written to again.
@@ -92,28 +117,64 @@ class Spool:
         The file gets its name once its head is written, so that whoever lists the folder finds only whole heads.
         *Raises:* StorageError, and the segment before it stays open.
         """
-        name, frame = segment_name(head), encode_head(head)
-        path = self.path(name)
-        unfinished = os.path.join(self._directory, f".{name}{_UNFINISHED_SUFFIX}")
-        try:
-            descriptor = os.open(unfinished, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            try:
-                _write_whole(descriptor, frame)
-                failpoint("spool.head_written")
-                os.rename(unfinished, path)
-                failpoint("spool.segment_named")
-            except OSError:
-                os.close(descriptor)
-                os.unlink(unfinished)
-                raise
-        except OSError as cause:
-            raise storage_error(self._directory, cause) from cause
         former = self.name
+        descriptor, size_bytes, head_bytes = self._make(head, None)
         self._owe(self._descriptor)
-        self._descriptor, self._is_broken = descriptor, False
-        self.name, self.size_bytes, self.head_bytes = name, len(frame), len(frame)
-        self._opened += 1
+        self._take_over(head, descriptor, size_bytes, head_bytes)
         return former
+
+    def is_lost(self) -> bool:
+        """Whether the open segment has lost its name: somebody removed, moved or replaced it, or its folder."""
+        if self._descriptor is None:
+            return False
+        try:
+            # Both are asked now: some file systems in user space number their files anew while they are open.
+            return not os.path.samestat(os.lstat(self.path(self.name)), os.fstat(self._descriptor))
+        except OSError as cause:
+            return cause.errno in _GONE
+
+    def save(self, head: SegmentHead) -> bool:
+        """Open a new segment in place of one that lost its name, with all of its records; False when they cannot be read.
+
+        Whatever stands under the old name is another's file, perhaps a copy of ours: it is set aside, and nothing is
+        stored twice. *Raises:* StorageError, and the lost one stays open.
+        """
+        make_folder(self._directory)
+        former, lost = self.name, self._descriptor
+        assert lost is not None
+        is_saved = True
+        try:
+            made = self._make(head, lost)
+        except _UnreadableError:
+            is_saved = False
+            made = self._make(head, None)
+        os.close(lost)
+        self._take_over(head, *made)
+        self._has_unsynced = True
+        if os.path.lexists(self.path(former)):
+            self.aside.take(self.path(former))
+        return is_saved
+
+    def owe(self, name: str) -> None:
+        """Force a segment of an earlier writer to the disk with the next sync: nobody knows what of it is there."""
+        with suppress(OSError):
+            self._owe(os.open(self.path(name), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC))
+
+    def cut(self, name: str, size_bytes: int, whole_bytes: int) -> bool:
+        """Cut the torn tail of a segment of an earlier writer off, if it still has this size; False when that is refused."""
+        try:
+            descriptor = os.open(self.path(name), os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            if os.fstat(descriptor).st_size == size_bytes:
+                os.ftruncate(descriptor, whole_bytes)
+                return True
+        except OSError:
+            pass
+        finally:
+            os.close(descriptor)
+        return False
 
     def append(self, frames: Sequence[bytes]) -> None:
         """Write whole records. *Raises:* StorageError, and then the file ends where it ended before."""
@@ -126,6 +187,7 @@ class Spool:
             failpoint("spool.appended")
         except OSError as cause:
             self._cut_back()
+            self._is_broken = self._is_broken or not is_passing(cause)
             raise storage_error(self._directory, cause) from cause
         self.size_bytes += len(data)
         self._has_unsynced = True
@@ -141,6 +203,7 @@ class Spool:
         folder = None if self._durable == self._opened else self._directory
         self._owed.clear()
         self._has_unsynced = False
+        self._synced_before = generation_of(id_in(self.name)) - 1
         self.syncer.start(descriptors, folder, token=self._opened)
         return True
 
@@ -153,20 +216,12 @@ class Spool:
             self._has_unsynced = True
             return storage_error(self._directory, synced.error)
         self._durable = synced.token
+        self.durable_generation = max(self.durable_generation, self._synced_before)
         return None
 
     def set_aside(self, name: str) -> str:
         """Move a damaged segment to where a person finds it and nothing overwrites it; its new path. *Raises:* StorageError."""
-        for attempt in range(_SAME_NAMES_MAX):
-            target = os.path.join(self._set_aside_directory, name if attempt == 0 else f"{name}.{attempt}")
-            if os.path.lexists(target):
-                continue
-            try:
-                os.rename(self.path(name), target)
-            except OSError as cause:
-                raise storage_error(target, cause) from cause
-            return target
-        raise StorageError(self._set_aside_directory, f"holds {_SAME_NAMES_MAX} files named {name}", "remove some of them")
+        return self.aside.take(self.path(name))
 
     def remove(self, name: str) -> None:
         """Remove a segment whose rows are in Parquet, or that has none. *Raises:* StorageError."""
@@ -181,6 +236,48 @@ class Spool:
         self._owed.clear()
         self._descriptor = None
 
+    def _make(self, head: SegmentHead, lost: int | None) -> tuple[int, int, int]:
+        """A new segment under its name, with the records of the lost one: its descriptor, its size and that of its head."""
+        frame = encode_head(head)
+        name = segment_name(head)
+        unfinished = os.path.join(self._directory, f".{name}{_UNFINISHED_SUFFIX}")
+        try:
+            descriptor = os.open(unfinished, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                _write_whole(descriptor, frame)
+                size_bytes = len(frame) + (0 if lost is None else self._copy(lost, descriptor))
+                failpoint("spool.head_written")
+                os.rename(unfinished, self.path(name))
+                failpoint("spool.segment_named")
+            except (OSError, _UnreadableError):
+                os.close(descriptor)
+                with suppress(OSError):
+                    os.unlink(unfinished)
+                raise
+        except OSError as cause:
+            raise storage_error(self._directory, cause) from cause
+        return descriptor, size_bytes, len(frame)
+
+    def _take_over(self, head: SegmentHead, descriptor: int, size_bytes: int, head_bytes: int) -> None:
+        self._descriptor, self._is_broken = descriptor, False
+        self.name, self.size_bytes, self.head_bytes = segment_name(head), size_bytes, head_bytes
+        self._opened += 1
+
+    def _copy(self, lost: int, descriptor: int) -> int:
+        """Append the records of the open segment to another; how many bytes they have. *Raises:* _UnreadableError, OSError."""
+        position = self.head_bytes
+        while position < self.size_bytes:
+            try:
+                data = os.pread(lost, min(_CHUNK_BYTES, self.size_bytes - position), position)
+            except OSError as cause:
+                raise _UnreadableError from cause
+            if not data:
+                raise _UnreadableError
+            _write_whole(descriptor, data)
+            position += len(data)
+            self.on_progress()
+        return self.size_bytes - self.head_bytes
+
     def _remove(self, name: str) -> None:
         try:
             failpoint("spool.before_remove")
@@ -191,11 +288,21 @@ class Spool:
         except OSError as cause:
             raise storage_error(self.path(name), cause) from cause
 
-    def _listed(self, suffix: str) -> list[str]:
+    def _listed(self) -> list[str]:
+        """The segments and the unfinished ones among the files in the folder; everything else is foreign."""
         try:
-            return sorted(name for name in os.listdir(self._directory) if name.endswith(suffix))
+            names = sorted(os.listdir(self._directory))
         except OSError as cause:
             raise storage_error(self._directory, cause) from cause
+        ours = [name for name in names if _is_ours(name) and self._is_file(name)]
+        self.foreign = sorted(set(names) - set(ours))
+        return ours
+
+    def _is_file(self, name: str) -> bool:
+        try:
+            return S_ISREG(os.lstat(self.path(name)).st_mode)
+        except OSError:
+            return False  # It has gone meanwhile.
 
     def _cut_back(self) -> None:
         assert self._descriptor is not None
@@ -210,6 +317,20 @@ class Spool:
             self._owed.append(descriptor)
         if len(self._owed) > _OWED_MAX:
             os.close(self._owed.pop(0))
+
+
+class _UnreadableError(Exception):
+    """What the open segment holds cannot be read back."""
+
+
+def _go_on() -> None:
+    """Nobody wants to know."""
+
+
+def _is_ours(name: str) -> bool:
+    """Whether a segment has this name, or one in the making."""
+    unfinished = name.removeprefix(".").removesuffix(_UNFINISHED_SUFFIX)
+    return is_segment_name(name) or (is_segment_name(unfinished) and name == f".{unfinished}{_UNFINISHED_SUFFIX}")
 
 
 def _write_whole(descriptor: int, data: bytes) -> None:

@@ -29,6 +29,11 @@ class Syncer:
         """A round is under way, or its end was not taken yet."""
         return self._thread is not None
 
+    @property
+    def has_ended(self) -> bool:
+        """A round has ended, and its end was not taken yet."""
+        return self._result is not None
+
     def start(self, descriptors: Sequence[int], folder: str | None, token: int) -> None:
         """Sync the files, which are closed afterwards, and then the names in `folder`."""
         assert self._thread is None

@@ -8,34 +8,32 @@ from typing import Any
 
 from msgspec import Struct
 
-from agent.config import SEAL_BYTES, SEAL_INTERVAL, STORAGE_QUOTA, SYNC_INTERVAL, Config
+from agent.config import STORAGE_QUOTA, Config
 from agent.failpoint import failpoint
 from agent.model.errors import ProtocolError, StorageError
-from agent.model.message import Condition, DataAck, DataHello, Identity, Note
+from agent.model.message import DataAck, DataHello, Identity
 from agent.model.rule_state import RuleState
 from agent.model.table import Table
 from agent.model.tables import GAP
-from agent.model.timebase import S
 from agent.ports import Bus, Clock, DataPeer
 from workers.writer.archive import Archive, Launch
+from workers.writer.condition import Conditions
 from workers.writer.core import SENDERS_MAX, WriterCore
-from workers.writer.folder import read_file
 from workers.writer.gap import Gap, Reason
 from workers.writer.intake import Drain, Intake
 from workers.writer.pruning import Pruning
 from workers.writer.quota import Quota
-from workers.writer.record import FORMAT_VERSION, Mark, SegmentHead, TableForm
-from workers.writer.recover import Recovery
+from workers.writer.record import FORMAT_VERSION, SegmentHead, TableForm
 from workers.writer.report import SealReport
 from workers.writer.sealing import start_sealer
-from workers.writer.spool import SEGMENT_BYTES_MAX, Spool
+from workers.writer.segment import created_wall_ns, segment_id
+from workers.writer.segments import RETRY_NS, Segments
+from workers.writer.spool import Spool
+from workers.writer.start import start
 
 # One turn of the loop takes no more than this, so that asks, timers and heartbeats come to their turn.
 DRAIN_MESSAGES_MAX = 256
 DRAIN_BYTES_MAX = 8 << 20
-RETRY_NS = 1 * S
-# Marks are read from the newest segments, up to so much; older ones are contained in the heads of these.
-RECOVER_BYTES_MAX = 64 << 20
 
 
 class _Counts(Struct):
@@ -45,6 +43,7 @@ class _Counts(Struct):
     gap_rows: int = 0
     malformed: int = 0
     append_errors: int = 0
+    torn_tails: int = 0
 
 
 class WriterWork:
@@ -74,23 +73,29 @@ class WriterWork:
         self._host = host
         self._agent_version = agent_version
         self._segment_ids = segment_ids
-        self._seal_interval_ns = config.of(SEAL_INTERVAL)
-        self._seal_bytes = config.of(SEAL_BYTES)
-        self._sync_interval_ns = config.of(SYNC_INTERVAL)
+        self._state_dir = state_dir
+        self._conditions = Conditions(bus)
         self._spool = Spool(f"{state_dir}/spool", f"{state_dir}/set-aside")
-        quota = Quota(config.of(STORAGE_QUOTA), {name: table.prefix for name, table in self._tables.items()})
+        # Undecided (a writer without an agent): no limit.
+        limit_bytes = max(0, config.of(STORAGE_QUOTA))
+        quota = Quota(limit_bytes, {name: table.prefix for name, table in self._tables.items()})
         pruning = Pruning(quota, state_dir, self._spool, clock, bus)
-        self._archive = Archive(self._spool, state_dir, bus, launch, self._note_damage, pruning)
+        self._archive = Archive(self._spool, state_dir, bus, launch, self._note_damage, pruning, self._note_removal)
+        self._segments = Segments(
+            spool=self._spool,
+            archive=self._archive,
+            bus=bus,
+            config=config,
+            conditions=self._conditions,
+            make_head=self._head,
+            on_loss=self._note_removal,
+        )
         self._core: WriterCore | None = None
         self._peers: dict[str, Identity] = {}
         self._counts = _Counts()
         self._rows_by_table: dict[str, int] = {}
-        self._damages = 0
-        self._first_at_ns: int | None = None
-        self._sync_at_ns: int | None = None
+        self._losses = 0
         self._retry_at_ns: int | None = None
-        self._conditions: dict[str, str] = {}
-        self._last_error = ""
 
     # ---- Work ----
 
@@ -106,38 +111,37 @@ class WriterWork:
 
     def next_deadline_ns(self) -> int | None:
         now_ns = self._clock.now_ns()
-        deadlines = [self._retry_at_ns, self._sync_at_ns, self._archive.next_deadline_ns(now_ns)]
-        if self._first_at_ns is not None and self._retry_at_ns is None:
-            deadlines.append(self._first_at_ns + self._seal_interval_ns)
+        segments = self._segments.deadlines(is_storing=self._is_storing)
+        deadlines = [self._retry_at_ns, self._archive.next_deadline_ns(now_ns), *segments]
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def on_timer(self, now_ns: int) -> None:
         if self._retry_at_ns is not None and now_ns >= self._retry_at_ns:
             self._retry(now_ns)
-        if self._sync_at_ns is not None and now_ns >= self._sync_at_ns:
-            self._sync(now_ns)
-        if self._retry_at_ns is None and self._is_full(now_ns):
-            self._try(self._rotate, now_ns)
+        self._try(lambda at_ns: self._segments.on_timer(at_ns, is_storing=self._is_storing), now_ns)
         self._archive.advance(now_ns)
+
+    @property
+    def _is_storing(self) -> bool:
+        return self._retry_at_ns is None and self._core is not None
+
+    def on_progress(self, beat: Callable[[], None]) -> None:
+        """Have `beat` called between the steps of what may take long."""
+        self._spool.on_progress = beat
 
     def descriptors(self) -> Sequence[int]:
         return (self._spool.syncer.descriptor, *self._archive.descriptors())
 
     def on_readable(self, descriptor: int, now_ns: int) -> None:
         if descriptor == self._spool.syncer.descriptor:
-            self._on_synced(now_ns)
+            self._segments.on_synced(now_ns)
         self._archive.advance(now_ns)
 
     def on_ask(self, what: str, now_ns: int) -> dict[str, Any] | None:
         if what == "stats":
             return self._stats()
         if what == "rotate":
-            self._try(self._rotate, now_ns)
-            if self._retry_at_ns is not None:
-                return {"files": [], "rows": 0, "problem": self._last_error}
-            answer = self._archive.wait_for_all()
-            self._archive.advance(now_ns)
-            return answer
+            return self._rotate(now_ns)
         return {"problem": f"the writer knows nothing of {what!r}; ask for stats or rotate"}
 
     def take_replies(self) -> Sequence[tuple[str, dict[str, Any]]]:
@@ -151,7 +155,8 @@ class WriterWork:
 
     def on_stop(self, now_ns: int, *, for_good: bool) -> None:
         self._archive.stop()
-        self._try(self._rotate, now_ns)
+        if self._core is not None:
+            self._try(self._segments.rotate, now_ns)
         self._archive.advance(now_ns)
 
     def is_done(self) -> bool:
@@ -199,35 +204,27 @@ class WriterWork:
             self._intake.take(core, who, message, rows, self._clock.wall_ns(), drain)
         except ProtocolError as failure:
             self._counts.malformed += 1
-            self._last_error = failure.sentence
+            self._conditions.last_error = failure.sentence
 
     def _store(self, core: WriterCore, drain: Drain, now_ns: int) -> None:
         """Decided, now appended, then committed; only then a word to anyone."""
         if drain.frames:
             try:
-                self._append(drain.frames, now_ns)
+                self._segments.append(drain.frames, now_ns)
             except StorageError as failure:
                 self._on_storage_failure(failure, now_ns)
                 return
             core.commit()
             self._count(drain)
-            self._end_condition("spool")
+            self._conditions.end("spool")
         self._counts.duplicates += drain.duplicates
         for who, seq in drain.acks.items():
             failpoint("writer.before_ack")
             self._peer.send(who, DataAck(seq))
             failpoint("writer.acknowledged")
         self._greet(core, drain.greeted)
-        if self._is_full(now_ns):
-            self._try(self._rotate, now_ns)
+        if self._try(self._segments.rotate_if_due, now_ns):
             self._archive.advance(now_ns)
-
-    def _append(self, frames: Sequence[bytes], now_ns: int) -> None:
-        self._spool.append(frames)
-        if self._first_at_ns is None:
-            self._first_at_ns = now_ns
-        if self._sync_at_ns is None:
-            self._sync_at_ns = now_ns + self._sync_interval_ns
 
     def _count(self, drain: Drain) -> None:
         self._counts.batches += drain.batches
@@ -242,138 +239,100 @@ class WriterWork:
 
     # ---- storage that fails and comes back ----
 
-    def _try(self, action: Callable[[int], None], now_ns: int) -> None:
+    def _try(self, action: Callable[[int], None], now_ns: int) -> bool:
         try:
             action(now_ns)
         except StorageError as failure:
             self._on_storage_failure(failure, now_ns)
+            return False
+        return True
 
     def _on_storage_failure(self, failure: StorageError, now_ns: int) -> None:
         if self._core is not None:
             self._core.rollback()
         self._counts.append_errors += 1
         self._retry_at_ns = now_ns + RETRY_NS
-        self._begin_condition("spool", failure, blocks_ready=True)
+        self._conditions.begin("spool", failure.sentence, blocks_ready=True)
 
     def _retry(self, now_ns: int) -> None:
         """Open what is missing and ask every sender to begin again; the first append shows whether it works."""
         self._retry_at_ns = None
-        self._try(self._begin if self._core is None else self._reopen, now_ns)
-        if self._retry_at_ns is None and self._core is not None:
-            # Messages were dropped undecided meanwhile.
+        if self._try(self._begin if self._core is None else self._segments.reopen, now_ns):
+            self._ask_again()
+
+    def _ask_again(self) -> None:
+        """Messages were dropped undecided while nothing could be stored."""
+        if self._core is not None:
             self._core.rollback()
             self._greet(self._core, self._peers.values())
 
-    def _reopen(self, now_ns: int) -> None:
-        if not self._spool.is_open or self._is_full(now_ns):
-            self._rotate(now_ns)
-
-    def _begin_condition(self, kind: str, failure: StorageError, *, blocks_ready: bool) -> None:
-        self._last_error = failure.sentence
-        if self._conditions.get(kind) != failure.sentence:
-            self._conditions[kind] = failure.sentence
-            self._bus.condition(Condition(kind=kind, active=True, detail=failure.sentence, blocks_ready=blocks_ready))
-
-    def _end_condition(self, kind: str) -> None:
-        if self._conditions.pop(kind, None) is not None:
-            self._bus.condition(Condition(kind=kind, active=False, detail=""))
+    def _rotate(self, now_ns: int) -> dict[str, Any] | None:
+        """The answer to `rotate`. It tries at once, also while a failure is waited out; None: the answer comes later."""
+        try:
+            if self._core is None:
+                self._begin(now_ns)
+            self._segments.rotate(now_ns)
+        except StorageError as failure:
+            if not self._spool.is_open:
+                self._on_storage_failure(failure, now_ns)
+            return {"files": [], "rows": 0, "problem": failure.sentence}
+        if self._retry_at_ns is not None:
+            self._retry_at_ns = None
+            self._ask_again()
+        self._conditions.end("spool")
+        answer = self._archive.wait_for_all()
+        self._archive.advance(now_ns)
+        return answer
 
     # ---- segments ----
 
     def _begin(self, now_ns: int) -> None:
-        self._spool.prepare()
         self._archive.prepare()
-        names = self._spool.names()
-        marks, empty = self._recover(names)
-        self._core = WriterCore(self._identity.run, marks)
+        found = start(self._spool, f"{self._state_dir}/data", self._identity.run, self._bus)
+        self._segments.generation = found.generation
+        self._core = WriterCore(self._identity.run, found.marks)
         try:
-            self._spool.open(self._head())
+            self._segments.begin(now_ns)
         except StorageError:
             self._core = None
             raise
-        self._end_condition("spool")
-        self._archive.add([name for name in names if name not in empty])
-        for name in sorted(empty):
-            self._spool.remove(name)
-        self._sync(now_ns)
+        self._counts.torn_tails += found.torn_tails
+        self._conditions.end("spool")
+        self._archive.add(found.waiting)
+        for name in found.empty:
+            self._segments.discard(name)
+        self._segments.sync(now_ns)
 
-    def _recover(self, names: Sequence[str]) -> tuple[tuple[Mark, ...], set[str]]:
-        recovery = Recovery(self._identity.run)
-        empty: set[str] = set()
-        for name in self._newest(names):
-            try:
-                finding = recovery.take(read_file(self._spool.path(name), SEGMENT_BYTES_MAX))
-            except StorageError as failure:
-                # One bad sector keeps no writer from starting: the segment stays, the sealer's failure is told.
-                self._bus.note(Note(kind="segment_unreadable", severity="error", fields={"problem": failure.sentence}))
-                continue
-            if not finding.needs_sealing:
-                empty.add(name)
-        return recovery.marks(), empty
-
-    def _newest(self, names: Sequence[str]) -> Sequence[str]:
-        """Those of the segments that are worth reading for their marks, in the order in which they were opened."""
-        left = RECOVER_BYTES_MAX
-        for index in range(len(names) - 1, -1, -1):
-            left -= self._spool.size_of(names[index])
-            # The newest is read whatever its size: without its marks, rows would be stored twice.
-            if left < 0 and index < len(names) - 1:
-                return names[index + 1 :]
-        return names
-
-    def _head(self) -> SegmentHead:
+    def _head(self, generation: int, durable: int) -> SegmentHead:
         assert self._core is not None
         return SegmentHead(
             format=FORMAT_VERSION,
-            segment=self._segment_ids(),
+            segment=segment_id(generation, self._segment_ids()),
             host=self._host,
             run=self._identity.run,
             agent_version=self._agent_version,
             created_wall_ns=self._clock.wall_ns(),
             tables={name: form_of(table) for name, table in self._tables.items()},
             marks=self._core.marks(),
+            durable=durable,
         )
-
-    def _is_full(self, now_ns: int) -> bool:
-        if self._first_at_ns is None:
-            return False
-        return now_ns - self._first_at_ns >= self._seal_interval_ns or self._spool.size_bytes >= self._seal_bytes
-
-    def _rotate(self, now_ns: int) -> None:
-        if self._core is None or (self._spool.is_open and self._spool.is_empty):
-            return
-        self._archive.add([self._spool.open(self._head())])
-        self._end_condition("spool")
-        self._first_at_ns = None
-        self._sync(now_ns)
 
     def _note_damage(self, report: SealReport) -> None:
         """A row of table `gap` for what a segment lost. *Raises:* StorageError."""
-        self._damages += 1
-        drain = Drain()
-        stamps = (report.from_wall_ns, report.until_wall_ns)
+        self._note_loss(report.from_wall_ns, report.until_wall_ns, Reason.CORRUPT_RECORD)
+
+    def _note_removal(self, name: str) -> None:
+        """A row of table `gap` for a whole segment that somebody removed. *Raises:* StorageError."""
+        self._note_loss(created_wall_ns(name), self._clock.wall_ns(), Reason.SEGMENT_REMOVED)
+
+    def _note_loss(self, from_wall_ns: int | None, until_wall_ns: int | None, reason: Reason) -> None:
         # The losses of the writer's own are numbered too, so that the key of the table tells them apart.
-        gap = Gap(self._identity, self._damages, None, None, None, *stamps, Reason.CORRUPT_RECORD)
+        self._losses += 1
+        drain = Drain()
+        gap = Gap(self._identity, self._losses, None, None, None, from_wall_ns, until_wall_ns, reason)
         self._intake.add_gaps([gap], self._clock.wall_ns(), drain)
-        self._append(drain.frames, self._clock.now_ns())
+        self._segments.append(drain.frames, self._clock.now_ns())
         self._count(drain)
-
-    # ---- disk ----
-
-    def _sync(self, now_ns: int) -> None:
-        is_started = self._spool.sync()
-        self._sync_at_ns = None if is_started else now_ns + self._sync_interval_ns
-
-    def _on_synced(self, now_ns: int) -> None:
-        failure = self._spool.take_synced()
-        if failure is None:
-            self._end_condition("sync")
-            if not self._spool.is_durable:
-                self._sync(now_ns)
-        else:
-            self._begin_condition("sync", failure, blocks_ready=False)
-        if self._spool.has_unsynced and self._sync_at_ns is None:
-            self._sync_at_ns = now_ns + self._sync_interval_ns
 
     def _stats(self) -> dict[str, Any]:
         counts = self._counts
@@ -387,7 +346,10 @@ class WriterWork:
             "spool_bytes": self._spool.size_bytes,
             **self._archive.stats(),
             "append_errors": counts.append_errors,
-            "last_error": self._last_error or self._archive.last_error,
+            "is_syncing": self._spool.syncer.is_busy,
+            "torn_tails": counts.torn_tails,
+            "foreign_files": len(self._spool.foreign),
+            "last_error": self._conditions.last_error or self._archive.last_error,
         }
 
 
