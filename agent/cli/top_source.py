@@ -11,6 +11,7 @@ from agent.cli.spool_reader import list_segments, read_from, refusal, sealed_fil
 from agent.cli.top_sample import PROCESS_TABLE, TAIL_TABLE, Named, Sample, sample_of
 from agent.model.errors import FormatError
 from workers.writer.record import Damage, SegmentHead, TableForm, parse_head, parse_records
+from workers.writer.segment import generation_in_sealed
 
 # A new segment may hold no tick yet; the one before it holds the last.
 SEGMENTS_BACK = 2
@@ -114,7 +115,8 @@ def newest_sealed_rows(state_dir: str, table: str) -> list[Named]:
     *Raises:* FormatError, PermissionRefused, StorageError.
     """
     files, _ = parted(sealed_files(state_dir, table))
-    return _last_rows(files[-1]) if files else []
+    # The path begins with a date, and the clock may have been wrong for a while.
+    return _last_rows(max(files, key=lambda path: (generation_in_sealed(path), path))) if files else []
 
 
 def _last_rows(path: str) -> list[Named]:

@@ -53,11 +53,22 @@ def lacks_inodes(path: str) -> bool:
 
 
 def make_folder(path: str) -> None:
-    """The folder and those above it, readable by its owner alone. *Raises:* StorageError."""
-    try:
-        os.makedirs(path, mode=0o700, exist_ok=True)
-    except OSError as cause:
-        raise storage_error(path, cause) from cause
+    """The folder and those above it that are missing, each readable by its owner alone. *Raises:* StorageError."""
+    missing = []
+    while not os.path.isdir(path):
+        missing.append(path)
+        above = os.path.dirname(path)
+        if above == path:
+            break
+        path = above
+    # os.makedirs would make those above it with the mode that the umask leaves.
+    for each in reversed(missing):
+        try:
+            os.mkdir(each, mode=0o700)
+        except OSError as cause:
+            # Another process of ours was faster.
+            if not os.path.isdir(each):
+                raise storage_error(each, cause) from cause
 
 
 @contextmanager
