@@ -18,6 +18,7 @@ from workers.writer.archive import Archive
 from workers.writer.pruning import SLICE_NS, TELL_INTERVAL_NS, Pruning
 from workers.writer.quota import CANDIDATES_MAX, Quota
 from workers.writer.report import SealReport
+from workers.writer.segment import segment_id
 from workers.writer.spool import Spool
 
 KIB = 1 << 10
@@ -365,6 +366,28 @@ def test_sealer_and_removal_take_turns_and_each_end_of_a_sealer_begins_a_round(
     archive.stop()
     pruning.begin()
     assert not pruning.is_busy
+
+
+def test_a_year_ahead_costs_nothing_that_is_measured_afterwards(folder: Folder) -> None:
+    """The clock is a year ahead for a while and then right again: next year's files go first, with an event; new ones stay."""
+
+    def seal(generation: int, stamp: str) -> Path:
+        date = f"date={stamp[:4]}-{stamp[4:6]}-{stamp[6:8]}"
+        name = f"process-node-1-{stamp}-{segment_id(generation, '00000000')}.parquet"
+        path = make_file(folder.data / "process" / date / name, KIB)
+        folder.pruning.begin()
+        folder.turn()
+        return path
+
+    folder.start(4 * KIB)
+    before = [seal(1, "20240202T010000Z"), seal(2, "20240202T020000Z")]
+    ahead = [seal(3, "20250202T030000Z"), seal(4, "20250202T040000Z")]
+    after = [seal(5, "20240202T050000Z"), seal(6, "20240202T060000Z")]
+    assert folder.left() == before + after
+    assert [note.fields for note in folder.bus.notes if note.kind == "quota_removed_future"] == [{"files": 1}]
+    after += [seal(7, "20240202T070000Z")]
+    assert folder.left() == [before[1], *after]
+    assert not any(path.exists() for path in ahead)
 
 
 def test_a_reader_that_has_a_file_open_reads_it_to_the_end(folder: Folder) -> None:

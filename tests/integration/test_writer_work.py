@@ -10,11 +10,14 @@ from fakes.sender import SAMPLE
 from fakes.small_disk import mounted
 from fakes.writer_host import WriterHost, words
 
+from agent.model.errors import StorageError
 from agent.model.message import Condition, DataAck, DataHello, encode
 from agent.model.tables import GAP
 from agent.model.timebase import MINUTE, S
-from workers.writer.record import encode_head
+from workers.writer.record import Entry, encode_entry, encode_head
 from workers.writer.sealing import Sealing
+from workers.writer.segment import generation_in_sealed, generation_of, id_in
+from workers.writer.start import RECOVER_BYTES_MAX
 
 Host = WriterHost
 NewHost = Callable[..., Host]
@@ -262,3 +265,40 @@ def test_full_disk_at_the_start_is_waited_out(small_host: Host) -> None:
     assert sender.acknowledged == 7
     assert [(item.kind, item.active) for item in host.bus.conditions] == [("spool", True), ("spool", False)]
     assert host.spooled() == [("sample", seq) for seq in range(1, 8)]
+
+
+def test_a_clock_set_back_confuses_no_recovery(host: Host) -> None:
+    """More unsealed spool than is read at a start, and the newest segment has the oldest name: its marks hold all the same."""
+
+    def no_sealer(*_paths: str) -> Sealing:
+        raise StorageError("sealer", "there is none")
+
+    sender = host.sender()
+    host.start(launch=no_sealer)
+    host.measure(sender, 3)
+    name = host.spool_files()[-1]
+    with open(host.state / "spool" / name, "r+b") as file:
+        file.seek(RECOVER_BYTES_MAX, os.SEEK_END)
+        file.write(encode_entry(Entry("run-1", "other", 1, 1, "sample", 0, 0, ended=True), b"\x90"))
+    host.clock.set_wall_ns(host.clock.wall_ns() - 3600 * S)
+    host.start(launch=no_sealer)
+    host.measure(sender, 4)
+    assert len(host.spool_files()) == 2
+    assert host.spool_files()[-1] == name
+    host.start(launch=no_sealer)
+    assert words(host, sender) == [DataHello(4, 7)]
+
+
+def test_generations_grow_after_the_spool_was_taken_away(host: Host) -> None:
+    """Between two writers somebody clears the spool: the names of the sealed files tell how far the numbers had come."""
+    sender = host.sender()
+    for _ in range(3):
+        host.measure(sender)
+        host.rotate()
+    host.close()
+    for path in (host.state / "spool").iterdir():
+        path.unlink()
+    highest = max(generation_in_sealed(path.name) for path in (host.state / "data").rglob("*.parquet"))
+    host.start()
+    (name,) = host.spool_files()
+    assert (highest, generation_of(id_in(name))) == (3, 4)

@@ -5,8 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.model.errors import StorageError
+from agent.model.timebase import S
 from agent.setting import MIB
-from workers.writer.quota import Inventory, Quota, StoredFile, choose, complaint, is_date, surplus_bytes
+from workers.writer.quota import Inventory, Quota, StoredFile, choose, complaint, horizon, is_date, surplus_bytes
+from workers.writer.segment import segment_id
 
 QUOTA = Quota(64 * MIB, {"process": "process-", "occupancy": "resctrl-occupancy-"})
 STAMP = "20240101T000000Z"
@@ -159,3 +161,37 @@ def test_each_complaint_names_the_limit_and_a_remedy() -> None:
     assert complaint(QUOTA, found(), 0, StorageError("/x", "cannot be written", "let the agent's user write there")) == (
         "not all of the old data can be counted and removed: /x: cannot be written; let the agent's user write there"
     )
+
+
+NOW_NS = 1_706_745_600 * S  # 2024-02-01
+
+
+def sealed(generation: int, stamp: str, date: str = "2024-01-01") -> StoredFile:
+    """A file by its generation, the time in its name and the date of its rows."""
+    segment = segment_id(generation, "00000000")
+    return StoredFile(stamp, f"process/date={date}/process-n-{stamp}-{segment}.parquet", 10, segment)
+
+
+def test_age_is_the_generation_whatever_the_clock_said() -> None:
+    """Set back by a month, the clock makes no new file the oldest; files without a generation are older than all."""
+    former, latter = sealed(7, "20240130T000000Z"), sealed(8, "20240101T000000Z")
+    assert choose([latter, former, stored(1), stored(2)], 35, (), horizon(NOW_NS)) == [stored(1), stored(2), former, latter]
+    assert choose([latter, former], 10, (), horizon(NOW_NS)) == [former]
+
+
+def test_files_from_the_future_go_first() -> None:
+    """By the time in the name or the date of the rows, more than a day from now, the oldest of them first."""
+    right = sealed(1, "20240101T000000Z")
+    named, dated = sealed(5, "20250101T000000Z"), sealed(4, "20240101T000000Z", date="2024-02-03")
+    tomorrow = sealed(2, "20240201T233000Z", date="2024-02-02")
+    assert choose([right, named, dated, tomorrow], 40, (), horizon(NOW_NS)) == [dated, named, right, tomorrow]
+    inventory = Inventory(1, horizon(NOW_NS))
+    inventory.add(right)
+    inventory.add(named)
+    assert inventory.oldest == [named]
+
+
+def test_a_clock_that_says_1970_changes_nothing() -> None:
+    """Everything is from the future then, and the order among it is that of the generations."""
+    files = [sealed(3, "20240103T000000Z"), sealed(1, "20240101T000000Z"), sealed(2, "20250101T000000Z")]
+    assert choose(files, 30, (), horizon(0)) == [files[1], files[2], files[0]]
