@@ -145,7 +145,8 @@ class WriterHost:
         """Ask the Parquet files; `{sample}` and `{gap}` stand for the tables."""
         import duckdb
 
-        tables = {name: f"'{self.state}/data/{name}/*/*.parquet'" for name in ("sample", "gap")}
+        files = {name: sorted((self.state / "data" / name).glob("*/*-node-1-*.parquet")) for name in ("sample", "gap")}
+        tables = {name: f"read_parquet({list(map(str, found))})" for name, found in files.items()}
         return duckdb.connect().execute(text.format(**tables)).fetchall()
 
 

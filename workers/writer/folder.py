@@ -24,7 +24,10 @@ def storage_error(path: str, cause: OSError) -> StorageError:
             return StorageError(where, "its file system has no inode left for one more file", remedy)
         return StorageError(where, "the disk or the quota is full", "free space there; writing goes on by itself")
     if cause.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return StorageError(where, f"cannot be written ({cause.strerror})", "let the agent's user write there")
+        remedy = "let the agent's user write there"
+        if cause.errno == errno.EPERM:
+            remedy += f", or take an immutable flag away (lsattr {where}; chattr -i)"
+        return StorageError(where, f"cannot be written ({cause.strerror})", remedy)
     if cause.errno in _IN_THE_WAY:
         return StorageError(where, f"something else is in the way ({cause.strerror})", "move it away")
     return StorageError(where, f"input or output failed ({cause.strerror or cause})", "look at the disk and the kernel's log")

@@ -59,7 +59,7 @@ class SetAside:
             try:
                 os.rename(path, target)
             except OSError as cause:
-                raise storage_error(target, cause) from cause
+                raise storage_error(path, cause) from cause
             return target
         raise StorageError(self.directory, f"holds {_SAME_NAMES_MAX} files named {readable(name)}", "remove some of them")
 
