@@ -21,6 +21,7 @@ from agent.config import (
     parse_config,
 )
 from agent.model.errors import ConfigError, ExitCode, StorageError
+from agent.model.foreign import readable
 
 if TYPE_CHECKING:
     from agent.workforce import Workforce
@@ -83,8 +84,7 @@ def load_config(invocation: Invocation, environment: Mapping[str, str]) -> Confi
     for socket_path in [*sockets.values(), *passing]:
         _check_socket_path(socket_path)
     host = config.of(HOST_NAME) or os.uname().nodename
-    if "/" in host:
-        raise ConfigError("host_name", f"{host!r} holds a slash and could not be part of a file name", "choose another")
+    _check_host_name(host)
     folders = {STATE_DIR.key: state_dir, RUNTIME_DIR.key: runtime_dir, HOST_NAME.key: host}
     return Config({**config.values, **folders, **sockets})
 
@@ -146,6 +146,25 @@ def _read_document(path: str) -> str:
         raise ConfigError(path, f"cannot be read: {cause.strerror}", "name a file with --config") from cause
     except UnicodeDecodeError as cause:
         raise ConfigError(path, "not UTF-8 text", "mend the file") from cause
+
+
+def _check_host_name(host: str) -> None:
+    """It is part of the name of every sealed file, whatever the kernel's node name allows."""
+    from workers import catalogue
+    from workers.writer.segment import host_bytes_max
+
+    shown, remedy = repr(readable(host, 80)), "choose another with --host-name"
+    try:
+        size = len(host.encode())
+    except UnicodeEncodeError as cause:
+        raise ConfigError(HOST_NAME.key, f"{shown} is not UTF-8 text", remedy) from cause
+    if "/" in host:
+        raise ConfigError(HOST_NAME.key, f"{shown} holds a slash and could not be part of a file name", remedy)
+    if not host.isprintable() or host.startswith("."):
+        problem = "begins with a dot" if host.startswith(".") else "holds a control character"
+        raise ConfigError(HOST_NAME.key, f"{shown} {problem} and could not be part of a file name", remedy)
+    if size > (most := host_bytes_max(catalogue.tables())):
+        raise ConfigError(HOST_NAME.key, f"{shown} has {size} bytes; the names of data files take {most} at most", remedy)
 
 
 def _check_socket_path(path: str) -> None:

@@ -218,7 +218,10 @@ def _state_folder(state: FolderFacts) -> Finding:
     if state.free_bytes < FREE_BYTES_LEAST:
         return _missing(topic, detail, remedy)
     if state.free_files is not None and state.free_files < FREE_FILES_LEAST:
-        return _limited(topic, f"{detail}, but only {state.free_files} more files", remedy)
+        remedy = f"remove files on its file system (df -i {state.path}), or put the data elsewhere with --state-dir"
+        if not state.free_files:
+            return _missing(topic, f"{detail}, but no inode for one more file", remedy)
+        return _limited(topic, f"{detail}, but only {state.free_files} more files (inodes)", remedy)
     if state.free_bytes < FREE_BYTES_GOOD:
         return _limited(topic, detail, remedy)
     return _usable(topic, detail)

@@ -168,6 +168,9 @@ def test_garbage_on_the_control_socket_is_answered_and_changes_nothing(tmp_path:
         (["--state-dir", "/proc/evergauge"], 74, "this state folder cannot be used"),
         (["--runtime-dir", "/tmp/" + "long/" * 30, "--state-dir", "/tmp/x"], 78, "too long for a socket's path"),
         (["--host-name", "a/b"], 78, "holds a slash"),
+        (["--host-name", "h" * 230, "--check-config"], 78, "has 230 bytes; the names of data files take"),
+        (["--host-name", "ü" * 100, "--check-config"], 78, "has 200 bytes; the names of data files take"),
+        (["--host-name", ".hidden", "--check-config"], 78, "begins with a dot"),
     ],
 )
 def test_a_start_that_cannot_succeed_says_why_in_one_sentence(arguments: list[str], code: int, sentence: str) -> None:

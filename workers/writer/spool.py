@@ -31,7 +31,7 @@ _GONE = (ENOENT, ENOTDIR, ESTALE, ELOOP)
 class Spool:
     """The folder of segments. `name` and `size_bytes` are those of the open one; '' and 0 when none is open."""
 
-    def __init__(self, directory: str, set_aside_directory: str) -> None:
+    def __init__(self, directory: str, set_aside_directory: str, syncer: Syncer | None = None) -> None:
         self._directory = directory
         self.aside = SetAside(set_aside_directory)
         self._descriptor: int | None = None
@@ -46,7 +46,7 @@ class Spool:
         self.durable_generation = 0
         # Called between the steps of what takes long.
         self.on_progress: Callable[[], None] = _go_on
-        self.syncer = Syncer()
+        self.syncer = syncer or Syncer()
         self.name = ""
         self.size_bytes = 0
         self.head_bytes = 0

@@ -30,6 +30,7 @@ from workers.writer.segment import created_wall_ns, segment_id
 from workers.writer.segments import RETRY_NS, Segments
 from workers.writer.spool import Spool
 from workers.writer.start import start
+from workers.writer.syncer import Syncer
 
 # One turn of the loop takes no more than this, so that asks, timers and heartbeats come to their turn.
 DRAIN_MESSAGES_MAX = 256
@@ -63,6 +64,7 @@ class WriterWork:
         agent_version: str,
         segment_ids: Callable[[], str],
         launch: Launch = start_sealer,
+        syncer: Syncer | None = None,
     ) -> None:
         self._clock = clock
         self._peer = peer
@@ -75,7 +77,7 @@ class WriterWork:
         self._segment_ids = segment_ids
         self._state_dir = state_dir
         self._conditions = Conditions(bus)
-        self._spool = Spool(f"{state_dir}/spool", f"{state_dir}/set-aside")
+        self._spool = Spool(f"{state_dir}/spool", f"{state_dir}/set-aside", syncer)
         # Undecided (a writer without an agent): no limit.
         limit_bytes = max(0, config.of(STORAGE_QUOTA))
         quota = Quota(limit_bytes, {name: table.prefix for name, table in self._tables.items()})

@@ -130,6 +130,8 @@ CASES: list[tuple[str, dict[str, Any], State, str]] = [
     ("state folder", {"state": FolderFacts("/s", True, 1 << 20, None)}, State.MISSING, "--state-dir"),
     ("state folder", {"state": FolderFacts("/s", True, 500 << 20, None)}, State.LIMITED, "--state-dir"),
     ("state folder", {"state": FolderFacts("/s", True, 5 * GIB, 10)}, State.LIMITED, "--state-dir"),
+    ("state folder", {"state": FolderFacts("/s", True, 5 * GIB, 10)}, State.LIMITED, "remove files on its file system (df -i /s)"),
+    ("state folder", {"state": FolderFacts("/s", True, 5 * GIB, 0)}, State.MISSING, "remove files on its file system (df -i /s)"),
     ("state folder", {"state": FolderFacts("/s", True, None, None)}, State.LIMITED, "--state-dir"),
     ("shared memory", {"has_memfd": False}, State.USABLE, ""),
     ("shared memory", {"has_memfd": False, "shared_memory_free_bytes": None}, State.MISSING, "mount -t tmpfs"),
