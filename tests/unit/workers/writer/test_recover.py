@@ -4,14 +4,14 @@ from agent.model.message import Identity, encode
 from agent.model.tables import GAP
 from workers.writer.gap import Gap, Reason
 from workers.writer.record import Damage, Entry, Mark, SegmentHead, TableForm, encode_entry, encode_head
-from workers.writer.recover import Recovery, is_cut_short, open_segment
+from workers.writer.recover import Recovery, durable_generation, is_cut_short, newest, open_segment, without_tail
 
 FORM = TableForm(GAP.version, GAP.column_names, tuple(column.dtype for column in GAP.columns), GAP.prefix)
 
 
-def head(*marks: Mark, run: str = "run-1") -> bytes:
+def head(*marks: Mark, run: str = "run-1", durable: int = 0) -> bytes:
     """The frame of a head with these marks."""
-    return encode_head(SegmentHead(1, "0123456789ab", "node-1", run, "0.1", 5, {"gap": FORM}, marks))
+    return encode_head(SegmentHead(1, "0123456789ab", "node-1", run, "0.1", 5, {"gap": FORM}, marks, durable))
 
 
 def batch(seq: int, *, worker: str = "process", epoch: int = 1, run: str = "run-1", ended: bool = False) -> bytes:
@@ -119,3 +119,31 @@ def test_stretch_of_zeros_is_no_cut() -> None:
     """Zeros at the end, as a power failure leaves them, are damage: nobody cut a frame there."""
     assert not is_cut_short(bytes(64), Damage(0, 64, torn=True))
     assert not is_cut_short(bytes(5), Damage(0, 5, torn=True))
+
+
+def test_a_tail_of_any_making_is_cut_from_what_was_not_on_the_disk_in_whole() -> None:
+    """Zeros and changed bytes at the end are damage until it is known that nobody promised them; a damaged middle stays damage."""
+    for tail in (bytes(64), batch(2)[:-1] + b"\x00", batch(2)[:9], b""):
+        data = head() + batch(1) + tail
+        finding = Recovery("run-1").take(data)
+        assert finding.whole_bytes == len(data) - len(tail)
+        cut = without_tail(finding, len(data))
+        assert (cut.damaged, cut.torn, cut.batches) == (0, bool(tail), 1)
+    middle = head() + b"X" + batch(1) + bytes(8)
+    assert without_tail(Recovery("run-1").take(middle), len(middle)).damaged == 1
+
+
+def test_heads_say_what_is_on_the_disk_in_whole() -> None:
+    """The highest of them counts; without a readable head it is nothing."""
+    recovery = Recovery("run-1")
+    findings = [recovery.take(data) for data in (head(durable=3), head(durable=5), head(), b"X")]
+    assert durable_generation(findings) == 5
+    assert durable_generation(findings[3:]) == 0
+
+
+def test_the_newest_segments_are_read_up_to_a_bound() -> None:
+    """The newest whatever its size, and of the others those that fit with it."""
+    assert newest({}, 10) == []
+    assert newest({"a": 5, "b": 5, "c": 5}, 15) == ["a", "b", "c"]
+    assert newest({"a": 5, "b": 5, "c": 5}, 14) == ["b", "c"]
+    assert newest({"a": 5, "b": 50}, 14) == ["b"]
