@@ -28,6 +28,7 @@ from agent.config import (
     START_TIMEOUT,
     STATE_DIR,
     STOP_TIMEOUT,
+    STORAGE_QUOTA,
     Config,
     service_variables,
 )
@@ -177,6 +178,7 @@ def _greet(config: Config, about: About, reasons: tuple[str, ...], *, took_ns: i
         findings=examine(config, state_dir=about.state_dir, with_packages=False),
         data_dir=os.path.join(about.state_dir, "data"),
         seal_interval_ns=config.of(SEAL_INTERVAL),
+        quota=config.show(STORAGE_QUOTA) if config.of(STORAGE_QUOTA) else "",
         agentctl=_agentctl(config),
         reasons=reasons,
         took_ns=took_ns,

@@ -15,7 +15,24 @@ from agent.model.errors import ConfigError
 from agent.model.foreign import readable
 from agent.model.service_variable import PREFIX, is_service_variable
 from agent.model.timebase import DAY, HOUR, MINUTE, MS, S
-from agent.setting import KIB, MIB, Address, AnySetting, AutoSwitch, Choice, Duration, Hosts, Setting, Size, Switch, T, Text, Whole
+from agent.setting import (
+    AUTO_BYTES,
+    KIB,
+    MIB,
+    Address,
+    AnySetting,
+    AutoSize,
+    AutoSwitch,
+    Choice,
+    Duration,
+    Hosts,
+    Setting,
+    Size,
+    Switch,
+    T,
+    Text,
+    Whole,
+)
 
 # Read by `agent.failpoint` alone: a test's means, no setting.
 _FAILPOINTS = "EVERGAUGE_FAILPOINTS"
@@ -103,10 +120,16 @@ SYNC_INTERVAL = Duration(
     10 * MINUTE,
     "how often the spool is forced to the disk: the most that a power failure can take",
 )
-# What it takes depends on what runs there: 45 rows a second are some 230 MB of Parquet a day.
-STORAGE_QUOTA = Size(
-    "writer.storage_quota", 0, 0, 65536 * KIB * MIB, "sealed data and spool together take no more: the oldest goes; 0: no limit"
+# Without a limit it would fill the disk of whoever tries it for a while: 45 rows a second are some 230 MB of Parquet a day.
+STORAGE_QUOTA = AutoSize(
+    "writer.storage_quota",
+    AUTO_BYTES,
+    0,
+    65536 * KIB * MIB,
+    "sealed data, spool and set-aside files together take no more: the oldest goes; auto: 10 GiB or a tenth of the state "
+    "folder's file system, whichever is less; 0: no limit",
 )
+QUOTA_BYTES_MAX = 10 * KIB * MIB
 # Ten minutes of one sampler's batches; below 1 MiB for the process sampler at its default.
 BUFFER_BYTES = Size(
     "outbox.buffer_bytes", 4 * MIB, 16 * KIB, 256 * MIB, "what a worker keeps of batches that the writer has not acknowledged"
@@ -142,6 +165,12 @@ POLICY_SETTINGS: tuple[Setting[int], ...] = (
 def policy_key(setting: AnySetting, worker: str) -> str:
     """`supervisor.hang_timeout` of one worker is `worker.NAME.hang_timeout`."""
     return f"worker.{worker}.{setting.key.removeprefix('supervisor.')}"
+
+
+def default_quota_bytes(file_system_bytes: int) -> int:
+    """`auto` as `writer.storage_quota`, in whole MiB; of a file system that does not tell its size (0) the larger one."""
+    tenth = file_system_bytes // 10 if file_system_bytes > 0 else QUOTA_BYTES_MAX
+    return max(MIB, min(QUOTA_BYTES_MAX, tenth) // MIB * MIB)
 
 
 class Config(Struct, frozen=True):

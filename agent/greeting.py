@@ -19,13 +19,15 @@ def greeting(
     findings: list[Finding],
     data_dir: str,
     seal_interval_ns: int,
+    quota: str,
     agentctl: str,
     reasons: tuple[str, ...],
     took_ns: int,
 ) -> str:
     """Whether it is ready, what is measured here, what is not and why, where the data goes; a line each."""
     missing = [_cannot(each) for each in findings if _measures_nothing(each)]
-    data = f"{data_dir} (Parquet, sealed every {format_duration(seal_interval_ns)})"
+    limit = f"at most {quota}, then the oldest goes" if quota else "without a limit"
+    data = f"{data_dir} (Parquet, sealed every {format_duration(seal_interval_ns)}; {limit})"
     look = f'{agentctl} top (or: status, list-workers, query "SELECT * FROM process", doctor)'
     return "\n".join(
         [

@@ -9,6 +9,8 @@ T = TypeVar("T", int, str, bool)
 
 KIB = 1 << 10
 MIB = 1 << 20
+# What stands for `auto` among sizes, until it is decided.
+AUTO_BYTES = -1
 
 
 class Setting(Generic[T]):
@@ -113,6 +115,20 @@ class Size(Whole):
             if value and value % scale == 0:
                 return f"{value // scale}{suffix}"
         return f"{value}B"
+
+
+class AutoSize(Size):
+    """A number of bytes, or auto: decided by what this host has."""
+
+    @property
+    def accepted(self) -> str:
+        return f"auto, or {super().accepted}"
+
+    def parse(self, value: object) -> int:
+        return AUTO_BYTES if value == "auto" else super().parse(value)
+
+    def show(self, value: int) -> str:
+        return "auto" if value == AUTO_BYTES else super().show(value)
 
 
 class Choice(Setting[str]):

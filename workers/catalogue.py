@@ -3,14 +3,15 @@
 A new sampler is one new module in `workers/samplers` with a `SAMPLER`; nothing here or elsewhere names it.
 """
 
+import os
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 
-from agent.config import SETTINGS, Config
+from agent.config import SETTINGS, STATE_DIR, STORAGE_QUOTA, Config, default_quota_bytes
 from agent.model.table import Table
 from agent.model.tables import SYSTEM_TABLES
-from agent.setting import AnySetting, AutoSwitch
+from agent.setting import AUTO_BYTES, AnySetting, AutoSwitch
 from workers import samplers
 from workers.samplers.kind import Sampler
 
@@ -54,9 +55,20 @@ def decided(config: Config) -> Config:
 
     Once, at the agent's start: a worker that is started anew later must not decide otherwise.
     """
-    words = {
+    words: dict[str, int | str | bool] = {
         candidate.is_enabled.key: "true" if candidate.is_wanted(config) else "false"
         for candidate in all_samplers()
         if isinstance(candidate.is_enabled, AutoSwitch)
     }
+    if config.of(STORAGE_QUOTA) == AUTO_BYTES:
+        words[STORAGE_QUOTA.key] = default_quota_bytes(_file_system_bytes(config.of(STATE_DIR)))
     return Config({**config.values, **words})
+
+
+def _file_system_bytes(folder: str) -> int:
+    """The size of the file system that holds a folder; 0 where it does not tell."""
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return 0
+    return found.f_blocks * found.f_frsize

@@ -97,10 +97,10 @@ def test_a_limit_that_cannot_be_kept_is_told_and_nothing_is_lost_for_it(tmp_path
 
 
 def test_without_a_quota_nothing_goes_and_nothing_is_said_of_it(tmp_path: Path) -> None:
-    """The default: data is kept for ever, and no counter pretends that somebody looks after the disk."""
+    """0: data is kept for ever, and no counter pretends that somebody looks after the disk."""
     state = tmp_path / "state"
     old = [_old_file(state, "process", month) for month in range(1, 9)]
-    with AgentProcess(tmp_path) as agent:
+    with AgentProcess(tmp_path, flags={"--writer-storage-quota": "0"}) as agent:
         wait_until(lambda: agent.call("status")["stats"]["writer"]["rows"] > 0, "something is stored")
         agent.call("rotate")
         assert "quota" not in agent.call("status")["stats"]["writer"]
@@ -111,6 +111,19 @@ def test_without_a_quota_nothing_goes_and_nothing_is_said_of_it(tmp_path: Path) 
         assert all(path.exists() for path in old)
 
 
+def test_the_default_quota_is_named_in_the_greeting_and_in_status(tmp_path: Path) -> None:
+    """10 GiB or a tenth of the state folder's file system, whichever is less."""
+    import os
+
+    found = os.statvfs(tmp_path)
+    limit_mib = min(10 << 10, found.f_blocks * found.f_frsize // 10 // MIB)
+    with AgentProcess(tmp_path) as agent:
+        assert _quota(agent)["limit_bytes"] == limit_mib * MIB
+        assert "quota" in run_agentctl("--runtime-dir", str(agent.runtime_dir), "status").stdout
+    limit = f"{limit_mib >> 10}GiB" if limit_mib % 1024 == 0 else f"{limit_mib}MiB"
+    assert f"sealed every 15m; at most {limit}, then the oldest goes" in agent.output
+
+
 @pytest.mark.parametrize("value", ["-1", "65537GiB", "10 GB", "most"])
 def test_a_quota_that_is_no_size_is_refused_at_the_start(value: str) -> None:
     """The sentence names the setting, the value and what is accepted."""
@@ -119,4 +132,4 @@ def test_a_quota_that_is_no_size_is_refused_at_the_start(value: str) -> None:
     ended = run_agentd(f"--writer-storage-quota={value}", "--check-config")
     assert ended.returncode == 78
     assert "--writer-storage-quota" in ended.stderr
-    assert "write a size from 0B to 65536GiB" in ended.stderr
+    assert "write auto, or a size from 0B to 65536GiB" in ended.stderr

@@ -16,12 +16,14 @@ from agent.config import (
     SEAL_INTERVAL,
     SETTINGS,
     START_TIMEOUT,
+    STORAGE_QUOTA,
     Config,
+    default_quota_bytes,
     parse_config,
 )
 from agent.model.errors import ConfigError
 from agent.model.timebase import DAY, MINUTE, S
-from agent.setting import AnySetting, AutoSwitch, Duration, Setting, Size, Switch, Text, Whole
+from agent.setting import AUTO_BYTES, AnySetting, AutoSwitch, Duration, Setting, Size, Switch, Text, Whole
 
 SWITCH = Switch("sampler.switch", True, "an example")
 AUTO = AutoSwitch("sampler.auto", "auto", "an example")
@@ -263,3 +265,14 @@ def test_a_number_that_is_none_is_refused_in_plain_words(setting: AnySetting, te
     """What the language's own parser says helps nobody who writes a configuration."""
     with pytest.raises(ConfigError, match="not a whole number"):
         parse_config([setting], environment={setting.environment_name: text})
+
+
+def test_the_storage_quota_is_decided_by_the_file_system_unless_it_is_said():
+    """A tenth in whole MiB, 10 GiB at most, 1 MiB at least; a file system that tells no size gets the most."""
+    assert parse_config(SETTINGS).of(STORAGE_QUOTA) == AUTO_BYTES
+    assert parse_config(SETTINGS).show(STORAGE_QUOTA) == "auto"
+    written = {'"auto"': AUTO, "0": 0, '"1MiB"': 1 << 20}
+    for text, value in written.items():
+        assert parse_config(SETTINGS, document=f"writer.storage_quota = {text}").of(STORAGE_QUOTA) == value
+    sizes = [default_quota_bytes(size) for size in (0, 5 << 20, 999 << 20, 100 << 30, 1 << 50)]
+    assert sizes == [10 << 30, 1 << 20, 99 << 20, 10 << 30, 10 << 30]

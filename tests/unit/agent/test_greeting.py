@@ -5,10 +5,10 @@ from agent.greeting import greeting
 from agent.model.timebase import MINUTE, MS
 
 
-def _greeting(*, findings: list[Finding], reasons: tuple[str, ...] = ()) -> list[str]:
+def _greeting(*, findings: list[Finding], reasons: tuple[str, ...] = (), quota: str = "10GiB") -> list[str]:
     text = greeting(
         version="1.2", host="node7", measured=["every process", "every pod"], findings=findings, data_dir="/s/data",
-        seal_interval_ns=15 * MINUTE, agentctl="bin/agentctl", reasons=reasons, took_ns=120 * MS,
+        seal_interval_ns=15 * MINUTE, quota=quota, agentctl="bin/agentctl", reasons=reasons, took_ns=120 * MS,
     )  # fmt: skip
     return text.splitlines()
 
@@ -19,9 +19,14 @@ def test_a_ready_agent_says_what_it_measures_and_where_the_data_goes() -> None:
         "evergauge 1.2 on node7, ready after 120 ms; Ctrl-C ends it",
         "  measures  every process",
         "            every pod",
-        "  data      /s/data (Parquet, sealed every 15m)",
+        "  data      /s/data (Parquet, sealed every 15m; at most 10GiB, then the oldest goes)",
         '  look      bin/agentctl top (or: status, list-workers, query "SELECT * FROM process", doctor)',
     ]
+
+
+def test_data_without_a_limit_is_told() -> None:
+    """Nobody finds out by a full disk."""
+    assert "  data      /s/data (Parquet, sealed every 15m; without a limit)" in _greeting(findings=[], quota="")
 
 
 def test_what_is_missing_is_told_in_the_words_of_who_looks_for_it() -> None:
