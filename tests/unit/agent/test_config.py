@@ -271,7 +271,7 @@ def test_the_storage_quota_is_decided_by_the_file_system_unless_it_is_said():
     """A tenth in whole MiB, 10 GiB at most, 1 MiB at least; a file system that tells no size gets the most."""
     assert parse_config(SETTINGS).of(STORAGE_QUOTA) == AUTO_BYTES
     assert parse_config(SETTINGS).show(STORAGE_QUOTA) == "auto"
-    written = {'"auto"': AUTO, "0": 0, '"1MiB"': 1 << 20}
+    written = {'"auto"': AUTO_BYTES, "0": 0, '"1MiB"': 1 << 20}
     for text, value in written.items():
         assert parse_config(SETTINGS, document=f"writer.storage_quota = {text}").of(STORAGE_QUOTA) == value
     sizes = [default_quota_bytes(size) for size in (0, 5 << 20, 999 << 20, 100 << 30, 1 << 50)]
