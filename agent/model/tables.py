@@ -22,7 +22,7 @@ GAP = Table(
             "reason",
             DType.UTF8,
             "",
-            "worker_died, buffer_full, sequence_hole, corrupt_record, unknown_table or malformed_rows",
+            "worker_died, buffer_full, sequence_hole, corrupt_record, segment_removed, unknown_table or malformed_rows",
             "writer",
         ),
     ),
