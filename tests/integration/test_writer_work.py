@@ -302,3 +302,17 @@ def test_generations_grow_after_the_spool_was_taken_away(host: Host) -> None:
     host.start()
     (name,) = host.spool_files()
     assert (highest, generation_of(id_in(name))) == (3, 4)
+
+
+def test_restored_files_of_another_host_make_nothing_new_the_oldest(new_host: NewHost) -> None:
+    """With a quota all sealed files are looked at; the next segment follows the highest generation among them."""
+    host = new_host({"writer.storage_quota": 1 << 30})
+    restored = host.state / "data" / "sample" / "date=2023-11-14" / "sample-other-20231114T000000Z-000003e800000000.parquet"
+    restored.parent.mkdir(parents=True)
+    restored.touch()
+    sender = host.sender()
+    for _ in range(2):
+        host.measure(sender)
+        host.rotate()
+        host.turn_until(lambda: host.stats()["segments_waiting"] == 0)
+    assert max(generation_of(id_in(name)) for name in host.spool_files()) > 1000

@@ -94,6 +94,11 @@ class Archive:
         """After `stop`: nothing is left, or what is left cannot be sealed now and stays in the spool."""
         return self.waiting == 0 or (self._is_failing and self._sealing is None)
 
+    @property
+    def generation(self) -> int:
+        """The highest generation that the last look at all sealed files has found."""
+        return self._pruning.generation
+
     def names(self) -> frozenset[str]:
         """The segments that are not sealed yet."""
         return self._queue.names()

@@ -44,6 +44,8 @@ class Pruning:
         self._failure: StorageError | None = None
         self._complaint = ""
         self._held_bytes: int | None = None
+        # The highest generation of all sealed files; 0 before the first round has ended, and without a limit.
+        self.generation = 0
         self._aside_bytes = self._foreign_files = 0
         self._ahead_files = self._told_ahead_files = 0
         self._horizon = horizon(clock.wall_ns())
@@ -149,6 +151,7 @@ class Pruning:
     def _conclude(self, found: Inventory, spool_bytes: int) -> None:
         self._held_bytes = found.bytes + spool_bytes
         self._foreign_files = found.foreign
+        self.generation = max(self.generation, found.generation)
         text = complaint(self._quota, found, spool_bytes, self._failure)
         if text != self._complaint:
             self._complaint = text

@@ -115,6 +115,7 @@ class Inventory:
         self._candidates_max = candidates_max
         self._age = ahead_of.age()
         self.foreign = 0
+        self.generation = 0
         self.files = 0
         self.bytes = 0
         self.removed_files = 0
@@ -127,6 +128,7 @@ class Inventory:
         """One more file was found."""
         self.files += 1
         self.bytes += file.size_bytes
+        self.generation = max(self.generation, generation_of(file.segment))
         self.oldest.append(file)
         if len(self.oldest) >= 2 * self._candidates_max:
             self.oldest.sort(key=self._age)

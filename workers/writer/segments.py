@@ -163,6 +163,8 @@ class Segments:
         self.sync(now_ns)
 
     def _next_head(self) -> SegmentHead:
+        # Files of another host that somebody restored here must not make everything new the oldest.
+        self.generation = max(self.generation, self._archive.generation)
         return self._make_head(min(self.generation + 1, GENERATION_MAX), self._spool.durable_generation)
 
     def _renew(self) -> None:
