@@ -1,5 +1,6 @@
 """The real agent when its disk is full or damaged: nothing stops, nothing that was there is lost."""
 
+import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
@@ -106,3 +107,21 @@ def test_a_stop_while_the_disk_is_full_ends_in_time_and_says_what_was_lost(small
     lost = [line for line in agent.output.splitlines() if "rows_not_stored" in line]
     assert any("worker=sampler/process" in line for line in lost), agent.output
     ballast.unlink()
+
+
+def test_a_spool_that_is_removed_while_the_agent_runs_costs_nothing(tmp_path: Path) -> None:
+    """The folder and all in it: made again within a tick, and every row that was acknowledged is stored once."""
+    with AgentProcess(tmp_path) as agent:
+        wait_until(lambda: agent.call("status")["stats"]["writer"]["batches"] >= 10, "ten batches are stored")
+        shutil.rmtree(agent.state_dir / "spool")
+        wait_until(lambda: list(agent.state_dir.glob("spool/*.spool")), "the spool is there again")
+        assert agent.is_ready()
+        rows = agent.call("status")["stats"]["writer"]["rows_by_table"]["process"]
+        wait_until(lambda: agent.call("status")["stats"]["writer"]["rows_by_table"]["process"] > rows, "rows go on")
+        events = [event["kind"] for event in agent.call("diag", limit=200)["events"]]
+        assert events.count("segment_removed") == 1
+        stored = agent.call("status")["stats"]["writer"]["rows_by_table"]["process"]
+    rows_found = _rows(agent.state_dir, "process")
+    assert len(rows_found) >= stored
+    assert max(Counter((row["timestamp"], row["pid"], row["start_ticks"]) for row in rows_found).values()) == 1
+    assert _rows(agent.state_dir, "gap") == []
