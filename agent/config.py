@@ -120,7 +120,7 @@ SYNC_INTERVAL = Duration(
     10 * MINUTE,
     "how often the spool is forced to the disk: the most that a power failure can take",
 )
-# Without a limit it would fill the disk of whoever tries it for a while: 45 rows a second are some 230 MB of Parquet a day.
+# Without a limit it would fill a disk within weeks: 45 rows a second are some 230 MB of Parquet a day.
 STORAGE_QUOTA = AutoSize(
     "writer.storage_quota",
     AUTO_BYTES,

@@ -78,7 +78,7 @@ def test_a_rotation_of_a_removed_segment_seals_its_rows(host: WriterHost) -> Non
 
 
 def test_a_copy_in_place_of_the_segment_is_set_aside(host: WriterHost) -> None:
-    """A tool that writes anew and renames leaves another file under the name: nothing of it is stored twice."""
+    """A tool that writes a copy and renames it leaves another file under the name: nothing of it is stored twice."""
     sender = host.sender()
     host.measure(sender, 3)
     (former,) = host.spool_files()
@@ -110,7 +110,7 @@ def test_a_removed_segment_that_waited_for_its_sealer_is_a_gap(host: WriterHost)
 
 
 def test_the_folders_of_data_and_of_damaged_files_are_made_again(host: WriterHost) -> None:
-    """Whoever clears them away loses what was there, and nothing that comes after."""
+    """Clearing them away loses what was there, and nothing that comes after."""
     sender = host.sender()
     host.measure(sender)
     host.rotate()

@@ -268,7 +268,7 @@ def test_full_disk_at_the_start_is_waited_out(small_host: Host) -> None:
 
 
 def test_a_clock_set_back_confuses_no_recovery(host: Host) -> None:
-    """More unsealed spool than is read at a start, and the newest segment has the oldest name: its marks hold all the same."""
+    """More unsealed spool than is read at a start, and the newest segment has the oldest name: its marks still hold."""
 
     def no_sealer(*_paths: str) -> Sealing:
         raise StorageError("sealer", "there is none")

@@ -226,7 +226,7 @@ class Segments:
         try:
             self._renew()
         except StorageError as failure_to_open:
-            # It is open all the same, and its rows stay suspect.
+            # The open one goes on, and its rows stay suspect.
             self._conditions.begin(_ROTATION, f"no new spool segment can be opened: {failure_to_open.sentence}")
 
     def _settle(self) -> None:

@@ -49,7 +49,7 @@ class SetAside:
 
     def take(self, path: str) -> str:
         """Move a file to where a person finds it and nothing overwrites it; its new path. *Raises:* StorageError."""
-        # Whoever cleared the folder away loses no damaged file later.
+        # Somebody may have cleared the folder away.
         make_folder(self.directory)
         name = os.path.basename(path)
         for attempt in range(_SAME_NAMES_MAX):
