@@ -203,7 +203,8 @@ def _make_folder(path: str, what: str, flag: str) -> None:
         # A folder that exists keeps its mode: somebody may have named /tmp. What is made inside is the agent's alone (umask).
         os.makedirs(path, mode=0o700, exist_ok=True)
         probe = os.path.join(path, f".probe-{os.getpid()}")
-        os.close(os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        # One that a killed start has left is as good: in a container every start has the same number.
+        os.close(os.open(probe, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600))
         os.unlink(probe)
     except OSError as cause:
         text = f"this {what} cannot be used: {cause.strerror}"

@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,16 @@ def test_a_start_in_a_pod_beside_services_of_its_name_ignores_their_variables_an
     told = [line for line in ended.stderr.splitlines() if "environment_ignored" in line]
     assert len(told) == 1
     assert 'names="EVERGAUGE_GATEWAY_PORT, EVERGAUGE_METRICS_SERVICE_HOST"' in told[0]
+
+
+def test_what_a_killed_start_left_behind_refuses_no_later_one(tmp_path: Path) -> None:
+    """In a container every start has the same process number, so the file that tries the folder may lie there already."""
+    start = (
+        "import os, pathlib, sys\nfrom agent.daemon import main\npathlib.Path(sys.argv[2], f'.probe-{os.getpid()}').touch()\nmain()"
+    )
+    (tmp_path / "state").mkdir()
+    with AgentProcess(tmp_path, program=(sys.executable, "-c", start)) as agent:
+        assert list(agent.state_dir.glob(".probe-*")) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
