@@ -1,46 +1,80 @@
-"""Whether a Parquet file is whole from end to end, told by a few of its bytes: one that is not would end a whole query."""
+"""The footer of a Parquet file: whether the file is whole from end to end, which columns it has, and whose it is.
+
+One file that is not whole, or whose columns are of other types, would end or bend a query over all of them.
+"""
 
 import os
 
-from agent.cli.spool_reader import refusal
+from msgspec import Struct
+
+from agent.cli.foreign_file import open_regular
+from agent.cli.left_out import LeftOut
 
 MAGIC = b"PAR1"
 # The length of the footer, little-endian, and the magic behind it.
 TRAILER_BYTES = 8
+# A footer of the agent has some 10 KiB; one read finds it, and with 20,000 row groups it would still be below this.
+TAIL_BYTES = 32 << 10
+FOOTER_BYTES_MAX = 16 << 20
 
 
-def is_whole(path: str) -> bool:
-    """Whether the magic stands at both ends and the footer fits between them.
+class Footer(Struct, frozen=True):
+    """What the end of a file says: type by column name, the marks of who wrote it, rows and row groups."""
 
-    *Raises:* FileNotFoundError when it is gone, PermissionRefused, StorageError.
+    columns: dict[str, str]
+    marks: dict[str, str]
+    rows: int
+    row_groups: int
+
+
+def read_footer(path: str, owners: frozenset[int] | None = None) -> Footer | LeftOut:
+    """The footer of a file, or why it is left out.
+
+    *Raises:* FileNotFoundError when it is gone.
     *Source:* the Parquet file format, "File format".
     """
+    descriptor = open_regular(path, owners)
+    if isinstance(descriptor, LeftOut):
+        return descriptor
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            size = os.fstat(descriptor).st_size
-            begin = os.pread(descriptor, len(MAGIC), 0)
-            trailer = os.pread(descriptor, TRAILER_BYTES, max(0, size - TRAILER_BYTES))
-        finally:
-            os.close(descriptor)
-    except FileNotFoundError:
-        raise
+        ends = _read_ends(descriptor)
     except OSError as cause:
-        raise refusal(path, cause) from cause
-    footer_bytes = int.from_bytes(trailer[:4], "little")
-    return begin == MAGIC and trailer[4:] == MAGIC and 0 < footer_bytes <= size - len(MAGIC) - TRAILER_BYTES
+        return LeftOut(path, f"it cannot be read: {cause.strerror}")
+    finally:
+        os.close(descriptor)
+    if isinstance(ends, str):
+        return LeftOut(path, ends, damaged=True)
+    return _parse(path, ends)
 
 
-def parted(paths: list[str]) -> tuple[list[str], list[str]]:
-    """The whole files and the damaged ones, each in the given order; files that have gone meanwhile are in neither.
+def _read_ends(descriptor: int) -> bytes | str:
+    """The footer with its trailer; a sentence where the file is not whole. *Raises:* OSError."""
+    size = os.fstat(descriptor).st_size
+    if size < len(MAGIC) + TRAILER_BYTES or os.pread(descriptor, len(MAGIC), 0) != MAGIC:
+        return "it does not begin as a Parquet file"
+    tail = os.pread(descriptor, TAIL_BYTES, max(0, size - TAIL_BYTES))
+    if tail[-len(MAGIC) :] != MAGIC:
+        return "it does not end as a Parquet file"
+    footer_bytes = int.from_bytes(tail[-TRAILER_BYTES:-4], "little")
+    if not 0 < footer_bytes <= size - len(MAGIC) - TRAILER_BYTES:
+        return "its footer does not fit into it"
+    if footer_bytes > FOOTER_BYTES_MAX:
+        return f"its footer is larger than {FOOTER_BYTES_MAX} bytes"
+    wanted = footer_bytes + TRAILER_BYTES
+    return tail[-wanted:] if wanted <= len(tail) else os.pread(descriptor, wanted, size - wanted)
 
-    *Raises:* PermissionRefused, StorageError.
-    """
-    whole: list[str] = []
-    damaged: list[str] = []
-    for path in paths:
-        try:
-            (whole if is_whole(path) else damaged).append(path)
-        except FileNotFoundError:
-            continue
-    return whole, damaged
+
+def _parse(path: str, ends: bytes) -> Footer | LeftOut:
+    # pyarrow costs 60 ms; who has no sealed file of the wanted tables does not need it.
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        # A footer stands alone: what lies between the two magic words is not looked at.
+        metadata = parquet.read_metadata(pyarrow.BufferReader(MAGIC + ends))
+        schema = metadata.schema.to_arrow_schema()
+        marks = {key.decode(): value.decode() for key, value in (metadata.metadata or {}).items() if key != b"ARROW:schema"}
+    except (OSError, pyarrow.ArrowException, UnicodeDecodeError):
+        return LeftOut(path, "its footer is damaged", damaged=True)
+    columns = {field.name: str(field.type) for field in schema}
+    return Footer(columns, marks, metadata.num_rows, metadata.num_row_groups)

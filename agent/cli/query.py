@@ -75,11 +75,10 @@ def _warn_of_damage(call: Call, warehouse: "Warehouse") -> None:
     if warehouse.damaged:
         left_out = counted(warehouse.damaged, "damaged record")
         call.warn(f"query: {left_out} of the spool left out; table gap tells what is missing")
-    if warehouse.damaged_files:
-        left_out = counted(len(warehouse.damaged_files), "damaged Parquet file")
-        first = text_of(warehouse.damaged_files[0])
-        called = "it is" if len(warehouse.damaged_files) == 1 else "the first is"
-        call.warn(f"query: {left_out} left out, {called} {first}; move it out of the data folder")
+    from agent.cli.left_out import warnings_of
+
+    for line in warnings_of(warehouse.left_out):
+        call.warn(f"query: {line}")
 
 
 def show_table(call: Call, answered: "Answer", rows_max: int) -> None:

@@ -9,8 +9,11 @@ from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 
+from agent.cli.foreign_file import kind_of, open_regular
+from agent.cli.left_out import LeftOut
 from agent.cli.remedy import start_remedy
 from agent.model.errors import FormatError, PermissionRefused, StorageError, UnavailableError
+from agent.model.foreign import readable
 from agent.paths import checkout
 from workers.writer.record import Damage, Record, SegmentHead, TableForm, parse_head, parse_records
 from workers.writer.segment import in_order
@@ -33,13 +36,14 @@ class Spool(Struct, frozen=True):
     """What the open spool holds.
 
     `segments` are the ids of those read, `forms` the columns of every table that they declare, `parts` the batches of
-    the wanted tables, `damaged` counts stretches of bytes that are no record.
+    the wanted tables, `damaged` counts stretches of bytes that are no record, `left_out` are entries that are no segment.
     """
 
     segments: frozenset[str]
     forms: dict[str, TableForm]
     parts: dict[str, list[Part]]
     damaged: int
+    left_out: list[LeftOut]
 
 
 def spool_dir(state_dir: str) -> str:
@@ -66,76 +70,120 @@ def check_state_dir(state_dir: str) -> None:
 
 def list_segments(state_dir: str) -> list[str]:
     """The paths of the segments, oldest first; none when there is no spool. *Raises:* PermissionRefused, StorageError."""
+    return _listed_segments(state_dir)[0]
+
+
+def _listed_segments(state_dir: str) -> tuple[list[str], list[LeftOut]]:
+    """The segments, and what is named as one but is no regular file."""
     folder = spool_dir(state_dir)
     try:
         names = os.listdir(folder)
     except (FileNotFoundError, NotADirectoryError):
-        return []
+        return [], []
     except OSError as cause:
         raise refusal(folder, cause) from cause
-    return [os.path.join(folder, name) for name in in_order(name for name in names if name.endswith(".spool"))]
+    segments: list[str] = []
+    left_out: list[LeftOut] = []
+    for path in (os.path.join(folder, name) for name in in_order(name for name in names if name.endswith(".spool"))):
+        try:
+            kind = kind_of(os.lstat(path).st_mode)
+        except OSError:
+            # Gone since it was listed, or whoever opens it is told what ails it.
+            kind = None
+        if kind is None:
+            segments.append(path)
+        else:
+            left_out.append(LeftOut(path, kind))
+    return segments, left_out
 
 
 def refusal(path: str, cause: OSError) -> PermissionRefused | StorageError:
     """The failure that an error of the operating system at a path is."""
     if isinstance(cause, PermissionError):
-        return PermissionRefused(path, "this user may not read it", "call agentctl as root or as the agent's user")
-    return StorageError(path, f"it cannot be read ({cause.strerror})", "look at the file system")
+        return PermissionRefused(readable(path), "this user may not read it", "call agentctl as root or as the agent's user")
+    return StorageError(readable(path), f"it cannot be read ({cause.strerror})", "look at the file system")
 
 
 def read_from(path: str, offset: int) -> bytes:
     """The bytes of a file from `offset` to its present end. *Raises:* OSError, StorageError above SEGMENT_BYTES_MAX."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    found = open_regular(path)
+    if isinstance(found, LeftOut):
+        # It was a regular file when it was listed.
+        kind = PermissionError if found.refused else OSError
+        raise kind(0, found.reason)
     try:
-        chunks = []
-        total = 0
-        while chunk := os.pread(descriptor, READ_BYTES, offset + total):
-            chunks.append(chunk)
-            total += len(chunk)
-            if total > SEGMENT_BYTES_MAX:
-                raise StorageError(path, f"it is larger than {SEGMENT_BYTES_MAX} bytes", "`agentctl rotate` seals it")
-        return b"".join(chunks)
+        return _read_open(found, path, offset)
     finally:
-        os.close(descriptor)
+        os.close(found)
+
+
+def _read_open(descriptor: int, path: str, offset: int) -> bytes:
+    chunks = []
+    total = 0
+    # Asked before anything is read: so much memory may not be there.
+    beyond = max(0, os.fstat(descriptor).st_size - offset) > SEGMENT_BYTES_MAX
+    while not beyond and (chunk := os.pread(descriptor, READ_BYTES, offset + total)):
+        chunks.append(chunk)
+        total += len(chunk)
+        beyond = total > SEGMENT_BYTES_MAX
+    if beyond:
+        raise StorageError(readable(path), f"it is larger than {SEGMENT_BYTES_MAX} bytes", "`agentctl rotate` seals it")
+    return b"".join(chunks)
 
 
 def read_spool(state_dir: str, is_wanted: Callable[[str], bool]) -> Spool:
     """Everything that the spool holds of the tables whose name is wanted.
 
-    *Raises:* PermissionRefused, StorageError.
+    *Raises:* PermissionRefused when no segment may be read, StorageError.
     """
-    segments: set[str] = set()
-    forms: dict[str, TableForm] = {}
-    parts: dict[str, list[Part]] = {}
-    damaged = 0
-    kept_bytes = 0
-    paths = list_segments(state_dir)
+    paths, left_out = _listed_segments(state_dir)
+    spool = _Gathering(is_wanted, left_out)
     for path in paths:
         # The writer is at work at the end of one of them (the names follow the wall clock, which can be set back), and a
         # killed writer leaves one cut short too: bytes that reach to the end are no damage.
         try:
-            data = read_from(path, 0)
-            head, end = parse_head(data)
+            spool.take(read_from(path, 0))
         except FileNotFoundError:
             # Sealed and removed since it was listed: its rows are in the sealed files, which are listed later.
             continue
-        except FormatError:
-            first = next(parse_records(data, 0), None)
-            damaged += isinstance(first, Damage) and not first.torn
-            continue
+        except PermissionError as cause:
+            refused = LeftOut(path, "this user may not read it", refused=True)
+            left_out.append(refused)
+            if len(paths) == sum(entry.refused for entry in left_out):
+                raise refusal(path, cause) from cause
         except OSError as cause:
             raise refusal(path, cause) from cause
-        segments.add(head.segment)
-        forms.update(head.tables)
+        if spool.kept_bytes > SPOOL_BYTES_MAX:
+            raise StorageError(spool_dir(state_dir), "more waits there than fits in memory", "`agentctl rotate` seals it")
+    return Spool(frozenset(spool.segments), spool.forms, spool.parts, spool.damaged, left_out)
+
+
+class _Gathering:
+    """What was read so far."""
+
+    def __init__(self, is_wanted: Callable[[str], bool], left_out: list[LeftOut]) -> None:
+        self._is_wanted = is_wanted
+        self.left_out = left_out
+        self.segments: set[str] = set()
+        self.forms: dict[str, TableForm] = {}
+        self.parts: dict[str, list[Part]] = {}
+        self.damaged = self.kept_bytes = 0
+
+    def take(self, data: bytes) -> None:
+        try:
+            head, end = parse_head(data)
+        except FormatError:
+            first = next(parse_records(data, 0), None)
+            self.damaged += isinstance(first, Damage) and not first.torn
+            return
+        self.segments.add(head.segment)
+        self.forms.update(head.tables)
         for found in parse_records(data, end):
             if isinstance(found, Damage):
-                damaged += not found.torn
-            elif found.entry.rows > 0 and found.entry.table in head.tables and is_wanted(found.entry.table):
-                kept_bytes += len(found.rows)
-                _keep(parts, head, found)
-        if kept_bytes > SPOOL_BYTES_MAX:
-            raise StorageError(spool_dir(state_dir), "more waits there than fits in memory", "`agentctl rotate` seals it")
-    return Spool(frozenset(segments), forms, parts, damaged)
+                self.damaged += not found.torn
+            elif found.entry.rows > 0 and found.entry.table in head.tables and self._is_wanted(found.entry.table):
+                self.kept_bytes += len(found.rows)
+                _keep(self.parts, head, found)
 
 
 def _keep(parts: dict[str, list[Part]], head: SegmentHead, record: Record) -> None:
@@ -149,7 +197,7 @@ def _keep(parts: dict[str, list[Part]], head: SegmentHead, record: Record) -> No
 
 
 def sealed_files(state_dir: str, table: str, without: frozenset[str] = frozenset()) -> list[str]:
-    """The Parquet files of a table, in the order of their paths, but for those made of the segments in `without`.
+    """What is named as a Parquet file of a table, in the order of the paths, but for those made of segments in `without`.
 
     *Raises:* PermissionRefused, StorageError.
     """
@@ -170,10 +218,10 @@ def _parquet_files(folder: str) -> Iterator[str]:
 
 
 def _names(folder: str) -> list[str]:
-    """What is in a folder, in order; nothing in one that is not there (any more): a date may be removed at any moment."""
+    """What is in a folder, in order; nothing in one that is not there (any more), or is none: a date may go at any moment."""
     try:
         return sorted(os.listdir(folder))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
 
 
@@ -182,7 +230,9 @@ def sealed_tables(state_dir: str) -> list[str]:
     folder = os.path.join(state_dir, "data")
     try:
         with os.scandir(folder) as entries:
-            return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+            folders = (entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+            # A statement cannot name a folder whose name is no text, so that it is none of a table.
+            return sorted(name for name in folders if name.isprintable())
     except FileNotFoundError:
         return []
     except OSError as cause:

@@ -6,7 +6,7 @@ Only what was appended since the last look is read. Nothing is locked or changed
 import os
 from typing import Generic, Protocol, TypeVar
 
-from agent.cli.parquet_file import parted
+from agent.cli.sealed_table import choose, owners_of, wanted_of
 from agent.cli.spool_reader import list_segments, read_from, refusal, sealed_files
 from agent.cli.top_sample import PROCESS_TABLE, TAIL_TABLE, Named, Sample, sample_of
 from agent.model.errors import FormatError
@@ -114,9 +114,19 @@ def newest_sealed_rows(state_dir: str, table: str) -> list[Named]:
 
     *Raises:* FormatError, PermissionRefused, StorageError.
     """
-    files, _ = parted(sealed_files(state_dir, table))
-    # The path begins with a date, and the clock may have been wrong for a while.
-    return _last_rows(max(files, key=lambda path: (generation_in_sealed(path), path))) if files else []
+    from workers.catalogue import tables
+
+    declared = next(known for known in tables() if known.name == table)
+    owners = owners_of(os.path.join(state_dir, "data"))
+    # From the newest on, until one is whole and the agent's own. The path begins with a date, and the clock may have been wrong
+    # for a while.
+    for path in sorted(sealed_files(state_dir, table), key=lambda path: (generation_in_sealed(path), path), reverse=True):
+        found = choose([path], wanted_of(declared), owners)
+        if found.files:
+            return _last_rows(path)
+        if any(entry.refused for entry in found.left_out):
+            raise refusal(path, PermissionError())
+    return []
 
 
 def _last_rows(path: str) -> list[Named]:

@@ -12,8 +12,9 @@ from functools import cache
 
 import duckdb
 
-from agent.cli.parquet_file import parted
-from agent.cli.spool_reader import Part, Spool, read_spool, sealed_files, sealed_tables
+from agent.cli.left_out import LeftOut
+from agent.cli.sealed_table import Chosen, Wanted, choose, owners_of, wanted_of, wanted_of_form
+from agent.cli.spool_reader import Part, Spool, read_spool, refusal, sealed_files, sealed_tables
 from agent.model.table import DType, Table
 
 _SQL_TYPES = {DType.INT64: "BIGINT", DType.FLOAT64: "DOUBLE", DType.UTF8: "VARCHAR", DType.BOOL: "BOOLEAN"}
@@ -26,15 +27,15 @@ _SPOOL_SCHEMA = "spool"
 class Warehouse:
     """An open database with the tables that a statement names.
 
-    `tables` are the names of all there are, `damaged` counts what of the spool could not be read, `damaged_files` are
-    the sealed files that are left out.
+    `tables` are the names of all there are, `damaged` counts what of the spool could not be read, `left_out` are the
+    entries of spool and data folder that were not read.
     """
 
-    def __init__(self, connection: "duckdb.DuckDBPyConnection", tables: list[str], damaged: int, damaged_files: list[str]) -> None:
+    def __init__(self, connection: "duckdb.DuckDBPyConnection", tables: list[str], damaged: int, left_out: list[LeftOut]) -> None:
         self.connection = connection
         self.tables = tables
         self.damaged = damaged
-        self.damaged_files = damaged_files
+        self.left_out = left_out
 
     def close(self) -> None:
         """Give the memory back. A statement that nothing could interrupt keeps it until this process ends."""
@@ -54,15 +55,33 @@ def open_warehouse(state_dir: str, statement: str, declared: Iterable[Table]) ->
     connection.execute("SET enable_progress_bar = false")
     connection.execute(f"CREATE SCHEMA {_SPOOL_SCHEMA}")
     damaged = spool.damaged
-    damaged_files: list[str] = []
+    left_out = list(spool.left_out)
+    owners = owners_of(os.path.join(state_dir, "data"))
     for name in names:
         if is_named(name, statement):
-            files = sealed_files(state_dir, name, spool.segments)
+            wanted = _wanted(name, known.get(name), spool)
+            sealed = choose(sealed_files(state_dir, name, spool.segments), wanted, owners)
+            _refuse_if_all_are_refused(sealed)
             damaged += _load_spool(connection, name, spool.parts.get(name, []))
-            damaged_files += _make_view(connection, name, known.get(name), spool, files)
+            left_out += _make_view(connection, name, known.get(name), spool, sealed)
     connection.execute("CREATE MACRO utc(unix_ns) AS make_timestamp_ns(unix_ns)")
     _close_doors(connection, os.path.join(state_dir, "data"))
-    return Warehouse(connection, names, damaged, damaged_files)
+    return Warehouse(connection, names, damaged, left_out)
+
+
+def _wanted(name: str, table: Table | None, spool: Spool) -> Wanted:
+    if table is not None:
+        return wanted_of(table)
+    form = spool.forms.get(name)
+    # A folder that the agent knows nothing of is a table of the user's own.
+    return Wanted(name, "", 0, {}) if form is None else wanted_of_form(name, form)
+
+
+def _refuse_if_all_are_refused(sealed: Chosen) -> None:
+    """An empty answer would be a lie where this user may read nothing. *Raises:* PermissionRefused."""
+    if not sealed.files and any(entry.refused for entry in sealed.left_out):
+        first = next(entry for entry in sealed.left_out if entry.refused)
+        raise refusal(first.path, PermissionError())
 
 
 def is_named(table: str, statement: str) -> bool:
@@ -94,22 +113,21 @@ def _has_spool(connection: "duckdb.DuckDBPyConnection", name: str) -> bool:
 
 
 def _make_view(
-    connection: "duckdb.DuckDBPyConnection", name: str, table: Table | None, spool: Spool, files: list[str]
-) -> list[str]:
-    """Make the view of a table; the damaged files that are left out of it. *Raises:* PermissionRefused, StorageError."""
-    whole, damaged = parted(files)
+    connection: "duckdb.DuckDBPyConnection", name: str, table: Table | None, spool: Spool, sealed: Chosen
+) -> list[LeftOut]:
+    """Make the view of a table; what is left out of it. *Raises:* duckdb.Error."""
     has_spool = _has_spool(connection, name)
     try:
-        connection.execute(_view(name, table, spool, whole, has_spool=has_spool))
+        connection.execute(_view(name, table, spool, sealed.files, has_spool=has_spool))
     except duckdb.Error:
-        # A footer whose ends are good may be damaged within; DuckDB does not say whose, so each is tried.
-        readable = [path for path in whole if _has_readable_footer(connection, path)]
-        if readable == whole:
+        # A footer that one library reads may be none to DuckDB, which does not say whose it is; so each is tried.
+        readable = [path for path in sealed.files if _has_readable_footer(connection, path)]
+        if readable == sealed.files:
             raise
-        unreadable = {*damaged, *whole} - {*readable}
-        damaged = [path for path in files if path in unreadable]
         connection.execute(_view(name, table, spool, readable, has_spool=has_spool))
-    return damaged
+        unreadable = [LeftOut(path, "its footer is damaged", damaged=True) for path in sealed.files if path not in {*readable}]
+        return sorted([*sealed.left_out, *unreadable], key=lambda entry: entry.path)
+    return sealed.left_out
 
 
 def _has_readable_footer(connection: "duckdb.DuckDBPyConnection", path: str) -> bool:

@@ -76,6 +76,11 @@ def write_segment(state: Path, segment: str, data: bytes) -> Path:
     return path
 
 
+def marks_of(table: str, segment: str, form: TableForm) -> dict[str, str]:
+    """What the sealer writes into the footer."""
+    return {"host": HOST, "run": "run-1", "schema_version": str(form.version), "table": table, "segment": segment}
+
+
 def write_parquet(state: Path, table: str, segment: str, rows: Sequence[Row], *, form: TableForm | None = None) -> Path:
     """A sealed file of rows, as made of this segment."""
     form = form or FORMS[table]
@@ -84,5 +89,6 @@ def write_parquet(state: Path, table: str, segment: str, rows: Sequence[Row], *,
     arrays = [pyarrow.array(column, dtype) for column, dtype in zip(columns, types, strict=True)]
     path = state / "data" / table / "date=2024-01-01" / f"{form.prefix}{HOST}-{STAMP}-{segment}.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
-    parquet.write_table(pyarrow.table(arrays, names=list(form.names)), path)
+    rows_of_file = pyarrow.table(arrays, names=list(form.names)).replace_schema_metadata(marks_of(table, segment, form))
+    parquet.write_table(rows_of_file, path, write_page_checksum=True)
     return path
