@@ -23,6 +23,14 @@ class Output:
         except OSError as cause:
             raise self._failure(cause) from cause
 
+    def write_bytes(self, data: bytes) -> int:
+        """Print bytes, behind the text that was printed. *Raises:* StorageError, BrokenPipeError."""
+        try:
+            self._stream.flush()
+            return self._stream.buffer.write(data)
+        except OSError as cause:
+            raise self._failure(cause) from cause
+
     def flush(self) -> None:
         """Hand on what was printed. *Raises:* StorageError, BrokenPipeError."""
         try:

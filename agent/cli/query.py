@@ -1,154 +1,122 @@
 """The command query: one SELECT over the agent's tables, with or without a running agent."""
 
-from collections.abc import Iterable, Sequence
-from itertools import islice
-
 from agent.cli.call import Call
 from agent.cli.option import WHOLE, Argument, Command, Option
-from agent.cli.render import Column, counted, cut, text_of
-from agent.model.errors import FormatError, MisuseError, UnavailableError
+from agent.cli.render import counted
+from agent.model.errors import MisuseError, UnavailableError
 
 # `agentctl --help` imports this module: DuckDB itself is imported by the first query.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from agent.cli.progress import Progress
     from agent.cli.statement import Answer
     from agent.cli.warehouse import Warehouse
 
+# Without one row for so long a question is one that nobody waits for.
 QUERY_SECONDS = 60.0
 # A storage quota removes files a few times an hour at most, and a query that has begun to read is not harmed.
 ATTEMPTS = 3
 TABLE_ROWS = 1_000
 # A table is laid out as a whole; beyond this the stream of CSV or JSON is the way.
 TABLE_ROWS_MAX = 100_000
-# So wide a value on a terminal helps nobody; pipes and files have it whole.
-CELL_COLUMNS = 60
+# The endings of files that say their format, and all formats.
+FORMAT_BY_ENDING = {".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".arrow": "arrow", ".parquet": "parquet"}
+FORMATS = ("table", *FORMAT_BY_ENDING.values())
+BINARY_FORMATS = ("arrow", "parquet")
 
 
 def query(call: Call) -> int:
     """`agentctl query SQL`."""
-    chosen = "json" if call.wants_json else call.text("--format") or "table"
+    form = _format(call)
     rows_max = call.whole("--max-rows", TABLE_ROWS)
     if not 0 < rows_max <= TABLE_ROWS_MAX:
         raise MisuseError("--max-rows", f"{rows_max} is not accepted", f"write 1 to {TABLE_ROWS_MAX}, or use --format csv")
-    statement, state_dir = call.words[0], call.state_dir()
+    state_dir = call.state_dir()
     # It brings msgspec, which the help of the program need not wait for.
+    from agent.cli.memory_limit import VARIABLE, held_to, limit_bytes
     from agent.cli.spool_reader import check_state_dir
 
+    memory_bytes = limit_bytes(call.text("--memory-limit"), call.environment.get(VARIABLE))
     check_state_dir(state_dir)
     try:
-        import duckdb
-
-        from agent.cli.statement import VanishedError, answer, first_line
-        from agent.cli.warehouse import open_warehouse
+        # It is here before memory is counted.
+        from agent.cli.statement import too_large
     except ImportError as cause:
         raise UnavailableError("query", f"a package is missing ({cause})", "install duckdb and pyarrow beside it") from cause
+    try:
+        with held_to(memory_bytes):
+            _answer(call, state_dir, form, rows_max, memory_bytes)
+    except MemoryError as cause:
+        # Arrow's and Python's own; what DuckDB says of it is a failure already.
+        raise too_large(memory_bytes) from cause
+    return 0
+
+
+def _format(call: Call) -> str:
+    """The format that is asked for: by an option, or by the ending of the file. *Raises:* MisuseError."""
+    path = call.text("--output")
+    named = "json" if call.wants_json else call.text("--format")
+    if named is None and path is not None:
+        named = next((form for ending, form in FORMAT_BY_ENDING.items() if path.endswith(ending)), None)
+        if named is None:
+            raise MisuseError("--output", "the name does not tell the format", "give --format too, or end the name in .parquet")
+    form = named or "table"
+    if form == "table" and path is not None:
+        raise MisuseError("--output", "a table is for eyes", f"write --format {', '.join(FORMATS[1:-1])} or {FORMATS[-1]}")
+    if form in BINARY_FORMATS and path is None and call.output.isatty():
+        raise MisuseError("--format", f"{form} is not for a terminal", "write it into a file with --output FILE, or into a pipe")
+    return form
+
+
+def _answer(call: Call, state_dir: str, form: str, rows_max: int, memory_bytes: int) -> None:
+    from agent.cli.answer_output import show
+    from agent.cli.progress import progress_for
+
+    output = call.output if call.text("--output") is None else None
+    progress = progress_for(call.warnings, output, call.environment.get("TERM"), "rows")
+    warehouse, answered = _asked(call, state_dir, progress, memory_bytes, as_arrow=form in BINARY_FORMATS)
+    try:
+        _warn_of_damage(call, warehouse)
+        show(call, answered, form, rows_max)
+    finally:
+        progress.end()
+        warehouse.close()
+
+
+def _asked(call: Call, state_dir: str, progress: "Progress", memory_bytes: int, *, as_arrow: bool) -> "tuple[Warehouse, Answer]":
+    """The open database and the answer, of which no row is read yet. *Raises:* EvergaugeError."""
+    import duckdb
+
+    from agent.cli.statement import VanishedError, answer, failure_of_opening
+    from agent.cli.warehouse import open_warehouse
     from workers.catalogue import tables
 
     for attempt in range(ATTEMPTS):
         try:
-            warehouse = open_warehouse(state_dir, statement, tables())
+            warehouse = open_warehouse(state_dir, call.words[0], tables(), memory_bytes)
         except duckdb.Error as cause:
-            raise FormatError(state_dir, first_line(cause), "a damaged Parquet file can be moved out of the data folder") from cause
+            raise failure_of_opening(cause, state_dir, memory_bytes) from cause
+        seconds, seconds_left = call.timeout_seconds, call.seconds_left()
         try:
-            answered = answer(warehouse, statement, seconds=call.timeout_seconds, seconds_left=call.seconds_left())
-            _warn_of_damage(call, warehouse)
-            _show(call, answered, chosen, rows_max)
-            return 0
-        except VanishedError:
-            if attempt == ATTEMPTS - 1:
-                raise
-        finally:
+            return warehouse, answer(
+                warehouse, call.words[0], seconds=seconds, seconds_left=seconds_left, progress=progress, as_arrow=as_arrow
+            )
+        except BaseException as failure:
+            progress.end()
             warehouse.close()
+            if not isinstance(failure, VanishedError) or attempt == ATTEMPTS - 1:
+                raise
     raise AssertionError("the last attempt answers or raises")
 
 
-def _show(call: Call, answered: "Answer", form: str, rows_max: int) -> None:
-    if form == "table":
-        show_table(call, answered, rows_max)
-    elif form == "csv":
-        show_csv(call, answered)
-    else:
-        show_json(call, answered)
-
-
 def _warn_of_damage(call: Call, warehouse: "Warehouse") -> None:
+    from agent.cli.left_out import warnings_of
+
     if warehouse.damaged:
         left_out = counted(warehouse.damaged, "damaged record")
         call.warn(f"query: {left_out} of the spool left out; table gap tells what is missing")
-    from agent.cli.left_out import warnings_of
-
     for line in warnings_of(warehouse.left_out):
         call.warn(f"query: {line}")
-
-
-def show_table(call: Call, answered: "Answer", rows_max: int) -> None:
-    """Print at most so many rows, and whether there are more."""
-    rows = answered.rows()
-    shown = list(islice(rows, rows_max))
-    is_cut = next(rows, None) is not None
-    # Numbers stand right; a column is one of numbers when its first known value is.
-    firsts = [next((row[index] for row in shown if row[index] is not None), None) for index in range(len(answered.names))]
-    columns = [
-        Column(text_of(name), right=_is_number(first), yields=not _is_number(first))
-        for name, first in zip(answered.names, firsts, strict=True)
-    ]
-    columns_max = CELL_COLUMNS if call.output.isatty() else None
-    call.show_table(columns, [[_cell(value, columns_max) for value in row] for row in shown])
-    if is_cut:
-        call.show([f"… more than {rows_max} rows; --max-rows N shows more of them, --format csv all"])
-
-
-def _is_number(value: object) -> bool:
-    return type(value).__name__ in ("int", "float", "Decimal")
-
-
-def _cell(value: object, columns_max: int | None) -> str:
-    # Six digits behind the point are finer than anything that is measured here.
-    text = f"{value:.6f}".rstrip("0").rstrip(".") if isinstance(value, float) else text_of(value)
-    return text if columns_max is None else cut(text, columns_max)
-
-
-def show_csv(call: Call, answered: "Answer") -> None:
-    """Print all rows as CSV with a line of names; absent values are empty."""
-    import csv
-
-    writer = csv.writer(call.output, lineterminator="\n")
-    writer.writerow(answered.names)
-    writer.writerows(answered.rows())
-
-
-def show_json(call: Call, answered: "Answer") -> None:
-    """Print all rows as one JSON array of objects, row by row."""
-    import json
-
-    names = _unique(answered.names)
-    separator = "["
-    for row in answered.rows():
-        document = dict(zip(names, map(_json_value, row), strict=True))
-        call.output.write(separator + json.dumps(document, default=str))
-        separator = ",\n"
-    call.output.write("[]\n" if separator == "[" else "]\n")
-
-
-def _unique(names: Iterable[str]) -> Sequence[str]:
-    """The names, equal ones numbered: a JSON object holds each once."""
-    seen: dict[str, int] = {}
-    unique = []
-    for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        unique.append(name if seen[name] == 1 else f"{name}_{seen[name]}")
-    return unique
-
-
-def _json_value(value: object) -> object:
-    """The value as JSON can hold it: exact numbers as numbers; what is not finite has no number in JSON and is null."""
-    from decimal import Decimal
-
-    if isinstance(value, Decimal):
-        value = int(value) if value == value.to_integral_value() else float(value)
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return None
-    return value
 
 
 COMMANDS = (
@@ -159,11 +127,24 @@ COMMANDS = (
         details="""\
 The tables are those of `agentctl schema`. The language is DuckDB's. Nothing is changed, no other file is read.
 `timestamp` is unix time in nanoseconds; utc(timestamp) makes it readable, and a span is counted in nanoseconds:
-60e9 are a minute. CPU and bytes are as the kernel tells them; absent values are null, never 0.""",
+60e9 are a minute. CPU and bytes are as the kernel tells them; absent values are null, never 0.
+Rows are passed on as they come, however many: --timeout ends a question that brings no row for so long. A file of --output
+has its name only when it is finished. Files that are not the agent's are left out and named on standard error.""",
         arguments=(Argument("SQL", "one statement: SELECT, WITH, FROM, DESCRIBE, SUMMARIZE or SHOW TABLES"),),
         options=(
-            Option("--format", "FORMAT", "table (default), csv, or json: one array", choices=("table", "csv", "json")),
+            Option(
+                "--format",
+                "FORMAT",
+                "table (default), csv, json: one array, jsonl: an object a line, arrow (a stream; --output: a file), parquet",
+                choices=FORMATS,
+            ),
+            Option("--output", "FILE", "write there; the ending says the format; a file that is there is replaced at the end"),
             Option("--max-rows", "N", f"at most so many rows of a table (default {TABLE_ROWS})", kind=WHOLE),
+            Option(
+                "--memory-limit",
+                "SIZE",
+                "such as 512MiB (else AGENTCTL_MEMORY_LIMIT, else a quarter of the memory, at most 1GiB)",
+            ),
         ),
         examples=(
             "# Who used most CPU in the last minute, in seconds of one core?",
@@ -179,6 +160,8 @@ The tables are those of `agentctl schema`. The language is DuckDB's. Nothing is 
             '    GROUP BY pod ORDER BY rss_mib DESC"',
             "# What is missing, and why?",
             'agentctl query "SELECT utc(timestamp) AS at, worker, reason, rows FROM gap ORDER BY timestamp DESC"',
+            "# All rows of a table, for another program:",
+            'agentctl query "FROM process" --output process.parquet',
         ),
         timeout_seconds=QUERY_SECONDS,
     ),

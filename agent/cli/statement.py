@@ -1,22 +1,31 @@
-"""One statement of a user, run in a `Warehouse` within a deadline: its columns, its rows, its failures in one sentence."""
+"""One statement of a user, run in a `Warehouse`: its columns, its rows as they come, its failures in one sentence.
+
+There is no deadline while rows flow: the time that is given runs from one portion of rows to the next.
+"""
 
 import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import duckdb
 
+from agent.cli.memory_limit import shown
 from agent.cli.option import near
+from agent.cli.progress import Progress
 from agent.cli.warehouse import Warehouse
 from agent.model.errors import BusyError, EvergaugeError, FormatError, MisuseError
 
-FETCH_ROWS = 2_000
+FETCH_ROWS, BATCH_ROWS = 2_000, 20_000
 # An interrupted statement ends within milliseconds; a bound all the same.
 INTERRUPT_SECONDS, INTERRUPT_AGAIN_SECONDS = 2.0, 0.02
+# How often the progress may be drawn while nothing comes.
+DRAW_SECONDS = 0.25
 # Types whose Python values need other packages (time zones) or lose digits (nanoseconds): DuckDB writes them as text.
 _TYPES_AS_TEXT = ("TIME", "DATE", "INTERVAL", "UUID", "BLOB", "BIT")
+# Types that Parquet has no place for, or that come as bytes that nobody can read.
+_TYPES_AS_TEXT_IN_ARROW = ("INTERVAL", "UUID", "BIT", "TIME WITH TIME ZONE")
 # What a user can put right in the statement; all else is the data's fault.
 _FAULTS_OF_STATEMENT = (
     duckdb.ParserException,
@@ -36,16 +45,41 @@ T = TypeVar("T")
 
 
 class Answer:
-    """The names of a result's columns and its rows, fetched as they are read."""
+    """The names of a result's columns and its rows or batches, fetched as they are read. `progress` counts the rows."""
 
-    def __init__(self, clerk: "Clerk", names: list[str]) -> None:
-        self.names = names
+    def __init__(self, clerk: "Clerk", asked: "Asked", progress: Progress) -> None:
+        self.names = asked.names
+        self.progress = progress
         self._clerk = clerk
+        self._reader = asked.reader
 
     def rows(self) -> Iterator[Row]:
         """The rows, once. *Raises:* EvergaugeError."""
         while portion := self._clerk.do(lambda connection: connection.fetchmany(FETCH_ROWS)):
+            self._arrived(len(portion))
             yield from portion
+
+    @property
+    def schema(self) -> Any:
+        """The columns as Arrow has them, where it was asked for batches."""
+        return self._reader.schema
+
+    def batches(self) -> Iterator[Any]:
+        """The rows as Arrow's batches, where it was asked for these. *Raises:* EvergaugeError."""
+        while (batch := self._clerk.do(lambda _: next(self._reader, None))) is not None:
+            self._arrived(batch.num_rows)
+            yield batch
+
+    def _arrived(self, rows: int) -> None:
+        self._clerk.begin_again()
+        self.progress.add(rows)
+
+
+class Asked(NamedTuple):
+    """A statement that was begun: the names of its columns, and what gives batches where these are wanted."""
+
+    names: list[str]
+    reader: Any = None
 
 
 class Clerk:
@@ -54,10 +88,15 @@ class Clerk:
     DuckDB 2.0 looks for signals only now and then, and not at all in some operators.
     """
 
-    def __init__(self, warehouse: Warehouse, *, seconds: float, seconds_left: float) -> None:
+    def __init__(self, warehouse: Warehouse, *, seconds: float, seconds_left: float, progress: Progress) -> None:
         self._warehouse = warehouse
         self._seconds = seconds
-        self._deadline = time.monotonic() + seconds_left
+        self._progress = progress
+        self._deadline: float | None = time.monotonic() + seconds_left
+
+    def begin_again(self) -> None:
+        """Rows came: the time runs again from the next question on, not while somebody reads the rows."""
+        self._deadline = None
 
     def do(self, work: "Callable[[duckdb.DuckDBPyConnection], T]") -> T:
         """What the work gives. *Raises:* EvergaugeError, BusyError behind the deadline, KeyboardInterrupt."""
@@ -75,9 +114,9 @@ class Clerk:
             finally:
                 done.set()
 
-        threading.Thread(target=attempt, daemon=True).start()
+        _start(attempt)
         try:
-            is_in_time = done.wait(max(0.0, self._deadline - time.monotonic()))
+            is_in_time = self._wait(done)
         except KeyboardInterrupt:
             self._interrupt(done)
             raise
@@ -87,8 +126,18 @@ class Clerk:
         if outcome:
             return outcome[0]
         if isinstance(failure[0], duckdb.Error):
-            raise failure_of(failure[0], self._warehouse.tables) from failure[0]
+            raise failure_of(failure[0], self._warehouse) from failure[0]
         raise failure[0]
+
+    def _wait(self, done: threading.Event) -> bool:
+        """Whether it is done before the deadline; the progress is drawn meanwhile."""
+        if self._deadline is None:
+            self._deadline = time.monotonic() + self._seconds
+        while not done.wait(max(0.0, min(DRAW_SECONDS, self._deadline - time.monotonic()))):
+            if time.monotonic() >= self._deadline:
+                return False
+            self._progress.draw()
+        return True
 
     def _interrupt(self, done: threading.Event) -> None:
         # Again and again: an interrupt that comes just before DuckDB begins is forgotten.
@@ -99,32 +148,57 @@ class Clerk:
 
     def _late(self) -> BusyError:
         remedy = "ask for a shorter span of `timestamp`, or give --timeout"
-        return BusyError("query", f"it took longer than {self._seconds:g} s", remedy)
+        return BusyError("query", f"it took longer than {self._seconds:g} s until a row came", remedy)
 
 
-def answer(warehouse: Warehouse, statement: str, *, seconds: float, seconds_left: float) -> Answer:
-    """The answer to a statement; `seconds` is what the user gave, `seconds_left` what is left of it.
+def _start(work: Callable[[], None]) -> None:
+    """Run it in a thread. *Raises:* MemoryError where there is no room for a stack."""
+    try:
+        threading.Thread(target=work, daemon=True).start()
+    except RuntimeError as cause:
+        raise MemoryError("no thread can be started") from cause
 
+
+def answer(
+    warehouse: Warehouse, statement: str, *, seconds: float, seconds_left: float, progress: Progress, as_arrow: bool = False
+) -> Answer:
+    """The answer to a statement; `seconds` is what the user gave, `seconds_left` what is left of it until the first rows.
+
+    `as_arrow`: it is read as batches, and Arrow has a value for what Python needs other packages for.
     *Raises:* MisuseError for a statement that cannot be run, FormatError for data that cannot be read, BusyError when
     the time is over, KeyboardInterrupt.
     """
-    clerk = Clerk(warehouse, seconds=seconds, seconds_left=seconds_left)
-    return Answer(clerk, clerk.do(lambda connection: _execute(connection, statement)))
+    clerk = Clerk(warehouse, seconds=seconds, seconds_left=seconds_left, progress=progress)
+    return Answer(clerk, clerk.do(lambda connection: _execute(connection, statement, as_arrow=as_arrow)), progress)
 
 
-def _execute(connection: "duckdb.DuckDBPyConnection", statement: str) -> list[str]:
-    found = connection.extract_statements(statement)
+def _execute(connection: "duckdb.DuckDBPyConnection", statement: str, *, as_arrow: bool) -> Asked:
+    try:
+        found = connection.extract_statements(statement)
+    except UnicodeEncodeError as cause:
+        raise MisuseError("query", "the statement is no text in UTF-8", "write its names and values in UTF-8") from cause
     if len(found) != 1 or found[0].type != duckdb.StatementType.SELECT:
         problem = "nothing but one SELECT is taken" if found else "the statement is empty"
         raise MisuseError("query", problem, "write SELECT, WITH, FROM, DESCRIBE, SUMMARIZE or SHOW TABLES")
     text = found[0].query.strip().removesuffix(";")
     types = _described(connection, text)
-    if any(dtype.startswith(_TYPES_AS_TEXT) for _, dtype in types):
-        names = [name for name, _ in types]
-        connection.execute(_as_text(text, [dtype for _, dtype in types]))
-        return names
+    types_as_text = _TYPES_AS_TEXT_IN_ARROW if as_arrow else _TYPES_AS_TEXT
+    names = [name for name, _ in types]
+    is_wrapped = any(dtype.startswith(types_as_text) for _, dtype in types)
+    if is_wrapped:
+        text = _as_text(text, [dtype for _, dtype in types], types_as_text)
+    if as_arrow:
+        # `execute` would copy the whole answer before it gives the first batch.
+        reader = _reader_of(connection.sql(text))
+        return Asked(names if is_wrapped else list(reader.schema.names), reader)
     connection.execute(text)
-    return [str(column[0]) for column in connection.description or ()]
+    return Asked(names if is_wrapped else [str(column[0]) for column in connection.description or ()])
+
+
+def _reader_of(relation: Any) -> Any:
+    # DuckDB 1 has another name for it.
+    make = getattr(relation, "to_arrow_reader", None) or relation.fetch_arrow_reader
+    return make(BATCH_ROWS)
 
 
 def _described(connection: "duckdb.DuckDBPyConnection", text: str) -> list[tuple[str, str]]:
@@ -137,20 +211,23 @@ def _described(connection: "duckdb.DuckDBPyConnection", text: str) -> list[tuple
     return [(str(column[0]), str(column[1])) for column in described]
 
 
-def _as_text(text: str, types: list[str]) -> str:
+def _as_text(text: str, types: list[str], types_as_text: tuple[str, ...]) -> str:
     """The statement around another that makes text of the columns whose type asks for it."""
     aliases = [f"column_{index}" for index in range(len(types))]
     chosen = (
-        f"CAST({alias} AS VARCHAR)" if dtype.startswith(_TYPES_AS_TEXT) else alias
+        f"CAST({alias} AS VARCHAR)" if dtype.startswith(types_as_text) else alias
         for alias, dtype in zip(aliases, types, strict=True)
     )
     # The line break ends a comment that the text may end with.
     return f"SELECT {', '.join(chosen)} FROM ({text}\n) AS answer({', '.join(aliases)})"
 
 
-def failure_of(cause: Exception, tables: Sequence[str]) -> EvergaugeError:
+def failure_of(cause: Exception, warehouse: Warehouse) -> EvergaugeError:
     """The failure that an error of DuckDB is, with the tables that are alike where one is unknown."""
     problem = first_line(cause)
+    if isinstance(cause, duckdb.OutOfMemoryException):
+        return too_large(warehouse.memory_bytes)
+    tables = warehouse.tables
     unknown = _UNKNOWN_TABLE.search(problem)
     if unknown is not None:
         remedy = near(unknown[1], tables) or f"the tables are {', '.join(tables)}"
@@ -160,13 +237,27 @@ def failure_of(cause: Exception, tables: Sequence[str]) -> EvergaugeError:
     if isinstance(cause, _FAULTS_OF_STATEMENT):
         return MisuseError("query", problem, "`agentctl schema TABLE` shows the columns")
     remedy = "a damaged Parquet file can be moved out of the data folder"
-    if isinstance(cause, duckdb.IOException) and "No files found" in problem:
+    if isinstance(cause, duckdb.IOException) and ("No files found" in problem or "No such file" in problem):
         return VanishedError("query", problem, remedy)
     return FormatError("query", problem, remedy)
 
 
 class VanishedError(FormatError):
     """A sealed file went between the look at the folder and the statement: the storage quota removed it, or a person."""
+
+
+def failure_of_opening(cause: duckdb.Error, state_dir: str, memory_bytes: int) -> EvergaugeError:
+    """The failure of making the tables, before any statement of the user has run."""
+    if isinstance(cause, duckdb.OutOfMemoryException):
+        return too_large(memory_bytes)
+    return FormatError(state_dir, first_line(cause), "a damaged Parquet file can be moved out of the data folder")
+
+
+def too_large(memory_bytes: int | None) -> MisuseError:
+    """What to do about a question that needs more memory than it may have."""
+    has = "this machine has" if memory_bytes is None else f"its limit of {shown(memory_bytes)}"
+    remedy = "ask for less at once (a shorter span of `timestamp`, fewer columns or groups), or give --memory-limit SIZE"
+    return MisuseError("query", f"it needs more memory than {has}", remedy)
 
 
 def first_line(cause: Exception) -> str:

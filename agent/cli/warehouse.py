@@ -13,6 +13,7 @@ from functools import cache
 import duckdb
 
 from agent.cli.left_out import LeftOut
+from agent.cli.memory_limit import threads
 from agent.cli.sealed_table import Chosen, Wanted, choose, owners_of, wanted_of, wanted_of_form
 from agent.cli.spool_reader import Part, Spool, read_spool, refusal, sealed_files, sealed_tables
 from agent.model.table import DType, Table
@@ -28,11 +29,19 @@ class Warehouse:
     """An open database with the tables that a statement names.
 
     `tables` are the names of all there are, `damaged` counts what of the spool could not be read, `left_out` are the
-    entries of spool and data folder that were not read.
+    entries of spool and data folder that were not read, `memory_bytes` is the limit, None: DuckDB's own.
     """
 
-    def __init__(self, connection: "duckdb.DuckDBPyConnection", tables: list[str], damaged: int, left_out: list[LeftOut]) -> None:
+    def __init__(
+        self,
+        connection: "duckdb.DuckDBPyConnection",
+        tables: list[str],
+        damaged: int,
+        left_out: list[LeftOut],
+        memory_bytes: int | None = None,
+    ) -> None:
         self.connection = connection
+        self.memory_bytes = memory_bytes
         self.tables = tables
         self.damaged = damaged
         self.left_out = left_out
@@ -43,14 +52,18 @@ class Warehouse:
             self.connection.close()
 
 
-def open_warehouse(state_dir: str, statement: str, declared: Iterable[Table]) -> Warehouse:
-    """A database for one statement. *Raises:* PermissionRefused, StorageError, duckdb.Error."""
+def open_warehouse(state_dir: str, statement: str, declared: Iterable[Table], memory_bytes: int | None = None) -> Warehouse:
+    """A database for one statement, which may take so much memory. *Raises:* PermissionRefused, StorageError, duckdb.Error."""
     state_dir = os.path.realpath(state_dir)
     known = {table.name: table for table in declared}
     # The spool comes first: of a segment that is sealed from now on, the Parquet files are left out below.
     spool = read_spool(state_dir, cache(lambda name: is_named(name, statement)))
     names = sorted({*known, *spool.forms, *sealed_tables(state_dir)})
     connection = duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"})
+    if memory_bytes is not None:
+        # The rest of the limit is for what DuckDB does not count.
+        connection.execute(f"SET memory_limit = '{memory_bytes * 3 // 4} B'")
+    connection.execute(f"SET threads = {threads()}")
     # It would be drawn into the answer.
     connection.execute("SET enable_progress_bar = false")
     connection.execute(f"CREATE SCHEMA {_SPOOL_SCHEMA}")
@@ -66,7 +79,7 @@ def open_warehouse(state_dir: str, statement: str, declared: Iterable[Table]) ->
             left_out += _make_view(connection, name, known.get(name), spool, sealed)
     connection.execute("CREATE MACRO utc(unix_ns) AS make_timestamp_ns(unix_ns)")
     _close_doors(connection, os.path.join(state_dir, "data"))
-    return Warehouse(connection, names, damaged, left_out)
+    return Warehouse(connection, names, damaged, left_out, memory_bytes)
 
 
 def _wanted(name: str, table: Table | None, spool: Spool) -> Wanted:
@@ -178,7 +191,7 @@ def _close_doors(connection: "duckdb.DuckDBPyConnection", data_dir: str) -> None
         # Else `SELECT * FROM x` would find variables of this program.
         "python_enable_replacements = false",
         f"allowed_directories = [{literal(data_dir)}]",
-        # No spilling: the default is a folder where the user happens to stand.
+        # No spilling: the default is a folder where the user happens to stand, and whatever lies there outlives a SIGKILL.
         "temp_directory = ''",
         "enable_external_access = false",
         "lock_configuration = true",

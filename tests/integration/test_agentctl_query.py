@@ -310,8 +310,8 @@ def test_the_examples_of_the_help_run(tmp_path: Path, query: Query) -> None:
     """What --help shows works as it stands, on data and on none."""
     text = "\n".join(find_command("query").examples)
     statements = [part.split('"')[0] for part in text.split('agentctl query "')[1:]]
-    assert len(statements) == 3
-    assert [query(statement)[0] for statement in statements] == [0, 0, 0]
+    assert len(statements) == 4
+    assert [query(statement)[0] for statement in statements] == [0, 0, 0, 0]
     named = batch_of("process", [process_row(1, 1, pod="p"), process_row(1, 2)])
     write_segment(tmp_path, "a", head_of("a") + named + batch_of("process_tail", [tail_row(1, 5, pod="p")]))
     assert rows_of(query(statements[1], "--json")) == [{"pod": None, "rss_mib": 3.0}]

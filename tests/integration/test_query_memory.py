@@ -1,0 +1,61 @@
+"""agentctl query and questions that ask for all memory: a bound, a sentence, and nothing on the disk."""
+
+import io
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent.cli.program import run
+
+LIMIT_MIB = 160
+# A process of agentctl before its first question, and what the kernel's count leaves out: pages of libraries.
+MARGIN_KIB = 160 << 10
+# One of each way to memory: a value of a function, a list, an aggregate, what DuckDB does not count, sorting, a recursion.
+HOSTILE = (
+    "SELECT repeat('x', 1::BIGINT << 30)",
+    "SELECT length(repeat('x', 1::BIGINT << 30)) + length(repeat('y', 1::BIGINT << 30))",
+    "SELECT list_aggregate(range(300000000), 'sum')",
+    "SELECT string_agg(range::VARCHAR, ',') FROM range(300000000)",
+    "SELECT len(regexp_extract_all(repeat('ab', 100000000), 'a'))",
+    "SELECT length(regexp_replace(repeat('ab', 30000000), 'a', 'xxxxxxxxxxxxxxxx', 'g'))",
+    "SELECT printf('%2000000000d', 1)",
+    "SELECT * FROM range(300000000) ORDER BY range DESC",
+    "WITH RECURSIVE t(n) AS (SELECT repeat('x', 1000) UNION ALL SELECT n || n FROM t) SELECT max(length(n)) FROM t",
+    # Python's share: each row is small to DuckDB, two thousand of them are not.
+    "SELECT repeat('x', 1000000) || range FROM range(5000)",
+)
+
+
+@pytest.mark.parametrize("statement", HOSTILE)
+def test_a_hostile_statement_ends_in_a_sentence(statement: str, tmp_path: Path) -> None:
+    """The process stays below its limit, says what to do, and writes no file where the user stands."""
+    (tmp_path / "state/spool").mkdir(parents=True)
+    work = tmp_path / "work"
+    work.mkdir()
+    command = [sys.executable, "-m", "agent.cli.main", "query", statement, "--state-dir", str(tmp_path / "state")]
+    command += ["--format", "csv", "--memory-limit", f"{LIMIT_MIB}MiB"]
+    environment = {**os.environ, "TMPDIR": str(work), "PYTHONPATH": str(Path(__file__).parents[2])}
+    with (
+        (tmp_path / "out").open("wb") as output,
+        subprocess.Popen(command, cwd=work, env=environment, stdout=output, stderr=subprocess.PIPE) as program,
+    ):
+        assert program.stderr is not None
+        said = program.stderr.read().decode()
+        _, status, usage = os.wait4(program.pid, 0)
+        program.returncode = os.waitstatus_to_exitcode(status)
+    assert (program.returncode, said.count("\n")) == (64, 1), said
+    assert re.search(r"more memory than its limit of 160MiB; ask for less .* --memory-limit", said)
+    assert usage.ru_maxrss < (LIMIT_MIB << 10) + MARGIN_KIB
+    assert list(work.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", [["--memory-limit", "1"], ["--memory-limit", "much"]])
+def test_a_limit_that_is_none_is_refused(words: list[str], tmp_path: Path) -> None:
+    """With the range that is accepted."""
+    output, warnings = io.StringIO(), io.StringIO()
+    assert run(["query", "SELECT 1", "--state-dir", str(tmp_path), *words], {}, output, warnings) == 64
+    assert "a size from 128MiB" in warnings.getvalue()
