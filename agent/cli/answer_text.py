@@ -7,7 +7,8 @@ columns too: a process may name itself with the bytes that move a cursor.
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
-from agent.cli.render import Column, cut, escape, text_of
+from agent.cli.render import Column, escape, text_of
+from agent.cli.width import cut
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from agent.cli.option import Command, Line
-from agent.cli.render import COLOUR_OF_STATE, GAP, TEXT_COLUMNS, Column, is_colourful, table, width_of
+from agent.cli.render import COLOUR_OF_STATE, GAP, TEXT_COLUMNS, Column, escape, is_colourful, table, width_of
+from agent.cli.width import display_width, wrapped
 from agent.model.errors import BusyError, MisuseError
 from agent.paths import default_runtime_dir, default_state_dir
 
@@ -68,7 +69,7 @@ class Call:
 
     def warn(self, text: str) -> None:
         """Say one line on standard error."""
-        self.warnings.write(f"agentctl: {text}\n")
+        self.warnings.write(f"agentctl: {escape(text)}\n")
 
     @property
     def runtime_dir(self) -> str:
@@ -131,7 +132,9 @@ class Call:
         """Print one JSON document: on one line for programs, indented for eyes."""
         import json
 
-        self.output.write(json.dumps(document, indent=2 if self.output.isatty() else None) + "\n")
+        # JSON escapes all that is not ASCII and every control character but this one.
+        text = json.dumps(document, indent=2 if self.output.isatty() else None).replace("\x7f", "\\u007f")
+        self.output.write(text + "\n")
 
     def show_table(self, columns: "Sequence[Column]", rows: "Iterable[Sequence[str]]") -> None:
         """Print an aligned table; states have their colours on a terminal."""
@@ -144,14 +147,12 @@ class Call:
 
     def show_wrapped_table(self, columns: "Sequence[Column]", rows: "Sequence[Sequence[str]]") -> None:
         """Print a table whose last column goes on below itself instead of being cut."""
-        from textwrap import wrap
-
         titles = [column.title for column in columns]
-        leading = sum(max(map(len, values)) + len(GAP) for values in list(zip(titles, *rows, strict=True))[:-1])
+        leading = sum(max(map(display_width, values)) + len(GAP) for values in list(zip(titles, *rows, strict=True))[:-1])
         room = max(TEXT_COLUMNS_LEAST, self.text_columns() - leading)
         lines: list[Sequence[str]] = []
         for row in rows:
-            texts = wrap(row[-1], room, break_long_words=False, break_on_hyphens=False) or [""]
+            texts = wrapped(row[-1], room) or [""]
             lines.append([*row[:-1], texts[0]])
             lines += [[*([""] * (len(columns) - 1)), text] for text in texts[1:]]
         self.show_table(columns, lines)

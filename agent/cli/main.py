@@ -79,7 +79,8 @@ def _report(bug: Exception) -> int:
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
     place = f" at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace is not None else ""
-    text = " ".join(str(bug).split())
+    # It may quote bytes that steer a terminal.
+    text = ascii(" ".join(str(bug).split()))[1:-1]
     # Where standard error is full too, nothing is left to tell it but the exit code.
     with suppress(OSError):
         sys.stderr.write(f"agentctl: internal error: {type(bug).__name__}: {text}{place}; please report this line\n")

@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from msgspec import Struct
 
 from agent.cli.occupancy_sample import Occupancy, Reading, Unmeasured, groups_of
-from agent.cli.render import ABSENT, GAP, Column, bytes_of, counted, cut, number_of, percent_of, table, text_of
+from agent.cli.render import ABSENT, GAP, Column, bytes_of, counted, number_of, percent_of, table, text_of
 from agent.cli.top_heading import heading
+from agent.cli.width import cut, display_width
 
 SORTS = ("llc", "bw", "name")
 # With the titles of the columns.
@@ -294,7 +295,8 @@ def _laid_out(rows: Sequence[Cells], view: View) -> list[str]:
 def _columns_that_fit(columns: Sequence[Column], rows: Sequence[Cells], width: int | None) -> list[int]:
     """The columns that have something to say, without those that a narrow screen does without."""
     shown = [index for index in range(len(columns)) if index != _WHY or any(row[index] for row in rows)]
-    least = [max([len(column.title), *(len(row[index]) for row in rows)]) for index, column in enumerate(columns)]
+    texts = [[column.title, *(row[index] for row in rows)] for index, column in enumerate(columns)]
+    least = [max(map(display_width, of_column)) for of_column in texts]
     least[_POD] = min(least[_POD], POD_COLUMNS_LEAST)
     least[_WHY] = min(least[_WHY], WHY_COLUMNS_LEAST)
     for dropped in _DROPPED:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from agent.cli.call import Call
 from agent.cli.option import Command, check_words, near, parse_line
 from agent.cli.output import Output
+from agent.cli.render import escape
 from agent.model.errors import EvergaugeError, ExitCode, MisuseError, StorageError
 
 TYPE_CHECKING = False
@@ -53,7 +54,8 @@ def _tell(failure: EvergaugeError, printed: Output, told: Output) -> None:
         printed.flush()
     # Where standard error is full too, nothing is left to tell it but the exit code.
     with suppress(StorageError):
-        told.write(f"agentctl: {' '.join(failure.sentence.split())}\n")
+        # DuckDB's sentences quote data, and data may steer a terminal.
+        told.write(f"agentctl: {escape(' '.join(failure.sentence.split()))}\n")
 
 
 def _run(arguments: Sequence[str], environment: Mapping[str, str], output: Output, warnings: Output) -> int:

@@ -7,6 +7,9 @@ move a terminal's cursor.
 import os
 from collections.abc import Iterable, Mapping, Sequence
 
+from agent.cli.width import cut, display_width, padded
+from agent.model.foreign import readable
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from agent.cli.output import Output
@@ -39,12 +42,12 @@ def text_of(value: object) -> str:
     if value is None or value == "":
         return ABSENT
     text = value if isinstance(value, str) else str(value)
-    return text if text.isprintable() else escape(text)
+    return escape(text)
 
 
 def escape(text: str) -> str:
-    """The text with every character that is not printable written as its escape."""
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+    """The text, whole, with every character that is not printable written as its escape."""
+    return text if text.isprintable() else "".join(letter if letter.isprintable() else readable(letter, 16) for letter in text)
 
 
 def counted(number: object, noun: str) -> str:
@@ -91,11 +94,6 @@ def seconds_of(value: object) -> str:
     return f"{whole} s"
 
 
-def cut(text: str, width: int) -> str:
-    """The text in at most so many columns; an ellipsis says that some is missing."""
-    return text if len(text) <= width else text[: max(0, width - 1)] + "…"
-
-
 class Column:
     """One column of a table: its title, whether its values stand right, whether it may be cut when room is short."""
 
@@ -121,7 +119,7 @@ def table(
     """
     cells = [tuple(row) for row in rows]
     titles = tuple(column.title for column in columns)
-    widths = [max(map(len, column)) for column in zip(titles, *cells, strict=True)]
+    widths = [max(map(display_width, column)) for column in zip(titles, *cells, strict=True)]
     if width is not None:
         _narrow(widths, columns, width)
     return [_line(row, columns, widths, paint or {}) for row in (titles, *cells)]
@@ -133,7 +131,7 @@ def _narrow(widths: list[int], columns: Sequence[Column], width: int) -> None:
     while excess > 0 and yielding:
         widest = max(yielding, key=lambda index: widths[index])
         # A title that is cut names nothing: rather too wide a table.
-        if widths[widest] <= max(COLUMN_LEAST, len(columns[widest].title)):
+        if widths[widest] <= max(COLUMN_LEAST, display_width(columns[widest].title)):
             yielding.remove(widest)
             continue
         widths[widest] -= 1
@@ -143,18 +141,17 @@ def _narrow(widths: list[int], columns: Sequence[Column], width: int) -> None:
 def _line(row: Sequence[str], columns: Sequence[Column], widths: Sequence[int], paint: Mapping[str, str]) -> str:
     cells = []
     for value, column, width in zip(row, columns, widths, strict=True):
-        shown = cut(value, width)
-        padded = shown.rjust(width) if column.right else shown.ljust(width)
+        shown = padded(cut(value, width), width, right=column.right)
         colour = paint.get(value)
-        cells.append(padded if colour is None else f"\x1b[{_COLOURS[colour]}m{padded}\x1b[0m")
+        cells.append(shown if colour is None else f"\x1b[{_COLOURS[colour]}m{shown}\x1b[0m")
     return GAP.join(cells).rstrip()
 
 
 def pairs(items: Iterable[tuple[str, str]]) -> list[str]:
     """Lines of a name and its value, the values below each other."""
     known = list(items)
-    width = max((len(name) for name, _ in known), default=0)
-    return [f"{name.ljust(width)}  {value}" for name, value in known]
+    width = max((display_width(name) for name, _ in known), default=0)
+    return [f"{padded(name, width)}  {value}" for name, value in known]
 
 
 def is_colourful(output: "Output", environment: Mapping[str, str]) -> bool:

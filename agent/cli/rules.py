@@ -140,7 +140,7 @@ def _changed(call: Call, result: dict[str, object], name: str, outcome: str) -> 
         call.show_json(result)
     else:
         told = outcome if result.get("changed") else "changed nothing"
-        call.show([f"rule {name} {told}; revision {text_of(result.get('revision'))}"])
+        call.show([f"rule {text_of(name)} {told}; revision {text_of(result.get('revision'))}"])
     return 0
 
 

@@ -174,9 +174,10 @@ def answer(
 
 def _execute(connection: "duckdb.DuckDBPyConnection", statement: str, *, as_arrow: bool) -> Asked:
     try:
-        found = connection.extract_statements(statement)
+        statement.encode()
     except UnicodeEncodeError as cause:
         raise MisuseError("query", "the statement is no text in UTF-8", "write its names and values in UTF-8") from cause
+    found = connection.extract_statements(statement)
     if len(found) != 1 or found[0].type != duckdb.StatementType.SELECT:
         problem = "nothing but one SELECT is taken" if found else "the statement is empty"
         raise MisuseError("query", problem, "write SELECT, WITH, FROM, DESCRIBE, SUMMARIZE or SHOW TABLES")

@@ -8,9 +8,10 @@ from itertools import takewhile
 
 from msgspec import Struct
 
-from agent.cli.render import ABSENT, bytes_of, counted, cut, text_of
+from agent.cli.render import ABSENT, bytes_of, counted, text_of
 from agent.cli.top_heading import heading
 from agent.cli.top_sample import Process, Sample, Tail
+from agent.cli.width import cut, display_width, padded
 
 SORTS = ("cpu", "rss", "pod")
 HEADER_LINES = 4
@@ -185,7 +186,7 @@ def _laid_out(rows: Sequence[Cells], width: int | None) -> list[str]:
     if width is None:
         shown: Sequence[int] = _ENDLESS
         # The words of a line about several processes stand before its figures.
-        words = max((len(row[_PID]) for row in rows if _is_sum(row)), default=0)
+        words = max((display_width(row[_PID]) for row in rows if _is_sum(row)), default=0)
         widths[_POD] = max(widths[_POD], words - widths[_PID] - widths[_USER] - 2)
     else:
         widths[_USER] = min(widths[_USER], USER_COLUMNS_MAX)
@@ -205,7 +206,7 @@ def _natural_widths(rows: Sequence[Cells]) -> list[int]:
     for row in rows:
         for index, text in enumerate(row):
             if index not in _WORDS or not _is_sum(row):
-                widths[index] = max(widths[index], len(text))
+                widths[index] = max(widths[index], display_width(text))
     return widths
 
 
@@ -233,10 +234,9 @@ def _share(widths: list[int], shown: Sequence[int], width: int) -> None:
 def _line(row: Cells, widths: Sequence[int], shown: Sequence[int]) -> str:
     cells = {}
     for index in shown:
-        text = cut(row[index], widths[index])
-        cells[index] = text.rjust(widths[index]) if _RIGHT[index] else text.ljust(widths[index])
+        cells[index] = padded(cut(row[index], widths[index]), widths[index], right=_RIGHT[index])
     if not _is_sum(row):
         return " ".join(cells.values())
     leading = list(takewhile(lambda index: index in _WORDS, shown))
     room = sum(widths[index] for index in leading) + len(leading) - 1
-    return " ".join([cut(row[_PID], room).ljust(room), *(cells[index] for index in shown if index not in leading)])
+    return " ".join([padded(cut(row[_PID], room), room), *(cells[index] for index in shown if index not in leading)])

@@ -224,3 +224,41 @@ def test_progress_is_drawn_on_a_terminal_and_taken_away(tmp_path: Path) -> None:
         os.close(follower)
     assert running.returncode == 130
     assert b"\n" not in seen
+
+
+EVIL = "a\x1b]0;title\x07b\x9b2J\x7f\n\u202e"
+STEERING = f"SELECT '{EVIL}' AS \"n\x1b[2J\", ['{EVIL}'] AS l, {{'k': '{EVIL}'}} AS s, 'über' AS u, '{EVIL}'::BLOB AS b, 1 AS one"
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json", "jsonl"])
+def test_nothing_steers_a_terminal(form: str, query: Query) -> None:
+    """Names of columns and values of every type are escaped, on one line each; plain letters stay."""
+    code, text, told = query(STEERING.replace("\x9b", "").replace("::BLOB", ""), "--format", form, output=TerminalOutput())
+    assert (code, told) == (0, "")
+    assert all(letter.isprintable() or letter == "\n" for letter in text)
+    assert "title" in text
+    assert text.count("\n") == (1 if form in ("json", "jsonl") else 2)
+    if form in ("table", "csv"):
+        assert "über" in text
+
+
+def test_a_pipe_has_the_data_as_it_is(query: Query) -> None:
+    """Escapes are for eyes."""
+    assert "a\x1b]0;title\x07b\x9b2J\x7f\n\u202e" in query(STEERING.replace("::BLOB", ""), "--format", "csv")[1]
+    value = json.loads(query(STEERING.replace("::BLOB", ""), "--format", "jsonl")[1])["n\x1b[2J"]
+    assert value == EVIL
+
+
+def test_a_failure_that_quotes_data_steers_no_terminal(query: Query) -> None:
+    """DuckDB puts the value into its sentence."""
+    code, _, told = query("SELECT CAST('\x1b[2Jx\x7f' AS BIGINT)")
+    assert (code, told.count("\n")) == (64, 1)
+    assert told.rstrip("\n").isprintable()
+    assert "\\x1b[2Jx" in told
+
+
+def test_a_statement_that_is_no_text_is_one_sentence(query: Query) -> None:
+    """Bytes of the command line that are no UTF-8."""
+    code, _, told = query(os.fsdecode(b"SELECT '\xff'"))
+    assert (code, told.count("\n")) == (64, 1)
+    assert "no text in UTF-8" in told

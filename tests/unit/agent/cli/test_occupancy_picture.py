@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from agent.cli.occupancy_picture import HEADER_LINES, LEVELS, LEVELS_ASCII, SORTS, View, missing_of, picture, trend
 from agent.cli.occupancy_sample import Occupancy, Reading, Unmeasured, groups_of
+from agent.cli.width import display_width
 
 MIB = 1 << 20
 SIZE = 32 * MIB
@@ -96,7 +97,7 @@ def test_a_picture_fits_its_screen(
     seen = Seen(width=width, height=height, sort=sort, unmeasured=unmeasured, has_letters=has_letters)
     lines = seen.lines(sample_of_groups(groups))
     assert len(lines) <= height
-    assert all(len(line) <= width and line.isprintable() for line in lines)
+    assert all(display_width(line) <= width and line.isprintable() for line in lines)
     if unmeasured in ((), None) and not has_letters:
         assert all(line.isascii() for line in lines)
 

@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.cli.render import ABSENT, COLUMN_LEAST, Column, bytes_of, counted, cut, percent_of, seconds_of, table, text_of
+from agent.cli.render import ABSENT, COLUMN_LEAST, Column, bytes_of, counted, percent_of, seconds_of, table, text_of
+from agent.cli.width import cut
 
 
 def test_units_are_those_that_people_read() -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from agent.cli.render import text_of
 from agent.cli.top_picture import PROCESSES_OF_POD, SORTS, View, load_of, picture, shares_of_room
 from agent.cli.top_sample import Process, Sample, Tail
+from agent.cli.width import display_width
 
 PODS = st.sampled_from([None, "pod-a", "pod-b", "pod-c"])
 SHARES = st.none() | st.floats(0, 64)
@@ -47,7 +48,7 @@ def test_a_picture_fits_its_screen(sample: Sample, sort: str, width: int, height
     """No line is too long, none is too many, and none holds a control character."""
     lines = picture(sample, view(sort=sort, width=width, height=height))
     assert len(lines) <= height
-    assert all(len(line) <= width and line.isprintable() for line in lines)
+    assert all(display_width(line) <= width and line.isprintable() for line in lines)
 
 
 def cpu_column(line: str) -> float:
