@@ -125,7 +125,8 @@ COMMANDS = (
         query,
         about="one SELECT over all data, sealed files and open spool alike; the agent need not run",
         details="""\
-The tables are those of `agentctl schema`. The language is DuckDB's. Nothing is changed, no other file is read.
+The tables are those of `agentctl schema`; the view `pod` is pod_group with each interval once, and the name of its pod. The
+language is DuckDB's. Nothing is changed, no other file is read.
 `timestamp` is unix time in nanoseconds; utc(timestamp) makes it readable, and a span is counted in nanoseconds:
 60e9 are a minute. CPU and bytes are as the kernel tells them; absent values are null, never 0.
 Rows are passed on as they come, however many: --timeout ends a question that brings no row for so long. A file of --output
@@ -152,12 +153,10 @@ has its name only when it is finished. Files that are not the agent's are left o
             "    WHERE timestamp > (SELECT max(timestamp) FROM process) - 60e9",
             '    GROUP BY pid, start_ticks ORDER BY cpu_seconds DESC NULLS LAST LIMIT 10"',
             "# The resident memory of each pod in its last sample, by name, with all its processes:",
-            'agentctl query "WITH latest AS (SELECT max(timestamp) AS t FROM process),',
-            "    named AS (SELECT pod_uid, arg_max(coalesce(pod_name, pod_uid), timestamp) AS pod FROM pod_group GROUP BY ALL),",
-            "    held AS (SELECT pod_uid, rss_bytes FROM process, latest WHERE timestamp = t",
-            "             UNION ALL SELECT pod_uid, rss_bytes FROM process_tail, latest WHERE timestamp = t)",
-            "    SELECT pod, round(sum(rss_bytes) / 1048576, 1) AS rss_mib FROM held LEFT JOIN named USING (pod_uid)",
-            '    GROUP BY pod ORDER BY rss_mib DESC"',
+            "agentctl query \"SELECT coalesce(p.name, u.pod_uid, 'no pod') AS pod, round(sum(rss_bytes) / 1048576, 1) AS rss_mib",
+            "    FROM (FROM process UNION ALL BY NAME FROM process_tail) u",
+            "    ASOF LEFT JOIN pod p ON u.pod_uid = p.pod_uid AND u.timestamp >= p.valid_from",
+            '    WHERE u.timestamp = (SELECT max(timestamp) FROM process) GROUP BY ALL ORDER BY rss_mib DESC"',
             "# What is missing, and why?",
             'agentctl query "SELECT utc(timestamp) AS at, worker, reason, rows FROM gap ORDER BY timestamp DESC"',
             "# All rows of a table, for another program:",

@@ -24,6 +24,24 @@ _LISTING = re.compile(r"\b(show|information_schema|sqlite_master|duckdb_\w+|prag
 # Where a table's rows of the spool lie, out of sight of SHOW TABLES.
 _SPOOL_SCHEMA = "spool"
 
+# The view that says of a moment which pod was what, and what it is made from.
+PODS, PODS_FROM = "pod", "pod_group"
+# Each interval once, by the last row that was written of it. Where the agent ended before it could close one, the pod's
+# next ends it. A name that came later counts from the beginning, one that nobody told any more goes on.
+_PODS_VIEW = f"""
+CREATE VIEW {PODS} AS
+WITH told AS (
+    SELECT *, coalesce(pod_namespace || '/', '') || pod_name AS told_name FROM {PODS_FROM}
+    QUALIFY row_number() OVER (PARTITION BY pod_uid, valid_from ORDER BY timestamp DESC, valid_until DESC NULLS LAST) = 1)
+SELECT pod_uid,
+       coalesce(first_value(told_name IGNORE NULLS) OVER later, last_value(told_name IGNORE NULLS) OVER earlier, pod_uid) AS name,
+       valid_from, least(valid_until, lead(valid_from) OVER (PARTITION BY pod_uid ORDER BY valid_from)) AS valid_until,
+       * EXCLUDE (pod_uid, valid_from, valid_until, timestamp, told_name)
+FROM told
+WINDOW later AS (PARTITION BY pod_uid ORDER BY valid_from ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING),
+       earlier AS (PARTITION BY pod_uid ORDER BY valid_from ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
+"""
+
 
 class Warehouse:
     """An open database with the tables that a statement names.
@@ -57,7 +75,8 @@ def open_warehouse(state_dir: str, statement: str, declared: Iterable[Table], me
     state_dir = os.path.realpath(state_dir)
     known = {table.name: table for table in declared}
     # The spool comes first: of a segment that is sealed from now on, the Parquet files are left out below.
-    spool = read_spool(state_dir, cache(lambda name: is_named(name, statement)))
+    is_read = cache(lambda name: is_named(name, statement) or (name == PODS_FROM and is_named(PODS, statement)))
+    spool = read_spool(state_dir, is_read)
     names = sorted({*known, *spool.forms, *sealed_tables(state_dir)})
     connection = duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"})
     if memory_bytes is not None:
@@ -71,12 +90,16 @@ def open_warehouse(state_dir: str, statement: str, declared: Iterable[Table], me
     left_out = list(spool.left_out)
     owners = owners_of(os.path.join(state_dir, "data"))
     for name in names:
-        if is_named(name, statement):
+        if is_read(name):
             wanted = _wanted(name, known.get(name), spool)
             sealed = choose(sealed_files(state_dir, name, spool.segments), wanted, owners)
             _refuse_if_all_are_refused(sealed)
             damaged += _load_spool(connection, name, spool.parts.get(name, []))
             left_out += _make_view(connection, name, known.get(name), spool, sealed)
+    # A folder of the user's own keeps its name.
+    if PODS_FROM in names and PODS not in names and is_read(PODS_FROM):
+        connection.execute(_PODS_VIEW)
+        names = sorted([*names, PODS])
     connection.execute("CREATE MACRO utc(unix_ns) AS make_timestamp_ns(unix_ns)")
     _close_doors(connection, os.path.join(state_dir, "data"))
     return Warehouse(connection, names, damaged, left_out, memory_bytes)

@@ -314,7 +314,7 @@ def test_the_examples_of_the_help_run(tmp_path: Path, query: Query) -> None:
     assert [query(statement)[0] for statement in statements] == [0, 0, 0, 0]
     named = batch_of("process", [process_row(1, 1, pod="p"), process_row(1, 2)])
     write_segment(tmp_path, "a", head_of("a") + named + batch_of("process_tail", [tail_row(1, 5, pod="p")]))
-    assert rows_of(query(statements[1], "--json")) == [{"pod": None, "rss_mib": 3.0}]
+    assert rows_of(query(statements[1], "--json")) == [{"pod": "p", "rss_mib": 2.0}, {"pod": "no pod", "rss_mib": 1.0}]
     assert [row["cpu_seconds"] for row in rows_of(query(statements[0], "--json"))] == [0.1, 0.1]
 
 

@@ -1,4 +1,4 @@
-"""The queries of docs/queries.md answer right, and print what the page shows, over the story of one made-up host."""
+"""Every query of README, docs and help answers right, over the story of one made-up host; docs/queries.md shows its output."""
 
 import io
 import json
@@ -10,11 +10,15 @@ import pytest
 from fakes.stored_data import FORMS, batch_of, head_of, process_row, tail_row, write_parquet, write_segment
 from fakes.stored_occupancy import MIB, OCCUPANCY, occupancy_row, occupancy_tick
 
-from agent.cli.program import run
+from agent.cli.program import find_command, run
 from agent.model.table import Row
+from agent.model.tables import POD_GROUP
 from workers.writer.record import TableForm
+from workers.writer.work import form_of
 
-PAGE = Path(__file__).parents[2] / "docs/queries.md"
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs/queries.md"
+PAGES = (ROOT / "README.md", ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")))
 BLOCKS = dict(re.findall(r"<!-- (.+?) -->\n```(?:sql)?\n(.*?)```", PAGE.read_text(), re.DOTALL))
 STATEMENTS = [name for name in BLOCKS if name.endswith(".sql") and " " not in name]
 
@@ -95,6 +99,34 @@ def latency_rows(second: int) -> list[Row]:
     return [(at(second) + index, pod, latency) for index, (pod, latency) in enumerate(values)]
 
 
+def pod_row(at_second: int, uid: str, name: str | None, group: str, since: int, until: int | None, run_id: str = "run-1") -> Row:
+    """A row of `pod_group`, written at a second of the story."""
+    namespace, _, short = (name or "").rpartition("/")
+    until_ns = None if until is None else at(until)
+    names = (namespace or None, short or None, "burstable")
+    return (at(at_second), uid, "pod", *names, f"/kubepods/{uid}", 1, group, None, at(since), until_ns, run_id)
+
+
+# What became of the pods, so that a join by uid alone is wrong in each of its ways. `shop/web`: opened twice, for its container
+# count changed. `batch/crunch`: an agent died, the next opened it again in another group 20 seconds before the end.
+# `shop/db`: without a name at first. `kube/dns` was renamed and has ended since. `shop/idle` was opened and closed by one row each.
+POD_ROWS = [
+    pod_row(0, "u-web", "shop/web", "own", 0, None),
+    pod_row(90, "u-web", "shop/web", "own", 0, None),
+    pod_row(0, "u-crunch", "batch/crunch", "own", 0, None, "run-0"),
+    pod_row(SECONDS - 20, "u-crunch", "batch/crunch", "batch", SECONDS - 20, None),
+    pod_row(0, "u-db", None, "own", 0, None),
+    pod_row(10, "u-db", None, "own", 0, 10),
+    pod_row(10, "u-db", "shop/db", "own", 10, None),
+    pod_row(0, "u-dns", "kube/dns-old", "infra", 0, None),
+    pod_row(60, "u-dns", "kube/dns-old", "infra", 0, 60),
+    pod_row(60, "u-dns", "kube/dns", "infra", 60, None),
+    pod_row(SECONDS, "u-dns", "kube/dns", "infra", 60, SECONDS),
+    pod_row(0, "u-idle", "shop/idle", "own", 0, None),
+    pod_row(SECONDS, "u-idle", "shop/idle", "own", 0, SECONDS),
+]
+
+
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The story: its first part sealed, its last 50 seconds in the open spool."""
@@ -105,7 +137,8 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_parquet(state, "process", "a", [row for second in sealed for row in ticks[second][0]])
     write_parquet(state, "process_tail", "a", [row for second in sealed for row in ticks[second][1]])
     write_parquet(state, "latency", "own", [row for second in range(SECONDS) for row in latency_rows(second)], form=LATENCY)
-    data = head_of("b", {**FORMS, "occupancy": OCCUPANCY})
+    write_parquet(state, "pod_group", "a", POD_ROWS[:9], form=form_of(POD_GROUP))
+    data = head_of("b", {**FORMS, "occupancy": OCCUPANCY, "pod_group": form_of(POD_GROUP)}) + batch_of("pod_group", POD_ROWS[9:])
     for second in spooled:
         named, tail = ticks[second]
         data += occupancy_tick(at(second), occupancy_rows(second)) + batch_of("process", named) + batch_of("process_tail", tail)
@@ -127,7 +160,7 @@ def rows_of(host: Path, statement: str) -> list[dict[str, Any]]:
 
 def test_the_page_has_its_queries() -> None:
     """Each with its output."""
-    assert STATEMENTS == ["holders.sql", "neighbours.sql", "latency.sql"]
+    assert STATEMENTS == ["pods.sql", "holders.sql", "neighbours.sql", "latency.sql"]
     assert {f"output of {name}" for name in STATEMENTS} | set(STATEMENTS) == set(BLOCKS)
 
 
@@ -190,3 +223,96 @@ def test_without_data_there_is_no_answer_and_no_failure(name: str, tmp_path: Pat
     (tmp_path / "data/occupancy").mkdir(parents=True)
     write_parquet(tmp_path, "occupancy", "a", [], form=OCCUPANCY)
     assert rows_of(tmp_path, BLOCKS[name]) == []
+
+
+def test_what_each_pod_cost_is_a_mean_of_its_ticks(host: Path) -> None:
+    """In the last minute crunch spiked in 18 of 60 seconds, 6 of them after it changed its group; no pod's rows are doubled."""
+    rows = {(row["pod"], row["group"]): row for row in rows_of(host, BLOCKS["pods.sql"])}
+    crunch_before, crunch_after = rows["batch/crunch", "own"], rows["batch/crunch", "batch"]
+    # 40 seconds with 12 of 4 cores and 28 of 1; 20 seconds with 6 of 4 and 14 of 1.
+    assert (crunch_before["ticks"], crunch_before["mean_cores"], crunch_before["most_cores"]) == (40, (12 * 4 + 28) / 40, 4.0)
+    assert (crunch_after["ticks"], crunch_after["mean_cores"]) == (20, (6 * 4 + 14) / 20)
+    # 18 seconds of 0.6 and 42 of 1.5; every third second of 0.5.
+    assert (rows["shop/web", "own"]["ticks"], rows["shop/web", "own"]["mean_cores"]) == (60, 1.23)
+    assert rows["shop/db", "own"]["mean_cores"] == round((20 * 0.5 + 40 * 1.0) / 60, 3)
+    assert (rows["kube/dns", "infra"]["ticks"], rows["kube/dns", "infra"]["mean_cores"]) == (60, 0.1)
+    # Never seen by the control plane: the uid stands for the name.
+    assert rows["u-gate", None]["ticks"] == 60
+    assert {row["mean_rss_mib"] for row in rows.values()} == {2.0}
+    assert len(rows) == 8
+
+
+def test_the_view_has_each_interval_of_a_pod_once(host: Path) -> None:
+    """With its last row, the name that came later, and an end where the agent ended before it could tell one."""
+    columns = f"(valid_from - {BEGIN_NS}) // 1000000000 AS since, (valid_until - {BEGIN_NS}) // 1000000000 AS until"
+    rows = rows_of(host, f'SELECT pod_uid, name, {columns}, "group" FROM pod ORDER BY 1, 3')
+    assert [tuple(row.values()) for row in rows] == [
+        ("u-crunch", "batch/crunch", 0, 180, "own"),
+        ("u-crunch", "batch/crunch", 180, None, "batch"),
+        ("u-db", "shop/db", 0, 10, "own"),
+        ("u-db", "shop/db", 10, None, "own"),
+        ("u-dns", "kube/dns-old", 0, 60, "infra"),
+        ("u-dns", "kube/dns", 60, 200, "infra"),
+        ("u-idle", "shop/idle", 0, 200, "own"),
+        ("u-web", "shop/web", 0, None, "own"),
+    ]
+
+
+def commands_of(text: str) -> list[str]:
+    """The statements that stand on command lines of a page, as the shell hands them over."""
+    found = re.findall(r'query "([^"]+)"', text)
+    return [" ".join(statement.split()) for statement in found if not statement.startswith("$(")]
+
+
+def _mean(shares: list[float]) -> float:
+    return round(sum(shares) / len(shares), 2)
+
+
+CRUNCH = [4.0 if is_spike(second) else 1.0 for second in range(SECONDS)]
+WEB = [0.6 if is_spike(second) else 1.5 for second in range(SECONDS)]
+# Each statement by how it begins, and its answer by hand: the first rows, in the order and with the names that it gives.
+EXPECTED: dict[str, list[tuple[Any, ...]]] = {
+    "SELECT comm, max(cpu_share) FROM process GROUP BY comm": [("task-100", 2.0), ("task-101", 0.75)],
+    "SELECT coalesce(arg_max(p.name, p.valid_from), u.pod_uid, 'no pod') AS pod": [
+        ("batch/crunch", _mean(CRUNCH)),
+        ("shop/web", _mean(WEB)),
+    ],
+    "SELECT coalesce(max(pod_name), pod_uid) AS pod, avg(llc_occupancy_bytes) FROM occupancy": [
+        ("web", _mean([4.0 if is_spike(second) else 12.0 for second in range(SECONDS)]) * MIB),
+        ("crunch", _mean([16.0 if is_spike(second) else 4.0 for second in range(SECONDS)]) * MIB),
+    ],
+    "SELECT pid, any_value(comm) AS command, sum(cpu_ns) / 1e9": [
+        (100, "task-100", (18 * 4 + 42) / 2),
+        (101, "task-101", pytest.approx((18 * 0.6 + 42 * 1.5) / 2)),
+    ],
+    "SELECT coalesce(p.name, u.pod_uid, 'no pod') AS pod, round(sum(rss_bytes)": [],
+    "SELECT utc(timestamp) AS at, worker, reason, rows FROM gap": [],
+}
+# A whole table is what is stored, in any order.
+WHOLE = ("SELECT * FROM process", "FROM process")
+
+
+def test_every_command_line_of_the_pages_answers_right(host: Path) -> None:
+    """A query that somebody adds to README, a page or the help fails here until its answer is written down."""
+    statements = [statement for page in PAGES for statement in commands_of(page.read_text())]
+    statements += commands_of("\n".join(find_command("query").examples))
+    assert len(statements) >= 7
+    unused = set(EXPECTED)
+    for statement in statements:
+        rows = [tuple(row.values()) for row in rows_of(host, statement)]
+        begin = next((key for key in EXPECTED if statement.startswith(key)), None)
+        if begin is None:
+            assert statement.startswith(WHOLE), f"no answer is written down for: {statement}"
+            continue
+        unused.discard(begin)
+        expected = EXPECTED[begin]
+        assert expected == rows[: len(expected)], statement
+        assert len({row[0] for row in rows}) == len(rows)
+    assert unused == set()
+
+
+def test_the_memory_of_each_pod_is_that_of_its_last_sample(host: Path) -> None:
+    """The example of the help: one process and one tail of 1 MiB each, each once."""
+    (statement,) = [text for text in commands_of("\n".join(find_command("query").examples)) if "rss_mib" in text]
+    names = ("batch/crunch", "kube/dns", "shop/db", "shop/idle", "shop/web", "u-gate", "u-sort")
+    assert sorted(tuple(row.values()) for row in rows_of(host, statement)) == [(name, 2.0) for name in names]
