@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from agent.cli.foreign_file import open_regular
 from agent.cli.left_out import LeftOut
+from workers.writer.digest import Verdict, check_digest
 
 MAGIC = b"PAR1"
 # The length of the footer, little-endian, and the magic behind it.
@@ -27,8 +28,8 @@ class Footer(Struct, frozen=True):
     row_groups: int
 
 
-def read_footer(path: str, owners: frozenset[int] | None = None) -> Footer | LeftOut:
-    """The footer of a file, or why it is left out.
+def read_footer(path: str, owners: frozenset[int] | None = None, *, verify: bool = False) -> Footer | LeftOut:
+    """The footer of a file, or why it is left out. `verify`: all its bytes are read, and compared with its digest.
 
     *Raises:* FileNotFoundError when it is gone.
     *Source:* the Parquet file format, "File format".
@@ -37,14 +38,24 @@ def read_footer(path: str, owners: frozenset[int] | None = None) -> Footer | Lef
     if isinstance(descriptor, LeftOut):
         return descriptor
     try:
-        ends = _read_ends(descriptor)
+        verdict = check_digest(descriptor) if verify else Verdict.GOOD
+        footer = footer_of(descriptor, path)
     except OSError as cause:
         return LeftOut(path, f"it cannot be read: {cause.strerror}")
     finally:
         os.close(descriptor)
-    if isinstance(ends, str):
-        return LeftOut(path, ends, damaged=True)
-    return _parse(path, ends)
+    if verdict is Verdict.DAMAGED or (verdict is Verdict.NONE and isinstance(footer, Footer) and "digest" in footer.marks):
+        return LeftOut(path, "its bytes are not those that were sealed", damaged=True)
+    return footer
+
+
+def footer_of(descriptor: int, path: str) -> Footer | LeftOut:
+    """The same of an open file."""
+    try:
+        ends = _read_ends(descriptor)
+    except OSError as cause:
+        return LeftOut(path, f"it cannot be read: {cause.strerror}")
+    return LeftOut(path, ends, damaged=True) if isinstance(ends, str) else _parse(path, ends)
 
 
 def _read_ends(descriptor: int) -> bytes | str:

@@ -27,6 +27,7 @@ MODULES = {
     "rotate": "status",
     "top": "top",
     "query": "query",
+    "verify-data": "verify",
     "schema": "schema",
     "doctor": "doctor",
     "emulate-resctrl": "emulate",

@@ -1,7 +1,7 @@
 """The command query: one SELECT over the agent's tables, with or without a running agent."""
 
 from agent.cli.call import Call
-from agent.cli.option import WHOLE, Argument, Command, Option
+from agent.cli.option import SWITCH, WHOLE, Argument, Command, Option
 from agent.cli.render import counted
 from agent.model.errors import MisuseError, UnavailableError
 
@@ -93,7 +93,7 @@ def _asked(call: Call, state_dir: str, progress: "Progress", memory_bytes: int, 
 
     for attempt in range(ATTEMPTS):
         try:
-            warehouse = open_warehouse(state_dir, call.words[0], tables(), memory_bytes)
+            warehouse = open_warehouse(state_dir, call.words[0], tables(), memory_bytes, verify=call.has("--verify"))
         except duckdb.Error as cause:
             raise failure_of_opening(cause, state_dir, memory_bytes) from cause
         seconds, seconds_left = call.timeout_seconds, call.seconds_left()
@@ -141,6 +141,7 @@ has its name only when it is finished. Files that are not the agent's are left o
             ),
             Option("--output", "FILE", "write there; the ending says the format; a file that is there is replaced at the end"),
             Option("--max-rows", "N", f"at most so many rows of a table (default {TABLE_ROWS})", kind=WHOLE),
+            Option("--verify", "", "read each sealed file from end to end first, and leave out what has changed", kind=SWITCH),
             Option(
                 "--memory-limit",
                 "SIZE",

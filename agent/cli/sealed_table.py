@@ -57,8 +57,11 @@ def owners_of(data_dir: str) -> frozenset[int]:
         return frozenset({0, os.geteuid()})
 
 
-def choose(paths: Sequence[str], wanted: Wanted, owners: frozenset[int]) -> Chosen:
-    """The files among these that are read. Files that have gone meanwhile are in neither list."""
+def choose(paths: Sequence[str], wanted: Wanted, owners: frozenset[int], *, verify: bool = False) -> Chosen:
+    """The files among these that are read. Files that have gone meanwhile are in neither list.
+
+    `verify`: each is read from end to end, and left out where its digest is another.
+    """
     files: list[str] = []
     left_out: list[LeftOut] = []
     # Columns that a newer agent added are taken from the first file that has them; others must agree with it.
@@ -68,7 +71,7 @@ def choose(paths: Sequence[str], wanted: Wanted, owners: frozenset[int]) -> Chos
             left_out.append(LeftOut(path, reason))
             continue
         try:
-            found = read_footer(path, owners)
+            found = read_footer(path, owners, verify=verify)
         except FileNotFoundError:
             continue
         reason = None if isinstance(found, LeftOut) else why_foreign(path, found, wanted, types)

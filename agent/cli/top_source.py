@@ -136,7 +136,7 @@ def _last_rows(path: str) -> list[Named]:
     from pyarrow import parquet
 
     try:
-        with parquet.ParquetFile(path) as file:
+        with parquet.ParquetFile(path, page_checksum_verification=True) as file:
             rows: list[Named] = file.read_row_group(file.num_row_groups - 1).to_pylist() if file.num_row_groups else []
     except (OSError, pyarrow.ArrowException) as cause:
         raise FormatError(path, f"it is no readable Parquet file ({cause})", "move it out of the data folder") from cause

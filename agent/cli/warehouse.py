@@ -70,8 +70,13 @@ class Warehouse:
             self.connection.close()
 
 
-def open_warehouse(state_dir: str, statement: str, declared: Iterable[Table], memory_bytes: int | None = None) -> Warehouse:
-    """A database for one statement, which may take so much memory. *Raises:* PermissionRefused, StorageError, duckdb.Error."""
+def open_warehouse(
+    state_dir: str, statement: str, declared: Iterable[Table], memory_bytes: int | None = None, *, verify: bool = False
+) -> Warehouse:
+    """A database for one statement, which may take so much memory. `verify`: sealed files are read from end to end first.
+
+    *Raises:* PermissionRefused, StorageError, duckdb.Error.
+    """
     state_dir = os.path.realpath(state_dir)
     known = {table.name: table for table in declared}
     # The spool comes first: of a segment that is sealed from now on, the Parquet files are left out below.
@@ -92,7 +97,7 @@ def open_warehouse(state_dir: str, statement: str, declared: Iterable[Table], me
     for name in names:
         if is_read(name):
             wanted = _wanted(name, known.get(name), spool)
-            sealed = choose(sealed_files(state_dir, name, spool.segments), wanted, owners)
+            sealed = choose(sealed_files(state_dir, name, spool.segments), wanted, owners, verify=verify)
             _refuse_if_all_are_refused(sealed)
             damaged += _load_spool(connection, name, spool.parts.get(name, []))
             left_out += _make_view(connection, name, known.get(name), spool, sealed)

@@ -231,8 +231,8 @@ def test_a_file_that_goes_just_before_it_is_read_is_no_failure(
     write_parquet(tmp_path, "process", "b", [process_row(2, 2)])
     opened = warehouse.open_warehouse
 
-    def open_and_remove(*arguments: Any) -> Any:
-        made = opened(*arguments)
+    def open_and_remove(*arguments: Any, **named: Any) -> Any:
+        made = opened(*arguments, **named)
         oldest.unlink(missing_ok=True)
         return made
 

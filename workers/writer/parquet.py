@@ -13,6 +13,7 @@ from agent.failpoint import failpoint
 from agent.model.errors import FormatError
 from agent.model.table import Row
 from agent.model.timebase import DAY, civil_date, compact_utc, iso_utc
+from workers.writer.digest import MAGIC, add_digest
 from workers.writer.folder import make_folder, sync_folder
 from workers.writer.record import Record, SegmentHead, TableForm, decode_rows
 from workers.writer.report import SealedFile
@@ -50,7 +51,8 @@ class _TableFile:
         self._schema = schema
         # A file of Arrow's own instead of a path keeps its file system layer out of the process.
         self._sink = pa.OSFile(hidden_path, "wb")
-        self._writer = ParquetWriter(self._sink, schema, compression="zstd")
+        # The checksums are for whoever reads a page; the digest below is for the file.
+        self._writer = ParquetWriter(self._sink, schema, compression="zstd", write_page_checksum=True)
 
     def add(self, batch: Any) -> None:
         self._waiting.append(batch)
@@ -71,12 +73,17 @@ class _TableFile:
         self.flush()
         self._writer.close()
         self._sink.close()
+        add_digest(self.hidden_path)
         failpoint("sealer.file_written")
         descriptor = os.open(self.hidden_path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+    def forget(self) -> None:
+        """Write nothing more: else Arrow finishes the file when Python forgets it, and complains of a full disk once more."""
+        self._writer.is_open = False
 
 
 class ParquetFiles:
@@ -119,6 +126,7 @@ class ParquetFiles:
     def discard(self) -> None:
         """Remove what was not finished: a failed sealing must not fill the disk that it found full. *Raises:* nothing."""
         for file in self._files.values():
+            file.forget()
             with suppress(OSError):
                 os.unlink(file.hidden_path)
 
@@ -167,6 +175,8 @@ def _schema_of(head: SegmentHead, table: str, form: TableForm) -> Any:
         "table": table,
         "segment": head.segment,
         "created": iso_utc(head.created_wall_ns),
+        # A reader that misses the block knows by this that there was one.
+        "digest": MAGIC.decode(),
     }
     return pa.schema([(name, types[dtype]) for name, dtype in zip(form.names, form.dtypes, strict=True)], metadata=metadata)
 

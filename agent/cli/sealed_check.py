@@ -1,0 +1,95 @@
+"""Whether one sealed file still holds what was sealed: its digest, its marks, its columns, every page, every row."""
+
+import os
+from enum import StrEnum
+
+from msgspec import Struct
+
+from agent.cli.foreign_file import open_regular
+from agent.cli.left_out import LeftOut
+from agent.cli.parquet_file import Footer, footer_of
+from agent.cli.sealed_table import Wanted, why_foreign
+from workers.writer.digest import Verdict, check_digest
+
+BATCH_ROWS = 20_000
+
+
+class State(StrEnum):
+    """What became of the check of a file."""
+
+    # Every byte is the one that was written.
+    PROVED = "proved"
+    # It was sealed before there were digests: pages, columns and counts agree, and more cannot be told.
+    PLAUSIBLE = "plausible"
+    DAMAGED = "damaged"
+    # It could not be read, for want of a permission or by an error of the file system.
+    UNREADABLE = "unreadable"
+    # Nothing of the agent's.
+    FOREIGN = "foreign"
+    # Removed since it was listed, as the storage quota does.
+    GONE = "gone"
+
+
+class Checked(Struct, frozen=True):
+    """One file: what was found, in words where it is not good, and its rows where they were counted."""
+
+    path: str
+    state: State
+    why: str = ""
+    rows: int = 0
+
+
+def check_file(path: str, wanted: Wanted, owners: frozenset[int]) -> Checked:
+    """Read a file from end to end. *Raises:* nothing for anything that a file can be."""
+    try:
+        found = open_regular(path, owners)
+    except FileNotFoundError:
+        return Checked(path, State.GONE)
+    if isinstance(found, LeftOut):
+        # Where it cannot be opened, nobody knows what it is.
+        return Checked(path, State.UNREADABLE if found.refused else State.FOREIGN, found.reason)
+    try:
+        return _check(found, path, wanted)
+    except OSError as cause:
+        return Checked(path, State.UNREADABLE, cause.strerror or str(cause))
+    finally:
+        os.close(found)
+
+
+def _check(descriptor: int, path: str, wanted: Wanted) -> Checked:
+    verdict = check_digest(descriptor)
+    if verdict is Verdict.DAMAGED:
+        return Checked(path, State.DAMAGED, "its bytes are not those that were sealed")
+    footer = footer_of(descriptor, path)
+    bears_the_name = bool(wanted.prefix) and os.path.basename(path).startswith(wanted.prefix)
+    if isinstance(footer, LeftOut):
+        return Checked(path, State.DAMAGED if footer.damaged else State.UNREADABLE, footer.reason)
+    if not bears_the_name and footer.marks.get("table") != wanted.table:
+        return Checked(path, State.FOREIGN, "the agent did not write it for this table")
+    reason = why_foreign(path, footer, wanted, wanted.columns)
+    if reason is not None:
+        return Checked(path, State.DAMAGED, reason)
+    if verdict is Verdict.NONE and "digest" in footer.marks:
+        return Checked(path, State.DAMAGED, "its digest is missing")
+    problem = _problem_of_rows(descriptor, footer)
+    if problem is not None:
+        return Checked(path, State.DAMAGED, problem)
+    return Checked(path, State.PROVED if verdict is Verdict.GOOD else State.PLAUSIBLE, rows=footer.rows)
+
+
+def _problem_of_rows(descriptor: int, footer: Footer) -> str | None:
+    """What is wrong with the pages; None: every one decodes, its checksum is right, and the rows are as many as told."""
+    import pyarrow
+    from pyarrow import parquet
+
+    rows = 0
+    try:
+        with os.fdopen(os.dup(descriptor), "rb") as file:
+            file.seek(0)
+            opened = parquet.ParquetFile(file, page_checksum_verification=True)
+            for batch in opened.iter_batches(batch_size=BATCH_ROWS):
+                batch.validate(full=True)
+                rows += batch.num_rows
+    except (OSError, pyarrow.ArrowException, ValueError, OverflowError, MemoryError) as cause:
+        return f"its rows cannot be read: {' '.join(str(cause).split())}"
+    return None if rows == footer.rows else f"it holds {rows} rows, and its footer says {footer.rows}"

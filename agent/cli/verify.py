@@ -1,0 +1,135 @@
+"""The command verify-data: whether the sealed files still hold what was sealed."""
+
+import re
+from collections.abc import Iterator
+
+from agent.cli.call import Call
+from agent.cli.option import Command, Option, near
+from agent.cli.render import Column, counted, text_of
+from agent.model.errors import BusyError, ExitCode, MisuseError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from agent.cli.sealed_check import Checked
+    from agent.cli.sealed_table import Wanted
+
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+# A terabyte of an old disk; --timeout gives less.
+VERIFY_SECONDS = 86_400.0
+_UNPROVED = "proved: every byte is the one that was sealed. Nothing tells of rows that were never sealed (table gap does), nor of\n\
+files that somebody removed."
+_PLAUSIBLE = (
+    "plausible: sealed before files had digests. Pages, columns and counts agree, but a changed bit of a page's head or of the\n\
+footer may go unseen."
+)
+
+
+def verify_data(call: Call) -> int:
+    """`agentctl verify-data`."""
+    since = call.text("--since")
+    if since is not None and _DATE.fullmatch(since) is None:
+        raise MisuseError("--since", f"{since!a} is not accepted", "write a date such as 2024-01-31, in UTC")
+    state_dir = call.state_dir()
+    from agent.cli.memory_limit import VARIABLE, held_to, limit_bytes
+    from agent.cli.spool_reader import check_state_dir
+
+    check_state_dir(state_dir)
+    files = list(_files(call, state_dir, f"date={since}" if since else ""))
+    # A damaged count in a footer asks for any memory.
+    with held_to(limit_bytes(None, call.environment.get(VARIABLE))):
+        checked = _check_all(call, state_dir, files)
+    _show(call, checked)
+    states = {str(found.state) for found in checked}
+    if "damaged" in states:
+        return ExitCode.BAD_DATA
+    return ExitCode.IO if "unreadable" in states else ExitCode.DONE
+
+
+def _files(call: Call, state_dir: str, since: str) -> "Iterator[tuple[str, Wanted]]":
+    """Each file with what it must be. *Raises:* MisuseError, PermissionRefused, StorageError."""
+    import os
+
+    from agent.cli.sealed_table import Wanted, wanted_of
+    from agent.cli.spool_reader import sealed_files, sealed_tables
+    from workers.catalogue import tables
+
+    known = {table.name: table for table in tables()}
+    names = sorted({*known, *sealed_tables(state_dir)})
+    chosen = call.text("--table")
+    if chosen is not None and chosen not in names:
+        raise MisuseError("--table", f"there is no table {chosen}", near(chosen, names) or f"the tables are {', '.join(names)}")
+    for name in names if chosen is None else [chosen]:
+        wanted = wanted_of(known[name]) if name in known else Wanted(name, "", 0, {})
+        for path in sealed_files(state_dir, name):
+            # Dates of four digits are in order as text.
+            if os.path.basename(os.path.dirname(path)) >= since:
+                yield path, wanted
+
+
+def _check_all(call: Call, state_dir: str, files: "list[tuple[str, Wanted]]") -> "list[Checked]":
+    import os
+
+    from agent.cli.progress import progress_for
+    from agent.cli.sealed_check import check_file
+    from agent.cli.sealed_table import owners_of
+
+    owners = owners_of(os.path.join(state_dir, "data"))
+    progress = progress_for(call.warnings, None, call.environment.get("TERM"), "files", total=len(files))
+    checked: list[Checked] = []
+    try:
+        for path, wanted in files:
+            if not call.seconds_left():
+                problem = f"{len(checked)} of {len(files)} files were checked in {call.timeout_seconds:g} s"
+                raise BusyError("verify-data", problem, "give a longer --timeout, a --table or --since")
+            checked.append(check_file(path, wanted, owners))
+            progress.add(1)
+    finally:
+        progress.end()
+    return checked
+
+
+def _show(call: Call, checked: "list[Checked]") -> None:
+    from agent.cli.sealed_check import State
+
+    counts = {state: sum(found.state is state for found in checked) for state in State}
+    rows = sum(found.rows for found in checked)
+    told = [found for found in checked if found.why]
+    if call.wants_json:
+        from agent.model.foreign import readable
+
+        files = [{"file": readable(found.path), "state": str(found.state), "why": found.why} for found in told]
+        call.show_json({"files": {str(state): count for state, count in counts.items()}, "rows": rows, "not_good": files})
+        return
+    if told:
+        call.show_wrapped_table(
+            (Column("STATE"), Column("FILE, AND WHY")),
+            [(str(found.state), text_of(f"{found.path}: {found.why}")) for found in told],
+        )
+        call.show([""])
+    parts = [f"{count} {state}" for state, count in counts.items() if count]
+    call.show([f"{counted(len(checked), 'file')}, {counted(rows, 'row')} read: {', '.join(parts) or 'none'}"])
+    if counts[State.PROVED]:
+        call.show([_UNPROVED])
+    if counts[State.PLAUSIBLE]:
+        call.show([_PLAUSIBLE])
+
+
+COMMANDS = (
+    Command(
+        "verify-data",
+        verify_data,
+        about="read every sealed file from end to end: is it still what was sealed?",
+        details="""\
+A sealed file holds a digest of all its bytes, a checksum of each page, and who sealed what into it. A file whose digest is
+right is proved; one that was sealed before there were digests can only be plausible; a damaged one is named, and `agentctl
+query` may give wrong values of it: move it out of the data folder, or get it back from a backup.
+It proves nothing of rows that were never sealed (table gap tells of these), of files that somebody removed, of the open spool,
+or against somebody who changes a file and its digest. Exit codes: 65 when a file is damaged, 74 when one could not be read.""",
+        options=(
+            Option("--table", "TABLE", "the files of this table alone"),
+            Option("--since", "DATE", "the files of this day (UTC) and later, such as 2024-01-31"),
+        ),
+        examples=("agentctl verify-data", "agentctl verify-data --table process --since 2024-01-31 --json | jq .not_good"),
+        timeout_seconds=VERIFY_SECONDS,
+    ),
+)
