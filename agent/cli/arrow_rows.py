@@ -1,5 +1,7 @@
 """Rows of the spool as Arrow tables, for DuckDB. It imports pyarrow; only `agentctl query` imports it."""
 
+from collections.abc import Iterator
+
 import pyarrow
 
 from agent.cli.spool_reader import Part
@@ -7,6 +9,8 @@ from agent.model.errors import FormatError
 from agent.model.table import DType
 from workers.writer.record import TableForm, decode_rows
 
+# So much of the spool, encoded, is decoded at a time.
+PORTION_BYTES = 4 << 20
 _ARROW_TYPES = {
     DType.INT64: pyarrow.int64(),
     DType.FLOAT64: pyarrow.float64(),
@@ -15,31 +19,52 @@ _ARROW_TYPES = {
 }
 
 
-def arrow_table(parts: list[Part]) -> "tuple[pyarrow.Table | None, int]":
-    """All rows of one table, columns that older segments lack filled with nulls, and how many batches are unreadable.
+class Portions:
+    """The rows of one table as Arrow tables of bounded size; `unreadable` counts the batches that could not be read.
 
-    *Absent:* None when no batch could be read.
+    What was handed out is forgotten here: encoded, as Arrow and in the database, the rows would need their memory three times.
     """
-    tables = []
-    unreadable = 0
-    for part in parts:
-        batches = []
-        for rows in part.batches:
+
+    def __init__(self, parts: list[Part]) -> None:
+        self._parts = parts
+        self.unreadable = 0
+
+    def schema(self) -> "pyarrow.Schema":
+        """All columns of all segments. *Raises:* FormatError where they disagree about a type."""
+        try:
+            return pyarrow.unify_schemas([_schema_of(part.form) for part in self._parts], promote_options="permissive")
+        except (pyarrow.ArrowTypeError, pyarrow.ArrowInvalid) as cause:
+            remedy = "`agentctl rotate` makes Parquet of it, which is read file by file"
+            raise FormatError("spool", f"its segments disagree about a column's type: {cause}", remedy) from cause
+
+    def __iter__(self) -> "Iterator[pyarrow.Table]":
+        for part in self._parts:
+            part.batches.reverse()
+            while part.batches:
+                yield self._next(part)
+
+    def _next(self, part: Part) -> "pyarrow.Table":
+        taken: list[pyarrow.RecordBatch] = []
+        size = 0
+        while part.batches and size < PORTION_BYTES:
+            rows = part.batches.pop()
+            size += len(rows)
             # Batch by batch, so that one that does not fit its columns costs no other.
             try:
-                batches.append(record_batch(rows, part.form))
+                taken.append(record_batch(rows, part.form))
             except FormatError:
-                unreadable += 1
-        if batches:
-            tables.append(pyarrow.Table.from_batches(batches))
-    if not tables:
-        return None, unreadable
+                self.unreadable += 1
+        return pyarrow.Table.from_batches(taken, schema=_schema_of(part.form))
+
+
+def _schema_of(form: TableForm) -> "pyarrow.Schema":
     try:
-        # A spool holds hundreds of small batches of each table; joins over them cost twice as much as over one.
-        return pyarrow.concat_tables(tables, promote_options="permissive").combine_chunks(), unreadable
-    except pyarrow.ArrowException as cause:
-        remedy = "`agentctl rotate` makes Parquet of it, which is read file by file"
-        raise FormatError("spool", f"its segments disagree about a column's type: {cause}", remedy) from cause
+        fields = [(name, _ARROW_TYPES[DType(word)]) for name, word in zip(form.names, form.dtypes, strict=True)]
+    except ValueError as cause:
+        raise FormatError(
+            "spool", f"a segment has columns that this version does not know ({cause})", "upgrade agentctl"
+        ) from cause
+    return pyarrow.schema(fields)
 
 
 def record_batch(encoded: bytes, form: TableForm) -> "pyarrow.RecordBatch":
@@ -51,6 +76,9 @@ def record_batch(encoded: bytes, form: TableForm) -> "pyarrow.RecordBatch":
     try:
         types = [_ARROW_TYPES[DType(word)] for word in form.dtypes]
         arrays = [pyarrow.array(column, dtype) for column, dtype in zip(columns, types, strict=True)]
+    except MemoryError:
+        # Arrow's own is one of its exceptions too, and says nothing of the rows.
+        raise
     except (pyarrow.ArrowException, ValueError, TypeError, OverflowError) as cause:
         raise FormatError("spool rows", f"a value does not fit its column: {cause}") from cause
     return pyarrow.record_batch(arrays, names=list(form.names))

@@ -94,7 +94,7 @@ def _asked(call: Call, state_dir: str, progress: "Progress", memory_bytes: int, 
     for attempt in range(ATTEMPTS):
         try:
             warehouse = open_warehouse(state_dir, call.words[0], tables(), memory_bytes, verify=call.has("--verify"))
-        except duckdb.Error as cause:
+        except (duckdb.Error, MemoryError) as cause:
             raise failure_of_opening(cause, state_dir, memory_bytes) from cause
         seconds, seconds_left = call.timeout_seconds, call.seconds_left()
         try:

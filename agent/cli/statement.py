@@ -247,10 +247,11 @@ class VanishedError(FormatError):
     """A sealed file went between the look at the folder and the statement: the storage quota removed it, or a person."""
 
 
-def failure_of_opening(cause: duckdb.Error, state_dir: str, memory_bytes: int) -> EvergaugeError:
-    """The failure of making the tables, before any statement of the user has run."""
-    if isinstance(cause, duckdb.OutOfMemoryException):
-        return too_large(memory_bytes)
+def failure_of_opening(cause: Exception, state_dir: str, memory_bytes: int) -> EvergaugeError:
+    """The failure of making the tables, before any statement of the user has run: the spool is read into memory."""
+    if isinstance(cause, duckdb.OutOfMemoryException | MemoryError):
+        problem = f"what waits in the spool needs more memory than its limit of {shown(memory_bytes)}"
+        return MisuseError("query", problem, "`agentctl rotate` makes Parquet of it, which needs none; or give --memory-limit SIZE")
     return FormatError(state_dir, first_line(cause), "a damaged Parquet file can be moved out of the data folder")
 
 

@@ -136,14 +136,18 @@ def _load_spool(connection: "duckdb.DuckDBPyConnection", name: str, parts: list[
     if not parts:
         return 0
     # pyarrow costs 60 ms; without spooled rows of the named tables it is not needed.
-    from agent.cli.arrow_rows import arrow_table
+    from agent.cli.arrow_rows import Portions
 
-    rows, unreadable = arrow_table(parts)
-    if rows is not None:
+    portions = Portions(parts)
+    target = f"{_SPOOL_SCHEMA}.{quoted(name)}"
+    connection.register("arriving", portions.schema().empty_table())
+    connection.execute(f"CREATE TABLE {target} AS FROM arriving")
+    connection.unregister("arriving")
+    for rows in portions:
         connection.register("arriving", rows)
-        connection.execute(f"CREATE TABLE {_SPOOL_SCHEMA}.{quoted(name)} AS FROM arriving")
+        connection.execute(f"INSERT INTO {target} BY NAME FROM arriving")
         connection.unregister("arriving")
-    return unreadable
+    return portions.unreadable
 
 
 def _has_spool(connection: "duckdb.DuckDBPyConnection", name: str) -> bool:

@@ -168,7 +168,7 @@ def test_rows_that_stop_coming_end_a_query(tmp_path: Path, query: Query) -> None
     assert os.listdir(tmp_path) == ["state"]
 
 
-@pytest.mark.parametrize("form", ["csv", "jsonl", "json", "arrow", "parquet"])
+@pytest.mark.parametrize("form", ["csv", "json", "arrow", "parquet"])
 def test_a_reader_that_leaves_ends_it_quietly(form: str, tmp_path: Path) -> None:
     """As `| head` does: no sentence, the code of SIGPIPE."""
     line = program(tmp_path, ENDLESS, "--format", form)
