@@ -38,6 +38,7 @@ _FAULTS_OF_STATEMENT = (
     duckdb.NotImplementedException,
     duckdb.PermissionException,
 )
+_NO_MEMORY = re.compile(r"bad allocation|failed to allocate|could not allocate|malloc of size", re.IGNORECASE)
 _UNKNOWN_TABLE = re.compile(r"Table with name (\S+) does not exist")
 
 Row = Sequence[object]
@@ -226,7 +227,7 @@ def _as_text(text: str, types: list[str], types_as_text: tuple[str, ...]) -> str
 def failure_of(cause: Exception, warehouse: Warehouse) -> EvergaugeError:
     """The failure that an error of DuckDB is, with the tables that are alike where one is unknown."""
     problem = first_line(cause)
-    if isinstance(cause, duckdb.OutOfMemoryException):
+    if _is_for_memory(cause):
         return too_large(warehouse.memory_bytes)
     tables = warehouse.tables
     unknown = _UNKNOWN_TABLE.search(problem)
@@ -249,10 +250,15 @@ class VanishedError(FormatError):
 
 def failure_of_opening(cause: Exception, state_dir: str, memory_bytes: int) -> EvergaugeError:
     """The failure of making the tables, before any statement of the user has run: the spool is read into memory."""
-    if isinstance(cause, duckdb.OutOfMemoryException | MemoryError):
+    if _is_for_memory(cause):
         problem = f"what waits in the spool needs more memory than its limit of {shown(memory_bytes)}"
         return MisuseError("query", problem, "`agentctl rotate` makes Parquet of it, which needs none; or give --memory-limit SIZE")
     return FormatError(state_dir, first_line(cause), "a damaged Parquet file can be moved out of the data folder")
+
+
+def _is_for_memory(cause: Exception) -> bool:
+    """Whether memory was refused; some of DuckDB's errors wrap that in another kind."""
+    return isinstance(cause, duckdb.OutOfMemoryException | MemoryError) or _NO_MEMORY.search(str(cause)) is not None
 
 
 def too_large(memory_bytes: int | None) -> MisuseError:

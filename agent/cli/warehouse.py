@@ -83,11 +83,7 @@ def open_warehouse(
     is_read = cache(lambda name: is_named(name, statement) or (name == PODS_FROM and is_named(PODS, statement)))
     spool = read_spool(state_dir, is_read)
     names = sorted({*known, *spool.forms, *sealed_tables(state_dir)})
-    connection = duckdb.connect(":memory:", config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"})
-    if memory_bytes is not None:
-        # The rest of the limit is for what DuckDB does not count.
-        connection.execute(f"SET memory_limit = '{memory_bytes * 3 // 4} B'")
-    connection.execute(f"SET threads = {threads()}")
+    connection = duckdb.connect(":memory:", config=_settings(memory_bytes))
     # It would be drawn into the answer.
     connection.execute("SET enable_progress_bar = false")
     connection.execute(f"CREATE SCHEMA {_SPOOL_SCHEMA}")
@@ -123,6 +119,21 @@ def _refuse_if_all_are_refused(sealed: Chosen) -> None:
     if not sealed.files and any(entry.refused for entry in sealed.left_out):
         first = next(entry for entry in sealed.left_out if entry.refused)
         raise refusal(first.path, PermissionError())
+
+
+def _settings(memory_bytes: int | None) -> dict[str, str | bool | int | float | list[str]]:
+    """What holds from the first row of the spool on."""
+    settings: dict[str, str | bool | int | float | list[str]] = {
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+        # No spilling: the default is a folder where the user happens to stand, and whatever lies there outlives a SIGKILL.
+        "temp_directory": "",
+        "threads": str(threads()),
+    }
+    if memory_bytes is not None:
+        # The rest of the limit is for what DuckDB does not count.
+        settings["memory_limit"] = f"{memory_bytes * 3 // 4} B"
+    return settings
 
 
 def is_named(table: str, statement: str) -> bool:
@@ -223,8 +234,6 @@ def _close_doors(connection: "duckdb.DuckDBPyConnection", data_dir: str) -> None
         # Else `SELECT * FROM x` would find variables of this program.
         "python_enable_replacements = false",
         f"allowed_directories = [{literal(data_dir)}]",
-        # No spilling: the default is a folder where the user happens to stand, and whatever lies there outlives a SIGKILL.
-        "temp_directory = ''",
         "enable_external_access = false",
         "lock_configuration = true",
     ):

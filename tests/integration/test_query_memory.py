@@ -60,14 +60,16 @@ def test_a_limit_that_is_none_is_refused(words: list[str], tmp_path: Path) -> No
     assert "a size from 128MiB" in warnings.getvalue()
 
 
-def test_a_spool_that_does_not_fit_says_how_to_go_on(tmp_path: Path) -> None:
-    """Sealed it needs no memory; a limit that is larger takes it as well."""
+def test_a_spool_that_does_not_fit_says_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sealed it needs no memory. Nothing of it is put where the user stands."""
+    monkeypatch.chdir(tmp_path)
     many = batch_of("process", [process_row(number, number) for number in range(5_000)])
     write_segment(tmp_path, "a", head_of("a") + many * 150)
     line = ["query", "SELECT count(*) AS n FROM process", "--json", "--state-dir", str(tmp_path), "--memory-limit", "128MiB"]
     output, warnings = io.StringIO(), io.StringIO()
-    assert run(line, {}, output, warnings) == 64
+    assert run(line, {}, output, warnings) == 64, warnings.getvalue()
     assert "needs more memory than its limit of 128MiB; `agentctl rotate`" in warnings.getvalue()
     write_segment(tmp_path, "a", head_of("a") + many * 20)
     assert run(line, {}, output, warnings) == 0
     assert output.getvalue() == '[{"n": 100000}]\n'
+    assert [entry.name for entry in tmp_path.iterdir()] == ["spool"]
