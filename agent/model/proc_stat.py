@@ -8,17 +8,36 @@ from agent.model.errors import KernelFormatError
 STAT_BYTES_MAX = 2048
 # 292 years of CPU time in ticks of 10 ms: in nanoseconds, and as pages of 64 KiB in bytes, this fits a column of 64 bits.
 NUMBER_MAX = (1 << 63) // 10_000_000
+# What a column of 64 bits holds; the kernel writes starts as unsigned.
+_INT64_MAX, _UINT64_END = (1 << 63) - 1, 1 << 64
+# *Source:* linux/sched.h, PF_KTHREAD.
+_KERNEL_THREAD = 0x0020_0000
 
 
 class Stat(NamedTuple):
-    """The fields that are used here, in the kernel's units."""
+    """The fields that are used here, in the kernel's units.
+
+    *Absent:* None for a number out of its range. *Range:* a start before the boot, as a time namespace may show it, is
+    negative.
+    """
 
     state: str
-    ppid: int
-    cpu_ticks: int
-    threads: int
+    ppid: int | None
+    cpu_ticks: int | None
+    threads: int | None
     start_ticks: int
-    rss_pages: int
+    rss_pages: int | None
+    is_kernel_thread: bool = False
+
+    @property
+    def is_ended(self) -> bool:
+        """Nothing of the process runs any more."""
+        return self.state in "ZX" and not self.is_first_thread_ended
+
+    @property
+    def is_first_thread_ended(self) -> bool:
+        """The thread that gives the process its number has ended, and others go on."""
+        return self.state in "ZX" and (self.threads or 0) > 1
 
 
 def parse_stat(line: bytes) -> Stat:
@@ -31,17 +50,20 @@ def parse_stat(line: bytes) -> Stat:
     try:
         if end < 0:
             raise ValueError("no name")
-        stat = Stat(
-            state=fields[0].decode("ascii"),
-            ppid=int(fields[1]),
-            cpu_ticks=int(fields[11]) + int(fields[12]),
-            threads=int(fields[17]),
-            start_ticks=int(fields[19]),
-            rss_pages=int(fields[21]),
+        start = int(fields[19])
+        if not 0 <= start < _UINT64_END:
+            raise ValueError("a start that is none")
+        user, system, rss = int(fields[11]), int(fields[12]), int(fields[21])
+        ppid, threads = int(fields[1]), int(fields[17])
+        return Stat(
+            fields[0].decode("ascii"),
+            ppid if 0 <= ppid <= _INT64_MAX else None,
+            user + system if user >= 0 and system >= 0 and user + system <= NUMBER_MAX else None,
+            threads if 0 <= threads <= _INT64_MAX else None,
+            start if start <= _INT64_MAX else start - _UINT64_END,
+            rss if 0 <= rss <= NUMBER_MAX else None,
+            bool(int(fields[6]) & _KERNEL_THREAD),
         )
-        if not all(0 <= number <= NUMBER_MAX for number in stat[1:]):
-            raise ValueError("a number out of its range")
-        return stat
     except (IndexError, ValueError) as cause:
         raise KernelFormatError("/proc/PID/stat", f"cannot be read: {line[:80]!r}") from cause
 

@@ -34,8 +34,10 @@ class Gauge:
                 raise
             return None
         stat = parse_stat(line)
-        cpu_ns = stat.cpu_ticks * _NS_PER_TICK
-        self.rss_bytes = stat.rss_pages * _PAGE_BYTES
+        # A number beyond every range tells nothing: what was known last stands.
+        known_ns = 0 if self._latest is None else self._latest[1]
+        cpu_ns = known_ns if stat.cpu_ticks is None else stat.cpu_ticks * _NS_PER_TICK
+        self.rss_bytes = None if stat.rss_pages is None else stat.rss_pages * _PAGE_BYTES
         self._latest = (now_ns, cpu_ns)
         if not self._looks or now_ns - self._looks[-1][0] >= _BETWEEN_LOOKS_NS:
             self._looks.append(self._latest)

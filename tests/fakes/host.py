@@ -4,13 +4,17 @@ import errno
 import os
 from typing import Any
 
+from fakes.bus import RecordingBus
 from fakes.kernel_tree import MemoryTree
+from fakes.side_reader import InlineReader
 from msgspec import Struct
 
 from agent.config import Config
 from agent.model.table import Table, problem_of_row
 from agent.model.timebase import S
-from workers.samplers.process import PROCESS, PROCESS_TAIL, ProcessProbe
+from workers.process.schema import PROCESS, PROCESS_TAIL
+from workers.samplers.kind import Pulse
+from workers.samplers.process import ProcessProbe
 
 HERTZ = os.sysconf("SC_CLK_TCK")
 NS_PER_CLOCK_TICK = S // HERTZ
@@ -32,6 +36,7 @@ class Process(Struct):
     state: str = "S"
     ppid: int = 1
     threads: int = 1
+    is_kernel_thread: bool = False
     cgroup: str = "/"
     command_line: bytes = b"busy\0--loop\0"
 
@@ -39,7 +44,8 @@ class Process(Struct):
     def stat(self) -> bytes:
         """The line of `/proc/PID/stat`: user and system time share the CPU, everything else is zero."""
         system = self.cpu_ticks // 3
-        before, behind = b" 0" * 9, b" 0" * 25
+        before = b" 0 0 0 0 %d 0 0 0 0" % (0x0020_0000 if self.is_kernel_thread else 0)
+        behind = b" 0" * 25
         numbers = b" %d %d 0 0 20 0 %d 0 %d 4096 %d" % (
             self.cpu_ticks - system,
             system,
@@ -71,7 +77,11 @@ class Tick(Struct):
         found: dict[str | None, tuple[int, int, int]] = {}
         for row in [*({**row, "processes": 1} for row in self.rows), *self.tails]:
             processes, cpu_ns, rss_bytes = found.get(row["pod_uid"], (0, 0, 0))
-            found[row["pod_uid"]] = (processes + row["processes"], cpu_ns + (row["cpu_ns"] or 0), rss_bytes + row["rss_bytes"])
+            found[row["pod_uid"]] = (
+                processes + row["processes"],
+                cpu_ns + (row["cpu_ns"] or 0),
+                rss_bytes + (row["rss_bytes"] or 0),
+            )
         return found
 
 
@@ -91,12 +101,19 @@ class Host:
     """Processes are born, work and die between ticks; every tick is a second, and every row of it is checked."""
 
     def __init__(self, *, top_rows: int = 100, **settings: int | str) -> None:
-        self.tree = LimitedTree({"uptime": b"", "self/": b"", "meminfo": b"MemTotal: 1 kB\n"})
+        self.tree = LimitedTree({"self/": b"", "meminfo": b"MemTotal: 1 kB\n"})
         self.uptime_ticks = 1000 * HERTZ
         self.processes: dict[int, Process] = {}
         self.now_ns = 7 * S
         values = {f"sampler.process.{key}": value for key, value in {"top_rows": top_rows, **settings}.items()}
-        self.probe = ProcessProbe(self.tree, Config(values))
+        self.bus = RecordingBus()
+        self.pulse = Pulse()
+        self.reader = InlineReader(lambda path: self.tree.read(path, 4096))
+        config = Config(values)
+        self.probe = ProcessProbe(self.tree, config, self.bus, self.pulse, boot_ns=self._boot_ns, reader=self.reader)
+
+    def _boot_ns(self) -> int:
+        return self.uptime_ticks * NS_PER_CLOCK_TICK
 
     def born(self, pid: int, **fields: Any) -> Process:
         """A process begins now, unless its `start_ticks` say otherwise."""
@@ -129,7 +146,6 @@ class Host:
         """Time passes, then the probe measures."""
         self.now_ns += duration_ns
         self.uptime_ticks += duration_ns // NS_PER_CLOCK_TICK
-        self.tree.put("uptime", b"%d.%02d 12.00\n" % divmod(self.uptime_ticks * 100 // HERTZ, 100))
         sample = {table.name: rows for table, rows in self.probe.sample(self.now_ns, 10**18 + self.now_ns)}
         return Tick(_records(PROCESS, sample["process"]), _records(PROCESS_TAIL, sample["process_tail"]))
 

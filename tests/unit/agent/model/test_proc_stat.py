@@ -32,7 +32,7 @@ STATS = {
     "stat-not-utf8": Stat("S", 31235, 1, 1, 334925, 1905),
     "stat-empty-name": Stat("S", 31235, 1, 1, 334937, 1905),
     "stat-space": Stat("S", 31235, 1, 1, 334948, 1905),
-    "stat-kernel-thread": Stat("S", 2, 10, 1, 24, 0),
+    "stat-kernel-thread": Stat("S", 2, 10, 1, 24, 0, is_kernel_thread=True),
     "stat-threads": Stat("R", 31184, 1, 4, 334877, 2491),
     "stat-zombie": Stat("Z", 31235, 2, 1, 334878, 0),
 }
@@ -108,7 +108,8 @@ def test_a_line_is_read_as_it_was_written(name: bytes, state: str, numbers: list
     line = b"%d (%b) %b %b\n" % (1 << 22, name, state.encode(), b" ".join(b"%d" % number for number in numbers))
     field = {place: numbers[place - 4] for place in range(4, 53)}
     stat = parse_stat(line)
-    assert stat == Stat(state, field[4], field[14] + field[15], field[20], field[22], field[24])
+    is_kernel_thread = bool(field[9] & 0x0020_0000)
+    assert stat == Stat(state, field[4], field[14] + field[15], field[20], field[22], field[24], is_kernel_thread)
     assert len(line) <= STAT_BYTES_MAX
 
 
@@ -120,8 +121,44 @@ def test_the_refusal_shows_the_beginning_of_the_line() -> None:
     assert len(refused.value.sentence) < 200
 
 
-def test_numbers_that_no_column_holds_are_refused() -> None:
-    """A row beyond 64 bits would end the sampler when it is encoded."""
-    line = b"1 (a) S " + b" ".join([b"1"] * 20) + b" 99999999999999999 0\n"
+def _line_of(**fields: int) -> bytes:
+    """A line of a process with one or more numbers by their place in proc_pid_stat(5)."""
+    numbers = [fields.get(f"n{place}", 1) for place in range(4, 53)]
+    return b"1 (a) S " + b" ".join(b"%d" % number for number in numbers) + b"\n"
+
+
+BEYOND = [-1, 1 << 63, (1 << 64) - 1, 10**30]
+
+
+@pytest.mark.parametrize("number", BEYOND)
+@pytest.mark.parametrize(("place", "name"), [("n4", "ppid"), ("n14", "cpu_ticks"), ("n20", "threads"), ("n24", "rss_pages")])
+def test_a_number_that_no_column_holds_is_absent_and_the_others_are_there(place: str, name: str, number: int) -> None:
+    """A row beyond 64 bits would end the sampler when it is encoded; a zero would be a lie."""
+    stat = parse_stat(_line_of(**{place: number}))
+    assert getattr(stat, name) is None
+    assert [each for each in ("ppid", "cpu_ticks", "threads", "rss_pages") if getattr(stat, each) is None] == [name]
+
+
+@pytest.mark.parametrize(("written", "start"), [((1 << 64) - 100, -100), ((1 << 63) - 1, (1 << 63) - 1), (1 << 63, -(1 << 63))])
+def test_a_start_before_the_boot_is_negative(written: int, start: int) -> None:
+    """So a time namespace shows processes that are older than itself: the kernel writes the number as unsigned."""
+    assert parse_stat(_line_of(n22=written)).start_ticks == start
+
+
+@pytest.mark.parametrize("written", [-1, 1 << 64])
+def test_a_start_that_is_none_makes_no_process(written: int) -> None:
+    """Without it a process has no identity."""
     with pytest.raises(KernelFormatError):
-        parse_stat(line)
+        parse_stat(_line_of(n22=written))
+
+
+@pytest.mark.parametrize(
+    ("state", "threads", "is_ended", "is_first_thread_ended"),
+    [("S", 2, False, False), ("Z", 1, True, False), ("X", 1, True, False), ("Z", 2, False, True)],
+)
+def test_the_end_of_the_first_thread_is_not_the_end_of_the_process(
+    state: str, threads: int, is_ended: bool, is_first_thread_ended: bool
+) -> None:
+    """Others may go on for as long as they like."""
+    stat = Stat(state, 1, 0, threads, 5, 0)
+    assert (stat.is_ended, stat.is_first_thread_ended) == (is_ended, is_first_thread_ended)

