@@ -175,7 +175,7 @@ def _greet(config: Config, about: About, reasons: tuple[str, ...], *, took_ns: i
         version=about.version,
         host=about.host,
         measured=[*samplers, pods],
-        findings=examine(config, state_dir=about.state_dir, with_packages=False),
+        findings=examine(config, state_dir=about.state_dir, with_packages=False, with_others=False),
         data_dir=os.path.join(about.state_dir, "data"),
         seal_interval_ns=config.of(SEAL_INTERVAL),
         quota=config.show(STORAGE_QUOTA) if config.of(STORAGE_QUOTA) else "",

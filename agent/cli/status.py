@@ -165,8 +165,7 @@ def _worker_lines(name: str, worker: dict[str, object]) -> list[tuple[str, str]]
     lines = []
     if "ticks" in worker:
         told = f"{counted(worker.get('ticks'), 'tick')}, {text_of(worker.get('ticks_missed'))} missed"
-        seen = f", {counted(worker['processes'], 'process')}" if "processes" in worker else ""
-        lines.append((text_of(name), told + seen))
+        lines.append((text_of(name), told + _seen(worker)))
     outbox = _object(worker, "outbox")
     if outbox:
         waiting = f"{counted(outbox.get('unacknowledged'), 'batch')} unacknowledged"
@@ -174,6 +173,21 @@ def _worker_lines(name: str, worker: dict[str, object]) -> list[tuple[str, str]]
     if worker.get("address"):
         lines.append((text_of(name), f"serves on {text_of(worker['address'])}"))
     return lines
+
+
+def _seen(worker: dict[str, object]) -> str:
+    """How many processes a sampler sees, and of how many it could not learn everything."""
+    if "processes" not in worker:
+        return ""
+    seen = f", {counted(worker['processes'], 'process')}"
+    for key, what in (
+        ("refused", "{} more refused"),
+        ("unreadable", "{} unreadable so far"),
+        ("readers_stuck", "{} without answer"),
+    ):
+        if number_of(worker.get(key)):
+            seen += f", {what.format(text_of(worker[key]))}"
+    return seen
 
 
 def _condition_cells(row: dict[str, object]) -> tuple[str, ...]:

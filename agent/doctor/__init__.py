@@ -22,11 +22,13 @@ def examine(
     environment: Mapping[str, str] = os.environ,
     root: str = "/",
     with_packages: bool = True,
+    with_others: bool = True,
 ) -> list[Finding]:
     """One finding per topic, for this user on this host, in a fixed order.
 
     The folders are those of `config`, where it says some, else the defaults; `root` is where /sys, /run and /dev lie
-    below. Looking up packages costs 30 ms and memory, so the daemon leaves it out.
+    below. Looking up packages costs 30 ms and memory, so the daemon leaves it out. It looks at no file of another process
+    either (`with_others`): one that answers nothing must not keep it waiting.
     """
     settings = config or Config({})
     return judge(
@@ -38,5 +40,6 @@ def examine(
             nri_socket=settings.of(NRI_SOCKET),
             root=root,
             with_packages=with_packages,
+            with_others=with_others,
         )
     )

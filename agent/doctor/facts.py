@@ -6,14 +6,15 @@ from msgspec import Struct
 class ProcessFacts(Struct, frozen=True):
     """The proc file system: whether it is there, how many processes it shows, and what of other users' it lets read.
 
-    *Absent:* the latter is None where no process tells it: there is none of another user but process 1 and kernel threads.
+    *Absent:* the latter is None where no process tells it: there is none of another user but process 1 and kernel threads,
+    or none answers. All of it is None where other processes were not looked at.
     """
 
     root: str
     is_readable: bool
     hidepid: str | None
     count: int
-    reads_stat_of_others: bool
+    reads_stat_of_others: bool | None
     reads_io_of_others: bool | None
     reads_memory_of_others: bool | None
     has_schedstat: bool

@@ -75,6 +75,8 @@ def _processes(facts: Facts) -> Finding:
     topic, proc = "processes", facts.processes
     if not proc.is_readable:
         return _missing(topic, f"{proc.root} is not readable", f"mount -t proc proc {proc.root}")
+    if proc.reads_stat_of_others is None:
+        return _usable(topic, f"{proc.count} are seen; others were not looked at")
     if not proc.reads_stat_of_others:
         hidden = f" (hidepid={proc.hidepid})" if proc.hidepid else ""
         remedy = f"mount -o remount,hidepid=0 {proc.root}, or {_with_capabilities(facts, PTRACE)}"

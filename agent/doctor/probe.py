@@ -20,8 +20,6 @@ RUNTIME_SOCKETS = (
     ("CRI-O", "run/crio/crio.sock"),
     ("docker", "run/docker.sock"),
 )
-# So many processes of other users are looked at, among so many processes at all.
-OTHERS_MAX, PROCESSES_MAX = 16, 4_096
 # The flags of /proc/cpuinfo that tell of cache and memory bandwidth monitoring.
 RESCTRL_FLAGS = ("cqm", "cqm_llc", "cqm_occup_llc", "cqm_mbm_total", "cqm_mbm_local")
 PACKAGES = ("multiprocess", "pyzmq", "msgspec", "tenacity", "pyarrow", "duckdb", "prometheus-client")
@@ -36,11 +34,13 @@ def probe(
     nri_socket: str = "/var/run/nri/nri.sock",
     root: str = "/",
     with_packages: bool = True,
+    with_others: bool = True,
     user: int | None = None,
 ) -> Facts:
     """The facts of this host for `user`, else the one who asks.
 
-    `root` is where /sys, /run and /dev lie below; looking up packages costs 30 ms.
+    `root` is where /sys, /run and /dev lie below; looking up packages costs 30 ms. Without `with_others` no file of another
+    process is looked at.
     """
     ours = os.geteuid() if user is None else user
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -48,7 +48,7 @@ def probe(
     return Facts(
         kernel=os.uname().release,
         is_root=ours == 0,
-        processes=_processes(proc_root, ours),
+        processes=_processes(proc_root, ours, with_others=with_others),
         cgroup=_cgroup(cgroup_root),
         resctrl=_resctrl(proc_root, root, os.path.abspath(resctrl_mount)),
         runtimes=tuple(_sockets((name, os.path.join(root, path)) for name, path in RUNTIME_SOCKETS)),
@@ -78,50 +78,34 @@ def _limit(value: int) -> int:
     return sys.maxsize if value == resource.RLIM_INFINITY else value
 
 
-def _processes(proc_root: str, ours: int) -> ProcessFacts:
+def _processes(proc_root: str, ours: int, *, with_others: bool) -> ProcessFacts:
     try:
         pids = [name for name in os.listdir(proc_root) if name.isdigit()]
     except OSError:
         pids = []
-    others = _processes_of_other_users(proc_root, pids, ours)
+    reads_stat, reads_io, reads_memory = _of_others(proc_root, pids, ours) if with_others else (None, None, None)
     return ProcessFacts(
         root=proc_root,
         is_readable=bool(pids) and _read(os.path.join(proc_root, "stat")) is not None,
         hidepid=_hidepid(proc_root),
         count=len(pids),
-        # Where no other is to be found, process 1 tells whether others are hidden.
-        reads_stat_of_others=bool(_reads_any(others or [os.path.join(proc_root, "1")], "stat")),
-        reads_io_of_others=_reads_any(others, "io"),
-        reads_memory_of_others=_reads_any(others, "smaps_rollup"),
+        reads_stat_of_others=reads_stat,
+        reads_io_of_others=reads_io,
+        reads_memory_of_others=reads_memory,
         has_schedstat=bool(_read(os.path.join(proc_root, "self/schedstat"))),
         # The file is there and refuses to be read where pressure accounting is switched off.
         has_pressure=bool(_read(os.path.join(proc_root, "pressure/cpu"))),
     )
 
 
-def _processes_of_other_users(proc_root: str, pids: list[str], ours: int) -> list[str]:
-    """The folders of some processes that are not ours, newest first.
+def _of_others(proc_root: str, pids: list[str], ours: int) -> tuple[bool, bool | None, bool | None]:
+    # The daemon looks at no other process, and does without what that needs.
+    from agent.doctor.others import folders_of_others, may_read_any
 
-    Left out are process 1, which a container may guard more than others, and kernel threads, which have no memory map:
-    neither tells of permission.
-    """
-    found: list[str] = []
-    for pid in sorted(pids, key=int, reverse=True)[:PROCESSES_MAX]:
-        folder = os.path.join(proc_root, pid)
-        try:
-            # A kernel thread's command line is empty; one that cannot be read is that of a hidden process.
-            if pid != "1" and os.stat(folder).st_uid != ours and _read(os.path.join(folder, "cmdline")) != "":
-                found.append(folder)
-        except OSError:
-            continue
-        if len(found) == OTHERS_MAX:
-            break
-    return found
-
-
-def _reads_any(folders: list[str], name: str) -> bool | None:
-    """Whether the file of this name can be read in one of the folders, None where there is none."""
-    return any(_read(os.path.join(folder, name)) is not None for folder in folders) if folders else None
+    others = folders_of_others(proc_root, pids, ours)
+    # Where no other is to be found, process 1 tells whether others are hidden.
+    reads_stat = bool(may_read_any(others or [os.path.join(proc_root, "1")], "stat"))
+    return reads_stat, may_read_any(others, "io"), may_read_any(others, "smaps_rollup")
 
 
 def _mounts(proc_root: str) -> str:

@@ -43,6 +43,9 @@ def status_document(**different: Any) -> dict[str, Any]:
             "control-plane": {"resctrl": {"groups": 40, "unmeasured": 2, "unreconciled": 1}},
             "sampler/process": {
                 "processes": 500,
+                "refused": 6,
+                "unreadable": 12,
+                "readers_stuck": 2,
                 "ticks": 60,
                 "ticks_missed": 1,
                 "outbox": {"refused_rows": 4, "refused_batches": 1},

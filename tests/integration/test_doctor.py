@@ -69,7 +69,7 @@ def put_process(host: Path, pid: int, **files: str) -> None:
 
 def test_one_process_that_can_be_read_tells_of_all(host: Path) -> None:
     """Process 1, kernel threads and single processes that refuse say nothing; one that can be read says it works."""
-    put_process(host, 2, cmdline="", stat="2 (kthreadd) S", io="")
+    put_process(host, 2, stat=f"2 (kthreadd) S 0 0 0 0 -1 {0x0020_8040}" + " 0" * 44, io="", smaps_rollup="")
     # Whoever runs the test owns these processes, and another looks at them.
     other, proc = os.geteuid() + 1, str(host / "proc")
 
@@ -77,10 +77,32 @@ def test_one_process_that_can_be_read_tells_of_all(host: Path) -> None:
         return probe(proc_root=proc, cgroup_root="/", state_dir="/", root=str(host), with_packages=False, user=other).processes
 
     assert (seen().reads_stat_of_others, seen().reads_io_of_others, seen().reads_memory_of_others) == (True, None, None)
-    put_process(host, 30, cmdline="a", stat="30 (a) S")
+    put_process(host, 30, stat="30 (a) S 1 30 30 0 -1 4194304" + " 0" * 44)
     assert (seen().reads_io_of_others, seen().reads_memory_of_others) == (False, False)
-    put_process(host, 20, cmdline="b", stat="20 (b) S", io="rchar: 1")
+    put_process(host, 20, stat="20 (b) S", io="rchar: 1")
     assert (seen().reads_io_of_others, seen().reads_memory_of_others) == (True, False)
+
+
+def test_the_daemons_look_opens_no_file_of_another_process(host: Path) -> None:
+    """One whose memory lock is held would keep the start and the control socket waiting for ever."""
+    put_process(host, 30, stat="30 (a) S")
+    for path in (host / "proc/30").iterdir():
+        path.unlink()
+        # Whoever opens it waits: nobody will ever write.
+        os.mkfifo(path)
+    (host / "proc/30/smaps_rollup").mkdir()
+    opened: set[str] = set()
+    is_watched = [True]
+    # A hook stays as long as the interpreter; it looks at nothing behind this test.
+    sys.addaudithook(lambda event, arguments: opened.add(str(arguments[0])) if is_watched and event == "open" else None)
+    facts = probe(
+        proc_root=str(host / "proc"), cgroup_root="/", state_dir="/", root=str(host), with_packages=False, with_others=False
+    )
+    is_watched.clear()
+    seen = facts.processes
+    assert opened
+    assert (seen.reads_stat_of_others, seen.reads_io_of_others, seen.reads_memory_of_others, seen.count) == (None, None, None, 2)
+    assert [path for path in opened if path.startswith((str(host / "proc/30"), str(host / "proc/1")))] == []
 
 
 def test_an_empty_host_is_facts_too(tmp_path: Path) -> None:
@@ -120,7 +142,7 @@ def test_the_command_prints_every_topic(tmp_path: Path) -> None:
 def test_the_daemons_look_imports_nothing_heavy() -> None:
     """The start-up banner costs the supervisor no package that it does not have already."""
     script = (
-        "import sys; from agent.doctor import examine; examine(with_packages=False);"
+        "import sys; from agent.doctor import examine; examine(with_packages=False, with_others=False);"
         "heavy = {'psutil', 'pyarrow', 'duckdb', 'importlib.metadata', 'subprocess', 'socket', 'argparse'};"
         "sys.exit(', '.join(sorted(heavy & set(sys.modules))) or 0)"
     )

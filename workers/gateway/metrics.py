@@ -63,6 +63,15 @@ _STATISTICS = (
         ("quota", "removed_bytes"),
     ),
     _Statistic("evergauge_sampler_processes", "gauge", "Processes seen at the last tick.", "sampler/", ("processes",)),
+    _Statistic(
+        "evergauge_sampler_processes_refused", "gauge", "Processes that refused to be read.", "sampler/process", ("refused",)
+    ),
+    _Statistic(
+        "evergauge_sampler_processes_unreadable_total", "counter", "Processes not read.", "sampler/process", ("unreadable",)
+    ),
+    _Statistic(
+        "evergauge_sampler_readers_stuck", "gauge", "Command lines that are not answered.", "sampler/process", ("readers_stuck",)
+    ),
     _Statistic("evergauge_sampler_ticks_total", "counter", "Ticks taken.", "sampler/", ("ticks",)),
     _Statistic("evergauge_sampler_ticks_missed_total", "counter", "Ticks that came too late.", "sampler/", ("ticks_missed",)),
     _Statistic("evergauge_resctrl_groups", "gauge", "Monitoring group directories held.", "control-plane", ("resctrl", "groups")),

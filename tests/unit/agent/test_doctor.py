@@ -100,6 +100,7 @@ CASES: list[tuple[str, dict[str, Any], State, str]] = [
     ("processes", {"processes": changed(PROCESSES, reads_io_of_others=False), "capabilities": 0}, State.LIMITED, "CAP_SYS_PTRACE"),
     ("processes", {"processes": changed(PROCESSES, reads_io_of_others=False)}, State.LIMITED, "a security module"),
     ("processes", {"processes": NOBODY}, State.USABLE, ""),
+    ("processes", {"processes": changed(NOBODY, reads_stat_of_others=None), "capabilities": 0}, State.USABLE, ""),
     ("processes", {"processes": NOBODY, "capabilities": 0}, State.LIMITED, "AmbientCapabilities=CAP_SYS_PTRACE"),
     ("processes", {"processes": NOBODY, "capabilities": None}, State.LIMITED, "AmbientCapabilities=CAP_SYS_PTRACE"),
     (

@@ -45,6 +45,9 @@ def test_the_metrics_are_those_that_are_documented():
         "evergauge_rules",
         "evergauge_rules_revision",
         "evergauge_sampler_processes",
+        "evergauge_sampler_processes_refused",
+        "evergauge_sampler_processes_unreadable_total",
+        "evergauge_sampler_readers_stuck",
         "evergauge_sampler_ticks_missed_total",
         "evergauge_sampler_ticks_total",
         "evergauge_supervisor_events_total",
@@ -91,6 +94,9 @@ def test_values_are_those_of_the_status():
     assert held["evergauge_writer_rows_total"].samples == {of("writer"): 1000}
     assert held["evergauge_writer_gap_rows_total"].samples == {of("writer"): 0}
     assert held["evergauge_sampler_processes"].samples == {of("sampler/process"): 500}
+    assert held["evergauge_sampler_processes_refused"].samples == {of("sampler/process"): 6}
+    assert held["evergauge_sampler_processes_unreadable_total"].samples == {of("sampler/process"): 12}
+    assert held["evergauge_sampler_readers_stuck"].samples == {of("sampler/process"): 2}
     assert held["evergauge_resctrl_unmeasured"].samples == {of("control-plane"): 2}
     assert held["evergauge_outbox_refused_rows_total"].samples == {of("sampler/process"): 4}
     assert held["evergauge_supervisor_events_total"].samples == {(("event", "resyncs"),): 1}
