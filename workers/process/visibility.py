@@ -56,7 +56,7 @@ class Visibility:
         # In every namespace there is a process 1. One that is not listed is hidden, whatever is known of the mount.
         is_hidden = bool(listed) and ("1" not in listed or (option not in _NOT_HIDDEN and not self._is_exempt(options)))
         if is_hidden is not bool(self._hidden):
-            self._hidden = self._sentence(len(listed), option) if is_hidden else ""
+            self._hidden = self._sentence(listed, option) if is_hidden else ""
             self._bus.condition(Condition("processes_hidden", is_hidden, self._hidden, blocks_ready=is_hidden))
 
     def on_refused(self, refused: int, listed: int) -> None:
@@ -70,12 +70,14 @@ class Visibility:
             )
             self._bus.condition(Condition("processes_refused", is_told, detail))
 
-    def _sentence(self, seen: int, option: str) -> str:
+    def _sentence(self, listed: list[str], option: str) -> str:
+        how = f"hidepid={option}" if option else "hidepid, or a security module"
         threads = running_threads(self._read("loadavg"))
         of_all = "" if threads is None else f", and the kernel runs {threads} threads"
-        how = f"hidepid={option}" if option else "hidepid, or a security module"
+        number = f"{len(listed)} process{'' if len(listed) == 1 else 'es'}"
+        seen = f"{number} listed, of which only our own can be read" if "1" in listed else f"only {number} seen{of_all}"
         return (
-            f"only {seen} process{'es are' if seen != 1 else ' is'} seen{of_all}: {self._root} hides those of other users ({how}); "
+            f"{seen}: {self._root} hides those of other users ({how}); "
             f"mount -o remount,hidepid=0 {self._root}, or run the agent as root or with CAP_SYS_PTRACE"
         )
 
@@ -87,7 +89,8 @@ class Visibility:
                 return True
         if options.get("hidepid") in _HIDDEN_FROM_GROUPS:
             return False
-        group = options.get("gid", "")
+        # Where the mount names no group, it is that of root.
+        group = options.get("gid", "0")
         return group.isdecimal() and int(group) in (os.getegid(), *os.getgroups())
 
     def _read(self, path: str) -> str:

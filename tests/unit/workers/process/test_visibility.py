@@ -28,9 +28,15 @@ def test_hidden_processes_block_readiness_and_say_how_many_and_what_to_do() -> N
     """Two of what has 431 threads in all."""
     (told,) = _story("rw,hidepid=invisible").conditions
     assert (told.kind, told.active, told.blocks_ready) == ("processes_hidden", True, True)
-    assert told.detail.startswith("only 2 processes are seen, and the kernel runs 431 threads: /proc hides")
+    assert told.detail.startswith("only 2 processes seen, and the kernel runs 431 threads: /proc hides")
     assert "hidepid=invisible" in told.detail
     assert "mount -o remount,hidepid=0 /proc" in told.detail
+
+
+def test_processes_that_are_listed_and_refuse_are_told_as_such() -> None:
+    """`hidepid=1` hides nobody's number, only everything behind it."""
+    (told,) = _story("rw,gid=987654,hidepid=noaccess", names=("1", "7", "8")).conditions
+    assert told.detail.startswith("3 processes listed, of which only our own can be read: /proc hides")
 
 
 @pytest.mark.parametrize(
@@ -39,8 +45,9 @@ def test_hidden_processes_block_readiness_and_say_how_many_and_what_to_do() -> N
         ("rw", NONE, ("1", "7"), False),
         ("rw,hidepid=0", NONE, ("1", "7"), False),
         ("rw,hidepid=off", NONE, ("1", "7"), False),
-        ("rw,hidepid=1", NONE, ("1", "7"), True),
-        ("rw,hidepid=2", NONE, ("1", "7"), True),
+        ("rw,gid=987654,hidepid=1", NONE, ("1", "7"), True),
+        # Where no group is named, it is root's.
+        ("rw,hidepid=2", NONE, ("1", "7"), 0 not in (os.getegid(), *os.getgroups())),
         ("rw,hidepid=2", ALL_CAPABILITIES, ("1", "7"), False),
         (f"rw,gid={os.getegid()},hidepid=2", NONE, ("1", "7"), False),
         ("rw,gid=987654,hidepid=2", NONE, ("1", "7"), True),
@@ -76,7 +83,7 @@ def test_a_mount_that_tells_nothing_of_itself_hides_nothing_that_is_seen() -> No
     Visibility(MemoryTree({"7/": b""}), "/proc", bus).check(["1", "7"])
     assert bus.conditions == []
     Visibility(MemoryTree({"7/": b""}), "/proc", bus).check(["7"])
-    assert bus.conditions[0].detail.startswith("only 1 process")
+    assert bus.conditions[0].detail.startswith("only 1 process seen: /proc hides")
 
 
 def test_processes_that_refuse_for_a_while_are_told() -> None:

@@ -1,0 +1,66 @@
+"""A real proc mount that hides, looked at by a real other user."""
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes.bus import RecordingBus
+from fakes.other_user import as_other_user, folder_for_all
+
+from agent.clock import SystemClock
+from agent.config import Config
+from workers.runtime.kernel_tree import KernelTree
+from workers.samplers.kind import Pulse, Surroundings
+from workers.samplers.process import SAMPLER
+
+
+@contextmanager
+def _proc(options: str) -> Iterator[Path]:
+    """A proc mount of its own. Only root can; .ci/run is root, and there no test may skip."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting proc needs root")
+    with folder_for_all() as folder:
+        subprocess.run(["mount", "-t", "proc", "-o", options, "proc", str(folder)], check=True)
+        try:
+            yield folder
+        finally:
+            subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def _seen(root: Path) -> dict[str, Any]:
+    """What the sampler tells before its first tick, and what it counts in one."""
+    bus = RecordingBus()
+    config = Config({"kernel.proc_root": str(root)})
+    probe = SAMPLER.open(Surroundings(config, SystemClock(), bus, KernelTree, Pulse()))
+    probe.check()
+    told = [(each.kind, each.blocks_ready, each.detail) for each in bus.conditions]
+    (_table, rows), _tail = probe.sample(time.monotonic_ns(), time.time_ns())
+    stats = probe.stats()
+    probe.close()
+    return {"told": told, "rows": len(rows), **stats}
+
+
+@pytest.mark.parametrize(("options", "begin"), [("hidepid=2", "only 1 process seen, and the kernel runs "), ("hidepid=1", "")])
+def test_another_user_is_told_that_processes_are_hidden(options: str, begin: str) -> None:
+    """It is not ready, and knows how many it sees and what to do; its own process is measured."""
+    with _proc(options) as root:
+        seen = as_other_user(lambda: _seen(root))
+    ((kind, blocks_ready, detail),) = seen["told"]
+    assert (kind, blocks_ready, seen["is_hidden"], seen["rows"]) == ("processes_hidden", True, True, 1)
+    assert detail.startswith(begin)
+    assert f"mount -o remount,hidepid=0 {root}" in detail
+    assert (seen["refused"] > 0) is (options == "hidepid=1")
+
+
+def test_a_mount_with_nothing_but_processes_is_enough() -> None:
+    """No uptime, no load: `subset=pid` hides what is not needed."""
+    with _proc("subset=pid") as root:
+        seen = as_other_user(lambda: _seen(root))
+        assert not (root / "uptime").exists()
+    assert (seen["told"], seen["unreadable"]) == ([], 0)
+    assert seen["processes"] > 1
