@@ -6,7 +6,10 @@ A message per beat would wake the supervisor for each worker; a page wakes nobod
 The page is a sequence lock: `version` is odd while the worker writes, and a reader that sees two different
 versions around its copy, or an odd one, read a torn page and keeps its last good one.
 
-Behind the beat lies the certificate, which the supervisor writes once: what the process is, for a later supervisor that
+Behind the beat stands the memory that the worker has measured of itself: another process would have to take its memory lock
+for that, and wait with it where it waits. It is one aligned word, written and read whole; 0 says nothing.
+
+Then comes the certificate, which the supervisor writes once: what the process is, for a later supervisor that
 finds it. Its length comes first and is written last.
 """
 
@@ -20,6 +23,8 @@ VERSION = Layout("<Q")
 _BODY = Layout("<QQQ32s")
 BODY_OFFSET = VERSION.size
 BODY_BYTES = _BODY.size
+MEMORY = Layout("<Q")
+MEMORY_OFFSET = BODY_OFFSET + BODY_BYTES
 CERTIFICATE_LENGTH = Layout("<I")
 # The last byte of the page: 1 once a newborn waits for its order.
 WAITING_OFFSET = PAGE_BYTES - 1

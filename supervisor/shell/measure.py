@@ -1,4 +1,7 @@
-"""What workers cost and what the kernel shows of them: read over kept-open descriptors, never by number alone."""
+"""What workers cost and what the kernel shows of them: read over kept-open descriptors, never by number alone.
+
+Nothing here takes the memory lock of another process: a worker that waits with its lock held must not keep the supervisor.
+"""
 
 import os
 from collections import deque
@@ -19,7 +22,6 @@ class Gauge:
     """The cost of one process. The descriptor answers ESRCH after its end, so a reused number is never measured."""
 
     def __init__(self, pid: int) -> None:
-        self._pid = pid
         self._stat = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
         self._looks: deque[tuple[int, int]] = deque(maxlen=_LOOKS_MAX)
         self._latest: tuple[int, int] | None = None
@@ -55,23 +57,6 @@ class Gauge:
     def cpu_seconds(self) -> float | None:
         """CPU time since the process's start; None before the first look."""
         return None if self._latest is None else self._latest[1] / S
-
-    def pss_bytes(self) -> int | None:
-        """Proportional memory, read now: some 50 us for a worker.
-
-        *Absent:* None when the process is gone, its memory is not ours to see, or descriptors ran out.
-        *Source:* proc_pid_smaps(5).
-        """
-        try:
-            with open(f"/proc/{self._pid}/smaps_rollup", "rb") as rollup:
-                text = rollup.read(8192)
-            os.pread(self._stat, 1, 0)
-        except OSError:
-            return None
-        for line in text.splitlines():
-            if line.startswith(b"Pss:"):
-                return int(line.split()[1]) * 1024
-        return None
 
     def close(self) -> None:
         """Give the descriptor back."""

@@ -10,8 +10,8 @@ from typing import Any
 from msgspec import Struct
 
 from agent.failpoint import failpoint
-from agent.model.heartbeat import BODY_BYTES, BODY_OFFSET, VERSION, Beat, parse_page
-from agent.model.timebase import MS, S
+from agent.model.heartbeat import BODY_BYTES, BODY_OFFSET, MEMORY, MEMORY_OFFSET, VERSION, Beat, parse_page
+from agent.model.timebase import MS
 from agent.ports import Clock
 from supervisor.core.effect import Exited, Heir, Look, Looked, Observation, Signal
 from supervisor.shell.log import EventLog
@@ -29,9 +29,6 @@ WORDS_READ_BYTES = 64 << 10
 WORDS_LINES_PER_LOOK_MAX = 200
 # A worker that makes progress is measured for its CPU share alone: this often is enough, and fifty of them are cheap.
 LOOKS_PER_MEASUREMENT = 8
-# Proportional memory costs some 100 us a worker: never more than a few in one answer, and the same worker once a second.
-PSS_READS_PER_ANSWER_MAX = 8
-PSS_AGE_NS_MAX = 1 * S
 
 _SIGNALS = {"USR2": signal.SIGUSR2, "CONT": signal.SIGCONT, "KILL": signal.SIGKILL}
 
@@ -50,8 +47,6 @@ class _Process(Struct, weakref=False):
     last_beat: Beat | None = None
     looks: int = 0
     lines_since_look: int = 0
-    pss_bytes: int | None = None
-    pss_at_ns: int | None = None
 
 
 class Roster:
@@ -193,30 +188,27 @@ class Roster:
     def measured(self, rows: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """Rows of `list-workers` with what is measured filled in."""
         now_ns = self._clock.now_ns()
-        reads_left = PSS_READS_PER_ANSWER_MAX
         filled = []
         for row in rows:
             process = self._processes.get((row["name"], row["epoch"]))
             if process is not None and process.gauge is not None:
-                reads_left -= self._read_pss(process, process.gauge, now_ns, may_read=reads_left > 0)
                 process.gauge.look(now_ns)
                 gauge = process.gauge
                 known = {"cpu_percent": gauge.cpu_percent, "cpu_seconds": gauge.cpu_seconds,
-                         "rss_bytes": gauge.rss_bytes, "pss_bytes": process.pss_bytes}  # fmt: skip
+                         "rss_bytes": gauge.rss_bytes, "pss_bytes": _memory_of(process.started)}  # fmt: skip
                 row = {key: known.get(key, value) for key, value in row.items()}
             filled.append(row)
         return filled
-
-    def _read_pss(self, process: _Process, gauge: Gauge, now_ns: int, *, may_read: bool) -> bool:
-        if not may_read or (process.pss_at_ns is not None and now_ns - process.pss_at_ns < PSS_AGE_NS_MAX):
-            return False
-        process.pss_bytes, process.pss_at_ns = gauge.pss_bytes(), now_ns
-        return True
 
 
 def _beat_of(worker: Started) -> Beat | None:
     page = worker.page
     return parse_page(page[: VERSION.size], page[BODY_OFFSET : BODY_OFFSET + BODY_BYTES], page[: VERSION.size])
+
+
+def _memory_of(worker: Started) -> int | None:
+    """The proportional memory that the worker has told of itself."""
+    return MEMORY.unpack_from(worker.page, MEMORY_OFFSET)[0] or None
 
 
 def _read_status(descriptor: int) -> tuple[bool, int | None, bool]:

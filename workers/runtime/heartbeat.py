@@ -2,7 +2,7 @@
 
 import mmap
 
-from agent.model.heartbeat import BODY_OFFSET, PAGE_BYTES, VERSION, Beat, pack_body
+from agent.model.heartbeat import BODY_OFFSET, MEMORY, MEMORY_OFFSET, PAGE_BYTES, VERSION, Beat, pack_body
 
 
 class HeartbeatPage:
@@ -21,3 +21,7 @@ class HeartbeatPage:
         self._page[BODY_OFFSET : BODY_OFFSET + len(body)] = body
         self._version += 2
         VERSION.pack_into(self._page, 0, self._version)
+
+    def tell_memory(self, pss_bytes: int) -> None:
+        """The proportional memory of this process; 0: not known."""
+        MEMORY.pack_into(self._page, MEMORY_OFFSET, pss_bytes)

@@ -9,12 +9,15 @@ import zmq
 from agent.failpoint import failpoint
 from agent.model.message import Ack, Answer, Ask, Delta, Note, Snapshot, Stop, TakenOver, ToWorker
 from agent.model.rule import decode_assignment, decode_rule
-from agent.model.timebase import MS
+from agent.model.timebase import MS, S
 from agent.ports import Clock, Work
 from workers.runtime.bus_client import BusClient
 from workers.runtime.heartbeat import HeartbeatPage
 from workers.runtime.outbox import SocketOutbox
 from workers.runtime.replica import Replica
+
+# Own memory is measured so often; it costs some 100 us.
+MEMORY_PERIOD_NS = 10 * S
 
 
 class WorkerLoop:
@@ -29,8 +32,11 @@ class WorkerLoop:
         work: Work,
         outbox: SocketOutbox | None,
         heartbeat_interval_ns: int,
+        memory: Callable[[], int] = lambda: 0,
     ) -> None:
         self._clock = clock
+        self._memory = memory
+        self._memory_at_ns: int | None = None
         self._page = page
         self._bus = bus
         self._work = work
@@ -60,6 +66,7 @@ class WorkerLoop:
         while True:
             now_ns = self._clock.now_ns()
             self._page.beat(now_ns, self._replica.revision, self._replica.state.digest)
+            self._tell_memory(now_ns)
             if self._is_over(now_ns):
                 self._tell_unstored()
                 return
@@ -70,6 +77,11 @@ class WorkerLoop:
     def pulse(self) -> None:
         """In the middle of a long turn: it goes on, and whoever watches may know."""
         self._page.beat(self._clock.now_ns(), self._replica.revision, self._replica.state.digest)
+
+    def _tell_memory(self, now_ns: int) -> None:
+        if self._memory_at_ns is None or now_ns - self._memory_at_ns >= MEMORY_PERIOD_NS:
+            self._memory_at_ns = now_ns
+            self._page.tell_memory(self._memory())
 
     def _turn(self, ready: dict[object, int]) -> None:
         if self._bus.socket in ready:

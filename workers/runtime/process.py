@@ -52,3 +52,12 @@ def _set_arguments(name: str) -> None:
     text = b"\0".join((interpreter, b"evergauge", name.encode()))
     if 0 < len(text) < end - start:
         ctypes.memmove(start, text.ljust(end - start, b"\0"), end - start)
+
+
+def own_pss_bytes() -> int:
+    """Proportional memory of this process, 0 where the kernel does not tell; some 100 us. *Source:* proc_pid_smaps(5)."""
+    with suppress(OSError), open("/proc/self/smaps_rollup", "rb") as rollup:
+        for line in rollup.read(8192).splitlines():
+            if line.startswith(b"Pss:"):
+                return int(line.split()[1]) * 1024
+    return 0

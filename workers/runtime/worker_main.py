@@ -83,6 +83,7 @@ def _live(launch: Launch, context: "zmq.Context[zmq.Socket[bytes]]", socket: "zm
         work=work,
         outbox=outbox,
         heartbeat_interval_ns=launch.config.of(HEARTBEAT_INTERVAL),
+        memory=process.own_pss_bytes,
     )
     if isinstance(work, SamplerWork):
         work.pulse.beat = loop.pulse

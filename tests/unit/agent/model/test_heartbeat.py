@@ -3,7 +3,18 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.model.heartbeat import BODY_BYTES, BODY_OFFSET, PAGE_BYTES, VERSION, Beat, pack_body, parse_page
+from agent.model.heartbeat import (
+    BODY_BYTES,
+    BODY_OFFSET,
+    CERTIFICATE_OFFSET,
+    MEMORY,
+    MEMORY_OFFSET,
+    PAGE_BYTES,
+    VERSION,
+    Beat,
+    pack_body,
+    parse_page,
+)
 
 uint64 = st.integers(min_value=0, max_value=2**64 - 1)
 beats = st.builds(Beat, turns=uint64, at_ns=uint64, revision=uint64, digest=st.binary(min_size=32, max_size=32))
@@ -36,3 +47,6 @@ def test_the_page_has_room_for_the_body():
     """The layout fits, and the body begins on a border of eight bytes."""
     assert BODY_OFFSET + BODY_BYTES <= PAGE_BYTES
     assert BODY_OFFSET % 8 == 0
+    assert BODY_OFFSET + BODY_BYTES <= MEMORY_OFFSET
+    assert MEMORY_OFFSET % 8 == 0
+    assert MEMORY_OFFSET + MEMORY.size <= CERTIFICATE_OFFSET

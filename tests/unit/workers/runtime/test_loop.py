@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from fakes.clock import FakeClock
 
-from agent.model.heartbeat import BODY_BYTES, BODY_OFFSET, PAGE_BYTES, VERSION, Beat, parse_page
+from agent.model.heartbeat import BODY_BYTES, BODY_OFFSET, MEMORY, MEMORY_OFFSET, PAGE_BYTES, VERSION, Beat, parse_page
 from agent.model.message import Ack, Answer, Ask, Delta, Nack, Note, Resync, Snapshot, Stop, TakenOver, ToWorker
 from agent.model.rule import Assignment, GroupRule, Unit, UnitKind, canonical, pod_key, rule_key
 from agent.model.rule_state import RuleState
 from agent.model.timebase import HOUR, MS, S
 from workers.runtime.heartbeat import HeartbeatPage
-from workers.runtime.loop import WorkerLoop
+from workers.runtime.loop import MEMORY_PERIOD_NS, WorkerLoop
 
 Turn = ToWorker | Callable[[], object]
 START_NS = 1 * S
@@ -172,6 +172,15 @@ class Story:
         self._watched: list[tuple[object, Callable[[int], None]]] = []
         self.bus: ScriptedBus | None = None
         self.loop: WorkerLoop | None = None
+        self.memory_measured = 0
+
+    def _measure_memory(self) -> int:
+        self.memory_measured += 1
+        return self.memory_measured << 20
+
+    def told_memory(self) -> int:
+        """What the supervisor would see of the worker's memory."""
+        return int(MEMORY.unpack(os.pread(self.page, MEMORY.size, MEMORY_OFFSET))[0])
 
     def watch(self, descriptor: int, on_readable: Callable[[int], None]) -> None:
         """As the writer watches its data socket."""
@@ -187,6 +196,7 @@ class Story:
             work=self.work,
             outbox=self.outbox,  # type: ignore[arg-type]
             heartbeat_interval_ns=HOUR,
+            memory=self._measure_memory,
         )
         self.loop = loop
         for watched in self._watched:
@@ -280,6 +290,12 @@ def test_the_page_shows_every_turn_and_the_rules_that_are_held(story: Story) -> 
     """Three turns of the script and the one in which it is killed."""
     story.play(_snapshot(1, RULE), story.advance(7 * MS), story.advance(3 * MS))
     assert story.beat() == Beat(4, START_NS + 10 * MS, 5, RuleState([RULE]).digest)
+
+
+def test_a_worker_measures_its_own_memory_at_once_and_then_now_and_then(story: Story) -> None:
+    """The supervisor asks no other process: it would wait with one whose memory lock is held."""
+    story.play(_snapshot(), story.advance(MEMORY_PERIOD_NS - 1), story.advance(1), story.advance(1))
+    assert (story.memory_measured, story.told_memory()) == (2, 2 << 20)
 
 
 def test_the_timer_is_called_when_it_is_due_and_not_before(story: Story) -> None:
