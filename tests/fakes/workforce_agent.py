@@ -11,6 +11,7 @@ from typing import NamedTuple
 import psutil
 from fakes.agent_process import AgentProcess, wait_until
 from fakes.scripted_worker import FOLDER_VARIABLE, VARIABLE, fifo_name
+from fakes.stuck_process import NAME as STUCK_NAME
 
 TESTS_FOLDER = Path(__file__).parents[1]
 WITHOUT_HOST = "control-plane=control-plane"
@@ -109,6 +110,9 @@ def processes_with(assignment: str) -> Iterator[psutil.Process]:
     """The living processes with this `NAME=value` in the environment that they were started with."""
     for pid in psutil.pids():
         with suppress(OSError, psutil.NoSuchProcess):
+            if Path(f"/proc/{pid}/comm").read_text().strip() == STUCK_NAME:
+                # Whoever reads its environment waits for the end of another test.
+                continue
             if assignment.encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
                 process = psutil.Process(pid)
                 if process.status() != psutil.STATUS_ZOMBIE:
