@@ -232,6 +232,21 @@ def test_gaps_are_rows_of_table_gap_and_told_only_where_there_are_some(tmp_path:
         assert "lost" not in text
 
 
+def test_processes_that_could_not_be_read_are_told_where_there_are_some(tmp_path: Path, agentctl: Program) -> None:
+    """Beside the number of those that are seen."""
+    counts = {"ticks": 9, "ticks_missed": 0, "processes": 70}
+    for more, told in (
+        ({"refused": 0, "unreadable": 0, "readers_stuck": 0}, "70 processes\n"),
+        (
+            {"refused": 4, "unreadable": 6, "readers_stuck": 1},
+            "70 processes, 4 more refused, 6 unreadable so far, 1 without answer\n",
+        ),
+    ):
+        stats = {"sampler/process": {**counts, **more}}
+        with FakeControlServer(str(tmp_path), {"status": {**STATUS, "stats": stats}}):
+            assert told in agentctl("status")[1]
+
+
 EMPTY: dict[str, Any] = {
     "list-pods": {"complete": True, "pods": []},
     "list-rules": {"revision": 0, "digest": "00", "rules": []},

@@ -142,6 +142,7 @@ class ResctrlProbe:
         """Close every descriptor."""
         for directory in self._directories.values():
             directory.close()
+            self._beat()
 
     # ---- what is read ------------------------------------------------------------------------------
 
@@ -257,6 +258,7 @@ class ResctrlProbe:
         for view in self._views.values():
             for directory in view.directories:
                 directory.problem = Absence.VANISHED
+            self._beat()
             rows += self._grace_rows_of(view, times, times.start_ns)
         return rows
 
@@ -271,6 +273,7 @@ class ResctrlProbe:
         without: Counter[str] = Counter()
         given: set[str] = set()
         for directory in self._directories.values():
+            self._beat()
             self._readings += len(directory.files)
             for file in directory.files:
                 value, event = file.value, file.path.rpartition("/")[2]
