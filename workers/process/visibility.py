@@ -3,9 +3,12 @@
 import os
 
 from agent.model.message import Condition
+from agent.model.mountinfo import NAME as MOUNTINFO
+from agent.model.mountinfo import mount_at
 from agent.ports import Bus, KernelTree
 
-MOUNTS_BYTES_MAX = 1 << 20
+# Some 6,000 mounts; proc is one of the first of them.
+FILE_BYTES_MAX = 1 << 20
 # The kernel's words for a mount that hides nothing. *Source:* linux/Documentation/filesystems/proc.rst.
 _NOT_HIDDEN = frozenset({"", "0", "off"})
 # Only who may trace a process sees it, whatever the groups.
@@ -16,14 +19,11 @@ REFUSED_TICKS = 3
 
 
 def mount_options(text: str, point: str) -> dict[str, str]:
-    """The options of the proc mounted at `point`, the last one there. PURE. *Source:* proc_pid_mountinfo(5)."""
-    found: dict[str, str] = {}
-    for line in text.splitlines():
-        head, separator, tail = line.partition(" - ")
-        fields, words = head.split(" "), tail.split(" ")
-        if separator and len(fields) > 5 and len(words) > 2 and fields[4] == point and words[0] == "proc":
-            found = {name: value for name, _, value in (option.partition("=") for option in words[2].split(","))}
-    return found
+    """The options of the proc that is mounted at `point`, empty where there is none. PURE."""
+    mount = mount_at(text, point)
+    if mount is None or mount.type != "proc":
+        return {}
+    return {name: value for name, _, value in (option.partition("=") for option in mount.options)}
 
 
 def running_threads(loadavg: str) -> int | None:
@@ -37,7 +37,7 @@ class Visibility:
 
     def __init__(self, tree: KernelTree, root: str, bus: Bus) -> None:
         self._tree = tree
-        self._root = os.path.normpath(root)
+        self._root = os.path.realpath(root)
         self._bus = bus
         self._hidden = ""
         self._refusing_ticks = 0
@@ -51,7 +51,7 @@ class Visibility:
     def check(self, names: list[str]) -> None:
         """Look at the mount, and at the names that it lists; tell what is new."""
         listed = [name for name in names if name.isdecimal()]
-        options = mount_options(self._read("self/mountinfo"), self._root)
+        options = mount_options(self._read(MOUNTINFO), self._root)
         option = options.get("hidepid", "")
         # In every namespace there is a process 1. One that is not listed is hidden, whatever is known of the mount.
         is_hidden = bool(listed) and ("1" not in listed or (option not in _NOT_HIDDEN and not self._is_exempt(options)))
@@ -95,6 +95,6 @@ class Visibility:
 
     def _read(self, path: str) -> str:
         try:
-            return self._tree.read(path, MOUNTS_BYTES_MAX).decode("utf-8", "replace")
+            return self._tree.read(path, FILE_BYTES_MAX).decode("utf-8", "replace")
         except OSError:
             return ""
