@@ -100,9 +100,15 @@ class ProcessTable:
         self._last_boot_ticks: int | None = None
         self._tick = 0
 
-    def look(self, names: Iterable[str]) -> list[Process]:
-        """Bring every process up to date; gives those whose CPU moved or is not known."""
-        boot_ticks = self._boot_ns() // self._ns_per_tick
+    def boot_ticks(self) -> int:
+        """The time since boot as starts are counted."""
+        return self._boot_ns() // self._ns_per_tick
+
+    def look(self, names: Iterable[str], boot_ticks: int) -> list[Process]:
+        """Bring every process up to date; gives those whose CPU moved or is not known.
+
+        `boot_ticks` is the time at which the listing of the names began: who is born while it goes on is the next one's.
+        """
         found = set(names)
         known = self.processes
         self.refused = 0

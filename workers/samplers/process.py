@@ -70,10 +70,11 @@ class ProcessProbe(Ruleless):
     def sample(self, now_ns: int, wall_ns: int) -> Sample:
         """One tick: rows of `process` and `process_tail`, see `workers.samplers.kind.Probe`."""
         interval = Interval(wall_ns, None if self._last_at_ns is None else max(1, now_ns - self._last_at_ns))
+        boot_ticks = self._table.boot_ticks()
         names = self._tree.list_names()
         if self._tick % VISIBILITY_PERIOD_TICKS == 0:
             self._visibility.check(names)
-        active = self._table.look(name for name in names if name.isdecimal())
+        active = self._table.look([name for name in names if name.isdecimal()], boot_ticks)
         self._pulse()
         processes = self._table.processes
         self._visibility.on_refused(self._table.refused, len(processes) + self._table.refused)

@@ -165,6 +165,25 @@ def test_a_process_is_young_by_the_clock_of_its_start() -> None:
     assert not [path for _call, path in host.tree.calls if path == "uptime"]
 
 
+def test_a_process_born_while_others_are_listed_loses_none_of_its_cpu() -> None:
+    """It is not in that listing, and its start is later than the listing's beginning: the next tick has all of it."""
+    host = Host()
+    host.tick()
+    list_names = host.tree.list_names
+
+    def list_and_give_birth(path: str = ".") -> list[str]:
+        names = list_names(path)
+        host.uptime_ticks += 2
+        host.born(5, cpu_ticks=4)
+        host.uptime_ticks += 2
+        return names
+
+    host.tree.list_names = list_and_give_birth  # type: ignore[method-assign]  once
+    host.tick()
+    host.tree.list_names = list_names  # type: ignore[method-assign]
+    assert host.tick().row(5)["cpu_ns"] == 4 * NS_PER_CLOCK_TICK
+
+
 def test_processes_that_refuse_are_counted_apart_from_those_that_have_ended() -> None:
     """Only the former are a matter of permission."""
     host = Host()
