@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.agent_process import AgentProcess, wait_until
 from fakes.bus import RecordingBus
 from fakes.other_user import as_other_user, folder_for_all
 
@@ -64,3 +66,24 @@ def test_a_mount_with_nothing_but_processes_is_enough() -> None:
         assert not (root / "uptime").exists()
     assert (seen["told"], seen["unreadable"]) == ([], 0)
     assert seen["processes"] > 1
+
+
+def test_an_agent_that_sees_only_a_part_is_not_ready_and_claims_nothing_else(tmp_path: Path) -> None:
+    """Its first lines say how many it sees, and nowhere that it measures every process of the host."""
+    # Root may trace whoever has no more rights than it has itself: without one of them process 1 is hidden from it.
+    program = ("setpriv", "--bounding-set", "-sys_ptrace", sys.executable, "-c", "from agent.daemon import main; main()")
+    with _proc("hidepid=ptraceable") as root:
+        # The first lines come when all is well, or when this time is over.
+        flags = {"--kernel-proc-root": str(root), "--supervisor-start-timeout": "2s"}
+        agent = AgentProcess(tmp_path, flags=flags, program=program)
+        agent.start(ready=False)
+        try:
+            text = wait_until(lambda: "  look " in agent.output and agent.output, "the first lines")
+            status = agent.call("status")
+        finally:
+            agent.end()
+        agent.assert_nothing_left()
+    assert "not ready sampler/process: only " in text
+    assert "every process of the host" not in text
+    assert status["ready"] is False
+    assert [each["kind"] for each in status["conditions"] if each["worker"] == "sampler/process"] == ["processes_hidden"]
