@@ -1,4 +1,4 @@
-"""A process whose memory lock is held for ever: whoever reads its command line waits with it, until the test is over.
+"""A process whose memory lock is held for ever: every reader of its command line waits with it, until the test is over.
 
 A raw FUSE server answers everything but READ. One thread of the process reads its own mapping of the file, through
 `/proc/self/mem`, which holds the memory lock for reading; another one maps something and waits for that lock; everybody who

@@ -111,7 +111,7 @@ def processes_with(assignment: str) -> Iterator[psutil.Process]:
     for pid in psutil.pids():
         with suppress(OSError, psutil.NoSuchProcess):
             if Path(f"/proc/{pid}/comm").read_text().strip() == STUCK_NAME:
-                # Whoever reads its environment waits for the end of another test.
+                # Reading its environment would wait for the end of another test.
                 continue
             if assignment.encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
                 process = psutil.Process(pid)

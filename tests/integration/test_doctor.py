@@ -88,7 +88,7 @@ def test_the_daemons_look_opens_no_file_of_another_process(host: Path) -> None:
     put_process(host, 30, stat="30 (a) S")
     for path in (host / "proc/30").iterdir():
         path.unlink()
-        # Whoever opens it waits: nobody will ever write.
+        # Nobody will ever write into it: a reader would wait.
         os.mkfifo(path)
     (host / "proc/30/smaps_rollup").mkdir()
     opened: set[str] = set()
