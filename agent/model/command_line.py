@@ -1,56 +1,47 @@
-"""A command line as it may be stored: capped, printable, with values that look like secrets masked. PURE."""
+"""A command line as it may be stored: capped, printable, with values that look like secrets masked. PURE.
 
-import re
+It masks first and cuts then, so that no cut leaves half a secret or a value without the name that gives it away.
+"""
 
-MASK = "***"
-# A word in an option's or variable's name that says its value is a secret.
-_SECRET_WORD = r"(?:pass(?:word|wd|phrase)?|_pwd|secret|token|credentials?|(?:api|access|secret|private)[-_]?key)"
-_SECRET_NAME = re.compile(rf"{_SECRET_WORD}$", re.IGNORECASE)
-_NAMED_VALUE = re.compile(r"(?s)(-{0,2}[\w.-]+)=(.*)")
-# user:password@ in front of a host; up to the last @, because people write one into a password unescaped.
-_URL_SECRET = re.compile(r"(://[^/\s:@]*):[^/\s]+@")
-# `Authorization: Bearer x`, in one argument or as the word before it.
-_BEARER = re.compile(r"(?i)\b(bearer|basic)\s+\S+")
-# A setting inside an argument, such as `--set=auth.password=x,user=y`.
-_INNER_VALUE = re.compile(rf"([\w.-]*{_SECRET_WORD})=[^\s,;&]+", re.IGNORECASE)
-# The kernel gives up to 2 MiB; nobody reads more than a screen.
-ARGUMENTS_MAX = 256
+from agent.model.secret import MASK, masked
+
+# What may be stored of a command line, the least first: nothing, the program, all but secrets, all.
+CHOICES = ("off", "program", "masked", "full")
 
 
-def masked_arguments(arguments: list[str]) -> list[str]:
-    """The arguments with what looks like a secret replaced: the values of `--password=x`, `PASSWORD=x`, `--token x`,
-    `--set=auth.password=x`, `Bearer x` and `://user:x@`. A program's private short options (`-px`) cannot be known.
+def parse_command_line(data: bytes, *, bytes_max: int, shown: str, is_whole: bool = True) -> str | None:
+    """The content of `/proc/PID/cmdline` as one line; `shown` is one of CHOICES, `is_whole` says that the read was not cut.
+
+    *Absent:* None for an empty one (kernel threads, zombies) and where nothing is to be shown. *Range:* at most `bytes_max` bytes
+    of UTF-8, cut at a character. *Source:* proc_pid_cmdline(5).
     """
-    masked = []
-    next_is_secret = False
-    for argument in arguments:
-        named = _NAMED_VALUE.fullmatch(argument)
-        if next_is_secret and not argument.startswith("-"):
-            masked.append(MASK)
-        elif named is not None and _SECRET_NAME.search(named[1]):
-            masked.append(f"{named[1]}={MASK}")
-        else:
-            masked.append(_masked_inside(argument))
-        next_is_secret = argument.startswith("-") and named is None and _SECRET_NAME.search(argument) is not None
-    return masked
-
-
-def _masked_inside(argument: str) -> str:
-    argument = _URL_SECRET.sub(rf"\1:{MASK}@", argument)
-    argument = _BEARER.sub(rf"\1 {MASK}", argument)
-    return _INNER_VALUE.sub(rf"\1={MASK}", argument)
-
-
-def parse_command_line(data: bytes, *, bytes_max: int, mask: bool) -> str | None:
-    """The content of `/proc/PID/cmdline` as one line.
-
-    *Absent:* None for an empty one (kernel threads, zombies). *Range:* at most `bytes_max` bytes of UTF-8, cut at a
-    character. *Source:* proc_pid_cmdline(5).
-    """
-    if not data.strip(b"\0"):
+    data = data.rstrip(b"\0")
+    if shown == "off" or not data.strip(b"\0"):
         return None
-    # What is behind the last argument that is looked at would be stored unmasked, so it is left out.
-    arguments = data.rstrip(b"\0").decode("utf-8", "replace").split("\0", ARGUMENTS_MAX)[:ARGUMENTS_MAX]
-    line = " ".join(masked_arguments(arguments) if mask else arguments)
-    printable = "".join(character if character.isprintable() else "?" for character in line)
-    return printable.encode()[:bytes_max].decode("utf-8", "ignore")
+    if shown == "program":
+        data, is_whole = _program(data, is_whole=is_whole)
+    line = data if shown == "full" else _masked_head(data, bytes_max, is_whole=is_whole)
+    text = line[: 4 * bytes_max].replace(b"\0", b" ").decode("utf-8", "replace")
+    if not text.isprintable():
+        text = "".join(letter if letter.isprintable() else "?" for letter in text)
+    return text.encode()[:bytes_max].decode("utf-8", "ignore")
+
+
+def _program(data: bytes, *, is_whole: bool) -> tuple[bytes, bool]:
+    """Argument 0 up to its first blank: a process may write its whole line into it. And whether it is whole."""
+    words = data.split(b"\0", 1)[0].split(None, 1)
+    program = words[0] if words else b""
+    return program, is_whole or len(program) < len(data)
+
+
+def _masked_head(data: bytes, bytes_max: int, *, is_whole: bool) -> bytes:
+    """The masked line, or as much of it as will be shown. What an argument's end parts can be masked apart."""
+    head = data.find(b"\0", 2 * bytes_max)
+    if head >= 0:
+        shown = masked(data[:head])
+        if len(shown) >= bytes_max:
+            return shown
+    return masked(data, is_whole=is_whole)
+
+
+__all__ = ["CHOICES", "MASK", "parse_command_line"]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from agent.config import PROC_ROOT, Config
-from agent.model.command_line import parse_command_line
+from agent.model.command_line import CHOICES, parse_command_line
 from agent.model.timebase import S
 from agent.ports import Bus, KernelTree
 from agent.setting import Choice, Size, Whole
@@ -23,7 +23,7 @@ from workers.process.visibility import Visibility
 from workers.samplers.kind import Pulse, Ruleless, Sample, Sampler, enabled_setting, interval_setting
 
 TOP_ROWS = Whole("sampler.process.top_rows", 20, 1, 10_000, "rows per tick for the most CPU, and as many for the most RSS")
-COMMAND_LINE = Choice("sampler.process.command_line", "masked", ("off", "masked", "full"), "whether command lines are stored")
+COMMAND_LINE = Choice("sampler.process.command_line", "masked", CHOICES, "nothing, the program, all but secrets, or everything")
 COMMAND_LINE_BYTES = Size("sampler.process.command_line_bytes", 256, 16, 4096, "the most that is stored of a command line")
 
 # A mount may be changed under a running agent, which is looked at once in so many ticks.
@@ -50,14 +50,18 @@ class ProcessProbe(Ruleless):
         self._top_rows = config.of(TOP_ROWS)
         self._units = Units(S // os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE"))
         bytes_max = config.of(COMMAND_LINE_BYTES)
+        # Masking makes a line shorter.
+        read_bytes_max = 16 * bytes_max
         choice = config.of(COMMAND_LINE)
 
         def parse(data: bytes) -> str | None:
-            return parse_command_line(data, bytes_max=bytes_max, mask=choice == "masked")
+            # The worst command line costs some milliseconds, and any user may have thousands of them.
+            pulse()
+            return parse_command_line(data, bytes_max=bytes_max, shown=choice, is_whole=len(data) < read_bytes_max)
 
         self._files = ProcFiles(tree, pulse)
         self._table = ProcessTable(self._files, boot_ns=boot_ns, ns_per_tick=self._units.ns_per_tick, beat=pulse)
-        self._reader = reader or SideReader(lambda path: tree.read(path, 16 * bytes_max), beat=pulse)
+        self._reader = reader or SideReader(lambda path: tree.read(path, read_bytes_max), beat=pulse)
         self._identities = IdentityReader(self._files, self._reader, None if choice == "off" else parse)
         self._visibility = Visibility(tree, config.of(PROC_ROOT), bus)
         self._last_at_ns: int | None = None

@@ -21,6 +21,20 @@ def test_command_lines_are_masked_by_default() -> None:
     assert host.tick().row(5)["command_line"] == "mysql --password=*** --token ***"
 
 
+def test_the_program_alone_is_a_choice() -> None:
+    """No argument is stored."""
+    host = Host(command_line="program")
+    host.born(5, command_line=b"/bin/mysql\0--fast\0")
+    assert host.tick().row(5)["command_line"] == "/bin/mysql"
+
+
+def test_a_command_line_that_the_limit_of_reading_cuts_shows_no_half_of_a_secret() -> None:
+    """Sixteen times what is stored is read; the password's end is behind it."""
+    host = Host(command_line_bytes=16)
+    host.born(5, command_line=b"run\0" + b"x://u:" + b"hunter2" * 100 + b"@host\0")
+    assert host.tick().row(5)["command_line"] == "run ***"
+
+
 def test_full_command_lines_are_a_choice() -> None:
     """Cut at the bound that is set."""
     host = Host(command_line="full", command_line_bytes=16)
