@@ -1,13 +1,13 @@
 """Operator rules, observed pods and the assignment of one to the other. PURE."""
 
 from enum import StrEnum
-from fnmatch import fnmatchcase
 from typing import Literal
 
 import msgspec
 from msgspec import Struct
 
 from agent.model.errors import FormatError
+from agent.model.glob import STARS_MAX, prepared, stars
 
 NAME_BYTES_MAX = 63
 # 1,000 rules are the measured case of the specification; ten times that bounds a runaway script.
@@ -121,6 +121,13 @@ def problem_of_rule(rule: GroupRule) -> str | None:
     return _problem_of_match(rule.match)
 
 
+def problem_of_new_rule(rule: GroupRule) -> str | None:
+    """As `problem_of_rule`, and what is refused to a new rule alone: one that is in force already must stay readable."""
+    if max(stars(rule.match.namespace), stars(rule.match.pod)) > STARS_MAX:
+        return f"a pattern has at most {STARS_MAX} stars"
+    return problem_of_rule(rule)
+
+
 def _problem_of_match(match: Match) -> str | None:
     if max(len(match.namespace.encode()), len(match.pod.encode())) > PATTERN_BYTES_MAX:
         return f"a pattern has at most {PATTERN_BYTES_MAX} bytes"
@@ -150,7 +157,7 @@ def matches(rule: GroupRule, unit: Unit) -> bool:
 
 
 def _glob(pattern: str, value: str | None) -> bool:
-    return pattern == "*" or (value is not None and fnmatchcase(value, pattern))
+    return pattern == "*" or (value is not None and prepared(pattern).matches(value))
 
 
 def in_order(rules: list[GroupRule]) -> list[GroupRule]:

@@ -12,7 +12,7 @@ from msgspec import Struct
 from agent.model.control import DEADLINE_SECONDS, OPERATIONS, ROTATE_DEADLINE_SECONDS
 from agent.model.errors import ExitCode
 from agent.model.message import Ask, Reply
-from agent.model.rule import GroupRule, problem_of_rule
+from agent.model.rule import GroupRule, problem_of_new_rule
 from agent.model.timebase import MS, S
 from supervisor.core import report
 from supervisor.core.child import ChildState
@@ -145,7 +145,7 @@ class Desk:
             rule = msgspec.convert(arguments.get("rule"), GroupRule)
         except msgspec.ValidationError as refused:
             return [_refusal(asker, "bad_rule", f"this is no rule: {refused}; `agentctl add-rule --help` shows one")]
-        if (problem := problem_of_rule(rule)) is not None:
+        if (problem := problem_of_new_rule(rule)) is not None:
             return [_refusal(asker, "bad_rule", f"rule {rule.name!r}: {problem}")]
         return self._changes.ask(Mutation(asker, rule.name, rule))
 

@@ -4,10 +4,9 @@ It gives what `agent.model.rule.bind` gives. That one tries every rule's globs f
 units the loop of this worker would stand still for seconds, so here rules are prepared once and answers are remembered.
 """
 
-import re
 from collections.abc import Callable
-from fnmatch import translate
 
+from agent.model.glob import Glob
 from agent.model.rule import GroupRule, QosClass, Unit
 
 # What a rule can ask about a unit, and what comes of it: `(group, rule)`; the unit's own group stands as OWN_GROUP.
@@ -66,5 +65,4 @@ def _test(pattern: str) -> _Test | None:
         return None
     if not any(letter in pattern for letter in "*?["):
         return pattern.__eq__
-    # Compiled here and kept: the caches of `re` and `fnmatch` hold a few hundred patterns and rules can be thousands.
-    return re.compile(translate(pattern)).match
+    return Glob(pattern).matches

@@ -8,9 +8,10 @@ the group brought the share `f`, a group that had `r` of the capacity `C` has `C
 """
 
 from collections.abc import Iterable, Mapping
-from fnmatch import fnmatchcase
 from math import exp
 from typing import NamedTuple
+
+from agent.model.glob import prepared
 
 NS_PER_SECOND = 1_000_000_000
 # Shares are kept in millionths so that the local part is an integer rate, too.
@@ -221,4 +222,4 @@ class Traffic:
 def matches(pattern: str, path: str) -> bool:
     """Shell wildcards in each part of the path; no wildcard goes beyond a slash, and `""` is the root alone."""
     wanted, given = pattern.split("/"), path.split("/")
-    return len(wanted) == len(given) and all(fnmatchcase(part, glob) for glob, part in zip(wanted, given, strict=True))
+    return len(wanted) == len(given) and all(prepared(glob).matches(part) for glob, part in zip(wanted, given, strict=True))

@@ -24,6 +24,7 @@ from agent.model.rule import (
     in_order,
     matches,
     pod_key,
+    problem_of_new_rule,
     problem_of_rule,
     rule_key,
 )
@@ -207,3 +208,14 @@ def test_what_is_no_content_is_refused(content: bytes):
 def test_rules_and_pods_have_keys_of_their_own():
     """A pod and a rule of one name do not meet."""
     assert (rule_key("a"), pod_key("a")) == ("rule/a", "pod/a")
+
+
+def test_a_new_rule_with_too_many_stars_is_refused_and_an_old_one_stays_readable():
+    """Each star costs a walk over every name; a rules document that holds such a rule must still open."""
+    least = GroupRule("r", match=Match(pod="*a" * 16, namespace="*"))
+    most = GroupRule("r", match=Match(pod="*a" * 17))
+    assert problem_of_new_rule(least) is None
+    assert problem_of_new_rule(most) == problem_of_new_rule(GroupRule("r", match=Match(namespace="a*" * 17)))
+    assert problem_of_new_rule(most) == "a pattern has at most 16 stars"
+    assert problem_of_rule(most) is None
+    assert problem_of_new_rule(GroupRule("", match=Match(pod="*"))) == problem_of_rule(GroupRule(""))

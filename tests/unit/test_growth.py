@@ -1,0 +1,254 @@
+"""Time over foreign text grows as the text does: every pattern of the source is listed here with text that is hostile to it.
+
+A pattern that looks at some text again and again, from each place of it, takes sixteen times as long for four times the text. One
+process with one long argument would then stop a worker for good.
+"""
+
+import ast
+import re
+import time
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.cli.warehouse import is_named
+from agent.model import cgroup_path, secret, secret_name, secret_option, secret_shape, secret_value
+from agent.model.command_line import parse_command_line
+from agent.model.foreign import readable
+from agent.model.glob import Glob
+
+ROOT = Path(__file__).parents[2]
+SMALL, LARGE = 1_000, 12_000
+# Linear is 12, quadratic 144.
+RATIO_MAX = 40
+# What takes less for the large text cannot be told from noise; the square of it would take a hundred times as long.
+FREE_SECONDS = 0.004
+TRIES = 4
+
+
+def seconds(look: Callable[[str], object], text: str) -> float:
+    """The CPU time of one look."""
+    begin = time.process_time()
+    look(text)
+    return time.process_time() - begin
+
+
+def assert_linear(look: Callable[[str], object], unit: str, prefix: str = "") -> None:
+    """Twelve times the text takes about twelve times as long: the best of a few looks, since any may be disturbed."""
+    small, large = ((prefix + unit * (length // len(unit) + 1))[:length] for length in (SMALL, LARGE))
+    took = []
+    for _ in range(TRIES):
+        took.append((seconds(look, large), seconds(look, small)))
+        bound = RATIO_MAX * max(FREE_SECONDS / 16, *(each[1] for each in took))
+        if min(each[0] for each in took) <= max(FREE_SECONDS, bound):
+            return
+    raise AssertionError(f"{unit!r}: {took}")
+
+
+# ---- command lines -------------------------------------------------------------------------------
+
+PIECES = (
+    "x",
+    "-",
+    "=",
+    ":",
+    "'",
+    '"',
+    "\\",
+    " ",
+    ",;",
+    "@",
+    "/",
+    "({<",
+    "\0",
+    "--password",
+    "pwd",
+    "key.",
+    "authorization:",
+    "bearer ",
+    "basic ",
+    "eyJ",
+    "sk-",
+    "://",
+    "http://a:",
+    "mysql ",
+    "curl ",
+    "-u",
+    "-p",
+    "vault login ",
+    "a/b",
+    "-----BEGIN PRIVATE KEY-----",
+    "set ",
+    "Cookie: a;",
+    "identified by ",
+    "a:b",
+    "1//0",
+)
+
+
+@pytest.mark.parametrize("first", PIECES)
+def test_masking_is_linear_in_the_bytes_read(first: str) -> None:
+    """Each piece of a secret's surroundings with each other one, again and again."""
+    for second in PIECES:
+        assert_linear(lambda text: secret.masked(text.encode()), first + second)
+    assert_linear(lambda text: secret.masked(text.encode()), first, prefix='"')
+
+
+@pytest.mark.parametrize("shown", ["program", "masked", "full"])
+def test_a_long_argument_is_a_command_line_like_others(shown: str) -> None:
+    """Four thousand letters, in one word and in many."""
+    for unit in ("x", "x ", "x\0", "\0", "\x01", "\xe9", "--password\0"):
+        assert_linear(lambda text: parse_command_line(text.encode(), bytes_max=4096, shown=shown), unit)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["/usr/sbin/sshd\0-D", "nginx: worker process", "/usr/bin/containerd-shim-runc-v2\0-namespace\0moby\0-id\0" + "0a" * 32],
+)
+def test_the_usual_command_line_is_only_looked_through_for_signs(arguments: str) -> None:
+    """Nothing in it can be a secret: it is the same object, so nothing was searched, split or joined."""
+    data = arguments.encode()
+    assert secret.masked(data) is data
+
+
+# ---- every pattern of the source -----------------------------------------------------------------
+
+# Text that is almost what each pattern looks for, again and again. Of those that meet no foreign text, why.
+HOSTILE: dict[str, tuple[str, ...]] = {
+    "agent/model/secret_value.py": ("\\", '"', "'", '"\\', ",a", ",a.", "){", "\\\\", "x", "--a-"),
+    "agent/model/secret_name.py": (
+        "passpass",
+        "api_",
+        "secret-key.",
+        "key\\",
+        " ",
+        "token ",
+        "-no-",
+        "set\0-c\0",
+        "sh\0-",
+        "x" * 9 + ":",
+    ),
+    "agent/model/secret_shape.py": (
+        "eyJ",
+        "sk-ant-",
+        "1//0",
+        "0" * 9 + ":AA",
+        "a.atlasv1.",
+        "basic ",
+        "identified with a ",
+        "a:",
+        "a:b@",
+        "=a:",
+        ":thin:a/",
+    ),
+    "agent/model/secret_option.py": ("x ", "a/", "userid=a/", "$", "`"),
+    "agent/model/cgroup_path.py": ("a-", "0", "0a-", "pod", "kubepods-", "\\x2d", "\\x", "pod0-"),
+    "agent/model/timebase.py": ("1", "1.", ".1", "1m"),
+    "agent/model/glob.py": ("a", "[", "]", "?"),
+    "agent/cli/warehouse.py": ("duckdb_", "pragma_ ", "show", " "),
+    "agent/cli/statement.py": ("Table with name ", "Table with name x does not ", "x"),
+    "workers/gateway/http.py": ("GET ", "a", "a:", "a: ", "\r", "\r\n", "https://", "A A HTTP/1", "0.", "1.0"),
+    "workers/resctrl/task_list.py": ("Error while processing task ", "1"),
+    "workers/resctrl/emulator/command.py": ("0x", "-", "0", "f", "0-", "1-1"),
+    "workers/resctrl/name.py": ("-", "-0a", "0", "\n"),
+    "workers/resctrl/info_file.py": ("[a", "a_", "]", "0", "[a]"),
+    "workers/resctrl/reader.py": ("mon_", "_1", "mon_sub_", "_1_", "1"),
+    "workers/resctrl/cache.py": ("cpu", "cpu1", "index", "1", "1K"),
+    "workers/resctrl/mountinfo.py": ("\\", "\\0", "\\040"),
+    "workers/writer/quota.py": ("a-", "20260101T000000Z-", "-20260101T000000Z-0a0a0a0a0a0a", "date=", "-"),
+    "workers/writer/parquet.py": ("/", "a", " "),
+}
+# Patterns that a loop goes over.
+HANDED_ON = ("_PRIVATE_KEY", "_WEBHOOK")
+PACKAGES = ("agent", "supervisor", "workers")
+
+
+def sources_with_patterns() -> Iterator[str]:
+    """Every file of the source that uses regular expressions or globs."""
+    for folder in PACKAGES:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_bytes())):
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+                if {"re", "fnmatch", "glob"} & set(names):
+                    yield str(path.relative_to(ROOT))
+                    break
+
+
+def test_every_file_with_patterns_is_listed() -> None:
+    """A new pattern over foreign text comes with text that is hostile to it."""
+    assert sorted(HOSTILE) == list(sources_with_patterns())
+
+
+def uses(path: str) -> tuple[set[str], list[tuple[str, str | bytes]]]:
+    """The names whose pattern a file looks for at every place of a text, and patterns that it hands to `re` where it uses them."""
+    searched: set[str] = set()
+    inline: list[tuple[str, str | bytes]] = []
+    for node in ast.walk(ast.parse((ROOT / path).read_bytes())):
+        match node:
+            case ast.Call(ast.Attribute(ast.Name("re"), function), [ast.Constant(str() | bytes() as text), *_]) if (
+                function != "compile"
+            ):
+                inline.append((function, text))
+            case ast.Attribute(ast.Name(name), "search" | "finditer" | "findall" | "sub" | "split"):
+                searched.add(name)
+    return searched, inline
+
+
+def full(pattern: "re.Pattern[Any]", text: Any) -> None:
+    """The pattern at the text's beginning, and over all of it."""
+    pattern.match(text)
+    pattern.fullmatch(text)
+
+
+def everywhere(pattern: "re.Pattern[Any]", text: Any) -> None:
+    """The pattern at every place of the text."""
+    for _ in pattern.finditer(text):
+        pass
+
+
+@pytest.mark.parametrize("path", HOSTILE)
+def test_every_pattern_is_linear(path: str) -> None:
+    """Used as the source uses it, over its own hostile text, and over that mixed with letters."""
+    searched, inline = uses(path)
+    looks = [(full if function in ("match", "fullmatch") else everywhere, re.compile(text)) for function, text in inline]
+    for name, value in vars(import_module(path.removesuffix(".py").replace("/", "."))).items():
+        for pattern in value.values() if isinstance(value, dict) else [value]:
+            if isinstance(pattern, re.Pattern):
+                # One that is handed on as an argument counts as looked for everywhere.
+                looks.append((everywhere if name in searched or name in HANDED_ON else full, pattern))
+    for (look, pattern), unit in product(looks, HOSTILE[path]):
+        for text in (unit, unit + "a"):
+            encode = str if isinstance(pattern.pattern, str) else str.encode
+            assert_linear(lambda long, look=look, pattern=pattern, encode=encode: look(pattern, encode(long)), text)
+
+
+# ---- what takes foreign text beside them ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        readable,
+        lambda text: readable(text.encode(), 10_000),
+        cgroup_path.unit_of,
+        lambda text: cgroup_path.parse_proc_cgroup(text.encode()),
+        lambda text: is_named("process", text),
+        lambda text: Glob("*app*app*app*web-7").matches(text),
+        lambda text: Glob("*" * 16 + "?[a-z]*" * 8).matches(text),
+    ],
+)
+def test_what_takes_foreign_text_is_linear(look: Callable[[str], object]) -> None:
+    """Names, paths, statements, globs."""
+    for unit in ("a", "/", "app", "web-", "\x1b", "kubepods/pod0-", "0::/a\n", "process", "_", "a/b-c.slice/"):
+        assert_linear(look, unit)
+
+
+def test_the_modules_of_masking_are_all_here() -> None:
+    """Each is listed above."""
+    modules = (secret_name, secret_option, secret_shape, secret_value)
+    assert {f"{module.__name__.replace('.', '/')}.py" for module in modules} <= set(HOSTILE)
