@@ -1,11 +1,13 @@
 """agentd's command line: each setting is a flag, and a few words besides. PURE; light, because every start pays for it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
+from agent.config import POLICY_SETTINGS, Config, policy_key
 from agent.model.errors import MisuseError
 from agent.model.timebase import parse_duration_ns
+from agent.model.toml import quoted
 from agent.setting import AnySetting
 
 HEAD = """usage: agentd [--config FILE] [--for DURATION] [--check-config] [--SETTING VALUE ...]
@@ -14,12 +16,13 @@ Runs the evergauge agent in the foreground until it gets SIGINT or SIGTERM.
 
   --config FILE      read settings from this TOML file (else EVERGAUGE_CONFIG, else /etc/evergauge/agentd.toml if it is there)
   --for DURATION     end by itself this long after it became ready, such as 10s
-  --check-config     say whether the configuration is good, and end
+  --check-config     say whether the configuration is good, print it as a settings file, and end
   --version, --help
 
   [worker."NAME"]    in the file: the keys of [supervisor] for one worker alone, hang_timeout to stable_spell
 
-Settings, in the file as `key = value`, in the environment and as flags; the later wins:
+Settings, in the file, in the environment and as flags; the later wins. A file is made of the lines `[section]` and `key = value`
+below, those without a section first; the values are the defaults:
 """
 
 
@@ -67,15 +70,44 @@ def parse_invocation(arguments: Sequence[str], settings: Sequence[AnySetting]) -
 
 
 def usage(settings: Sequence[AnySetting]) -> str:
-    """The help text, with every setting's default, range and reason."""
+    """The help text: every setting with its default, range and reason, below the section of the file in which it stands."""
     lines = [HEAD]
-    for setting in settings:
-        # The union of setting types cannot be told apart here, and each shows only its own default.
-        default = setting.show(setting.default) or "empty"  # type: ignore[arg-type]
-        lines.append(
-            f"  {setting.flag}\n      {setting.about}\n      {setting.accepted}; default {default}; {setting.environment_name}"
-        )
+    for section, members in _by_section(settings).items():
+        lines.append(f"[{section}]\n" if section else "before any section\n")
+        for setting in members:
+            # The union of setting types cannot be told apart here, and each shows only its own default.
+            default = setting.show(setting.default) or "empty"  # type: ignore[arg-type]
+            lines += [
+                f"  {setting.flag}",
+                f"      {setting.name} = {setting.toml(setting.default)}",  # type: ignore[arg-type]  # As above.
+                f"      {setting.about}",
+                f"      {setting.accepted}; default {default}; {setting.environment_name}",
+            ]
+        lines.append("")
     return "\n".join(lines)
+
+
+def settings_document(config: Config, settings: Sequence[AnySetting], workers: Iterable[str]) -> str:
+    """Every setting with its value, as a settings file that gives this very configuration."""
+    lines: list[str] = []
+    for section, members in _by_section(settings).items():
+        lines += ["", f"[{section}]"] if section else []
+        # As in `usage`: each value came from its own setting.
+        lines += [f"{each.name} = {each.toml(config.values.get(each.key, each.default))}" for each in members]  # type: ignore[arg-type]
+    for worker in workers:
+        own = [(each, policy_key(each, worker)) for each in POLICY_SETTINGS if policy_key(each, worker) in config.values]
+        if own:
+            lines += ["", f"[worker.{quoted(worker)}]"]
+            lines += [f"{each.name} = {each.toml(int(config.values[key]))}" for each, key in own]
+    return "\n".join(lines)
+
+
+def _by_section(settings: Sequence[AnySetting]) -> dict[str, list[AnySetting]]:
+    """The settings by their sections in the order in which they appear, those without one first."""
+    sections: dict[str, list[AnySetting]] = {"": []}
+    for setting in settings:
+        sections.setdefault(setting.section, []).append(setting)
+    return {section: members for section, members in sections.items() if members}
 
 
 def _duration(text: str | bool | None) -> int | None:

@@ -4,8 +4,8 @@ The text of the file, the environment and the flags are handed in; nobody here o
 Samplers declare their own settings beside their code; `workers.catalogue` hands them to `parse_config`.
 """
 
-import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -15,6 +15,7 @@ from agent.model.errors import ConfigError
 from agent.model.foreign import readable
 from agent.model.service_variable import PREFIX, is_service_variable
 from agent.model.timebase import DAY, HOUR, MINUTE, MS, S
+from agent.model.toml import parse_toml
 from agent.setting import (
     AUTO_BYTES,
     KIB,
@@ -183,20 +184,6 @@ class Config(Struct, frozen=True):
         value = self.values.get(policy_key(setting, worker))
         return self.of(setting) if value is None else int(value)
 
-    def own_policies(self, workers: Iterable[str]) -> Iterator[tuple[str, str]]:
-        """What was said for single workers, as key and written value."""
-        for worker in workers:
-            for setting in POLICY_SETTINGS:
-                key = policy_key(setting, worker)
-                if key in self.values:
-                    yield key, setting.show(int(self.values[key]))
-
-    def show(self, setting: AnySetting) -> str:
-        """A setting's value as it would be written."""
-        value = self.values.get(setting.key, setting.default)
-        # The union of setting types cannot be told apart here; each value came from its own setting's `parse`.
-        return setting.show(value) or "(empty)"  # type: ignore[arg-type]
-
     def of(self, setting: Setting[T]) -> T:
         """The value of a setting, its default where nothing else was said."""
         value = self.values.get(setting.key, setting.default)
@@ -222,7 +209,7 @@ def parse_config(
     in_file: dict[str, AnySetting] = {policy_key(setting, worker): setting for worker in workers for setting in POLICY_SETTINGS}
     in_file |= by_key
     values: dict[str, int | str | bool] = {}
-    for key, value in _flatten(_load(document, origin)):
+    for key, value in _flatten(parse_toml(document, origin=origin)):
         if key not in in_file:
             raise ConfigError(f"{origin}: {key}", "there is no such setting", _suggestion(key, in_file))
         values[key] = _parse_value(in_file[key], value, origin=f"{origin}: {key}")
@@ -252,20 +239,12 @@ def _from_environment(settings: Iterable[AnySetting], environment: Mapping[str, 
     return values
 
 
-def _load(document: str, origin: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(document)
-    except (ValueError, RecursionError) as cause:
-        # TOMLDecodeError is a ValueError; a number of 5,000 digits and a nesting of 5,000 levels raise the bare ones.
-        raise ConfigError(origin, f"not TOML: {cause}", "mend the file; `agentd --check-config` tries it") from cause
-
-
 def _flatten(table: dict[str, Any]) -> list[tuple[str, object]]:
     # A list of work instead of recursion: the nesting of a foreign document has no bound of ours.
     found: list[tuple[str, object]] = []
-    pending: list[tuple[str, object]] = list(table.items())
+    pending: deque[tuple[str, object]] = deque(table.items())
     while pending:
-        key, value = pending.pop(0)
+        key, value = pending.popleft()
         if isinstance(value, dict):
             pending.extend((f"{key}.{inner}", item) for inner, item in value.items())
         else:

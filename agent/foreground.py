@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import agent
 from agent import paths
-from agent.command import Invocation, parse_invocation, usage
+from agent.command import Invocation, parse_invocation, settings_document, usage
 from agent.config import (
     BUS_SOCKET,
     CONTROL_SOCKET,
@@ -22,6 +22,7 @@ from agent.config import (
 )
 from agent.model.errors import ConfigError, ExitCode, StorageError
 from agent.model.foreign import readable
+from agent.model.toml import decode_document
 
 if TYPE_CHECKING:
     from agent.workforce import Workforce
@@ -48,11 +49,9 @@ def run(
         return ExitCode.DONE
     config = load_config(invocation, environment)
     if invocation.check_config:
-        for setting in settings:
-            print(f"{setting.key} = {config.show(setting)}")
-        for key, value in config.own_policies(catalogue.worker_names()):
-            print(f"{key} = {value}")
-        print("the configuration is good")
+        print(settings_document(config, settings, catalogue.worker_names()))
+        # A comment: what is printed is a settings file as a whole.
+        print("# the configuration is good")
         return ExitCode.DONE
     return supervise(config, for_ns=invocation.for_ns, workforce=workforce)
 
@@ -141,11 +140,9 @@ def _read_document(path: str) -> str:
             data = file.read(CONFIG_BYTES_MAX + 1)
         if len(data) > CONFIG_BYTES_MAX:
             raise ConfigError(path, f"larger than {CONFIG_BYTES_MAX} bytes", "this is hardly a configuration")
-        return data.decode()
+        return decode_document(data, origin=path)
     except OSError as cause:
         raise ConfigError(path, f"cannot be read: {cause.strerror}", "name a file with --config") from cause
-    except UnicodeDecodeError as cause:
-        raise ConfigError(path, "not UTF-8 text", "mend the file") from cause
 
 
 def _check_host_name(host: str) -> None:

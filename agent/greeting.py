@@ -10,6 +10,9 @@ _WOULD_TELL = {
     "NRI": "a pod's first instructions",
 }
 
+# A first question to the data, whose answer fits a terminal of 80 columns.
+QUERY = "SELECT pid, comm, rss_bytes FROM process"
+
 
 def greeting(
     *,
@@ -28,7 +31,8 @@ def greeting(
     missing = [_cannot(each) for each in findings if _measures_nothing(each)]
     limit = f"at most {quota}, then the oldest goes" if quota else "without a limit"
     data = f"{data_dir} (Parquet, sealed every {format_duration(seal_interval_ns)}; {limit})"
-    look = f'{agentctl} top (or: status, list-workers, query "SELECT * FROM process", doctor)'
+    # Few columns: all of them are wider than a terminal.
+    look = f'{agentctl} top (or: status, list-workers, query "{QUERY}", doctor)'
     return "\n".join(
         [
             f"evergauge {version} on {host}, {'not ' if reasons else ''}ready after {took_ns / MS:.0f} ms; Ctrl-C ends it",

@@ -4,6 +4,7 @@ from typing import Generic, Self, TypeVar
 
 from agent.model.host import parse_host_list
 from agent.model.timebase import format_duration, parse_duration_ns
+from agent.model.toml import quoted
 
 T = TypeVar("T", int, str, bool)
 
@@ -40,6 +41,16 @@ class Setting(Generic[T]):
         return "--" + self.key.replace(".", "-").replace("_", "-")
 
     @property
+    def section(self) -> str:
+        """Where it stands in the file: `sampler.process.top_rows` in `[sampler.process]`; "" is the top, before any section."""
+        return self.key.rpartition(".")[0]
+
+    @property
+    def name(self) -> str:
+        """What it is called within its section."""
+        return self.key.rpartition(".")[2]
+
+    @property
     def accepted(self) -> str:
         """What a value may be, in words, with unit and range."""
         raise NotImplementedError
@@ -51,6 +62,11 @@ class Setting(Generic[T]):
     def show(self, value: T) -> str:
         """A value as it would be written."""
         return str(value)
+
+    def toml(self, value: T) -> str:
+        """A value as it stands in the file."""
+        text = self.show(value)
+        return text if isinstance(value, bool) or (isinstance(value, int) and text == str(value)) else quoted(text)
 
 
 class Whole(Setting[int]):

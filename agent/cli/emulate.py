@@ -88,17 +88,19 @@ def _profile(call: Call, profiles: "dict[str, Profile]") -> "Profile":
 
 
 def _scenario(call: Call) -> "Scenario":
+    from agent.model.foreign import readable
+    from agent.model.toml import decode_document
     from workers.resctrl.emulator.scenario import Scenario, parse_scenario
 
     path = call.text("--scenario")
     if path is None:
         return Scenario()
     try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
-    except (OSError, UnicodeDecodeError) as cause:
-        raise ConfigError(path, f"the scenario cannot be read: {getattr(cause, 'strerror', None) or cause}") from cause
-    return parse_scenario(text, path)
+        with open(path, "rb") as file:
+            data = file.read()
+    except OSError as cause:
+        raise ConfigError(readable(path), f"the scenario cannot be read: {cause.strerror or cause}") from cause
+    return parse_scenario(decode_document(data, origin=path, remedy="mend the scenario"), path)
 
 
 def _duration(call: Call, name: str) -> int | None:

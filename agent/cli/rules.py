@@ -87,7 +87,8 @@ def _rule_of_json(text: str) -> dict[str, object]:
     import json
 
     try:
-        rule = json.loads(text)
+        # Some programs write a byte-order mark before what they pipe.
+        rule = json.loads(text.removeprefix("\ufeff"))
     except (ValueError, RecursionError) as cause:
         raise FormatError("add-rule", f"the rule is not JSON ({cause})", "`agentctl list-rules --json` shows some") from cause
     if not isinstance(rule, dict):
@@ -98,13 +99,24 @@ def _rule_of_json(text: str) -> dict[str, object]:
 def _rule_of_options(call: Call) -> dict[str, object]:
     if not call.words:
         raise MisuseError("add-rule", "NAME is missing", "`agentctl add-rule --help` shows an example")
+    action = _action(call)
     match: dict[str, object] = {}
     for name in ("namespace", "pod", "qos"):
         if (text := call.text(f"--{name}")) is not None:
             match[name] = text
     if labels := call.texts("--label"):
         match["labels"] = dict(map(_label, labels))
-    return {"name": call.words[0], "priority": call.whole("--priority", 0), "match": match, "action": _action(call)}
+    _check_selection(call, match)
+    return {"name": call.words[0], "priority": call.whole("--priority", 0), "match": match, "action": action}
+
+
+def _check_selection(call: Call, match: dict[str, object]) -> None:
+    """*Raises:* MisuseError when it is not said which pods are meant: a forgotten option must not take them all."""
+    if call.has("--all") and match:
+        raise MisuseError("add-rule", f"--all and --{next(iter(match)).removesuffix('s')} exclude each other", "give one of them")
+    if not call.has("--all") and not match:
+        problem = "it is not said which pods the rule takes"
+        raise MisuseError("add-rule", problem, "choose them by --namespace, --pod, --label or --qos, or write --all for every pod")
 
 
 def _label(text: str) -> tuple[str, str]:
@@ -145,7 +157,7 @@ def _changed(call: Call, result: dict[str, object], name: str, outcome: str) -> 
 
 
 _ACTIONS = ("--own", "--shared", "--ignore")
-_DESCRIBING = ("--priority", "--namespace", "--pod", "--label", "--qos", *_ACTIONS)
+_DESCRIBING = ("--priority", "--all", "--namespace", "--pod", "--label", "--qos", *_ACTIONS)
 
 COMMANDS = (
     Command(
@@ -158,7 +170,8 @@ COMMANDS = (
         "add-rule",
         add_rule,
         about="add an operator rule, or replace the one of this name",
-        details="The rule takes a pod when all that is given about it holds; a rule about nothing takes every pod.\n"
+        details="The rule takes a pod when all that is given about it holds; a rule for every pod says --all.\n"
+        "In a GLOB `*` is any text (at most 16 of them), `?` any letter, `[ab]` one of these.\n"
         "The highest priority that matches wins, among equals the first name in order.\n"
         "The answer comes once the rule is durable.",
         arguments=(Argument("NAME", "the rule's name; with --from-json it may stand in the JSON instead", required=False),),
@@ -169,8 +182,9 @@ COMMANDS = (
                 "which rule wins where several match, and who is measured where monitoring ids are few: the higher (default 0)",
                 kind=WHOLE,
             ),
-            Option("--namespace", "GLOB", "pods of these namespaces (default *)"),
-            Option("--pod", "GLOB", "pods of these names (default *)"),
+            Option("--all", "", "every pod", kind=SWITCH),
+            Option("--namespace", "GLOB", "pods of these namespaces"),
+            Option("--pod", "GLOB", "pods of these names"),
             Option("--label", "K=V", "pods with this label", many=True),
             Option(
                 "--qos",

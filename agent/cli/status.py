@@ -5,6 +5,7 @@ from agent.cli.option import WHOLE, Command, Option
 from agent.cli.render import Column, bytes_of, counted, number_of, pairs, seconds_of, text_of
 from agent.cli.workers import worker_table
 from agent.model.control import ROTATE_DEADLINE_SECONDS
+from agent.model.errors import MisuseError
 
 # One screen: what happened before stands in `agentctl diag`.
 EVENTS_ON_SCREEN = 5
@@ -65,14 +66,17 @@ def status(call: Call) -> int:
 
 def diag(call: Call) -> int:
     """`agentctl diag`."""
-    result = call.ask("diag", {"limit": max(1, call.whole("--limit", EVENTS_DEFAULT))})
+    limit = call.whole("--limit", EVENTS_DEFAULT)
+    if limit < 0:
+        raise MisuseError("--limit", f"{limit} is not accepted", "write 0 or more")
+    result = call.ask("diag", {"limit": limit})
     if call.wants_json:
         call.show_json(result)
         return 0
     events = call.rows_of(result, "events")
     if events:
         call.show_table(EVENT_COLUMNS, map(_event_cells, events))
-    else:
+    elif limit:
         call.show(["no events"])
     for death in _objects(result, "deaths"):
         _show_death(call, death)

@@ -107,8 +107,8 @@ class Desk:
 
     def _on_diag(self, asker: Asker, arguments: Document, now_ns: int) -> list[Effect]:
         limit = arguments.get("limit", 50)
-        if not isinstance(limit, int) or not 1 <= limit <= DIAG_LIMIT_MAX:
-            return [_refusal(asker, "bad_argument", f"limit is a whole number from 1 to {DIAG_LIMIT_MAX}, not {limit!r}")]
+        if not isinstance(limit, int) or isinstance(limit, bool) or not 0 <= limit <= DIAG_LIMIT_MAX:
+            return [_refusal(asker, "bad_argument", f"limit is a whole number from 0 to {DIAG_LIMIT_MAX}, not {limit!r}")]
         return [Respond(asker, self._fleet.diag(limit))]
 
     def _on_status(self, asker: Asker, arguments: Document, now_ns: int) -> list[Effect]:

@@ -52,11 +52,12 @@ class Fleet:
 
     def diag(self, limit: int) -> Document:
         """The last diagnostic events and deaths, the newest last, and how many older events are no longer kept."""
-        events = list(self.diary.events)
-        kept = events[-limit:]
+        # Counted from the front: the last 0 of a list are not `[-0:]`.
+        events, deaths = list(self.diary.events), list(self.diary.deaths)
+        kept = events[len(events) - min(limit, len(events)) :]
         return {
             "events": [report.event_row(event, self.about) for event in kept],
-            "deaths": [report.death_row(death, self.about) for death in list(self.diary.deaths)[-limit:]],
+            "deaths": [report.death_row(death, self.about) for death in deaths[len(deaths) - min(limit, len(deaths)) :]],
             "hidden": self.diary.hidden + len(events) - len(kept),
         }
 

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -166,6 +167,20 @@ def test_garbage_on_the_control_socket_is_answered_and_changes_nothing(tmp_path:
             client.sendall(b"x" * 70_000)
             assert "at most 65536 bytes" in client.makefile().readline()
         assert set(agent.workers()) == NAMES
+
+
+def test_what_check_config_prints_is_a_settings_file(tmp_path: Path) -> None:
+    """Written to a file, with the byte-order mark of some editors, it gives the very same; the verdict is a comment in it."""
+    file = tmp_path / "a.toml"
+    file.write_bytes('\ufeffstate_dir = "x y"\n[worker.writer]\nhang_timeout = "3s"\n'.encode())
+    first = run_agentd("--check-config", "--config", str(file), "--gateway-port", "7")
+    assert first.returncode == 0, first.stderr
+    document = tomllib.loads(first.stdout)
+    assert document["gateway"]["port"] == 7
+    assert document["worker"]["writer"] == {"hang_timeout": "3s"}
+    assert first.stdout.endswith("\n# the configuration is good\n")
+    file.write_text(first.stdout)
+    assert run_agentd("--check-config", "--config", str(file)).stdout == first.stdout
 
 
 @pytest.mark.parametrize(

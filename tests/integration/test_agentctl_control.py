@@ -123,7 +123,7 @@ COMMANDS = {
     "worker-state writer": ["revision", "prod-*", "shop/front"],
     "list-pods": ["shop/front", "burstable", "made"],
     "list-rules": ["web", "prod-*", "shared web", "revision 7"],
-    "add-rule web --shared web": ["rule web is in force; revision 8"],
+    "add-rule web --all --shared web": ["rule web is in force; revision 8"],
     "remove-rule web": ["rule web changed nothing; revision 9"],
     "restart-worker writer": ["writer is stopping"],
     "reset-worker writer": ["writer is stopping"],
@@ -399,3 +399,13 @@ def test_list_workers_imports_nothing_heavy(tmp_path: Path) -> None:
         environment = {**os.environ, "EVERGAUGE_RUNTIME_DIR": str(tmp_path)}
         done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, timeout=20)
         assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize(("limit", "asked", "code"), [("0", [{"limit": 0}], 0), ("5", [{"limit": 5}], 0), ("-1", [], 64)])
+def test_diag_asks_for_as_many_events_as_it_was_told(limit: str, asked: list[dict[str, int]], code: int, tmp_path: Path) -> None:
+    """None is a number too; fewer than none is told."""
+    with FakeControlServer(str(tmp_path), {"diag": {"events": [], "hidden": 3}}) as server:
+        ended = run(["diag", f"--limit={limit}"], {"EVERGAUGE_RUNTIME_DIR": str(tmp_path)}, (shown := io.StringIO()), io.StringIO())
+    assert (ended, [request["args"] for request in server.requests]) == (code, asked)
+    hidden = "… 3 more events not shown\n"
+    assert shown.getvalue() == {"0": hidden, "5": f"no events\n{hidden}", "-1": ""}[limit]

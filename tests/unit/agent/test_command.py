@@ -2,8 +2,8 @@
 
 import pytest
 
-from agent.command import Invocation, parse_invocation, usage
-from agent.config import SETTINGS
+from agent.command import Invocation, parse_invocation, settings_document, usage
+from agent.config import SETTINGS, parse_config
 from agent.model.errors import ExitCode, MisuseError
 from agent.model.timebase import MS, S
 
@@ -89,3 +89,32 @@ def test_the_help_shows_every_setting_once_with_default_range_and_variable() -> 
 def test_an_empty_default_is_called_empty() -> None:
     """Not a blank that looks like a mistake of the help."""
     assert "default empty; EVERGAUGE_STATE_DIR" in usage(SETTINGS)
+
+
+def test_the_help_is_enough_to_write_a_file_from() -> None:
+    """Its sections, keys and values are a settings file that changes nothing."""
+    lines = [line.strip() for line in usage(SETTINGS).splitlines()]
+    sections = {each.section for each in SETTINGS} - {""}
+    names = {each.name for each in SETTINGS}
+    kept = [line for line in lines if line.strip("[]") in sections or line.partition(" = ")[0] in names]
+    assert {line for line in kept if line.startswith("[")} == {f"[{section}]" for section in sections}
+    found = parse_config(SETTINGS, document="\n".join(kept), origin="help")
+    assert found.values == {each.key: each.default for each in SETTINGS}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "",
+        'host_name = "a \\"b\\" \\\\ c é"\n[gateway]\nport = 0\naddress = ""\n[resctrl]\nauto_mount = true\n',
+        '[supervisor]\nhang_timeout = "3s"\n[worker."sampler/process"]\nhang_timeout = "7s"\n'
+        "backoff_factor = 3\n[worker.writer]\nbackoff_factor = 4\n",
+        '[writer]\nseal_bytes = 70001\nstorage_quota = "3GiB"\nseal_interval = "90s"\n',
+    ],
+)
+def test_what_check_config_prints_gives_the_same_configuration(document: str) -> None:
+    """Fed back as a file, value by value."""
+    workers = ("sampler/process", "writer")
+    config = parse_config(SETTINGS, document=document, origin="f", workers=workers)
+    again = parse_config(SETTINGS, document=settings_document(config, SETTINGS, workers), origin="g", workers=workers)
+    assert again.values == {each.key: each.default for each in SETTINGS} | config.values

@@ -206,10 +206,6 @@ def test_one_worker_can_have_times_of_its_own():
     assert config.of_worker(HANG_TIMEOUT, "writer") == 2 * S
     assert config.of_worker(BACKOFF_FACTOR, "sampler/process") == 3
     assert config.of_worker(START_TIMEOUT, "sampler/process") == 10 * S
-    assert list(config.own_policies(("writer", "sampler/process"))) == [
-        ("worker.sampler/process.hang_timeout", "7s"),
-        ("worker.sampler/process.backoff_factor", "3"),
-    ]
 
 
 @pytest.mark.parametrize(

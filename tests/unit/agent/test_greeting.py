@@ -1,8 +1,9 @@
 """The first lines of a start in the foreground."""
 
 from agent.doctor.finding import Finding, State
-from agent.greeting import greeting
+from agent.greeting import QUERY, greeting
 from agent.model.timebase import MINUTE, MS
+from workers.samplers.process import PROCESS
 
 
 def _greeting(*, findings: list[Finding], reasons: tuple[str, ...] = (), quota: str = "10GiB") -> list[str]:
@@ -20,7 +21,7 @@ def test_a_ready_agent_says_what_it_measures_and_where_the_data_goes() -> None:
         "  measures  every process",
         "            every pod",
         "  data      /s/data (Parquet, sealed every 15m; at most 10GiB, then the oldest goes)",
-        '  look      bin/agentctl top (or: status, list-workers, query "SELECT * FROM process", doctor)',
+        '  look      bin/agentctl top (or: status, list-workers, query "SELECT pid, comm, rss_bytes FROM process", doctor)',
     ]
 
 
@@ -61,3 +62,11 @@ def test_an_agent_that_is_not_ready_says_why_first() -> None:
     """The reasons stand above everything else."""
     lines = _greeting(findings=[], reasons=("writer: no space left",))
     assert lines[:2] == ["evergauge 1.2 on node7, not ready after 120 ms; Ctrl-C ends it", "  not ready writer: no space left"]
+
+
+def test_the_suggested_question_asks_for_few_columns() -> None:
+    """All columns of table `process` are wider than a terminal; these are not, even in the widest row."""
+    columns = QUERY.removeprefix("SELECT ").removesuffix(" FROM process").split(", ")
+    widest = {"pid": 7, "comm": 15, "rss_bytes": 16}
+    assert set(columns) == set(widest) <= {column.name for column in PROCESS.columns}
+    assert sum(max(len(name), widest[name]) + 2 for name in columns) <= 80

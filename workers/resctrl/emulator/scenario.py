@@ -4,7 +4,6 @@ The same actions come over the control socket, as JSON.
 """
 
 import errno
-import tomllib
 from collections.abc import Mapping
 from typing import Annotated, Literal, TypeVar
 
@@ -13,6 +12,7 @@ from msgspec import Meta, Struct
 
 from agent.model.errors import ConfigError
 from agent.model.timebase import parse_duration_ns
+from agent.model.toml import parse_toml
 
 DEFAULT_BYTES_PER_CPU_SECOND = 2_000_000_000
 
@@ -189,11 +189,7 @@ class _Document(_Strict, frozen=True):
 
 def parse_scenario(text: str, where: str) -> Scenario:
     """The scenario that a TOML text describes. *Raises:* ConfigError naming the key."""
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as cause:
-        raise ConfigError(where, f"it is not TOML: {cause}") from cause
-    document = _convert(table, _Document, where)
+    document = _convert(parse_toml(text, origin=where, remedy="mend the scenario"), _Document, where)
     return Scenario(
         seed=document.seed,
         bytes_per_cpu_second=document.bytes_per_cpu_second,

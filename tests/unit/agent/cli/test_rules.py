@@ -32,10 +32,28 @@ def test_options_describe_a_rule_that_the_agent_decodes() -> None:
     assert decode_rule(json.dumps(rule(*line.split())).encode()) == expected
 
 
-def test_a_name_alone_gives_each_pod_its_own_group() -> None:
-    """Nothing said about pods takes all of them."""
-    assert rule("all") == {"name": "all", "priority": 0, "match": {}, "action": {"kind": "own"}}
-    assert rule("all", "--ignore")["action"] == {"kind": "ignore"}
+def test_a_rule_for_every_pod_says_so() -> None:
+    """`--all` takes all of them, and so does a glob that was written on purpose."""
+    assert rule("all", "--all") == {"name": "all", "priority": 0, "match": {}, "action": {"kind": "own"}}
+    assert rule("all", "--ignore", "--all")["action"] == {"kind": "ignore"}
+    assert rule("all", "--pod", "*")["match"] == {"pod": "*"}
+
+
+@pytest.mark.parametrize("words", [("web",), ("web", "--shared", "web"), ("web", "--ignore", "--priority", "3")])
+def test_a_rule_that_selects_no_pods_is_refused(words: tuple[str, ...]) -> None:
+    """A forgotten option must not take every pod of the host."""
+    with pytest.raises(EvergaugeError) as failure:
+        rule(*words)
+    assert failure.value.code == 64
+    assert failure.value.sentence == (
+        "add-rule: it is not said which pods the rule takes; "
+        "choose them by --namespace, --pod, --label or --qos, or write --all for every pod"
+    )
+
+
+def test_json_with_a_byte_order_mark_is_json() -> None:
+    """Some programs write one before what they pipe."""
+    assert rule("--from-json", '\ufeff{"name": "a"}') == {"name": "a"}
 
 
 def test_json_describes_the_whole_rule() -> None:
@@ -51,6 +69,8 @@ def test_json_describes_the_whole_rule() -> None:
         ((), 64, "NAME is missing"),
         (("a", "--own", "--ignore"), 64, "exclude each other"),
         (("a", "--label", "x"), 64, "write KEY=VALUE"),
+        (("a", "--all", "--label", "x=y"), 64, "--all and --label exclude each other"),
+        (("--all", "--from-json", '{"name": "a"}'), 64, "give one of them"),
         (("a", "--qos", "best"), 64, "guaranteed"),
         (("a", "--from-json", "{"), 65, "not JSON"),
         (("a", "--from-json", "[" * 100_000), 65, "not JSON"),

@@ -270,6 +270,19 @@ def test_a_workers_note_is_in_the_diary() -> None:
     assert [event["fields"] for event in events["events"] if event["kind"] == "sealed"] == [{"rows": 3}]
 
 
+def test_diag_of_no_events_holds_none() -> None:
+    """The last 0 of a list are none, and all that are kept are hidden."""
+    story = Story(PAIR)
+    story.bring_up("writer")
+    whole, document = story.ask("diag", limit=512).result, story.ask("diag", limit=0).result
+    assert whole is not None
+    assert document is not None
+    kept = len(whole["events"])
+    assert (document["events"], document["deaths"], document["hidden"]) == ([], [], kept)
+    assert story.ask("diag", limit=-1).problem is not None
+    assert story.ask("diag", limit=True).problem is not None
+
+
 def test_a_worker_that_was_stopped_before_it_was_connected_is_told_again() -> None:
     """Its hello is answered with the Stop that could not reach it, with what is left of the grace."""
     story = Story({"writer": "writer"})

@@ -64,7 +64,7 @@ def test_an_empty_scenario_is_one():
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("seed = ", "a.toml: it is not TOML"),
+        ("seed = ", "a.toml: not TOML: line 1, column 8"),
         ("sead = 1", "unknown field `sead`"),
         ('seed = "1"', "a.toml: seed: Expected `int | null`, got `str`"),
         ('read_delay = "20"', "`read_delay`: '20' is not a duration"),
