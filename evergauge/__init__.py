@@ -5,11 +5,22 @@ with the files of another project of the same name, and uninstalling either woul
 at its root, where this package is too.
 """
 
+import _signal  # type: ignore[import-not-found]  # The C module below `signal`: nobody wrote its types down.
 import sys
+
+# Ctrl-C during the imports ends the program quietly, as the shell knows it (130): Python's own handler would print a traceback of
+# whatever was being imported. `_signal` is there already; `signal` would have to be imported. Where Ctrl-C is ignored it stays so.
+_IS_PROGRAM = sys.argv[0].rpartition("/")[2] in ("agentd", "agentctl")
+_IS_QUIET = _IS_PROGRAM and _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler
+if _IS_QUIET:
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
 
 
 def agentd() -> None:
     """The console script `agentd`."""
+    # From here on it waits until the agent stops in good order.
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP))
+    _hear_interrupts()
     _find_packages()
     from agent.daemon import main
 
@@ -21,7 +32,17 @@ def agentctl() -> int:
     _find_packages()
     from agent.cli.main import main
 
-    return main()
+    try:
+        return main(begin=_hear_interrupts)
+    finally:
+        if _IS_QUIET:
+            _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+
+
+def _hear_interrupts() -> None:
+    """Give Ctrl-C back to Python, where somebody waits for it."""
+    if _IS_QUIET:
+        _signal.signal(_signal.SIGINT, _signal.default_int_handler)
 
 
 def _find_packages() -> None:

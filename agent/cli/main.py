@@ -5,14 +5,19 @@ Nothing but `sys` is imported at the top, so that even Ctrl-C during the imports
 
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 # 128 plus the number of the signal, as a shell reports a program that SIGINT or SIGPIPE ended.
 INTERRUPTED = 130
 PIPE_CLOSED = 141
 
 
-def main() -> int:
-    """The exit code of this process's command line."""
+def main(begin: "Callable[[], None]" = lambda: None) -> int:
+    """The exit code of this process's command line. `begin` is called where Ctrl-C is first looked after."""
     try:
+        begin()
         code = _run()
     except KeyboardInterrupt:
         code = INTERRUPTED

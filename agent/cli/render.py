@@ -156,7 +156,7 @@ def pairs(items: Iterable[tuple[str, str]]) -> list[str]:
 
 def is_colourful(output: "Output", environment: Mapping[str, str]) -> bool:
     """Colours are for terminals, and never where NO_COLOR is set (no-color.org)."""
-    return output.isatty() and not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
+    return output.isatty() and not environment.get("NO_COLOR") and environment.get("TERM", "") not in ("", "dumb")
 
 
 def width_of(output: "Output") -> int | None:

@@ -27,9 +27,11 @@ def top(call: Call) -> int:
     if call.wants_json:
         call.show_json(shown.document())
     elif call.output.isatty() and not call.has("--once"):
-        from agent.cli.top_screen import watch
+        from agent.cli.top_screen import print_on, watch
 
-        watch(shown, call.output, interval_seconds)
+        # No name, or this one: nothing is known of such a terminal, but that it prints lines.
+        follow = print_on if call.environment.get("TERM", "") in ("", "dumb") else watch
+        follow(shown, call.output, interval_seconds)
     else:
         call.show(line.rstrip() for line in shown.picture(width=_columns(call), height=LINES_UNBOUNDED))
     return 0
@@ -62,12 +64,13 @@ COMMANDS = (
         about="who uses the host now: processes with their pods, or with --occupancy pods by cache; redrawn in place",
         details="""\
 CPU% is of one core. The last line holds everything that is not shown by name, so that the lines sum up to the host;
-by pod, each pod's own line is its exact total. Keys: c by CPU, r by RSS, p by pod, q quits.
+by pod, each pod's own line is its exact total. Keys: c by CPU, r by RSS, p by pod, q quits; Ctrl-Z stops it until `fg`.
 With --occupancy: how much of the last-level cache each pod holds, what memory bandwidth it has in all and to the memory of
 its own socket, and how the value it is sorted by moved over the last ticks (in each line from 0 to its own most). Pods that
 share a group have one value, which stands once. A value that is not known is `-`, and WHY says the reason, or how many of a
 pod's containers are wholly in its group where not all are. Keys: l by cache, b by bandwidth, n by name, q quits.
-A narrow terminal shows fewer columns. Without a terminal one picture is printed, whole, with the commands at the end.
+A narrow terminal shows fewer columns; one that can only print (TERM=dumb) gets one picture below the other.
+Without a terminal one picture is printed, whole, with the commands at the end.
 The agent need not run: the age of the data is shown.""",
         options=(
             Option("--occupancy", "", "pods by cache occupancy and memory bandwidth (resctrl)", kind=SWITCH),

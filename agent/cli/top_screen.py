@@ -8,6 +8,7 @@ import termios
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from enum import Enum, auto
 from typing import Protocol
 
 TYPE_CHECKING = False
@@ -25,6 +26,13 @@ _LEAVE = "\x1b[?25h\x1b[?1049l"
 _HOME, _CLEAR_LINE, _CLEAR_REST = "\x1b[H", "\x1b[K", "\x1b[J"
 # At an unknown size the smallest terminal in use.
 _SIZE_LEAST = os.terminal_size((80, 24))
+
+
+class _Left(Enum):
+    """Why the screen is left."""
+
+    ENDED = auto()
+    STOPPED = auto()
 
 
 class Shown(Protocol):
@@ -51,11 +59,38 @@ def watch(top: Shown, output: "Output", interval_seconds: float) -> None:
     # The first picture may fail, and its sentence belongs on the first screen.
     top.sample()
     keyboard = sys.stdin.fileno() if sys.stdin is not None and sys.stdin.isatty() else None
-    with _terminal(output, keyboard), _wake_up() as waker:
+    with _wake_up() as waker:
         while True:
-            _draw(top, output, has_keys=keyboard is not None)
-            if _is_over(top, keyboard, waker, time.monotonic() + interval_seconds):
-                return
+            with _terminal(output, keyboard):
+                if _show_until_left(top, output, keyboard, waker, interval_seconds) is _Left.ENDED:
+                    return
+            # The terminal is the shell's again.
+            _stop_ourselves()
+
+
+def print_on(top: Shown, output: "Output", interval_seconds: float) -> None:
+    """Print one picture below the other until a signal ends it, where that is all a terminal can do. *Raises:* EvergaugeError."""
+    while True:
+        size = _size(output)
+        lines = top.picture(width=size.columns, height=max(1, size.lines - 1))
+        output.write("".join(f"{line.rstrip()}\n" for line in lines) + "\n")
+        output.flush()
+        time.sleep(interval_seconds)
+
+
+def _show_until_left(top: Shown, output: "Output", keyboard: int | None, waker: int, interval_seconds: float) -> "_Left":
+    while True:
+        _draw(top, output, has_keys=keyboard is not None)
+        left = _wait(top, keyboard, waker, time.monotonic() + interval_seconds)
+        if left is not None:
+            return left
+
+
+def _stop_ourselves() -> None:
+    """Stop as any program does on Ctrl-Z; gives back once somebody has it go on."""
+    asked = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGTSTP)
+    signal.signal(signal.SIGTSTP, asked)
 
 
 def _draw(top: Shown, output: "Output", *, has_keys: bool) -> None:
@@ -74,22 +109,24 @@ def _size(output: "Output") -> os.terminal_size:
     return size if size.columns and size.lines else _SIZE_LEAST
 
 
-def _is_over(top: Shown, keyboard: int | None, waker: int, until: float) -> bool:
-    """Wait for a key, a new size of the terminal or the time; whether the key says to end."""
+def _wait(top: Shown, keyboard: int | None, waker: int, until: float) -> "_Left | None":
+    """Wait for a key, a signal or the time; how the screen is to be left, None: it goes on."""
     watched = [waker] if keyboard is None else [waker, keyboard]
     ready, _, _ = select.select(watched, [], [], max(0.0, until - time.monotonic()))
-    if waker in ready:
-        os.read(waker, 64)
+    # The numbers of the signals that came.
+    came = os.read(waker, 64) if waker in ready else b""
+    if signal.SIGTSTP in came:
+        return _Left.STOPPED
     if keyboard in ready and keyboard is not None:
         typed = os.read(keyboard, 64)
         # The terminal has gone.
         if not typed:
-            return True
+            return _Left.ENDED
         for key in typed.decode(errors="replace"):
             if key in QUIT_KEYS:
-                return True
+                return _Left.ENDED
             top.sort = top.sort_by_key.get(key, top.sort)
-    return False
+    return None
 
 
 @contextmanager
@@ -115,12 +152,12 @@ def _end(number: int, _frame: "FrameType | None") -> "NoReturn":
 
 @contextmanager
 def _wake_up() -> Iterator[int]:
-    """A descriptor that is readable after a change of the terminal's size; signals that end us do so in good order."""
+    """A descriptor that tells of Ctrl-Z and of a new size of the terminal; signals that end us do so in good order."""
     reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     replaced = {number: signal.signal(number, _end) for number in (signal.SIGTERM, signal.SIGHUP)}
-    replaced[signal.SIGWINCH] = signal.signal(signal.SIGWINCH, lambda _number, _frame: None)
-    # Stopped here, the shell would get a terminal without echo.
-    replaced[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, signal.SIG_IGN)
+    # SIGTSTP is only noted: stopped here, the shell would get a terminal without echo. Where it is ignored it stays so.
+    noted = [signal.SIGWINCH, *([signal.SIGTSTP] if signal.getsignal(signal.SIGTSTP) is not signal.SIG_IGN else [])]
+    replaced |= {number: signal.signal(number, lambda _number, _frame: None) for number in noted}
     woken_before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     try:
         yield reader

@@ -45,23 +45,23 @@ class Terminal:
         return int(termios.tcgetattr(self.follower)[3])
 
 
+def top_line(state: Path, *words: str) -> list[str]:
+    """The command `agentctl top` with these words, drawn ten times a second."""
+    folders = ["--state-dir", str(state), "--runtime-dir", str(state)]
+    return [sys.executable, "-m", "agent.cli.main", "top", *words, "--interval", "0.1", *folders]
+
+
 @contextmanager
-def watching(state: Path, *words: str) -> Iterator[Terminal]:
-    """`agentctl top` with these words, drawn ten times a second on a terminal of 80 x 24; it is ended with the block."""
+def watching(state: Path, *words: str, kind: str = "xterm") -> Iterator[Terminal]:
+    """`agentctl top` with these words on a terminal of this kind; it is ended with the block."""
+    with on_terminal(top_line(state, *words), kind=kind) as terminal:
+        yield terminal
+
+
+@contextmanager
+def on_terminal(line: list[str], *, kind: str = "xterm") -> Iterator[Terminal]:
+    """A program on a terminal of 80 x 24; it is ended with the block."""
     leader, follower = pty.openpty()
-    line = [
-        sys.executable,
-        "-m",
-        "agent.cli.main",
-        "top",
-        *words,
-        "--interval",
-        "0.1",
-        "--state-dir",
-        str(state),
-        "--runtime-dir",
-        str(state),
-    ]
     fcntl.ioctl(leader, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     # A session of its own, so that the terminal is its controlling one and Ctrl-C reaches it.
     program = subprocess.Popen(
@@ -71,7 +71,7 @@ def watching(state: Path, *words: str) -> Iterator[Terminal]:
         stderr=subprocess.PIPE,
         start_new_session=True,
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-        env={**os.environ, "TERM": "xterm"},
+        env={**os.environ, "TERM": kind},
     )
     try:
         with program:

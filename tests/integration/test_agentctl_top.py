@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shlex
 import signal
 import termios
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from fakes.control_server import FakeControlServer
-from fakes.live_terminal import DEADLINE_SECONDS, watching
+from fakes.live_terminal import DEADLINE_SECONDS, on_terminal, top_line, watching
 from fakes.stored_data import PROCESS, batch_of, head_of, process_row, tail_row, write_parquet, write_segment
 
 from agent.cli.program import run
@@ -191,3 +192,40 @@ def test_no_line_is_longer_than_a_terminal_of_80_columns(tmp_path: Path) -> None
         assert max(map(len, lines)) <= 80
         os.write(terminal.leader, b"q")
         assert terminal.program.wait(DEADLINE_SECONDS) == 0
+
+
+def test_ctrl_z_gives_the_terminal_to_the_shell_and_fg_brings_it_back(tmp_path: Path) -> None:
+    """The first screen and the cursor are there before the shell speaks; continued, it draws what is new. Twice, then q."""
+    path = write_segment(tmp_path, "a", head_of("a") + tick(1, 11))
+    with on_terminal(["bash", "--norc", "--noprofile", "-i"]) as terminal:
+        os.write(terminal.leader, (shlex.join(top_line(tmp_path)) + "\n").encode())
+        terminal.wait_for(r"\x1b\[\?1049h.*task-11")
+        for number in (22, 33):
+            os.write(terminal.leader, b"\x1a")
+            terminal.wait_for(r"\x1b\[\?25h\x1b\[\?1049l")
+            os.write(terminal.leader, b"jobs\n")
+            terminal.wait_for("Stopped")
+            with path.open("ab") as spool:
+                spool.write(tick(number, number))
+            os.write(terminal.leader, b"fg\n")
+            terminal.wait_for(rf"\x1b\[\?1049h.*task-{number}")
+        os.write(terminal.leader, b"q")
+        terminal.wait_for(r"\x1b\[\?25h\x1b\[\?1049l")
+        os.write(terminal.leader, b"echo it ended with $?\n")
+        terminal.wait_for("it ended with 0")
+
+
+@pytest.mark.parametrize("kind", ["dumb", ""])
+def test_a_terminal_that_can_only_print_gets_pictures_without_escapes(kind: str, tmp_path: Path) -> None:
+    """One below the other, until Ctrl-C."""
+    path = write_segment(tmp_path, "a", head_of("a") + tick(1, 11))
+    with watching(tmp_path, kind=kind) as terminal:
+        terminal.wait_for("task-11.*task-11")
+        with path.open("ab") as spool:
+            spool.write(tick(2, 22))
+        terminal.wait_for("task-22")
+        os.write(terminal.leader, b"\x03")
+        assert terminal.program.wait(DEADLINE_SECONDS) == 130
+        assert "\x1b" not in terminal.seen
+        assert terminal.program.stderr is not None
+        assert terminal.program.stderr.read() == b""

@@ -1,0 +1,107 @@
+"""Ctrl-C while scripts/run makes the environment, and in the first moments of the programs."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fakes.agent_process import wait_until
+
+ROOT = Path(__file__).parents[2]
+# Stands for the interpreter that makes the environment and for pip: it says that it is at it, and hates to be interrupted.
+PYTHON = """#!/usr/bin/env bash
+case "$*" in
+    *"import "*) exit 0 ;;
+    "-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
+    "-m pip --version") exit 1 ;;
+    "-m pip install "*)
+        trap 'echo Traceback >&2; exit 1' INT
+        echo $$ >"$AT_WORK"
+        while :; do sleep 0.05; done
+        ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "whole_group", "code"),
+    [(signal.SIGINT, True, 130), (signal.SIGTERM, False, 143), (signal.SIGHUP, False, 129)],
+)
+def test_an_interrupted_set_up_ends_with_one_sentence_and_is_begun_again(
+    number: signal.Signals, whole_group: bool, code: int, tmp_path: Path
+) -> None:
+    """As a terminal sends it, to all in the foreground, or somebody else to the script alone: nothing of it goes on."""
+    checkout, at_work = tmp_path / "checkout", tmp_path / "at-work"
+    (checkout / "scripts").mkdir(parents=True)
+    for name in ("run", "environment"):
+        shutil.copy(ROOT / "scripts" / name, checkout / "scripts" / name)
+    (checkout / "pyproject.toml").write_text("")
+    python = tmp_path / "python3.12"
+    python.write_text(PYTHON)
+    python.chmod(0o755)
+    environment = {**os.environ, "PYTHON": str(python), "AT_WORK": str(at_work)}
+    for _ in range(2 if whole_group else 1):
+        run = subprocess.Popen(
+            [checkout / "scripts" / "run"],
+            env=environment,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        )
+        with run:
+            wait_until(lambda: at_work.exists() and at_work.read_text().strip(), "pip is at work")
+            if whole_group:
+                os.killpg(run.pid, number)
+            else:
+                run.send_signal(number)
+            _, told = run.communicate(timeout=20)
+        assert (run.returncode, told.splitlines()) == (
+            code,
+            [
+                "evergauge: setting up .venv (once, about a minute)",
+                "evergauge: interrupted while setting up .venv; the next start begins it again",
+            ],
+        )
+        pip = int(at_work.read_text())
+        wait_until(lambda pip=pip: not Path(f"/proc/{pip}").exists(), "pip has ended")
+        assert (checkout / ".venv" / "evergauge.unfinished").exists()
+        at_work.unlink()
+
+
+HELD_BACK = """
+import os, signal, sys, threading
+sys.argv = ["/x/bin/{program}", "--help"]
+sys.path.insert(0, {root!r})
+import evergauge
+{moment}
+os.kill(os.getpid(), signal.SIGINT)
+print("goes on")
+"""
+
+
+@pytest.mark.parametrize("program", ["agentctl", "agentd"])
+def test_ctrl_c_while_a_program_imports_prints_nothing(program: str) -> None:
+    """It ends as the shell knows it, not with the stack of an import."""
+    code = HELD_BACK.format(program=program, root=str(ROOT), moment="")
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")
+
+
+def test_where_ctrl_c_is_ignored_it_stays_so() -> None:
+    """`nohup`, and what a script starts in the background."""
+    code = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)" + HELD_BACK.format(
+        program="agentctl", root=str(ROOT), moment=""
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "goes on\n", "")
+
+
+def test_once_a_program_listens_ctrl_c_is_its_own() -> None:
+    """agentctl ends what it does in good order, with 130."""
+    code = HELD_BACK.format(program="agentctl", root=str(ROOT), moment="evergauge._hear_interrupts()")
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False)
+    assert "KeyboardInterrupt" in ended.stderr
