@@ -184,6 +184,12 @@ class Config(Struct, frozen=True):
         value = self.values.get(policy_key(setting, worker))
         return self.of(setting) if value is None else int(value)
 
+    def show(self, setting: AnySetting) -> str:
+        """A setting's value as it would be written."""
+        value = self.values.get(setting.key, setting.default)
+        # The union of setting types cannot be told apart here; each value came from its own setting's `parse`.
+        return setting.show(value) or "(empty)"  # type: ignore[arg-type]
+
     def of(self, setting: Setting[T]) -> T:
         """The value of a setting, its default where nothing else was said."""
         value = self.values.get(setting.key, setting.default)
