@@ -163,6 +163,8 @@ HOSTILE: dict[str, tuple[str, ...]] = {
     "agent/model/toml.py": (" (at line ", " (at line 1, column ", "1", " (at end of document", ")"),
     "workers/writer/segment.py": ("a-", "-", "0", "20260101T000000Z-", ".spool"),
     "agent/model/timebase.py": ("1", "1.", ".1", "1m"),
+    "agent/model/engine.py": ("a-", "0", "docker-", "0a", "lxc.payload.", "/", "job_1/step_", "machine-", "\\x2d", ".scope"),
+    "agent/cli/verify.py": ("1", "1-", "2026-01-"),
     "agent/model/glob.py": ("a", "[", "]", "?"),
     "agent/cli/warehouse.py": ("duckdb_", "pragma_ ", "show", " "),
     "agent/cli/statement.py": ("Table with name ", "Table with name x does not ", "x"),
@@ -177,6 +179,8 @@ HOSTILE: dict[str, tuple[str, ...]] = {
     "workers/writer/quota.py": ("a-", "20260101T000000Z-", "-20260101T000000Z-0a0a0a0a0a0a", "date=", "-"),
     "workers/writer/parquet.py": ("/", "a", " "),
 }
+# For a file that is not listed yet: the test above asks for its own.
+COMMON = ("a", "0", "a-", "0-", "/", ".", " ", "_")
 # Patterns that a loop goes over.
 HANDED_ON = ("_PRIVATE_KEY", "_WEBHOOK")
 PACKAGES = ("agent", "supervisor", "workers")
@@ -236,7 +240,7 @@ def test_every_pattern_is_linear(path: str) -> None:
             if isinstance(pattern, re.Pattern):
                 # One that is handed on as an argument counts as looked for everywhere.
                 looks.append((everywhere if name in searched or name in HANDED_ON else full, pattern))
-    for (look, pattern), unit in product(looks, HOSTILE[path]):
+    for (look, pattern), unit in product(looks, HOSTILE.get(path, COMMON)):
         for text in (unit, unit + "a"):
             encode = str if isinstance(pattern.pattern, str) else str.encode
             assert_linear(lambda long, look=look, pattern=pattern, encode=encode: look(pattern, encode(long)), text)
