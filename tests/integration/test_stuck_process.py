@@ -67,7 +67,7 @@ def test_its_row_is_null_with_a_reason_and_all_others_go_on(stuck: StuckProcess)
         assert (rows[stuck.pid]["command_line"], rows[stuck.pid]["uid"]) == (None, 0)
         assert "not_answered" in rows[stuck.pid]["absent"]
         assert rows[stuck.pid]["rss_bytes"] > 1 << 20
-        assert "pytest" in rows[os.getpid()]["command_line"]
+        assert "python" in rows[os.getpid()]["command_line"]
         first = ticks.probe.stats()
         rows = ticks.rows(os.getpid())
         assert rows[stuck.pid]["absent"] == "not_answered"

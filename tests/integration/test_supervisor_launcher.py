@@ -127,7 +127,14 @@ def _wait_gone(started: Started) -> None:
 
 def _wait_ended(server: int) -> None:
     """A server that was sent SIGKILL a moment ago may still be counted as alive, which would cost one more start."""
-    wait_until(lambda: not psutil.pid_exists(server) or psutil.Process(server).status() == psutil.STATUS_ZOMBIE, "the server ended")
+
+    def is_over() -> bool:
+        try:
+            return psutil.Process(server).status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
+
+    wait_until(is_over, "the server ended")
 
 
 @pytest.mark.parametrize("code", [0, 3, 78])
