@@ -92,19 +92,21 @@ def unit_of(path: str) -> UnitIdentity | None:
     if not path.startswith("/") or len(path) > PATH_CHARACTERS_MAX:
         return None
     if not path.isascii():
-        readable = _readable(path)
-        if readable is None:
+        text = path_text(path)
+        if text is None:
             return None
-        path = readable
+        path = text
     names = path.split("/")
     if len(names) > _NAMES_MAX:
         return None
     return (_pod(names) if "pod" in path else None) or _unit(names)
 
 
-def _readable(path: str) -> str | None:
-    # Names that are not UTF-8 come from a directory listing as lone surrogates, which no message can carry;
-    # they become what `parse_proc_cgroup` makes of the same bytes.
+def path_text(path: str) -> str | None:
+    """A path of a directory listing as units carry it: what `parse_proc_cgroup` makes of the same bytes.
+
+    *Absent:* None for text that no listing gives. Not `foreign.readable`: this is an identity, so control characters stay in it.
+    """
     try:
         return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     except UnicodeEncodeError:

@@ -6,6 +6,8 @@ exception from here, a *bug* is an `assert` and ends its process.
 
 from enum import IntEnum
 
+from agent.model.foreign import readable
+
 
 class ExitCode(IntEnum):
     """Why a process of evergauge ended, after sysexits.h; the supervisor's restart policy reads the name."""
@@ -52,9 +54,9 @@ class EvergaugeError(Exception):
 
     @property
     def sentence(self) -> str:
-        """One line: `where: problem; remedy`."""
+        """One line: `where: problem; remedy`, whatever bytes and control characters a path in it has."""
         text = f"{self.where}: {self.problem}" if self.where else self.problem
-        return f"{text}; {self.remedy}" if self.remedy else text
+        return readable(f"{text}; {self.remedy}" if self.remedy else text)
 
 
 class ConfigError(EvergaugeError):

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from agent.model.errors import ProtocolError
+from agent.model.foreign import all_encodable
 
 # A snapshot of 10,000 rules is below 4 MiB; anything larger is a mistake and is refused before decoding.
 FRAME_BYTES_MAX = 16 << 20
@@ -239,8 +240,11 @@ _FROM_WRITER: msgspec.msgpack.Decoder[FromWriter] = msgspec.msgpack.Decoder(From
 
 
 def encode(message: Struct | list[Any]) -> bytes:
-    """The frame of a message, or of a list of rows."""
-    return _ENCODER.encode(message)
+    """The frame of a message, or of a list of rows. A text that is no UTF-8 goes out as `agent.model.foreign` writes it."""
+    try:
+        return _ENCODER.encode(message)
+    except UnicodeEncodeError:
+        return _ENCODER.encode(all_encodable(msgspec.to_builtins(message, builtin_types=(bytes,))))
 
 
 def decode_from_worker(frame: bytes) -> FromWorker:

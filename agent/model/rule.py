@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from agent.model.errors import FormatError
+from agent.model.foreign import all_encodable
 from agent.model.glob import STARS_MAX, prepared, stars
 
 NAME_BYTES_MAX = 63
@@ -191,7 +192,12 @@ def canonical(content: GroupRule | Assignment) -> bytes:
     Defaults are written out: msgspec leaves them out by identity, not by value, so a rule that spells a default would
     differ from one that does not.
     """
-    return msgspec.json.encode(content, order="deterministic")
+    try:
+        return msgspec.json.encode(content, order="deterministic")
+    except UnicodeEncodeError:
+        # A foreign name that nobody made readable. As the same type again: a dict would be written in another order.
+        plain = all_encodable(msgspec.to_builtins(content))
+        return msgspec.json.encode(msgspec.convert(plain, type(content)), order="deterministic")
 
 
 def decode_rule(content: bytes) -> GroupRule:

@@ -14,11 +14,10 @@ from collections.abc import Callable
 from errno import EMFILE, ENFILE
 from typing import Any
 
-import msgspec
-
 from agent.failpoint import failpoint
 from agent.model.control import PROTOCOL_VERSION, READ_OPERATIONS, REQUEST_BYTES_MAX
 from agent.model.errors import ExitCode
+from agent.model.json_text import json_bytes
 from agent.model.timebase import S
 from supervisor.core.effect import Commanded, Problem
 
@@ -93,11 +92,11 @@ class ControlSocket:
         else:
             document["error"] = {"code": problem.code, "sentence": problem.sentence, "exit": problem.exit}
         try:
-            line = msgspec.json.encode(document)
+            line = json_bytes(document)
         except TypeError as cause:
             # A worker's answer may hold what msgpack has and JSON has not.
             error = {"code": "no_answer", "sentence": f"the answer cannot be written as JSON: {cause}", "exit": int(ExitCode.BUG)}
-            line = msgspec.json.encode({"v": PROTOCOL_VERSION, "ok": False, "error": error})
+            line = json_bytes({"v": PROTOCOL_VERSION, "ok": False, "error": error})
         client.outgoing += line + b"\n"
         client.is_waiting = False
         self._flush(client_id, client)

@@ -6,8 +6,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any, TextIO
 
-import msgspec
-
+from agent.model.foreign import readable
+from agent.model.json_text import json_bytes
 from agent.model.timebase import iso_utc
 from agent.ports import Clock
 
@@ -50,10 +50,10 @@ class EventLog:
     def _line(self, kind: str, severity: str, fields: Mapping[str, Any]) -> str:
         at = iso_utc(self._clock.wall_ns())
         if self._form == "json":
-            line = msgspec.json.encode({**fields, "at": at, "severity": severity, "event": kind})
+            line = json_bytes({**fields, "at": at, "severity": severity, "event": kind})
             if len(line) >= LINE_BYTES_MAX:
                 # Cut, it would be no JSON any more.
-                line = msgspec.json.encode({"at": at, "severity": severity, "event": kind, "cut_bytes": len(line)})
+                line = json_bytes({"at": at, "severity": severity, "event": kind, "cut_bytes": len(line)})
             return line.decode() + "\n"
         text = " ".join([at, f"{severity:7}", kind, *(f"{key}={_shown(value)}" for key, value in fields.items())])
         return text.encode()[: LINE_BYTES_MAX - 1].decode(errors="ignore") + "\n"
@@ -74,6 +74,5 @@ def _shown(value: object) -> str:
     text = str(value)
     if text and " " not in text and '"' not in text and text.isprintable():
         return text
-    # What a worker says must not steer the terminal of whoever reads the log.
-    quoted = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return '"' + "".join(letter if letter.isprintable() else f"\\u{ord(letter):04x}" for letter in quoted) + '"'
+    # What a worker says must not steer the terminal of whoever reads the log. Backslashes first: the escapes are to stay single.
+    return '"' + readable(text.replace("\\", "\\\\").replace('"', '\\"')) + '"'

@@ -99,3 +99,10 @@ def test_a_line_never_has_more_bytes_than_a_writable_pipe_takes() -> None:
     line = _written({"text": "é" * LINE_BYTES_MAX})
     assert LINE_BYTES_MAX - 1 <= len(line.encode()) <= LINE_BYTES_MAX
     assert line.endswith("é\n")
+
+
+def test_a_name_that_is_no_utf8_is_written_in_both_forms() -> None:
+    """A foreign byte or a control character neither ends the supervisor nor reaches a terminal."""
+    fields: dict[str, object] = {"path": "/x\udcff\x1b[2J y"}
+    assert _written(fields) == f'{AT} info    worker_up path="/x\\xff\\x1b[2J y"\n'
+    assert json.loads(_written(fields, form="json"))["path"] == "/x\\xff\x1b[2J y"

@@ -10,8 +10,9 @@ from errno import ENODEV
 
 from msgspec import Struct
 
-from agent.model.cgroup_path import UnitIdentity, unit_of
+from agent.model.cgroup_path import UnitIdentity, path_text, unit_of
 from agent.model.errors import UnavailableError
+from agent.model.foreign import encodable
 from agent.model.rule import UnitKind
 from agent.ports import KernelTree
 from workers.control_plane.pods import Found
@@ -31,8 +32,8 @@ class Look(Struct, frozen=True):
     """What one look at the tree found, parents before what is in them.
 
     `hierarchy` is v1, v2 or hybrid. `directories` were listed; with `truncated` more existed than may be looked at.
-    `unreadable` are paths that exist but could not be listed: what is below them is not known. `roots` are the hierarchies in
-    which the paths were found, the most telling first.
+    `unreadable` are paths that exist but could not be listed, as units name them: what is below them is not known. `roots` are
+    the hierarchies in which the paths were found, the most telling first.
     """
 
     hierarchy: str
@@ -124,7 +125,7 @@ class _Walk:
                 raise
             # The kernel's answer for a group that was removed while it is listed.
             if problem.errno != ENODEV:
-                self.unreadable.append(path)
+                self.unreadable.append(path_text(path) or encodable(path))
             return []
 
     def _take(self, root: str, path: str, *, slices_count: bool) -> bool:
@@ -136,9 +137,7 @@ class _Walk:
             return False
         identity = self._known[path] if path in self._known else unit_of(path)
         self.seen[path] = identity
-        if identity is not None and (
-            identity.kind is not UnitKind.SLICE or (slices_count and self._holds_process(root, identity.cgroup))
-        ):
+        if identity is not None and (identity.kind is not UnitKind.SLICE or (slices_count and self._holds_process(root, path))):
             self.found.append(Found(path, identity))
         return True
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
-from agent.model.cgroup_path import UnitIdentity, name_of
+from agent.model.cgroup_path import UnitIdentity, name_of, path_text
 from agent.model.rule import Assignment, Unit, UnitKind
 
 # The kubelet's own limit is 250 pods on a node; the services of one host are a few hundred.
@@ -20,7 +20,7 @@ Places = dict[str, tuple[str, ...]]
 
 
 class Found(Struct, frozen=True):
-    """One directory that is a unit or lies in one: its path below the hierarchy, from `/` on."""
+    """One directory that is a unit or lies in one: its path below the hierarchy, from `/` on, as the tree is read by it."""
 
     path: str
     identity: UnitIdentity
@@ -47,7 +47,7 @@ def observe(found: Iterable[Found]) -> Observation:
     for directory in found:
         identity = directory.identity
         uid = identity.uid
-        own_directory = directory.path == identity.cgroup
+        own_directory = identity.cgroup in (directory.path, path_text(directory.path))
         # A pod can be seen where it has no directory of its own (only its containers do): the one it has counts more.
         if uid not in identities or (own_directory and uid not in placed):
             identities[uid] = identity

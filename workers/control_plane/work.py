@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from agent.config import CONTROL_PLANE_INTERVAL, Config
 from agent.failpoint import failpoint
 from agent.model.errors import EvergaugeError, FormatError
+from agent.model.foreign import readable
 from agent.model.message import Condition, Note
 from agent.model.rule import Assignment, GroupRule, Unit, canonical, decode_rule, in_order, pod_key, rule_key
 from agent.model.rule_state import Change, RuleState
@@ -279,13 +280,14 @@ class ControlPlaneWork:
 def _sentence(problem: OSError | EvergaugeError) -> str:
     if isinstance(problem, EvergaugeError):
         return problem.sentence
-    return f"{problem.strerror or problem} ({problem.filename or 'cgroup root'}); mount it, or set kernel.cgroup_root"
+    where = readable(str(problem.filename or "cgroup root"))
+    return f"{problem.strerror or problem} ({where}); mount it, or set kernel.cgroup_root"
 
 
 def _unreadable_sentence(unreadable: tuple[str, ...]) -> str:
     if not unreadable:
         return ""
-    return f"{len(unreadable)} cgroups cannot be listed, first {unreadable[0]}; units below them are kept as last seen"
+    return f"{len(unreadable)} cgroups cannot be listed, first {readable(unreadable[0])}; units below them are kept as last seen"
 
 
 def _truncated_sentence(look: Look, left_out: int) -> str:

@@ -4,8 +4,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import zmq
+from msgspec.structs import replace
 
 from agent.model.errors import ProtocolError
+from agent.model.foreign import readable
 from agent.model.message import (
     Condition,
     FromWorker,
@@ -65,7 +67,8 @@ class BusClient:
         self.send(Publish(parts[-1] if parts else [], complete=complete))
 
     def condition(self, condition: Condition) -> None:
-        """See `agent.ports.Bus`."""
+        """See `agent.ports.Bus`. What a name in it brings along is made readable here, so that no caller can forget it."""
+        condition = replace(condition, detail=readable(condition.detail))
         if condition.active:
             self._conditions[condition.kind] = condition
         else:
@@ -79,8 +82,9 @@ class BusClient:
             self.send(condition)
 
     def note(self, note: Note) -> None:
-        """See `agent.ports.Bus`."""
-        self.send(note)
+        """See `agent.ports.Bus`; its fields are made readable like a condition's detail."""
+        fields = {key: readable(value) if isinstance(value, str) else value for key, value in note.fields.items()}
+        self.send(replace(note, fields=fields))
 
     def request(self, what: str) -> int:
         """See `agent.ports.Bus`."""

@@ -62,3 +62,9 @@ def test_only_a_bad_configuration_is_final():
 def test_exit_codes_are_shown_by_name():
     """A number without a name is shown as a number."""
     assert [exit_code_name(code) for code in (0, 70, 75, 78, 3, -9)] == ["done", "bug", "try_again", "config", "code 3", "code -9"]
+
+
+def test_a_sentence_shows_a_foreign_path_on_one_line_of_utf8() -> None:
+    """A path may have any bytes; what is said of it goes to logs, messages and terminals."""
+    failure = StorageError("/a\udcff\x1b[2J\n", "cannot be read")
+    assert failure.sentence == r"/a\xff\x1b[2J\n: cannot be read" == str(failure)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.model.foreign import readable
+from agent.model.foreign import all_encodable, encodable, readable
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,26 @@ def test_a_long_name_is_cut_and_says_so(name: str | bytes):
     shown = readable(name, characters_max=10)
     assert len(shown) == 10
     assert shown.endswith("…")
+
+
+@pytest.mark.parametrize(
+    ("text", "carried"),
+    [("a\nb", "a\nb"), ("x\udcff", r"x\xff"), (b"x\xff\n", "x\\xff\n"), ("\ud800é", r"\ud800é"), ("é", "é")],
+)
+def test_only_what_utf8_cannot_carry_is_escaped_in_a_row(text: str | bytes, carried: str):
+    """A path in a row stays the path, control characters included."""
+    assert encodable(text) == carried
+
+
+def test_every_text_of_a_plain_value_becomes_encodable():
+    """Keys and values, in lists, tuples and mappings; numbers, bytes and nothing stay."""
+    value = {"k\udcff": ["\udcfe", ("\udcfd", 1, None, b"\xff", True)]}
+    assert all_encodable(value) == {r"k\xff": [r"\xfe", [r"\xfd", 1, None, b"\xff", True]]}
+
+
+def test_what_is_too_deep_is_described():
+    """A body of a hundred thousand nested lists costs no stack."""
+    value: list[object] = ["\udcff"]
+    for _ in range(100):
+        value = [value]
+    assert msgspec.json.encode(all_encodable(value))

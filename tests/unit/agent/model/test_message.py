@@ -164,3 +164,26 @@ def test_what_is_no_identity_is_refused(frame: bytes):
     """Half an identity, another writing of a number, an empty name."""
     with pytest.raises(ProtocolError, match="is not run/epoch/worker"):
         decode_identity(frame)
+
+
+@pytest.mark.parametrize(
+    ("said", "heard"),
+    [
+        (Condition("c", active=True, detail="/x\udcff"), Condition("c", active=True, detail=r"/x\xff")),
+        (Note("n", "info", {"path": "\ud800"}), Note("n", "info", {"path": r"\ud800"})),
+        (Reply(1, {"k": [{"p\udcfe": "\udcff"}]}), Reply(1, {"k": [{r"p\xfe": r"\xff"}]})),
+        (
+            Publish([("pod/\udcff", b"\xff"), ("b", None)], complete=True),
+            Publish([(r"pod/\xff", b"\xff"), ("b", None)], complete=True),
+        ),
+    ],
+)
+def test_a_name_that_is_no_utf8_never_keeps_a_message_from_being_sent(said: Struct, heard: Struct) -> None:
+    """Whoever forgot to make a foreign name readable loses its looks and not the worker."""
+    assert decode_from_worker(encode(said)) == heard
+
+
+def test_a_row_with_a_name_that_is_no_utf8_costs_no_batch() -> None:
+    """The other rows and the other values are as they were."""
+    rows = [(1, "a\n", None, 1.5, True), (2, "x\udcff", None, 2.5, False)]
+    assert msgspec.msgpack.decode(encode(rows)) == [[1, "a\n", None, 1.5, True], [2, r"x\xff", None, 2.5, False]]

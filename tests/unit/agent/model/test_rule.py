@@ -14,6 +14,7 @@ from agent.model.rule import (
     Assignment,
     GroupRule,
     Match,
+    Monitoring,
     QosClass,
     Unit,
     UnitKind,
@@ -219,3 +220,11 @@ def test_a_new_rule_with_too_many_stars_is_refused_and_an_old_one_stays_readable
     assert problem_of_new_rule(most) == "a pattern has at most 16 stars"
     assert problem_of_rule(most) is None
     assert problem_of_new_rule(GroupRule("", match=Match(pod="*"))) == problem_of_rule(GroupRule(""))
+
+
+def test_an_assignment_with_a_name_that_is_no_utf8_has_its_one_encoding() -> None:
+    """A detail that names somebody's cgroup is published, and reads back as it was written."""
+    held = Assignment(POD, "g", None, 5, monitoring=Monitoring((), "io", "/x\udcff: refused"))
+    plain = Assignment(POD, "g", None, 5, monitoring=Monitoring((), "io", r"/x\xff: refused"))
+    assert canonical(held) == canonical(plain)
+    assert decode_assignment(canonical(held)) == plain

@@ -9,6 +9,7 @@ from fakes.kernel_tree import MemoryTree
 from fakes.outbox import RecordingOutbox
 
 from agent.config import CONTROL_PLANE_INTERVAL, Config
+from agent.model.message import encode
 from agent.model.rule import Action, Assignment, GroupRule, Match, QosClass, canonical, decode_assignment, rule_key
 from agent.model.rule_state import RuleState
 from agent.model.tables import POD_GROUP
@@ -318,3 +319,28 @@ def test_a_stop_for_a_restart_closes_nothing() -> None:
     assert story.work.is_done()
     assert (len(story.outbox.offers), len(story.bus.published)) == (rows, published)
     assert {UID, NGINX} == set(story.assigned())
+
+
+def test_a_name_that_is_no_utf8_is_told_like_any_other() -> None:
+    """A cgroup `x\\xff` that nobody may list, made by any user with a delegated one, is a condition and never the end."""
+    story = Story()
+    story.tree.put("user.slice/x\udcff/cgroup.procs")
+    story.tree.put("user.slice/y\udcff.service/cgroup.procs")
+    story.tree.fail("user.slice/x\udcff", errno.EACCES)
+    story.look()
+
+    (condition,) = story.bus.conditions
+    assert condition.detail.startswith("1 cgroups cannot be listed, first /user.slice/x")
+    assert encode(condition)
+    assert "/user.slice/y\ufffd.service" in story.assigned()
+    story.tree.fail("user.slice/y\udcff.service", errno.EACCES)
+    story.tree.fail("user.slice", errno.EACCES)
+    assert "/user.slice/y\ufffd.service" in story.look().assigned()
+
+
+def test_a_root_that_cannot_be_listed_may_have_any_name() -> None:
+    """The kernel's answer names the path as it was asked."""
+    story = Story(MemoryTree({"memory\udcff/a": b"", "memory/x/y": b""}))
+    story.tree.fail("memory", errno.EIO)
+    story.look()
+    assert encode(story.bus.conditions[-1])

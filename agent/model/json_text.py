@@ -1,0 +1,16 @@
+"""Documents as JSON that is always UTF-8, whatever foreign names stand in them. PURE."""
+
+import msgspec
+
+from agent.model.foreign import all_encodable
+
+
+def json_bytes(document: object) -> bytes:
+    """A document of plain values as JSON; a text that is no UTF-8 is written as `agent.model.foreign` writes it.
+
+    *Raises:* TypeError for what JSON has not.
+    """
+    try:
+        return msgspec.json.encode(document)
+    except UnicodeEncodeError:
+        return msgspec.json.encode(all_encodable(msgspec.to_builtins(document)))
