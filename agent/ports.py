@@ -54,6 +54,10 @@ class KernelTree(Protocol):
         """The user id that owns a file or directory now. *Raises:* OSError."""
         ...
 
+    def device(self, path: str = ".") -> int:
+        """The number of the file system that a file or directory lies in: another one is mounted there. *Raises:* OSError."""
+        ...
+
 
 class Outbox(Protocol):
     """Where a worker puts rows. It never blocks; what does not fit is counted and becomes a row of table `gap`."""

@@ -6,6 +6,7 @@ Two functions turn the content of `/proc/PID/cgroup` into a unit: `parse_proc_cg
 """
 
 import re
+from itertools import islice
 
 from msgspec import Struct
 
@@ -16,15 +17,23 @@ TEXT_BYTES_MAX = 64 << 10
 # The longest paths seen (a kind node below a user's own systemd) have 400 characters; longer ones are nobody's unit.
 PATH_CHARACTERS_MAX = 1024
 _NAMES_MAX = 48
+# The kernel has fourteen controllers, and people mount a few hierarchies by names of their own.
+_PATHS_MAX = 64
 _CONTAINER_NAME_CHARACTERS = 12
 
-# The order in which hierarchies of cgroup v1 are trusted; systemd keeps its whole tree only in the one it named.
-_RANK = {b"name=systemd": 1, b"memory": 2, b"cpu": 3, b"cpuacct": 3, b"cpu,cpuacct": 3, b"cpuacct,cpu": 3, b"pids": 4}
-_RANK_OTHER_CONTROLLER = 5
+# How far the hierarchies of v1 are believed, the lower the more. systemd keeps its whole tree only in the one it named. Every
+# engine puts its containers under `memory`, `cpu` and `pids`; `blkio`, `cpuset`, `devices` and `freezer` follow the same
+# managers, but batch systems and people use them by hand too. The unified one of a hybrid host is systemd's copy of its own.
+_RANK = {b"name=systemd": 1, b"memory": 2, b"cpu": 3, b"cpuacct": 3, b"pids": 4}
+_RANK |= dict.fromkeys((b"blkio", b"cpuset", b"devices", b"freezer"), 5)
 _RANK_UNIFIED = 6
+# These say nothing of workloads: packet classes (`net_cls`, `net_prio`), who may be profiled (`perf_event`), limits that few set
+# (`hugetlb`, `rdma`, `misc`, `dmem`), and whatever else somebody mounted by a name of his own or a later kernel brings.
+_RANK_SILENT = 50
 _RANK_ROOT = 100
-# A path through `kubepods` beats every other: a runtime may leave its processes elsewhere in a hierarchy it does not use.
-_RANK_KUBEPODS = -100
+# What a path says comes before where it stands: a pod before a container before a service or scope before a mere directory. An
+# engine without systemd leaves its containers' processes in its own service in the hierarchies that it does not use.
+_RANKS_BY_TELLING = 10
 
 _QOS = {"besteffort": QosClass.BESTEFFORT, "burstable": QosClass.BURSTABLE}
 _UUID_OR_HASH = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}")
@@ -58,29 +67,48 @@ class UnitIdentity(Struct, frozen=True):
 def parse_proc_cgroup(text: bytes) -> str | None:
     """The path of `/proc/PID/cgroup` that identifies the workload; `/` where the process is in no group at all.
 
-    cgroup v2 has one line. On v1 and hybrid hosts the first hierarchy of systemd, memory, cpu, pids, the others and v2
-    counts in which the process is not in the root. *Absent:* None when no line is one of a cgroup.
+    cgroup v2 has one line. On v1 and hybrid hosts the hierarchy counts in which the path says most, among equals the one that is
+    believed most (`_RANK`); one that says nothing of workloads only where the process is in the root of all others.
+    *Absent:* None when no line is one of a cgroup.
     """
-    best: bytes | None = None
-    best_rank = _RANK_ROOT * 2
+    ranks: dict[bytes, int] = {}
     for line in text[:TEXT_BYTES_MAX].split(b"\n"):
         number, _, rest = line.partition(b":")
         controllers, _, path = rest.partition(b":")
-        if not path.startswith(b"/"):
-            continue
-        rank = _rank(number, controllers, path)
-        if rank < best_rank:
-            best, best_rank = path, rank
+        if path.startswith(b"/"):
+            rank = _rank(number, controllers, path)
+            ranks[path] = min(rank, ranks.get(path, rank))
+    best: bytes | None = None
+    if len(ranks) == 1:
+        (best,) = ranks
+    elif ranks:
+        best = min(islice(ranks, _PATHS_MAX), key=lambda path: ranks[path] - _RANKS_BY_TELLING * _telling(path, ranks[path]))
+    return None if best is None else _text_of(best)
+
+
+def _text_of(path: bytes) -> str:
     # v2 marks the group of a zombie that was removed; the unit it belonged to is still the right answer.
-    return None if best is None else best.removesuffix(b" (deleted)").decode("utf-8", "replace")
+    return path.removesuffix(b" (deleted)").decode("utf-8", "replace")
 
 
 def _rank(number: bytes, controllers: bytes, path: bytes) -> int:
-    unified = number == b"0" and not controllers
-    rank = _RANK_UNIFIED if unified else _RANK.get(controllers, _RANK_OTHER_CONTROLLER)
-    if path == b"/":
-        return rank + _RANK_ROOT
-    return rank + _RANK_KUBEPODS if b"kubepods" in path else rank
+    if number == b"0" and not controllers:
+        rank = _RANK_UNIFIED
+    else:
+        # Controllers that are mounted together share one hierarchy.
+        rank = min(_RANK.get(name, _RANK_SILENT) for name in controllers.split(b","))
+    return rank + _RANK_ROOT if path == b"/" else rank
+
+
+def _telling(path: bytes, rank: int) -> int:
+    if rank >= _RANK_SILENT:
+        return 0
+    if b"kubepods" in path:
+        return 3
+    unit = unit_of(_text_of(path))
+    if unit is None or unit.kind is UnitKind.SLICE:
+        return 0
+    return 3 if unit.kind is UnitKind.POD else 2 if unit.container is not None else 1
 
 
 def unit_of(path: str) -> UnitIdentity | None:

@@ -99,11 +99,21 @@ def test_files_and_directories_tell_their_owner(tree: KernelTreePort) -> None:
     assert (tree.owner("7/stat"), tree.owner("7")) == (owner, owner)
 
 
+def test_a_file_system_mounted_below_is_another_device(tree: KernelTreePort) -> None:
+    """All of one file system has one number; what is mounted on a directory of it has its own, and so has what lies below."""
+    assert tree.device() == tree.device("7") == tree.device("7/stat")
+    root = KernelTree("/")
+    assert root.device("proc") == root.device("proc/self/fdinfo") != root.device()
+    memory = MemoryTree(FILES)
+    memory.devices["7"] = 9
+    assert [memory.device(path) for path in (".", "8", "7", "7/stat")] == [0, 0, 9, 9]
+
+
 @pytest.mark.parametrize("path", ["1/stat", "7/nothing", "nothing"])
 def test_what_is_not_there_is_enoent(tree: KernelTreePort, path: str) -> None:
     """For every call alike."""
     for call in (lambda: tree.open(path), lambda: tree.read(path, 10), lambda: tree.list_names(path),
-                 lambda: tree.list_directories(path), lambda: tree.owner(path)):  # fmt: skip
+                 lambda: tree.list_directories(path), lambda: tree.owner(path), lambda: tree.device(path)):  # fmt: skip
         assert _errno_of(call) == errno.ENOENT
 
 

@@ -19,6 +19,8 @@ class MemoryTree:
         self._open: dict[int, tuple[str, _File]] = {}
         self._next_descriptor = 1000
         self.owners: dict[str, int] = {}
+        # By the directories on which another file system is mounted; everything else is device 0.
+        self.devices: dict[str, int] = {}
         self.calls: list[tuple[str, str]] = []
         for path, content in (files or {}).items():
             self.put(path, content)
@@ -98,10 +100,24 @@ class MemoryTree:
 
     def owner(self, path: str) -> int:
         """The user id set in `owners`, 0 where none is; of a file or directory that is there."""
-        name = _normal(path)
-        if name not in self._directories and not any(known == name or known.startswith(f"{name}/") for known in self._files):
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        self._check_is_there(path)
         return self.owners.get(path, 0)
+
+    def device(self, path: str = ".") -> int:
+        """The number set in `devices` for the path or the nearest directory above it."""
+        self._check_is_there(path)
+        parts = _normal(path).split("/")
+        above = ("/".join(parts[:count]) for count in range(len(parts), 0, -1))
+        return next((self.devices[name] for name in above if name in self.devices), 0)
+
+    def _check_is_there(self, path: str) -> None:
+        name = _normal(path)
+        if (
+            name
+            and name not in self._directories
+            and not any(known == name or known.startswith(f"{name}/") for known in self._files)
+        ):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
 
     # ---- inside ------------------------------------------------------------------------------------
 

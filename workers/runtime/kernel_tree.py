@@ -72,3 +72,7 @@ class KernelTree:
     def owner(self, path: str) -> int:
         """The user id that owns a file or directory now. *Raises:* OSError."""
         return os.stat(path, dir_fd=self._root, follow_symlinks=False).st_uid
+
+    def device(self, path: str = ".") -> int:
+        """The number of the file system that a file or directory lies in. *Raises:* OSError."""
+        return os.stat(path, dir_fd=self._root, follow_symlinks=False).st_dev

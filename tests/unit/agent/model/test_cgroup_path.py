@@ -1,5 +1,6 @@
 """What a cgroup path says: every form that kubelets, runtimes, engines and systemd make, and what nobody should trust."""
 
+from itertools import pairwise, permutations
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,69 @@ def test_a_pod_is_found_from_the_file_of_its_process(fixture: str, uid: str) -> 
 
     assert identity is not None
     assert (uid, UnitKind.POD, CONTAINER) == (identity.uid, identity.kind, identity.container)
+
+
+SILENT = [
+    "net_cls",
+    "net_prio",
+    "net_cls,net_prio",
+    "perf_event",
+    "hugetlb",
+    "rdma",
+    "misc",
+    "name=",
+    "name=mine",
+    "name=elogind",
+    "new",
+]
+BELIEVED = [
+    "name=systemd",
+    "memory",
+    "cpu",
+    "cpuacct",
+    "cpu,cpuacct",
+    "cpuacct,cpu",
+    "pids",
+    "blkio",
+    "cpuset",
+    "devices",
+    "freezer",
+]
+DOCKER = f"/system.slice/docker-{CONTAINER}.scope"
+KUBEPODS = f"/kubepods/burstable/pod{UID}/{CONTAINER}"
+
+
+def _picked(*lines: str) -> set[str | None]:
+    """The path that is picked, whichever way round the lines stand."""
+    return {parse_proc_cgroup("\n".join(order).encode()) for order in permutations(lines)}
+
+
+@pytest.mark.parametrize("silent", SILENT)
+@pytest.mark.parametrize("path", ["/system.slice/nginx.service", DOCKER, KUBEPODS, "/mine", "/user.slice"])
+def test_a_hierarchy_that_says_nothing_of_workloads_loses_to_every_other(silent: str, path: str) -> None:
+    """Whatever stands in it, and whichever hierarchy knows the unit."""
+    for theirs in ("/x", f"/docker/{CONTAINER[::-1]}", "/kubepods/pod" + HASH):
+        assert _picked(f"1:{silent}:{theirs}", f"0::{path}") == {path}
+        assert _picked(f"1:{silent}:{theirs}", f"2:memory:{path}", "0::/") == {path}
+    assert _picked(f"1:{silent}:/x", "2:cpu:/", "0::/") == {"/x"}
+    assert _picked(f"1:{silent}:/", "0::/") == {"/"}
+
+
+@pytest.mark.parametrize("believed", BELIEVED)
+def test_what_a_path_says_comes_before_its_hierarchy(believed: str) -> None:
+    """A pod before a container before a service before a mere directory, in whichever hierarchy each stands."""
+    assert _picked(f"3:{believed}:/x", f"0::{DOCKER}") == {DOCKER}
+    assert _picked(f"3:{believed}:{DOCKER}", "0::/x") == {DOCKER}
+    assert _picked(f"3:{believed}:/system.slice/docker.service", f"0::{DOCKER}") == {DOCKER}
+    assert _picked(f"3:{believed}:/docker/{CONTAINER}", "0::/system.slice/docker.service") == {f"/docker/{CONTAINER}"}
+    assert _picked(f"3:{believed}:{DOCKER}", f"0::{KUBEPODS}") == {KUBEPODS}
+
+
+def test_among_paths_that_say_as_much_the_order_of_the_hierarchies_decides() -> None:
+    """systemd's own, memory, cpu, pids, the others, and the unified one last."""
+    order = ["name=systemd", "memory", "cpu,cpuacct", "pids", "freezer", ""]
+    for better, worse in pairwise(order):
+        assert _picked(f"5:{better}:/a.service", f"{7 if worse else 0}:{worse}:/b.service") == {"/a.service"}
 
 
 @pytest.mark.parametrize("text", [b"", b"\n", b"nonsense\n", b"0:\n", b"1:memory\n", b"0::relative\n", b"\x00\xff"])
