@@ -207,6 +207,17 @@ def _named_by_path(names: list[str], kind: UnitKind, container: str | None = Non
     return UnitIdentity("/" + "/".join(names[first:]), kind, None, "/".join(names), container)
 
 
+def is_guest(identity: UnitIdentity) -> bool:
+    """Whether a user or a container made this unit within its own part of the tree, where it may take any name it likes."""
+    if identity.cgroup.startswith("/user.slice/"):
+        return True
+    return identity.kind is UnitKind.POD and any(map(_is_container_name, identity.cgroup.split("/")))
+
+
+def _is_container_name(name: str) -> bool:
+    return len(name) >= 64 and _CONTAINER.fullmatch(name) is not None
+
+
 def name_of(identity: UnitIdentity) -> str | None:
     """The name a person knows a unit by: `nginx.service`, `docker-0123456789ab`. *Absent:* None for pods, whose path has none."""
     if identity.kind is UnitKind.POD:

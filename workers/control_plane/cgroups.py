@@ -5,7 +5,7 @@ tree only in the hierarchy it named, while an engine without systemd may leave t
 the controllers only. So `systemd` and `memory` are looked at and merged; the other controllers repeat them.
 """
 
-from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from errno import ENODEV
 
 from msgspec import Struct
@@ -13,8 +13,10 @@ from msgspec import Struct
 from agent.model.cgroup_path import UnitIdentity, path_text, unit_of
 from agent.model.errors import UnavailableError
 from agent.model.foreign import encodable
+from agent.model.pulse import Pulse
 from agent.model.rule import UnitKind
 from agent.ports import KernelTree
+from workers.control_plane.frontier import Directory, Frontier, Value
 from workers.control_plane.pods import Found
 
 # A kind node inside a user's own systemd is ten deep.
@@ -27,13 +29,18 @@ _CONTROLLERS = ("memory", "cpu", "cpu,cpuacct", "cpuacct", "pids", "blkio", "cpu
 # One process id is enough to know that there is one.
 _ONE_LINE_BYTES = 16
 
+_VALUES = {"slice": Value.SLICE, "service": Value.SERVICE, "scope": Value.SCOPE}
+# Where engines without systemd put their containers.
+_ENGINES = frozenset({"docker", "libpod_parent", "lxc", "machine.slice", "ecs", "slurm", "nomad.slice", "mesos", "garden"})
+
 
 class Look(Struct, frozen=True):
     """What one look at the tree found, parents before what is in them.
 
     `hierarchy` is v1, v2 or hybrid. `directories` were listed; with `truncated` more existed than may be looked at.
     `unreadable` are paths that exist but could not be listed, as units name them: what is below them is not known. `roots` are
-    the hierarchies in which the paths were found, the most telling first.
+    the hierarchies in which the paths were found, the most telling first. `left_out` counts, by the path above them, directories
+    that were seen by name only; `too_deep` lie below the last level.
     """
 
     hierarchy: str
@@ -42,27 +49,39 @@ class Look(Struct, frozen=True):
     truncated: bool
     unreadable: tuple[str, ...]
     roots: tuple[str, ...] = ()
+    left_out: Mapping[str, int] = {}
+    too_deep: int = 0
 
 
 class CgroupTree:
     """Looks again and again at one cgroup mount; what a path means is remembered from one look to the next."""
 
-    def __init__(self, tree: KernelTree) -> None:
+    def __init__(self, tree: KernelTree, pulse: Callable[[], None] | None = None) -> None:
+        """`pulse` is given with every directory: a look at a full tree takes longer than a worker may be silent."""
         self._tree = tree
+        self._pulse = pulse or Pulse()
         self._known: dict[str, UnitIdentity | None] = {}
 
     def look(self) -> Look:
         """One whole look. *Raises:* OSError when a hierarchy cannot be listed, UnavailableError when there is none."""
         hierarchy, roots = self._hierarchies()
-        walk = _Walk(self._tree, self._known)
-        for root in roots:
-            walk.through(root)
+        walk = _Walk(self._tree, self._known, self._pulse)
+        walk.through(roots)
         if hierarchy == "hybrid" and not walk.seen:
             # Nobody uses v1 here although it is mounted (a container's own view, an init other than systemd).
-            walk.through("unified")
+            walk.through(["unified"])
             roots = [*roots, "unified"]
         self._known = walk.seen
-        return Look(hierarchy, walk.found, len(walk.seen), walk.truncated, tuple(walk.unreadable), tuple(roots))
+        return Look(
+            hierarchy,
+            walk.found,
+            len(walk.seen),
+            bool(walk.left_out or walk.too_deep),
+            tuple(walk.unreadable),
+            tuple(roots),
+            walk.left_out,
+            walk.too_deep,
+        )
 
     def _hierarchies(self) -> tuple[str, list[str]]:
         names = set(self._tree.list_names("."))
@@ -81,69 +100,93 @@ class CgroupTree:
 
 
 class _Walk:
-    """One look in progress.
+    """One look in progress, in the order of `Frontier`: pods before all, and nobody's subtree hides another's."""
 
-    Breadth first and pods before all: whoever may make groups deep in the tree, and makes too many, hides only his own.
-    """
-
-    def __init__(self, tree: KernelTree, known: dict[str, UnitIdentity | None]) -> None:
+    def __init__(self, tree: KernelTree, known: Mapping[str, UnitIdentity | None], pulse: Callable[[], None]) -> None:
         self._tree = tree
         self._known = known
+        self._pulse = pulse
         self.seen: dict[str, UnitIdentity | None] = {}
         self.found: list[Found] = []
-        self.truncated = False
+        self.left_out: dict[str, int] = {}
+        self.too_deep = 0
         self.unreadable: list[str] = []
+        # By hierarchy: file system and owner of its root. What differs is mounted over it, or delegated.
+        self._devices: dict[str, int] = {}
+        self._owners: dict[str, int] = {}
+        # systemd makes only those groups under a controller that need it and leaves the processes of the others in the slice:
+        # which slice holds processes is true only in the first hierarchy that has groups at all.
+        self._slices_root: str | None = None
 
-    def through(self, root: str) -> None:
-        # systemd makes only those groups under a controller that need it and leaves the processes of the others in
-        # the slice: which slice holds processes is true only in the first hierarchy that has groups at all.
-        slices_count = not self.seen
-        pending: deque[tuple[str, int]] = deque([("", 0)])
-        while pending:
-            path, depth = pending.popleft()
-            for name in self._names(root, path):
-                inner = f"{path}/{name}"
-                if not self._take(root, inner, slices_count=slices_count):
-                    return
-                if self._is_container_of_pod(inner):
-                    continue
-                if depth + 1 >= DEPTH_MAX:
-                    self.truncated = True
-                elif "kubepods" in inner:
-                    pending.appendleft((inner, depth + 1))
-                else:
-                    pending.append((inner, depth + 1))
+    def through(self, roots: Sequence[str]) -> None:
+        """Look through these hierarchies, which take turns. *Raises:* OSError when one cannot be listed at all."""
+        frontier = Frontier(roots)
+        while len(self.seen) < DIRECTORIES_MAX and (taken := frontier.take()) is not None:
+            self._pulse()
+            frontier.settle(taken, *self._looked_at(taken))
+        self.left_out = {path: count for path, count in frontier.left_out.items() if count}
 
-    def _names(self, root: str, path: str) -> list[str]:
+    def _looked_at(self, taken: Directory) -> tuple[list[tuple[Value, str]], bool]:
+        """Note one directory; what is in it, and whether pods in it come before all others."""
+        if not taken.path:
+            self._devices[taken.root] = self._tree.device(taken.root)
+            self._owners[taken.root] = self._tree.owner(taken.root)
+        else:
+            self._note(taken)
+            if self._is_container_of_pod(taken.path):
+                return [], False
+        names = self._names(taken)
+        if names and taken.depth >= DEPTH_MAX:
+            self.too_deep += len(names)
+            return [], False
+        if names and self._slices_root is None:
+            self._slices_root = taken.root
+        return names, self._is_trusted(taken, names)
+
+    def _note(self, taken: Directory) -> None:
+        # One seen in an earlier hierarchy is not noted again.
+        if taken.path in self.seen:
+            return
+        identity = self._known[taken.path] if taken.path in self._known else unit_of(taken.path)
+        self.seen[taken.path] = identity
+        if identity is not None and (
+            identity.kind is not UnitKind.SLICE or (taken.root == self._slices_root and self._holds_process(taken.root, taken.path))
+        ):
+            self.found.append(Found(taken.path, identity))
+
+    def _names(self, taken: Directory) -> list[tuple[Value, str]]:
+        path = f"{taken.root}{taken.path}"
         try:
+            if taken.path and self._tree.device(path) != self._devices[taken.root]:
+                # A hierarchy of v1 mounted below v2: its groups are the same units once more, under another path.
+                return []
             # In order, so that a tree beyond the limits is cut at the same place each time.
-            return sorted(self._tree.list_directories(root + path))
+            return sorted((_value(name), name) for name in self._tree.list_directories(path))
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as problem:
-            if not path:
+            if not taken.path:
                 raise
             # The kernel's answer for a group that was removed while it is listed.
             if problem.errno != ENODEV:
-                self.unreadable.append(path_text(path) or encodable(path))
+                self.unreadable.append(path_text(taken.path) or encodable(taken.path))
             return []
 
-    def _take(self, root: str, path: str, *, slices_count: bool) -> bool:
-        """Note one directory; False when there are too many. One seen in an earlier hierarchy is not noted again."""
-        if path in self.seen:
-            return True
-        if len(self.seen) >= DIRECTORIES_MAX:
-            self.truncated = True
+    def _is_trusted(self, taken: Directory, names: list[tuple[Value, str]]) -> bool:
+        """Whether what calls itself pods in this directory is this host's own: neither delegated to a user nor in a container."""
+        if taken.is_first or not names or names[0][0] is not Value.PODS:
             return False
-        identity = self._known[path] if path in self._known else unit_of(path)
-        self.seen[path] = identity
-        if identity is not None and (identity.kind is not UnitKind.SLICE or (slices_count and self._holds_process(root, path))):
-            self.found.append(Found(path, identity))
-        return True
+        identity = self.seen.get(taken.path)
+        if identity is not None and identity.container is not None:
+            return False
+        try:
+            return self._tree.owner(f"{taken.root}{taken.path}") == self._owners[taken.root]
+        except OSError:
+            return False
 
     def _is_container_of_pod(self, path: str) -> bool:
         # What a container does below its own group is one workload; not listing them spares half of the calls.
-        identity = self.seen[path]
+        identity = self.seen.get(path)
         return identity is not None and identity.kind is UnitKind.POD and identity.container is not None
 
     def _holds_process(self, root: str, path: str) -> bool:
@@ -152,3 +195,12 @@ class _Walk:
         except OSError:
             # Gone meanwhile, or a threaded group, which names no processes: nothing is known to be in it.
             return False
+
+
+def _value(name: str) -> Value:
+    """What a directory may hold, by its name alone: a hint for the order, nothing more."""
+    if "kubepods" in name:
+        return Value.PODS
+    if len(name) >= 64 or name in _ENGINES:
+        return Value.CONTAINERS
+    return _VALUES.get(name.rpartition(".")[2], Value.OTHER)

@@ -31,6 +31,8 @@ from workers.resctrl.groups import Groups
 RULE_PREFIX = rule_key("")
 # A message or a batch of this many is below 1 MiB, and the supervisor takes it in within a millisecond or two.
 CHUNK = 1_000
+# Of the places in which groups were left out, so many are named.
+_PARENTS_SHOWN = 3
 
 
 class ControlPlaneWork:
@@ -291,8 +293,26 @@ def _unreadable_sentence(unreadable: tuple[str, ...]) -> str:
 
 
 def _truncated_sentence(look: Look, left_out: int) -> str:
+    parts = []
     if left_out:
-        return "there are more units than can be held; pods come first, the deepest of the others are left out"
-    if look.truncated:
-        return f"the cgroup tree has more than {DIRECTORIES_MAX} directories or {DEPTH_MAX} levels; the deepest are left out"
-    return ""
+        parts.append(
+            f"there are more units than can be held, {_about(left_out)} are left out: pods come first, "
+            "then containers, services, scopes and slices, and neighbours take turns"
+        )
+    if look.left_out:
+        worst = sorted(look.left_out.items(), key=lambda item: (-item[1], item[0]))[:_PARENTS_SHOWN]
+        named = ", ".join(f"{_about(count)} in {readable(path or '/')}" for path, count in worst)
+        rest = "" if len(look.left_out) <= len(worst) else f" and some in {_about(len(look.left_out) - len(worst))} others"
+        parts.append(
+            f"the cgroup tree has more than {DIRECTORIES_MAX} directories; pods come first, left out are {named}{rest}: "
+            "remove groups that nobody uses there"
+        )
+    if look.too_deep:
+        parts.append(f"the cgroup tree has more than {DEPTH_MAX} levels; the deepest are left out")
+    return "; ".join(parts)
+
+
+def _about(count: int) -> str:
+    """A count by its first digit, so that a sentence stays the same while groups come and go."""
+    unit = 10 ** (len(str(count)) - 1)
+    return str(count) if count < 10 else f"{count // unit * unit} or more"

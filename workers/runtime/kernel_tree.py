@@ -75,4 +75,5 @@ class KernelTree:
 
     def device(self, path: str = ".") -> int:
         """The number of the file system that a file or directory lies in. *Raises:* OSError."""
-        return os.stat(path, dir_fd=self._root, follow_symlinks=False).st_dev
+        # Distributions mount `cpu,cpuacct` and link `cpu` to it: what a listing shows counts.
+        return os.stat(path, dir_fd=self._root).st_dev

@@ -8,6 +8,7 @@ from msgspec import Struct
 from agent.config import Config
 from agent.model.errors import EvergaugeError
 from agent.model.message import Condition, Note
+from agent.model.pulse import Pulse as Pulse
 from agent.model.rule_state import RuleState
 from agent.model.table import Row, Table
 from agent.model.timebase import MINUTE, MS, S
@@ -29,19 +30,6 @@ class UnreadableError(EvergaugeError):
         super().__init__(where, problem, remedy)
         self.blocks_ready = blocks_ready
         self.sample = sample
-
-
-class Pulse:
-    """The word of a long measurement that it goes on; to be given every few milliseconds of it. It costs some microseconds."""
-
-    def __init__(self) -> None:
-        # The runtime's loop puts its heartbeat here.
-        self.beat: Callable[[], None] | None = None
-
-    def __call__(self) -> None:
-        """The measurement goes on."""
-        if self.beat is not None:
-            self.beat()
 
 
 class Surroundings(Struct, frozen=True):

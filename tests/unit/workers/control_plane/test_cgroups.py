@@ -9,6 +9,7 @@ from agent.model.errors import UnavailableError
 from workers.control_plane.cgroups import DEPTH_MAX, DIRECTORIES_MAX, CgroupTree
 
 CONTAINER = "c" * 64
+OTHER_CONTAINER = "d" * 64
 UID = "8a7f1c52-3e0b-4d6a-9f21-7c5d0e4b6a13"
 POD = f"kubepods/burstable/pod{UID}"
 
@@ -197,3 +198,87 @@ def test_every_descriptor_is_given_back() -> None:
     for _ in range(3):
         cgroups.look()
     assert tree.open_descriptors == 0
+
+
+def _crowd(tree: MemoryTree, *crowded: str, count: int = 25_000) -> MemoryTree:
+    """The same tree with so many leaked scopes in each of these directories."""
+
+    class Crowded(MemoryTree):
+        def list_directories(self, path: str = ".") -> list[str]:
+            leaked = [f"run-r{number:05}.scope" for number in range(count)] if path.removeprefix(".").lstrip("/") in crowded else []
+            return [*(tree.list_directories(path) if "run-r" not in path else []), *leaked]
+
+        def list_names(self, path: str = ".") -> list[str]:
+            return tree.list_names(path)
+
+        def owner(self, path: str) -> int:
+            return 0 if "run-r" in path else tree.owner(path.removeprefix("./"))
+
+        def device(self, path: str = ".") -> int:
+            return 0 if "run-r" in path else tree.device(path)
+
+    return Crowded()
+
+
+PLACES_OF_PODS = (
+    "kubepods/burstable",
+    "system.slice/k3s.service/kubepods",
+    "a.slice/b.slice/c.service/kubelet/kubepods.slice/kubepods",
+    f"system.slice/docker-{CONTAINER}.scope/kubelet.slice/kubepods",
+)
+
+
+@pytest.mark.parametrize("crowded", ["", "system.slice", "user.slice/user@1000.service"])
+def test_leaked_scopes_hide_no_pod(crowded: str) -> None:
+    """25,000 of them, beside, above or far away from the pods, which may stand deep in somebody's service or container."""
+    pods = [f"{place}/pod{UID[:-1]}{number}" for number, place in enumerate(PLACES_OF_PODS)]
+    others = ("system.slice/nginx.service", "init.scope", f"docker/{OTHER_CONTAINER}")
+    tree = _v2(*(f"{pod}/{CONTAINER}" for pod in pods), *others, f"{crowded}/x".lstrip("/"))
+
+    look = CgroupTree(_crowd(tree, crowded)).look()
+
+    wanted = {f"/{path}" for pod in pods for path in (pod, f"{pod}/{CONTAINER}")} | {f"/{path}" for path in others}
+    assert wanted <= {found.path for found in look.found}
+    assert look.directories == DIRECTORIES_MAX
+    parent = f"/{crowded}" if crowded else ""
+    assert list(look.left_out) == [parent]
+    assert 5000 <= look.left_out[parent] <= 5100
+
+
+def test_leaked_scopes_of_one_hierarchy_hide_no_pod_of_another() -> None:
+    """Hierarchies of v1 take turns."""
+    tree = MemoryTree({"systemd/system.slice/x": b"", f"memory/docker/{CONTAINER}/tasks": b"", f"memory/{POD}/{CONTAINER}/x": b""})
+    look = CgroupTree(_crowd(tree, "systemd/system.slice")).look()
+    assert {f"/docker/{CONTAINER}", f"/{POD}/{CONTAINER}"} <= {found.path for found in look.found}
+
+
+def test_pods_that_a_user_made_up_come_first_nowhere() -> None:
+    """In a delegated subtree, or inside a container, `kubepods` is a name like any other."""
+    delegated = "user.slice/user-1000.slice/user@1000.service"
+    tree = _v2(f"{delegated}/kubepods/x", f"docker/{CONTAINER}/kubepods/x", f"{POD}/{CONTAINER}", "z.service")
+    tree.owners[delegated] = 1000
+
+    look = CgroupTree(_crowd(tree, f"{delegated}/kubepods", f"docker/{CONTAINER}/kubepods")).look()
+
+    paths = [found.path for found in look.found]
+    assert [f"/{POD}", f"/{POD}/{CONTAINER}"] == paths[:2]
+    assert "/z.service" in paths
+    assert set(look.left_out) == {f"/{delegated}/kubepods", f"/docker/{CONTAINER}/kubepods"}
+
+
+def test_every_directory_of_a_long_look_is_a_beat() -> None:
+    """A look at a full tree takes longer than a worker may be silent."""
+    beats: list[int] = []
+    CgroupTree(_crowd(_v2("system.slice/x"), "system.slice"), lambda: beats.append(1)).look()
+    assert len(beats) > DIRECTORIES_MAX
+
+
+def test_what_is_mounted_below_a_hierarchy_is_none_of_it() -> None:
+    """A hierarchy of v1 below v2 repeats every container under another path, and each would spend an id."""
+    tree = _v2(f"docker/{CONTAINER}", f"net_cls/docker/{CONTAINER}", "system.slice/a.service", "system.slice/b.service/c.scope")
+    tree.devices |= {"net_cls": 7, "system.slice/b.service": 8}
+
+    look = CgroupTree(tree).look()
+
+    assert {f"/docker/{CONTAINER}", "/system.slice/a.service", "/system.slice/b.service"} == {found.path for found in look.found}
+    assert look.unreadable == ()

@@ -1,6 +1,7 @@
 """From directories to units: one per pod, however often it is seen, and never too many."""
 
 from agent.model.cgroup_path import unit_of
+from agent.model.json_text import json_bytes
 from agent.model.rule import Assignment, QosClass, Unit, UnitKind
 from workers.control_plane.pods import PATH_CHARACTERS_MAX, UNITS_MAX, Found, observe, with_unseen
 
@@ -90,3 +91,47 @@ def test_what_lies_in_an_unreadable_directory_is_kept_as_last_seen() -> None:
 
     assert {kept.uid: kept, **new} == with_unseen(new, present, ("/a.slice",))
     assert new == with_unseen(new, present, ())
+
+
+def test_a_pod_that_a_user_made_up_neither_joins_nor_hides_one_of_the_host() -> None:
+    """By the true pod's uid it would get into its group; by thousands of others it would leave no room for services."""
+    made_up = f"/user.slice/user-1000.slice/user@1000.service/kubepods/pod{UID}"
+    forged = [f"/user.slice/user-1000.slice/user@1000.service/{n}/kubepods/pod{UID[:-5]}{n:05}" for n in range(UNITS_MAX)]
+    services = [f"/system.slice/{number:03}.service" for number in range(100)]
+
+    observation = observe(_found(made_up, *forged, *services, POD))
+
+    assert observation.units[UID].cgroup == POD
+    assert observation.places[UID] == {"": (POD,)}
+    assert set(services) <= set(observation.units)
+    assert len(observation.units) == UNITS_MAX
+
+
+def test_a_pod_inside_a_container_is_not_the_hosts_pod_of_that_uid() -> None:
+    """Whoever has a container names the groups in it as he likes."""
+    observation = observe(_found(f"/docker/{'c' * 64}/kubepods/pod{UID}", POD))
+    assert observation.places[UID] == {"": (POD,)}
+
+
+def test_a_users_pods_are_pods_where_the_host_has_none_of_that_uid() -> None:
+    """Clusters of a user's own are measured like others."""
+    path = f"/user.slice/user-1000.slice/user@1000.service/kubepods/pod{UID}"
+    assert observe(_found(path)).units[UID].kind is UnitKind.POD
+
+
+def test_the_least_valuable_kind_is_left_out_first() -> None:
+    """Pods, containers, services, then scopes."""
+    scopes = [f"/a/{number:05}.scope" for number in range(UNITS_MAX)]
+    container = f"/z/docker/{'d' * 64}"
+
+    observation = observe(_found(*scopes, "/z/z/z/late.service", container, POD))
+
+    assert {UID, container, "/z/z/z/late.service"} <= set(observation.units)
+    assert observation.left_out == 3
+
+
+def test_paths_count_as_the_snapshot_writes_them() -> None:
+    """A control character takes six bytes of the message in which all assignments travel."""
+    services = [f"/{chr(1) * 900}/{number:04}.service" for number in range(4000)]
+    observation = observe(_found(*services))
+    assert len(json_bytes(list(observation.units))) <= PATH_CHARACTERS_MAX * 1.01

@@ -344,3 +344,34 @@ def test_a_root_that_cannot_be_listed_may_have_any_name() -> None:
     story.tree.fail("memory", errno.EIO)
     story.look()
     assert encode(story.bus.conditions[-1])
+
+
+class _LeakyTree(MemoryTree):
+    """Services that leak scopes; `leaked` in each."""
+
+    leaked = 9_000
+
+    def list_directories(self, path: str = ".") -> list[str]:
+        if path.endswith(".service"):
+            return [f"run-r{number:05}.scope" for number in range(self.leaked)]
+        return [] if "run-r" in path else super().list_directories(path)
+
+    def device(self, path: str = ".") -> int:
+        return 0
+
+
+def test_groups_that_were_left_out_are_told_by_their_place() -> None:
+    """Which places have how many, the worst first, in words that stay while groups come and go there."""
+    files = {f"{name}.service/x": b"" for name in "abcde"} | {f"{POD}/{CONTAINER}/x": b"", "cgroup.controllers": b""}
+    tree = _LeakyTree(files)
+    story = Story(tree).look()
+
+    detail = story.bus.conditions[-1].detail
+    assert "the cgroup tree has more than 20000 directories; pods come first, left out are 5000 or more in /" in detail
+    assert detail.count("5000 or more in /") == 3
+    assert "and some in 2 others" in detail
+    tree.leaked += 20
+    story.look()
+    tree.leaked = 1
+    assert [condition.active for condition in story.look().bus.conditions] == [True, False]
+    assert UID in story.assigned()
