@@ -1,6 +1,11 @@
 """The word of long work that it goes on, for whoever watches over the process that does it. PURE."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+T = TypeVar("T")
+# Work on one thing takes microseconds to a tenth of a millisecond; the shortest silence that can be set is 200 ms.
+THINGS_PER_BEAT = 64
 
 
 class Pulse:
@@ -14,3 +19,11 @@ class Pulse:
         """The work goes on."""
         if self.beat is not None:
             self.beat()
+
+
+def beating(things: Iterable[T], pulse: Callable[[], None] | None, things_per_beat: int = THINGS_PER_BEAT) -> Iterator[T]:
+    """The same things, with a word at every so many that the work on them goes on."""
+    for count, thing in enumerate(things):
+        if pulse is not None and count % things_per_beat == 0:
+            pulse()
+        yield thing

@@ -7,6 +7,7 @@ units the loop of this worker would stand still for seconds, so here rules are p
 from collections.abc import Callable
 
 from agent.model.glob import Glob
+from agent.model.pulse import beating
 from agent.model.rule import GroupRule, QosClass, Unit
 
 # What a rule can ask about a unit, and what comes of it: `(group, rule)`; the unit's own group stands as OWN_GROUP.
@@ -16,13 +17,20 @@ _Candidate = tuple[GroupRule, _Test | None, _Test | None]
 
 # Services of one kind and pods without names ask the same question; more different ones than this are no host's.
 _ANSWERS_MAX = 20_000
+# Preparing a glob takes up to a millisecond; trying one takes a microsecond, or for the longest globs and names a hundred.
+_RULES_PER_BEAT = 16
+_TRIES_PER_BEAT = 64
 
 
 class Binder:
     """The rules in the order in which they are tried (`agent.model.rule.in_order`), ready to be asked."""
 
-    def __init__(self, ordered_rules: list[GroupRule]) -> None:
-        self._all: list[_Candidate] = [(rule, _test(rule.match.namespace), _test(rule.match.pod)) for rule in ordered_rules]
+    def __init__(self, ordered_rules: list[GroupRule], pulse: Callable[[], None] | None = None) -> None:
+        """`pulse` is given while rules are prepared and asked: for thousands either takes longer than a worker may be silent."""
+        self._pulse = pulse
+        self._all: list[_Candidate] = [
+            (rule, _test(rule.match.namespace), _test(rule.match.pod)) for rule in beating(ordered_rules, pulse, _RULES_PER_BEAT)
+        ]
         # Without a container runtime no unit has a namespace: every rule that names one is out at once.
         self._without_namespace = [candidate for candidate in self._all if candidate[1] is None]
         self._answers: dict[_Question, GroupRule | None] = {}
@@ -47,7 +55,8 @@ class Binder:
         return (rule.action.group if rule.action.kind == "shared" else unit.uid), rule.name
 
     def _first_match(self, unit: Unit) -> GroupRule | None:
-        for rule, namespace, pod in self._without_namespace if unit.namespace is None else self._all:
+        candidates = self._without_namespace if unit.namespace is None else self._all
+        for rule, namespace, pod in beating(candidates, self._pulse, _TRIES_PER_BEAT):
             want = rule.match
             if (
                 (want.qos is None or want.qos is unit.qos)

@@ -51,6 +51,8 @@ class _Group(Struct):
     # How often in a row a look changed nothing and yet not all was whole.
     idle: int = 0
     outside: dict[Part, int | None] = {}
+    # The parts of `wanted` by unit: thousands of units may share a group, and each is asked about.
+    by_unit: dict[str, list[Part]] = {}
 
     @property
     def rank(self) -> tuple[int, int]:
@@ -92,7 +94,7 @@ class GroupPlan:
                 if each.priority > known.wanted.priority:
                     self._create_soon(now_ns)
                 known.outside = {part: known.outside[part] for part in each.parts if part in known.outside}
-                known.wanted = each
+                known.wanted, known.by_unit = each, _by_unit(each)
                 if is_other:
                     # Threads of a part that came are to be moved in, those of one that went are to be let go.
                     self._check_soon(known, now_ns)
@@ -116,7 +118,7 @@ class GroupPlan:
 
     def _new(self, wanted: Wanted, now_ns: int) -> _Group:
         self._numbers += 1
-        new = _Group(wanted, self._numbers, check_at_ns=now_ns)
+        new = _Group(wanted, self._numbers, check_at_ns=now_ns, by_unit=_by_unit(wanted))
         # One that is wanted again before its directory was removed keeps it, and its counters.
         still_there = tuple(path for path, (group, _due_ns) in self._leaving.items() if group == wanted.group)
         new.paths = self._adopted.pop(wanted.group, ()) or still_there
@@ -324,7 +326,7 @@ class GroupPlan:
         group = self._groups.get(self._of_unit.get(uid, ""))
         if group is None:
             return None
-        own = [part for part in group.wanted.parts if part[0] == uid]
+        own = group.by_unit.get(uid, [])
         whole = sum(group.outside.get(part) == 0 for part in own) if group.paths else 0
         problem = "" if group.problem is None else group.problem.value
         return Monitoring(group.paths, problem, group.detail, len(own), whole)
@@ -345,7 +347,7 @@ class GroupPlan:
             uid: (group.problem.value if group.problem else "", group.detail)
             for group in self._groups.values()
             if not group.paths
-            for uid in dict.fromkeys(uid for uid, _part in group.wanted.parts)
+            for uid in group.by_unit
         }
 
     def unreconciled(self) -> list[str]:
@@ -354,8 +356,8 @@ class GroupPlan:
             uid
             for group in self._groups.values()
             if group.paths
-            for uid in dict.fromkeys(uid for uid, _part in group.wanted.parts)
-            if any(group.outside.get(part) != 0 for part in group.wanted.parts if part[0] == uid)
+            for uid, parts in group.by_unit.items()
+            if any(group.outside.get(part) != 0 for part in parts)
         ]
 
     def names(self) -> list[str]:
@@ -378,3 +380,10 @@ class GroupPlan:
 
     def _touch(self, group: _Group) -> None:
         self._changed |= {uid for uid, _part in group.wanted.parts}
+
+
+def _by_unit(wanted: Wanted) -> dict[str, list[Part]]:
+    found: dict[str, list[Part]] = {}
+    for part in wanted.parts:
+        found.setdefault(part[0], []).append(part)
+    return found

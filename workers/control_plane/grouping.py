@@ -10,13 +10,14 @@ from typing import Any
 
 from agent.config import RESCTRL_AUTO_MOUNT, RESCTRL_CHECK_INTERVAL, RESCTRL_HEALTH_INTERVAL, RESCTRL_RETRY_INTERVAL, Config
 from agent.failpoint import failpoint
-from agent.model.message import Condition, Note
+from agent.model.pulse import Pulse, beating
 from agent.model.rule import Assignment, Monitoring
 from agent.model.timebase import MS, S
 from agent.ports import Bus, Clock
 from workers.control_plane.group_plan import GroupPlan
+from workers.control_plane.group_report import GroupReport
 from workers.control_plane.group_step import Check, Checked, Create, Delete
-from workers.control_plane.group_wish import unmeasured_sentence, wanted_of
+from workers.control_plane.group_wish import wanted_of
 from workers.control_plane.pods import Places
 from workers.control_plane.unit_threads import UnitThreads
 from workers.resctrl.cleanup import Cleanup
@@ -25,7 +26,6 @@ from workers.resctrl.groups import Groups
 from workers.resctrl.name import group_name
 from workers.resctrl.place import Place, under
 from workers.resctrl.problem import ProblemKind, ResctrlError
-from workers.resctrl.report import CleanupReport
 from workers.resctrl.tree import GONE
 
 # The loop has other things to do, and a heartbeat every 250 ms; single steps take a millisecond or two.
@@ -34,13 +34,6 @@ TURN_NS = 20 * MS
 MOUNT_INTERVAL_NS = 1 * S
 # Removing 448 groups takes a quarter of a second; the agent's end has little more.
 FAREWELL_NS = 500 * MS
-# A sentence about who goes without is not said anew more often than this, however fast pods come and go.
-SUMMARY_INTERVAL_NS = 1 * S
-
-# An id is in limbo for a second or two, and other tools hold the lock for milliseconds. On an idle host limbo can last for
-# hours, and a tool that hangs holds the lock for ever.
-PATIENCE_NS = 10 * S
-_MOMENTARY = frozenset({ProblemKind.BUSY, ProblemKind.LOCKED})
 
 # Kinds that hold for everything: nothing is tried until they are over.
 _OF_THE_MOUNT = frozenset({ProblemKind.NOT_MOUNTED, ProblemKind.UNSUPPORTED})
@@ -50,15 +43,25 @@ MakeThreads = Callable[[Mapping[tuple[str, str], tuple[str, ...]]], UnitThreads]
 class Grouping:
     """The monitoring groups of this host, as the assignments want them."""
 
-    def __init__(self, groups: Groups, make_threads: MakeThreads, clock: Clock, bus: Bus, config: Config) -> None:
+    def __init__(
+        self,
+        groups: Groups,
+        make_threads: MakeThreads,
+        clock: Clock,
+        bus: Bus,
+        config: Config,
+        pulse: Callable[[], None] | None = None,
+    ) -> None:
+        self._pulse = pulse or Pulse()
+        groups.pulse = self._pulse
         self._groups = groups
         self._make_threads = make_threads
         self._clock = clock
-        self._bus = bus
         self._is_auto_mounted = config.of(RESCTRL_AUTO_MOUNT)
         self._retry_interval_ns = config.of(RESCTRL_RETRY_INTERVAL)
         self._health_interval_ns = config.of(RESCTRL_HEALTH_INTERVAL)
         self._plan = GroupPlan(check_interval_ns=config.of(RESCTRL_CHECK_INTERVAL), retry_interval_ns=self._retry_interval_ns)
+        self._report = GroupReport(self._plan, clock, bus)
         self._places: Mapping[str, Places] = {}
         # By group, the threads of its containers as they were listed last.
         self._in_containers: dict[str, frozenset[int]] = {}
@@ -69,25 +72,22 @@ class Grouping:
         self._cleanup: Cleanup | None = None
         self._has_looked = False
         self._ends_adoption = False
-        self._conditions: dict[str, str] = {}
-        self._mount_at_ns = self._retry_at_ns = self._health_at_ns = self._summary_at_ns = 0
-        # The last time that nobody waited for the lock or for ids in limbo.
-        self._delayed_since_ns = 0
+        self._mount_at_ns = self._retry_at_ns = self._health_at_ns = 0
         self._steps: Counter[str] = Counter()
         self._failures: Counter[str] = Counter()
-        self._vanished_told = 0
 
     # ---- beginning and end -------------------------------------------------------------------------
 
     def on_start(self, adopted: Mapping[str, Assignment], now_ns: int) -> None:
         """Go on with what the adopted assignments name; without any this is the first start of the agent."""
         prefix = f"{self._groups.filesystem.root}/"
-        for assignment in adopted.values():
+        for assignment in beating(adopted.values(), self._pulse):
             if assignment.group is not None and assignment.monitoring is not None and assignment.monitoring.paths:
                 paths = tuple(path.removeprefix(prefix) for path in assignment.monitoring.paths)
                 self._plan.adopt(assignment.group, paths)
         self._is_first_start = not adopted
-        self._mount_at_ns = self._delayed_since_ns = now_ns
+        self._mount_at_ns = now_ns
+        self._report.on_start(now_ns)
         self._retry_at_ns = now_ns + self._retry_interval_ns
         self._health_at_ns = now_ns + self._health_interval_ns
 
@@ -97,6 +97,7 @@ class Grouping:
         self._plan.want((), self._clock.now_ns())
         self._plan.end_adoption(self._clock.now_ns())
         while self._mount_id is not None and (now_ns := self._clock.now_ns()) < end_ns:
+            self._pulse()
             # Every try waits for the lock by itself; a pause after it would be the end.
             self._plan.on_found(now_ns)
             step = self._plan.next_step(now_ns)
@@ -110,10 +111,10 @@ class Grouping:
         """The assignments after a look or a change of rules, and where the threads of their units are."""
         self._places = places
         members: dict[str, list[Assignment]] = {}
-        for assignment in assignments.values():
+        for assignment in beating(assignments.values(), self._pulse):
             if assignment.group is not None:
                 members.setdefault(assignment.group, []).append(assignment)
-        self._plan.want([wanted_of(group, held, places) for group, held in members.items()], now_ns)
+        self._plan.want([wanted_of(group, held, places) for group, held in beating(members.items(), self._pulse)], now_ns)
         self._in_containers = {group: threads for group, threads in self._in_containers.items() if group in members}
         if self._lost is not None:
             self._plan.on_lost(*self._lost)
@@ -161,8 +162,8 @@ class Grouping:
             self._work(now_ns + TURN_NS)
         if now_ns >= self._health_at_ns:
             self._health_at_ns = now_ns + self._health_interval_ns
-            self._tell_health()
-        self._tell_state(now_ns)
+            self._report.tell_health(self._failures["vanished"])
+        self._report.tell_state(now_ns, is_mounted=self._mount_id is not None)
 
     def stats(self) -> dict[str, Any]:
         """Counts for `status` and /metrics."""
@@ -195,7 +196,7 @@ class Grouping:
         self._plan.on_found(now_ns)
         # It may be the same resctrl, with groups that nobody wants by now: it was covered, or could not be looked at for a while.
         self._ends_adoption = self._has_looked
-        self._say("resctrl", "", blocks_ready=True)
+        self._report.say("resctrl", "", blocks_ready=True)
 
     def _lose(self, problem: ResctrlError | OSError) -> None:
         kind = problem.kind if isinstance(problem, ResctrlError) else ProblemKind.IO
@@ -203,7 +204,7 @@ class Grouping:
         self._mount_id, self._lost = None, (kind, sentence)
         self._failures[kind.value] += 1
         self._plan.on_lost(kind, sentence)
-        self._say("resctrl", sentence, blocks_ready=True)
+        self._report.say("resctrl", sentence, blocks_ready=True)
 
     def _clean_up(self, until_ns: int) -> None:
         """What an earlier agent has left behind; only once, and never what runs on behind a restarted control plane.
@@ -211,6 +212,7 @@ class Grouping:
         A few at a time: with another tool at the lock, hundreds take longer than a worker may be silent.
         """
         while self._cleanup is not None and self._clock.now_ns() < until_ns:
+            self._pulse()
             is_over = True
             try:
                 is_over = self._cleanup.step()
@@ -219,20 +221,11 @@ class Grouping:
                     return
                 # What is left is tried at the next turn; any other failure would only come again.
                 is_over = problem.kind is not ProblemKind.LOCKED
-                self._say("resctrl", problem.sentence, blocks_ready=True)
+                self._report.say("resctrl", problem.sentence, blocks_ready=True)
             if is_over:
-                self._tell_cleanup(self._cleanup.report)
+                self._report.tell_cleanup(self._cleanup.report)
                 self._cleanup, self._is_first_start = None, False
-                self._say("resctrl", "", blocks_ready=True)
-
-    def _tell_cleanup(self, report: CleanupReport) -> None:
-        fields: dict[str, str | int | float | bool | None] = {
-            "removed": report.removed,
-            "removal_failures": report.removal_failures,
-            "removal_races": report.removal_races,
-            "non_prefix_groups": report.non_prefix_groups,
-        }
-        self._bus.note(Note("resctrl_cleanup", "warning" if report.removal_failures else "info", fields))
+                self._report.say("resctrl", "", blocks_ready=True)
 
     def _sweep(self, now_ns: int) -> None:
         """After the first look, and when resctrl is found again: groups of ours that nobody wants, such as one made just before a
@@ -260,6 +253,7 @@ class Grouping:
                 self._failures[problem.kind.value] += 1
                 self._ends_adoption = problem.kind is ProblemKind.LOCKED
         while self._mount_id is not None and (now_ns := self._clock.now_ns()) < until_ns:
+            self._pulse()
             match self._plan.next_step(now_ns):
                 case Delete() as step:
                     self._delete(step)
@@ -355,40 +349,3 @@ class Grouping:
             self._lose(problem)
             return True
         return False
-
-    # ---- telling -----------------------------------------------------------------------------------
-
-    def _tell_state(self, now_ns: int) -> None:
-        if now_ns >= self._summary_at_ns:
-            self._summary_at_ns = now_ns + SUMMARY_INTERVAL_NS
-            self._say("pods_unmeasured", self._unmeasured_sentence() if self._mount_id is not None else "")
-
-    def _unmeasured_sentence(self) -> str:
-        """Who goes without a group, as a sentence. Ids on their way and a lock are no problem at first."""
-        found = self._plan.unmeasured().values()
-        now_ns = self._clock.now_ns()
-        if not any(kind in _MOMENTARY for kind, _detail in found):
-            self._delayed_since_ns = now_ns
-        ignored = _MOMENTARY if now_ns - self._delayed_since_ns < PATIENCE_NS else frozenset()
-        return unmeasured_sentence([each for each in found if each[0] and each[0] not in ignored])
-
-    def _tell_health(self) -> None:
-        vanished, self._vanished_told = self._failures["vanished"] - self._vanished_told, self._failures["vanished"]
-        if vanished:
-            sentence = "another program removes our groups, which are made again: let only one tool remove mon_groups/pod_*"
-            self._bus.note(Note("resctrl_groups_removed", "warning", {"groups": vanished, "sentence": sentence}))
-        failed, unreconciled = len(self._plan.unmeasured()), len(self._plan.unreconciled())
-        if failed or unreconciled:
-            line = f"resctrl health: pods_failed={failed}, pods_unreconciled={unreconciled}"
-            fields: dict[str, str | int | float | bool | None] = {
-                "line": line,
-                "pods_failed": failed,
-                "pods_unreconciled": unreconciled,
-            }
-            self._bus.note(Note("resctrl_health", "warning", fields))
-
-    def _say(self, kind: str, detail: str, *, blocks_ready: bool = False) -> None:
-        """Say when a condition begins, changes or ends (`detail` empty), and nothing in between."""
-        if self._conditions.get(kind, "") != detail:
-            self._conditions[kind] = detail
-            self._bus.condition(Condition(kind, bool(detail), detail, blocks_ready=blocks_ready))

@@ -4,12 +4,13 @@ The same pod is seen once per hierarchy and once per container; here it becomes 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from msgspec import Struct
 
 from agent.model.cgroup_path import UnitIdentity, is_guest, name_of, path_text
 from agent.model.json_text import json_bytes
+from agent.model.pulse import beating
 from agent.model.rule import Assignment, Unit, UnitKind
 
 # The kubelet's own limit is 250 pods on a node; the services of one host are a few hundred.
@@ -47,7 +48,7 @@ class Observation(Struct, frozen=True):
     places: dict[str, Places] = {}
 
 
-def observe(found: Iterable[Found]) -> Observation:
+def observe(found: Iterable[Found], pulse: Callable[[], None] | None = None) -> Observation:
     """The units that the directories make.
 
     When they are too many, pods come first, then containers, services, scopes and slices; within a kind neighbours take turns, so
@@ -60,7 +61,7 @@ def observe(found: Iterable[Found]) -> Observation:
     placed: set[str] = set()
     found = list(found)
     of_host = {each.identity.uid for each in found if not is_guest(each.identity)}
-    for directory in found:
+    for directory in beating(found, pulse):
         identity = directory.identity
         uid = identity.uid
         if uid in of_host and is_guest(identity):
@@ -75,7 +76,7 @@ def observe(found: Iterable[Found]) -> Observation:
             containers.setdefault(uid, {}).setdefault(identity.container, []).append(directory.path)
         else:
             directories.setdefault(uid, []).append(directory.path)
-    units = {uid: _unit(identity, len(containers.get(uid, ()))) for uid, identity in identities.items()}
+    units = {uid: _unit(identity, len(containers.get(uid, ()))) for uid, identity in beating(identities.items(), pulse)}
     observation = _within_limits(units, identities)
     # Threads live in the leaves: where there are containers, the directory above them holds none.
     places = {uid: containers.get(uid) or {"": directories[uid]} for uid in observation.units}

@@ -1,10 +1,11 @@
 """Compares what is assigned with what is observed: what to publish, which intervals open and close. PURE."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from msgspec import Struct
 
 from agent.model.errors import FormatError
+from agent.model.pulse import beating
 from agent.model.rule import Assignment, Unit, canonical, decode_assignment, pod_key
 from agent.model.rule_state import Change
 from agent.model.table import Row
@@ -25,20 +26,26 @@ class Outcome(Struct, frozen=True):
 
 
 def reconcile(
-    present: Mapping[str, Assignment], units: Mapping[str, Unit], binder: Binder, wall_ns: int, *, rebind: bool = True
+    present: Mapping[str, Assignment],
+    units: Mapping[str, Unit],
+    binder: Binder,
+    wall_ns: int,
+    *,
+    rebind: bool = True,
+    pulse: Callable[[], None] | None = None,
 ) -> Outcome:
     """The step from the present assignments to those of the observed units.
 
     An interval goes on (`valid_from` is kept) while unit, group and rule are the same; a new number of containers is
     published but opens none. With `rebind` false the rules are those of the last step and are asked only about units
-    that are new or changed. *Shape:* changes and rows of what ended come first.
+    that are new or changed. `pulse` is given all along. *Shape:* changes and rows of what ended come first.
     """
     outcome = Outcome([], [], {})
-    for uid, held in present.items():
+    for uid, held in beating(present.items(), pulse):
         if uid not in units:
             outcome.changes.append((pod_key(uid), None))
             outcome.rows.append(closing_row(held, wall_ns))
-    for uid, unit in units.items():
+    for uid, unit in beating(units.items(), pulse):
         _step(outcome, present.get(uid), unit, binder, wall_ns, rebind=rebind)
     return outcome
 
@@ -100,13 +107,13 @@ def _row(assignment: Assignment, wall_ns: int, valid_until_wall_ns: int | None) 
     )
 
 
-def adopt(entries: Iterable[Change]) -> dict[str, Assignment]:
+def adopt(entries: Iterable[Change], pulse: Callable[[], None] | None = None) -> dict[str, Assignment]:
     """The assignments that a predecessor published, from the entries `pod/...`; what cannot be read is left out.
 
     What is left out is observed anew, and `repairs` replaces or removes its entry.
     """
     adopted: dict[str, Assignment] = {}
-    for key, content in entries:
+    for key, content in beating(entries, pulse):
         assignment = None if content is None else _decoded(content)
         if assignment is not None and pod_key(assignment.unit.uid) == key:
             adopted[assignment.unit.uid] = assignment
@@ -120,14 +127,16 @@ def _decoded(content: bytes) -> Assignment | None:
         return None
 
 
-def repairs(assignments: Mapping[str, Assignment], entries: Iterable[tuple[str, bytes]]) -> list[Change]:
+def repairs(
+    assignments: Mapping[str, Assignment], entries: Iterable[tuple[str, bytes]], pulse: Callable[[], None] | None = None
+) -> list[Change]:
     """What makes the entries `pod/...` of the supervisor equal to the assignments; empty when they are."""
     wanted = {pod_key(uid): assignment for uid, assignment in assignments.items()}
     changes: list[Change] = []
-    for key, content in entries:
+    for key, content in beating(entries, pulse):
         assignment = wanted.pop(key, None)
         right = None if assignment is None else canonical(assignment)
         if right != content:
             changes.append((key, right))
-    changes.extend((key, canonical(assignment)) for key, assignment in wanted.items())
+    changes.extend((key, canonical(assignment)) for key, assignment in beating(wanted.items(), pulse))
     return changes

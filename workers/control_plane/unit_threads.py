@@ -1,11 +1,15 @@
 """The threads of the units of one group, told apart by container."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from errno import ENODEV, ENOENT
 
+from agent.model.pulse import beating
 from agent.ports import KernelTree
 from workers.control_plane.group_step import Part
 from workers.resctrl.threads import CgroupThreads
+
+# A part is a directory or a few, but may be a thousand (`CgroupThreads`).
+_PARTS_PER_BEAT = 1
 
 
 class UnitThreads:
@@ -15,7 +19,14 @@ class UnitThreads:
     itself: below a slice there are others' units.
     """
 
-    def __init__(self, tree: KernelTree, roots: Sequence[str], places: Mapping[Part, tuple[str, ...]]) -> None:
+    def __init__(
+        self,
+        tree: KernelTree,
+        roots: Sequence[str],
+        places: Mapping[Part, tuple[str, ...]],
+        pulse: Callable[[], None] | None = None,
+    ) -> None:
+        self._pulse = pulse
         self._sources = {
             part: [CgroupThreads(tree, roots, path, is_recursive=bool(part[1])) for path in paths] for part, paths in places.items()
         }
@@ -34,7 +45,8 @@ class UnitThreads:
         """All threads of all parts; one that is gone has none. What keeps those of one part from being known is in `failure`, and
         the other parts are listed all the same. *Raises:* OSError when it is so with every part."""
         self.failure, self._listed = None, {}
-        for part, sources in self._sources.items():
+        # All units of a host may share one group.
+        for part, sources in beating(self._sources.items(), self._pulse, _PARTS_PER_BEAT):
             try:
                 listed = frozenset().union(*map(_threads_or_none, sources))
             except OSError as failure:

@@ -14,6 +14,7 @@ from agent.failpoint import failpoint
 from agent.model.errors import EvergaugeError, FormatError
 from agent.model.foreign import readable
 from agent.model.message import Condition, Note
+from agent.model.pulse import Pulse, beating
 from agent.model.rule import Assignment, GroupRule, Unit, canonical, decode_rule, in_order, pod_key, rule_key
 from agent.model.rule_state import Change, RuleState
 from agent.model.table import Row
@@ -48,16 +49,21 @@ class ControlPlaneWork:
         *,
         run: str,
         groups: Groups | None = None,
+        pulse: Pulse | None = None,
     ) -> None:
-        """`groups` is the resctrl of this host; None where nothing is to be measured by groups."""
+        """`groups` is the resctrl of this host; None where nothing is to be measured by groups.
+
+        `pulse` is given all along: with the most units and rules that there may be, a look or a binding takes seconds.
+        """
+        self.pulse = pulse or Pulse()
         self._clock = clock
         self._run = run
         self._outbox = outbox
         self._bus = bus
         self._interval_ns = config.of(CONTROL_PLANE_INTERVAL)
-        self._cgroups = CgroupTree(tree)
+        self._cgroups = CgroupTree(tree, self.pulse)
         self._tree = tree
-        self._grouping = None if groups is None else Grouping(groups, self._threads_of, clock, bus, config)
+        self._grouping = None if groups is None else Grouping(groups, self._threads_of, clock, bus, config, self.pulse)
         self._places: dict[str, Places] = {}
         self._started = False
         self._done = False
@@ -87,9 +93,9 @@ class ControlPlaneWork:
         The rows of what is adopted are written once more: the predecessor may have published an assignment and died before
         its row was acknowledged. A reader takes the last row of an interval, and they say the same.
         """
-        self._assignments = adopt(self._rules.items(POD_PREFIX))
+        self._assignments = adopt(self._rules.items(POD_PREFIX), self.pulse)
         wall_ns = self._clock.wall_ns()
-        self._write([opening_row(assignment, wall_ns) for assignment in self._assignments.values()])
+        self._write([opening_row(assignment, wall_ns) for assignment in beating(self._assignments.values(), self.pulse)])
         self._units = {uid: assignment.unit for uid, assignment in self._assignments.items()}
         self._started = True
         self._look_at_ns = now_ns
@@ -104,7 +110,7 @@ class ControlPlaneWork:
         if entries == self._rule_entries:
             return
         self._rule_entries = entries
-        self._binder = Binder(self._operator_rules(entries))
+        self._binder = Binder(self._operator_rules(entries), self.pulse)
         self._rebind_due = True
         if self._started and not self._done:
             outcome = self._reconciled()
@@ -112,7 +118,7 @@ class ControlPlaneWork:
 
     def _operator_rules(self, entries: list[Change]) -> list[GroupRule]:
         rules: list[GroupRule] = []
-        for key, content in entries:
+        for key, content in beating(entries, self.pulse):
             try:
                 rules.append(decode_rule(content or b""))
             except FormatError as problem:
@@ -149,7 +155,7 @@ class ControlPlaneWork:
         self._look_ns = self._clock.now_ns() - began_ns
 
     def _take_in(self, look: Look) -> None:
-        observation = observe(look.found)
+        observation = observe(look.found, self.pulse)
         self._look = look
         self._left_out = observation.left_out
         self._units = with_unseen(observation.units, self._assignments, look.unreadable)
@@ -159,22 +165,23 @@ class ControlPlaneWork:
         outcome = self._reconciled()
         changes = outcome.changes
         if self._heard:
-            changes = repairs(outcome.assignments, self._rules.items(POD_PREFIX))
+            changes = repairs(outcome.assignments, self._rules.items(POD_PREFIX), self.pulse)
         self._complete = True
         self._carry_out(outcome, changes)
 
     def _reconciled(self) -> Outcome:
         rebind, self._rebind_due = self._rebind_due, False
-        return reconcile(self._assignments, self._units, self._binder, self._clock.wall_ns(), rebind=rebind)
+        return reconcile(self._assignments, self._units, self._binder, self._clock.wall_ns(), rebind=rebind, pulse=self.pulse)
 
     def _threads_of(self, places: Mapping[Part, tuple[str, ...]]) -> UnitThreads:
-        return UnitThreads(self._tree, self._look.roots if self._look is not None and self._look.roots else (".",), places)
+        roots = self._look.roots if self._look is not None and self._look.roots else (".",)
+        return UnitThreads(self._tree, roots, places, self.pulse)
 
     def _follow_groups(self) -> None:
         """Publish how the groups stand, as far as it changed."""
         assert self._grouping is not None
         changes: list[Change] = []
-        for uid in sorted(self._grouping.take_changed()):
+        for uid in beating(sorted(self._grouping.take_changed()), self.pulse):
             held = self._assignments.get(uid)
             if held is not None and held.monitoring != (monitoring := self._grouping.monitoring(uid)):
                 self._assignments[uid] = new = replace(held, monitoring=monitoring)
@@ -202,12 +209,14 @@ class ControlPlaneWork:
         self._heard = False
         self._told_complete = self._is_whole
         for start in range(0, max(len(changes), 1), CHUNK):
+            self.pulse()
             is_last = start + CHUNK >= len(changes)
             self._bus.publish(changes[start : start + CHUNK], complete=self._is_whole and is_last)
 
     def _write(self, rows: list[Row]) -> None:
         # A refused batch is counted by the outbox and becomes a row of table `gap`.
         for start in range(0, len(rows), CHUNK):
+            self.pulse()
             stamped = [(*row, self._run) for row in rows[start : start + CHUNK]]
             self._outbox.offer(POD_GROUP, stamped, self._clock.wall_ns())
 
@@ -268,7 +277,7 @@ class ControlPlaneWork:
         if self._grouping is not None:
             self._grouping.on_stop()
         wall_ns = self._clock.wall_ns()
-        self._write([closing_row(assignment, wall_ns) for assignment in self._assignments.values()])
+        self._write([closing_row(assignment, wall_ns) for assignment in beating(self._assignments.values(), self.pulse)])
         self._complete = False
         if self._assignments:
             self._publish([(pod_key(uid), None) for uid in self._assignments])

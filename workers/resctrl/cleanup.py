@@ -1,5 +1,6 @@
 """Removes the groups that an earlier run has left behind, a few at a time."""
 
+from agent.model.pulse import beating
 from workers.resctrl.place import Place
 from workers.resctrl.problem import ProblemKind, ResctrlError
 from workers.resctrl.report import CleanupReport
@@ -34,7 +35,7 @@ class Cleanup:
         batch, rest = self._left[:REMOVALS_PER_STEP], self._left[REMOVALS_PER_STEP:]
         if batch:
             with self._tree.changing():
-                for path in batch:
+                for path in beating(batch, self._tree.pulse, 1):
                     self._remove(path)
         self._left = rest
         return not rest

@@ -1,8 +1,11 @@
 """What the assignments ask to be read: which group directories, and whose rows their values become. PURE."""
 
+from collections.abc import Callable
+
 from msgspec import Struct
 
 from agent.model.errors import FormatError
+from agent.model.pulse import beating
 from agent.model.rule import Assignment, decode_assignment
 from agent.model.rule_state import RuleState
 
@@ -20,7 +23,8 @@ class Group(Struct, eq=False):
 class Plan:
     """The groups to read, by their first path. Only an entry whose bytes changed is decoded."""
 
-    def __init__(self) -> None:
+    def __init__(self, pulse: Callable[[], None] | None = None) -> None:
+        self._pulse = pulse
         self._contents: dict[str, bytes] = {}
         self._assignments: dict[str, Assignment] = {}
         self.groups: dict[str, Group] = {}
@@ -35,7 +39,7 @@ class Plan:
         gone = self._contents.keys() - contents.keys()
         if not changed and not gone:
             return False
-        for key in changed:
+        for key in beating(changed, self._pulse):
             try:
                 self._assignments[key] = decode_assignment(contents[key])
             except FormatError:

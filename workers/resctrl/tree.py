@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from errno import ENODEV, ENOENT, ENOTCONN, ENOTDIR
 
+from agent.model.pulse import beating
 from workers.resctrl.failure import EXPLAINED, failure_of, mount_failure, not_mounted, status_text
 from workers.resctrl.lock import WAIT_NS, ChangeLock
 from workers.resctrl.mover import Mover
@@ -27,6 +28,10 @@ GONE = frozenset({ENOENT, ENODEV})
 _ASKS_FOR_THE_MOUNT = GONE | {ENOTDIR, ENOTCONN}
 
 
+def _no_pulse() -> None:
+    """Nobody watches."""
+
+
 class GroupTree:
     """The groups of one mount, and which of them are ours: those whose name begins with `prefix`."""
 
@@ -40,9 +45,11 @@ class GroupTree:
         lock_wait_ns: int = WAIT_NS,
     ) -> None:
         self.filesystem = filesystem
+        # Called every few milliseconds of whatever takes longer; who is watched over while this works puts the word there.
+        self.pulse: Callable[[], None] = _no_pulse
         self.prefix = checked_prefix(prefix)
         self._lock = ChangeLock(filesystem, now_ns=now_ns, sleep_seconds=sleep_seconds, wait_ns=lock_wait_ns)
-        self._mover = Mover(filesystem, self._status)
+        self._mover = Mover(filesystem, self._status, lambda: self.pulse())
 
     def absolute(self, path: str) -> str:
         """The path as it stands in rows and sentences."""
@@ -176,7 +183,7 @@ class GroupTree:
         """All groups, ours and those of others, in the order of their paths. *Raises:* ResctrlError."""
         roots = self.control_groups()
         found = [*roots, *(under("", name) for name in self._names(MON_GROUPS, may_be_gone=True))]
-        for control in roots:
+        for control in beating(roots, self.pulse):
             found += [under(control, name) for name in self._names(f"{control}/{MON_GROUPS}", may_be_gone=True)]
         return tuple(sorted(Group(path, place_of(path), self._is_ours(path)) for path in found))
 
@@ -196,7 +203,7 @@ class GroupTree:
         """In which control group each of the threads lives; those found nowhere are left out. *Raises:* ResctrlError."""
         left = set(thread_ids)
         holders: dict[str, frozenset[int]] = {}
-        for control in (*self.control_groups(), ""):
+        for control in beating((*self.control_groups(), ""), self.pulse, 1):
             if not left:
                 break
             with self.tolerating_gone():

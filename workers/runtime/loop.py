@@ -8,6 +8,7 @@ import zmq
 
 from agent.failpoint import failpoint
 from agent.model.message import Ack, Answer, Ask, Delta, Note, Snapshot, Stop, TakenOver, ToWorker
+from agent.model.pulse import beating
 from agent.model.rule import decode_assignment, decode_rule
 from agent.model.timebase import MS, S
 from agent.ports import Clock, Work
@@ -218,10 +219,10 @@ class WorkerLoop:
 
     def _rules_document(self) -> dict[str, object]:
         state = self._replica.state
-        assignments = [decode_assignment(content) for _key, content in state.items("pod/")]
+        assignments = [decode_assignment(content) for _key, content in beating(state.items("pod/"), self.pulse)]
         return {
             "revision": self._replica.revision,
             "digest": state.digest.hex(),
-            "rules": [msgspec.to_builtins(decode_rule(content)) for _key, content in state.items("rule/")],
+            "rules": [msgspec.to_builtins(decode_rule(content)) for _key, content in beating(state.items("rule/"), self.pulse)],
             "pods": [{"uid": held.unit.uid, "group": held.group, "rule": held.rule} for held in assignments],
         }

@@ -85,7 +85,7 @@ def _live(launch: Launch, context: "zmq.Context[zmq.Socket[bytes]]", socket: "zm
         heartbeat_interval_ns=launch.config.of(HEARTBEAT_INTERVAL),
         memory=process.own_pss_bytes,
     )
-    if isinstance(work, SamplerWork):
+    if isinstance(work, SamplerWork | ControlPlaneWork):
         work.pulse.beat = loop.pulse
     elif isinstance(work, WriterWork):
         work.on_progress(loop.pulse)

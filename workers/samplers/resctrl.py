@@ -61,7 +61,7 @@ class ResctrlProbe:
         self._read_llc_sizes = llc_sizes
         self._is_demanded = config.of(RESCTRL_ENABLED) == "true"
         self._open_ns = min(OPEN_NS, config.of(INTERVAL) // OPEN_SHARE)
-        self._plan = Plan()
+        self._plan = Plan(pulse)
         self._files = OpenFiles(filesystem)
         self._directories: dict[str, DirectoryReader] = {}
         # Directories that nobody has looked at yet.

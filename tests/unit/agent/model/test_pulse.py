@@ -1,6 +1,6 @@
 """The word of long work that it goes on."""
 
-from agent.model.pulse import Pulse
+from agent.model.pulse import Pulse, beating
 
 
 def test_a_pulse_beats_where_somebody_listens() -> None:
@@ -11,3 +11,13 @@ def test_a_pulse_beats_where_somebody_listens() -> None:
     pulse.beat = lambda: beats.append(1)
     pulse()
     assert beats == [1]
+
+
+def test_work_on_many_things_beats_at_every_so_many() -> None:
+    """The things are what they were; without a pulse they are nothing else."""
+    beats: list[int] = []
+    seen: list[int] = []
+    for thing in beating(range(10), lambda: beats.append(len(seen)), 4):
+        seen.append(thing)
+    assert (seen, beats) == (list(range(10)), [0, 4, 8])
+    assert list(beating("ab", None)) == ["a", "b"]
