@@ -10,6 +10,7 @@ from itertools import islice
 
 from msgspec import Struct
 
+from agent.model.engine import Boundary, boundary_of
 from agent.model.rule import QosClass, UnitKind
 
 # The kernel's own file is below 4 KiB for the paths that systemd and the kubelet make; what is behind is not looked at.
@@ -46,6 +47,7 @@ _POD_SLICE = re.compile(
 _CONTAINER_OF_POD = re.compile(r"(?:([a-z][0-9a-z_-]{0,31})[-_])?([0-9a-f]{12,128})(?:\.scope)?")
 # Outside of pods only whole identities count: anybody may name a directory with twelve hexadecimal digits.
 _CONTAINER = re.compile(r"(?:([a-z][0-9a-z_-]{0,31})-)?([0-9a-f]{64})(?:\.scope)?")
+_HASH = re.compile(r"[0-9a-f]{32,128}")
 _ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
 
 
@@ -114,8 +116,8 @@ def _telling(path: bytes, rank: int) -> int:
 def unit_of(path: str) -> UnitIdentity | None:
     """The unit that a path lies in, None where it lies in none (the root, plain directories, hostile names).
 
-    In this order: the outermost pod; the outermost container of an engine (whatever runs inside, it is one workload);
-    the innermost service or scope; the slice at the very end of the path.
+    In this order: the outermost pod; the outermost container, machine or job of an engine (`agent.model.engine`; whatever runs
+    inside, services of its own init system too, is one workload); the innermost service or scope; the slice at the very end.
     """
     if not path.startswith("/") or len(path) > PATH_CHARACTERS_MAX:
         return None
@@ -127,7 +129,7 @@ def unit_of(path: str) -> UnitIdentity | None:
     names = path.split("/")
     if len(names) > _NAMES_MAX:
         return None
-    return (_pod(names) if "pod" in path else None) or _unit(names)
+    return (_pod(names) if "pod" in path else None) or _unit(names, path)
 
 
 def path_text(path: str) -> str | None:
@@ -185,14 +187,23 @@ def _container_below(names: list[str], index: int) -> str | None:
     return None if found is None or (found[1] or "").endswith("conmon") else found[2]
 
 
-def _unit(names: list[str]) -> UnitIdentity | None:
+def _unit(names: list[str], path: str) -> UnitIdentity | None:
     inner = 0
+    container: tuple[int, str] | None = None
     for index, name in enumerate(names):
         # 64 digits are the least that a container's name has: most names need no look by the pattern.
         if len(name) >= 64 and (found := _CONTAINER.fullmatch(name)) is not None and not (found[1] or "").endswith("conmon"):
-            return _named_by_path(names[: index + 1], UnitKind.SCOPE, found[2])
+            container = index, found[2]
+            break
         if name.endswith((".service", ".scope")):
             inner = index
+    boundary = boundary_of(path)
+    if boundary is not None and (container is None or boundary.begin < len("/".join(names[: container[0]]))):
+        end = path.count("/", 0, boundary.end) + 1
+        kind = UnitKind.SERVICE if names[end - 1].endswith(".service") else UnitKind.SCOPE
+        return _named_by_path(names[:end], kind, boundary.id if boundary.form.is_container else None)
+    if container is not None:
+        return _named_by_path(names[: container[0] + 1], UnitKind.SCOPE, container[1])
     if inner:
         kind = UnitKind.SERVICE if names[inner].endswith(".service") else UnitKind.SCOPE
         return _named_by_path(names[: inner + 1], kind)
@@ -211,7 +222,12 @@ def is_guest(identity: UnitIdentity) -> bool:
     """Whether a user or a container made this unit within its own part of the tree, where it may take any name it likes."""
     if identity.cgroup.startswith("/user.slice/"):
         return True
-    return identity.kind is UnitKind.POD and any(map(_is_container_name, identity.cgroup.split("/")))
+    return identity.kind is UnitKind.POD and holds_guests(identity.cgroup)
+
+
+def holds_guests(path: str) -> bool:
+    """Whether a path lies in a container or machine, at any depth: what it calls itself further down is its own word."""
+    return any(map(_is_container_name, path.split("/"))) or boundary_of(path) is not None
 
 
 def _is_container_name(name: str) -> bool:
@@ -225,9 +241,22 @@ def name_of(identity: UnitIdentity) -> str | None:
     parent, _, last = identity.cgroup.rpartition("/")
     if identity.container is not None:
         found = _CONTAINER.fullmatch(last)
+        if found is None and (boundary := boundary_of(identity.cgroup)) is not None:
+            return _printable(_name_of_form(identity.cgroup, boundary))
         engine = (found and found[1]) or parent.rpartition("/")[2]
         return _printable(f"{engine or 'container'}-{identity.container[:_CONTAINER_NAME_CHARACTERS]}")
     return _printable(_unescape(last) if "\\x" in last else last)
+
+
+def _name_of_form(path: str, boundary: Boundary) -> str:
+    """`lxc-web`, by the id that somebody chose; below another unit or a user's slice `user-1000:lxc-web`, so that nobody who may
+    make groups there takes a name by which rules know a container of the host."""
+    name = f"{boundary.form.engine}-{boundary.id[: _CONTAINER_NAME_CHARACTERS if _HASH.fullmatch(boundary.id) else None]}"
+    above = [each for each in path[: boundary.begin].split("/") if each not in ("", "..")]
+    if not above or above == ["system.slice"]:
+        return name
+    outer = above[1] if above[0] == "user.slice" and len(above) > 1 else above[-1]
+    return f"{outer.removesuffix('.slice')}:{name}"
 
 
 def _unescape(name: str) -> str:

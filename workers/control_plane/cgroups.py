@@ -10,7 +10,7 @@ from errno import ENODEV
 
 from msgspec import Struct
 
-from agent.model.cgroup_path import UnitIdentity, path_text, unit_of
+from agent.model.cgroup_path import UnitIdentity, holds_guests, path_text, unit_of
 from agent.model.errors import UnavailableError
 from agent.model.foreign import encodable
 from agent.model.pulse import Pulse
@@ -31,7 +31,21 @@ _ONE_LINE_BYTES = 16
 
 _VALUES = {"slice": Value.SLICE, "service": Value.SERVICE, "scope": Value.SCOPE}
 # Where engines without systemd put their containers.
-_ENGINES = frozenset({"docker", "libpod_parent", "lxc", "machine.slice", "ecs", "slurm", "nomad.slice", "mesos", "garden"})
+_ENGINES = frozenset(
+    {
+        "docker",
+        "libpod_parent",
+        "default",
+        "machine.slice",
+        "machine",
+        "qemu.slice",
+        "ecs",
+        "ecstasks.slice",
+        "slurm",
+        "nomad.slice",
+    }
+    | {"nomad", "mesos", "garden", "firecracker", "kata_overhead", "lxc", "lxc.payload", "slurmstepd.scope", "singularity"}
+)
 
 
 class Look(Struct, frozen=True):
@@ -176,8 +190,7 @@ class _Walk:
         """Whether what calls itself pods in this directory is this host's own: neither delegated to a user nor in a container."""
         if taken.is_first or not names or names[0][0] is not Value.PODS:
             return False
-        identity = self.seen.get(taken.path)
-        if identity is not None and identity.container is not None:
+        if holds_guests(taken.path):
             return False
         try:
             return self._tree.owner(f"{taken.root}{taken.path}") == self._owners[taken.root]
@@ -201,6 +214,6 @@ def _value(name: str) -> Value:
     """What a directory may hold, by its name alone: a hint for the order, nothing more."""
     if "kubepods" in name:
         return Value.PODS
-    if len(name) >= 64 or name in _ENGINES:
+    if len(name) >= 64 or name in _ENGINES or name.startswith("lxc.payload."):
         return Value.CONTAINERS
     return _VALUES.get(name.rpartition(".")[2], Value.OTHER)

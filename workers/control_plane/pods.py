@@ -39,8 +39,8 @@ class Found(Struct, frozen=True):
 class Observation(Struct, frozen=True):
     """The units of one look by their uid, and how many did not fit.
 
-    `places` says where the threads of a unit are: by container id (empty: the unit itself, which has none) its directories,
-    nested ones listed one by one. What a container of a pod makes below its own directory is not listed.
+    `places` says where the threads of a unit are: by container id its outermost directories, by the empty id (the unit has no
+    containers) all of its directories, nested ones one by one.
     """
 
     units: dict[str, Unit]
@@ -73,7 +73,10 @@ def observe(found: Iterable[Found], pulse: Callable[[], None] | None = None) -> 
         if own_directory:
             placed.add(uid)
         if identity.container is not None:
-            containers.setdefault(uid, {}).setdefault(identity.container, []).append(directory.path)
+            paths = containers.setdefault(uid, {}).setdefault(identity.container, [])
+            # Threads are listed with everything below, and whole init systems live in some containers.
+            if not directory.path.startswith(tuple(f"{path}/" for path in paths)):
+                paths.append(directory.path)
         else:
             directories.setdefault(uid, []).append(directory.path)
     units = {uid: _unit(identity, len(containers.get(uid, ()))) for uid, identity in beating(identities.items(), pulse)}
