@@ -239,3 +239,24 @@ def test_two_agents_do_not_share_a_resctrl_by_accident(tmp_path: Path, host: Nod
         with _agent(tmp_path, host, emulator) as agent:
             wait_until(lambda: _is_whole(agent, pod), "the pod is whole in its group")
         assert set(emulator.groups()) == {""}
+
+
+def test_what_a_killed_agent_left_in_a_control_group_of_others_goes_with_the_next(tmp_path: Path, host: Node) -> None:
+    """Killed as a whole while a pod's thread lived in another tool's control group, and the pod ended: no id is held for ever."""
+    pod, other = host.run(1), host.run(2)
+    with EmulatedResctrl(tmp_path) as emulator:
+        emulator.make_group("batch")
+        inside = emulator.mount / "batch" / "mon_groups"
+        with _agent(tmp_path, host, emulator) as agent:
+            (emulator.mount / "batch" / "tasks").write_text(str(max(pod.threads())))
+            wait_until(lambda: (inside / f"pod_{pod.uid}").is_dir() and _is_whole(agent, pod), "its group is in both places")
+            assert agent.process is not None
+            agent.note_processes()
+            agent.process.kill()
+            agent.process.wait()
+            wait_until(lambda: not agent.living(), "nothing of it lives")
+            emulator.make_group("batch/mon_groups/pod_kept")
+            pod.end()
+            agent.start()
+            wait_until(lambda: {path.name for path in inside.iterdir()} == {"pod_kept"}, "what it had left is gone")
+            wait_until(lambda: _is_whole(agent, other), "the others are measured")

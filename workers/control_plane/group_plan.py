@@ -369,6 +369,11 @@ class GroupPlan:
         held = [path for group in self._groups.values() for path in group.paths]
         return held + list(self._leaving) + [path for paths in self._adopted.values() for path in paths]
 
+    def is_whole(self, name: str) -> bool:
+        """Whether a wanted group holds all threads of all its parts, as last looked at."""
+        group = self._groups.get(name)
+        return group is not None and bool(group.paths) and self._is_whole(group)
+
     def _any_untried(self) -> bool:
         return any(not group.tried for group in self._groups.values())
 

@@ -23,8 +23,8 @@ from workers.control_plane.unit_threads import UnitThreads
 from workers.resctrl.cleanup import Cleanup
 from workers.resctrl.failure import SourceError
 from workers.resctrl.groups import Groups
-from workers.resctrl.name import group_name
-from workers.resctrl.place import Place, under
+from workers.resctrl.name import group_name, is_unmistakable
+from workers.resctrl.place import Place, name_of, under
 from workers.resctrl.problem import ProblemKind, ResctrlError
 from workers.resctrl.tree import GONE
 
@@ -72,6 +72,10 @@ class Grouping:
         self._cleanup: Cleanup | None = None
         self._has_looked = False
         self._ends_adoption = False
+        # Look inside control groups of others for what is ours and serves nobody any more.
+        self._sweeps_inside = False
+        # Names of shared groups by the rules: they may be anybody's, unless a rule says that they are ours.
+        self.shared_groups: frozenset[str] = frozenset()
         self._mount_at_ns = self._retry_at_ns = self._health_at_ns = 0
         self._steps: Counter[str] = Counter()
         self._failures: Counter[str] = Counter()
@@ -158,6 +162,7 @@ class Grouping:
         if now_ns >= self._retry_at_ns:
             self._retry_at_ns = now_ns + self._retry_interval_ns
             self._plan.retry_all(now_ns)
+            self._sweeps_inside = self._has_looked
         if self._mount_id is not None:
             self._work(now_ns + TURN_NS)
         if now_ns >= self._health_at_ns:
@@ -186,7 +191,7 @@ class Grouping:
             # Before it is called found: what only the first group would show would come and go once a second.
             self._groups.check_monitored()
             # Listed before any group is made: what is made from now on is not an earlier agent's.
-            self._cleanup = Cleanup(self._groups) if self._is_first_start else None
+            self._cleanup = Cleanup(self._groups, is_ours_inside=self._is_ours_inside) if self._is_first_start else None
         except (ResctrlError, OSError) as problem:
             self._lose(problem)
             return
@@ -230,8 +235,6 @@ class Grouping:
     def _sweep(self, now_ns: int) -> None:
         """After the first look, and when resctrl is found again: groups of ours that nobody wants, such as one made just before a
         predecessor died. Those that are wanted and there stay, with their counters.
-
-        Inside control groups of others only what is known to be ours goes.
         """
         self._plan.end_adoption(now_ns)
         known = {*self._plan.paths(), *(under("", group_name(name, self._groups.prefix)) for name in self._plan.names())}
@@ -239,19 +242,37 @@ class Grouping:
             if group.place is not Place.CONTROL_GROUP and group.path not in known:
                 self._plan.remove(group.path, now_ns)
 
+    def _sweep_inside(self, now_ns: int) -> None:
+        """Groups of ours inside control groups of others that serve nobody: their pod ended while no agent ran, or its threads live
+        elsewhere by now. What is not surely ours stays, and so does what a unit may still need."""
+        held = set(self._plan.paths())
+        wanted = {group_name(name, self._groups.prefix): name for name in self._plan.names()}
+        for group in self._groups.list_groups():
+            if group.place is not Place.CONTROL_GROUP or group.path in held:
+                continue
+            name = name_of(group.path)
+            if self._plan.is_whole(wanted[name]) if name in wanted else self._is_ours_inside(name):
+                self._plan.remove(group.path, now_ns)
+
+    def _is_ours_inside(self, name: str) -> bool:
+        prefix = self._groups.prefix
+        return is_unmistakable(name, prefix) or name in {group_name(each, prefix) for each in self.shared_groups}
+
     # ---- the plan's steps --------------------------------------------------------------------------
 
     def _work(self, until_ns: int) -> None:
         self._clean_up(until_ns)
         if self._cleanup is not None:
             return
-        if self._ends_adoption:
-            self._ends_adoption = False
+        if self._ends_adoption or self._sweeps_inside:
+            is_whole_sweep, self._ends_adoption, self._sweeps_inside = self._ends_adoption, False, False
             try:
-                self._sweep(self._clock.now_ns())
+                if is_whole_sweep:
+                    self._sweep(self._clock.now_ns())
+                self._sweep_inside(self._clock.now_ns())
             except ResctrlError as problem:
                 self._failures[problem.kind.value] += 1
-                self._ends_adoption = problem.kind is ProblemKind.LOCKED
+                self._ends_adoption = is_whole_sweep and problem.kind is ProblemKind.LOCKED
         while self._mount_id is not None and (now_ns := self._clock.now_ns()) < until_ns:
             self._pulse()
             match self._plan.next_step(now_ns):

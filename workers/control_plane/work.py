@@ -110,7 +110,10 @@ class ControlPlaneWork:
         if entries == self._rule_entries:
             return
         self._rule_entries = entries
-        self._binder = Binder(self._operator_rules(entries), self.pulse)
+        operator_rules = self._operator_rules(entries)
+        self._binder = Binder(operator_rules, self.pulse)
+        if self._grouping is not None:
+            self._grouping.shared_groups = frozenset(rule.action.group for rule in operator_rules if rule.action.kind == "shared")
         self._rebind_due = True
         if self._started and not self._done:
             outcome = self._reconciled()

@@ -1,7 +1,9 @@
 """Removes the groups that an earlier run has left behind, a few at a time."""
 
+from collections.abc import Callable
+
 from agent.model.pulse import beating
-from workers.resctrl.place import Place
+from workers.resctrl.place import Place, name_of
 from workers.resctrl.problem import ProblemKind, ResctrlError
 from workers.resctrl.report import CleanupReport
 from workers.resctrl.tree import GroupTree
@@ -11,14 +13,23 @@ REMOVALS_PER_STEP = 16
 
 
 class Cleanup:
-    """One cleanup in progress. Only what has our prefix goes, and never inside a control group unless that is asked for.
+    """One cleanup in progress. Only what has our prefix goes; inside a control group only what `is_ours_inside` says of the
+    directory's name is ours, unless all is asked for.
 
     *Raises:* ResctrlError when the tree cannot be listed.
     """
 
-    def __init__(self, tree: GroupTree, *, also_in_control_groups: bool = False) -> None:
+    def __init__(
+        self, tree: GroupTree, *, also_in_control_groups: bool = False, is_ours_inside: Callable[[str], bool] | None = None
+    ) -> None:
         self._tree = tree
-        groups = [group for group in tree.survey() if also_in_control_groups or group.place is not Place.CONTROL_GROUP]
+        groups = [
+            group
+            for group in tree.survey()
+            if also_in_control_groups
+            or group.place is not Place.CONTROL_GROUP
+            or (group.is_ours and is_ours_inside is not None and is_ours_inside(name_of(group.path)))
+        ]
         self._left = [group.path for group in groups if group.is_ours]
         # From the inside out: a control group takes its monitoring groups with it, which would look like a race.
         self._left.sort(key=lambda path: path.count("/"), reverse=True)

@@ -18,6 +18,8 @@ _DIGEST_CHARACTERS = 1 + 2 * _DIGEST_BYTES
 _NOT_ALLOWED = re.compile(r"[^A-Za-z0-9_-]")
 # A clean uid that looks like one with a digest must get a digest of its own, or it could take the name of another.
 _LOOKS_DIGESTED = re.compile(r"-[0-9a-f]{16}\Z")
+# What follows the prefix in names of pods' uids, those of static pods (a hash) included, and in all names with a digest.
+_UNMISTAKABLE = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}|[A-Za-z0-9_-]*-[0-9a-f]{16}")
 # Directories that the kernel makes.
 KERNEL_NAMES = frozenset({"info", "mon_data", "mon_groups"})
 
@@ -50,3 +52,11 @@ def group_name(uid: str, prefix: str = PREFIX) -> str:
     # A uid from a foreign program need not be valid text; lone surrogates count like every other character.
     digest = blake2b(uid.encode("utf-8", "surrogatepass"), digest_size=_DIGEST_BYTES).hexdigest()
     return f"{prefix}{(clean or UNKNOWN)[: room - _DIGEST_CHARACTERS]}-{digest}"
+
+
+def is_unmistakable(name: str, prefix: str = PREFIX) -> bool:
+    """Whether a name is one that `group_name` makes of a pod's uid or with a digest: nobody else's, even where others make groups.
+
+    A short clean uid, such as the name of a shared group, gives a name that anybody may have chosen: False.
+    """
+    return name.startswith(prefix) and _UNMISTAKABLE.fullmatch(name.removeprefix(prefix)) is not None

@@ -26,10 +26,12 @@ from agent.model.rule_state import RuleState
 from agent.model.timebase import MS, S
 from workers.control_plane.work import ControlPlaneWork
 from workers.resctrl.groups import Groups
+from workers.resctrl.name import group_name
 
 FIRST, SECOND = "c" * 64, "d" * 64
 UIDS = [f"{number:08x}-3e0b-4d6a-9f21-7c5d0e4b6a13" for number in range(20)]
 UID = UIDS[0]
+DIGESTED = group_name("/system.slice/nginx.service")
 
 
 def _pod(uid: str, qos: str = "burstable") -> str:
@@ -771,3 +773,97 @@ def test_hundreds_of_left_groups_and_a_busy_lock_are_no_hang(monkeypatch: pytest
         host.work.on_timer(began_ns)
         longest_ns = max(longest_ns, host.clock.now_ns() - began_ns)
     assert longest_ns < HANG_TIMEOUT.default // 2
+
+
+def _leave_behind(host: Host) -> None:
+    """An agent measured a pod with threads in another tool's control group; all of it was killed, and the pod ended."""
+    other = host.resctrl.view()
+    for path in (
+        "batch",
+        f"batch/mon_groups/pod_{UID}",
+        f"batch/mon_groups/{DIGESTED}",
+        "batch/mon_groups/pod_kept",
+        "batch/mon_groups/x",
+    ):
+        other.mkdir(path)
+
+
+def test_what_a_killed_agent_left_inside_a_control_group_of_others_goes_at_the_next_start() -> None:
+    """Each holds an id for ever; only names that are unmistakably ours are taken, the control group's own stay."""
+    host = Host(is_mounted=False)
+    host.resctrl.host.mount()
+    _leave_behind(host)
+    host.pass_time(1 * S)
+
+    assert set(host.resctrl.list_directories("batch/mon_groups")) == {"pod_kept", "x"}
+    assert "batch" in host.resctrl.list_directories("")
+    (note,) = [note for note in host.bus.notes if note.kind == "resctrl_cleanup"]
+    assert (note.fields["removed"], note.fields["removal_failures"]) == (2, 0)
+
+
+def test_a_shared_groups_name_is_ours_where_a_rule_says_so() -> None:
+    """`pod_kept` may be anybody's, until an operator's rule makes a group of that name."""
+    host = Host(is_mounted=False)
+    host.resctrl.host.mount()
+    _leave_behind(host)
+    host.set_rules(GroupRule("share", match=Match(qos=QosClass.BESTEFFORT), action=Action("shared", "kept")))
+    host.pass_time(1 * S)
+    assert host.resctrl.list_directories("batch/mon_groups") == ["x"]
+
+
+def test_what_appears_inside_a_control_group_later_goes_at_the_periodic_check() -> None:
+    """A control plane that dies between making a directory there and telling of it leaves one that no assignment names."""
+    host = Host()
+    host.run(UID, 10)
+    host.pass_time(1 * S)
+    _leave_behind(host)
+    host.resctrl.view().mkdir(f"batch/mon_groups/pod_{UIDS[1]}")
+    host.pass_time(RESCTRL_RETRY_INTERVAL.default + 2 * S)
+
+    assert set(host.resctrl.list_directories("batch/mon_groups")) == {"pod_kept", "x"}
+    assert host.whole() == (1, 1)
+
+
+def test_a_group_inside_a_control_group_that_a_pod_lives_in_is_left_alone() -> None:
+    """Cleanup at a restart and every periodic check go by; the counters of the pod's threads there go on."""
+    host = Host()
+    host.resctrl.view().mkdir("batch")
+    host.run(UID, 10, 11)
+    host.resctrl.view().write("batch/tasks", b"11")
+    host.pass_time(1 * S)
+    inside = f"batch/mon_groups/pod_{UID}"
+    inode = host.resctrl.host.emulation.attributes(inside).inode  # type: ignore[union-attr]
+    host.restart()
+    host.pass_time(2 * RESCTRL_RETRY_INTERVAL.default)
+
+    assert host.resctrl.host.emulation.attributes(inside).inode == inode  # type: ignore[union-attr]
+    assert host.tasks(f"{ROOT}/{inside}") == {11}
+
+
+def test_the_look_inside_control_groups_survives_a_lock_that_others_hold() -> None:
+    """It is tried again at the next check."""
+    host = Host()
+    host.run(UID, 10)
+    host.pass_time(1 * S)
+    _leave_behind(host)
+    holder = host.resctrl.view()
+    assert holder.try_lock()
+    host.pass_time(RESCTRL_RETRY_INTERVAL.default + 1 * S)
+    assert f"pod_{UID}" in host.resctrl.list_directories("batch/mon_groups")
+    holder.unlock()
+    host.pass_time(RESCTRL_RETRY_INTERVAL.default + 2 * S)
+    assert set(host.resctrl.list_directories("batch/mon_groups")) == {"pod_kept", "x"}
+
+
+def test_a_control_group_whose_name_is_no_utf8_ends_nobody() -> None:
+    """A thread lives there: its pod is measured there too, and what is published can be sent."""
+    host = Host()
+    host.resctrl.view().mkdir("b\udcff")
+    host.run(UID, 10, 11)
+    host.resctrl.view().write("b\udcff/tasks", b"11")
+    host.pass_time(1 * S)
+    assert host.whole() == (1, 1)
+    assert host.paths()[1] == rf"{ROOT}/b\xff/mon_groups/pod_{UID}"
+    host.resctrl.host.unmount()
+    host.pass_time(2 * S)
+    assert host.problem() == "not_mounted"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from workers.resctrl.name import KERNEL_NAMES, NAME_CHARACTERS_MAX, checked_prefix, group_name
+from workers.resctrl.name import KERNEL_NAMES, NAME_CHARACTERS_MAX, checked_prefix, group_name, is_unmistakable
 
 KUBERNETES_UID = "8a7f1c52-3e0b-4d6a-9f21-7c5d0e4b6a13"
 STATIC_POD_UID = "6f1d7f8c3b0a4e55a1b2c3d4e5f60718"
@@ -92,3 +92,17 @@ def test_a_prefix_that_cannot_be_is_refused(prefix: str) -> None:
     """Without a prefix everything would be ours, and with the kernel's own words its directories would be."""
     with pytest.raises(ValueError, match="no prefix of group names"):
         checked_prefix(prefix)
+
+
+@pytest.mark.parametrize("uid", [KUBERNETES_UID, STATIC_POD_UID, "/system.slice/nginx.service", "x" * 80, "unknown", "ä"])
+def test_names_of_pods_and_names_with_a_digest_are_unmistakable(uid: str) -> None:
+    """Where others make groups too, such a one is ours."""
+    assert is_unmistakable(group_name(uid))
+    assert is_unmistakable(group_name(uid, "mine-"), "mine-")
+    assert not is_unmistakable(group_name(uid, "mine-"))
+
+
+@pytest.mark.parametrize("name", ["pod_kept", "pod_front", "pod_", "theirs", KUBERNETES_UID, f"pod_{KUBERNETES_UID}x", "pod_-0123"])
+def test_other_names_may_be_anybodys(name: str) -> None:
+    """A prefix alone proves nothing inside control groups of others."""
+    assert not is_unmistakable(name)
