@@ -28,11 +28,11 @@ def _cgroups(root: Path) -> None:
 def _processes(root: Path) -> None:
     (root / "uptime").write_text("1000.00 1000.00\n")
     (root / "stat").write_text("cpu 1 1 1 1\nbtime 1\n")
-    for pid in range(100, 100 + len(NAMES)):
+    for pid in range(1, 1 + len(NAMES)):
         folder = root / str(pid)
         folder.mkdir()
         (folder / "stat").write_bytes(STAT % (pid, pid))
-        (folder / "cgroup").write_bytes(b"0::/" + NAMES[pid - 100] + b"\n")
+        (folder / "cgroup").write_bytes(b"0::/" + NAMES[pid - 1] + b"\n")
         (folder / "cmdline").write_bytes(b"/bin/\xff\0--x\x1b[2J\0")
         (folder / "status").write_bytes(b"Name:\t\xff\n")
     os.mkdir(os.fsencode(root) + b"/\xff")
