@@ -2,8 +2,7 @@
 
 import os
 import random
-import shlex
-import sys
+from typing import NamedTuple
 
 import agent
 from agent.clock import SystemClock
@@ -13,7 +12,6 @@ from agent.config import (
     BACKOFF_FACTOR,
     BACKOFF_JITTER,
     BUS_SOCKET,
-    CONTROL_PLANE_INTERVAL,
     CONTROL_SOCKET,
     DATA_SOCKET,
     HANG_TIMEOUT,
@@ -23,22 +21,18 @@ from agent.config import (
     LOG_LEVEL,
     PLACES,
     RUNTIME_DIR,
-    SEAL_INTERVAL,
     STABLE_SPELL,
     START_TIMEOUT,
     STATE_DIR,
     STOP_TIMEOUT,
-    STORAGE_QUOTA,
     Config,
     service_variables,
 )
-from agent.doctor import examine
-from agent.greeting import greeting
+from agent.first_words import FirstWords, what_ends_us
 from agent.inheritance import find_former, make_launcher, remove_remains
 from agent.launch import Launch, encode_launch
 from agent.model.message import Condition, Identity
-from agent.model.timebase import format_duration
-from agent.paths import default_runtime_dir
+from agent.outlet import Outlet
 from agent.workforce import Workforce
 from supervisor.core.authority import Authority
 from supervisor.core.backoff import Backoff
@@ -52,7 +46,6 @@ from supervisor.shell.journal import Journal, load_rulebook
 from supervisor.shell.log import EventLog
 from supervisor.shell.loop import SupervisorLoop
 from supervisor.shell.service_manager import ServiceManager
-from workers import catalogue
 
 # A pod gets seven or more variables for each service; a few tell where they come from.
 IGNORED_NAMES_MAX = 8
@@ -75,16 +68,33 @@ def policy_of(config: Config, worker: str = "") -> Policy:
     )
 
 
-def assemble(config: Config, workforce: Workforce, *, for_ns: int | None, former_ledger: str = "") -> SupervisorLoop:
+class Streams(NamedTuple):
+    """Where the agent writes for people: standard output and standard error, one and the same where both lead to one place."""
+
+    out: Outlet
+    err: Outlet
+
+
+def streams() -> Streams:
+    """This process's own."""
+    err = Outlet(2)
+    # Two threads that write to one terminal would change the order of what they say.
+    return Streams(err if os.path.sameopenfile(1, 2) else Outlet(1), err)
+
+
+def assemble(
+    config: Config, workforce: Workforce, speech: Streams, *, for_ns: int | None, former_ledger: str = ""
+) -> SupervisorLoop:
     """The whole agent, ready to run; `former_ledger` is that of the last agent of this state folder.
 
     *Raises:* EvergaugeError when a folder or socket cannot be used.
     """
     clock = SystemClock()
     started_at_ns = clock.now_ns()
+    ended_by = what_ends_us(os.environ)
     # Before anything is started: its variables are for this process alone.
     service_manager = ServiceManager(os.environ)
-    log = EventLog(clock, level=config.of(LOG_LEVEL), form=config.of(LOG_FORMAT))
+    log = EventLog(clock, level=config.of(LOG_LEVEL), form=config.of(LOG_FORMAT), outlet=speech.err)
     former = find_former(config, workforce, former_ledger)
     remove_remains(config, former)
     run = os.urandom(8).hex() if former is None else former.run
@@ -119,11 +129,6 @@ def assemble(config: Config, workforce: Workforce, *, for_ns: int | None, former
         fleet.diary.set_condition("supervisor", Condition("rules_set_aside", active=True, detail=damage))
     bus = Bus(config.of(BUS_SOCKET), run)
 
-    def on_settled(reasons: tuple[str, ...]) -> int | None:
-        now_ns = clock.now_ns()
-        _greet(config, about, reasons, took_ns=now_ns - started_at_ns)
-        return None if for_ns is None else now_ns + for_ns
-
     return SupervisorLoop(
         machine=Machine(fleet, policy),
         clock=clock,
@@ -133,7 +138,7 @@ def assemble(config: Config, workforce: Workforce, *, for_ns: int | None, former
         bus=bus,
         control_path=config.of(CONTROL_SOCKET),
         make_order=lambda child, epoch: _order(config, about, child, kinds[child], epoch),
-        on_settled=on_settled,
+        on_settled=FirstWords(config, about, clock, speech.out, ended_by=ended_by, for_ns=for_ns).say,
         service_manager=service_manager,
         former=former,
     )
@@ -152,39 +157,3 @@ def _order(config: Config, about: About, child: str, kind: str, epoch: int) -> b
         config=config,
     )
     return encode_launch(launch)
-
-
-def _agentctl(config: Config) -> str:
-    """How agentctl is called for this agent: beside the program that was started, since a checkout's environment is on
-    nobody's PATH, and with the runtime folder where that is not the default."""
-    words = [os.path.join(os.path.dirname(sys.argv[0]), "agentctl")]
-    if config.of(RUNTIME_DIR) != os.path.abspath(default_runtime_dir(os.environ)):
-        words += ["--runtime-dir", config.of(RUNTIME_DIR)]
-    return shlex.join(words)
-
-
-def _greet(config: Config, about: About, reasons: tuple[str, ...], *, took_ns: int) -> None:
-    """The few lines of a start in the foreground: what is measured, what is not and why, where the data goes."""
-    pods = f"pods, services and scopes of the cgroup tree, every {format_duration(config.of(CONTROL_PLANE_INTERVAL))}"
-    samplers = [
-        f"{each.about}, every {format_duration(config.of(each.interval))}"
-        for each in catalogue.all_samplers()
-        if each.is_wanted(config)
-    ]
-    text = greeting(
-        version=about.version,
-        host=about.host,
-        measured=[*samplers, pods],
-        findings=examine(config, state_dir=about.state_dir, with_packages=False, with_others=False),
-        data_dir=os.path.join(about.state_dir, "data"),
-        seal_interval_ns=config.of(SEAL_INTERVAL),
-        quota=config.show(STORAGE_QUOTA) if config.of(STORAGE_QUOTA) else "",
-        agentctl=_agentctl(config),
-        reasons=reasons,
-        took_ns=took_ns,
-    )
-    try:
-        print(text, flush=True)
-    except (OSError, ValueError):
-        # Nobody reads: the agent measures all the same.
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  it stays open as long as the process

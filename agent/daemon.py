@@ -7,6 +7,8 @@ import sys
 # What asks the agent to end.
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
+LAST_WORDS_SECONDS_MAX = 1.0
+
 
 def main() -> None:
     """The console script: run, say in one sentence why not, end with a named code."""
@@ -29,16 +31,31 @@ def _run() -> int:
         code = run(sys.argv[1:], os.environ)
         sys.stdout.flush()
     except EvergaugeError as failure:
-        print(f"agentd: {failure.sentence}", file=sys.stderr)
+        _say(f"agentd: {failure.sentence}\n")
         code = failure.code
     except OSError as failure:
         # What no check foresaw (no memory for a thread, no room for a socket): the system's own words name the thing.
-        print(f"agentd: {failure}; `agentctl doctor` looks at this host", file=sys.stderr)
+        _say(f"agentd: {failure}; `agentctl doctor` looks at this host\n")
         code = ExitCode.IO
     except Exception:  # noqa: BLE001  the one broad handler of this process: report, then end with the code of a bug
-        traceback.print_exc()
+        _say(traceback.format_exc())
         code = ExitCode.BUG
     return int(code)
+
+
+def _say(text: str) -> None:
+    """Say on standard error why it ends: a reader that has stopped delays the end by a moment only."""
+    from agent.outlet import Outlet
+
+    outlet = Outlet(2)
+    outlet.put(text.encode(errors="backslashreplace"))
+    outlet.close(LAST_WORDS_SECONDS_MAX)
+    if outlet.lost:
+        # No thread to be had, perhaps: then the signals that were held back may end the wait.
+        for number in ENDING_SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
+        print(text, end="", file=sys.stderr, flush=True)
 
 
 def _open_closed_streams() -> None:

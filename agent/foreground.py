@@ -88,6 +88,9 @@ def load_config(invocation: Invocation, environment: Mapping[str, str]) -> Confi
     return Config({**config.values, **folders, **sockets})
 
 
+# So long the end waits for a reader of the last lines.
+LAST_WORDS_SECONDS_MAX = 0.3
+
 # The default workers on a host of a few processes come up with so many, and not with three quarters of them.
 OPEN_FILES_LEAST = 64
 
@@ -119,15 +122,20 @@ def supervise(config: Config, *, for_ns: int | None, workforce: "Callable[[Confi
     # A parent that ignores SIGCHLD hands that on, and the kernel would keep the fork server's end from us.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     # Imported behind the checks: a refused start costs nothing, and says its sentence at once.
-    from agent.assembly import assemble
+    from agent.assembly import assemble, streams
     from agent.inheritance import remove_remains
     from agent.workforce import agent_workforce
     from workers.catalogue import decided
 
     config = decided(config)
     force = (workforce or agent_workforce)(config)
-    finished = assemble(config, force, for_ns=for_ns, former_ledger=state_lock.former_note).run()
-    remove_remains(config)
+    speech = streams()
+    try:
+        finished = assemble(config, force, speech, for_ns=for_ns, former_ledger=state_lock.former_note).run()
+        remove_remains(config)
+    finally:
+        for stream in {speech.out, speech.err}:
+            stream.close(seconds=LAST_WORDS_SECONDS_MAX)
     del state_lock, runtime_lock, socket_locks
     return ExitCode.FAILED if finished.left_behind else ExitCode.DONE
 

@@ -19,23 +19,29 @@ def greeting(
     version: str,
     host: str,
     measured: list[str],
-    findings: list[Finding],
+    findings: list[Finding] | None,
     data_dir: str,
     seal_interval_ns: int,
     quota: str,
     agentctl: str,
+    ended_by: str,
     reasons: tuple[str, ...],
     took_ns: int,
 ) -> str:
-    """Whether it is ready, what is measured here, what is not and why, where the data goes; a line each."""
-    missing = [_cannot(each) for each in findings if _measures_nothing(each)]
+    """Whether it is ready, what is measured here, what is not and why, where the data goes; a line each.
+
+    `findings` are None when the look at this host has not come to an end; `ended_by` is what ends the agent.
+    """
+    missing = [_cannot(each) for each in findings or () if _measures_nothing(each)]
+    if findings is None:
+        missing = [f"not known: the look at this host did not end (a mount that does not answer?); {agentctl} doctor looks again"]
     limit = f"at most {quota}, then the oldest goes" if quota else "without a limit"
     data = f"{data_dir} (Parquet, sealed every {format_duration(seal_interval_ns)}; {limit})"
     # Few columns: all of them are wider than a terminal.
     look = f'{agentctl} top (or: status, list-workers, query "{QUERY}", doctor)'
     return "\n".join(
         [
-            f"evergauge {version} on {host}, {'not ' if reasons else ''}ready after {took_ns / MS:.0f} ms; Ctrl-C ends it",
+            f"evergauge {version} on {host}, {'not ' if reasons else ''}ready after {took_ns / MS:.0f} ms; {ended_by} ends it",
             *_paragraph("not ready", list(reasons)),
             *_paragraph("measures", measured),
             *_paragraph("cannot", missing),

@@ -5,7 +5,7 @@ import select
 import signal
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, assert_never
+from typing import Any, NamedTuple, assert_never
 
 from agent.failpoint import failpoint
 from agent.model.message import Answer
@@ -42,9 +42,18 @@ from supervisor.shell.launcher import Launcher, NotStarted
 from supervisor.shell.log import EventLog
 from supervisor.shell.roster import Roster
 from supervisor.shell.service_manager import ServiceManager
+from supervisor.shell.short_child import Register, ShortChild
 from supervisor.shell.takeover import Former, Started
 
 Handler = Callable[[int], None]
+
+
+class Settling(NamedTuple):
+    """What follows from the end of a start: when the agent is to end by itself (monotonic), or None; who looks at the host for
+    the greeting."""
+
+    end_at_ns: int | None
+    look: ShortChild | None
 
 
 class SupervisorLoop:
@@ -61,7 +70,7 @@ class SupervisorLoop:
         bus: Bus,
         control_path: str,
         make_order: Callable[[str, int], bytes],
-        on_settled: Callable[[tuple[str, ...]], int | None],
+        on_settled: Callable[[tuple[str, ...], Register], Settling],
         service_manager: ServiceManager,
         former: Former | None = None,
     ) -> None:
@@ -72,9 +81,9 @@ class SupervisorLoop:
         self._journal = journal
         self._bus = bus
         self._make_order = make_order
-        # Called once when the start is over, with the reasons why the agent is not ready; gives when it is to end by itself
-        # (monotonic), or None.
+        # Called once when the start is over, with the reasons why the agent is not ready.
         self._on_settled = on_settled
+        self._look_at_host: ShortChild | None = None
         self._service_manager = service_manager
         # What a dead supervisor left to this one.
         self._former = former
@@ -102,6 +111,8 @@ class SupervisorLoop:
                 if handler is not None:
                     handler(mask)
             self._service_manager.turn(self._clock.now_ns())
+            if self._look_at_host is not None:
+                self._look_at_host.turn(self._clock.now_ns())
             self._control.go_on()
             self._events.extend(self._bus.receive())
             self._notice_deaths()
@@ -135,7 +146,8 @@ class SupervisorLoop:
             return 0.0
         deadline_ns = self._machine.next_deadline_ns()
         now_ns = self._clock.now_ns()
-        for other_ns in (self._roster.next_deadline_ns(), self._service_manager.next_deadline_ns(now_ns), self._end_at_ns):
+        look_ns = None if self._look_at_host is None else self._look_at_host.deadline_ns
+        for other_ns in (self._roster.next_deadline_ns(), self._service_manager.next_deadline_ns(now_ns), self._end_at_ns, look_ns):
             if other_ns is not None:
                 deadline_ns = min(deadline_ns, other_ns)
         # epoll counts in milliseconds and rounds up: never a turn too early.
@@ -178,14 +190,17 @@ class SupervisorLoop:
             case Log():
                 self._log.write(effect.kind, effect.severity, effect.fields)
             case Settled():
-                self._end_at_ns = self._on_settled(effect.reasons)
-                self._service_manager.tell_ready(effect.reasons)
+                self._settle(effect.reasons)
             case Announce():
                 self._service_manager.announce(effect.status, is_stopping=effect.is_stopping)
             case Finished():
                 self._finished = effect
             case _:
                 assert_never(effect)
+
+    def _settle(self, reasons: tuple[str, ...]) -> None:
+        self._end_at_ns, self._look_at_host = self._on_settled(reasons, self.register)
+        self._service_manager.tell_ready(reasons)
 
     # ---- signals ---------------------------------------------------------------------------------
 
@@ -274,6 +289,8 @@ class SupervisorLoop:
     # ---- the end ---------------------------------------------------------------------------------
 
     def _close(self) -> None:
+        if self._look_at_host is not None:
+            self._look_at_host.close()
         self._control.close()
         self._roster.close()
         self._bus.close()

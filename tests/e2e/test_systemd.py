@@ -208,6 +208,10 @@ def test_systemctl_tells_that_it_is_ready_and_how_it_is(service: Machine) -> Non
     told = service.run("systemctl", "status", "--no-pager", UNIT).stdout
     assert "Active: active (running)" in told
     assert 'Status: "ready, 4 workers up"' in told
+    wait_until(
+        lambda: "`systemctl stop evergauge` ends it" in service.run("journalctl", "--unit", UNIT, "--output", "cat").stdout,
+        "the journal says what ends it",
+    )
     assert f"{service.show('Type')} {service.show('NotifyAccess')}" == "notify main"
     folders = service.run("stat", "--format", "%a %U %n", "/run/evergauge", "/var/lib/evergauge").stdout.split("\n")
     assert folders[:2] == ["700 root /run/evergauge", "700 root /var/lib/evergauge"]

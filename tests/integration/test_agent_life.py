@@ -250,6 +250,8 @@ def test_for_a_duration_it_ends_even_when_it_never_becomes_ready(tmp_path: Path)
     assert "not ready" in ended.stdout
     assert "sampler/process: nothing can be read" in ended.stdout
     assert "Traceback" not in ended.stderr
+    # No terminal is there, and so no Ctrl-C.
+    assert "ms; `kill " in ended.stdout or "ms; `systemctl stop " in ended.stdout
 
 
 def test_everything_it_makes_is_its_users_alone(tmp_path: Path) -> None:

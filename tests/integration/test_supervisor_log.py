@@ -1,27 +1,68 @@
 """The supervisor's log: one line per event, over memory and over real pipes that nobody reads."""
 
-import io
 import json
 import os
-import select
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from fakes.clock import FakeClock
 
 from agent.model.timebase import S
-from supervisor.shell.log import LINE_BYTES_MAX, EventLog
+from agent.outlet import Outlet
+from supervisor.shell.log import LINE_BYTES_MAX, EventLog, LineTaker
 
 WALL_NS = 1_800_000_000 * S
 AT = "2027-01-15T08:00:00.000Z"
+DEADLINE_SECONDS = 10.0
 
 
-def _log(stream: io.TextIOBase, *, level: str = "debug", form: str = "text") -> EventLog:
-    return EventLog(FakeClock(wall_ns=WALL_NS), level=level, form=form, stream=stream)  # type: ignore[arg-type]
+class Lines:
+    """Takes every line."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.lost = 0
+        self.untold = 0
+
+    def put(self, piece: bytes, *, tells: int = 0) -> None:
+        """Keep it."""
+        self.text += piece.decode()
+
+
+def _log(outlet: LineTaker, *, level: str = "debug", form: str = "text") -> EventLog:
+    return EventLog(FakeClock(wall_ns=WALL_NS), level=level, form=form, outlet=outlet)
 
 
 def _written(fields: dict[str, object], *, form: str = "text") -> str:
-    stream = io.StringIO()
-    _log(stream, form=form).write("worker_up", "info", fields)
-    return stream.getvalue()
+    lines = Lines()
+    _log(lines, form=form).write("worker_up", "info", fields)
+    return lines.text
+
+
+@contextmanager
+def _pipe() -> Iterator[tuple[int, Outlet]]:
+    """The read end of a pipe, and an outlet with room for two lines behind the other."""
+    read, write = os.pipe()
+    outlet = Outlet(write, queue_bytes_max=2 * LINE_BYTES_MAX)
+    try:
+        yield read, outlet
+    finally:
+        _take(read)
+        assert outlet.close(DEADLINE_SECONDS)
+        os.close(read)
+        os.close(write)
+
+
+def _take(read: int) -> bytes:
+    """What is in the pipe now."""
+    os.set_blocking(read, False)
+    taken = b""
+    try:
+        while data := os.read(read, 1 << 20):
+            taken += data
+    except BlockingIOError:
+        return taken
+    return taken
 
 
 def test_a_line_of_text_has_time_severity_name_and_fields() -> None:
@@ -45,56 +86,94 @@ def test_a_line_of_json_is_one_document() -> None:
 
 def test_what_is_below_the_level_is_not_written() -> None:
     """A severity that nobody knows is."""
-    stream = io.StringIO()
-    log = _log(stream, level="warning")
+    lines = Lines()
+    log = _log(lines, level="warning")
     for severity in ("debug", "info", "warning", "error", "strange"):
         log.write(severity, severity, {})
-    assert [line.split()[2] for line in stream.getvalue().splitlines()] == ["warning", "error", "strange"]
+    assert [line.split()[2] for line in lines.text.splitlines()] == ["warning", "error", "strange"]
 
 
-def test_a_closed_stream_ends_the_writing_and_nothing_else() -> None:
+def test_a_stream_that_is_closed_ends_the_writing_and_nothing_else() -> None:
     """Counted, never raised."""
-    stream = io.StringIO()
-    stream.close()
-    log = _log(stream)
+    read, write = os.pipe()
+    os.close(read)
+    os.close(write)
+    outlet = Outlet(write)
+    log = _log(outlet)
     log.write("a", "info", {})
     log.write("b", "info", {})
+    assert outlet.close(DEADLINE_SECONDS)
     assert log.unwritten == 2
 
 
 def test_a_reader_that_has_gone_is_counted() -> None:
-    """A broken pipe behind stderr."""
+    """A broken pipe behind stderr; what could not be written is not tried again."""
     read, write = os.pipe()
     os.close(read)
-    with open(write, "w", buffering=1, closefd=False) as stream:
-        log = _log(stream)
-        log.write("a", "info", {})
-        assert log.unwritten == 1
-        # What could not be written must not be tried again when the stream is closed.
-        with open(os.devnull, "w") as nothing:
-            os.dup2(nothing.fileno(), write)
+    outlet = Outlet(write)
+    log = _log(outlet)
+    log.write("a", "info", {})
+    assert outlet.drain(DEADLINE_SECONDS)
+    assert log.unwritten == 1
+    assert outlet.close(DEADLINE_SECONDS)
     os.close(write)
 
 
 def test_a_reader_that_does_not_read_is_not_waited_for() -> None:
-    """The pipe is full: lines are counted; when there is room again the next line says how many are hidden."""
-    read, write = os.pipe()
-    with open(write, "w", buffering=1) as stream:
-        log = _log(stream)
+    """The pipe is full and so is the queue: lines are counted, those that were taken come in order, and the next one says how
+    many are hidden."""
+    with _pipe() as (read, outlet):
+        log = _log(outlet)
         while not log.unwritten:
             log.write("filler", "info", {"text": "x" * 1000})
-        log.write("lost", "info", {})
+        log.write("lost", "info", {"text": "x" * 4000})
         assert log.unwritten == 2
-        while select.select([read], [], [], 0)[0]:
-            os.read(read, 1 << 20)
+        taken = b""
+        while not outlet.drain(0.01):
+            taken += _take(read)
+        taken += _take(read)
+        assert {line.split()[2] for line in taken.splitlines()} == {b"filler"}
         log.write("seen", "info", {"a": 1})
-        assert os.read(read, 1 << 20).decode() == f"{AT} info    seen a=1 hidden_before=2\n"
+        assert outlet.drain(DEADLINE_SECONDS)
+        assert _take(read).decode() == f"{AT} info    seen a=1 hidden_before=2\n"
         log.write("next", "info", {})
-        assert os.read(read, 1 << 20).decode() == f"{AT} info    next\n"
+        assert outlet.drain(DEADLINE_SECONDS)
+        assert _take(read).decode() == f"{AT} info    next\n"
+
+
+def test_a_line_that_told_of_losses_and_is_lost_itself_leaves_them_to_the_next() -> None:
+    """No loss is forgotten because its news was lost."""
+    read, write = os.pipe()
     os.close(read)
+    outlet = Outlet(write)
+    log = _log(outlet)
+    for name in ("a", "b", "c"):
+        log.write(name, "info", {})
+        assert outlet.drain(DEADLINE_SECONDS)
+    assert (log.unwritten, outlet.untold) == (3, 3)
+    assert outlet.close(DEADLINE_SECONDS)
+    os.close(write)
 
 
-def test_a_line_never_has_more_bytes_than_a_writable_pipe_takes() -> None:
+def test_a_stream_that_another_program_made_non_blocking_loses_nothing() -> None:
+    """Whoever shares a terminal may do so; a full stream is then waited for, by the thread alone."""
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    outlet = Outlet(write)
+    piece = b"x" * 40_000
+    for _ in range(4):
+        outlet.put(piece)
+    taken = b""
+    while not outlet.drain(0.01):
+        taken += _take(read)
+    assert len(taken + _take(read)) == 4 * len(piece)
+    assert outlet.close(DEADLINE_SECONDS)
+    assert outlet.lost == 0
+    os.close(read)
+    os.close(write)
+
+
+def test_a_line_never_has_more_bytes_than_a_pipe_takes_in_one_piece() -> None:
     """Cut at a character."""
     line = _written({"text": "é" * LINE_BYTES_MAX})
     assert LINE_BYTES_MAX - 1 <= len(line.encode()) <= LINE_BYTES_MAX

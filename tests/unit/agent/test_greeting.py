@@ -6,10 +6,11 @@ from agent.model.timebase import MINUTE, MS
 from workers.samplers.process import PROCESS
 
 
-def _greeting(*, findings: list[Finding], reasons: tuple[str, ...] = (), quota: str = "10GiB") -> list[str]:
+def _greeting(*, findings: list[Finding] | None, reasons: tuple[str, ...] = (), quota: str = "10GiB") -> list[str]:
     text = greeting(
         version="1.2", host="node7", measured=["every process", "every pod"], findings=findings, data_dir="/s/data",
-        seal_interval_ns=15 * MINUTE, quota=quota, agentctl="bin/agentctl", reasons=reasons, took_ns=120 * MS,
+        seal_interval_ns=15 * MINUTE, quota=quota, agentctl="bin/agentctl", ended_by="Ctrl-C",
+        reasons=reasons, took_ns=120 * MS,
     )  # fmt: skip
     return text.splitlines()
 
@@ -70,3 +71,11 @@ def test_the_suggested_question_asks_for_few_columns() -> None:
     widest = {"pid": 7, "comm": 15, "rss_bytes": 16}
     assert set(columns) == set(widest) <= {column.name for column in PROCESS.columns}
     assert sum(max(len(name), widest[name]) + 2 for name in columns) <= 80
+
+
+def test_a_look_at_the_host_that_did_not_end_is_told_as_not_known() -> None:
+    """Neither usable nor missing: nobody knows, and the doctor may be asked again."""
+    lines = _greeting(findings=None)
+    assert lines[3] == (
+        "  cannot    not known: the look at this host did not end (a mount that does not answer?); bin/agentctl doctor looks again"
+    )

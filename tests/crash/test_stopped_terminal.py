@@ -1,0 +1,63 @@
+"""Nobody reads what the agent says: it starts, answers, restarts workers and ends as if somebody did."""
+
+import termios
+from pathlib import Path
+
+from fakes.agent_process import wait_until
+from fakes.stopped_terminal import MuteAgent, full_pipe, read_all, terminal
+
+# A turn of the loop and the time of a starved machine; whoever waits for a reader waits for ever.
+END_SECONDS = 4.0
+
+
+def assert_lives(agent: MuteAgent) -> None:
+    """A worker is killed and comes back, and SIGTERM ends all of it in time."""
+    agent.wait_for_replacement(agent.kill_worker("writer"))
+    assert agent.end(seconds=END_SECONDS) == 0
+    agent.assert_nothing_left()
+
+
+def test_a_full_pipe_delays_nothing(tmp_path: Path) -> None:
+    """Standard output and error take nothing from the first byte on."""
+    with full_pipe() as (_read, write):
+        agent = MuteAgent(tmp_path)
+        agent.stream = write
+        agent.start()
+        assert_lives(agent)
+
+
+def test_a_terminal_that_was_stopped_before_the_greeting_delays_nothing(tmp_path: Path) -> None:
+    """Ctrl-S while it starts: what it said meanwhile is there after Ctrl-Q, in order, and nothing of it is lost."""
+    with terminal() as (leader, follower):
+        termios.tcflow(follower, termios.TCOOFF)
+        agent = MuteAgent(tmp_path)
+        agent.stream, agent.is_terminal = follower, True
+        agent.start()
+        agent.wait_for_replacement(agent.kill_worker("gateway"))
+        assert agent.call("status")["counters"]["log_unwritten"] == 0
+        termios.tcflow(follower, termios.TCOON)
+        said = [read_all(leader)]
+        wait_until(lambda: "Ctrl-C ends it" in said[0] or said.insert(0, said.pop() + read_all(leader)), "the greeting is read")
+        assert said[0].index(" starting ") < said[0].index(" ready") < said[0].index("Ctrl-C ends it")
+        assert_lives(agent)
+
+
+def test_a_terminal_that_is_stopped_later_delays_nothing(tmp_path: Path) -> None:
+    """Ctrl-S at any time: workers are killed and come back, and SIGTERM ends it without Ctrl-Q."""
+    with terminal() as (leader, follower):
+        agent = MuteAgent(tmp_path)
+        agent.stream, agent.is_terminal = follower, True
+        agent.start()
+        wait_until(lambda: "Ctrl-C ends it" in read_all(leader), "the greeting is read")
+        termios.tcflow(follower, termios.TCOOFF)
+        assert_lives(agent)
+
+
+def test_a_start_that_is_refused_says_so_to_nobody_and_ends(tmp_path: Path) -> None:
+    """The sentence waits a moment for its reader; the exit code is the same."""
+    with full_pipe() as (_read, write):
+        agent = MuteAgent(tmp_path, flags={"--no-such-flag": "1"})
+        agent.stream = write
+        agent.start(ready=False)
+        assert agent.process is not None
+        assert agent.process.wait(END_SECONDS) == 64
