@@ -95,11 +95,11 @@ def assemble(
     # Before anything is started: its variables are for this process alone.
     service_manager = ServiceManager(os.environ)
     log = EventLog(clock, level=config.of(LOG_LEVEL), form=config.of(LOG_FORMAT), outlet=speech.err)
-    former = find_former(config, workforce, former_ledger)
+    former = find_former(config, workforce, former_ledger, log.note_killed)
     remove_remains(config, former)
     run = os.urandom(8).hex() if former is None else former.run
     # First of all: the fork server imports while everything else is made.
-    launcher = make_launcher(config, workforce, clock, former, run=run)
+    launcher = make_launcher(config, workforce, clock, former, run=run, on_killed=log.note_killed)
     seed = int.from_bytes(os.urandom(8), "big")
     about = About(
         version=agent.__version__,

@@ -18,14 +18,15 @@ from agent.paths import ledger as ledger_path
 from agent.workforce import Workforce
 from supervisor.shell.launcher import Birthplace, Launcher
 from supervisor.shell.ledger import Ledger, boot_id, read_ledger
-from supervisor.shell.takeover import LIVING_NAME, Former, take_over, wait_all_gone
+from supervisor.shell.takeover import LIVING_NAME, Former, OnKilled, take_over, wait_all_gone
 
 # In the fork server's folder: its socket and the ledger.
 OUR_NAMES = ("listener-", "ledger")
 
 
-def find_former(config: Config, workforce: Workforce, former_ledger: str) -> Former | None:
-    """The workers of a supervisor that was killed, taken over; None when there are none that fit, and then all are gone.
+def find_former(config: Config, workforce: Workforce, former_ledger: str, on_killed: OnKilled) -> Former | None:
+    """The workers of a supervisor that was killed, taken over; None when there are none that fit, and then all are gone:
+    `on_killed` hears of them.
 
     `former_ledger` is that of the last agent of this state folder, which may have had its sockets elsewhere.
     """
@@ -35,12 +36,13 @@ def find_former(config: Config, workforce: Workforce, former_ledger: str) -> For
             # Another agent may have made that folder its own since: then the ledger there is its.
             if is_free and (elsewhere := read_ledger(former_ledger)) is not None:
                 # Its sockets are not ours: nothing of it can fit.
-                take_over(elsewhere, boot_id=boot_id(), fingerprint=b"", names=frozenset())
+                take_over(elsewhere, boot_id=boot_id(), fingerprint=b"", names=frozenset(), on_killed=on_killed)
     record = read_ledger(own)
     former = None
     if record is not None:
         names = frozenset(workforce.kinds)
-        former = take_over(record, boot_id=boot_id(), fingerprint=_fingerprint(config, workforce), names=names)
+        fingerprint = _fingerprint(config, workforce)
+        former = take_over(record, boot_id=boot_id(), fingerprint=fingerprint, names=names, on_killed=on_killed)
     if former is None and not wait_all_gone(living := _living_path(config)):
         raise BusyError(living, "workers of a former agent still write into this state folder", "wait for supervisor.orphan_grace")
     return former
@@ -66,7 +68,9 @@ def _held_if_free(lock_path: str) -> Iterator[bool]:
         os.close(descriptor)
 
 
-def make_launcher(config: Config, workforce: Workforce, clock: SystemClock, former: Former | None, *, run: str) -> Launcher:
+def make_launcher(
+    config: Config, workforce: Workforce, clock: SystemClock, former: Former | None, *, run: str, on_killed: OnKilled
+) -> Launcher:
     """The launcher with its ledger, going on where `former` stopped. *Raises:* StorageError."""
     folder = fork_server_dir(config.of(RUNTIME_DIR))
     os.makedirs(folder, mode=0o700, exist_ok=True)
@@ -94,7 +98,7 @@ def make_launcher(config: Config, workforce: Workforce, clock: SystemClock, form
             if os.path.dirname(path := config.of(each)) == config.of(RUNTIME_DIR)
         ],
     )
-    return Launcher(place, ledger, clock, former=former, is_alone=True)
+    return Launcher(place, ledger, clock, former=former, is_alone=True, on_killed=on_killed)
 
 
 def remove_remains(config: Config, former: Former | None = None) -> None:

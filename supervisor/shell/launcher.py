@@ -19,10 +19,21 @@ from agent.ports import Clock
 from supervisor.shell import lean
 from supervisor.shell.birth import Birth
 from supervisor.shell.errand import ErrandThread
+from supervisor.shell.kin import mark_of
 from supervisor.shell.ledger import Ledger, ServerRecord
 from supervisor.shell.linger import become_subreaper, children_of
 from supervisor.shell.nursery import Newborn, bear, employ, give_up, has_ended
-from supervisor.shell.takeover import Former, Started, end_strays, hold_living, kill, process_start_ticks, wait_ended
+from supervisor.shell.takeover import (
+    Former,
+    OnKilled,
+    Started,
+    Stray,
+    end_strays,
+    hold_living,
+    kill,
+    process_start_ticks,
+    wait_ended,
+)
 
 # Behind `lean`, which must come before it.
 from multiprocess import forkserver, process, resource_tracker, util  # isort: skip
@@ -64,15 +75,24 @@ class Birthplace(Struct, frozen=True):
 
 
 class Launcher:
-    """`launch` orders a start; its outcome comes through `errands`. `is_alone`: all children of this process are ours."""
+    """`launch` orders a start; its outcome comes through `errands`. `is_alone`: nobody else in this process waits for children.
+    `on_killed` hears, in any thread, of the strays that were ended."""
 
     def __init__(
-        self, place: Birthplace, ledger: Ledger, clock: Clock, *, former: Former | None = None, is_alone: bool = False
+        self,
+        place: Birthplace,
+        ledger: Ledger,
+        clock: Clock,
+        *,
+        former: Former | None = None,
+        is_alone: bool = False,
+        on_killed: OnKilled | None = None,
     ) -> None:
         self._place = place
         self._ledger = ledger
         self._clock = clock
         self._is_alone = is_alone
+        self._on_killed = on_killed
         self._server_pidfd = -1
         self._alive = -1
         self._living: set[int] = set()
@@ -147,7 +167,9 @@ class Launcher:
         if self._server._forkserver_pid is None:
             return
         for _ in range(SWEEPS_MAX):
-            if not end_strays(self._server._forkserver_pid, frozenset(self._living)):
+            strays = end_strays(self._server._forkserver_pid, frozenset(self._living))
+            self._tell(strays)
+            if not strays:
                 break
         self.reset()
         if self._server_pidfd >= 0:
@@ -197,17 +219,26 @@ class Launcher:
     # ---- what is left behind ---------------------------------------------------------------------
 
     def _sweep(self) -> None:
-        strays = 0
+        strays: list[Stray] = []
+        is_whole = True
         try:
             if self._server._forkserver_pid is not None:
+                # It is given the orphans of its workers alone.
                 strays += end_strays(self._server._forkserver_pid, frozenset(self._living))
             if self._is_alone:
-                strays += end_strays(os.getpid(), self._strangers | {self._server._forkserver_pid or 0})
+                # What a dead fork server left; as the first process of a container we are given everybody's orphans.
+                known = self._strangers | {self._server._forkserver_pid or 0}
+                strays += end_strays(os.getpid(), known, mark=mark_of(self._place.run))
         except OSError:
             # No descriptor left, perhaps: an errand that raises would end the thread that all starts need.
-            strays = 1
+            is_whole = False
+        self._tell(strays)
         # What they leave behind in their turn is met by the next one.
-        self._has_deaths = self._has_deaths or strays > 0
+        self._has_deaths = self._has_deaths or bool(strays) or not is_whole
+
+    def _tell(self, strays: Sequence[Stray]) -> None:
+        if strays and self._on_killed is not None:
+            self._on_killed(strays)
 
     def _reap_strays(self) -> None:
         """Wait for the orphans that the kernel gave to this process."""
@@ -310,7 +341,8 @@ def _prefix_commands(place: Birthplace) -> None:
     def start_with_prologue(path: str, arguments: list[str], descriptors: list[int]) -> int:
         living = hold_living(place.living_path)
         try:
-            arguments_of_arm = (descriptors[-1], living, place.orphan_grace_ns, place.lock_path, list(place.sockets))
+            mark = mark_of(place.run)
+            arguments_of_arm = (descriptors[-1], living, place.orphan_grace_ns, mark, place.lock_path, list(place.sockets))
             linger = f"from supervisor.shell import linger; linger.arm(*{arguments_of_arm!r}); "
             code = lean.prologue(sys.path) + linger + arguments[-1]
             pid: int = start(path, [*arguments[:-1], code], [*descriptors, living])

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from agent.prctl import PR_SET_CHILD_SUBREAPER, prctl
+from supervisor.shell.kin import bear_mark
 
 # Children of children of children: each round of kills brings the next generation to light.
 _ROUNDS_MAX = 100
@@ -33,9 +34,10 @@ _grace_seconds = 0.0
 _remains: tuple[str, tuple[str, ...]] = ("", ())
 
 
-def arm(alive: int, living: int, grace_ns: int, lock_path: str, sockets: Sequence[str]) -> None:
+def arm(alive: int, living: int, grace_ns: int, mark: int, lock_path: str, sockets: Sequence[str]) -> None:
     """Watch the pipe `alive` from now on; `grace_ns` is how long a dead supervisor is waited for. `living` is a locked file
-    that this process and all that are forked from it keep open: the lock is free when the last of them is gone. At the end
+    that this process and all that are forked from it keep open: the lock is free when the last of them is gone. All who
+    descend from here bear the `mark`. At the end
     `sockets` are removed, unless another agent holds the lock at `lock_path`."""
     global _alive, _endless_end, _server, _grace_seconds, _remains
     _remains = (lock_path, tuple(sockets))
@@ -48,6 +50,7 @@ def arm(alive: int, living: int, grace_ns: int, lock_path: str, sockets: Sequenc
     os.dup2(endless, alive)
     os.close(endless)
     become_subreaper()
+    bear_mark(mark)
     _let_requests_fail()
     # The package is astonished by every orphan that it is given.
     warnings.filterwarnings("ignore", message="forkserver: waitpid returned unexpected pid")

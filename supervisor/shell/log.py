@@ -1,16 +1,18 @@
 """One line per event on stderr: a fixed name and fields, as text or as JSON."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from agent.model.foreign import readable
 from agent.model.json_text import json_bytes
 from agent.model.timebase import iso_utc
 from agent.ports import Clock
+from supervisor.shell.takeover import Stray
 
 SEVERITIES = ("debug", "info", "warning", "error")
 # A pipe takes up to PIPE_BUF bytes, 4,096 on Linux, in one piece (pipe(7)): lines of several writers do not mix.
 LINE_BYTES_MAX = 4096
+STRAYS_NAMED_MAX = 20
 
 
 class LineTaker(Protocol):
@@ -47,6 +49,13 @@ class EventLog:
         untold = self._outlet.untold
         hidden = {"hidden_before": untold} if untold else {}
         self._outlet.put(self._line(kind, severity, {**fields, **hidden}), tells=untold)
+
+    def note_killed(self, strays: Sequence[Stray]) -> None:
+        """Name the processes that were ended as strays; of very many some, and how many more there were."""
+        for stray in strays[:STRAYS_NAMED_MAX]:
+            self.write("stray_killed", "warning", {"pid": stray.pid, "name": stray.name, "reason": stray.reason})
+        if more := strays[STRAYS_NAMED_MAX:]:
+            self.write("strays_killed", "warning", {"more": len(more)})
 
     def _line(self, kind: str, severity: str, fields: Mapping[str, Any]) -> bytes:
         at = iso_utc(self._clock.wall_ns())

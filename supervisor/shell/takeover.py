@@ -10,15 +10,17 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 import msgspec
 from msgspec import Struct
 
 from agent.failpoint import failpoint
+from agent.model.foreign import readable
 from agent.model.heartbeat import CERTIFICATE_OFFSET, PAGE_BYTES, parse_certificate
 from agent.model.proc_stat import STAT_BYTES_MAX, Stat, parse_stat
+from supervisor.shell.kin import bears_mark
 from supervisor.shell.ledger import LedgerRecord, ServerRecord
 from supervisor.shell.linger import children_of
 
@@ -28,6 +30,7 @@ PAGE_NAME = "evergauge-page"
 # In the state folder: locked as long as any process lives that may write there.
 LIVING_NAME = "living"
 _LIVING_POLL_SECONDS = 0.002
+NAME_BYTES_MAX = 64
 
 
 class Certificate(Struct, frozen=True):
@@ -55,6 +58,18 @@ class Started(Struct, frozen=True):
     started_at_ns: int
 
 
+class Stray(Struct, frozen=True):
+    """A process that was killed, and why it was."""
+
+    pid: int
+    name: str
+    reason: str
+
+
+# Hears of everybody who was killed.
+OnKilled = Callable[[Sequence[Stray]], None]
+
+
 class Former(Struct, frozen=True):
     """A fork server that was taken over: the end of its pipe of life is `alive`; `workers` has at most one of a name."""
 
@@ -66,9 +81,11 @@ class Former(Struct, frozen=True):
     epochs: dict[str, int]
 
 
-def take_over(record: LedgerRecord, *, boot_id: bytes, fingerprint: bytes, names: frozenset[str]) -> Former | None:
+def take_over(
+    record: LedgerRecord, *, boot_id: bytes, fingerprint: bytes, names: frozenset[str], on_killed: OnKilled
+) -> Former | None:
     """Take over the fork server of this record and the workers of these names; None: there is none that fits, and what
-    did not fit is gone.
+    did not fit is gone: `on_killed` hears of it.
 
     *Raises:* nothing that the state of other processes can cause: whoever goes away meanwhile is gone.
     """
@@ -89,10 +106,10 @@ def take_over(record: LedgerRecord, *, boot_id: bytes, fingerprint: bytes, names
         return None
     if not fits:
         os.close(alive)
-        _end_all(server_pidfd, server.pid)
+        on_killed(_end_all(server_pidfd, server.pid))
         return None
     failpoint("takeover.held")
-    workers = _sort_out(server.pid, record.run, names)
+    workers = _sort_out(server.pid, record.run, names, on_killed)
     return Former(record.run, server, server_pidfd, alive, workers, record.epochs)
 
 
@@ -124,13 +141,19 @@ def wait_all_gone(path: str) -> bool:
         os.close(descriptor)
 
 
-def end_strays(parent: int, known: frozenset[int]) -> int:
-    """Kill the children of `parent` that nobody knows: what dead workers left behind; gives how many there were."""
-    strays = 0
+def end_strays(parent: int, known: frozenset[int], *, mark: int | None = None) -> list[Stray]:
+    """Kill the children of `parent` that nobody knows, what dead workers left behind; gives whom.
+
+    With a `mark` only those who bear it: for a parent that may be given the orphans of strangers.
+    """
+    strays = []
     for pid in children_of(parent):
-        if pid not in known and (pidfd := _confirmed(pid, lambda stat: stat.ppid == parent and stat.state != "Z")) is not None:
-            strays += kill(pidfd)
-            os.close(pidfd)
+        if pid in known or (pidfd := _confirmed(pid, lambda stat: stat.ppid == parent and stat.state != "Z")) is None:
+            continue
+        if mark is None or bears_mark(pid, mark):
+            stray = Stray(pid, _name(pid), "left behind by a worker that is gone")
+            strays += [stray] if kill(pidfd) else []
+        os.close(pidfd)
     return strays
 
 
@@ -158,16 +181,18 @@ def process_start_ticks(pid: int) -> int | None:
 # ---- the workers -----------------------------------------------------------------------------------
 
 
-def _sort_out(server: int, run: str, names: frozenset[str]) -> tuple[Started, ...]:
+def _sort_out(server: int, run: str, names: frozenset[str], on_killed: OnKilled) -> tuple[Started, ...]:
     """The living workers, the latest of each name; every other child of the fork server is ended before this returns."""
     found: dict[str, Started] = {}
     ending = []
+    killed = []
     for pid in children_of(server):
         pidfd = _confirmed(pid, lambda stat: stat.ppid == server and stat.state != "Z")
         if pidfd is None:
             continue
         worker = _recognise(pid, pidfd, server, run)
         if worker is None or worker.child not in names:
+            killed.append(Stray(pid, _name(pid), "of no worker that there is now"))
             ending.append(pidfd if worker is None else _given_up(worker))
             continue
         former = found.get(worker.child)
@@ -176,7 +201,9 @@ def _sort_out(server: int, run: str, names: frozenset[str]) -> tuple[Started, ..
             found[worker.child] = worker
         loser = former if is_newer else worker
         if loser is not None:
+            killed.append(Stray(loser.pid, _name(loser.pid), "an older generation of a worker"))
             ending.append(_given_up(loser))
+    on_killed(killed)
     for pidfd in ending:
         kill(pidfd)
     for pidfd in ending:
@@ -254,6 +281,14 @@ def _stat(pid: int) -> Stat | None:
         return None
 
 
+def _name(pid: int) -> str:
+    try:
+        with open(f"/proc/{pid}/comm", "rb") as comm:
+            return readable(comm.read(NAME_BYTES_MAX).rstrip(b"\n"))
+    except OSError:
+        return "?"
+
+
 def _descriptors(pid: int) -> Iterator[tuple[str, str]]:
     try:
         names = os.listdir(f"/proc/{pid}/fd")
@@ -273,11 +308,15 @@ def _reopen(pid: int, inode: int, flags: int) -> int | None:
     return None
 
 
-def _end_all(server_pidfd: int, server: int) -> None:
-    """End a fork server that does not fit, with everything below it, and wait for that."""
-    children = [pidfd for pid in children_of(server) if (pidfd := _confirmed(pid, lambda stat: stat.ppid == server)) is not None]
-    for pidfd in (server_pidfd, *children):
+def _end_all(server_pidfd: int, server: int) -> list[Stray]:
+    """End a fork server that does not fit, with everything below it, and wait for that; gives who it was."""
+    found = [(pid, _confirmed(pid, lambda stat: stat.ppid == server)) for pid in children_of(server)]
+    children = [(pid, pidfd) for pid, pidfd in found if pidfd is not None]
+    ending = [(server, server_pidfd), *children]
+    killed = [Stray(pid, _name(pid), "of a former agent that was started otherwise") for pid, _pidfd in ending]
+    for _pid, pidfd in ending:
         kill(pidfd)
-    for pidfd in (server_pidfd, *children):
+    for _pid, pidfd in ending:
         wait_ended(pidfd, END_MS_MAX)
         os.close(pidfd)
+    return killed

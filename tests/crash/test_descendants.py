@@ -39,11 +39,12 @@ def _assert_gone(agent: WorkforceAgent, *, seconds: float = GONE_SECONDS_MAX) ->
 def test_the_grandchild_of_a_worker_that_dies_or_hangs_goes_with_it(agent: WorkforceAgent, number: int) -> None:
     """Killed, crashed, stopped and replaced: two seconds later nobody of its house is left, and nothing has leaked."""
     before = take_census(agent)
-    _have_grandchild(agent)
+    grandchild = _have_grandchild(agent)
     other = agent.workers()["other"]["pid"]
     row = agent.kill_worker("parent", number)
     agent.wait_for_replacement(row)
     _assert_gone(agent)
+    wait_until(lambda: f"stray_killed pid={grandchild.pid} name=sleep" in agent.output, "its end is told")
     assert agent.workers()["other"]["pid"] == other
     assert_converged(agent, before)
 

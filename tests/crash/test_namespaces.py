@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from fakes.agent_process import AgentProcess, wait_until
+from fakes.contained_agent import ContainedAgent
 from fakes.networked_agent import NetworkedAgent, network_of
 
 NAMES = {"control-plane", "sampler/process", "writer", "gateway"}
@@ -149,3 +150,23 @@ def test_two_agents_in_one_network_live_and_die_apart(tmp_path: Path) -> None:
         one.assert_nothing_left()
         assert generations(two) == before
         assert two.is_ready()
+
+
+@needs_root
+def test_the_first_process_of_a_container_buries_strangers_and_kills_none(tmp_path: Path) -> None:
+    """Somebody enters, starts a program and leaves: it is given to the agent, outlives every death and restart there, and is
+    waited for at its end. What a worker of the agent left is killed, and the log names it."""
+    with ContainedAgent(tmp_path, "parent=idle,other=idle") as agent:
+        stranger = agent.leave_behind("sleep", "1000")
+        agent.order("parent", "breed")
+        (grandchild,) = wait_until(agent.grandchildren, "there is a grandchild")
+        name = f"stray_killed pid={agent.inner_pid(grandchild)} name=sleep"
+        agent.server().kill()
+        wait_until(lambda: not agent.grandchildren(), "the grandchild is gone")
+        wait_until(lambda: name in agent.output, "its end is told")
+        for _ in range(3):
+            agent.restart("other")
+        assert stranger.is_running()
+        stranger.terminate()
+        wait_until(lambda: not stranger.is_running(), "it is waited for at its end")
+        assert agent.output.count("stray_killed") == 1

@@ -1,0 +1,66 @@
+"""A real agent as the first process of a container: everybody's orphans there are its children. Only root can make one."""
+
+import signal
+import subprocess
+from pathlib import Path
+
+import psutil
+from fakes.agent_process import DEADLINE_SECONDS, wait_until
+from fakes.workforce_agent import WorkforceAgent
+
+from supervisor.shell.ledger import read_ledger
+
+
+class ContainedAgent(WorkforceAgent):
+    """With process numbers and a /proc of its own; all numbers given here are those outside."""
+
+    def __init__(self, folder: Path, workers: str) -> None:
+        super().__init__(folder, workers, prefix=("unshare", "--pid", "--mount-proc", "--kill-child"))
+
+    @property
+    def agent(self) -> psutil.Process:
+        """The supervisor, the first process in there."""
+        assert self.process is not None
+        (agent,) = psutil.Process(self.process.pid).children()
+        return agent
+
+    def leave_behind(self, *command: str) -> psutil.Process:
+        """Enter, start this in the background, and leave: the kernel gives it to the agent."""
+        script = f"{' '.join(command)} >/dev/null 2>&1 & echo $!"
+        entered = ["nsenter", "--target", str(self.agent.pid), "--pid", "sh", "-c", script]
+        inner = int(subprocess.run(entered, capture_output=True, check=True, timeout=DEADLINE_SECONDS).stdout)
+        # nsenter itself waits outside for the shell inside, whose number this is.
+        return wait_until(lambda: self._inside(inner), "it is a child of the agent")  # type: ignore[no-any-return]
+
+    def inner_pid(self, process: psutil.Process) -> int:
+        """The number of a process in there."""
+        lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("NSpid:")).split()[-1])
+
+    def restart(self, name: str) -> None:
+        """Kill a worker and wait for the next generation."""
+        row = self.workers()[name]
+        worker = next(each for each in self.server().children() if self.inner_pid(each) == row["pid"])
+        worker.kill()
+        self.wait_for_replacement(row)
+
+    def server(self) -> psutil.Process:
+        """The fork server."""
+        server = self._recorded_server()
+        assert server is not None
+        return server
+
+    def end(self, number: int = signal.SIGTERM, *, seconds: float = DEADLINE_SECONDS) -> int:
+        """The signal is for the agent, not for who made the container."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.note_processes()
+            self.agent.send_signal(number)
+        return self.process.wait(seconds)
+
+    def _recorded_server(self) -> psutil.Process | None:
+        record = read_ledger(str(self.runtime_dir / "fork" / "ledger"))
+        return None if record is None or record.server is None else self._inside(record.server.pid)
+
+    def _inside(self, inner: int) -> psutil.Process | None:
+        return next((each for each in self.agent.children() if self.inner_pid(each) == inner), None)

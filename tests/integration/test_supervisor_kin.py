@@ -1,0 +1,40 @@
+"""The mark by which a descendant of a fork server is known."""
+
+import os
+import subprocess
+import sys
+
+from supervisor.shell.kin import bears_mark, mark_of
+
+MARK = mark_of("0123456789abcdef")
+
+
+def test_a_run_has_one_mark_and_another_run_another() -> None:
+    """The same after a takeover, which keeps the run."""
+    assert mark_of("0123456789abcdef") == MARK
+    assert mark_of("0123456789abcdee") != MARK
+
+
+def test_the_mark_is_handed_on_through_fork_session_and_program() -> None:
+    """Whatever a descendant does; nobody else bears it, and a process that has gone does not."""
+    script = f"import os; from supervisor.shell.kin import bear_mark; bear_mark({MARK}); os.setsid(); os.execvp('cat', ['cat'])"
+    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdin.write(b"here\n")
+        child.stdin.flush()
+        assert child.stdout.readline() == b"here\n"
+        assert bears_mark(child.pid, MARK)
+        assert not bears_mark(child.pid, MARK + 1)
+        child.stdin.close()
+        child.wait()
+        assert not bears_mark(child.pid, MARK)
+    assert not bears_mark(os.getpid(), MARK)
+
+
+def test_a_limit_that_may_not_be_so_high_leaves_the_process_unmarked() -> None:
+    """Then nobody is taken for ours, and nobody killed."""
+    script = (
+        f"import resource; from supervisor.shell import kin; resource.setrlimit(kin.RLIMIT_LOCKS, (7, 7)); kin.bear_mark({MARK})"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
