@@ -2,6 +2,7 @@
 
 import os
 import random
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import agent
@@ -43,6 +44,7 @@ from supervisor.core.machine import Machine
 from supervisor.core.report import About
 from supervisor.shell.bus import Bus
 from supervisor.shell.journal import Journal, load_rulebook
+from supervisor.shell.lock import FolderLock
 from supervisor.shell.log import EventLog
 from supervisor.shell.loop import SupervisorLoop
 from supervisor.shell.service_manager import ServiceManager
@@ -68,24 +70,25 @@ def policy_of(config: Config, worker: str = "") -> Policy:
     )
 
 
-class Streams(NamedTuple):
-    """Where the agent writes for people: standard output and standard error, one and the same where both lead to one place."""
+class Footing(NamedTuple):
+    """What an agent stands on: the locks of its folders and sockets, where it writes for people (one outlet where standard
+    output and error lead to one place), and the ledger of the last agent of this state folder."""
 
+    locks: Sequence[FolderLock]
     out: Outlet
     err: Outlet
+    former_ledger: str = ""
 
 
-def streams() -> Streams:
-    """This process's own."""
+def stand_on(locks: Sequence[FolderLock], *, former_ledger: str) -> Footing:
+    """These locks and this process's own streams."""
     err = Outlet(2)
     # Two threads that write to one terminal would change the order of what they say.
-    return Streams(err if os.path.sameopenfile(1, 2) else Outlet(1), err)
+    return Footing(locks, err if os.path.sameopenfile(1, 2) else Outlet(1), err, former_ledger)
 
 
-def assemble(
-    config: Config, workforce: Workforce, speech: Streams, *, for_ns: int | None, former_ledger: str = ""
-) -> SupervisorLoop:
-    """The whole agent, ready to run; `former_ledger` is that of the last agent of this state folder.
+def assemble(config: Config, workforce: Workforce, footing: Footing, *, for_ns: int | None) -> SupervisorLoop:
+    """The whole agent, ready to run.
 
     *Raises:* EvergaugeError when a folder or socket cannot be used.
     """
@@ -94,8 +97,8 @@ def assemble(
     ended_by = what_ends_us(os.environ)
     # Before anything is started: its variables are for this process alone.
     service_manager = ServiceManager(os.environ)
-    log = EventLog(clock, level=config.of(LOG_LEVEL), form=config.of(LOG_FORMAT), outlet=speech.err)
-    former = find_former(config, workforce, former_ledger, log.note_killed)
+    log = EventLog(clock, level=config.of(LOG_LEVEL), form=config.of(LOG_FORMAT), outlet=footing.err)
+    former = find_former(config, workforce, footing.former_ledger, log.note_killed)
     remove_remains(config, former)
     run = os.urandom(8).hex() if former is None else former.run
     # First of all: the fork server imports while everything else is made.
@@ -138,8 +141,10 @@ def assemble(
         bus=bus,
         control_path=config.of(CONTROL_SOCKET),
         make_order=lambda child, epoch: _order(config, about, child, kinds[child], epoch),
-        on_settled=FirstWords(config, about, clock, speech.out, ended_by=ended_by, for_ns=for_ns).say,
+        on_settled=FirstWords(config, about, clock, footing.out, ended_by=ended_by, for_ns=for_ns).say,
         service_manager=service_manager,
+        locks=footing.locks,
+        data_path=config.of(DATA_SOCKET),
         former=former,
     )
 

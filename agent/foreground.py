@@ -78,8 +78,12 @@ def load_config(invocation: Invocation, environment: Mapping[str, str]) -> Confi
         setting.key: os.path.abspath(config.of(setting) or os.path.join(runtime_dir, name))
         for setting, name in ((CONTROL_SOCKET, "control.sock"), (BUS_SOCKET, "bus.sock"), (DATA_SOCKET, "data.sock"))
     }
-    # Longer names that stand there for a moment: the control socket before it answers, the fork server's socket.
-    passing = [f"{sockets[CONTROL_SOCKET.key]}.new", os.path.join(paths.fork_server_dir(runtime_dir), "listener-12345678")]
+    # Longer names that stand there for a moment: control socket and bus before they answer, the fork server's socket.
+    passing = [
+        f"{sockets[CONTROL_SOCKET.key]}.new",
+        f"{sockets[BUS_SOCKET.key]}.a",
+        os.path.join(paths.fork_server_dir(runtime_dir), "listener-12345678"),
+    ]
     for socket_path in [*sockets.values(), *passing]:
         _check_socket_path(socket_path)
     host = config.of(HOST_NAME) or os.uname().nodename
@@ -122,21 +126,24 @@ def supervise(config: Config, *, for_ns: int | None, workforce: "Callable[[Confi
     # A parent that ignores SIGCHLD hands that on, and the kernel would keep the fork server's end from us.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     # Imported behind the checks: a refused start costs nothing, and says its sentence at once.
-    from agent.assembly import assemble, streams
+    from agent.assembly import assemble, stand_on
     from agent.inheritance import remove_remains
     from agent.workforce import agent_workforce
     from workers.catalogue import decided
 
     config = decided(config)
     force = (workforce or agent_workforce)(config)
-    speech = streams()
+    footing = stand_on([state_lock, runtime_lock, *socket_locks], former_ledger=state_lock.former_note)
     try:
-        finished = assemble(config, force, speech, for_ns=for_ns, former_ledger=state_lock.former_note).run()
-        remove_remains(config)
+        finished = assemble(config, force, footing, for_ns=for_ns).run()
+        if all(lock.is_there() for lock in footing.locks):
+            # Else somebody else may have the folder by now.
+            remove_remains(config)
     finally:
-        for stream in {speech.out, speech.err}:
+        for stream in {footing.out, footing.err}:
             stream.close(seconds=LAST_WORDS_SECONDS_MAX)
-    del state_lock, runtime_lock, socket_locks
+    if finished.try_again:
+        return ExitCode.TRY_AGAIN
     return ExitCode.FAILED if finished.left_behind else ExitCode.DONE
 
 

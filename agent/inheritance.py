@@ -16,7 +16,8 @@ from agent.model.errors import BusyError
 from agent.paths import fork_server_dir
 from agent.paths import ledger as ledger_path
 from agent.workforce import Workforce
-from supervisor.shell.launcher import Birthplace, Launcher
+from supervisor.shell.birthplace import Birthplace
+from supervisor.shell.launcher import Launcher
 from supervisor.shell.ledger import Ledger, boot_id, read_ledger
 from supervisor.shell.takeover import LIVING_NAME, Former, OnKilled, take_over, wait_all_gone
 

@@ -74,6 +74,16 @@ class Looked(Struct, frozen=True):
     observations: tuple[Observation, ...]
 
 
+class RuntimeSeen(Struct, frozen=True):
+    """A look at the names of the agent's sockets and locks. `lost` were gone and, unless there is a `problem`, are made again;
+    `data_socket` is which file the writer's socket is, None: there is none. `is_taken`: somebody else has them now."""
+
+    lost: tuple[str, ...]
+    data_socket: int | None
+    problem: str = ""
+    is_taken: bool = False
+
+
 class Commanded(Struct, frozen=True):
     """Somebody on the control socket asks for an operation."""
 
@@ -121,7 +131,18 @@ class Woke(Struct, frozen=True):
 
 
 Event = (
-    Spawned | SpawnFailed | Exited | Said | SendRefused | Looked | Commanded | Persisted | StopRequested | RotateRequested | Woke
+    Spawned
+    | SpawnFailed
+    | Exited
+    | Said
+    | SendRefused
+    | Looked
+    | RuntimeSeen
+    | Commanded
+    | Persisted
+    | StopRequested
+    | RotateRequested
+    | Woke
 )
 
 # ---- effects -------------------------------------------------------------------------------------
@@ -222,9 +243,10 @@ class Announce(Struct, frozen=True):
 
 
 class Finished(Struct, frozen=True):
-    """Everything has ended; the supervisor may exit."""
+    """Everything has ended; the supervisor may exit. `try_again`: whoever started it is to start it again."""
 
     left_behind: tuple[str, ...] = ()
+    try_again: bool = False
 
 
 Effect = Spawn | ResetLauncher | Signal | Send | Respond | Persist | Look | Log | Settled | Announce | Finished

@@ -8,7 +8,6 @@ same times with the same seed give the same effects.
 
 from typing import assert_never
 
-from agent.model.errors import FormatError
 from agent.model.message import (
     Ack,
     Condition,
@@ -21,7 +20,6 @@ from agent.model.message import (
     Request,
     Resync,
 )
-from agent.model.rule import decode_assignment
 from agent.model.timebase import MS, S
 from supervisor.core.child import Child, ChildState, Policy
 from supervisor.core.desk import Desk
@@ -41,6 +39,7 @@ from supervisor.core.effect import (
     Observation,
     Persisted,
     RotateRequested,
+    RuntimeSeen,
     Said,
     SendRefused,
     Settled,
@@ -51,15 +50,11 @@ from supervisor.core.effect import (
     WorkerAsker,
 )
 from supervisor.core.fleet import Fleet
+from supervisor.core.residence import Residence
+from supervisor.core.said import log_of, problem_of_publish
 from supervisor.core.succession import Succession
 from supervisor.core.watchdog import Verdict
 
-# What a single worker may announce at once; the control plane's first look at a full host is far below.
-PUBLISH_CHANGES_MAX = 20_000
-# Notes are a few words; a worker gone mad must not fill the diary with its own.
-NOTE_FIELDS_MAX = 32
-NOTE_TEXT_MAX = 64
-NOTE_VALUE_MAX = 2_000
 # A start takes a third of a second; whoever waits for it in the foreground is told after this why it takes longer.
 SETTLE_NS = 2 * S
 # A control plane that was left behind hung is replaced after three seconds, and its successor looks at the host at once.
@@ -76,6 +71,7 @@ class Machine:
         self._policy = policy
         self._desk = Desk(fleet)
         self._succession = Succession()
+        self._residence = Residence(fleet)
         self._next_look_at_ns = 0
         self._stop_order: list[str] | None = None
         self._stop_until_ns = 0
@@ -87,6 +83,7 @@ class Machine:
         # When workers of a former supervisor get the rules although nobody has looked at the host; None: nobody is held.
         self._release_at_ns: int | None = None
         self._is_finished = False
+        self._try_again = False
 
     def begin(self, now_ns: int, inheritance: Inheritance | None = None) -> list[Effect]:
         """Start all children, in order, without waiting for one another; those that a dead supervisor left are taken over."""
@@ -127,6 +124,8 @@ class Machine:
                 return self._on_child_event(event, now_ns)
             case Looked():
                 return [effect for seen in event.observations for effect in self._on_observation(seen, now_ns)]
+            case RuntimeSeen():
+                return self._on_runtime_seen(event, now_ns)
             case Commanded():
                 return self._desk.on_command(ClientAsker(event.client), event.operation, event.arguments, now_ns)
             case Persisted():
@@ -205,7 +204,7 @@ class Machine:
             case Condition():
                 return self._on_condition(child, message)
             case Note():
-                return [_log_of(child.name, message)]
+                return [log_of(child.name, message)]
             case Reply():
                 return self._desk.on_reply(child.name, message, now_ns)
             case Request():
@@ -228,7 +227,7 @@ class Machine:
         return [*self.fleet.authority.on_hello(child.name, child.epoch, is_held=is_held), *child.on_hello(now_ns)]
 
     def _on_publish(self, child: Child, message: Publish) -> list[Effect]:
-        if child.kind != "control-plane" or (problem := _problem_of_publish(message)) is not None:
+        if child.kind != "control-plane" or (problem := problem_of_publish(message)) is not None:
             reason = "only the control plane publishes" if child.kind != "control-plane" else problem
             return [Log("publish_refused", "error", {"worker": child.name, "problem": reason})]
         effects = self.fleet.authority.apply(message.changes)
@@ -258,6 +257,13 @@ class Machine:
         if verdict is Verdict.HUNG and child.state is ChildState.UP:
             effects += child.replace_hung(now_ns)
         return effects
+
+    def _on_runtime_seen(self, seen: RuntimeSeen, now_ns: int) -> list[Effect]:
+        effects, end = self._residence.on_seen(seen, now_ns)
+        if not end or self._stop_order is not None:
+            return effects
+        self._try_again = True
+        return [*effects, *self._begin_stop(end, now_ns)]
 
     # ---- time ------------------------------------------------------------------------------------
 
@@ -347,7 +353,7 @@ class Machine:
             self._stop_order.pop(0)
         self._is_finished = True
         left = tuple(child.name for child in self.fleet.children.values() if child.has_process)
-        return [Finished(left)]
+        return [Finished(left, self._try_again)]
 
     def _grace_ns(self, now_ns: int) -> int:
         """The next child's share of the time that the whole stop may take: the rest, divided among those still to stop."""
@@ -361,29 +367,3 @@ class Machine:
                 fields = {key: value for key, value in effect.fields.items() if key != "worker"}
                 worker = str(effect.fields.get("worker", ""))
                 self.fleet.diary.note(DiagnosticEvent(now_ns, effect.kind, effect.severity, worker, fields))
-
-
-def _log_of(worker: str, note: Note) -> Log:
-    """A worker's note as a log line: its words are the worker's, so their size and form are not left to it."""
-    kind = note.kind if len(note.kind) <= NOTE_TEXT_MAX and note.kind.isidentifier() and note.kind.isascii() else "unnamed_note"
-    severity = note.severity if note.severity in ("debug", "info", "warning", "error") else "warning"
-    fields = {key[:NOTE_TEXT_MAX]: _cut(value) for key, value in list(note.fields.items())[:NOTE_FIELDS_MAX]}
-    return Log(kind, severity, {**fields, "worker": worker})
-
-
-def _cut(value: str | int | float | bool | None) -> str | int | float | bool | None:
-    return value[:NOTE_VALUE_MAX] if isinstance(value, str) else value
-
-
-def _problem_of_publish(message: Publish) -> str | None:
-    if len(message.changes) > PUBLISH_CHANGES_MAX:
-        return f"{len(message.changes)} changes at once are more than {PUBLISH_CHANGES_MAX}"
-    for key, content in message.changes:
-        if not key.startswith("pod/"):
-            return f"key {key[:64]!r} is not the control plane's"
-        if content is not None:
-            try:
-                decode_assignment(content)
-            except FormatError as cause:
-                return cause.sentence
-    return None

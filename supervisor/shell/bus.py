@@ -8,12 +8,15 @@ import zmq
 from agent.model.errors import ProtocolError
 from agent.model.message import FRAME_BYTES_MAX, Identity, ToWorker, decode_from_worker, decode_identity, encode
 from supervisor.core.effect import Said
+from supervisor.shell.residence import inode_of, refuse_living
 
 # Few enough that a client of the control socket, whose turn comes after, waits some milliseconds behind a flood.
 MESSAGES_PER_TURN_MAX = 64
 # Messages that wait for one worker. A snapshot replaces all that came before it, so a small number is enough:
 # whoever lets this many pile up is lagging and gets a snapshot when it reads again.
 QUEUE_MAX = 64
+# By turns.
+PASSING = (".a", ".b")
 
 
 class Bus:
@@ -30,10 +33,33 @@ class Bus:
         self._socket.setsockopt(zmq.RCVHWM, QUEUE_MAX)
         self._socket.setsockopt(zmq.IPC_FILTER_UID, os.geteuid())
         self._socket.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)
-        # A dead supervisor's file is replaced; a living one's cannot be, because the runtime folder is locked. Nobody else
-        # reaches it: the daemon's umask is 077 from its first line on (changing it here would change it for all threads).
-        self._socket.bind(f"ipc://{path}")
+        self.path = path
+        self._bound_as = ""
+        # A dead supervisor's file is replaced; a living one's cannot be, because the runtime folder is locked.
+        self._inode = self._bind()
         self.descriptor = self._socket.fileno()
+
+    def is_there(self) -> bool:
+        """Whether a new worker finds this bus."""
+        return inode_of(self.path) == self._inode
+
+    def make_again(self) -> None:
+        """Somebody removed the name: bind once more. Who is connected notices nothing. *Raises:* BusyError, OSError."""
+        refuse_living(self.path)
+        self._inode = self._bind()
+
+    def _bind(self) -> int:
+        """Bind under a passing name and rename it: libzmq removes the name that it knows when it closes a listener, some time
+        after it was told to, and must not meet the new one then. Nobody else reaches it: the daemon's umask is 077 from its
+        first line on (changing it here would change it for all threads)."""
+        former, passing = self._bound_as, self.path + PASSING[self._bound_as.endswith(PASSING[0])]
+        self._socket.bind(f"ipc://{passing}")
+        self._bound_as = passing
+        inode = os.lstat(passing).st_ino
+        os.rename(passing, self.path)
+        if former:
+            self._socket.unbind(f"ipc://{former}")
+        return inode
 
     def has_more(self) -> bool:
         """Whether a message can be received. The descriptor only tells of changes, so this must be asked before waiting."""

@@ -20,6 +20,7 @@ from agent.model.errors import ExitCode
 from agent.model.json_text import json_bytes
 from agent.model.timebase import S
 from supervisor.core.effect import Commanded, Problem
+from supervisor.shell.residence import inode_of, refuse_living
 
 # Beyond this the newest are turned away: 2,000 idle clients cost their descriptors and nothing else. Never more than half
 # of the descriptors there are beyond those that the agent itself needs: a restart of a worker needs some too.
@@ -63,22 +64,41 @@ class ControlSocket:
         # Given up for a moment when descriptors run out: a connection that cannot even be refused would wake the loop for ever.
         self._reserve = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self._clients_max = max(1, min(CLIENTS_MAX, (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - OWN_DESCRIPTORS) // 2))
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-        self._listen()
+        self._listener, self._inode = self._listen()
         register(self._listener.fileno(), select.EPOLLIN, self._on_connection)
 
-    def _listen(self) -> None:
+    def is_there(self) -> bool:
+        """Whether whoever connects to the path comes here."""
+        return inode_of(self.path) == self._inode
+
+    def make_again(self) -> None:
+        """Somebody removed the name: listen at a new one. Who is connected notices nothing. *Raises:* BusyError, OSError."""
+        refuse_living(self.path)
+        lost = self._listener
+        self._listener, self._inode = self._listen()
+        self._register(lost.fileno(), 0, None)
+        lost.close()
+        self._register(self._listener.fileno(), select.EPOLLIN, self._on_connection)
+
+    def _listen(self) -> tuple[socket.socket, int]:
         # Under a passing name, then renamed: the socket's own name exists only when it answers, and a dead agent's is replaced.
         temporary = f"{self.path}.new"
         if os.path.lexists(temporary):
             os.unlink(temporary)
-        self._listener.bind(temporary)
-        # Before it listens, so that nobody else ever reaches it, whatever the umask.
-        os.chmod(temporary, 0o600)
-        self._listener.listen(256)
-        failpoint("control.listening")
-        os.rename(temporary, self.path)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        try:
+            listener.bind(temporary)
+            # Before it listens, so that nobody else ever reaches it, whatever the umask.
+            os.chmod(temporary, 0o600)
+            listener.listen(256)
+            inode = os.lstat(temporary).st_ino
+            failpoint("control.listening")
+            os.rename(temporary, self.path)
+        except OSError:
+            listener.close()
+            raise
         failpoint("control.named")
+        return listener, inode
 
     def answer(self, client_id: int, result: dict[str, Any] | None, problem: Problem | None) -> None:
         """The outcome of a Commanded; nothing happens when the client has gone."""
@@ -128,7 +148,8 @@ class ControlSocket:
         os.close(self._reserve)
         for client_id, client in list(self._clients.items()):
             self._end(client_id, client)
-        if os.path.lexists(self.path):
+        # One that somebody else has put there is not ours to remove.
+        if self.is_there():
             os.unlink(self.path)
 
     # ---- connections -----------------------------------------------------------------------------

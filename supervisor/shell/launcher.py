@@ -6,7 +6,7 @@ answer is waited for in an errand thread: a fork server that is stopped or still
 
 import os
 import signal
-import sys
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -16,27 +16,27 @@ from msgspec import Struct
 from agent.failpoint import failpoint
 from agent.model.timebase import S
 from agent.ports import Clock
-from supervisor.shell import lean
 from supervisor.shell.birth import Birth
+from supervisor.shell.birthplace import Birthplace, do_without_tracker, hide_main_module, prefix_commands
 from supervisor.shell.errand import ErrandThread
 from supervisor.shell.kin import mark_of
 from supervisor.shell.ledger import Ledger, ServerRecord
-from supervisor.shell.linger import become_subreaper, children_of
+from supervisor.shell.linger import LISTEN_AGAIN, become_subreaper, children_of
 from supervisor.shell.nursery import Newborn, bear, employ, give_up, has_ended
+from supervisor.shell.residence import Place
 from supervisor.shell.takeover import (
     Former,
     OnKilled,
     Started,
     Stray,
     end_strays,
-    hold_living,
     kill,
     process_start_ticks,
     wait_ended,
 )
 
 # Behind `lean`, which must come before it.
-from multiprocess import forkserver, process, resource_tracker, util  # isort: skip
+from multiprocess import forkserver, process  # isort: skip
 
 # A killed fork server is gone within a millisecond.
 SERVER_END_MS = 1000
@@ -44,9 +44,9 @@ STRAYS_PER_LOOK_MAX = 64
 # It takes milliseconds, on a starved machine a second or two.
 SPARE_BIRTH_NS_MAX = 5 * S
 SWEEPS_MAX = 100
-
-
-_PACKAGE_START = util.spawnv_passfds
+# The fork server hears at once, unless it is importing.
+LISTEN_AGAIN_SECONDS = 0.5
+LISTEN_AGAIN_TRIES = 50
 
 
 class NotStarted(Struct, frozen=True):
@@ -55,23 +55,6 @@ class NotStarted(Struct, frozen=True):
     child: str
     epoch: int
     problem: str
-
-
-class Birthplace(Struct, frozen=True):
-    """Where workers are born: of which run, by which `entry` (`module:function`), with what imported before, beside which
-    sockets, how long they are kept for a successor when the supervisor dies, and how many wait in reserve."""
-
-    run: str
-    entry: str
-    preload: Sequence[str]
-    socket_dir: str
-    orphan_grace_ns: int
-    # Locked as long as any worker lives, in the folder that workers write into.
-    living_path: str
-    spares: int = 0
-    # What the fork server removes when its supervisor is dead and nobody has come: these sockets, if this lock is free.
-    lock_path: str = ""
-    sockets: Sequence[str] = ()
 
 
 class Launcher:
@@ -104,9 +87,9 @@ class Launcher:
         forkserver.set_forkserver_preload([Birth.__module__, *place.preload])
         # The fork server's socket belongs beside ours, where a later start finds and removes it after a SIGKILL.
         process.current_process()._config["tempdir"] = place.socket_dir
-        _do_without_tracker()
-        _prefix_commands(place)
-        _hide_main_module()
+        do_without_tracker()
+        prefix_commands(place)
+        hide_main_module()
         if is_alone:
             # What the fork server leaves behind when it is killed comes to us.
             become_subreaper()
@@ -135,6 +118,27 @@ class Launcher:
         """The fork server does not answer: end it. The start that waits for it fails and the next one makes a new server."""
         if self._server_pidfd >= 0:
             kill(self._server_pidfd)
+
+    @property
+    def places(self) -> tuple[Place, Place]:
+        """The names that a successor and a start need: the ledger, and the fork server's socket, which is this object."""
+        return (self._ledger, self)
+
+    @property
+    def path(self) -> str:
+        """The fork server's socket; empty while there is none."""
+        return self._server._forkserver_address or ""
+
+    def is_there(self) -> bool:
+        """Whether a start finds the fork server."""
+        return os.path.lexists(self.path)
+
+    def make_again(self) -> None:
+        """Somebody removed the socket: the fork server is asked to listen at another of the same name, and soon does."""
+        os.makedirs(self._place.socket_dir, mode=0o700, exist_ok=True)
+        if self._server_pidfd >= 0:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._server_pidfd, LISTEN_AGAIN)
 
     def note_gone(self, pid: int) -> None:
         """A worker's process has ended: what it leaves behind is looked for at the next sweep."""
@@ -276,9 +280,9 @@ class Launcher:
         """A newborn, or why there is none."""
         try:
             failpoint("launcher.before_start")
-            newborn = bear(self._place.entry, self._clock.now_ns())
+            newborn = self._bear_even_if_unnamed()
         except (FileNotFoundError, ConnectionRefusedError) as failure:
-            # The fork server lives but its socket is gone: something cleans the runtime folder. Only a new one has a socket.
+            # The fork server lives and cannot be found, and did not hear that: only a new one can be.
             self.reset()
             return f"the fork server cannot be reached: {failure.strerror}"
         except EOFError:
@@ -290,6 +294,19 @@ class Launcher:
             return f"{type(failure).__name__}: {failure}"
         self._living.add(newborn.pid)
         return newborn
+
+    def _bear_even_if_unnamed(self) -> Newborn:
+        """*Raises:* as `bear`."""
+        try:
+            return bear(self._place.entry, self._clock.now_ns())
+        except FileNotFoundError:
+            # Something cleans the runtime folder.
+            self.make_again()
+            for _ in range(LISTEN_AGAIN_TRIES):
+                if self.is_there():
+                    break
+                time.sleep(LISTEN_AGAIN_SECONDS / LISTEN_AGAIN_TRIES)
+            return bear(self._place.entry, self._clock.now_ns())
 
     def _next_spare(self) -> Newborn | None:
         for spare in list(self._spares):
@@ -320,42 +337,3 @@ def _masked(call: Callable[[], object]) -> None:
         call()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _do_without_tracker() -> None:
-    """The package starts a process that tracks shared memory and semaphores: 17 MB of memory for things not used here.
-
-    Its client side is pointed at the null device, which takes every message. (multiprocess 0.70; it can go when the
-    fork server no longer insists on a tracker.)
-    """
-    resource_tracker._resource_tracker._fd = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-
-
-def _prefix_commands(place: Birthplace) -> None:
-    """Let the fork server begin with what is ours: without dill, with our search path, and lingering when it is orphaned.
-
-    The package starts it with the code `…main(…)` as the last argument, and with the pipe of life as the last descriptor.
-    """
-    start = _PACKAGE_START
-
-    def start_with_prologue(path: str, arguments: list[str], descriptors: list[int]) -> int:
-        living = hold_living(place.living_path)
-        try:
-            mark = mark_of(place.run)
-            arguments_of_arm = (descriptors[-1], living, place.orphan_grace_ns, mark, place.lock_path, list(place.sockets))
-            linger = f"from supervisor.shell import linger; linger.arm(*{arguments_of_arm!r}); "
-            code = lean.prologue(sys.path) + linger + arguments[-1]
-            pid: int = start(path, [*arguments[:-1], code], [*descriptors, living])
-            return pid
-        finally:
-            os.close(living)
-
-    util.spawnv_passfds = start_with_prologue
-
-
-def _hide_main_module() -> None:
-    """Keep the package from importing the start script again in every worker: workers have an entry of their own."""
-    main = sys.modules["__main__"]
-    main.__spec__ = None
-    if hasattr(main, "__file__"):
-        del main.__file__

@@ -9,6 +9,7 @@ writer after that, and a full disk cannot refuse it. The room is taken when the 
 
 import mmap
 import os
+import threading
 from collections.abc import Mapping
 from struct import Struct as Layout
 
@@ -17,6 +18,7 @@ from msgspec import Struct
 from agent.failpoint import failpoint
 from agent.model.errors import StorageError
 from agent.paths import SOCKET_PATH_BYTES_MAX
+from supervisor.shell.residence import inode_of
 
 _MAGIC = b"evgledg1"
 _HEADER = Layout("<8s16s16s32s")
@@ -65,42 +67,69 @@ class Ledger:
         A `server` that is taken over stands in it from the first moment: whoever dies after this leaves it to be found.
         *Raises:* StorageError when there is no room.
         """
-        temporary = f"{path}.new"
+        self.path = path
+        # Entries are written by the loop and by the thread of starts.
+        self._lock = threading.Lock()
         size = _SLOTS_AT + _SLOT.size * len(epochs)
         self._slots = {name: _SLOTS_AT + number * _SLOT.size for number, name in enumerate(epochs)}
-        try:
-            descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            try:
-                os.posix_fallocate(descriptor, 0, size)
-                self._map = mmap.mmap(descriptor, size)
-            finally:
-                os.close(descriptor)
-            for name, epoch in epochs.items():
-                _SLOT.pack_into(self._map, self._slots[name], epoch, name.encode())
-            _HEADER.pack_into(self._map, 0, _MAGIC, boot_id, run.encode(), fingerprint)
-            if server is not None:
-                self.note_server(server)
-            failpoint("ledger.written")
-            os.rename(temporary, path)
-            failpoint("ledger.named")
-        except OSError as cause:
-            raise StorageError(
-                path, f"cannot be written: {cause.strerror}", "make room, or choose another --runtime-dir"
-            ) from cause
+        content = bytearray(size)
+        for name, epoch in epochs.items():
+            _SLOT.pack_into(content, self._slots[name], epoch, name.encode())
+        _HEADER.pack_into(content, 0, _MAGIC, boot_id, run.encode(), fingerprint)
+        if server is not None:
+            _pack_server(content, server)
+        self._map, self._inode = _make(path, bytes(content))
+
+    def is_there(self) -> bool:
+        """Whether a successor would find it."""
+        return inode_of(self.path) == self._inode
+
+    def make_again(self) -> None:
+        """Somebody removed the file: write another with what this one holds. *Raises:* StorageError."""
+        with self._lock:
+            lost = self._map
+            self._map, self._inode = _make(self.path, lost[:])
+        lost.close()
 
     def note_server(self, server: ServerRecord) -> None:
         """This is the fork server from now on; the pid is written last, so that a half-written entry is none."""
-        _PID.pack_into(self._map, _SERVER_AT, 0)
-        _SERVER.pack_into(self._map, _SERVER_AT, 0, server.start_ticks, server.alive_inode, server.address.encode())
-        _PID.pack_into(self._map, _SERVER_AT, server.pid)
+        with self._lock:
+            _pack_server(self._map, server)
 
     def note_epoch(self, name: str, epoch: int) -> None:
         """This start of this worker is about to be ordered."""
-        _PID.pack_into(self._map, self._slots[name], epoch)
+        with self._lock:
+            _PID.pack_into(self._map, self._slots[name], epoch)
 
     def close(self) -> None:
         """Let go of the mapping; the file stays."""
         self._map.close()
+
+
+def _make(path: str, content: bytes) -> tuple[mmap.mmap, int]:
+    """A file with this content in the place of any other, mapped, and its inode. *Raises:* StorageError."""
+    temporary = f"{path}.new"
+    try:
+        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            os.posix_fallocate(descriptor, 0, len(content))
+            mapping = mmap.mmap(descriptor, len(content))
+            inode = os.fstat(descriptor).st_ino
+        finally:
+            os.close(descriptor)
+        mapping[:] = content
+        failpoint("ledger.written")
+        os.rename(temporary, path)
+        failpoint("ledger.named")
+    except OSError as cause:
+        raise StorageError(path, f"cannot be written: {cause.strerror}", "make room, or choose another --runtime-dir") from cause
+    return mapping, inode
+
+
+def _pack_server(area: bytearray | mmap.mmap, server: ServerRecord) -> None:
+    _PID.pack_into(area, _SERVER_AT, 0)
+    _SERVER.pack_into(area, _SERVER_AT, 0, server.start_ticks, server.alive_inode, server.address.encode())
+    _PID.pack_into(area, _SERVER_AT, server.pid)
 
 
 def read_ledger(path: str) -> LedgerRecord | None:

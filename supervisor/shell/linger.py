@@ -12,6 +12,7 @@ import errno
 import fcntl
 import os
 import select
+import selectors
 import signal
 import socket
 import warnings
@@ -25,6 +26,9 @@ from supervisor.shell.kin import bear_mark
 _ROUNDS_MAX = 100
 # Only the supervisor calls, and it sends its order in one piece.
 CALL_SECONDS_MAX = 1.0
+# Sent by the supervisor when somebody has removed the socket at which orders come in.
+LISTEN_AGAIN = signal.SIGUSR1
+BACKLOG = 128
 
 _fork = os.fork
 _alive = -1
@@ -32,14 +36,17 @@ _endless_end = -1
 _server = 0
 _grace_seconds = 0.0
 _remains: tuple[str, tuple[str, ...]] = ("", ())
+_listener = -1
+_selector: selectors.BaseSelector | None = None
 
 
-def arm(alive: int, living: int, grace_ns: int, mark: int, lock_path: str, sockets: Sequence[str]) -> None:
+def arm(listener: int, alive: int, living: int, grace_ns: int, mark: int, lock_path: str, sockets: Sequence[str]) -> None:
     """Watch the pipe `alive` from now on; `grace_ns` is how long a dead supervisor is waited for. `living` is a locked file
     that this process and all that are forked from it keep open: the lock is free when the last of them is gone. All who
     descend from here bear the `mark`. At the end
     `sockets` are removed, unless another agent holds the lock at `lock_path`."""
-    global _alive, _endless_end, _server, _grace_seconds, _remains
+    global _alive, _endless_end, _server, _grace_seconds, _remains, _listener
+    _listener = listener
     _remains = (lock_path, tuple(sockets))
     _server = os.getpid()
     # The interval timer counts in microseconds and takes nought for «off».
@@ -56,9 +63,11 @@ def arm(alive: int, living: int, grace_ns: int, mark: int, lock_path: str, socke
     warnings.filterwarnings("ignore", message="forkserver: waitpid returned unexpected pid")
     signal.signal(signal.SIGIO, _on_change)
     signal.signal(signal.SIGALRM, _on_alarm)
+    signal.signal(LISTEN_AGAIN, _on_listen_again)
+    _keep_selector()
     fcntl.fcntl(_alive, fcntl.F_SETOWN, _server)
     fcntl.fcntl(_alive, fcntl.F_SETFL, fcntl.fcntl(_alive, fcntl.F_GETFL) | os.O_ASYNC)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGIO, signal.SIGALRM))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGIO, signal.SIGALRM, LISTEN_AGAIN))
     # It may have ended before we listened.
     _on_change(0, None)
 
@@ -93,6 +102,38 @@ def _let_requests_fail() -> None:
     reduction.recvfds, os.fork = receive_or_drop, fork_or_drop
 
 
+def _keep_selector() -> None:
+    """Get hold of the selector that the package's loop makes for itself."""
+
+    class Kept(selectors.DefaultSelector):
+        def __init__(self) -> None:
+            global _selector
+            super().__init__()
+            _selector = self
+
+    selectors.DefaultSelector = Kept  # type: ignore[misc]  # what the package finds there
+
+
+def _on_listen_again(_number: int, _frame: object) -> None:
+    """Bind the socket's name once more, if it is gone, and put the new socket in the place of the old one."""
+    if os.getpid() != _server or _selector is None:
+        return
+    # The folder may be gone again: whoever asked looks whether the name is there.
+    with suppress(OSError, KeyError), socket.socket(fileno=os.dup(_listener)) as former:
+        path = former.getsockname()
+        if os.path.lexists(path):
+            return
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(path)
+            os.chmod(path, 0o600)
+            listener.listen(BACKLOG)
+            os.dup2(listener.fileno(), _listener, inheritable=False)
+        # The kernel has forgotten the old one with its last descriptor.
+        waiting = _selector.get_key(_listener).fileobj
+        _selector.unregister(waiting)
+        _selector.register(waiting, selectors.EVENT_READ)
+
+
 def forget() -> None:
     """In a newborn worker: none of this is its business."""
     os.fork = _fork
@@ -100,6 +141,7 @@ def forget() -> None:
     os.close(_endless_end)
     signal.signal(signal.SIGIO, signal.SIG_DFL)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.signal(LISTEN_AGAIN, signal.SIG_DFL)
 
 
 def become_subreaper() -> None:

@@ -19,35 +19,61 @@ class FolderLock:
     """
 
     def __init__(self, path: str, *, what: str, remedy: str, note: str = "") -> None:
+        self.path = path
+        self._what = what
+        self._remedy = remedy
+        self._note = note
+        self._descriptor, self.former_note = self._hold(tries=TRIES)
+
+    def is_there(self) -> bool:
+        """Whether whoever opens the path meets this lock."""
         try:
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            return os.path.samestat(os.lstat(self.path), os.fstat(self._descriptor))
+        except OSError:
+            return False
+
+    def make_again(self) -> None:
+        """Somebody removed the file: hold a new one. Waits for nobody. *Raises:* as the construction."""
+        lost = self._descriptor
+        self._descriptor, _note = self._hold(tries=0)
+        os.close(lost)
+
+    def _hold(self, *, tries: int) -> tuple[int, str]:
+        """The locked file, and what its former holder left in it."""
+        try:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as cause:
-            raise StorageError(path, f"cannot be written: {cause.strerror}", "give the agent a folder that it can write") from cause
+            problem = f"cannot be written: {cause.strerror}"
+            raise StorageError(self.path, problem, "give the agent a folder that it can write") from cause
         try:
-            self._take()
+            _take(descriptor, tries)
         except BlockingIOError as cause:
-            holder = self._lines()[0].strip() or "unknown"
-            os.close(self._descriptor)
-            raise BusyError(path, f"another agent (pid {holder}) uses this {what}", remedy) from cause
-        self.former_note = self._lines()[1]
-        data = os.fsencode(f"{os.getpid()}\n{note}\n" if note else f"{os.getpid()}\n")
+            holder = _lines(descriptor)[0].strip() or "unknown"
+            os.close(descriptor)
+            raise BusyError(self.path, f"another agent (pid {holder}) uses this {self._what}", self._remedy) from cause
+        former_note = _lines(descriptor)[1]
+        data = os.fsencode(f"{os.getpid()}\n{self._note}\n" if self._note else f"{os.getpid()}\n")
         try:
             # In this order: a full disk cannot refuse what lies in a block that is there.
-            os.pwrite(self._descriptor, data, 0)
-            os.ftruncate(self._descriptor, len(data))
+            os.pwrite(descriptor, data, 0)
+            os.ftruncate(descriptor, len(data))
         except OSError as cause:
-            raise StorageError(path, f"cannot be written: {cause.strerror}", "make room") from cause
+            os.close(descriptor)
+            raise StorageError(self.path, f"cannot be written: {cause.strerror}", "make room") from cause
+        return descriptor, former_note
 
-    def _take(self) -> None:
-        # A fork server that ends without a successor holds it for a moment, while it removes the sockets.
-        for _ in range(TRIES):
-            try:
-                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                time.sleep(TRY_SECONDS)
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
-    def _lines(self) -> tuple[str, str]:
-        lines = os.fsdecode(os.pread(self._descriptor, NOTE_BYTES_MAX, 0)).split("\n")
-        return lines[0], lines[1] if len(lines) > 2 else ""
+def _take(descriptor: int, tries: int) -> None:
+    # A fork server that ends without a successor holds it for a moment, while it removes the sockets.
+    for _ in range(tries):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            time.sleep(TRY_SECONDS)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _lines(descriptor: int) -> tuple[str, str]:
+    lines = os.fsdecode(os.pread(descriptor, NOTE_BYTES_MAX, 0)).split("\n")
+    return lines[0], lines[1] if len(lines) > 2 else ""

@@ -4,7 +4,7 @@ import os
 import select
 import signal
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, assert_never
 
 from agent.failpoint import failpoint
@@ -39,7 +39,9 @@ from supervisor.shell.bus import Bus
 from supervisor.shell.control_socket import ControlSocket
 from supervisor.shell.journal import Journal
 from supervisor.shell.launcher import Launcher, NotStarted
+from supervisor.shell.lock import FolderLock
 from supervisor.shell.log import EventLog
+from supervisor.shell.residence import Residence
 from supervisor.shell.roster import Roster
 from supervisor.shell.service_manager import ServiceManager
 from supervisor.shell.short_child import Register, ShortChild
@@ -72,6 +74,8 @@ class SupervisorLoop:
         make_order: Callable[[str, int], bytes],
         on_settled: Callable[[tuple[str, ...], Register], Settling],
         service_manager: ServiceManager,
+        locks: Sequence[FolderLock] = (),
+        data_path: str = "",
         former: Former | None = None,
     ) -> None:
         self._machine = machine
@@ -99,6 +103,7 @@ class SupervisorLoop:
         self.register(journal.errands.descriptor, select.EPOLLIN, self._on_persisted)
         self.register(bus.descriptor, select.EPOLLIN, lambda _mask: None)
         self._control = ControlSocket(control_path, register=self.register, on_command=self._events.append, now_ns=clock.now_ns)
+        self._residence = Residence([*locks, self._control, bus, *launcher.places], data_path=data_path)
 
     # ---- the loop --------------------------------------------------------------------------------
 
@@ -258,6 +263,7 @@ class SupervisorLoop:
 
     def _look(self, order: Look) -> None:
         self._events.append(self._roster.look(order))
+        self._events.append(self._residence.look())
         self._control.cut_off_unread()
         self._launcher.sweep()
 

@@ -107,3 +107,22 @@ def test_this_boot_has_a_name() -> None:
     """The same whenever it is asked for."""
     assert boot_id() == boot_id()
     assert len(boot_id()) == 16
+
+
+def test_one_that_was_removed_is_made_again_with_all_that_it_held(tmp_path: Path) -> None:
+    """Its entries, and those that are written after it; a file that somebody else put there is not taken for it."""
+    path = tmp_path / "ledger"
+    ledger = _ledger(path)
+    ledger.note_server(SERVER)
+    ledger.note_epoch("writer", 3)
+    assert ledger.is_there()
+    path.unlink()
+    path.write_text("another")
+    assert not ledger.is_there()
+    ledger.make_again()
+    ledger.note_epoch("sampler/process", 5)
+    assert ledger.is_there()
+    record = read_ledger(str(path))
+    assert record is not None
+    assert (record.run, record.server, record.epochs) == ("0123456789abcdef", SERVER, {"writer": 3, "sampler/process": 5})
+    ledger.close()

@@ -73,6 +73,25 @@ def test_the_holders_death_frees_the_lock(tmp_path: Path) -> None:
     assert path.read_text() == f"{os.getpid()}\n"
 
 
+def test_a_lock_whose_file_was_removed_is_held_again_unless_somebody_was_faster(tmp_path: Path) -> None:
+    """Whoever opens the path must meet it; another's lock there is never taken away."""
+    path = tmp_path / "runtime.lock"
+    lock = FolderLock(str(path), what="runtime folder", remedy="stop it", note="/run/ledger")
+    assert lock.is_there()
+    path.unlink()
+    assert not lock.is_there()
+    lock.make_again()
+    assert lock.is_there()
+    assert path.read_text() == f"{os.getpid()}\n/run/ledger\n"
+    path.unlink()
+    holder = _hold(path)
+    with pytest.raises(BusyError):
+        lock.make_again()
+    assert not lock.is_there()
+    _end(holder)
+    os.close(lock._descriptor)
+
+
 def test_a_refused_lock_leaves_no_descriptor_and_the_holders_name(tmp_path: Path) -> None:
     """However often somebody tries."""
     path = tmp_path / "state.lock"
