@@ -26,8 +26,8 @@ from supervisor.shell.kin import bear_mark
 _ROUNDS_MAX = 100
 # Only the supervisor calls, and it sends its order in one piece.
 CALL_SECONDS_MAX = 1.0
-# Sent by the supervisor when somebody has removed the socket at which orders come in.
-LISTEN_AGAIN = signal.SIGUSR1
+# Sent by the supervisor when somebody has removed the socket at which orders come in; a newborn ignores it by default.
+LISTEN_AGAIN = signal.SIGURG
 BACKLOG = 128
 
 _fork = os.fork
