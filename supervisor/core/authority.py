@@ -48,6 +48,8 @@ class Authority:
         # The operator's rules by name: the same as the entries `rule/…` of the state, decoded once.
         self.rules = {rule.name: rule for rule in book.rules}
         self.state = RuleState((rule_key(rule.name), canonical(rule)) for rule in book.rules)
+        # What the operator's rules take in a snapshot.
+        self.rule_bytes = sum(len(content) for _key, content in self.state.items())
         self.replicas: dict[str, Replica] = {}
         # The entries in order, as the last snapshot had them: fifty workers that start together are told the same.
         self._ordered: tuple[int, list[tuple[str, bytes]]] | None = None
@@ -56,14 +58,9 @@ class Authority:
 
     # ---- contents --------------------------------------------------------------------------------
 
-    @property
-    def rule_bytes(self) -> int:
-        """What the operator's rules take in a snapshot."""
-        return sum(len(content) for _key, content in self.state.items(RULE_PREFIX))
-
     def apply(self, changes: Sequence[Change]) -> list[Effect]:
         """Change the state and tell every worker; nothing happens when the changes change nothing."""
-        effective = [change for change in changes if self.state.put(*change)]
+        effective = [change for change in changes if self._put(*change)]
         if not effective:
             return []
         for key, content in effective:
@@ -161,6 +158,15 @@ class Authority:
         """Whether the worker acknowledged exactly what is in force."""
         replica = self.replicas.get(child)
         return replica is not None and self._is_acknowledged(replica)
+
+    def _put(self, key: str, content: bytes | None) -> bool:
+        """Change one entry; whether that changed anything."""
+        before = self.state.get(key)
+        if not self.state.put(key, content):
+            return False
+        if key.startswith(RULE_PREFIX):
+            self.rule_bytes += len(content or b"") - len(before or b"")
+        return True
 
     def _keep_rule(self, key: str, content: bytes | None) -> None:
         if not key.startswith(RULE_PREFIX):

@@ -16,7 +16,7 @@ from agent.model.rule import GroupRule, problem_of_new_rule
 from agent.model.timebase import MS, S
 from supervisor.core import report
 from supervisor.core.child import ChildState
-from supervisor.core.effect import Asker, Effect, Problem, Respond, Send
+from supervisor.core.effect import Asker, Effect, Persisted, Problem, Respond, Send
 from supervisor.core.fleet import Fleet
 from supervisor.core.rule_changes import Mutation, RuleChanges
 
@@ -44,7 +44,7 @@ class Desk:
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
         self._questions: list[_Question] = []
-        self._changes = RuleChanges(fleet.authority)
+        self._changes = RuleChanges(fleet.authority, fleet.diary)
         # Higher than any number that a former supervisor of the same workers has used: answers to it may still come.
         self._last_ask = fleet.about.started_at_ns
 
@@ -74,9 +74,9 @@ class Desk:
                 del question.waiting[ask]
         return self._finish_answered(now_ns)
 
-    def on_persisted(self, token: int, problem: str) -> list[Effect]:
+    def on_persisted(self, outcome: Persisted) -> list[Effect]:
         """The disk has answered for a rules document."""
-        return self._changes.on_persisted(token, problem)
+        return self._changes.on_persisted(outcome)
 
     def on_deadline(self, now_ns: int) -> list[Effect]:
         """Answer the questions whose time is over with what is there."""

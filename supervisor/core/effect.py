@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from agent.model.heartbeat import Beat
 from agent.model.message import FromWorker, ToWorker
+from supervisor.core.rulebook import Rulebook
 from supervisor.core.watchdog import Sight
 
 # ---- events --------------------------------------------------------------------------------------
@@ -93,10 +94,16 @@ class Commanded(Struct, frozen=True):
 
 
 class Persisted(Struct, frozen=True):
-    """The rules document with this token is on the disk, or (`problem`) is not."""
+    """The rules document with this token is on the disk, or (`problem`) is not.
+
+    `is_in_place`: the document has its name despite the problem, and whether that outlives a power failure is not known.
+    `weakness`: why this file system cannot say that of any document.
+    """
 
     token: int
     problem: str = ""
+    is_in_place: bool = False
+    weakness: str = ""
 
 
 class StopRequested(Struct, frozen=True):
@@ -209,10 +216,11 @@ class Respond(Struct, frozen=True):
 
 
 class Persist(Struct, frozen=True):
-    """Make the rules document durable, then say Persisted with the token."""
+    """Make the document of these rules durable, then say Persisted with the token. Whoever carries it out encodes it, in time
+    that is not the loop's: of 10,000 rules that takes longer than anybody should wait for an answer."""
 
     token: int
-    document: bytes
+    book: Rulebook
 
 
 class Look(Struct, frozen=True):

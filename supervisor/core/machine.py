@@ -129,7 +129,7 @@ class Machine:
             case Commanded():
                 return self._desk.on_command(ClientAsker(event.client), event.operation, event.arguments, now_ns)
             case Persisted():
-                return self._desk.on_persisted(event.token, event.problem)
+                return self._desk.on_persisted(event)
             case StopRequested():
                 return self._begin_stop(event.reason, now_ns)
             case RotateRequested():

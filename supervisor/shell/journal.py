@@ -2,18 +2,21 @@
 
 import os
 from contextlib import suppress
+from errno import EBADF, EINVAL, ENOSYS, ENOTSUP
 from functools import partial
 
 from agent.failpoint import failpoint
 from agent.model.errors import FormatError, StorageError
 from agent.model.timebase import compact_utc
 from supervisor.core.effect import Persisted
-from supervisor.core.rulebook import Rulebook, decode_rulebook
+from supervisor.core.rulebook import Rulebook, decode_rulebook, encode_rulebook
 from supervisor.shell.errand import ErrandThread
 
 FILE_NAME = "rules.json"
 # 10,000 rules are some 3 MB.
 DOCUMENT_BYTES_MAX = 64 << 20
+# What network file systems and some others answer to the sync of a folder: they have none (fsync(2)).
+NO_FOLDER_SYNC = (EINVAL, ENOTSUP, ENOSYS, EBADF)
 
 
 def load_rulebook(state_dir: str, wall_ns: int) -> tuple[Rulebook, str]:
@@ -45,21 +48,27 @@ class Journal:
         self._state_dir = state_dir
         self.errands: ErrandThread[Persisted] = ErrandThread("journal")
 
-    def write(self, token: int, document: bytes) -> None:
-        """Make this the document."""
-        self.errands.send(partial(self._write, token, document))
+    def write(self, token: int, book: Rulebook) -> None:
+        """Make the document of these rules the one."""
+        self.errands.send(partial(self._write, token, book))
 
-    def _write(self, token: int, document: bytes) -> Persisted:
+    def _write(self, token: int, book: Rulebook) -> Persisted:
         path = os.path.join(self._state_dir, FILE_NAME)
         try:
-            _replace(path, document)
+            _put_in_place(path, encode_rulebook(book))
         except OSError as failure:
             return Persisted(token, f"{path} cannot be written: {failure.strerror}")
+        try:
+            _sync_folder(os.path.dirname(path))
+        except OSError as failure:
+            if failure.errno in NO_FOLDER_SYNC:
+                return Persisted(token, weakness=f"the file system of {self._state_dir} syncs no folders: {failure.strerror}")
+            return Persisted(token, f"{self._state_dir} cannot be synced: {failure.strerror}", is_in_place=True)
         return Persisted(token)
 
 
-def _replace(path: str, document: bytes) -> None:
-    """Temporary file, fsync, rename, fsync of the folder: after a power failure there is the old or the new document."""
+def _put_in_place(path: str, document: bytes) -> None:
+    """Temporary file, fsync, rename: whoever reads meets the old or the new document. *Raises:* OSError: the old one is there."""
     failpoint("journal.before_write")
     temporary = f"{path}.new"
     # A name left by a killed agent, or a link that somebody planted: never written through.
@@ -71,9 +80,18 @@ def _replace(path: str, document: bytes) -> None:
         failpoint("journal.written")
         os.fsync(file.fileno())
     failpoint("journal.synced")
-    os.rename(temporary, path)
+    try:
+        os.rename(temporary, path)
+    except OSError:
+        # A server may rename and lose its answer: then the temporary name is gone.
+        if os.path.lexists(temporary):
+            raise
+
+
+def _sync_folder(path: str) -> None:
+    """Make the rename outlive a power failure. *Raises:* OSError: the new document is there, for how long nobody knows."""
     failpoint("journal.renamed")
-    folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(folder)
     finally:

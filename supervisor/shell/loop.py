@@ -191,7 +191,7 @@ class SupervisorLoop:
             case Respond():
                 self._respond(effect)
             case Persist():
-                self._journal.write(effect.token, effect.document)
+                self._journal.write(effect.token, effect.book)
             case Log():
                 self._log.write(effect.kind, effect.severity, effect.fields)
             case Settled():

@@ -202,23 +202,30 @@ class RulesWorld:
         name, rule = asked
         if answer.result is None:
             code = answer.problem.code if answer.problem else ""
+            if code == "durability_unknown":
+                # It is in force, and the next start reads it, unless the power fails first.
+                self._believe(name, rule)
+                return
             assert code in ("no_such_rule", "not_durable"), answer.problem
             assert code != "no_such_rule" or name not in self.model, f"{name} is on the disk, and a client was told that it is not"
         elif answer.result["changed"]:
             assert answer.result["revision"] == self.fleet.authority.revision
-            self.model.pop(name, None)
-            if rule is not None:
-                self.model[name] = rule
+            self._believe(name, rule)
         else:
             assert self.model.get(name) == rule, f"{name} was said to be as asked for, and the disk has {self.model.get(name)}"
 
-    def disk_answers(self, *, problem: str = "") -> None:
-        """The oldest document that waits is on the disk, or (`problem`) is not."""
+    def _believe(self, name: str, rule: GroupRule | None) -> None:
+        self.model.pop(name, None)
+        if rule is not None:
+            self.model[name] = rule
+
+    def disk_answers(self, *, problem: str = "", is_in_place: bool = False) -> None:
+        """The oldest document that waits is on the disk, or (`problem`) is not, or (`is_in_place`) nobody knows for how long."""
         if self.persists:
             order = self.persists.pop(0)
-            if not problem:
-                self.disk = order.document
-            self.tell(Persisted(order.token, problem))
+            if not problem or is_in_place:
+                self.disk = encode_rulebook(order.book)
+            self.tell(Persisted(order.token, problem, is_in_place=is_in_place))
 
     def die(self, *, is_written: bool, killed: Collection[str], keeps_heard: bool, is_connected: bool = True) -> None:
         """The supervisor is killed, before or after (`is_written`) its last document reached the disk, and another one starts.
@@ -227,7 +234,7 @@ class RulesWorld:
         unless they had it already (`keeps_heard`). Unless `is_connected` their lines are broken until somebody mends them.
         """
         if is_written and self.persists:
-            self.disk = self.persists[0].document
+            self.disk = encode_rulebook(self.persists[0].book)
         rules = self.rules_on_disk()
         for name in {*rules, *self.model}:
             asked = [each[1] for each in self.open.values() if each is not None and each[0] == name]

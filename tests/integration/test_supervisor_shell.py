@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 from fakes.agent_process import wait_until
 
+import agent.failpoint as failpoints
 from agent.model.errors import BusyError, ExitCode, StorageError
 from agent.model.rule import GroupRule
 from agent.model.timebase import S
 from supervisor.core.effect import Persisted
-from supervisor.core.rulebook import Rulebook, encode_rulebook
+from supervisor.core.rulebook import Rulebook
 from supervisor.shell.errand import ErrandThread
 from supervisor.shell.journal import Journal, load_rulebook
 from supervisor.shell.lock import FolderLock
@@ -173,7 +174,7 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 def test_what_was_written_is_read_at_the_next_start(journal: Journal, tmp_path: Path) -> None:
     """Revision and rules; nothing else is left in the folder."""
-    journal.write(1, encode_rulebook(BOOK))
+    journal.write(1, BOOK)
     assert _results(journal.errands) == [Persisted(1)]
     assert load_rulebook(str(tmp_path), WALL_NS) == (BOOK, "")
     assert os.listdir(tmp_path) == ["rules.json"]
@@ -182,7 +183,7 @@ def test_what_was_written_is_read_at_the_next_start(journal: Journal, tmp_path: 
 def test_the_last_document_holds(journal: Journal, tmp_path: Path) -> None:
     """One after another, each as a whole."""
     for revision in range(1, 21):
-        journal.write(revision, encode_rulebook(Rulebook(revision)))
+        journal.write(revision, Rulebook(revision))
     assert _results(journal.errands, 20) == [Persisted(token) for token in range(1, 21)]
     assert load_rulebook(str(tmp_path), WALL_NS)[0].revision == 20
 
@@ -195,24 +196,52 @@ def test_without_a_document_there_are_no_rules_and_that_is_well(tmp_path: Path) 
 def test_a_write_that_fails_says_so_and_leaves_what_was_there(journal: Journal, tmp_path: Path) -> None:
     """A folder stands where the document belongs, then where the temporary one does; the thread lives on."""
     (tmp_path / "rules.json").mkdir()
-    journal.write(1, b"{}")
+    journal.write(1, BOOK)
     assert _results(journal.errands) == [Persisted(1, f"{tmp_path}/rules.json cannot be written: Is a directory")]
     (tmp_path / "rules.json").rmdir()
-    journal.write(2, encode_rulebook(BOOK))
+    journal.write(2, BOOK)
     assert _results(journal.errands) == [Persisted(2)]
     (tmp_path / "rules.json.new").mkdir()
-    journal.write(3, b"{}")
+    journal.write(3, BOOK)
     assert _results(journal.errands) == [Persisted(3, f"{tmp_path}/rules.json cannot be written: Is a directory")]
+    assert load_rulebook(str(tmp_path), WALL_NS) == (BOOK, "")
+
+
+@pytest.fixture
+def failing(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder in which files arm failpoints of this process."""
+    folder = tmp_path_factory.mktemp("failpoints")
+    monkeypatch.setattr(failpoints, "_folder", str(folder))
+    return folder
+
+
+def test_a_folder_that_cannot_be_synced_leaves_the_document_in_place_and_says_so(
+    journal: Journal, tmp_path: Path, failing: Path
+) -> None:
+    """EIO after the rename: the next start reads the new rules, so what runs must not go on with the old ones."""
+    (failing / "journal.renamed").write_text("error EIO")
+    journal.write(1, BOOK)
+    assert _results(journal.errands) == [Persisted(1, f"{tmp_path} cannot be synced: failpoint journal.renamed", is_in_place=True)]
+    assert load_rulebook(str(tmp_path), WALL_NS) == (BOOK, "")
+
+
+@pytest.mark.parametrize("word", ["EINVAL", "ENOTSUP"])
+def test_a_file_system_that_syncs_no_folders_is_taken_as_it_is(journal: Journal, tmp_path: Path, failing: Path, word: str) -> None:
+    """As network file systems answer: the document is as durable as it can be there, and why is told."""
+    (failing / "journal.renamed").write_text(f"error {word}")
+    journal.write(1, BOOK)
+    reason = f"the file system of {tmp_path} syncs no folders: failpoint journal.renamed"
+    assert _results(journal.errands) == [Persisted(1, weakness=reason)]
     assert load_rulebook(str(tmp_path), WALL_NS) == (BOOK, "")
 
 
 def test_a_half_written_successor_is_never_read(journal: Journal, tmp_path: Path) -> None:
     """What a power failure left under the passing name is overwritten by the next write."""
-    journal.write(1, encode_rulebook(BOOK))
+    journal.write(1, BOOK)
     assert _results(journal.errands) == [Persisted(1)]
     (tmp_path / "rules.json.new").write_bytes(b'{"format": 1, "revi')
     assert load_rulebook(str(tmp_path), WALL_NS) == (BOOK, "")
-    journal.write(2, encode_rulebook(Rulebook(18)))
+    journal.write(2, Rulebook(18))
     assert _results(journal.errands) == [Persisted(2)]
     assert load_rulebook(str(tmp_path), WALL_NS)[0].revision == 18
 
@@ -224,7 +253,7 @@ from supervisor.core.rulebook import Rulebook, encode_rulebook
 from supervisor.shell.journal import Journal
 journal = Journal(sys.argv[1])
 for revision in itertools.count(1):
-    journal.write(revision, encode_rulebook(Rulebook(revision, tuple(GroupRule(f"r{n}") for n in range(200)))))
+    journal.write(revision, Rulebook(revision, tuple(GroupRule(f"r{n}") for n in range(200))))
     while not journal.errands.results():
         pass
     os.write(1, b"%d\\n" % revision)

@@ -60,6 +60,11 @@ class RulesMachine(RuleBasedStateMachine):
     def the_disk_is_full(self) -> None:
         self.world.disk_answers(problem="no space left on device")
 
+    @precondition(lambda self: self.world.persists)
+    @rule()
+    def the_disk_takes_it_and_knows_not_for_how_long(self) -> None:
+        self.world.disk_answers(problem="Input/output error", is_in_place=True)
+
     # ---- workers ---------------------------------------------------------------------------------
 
     @rule(name=WORKERS, status=st.sampled_from([-9, -11, 0, 1, 70, 78]))

@@ -4,7 +4,12 @@ from fakes.rules_world import CHILDREN, RulesWorld
 from hypothesis import given
 from hypothesis import strategies as st
 
+from supervisor.core.effect import Persisted
+from supervisor.core.rule_changes import CHANGES_PER_DOCUMENT_MAX
+from supervisor.core.rulebook import encode_rulebook
+
 WORKER = "sampler/a"
+CHANGES = 300
 
 
 def _world() -> RulesWorld:
@@ -102,3 +107,55 @@ def test_rules_that_change_all_the_time_are_no_drift(changes_by_look: list[int])
     assert world.fleet.authority.drifts == 0
     world.make_peace()
     assert world.fleet.authority.snapshots == len(world.workers), "nobody needed more than its first snapshot"
+
+
+def test_a_change_whose_durability_is_not_known_is_in_force_as_the_document_says() -> None:
+    """The folder could not be synced after the rename: workers hold the new rules, a restart finds the same, and the condition
+    holds until a later document is durable, which may say the same."""
+    world = _world()
+    world.change("kept", 1)
+    world.change("added", 1)
+    for _ in range(2):
+        world.disk_answers(problem="Input/output error", is_in_place=True)
+    assert world.last_answer is not None
+    assert world.last_answer.problem is not None
+    assert (world.last_answer.problem.code, world.last_answer.problem.exit) == ("durability_unknown", 74)
+    assert sorted(world.rules_on_disk()) == ["added", "kept"]
+    assert ("supervisor", "rules_not_durable") in world.fleet.diary.conditions
+    world.change("added", 1)
+    assert len(world.persists) == 1, "asked for once more, it is written once more"
+    world.disk_answers()
+    assert world.fleet.diary.conditions == {}
+    world.change("kept", None)
+    world.disk_answers(problem="Input/output error", is_in_place=True)
+    assert sorted(world.rules_on_disk()) == ["added"]
+    world.die(is_written=False, killed=CHILDREN, keeps_heard=False)
+    world.make_peace()
+
+
+def test_that_a_file_system_syncs_no_folders_is_said_once() -> None:
+    """It is the same for every document, and no reason to refuse a rule."""
+    world = _world()
+    for name in ("a", "b"):
+        world.change(name, 1)
+        order = world.persists.pop(0)
+        world.disk = encode_rulebook(order.book)
+        world.tell(Persisted(order.token, weakness="it syncs no folders"))
+    assert [line.fields for line in world.log if line.kind == "rules_as_durable_as_can_be"] == [{"reason": "it syncs no folders"}]
+    assert sorted(world.fleet.authority.rules) == ["a", "b"]
+
+
+def test_many_changes_at_once_are_answered_in_parts() -> None:
+    """Hundreds of clients: never more answers and entries of a message in one turn than the bound, and all are answered."""
+    world = _world()
+    for number in range(CHANGES):
+        world.change(f"rule-{number}", 1)
+    answered = []
+    while world.persists:
+        before = len(world.open)
+        world.disk_answers()
+        world.flow()
+        answered.append(before - len(world.open))
+    assert sum(answered) == CHANGES
+    assert max(answered) <= CHANGES_PER_DOCUMENT_MAX
+    assert len(answered) <= 2 + CHANGES // CHANGES_PER_DOCUMENT_MAX

@@ -8,7 +8,7 @@ from agent.model.rule import GroupRule, Match
 from agent.model.timebase import MS
 from supervisor.core.child import ChildState
 from supervisor.core.effect import Effect, Looked, Observation, Persist, Persisted, Respond, Send, SendRefused
-from supervisor.core.rulebook import Rulebook, decode_rulebook
+from supervisor.core.rulebook import Rulebook
 from supervisor.core.watchdog import Sight
 
 
@@ -65,7 +65,7 @@ def test_rule_changes_that_wait_for_the_disk_are_written_together() -> None:
     assert story.command("add-rule", rule={"name": "b"}) == []
     assert story.command("add-rule", rule={"name": "c"}) == []
     (second,) = [effect for effect in story.tell(Persisted(first.token)) if isinstance(effect, Persist)]
-    assert [rule.name for rule in decode_rulebook(second.document).rules] == ["a", "b", "c"]
+    assert [rule.name for rule in second.book.rules] == ["a", "b", "c"]
     answers = [effect.result for effect in story.tell(Persisted(second.token)) if isinstance(effect, Respond)]
     assert answers == [{"revision": 2, "changed": True}] * 2
 
