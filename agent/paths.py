@@ -6,6 +6,8 @@ import agent
 
 # sockaddr_un.sun_path holds 108 bytes with the closing zero byte (unix(7)); libzmq wants the same.
 SOCKET_PATH_BYTES_MAX = 107
+# Where the system's own agent, run by root, has its sockets.
+SYSTEM_RUNTIME_DIR = "/run/evergauge"
 
 
 def checkout() -> str | None:
@@ -22,7 +24,7 @@ def default_state_dir(environment: "os._Environ[str] | dict[str, str]") -> str:
 def default_runtime_dir(environment: "os._Environ[str] | dict[str, str]") -> str:
     """`.evergauge/` of a checkout; else /run/evergauge, or the user's own runtime folder without root."""
     return environment.get("EVERGAUGE_RUNTIME_DIR") or _default(
-        environment, "/run/evergauge", "XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}"
+        environment, SYSTEM_RUNTIME_DIR, "XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}"
     )
 
 

@@ -8,7 +8,7 @@ from agent.cli.option import Command, Line
 from agent.cli.render import COLOUR_OF_STATE, GAP, TEXT_COLUMNS, Column, escape, is_colourful, table, width_of
 from agent.cli.width import display_width, wrapped
 from agent.model.errors import BusyError, MisuseError
-from agent.paths import default_runtime_dir, default_state_dir
+from agent.paths import SYSTEM_RUNTIME_DIR, default_runtime_dir, default_state_dir
 
 # `typing` costs 3 ms at every start; checkers read this name as true.
 TYPE_CHECKING = False
@@ -82,6 +82,14 @@ class Call:
         named = None if self.has("--runtime-dir") else self.environment.get("EVERGAUGE_CONTROL_SOCKET")
         return named or os.path.join(self.runtime_dir, "control.sock")
 
+    @property
+    def _system_socket(self) -> str:
+        """The control socket of the system's own agent, for who names no other place; empty where that is not another one."""
+        is_named = self.has("--runtime-dir") or any(
+            self.environment.get(name) for name in ("EVERGAUGE_RUNTIME_DIR", "EVERGAUGE_CONTROL_SOCKET")
+        )
+        return "" if is_named or os.geteuid() == 0 else os.path.join(SYSTEM_RUNTIME_DIR, "control.sock")
+
     def state_dir(self) -> str:
         """The folder of the data: option, environment, what a running agent says, default."""
         named = self.text("--state-dir") or self.environment.get("EVERGAUGE_STATE_DIR")
@@ -95,11 +103,12 @@ class Call:
 
         *Raises:* MisuseError for a path that no agent can have its socket at.
         """
-        from agent.cli.control_client import ask
+        from agent.cli.control_client import ask_here_or_there
         from agent.model.errors import EvergaugeError
 
         try:
-            return ask(self.control_socket, "hello", {}, min(HELLO_SECONDS, self.timeout_seconds))
+            seconds = min(HELLO_SECONDS, self.timeout_seconds)
+            return ask_here_or_there(self.control_socket, self._system_socket, "hello", {}, seconds)
         except MisuseError:
             raise
         except EvergaugeError:
@@ -107,12 +116,12 @@ class Call:
 
     def ask(self, operation: str, arguments: "dict[str, object] | None" = None) -> "dict[str, object]":
         """The agent's answer, within the deadline. *Raises:* EvergaugeError with a sentence and an exit code."""
-        from agent.cli.control_client import ask
+        from agent.cli.control_client import ask_here_or_there
 
         if not self.seconds_left():
             problem = f"its {self.timeout_seconds:g} s were over before the agent was asked"
             raise BusyError(operation, problem, "give a longer --timeout")
-        return ask(self.control_socket, operation, arguments or {}, self.seconds_left())
+        return ask_here_or_there(self.control_socket, self._system_socket, operation, arguments or {}, self.seconds_left())
 
     def rows_of(self, document: "dict[str, object]", key: str) -> "list[dict[str, object]]":
         """The list of objects that an answer holds under `key`. *Raises:* ProtocolError when it holds something else."""

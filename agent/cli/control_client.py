@@ -17,6 +17,7 @@ from agent.model.errors import (
     ProtocolError,
     UnavailableError,
 )
+from agent.model.foreign import readable
 from agent.paths import SOCKET_PATH_BYTES_MAX, checkout
 
 Document = dict[str, object]
@@ -39,6 +40,21 @@ class AnsweredError(EvergaugeError):
 
 class NoAgentError(UnavailableError):
     """Nobody listens on the control socket."""
+
+
+def ask_here_or_there(path: str, elsewhere: str, operation: str, arguments: Document, timeout_seconds: float) -> Document:
+    """As `ask`; where no agent answers at `path`, one may at `elsewhere` (empty: nowhere else)."""
+    until = time.monotonic() + timeout_seconds
+    try:
+        return ask(path, operation, arguments, timeout_seconds)
+    except NoAgentError as nobody:
+        if not elsewhere or not os.path.isdir(os.path.dirname(elsewhere)):
+            raise
+        try:
+            return ask(elsewhere, operation, arguments, max(until - time.monotonic(), 0.001))
+        except NoAgentError:
+            # What is told is the place where this user's own agent would be.
+            raise nobody from None
 
 
 def ask(path: str, operation: str, arguments: Document, timeout_seconds: float) -> Document:
@@ -108,15 +124,42 @@ def _connect(stream: _socket.socket, path: str, deadline: float) -> None:
         except TimeoutError:
             raise
         except PermissionError as cause:
-            raise PermissionRefused(
-                "control socket", f"{path} may not be opened by this user", "call agentctl as root or as the agent's user"
-            ) from cause
+            raise _refused(path) from cause
         except OSError as cause:
             raise NoAgentError(
                 "control socket",
                 f"no agent is running: nobody answers on {path} ({cause.strerror or cause})",
                 start_remedy("--runtime-dir", checkout()),
             ) from cause
+
+
+def _refused(path: str) -> PermissionRefused:
+    """Whose agent it is that this user may not ask, as far as the folders tell."""
+    owner = _owner(path)
+    if owner is None:
+        return PermissionRefused(
+            "control socket", f"{path} may not be opened by this user", "call agentctl as root or as the agent's user"
+        )
+    problem = f"an agent is run here by {owner} ({path}), and this user may not ask it"
+    return PermissionRefused("control socket", problem, "call `sudo agentctl`" if owner == "root" else f"call agentctl as {owner}")
+
+
+def _owner(path: str) -> str | None:
+    """The user of the socket or, where that is hidden, of the innermost folder that can be seen; None: it cannot be told."""
+    while path not in ("", "/"):
+        try:
+            number = os.stat(path).st_uid
+        except OSError:
+            path = os.path.dirname(path)
+            continue
+        # An import that only a refusal pays for.
+        import pwd
+
+        try:
+            return readable(pwd.getpwuid(number).pw_name)
+        except KeyError:
+            return f"user {number}"
+    return None
 
 
 def _exchange(stream: _socket.socket, request: bytes, deadline: float) -> bytes:

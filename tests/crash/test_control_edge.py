@@ -18,7 +18,9 @@ from fakes.edge import Connection, Probe, ask, descriptors, many_descriptors, rs
 from fakes.hollow_worker import HollowVoice, hollow_agent
 from fakes.other_user import OTHER_UID, as_other_user, connect_to, folder_for_all
 
+from agent.cli.control_client import ask_here_or_there
 from agent.model.control import READ_OPERATIONS, REQUEST_BYTES_MAX, WRITE_OPERATIONS
+from agent.model.errors import EvergaugeError
 from agent.model.message import Hello, Identity, encode
 from agent.paths import ledger as ledger_path
 from supervisor.shell.ledger import Ledger, ServerRecord, boot_id
@@ -67,6 +69,29 @@ def test_another_user_is_kept_out_by_the_folder_and_again_by_every_socket() -> N
         for path in agent.runtime_dir.rglob("*/"):
             path.chmod(0o755)
         assert {path: as_other_user(connect_to(path)) for path in sockets_of(agent)} == dict.fromkeys(sockets_of(agent), DENIED)
+
+
+@needs_root
+def test_another_users_agentctl_hears_whose_agent_it_is_and_what_to_do() -> None:
+    """Exit code 77, never «no agent is running»: named by its folder, and found as the system's own where none is the user's."""
+    with folder_for_all() as folder, AgentProcess(folder) as agent:
+        control = str(agent.runtime_dir / "control.sock")
+
+        def refusal(path: str, elsewhere: str) -> tuple[int, str]:
+            try:
+                ask_here_or_there(path, elsewhere, "status", {}, 5.0)
+            except EvergaugeError as failure:
+                return int(failure.code), failure.sentence
+            return 0, ""
+
+        told = f"control socket: an agent is run here by root ({control}), and this user may not ask it; call `sudo agentctl`"
+        # What a child of this process has not imported it may not be able to import as another user.
+        refusal(str(folder / "nobody.sock"), "")
+        nowhere = str(folder / "none" / "control.sock")
+        assert as_other_user(lambda: refusal(control, "")) == [77, told]
+        assert as_other_user(lambda: refusal(nowhere, control)) == [77, told]
+        code, sentence = as_other_user(lambda: refusal(nowhere, str(folder / "neither" / "control.sock")))
+        assert (code, "no agent is running" in sentence) == (69, True)
 
 
 @needs_root

@@ -1,5 +1,7 @@
 """Rules reach every worker, and drift is repaired."""
 
+import time
+
 from fakes.story import Story
 
 from agent.model.heartbeat import Beat
@@ -7,7 +9,7 @@ from agent.model.message import Ack, Delta, Hello, Nack, Ready, Resync, Snapshot
 from agent.model.rule import GroupRule, Match
 from agent.model.timebase import MS
 from supervisor.core.child import ChildState
-from supervisor.core.effect import Effect, Looked, Observation, Persist, Persisted, Respond, Send, SendRefused
+from supervisor.core.effect import Commanded, Effect, Looked, Observation, Persist, Persisted, Respond, Send, SendRefused
 from supervisor.core.rulebook import Rulebook
 from supervisor.core.watchdog import Sight
 
@@ -194,3 +196,22 @@ def test_a_removal_of_a_rule_that_is_only_about_to_be_there_waits_for_it() -> No
     (second,) = [effect for effect in story.tell(Persisted(first.token)) if isinstance(effect, Persist)]
     story.tell(Persisted(second.token))
     assert story.fleet.authority.rules == {}
+
+
+def test_many_changes_beside_many_rules_cost_little_each() -> None:
+    """A thousand beside 8,500: what a change costs must not grow with the rules that there are; the loop answers others between."""
+    story = Story({"a": "sampler"}, book=Rulebook(1, tuple(GroupRule(f"old-{number}") for number in range(8_500))))
+    story.bring_up("a")
+    longest_ns = 0
+    orders: list[Persist] = []
+    events: list[object] = [Commanded(client, "add-rule", {"rule": {"name": f"new-{client}"}}) for client in range(1_000)]
+    while events:
+        before_ns = time.thread_time_ns()
+        orders += [effect for effect in story.machine.handle(events.pop(0), 0) if isinstance(effect, Persist)]  # type: ignore[arg-type]
+        longest_ns = max(longest_ns, time.thread_time_ns() - before_ns)
+        if not events:
+            events += [Persisted(order.token) for order in orders]
+            orders.clear()
+    assert len(story.fleet.authority.rules) == 9_500
+    # Measured: 5 ms; it was 1.65 s. CPU time of this thread, so a busy machine changes little.
+    assert longest_ns < 100 * MS
