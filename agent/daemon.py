@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from contextlib import suppress
 
 # What asks the agent to end.
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -55,7 +56,9 @@ def _say(text: str) -> None:
         for number in ENDING_SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
-        print(text, end="", file=sys.stderr, flush=True)
+        with suppress(OSError):
+            # Or nobody is there: the exit code says it too.
+            print(text, end="", file=sys.stderr, flush=True)
 
 
 def _open_closed_streams() -> None:
