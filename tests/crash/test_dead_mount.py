@@ -34,3 +34,15 @@ def test_the_agent_ends_while_the_look_is_still_waited_for(tmp_path: Path) -> No
         agent.start()
         assert agent.end(seconds=2.0) == 0
         assert "not known: the look at this host did not end" in agent.output
+
+
+@pytest.mark.parametrize("path", ["dead", "link"])
+def test_a_resctrl_that_does_not_answer_delays_the_start_by_a_moment(tmp_path: Path, path: str) -> None:
+    """It is measured by nobody in this run, and SIGTERM is heard; a link to it leads to the same."""
+    (tmp_path / "link").symlink_to(tmp_path / "dead")
+    with dead_mount(tmp_path / "dead"):
+        agent = AgentProcess(tmp_path, flags={"--resctrl-mount": str(tmp_path / path)})
+        agent.start()
+        assert set(agent.workers()) == {"control-plane", "sampler/process", "writer", "gateway"}
+        assert agent.end(seconds=3.0) == 0
+        agent.assert_nothing_left()

@@ -9,12 +9,14 @@ from collections.abc import Callable, Mapping
 from errno import ENOENT
 from typing import Any
 
+from agent.apart import ask_apart
 from agent.config import PROC_ROOT, RESCTRL_AUTO_MOUNT, RESCTRL_ENABLED, RESCTRL_MOUNT, Config
 from agent.model.absence import Absence
 from agent.model.message import Condition, Note
 from agent.model.rule_state import RuleState
 from agent.model.table import Row
 from agent.model.timebase import MS, S
+from agent.mount_place import mount_of
 from agent.ports import Bus, Clock
 from agent.setting import Whole
 from workers.resctrl.cache import ROOT as CPU_ROOT
@@ -302,8 +304,25 @@ class ResctrlProbe:
             self._bus.note(Note("event_malformed", "warning", {"path": path, "content": repr(word)}))
 
 
+# An emulator answers within milliseconds, also on a busy machine.
+ANSWER_SECONDS_MAX = 1.0
+
+
 def is_available(config: Config) -> bool:
-    """Whether resctrl is mounted here and lets this user make groups, or the kernel has it and the agent may mount it."""
+    """Whether resctrl is mounted here and lets this user make groups, or the kernel has it and the agent may mount it.
+
+    A program that mounted it may have stopped answering: then nobody could measure anything there, and the start goes on.
+    """
+    try:
+        mount = mount_of(config.of(RESCTRL_MOUNT))
+    except OSError:
+        return False
+    if mount is None or mount.type == "resctrl":
+        return _is_usable(config)
+    return ask_apart(lambda: _is_usable(config), seconds=ANSWER_SECONDS_MAX) is True
+
+
+def _is_usable(config: Config) -> bool:
     filesystem = MountedFilesystem(config.of(RESCTRL_MOUNT))
     try:
         if filesystem.mount_id() is not None:
