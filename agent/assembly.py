@@ -140,7 +140,7 @@ def assemble(config: Config, workforce: Workforce, footing: Footing, *, for_ns: 
         journal=Journal(about.state_dir),
         bus=bus,
         control_path=config.of(CONTROL_SOCKET),
-        make_order=lambda child, epoch: _order(config, about, child, kinds[child], epoch),
+        make_order=lambda child, epoch: _order(config, about, fleet.children[child], epoch),
         on_settled=FirstWords(config, about, clock, footing.out, ended_by=ended_by, for_ns=for_ns).say,
         service_manager=service_manager,
         locks=footing.locks,
@@ -149,16 +149,17 @@ def assemble(config: Config, workforce: Workforce, footing: Footing, *, for_ns: 
     )
 
 
-def _order(config: Config, about: About, child: str, kind: str, epoch: int) -> bytes:
-    """What a newborn is told: which worker it is, and everything that this one needs."""
+def _order(config: Config, about: About, child: Child, epoch: int) -> bytes:
+    """What a newborn is told: which worker it is, everything that this one needs, and how its predecessors ended."""
     launch = Launch(
-        identity=Identity(about.run, child, epoch),
-        kind=kind,
+        identity=Identity(about.run, child.name, epoch),
+        kind=child.kind,
         bus_path=config.of(BUS_SOCKET),
         data_path=config.of(DATA_SOCKET),
         state_dir=about.state_dir,
         host=about.host,
         agent_version=about.version,
         config=config,
+        endings=tuple(child.endings),
     )
     return encode_launch(launch)

@@ -4,11 +4,11 @@ import msgspec
 from msgspec import Struct
 
 from agent.config import Config
-from agent.model.message import Identity
+from agent.model.message import Ending, Identity
 
 
 class Launch(Struct, frozen=True):
-    """One generation of one worker: who it is, where its sockets are, its settings."""
+    """One generation of one worker: who it is, where its sockets are, its settings, how the generations before it ended."""
 
     identity: Identity
     kind: str
@@ -18,6 +18,7 @@ class Launch(Struct, frozen=True):
     host: str
     agent_version: str
     config: Config
+    endings: tuple[Ending, ...] = ()
 
 
 def encode_launch(launch: Launch) -> bytes:

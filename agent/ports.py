@@ -6,13 +6,14 @@ A worker's work is handed these; tests hand it fakes that pass the same contract
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from agent.model.message import Condition, DataAck, DataHello, Identity, Lost, Note
+from agent.model.message import Condition, DataAck, DataHello, Identity, Lost, Note, Tick
+from agent.model.pause import Reading
 from agent.model.rule_state import Change, RuleState
 from agent.model.table import Row, Table
 
 
 class Clock(Protocol):
-    """Two clocks: monotonic for every decision, wall for stamping rows."""
+    """Two clocks: monotonic for every decision, wall for stamping rows; a reading of all others for judging a pause."""
 
     def now_ns(self) -> int:
         """CLOCK_MONOTONIC in nanoseconds."""
@@ -20,6 +21,10 @@ class Clock(Protocol):
 
     def wall_ns(self) -> int:
         """Unix time in nanoseconds."""
+        ...
+
+    def reading(self) -> Reading:
+        """Every clock of this thread at one moment, in microseconds."""
         ...
 
 
@@ -62,8 +67,11 @@ class KernelTree(Protocol):
 class Outbox(Protocol):
     """Where a worker puts rows. It never blocks; what does not fit is counted and becomes a row of table `gap`."""
 
-    def offer(self, table: Table, rows: Sequence[Row], stamp_wall_ns: int) -> bool:
-        """Send one batch; False when the buffer is full and the rows are lost (and accounted for)."""
+    def offer(self, table: Table, rows: Sequence[Row], stamp_wall_ns: int, tick: Tick | None = None) -> bool:
+        """Send one batch; False when the buffer is full and the rows are lost (and accounted for).
+
+        A batch without rows is stored too: it says that its tick was measured and found nothing.
+        """
         ...
 
 

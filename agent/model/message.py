@@ -190,11 +190,34 @@ class Lost(Struct, frozen=True):
     reason: str
 
 
+class Missed(Struct, frozen=True):
+    """Ticks of a worker's raster that it did not measure, first to last, and why."""
+
+    first_tick: Count
+    last_tick: Count
+    reason: str
+
+
+class Tick(Struct, frozen=True):
+    """Which tick of its raster a worker took, and those before it that it missed since it last said so."""
+
+    number: Count
+    missed: tuple[Missed, ...] = ()
+
+
+class Ending(Struct, frozen=True):
+    """How an earlier start of a worker ended, in a word of table `gap`."""
+
+    epoch: Count
+    reason: str
+
+
 class Batch(Struct, frozen=True, tag="batch"):
     """The head of a batch; the rows follow in a frame of their own. Who sends it is the routing identity.
 
     `seq` counts 1, 2, 3 … per start of a worker over all its tables, refused batches included; those stand in
-    `lost` of the next one sent.
+    `lost` of the next one sent. `tick` is the tick that it belongs to (None: its sender does not tick); the writer finds
+    by it which ticks are missing, `missed` says why. The first batch of a start says how the starts before it ended.
     """
 
     seq: Count
@@ -203,6 +226,9 @@ class Batch(Struct, frozen=True, tag="batch"):
     stamp_wall_ns: Count
     rows: Count
     lost: tuple[Lost, ...] = ()
+    tick: Count | None = None
+    missed: tuple[Missed, ...] = ()
+    endings: tuple[Ending, ...] = ()
 
 
 class Bye(Struct, frozen=True, tag="bye"):
@@ -210,6 +236,7 @@ class Bye(Struct, frozen=True, tag="bye"):
 
     seq: Count
     lost: tuple[Lost, ...] = ()
+    endings: tuple[Ending, ...] = ()
 
 
 ToWriter = Batch | Bye

@@ -4,16 +4,16 @@ from agent.model.table import Column, DType, Table
 
 GAP = Table(
     name="gap",
-    version=1,
-    about="What is not in the other tables although it was due: who, which batches, how many rows, why.",
-    key=("run", "worker", "epoch", "first_seq", "reason"),
+    version=2,
+    about="What is not in the other tables although it was due: who, which batches or ticks, how many rows, why.",
+    key=("run", "worker", "epoch", "first_seq", "last_tick", "reason"),
     columns=(
         Column("timestamp", DType.INT64, "ns", "when the loss was noticed, unix time", "writer clock"),
         Column("worker", DType.UTF8, "", "the worker whose rows are missing", "batch header"),
         Column("run", DType.UTF8, "", "the run of the agent they belong to", "batch header"),
         Column("epoch", DType.INT64, "1", "which start of that worker", "batch header"),
         Column("table", DType.UTF8, "", "the table they were meant for; null: several or unknown", "batch header", True),
-        Column("first_seq", DType.INT64, "1", "first missing batch number", "batch header"),
+        Column("first_seq", DType.INT64, "1", "first missing batch number; null: ticks that never were one", "batch header", True),
         Column("last_seq", DType.INT64, "1", "last missing batch number; null: unknown", "batch header", True),
         Column("rows", DType.INT64, "1", "missing rows; null: unknown", "batch header", True),
         Column("from_timestamp", DType.INT64, "ns", "the last stored batch before the hole", "batch header", True),
@@ -22,9 +22,12 @@ GAP = Table(
             "reason",
             DType.UTF8,
             "",
-            "worker_died, buffer_full, sequence_hole, corrupt_record, segment_removed, unknown_table or malformed_rows",
+            "frozen, suspended, starved, overrun, slow_read, unreadable, unknown, worker_died, worker_hung, worker_stopped, "
+            "buffer_full, sequence_hole, corrupt_record, segment_removed, unknown_table or malformed_rows",
             "writer",
         ),
+        Column("ticks", DType.INT64, "1", "ticks of that worker that are missing as a whole; null: unknown", "writer", True),
+        Column("last_tick", DType.INT64, "1", "number of the last of them: time since boot / interval", "batch header", True),
     ),
 )
 

@@ -9,14 +9,14 @@ backoff    no process; the next start has its time         the time comes, or th
 failed     its exit code said: do not restart              reset by the operator -> starting
 """
 
-from collections import Counter
+from collections import Counter, deque
 from enum import StrEnum
 from random import Random
 
 from msgspec import Struct
 
 from agent.model.errors import ends_restarts, exit_code_name
-from agent.model.message import Stop
+from agent.model.message import Ending, Stop
 from agent.model.timebase import MS, S
 from supervisor.core.backoff import Backoff, delay_ns
 from supervisor.core.effect import Effect, Exited, Heir, Log, ResetLauncher, Send, Signal, Spawn
@@ -34,6 +34,8 @@ HEIR_ANSWER_NS = 3 * S
 HUNG = "hung"
 NOT_READY = "not ready in time"
 FAULTS = frozenset({HUNG, NOT_READY})
+# A successor is told how so many starts before it ended; of older ones the writer tells nobody apart either.
+ENDINGS_MAX = 8
 
 SIGNAL_NAMES = {1: "HUP", 2: "INT", 3: "QUIT", 4: "ILL", 6: "ABRT", 7: "BUS", 8: "FPE", 9: "KILL", 10: "USR1", 11: "SEGV",
                 12: "USR2", 13: "PIPE", 14: "ALRM", 15: "TERM", 24: "XCPU", 25: "XFSZ", 31: "SYS"}  # fmt: skip
@@ -107,6 +109,8 @@ class Child:
         self.last_words: tuple[str, ...] = ()
         # How often it ended in which way, by the words of `last_exit`.
         self.deaths: Counter[str] = Counter()
+        # For the next start: its first batch says how those before it ended.
+        self.endings: deque[Ending] = deque(maxlen=ENDINGS_MAX)
         self.started_at_ns = 0
         self.up_at_ns: int | None = None
         self.deadline_ns: int | None = None
@@ -252,6 +256,7 @@ class Child:
         self.last_exit = f"{exit_text}, {reason}" if reason in FAULTS else exit_text
         self.last_words = telling_words(gone.last_words)
         self.deaths[self.last_exit] += 1
+        self.endings.append(Ending(self.epoch, "worker_hung" if reason in FAULTS else "worker_stopped" if asked else "worker_died"))
         if self.up_at_ns is not None and now_ns - self.up_at_ns >= self._policy.stable_spell_ns:
             self.failures = 0
         was_up = self.up_at_ns is not None

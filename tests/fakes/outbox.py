@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from agent.model.message import Tick
 from agent.model.table import Row, Table, Value, problem_of_row
 
 
@@ -13,6 +14,7 @@ class Offer(Struct, frozen=True):
     table: Table
     rows: tuple[Row, ...]
     stamp_wall_ns: int
+    tick: Tick | None = None
 
 
 class RecordingOutbox:
@@ -23,12 +25,12 @@ class RecordingOutbox:
         self.refused: list[Offer] = []
         self.is_full = False
 
-    def offer(self, table: Table, rows: Sequence[Row], stamp_wall_ns: int) -> bool:
+    def offer(self, table: Table, rows: Sequence[Row], stamp_wall_ns: int, tick: Tick | None = None) -> bool:
         """Keep one batch. A row that does not fit its table is a bug of who offers it."""
         for row in rows:
             problem = problem_of_row(table, row)
             assert problem is None, problem
-        (self.refused if self.is_full else self.offers).append(Offer(table, tuple(rows), stamp_wall_ns))
+        (self.refused if self.is_full else self.offers).append(Offer(table, tuple(rows), stamp_wall_ns, tick))
         return not self.is_full
 
     def records(self, table: Table) -> list[dict[str, Value]]:

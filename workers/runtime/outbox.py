@@ -6,7 +6,7 @@ import zmq
 
 from agent.failpoint import failpoint
 from agent.model.errors import ProtocolError
-from agent.model.message import DataAck, DataHello, Identity, decode_from_writer, encode
+from agent.model.message import DataAck, DataHello, Ending, Identity, Tick, decode_from_writer, encode
 from agent.model.table import Row, Table
 from workers.runtime.send_buffer import SendBuffer
 
@@ -27,8 +27,9 @@ class SocketOutbox:
         *,
         bytes_max: int,
         ticks_max: int | None = None,
+        endings: tuple[Ending, ...] = (),
     ) -> None:
-        self.buffer = SendBuffer(bytes_max=bytes_max, ticks_max=ticks_max)
+        self.buffer = SendBuffer(bytes_max=bytes_max, ticks_max=ticks_max, endings=endings)
         # A batch larger than the buffer would be refused for ever, one larger than a frame would never arrive.
         self._part_bytes_max = min(PART_BYTES_MAX, max(1, bytes_max // 4))
         self.malformed = 0
@@ -44,24 +45,24 @@ class SocketOutbox:
         self.socket.setsockopt(zmq.PROBE_ROUTER, 1)
         self.socket.connect(f"ipc://{path}")
 
-    def offer(self, table: Table, rows: Sequence[Row], stamp_wall_ns: int) -> bool:
+    def offer(self, table: Table, rows: Sequence[Row], stamp_wall_ns: int, tick: Tick | None = None) -> bool:
         """Send rows, see `agent.ports.Outbox`; more than `PART_BYTES_MAX` go out as several batches with one stamp."""
         failpoint("outbox.before_offer")
         encoded = encode(list(rows))
         parts = -(-len(encoded) // self._part_bytes_max)
         if parts <= 1:
-            accepted = self.buffer.offer(table.name, table.version, stamp_wall_ns, encoded, len(rows))
+            accepted = self.buffer.offer(table.name, table.version, stamp_wall_ns, encoded, len(rows), tick)
             failpoint("outbox.buffered")
         else:
             size = -(-len(rows) // parts)
             accepted = True
             for at in range(0, len(rows), size):
-                accepted &= self._offer_part(table, rows[at : at + size], stamp_wall_ns)
+                accepted &= self._offer_part(table, rows[at : at + size], stamp_wall_ns, tick)
         self.pump()
         return accepted
 
-    def _offer_part(self, table: Table, rows: Sequence[Row], stamp_wall_ns: int) -> bool:
-        return self.buffer.offer(table.name, table.version, stamp_wall_ns, encode(list(rows)), len(rows))
+    def _offer_part(self, table: Table, rows: Sequence[Row], stamp_wall_ns: int, tick: Tick | None) -> bool:
+        return self.buffer.offer(table.name, table.version, stamp_wall_ns, encode(list(rows)), len(rows), tick)
 
     def end(self) -> None:
         """No more batches."""

@@ -15,10 +15,13 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from agent.model.message import Batch, Bye, Lost
+from agent.model.message import Batch, Bye, Ending, Lost, Missed, Tick
 
 # The head of a batch and its place in the buffer, beside its rows.
 OVERHEAD_BYTES = 256
+# While the buffer is full, so many ranges of missed ticks are kept with their reasons. The writer counts further ones as ticks
+# of the refused batches.
+MISSED_MAX = 64
 
 
 class Parcel(Struct, frozen=True):
@@ -41,7 +44,7 @@ class Parcel(Struct, frozen=True):
 class SendBuffer:
     """The unacknowledged batches of one generation of one worker, in order."""
 
-    def __init__(self, *, bytes_max: int, ticks_max: int | None = None) -> None:
+    def __init__(self, *, bytes_max: int, ticks_max: int | None = None, endings: tuple[Ending, ...] = ()) -> None:
         self._bytes_max = bytes_max
         self._ticks_max = ticks_max
         # How many batches wait of each tick, by its stamp.
@@ -52,6 +55,8 @@ class SendBuffer:
         self._size_bytes = 0
         self._last_seq = 0
         self._lost: list[Lost] = []
+        self._missed: list[Missed] = []
+        self._endings = endings
         self.is_ended = False
         self.offered_rows = 0
         self.refused_rows = 0
@@ -59,16 +64,23 @@ class SendBuffer:
         self.acknowledged_seq = 0
         self.resent_batches = 0
 
-    def offer(self, table: str, table_version: int, stamp_wall_ns: int, rows: bytes, count: int) -> bool:
+    def offer(self, table: str, table_version: int, stamp_wall_ns: int, rows: bytes, count: int, tick: Tick | None = None) -> bool:
         """Count a batch and keep it, or (False) count it as refused because the buffer is full."""
         assert not self.is_ended, "nothing is offered after the end"
         self._last_seq += 1
         self.offered_rows += count
+        # All batches of a tick name the same ranges: what the writer has counted once it does not count again.
+        new = () if tick is None else tuple(item for item in tick.missed if item not in self._missed)
+        self._missed += new[: MISSED_MAX - len(self._missed)]
         if self._is_tick_too_many(stamp_wall_ns) or self._size_bytes + len(rows) + OVERHEAD_BYTES > self._bytes_max:
             self._refuse(count)
             return False
-        self._keep(Parcel(Batch(self._last_seq, table, table_version, stamp_wall_ns, count, tuple(self._lost)), rows))
-        self._lost.clear()
+        number = None if tick is None else tick.number
+        lost, missed = tuple(self._lost), tuple(self._missed)
+        self._keep(
+            Parcel(Batch(self._last_seq, table, table_version, stamp_wall_ns, count, lost, number, missed, self._endings), rows)
+        )
+        self._told()
         return True
 
     def end(self) -> None:
@@ -76,8 +88,8 @@ class SendBuffer:
         if not self.is_ended:
             self.is_ended = True
             self._last_seq += 1
-            self._keep(Parcel(Bye(self._last_seq, tuple(self._lost)), b""))
-            self._lost.clear()
+            self._keep(Parcel(Bye(self._last_seq, tuple(self._lost), self._endings), b""))
+            self._told()
 
     def unsent(self) -> Iterator[Parcel]:
         """What waits to be sent, in order; each is to be followed by `mark_sent` before the next is taken."""
@@ -123,6 +135,12 @@ class SendBuffer:
     def size_bytes(self) -> int:
         """What the unacknowledged parcels count for."""
         return self._size_bytes
+
+    def _told(self) -> None:
+        """A parcel that is kept carries all of it."""
+        self._lost.clear()
+        self._missed.clear()
+        self._endings = ()
 
     def _is_tick_too_many(self, stamp_wall_ns: int) -> bool:
         if self._ticks_max is None or stamp_wall_ns in self._waiting:

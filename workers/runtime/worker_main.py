@@ -105,7 +105,9 @@ Maker = Callable[[Launch, "zmq.Context[zmq.Socket[bytes]]", SystemClock, BusClie
 
 def _outbox(launch: Launch, context: "zmq.Context[zmq.Socket[bytes]]", ticks_max: int | None = None) -> SocketOutbox:
     bytes_max = launch.config.of(BUFFER_BYTES)
-    return SocketOutbox(context, launch.data_path, launch.identity, bytes_max=bytes_max, ticks_max=ticks_max)
+    return SocketOutbox(
+        context, launch.data_path, launch.identity, bytes_max=bytes_max, ticks_max=ticks_max, endings=launch.endings
+    )
 
 
 def _make_control_plane(launch: Launch, context: "zmq.Context[zmq.Socket[bytes]]", clock: SystemClock, bus: BusClient) -> Made:

@@ -8,7 +8,9 @@ from msgspec import Struct
 from agent.config import Config
 from agent.model.errors import EvergaugeError
 from agent.model.message import Condition, Note
+from agent.model.pause import Cause
 from agent.model.pulse import Pulse as Pulse
+from agent.model.raster import Raster
 from agent.model.rule_state import RuleState
 from agent.model.table import Row, Table
 from agent.model.timebase import MINUTE, MS, S
@@ -21,6 +23,8 @@ Sample = Sequence[tuple[Table, Sequence[Row]]]
 DROPPED_NOTE_NS = 1 * S
 # Work between ticks is done in parts, so that the loop hears the supervisor meanwhile, and never makes a tick late.
 CATCH_UP_NS = 50 * MS
+# While nothing can be read, the ticks without rows are told together, so often.
+UNREADABLE_NS = 1 * MINUTE
 
 
 class UnreadableError(EvergaugeError):
@@ -151,11 +155,12 @@ class SamplerWork:
         self._probe = probe
         self._clock = clock
         self._outbox = outbox
+        # What a tick without any rows is told with: it was measured, and found nothing.
+        self._empty_table = sampler.tables[0]
         self._interval_ns = config.of(sampler.interval)
-        self._next_tick_at_ns: int | None = None
+        self._raster: Raster | None = None
         self._is_stopped = False
         self._ticks = 0
-        self._ticks_missed = 0
         self._tick_ns_last = 0
         self._tick_ns_most = 0
         self._rows = 0
@@ -167,7 +172,7 @@ class SamplerWork:
 
         The whole first sample is not waited for: on a large host it takes longer than everything else of a restart.
         """
-        self._next_tick_at_ns = now_ns
+        self._raster = Raster(self._interval_ns, self._clock.reading())
         try:
             self._probe.check()
         except (OSError, UnreadableError) as failure:
@@ -175,39 +180,60 @@ class SamplerWork:
 
     def on_rules(self, rules: RuleState) -> None:
         """They are the probe's to follow."""
-        self._probe.on_rules(rules)
+        self._do_between_ticks(lambda: self._probe.on_rules(rules))
 
     def next_deadline_ns(self) -> int | None:
         """The next tick; at once while there is other work and time for it."""
-        if self._is_stopped or self._next_tick_at_ns is None:
+        if self._is_stopped or self._raster is None:
             return None
-        if self._probe.is_behind() and self._clock.now_ns() + CATCH_UP_NS < self._next_tick_at_ns:
+        if self._probe.is_behind() and self._clock.now_ns() + CATCH_UP_NS < self._raster.next_at_ns:
             # Already: an instant taken here would be later than the one that the loop compares it with, and never come.
             return 0
-        return self._next_tick_at_ns
+        return self._raster.next_at_ns
 
     def on_timer(self, now_ns: int) -> None:
         """One tick, or what need not wait for it."""
-        assert self._next_tick_at_ns is not None
-        if now_ns < self._next_tick_at_ns:
-            self._probe.catch_up(now_ns + CATCH_UP_NS)
+        assert self._raster is not None
+        if now_ns < self._raster.next_at_ns:
+            self._do_between_ticks(lambda: self._probe.catch_up(now_ns + CATCH_UP_NS))
             return
+        number = self._raster.take(self._clock.reading())
         wall_ns = self._clock.wall_ns()
-        for table, rows in self._sample(now_ns, wall_ns):
-            if rows:
-                self._rows += len(rows)
-                if not self._outbox.offer(table, rows, wall_ns):
-                    self._dropped_batches += 1
-                    self._dropped_rows += len(rows)
+        self._offer(self._raster, number, self._sample(now_ns, wall_ns), wall_ns)
         done_ns = self._clock.now_ns()
         self._tell_dropped(done_ns)
         self._ticks += 1
         self._tick_ns_last = done_ns - now_ns
         self._tick_ns_most = max(self._tick_ns_most, self._tick_ns_last)
-        # On the raster of the first tick; ticks that went by meanwhile are missed and said so, never made up for.
-        behind = (done_ns - self._next_tick_at_ns) // self._interval_ns
-        self._ticks_missed += behind
-        self._next_tick_at_ns += (behind + 1) * self._interval_ns
+        # Ticks that went by meanwhile are missed and said so, never made up for.
+        self._raster.done(self._clock.reading())
+
+    def _do_between_ticks(self, work: Callable[[], None]) -> None:
+        """Its time is known to be the sampler's own, should it make a tick late."""
+        started_ns = self._clock.now_ns()
+        work()
+        if self._raster is not None:
+            self._raster.note_busy(self._clock.now_ns() - started_ns)
+
+    def _offer(self, raster: Raster, number: int, sample: Sample, wall_ns: int) -> None:
+        """All batches of a tick say which one it is; one without rows says so too, but not one that could not be read."""
+        batches = [(table, rows) for table, rows in sample if rows]
+        if not batches and self._problem:
+            if raster.is_to_be_told(UNREADABLE_NS // self._interval_ns):
+                self._tell_missed(raster)
+            raster.miss(number, number, Cause.UNREADABLE)
+            return
+        tick = raster.tell_with(number)
+        for table, rows in batches or [(self._empty_table, ())]:
+            self._rows += len(rows)
+            if not self._outbox.offer(table, rows, wall_ns, tick):
+                self._dropped_batches += 1
+                self._dropped_rows += len(rows)
+
+    def _tell_missed(self, raster: Raster) -> None:
+        """No tick that has rows tells them: a batch without rows does."""
+        if (tick := raster.tell(self._clock.reading())) is not None:
+            self._outbox.offer(self._empty_table, (), self._clock.wall_ns(), tick)
 
     def _sample(self, now_ns: int, wall_ns: int) -> Sample:
         """One sample; none, and a condition that blocks readiness, while nothing can be read at all."""
@@ -249,7 +275,7 @@ class SamplerWork:
         """`stats`."""
         return {
             "ticks": self._ticks,
-            "ticks_missed": self._ticks_missed,
+            "ticks_missed": 0 if self._raster is None else self._raster.missed_ticks,
             "tick_seconds_last": self._tick_ns_last / S,
             "tick_seconds_most": self._tick_ns_most / S,
             "rows": self._rows,
@@ -271,6 +297,8 @@ class SamplerWork:
         """No further tick; told twice, it closes once: the numbers of its descriptors may be somebody else's by then."""
         if not self._is_stopped:
             self._is_stopped = True
+            if self._raster is not None:
+                self._tell_missed(self._raster)
             self._dropped_told_at_ns = None
             self._tell_dropped(now_ns)
             self._probe.close()

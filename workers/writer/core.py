@@ -14,9 +14,10 @@ import msgspec
 from msgspec import Struct
 
 from agent.model.errors import ProtocolError
-from agent.model.message import Batch, Bye, Identity, Lost
+from agent.model.message import Batch, Bye, Ending, Identity, Lost, Tick
 from workers.writer.gap import Gap, Reason
 from workers.writer.record import Mark
+from workers.writer.ticks import count_ticks, missing
 
 # One mark per worker name; an agent has some tens of them. A stranger's flood of names ends here.
 SENDERS_MAX = 1024
@@ -102,13 +103,16 @@ class WriterCore:
         gaps, is_whole = _account(who, former, batch.seq - 1, batch.lost, batch.stamp_wall_ns)
         if not is_whole and (refetch := self._refetch(who, former.seq, position=batch.seq)) is not None:
             return refetch
+        gaps = self._deaths(who, batch.endings, batch.stamp_wall_ns) + gaps
+        mark = msgspec.structs.replace(former, seq=batch.seq)
+        if batch.tick is not None:
+            gaps, mark = self._count_ticks(who, mark, gaps, batch, batch.tick)
         if refusal is not None:
             stamp = former.stamp_wall_ns
             gaps.append(Gap(who, batch.seq, batch.seq, batch.rows, batch.table, stamp, batch.stamp_wall_ns, refusal))
-            mark = msgspec.structs.replace(former, seq=batch.seq)
         else:
-            mark = msgspec.structs.replace(former, seq=batch.seq, stamp_wall_ns=batch.stamp_wall_ns)
-        return self._accept(who, mark, gaps, until_wall_ns=batch.stamp_wall_ns, stored=refusal is None)
+            mark = msgspec.structs.replace(mark, stamp_wall_ns=batch.stamp_wall_ns)
+        return self._accept(who, mark, gaps, stored=refusal is None)
 
     def on_bye(self, who: Identity, bye: Bye) -> Verdict:
         """What to do with a sender's last word. *Raises:* ProtocolError as for a batch."""
@@ -122,7 +126,12 @@ class WriterCore:
         if not is_whole and (refetch := self._refetch(who, former.seq, position=bye.seq)) is not None:
             return refetch
         mark = msgspec.structs.replace(former, seq=bye.seq, ended=True)
-        return self._accept(who, mark, gaps, until_wall_ns=None, stored=True)
+        return self._accept(who, mark, self._deaths(who, bye.endings, None) + gaps, stored=True)
+
+    def ticks_missed(self) -> dict[str, int]:
+        """How many ticks each worker that ticks has missed in this run, over all of its starts."""
+        own = (mark for mark in self.marks() if mark.run == self._run and mark.tick is not None)
+        return {mark.worker: mark.ticks_missed for mark in own}
 
     def commit(self) -> None:
         """The append succeeded: what was decided since the last commit holds."""
@@ -143,7 +152,11 @@ class WriterCore:
             return mark
         if mark is None and len(self._marks) + len(self._pending) >= SENDERS_MAX:
             raise ProtocolError("data socket", f"more than {SENDERS_MAX} different workers send batches")
-        return Mark(run=who.run, worker=who.worker, epoch=who.epoch, seq=0, stamp_wall_ns=None, ended=False)
+        new = Mark(run=who.run, worker=who.worker, epoch=who.epoch, seq=0, stamp_wall_ns=None, ended=False)
+        if mark is None or mark.run != who.run:
+            return new
+        # The raster goes on from one start to the next.
+        return msgspec.structs.replace(new, tick=mark.tick, ticks_missed=mark.ticks_missed)
 
     def _is_late(self, who: Identity) -> bool:
         mark = self._latest(who.worker)
@@ -170,10 +183,27 @@ class WriterCore:
             return Refetch(who=who, have_seq=have_seq, ask=False)
         return None
 
-    def _accept(self, who: Identity, mark: Mark, gaps: list[Gap], *, until_wall_ns: int | None, stored: bool) -> Accept:
+    def _deaths(self, who: Identity, endings: Sequence[Ending], until_wall_ns: int | None) -> list[Gap]:
         former = self._latest(who.worker)
-        if former is None or not _is_of(former, who):
-            gaps = _deaths_before(who, former, until_wall_ns) + gaps
+        if former is not None and _is_of(former, who):
+            return []
+        return _deaths_before(who, former, endings, until_wall_ns)
+
+    def _count_ticks(self, who: Identity, mark: Mark, gaps: list[Gap], batch: Batch, tick: int) -> tuple[list[Gap], Mark]:
+        """The gaps with the ticks that are missing before this batch, and the mark that has them counted."""
+        if mark.tick is None and not batch.missed:
+            return gaps, msgspec.structs.replace(mark, tick=tick)
+        account = missing(mark.tick, Tick(tick, batch.missed))
+        former = self._latest(who.worker) or mark
+        ending = _ending_of(former.epoch, batch.endings, Reason.WORKER_STOPPED)
+        counted = count_ticks(gaps, who, former, account, batch.stamp_wall_ns, ending)
+        if mark.tick is None:
+            # Nobody knows how many a start missed that nothing was ever heard of.
+            counted = [gap if gap.first_seq is None else msgspec.structs.replace(gap, ticks=None) for gap in counted]
+        missed = mark.ticks_missed + sum(gap.ticks or 0 for gap in counted)
+        return counted, msgspec.structs.replace(mark, tick=max(tick, mark.tick or 0), ticks_missed=missed)
+
+    def _accept(self, who: Identity, mark: Mark, gaps: list[Gap], *, stored: bool) -> Accept:
         self._asked.pop(who.worker, None)
         self._pending[who.worker] = mark
         return Accept(who=who, gaps=tuple(gaps), mark=mark, stored=stored)
@@ -188,7 +218,11 @@ def _check(is_counted: bool, lost: Sequence[Lost], last_seq: int) -> None:
         raise ProtocolError("data message", "its numbers are not those of a sender that counts 1, 2, 3 …")
 
 
-def _deaths_before(who: Identity, former: Mark | None, until_wall_ns: int | None) -> list[Gap]:
+def _ending_of(epoch: int, endings: Sequence[Ending], unknown: str) -> str:
+    return next((ending.reason for ending in endings if ending.epoch == epoch), unknown)
+
+
+def _deaths_before(who: Identity, former: Mark | None, endings: Sequence[Ending], until_wall_ns: int | None) -> list[Gap]:
     """The end of the former epoch, unless it said Bye, and of those between that and `who` of which nothing ever came."""
     known = former.epoch if former is not None and former.run == who.run else 0
     stamp = None if former is None else former.stamp_wall_ns
@@ -197,7 +231,12 @@ def _deaths_before(who: Identity, former: Mark | None, until_wall_ns: int | None
         deaths.append((Identity(former.run, former.worker, former.epoch), former.seq + 1))
     for epoch in range(max(known + 1, who.epoch - SILENT_EPOCHS_MAX), who.epoch):
         deaths.append((Identity(who.run, who.worker, epoch), 1))
-    return [Gap(dead, first, None, None, None, stamp, until_wall_ns, Reason.WORKER_DIED) for dead, first in deaths]
+    return [
+        # How a start of another run ended, nobody has told this one.
+        Gap(dead, first, None, None, None, stamp, until_wall_ns,
+            _ending_of(dead.epoch, endings if dead.run == who.run else (), Reason.WORKER_DIED))
+        for dead, first in deaths
+    ]  # fmt: skip
 
 
 def _account(who: Identity, former: Mark, last_seq: int, lost: Sequence[Lost], until_wall_ns: int | None) -> tuple[list[Gap], bool]:

@@ -12,10 +12,18 @@ REASON_CHARACTERS_MAX = 64
 
 
 class Reason(StrEnum):
-    """The reasons that the writer itself finds; a sender's own (`buffer_full`) come in its `lost` ranges."""
+    """The reasons that the writer itself finds or is told by a worker's successor.
+
+    A sender's own come with its batches: `buffer_full` in its `lost` ranges, those of `agent.model.pause.Cause` in its
+    `missed` ones.
+    """
 
     WORKER_DIED = "worker_died"
     """A worker ended without its Bye: whatever it had not sent died with it."""
+    WORKER_HUNG = "worker_hung"
+    """The same; the supervisor ended it because it made no progress."""
+    WORKER_STOPPED = "worker_stopped"
+    """It was told to end. It had no time for a Bye, or ticks went by before its successor measured."""
     SEQUENCE_HOLE = "sequence_hole"
     """Numbers that never came, although the sender was asked to send again."""
     CORRUPT_RECORD = "corrupt_record"
@@ -26,19 +34,27 @@ class Reason(StrEnum):
     """A batch for a table, or a version of one, that this writer has no columns for."""
     MALFORMED_ROWS = "malformed_rows"
     """A batch whose rows are not the array that its head announces."""
+    UNKNOWN = "unknown"
+    """Ticks that are missing although neither a batch nor a word of their worker is."""
 
 
 class Gap(Struct, frozen=True):
-    """One loss. `last_seq` and `rows` are None where unknown, the stamps where no batch stands beside the hole."""
+    """One loss. `last_seq` and `rows` are None where unknown, the stamps where no batch stands beside the hole.
+
+    `first_seq` is None where no batch is missing, but ticks that never became one. `ticks` says how many whole ticks are
+    missing (None: unknown, or the worker does not tick), `last_tick` which is the last of them.
+    """
 
     who: Identity
-    first_seq: int
+    first_seq: int | None
     last_seq: int | None
     rows: int | None
     table: str | None
     from_wall_ns: int | None
     until_wall_ns: int | None
     reason: str
+    ticks: int | None = None
+    last_tick: int | None = None
 
     def row(self, noticed_wall_ns: int) -> Row:
         """The row of table `gap`, in the order of its columns."""
@@ -54,4 +70,6 @@ class Gap(Struct, frozen=True):
             self.from_wall_ns,
             self.until_wall_ns,
             self.reason[:REASON_CHARACTERS_MAX],
+            self.ticks,
+            self.last_tick,
         )

@@ -92,8 +92,14 @@ def array_length(data: bytes) -> int | None:
 def _entry_of(accept: Accept, batch: Batch | None, wall_ns: int) -> Entry:
     who = accept.who
     if batch is None:
-        return Entry(who.run, who.worker, who.epoch, accept.mark.seq, "", wall_ns, 0, ended=True)
-    return Entry(who.run, who.worker, who.epoch, batch.seq, batch.table, batch.stamp_wall_ns, batch.rows)
+        table, stamp_wall_ns, rows = "", wall_ns, 0
+    else:
+        table, stamp_wall_ns, rows = batch.table, batch.stamp_wall_ns, batch.rows
+    mark = accept.mark
+    return Entry(
+        who.run, who.worker, who.epoch, mark.seq, table, stamp_wall_ns, rows,
+        ended=batch is None, tick=mark.tick, ticks_missed=mark.ticks_missed,
+    )  # fmt: skip
 
 
 def _add_frame(entry: Entry, rows: bytes, drain: Drain) -> None:

@@ -35,7 +35,11 @@ class TableForm(Struct, frozen=True):
 
 
 class Mark(Struct, frozen=True):
-    """What the writer has of one sender: batches up to `seq`, the last stamped `stamp_wall_ns`; `ended` after its Bye."""
+    """What the writer has of one sender: batches up to `seq`, the last stamped `stamp_wall_ns`; `ended` after its Bye.
+
+    `tick` is the last tick of its raster that is stored or accounted for, `ticks_missed` how many of this run were missed:
+    both go on from one start of a worker to the next.
+    """
 
     run: str
     worker: str
@@ -43,6 +47,8 @@ class Mark(Struct, frozen=True):
     seq: int
     stamp_wall_ns: int | None
     ended: bool
+    tick: int | None = None
+    ticks_missed: int = 0
 
 
 class SegmentHead(Struct, frozen=True):
@@ -62,8 +68,11 @@ class SegmentHead(Struct, frozen=True):
     durable: int = 0
 
 
-class Entry(Struct, frozen=True):
-    """The head of one stored batch. `seq` 0: rows made by the writer itself (table `gap`). `ended`: the sender's Bye."""
+class Entry(Struct, frozen=True, omit_defaults=True):
+    """The head of one stored batch. `seq` 0: rows made by the writer itself (table `gap`). `ended`: the sender's Bye.
+
+    `tick` and `ticks_missed` are the sender's mark after it.
+    """
 
     run: str
     worker: str
@@ -73,6 +82,8 @@ class Entry(Struct, frozen=True):
     stamp_wall_ns: int
     rows: int
     ended: bool = False
+    tick: int | None = None
+    ticks_missed: int = 0
 
 
 class Record(Struct, frozen=True):

@@ -137,7 +137,9 @@ class Recovery:
         elif entry.table == GAP.name:
             names = GAP.column_names if head is None or GAP.name not in head.tables else head.tables[GAP.name].names
             for mark in _marks_of_gaps(entry, _rows_or_none(record), names):
-                self._merge(mark)
+                former = self._marks.get(mark.worker)
+                counted = former.ticks_missed if former is not None and former.run == mark.run else 0
+                self._merge(replace(mark, ticks_missed=counted + mark.ticks_missed))
 
     def _merge(self, mark: Mark) -> None:
         former = self._marks.get(mark.worker)
@@ -146,7 +148,7 @@ class Recovery:
 
 def _mark_of(entry: Entry) -> Mark:
     stamp = None if entry.ended else entry.stamp_wall_ns
-    return Mark(entry.run, entry.worker, entry.epoch, entry.seq, stamp, entry.ended)
+    return Mark(entry.run, entry.worker, entry.epoch, entry.seq, stamp, entry.ended, entry.tick, entry.ticks_missed)
 
 
 def _rows_or_none(record: Record) -> Sequence[Row]:
@@ -164,22 +166,29 @@ def _marks_of_gaps(entry: Entry, rows: Iterable[Row], names: Sequence[str]) -> I
         value = dict(zip(names, row, strict=False))
         run, worker, epoch = value.get("run"), value.get("worker"), value.get("epoch")
         first, last = value.get("first_seq"), value.get("last_seq")
-        if not (isinstance(run, str) and isinstance(worker, str) and isinstance(epoch, int) and isinstance(first, int)):
+        ticks, tick = value.get("ticks"), value.get("last_tick")
+        if not (isinstance(run, str) and isinstance(worker, str) and isinstance(epoch, int)):
             continue
         if worker == entry.worker:
             continue  # A loss of the writer's own (a corrupt record) belongs to no sender.
-        if isinstance(last, int):
-            yield Mark(run, worker, epoch, last, None, False)
-        else:
-            yield Mark(run, worker, epoch, first - 1, None, True)
+        seq, ended = 0, False
+        if isinstance(first, int):
+            seq, ended = (last, False) if isinstance(last, int) else (first - 1, True)
+        elif not isinstance(tick, int):
+            continue
+        tick = tick if isinstance(tick, int) else None
+        yield Mark(run, worker, epoch, seq, None, ended, tick, ticks if isinstance(ticks, int) else 0)
 
 
 def _later(former: Mark, mark: Mark, run: str) -> Mark:
     if former.run == mark.run and former.epoch == mark.epoch:
         stamps = [stamp for stamp in (former.stamp_wall_ns, mark.stamp_wall_ns) if stamp is not None]
         ended = former.ended or mark.ended
-        return replace(mark, seq=max(former.seq, mark.seq), stamp_wall_ns=max(stamps, default=None), ended=ended)
+        mark = replace(mark, seq=max(former.seq, mark.seq), stamp_wall_ns=max(stamps, default=None), ended=ended)
     if former.run == mark.run:
-        return max(former, mark, key=lambda item: item.epoch)
+        # The raster goes on from one start to the next, and so does the count.
+        ticks = [tick for tick in (former.tick, mark.tick) if tick is not None]
+        missed = max(former.ticks_missed, mark.ticks_missed)
+        return replace(max(mark, former, key=lambda item: item.epoch), tick=max(ticks, default=None), ticks_missed=missed)
     # The clock may have been set back between two runs, so the order of the files does not decide against the present run.
     return former if former.run == run else mark

@@ -344,6 +344,7 @@ class WriterWork:
             "rows_by_table": dict(self._rows_by_table),
             "duplicates": counts.duplicates,
             "gap_rows": counts.gap_rows,
+            "ticks_missed": {} if self._core is None else self._core.ticks_missed(),
             "malformed": counts.malformed,
             "spool_bytes": self._spool.size_bytes,
             **self._archive.stats(),

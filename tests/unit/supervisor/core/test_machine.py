@@ -4,7 +4,7 @@ from fakes.story import Story, spawns
 
 from agent.model.errors import ExitCode
 from agent.model.heartbeat import Beat
-from agent.model.message import Condition, Hello, Note, Publish, Ready, Stop
+from agent.model.message import Condition, Ending, Hello, Note, Publish, Ready, Stop
 from agent.model.timebase import MS, S
 from supervisor.core.child import ChildState
 from supervisor.core.effect import (
@@ -120,6 +120,27 @@ def test_a_hung_worker_is_asked_for_a_traceback_then_killed_then_replaced() -> N
     assert effects[-1] == [Signal("writer", 1, "USR2"), Signal("writer", 1, "CONT")]
     assert story.advance(100 * MS) == [Signal("writer", 1, "KILL")]
     assert spawns(story.die("writer")) == [("writer", 2)]
+
+
+def test_the_next_start_is_told_how_those_before_it_ended() -> None:
+    """Hung, died, asked to end by the operator: the newest eight, in the words of table `gap`."""
+    story = Story({"writer": "writer"})
+    story.bring_up("writer")
+    for _ in range(5):
+        _look(story, "writer", turns=1)
+    story.die("writer")
+    story.bring_up("writer")
+    story.command("restart-worker", name="writer")
+    story.die("writer", 0)
+    story.bring_up("writer")
+    story.die("writer")
+    endings = [Ending(1, "worker_hung"), Ending(2, "worker_stopped"), Ending(3, "worker_died")]
+    assert list(story.child("writer").endings) == endings
+    for _ in range(10):
+        story.advance(60 * S)
+        story.bring_up("writer")
+        story.die("writer")
+    assert [ending.epoch for ending in story.child("writer").endings] == list(range(6, 14))
 
 
 def test_a_configuration_error_ends_the_restarts_until_the_operator_resets() -> None:

@@ -7,8 +7,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from agent.model.message import Batch, Lost
-from workers.runtime.send_buffer import OVERHEAD_BYTES, Parcel, SendBuffer
+from agent.model.message import Batch, Bye, Ending, Lost, Missed, Tick
+from workers.runtime.send_buffer import MISSED_MAX, OVERHEAD_BYTES, Parcel, SendBuffer
 
 BYTES_MAX = 4 * (OVERHEAD_BYTES + 100)
 SEVERAL = st.integers(min_value=1, max_value=5)
@@ -275,3 +275,39 @@ class WriterStory(RuleBasedStateMachine):
 
 TestWriterStory = WriterStory.TestCase
 TestWriterStory.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+
+
+def test_missed_ticks_and_endings_travel_with_the_next_kept_parcel() -> None:
+    """Whatever is refused meanwhile; once kept, they are not told again."""
+    buffer = SendBuffer(bytes_max=2 * OVERHEAD_BYTES, endings=(Ending(1, "worker_hung"),))
+    missed = (Missed(3, 4, "starved"),)
+    assert not buffer.offer("process", 1, 10, bytes(1000), 1, Tick(5, missed))
+    assert buffer.offer("process", 1, 20, b"", 1, Tick(6, missed))
+    assert buffer.offer("process", 1, 20, b"", 1, Tick(6))
+    first, second = [head_of(buffer), head_of(buffer)]
+    assert (first.tick, first.missed, first.endings) == (6, missed, (Ending(1, "worker_hung"),))
+    assert (second.tick, second.missed, second.endings) == (6, (), ())
+
+
+def test_a_goodbye_brings_the_endings_when_no_batch_did() -> None:
+    """A start that measured nothing still says how the one before it ended."""
+    buffer = SendBuffer(bytes_max=1000, endings=(Ending(1, "worker_died"),))
+    buffer.end()
+    assert next(buffer.unsent()).head == Bye(1, (), (Ending(1, "worker_died"),))
+
+
+def test_a_full_buffer_keeps_a_bounded_number_of_reasons() -> None:
+    """The ticks of further ones are counted with the refused batches."""
+    buffer = SendBuffer(bytes_max=300)
+    for number in range(MISSED_MAX + 10):
+        assert not buffer.offer("process", 1, number, bytes(300), 1, Tick(number, (Missed(number, number, "starved"),)))
+    assert buffer.offer("process", 1, 9, b"", 1, Tick(1000))
+    assert len(head_of(buffer).missed) == MISSED_MAX
+
+
+def head_of(buffer: SendBuffer) -> Batch:
+    """The head of the next parcel to send, which must be a batch."""
+    head = next(buffer.unsent()).head
+    buffer.mark_sent()
+    assert isinstance(head, Batch)
+    return head

@@ -8,6 +8,8 @@ from fakes.clock import FakeClock
 from fakes.outbox import RecordingOutbox
 
 from agent.config import Config
+from agent.model.message import Missed, Tick
+from agent.model.pause import Cause
 from agent.model.rule_state import RuleState
 from agent.model.table import Column, DType, Table
 from agent.model.timebase import MS, S
@@ -34,7 +36,8 @@ class SlowProbe:
 
     def __init__(self, clock: FakeClock) -> None:
         self._clock = clock
-        self.duration_ns = 0
+        self.duration_ns = self.rules_ns = 0
+        self.rows: tuple[int, ...] = (0, 1)
         self.failure: OSError | UnreadableError | None = None
         self.rules: list[RuleState] = []
         self.parts_left = 0
@@ -48,6 +51,7 @@ class SlowProbe:
 
     def on_rules(self, rules: RuleState) -> None:
         self.rules.append(rules)
+        self._clock.advance(self.rules_ns)
 
     def is_behind(self) -> bool:
         return self.parts_left > 0
@@ -62,7 +66,7 @@ class SlowProbe:
             raise self.failure
         self.sampled.append((now_ns, wall_ns))
         self._clock.advance(self.duration_ns)
-        return ((ROWS, [(wall_ns,), (wall_ns + 1,)]), (QUIET, []))
+        return ((ROWS, [(wall_ns + number,) for number in self.rows]), (QUIET, []))
 
     def stats(self) -> dict[str, Any]:
         return {"probe": "well"}
@@ -154,6 +158,53 @@ def test_a_host_that_slept_is_measured_once() -> None:
     story.run_until(story.clock.now_ns())
     assert len(story.probe.sampled) == 2
     assert story.stats()["ticks_missed"] == 3599
+
+
+def test_each_batch_says_its_tick_and_what_was_missed_before_it() -> None:
+    """By the number of the raster; what a long tick cost is told by the next."""
+    story = _started()
+    story.probe.duration_ns = 1200 * MS
+    story.run_until(START_NS)
+    story.probe.duration_ns = 0
+    story.run_until(START_NS + 3 * S)
+    assert [offer.tick for offer in story.outbox.offers] == [
+        Tick(100),
+        Tick(102, (Missed(101, 101, Cause.SLOW_READ),)),
+        Tick(103),
+    ]
+
+
+def test_a_tick_that_finds_nothing_is_a_batch_without_rows() -> None:
+    """Measured and empty is not missed; the writer is to know which it was."""
+    story = _started()
+    story.probe.rows = ()
+    story.run_until(START_NS)
+    (offer,) = story.outbox.offers
+    assert (offer.table, offer.rows, offer.tick) == (ROWS, (), Tick(100))
+
+
+def test_ticks_that_could_read_nothing_are_told_as_missed_once_a_minute_and_at_the_end() -> None:
+    """They have no rows, and a condition says why; a row of `gap` for each of them would bury all others."""
+    story = _started()
+    story.probe.failure = FileNotFoundError(2, "No such file or directory", "/nowhere")
+    story.run_until(START_NS + 90 * S)
+    assert [(offer.rows, offer.tick) for offer in story.outbox.offers] == [
+        ((), Tick(159, (Missed(100, 159, Cause.UNREADABLE),))),
+    ]
+    story.clock.advance(700 * MS)
+    story.work.on_stop(story.clock.now_ns(), for_good=True)
+    assert story.outbox.offers[1].tick == Tick(190, (Missed(160, 190, Cause.UNREADABLE),))
+    assert story.stats()["ticks_missed"] == 91
+
+
+def test_work_between_ticks_is_the_samplers_own_time() -> None:
+    """A tick that it makes late was not stopped by anybody."""
+    story = _started(50 * MS)
+    story.run_until(START_NS)
+    story.probe.rules_ns = 200 * MS
+    story.work.on_rules(RuleState())
+    story.run_until(story.clock.now_ns())
+    assert story.outbox.offers[-1].tick == Tick(2004, (Missed(2001, 2003, Cause.SLOW_READ),))
 
 
 def test_it_says_what_its_ticks_cost() -> None:

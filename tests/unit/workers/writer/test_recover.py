@@ -25,6 +25,29 @@ def gap(first_seq: int, last_seq: int | None, reason: str, *, worker: str = "pro
     return encode_entry(Entry("run-1", "writer", 1, 0, "gap", 99, 1), encode([row]))
 
 
+def test_rows_of_missed_ticks_move_the_raster_and_the_count_but_no_number() -> None:
+    """They are written before the batch that told them: whoever sends it again is not counted twice."""
+    who = Identity("run-1", "process", 2)
+    rows = [
+        Gap(who, None, None, None, None, 5, 6, "frozen", 4, 14).row(99),
+        Gap(who, None, None, None, None, 5, 6, "x", 1, 12).row(99),
+    ]
+    mark = Mark("run-1", "process", 2, 3, 30, False, 10, 100)
+    recovery = Recovery("run-1")
+    recovery.take(head(mark) + encode_entry(Entry("run-1", "writer", 1, 0, "gap", 99, 2), encode(rows)))
+    assert recovery.marks() == (Mark("run-1", "process", 2, 3, 30, False, 14, 105),)
+
+
+def test_the_raster_goes_on_from_one_start_to_the_next() -> None:
+    """A batch of the next start has its own tick and the count so far; a mark without them takes nothing away."""
+    recovery = Recovery("run-1")
+    recovery.take(head(Mark("run-1", "process", 2, 3, 30, False, 10, 100)) + batch(1, epoch=3))
+    assert recovery.marks() == (Mark("run-1", "process", 3, 1, 10, False, 10, 100),)
+    entry = Entry("run-1", "process", 3, 2, "sample", 20, 1, tick=17, ticks_missed=106)
+    recovery.take(head() + encode_entry(entry, b"\x91\x90"))
+    assert recovery.marks() == (Mark("run-1", "process", 3, 2, 20, False, 17, 106),)
+
+
 def marks_of(*segments: bytes, run: str = "run-1") -> list[tuple[str, str, int, int, int | None, bool]]:
     """The marks as tuples."""
     recovery = Recovery(run)

@@ -1,0 +1,135 @@
+"""Whatever stops, kills or freezes the sampler or its neighbours: each tick is stored, or a row of `gap` says why not."""
+
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+from fakes.agent_process import AgentProcess, wait_until
+
+from agent.model.timebase import MS
+
+INTERVAL_NS = 100 * MS
+FLAGS = {"--sampler-process-interval": "100ms", "--supervisor-hang-timeout": "3s"}
+SAMPLER = "sampler/process"
+FREEZER = Path("/sys/fs/cgroup/freezer")
+
+
+def _rows(agent: AgentProcess, table: str) -> list[dict[str, Any]]:
+    files = sorted(agent.state_dir.glob(f"data/{table}/date=*/*.parquet"))
+    return [row for path in files for row in pyarrow.parquet.ParquetFile(path).read().to_pylist()]
+
+
+def _tick_gaps(agent: AgentProcess) -> list[dict[str, Any]]:
+    return [row for row in _rows(agent, "gap") if row["worker"] == SAMPLER and row["ticks"]]
+
+
+def _uncovered(agent: AgentProcess) -> list[int]:
+    """The ticks between the first and the last stored one that have neither rows nor a row of table `gap`."""
+    boot_wall_ns = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    stored: set[int] = set()
+    for at_ns in {row["timestamp"] - boot_wall_ns for row in _rows(agent, "process")}:
+        stored.add(at_ns // INTERVAL_NS)
+        if at_ns % INTERVAL_NS >= INTERVAL_NS // 2:
+            # The first of a start, taken at once, may stand for the tick after it.
+            stored.add(at_ns // INTERVAL_NS + 1)
+    counted = {row["last_tick"] - back for row in _tick_gaps(agent) for back in range(row["ticks"])}
+    return [tick for tick in range(min(stored), max(stored)) if tick not in stored | counted]
+
+
+def _ticks(agent: AgentProcess) -> int:
+    ticks: int = agent.call("status")["stats"].get(SAMPLER, {}).get("ticks", 0)
+    return ticks
+
+
+def _missed(agent: AgentProcess) -> int:
+    missed: int = agent.call("status")["stats"]["writer"]["ticks_missed"].get(SAMPLER, 0)
+    return missed
+
+
+def _ticks_again(agent: AgentProcess) -> None:
+    """Wait until what was missed is told: the tick after it is stored."""
+    ticks = _ticks(agent)
+    wait_until(lambda: _ticks(agent) >= ticks + 3, "the sampler ticks again")
+
+
+def test_ticks_lost_in_kills_and_stops_all_have_their_row(tmp_path: Path) -> None:
+    """kill -9 of sampler, writer and control plane in turn, a SIGSTOP of the sampler: nothing is uncovered, and all is counted."""
+    rng = random.Random(8)
+    with AgentProcess(tmp_path, flags=FLAGS) as agent:
+        _ticks_again(agent)
+        for name in [SAMPLER, "writer", SAMPLER, "control-plane", SAMPLER, "writer"]:
+            row = agent.workers()[name]
+            if row["pid"] is not None:
+                os.kill(row["pid"], signal.SIGKILL)
+            time.sleep(rng.uniform(0.15, 0.45))
+        _ticks_again(agent)
+        with _stopped(agent.workers()[SAMPLER]["pid"]):
+            time.sleep(0.6)
+        _ticks_again(agent)
+        missed = _missed(agent)
+    gaps = _tick_gaps(agent)
+    assert _uncovered(agent) == []
+    assert sum(row["ticks"] for row in gaps) >= missed >= 5
+    assert "frozen" in {row["reason"] for row in gaps}
+
+
+def test_ticks_lost_in_a_hang_say_so(tmp_path: Path) -> None:
+    """A sampler that turns no more until the supervisor ends it: its successor's first batch brings the row."""
+    points = tmp_path / "failpoints"
+    points.mkdir()
+    with AgentProcess(tmp_path, flags={**FLAGS, "--supervisor-hang-timeout": "500ms"}, failpoints=points) as agent:
+        _ticks_again(agent)
+        before = agent.workers()[SAMPLER]
+        (points / "outbox.before_offer@sampler-process").write_text("hang")
+        agent.wait_for_replacement(before, seconds=15)
+        _ticks_again(agent)
+    (gap,) = [row for row in _tick_gaps(agent) if row["first_seq"] is not None]
+    assert (gap["reason"], gap["epoch"]) == ("worker_hung", 1)
+    assert gap["ticks"] >= 4
+    assert _uncovered(agent) == []
+
+
+@pytest.mark.skipif(not os.access(FREEZER / "cgroup.procs", os.W_OK), reason="no writable freezer of cgroup v1 here")
+def test_ticks_lost_in_the_cgroup_freezer_are_frozen(tmp_path: Path) -> None:
+    """The whole agent is frozen and thawed: nobody could look meanwhile, and the row is there all the same."""
+    with AgentProcess(tmp_path, flags=FLAGS) as agent:
+        _ticks_again(agent)
+        with _frozen(agent):
+            time.sleep(0.6)
+        _ticks_again(agent)
+    assert max(row["ticks"] for row in _tick_gaps(agent) if row["reason"] == "frozen") >= 4
+    assert _uncovered(agent) == []
+
+
+@contextmanager
+def _stopped(pid: int) -> Iterator[None]:
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
+def _frozen(agent: AgentProcess) -> Iterator[None]:
+    group = FREEZER / f"evergauge-test-{os.getpid()}"
+    group.mkdir()
+    pids = [process.pid for process in agent.note_processes() if process.is_running()]
+    try:
+        for pid in pids:
+            (group / "cgroup.procs").write_text(str(pid))
+        (group / "freezer.state").write_text("FROZEN")
+        yield
+    finally:
+        (group / "freezer.state").write_text("THAWED")
+        for pid in pids:
+            (FREEZER / "cgroup.procs").write_text(str(pid))
+        wait_until(lambda: not (group / "cgroup.procs").read_text(), "the group is empty")
+        group.rmdir()
