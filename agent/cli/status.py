@@ -150,9 +150,10 @@ def _show_written(call: Call, stats: dict[str, object]) -> None:
         waiting = f"{counted(writer.get('segments_waiting'), 'segment')} waiting"
         lines.append(("sealed", f"{sealed}; spool {bytes_of(writer.get('spool_bytes'))}, {waiting}"))
         lines += _quota_lines(_object(writer, "quota"))
+    missed = _object(writer, "ticks_missed")
     for name, worker in sorted(stats.items()):
         if isinstance(worker, dict):
-            lines += _worker_lines(name, worker)
+            lines += _worker_lines(name, worker, missed.get(name))
     if lines:
         call.show(["", *pairs(lines)])
 
@@ -165,10 +166,14 @@ def _quota_lines(quota: dict[str, object]) -> list[tuple[str, str]]:
     return [("quota", f"{held} after the last sealing; {removed} removed since the writer started")]
 
 
-def _worker_lines(name: str, worker: dict[str, object]) -> list[tuple[str, str]]:
+def _worker_lines(name: str, worker: dict[str, object], missed_in_run: object) -> list[tuple[str, str]]:
     lines = []
     if "ticks" in worker:
-        told = f"{counted(worker.get('ticks'), 'tick')}, {text_of(worker.get('ticks_missed'))} missed"
+        # The writer counts what is not stored over all starts of the sampler; the sampler's own count begins with each start.
+        missed = f"{text_of(worker.get('ticks_missed'))} missed since it started"
+        if missed_in_run is not None:
+            missed = f"{text_of(missed_in_run)} missed in this run"
+        told = f"{counted(worker.get('ticks'), 'tick')} since it started, {missed}"
         lines.append((text_of(name), told + _seen(worker)))
     outbox = _object(worker, "outbox")
     if outbox:

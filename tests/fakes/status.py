@@ -39,7 +39,15 @@ def status_document(**different: Any) -> dict[str, Any]:
         "rules": {"revision": 7, "digest": "00", "rules": 2, "pods": 5},
         "workers": [worker_row("writer"), worker_row("sampler/process")],
         "stats": {
-            "writer": {"rows": 1000, "batches": 10, "duplicates": 1, "gap_rows": 0, "spool_bytes": 4096, "sealed_files": 3},
+            "writer": {
+                "rows": 1000,
+                "batches": 10,
+                "duplicates": 1,
+                "gap_rows": 0,
+                "spool_bytes": 4096,
+                "sealed_files": 3,
+                "ticks_missed": {"sampler/process": 12},
+            },
             "control-plane": {"resctrl": {"groups": 40, "unmeasured": 2, "unreconciled": 1}},
             "sampler/process": {
                 "processes": 500,

@@ -247,6 +247,18 @@ def test_processes_that_could_not_be_read_are_told_where_there_are_some(tmp_path
             assert told in agentctl("status")[1]
 
 
+def test_missed_ticks_are_those_of_all_starts_where_the_writer_tells_them(tmp_path: Path, agentctl: Program) -> None:
+    """A sampler that was killed again and again has missed none since it started."""
+    sampler = {"ticks": 9, "ticks_missed": 0}
+    for writer, told in (
+        ({"rows": 1, "ticks_missed": {"sampler/process": 12}}, "12 missed in this run"),
+        ({}, "0 missed since it"),
+    ):
+        stats = {"writer": writer, "sampler/process": sampler}
+        with FakeControlServer(str(tmp_path), {"status": {**STATUS, "stats": stats}}):
+            assert f"sampler/process  9 ticks since it started, {told}" in agentctl("status")[1]
+
+
 EMPTY: dict[str, Any] = {
     "list-pods": {"complete": True, "pods": []},
     "list-rules": {"revision": 0, "digest": "00", "rules": []},

@@ -73,7 +73,6 @@ _STATISTICS = (
         "evergauge_sampler_readers_stuck", "gauge", "Command lines that are not answered.", "sampler/process", ("readers_stuck",)
     ),
     _Statistic("evergauge_sampler_ticks_total", "counter", "Ticks taken.", "sampler/", ("ticks",)),
-    _Statistic("evergauge_sampler_ticks_missed_total", "counter", "Ticks that came too late.", "sampler/", ("ticks_missed",)),
     _Statistic("evergauge_resctrl_groups", "gauge", "Monitoring group directories held.", "control-plane", ("resctrl", "groups")),
     _Statistic(
         "evergauge_resctrl_unmeasured", "gauge", "Units without a monitoring group.", "control-plane", ("resctrl", "unmeasured")
@@ -108,7 +107,7 @@ def families(status: Status | None, counts: GatewayCounts) -> list[Family]:
         _single("evergauge_gateway_refused_total", "counter", "Connections cut or refused.", counts.refused),
     ]
     if status is not None:
-        known += [*_of_agent(status), *_of_workers(status.workers), *_of_statistics(status)]
+        known += [*_of_agent(status), *_of_workers(status.workers), *_of_statistics(status), _missed_ticks(status)]
     return [family for family in known if family.samples]
 
 
@@ -173,6 +172,18 @@ def _of_statistics(status: Status) -> list[Family]:
         )
         for statistic in _STATISTICS
     ]
+
+
+def _missed_ticks(status: Status) -> Family:
+    """Told by the writer, which alone knows what was stored: a sampler that died cannot say what it missed."""
+    writer = status.stats.get("writer") or {}
+    missed = writer.get("ticks_missed")
+    values: dict[Labels, Number] = {}
+    for worker in missed if isinstance(missed, dict) else ():
+        if (value := _number_at(missed, (worker,))) is not None:
+            values[("worker", str(worker)),] = value
+    about = "Ticks without stored rows in this run: missed, or lost with a worker or a batch; table gap has the reasons."
+    return Family("evergauge_sampler_ticks_missed_total", "counter", about, values)
 
 
 def _number_at(document: object, path: tuple[str, ...]) -> Number | None:

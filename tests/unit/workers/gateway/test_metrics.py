@@ -102,6 +102,13 @@ def test_values_are_those_of_the_status():
     assert held["evergauge_supervisor_events_total"].samples == {(("event", "resyncs"),): 1}
 
 
+def test_missed_ticks_are_what_the_writer_counts_over_all_starts_of_a_sampler():
+    """The sampler's own count begins again with each start: ticks lost in its death would be nobody's."""
+    assert by_name()["evergauge_sampler_ticks_missed_total"].samples == {of("sampler/process"): 12}
+    for odd in (None, {"ticks_missed": None}, {"ticks_missed": [1]}, {"ticks_missed": {"sampler/process": "1"}}):
+        assert "evergauge_sampler_ticks_missed_total" not in by_name(stats={"writer": odd})
+
+
 def test_what_the_quota_removed_is_counted_only_where_there_is_a_quota():
     """A counter that stands at zero would say that somebody looks after the disk."""
     stats = status_document()["stats"]
