@@ -42,7 +42,8 @@ def test_a_full_disk_stops_nothing_and_loses_nothing(small_disk: Path) -> None:
     assert stored >= last["outbox"]["offered_rows"]
     assert last["outbox"]["refused_rows"] == 0
     assert max(Counter((row["timestamp"], row["pid"], row["start_ticks"]) for row in rows).values()) == 1
-    assert _rows(agent.state_dir, "gap") == []
+    # Rows of `gap` about ticks alone tell how busy this machine was.
+    assert [row for row in _rows(agent.state_dir, "gap") if row["first_seq"] is not None] == []
 
 
 def test_a_rule_that_cannot_be_made_durable_is_refused(small_disk: Path) -> None:

@@ -254,6 +254,8 @@ def test_a_stalled_consumer_never_stops_the_sampling_and_every_lost_batch_is_tol
     consumer.turn_until(lambda: bool(consumer.stored(GAP.name)), "the hole is stored")
     consumer.turn_until(lambda: len(consumer.stored(OCCUPANCY.name)) >= 3, "good ticks follow")
     gaps = [dict(zip(GAP.column_names, row, strict=True)) for row in consumer.stored(GAP.name)]
+    # Rows about ticks alone tell how busy this machine was.
+    gaps = [gap for gap in gaps if gap["first_seq"] is not None]
     assert {(gap["worker"], gap["reason"]) for gap in gaps} == {("sampler/resctrl", "buffer_full")}
     assert sum(gap["rows"] for gap in gaps) == consumer.outbox.stats()["refused_rows"]
     arrived = len(consumer.stored(OCCUPANCY.name))
