@@ -58,7 +58,9 @@ class FirstWords:
         """The few lines of a start in the foreground: what is measured, what is not and why, where the data goes."""
         pods = f"pods, services and scopes of the cgroup tree, every {format_duration(self._config.of(CONTROL_PLANE_INTERVAL))}"
         samplers = [
-            f"{each.about}, every {format_duration(self._config.of(each.interval))}"
+            ", ".join(
+                filter(None, (each.about, each.remark(self._config), f"every {format_duration(self._config.of(each.interval))}"))
+            )
             for each in catalogue.all_samplers()
             if each.is_wanted(self._config)
         ]

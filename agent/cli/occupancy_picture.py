@@ -100,7 +100,9 @@ def _header(sample: Occupancy, groups: Sequence[Group], everywhere: frozenset[Mi
         notes.append(f"{counted(sample.damaged, 'damaged batch')} left out")
     order = f"by {view.sort}   {view.keys}".rstrip()
     told = [order, "; ".join(dict.fromkeys(notes))] if notes else [order]
-    return [heading(sample.host, sample.at_wall_ns, view.now_wall_ns, view.trouble), "   ".join(sums), "   ".join(told)]
+    # Beside the name of the host: the numbers are not this machine's.
+    host = f"{sample.host} (emulated resctrl)" if any(reading.emulated for reading in sample.pods) else sample.host
+    return [heading(host, sample.at_wall_ns, view.now_wall_ns, view.trouble), "   ".join(sums), "   ".join(told)]
 
 
 def _reasons_unmeasured(sample: Occupancy, view: View) -> list[str]:

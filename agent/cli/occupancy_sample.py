@@ -25,11 +25,15 @@ COLUMNS = (
     "total_containers",
     "reconciled_containers",
     "absent",
+    "emulated",
 )
 
 
 class Reading(Struct, frozen=True):
-    """One pod in one tick. Pods of one group have the group's values, each; `absent` says why a value is None."""
+    """One pod in one tick. Pods of one group have the group's values, each; `absent` says why a value is None.
+
+    `emulated` is True where an emulated resctrl was read, else None.
+    """
 
     pod_uid: str
     pod_namespace: str | None
@@ -42,6 +46,7 @@ class Reading(Struct, frozen=True):
     total_containers: int | None
     reconciled_containers: int | None
     absent: str | None
+    emulated: bool | None = None
 
 
 # What a group held and moved in one tick: bytes of cache, bytes per second.
@@ -150,7 +155,7 @@ def reading_of(*values: Value) -> Reading:
 
     *Raises:* FormatError when pod or group is missing.
     """
-    uid, namespace, name, group, llc, llc_size, total, local, containers, reconciled, absent = values
+    uid, namespace, name, group, llc, llc_size, total, local, containers, reconciled, absent, emulated = values
     if not (isinstance(uid, str) and isinstance(group, str)):
         raise FormatError(f"table {OCCUPANCY_TABLE}", "a row names no pod and group")
     return Reading(
@@ -165,6 +170,7 @@ def reading_of(*values: Value) -> Reading:
         total_containers=_whole(containers),
         reconciled_containers=_whole(reconciled),
         absent=_text(absent),
+        emulated=True if emulated is True else None,
     )
 
 

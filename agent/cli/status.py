@@ -175,6 +175,8 @@ def _worker_lines(name: str, worker: dict[str, object], missed_in_run: object) -
             missed = f"{text_of(missed_in_run)} missed in this run"
         told = f"{counted(worker.get('ticks'), 'tick')} since it started, {missed}"
         lines.append((text_of(name), told + _seen(worker)))
+    if worker.get("emulated") is True:
+        lines.append((text_of(name), "on an emulated resctrl: its values are no hardware's"))
     outbox = _object(worker, "outbox")
     if outbox:
         waiting = f"{counted(outbox.get('unacknowledged'), 'batch')} unacknowledged"

@@ -14,7 +14,8 @@ NAME = "self/mountinfo"
 BYTES_MAX = 16 << 20
 MOUNTS_MAX = 100_000
 # The kernel's own, and the emulator's: a FUSE mount with this subtype.
-RESCTRL_TYPES = frozenset({"resctrl", "fuse.resctrl"})
+KERNEL_RESCTRL_TYPE = "resctrl"
+RESCTRL_TYPES = frozenset({KERNEL_RESCTRL_TYPE, "fuse.resctrl"})
 _OCTAL = re.compile(r"\\([0-7]{3})")
 # Of `36 35 98:0 /root /mount/point options optional* - type source superoptions`.
 _HEAD_FIELDS_MIN = 6
@@ -37,6 +38,11 @@ class Mount(Struct, frozen=True):
     def is_resctrl(self) -> bool:
         """Whether it is a whole resctrl, the kernel's or an emulated one; a directory of one that is bound elsewhere is none."""
         return self.type in RESCTRL_TYPES and self.root == "/"
+
+    @property
+    def is_emulated(self) -> bool:
+        """Whether it is a resctrl, but not the kernel's."""
+        return self.is_resctrl and self.type != KERNEL_RESCTRL_TYPE
 
 
 def parse_mountinfo(text: str) -> Iterator[Mount]:

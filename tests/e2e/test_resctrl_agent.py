@@ -77,6 +77,7 @@ def test_running_pods_have_every_thread_measured_and_their_rows_are_stored(tmp_p
             assert tasks_of(_group(emulator, pod)) == pod.threads()
         measured = "SELECT pod_uid FROM occupancy WHERE llc_occupancy_bytes > 0 AND mbm_total_bytes_per_second > 0"
         wait_until(lambda: {row[0] for row in _rows(agent, measured)} == {pod.uid for pod in pods}, "both pods have traffic")
+        assert "with a monitoring group, on an emulated resctrl, every 100ms" in agent.output
         rows = _rows(agent, "SELECT resctrl_group, total_containers, reconciled_containers, pod_name, pods_in_group FROM occupancy")
         assert {row[0] for row in rows} == {str(_group(emulator, pod)) for pod in pods}
         assert {row[1:] for row in rows[-2:]} == {(1, 1, None, 1)}

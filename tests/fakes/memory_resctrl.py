@@ -67,6 +67,11 @@ class MemoryResctrl:
         """The number of the mount since the host began; None when nothing is mounted."""
         return self.host.mount_number if self.host.emulation is not None else None
 
+    @property
+    def is_emulated(self) -> bool:
+        """The emulator's rules, in memory."""
+        return True
+
     def mount(self) -> None:
         """A new resctrl, with no groups; or what the kernel says to it."""
         if self.caller.uid:

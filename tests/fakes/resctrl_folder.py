@@ -19,6 +19,7 @@ class ResctrlFolder:
         self.calls: list[tuple[str, str]] = []
         self._failures: dict[str, int] = {}
         (folder / "mon_data").mkdir(parents=True)
+        self.emulated = False
 
     # ---- for the test ------------------------------------------------------------------------------
 
@@ -54,6 +55,11 @@ class ResctrlFolder:
             self._failures[path] = code
 
     # ---- the port ----------------------------------------------------------------------------------
+
+    @property
+    def is_emulated(self) -> bool:
+        """As the test says."""
+        return self.emulated
 
     def mount_id(self) -> int | None:
         return self.mount

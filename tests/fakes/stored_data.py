@@ -84,7 +84,8 @@ def marks_of(table: str, segment: str, form: TableForm) -> dict[str, str]:
 def write_parquet(state: Path, table: str, segment: str, rows: Sequence[Row], *, form: TableForm | None = None) -> Path:
     """A sealed file of rows, as made of this segment."""
     form = form or FORMS[table]
-    types = [{"int64": pyarrow.int64(), "float64": pyarrow.float64()}.get(word, pyarrow.utf8()) for word in form.dtypes]
+    known = {"int64": pyarrow.int64(), "float64": pyarrow.float64(), "bool": pyarrow.bool_()}
+    types = [known.get(word, pyarrow.utf8()) for word in form.dtypes]
     columns = list(zip(*rows, strict=True)) or [()] * len(types)
     arrays = [pyarrow.array(column, dtype) for column, dtype in zip(columns, types, strict=True)]
     path = state / "data" / table / "date=2024-01-01" / f"{form.prefix}{HOST}-{STAMP}-{segment}.parquet"

@@ -27,6 +27,7 @@ def occupancy_row(
     absent: str | None = None,
     llc_size: int | None = CACHE_BYTES,
     pods_in_group: int = 1,
+    emulated: bool | None = None,
 ) -> Row:
     """A row: the pod's name is `namespace/name`, its containers are those there are and those wholly in the group."""
     namespace, _, short = (name or "").rpartition("/")
@@ -37,7 +38,7 @@ def occupancy_row(
     rates = (total, local)
     row = (
         *(read_at, namespace or None, short or None, uid, path, llc, at, all_containers, reconciled, 10**9, 10**8, *rates),
-        *(absent, llc_size, pods_in_group),
+        *(absent, llc_size, pods_in_group, emulated),
     )
     assert problem_of_row(TABLE, row) is None
     return row

@@ -259,6 +259,14 @@ def test_missed_ticks_are_those_of_all_starts_where_the_writer_tells_them(tmp_pa
             assert f"sampler/process  9 ticks since it started, {told}" in agentctl("status")[1]
 
 
+def test_an_emulated_resctrl_is_told(tmp_path: Path, agentctl: Program) -> None:
+    """Its numbers look like any other's."""
+    for emulated in (True, False):
+        stats = {"sampler/resctrl": {"ticks": 9, "ticks_missed": 0, "emulated": emulated}}
+        with FakeControlServer(str(tmp_path), {"status": {**STATUS, "stats": stats}}):
+            assert ("on an emulated resctrl" in agentctl("status")[1]) is emulated
+
+
 EMPTY: dict[str, Any] = {
     "list-pods": {"complete": True, "pods": []},
     "list-rules": {"revision": 0, "digest": "00", "rules": []},

@@ -106,6 +106,8 @@ def test_rates_are_those_of_the_hardware(mounted: Mounted) -> None:
     assert off[len(off) // 2] < 0.005
     assert float(rows[-1]["mbm_local_bytes_per_second"] or 0) == pytest.approx(2 * GB, rel=0.1)
     assert int(rows[-1]["llc_occupancy_bytes"] or 0) > 0
+    # By the type of the mount.
+    assert {row["emulated"] for row in rows} == {True}
 
 
 def test_a_group_removed_by_somebody_else_falls_silent_and_is_read_again_when_it_is_there_again(mounted: Mounted) -> None:

@@ -35,6 +35,7 @@ class MountedFilesystem:
         self._descriptor: int | None = None
         self._device = 0
         self._generation = 0
+        self._is_emulated = False
         self._lock: int | None = None
 
     @property
@@ -55,6 +56,11 @@ class MountedFilesystem:
         if self._descriptor is None and device is not None:
             self._open_root()
         return None if self._descriptor is None else self._device | self._generation << _GENERATION_SHIFT
+
+    @property
+    def is_emulated(self) -> bool:
+        """Whether the mount found last is an emulator's."""
+        return self._is_emulated
 
     def forget(self) -> None:
         """Close the directory kept open, so that nothing of ours keeps the mount busy. The next use opens what is there then,
@@ -202,6 +208,7 @@ class MountedFilesystem:
             os.close(descriptor)
             return
         self._descriptor, self._device = descriptor, device
+        self._is_emulated = mount.is_emulated
 
     def _device_at_path(self) -> int | None:
         try:

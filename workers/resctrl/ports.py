@@ -18,6 +18,11 @@ class Filesystem(Protocol):
         """What tells one mount from another mounted here later; None: nothing of type resctrl is mounted here."""
         ...
 
+    @property
+    def is_emulated(self) -> bool:
+        """Whether the mount found last is an emulator's, whose values are no hardware's."""
+        ...
+
     def mount(self) -> None:
         """Mount resctrl here, without options; the mount point is made where that is possible."""
         ...

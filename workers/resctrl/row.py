@@ -16,6 +16,9 @@ _ABSENT = (
     "why values are null or lack a domain: `event:reason`, comma between; of `mbm_total`, `mbm_local` also their rates, which "
     "are `mbm_total_rate`, `mbm_local_rate` where they alone are meant"
 )
+_EMULATED = Column(
+    "emulated", DType.BOOL, "", "true: an emulated resctrl was read, no hardware; null: the kernel's own", "mountinfo", True
+)
 _VALUES = (
     Column("mbm_total_bytes", DType.INT64, "bytes", "traffic of this cache with all memory, as the counters stand", _EVENT, True),
     Column("mbm_local_bytes", DType.INT64, "bytes", "the same with the memory of its own node", _EVENT, True),
@@ -25,7 +28,7 @@ _VALUES = (
 
 OCCUPANCY = Table(
     name="occupancy",
-    version=1,
+    version=2,
     about="Cache occupancy and memory bandwidth of each pod that has a monitoring group, summed over all domains.",
     key=("timestamp", "pod_uid"),
     columns=(
@@ -42,12 +45,13 @@ OCCUPANCY = Table(
         Column("absent", DType.UTF8, "", _ABSENT, "sampler", True),
         Column("llc_size_bytes", DType.INT64, "bytes", "all last-level caches together; null: not known", "sysfs", True),
         Column("pods_in_group", DType.INT64, "1", "pods that share the group; each has its values whole", _CONTROL_PLANE, True),
+        _EMULATED,
     ),
     file_prefix="resctrl-occupancy-",
 )
 OCCUPANCY_DOMAIN = Table(
     name="occupancy_domain",
-    version=1,
+    version=2,
     about="Cache occupancy and memory bandwidth of each monitoring group, one row per domain and per node of a divided domain.",
     key=("timestamp", "resctrl_group", "resource", "domain", "sub_domain"),
     columns=(
@@ -61,6 +65,7 @@ OCCUPANCY_DOMAIN = Table(
         *_VALUES,
         Column("llc_size_bytes", DType.INT64, "bytes", "size of this cache; null: not known", "sysfs", True),
         Column("absent", DType.UTF8, "", _ABSENT, "sampler", True),
+        _EMULATED,
     ),
 )
 
@@ -81,10 +86,16 @@ class Place(Struct, frozen=True):
 
 
 class Times(Struct, frozen=True):
-    """When a scan began, by both clocks."""
+    """When a scan began, by both clocks, and whether it is one of an emulated resctrl."""
 
     start_ns: int
     start_wall_ns: int
+    is_emulated: bool = False
+
+    @property
+    def emulated(self) -> bool | None:
+        """What the column says: nothing of the kernel's own."""
+        return True if self.is_emulated else None
 
     def wall_ns(self, at_ns: int) -> int:
         """The unix time of an instant of this scan."""
@@ -126,7 +137,18 @@ class GroupView:
             values, absent = _sums(place.files, ())
             size = llc_sizes.get(place.domain) if place.resource == _SIZED and place.sub_domain is None else None
             rows.append(
-                (wall_ns, times.start_wall_ns, self.path, place.resource, place.domain, place.sub_domain, *values, size, absent)
+                (
+                    wall_ns,
+                    times.start_wall_ns,
+                    self.path,
+                    place.resource,
+                    place.domain,
+                    place.sub_domain,
+                    *values,
+                    size,
+                    absent,
+                    times.emulated,
+                )
             )
         return rows
 
@@ -143,7 +165,7 @@ class GroupView:
             rows.append(
                 (
                     wall_ns, unit.namespace, unit.name, unit.uid, self.path, llc, times.start_wall_ns, monitoring.total_containers,
-                    monitoring.reconciled_containers, *further, absent, size, len(pods),
+                    monitoring.reconciled_containers, *further, absent, size, len(pods), times.emulated,
                 )
             )  # fmt: skip
         return rows

@@ -108,8 +108,9 @@ class ResctrlProbe:
 
     def sample(self, now_ns: int, wall_ns: int) -> Sample:
         """One tick: rows of `occupancy` and `occupancy_domain`, see `workers.samplers.kind.Probe`."""
-        times = Times(now_ns, wall_ns)
         self._follow_mount()
+        # Of a mount that has gone the last rows are of the kind that it was.
+        times = Times(now_ns, wall_ns, self._filesystem.is_emulated)
         if self._mount is None:
             raise self._unmounted(((OCCUPANCY, self._grace_rows(times)),))
         self._look_around(now_ns)
@@ -129,6 +130,7 @@ class ResctrlProbe:
         """Groups, pods and files; how many groups wait to be opened; readings so far, and those without a value, by reason."""
         files = sum(len(directory.files) for directory in self._directories.values())
         return {
+            "emulated": self._filesystem.is_emulated,
             "groups": len(self._views),
             "groups_waiting": self._waiting,
             "groups_vanished": sum(view.is_told_vanished for view in self._views.values()),
@@ -336,6 +338,17 @@ def _is_usable(config: Config) -> bool:
         filesystem.forget()
 
 
+def remark(config: Config) -> str:
+    """Whoever looks at emulated numbers is to know it."""
+    filesystem = MountedFilesystem(config.of(RESCTRL_MOUNT))
+    try:
+        return "on an emulated resctrl" if filesystem.mount_id() is not None and filesystem.is_emulated else ""
+    except OSError:
+        return ""
+    finally:
+        filesystem.forget()
+
+
 def _kernel_knows(proc_root: str) -> bool:
     with open(f"{proc_root}/filesystems", encoding="ascii", errors="replace") as file:
         return any(line.split()[-1:] == ["resctrl"] for line in file)
@@ -366,5 +379,6 @@ SAMPLER = Sampler(
     further_settings=(),
     open=_open,
     is_available=is_available,
+    remark=remark,
     capacity=CAPACITY,
 )

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -285,3 +286,10 @@ def test_groups_keep_the_order_of_their_first_pods() -> None:
     sample = sample_of(pod("b"), pod("a"))
     assert list(groups_of(sample.pods)) == ["b", "a"]
     assert [row[0] for row in Seen().rows(sample)] == ["a", "b"]
+
+
+def test_numbers_of_an_emulated_resctrl_are_told_in_the_first_line() -> None:
+    """Nobody takes them for this machine's."""
+    real, emulated = pod("a"), msgspec.structs.replace(pod("b"), emulated=True)
+    assert Seen().lines(sample_of(real))[0].startswith("node-1   ")
+    assert Seen().lines(sample_of(real, emulated))[0].startswith("node-1 (emulated resctrl)   ")

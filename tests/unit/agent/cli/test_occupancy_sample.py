@@ -47,6 +47,13 @@ def test_a_row_is_read_by_the_names_of_its_columns() -> None:
     assert (pod.total_containers, pod.reconciled_containers, pod.absent) == (3, 2, "llc_occupancy:error")
 
 
+def test_a_row_of_an_emulated_resctrl_is_known_as_such() -> None:
+    """A value of another type than the column's says nothing."""
+    ticks = OccupancyTicks()
+    put(ticks, 5, occupancy_row(5, "a", emulated=True), occupancy_row(5, "b"))
+    assert [pod.emulated for pod in newest(ticks).pods] == [True, None]
+
+
 def test_a_tick_may_come_in_parts_between_two_looks() -> None:
     """Batches of one stamp are one tick, also when the second is written after the first was shown."""
     ticks = OccupancyTicks()

@@ -88,6 +88,12 @@ def test_any_number_of_mounts_is_read_in_time_that_grows_as_they_do() -> None:
     assert len(list(parse_mountinfo("1 1 0:9 / /m rw - tmpfs t rw\n" * (MOUNTS_MAX + 5)))) == MOUNTS_MAX
 
 
+def test_only_the_kernels_own_is_not_emulated() -> None:
+    """By its type; what is no resctrl at all is no emulated one either."""
+    kinds = ("resctrl", "fuse.resctrl", "proc")
+    assert [Mount("/m", kind, 0, 1).is_emulated for kind in kinds] == [False, True, False]
+
+
 @pytest.mark.parametrize("kind", ["fuse", "fuse.resctrl2", "resctrlfs", "proc"])
 def test_other_types_do_not_count(kind: str) -> None:
     """The type is compared whole."""

@@ -60,11 +60,23 @@ def test_a_row_says_all_of_a_pod(story: OccupancyStory) -> None:
         "llc_occupancy_bytes": 246, "start_timestamp": wall_ns, "total_containers": 3, "reconciled_containers": 2,
         "mbm_total_bytes": 2000, "mbm_local_bytes": 1200, "mbm_total_bytes_per_second": None,
         "mbm_local_bytes_per_second": None, "absent": FIRST, "llc_size_bytes": sum(LLC_BYTES.values()), "pods_in_group": 1,
+        "emulated": None,
     }  # fmt: skip
     assert row == expected
     story.folder.put("mon_groups/pod_a/mon_data/mon_L3_01", mbm_total_bytes=4000)
     (row,) = story.tick(2 * S)
     assert (row["mbm_total_bytes_per_second"], row["mbm_local_bytes_per_second"], row["absent"]) == (1500.0, 0.0, None)
+
+
+def test_rows_of_an_emulated_resctrl_say_so(story: OccupancyStory) -> None:
+    """Also the last row of a group when the mount is gone, and what the worker tells of itself."""
+    story.folder.emulated = True
+    story.make_pod("a")
+    assert [row["emulated"] for row in story.tick()] == [True]
+    assert {row["emulated"] for row in story.domain_rows} == {True}
+    assert story.probe.stats()["emulated"] is True
+    story.folder.mount = None
+    assert [row["emulated"] for row in story.tick()] == [True]
 
 
 def test_a_domain_row_says_all_of_a_group_in_a_domain_and_in_its_nodes(story: OccupancyStory) -> None:
@@ -76,7 +88,7 @@ def test_a_domain_row_says_all_of_a_group_in_a_domain_and_in_its_nodes(story: Oc
     wall_ns = story.fake_clock.wall_ns()
     common = {
         "timestamp": wall_ns, "start_timestamp": wall_ns, "resctrl_group": f"{story.folder.root}/{path}", "resource": "L3",
-        "mbm_total_bytes_per_second": None, "mbm_local_bytes_per_second": None,
+        "mbm_total_bytes_per_second": None, "mbm_local_bytes_per_second": None, "emulated": None,
     }  # fmt: skip
     domain = {"sub_domain": None, "llc_occupancy_bytes": 123, "mbm_total_bytes": 1000, "mbm_local_bytes": 600, "absent": FIRST}
     node = {"sub_domain": 2, "llc_occupancy_bytes": 23, "mbm_total_bytes": 400, "mbm_local_bytes": None, "llc_size_bytes": None}
