@@ -98,7 +98,7 @@ def test_ticks_lost_in_a_hang_say_so(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not os.access(FREEZER / "cgroup.procs", os.W_OK), reason="no writable freezer of cgroup v1 here")
 def test_ticks_lost_in_the_cgroup_freezer_are_frozen(tmp_path: Path) -> None:
-    """The whole agent is frozen and thawed: nobody could look meanwhile, and the row is there all the same."""
+    """The whole agent is frozen and thawed: nobody could look meanwhile, and still the row is there."""
     with AgentProcess(tmp_path, flags=FLAGS) as agent:
         _ticks_again(agent)
         with _frozen(agent):

@@ -116,7 +116,7 @@ def test_ticks_without_rows_are_told_together_and_at_the_end() -> None:
     assert raster.tell(clock.reading()) is None
 
 
-def test_the_tick_of_the_moment_is_left_to_whoever_comes_next() -> None:
+def test_the_tick_of_the_moment_is_left_to_the_next_start() -> None:
     """A start within half an interval takes it still; after that it is over."""
     clock = FakeClock(105 * S + 499 * MS)
     for now_ns, told in [(clock.now_ns(), 104), (clock.advance(1 * MS), 105)]:

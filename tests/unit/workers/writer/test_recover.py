@@ -26,7 +26,7 @@ def gap(first_seq: int, last_seq: int | None, reason: str, *, worker: str = "pro
 
 
 def test_rows_of_missed_ticks_move_the_raster_and_the_count_but_no_number() -> None:
-    """They are written before the batch that told them: whoever sends it again is not counted twice."""
+    """They are written before the batch that told them; when that is sent again, nothing is counted twice."""
     who = Identity("run-1", "process", 2)
     rows = [
         Gap(who, None, None, None, None, 5, 6, "frozen", 4, 14).row(99),
