@@ -18,6 +18,8 @@ from agent.model.timebase import MS
 INTERVAL_NS = 100 * MS
 FLAGS = {"--sampler-process-interval": "100ms", "--supervisor-hang-timeout": "3s"}
 SAMPLER = "sampler/process"
+# One that begins within a measurement looks like a read that does not return. Not all of them do.
+STOPS = 3
 FREEZER = Path("/sys/fs/cgroup/freezer")
 
 
@@ -70,13 +72,14 @@ def test_ticks_lost_in_kills_and_stops_all_have_their_row(tmp_path: Path) -> Non
                 os.kill(row["pid"], signal.SIGKILL)
             time.sleep(rng.uniform(0.15, 0.45))
         _ticks_again(agent)
-        with _stopped(agent.workers()[SAMPLER]["pid"]):
-            time.sleep(0.6)
-        _ticks_again(agent)
+        for _ in range(STOPS):
+            with _stopped(agent.workers()[SAMPLER]["pid"]):
+                time.sleep(0.35)
+            _ticks_again(agent)
         missed = _missed(agent)
     gaps = _tick_gaps(agent)
     assert _uncovered(agent) == []
-    assert sum(row["ticks"] for row in gaps) >= missed >= 5
+    assert sum(row["ticks"] for row in gaps) >= missed >= 2 * STOPS
     assert "frozen" in {row["reason"] for row in gaps}
 
 
@@ -101,10 +104,11 @@ def test_ticks_lost_in_the_cgroup_freezer_are_frozen(tmp_path: Path) -> None:
     """The whole agent is frozen and thawed: nobody could look meanwhile, and still the row is there."""
     with AgentProcess(tmp_path, flags=FLAGS) as agent:
         _ticks_again(agent)
-        with _frozen(agent):
-            time.sleep(0.6)
-        _ticks_again(agent)
-    assert max(row["ticks"] for row in _tick_gaps(agent) if row["reason"] == "frozen") >= 4
+        for _ in range(STOPS):
+            with _frozen(agent):
+                time.sleep(0.35)
+            _ticks_again(agent)
+    assert max(row["ticks"] for row in _tick_gaps(agent) if row["reason"] == "frozen") >= 2
     assert _uncovered(agent) == []
 
 
