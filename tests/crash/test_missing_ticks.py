@@ -3,9 +3,10 @@
 import os
 import random
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ FLAGS = {"--sampler-process-interval": "100ms", "--supervisor-hang-timeout": "3s
 SAMPLER = "sampler/process"
 # One that begins within a measurement looks like a read that does not return. Not all of them do.
 STOPS = 3
-FREEZER = Path("/sys/fs/cgroup/freezer")
 
 
 def _rows(agent: AgentProcess, table: str) -> list[dict[str, Any]]:
@@ -99,13 +99,13 @@ def test_ticks_lost_in_a_hang_say_so(tmp_path: Path) -> None:
     assert _uncovered(agent) == []
 
 
-@pytest.mark.skipif(not os.access(FREEZER / "cgroup.procs", os.W_OK), reason="no writable freezer of cgroup v1 here")
-def test_ticks_lost_in_the_cgroup_freezer_are_frozen(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [1, 2])
+def test_ticks_lost_in_the_cgroup_freezer_are_frozen(tmp_path: Path, version: int) -> None:
     """The whole agent is frozen and thawed: nobody could look meanwhile, and still the row is there."""
-    with AgentProcess(tmp_path, flags=FLAGS) as agent:
+    with _freezer(tmp_path, version) as group, AgentProcess(tmp_path, flags=FLAGS) as agent:
         _ticks_again(agent)
         for _ in range(STOPS):
-            with _frozen(agent):
+            with _frozen(agent, group):
                 time.sleep(0.35)
             _ticks_again(agent)
     assert max(row["ticks"] for row in _tick_gaps(agent) if row["reason"] == "frozen") >= 2
@@ -122,18 +122,39 @@ def _stopped(pid: int) -> Iterator[None]:
 
 
 @contextmanager
-def _frozen(agent: AgentProcess) -> Iterator[None]:
-    group = FREEZER / f"evergauge-test-{os.getpid()}"
-    group.mkdir()
-    pids = [process.pid for process in agent.note_processes() if process.is_running()]
+def _freezer(folder: Path, version: int) -> Iterator[Path]:
+    """A cgroup of this version that can be frozen, in a mount of its own."""
+    if os.geteuid():
+        pytest.skip("only root mounts cgroups and moves processes")
+    mount = folder / "cgroup"
+    mount.mkdir()
+    words = ["-t", "cgroup2", "none"] if version == 2 else ["-t", "cgroup", "-o", "freezer", "none"]
+    if subprocess.run(["mount", *words, str(mount)], capture_output=True, check=False).returncode:
+        pytest.skip(f"this host has no freezer of cgroup v{version}")
+    # Beside this process, where its children are.
+    lines = (line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines())
+    ours = next(path for _number, names, path in lines if names == ("" if version == 2 else "freezer"))
+    group = mount / ours.lstrip("/") / f"evergauge-test-{os.getpid()}"
     try:
-        for pid in pids:
-            (group / "cgroup.procs").write_text(str(pid))
-        (group / "freezer.state").write_text("FROZEN")
-        yield
+        group.mkdir()
+        yield group
     finally:
-        (group / "freezer.state").write_text("THAWED")
-        for pid in pids:
-            (FREEZER / "cgroup.procs").write_text(str(pid))
         wait_until(lambda: not (group / "cgroup.procs").read_text(), "the group is empty")
         group.rmdir()
+        subprocess.run(["umount", str(mount)], check=True)
+        mount.rmdir()
+
+
+@contextmanager
+def _frozen(agent: AgentProcess, group: Path) -> Iterator[None]:
+    is_v2 = (group / "cgroup.freeze").exists()
+    file, freeze, thaw = ("cgroup.freeze", "1", "0") if is_v2 else ("freezer.state", "FROZEN", "THAWED")
+    for process in agent.note_processes():
+        with suppress(ProcessLookupError):
+            if process.is_running():
+                (group / "cgroup.procs").write_text(str(process.pid))
+    (group / file).write_text(freeze)
+    try:
+        yield
+    finally:
+        (group / file).write_text(thaw)

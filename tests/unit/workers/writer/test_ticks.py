@@ -77,6 +77,15 @@ def test_ticks_that_died_with_a_worker_are_counted_in_the_row_of_its_death() -> 
     assert core.ticks_missed() == {"sampler/process": 11}
 
 
+def test_what_a_start_missed_that_nothing_was_ever_heard_of_is_unknown() -> None:
+    """Its death has a row; its successor's own misses are counted."""
+    core = WriterCore("run-1")
+    verdict = accepted(core.on_batch(NEXT, batch(1, 103, Missed(102, 102, "overrun"))))
+    assert brief(verdict.gaps) == [(1, "worker_died", None, None), (2, "overrun", 1, 102)]
+    core.commit()
+    assert core.ticks_missed() == {WHO.worker: 1}
+
+
 def test_how_a_worker_ended_that_nobody_told_of_is_that_it_died() -> None:
     """The supervisor that knew is dead; and that of another run is another epoch 1."""
     assert brief(accepted(WriterCore("run-1", [KNOWN]).on_batch(NEXT, batch(1, 103))).gaps) == [(1, "worker_died", 2, 102)]
