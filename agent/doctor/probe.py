@@ -155,7 +155,7 @@ def _resctrl(proc_root: str, root: str, wanted: str) -> ResctrlFacts:
         is_readable=bool(point) and os.access(os.path.join(below, "mon_groups"), os.R_OK | os.W_OK | os.X_OK),
         has_monitoring=bool(point) and os.path.exists(os.path.join(below, "info/L3_MON")),
         wanted_point=wanted,
-        is_emulated=mount is not None and mount.type != "resctrl",
+        is_emulated=mount is not None and mount.is_emulated,
         is_read_only=mount is not None and "ro" in mount.options,
         is_dead=bool(point) and _is_dead(below),
     )
