@@ -57,9 +57,12 @@ class FirstWords:
     def _text(self, answer: bytes | None, reasons: tuple[str, ...], took_ns: int) -> str:
         """The few lines of a start in the foreground: what is measured, what is not and why, where the data goes."""
         pods = f"pods, services and scopes of the cgroup tree, every {format_duration(self._config.of(CONTROL_PLANE_INTERVAL))}"
+        # Looked at by the child: this process touches no mount, whose program may have stopped.
+        findings = decode_findings(answer)
+        remarks = {finding.topic: finding.remark for finding in findings or ()}
         samplers = [
             ", ".join(
-                filter(None, (each.about, each.remark(self._config), f"every {format_duration(self._config.of(each.interval))}"))
+                filter(None, (each.about, remarks.get(each.name), f"every {format_duration(self._config.of(each.interval))}"))
             )
             for each in catalogue.all_samplers()
             if each.is_wanted(self._config)
@@ -68,7 +71,7 @@ class FirstWords:
             version=self._about.version,
             host=self._about.host,
             measured=[*samplers, pods],
-            findings=decode_findings(answer),
+            findings=findings,
             data_dir=os.path.join(self._about.state_dir, "data"),
             seal_interval_ns=self._config.of(SEAL_INTERVAL),
             quota=self._config.show(STORAGE_QUOTA) if self._config.of(STORAGE_QUOTA) else "",

@@ -18,12 +18,16 @@ class State(StrEnum):
 
 
 class Finding(Struct, frozen=True):
-    """One topic: how it is, in which detail, and the remedy in one line (empty: there is nothing to do)."""
+    """One topic: how it is, in which detail, and the remedy in one line (empty: there is nothing to do).
+
+    `remark` is what is to be known of the numbers of the sampler that is named as the topic, in a few words; empty: nothing.
+    """
 
     topic: str
     state: State
     detail: str
     remedy: str = ""
+    remark: str = ""
 
 
 # Without these the agent does not run at all; everything else costs columns or names.

@@ -144,8 +144,11 @@ def _resctrl(facts: Facts) -> Finding:
     if not found.is_readable:
         remedy = f"mount -o remount,rw {quote(point)}" if facts.is_root else "run the agent as root"
         return _limited(topic, f"{point}/mon_groups may not be used by this user", remedy)
-    emulated = "; emulated: what is read there is no hardware's" if found.is_emulated else ""
-    return _usable(topic, f"mounted on {point}, with monitoring{emulated}")
+    usable = f"mounted on {point}, with monitoring"
+    if found.is_emulated:
+        detail = f"{usable}; emulated: what is read there is no hardware's"
+        return Finding(topic, State.USABLE, detail, remark="on an emulated resctrl")
+    return _usable(topic, usable)
 
 
 def _resctrl_not_mounted(found: ResctrlFacts) -> Finding:

@@ -102,16 +102,11 @@ def _always(config: Config) -> bool:
     return True
 
 
-def _nothing(config: Config) -> str:
-    return ""
-
-
 class Sampler(Struct, frozen=True):
     """One sampler: its worker is `sampler/<name>`, `open` makes its probe.
 
     `is_available` says whether this host has what it needs, asked where the switch says `auto`. `capacity` is how many ticks
-    may wait for the writer; without it only their bytes are bounded. `remark` is what else is to be known of its numbers on
-    this host, in a few words; empty: nothing.
+    may wait for the writer; without it only their bytes are bounded.
     """
 
     name: str
@@ -123,7 +118,6 @@ class Sampler(Struct, frozen=True):
     further_settings: tuple[AnySetting, ...]
     open: Callable[[Surroundings], Probe]
     is_available: Callable[[Config], bool] = _always
-    remark: Callable[[Config], str] = _nothing
     capacity: Whole | None = None
 
     @property

@@ -338,17 +338,6 @@ def _is_usable(config: Config) -> bool:
         filesystem.forget()
 
 
-def remark(config: Config) -> str:
-    """Whoever looks at emulated numbers is to know it."""
-    filesystem = MountedFilesystem(config.of(RESCTRL_MOUNT))
-    try:
-        return "on an emulated resctrl" if filesystem.mount_id() is not None and filesystem.is_emulated else ""
-    except OSError:
-        return ""
-    finally:
-        filesystem.forget()
-
-
 def _kernel_knows(proc_root: str) -> bool:
     with open(f"{proc_root}/filesystems", encoding="ascii", errors="replace") as file:
         return any(line.split()[-1:] == ["resctrl"] for line in file)
@@ -379,6 +368,5 @@ SAMPLER = Sampler(
     further_settings=(),
     open=_open,
     is_available=is_available,
-    remark=remark,
     capacity=CAPACITY,
 )
