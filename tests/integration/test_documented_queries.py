@@ -289,7 +289,7 @@ EXPECTED: dict[str, list[tuple[Any, ...]]] = {
     "SELECT utc(timestamp) AS at, worker, reason, rows FROM gap": [],
 }
 # A whole table is what is stored, in any order.
-WHOLE = ("SELECT * FROM process", "FROM process", "FROM gap")
+WHOLE = ("SELECT pid, comm, rss_bytes FROM process", "SELECT * FROM process", "FROM process", "FROM gap")
 
 
 def test_every_command_line_of_the_pages_answers_right(host: Path) -> None:

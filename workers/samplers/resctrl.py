@@ -13,6 +13,7 @@ from agent.apart import ask_apart
 from agent.config import PROC_ROOT, RESCTRL_AUTO_MOUNT, RESCTRL_ENABLED, RESCTRL_MOUNT, Config
 from agent.model.absence import Absence
 from agent.model.message import Condition, Note
+from agent.model.mountinfo import KERNEL_RESCTRL_TYPE
 from agent.model.rule_state import RuleState
 from agent.model.table import Row
 from agent.model.timebase import MS, S
@@ -319,7 +320,7 @@ def is_available(config: Config) -> bool:
         mount = mount_of(config.of(RESCTRL_MOUNT))
     except OSError:
         return False
-    if mount is None or mount.type == "resctrl":
+    if mount is None or mount.type == KERNEL_RESCTRL_TYPE:
         return _is_usable(config)
     return ask_apart(lambda: _is_usable(config), seconds=ANSWER_SECONDS_MAX) is True
 
