@@ -141,7 +141,9 @@ def assemble(config: Config, workforce: Workforce, footing: Footing, *, for_ns: 
         bus=bus,
         control_path=config.of(CONTROL_SOCKET),
         make_order=lambda child, epoch: _order(config, about, fleet.children[child], epoch),
-        on_settled=FirstWords(config, about, clock, footing.out, ended_by=ended_by, for_ns=for_ns).say,
+        on_settled=FirstWords(
+            config, about, clock, footing.out, is_shared=footing.out is footing.err, ended_by=ended_by, for_ns=for_ns
+        ).say,
         service_manager=service_manager,
         locks=footing.locks,
         data_path=config.of(DATA_SOCKET),

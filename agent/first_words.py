@@ -28,12 +28,22 @@ class FirstWords:
     """What an agent says once, when its start is over. Nothing in it waits."""
 
     def __init__(
-        self, config: Config, about: About, clock: SystemClock, outlet: Outlet, *, ended_by: str, for_ns: int | None
+        self,
+        config: Config,
+        about: About,
+        clock: SystemClock,
+        outlet: Outlet,
+        *,
+        is_shared: bool,
+        ended_by: str,
+        for_ns: int | None,
     ) -> None:
+        """`is_shared`: others write to this outlet too; else it ends with these words, and its thread with it."""
         self._config = config
         self._about = about
         self._clock = clock
         self._outlet = outlet
+        self._is_shared = is_shared
         self._ended_by = ended_by
         self._for_ns = for_ns
 
@@ -44,6 +54,8 @@ class FirstWords:
 
         def greet(answer: bytes | None) -> None:
             self._outlet.put(self._text(answer, reasons, took_ns).encode(errors="replace") + b"\n")
+            if not self._is_shared:
+                self._outlet.end()
 
         look = None
         try:

@@ -13,8 +13,8 @@ import threading
 import time
 from collections import deque
 
-# Some thousand lines: what is written while a terminal is stopped for a look at it.
-QUEUE_BYTES_MAX = 256 << 10
+# Some hundred lines, as many as a pipe holds: what is written while a terminal is stopped for a look at it.
+QUEUE_BYTES_MAX = 64 << 10
 
 
 class Outlet:
@@ -56,11 +56,15 @@ class Outlet:
                 self._changed.wait(left)
         return True
 
-    def close(self, seconds: float) -> bool:
-        """Take nothing more; what waits is written, and waited for so long. False when something still waits."""
+    def end(self) -> None:
+        """Take nothing more; what waits is still written, and then the thread is gone."""
         with self._changed:
             self._has_ended = True
             self._changed.notify_all()
+
+    def close(self, seconds: float) -> bool:
+        """Take nothing more; what waits is written, and waited for so long. False when something still waits."""
+        self.end()
         return self.drain(seconds)
 
     def _is_running(self) -> bool:

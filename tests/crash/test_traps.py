@@ -209,8 +209,12 @@ def test_a_log_that_nobody_reads_stops_nothing(tmp_path: Path) -> None:
     prefix = ("sh", "-c", f'exec "$@" 2>"{pipe}"', "sh")
     with WorkforceAgent(tmp_path, "loud=idle,other=idle", prefix=prefix) as agent:
         with Pollster(agent):
-            agent.order("loud", "flood 4")
-            wait_until(lambda: agent.call("status")["counters"]["log_unwritten"] > 100, "lines are lost")
+            # What waits for a reader is bounded; of each worker's words only so many a second are told at all.
+            def are_lost() -> bool:
+                agent.order("loud", "flood 4")
+                return bool(agent.call("status")["counters"]["log_unwritten"] > 100)
+
+            wait_until(are_lost, "lines are lost")
             for name in ("loud", "other"):
                 agent.wait_for_replacement(agent.kill_worker(name))
             assert_converged(agent)

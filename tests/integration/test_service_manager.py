@@ -7,6 +7,7 @@ import struct
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -92,10 +93,14 @@ def test_no_other_process_of_the_agent_knows_the_service_manager(
     monkeypatch.setenv("WATCHDOG_USEC", "1000000")
     with AgentProcess(tmp_path, program=WATCHED) as agent:
         listener.wait_for("READY=1")
-        others = [process for process in agent.note_processes() if process.pid != supervisor_of(agent)]
-        assert len(others) >= 5
-        for process in others:
-            assert not {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"} & set(process.environ())
+        seen = 0
+        for process in agent.note_processes():
+            # The child that looks at the host for the greeting may end meanwhile.
+            with suppress(psutil.NoSuchProcess):
+                if process.pid != supervisor_of(agent) and (variables := process.environ()):
+                    assert not {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"} & set(variables)
+                    seen += 1
+        assert seen >= 5
 
 
 def test_it_tells_why_it_is_not_ready_and_that_it_is_again(tmp_path: Path, listener: Listener) -> None:

@@ -159,7 +159,7 @@ def test_a_stream_that_another_program_made_non_blocking_loses_nothing() -> None
     """Whoever shares a terminal may do so; a full stream is then waited for, by the thread alone."""
     read, write = os.pipe()
     os.set_blocking(write, False)
-    outlet = Outlet(write)
+    outlet = Outlet(write, queue_bytes_max=256 << 10)
     piece = b"x" * 40_000
     for _ in range(4):
         outlet.put(piece)
