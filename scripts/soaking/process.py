@@ -20,7 +20,7 @@ def state_and_parent(pid: int) -> tuple[str, int] | None:
     """The state letter and the parent of a process; None when it is gone."""
     with suppress(OSError):
         # The name, in brackets, may hold anything; what follows the last bracket is plain.
-        state, parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
+        state, parent = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[:2]
         return state, int(parent)
     return None
 

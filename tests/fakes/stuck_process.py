@@ -78,7 +78,7 @@ def stuck_process(folder: Path) -> Iterator[StuckProcess]:
 
 
 def _state(pid: int) -> str:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0]
 
 
 def _serve(point: str) -> None:

@@ -110,7 +110,7 @@ def processes_with(assignment: str) -> Iterator[psutil.Process]:
     """The living processes with this `NAME=value` in the environment that they were started with."""
     for pid in psutil.pids():
         with suppress(OSError, psutil.NoSuchProcess):
-            if Path(f"/proc/{pid}/comm").read_text().strip() == STUCK_NAME:
+            if Path(f"/proc/{pid}/comm").read_text(errors="replace").strip() == STUCK_NAME:
                 # Reading its environment would wait for the end of another test.
                 continue
             if assignment.encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):

@@ -302,7 +302,7 @@ def test_control_c_ends_a_query_quietly(tmp_path: Path) -> None:
 
 
 def _cpu_ticks(pid: int) -> int:
-    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    words = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
     return int(words[11]) + int(words[12])
 
 

@@ -17,7 +17,7 @@ def parents() -> dict[int, tuple[int, str]]:
     found = {}
     for pid in all_pids():
         try:
-            rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            rest = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
         except (FileNotFoundError, ProcessLookupError):
             continue
         found[pid] = (int(rest[1]), rest[0])
@@ -39,7 +39,7 @@ def family(root: int) -> list[int]:
 def is_alive(pid: int) -> bool:
     """Whether the process is there and not a zombie."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0] not in "ZX"
     except (FileNotFoundError, ProcessLookupError):
         return False
 
@@ -55,7 +55,7 @@ def program(pid: int) -> str:
 def name(pid: int) -> str:
     """The name of a process, at most 15 bytes; empty for one that has gone."""
     try:
-        return Path(f"/proc/{pid}/comm").read_text().rstrip("\n")
+        return Path(f"/proc/{pid}/comm").read_text(errors="replace").rstrip("\n")
     except OSError:
         return ""
 
