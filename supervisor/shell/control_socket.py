@@ -1,6 +1,6 @@
 """The control socket: a Unix stream at the edge, one JSON document per line, never a wait.
 
-The kernel tells who connects (SO_PEERCRED). A client's line is bounded before it is kept, its answers before they are
+The kernel tells who connects (`supervisor.shell.peer`). A client's line is bounded before it is kept, its answers before they are
 queued; one that sends garbage is answered and counted, one that does not read its answer is cut off.
 """
 
@@ -9,17 +9,20 @@ import os
 import resource
 import select
 import socket
-import struct
 from collections.abc import Callable
+from contextlib import suppress
 from errno import EMFILE, ENFILE
-from typing import Any
+from typing import Any, NamedTuple
 
+from agent import sharing
 from agent.failpoint import failpoint
-from agent.model.control import PROTOCOL_VERSION, READ_OPERATIONS, REQUEST_BYTES_MAX
+from agent.model.control import PROTOCOL_VERSION, REQUEST_BYTES_MAX
 from agent.model.errors import ExitCode
 from agent.model.json_text import json_bytes
 from agent.model.timebase import S
 from supervisor.core.effect import Commanded, Problem
+from supervisor.core.visitor import CONNECTIONS_MAX, House, Peer, Visitors
+from supervisor.shell.peer import peer_of
 from supervisor.shell.residence import inode_of, refuse_living
 
 # Beyond this the newest are turned away: 2,000 idle clients cost their descriptors and nothing else. Never more than half
@@ -28,16 +31,24 @@ CLIENTS_MAX = 2048
 OWN_DESCRIPTORS = 64
 # Whoever does not take his answer for so long is cut off.
 UNREAD_NS_MAX = 10 * S
-_CREDENTIALS = struct.Struct("3i")
-
 # Registers a descriptor with the loop: (descriptor, epoll mask, handler); mask 0 ends it.
 Register = Callable[[int, int, Callable[[int], None] | None], None]
 
 
+class Readers(NamedTuple):
+    """The group that may look, and the folder of the socket where that is the agent's own ('': it is not)."""
+
+    gid: int
+    folder: str
+
+
 class _Client:
-    def __init__(self, stream: socket.socket, uid: int) -> None:
+    def __init__(self, stream: socket.socket, peer: Peer, *, is_visitor: bool) -> None:
         self.stream = stream
-        self.uid = uid
+        self.peer = peer
+        self.is_visitor = is_visitor
+        # A visitor's request is under way, or its answer is not read yet.
+        self.has_turn = False
         self.incoming = bytearray()
         self.outgoing = bytearray()
         self.is_waiting = False
@@ -49,9 +60,16 @@ class ControlSocket:
     """Listens at `path`; `on_command` hears each well-formed request; `answer` gives its outcome."""
 
     def __init__(
-        self, path: str, *, register: Register, on_command: Callable[[Commanded], None], now_ns: Callable[[], int]
+        self,
+        path: str,
+        *,
+        register: Register,
+        on_command: Callable[[Commanded], None],
+        now_ns: Callable[[], int],
+        readers: Readers | None = None,
     ) -> None:
         self.path = path
+        self._readers = readers
         self.counts = {"requests": 0, "malformed": 0, "refused": 0, "cut_off": 0}
         self._register = register
         self._on_command = on_command
@@ -60,10 +78,11 @@ class ControlSocket:
         # Clients with further whole lines in their buffer.
         self._ahead: dict[int, _Client] = {}
         self._last_client = 0
-        self._own_uid = os.geteuid()
+        self._house = House(os.geteuid(), None if readers is None else readers.gid)
         # Given up for a moment when descriptors run out: a connection that cannot even be refused would wake the loop for ever.
         self._reserve = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self._clients_max = max(1, min(CLIENTS_MAX, (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - OWN_DESCRIPTORS) // 2))
+        self._visitors = Visitors(self._clients_max)
         self._listener, self._inode = self._listen()
         register(self._listener.fileno(), select.EPOLLIN, self._on_connection)
 
@@ -90,6 +109,10 @@ class ControlSocket:
             listener.bind(temporary)
             # Before it listens, so that nobody else ever reaches it, whatever the umask.
             os.chmod(temporary, 0o600)
+            if self._readers is not None:
+                sharing.share_socket(temporary, self._readers.gid)
+                if self._readers.folder:
+                    sharing.share_folder(os.path.realpath(self._readers.folder), self._readers.gid, sharing.PASSAGE_MODE)
             listener.listen(256)
             inode = os.lstat(temporary).st_ino
             failpoint("control.listening")
@@ -106,18 +129,12 @@ class ControlSocket:
         if client is None:
             return
         failpoint("control.before_answer")
-        document: dict[str, Any] = {"v": PROTOCOL_VERSION, "ok": problem is None}
-        if problem is None:
-            document["result"] = result
-        else:
-            document["error"] = {"code": problem.code, "sentence": problem.sentence, "exit": problem.exit}
         try:
-            line = json_bytes(document)
+            line = _line(result, problem)
         except TypeError as cause:
             # A worker's answer may hold what msgpack has and JSON has not.
-            error = {"code": "no_answer", "sentence": f"the answer cannot be written as JSON: {cause}", "exit": int(ExitCode.BUG)}
-            line = json_bytes({"v": PROTOCOL_VERSION, "ok": False, "error": error})
-        client.outgoing += line + b"\n"
+            line = _line(None, Problem("no_answer", f"the answer cannot be written as JSON: {cause}", int(ExitCode.BUG)))
+        client.outgoing += line
         client.is_waiting = False
         self._flush(client_id, client)
         self._note_rest(client_id, client)
@@ -169,11 +186,23 @@ class ControlSocket:
             stream.close()
             return
         stream.setblocking(False)
-        _pid, uid, _gid = _CREDENTIALS.unpack(stream.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+        peer = peer_of(stream)
+        is_visitor = not self._house.is_own(peer.uid)
+        if is_visitor and not self._visitors.come(peer.uid):
+            self._turn_away(stream, peer.uid)
+            return
         self._last_client += 1
         client_id = self._last_client
-        client = self._clients[client_id] = _Client(stream, uid)
+        client = self._clients[client_id] = _Client(stream, peer, is_visitor=is_visitor)
         self._register(stream.fileno(), select.EPOLLIN, lambda mask: self._on_stream(client_id, client, mask))
+
+    def _turn_away(self, stream: socket.socket, uid: int) -> None:
+        """One connection more than a visitor may have: it is told, as far as that costs no wait."""
+        self.counts["refused"] += 1
+        sentence = f"user {uid}, or all who may only look, have too many connections (a user {CONNECTIONS_MAX}); try again"
+        with suppress(OSError):
+            stream.send(_line(None, Problem("too_busy", sentence, int(ExitCode.TRY_AGAIN))))
+        stream.close()
 
     def _refuse_connection(self) -> None:
         """Out of descriptors: take the first connection in line and end it."""
@@ -221,6 +250,10 @@ class ControlSocket:
             return
         end = client.incoming.find(b"\n")
         if 0 <= end <= REQUEST_BYTES_MAX:
+            if not self._may_ask(client_id, client):
+                # What it says ahead waits in its own pipe, and so does a further line of its own.
+                self._register(client.stream.fileno(), select.EPOLLERR, lambda mask: self._on_stream(client_id, client, mask))
+                return
             line = bytes(client.incoming[:end])
             del client.incoming[: end + 1]
             if line.strip():
@@ -231,11 +264,30 @@ class ControlSocket:
             self._refuse(client_id, client, "too_long", f"a request has at most {REQUEST_BYTES_MAX} bytes in one line")
         self._note_rest(client_id, client)
 
+    def _may_ask(self, client_id: int, client: _Client) -> bool:
+        """Whether its next request may begin now. A visitor's waits when there are too many; `_end_turn` takes it up again."""
+        if not client.is_visitor:
+            return True
+        client.has_turn = client.has_turn or self._visitors.begin(client_id, client.peer.uid)
+        return client.has_turn
+
+    def _end_turn(self, client: _Client) -> None:
+        """A visitor's request is done with: the next one's turn has come."""
+        if not client.has_turn:
+            return
+        client.has_turn = False
+        following = self._visitors.end(client.peer.uid)
+        if following is not None:
+            self._clients[following].has_turn = True
+            self._ahead[following] = self._clients[following]
+
     def _note_rest(self, client_id: int, client: _Client) -> None:
         """Decide what is waited for next: a further line at hand, more bytes, or nothing more."""
         if client_id not in self._clients:
             return
         is_idle = not client.is_waiting and not client.outgoing
+        if is_idle:
+            self._end_turn(client)
         if is_idle and b"\n" in client.incoming:
             self._ahead[client_id] = client
         elif is_idle and client.has_ended:
@@ -253,20 +305,17 @@ class ControlSocket:
             self._refuse(client_id, client, "malformed", f"not a request: {cause}; one line is one JSON document, such as "
                          '{"v": 1, "op": "list-workers", "args": {}}')  # fmt: skip
             return
-        if client.uid not in (0, self._own_uid) and operation not in READ_OPERATIONS:
+        client.is_waiting = True
+        if (refusal := self._house.refusal(client.peer, operation)) is not None:
             self.counts["refused"] += 1
-            sentence = f"user {client.uid} may not do {operation}; root and user {self._own_uid} may"
-            client.is_waiting = True
-            self.answer(client_id, None, Problem("not_permitted", sentence, int(ExitCode.NO_PERMISSION)))
+            self.answer(client_id, None, refusal)
             return
         self.counts["requests"] += 1
-        client.is_waiting = True
         self._on_command(Commanded(client_id, operation, arguments))
 
     def _refuse(self, client_id: int, client: _Client, code: str, sentence: str) -> None:
         self.counts["malformed"] += 1
-        error = {"code": code, "sentence": sentence, "exit": int(ExitCode.MISUSE)}
-        client.outgoing += json.dumps({"v": PROTOCOL_VERSION, "ok": False, "error": error}).encode() + b"\n"
+        client.outgoing += _line(None, Problem(code, sentence, int(ExitCode.MISUSE)))
         self._flush(client_id, client)
 
     # ---- bytes out -------------------------------------------------------------------------------
@@ -298,6 +347,19 @@ class ControlSocket:
         if self._clients.pop(client_id, None) is not None:
             self._register(client.stream.fileno(), 0, None)
             client.stream.close()
+            if client.is_visitor:
+                self._visitors.go(client_id, client.peer.uid)
+                self._end_turn(client)
+
+
+def _line(result: dict[str, Any] | None, problem: Problem | None) -> bytes:
+    """An answer as it is sent. *Raises:* TypeError when the result holds what JSON has not."""
+    document: dict[str, Any] = {"v": PROTOCOL_VERSION, "ok": problem is None}
+    if problem is None:
+        document["result"] = result
+    else:
+        document["error"] = {"code": problem.code, "sentence": problem.sentence, "exit": problem.exit}
+    return json_bytes(document) + b"\n"
 
 
 def _parse(request: object) -> tuple[str, dict[str, Any]]:

@@ -11,15 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.control_harness import Harness
+from fakes.control_harness import Client, Harness
 
 from agent.model.control import REQUEST_BYTES_MAX
 from agent.model.timebase import S
 from supervisor.core.effect import Problem
+from supervisor.core.visitor import CONNECTIONS_MAX, REQUESTS_MAX, House
 from supervisor.shell.control_socket import UNREAD_NS_MAX
 
 # More than any pipe between two sockets holds.
 LARGE = "x" * (4 << 20)
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 
 
 @pytest.fixture
@@ -328,7 +331,7 @@ def _answers_to_another_user(harness: Harness, *operations: str) -> list[dict[st
     Path(harness.path).chmod(0o666)
     if os.geteuid() != 0:
         # Without root nobody can be somebody else, but the agent can be.
-        harness.control._own_uid = 0
+        harness.control._house = House(0)
         client = harness.client()
         client.ask(*operations)
         harness.until(lambda: client.lines == len(operations))
@@ -367,3 +370,73 @@ def test_another_user_who_asks_for_changes_without_end_is_refused_without_end(ha
     answers = _answers_to_another_user(harness, *["rotate"] * 2000)
     assert {answer["error"]["code"] for answer in answers} == {"not_permitted"}
     assert len(answers) == harness.control.counts["refused"] == 2000
+
+
+# ---- users who may only look ---------------------------------------------------------------------
+
+VISITOR = 64999
+
+
+def _visitors(harness: Harness, count: int) -> list[Client]:
+    """Connections of another user: the kernel notes who connects, whatever becomes of it later."""
+    Path(harness.path).chmod(0o666)
+    os.seteuid(VISITOR)
+    try:
+        made = [harness.client() for _ in range(count)]
+    finally:
+        os.seteuid(0)
+    harness.idle(count)
+    return made
+
+
+@needs_root
+def test_a_visitors_requests_take_turns_and_ours_pass_by(harness: Harness) -> None:
+    """Five at once: two are under way, each answer lets the next one come, in order; what the operator asks does not wait."""
+    harness.is_holding = True
+    visitors, ours = _visitors(harness, 5), harness.client()
+    for number, visitor in enumerate(visitors):
+        visitor.ask(*(("hello", "no-such") if number == 0 else ("hello",)))
+    harness.until(lambda: len(harness.asked) == REQUESTS_MAX)
+    harness.idle()
+    assert len(harness.asked) == REQUESTS_MAX
+    ours.ask("status")
+    harness.until(lambda: harness.asked[-1].operation == "status")
+    harness.is_holding = False
+    harness.until(lambda: all(visitor.lines for visitor in visitors) and visitors[0].lines == 2)
+    assert visitors[0].answers[1]["error"]["code"] == "not_permitted"
+    harness.idle()
+    before = harness.calls
+    harness.idle()
+    assert harness.calls == before, "nobody turns for those who have nothing to say"
+
+
+@needs_root
+def test_a_visitor_that_reads_no_answer_keeps_its_turn_and_goes_with_it(harness: Harness) -> None:
+    """No further large answer is made for it; when it goes, who waited comes, and one that went waits no more."""
+    harness.result = {"text": LARGE}
+    *deaf, gone, waiting = _visitors(harness, REQUESTS_MAX + 2)
+    for visitor in (*deaf, gone, waiting):
+        visitor.ask("list-rules")
+    harness.until(lambda: len(harness.asked) == REQUESTS_MAX)
+    harness.idle()
+    assert len(harness.asked) == REQUESTS_MAX
+    gone.stream.close()
+    harness.idle()
+    deaf[0].stream.close()
+    harness.until(lambda: waiting.lines)
+    assert len(harness.asked) == REQUESTS_MAX + 1
+    harness.clock.advance(UNREAD_NS_MAX + 1)
+    harness.control.cut_off_unread()
+    assert harness.control.counts["cut_off"] == 1
+
+
+@needs_root
+def test_a_visitors_connection_beyond_its_number_is_told_so(harness: Harness) -> None:
+    """It hears what to do before it is ended; the first ones are answered."""
+    visitors = _visitors(harness, CONNECTIONS_MAX + 1)
+    late = visitors[-1]
+    harness.until(lambda: late.answers and late.is_cut_off)
+    assert (late.answers[0]["error"]["code"], late.answers[0]["error"]["exit"]) == ("too_busy", 75)
+    assert harness.control.counts["refused"] == 1
+    visitors[0].ask("hello")
+    harness.until(lambda: visitors[0].answers)
