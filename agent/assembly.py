@@ -27,6 +27,7 @@ from agent.config import (
     STATE_DIR,
     STOP_TIMEOUT,
     Config,
+    reader_gid,
     service_variables,
 )
 from agent.first_words import FirstWords, what_ends_us
@@ -43,6 +44,7 @@ from supervisor.core.fleet import Fleet
 from supervisor.core.machine import Machine
 from supervisor.core.report import About
 from supervisor.shell.bus import Bus
+from supervisor.shell.control_socket import Readers
 from supervisor.shell.journal import Journal, load_rulebook
 from supervisor.shell.lock import FolderLock
 from supervisor.shell.log import EventLog
@@ -148,7 +150,15 @@ def assemble(config: Config, workforce: Workforce, footing: Footing, *, for_ns: 
         locks=footing.locks,
         data_path=config.of(DATA_SOCKET),
         former=former,
+        readers=_readers(config),
     )
+
+
+def _readers(config: Config) -> Readers | None:
+    gid, folder = reader_gid(config), config.of(RUNTIME_DIR)
+    if gid is None:
+        return None
+    return Readers(gid, folder if os.path.dirname(config.of(CONTROL_SOCKET)) == folder else "")
 
 
 def _order(config: Config, about: About, child: Child, epoch: int) -> bytes:

@@ -43,6 +43,10 @@ RUNTIME_DIR = Text("runtime_dir", "", "folder of the sockets; empty: .evergauge/
 CONTROL_SOCKET = Text("control_socket", "", "path of the control socket; empty: control.sock in the runtime folder")
 BUS_SOCKET = Text("bus_socket", "", "path of the bus between supervisor and workers; empty: bus.sock in the runtime folder")
 DATA_SOCKET = Text("data_socket", "", "path of the socket of the writer; empty: data.sock in the runtime folder")
+# A member sees command lines of every process and the rules' names: nobody's by default.
+READER_GROUP = Text(
+    "reader_group", "", "members of this group (name or number) may ask what only looks, and read the data; empty: nobody else"
+)
 HOST_NAME = Text("host_name", "", "the name of this host in files and rows; empty: the kernel's node name")
 PROC_ROOT = Text("kernel.proc_root", "/proc", "where the proc file system is mounted")
 CGROUP_ROOT = Text("kernel.cgroup_root", "/sys/fs/cgroup", "where the cgroup hierarchies are mounted")
@@ -146,7 +150,8 @@ GATEWAY_ALLOWED_HOSTS = Hosts(
 )
 
 SETTINGS: tuple[AnySetting, ...] = (
-    STATE_DIR, RUNTIME_DIR, CONTROL_SOCKET, BUS_SOCKET, DATA_SOCKET, HOST_NAME, PROC_ROOT, CGROUP_ROOT, NRI_SOCKET, RESCTRL_MOUNT,
+    STATE_DIR, RUNTIME_DIR, CONTROL_SOCKET, BUS_SOCKET, DATA_SOCKET, READER_GROUP, HOST_NAME, PROC_ROOT, CGROUP_ROOT, NRI_SOCKET,
+    RESCTRL_MOUNT,
     RESCTRL_AUTO_MOUNT, RESCTRL_RETRY_INTERVAL, RESCTRL_CHECK_INTERVAL, RESCTRL_HEALTH_INTERVAL, LOG_LEVEL, LOG_FORMAT,
     HEARTBEAT_INTERVAL, HANG_TIMEOUT, START_TIMEOUT, STOP_TIMEOUT, BACKOFF_BASE, BACKOFF_FACTOR, BACKOFF_CEILING,
     BACKOFF_JITTER, STABLE_SPELL, ORPHAN_GRACE, SPARE_WORKERS, CONTROL_PLANE_INTERVAL, SEAL_INTERVAL, SEAL_BYTES, SYNC_INTERVAL,
@@ -195,6 +200,12 @@ class Config(Struct, frozen=True):
         value = self.values.get(setting.key, setting.default)
         assert isinstance(value, type(setting.default)), setting.key
         return value
+
+
+def reader_gid(config: Config) -> int | None:
+    """The number of the reader group in a configuration whose names the start has looked up; None: there is none."""
+    text = config.of(READER_GROUP)
+    return int(text) if text else None
 
 
 def parse_config(

@@ -8,13 +8,14 @@ from errno import EACCES, EPERM, EROFS
 from typing import TYPE_CHECKING
 
 import agent
-from agent import paths
+from agent import paths, sharing
 from agent.command import Invocation, parse_invocation, settings_document, usage
 from agent.config import (
     BUS_SOCKET,
     CONTROL_SOCKET,
     DATA_SOCKET,
     HOST_NAME,
+    READER_GROUP,
     RUNTIME_DIR,
     STATE_DIR,
     Config,
@@ -88,6 +89,7 @@ def load_config(invocation: Invocation, environment: Mapping[str, str]) -> Confi
         _check_socket_path(socket_path)
     host = config.of(HOST_NAME) or os.uname().nodename
     _check_host_name(host)
+    sharing.group_number(READER_GROUP.key, config.of(READER_GROUP))
     folders = {STATE_DIR.key: state_dir, RUNTIME_DIR.key: runtime_dir, HOST_NAME.key: host}
     return Config({**config.values, **folders, **sockets})
 
@@ -122,6 +124,7 @@ def supervise(config: Config, *, for_ns: int | None, workforce: "Callable[[Confi
     sockets = [config.of(each) for each in (CONTROL_SOCKET, BUS_SOCKET, DATA_SOCKET)]
     outside = [path for path in sockets if os.path.dirname(path) != runtime_dir]
     socket_locks = [FolderLock(f"{path}.lock", what="socket", remedy="stop it, or choose another socket") for path in outside]
+    config = _with_readers(config)
     os.chdir("/")
     # A parent that ignores SIGCHLD hands that on, and the kernel would keep the fork server's end from us.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -208,6 +211,24 @@ def _raise_open_files_limit() -> None:
         problem = f"Too many open files would be needed: {hard} are allowed, {OPEN_FILES_LEAST} are the least"
         raise ConfigError("limit of open files", problem, "ulimit -Hn 20000, or LimitNOFILE=20000 in the agent's unit")
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _with_readers(config: Config) -> Config:
+    """The configuration with the reader group's number, which every worker takes from there; the folders are open to it then.
+
+    *Raises:* ConfigError when this process cannot hand files to the group.
+    """
+    gid = sharing.group_number(READER_GROUP.key, config.of(READER_GROUP))
+    if gid is None:
+        return config
+    for folder, mode in ((config.of(STATE_DIR), sharing.FOLDER_MODE), (config.of(RUNTIME_DIR), sharing.PASSAGE_MODE)):
+        sharing.check_may_share(folder, gid, READER_GROUP.key)
+        try:
+            # Somebody may have named a link to another disk: that is the operator's word, not a stranger's.
+            sharing.share_folder(os.path.realpath(folder), gid, mode)
+        except OSError as cause:
+            raise sharing.refusal(folder, gid, READER_GROUP.key, cause) from cause
+    return Config({**config.values, READER_GROUP.key: str(gid)})
 
 
 def _make_folder(path: str, what: str, flag: str) -> None:

@@ -8,6 +8,8 @@ import agent
 SOCKET_PATH_BYTES_MAX = 107
 # Where the system's own agent, run by root, has its sockets.
 SYSTEM_RUNTIME_DIR = "/run/evergauge"
+# And its data, readable for others where it has a reader group.
+SYSTEM_STATE_DIR = "/var/lib/evergauge"
 
 
 def checkout() -> str | None:
@@ -18,7 +20,7 @@ def checkout() -> str | None:
 
 def default_state_dir(environment: "os._Environ[str] | dict[str, str]") -> str:
     """`.evergauge/` of a checkout; else /var/lib/evergauge, or the user's own state folder without root."""
-    return environment.get("EVERGAUGE_STATE_DIR") or _default(environment, "/var/lib/evergauge", "XDG_STATE_HOME", "~/.local/state")
+    return environment.get("EVERGAUGE_STATE_DIR") or _default(environment, SYSTEM_STATE_DIR, "XDG_STATE_HOME", "~/.local/state")
 
 
 def default_runtime_dir(environment: "os._Environ[str] | dict[str, str]") -> str:

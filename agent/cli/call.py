@@ -8,7 +8,7 @@ from agent.cli.option import Command, Line
 from agent.cli.render import COLOUR_OF_STATE, GAP, TEXT_COLUMNS, Column, escape, is_colourful, table, width_of
 from agent.cli.width import display_width, wrapped
 from agent.model.errors import BusyError, MisuseError
-from agent.paths import SYSTEM_RUNTIME_DIR, default_runtime_dir, default_state_dir
+from agent.paths import SYSTEM_RUNTIME_DIR, SYSTEM_STATE_DIR, default_runtime_dir, default_state_dir
 
 # `typing` costs 3 ms at every start; checkers read this name as true.
 TYPE_CHECKING = False
@@ -95,21 +95,45 @@ class Call:
         named = self.text("--state-dir") or self.environment.get("EVERGAUGE_STATE_DIR")
         if named:
             return named
-        said = self.hello().get("state_dir")
-        return said if isinstance(said, str) and said else default_state_dir(dict(self.environment))
+        from agent.model.errors import PermissionRefused
+
+        own = default_state_dir(dict(self.environment))
+        refused = None
+        try:
+            said = self._said_hello().get("state_dir")
+        except PermissionRefused as failure:
+            said, refused = None, failure
+        if isinstance(said, str) and said:
+            return said
+        if self._system_socket and os.path.isdir(own):
+            return own
+        if refused is not None:
+            # Its sentence says whose data they are, and how to be let in.
+            raise refused
+        # Where the system's agent does not run, its data can still be read by those who may.
+        return SYSTEM_STATE_DIR if self._system_socket and os.path.isdir(SYSTEM_STATE_DIR) else own
 
     def hello(self) -> "dict[str, object]":
         """What a running agent says of itself; empty when none answers, which is no failure here.
 
         *Raises:* MisuseError for a path that no agent can have its socket at.
         """
+        from agent.model.errors import PermissionRefused
+
+        try:
+            return self._said_hello()
+        except PermissionRefused:
+            return {}
+
+    def _said_hello(self) -> "dict[str, object]":
+        """As `hello`. *Raises:* PermissionRefused as well."""
         from agent.cli.control_client import ask_here_or_there
-        from agent.model.errors import EvergaugeError
+        from agent.model.errors import EvergaugeError, PermissionRefused
 
         try:
             seconds = min(HELLO_SECONDS, self.timeout_seconds)
             return ask_here_or_there(self.control_socket, self._system_socket, "hello", {}, seconds)
-        except MisuseError:
+        except (MisuseError, PermissionRefused):
             raise
         except EvergaugeError:
             return {}

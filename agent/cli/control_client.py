@@ -6,6 +6,7 @@ import _socket
 import os
 import time
 
+from agent.cli.membership import joining
 from agent.cli.remedy import start_remedy
 from agent.model.control import ANSWER_BYTES_MAX, PROTOCOL_VERSION, REQUEST_BYTES_MAX
 from agent.model.errors import (
@@ -141,7 +142,8 @@ def _refused(path: str) -> PermissionRefused:
             "control socket", f"{path} may not be opened by this user", "call agentctl as root or as the agent's user"
         )
     problem = f"an agent is run here by {owner} ({path}), and this user may not ask it"
-    return PermissionRefused("control socket", problem, "call `sudo agentctl`" if owner == "root" else f"call agentctl as {owner}")
+    calling = "call `sudo agentctl`" if owner == "root" else f"call agentctl as {owner}"
+    return PermissionRefused("control socket", problem, " or ".join(filter(None, (calling, joining(path)))))
 
 
 def _owner(path: str) -> str | None:
@@ -162,11 +164,19 @@ def _owner(path: str) -> str | None:
     return None
 
 
+def _send(stream: _socket.socket, request: bytes) -> None:
+    try:
+        stream.sendall(request)
+    except BrokenPipeError:
+        # Turned away before it could ask: the reason is there to be read.
+        return
+
+
 def _exchange(stream: _socket.socket, request: bytes, deadline: float) -> bytes:
     received = bytearray()
     try:
         stream.settimeout(_left(deadline))
-        stream.sendall(request)
+        _send(stream, request)
         while not received.endswith(b"\n"):
             stream.settimeout(_left(deadline))
             chunk = stream.recv(CHUNK_BYTES)

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from agent.cli.foreign_file import kind_of, open_regular
 from agent.cli.left_out import LeftOut
+from agent.cli.membership import joining
 from agent.cli.remedy import start_remedy
 from agent.model.errors import FormatError, PermissionRefused, StorageError, UnavailableError
 from agent.model.foreign import readable
@@ -100,7 +101,8 @@ def _listed_segments(state_dir: str) -> tuple[list[str], list[LeftOut]]:
 def refusal(path: str, cause: OSError) -> PermissionRefused | StorageError:
     """The failure that an error of the operating system at a path is."""
     if isinstance(cause, PermissionError):
-        return PermissionRefused(readable(path), "this user may not read it", "call agentctl as root or as the agent's user")
+        remedy = " or ".join(filter(None, ("call agentctl as root or as the agent's user", joining(path))))
+        return PermissionRefused(readable(path), "this user may not read it", remedy)
     return StorageError(readable(path), f"it cannot be read ({cause.strerror})", "look at the file system")
 
 

@@ -36,7 +36,7 @@ from supervisor.core.effect import (
 )
 from supervisor.core.machine import Machine
 from supervisor.shell.bus import Bus
-from supervisor.shell.control_socket import ControlSocket
+from supervisor.shell.control_socket import ControlSocket, Readers
 from supervisor.shell.journal import Journal
 from supervisor.shell.launcher import Launcher, NotStarted
 from supervisor.shell.lock import FolderLock
@@ -77,6 +77,7 @@ class SupervisorLoop:
         locks: Sequence[FolderLock] = (),
         data_path: str = "",
         former: Former | None = None,
+        readers: Readers | None = None,
     ) -> None:
         self._machine = machine
         self._clock = clock
@@ -102,7 +103,9 @@ class SupervisorLoop:
         self.register(launcher.errands.descriptor, select.EPOLLIN, self._on_launched)
         self.register(journal.errands.descriptor, select.EPOLLIN, self._on_persisted)
         self.register(bus.descriptor, select.EPOLLIN, lambda _mask: None)
-        self._control = ControlSocket(control_path, register=self.register, on_command=self._events.append, now_ns=clock.now_ns)
+        self._control = ControlSocket(
+            control_path, register=self.register, on_command=self._events.append, now_ns=clock.now_ns, readers=readers
+        )
         self._residence = Residence([*locks, self._control, bus, *launcher.places], data_path=data_path)
 
     # ---- the loop --------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
@@ -16,13 +16,13 @@ OTHER_UID = 64999
 DEADLINE_SECONDS = 20
 
 
-def as_other_user(work: Callable[[], Any]) -> Any:
+def as_other_user(work: Callable[[], Any], *, groups: Sequence[int] = (), uid: int = OTHER_UID) -> Any:
     """What `work` gives, as JSON carries it, when somebody else does it; where the kernel refuses it, the kernel's word."""
     # Forked and not started anew: the other user may not be let into the folder of this interpreter.
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
-        _be_other_user(work, write)
+        _be_other_user(work, write, groups, uid)
     os.close(write)
     with os.fdopen(read, "rb") as told:
         data = told.read()
@@ -32,15 +32,15 @@ def as_other_user(work: Callable[[], Any]) -> Any:
     return answer["result"]
 
 
-def _be_other_user(work: Callable[[], Any], write: int) -> None:
+def _be_other_user(work: Callable[[], Any], write: int, groups: Sequence[int], uid: int) -> None:
     """Does not return."""
     try:
         # The alarm ends a child that waits for ever, and with it the wait for its word.
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(DEADLINE_SECONDS)
-        os.setgroups([])
-        os.setgid(OTHER_UID)
-        os.setuid(OTHER_UID)
+        os.setgroups(list(groups))
+        os.setgid(uid)
+        os.setuid(uid)
         answer = {"result": _outcome(work)}
     except BaseException as failure:  # noqa: BLE001  the end of a child: whatever it is, the test is told
         answer = {"problem": repr(failure)}

@@ -280,6 +280,7 @@ class Archive:
         self._pruning.begin()
         self._sealed_files += len(report.files)
         self._sealed_rows += report.rows
+        self._spool.readers.note_sealed(os.path.join(self._state_directory, "data"), report.unshared)
         self._bus.note(Note(kind="sealed", severity="info", fields={"files": len(report.files), "rows": report.rows}))
         if self._is_failing:
             self._is_failing = False

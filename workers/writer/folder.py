@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from agent.model.errors import StorageError
 from agent.model.foreign import readable
+from workers.writer.readers import ReaderGroup
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 # Something of another kind stands where a file or folder of ours belongs.
@@ -55,8 +56,12 @@ def lacks_inodes(path: str) -> bool:
             return found.f_files > 0 and found.f_favail == 0
 
 
-def make_folder(path: str) -> None:
-    """The folder and those above it that are missing, each readable by its owner alone. *Raises:* StorageError."""
+def make_folder(path: str, readers: ReaderGroup | None = None) -> None:
+    """The folder and those above it that are missing, each readable by its owner and the readers alone.
+
+    One that is there keeps its mode: what is in it may have to be opened first (`workers.writer.handover`).
+    *Raises:* StorageError.
+    """
     missing = []
     while not os.path.isdir(path):
         missing.append(path)
@@ -72,6 +77,9 @@ def make_folder(path: str) -> None:
             # Another process of ours was faster.
             if not os.path.isdir(each):
                 raise storage_error(each, cause) from cause
+        else:
+            if readers is not None:
+                readers.share_folder(each)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from agent.model.table import Row
 from agent.model.timebase import DAY, civil_date, compact_utc, iso_utc
 from workers.writer.digest import MAGIC, add_digest
 from workers.writer.folder import make_folder, sync_folder
+from workers.writer.readers import ReaderGroup
 from workers.writer.record import Record, SegmentHead, TableForm, decode_rows
 from workers.writer.report import SealedFile
 
@@ -69,7 +70,7 @@ class _TableFile:
         self._waiting.clear()
         self.rows_waiting = self.bytes_waiting = 0
 
-    def finish(self) -> None:
+    def finish(self, readers: ReaderGroup) -> None:
         self.flush()
         self._writer.close()
         self._sink.close()
@@ -77,6 +78,7 @@ class _TableFile:
         failpoint("sealer.file_written")
         descriptor = os.open(self.hidden_path, os.O_RDONLY | os.O_CLOEXEC)
         try:
+            readers.share_file(descriptor, self.final_path)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -89,12 +91,14 @@ class _TableFile:
 class ParquetFiles:
     """The files of one segment."""
 
-    def __init__(self, head: SegmentHead, data_directory: str) -> None:
+    def __init__(self, head: SegmentHead, data_directory: str, readers: ReaderGroup | None = None) -> None:
         self._head = head
+        self._readers = readers or ReaderGroup()
         self._data_directory = data_directory
         self._hidden_directory = os.path.join(data_directory, ".tmp")
         self._files: dict[tuple[str, str], _TableFile] = {}
         self._schemas: dict[str, Any] = {}
+        make_folder(data_directory, self._readers)
         make_folder(self._hidden_directory)
 
     def add(self, record: Record) -> int:
@@ -112,10 +116,10 @@ class ParquetFiles:
         """Write, force to the disk and rename all. *Raises:* OSError, and then no file or some files have their names."""
         files = [self._files[key] for key in sorted(self._files)]
         for file in files:
-            file.finish()
+            file.finish(self._readers)
         for file in files:
             folder = os.path.dirname(file.final_path)
-            make_folder(folder)
+            make_folder(folder, self._readers)
             failpoint("sealer.before_rename")
             os.rename(file.hidden_path, file.final_path)
             failpoint("sealer.renamed")

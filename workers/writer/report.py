@@ -18,7 +18,8 @@ class SealedFile(Struct, frozen=True):
 
 
 class SealReport(Struct, frozen=True):
-    """What became of one segment. The stamps are those of the good records around all damage, None where there is none."""
+    """What became of one segment. The stamps are those of the good records around all damage, None where there is none;
+    `unshared` says what could not be opened to the reader group."""
 
     segment: str
     files: tuple[SealedFile, ...]
@@ -27,6 +28,7 @@ class SealReport(Struct, frozen=True):
     torn: bool
     from_wall_ns: int | None = None
     until_wall_ns: int | None = None
+    unshared: str = ""
 
 
 def encode_report(report: SealReport) -> bytes:

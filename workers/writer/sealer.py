@@ -1,6 +1,6 @@
 """A short-lived process that turns one segment of the spool into Parquet.
 
-    python -m workers.writer.sealer SEGMENT_PATH STATE_DIR [--parent PID] [--forms-from SEGMENT_PATH]
+    python -m workers.writer.sealer SEGMENT_PATH STATE_DIR [--parent PID] [--forms-from SEGMENT_PATH] [--reader-gid GID]
 
 It writes one line of JSON (`workers.writer.report`) and removes nothing: what becomes of the segment is the writer's
 matter. It dies with its parent, so that of a restarted writer's sealers there is never more than one.
@@ -24,6 +24,7 @@ from agent.model.tables import GAP
 from agent.prctl import PR_SET_PDEATHSIG, prctl
 from workers.writer.folder import read_file, storage_error
 from workers.writer.parquet import ParquetFiles
+from workers.writer.readers import ReaderGroup
 from workers.writer.record import FORMAT_VERSION, Damage, Record, SegmentHead, TableForm, parse_head
 from workers.writer.recover import is_cut_short, open_segment
 from workers.writer.report import SealReport, encode_report
@@ -55,24 +56,25 @@ class _Tally:
         self.until_wall_ns = None
 
 
-def seal(segment_path: str, state_directory: str, forms_from: str | None = None) -> SealReport:
-    """Write the Parquet files of a segment. `forms_from`: another segment, whose tables stand in for a damaged head.
+def seal(segment_path: str, state_directory: str, forms_from: str | None = None, reader_gid: int | None = None) -> SealReport:
+    """Write the Parquet files of a segment. `forms_from`: another segment, whose tables stand in for a damaged head;
+    `reader_gid`: the group that may read them.
 
     *Raises:* StorageError, and then the segment is as good as before; BusyError when another sealer has it.
     """
     try:
         with _mapped(segment_path) as data:
-            return _seal_records(data, segment_path, os.path.join(state_directory, "data"), forms_from)
+            return _seal_records(data, segment_path, os.path.join(state_directory, "data"), forms_from, ReaderGroup(reader_gid))
     except OSError as cause:
         raise storage_error(cause.filename or state_directory, cause) from cause
 
 
-def _seal_records(data: bytes, segment_path: str, data_directory: str, forms_from: str | None) -> SealReport:
+def _seal_records(data: bytes, segment_path: str, data_directory: str, forms_from: str | None, readers: ReaderGroup) -> SealReport:
     head, items = open_segment(data)
     tally = _Tally()
     if head is None:
         head = _stand_in_head(segment_path, forms_from)
-    files = ParquetFiles(head, data_directory)
+    files = ParquetFiles(head, data_directory, readers)
     try:
         for item in items:
             _take(item, data, files, tally)
@@ -88,6 +90,7 @@ def _seal_records(data: bytes, segment_path: str, data_directory: str, forms_fro
         torn=tally.torn,
         from_wall_ns=tally.from_wall_ns,
         until_wall_ns=tally.until_wall_ns,
+        unshared=readers.problem,
     )
 
 
@@ -157,29 +160,30 @@ def die_with_parent(parent: int) -> None:
         raise BusyError("sealer", "its writer has ended", "the next writer seals the segment")
 
 
-def _parse_arguments(arguments: Sequence[str]) -> tuple[str, str, int | None, str | None]:
-    usage = MisuseError("sealer", "needs SEGMENT_PATH STATE_DIR [--parent PID] [--forms-from SEGMENT_PATH]")
+def _parse_arguments(arguments: Sequence[str]) -> tuple[str, str, int | None, str | None, int | None]:
+    usage = MisuseError("sealer", "needs SEGMENT_PATH STATE_DIR [--parent PID] [--forms-from SEGMENT_PATH] [--reader-gid GID]")
     options: dict[str, str] = {}
     words = list(arguments)
-    while len(words) > 2 and words[-2] in ("--parent", "--forms-from"):
+    while len(words) > 2 and words[-2] in ("--parent", "--forms-from", "--reader-gid"):
         options[words[-2]] = words[-1]
         del words[-2:]
-    parent = options.get("--parent")
-    if len(words) != 2 or (parent is not None and not parent.isdecimal()):
+    numbers = [options.get(name) for name in ("--parent", "--reader-gid")]
+    if len(words) != 2 or not all(number is None or number.isdecimal() for number in numbers):
         raise usage
-    return words[0], words[1], None if parent is None else int(parent), options.get("--forms-from")
+    parent, reader_gid = (None if number is None else int(number) for number in numbers)
+    return words[0], words[1], parent, options.get("--forms-from"), reader_gid
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Seal and tell; the exit code is an ExitCode, the sentence of a failure goes to standard error."""
     try:
-        path, state_directory, parent, forms_from = _parse_arguments(sys.argv[1:] if arguments is None else arguments)
+        path, state_directory, parent, forms_from, reader_gid = _parse_arguments(sys.argv[1:] if arguments is None else arguments)
         if parent is not None:
             die_with_parent(parent)
         with suppress(OSError):
             # Where even that is refused (a filter of system calls) it seals at the usual priority.
             os.nice(5)
-        report = seal(path, state_directory, forms_from)
+        report = seal(path, state_directory, forms_from, reader_gid)
     except EvergaugeError as failure:
         print(failure.sentence, file=sys.stderr)
         return failure.code

@@ -103,7 +103,7 @@ class SealerProcess:
         os.close(self._death)
 
 
-def start_sealer(segment_path: str, state_directory: str, forms_from: str) -> Sealing:
+def start_sealer(segment_path: str, state_directory: str, forms_from: str, reader_gid: int | None = None) -> Sealing:
     """Start the process. *Raises:* StorageError when the system refuses one."""
     # The packages of this very writer, whether installed, editable or a checkout: -P keeps the working folder out.
     root = os.path.dirname(os.path.dirname(os.path.abspath(workers.__file__)))
@@ -116,6 +116,8 @@ def start_sealer(segment_path: str, state_directory: str, forms_from: str) -> Se
         "OMP_NUM_THREADS": "1",
     }
     options = ["--parent", str(os.getpid()), "--forms-from", forms_from]
+    if reader_gid is not None:
+        options += ["--reader-gid", str(reader_gid)]
     command = [sys.executable, "-P", "-m", "workers.writer.sealer", segment_path, state_directory, *options]
     try:
         process = Popen(command, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, env=environment)

@@ -13,6 +13,7 @@ from stat import S_ISREG
 from agent.failpoint import failpoint
 from agent.model.errors import StorageError
 from workers.writer.folder import is_passing, make_folder, storage_error
+from workers.writer.readers import ReaderGroup
 from workers.writer.record import SegmentHead, encode_head
 from workers.writer.segment import generation_of, id_in, in_order, is_segment_name, segment_name
 from workers.writer.set_aside import SetAside
@@ -31,8 +32,11 @@ _GONE = (ENOENT, ENOTDIR, ESTALE, ELOOP)
 class Spool:
     """The folder of segments. `name` and `size_bytes` are those of the open one; '' and 0 when none is open."""
 
-    def __init__(self, directory: str, set_aside_directory: str, syncer: Syncer | None = None) -> None:
+    def __init__(
+        self, directory: str, set_aside_directory: str, syncer: Syncer | None = None, readers: ReaderGroup | None = None
+    ) -> None:
         self._directory = directory
+        self.readers = readers or ReaderGroup()
         self.aside = SetAside(set_aside_directory)
         self._descriptor: int | None = None
         self._is_broken = False
@@ -85,7 +89,7 @@ class Spool:
     def prepare(self) -> list[StorageError]:
         """Make the folders and remove what a killed writer had not yet given its name; what could not be removed, which is
         in nobody's way. *Raises:* StorageError."""
-        make_folder(self._directory)
+        make_folder(self._directory, self.readers)
         left: list[StorageError] = []
         try:
             make_folder(self.aside.directory)
@@ -139,7 +143,7 @@ class Spool:
         Whatever stands under the old name is another's file, perhaps a copy of ours: it is set aside, and nothing is
         stored twice. *Raises:* StorageError, and the lost one stays open.
         """
-        make_folder(self._directory)
+        make_folder(self._directory, self.readers)
         former, lost = self.name, self._descriptor
         assert lost is not None
         is_saved = True
@@ -246,6 +250,7 @@ class Spool:
             try:
                 _write_whole(descriptor, frame)
                 size_bytes = len(frame) + (0 if lost is None else self._copy(lost, descriptor))
+                self.readers.share_file(descriptor, self.path(name))
                 failpoint("spool.head_written")
                 os.rename(unfinished, self.path(name))
                 failpoint("spool.segment_named")

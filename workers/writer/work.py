@@ -4,11 +4,12 @@ What cannot be stored is not acknowledged: its sender keeps it and is asked to s
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from msgspec import Struct
 
-from agent.config import STORAGE_QUOTA, Config
+from agent.config import STORAGE_QUOTA, Config, reader_gid
 from agent.failpoint import failpoint
 from agent.model.errors import ProtocolError, StorageError
 from agent.model.message import DataAck, DataHello, Identity
@@ -20,9 +21,11 @@ from workers.writer.archive import Archive, Launch
 from workers.writer.condition import Conditions
 from workers.writer.core import SENDERS_MAX, WriterCore
 from workers.writer.gap import Gap, Reason
+from workers.writer.handover import Handover
 from workers.writer.intake import Drain, Intake
 from workers.writer.pruning import Pruning
 from workers.writer.quota import Quota
+from workers.writer.readers import ReaderGroup
 from workers.writer.record import FORMAT_VERSION, SegmentHead, TableForm
 from workers.writer.report import SealReport
 from workers.writer.sealing import start_sealer
@@ -63,7 +66,7 @@ class WriterWork:
         host: str,
         agent_version: str,
         segment_ids: Callable[[], str],
-        launch: Launch = start_sealer,
+        launch: Launch | None = None,
         syncer: Syncer | None = None,
     ) -> None:
         self._clock = clock
@@ -77,11 +80,14 @@ class WriterWork:
         self._segment_ids = segment_ids
         self._state_dir = state_dir
         self._conditions = Conditions(bus)
-        self._spool = Spool(f"{state_dir}/spool", f"{state_dir}/set-aside", syncer)
+        self._readers = ReaderGroup(reader_gid(config))
+        self._handover = Handover(state_dir, self._readers)
+        self._spool = Spool(f"{state_dir}/spool", f"{state_dir}/set-aside", syncer, self._readers)
         # Undecided (a writer without an agent): no limit.
         limit_bytes = max(0, config.of(STORAGE_QUOTA))
         quota = Quota(limit_bytes, {name: table.prefix for name, table in self._tables.items()})
         pruning = Pruning(quota, state_dir, self._spool, clock, bus)
+        launch = launch or partial(start_sealer, reader_gid=self._readers.gid)
         self._archive = Archive(self._spool, state_dir, bus, launch, self._note_damage, pruning, self._note_removal)
         self._segments = Segments(
             spool=self._spool,
@@ -114,7 +120,12 @@ class WriterWork:
     def next_deadline_ns(self) -> int | None:
         now_ns = self._clock.now_ns()
         segments = self._segments.deadlines(is_storing=self._is_storing)
-        deadlines = [self._retry_at_ns, self._archive.next_deadline_ns(now_ns), *segments]
+        deadlines = [
+            now_ns if self._handover.is_left else None,
+            self._retry_at_ns,
+            self._archive.next_deadline_ns(now_ns),
+            *segments,
+        ]
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def on_timer(self, now_ns: int) -> None:
@@ -122,6 +133,16 @@ class WriterWork:
             self._retry(now_ns)
         self._try(lambda at_ns: self._segments.on_timer(at_ns, is_storing=self._is_storing), now_ns)
         self._archive.advance(now_ns)
+        self._serve_readers()
+
+    def _serve_readers(self) -> None:
+        """Open what is old, and say what the reader group cannot see although it should: stored it is."""
+        if self._handover.is_left:
+            self._handover.advance()
+        if self._readers.problem:
+            self._conditions.begin("readers", f"the reader group cannot read all data: {self._readers.problem}")
+        else:
+            self._conditions.end("readers")
 
     @property
     def _is_storing(self) -> bool:
@@ -167,6 +188,7 @@ class WriterWork:
 
     def close(self) -> None:
         """Give everything back, as the end of the process does; for whoever goes on living after the writer."""
+        self._handover.close()
         self._archive.close()
         self._spool.close()
 
