@@ -339,6 +339,41 @@ def test_a_refused_start_is_tried_again_until_it_succeeds(service: Machine) -> N
     assert service.show("ActiveState") == "active"
 
 
+def test_members_of_a_reader_group_look_and_nobody_else_does(service: Machine) -> None:
+    """--reader-group makes the group; a member asks and reads, old data too, and changes nothing; without it all is shut again."""
+    service.run("agentctl", "rotate")
+    before, version = service.files(), service.installed_version()
+    told = service.install(version, "--reader-group", "gaugers").stderr
+    assert "members of group gaugers may look" in told
+    gid = service.run("getent", "group", "gaugers").stdout.split(":")[2]
+    service.wait_whole()
+    somebody = ["setpriv", "--reuid=65534", "--regid=65534"]
+    member, stranger = [*somebody, f"--groups={gid}"], [*somebody, "--clear-groups"]
+    query = ["agentctl", "query", "--json", "SELECT count(*) AS n FROM process"]
+    folders = ("/run/evergauge", "/run/evergauge/control.sock", "/var/lib/evergauge", "/var/lib/evergauge/data")
+    modes = ["stat", "--format", "%a %U %G", *folders]
+    wait_until(lambda: service.run(*modes).stdout.split("\n")[3] == "750 root gaugers", "what is old is handed over")
+    assert service.run(*modes).stdout.split("\n")[:3] == ["710 root gaugers", "660 root gaugers", "750 root gaugers"]
+    assert json.loads(service.run(*member, "agentctl", "status", "--json").stdout)["ready"]
+    answer = service.run(*member, *query)
+    assert (json.loads(answer.stdout)[0]["n"] > 0, answer.stderr) == (True, "")
+    assert service.run(*member, "agentctl", "add-rule", "theirs", "--all", check=False).returncode == 77
+    refused = service.run(*stranger, "agentctl", "status", check=False)
+    assert (refused.returncode, "join group gaugers (`sudo usermod -aG gaugers" in refused.stderr) == (77, True), refused.stderr
+    service.run("systemctl", "stop", UNIT)
+    assert json.loads(service.run(*member, *query).stdout)[0]["n"] > 0
+    service.run("rm", "-r", os.path.dirname(DROP_IN))
+    service.run("systemctl", "daemon-reload")
+    service.run("systemctl", "start", UNIT)
+    service.wait_whole()
+    closed = ["700 root root", "600 root root", "700 root root"]
+    assert service.run(*modes).stdout.split("\n")[:3] == closed
+    assert service.run(*member, "agentctl", "status", check=False).returncode == 77
+    service.run("groupdel", "gaugers")
+    # The tools of groups leave copies and a lock.
+    service.run("rm", "-f", "--", *(path for path in service.files() - before if path.startswith("/etc/")))
+
+
 def test_an_upgrade_takes_over_and_keeps_settings_and_data(service: Machine) -> None:
     """scripts/install with another version: that one runs, an edited configuration and the rows of before are still there."""
     service.write(CONFIG, '[sampler.process]\ninterval = "500ms"\n')
@@ -377,6 +412,7 @@ def test_what_cannot_be_installed_is_said_in_a_sentence(service: Machine) -> Non
         (foreign, 69, "/usr/local/bin/agentd is there and not ours"),
         ([install, "--wheels", "/etc"], 69, "holds no evergauge-*.whl"),
         ([install, "--start"], 64, "does not know --start"),
+        ([install, "--reader-group", "no\nGroup"], 64, "takes a name of small letters"),
     ):
         ended = service.run(*words, check=False)
         assert (code, True) == (ended.returncode, sentence in ended.stderr), ended.stderr
