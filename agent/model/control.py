@@ -15,7 +15,7 @@ ANSWER_BYTES_MAX = 32 << 20
 DEADLINE_SECONDS = 5.0
 ROTATE_DEADLINE_SECONDS = 60.0
 
-# Operations that only look; another user may call them where the socket's file mode lets it connect.
+# Operations that only look: members of the reader group may call them, and without one whomever the mode of the socket lets in.
 READ_OPERATIONS = frozenset({"hello", "list-workers", "worker-state", "list-pods", "list-rules", "status", "diag"})
 WRITE_OPERATIONS = frozenset({"add-rule", "remove-rule", "restart-worker", "reset-worker", "rotate"})
 OPERATIONS = READ_OPERATIONS | WRITE_OPERATIONS
