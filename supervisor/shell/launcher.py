@@ -44,6 +44,8 @@ STRAYS_PER_LOOK_MAX = 64
 # It takes milliseconds, on a starved machine a second or two.
 SPARE_BIRTH_NS_MAX = 5 * S
 SWEEPS_MAX = 100
+# All sweeps of the end together wait a second at most, for strays that hang inside the kernel.
+STRAY_END_MS = 10
 # The fork server hears at once, unless it is importing.
 LISTEN_AGAIN_SECONDS = 0.5
 LISTEN_AGAIN_TRIES = 50
@@ -83,6 +85,8 @@ class Launcher:
         self._orders_open = 0
         self._bears_spare = False
         self._spares: deque[Newborn] = deque()
+        # Killed already, and perhaps still there at the next sweep: nobody is told of them twice.
+        self._told: set[int] = set()
         # What every newborn passes through is imported before it is born.
         forkserver.set_forkserver_preload([Birth.__module__, *place.preload])
         # The fork server's socket belongs beside ours, where a later start finds and removes it after a SIGKILL.
@@ -171,7 +175,7 @@ class Launcher:
         if self._server._forkserver_pid is None:
             return
         for _ in range(SWEEPS_MAX):
-            strays = end_strays(self._server._forkserver_pid, frozenset(self._living))
+            strays = end_strays(self._server._forkserver_pid, frozenset(self._living), wait_ms=STRAY_END_MS)
             self._tell(strays)
             if not strays:
                 break
@@ -241,8 +245,10 @@ class Launcher:
         self._has_deaths = self._has_deaths or bool(strays) or not is_whole
 
     def _tell(self, strays: Sequence[Stray]) -> None:
-        if strays and self._on_killed is not None:
-            self._on_killed(strays)
+        fresh = [stray for stray in strays if stray.pid not in self._told]
+        self._told = {stray.pid for stray in strays}
+        if fresh and self._on_killed is not None:
+            self._on_killed(fresh)
 
     def _reap_strays(self) -> None:
         """Wait for the orphans that the kernel gave to this process."""
@@ -319,6 +325,8 @@ class Launcher:
         return None
 
     def _discard(self, spare: Newborn) -> None:
+        # Before anybody can take it for a stray: a killed process is still there for a moment.
+        self._told.add(spare.pid)
         self._living.discard(spare.pid)
         give_up(spare)
 

@@ -141,18 +141,21 @@ def wait_all_gone(path: str) -> bool:
         os.close(descriptor)
 
 
-def end_strays(parent: int, known: frozenset[int], *, mark: int | None = None) -> list[Stray]:
+def end_strays(parent: int, known: frozenset[int], *, mark: int | None = None, wait_ms: int = 0) -> list[Stray]:
     """Kill the children of `parent` that nobody knows, what dead workers left behind; gives whom.
 
-    With a `mark` only those who bear it: for a parent that may be given the orphans of strangers.
+    With a `mark` only those who bear it: for a parent that may be given the orphans of strangers. Each is waited for at most
+    `wait_ms`, and after the first that is not gone by then, none; the next call meets, and gives, those again.
     """
-    strays = []
+    strays: list[Stray] = []
     for pid in children_of(parent):
         if pid in known or (pidfd := _confirmed(pid, lambda stat: stat.ppid == parent and stat.state != "Z")) is None:
             continue
         if mark is None or bears_mark(pid, mark):
             stray = Stray(pid, _name(pid), "left behind by a worker that is gone")
-            strays += [stray] if kill(pidfd) else []
+            if kill(pidfd):
+                strays.append(stray)
+                wait_ms = wait_ms if wait_ended(pidfd, wait_ms) else 0
         os.close(pidfd)
     return strays
 

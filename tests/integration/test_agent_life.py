@@ -37,6 +37,7 @@ def test_for_a_duration_it_ends_by_itself_with_exit_0(tmp_path: Path) -> None:
     ended = run_agentd("--for", "300ms", "--state-dir", str(tmp_path), "--runtime-dir", str(tmp_path), "--gateway-port", "0")
     assert ended.returncode == 0, ended.stderr
     assert "evergauge" in ended.stdout
+    assert "warning" not in ended.stderr, "a good end alarms nobody"
     assert str(tmp_path / "data") in ended.stdout
     assert list(tmp_path.glob("data/process/date=*/*.parquet"))
     assert list(tmp_path.glob("*.sock")) == []

@@ -17,7 +17,7 @@ from agent.clock import SystemClock
 from agent.model.heartbeat import BODY_BYTES, BODY_OFFSET, VERSION, WAITING_OFFSET, Beat, parse_page
 from supervisor.shell.launcher import SPARE_BIRTH_NS_MAX, Birthplace, Launcher, NotStarted
 from supervisor.shell.ledger import Ledger
-from supervisor.shell.takeover import Started
+from supervisor.shell.takeover import Started, Stray
 
 # Behind the launcher, which prepares it.
 from multiprocess import forkserver, resource_tracker, util  # isort: skip
@@ -33,7 +33,8 @@ class Starter:
         place = Birthplace("run", "fakes.newborn:be", ("workers.runtime.preload",), str(folder), 0, str(folder / "living"))
         epochs = {"sampler/tested": 0}
         ledger = Ledger(str(folder / "ledger"), boot_id=bytes(16), run="run", fingerprint=bytes(32), epochs=epochs)
-        self.launcher = Launcher(place, ledger, SystemClock())
+        self.killed: list[Stray] = []
+        self.launcher = Launcher(place, ledger, SystemClock(), on_killed=self.killed.extend)
         self._epoch = 0
         self._started: list[Started] = []
         # What came out of the reserve.
@@ -297,6 +298,17 @@ def test_the_end_of_the_launcher_ends_its_reserve(with_reserve: Starter) -> None
     spare = psutil.Process(_reserve(with_reserve))
     with_reserve.close()
     wait_until(lambda: not spare.is_running(), "it has ended")
+    assert with_reserve.killed == [], "it is nobody's stray"
+
+
+def test_a_stray_that_is_slow_to_go_is_told_once(starter: Starter) -> None:
+    """A killed process is there until the kernel has taken it apart; meanwhile it is met, and killed, again."""
+    strays = [starter.start("wait") for _ in range(3)]
+    for stray in strays:
+        starter.launcher.note_gone(stray.pid)
+    starter.close()
+    assert {stray.pid for stray in strays} == {told.pid for told in starter.killed}
+    assert len(starter.killed) == len(strays)
 
 
 def test_children_that_nobody_knows_are_ended(with_reserve: Starter) -> None:
