@@ -43,18 +43,28 @@ def run(
     settings = catalogue.settings()
     invocation = parse_invocation(arguments, settings)
     if invocation.help:
-        print(usage(settings))
+        _show(usage(settings))
         return ExitCode.DONE
     if invocation.version:
-        print(f"agentd {agent.__version__}")
+        _show(f"agentd {agent.__version__}")
         return ExitCode.DONE
     config = load_config(invocation, environment)
     if invocation.check_config:
-        print(settings_document(config, settings, catalogue.worker_names()))
-        # A comment: what is printed is a settings file as a whole.
-        print("# the configuration is good")
+        # A comment at the end: what is printed is a settings file as a whole.
+        _show(f"{settings_document(config, settings, catalogue.worker_names())}\n# the configuration is good")
         return ExitCode.DONE
     return supervise(config, for_ns=invocation.for_ns, workforce=workforce)
+
+
+def _show(text: str) -> None:
+    """Print; a reader that has seen enough (`agentd --help | head`) is no failure."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # What is left in the buffer goes nowhere, whoever flushes it.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.close(nowhere)
 
 
 def load_config(invocation: Invocation, environment: Mapping[str, str]) -> Config:

@@ -229,6 +229,17 @@ def test_help_lists_every_setting_with_its_unit_and_range() -> None:
         assert word in ended.stdout
 
 
+@pytest.mark.parametrize("what", ["--help", "--version", "--check-config"])
+def test_a_reader_who_has_seen_enough_is_no_failure(what: str) -> None:
+    """`agentd --help | head` says nothing of a broken pipe."""
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    command = [sys.executable, "-c", "from agent.daemon import main; main()", what]
+    ended = subprocess.run(command, stdout=write_end, stderr=subprocess.PIPE, timeout=20, check=False)
+    os.close(write_end)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+
+
 def test_rotate_answers_with_the_sealed_files(tmp_path: Path) -> None:
     """Each file with its table and rows, all of them there; SIGUSR1 does the same unasked."""
     with AgentProcess(tmp_path) as agent:
