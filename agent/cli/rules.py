@@ -18,6 +18,8 @@ RULE_COLUMNS = (
     Column("ACTION", yields=True),
 )
 
+_WHICH_PODS = "it is not said which pods the rule takes"
+
 
 def _part(rule: dict[str, object], name: str) -> dict[str, object]:
     part = rule.get(name)
@@ -31,8 +33,8 @@ def _cells(rule: dict[str, object]) -> tuple[str, ...]:
     return (
         text_of(rule.get("priority", 0)),
         text_of(rule.get("name")),
-        text_of(match.get("namespace") or "*"),
-        text_of(match.get("pod") or "*"),
+        text_of(match.get("namespace", "*")),
+        text_of(match.get("pod", "*")),
         text_of(",".join(f"{key}={value}" for key, value in labels.items())),
         text_of(match.get("qos")),
         f"{kind} {text_of(action['group'])}" if action.get("group") else kind,
@@ -71,6 +73,9 @@ def rule_of(call: Call) -> dict[str, object]:
     name = call.words[0] if call.words else rule.get("name")
     if rule.get("name", name) != name:
         raise MisuseError("add-rule", f"the rule is named {rule['name']!r} in its JSON and {name!r} before it", "name it once")
+    if not rule.get("match"):
+        advice = 'name them in its `match`; {"match": {"namespace": "*"}} takes every pod'
+        raise MisuseError("add-rule", _WHICH_PODS, advice)
     return {**rule, "name": name}
 
 
@@ -115,8 +120,8 @@ def _check_selection(call: Call, match: dict[str, object]) -> None:
     if call.has("--all") and match:
         raise MisuseError("add-rule", f"--all and --{next(iter(match)).removesuffix('s')} exclude each other", "give one of them")
     if not call.has("--all") and not match:
-        problem = "it is not said which pods the rule takes"
-        raise MisuseError("add-rule", problem, "choose them by --namespace, --pod, --label or --qos, or write --all for every pod")
+        advice = "choose them by --namespace, --pod, --label or --qos, or write --all for every pod"
+        raise MisuseError("add-rule", _WHICH_PODS, advice)
 
 
 def _label(text: str) -> tuple[str, str]:

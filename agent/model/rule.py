@@ -126,6 +126,9 @@ def problem_of_new_rule(rule: GroupRule) -> str | None:
     """As `problem_of_rule`, and what is refused to a new rule alone: one that is in force already must stay readable."""
     if max(stars(rule.match.namespace), stars(rule.match.pod)) > STARS_MAX:
         return f"a pattern has at most {STARS_MAX} stars"
+    if "" in (rule.match.namespace, rule.match.pod):
+        # Most often a variable of a shell that is not set.
+        return "an empty pattern matches no pod, `*` matches every one"
     return problem_of_rule(rule)
 
 

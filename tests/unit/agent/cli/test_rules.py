@@ -53,14 +53,23 @@ def test_a_rule_that_selects_no_pods_is_refused(words: tuple[str, ...]) -> None:
 
 def test_json_with_a_byte_order_mark_is_json() -> None:
     """Some programs write one before what they pipe."""
-    assert rule("--from-json", '\ufeff{"name": "a"}') == {"name": "a"}
+    assert rule("--from-json", '\ufeff{"name": "a", "match": {"pod": "*"}}') == {"name": "a", "match": {"pod": "*"}}
 
 
 def test_json_describes_the_whole_rule() -> None:
     """The JSON that list-rules prints can be given back; the name may stand before it."""
     quiet = GroupRule("quiet", action=Action("ignore"))
     assert decode_rule(json.dumps(rule("--from-json", canonical(quiet).decode())).encode()) == quiet
-    assert rule("loud", "--from-json", "{}") == {"name": "loud"}
+    assert rule("loud", "--from-json", '{"match": {"qos": "burstable"}}') == {"name": "loud", "match": {"qos": "burstable"}}
+
+
+@pytest.mark.parametrize("text", ["{}", '{"match": {}}', '{"match": null}', '{"action": {"kind": "ignore"}}'])
+def test_json_that_selects_no_pods_is_refused(text: str) -> None:
+    """A forgotten key must not take every pod either; who means that writes it."""
+    with pytest.raises(EvergaugeError) as failure:
+        rule("a", "--from-json", text)
+    assert failure.value.code == 64
+    assert "it is not said which pods the rule takes; name them in its `match`" in failure.value.sentence
 
 
 @pytest.mark.parametrize(
