@@ -117,7 +117,7 @@ class Size(Whole):
 
     @property
     def accepted(self) -> str:
-        return f"a size from {self.show(self.least)} to {self.show(self.most)}, such as 64KiB or 16MiB"
+        return f"a size from {self.show(self.least)} to {self.show(self.most)}"
 
     def _number(self, value: object) -> int:
         if isinstance(value, str):

@@ -88,6 +88,9 @@ def threads() -> int:
 @contextmanager
 def held_to(limit: int) -> Iterator[None]:
     """Within the block this process takes at most so much memory beyond what it has now."""
+    # Arrow reads this when it is imported, which is later. Its own allocator takes up to a gibibyte of address space at once,
+    # as much as the limit lets it; the kernel counts all of that, and nothing is left for DuckDB.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     wanted = _data_bytes() + limit
     for bound in (soft, hard):

@@ -76,3 +76,14 @@ def test_a_spool_that_does_not_fit_says_how_to_go_on(tmp_path: Path, monkeypatch
     assert run(line, {}, output, warnings) == 0
     assert output.getvalue() == '[{"n": 100000}]\n'
     assert [entry.name for entry in tmp_path.iterdir()] == ["spool"]
+
+
+@pytest.mark.parametrize("limit_mib", [240, 256, 300, 400])
+def test_a_spool_of_many_small_batches_fits_into_every_limit_above_one_that_it_fits_into(limit_mib: int, tmp_path: Path) -> None:
+    """A batch of twenty rows a second, as a quiet host makes them. An allocator that takes all it may would spoil some limits."""
+    batches = [batch_of("process", [process_row(tick, pid) for pid in range(20)]) for tick in range(1_500)]
+    write_segment(tmp_path, "a", head_of("a") + b"".join(batches))
+    program = [sys.executable, "-c", "from agent.cli.main import main; raise SystemExit(main())"]
+    question = ["query", "SELECT count(*) AS n FROM process", "--json", "--state-dir", str(tmp_path)]
+    done = subprocess.run([*program, *question, "--memory-limit", f"{limit_mib}MiB"], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, '[{"n": 30000}]\n'), done.stderr
