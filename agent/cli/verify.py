@@ -118,7 +118,7 @@ COMMANDS = (
     Command(
         "verify-data",
         verify_data,
-        about="read every sealed file from end to end: is it still what was sealed?",
+        about="read every sealed file from end to end and tell whether it still is what was sealed",
         details="""\
 A sealed file holds a digest of all its bytes, a checksum of each page, and who sealed what into it. A file whose digest is
 right is proved; one that was sealed before there were digests can only be plausible; a damaged one is named, and `agentctl

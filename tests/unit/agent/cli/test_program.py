@@ -23,6 +23,7 @@ def test_every_command_explains_itself_with_an_example(name: str) -> None:
     assert all(option.name in text and option.about in text for option in command.options)
     assert all(argument.name in text for argument in command.arguments)
     assert max(map(len, text.splitlines())) <= 132
+    assert not command.about.endswith((".", "?", "!")), "the help puts a full stop behind it"
     assert outcome(name, "--help") == outcome("--help", name) == (0, text, "")
 
 
