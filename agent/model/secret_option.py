@@ -35,6 +35,10 @@ class Program:
 
 
 _MYSQL = Program(attached=b"p", flags=b"ABCEGHLNVWXbfijnqrstvwT")
+# Its command `password` has the new one behind it.
+_MYSQL_ADMIN = Program(
+    attached=_MYSQL.attached, flags=_MYSQL.flags, words=tuple((w, (0, 1)) for w in (b"password", b"old-password"))
+)
 _LOGIN = Program(options=b"p", behind=b"login")
 _LDAP = Program(options=b"w", flags=b"xvnZIQ")
 _SNMP = Program(options=b"cAX")
@@ -59,12 +63,13 @@ _CURL = Program(
 PROGRAMS: dict[bytes, Program] = {
     **dict.fromkeys(
         (
-            b"mysql mysqldump mysqladmin mysqlimport mysqlcheck mysqlshow mysqlslap mysqlbinlog mysqlpump mysqlsh "
-            b"mysqlrepair mysqloptimize mysql_upgrade mariadb mariadb-dump mariadb-admin mariadb-import mariadb-check "
+            b"mysql mysqldump mysqlimport mysqlcheck mysqlshow mysqlslap mysqlbinlog mysqlpump mysqlsh "
+            b"mysqlrepair mysqloptimize mysql_upgrade mariadb mariadb-dump mariadb-import mariadb-check "
             b"mariadb-show mariadb-binlog mariadb-backup mariabackup mycli xtrabackup mydumper"
         ).split(),
         _MYSQL,
     ),
+    **dict.fromkeys((b"mysqladmin", b"mariadb-admin"), _MYSQL_ADMIN),
     b"sshpass": Program(options=b"p", flags=b"ve", is_launcher=True),
     b"curl": _CURL,
     **dict.fromkeys(b"http https httpie xh xhs".split(), Program(options=b"a", flags=b"fjvhbpdIS", words=((b"--auth", (0, 1)),))),
@@ -75,7 +80,7 @@ PROGRAMS: dict[bytes, Program] = {
     **dict.fromkeys(
         (
             b"mongo mongosh mongodump mongorestore mongoexport mongoimport mongostat mongotop mongofiles cqlsh "
-            b"rabbitmqadmin rdesktop useradd usermod ncftpput ncftpget ncftp"
+            b"rabbitmqadmin rdesktop useradd usermod ncftpput ncftpget ncftp beeline twine"
         ).split(),
         _MONGO,
     ),
@@ -102,7 +107,7 @@ PROGRAM_SIGNS = (
     "mysql", "maria", "mycli", "xtrabackup", "mydumper", "sshpass", "curl", "http", "xh", "redis", "valkey", "keyd", "ldap",
     "login", "mongo", "cqlsh", "rabbitmq", "rdesktop", "useradd", "usermod", "ncftp", "sql", "bcp", "ipmi", "zip", "mosquitto",
     "snmp", "7z", "rar", "ssh-keygen", "htpasswd", "wpa_", "sm", "rpcclient", "lftp", "etcdctl", "openssl", "vault", "bao",
-    "expdp", "impdp", "rman", "freerdp", "nmcli",
+    "expdp", "impdp", "rman", "freerdp", "nmcli", "beeline", "twine",
 )  # fmt: skip
 
 _WORD = re.compile(rb"""[^\s\0"'`()$]+""")
