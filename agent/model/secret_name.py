@@ -13,7 +13,8 @@ Span = tuple[int, int]
 
 # What must be there for a name to be found, in lower case.
 NAME_SIGNS = (
-    "pass", "pwd", "secret", "token", "cred", "auth", "bearer", "cookie", "psk", "jwt", "key", "basic", "identified",
+    "pass", "pwd", "secret", "token", "cred", "auth", "bearer", "cookie", "psk", "jwt", "key", "basic", "identified", "-signature",
+    "&sig", "?sig",
 )  # fmt: skip
 
 _KEY = (
@@ -22,7 +23,7 @@ _KEY = (
 )
 _WORD = (
     rb"pass(?:word|wd|phrase|code|key|wort)?|pwd|secret|token|credentials?|(?<![a-z])creds?|(?:proxy-)?authorization|bearer|cookie"
-    rb"|psk|jwt|auth|" + _KEY
+    rb"|psk|jwt|auth|(?:x-amz|x-goog)-signature|(?<=[?&])sig|" + _KEY
 )
 # The word stands at the name's end, at most a number or what kind of value it is behind it.
 _NAME = re.compile(rb"(?:" + _WORD + rb")(?:[-_.]?(?:[0-9]{1,4}|base|value|plain|text|b64|base64))?(?![\w-]|\.\w)")

@@ -80,7 +80,7 @@ PROGRAMS: dict[bytes, Program] = {
     **dict.fromkeys(
         (
             b"mongo mongosh mongodump mongorestore mongoexport mongoimport mongostat mongotop mongofiles cqlsh "
-            b"rabbitmqadmin rdesktop useradd usermod ncftpput ncftpget ncftp beeline twine"
+            b"rabbitmqadmin rdesktop useradd usermod ncftpput ncftpget ncftp beeline twine psexec psexec64"
         ).split(),
         _MONGO,
     ),
@@ -92,6 +92,8 @@ PROGRAMS: dict[bytes, Program] = {
     b"ssh-keygen": Program(options=b"NP", flags=b"qpy"),
     b"htpasswd": Program(words=(*((word, (2, 1)) for word in _BATCHES), *((word, (1, 1)) for word in _NAMELESS))),
     b"rabbitmqctl": Program(words=tuple((word, (1, 1)) for word in (b"add_user", b"change_password", b"authenticate_user"))),
+    # `mc alias set NAME URL ACCESSKEY SECRETKEY`, and as it was called before.
+    b"mc": Program(words=((b"set", (3, 1)), (b"add", (3, 1)))),
     b"wpa_passphrase": Program(words=((b"wpa_passphrase", (1, 1)),)),
     **dict.fromkeys(b"smbclient rpcclient smbget smbcacls".split(), _SMB),
     b"lftp": Program(options=b"u"),
@@ -107,7 +109,7 @@ PROGRAM_SIGNS = (
     "mysql", "maria", "mycli", "xtrabackup", "mydumper", "sshpass", "curl", "http", "xh", "redis", "valkey", "keyd", "ldap",
     "login", "mongo", "cqlsh", "rabbitmq", "rdesktop", "useradd", "usermod", "ncftp", "sql", "bcp", "ipmi", "zip", "mosquitto",
     "snmp", "7z", "rar", "ssh-keygen", "htpasswd", "wpa_", "sm", "rpcclient", "lftp", "etcdctl", "openssl", "vault", "bao",
-    "expdp", "impdp", "rman", "freerdp", "nmcli", "beeline", "twine",
+    "expdp", "impdp", "rman", "freerdp", "nmcli", "beeline", "twine", "psexec", "mc",
 )  # fmt: skip
 
 _WORD = re.compile(rb"""[^\s\0"'`()$]+""")

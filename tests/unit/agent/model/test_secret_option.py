@@ -35,6 +35,8 @@ CASES = [
     (f"rar a -hp{S} x", "rar a -hp*** x"),
     (f"ssh-keygen -N {S} -f x", "ssh-keygen -N *** -f x"),
     (f"mysqladmin -u root -pold password {S}", "mysqladmin -u root -p*** password ***"),
+    (f"mc alias set play https://h KEY {S}", "mc alias set play https://h KEY ***"),
+    (f"psexec \\\\h -u me -p {S} cmd", "psexec \\\\h -u me -p *** cmd"),
     (f"beeline -n me -p {S}", "beeline -n me -p ***"),
     (f"twine upload -u me -p {S} dist", "twine upload -u me -p *** dist"),
     (f"htpasswd -b file me {S}", "htpasswd -b file me ***"),
