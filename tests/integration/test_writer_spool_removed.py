@@ -138,3 +138,25 @@ def test_a_folder_that_cannot_be_made_again_is_told_until_it_can(host: WriterHos
     assert not host.bus.conditions[-1].active
     assert host.spooled() == [("sample", number) for number in range(1, sender.acknowledged + 1)]
     assert sender.acknowledged == 7
+
+
+@pytest.mark.parametrize("meanwhile", ["nothing", "a rotation", "another writer"])
+def test_a_folder_that_comes_back_brings_no_row_twice(host: WriterHost, tmp_path: Path, meanwhile: str) -> None:
+    """The spool is moved away, written again, and its files are moved back: what is stored already is set aside."""
+    sender = host.sender()
+    host.measure(sender, 3)
+    (former,) = host.spool_files()
+    os.rename(host.state / "spool", tmp_path / "away")
+    host.measure(sender, 2)
+    if meanwhile == "a rotation":
+        host.rotate()
+    os.rename(tmp_path / "away" / former, host.state / "spool" / former)
+    if meanwhile == "another writer":
+        host.start()
+    host.clock.advance(5 * S)
+    host.turn()
+    assert former not in host.spool_files()
+    assert os.listdir(host.state / "set-aside") == [former]
+    assert "segment_returned" in kinds(host)
+    host.rotate()
+    assert host.query(NUMBERS) == [([1, 2, 3, 4, 5], 200)]

@@ -54,7 +54,8 @@ class Mark(Struct, frozen=True):
 class SegmentHead(Struct, frozen=True):
     """The first record of a spool file: all that a reader needs to make Parquet of it, years later.
 
-    `durable`: every segment up to this generation was on the disk in whole when this one was opened.
+    `durable`: every segment up to this generation was on the disk in whole when this one was opened. `superseded`: names of
+    segments that lost their name while they were written, and whose rows later ones hold: should they come back, they count twice.
     """
 
     format: int
@@ -66,6 +67,7 @@ class SegmentHead(Struct, frozen=True):
     tables: dict[str, TableForm]
     marks: tuple[Mark, ...]
     durable: int = 0
+    superseded: tuple[str, ...] = ()
 
 
 class Entry(Struct, frozen=True, omit_defaults=True):

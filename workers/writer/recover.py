@@ -21,6 +21,10 @@ from workers.writer.record import (
     parse_head,
     parse_records,
 )
+from workers.writer.segment import in_order
+
+# Each stands for a folder that somebody took away while it was written, and may bring back; a head has room for so many.
+SUPERSEDED_MAX = 16
 
 
 class Finding(Struct, frozen=True):
@@ -56,6 +60,12 @@ def without_tail(finding: Finding, size_bytes: int) -> Finding:
 def durable_generation(findings: Iterable[Finding]) -> int:
     """Every segment up to this generation was forced to the disk in whole: what later segments say of those before them."""
     return max((finding.head.durable for finding in findings if finding.head is not None), default=0)
+
+
+def superseded(findings: Iterable[Finding]) -> tuple[str, ...]:
+    """The segments whose rows later ones hold, as the heads say, the newest last."""
+    names = {name for finding in findings if finding.head is not None for name in finding.head.superseded}
+    return tuple(in_order(names)[-SUPERSEDED_MAX:])
 
 
 def newest(sizes: Mapping[str, int], bytes_max: int) -> list[str]:

@@ -8,12 +8,14 @@ from collections.abc import Callable, Sequence
 
 from agent.config import SEAL_BYTES, SEAL_INTERVAL, SYNC_INTERVAL, Config
 from agent.model.errors import StorageError
+from agent.model.foreign import readable
 from agent.model.message import Note
 from agent.model.timebase import S, format_duration
 from agent.ports import Bus
 from workers.writer.archive import Archive
 from workers.writer.condition import Conditions
 from workers.writer.record import SegmentHead
+from workers.writer.recover import SUPERSEDED_MAX
 from workers.writer.segment import GENERATION_MAX
 from workers.writer.spool import SEGMENT_BYTES_MAX, Spool
 
@@ -24,13 +26,17 @@ SLOW_SYNC_NS = 1 * S
 SUSPECTS_MAX = 16
 _SYNC = "sync"
 _ROTATION = "rotation"
+_RETURNED = "segment_returned"
 
-MakeHead = Callable[[int, int], SegmentHead]
+MakeHead = Callable[[int, int, tuple[str, ...]], SegmentHead]
 
 
 class Segments:
-    """Opens, appends, rotates, syncs. `make_head` gives the head of a segment from its generation and the one up to which
-    all are on the disk; `on_loss` is told the segment whose acknowledged rows are gone. *Raises:* StorageError."""
+    """Opens, appends, rotates, syncs. `make_head` gives the head of a segment from its generation, the one up to which all
+    are on the disk and the names of those it supersedes; `on_loss` is told the segment whose acknowledged rows are gone.
+
+    *Raises:* StorageError.
+    """
 
     def __init__(
         self,
@@ -54,6 +60,8 @@ class Segments:
         self._sync_interval_ns = config.of(SYNC_INTERVAL)
         self._slow_ns = max(self._sync_interval_ns, SLOW_SYNC_NS)
         self.generation = 0
+        # Segments that lost their name; their rows went to later ones, so they are not stored again when they come back.
+        self.superseded: tuple[str, ...] = ()
         # When the first rows of the open segment came, when a rotation that failed is tried again.
         self._first_at_ns: int | None = None
         self._rotate_again_at_ns: int | None = None
@@ -90,6 +98,7 @@ class Segments:
             self._settle()
             if is_storing:
                 self.mend(now_ns)
+                self._put_returned_aside()
         if self._sync_at_ns is not None and now_ns >= self._sync_at_ns:
             self.sync(now_ns)
         if is_storing:
@@ -153,8 +162,11 @@ class Segments:
         if not self._spool.is_lost():
             return
         former, held_bytes = self._spool.name, self._spool.size_bytes - self._spool.head_bytes
-        is_saved = self._spool.save(self._next_head())
+        superseded = (*self.superseded, former)[-SUPERSEDED_MAX:]
+        is_saved = self._spool.save(self._next_head(superseded))
         self.generation += 1
+        if is_saved:
+            self.superseded = superseded
         problem = f"{self._spool.path(former)}: somebody removed, moved or replaced it while it was written"
         fields: dict[str, str | int | float | bool | None] = {"problem": problem, "bytes": held_bytes, "is_saved": is_saved}
         self._bus.note(Note(kind="segment_removed", severity="warning" if is_saved else "error", fields=fields))
@@ -162,10 +174,29 @@ class Segments:
             self._on_loss(former)
         self.sync(now_ns)
 
-    def _next_head(self) -> SegmentHead:
+    def _put_returned_aside(self) -> None:
+        """Set superseded segments aside that somebody brought back: their rows are stored already."""
+        refused = ""
+        for name in self.superseded:
+            if not self._spool.has(name):
+                continue
+            try:
+                path = self._spool.set_aside(name)
+            except StorageError as failure:
+                refused = failure.sentence
+                continue
+            problem = f"{readable(path)}: a removed segment came back; its rows are in a later one, so it is set aside"
+            self._bus.note(Note(kind="segment_returned", severity="warning", fields={"problem": problem}))
+        if refused:
+            self._conditions.begin(_RETURNED, f"a segment that came back shows its rows twice and cannot be set aside: {refused}")
+        else:
+            self._conditions.end(_RETURNED)
+
+    def _next_head(self, superseded: tuple[str, ...] | None = None) -> SegmentHead:
         # Files of another host that somebody restored here must not make everything new the oldest.
         self.generation = max(self.generation, self._archive.generation)
-        return self._make_head(min(self.generation + 1, GENERATION_MAX), self._spool.durable_generation)
+        names = self.superseded if superseded is None else superseded
+        return self._make_head(min(self.generation + 1, GENERATION_MAX), self._spool.durable_generation, names)
 
     def _renew(self) -> None:
         was_empty = self._spool.is_empty

@@ -10,6 +10,8 @@ from contextlib import suppress
 from errno import ELOOP, ENOENT, ENOTDIR, ESTALE
 from stat import S_ISREG
 
+from msgspec.structs import replace
+
 from agent.failpoint import failpoint
 from agent.model.errors import StorageError
 from workers.writer.folder import is_passing, make_folder, storage_error
@@ -138,7 +140,8 @@ class Spool:
             return cause.errno in _GONE
 
     def save(self, head: SegmentHead) -> bool:
-        """Open a new segment in place of one that lost its name, with all of its records; False when they cannot be read.
+        """Open a new segment in place of one that lost its name, with all of its records; False when they cannot be read, and
+        then the new one does not supersede it.
 
         Whatever stands under the old name is another's file, perhaps a copy of ours: it is set aside, and nothing is
         stored twice. *Raises:* StorageError, and the lost one stays open.
@@ -151,7 +154,7 @@ class Spool:
             made = self._make(head, lost)
         except _UnreadableError:
             is_saved = False
-            made = self._make(head, None)
+            made = self._make(replace(head, superseded=head.superseded[:-1]), None)
         os.close(lost)
         self._take_over(head, *made)
         self._has_unsynced = True

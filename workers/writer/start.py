@@ -12,7 +12,7 @@ from agent.model.message import Note
 from agent.ports import Bus
 from workers.writer.folder import read_file
 from workers.writer.record import Mark
-from workers.writer.recover import Finding, Recovery, durable_generation, newest, without_tail
+from workers.writer.recover import Finding, Recovery, durable_generation, newest, superseded, without_tail
 from workers.writer.segment import GENERATION_MAX, generation_in_sealed, generation_of, id_in
 from workers.writer.spool import SEGMENT_BYTES_MAX, Spool
 
@@ -25,13 +25,15 @@ _NAMED_MAX = 5
 
 
 class Start(Struct, frozen=True):
-    """What was found: the marks of all senders, the segments to seal and those without rows, the highest generation."""
+    """What was found: the marks of all senders, the segments to seal and those without rows, the highest generation, and the
+    names of those whose rows are in later ones."""
 
     marks: tuple[Mark, ...]
     waiting: list[str]
     empty: list[str]
     generation: int
     torn_tails: int
+    superseded: tuple[str, ...]
 
 
 def start(spool: Spool, data_directory: str, run: str, bus: Bus) -> Start:
@@ -56,15 +58,17 @@ def start(spool: Spool, data_directory: str, run: str, bus: Bus) -> Start:
         if generation_of(id_in(name)) > durable
     }
     known = {**{name: finding for name, (finding, _) in findings.items()}, **cut}
+    stored_elsewhere = superseded(known.values())
     empty = [name for name, finding in known.items() if not finding.needs_sealing]
     for name in names:
         spool.owe(name)
     return Start(
         marks=recovery.marks(),
-        waiting=[name for name in names if name not in empty],
-        empty=empty,
+        waiting=[name for name in names if name not in empty and name not in stored_elsewhere],
+        empty=[name for name in empty if name not in stored_elsewhere],
         generation=_highest(spool, names, data_directory),
         torn_tails=sum(finding.torn for finding in known.values()),
+        superseded=stored_elsewhere,
     )
 
 

@@ -314,6 +314,7 @@ class WriterWork:
         self._archive.prepare()
         found = start(self._spool, f"{self._state_dir}/data", self._identity.run, self._bus)
         self._segments.generation = found.generation
+        self._segments.superseded = found.superseded
         self._core = WriterCore(self._identity.run, found.marks)
         try:
             self._segments.begin(now_ns)
@@ -327,7 +328,7 @@ class WriterWork:
             self._segments.discard(name)
         self._segments.sync(now_ns)
 
-    def _head(self, generation: int, durable: int) -> SegmentHead:
+    def _head(self, generation: int, durable: int, superseded: tuple[str, ...]) -> SegmentHead:
         assert self._core is not None
         return SegmentHead(
             format=FORMAT_VERSION,
@@ -339,6 +340,7 @@ class WriterWork:
             tables={name: form_of(table) for name, table in self._tables.items()},
             marks=self._core.marks(),
             durable=durable,
+            superseded=superseded,
         )
 
     def _note_damage(self, report: SealReport) -> None:

@@ -4,7 +4,17 @@ from agent.model.message import Identity, encode
 from agent.model.tables import GAP
 from workers.writer.gap import Gap, Reason
 from workers.writer.record import Damage, Entry, Mark, SegmentHead, TableForm, encode_entry, encode_head
-from workers.writer.recover import Recovery, durable_generation, is_cut_short, newest, open_segment, without_tail
+from workers.writer.recover import (
+    SUPERSEDED_MAX,
+    Finding,
+    Recovery,
+    durable_generation,
+    is_cut_short,
+    newest,
+    open_segment,
+    superseded,
+    without_tail,
+)
 
 FORM = TableForm(GAP.version, GAP.column_names, tuple(column.dtype for column in GAP.columns), GAP.prefix)
 
@@ -170,3 +180,12 @@ def test_the_newest_segments_are_read_up_to_a_bound() -> None:
     assert newest({"a": 5, "b": 5, "c": 5}, 15) == ["a", "b", "c"]
     assert newest({"a": 5, "b": 5, "c": 5}, 14) == ["b", "c"]
     assert newest({"a": 5, "b": 50}, 14) == ["b"]
+
+
+def test_the_newest_superseded_segments_are_remembered() -> None:
+    """Heads name the segments whose rows later ones hold: each once, in their order, and no more than a head has room for."""
+    names = tuple(f"20240101T000000Z-{generation:08x}00000000.spool" for generation in range(1, SUPERSEDED_MAX + 3))
+    heads = [SegmentHead(1, "0123456789ab", "node-1", "run-1", "0.1", 5, {}, (), 0, part) for part in (names[4:], names[:6])]
+    findings = [Finding(head, 0, 0, torn=False) for head in heads]
+    assert superseded([*findings, Finding(None, 0, 1, torn=False)]) == names[2:]
+    assert superseded([]) == ()
