@@ -1,11 +1,14 @@
 """Where the agent's folders are, when nobody says. Imports nothing heavy: agentctl starts with it."""
 
 import os
+from errno import EBADF, EINVAL, ENOSYS, ENOTSUP
 
 import agent
 
 # sockaddr_un.sun_path holds 108 bytes with the closing zero byte (unix(7)); libzmq wants the same.
 SOCKET_PATH_BYTES_MAX = 107
+# What network and user-space file systems answer to the sync of a folder when they have none (fsync(2)).
+NO_FOLDER_SYNC = (EINVAL, ENOTSUP, ENOSYS, EBADF)
 # Where the system's own agent, run by root, has its sockets.
 SYSTEM_RUNTIME_DIR = "/run/evergauge"
 # And its data, readable for others where it has a reader group.

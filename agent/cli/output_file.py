@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from agent.model.errors import MisuseError, PermissionRefused, StorageError
 from agent.model.foreign import readable
+from agent.paths import NO_FOLDER_SYNC
 
 # What file systems answer that have no files without a name (open(2), O_TMPFILE).
 _NO_NAMELESS = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT, errno.ENOTSUP)
@@ -108,8 +109,7 @@ def _sync(folder: str) -> None:
     try:
         os.fsync(descriptor)
     except OSError as cause:
-        # Some network file systems cannot do it for folders and say so.
-        if cause.errno != errno.EINVAL:
+        if cause.errno not in NO_FOLDER_SYNC:
             raise
     finally:
         os.close(descriptor)

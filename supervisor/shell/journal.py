@@ -2,12 +2,12 @@
 
 import os
 from contextlib import suppress
-from errno import EBADF, EINVAL, ENOSYS, ENOTSUP
 from functools import partial
 
 from agent.failpoint import failpoint
 from agent.model.errors import FormatError, StorageError
 from agent.model.timebase import compact_utc
+from agent.paths import NO_FOLDER_SYNC
 from supervisor.core.effect import Persisted
 from supervisor.core.rulebook import Rulebook, decode_rulebook, encode_rulebook
 from supervisor.shell.errand import ErrandThread
@@ -15,8 +15,6 @@ from supervisor.shell.errand import ErrandThread
 FILE_NAME = "rules.json"
 # 10,000 rules are some 3 MB.
 DOCUMENT_BYTES_MAX = 64 << 20
-# What network file systems and some others answer to the sync of a folder: they have none (fsync(2)).
-NO_FOLDER_SYNC = (EINVAL, ENOTSUP, ENOSYS, EBADF)
 
 
 def load_rulebook(state_dir: str, wall_ns: int) -> tuple[Rulebook, str]:

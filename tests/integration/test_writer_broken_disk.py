@@ -4,14 +4,16 @@ import errno
 import os
 import resource
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import pytest
 from fakes.writer_host import WriterHost
 
+from agent import failpoint
 from agent.model.message import Condition
 from agent.model.timebase import S
+from workers.writer.folder import sync_folder
 from workers.writer.segments import SUSPECTS_MAX
 from workers.writer.syncer import Synced, Syncer
 
@@ -161,3 +163,17 @@ def test_a_sync_that_does_not_end_is_a_condition(host: WriterHost) -> None:
     syncer.is_stuck = False
     host.measure(sender, 6)
     assert host.bus.conditions[-1] == Condition(kind="sync", active=False, detail="")
+
+
+@pytest.mark.parametrize(("word", "is_failure"), [("EINVAL", False), ("ENOTSUP", False), ("ENOSYS", False), ("EIO", True)])
+def test_a_file_system_that_syncs_no_folders_keeps_nothing_from_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str, is_failure: bool
+) -> None:
+    """As network and user-space file systems answer, with one word or another: files are synced there, and that is enough."""
+    points = tmp_path / "points"
+    points.mkdir()
+    monkeypatch.setattr(failpoint, "_folder", str(points))
+    (points / "folder.before_sync").write_text(f"error {word}")
+    with pytest.raises(OSError, match=r"folder\.before_sync") if is_failure else nullcontext():
+        sync_folder(str(tmp_path))
+    assert os.listdir(points) == []

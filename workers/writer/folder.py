@@ -5,8 +5,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from agent.failpoint import failpoint
 from agent.model.errors import StorageError
 from agent.model.foreign import readable
+from agent.paths import NO_FOLDER_SYNC
 from workers.writer.readers import ReaderGroup
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -93,13 +95,13 @@ def opened_folder(name: str, parent: int | None = None) -> Iterator[int]:
 
 
 def sync_folder(path: str) -> None:
-    """Force the names in a folder to the disk. *Raises:* OSError."""
+    """Force the names in a folder to the disk, where its file system can do that. *Raises:* OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
+        failpoint("folder.before_sync")
         os.fsync(descriptor)
     except OSError as cause:
-        # Some network and user-space file systems cannot do it for folders and say so with EINVAL.
-        if cause.errno != errno.EINVAL:
+        if cause.errno not in NO_FOLDER_SYNC:
             raise
     finally:
         os.close(descriptor)
