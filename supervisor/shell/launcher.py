@@ -25,6 +25,7 @@ from supervisor.shell.linger import LISTEN_AGAIN, become_subreaper, children_of
 from supervisor.shell.nursery import Newborn, bear, employ, give_up, has_ended
 from supervisor.shell.residence import Place
 from supervisor.shell.takeover import (
+    LATE,
     Former,
     OnKilled,
     Started,
@@ -175,7 +176,7 @@ class Launcher:
         if self._server._forkserver_pid is None:
             return
         for _ in range(SWEEPS_MAX):
-            strays = end_strays(self._server._forkserver_pid, frozenset(self._living), wait_ms=STRAY_END_MS)
+            strays = end_strays(self._server._forkserver_pid, frozenset(self._living), reason=LATE, wait_ms=STRAY_END_MS)
             self._tell(strays)
             if not strays:
                 break
@@ -245,6 +246,7 @@ class Launcher:
         self._has_deaths = self._has_deaths or bool(strays) or not is_whole
 
     def _tell(self, strays: Sequence[Stray]) -> None:
+        # One that takes its time to die (or never does, in the kernel) is met by each sweep; it is told once.
         fresh = [stray for stray in strays if stray.pid not in self._told]
         self._told = {stray.pid for stray in strays}
         if fresh and self._on_killed is not None:

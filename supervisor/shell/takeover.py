@@ -31,6 +31,9 @@ PAGE_NAME = "evergauge-page"
 LIVING_NAME = "living"
 _LIVING_POLL_SECONDS = 0.002
 NAME_BYTES_MAX = 64
+# Why a process is killed as a stray.
+LEFT_BEHIND = "left behind by a worker that is gone"
+LATE = "still there when the agent ends"
 
 
 class Certificate(Struct, frozen=True):
@@ -141,7 +144,9 @@ def wait_all_gone(path: str) -> bool:
         os.close(descriptor)
 
 
-def end_strays(parent: int, known: frozenset[int], *, mark: int | None = None, wait_ms: int = 0) -> list[Stray]:
+def end_strays(
+    parent: int, known: frozenset[int], *, mark: int | None = None, reason: str = LEFT_BEHIND, wait_ms: int = 0
+) -> list[Stray]:
     """Kill the children of `parent` that nobody knows, what dead workers left behind; gives whom.
 
     With a `mark` only those who bear it: for a parent that may be given the orphans of strangers. Each is waited for at most
@@ -152,7 +157,7 @@ def end_strays(parent: int, known: frozenset[int], *, mark: int | None = None, w
         if pid in known or (pidfd := _confirmed(pid, lambda stat: stat.ppid == parent and stat.state != "Z")) is None:
             continue
         if mark is None or bears_mark(pid, mark):
-            stray = Stray(pid, _name(pid), "left behind by a worker that is gone")
+            stray = Stray(pid, _name(pid), reason)
             if kill(pidfd):
                 strays.append(stray)
                 wait_ms = wait_ms if wait_ended(pidfd, wait_ms) else 0
