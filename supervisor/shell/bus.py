@@ -36,7 +36,11 @@ class Bus:
         self.path = path
         self._bound_as = ""
         # A dead supervisor's file is replaced; a living one's cannot be, because the runtime folder is locked.
-        self._inode = self._bind()
+        try:
+            self._inode = self._bind()
+        except OSError:
+            self.close()
+            raise
         self.descriptor = self._socket.fileno()
 
     def is_there(self) -> bool:
@@ -51,9 +55,13 @@ class Bus:
     def _bind(self) -> int:
         """Bind under a passing name and rename it: libzmq removes the name that it knows when it closes a listener, some time
         after it was told to, and must not meet the new one then. Nobody else reaches it: the daemon's umask is 077 from its
-        first line on (changing it here would change it for all threads)."""
+        first line on (changing it here would change it for all threads). *Raises:* OSError."""
         former, passing = self._bound_as, self.path + PASSING[self._bound_as.endswith(PASSING[0])]
-        self._socket.bind(f"ipc://{passing}")
+        try:
+            self._socket.bind(f"ipc://{passing}")
+        except zmq.ZMQError as cause:
+            # What a full disk or a lost folder is to every other file: no bug, and `residence` knows what to do.
+            raise OSError(cause.errno, os.strerror(cause.errno or 0), passing) from cause
         self._bound_as = passing
         inode = os.lstat(passing).st_ino
         os.rename(passing, self.path)

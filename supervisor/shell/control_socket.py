@@ -117,7 +117,9 @@ class ControlSocket:
             inode = os.lstat(temporary).st_ino
             failpoint("control.listening")
             os.rename(temporary, self.path)
-        except OSError:
+        except OSError as cause:
+            # The kernel's answer to bind names no file.
+            cause.filename = cause.filename or temporary
             listener.close()
             raise
         failpoint("control.named")

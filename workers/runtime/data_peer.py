@@ -4,14 +4,18 @@ import os
 
 import zmq
 
-from agent.model.errors import ProtocolError
+from agent.model.errors import ProtocolError, UnavailableError
+from agent.model.foreign import readable
 from agent.model.message import FRAME_BYTES_MAX, DataAck, DataHello, Identity, decode_identity, encode
 
 FRAMES_PER_CALL_MAX = 256
 
 
 class SocketDataPeer:
-    """One ROUTER for all senders. It never blocks: whoever does not read his answers asks again when he reconnects."""
+    """One ROUTER for all senders. It never blocks: whoever does not read his answers asks again when he reconnects.
+
+    *Raises:* UnavailableError where the socket cannot be made: no inode, no room, no folder.
+    """
 
     def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", path: str) -> None:
         self.malformed = 0
@@ -22,7 +26,12 @@ class SocketDataPeer:
         self.socket.setsockopt(zmq.RCVHWM, 64)
         self.socket.setsockopt(zmq.IPC_FILTER_UID, os.geteuid())
         self.socket.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)
-        self.socket.bind(f"ipc://{path}")
+        try:
+            self.socket.bind(f"ipc://{path}")
+        except zmq.ZMQError as cause:
+            self.socket.close(linger=0)
+            remedy = "make room (`df -i` counts inodes) or mend the runtime folder; the writer tries again by itself"
+            raise UnavailableError(readable(path), f"the data socket cannot be made: {cause.strerror}", remedy) from cause
 
     def receive(self) -> tuple[Identity, bytes, bytes] | None:
         """See `agent.ports.DataPeer`."""
