@@ -55,6 +55,8 @@ class WorkerLoop:
         self._poller.register(bus.socket, zmq.POLLIN)
         self._work_descriptors: set[int] = set()
         self._hears_writer = False
+        # The replica has changed since the work heard of it.
+        self._has_fresh_rules = False
 
     def watch_socket(self, socket: object, on_readable: Callable[[int], None], stats: Callable[[], dict[str, int]] = dict) -> None:
         """Call `on_readable(now_ns)` when this ZeroMQ socket has something; `stats` goes into what the worker tells of itself."""
@@ -88,6 +90,7 @@ class WorkerLoop:
         if self._bus.socket in ready:
             for message in self._bus.receive():
                 self._on_message(message)
+            self._tell_rules()
         now_ns = self._clock.now_ns()
         for socket, on_readable in self._watched.items():
             if socket in ready:
@@ -109,6 +112,8 @@ class WorkerLoop:
             self._work.on_timer(now_ns)
 
     def _on_message(self, message: ToWorker) -> None:
+        if not isinstance(message, Snapshot | Delta):
+            self._tell_rules()
         now_ns = self._clock.now_ns()
         match message:
             case Snapshot() | Delta():
@@ -117,8 +122,7 @@ class WorkerLoop:
                 failpoint("worker.rules_applied")
                 self._bus.send(answer)
                 failpoint("worker.rules_acknowledged")
-                if isinstance(answer, Ack):
-                    self._on_rules(now_ns)
+                self._has_fresh_rules = self._has_fresh_rules or isinstance(answer, Ack)
             case Ask():
                 self._on_ask(message, now_ns)
             case Answer():
@@ -138,8 +142,14 @@ class WorkerLoop:
                 if self._outbox is not None:
                     self._outbox.end()
 
-    def _on_rules(self, now_ns: int) -> None:
+    def _tell_rules(self) -> None:
+        """Tell the work of the changes that came one after the other, once: to bind a thousand rules takes seconds, and a
+        thousand that are added one by one are a thousand changes."""
+        if not self._has_fresh_rules:
+            return
+        self._has_fresh_rules = False
         self._work.on_rules(self._replica.state)
+        now_ns = self._clock.now_ns()
         if not self._is_started and self._stop_until_ns is None:
             self._work.on_start(now_ns)
             self._is_started = True

@@ -16,9 +16,10 @@ from agent.model.timebase import HOUR, MS, S
 from workers.runtime.heartbeat import HeartbeatPage
 from workers.runtime.loop import MEMORY_PERIOD_NS, WorkerLoop
 
-Turn = ToWorker | Callable[[], object]
+Turn = ToWorker | Callable[[], object] | tuple[ToWorker, ...]
 START_NS = 1 * S
 RULE = (rule_key("a"), canonical(GroupRule("a")))
+OTHER = (rule_key("b"), canonical(GroupRule("b")))
 GRACE_NS = 1 * S
 # The digest of no entries is all zeros, so this must be something else.
 WRONG = b"\1" * 32
@@ -35,13 +36,15 @@ class ScriptedBus:
         self.socket = os.eventfd(1, os.EFD_CLOEXEC)
 
     def receive(self) -> Iterator[ToWorker]:
-        """The next step: a message, or something that happens in the world."""
+        """The next step: a message, several that came meanwhile, or something that happens in the world."""
         if not self._script:
             self._hang_up()
             return
         step = self._script.pop(0)
         if callable(step):
             step()
+        elif isinstance(step, tuple):
+            yield from step
         else:
             yield step
 
@@ -278,6 +281,21 @@ def test_a_change_is_told_and_starts_nothing_again(story: Story) -> None:
     said = story.play(_snapshot(1, RULE), Delta(2, 6, RuleState().digest, [(RULE[0], None)]))
     assert said.count("ready") == 1
     assert story.work.calls == [("rules", [RULE[0]]), ("start", START_NS), ("rules", [])]
+
+
+def test_changes_that_came_together_are_told_once(story: Story) -> None:
+    """Each is acknowledged, but a thousand rules that are added one by one are not bound a thousand times."""
+    both, none = RuleState([RULE, OTHER]).digest, RuleState().digest
+    changes = (Delta(2, 6, both, [OTHER]), Delta(3, 7, none, [(RULE[0], None), (OTHER[0], None)]), Delta(4, 8, WRONG, [RULE]))
+    said = story.play(_snapshot(1, RULE), changes)
+    assert [type(answer) for answer in said if answer != "ready"] == [Ack, Ack, Ack, Nack]
+    assert story.work.called("rules") == [("rules", [RULE[0]]), ("rules", [])]
+
+
+def test_what_comes_behind_a_change_meets_a_work_that_knows_it(story: Story) -> None:
+    """Order is kept: an answer reaches a work that has started with the rules before it, and knows no later ones."""
+    story.play((_snapshot(1, RULE), Answer(1, {}), Delta(2, 6, RuleState().digest, [(RULE[0], None)])))
+    assert [name for name, *_ in story.work.calls] == ["rules", "start", "answer", "rules"]
 
 
 def test_a_refused_change_is_not_told(story: Story) -> None:
