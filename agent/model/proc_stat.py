@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from agent.model.errors import KernelFormatError
+from agent.model.foreign import readable
 
 # The longest line with 64-bit numbers in every field is below 1,200 bytes.
 STAT_BYTES_MAX = 2048
@@ -69,5 +70,5 @@ def parse_stat(line: bytes) -> Stat:
 
 
 def parse_comm(line: bytes) -> str:
-    """The process's name out of its line; bytes that are no UTF-8 are replaced."""
-    return line[line.find(b"(") + 1 : line.rfind(b")")].decode("utf-8", "replace")
+    """The process's name out of its line, as `agent.model.foreign` writes it: two names are never shown as one."""
+    return readable(line[line.find(b"(") + 1 : line.rfind(b")")])
