@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from agent.clock import SystemClock
 from agent.config import CONTROL_PLANE_INTERVAL, RUNTIME_DIR, SEAL_INTERVAL, STORAGE_QUOTA, Config
 from agent.doctor.apart import CODE, decode_findings, encode_order
-from agent.greeting import greeting
+from agent.greeting import greeting, opening
 from agent.model.foreign import readable
 from agent.model.timebase import S, format_duration
 from agent.outlet import Outlet
@@ -48,12 +48,20 @@ class FirstWords:
         self._for_ns = for_ns
 
     def say(self, reasons: tuple[str, ...], register: Register) -> Settling:
-        """Begin to look at the host; the words follow when that has ended, or has taken too long."""
+        """Say that the start is over, and look at the host; what that finds follows when it has ended, or has taken too long."""
         now_ns = self._clock.now_ns()
-        took_ns = now_ns - self._about.started_at_ns
+        about = self._about
+        first = opening(
+            version=about.version,
+            host=about.host,
+            ended_by=self._ended_by,
+            reasons=reasons,
+            took_ns=now_ns - about.started_at_ns,
+        )
+        self._outlet.put(first.encode(errors="replace") + b"\n")
 
         def greet(answer: bytes | None) -> None:
-            self._outlet.put(self._text(answer, reasons, took_ns).encode(errors="replace") + b"\n")
+            self._outlet.put(self._text(answer).encode(errors="replace") + b"\n")
             if not self._is_shared:
                 self._outlet.end()
 
@@ -66,7 +74,7 @@ class FirstWords:
             greet(None)
         return Settling(None if self._for_ns is None else now_ns + self._for_ns, look)
 
-    def _text(self, answer: bytes | None, reasons: tuple[str, ...], took_ns: int) -> str:
+    def _text(self, answer: bytes | None) -> str:
         """The few lines of a start in the foreground: what is measured, what is not and why, where the data goes."""
         pods = f"pods, services and scopes of the cgroup tree, every {format_duration(self._config.of(CONTROL_PLANE_INTERVAL))}"
         # Looked at by the child: this process touches no mount, whose program may have stopped.
@@ -80,17 +88,12 @@ class FirstWords:
             if each.is_wanted(self._config)
         ]
         return greeting(
-            version=self._about.version,
-            host=self._about.host,
             measured=[*samplers, pods],
             findings=findings,
             data_dir=os.path.join(self._about.state_dir, "data"),
             seal_interval_ns=self._config.of(SEAL_INTERVAL),
             quota=self._config.show(STORAGE_QUOTA) if self._config.of(STORAGE_QUOTA) else "",
             agentctl=_agentctl(self._config),
-            ended_by=self._ended_by,
-            reasons=reasons,
-            took_ns=took_ns,
         )
 
 

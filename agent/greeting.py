@@ -14,23 +14,24 @@ _WOULD_TELL = {
 QUERY = "SELECT pid, comm, rss_bytes FROM process"
 
 
+def opening(*, version: str, host: str, ended_by: str, reasons: tuple[str, ...], took_ns: int) -> str:
+    """Whether it is ready, and why not; `ended_by` is what ends the agent. A line each."""
+    ready = f"evergauge {version} on {host}, {'not ' if reasons else ''}ready after {took_ns / MS:.0f} ms; {ended_by} ends it"
+    return "\n".join([ready, *_paragraph("not ready", list(reasons))])
+
+
 def greeting(
     *,
-    version: str,
-    host: str,
     measured: list[str],
     findings: list[Finding] | None,
     data_dir: str,
     seal_interval_ns: int,
     quota: str,
     agentctl: str,
-    ended_by: str,
-    reasons: tuple[str, ...],
-    took_ns: int,
 ) -> str:
-    """Whether it is ready, what is measured here, what is not and why, where the data goes; a line each.
+    """What is measured here, what is not and why, where the data goes; a line each.
 
-    `findings` are None when the look at this host has not come to an end; `ended_by` is what ends the agent.
+    `findings` are None when the look at this host has not come to an end.
     """
     missing = [_cannot(each) for each in findings or () if _measures_nothing(each)]
     if findings is None:
@@ -41,8 +42,6 @@ def greeting(
     look = f'{agentctl} top (or: status, list-workers, query "{QUERY}", doctor)'
     return "\n".join(
         [
-            f"evergauge {version} on {host}, {'not ' if reasons else ''}ready after {took_ns / MS:.0f} ms; {ended_by} ends it",
-            *_paragraph("not ready", list(reasons)),
             *_paragraph("measures", measured),
             *_paragraph("cannot", missing),
             *_paragraph("data", [data]),

@@ -11,7 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from fakes.agent_process import AgentProcess
+from fakes.agent_process import AgentProcess, wait_until
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ("agent", "evergauge", "supervisor", "workers")
@@ -99,8 +99,7 @@ class Installation:
         state.mkdir()
         agent = AgentProcess(state, program=(str(self.folder / "bin/agentd"),), environment=self.environment)
         with agent:
-            sealed = agent.call("rotate")
-            assert sealed["rows"] > 0
+            wait_until(lambda: agent.call("rotate")["rows"] > 0, "rows are stored")
             status = self.run("agentctl", "--runtime-dir", str(agent.runtime_dir), "status")
             assert status.startswith("ready")
 

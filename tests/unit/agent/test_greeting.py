@@ -1,18 +1,18 @@
 """The first lines of a start in the foreground."""
 
 from agent.doctor.finding import Finding, State
-from agent.greeting import QUERY, greeting
+from agent.greeting import QUERY, greeting, opening
 from agent.model.timebase import MINUTE, MS
 from workers.samplers.process import PROCESS
 
 
 def _greeting(*, findings: list[Finding] | None, reasons: tuple[str, ...] = (), quota: str = "10GiB") -> list[str]:
-    text = greeting(
-        version="1.2", host="node7", measured=["every process", "every pod"], findings=findings, data_dir="/s/data",
-        seal_interval_ns=15 * MINUTE, quota=quota, agentctl="bin/agentctl", ended_by="Ctrl-C",
-        reasons=reasons, took_ns=120 * MS,
+    first = opening(version="1.2", host="node7", ended_by="Ctrl-C", reasons=reasons, took_ns=120 * MS)
+    rest = greeting(
+        measured=["every process", "every pod"], findings=findings, data_dir="/s/data", seal_interval_ns=15 * MINUTE,
+        quota=quota, agentctl="bin/agentctl",
     )  # fmt: skip
-    return text.splitlines()
+    return f"{first}\n{rest}".splitlines()
 
 
 def test_a_ready_agent_says_what_it_measures_and_where_the_data_goes() -> None:
