@@ -8,7 +8,9 @@ import fcntl
 import mmap
 import os
 import pickle
+import resource
 from contextlib import ExitStack, suppress
+from errno import EMFILE
 
 import msgspec
 from msgspec import Struct
@@ -79,11 +81,16 @@ def bear(entry: str, now_ns: int) -> Newborn:
 
 def _assure_descriptors() -> None:
     """*Raises:* OSError when there are not as many descriptors left as a start needs: the package loses those that it has
-    opened when it runs out halfway, and asks the fork server for half a worker."""
-    with ExitStack() as given_back:
-        first = _give_back(given_back, os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
-        for _ in range(DESCRIPTORS_OF_A_START - 1):
-            _give_back(given_back, os.dup(first))
+    opened when it runs out halfway, and asks the fork server for half a worker.
+
+    They are counted and not tried: who opens them to see takes them from a thread of ZeroMQ that accepts a worker's connection
+    at this moment, and that ends the whole process.
+    """
+    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # The listing's own descriptor is free again, and makes the count one too careful.
+    used = sum(int(name) < soft for name in os.listdir("/proc/self/fd"))
+    if soft != resource.RLIM_INFINITY and soft - used < DESCRIPTORS_OF_A_START:
+        raise OSError(EMFILE, os.strerror(EMFILE))
 
 
 def employ(newborn: Newborn, run: str, child: str, epoch: int, order: bytes, now_ns: int) -> Started:
