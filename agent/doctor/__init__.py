@@ -8,8 +8,6 @@ from collections.abc import Mapping
 
 from agent.config import CGROUP_ROOT, NRI_SOCKET, PROC_ROOT, RESCTRL_MOUNT, STATE_DIR, Config
 from agent.doctor.finding import Finding, State, lacks_essential
-from agent.doctor.judgement import judge
-from agent.doctor.probe import probe
 from agent.paths import default_state_dir
 
 __all__ = ["Finding", "State", "examine", "lacks_essential"]
@@ -30,6 +28,10 @@ def examine(
     below. Looking up packages costs 30 ms and memory, so the daemon leaves it out. It looks at no file of another process
     either (`with_others`): one that answers nothing must not keep it waiting.
     """
+    # Needed by who looks, and not by the daemon, which reads what a child of it has found.
+    from agent.doctor.judgement import judge
+    from agent.doctor.probe import probe
+
     settings = config or Config({})
     return judge(
         probe(
