@@ -27,7 +27,7 @@ def ask_apart(question: Callable[[], bool], *, seconds: float) -> bool | None:
         waiting.register(pidfd, select.POLLIN)
         if not waiting.poll(seconds * 1000):
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-            # One that is stuck in the kernel stays until its mount is gone; whoever waits for all children takes it then.
+            # One that is stuck in the kernel stays until its mount is gone; the next wait for all children takes it then.
             waiting.poll(100)
             os.waitpid(child, os.WNOHANG)
             return None

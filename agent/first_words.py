@@ -107,7 +107,7 @@ def _agentctl(config: Config) -> str:
 
 
 def what_ends_us(environment: Mapping[str, str]) -> str:
-    """What ends this agent, in the words of whoever reads the greeting."""
+    """What ends this agent, in the greeting's words."""
     if any(_is_in_foreground(each) for each in (0, 1, 2)) and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         return "Ctrl-C"
     if "INVOCATION_ID" in environment and (unit := _unit()):

@@ -89,7 +89,7 @@ def _listed_segments(state_dir: str) -> tuple[list[str], list[LeftOut]]:
         try:
             kind = kind_of(os.lstat(path).st_mode)
         except OSError:
-            # Gone since it was listed, or whoever opens it is told what ails it.
+            # Gone since it was listed, or the error of its opening says what ails it.
             kind = None
         if kind is None:
             segments.append(path)

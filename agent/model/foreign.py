@@ -1,7 +1,7 @@
 """Names and bytes that others chose (processes, files, control groups), as text that may go anywhere. PURE.
 
 Linux allows any byte but NUL in a name. Python hands the bytes that are no UTF-8 through as lone surrogates, which no
-message, no JSON and no Arrow column can carry, and a control character steers the terminal of whoever reads it. So
+message, no JSON and no Arrow column can carry, and a control character steers the reader's terminal. So
 whatever is foreign passes `readable` once, where it goes into a message, a log line, an error or a row.
 
 `encodable` is the net below that: every encoder of messages, rows and log lines uses it for what it cannot encode, so that a

@@ -87,7 +87,7 @@ class ControlSocket:
         register(self._listener.fileno(), select.EPOLLIN, self._on_connection)
 
     def is_there(self) -> bool:
-        """Whether whoever connects to the path comes here."""
+        """Whether connections to the path come here."""
         return inode_of(self.path) == self._inode
 
     def make_again(self) -> None:

@@ -1,4 +1,4 @@
-"""Who is ours among the orphans that the kernel gives to this process: whoever bears our mark.
+"""Who is ours among the orphans that the kernel gives to this process: those that bear our mark.
 
 As the first process of a container an agent is given everybody's orphans, also those of people who entered it (`docker
 exec`). So descent from a fork server of ours must be seen on the process itself, whatever it did since its birth. The mark is

@@ -118,7 +118,7 @@ def _on_listen_again(_number: int, _frame: object) -> None:
     """Bind the socket's name once more, if it is gone, and put the new socket in the place of the old one."""
     if os.getpid() != _server or _selector is None:
         return
-    # The folder may be gone again: whoever asked looks whether the name is there.
+    # The folder may be gone again: the asker looks whether the name is there.
     with suppress(OSError, KeyError), socket.socket(fileno=os.dup(_listener)) as former:
         path = former.getsockname()
         if os.path.lexists(path):

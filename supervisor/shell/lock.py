@@ -26,7 +26,7 @@ class FolderLock:
         self._descriptor, self.former_note = self._hold(tries=TRIES)
 
     def is_there(self) -> bool:
-        """Whether whoever opens the path meets this lock."""
+        """Whether the next to open the path meets this lock."""
         try:
             return os.path.samestat(os.lstat(self.path), os.fstat(self._descriptor))
         except OSError:

@@ -1,7 +1,7 @@
 """The names by which others find this agent: looked at, and made again where somebody has removed them.
 
 A name is looked at by its inode, so that a file which somebody else put there is seen too. Nobody's living socket is ever
-taken away: whoever answers at one of our names, or holds one of our locks, has the folder from then on.
+taken away: a process that answers at one of our names, or holds one of our locks, has the folder from then on.
 """
 
 import os

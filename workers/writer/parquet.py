@@ -52,7 +52,7 @@ class _TableFile:
         self._schema = schema
         # A file of Arrow's own instead of a path keeps its file system layer out of the process.
         self._sink = pa.OSFile(hidden_path, "wb")
-        # The checksums are for whoever reads a page; the digest below is for the file.
+        # The checksums are for the readers of single pages; the digest below is for the file.
         self._writer = ParquetWriter(self._sink, schema, compression="zstd", write_page_checksum=True)
 
     def add(self, batch: Any) -> None:
