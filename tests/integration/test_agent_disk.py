@@ -103,6 +103,8 @@ def test_a_stop_while_the_disk_is_full_ends_in_time_and_says_what_was_lost(small
     ballast = agent.state_dir / "ballast"
     fill(ballast)
     wait_until(lambda: agent.call("status")["reasons"], "the agent says that it is not ready")
+    before = _ticks(agent)
+    wait_until(lambda: _ticks(agent) > before, "a tick is measured that cannot be stored")
     assert agent.end(seconds=2.5) == 0
     agent.assert_nothing_left()
     lost = [line for line in agent.output.splitlines() if "rows_not_stored" in line]
@@ -125,4 +127,10 @@ def test_a_spool_that_is_removed_while_the_agent_runs_costs_nothing(tmp_path: Pa
     rows_found = _rows(agent.state_dir, "process")
     assert len(rows_found) >= stored
     assert max(Counter((row["timestamp"], row["pid"], row["start_ticks"]) for row in rows_found).values()) == 1
-    assert _rows(agent.state_dir, "gap") == []
+    # A busy machine may cost a tick, which is a row without numbers of batches.
+    assert [row for row in _rows(agent.state_dir, "gap") if row["first_seq"] is not None] == []
+
+
+def _ticks(agent: AgentProcess) -> int:
+    ticks: int = agent.call("status")["stats"]["sampler/process"]["ticks"]
+    return ticks
