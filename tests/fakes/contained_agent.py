@@ -33,8 +33,11 @@ class ContainedAgent(WorkforceAgent):
         return wait_until(lambda: self._inside(inner), "it is a child of the agent")  # type: ignore[no-any-return]
 
     def inner_pid(self, process: psutil.Process) -> int:
-        """The number of a process in there."""
-        lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+        """The number of a process in there; 0 when it has ended, as the child that looks at the host soon does."""
+        try:
+            lines = Path(f"/proc/{process.pid}/status").read_text(errors="replace").splitlines()
+        except (FileNotFoundError, ProcessLookupError):
+            return 0
         return int(next(line for line in lines if line.startswith("NSpid:")).split()[-1])
 
     def restart(self, name: str) -> None:
