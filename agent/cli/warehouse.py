@@ -110,7 +110,7 @@ def _wanted(name: str, table: Table | None, spool: Spool) -> Wanted:
     if table is not None:
         return wanted_of(table)
     form = spool.forms.get(name)
-    # A folder that the agent knows nothing of is a table of the user's own.
+    # A folder that is none of the agent's tables is the user's own table.
     return Wanted(name, "", 0, {}) if form is None else wanted_of_form(name, form)
 
 

@@ -1,4 +1,4 @@
-"""The word of long work that it goes on, for whoever watches over the process that does it. PURE."""
+"""A sign of progress from long work, for the watchdog of its process. PURE."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar

@@ -216,7 +216,7 @@ class Respond(Struct, frozen=True):
 
 
 class Persist(Struct, frozen=True):
-    """Make the document of these rules durable, then say Persisted with the token. Whoever carries it out encodes it, in time
+    """Make the document of these rules durable, then say Persisted with the token. The shell encodes it, in time
     that is not the loop's: of 10,000 rules that takes longer than anybody should wait for an answer."""
 
     token: int
@@ -251,7 +251,7 @@ class Announce(Struct, frozen=True):
 
 
 class Finished(Struct, frozen=True):
-    """Everything has ended; the supervisor may exit. `try_again`: whoever started it is to start it again."""
+    """Everything has ended; the supervisor may exit. `try_again`: the service manager is asked to start it again."""
 
     left_behind: tuple[str, ...] = ()
     try_again: bool = False
