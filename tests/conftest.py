@@ -1,5 +1,6 @@
 """What holds for all tests: fakes can be imported, skips can be forbidden, random tests name their seed."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -32,6 +33,16 @@ def pytest_configure(config):
 hypothesis.settings.register_profile("evergauge", deadline=None, print_blob=True)
 hypothesis.settings.register_profile("thorough", deadline=None, print_blob=True, max_examples=5000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "evergauge"))
+
+
+@pytest.fixture(autouse=True)
+def _own_objects():
+    """The collector looks at what this test makes, not at what all tests before it have left.
+
+    In a process of thousands of tests one full collection takes 0.4 s of some test's time; here it takes a millisecond.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

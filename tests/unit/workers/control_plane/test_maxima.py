@@ -3,7 +3,6 @@
 Silence is measured as CPU time of this thread between two beats: what other programs do on the machine does not count.
 """
 
-import gc
 import time
 from collections.abc import Iterator
 
@@ -28,15 +27,6 @@ from workers.runtime.replica import Replica
 
 # Below what a person can set at the least as the time after which a worker counts as hung.
 SILENCE_NS_MAX = HANG_TIMEOUT.least
-
-
-@pytest.fixture(autouse=True)
-def _own_objects() -> Iterator[None]:
-    """The collector looks at what this test makes and not at all that the tests before it have left, as in a worker."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 class FlatTree:
