@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pyarrow
 
 from agent.cli.answer_text import unique
+from agent.cli.memory_limit import ARROW_CALL_BYTES, need_room
 from agent.model.errors import MisuseError
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def _write_batches(answered: "Answer", sink: "Sink", make: "Callable[..., Any]")
     schema, batches = _opened(answered)
     with pyarrow.PythonFile(sink, mode="w") as file, make(file, schema) as writer:
         for batch in batches:
+            need_room(ARROW_CALL_BYTES + batch.nbytes)
             writer.write_batch(batch)
 
 
@@ -52,6 +54,8 @@ def write_parquet(answered: "Answer", sink: "Sink") -> None:
         writer = parquet.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True)
         try:
             for table in _groups(batches, schema):
+                # Encoded and compressed it lies beside itself for a while.
+                need_room(ARROW_CALL_BYTES + 2 * table.nbytes)
                 writer.write_table(table, row_group_size=GROUP_ROWS)
             writer.close()
         except BaseException:

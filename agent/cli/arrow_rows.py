@@ -4,13 +4,16 @@ from collections.abc import Iterator
 
 import pyarrow
 
+from agent.cli.memory_limit import need_room
 from agent.cli.spool_reader import Part
 from agent.model.errors import FormatError
 from agent.model.table import DType
 from workers.writer.record import TableForm, decode_rows
 
 # So much of the spool, encoded, is decoded at a time.
-PORTION_BYTES = 4 << 20
+PORTION_BYTES = 1 << 20
+# A value of one byte becomes one of eight, and the portion is copied once to be in one piece.
+ROOM_FACTOR = 16
 _ARROW_TYPES = {
     DType.INT64: pyarrow.int64(),
     DType.FLOAT64: pyarrow.float64(),
@@ -44,6 +47,7 @@ class Portions:
                 yield self._next(part)
 
     def _next(self, part: Part) -> "pyarrow.Table":
+        need_room(ROOM_FACTOR * max(PORTION_BYTES, len(part.batches[-1])))
         taken: list[pyarrow.RecordBatch] = []
         size = 0
         while part.batches and size < PORTION_BYTES:

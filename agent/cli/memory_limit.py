@@ -7,6 +7,7 @@ limit by the kernel (RLIMIT_DATA, getrlimit(2)): an allocation beyond it fails, 
 
 import os
 import resource
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -20,6 +21,9 @@ MOST_BYTES = 1 << 40
 DEFAULT_BYTES_MAX = 1024 * MIB
 # An investigator's question must not take the host from its workloads; a query is seldom faster with more.
 THREADS_MAX = 4
+# What pyarrow takes when it is imported (measured: 24 MiB), and what a small call of it may take.
+_ARROW_BYTES = 32 * MIB
+ARROW_CALL_BYTES = 4 * MIB
 _SETTING = Size("memory.limit", DEFAULT_BYTES_MAX, LEAST_BYTES, MOST_BYTES, "")
 _FILE_BYTES_MAX = 4096
 
@@ -101,6 +105,22 @@ def held_to(limit: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def need_room(size: int) -> None:
+    """Nothing where this process may take so many bytes more, or is held to no limit. *Raises:* MemoryError.
+
+    pyarrow ends the whole process when one of its small allocations fails (std::terminate in its Cython part), so there has
+    to be room before it is called.
+    """
+    bound, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    if bound != resource.RLIM_INFINITY and _data_bytes() + size > bound:
+        raise MemoryError(f"there is no room for {size} bytes more")
+
+
+def need_room_for_arrow() -> None:
+    """The same for the import of pyarrow, which ends in an ImportError half-way otherwise. *Raises:* MemoryError."""
+    need_room(ARROW_CALL_BYTES if "pyarrow" in sys.modules else _ARROW_BYTES)
 
 
 def _data_bytes() -> int:

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from agent.cli.foreign_file import open_regular
 from agent.cli.left_out import LeftOut
+from agent.cli.memory_limit import need_room_for_arrow
 from workers.writer.digest import Verdict, check_digest
 
 MAGIC = b"PAR1"
@@ -77,6 +78,7 @@ def _read_ends(descriptor: int) -> bytes | str:
 
 def _parse(path: str, ends: bytes) -> Footer | LeftOut:
     # pyarrow costs 60 ms; who has no sealed file of the wanted tables does not need it.
+    need_room_for_arrow()
     import pyarrow
     from pyarrow import parquet
 

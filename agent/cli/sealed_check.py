@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from agent.cli.foreign_file import open_regular
 from agent.cli.left_out import LeftOut
+from agent.cli.memory_limit import ARROW_CALL_BYTES, VARIABLE, need_room, need_room_for_arrow
 from agent.cli.parquet_file import Footer, footer_of
 from agent.cli.sealed_table import Wanted, why_foreign
 from workers.writer.digest import Verdict, check_digest
@@ -22,7 +23,7 @@ class State(StrEnum):
     # It was sealed before there were digests: pages, columns and counts agree, and more cannot be told.
     PLAUSIBLE = "plausible"
     DAMAGED = "damaged"
-    # It could not be read, for want of a permission or by an error of the file system.
+    # It could not be read: no permission, an error of the file system, too little memory.
     UNREADABLE = "unreadable"
     # Nothing of the agent's.
     FOREIGN = "foreign"
@@ -52,6 +53,9 @@ def check_file(path: str, wanted: Wanted, owners: frozenset[int]) -> Checked:
         return _check(found, path, wanted)
     except OSError as cause:
         return Checked(path, State.UNREADABLE, cause.strerror or str(cause))
+    except MemoryError:
+        # A damaged count asks for any memory, and so do long texts that are sound: which it is cannot be told.
+        return Checked(path, State.UNREADABLE, f"it needs more memory than there is; set {VARIABLE} to more")
     finally:
         os.close(found)
 
@@ -82,14 +86,18 @@ def _problem_of_rows(descriptor: int, footer: Footer) -> str | None:
     import pyarrow
     from pyarrow import parquet
 
+    need_room_for_arrow()
     rows = 0
     try:
         with os.fdopen(os.dup(descriptor), "rb") as file:
             file.seek(0)
             opened = parquet.ParquetFile(file, page_checksum_verification=True)
             for batch in opened.iter_batches(batch_size=BATCH_ROWS):
+                need_room(ARROW_CALL_BYTES)
                 batch.validate(full=True)
                 rows += batch.num_rows
-    except (OSError, pyarrow.ArrowException, ValueError, OverflowError, MemoryError) as cause:
+    except MemoryError:
+        raise
+    except (OSError, pyarrow.ArrowException, ValueError, OverflowError) as cause:
         return f"its rows cannot be read: {' '.join(str(cause).split())}"
     return None if rows == footer.rows else f"it holds {rows} rows, and its footer says {footer.rows}"

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import duckdb
 
-from agent.cli.memory_limit import shown
+from agent.cli.memory_limit import ARROW_CALL_BYTES, need_room, shown
 from agent.cli.option import near
 from agent.cli.progress import Progress
 from agent.cli.warehouse import Warehouse
@@ -67,9 +67,13 @@ class Answer:
 
     def batches(self) -> Iterator[Any]:
         """The rows as Arrow's batches, where it was asked for these. *Raises:* EvergaugeError."""
-        while (batch := self._clerk.do(lambda _: next(self._reader, None))) is not None:
+        while (batch := self._clerk.do(self._next_batch)) is not None:
             self._arrived(batch.num_rows)
             yield batch
+
+    def _next_batch(self, _: object) -> Any:
+        need_room(ARROW_CALL_BYTES)
+        return next(self._reader, None)
 
     def _arrived(self, rows: int) -> None:
         self._clerk.begin_again()

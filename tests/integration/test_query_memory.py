@@ -55,6 +55,32 @@ def test_a_hostile_statement_ends_in_a_sentence(statement: str, tmp_path: Path) 
     assert list(work.iterdir()) == []
 
 
+@pytest.mark.parametrize("form", ["arrow", "parquet"])
+@pytest.mark.parametrize("limit_mib", [128, 140, 150])
+def test_an_answer_that_does_not_fit_ends_in_a_sentence_in_arrow_too(form: str, limit_mib: int, tmp_path: Path) -> None:
+    """Arrow ends the process where a small allocation fails: there is room before it is called, or it is not called."""
+    (tmp_path / "state/spool").mkdir(parents=True)
+    program = [sys.executable, "-c", "from agent.cli.main import main; raise SystemExit(main())"]
+    question = ["query", "SELECT repeat('x', 40000) || range AS long FROM range(5000)", "--state-dir", str(tmp_path / "state")]
+    question += ["--output", str(tmp_path / f"out.{form}"), "--memory-limit", f"{limit_mib}MiB"]
+    done = subprocess.run([*program, *question], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr.count("\n")) == (64, 1), done.stderr
+    assert f"more memory than its limit of {limit_mib}MiB; ask for less" in done.stderr
+    assert not (tmp_path / f"out.{form}").exists()
+
+
+@pytest.mark.parametrize("limit_mib", [128, 144, 160, 176, 192, 208])
+def test_a_spool_that_does_not_fit_ends_in_a_sentence_under_every_limit(limit_mib: int, tmp_path: Path) -> None:
+    """Wherever the room ends: before Arrow is imported, while it makes columns, or in the database."""
+    batches = [batch_of("process", [process_row(tick, pid) for pid in range(500)]) for tick in range(2_000)]
+    write_segment(tmp_path, "a", head_of("a") + b"".join(batches))
+    program = [sys.executable, "-c", "from agent.cli.main import main; raise SystemExit(main())"]
+    question = ["query", "SELECT count(*) AS n FROM process", "--json", "--state-dir", str(tmp_path)]
+    done = subprocess.run([*program, *question, "--memory-limit", f"{limit_mib}MiB"], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr.count("\n")) == (64, 1), done.stderr
+    assert f"needs more memory than its limit of {limit_mib}MiB; `agentctl rotate`" in done.stderr
+
+
 @pytest.mark.parametrize("words", [["--memory-limit", "1"], ["--memory-limit", "much"]])
 def test_a_limit_that_is_none_is_refused(words: list[str], tmp_path: Path) -> None:
     """With the range that is accepted."""

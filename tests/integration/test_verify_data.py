@@ -10,6 +10,7 @@ import pytest
 from fakes.stored_data import HOST, PROCESS, batch_of, head_of, marks_of, process_row, write_parquet, write_segment
 from pyarrow import parquet
 
+from agent.cli.memory_limit import held_to
 from agent.cli.program import run
 from agent.cli.sealed_check import State, check_file
 from agent.cli.sealed_table import wanted_of
@@ -67,6 +68,17 @@ def test_every_flipped_bit_is_found(seed: int, tmp_path: Path) -> None:
     for bit in [*(drawn.randrange(len(whole) * 8) for _ in range(150)), *block]:
         flip(path, whole, bit)
         assert check_file(str(path), WANTED, OWNERS).state is State.DAMAGED, f"bit {bit} of seed {seed}"
+
+
+def test_a_file_that_there_is_no_memory_to_read_is_not_called_damaged(tmp_path: Path) -> None:
+    """What was not read was not judged; the sentence says how to give it more."""
+    path = seal_rows(tmp_path)
+    with held_to(2 << 20):
+        checked = check_file(str(path), WANTED, OWNERS)
+    assert (checked.state, checked.why) == (
+        State.UNREADABLE,
+        "it needs more memory than there is; set AGENTCTL_MEMORY_LIMIT to more",
+    )
 
 
 def test_a_file_that_was_cut_or_swapped_is_found(tmp_path: Path) -> None:
