@@ -6,7 +6,6 @@ Samplers declare their own settings beside their code; `workers.catalogue` hands
 
 from collections import deque
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from msgspec import Struct
@@ -277,5 +276,8 @@ def _parse_value(setting: AnySetting, value: object, *, origin: str) -> int | st
 
 
 def _suggestion(key: str, known: Mapping[str, AnySetting]) -> str:
+    # Imported here: a configuration that is right never needs it.
+    from difflib import get_close_matches
+
     near = get_close_matches(key, known, n=1)
     return f"did you mean {near[0]}?" if near else "`agentd --help` lists them all"

@@ -25,6 +25,9 @@ def main() -> None:
 def _run() -> int:
     import traceback
 
+    from agent.lean import hide_typing_extensions
+
+    hide_typing_extensions()
     from agent.foreground import run
     from agent.model.errors import EvergaugeError, ExitCode
 

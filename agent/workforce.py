@@ -1,14 +1,14 @@
 """Which workers there are and where their processes begin. Plain data, made from the configuration."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from agent.config import GATEWAY_ADDRESS, Config
 from workers import catalogue
 
 
-@dataclass(frozen=True, slots=True)
-class Workforce:
+class Workforce(Struct, frozen=True):
     """`kinds` maps name to kind in the order of their start; they are stopped in the reverse order. `entry` is the
     `module:function` that a new process calls, `preload` what the fork server imports for all of them.
     """

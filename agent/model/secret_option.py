@@ -5,15 +5,15 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from agent.model.secret_value import LONG_OPTION, end_of_argument, end_of_word
 
 Span = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
+class Program(Struct, frozen=True):
     """Where a program takes a secret.
 
     `options`: letters whose value, in the same word or the next, is one; `attached`: only in the same word. `flags`: letters

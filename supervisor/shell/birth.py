@@ -3,7 +3,7 @@
 import os
 from importlib import import_module
 
-import supervisor.shell.lean  # noqa: F401  before multiprocess
+import agent.lean  # noqa: F401  before multiprocess
 from agent.failpoint import failpoint
 from agent.model.heartbeat import WAITING_OFFSET
 from supervisor.shell import linger

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from supervisor.shell import lean
+from agent import lean
 from supervisor.shell.kin import mark_of
 from supervisor.shell.takeover import hold_living
 

@@ -15,9 +15,9 @@ from errno import EMFILE
 import msgspec
 from msgspec import Struct
 
+from agent import lean  # noqa: F401  before multiprocess
 from agent.failpoint import failpoint
 from agent.model.heartbeat import CERTIFICATE_LENGTH, CERTIFICATE_OFFSET, PAGE_BYTES, WAITING_OFFSET
-from supervisor.shell import lean  # noqa: F401  before multiprocess
 from supervisor.shell.birth import Birth
 from supervisor.shell.takeover import PAGE_NAME, Certificate, Started, kill, wait_ended
 

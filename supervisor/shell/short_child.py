@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 
-from supervisor.shell import lean
+from agent import lean
 
 ANSWER_BYTES_MAX = 1 << 20
 READ_BYTES = 64 << 10

@@ -5,7 +5,8 @@ never share a directory, neither by what was taken out nor by what was cut off.
 """
 
 import re
-from hashlib import blake2b
+
+from agent.model.checksum import blake2b
 
 PREFIX = "pod_"
 # The whole name. Tools print these names in columns, and a DNS label, which many of them were made for, ends here.

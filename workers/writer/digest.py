@@ -5,9 +5,10 @@ column or bends a count. So a block lies between the last page and the footer: a
 bytes. Readers find the footer from the end and pages by their offsets, and never look at what lies between.
 """
 
-import hashlib
 import os
 from enum import Enum
+
+from agent.model.checksum import blake2b
 
 MAGIC = b"evgblk2b"
 DIGEST_BYTES = 16
@@ -65,7 +66,7 @@ def _footer_at(descriptor: int, size: int) -> int | None:
 
 def _digest_of(descriptor: int, pages_end: int, footer: bytes) -> bytes:
     """The digest of the bytes before `pages_end` and of the footer with its trailer."""
-    state = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    state = blake2b(digest_size=DIGEST_BYTES)
     for offset in range(0, pages_end, _CHUNK_BYTES):
         state.update(_read(descriptor, offset, min(pages_end, offset + _CHUNK_BYTES)))
     state.update(footer)
