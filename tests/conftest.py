@@ -39,7 +39,7 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "evergauge
 def _own_objects():
     """The collector looks at what this test makes, not at what all tests before it have left.
 
-    In a process of thousands of tests one full collection takes 0.4 s of some test's time; here it takes a millisecond.
+    In a process of thousands of tests one full collection takes 0.4 s of some test's time. Here 99 of 100 take less than 2 ms.
     """
     gc.collect()
     gc.freeze()

@@ -30,7 +30,7 @@ class Peer(Struct, frozen=True):
 
 
 class House(Struct, frozen=True):
-    """Whose control socket it is, and which group may look (None: whoever the mode of the socket lets in)."""
+    """Whose control socket it is, and which group may look (None: every user that the mode of the socket lets in)."""
 
     uid: int
     reader_gid: int | None = None

@@ -66,7 +66,7 @@ class Journal:
 
 
 def _put_in_place(path: str, document: bytes) -> None:
-    """Temporary file, fsync, rename: whoever reads meets the old or the new document. *Raises:* OSError: the old one is there."""
+    """Temporary file, fsync, rename: a reader finds the old document or the new one. *Raises:* OSError: the old one is there."""
     failpoint("journal.before_write")
     temporary = f"{path}.new"
     # A name left by a killed agent, or a link that somebody planted: never written through.

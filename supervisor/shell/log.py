@@ -73,5 +73,5 @@ def _shown(value: object) -> str:
     text = str(value)
     if text and " " not in text and '"' not in text and text.isprintable():
         return text
-    # What a worker says must not steer the terminal of whoever reads the log. Backslashes first: the escapes are to stay single.
+    # What a worker says must not steer the terminal on which the log is read. Backslashes first: the escapes are to stay single.
     return '"' + readable(text.replace("\\", "\\\\").replace('"', '\\"')) + '"'

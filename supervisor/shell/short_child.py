@@ -1,7 +1,7 @@
 """A short child process whose answer is waited for in the loop, and only for a bounded time.
 
-For looks at the host that may never come back: a mount whose server does not answer holds whoever touches it, and not even
-SIGKILL ends that. A thread held so would keep the whole process from ending; a child keeps only itself.
+For looks at the host that may never come back: a mount whose server does not answer holds every process that touches it, and
+not even SIGKILL ends that. A thread held so would keep the whole process from ending; a child keeps only itself.
 """
 
 import os
@@ -24,7 +24,7 @@ OnAnswer = Callable[[bytes | None], None]
 
 class ShortChild:
     """One child: `code` runs in an interpreter of its own, with `order` as its standard input, and its standard output is the
-    answer. It is a child like any other of this process: whoever waits for those waits for it (`Launcher.sweep`)."""
+    answer. It is a child like any other of this process, and is waited for with the others (`Launcher.sweep`)."""
 
     def __init__(self, code: str, order: bytes, *, register: Register, until_ns: int, on_answer: OnAnswer) -> None:
         self._register = register

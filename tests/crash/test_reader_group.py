@@ -92,7 +92,7 @@ def test_every_operation_that_only_looks_is_a_members_and_no_other(agent: AgentP
 
 
 def test_who_is_no_member_hears_which_group_to_join(agent: AgentProcess) -> None:
-    """77 for a question and for the data; where somebody has opened the socket's mode the group is asked for all the same."""
+    """77 for a question and for the data; the group is asked for even where somebody has opened the socket's mode."""
     for words in (("status",), ("query", QUERY), ("query", QUERY, "--state-dir", str(agent.state_dir))):
         call = agentctl(agent, *words)
         call()

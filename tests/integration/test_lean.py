@@ -7,7 +7,7 @@ from pathlib import Path
 from agent import lean
 
 ROOT = Path(__file__).parents[2]
-# Each costs half a MiB or more, in the supervisor or in the pages that all workers share.
+# Each costs memory and time at the start: in the supervisor, or in the pages that all workers share.
 HEAVY = {
     "_hashlib",
     "asyncio",
