@@ -32,7 +32,7 @@ def all_samplers() -> tuple[Sampler, ...]:
 def _module_names() -> set[str]:
     """The modules in the package's folders. `pkgutil.iter_modules` finds them too, and brings `inspect` for it: 1 MiB."""
     entries = (entry.partition(".") for folder in samplers.__path__ for entry in os.listdir(folder))
-    return {name for name, dot, ending in entries if dot + ending in all_suffixes()}
+    return {name for name, dot, ending in entries if name and dot + ending in all_suffixes()}
 
 
 def sampler(name: str) -> Sampler:

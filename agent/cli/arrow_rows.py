@@ -10,7 +10,7 @@ from agent.model.errors import FormatError
 from agent.model.table import DType
 from workers.writer.record import TableForm, decode_rows
 
-# So much of the spool, encoded, is decoded at a time.
+# So much of the spool, encoded, is decoded at a time; a batch that is larger comes alone.
 PORTION_BYTES = 1 << 20
 # A value of one byte becomes one of eight, and the portion is copied once to be in one piece.
 ROOM_FACTOR = 16
@@ -50,7 +50,7 @@ class Portions:
         need_room(ROOM_FACTOR * max(PORTION_BYTES, len(part.batches[-1])))
         taken: list[pyarrow.RecordBatch] = []
         size = 0
-        while part.batches and size < PORTION_BYTES:
+        while part.batches and (size == 0 or size + len(part.batches[-1]) <= PORTION_BYTES):
             rows = part.batches.pop()
             size += len(rows)
             # Batch by batch, so that one that does not fit its columns costs no other.

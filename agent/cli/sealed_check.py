@@ -83,10 +83,10 @@ def _check(descriptor: int, path: str, wanted: Wanted) -> Checked:
 
 def _problem_of_rows(descriptor: int, footer: Footer) -> str | None:
     """What is wrong with the pages; None: every one decodes, its checksum is right, and the rows are as many as told."""
+    need_room_for_arrow()
     import pyarrow
     from pyarrow import parquet
 
-    need_room_for_arrow()
     rows = 0
     try:
         with os.fdopen(os.dup(descriptor), "rb") as file:
@@ -97,6 +97,7 @@ def _problem_of_rows(descriptor: int, footer: Footer) -> str | None:
                 batch.validate(full=True)
                 rows += batch.num_rows
     except MemoryError:
+        # Arrow's own is one of its exceptions too, and says nothing of the rows.
         raise
     except (OSError, pyarrow.ArrowException, ValueError, OverflowError) as cause:
         return f"its rows cannot be read: {' '.join(str(cause).split())}"
