@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pyarrow
 
 from agent.cli.answer_text import unique
-from agent.cli.memory_limit import ARROW_CALL_BYTES, need_room
+from agent.cli.memory_limit import ARROW_CALL_BYTES, import_uncounted, need_room
 from agent.model.errors import MisuseError
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def _write_batches(answered: "Answer", sink: "Sink", make: "Callable[..., Any]")
 
 def write_parquet(answered: "Answer", sink: "Sink") -> None:
     """Parquet with page checksums."""
+    import_uncounted("pyarrow.parquet")
     from pyarrow import parquet
 
     schema, batches = _opened(answered)

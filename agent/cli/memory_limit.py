@@ -10,6 +10,7 @@ import resource
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 
 from agent.model.errors import MisuseError
 from agent.setting import MIB, Size
@@ -21,8 +22,7 @@ MOST_BYTES = 1 << 40
 DEFAULT_BYTES_MAX = 1024 * MIB
 # An investigator's question must not take the host from its workloads; a query is seldom faster with more.
 THREADS_MAX = 4
-# What pyarrow takes when it is imported (measured: 24 MiB), and what a small call of it may take.
-_ARROW_BYTES = 32 * MIB
+# What a small call of pyarrow may take.
 ARROW_CALL_BYTES = 4 * MIB
 _SETTING = Size("memory.limit", DEFAULT_BYTES_MAX, LEAST_BYTES, MOST_BYTES, "")
 _FILE_BYTES_MAX = 4096
@@ -92,9 +92,6 @@ def threads() -> int:
 @contextmanager
 def held_to(limit: int) -> Iterator[None]:
     """Within the block this process takes at most so much memory beyond what it has now."""
-    # Arrow reads this when it is imported, which is later. Its own allocator takes up to a gibibyte of address space at once,
-    # as much as the limit lets it; the kernel counts all of that, and nothing is left for DuckDB.
-    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     wanted = _data_bytes() + limit
     for bound in (soft, hard):
@@ -107,6 +104,26 @@ def held_to(limit: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
+def import_uncounted(name: str) -> None:
+    """Import a part of pyarrow whose memory is not the question's: the limit grows by it. *Raises:* ImportError.
+
+    An import that reaches the limit ends half-way, with any kind of error.
+    """
+    if name in sys.modules:
+        return
+    # Arrow's own allocator takes up to a gibibyte of address space at once, as much as the limit lets it; the kernel counts all
+    # of that, and nothing is left for DuckDB.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    before = _data_bytes()
+    resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
+    try:
+        import_module(name)
+    finally:
+        grown = soft if soft == resource.RLIM_INFINITY else soft + max(0, _data_bytes() - before)
+        resource.setrlimit(resource.RLIMIT_DATA, (grown if hard == resource.RLIM_INFINITY else min(grown, hard), hard))
+
+
 def need_room(size: int) -> None:
     """Nothing where this process may take so many bytes more, or is held to no limit. *Raises:* MemoryError.
 
@@ -116,11 +133,6 @@ def need_room(size: int) -> None:
     bound, _ = resource.getrlimit(resource.RLIMIT_DATA)
     if bound != resource.RLIM_INFINITY and _data_bytes() + size > bound:
         raise MemoryError(f"there is no room for {size} bytes more")
-
-
-def need_room_for_arrow() -> None:
-    """The same for the import of pyarrow, which ends in an ImportError half-way otherwise. *Raises:* MemoryError."""
-    need_room(ARROW_CALL_BYTES if "pyarrow" in sys.modules else _ARROW_BYTES)
 
 
 def _data_bytes() -> int:

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from agent.cli.foreign_file import open_regular
 from agent.cli.left_out import LeftOut
-from agent.cli.memory_limit import need_room_for_arrow
+from agent.cli.memory_limit import ARROW_CALL_BYTES, import_uncounted, need_room
 from workers.writer.digest import Verdict, check_digest
 
 MAGIC = b"PAR1"
@@ -78,7 +78,8 @@ def _read_ends(descriptor: int) -> bytes | str:
 
 def _parse(path: str, ends: bytes) -> Footer | LeftOut:
     # pyarrow costs 60 ms; who has no sealed file of the wanted tables does not need it.
-    need_room_for_arrow()
+    import_uncounted("pyarrow.parquet")
+    need_room(ARROW_CALL_BYTES + len(ends))
     import pyarrow
     from pyarrow import parquet
 

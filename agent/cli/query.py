@@ -70,11 +70,8 @@ def _format(call: Call) -> str:
 
 def _answer(call: Call, state_dir: str, form: str, rows_max: int, memory_bytes: int) -> None:
     from agent.cli.answer_output import show
-    from agent.cli.memory_limit import need_room_for_arrow
     from agent.cli.progress import progress_for
 
-    if form in BINARY_FORMATS:
-        need_room_for_arrow()
     output = call.output if call.text("--output") is None else None
     progress = progress_for(call.warnings, output, call.environment.get("TERM"), "rows")
     warehouse, answered = _asked(call, state_dir, progress, memory_bytes, as_arrow=form in BINARY_FORMATS)

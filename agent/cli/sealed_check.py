@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from agent.cli.foreign_file import open_regular
 from agent.cli.left_out import LeftOut
-from agent.cli.memory_limit import ARROW_CALL_BYTES, VARIABLE, need_room, need_room_for_arrow
+from agent.cli.memory_limit import ARROW_CALL_BYTES, VARIABLE, need_room
 from agent.cli.parquet_file import Footer, footer_of
 from agent.cli.sealed_table import Wanted, why_foreign
 from workers.writer.digest import Verdict, check_digest
@@ -83,7 +83,7 @@ def _check(descriptor: int, path: str, wanted: Wanted) -> Checked:
 
 def _problem_of_rows(descriptor: int, footer: Footer) -> str | None:
     """What is wrong with the pages; None: every one decodes, its checksum is right, and the rows are as many as told."""
-    need_room_for_arrow()
+    need_room(ARROW_CALL_BYTES)
     import pyarrow
     from pyarrow import parquet
 

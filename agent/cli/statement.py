@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import duckdb
 
-from agent.cli.memory_limit import ARROW_CALL_BYTES, need_room, shown
+from agent.cli.memory_limit import ARROW_CALL_BYTES, import_uncounted, need_room, shown
 from agent.cli.option import near
 from agent.cli.progress import Progress
 from agent.cli.warehouse import Warehouse
@@ -194,6 +194,7 @@ def _execute(connection: "duckdb.DuckDBPyConnection", statement: str, *, as_arro
     if is_wrapped:
         text = _as_text(text, [dtype for _, dtype in types], types_as_text)
     if as_arrow:
+        import_uncounted("pyarrow")
         # `execute` would copy the whole answer before it gives the first batch.
         reader = _reader_of(connection.sql(text))
         return Asked(names if is_wrapped else list(reader.schema.names), reader)

@@ -13,7 +13,7 @@ from functools import cache
 import duckdb
 
 from agent.cli.left_out import LeftOut
-from agent.cli.memory_limit import need_room_for_arrow, threads
+from agent.cli.memory_limit import import_uncounted, threads
 from agent.cli.sealed_table import Chosen, Wanted, choose, owners_of, wanted_of, wanted_of_form
 from agent.cli.spool_reader import Part, Spool, read_spool, refusal, sealed_files, sealed_tables
 from agent.model.table import DType, Table
@@ -147,7 +147,7 @@ def _load_spool(connection: "duckdb.DuckDBPyConnection", name: str, parts: list[
     if not parts:
         return 0
     # pyarrow costs 60 ms; without spooled rows of the named tables it is not needed.
-    need_room_for_arrow()
+    import_uncounted("pyarrow")
     from agent.cli.arrow_rows import Portions
 
     portions = Portions(parts)

@@ -69,6 +69,33 @@ def test_an_answer_that_does_not_fit_ends_in_a_sentence_in_arrow_too(form: str, 
     assert not (tmp_path / f"out.{form}").exists()
 
 
+def test_the_import_of_pyarrow_is_not_counted() -> None:
+    """It needs more than there is; the limit grows by it, and what was left of it is left."""
+    code = """
+from agent.cli.memory_limit import MIB, held_to, import_uncounted, need_room
+with held_to(16 * MIB):
+    import_uncounted("pyarrow.parquet")
+    need_room(12 * MIB)
+    try:
+        need_room(24 * MIB)
+    except MemoryError as refusal:
+        print(refusal)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout) == (0, "there is no room for 25165824 bytes more\n"), done.stderr
+
+
+@pytest.mark.parametrize("form", ["csv", "arrow", "parquet"])
+def test_a_small_answer_fits_into_the_least_limit(form: str, tmp_path: Path) -> None:
+    """From the spool, in each form; what the import of pyarrow takes is not the question's."""
+    write_segment(tmp_path, "a", head_of("a") + batch_of("process", [process_row(0, pid) for pid in range(100)]))
+    program = [sys.executable, "-c", "from agent.cli.main import main; raise SystemExit(main())"]
+    question = ["query", "FROM process", "--state-dir", str(tmp_path), "--memory-limit", "128MiB"]
+    question += ["--output", str(tmp_path / f"out.{form}")]
+    done = subprocess.run([*program, *question], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("limit_mib", [128, 144, 160, 176, 192, 208])
 def test_a_spool_that_does_not_fit_ends_in_a_sentence_under_every_limit(limit_mib: int, tmp_path: Path) -> None:
     """Wherever the room ends: before Arrow is imported, while it makes columns, or in the database."""
