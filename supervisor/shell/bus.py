@@ -1,6 +1,7 @@
 """The supervisor's end of the bus: one ROUTER that never blocks and never drops in silence."""
 
 import os
+import string
 from collections.abc import Iterator
 
 import zmq
@@ -15,8 +16,11 @@ MESSAGES_PER_TURN_MAX = 64
 # Messages that wait for one worker. A snapshot replaces all that came before it, so a small number is enough:
 # whoever lets this many pile up is lagging and gets a snapshot when it reads again.
 QUEUE_MAX = 64
-# By turns.
-PASSING = (".a", ".b")
+# What follows the bus's own name while it is bound: one of these, by turns.
+PASSING = string.ascii_letters + string.digits
+# Fewer than there are such names; there are some ten workers.
+LISTENERS_MAX = 32
+CHILDREN_MAX = 64
 
 
 class Bus:
@@ -34,7 +38,11 @@ class Bus:
         self._socket.setsockopt(zmq.IPC_FILTER_UID, os.geteuid())
         self._socket.setsockopt(zmq.MAXMSGSIZE, FRAME_BYTES_MAX)
         self.path = path
-        self._bound_as = ""
+        # Every listener that is kept, by its number: what it was bound as. The present one has the highest number.
+        self._listeners: dict[int, str] = {}
+        self._number = 0
+        # Of each worker, its epoch and the listener that it came through.
+        self._came_through: dict[str, tuple[int, int]] = {}
         # A dead supervisor's file is replaced; a living one's cannot be, because the runtime folder is locked.
         try:
             self._inode = self._bind()
@@ -51,23 +59,43 @@ class Bus:
         """Somebody removed the name: bind once more. Who is connected notices nothing. *Raises:* BusyError, OSError."""
         refuse_living(self.path)
         self._inode = self._bind()
+        self._close_listeners()
 
     def _bind(self) -> int:
         """Bind under a passing name and rename it: libzmq removes the name that it knows when it closes a listener, some time
         after it was told to, and must not meet the new one then. Nobody else reaches it: the daemon's umask is 077 from its
         first line on (changing it here would change it for all threads). *Raises:* OSError."""
-        former, passing = self._bound_as, self.path + PASSING[self._bound_as.endswith(PASSING[0])]
+        number, passing = self._number + 1, self._next_passing()
         try:
             self._socket.bind(f"ipc://{passing}")
         except zmq.ZMQError as cause:
             # What a full disk or a lost folder is to every other file: no bug, and `residence` knows what to do.
             raise OSError(cause.errno, os.strerror(cause.errno or 0), passing) from cause
-        self._bound_as = passing
+        self._number = number
+        self._listeners[number] = passing
         inode = os.lstat(passing).st_ino
         os.rename(passing, self.path)
-        if former:
-            self._socket.unbind(f"ipc://{former}")
         return inode
+
+    def _next_passing(self) -> str:
+        """What none of the listeners is bound as; not what the last one was that was closed, whose name may still be removed."""
+        names = [f"{self.path}.{PASSING[(self._number + turn) % len(PASSING)]}" for turn in range(len(PASSING))]
+        return next(name for name in names if name not in self._listeners.values())
+
+    def _note_listener(self, who: Identity) -> None:
+        epoch, _number = self._came_through.get(who.worker, (0, 0))
+        if epoch < who.epoch and (epoch or len(self._came_through) < CHILDREN_MAX):
+            self._came_through[who.worker] = (who.epoch, self._number)
+
+    def _close_listeners(self) -> None:
+        """Close those that no worker came through: with a listener libzmq (4.3) ends the connections that it accepted, and the
+        other side is not told."""
+        # Somebody may have connected a moment before a name was removed, and been heard after it.
+        needed = {self._number, self._number - 1}
+        for _epoch, number in self._came_through.values():
+            needed |= {number, number - 1}
+        for number in self._listeners.keys() - set(sorted(needed)[-LISTENERS_MAX:]):
+            self._socket.unbind(f"ipc://{self._listeners.pop(number)}")
 
     def has_more(self) -> bool:
         """Whether a message can be received. The descriptor only tells of changes, so this must be asked before waiting."""
@@ -84,7 +112,9 @@ class Bus:
                 who = decode_identity(frames[0])
                 if len(frames) != 2 or who.run != self._run:
                     raise ProtocolError("bus", "not a message of this run")
-                yield Said(who.worker, who.epoch, decode_from_worker(frames[1]))
+                said = Said(who.worker, who.epoch, decode_from_worker(frames[1]))
+                self._note_listener(who)
+                yield said
             except ProtocolError:
                 self.malformed += 1
 

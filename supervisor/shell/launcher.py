@@ -47,9 +47,9 @@ SPARE_BIRTH_NS_MAX = 5 * S
 SWEEPS_MAX = 100
 # All sweeps of the end together wait a second at most, for strays that hang inside the kernel.
 STRAY_END_MS = 10
-# The fork server hears at once, unless it is importing.
-LISTEN_AGAIN_SECONDS = 0.5
-LISTEN_AGAIN_TRIES = 50
+# The fork server hears at once, unless it is importing or the machine is starved; to give it up ends every worker.
+LISTEN_AGAIN_SECONDS = 2.0
+LISTEN_AGAIN_TRIES = 200
 
 
 class NotStarted(Struct, frozen=True):

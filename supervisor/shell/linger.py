@@ -29,6 +29,8 @@ CALL_SECONDS_MAX = 1.0
 # Sent by the supervisor when somebody has removed the socket at which orders come in; a newborn ignores it by default.
 LISTEN_AGAIN = signal.SIGURG
 BACKLOG = 128
+# Not longer than the name itself, which fits into a socket's address; a start removes what begins like that.
+PASSING_NAME = "listener-new"
 
 _fork = os.fork
 _alive = -1
@@ -37,6 +39,7 @@ _server = 0
 _grace_seconds = 0.0
 _remains: tuple[str, tuple[str, ...]] = ("", ())
 _listener = -1
+_listener_path = ""
 _selector: selectors.BaseSelector | None = None
 
 
@@ -45,8 +48,10 @@ def arm(listener: int, alive: int, living: int, grace_ns: int, mark: int, lock_p
     that this process and all that are forked from it keep open: the lock is free when the last of them is gone. All who
     descend from here bear the `mark`. At the end
     `sockets` are removed, unless another agent holds the lock at `lock_path`."""
-    global _alive, _endless_end, _server, _grace_seconds, _remains, _listener
+    global _alive, _endless_end, _server, _grace_seconds, _remains, _listener, _listener_path
     _listener = listener
+    with socket.socket(fileno=os.dup(listener)) as bound:
+        _listener_path = bound.getsockname()
     _remains = (lock_path, tuple(sockets))
     _server = os.getpid()
     # The interval timer counts in microseconds and takes nought for «off».
@@ -116,17 +121,19 @@ def _keep_selector() -> None:
 
 def _on_listen_again(_number: int, _frame: object) -> None:
     """Bind the socket's name once more, if it is gone, and put the new socket in the place of the old one."""
-    if os.getpid() != _server or _selector is None:
+    if os.getpid() != _server or _selector is None or os.path.lexists(_listener_path):
         return
+    # Bound under another name: a caller that finds the name before anybody listens is refused, and takes the server for dead.
+    passing = os.path.join(os.path.dirname(_listener_path), PASSING_NAME)
     # The folder may be gone again: the asker looks whether the name is there.
-    with suppress(OSError, KeyError), socket.socket(fileno=os.dup(_listener)) as former:
-        path = former.getsockname()
-        if os.path.lexists(path):
-            return
+    with suppress(OSError, KeyError):
+        with suppress(FileNotFoundError):
+            os.unlink(passing)
         with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(path)
-            os.chmod(path, 0o600)
+            listener.bind(passing)
+            os.chmod(passing, 0o600)
             listener.listen(BACKLOG)
+            os.rename(passing, _listener_path)
             os.dup2(listener.fileno(), _listener, inheritable=False)
         # The kernel has forgotten the old one with its last descriptor.
         waiting = _selector.get_key(_listener).fileobj

@@ -71,10 +71,13 @@ def test_what_is_removed_is_made_again(tmp_path: Path) -> None:
             wait_until(partial(is_whole, agent), f"{names}: all is made again; it says:\n{agent.output}", seconds=4.0)
             after = pids(agent)
             spared = set(before) - ({"writer"} if names in WITH_DATA_SOCKET else set())
-            assert {name: after[name] for name in spared} == {name: before[name] for name in spared}, names
+            assert {name: after[name] for name in spared} == {name: before[name] for name in spared}, f"{names}: {agent.output}"
             assert agent.fork_server() == server
             for name in killed:
                 agent.wait_for_replacement(agent.kill_worker(name))
+        # Its word to end arrives, though the bus is made again at the same moment.
+        exits = [death["exit"] for death in agent.call("diag", limit=200)["deaths"] if death["reason"]]
+        assert exits == ["done (0)"] * len(WITH_DATA_SOCKET)
         kinds = [event["kind"] for event in agent.call("diag", limit=200)["events"]]
         assert kinds.count("runtime_lost") == kinds.count("runtime_remade") == len(STEPS)
         assert [rule["name"] for rule in agent.call("list-rules")["rules"]] == ["kept"]

@@ -1,20 +1,63 @@
 """Sockets whose name cannot be made: a failure that names the path and no bug, so that whoever needs the name tries again."""
 
+import os
 from pathlib import Path
 
 import pytest
 import zmq
+from fakes.agent_process import wait_until
 
 from agent.model.errors import UnavailableError
-from supervisor.shell.bus import Bus
+from agent.model.message import Hello, Identity, Stop, decode_to_worker, encode
+from supervisor.shell.bus import PASSING, Bus
 from supervisor.shell.residence import Residence
 from workers.runtime.data_peer import SocketDataPeer
+
+# Two for each of two workers, and whatever libzmq has not closed yet.
+LISTENERS_AND_CLOSING_ONES_MAX = 12
 
 
 def test_a_bus_that_cannot_be_bound_is_a_failure_of_the_system(tmp_path: Path) -> None:
     """As on a full file system: an OSError with the name, which the start and the look at the runtime folder know."""
     with pytest.raises(OSError, match=r"No such file or directory: '.*gone/bus\.sock\.a'"):
         Bus(str(tmp_path / "gone" / "bus.sock"), "run")
+
+
+def test_who_is_connected_to_the_bus_stays_so_however_often_its_name_is_removed(tmp_path: Path) -> None:
+    """A word that is under way at that moment arrives; listeners that no worker came through are closed."""
+    bus = Bus(str(tmp_path / "bus.sock"), "run")
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    steady = _come(bus, context, "steady", 1)
+    passing = _come(bus, context, "passing", 1)
+    descriptors = []
+    for epoch in range(2, 2 * len(PASSING)):
+        (tmp_path / "bus.sock").unlink()
+        bus.make_again()
+        passing.close()
+        # The thread of libzmq that would break the connection has run before the next one is heard.
+        passing = _come(bus, context, "passing", epoch)
+        word = Stop(epoch, for_good=True)
+        assert bus.send("steady", 1, word)
+        assert steady.poll(5000)
+        assert decode_to_worker(steady.recv()) == word
+        assert os.listdir(tmp_path) == ["bus.sock"]
+        descriptors.append(len(os.listdir("/proc/self/fd")))
+    assert max(descriptors) <= descriptors[0] + LISTENERS_AND_CLOSING_ONES_MAX
+    passing.close()
+    steady.close()
+    context.term()
+    bus.close()
+
+
+def _come(bus: Bus, context: zmq.Context[zmq.Socket[bytes]], child: str, epoch: int) -> zmq.Socket[bytes]:
+    """Connect as this generation of a worker, and be heard."""
+    peer = context.socket(zmq.DEALER)
+    peer.setsockopt(zmq.IDENTITY, Identity("run", child, epoch).encode())
+    peer.setsockopt(zmq.LINGER, 0)
+    peer.connect(f"ipc://{bus.path}")
+    peer.send(encode(Hello(1)))
+    wait_until(lambda: list(bus.receive()), "it is connected")
+    return peer
 
 
 def test_a_bus_that_cannot_be_made_again_is_told_and_ends_nobody(tmp_path: Path) -> None:

@@ -1,9 +1,12 @@
 """The launcher over a real fork server: processes are born, end, are killed, and so is the server itself."""
 
+import errno
 import os
 import select
 import signal
+import socket
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +26,8 @@ from supervisor.shell.takeover import Started, Stray
 from multiprocess import forkserver, resource_tracker, util  # isort: skip
 
 DEADLINE_SECONDS = 20.0
+# A caller between the bind and the listen was refused, seldom.
+TIMES_MADE_AGAIN = 500
 
 
 class Starter:
@@ -226,6 +231,26 @@ def test_a_process_whose_server_was_killed_has_no_known_status(starter: Starter)
     os.kill(starter.server(), signal.SIGKILL)
     _wait_gone(started)
     assert _status(started) is None
+
+
+def test_a_socket_that_is_made_again_refuses_nobody_who_finds_it(starter: Starter) -> None:
+    """From the first moment that its name is there again: a caller that is refused would take the server for dead."""
+    starter.start("exit 0")
+    server, path = starter.server(), starter.launcher.path
+    for _ in range(TIMES_MADE_AGAIN):
+        os.unlink(path)
+        starter.launcher.make_again()
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while True:
+            with socket.socket(socket.AF_UNIX) as caller:
+                problem = caller.connect_ex(path)
+            if problem != errno.ENOENT:
+                break
+            assert time.monotonic() < deadline, "the name never came back"
+        assert problem == 0, errno.errorcode[problem]
+    assert starter.server() == server
+    assert _status(starter.start("exit 3")) == 3
+    assert [name for name in os.listdir(os.path.dirname(path)) if name.startswith("listener-")] == [os.path.basename(path)]
 
 
 def test_a_stopped_server_delays_a_start_until_it_is_reset(starter: Starter) -> None:
