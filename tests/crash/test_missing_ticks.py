@@ -10,9 +10,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet
 import pytest
 from fakes.agent_process import AgentProcess, wait_until
+from fakes.sealed_rows import sealed_rows
 
 from agent.model.timebase import MS
 
@@ -23,20 +23,15 @@ SAMPLER = "sampler/process"
 STOPS = 3
 
 
-def _rows(agent: AgentProcess, table: str) -> list[dict[str, Any]]:
-    files = sorted(agent.state_dir.glob(f"data/{table}/date=*/*.parquet"))
-    return [row for path in files for row in pyarrow.parquet.ParquetFile(path).read().to_pylist()]
-
-
 def _tick_gaps(agent: AgentProcess) -> list[dict[str, Any]]:
-    return [row for row in _rows(agent, "gap") if row["worker"] == SAMPLER and row["ticks"]]
+    return [row for row in sealed_rows(agent.state_dir, "gap") if row["worker"] == SAMPLER and row["ticks"]]
 
 
 def _uncovered(agent: AgentProcess) -> list[int]:
     """The ticks between the first and the last stored one that have neither rows nor a row of table `gap`."""
     boot_wall_ns = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     stored: set[int] = set()
-    for at_ns in {row["timestamp"] - boot_wall_ns for row in _rows(agent, "process")}:
+    for at_ns in {row["timestamp"] - boot_wall_ns for row in sealed_rows(agent.state_dir, "process")}:
         stored.add(at_ns // INTERVAL_NS)
         if at_ns % INTERVAL_NS >= INTERVAL_NS // 2:
             # The first of a start, taken at once, may stand for the tick after it.

@@ -11,10 +11,10 @@ from random import Random
 from typing import Any
 
 import psutil
-import pyarrow.parquet
 import pytest
 from fakes.agent_process import AgentProcess, wait_until
 from fakes.convergence import assert_converged, events, take_census
+from fakes.sealed_rows import sealed_rows
 
 # More of them by hand: EVERGAUGE_MOMENTS=500.
 MOMENTS = int(os.environ.get("EVERGAUGE_MOMENTS", "25"))
@@ -49,18 +49,12 @@ def _pids(agent: AgentProcess) -> dict[str, int]:
 
 def _sampled_at_ns(state_dir: Path) -> list[int]:
     """When the process sampler measured, over all files, in order; nanoseconds of unix time."""
-    found: set[int] = set()
-    for path in state_dir.glob("data/process/date=*/*.parquet"):
-        column = pyarrow.parquet.ParquetFile(path).read(columns=["timestamp"]).column("timestamp")
-        found.update(column.cast("int64").to_pylist())
-    return sorted(found)
+    return sorted({row["timestamp"] for row in sealed_rows(state_dir, "process")})
 
 
 def _gaps(state_dir: Path) -> list[dict[str, Any]]:
     """Rows of `gap` about batches: those about ticks alone tell how busy this machine was."""
-    files = state_dir.glob("data/gap/date=*/*.parquet")
-    rows = [row for path in files for row in pyarrow.parquet.ParquetFile(path).read().to_pylist()]
-    return [row for row in rows if row["first_seq"] is not None]
+    return [row for row in sealed_rows(state_dir, "gap") if row["first_seq"] is not None]
 
 
 @pytest.fixture

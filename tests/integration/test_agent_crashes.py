@@ -11,16 +11,12 @@ import pyarrow.parquet
 import pytest
 from fakes.agent_process import AgentProcess, wait_until
 from fakes.convergence import assert_converged, take_census
-
-
-def _rows(state_dir: Path, table: str) -> list[dict[str, Any]]:
-    files = sorted(state_dir.glob(f"data/{table}/date=*/*.parquet"))
-    return [row for path in files for row in pyarrow.parquet.ParquetFile(path).read().to_pylist()]
+from fakes.sealed_rows import sealed_rows
 
 
 def _lost_batches(state_dir: Path) -> list[dict[str, Any]]:
     """Rows of `gap` about batches: those about ticks alone tell how busy this machine was."""
-    return [row for row in _rows(state_dir, "gap") if row["first_seq"] is not None]
+    return [row for row in sealed_rows(state_dir, "gap") if row["first_seq"] is not None]
 
 
 def _sampler(agent: AgentProcess) -> dict[str, Any]:
@@ -58,7 +54,7 @@ def test_kill_9_of_the_writer_again_and_again_loses_no_row_and_stores_none_twice
             agent.wait_for_replacement(row)
             wait_until(lambda ticks=ticks: _sampler(agent)["ticks"] >= ticks + 10, "ten more ticks")
         last = _sampler(agent)
-    rows, tails = _rows(agent.state_dir, "process"), _rows(agent.state_dir, "process_tail")
+    rows, tails = sealed_rows(agent.state_dir, "process"), sealed_rows(agent.state_dir, "process_tail")
     assert last["outbox"]["refused_rows"] == 0
     assert len(rows) + len(tails) >= last["outbox"]["offered_rows"]
     assert len({row["timestamp"] for row in rows}) >= last["ticks"]
@@ -79,7 +75,7 @@ def test_a_killed_sampler_loses_nothing_acknowledged_and_its_hole_is_a_row_of_ga
     assert (gap["worker"], gap["epoch"], gap["reason"]) == ("sampler/process", 1, "worker_died")
     assert gap["first_seq"] > before
     assert gap["from_timestamp"] < gap["until_timestamp"]
-    stored = {row["timestamp"] for row in _rows(agent.state_dir, "process")}
+    stored = {row["timestamp"] for row in sealed_rows(agent.state_dir, "process")}
     # Two tables a tick, so `before` acknowledged batches are half as many ticks.
     assert len([at for at in stored if at <= gap["from_timestamp"]]) >= before // 2
 

@@ -5,11 +5,10 @@ import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import pyarrow.parquet
 import pytest
 from fakes.agent_process import AgentProcess, wait_until
+from fakes.sealed_rows import sealed_rows
 from fakes.small_disk import fill, mounted
 
 
@@ -18,11 +17,6 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A real file system of 2 MiB, as the agent's folder."""
     with mounted(tmp_path / "disk", "2m") as place:
         yield place
-
-
-def _rows(state_dir: Path, table: str) -> list[dict[str, Any]]:
-    files = sorted(state_dir.glob(f"data/{table}/date=*/*.parquet"))
-    return [row for path in files for row in pyarrow.parquet.ParquetFile(path).read().to_pylist()]
 
 
 def test_a_full_disk_stops_nothing_and_loses_nothing(small_disk: Path) -> None:
@@ -37,13 +31,13 @@ def test_a_full_disk_stops_nothing_and_loses_nothing(small_disk: Path) -> None:
         ballast.unlink()
         wait_until(agent.is_ready, "ready again")
         last = agent.call("status")["stats"]["sampler/process"]
-    rows = _rows(agent.state_dir, "process")
-    stored = len(rows) + len(_rows(agent.state_dir, "process_tail"))
+    rows = sealed_rows(agent.state_dir, "process")
+    stored = len(rows) + len(sealed_rows(agent.state_dir, "process_tail"))
     assert stored >= last["outbox"]["offered_rows"]
     assert last["outbox"]["refused_rows"] == 0
     assert max(Counter((row["timestamp"], row["pid"], row["start_ticks"]) for row in rows).values()) == 1
     # Rows of `gap` about ticks alone tell how busy this machine was.
-    assert [row for row in _rows(agent.state_dir, "gap") if row["first_seq"] is not None] == []
+    assert [row for row in sealed_rows(agent.state_dir, "gap") if row["first_seq"] is not None] == []
 
 
 def test_a_rule_that_cannot_be_made_durable_is_refused(small_disk: Path) -> None:
@@ -77,10 +71,10 @@ def test_a_damaged_spool_record_costs_only_itself_and_its_file_is_kept(tmp_path:
     agent.assert_nothing_left()
     (aside,) = agent.state_dir.glob("set-aside/*")
     assert aside.read_bytes() == bytes(data)
-    gaps = [row for row in _rows(agent.state_dir, "gap") if row["reason"] == "corrupt_record"]
+    gaps = [row for row in sealed_rows(agent.state_dir, "gap") if row["reason"] == "corrupt_record"]
     assert len(gaps) == 1
-    ticks = {row["timestamp"] for row in _rows(agent.state_dir, "process")}
-    tails = {row["timestamp"] for row in _rows(agent.state_dir, "process_tail")}
+    ticks = {row["timestamp"] for row in sealed_rows(agent.state_dir, "process")}
+    tails = {row["timestamp"] for row in sealed_rows(agent.state_dir, "process_tail")}
     # The damaged record was one batch of one of the two tables, of one tick (the last record may be torn as well).
     assert len(ticks ^ tails) <= 2
 
@@ -124,11 +118,11 @@ def test_a_spool_that_is_removed_while_the_agent_runs_costs_nothing(tmp_path: Pa
         events = [event["kind"] for event in agent.call("diag", limit=200)["events"]]
         assert events.count("segment_removed") == 1
         stored = agent.call("status")["stats"]["writer"]["rows_by_table"]["process"]
-    rows_found = _rows(agent.state_dir, "process")
+    rows_found = sealed_rows(agent.state_dir, "process")
     assert len(rows_found) >= stored
     assert max(Counter((row["timestamp"], row["pid"], row["start_ticks"]) for row in rows_found).values()) == 1
     # A busy machine may cost a tick, which is a row without numbers of batches.
-    assert [row for row in _rows(agent.state_dir, "gap") if row["first_seq"] is not None] == []
+    assert [row for row in sealed_rows(agent.state_dir, "gap") if row["first_seq"] is not None] == []
 
 
 def _ticks(agent: AgentProcess) -> int:
