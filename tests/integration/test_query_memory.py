@@ -37,6 +37,13 @@ HOSTILE = (
 )
 
 
+def ask(state_dir: Path, limit_mib: int, statement: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """`agentctl query` in a process of its own."""
+    program = [sys.executable, "-c", "from agent.cli.main import main; raise SystemExit(main())"]
+    line = ["query", statement, "--state-dir", str(state_dir), "--memory-limit", f"{limit_mib}MiB", *words]
+    return subprocess.run([*program, *line], capture_output=True, text=True, timeout=60, check=False)
+
+
 @pytest.mark.parametrize("statement", HOSTILE)
 def test_a_hostile_statement_ends_in_a_sentence(statement: str, tmp_path: Path) -> None:
     """The process stays below its limit, says what to do, and writes no file where the user stands."""
@@ -60,10 +67,8 @@ def test_a_hostile_statement_ends_in_a_sentence(statement: str, tmp_path: Path) 
 def test_an_answer_that_does_not_fit_ends_in_a_sentence_in_arrow_too(form: str, limit_mib: int, tmp_path: Path) -> None:
     """Arrow ends the process where a small allocation fails: there is room before it is called, or it is not called."""
     (tmp_path / "state/spool").mkdir(parents=True)
-    program = [sys.executable, "-c", "from agent.cli.main import main; raise SystemExit(main())"]
-    question = ["query", "SELECT repeat('x', 40000) || range AS long FROM range(5000)", "--state-dir", str(tmp_path / "state")]
-    question += ["--output", str(tmp_path / f"out.{form}"), "--memory-limit", f"{limit_mib}MiB"]
-    done = subprocess.run([*program, *question], capture_output=True, text=True, timeout=60)
+    statement = "SELECT repeat('x', 40000) || range AS long FROM range(5000)"
+    done = ask(tmp_path / "state", limit_mib, statement, "--output", str(tmp_path / f"out.{form}"))
     assert (done.returncode, done.stderr.count("\n")) == (64, 1), done.stderr
     assert f"more memory than its limit of {limit_mib}MiB; ask for less" in done.stderr
     assert not (tmp_path / f"out.{form}").exists()
@@ -89,10 +94,7 @@ with held_to(16 * MIB):
 def test_a_small_answer_fits_into_the_least_limit(form: str, tmp_path: Path) -> None:
     """From the spool, in each form; what the import of pyarrow takes is not the question's."""
     write_segment(tmp_path, "a", head_of("a") + batch_of("process", [process_row(0, pid) for pid in range(100)]))
-    program = [sys.executable, "-c", "from agent.cli.main import main; raise SystemExit(main())"]
-    question = ["query", "FROM process", "--state-dir", str(tmp_path), "--memory-limit", "128MiB"]
-    question += ["--output", str(tmp_path / f"out.{form}")]
-    done = subprocess.run([*program, *question], capture_output=True, text=True, timeout=60)
+    done = ask(tmp_path, 128, "FROM process", "--output", str(tmp_path / f"out.{form}"))
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -101,9 +103,7 @@ def test_a_spool_that_does_not_fit_ends_in_a_sentence_under_every_limit(limit_mi
     """Wherever the room ends: before Arrow is imported, while it makes columns, or in the database."""
     batches = [batch_of("process", [process_row(tick, pid) for pid in range(500)]) for tick in range(2_000)]
     write_segment(tmp_path, "a", head_of("a") + b"".join(batches))
-    program = [sys.executable, "-c", "from agent.cli.main import main; raise SystemExit(main())"]
-    question = ["query", "SELECT count(*) AS n FROM process", "--json", "--state-dir", str(tmp_path)]
-    done = subprocess.run([*program, *question, "--memory-limit", f"{limit_mib}MiB"], capture_output=True, text=True, timeout=60)
+    done = ask(tmp_path, limit_mib, "SELECT count(*) AS n FROM process", "--json")
     assert (done.returncode, done.stderr.count("\n")) == (64, 1), done.stderr
     assert f"needs more memory than its limit of {limit_mib}MiB; `agentctl rotate`" in done.stderr
 
@@ -136,7 +136,5 @@ def test_a_spool_of_many_small_batches_fits_into_every_limit_above_one_that_it_f
     """A batch of twenty rows a second, as a quiet host makes them. An allocator that takes all it may would spoil some limits."""
     batches = [batch_of("process", [process_row(tick, pid) for pid in range(20)]) for tick in range(1_500)]
     write_segment(tmp_path, "a", head_of("a") + b"".join(batches))
-    program = [sys.executable, "-c", "from agent.cli.main import main; raise SystemExit(main())"]
-    question = ["query", "SELECT count(*) AS n FROM process", "--json", "--state-dir", str(tmp_path)]
-    done = subprocess.run([*program, *question, "--memory-limit", f"{limit_mib}MiB"], capture_output=True, text=True, timeout=60)
+    done = ask(tmp_path, limit_mib, "SELECT count(*) AS n FROM process", "--json")
     assert (done.returncode, done.stdout) == (0, '[{"n": 30000}]\n'), done.stderr
