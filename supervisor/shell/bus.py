@@ -18,8 +18,9 @@ MESSAGES_PER_TURN_MAX = 64
 QUEUE_MAX = 64
 # What follows the bus's own name while it is bound: one of these, by turns.
 PASSING = string.ascii_letters + string.digits
-# Fewer than there are such names; there are some ten workers.
+# Fewer than there are such names: two for each of some ten workers are needed.
 LISTENERS_MAX = 32
+# Whoever may connect can call itself by any name; no more of them are remembered.
 CHILDREN_MAX = 64
 
 
@@ -78,7 +79,7 @@ class Bus:
         return inode
 
     def _next_passing(self) -> str:
-        """What none of the listeners is bound as; not what the last one was that was closed, whose name may still be removed."""
+        """A name that no listener has, the longest unused first: libzmq may still be removing that of one it was told to close."""
         names = [f"{self.path}.{PASSING[(self._number + turn) % len(PASSING)]}" for turn in range(len(PASSING))]
         return next(name for name in names if name not in self._listeners.values())
 

@@ -47,9 +47,11 @@ SPARE_BIRTH_NS_MAX = 5 * S
 SWEEPS_MAX = 100
 # All sweeps of the end together wait a second at most, for strays that hang inside the kernel.
 STRAY_END_MS = 10
-# The fork server hears at once, unless it is importing or the machine is starved; to give it up ends every worker.
-LISTEN_AGAIN_SECONDS = 2.0
-LISTEN_AGAIN_TRIES = 200
+# The fork server hears at once, unless it is importing or the machine is starved; to give it up ends every worker. Less than
+# the end of the agent waits for a start that is under way.
+LISTEN_AGAIN_SECONDS = 0.9
+LISTEN_AGAIN_TRIES = 90
+ERRAND_SECONDS_MAX = 1.0
 
 
 class NotStarted(Struct, frozen=True):
@@ -169,7 +171,7 @@ class Launcher:
 
     def close(self) -> None:
         """End the fork server and all that is left below it, and wait for that."""
-        self.errands.close(timeout_seconds=1.0)
+        self.errands.close(timeout_seconds=ERRAND_SECONDS_MAX)
         while self._spares:
             self._discard(self._spares.popleft())
         self._server.ensure_running = self._start_server

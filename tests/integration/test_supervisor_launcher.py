@@ -26,7 +26,7 @@ from supervisor.shell.takeover import Started, Stray
 from multiprocess import forkserver, resource_tracker, util  # isort: skip
 
 DEADLINE_SECONDS = 20.0
-# A caller between the bind and the listen was refused, seldom.
+# The moment between a bind and a listen is short: one try seldom meets it.
 TIMES_MADE_AGAIN = 500
 
 
