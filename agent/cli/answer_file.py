@@ -13,7 +13,7 @@ from agent.model.errors import MisuseError
 if TYPE_CHECKING:
     from typing import Any, Protocol
 
-    from agent.cli.statement import Answer
+    from agent.cli.statement import QueryAnswer
 
     class Sink(Protocol):
         """Where bytes go."""
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 GROUP_ROWS, GROUP_BYTES = 100_000, 16 << 20
 
 
-def write_arrow_stream(answered: "Answer", sink: "Sink") -> None:
+def write_arrow_stream(answered: "QueryAnswer", sink: "Sink") -> None:
     """Arrow's stream, which is read as it comes."""
     _write_batches(answered, sink, pyarrow.ipc.new_stream)
 
 
-def write_arrow_file(answered: "Answer", sink: "Sink") -> None:
+def write_arrow_file(answered: "QueryAnswer", sink: "Sink") -> None:
     """Arrow's file, which is read at any place."""
     _write_batches(answered, sink, pyarrow.ipc.new_file)
 
 
-def _write_batches(answered: "Answer", sink: "Sink", make: "Callable[..., Any]") -> None:
+def _write_batches(answered: "QueryAnswer", sink: "Sink", make: "Callable[..., Any]") -> None:
     schema, batches = _opened(answered)
     with pyarrow.PythonFile(sink, mode="w") as file, make(file, schema) as writer:
         for batch in batches:
@@ -45,7 +45,7 @@ def _write_batches(answered: "Answer", sink: "Sink", make: "Callable[..., Any]")
             writer.write_batch(batch)
 
 
-def write_parquet(answered: "Answer", sink: "Sink") -> None:
+def write_parquet(answered: "QueryAnswer", sink: "Sink") -> None:
     """Parquet with page checksums."""
     import_uncounted("pyarrow.parquet")
     from pyarrow import parquet
@@ -73,7 +73,7 @@ def _storable() -> Iterator[None]:
         raise MisuseError("query", f"Parquet has no such type: {cause}", "cast the column, for example to VARCHAR") from cause
 
 
-def _opened(answered: "Answer") -> "tuple[Any, Iterator[Any]]":
+def _opened(answered: "QueryAnswer") -> "tuple[Any, Iterator[Any]]":
     """The columns and the batches under names that differ."""
     names = unique(answered.names)
     renamed = pyarrow.schema([field.with_name(name) for field, name in zip(answered.schema, names, strict=True)])

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from agent.cli.answer_text import Sink
     from agent.cli.call import Call
-    from agent.cli.statement import Answer
+    from agent.cli.statement import QueryAnswer
 
 
 class BytesOut:
@@ -28,7 +28,7 @@ class BytesOut:
         """Who opened it closes it."""
 
 
-def show(call: "Call", answered: "Answer", form: str, rows_max: int) -> None:
+def show(call: "Call", answered: "QueryAnswer", form: str, rows_max: int) -> None:
     """Print the answer, or write it into the file of --output. *Raises:* EvergaugeError, BrokenPipeError."""
     path = call.text("--output")
     if path is not None:
@@ -47,7 +47,7 @@ def show(call: "Call", answered: "Answer", form: str, rows_max: int) -> None:
         _write_text(answered, form, call.output, is_terminal=call.output.isatty())
 
 
-def _write_file(answered: "Answer", form: str, path: str) -> None:
+def _write_file(answered: "QueryAnswer", form: str, path: str) -> None:
     from agent.cli.output_file import finished_file
 
     with finished_file(path) as file:
@@ -62,7 +62,7 @@ def _write_file(answered: "Answer", form: str, path: str) -> None:
         text.detach()
 
 
-def _write_text(answered: "Answer", form: str, sink: "Sink", *, is_terminal: bool) -> None:
+def _write_text(answered: "QueryAnswer", form: str, sink: "Sink", *, is_terminal: bool) -> None:
     if form == "csv":
         write_csv(answered, sink, is_terminal=is_terminal)
     else:

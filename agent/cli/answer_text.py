@@ -7,7 +7,7 @@ columns too: a process may name itself with the bytes that move a cursor.
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
-from agent.cli.render import Column, escape, text_of
+from agent.cli.render import TextColumn, escape, text_of
 from agent.cli.width import cut
 
 TYPE_CHECKING = False
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from agent.cli.call import Call
-    from agent.cli.statement import Answer
+    from agent.cli.statement import QueryAnswer
 
     class Sink(Protocol):
         """Where text goes."""
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 CELL_COLUMNS = 60
 
 
-def show_table(call: "Call", answered: "Answer", rows_max: int) -> None:
+def show_table(call: "Call", answered: "QueryAnswer", rows_max: int) -> None:
     """Print at most so many rows, and whether there are more."""
     rows = answered.rows()
     shown = list(islice(rows, rows_max))
@@ -38,7 +38,7 @@ def show_table(call: "Call", answered: "Answer", rows_max: int) -> None:
     # Numbers stand right; a column is one of numbers when its first known value is.
     firsts = [next((row[index] for row in shown if row[index] is not None), None) for index in range(len(answered.names))]
     columns = [
-        Column(text_of(name), right=_is_number(first), yields=not _is_number(first))
+        TextColumn(text_of(name), right=_is_number(first), yields=not _is_number(first))
         for name, first in zip(answered.names, firsts, strict=True)
     ]
     columns_max = CELL_COLUMNS if call.output.isatty() else None
@@ -57,7 +57,7 @@ def _cell(value: object, columns_max: int | None) -> str:
     return text if columns_max is None else cut(text, columns_max)
 
 
-def write_csv(answered: "Answer", sink: "Sink", *, is_terminal: bool) -> None:
+def write_csv(answered: "QueryAnswer", sink: "Sink", *, is_terminal: bool) -> None:
     """All rows as CSV with a line of names; absent values are empty."""
     import csv
 
@@ -77,7 +77,7 @@ def _on_terminal(value: object) -> object:
     return escape(str(value))
 
 
-def write_json(answered: "Answer", sink: "Sink") -> None:
+def write_json(answered: "QueryAnswer", sink: "Sink") -> None:
     """All rows as one JSON array of objects, row by row."""
     separator = "["
     for line in _json_lines(answered):
@@ -86,13 +86,13 @@ def write_json(answered: "Answer", sink: "Sink") -> None:
     sink.write("[]\n" if separator == "[" else "]\n")
 
 
-def write_json_lines(answered: "Answer", sink: "Sink") -> None:
+def write_json_lines(answered: "QueryAnswer", sink: "Sink") -> None:
     """Each row as one JSON object on a line of its own."""
     for line in _json_lines(answered):
         sink.write(line + "\n")
 
 
-def _json_lines(answered: "Answer") -> Iterable[str]:
+def _json_lines(answered: "QueryAnswer") -> Iterable[str]:
     import json
 
     names = unique(answered.names)

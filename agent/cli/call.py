@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from agent.cli.option import Command, Line
-from agent.cli.render import COLOUR_OF_STATE, GAP, TEXT_COLUMNS, Column, escape, is_colourful, table, width_of
+from agent.cli.render import COLOUR_OF_STATE, GAP, TEXT_COLUMNS, TextColumn, escape, is_colourful, table, width_of
 from agent.cli.width import display_width, wrapped
 from agent.model.errors import BusyError, MisuseError
 from agent.paths import SYSTEM_RUNTIME_DIR, SYSTEM_STATE_DIR, default_runtime_dir, default_state_dir
@@ -169,7 +169,7 @@ class Call:
         text = json.dumps(document, indent=2 if self.output.isatty() else None).replace("\x7f", "\\u007f")
         self.output.write(text + "\n")
 
-    def show_table(self, columns: "Sequence[Column]", rows: "Iterable[Sequence[str]]") -> None:
+    def show_table(self, columns: "Sequence[TextColumn]", rows: "Iterable[Sequence[str]]") -> None:
         """Print an aligned table; states have their colours on a terminal."""
         paint = COLOUR_OF_STATE if is_colourful(self.output, self.environment) else {}
         self.show(table(columns, rows, width=width_of(self.output), paint=paint))
@@ -178,7 +178,7 @@ class Call:
         """Where running text is wrapped."""
         return width_of(self.output) or TEXT_COLUMNS
 
-    def show_wrapped_table(self, columns: "Sequence[Column]", rows: "Sequence[Sequence[str]]") -> None:
+    def show_wrapped_table(self, columns: "Sequence[TextColumn]", rows: "Sequence[Sequence[str]]") -> None:
         """Print a table whose last column goes on below itself instead of being cut."""
         titles = [column.title for column in columns]
         leading = sum(max(map(display_width, values)) + len(GAP) for values in list(zip(titles, *rows, strict=True))[:-1])

@@ -2,7 +2,7 @@
 
 from agent.cli.call import Call
 from agent.cli.option import Command
-from agent.cli.render import Column, text_of
+from agent.cli.render import TextColumn, text_of
 from agent.model.errors import ExitCode
 
 TYPE_CHECKING = False
@@ -43,7 +43,7 @@ def _show(call: Call, findings: "list[Finding]") -> None:
         rows.append((str(finding.state), finding.topic, text_of(finding.detail)))
         if finding.remedy:
             rows.append(("", "", f"→ {text_of(finding.remedy)}"))
-    call.show_wrapped_table((Column("STATE"), Column("TOPIC"), Column("WHAT, AND THE REMEDY")), rows)
+    call.show_wrapped_table((TextColumn("STATE"), TextColumn("TOPIC"), TextColumn("WHAT, AND THE REMEDY")), rows)
 
 
 COMMANDS = (

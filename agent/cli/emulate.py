@@ -4,7 +4,7 @@ from textwrap import indent
 
 from agent.cli.call import Call
 from agent.cli.option import SWITCH, Command, Option
-from agent.cli.render import Column
+from agent.cli.render import TextColumn
 from agent.model.errors import ConfigError, ExitCode, MisuseError, PermissionRefused
 
 TYPE_CHECKING = False
@@ -143,7 +143,7 @@ def _list_profiles(call: Call, profiles: "dict[str, Profile]") -> int:
             ]
         )
     else:
-        call.show_table(tuple(Column(title) for title in titles), rows)
+        call.show_table(tuple(TextColumn(title) for title in titles), rows)
     return ExitCode.DONE
 
 

@@ -29,7 +29,7 @@ COLUMNS = (
 )
 
 
-class Reading(Struct, frozen=True):
+class PodReading(Struct, frozen=True):
     """One pod in one tick. Pods of one group have the group's values, each; `absent` says why a value is None.
 
     `emulated` is True where an emulated resctrl was read, else None.
@@ -62,19 +62,19 @@ class Occupancy(Struct, frozen=True):
 
     at_wall_ns: int
     host: str
-    pods: tuple[Reading, ...]
+    pods: tuple[PodReading, ...]
     past: tuple[Mapping[str, Moment], ...]
     damaged: int = 0
 
 
-class Tick:
+class OccupancyTick:
     """One tick: readings, batches that are not decoded yet, and how many of them were unreadable."""
 
     __slots__ = ("damaged", "readings", "waiting")
 
     def __init__(self) -> None:
         self.waiting: list[tuple[TableForm, bytes]] = []
-        self.readings: list[Reading] = []
+        self.readings: list[PodReading] = []
         self.damaged = 0
 
     def settle(self) -> None:
@@ -92,15 +92,15 @@ class Tick:
 
 
 class OccupancyTicks:
-    """The last ticks of a spool; each batch is decoded once, and only when a picture is made."""
+    """The last ticks of a spool; each batch is decoded once, and only when it is shown."""
 
     def __init__(self) -> None:
-        self._by_stamp: dict[int, Tick] = {}
+        self._by_stamp: dict[int, OccupancyTick] = {}
 
     def put(self, table: str, stamp_wall_ns: int, form: TableForm, rows: bytes) -> None:
         """Take a batch in; the oldest tick goes when there are more than TICKS_KEPT."""
         assert table == OCCUPANCY_TABLE
-        self._by_stamp.setdefault(stamp_wall_ns, Tick()).waiting.append((form, rows))
+        self._by_stamp.setdefault(stamp_wall_ns, OccupancyTick()).waiting.append((form, rows))
         while len(self._by_stamp) > TICKS_KEPT:
             del self._by_stamp[next(iter(self._by_stamp))]
 
@@ -116,16 +116,16 @@ def occupancy_of_rows(host: str, rows: Iterable[Mapping[str, Value]]) -> Occupan
 
     *Raises:* FormatError when a row names no pod and group.
     """
-    by_stamp: dict[int, Tick] = {}
+    by_stamp: dict[int, OccupancyTick] = {}
     for row in rows:
         # A tick's rows have the start of their scan in common; older data may lack it.
         stamp = row.get("start_timestamp") or row.get("timestamp")
         if isinstance(stamp, int):
-            by_stamp.setdefault(stamp, Tick()).readings.append(reading_of(*(row.get(name) for name in COLUMNS)))
+            by_stamp.setdefault(stamp, OccupancyTick()).readings.append(reading_of(*(row.get(name) for name in COLUMNS)))
     return _occupancy(host, {stamp: by_stamp[stamp] for stamp in sorted(by_stamp)[-TICKS_KEPT:]})
 
 
-def _occupancy(host: str, by_stamp: Mapping[int, Tick]) -> Occupancy | None:
+def _occupancy(host: str, by_stamp: Mapping[int, OccupancyTick]) -> Occupancy | None:
     held = {stamp: tick for stamp, tick in by_stamp.items() if tick.readings}
     if not held:
         return None
@@ -139,7 +139,7 @@ def _occupancy(host: str, by_stamp: Mapping[int, Tick]) -> Occupancy | None:
     )
 
 
-def _readings(form: TableForm, encoded: bytes) -> list[Reading]:
+def _readings(form: TableForm, encoded: bytes) -> list[PodReading]:
     # A column that a segment's form lacks, or that has another place in it, is found by its name.
     places = [form.names.index(name) if name in form.names else None for name in COLUMNS]
     readings = []
@@ -150,7 +150,7 @@ def _readings(form: TableForm, encoded: bytes) -> list[Reading]:
     return readings
 
 
-def reading_of(*values: Value) -> Reading:
+def reading_of(*values: Value) -> PodReading:
     """A reading of the values of COLUMNS; one of another type than its column's counts as absent.
 
     *Raises:* FormatError when pod or group is missing.
@@ -158,7 +158,7 @@ def reading_of(*values: Value) -> Reading:
     uid, namespace, name, group, llc, llc_size, total, local, containers, reconciled, absent, emulated = values
     if not (isinstance(uid, str) and isinstance(group, str)):
         raise FormatError(f"table {OCCUPANCY_TABLE}", "a row names no pod and group")
-    return Reading(
+    return PodReading(
         pod_uid=uid,
         pod_namespace=_text(namespace),
         pod_name=_text(name),
@@ -174,9 +174,9 @@ def reading_of(*values: Value) -> Reading:
     )
 
 
-def groups_of(readings: Sequence[Reading]) -> dict[str, list[Reading]]:
+def groups_of(readings: Sequence[PodReading]) -> dict[str, list[PodReading]]:
     """The readings by their group: what is summed over pods is summed over these, each once."""
-    groups: dict[str, list[Reading]] = {}
+    groups: dict[str, list[PodReading]] = {}
     for reading in readings:
         groups.setdefault(reading.group, []).append(reading)
     return groups
@@ -189,7 +189,7 @@ class Unmeasured(Struct, frozen=True):
     reason: str
 
 
-def unmeasured_of(pods: Iterable[Mapping[str, object]], readings: Iterable[Reading]) -> tuple[Unmeasured, ...]:
+def unmeasured_of(pods: Iterable[Mapping[str, object]], readings: Iterable[PodReading]) -> tuple[Unmeasured, ...]:
     """The pods of `list-pods` (flat, each with its `called`) that are not among the readings, in the order of their names."""
     measured = {reading.pod_uid for reading in readings}
     missing = [pod for pod in pods if pod.get("uid") not in measured]

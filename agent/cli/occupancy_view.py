@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from agent.cli.call import Call
-from agent.cli.occupancy_picture import LEVELS, SORTS, View, picture
+from agent.cli.occupancy_render import LEVELS, SORTS, OccupancyView, render
 from agent.cli.occupancy_sample import (
     OCCUPANCY_TABLE,
     Occupancy,
@@ -34,7 +34,7 @@ class OccupancyTop(Top[Occupancy]):
         self._follower = SpoolFollower(self.state_dir, (OCCUPANCY_TABLE,), OccupancyTicks())
         self._has_letters = _has_letters(getattr(sys.stdout, "encoding", None))
 
-    def arriving(self) -> Occupancy | None:
+    def from_open_spool(self) -> Occupancy | None:
         """The newest tick in the open spool."""
         return self._follower.poll()
 
@@ -61,12 +61,12 @@ class OccupancyTop(Top[Occupancy]):
         del whole["past"]
         return {**whole, "unmeasured": to_builtins(self._unmeasured(sample))}
 
-    def picture(self, *, width: int | None, height: int, keys: str = "") -> list[str]:
+    def render(self, *, width: int | None, height: int, keys: str = "") -> list[str]:
         """The lines of the screen now. *Raises:* EvergaugeError."""
         sample = self._current()
-        return picture(
+        return render(
             sample,
-            View(
+            OccupancyView(
                 width=width,
                 height=height,
                 sort=self.sort,

@@ -2,16 +2,16 @@
 
 from agent.cli.call import Call
 from agent.cli.option import Command
-from agent.cli.render import ABSENT, Column, text_of
+from agent.cli.render import ABSENT, TextColumn, text_of
 
 POD_COLUMNS = (
-    Column("KIND"),
-    Column("POD", yields=True),
-    Column("QOS"),
-    Column("CONTAINERS", right=True),
-    Column("GROUP", yields=True),
-    Column("GROUP STATE"),
-    Column("RULE", yields=True),
+    TextColumn("KIND"),
+    TextColumn("POD", yields=True),
+    TextColumn("QOS"),
+    TextColumn("CONTAINERS", right=True),
+    TextColumn("GROUP", yields=True),
+    TextColumn("GROUP STATE"),
+    TextColumn("RULE", yields=True),
 )
 
 

@@ -9,8 +9,8 @@ from agent.model.errors import MisuseError, UnavailableError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from agent.cli.progress import Progress
-    from agent.cli.statement import Answer
-    from agent.cli.warehouse import Warehouse
+    from agent.cli.query_database import QueryDatabase
+    from agent.cli.statement import QueryAnswer
 
 # Without one row for so long a question is one that nobody waits for.
 QUERY_SECONDS = 60.0
@@ -74,48 +74,50 @@ def _answer(call: Call, state_dir: str, form: str, rows_max: int, memory_bytes: 
 
     output = call.output if call.text("--output") is None else None
     progress = progress_for(call.warnings, output, call.environment.get("TERM"), "rows")
-    warehouse, answered = _asked(call, state_dir, progress, memory_bytes, as_arrow=form in BINARY_FORMATS)
+    database, answered = _asked(call, state_dir, progress, memory_bytes, as_arrow=form in BINARY_FORMATS)
     try:
-        _warn_of_damage(call, warehouse)
+        _warn_of_damage(call, database)
         show(call, answered, form, rows_max)
     finally:
         progress.end()
-        warehouse.close()
+        database.close()
 
 
-def _asked(call: Call, state_dir: str, progress: "Progress", memory_bytes: int, *, as_arrow: bool) -> "tuple[Warehouse, Answer]":
+def _asked(
+    call: Call, state_dir: str, progress: "Progress", memory_bytes: int, *, as_arrow: bool
+) -> "tuple[QueryDatabase, QueryAnswer]":
     """The open database and the answer, of which no row is read yet. *Raises:* EvergaugeError."""
     import duckdb
 
+    from agent.cli.query_database import open_query_database
     from agent.cli.statement import VanishedError, answer, failure_of_opening
-    from agent.cli.warehouse import open_warehouse
     from workers.catalogue import tables
 
     for attempt in range(ATTEMPTS):
         try:
-            warehouse = open_warehouse(state_dir, call.words[0], tables(), memory_bytes, verify=call.has("--verify"))
+            database = open_query_database(state_dir, call.words[0], tables(), memory_bytes, verify=call.has("--verify"))
         except (duckdb.Error, MemoryError) as cause:
             raise failure_of_opening(cause, state_dir, memory_bytes) from cause
         seconds, seconds_left = call.timeout_seconds, call.seconds_left()
         try:
-            return warehouse, answer(
-                warehouse, call.words[0], seconds=seconds, seconds_left=seconds_left, progress=progress, as_arrow=as_arrow
+            return database, answer(
+                database, call.words[0], seconds=seconds, seconds_left=seconds_left, progress=progress, as_arrow=as_arrow
             )
         except BaseException as failure:
             progress.end()
-            warehouse.close()
+            database.close()
             if not isinstance(failure, VanishedError) or attempt == ATTEMPTS - 1:
                 raise
     raise AssertionError("the last attempt answers or raises")
 
 
-def _warn_of_damage(call: Call, warehouse: "Warehouse") -> None:
+def _warn_of_damage(call: Call, database: "QueryDatabase") -> None:
     from agent.cli.left_out import warnings_of
 
-    if warehouse.damaged:
-        left_out = counted(warehouse.damaged, "damaged record")
+    if database.damaged:
+        left_out = counted(database.damaged, "damaged record")
         call.warn(f"query: {left_out} of the spool left out; table gap tells what is missing")
-    for line in warnings_of(warehouse.left_out):
+    for line in warnings_of(database.left_out):
         call.warn(f"query: {line}")
 
 

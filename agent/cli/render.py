@@ -94,7 +94,7 @@ def seconds_of(value: object) -> str:
     return f"{whole} s"
 
 
-class Column:
+class TextColumn:
     """One column of a table: its title, whether its values stand right, whether it may be cut when room is short."""
 
     __slots__ = ("right", "title", "yields")
@@ -106,7 +106,7 @@ class Column:
 
 
 def table(
-    columns: Sequence[Column],
+    columns: Sequence[TextColumn],
     rows: Iterable[Sequence[str]],
     *,
     width: int | None = None,
@@ -125,7 +125,7 @@ def table(
     return [_line(row, columns, widths, paint or {}) for row in (titles, *cells)]
 
 
-def _narrow(widths: list[int], columns: Sequence[Column], width: int) -> None:
+def _narrow(widths: list[int], columns: Sequence[TextColumn], width: int) -> None:
     yielding = [index for index, column in enumerate(columns) if column.yields]
     excess = sum(widths) + len(GAP) * (len(widths) - 1) - width
     while excess > 0 and yielding:
@@ -138,7 +138,7 @@ def _narrow(widths: list[int], columns: Sequence[Column], width: int) -> None:
         excess -= 1
 
 
-def _line(row: Sequence[str], columns: Sequence[Column], widths: Sequence[int], paint: Mapping[str, str]) -> str:
+def _line(row: Sequence[str], columns: Sequence[TextColumn], widths: Sequence[int], paint: Mapping[str, str]) -> str:
     cells = []
     for value, column, width in zip(row, columns, widths, strict=True):
         shown = padded(cut(value, width), width, right=column.right)

@@ -4,18 +4,18 @@ import sys
 
 from agent.cli.call import Call
 from agent.cli.option import SWITCH, WHOLE, Argument, Command, Option
-from agent.cli.render import Column, number_of, text_of
+from agent.cli.render import TextColumn, number_of, text_of
 from agent.model.control import REQUEST_BYTES_MAX
 from agent.model.errors import FormatError, MisuseError, StorageError
 
 RULE_COLUMNS = (
-    Column("PRIORITY", right=True),
-    Column("NAME", yields=True),
-    Column("NAMESPACE", yields=True),
-    Column("POD", yields=True),
-    Column("LABELS", yields=True),
-    Column("QOS"),
-    Column("ACTION", yields=True),
+    TextColumn("PRIORITY", right=True),
+    TextColumn("NAME", yields=True),
+    TextColumn("NAMESPACE", yields=True),
+    TextColumn("POD", yields=True),
+    TextColumn("LABELS", yields=True),
+    TextColumn("QOS"),
+    TextColumn("ACTION", yields=True),
 )
 
 _WHICH_PODS = "it is not said which pods the rule takes"

@@ -5,7 +5,7 @@ from textwrap import wrap
 
 from agent.cli.call import Call
 from agent.cli.option import Argument, Command, near
-from agent.cli.render import Column, text_of
+from agent.cli.render import TextColumn, text_of
 from agent.model.errors import MisuseError
 
 TYPE_CHECKING = False
@@ -34,7 +34,7 @@ def schema(call: Call) -> int:
 
 
 def _show_tables(call: Call, tables: Sequence["Table"]) -> None:
-    columns = (Column("TABLE"), Column("COLUMNS", right=True), Column("ABOUT"))
+    columns = (TextColumn("TABLE"), TextColumn("COLUMNS", right=True), TextColumn("ABOUT"))
     call.show_wrapped_table(columns, [(table.name, str(len(table.columns)), table.about) for table in tables])
 
 
@@ -42,7 +42,7 @@ def _show_columns(call: Call, table: "Table") -> None:
     call.show([f"{table.name}, version {table.version}"])
     call.show(wrap(table.about, call.text_columns()))
     call.show([f"unique: {', '.join(table.key)}", ""])
-    columns = (Column("COLUMN"), Column("TYPE"), Column("UNIT"), Column("NULL"), Column("ABOUT"))
+    columns = (TextColumn("COLUMN"), TextColumn("TYPE"), TextColumn("UNIT"), TextColumn("NULL"), TextColumn("ABOUT"))
     rows = [
         (
             column.name,

@@ -1,4 +1,4 @@
-"""One statement of a user, run in a `Warehouse`: its columns, its rows as they come, its failures in one sentence.
+"""One statement of a user, run in a `QueryDatabase`: its columns, its rows as they come, its failures in one sentence.
 
 There is no deadline while rows flow: the time that is given runs from one portion of rows to the next.
 """
@@ -14,7 +14,7 @@ import duckdb
 from agent.cli.memory_limit import ARROW_CALL_BYTES, import_uncounted, need_room, shown
 from agent.cli.option import near
 from agent.cli.progress import Progress
-from agent.cli.warehouse import Warehouse
+from agent.cli.query_database import QueryDatabase
 from agent.model.errors import BusyError, EvergaugeError, FormatError, MisuseError
 
 FETCH_ROWS, BATCH_ROWS = 2_000, 20_000
@@ -45,18 +45,18 @@ Row = Sequence[object]
 T = TypeVar("T")
 
 
-class Answer:
+class QueryAnswer:
     """The names of a result's columns and its rows or batches, fetched as they are read. `progress` counts the rows."""
 
-    def __init__(self, clerk: "Clerk", asked: "Asked", progress: Progress) -> None:
+    def __init__(self, runner: "QueryRunner", asked: "Asked", progress: Progress) -> None:
         self.names = asked.names
         self.progress = progress
-        self._clerk = clerk
+        self._runner = runner
         self._reader = asked.reader
 
     def rows(self) -> Iterator[Row]:
         """The rows, once. *Raises:* EvergaugeError."""
-        while portion := self._clerk.do(lambda connection: connection.fetchmany(FETCH_ROWS)):
+        while portion := self._runner.do(lambda connection: connection.fetchmany(FETCH_ROWS)):
             self._arrived(len(portion))
             yield from portion
 
@@ -67,7 +67,7 @@ class Answer:
 
     def batches(self) -> Iterator[Any]:
         """The rows as Arrow's batches, where it was asked for these. *Raises:* EvergaugeError."""
-        while (batch := self._clerk.do(self._next_batch)) is not None:
+        while (batch := self._runner.do(self._next_batch)) is not None:
             self._arrived(batch.num_rows)
             yield batch
 
@@ -76,7 +76,7 @@ class Answer:
         return next(self._reader, None)
 
     def _arrived(self, rows: int) -> None:
-        self._clerk.begin_again()
+        self._runner.begin_again()
         self.progress.add(rows)
 
 
@@ -87,14 +87,14 @@ class Asked(NamedTuple):
     reader: Any = None
 
 
-class Clerk:
+class QueryRunner:
     """Does DuckDB's work in a thread, so that the deadline and Ctrl-C reach this one whatever DuckDB is at.
 
     DuckDB 2.0 looks for signals only now and then, and not at all in some operators.
     """
 
-    def __init__(self, warehouse: Warehouse, *, seconds: float, seconds_left: float, progress: Progress) -> None:
-        self._warehouse = warehouse
+    def __init__(self, database: QueryDatabase, *, seconds: float, seconds_left: float, progress: Progress) -> None:
+        self._database = database
         self._seconds = seconds
         self._progress = progress
         self._deadline: float | None = time.monotonic() + seconds_left
@@ -113,7 +113,7 @@ class Clerk:
 
         def attempt() -> None:
             try:
-                outcome.append(work(self._warehouse.connection))
+                outcome.append(work(self._database.connection))
             except Exception as cause:  # noqa: BLE001 - raised again where the work was asked for
                 failure.append(cause)
             finally:
@@ -131,7 +131,7 @@ class Clerk:
         if outcome:
             return outcome[0]
         if isinstance(failure[0], duckdb.Error):
-            raise failure_of(failure[0], self._warehouse) from failure[0]
+            raise failure_of(failure[0], self._database) from failure[0]
         raise failure[0]
 
     def _wait(self, done: threading.Event) -> bool:
@@ -148,7 +148,7 @@ class Clerk:
         # Again and again: an interrupt that comes just before DuckDB begins is forgotten.
         give_up = time.monotonic() + INTERRUPT_SECONDS
         while not done.is_set() and time.monotonic() < give_up:
-            self._warehouse.connection.interrupt()
+            self._database.connection.interrupt()
             done.wait(INTERRUPT_AGAIN_SECONDS)
 
     def _late(self) -> BusyError:
@@ -165,16 +165,16 @@ def _start(work: Callable[[], None]) -> None:
 
 
 def answer(
-    warehouse: Warehouse, statement: str, *, seconds: float, seconds_left: float, progress: Progress, as_arrow: bool = False
-) -> Answer:
+    database: QueryDatabase, statement: str, *, seconds: float, seconds_left: float, progress: Progress, as_arrow: bool = False
+) -> QueryAnswer:
     """The answer to a statement; `seconds` is what the user gave, `seconds_left` what is left of it until the first rows.
 
     `as_arrow`: it is read as batches, and Arrow has a value for what Python needs other packages for.
     *Raises:* MisuseError for a statement that cannot be run, FormatError for data that cannot be read, BusyError when
     the time is over, KeyboardInterrupt.
     """
-    clerk = Clerk(warehouse, seconds=seconds, seconds_left=seconds_left, progress=progress)
-    return Answer(clerk, clerk.do(lambda connection: _execute(connection, statement, as_arrow=as_arrow)), progress)
+    runner = QueryRunner(database, seconds=seconds, seconds_left=seconds_left, progress=progress)
+    return QueryAnswer(runner, runner.do(lambda connection: _execute(connection, statement, as_arrow=as_arrow)), progress)
 
 
 def _execute(connection: "duckdb.DuckDBPyConnection", statement: str, *, as_arrow: bool) -> Asked:
@@ -229,12 +229,12 @@ def _as_text(text: str, types: list[str], types_as_text: tuple[str, ...]) -> str
     return f"SELECT {', '.join(chosen)} FROM ({text}\n) AS answer({', '.join(aliases)})"
 
 
-def failure_of(cause: Exception, warehouse: Warehouse) -> EvergaugeError:
+def failure_of(cause: Exception, database: QueryDatabase) -> EvergaugeError:
     """The failure that an error of DuckDB is, with the tables that are alike where one is unknown."""
     problem = first_line(cause)
     if _is_for_memory(cause):
-        return too_large(warehouse.memory_bytes)
-    tables = warehouse.tables
+        return too_large(database.memory_bytes)
+    tables = database.tables
     unknown = _UNKNOWN_TABLE.search(problem)
     if unknown is not None:
         remedy = near(unknown[1], tables) or f"the tables are {', '.join(tables)}"
@@ -274,6 +274,6 @@ def too_large(memory_bytes: int | None) -> MisuseError:
 
 
 def first_line(cause: Exception) -> str:
-    """What an error of DuckDB says, without the picture of the statement and what follows; candidates are kept."""
+    """What an error of DuckDB says, without the marked statement and what follows; candidates are kept."""
     lines = [line.strip() for line in str(cause).split("\n\n")[0].splitlines()]
     return " ".join(line for line in lines if line)

@@ -2,7 +2,7 @@
 
 from agent.cli.call import Call
 from agent.cli.option import WHOLE, Command, Option
-from agent.cli.render import Column, bytes_of, counted, number_of, pairs, seconds_of, text_of
+from agent.cli.render import TextColumn, bytes_of, counted, number_of, pairs, seconds_of, text_of
 from agent.cli.workers import worker_table
 from agent.model.control import ROTATE_DEADLINE_SECONDS
 from agent.model.errors import MisuseError
@@ -12,14 +12,20 @@ EVENTS_ON_SCREEN = 5
 DEATHS_ON_SCREEN = 5
 EVENTS_DEFAULT = 50
 
-EVENT_COLUMNS = (Column("AT"), Column("SEVERITY"), Column("WORKER"), Column("EVENT"), Column("FIELDS", yields=True))
+EVENT_COLUMNS = (
+    TextColumn("AT"),
+    TextColumn("SEVERITY"),
+    TextColumn("WORKER"),
+    TextColumn("EVENT"),
+    TextColumn("FIELDS", yields=True),
+)
 DEATH_COLUMNS = (
-    Column("AT"),
-    Column("WORKER"),
-    Column("EPOCH", right=True),
-    Column("EXIT"),
-    Column("UPTIME", right=True),
-    Column("LAST WORDS", yields=True),
+    TextColumn("AT"),
+    TextColumn("WORKER"),
+    TextColumn("EPOCH", right=True),
+    TextColumn("EXIT"),
+    TextColumn("UPTIME", right=True),
+    TextColumn("LAST WORDS", yields=True),
 )
 
 
@@ -51,7 +57,7 @@ def status(call: Call) -> int:
     _show_written(call, _object(result, "stats"))
     if conditions := _objects(result, "conditions"):
         call.show(["", "conditions:"])
-        columns = (Column("WORKER"), Column("CONDITION"), Column("READY"), Column("DETAIL", yields=True))
+        columns = (TextColumn("WORKER"), TextColumn("CONDITION"), TextColumn("READY"), TextColumn("DETAIL", yields=True))
         call.show_table(columns, map(_condition_cells, conditions))
     deaths = _objects(result, "deaths")[-DEATHS_ON_SCREEN:]
     if deaths:
@@ -104,7 +110,7 @@ def rotate(call: Call) -> int:
     if not files:
         call.show(["nothing to seal"])
         return 0
-    columns = (Column("TABLE"), Column("ROWS", right=True), Column("FILE"))
+    columns = (TextColumn("TABLE"), TextColumn("ROWS", right=True), TextColumn("FILE"))
     call.show_table(columns, ((text_of(row.get("table")), text_of(row.get("rows")), text_of(row.get("path"))) for row in files))
     call.show([f"sealed {counted(result.get('rows'), 'row')} in {counted(len(files), 'file')}"])
     return 0

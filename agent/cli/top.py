@@ -1,4 +1,4 @@
-"""The command top: who uses the host or its cache now, redrawn in place, or one picture of it."""
+"""The command top: who uses the host or its cache now, redrawn in place, or printed once."""
 
 import os
 
@@ -33,7 +33,7 @@ def top(call: Call) -> int:
         follow = print_on if call.environment.get("TERM", "") in ("", "dumb") else watch
         follow(shown, call.output, interval_seconds)
     else:
-        call.show(line.rstrip() for line in shown.picture(width=_columns(call), height=LINES_UNBOUNDED))
+        call.show(line.rstrip() for line in shown.render(width=_columns(call), height=LINES_UNBOUNDED))
     return 0
 
 
@@ -69,8 +69,8 @@ With --occupancy: how much of the last-level cache each pod holds, what memory b
 its own socket, and how the value it is sorted by moved over the last ticks (in each line from 0 to its own most). Pods that
 share a group have one value, which stands once. A value that is not known is `-`, and WHY says the reason, or how many of a
 pod's containers are wholly in its group where not all are. Keys: l by cache, b by bandwidth, n by name, q quits.
-A narrow terminal shows fewer columns; one that can only print (TERM=dumb) gets one picture below the other.
-Without a terminal one picture is printed, whole, with the commands at the end.
+A narrow terminal shows fewer columns; one that can only print (TERM=dumb) prints one screen below the other.
+Without a terminal it is printed once, whole, with the commands at the end.
 The agent need not run: the age of the data is shown.""",
         options=(
             Option("--occupancy", "", "pods by cache occupancy and memory bandwidth (resctrl)", kind=SWITCH),
@@ -80,7 +80,7 @@ The agent need not run: the age of the data is shown.""",
                 "cpu (default), rss or pod; with --occupancy llc (default), bw or name",
                 choices=("cpu", "rss", "pod", "llc", "bw", "name"),
             ),
-            Option("--once", "", "print one picture and end", kind=SWITCH),
+            Option("--once", "", "print once and end", kind=SWITCH),
             Option("--interval", "SECONDS", f"how often it is drawn (default {INTERVAL_SECONDS:g})", kind=NUMBER),
         ),
         examples=(

@@ -1,4 +1,4 @@
-"""The first line of every picture of `agentctl top`: host, time, age of the data and why it is old. PURE."""
+"""The first line of every screen of `agentctl top`: host, time, age of the data and why it is old. PURE."""
 
 from agent.cli.render import seconds_of, text_of
 

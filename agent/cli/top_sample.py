@@ -19,7 +19,7 @@ TICKS_KEPT = 2
 Named = dict[str, Value]
 
 
-class Process(Struct, frozen=True):
+class NamedProcess(Struct, frozen=True):
     """A named process. `cpu_share` is of one core; None is a value that could not be had."""
 
     pid: int
@@ -46,11 +46,11 @@ class Sample(Struct, frozen=True):
 
     at_wall_ns: int
     host: str
-    processes: tuple[Process, ...]
+    processes: tuple[NamedProcess, ...]
     tail: tuple[Tail, ...]
 
 
-class Ticks:
+class ProcessTicks:
     """The last ticks of a spool, put together from its batches, which are decoded only when one is shown."""
 
     def __init__(self) -> None:
@@ -89,8 +89,8 @@ def sample_of(at_wall_ns: int, host: str, processes: Iterable[Named], tail: Iter
     return Sample(at_wall_ns, host, tuple(map(_process, processes)), tuple(map(_tail, tail)))
 
 
-def _process(row: Named) -> Process:
-    return Process(
+def _process(row: Named) -> NamedProcess:
+    return NamedProcess(
         pid=_whole(row, "pid") or 0,
         command=command_of(_text(row, "comm"), _text(row, "command_line")),
         uid=_whole(row, "uid"),

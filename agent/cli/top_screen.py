@@ -49,14 +49,14 @@ class Shown(Protocol):
         """Look for data. *Raises:* EvergaugeError when there is none."""
         ...
 
-    def picture(self, *, width: int | None, height: int, keys: str = "") -> list[str]:
+    def render(self, *, width: int | None, height: int, keys: str = "") -> list[str]:
         """The lines of the screen now. *Raises:* EvergaugeError."""
         ...
 
 
 def watch(top: Shown, output: "Output", interval_seconds: float) -> None:
     """Draw until `q`. Without a terminal on standard input only a signal ends it. *Raises:* EvergaugeError."""
-    # The first picture may fail, and its sentence belongs on the first screen.
+    # The first screen may fail, and its sentence belongs on the first screen.
     top.sample()
     keyboard = sys.stdin.fileno() if sys.stdin is not None and sys.stdin.isatty() else None
     with _wake_up() as waker:
@@ -69,10 +69,10 @@ def watch(top: Shown, output: "Output", interval_seconds: float) -> None:
 
 
 def print_on(top: Shown, output: "Output", interval_seconds: float) -> None:
-    """Print one picture below the other until a signal ends it, where that is all a terminal can do. *Raises:* EvergaugeError."""
+    """Print one screen below the other until a signal ends it, where that is all a terminal can do. *Raises:* EvergaugeError."""
     while True:
         size = _size(output)
-        lines = top.picture(width=size.columns, height=max(1, size.lines - 1))
+        lines = top.render(width=size.columns, height=max(1, size.lines - 1))
         output.write("".join(f"{line.rstrip()}\n" for line in lines) + "\n")
         output.flush()
         time.sleep(interval_seconds)
@@ -95,7 +95,7 @@ def _stop_ourselves() -> None:
 
 def _draw(top: Shown, output: "Output", *, has_keys: bool) -> None:
     size = _size(output)
-    lines = top.picture(width=size.columns, height=size.lines, keys=f"(keys {' '.join(top.sort_by_key)} q)" if has_keys else "")
+    lines = top.render(width=size.columns, height=size.lines, keys=f"(keys {' '.join(top.sort_by_key)} q)" if has_keys else "")
     # One write, no line break behind the last line: nothing flickers, nothing scrolls.
     output.write(_HOME + "\n".join(line + _CLEAR_LINE for line in lines) + _CLEAR_REST)
     output.flush()

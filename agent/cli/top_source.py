@@ -20,7 +20,7 @@ SampleT = TypeVar("SampleT")
 SampleT_co = TypeVar("SampleT_co", covariant=True)
 
 
-class Ticks(Protocol[SampleT_co]):
+class TickCollector(Protocol[SampleT_co]):
     """What makes samples of the batches of some tables. It keeps a bounded number of ticks."""
 
     def put(self, table: str, stamp_wall_ns: int, form: TableForm, rows: bytes) -> None:
@@ -35,7 +35,7 @@ class Ticks(Protocol[SampleT_co]):
 class SpoolFollower(Generic[SampleT]):
     """Follows some tables of the spool from segment to segment. `damaged` counts stretches of bytes that were no record."""
 
-    def __init__(self, state_dir: str, tables: tuple[str, ...], ticks: Ticks[SampleT]) -> None:
+    def __init__(self, state_dir: str, tables: tuple[str, ...], ticks: TickCollector[SampleT]) -> None:
         self._state_dir = state_dir
         self._tables = tables
         self._path = ""

@@ -7,17 +7,17 @@ from typing import ClassVar, Generic
 
 from agent.cli.call import Call
 from agent.cli.remedy import start_remedy
-from agent.cli.top_picture import SORTS, View, picture
-from agent.cli.top_sample import PROCESS_TABLE, TAIL_TABLE, Sample, Ticks
+from agent.cli.top_render import SORTS, ProcessView, render
+from agent.cli.top_sample import PROCESS_TABLE, TAIL_TABLE, ProcessTicks, Sample
 from agent.cli.top_source import SampleT, SpoolFollower, newest_sealed_sample
 from agent.model.errors import EvergaugeError, MisuseError, PermissionRefused, UnavailableError
 from agent.paths import checkout
 
 # Pods come and go slowly: their names, and whether the agent runs, are asked for this seldom, and not waited for longer
-# than a picture may take.
+# than one screen may take.
 ASK_AGAIN_SECONDS = 5.0
 ASK_SECONDS_MAX = 1.0
-# What the picture says of an agent that tells no names of pods.
+# What the screen says of an agent that gives no names of pods.
 NOT_RUNNING, SILENT, REFUSES = "agent not running", "agent does not answer", "agent refuses this user"
 
 
@@ -50,7 +50,7 @@ class Names:
         except MisuseError:
             raise
         except EvergaugeError as failure:
-            # Not being there is an answer too: the picture says so.
+            # Not being there is an answer too: the screen says so.
             known = {NoAgentError: NOT_RUNNING, PermissionRefused: REFUSES, AnsweredError: ""}
             self.trouble = known.get(type(failure), SILENT)
             return
@@ -71,7 +71,7 @@ class Names:
 
 
 class Top(ABC, Generic[SampleT]):
-    """Samples and names together: one picture whenever it is asked for. One class for each view."""
+    """Samples and names together: one screen whenever it is asked for. One class for each view."""
 
     # The orders that it knows, the usual first, and the keys that choose them.
     sorts: ClassVar[tuple[str, ...]]
@@ -87,7 +87,7 @@ class Top(ABC, Generic[SampleT]):
         self._sealed: SampleT | None = None
 
     @abstractmethod
-    def arriving(self) -> SampleT | None:
+    def from_open_spool(self) -> SampleT | None:
         """The newest sample in the open spool. *Raises:* EvergaugeError."""
 
     @abstractmethod
@@ -103,12 +103,12 @@ class Top(ABC, Generic[SampleT]):
         """The newest sample as JSON holds it. *Raises:* EvergaugeError."""
 
     @abstractmethod
-    def picture(self, *, width: int | None, height: int, keys: str = "") -> list[str]:
+    def render(self, *, width: int | None, height: int, keys: str = "") -> list[str]:
         """The lines of the screen now. *Raises:* EvergaugeError."""
 
     def sample(self) -> SampleT:
         """The newest sample there is. *Raises:* UnavailableError when there is none."""
-        newest = self.arriving() or self._sealed
+        newest = self.from_open_spool() or self._sealed
         if newest is None:
             newest = self._sealed = self.sealed()
         if newest is None:
@@ -124,9 +124,9 @@ class ProcessTop(Top[Sample]):
 
     def __init__(self, call: Call) -> None:
         super().__init__(call)
-        self._follower = SpoolFollower(self.state_dir, (PROCESS_TABLE, TAIL_TABLE), Ticks())
+        self._follower = SpoolFollower(self.state_dir, (PROCESS_TABLE, TAIL_TABLE), ProcessTicks())
 
-    def arriving(self) -> Sample | None:
+    def from_open_spool(self) -> Sample | None:
         """The newest whole tick in the open spool."""
         return self._follower.poll()
 
@@ -145,13 +145,13 @@ class ProcessTop(Top[Sample]):
 
         return to_builtins(self.sample())
 
-    def picture(self, *, width: int | None, height: int, keys: str = "") -> list[str]:
+    def render(self, *, width: int | None, height: int, keys: str = "") -> list[str]:
         """The lines of the screen now. *Raises:* EvergaugeError."""
         sample = self.sample()
         self.names.refresh(time.monotonic())
-        return picture(
+        return render(
             sample,
-            View(
+            ProcessView(
                 width=width,
                 height=height,
                 sort=self.sort,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from agent.cli.call import Call
 from agent.cli.option import Command, Option, near
-from agent.cli.render import Column, counted, text_of
+from agent.cli.render import TextColumn, counted, text_of
 from agent.model.errors import BusyError, ExitCode, MisuseError
 
 TYPE_CHECKING = False
@@ -102,7 +102,7 @@ def _show(call: Call, checked: "list[Checked]") -> None:
         return
     if told:
         call.show_wrapped_table(
-            (Column("STATE"), Column("FILE, AND WHY")),
+            (TextColumn("STATE"), TextColumn("FILE, AND WHY")),
             [(str(found.state), text_of(f"{found.path}: {found.why}")) for found in told],
         )
         call.show([""])

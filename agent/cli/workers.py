@@ -2,23 +2,23 @@
 
 from agent.cli.call import Call
 from agent.cli.option import Argument, Command
-from agent.cli.render import ABSENT, Column, bytes_of, number_of, pairs, percent_of, seconds_of, text_of
+from agent.cli.render import ABSENT, TextColumn, bytes_of, number_of, pairs, percent_of, seconds_of, text_of
 
 WORKER_COLUMNS = (
-    Column("NAME"),
-    Column("STATE"),
-    Column("PID", right=True),
-    Column("EPOCH", right=True),
-    Column("UPTIME", right=True),
-    Column("DEATHS", right=True),
-    Column("LAST EXIT", yields=True),
-    Column("RETRY", right=True),
-    Column("BEAT", right=True),
-    Column("RULES", right=True),
-    Column("CPU", right=True),
-    Column("RSS", right=True),
-    Column("PSS", right=True),
-    Column("LAST WORDS", yields=True),
+    TextColumn("NAME"),
+    TextColumn("STATE"),
+    TextColumn("PID", right=True),
+    TextColumn("EPOCH", right=True),
+    TextColumn("UPTIME", right=True),
+    TextColumn("DEATHS", right=True),
+    TextColumn("LAST EXIT", yields=True),
+    TextColumn("RETRY", right=True),
+    TextColumn("BEAT", right=True),
+    TextColumn("RULES", right=True),
+    TextColumn("CPU", right=True),
+    TextColumn("RSS", right=True),
+    TextColumn("PSS", right=True),
+    TextColumn("LAST WORDS", yields=True),
 )
 RSS_COLUMN, PSS_COLUMN = 11, 12
 

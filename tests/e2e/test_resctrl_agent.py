@@ -15,7 +15,7 @@ from fakes.agent_process import AgentProcess, run_agentctl, wait_until
 from fakes.pod import Node, Pod, node
 from fakes.resctrl_mount import EmulatedResctrl, tasks_of
 
-from agent.cli.warehouse import open_warehouse
+from agent.cli.query_database import open_query_database
 from workers import catalogue
 
 TICK = "100ms"
@@ -40,7 +40,7 @@ def _agent(folder: Path, host: Node, emulator: EmulatedResctrl, **more: str) -> 
 
 
 def _rows(agent: AgentProcess, statement: str) -> list[tuple[Any, ...]]:
-    with closing(open_warehouse(str(agent.state_dir), statement, catalogue.tables()).connection) as connection:
+    with closing(open_query_database(str(agent.state_dir), statement, catalogue.tables()).connection) as connection:
         return connection.execute(statement).fetchall()  # type: ignore[no-any-return]
 
 

@@ -23,7 +23,7 @@ from fakes.stored_data import (
     write_segment,
 )
 
-from agent.cli import warehouse
+from agent.cli import query_database
 from agent.cli.program import find_command, run
 
 Query = Callable[..., tuple[int, str, str]]
@@ -229,14 +229,14 @@ def test_a_file_that_goes_just_before_it_is_read_is_no_failure(
     """The storage quota removes the oldest file between the look at the folder and the statement: the rest is answered."""
     oldest = write_parquet(tmp_path, "process", "a", [process_row(1, 1)])
     write_parquet(tmp_path, "process", "b", [process_row(2, 2)])
-    opened = warehouse.open_warehouse
+    opened = query_database.open_query_database
 
     def open_and_remove(*arguments: Any, **named: Any) -> Any:
         made = opened(*arguments, **named)
         oldest.unlink(missing_ok=True)
         return made
 
-    monkeypatch.setattr(warehouse, "open_warehouse", open_and_remove)
+    monkeypatch.setattr(query_database, "open_query_database", open_and_remove)
     assert pids(query) == [2]
 
 

@@ -1,4 +1,4 @@
-"""agentctl top: one picture of the newest data, and the live screen on a real terminal."""
+"""agentctl top: one print of the newest data, and the live screen on a real terminal."""
 
 import io
 import json
@@ -15,7 +15,7 @@ from fakes.live_terminal import DEADLINE_SECONDS, on_terminal, top_line, watchin
 from fakes.stored_data import PROCESS, batch_of, head_of, process_row, tail_row, write_parquet, write_segment
 
 from agent.cli.program import run
-from agent.cli.top_sample import Ticks
+from agent.cli.top_sample import ProcessTicks
 from agent.cli.top_source import SpoolFollower
 
 Top = Callable[..., tuple[int, str, str]]
@@ -39,7 +39,7 @@ def top(tmp_path: Path) -> Top:
     return call
 
 
-def test_without_a_terminal_one_picture_is_printed(tmp_path: Path, top: Top) -> None:
+def test_without_a_terminal_it_is_printed_once(tmp_path: Path, top: Top) -> None:
     """The newest tick of the open spool, with the age of the data and without control characters."""
     write_segment(tmp_path, "a", head_of("a") + tick(1, 11) + tick(2, 22, 23))
     code, text, told = top()
@@ -120,7 +120,7 @@ def test_an_order_or_interval_that_is_none_is_told(top: Top) -> None:
 def test_only_new_bytes_are_read_and_rotations_followed(tmp_path: Path) -> None:
     """The follower goes from record to record and from segment to segment, at any cut."""
     path = write_segment(tmp_path, "a", b"")
-    follower = SpoolFollower(str(tmp_path), ("process", "process_tail"), Ticks())
+    follower = SpoolFollower(str(tmp_path), ("process", "process_tail"), ProcessTicks())
     data = head_of("a") + tick(1, 11) + tick(2, 22)
     seen = []
     for end in (*range(0, len(data), 7), len(data)):
@@ -182,7 +182,7 @@ def test_a_signal_gives_the_terminal_back(number: signal.Signals, code: int, tmp
 
 
 def test_no_line_is_longer_than_a_terminal_of_80_columns(tmp_path: Path) -> None:
-    """A picture of 80 x 24 neither wraps nor scrolls."""
+    """A screen of 80 x 24 neither wraps nor scrolls."""
     write_segment(tmp_path, "a", head_of("a") + tick(1, *range(1000, 1100)))
     with watching(tmp_path) as terminal:
         terminal.wait_for(r"\x1b\[H.*… 88 others.*\x1b\[J")
@@ -216,7 +216,7 @@ def test_ctrl_z_gives_the_terminal_to_the_shell_and_fg_brings_it_back(tmp_path: 
 
 
 @pytest.mark.parametrize("kind", ["dumb", ""])
-def test_a_terminal_that_can_only_print_gets_pictures_without_escapes(kind: str, tmp_path: Path) -> None:
+def test_a_terminal_that_can_only_print_gets_screens_without_escapes(kind: str, tmp_path: Path) -> None:
     """One below the other, until Ctrl-C."""
     path = write_segment(tmp_path, "a", head_of("a") + tick(1, 11))
     with watching(tmp_path, kind=kind) as terminal:

@@ -54,7 +54,7 @@ def pods_in(answer: tuple[int, str, str]) -> list[str]:
     return [line.split()[0] for line in text.splitlines()[HEADER_LINES:]]
 
 
-def test_without_a_terminal_one_picture_is_printed(tmp_path: Path, top: Top) -> None:
+def test_without_a_terminal_it_is_printed_once(tmp_path: Path, top: Top) -> None:
     """The newest tick of the open spool, in the order that is asked for, without control characters."""
     write_segment(tmp_path, "a", head("a") + tick(1, web=MIB) + tick(2, db=MIB, web=3 * MIB, cart=None))
     code, text, told = top()
@@ -69,7 +69,7 @@ def test_without_a_terminal_one_picture_is_printed(tmp_path: Path, top: Top) -> 
 
 
 def test_the_trend_is_of_the_ticks_that_the_spool_still_holds(tmp_path: Path, top: Top) -> None:
-    """One picture has a past too, over the border of two segments."""
+    """One screen has a past too, over the border of two segments."""
     write_segment(tmp_path, "a", head("a") + tick(1, web=MIB) + tick(2, web=4 * MIB))
     write_segment(tmp_path, "b", head("b") + tick(3, web=8 * MIB))
     assert top()[1].splitlines()[-1].endswith("▂▅█")

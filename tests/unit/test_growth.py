@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from agent.cli.warehouse import is_named
+from agent.cli.query_database import is_named
 from agent.model import cgroup_path, secret, secret_name, secret_option, secret_shape, secret_value
 from agent.model.command_line import parse_command_line
 from agent.model.foreign import readable
@@ -166,7 +166,7 @@ HOSTILE: dict[str, tuple[str, ...]] = {
     "agent/model/engine.py": ("a-", "0", "docker-", "0a", "lxc.payload.", "/", "job_1/step_", "machine-", "\\x2d", ".scope"),
     "agent/cli/verify.py": ("1", "1-", "2026-01-"),
     "agent/model/glob.py": ("a", "[", "]", "?"),
-    "agent/cli/warehouse.py": ("duckdb_", "pragma_ ", "show", " "),
+    "agent/cli/query_database.py": ("duckdb_", "pragma_ ", "show", " "),
     "agent/cli/statement.py": ("Table with name ", "Table with name x does not ", "x"),
     "workers/gateway/http.py": ("GET ", "a", "a:", "a: ", "\r", "\r\n", "https://", "A A HTTP/1", "0.", "1.0"),
     "workers/resctrl/task_list.py": ("Error while processing task ", "1"),

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.cli.render import ABSENT, COLUMN_LEAST, Column, bytes_of, counted, percent_of, seconds_of, table, text_of
+from agent.cli.render import ABSENT, COLUMN_LEAST, TextColumn, bytes_of, counted, percent_of, seconds_of, table, text_of
 from agent.cli.width import cut
 
 
@@ -30,7 +30,7 @@ def test_things_are_counted_in_words() -> None:
 
 def test_without_a_width_nothing_is_cut() -> None:
     """A table for a pipe is as wide as its values."""
-    assert table((Column("A", yields=True),), [("x" * 1_000,)])[1] == "x" * 1_000
+    assert table((TextColumn("A", yields=True),), [("x" * 1_000,)])[1] == "x" * 1_000
 
 
 @given(st.text())
@@ -50,7 +50,7 @@ CELLS = st.text(st.characters(categories=["L", "N"]), max_size=60)
 @given(st.lists(st.tuples(CELLS, CELLS), max_size=5))
 def test_a_table_fits_where_a_column_yields(rows: list[tuple[str, str]]) -> None:
     """Columns that yield are cut until the table fits; the others are whole."""
-    lines = table((Column("KEPT"), Column("CUT", yields=True)), rows, width=80)
+    lines = table((TextColumn("KEPT"), TextColumn("CUT", yields=True)), rows, width=80)
     longest = max([4, *(len(kept) for kept, _ in rows)])
     assert all(len(line) <= max(80, longest + 2 + COLUMN_LEAST) for line in lines)
     assert all(line.startswith(kept.rstrip()) for line, (kept, _) in zip(lines[1:], rows, strict=True))
@@ -58,13 +58,13 @@ def test_a_table_fits_where_a_column_yields(rows: list[tuple[str, str]]) -> None
 
 def test_columns_stand_below_each_other() -> None:
     """Numbers stand right, words left, and no line ends in blanks."""
-    lines = table((Column("NAME"), Column("N", right=True), Column("X")), [("a", "1", "-"), ("bcd-ef", "22", "")])
+    lines = table((TextColumn("NAME"), TextColumn("N", right=True), TextColumn("X")), [("a", "1", "-"), ("bcd-ef", "22", "")])
     assert lines == ["NAME     N  X", "a        1  -", "bcd-ef  22"]
 
 
 def test_colours_do_not_count_for_the_width() -> None:
     """A painted cell is padded like the plain one."""
-    plain, painted = (table((Column("S"), Column("T")), [("up", "1")], paint=paint)[1] for paint in ({}, {"up": "green"}))
+    plain, painted = (table((TextColumn("S"), TextColumn("T")), [("up", "1")], paint=paint)[1] for paint in ({}, {"up": "green"}))
     assert painted == plain.replace("up", "\x1b[32mup\x1b[0m")
 
 

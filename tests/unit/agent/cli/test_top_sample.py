@@ -1,21 +1,21 @@
-"""Ticks are put together from the batches of a spool."""
+"""ProcessTicks are put together from the batches of a spool."""
 
 import msgspec
 import pytest
 from fakes.stored_data import FORMS, PROCESS, PROCESS_TAIL, process_row, tail_row
 
-from agent.cli.top_sample import Ticks, command_of, sample_of
+from agent.cli.top_sample import ProcessTicks, command_of, sample_of
 from agent.model.errors import FormatError
 from agent.model.table import Row
 
 
-def put(ticks: Ticks, table: str, stamp: int, *rows: Row) -> None:
+def put(ticks: ProcessTicks, table: str, stamp: int, *rows: Row) -> None:
     ticks.put(table, stamp, FORMS[table], msgspec.msgpack.encode(rows))
 
 
 def test_a_tick_is_named_processes_and_tail_of_one_stamp() -> None:
     """Batches of one stamp belong together, also when a table comes in several."""
-    ticks = Ticks()
+    ticks = ProcessTicks()
     put(ticks, "process", 5, process_row(5, 1))
     put(ticks, "process", 5, process_row(5, 2, cpu=None, pod="p"))
     put(ticks, "process_tail", 5, tail_row(5, 7))
@@ -28,7 +28,7 @@ def test_a_tick_is_named_processes_and_tail_of_one_stamp() -> None:
 
 def test_a_tick_without_its_tail_waits_for_it() -> None:
     """The tick before is shown while the tail of the newest is on its way."""
-    ticks = Ticks()
+    ticks = ProcessTicks()
     put(ticks, "process", 5, process_row(5, 1))
     put(ticks, "process_tail", 5, tail_row(5, 7))
     put(ticks, "process", 6, process_row(6, 1))
@@ -38,8 +38,8 @@ def test_a_tick_without_its_tail_waits_for_it() -> None:
 
 
 def test_where_every_process_is_named_there_is_no_tail_to_wait_for() -> None:
-    """Ticks that never have a tail are whole without."""
-    ticks = Ticks()
+    """ProcessTicks that never have a tail are whole without."""
+    ticks = ProcessTicks()
     for stamp in (5, 6, 7):
         put(ticks, "process", stamp, process_row(stamp, 1))
     assert getattr(ticks.newest("h"), "at_wall_ns", None) == 7
@@ -47,14 +47,14 @@ def test_where_every_process_is_named_there_is_no_tail_to_wait_for() -> None:
 
 def test_nothing_stored_is_no_sample() -> None:
     """A tail alone is no sample either."""
-    ticks = Ticks()
+    ticks = ProcessTicks()
     put(ticks, "process_tail", 5, tail_row(5, 7))
     assert ticks.newest("h") is None
 
 
 def test_rows_that_do_not_fit_are_told() -> None:
     """A row with a value too few is damaged."""
-    ticks = Ticks()
+    ticks = ProcessTicks()
     ticks.put("process", 5, PROCESS, msgspec.msgpack.encode([[1, 2, 3]]))
     with pytest.raises(FormatError):
         ticks.newest("h")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.cli.render import Column, pairs, table, text_of
+from agent.cli.render import TextColumn, pairs, table, text_of
 from agent.cli.width import cut, display_width, padded, wrapped
 
 
@@ -50,9 +50,9 @@ def test_half_a_letter_is_not_shown() -> None:
 def test_columns_of_a_table_stand_below_each_other() -> None:
     """Whatever the letters: all lines but for their right end have one width."""
     rows = [(text_of(name), "1") for name in ("web", "\u65e5\u672c\u8a9e", "e\u0301te\u0301", "\U0001f680 go", "a\x1b[2Jb")]
-    lines = table((Column("NAME"), Column("N", right=True)), rows)
+    lines = table((TextColumn("NAME"), TextColumn("N", right=True)), rows)
     assert {display_width(line) for line in lines} == {display_width("a\\x1b[2Jb  1")}
-    cut_lines = table((Column("NAME", yields=True), Column("N", right=True)), [("\u65e5" * 60, "1")], width=80)
+    cut_lines = table((TextColumn("NAME", yields=True), TextColumn("N", right=True)), [("\u65e5" * 60, "1")], width=80)
     assert [display_width(line) for line in cut_lines] == [80, 80] or display_width(cut_lines[1]) == 80
     assert [display_width(line) for line in pairs([("\u65e5\u672c", "x"), ("abc", "x")])] == [7, 7]
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 
-from agent.cli.occupancy_sample import Occupancy, Reading, Unmeasured, groups_of
-from agent.cli.render import ABSENT, GAP, Column, bytes_of, counted, number_of, percent_of, table, text_of
+from agent.cli.occupancy_sample import Occupancy, PodReading, Unmeasured, groups_of
+from agent.cli.render import ABSENT, GAP, TextColumn, bytes_of, counted, number_of, percent_of, table, text_of
 from agent.cli.top_heading import heading
 from agent.cli.width import cut, display_width
 
@@ -29,7 +29,7 @@ SHARED = "= above"
 _EVENTS = (("llc", "LLC"), ("mbm_total", "BW"), ("mbm_local", "LOCAL"))
 
 
-class View(Struct, frozen=True):
+class OccupancyView(Struct, frozen=True):
     """How a sample is to be shown: room, order, and what it does not hold.
 
     `width` None is room without end, `trouble` says why the agent tells nothing (empty: it does), `unmeasured` is None where
@@ -47,13 +47,13 @@ class View(Struct, frozen=True):
     keys: str = ""
 
 
-class Group(Struct, frozen=True):
+class SharedGroup(Struct, frozen=True):
     """A monitoring group with its pods in the order of their names, and its values."""
 
-    pods: tuple[tuple[str, Reading], ...]
+    pods: tuple[tuple[str, PodReading], ...]
 
     @property
-    def reading(self) -> Reading:
+    def reading(self) -> PodReading:
         """That of any pod: all have the group's values."""
         return self.pods[0][1]
 
@@ -73,7 +73,7 @@ _POD, _LLC, _SHARE, _BW, _LOCAL, _TREND, _WHY = range(7)
 _DROPPED = (_LOCAL, _TREND, _SHARE)
 
 
-def picture(sample: Occupancy, view: View) -> list[str]:
+def render(sample: Occupancy, view: OccupancyView) -> list[str]:
     """The lines of the screen: at most `view.height`, none longer than `view.width` where that is given."""
     groups = _in_order(sample, view)
     everywhere = _everywhere(groups)
@@ -84,7 +84,7 @@ def picture(sample: Occupancy, view: View) -> list[str]:
     return lines if view.has_letters else [line.replace(ELLIPSIS, ELLIPSIS_ASCII) for line in lines]
 
 
-def _header(sample: Occupancy, groups: Sequence[Group], everywhere: frozenset[Missing], view: View) -> list[str]:
+def _header(sample: Occupancy, groups: Sequence[SharedGroup], everywhere: frozenset[Missing], view: OccupancyView) -> list[str]:
     size = next((reading.llc_size_bytes for reading in sample.pods if reading.llc_size_bytes is not None), None)
     held, moved = _sums(groups)
     of_size = "" if size is None else f" of {bytes_of(size)}"
@@ -105,14 +105,14 @@ def _header(sample: Occupancy, groups: Sequence[Group], everywhere: frozenset[Mi
     return [heading(host, sample.at_wall_ns, view.now_wall_ns, view.trouble), "   ".join(sums), "   ".join(told)]
 
 
-def _reasons_unmeasured(sample: Occupancy, view: View) -> list[str]:
+def _reasons_unmeasured(sample: Occupancy, view: OccupancyView) -> list[str]:
     """Why each pod that has not one value has none."""
     without = [missing_of(reading.absent) for reading in sample.pods if _has_nothing(reading)]
     told = [next((missing.reason for missing in items), "no reason told") for items in without]
     return told + [text_of(pod.reason) for pod in view.unmeasured or ()]
 
 
-def _told_pods(sample: Occupancy, unmeasured: int, view: View) -> str:
+def _told_pods(sample: Occupancy, unmeasured: int, view: OccupancyView) -> str:
     """How many pods are measured and how many are not, or why that is not known."""
     measured = sum(not _has_nothing(reading) for reading in sample.pods)
     if view.unmeasured is not None:
@@ -121,22 +121,22 @@ def _told_pods(sample: Occupancy, unmeasured: int, view: View) -> str:
     return f"{counted(measured, 'pod')} measured, others unknown" + ("" if view.trouble else " (agent lists none)")
 
 
-def _has_nothing(reading: Reading) -> bool:
+def _has_nothing(reading: PodReading) -> bool:
     return reading.llc_bytes is None and reading.total_bytes_per_second is None
 
 
 # ---- groups ---------------------------------------------------------------------------------------
 
 
-def _in_order(sample: Occupancy, view: View) -> list[Group]:
+def _in_order(sample: Occupancy, view: OccupancyView) -> list[SharedGroup]:
     groups = []
     for readings in groups_of(sample.pods).values():
         named = ((_pod_name(reading, view), reading) for reading in readings)
-        groups.append(Group(tuple(sorted(named, key=lambda pod: (pod[0], pod[1].pod_uid)))))
+        groups.append(SharedGroup(tuple(sorted(named, key=lambda pod: (pod[0], pod[1].pod_uid)))))
     return sorted(groups, key=_ORDERS[view.sort])
 
 
-def _pod_name(reading: Reading, view: View) -> str:
+def _pod_name(reading: PodReading, view: OccupancyView) -> str:
     """As list-pods names it: by namespace and name where they are known, else by its uid."""
     if reading.pod_name is not None:
         return text_of(f"{reading.pod_namespace}/{reading.pod_name}" if reading.pod_namespace else reading.pod_name)
@@ -148,14 +148,14 @@ def _most_first(value: float | None) -> float:
     return 1.0 if value is None else -value
 
 
-_ORDERS: dict[str, Callable[[Group], tuple[float, str]]] = {
+_ORDERS: dict[str, Callable[[SharedGroup], tuple[float, str]]] = {
     "llc": lambda group: (_most_first(group.reading.llc_bytes), group.pods[0][0]),
     "bw": lambda group: (_most_first(group.reading.total_bytes_per_second), group.pods[0][0]),
     "name": lambda group: (0.0, group.pods[0][0]),
 }
 
 
-def _sums(groups: Sequence[Group]) -> tuple[int | None, float | None]:
+def _sums(groups: Sequence[SharedGroup]) -> tuple[int | None, float | None]:
     """Cache and bandwidth of groups. *Absent:* unknown values are left out; with none known the sum is None."""
     held = [group.reading.llc_bytes for group in groups if group.reading.llc_bytes is not None]
     moved = [group.reading.total_bytes_per_second for group in groups if group.reading.total_bytes_per_second is not None]
@@ -176,14 +176,14 @@ def missing_of(absent: str | None) -> list[Missing]:
     return found
 
 
-def _everywhere(groups: Sequence[Group]) -> frozenset[Missing]:
+def _everywhere(groups: Sequence[SharedGroup]) -> frozenset[Missing]:
     """What is missing in every group: said once, above the table. One group has no such thing."""
     if len(groups) < 2:
         return frozenset()
     return frozenset.intersection(*(frozenset(missing_of(group.reading.absent)) for group in groups))
 
 
-def _why(reading: Reading, everywhere: frozenset[Missing]) -> str:
+def _why(reading: PodReading, everywhere: frozenset[Missing]) -> str:
     """The reasons of a line: the word alone where the column shows that its value is absent, else what is not whole."""
     absent = {
         "LLC": reading.llc_bytes is None,
@@ -204,7 +204,7 @@ def _why(reading: Reading, everywhere: frozenset[Missing]) -> str:
 # ---- lines ----------------------------------------------------------------------------------------
 
 
-def _rows(groups: Sequence[Group], everywhere: frozenset[Missing], sample: Occupancy, view: View) -> list[Cells]:
+def _rows(groups: Sequence[SharedGroup], everywhere: frozenset[Missing], sample: Occupancy, view: OccupancyView) -> list[Cells]:
     """A line for each pod, those of one group below each other, then the pods without values; the last sums up the rest."""
     unmeasured = view.unmeasured or ()
     wanted = len(sample.pods) + len(unmeasured)
@@ -226,7 +226,7 @@ def _rows(groups: Sequence[Group], everywhere: frozenset[Missing], sample: Occup
     return rows
 
 
-def _group_rows(group: Group, everywhere: frozenset[Missing], sample: Occupancy, view: View) -> list[Cells]:
+def _group_rows(group: SharedGroup, everywhere: frozenset[Missing], sample: Occupancy, view: OccupancyView) -> list[Cells]:
     reading = group.reading
     first: Cells = (
         group.pods[0][0],
@@ -240,7 +240,7 @@ def _group_rows(group: Group, everywhere: frozenset[Missing], sample: Occupancy,
     return [first, *((name, SHARED, "", "", "", "", _containers(other)) for name, other in group.pods[1:])]
 
 
-def _others(pods: int, groups: Sequence[Group], unmeasured: int) -> Cells:
+def _others(pods: int, groups: Sequence[SharedGroup], unmeasured: int) -> Cells:
     """The last line: everything that has none."""
     held, moved = _sums(groups)
     sizes = [group.reading.llc_size_bytes for group in groups if group.reading.llc_size_bytes is not None]
@@ -260,13 +260,13 @@ def _per_second(value: float | None) -> str:
     return ABSENT if value is None else f"{bytes_of(value)}/s"
 
 
-def _containers(reading: Reading) -> str:
+def _containers(reading: PodReading) -> str:
     """How many of its containers are not wholly in the group yet; nothing where all are."""
     total, reconciled = reading.total_containers, reading.reconciled_containers
     return "" if total is None or reconciled is None or reconciled >= total else f"containers {reconciled}/{total}"
 
 
-def _trend(group: str, sample: Occupancy, view: View) -> str:
+def _trend(group: str, sample: Occupancy, view: OccupancyView) -> str:
     columns = TREND_COLUMNS if view.width is not None and view.width < WIDE_COLUMNS else TREND_COLUMNS_WIDE
     index = 1 if view.sort == "bw" else 0
     values = [number_of(moment[index]) if (moment := tick.get(group)) else None for tick in sample.past[-columns:]]
@@ -280,21 +280,21 @@ def trend(values: Sequence[float | None], levels: str) -> str:
     return "".join(" " if value is None else levels[round(steps * max(value, 0.0) / most) if most > 0 else 0] for value in values)
 
 
-def _laid_out(rows: Sequence[Cells], view: View) -> list[str]:
+def _laid_out(rows: Sequence[Cells], view: OccupancyView) -> list[str]:
     columns = [
-        Column("POD", yields=True),
-        Column("LLC", right=True),
-        Column("LLC%", right=True),
-        Column("BW", right=True),
-        Column("LOCAL", right=True),
-        Column("BW TREND" if view.sort == "bw" else "LLC TREND", right=True),
-        Column("WHY", yields=True),
+        TextColumn("POD", yields=True),
+        TextColumn("LLC", right=True),
+        TextColumn("LLC%", right=True),
+        TextColumn("BW", right=True),
+        TextColumn("LOCAL", right=True),
+        TextColumn("BW TREND" if view.sort == "bw" else "LLC TREND", right=True),
+        TextColumn("WHY", yields=True),
     ]
     shown = _columns_that_fit(columns, rows, view.width)
     return table([columns[index] for index in shown], [[row[index] for index in shown] for row in rows], width=view.width)
 
 
-def _columns_that_fit(columns: Sequence[Column], rows: Sequence[Cells], width: int | None) -> list[int]:
+def _columns_that_fit(columns: Sequence[TextColumn], rows: Sequence[Cells], width: int | None) -> list[int]:
     """The columns that have something to say, without those that a narrow screen does without."""
     shown = [index for index in range(len(columns)) if index != _WHY or any(row[index] for row in rows)]
     texts = [[column.title, *(row[index] for row in rows)] for index, column in enumerate(columns)]

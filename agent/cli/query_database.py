@@ -43,7 +43,7 @@ WINDOW later AS (PARTITION BY pod_uid ORDER BY valid_from ROWS BETWEEN CURRENT R
 """
 
 
-class Warehouse:
+class QueryDatabase:
     """An open database with the tables that a statement names.
 
     `tables` are the names of all there are, `damaged` counts what of the spool could not be read, `left_out` are the
@@ -70,9 +70,9 @@ class Warehouse:
             self.connection.close()
 
 
-def open_warehouse(
+def open_query_database(
     state_dir: str, statement: str, declared: Iterable[Table], memory_bytes: int | None = None, *, verify: bool = False
-) -> Warehouse:
+) -> QueryDatabase:
     """A database for one statement, which may take so much memory. `verify`: sealed files are read from end to end first.
 
     *Raises:* PermissionRefused, StorageError, duckdb.Error.
@@ -103,7 +103,7 @@ def open_warehouse(
         names = sorted([*names, PODS])
     connection.execute("CREATE MACRO utc(unix_ns) AS make_timestamp_ns(unix_ns)")
     _close_doors(connection, os.path.join(state_dir, "data"))
-    return Warehouse(connection, names, damaged, left_out, memory_bytes)
+    return QueryDatabase(connection, names, damaged, left_out, memory_bytes)
 
 
 def _wanted(name: str, table: Table | None, spool: Spool) -> Wanted:
@@ -152,13 +152,13 @@ def _load_spool(connection: "duckdb.DuckDBPyConnection", name: str, parts: list[
 
     portions = Portions(parts)
     target = f"{_SPOOL_SCHEMA}.{quoted(name)}"
-    connection.register("arriving", portions.schema().empty_table())
-    connection.execute(f"CREATE TABLE {target} AS FROM arriving")
-    connection.unregister("arriving")
+    connection.register("decoded", portions.schema().empty_table())
+    connection.execute(f"CREATE TABLE {target} AS FROM decoded")
+    connection.unregister("decoded")
     for rows in portions:
-        connection.register("arriving", rows)
-        connection.execute(f"INSERT INTO {target} BY NAME FROM arriving")
-        connection.unregister("arriving")
+        connection.register("decoded", rows)
+        connection.execute(f"INSERT INTO {target} BY NAME FROM decoded")
+        connection.unregister("decoded")
     return portions.unreadable
 
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from agent.cli.render import ABSENT, bytes_of, counted, text_of
 from agent.cli.top_heading import heading
-from agent.cli.top_sample import Process, Sample, Tail
+from agent.cli.top_sample import NamedProcess, Sample, Tail
 from agent.cli.width import cut, display_width, padded
 
 SORTS = ("cpu", "rss", "pod")
@@ -23,7 +23,7 @@ USER_COLUMNS_MAX = 8
 COMMAND_COLUMNS_LEAST = 15
 
 
-class View(Struct, frozen=True):
+class ProcessView(Struct, frozen=True):
     """How a sample is to be shown: room, order, and the names that are not in it.
 
     `width` None is room without end, `trouble` says why the agent tells no names; empty: it does.
@@ -47,16 +47,16 @@ class Load(Struct, frozen=True):
     rss_bytes: int | None
 
 
-def load_of(parts: Iterable[Process | Tail | Load]) -> Load:
+def load_of(parts: Iterable[NamedProcess | Tail | Load]) -> Load:
     """The sum over processes, tails and sums. *Absent:* unknown values are left out; with none known the sum is None."""
     known = list(parts)
     cpu = [part.cpu_share for part in known if part.cpu_share is not None]
     rss = [part.rss_bytes for part in known if part.rss_bytes is not None]
-    count = sum(1 if isinstance(part, Process) else part.processes for part in known)
+    count = sum(1 if isinstance(part, NamedProcess) else part.processes for part in known)
     return Load(count, sum(cpu) if cpu else None, sum(rss) if rss else None)
 
 
-def picture(sample: Sample, view: View) -> list[str]:
+def render(sample: Sample, view: ProcessView) -> list[str]:
     """The lines of the screen: at most `view.height`, none longer than `view.width` where that is given."""
     room = max(1, view.height - HEADER_LINES - 1)
     rows = _rows_by_pod(sample, view, room) if view.sort == "pod" else _rows_by_process(sample, view, room)
@@ -64,7 +64,7 @@ def picture(sample: Sample, view: View) -> list[str]:
     return lines if view.width is None else [cut(line, view.width) for line in lines]
 
 
-def _header(sample: Sample, view: View) -> list[str]:
+def _header(sample: Sample, view: ProcessView) -> list[str]:
     total = load_of([*sample.processes, *sample.tail])
     cpu = ABSENT if total.cpu_share is None else f"{_cpu(total)} %"
     sums = f"{counted(total.processes, 'process')}   CPU {cpu}   RSS {bytes_of(total.rss_bytes)}   by {view.sort}"
@@ -84,22 +84,22 @@ _ENDLESS = (_PID, _USER, _POD, _STATE, _THREADS, _CPU, _RSS, _COMMAND)
 _DROPPED = (_POD, _USER, _THREADS, _STATE)
 
 
-def _rows_by_process(sample: Sample, view: View, room: int) -> list[Cells]:
+def _rows_by_process(sample: Sample, view: ProcessView, room: int) -> list[Cells]:
     ordered = sorted(sample.processes, key=_heaviest_by(view.sort))
     shown, hidden = ordered[:room], ordered[room:]
     rows = [_process_cells(process, view) for process in shown]
     return [*rows, *_others([*hidden, *sample.tail])]
 
 
-def _rows_by_pod(sample: Sample, view: View, room: int) -> list[Cells]:
+def _rows_by_pod(sample: Sample, view: ProcessView, room: int) -> list[Cells]:
     """Each pod's exact total, its named processes below it; what has no total shown is in the last line."""
-    members: dict[str | None, list[Process | Tail]] = {}
-    parts: list[Process | Tail] = [*sample.processes, *sample.tail]
+    members: dict[str | None, list[NamedProcess | Tail]] = {}
+    parts: list[NamedProcess | Tail] = [*sample.processes, *sample.tail]
     for part in parts:
         members.setdefault(part.pod_uid, []).append(part)
     totals = {pod: load_of(of_pod) for pod, of_pod in members.items()}
     ordered = sorted(totals, key=lambda pod: _by_cpu(totals[pod]))
-    named = {pod: sorted((part for part in members[pod] if isinstance(part, Process)), key=_by_cpu) for pod in ordered}
+    named = {pod: sorted((part for part in members[pod] if isinstance(part, NamedProcess)), key=_by_cpu) for pod in ordered}
     counts = shares_of_room([len(named[pod]) for pod in ordered], room)
     rows: list[Cells] = []
     for pod, count in zip(ordered, counts, strict=False):
@@ -133,7 +133,7 @@ def shares_of_room(sizes: Sequence[int], room: int) -> list[int]:
     return counts
 
 
-def _others(parts: Sequence[Process | Tail]) -> list[Cells]:
+def _others(parts: Sequence[NamedProcess | Tail]) -> list[Cells]:
     """The last line: everything that no line above it holds; none when that is nothing."""
     total = load_of(parts)
     if not total.processes:
@@ -143,7 +143,7 @@ def _others(parts: Sequence[Process | Tail]) -> list[Cells]:
     return [_sum_cells(f"{words} in {counted(pods, 'pod')}" if pods else words, total)]
 
 
-def _process_cells(process: Process, view: View) -> Cells:
+def _process_cells(process: NamedProcess, view: ProcessView) -> Cells:
     return (
         str(process.pid),
         ABSENT if process.uid is None else text_of(view.user_name(process.uid)),
@@ -160,23 +160,23 @@ def _sum_cells(words: str, load: Load) -> Cells:
     return (words, "", "", "", "", "", _cpu(load), bytes_of(load.rss_bytes))
 
 
-def _pod_name(uid: str, view: View) -> str:
+def _pod_name(uid: str, view: ProcessView) -> str:
     return text_of(view.pod_names.get(uid, uid))
 
 
-def _cpu(part: Process | Load) -> str:
+def _cpu(part: NamedProcess | Load) -> str:
     return ABSENT if part.cpu_share is None else f"{part.cpu_share * 100:.1f}"
 
 
-def _by_cpu(part: Process | Load) -> tuple[float, int]:
+def _by_cpu(part: NamedProcess | Load) -> tuple[float, int]:
     return (-(part.cpu_share if part.cpu_share is not None else -1.0), -(part.rss_bytes or 0))
 
 
-def _by_rss(part: Process | Load) -> tuple[float, int]:
+def _by_rss(part: NamedProcess | Load) -> tuple[float, int]:
     return (-(part.rss_bytes if part.rss_bytes is not None else -1), 0)
 
 
-def _heaviest_by(sort: str) -> Callable[[Process | Load], tuple[float, int]]:
+def _heaviest_by(sort: str) -> Callable[[NamedProcess | Load], tuple[float, int]]:
     return _by_rss if sort == "rss" else _by_cpu
 
 

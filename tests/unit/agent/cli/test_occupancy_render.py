@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.cli.occupancy_picture import HEADER_LINES, LEVELS, LEVELS_ASCII, SORTS, View, missing_of, picture, trend
-from agent.cli.occupancy_sample import Occupancy, Reading, Unmeasured, groups_of
+from agent.cli.occupancy_render import HEADER_LINES, LEVELS, LEVELS_ASCII, SORTS, OccupancyView, missing_of, render, trend
+from agent.cli.occupancy_sample import Occupancy, PodReading, Unmeasured, groups_of
 from agent.cli.width import display_width
 
 MIB = 1 << 20
@@ -27,18 +27,18 @@ def pod(
     containers: tuple[int | None, int | None] = (1, 1),
     absent: str | None = None,
     size: int | None = SIZE,
-) -> Reading:
-    return Reading(uid, "ns" if name else None, name, group or uid, llc, size, total, local, *containers, absent)
+) -> PodReading:
+    return PodReading(uid, "ns" if name else None, name, group or uid, llc, size, total, local, *containers, absent)
 
 
-def sample_of(*pods: Reading, damaged: int = 0) -> Occupancy:
+def sample_of(*pods: PodReading, damaged: int = 0) -> Occupancy:
     past = {reading.group: (reading.llc_bytes, reading.total_bytes_per_second) for reading in pods}
     return Occupancy(0, "node-1", pods, (past,), damaged)
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A picture and the view that it is one of, with the usual values where a test says none."""
+    """A screen and the view that it shows, with the usual values where a test says none."""
 
     width: int | None = 100
     height: int = 24
@@ -49,9 +49,9 @@ class Seen:
     now_wall_ns: int = 0
 
     def lines(self, sample: Occupancy) -> list[str]:
-        return picture(
+        return render(
             sample,
-            View(
+            OccupancyView(
                 width=self.width,
                 height=self.height,
                 sort=self.sort,
@@ -86,7 +86,7 @@ def sample_of_groups(groups: list[tuple[int | None, float | None, int]]) -> Occu
 
 
 @given(GROUP_READINGS, UNMEASURED, st.sampled_from(SORTS), st.integers(40, 200), st.integers(6, 60), st.booleans())
-def test_a_picture_fits_its_screen(
+def test_a_render_fits_its_screen(
     groups: list[tuple[int | None, float | None, int]],
     unmeasured: tuple[Unmeasured, ...] | None,
     sort: str,
