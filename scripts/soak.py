@@ -20,10 +20,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from soaking.agent_under_test import AgentUnderTest, Refused, wait_until
 from soaking.chaos import Chaos
-from soaking.gauge import read_stored, take_samples
 from soaking.report import Findings, document, text, verdicts
-from soaking.ward import Refused, Ward, wait_until
+from soaking.samples import read_stored, take_samples
 
 from agent.model.timebase import parse_duration_ns
 
@@ -39,10 +39,10 @@ HOG = "import ctypes; ctypes.CDLL(None).prctl(1, 9)\nwhile True: pass"
 class Soak:
     """One run: `run` soaks, `end` ends the agent and reads what it has stored."""
 
-    def __init__(self, ward: Ward, options: argparse.Namespace) -> None:
-        self._ward = ward
+    def __init__(self, agent_under_test: AgentUnderTest, options: argparse.Namespace) -> None:
+        self._agent = agent_under_test
         self._options = options
-        self.chaos = Chaos(ward, random.Random(options.seed), with_supervisor=options.supervisor)
+        self.chaos = Chaos(agent_under_test, random.Random(options.seed), with_supervisor=options.supervisor)
         self.findings = Findings()
         self.is_interrupted = False
         self._calm_at_kills = 0
@@ -52,12 +52,12 @@ class Soak:
     def run(self) -> None:
         """Until the time is over, enough is killed, or Ctrl-C."""
         begun = time.monotonic()
-        self._ward.start()
+        self._agent.start()
         self._take_calm(begun)
         due = time.monotonic()
         while not self._is_over(time.monotonic() - begun):
             if self._options.kills == 0:
-                self._ward.workers()
+                self._agent.workers()
                 self.chaos.change_rules()
             else:
                 self.chaos.step()
@@ -73,11 +73,11 @@ class Soak:
 
     def end(self) -> None:
         """End the agent, and look at what is left of it."""
-        self.findings.exit_code = self._ward.end()
-        self.findings.left_behind = self._ward.left_behind()
+        self.findings.exit_code = self._agent.end()
+        self.findings.left_behind = self._agent.left_behind()
         self.chaos.follow()
         self.chaos.close()
-        self.findings.stored = read_stored(self._ward.state_dir)
+        self.findings.stored = read_stored(self._agent.state_dir)
 
     def _is_over(self, seconds: float) -> bool:
         limit = self._options.kills
@@ -91,16 +91,16 @@ class Soak:
         """Wait until all is as it should be, which it must be soon, and count."""
         try:
             wait_until(
-                lambda: not self.chaos.stopped(self._ward.workers()), "who was stopped is replaced", seconds=CALM_SECONDS_MAX
+                lambda: not self.chaos.stopped(self._agent.workers()), "who was stopped is replaced", seconds=CALM_SECONDS_MAX
             )
-            wait_until(lambda: not self._ward.out_of_step(), "all is calm", seconds=CALM_SECONDS_MAX)
+            wait_until(lambda: not self._agent.out_of_step(), "all is calm", seconds=CALM_SECONDS_MAX)
             if not self.chaos.rules_kept():
                 self.findings.not_calm.append(f"after {self.chaos.killed} kills the rules are not those that were told")
         except TimeoutError as late:
-            self.findings.not_calm.append(f"after {self.chaos.killed} kills: {late}: {self._ward.out_of_step()}")
+            self.findings.not_calm.append(f"after {self.chaos.killed} kills: {late}: {self._agent.out_of_step()}")
         self.chaos.follow()
         self.findings.calms += 1
-        self.findings.samples += take_samples(self._ward, time.monotonic() - begun, self.chaos.killed)
+        self.findings.samples += take_samples(self._agent, time.monotonic() - begun, self.chaos.killed)
         self._calm_at_kills, self._calm_at = self.chaos.killed, time.monotonic()
 
     def _show_progress(self, begun: float) -> None:
@@ -117,8 +117,8 @@ def main() -> int:
     options = _parse(sys.argv[1:])
     print(f"seed {options.seed}", file=sys.stderr, flush=True)
     folder = Path(tempfile.mkdtemp(prefix="soak-"))
-    ward = Ward(folder, shlex.split(options.agentd))
-    soak = Soak(ward, options)
+    agent_under_test = AgentUnderTest(folder, shlex.split(options.agentd))
+    soak = Soak(agent_under_test, options)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: setattr(soak, "is_interrupted", True))
     with _load(options.load):
@@ -130,7 +130,7 @@ def main() -> int:
         finally:
             soak.end()
     shown = {name: value for name, value in vars(options).items() if value not in (None, False)}
-    report = document(soak.findings, soak.chaos, ward, shown)
+    report = document(soak.findings, soak.chaos, agent_under_test, shown)
     print(text(report))
     if options.json:
         Path(options.json).write_text(json.dumps(report, indent=1) + "\n")

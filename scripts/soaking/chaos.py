@@ -8,14 +8,14 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
+from soaking.agent_under_test import AgentUnderTest, Refused
 from soaking.process import children_of, is_stopped, signal_child, state_and_parent
-from soaking.ward import Refused, Ward
 
 RULES_MAX = 50
 RULE_CHANGE_CHANCE = 0.3
 # How often each thing happens, as against the others. A new fork server begins to grow from nought, so it dies seldom:
 # some three times in ten thousand kills. `--supervisor` adds the last.
-CHANCES = {"one": 60.0, "two": 15.0, "all": 6.0, "newborn": 3.0, "restart": 6.0, "hang": 2.0, "fork server": 0.03}
+CHANCES = {"one": 60.0, "two": 15.0, "all": 6.0, "spare": 3.0, "restart": 6.0, "hang": 2.0, "fork server": 0.03}
 SUPERVISOR_CHANCE = 2.0
 # By our hand or the supervisor's; as told; along with the fork server, whose word is missing then. Everything else is a defect
 # that chaos has brought out.
@@ -31,9 +31,9 @@ class Chaos:
     `kills` counts the processes that were ended, by the cause; `took_ms` is the time from there to a successor that is ready.
     """
 
-    def __init__(self, ward: Ward, rng: random.Random, *, with_supervisor: bool) -> None:
-        self._ward = ward
-        self._deeds = (ward.folder / "deeds").open("w", buffering=1)
+    def __init__(self, agent_under_test: AgentUnderTest, rng: random.Random, *, with_supervisor: bool) -> None:
+        self._agent = agent_under_test
+        self._actions = (agent_under_test.folder / "actions").open("w", buffering=1)
         self._rng = rng
         chances = CHANCES | ({"supervisor": SUPERVISOR_CHANCE} if with_supervisor else {})
         self._chances = chances
@@ -59,7 +59,7 @@ class Chaos:
     def step(self) -> None:
         """One thing, and now and then a change of the rules."""
         what = self._draw()
-        rows = self._ward.workers()
+        rows = self._agent.workers()
         # Whoever was stopped is left to be found out, unless a thing takes all along.
         names = sorted(set(rows) - set(self.stopped(rows)))
         match what:
@@ -71,8 +71,8 @@ class Chaos:
                 self._stop_one(rows, [name for name in names if rows[name]["state"] == "up"])
             case "restart" if names:
                 self._restart(rows, self._rng.choice(names))
-            case "newborn":
-                self._kill_newborn(rows)
+            case "spare":
+                self._kill_spare(rows)
             case "fork server":
                 self._kill_fork_server(rows)
             case "supervisor":
@@ -82,7 +82,7 @@ class Chaos:
     def _draw(self) -> str:
         """By their chances; but what has hit nobody yet comes every other time, so that the shortest run has seen everything.
 
-        A thing may find nobody to hit: there is not always a newborn, and whoever is stopped is let be.
+        A thing may find nobody to hit: there is not always a spare, and a stopped worker is left alone.
         """
         unseen = [what for what in self._chances if not self.kills[what]]
         if unseen and self._rng.random() < 0.5:
@@ -96,10 +96,10 @@ class Chaos:
             return
         name = f"soak-{self._rng.randrange(RULES_MAX)}"
         if name in self._rules and self._rng.random() < 0.5:
-            self._ward.call("remove-rule", name=name)
+            self._agent.call("remove-rule", name=name)
             self._rules.discard(name)
         else:
-            self._ward.call("add-rule", rule={"name": name, "priority": self._rng.randrange(1000)})
+            self._agent.call("add-rule", rule={"name": name, "priority": self._rng.randrange(1000)})
             self._rules.add(name)
         self.rule_changes += 1
 
@@ -110,13 +110,13 @@ class Chaos:
 
     def rules_kept(self) -> bool:
         """Whether the agent has exactly the rules that it was told."""
-        return {rule["name"] for rule in self._ward.call("list-rules")["rules"]} == self._rules
+        return {rule["name"] for rule in self._agent.call("list-rules")["rules"]} == self._rules
 
     # ---- what the agent says of it -----------------------------------------------------------------
 
     def follow(self) -> None:
         """Read what the agent has logged since, and match it with what was done."""
-        for event in self._ward.read_events():
+        for event in self._agent.read_events():
             match event["event"]:
                 case "worker_up":
                     self._on_up(event)
@@ -146,7 +146,7 @@ class Chaos:
     # ---- parts -----------------------------------------------------------------------------------
 
     def _hit(self, rows: Rows, name: str, cause: str, number: int) -> None:
-        row, server = rows[name], self._ward.fork_server(rows)
+        row, server = rows[name], self._agent.fork_server(rows)
         # Before the signal: a successor may be ready before this process runs again.
         at = time.time()
         if row["pid"] is None or server is None or not signal_child(row["pid"], server, number):
@@ -158,12 +158,12 @@ class Chaos:
 
     def close(self) -> None:
         """Nothing more happens."""
-        self._deeds.close()
+        self._actions.close()
 
     def _note(self, name: str, epoch: int, cause: str, at: float) -> None:
         self._open[name] = (epoch, cause, at)
         # For whoever reads the agent's log beside it, to see which death was whose.
-        self._deeds.write(f"{datetime.fromtimestamp(at, UTC).isoformat()} {cause} {name} epoch {epoch}\n")
+        self._actions.write(f"{datetime.fromtimestamp(at, UTC).isoformat()} {cause} {name} epoch {epoch}\n")
 
     def _stop_one(self, rows: Rows, names: list[str]) -> None:
         # One that starts is given its time to start, which is long: ten seconds without a kill.
@@ -174,19 +174,19 @@ class Chaos:
         # Refused: it has just been stopped for another reason.
         with suppress(Refused):
             at = time.time()
-            self._ward.call("restart-worker", name=name)
+            self._agent.call("restart-worker", name=name)
             self._note(name, rows[name]["epoch"], "restart", at)
             self.kills["restart"] += 1
 
-    def _kill_newborn(self, rows: Rows) -> None:
+    def _kill_spare(self, rows: Rows) -> None:
         """The process in reserve, or one that is on its way to be a worker."""
-        server, known = self._ward.fork_server(rows), {row["pid"] for row in rows.values()}
+        server, known = self._agent.fork_server(rows), {row["pid"] for row in rows.values()}
         if server is not None:
             for pid in [pid for pid in children_of(server) if pid not in known][:1]:
-                self.kills["newborn"] += signal_child(pid, server, signal.SIGKILL)
+                self.kills["spare"] += signal_child(pid, server, signal.SIGKILL)
 
     def _kill_fork_server(self, rows: Rows) -> None:
-        server = self._ward.fork_server(rows)
+        server = self._agent.fork_server(rows)
         found = None if server is None else state_and_parent(server)
         at = time.time()
         # One that was taken over is not the supervisor's child.
@@ -197,7 +197,7 @@ class Chaos:
 
     def _kill_supervisor(self) -> None:
         self._note("supervisor", 0, "supervisor", time.time())
-        took_ms = self._ward.kill_supervisor()
+        took_ms = self._agent.kill_supervisor()
         self.kills["supervisor"] += 1
         self.took_ms.setdefault("supervisor answers", []).append(took_ms)
         # Their stories mix with that of the supervisor and are not told on.

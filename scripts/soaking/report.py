@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import agent
+from soaking.agent_under_test import SETTINGS, AgentUnderTest
 from soaking.chaos import Chaos
-from soaking.gauge import Sample, Stored
 from soaking.judgement import (
     MIB,
     SLOPE_PER_KILLS,
@@ -20,7 +20,7 @@ from soaking.judgement import (
     quantiles,
     slope_of,
 )
-from soaking.ward import SETTINGS, Ward
+from soaking.samples import Sample, Stored
 
 COUNTS: dict[str, Callable[[Sample], float]] = {
     "descriptors": lambda sample: sample.descriptors.total(),
@@ -77,7 +77,7 @@ def verdicts(findings: Findings, chaos: Chaos) -> list[Verdict]:
     return judged
 
 
-def document(findings: Findings, chaos: Chaos, ward: Ward, options: dict[str, Any]) -> dict[str, Any]:
+def document(findings: Findings, chaos: Chaos, agent_under_test: AgentUnderTest, options: dict[str, Any]) -> dict[str, Any]:
     """The report."""
     host = {"processors": os.cpu_count(), "kernel": platform.release(), "python": platform.python_version()}
     return {
@@ -90,7 +90,7 @@ def document(findings: Findings, chaos: Chaos, ward: Ward, options: dict[str, An
         "rule_changes": chaos.rule_changes,
         "lives": {role: len({each.pid for each in findings.samples if each.role == role}) for role in findings.roles},
         "took_ms": {cause: quantiles(values) for cause, values in sorted(chaos.took_ms.items()) if cause},
-        "control_ms": quantiles(ward.control_ms),
+        "control_ms": quantiles(agent_under_test.control_ms),
         "hangs": {"caused": chaos.kills["hang"], "seen": chaos.hangs_seen, "false": chaos.false_kills[:LISTED_MAX]},
         "exits": dict(sorted(chaos.exits.items())),
         "growth": {role: _growth(findings, role) for role in findings.roles},

@@ -15,7 +15,7 @@ from fakes.agent_process import wait_until
 from fakes.workforce_agent import TESTS_FOLDER, processes_with
 
 SCRIPTS = TESTS_FOLDER.parent / "scripts"
-CAUSES = {"one", "two", "all", "newborn", "restart", "hang", "fork server"}
+CAUSES = {"one", "two", "all", "spare", "restart", "hang", "fork server"}
 MIB = 1 << 20
 
 

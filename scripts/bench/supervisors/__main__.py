@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from supervisors import kit, options
+from supervisors import options, toolchain
 
 # linux/prctl.h
 PR_SET_PDEATHSIG = 1
@@ -29,11 +29,11 @@ def main() -> int:
         return _give_up("must be root: the supervisors run in a pid namespace, a mount namespace and cgroups of their own")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        tools = kit.set_up(_say)
-    except kit.SetUpError as failure:
+        tools = toolchain.set_up(_say)
+    except toolchain.SetUpError as failure:
         return _give_up(str(failure))
     with _folder() as folder, _cgroups() as cgroups:
-        order = {"kit": tools.to_json(), "options": wanted.to_json(), "cgroups": cgroups}
+        order = {"toolchain": tools.to_json(), "options": wanted.to_json(), "cgroups": cgroups}
         (folder / "order.json").write_text(json.dumps(order))
         code = _measure(folder)
         results = folder / "results.json"
@@ -61,7 +61,7 @@ def _measure(folder: Path) -> int:
         namespace.wait()
 
 
-def _keep(results: Path, wanted: options.Options, tools: kit.Kit) -> None:
+def _keep(results: Path, wanted: options.Options, tools: toolchain.Toolchain) -> None:
     if wanted.json_path:
         shutil.copyfile(results, wanted.json_path)
     if not wanted.png_path:
@@ -69,7 +69,7 @@ def _keep(results: Path, wanted: options.Options, tools: kit.Kit) -> None:
     if "matplotlib" in tools.missing:
         _say(f"no picture: {tools.missing['matplotlib']}")
         return
-    picture = str(Path(__file__).with_name("picture.py"))
+    picture = str(Path(__file__).with_name("render.py"))
     subprocess.run([tools.python, picture, str(results), wanted.png_path], check=True)
 
 

@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from supervisors.births import SupervisorFailed
+from supervisors.child_starts import SupervisorFailed
 from supervisors.ours import Agent, ControlClient
 from supervisors.rival import Bench, outer_environment
 
@@ -17,7 +17,7 @@ WORKERS = ("writer", "control-plane", "sampler/process", "gateway")
 
 
 class RealAgent(Agent):
-    """It says nothing of births: its workers are looked at in /proc."""
+    """It says nothing of starts: its workers are looked at in /proc."""
 
     def __init__(self, bench: Bench) -> None:
         super().__init__(bench, 0, rules=10)
@@ -34,7 +34,7 @@ class RealAgent(Agent):
 
     def wait_ready(self) -> None:
         """*Raises:* SupervisorFailed when it is not ready in time."""
-        self.bench.births.wait_until(self._is_ready, "the agent is ready", seconds=READY_SECONDS)
+        self.bench.starts.wait_until(self._is_ready, "the agent is ready", seconds=READY_SECONDS)
 
     def connect(self) -> ControlClient | None:
         """A connection of its own; None while nobody listens."""

@@ -24,7 +24,7 @@ MUST_PERCENT, GOAL_PERCENT = 10, 2
 
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """The k-th delay of one worker in milliseconds: as ordered, as the policy has it without jitter, and from birth to birth."""
+    """The k-th delay of one worker in milliseconds: as ordered, as the policy has it without jitter, and from start to start."""
 
     number: int
     ordered_ms: float
@@ -60,7 +60,7 @@ def measure(bench: Bench) -> list[Section]:
 
 
 def _loop(bench: Bench, rivals: Sequence[Rival], agents: Sequence[ours.Agent]) -> dict[str, list[int]]:
-    """Start all, take every birth in for so long; gives their moments by the label of the supervisor."""
+    """Start all, take every start in for so long; gives their moments by the label of the supervisor."""
     for rival in rivals:
         rival.child_environment = {"BENCH_EXIT": "1"}
     for agent in agents:
@@ -69,14 +69,14 @@ def _loop(bench: Bench, rivals: Sequence[Rival], agents: Sequence[ours.Agent]) -
         # The agents begin when everybody has started, one after the other: what is measured is the delay and nothing else.
         begun_ns = {}
         for agent in agents:
-            bench.births.rest(bench.rng.uniform(*STAGGER_SECONDS))
+            bench.starts.rest(bench.rng.uniform(*STAGGER_SECONDS))
             begun_ns[agent.label] = _let_loop(agent)
-        bench.births.rest(bench.options.loop_seconds)
-        # Children that have ended are still in `living`: it is told only of births.
-        found = {rival.label: sorted(birth.at_ns for birth in rival.living.values()) for rival in rivals}
+        bench.starts.rest(bench.options.loop_seconds)
+        # Children that have ended are still in `living`: it is told only of starts.
+        found = {rival.label: sorted(start.at_ns for start in rival.living.values()) for rival in rivals}
         for agent in agents:
-            looper = sorted(birth.at_ns for birth in agent.living.values() if birth.name == agent.names[0])
-            # The death that begins it stands for the birth of a child that ends at once.
+            looper = sorted(start.at_ns for start in agent.living.values() if start.name == agent.names[0])
+            # The death that begins it stands for the start of a child that ends at once.
             found[agent.label] = [begun_ns[agent.label], *looper]
         return found
 
@@ -84,7 +84,7 @@ def _loop(bench: Bench, rivals: Sequence[Rival], agents: Sequence[ours.Agent]) -
 def _let_loop(agent: ours.Agent) -> int:
     """Kill the first child, whose successors all end at once; gives when. The second goes on, as other workers would."""
     (agent.folder / agent.names[0]).touch()
-    (victim,) = [birth.pid for birth in agent.living.values() if birth.name == agent.names[0]]
+    (victim,) = [start.pid for start in agent.living.values() if start.name == agent.names[0]]
     del agent.living[victim]
     begun_ns = time.monotonic_ns()
     os.kill(victim, signal.SIGKILL)
@@ -112,7 +112,7 @@ def _starts(starts: dict[str, list[int]], seconds: float) -> Section:
 def _delays(agents: Sequence[ours.Agent], at_ns: dict[str, list[int]]) -> Section:
     """What the policy says is reckoned here, from the settings, and not asked of the agent."""
     section = Section(
-        "backoff", "evergauge: k-th delay of a child that ends at once, from birth to birth, against what was ordered"
+        "backoff", "evergauge: k-th delay of a child that ends at once, from start to start, against what was ordered"
     )
     delays = [delay for agent in agents for delay in _delays_of(at_ns[agent.label], agent.events)]
     numbers = sorted({delay.number for delay in delays})
@@ -124,13 +124,13 @@ def _delays(agents: Sequence[ours.Agent], at_ns: dict[str, list[int]]) -> Sectio
     # The log's milliseconds are whole.
     outside = sum(not delay.full_ms * (1 - jitter) - 1 <= delay.ordered_ms <= delay.full_ms for delay in waited)
     section.checks = [
-        Check("birth to birth against policy, worst", max(delay.late_percent(0) for delay in waited), "%", MUST_PERCENT, None),
+        Check("start to start against policy, worst", max(delay.late_percent(0) for delay in waited), "%", MUST_PERCENT, None),
         Check("the delay itself, worst", max(delay.late_percent(restart_ms) for delay in waited), "%", MUST_PERCENT, GOAL_PERCENT),
         Check("delays ordered outside the band of the declared jitter", outside, "", 0, 0),
     ]
     section.remarks = [
         f"{LOOPERS} agents with one such child each, beside one that lives; k = 1 is the immediate restart",
-        "late: birth to birth, less what was ordered",
+        "late: start to start, less what was ordered",
         f"the delay itself: less what a restart takes (median {restart_ms:.1f} ms); ordered: up to {jitter:.0%} shorter, at random",
     ]
     return section
@@ -149,7 +149,7 @@ def _row(number: int, group: list[Delay]) -> Row:
 
 
 def _delays_of(at_ns: list[int], events: list[dict[str, Any]]) -> list[Delay]:
-    """Births of one worker, and the delays that the agent's log says it ordered between them."""
+    """Starts of one worker, and the delays that the agent's log says it ordered between them."""
     ordered_ms = {event["failures"]: event["wait_ms"] for event in events if event["event"] == "worker_backoff"}
     found = []
     for number, (earlier, later) in enumerate(itertools.pairwise(at_ns), start=1):

@@ -31,11 +31,11 @@ class Circus(Rival):
 
     def command_line(self) -> list[str]:
         """In the foreground."""
-        return [self.bench.kit.python_tool("circusd"), str(self.folder / "conf")]
+        return [self.bench.toolchain.python_tool("circusd"), str(self.folder / "conf")]
 
     def status_command(self) -> list[str]:
         """The processes of the watcher."""
-        return [self.bench.kit.python_tool("circusctl"), "--endpoint", f"ipc://{self.folder}/control", "list", "child"]
+        return [self.bench.toolchain.python_tool("circusctl"), "--endpoint", f"ipc://{self.folder}/control", "list", "child"]
 
 
 VARIANTS = (

@@ -6,7 +6,7 @@ from collections import defaultdict
 
 from supervisors import gunicorn, proc
 from supervisors.agentd import DISTANCE_INTERVAL_MS, RealAgent
-from supervisors.births import Birth
+from supervisors.child_starts import ChildStart
 from supervisors.figures import Check, Row, Section
 from supervisors.kill import all_variants
 from supervisors.rival import Bench, Rival, Variant, running, starting
@@ -71,15 +71,15 @@ def of_others(bench: Bench) -> Section:
         first = {title: dict(rival.living) for title, (rival, _) in whole.items()}
         for rival, only_below in whole.values():
             _kill_supervisors(rival, only_below=only_below)
-        bench.births.rest(LEFT_ALONE_SECONDS)
-        alone = {title: _alive(births) for title, births in first.items()}
+        bench.starts.rest(LEFT_ALONE_SECONDS)
+        alone = {title: _alive(starts) for title, starts in first.items()}
         for rival, only_below in whole.values():
             if not only_below:
                 rival.launch()
-        bench.births.rest(bench.options.orphan_seconds)
+        bench.starts.rest(bench.options.orphan_seconds)
         after = {title: _alive(rival.living) for title, (rival, _) in whole.items()}
-        watched = {title: _kill_one(bench, births, whole[title][0]) for title, births in alone.items()}
-        bench.births.rest(bench.options.seen_seconds)
+        watched = {title: _kill_one(bench, starts, whole[title][0]) for title, starts in alone.items()}
+        bench.starts.rest(bench.options.seen_seconds)
         for title, (rival, _) in whole.items():
             section.rows.append(Row(title, values=_fate(alone[title], after[title], watched[title], rival)))
     section.remarks = [
@@ -93,7 +93,7 @@ def of_others(bench: Bench) -> Section:
 def _others(bench: Bench) -> list[Variant]:
     kept = ("s6, child", "runit", "systemd, RestartSec", "circus, check_delay", "supervisord")
     variants = [variant for variant in all_variants(bench) if variant.title.startswith(kept)]
-    if "gunicorn" not in bench.kit.missing:
+    if "gunicorn" not in bench.toolchain.missing:
         # With its default timeout.
         variants.append(Variant("gunicorn", "gunicorn", lambda bench, count: gunicorn.Gunicorn(bench, count, timeout=30)))
     return variants
@@ -108,23 +108,25 @@ def _kill_supervisors(rival: Rival, *, only_below: bool) -> None:
         rival.process.wait()
 
 
-def _alive(births: dict[int, Birth]) -> dict[int, Birth]:
-    return {pid: birth for pid, birth in births.items() if proc.is_alive(pid)}
+def _alive(starts: dict[int, ChildStart]) -> dict[int, ChildStart]:
+    return {pid: start for pid, start in starts.items() if proc.is_alive(pid)}
 
 
-def _kill_one(bench: Bench, alone: dict[int, Birth], rival: Rival) -> tuple[int, int] | None:
-    """Kill a child of the time before, if one is left; gives the time and how many births there had been."""
-    for pid, birth in _alive(alone).items():
-        if not any(other.name == birth.name and other.pid != pid for other in _alive(rival.living).values()):
+def _kill_one(bench: Bench, alone: dict[int, ChildStart], rival: Rival) -> tuple[int, int] | None:
+    """Kill a child of the time before, if one is left; gives the time and how many starts there had been."""
+    for pid, start in _alive(alone).items():
+        if not any(other.name == start.name and other.pid != pid for other in _alive(rival.living).values()):
             os.kill(pid, signal.SIGKILL)
             return pid, len(rival.living)
     return None
 
 
-def _fate(alone: dict[int, Birth], after: dict[int, Birth], killed: tuple[int, int] | None, rival: Rival) -> dict[str, str | int]:
+def _fate(
+    alone: dict[int, ChildStart], after: dict[int, ChildStart], killed: tuple[int, int] | None, rival: Rival
+) -> dict[str, str | int]:
     names: dict[str, int] = defaultdict(int)
-    for birth in after.values():
-        names[birth.name] += 1
+    for start in after.values():
+        names[start.name] += 1
     # gunicorn's workers have no names: more than there should be are as many too many.
     doubles = sum(count - 1 for count in names.values()) if len(names) > 1 else max(0, len(after) - CHILDREN)
     replaced = "-" if killed is None else "yes" if len(rival.living) > killed[1] else "never"

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from supervisors import ours, proc
 from supervisors.figures import Check, Row, Section
 from supervisors.kill import WORKERS
-from supervisors.lanes import Cell, Lane, measure
 from supervisors.rival import Bench, running
+from supervisors.sequential_kills import Cell, KillSequence, measure
 
 STAGES = 10
 PAUSE = (0.0, 0.002)
@@ -32,8 +32,8 @@ def over_many_kills(bench: Bench) -> Section:
     with running([agent]):
         for stage in range(STAGES):
             cell = Cell("growth", bench.options.cycles // STAGES)
-            measure(bench, [Lane(cell, agent, PAUSE)])
-            bench.births.rest(1.0)
+            measure(bench, [KillSequence(cell, agent, PAUSE)])
+            bench.starts.rest(1.0)
             found.append(_census(agent, (stage + 1) * cell.wanted))
             agent.events.clear()
     section.rows = [

@@ -42,18 +42,18 @@ class Gunicorn(Rival):
     def prepare(self) -> None:
         """Its settings are a Python file; the application is one that nobody asks."""
         kind = OWN if self._timeout else TINY
-        values = {"child": self.child, "label": self.label, "socket": self.bench.births.path, "folder": self.folder}
+        values = {"child": self.child, "label": self.label, "socket": self.bench.starts.path, "folder": self.folder}
         text = (kind + BOTH).format(**values, count=self.count, control=self._control, timeout=self._timeout)
         (self.folder / "conf.py").write_text(text)
         (self.folder / "nobody.py").write_text("def asks(environ, start_response):\n    raise NotImplementedError\n")
 
     def command_line(self) -> list[str]:
         """In the foreground."""
-        return [self.bench.kit.python_tool("gunicorn"), "-c", "conf.py", "nobody:asks"]
+        return [self.bench.toolchain.python_tool("gunicorn"), "-c", "conf.py", "nobody:asks"]
 
     def status_command(self) -> list[str]:
         """All workers; versions before 25.1 have no such command."""
-        return [self.bench.kit.python_tool("gunicornc"), "-s", self._control, "-c", "show workers"]
+        return [self.bench.toolchain.python_tool("gunicornc"), "-s", self._control, "-c", "show workers"]
 
 
 VARIANTS = (

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from supervisors import gunicorn, ours, systemd
 from supervisors.figures import Check, Row, Section
 from supervisors.kill import all_variants
-from supervisors.lanes import Cell, Lane, measure
 from supervisors.rival import Bench, Rival, starting
+from supervisors.sequential_kills import Cell, KillSequence, measure
 
 AGENTS = 8
 WORKERS = 3
@@ -22,17 +22,17 @@ GUNICORN_PAUSE = (0.02, 1.02)
 def replaced(bench: Bench) -> Section:
     """All at the same time: nearly everything here is waiting."""
     section = Section("hang", "a hung child until its replacement is ready (evergauge) or runs (the others)")
-    lanes = _lanes(bench)
-    cells = list({lane.cell.title: lane.cell for lane in lanes}.values())
+    sequences = _sequences(bench)
+    cells = list({sequence.cell.title: sequence.cell for sequence in sequences}.values())
     blind = [(variant.title, variant.make(bench, 1)) for variant in all_variants(bench) if _has_no_eye_for_it(variant.title)]
     bench.say(f"hang: {'; '.join(cell.title for cell in cells)}; and {len(blind)} that never notice")
-    with starting([*(lane.rival for lane in lanes), *(rival for _, rival in blind)]) as problems:
-        for lane in lanes:
-            lane.cell.problem = lane.cell.problem or problems.get(lane.rival.label, "")
+    with starting([*(sequence.rival for sequence in sequences), *(rival for _, rival in blind)]) as problems:
+        for sequence in sequences:
+            sequence.cell.problem = sequence.cell.problem or problems.get(sequence.rival.label, "")
         stopped = {title: _stop_one(rival) for title, rival in blind if rival.label not in problems}
-        bench.births.rest(bench.options.never_seconds)
+        bench.starts.rest(bench.options.never_seconds)
         notes = {title: _fate(bench, rival, stopped[title]) for title, rival in blind if title in stopped}
-        measure(bench, [lane for lane in lanes if not lane.cell.problem])
+        measure(bench, [sequence for sequence in sequences if not sequence.cell.problem])
     section.rows = [Row(cell.title, samples=cell.samples_ms, note=cell.problem) for cell in cells]
     section.rows += [Row(title, note=note) for title, note in notes.items()]
     section.checks = [
@@ -45,26 +45,26 @@ def replaced(bench: Bench) -> Section:
     return section
 
 
-def _lanes(bench: Bench) -> list[Lane]:
+def _sequences(bench: Bench) -> list[KillSequence]:
     samples = bench.options.samples
     stopped = Cell("evergauge, SIGSTOP", samples, signal.SIGSTOP)
     busy = Cell("evergauge, busy loop", bench.options.busy_samples, signal.SIGUSR1)
     # One processor is left for those who must notice.
     loops = max(1, (os.cpu_count() or 1) - 1)
     cells = [stopped] * AGENTS + [busy] * min(loops, AGENTS)
-    lanes = [Lane(cell, ours.Agent(bench, WORKERS, is_own=True), OUR_PAUSE) for cell in cells]
-    if "systemd" not in bench.kit.missing:
+    sequences = [KillSequence(cell, ours.Agent(bench, WORKERS, is_own=True), OUR_PAUSE) for cell in cells]
+    if "systemd" not in bench.toolchain.missing:
         cell = Cell(f"systemd, WatchdogSec={SYSTEMD_SECONDS}, SIGSTOP", samples, signal.SIGSTOP)
-        lanes += _side_by_side(cell, [systemd.watched(bench, WORKERS, seconds=SYSTEMD_SECONDS) for _ in range(4)], OUR_PAUSE)
-    if "gunicorn" not in bench.kit.missing:
+        sequences += _side_by_side(cell, [systemd.watched(bench, WORKERS, seconds=SYSTEMD_SECONDS) for _ in range(4)], OUR_PAUSE)
+    if "gunicorn" not in bench.toolchain.missing:
         cell = Cell(f"gunicorn, --timeout {GUNICORN_SECONDS}, SIGSTOP", samples, signal.SIGSTOP)
         rivals = [gunicorn.Gunicorn(bench, 1, timeout=GUNICORN_SECONDS) for _ in range(16)]
-        lanes += _side_by_side(cell, rivals, GUNICORN_PAUSE)
-    return lanes
+        sequences += _side_by_side(cell, rivals, GUNICORN_PAUSE)
+    return sequences
 
 
-def _side_by_side(cell: Cell, rivals: Sequence[Rival], pause_seconds: tuple[float, float]) -> list[Lane]:
-    return [Lane(cell, rival, pause_seconds) for rival in rivals]
+def _side_by_side(cell: Cell, rivals: Sequence[Rival], pause_seconds: tuple[float, float]) -> list[KillSequence]:
+    return [KillSequence(cell, rival, pause_seconds) for rival in rivals]
 
 
 def _has_no_eye_for_it(title: str) -> bool:

@@ -2,8 +2,8 @@
 
 from supervisors import circus, gunicorn, ours, runit, s6, supervisord, systemd
 from supervisors.figures import Check, Row, Section, percentile
-from supervisors.lanes import Cell, lanes_of, measure
 from supervisors.rival import Bench, Variant, running, starting
+from supervisors.sequential_kills import Cell, measure, sequences_of
 
 # So many that a child has lived for a second when its turn comes again.
 CHILDREN = 16
@@ -15,7 +15,7 @@ RULES = (0, 1_000, 10_000)
 def all_variants(bench: Bench) -> list[Variant]:
     """Every way to run every supervisor, evergauge first, those that are missing left out."""
     kinds = (ours, s6, runit, systemd, gunicorn, circus, supervisord)
-    return [variant for kind in kinds for variant in kind.VARIANTS if variant.needs not in bench.kit.missing]
+    return [variant for kind in kinds for variant in kind.VARIANTS if variant.needs not in bench.toolchain.missing]
 
 
 def running_again(bench: Bench) -> Section:
@@ -46,18 +46,18 @@ def running_again(bench: Bench) -> Section:
 
 
 def _measure_group(bench: Bench, variants: list[Variant]) -> dict[str, Row]:
-    lanes, rivals, cells = [], [], []
+    sequences, rivals, cells = [], [], []
     for variant in variants:
         cell = Cell(variant.title, bench.options.samples)
         count = CHILDREN_SIDE_BY_SIDE if variant.side_by_side > 1 else CHILDREN
         own = [variant.make(bench, count) for _ in range(variant.side_by_side)]
         rivals += own
         cells.append(cell)
-        lanes += lanes_of(variant, own, cell)
+        sequences += sequences_of(variant, own, cell)
     with starting(rivals) as problems:
-        for lane in lanes:
-            lane.cell.problem = lane.cell.problem or problems.get(lane.rival.label, "")
-        measure(bench, [lane for lane in lanes if not lane.cell.problem])
+        for sequence in sequences:
+            sequence.cell.problem = sequence.cell.problem or problems.get(sequence.rival.label, "")
+        measure(bench, [sequence for sequence in sequences if not sequence.cell.problem])
     return {cell.title: Row(cell.title, samples=cell.samples_ms, note=cell.problem) for cell in cells}
 
 
@@ -69,7 +69,12 @@ def ready_again(bench: Bench) -> Section:
     cells = [Cell(f"evergauge, {rules:,} rules", bench.options.samples) for rules in RULES]
     with running(agents):
         measure(
-            bench, [lane for agent, cell in zip(agents, cells, strict=True) for lane in lanes_of(ours.VARIANTS[0], [agent], cell)]
+            bench,
+            [
+                sequence
+                for agent, cell in zip(agents, cells, strict=True)
+                for sequence in sequences_of(ours.VARIANTS[0], [agent], cell)
+            ],
         )
     unsynchronised = sum(agent.unsynchronised for agent in agents)
     section.rows = [Row(cell.title, samples=cell.samples_ms, note=cell.problem) for cell in cells]

@@ -42,7 +42,7 @@ class Options:
 
     @property
     def sweeps(self) -> int:
-        """Sweeps of fifty: each gives fifty samples."""
+        """Sweeps of fifty children: each gives fifty samples."""
         return max(2, self.samples // 20)
 
     @property

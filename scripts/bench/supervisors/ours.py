@@ -12,7 +12,7 @@ from typing import Any
 from agent.model.control import PROTOCOL_VERSION
 from agent.model.rule import Action, GroupRule, Match
 from supervisor.core.rulebook import Rulebook, encode_rulebook
-from supervisors.births import Birth, SupervisorFailed, read_lines
+from supervisors.child_starts import ChildStart, SupervisorFailed, read_lines
 from supervisors.rival import END_SECONDS, Bench, Rival, Variant
 
 BENCH_FOLDER = Path(__file__).parents[1]
@@ -78,7 +78,7 @@ class Agent(Rival):
 
     def program(self) -> list[str]:
         """What is executed."""
-        return [sys.executable, "-m", "supervisors.workforce"]
+        return [sys.executable, "-m", "supervisors.own_workers"]
 
     def command_line(self) -> list[str]:
         """agentd's own arguments: all at its defaults, but for where it is and how long a silent child may take to be ready."""
@@ -101,7 +101,7 @@ class Agent(Rival):
         os.close(write)
         self._log = read
         self._rest.clear()
-        self.bench.births.read_also(read, self._read_log)
+        self.bench.starts.read_also(read, self._read_log)
 
     def stop(self) -> None:
         """In good order; what is left after that is killed."""
@@ -117,7 +117,7 @@ class Agent(Rival):
     def close_log(self) -> None:
         """Listen no more: it has ended, or is about to."""
         if self._log >= 0:
-            self.bench.births.read_no_more(self._log)
+            self.bench.starts.read_no_more(self._log)
             os.close(self._log)
             self._log = -1
         if self._control is not None:
@@ -130,20 +130,20 @@ class Agent(Rival):
             self._control = ControlClient(self.runtime_dir / "control.sock")
         return self._control.call(operation, **arguments)
 
-    def on_restarted(self, birth: Birth) -> None:
+    def on_restarted(self, start: ChildStart) -> None:
         """Forgiven, as after a stable spell; one of its own must hold the rules, by the digest it acknowledged itself."""
-        self.call("reset-worker", name=birth.name)
+        self.call("reset-worker", name=start.name)
         if self._is_own:
-            (row,) = [row for row in self.call("list-workers")["workers"] if row["name"] == birth.name]
+            (row,) = [row for row in self.call("list-workers")["workers"] if row["name"] == start.name]
             # Asked once: ten thousand rules are a long answer, and they do not change.
             self._digest = self._digest or self.call("list-rules")["digest"]
-            self.unsynchronised += not (row["in_sync"] and row["rules_digest"] == self._digest and row["pid"] == birth.pid)
+            self.unsynchronised += not (row["in_sync"] and row["rules_digest"] == self._digest and row["pid"] == start.pid)
 
     def status_command(self) -> list[str]:
         """As it is installed."""
         return [str(Path(sys.executable).with_name("agentctl")), "--runtime-dir", str(self.runtime_dir), "list-workers"]
 
-    def _read_log(self) -> list[Birth]:
+    def _read_log(self) -> list[ChildStart]:
         now_ns = time.monotonic_ns()
         found = []
         for line in read_lines(self._log, self._rest):
@@ -151,7 +151,7 @@ class Agent(Rival):
             event["at_ns"] = now_ns
             self.events.append(event)
             if event["event"] == "worker_up" and self._is_own:
-                found.append(Birth(event["worker"], event["pid"], now_ns))
+                found.append(ChildStart(event["worker"], event["pid"], now_ns))
         return found
 
 

@@ -21,8 +21,8 @@ def circumstances(bench: Bench) -> Document:
     """What the machine, the rivals and the options are before anything is measured."""
     return {
         **machine.circumstances(),
-        "versions": bench.kit.versions,
-        "missing": bench.kit.missing,
+        "versions": bench.toolchain.versions,
+        "missing": bench.toolchain.missing,
         "options": {name: value for name, value in asdict(bench.options).items() if not name.endswith("_path")},
     }
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from supervisors import proc
-from supervisors.births import Birth, Births, SupervisorFailed
-from supervisors.kit import Kit, Say
+from supervisors.child_starts import ChildStart, ChildStarts, SupervisorFailed
 from supervisors.options import Options
+from supervisors.toolchain import Say, Toolchain
 
 # Fifty supervisors at once, on a busy machine.
 START_SECONDS = 90.0
@@ -27,9 +27,9 @@ END_SECONDS = 10.0
 class Bench:
     """What every measurement is handed."""
 
-    kit: Kit
+    toolchain: Toolchain
     options: Options
-    births: Births
+    starts: ChildStarts
     folder: Path
     cgroups: list[str]
     say: Say
@@ -50,7 +50,7 @@ class Rival:
         self.label = bench.new_label(stem)
         self.count = count
         self.folder = bench.folder / self.label
-        self.living: dict[int, Birth] = {}
+        self.living: dict[int, ChildStart] = {}
         self.process: subprocess.Popen[bytes] | None = None
         # For children that end at once, always: more variables for the child.
         self.child_environment: dict[str, str] = {}
@@ -78,7 +78,7 @@ class Rival:
         """More variables for that command."""
         return {}
 
-    def on_restarted(self, birth: Birth) -> None:
+    def on_restarted(self, start: ChildStart) -> None:
         """A child was killed by the benchmark and is back: the place to forgive it."""
 
     # ---- the same for all ------------------------------------------------------------------------
@@ -86,7 +86,7 @@ class Rival:
     @property
     def child(self) -> str:
         """The tiny program."""
-        return self.bench.kit.child
+        return self.bench.toolchain.child
 
     @property
     def names(self) -> list[str]:
@@ -101,7 +101,7 @@ class Rival:
 
     def launch(self) -> None:
         """Start the supervisor, not waiting for anything."""
-        further = {"BENCH_SOCKET": self.bench.births.path, **self.child_environment, **self.environment()}
+        further = {"BENCH_SOCKET": self.bench.starts.path, **self.child_environment, **self.environment()}
         environment = {**outer_environment(), **further}
         with (self.folder / "output").open("ab") as output:
             self.process = subprocess.Popen(
@@ -114,7 +114,7 @@ class Rival:
         """Start it and wait until all children run. *Raises:* SupervisorFailed."""
         self.folder.mkdir()
         self.prepare()
-        self.bench.births.give_to(self.label, self)
+        self.bench.starts.give_to(self.label, self)
         self.launch()
         if wait:
             self.wait_complete()
@@ -126,7 +126,7 @@ class Rival:
             return len(self.living) >= self.count
 
         try:
-            self.bench.births.wait_until(complete, f"{self.count} children run", seconds=START_SECONDS)
+            self.bench.starts.wait_until(complete, f"{self.count} children run", seconds=START_SECONDS)
         except SupervisorFailed as failure:
             words = (self.folder / "output").read_text(errors="replace").strip().splitlines()[-3:]
             raise SupervisorFailed(f"{failure}; {' | '.join(words) or 'it says nothing'}") from failure
@@ -141,7 +141,7 @@ class Rival:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait(END_SECONDS)
-        self.bench.births.forget(self.label)
+        self.bench.starts.forget(self.label)
 
     def supervisors(self) -> list[int]:
         """The processes that supervise: all of its own that are no children."""

@@ -7,33 +7,33 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from supervisors import backoff, death, fifty, growth, hang, kill, report
-from supervisors.births import Births, SupervisorFailed
+from supervisors import backoff, death, growth, hang, kill, report, scale
+from supervisors.child_starts import ChildStarts, SupervisorFailed
 from supervisors.figures import Section
-from supervisors.kit import Kit
 from supervisors.options import Options
 from supervisors.rival import Bench, end_strays
+from supervisors.toolchain import Toolchain
 
 LINES: dict[str, Callable[[Bench], list[Section]]] = {
     "kill": lambda bench: [kill.running_again(bench)],
     "ready": lambda bench: [kill.ready_again(bench)],
     "hang": lambda bench: [hang.replaced(bench)],
     "backoff": backoff.measure,
-    "fifty": fifty.measure,
+    "scale": scale.measure,
     "death": lambda bench: [death.of_evergauge(bench), death.of_others(bench)],
     "growth": lambda bench: [growth.over_many_kills(bench)],
 }
 # Lines that are measured over the same fifty children.
-TOGETHER = {"fifty": {"sweep", "idle", "command"}}
+TOGETHER = {"scale": {"sweep", "idle", "command"}}
 
 
 def run(folder: Path) -> int:
     """Measure; the table goes to stdout, everything to `results.json` in the folder. Gives the exit code."""
     order = json.loads((folder / "order.json").read_text())
     bench = Bench(
-        kit=Kit.from_json(order["kit"]),
+        toolchain=Toolchain.from_json(order["toolchain"]),
         options=Options.from_json(order["options"]),
-        births=Births(str(folder / "births")),
+        starts=ChildStarts(str(folder / "starts")),
         folder=folder,
         cgroups=order["cgroups"],
         say=_make_say(),

@@ -20,15 +20,15 @@ class Runit(Rival):
 
     def command_line(self) -> list[str]:
         """The scanner; it finds runsv by PATH."""
-        return [self.bench.kit.tool("runsvdir"), str(self._services)]
+        return [self.bench.toolchain.tool("runsvdir"), str(self._services)]
 
     def environment(self) -> dict[str, str]:
         """Where runsv is."""
-        return {"PATH": f"{Path(self.bench.kit.tool('runsv')).parent}:/usr/bin:/bin"}
+        return {"PATH": f"{Path(self.bench.toolchain.tool('runsv')).parent}:/usr/bin:/bin"}
 
     def status_command(self) -> list[str]:
         """All services in one call."""
-        return [self.bench.kit.tool("sv"), "status", *(str(self._services / name) for name in self.names)]
+        return [self.bench.toolchain.tool("sv"), "status", *(str(self._services / name) for name in self.names)]
 
 
 VARIANTS = (Variant("runit", "runit", Runit, healthy_seconds=1.2),)

@@ -28,21 +28,21 @@ class S6(Rival):
 
     def command_line(self) -> list[str]:
         """The scanner."""
-        tools = str(Path(self.bench.kit.tool("s6-svscan")).parent)
+        tools = str(Path(self.bench.toolchain.tool("s6-svscan")).parent)
         return ["unshare", "--mount", "--propagation", "private", "sh", "-c", LAUNCH, "sh", tools, str(self._services)]
 
     def environment(self) -> dict[str, str]:
         """Its own libraries, and where the child tells that it is ready."""
         ready = {"BENCH_READY_FD": str(READY_DESCRIPTOR)} if self._is_ready_told else {}
-        return {"LD_LIBRARY_PATH": self.bench.kit.libraries, **ready}
+        return {"LD_LIBRARY_PATH": self.bench.toolchain.libraries, **ready}
 
     def status_command(self) -> list[str]:
         """One service: it has no word for several."""
-        return [self.bench.kit.tool("s6-svstat"), str(self._services / self.names[0])]
+        return [self.bench.toolchain.tool("s6-svstat"), str(self._services / self.names[0])]
 
     def status_environment(self) -> dict[str, str]:
         """Its own libraries."""
-        return {"LD_LIBRARY_PATH": self.bench.kit.libraries}
+        return {"LD_LIBRARY_PATH": self.bench.toolchain.libraries}
 
 
 VARIANTS = (

@@ -37,11 +37,11 @@ class Supervisord(Rival):
 
     def command_line(self) -> list[str]:
         """In the foreground."""
-        return [self.bench.kit.python_tool("supervisord"), "-c", str(self.folder / "conf")]
+        return [self.bench.toolchain.python_tool("supervisord"), "-c", str(self.folder / "conf")]
 
     def status_command(self) -> list[str]:
         """All processes."""
-        return [self.bench.kit.python_tool("supervisorctl"), "-c", str(self.folder / "conf"), "status"]
+        return [self.bench.toolchain.python_tool("supervisorctl"), "-c", str(self.folder / "conf"), "status"]
 
 
 VARIANTS = (

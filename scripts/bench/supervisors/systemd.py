@@ -6,9 +6,9 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from supervisors.births import SupervisorFailed
-from supervisors.kit import SYSTEMD
+from supervisors.child_starts import SupervisorFailed
 from supervisors.rival import START_SECONDS, Bench, Rival, Variant
+from supervisors.toolchain import SYSTEMD
 
 UNIT = """
 [Unit]
@@ -47,7 +47,7 @@ class Systemd(Rival):
         (self.folder / "run").mkdir(mode=0o700)
         variables = " ".join(f"{name}={value}" for name, value in self.child_environment.items())
         text = UNIT.format(
-            child=self.child, socket=self.bench.births.path, settings=self._settings, limit=self._limit, variables=variables
+            child=self.child, socket=self.bench.starts.path, settings=self._settings, limit=self._limit, variables=variables
         )
         (units / "w@.service").write_text(text)
         for name in self.names:

@@ -11,7 +11,7 @@ from typing import Any
 from agent.model.control import PROTOCOL_VERSION
 from supervisors import proc
 from supervisors.agentd import READY_SECONDS, WORKERS, RealAgent
-from supervisors.births import SupervisorFailed
+from supervisors.child_starts import SupervisorFailed
 from supervisors.rival import Bench
 
 SETTLED_SECONDS = 1.0
@@ -118,7 +118,7 @@ def _watch(bench: Bench, outcome: Outcome, seconds: float) -> None:
         rest_seconds = (until_ns - time.monotonic_ns()) / 1e9
         if rest_seconds <= 0:
             return
-        bench.births.rest(min(LOOK_SECONDS, rest_seconds))
+        bench.starts.rest(min(LOOK_SECONDS, rest_seconds))
 
 
 def _look(outcome: Outcome) -> None:

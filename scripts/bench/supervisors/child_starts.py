@@ -22,7 +22,7 @@ class SupervisorFailed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Birth:
+class ChildStart:
     """One child or worker that runs (or is ready): its own name, its pid, when, in nanoseconds of the monotonic clock."""
 
     name: str
@@ -31,19 +31,19 @@ class Birth:
 
 
 class Owner(Protocol):
-    """Who hears of births."""
+    """Who hears of starts."""
 
-    living: dict[int, Birth]
+    living: dict[int, ChildStart]
 
 
-class Births:
+class ChildStarts:
     """Use `next` as the one place to wait: it takes in whatever comes meanwhile."""
 
     def __init__(self, path: str) -> None:
         self.path = path
         self._owners: dict[str, Owner] = {}
-        self._readers: dict[int, Callable[[], list[Birth]]] = {}
-        self._pending: list[Birth] = []
+        self._readers: dict[int, Callable[[], list[ChildStart]]] = {}
+        self._pending: list[ChildStart] = []
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         # Fifty at once must find room: a child that finds none waits, and would be late in its own report of the next.
@@ -61,7 +61,7 @@ class Births:
         """It has ended; what its children still say is of no interest."""
         del self._owners[label]
 
-    def read_also(self, descriptor: int, reader: Callable[[], list[Birth]]) -> None:
+    def read_also(self, descriptor: int, reader: Callable[[], list[ChildStart]]) -> None:
         """Call the reader whenever the descriptor has something."""
         self._readers[descriptor] = reader
         self._poll.register(descriptor, select.POLLIN)
@@ -71,24 +71,24 @@ class Births:
         self._poll.unregister(descriptor)
         del self._readers[descriptor]
 
-    def next(self, until_ns: int) -> tuple[Owner, Birth] | None:
-        """The next birth of a child that belongs to somebody; None: none until then."""
+    def next(self, until_ns: int) -> tuple[Owner, ChildStart] | None:
+        """The next start of a child that belongs to somebody; None: none until then."""
         while True:
             while self._pending:
-                birth = self._pending.pop(0)
-                owner = self._owners.get(birth.name.rpartition("-")[0] or birth.name)
+                start = self._pending.pop(0)
+                owner = self._owners.get(start.name.rpartition("-")[0] or start.name)
                 if owner is not None:
-                    owner.living[birth.pid] = birth
-                    return owner, birth
+                    owner.living[start.pid] = start
+                    return owner, start
             now_ns = time.monotonic_ns()
             if not self._wait(max(0, until_ns - now_ns)) and now_ns >= until_ns:
                 return None
 
     def wait_until(self, condition: Callable[[], bool], what: str, *, seconds: float) -> None:
-        """Take births in until the condition holds. *Raises:* SupervisorFailed when it does not in time."""
+        """Take starts in until the condition holds. *Raises:* SupervisorFailed when it does not in time."""
         until_ns = time.monotonic_ns() + round(seconds * 1e9)
         while not condition():
-            # Not longer than this without a look: a condition may hold for other reasons than a birth.
+            # Not longer than this without a look: a condition may hold for other reasons than a start.
             slice_ns = min(until_ns, time.monotonic_ns() + 50_000_000)
             if self.next(slice_ns) is None and time.monotonic_ns() >= until_ns:
                 raise SupervisorFailed(f"not within {seconds:g} s: {what}")
@@ -106,8 +106,8 @@ class Births:
             self._pending += self._read_socket() if descriptor == self._socket.fileno() else self._readers[descriptor]()
         return bool(ready)
 
-    def _read_socket(self) -> list[Birth]:
-        found: list[Birth] = []
+    def _read_socket(self) -> list[ChildStart]:
+        found: list[ChildStart] = []
         while True:
             try:
                 data, ancillary, _flags, _address = self._socket.recvmsg(DATAGRAM_BYTES_MAX, socket.CMSG_SPACE(CREDENTIALS.size))
@@ -115,7 +115,7 @@ class Births:
                 return found
             name, _, at_ns = data.decode().rpartition(" ")
             pid, _uid, _gid = CREDENTIALS.unpack(ancillary[0][2])
-            found.append(Birth(name, pid, int(at_ns)))
+            found.append(ChildStart(name, pid, int(at_ns)))
 
 
 def read_lines(descriptor: int, rest: bytearray) -> list[bytes]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from supervisors import ours, proc
-from supervisors.births import SupervisorFailed
+from supervisors.child_starts import SupervisorFailed
 from supervisors.figures import Check, Row, Section, percentile
 from supervisors.kill import all_variants
 from supervisors.poller import Poller
@@ -60,12 +60,12 @@ def _measure_variant(bench: Bench, variant: Variant, sections: Sections, wanted:
     idles = wanted["idle"] and variant.title != TINY and "reserve" not in variant.title and "without" not in variant.title
     if not (wanted["sweep"] or asks or idles):
         return
-    bench.say(f"fifty: {variant.title}")
+    bench.say(f"scale: {variant.title}")
     rival = variant.make(bench, CHILDREN)
     try:
         with running([rival]):
             if idles:
-                bench.births.rest(bench.options.settle_seconds)
+                bench.starts.rest(bench.options.settle_seconds)
                 sections.idle.rows.append(_idle(bench, variant.title, rival))
             if asks:
                 sections.command.rows.append(_commands(bench, variant.title, rival))
@@ -90,12 +90,12 @@ def _sweep(bench: Bench, variant: Variant, rival: Rival, section: Section) -> No
     try:
         for _ in range(rounds):
             begun_ns = _kill_all(bench, variant, rival)
-            births = list(rival.living.values())
-            each_ms += [(birth.at_ns - begun_ns) / 1e6 for birth in births]
-            all_ms.append(max(each_ms[-len(births) :]))
-            spans.append((begun_ns, max(birth.at_ns for birth in births)))
-            for birth in births:
-                rival.on_restarted(birth)
+            starts = list(rival.living.values())
+            each_ms += [(start.at_ns - begun_ns) / 1e6 for start in starts]
+            all_ms.append(max(each_ms[-len(starts) :]))
+            spans.append((begun_ns, max(start.at_ns for start in starts)))
+            for start in starts:
+                rival.on_restarted(start)
     finally:
         answers = poller.stop() if poller else []
     values = {"one_p50": percentile(each_ms, 50), "one_p99": percentile(each_ms, 99)}
@@ -115,15 +115,15 @@ def _sweep(bench: Bench, variant: Variant, rival: Rival, section: Section) -> No
 
 def _kill_all(bench: Bench, variant: Variant, rival: Rival) -> int:
     """Kill all children at a random moment when all are healthy; gives when. They are back at the return."""
-    youngest_ns = max(birth.at_ns for birth in rival.living.values())
+    youngest_ns = max(start.at_ns for start in rival.living.values())
     healthy_seconds = variant.healthy_seconds - (time.monotonic_ns() - youngest_ns) / 1e9
-    bench.births.rest(max(0.0, healthy_seconds) + bench.rng.uniform(*variant.pause_seconds))
+    bench.starts.rest(max(0.0, healthy_seconds) + bench.rng.uniform(*variant.pause_seconds))
     victims = list(rival.living)
     rival.living.clear()
     begun_ns = time.monotonic_ns()
     for pid in victims:
         os.kill(pid, signal.SIGKILL)
-    bench.births.wait_until(lambda: len(rival.living) >= rival.count, "all are back", seconds=SWEPT_SECONDS_MAX)
+    bench.starts.wait_until(lambda: len(rival.living) >= rival.count, "all are back", seconds=SWEPT_SECONDS_MAX)
     return begun_ns
 
 
@@ -134,7 +134,7 @@ def _idle(bench: Bench, title: str, rival: Rival) -> Row:
     supervisors, children = rival.supervisors(), list(rival.living)
     before, below = proc.activity(supervisors), proc.activity(children)
     begun_ns = time.monotonic_ns()
-    bench.births.rest(bench.options.idle_seconds)
+    bench.starts.rest(bench.options.idle_seconds)
     seconds = (time.monotonic_ns() - begun_ns) / 1e9
     after, below_after = proc.activity(supervisors), proc.activity(children)
     memory = [proc.memory(pid) for pid in supervisors]

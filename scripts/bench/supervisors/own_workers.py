@@ -80,11 +80,11 @@ def _spin(_number: int, _frame: object) -> None:
     sum(itertools.repeat(0))
 
 
-def be_worker(*birth: Any) -> None:
+def be_worker(*start: Any) -> None:
     """The entry of workers of the agent's own making."""
     worker_main.MAKERS["idle"] = lambda _launch, _context, _clock, bus: (IdleWork(bus, tells_host=False), None, None)
     worker_main.MAKERS["control-plane"] = _make_host_teller
-    worker_main.run_worker(*birth)
+    worker_main.run_worker(*start)
 
 
 def _make_host_teller(_launch: Launch, _context: object, _clock: object, bus: Any) -> worker_main.Made:
@@ -98,8 +98,8 @@ def bench_workforce(_config: Config) -> Workforce:
     # The host is told by the kind `control-plane` alone.
     kinds = {name: "control-plane" if name == names[-1] else "idle" for name in names}
     if what == "tiny":
-        return Workforce(kinds, "supervisors.newborn:become_child", ("supervisors.newborn", "workers.runtime.preload"))
-    return Workforce(kinds, "supervisors.workforce:be_worker", ("supervisors.workforce", "workers.runtime.preload"))
+        return Workforce(kinds, "supervisors.tiny_child:become_child", ("supervisors.tiny_child", "workers.runtime.preload"))
+    return Workforce(kinds, "supervisors.own_workers:be_worker", ("supervisors.own_workers", "workers.runtime.preload"))
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def wait_until(condition: Callable[[], Any], what: str, *, seconds: float = DEAD
     return value
 
 
-class Ward:
+class AgentUnderTest:
     """One agent and its successors. `control_ms` are the times that list-workers took, while the supervisor lived."""
 
     def __init__(self, folder: Path, program: list[str]) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import duckdb
 
 from agent.model.table import Table
+from soaking.agent_under_test import AgentUnderTest
 from soaking.process import descriptor_kinds, memory_bytes, threads_of, zombies_below
-from soaking.ward import Ward
 from workers import catalogue
 
 # A start takes some hundredths of a second; where nothing comes to rest in all this time, that is what is found.
@@ -44,17 +44,17 @@ class Stored:
     waiting_segments: int = 0
 
 
-def take_samples(ward: Ward, at_seconds: float, kills: int) -> list[Sample]:
+def take_samples(tested: AgentUnderTest, at_seconds: float, kills: int) -> list[Sample]:
     """The supervisor and the fork server as they are now, when what they have open has been the same for a moment.
 
     *Raises:* OSError when one of them dies at this moment.
     """
-    server = ward.fork_server(ward.workers())
+    server = tested.fork_server(tested.workers())
     assert server is not None, "a calm moment without workers"
     last = None
     for _ in range(LOOKS_MAX):
         samples = [
-            _sample(role, pid, at_seconds, kills) for role, pid in (("supervisor", ward.supervisor), ("fork server", server))
+            _sample(role, pid, at_seconds, kills) for role, pid in (("supervisor", tested.supervisor), ("fork server", server))
         ]
         held = [(each.descriptors, each.threads, each.zombies) for each in samples]
         if held == last:

@@ -28,7 +28,7 @@ class SetUpError(Exception):
 
 
 @dataclass(slots=True)
-class Kit:
+class Toolchain:
     """Where everything is; `missing` says of each rival that cannot run why, `versions` what runs."""
 
     child: str = ""
@@ -42,8 +42,8 @@ class Kit:
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_json(cls, text: str) -> "Kit":
-        """The kit that `to_json` wrote."""
+    def from_json(cls, text: str) -> "Toolchain":
+        """The toolchain that `to_json` wrote."""
         return cls(**json.loads(text))
 
     def tool(self, name: str) -> str:
@@ -61,14 +61,14 @@ class Kit:
         return ":".join(sorted(folders))
 
 
-def set_up(say: Say) -> Kit:
+def set_up(say: Say) -> Toolchain:
     """Everything that is not there yet. *Raises:* SetUpError when not even the child can be made."""
     FOLDER.mkdir(exist_ok=True)
-    kit = Kit(child=_make_child(say))
-    _add_packages(kit, say)
-    _add_python_rivals(kit, say)
-    _add_systemd(kit)
-    return kit
+    toolchain = Toolchain(child=_make_child(say))
+    _add_packages(toolchain, say)
+    _add_python_rivals(toolchain, say)
+    _add_systemd(toolchain)
+    return toolchain
 
 
 def _make_child(say: Say) -> str:
@@ -87,21 +87,21 @@ def _make_child(say: Say) -> str:
 # ---- Debian packages -------------------------------------------------------------------------------
 
 
-def _add_packages(kit: Kit, say: Say) -> None:
-    kit.packages = str(FOLDER / "packages")
+def _add_packages(toolchain: Toolchain, say: Say) -> None:
+    toolchain.packages = str(FOLDER / "packages")
     has_tools = all(shutil.which(tool) for tool in ("apt-get", "dpkg", "dpkg-deb"))
     for name in PACKAGES:
         if not has_tools:
-            kit.missing[name] = "a Debian package, and this machine has not all of apt-get, dpkg and dpkg-deb"
+            toolchain.missing[name] = "a Debian package, and this machine has not all of apt-get, dpkg and dpkg-deb"
             continue
         stamp = FOLDER / "packages" / f"{name}.version"
         if not stamp.exists():
             say(f"fetching the Debian package {name}")
             problem = _unpack(name, FOLDER / "packages")
             if problem:
-                kit.missing[name] = problem
+                toolchain.missing[name] = problem
                 continue
-        kit.versions[name] = stamp.read_text().strip()
+        toolchain.versions[name] = stamp.read_text().strip()
 
 
 def _unpack(name: str, target: Path) -> str:
@@ -140,22 +140,22 @@ def _download(package: str, folder: Path) -> Path | None:
 # ---- Python rivals and systemd ---------------------------------------------------------------------
 
 
-def _add_python_rivals(kit: Kit, say: Say) -> None:
+def _add_python_rivals(toolchain: Toolchain, say: Say) -> None:
     environment = FOLDER / "python"
     python = environment / "bin" / "python"
     if not python.exists():
         say("making an environment for the Python rivals")
         _output([sys.executable, "-m", "venv", "--clear", str(environment)])
-    kit.python = str(python)
+    toolchain.python = str(python)
     for name in (*PYTHON_RIVALS, "matplotlib"):
-        if not _version(kit.python, name):
+        if not _version(toolchain.python, name):
             say(f"installing {name}")
-            _try([kit.python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", name], FOLDER)
-        version = _version(kit.python, name)
+            _try([toolchain.python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", name], FOLDER)
+        version = _version(toolchain.python, name)
         if version:
-            kit.versions[name] = version
+            toolchain.versions[name] = version
         else:
-            kit.missing[name] = f"pip could not install {name}"
+            toolchain.missing[name] = f"pip could not install {name}"
 
 
 def _version(python: str, name: str) -> str:
@@ -164,12 +164,12 @@ def _version(python: str, name: str) -> str:
     return done.stdout.strip()
 
 
-def _add_systemd(kit: Kit) -> None:
+def _add_systemd(toolchain: Toolchain) -> None:
     if SYSTEMD.exists() and shutil.which("systemctl"):
         # `systemd 252 (252.39-1~deb12u2)`
-        kit.versions["systemd"] = _output([str(SYSTEMD), "--version"]).split()[1]
+        toolchain.versions["systemd"] = _output([str(SYSTEMD), "--version"]).split()[1]
     else:
-        kit.missing["systemd"] = "not installed; on Debian: apt-get install systemd"
+        toolchain.missing["systemd"] = "not installed; on Debian: apt-get install systemd"
 
 
 # ---- commands --------------------------------------------------------------------------------------
