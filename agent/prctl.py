@@ -2,6 +2,9 @@
 
 import ctypes
 import os
+import signal
+
+from agent.model.errors import BusyError, StorageError
 
 PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
@@ -15,3 +18,16 @@ def prctl(option: int, value: int) -> None:
     if _LIBC.prctl(option, ctypes.c_ulong(value), 0, 0, 0) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), f"prctl({option})")
+
+
+def die_with_parent(parent: int, name: str) -> None:
+    """Have the kernel kill this process, called `name`, when `parent` ends.
+
+    *Raises:* BusyError when it has ended already; StorageError when the kernel refuses.
+    """
+    try:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    except OSError as cause:
+        raise StorageError(name, f"prctl failed ({cause.strerror})") from cause
+    if os.getppid() != parent:
+        raise BusyError(name, "its parent has ended", "the next one begins again")

@@ -9,7 +9,6 @@ matter. It dies with its parent, so that of a restarted writer's sealers there i
 import fcntl
 import mmap
 import os
-import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -18,10 +17,10 @@ from typing import cast
 from msgspec.structs import replace
 
 from agent.failpoint import failpoint
-from agent.model.errors import BusyError, EvergaugeError, ExitCode, FormatError, MisuseError, StorageError
+from agent.model.errors import BusyError, EvergaugeError, ExitCode, FormatError, MisuseError
 from agent.model.table import DType
 from agent.model.tables import GAP
-from agent.prctl import PR_SET_PDEATHSIG, prctl
+from agent.prctl import die_with_parent
 from workers.writer.folder import read_file, storage_error
 from workers.writer.parquet import ParquetFiles
 from workers.writer.readers import ReaderGroup
@@ -150,16 +149,6 @@ def _mapped(path: str) -> Iterator[bytes]:
         os.close(descriptor)
 
 
-def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when `parent` ends. *Raises:* BusyError when it has ended already."""
-    try:
-        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    except OSError as cause:
-        raise StorageError("sealer", f"prctl failed ({cause.strerror})") from cause
-    if os.getppid() != parent:
-        raise BusyError("sealer", "its writer has ended", "the next writer seals the segment")
-
-
 def _parse_arguments(arguments: Sequence[str]) -> tuple[str, str, int | None, str | None, int | None]:
     usage = MisuseError("sealer", "needs SEGMENT_PATH STATE_DIR [--parent PID] [--forms-from SEGMENT_PATH] [--reader-gid GID]")
     options: dict[str, str] = {}
@@ -179,7 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         path, state_directory, parent, forms_from, reader_gid = _parse_arguments(sys.argv[1:] if arguments is None else arguments)
         if parent is not None:
-            die_with_parent(parent)
+            die_with_parent(parent, "sealer")
         with suppress(OSError):
             # Where even that is refused (a filter of system calls) it seals at the usual priority.
             os.nice(5)
