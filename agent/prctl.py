@@ -20,8 +20,8 @@ def prctl(option: int, value: int) -> None:
         raise OSError(number, os.strerror(number), f"prctl({option})")
 
 
-def die_with_parent(parent: int, name: str) -> None:
-    """Have the kernel kill this process, called `name`, when `parent` ends.
+def die_with_parent(parent: int, name: str, of: str) -> None:
+    """Have the kernel kill this process, the `name` of a worker (`of`), when that worker (`parent`) ends.
 
     *Raises:* BusyError when it has ended already; StorageError when the kernel refuses.
     """
@@ -30,4 +30,4 @@ def die_with_parent(parent: int, name: str) -> None:
     except OSError as cause:
         raise StorageError(name, f"prctl failed ({cause.strerror})") from cause
     if os.getppid() != parent:
-        raise BusyError(name, "its parent has ended", "the next one begins again")
+        raise BusyError(name, f"its {of} has ended", f"the next {of} begins again")

@@ -168,7 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         path, state_directory, parent, forms_from, reader_gid = _parse_arguments(sys.argv[1:] if arguments is None else arguments)
         if parent is not None:
-            die_with_parent(parent, "sealer")
+            die_with_parent(parent, "sealer", "writer")
         with suppress(OSError):
             # Where even that is refused (a filter of system calls) it seals at the usual priority.
             os.nice(5)
