@@ -19,7 +19,7 @@ Runs the evergauge agent in the foreground until it gets SIGINT or SIGTERM.
   --check-config     say whether the configuration is good, print it as a settings file, and end
   --version, --help
 
-  [worker."NAME"]    in the file: the keys of [supervisor] for one worker alone, hang_timeout to stable_spell
+  [worker."NAME"]    in the file: the keys of [supervisor] for one worker alone, hang_timeout to stable_period
 
 Settings, in the file, in the environment and as flags; the later wins. A file is made of the lines `[section]` and `key = value`
 below, those without a section first; the values are the defaults:

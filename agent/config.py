@@ -109,7 +109,9 @@ ORPHAN_GRACE = Duration(
 )
 # Takes the place of a worker that died some milliseconds sooner than one that must be made first; costs some 3 MiB.
 SPARE_WORKERS = Whole("supervisor.spare_workers", 1, 0, 8, "processes that wait to take the place of a worker that dies")
-STABLE_SPELL = Duration("supervisor.stable_spell", 60 * S, 10 * MS, 1 * DAY, "a worker up for so long is forgiven its failures")
+STABLE_PERIOD = Duration(
+    "supervisor.stable_period", 60 * S, 10 * MS, 1 * DAY, "time up after which a worker's failures are forgotten"
+)
 
 CONTROL_PLANE_INTERVAL = Duration(
     "control_plane.interval", 5 * S, 50 * MS, 1 * HOUR, "how often the cgroup tree is looked at for pods and units"
@@ -153,7 +155,7 @@ SETTINGS: tuple[AnySetting, ...] = (
     RESCTRL_MOUNT,
     RESCTRL_AUTO_MOUNT, RESCTRL_RETRY_INTERVAL, RESCTRL_CHECK_INTERVAL, RESCTRL_HEALTH_INTERVAL, LOG_LEVEL, LOG_FORMAT,
     HEARTBEAT_INTERVAL, HANG_TIMEOUT, START_TIMEOUT, STOP_TIMEOUT, BACKOFF_BASE, BACKOFF_FACTOR, BACKOFF_CEILING,
-    BACKOFF_JITTER, STABLE_SPELL, ORPHAN_GRACE, SPARE_WORKERS, CONTROL_PLANE_INTERVAL, SEAL_INTERVAL, SEAL_BYTES, SYNC_INTERVAL,
+    BACKOFF_JITTER, STABLE_PERIOD, ORPHAN_GRACE, SPARE_WORKERS, CONTROL_PLANE_INTERVAL, SEAL_INTERVAL, SEAL_BYTES, SYNC_INTERVAL,
     STORAGE_QUOTA, BUFFER_BYTES,
     GATEWAY_ADDRESS, GATEWAY_PORT, GATEWAY_ALLOWED_HOSTS,
 )  # fmt: skip
@@ -163,7 +165,7 @@ PLACES: tuple[Setting[str], ...] = (PROC_ROOT, CGROUP_ROOT, NRI_SOCKET, RESCTRL_
 
 # What the file may say for one worker alone: `[worker."sampler/process"]` with the keys of `[supervisor]`.
 POLICY_SETTINGS: tuple[Setting[int], ...] = (
-    HANG_TIMEOUT, START_TIMEOUT, STOP_TIMEOUT, BACKOFF_BASE, BACKOFF_FACTOR, BACKOFF_CEILING, BACKOFF_JITTER, STABLE_SPELL,
+    HANG_TIMEOUT, START_TIMEOUT, STOP_TIMEOUT, BACKOFF_BASE, BACKOFF_FACTOR, BACKOFF_CEILING, BACKOFF_JITTER, STABLE_PERIOD,
 )  # fmt: skip
 
 

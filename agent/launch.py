@@ -1,4 +1,4 @@
-"""What a worker process is told at its birth, by the supervisor's launcher. Plain data."""
+"""What a worker process is told when it starts, by the supervisor's launcher. Plain data."""
 
 import msgspec
 from msgspec import Struct

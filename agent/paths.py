@@ -38,9 +38,9 @@ def fork_server_dir(runtime_dir: str) -> str:
     return os.path.join(runtime_dir, "fork")
 
 
-def ledger(runtime_dir: str) -> str:
+def takeover_record(runtime_dir: str) -> str:
     """The file by which a supervisor finds what a dead one left behind."""
-    return os.path.join(fork_server_dir(runtime_dir), "ledger")
+    return os.path.join(fork_server_dir(runtime_dir), "takeover-record")
 
 
 def _default(environment: "os._Environ[str] | dict[str, str]", system: str, variable: str, otherwise: str) -> str:

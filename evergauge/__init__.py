@@ -22,7 +22,7 @@ def agentd() -> None:
     _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP))
     _hear_interrupts()
     _find_packages()
-    from agent.daemon import main
+    from agent.daemon.main import main
 
     main()
 

@@ -171,7 +171,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().getrandbits(32), help="the same things in the same order")
     parser.add_argument("--json", metavar="FILE", help="write the report with all samples there")
     parser.add_argument("--keep", action="store_true", help="keep the agent's folders (kept anyway when a verdict is bad)")
-    default = f"{shlex.quote(sys.executable)} -c 'from agent.daemon import main; main()'"
+    default = f"{shlex.quote(sys.executable)} -c 'from agent.daemon.main import main; main()'"
     parser.add_argument("--agentd", default=default, metavar="COMMAND", help="the program to soak (default: of this checkout)")
     return parser.parse_args(arguments)
 

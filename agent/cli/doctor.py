@@ -16,8 +16,8 @@ def doctor(call: Call) -> int:
     """`agentctl doctor`."""
     from agent.command import Invocation
     from agent.config import PLACES, Config
+    from agent.config_file import load_config
     from agent.doctor import examine, lacks_essential
-    from agent.foreground import load_config
 
     # What an agent that this user starts here would be told: the configuration file and the environment.
     config = load_config(Invocation(), call.environment)

@@ -26,7 +26,7 @@ BODY_BYTES = _BODY.size
 MEMORY = Layout("<Q")
 MEMORY_OFFSET = BODY_OFFSET + BODY_BYTES
 CERTIFICATE_LENGTH = Layout("<I")
-# The last byte of the page: 1 once a newborn waits for its order.
+# The last byte of the page: 1 once a standby process waits for its order.
 WAITING_OFFSET = PAGE_BYTES - 1
 CERTIFICATE_BYTES_MAX = WAITING_OFFSET - CERTIFICATE_OFFSET - CERTIFICATE_LENGTH.size
 

@@ -16,7 +16,7 @@ from supervisor.core.effect import Effect, Log, Send
 from supervisor.core.rulebook import Rulebook
 
 
-class Replica:
+class WorkerReplica:
     """What one generation of one worker was sent and has acknowledged."""
 
     def __init__(self, child: str, epoch: int, first_sequence: int) -> None:
@@ -50,7 +50,7 @@ class Authority:
         self.state = RuleState((rule_key(rule.name), canonical(rule)) for rule in book.rules)
         # What the operator's rules take in a snapshot.
         self.rule_bytes = sum(len(content) for _key, content in self.state.items())
-        self.replicas: dict[str, Replica] = {}
+        self.replicas: dict[str, WorkerReplica] = {}
         # The entries in order, as the last snapshot had them: fifty workers that start together are told the same.
         self._ordered: tuple[int, list[tuple[str, bytes]]] | None = None
         self.drifts = 0
@@ -73,7 +73,7 @@ class Authority:
     def on_hello(self, child: str, epoch: int, *, is_held: bool = False) -> list[Effect]:
         """A new generation holds nothing: it gets everything. One that is held gets it with `release`."""
         former = self.replicas.get(child)
-        replica = self.replicas[child] = Replica(child, epoch, self._first_sequence)
+        replica = self.replicas[child] = WorkerReplica(child, epoch, self._first_sequence)
         if former is not None and former.epoch == epoch:
             # It says hello again: what it was sent before may still be answered, and an answer to it is true.
             replica.sequence = former.sequence
@@ -87,7 +87,7 @@ class Authority:
             replica.is_held = False
         return [effect for replica in held for effect in self._snapshot(replica)]
 
-    def succeed(self, revision: int) -> None:
+    def continue_after(self, revision: int) -> None:
         """Go on behind the highest revision that workers of a former supervisor hold."""
         self.revision = max(self.revision, revision + 1)
         self._ordered = None
@@ -96,7 +96,7 @@ class Authority:
         """A dead worker is owed nothing."""
         self.replicas.pop(child, None)
 
-    def on_ack(self, replica: Replica, ack: Ack) -> list[Effect]:
+    def on_ack(self, replica: WorkerReplica, ack: Ack) -> list[Effect]:
         """The worker took the message with this number; what it holds must then be what we hold."""
         if ack.sequence <= replica.first_sequence:
             # Of what somebody else sent before.
@@ -117,20 +117,20 @@ class Authority:
         replica.acked_digest = ack.digest
         return []
 
-    def on_nack(self, replica: Replica, nack: Nack) -> list[Effect]:
+    def on_nack(self, replica: WorkerReplica, nack: Nack) -> list[Effect]:
         """The worker refused a message; it gets a snapshot at the next look, not at once, so that two stubborn sides never spin."""
         return self._drifted(replica, f"refused: {nack.problem}")
 
-    def on_resync(self, replica: Replica, resync: Resync) -> list[Effect]:
+    def on_resync(self, replica: WorkerReplica, resync: Resync) -> list[Effect]:
         """The worker saw a hole."""
         return self._drifted(replica, f"missed a message before {resync.sequence}")
 
-    def on_send_refused(self, replica: Replica) -> list[Effect]:
+    def on_send_refused(self, replica: WorkerReplica) -> list[Effect]:
         """A message did not reach the worker's socket."""
         replica.needs_snapshot = True
         return []
 
-    def on_look(self, replica: Replica, beat: Beat | None) -> list[Effect]:
+    def on_look(self, replica: WorkerReplica, beat: Beat | None) -> list[Effect]:
         """Compare what the worker's own page says with what it should hold; repair."""
         if replica.needs_snapshot:
             return [] if replica.is_held else self._snapshot(replica)
@@ -141,7 +141,7 @@ class Authority:
             return self._drifted(replica, "did not acknowledge")
         return []
 
-    def _compare(self, replica: Replica, beat: Beat | None) -> list[Effect]:
+    def _compare(self, replica: WorkerReplica, beat: Beat | None) -> list[Effect]:
         """What the page of a worker that acknowledged everything says it holds now."""
         if beat is None or (beat.revision, beat.digest) == (self.revision, self.state.digest):
             replica.odd_turns = None
@@ -177,13 +177,13 @@ class Authority:
             rule = decode_rule(content)
             self.rules[rule.name] = rule
 
-    def _is_acknowledged(self, replica: Replica) -> bool:
+    def _is_acknowledged(self, replica: WorkerReplica) -> bool:
         # The acknowledgement of the last message, not of one that held the same: what was sent since may not have arrived.
         if replica.needs_snapshot or replica.acked_sequence != replica.sequence:
             return False
         return replica.acked_revision == self.revision and replica.acked_digest == self.state.digest
 
-    def _drifted(self, replica: Replica, problem: str) -> list[Effect]:
+    def _drifted(self, replica: WorkerReplica, problem: str) -> list[Effect]:
         if replica.needs_snapshot:
             # One hole is one drift, however many messages behind it are refused before the snapshot is on its way.
             return []
@@ -191,7 +191,7 @@ class Authority:
         replica.needs_snapshot = True
         return [Log("rules_drift", "warning", {"worker": replica.child, "epoch": replica.epoch, "problem": problem})]
 
-    def _snapshot(self, replica: Replica) -> list[Effect]:
+    def _snapshot(self, replica: WorkerReplica) -> list[Effect]:
         self.snapshots += 1
         replica.sequence += 1
         replica.needs_snapshot = False
@@ -202,7 +202,7 @@ class Authority:
         message = Snapshot(replica.sequence, self.revision, self.state.digest, self._ordered[1])
         return [Send(replica.child, replica.epoch, message)]
 
-    def _delta(self, replica: Replica, changes: list[Change]) -> list[Effect]:
+    def _delta(self, replica: WorkerReplica, changes: list[Change]) -> list[Effect]:
         if replica.needs_snapshot:
             return []
         replica.sequence += 1

@@ -19,7 +19,7 @@ from agent.model.errors import ends_restarts, exit_code_name
 from agent.model.message import Ending, Stop
 from agent.model.timebase import MS, S
 from supervisor.core.backoff import Backoff, delay_ns
-from supervisor.core.effect import Effect, Exited, Heir, Log, ResetLauncher, Send, Signal, Spawn
+from supervisor.core.effect import Effect, Exited, Log, ResetLauncher, Send, Signal, Spawn, Survivor
 from supervisor.core.watchdog import Watch
 
 # A traceback of a Python process is written within milliseconds; one that cannot be had is not worth waiting for.
@@ -28,7 +28,7 @@ TRACEBACK_GRACE_NS = 100 * MS
 KILL_GRACE_NS = 2 * S
 
 # A living worker answers a new supervisor within a turn of its loop; one that does not is hung.
-HEIR_ANSWER_NS = 3 * S
+TAKEOVER_ANSWER_NS = 3 * S
 
 # Why we end a worker that nobody asked to end.
 HUNG = "hung"
@@ -59,7 +59,7 @@ class Policy(Struct, frozen=True):
     hang_timeout_ns: int
     start_timeout_ns: int
     stop_timeout_ns: int
-    stable_spell_ns: int
+    stable_period_ns: int
     backoff: Backoff
 
 
@@ -72,11 +72,11 @@ class Death(Struct, frozen=True):
     at_ns: int
     exit: str
     uptime_ns: int
-    last_words: tuple[str, ...]
+    stderr_tail: tuple[str, ...]
     reason: str = ""
 
 
-def exit_words(status: int | None) -> str:
+def describe_exit(status: int | None) -> str:
     """An exit status as operators read it: `SIGKILL`, `config (78)`, `done (0)`, `unknown`."""
     if status is None:
         return "unknown"
@@ -85,7 +85,7 @@ def exit_words(status: int | None) -> str:
     return f"{exit_code_name(status)} ({status})"
 
 
-def telling_words(words: tuple[str, ...]) -> tuple[str, ...]:
+def telling_lines(words: tuple[str, ...]) -> tuple[str, ...]:
     """The three lines that tell most: where it was, if it wrote its stacks (faulthandler does, innermost first), else the last."""
     starts = [number + 1 for number, line in enumerate(words) if line.endswith("(most recent call first):")]
     return words[starts[0] : starts[0] + 3] if starts else words[-3:]
@@ -106,7 +106,7 @@ class Child:
         self.failures = 0
         self.last_exit: str | None = None
         # The few that tell most; all of them, with the stacks of a hung worker, are in its `Death`.
-        self.last_words: tuple[str, ...] = ()
+        self.stderr_tail: tuple[str, ...] = ()
         # How often it ended in which way, by the words of `last_exit`.
         self.deaths: Counter[str] = Counter()
         # For the next start: its first batch says how those before it ended.
@@ -118,7 +118,7 @@ class Child:
         self._stop_reason = ""
         self._wanted = False
         self._is_killed = False
-        self._is_heir = False
+        self._is_taken_over = False
 
     def _new_watch(self) -> Watch:
         return Watch(timeout_ns=self._policy.hang_timeout_ns, interval_ns=self._policy.heartbeat_interval_ns)
@@ -142,20 +142,20 @@ class Child:
         self.up_at_ns = None
         self.deadline_ns = now_ns + self._policy.start_timeout_ns
         self.watch = self._new_watch()
-        self._is_killed = self._is_heir = False
+        self._is_killed = self._is_taken_over = False
         return [Spawn(self.name, self.epoch)]
 
-    def inherit(self, heir: Heir, now_ns: int) -> None:
+    def take_over(self, survivor: Survivor, now_ns: int) -> None:
         """Take over a living process of a former supervisor: it runs, and is up once it has said so again."""
         assert not self.has_process, self.state
         self._wanted = True
-        self.epoch = heir.epoch
+        self.epoch = survivor.epoch
         self.restarts = self.epoch - 1
         self.state = ChildState.STARTING
-        self.pid = heir.pid
-        self.started_at_ns = heir.started_at_ns
-        self.deadline_ns = now_ns + min(self._policy.start_timeout_ns, HEIR_ANSWER_NS)
-        self._is_heir = True
+        self.pid = survivor.pid
+        self.started_at_ns = survivor.started_at_ns
+        self.deadline_ns = now_ns + min(self._policy.start_timeout_ns, TAKEOVER_ANSWER_NS)
+        self._is_taken_over = True
 
     def stop(self, reason: str, now_ns: int, *, wanted: bool, grace_ns: int | None = None) -> list[Effect]:
         """Ask it to end in good order within the grace (default: the stop timeout); `wanted`: and start it again afterwards."""
@@ -208,7 +208,7 @@ class Child:
 
     def on_hello(self, now_ns: int) -> list[Effect]:
         """It is connected now: a Stop that was sent before could not reach it, so it is told again."""
-        if self._is_heir and self.state is ChildState.STARTING:
+        if self._is_taken_over and self.state is ChildState.STARTING:
             # It lives and answers; what it waits for now is ours to send.
             self.deadline_ns = now_ns + self._policy.start_timeout_ns
         if self.state is not ChildState.STOPPING or self._is_killed or self.deadline_ns is None:
@@ -221,8 +221,8 @@ class Child:
             return []
         self.state = ChildState.UP
         self.up_at_ns = now_ns
-        self.deadline_ns = now_ns + self._policy.stable_spell_ns if self.failures else None
-        if self._is_heir:
+        self.deadline_ns = now_ns + self._policy.stable_period_ns if self.failures else None
+        if self._is_taken_over:
             return [Log("worker_taken_over", "info", {"worker": self.name, "epoch": self.epoch, "pid": self.pid})]
         took_ms = (now_ns - self.started_at_ns) / MS
         return [Log("worker_up", "info", {"worker": self.name, "epoch": self.epoch, "pid": self.pid, "took_ms": round(took_ms, 1)})]
@@ -250,14 +250,14 @@ class Child:
         """The process is gone: record how, and decide what comes next."""
         assert self.has_process, self.state
         reason = self._stop_reason if self.state is ChildState.STOPPING else ""
-        exit_text = exit_words(gone.status)
-        death = Death(self.name, self.epoch, now_ns, exit_text, now_ns - self.started_at_ns, gone.last_words, reason)
+        exit_text = describe_exit(gone.status)
+        death = Death(self.name, self.epoch, now_ns, exit_text, now_ns - self.started_at_ns, gone.stderr_tail, reason)
         asked = bool(reason) and reason not in FAULTS
         self.last_exit = f"{exit_text}, {reason}" if reason in FAULTS else exit_text
-        self.last_words = telling_words(gone.last_words)
+        self.stderr_tail = telling_lines(gone.stderr_tail)
         self.deaths[self.last_exit] += 1
         self.endings.append(Ending(self.epoch, "worker_hung" if reason in FAULTS else "worker_stopped" if asked else "worker_died"))
-        if self.up_at_ns is not None and now_ns - self.up_at_ns >= self._policy.stable_spell_ns:
+        if self.up_at_ns is not None and now_ns - self.up_at_ns >= self._policy.stable_period_ns:
             self.failures = 0
         was_up = self.up_at_ns is not None
         self.pid = None
@@ -275,7 +275,7 @@ class Child:
             # credit, so that a fork server whose children always die does not spin.
             self.state = ChildState.DOWN
             return death, [Log("worker_stopped" if asked else "worker_died", "info", fields), *self.start(now_ns)]
-        note = Log("worker_died", "warning", {**fields, "last_words": " | ".join(self.last_words)})
+        note = Log("worker_died", "warning", {**fields, "last_words": " | ".join(self.stderr_tail)})
         return death, [note, *self._after_failure(gone.status, now_ns)]
 
     def on_spawn_failed(self, problem: str, now_ns: int) -> list[Effect]:
@@ -311,7 +311,7 @@ class Child:
     def _after_failure(self, status: int | None, now_ns: int) -> list[Effect]:
         if status is not None and ends_restarts(status):
             self.state = ChildState.FAILED
-            return [Log("worker_failed", "error", {"worker": self.name, "exit": exit_words(status)})]
+            return [Log("worker_failed", "error", {"worker": self.name, "exit": describe_exit(status)})]
         self.failures += 1
         wait_ns = delay_ns(self.failures, self._policy.backoff, self._rng)
         self.state = ChildState.BACKOFF

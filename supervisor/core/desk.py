@@ -17,8 +17,8 @@ from agent.model.timebase import MS, S
 from supervisor.core import report
 from supervisor.core.child import ChildState
 from supervisor.core.effect import Asker, Effect, Persisted, Problem, Respond, Send
-from supervisor.core.fleet import Fleet
 from supervisor.core.rule_changes import Mutation, RuleChanges
+from supervisor.core.supervisor_state import SupervisorState
 
 # `status` shows what workers say of themselves; one that does not answer in this time is shown without.
 STATS_DEADLINE_NS = 300 * MS
@@ -39,14 +39,14 @@ class _Question(Struct):
 
 
 class Desk:
-    """Answers operations from the fleet's state."""
+    """Answers operations from the state's state."""
 
-    def __init__(self, fleet: Fleet) -> None:
-        self._fleet = fleet
+    def __init__(self, state: SupervisorState) -> None:
+        self._state = state
         self._questions: list[_Question] = []
-        self._changes = RuleChanges(fleet.authority, fleet.diary)
+        self._changes = RuleChanges(state.authority, state.history)
         # Higher than any number that a former supervisor of the same workers has used: answers to it may still come.
-        self._last_ask = fleet.about.started_at_ns
+        self._last_ask = state.about.started_at_ns
 
     # ---- events ----------------------------------------------------------------------------------
 
@@ -92,37 +92,37 @@ class Desk:
     # ---- operations that only look ---------------------------------------------------------------
 
     def _on_hello(self, asker: Asker, arguments: Document, now_ns: int) -> list[Effect]:
-        about = self._fleet.about
+        about = self._state.about
         keys = ("version", "run", "host", "pid", "state_dir", "runtime_dir", "places")
         return [Respond(asker, {key: getattr(about, key) for key in keys})]
 
     def _on_list_workers(self, asker: Asker, arguments: Document, now_ns: int) -> list[Effect]:
-        return [Respond(asker, {"workers": self._fleet.worker_rows(now_ns)})]
+        return [Respond(asker, {"workers": self._state.worker_rows(now_ns)})]
 
     def _on_list_pods(self, asker: Asker, arguments: Document, now_ns: int) -> list[Effect]:
-        return [Respond(asker, {"complete": self._fleet.looked_at_host, "pods": report.pods(self._fleet.authority)})]
+        return [Respond(asker, {"complete": self._state.looked_at_host, "pods": report.pods(self._state.authority)})]
 
     def _on_list_rules(self, asker: Asker, arguments: Document, now_ns: int) -> list[Effect]:
-        return [Respond(asker, report.rules(self._fleet.authority))]
+        return [Respond(asker, report.rules(self._state.authority))]
 
     def _on_diag(self, asker: Asker, arguments: Document, now_ns: int) -> list[Effect]:
         limit = arguments.get("limit", 50)
         if not isinstance(limit, int) or isinstance(limit, bool) or not 0 <= limit <= DIAG_LIMIT_MAX:
             return [_refusal(asker, "bad_argument", f"limit is a whole number from 0 to {DIAG_LIMIT_MAX}, not {limit!r}")]
-        return [Respond(asker, self._fleet.diag(limit))]
+        return [Respond(asker, self._state.diag(limit))]
 
     def _on_status(self, asker: Asker, arguments: Document, now_ns: int) -> list[Effect]:
         def finish(replies: dict[str, Reply], at_ns: int) -> Document:
-            stats = {name: (replies[name].body if name in replies else None) for name in self._fleet.children}
-            return self._fleet.status(at_ns) | {"stats": stats}
+            stats = {name: (replies[name].body if name in replies else None) for name in self._state.children}
+            return self._state.status(at_ns) | {"stats": stats}
 
-        return self._ask(asker, "stats", self._fleet.names_up(), STATS_DEADLINE_NS, finish, now_ns)
+        return self._ask(asker, "stats", self._state.names_up(), STATS_DEADLINE_NS, finish, now_ns)
 
     def _on_worker_state(self, asker: Asker, arguments: Document, now_ns: int) -> list[Effect]:
         name = arguments.get("name")
         if (problem := self._problem_of_worker(name)) is not None:
             return [Respond(asker, None, problem)]
-        child = self._fleet.children[str(name)]
+        child = self._state.children[str(name)]
         if child.state is not ChildState.UP:
             sentence = f"{name} is {child.state} and cannot be asked; `agentctl list-workers` shows when it is back"
             return [_refusal(asker, "worker_not_up", sentence, ExitCode.TRY_AGAIN)]
@@ -159,9 +159,9 @@ class Desk:
         name = arguments.get("name")
         if (problem := self._problem_of_worker(name)) is not None:
             return [Respond(asker, None, problem)]
-        if self._fleet.is_stopping:
+        if self._state.is_stopping:
             return [_refusal(asker, "stopping", "the agent ends; start it again instead", ExitCode.TRY_AGAIN)]
-        child = self._fleet.children[str(name)]
+        child = self._state.children[str(name)]
         if child.state is ChildState.FAILED:
             sentence = f"{name} has failed ({child.last_exit}) and stays so; mend the cause, then `agentctl reset-worker {name}`"
             return [_refusal(asker, "worker_failed", sentence)]
@@ -172,14 +172,14 @@ class Desk:
         name = arguments.get("name")
         if (problem := self._problem_of_worker(name)) is not None:
             return [Respond(asker, None, problem)]
-        if self._fleet.is_stopping:
+        if self._state.is_stopping:
             return [_refusal(asker, "stopping", "the agent ends; start it again instead", ExitCode.TRY_AGAIN)]
-        child = self._fleet.children[str(name)]
+        child = self._state.children[str(name)]
         effects = child.forgive(now_ns)
         return [*effects, Respond(asker, {"name": child.name, "state": str(child.state)})]
 
     def _on_rotate(self, asker: Asker, arguments: Document, now_ns: int) -> list[Effect]:
-        if "writer" not in self._fleet.names_up():
+        if "writer" not in self._state.names_up():
             return [_refusal(asker, "worker_not_up", "the writer is not up; try again in a moment", ExitCode.TRY_AGAIN)]
 
         def finish(replies: dict[str, Reply], at_ns: int) -> Document | Problem:
@@ -194,9 +194,9 @@ class Desk:
     # ---- parts -----------------------------------------------------------------------------------
 
     def _problem_of_worker(self, name: object) -> Problem | None:
-        if isinstance(name, str) and name in self._fleet.children:
+        if isinstance(name, str) and name in self._state.children:
             return None
-        known = ", ".join(self._fleet.children)
+        known = ", ".join(self._state.children)
         return Problem("no_such_worker", f"there is no worker {name!r}; there are {known}", int(ExitCode.MISUSE))
 
     def _ask(
@@ -215,7 +215,7 @@ class Desk:
         for child in children:
             self._last_ask += 1
             question.waiting[self._last_ask] = child
-            effects.append(Send(child, self._fleet.children[child].epoch, Ask(self._last_ask, what)))
+            effects.append(Send(child, self._state.children[child].epoch, Ask(self._last_ask, what)))
         self._questions.append(question)
         return effects + self._finish_answered(now_ns)
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 from agent.model.heartbeat import Beat
 from agent.model.message import FromWorker, ToWorker
 from supervisor.core.rulebook import Rulebook
-from supervisor.core.watchdog import Sight
+from supervisor.core.watchdog import ProcessState
 
 # ---- events --------------------------------------------------------------------------------------
 
@@ -41,11 +41,11 @@ class Exited(Struct, frozen=True):
     child: str
     epoch: int
     status: int | None
-    last_words: tuple[str, ...] = ()
+    stderr_tail: tuple[str, ...] = ()
     with_launcher: bool = False
 
 
-class Said(Struct, frozen=True):
+class MessageReceived(Struct, frozen=True):
     """A message of the child arrived on the bus."""
 
     child: str
@@ -60,19 +60,19 @@ class SendRefused(Struct, frozen=True):
     epoch: int
 
 
-class Observation(Struct, frozen=True):
+class WorkerObservation(Struct, frozen=True):
     """One look at one child."""
 
     child: str
     epoch: int
     beat: Beat | None
-    sight: Sight | None
+    process_state: ProcessState | None
 
 
-class Looked(Struct, frozen=True):
+class WorkersObserved(Struct, frozen=True):
     """The answer to a Look."""
 
-    observations: tuple[Observation, ...]
+    observations: tuple[WorkerObservation, ...]
 
 
 class RuntimeSeen(Struct, frozen=True):
@@ -116,7 +116,7 @@ class RotateRequested(Struct, frozen=True):
     """SIGUSR1: seal what is open."""
 
 
-class Heir(Struct, frozen=True):
+class Survivor(Struct, frozen=True):
     """A living worker of a former supervisor: since when it runs (monotonic), and the revision of the rules that it holds."""
 
     child: str
@@ -126,10 +126,10 @@ class Heir(Struct, frozen=True):
     revision: int
 
 
-class Inheritance(Struct, frozen=True):
+class Survivors(Struct, frozen=True):
     """What a supervisor takes over from one that died: the living workers, and how often each has been started."""
 
-    heirs: tuple[Heir, ...]
+    workers: tuple[Survivor, ...]
     epochs: dict[str, int]
 
 
@@ -141,9 +141,9 @@ Event = (
     Spawned
     | SpawnFailed
     | Exited
-    | Said
+    | MessageReceived
     | SendRefused
-    | Looked
+    | WorkersObserved
     | RuntimeSeen
     | Commanded
     | Persisted
@@ -224,7 +224,7 @@ class Persist(Struct, frozen=True):
 
 
 class Look(Struct, frozen=True):
-    """Look at these children's heartbeat pages and at the kernel's word on them, then say Looked."""
+    """Look at these children's heartbeat pages and at the kernel's word on them, then say WorkersObserved."""
 
     children: tuple[tuple[str, int], ...]
 

@@ -3,30 +3,30 @@
 from collections.abc import Iterator
 
 from supervisor.core.child import ChildState
-from supervisor.core.fleet import Fleet
+from supervisor.core.supervisor_state import SupervisorState
 
 _TIMED = (ChildState.STARTING, ChildState.BACKOFF)
 _WITHOUT_PROCESS = (ChildState.DOWN, ChildState.BACKOFF, ChildState.FAILED)
 
 
-def broken_invariants(fleet: Fleet, now_ns: int) -> Iterator[str]:
+def broken_invariants(state: SupervisorState, now_ns: int) -> Iterator[str]:
     """Each broken invariant as a sentence; none: all is well."""
-    yield from _of_children(fleet, now_ns)
-    yield from _of_rules(fleet)
-    if fleet.is_ready is bool(fleet.reasons_not_ready(now_ns)):
-        yield f"the agent counts as {'' if fleet.is_ready else 'not '}ready, and the reasons say otherwise"
-    for worker, kind in fleet.diary.conditions:
-        if worker in fleet.children and not fleet.children[worker].has_process:
+    yield from _of_children(state, now_ns)
+    yield from _of_rules(state)
+    if state.is_ready is bool(state.reasons_not_ready(now_ns)):
+        yield f"the agent counts as {'' if state.is_ready else 'not '}ready, and the reasons say otherwise"
+    for worker, kind in state.history.conditions:
+        if worker in state.children and not state.children[worker].has_process:
             yield f"condition {kind} of {worker} outlived it"
 
 
-def _of_children(fleet: Fleet, now_ns: int) -> Iterator[str]:
-    for child in fleet.children.values():
+def _of_children(state: SupervisorState, now_ns: int) -> Iterator[str]:
+    for child in state.children.values():
         if child.state in _TIMED and child.deadline_ns is None:
             yield f"{child.name} is {child.state} without a deadline: it could stay so for ever"
         if child.state in _WITHOUT_PROCESS and child.pid is not None:
             yield f"{child.name} is {child.state} and has a process"
-        if child.state in _WITHOUT_PROCESS and child.name in fleet.authority.replicas:
+        if child.state in _WITHOUT_PROCESS and child.name in state.authority.replicas:
             yield f"{child.name} is {child.state} and is owed rules"
         if child.state is ChildState.UP and child.up_at_ns is None:
             yield f"{child.name} is up since never"
@@ -34,9 +34,9 @@ def _of_children(fleet: Fleet, now_ns: int) -> Iterator[str]:
             yield f"{child.name} has a deadline in the past: it was not acted on"
 
 
-def _of_rules(fleet: Fleet) -> Iterator[str]:
-    for name, replica in fleet.authority.replicas.items():
-        if replica.epoch != fleet.children[name].epoch:
-            yield f"the rules of {name} are booked for epoch {replica.epoch}, it lives in {fleet.children[name].epoch}"
-    if sorted(f"rule/{name}" for name in fleet.authority.rules) != [key for key, _content in fleet.authority.state.items("rule/")]:
+def _of_rules(state: SupervisorState) -> Iterator[str]:
+    for name, replica in state.authority.replicas.items():
+        if replica.epoch != state.children[name].epoch:
+            yield f"the rules of {name} are booked for epoch {replica.epoch}, it lives in {state.children[name].epoch}"
+    if sorted(f"rule/{name}" for name in state.authority.rules) != [key for key, _content in state.authority.state.items("rule/")]:
         yield "the decoded rules are not those of the state"

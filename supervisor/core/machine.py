@@ -23,7 +23,6 @@ from agent.model.message import (
 from agent.model.timebase import MS, S
 from supervisor.core.child import Child, ChildState, Policy
 from supervisor.core.desk import Desk
-from supervisor.core.diary import DiagnosticEvent
 from supervisor.core.effect import (
     Announce,
     ClientAsker,
@@ -32,28 +31,29 @@ from supervisor.core.effect import (
     Event,
     Exited,
     Finished,
-    Inheritance,
     Log,
     Look,
-    Looked,
-    Observation,
+    MessageReceived,
     Persisted,
     RotateRequested,
     RuntimeSeen,
-    Said,
     SendRefused,
     Settled,
     Spawned,
     SpawnFailed,
     StopRequested,
+    Survivors,
     Woke,
     WorkerAsker,
+    WorkerObservation,
+    WorkersObserved,
 )
-from supervisor.core.fleet import Fleet
-from supervisor.core.residence import Residence
-from supervisor.core.said import log_of, problem_of_publish
-from supervisor.core.succession import Succession
-from supervisor.core.watchdog import Verdict
+from supervisor.core.event_history import DiagnosticEvent
+from supervisor.core.runtime_names import RuntimeNameWatch
+from supervisor.core.supervisor_state import SupervisorState
+from supervisor.core.takeover import Takeover
+from supervisor.core.watchdog import WatchVerdict
+from supervisor.core.worker_message import log_of, problem_of_publish
 
 # A start takes a third of a second; whoever waits for it in the foreground is told after this why it takes longer.
 SETTLE_NS = 2 * S
@@ -66,12 +66,12 @@ STOP_GRACE_LEAST_NS = 100 * MS
 class Machine:
     """One supervisor. `begin` starts every child; `Finished` is the last effect."""
 
-    def __init__(self, fleet: Fleet, policy: Policy) -> None:
-        self.fleet = fleet
+    def __init__(self, state: SupervisorState, policy: Policy) -> None:
+        self.state = state
         self._policy = policy
-        self._desk = Desk(fleet)
-        self._succession = Succession()
-        self._residence = Residence(fleet)
+        self._desk = Desk(state)
+        self._takeover = Takeover()
+        self._runtime_names = RuntimeNameWatch(state)
         self._next_look_at_ns = 0
         self._stop_order: list[str] | None = None
         self._stop_until_ns = 0
@@ -85,16 +85,16 @@ class Machine:
         self._is_finished = False
         self._try_again = False
 
-    def begin(self, now_ns: int, inheritance: Inheritance | None = None) -> list[Effect]:
+    def begin(self, now_ns: int, survivors: Survivors | None = None) -> list[Effect]:
         """Start all children, in order, without waiting for one another; those that a dead supervisor left are taken over."""
         self._next_look_at_ns = now_ns + self._policy.heartbeat_interval_ns
         self._settle_at_ns = now_ns + SETTLE_NS
-        children = self.fleet.children
+        children = self.state.children
         effects: list[Effect] = []
-        if inheritance is not None:
-            effects = self._succession.begin(children, inheritance, now_ns)
+        if survivors is not None:
+            effects = self._takeover.begin(children, survivors, now_ns)
             self._release_at_ns = now_ns + RELEASE_NS
-            self.fleet.authority.succeed(max((heir.revision for heir in inheritance.heirs), default=0))
+            self.state.authority.continue_after(max((survivor.revision for survivor in survivors.workers), default=0))
         starts = [effect for child in children.values() if not child.has_process for effect in child.start(now_ns)]
         effects += starts
         self._keep_notes(effects, now_ns)
@@ -110,9 +110,9 @@ class Machine:
 
     def next_deadline_ns(self) -> int:
         """When `handle` must be called again at the latest."""
-        deadlines = [child.deadline_ns for child in self.fleet.children.values() if child.deadline_ns is not None]
+        deadlines = [child.deadline_ns for child in self.state.children.values() if child.deadline_ns is not None]
         desk = self._desk.next_deadline_ns()
-        further = (desk, self._settle_at_ns, self._release_at_ns, self._succession.next_deadline_ns())
+        further = (desk, self._settle_at_ns, self._release_at_ns, self._takeover.next_deadline_ns())
         own = [each for each in further if each is not None]
         return min([*deadlines, self._next_look_at_ns, *own])
 
@@ -120,9 +120,9 @@ class Machine:
 
     def _on_event(self, event: Event, now_ns: int) -> list[Effect]:
         match event:
-            case Spawned() | SpawnFailed() | Exited() | Said() | SendRefused():
+            case Spawned() | SpawnFailed() | Exited() | MessageReceived() | SendRefused():
                 return self._on_child_event(event, now_ns)
-            case Looked():
+            case WorkersObserved():
                 return [effect for seen in event.observations for effect in self._on_observation(seen, now_ns)]
             case RuntimeSeen():
                 return self._on_runtime_seen(event, now_ns)
@@ -140,10 +140,10 @@ class Machine:
             case _:
                 assert_never(event)
 
-    def _on_child_event(self, event: Spawned | SpawnFailed | Exited | Said | SendRefused, now_ns: int) -> list[Effect]:
-        child = self.fleet.children.get(event.child)
+    def _on_child_event(self, event: Spawned | SpawnFailed | Exited | MessageReceived | SendRefused, now_ns: int) -> list[Effect]:
+        child = self.state.children.get(event.child)
         if child is None or child.epoch != event.epoch or not child.has_process:
-            self.fleet.stale_events += 1
+            self.state.stale_events += 1
             return []
         match event:
             case Spawned():
@@ -152,24 +152,24 @@ class Machine:
                 return [*child.on_spawn_failed(event.problem, now_ns), *self._go_on_stopping(now_ns)]
             case Exited():
                 return self._on_exited(child, event, now_ns)
-            case Said():
+            case MessageReceived():
                 return self._on_said(child, event, now_ns)
             case SendRefused():
-                self._succession.on_refused(child.name, now_ns)
-                replica = self.fleet.authority.replicas.get(child.name)
-                return [] if replica is None else self.fleet.authority.on_send_refused(replica)
+                self._takeover.on_refused(child.name, now_ns)
+                replica = self.state.authority.replicas.get(child.name)
+                return [] if replica is None else self.state.authority.on_send_refused(replica)
             case _:
                 assert_never(event)
 
     def _on_exited(self, child: Child, event: Exited, now_ns: int) -> list[Effect]:
-        self.fleet.authority.on_gone(child.name)
-        self._succession.on_answered(child.name)
-        self.fleet.diary.forget_worker(child.name)
-        self.fleet.beats_at_ns.pop(child.name, None)
+        self.state.authority.on_gone(child.name)
+        self._takeover.on_answered(child.name)
+        self.state.history.forget_worker(child.name)
+        self.state.beats_at_ns.pop(child.name, None)
         effects = self._desk.on_child_gone(child.name, now_ns)
         self._kills_during_stop.discard(child.name)
         death, after = child.on_exited(event, now_ns)
-        self.fleet.diary.deaths.append(death)
+        self.state.history.deaths.append(death)
         return [*self._note_launcher(event, now_ns), *effects, *after, *self._go_on_stopping(now_ns)]
 
     def _note_launcher(self, event: Exited, now_ns: int) -> list[Effect]:
@@ -179,15 +179,15 @@ class Machine:
         self._quiet_about_launcher_until_ns = now_ns + 1 * S
         return [Log("fork_server_died", "error", {"effect": "it took all workers along; another is started with them"})]
 
-    def _on_said(self, child: Child, event: Said, now_ns: int) -> list[Effect]:
-        authority = self.fleet.authority
+    def _on_said(self, child: Child, event: MessageReceived, now_ns: int) -> list[Effect]:
+        authority = self.state.authority
         message = event.message
         if isinstance(message, Hello):
             return self._on_hello(child, now_ns)
         replica = authority.replicas.get(child.name)
         if replica is None:
             # It speaks before its hello; its loop is not ours, and it will be found not ready.
-            self.fleet.stale_events += 1
+            self.state.stale_events += 1
             return []
         match message:
             case Ready():
@@ -217,49 +217,49 @@ class Machine:
     def _on_hello(self, child: Child, now_ns: int) -> list[Effect]:
         # Whoever works with the rules and pods of a former supervisor keeps them until ours are whole: without a gap of
         # pods in between. The control plane is the one that makes them whole.
-        replica = self.fleet.authority.replicas.get(child.name)
+        replica = self.state.authority.replicas.get(child.name)
         # It may say hello twice: to a supervisor that died before it was heard, and to this one.
         was_held = replica is not None and replica.epoch == child.epoch and replica.is_held
-        is_heir = was_held or self._succession.is_silent(child.name)
-        is_awaited = self._release_at_ns is not None and not self.fleet.looked_at_host
-        is_held = is_heir and child.kind != "control-plane" and is_awaited
-        self._succession.on_answered(child.name)
-        return [*self.fleet.authority.on_hello(child.name, child.epoch, is_held=is_held), *child.on_hello(now_ns)]
+        is_taken_over = was_held or self._takeover.is_silent(child.name)
+        is_awaited = self._release_at_ns is not None and not self.state.looked_at_host
+        is_held = is_taken_over and child.kind != "control-plane" and is_awaited
+        self._takeover.on_answered(child.name)
+        return [*self.state.authority.on_hello(child.name, child.epoch, is_held=is_held), *child.on_hello(now_ns)]
 
     def _on_publish(self, child: Child, message: Publish) -> list[Effect]:
         if child.kind != "control-plane" or (problem := problem_of_publish(message)) is not None:
             reason = "only the control plane publishes" if child.kind != "control-plane" else problem
             return [Log("publish_refused", "error", {"worker": child.name, "problem": reason})]
-        effects = self.fleet.authority.apply(message.changes)
-        if message.complete and not self.fleet.looked_at_host:
-            self.fleet.looked_at_host = True
-            effects += self.fleet.authority.release()
+        effects = self.state.authority.apply(message.changes)
+        if message.complete and not self.state.looked_at_host:
+            self.state.looked_at_host = True
+            effects += self.state.authority.release()
         return effects
 
     def _on_condition(self, child: Child, condition: Condition) -> list[Effect]:
-        if not self.fleet.diary.set_condition(child.name, condition):
+        if not self.state.history.set_condition(child.name, condition):
             return []
         kind = "condition_begins" if condition.active else "condition_ends"
         severity = "warning" if condition.active else "info"
         return [Log(kind, severity, {"worker": child.name, "condition": condition.kind, "detail": condition.detail})]
 
-    def _on_observation(self, seen: Observation, now_ns: int) -> list[Effect]:
-        child = self.fleet.children.get(seen.child)
+    def _on_observation(self, seen: WorkerObservation, now_ns: int) -> list[Effect]:
+        child = self.state.children.get(seen.child)
         if child is None or child.epoch != seen.epoch or not child.has_process:
             return []
         if seen.beat is not None:
-            self.fleet.beats_at_ns[child.name] = seen.beat.at_ns
+            self.state.beats_at_ns[child.name] = seen.beat.at_ns
         effects: list[Effect] = []
-        replica = self.fleet.authority.replicas.get(child.name)
+        replica = self.state.authority.replicas.get(child.name)
         if replica is not None:
-            effects += self.fleet.authority.on_look(replica, seen.beat)
-        verdict = child.watch.look(None if seen.beat is None else seen.beat.turns, seen.sight, now_ns)
-        if verdict is Verdict.HUNG and child.state is ChildState.UP:
+            effects += self.state.authority.on_look(replica, seen.beat)
+        verdict = child.watch.look(None if seen.beat is None else seen.beat.turns, seen.process_state, now_ns)
+        if verdict is WatchVerdict.HUNG and child.state is ChildState.UP:
             effects += child.replace_hung(now_ns)
         return effects
 
     def _on_runtime_seen(self, seen: RuntimeSeen, now_ns: int) -> list[Effect]:
-        effects, end = self._residence.on_seen(seen, now_ns)
+        effects, end = self._runtime_names.on_seen(seen, now_ns)
         if not end or self._stop_order is not None:
             return effects
         self._try_again = True
@@ -269,20 +269,20 @@ class Machine:
 
     def _on_deadlines(self, now_ns: int) -> list[Effect]:
         effects: list[Effect] = []
-        for child in self.fleet.children.values():
+        for child in self.state.children.values():
             if child.deadline_ns is not None and child.deadline_ns <= now_ns:
                 effects += self._on_child_deadline(child, now_ns)
         effects += self._desk.on_deadline(now_ns)
-        effects += self._succession.on_deadline(now_ns)
+        effects += self._takeover.on_deadline(now_ns)
         if self._release_at_ns is not None and self._release_at_ns <= now_ns:
             self._release_at_ns = None
-            effects += self.fleet.authority.release()
+            effects += self.state.authority.release()
         if self._settle_at_ns is not None and self._settle_at_ns <= now_ns:
-            effects += self._settle(tuple(self.fleet.reasons_not_ready(now_ns)))
+            effects += self._settle(tuple(self.state.reasons_not_ready(now_ns)))
         if self._next_look_at_ns <= now_ns:
             # From now on and not from the missed time: a supervisor that was stopped looks once, not a hundred times.
             self._next_look_at_ns = now_ns + self._policy.heartbeat_interval_ns
-            living = [(child.name, child.epoch) for child in self.fleet.children.values() if child.pid is not None]
+            living = [(child.name, child.epoch) for child in self.state.children.values() if child.pid is not None]
             # Also when nobody lives: what dead workers left behind is looked for at the same time, and the reserve is filled.
             effects.append(Look(tuple(living)))
         return effects
@@ -301,16 +301,16 @@ class Machine:
         return [Log("left_behind", "error", {"worker": child.name, "pid": child.pid}), *self._go_on_stopping(now_ns)]
 
     def _on_readiness(self, now_ns: int) -> list[Effect]:
-        is_ready = self._stop_order is None and self.fleet.is_ready
+        is_ready = self._stop_order is None and self.state.is_ready
         if is_ready == self._was_ready:
             return []
         self._was_ready = is_ready
         if is_ready:
-            status = f"ready, {len(self.fleet.children)} workers up"
+            status = f"ready, {len(self.state.children)} workers up"
             return [Log("ready", "info", {}), Announce(status), *self._settle(())]
         if self._stop_order is not None:
             return []
-        reasons = "; ".join(self.fleet.reasons_not_ready(now_ns))
+        reasons = "; ".join(self.state.reasons_not_ready(now_ns))
         return [Log("not_ready", "warning", {"reasons": reasons}), Announce(f"not ready: {reasons}")]
 
     def _settle(self, reasons: tuple[str, ...]) -> list[Effect]:
@@ -324,11 +324,11 @@ class Machine:
     def _begin_stop(self, reason: str, now_ns: int) -> list[Effect]:
         if self._stop_order is not None:
             # Asked twice: no more patience.
-            return [effect for child in self.fleet.children.values() if child.has_process for effect in self._hurry(child, now_ns)]
-        self.fleet.is_stopping = True
+            return [effect for child in self.state.children.values() if child.has_process for effect in self._hurry(child, now_ns)]
+        self.state.is_stopping = True
         self._stop_until_ns = now_ns + self._policy.stop_timeout_ns
-        self._stop_order = list(reversed(self.fleet.children))
-        for child in self.fleet.children.values():
+        self._stop_order = list(reversed(self.state.children))
+        for child in self.state.children.values():
             child.want_no_more()
         announced = Announce("stopping", is_stopping=True)
         return [Log("stopping", "info", {"reason": reason}), announced, *self._go_on_stopping(now_ns)]
@@ -346,13 +346,13 @@ class Machine:
         if self._stop_order is None or self._is_finished:
             return []
         while self._stop_order:
-            child = self.fleet.children[self._stop_order[0]]
+            child = self.state.children[self._stop_order[0]]
             effects = child.stop("the agent ends", now_ns, wanted=False, grace_ns=self._grace_ns(now_ns))
             if child.has_process:
                 return effects
             self._stop_order.pop(0)
         self._is_finished = True
-        left = tuple(child.name for child in self.fleet.children.values() if child.has_process)
+        left = tuple(child.name for child in self.state.children.values() if child.has_process)
         return [Finished(left, self._try_again)]
 
     def _grace_ns(self, now_ns: int) -> int:
@@ -366,4 +366,4 @@ class Machine:
             if isinstance(effect, Log) and effect.severity != "debug":
                 fields = {key: value for key, value in effect.fields.items() if key != "worker"}
                 worker = str(effect.fields.get("worker", ""))
-                self.fleet.diary.note(DiagnosticEvent(now_ns, effect.kind, effect.severity, worker, fields))
+                self.state.history.note(DiagnosticEvent(now_ns, effect.kind, effect.severity, worker, fields))

@@ -15,7 +15,7 @@ from agent.model.rule import Assignment, decode_assignment
 from agent.model.timebase import S, iso_utc
 from supervisor.core.authority import Authority
 from supervisor.core.child import Child, ChildState, Death
-from supervisor.core.diary import DiagnosticEvent, Diary
+from supervisor.core.event_history import DiagnosticEvent, EventHistory
 
 Document = dict[str, Any]
 
@@ -54,7 +54,7 @@ def worker_row(child: Child, authority: Authority, beat_at_ns: int | None, now_n
         "restarts": child.restarts,
         "last_exit": child.last_exit,
         "deaths": dict(child.deaths.most_common()),
-        "last_words": list(child.last_words),
+        "last_words": list(child.stderr_tail),
         "backoff_seconds": _seconds(max(0, (child.deadline_ns or 0) - now_ns)) if waits else None,
         "heartbeat_age_seconds": _seconds(max(0, now_ns - beat_at_ns)) if beat_at_ns is not None else None,
         "rules_revision": replica.acked_revision if replica else None,
@@ -134,7 +134,7 @@ def death_row(death: Death, about: About) -> Document:
         "exit": death.exit,
         "reason": death.reason or None,
         "uptime_seconds": _seconds(death.uptime_ns),
-        "last_words": list(death.last_words),
+        "last_words": list(death.stderr_tail),
     }
 
 
@@ -143,7 +143,7 @@ def condition_row(worker: str, condition: Condition) -> Document:
     return {"worker": worker, "kind": condition.kind, "detail": condition.detail, "blocks_ready": condition.blocks_ready}
 
 
-def reasons_not_ready(children: Mapping[str, Child], diary: Diary, *, looked_at_host: bool, now_ns: int) -> list[str]:
+def reasons_not_ready(children: Mapping[str, Child], history: EventHistory, *, looked_at_host: bool, now_ns: int) -> list[str]:
     """Why the agent is not ready, one sentence each; empty: it is ready."""
     reasons = []
     for child in children.values():
@@ -155,8 +155,8 @@ def reasons_not_ready(children: Mapping[str, Child], diary: Diary, *, looked_at_
         if child.last_exit is not None:
             text += f", its last exit was {child.last_exit}"
         reasons.append(text)
-    reasons += [f"{worker}: {held.detail}" for (worker, _kind), held in diary.conditions.items() if held.blocks_ready]
+    reasons += [f"{worker}: {held.detail}" for (worker, _kind), held in history.conditions.items() if held.blocks_ready]
     if not looked_at_host:
-        held = [condition.detail for (worker, _kind), condition in diary.conditions.items() if worker == "control-plane"]
+        held = [condition.detail for (worker, _kind), condition in history.conditions.items() if worker == "control-plane"]
         reasons.append("; ".join(["control-plane has not yet seen which pods and units exist", *held]))
     return reasons

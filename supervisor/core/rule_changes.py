@@ -15,8 +15,8 @@ from agent.model.message import Condition
 from agent.model.rule import RULES_MAX, GroupRule, canonical, rule_key
 from agent.model.rule_state import Change
 from supervisor.core.authority import Authority
-from supervisor.core.diary import Diary
 from supervisor.core.effect import Asker, Effect, Log, Persist, Persisted, Problem, Respond
+from supervisor.core.event_history import EventHistory
 from supervisor.core.rulebook import Rulebook
 
 CONDITION = "rules_not_durable"
@@ -38,9 +38,9 @@ class Mutation(Struct, frozen=True):
 class RuleChanges:
     """The changes that wait for the disk."""
 
-    def __init__(self, authority: Authority, diary: Diary) -> None:
+    def __init__(self, authority: Authority, history: EventHistory) -> None:
         self._authority = authority
-        self._diary = diary
+        self._history = history
         self._waiting: list[Mutation] = []
         self._under_way: list[Mutation] = []
         self._under_way_bytes = 0
@@ -77,10 +77,10 @@ class RuleChanges:
         self._is_unsure = bool(problem)
         if not problem:
             effects: list[Effect] = []
-            if self._diary.set_condition("supervisor", Condition(CONDITION, active=False, detail="")):
+            if self._history.set_condition("supervisor", Condition(CONDITION, active=False, detail="")):
                 effects.append(Log("rules_durable", "info", {}))
             return [*effects, *(Respond(each.asker, {"revision": self._authority.revision, "changed": True}) for each in done)]
-        self._diary.set_condition("supervisor", Condition(CONDITION, active=True, detail=problem))
+        self._history.set_condition("supervisor", Condition(CONDITION, active=True, detail=problem))
         sentence = f"{problem}; the change is in force, but until a later one is durable a power failure may undo it"
         noted = Log(CONDITION, "error", {"problem": problem})
         return [noted, *_refuse(done, Problem("durability_unknown", sentence, int(ExitCode.IO)))]

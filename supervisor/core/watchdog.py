@@ -13,14 +13,14 @@ from msgspec import Struct
 PATIENCE = 10
 
 
-class Sight(Struct, frozen=True):
+class ProcessState(Struct, frozen=True):
     """What the kernel shows of a process: its state letter and the processor time it has used. None: could not be read."""
 
     state: str
     cpu_ns: int
 
 
-class Verdict(Enum):
+class WatchVerdict(Enum):
     """What a look at a worker found."""
 
     PROGRESS = "progress"
@@ -40,30 +40,30 @@ class Watch:
         self._cpu_at_progress_ns: int | None = None
         self.silent_ns = 0
 
-    def look(self, turns: int | None, sight: Sight | None, now_ns: int) -> Verdict:
-        """Judge one look: `turns` from the heartbeat page (None: torn or never written), `sight` from the kernel."""
+    def look(self, turns: int | None, process_state: ProcessState | None, now_ns: int) -> WatchVerdict:
+        """Judge one look: `turns` from the heartbeat page (None: torn or never written), `process_state` from the kernel."""
         elapsed_ns = 0 if self._looked_at_ns is None else min(now_ns - self._looked_at_ns, 2 * self._interval_ns)
         self._looked_at_ns = now_ns
         if turns is not None and turns != self._turns:
             self._turns = turns
-            self._cpu_at_progress_ns = None if sight is None else sight.cpu_ns
+            self._cpu_at_progress_ns = None if process_state is None else process_state.cpu_ns
             self.silent_ns = 0
-            return Verdict.PROGRESS
-        if self._cpu_at_progress_ns is None and sight is not None:
+            return WatchVerdict.PROGRESS
+        if self._cpu_at_progress_ns is None and process_state is not None:
             # A worker that makes progress is not measured at each look: what it burns is counted from the first silent one.
-            self._cpu_at_progress_ns = sight.cpu_ns
+            self._cpu_at_progress_ns = process_state.cpu_ns
         self.silent_ns += elapsed_ns
-        return Verdict.HUNG if self._is_hung(sight) else Verdict.SILENT
+        return WatchVerdict.HUNG if self._is_hung(process_state) else WatchVerdict.SILENT
 
-    def _is_hung(self, sight: Sight | None) -> bool:
+    def _is_hung(self, process_state: ProcessState | None) -> bool:
         if self.silent_ns < self._timeout_ns:
             return False
-        if self.silent_ns >= PATIENCE * self._timeout_ns or sight is None:
+        if self.silent_ns >= PATIENCE * self._timeout_ns or process_state is None:
             return True
         # t: a debugger holds it, and whoever looks at a worker that way is not to lose it.
-        if sight.state in ("D", "t"):
+        if process_state.state in ("D", "t"):
             return False
-        return sight.state != "R" or self._burned_ns(sight) >= self._timeout_ns // 4
+        return process_state.state != "R" or self._burned_ns(process_state) >= self._timeout_ns // 4
 
-    def _burned_ns(self, sight: Sight) -> int:
-        return 0 if self._cpu_at_progress_ns is None else sight.cpu_ns - self._cpu_at_progress_ns
+    def _burned_ns(self, process_state: ProcessState) -> int:
+        return 0 if self._cpu_at_progress_ns is None else process_state.cpu_ns - self._cpu_at_progress_ns

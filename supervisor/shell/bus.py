@@ -8,8 +8,8 @@ import zmq
 
 from agent.model.errors import ProtocolError
 from agent.model.message import FRAME_BYTES_MAX, Identity, ToWorker, decode_from_worker, decode_identity, encode
-from supervisor.core.effect import Said
-from supervisor.shell.residence import inode_of, refuse_living
+from supervisor.core.effect import MessageReceived
+from supervisor.shell.runtime_names import inode_of, refuse_living
 
 # Few enough that a client of the control socket, whose turn comes after, waits some milliseconds behind a flood.
 MESSAGES_PER_TURN_MAX = 64
@@ -24,7 +24,7 @@ LISTENERS_MAX = 32
 CHILDREN_MAX = 64
 
 
-class Bus:
+class BusRouter:
     """Messages from and to the workers of one run; frames of other runs, and malformed ones, are counted."""
 
     def __init__(self, path: str, run: str) -> None:
@@ -70,7 +70,7 @@ class Bus:
         try:
             self._socket.bind(f"ipc://{passing}")
         except zmq.ZMQError as cause:
-            # What a full disk or a lost folder is to every other file: no bug, and `residence` knows what to do.
+            # What a full disk or a lost folder is to every other file: no bug, and `runtime_names` knows what to do.
             raise OSError(cause.errno, os.strerror(cause.errno or 0), passing) from cause
         self._number = number
         self._listeners[number] = passing
@@ -102,7 +102,7 @@ class Bus:
         """Whether a message can be received. The descriptor only tells of changes, so this must be asked before waiting."""
         return bool(int(self._socket.get(zmq.EVENTS)) & zmq.POLLIN)
 
-    def receive(self) -> Iterator[Said]:
+    def receive(self) -> Iterator[MessageReceived]:
         """Messages that have arrived, up to a bound per turn."""
         for _ in range(MESSAGES_PER_TURN_MAX):
             try:
@@ -113,7 +113,7 @@ class Bus:
                 who = decode_identity(frames[0])
                 if len(frames) != 2 or who.run != self._run:
                     raise ProtocolError("bus", "not a message of this run")
-                said = Said(who.worker, who.epoch, decode_from_worker(frames[1]))
+                said = MessageReceived(who.worker, who.epoch, decode_from_worker(frames[1]))
                 self._note_listener(who)
                 yield said
             except ProtocolError:

@@ -23,7 +23,7 @@ from agent.model.timebase import S
 from supervisor.core.effect import Commanded, Problem
 from supervisor.core.visitor import CONNECTIONS_MAX, House, Peer, Visitors
 from supervisor.shell.peer import peer_of
-from supervisor.shell.residence import inode_of, refuse_living
+from supervisor.shell.runtime_names import inode_of, refuse_living
 
 # Beyond this the newest are turned away: 2,000 idle clients cost their descriptors and nothing else. Never more than half
 # of the descriptors there are beyond those that the agent itself needs: a restart of a worker needs some too.

@@ -1,7 +1,7 @@
 """Starts workers through the fork server of `multiprocess`, in a thread of its own.
 
 The fork server imports what every worker needs once and freezes it; a start is a fork of it, some milliseconds. Its
-answer is waited for in an errand thread: a fork server that is stopped or still importing delays starts, nothing else.
+answer is waited for in an background thread: a fork server that is stopped or still importing delays starts, nothing else.
 """
 
 import os
@@ -16,27 +16,27 @@ from msgspec import Struct
 from agent.failpoint import failpoint
 from agent.model.timebase import S
 from agent.ports import Clock
-from supervisor.shell.birth import Birth
-from supervisor.shell.birthplace import Birthplace, do_without_tracker, hide_main_module, prefix_commands
-from supervisor.shell.errand import ErrandThread
-from supervisor.shell.kin import mark_of
-from supervisor.shell.ledger import Ledger, ServerRecord
-from supervisor.shell.linger import LISTEN_AGAIN, become_subreaper, children_of
-from supervisor.shell.nursery import Newborn, bear, employ, give_up, has_ended
-from supervisor.shell.residence import Place
+from supervisor.shell.background_thread import BackgroundThread
+from supervisor.shell.descendants import mark_of_run
+from supervisor.shell.fork_server import ForkServerSettings, do_without_tracker, hide_main_module, prefix_commands
+from supervisor.shell.orphan_guard import LISTEN_AGAIN, become_subreaper, children_of
+from supervisor.shell.runtime_names import RuntimeName
+from supervisor.shell.standby import StandbyProcess, bear, employ, give_up, has_ended
 from supervisor.shell.takeover import (
     LATE,
-    Former,
     OnKilled,
     Started,
     Stray,
+    TakenOverServer,
     end_strays,
     kill,
     process_start_ticks,
     wait_ended,
 )
+from supervisor.shell.takeover_record import ServerRecord, TakeoverRecordFile
+from supervisor.shell.worker_start import WorkerStart
 
-# Behind `lean`, which must come before it.
+# Behind `multiprocess_bootstrap`, which must come before it.
 from multiprocess import forkserver, process  # isort: skip
 
 # A killed fork server is gone within a millisecond.
@@ -63,21 +63,21 @@ class NotStarted(Struct, frozen=True):
 
 
 class Launcher:
-    """`launch` orders a start; its outcome comes through `errands`. `is_alone`: nobody else in this process waits for children.
+    """`launch` orders a start; its outcome comes through `background`. `is_alone`: nobody else in this process waits for children.
     `on_killed` hears, in any thread, of the strays that were ended."""
 
     def __init__(
         self,
-        place: Birthplace,
-        ledger: Ledger,
+        place: ForkServerSettings,
+        record: TakeoverRecordFile,
         clock: Clock,
         *,
-        former: Former | None = None,
+        former: TakenOverServer | None = None,
         is_alone: bool = False,
         on_killed: OnKilled | None = None,
     ) -> None:
         self._place = place
-        self._ledger = ledger
+        self._record = record
         self._clock = clock
         self._is_alone = is_alone
         self._on_killed = on_killed
@@ -87,11 +87,11 @@ class Launcher:
         self._has_deaths = False
         self._orders_open = 0
         self._bears_spare = False
-        self._spares: deque[Newborn] = deque()
+        self._spares: deque[StandbyProcess] = deque()
         # Killed already, and perhaps still there at the next sweep: nobody is told of them twice.
         self._told: set[int] = set()
-        # What every newborn passes through is imported before it is born.
-        forkserver.set_forkserver_preload([Birth.__module__, *place.preload])
+        # What every standby passes through is imported before it is born.
+        forkserver.set_forkserver_preload([WorkerStart.__module__, *place.preload])
         # The fork server's socket belongs beside ours, where a later start finds and removes it after a SIGKILL.
         process.current_process()._config["tempdir"] = place.socket_dir
         do_without_tracker()
@@ -107,18 +107,18 @@ class Launcher:
         self._server.ensure_running = self._ensure_server
         if former is not None:
             self._take_over(former)
-        self.errands: ErrandThread[Started | NotStarted | None] = ErrandThread("launcher")
-        self.errands.send(self._warm_up)
+        self.background: BackgroundThread[Started | NotStarted | None] = BackgroundThread("launcher")
+        self.background.send(self._warm_up)
 
     def launch(self, child: str, epoch: int, order: bytes) -> Started | None:
-        """Start this generation with this launch order; None: its outcome comes through `errands`."""
-        self._ledger.note_epoch(child, epoch)
+        """Start this generation with this launch order; None: its outcome comes through `background`."""
+        self._record.note_epoch(child, epoch)
         spare = self._next_spare()
         if spare is not None:
             failpoint("launcher.before_order")
             return employ(spare, self._place.run, child, epoch, order, self._clock.now_ns())
         self._orders_open += 1
-        self.errands.send(lambda: self._launch(child, epoch, order))
+        self.background.send(lambda: self._launch(child, epoch, order))
         return None
 
     def reset(self) -> None:
@@ -127,9 +127,9 @@ class Launcher:
             kill(self._server_pidfd)
 
     @property
-    def places(self) -> tuple[Place, Place]:
-        """The names that a successor and a start need: the ledger, and the fork server's socket, which is this object."""
-        return (self._ledger, self)
+    def places(self) -> tuple[RuntimeName, RuntimeName]:
+        """The names that a successor and a start need: the takeover record, and the fork server's socket, which is this object."""
+        return (self._record, self)
 
     @property
     def path(self) -> str:
@@ -156,7 +156,7 @@ class Launcher:
         """End what dead workers have left behind, until there is nothing, and keep spares ready; called at every look."""
         if self._has_deaths:
             self._has_deaths = False
-            self.errands.send(self._sweep)
+            self.background.send(self._sweep)
         self._reap_strays()
         late_ns = self._clock.now_ns() - SPARE_BIRTH_NS_MAX
         for spare in list(self._spares):
@@ -167,11 +167,11 @@ class Launcher:
         # Not while workers are being started: they would wait for one that nobody waits for.
         if len(self._spares) < self._place.spares and not self._orders_open and not self._bears_spare:
             self._bears_spare = True
-            self.errands.send(self._bear_spare)
+            self.background.send(self._bear_spare)
 
     def close(self) -> None:
         """End the fork server and all that is left below it, and wait for that."""
-        self.errands.close(timeout_seconds=ERRAND_SECONDS_MAX)
+        self.background.close(timeout_seconds=ERRAND_SECONDS_MAX)
         while self._spares:
             self._discard(self._spares.popleft())
         self._server.ensure_running = self._start_server
@@ -207,10 +207,10 @@ class Launcher:
         self._server_pidfd = os.pidfd_open(pid)
         failpoint("launcher.server_started")
         record = ServerRecord(pid, process_start_ticks(pid) or 0, os.fstat(self._alive).st_ino, self._server._forkserver_address)
-        self._ledger.note_server(record)
+        self._record.note_server(record)
         failpoint("launcher.server_noted")
 
-    def _take_over(self, former: Former) -> None:
+    def _take_over(self, former: TakenOverServer) -> None:
         self._server._forkserver_pid = former.server.pid
         self._server._forkserver_address = former.server.address
         self._server._forkserver_alive_fd = _null_device()
@@ -239,9 +239,9 @@ class Launcher:
             if self._is_alone:
                 # What a dead fork server left; as the first process of a container we are given everybody's orphans.
                 known = self._strangers | {self._server._forkserver_pid or 0}
-                strays += end_strays(os.getpid(), known, mark=mark_of(self._place.run))
+                strays += end_strays(os.getpid(), known, mark=mark_of_run(self._place.run))
         except OSError:
-            # No descriptor left, perhaps: an errand that raises would end the thread that all starts need.
+            # No descriptor left, perhaps: a call that raises would end the thread that all starts need.
             is_whole = False
         self._tell(strays)
         # What they leave behind in their turn is met by the next one.
@@ -267,7 +267,7 @@ class Launcher:
             if ended is None or ended.si_pid == self._server._forkserver_pid:
                 return
             with suppress(ChildProcessError):
-                # The errand thread may have waited for the fork server meanwhile.
+                # The background thread may have waited for the fork server meanwhile.
                 os.waitpid(ended.si_pid, 0)
 
     # ---- starts ----------------------------------------------------------------------------------
@@ -286,11 +286,11 @@ class Launcher:
             self._spares.append(outcome)
         self._bears_spare = False
 
-    def _bear(self) -> Newborn | str:
-        """A newborn, or why there is none."""
+    def _bear(self) -> StandbyProcess | str:
+        """A standby, or why there is none."""
         try:
             failpoint("launcher.before_start")
-            newborn = self._bear_even_if_unnamed()
+            standby = self._bear_even_if_unnamed()
         except (FileNotFoundError, ConnectionRefusedError) as failure:
             # The fork server lives and cannot be found, and did not hear that: only a new one can be.
             self.reset()
@@ -302,10 +302,10 @@ class Launcher:
         except OSError as failure:
             self._has_deaths = True
             return f"{type(failure).__name__}: {failure}"
-        self._living.add(newborn.pid)
-        return newborn
+        self._living.add(standby.pid)
+        return standby
 
-    def _bear_even_if_unnamed(self) -> Newborn:
+    def _bear_even_if_unnamed(self) -> StandbyProcess:
         """*Raises:* as `bear`."""
         try:
             return bear(self._place.entry, self._clock.now_ns())
@@ -318,7 +318,7 @@ class Launcher:
                 time.sleep(LISTEN_AGAIN_SECONDS / LISTEN_AGAIN_TRIES)
             return bear(self._place.entry, self._clock.now_ns())
 
-    def _next_spare(self) -> Newborn | None:
+    def _next_spare(self) -> StandbyProcess | None:
         for spare in list(self._spares):
             if has_ended(spare):
                 self._spares.remove(spare)
@@ -328,7 +328,7 @@ class Launcher:
                 return spare
         return None
 
-    def _discard(self, spare: Newborn) -> None:
+    def _discard(self, spare: StandbyProcess) -> None:
         # Before anybody can take it for a stray: a killed process is still there for a moment.
         self._told.add(spare.pid)
         self._living.discard(spare.pid)
@@ -342,7 +342,7 @@ def _null_device() -> int:
 def _masked(call: Callable[[], object]) -> None:
     """Call with all signals blocked: what is started inherits that, and unblocks when it has its own handlers.
 
-    Without it a Ctrl-C in the first milliseconds would end a newborn worker with a traceback.
+    Without it a Ctrl-C in the first milliseconds would end a standby worker with a traceback.
     """
     before = signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
     try:

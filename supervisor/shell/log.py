@@ -15,8 +15,8 @@ LINE_BYTES_MAX = 4096
 STRAYS_NAMED_MAX = 20
 
 
-class LineTaker(Protocol):
-    """Where lines go; it never waits (`agent.outlet.Outlet`)."""
+class LineSink(Protocol):
+    """Where lines go; it never waits (`agent.daemon.text_output.TextOutput`)."""
 
     # How many were lost: in all, and since the last line that told so.
     lost: int
@@ -31,24 +31,24 @@ class EventLog:
     many it were. A closed stderr ends the writing, not the agent.
     """
 
-    def __init__(self, clock: Clock, *, level: str, form: str, outlet: LineTaker) -> None:
+    def __init__(self, clock: Clock, *, level: str, form: str, output: LineSink) -> None:
         self._clock = clock
         self._least = SEVERITIES.index(level)
         self._form = form
-        self._outlet = outlet
+        self._output = output
 
     @property
     def unwritten(self) -> int:
         """How many lines were lost."""
-        return self._outlet.lost
+        return self._output.lost
 
     def write(self, kind: str, severity: str, fields: Mapping[str, Any]) -> None:
         """One event. *Shape:* `time severity kind key=value …`, or one JSON object."""
         if severity in SEVERITIES and SEVERITIES.index(severity) < self._least:
             return
-        untold = self._outlet.untold
+        untold = self._output.untold
         hidden = {"hidden_before": untold} if untold else {}
-        self._outlet.put(self._line(kind, severity, {**fields, **hidden}), tells=untold)
+        self._output.put(self._line(kind, severity, {**fields, **hidden}), tells=untold)
 
     def note_killed(self, strays: Sequence[Stray]) -> None:
         """Name the processes that were ended as strays; of very many some, and how many more there were."""

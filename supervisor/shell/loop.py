@@ -16,7 +16,6 @@ from supervisor.core.effect import (
     Effect,
     Event,
     Finished,
-    Inheritance,
     Log,
     Look,
     Persist,
@@ -31,28 +30,29 @@ from supervisor.core.effect import (
     Spawned,
     SpawnFailed,
     StopRequested,
+    Survivors,
     Woke,
     WorkerAsker,
 )
 from supervisor.core.machine import Machine
-from supervisor.shell.bus import Bus
+from supervisor.shell.bus import BusRouter
 from supervisor.shell.control_socket import ControlSocket, Readers
-from supervisor.shell.journal import Journal
 from supervisor.shell.launcher import Launcher, NotStarted
 from supervisor.shell.lock import FolderLock
 from supervisor.shell.log import EventLog
-from supervisor.shell.residence import Residence
-from supervisor.shell.roster import Roster
+from supervisor.shell.process_table import WorkerProcessTable
+from supervisor.shell.rules_store import RulesStore
+from supervisor.shell.runtime_names import RuntimeNames
 from supervisor.shell.service_manager import ServiceManager
 from supervisor.shell.short_child import Register, ShortChild
-from supervisor.shell.takeover import Former, Started
+from supervisor.shell.takeover import Started, TakenOverServer
 
 Handler = Callable[[int], None]
 
 
 class Settling(NamedTuple):
     """What follows from the end of a start: when the agent is to end by itself (monotonic), or None; who looks at the host for
-    the greeting."""
+    the banner."""
 
     end_at_ns: int | None
     look: ShortChild | None
@@ -68,22 +68,22 @@ class SupervisorLoop:
         clock: Clock,
         log: EventLog,
         launcher: Launcher,
-        journal: Journal,
-        bus: Bus,
+        rules_store: RulesStore,
+        bus: BusRouter,
         control_path: str,
         make_order: Callable[[str, int], bytes],
         on_settled: Callable[[tuple[str, ...], Register], Settling],
         service_manager: ServiceManager,
         locks: Sequence[FolderLock] = (),
         data_path: str = "",
-        former: Former | None = None,
+        former: TakenOverServer | None = None,
         readers: Readers | None = None,
     ) -> None:
         self._machine = machine
         self._clock = clock
         self._log = log
         self._launcher = launcher
-        self._journal = journal
+        self._rules_store = rules_store
         self._bus = bus
         self._make_order = make_order
         # Called once when the start is over, with the reasons why the agent is not ready.
@@ -94,19 +94,19 @@ class SupervisorLoop:
         self._former = former
         self._end_at_ns: int | None = None
         self._finished: Finished | None = None
-        self._roster = Roster(clock, log, self.register)
+        self._processes = WorkerProcessTable(clock, log, self.register)
         self._handlers: dict[int, Handler] = {}
         self._masks: dict[int, int] = {}
         self._epoll = select.epoll(flags=select.EPOLL_CLOEXEC)
         self._events: deque[Event] = deque()
         self._signals_read = self._catch_signals()
-        self.register(launcher.errands.descriptor, select.EPOLLIN, self._on_launched)
-        self.register(journal.errands.descriptor, select.EPOLLIN, self._on_persisted)
+        self.register(launcher.background.descriptor, select.EPOLLIN, self._on_launched)
+        self.register(rules_store.background.descriptor, select.EPOLLIN, self._on_persisted)
         self.register(bus.descriptor, select.EPOLLIN, lambda _mask: None)
         self._control = ControlSocket(
             control_path, register=self.register, on_command=self._events.append, now_ns=clock.now_ns, readers=readers
         )
-        self._residence = Residence([*locks, self._control, bus, *launcher.places], data_path=data_path)
+        self._runtime_names = RuntimeNames([*locks, self._control, bus, *launcher.places], data_path=data_path)
 
     # ---- the loop --------------------------------------------------------------------------------
 
@@ -155,7 +155,12 @@ class SupervisorLoop:
         deadline_ns = self._machine.next_deadline_ns()
         now_ns = self._clock.now_ns()
         look_ns = None if self._look_at_host is None else self._look_at_host.deadline_ns
-        for other_ns in (self._roster.next_deadline_ns(), self._service_manager.next_deadline_ns(now_ns), self._end_at_ns, look_ns):
+        for other_ns in (
+            self._processes.next_deadline_ns(),
+            self._service_manager.next_deadline_ns(now_ns),
+            self._end_at_ns,
+            look_ns,
+        ):
             if other_ns is not None:
                 deadline_ns = min(deadline_ns, other_ns)
         # epoll counts in milliseconds and rounds up: never a turn too early.
@@ -178,7 +183,7 @@ class SupervisorLoop:
             case ResetLauncher():
                 self._launcher.reset()
             case Signal():
-                self._roster.signal(effect)
+                self._processes.signal(effect)
             case Send():
                 failpoint("supervisor.before_send")
                 if not self._bus.send(effect.child, effect.epoch, effect.message):
@@ -194,7 +199,7 @@ class SupervisorLoop:
             case Respond():
                 self._respond(effect)
             case Persist():
-                self._journal.write(effect.token, effect.book)
+                self._rules_store.write(effect.token, effect.book)
             case Log():
                 self._log.write(effect.kind, effect.severity, effect.fields)
             case Settled():
@@ -235,7 +240,7 @@ class SupervisorLoop:
     # ---- processes -------------------------------------------------------------------------------
 
     def _on_launched(self, _mask: int) -> None:
-        for outcome in self._launcher.errands.results():
+        for outcome in self._launcher.background.results():
             match outcome:
                 case Started():
                     self._on_started(outcome)
@@ -248,25 +253,25 @@ class SupervisorLoop:
 
     def _on_started(self, started: Started) -> None:
         failpoint("supervisor.worker_started")
-        self._roster.watch(started)
+        self._processes.watch(started)
         self._events.append(Spawned(started.child, started.epoch, started.pid))
 
-    def _take_over(self) -> Inheritance | None:
+    def _take_over(self) -> Survivors | None:
         """What a former supervisor left: its workers are watched from now on."""
         if self._former is None:
             return None
-        return Inheritance(tuple(self._roster.inherit(worker) for worker in self._former.workers), self._former.epochs)
+        return Survivors(tuple(self._processes.take_over(worker) for worker in self._former.workers), self._former.epochs)
 
     def _notice_deaths(self) -> None:
-        for pid, gone in self._roster.take_gone():
+        for pid, gone in self._processes.take_gone():
             self._launcher.note_gone(pid)
             self._events.append(gone)
 
     # ---- looking ---------------------------------------------------------------------------------
 
     def _look(self, order: Look) -> None:
-        self._events.append(self._roster.look(order))
-        self._events.append(self._residence.look())
+        self._events.append(self._processes.look(order))
+        self._events.append(self._runtime_names.look())
         self._control.cut_off_unread()
         self._launcher.sweep()
 
@@ -287,13 +292,13 @@ class SupervisorLoop:
                 assert_never(order.asker)
 
     def _measured(self, result: Mapping[str, Any]) -> dict[str, Any]:
-        rows = self._roster.measured(result["workers"])
+        rows = self._processes.measured(result["workers"])
         counters = {**result.get("counters", {}), **{f"control_{name}": n for name, n in self._control.counts.items()},
                     "bus_malformed": self._bus.malformed, "log_unwritten": self._log.unwritten}  # fmt: skip
         return {**result, "workers": rows} | ({"counters": counters} if "counters" in result else {})
 
     def _on_persisted(self, _mask: int) -> None:
-        self._events.extend(self._journal.errands.results())
+        self._events.extend(self._rules_store.background.results())
 
     # ---- the end ---------------------------------------------------------------------------------
 
@@ -301,8 +306,8 @@ class SupervisorLoop:
         if self._look_at_host is not None:
             self._look_at_host.close()
         self._control.close()
-        self._roster.close()
+        self._processes.close()
         self._bus.close()
-        self._journal.errands.close(timeout_seconds=1.0)
+        self._rules_store.background.close(timeout_seconds=1.0)
         self._launcher.close()
         self._service_manager.close()

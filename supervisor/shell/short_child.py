@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 
-from agent import lean
+from agent import multiprocess_bootstrap
 
 ANSWER_BYTES_MAX = 1 << 20
 READ_BYTES = 64 << 10
@@ -72,7 +72,7 @@ def _start(code: str, order: bytes) -> tuple[int, int]:
         os.set_blocking(output_end, True)
         pid = os.posix_spawn(
             sys.executable,
-            [sys.executable, "-c", lean.prologue(sys.path) + code],
+            [sys.executable, "-c", multiprocess_bootstrap.prologue(sys.path) + code],
             os.environ,
             file_actions=[(os.POSIX_SPAWN_DUP2, given, 0), (os.POSIX_SPAWN_DUP2, output_end, 1), (os.POSIX_SPAWN_DUP2, nothing, 2)],
             # Ctrl-C in the terminal is for the agent.

@@ -20,9 +20,9 @@ from agent.failpoint import failpoint
 from agent.model.foreign import readable
 from agent.model.heartbeat import CERTIFICATE_OFFSET, PAGE_BYTES, parse_certificate
 from agent.model.proc_stat import STAT_BYTES_MAX, Stat, parse_stat
-from supervisor.shell.kin import bears_mark
-from supervisor.shell.ledger import LedgerRecord, ServerRecord
-from supervisor.shell.linger import children_of
+from supervisor.shell.descendants import has_mark
+from supervisor.shell.orphan_guard import children_of
+from supervisor.shell.takeover_record import ServerRecord, TakeoverRecord
 
 # What is killed is gone in microseconds, unless it waits inside the kernel; that is not waited for.
 END_MS_MAX = 1000
@@ -43,7 +43,7 @@ class Certificate(Struct, frozen=True):
     child: str
     epoch: int
     started_at_ns: int
-    words_inode: int
+    stderr_inode: int
     status_inode: int
 
 
@@ -73,7 +73,7 @@ class Stray(Struct, frozen=True):
 OnKilled = Callable[[Sequence[Stray]], None]
 
 
-class Former(Struct, frozen=True):
+class TakenOverServer(Struct, frozen=True):
     """A fork server that was taken over: the end of its pipe of life is `alive`; `workers` has at most one of a name."""
 
     run: str
@@ -85,8 +85,8 @@ class Former(Struct, frozen=True):
 
 
 def take_over(
-    record: LedgerRecord, *, boot_id: bytes, fingerprint: bytes, names: frozenset[str], on_killed: OnKilled
-) -> Former | None:
+    record: TakeoverRecord, *, boot_id: bytes, fingerprint: bytes, names: frozenset[str], on_killed: OnKilled
+) -> TakenOverServer | None:
     """Take over the fork server of this record and the workers of these names; None: there is none that fits, and what
     did not fit is gone: `on_killed` hears of it.
 
@@ -104,7 +104,7 @@ def take_over(
     # Without this file (CONFIG_PROC_CHILDREN) nobody could say which workers live.
     fits = fits and os.path.exists(f"/proc/{server.pid}/task/{server.pid}/children")
     if alive is None:
-        # Without the pipe it is no fork server of ours, whatever the ledger says.
+        # Without the pipe it is no fork server of ours, whatever the takeover record says.
         os.close(server_pidfd)
         return None
     if not fits:
@@ -113,7 +113,7 @@ def take_over(
         return None
     failpoint("takeover.held")
     workers = _sort_out(server.pid, record.run, names, on_killed)
-    return Former(record.run, server, server_pidfd, alive, workers, record.epochs)
+    return TakenOverServer(record.run, server, server_pidfd, alive, workers, record.epochs)
 
 
 def hold_living(path: str) -> int:
@@ -156,7 +156,7 @@ def end_strays(
     for pid in children_of(parent):
         if pid in known or (pidfd := _confirmed(pid, lambda stat: stat.ppid == parent and stat.state != "Z")) is None:
             continue
-        if mark is None or bears_mark(pid, mark):
+        if mark is None or has_mark(pid, mark):
             stray = Stray(pid, _name(pid), reason)
             if kill(pidfd):
                 strays.append(stray)
@@ -228,7 +228,7 @@ def _recognise(pid: int, pidfd: int, server: int, run: str) -> Started | None:
     certificate = _certificate(page)
     words = status = None
     if certificate is not None and certificate.run == run:
-        words = _reopen(pid, certificate.words_inode, os.O_RDONLY)
+        words = _reopen(pid, certificate.stderr_inode, os.O_RDONLY)
         status = _reopen(server, certificate.status_inode, os.O_RDONLY)
     if certificate is None or words is None or status is None:
         page.close()

@@ -22,9 +22,9 @@ from agent.cli.control_client import ask_here_or_there
 from agent.model.control import READ_OPERATIONS, REQUEST_BYTES_MAX, WRITE_OPERATIONS
 from agent.model.errors import EvergaugeError
 from agent.model.message import Hello, Identity, encode
-from agent.paths import ledger as ledger_path
-from supervisor.shell.ledger import Ledger, ServerRecord, boot_id
+from agent.paths import takeover_record as takeover_record_path
 from supervisor.shell.takeover import process_start_ticks
+from supervisor.shell.takeover_record import ServerRecord, TakeoverRecordFile, boot_id
 
 DENIED = "Permission denied"
 ARGUMENTS = {"worker-state": {"name": "writer"}, "restart-worker": {"name": "writer"}, "reset-worker": {"name": "writer"},
@@ -265,15 +265,17 @@ def test_files_of_others_in_a_shared_runtime_folder_are_never_removed(tmp_path: 
     assert (theirs / "thesis.tex").exists()
 
 
-def test_a_planted_ledger_that_names_somebody_elses_process_ends_nobody(tmp_path: Path) -> None:
+def test_a_planted_takeover_record_that_names_somebody_elses_process_ends_nobody(tmp_path: Path) -> None:
     """What a dead supervisor left is believed only as far as the processes themselves bear it out."""
     agent = AgentProcess(tmp_path)
     (agent.runtime_dir / "fork").mkdir(parents=True)
     innocent = subprocess.Popen(["sleep", "1000"])
     try:
         server = ServerRecord(innocent.pid, process_start_ticks(innocent.pid) or 0, 1, "/nowhere")
-        path = ledger_path(str(agent.runtime_dir))
-        Ledger(path, boot_id=boot_id(), run="f" * 16, fingerprint=bytes(32), epochs={"writer": 1}, server=server).close()
+        path = takeover_record_path(str(agent.runtime_dir))
+        TakeoverRecordFile(
+            path, boot_id=boot_id(), run="f" * 16, fingerprint=bytes(32), epochs={"writer": 1}, server=server
+        ).close()
         with agent:
             assert innocent.poll() is None
     finally:

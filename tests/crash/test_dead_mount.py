@@ -14,7 +14,7 @@ ANSWER_SECONDS = 1.0
 
 
 def test_the_look_for_the_greeting_delays_neither_answers_nor_restarts_nor_the_end(tmp_path: Path) -> None:
-    """The greeting says what is not known; meanwhile the agent answers, brings workers back, and ends at SIGTERM."""
+    """The banner says what is not known; meanwhile the agent answers, brings workers back, and ends at SIGTERM."""
     with dead_mount(tmp_path / "dead") as dead:
         agent = AgentProcess(tmp_path, flags={"--nri-socket-path": str(dead / "nri.sock")})
         agent.start()
@@ -22,13 +22,13 @@ def test_the_look_for_the_greeting_delays_neither_answers_nor_restarts_nor_the_e
         agent.wait_for_replacement(agent.kill_worker("writer"))
         agent.call("status")
         assert time.monotonic() - before < ANSWER_SECONDS
-        wait_until(lambda: "not known: the look at this host did not end" in agent.output, "the greeting is there")
+        wait_until(lambda: "not known: the look at this host did not end" in agent.output, "the banner is there")
         assert agent.end(seconds=3.0) == 0
         agent.assert_nothing_left()
 
 
 def test_the_agent_ends_while_the_look_is_still_waited_for(tmp_path: Path) -> None:
-    """SIGTERM within the time that the look has: the greeting comes with what is known, and the end is in time."""
+    """SIGTERM within the time that the look has: the banner comes with what is known, and the end is in time."""
     with dead_mount(tmp_path / "dead") as dead:
         agent = AgentProcess(tmp_path, flags={"--nri-socket-path": str(dead / "nri.sock")})
         agent.start()

@@ -16,7 +16,7 @@ from fakes.convergence import assert_converged
 from fakes.failpoints import failpoints
 
 # Where the disk can fail instead of the process: a refusal there must not harm either.
-DURABLE_STEPS = ("journal.", "spool.", "sealer.")
+DURABLE_STEPS = ("rules_store.", "spool.", "sealer.")
 STIMULI_ROUNDS_MAX = 6
 
 
@@ -134,7 +134,18 @@ def test_the_names_of_failpoints_are_unique() -> None:
     """A name stands for one moment, and there are points on both sides and around every durable step."""
     assert [name for name, count in Counter(FAILPOINTS).items() if count > 1] == []
     rooms = {name.partition(".")[0] for name in FAILPOINTS}
-    assert {"worker", "supervisor", "launcher", "takeover", "journal", "control", "spool", "writer", "sealer", "outbox"} <= rooms
+    assert {
+        "worker",
+        "supervisor",
+        "launcher",
+        "takeover",
+        "rules_store",
+        "control",
+        "spool",
+        "writer",
+        "sealer",
+        "outbox",
+    } <= rooms
 
 
 @pytest.mark.parametrize("point", FAILPOINTS)

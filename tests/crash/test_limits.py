@@ -262,7 +262,7 @@ def test_a_flood_on_stderr_costs_the_supervisor_no_memory(tmp_path: Path) -> Non
 def test_a_start_under_a_limit_that_is_too_low_says_so(tmp_path: Path) -> None:
     """Too few descriptors for the default workers: it ends at once, with one sentence, and makes nothing."""
     folders = ["--state-dir", str(tmp_path / "state"), "--runtime-dir", str(tmp_path / "run")]
-    command = [sys.executable, "-c", "from agent.daemon import main; main()", *folders, "--gateway-port", "0"]
+    command = [sys.executable, "-c", "from agent.daemon.main import main; main()", *folders, "--gateway-port", "0"]
     for allowed in (8, 12, 63):
         ended = _run(["prlimit", f"--nofile={allowed}:{allowed}", *command])
         assert ended.returncode == ExitCode.CONFIG
@@ -274,7 +274,7 @@ def test_a_start_under_a_limit_that_is_too_low_says_so(tmp_path: Path) -> None:
 
 def test_the_least_number_of_open_files_is_enough_for_the_default_workers(tmp_path: Path) -> None:
     """What the refusal names as the least does let the agent come up."""
-    program = ("prlimit", "--nofile=64:64", sys.executable, "-c", "from agent.daemon import main; main()")
+    program = ("prlimit", "--nofile=64:64", sys.executable, "-c", "from agent.daemon.main import main; main()")
     # Entering waits until it is ready.
     with AgentProcess(tmp_path, program=program) as agent:
         assert {worker["state"] for worker in agent.workers().values()} == {"up"}

@@ -96,14 +96,14 @@ def assert_strangers(one: NetworkedAgent, two: NetworkedAgent, port: int) -> Non
 
 @needs_root
 def test_a_whole_agent_lives_in_a_network_of_its_own(tmp_path: Path, outside: socket.socket) -> None:
-    """Every process of it, newborn ones too; its gateway is met inside and not outside, though the port is the same."""
+    """Every process of it, standby ones too; its gateway is met inside and not outside, though the port is the same."""
     port = port_of(outside)
     with NetworkedAgent(tmp_path, flags={"--gateway-port": str(port)}) as agent:
         give_rules(agent, "a")
         agent.wait_for_replacement(agent.kill_worker("gateway"))
         networks = set()
         for process in agent.note_processes():
-            # The child that looks at the host for the greeting may end meanwhile.
+            # The child that looks at the host for the banner may end meanwhile.
             with suppress(FileNotFoundError):
                 networks.add(network_of(process.pid))
         assert len(networks) == 1

@@ -17,7 +17,7 @@ STEPS = (
     ("bus.sock", ("gateway",)),
     ("data.sock", ()),
     ("runtime.lock", ()),
-    ("ledger", ()),
+    ("takeover-record", ()),
     ("listener", ("sampler/process", "control-plane")),
     ("everything", ("gateway",)),
     ("folder", ("sampler/process", "control-plane")),
@@ -28,7 +28,7 @@ WITH_DATA_SOCKET = ("data.sock", "everything", "folder")
 def is_whole(agent: AgentProcess) -> bool:
     """Whether every name is there, no condition holds, and all workers are up."""
     present = {path.name for path in agent.runtime_dir.rglob("*")}
-    is_named = {"control.sock", "bus.sock", "data.sock", "runtime.lock", "ledger"} <= present
+    is_named = {"control.sock", "bus.sock", "data.sock", "runtime.lock", "takeover-record"} <= present
     if not is_named or not any(name.startswith("listener-") for name in present):
         return False
     try:

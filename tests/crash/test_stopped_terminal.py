@@ -37,7 +37,7 @@ def test_a_terminal_that_was_stopped_before_the_greeting_delays_nothing(tmp_path
         assert agent.call("status")["counters"]["log_unwritten"] == 0
         termios.tcflow(follower, termios.TCOON)
         said = [read_all(leader)]
-        wait_until(lambda: "Ctrl-C ends it" in said[0] or said.insert(0, said.pop() + read_all(leader)), "the greeting is read")
+        wait_until(lambda: "Ctrl-C ends it" in said[0] or said.insert(0, said.pop() + read_all(leader)), "the banner is read")
         assert said[0].index(" starting ") < said[0].index(" ready") < said[0].index("Ctrl-C ends it")
         assert_lives(agent)
 
@@ -48,7 +48,7 @@ def test_a_terminal_that_is_stopped_later_delays_nothing(tmp_path: Path) -> None
         agent = MuteAgent(tmp_path)
         agent.stream, agent.is_terminal = follower, True
         agent.start()
-        wait_until(lambda: "Ctrl-C ends it" in read_all(leader), "the greeting is read")
+        wait_until(lambda: "Ctrl-C ends it" in read_all(leader), "the banner is read")
         termios.tcflow(follower, termios.TCOOFF)
         assert_lives(agent)
 

@@ -61,9 +61,9 @@ from fakes.workforce_agent import WorkforceAgent
 
 from agent.model.heartbeat import Beat
 from agent.model.message import Ack, Delta, Hello, Identity, Snapshot, encode
-from supervisor.core.effect import Looked, Observation, Send
-from supervisor.core.watchdog import Sight
-from supervisor.shell.bus import QUEUE_MAX, Bus
+from supervisor.core.effect import Send, WorkerObservation, WorkersObserved
+from supervisor.core.watchdog import ProcessState
+from supervisor.shell.bus import QUEUE_MAX, BusRouter
 
 MIB = 1 << 20
 EXACT = {"--supervisor-backoff-jitter-percent": "0"}
@@ -159,7 +159,7 @@ def test_a_length_that_nobody_can_mean_ends_the_connection(tmp_path: Path, name:
 
 def test_a_message_that_a_stopped_peer_has_no_room_for_is_refused_and_not_dropped(tmp_path: Path) -> None:
     """A peer that does not read: after its queue is full each send says no, at once; so does one to nobody."""
-    bus = Bus(str(tmp_path / "bus.sock"), "run")
+    bus = BusRouter(str(tmp_path / "bus.sock"), "run")
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     peer = context.socket(zmq.DEALER)
     peer.setsockopt(zmq.IDENTITY, Identity("run", "stopped", 1).encode())
@@ -245,15 +245,15 @@ def test_an_old_acknowledgement_of_the_same_rules_is_not_taken_for_that_of_the_r
     assert isinstance(first, Snapshot)
     old = Ack(first.sequence, first.revision, first.digest)
     story.say("writer", old)
-    assert story.fleet.authority.is_in_sync("writer")
+    assert story.supervisor_state.authority.is_in_sync("writer")
     drifted = Beat(1, story.now_ns, first.revision, bytes(31) + b"\1")
-    effects = story.tell(Looked((Observation("writer", 1, drifted, Sight("S", 0)),)))
+    effects = story.tell(WorkersObserved((WorkerObservation("writer", 1, drifted, ProcessState("S", 0)),)))
     (repair,) = [effect.message for effect in effects if isinstance(effect, Send)]
     assert isinstance(repair, Snapshot)
     story.say("writer", old)
-    assert not story.fleet.authority.is_in_sync("writer")
+    assert not story.supervisor_state.authority.is_in_sync("writer")
     story.say("writer", Ack(repair.sequence, repair.revision, repair.digest))
-    assert story.fleet.authority.is_in_sync("writer")
+    assert story.supervisor_state.authority.is_in_sync("writer")
 
 
 # ---- processes -------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from supervisor.shell.ledger import read_ledger
+from supervisor.shell.takeover_record import read_takeover_record
 
 DEADLINE_SECONDS = 15.0
 # Short enough that a test of hundreds of ticks takes seconds; every time is a setting of the agent's own.
@@ -64,7 +64,7 @@ class AgentProcess:
         *,
         flags: dict[str, str] | None = None,
         quick: bool = True,
-        program: tuple[str, ...] = (sys.executable, "-c", "from agent.daemon import main; main()"),
+        program: tuple[str, ...] = (sys.executable, "-c", "from agent.daemon.main import main; main()"),
         failpoints: Path | None = None,
         environment: dict[str, str] | None = None,
     ) -> None:
@@ -162,7 +162,7 @@ class AgentProcess:
         return [each for each in self.fork_server().children() if _name(each) == "eg:spare"]
 
     def _recorded_server(self) -> psutil.Process | None:
-        record = read_ledger(str(self.runtime_dir / "fork" / "ledger"))
+        record = read_takeover_record(str(self.runtime_dir / "fork" / "takeover-record"))
         if record is None or record.server is None:
             return None
         with suppress(psutil.NoSuchProcess):
@@ -226,7 +226,7 @@ def run_agentd(
     *arguments: str, seconds: float = 20.0, environment: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """An agentd that is expected to end by itself, with these variables beside the usual ones."""
-    command = [sys.executable, "-c", "from agent.daemon import main; main()", *arguments]
+    command = [sys.executable, "-c", "from agent.daemon.main import main; main()", *arguments]
     variables = {**_environment(), **(environment or {})}
     return subprocess.run(command, capture_output=True, text=True, timeout=seconds, env=variables, check=False)
 

@@ -89,7 +89,7 @@ def attack_zmq(options: argparse.Namespace, rng: random.Random) -> Counter[str]:
 
 
 def attack_wire(options: argparse.Namespace, rng: random.Random) -> Counter[str]:
-    """Connections that end in the greeting, in the handshake or in a frame."""
+    """Connections that end in the banner, in the handshake or in a frame."""
     counts: Counter[str] = Counter()
     while counts["frames"] < options.frames:
         with socket.socket(socket.AF_UNIX) as stream:

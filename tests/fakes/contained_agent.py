@@ -8,7 +8,7 @@ import psutil
 from fakes.agent_process import DEADLINE_SECONDS, wait_until
 from fakes.workforce_agent import WorkforceAgent
 
-from supervisor.shell.ledger import read_ledger
+from supervisor.shell.takeover_record import read_takeover_record
 
 
 class ContainedAgent(WorkforceAgent):
@@ -62,7 +62,7 @@ class ContainedAgent(WorkforceAgent):
         return self.process.wait(seconds)
 
     def _recorded_server(self) -> psutil.Process | None:
-        record = read_ledger(str(self.runtime_dir / "fork" / "ledger"))
+        record = read_takeover_record(str(self.runtime_dir / "fork" / "takeover-record"))
         return None if record is None or record.server is None else self._inside(record.server.pid)
 
     def _inside(self, inner: int) -> psutil.Process | None:

@@ -12,7 +12,7 @@ from fakes import scripted_worker
 from fakes.scripted_worker import ORDER_BYTES_MAX, ScriptedWork, note
 
 from agent.config import Config
-from agent.foreground import run
+from agent.daemon.foreground import run
 from agent.launch import Launch
 from agent.model.rule import RULE_PREFIX, GroupRule, canonical, rule_key
 from agent.model.rule_state import RuleState

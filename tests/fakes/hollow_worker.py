@@ -17,7 +17,7 @@ from fakes import scripted_worker
 from fakes.workforce_agent import WorkforceAgent
 
 from agent.config import Config
-from agent.foreground import run
+from agent.daemon.foreground import run
 from agent.launch import decode_launch
 from agent.model.message import Ack, Hello, Identity, Ready, Snapshot, decode_to_worker, encode
 from agent.model.rule_state import RuleState

@@ -22,6 +22,6 @@ time.time = lambda: jumping_ns() / 1e9
 if __name__ == "__main__":
     from fakes.workforce import scripted_workforce
 
-    from agent.foreground import run
+    from agent.daemon.foreground import run
 
     os._exit(int(run(sys.argv[1:], os.environ, workforce=scripted_workforce)))

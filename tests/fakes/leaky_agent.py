@@ -2,7 +2,7 @@
 
 import os
 
-from agent.daemon import main
+from agent.daemon.main import main
 from supervisor.shell.launcher import Launcher
 
 

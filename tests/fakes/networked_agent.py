@@ -19,7 +19,7 @@ class NetworkedAgent(AgentProcess):
 
     def __init__(self, folder: Path, *, flags: dict[str, str] | None = None, is_hidden: bool = False) -> None:
         hidden = ("--hide", str(folder / "state"), "--hide", str(folder / "run")) if is_hidden else ()
-        agentd = (sys.executable, "-c", "from agent.daemon import main; main()")
+        agentd = (sys.executable, "-c", "from agent.daemon.main import main; main()")
         super().__init__(folder, flags=flags, program=(sys.executable, own_network.__file__, *hidden, "--", *agentd))
 
     def call(self, operation: str, **arguments: Any) -> Any:

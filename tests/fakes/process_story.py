@@ -29,7 +29,7 @@ CHANCES = {
     "go_on": 3,
     "restart": 3,
     "drift": 4,
-    "kill_newborn": 2,
+    "kill_standby": 2,
     "kill_fork_server": 1,
     "kill_supervisor": 2,
 }
@@ -105,15 +105,15 @@ class ProcessStory:
             self._agent.order(self._drifting, f"drift {how}")
         return how
 
-    def _kill_newborn(self) -> str:
+    def _kill_standby(self) -> str:
         """The process in reserve, or one that is about to be a worker."""
         rows = self._agent.workers()
         server, known = self._fork_server(rows), {row["pid"] for row in rows.values()}
-        newborn = [] if server is None else [child for child in server.children() if child.pid not in known]
-        for child in newborn:
+        standby = [] if server is None else [child for child in server.children() if child.pid not in known]
+        for child in standby:
             with suppress(psutil.NoSuchProcess):
                 child.kill()
-        return str(len(newborn))
+        return str(len(standby))
 
     def _kill_fork_server(self) -> str:
         server = self._fork_server(self._agent.workers())

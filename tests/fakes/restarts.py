@@ -20,7 +20,7 @@ def delays_ms(agent: AgentProcess, name: str) -> list[float]:
     """
     ordered_ms: dict[int, float] = {}
     died_ms: dict[int, float] = {}
-    # The greeting is no event, and the last line may be half written.
+    # The banner is no event, and the last line may be half written.
     for line in (json.loads(line) for line in agent.output.split("\n")[:-1] if line.startswith("{")):
         if line.get("worker") == name and line["event"] in ("worker_up", "worker_died"):
             at_ms = datetime.fromisoformat(line["at"]).timestamp() * 1000

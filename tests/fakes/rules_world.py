@@ -24,28 +24,28 @@ from supervisor.core.effect import (
     Commanded,
     Effect,
     Exited,
-    Inheritance,
     Log,
     Look,
-    Looked,
-    Observation,
+    MessageReceived,
     Persist,
     Persisted,
     Respond,
-    Said,
     Send,
     SendRefused,
     Signal,
     Spawn,
     Spawned,
     SpawnFailed,
+    Survivors,
     Woke,
+    WorkerObservation,
+    WorkersObserved,
 )
-from supervisor.core.fleet import Fleet
 from supervisor.core.invariants import broken_invariants
 from supervisor.core.machine import RELEASE_NS, Machine
 from supervisor.core.rulebook import Rulebook, decode_rulebook, encode_rulebook
-from supervisor.core.watchdog import Sight
+from supervisor.core.supervisor_state import SupervisorState
+from supervisor.core.watchdog import ProcessState
 
 CHILDREN = {"control-plane": "control-plane", "sampler/a": "sampler", "sampler/b": "sampler", "gateway": "gateway"}
 # As the bus has it: a worker that lets more wait is told of as not draining.
@@ -72,12 +72,12 @@ class RulesWorld:
         self.looks = 0
         self.failing_spawns = 0
         self.last_answer: Respond | None = None
-        self.late_words: list[Said] = []
+        self.late_words: list[MessageReceived] = []
         self.workers: dict[str, SimulatedWorker] = {}
         self._events: deque[object] = deque()
         self._begin(None)
 
-    def _begin(self, inheritance: Inheritance | None) -> None:
+    def _begin(self, survivors: Survivors | None) -> None:
         self.pods: Pods = {}
         self.begun_at_ns = self.now_ns
         self.open: dict[int, tuple[str, GroupRule | None] | None] = {}
@@ -86,9 +86,9 @@ class RulesWorld:
         about = msgspec.structs.replace(ABOUT, started_at_ns=self.now_ns)
         rng = Random(1)
         children = [Child(name, kind, POLICY, rng) for name, kind in CHILDREN.items()]
-        self.fleet = Fleet(about, children, Authority(decode_rulebook(self.disk), first_sequence=self.now_ns))
-        self.machine = Machine(self.fleet, POLICY)
-        self._carry_out(self.machine.begin(self.now_ns, inheritance))
+        self.supervisor_state = SupervisorState(about, children, Authority(decode_rulebook(self.disk), first_sequence=self.now_ns))
+        self.machine = Machine(self.supervisor_state, POLICY)
+        self._carry_out(self.machine.begin(self.now_ns, survivors))
         self.tell(Woke())
 
     # ---- the supervisor's side -------------------------------------------------------------------
@@ -137,7 +137,7 @@ class RulesWorld:
         worker = self.workers.get(name)
         if worker is not None and worker.epoch == epoch:
             del self.workers[name]
-            self.late_words += [Said(name, epoch, message) for message in worker.up]  # type: ignore[arg-type]
+            self.late_words += [MessageReceived(name, epoch, message) for message in worker.up]  # type: ignore[arg-type]
             self._events.append(Exited(name, epoch, status))
 
     def _assert_deserved(self, order: Signal) -> None:
@@ -153,7 +153,7 @@ class RulesWorld:
             worker.sent_sequence = order.message.sequence
             # Where no control plane says anything, all go on without pods in the end.
             is_late = self.now_ns - self.begun_at_ns >= RELEASE_NS
-            is_whole = self.fleet.looked_at_host or is_late or order.child == "control-plane"
+            is_whole = self.supervisor_state.looked_at_host or is_late or order.child == "control-plane"
             assert is_whole or not worker.held_pods(), f"{order.child} is taken its pods before anybody has looked at the host"
         if not is_there or worker.is_cut_off or len(worker.down) >= QUEUE_MAX:
             self._events.append(SendRefused(order.child, order.epoch))
@@ -166,11 +166,11 @@ class RulesWorld:
         for name, epoch in order.children:
             worker = self.workers.get(name)
             if worker is not None and worker.epoch == epoch:
-                sight = Sight("T" if worker.is_stopped else "S", 0)
-                seen.append(Observation(name, epoch, worker.page, sight))
+                process_state = ProcessState("T" if worker.is_stopped else "S", 0)
+                seen.append(WorkerObservation(name, epoch, worker.page, process_state))
                 # Only afterwards: what a page tells is as old as the worker's last turn, an interval at the most.
                 worker.turn(self.now_ns)
-        self._events.append(Looked(tuple(seen)))
+        self._events.append(WorkersObserved(tuple(seen)))
 
     # ---- clients and the disk --------------------------------------------------------------------
 
@@ -209,7 +209,7 @@ class RulesWorld:
             assert code in ("no_such_rule", "not_durable"), answer.problem
             assert code != "no_such_rule" or name not in self.model, f"{name} is on the disk, and a client was told that it is not"
         elif answer.result["changed"]:
-            assert answer.result["revision"] == self.fleet.authority.revision
+            assert answer.result["revision"] == self.supervisor_state.authority.revision
             self._believe(name, rule)
         else:
             assert self.model.get(name) == rule, f"{name} was said to be as asked for, and the disk has {self.model.get(name)}"
@@ -243,12 +243,12 @@ class RulesWorld:
         self.model = rules
         for name in set(killed) & set(self.workers):
             worker = self.workers.pop(name)
-            self.late_words += [Said(name, worker.epoch, message) for message in worker.up]  # type: ignore[arg-type]
+            self.late_words += [MessageReceived(name, worker.epoch, message) for message in worker.up]  # type: ignore[arg-type]
         for worker in self.workers.values():
             worker.be_orphaned(keeps_heard=keeps_heard, is_connected=is_connected)
         self.now_ns += RESTART_NS
-        epochs = {child.name: child.epoch for child in self.fleet.children.values()}
-        self._begin(Inheritance(tuple(worker.heir() for worker in self.workers.values()), epochs))
+        epochs = {child.name: child.epoch for child in self.supervisor_state.children.values()}
+        self._begin(Survivors(tuple(worker.survivor() for worker in self.workers.values()), epochs))
 
     def rules_on_disk(self) -> dict[str, GroupRule]:
         """What the next supervisor would begin with."""
@@ -285,7 +285,7 @@ class RulesWorld:
                 self.pods.pop(key, None)
                 if content is not None:
                     self.pods[key] = content
-        self.tell(Said(name, worker.epoch, message))  # type: ignore[arg-type]
+        self.tell(MessageReceived(name, worker.epoch, message))  # type: ignore[arg-type]
         return True
 
     def publish(self, uid: str, group: str | None) -> None:
@@ -324,8 +324,8 @@ class RulesWorld:
 
     def check(self) -> None:
         """The supervisor's knowledge is whole, the rules are what clients were told, `in_sync` is said of nobody in vain."""
-        authority = self.fleet.authority
-        broken = list(broken_invariants(self.fleet, self.now_ns))
+        authority = self.supervisor_state.authority
+        broken = list(broken_invariants(self.supervisor_state, self.now_ns))
         assert not broken, broken
         if not self._events:
             assert authority.rules == self.model, "the rules in force are not those that clients were told"
@@ -341,12 +341,14 @@ class RulesWorld:
 
     def is_healthy(self, worker: SimulatedWorker) -> bool:
         """Up, turning and connected."""
-        return self.fleet.children[worker.name].state is ChildState.UP and not worker.is_stopped and not worker.is_cut_off
+        return (
+            self.supervisor_state.children[worker.name].state is ChildState.UP and not worker.is_stopped and not worker.is_cut_off
+        )
 
     def is_well(self, worker: SimulatedWorker) -> bool:
         """Healthy, and with the right rules as it and the supervisor say."""
         held = dict(worker.replica.state.items())
-        return self.is_healthy(worker) and held == self.expected() and self.fleet.authority.is_in_sync(worker.name)
+        return self.is_healthy(worker) and held == self.expected() and self.supervisor_state.authority.is_in_sync(worker.name)
 
     def assert_healthy_workers_agree(self) -> None:
         """In sync, and equal to the model, whatever the others suffer."""
@@ -358,14 +360,14 @@ class RulesWorld:
         expected = self.expected()
         assert dict(worker.replica.state.items()) == expected, f"{worker.name} holds other rules than the model"
         assert worker.replica.state.digest == RuleState(expected.items()).digest
-        assert self.fleet.authority.is_in_sync(worker.name), f"{worker.name} holds what it should and is not said to"
+        assert self.supervisor_state.authority.is_in_sync(worker.name), f"{worker.name} holds what it should and is not said to"
 
     def make_peace(self) -> None:
         """Nothing more breaks and what is broken is mended; then everybody is up and agrees, and every client has its answer."""
         self.failing_spawns = 0
         for worker in self.workers.values():
             worker.is_cut_off = worker.is_stopped = False
-        for name, child in self.fleet.children.items():
+        for name, child in self.supervisor_state.children.items():
             if child.state is ChildState.FAILED:
                 self.command("reset-worker", name=name)
         for _ in range(LOOKS_TO_PEACE_MAX):
@@ -375,7 +377,7 @@ class RulesWorld:
             if self._is_peaceful():
                 break
             self.look()
-        assert all(child.state is ChildState.UP for child in self.fleet.children.values()), "not everybody is up"
+        assert all(child.state is ChildState.UP for child in self.supervisor_state.children.values()), "not everybody is up"
         assert not self.open, f"clients without an answer: {self.open}"
         assert self.pods == self.host, "the supervisor knows other pods than there are"
         for worker in self.workers.values():

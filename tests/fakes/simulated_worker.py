@@ -5,7 +5,7 @@ from collections import deque
 from agent.model.heartbeat import Beat
 from agent.model.message import Ack, Ask, Delta, Hello, Nack, Publish, Ready, Reply, Resync, Snapshot, TakenOver
 from agent.model.rule_state import Change, RuleState
-from supervisor.core.effect import Heir
+from supervisor.core.effect import Survivor
 from workers.runtime.replica import Replica
 
 Pods = dict[str, bytes]
@@ -141,10 +141,10 @@ class SimulatedWorker:
         if not keeps_heard:
             self.down.clear()
 
-    def heir(self) -> Heir:
+    def survivor(self) -> Survivor:
         """What the next supervisor finds of it."""
         revision = 0 if self.page is None else self.page.revision
-        return Heir(self.name, self.epoch, self.pid, started_at_ns=0, revision=revision)
+        return Survivor(self.name, self.epoch, self.pid, started_at_ns=0, revision=revision)
 
     def held_pods(self) -> Pods:
         """The pods that its rules have."""

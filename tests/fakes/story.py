@@ -14,21 +14,21 @@ from supervisor.core.effect import (
     Commanded,
     Effect,
     Exited,
-    Inheritance,
     Log,
     Look,
+    MessageReceived,
     Respond,
-    Said,
     Send,
     Spawn,
     Spawned,
+    Survivors,
     Woke,
 )
-from supervisor.core.fleet import Fleet
 from supervisor.core.invariants import broken_invariants
 from supervisor.core.machine import Machine
 from supervisor.core.report import About
 from supervisor.core.rulebook import Rulebook
+from supervisor.core.supervisor_state import SupervisorState
 
 ABOUT = About(
     version="0", run="r", host="h", pid=1, state_dir="/s", runtime_dir="/r", started_at_ns=0, wall_offset_ns=1_800_000_000 * S
@@ -38,7 +38,7 @@ POLICY = Policy(
     hang_timeout_ns=2 * S,
     start_timeout_ns=10 * S,
     stop_timeout_ns=1 * S,
-    stable_spell_ns=60 * S,
+    stable_period_ns=60 * S,
     backoff=Backoff(base_ns=100 * MS, factor=2, ceiling_ns=30 * S, jitter_percent=0),
 )
 
@@ -53,24 +53,24 @@ class Story:
         policy: Policy = POLICY,
         seed: int = 1,
         book: Rulebook | None = None,
-        inheritance: Inheritance | None = None,
+        survivors: Survivors | None = None,
         now_ns: int = 0,
     ) -> None:
         rng = Random(seed)
-        self.fleet = Fleet(
+        self.supervisor_state = SupervisorState(
             structs.replace(ABOUT, started_at_ns=now_ns),
             [Child(name, kind, policy, rng) for name, kind in children.items()],
             Authority(book or Rulebook(), first_sequence=now_ns),
         )
-        self.machine = Machine(self.fleet, policy)
+        self.machine = Machine(self.supervisor_state, policy)
         self.now_ns = now_ns
         self.log: list[Log] = []
         self._last_client = 0
-        self.begun = self._take(self.machine.begin(now_ns, inheritance))
+        self.begun = self._take(self.machine.begin(now_ns, survivors))
 
     def child(self, name: str) -> Child:
         """A child of the story."""
-        return self.fleet.children[name]
+        return self.supervisor_state.children[name]
 
     def state(self, name: str) -> ChildState:
         """The state of a child."""
@@ -79,7 +79,7 @@ class Story:
     def tell(self, event: object) -> list[Effect]:
         """An event happens now; gives the effects other than looks and log lines."""
         effects = self._take(self.machine.handle(event, self.now_ns))  # type: ignore[arg-type]
-        broken = list(broken_invariants(self.fleet, self.now_ns))
+        broken = list(broken_invariants(self.supervisor_state, self.now_ns))
         assert not broken, broken
         return effects
 
@@ -95,7 +95,7 @@ class Story:
 
     def say(self, name: str, message: object) -> list[Effect]:
         """The present generation of a child says something on the bus."""
-        return self.tell(Said(name, self.child(name).epoch, message))  # type: ignore[arg-type]
+        return self.tell(MessageReceived(name, self.child(name).epoch, message))  # type: ignore[arg-type]
 
     def spawned(self, name: str, pid: int = 100) -> list[Effect]:
         """The launcher started the present generation."""

@@ -16,7 +16,7 @@ from fakes.scripted_worker import FOLDER_VARIABLE
 from fakes.workforce import scripted_workforce
 
 from agent import assembly
-from agent.foreground import run
+from agent.daemon.foreground import run
 from supervisor.core.effect import Effect, Event, Signal
 from supervisor.core.machine import Machine
 
@@ -34,7 +34,7 @@ class SwappingMachine(Machine):
         for effect in effects:
             if isinstance(effect, Signal) and effect.name == "KILL" and not self._is_done:
                 self._is_done = True
-                pid = self.fleet.children[effect.child].pid
+                pid = self.state.children[effect.child].pid
                 assert pid is not None
                 _swap(pid)
         return effects

@@ -10,7 +10,7 @@ import sys
 from fakes.scripted_worker import kinds
 
 from agent.config import Config
-from agent.foreground import run
+from agent.daemon.foreground import run
 from agent.workforce import Workforce
 
 

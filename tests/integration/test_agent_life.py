@@ -57,9 +57,8 @@ def test_a_start_in_a_pod_beside_services_of_its_name_ignores_their_variables_an
 
 def test_what_a_killed_start_left_behind_refuses_no_later_one(tmp_path: Path) -> None:
     """In a container every start has the same process number, so the file that tries the folder may lie there already."""
-    start = (
-        "import os, pathlib, sys\nfrom agent.daemon import main\npathlib.Path(sys.argv[2], f'.probe-{os.getpid()}').touch()\nmain()"
-    )
+    touch = "pathlib.Path(sys.argv[2], f'.probe-{os.getpid()}').touch()"
+    start = f"import os, pathlib, sys\nfrom agent.daemon.main import main\n{touch}\nmain()"
     (tmp_path / "state").mkdir()
     with AgentProcess(tmp_path, program=(sys.executable, "-c", start)) as agent:
         assert list(agent.state_dir.glob(".probe-*")) == []
@@ -94,7 +93,7 @@ def test_an_agent_whose_port_another_program_holds_is_not_ready_and_says_so_unti
         port = other.getsockname()[1]
         agent = AgentProcess(tmp_path, flags={"--gateway-port": str(port)})
         agent.start(ready=False)
-        wait_until(lambda: " not ready after " in agent.output, f"the greeting; it says:\n{agent.output}")
+        wait_until(lambda: " not ready after " in agent.output, f"the banner; it says:\n{agent.output}")
         status = agent.call("status")
         sentence = f"127.0.0.1:{port} is in use by "
         assert status["ready"] is False
@@ -234,7 +233,7 @@ def test_a_reader_who_has_seen_enough_is_no_failure(what: str) -> None:
     """`agentd --help | head` says nothing of a broken pipe."""
     read_end, write_end = os.pipe()
     os.close(read_end)
-    command = [sys.executable, "-c", "from agent.daemon import main; main()", what]
+    command = [sys.executable, "-c", "from agent.daemon.main import main; main()", what]
     ended = subprocess.run(command, stdout=write_end, stderr=subprocess.PIPE, timeout=20, check=False)
     os.close(write_end)
     assert (ended.returncode, ended.stderr) == (0, b"")
@@ -255,7 +254,7 @@ def test_rotate_answers_with_the_sealed_files(tmp_path: Path) -> None:
 
 
 def test_for_a_duration_it_ends_even_when_it_never_becomes_ready(tmp_path: Path) -> None:
-    """A missing proc root: the greeting says why it is not ready, no traceback, exit 0."""
+    """A missing proc root: the banner says why it is not ready, no traceback, exit 0."""
     folders = ("--state-dir", str(tmp_path), "--runtime-dir", str(tmp_path))
     ended = run_agentd("--for", "200ms", *folders, "--gateway-port", "0", "--kernel-proc-root", str(tmp_path / "nowhere"))
     assert ended.returncode == 0, ended.stderr

@@ -71,7 +71,7 @@ def test_a_mount_with_nothing_but_processes_is_enough() -> None:
 def test_an_agent_that_sees_only_a_part_is_not_ready_and_claims_nothing_else(tmp_path: Path) -> None:
     """Its first lines say how many it sees, and nowhere that it measures every process of the host."""
     # Root may trace a process that has no more rights than itself: without one right, process 1 is hidden from it.
-    program = ("setpriv", "--bounding-set", "-sys_ptrace", sys.executable, "-c", "from agent.daemon import main; main()")
+    program = ("setpriv", "--bounding-set", "-sys_ptrace", sys.executable, "-c", "from agent.daemon.main import main; main()")
     with _proc("hidepid=ptraceable") as root:
         # The first lines come when all is well, or when this time is over.
         flags = {"--kernel-proc-root": str(root), "--supervisor-start-timeout": "2s"}

@@ -51,7 +51,7 @@ def test_no_name_ends_a_worker(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         fill(tmp_path / name)
     flags = {"--kernel-cgroup-root": str(tmp_path / "cgroup"), "--kernel-proc-root": str(tmp_path / "proc")}
-    agentd = (*_without_override(), sys.executable, "-c", "from agent.daemon import main; main()")
+    agentd = (*_without_override(), sys.executable, "-c", "from agent.daemon.main import main; main()")
 
     try:
         with AgentProcess(tmp_path, flags=flags, program=agentd) as agent:

@@ -16,7 +16,7 @@ import pytest
 from fakes.agent_process import AgentProcess, wait_until
 
 # As a service manager starts it: one of the watchdog's two variables names the process that is watched.
-WATCHED = ("sh", "-c", 'WATCHDOG_PID=$$ exec "$@"', "sh", sys.executable, "-c", "from agent.daemon import main; main()")
+WATCHED = ("sh", "-c", 'WATCHDOG_PID=$$ exec "$@"', "sh", sys.executable, "-c", "from agent.daemon.main import main; main()")
 CREDENTIALS = struct.Struct("3i")
 # A heartbeat of 100 ms makes this the time of several.
 WATCHDOG_SECONDS = 1.0
@@ -95,7 +95,7 @@ def test_no_other_process_of_the_agent_knows_the_service_manager(
         listener.wait_for("READY=1")
         seen = 0
         for process in agent.note_processes():
-            # The child that looks at the host for the greeting may end meanwhile.
+            # The child that looks at the host for the banner may end meanwhile.
             with suppress(psutil.NoSuchProcess):
                 if process.pid != supervisor_of(agent) and (variables := process.environ()):
                     assert not {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"} & set(variables)
@@ -121,7 +121,7 @@ def test_it_tells_why_it_is_not_ready_and_that_it_is_again(tmp_path: Path, liste
 def test_a_start_that_does_not_succeed_wholly_is_over_too(tmp_path: Path, listener: Listener) -> None:
     """Where a worker can never be up READY is said all the same, since the others measure; the line says what is wrong."""
     (tmp_path / "worker.before_hello@gateway").write_text("exit 78")
-    program = ("env", f"EVERGAUGE_FAILPOINTS={tmp_path}", sys.executable, "-c", "from agent.daemon import main; main()")
+    program = ("env", f"EVERGAUGE_FAILPOINTS={tmp_path}", sys.executable, "-c", "from agent.daemon.main import main; main()")
     agent = AgentProcess(tmp_path, program=program)
     agent.start(ready=False)
     listener.wait_for("READY=1")

@@ -9,8 +9,8 @@ from fakes.agent_process import wait_until
 
 from agent.model.errors import UnavailableError
 from agent.model.message import Hello, Identity, Stop, decode_to_worker, encode
-from supervisor.shell.bus import PASSING, Bus
-from supervisor.shell.residence import Residence
+from supervisor.shell.bus import PASSING, BusRouter
+from supervisor.shell.runtime_names import RuntimeNames
 from workers.runtime.data_peer import SocketDataPeer
 
 # Two for each of two workers, and whatever libzmq has not closed yet.
@@ -20,12 +20,12 @@ LISTENERS_AND_CLOSING_ONES_MAX = 12
 def test_a_bus_that_cannot_be_bound_is_a_failure_of_the_system(tmp_path: Path) -> None:
     """As on a full file system: an OSError with the name, which the start and the look at the runtime folder know."""
     with pytest.raises(OSError, match=r"No such file or directory: '.*gone/bus\.sock\.a'"):
-        Bus(str(tmp_path / "gone" / "bus.sock"), "run")
+        BusRouter(str(tmp_path / "gone" / "bus.sock"), "run")
 
 
 def test_who_is_connected_to_the_bus_stays_so_however_often_its_name_is_removed(tmp_path: Path) -> None:
     """A word that is under way at that moment arrives; listeners that no worker came through are closed."""
-    bus = Bus(str(tmp_path / "bus.sock"), "run")
+    bus = BusRouter(str(tmp_path / "bus.sock"), "run")
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     steady = _come(bus, context, "steady", 1)
     passing = _come(bus, context, "passing", 1)
@@ -49,7 +49,7 @@ def test_who_is_connected_to_the_bus_stays_so_however_often_its_name_is_removed(
     bus.close()
 
 
-def _come(bus: Bus, context: zmq.Context[zmq.Socket[bytes]], child: str, epoch: int) -> zmq.Socket[bytes]:
+def _come(bus: BusRouter, context: zmq.Context[zmq.Socket[bytes]], child: str, epoch: int) -> zmq.Socket[bytes]:
     """Connect as this generation of a worker, and be heard."""
     peer = context.socket(zmq.DEALER)
     peer.setsockopt(zmq.IDENTITY, Identity("run", child, epoch).encode())
@@ -62,10 +62,10 @@ def _come(bus: Bus, context: zmq.Context[zmq.Socket[bytes]], child: str, epoch: 
 
 def test_a_bus_that_cannot_be_made_again_is_told_and_ends_nobody(tmp_path: Path) -> None:
     """Somebody took the name, and a folder is in the way of the next: the look says so, and the supervisor lives."""
-    bus = Bus(str(tmp_path / "bus.sock"), "run")
+    bus = BusRouter(str(tmp_path / "bus.sock"), "run")
     (tmp_path / "bus.sock").unlink()
     (tmp_path / "bus.sock.b").mkdir()
-    seen = Residence([bus], data_path="").look()
+    seen = RuntimeNames([bus], data_path="").look()
     bus.close()
     assert seen.lost == ("bus.sock",)
     assert "cannot be made again" in seen.problem

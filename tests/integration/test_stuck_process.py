@@ -95,7 +95,7 @@ def test_the_doctor_is_not_kept_waiting(stuck: StuckProcess) -> None:
 def test_an_agent_starts_measures_and_ends_beside_it(stuck: StuckProcess, tmp_path: Path) -> None:
     """Nobody is killed as hung, the first lines come, and a stuck thread does not keep the worker from its end."""
     with AgentProcess(tmp_path, flags={"--sampler-process-top-rows": "10000"}) as agent:
-        assert ", ready after" in wait_until(lambda: agent.output, "the greeting")
+        assert ", ready after" in wait_until(lambda: agent.output, "the banner")
         sampler = lambda: agent.call("status")["stats"].get("sampler/process", {})  # noqa: E731  asked again and again
         wait_until(lambda: sampler().get("readers_stuck"), "it has been asked")
         ticks = sampler()["ticks"]

@@ -13,14 +13,14 @@ from pathlib import Path
 import psutil
 import pytest
 from fakes.agent_process import wait_until
-from fakes.newborn import exit_status
+from fakes.ordered_worker import exit_status
 from msgspec import structs
 
 from agent.clock import SystemClock
 from agent.model.heartbeat import BODY_BYTES, BODY_OFFSET, VERSION, WAITING_OFFSET, Beat, parse_page
-from supervisor.shell.launcher import SPARE_BIRTH_NS_MAX, Birthplace, Launcher, NotStarted
-from supervisor.shell.ledger import Ledger
+from supervisor.shell.launcher import SPARE_BIRTH_NS_MAX, ForkServerSettings, Launcher, NotStarted
 from supervisor.shell.takeover import Started, Stray
+from supervisor.shell.takeover_record import TakeoverRecordFile
 
 # Behind the launcher, which prepares it.
 from multiprocess import forkserver, resource_tracker, util  # isort: skip
@@ -35,11 +35,15 @@ class Starter:
 
     def __init__(self, folder: Path) -> None:
         # The agent's own preload: it lets the server hear of its children's ends, of which the exit statuses are made.
-        place = Birthplace("run", "fakes.newborn:be", ("workers.runtime.preload",), str(folder), 0, str(folder / "living"))
+        place = ForkServerSettings(
+            "run", "fakes.ordered_worker:be", ("workers.runtime.preload",), str(folder), 0, str(folder / "living")
+        )
         epochs = {"sampler/tested": 0}
-        ledger = Ledger(str(folder / "ledger"), boot_id=bytes(16), run="run", fingerprint=bytes(32), epochs=epochs)
+        record_file = TakeoverRecordFile(
+            str(folder / "takeover-record"), boot_id=bytes(16), run="run", fingerprint=bytes(32), epochs=epochs
+        )
         self.killed: list[Stray] = []
-        self.launcher = Launcher(place, ledger, SystemClock(), on_killed=self.killed.extend)
+        self.launcher = Launcher(place, record_file, SystemClock(), on_killed=self.killed.extend)
         self._epoch = 0
         self._started: list[Started] = []
         # What came out of the reserve.
@@ -57,8 +61,8 @@ class Starter:
     def outcome(self) -> Started | NotStarted:
         """What became of the next order."""
         while not self._handed_out:
-            assert select.select([self.launcher.errands.descriptor], [], [], DEADLINE_SECONDS)[0], "no outcome"
-            for outcome in self.launcher.errands.results():
+            assert select.select([self.launcher.background.descriptor], [], [], DEADLINE_SECONDS)[0], "no outcome"
+            for outcome in self.launcher.background.results():
                 # None: the server was warmed up.
                 if outcome is not None:
                     if isinstance(outcome, Started):
@@ -93,7 +97,7 @@ class Starter:
                 if descriptor >= 0:
                     os.close(descriptor)
             started.page.close()
-        os.close(self.launcher.errands.descriptor)
+        os.close(self.launcher.background.descriptor)
 
 
 @pytest.fixture
@@ -178,7 +182,7 @@ def test_its_heartbeat_page_is_shared(starter: Starter) -> None:
     assert parse_page(version, body, version) == Beat(1, started.pid, 17, bytes(range(32)))
 
 
-def test_a_newborn_hears_no_signal_until_it_wants_to(starter: Starter) -> None:
+def test_a_new_worker_hears_no_signal_until_it_wants_to(starter: Starter) -> None:
     """A Ctrl-C in its first milliseconds does not end it; the supervisor's own signals are as they were."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     blocked = {int(number) for number in _words(starter.start("signals")).split()}
@@ -260,7 +264,7 @@ def test_a_stopped_server_delays_a_start_until_it_is_reset(starter: Starter) -> 
     os.kill(stopped, signal.SIGSTOP)
     wait_until(lambda: psutil.Process(stopped).status() == psutil.STATUS_STOPPED, "the server is stopped")
     starter.order("exit 0")
-    assert starter.launcher.errands.results() == []
+    assert starter.launcher.background.results() == []
     starter.launcher.reset()
     outcome = starter.outcome()
     # Started: the order was still in line when the server ended, so it went to the new one.
@@ -271,7 +275,7 @@ def test_a_stopped_server_delays_a_start_until_it_is_reset(starter: Starter) -> 
 
 
 def test_an_order_that_names_no_behaviour_ends_with_misuse(starter: Starter) -> None:
-    """Whatever the newborn does with its order: it has arrived byte by byte."""
+    """Whatever the standby does with its order: it has arrived byte by byte."""
     assert _status(starter.start("dance")) == 64
 
 

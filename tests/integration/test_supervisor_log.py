@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 from fakes.clock import FakeClock
 
+from agent.daemon.text_output import TextOutput
 from agent.model.timebase import S
-from agent.outlet import Outlet
-from supervisor.shell.log import LINE_BYTES_MAX, EventLog, LineTaker
+from supervisor.shell.log import LINE_BYTES_MAX, EventLog, LineSink
 
 WALL_NS = 1_800_000_000 * S
 AT = "2027-01-15T08:00:00.000Z"
@@ -29,8 +29,8 @@ class Lines:
         self.text += piece.decode()
 
 
-def _log(outlet: LineTaker, *, level: str = "debug", form: str = "text") -> EventLog:
-    return EventLog(FakeClock(wall_ns=WALL_NS), level=level, form=form, outlet=outlet)
+def _log(output: LineSink, *, level: str = "debug", form: str = "text") -> EventLog:
+    return EventLog(FakeClock(wall_ns=WALL_NS), level=level, form=form, output=output)
 
 
 def _written(fields: dict[str, object], *, form: str = "text") -> str:
@@ -40,15 +40,15 @@ def _written(fields: dict[str, object], *, form: str = "text") -> str:
 
 
 @contextmanager
-def _pipe() -> Iterator[tuple[int, Outlet]]:
-    """The read end of a pipe, and an outlet with room for two lines behind the other."""
+def _pipe() -> Iterator[tuple[int, TextOutput]]:
+    """The read end of a pipe, and an output with room for two lines behind the other."""
     read, write = os.pipe()
-    outlet = Outlet(write, queue_bytes_max=2 * LINE_BYTES_MAX)
+    output = TextOutput(write, queue_bytes_max=2 * LINE_BYTES_MAX)
     try:
-        yield read, outlet
+        yield read, output
     finally:
         _take(read)
-        assert outlet.close(DEADLINE_SECONDS)
+        assert output.close(DEADLINE_SECONDS)
         os.close(read)
         os.close(write)
 
@@ -98,11 +98,11 @@ def test_a_stream_that_is_closed_ends_the_writing_and_nothing_else() -> None:
     read, write = os.pipe()
     os.close(read)
     os.close(write)
-    outlet = Outlet(write)
-    log = _log(outlet)
+    output = TextOutput(write)
+    log = _log(output)
     log.write("a", "info", {})
     log.write("b", "info", {})
-    assert outlet.close(DEADLINE_SECONDS)
+    assert output.close(DEADLINE_SECONDS)
     assert log.unwritten == 2
 
 
@@ -110,34 +110,34 @@ def test_a_reader_that_has_gone_is_counted() -> None:
     """A broken pipe behind stderr; what could not be written is not tried again."""
     read, write = os.pipe()
     os.close(read)
-    outlet = Outlet(write)
-    log = _log(outlet)
+    output = TextOutput(write)
+    log = _log(output)
     log.write("a", "info", {})
-    assert outlet.drain(DEADLINE_SECONDS)
+    assert output.drain(DEADLINE_SECONDS)
     assert log.unwritten == 1
-    assert outlet.close(DEADLINE_SECONDS)
+    assert output.close(DEADLINE_SECONDS)
     os.close(write)
 
 
 def test_a_reader_that_does_not_read_is_not_waited_for() -> None:
     """The pipe is full and so is the queue: lines are counted, those that were taken come in order, and the next one says how
     many are hidden."""
-    with _pipe() as (read, outlet):
-        log = _log(outlet)
+    with _pipe() as (read, output):
+        log = _log(output)
         while not log.unwritten:
             log.write("filler", "info", {"text": "x" * 1000})
         log.write("lost", "info", {"text": "x" * 4000})
         assert log.unwritten == 2
         taken = b""
-        while not outlet.drain(0.01):
+        while not output.drain(0.01):
             taken += _take(read)
         taken += _take(read)
         assert {line.split()[2] for line in taken.splitlines()} == {b"filler"}
         log.write("seen", "info", {"a": 1})
-        assert outlet.drain(DEADLINE_SECONDS)
+        assert output.drain(DEADLINE_SECONDS)
         assert _take(read).decode() == f"{AT} info    seen a=1 hidden_before=2\n"
         log.write("next", "info", {})
-        assert outlet.drain(DEADLINE_SECONDS)
+        assert output.drain(DEADLINE_SECONDS)
         assert _take(read).decode() == f"{AT} info    next\n"
 
 
@@ -145,13 +145,13 @@ def test_a_line_that_told_of_losses_and_is_lost_itself_leaves_them_to_the_next()
     """No loss is forgotten because its news was lost."""
     read, write = os.pipe()
     os.close(read)
-    outlet = Outlet(write)
-    log = _log(outlet)
+    output = TextOutput(write)
+    log = _log(output)
     for name in ("a", "b", "c"):
         log.write(name, "info", {})
-        assert outlet.drain(DEADLINE_SECONDS)
-    assert (log.unwritten, outlet.untold) == (3, 3)
-    assert outlet.close(DEADLINE_SECONDS)
+        assert output.drain(DEADLINE_SECONDS)
+    assert (log.unwritten, output.untold) == (3, 3)
+    assert output.close(DEADLINE_SECONDS)
     os.close(write)
 
 
@@ -159,16 +159,16 @@ def test_a_stream_that_another_program_made_non_blocking_loses_nothing() -> None
     """Whoever shares a terminal may do so; a full stream is then waited for, by the thread alone."""
     read, write = os.pipe()
     os.set_blocking(write, False)
-    outlet = Outlet(write, queue_bytes_max=256 << 10)
+    output = TextOutput(write, queue_bytes_max=256 << 10)
     piece = b"x" * 40_000
     for _ in range(4):
-        outlet.put(piece)
+        output.put(piece)
     taken = b""
-    while not outlet.drain(0.01):
+    while not output.drain(0.01):
         taken += _take(read)
     assert len(taken + _take(read)) == 4 * len(piece)
-    assert outlet.close(DEADLINE_SECONDS)
-    assert outlet.lost == 0
+    assert output.close(DEADLINE_SECONDS)
+    assert output.lost == 0
     os.close(read)
     os.close(write)
 

@@ -1,4 +1,4 @@
-"""The supervisor's hands over the real system: locks, errands, the journal, and what processes cost."""
+"""The supervisor's hands over the real system: locks, background threads, the rules store, and what processes cost."""
 
 import os
 import select
@@ -18,10 +18,10 @@ from agent.model.rule import GroupRule
 from agent.model.timebase import S
 from supervisor.core.effect import Persisted
 from supervisor.core.rulebook import Rulebook
-from supervisor.shell.errand import ErrandThread
-from supervisor.shell.journal import Journal, load_rulebook
+from supervisor.shell.background_thread import BackgroundThread
 from supervisor.shell.lock import FolderLock
-from supervisor.shell.measure import Gauge
+from supervisor.shell.process_statistics import ProcessStatistics
+from supervisor.shell.rules_store import RulesStore, load_rulebook
 
 DEADLINE_SECONDS = 10.0
 WALL_NS = 1_800_000_000 * S
@@ -77,13 +77,13 @@ def test_the_holders_death_frees_the_lock(tmp_path: Path) -> None:
 def test_a_lock_whose_file_was_removed_is_held_again_unless_somebody_was_faster(tmp_path: Path) -> None:
     """Whoever opens the path must meet it; another's lock there is never taken away."""
     path = tmp_path / "runtime.lock"
-    lock = FolderLock(str(path), what="runtime folder", remedy="stop it", note="/run/ledger")
+    lock = FolderLock(str(path), what="runtime folder", remedy="stop it", note="/run/takeover-record")
     assert lock.is_there()
     path.unlink()
     assert not lock.is_there()
     lock.make_again()
     assert lock.is_there()
-    assert path.read_text() == f"{os.getpid()}\n/run/ledger\n"
+    assert path.read_text() == f"{os.getpid()}\n/run/takeover-record\n"
     path.unlink()
     holder = _hold(path)
     with pytest.raises(BusyError):
@@ -113,78 +113,78 @@ def test_a_lock_where_nothing_can_be_written_is_a_failure_of_storage(tmp_path: P
         _lock(tmp_path / "state.lock")
 
 
-# ---- the errand thread -----------------------------------------------------------------------------
+# ---- the background thread -----------------------------------------------------------------------------
 
 
-def _results(errands: "ErrandThread[object]", count: int = 1) -> list[object]:
+def _results(background: "BackgroundThread[object]", count: int = 1) -> list[object]:
     found: list[object] = []
     while len(found) < count:
-        assert select.select([errands.descriptor], [], [], DEADLINE_SECONDS)[0], f"{found} is all that came"
-        found += errands.results()
+        assert select.select([background.descriptor], [], [], DEADLINE_SECONDS)[0], f"{found} is all that came"
+        found += background.results()
     return found
 
 
 def test_errands_are_run_in_order_and_told_through_the_descriptor() -> None:
     """A hundred of them; afterwards the descriptor is silent."""
-    errands: ErrandThread[object] = ErrandThread("tested")
+    background: BackgroundThread[object] = BackgroundThread("tested")
     for number in range(100):
-        errands.send(lambda number=number: number)  # type: ignore[misc]
-    assert _results(errands, 100) == list(range(100))
-    assert errands.close(DEADLINE_SECONDS)
-    errands.results()
-    assert select.select([errands.descriptor], [], [], 0)[0] == []
-    os.close(errands.descriptor)
+        background.send(lambda number=number: number)  # type: ignore[misc]
+    assert _results(background, 100) == list(range(100))
+    assert background.close(DEADLINE_SECONDS)
+    background.results()
+    assert select.select([background.descriptor], [], [], 0)[0] == []
+    os.close(background.descriptor)
 
 
 def test_no_result_is_an_empty_list_and_no_wait() -> None:
     """Also before anything was ever sent."""
-    errands: ErrandThread[object] = ErrandThread("tested")
-    assert errands.results() == []
-    assert errands.close(DEADLINE_SECONDS)
-    os.close(errands.descriptor)
+    background: BackgroundThread[object] = BackgroundThread("tested")
+    assert background.results() == []
+    assert background.close(DEADLINE_SECONDS)
+    os.close(background.descriptor)
 
 
 def test_a_hanging_errand_delays_only_those_behind_it() -> None:
     """Closing says that it did not end; the caller goes on meanwhile."""
-    errands: ErrandThread[object] = ErrandThread("tested")
+    background: BackgroundThread[object] = BackgroundThread("tested")
     gate = threading.Event()
-    errands.send(lambda: gate.wait(DEADLINE_SECONDS))
-    errands.send(lambda: "behind")
-    assert errands.results() == []
-    assert not errands.close(timeout_seconds=0)
+    background.send(lambda: gate.wait(DEADLINE_SECONDS))
+    background.send(lambda: "behind")
+    assert background.results() == []
+    assert not background.close(timeout_seconds=0)
     gate.set()
-    assert _results(errands, 2) == [True, "behind"]
-    assert errands.close(DEADLINE_SECONDS)
-    os.close(errands.descriptor)
+    assert _results(background, 2) == [True, "behind"]
+    assert background.close(DEADLINE_SECONDS)
+    os.close(background.descriptor)
 
 
-# ---- the journal -----------------------------------------------------------------------------------
+# ---- the rules store -----------------------------------------------------------------------------------
 
 BOOK = Rulebook(17, (GroupRule("a"), GroupRule("ü", priority=5)))
 
 
 @pytest.fixture
-def journal(tmp_path: Path) -> Iterator[Journal]:
-    """A journal in a private folder."""
-    journal = Journal(str(tmp_path))
-    yield journal
-    assert journal.errands.close(DEADLINE_SECONDS)
-    os.close(journal.errands.descriptor)
+def rules_store(tmp_path: Path) -> Iterator[RulesStore]:
+    """A rules store in a private folder."""
+    rules_store = RulesStore(str(tmp_path))
+    yield rules_store
+    assert rules_store.background.close(DEADLINE_SECONDS)
+    os.close(rules_store.background.descriptor)
 
 
-def test_what_was_written_is_read_at_the_next_start(journal: Journal, tmp_path: Path) -> None:
+def test_what_was_written_is_read_at_the_next_start(rules_store: RulesStore, tmp_path: Path) -> None:
     """Revision and rules; nothing else is left in the folder."""
-    journal.write(1, BOOK)
-    assert _results(journal.errands) == [Persisted(1)]
+    rules_store.write(1, BOOK)
+    assert _results(rules_store.background) == [Persisted(1)]
     assert load_rulebook(str(tmp_path), WALL_NS) == (BOOK, "")
     assert os.listdir(tmp_path) == ["rules.json"]
 
 
-def test_the_last_document_holds(journal: Journal, tmp_path: Path) -> None:
+def test_the_last_document_holds(rules_store: RulesStore, tmp_path: Path) -> None:
     """One after another, each as a whole."""
     for revision in range(1, 21):
-        journal.write(revision, Rulebook(revision))
-    assert _results(journal.errands, 20) == [Persisted(token) for token in range(1, 21)]
+        rules_store.write(revision, Rulebook(revision))
+    assert _results(rules_store.background, 20) == [Persisted(token) for token in range(1, 21)]
     assert load_rulebook(str(tmp_path), WALL_NS)[0].revision == 20
 
 
@@ -193,17 +193,17 @@ def test_without_a_document_there_are_no_rules_and_that_is_well(tmp_path: Path) 
     assert load_rulebook(str(tmp_path), WALL_NS) == (Rulebook(), "")
 
 
-def test_a_write_that_fails_says_so_and_leaves_what_was_there(journal: Journal, tmp_path: Path) -> None:
+def test_a_write_that_fails_says_so_and_leaves_what_was_there(rules_store: RulesStore, tmp_path: Path) -> None:
     """A folder stands where the document belongs, then where the temporary one does; the thread lives on."""
     (tmp_path / "rules.json").mkdir()
-    journal.write(1, BOOK)
-    assert _results(journal.errands) == [Persisted(1, f"{tmp_path}/rules.json cannot be written: Is a directory")]
+    rules_store.write(1, BOOK)
+    assert _results(rules_store.background) == [Persisted(1, f"{tmp_path}/rules.json cannot be written: Is a directory")]
     (tmp_path / "rules.json").rmdir()
-    journal.write(2, BOOK)
-    assert _results(journal.errands) == [Persisted(2)]
+    rules_store.write(2, BOOK)
+    assert _results(rules_store.background) == [Persisted(2)]
     (tmp_path / "rules.json.new").mkdir()
-    journal.write(3, BOOK)
-    assert _results(journal.errands) == [Persisted(3, f"{tmp_path}/rules.json cannot be written: Is a directory")]
+    rules_store.write(3, BOOK)
+    assert _results(rules_store.background) == [Persisted(3, f"{tmp_path}/rules.json cannot be written: Is a directory")]
     assert load_rulebook(str(tmp_path), WALL_NS) == (BOOK, "")
 
 
@@ -216,33 +216,37 @@ def failing(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monkey
 
 
 def test_a_folder_that_cannot_be_synced_leaves_the_document_in_place_and_says_so(
-    journal: Journal, tmp_path: Path, failing: Path
+    rules_store: RulesStore, tmp_path: Path, failing: Path
 ) -> None:
     """EIO after the rename: the next start reads the new rules, so what runs must not go on with the old ones."""
-    (failing / "journal.renamed").write_text("error EIO")
-    journal.write(1, BOOK)
-    assert _results(journal.errands) == [Persisted(1, f"{tmp_path} cannot be synced: failpoint journal.renamed", is_in_place=True)]
+    (failing / "rules_store.renamed").write_text("error EIO")
+    rules_store.write(1, BOOK)
+    assert _results(rules_store.background) == [
+        Persisted(1, f"{tmp_path} cannot be synced: failpoint rules_store.renamed", is_in_place=True)
+    ]
     assert load_rulebook(str(tmp_path), WALL_NS) == (BOOK, "")
 
 
 @pytest.mark.parametrize("word", ["EINVAL", "ENOTSUP"])
-def test_a_file_system_that_syncs_no_folders_is_taken_as_it_is(journal: Journal, tmp_path: Path, failing: Path, word: str) -> None:
+def test_a_file_system_that_syncs_no_folders_is_taken_as_it_is(
+    rules_store: RulesStore, tmp_path: Path, failing: Path, word: str
+) -> None:
     """As network file systems answer: the document is as durable as it can be there, and why is told."""
-    (failing / "journal.renamed").write_text(f"error {word}")
-    journal.write(1, BOOK)
-    reason = f"the file system of {tmp_path} syncs no folders: failpoint journal.renamed"
-    assert _results(journal.errands) == [Persisted(1, weakness=reason)]
+    (failing / "rules_store.renamed").write_text(f"error {word}")
+    rules_store.write(1, BOOK)
+    reason = f"the file system of {tmp_path} syncs no folders: failpoint rules_store.renamed"
+    assert _results(rules_store.background) == [Persisted(1, weakness=reason)]
     assert load_rulebook(str(tmp_path), WALL_NS) == (BOOK, "")
 
 
-def test_a_half_written_successor_is_never_read(journal: Journal, tmp_path: Path) -> None:
+def test_a_half_written_successor_is_never_read(rules_store: RulesStore, tmp_path: Path) -> None:
     """What a power failure left under the passing name is overwritten by the next write."""
-    journal.write(1, BOOK)
-    assert _results(journal.errands) == [Persisted(1)]
+    rules_store.write(1, BOOK)
+    assert _results(rules_store.background) == [Persisted(1)]
     (tmp_path / "rules.json.new").write_bytes(b'{"format": 1, "revi')
     assert load_rulebook(str(tmp_path), WALL_NS) == (BOOK, "")
-    journal.write(2, Rulebook(18))
-    assert _results(journal.errands) == [Persisted(2)]
+    rules_store.write(2, Rulebook(18))
+    assert _results(rules_store.background) == [Persisted(2)]
     assert load_rulebook(str(tmp_path), WALL_NS)[0].revision == 18
 
 
@@ -250,11 +254,11 @@ WRITER = """
 import itertools, os, sys
 from agent.model.rule import GroupRule
 from supervisor.core.rulebook import Rulebook, encode_rulebook
-from supervisor.shell.journal import Journal
-journal = Journal(sys.argv[1])
+from supervisor.shell.rules_store import RulesStore
+rules_store = RulesStore(sys.argv[1])
 for revision in itertools.count(1):
-    journal.write(revision, Rulebook(revision, tuple(GroupRule(f"r{n}") for n in range(200))))
-    while not journal.errands.results():
+    rules_store.write(revision, Rulebook(revision, tuple(GroupRule(f"r{n}") for n in range(200))))
+    while not rules_store.background.results():
         pass
     os.write(1, b"%d\\n" % revision)
 """
@@ -314,44 +318,44 @@ def busy() -> Iterator[subprocess.Popen[str]]:
 
 def test_the_cpu_and_memory_of_a_real_child(busy: "subprocess.Popen[str]") -> None:
     """Percent over the looks, which are on our clock: what it used in ten of our seconds."""
-    gauge = Gauge(busy.pid)
-    assert (gauge.cpu_percent, gauge.cpu_seconds, gauge.rss_bytes) == (None, None, None)
-    first = gauge.look(0)
+    statistics = ProcessStatistics(busy.pid)
+    assert (statistics.cpu_percent, statistics.cpu_seconds, statistics.rss_bytes) == (None, None, None)
+    first = statistics.look(0)
     assert first is not None
-    assert gauge.cpu_percent is None
-    other = Gauge(busy.pid)
-    wait_until(lambda: (sight := other.look(0)) and sight.cpu_ns >= first.cpu_ns + S // 10, "it used 100 ms")
+    assert statistics.cpu_percent is None
+    other = ProcessStatistics(busy.pid)
+    wait_until(lambda: (process_state := other.look(0)) and process_state.cpu_ns >= first.cpu_ns + S // 10, "it used 100 ms")
     other.close()
-    last = gauge.look(10 * S)
+    last = statistics.look(10 * S)
     assert last is not None
     assert last.state in "RS"
-    assert gauge.cpu_percent == round((last.cpu_ns - first.cpu_ns) / (10 * S) * 100, 2)
-    assert gauge.cpu_seconds == last.cpu_ns / S
-    assert gauge.rss_bytes is not None
-    assert gauge.rss_bytes > 1 << 20
-    gauge.close()
+    assert statistics.cpu_percent == round((last.cpu_ns - first.cpu_ns) / (10 * S) * 100, 2)
+    assert statistics.cpu_seconds == last.cpu_ns / S
+    assert statistics.rss_bytes is not None
+    assert statistics.rss_bytes > 1 << 20
+    statistics.close()
 
 
 def test_a_dead_child_is_seen_as_a_zombie_and_then_not_at_all(busy: "subprocess.Popen[str]") -> None:
     """None, never a number of somebody else."""
-    gauge = Gauge(busy.pid)
-    gauge.look(0)
+    statistics = ProcessStatistics(busy.pid)
+    statistics.look(0)
     busy.kill()
-    wait_until(lambda: (sight := gauge.look(S)) is not None and sight.state == "Z", "it is a zombie")
+    wait_until(lambda: (process_state := statistics.look(S)) is not None and process_state.state == "Z", "it is a zombie")
     busy.wait()
-    assert gauge.look(2 * S) is None
-    gauge.close()
+    assert statistics.look(2 * S) is None
+    statistics.close()
 
 
 def test_the_percentage_forgets_what_is_long_ago(busy: "subprocess.Popen[str]") -> None:
     """Twenty looks at the same instant of the child: the first one, long ago, no longer counts."""
     busy.send_signal(signal.SIGSTOP)
-    gauge = Gauge(busy.pid)
-    wait_until(lambda: (sight := gauge.look(0)) is not None and sight.state == "T", "it is stopped")
+    statistics = ProcessStatistics(busy.pid)
+    wait_until(lambda: (process_state := statistics.look(0)) is not None and process_state.state == "T", "it is stopped")
     for number in range(1, 21):
-        gauge.look(number * S)
-    assert gauge.cpu_percent == 0.0
-    gauge.close()
+        statistics.look(number * S)
+    assert statistics.cpu_percent == 0.0
+    statistics.close()
 
 
 def test_a_process_that_is_not_there_cannot_be_measured(busy: "subprocess.Popen[str]") -> None:
@@ -359,4 +363,4 @@ def test_a_process_that_is_not_there_cannot_be_measured(busy: "subprocess.Popen[
     busy.kill()
     busy.wait()
     with pytest.raises(FileNotFoundError):
-        Gauge(busy.pid)
+        ProcessStatistics(busy.pid)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
 from agent.model.timebase import MS
-from supervisor.core.child import HEIR_ANSWER_NS
-from supervisor.core.succession import RETRY_NS
+from supervisor.core.child import TAKEOVER_ANSWER_NS
+from supervisor.core.takeover import RETRY_NS
 
 SEQUENCES = int(os.environ.get("EVERGAUGE_SEQUENCES", "2000"))
 # Told in so many tests, so that none of them comes near the time that a single test may take.
@@ -20,7 +20,7 @@ STEPS = 50
 
 WORKERS = st.sampled_from(sorted(CHILDREN))
 RULE_NAMES = st.sampled_from(["r0", "r1", "r2"])
-# Nothing; a message's way; a restart delay; the patience with a hung worker, an heir and one that does not become ready.
+# Nothing; a message's way; a restart delay; the patience with a hung worker, an survivor and one that does not become ready.
 WAITS_NS = (0, 1 * MS, 60 * MS, 700 * MS, 4_000 * MS, 11_000 * MS)
 DRIFTS = st.sampled_from(["added", "altered", "removed", "emptied", "thrown back"])
 
@@ -122,7 +122,7 @@ class RulesMachine(RuleBasedStateMachine):
             worker.is_cut_off = False
         self.world.wait(10 * RETRY_NS)
         self.world.flow()
-        self.world.wait(HEIR_ANSWER_NS)
+        self.world.wait(TAKEOVER_ANSWER_NS)
         assert {name: worker.epoch for name, worker in self.world.workers.items()} == epochs, "somebody was not taken over"
         self.world.assert_healthy_workers_agree()
 
@@ -190,15 +190,15 @@ class RulesMachine(RuleBasedStateMachine):
         worker = self.world.workers.get(name)
         if worker is None or not self.world.is_well(worker):
             return
-        drifts = self.world.fleet.authority.drifts
+        drifts = self.world.supervisor_state.authority.drifts
         if worker.drift(how):
             worker.turn(self.world.now_ns)
             self.world.look()
             self.world.look()
             self.world.flow()
             assert dict(worker.replica.state.items()) == self.world.expected(), f"{name} still holds what is {how}"
-            assert self.world.fleet.authority.is_in_sync(name)
-            assert self.world.fleet.authority.drifts > drifts
+            assert self.world.supervisor_state.authority.is_in_sync(name)
+            assert self.world.supervisor_state.authority.drifts > drifts
 
     @rule(name=WORKERS, priority=st.integers(0, 2))
     def a_refused_word_is_made_good_at_the_first_look_after_the_line_is_mended(self, name: str, priority: int) -> None:

@@ -27,7 +27,7 @@ def test_a_repairing_snapshot_counts_when_it_is_acknowledged_and_not_when_it_is_
     world.look()
     world.look()
     assert worker.sent_sequence > worker.taken_sequence, "the snapshot is on its way"
-    assert not world.fleet.authority.is_in_sync(WORKER)
+    assert not world.supervisor_state.authority.is_in_sync(WORKER)
     world.flow()
     assert world.is_well(worker)
 
@@ -104,9 +104,9 @@ def test_rules_that_change_all_the_time_are_no_drift(changes_by_look: list[int])
             while world.hear(name):
                 pass
         world.look()
-    assert world.fleet.authority.drifts == 0
+    assert world.supervisor_state.authority.drifts == 0
     world.make_peace()
-    assert world.fleet.authority.snapshots == len(world.workers), "nobody needed more than its first snapshot"
+    assert world.supervisor_state.authority.snapshots == len(world.workers), "nobody needed more than its first snapshot"
 
 
 def test_a_change_whose_durability_is_not_known_is_in_force_as_the_document_says() -> None:
@@ -121,11 +121,11 @@ def test_a_change_whose_durability_is_not_known_is_in_force_as_the_document_says
     assert world.last_answer.problem is not None
     assert (world.last_answer.problem.code, world.last_answer.problem.exit) == ("durability_unknown", 74)
     assert sorted(world.rules_on_disk()) == ["added", "kept"]
-    assert ("supervisor", "rules_not_durable") in world.fleet.diary.conditions
+    assert ("supervisor", "rules_not_durable") in world.supervisor_state.history.conditions
     world.change("added", 1)
     assert len(world.persists) == 1, "asked for once more, it is written once more"
     world.disk_answers()
-    assert world.fleet.diary.conditions == {}
+    assert world.supervisor_state.history.conditions == {}
     world.change("kept", None)
     world.disk_answers(problem="Input/output error", is_in_place=True)
     assert sorted(world.rules_on_disk()) == ["added"]
@@ -142,7 +142,7 @@ def test_that_a_file_system_syncs_no_folders_is_said_once() -> None:
         world.disk = encode_rulebook(order.book)
         world.tell(Persisted(order.token, weakness="it syncs no folders"))
     assert [line.fields for line in world.log if line.kind == "rules_as_durable_as_can_be"] == [{"reason": "it syncs no folders"}]
-    assert sorted(world.fleet.authority.rules) == ["a", "b"]
+    assert sorted(world.supervisor_state.authority.rules) == ["a", "b"]
 
 
 def test_many_changes_at_once_are_answered_in_parts() -> None:

@@ -17,12 +17,10 @@ from supervisor.core.effect import (
     Exited,
     Finished,
     Look,
-    Looked,
-    Observation,
+    MessageReceived,
     Persist,
     Persisted,
     Respond,
-    Said,
     Send,
     Signal,
     Spawn,
@@ -30,9 +28,11 @@ from supervisor.core.effect import (
     SpawnFailed,
     StopRequested,
     Woke,
+    WorkerObservation,
+    WorkersObserved,
 )
 from supervisor.core.invariants import broken_invariants
-from supervisor.core.watchdog import Sight
+from supervisor.core.watchdog import ProcessState
 from workers.runtime.replica import Replica
 
 CHILDREN = {"writer": "writer", "control-plane": "control-plane", "sampler/a": "sampler", "gateway": "gateway"}
@@ -56,7 +56,7 @@ class World:
     def __init__(self, seed: int) -> None:
         self.rng = Random(seed)
         self.story = Story(CHILDREN, seed=seed)
-        self.machine, self.fleet = self.story.machine, self.story.fleet
+        self.machine, self.supervisor_state = self.story.machine, self.story.supervisor_state
         self.now_ns = 0
         self.spawns: list[Spawn] = []
         self.workers: dict[tuple[str, int], _Worker] = {}
@@ -74,7 +74,7 @@ class World:
     def handle(self, event: object) -> None:
         """One event, with the invariants after it."""
         self.take(self.machine.handle(event, self.now_ns))  # type: ignore[arg-type]
-        broken = list(broken_invariants(self.fleet, self.now_ns))
+        broken = list(broken_invariants(self.supervisor_state, self.now_ns))
         assert not broken, broken
         living = [key[0] for key in self.workers] + [spawn.child for spawn in self.spawns]
         assert len(living) == len(set(living)), f"two processes of one name: {living}"
@@ -126,7 +126,7 @@ class World:
             worker = self.workers[spawn.child, spawn.epoch] = _Worker(spawn.child, spawn.epoch, self.pids)
             self.handle(Spawned(spawn.child, spawn.epoch, worker.pid))
             if (spawn.child, spawn.epoch) in self.workers:
-                self.handle(Said(spawn.child, spawn.epoch, Hello(worker.pid)))
+                self.handle(MessageReceived(spawn.child, spawn.epoch, Hello(worker.pid)))
 
     def spawn_fails(self) -> None:
         if self.spawns:
@@ -147,13 +147,13 @@ class World:
         if isinstance(message, Snapshot | Delta):
             was_loaded = worker.replica.is_loaded
             answer: Ack | Nack | Resync = worker.replica.take(message)
-            self.handle(Said(worker.name, worker.epoch, answer))
+            self.handle(MessageReceived(worker.name, worker.epoch, answer))
             if worker.replica.is_loaded and not was_loaded:
-                self.handle(Said(worker.name, worker.epoch, Ready()))
+                self.handle(MessageReceived(worker.name, worker.epoch, Ready()))
                 if worker.name == "control-plane":
-                    self.handle(Said(worker.name, worker.epoch, Publish([], complete=True)))
+                    self.handle(MessageReceived(worker.name, worker.epoch, Publish([], complete=True)))
         elif isinstance(message, Ask):
-            self.handle(Said(worker.name, worker.epoch, Reply(message.ask, {})))
+            self.handle(MessageReceived(worker.name, worker.epoch, Reply(message.ask, {})))
         else:
             self.kill(worker.name, worker.epoch, 0)
 
@@ -165,9 +165,9 @@ class World:
                 if worker is not None:
                     worker.turns += not worker.is_stopped
                     beat = Beat(worker.turns, self.now_ns, worker.replica.revision, worker.replica.state.digest)
-                    seen.append(Observation(name, epoch, beat, Sight("T" if worker.is_stopped else "S", 0)))
+                    seen.append(WorkerObservation(name, epoch, beat, ProcessState("T" if worker.is_stopped else "S", 0)))
             self.looks.clear()
-            self.handle(Looked(tuple(seen)))
+            self.handle(WorkersObserved(tuple(seen)))
 
     def wait(self) -> None:
         self.now_ns += self.rng.choice([0, 1 * MS, 50 * MS, 400 * MS])
@@ -230,7 +230,7 @@ def test_every_random_world_becomes_whole_again(part: int) -> None:
                 world.step(calm=True)
                 if _is_whole(world):
                     break
-            assert _is_whole(world), {name: str(child.state) for name, child in world.fleet.children.items()}
+            assert _is_whole(world), {name: str(child.state) for name, child in world.supervisor_state.children.items()}
             assert world.asked <= set(world.answers), "a client was never answered"
             _end(world)
         except AssertionError as failure:
@@ -250,13 +250,13 @@ def test_changing_rules_alone_never_cost_a_worker_its_life() -> None:
 
 
 def _is_whole(world: World) -> bool:
-    authority = world.fleet.authority
+    authority = world.supervisor_state.authority
     return (
         not world.persists
         and world.asked <= set(world.answers)
-        and all(child.state is ChildState.UP for child in world.fleet.children.values())
+        and all(child.state is ChildState.UP for child in world.supervisor_state.children.values())
         and all(worker.replica.state.digest == authority.state.digest for worker in world.workers.values())
-        and all(authority.is_in_sync(name) for name in world.fleet.children)
+        and all(authority.is_in_sync(name) for name in world.supervisor_state.children)
     )
 
 
@@ -279,7 +279,9 @@ def test_the_same_seed_tells_the_same_story() -> None:
         world = World(seed)
         for _ in range(300):
             world.step(calm=False)
-        return repr([(child.state, child.epoch, child.failures) for child in world.fleet.children.values()]) + str(world.now_ns)
+        return repr([(child.state, child.epoch, child.failures) for child in world.supervisor_state.children.values()]) + str(
+            world.now_ns
+        )
 
     assert told(42) == told(42)
     assert {told(seed) for seed in range(5)} != {told(42)}

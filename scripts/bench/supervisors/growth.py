@@ -48,7 +48,7 @@ def over_many_kills(bench: Bench) -> Section:
         )
         for each in found
     ]
-    # What is filled once and has a maximum (the tally of deaths, the diary) is filled by then.
+    # What is filled once and has a maximum (the tally of deaths, the event history) is filled by then.
     first, last = found[STAGES // 2 - 1], found[-1]
     growth_mib = (last.private_bytes - first.private_bytes) / proc.MIB
     section.checks = [

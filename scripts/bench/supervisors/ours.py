@@ -131,7 +131,7 @@ class Agent(Rival):
         return self._control.call(operation, **arguments)
 
     def on_restarted(self, start: ChildStart) -> None:
-        """Forgiven, as after a stable spell; one of its own must hold the rules, by the digest it acknowledged itself."""
+        """Forgiven, as after a stable period; one of its own must hold the rules, by the digest it acknowledged itself."""
         self.call("reset-worker", name=start.name)
         if self._is_own:
             (row,) = [row for row in self.call("list-workers")["workers"] if row["name"] == start.name]

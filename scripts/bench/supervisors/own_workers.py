@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from agent.config import Config
-from agent.foreground import run
+from agent.daemon.foreground import run
 from agent.launch import Launch
 from agent.model.rule_state import RuleState
 from agent.workforce import Workforce

@@ -185,5 +185,5 @@ def test_an_emulated_resctrl_is_usable_and_named_as_what_it_is() -> None:
     """Nobody takes its numbers for those of the hardware."""
     found = finding("resctrl", resctrl=changed(RESCTRL, is_emulated=True))
     assert (found.state, "emulated" in found.detail) == (State.USABLE, True)
-    # The greeting puts it behind what the sampler of this name measures.
+    # The banner puts it behind what the sampler of this name measures.
     assert (found.remark, finding("resctrl", resctrl=RESCTRL).remark) == ("on an emulated resctrl", "")

@@ -75,7 +75,7 @@ def test_a_samplers_settings_carry_its_name_and_can_switch_it_off() -> None:
 
 
 def test_every_sampler_says_what_it_measures_and_what_it_reads() -> None:
-    """The greeting and the doctor show it."""
+    """The banner and the doctor show it."""
     for sampler in catalogue.all_samplers():
         assert sampler.about
         assert sampler.files

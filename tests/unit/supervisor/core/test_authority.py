@@ -9,9 +9,19 @@ from agent.model.message import Ack, Delta, Hello, Nack, Ready, Resync, Snapshot
 from agent.model.rule import GroupRule, Match
 from agent.model.timebase import MS
 from supervisor.core.child import ChildState
-from supervisor.core.effect import Commanded, Effect, Looked, Observation, Persist, Persisted, Respond, Send, SendRefused
+from supervisor.core.effect import (
+    Commanded,
+    Effect,
+    Persist,
+    Persisted,
+    Respond,
+    Send,
+    SendRefused,
+    WorkerObservation,
+    WorkersObserved,
+)
 from supervisor.core.rulebook import Rulebook
-from supervisor.core.watchdog import Sight
+from supervisor.core.watchdog import ProcessState
 
 
 def _story() -> Story:
@@ -28,7 +38,7 @@ def _add(story: Story, name: str) -> list[Effect]:
 def _look(story: Story, beat: Beat | None = None) -> list[object]:
     story.now_ns += 500 * MS
     held = beat or Beat(story.now_ns, story.now_ns, 0, b"")
-    effects = story.tell(Looked((Observation("writer", story.child("writer").epoch, held, Sight("S", 0)),)))
+    effects = story.tell(WorkersObserved((WorkerObservation("writer", story.child("writer").epoch, held, ProcessState("S", 0)),)))
     return [effect.message for effect in effects if isinstance(effect, Send)]
 
 
@@ -49,7 +59,7 @@ def test_a_full_disk_refuses_the_rule_and_changes_nothing() -> None:
     (answer,) = [effect for effect in story.tell(Persisted(1, "no space left")) if isinstance(effect, Respond)]
     assert answer.problem is not None
     assert "no space left" in answer.problem.sentence
-    assert story.fleet.authority.revision == 0
+    assert story.supervisor_state.authority.revision == 0
 
 
 def test_adding_the_same_rule_twice_changes_nothing() -> None:
@@ -76,9 +86,9 @@ def test_a_worker_is_in_sync_only_after_its_acknowledgement() -> None:
     """Sent is not held."""
     story = _story()
     effects = _add(story, "a")
-    assert not story.fleet.authority.is_in_sync("writer")
+    assert not story.supervisor_state.authority.is_in_sync("writer")
     story.acknowledge("writer", effects)
-    assert story.fleet.authority.is_in_sync("writer")
+    assert story.supervisor_state.authority.is_in_sync("writer")
 
 
 def test_an_acknowledgement_of_an_older_message_is_not_taken_for_the_last() -> None:
@@ -86,9 +96,9 @@ def test_an_acknowledgement_of_an_older_message_is_not_taken_for_the_last() -> N
     story = _story()
     one, two = _add(story, "a"), _add(story, "b")
     story.acknowledge("writer", one)
-    assert not story.fleet.authority.is_in_sync("writer")
+    assert not story.supervisor_state.authority.is_in_sync("writer")
     story.acknowledge("writer", two)
-    assert story.fleet.authority.is_in_sync("writer")
+    assert story.supervisor_state.authority.is_in_sync("writer")
 
 
 def test_a_restarted_worker_gets_exactly_the_rules_in_force() -> None:
@@ -101,7 +111,7 @@ def test_a_restarted_worker_gets_exactly_the_rules_in_force() -> None:
     (effect,) = [effect for effect in story.say("writer", Hello(1)) if isinstance(effect, Send)]
     assert isinstance(effect.message, Snapshot)
     assert [key for key, _content in effect.message.entries] == ["rule/a", "rule/b"]
-    assert effect.message.digest == story.fleet.authority.state.digest
+    assert effect.message.digest == story.supervisor_state.authority.state.digest
 
 
 def test_drift_in_the_workers_own_page_is_repaired_at_the_next_look() -> None:
@@ -111,7 +121,7 @@ def test_drift_in_the_workers_own_page_is_repaired_at_the_next_look() -> None:
     wrong = Beat(1, story.now_ns, 1, b"\1" * 32)
     messages = _look(story, wrong) + _look(story, wrong)
     assert [type(message) for message in messages] == [Snapshot]
-    assert story.fleet.authority.drifts == 1
+    assert story.supervisor_state.authority.drifts == 1
 
 
 def test_a_refused_send_ends_in_a_snapshot() -> None:
@@ -151,7 +161,7 @@ def test_a_wrong_digest_in_an_acknowledgement_is_drift() -> None:
     (effect,) = [effect for effect in _add(story, "a") if isinstance(effect, Send)]
     assert isinstance(effect.message, Delta)
     story.say("writer", Ack(effect.message.sequence, effect.message.revision, b"\2" * 32))
-    assert story.fleet.authority.drifts == 1
+    assert story.supervisor_state.authority.drifts == 1
 
 
 def test_rules_of_a_former_supervisor_are_in_force_from_the_start() -> None:
@@ -173,7 +183,7 @@ def test_a_worker_is_up_although_rules_change_while_its_snapshot_is_on_its_way()
     story.say("writer", Ready())
     assert story.state("writer") is ChildState.UP
     story.acknowledge("writer", delta)
-    assert story.fleet.authority.is_in_sync("writer")
+    assert story.supervisor_state.authority.is_in_sync("writer")
 
 
 def test_rules_have_a_size_and_the_sum_of_them_too() -> None:
@@ -195,7 +205,7 @@ def test_a_removal_of_a_rule_that_is_only_about_to_be_there_waits_for_it() -> No
     assert story.command("remove-rule", name="a") == []
     (second,) = [effect for effect in story.tell(Persisted(first.token)) if isinstance(effect, Persist)]
     story.tell(Persisted(second.token))
-    assert story.fleet.authority.rules == {}
+    assert story.supervisor_state.authority.rules == {}
 
 
 def test_many_changes_beside_many_rules_cost_little_each() -> None:
@@ -212,6 +222,6 @@ def test_many_changes_beside_many_rules_cost_little_each() -> None:
         if not events:
             events += [Persisted(order.token) for order in orders]
             orders.clear()
-    assert len(story.fleet.authority.rules) == 9_500
+    assert len(story.supervisor_state.authority.rules) == 9_500
     # Measured: 5 ms; it was 1.65 s. CPU time of this thread, so a busy machine changes little.
     assert longest_ns < 100 * MS

@@ -10,16 +10,16 @@ from supervisor.core.child import ChildState
 from supervisor.core.effect import (
     Exited,
     Finished,
-    Looked,
-    Observation,
     ResetLauncher,
     Send,
     Settled,
     Signal,
     SpawnFailed,
     StopRequested,
+    WorkerObservation,
+    WorkersObserved,
 )
-from supervisor.core.watchdog import Sight
+from supervisor.core.watchdog import ProcessState
 
 PAIR = {"writer": "writer", "control-plane": "control-plane"}
 
@@ -27,8 +27,8 @@ PAIR = {"writer": "writer", "control-plane": "control-plane"}
 def _look(story: Story, name: str, turns: int, state: str = "S") -> list[object]:
     story.now_ns += 500 * MS
     child = story.child(name)
-    beat = Beat(turns, story.now_ns, story.fleet.authority.revision, story.fleet.authority.state.digest)
-    return list(story.tell(Looked((Observation(name, child.epoch, beat, Sight(state, 0)),))))
+    beat = Beat(turns, story.now_ns, story.supervisor_state.authority.revision, story.supervisor_state.authority.state.digest)
+    return list(story.tell(WorkersObserved((WorkerObservation(name, child.epoch, beat, ProcessState(state, 0)),))))
 
 
 def test_all_children_are_started_without_waiting_for_one_another() -> None:
@@ -54,7 +54,7 @@ def test_the_agent_is_ready_once_all_are_up_and_the_host_was_seen() -> None:
     story.bring_up("writer")
     assert Settled(()) not in story.bring_up("control-plane")
     assert Settled(()) in story.look_complete()
-    assert story.fleet.reasons_not_ready(story.now_ns) == []
+    assert story.supervisor_state.reasons_not_ready(story.now_ns) == []
 
 
 def test_the_first_death_is_answered_by_an_immediate_start() -> None:
@@ -220,7 +220,7 @@ def test_an_event_of_a_dead_generation_is_dropped_and_counted() -> None:
     story.die("writer")
     assert story.tell(Exited("writer", 1, -9)) == []
     assert story.state("writer") is ChildState.STARTING
-    assert story.fleet.stale_events == 1
+    assert story.supervisor_state.stale_events == 1
 
 
 def test_a_failed_spawn_backs_off_like_a_death() -> None:
@@ -256,10 +256,10 @@ def test_a_blocking_condition_makes_the_agent_not_ready_until_it_ends_or_its_wor
     story.bring_up("control-plane")
     story.look_complete()
     story.say("writer", Condition("spool", active=True, detail="no space left", blocks_ready=True))
-    assert story.fleet.reasons_not_ready(story.now_ns) == ["writer: no space left"]
+    assert story.supervisor_state.reasons_not_ready(story.now_ns) == ["writer: no space left"]
     story.die("writer")
     story.bring_up("writer")
-    assert story.fleet.reasons_not_ready(story.now_ns) == []
+    assert story.supervisor_state.reasons_not_ready(story.now_ns) == []
 
 
 def test_only_the_control_plane_may_publish_pods() -> None:
@@ -268,7 +268,7 @@ def test_only_the_control_plane_may_publish_pods() -> None:
     story.bring_up("writer")
     story.say("writer", Publish([("pod/x", None)], complete=True))
     assert len(story.noted("publish_refused")) == 1
-    assert not story.fleet.looked_at_host
+    assert not story.supervisor_state.looked_at_host
 
 
 def test_the_control_plane_cannot_write_rules() -> None:
@@ -278,7 +278,7 @@ def test_the_control_plane_cannot_write_rules() -> None:
     story.say("control-plane", Publish([("rule/x", b"{}")], complete=False))
     story.say("control-plane", Publish([("pod/x", b"not an assignment")], complete=False))
     assert len(story.noted("publish_refused")) == 2
-    assert len(story.fleet.authority.state) == 0
+    assert len(story.supervisor_state.authority.state) == 0
 
 
 def test_a_workers_note_is_in_the_diary() -> None:
@@ -373,7 +373,7 @@ def test_workers_that_die_with_the_fork_server_are_started_at_once_and_not_blame
             gone = Exited(name, story.child(name).epoch, None, (), with_launcher=True)
             assert spawns(story.tell(gone)) == [(name, story.child(name).epoch)]
         story.advance(2 * S)
-    assert {child.failures for child in story.fleet.children.values()} == {0}
+    assert {child.failures for child in story.supervisor_state.children.values()} == {0}
     assert len(story.noted("fork_server_died")) == 3
 
 

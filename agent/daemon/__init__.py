@@ -1,0 +1,1 @@
+"""agentd: what puts the daemon together, from the command line to the running supervisor loop."""

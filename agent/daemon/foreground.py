@@ -1,0 +1,178 @@
+"""What agentd does for a command line: help, checking the configuration, being the agent. No decisions live here."""
+
+import os
+import resource
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from errno import EACCES, EPERM, EROFS
+from typing import TYPE_CHECKING
+
+import agent
+from agent import paths, sharing
+from agent.command import parse_invocation, settings_document, usage
+from agent.config import (
+    BUS_SOCKET,
+    CONTROL_SOCKET,
+    DATA_SOCKET,
+    READER_GROUP,
+    RUNTIME_DIR,
+    STATE_DIR,
+    Config,
+)
+from agent.config_file import load_config
+from agent.model.errors import ConfigError, ExitCode, StorageError
+
+if TYPE_CHECKING:
+    from agent.workforce import Workforce
+
+
+def run(
+    arguments: Sequence[str], environment: Mapping[str, str], *, workforce: "Callable[[Config], Workforce] | None" = None
+) -> ExitCode:
+    """Do what the command line asks for; `workforce` replaces the agent's own workers. *Raises:* EvergaugeError."""
+    from workers import catalogue
+
+    # Sockets, rules and data are the agent's own, whatever umask it was started with.
+    os.umask(0o077)
+    settings = catalogue.settings()
+    invocation = parse_invocation(arguments, settings)
+    if invocation.help:
+        _show(usage(settings))
+        return ExitCode.DONE
+    if invocation.version:
+        _show(f"agentd {agent.__version__}")
+        return ExitCode.DONE
+    config = load_config(invocation, environment)
+    if invocation.check_config:
+        # A comment at the end: what is printed is a settings file as a whole.
+        _show(f"{settings_document(config, settings, catalogue.worker_names())}\n# the configuration is good")
+        return ExitCode.DONE
+    return supervise(config, for_ns=invocation.for_ns, workforce=workforce)
+
+
+def _show(text: str) -> None:
+    """Print; a reader that has seen enough (`agentd --help | head`) is no failure."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # Nobody reads what is left in the buffer.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.close(nowhere)
+
+
+# So long the end waits for a reader of the last lines.
+FINAL_OUTPUT_SECONDS_MAX = 0.3
+
+# The default workers on a host of a few processes come up with so many, and not with three quarters of them.
+OPEN_FILES_LEAST = 64
+
+
+def supervise(config: Config, *, for_ns: int | None, workforce: "Callable[[Config], Workforce] | None" = None) -> ExitCode:
+    """Be the agent until it is asked to end. *Raises:* EvergaugeError when it cannot begin."""
+    from supervisor.shell.lock import FolderLock
+
+    _check_supervisor_package()
+    _raise_open_files_limit()
+    state_dir, runtime_dir = config.of(STATE_DIR), config.of(RUNTIME_DIR)
+    _make_folder(state_dir, "state folder", "--state-dir")
+    _make_folder(runtime_dir, "runtime folder", "--runtime-dir")
+    state_lock = FolderLock(
+        os.path.join(state_dir, "state.lock"),
+        what="state folder",
+        remedy="stop it, or choose another --state-dir",
+        # Workers that outlive us write into this folder: our successor must find them, wherever its own sockets are.
+        note=paths.takeover_record(runtime_dir),
+    )
+    runtime_lock = FolderLock(
+        os.path.join(runtime_dir, "runtime.lock"), what="runtime folder", remedy="stop it, or choose another --runtime-dir"
+    )
+    # Sockets that stand elsewhere are guarded each by itself: a second bind would steal them without a word.
+    sockets = [config.of(each) for each in (CONTROL_SOCKET, BUS_SOCKET, DATA_SOCKET)]
+    outside = [path for path in sockets if os.path.dirname(path) != runtime_dir]
+    socket_locks = [FolderLock(f"{path}.lock", what="socket", remedy="stop it, or choose another socket") for path in outside]
+    config = _with_readers(config)
+    os.chdir("/")
+    # A parent that ignores SIGCHLD hands that on, and the kernel would keep the fork server's end from us.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    # Imported behind the checks: a refused start costs nothing, and says its sentence at once.
+    from agent.daemon.takeover import remove_remains
+    from agent.daemon.wiring import stand_on, wire
+    from agent.workforce import agent_workforce
+    from workers.catalogue import decided
+
+    config = decided(config)
+    force = (workforce or agent_workforce)(config)
+    footing = stand_on([state_lock, runtime_lock, *socket_locks], previous_record=state_lock.former_note)
+    try:
+        finished = wire(config, force, footing, for_ns=for_ns).run()
+        if all(lock.is_there() for lock in footing.locks):
+            # Else somebody else may have the folder by now.
+            remove_remains(config)
+    finally:
+        for stream in {footing.out, footing.err}:
+            stream.close(seconds=FINAL_OUTPUT_SECONDS_MAX)
+    if finished.try_again:
+        return ExitCode.TRY_AGAIN
+    return ExitCode.FAILED if finished.left_behind else ExitCode.DONE
+
+
+def _check_supervisor_package() -> None:
+    """`supervisor` is also the import name of another well-known project; ours lies beside `agent`."""
+    import supervisor
+
+    ours = os.path.dirname(os.path.dirname(os.path.abspath(agent.__file__)))
+    found = os.path.dirname(os.path.dirname(os.path.abspath(supervisor.__file__ or "")))
+    if found != ours:
+        raise ConfigError(
+            found, "the package `supervisor` there is another project's", "install evergauge in an environment of its own"
+        )
+
+
+def _raise_open_files_limit() -> None:
+    """Every worker and every client of the control socket costs descriptors, and the usual soft limit is for shells.
+
+    Below the least a start would fail somewhere in the midst of it, and not even in the same place each time.
+    """
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < OPEN_FILES_LEAST:
+        problem = f"Too many open files would be needed: {hard} are allowed, {OPEN_FILES_LEAST} are the least"
+        raise ConfigError("limit of open files", problem, "ulimit -Hn 20000, or LimitNOFILE=20000 in the agent's unit")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _with_readers(config: Config) -> Config:
+    """The configuration with the reader group's number, which every worker takes from there; the folders are open to it then.
+
+    *Raises:* ConfigError when this process cannot hand files to the group.
+    """
+    gid = sharing.group_number(READER_GROUP.key, config.of(READER_GROUP))
+    if gid is None:
+        return config
+    for folder, mode in ((config.of(STATE_DIR), sharing.FOLDER_MODE), (config.of(RUNTIME_DIR), sharing.PASSAGE_MODE)):
+        sharing.check_may_share(folder, gid, READER_GROUP.key)
+        try:
+            # Somebody may have named a link to another disk: that is the operator's word, not a stranger's.
+            sharing.share_folder(os.path.realpath(folder), gid, mode)
+        except OSError as cause:
+            raise sharing.refusal(folder, gid, READER_GROUP.key, cause) from cause
+    return Config({**config.values, READER_GROUP.key: str(gid)})
+
+
+def _make_folder(path: str, what: str, flag: str) -> None:
+    try:
+        # A folder that exists keeps its mode: somebody may have named /tmp. What is made inside is the agent's alone (umask).
+        os.makedirs(path, mode=0o700, exist_ok=True)
+        probe = os.path.join(path, f".probe-{os.getpid()}")
+        # One that a killed start has left is as good: in a container every start has the same number.
+        os.close(os.open(probe, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600))
+        os.unlink(probe)
+    except OSError as cause:
+        text = f"this {what} cannot be used: {cause.strerror}"
+        is_permission = cause.errno in (EACCES, EPERM, EROFS)
+        remedy = (
+            f"make it writable for user {os.geteuid()}, or choose another with {flag}"
+            if is_permission
+            else f"choose another with {flag}"
+        )
+        raise StorageError(path, text, remedy) from cause

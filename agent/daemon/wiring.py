@@ -1,0 +1,177 @@
+"""The composition root: which workers there are, with which settings, over which sockets. Imported once all checks have passed."""
+
+import os
+import random
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import agent
+from agent.clock import SystemClock
+from agent.config import (
+    BACKOFF_BASE,
+    BACKOFF_CEILING,
+    BACKOFF_FACTOR,
+    BACKOFF_JITTER,
+    BUS_SOCKET,
+    CONTROL_SOCKET,
+    DATA_SOCKET,
+    HANG_TIMEOUT,
+    HEARTBEAT_INTERVAL,
+    HOST_NAME,
+    LOG_FORMAT,
+    LOG_LEVEL,
+    PLACES,
+    RUNTIME_DIR,
+    STABLE_PERIOD,
+    START_TIMEOUT,
+    STATE_DIR,
+    STOP_TIMEOUT,
+    Config,
+    reader_gid,
+    service_variables,
+)
+from agent.daemon.banner_printer import BannerPrinter, what_ends_us
+from agent.daemon.takeover import find_previous_agent, make_launcher, remove_remains
+from agent.daemon.text_output import TextOutput
+from agent.launch import Launch, encode_launch
+from agent.model.message import Condition, Identity
+from agent.workforce import Workforce
+from supervisor.core.authority import Authority
+from supervisor.core.backoff import Backoff
+from supervisor.core.child import Child, Policy
+from supervisor.core.event_history import DiagnosticEvent
+from supervisor.core.machine import Machine
+from supervisor.core.report import About
+from supervisor.core.supervisor_state import SupervisorState
+from supervisor.shell.bus import BusRouter
+from supervisor.shell.control_socket import Readers
+from supervisor.shell.lock import FolderLock
+from supervisor.shell.log import EventLog
+from supervisor.shell.loop import SupervisorLoop
+from supervisor.shell.rules_store import RulesStore, load_rulebook
+from supervisor.shell.service_manager import ServiceManager
+
+# A pod gets seven or more variables for each service; a few tell where they come from.
+IGNORED_NAMES_MAX = 8
+
+
+def policy_of(config: Config, worker: str = "") -> Policy:
+    """The supervisor's times, for one worker or (no name) for those without times of their own."""
+    return Policy(
+        heartbeat_interval_ns=config.of(HEARTBEAT_INTERVAL),
+        hang_timeout_ns=config.of_worker(HANG_TIMEOUT, worker),
+        start_timeout_ns=config.of_worker(START_TIMEOUT, worker),
+        stop_timeout_ns=config.of_worker(STOP_TIMEOUT, worker),
+        stable_period_ns=config.of_worker(STABLE_PERIOD, worker),
+        backoff=Backoff(
+            base_ns=config.of_worker(BACKOFF_BASE, worker),
+            factor=config.of_worker(BACKOFF_FACTOR, worker),
+            ceiling_ns=config.of_worker(BACKOFF_CEILING, worker),
+            jitter_percent=config.of_worker(BACKOFF_JITTER, worker),
+        ),
+    )
+
+
+class Footing(NamedTuple):
+    """What an agent stands on: the locks of its folders and sockets, where it writes for people (one output where standard
+    output and error lead to one place), and the takeover record of the last agent of this state folder."""
+
+    locks: Sequence[FolderLock]
+    out: TextOutput
+    err: TextOutput
+    previous_record: str = ""
+
+
+def stand_on(locks: Sequence[FolderLock], *, previous_record: str) -> Footing:
+    """These locks and this process's own streams."""
+    err = TextOutput(2)
+    # Two threads that write to one terminal would change the order of what they say.
+    return Footing(locks, err if os.path.sameopenfile(1, 2) else TextOutput(1), err, previous_record)
+
+
+def wire(config: Config, workforce: Workforce, footing: Footing, *, for_ns: int | None) -> SupervisorLoop:
+    """The whole agent, ready to run.
+
+    *Raises:* EvergaugeError when a folder or socket cannot be used.
+    """
+    clock = SystemClock()
+    started_at_ns = clock.now_ns()
+    ended_by = what_ends_us(os.environ)
+    # Before anything is started: its variables are for this process alone.
+    service_manager = ServiceManager(os.environ)
+    log = EventLog(clock, level=config.of(LOG_LEVEL), form=config.of(LOG_FORMAT), output=footing.err)
+    former = find_previous_agent(config, workforce, footing.previous_record, log.note_killed)
+    remove_remains(config, former)
+    run = os.urandom(8).hex() if former is None else former.run
+    # First of all: the fork server imports while everything else is made.
+    launcher = make_launcher(config, workforce, clock, former, run=run, on_killed=log.note_killed)
+    seed = int.from_bytes(os.urandom(8), "big")
+    about = About(
+        version=agent.__version__,
+        run=run,
+        host=config.of(HOST_NAME),
+        pid=os.getpid(),
+        state_dir=config.of(STATE_DIR),
+        runtime_dir=config.of(RUNTIME_DIR),
+        started_at_ns=started_at_ns,
+        wall_offset_ns=clock.wall_ns() - started_at_ns,
+        places={setting.key: config.of(setting) for setting in PLACES},
+    )
+    book, damage = load_rulebook(config.of(STATE_DIR), clock.wall_ns())
+    policy = policy_of(config)
+    rng = random.Random(seed)
+    kinds = workforce.kinds
+    children = [Child(name, kind, policy_of(config, name), rng) for name, kind in kinds.items()]
+    state = SupervisorState(about, children, Authority(book, first_sequence=started_at_ns))
+    log.write("starting", "info", {"version": about.version, "run": run, "pid": about.pid, "seed": seed})
+    if ignored := service_variables(os.environ):
+        # MessageReceived once, so that a setting of such a name that has no effect can be explained.
+        log.write("environment_ignored", "info", {"variables": len(ignored), "names": ", ".join(ignored[:IGNORED_NAMES_MAX])})
+    if damage:
+        log.write("rules_set_aside", "error", {"problem": damage})
+        state.history.note(DiagnosticEvent(started_at_ns, "rules_set_aside", "error", "", {"problem": damage}))
+        # It stands until the agent is started again with the rules mended: the operator's rules are not in force.
+        state.history.set_condition("supervisor", Condition("rules_set_aside", active=True, detail=damage))
+    bus = BusRouter(config.of(BUS_SOCKET), run)
+
+    return SupervisorLoop(
+        machine=Machine(state, policy),
+        clock=clock,
+        log=log,
+        launcher=launcher,
+        rules_store=RulesStore(about.state_dir),
+        bus=bus,
+        control_path=config.of(CONTROL_SOCKET),
+        make_order=lambda child, epoch: _order(config, about, state.children[child], epoch),
+        on_settled=BannerPrinter(
+            config, about, clock, footing.out, is_shared=footing.out is footing.err, ended_by=ended_by, for_ns=for_ns
+        ).say,
+        service_manager=service_manager,
+        locks=footing.locks,
+        data_path=config.of(DATA_SOCKET),
+        former=former,
+        readers=_readers(config),
+    )
+
+
+def _readers(config: Config) -> Readers | None:
+    gid, folder = reader_gid(config), config.of(RUNTIME_DIR)
+    if gid is None:
+        return None
+    return Readers(gid, folder if os.path.dirname(config.of(CONTROL_SOCKET)) == folder else "")
+
+
+def _order(config: Config, about: About, child: Child, epoch: int) -> bytes:
+    """What a standby is told: which worker it is, everything that this one needs, and how its predecessors ended."""
+    launch = Launch(
+        identity=Identity(about.run, child.name, epoch),
+        kind=child.kind,
+        bus_path=config.of(BUS_SOCKET),
+        data_path=config.of(DATA_SOCKET),
+        state_dir=about.state_dir,
+        host=about.host,
+        agent_version=about.version,
+        config=config,
+        endings=tuple(child.endings),
+    )
+    return encode_launch(launch)

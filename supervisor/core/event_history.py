@@ -1,0 +1,61 @@
+"""The last diagnostic events, the last deaths and the conditions that hold now. PURE, bounded."""
+
+from collections import Counter, deque
+from typing import Any
+
+from msgspec import Struct
+
+from agent.model.message import Condition
+from supervisor.core.child import Death
+
+EVENTS_MAX = 512
+DEATHS_MAX = 100
+CONDITIONS_MAX = 64
+# There are some fifty; more can only be invented.
+KINDS_MAX = 256
+
+
+class DiagnosticEvent(Struct, frozen=True):
+    """One event: when (monotonic), its fixed name, `info`, `warning` or `error`, of which worker (empty: the supervisor)."""
+
+    at_ns: int
+    kind: str
+    severity: str
+    worker: str
+    fields: dict[str, Any]
+
+
+class EventHistory:
+    """What `agentctl diag` and `agentctl status` show of the past and the present."""
+
+    def __init__(self) -> None:
+        self.events: deque[DiagnosticEvent] = deque(maxlen=EVENTS_MAX)
+        self.deaths: deque[Death] = deque(maxlen=DEATHS_MAX)
+        self.conditions: dict[tuple[str, str], Condition] = {}
+        self.counts: Counter[str] = Counter()
+
+    def note(self, event: DiagnosticEvent) -> None:
+        """Keep an event; the oldest goes, its count stays."""
+        self.events.append(event)
+        self.counts[event.kind if event.kind in self.counts or len(self.counts) < KINDS_MAX else "other_kinds"] += 1
+
+    @property
+    def hidden(self) -> int:
+        """How many events are no longer kept."""
+        return sum(self.counts.values()) - len(self.events)
+
+    def set_condition(self, worker: str, condition: Condition) -> bool:
+        """Begin, change or end a condition; False when that changes nothing."""
+        key = (worker, condition.kind)
+        if not condition.active:
+            return self.conditions.pop(key, None) is not None
+        held = self.conditions.get(key)
+        if held == condition or (held is None and len(self.conditions) >= CONDITIONS_MAX):
+            return False
+        self.conditions[key] = condition
+        return True
+
+    def forget_worker(self, worker: str) -> None:
+        """A dead worker's conditions are gone with it; its successor tells its own."""
+        for key in [key for key in self.conditions if key[0] == worker]:
+            del self.conditions[key]

@@ -1,0 +1,70 @@
+"""What follows when the names of the agent's sockets and locks are gone: they are made again, or the agent ends. PURE.
+
+A logout removes a runtime folder, a cleaner empties one. The sockets still hear those who are connected, but nobody new finds
+them: the next worker that dies would never come back.
+"""
+
+from agent.model.message import Condition
+from supervisor.core.child import Child, ChildState
+from supervisor.core.effect import Effect, Log, RuntimeSeen
+from supervisor.core.supervisor_state import SupervisorState
+
+CONDITION = "runtime_folder"
+DATA_SOCKET = "data.sock"
+# A folder that is being removed at this moment cannot be made again at once; looks come some four times a second.
+FAILED_LOOKS_MAX = 4
+
+
+class RuntimeNameWatch:
+    """What was seen of the runtime folder, look by look."""
+
+    def __init__(self, state: SupervisorState) -> None:
+        self._state = state
+        self._failed_looks = 0
+        self._is_lost = False
+        # The data socket that a generation of the writer made: its epoch, and which file it was.
+        self._data: tuple[int, int] | None = None
+        self._generations_without_data = 0
+
+    def on_seen(self, seen: RuntimeSeen, now_ns: int) -> tuple[list[Effect], str]:
+        """What follows, and why the agent must end (empty: it need not)."""
+        effects: list[Effect] = []
+        lost = list(seen.lost)
+        writer = self._state.children.get("writer")
+        if writer is not None and not seen.is_taken and self._has_lost_data(writer, seen.data_socket):
+            # Only the writer can make it again, and losing nothing: what is not acknowledged is sent again.
+            lost.append(DATA_SOCKET)
+            effects += writer.stop("data socket lost", now_ns, wanted=True)
+        if lost:
+            fields = {"names": ", ".join(lost)} | ({"problem": seen.problem} if seen.problem else {})
+            effects.insert(0, Log("runtime_lost", "error" if seen.problem else "warning", fields))
+            self._begin(f"{', '.join(lost)} gone; {seen.problem or 'made again'}")
+        elif self._is_lost and (writer is None or writer.state is ChildState.UP):
+            effects += self._end()
+        self._failed_looks = self._failed_looks + 1 if seen.problem else 0
+        if seen.is_taken or self._failed_looks >= FAILED_LOOKS_MAX:
+            return effects, f"the runtime folder is lost: {seen.problem}"
+        return effects, ""
+
+    def _has_lost_data(self, writer: Child, data_socket: int | None) -> bool:
+        """Whether the writer is up and nobody new can find it; a writer that is up has made its socket."""
+        if writer.state is not ChildState.UP or self._state.is_stopping:
+            return False
+        if self._data is not None and self._data[0] == writer.epoch:
+            return self._data[1] != data_socket
+        if data_socket is not None:
+            self._data = (writer.epoch, data_socket)
+            self._generations_without_data = 0
+            return False
+        # Twice in a row is no accident: a restart makes it no better.
+        self._generations_without_data += 1
+        return self._generations_without_data == 1
+
+    def _begin(self, detail: str) -> None:
+        self._is_lost = True
+        self._state.history.set_condition("supervisor", Condition(CONDITION, active=True, detail=detail))
+
+    def _end(self) -> list[Effect]:
+        self._is_lost = False
+        self._state.history.set_condition("supervisor", Condition(CONDITION, active=False, detail=""))
+        return [Log("runtime_remade", "info", {})]

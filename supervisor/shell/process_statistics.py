@@ -1,0 +1,63 @@
+"""What workers cost and what the kernel shows of them: read over kept-open descriptors, never by number alone.
+
+Nothing here takes the memory lock of another process: a worker that waits with its lock held must not keep the supervisor.
+"""
+
+import os
+from collections import deque
+from errno import ESRCH
+
+from agent.model.proc_stat import STAT_BYTES_MAX, parse_stat
+from agent.model.timebase import S
+from supervisor.core.watchdog import ProcessState
+
+_NS_PER_TICK = S // os.sysconf("SC_CLK_TCK")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+# CPU in percent is shown over some ten seconds, however often somebody asks.
+_LOOKS_MAX = 10
+_BETWEEN_LOOKS_NS = 1 * S
+
+
+class ProcessStatistics:
+    """The cost of one process. The descriptor answers ESRCH after its end, so a reused number is never measured."""
+
+    def __init__(self, pid: int) -> None:
+        self._stat = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        self._looks: deque[tuple[int, int]] = deque(maxlen=_LOOKS_MAX)
+        self._latest: tuple[int, int] | None = None
+        self.rss_bytes: int | None = None
+
+    def look(self, now_ns: int) -> ProcessState | None:
+        """State letter and CPU time; None when the process is gone. *Source:* proc_pid_stat(5)."""
+        try:
+            line = os.pread(self._stat, STAT_BYTES_MAX, 0)
+        except OSError as gone:
+            if gone.errno != ESRCH:
+                raise
+            return None
+        stat = parse_stat(line)
+        # A number beyond every range tells nothing: what was known last stands.
+        known_ns = 0 if self._latest is None else self._latest[1]
+        cpu_ns = known_ns if stat.cpu_ticks is None else stat.cpu_ticks * _NS_PER_TICK
+        self.rss_bytes = None if stat.rss_pages is None else stat.rss_pages * _PAGE_BYTES
+        self._latest = (now_ns, cpu_ns)
+        if not self._looks or now_ns - self._looks[-1][0] >= _BETWEEN_LOOKS_NS:
+            self._looks.append(self._latest)
+        return ProcessState(stat.state, cpu_ns)
+
+    @property
+    def cpu_percent(self) -> float | None:
+        """Percent of one core over the last looks; None before there are two."""
+        if self._latest is None or self._latest == self._looks[0]:
+            return None
+        (first_at_ns, first_ns), (last_at_ns, last_ns) = self._looks[0], self._latest
+        return round(100 * (last_ns - first_ns) / max(1, last_at_ns - first_at_ns), 2)
+
+    @property
+    def cpu_seconds(self) -> float | None:
+        """CPU time since the process's start; None before the first look."""
+        return None if self._latest is None else self._latest[1] / S
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        os.close(self._stat)

@@ -1,0 +1,97 @@
+"""The rules document on the disk: read at the start, replaced as a whole, durable before anybody is told."""
+
+import os
+from contextlib import suppress
+from functools import partial
+
+from agent.failpoint import failpoint
+from agent.model.errors import FormatError, StorageError
+from agent.model.timebase import compact_utc
+from agent.paths import NO_FOLDER_SYNC
+from supervisor.core.effect import Persisted
+from supervisor.core.rulebook import Rulebook, decode_rulebook, encode_rulebook
+from supervisor.shell.background_thread import BackgroundThread
+
+FILE_NAME = "rules.json"
+# 10,000 rules are some 3 MB.
+DOCUMENT_BYTES_MAX = 64 << 20
+
+
+def load_rulebook(state_dir: str, wall_ns: int) -> tuple[Rulebook, str]:
+    """The rules as last written, and a sentence when they could not be used (empty: all well).
+
+    A damaged document is set aside under another name, never deleted; the agent goes on without operator rules.
+    *Raises:* StorageError when the file cannot be read at all.
+    """
+    path = os.path.join(state_dir, FILE_NAME)
+    try:
+        with open(path, "rb") as file:
+            document = file.read(DOCUMENT_BYTES_MAX)
+    except FileNotFoundError:
+        return Rulebook(), ""
+    except OSError as cause:
+        raise StorageError(path, f"cannot be read: {cause.strerror}", "mend its permissions") from cause
+    try:
+        return decode_rulebook(document), ""
+    except FormatError as damage:
+        aside = f"{path}.damaged-{compact_utc(wall_ns)}-{os.getpid()}"
+        os.rename(path, aside)
+        return Rulebook(), f"{path}: {damage.problem}; it was set aside as {aside}, add the rules again or mend and put it back"
+
+
+class RulesStore:
+    """Writes the document in a thread of its own; each outcome is a Persisted on `background`."""
+
+    def __init__(self, state_dir: str) -> None:
+        self._state_dir = state_dir
+        self.background: BackgroundThread[Persisted] = BackgroundThread("rules-store")
+
+    def write(self, token: int, book: Rulebook) -> None:
+        """Make the document of these rules the one."""
+        self.background.send(partial(self._write, token, book))
+
+    def _write(self, token: int, book: Rulebook) -> Persisted:
+        path = os.path.join(self._state_dir, FILE_NAME)
+        try:
+            _put_in_place(path, encode_rulebook(book))
+        except OSError as failure:
+            return Persisted(token, f"{path} cannot be written: {failure.strerror}")
+        try:
+            _sync_folder(os.path.dirname(path))
+        except OSError as failure:
+            if failure.errno in NO_FOLDER_SYNC:
+                return Persisted(token, weakness=f"the file system of {self._state_dir} syncs no folders: {failure.strerror}")
+            return Persisted(token, f"{self._state_dir} cannot be synced: {failure.strerror}", is_in_place=True)
+        return Persisted(token)
+
+
+def _put_in_place(path: str, document: bytes) -> None:
+    """Temporary file, fsync, rename: a reader finds the old document or the new one. *Raises:* OSError: the old one is there."""
+    failpoint("rules_store.before_write")
+    temporary = f"{path}.new"
+    # A name left by a killed agent, or a link that somebody planted: never written through.
+    with suppress(FileNotFoundError):
+        os.unlink(temporary)
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+        file.write(document)
+        file.flush()
+        failpoint("rules_store.written")
+        os.fsync(file.fileno())
+    failpoint("rules_store.synced")
+    try:
+        os.rename(temporary, path)
+    except OSError:
+        # A server may rename and lose its answer: then the temporary name is gone.
+        if os.path.lexists(temporary):
+            raise
+
+
+def _sync_folder(path: str) -> None:
+    """Make the rename outlive a power failure. *Raises:* OSError: the new document is there, for how long nobody knows."""
+    failpoint("rules_store.renamed")
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    failpoint("rules_store.durable")
