@@ -76,8 +76,8 @@ def _read_document(path: str) -> str:
 
 def _check_host_name(host: str) -> None:
     """It is part of the name of every sealed file, whatever the kernel's node name allows."""
+    from agent.store.layout import host_bytes_max
     from workers import catalogue
-    from workers.writer.segment import host_bytes_max
 
     shown, remedy = repr(readable(host, 80)), "choose another with --host-name"
     try:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pyarrow
 
 from agent.cli.answer_text import unique
-from agent.cli.memory_limit import ARROW_CALL_BYTES, import_uncounted, need_room
 from agent.model.errors import MisuseError
+from agent.store.memory_room import ARROW_CALL_BYTES, import_uncounted, need_room
 
 if TYPE_CHECKING:
     from typing import Any, Protocol

@@ -6,8 +6,8 @@ import _socket
 import os
 import time
 
-from agent.cli.membership import joining
 from agent.cli.remedy import start_remedy
+from agent.membership import joining
 from agent.model.control import ANSWER_BYTES_MAX, PROTOCOL_VERSION, REQUEST_BYTES_MAX
 from agent.model.errors import (
     BusyError,

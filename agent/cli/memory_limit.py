@@ -7,13 +7,12 @@ limit by the kernel (RLIMIT_DATA, getrlimit(2)): an allocation beyond it fails, 
 
 import os
 import resource
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import import_module
 
 from agent.model.errors import MisuseError
 from agent.setting import MIB, Size
+from agent.store.memory_room import data_bytes
 
 VARIABLE = "AGENTCTL_MEMORY_LIMIT"
 # So much costs one thread with its stack and a small answer; less ends every question.
@@ -22,8 +21,6 @@ MOST_BYTES = 1 << 40
 DEFAULT_BYTES_MAX = 1024 * MIB
 # An investigator's question must not take the host from its workloads; a query is seldom faster with more.
 THREADS_MAX = 4
-# What a small call of pyarrow may take.
-ARROW_CALL_BYTES = 4 * MIB
 _SETTING = Size("memory.limit", DEFAULT_BYTES_MAX, LEAST_BYTES, MOST_BYTES, "")
 _FILE_BYTES_MAX = 4096
 
@@ -93,7 +90,7 @@ def threads() -> int:
 def held_to(limit: int) -> Iterator[None]:
     """Within the block this process takes at most so much memory beyond what it has now."""
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    wanted = _data_bytes() + limit
+    wanted = data_bytes() + limit
     for bound in (soft, hard):
         if bound != resource.RLIM_INFINITY:
             wanted = min(wanted, bound)
@@ -102,40 +99,3 @@ def held_to(limit: int) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
-
-
-def import_uncounted(name: str) -> None:
-    """Import a part of pyarrow whose memory is not the question's: the limit grows by it. *Raises:* ImportError.
-
-    An import that reaches the limit ends half-way, with any kind of error.
-    """
-    if name in sys.modules:
-        return
-    # Arrow's own allocator takes up to a gibibyte of address space at once, as much as the limit lets it; the kernel counts all
-    # of that, and nothing is left for DuckDB.
-    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
-    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    before = _data_bytes()
-    resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
-    try:
-        import_module(name)
-    finally:
-        grown = soft if soft == resource.RLIM_INFINITY else soft + max(0, _data_bytes() - before)
-        resource.setrlimit(resource.RLIMIT_DATA, (grown if hard == resource.RLIM_INFINITY else min(grown, hard), hard))
-
-
-def need_room(size: int) -> None:
-    """Nothing where this process may take so many bytes more, or is held to no limit. *Raises:* MemoryError.
-
-    pyarrow ends the whole process when one of its small allocations fails (std::terminate in its Cython part), so there has
-    to be room before it is called.
-    """
-    bound, _ = resource.getrlimit(resource.RLIMIT_DATA)
-    if bound != resource.RLIM_INFINITY and _data_bytes() + size > bound:
-        raise MemoryError(f"there is no room for {size} bytes more")
-
-
-def _data_bytes() -> int:
-    """What the kernel counts against RLIMIT_DATA now. *Source:* proc_pid_statm(5), `data`."""
-    words = read_text("/proc/self/statm").split()
-    return int(words[5]) * resource.getpagesize() if len(words) > 5 else 0

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from agent.model.errors import FormatError
 from agent.model.table import Value
-from workers.writer.record import TableForm, decode_rows
+from agent.store.record import TableForm, decode_rows
 
 OCCUPANCY_TABLE = "occupancy"
 # As many as the widest trend has letters: half a minute at the usual second.

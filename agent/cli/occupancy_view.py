@@ -17,7 +17,7 @@ from agent.cli.occupancy_sample import (
     occupancy_of_rows,
     unmeasured_of,
 )
-from agent.cli.spool_reader import check_state_dir
+from agent.cli.state_dir import check_state_dir
 from agent.cli.top_source import SpoolFollower, newest_sealed_rows
 from agent.cli.top_view import Top
 from agent.model.errors import UnavailableError

@@ -34,7 +34,7 @@ def query(call: Call) -> int:
     state_dir = call.state_dir()
     # It brings msgspec, which the help of the program need not wait for.
     from agent.cli.memory_limit import VARIABLE, held_to, limit_bytes
-    from agent.cli.spool_reader import check_state_dir
+    from agent.cli.state_dir import check_state_dir
 
     memory_bytes = limit_bytes(call.text("--memory-limit"), call.environment.get(VARIABLE))
     check_state_dir(state_dir)
@@ -112,7 +112,7 @@ def _asked(
 
 
 def _warn_of_damage(call: Call, database: "QueryDatabase") -> None:
-    from agent.cli.left_out import warnings_of
+    from agent.store.left_out import warnings_of
 
     if database.damaged:
         left_out = counted(database.damaged, "damaged record")

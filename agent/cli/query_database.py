@@ -12,11 +12,12 @@ from functools import cache
 
 import duckdb
 
-from agent.cli.left_out import LeftOut
-from agent.cli.memory_limit import import_uncounted, threads
-from agent.cli.sealed_table import Chosen, Wanted, choose, owners_of, wanted_of, wanted_of_form
-from agent.cli.spool_reader import Part, Spool, read_spool, refusal, sealed_files, sealed_tables
+from agent.cli.memory_limit import threads
 from agent.model.table import DType, Table
+from agent.store.left_out import LeftOut
+from agent.store.memory_room import import_uncounted
+from agent.store.sealed import Chosen, Wanted, choose, owners_of, wanted_of, wanted_of_form
+from agent.store.spool_reader import Part, Spool, read_spool, refusal, sealed_files, sealed_tables
 
 _SQL_TYPES = {DType.INT64: "BIGINT", DType.FLOAT64: "DOUBLE", DType.UTF8: "VARCHAR", DType.BOOL: "BOOLEAN"}
 # Words that look at all tables without naming them.
@@ -148,7 +149,7 @@ def _load_spool(connection: "duckdb.DuckDBPyConnection", name: str, parts: list[
         return 0
     # pyarrow costs 60 ms; without spooled rows of the named tables it is not needed.
     import_uncounted("pyarrow")
-    from agent.cli.arrow_rows import Portions
+    from agent.store.arrow import Portions
 
     portions = Portions(parts)
     target = f"{_SPOOL_SCHEMA}.{quoted(name)}"

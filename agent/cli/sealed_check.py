@@ -5,12 +5,13 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from agent.cli.foreign_file import open_regular
-from agent.cli.left_out import LeftOut
-from agent.cli.memory_limit import ARROW_CALL_BYTES, VARIABLE, need_room
-from agent.cli.parquet_file import Footer, footer_of
-from agent.cli.sealed_table import Wanted, why_foreign
-from workers.writer.digest import Verdict, check_digest
+from agent.cli.memory_limit import VARIABLE
+from agent.store.digest import Verdict, check_digest
+from agent.store.footer import Footer, footer_of
+from agent.store.foreign_file import open_regular
+from agent.store.left_out import LeftOut
+from agent.store.memory_room import ARROW_CALL_BYTES, need_room
+from agent.store.sealed import Wanted, why_foreign
 
 BATCH_ROWS = 20_000
 

@@ -11,11 +11,12 @@ from typing import Any, NamedTuple, TypeVar
 
 import duckdb
 
-from agent.cli.memory_limit import ARROW_CALL_BYTES, import_uncounted, need_room, shown
+from agent.cli.memory_limit import shown
 from agent.cli.option import near
 from agent.cli.progress import Progress
 from agent.cli.query_database import QueryDatabase
 from agent.model.errors import BusyError, EvergaugeError, FormatError, MisuseError
+from agent.store.memory_room import ARROW_CALL_BYTES, import_uncounted, need_room
 
 FETCH_ROWS, BATCH_ROWS = 2_000, 20_000
 # An interrupted statement ends within milliseconds; a bound all the same.

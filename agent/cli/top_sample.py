@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from agent.model.errors import FormatError
 from agent.model.table import Value
-from workers.writer.record import TableForm, decode_rows
+from agent.store.record import TableForm, decode_rows
 
 PROCESS_TABLE = "process"
 TAIL_TABLE = "process_tail"

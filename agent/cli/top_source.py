@@ -6,12 +6,12 @@ Only what was appended since the last look is read. Nothing is locked or changed
 import os
 from typing import Generic, Protocol, TypeVar
 
-from agent.cli.sealed_table import choose, owners_of, wanted_of
-from agent.cli.spool_reader import list_segments, read_from, refusal, sealed_files
 from agent.cli.top_sample import PROCESS_TABLE, TAIL_TABLE, Named, Sample, sample_of
 from agent.model.errors import FormatError
-from workers.writer.record import Damage, SegmentHead, TableForm, parse_head, parse_records
-from workers.writer.segment import generation_in_sealed
+from agent.store.record import Damage, SegmentHead, TableForm, parse_head, parse_records
+from agent.store.sealed import choose, owners_of, wanted_of
+from agent.store.segment import generation_in_sealed
+from agent.store.spool_reader import list_segments, read_from, refusal, sealed_files
 
 # A new segment may hold no tick yet; the one before it holds the last.
 SEGMENTS_BACK = 2

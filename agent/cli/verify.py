@@ -11,7 +11,7 @@ from agent.model.errors import BusyError, ExitCode, MisuseError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from agent.cli.sealed_check import Checked
-    from agent.cli.sealed_table import Wanted
+    from agent.store.sealed import Wanted
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 # A terabyte of an old disk; --timeout gives less.
@@ -31,7 +31,7 @@ def verify_data(call: Call) -> int:
         raise MisuseError("--since", f"{since!a} is not accepted", "write a date such as 2024-01-31, in UTC")
     state_dir = call.state_dir()
     from agent.cli.memory_limit import VARIABLE, held_to, limit_bytes
-    from agent.cli.spool_reader import check_state_dir
+    from agent.cli.state_dir import check_state_dir
 
     check_state_dir(state_dir)
     files = list(_files(call, state_dir, f"date={since}" if since else ""))
@@ -49,8 +49,8 @@ def _files(call: Call, state_dir: str, since: str) -> "Iterator[tuple[str, Wante
     """Each file with what it must be. *Raises:* MisuseError, PermissionRefused, StorageError."""
     import os
 
-    from agent.cli.sealed_table import Wanted, wanted_of
-    from agent.cli.spool_reader import sealed_files, sealed_tables
+    from agent.store.sealed import Wanted, wanted_of
+    from agent.store.spool_reader import sealed_files, sealed_tables
     from workers.catalogue import tables
 
     known = {table.name: table for table in tables()}
@@ -71,7 +71,7 @@ def _check_all(call: Call, state_dir: str, files: "list[tuple[str, Wanted]]") ->
 
     from agent.cli.progress import progress_for
     from agent.cli.sealed_check import check_file
-    from agent.cli.sealed_table import owners_of
+    from agent.store.sealed import owners_of
 
     owners = owners_of(os.path.join(state_dir, "data"))
     progress = progress_for(call.warnings, None, call.environment.get("TERM"), "files", total=len(files))

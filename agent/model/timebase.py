@@ -59,6 +59,24 @@ def compact_utc(wall_ns: int) -> str:
     return f"{civil_date(wall_ns).replace('-', '')}T{second // 3600:02d}{second // 60 % 60:02d}{second % 60:02d}Z"
 
 
+def parse_compact_utc(text: str) -> int | None:
+    """The unix time that `compact_utc` wrote, in nanoseconds; None: the text is no such time.
+
+    *Range:* from 1970-01-01 to the year 9999. *Source:* the days-from-civil algorithm, backwards.
+    """
+    digits = text[:8] + text[9:15]
+    if len(text) != 16 or text[8] != "T" or text[15] != "Z" or not (digits.isascii() and digits.isdecimal()):
+        return None
+    year, month, day = int(text[:4]), int(text[4:6]), int(text[6:8])
+    second = int(text[9:11]) * 3600 + int(text[11:13]) * 60 + int(text[13:15])
+    shifted_year, shifted_month = (year, month - 3) if month > 2 else (year - 1, month + 9)
+    day_of_year = (153 * shifted_month + 2) // 5 + day - 1
+    days = shifted_year * 365 + shifted_year // 4 - shifted_year // 100 + shifted_year // 400 + day_of_year - 719_468
+    wall_ns = (days * 86_400 + second) * S
+    # A 31st of February, a minute 61: written back, it is another time.
+    return wall_ns if wall_ns >= 0 and compact_utc(wall_ns) == text else None
+
+
 def iso_utc(wall_ns: int) -> str:
     """A unix time as `YYYY-MM-DDTHH:MM:SS.mmmZ`, for people and logs."""
     second = wall_ns // S % 86_400

@@ -6,7 +6,7 @@ from agent.model.message import Identity, encode
 from agent.model.table import Table
 from agent.model.tables import GAP
 from agent.model.timebase import S
-from workers.writer.record import Entry, Mark, SegmentHead, TableForm, encode_entry, encode_head
+from agent.store.record import Entry, Mark, SegmentHead, TableForm, encode_entry, encode_head
 
 WALL_NS = 1_700_000_000 * S
 WHO = Identity("run-1", "process", 1)

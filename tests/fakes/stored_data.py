@@ -8,7 +8,7 @@ import pyarrow
 from pyarrow import parquet
 
 from agent.model.table import Row
-from workers.writer.record import FORMAT_VERSION, Entry, SegmentHead, TableForm, encode_entry, encode_head
+from agent.store.record import FORMAT_VERSION, Entry, SegmentHead, TableForm, encode_entry, encode_head
 
 HOST = "node-1"
 STAMP = "20240101T000000Z"

@@ -14,7 +14,7 @@ from fakes.sender import SAMPLE, FakePeer, FakeSender
 from agent.config import Config
 from agent.model.message import DataAck, DataHello, Identity
 from agent.model.timebase import S
-from workers.writer.record import Record, parse_head, parse_records
+from agent.store.record import Record, parse_head, parse_records
 from workers.writer.work import WriterWork
 
 DEADLINE_SECONDS = 30

@@ -14,11 +14,11 @@ from fakes.small_disk import mounted
 from agent.model.errors import EvergaugeError
 from agent.model.message import Note
 from agent.model.timebase import MS, S
+from agent.store.segment import segment_id
 from workers.writer.archive import Archive
 from workers.writer.pruning import SLICE_NS, TELL_INTERVAL_NS, Pruning
 from workers.writer.quota import CANDIDATES_MAX, Quota
 from workers.writer.report import SealReport
-from workers.writer.segment import segment_id
 from workers.writer.spool import Spool
 
 KIB = 1 << 10

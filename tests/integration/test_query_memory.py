@@ -77,7 +77,8 @@ def test_an_answer_that_does_not_fit_ends_in_a_sentence_in_arrow_too(form: str, 
 def test_the_import_of_pyarrow_is_not_counted() -> None:
     """It needs more than there is; the limit grows by it, and what was left of it is left."""
     code = """
-from agent.cli.memory_limit import MIB, held_to, import_uncounted, need_room
+from agent.cli.memory_limit import MIB, held_to
+from agent.store.memory_room import import_uncounted, need_room
 with held_to(16 * MIB):
     import_uncounted("pyarrow.parquet")
     need_room(12 * MIB)

@@ -27,6 +27,7 @@ from agent.model.message import Identity
 from agent.model.tables import GAP
 from agent.model.timebase import HOUR, MINUTE, MS, S
 from agent.setting import Setting
+from agent.store.record import Record, parse_head, parse_records
 from workers import catalogue
 from workers.resctrl.row import OCCUPANCY
 from workers.runtime.data_peer import SocketDataPeer
@@ -34,7 +35,6 @@ from workers.runtime.outbox import SocketOutbox
 from workers.runtime.worker_main import MAKERS
 from workers.samplers.kind import SamplerWork
 from workers.samplers.resctrl import CAPACITY, INTERVAL
-from workers.writer.record import Record, parse_head, parse_records
 from workers.writer.work import WriterWork
 
 VANISHED = "llc_occupancy:vanished,mbm_total:vanished,mbm_local:vanished"

@@ -21,7 +21,7 @@ from agent.model.errors import EvergaugeError, ExitCode
 from agent.model.message import encode
 from agent.model.table import Row
 from agent.model.timebase import DAY, S
-from workers.writer.record import Entry, encode_entry, encode_head
+from agent.store.record import Entry, encode_entry, encode_head
 from workers.writer.report import SealReport
 from workers.writer.sealing import Sealing, start_sealer
 

@@ -13,8 +13,8 @@ from fakes.sender import SAMPLE
 from fakes.small_disk import mounted
 
 from agent.model.errors import StorageError
-from workers.writer.record import Record, encode_head, parse_head, parse_records
-from workers.writer.segment import segment_name
+from agent.store.record import Record, encode_head, parse_head, parse_records
+from agent.store.segment import segment_name
 from workers.writer.spool import Spool
 
 

@@ -13,11 +13,11 @@ from pyarrow import parquet
 from agent.cli.memory_limit import held_to
 from agent.cli.program import run
 from agent.cli.sealed_check import State, check_file
-from agent.cli.sealed_table import wanted_of
 from agent.model.table import Row
 from agent.model.timebase import DAY
+from agent.store.digest import BLOCK_BYTES, MAGIC
+from agent.store.sealed import wanted_of
 from workers.catalogue import tables
-from workers.writer.digest import BLOCK_BYTES, MAGIC
 from workers.writer.sealer import seal
 from workers.writer.work import form_of
 

@@ -9,8 +9,8 @@ from fakes.segment import batch_frame, head_of
 from fakes.writer_host import WriterHost
 
 from agent.model.message import DataHello
-from workers.writer.record import encode_head
-from workers.writer.segment import segment_id, segment_name
+from agent.store.record import encode_head
+from agent.store.segment import segment_id, segment_name
 from workers.writer.spool import Spool
 from workers.writer.start import Start, start
 
@@ -112,7 +112,7 @@ def test_the_next_writer_takes_the_lost_rows_again_and_sets_nothing_aside(host: 
 
 def test_heads_tell_which_segments_are_on_the_disk_in_whole(host: WriterHost) -> None:
     """One that was synced after it was followed by another."""
-    from workers.writer.record import parse_head
+    from agent.store.record import parse_head
 
     sender = host.sender()
     for _ in range(3):

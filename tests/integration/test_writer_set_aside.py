@@ -9,7 +9,7 @@ from fakes.segment import segment_of
 from fakes.writer_host import WriterHost
 
 from agent.model.timebase import MINUTE
-from workers.writer.segment import segment_id
+from agent.store.segment import segment_id
 from workers.writer.set_aside import BYTES_MAX, FILES_MAX, AsideFile, AsideKeeper, SetAside, surplus
 
 KIB = 1 << 10

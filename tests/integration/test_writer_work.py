@@ -14,9 +14,9 @@ from agent.model.errors import StorageError
 from agent.model.message import Condition, DataAck, DataHello, encode
 from agent.model.tables import GAP
 from agent.model.timebase import MINUTE, S
-from workers.writer.record import Entry, encode_entry, encode_head
+from agent.store.record import Entry, encode_entry, encode_head
+from agent.store.segment import generation_in_sealed, generation_of, id_in
 from workers.writer.sealing import Sealing
-from workers.writer.segment import generation_in_sealed, generation_of, id_in
 from workers.writer.start import RECOVER_BYTES_MAX
 
 Host = WriterHost

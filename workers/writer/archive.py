@@ -18,13 +18,13 @@ from agent.model.foreign import readable
 from agent.model.message import Condition, Note
 from agent.model.timebase import MINUTE, S
 from agent.ports import Bus
+from agent.store.segment import id_in
 from workers.writer.condition import Conditions
 from workers.writer.folder import storage_error
 from workers.writer.pruning import Pruning
 from workers.writer.report import SealReport
 from workers.writer.seal_queue import SealQueue
 from workers.writer.sealing import Sealing
-from workers.writer.segment import id_in
 from workers.writer.set_aside import AsideKeeper
 from workers.writer.spool import Spool
 

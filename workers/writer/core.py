@@ -15,8 +15,8 @@ from msgspec import Struct
 
 from agent.model.errors import ProtocolError
 from agent.model.message import Batch, Bye, Ending, Identity, Lost, Tick
+from agent.store.record import Mark
 from workers.writer.gap import Gap, Reason
-from workers.writer.record import Mark
 from workers.writer.ticks import count_ticks, missing
 
 # One mark per worker name; an agent has some tens of them. A stranger's flood of names ends here.

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from agent.model.message import FRAME_BYTES_MAX, Batch, Identity, decode_to_writer, encode
 from agent.model.table import Table
 from agent.model.tables import GAP
+from agent.store.record import Entry, encode_entry
 from workers.writer.core import Accept, Duplicate, Refetch, Verdict, WriterCore
 from workers.writer.gap import Gap, Reason
-from workers.writer.record import Entry, encode_entry
 
 # An empty msgpack array: a Bye has no rows.
 _NO_ROWS = b"\x90"

@@ -11,12 +11,11 @@ from typing import Any
 
 from agent.failpoint import failpoint
 from agent.model.errors import FormatError
-from agent.model.table import Row
 from agent.model.timebase import DAY, civil_date, compact_utc, iso_utc
-from workers.writer.digest import MAGIC, add_digest
+from agent.store.digest import MAGIC, add_digest
+from agent.store.record import Record, SegmentHead, TableForm
 from workers.writer.folder import make_folder, sync_folder
 from workers.writer.readers import ReaderGroup
-from workers.writer.record import Record, SegmentHead, TableForm, decode_rows
 from workers.writer.report import SealedFile
 
 # Bounds the memory of a sealer: so many rows over all files wait in memory, and no row group is larger.
@@ -27,8 +26,6 @@ FILES_MAX = 256
 # Year 9999: dates beyond it have no four digits.
 _STAMP_END_NS = 2_932_897 * DAY
 _UNFIT_FOR_NAMES = re.compile(r"[^A-Za-z0-9._-]")
-
-_TYPES: dict[str, tuple[type, ...]] = {"int64": (int,), "float64": (float, int), "utf8": (str,), "bool": (bool,)}
 
 
 def file_name(head: SegmentHead, form: TableForm) -> str:
@@ -106,11 +103,14 @@ class ParquetFiles:
         form = self._head.tables.get(record.entry.table)
         if form is None:
             raise FormatError("spool record", f"its segment has no table {record.entry.table!r}")
-        batch = _batch_of(decode_rows(record.rows), form, self._schema(record.entry.table, form))
-        if batch is not None:
+        from agent.store.arrow import record_batch
+
+        schema = self._schema(record.entry.table, form)
+        batch = record_batch(record.rows, form).replace_schema_metadata(schema.metadata)
+        if batch.num_rows:
             self._file(record.entry.table, form, record.entry.stamp_wall_ns).add(batch)
             self._flush_largest()
-        return 0 if batch is None else int(batch.num_rows)
+        return int(batch.num_rows)
 
     def finish(self) -> tuple[SealedFile, ...]:
         """Write, force to the disk and rename all. *Raises:* OSError, and then no file or some files have their names."""
@@ -166,48 +166,18 @@ class ParquetFiles:
 
 
 def _schema_of(head: SegmentHead, table: str, form: TableForm) -> Any:
-    import pyarrow as pa
+    from agent.store.arrow import schema_of
 
-    types = {"int64": pa.int64(), "float64": pa.float64(), "utf8": pa.utf8(), "bool": pa.bool_()}
-    if not set(form.dtypes) <= set(types) or len(form.dtypes) != len(form.names):
-        raise FormatError("spool segment", f"its table {table} has columns of types that this version does not know")
-    metadata = {
-        "host": head.host,
-        "run": head.run,
-        "schema_version": str(form.version),
-        "agent_version": head.agent_version,
-        "table": table,
-        "segment": head.segment,
-        "created": iso_utc(head.created_wall_ns),
-        # A reader that misses the block knows by this that there was one.
-        "digest": MAGIC.decode(),
-    }
-    return pa.schema([(name, types[dtype]) for name, dtype in zip(form.names, form.dtypes, strict=True)], metadata=metadata)
-
-
-def _batch_of(rows: list[Row], form: TableForm, schema: Any) -> Any | None:
-    """The rows as one record batch; None for no rows. *Raises:* FormatError."""
-    import pyarrow as pa
-
-    if not rows:
-        return None
-    if {len(row) for row in rows} != {len(form.names)}:
-        raise FormatError("spool record", f"a row has not the {len(form.names)} values of its table")
-    columns = zip(*rows, strict=True)
-    arrays = [_array(list(values), dtype, field.type) for values, dtype, field in zip(columns, form.dtypes, schema, strict=True)]
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)
-
-
-def _array(values: list[Any], dtype: str, arrow_type: Any) -> Any:
-    import pyarrow as pa
-
-    found = set(map(type, values)) - {type(None)}
-    # Arrow would cut 1.5 to 1 for an integer column and take True for 1.0: the types are compared here.
-    if not found <= set(_TYPES[dtype]):
-        raise FormatError("spool record", f"values of {dtype} are {', '.join(sorted(kind.__name__ for kind in found))}")
-    if dtype == "float64" and int in found:
-        values = [None if value is None else float(value) for value in values]
-    try:
-        return pa.array(values, type=arrow_type)
-    except (pa.ArrowException, OverflowError) as cause:
-        raise FormatError("spool record", f"values do not fit {dtype}: {cause}") from cause
+    return schema_of(form).with_metadata(
+        {
+            "host": head.host,
+            "run": head.run,
+            "schema_version": str(form.version),
+            "agent_version": head.agent_version,
+            "table": table,
+            "segment": head.segment,
+            "created": iso_utc(head.created_wall_ns),
+            # A reader that misses the block knows by this that there was one.
+            "digest": MAGIC.decode(),
+        }
+    )

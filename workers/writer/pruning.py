@@ -17,9 +17,9 @@ from agent.model.foreign import readable
 from agent.model.message import Condition, Note
 from agent.model.timebase import MINUTE, MS
 from agent.ports import Bus, Clock
+from agent.store.segment import id_in
 from workers.writer.folder import opened_folder, storage_error
 from workers.writer.quota import CANDIDATES_MAX, Inventory, Quota, StoredFile, choose, complaint, horizon, is_date, surplus_bytes
-from workers.writer.segment import id_in
 from workers.writer.spool import Spool
 
 # One turn works for so long and one step more: the senders' batches and the heartbeat come first.

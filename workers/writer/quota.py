@@ -14,7 +14,7 @@ from agent.config import STORAGE_QUOTA
 from agent.model.errors import StorageError
 from agent.model.timebase import DAY, civil_date, compact_utc
 from agent.setting import KIB, MIB
-from workers.writer.segment import ID, generation_of
+from agent.store.segment import ID, generation_of
 
 # Of a walk over any number of files only the oldest are kept, some 300 bytes each; when all of them have gone and it is not
 # enough, the next walk brings the next.

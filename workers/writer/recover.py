@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from agent.model.errors import FormatError
 from agent.model.table import Row
 from agent.model.tables import GAP
-from workers.writer.record import (
+from agent.store.record import (
     FRAME_HEAD_BYTES,
     MAGIC,
     PAYLOAD_BYTES_MAX,
@@ -21,7 +21,7 @@ from workers.writer.record import (
     parse_head,
     parse_records,
 )
-from workers.writer.segment import in_order
+from agent.store.segment import in_order
 
 # Each stands for a folder that somebody took away while it was written, and may bring back; a head has room for so many.
 SUPERSEDED_MAX = 16

@@ -21,10 +21,10 @@ from agent.model.errors import BusyError, EvergaugeError, ExitCode, FormatError,
 from agent.model.table import DType
 from agent.model.tables import GAP
 from agent.prctl import die_with_parent
+from agent.store.record import FORMAT_VERSION, Damage, Record, SegmentHead, TableForm, parse_head
 from workers.writer.folder import read_file, storage_error
 from workers.writer.parquet import ParquetFiles
 from workers.writer.readers import ReaderGroup
-from workers.writer.record import FORMAT_VERSION, Damage, Record, SegmentHead, TableForm, parse_head
 from workers.writer.recover import is_cut_short, open_segment
 from workers.writer.report import SealReport, encode_report
 

@@ -12,12 +12,12 @@ from agent.model.foreign import readable
 from agent.model.message import Note
 from agent.model.timebase import S, format_duration
 from agent.ports import Bus
+from agent.store.record import SegmentHead
+from agent.store.segment import GENERATION_MAX, SEGMENT_BYTES_MAX
 from workers.writer.archive import Archive
 from workers.writer.condition import Conditions
-from workers.writer.record import SegmentHead
 from workers.writer.recover import SUPERSEDED_MAX
-from workers.writer.segment import GENERATION_MAX
-from workers.writer.spool import SEGMENT_BYTES_MAX, Spool
+from workers.writer.spool import Spool
 
 RETRY_NS = 1 * S
 # A sync of some MiB takes milliseconds; one that takes longer than this and than its interval tells of a disk that stands still.

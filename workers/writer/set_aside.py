@@ -10,8 +10,8 @@ from agent.model.foreign import readable
 from agent.model.message import Condition, Note
 from agent.ports import Bus
 from agent.setting import MIB
+from agent.store.segment import in_order, is_set_aside_name
 from workers.writer.folder import make_folder, storage_error
-from workers.writer.segment import in_order, is_set_aside_name
 
 # A disk that damages a segment every hour is known after some days of them.
 FILES_MAX = 100

@@ -14,16 +14,14 @@ from msgspec.structs import replace
 
 from agent.failpoint import failpoint
 from agent.model.errors import StorageError
+from agent.store.record import SegmentHead, encode_head
+from agent.store.segment import SEGMENT_BYTES_MAX, generation_of, id_in, in_order, is_segment_name, segment_name
 from workers.writer.folder import is_passing, make_folder, storage_error
 from workers.writer.readers import ReaderGroup
-from workers.writer.record import SegmentHead, encode_head
-from workers.writer.segment import generation_of, id_in, in_order, is_segment_name, segment_name
 from workers.writer.set_aside import SetAside
 from workers.writer.syncer import Syncer
 
 _UNFINISHED_SUFFIX = ".new"
-# The largest `writer.seal_bytes` and one full drain above it; beyond that only a spool that cannot be rotated grows.
-SEGMENT_BYTES_MAX = 640 << 20
 # A disk that syncs nothing for so many rotations is broken; the oldest is then left to the kernel's own write-back.
 _OWED_MAX = 16
 _CHUNK_BYTES = 4 << 20

@@ -10,11 +10,11 @@ from agent.model.errors import StorageError
 from agent.model.foreign import readable
 from agent.model.message import Note
 from agent.ports import Bus
+from agent.store.record import Mark
+from agent.store.segment import GENERATION_MAX, SEGMENT_BYTES_MAX, generation_in_sealed, generation_of, id_in
 from workers.writer.folder import read_file
-from workers.writer.record import Mark
 from workers.writer.recover import Finding, Recovery, durable_generation, newest, superseded, without_tail
-from workers.writer.segment import GENERATION_MAX, generation_in_sealed, generation_of, id_in
-from workers.writer.spool import SEGMENT_BYTES_MAX, Spool
+from workers.writer.spool import Spool
 
 # Marks are read from the newest segments, up to so much; older ones are contained in the heads of these.
 RECOVER_BYTES_MAX = 64 << 20

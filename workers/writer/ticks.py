@@ -11,8 +11,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from agent.model.message import Identity, Missed, Tick
+from agent.store.record import Mark
 from workers.writer.gap import Gap, Reason
-from workers.writer.record import Mark
 
 
 class Account(Struct, frozen=True):

@@ -17,6 +17,8 @@ from agent.model.rule_state import RuleState
 from agent.model.table import Table
 from agent.model.tables import GAP
 from agent.ports import Bus, Clock, DataPeer
+from agent.store.record import FORMAT_VERSION, SegmentHead, TableForm
+from agent.store.segment import created_wall_ns, segment_id
 from workers.writer.archive import Archive, Launch
 from workers.writer.condition import Conditions
 from workers.writer.core import SENDERS_MAX, WriterCore
@@ -26,10 +28,8 @@ from workers.writer.intake import Drain, Intake
 from workers.writer.pruning import Pruning
 from workers.writer.quota import Quota
 from workers.writer.readers import ReaderGroup
-from workers.writer.record import FORMAT_VERSION, SegmentHead, TableForm
 from workers.writer.report import SealReport
 from workers.writer.sealing import start_sealer
-from workers.writer.segment import created_wall_ns, segment_id
 from workers.writer.segments import RETRY_NS, Segments
 from workers.writer.spool import Spool
 from workers.writer.start import start

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from agent.cli.memory_limit import MIB, default_bytes, held_to, limit_bytes, memory_bytes, need_room, shown
+from agent.cli.memory_limit import MIB, default_bytes, held_to, limit_bytes, memory_bytes, shown
 from agent.model.errors import MisuseError
 
 GIB = 1024 * MIB
@@ -52,15 +52,6 @@ def test_what_is_given_wins() -> None:
     assert shown(2 * GIB) == "2GiB"
     with pytest.raises(MisuseError, match="AGENTCTL_MEMORY_LIMIT: '1B' is not accepted; write a size from 128MiB"):
         limit_bytes(None, "1B")
-
-
-def test_room_is_asked_for_before_it_is_taken() -> None:
-    """Within the limit there is room, beyond it a MemoryError; without a limit there is always room."""
-    need_room(1 << 60)
-    with held_to(128 * MIB):
-        need_room(64 * MIB)
-        with pytest.raises(MemoryError, match="no room for 268435456 bytes more"):
-            need_room(256 * MIB)
 
 
 def test_the_bound_ends_with_the_block() -> None:

@@ -17,7 +17,7 @@ from agent.cli.occupancy_sample import (
 )
 from agent.model.errors import FormatError
 from agent.model.table import Row
-from workers.writer.record import TableForm
+from agent.store.record import TableForm
 
 GROUP_A = "/sys/fs/resctrl/mon_groups/pod_a"
 

@@ -6,7 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.model.timebase import DAY, HOUR, MINUTE, MS, US, S, civil_date, compact_utc, format_duration, iso_utc, parse_duration_ns
+from agent.model.timebase import (
+    DAY,
+    HOUR,
+    MINUTE,
+    MS,
+    US,
+    S,
+    civil_date,
+    compact_utc,
+    format_duration,
+    iso_utc,
+    parse_compact_utc,
+    parse_duration_ns,
+)
 
 # Years 1970 to 2400 hold every kind of leap year.
 wall_times = st.integers(min_value=0, max_value=157_000 * DAY)
@@ -69,3 +82,19 @@ def test_leap_days_and_the_ends_of_years_are_right(date: str):
     """The first and the last nanosecond of a day belong to it."""
     midnight_ns = int(datetime.fromisoformat(date).replace(tzinfo=UTC).timestamp()) * S
     assert [civil_date(midnight_ns), civil_date(midnight_ns + DAY - 1)] == [date, date]
+
+
+@given(wall_times)
+def test_a_time_of_a_file_name_is_read_as_it_was_written(wall_ns: int) -> None:
+    """To the second."""
+    assert parse_compact_utc(compact_utc(wall_ns)) == wall_ns // S * S
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "20240230T000000Z", "20241301T000000Z", "20240101T240000Z", "20240101T006000Z", "20240101T00000Z", "20240101T0000000Z",
+     "20240101 000000Z", "20240101T000000z", "٢0240101T000000Z", "19691231T235959Z", "00000101T000000Z", "2024+101T000000Z"],
+)  # fmt: skip
+def test_other_texts_are_no_times_of_a_file_name(text: str) -> None:
+    """A day that no calendar has, a time before 1970, digits of another script."""
+    assert parse_compact_utc(text) is None

@@ -4,9 +4,9 @@ import pytest
 
 from agent.model.errors import ProtocolError
 from agent.model.message import Batch, Bye, Identity, Lost
+from agent.store.record import Mark
 from workers.writer.core import IGNORED_MAX, SENDERS_MAX, SILENT_EPOCHS_MAX, Accept, Duplicate, Refetch, WriterCore
 from workers.writer.gap import Gap, Reason
-from workers.writer.record import Mark
 
 WHO = Identity("run-1", "process", 1)
 NEXT = Identity("run-1", "process", 2)

@@ -11,10 +11,10 @@ from agent.model.errors import ProtocolError
 from agent.model.message import Batch, DataAck, DataHello, Identity, encode
 from agent.model.table import Row
 from agent.model.tables import GAP
+from agent.store.record import Entry, Record, SegmentHead, TableForm, decode_rows, encode_head, parse_head, parse_records
 from workers.writer.core import WriterCore
 from workers.writer.gap import Reason
 from workers.writer.intake import Drain, Intake, array_length
-from workers.writer.record import Entry, Record, SegmentHead, TableForm, decode_rows, encode_head, parse_head, parse_records
 from workers.writer.recover import Recovery
 
 WRITER = Identity("run-1", "writer", 1)

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from agent.model.errors import StorageError
 from agent.model.timebase import S
 from agent.setting import MIB
+from agent.store.segment import segment_id
 from workers.writer.quota import Inventory, Quota, StoredFile, choose, complaint, horizon, is_date, surplus_bytes
-from workers.writer.segment import segment_id
 
 QUOTA = Quota(64 * MIB, {"process": "process-", "occupancy": "resctrl-occupancy-"})
 STAMP = "20240101T000000Z"

@@ -2,8 +2,8 @@
 
 from agent.model.message import Identity, encode
 from agent.model.tables import GAP
+from agent.store.record import Damage, Entry, Mark, SegmentHead, TableForm, encode_entry, encode_head
 from workers.writer.gap import Gap, Reason
-from workers.writer.record import Damage, Entry, Mark, SegmentHead, TableForm, encode_entry, encode_head
 from workers.writer.recover import (
     SUPERSEDED_MAX,
     Finding,

@@ -10,10 +10,10 @@ from agent.model.message import Batch, Bye, Ending, Identity, Missed, Tick, enco
 from agent.model.pause import Cause
 from agent.model.raster import Raster
 from agent.model.timebase import MS, S
+from agent.store.record import Entry, Mark, encode_entry, encode_head
 from workers.runtime.send_buffer import Parcel, SendBuffer
 from workers.writer.core import Accept, WriterCore
 from workers.writer.gap import Gap, Reason
-from workers.writer.record import Entry, Mark, encode_entry, encode_head
 from workers.writer.recover import Recovery
 from workers.writer.ticks import Account, missing
 

@@ -1,14 +1,14 @@
-"""Rows of the spool as Arrow tables, for DuckDB. It imports pyarrow; only `agentctl query` imports it."""
+"""The one conversion of rows to Arrow. It imports pyarrow: only the sealer and `agentctl query` import it, and late."""
 
 from collections.abc import Iterator
 
 import pyarrow
 
-from agent.cli.memory_limit import need_room
-from agent.cli.spool_reader import Part
 from agent.model.errors import FormatError
-from agent.model.table import DType
-from workers.writer.record import TableForm, decode_rows
+from agent.model.table import DType, Value
+from agent.store.memory_room import need_room
+from agent.store.record import TableForm, decode_rows
+from agent.store.spool_reader import Part
 
 # So much of the spool, encoded, is decoded at a time; a batch that is larger comes alone.
 PORTION_BYTES = 1 << 20
@@ -19,6 +19,12 @@ _ARROW_TYPES = {
     DType.FLOAT64: pyarrow.float64(),
     DType.UTF8: pyarrow.utf8(),
     DType.BOOL: pyarrow.bool_(),
+}
+_PYTHON_TYPES = {
+    DType.INT64: frozenset({int}),
+    DType.FLOAT64: frozenset({float, int}),
+    DType.UTF8: frozenset({str}),
+    DType.BOOL: frozenset({bool}),
 }
 
 
@@ -35,7 +41,7 @@ class Portions:
     def schema(self) -> "pyarrow.Schema":
         """All columns of all segments. *Raises:* FormatError where they disagree about a type."""
         try:
-            return pyarrow.unify_schemas([_schema_of(part.form) for part in self._parts], promote_options="permissive")
+            return pyarrow.unify_schemas([schema_of(part.form) for part in self._parts], promote_options="permissive")
         except (pyarrow.ArrowTypeError, pyarrow.ArrowInvalid) as cause:
             remedy = "`agentctl rotate` makes Parquet of it, which is read file by file"
             raise FormatError("spool", f"its segments disagree about a column's type: {cause}", remedy) from cause
@@ -59,10 +65,11 @@ class Portions:
             except FormatError:
                 self.unreadable += 1
         # In one piece: DuckDB makes a vector of 2,048 rows of each piece, and a batch has some twenty.
-        return pyarrow.Table.from_batches(taken, schema=_schema_of(part.form)).combine_chunks()
+        return pyarrow.Table.from_batches(taken, schema=schema_of(part.form)).combine_chunks()
 
 
-def _schema_of(form: TableForm) -> "pyarrow.Schema":
+def schema_of(form: TableForm) -> "pyarrow.Schema":
+    """The columns of a table as a segment declares them. *Raises:* FormatError for types that this version does not know."""
     try:
         fields = [(name, _ARROW_TYPES[DType(word)]) for name, word in zip(form.names, form.dtypes, strict=True)]
     except ValueError as cause:
@@ -78,12 +85,25 @@ def record_batch(encoded: bytes, form: TableForm) -> "pyarrow.RecordBatch":
     if any(len(row) != len(form.names) for row in rows):
         raise FormatError("spool rows", f"a row has not the {len(form.names)} columns of its table")
     columns = zip(*rows, strict=True) if rows else ((),) * len(form.names)
+    schema = schema_of(form)
+    arrays = [
+        _array(list(column), DType(word), field.type) for column, word, field in zip(columns, form.dtypes, schema, strict=True)
+    ]
+    return pyarrow.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _array(values: list[Value], dtype: DType, arrow_type: "pyarrow.DataType") -> "pyarrow.Array":
+    found = set(map(type, values)) - {type(None)}
+    # Arrow would cut 1.5 to 1 for an integer column and take True for 1.0: the types are compared here.
+    if not found <= _PYTHON_TYPES[dtype]:
+        raise FormatError("spool rows", f"values of {dtype} are {', '.join(sorted(kind.__name__ for kind in found))}")
+    if dtype is DType.FLOAT64 and int in found:
+        # Arrow refuses integers that a float does not hold exactly.
+        values = [float(value) if isinstance(value, int) else value for value in values]
     try:
-        types = [_ARROW_TYPES[DType(word)] for word in form.dtypes]
-        arrays = [pyarrow.array(column, dtype) for column, dtype in zip(columns, types, strict=True)]
+        return pyarrow.array(values, type=arrow_type)
     except MemoryError:
         # Arrow's own is one of its exceptions too, and says nothing of the rows.
         raise
-    except (pyarrow.ArrowException, ValueError, TypeError, OverflowError) as cause:
+    except (pyarrow.ArrowException, ValueError, OverflowError) as cause:
         raise FormatError("spool rows", f"a value does not fit its column: {cause}") from cause
-    return pyarrow.record_batch(arrays, names=list(form.names))

@@ -9,18 +9,14 @@ from collections.abc import Callable, Iterator
 
 from msgspec import Struct
 
-from agent.cli.foreign_file import kind_of, open_regular
-from agent.cli.left_out import LeftOut
-from agent.cli.membership import joining
-from agent.cli.remedy import start_remedy
-from agent.model.errors import FormatError, PermissionRefused, StorageError, UnavailableError
+from agent.membership import joining
+from agent.model.errors import FormatError, PermissionRefused, StorageError
 from agent.model.foreign import readable
-from agent.paths import checkout
-from workers.writer.record import Damage, Record, SegmentHead, TableForm, parse_head, parse_records
-from workers.writer.segment import in_order
+from agent.store.foreign_file import kind_of, open_regular
+from agent.store.left_out import LeftOut
+from agent.store.record import Damage, Record, SegmentHead, TableForm, parse_head, parse_records
+from agent.store.segment import SEGMENT_BYTES_MAX, in_order
 
-# A segment is sealed at 512 MiB at most; one batch may come on top.
-SEGMENT_BYTES_MAX = 1 << 30
 # What all waiting segments together may hold of the wanted tables before a query asks for a rotation first.
 SPOOL_BYTES_MAX = 1 << 30
 READ_BYTES = 4 << 20
@@ -50,23 +46,6 @@ class Spool(Struct, frozen=True):
 def spool_dir(state_dir: str) -> str:
     """Where the segments lie."""
     return os.path.join(state_dir, "spool")
-
-
-def check_state_dir(state_dir: str) -> None:
-    """Say so when a folder is none of an agent, which has made `spool` or `data` in it before its first row.
-
-    *Raises:* UnavailableError, PermissionRefused, StorageError.
-    """
-    for path in (spool_dir(state_dir), os.path.join(state_dir, "data")):
-        try:
-            os.lstat(path)
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except OSError as cause:
-            raise refusal(state_dir, cause) from cause
-        return
-    problem = "it holds no data of an agent" if os.path.isdir(state_dir) else "there is no such folder"
-    raise UnavailableError(state_dir, problem, start_remedy("--state-dir", checkout()))
 
 
 def list_segments(state_dir: str) -> list[str]:

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from agent.cli.left_out import LeftOut
-from agent.cli.parquet_file import Footer, read_footer
 from agent.model.foreign import readable
 from agent.model.table import DType, Table
-from workers.writer.record import TableForm
+from agent.store.footer import Footer, read_footer
+from agent.store.left_out import LeftOut
+from agent.store.record import TableForm
 
 # Arrow's words for the types of `agent.model.table.DType`.
 _ARROW_WORDS: Mapping[str, str] = {DType.INT64: "int64", DType.FLOAT64: "double", DType.UTF8: "string", DType.BOOL: "bool"}

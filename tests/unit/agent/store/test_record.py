@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from agent.model.errors import FormatError
 from agent.model.message import encode
-from workers.writer.record import (
+from agent.store.record import (
     Damage,
     Entry,
     Mark,

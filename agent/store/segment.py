@@ -8,11 +8,13 @@ segments is the later one, whose marks hold and which data is the oldest.
 import re
 from collections.abc import Iterable
 
-from agent.model.table import Table
 from agent.model.timebase import S, compact_utc
-from workers.writer.record import SegmentHead
+from agent.store.record import SegmentHead
 
 SUFFIX = ".spool"
+# The largest `writer.seal_bytes` (512 MiB) and one full drain above it; beyond that only a spool that cannot be rotated grows.
+# The writer appends to no larger one, and readers refuse to read one.
+SEGMENT_BYTES_MAX = 640 << 20
 # Eight hexadecimal digits: at one segment a second they last for 136 years.
 GENERATION_MAX = 0xFFFF_FFFF
 _GENERATION_DIGITS = 8
@@ -23,10 +25,6 @@ _SEALED = re.compile(rf"-({ID})\.parquet\Z")
 _NAME = re.compile(rf"([0-9]{{8}}T[0-9]{{6}}Z)-({ID})\.spool")
 # A second damaged file of one name is set aside as `.1`.
 _NAME_SET_ASIDE = re.compile(rf"{_NAME.pattern}(?:\.[0-9]{{1,4}})?")
-# What Linux file systems take as one name.
-_NAME_BYTES_MAX = 255
-_DATE_BYTES = len("2024-01-01")
-_REST_BYTES = len("-20240101T000000Z-0123456789abcdef.parquet")
 
 
 def segment_id(generation: int, chance: str) -> str:
@@ -81,9 +79,3 @@ def generation_in_sealed(name: str) -> int:
 def in_order(names: Iterable[str]) -> list[str]:
     """Names of segments in the order in which they were opened; among those without a generation, by the time in the name."""
     return sorted(names, key=lambda name: (generation_of(id_in(name)), name))
-
-
-def host_bytes_max(tables: Iterable[Table]) -> int:
-    """How long a host's name may be so that every file named after it, hidden ones in the making too, has a legal name."""
-    longest = max(len(f"{table.name}--{table.prefix}".encode()) for table in tables)
-    return _NAME_BYTES_MAX - longest - _DATE_BYTES - _REST_BYTES

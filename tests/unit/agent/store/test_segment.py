@@ -5,15 +5,12 @@ from fakes.segment import head_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.model.table import Column, DType, Table
 from agent.model.timebase import S, compact_utc
-from workers.writer.parquet import file_name
-from workers.writer.segment import (
+from agent.store.segment import (
     GENERATION_MAX,
     created_wall_ns,
     generation_in_sealed,
     generation_of,
-    host_bytes_max,
     id_in,
     in_order,
     is_segment_name,
@@ -82,17 +79,3 @@ def test_sealed_files_tell_the_generation() -> None:
     assert generation_in_sealed("process-a-b-20240101T000000Z-0000001f00000000.parquet") == 31
     assert generation_in_sealed("process-a-b-20240101T000000Z-0123456789ab.parquet") == 0
     assert generation_in_sealed("mine.parquet") == 0
-
-
-def test_the_longest_host_name_makes_legal_file_names() -> None:
-    """The longest hidden name of the longest table has exactly as many bytes as a file system takes."""
-    table = Table("occupancy_domain", 1, "", ("a",), (Column("a", DType.INT64, "1", "a", "test"),), file_prefix="resctrl-domain-")
-    other = Table("a", 1, "", ("a",), (Column("a", DType.INT64, "1", "a", "test"),))
-    host = "h" * host_bytes_max([other, table])
-    from msgspec.structs import replace
-
-    from workers.writer.record import TableForm
-
-    head = replace(head_of(segment_id(1, "00000000")), host=host)
-    name = file_name(head, TableForm(1, ("a",), ("int64",), table.prefix))
-    assert len(f"{table.name}-2024-01-01-{name}") == 255

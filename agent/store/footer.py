@@ -7,10 +7,10 @@ import os
 
 from msgspec import Struct
 
-from agent.cli.foreign_file import open_regular
-from agent.cli.left_out import LeftOut
-from agent.cli.memory_limit import ARROW_CALL_BYTES, import_uncounted, need_room
-from workers.writer.digest import Verdict, check_digest
+from agent.store.digest import Verdict, check_digest
+from agent.store.foreign_file import open_regular
+from agent.store.left_out import LeftOut
+from agent.store.memory_room import ARROW_CALL_BYTES, import_uncounted, need_room
 
 MAGIC = b"PAR1"
 # The length of the footer, little-endian, and the magic behind it.

@@ -4,7 +4,7 @@ import errno
 import os
 import stat
 
-from agent.cli.left_out import LeftOut
+from agent.store.left_out import LeftOut
 
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
