@@ -3,7 +3,7 @@
 import os
 import time
 
-from agent.model.pause import Reading
+from agent.model.gap_cause import ClockReading
 
 # Three numbers.
 _SCHEDSTAT_BYTES_MAX = 256
@@ -24,11 +24,11 @@ class SystemClock:
         """Unix time in nanoseconds."""
         return time.time_ns()
 
-    def reading(self) -> Reading:
+    def reading(self) -> ClockReading:
         """See `agent.ports.Clock`; it costs some 3 us."""
         run_delay_ns = self._run_delay_ns()
         # The two clocks that are compared are read side by side.
-        return Reading(
+        return ClockReading(
             now_ns=time.monotonic_ns(),
             boot_ns=time.clock_gettime_ns(time.CLOCK_BOOTTIME),
             cpu_ns=time.thread_time_ns(),

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 
-from agent import paths, sharing
+from agent import paths, reader_group
 from agent.command import Invocation
 from agent.config import (
     BUS_SOCKET,
@@ -56,7 +56,7 @@ def load_config(invocation: Invocation, environment: Mapping[str, str]) -> Confi
         _check_socket_path(socket_path)
     host = config.of(HOST_NAME) or os.uname().nodename
     _check_host_name(host)
-    sharing.group_number(READER_GROUP.key, config.of(READER_GROUP))
+    reader_group.group_number(READER_GROUP.key, config.of(READER_GROUP))
     folders = {STATE_DIR.key: state_dir, RUNTIME_DIR.key: runtime_dir, HOST_NAME.key: host}
     return Config({**config.values, **folders, **sockets})
 

@@ -6,8 +6,8 @@ A worker's work is handed these; tests hand it fakes that pass the same contract
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from agent.model.gap_cause import ClockReading
 from agent.model.message import Condition, DataAck, DataHello, Identity, Lost, Note, Tick
-from agent.model.pause import Reading
 from agent.model.rule_state import Change, RuleState
 from agent.model.table import Row, Table
 
@@ -23,7 +23,7 @@ class Clock(Protocol):
         """Unix time in nanoseconds."""
         ...
 
-    def reading(self) -> Reading:
+    def reading(self) -> ClockReading:
         """Every clock of this thread at one moment, in microseconds."""
         ...
 

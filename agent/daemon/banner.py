@@ -1,6 +1,6 @@
 """The few lines of a start in the foreground. PURE."""
 
-from agent.doctor.finding import Finding, State
+from agent.doctor.finding import Finding, Usability
 from agent.model.timebase import MS, format_duration
 
 # What the missing thing would have told, in the words of somebody who looks for a noisy neighbour.
@@ -52,9 +52,9 @@ def banner(
 
 def _measures_nothing(finding: Finding) -> bool:
     """A resctrl that is mounted elsewhere, read-only or for others is as good as none, and so is what this version does not use."""
-    if finding.state is State.LIMITED:
+    if finding.state is Usability.LIMITED:
         return finding.topic == "resctrl"
-    return finding.state is State.MISSING or (finding.state is State.UNUSED and finding.topic in _WOULD_TELL)
+    return finding.state is Usability.MISSING or (finding.state is Usability.UNUSED and finding.topic in _WOULD_TELL)
 
 
 def _cannot(finding: Finding) -> str:

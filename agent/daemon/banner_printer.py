@@ -10,7 +10,7 @@ from agent.clock import SystemClock
 from agent.config import CONTROL_PLANE_INTERVAL, RUNTIME_DIR, SEAL_INTERVAL, STORAGE_QUOTA, Config
 from agent.daemon.banner import banner, opening
 from agent.daemon.text_output import TextOutput
-from agent.doctor.apart import CODE, decode_findings, encode_order
+from agent.doctor.child import CODE, decode_findings, encode_order
 from agent.model.foreign import readable
 from agent.model.timebase import S, format_duration
 from agent.paths import default_runtime_dir

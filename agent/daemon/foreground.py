@@ -8,7 +8,7 @@ from errno import EACCES, EPERM, EROFS
 from typing import TYPE_CHECKING
 
 import agent
-from agent import paths, sharing
+from agent import paths, reader_group
 from agent.command import parse_invocation, settings_document, usage
 from agent.config import (
     BUS_SOCKET,
@@ -146,16 +146,16 @@ def _with_readers(config: Config) -> Config:
 
     *Raises:* ConfigError when this process cannot hand files to the group.
     """
-    gid = sharing.group_number(READER_GROUP.key, config.of(READER_GROUP))
+    gid = reader_group.group_number(READER_GROUP.key, config.of(READER_GROUP))
     if gid is None:
         return config
-    for folder, mode in ((config.of(STATE_DIR), sharing.FOLDER_MODE), (config.of(RUNTIME_DIR), sharing.PASSAGE_MODE)):
-        sharing.check_may_share(folder, gid, READER_GROUP.key)
+    for folder, mode in ((config.of(STATE_DIR), reader_group.FOLDER_MODE), (config.of(RUNTIME_DIR), reader_group.PASSAGE_MODE)):
+        reader_group.check_may_share(folder, gid, READER_GROUP.key)
         try:
             # Somebody may have named a link to another disk: that is the operator's word, not a stranger's.
-            sharing.share_folder(os.path.realpath(folder), gid, mode)
+            reader_group.share_folder(os.path.realpath(folder), gid, mode)
         except OSError as cause:
-            raise sharing.refusal(folder, gid, READER_GROUP.key, cause) from cause
+            raise reader_group.refusal(folder, gid, READER_GROUP.key, cause) from cause
     return Config({**config.values, READER_GROUP.key: str(gid)})
 
 

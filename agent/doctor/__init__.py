@@ -7,10 +7,10 @@ import os
 from collections.abc import Mapping
 
 from agent.config import CGROUP_ROOT, NRI_SOCKET, PROC_ROOT, RESCTRL_MOUNT, STATE_DIR, Config
-from agent.doctor.finding import Finding, State, lacks_essential
+from agent.doctor.finding import Finding, Usability, lacks_essential
 from agent.paths import default_state_dir
 
-__all__ = ["Finding", "State", "examine", "lacks_essential"]
+__all__ = ["Finding", "Usability", "examine", "lacks_essential"]
 
 
 def examine(

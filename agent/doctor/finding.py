@@ -5,7 +5,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 
-class State(StrEnum):
+class Usability(StrEnum):
     """How well something works for this agent on this host.
 
     `usable` means that a running agent uses it; `unused`: whether it is there or not, nothing of this version does.
@@ -24,7 +24,7 @@ class Finding(Struct, frozen=True):
     """
 
     topic: str
-    state: State
+    state: Usability
     detail: str
     remedy: str = ""
     remark: str = ""
@@ -36,4 +36,4 @@ ESSENTIAL_TOPICS = frozenset({"processes", "state folder", "shared memory", "pyt
 
 def lacks_essential(findings: list[Finding]) -> bool:
     """Whether something is missing without which the agent does not run."""
-    return any(finding.state is State.MISSING and finding.topic in ESSENTIAL_TOPICS for finding in findings)
+    return any(finding.state is Usability.MISSING and finding.topic in ESSENTIAL_TOPICS for finding in findings)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from shlex import quote
 
 from agent.doctor.facts import Facts, FolderFacts, ResctrlFacts
-from agent.doctor.finding import Finding, State
+from agent.doctor.finding import Finding, Usability
 from agent.model.foreign import readable
 
 MIB = 1 << 20
@@ -46,20 +46,20 @@ def judge(facts: Facts) -> list[Finding]:
 
 
 def _usable(topic: str, detail: str) -> Finding:
-    return Finding(topic, State.USABLE, detail)
+    return Finding(topic, Usability.USABLE, detail)
 
 
 def _limited(topic: str, detail: str, remedy: str) -> Finding:
-    return Finding(topic, State.LIMITED, detail, remedy)
+    return Finding(topic, Usability.LIMITED, detail, remedy)
 
 
 def _missing(topic: str, detail: str, remedy: str) -> Finding:
-    return Finding(topic, State.MISSING, detail, remedy)
+    return Finding(topic, Usability.MISSING, detail, remedy)
 
 
 def _unused(topic: str, detail: str) -> Finding:
     # No remedy: nobody is to change a host for what nothing would use.
-    return Finding(topic, State.UNUSED, detail)
+    return Finding(topic, Usability.UNUSED, detail)
 
 
 def _kernel(facts: Facts) -> Finding:
@@ -147,7 +147,7 @@ def _resctrl(facts: Facts) -> Finding:
     usable = f"mounted on {point}, with monitoring"
     if found.is_emulated:
         detail = f"{usable}; emulated: what is read there is no hardware's"
-        return Finding(topic, State.USABLE, detail, remark="on an emulated resctrl")
+        return Finding(topic, Usability.USABLE, detail, remark="on an emulated resctrl")
     return _usable(topic, usable)
 
 

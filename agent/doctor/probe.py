@@ -100,7 +100,7 @@ def _processes(proc_root: str, ours: int, *, with_others: bool) -> ProcessFacts:
 
 def _of_others(proc_root: str, pids: list[str], ours: int) -> tuple[bool, bool | None, bool | None]:
     # The daemon looks at no other process, and does without what that needs.
-    from agent.doctor.others import folders_of_others, may_read_any
+    from agent.doctor.other_users import folders_of_others, may_read_any
 
     others = folders_of_others(proc_root, pids, ours)
     # Where no other is to be found, process 1 tells whether others are hidden.

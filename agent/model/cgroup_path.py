@@ -10,7 +10,7 @@ from itertools import islice
 
 from msgspec import Struct
 
-from agent.model.engine import Boundary, boundary_of
+from agent.model.container_engine import Boundary, boundary_of
 from agent.model.rule import QosClass, UnitKind
 
 # The kernel's own file is below 4 KiB for the paths that systemd and the kubelet make; what is behind is not looked at.
@@ -116,8 +116,8 @@ def _telling(path: bytes, rank: int) -> int:
 def unit_of(path: str) -> UnitIdentity | None:
     """The unit that a path lies in, None where it lies in none (the root, plain directories, hostile names).
 
-    In this order: the outermost pod; the outermost container, machine or job of an engine (`agent.model.engine`; whatever runs
-    inside, services of its own init system too, is one workload); the innermost service or scope; the slice at the very end.
+    In this order: the outermost pod; the outermost container, machine or job of an engine (`agent.model.container_engine`), which
+    is one workload with everything inside it; the innermost service or scope; the slice at the end of the path.
     """
     if not path.startswith("/") or len(path) > PATH_CHARACTERS_MAX:
         return None

@@ -191,7 +191,7 @@ class Lost(Struct, frozen=True):
 
 
 class Missed(Struct, frozen=True):
-    """Ticks of a worker's raster that it did not measure, first to last, and why."""
+    """Ticks of a worker's grid that it did not measure, first to last, and why."""
 
     first_tick: Count
     last_tick: Count
@@ -199,7 +199,7 @@ class Missed(Struct, frozen=True):
 
 
 class Tick(Struct, frozen=True):
-    """Which tick of its raster a worker took, and those before it that it missed since it last said so."""
+    """Which tick of its grid a worker took, and those before it that it missed since it last said so."""
 
     number: Count
     missed: tuple[Missed, ...] = ()

@@ -37,7 +37,7 @@ class TableForm(Struct, frozen=True):
 class Mark(Struct, frozen=True):
     """What the writer has of one sender: batches up to `seq`, the last stamped `stamp_wall_ns`; `ended` after its Bye.
 
-    `tick` is the last tick of its raster that is stored or accounted for, `ticks_missed` how many of this run were missed:
+    `tick` is the last tick of its grid that is stored or accounted for, `ticks_missed` how many of this run were missed:
     both go on from one start of a worker to the next.
     """
 

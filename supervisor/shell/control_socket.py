@@ -14,7 +14,7 @@ from contextlib import suppress
 from errno import EMFILE, ENFILE
 from typing import Any, NamedTuple
 
-from agent import sharing
+from agent import reader_group
 from agent.failpoint import failpoint
 from agent.model.control import PROTOCOL_VERSION, REQUEST_BYTES_MAX
 from agent.model.errors import ExitCode
@@ -110,9 +110,9 @@ class ControlSocket:
             # Before it listens, so that nobody else ever reaches it, whatever the umask.
             os.chmod(temporary, 0o600)
             if self._readers is not None:
-                sharing.share_socket(temporary, self._readers.gid)
+                reader_group.share_socket(temporary, self._readers.gid)
                 if self._readers.folder:
-                    sharing.share_folder(os.path.realpath(self._readers.folder), self._readers.gid, sharing.PASSAGE_MODE)
+                    reader_group.share_folder(os.path.realpath(self._readers.folder), self._readers.gid, reader_group.PASSAGE_MODE)
             listener.listen(256)
             inode = os.lstat(temporary).st_ino
             failpoint("control.listening")

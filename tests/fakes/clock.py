@@ -1,6 +1,6 @@
 """A clock that moves only when it is told to."""
 
-from agent.model.pause import Reading
+from agent.model.gap_cause import ClockReading
 
 
 class FakeClock:
@@ -22,9 +22,9 @@ class FakeClock:
         """The unix time."""
         return self._wall_ns
 
-    def reading(self) -> Reading:
+    def reading(self) -> ClockReading:
         """All clocks; the host booted when the monotonic one was at zero."""
-        return Reading(self._now_ns, self._now_ns + self.suspended_ns, self.cpu_ns, self.run_delay_ns)
+        return ClockReading(self._now_ns, self._now_ns + self.suspended_ns, self.cpu_ns, self.run_delay_ns)
 
     def suspend(self, span_ns: int) -> None:
         """The host sleeps so long: the monotonic clock stands still."""

@@ -9,8 +9,8 @@ from typing import Any
 from fakes.stored_data import FORMS, batch_of, head_of, process_row, write_segment
 
 from agent.cli.program import run
+from agent.model.gap_cause import GapCause
 from agent.model.message import Identity
-from agent.model.pause import Cause
 from agent.model.tables import GAP
 from workers.writer.gap import Gap, Reason
 from workers.writer.work import form_of
@@ -32,7 +32,7 @@ def _answer(tmp_path: Path, statement: str) -> list[dict[str, Any]]:
 def test_every_reason_has_its_line() -> None:
     """On the page, and in the schema's words."""
     named = set(re.findall(r"`(\w+)`", " ".join(line.split("|")[1] for line in PAGE.splitlines() if line.startswith("| `"))))
-    reasons = {*Reason, *Cause, "buffer_full"}
+    reasons = {*Reason, *GapCause, "buffer_full"}
     assert reasons <= named
     about = next(column.about for column in GAP.columns if column.name == "reason")
     assert set(re.findall(r"\w+", about)) - {"or"} == reasons

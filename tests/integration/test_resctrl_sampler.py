@@ -324,7 +324,7 @@ def test_the_capacity_that_is_set_is_the_one_in_use(tmp_path: Path) -> None:
 
 
 def test_the_interval_that_is_set_is_the_one_in_use(new_story: NewStory) -> None:
-    """Four ticks a second, on the raster of the first."""
+    """Four ticks a second, on the grid of the first."""
     story = new_story(interval=250 * MS)
     story.start()
     story.make_pod("a")

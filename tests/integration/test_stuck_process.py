@@ -14,7 +14,7 @@ from fakes.stuck_process import StuckProcess, stuck_process
 
 from agent.clock import SystemClock
 from agent.config import Config
-from agent.doctor.others import may_read_any
+from agent.doctor.other_users import may_read_any
 from agent.model.timebase import S
 from agent.side_reader import PATIENCE_SECONDS
 from workers.process.schema import PROCESS

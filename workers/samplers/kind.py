@@ -7,12 +7,12 @@ from msgspec import Struct
 
 from agent.config import Config
 from agent.model.errors import EvergaugeError
+from agent.model.gap_cause import GapCause
 from agent.model.message import Condition, Note
-from agent.model.pause import Cause
 from agent.model.pulse import Pulse as Pulse
-from agent.model.raster import Raster
 from agent.model.rule_state import RuleState
 from agent.model.table import Row, Table
+from agent.model.tick_grid import TickGrid
 from agent.model.timebase import MINUTE, MS, S
 from agent.ports import Bus, Clock, KernelTree, Outbox
 from agent.setting import AnySetting, AutoSwitch, Duration, Switch, Whole
@@ -144,7 +144,7 @@ def interval_setting(name: str, default_ns: int = 1 * S) -> Duration:
 
 
 class SamplerWork:
-    """A sampler's work in its worker (`agent.ports.Work`): one sample per tick, on a fixed raster, offered to the outbox."""
+    """A sampler's work in its worker (`agent.ports.Work`): one sample per tick, on a fixed grid, offered to the outbox."""
 
     def __init__(
         self, sampler: Sampler, probe: Probe, clock: Clock, outbox: Outbox, bus: Bus, config: Config, pulse: Pulse | None = None
@@ -158,7 +158,7 @@ class SamplerWork:
         # What a tick without any rows is told with: it was measured, and found nothing.
         self._empty_table = sampler.tables[0]
         self._interval_ns = config.of(sampler.interval)
-        self._raster: Raster | None = None
+        self._grid: TickGrid | None = None
         self._is_stopped = False
         self._ticks = 0
         self._tick_ns_last = 0
@@ -172,7 +172,7 @@ class SamplerWork:
 
         The whole first sample is not waited for: on a large host it takes longer than everything else of a restart.
         """
-        self._raster = Raster(self._interval_ns, self._clock.reading())
+        self._grid = TickGrid(self._interval_ns, self._clock.reading())
         try:
             self._probe.check()
         except (OSError, UnreadableError) as failure:
@@ -184,55 +184,55 @@ class SamplerWork:
 
     def next_deadline_ns(self) -> int | None:
         """The next tick; at once while there is other work and time for it."""
-        if self._is_stopped or self._raster is None:
+        if self._is_stopped or self._grid is None:
             return None
-        if self._probe.is_behind() and self._clock.now_ns() + CATCH_UP_NS < self._raster.next_at_ns:
+        if self._probe.is_behind() and self._clock.now_ns() + CATCH_UP_NS < self._grid.next_at_ns:
             # Already: an instant taken here would be later than the one that the loop compares it with, and never come.
             return 0
-        return self._raster.next_at_ns
+        return self._grid.next_at_ns
 
     def on_timer(self, now_ns: int) -> None:
         """One tick, or what need not wait for it."""
-        assert self._raster is not None
-        if now_ns < self._raster.next_at_ns:
+        assert self._grid is not None
+        if now_ns < self._grid.next_at_ns:
             self._do_between_ticks(lambda: self._probe.catch_up(now_ns + CATCH_UP_NS))
             return
-        number = self._raster.take(self._clock.reading())
+        number = self._grid.take(self._clock.reading())
         wall_ns = self._clock.wall_ns()
-        self._offer(self._raster, number, self._sample(now_ns, wall_ns), wall_ns)
+        self._offer(self._grid, number, self._sample(now_ns, wall_ns), wall_ns)
         done_ns = self._clock.now_ns()
         self._tell_dropped(done_ns)
         self._ticks += 1
         self._tick_ns_last = done_ns - now_ns
         self._tick_ns_most = max(self._tick_ns_most, self._tick_ns_last)
         # Ticks that went by meanwhile are missed and said so, never made up for.
-        self._raster.done(self._clock.reading())
+        self._grid.done(self._clock.reading())
 
     def _do_between_ticks(self, work: Callable[[], None]) -> None:
         """Its time is known to be the sampler's own, should it make a tick late."""
         started_ns = self._clock.now_ns()
         work()
-        if self._raster is not None:
-            self._raster.note_busy(self._clock.now_ns() - started_ns)
+        if self._grid is not None:
+            self._grid.note_busy(self._clock.now_ns() - started_ns)
 
-    def _offer(self, raster: Raster, number: int, sample: Sample, wall_ns: int) -> None:
+    def _offer(self, grid: TickGrid, number: int, sample: Sample, wall_ns: int) -> None:
         """All batches of a tick say which one it is; one without rows says so too, but not one that could not be read."""
         batches = [(table, rows) for table, rows in sample if rows]
         if not batches and self._problem:
-            if raster.is_to_be_told(UNREADABLE_NS // self._interval_ns):
-                self._tell_missed(raster)
-            raster.miss(number, number, Cause.UNREADABLE)
+            if grid.is_to_be_told(UNREADABLE_NS // self._interval_ns):
+                self._tell_missed(grid)
+            grid.miss(number, number, GapCause.UNREADABLE)
             return
-        tick = raster.tell_with(number)
+        tick = grid.tell_with(number)
         for table, rows in batches or [(self._empty_table, ())]:
             self._rows += len(rows)
             if not self._outbox.offer(table, rows, wall_ns, tick):
                 self._dropped_batches += 1
                 self._dropped_rows += len(rows)
 
-    def _tell_missed(self, raster: Raster) -> None:
+    def _tell_missed(self, grid: TickGrid) -> None:
         """No tick that has rows tells them: a batch without rows does."""
-        if (tick := raster.tell(self._clock.reading())) is not None:
+        if (tick := grid.tell(self._clock.reading())) is not None:
             self._outbox.offer(self._empty_table, (), self._clock.wall_ns(), tick)
 
     def _sample(self, now_ns: int, wall_ns: int) -> Sample:
@@ -275,7 +275,7 @@ class SamplerWork:
         """`stats`."""
         return {
             "ticks": self._ticks,
-            "ticks_missed": 0 if self._raster is None else self._raster.missed_ticks,
+            "ticks_missed": 0 if self._grid is None else self._grid.missed_ticks,
             "tick_seconds_last": self._tick_ns_last / S,
             "tick_seconds_most": self._tick_ns_most / S,
             "rows": self._rows,
@@ -297,8 +297,8 @@ class SamplerWork:
         """No further tick; told twice, it closes once: the numbers of its descriptors may be somebody else's by then."""
         if not self._is_stopped:
             self._is_stopped = True
-            if self._raster is not None:
-                self._tell_missed(self._raster)
+            if self._grid is not None:
+                self._tell_missed(self._grid)
             self._dropped_told_at_ns = None
             self._tell_dropped(now_ns)
             self._probe.close()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from errno import ENOENT
 from typing import Any
 
-from agent.apart import ask_apart
+from agent.child_check import check_in_child
 from agent.config import PROC_ROOT, RESCTRL_AUTO_MOUNT, RESCTRL_ENABLED, RESCTRL_MOUNT, Config
 from agent.model.absence import Absence
 from agent.model.message import Condition, Note
@@ -17,7 +17,7 @@ from agent.model.mountinfo import KERNEL_RESCTRL_TYPE
 from agent.model.rule_state import RuleState
 from agent.model.table import Row
 from agent.model.timebase import MS, S
-from agent.mount_place import mount_of
+from agent.mount_lookup import mount_of
 from agent.ports import Bus, Clock
 from agent.setting import Whole
 from workers.resctrl.cache import ROOT as CPU_ROOT
@@ -322,7 +322,7 @@ def is_available(config: Config) -> bool:
         return False
     if mount is None or mount.type == KERNEL_RESCTRL_TYPE:
         return _is_usable(config)
-    return ask_apart(lambda: _is_usable(config), seconds=ANSWER_SECONDS_MAX) is True
+    return check_in_child(lambda: _is_usable(config), seconds=ANSWER_SECONDS_MAX) is True
 
 
 def _is_usable(config: Config) -> bool:

@@ -155,7 +155,7 @@ class WriterCore:
         new = Mark(run=who.run, worker=who.worker, epoch=who.epoch, seq=0, stamp_wall_ns=None, ended=False)
         if mark is None or mark.run != who.run:
             return new
-        # The raster goes on from one start to the next.
+        # The grid goes on from one start to the next.
         return msgspec.structs.replace(new, tick=mark.tick, ticks_missed=mark.ticks_missed)
 
     def _is_late(self, who: Identity) -> bool:

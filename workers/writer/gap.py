@@ -14,7 +14,7 @@ REASON_CHARACTERS_MAX = 64
 class Reason(StrEnum):
     """The reasons that the writer itself finds or is told by a worker's successor.
 
-    A sender's own come with its batches: `buffer_full` in its `lost` ranges, those of `agent.model.pause.Cause` in its
+    A sender's own come with its batches: `buffer_full` in its `lost` ranges, those of `agent.model.gap_cause.GapCause` in its
     `missed` ones.
     """
 

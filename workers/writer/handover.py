@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 
-from agent import sharing
+from agent import reader_group
 from workers.writer.folder import opened_folder
 from workers.writer.readers import ReaderGroup
 
@@ -73,7 +73,7 @@ class Handover:
         with suppress(OSError):
             descriptor = os.open(name, flags, dir_fd=parent)
             try:
-                if sharing.is_own_file(descriptor):
+                if reader_group.is_own_file(descriptor):
                     self._readers.share_file(descriptor, os.path.join(folder, name))
             finally:
                 os.close(descriptor)
@@ -86,7 +86,7 @@ class Handover:
                 self._readers.share_folder(folder)
 
     def _is_open(self, status: os.stat_result) -> bool:
-        return self._readers.gid is not None and sharing.is_open_to(status, self._readers.gid, sharing.FOLDER_MODE)
+        return self._readers.gid is not None and reader_group.is_open_to(status, self._readers.gid, reader_group.FOLDER_MODE)
 
 
 def _names(folder: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 import os
 
-from agent import sharing
+from agent import reader_group
 from agent.model.foreign import readable
 
 # Refusals that are kept apart, by folder: they mostly have one cause.
@@ -29,7 +29,7 @@ class ReaderGroup:
         if self.gid is not None:
             self._problems.pop(path, None)
             try:
-                sharing.share_folder(path, self.gid)
+                reader_group.share_folder(path, self.gid)
             except FileNotFoundError:
                 return
             except OSError as cause:
@@ -39,7 +39,7 @@ class ReaderGroup:
         """Let the group read a file that is open here and lies, or will lie, at this path."""
         if self.gid is not None:
             try:
-                sharing.share_open(descriptor, self.gid)
+                reader_group.share_open(descriptor, self.gid)
             except OSError as cause:
                 self._note(os.path.dirname(path), cause)
 

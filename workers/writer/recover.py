@@ -196,7 +196,7 @@ def _later(former: Mark, mark: Mark, run: str) -> Mark:
         ended = former.ended or mark.ended
         mark = replace(mark, seq=max(former.seq, mark.seq), stamp_wall_ns=max(stamps, default=None), ended=ended)
     if former.run == mark.run:
-        # The raster goes on from one start to the next, and so does the count.
+        # The grid goes on from one start to the next, and so does the count.
         ticks = [tick for tick in (former.tick, mark.tick) if tick is not None]
         missed = max(former.ticks_missed, mark.ticks_missed)
         return replace(max(mark, former, key=lambda item: item.epoch), tick=max(ticks, default=None), ticks_missed=missed)

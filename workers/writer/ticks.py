@@ -1,4 +1,4 @@
-"""Which ticks of a worker's raster are missing between two of its batches, and which rows of table `gap` count them. PURE.
+"""Which ticks of a worker's grid are missing between two of its batches, and which rows of table `gap` count them. PURE.
 
 A worker numbers its ticks over all of its starts in one run of the agent, so every tick between the last that is known and
 that of a new batch is missing. Each is counted once: by the reason that the worker gives for it, or by the

@@ -15,11 +15,11 @@ from typing import TextIO
 
 from msgspec import structs
 
-from workers.resctrl.emulator import fuse_wire
+from workers.resctrl.emulator import fuse_protocol
 from workers.resctrl.emulator.emulation import Emulation
 from workers.resctrl.emulator.fuse import FuseSession
-from workers.resctrl.emulator.group import Group
-from workers.resctrl.emulator.ids import MonitorIds, Tag
+from workers.resctrl.emulator.group import EmulatedGroup
+from workers.resctrl.emulator.id_pool import MonitorIds, Tag
 from workers.resctrl.emulator.ports import Caller
 from workers.resctrl.emulator.profile import PROFILES
 from workers.resctrl.emulator.scenario import parse_scenario
@@ -69,7 +69,7 @@ def _keep_moves() -> None:
     moved_at_ns: dict[int, int] = {}
     move, truth = TaskTable.move, Emulation.truth
 
-    def keeping_move(self: TaskTable, thread_id: int, group: Group, now_ns: int) -> None:
+    def keeping_move(self: TaskTable, thread_id: int, group: EmulatedGroup, now_ns: int) -> None:
         move(self, thread_id, group, now_ns)
         moved_at_ns[thread_id] = now_ns
 
@@ -91,7 +91,7 @@ def _let_absence_be_kept() -> None:
         try:
             return look_up(self, unique, node, caller, body)
         except FileNotFoundError:
-            return fuse_wire.reply(unique, absent)
+            return fuse_protocol.reply(unique, absent)
 
     setattr(FuseSession, "_look_up", kept_look_up)  # noqa: B010 - as above
 

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from agent.doctor import State, lacks_essential
+from agent.doctor import Usability, lacks_essential
 from agent.doctor.facts import CgroupFacts, Facts, FolderFacts, ProcessFacts, ResctrlFacts, SocketFacts
 from agent.doctor.finding import ESSENTIAL_TOPICS, Finding
 from agent.doctor.judgement import judge
@@ -64,7 +64,7 @@ def test_what_nothing_uses_is_never_called_usable_and_asks_for_nothing(topic: st
     """There or not there, readable or not: the detail says which, and no remedy changes a host for it."""
     bare = changed(PROCESSES, has_pressure=False, has_schedstat=False)
     there, absent = finding(topic), finding(topic, runtimes=(), nri=None, processes=bare)
-    assert {there.state, absent.state} == {State.UNUSED}
+    assert {there.state, absent.state} == {Usability.UNUSED}
     assert there.detail != absent.detail
     assert (there.remedy, absent.remedy) == ("", "")
 
@@ -80,7 +80,7 @@ def test_no_word_of_a_capability_that_nothing_needs() -> None:
 def test_a_good_host_is_usable_in_every_topic() -> None:
     """Nothing is to be done, and no topic is named twice."""
     findings = judge(GOOD)
-    assert {finding.topic for finding in findings if finding.state is not State.USABLE} == UNUSED
+    assert {finding.topic for finding in findings if finding.state is not Usability.USABLE} == UNUSED
     assert [finding.remedy for finding in findings if finding.remedy] == []
     topics = [finding.topic for finding in findings]
     assert len(set(topics)) == len(topics)
@@ -88,64 +88,84 @@ def test_a_good_host_is_usable_in_every_topic() -> None:
 
 
 NOBODY = changed(PROCESSES, reads_io_of_others=None, reads_memory_of_others=None)
-CASES: list[tuple[str, dict[str, Any], State, str]] = [
-    ("kernel", {"kernel": "4.18.0-1"}, State.MISSING, "run Linux 5.3 or later"),
-    ("processes", {"processes": changed(PROCESSES, is_readable=False)}, State.MISSING, "mount -t proc proc /proc"),
+CASES: list[tuple[str, dict[str, Any], Usability, str]] = [
+    ("kernel", {"kernel": "4.18.0-1"}, Usability.MISSING, "run Linux 5.3 or later"),
+    ("processes", {"processes": changed(PROCESSES, is_readable=False)}, Usability.MISSING, "mount -t proc proc /proc"),
     (
         "processes",
         {"processes": changed(PROCESSES, reads_stat_of_others=False, hidepid="2")},
-        State.LIMITED,
+        Usability.LIMITED,
         "mount -o remount,hidepid=0 /proc",
     ),
-    ("processes", {"processes": changed(PROCESSES, reads_io_of_others=False), "capabilities": 0}, State.LIMITED, "CAP_SYS_PTRACE"),
-    ("processes", {"processes": changed(PROCESSES, reads_io_of_others=False)}, State.LIMITED, "a security module"),
-    ("processes", {"processes": NOBODY}, State.USABLE, ""),
-    ("processes", {"processes": changed(NOBODY, reads_stat_of_others=None), "capabilities": 0}, State.USABLE, ""),
-    ("processes", {"processes": NOBODY, "capabilities": 0}, State.LIMITED, "AmbientCapabilities=CAP_SYS_PTRACE"),
-    ("processes", {"processes": NOBODY, "capabilities": None}, State.LIMITED, "AmbientCapabilities=CAP_SYS_PTRACE"),
+    (
+        "processes",
+        {"processes": changed(PROCESSES, reads_io_of_others=False), "capabilities": 0},
+        Usability.LIMITED,
+        "CAP_SYS_PTRACE",
+    ),
+    ("processes", {"processes": changed(PROCESSES, reads_io_of_others=False)}, Usability.LIMITED, "a security module"),
+    ("processes", {"processes": NOBODY}, Usability.USABLE, ""),
+    ("processes", {"processes": changed(NOBODY, reads_stat_of_others=None), "capabilities": 0}, Usability.USABLE, ""),
+    ("processes", {"processes": NOBODY, "capabilities": 0}, Usability.LIMITED, "AmbientCapabilities=CAP_SYS_PTRACE"),
+    ("processes", {"processes": NOBODY, "capabilities": None}, Usability.LIMITED, "AmbientCapabilities=CAP_SYS_PTRACE"),
     (
         "processes",
         {"processes": changed(PROCESSES, reads_io_of_others=False), "capabilities": 0, "is_root": True},
-        State.LIMITED,
+        Usability.LIMITED,
         "docker run --cap-add SYS_PTRACE, in Kubernetes securityContext.capabilities.add: [SYS_PTRACE], in a systemd unit "
         "CapabilityBoundingSet=CAP_SYS_PTRACE",
     ),
-    ("cgroup", {"cgroup": CgroupFacts("/sys/fs/cgroup", "none", ())}, State.MISSING, "mount -t cgroup2"),
-    ("cgroup", {"cgroup": CgroupFacts("/sys/fs/cgroup", "hybrid", ("memory",))}, State.LIMITED, "unified_cgroup_hierarchy=1"),
-    ("cgroup", {"cgroup": CgroupFacts("/sys/fs/cgroup", "v2", ("cpu",))}, State.USABLE, ""),
-    ("resctrl", {"resctrl": ResctrlFacts((), True, None, False, False)}, State.MISSING, "mount -t resctrl resctrl /sys/fs/resctrl"),
-    ("resctrl", {"resctrl": ResctrlFacts(("cqm",), False, None, False, False)}, State.MISSING, "CONFIG_X86_CPU_RESCTRL"),
-    ("resctrl", {"resctrl": ResctrlFacts((), False, None, False, False)}, State.MISSING, "needs Intel RDT"),
-    ("resctrl", {"resctrl": changed(RESCTRL, is_readable=False)}, State.LIMITED, "as root"),
-    ("resctrl", {"resctrl": changed(RESCTRL, is_dead=True)}, State.LIMITED, "start it again"),
-    ("resctrl", {"resctrl": changed(RESCTRL, is_read_only=True)}, State.LIMITED, "remount,rw"),
-    ("resctrl", {"resctrl": changed(RESCTRL, wanted_point="/mnt/r")}, State.LIMITED, "set resctrl.mount to /sys/fs/resctrl"),
-    ("resctrl", {"resctrl": changed(RESCTRL, has_monitoring=False)}, State.LIMITED, "rdt=cmt"),
-    ("open files", {"open_files_max": 512}, State.LIMITED, "ulimit -n 2048, or LimitNOFILE=2048"),
-    ("capabilities", {"capabilities": 0}, State.USABLE, ""),
-    ("capabilities", {"capabilities": 0, "processes": changed(PROCESSES, hidepid="0")}, State.USABLE, ""),
-    ("capabilities", {"capabilities": 0, "processes": changed(PROCESSES, hidepid="2")}, State.LIMITED, "CAP_SYS_PTRACE"),
-    ("capabilities", {"processes": changed(PROCESSES, hidepid="2")}, State.USABLE, ""),
-    ("capabilities", {"capabilities": None}, State.LIMITED, "status readable"),
-    ("state folder", {"state": FolderFacts("/s", False, GIB, 1)}, State.MISSING, "install -d"),
-    ("state folder", {"state": FolderFacts("/s", True, 1 << 20, None)}, State.MISSING, "--state-dir"),
-    ("state folder", {"state": FolderFacts("/s", True, 500 << 20, None)}, State.LIMITED, "--state-dir"),
-    ("state folder", {"state": FolderFacts("/s", True, 5 * GIB, 10)}, State.LIMITED, "--state-dir"),
-    ("state folder", {"state": FolderFacts("/s", True, 5 * GIB, 10)}, State.LIMITED, "remove files on its file system (df -i /s)"),
-    ("state folder", {"state": FolderFacts("/s", True, 5 * GIB, 0)}, State.MISSING, "remove files on its file system (df -i /s)"),
-    ("state folder", {"state": FolderFacts("/s", True, None, None)}, State.LIMITED, "--state-dir"),
-    ("shared memory", {"has_memfd": False}, State.USABLE, ""),
-    ("shared memory", {"has_memfd": False, "shared_memory_free_bytes": None}, State.MISSING, "mount -t tmpfs"),
-    ("clock", {"clock_source": "hpet"}, State.LIMITED, "echo tsc > "),
-    ("clock", {"clock_source": "hpet", "clock_sources": ("hpet",)}, State.LIMITED, "no faster one"),
-    ("clock", {"clock_source": None}, State.LIMITED, "mount -t sysfs"),
-    ("python", {"python": (3, 10, 1)}, State.MISSING, "Python 3.11"),
-    ("packages", {"packages": {"pyzmq": None, "duckdb": "1"}}, State.MISSING, "pip install pyzmq"),
+    ("cgroup", {"cgroup": CgroupFacts("/sys/fs/cgroup", "none", ())}, Usability.MISSING, "mount -t cgroup2"),
+    ("cgroup", {"cgroup": CgroupFacts("/sys/fs/cgroup", "hybrid", ("memory",))}, Usability.LIMITED, "unified_cgroup_hierarchy=1"),
+    ("cgroup", {"cgroup": CgroupFacts("/sys/fs/cgroup", "v2", ("cpu",))}, Usability.USABLE, ""),
+    (
+        "resctrl",
+        {"resctrl": ResctrlFacts((), True, None, False, False)},
+        Usability.MISSING,
+        "mount -t resctrl resctrl /sys/fs/resctrl",
+    ),
+    ("resctrl", {"resctrl": ResctrlFacts(("cqm",), False, None, False, False)}, Usability.MISSING, "CONFIG_X86_CPU_RESCTRL"),
+    ("resctrl", {"resctrl": ResctrlFacts((), False, None, False, False)}, Usability.MISSING, "needs Intel RDT"),
+    ("resctrl", {"resctrl": changed(RESCTRL, is_readable=False)}, Usability.LIMITED, "as root"),
+    ("resctrl", {"resctrl": changed(RESCTRL, is_dead=True)}, Usability.LIMITED, "start it again"),
+    ("resctrl", {"resctrl": changed(RESCTRL, is_read_only=True)}, Usability.LIMITED, "remount,rw"),
+    ("resctrl", {"resctrl": changed(RESCTRL, wanted_point="/mnt/r")}, Usability.LIMITED, "set resctrl.mount to /sys/fs/resctrl"),
+    ("resctrl", {"resctrl": changed(RESCTRL, has_monitoring=False)}, Usability.LIMITED, "rdt=cmt"),
+    ("open files", {"open_files_max": 512}, Usability.LIMITED, "ulimit -n 2048, or LimitNOFILE=2048"),
+    ("capabilities", {"capabilities": 0}, Usability.USABLE, ""),
+    ("capabilities", {"capabilities": 0, "processes": changed(PROCESSES, hidepid="0")}, Usability.USABLE, ""),
+    ("capabilities", {"capabilities": 0, "processes": changed(PROCESSES, hidepid="2")}, Usability.LIMITED, "CAP_SYS_PTRACE"),
+    ("capabilities", {"processes": changed(PROCESSES, hidepid="2")}, Usability.USABLE, ""),
+    ("capabilities", {"capabilities": None}, Usability.LIMITED, "status readable"),
+    ("state folder", {"state": FolderFacts("/s", False, GIB, 1)}, Usability.MISSING, "install -d"),
+    ("state folder", {"state": FolderFacts("/s", True, 1 << 20, None)}, Usability.MISSING, "--state-dir"),
+    ("state folder", {"state": FolderFacts("/s", True, 500 << 20, None)}, Usability.LIMITED, "--state-dir"),
+    ("state folder", {"state": FolderFacts("/s", True, 5 * GIB, 10)}, Usability.LIMITED, "--state-dir"),
+    (
+        "state folder",
+        {"state": FolderFacts("/s", True, 5 * GIB, 10)},
+        Usability.LIMITED,
+        "remove files on its file system (df -i /s)",
+    ),
+    (
+        "state folder",
+        {"state": FolderFacts("/s", True, 5 * GIB, 0)},
+        Usability.MISSING,
+        "remove files on its file system (df -i /s)",
+    ),
+    ("state folder", {"state": FolderFacts("/s", True, None, None)}, Usability.LIMITED, "--state-dir"),
+    ("shared memory", {"has_memfd": False}, Usability.USABLE, ""),
+    ("shared memory", {"has_memfd": False, "shared_memory_free_bytes": None}, Usability.MISSING, "mount -t tmpfs"),
+    ("clock", {"clock_source": "hpet"}, Usability.LIMITED, "echo tsc > "),
+    ("clock", {"clock_source": "hpet", "clock_sources": ("hpet",)}, Usability.LIMITED, "no faster one"),
+    ("clock", {"clock_source": None}, Usability.LIMITED, "mount -t sysfs"),
+    ("python", {"python": (3, 10, 1)}, Usability.MISSING, "Python 3.11"),
+    ("packages", {"packages": {"pyzmq": None, "duckdb": "1"}}, Usability.MISSING, "pip install pyzmq"),
 ]
 
 
 @pytest.mark.parametrize(("topic", "facts", "state", "remedy"), CASES)
-def test_what_is_not_usable_has_its_remedy_in_one_line(topic: str, facts: dict[str, Any], state: State, remedy: str) -> None:
+def test_what_is_not_usable_has_its_remedy_in_one_line(topic: str, facts: dict[str, Any], state: Usability, remedy: str) -> None:
     """The state, and the exact thing to do."""
     found = finding(topic, **facts)
     assert (found.state, remedy in found.remedy) == (state, True)
@@ -184,6 +204,6 @@ def test_packages_that_were_not_looked_up_are_no_finding() -> None:
 def test_an_emulated_resctrl_is_usable_and_named_as_what_it_is() -> None:
     """Nobody takes its numbers for those of the hardware."""
     found = finding("resctrl", resctrl=changed(RESCTRL, is_emulated=True))
-    assert (found.state, "emulated" in found.detail) == (State.USABLE, True)
+    assert (found.state, "emulated" in found.detail) == (Usability.USABLE, True)
     # The banner puts it behind what the sampler of this name measures.
     assert (found.remark, finding("resctrl", resctrl=RESCTRL).remark) == ("on an emulated resctrl", "")

@@ -22,7 +22,7 @@ def refusal(number: int) -> OSError:
     return OSError(number, errorcode[number])
 
 
-class Status:
+class CommandStatus:
     """`info/last_cmd_status`: why the last command failed, `ok` after one that did not."""
 
     __slots__ = ("_text",)

@@ -6,8 +6,8 @@ What a filter selects does not change the counts here, only where they begin.
 from collections.abc import Callable
 from errno import EINVAL, ENOENT, ENOSPC
 
-from workers.resctrl.emulator.command import Status, command_line, parse_number, parse_truth, text_of
-from workers.resctrl.emulator.group import Group, Groups
+from workers.resctrl.emulator.command import CommandStatus, command_line, parse_number, parse_truth, text_of
+from workers.resctrl.emulator.group import EmulatedGroup, EmulatedGroups
 from workers.resctrl.emulator.ports import Caller
 from workers.resctrl.emulator.profile import LOCAL, TOTAL, Profile
 from workers.resctrl.emulator.traffic import UNASSIGNED, UNREAD, VALID, Cell, DomainCache
@@ -33,7 +33,7 @@ _NOTHING_TO_ASSIGN = "mbm_event mode is not enabled\n"
 class Counters:
     """Which group has a counter for which event in which domain."""
 
-    def __init__(self, profile: Profile, status: Status, groups: Groups, domains: tuple[DomainCache, ...]):
+    def __init__(self, profile: Profile, status: CommandStatus, groups: EmulatedGroups, domains: tuple[DomainCache, ...]):
         self._profile = profile
         self._status = status
         self._groups = groups
@@ -54,7 +54,7 @@ class Counters:
             return UNASSIGNED
         return UNREAD if self._profile.first_read_unavailable else VALID
 
-    def greet(self, group: Group, now_ns: int) -> None:
+    def greet(self, group: EmulatedGroup, now_ns: int) -> None:
         """A new group gets its counters where that is wished. When there are none left the kernel's mkdir only says so."""
         if self.enabled and self._on_mkdir:
             for event in self._events:
@@ -63,15 +63,15 @@ class Counters:
                 except OSError:
                     continue
 
-    def release(self, group: Group) -> None:
+    def release(self, group: EmulatedGroup) -> None:
         for held in self._held:
             held.difference_update({key for key in held if key[0] == group.serial})
 
-    def _assign_all(self, group: Group, event: str, now_ns: int) -> None:
+    def _assign_all(self, group: EmulatedGroup, event: str, now_ns: int) -> None:
         for place in self._online():
             self._assign(group, event, place, now_ns)
 
-    def _assign(self, group: Group, event: str, place: int, now_ns: int) -> None:
+    def _assign(self, group: EmulatedGroup, event: str, place: int, now_ns: int) -> None:
         held = self._held[place]
         key = (group.serial, event)
         if key in held:
@@ -82,7 +82,7 @@ class Counters:
         held.add(key)
         _restart(group.monitor.cells[place], event, now_ns, UNREAD if self._profile.first_read_unavailable else VALID)
 
-    def _unassign(self, group: Group, event: str, place: int, now_ns: int) -> None:
+    def _unassign(self, group: EmulatedGroup, event: str, place: int, now_ns: int) -> None:
         self._held[place].discard((group.serial, event))
         _restart(group.monitor.cells[place], event, now_ns, UNASSIGNED)
 
@@ -94,7 +94,7 @@ class Counters:
         if not self.enabled:
             raise self._status.refuse(EINVAL, sentence)
 
-    def show_assignments(self, group: Group, now_ns: int) -> str:
+    def show_assignments(self, group: EmulatedGroup, now_ns: int) -> str:
         self._must_be_enabled()
         lines = []
         for event in self._events:
@@ -103,7 +103,7 @@ class Counters:
             lines.append(f"{event}:{';'.join(marks)}\n")
         return "".join(lines)
 
-    def write_assignments(self, group: Group, content: bytes, caller: Caller, now_ns: int) -> None:
+    def write_assignments(self, group: EmulatedGroup, content: bytes, caller: Caller, now_ns: int) -> None:
         text = command_line(content)
         self._must_be_enabled(_NOTHING_TO_ASSIGN)
         for line in text.split("\n"):
@@ -112,7 +112,7 @@ class Counters:
                 raise self._status.refuse(ENOENT, f"Invalid event {event}\n")
             self._apply(group, event, wishes, now_ns)
 
-    def _apply(self, group: Group, event: str, wishes: str, now_ns: int) -> None:
+    def _apply(self, group: EmulatedGroup, event: str, wishes: str, now_ns: int) -> None:
         while wishes:
             wish, _, wishes = wishes.partition(";")
             domain, equals, state = wish.strip().partition("=")
@@ -141,10 +141,10 @@ class Counters:
                 return place
         raise self._status.refuse(EINVAL, f"Invalid domain id {domain}\n")
 
-    def show_mode(self, group: Group, now_ns: int) -> str:
+    def show_mode(self, group: EmulatedGroup, now_ns: int) -> str:
         return "[mbm_event]\ndefault\n" if self.enabled else "[default]\nmbm_event\n"
 
-    def write_mode(self, group: Group, content: bytes, caller: Caller, now_ns: int) -> None:
+    def write_mode(self, group: EmulatedGroup, content: bytes, caller: Caller, now_ns: int) -> None:
         """Another mode takes every counter away and lets all counts begin anew."""
         wanted = command_line(content)
         self._status.clear()
@@ -166,21 +166,21 @@ class Counters:
             for place in places:
                 group.monitor.cells[place].restart(now_ns, self.first_state)
 
-    def show_total(self, group: Group, now_ns: int) -> str:
+    def show_total(self, group: EmulatedGroup, now_ns: int) -> str:
         return self._per_domain(lambda place: self._profile.counters)
 
-    def show_available(self, group: Group, now_ns: int) -> str:
+    def show_available(self, group: EmulatedGroup, now_ns: int) -> str:
         self._must_be_enabled()
         return self._per_domain(lambda place: self._profile.counters - len(self._held[place]))
 
     def _per_domain(self, figure: Callable[[int], int]) -> str:
         return ";".join(f"{self._domains[place].id}={figure(place)}" for place in self._online()) + "\n"
 
-    def show_on_mkdir(self, group: Group, now_ns: int) -> str:
+    def show_on_mkdir(self, group: EmulatedGroup, now_ns: int) -> str:
         self._must_be_enabled()
         return f"{int(self._on_mkdir)}\n"
 
-    def write_on_mkdir(self, group: Group, content: bytes, caller: Caller, now_ns: int) -> None:
+    def write_on_mkdir(self, group: EmulatedGroup, content: bytes, caller: Caller, now_ns: int) -> None:
         wanted = parse_truth(text_of(content))
         self._must_be_enabled()
         self._on_mkdir = wanted

@@ -2,33 +2,33 @@
 
 from errno import EINVAL
 
-from workers.resctrl.emulator.command import Status, parse_cpu_list, parse_cpu_mask, show_cpu_list, show_cpu_mask, text_of
-from workers.resctrl.emulator.group import Group, GroupKind, Groups
+from workers.resctrl.emulator.command import CommandStatus, parse_cpu_list, parse_cpu_mask, show_cpu_list, show_cpu_mask, text_of
+from workers.resctrl.emulator.group import EmulatedGroup, EmulatedGroups, GroupKind
 from workers.resctrl.emulator.ports import Caller
 
 
 class CpuFiles:
     """Masks are integers with one bit for each CPU. A monitoring group's CPUs belong to its parent as well."""
 
-    def __init__(self, status: Status, groups: Groups, online: int):
+    def __init__(self, status: CommandStatus, groups: EmulatedGroups, online: int):
         self._status = status
         self._groups = groups
         self._online = online
         self._width = max(online.bit_length(), 1)
 
-    def show_mask(self, group: Group, now_ns: int) -> str:
+    def show_mask(self, group: EmulatedGroup, now_ns: int) -> str:
         return show_cpu_mask(group.cpus, self._width) + "\n"
 
-    def show_list(self, group: Group, now_ns: int) -> str:
+    def show_list(self, group: EmulatedGroup, now_ns: int) -> str:
         return show_cpu_list(group.cpus) + "\n"
 
-    def write_mask(self, group: Group, content: bytes, caller: Caller, now_ns: int) -> None:
+    def write_mask(self, group: EmulatedGroup, content: bytes, caller: Caller, now_ns: int) -> None:
         self._write(group, content, is_list=False)
 
-    def write_list(self, group: Group, content: bytes, caller: Caller, now_ns: int) -> None:
+    def write_list(self, group: EmulatedGroup, content: bytes, caller: Caller, now_ns: int) -> None:
         self._write(group, content, is_list=True)
 
-    def _write(self, group: Group, content: bytes, *, is_list: bool) -> None:
+    def _write(self, group: EmulatedGroup, content: bytes, *, is_list: bool) -> None:
         self._status.clear()
         parse = parse_cpu_list if is_list else parse_cpu_mask
         try:
@@ -43,7 +43,7 @@ class CpuFiles:
         else:
             self._give_to_monitoring(group, mask)
 
-    def _give_to_control(self, group: Group, mask: int) -> None:
+    def _give_to_control(self, group: EmulatedGroup, mask: int) -> None:
         dropped = group.cpus & ~mask
         if dropped and group.kind is GroupKind.ROOT:
             raise self._status.refuse(EINVAL, "Can't drop CPUs from default group\n")
@@ -58,7 +58,7 @@ class CpuFiles:
         for child in group.children.values():
             child.cpus = 0
 
-    def _give_to_monitoring(self, group: Group, mask: int) -> None:
+    def _give_to_monitoring(self, group: EmulatedGroup, mask: int) -> None:
         parent = group.parent or self._groups.root
         if mask & ~parent.cpus:
             raise self._status.refuse(EINVAL, "Can only add CPUs to mongroup that belong to parent\n")

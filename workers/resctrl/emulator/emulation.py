@@ -8,17 +8,17 @@ from errno import EEXIST, EINVAL, EISDIR, ENODEV, ENOENT, ENOTDIR, EPERM
 from random import Random
 from stat import S_IFDIR, S_IMODE, S_ISDIR
 
-from workers.resctrl.emulator.command import Status, refusal
+from workers.resctrl.emulator.command import CommandStatus, refusal
 from workers.resctrl.emulator.cpu import CpuFiles
-from workers.resctrl.emulator.group import Group, GroupKind, Owned
+from workers.resctrl.emulator.event_file import Gauges
+from workers.resctrl.emulator.group import EmulatedGroup, GroupKind, Owned
 from workers.resctrl.emulator.layout import Layout, Parts
 from workers.resctrl.emulator.node import NAMES_MAX, Node
 from workers.resctrl.emulator.ports import Attributes, Caller, Faults, OpenFile, Threads
 from workers.resctrl.emulator.profile import Profile
 from workers.resctrl.emulator.registry import Registry
 from workers.resctrl.emulator.task import TaskFiles
-from workers.resctrl.emulator.traffic import NS_PER_SECOND, PARTS, UNREAD, VALID, Cell, DomainCache, Monitor, Traffic, matches
-from workers.resctrl.emulator.value import Gauges
+from workers.resctrl.emulator.traffic import NS_PER_SECOND, PARTS, UNREAD, VALID, Cell, DomainCache, MemoryTraffic, Monitor, matches
 
 DEVIATIONS = (
     "Pseudo-locking is refused: the modes `pseudo-locksetup` and `pseudo-locked` are unknown.",
@@ -67,8 +67,8 @@ class Emulation:
         self.bytes_per_cpu_second = bytes_per_cpu_second
         self._local_parts = round(local_fraction * PARTS)
         self._now_ns = now_ns
-        self._status = Status()
-        self.traffic = Traffic(_domain_caches(profile, now_ns))
+        self._status = CommandStatus()
+        self.traffic = MemoryTraffic(_domain_caches(profile, now_ns))
         self.gauges = Gauges(profile.occupancy_unit_bytes, profile.over_report_percent, Random(seed))
         self._registry = registry = Registry(profile, self._status, self.traffic, self.gauges, now_ns, wall_ns)
         self._groups = registry.groups
@@ -82,7 +82,7 @@ class Emulation:
 
     # --- the tree -------------------------------------------------------------------------------------------------------------
 
-    def _find(self, path: Path) -> tuple[Group, str, Node]:
+    def _find(self, path: Path) -> tuple[EmulatedGroup, str, Node]:
         group, rest = self._groups.split(path)
         node = self._layout.shapes[group.kind].nodes.get(rest)
         if node is not None:
@@ -102,10 +102,10 @@ class Emulation:
         return Attributes(group.serial * NAMES_MAX + node.number, mode, uid, gid, group.created_at_wall_ns, links)
 
     @staticmethod
-    def _mode_of(group: Group, node: Node) -> int:
+    def _mode_of(group: EmulatedGroup, node: Node) -> int:
         return S_IFDIR | group.directory_mode if S_ISDIR(node.mode) else node.mode
 
-    def _names(self, group: Group, rest: str) -> list[tuple[str, bool]]:
+    def _names(self, group: EmulatedGroup, rest: str) -> list[tuple[str, bool]]:
         names = list(self._layout.shapes[group.kind].names[rest])
         if rest == "mon_groups":
             names += [(name, True) for name in group.children]
@@ -252,7 +252,7 @@ class Emulation:
         group_of = self._registry.tasks.group_of
         self.traffic.add([self._charge(group_of(thread_id), domain, cpu_ns) for thread_id, domain, cpu_ns in times], now_ns)
 
-    def _charge(self, group: Group, domain: int, cpu_ns: int) -> tuple[Monitor, int, int, int]:
+    def _charge(self, group: EmulatedGroup, domain: int, cpu_ns: int) -> tuple[Monitor, int, int, int]:
         total_scaled = cpu_ns * self.bytes_per_cpu_second
         return group.monitor, domain, total_scaled, total_scaled * self._local_parts // PARTS
 
@@ -262,7 +262,7 @@ class Emulation:
         cell.settle(now_ns)
         cell.resident_bytes = float(min(resident_bytes, cell.cache.capacity_bytes))
 
-    def _group(self, path: Path) -> Group:
+    def _group(self, path: Path) -> EmulatedGroup:
         group, rest = self._groups.split(path)
         if rest:
             raise refusal(ENOENT)
@@ -300,7 +300,7 @@ class Emulation:
             "groups": [self._truth_of(group, now_ns) for group in self._groups.everyone()],
         }
 
-    def _truth_of(self, group: Group, now_ns: int) -> dict[str, object]:
+    def _truth_of(self, group: EmulatedGroup, now_ns: int) -> dict[str, object]:
         return {
             "path": group.path,
             "closid": group.closid,
@@ -318,7 +318,7 @@ def _figures(cell: Cell, now_ns: int) -> dict[str, int]:
     }
 
 
-def _is_info(group: Group, rest: str) -> bool:
+def _is_info(group: EmulatedGroup, rest: str) -> bool:
     return group.kind is GroupKind.ROOT and rest.split("/", 1)[0] == "info"
 
 

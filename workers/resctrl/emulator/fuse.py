@@ -6,9 +6,9 @@ from collections.abc import Callable
 from errno import EACCES, EBADF, EINTR, EINVAL, EIO, ENODEV, ENOENT, ENOSYS, EOPNOTSUPP, EPERM
 from itertools import count
 
-from workers.resctrl.emulator import fuse_wire as wire
-from workers.resctrl.emulator.fuse_held import Delays, HeldRequests
-from workers.resctrl.emulator.fuse_nodes import Nodes
+from workers.resctrl.emulator import fuse_protocol as wire
+from workers.resctrl.emulator.fuse_delay import Delays, HeldRequests
+from workers.resctrl.emulator.fuse_node import Nodes
 from workers.resctrl.emulator.ports import Caller, OpenFile, Tree
 
 # Files whose content depends on which threads there are: what is known of these is brought up to date first.

@@ -25,7 +25,7 @@ class Owned:
         self.gid = gid
 
 
-class Group:
+class EmulatedGroup:
     """A group and what belongs to it. `threads` are those that are in this very group, children's not included; the root's are
     not kept, because they are all the others."""
 
@@ -50,7 +50,9 @@ class Group:
         "uid",
     )
 
-    def __init__(self, kind: GroupKind, name: str, parent: "Group | None", ids: tuple[int, int], monitor: Monitor, serial: int):
+    def __init__(
+        self, kind: GroupKind, name: str, parent: "EmulatedGroup | None", ids: tuple[int, int], monitor: Monitor, serial: int
+    ):
         self.kind = kind
         self.name = name
         self.parent = parent
@@ -59,7 +61,7 @@ class Group:
         self.closid, self.rmid = ids
         self.monitor = monitor
         self.serial = serial
-        self.children: dict[str, Group] = {}
+        self.children: dict[str, EmulatedGroup] = {}
         self.threads: set[int] = set()
         self.cpus = 0
         self.uid = self.gid = 0
@@ -67,7 +69,7 @@ class Group:
         self.created_at_wall_ns = 0
         self.changed: dict[str, Owned] = {}
         self.removed = False
-        self.successor: Group | None = None
+        self.successor: EmulatedGroup | None = None
 
     @property
     def path(self) -> str:
@@ -85,24 +87,24 @@ class Group:
         return self.kind is not GroupKind.MONITORING
 
 
-class Groups:
+class EmulatedGroups:
     """All groups, and which of them a path belongs to."""
 
-    def __init__(self, root: Group):
+    def __init__(self, root: EmulatedGroup):
         self.root = root
-        self.controls: dict[str, Group] = {}
+        self.controls: dict[str, EmulatedGroup] = {}
 
-    def everyone(self) -> Iterator[Group]:
+    def everyone(self) -> Iterator[EmulatedGroup]:
         for control in self.control_groups():
             yield control
             yield from control.children.values()
 
-    def control_groups(self) -> Iterator[Group]:
+    def control_groups(self) -> Iterator[EmulatedGroup]:
         """The root first."""
         yield self.root
         yield from self.controls.values()
 
-    def split(self, path: str) -> tuple[Group, str]:
+    def split(self, path: str) -> tuple[EmulatedGroup, str]:
         """The innermost group on the way, and what is left of the path."""
         parts = path.split("/")
         group = self.root

@@ -3,17 +3,17 @@
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from workers.resctrl.emulator.command import UINT_MAX, Status, read_number, text_of
+from workers.resctrl.emulator.command import UINT_MAX, CommandStatus, read_number, text_of
 from workers.resctrl.emulator.counter import Counters
 from workers.resctrl.emulator.cpu import CpuFiles
-from workers.resctrl.emulator.group import Group, GroupKind
+from workers.resctrl.emulator.event_file import EmulatedEventFile, Gauges, Host
+from workers.resctrl.emulator.group import EmulatedGroup, GroupKind
 from workers.resctrl.emulator.node import READ_ONLY, Numbering, Shape, Show, Write
 from workers.resctrl.emulator.ports import Caller, OpenFile
 from workers.resctrl.emulator.profile import LOCAL, TOTAL, BandwidthControl, CacheControl, Profile
 from workers.resctrl.emulator.schemata import Controls, Schema
 from workers.resctrl.emulator.task import TaskFiles
-from workers.resctrl.emulator.traffic import Traffic
-from workers.resctrl.emulator.value import EventFile, Gauges, Host
+from workers.resctrl.emulator.traffic import MemoryTraffic
 
 
 class Threshold(Protocol):
@@ -28,12 +28,12 @@ class Parts(NamedTuple):
     """Whose files these are."""
 
     profile: Profile
-    status: Status
+    status: CommandStatus
     tasks: TaskFiles
     cpus: CpuFiles
     controls: Controls
     counters: Counters
-    traffic: Traffic
+    traffic: MemoryTraffic
     gauges: Gauges
     threshold: Threshold
 
@@ -99,9 +99,9 @@ class Layout:
             rest = f"{above}/{event}"
             shape.file(rest, READ_ONLY, self._event_opener(rest, places, event))
 
-    def _event_opener(self, rest: str, places: tuple[int, ...], event: str) -> Callable[[Group], OpenFile]:
+    def _event_opener(self, rest: str, places: tuple[int, ...], event: str) -> Callable[[EmulatedGroup], OpenFile]:
         measure = self._parts.gauges.measure(event)
-        return lambda group: EventFile(self._host, group, rest, places, measure)
+        return lambda group: EmulatedEventFile(self._host, group, rest, places, measure)
 
     def _add_info(self, shape: Shape) -> None:
         shape.directory("info")
@@ -188,7 +188,7 @@ class Layout:
             lambda group, content, caller, now_ns: counters.write_configuration(event, content, now_ns),
         )
 
-    def _write_threshold(self, group: Group, content: bytes, caller: Caller, now_ns: int) -> None:
+    def _write_threshold(self, group: EmulatedGroup, content: bytes, caller: Caller, now_ns: int) -> None:
         self._parts.threshold.set_threshold(read_number(text_of(content), 0, maximum=UINT_MAX))
 
     def _constant(self, shape: Shape, rest: str, value: object) -> None:

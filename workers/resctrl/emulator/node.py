@@ -6,9 +6,9 @@ from stat import S_IFDIR, S_IFREG
 from typing import NamedTuple
 
 from workers.resctrl.emulator.command import WRITE_BYTES_MAX, refusal
-from workers.resctrl.emulator.group import Group
+from workers.resctrl.emulator.event_file import Host
+from workers.resctrl.emulator.group import EmulatedGroup
 from workers.resctrl.emulator.ports import Caller, OpenFile
-from workers.resctrl.emulator.value import Host
 
 READ_ONLY = S_IFREG | 0o444
 READ_WRITE = S_IFREG | 0o644
@@ -16,8 +16,8 @@ READ_WRITE = S_IFREG | 0o644
 # A group's serial number and the number of a name within a group make an inode; no group has nearly as many names.
 NAMES_MAX = 1 << 16
 
-Show = Callable[[Group, int], str]
-Write = Callable[[Group, bytes, Caller, int], None]
+Show = Callable[[EmulatedGroup, int], str]
+Write = Callable[[EmulatedGroup, bytes, Caller, int], None]
 
 
 class Node(NamedTuple):
@@ -25,7 +25,7 @@ class Node(NamedTuple):
 
     mode: int
     number: int
-    open: Callable[[Group], OpenFile] | None
+    open: Callable[[EmulatedGroup], OpenFile] | None
 
 
 class Numbering:
@@ -53,7 +53,7 @@ class Shape:
         if rest:
             self._enter(rest, is_directory=True)
 
-    def file(self, rest: str, mode: int, open_file: Callable[[Group], OpenFile]) -> None:
+    def file(self, rest: str, mode: int, open_file: Callable[[EmulatedGroup], OpenFile]) -> None:
         self.nodes[rest] = Node(mode, self._numbering.number(rest), open_file)
         self._enter(rest, is_directory=False)
 
@@ -71,7 +71,7 @@ class TextFile:
 
     __slots__ = ("_group", "_host", "_rest", "_show", "_write")
 
-    def __init__(self, host: Host, group: Group, rest: str, show: Show, write: Write | None):
+    def __init__(self, host: Host, group: EmulatedGroup, rest: str, show: Show, write: Write | None):
         self._host = host
         self._group = group
         self._rest = rest

@@ -17,7 +17,7 @@ from struct import Struct
 from typing import NamedTuple, Protocol
 
 
-class Kind:
+class EventKind:
     """What an event is."""
 
     FORK, EXIT, EXEC = "fork", "exit", "exec"
@@ -147,11 +147,13 @@ def _take_records(data: bytes, events: list[ThreadEvent]) -> bool:
         if kind in (_FORK, _EXIT):
             process, _, thread, parent, at_ns = _TASK.unpack_from(data, body)
             is_fork = kind == _FORK
-            events.append(ThreadEvent(at_ns, Kind.FORK if is_fork else Kind.EXIT, process, thread, parent if is_fork else 0))
+            events.append(
+                ThreadEvent(at_ns, EventKind.FORK if is_fork else EventKind.EXIT, process, thread, parent if is_fork else 0)
+            )
         elif kind == _COMM and misc & _MISC_COMM_EXEC:
             process, thread = _PROCESS_THREAD.unpack_from(data, body)
             (at_ns,) = _TIME.unpack_from(data, place + size - _TIME.size)
-            events.append(ThreadEvent(at_ns, Kind.EXEC, process, thread))
+            events.append(ThreadEvent(at_ns, EventKind.EXEC, process, thread))
         lost |= kind == _LOST
         place += size
     return lost
@@ -224,9 +226,9 @@ def _take_datagram(data: bytes, events: list[ThreadEvent]) -> None:
     if what == _FORKED:
         # Of a thread, the kernel names the parent of the process, which did not make it.
         parent = first if third == fourth else fourth
-        events.append(ThreadEvent(at_ns, Kind.FORK, fourth, third, parent))
+        events.append(ThreadEvent(at_ns, EventKind.FORK, fourth, third, parent))
     elif what in (_EXECED, _EXITED):
-        events.append(ThreadEvent(at_ns, Kind.EXEC if what == _EXECED else Kind.EXIT, second, first))
+        events.append(ThreadEvent(at_ns, EventKind.EXEC if what == _EXECED else EventKind.EXIT, second, first))
 
 
 # ---- choice -------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from contextlib import suppress
 from itertools import chain
 
 from workers.resctrl.emulator.ports import ThreadEvents
-from workers.resctrl.emulator.process_events import EventSource, Kind, ThreadEvent
+from workers.resctrl.emulator.process_events import EventKind, EventSource, ThreadEvent
 
 PROC = "/proc"
 # More than any `status` has before the line of the user ids.
@@ -115,13 +115,13 @@ class ThreadWatch:
         self._told.on_rescan(list(chain.from_iterable(processes.values())), at_ns)
 
     def _tell(self, event: ThreadEvent) -> None:
-        if event.kind == Kind.FORK:
+        if event.kind == EventKind.FORK:
             # Its number was another's, of whom nobody told that it had been waited for.
             self._bury(event.thread, event.at_ns - 1)
             if event.thread != event.process:
                 self._others.setdefault(event.process, set()).add(event.thread)
             self._told.on_fork(event.parent, event.thread, event.at_ns)
-        elif event.kind == Kind.EXIT:
+        elif event.kind == EventKind.EXIT:
             if event.thread == event.process:
                 self._zombies.add(event.process)
             else:

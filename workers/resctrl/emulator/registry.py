@@ -2,15 +2,15 @@
 
 from errno import EEXIST, EINVAL, EPERM
 
-from workers.resctrl.emulator.command import Status, refusal
+from workers.resctrl.emulator.command import CommandStatus, refusal
 from workers.resctrl.emulator.counter import Counters
-from workers.resctrl.emulator.group import Group, GroupKind, Groups
-from workers.resctrl.emulator.ids import ROOT_TAG, ClassIds, MonitorIds, Tag
+from workers.resctrl.emulator.event_file import Gauges
+from workers.resctrl.emulator.group import EmulatedGroup, EmulatedGroups, GroupKind
+from workers.resctrl.emulator.id_pool import ROOT_TAG, ClassIds, MonitorIds, Tag
 from workers.resctrl.emulator.profile import OCCUPANCY, Profile
 from workers.resctrl.emulator.schemata import Controls
 from workers.resctrl.emulator.task import TaskTable
-from workers.resctrl.emulator.traffic import Cell, Monitor, Traffic
-from workers.resctrl.emulator.value import Gauges
+from workers.resctrl.emulator.traffic import Cell, MemoryTraffic, Monitor
 
 # kernfs makes its root without write permission, and directories inherit from the one above.
 ROOT_DIRECTORY_MODE = 0o555
@@ -19,7 +19,7 @@ ROOT_DIRECTORY_MODE = 0o555
 class Registry:
     """The groups with everything that a new one takes and an old one gives back. `root` is there from the start."""
 
-    def __init__(self, profile: Profile, status: Status, traffic: Traffic, gauges: Gauges, now_ns: int, wall_ns: int):
+    def __init__(self, profile: Profile, status: CommandStatus, traffic: MemoryTraffic, gauges: Gauges, now_ns: int, wall_ns: int):
         self._profile = profile
         self._status = status
         self._traffic = traffic
@@ -40,16 +40,16 @@ class Registry:
         root = self._new_group(GroupKind.ROOT, "", None, ROOT_TAG, now_ns)
         root.cpus = sum(1 << cpu for cpu in profile.cpus)
         root.directory_mode = ROOT_DIRECTORY_MODE
-        self.groups = Groups(root)
+        self.groups = EmulatedGroups(root)
         self.tasks = TaskTable(root)
         self.counters = Counters(profile, status, self.groups, domains)
         self._start_counting(root, now_ns)
 
     @property
-    def root(self) -> Group:
+    def root(self) -> EmulatedGroup:
         return self.groups.root
 
-    def make_control(self, name: str, now_ns: int) -> Group:
+    def make_control(self, name: str, now_ns: int) -> EmulatedGroup:
         self._status.clear()
         try:
             closid = self._class_ids.allocate(self._monitor_ids.dirty_count if self._profile.rmid_depends_on_closid else None)
@@ -71,7 +71,7 @@ class Registry:
         self._start_counting(group, now_ns)
         return group
 
-    def make_monitoring(self, parent: Group, name: str, now_ns: int) -> Group:
+    def make_monitoring(self, parent: EmulatedGroup, name: str, now_ns: int) -> EmulatedGroup:
         rmid = self._allocate_rmid(parent.closid)
         group = self._new_group(GroupKind.MONITORING, name, parent, (parent.closid, rmid), now_ns)
         parent.children[name] = group
@@ -85,28 +85,28 @@ class Registry:
             self._status.say("Out of RMIDs\n")
             raise
 
-    def _new_group(self, kind: GroupKind, name: str, parent: Group | None, ids: Tag, now_ns: int) -> Group:
+    def _new_group(self, kind: GroupKind, name: str, parent: EmulatedGroup | None, ids: Tag, now_ns: int) -> EmulatedGroup:
         tag = self._monitor_ids.tag(*ids)
         if tag not in self._monitors:
             self._monitors[tag] = self._traffic.watch(now_ns)
         self._serial += 1
-        group = Group(kind, name, parent, ids, self._monitors[tag], self._serial)
+        group = EmulatedGroup(kind, name, parent, ids, self._monitors[tag], self._serial)
         group.created_at_wall_ns = now_ns + self._wall_offset_ns
         return group
 
-    def _start_counting(self, group: Group, now_ns: int) -> None:
+    def _start_counting(self, group: EmulatedGroup, now_ns: int) -> None:
         for cell in group.monitor.cells:
             cell.begin(now_ns, self.counters.first_state)
         self.counters.greet(group, now_ns)
         self._traffic.drive((group.monitor,), self._traffic.rates_for(group.path), now_ns)
 
-    def remove_monitoring(self, group: Group, now_ns: int) -> None:
+    def remove_monitoring(self, group: EmulatedGroup, now_ns: int) -> None:
         """Threads and CPUs go to its parent."""
         parent = group.parent or self.root
         self._end(group, parent, now_ns)
         del parent.children[group.name]
 
-    def remove_control(self, group: Group, now_ns: int) -> None:
+    def remove_control(self, group: EmulatedGroup, now_ns: int) -> None:
         """Threads and CPUs go to the root, its monitoring groups' as well."""
         self._end(group, self.root, now_ns)
         self.root.cpus |= group.cpus
@@ -116,14 +116,14 @@ class Registry:
             self._end(child, self.root, now_ns)
         del self.groups.controls[group.name]
 
-    def _end(self, group: Group, heir: Group, now_ns: int) -> None:
+    def _end(self, group: EmulatedGroup, heir: EmulatedGroup, now_ns: int) -> None:
         self.tasks.move_all(group, heir, now_ns)
         group.removed, group.successor = True, heir
         self.counters.release(group)
         self._traffic.drive((group.monitor,), {}, now_ns)
         self._monitor_ids.retire(self._monitor_ids.tag(*group.ids), self._online_domains(), now_ns)
 
-    def rename_monitoring(self, group: Group, target: Group, name: str) -> None:
+    def rename_monitoring(self, group: EmulatedGroup, target: EmulatedGroup, name: str) -> None:
         """A new name or another control group; what was counted stays with it. *Raises:* OSError: EPERM, EEXIST."""
         parent = group.parent or self.root
         if group.cpus and parent is not target:

@@ -174,7 +174,7 @@ class Scenario(Struct, frozen=True):
     events: tuple[Event, ...] = ()
 
 
-class _Document(_Strict, frozen=True):
+class _ScenarioDocument(_Strict, frozen=True):
     seed: Natural | None = None
     bytes_per_cpu_second: Natural = DEFAULT_BYTES_PER_CPU_SECOND
     local_fraction: Share = 0.75
@@ -189,7 +189,7 @@ class _Document(_Strict, frozen=True):
 
 def parse_scenario(text: str, where: str) -> Scenario:
     """The scenario that a TOML text describes. *Raises:* ConfigError naming the key."""
-    document = _convert(parse_toml(text, origin=where, remedy="mend the scenario"), _Document, where)
+    document = _convert(parse_toml(text, origin=where, remedy="mend the scenario"), _ScenarioDocument, where)
     return Scenario(
         seed=document.seed,
         bytes_per_cpu_second=document.bytes_per_cpu_second,

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from errno import EINVAL, ENOSPC
 from typing import NamedTuple
 
-from workers.resctrl.emulator.command import UINT_MAX, Status, command_line, parse_number
-from workers.resctrl.emulator.group import Group
+from workers.resctrl.emulator.command import UINT_MAX, CommandStatus, command_line, parse_number
+from workers.resctrl.emulator.group import EmulatedGroup
 from workers.resctrl.emulator.ports import Caller
 from workers.resctrl.emulator.profile import LOCAL, TOTAL, BandwidthControl, Profile
 from workers.resctrl.emulator.traffic import DomainCache
@@ -42,7 +42,7 @@ def schemas_of(profile: Profile) -> tuple[Schema, ...]:
 class Controls:
     """The values by schema, CLOSID and cache. CLOSIDs that no group has keep theirs until they are given out again."""
 
-    def __init__(self, profile: Profile, status: Status, domains: tuple[DomainCache, ...]):
+    def __init__(self, profile: Profile, status: CommandStatus, domains: tuple[DomainCache, ...]):
         self._profile = profile
         self._status = status
         self._domains = domains
@@ -112,13 +112,13 @@ class Controls:
             raise self._status.refuse(ENOSPC, f"No space on {schema.name}:{cache_id}\n")
         return mask
 
-    def show(self, group: Group, now_ns: int) -> str:
+    def show(self, group: EmulatedGroup, now_ns: int) -> str:
         return self._table(group, lambda schema, value: f"{value}" if schema.bandwidth is not None else f"{value:x}")
 
-    def show_size(self, group: Group, now_ns: int) -> str:
+    def show_size(self, group: EmulatedGroup, now_ns: int) -> str:
         return self._table(group, lambda schema, value: f"{value if schema.bandwidth is not None else self._size(value)}")
 
-    def _table(self, group: Group, text: Callable[[Schema, int], str]) -> str:
+    def _table(self, group: EmulatedGroup, text: Callable[[Schema, int], str]) -> str:
         lines = []
         for schema in reversed(self.schemas):
             values = self._values[schema.name][group.closid]
@@ -130,7 +130,7 @@ class Controls:
         control = self._profile.cache_control
         return 0 if control is None else self._profile.l3_bytes // control.bits * mask.bit_count()
 
-    def write(self, group: Group, content: bytes, caller: Caller, now_ns: int) -> None:
+    def write(self, group: EmulatedGroup, content: bytes, caller: Caller, now_ns: int) -> None:
         """All lines are checked before the first one counts."""
         text = command_line(content)
         self._status.clear()
@@ -209,10 +209,10 @@ class Controls:
             if other != closid and (mode == EXCLUSIVE or not exclusive_only)
         )
 
-    def show_mode(self, group: Group, now_ns: int) -> str:
+    def show_mode(self, group: EmulatedGroup, now_ns: int) -> str:
         return f"{self._modes[group.closid]}\n"
 
-    def write_mode(self, group: Group, content: bytes, caller: Caller, now_ns: int) -> None:
+    def write_mode(self, group: EmulatedGroup, content: bytes, caller: Caller, now_ns: int) -> None:
         wanted = command_line(content)
         self._status.clear()
         if wanted == self._modes[group.closid]:
@@ -232,10 +232,10 @@ class Controls:
                 if self._overlaps(schema, closid, cache_id, mask, exclusive_only=False):
                     raise self._status.refuse(EINVAL, "Schemata overlaps\n")
 
-    def show_feedback_event(self, group: Group, now_ns: int) -> str:
+    def show_feedback_event(self, group: EmulatedGroup, now_ns: int) -> str:
         return f"{self._feedback_events.get(group.closid, self._bandwidth_events[-1])}\n"
 
-    def write_feedback_event(self, group: Group, content: bytes, caller: Caller, now_ns: int) -> None:
+    def write_feedback_event(self, group: EmulatedGroup, content: bytes, caller: Caller, now_ns: int) -> None:
         wanted = command_line(content)
         self._status.clear()
         if wanted not in self._bandwidth_events:

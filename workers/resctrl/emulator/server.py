@@ -13,7 +13,8 @@ from random import SystemRandom
 from msgspec import Struct
 
 from agent.model.errors import ConfigError
-from workers.resctrl.emulator.control import ControlSocket
+from workers.resctrl.emulator.action import ActionRunner
+from workers.resctrl.emulator.control_socket import EmulatorSocket
 from workers.resctrl.emulator.cpu_traffic import CpuTraffic
 from workers.resctrl.emulator.emulation import Emulation
 from workers.resctrl.emulator.faults import ScriptedFaults
@@ -23,7 +24,6 @@ from workers.resctrl.emulator.process_events import EventSource, open_event_sour
 from workers.resctrl.emulator.processes import HostThreads, ThreadWatch
 from workers.resctrl.emulator.profile import Profile
 from workers.resctrl.emulator.scenario import Event, Scenario, parse_action
-from workers.resctrl.emulator.stage import Stage
 
 # News of threads is taken at least so often: the emulation remembers for two seconds which group a thread was in.
 SETTLE_PERIOD_NS = 500_000_000
@@ -124,17 +124,17 @@ class _Server:
             read_cost_ns=scenario.read_delay_ns,
         )
         self._cpu = CpuTraffic(self._emulation, self._members, threads.cpu_time, options.profile.domain_of_cpu, clock_ns)
-        self._stage = Stage(self._emulation, self._faults, self._cpu, options.mount_point, self._session.forget_path)
+        self._actions = ActionRunner(self._emulation, self._faults, self._cpu, options.mount_point, self._session.forget_path)
         self._switch_off_empty_caches(options.profile, now_ns)
         for traffic in scenario.traffic:
-            self._stage.play(traffic, now_ns)
+            self._actions.play(traffic, now_ns)
         # When, which of those at one instant, and what.
         self._events = [(now_ns + event.at_ns, place, event) for place, event in enumerate(scenario.events)]
         heapify(self._events)
         self._end_ns = None if options.for_ns is None else now_ns + options.for_ns
         self._settle_ns = now_ns
         self._reads_looked_at = 0
-        self._control = None if options.control_path is None else ControlSocket(options.control_path, self._answer)
+        self._control = None if options.control_path is None else EmulatorSocket(options.control_path, self._answer)
         self._sources = set(source.descriptors()) if source is not None else set()
         self._polled: dict[int, int] = {}
         self._poll = select.poll()
@@ -148,7 +148,7 @@ class _Server:
 
     def let_go(self) -> None:
         """Use the mount no more."""
-        self._stage.let_go()
+        self._actions.let_go()
 
     def close(self) -> None:
         """Take the control socket away."""
@@ -216,7 +216,7 @@ class _Server:
 
     def _play(self, at_ns: int, place: int, event: Event, now_ns: int) -> None:
         try:
-            done = self._stage.play(event.action, now_ns)
+            done = self._actions.play(event.action, now_ns)
             self._say(f"event {place + 1}: {type(event.action).__name__.lower()} {done or ''}".rstrip())
         except (ConfigError, OSError) as failure:
             self._say(f"event {place + 1} could not be played: {failure}")
@@ -238,4 +238,4 @@ class _Server:
             faults = {"faults_struck": self._faults.struck(), "seed": self.seed}
             watch = {"thread_events": self._watch.events, "rescans": self._watch.rescans}
             return {**self._session.stats(), **watch, **faults, "running_ns": now_ns - self._start_ns}
-        return self._stage.play(parse_action(document, str(document.get("do"))), now_ns)
+        return self._actions.play(parse_action(document, str(document.get("do"))), now_ns)

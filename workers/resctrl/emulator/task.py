@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from errno import EINVAL, EPERM, ESRCH
 from operator import itemgetter
 
-from workers.resctrl.emulator.command import INT_MAX, Status, parse_number, refusal, text_of
-from workers.resctrl.emulator.group import Group, GroupKind, Groups
+from workers.resctrl.emulator.command import INT_MAX, CommandStatus, parse_number, refusal, text_of
+from workers.resctrl.emulator.group import EmulatedGroup, EmulatedGroups, GroupKind
 from workers.resctrl.emulator.ports import Caller, Threads
 from workers.resctrl.emulator.profile import Profile
 
@@ -26,25 +26,25 @@ class Life:
 
     __slots__ = ("birth_group", "birth_ns", "exit_ns", "moves")
 
-    def __init__(self, birth_group: Group, birth_ns: int):
+    def __init__(self, birth_group: EmulatedGroup, birth_ns: int):
         self.birth_group = birth_group
         self.birth_ns = birth_ns
-        self.moves: list[tuple[int, Group]] = []
+        self.moves: list[tuple[int, EmulatedGroup]] = []
         self.exit_ns: int | None = None
 
-    def group_at(self, instant_ns: int) -> Group:
+    def group_at(self, instant_ns: int) -> EmulatedGroup:
         for moved_ns, group in reversed(self.moves):
             if moved_ns <= instant_ns:
                 return group
         return self.birth_group
 
-    def note_move(self, now_ns: int, group: Group) -> None:
+    def note_move(self, now_ns: int, group: EmulatedGroup) -> None:
         while self.moves and self.moves[0][0] < now_ns - MEMORY_NS:
             self.birth_group = self.moves.pop(0)[1]
         insort(self.moves, (now_ns, group), key=itemgetter(0))
 
     @property
-    def current(self) -> Group:
+    def current(self) -> EmulatedGroup:
         return self.moves[-1][1] if self.moves else self.birth_group
 
     @property
@@ -52,7 +52,7 @@ class Life:
         return max(self.birth_ns, self.exit_ns or 0, self.moves[-1][0] if self.moves else 0)
 
 
-def _heir(group: Group) -> Group:
+def _heir(group: EmulatedGroup) -> EmulatedGroup:
     """The group itself, or where its threads went when it was removed."""
     while group.removed and group.successor is not None:
         group = group.successor
@@ -62,22 +62,22 @@ def _heir(group: Group) -> Group:
 class TaskTable:
     """All threads outside of the root."""
 
-    def __init__(self, root: Group):
+    def __init__(self, root: EmulatedGroup):
         self._root = root
         self._lives: dict[int, Life] = {}
         self._forks: deque[tuple[int, int, int]] = deque()
         self._newest_fork_ns = 0
         self._fading: deque[tuple[int, int]] = deque()
 
-    def group_of(self, thread_id: int) -> Group:
+    def group_of(self, thread_id: int) -> EmulatedGroup:
         life = self._lives.get(thread_id)
         return self._root if life is None or life.exit_ns is not None else _heir(life.current)
 
-    def _group_at(self, thread_id: int, instant_ns: int) -> Group:
+    def _group_at(self, thread_id: int, instant_ns: int) -> EmulatedGroup:
         life = self._lives.get(thread_id)
         return self._root if life is None else life.group_at(instant_ns)
 
-    def move(self, thread_id: int, group: Group, now_ns: int) -> None:
+    def move(self, thread_id: int, group: EmulatedGroup, now_ns: int) -> None:
         self._forget_old(now_ns)
         life = self._lives.get(thread_id)
         if life is None or (life.exit_ns is not None and life.exit_ns < now_ns):
@@ -87,7 +87,7 @@ class TaskTable:
         self._settle(thread_id, life, before)
         self._retell(thread_id, now_ns)
 
-    def move_all(self, origin: Group, target: Group, now_ns: int) -> None:
+    def move_all(self, origin: EmulatedGroup, target: EmulatedGroup, now_ns: int) -> None:
         """Every thread of a group that is being removed."""
         for thread_id in sorted(origin.threads):
             self.move(thread_id, target, now_ns)
@@ -155,7 +155,7 @@ class TaskTable:
             elif life.exit_ns is not None and thread_id in living:
                 del self._lives[thread_id]
 
-    def _settle(self, thread_id: int, life: Life, before: Group) -> None:
+    def _settle(self, thread_id: int, life: Life, before: EmulatedGroup) -> None:
         """Membership follows the life; what can be forgotten later is noted."""
         current = _heir(life.current)
         _heir(before).threads.discard(thread_id)
@@ -185,17 +185,17 @@ class TaskTable:
 class TaskFiles:
     """What `tasks` shows and takes."""
 
-    def __init__(self, profile: Profile, status: Status, groups: Groups, threads: Threads, table: TaskTable):
+    def __init__(self, profile: Profile, status: CommandStatus, groups: EmulatedGroups, threads: Threads, table: TaskTable):
         self._profile = profile
         self._status = status
         self._groups = groups
         self._threads = threads
         self._table = table
 
-    def show(self, group: Group, now_ns: int) -> str:
+    def show(self, group: EmulatedGroup, now_ns: int) -> str:
         return "".join(f"{thread_id}\n" for thread_id in sorted(self.listed(group)))
 
-    def listed(self, group: Group) -> set[int]:
+    def listed(self, group: EmulatedGroup) -> set[int]:
         """A group's own threads, a control group's with all its children's; the root's only where something is controlled."""
         if group.kind is GroupKind.ROOT:
             if not self._profile.allocates:
@@ -209,10 +209,10 @@ class TaskFiles:
         return members.intersection(self._threads.live())
 
     @staticmethod
-    def _all_of(group: Group) -> set[int]:
+    def _all_of(group: EmulatedGroup) -> set[int]:
         return group.threads.union(*(child.threads for child in group.children.values()))
 
-    def write(self, group: Group, content: bytes, caller: Caller, now_ns: int) -> None:
+    def write(self, group: EmulatedGroup, content: bytes, caller: Caller, now_ns: int) -> None:
         if self._profile.task_lists:
             self._status.clear()
             self._write_list(group, text_of(content), caller, now_ns)
@@ -224,7 +224,7 @@ class TaskFiles:
         self._status.clear()
         self._move(group, thread_id, caller, now_ns)
 
-    def _write_list(self, group: Group, text: str, caller: Caller, now_ns: int) -> None:
+    def _write_list(self, group: EmulatedGroup, text: str, caller: Caller, now_ns: int) -> None:
         """One after the other; what was moved before a failure stays moved."""
         while text and not text.startswith("\n"):
             word, _, text = text.partition(",")
@@ -241,7 +241,7 @@ class TaskFiles:
                 self._status.say(f"Error while processing task {thread_id}\n")
                 raise
 
-    def _move(self, group: Group, thread_id: int, caller: Caller, now_ns: int) -> None:
+    def _move(self, group: EmulatedGroup, thread_id: int, caller: Caller, now_ns: int) -> None:
         target = thread_id or caller.thread_id
         try:
             uid, suid = self._threads.owner(target)

@@ -139,7 +139,7 @@ class Declaration(NamedTuple):
     rates: dict[int, tuple[int, int]]
 
 
-class Traffic:
+class MemoryTraffic:
     """All caches and monitors."""
 
     def __init__(self, caches: Iterable[DomainCache]):

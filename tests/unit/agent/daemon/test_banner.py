@@ -1,7 +1,7 @@
 """The first lines of a start in the foreground."""
 
 from agent.daemon.banner import QUERY, banner, opening
-from agent.doctor.finding import Finding, State
+from agent.doctor.finding import Finding, Usability
 from agent.model.timebase import MINUTE, MS
 from workers.samplers.process import PROCESS
 
@@ -34,10 +34,10 @@ def test_data_without_a_limit_is_told() -> None:
 def test_what_is_missing_is_told_in_the_words_of_who_looks_for_it() -> None:
     """The topic and its reason stand behind; what is usable or limited is not in the way."""
     findings = [
-        Finding("resctrl", State.MISSING, "this CPU has none"),
-        Finding("kernel", State.USABLE, "Linux"),
-        Finding("cgroup", State.LIMITED, "hybrid"),
-        Finding("other", State.MISSING, "not here"),
+        Finding("resctrl", Usability.MISSING, "this CPU has none"),
+        Finding("kernel", Usability.USABLE, "Linux"),
+        Finding("cgroup", Usability.LIMITED, "hybrid"),
+        Finding("other", Usability.MISSING, "not here"),
     ]
     lines = [line for line in _banner(findings=findings) if "none" in line or "here" in line or "hybrid" in line]
     assert lines == [
@@ -48,13 +48,16 @@ def test_what_is_missing_is_told_in_the_words_of_who_looks_for_it() -> None:
 
 def test_a_resctrl_that_is_of_no_use_is_told_like_one_that_is_missing() -> None:
     """Mounted elsewhere, read-only or for others: nothing is measured, whoever looks for it must see why."""
-    lines = _banner(findings=[Finding("resctrl", State.LIMITED, "/r is mounted read-only")])
+    lines = _banner(findings=[Finding("resctrl", Usability.LIMITED, "/r is mounted read-only")])
     assert "  cannot    which pod holds the cache and eats the memory bandwidth (resctrl: /r is mounted read-only)" in lines
 
 
 def test_what_this_version_does_not_use_is_told_where_somebody_would_look_for_it() -> None:
     """Pods have no names, whether a runtime is here or not; what no column could show is left out."""
-    findings = [Finding("container runtime", State.UNUSED, "not asked yet"), Finding("pressure", State.UNUSED, "not read yet")]
+    findings = [
+        Finding("container runtime", Usability.UNUSED, "not asked yet"),
+        Finding("pressure", Usability.UNUSED, "not read yet"),
+    ]
     lines = [line for line in _banner(findings=findings) if "yet" in line]
     assert lines == ["  cannot    names and labels of pods (container runtime: not asked yet)"]
 

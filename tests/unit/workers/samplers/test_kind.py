@@ -1,4 +1,4 @@
-"""The work around a sampler's ticks: a fixed raster, nothing made up for, one end."""
+"""The work around a sampler's ticks: a fixed grid, nothing made up for, one end."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ from fakes.clock import FakeClock
 from fakes.outbox import RecordingOutbox
 
 from agent.config import Config
+from agent.model.gap_cause import GapCause
 from agent.model.message import Missed, Tick
-from agent.model.pause import Cause
 from agent.model.rule_state import RuleState
 from agent.model.table import Column, DType, Table
 from agent.model.timebase import MS, S
@@ -134,7 +134,7 @@ def test_rows_are_offered_with_the_time_of_the_tick_and_empty_tables_not_at_all(
 
 
 def test_ticks_that_went_by_are_counted_and_not_made_up_for() -> None:
-    """A tick of two and a half intervals costs two; the third is on the raster again."""
+    """A tick of two and a half intervals costs two; the third is on the grid again."""
     story = _started()
     story.probe.duration_ns = 2500 * MS
     story.run_until(START_NS)
@@ -161,7 +161,7 @@ def test_a_host_that_slept_is_measured_once() -> None:
 
 
 def test_each_batch_says_its_tick_and_what_was_missed_before_it() -> None:
-    """By the number of the raster; what a long tick cost is told by the next."""
+    """By the number of the grid; what a long tick cost is told by the next."""
     story = _started()
     story.probe.duration_ns = 1200 * MS
     story.run_until(START_NS)
@@ -169,7 +169,7 @@ def test_each_batch_says_its_tick_and_what_was_missed_before_it() -> None:
     story.run_until(START_NS + 3 * S)
     assert [offer.tick for offer in story.outbox.offers] == [
         Tick(100),
-        Tick(102, (Missed(101, 101, Cause.SLOW_READ),)),
+        Tick(102, (Missed(101, 101, GapCause.SLOW_READ),)),
         Tick(103),
     ]
 
@@ -189,11 +189,11 @@ def test_ticks_that_could_read_nothing_are_told_as_missed_once_a_minute_and_at_t
     story.probe.failure = FileNotFoundError(2, "No such file or directory", "/nowhere")
     story.run_until(START_NS + 90 * S)
     assert [(offer.rows, offer.tick) for offer in story.outbox.offers] == [
-        ((), Tick(159, (Missed(100, 159, Cause.UNREADABLE),))),
+        ((), Tick(159, (Missed(100, 159, GapCause.UNREADABLE),))),
     ]
     story.clock.advance(700 * MS)
     story.work.on_stop(story.clock.now_ns(), for_good=True)
-    assert story.outbox.offers[1].tick == Tick(190, (Missed(160, 190, Cause.UNREADABLE),))
+    assert story.outbox.offers[1].tick == Tick(190, (Missed(160, 190, GapCause.UNREADABLE),))
     assert story.stats()["ticks_missed"] == 91
 
 
@@ -204,7 +204,7 @@ def test_work_between_ticks_is_the_samplers_own_time() -> None:
     story.probe.rules_ns = 200 * MS
     story.work.on_rules(RuleState())
     story.run_until(story.clock.now_ns())
-    assert story.outbox.offers[-1].tick == Tick(2004, (Missed(2001, 2003, Cause.SLOW_READ),))
+    assert story.outbox.offers[-1].tick == Tick(2004, (Missed(2001, 2003, GapCause.SLOW_READ),))
 
 
 def test_it_says_what_its_ticks_cost() -> None:

@@ -6,9 +6,9 @@ import pytest
 from fakes.clock import FakeClock
 from fakes.segment import head_of
 
+from agent.model.gap_cause import GapCause
 from agent.model.message import Batch, Bye, Ending, Identity, Missed, Tick, encode
-from agent.model.pause import Cause
-from agent.model.raster import Raster
+from agent.model.tick_grid import TickGrid
 from agent.model.timebase import MS, S
 from agent.store.record import Entry, Mark, encode_entry, encode_head
 from workers.runtime.send_buffer import Parcel, SendBuffer
@@ -48,7 +48,7 @@ def test_what_a_worker_explains_is_told_by_its_words_and_the_rest_is_counted() -
 
 
 def test_before_the_first_known_tick_only_the_explained_are_missing() -> None:
-    """Nobody knows where the raster of a run began; a range that ends before it begins is none."""
+    """Nobody knows where the grid of a run began; a range that ends before it begins is none."""
     assert missing(None, Tick(10)) == Account((), 0, None)
     assert missing(None, Tick(10, (Missed(3, 4, "a"), Missed(9, 8, "b")))) == Account((Missed(3, 4, "a"),), 0, None)
 
@@ -103,7 +103,7 @@ def test_a_restart_in_good_order_is_a_row_only_where_it_cost_ticks() -> None:
 
 
 def test_a_start_that_ended_before_its_first_tick_hides_none() -> None:
-    """Its Bye leaves the raster where it was."""
+    """Its Bye leaves the grid where it was."""
     core = WriterCore("run-1", [KNOWN])
     bye = accepted(core.on_bye(NEXT, Bye(1, (), (Ending(1, "worker_hung"),))))
     assert [(gap.reason, gap.ticks) for gap in bye.gaps] == [("worker_hung", None)]
@@ -155,33 +155,33 @@ class _World:
         who = Identity("run-1", WHO.worker, epoch)
         # Room for one batch, so that some are refused while the writer takes none.
         buffer = SendBuffer(bytes_max=300, endings=tuple(self.endings[-8:]))
-        raster = Raster(1 * S, self.clock.reading())
+        grid = TickGrid(1 * S, self.clock.reading())
         for _ in range(self.rng.randrange(6)):
-            self.clock.advance(max(0, raster.next_at_ns - self.clock.now_ns()) + self.rng.choice([0, 0, 400 * MS, 2700 * MS]))
+            self.clock.advance(max(0, grid.next_at_ns - self.clock.now_ns()) + self.rng.choice([0, 0, 400 * MS, 2700 * MS]))
             if self.rng.random() < 0.1:
                 self.clock.suspend(5 * S)
-            self.tick(raster, buffer)
+            self.tick(grid, buffer)
             if self.rng.random() < 0.8:
                 self.deliver(who, buffer)
         reason = self.rng.choice(["worker_died", "worker_hung", "worker_stopped"])
         if reason == "worker_stopped":
-            self.say_bye(who, raster, buffer)
+            self.say_bye(who, grid, buffer)
         self.endings.append(Ending(epoch, reason))
         self.clock.advance(self.rng.choice([10 * MS, 700 * MS, 4 * S]))
 
-    def tick(self, raster: Raster, buffer: SendBuffer) -> None:
+    def tick(self, grid: TickGrid, buffer: SendBuffer) -> None:
         """One tick, sometimes unreadable, sometimes long."""
-        number = raster.take(self.clock.reading())
+        number = grid.take(self.clock.reading())
         if self.rng.random() < 0.1:
-            raster.miss(number, number, Cause.UNREADABLE)
+            grid.miss(number, number, GapCause.UNREADABLE)
         else:
-            buffer.offer("sample", 1, self.clock.wall_ns(), b"\x91\x90", 1, raster.tell_with(number))
+            buffer.offer("sample", 1, self.clock.wall_ns(), b"\x91\x90", 1, grid.tell_with(number))
         self.clock.advance(self.rng.choice([0, 0, 0, 2300 * MS]))
-        raster.done(self.clock.reading())
+        grid.done(self.clock.reading())
 
-    def say_bye(self, who: Identity, raster: Raster, buffer: SendBuffer) -> None:
+    def say_bye(self, who: Identity, grid: TickGrid, buffer: SendBuffer) -> None:
         """In good order: everything is stored."""
-        if (told := raster.tell(self.clock.reading())) is not None:
+        if (told := grid.tell(self.clock.reading())) is not None:
             buffer.offer("sample", 1, self.clock.wall_ns(), b"\x90", 0, told)
         buffer.end()
         self.deliver(who, buffer)
@@ -234,9 +234,9 @@ def test_in_every_story_each_tick_is_stored_or_counted_once(seed: int) -> None:
     for epoch in range(1, 12):
         world.live(epoch)
     # The last life ends with a stored tick: up to it everything is known.
-    who, raster, buffer = Identity("run-1", WHO.worker, 12), Raster(1 * S, world.clock.reading()), SendBuffer(bytes_max=1000)
-    number = raster.take(world.clock.reading())
-    buffer.offer("sample", 1, world.clock.wall_ns(), b"\x91\x90", 1, raster.tell_with(number))
+    who, grid, buffer = Identity("run-1", WHO.worker, 12), TickGrid(1 * S, world.clock.reading()), SendBuffer(bytes_max=1000)
+    number = grid.take(world.clock.reading())
+    buffer.offer("sample", 1, world.clock.wall_ns(), b"\x91\x90", 1, grid.tell_with(number))
     world.deliver(who, buffer)
     expected = number - 100 + 1
     assert expected - len(world.stored) == world.counted > 0

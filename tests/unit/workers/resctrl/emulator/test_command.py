@@ -2,7 +2,7 @@
 
 import pytest
 
-from workers.resctrl.emulator.command import STATUS_CHARS_MAX, Status, command_line, parse_number, parse_truth, text_of
+from workers.resctrl.emulator.command import STATUS_CHARS_MAX, CommandStatus, command_line, parse_number, parse_truth, text_of
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_lines_end_with_a_newline() -> None:
 
 def test_the_status_is_ok_until_something_is_said() -> None:
     """Sentences add up until they are cleared, and are cut at the kernel's size."""
-    status = Status()
+    status = CommandStatus()
     assert status.text == "ok\n"
     status.say("one\n")
     status.say("two\n")

@@ -9,7 +9,7 @@ from stat import S_IFDIR, S_IFREG
 
 import pytest
 
-from workers.resctrl.emulator import fuse_wire as wire
+from workers.resctrl.emulator import fuse_protocol as wire
 from workers.resctrl.emulator.fuse import FuseSession
 from workers.resctrl.emulator.ports import Attributes, Caller
 

@@ -3,7 +3,7 @@
 import pytest
 from fakes.emulated_tree import EmulatedTree
 
-from workers.resctrl.emulator.ids import LIMBO_PERIOD_NS, MonitorIds
+from workers.resctrl.emulator.id_pool import LIMBO_PERIOD_NS, MonitorIds
 
 
 def full(tree: EmulatedTree) -> None:

@@ -6,7 +6,14 @@ from collections.abc import Collection, Iterable
 
 import pytest
 
-from workers.resctrl.emulator.process_events import ConnectorEvents, EventSource, Kind, PerfEvents, ThreadEvent, open_event_source
+from workers.resctrl.emulator.process_events import (
+    ConnectorEvents,
+    EventKind,
+    EventSource,
+    PerfEvents,
+    ThreadEvent,
+    open_event_source,
+)
 from workers.resctrl.emulator.processes import HostThreads, ThreadWatch
 
 
@@ -59,9 +66,9 @@ def test_forks_and_exits_are_told_with_their_instants():
     """Everything that came is told in its order, once."""
     source = Source()
     source.events = [
-        ThreadEvent(1, Kind.FORK, 10, 11, 10),
-        ThreadEvent(2, Kind.EXIT, 10, 11),
-        ThreadEvent(3, Kind.FORK, 12, 12, 10),
+        ThreadEvent(1, EventKind.FORK, 10, 11, 10),
+        ThreadEvent(2, EventKind.EXIT, 10, 11),
+        ThreadEvent(3, EventKind.FORK, 12, 12, 10),
     ]
     watched, told = watch(source)
     watched.settle()
@@ -74,7 +81,7 @@ def test_lost_news_are_made_good_by_a_look():
     """After a loss all living threads are told; what had come before the loss is told first."""
     source = Source()
     watched, told = watch(source, {10: {10, 11}, 20: {20}})
-    source.events, source.lost = [ThreadEvent(1, Kind.FORK, 20, 20, 10)], True
+    source.events, source.lost = [ThreadEvent(1, EventKind.FORK, 20, 20, 10)], True
     watched.settle()
     assert told.heard == [("fork", 10, 20, 1), ("rescan", [10, 11, 20], 100)]
 
@@ -92,10 +99,10 @@ def test_exec_by_another_thread_hands_its_group_on():
     source = Source()
     watched, told = watch(source, {10: {10, 11}})
     source.events = [
-        ThreadEvent(1, Kind.FORK, 10, 12, 10),
-        ThreadEvent(2, Kind.EXIT, 10, 10),
-        ThreadEvent(3, Kind.EXIT, 10, 11),
-        ThreadEvent(4, Kind.EXEC, 10, 10),
+        ThreadEvent(1, EventKind.FORK, 10, 12, 10),
+        ThreadEvent(2, EventKind.EXIT, 10, 10),
+        ThreadEvent(3, EventKind.EXIT, 10, 11),
+        ThreadEvent(4, EventKind.EXEC, 10, 10),
     ]
     watched.settle()
     assert told.heard[-4:] == [("exit", 11, 3), ("exit", 10, 3), ("fork", 12, 10, 4), ("exit", 12, 4)]
@@ -106,7 +113,7 @@ def test_a_process_stays_until_somebody_has_waited_for_it():
     source = Source()
     still_there = {10}
     watched, told = watch(source, {10: {10, 11}}, still_there)
-    source.events = [ThreadEvent(1, Kind.EXIT, 10, 10), ThreadEvent(2, Kind.EXIT, 10, 11)]
+    source.events = [ThreadEvent(1, EventKind.EXIT, 10, 10), ThreadEvent(2, EventKind.EXIT, 10, 11)]
     watched.settle()
     assert told.heard == [("exit", 11, 2)]
     still_there.clear()
@@ -119,7 +126,7 @@ def test_a_number_that_is_given_anew_was_somebody_who_has_gone():
     """When a fork makes a number that a process had, that process has ended before."""
     source = Source()
     watched, told = watch(source, {10: {10}}, {10})
-    source.events = [ThreadEvent(1, Kind.EXIT, 10, 10), ThreadEvent(9, Kind.FORK, 10, 10, 7)]
+    source.events = [ThreadEvent(1, EventKind.EXIT, 10, 10), ThreadEvent(9, EventKind.FORK, 10, 10, 7)]
     watched.settle()
     assert told.heard == [("exit", 10, 8), ("fork", 7, 10, 9)]
 
@@ -128,7 +135,7 @@ def test_exec_by_the_first_thread_changes_nothing():
     """When the others have ended the first thread's exec is no news for the groups."""
     source = Source()
     watched, told = watch(source, {10: {10, 11}})
-    source.events = [ThreadEvent(3, Kind.EXIT, 10, 11), ThreadEvent(4, Kind.EXEC, 10, 10)]
+    source.events = [ThreadEvent(3, EventKind.EXIT, 10, 11), ThreadEvent(4, EventKind.EXEC, 10, 10)]
     watched.settle()
     assert told.heard == [("exit", 11, 3)]
 
@@ -173,7 +180,7 @@ def test_the_kernel_tells_of_a_fork(kind: type[PerfEvents] | type[ConnectorEvent
         source.close()
     assert not lost
     mine = [event for event in events if event.thread == child]
-    assert [(event.kind, event.process) for event in mine] == [(Kind.FORK, child), (Kind.EXIT, child)]
+    assert [(event.kind, event.process) for event in mine] == [(EventKind.FORK, child), (EventKind.EXIT, child)]
     assert mine[0].parent == threading.get_native_id()
     assert mine[0].at_ns < mine[1].at_ns
 
@@ -199,7 +206,7 @@ def test_only_perf_knows_which_thread_made_a_thread():
         finally:
             source.close()
         child_id, maker_id = makers[source.name]
-        (fork,) = (event for event in events if event.kind == Kind.FORK and event.thread == child_id)
+        (fork,) = (event for event in events if event.kind == EventKind.FORK and event.thread == child_id)
         parents[source.name] = (fork.parent, maker_id)
     told, truth = parents["perf"]
     assert told == truth

@@ -5,7 +5,7 @@ import select
 
 import pytest
 
-from agent.apart import ask_apart
+from agent.child_check import check_in_child
 
 
 def _fail() -> bool:
@@ -21,11 +21,11 @@ def _never() -> bool:
 @pytest.mark.parametrize(("question", "answer"), [(lambda: True, True), (lambda: False, False), (_fail, None)])
 def test_the_answer_is_that_of_the_question(question, answer) -> None:
     """One that fails gives none."""
-    assert ask_apart(question, seconds=10) is answer
+    assert check_in_child(question, seconds=10) is answer
 
 
 def test_who_never_answers_is_ended() -> None:
     """It is waited for no longer than was said, and nobody is left behind."""
-    assert ask_apart(_never, seconds=0.05) is None
+    assert check_in_child(_never, seconds=0.05) is None
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)

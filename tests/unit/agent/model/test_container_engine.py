@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agent.model.cgroup_path import PATH_CHARACTERS_MAX, holds_guests, is_guest, name_of, parse_proc_cgroup, unit_of
-from agent.model.engine import FORMS, boundary_of
+from agent.model.container_engine import FORMS, boundary_of
 from agent.model.rule import UnitKind
 
 FIXTURE = Path(__file__).parents[3] / "fixtures" / "cgroup" / "engines.toml"

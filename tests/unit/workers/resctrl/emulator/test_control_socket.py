@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent.model.errors import ConfigError, StorageError
-from workers.resctrl.emulator.control import LINE_BYTES_MAX, ControlSocket
+from workers.resctrl.emulator.control_socket import LINE_BYTES_MAX, EmulatorSocket
 
 
 def echo(document: dict[str, object]) -> dict[str, object]:
@@ -24,14 +24,14 @@ def echo(document: dict[str, object]) -> dict[str, object]:
 
 
 @pytest.fixture
-def control(tmp_path: Path) -> Iterator[ControlSocket]:
+def control(tmp_path: Path) -> Iterator[EmulatorSocket]:
     """A control socket that echoes."""
-    control = ControlSocket(str(tmp_path / "c.sock"), echo)
+    control = EmulatorSocket(str(tmp_path / "c.sock"), echo)
     yield control
     control.close()
 
 
-def turn(control: ControlSocket) -> None:
+def turn(control: EmulatorSocket) -> None:
     """What the loop does once, when something is ready."""
     poll = select.poll()
     for descriptor, mask in control.interests().items():
@@ -48,7 +48,7 @@ def connect(tmp_path: Path) -> socket.socket:
     return client
 
 
-def ask(control: ControlSocket, client: socket.socket, line: bytes) -> dict[str, object]:
+def ask(control: EmulatorSocket, client: socket.socket, line: bytes) -> dict[str, object]:
     """One line and the answer to it."""
     client.sendall(line + b"\n")
     for _ in range(4):
@@ -58,7 +58,7 @@ def ask(control: ControlSocket, client: socket.socket, line: bytes) -> dict[str,
     return answer
 
 
-def test_each_line_is_answered(control: ControlSocket, tmp_path: Path):
+def test_each_line_is_answered(control: EmulatorSocket, tmp_path: Path):
     """A document is answered by what it gave, and every kind of failure by a problem, after which one can go on."""
     with connect(tmp_path) as client:
         turn(control)
@@ -71,7 +71,7 @@ def test_each_line_is_answered(control: ControlSocket, tmp_path: Path):
         assert ask(control, client, b'{"do": "y"}') == {"said": {"do": "y"}}
 
 
-def test_lines_may_come_in_pieces_and_together(control: ControlSocket, tmp_path: Path):
+def test_lines_may_come_in_pieces_and_together(control: EmulatorSocket, tmp_path: Path):
     """Half a line waits for its rest; two lines in one piece are two answers."""
     with connect(tmp_path) as client:
         turn(control)
@@ -83,7 +83,7 @@ def test_lines_may_come_in_pieces_and_together(control: ControlSocket, tmp_path:
         assert [json.loads(answer) for answer in answers] == [{"said": {"a": 1}}, {"said": {"b": 2}}]
 
 
-def test_who_writes_no_end_of_line_is_let_go(control: ControlSocket, tmp_path: Path):
+def test_who_writes_no_end_of_line_is_let_go(control: EmulatorSocket, tmp_path: Path):
     """A line that is longer than any document ends the conversation instead of filling the memory."""
     with connect(tmp_path) as client, connect(tmp_path) as other:
         for _ in range(2):
@@ -99,7 +99,7 @@ def test_who_writes_no_end_of_line_is_let_go(control: ControlSocket, tmp_path: P
 
 def test_who_does_not_read_keeps_nobody_waiting(tmp_path: Path):
     """A long answer is sent as the reader takes it, and others are answered meanwhile."""
-    control = ControlSocket(str(tmp_path / "c.sock"), lambda document: {"long": "x" * 4_000_000})
+    control = EmulatorSocket(str(tmp_path / "c.sock"), lambda document: {"long": "x" * 4_000_000})
     try:
         with connect(tmp_path) as slow, connect(tmp_path) as other:
             for _ in range(2):
@@ -121,7 +121,7 @@ def test_who_does_not_read_keeps_nobody_waiting(tmp_path: Path):
 
 def test_only_its_user_may_connect_and_it_is_taken_away(tmp_path: Path):
     """The socket's mode lets nobody else in, and closing removes it."""
-    control = ControlSocket(str(tmp_path / "c.sock"), echo)
+    control = EmulatorSocket(str(tmp_path / "c.sock"), echo)
     assert (tmp_path / "c.sock").stat().st_mode & 0o777 == 0o600
     control.close()
     assert list(tmp_path.iterdir()) == []
@@ -132,9 +132,9 @@ def test_a_socket_left_by_a_killed_emulator_is_taken_over(tmp_path: Path):
     stale = socket.socket(socket.AF_UNIX)
     stale.bind(str(tmp_path / "c.sock"))
     stale.close()
-    control = ControlSocket(str(tmp_path / "c.sock"), echo)
+    control = EmulatorSocket(str(tmp_path / "c.sock"), echo)
     with pytest.raises(StorageError, match="cannot be made"):
-        ControlSocket(str(tmp_path / "c.sock"), echo)
+        EmulatorSocket(str(tmp_path / "c.sock"), echo)
     with connect(tmp_path) as client:
         for _ in range(2):
             turn(control)
@@ -142,6 +142,6 @@ def test_a_socket_left_by_a_killed_emulator_is_taken_over(tmp_path: Path):
     control.close()
     (tmp_path / "file").write_text("kept")
     with pytest.raises(StorageError):
-        ControlSocket(str(tmp_path / "file"), echo)
+        EmulatorSocket(str(tmp_path / "file"), echo)
     assert (tmp_path / "file").read_text() == "kept"
     assert os.listdir(tmp_path) == ["file"]

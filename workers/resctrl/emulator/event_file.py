@@ -9,7 +9,7 @@ from random import Random
 from typing import Protocol
 
 from workers.resctrl.emulator.command import refusal
-from workers.resctrl.emulator.group import Group
+from workers.resctrl.emulator.group import EmulatedGroup
 from workers.resctrl.emulator.ports import Caller, Faults
 from workers.resctrl.emulator.profile import LOCAL, OCCUPANCY, TOTAL
 from workers.resctrl.emulator.traffic import NS_PER_SECOND, UNASSIGNED, UNREAD, VALID, Cell
@@ -72,12 +72,12 @@ class Host(Protocol):
     faults: Faults | None
 
 
-class EventFile:
+class EmulatedEventFile:
     """One event of one group in one domain, or in all nodes of one cache."""
 
     __slots__ = ("_group", "_host", "_measure", "_places", "_rest")
 
-    def __init__(self, host: Host, group: Group, rest: str, places: tuple[int, ...], measure: Callable[[Cell, int], int]):
+    def __init__(self, host: Host, group: EmulatedGroup, rest: str, places: tuple[int, ...], measure: Callable[[Cell, int], int]):
         self._host = host
         self._group = group
         self._rest = rest
@@ -104,7 +104,7 @@ class EventFile:
             return b"%d\n" % value if value >= 0 else _WORDS[value]
         return self._sum(group, now_ns)
 
-    def _sum(self, group: Group, now_ns: int) -> bytes:
+    def _sum(self, group: EmulatedGroup, now_ns: int) -> bytes:
         """The group's own and its children's, over all nodes of the cache; one that has a number is enough."""
         total, found, word = 0, False, UNAVAILABLE_WORD
         places = [place for place in self._places if group.monitor.cells[place].cache.online]

@@ -15,7 +15,7 @@ from agent.doctor.finding import Finding
 from agent.prctl import PR_SET_PDEATHSIG, prctl
 
 # What runs it.
-CODE = "from agent.doctor.apart import main; main()"
+CODE = "from agent.doctor.child import main; main()"
 
 
 def main() -> None:

@@ -16,10 +16,10 @@ UNREAD_BYTES_MAX = 64 << 20
 _CHUNK_BYTES = 64 << 10
 _BACKLOG = 16
 
-Answer = Callable[[dict[str, object]], dict[str, object]]
+Respond = Callable[[dict[str, object]], dict[str, object]]
 
 
-class _Client:
+class _SocketClient:
     __slots__ = ("incoming", "outgoing", "stream")
 
     def __init__(self, stream: socket.socket) -> None:
@@ -28,13 +28,13 @@ class _Client:
         self.outgoing = b""
 
 
-class ControlSocket:
+class EmulatorSocket:
     """Listens at `path`, for the user that runs it alone. `answer` is given each document. *Raises:* StorageError."""
 
-    def __init__(self, path: str, answer: Answer) -> None:
+    def __init__(self, path: str, answer: Respond) -> None:
         self._path = path
         self._answer = answer
-        self._clients: dict[int, _Client] = {}
+        self._clients: dict[int, _SocketClient] = {}
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
             _remove_stale(path)
@@ -76,12 +76,12 @@ class ControlSocket:
         with suppress(BlockingIOError, ConnectionError):
             stream, _ = self._listener.accept()
             stream.setblocking(False)
-            self._clients[stream.fileno()] = _Client(stream)
+            self._clients[stream.fileno()] = _SocketClient(stream)
 
     def _drop(self, descriptor: int) -> None:
         self._clients.pop(descriptor).stream.close()
 
-    def _receive(self, client: _Client) -> bool:
+    def _receive(self, client: _SocketClient) -> bool:
         try:
             data = client.stream.recv(_CHUNK_BYTES)
         except BlockingIOError:
@@ -109,7 +109,7 @@ class ControlSocket:
         except OSError as failure:
             return {"problem": f"the emulation refuses it: {failure}"}
 
-    def _send(self, client: _Client) -> bool:
+    def _send(self, client: _SocketClient) -> bool:
         if client.outgoing:
             try:
                 sent = client.stream.send(client.outgoing)

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from agent.model.errors import ConfigError
-from agent.sharing import FILE_MODE, FOLDER_MODE, PASSAGE_MODE, group_number, is_open_to
+from agent.reader_group import FILE_MODE, FOLDER_MODE, PASSAGE_MODE, group_number, is_open_to
 
 OURS, OTHER = 700, 701
 

@@ -2,7 +2,7 @@
 
 from errno import ENOENT
 
-from workers.resctrl.emulator.fuse_wire import ROOT_NODE
+from workers.resctrl.emulator.fuse_protocol import ROOT_NODE
 from workers.resctrl.emulator.ports import Attributes
 
 

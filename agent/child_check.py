@@ -8,7 +8,7 @@ from collections.abc import Callable
 _YES, _NO = 0, 1
 
 
-def ask_apart(question: Callable[[], bool], *, seconds: float) -> bool | None:
+def check_in_child(question: Callable[[], bool], *, seconds: float) -> bool | None:
     """The answer of a forked child; None: it did not answer in time, or could not. For a process without other threads.
 
     *Raises:* OSError when there is no process to be had.

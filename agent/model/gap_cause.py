@@ -9,7 +9,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 
-class Reading(Struct, frozen=True):
+class ClockReading(Struct, frozen=True):
     """The clocks of one thread at one moment, in nanoseconds.
 
     `now_ns` stands still while the host is suspended, `boot_ns` does not. `run_delay_ns` is the time that the thread was
@@ -22,7 +22,7 @@ class Reading(Struct, frozen=True):
     run_delay_ns: int | None
 
 
-class Cause(StrEnum):
+class GapCause(StrEnum):
     """Why ticks were missed. The words stand in the column `reason` of table `gap`."""
 
     SUSPENDED = "suspended"
@@ -41,7 +41,7 @@ class Cause(StrEnum):
     """The kernel does not count run delay (no /proc/self/schedstat), so waiting and stopping look alike."""
 
 
-def cause_of_gap(before: Reading, after: Reading, *, planned_ns: int, busy_ns: int) -> Cause:
+def cause_of_gap(before: ClockReading, after: ClockReading, *, planned_ns: int, busy_ns: int) -> GapCause:
     """What took most of the time between two readings, less the `planned_ns` that the worker meant to wait.
 
     `busy_ns` is the part of the time in which the worker was inside its own work. Without processor time it was held by a
@@ -56,12 +56,12 @@ def cause_of_gap(before: Reading, after: Reading, *, planned_ns: int, busy_ns: i
     rest_ns = max(0, late_ns - suspended_ns - starved_ns - cpu_ns)
     # What does not run inside its own work waits for a system call; outside of it, nothing but a stop holds it.
     held_ns = min(rest_ns, max(0, busy_ns - cpu_ns))
-    stopped = Cause.FROZEN if after.run_delay_ns is not None else Cause.UNKNOWN
+    stopped = GapCause.FROZEN if after.run_delay_ns is not None else GapCause.UNKNOWN
     parts = {
-        Cause.SUSPENDED: suspended_ns,
-        Cause.STARVED: starved_ns,
-        Cause.OVERRUN: cpu_ns,
-        Cause.SLOW_READ: held_ns,
+        GapCause.SUSPENDED: suspended_ns,
+        GapCause.STARVED: starved_ns,
+        GapCause.OVERRUN: cpu_ns,
+        GapCause.SLOW_READ: held_ns,
         stopped: rest_ns - held_ns,
     }
     # Of equal parts the first: it is the one that was measured and not inferred.

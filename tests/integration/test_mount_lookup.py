@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.mount_place import mount_of
+from agent.mount_lookup import mount_of
 
 
 @pytest.fixture

@@ -1,20 +1,20 @@
-"""The raster of a sampler's ticks: which tick is due when, which were missed, and why. PURE.
+"""The grid of a sampler's ticks: which tick is due when, which were missed, and why. PURE.
 
-Ticks are numbered by the time since boot, divided by the interval: tick 7 of a raster of one second is due seven seconds after
-boot. So every start of a sampler ticks on the same raster without being told, and a tick that nobody took has a number.
+Ticks are numbered by the time since boot, divided by the interval: tick 7 of a grid of one second is due seven seconds after
+boot. So every start of a sampler ticks on the same grid without being told, and a tick that nobody took has a number.
 """
 
+from agent.model.gap_cause import ClockReading, GapCause, cause_of_gap
 from agent.model.message import Missed, Tick
-from agent.model.pause import Cause, Reading, cause_of_gap
 
 # Ranges of missed ticks that wait to be told; beyond it they are told at once.
 MISSED_MAX = 64
 
 
-class Raster:
+class TickGrid:
     """The ticks of one start. `take` and `done` stand around each tick's measurement."""
 
-    def __init__(self, interval_ns: int, first: Reading) -> None:
+    def __init__(self, interval_ns: int, first: ClockReading) -> None:
         self._interval_ns = interval_ns
         # The nearest one: the first tick is taken at once, and the next is between half an interval and one and a half away.
         self._number = self._nearest(first)
@@ -28,7 +28,7 @@ class Raster:
         """So much of the time between two ticks was the sampler's own work."""
         self._busy_ns += span_ns
 
-    def take(self, now: Reading) -> int:
+    def take(self, now: ClockReading) -> int:
         """The number of the tick that is measured now."""
         number = max(self._number, now.boot_ns // self._interval_ns)
         if number > self._number:
@@ -39,7 +39,7 @@ class Raster:
         self._latest, self._busy_ns = now, 0
         return number
 
-    def done(self, now: Reading) -> None:
+    def done(self, now: ClockReading) -> None:
         """The tick is measured: the next is the first one that is still to come."""
         following = max(self._number + 1, now.boot_ns // self._interval_ns + 1)
         if following > self._number + 1:
@@ -50,7 +50,7 @@ class Raster:
         self.next_at_ns = now.now_ns + following * self._interval_ns - now.boot_ns
         self._latest, self._busy_ns = now, 0
 
-    def miss(self, first: int, last: int, cause: Cause) -> None:
+    def miss(self, first: int, last: int, cause: GapCause) -> None:
         """These ticks have no rows."""
         self.missed_ticks += last - first + 1
         before = self._missed[-1] if self._missed else None
@@ -64,7 +64,7 @@ class Raster:
         waiting = sum(item.last_tick - item.first_tick + 1 for item in self._missed)
         return waiting >= ticks or len(self._missed) >= MISSED_MAX
 
-    def tell(self, now: Reading) -> Tick | None:
+    def tell(self, now: ClockReading) -> Tick | None:
         """The missed ticks that wait to be told, at the end or when no measured tick can tell them; None: there are none.
 
         The tick of this moment is not among them: another start may still take it. If none does, the writer counts it.
@@ -76,7 +76,7 @@ class Raster:
         self._missed.clear()
         return Tick(over[-1].last_tick, tuple(over)) if over else None
 
-    def _nearest(self, now: Reading) -> int:
+    def _nearest(self, now: ClockReading) -> int:
         return (now.boot_ns + self._interval_ns // 2) // self._interval_ns
 
     def tell_with(self, number: int) -> Tick:

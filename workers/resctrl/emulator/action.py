@@ -34,7 +34,7 @@ _NS_PER_SECOND = 1_000_000_000
 LET_GO_SECONDS = 0.2
 
 
-class Stage:
+class ActionRunner:
     """`forget` tells the mount of paths that have gone without its doing."""
 
     def __init__(
