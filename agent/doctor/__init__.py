@@ -1,6 +1,6 @@
-"""What this host lets the agent see and do: for `agentctl doctor` and for the daemon's first lines.
+"""What the agent can see and do on this host: for `agentctl doctor` and for the daemon's start banner.
 
-`probe` looks, `judgement` decides (PURE), `finding` and `facts` are the words between them.
+`probe` reads the host into `facts`; `judgement` (PURE) turns facts into `finding`s.
 """
 
 import os
@@ -24,11 +24,11 @@ def examine(
 ) -> list[Finding]:
     """One finding per topic, for this user on this host, in a fixed order.
 
-    The folders are those of `config`, where it says some, else the defaults; `root` is where /sys, /run and /dev lie
-    below. Looking up packages costs 30 ms and memory, so the daemon leaves it out. It looks at no file of another process
-    either (`with_others`): one that answers nothing must not keep it waiting.
+    Folders come from `config`, else the defaults apply; `root` is the folder that holds /sys, /run and /dev. The daemon
+    skips packages, whose lookup costs 30 ms and memory, and files of other processes (`with_others`), because reading one
+    may never return. *Absent:* the topics that were skipped.
     """
-    # Needed by who looks, and not by the daemon, which reads what a child of it has found.
+    # Imported here because the daemon itself never examines the host: a child process does, and the daemon decodes its findings.
     from agent.doctor.judgement import judge
     from agent.doctor.probe import probe
 

@@ -1,4 +1,4 @@
-"""The daemon's look at the host, in a process of its own: a mount that does not answer holds this process and no other.
+"""Examines the host in a child process of the daemon, so that a mount that never answers blocks only this child.
 
 Reads the configuration from standard input and writes the findings to standard output, both as msgpack.
 """
@@ -14,13 +14,16 @@ from agent.doctor import examine
 from agent.doctor.finding import Finding
 from agent.prctl import PR_SET_PDEATHSIG, prctl
 
-# What runs it.
+# What the daemon gives to `python -c`.
 CODE = "from agent.doctor.child import main; main()"
 
 
 def main() -> None:
-    """Look and tell."""
-    # The supervisor may be killed meanwhile, and then nobody waits.
+    """Examines the host and writes the findings.
+
+    *Raises:* msgspec.DecodeError for an input that `encode_order` did not write; OSError.
+    """
+    # If the supervisor is killed, nobody waits for the findings.
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     config = msgspec.msgpack.decode(sys.stdin.buffer.read(), type=Config)
     findings = examine(config, state_dir=config.of(STATE_DIR), with_packages=False, with_others=False)
@@ -28,12 +31,12 @@ def main() -> None:
 
 
 def encode_order(config: Config) -> bytes:
-    """What it is given."""
+    """The child's standard input."""
     return msgspec.msgpack.encode(config)
 
 
 def decode_findings(answer: bytes | None) -> list[Finding] | None:
-    """What it found; None when it did not come to an end."""
+    """The findings in the child's standard output. *Absent:* None when the child did not finish, or wrote something else."""
     try:
         return None if answer is None else msgspec.msgpack.decode(answer, type=list[Finding])
     except msgspec.DecodeError:

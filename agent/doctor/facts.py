@@ -1,13 +1,13 @@
-"""What was found on a host, before it is judged. PURE. None is what could not be found out."""
+"""What was found on a host, before it is judged. PURE. None means that it could not be found out."""
 
 from msgspec import Struct
 
 
 class ProcessFacts(Struct, frozen=True):
-    """The proc file system: whether it is there, how many processes it shows, and what of other users' it lets read.
+    """The proc file system: whether it can be read, how many processes it shows, and which files of other users are readable.
 
-    *Absent:* the latter is None where no process tells it: there is none of another user but process 1 and kernel threads,
-    or none answers. All of it is None where other processes were not looked at.
+    *Absent:* `reads_*_of_others` are None where no process shows it (only process 1 and kernel threads belong to others, or none
+    of them answered) and where other processes were not looked at. *Source:* proc(5).
     """
 
     root: str
@@ -22,7 +22,7 @@ class ProcessFacts(Struct, frozen=True):
 
 
 class CgroupFacts(Struct, frozen=True):
-    """The cgroup mount: `v1`, `v2`, `hybrid` or `none`, and its controllers."""
+    """The cgroup mount: `v1`, `v2`, `hybrid` or `none`, and its controllers. *Source:* cgroups(7)."""
 
     root: str
     version: str
@@ -30,9 +30,10 @@ class CgroupFacts(Struct, frozen=True):
 
 
 class ResctrlFacts(Struct, frozen=True):
-    """Cache monitoring: what the CPU announces, whether the kernel has the file system, where it is mounted.
+    """Cache monitoring: which flags the CPU has, whether the kernel has resctrl, and where it is mounted.
 
-    `wanted_point` is where the agent looks for it; `mount_point` where it is, this one if it is here at all.
+    `wanted_point` is where the agent expects resctrl. `mount_point` is where one is mounted, `wanted_point` first.
+    *Source:* /proc/cpuinfo, /proc/filesystems, proc_pid_mountinfo(5).
     """
 
     cpu_flags: tuple[str, ...]
@@ -47,14 +48,14 @@ class ResctrlFacts(Struct, frozen=True):
 
 
 class SocketFacts(Struct, frozen=True):
-    """A socket of a container runtime that is there."""
+    """A socket of a container runtime that exists."""
 
     name: str
     path: str
 
 
 class FolderFacts(Struct, frozen=True):
-    """The state folder or, where it is not made yet, the nearest folder above it."""
+    """The state folder or, where it does not exist yet, the nearest folder above it. *Source:* statvfs(3)."""
 
     path: str
     is_writable: bool
@@ -63,7 +64,10 @@ class FolderFacts(Struct, frozen=True):
 
 
 class Facts(Struct, frozen=True):
-    """Everything that the doctor looks at. `packages` maps a needed package to its version; None: not installed."""
+    """Everything that the doctor looks at.
+
+    `packages` maps a required package to its version, None when it is not installed; it is None when packages were not looked up.
+    """
 
     kernel: str
     is_root: bool

@@ -8,7 +8,7 @@ from msgspec import Struct
 class Usability(StrEnum):
     """How well something works for this agent on this host.
 
-    `usable` means that a running agent uses it; `unused`: whether it is there or not, nothing of this version does.
+    `usable`: a running agent uses it. `unused`: this version does not use it, whether the host has it or not.
     """
 
     USABLE = "usable"
@@ -18,9 +18,9 @@ class Usability(StrEnum):
 
 
 class Finding(Struct, frozen=True):
-    """One topic: how it is, in which detail, and the remedy in one line (empty: there is nothing to do).
+    """One topic: its state, a detail, and the remedy in one line (empty: there is nothing to do).
 
-    `remark` is what is to be known of the numbers of the sampler that is named as the topic, in a few words; empty: nothing.
+    `remark` says in a few words what a reader must know about the numbers of the sampler named like the topic; empty: nothing.
     """
 
     topic: str
@@ -30,10 +30,10 @@ class Finding(Struct, frozen=True):
     remark: str = ""
 
 
-# Without these the agent does not run at all; everything else costs columns or names.
+# Without these the agent does not run at all. Without any other topic only some columns or names are missing.
 ESSENTIAL_TOPICS = frozenset({"processes", "state folder", "shared memory", "python", "packages"})
 
 
 def lacks_essential(findings: list[Finding]) -> bool:
-    """Whether something is missing without which the agent does not run."""
+    """Whether something is missing that the agent cannot run without."""
     return any(finding.state is Usability.MISSING and finding.topic in ESSENTIAL_TOPICS for finding in findings)

@@ -1,4 +1,4 @@
-"""From facts to findings: what of this host the agent can use, and the exact remedy for what it cannot. PURE."""
+"""Turns facts about a host into findings: what the agent can use, and the exact remedy for what it cannot. PURE."""
 
 from collections.abc import Iterable
 from shlex import quote
@@ -12,20 +12,23 @@ GIB = 1 << 30
 PYTHON_LEAST = (3, 11)
 # 4.20 brought pressure files and 5.3 pidfd_open, by which the supervisor sees a death.
 KERNEL_LEAST = (5, 3)
-# Each worker has sockets, pages and logs beside one descriptor for each process.
+# A worker needs descriptors for sockets, heartbeat pages and logs beside one for each process.
 OPEN_FILES_BESIDE = 256
-# A day of a busy host's tables, compressed; below the least the spool itself may not fit.
+# FREE_BYTES_GOOD holds a day of a busy host's tables, compressed. Below FREE_BYTES_LEAST the spool itself may not fit.
 FREE_BYTES_GOOD, FREE_BYTES_LEAST = GIB, 64 * MIB
 FREE_FILES_LEAST = 1_000
-# Clock sources that are read without leaving the program (vDSO).
+# Clock sources that the vDSO reads without a system call.
 FAST_CLOCKS = frozenset({"tsc", "kvm-clock", "hyperv_clocksource_tsc_page", "arch_sys_counter", "xen"})
 
-# With it (capabilities(7)) an agent that is not root sees the processes that /proc hides from other users.
+# With this capability an agent that is not root sees the processes that /proc hides (capabilities(7)).
 PTRACE, PTRACE_BIT = "CAP_SYS_PTRACE", 19
 
 
 def judge(facts: Facts) -> list[Finding]:
-    """One finding for each topic, in a fixed order."""
+    """One finding for each topic.
+
+    *Shape:* always in the same order; the topic "packages" is absent where packages were not looked up.
+    """
     return [
         _kernel(facts),
         _processes(facts),
@@ -58,7 +61,7 @@ def _missing(topic: str, detail: str, remedy: str) -> Finding:
 
 
 def _unused(topic: str, detail: str) -> Finding:
-    # No remedy: nobody is to change a host for what nothing would use.
+    # Without a remedy: nobody should change a host for something that this version would not use.
     return Finding(topic, Usability.UNUSED, detail)
 
 
@@ -76,14 +79,14 @@ def _processes(facts: Facts) -> Finding:
     if not proc.is_readable:
         return _missing(topic, f"{proc.root} is not readable", f"mount -t proc proc {proc.root}")
     if proc.reads_stat_of_others is None:
-        return _usable(topic, f"{proc.count} are seen; others were not looked at")
+        return _usable(topic, f"{proc.count} are visible; those of other users were not checked")
     if not proc.reads_stat_of_others:
         hidden = f" (hidepid={proc.hidepid})" if proc.hidepid else ""
         remedy = f"mount -o remount,hidepid=0 {proc.root}, or {_with_capabilities(facts, PTRACE)}"
-        return _limited(topic, f"processes of other users are hidden{hidden}: {proc.count} are seen", remedy)
+        return _limited(topic, f"processes of other users are hidden{hidden}: {proc.count} are visible", remedy)
     may_trace = facts.capabilities is not None and bool(facts.capabilities >> PTRACE_BIT & 1)
     told = {"io": proc.reads_io_of_others, "smaps_rollup": proc.reads_memory_of_others}
-    # What no process told, the capability decides.
+    # Where no process answered, the capability decides.
     lost = [name for name, is_read in told.items() if not (may_trace if is_read is None else is_read)]
     if lost:
         remedy = _with_capabilities(facts, PTRACE)
@@ -91,14 +94,14 @@ def _processes(facts: Facts) -> Finding:
             remedy = (
                 "a security module (Yama, SELinux, AppArmor) or a user namespace forbids it: allow the agent to trace for reading"
             )
-        return _limited(topic, f"{proc.count} are seen; of other users' {' and '.join(lost)} cannot be read", remedy)
+        return _limited(topic, f"{proc.count} are visible; {' and '.join(lost)} of other users cannot be read", remedy)
     if None in told.values():
-        return _usable(topic, f"{proc.count} are seen, none of another user; theirs could be read")
-    return _usable(topic, f"{proc.count} are seen, those of other users too")
+        return _usable(topic, f"{proc.count} are visible, none of another user; those could be read")
+    return _usable(topic, f"{proc.count} are visible, including those of other users")
 
 
 def _with_capabilities(facts: Facts, *names: str) -> str:
-    """How this user's agent comes to capabilities. Root lacks them only where somebody took them away."""
+    """How this user's agent gets these capabilities. Root lacks them only where a container or unit took them away."""
     if not facts.is_root:
         return f"run the agent as root, or give its unit AmbientCapabilities={' '.join(names)}"
     # Docker and Kubernetes name them without the prefix.
@@ -118,7 +121,7 @@ def _cgroup(facts: Facts) -> Finding:
     if found.version != "v2":
         remedy = "boot with systemd.unified_cgroup_hierarchy=1 for v2"
         return _limited(topic, f"{found.version} on {found.root}: {listed}", remedy)
-    # Any controllers will do: the tree is looked at, and none of their files is read yet.
+    # Which controllers are there does not matter: the tree is scanned, but no controller's files are read.
     return _usable(topic, f"v2 on {found.root}: {listed}")
 
 
@@ -130,7 +133,7 @@ def _resctrl(facts: Facts) -> Finding:
     if found.mount_point != found.wanted_point:
         return _limited(
             topic,
-            f"mounted on {point}, the agent looks at {readable(found.wanted_point)}",
+            f"mounted on {point}, but the agent uses {readable(found.wanted_point)}",
             f"set resctrl.mount to {point} (--resctrl-mount, RESCTRL_MOUNT)",
         )
     if found.is_dead:
@@ -143,10 +146,10 @@ def _resctrl(facts: Facts) -> Finding:
         return _limited(topic, f"{point} is mounted read-only", f"mount -o remount,rw {quote(point)}")
     if not found.is_readable:
         remedy = f"mount -o remount,rw {quote(point)}" if facts.is_root else "run the agent as root"
-        return _limited(topic, f"{point}/mon_groups may not be used by this user", remedy)
+        return _limited(topic, f"this user may not use {point}/mon_groups", remedy)
     usable = f"mounted on {point}, with monitoring"
     if found.is_emulated:
-        detail = f"{usable}; emulated: what is read there is no hardware's"
+        detail = f"{usable}; emulated: its values do not come from hardware"
         return Finding(topic, Usability.USABLE, detail, remark="on an emulated resctrl")
     return _usable(topic, usable)
 
@@ -155,9 +158,9 @@ def _resctrl_not_mounted(found: ResctrlFacts) -> Finding:
     topic = "resctrl"
     if found.is_in_kernel:
         remedy = f"mount -t resctrl resctrl {quote(readable(found.wanted_point))}, or set resctrl.auto_mount"
-        return _missing(topic, "this kernel has it, it is not mounted", remedy)
+        return _missing(topic, "this kernel has it, but it is not mounted", remedy)
     if found.cpu_flags:
-        detail = f"the CPU has {' '.join(found.cpu_flags)}, this kernel has no resctrl"
+        detail = f"the CPU has {' '.join(found.cpu_flags)}, but this kernel has no resctrl"
         return _missing(topic, detail, "run a kernel with CONFIG_X86_CPU_RESCTRL=y, booted without rdt=! options")
     return _missing(
         topic,
@@ -167,23 +170,26 @@ def _resctrl_not_mounted(found: ResctrlFacts) -> Finding:
 
 
 def _runtimes(facts: Facts) -> Finding:
-    listed = ", ".join(f"{runtime.name} on {runtime.path}" for runtime in facts.runtimes) or "no socket of one is here"
-    return _unused("container runtime", f"{listed}; none is asked yet: pods have uids, no names")
+    listed = ", ".join(f"{runtime.name} on {runtime.path}" for runtime in facts.runtimes)
+    found = f"found {listed}" if listed else "none found"
+    return _unused("container runtime", f"{found}; this version uses none: pods have uids, no names")
 
 
 def _nri(facts: Facts) -> Finding:
-    there = f"there is {'no ' if facts.nri is None else ''}{readable(facts.nri_path)}"
-    return _unused("NRI", f"{there}; it is not used yet: pods are found by looking at the cgroup tree")
+    found = "not found on" if facts.nri is None else "found on"
+    return _unused(
+        "NRI", f"{found} {readable(facts.nri_path)}; this version does not use it: pods are found by scanning the cgroup tree"
+    )
 
 
 def _pressure(facts: Facts) -> Finding:
     there = f"{facts.processes.root}/pressure is readable" if facts.processes.has_pressure else "stall information (PSI) is off"
-    return _unused("pressure", f"{there}; nothing reads it yet")
+    return _unused("pressure", f"{there}; this version does not read it")
 
 
 def _schedstat(facts: Facts) -> Finding:
     there = "the kernel has CPU time in nanoseconds" if facts.processes.has_schedstat else "the kernel has CPU time in ticks only"
-    return _unused("schedstat", f"{there}; ticks are what is read")
+    return _unused("schedstat", f"{there}; this version reads CPU time in clock ticks")
 
 
 def _open_files(facts: Facts) -> Finding:
@@ -203,12 +209,12 @@ def _open_files(facts: Facts) -> Finding:
 def _capabilities(facts: Facts) -> Finding:
     topic = "capabilities"
     if facts.capabilities is None:
-        return _limited(topic, "not known: CapEff cannot be read", f"make {facts.processes.root}/self/status readable")
+        return _limited(topic, "unknown: CapEff cannot be read", f"make {facts.processes.root}/self/status readable")
     if facts.capabilities >> PTRACE_BIT & 1:
         return _usable(topic, PTRACE)
     if facts.processes.hidepid in (None, "0", "off"):
         return _usable(topic, f"none is needed: {facts.processes.root} hides no process")
-    detail = f"without {PTRACE}: not the processes of other users, which {facts.processes.root} hides"
+    detail = f"without {PTRACE} the processes of other users, which {facts.processes.root} hides, are not visible"
     return _limited(topic, detail, _with_capabilities(facts, PTRACE))
 
 
@@ -218,15 +224,15 @@ def _state_folder(state: FolderFacts) -> Finding:
         return _missing(topic, f"{state.path} cannot be written by this user", f"install -d -m 0750 -o $USER {state.path}")
     remedy = f"free space below {state.path}, or put the data elsewhere with --state-dir"
     if state.free_bytes is None:
-        return _limited(topic, f"{state.path}: its free space is not known", remedy)
+        return _limited(topic, f"{state.path}: its free space is unknown", remedy)
     detail = f"{state.path}: {state.free_bytes // MIB} MiB free"
     if state.free_bytes < FREE_BYTES_LEAST:
         return _missing(topic, detail, remedy)
     if state.free_files is not None and state.free_files < FREE_FILES_LEAST:
         remedy = f"remove files on its file system (df -i {state.path}), or put the data elsewhere with --state-dir"
         if not state.free_files:
-            return _missing(topic, f"{detail}, but no inode for one more file", remedy)
-        return _limited(topic, f"{detail}, but only {state.free_files} more files (inodes)", remedy)
+            return _missing(topic, f"{detail}, but no free inode", remedy)
+        return _limited(topic, f"{detail}, but only {state.free_files} free inodes", remedy)
     if state.free_bytes < FREE_BYTES_GOOD:
         return _limited(topic, detail, remedy)
     return _usable(topic, detail)
@@ -244,11 +250,11 @@ def _shared_memory(facts: Facts) -> Finding:
 def _clock(facts: Facts) -> Finding:
     topic, source = "clock", facts.clock_source
     if source is None:
-        return _limited(topic, "the clock source is not known", "mount -t sysfs sysfs /sys")
+        return _limited(topic, "the clock source is unknown", "mount -t sysfs sysfs /sys")
     if source in FAST_CLOCKS:
         return _usable(topic, source)
     faster = next((name for name in facts.clock_sources if name in FAST_CLOCKS), None)
-    detail = f"{source} costs a system call at each reading"
+    detail = f"each reading of {source} costs a system call"
     if faster is None:
         return _limited(topic, detail, "this machine offers no faster one")
     file = "/sys/devices/system/clocksource/clocksource0/current_clocksource"
@@ -264,7 +270,7 @@ def _python(facts: Facts) -> Finding:
 
 
 def _packages(facts: Facts) -> Iterable[Finding]:
-    """Nothing where they were not looked up."""
+    """No finding where packages were not looked up."""
     if facts.packages is None:
         return
     lost = [name for name, version in facts.packages.items() if version is None]

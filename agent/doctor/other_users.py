@@ -1,7 +1,7 @@
-"""What this user may read of other users' processes. A process that answers nothing keeps nobody waiting for it.
+"""What this user may read of other users' processes, without waiting for a process that never answers.
 
-Reading `smaps_rollup` takes the memory lock of the process, and may never return. Whether one may is decided when the file is
-opened, so it is only opened. That, and reading `io`, still waits for an exec that does not end: both are done aside.
+Reading `smaps_rollup` takes the memory lock of the process and may never return. The kernel decides on permission when the file is
+opened, so it is only opened. Opening it, or reading `io`, still waits for an exec that does not end, so `SideReader` does both.
 """
 
 import os
@@ -10,16 +10,16 @@ from agent.model.errors import KernelFormatError
 from agent.model.proc_stat import STAT_BYTES_MAX, parse_stat
 from agent.side_reader import SideReader, Unanswered
 
-# So many processes of other users are looked at, among so many processes at all.
+# At most OTHERS_MAX processes of other users are tried, among the newest PROCESSES_MAX processes.
 OTHERS_MAX, PROCESSES_MAX = 16, 4_096
 _ONLY_OPENED = "smaps_rollup"
 
 
 def folders_of_others(proc_root: str, pids: list[str], ours: int) -> list[str]:
-    """The folders of some processes that are not ours, newest first.
+    """The folders of some processes of other users, newest first.
 
-    Left out are process 1, which a container may guard more than others, and kernel threads, which have no memory map:
-    neither tells of permission.
+    Process 1, which a container may protect more than others, and kernel threads, which have no memory map, are left out: they
+    would not show what permission this user has. *Range:* at most OTHERS_MAX.
     """
     found: list[str] = []
     for pid in sorted(pids, key=int, reverse=True)[:PROCESSES_MAX]:
@@ -35,7 +35,7 @@ def folders_of_others(proc_root: str, pids: list[str], ours: int) -> list[str]:
 
 
 def may_read_any(folders: list[str], name: str) -> bool | None:
-    """Whether the file of this name can be read in one of the folders, None where no folder tells it."""
+    """Whether the file of this name can be read in any of the folders. *Absent:* None when no folder gave an answer."""
     reader: SideReader[bool] = SideReader(_may_read)
     answers = reader.read_all([(folder, os.path.join(folder, name)) for folder in folders]).values()
     reader.close()
@@ -55,7 +55,7 @@ def _may_read(path: str) -> bool:
 
 
 def _is_kernel_thread(folder: str) -> bool:
-    """By its own line; one that cannot be read is that of a hidden process, and no kernel thread is hidden alone."""
+    """What the process's `stat` says. One that cannot be read is a hidden process, and kernel threads are never hidden alone."""
     try:
         descriptor = os.open(os.path.join(folder, "stat"), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:

@@ -1,4 +1,4 @@
-"""The doctor's looks at this host: reads, changes nothing, decides nothing. Every failure is a None or a False."""
+"""Reads the facts of this host. It changes nothing and decides nothing; every failure becomes a None or a False."""
 
 import errno
 import os
@@ -20,7 +20,7 @@ RUNTIME_SOCKETS = (
     ("CRI-O", "run/crio/crio.sock"),
     ("docker", "run/docker.sock"),
 )
-# The flags of /proc/cpuinfo that tell of cache and memory bandwidth monitoring.
+# The flags of /proc/cpuinfo for cache and memory bandwidth monitoring.
 RESCTRL_FLAGS = ("cqm", "cqm_llc", "cqm_occup_llc", "cqm_mbm_total", "cqm_mbm_local")
 PACKAGES = ("multiprocess", "pyzmq", "msgspec", "tenacity", "pyarrow", "duckdb", "prometheus-client")
 
@@ -37,10 +37,10 @@ def probe(
     with_others: bool = True,
     user: int | None = None,
 ) -> Facts:
-    """The facts of this host for `user`, else the one who asks.
+    """The facts of this host, as `user` sees it (default: the user of this process).
 
-    `root` is where /sys, /run and /dev lie below; looking up packages costs 30 ms. Without `with_others` no file of another
-    process is looked at.
+    `root` is the folder that holds /sys, /run and /dev. Looking up packages costs 30 ms. Without `with_others` no file of
+    another process is touched. *Absent:* see `Facts`; nothing is raised.
     """
     ours = os.geteuid() if user is None else user
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -93,17 +93,17 @@ def _processes(proc_root: str, ours: int, *, with_others: bool) -> ProcessFacts:
         reads_io_of_others=reads_io,
         reads_memory_of_others=reads_memory,
         has_schedstat=bool(_read(os.path.join(proc_root, "self/schedstat"))),
-        # The file is there and refuses to be read where pressure accounting is switched off.
+        # Where pressure accounting is switched off, the file exists but cannot be read.
         has_pressure=bool(_read(os.path.join(proc_root, "pressure/cpu"))),
     )
 
 
 def _of_others(proc_root: str, pids: list[str], ours: int) -> tuple[bool, bool | None, bool | None]:
-    # The daemon looks at no other process, and does without what that needs.
+    # Imported here because the daemon never looks at other processes.
     from agent.doctor.other_users import folders_of_others, may_read_any
 
     others = folders_of_others(proc_root, pids, ours)
-    # Where no other is to be found, process 1 tells whether others are hidden.
+    # Where there is no process of another user, process 1 shows whether others are hidden.
     reads_stat = bool(may_read_any(others or [os.path.join(proc_root, "1")], "stat"))
     return reads_stat, may_read_any(others, "io"), may_read_any(others, "smaps_rollup")
 
@@ -144,7 +144,7 @@ def _resctrl(proc_root: str, root: str, wanted: str) -> ResctrlFacts:
     flags = _cpu_flags(proc_root)
     kinds = (_read(os.path.join(proc_root, "filesystems")) or "").split()
     mounts = {mount.point: mount for mount in resctrl_mounts(_mounts(proc_root))}
-    # The table has no links in its paths; the agent follows the one that it is told, and so does this look.
+    # Paths in the mount table have no links. The agent follows links in its setting, so this does too.
     mount = mounts.get(_real(root, wanted)) or next(iter(mounts.values()), None)
     point = "" if mount is None else mount.point
     below = _below(root, point)
@@ -162,7 +162,7 @@ def _resctrl(proc_root: str, root: str, wanted: str) -> ResctrlFacts:
 
 
 def _real(root: str, path: str) -> str:
-    """The place without links that `path` leads to, as the host below `root` calls it."""
+    """`path` with all links resolved, as the host below `root` names it."""
     base, real = os.path.realpath(root), os.path.realpath(_below(root, path))
     return "/" + os.path.relpath(real, base) if base != "/" and real.startswith(f"{base}/") else real
 
@@ -205,7 +205,7 @@ def _capabilities(proc_root: str) -> int | None:
 
 def _folder(path: str) -> FolderFacts:
     nearest = os.path.abspath(path)
-    # The path gets shorter each time and ends at the root, which is there.
+    # The path gets shorter each time and ends at the root, which exists.
     while not os.path.exists(nearest) and nearest != os.path.dirname(nearest):
         nearest = os.path.dirname(nearest)
     free_bytes, free_files = _free(nearest)
@@ -217,12 +217,12 @@ def _free(path: str) -> tuple[int | None, int | None]:
         found = os.statvfs(path)
     except OSError:
         return None, None
-    # Some file systems have no fixed number of files and say 0 of 0.
+    # File systems without a fixed number of inodes report 0 of 0.
     return found.f_bavail * found.f_frsize, found.f_favail if found.f_files else None
 
 
 def _packages() -> dict[str, str | None]:
-    # 30 ms, and nothing a running agent needs.
+    # Imported here: it takes 30 ms, and no running agent needs it.
     from importlib.metadata import PackageNotFoundError, version
 
     found: dict[str, str | None] = {}
