@@ -22,7 +22,7 @@ from agent.model.message import (
 )
 from agent.model.timebase import MS, S
 from supervisor.core.child import Child, ChildState, Policy
-from supervisor.core.desk import Desk
+from supervisor.core.control_operations import ControlOperations
 from supervisor.core.effect import (
     Announce,
     ClientAsker,
@@ -69,7 +69,7 @@ class Machine:
     def __init__(self, state: SupervisorState, policy: Policy) -> None:
         self.state = state
         self._policy = policy
-        self._desk = Desk(state)
+        self._control = ControlOperations(state)
         self._takeover = Takeover()
         self._runtime_names = RuntimeNameWatch(state)
         self._next_look_at_ns = 0
@@ -111,8 +111,8 @@ class Machine:
     def next_deadline_ns(self) -> int:
         """When `handle` must be called again at the latest."""
         deadlines = [child.deadline_ns for child in self.state.children.values() if child.deadline_ns is not None]
-        desk = self._desk.next_deadline_ns()
-        further = (desk, self._settle_at_ns, self._release_at_ns, self._takeover.next_deadline_ns())
+        control = self._control.next_deadline_ns()
+        further = (control, self._settle_at_ns, self._release_at_ns, self._takeover.next_deadline_ns())
         own = [each for each in further if each is not None]
         return min([*deadlines, self._next_look_at_ns, *own])
 
@@ -127,14 +127,14 @@ class Machine:
             case RuntimeSeen():
                 return self._on_runtime_seen(event, now_ns)
             case Commanded():
-                return self._desk.on_command(ClientAsker(event.client), event.operation, event.arguments, now_ns)
+                return self._control.on_command(ClientAsker(event.client), event.operation, event.arguments, now_ns)
             case Persisted():
-                return self._desk.on_persisted(event)
+                return self._control.on_persisted(event)
             case StopRequested():
                 return self._begin_stop(event.reason, now_ns)
             case RotateRequested():
                 asked = Log("rotate_asked", "info", {"by": "SIGUSR1"})
-                return [asked, *self._desk.on_command(ClientAsker(-1), "rotate", {}, now_ns)]
+                return [asked, *self._control.on_command(ClientAsker(-1), "rotate", {}, now_ns)]
             case Woke():
                 return []
             case _:
@@ -166,7 +166,7 @@ class Machine:
         self._takeover.on_answered(child.name)
         self.state.history.forget_worker(child.name)
         self.state.beats_at_ns.pop(child.name, None)
-        effects = self._desk.on_child_gone(child.name, now_ns)
+        effects = self._control.on_child_gone(child.name, now_ns)
         self._kills_during_stop.discard(child.name)
         death, after = child.on_exited(event, now_ns)
         self.state.history.deaths.append(death)
@@ -206,11 +206,11 @@ class Machine:
             case Note():
                 return [log_of(child.name, message)]
             case Reply():
-                return self._desk.on_reply(child.name, message, now_ns)
+                return self._control.on_reply(child.name, message, now_ns)
             case Request():
                 asker = WorkerAsker(child.name, child.epoch, message.request)
                 # Workers may look, and only that: a compromised or confused one changes nothing.
-                return self._desk.on_command(asker, "status", {}, now_ns) if message.what == "status" else []
+                return self._control.on_command(asker, "status", {}, now_ns) if message.what == "status" else []
             case _:
                 assert_never(message)
 
@@ -272,7 +272,7 @@ class Machine:
         for child in self.state.children.values():
             if child.deadline_ns is not None and child.deadline_ns <= now_ns:
                 effects += self._on_child_deadline(child, now_ns)
-        effects += self._desk.on_deadline(now_ns)
+        effects += self._control.on_deadline(now_ns)
         effects += self._takeover.on_deadline(now_ns)
         if self._release_at_ns is not None and self._release_at_ns <= now_ns:
             self._release_at_ns = None

@@ -20,8 +20,9 @@ from agent.model.control import PROTOCOL_VERSION, REQUEST_BYTES_MAX
 from agent.model.errors import ExitCode
 from agent.model.json_text import json_bytes
 from agent.model.timebase import S
+from supervisor.core.access_rule import AccessRules, Peer
+from supervisor.core.client_quota import CONNECTIONS_MAX, ClientQuota
 from supervisor.core.effect import Commanded, Problem
-from supervisor.core.visitor import CONNECTIONS_MAX, House, Peer, Visitors
 from supervisor.shell.peer import peer_of
 from supervisor.shell.runtime_names import inode_of, refuse_living
 
@@ -43,11 +44,11 @@ class Readers(NamedTuple):
 
 
 class _Client:
-    def __init__(self, stream: socket.socket, peer: Peer, *, is_visitor: bool) -> None:
+    def __init__(self, stream: socket.socket, peer: Peer, *, is_reader: bool) -> None:
         self.stream = stream
         self.peer = peer
-        self.is_visitor = is_visitor
-        # A visitor's request is under way, or its answer is not read yet.
+        self.is_reader = is_reader
+        # A reader's request is under way, or its answer is not read yet.
         self.has_turn = False
         self.incoming = bytearray()
         self.outgoing = bytearray()
@@ -78,11 +79,11 @@ class ControlSocket:
         # Clients with further whole lines in their buffer.
         self._ahead: dict[int, _Client] = {}
         self._last_client = 0
-        self._house = House(os.geteuid(), None if readers is None else readers.gid)
+        self._access = AccessRules(os.geteuid(), None if readers is None else readers.gid)
         # Given up for a moment when descriptors run out: a connection that cannot even be refused would wake the loop for ever.
         self._reserve = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         self._clients_max = max(1, min(CLIENTS_MAX, (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - OWN_DESCRIPTORS) // 2))
-        self._visitors = Visitors(self._clients_max)
+        self._quota = ClientQuota(self._clients_max)
         self._listener, self._inode = self._listen()
         register(self._listener.fileno(), select.EPOLLIN, self._on_connection)
 
@@ -189,17 +190,17 @@ class ControlSocket:
             return
         stream.setblocking(False)
         peer = peer_of(stream)
-        is_visitor = not self._house.is_own(peer.uid)
-        if is_visitor and not self._visitors.come(peer.uid):
+        is_reader = not self._access.is_owner(peer.uid)
+        if is_reader and not self._quota.connect(peer.uid):
             self._turn_away(stream, peer.uid)
             return
         self._last_client += 1
         client_id = self._last_client
-        client = self._clients[client_id] = _Client(stream, peer, is_visitor=is_visitor)
+        client = self._clients[client_id] = _Client(stream, peer, is_reader=is_reader)
         self._register(stream.fileno(), select.EPOLLIN, lambda mask: self._on_stream(client_id, client, mask))
 
     def _turn_away(self, stream: socket.socket, uid: int) -> None:
-        """One connection more than a visitor may have: it is told, as far as that costs no wait."""
+        """One connection more than a reader may have: it is told, as far as that costs no wait."""
         self.counts["refused"] += 1
         sentence = f"user {uid}, or all who may only look, have too many connections (a user {CONNECTIONS_MAX}); try again"
         with suppress(OSError):
@@ -267,18 +268,18 @@ class ControlSocket:
         self._note_rest(client_id, client)
 
     def _may_ask(self, client_id: int, client: _Client) -> bool:
-        """Whether its next request may begin now. A visitor's waits when there are too many; `_end_turn` takes it up again."""
-        if not client.is_visitor:
+        """Whether its next request may begin now. A reader's waits when there are too many; `_end_turn` takes it up again."""
+        if not client.is_reader:
             return True
-        client.has_turn = client.has_turn or self._visitors.begin(client_id, client.peer.uid)
+        client.has_turn = client.has_turn or self._quota.begin_request(client_id, client.peer.uid)
         return client.has_turn
 
     def _end_turn(self, client: _Client) -> None:
-        """A visitor's request is done with: the next one's turn has come."""
+        """A reader's request is done with: the next one's turn has come."""
         if not client.has_turn:
             return
         client.has_turn = False
-        following = self._visitors.end(client.peer.uid)
+        following = self._quota.end_request(client.peer.uid)
         if following is not None:
             self._clients[following].has_turn = True
             self._ahead[following] = self._clients[following]
@@ -308,7 +309,7 @@ class ControlSocket:
                          '{"v": 1, "op": "list-workers", "args": {}}')  # fmt: skip
             return
         client.is_waiting = True
-        if (refusal := self._house.refusal(client.peer, operation)) is not None:
+        if (refusal := self._access.refusal(client.peer, operation)) is not None:
             self.counts["refused"] += 1
             self.answer(client_id, None, refusal)
             return
@@ -349,8 +350,8 @@ class ControlSocket:
         if self._clients.pop(client_id, None) is not None:
             self._register(client.stream.fileno(), 0, None)
             client.stream.close()
-            if client.is_visitor:
-                self._visitors.go(client_id, client.peer.uid)
+            if client.is_reader:
+                self._quota.disconnect(client_id, client.peer.uid)
                 self._end_turn(client)
 
 

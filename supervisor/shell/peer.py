@@ -6,7 +6,7 @@ import socket
 import struct
 from errno import ERANGE
 
-from supervisor.core.visitor import Peer
+from supervisor.core.access_rule import Peer
 
 # asm-generic/socket.h; Linux 4.13. Python has no name for it.
 _SO_PEERGROUPS = 59

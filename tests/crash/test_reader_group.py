@@ -21,7 +21,7 @@ from fakes.other_user import OTHER_UID, as_other_user, connect_to, folder_for_al
 
 from agent.cli.program import run
 from agent.model.control import READ_OPERATIONS, WRITE_OPERATIONS
-from supervisor.core.visitor import CONNECTIONS_MAX
+from supervisor.core.client_quota import CONNECTIONS_MAX
 
 GROUP, OTHER_GROUP = 64888, 64777
 READERS = {"--reader-group": str(GROUP)}

@@ -15,8 +15,9 @@ from fakes.control_harness import Client, Harness
 
 from agent.model.control import REQUEST_BYTES_MAX
 from agent.model.timebase import S
+from supervisor.core.access_rule import AccessRules
+from supervisor.core.client_quota import CONNECTIONS_MAX, REQUESTS_MAX
 from supervisor.core.effect import Problem
-from supervisor.core.visitor import CONNECTIONS_MAX, REQUESTS_MAX, House
 from supervisor.shell.control_socket import UNREAD_NS_MAX
 
 # More than any pipe between two sockets holds.
@@ -331,7 +332,7 @@ def _answers_to_another_user(harness: Harness, *operations: str) -> list[dict[st
     Path(harness.path).chmod(0o666)
     if os.geteuid() != 0:
         # Without root nobody can be somebody else, but the agent can be.
-        harness.control._house = House(0)
+        harness.control._access = AccessRules(0)
         client = harness.client()
         client.ask(*operations)
         harness.until(lambda: client.lines == len(operations))
@@ -377,7 +378,7 @@ def test_another_user_who_asks_for_changes_without_end_is_refused_without_end(ha
 VISITOR = 64999
 
 
-def _visitors(harness: Harness, count: int) -> list[Client]:
+def _reader_clients(harness: Harness, count: int) -> list[Client]:
     """Connections of another user: the kernel notes who connects, whatever becomes of it later."""
     Path(harness.path).chmod(0o666)
     os.seteuid(VISITOR)
@@ -390,20 +391,20 @@ def _visitors(harness: Harness, count: int) -> list[Client]:
 
 
 @needs_root
-def test_a_visitors_requests_take_turns_and_ours_pass_by(harness: Harness) -> None:
+def test_a_readers_requests_take_turns_and_ours_pass_by(harness: Harness) -> None:
     """Five at once: two are under way, each answer lets the next one come, in order; what the operator asks does not wait."""
     harness.is_holding = True
-    visitors, ours = _visitors(harness, 5), harness.client()
-    for number, visitor in enumerate(visitors):
-        visitor.ask(*(("hello", "no-such") if number == 0 else ("hello",)))
+    readers, ours = _reader_clients(harness, 5), harness.client()
+    for number, reader in enumerate(readers):
+        reader.ask(*(("hello", "no-such") if number == 0 else ("hello",)))
     harness.until(lambda: len(harness.asked) == REQUESTS_MAX)
     harness.idle()
     assert len(harness.asked) == REQUESTS_MAX
     ours.ask("status")
     harness.until(lambda: harness.asked[-1].operation == "status")
     harness.is_holding = False
-    harness.until(lambda: all(visitor.lines for visitor in visitors) and visitors[0].lines == 2)
-    assert visitors[0].answers[1]["error"]["code"] == "not_permitted"
+    harness.until(lambda: all(reader.lines for reader in readers) and readers[0].lines == 2)
+    assert readers[0].answers[1]["error"]["code"] == "not_permitted"
     harness.idle()
     before = harness.calls
     harness.idle()
@@ -411,12 +412,12 @@ def test_a_visitors_requests_take_turns_and_ours_pass_by(harness: Harness) -> No
 
 
 @needs_root
-def test_a_visitor_that_reads_no_answer_keeps_its_turn_and_goes_with_it(harness: Harness) -> None:
+def test_a_reader_that_reads_no_answer_keeps_its_turn_and_goes_with_it(harness: Harness) -> None:
     """No further large answer is made for it; when it goes, who waited comes, and one that went waits no more."""
     harness.result = {"text": LARGE}
-    *deaf, gone, waiting = _visitors(harness, REQUESTS_MAX + 2)
-    for visitor in (*deaf, gone, waiting):
-        visitor.ask("list-rules")
+    *deaf, gone, waiting = _reader_clients(harness, REQUESTS_MAX + 2)
+    for reader in (*deaf, gone, waiting):
+        reader.ask("list-rules")
     harness.until(lambda: len(harness.asked) == REQUESTS_MAX)
     harness.idle()
     assert len(harness.asked) == REQUESTS_MAX
@@ -431,12 +432,12 @@ def test_a_visitor_that_reads_no_answer_keeps_its_turn_and_goes_with_it(harness:
 
 
 @needs_root
-def test_a_visitors_connection_beyond_its_number_is_told_so(harness: Harness) -> None:
+def test_a_readers_connection_beyond_its_number_is_told_so(harness: Harness) -> None:
     """It hears what to do before it is ended; the first ones are answered."""
-    visitors = _visitors(harness, CONNECTIONS_MAX + 1)
-    late = visitors[-1]
+    readers = _reader_clients(harness, CONNECTIONS_MAX + 1)
+    late = readers[-1]
     harness.until(lambda: late.answers and late.is_cut_off)
     assert (late.answers[0]["error"]["code"], late.answers[0]["error"]["exit"]) == ("too_busy", 75)
     assert harness.control.counts["refused"] == 1
-    visitors[0].ask("hello")
-    harness.until(lambda: visitors[0].answers)
+    readers[0].ask("hello")
+    harness.until(lambda: readers[0].answers)

@@ -8,7 +8,7 @@ no page has one of the names here.
 from msgspec import Struct
 
 from agent.model.host import is_literal, is_loopback, parse_host, parse_host_list
-from workers.gateway.http import Refusal, Request
+from workers.gateway.http import HttpRequest, Refusal
 
 _SENTENCE = (
     "This server does not answer to the host name of the request; gateway.allowed_hosts (--gateway-allowed-hosts) adds names."
@@ -21,7 +21,7 @@ class HostPolicy(Struct, frozen=True):
     names: frozenset[str]
     has_literals: bool
 
-    def refusal(self, request: Request) -> Refusal | None:
+    def refusal(self, request: HttpRequest) -> Refusal | None:
         """Why a request is not answered, whatever its path and method; None: it is."""
         return None if request.host is None or self._allows(request.host) else Refusal(421, _SENTENCE)
 

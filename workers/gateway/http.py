@@ -32,7 +32,7 @@ _AUTHORITY = re.compile(r"https?://([^/?#]*)", re.IGNORECASE)
 _SLASHES = re.compile("/{2,}")
 
 
-class Request(Struct, frozen=True):
+class HttpRequest(Struct, frozen=True):
     """What a client asks: the path without its query, the content of its Accept fields, the host that it believes to ask.
 
     *Absent:* `host` is None where the client names none, which HTTP/1.0 allows and no browser does.
@@ -51,7 +51,7 @@ class Refusal(Struct, frozen=True):
     sentence: str
 
 
-def parse_request(received: bytes | bytearray) -> Request | Refusal | None:
+def parse_request(received: bytes | bytearray) -> HttpRequest | Refusal | None:
     """The request whose head these bytes hold, or why there is none; None: more bytes are needed.
 
     *Range:* a head of more than HEAD_BYTES_MAX is refused, whether or not it has ended.
@@ -66,7 +66,7 @@ def parse_request(received: bytes | bytearray) -> Request | Refusal | None:
     return _parse_head(text[: end.start()].split(b"\n"))
 
 
-def _parse_head(lines: list[bytes]) -> Request | Refusal:
+def _parse_head(lines: list[bytes]) -> HttpRequest | Refusal:
     first = _REQUEST_LINE.fullmatch(lines[0].removesuffix(b"\r"))
     if first is None:
         return Refusal(400, "The request line is not `METHOD path HTTP/1.1`.")
@@ -82,7 +82,7 @@ def _parse_head(lines: list[bytes]) -> Request | Refusal:
     host = _host_of(target, [value for name, value in fields if name == b"host"], is_required=minor != "0")
     if isinstance(host, Refusal):
         return host
-    return Request(method, _path_of(target), ",".join(value for name, value in fields if name == b"accept"), host)
+    return HttpRequest(method, _path_of(target), ",".join(value for name, value in fields if name == b"accept"), host)
 
 
 def _host_of(target: str, hosts: list[str], *, is_required: bool) -> str | Refusal | None:

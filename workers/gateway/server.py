@@ -12,7 +12,7 @@ from errno import EAGAIN
 from agent.model.timebase import MS, S
 from workers.gateway.connection import Connection, Phase
 from workers.gateway.host import HostPolicy
-from workers.gateway.http import Refusal, Request, parse_request, refusal_response
+from workers.gateway.http import HttpRequest, Refusal, parse_request, refusal_response
 
 CONNECTIONS_MAX = 64
 # The whole life of a connection. A scrape takes milliseconds; a scraper's own patience is ten seconds.
@@ -29,7 +29,7 @@ ACCEPT_PAUSE_NS = 100 * MS
 class Server:
     """Sockets in, `on_request(ticket, request, now_ns)` out; the answer comes back by `answer` under its ticket."""
 
-    def __init__(self, on_request: Callable[[int, Request, int], None], hosts: HostPolicy) -> None:
+    def __init__(self, on_request: Callable[[int, HttpRequest, int], None], hosts: HostPolicy) -> None:
         self.requests = 0
         self.refused = 0
         self._on_request = on_request
@@ -159,9 +159,9 @@ class Server:
                 return
             case Refusal() as refusal:
                 self._refuse(connection, refusal_response(refusal), now_ns)
-            case Request() as request if (foreign := self._hosts.refusal(request)) is not None:
+            case HttpRequest() as request if (foreign := self._hosts.refusal(request)) is not None:
                 self._refuse(connection, refusal_response(foreign, with_body=request.method != "HEAD"), now_ns)
-            case Request() as request:
+            case HttpRequest() as request:
                 self.requests += 1
                 connection.begin_asking()
                 self._on_request(connection.ticket, request, now_ns)

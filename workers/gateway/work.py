@@ -17,9 +17,9 @@ from agent.model.rule_state import RuleState
 from agent.model.timebase import S
 from agent.ports import Bus, Clock
 from workers.gateway.host import host_policy
-from workers.gateway.http import PLAIN, Request, response, wants_openmetrics
-from workers.gateway.inquiry import Inquiry
+from workers.gateway.http import PLAIN, HttpRequest, response, wants_openmetrics
 from workers.gateway.metrics import GatewayCounts, families
+from workers.gateway.request_coalescer import RequestCoalescer
 from workers.gateway.server import Server
 from workers.gateway.status import Status, parse_status
 
@@ -44,7 +44,7 @@ class GatewayWork:
         self._address = config.of(GATEWAY_ADDRESS)
         self._port = config.of(GATEWAY_PORT)
         self._server = Server(self._on_request, host_policy(self._address, config.of(GATEWAY_ALLOWED_HOSTS)))
-        self._inquiry: Inquiry[tuple[int, Request]] = Inquiry(lambda: bus.request("status"))
+        self._coalescer: RequestCoalescer[tuple[int, HttpRequest]] = RequestCoalescer(lambda: bus.request("status"))
         self._listen_at_ns: int | None = None
         self._problem: str | None = None
         self._proc_root = config.of(PROC_ROOT)
@@ -60,14 +60,14 @@ class GatewayWork:
 
     def next_deadline_ns(self) -> int | None:
         """None while nobody asks and the port is served: an idle gateway never wakes."""
-        deadlines = (self._listen_at_ns, self._server.next_deadline_ns(), self._inquiry.next_deadline_ns())
+        deadlines = (self._listen_at_ns, self._server.next_deadline_ns(), self._coalescer.next_deadline_ns())
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def on_timer(self, now_ns: int) -> None:
         """Try the port again, give up on the supervisor's answer, cut slow clients: whatever is due."""
         if self._listen_at_ns is not None and self._listen_at_ns <= now_ns:
             self._listen(now_ns)
-        for ticket, request in self._inquiry.on_timer(now_ns):
+        for ticket, request in self._coalescer.on_timer(now_ns):
             self._answer(ticket, request, SILENCE, now_ns)
         self._server.on_timer(now_ns)
 
@@ -93,7 +93,7 @@ class GatewayWork:
     def on_answer(self, request: int, body: dict[str, Any]) -> None:
         """The supervisor's status, for everybody who waits for it."""
         now_ns = self._clock.now_ns()
-        waiting = self._inquiry.on_answer(request, now_ns)
+        waiting = self._coalescer.on_answer(request, now_ns)
         if not waiting:
             return
         try:
@@ -149,24 +149,24 @@ class GatewayWork:
             # Not ready: whoever asks at the port is answered by another program, and takes its numbers for ours.
             self._bus.condition(Condition(kind="gateway", active=True, detail=sentence, blocks_ready=True))
 
-    def _on_request(self, ticket: int, request: Request, now_ns: int) -> None:
+    def _on_request(self, ticket: int, request: HttpRequest, now_ns: int) -> None:
         if request.method not in ("GET", "HEAD"):
             self._send(ticket, request, (405, b"These paths can only be read: use GET.\n", PLAIN), now_ns)
         elif request.path == "/live":
             self._send(ticket, request, (200, b"alive\n", PLAIN), now_ns)
         elif request.path in ("/ready", "/metrics"):
-            self._inquiry.add((ticket, request), now_ns)
+            self._coalescer.add((ticket, request), now_ns)
         else:
             self._send(ticket, request, (404, b"There is only /live, /ready and /metrics here.\n", PLAIN), now_ns)
 
-    def _send(self, ticket: int, request: Request, content: tuple[int, bytes, str], now_ns: int) -> None:
+    def _send(self, ticket: int, request: HttpRequest, content: tuple[int, bytes, str], now_ns: int) -> None:
         self._server.answer(ticket, response(*content, with_body=request.method != "HEAD"), now_ns)
 
-    def _answer(self, ticket: int, request: Request, status: Status | str, now_ns: int) -> None:
+    def _answer(self, ticket: int, request: HttpRequest, status: Status | str, now_ns: int) -> None:
         content = self._metrics(request, status) if request.path == "/metrics" else _readiness(status)
         self._send(ticket, request, content, now_ns)
 
-    def _metrics(self, request: Request, status: Status | str) -> tuple[int, bytes, str]:
+    def _metrics(self, request: HttpRequest, status: Status | str) -> tuple[int, bytes, str]:
         # The encoder is loaded by the first scrape: an agent that nobody scrapes never pays for it.
         from workers.gateway.exposition import expose
 

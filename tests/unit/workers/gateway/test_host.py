@@ -3,7 +3,7 @@
 import pytest
 
 from workers.gateway.host import host_policy
-from workers.gateway.http import Request
+from workers.gateway.http import HttpRequest
 
 ADDRESSES = ("10.0.0.1", "fd00::1")
 
@@ -11,7 +11,7 @@ ADDRESSES = ("10.0.0.1", "fd00::1")
 def answered(address: str, allowed: str, *hosts: str | None) -> list[str | None]:
     """Those of the hosts to which a gateway answers."""
     policy = host_policy(address, allowed)
-    return [host for host in hosts if policy.refusal(Request("GET", "/metrics", "", host)) is None]
+    return [host for host in hosts if policy.refusal(HttpRequest("GET", "/metrics", "", host)) is None]
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.9.9.9", "::1", "localhost.invalid", ""])
@@ -36,6 +36,6 @@ def test_names_and_addresses_that_are_set_are_answered_too():
 
 def test_a_refusal_names_the_setting():
     """The operator who asks by a name of his own sees what to do."""
-    refused = host_policy("127.0.0.1", "").refusal(Request("GET", "/x", "", "node"))
+    refused = host_policy("127.0.0.1", "").refusal(HttpRequest("GET", "/x", "", "node"))
     assert refused is not None
     assert (refused.status, "gateway.allowed_hosts (--gateway-allowed-hosts)" in refused.sentence) == (421, True)

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from workers.gateway.http import (
     HEAD_BYTES_MAX,
+    HttpRequest,
     Refusal,
-    Request,
     parse_request,
     refusal_response,
     response,
@@ -31,20 +31,23 @@ CAPTURED = {
 @pytest.mark.parametrize(
     ("head", "request_"),
     [
-        (CAPTURED["curl"], Request("GET", "/ready", "*/*", "localhost")),
-        (CAPTURED["kubelet"], Request("GET", "/live", "*/*", "10.0.0.1")),
-        (CAPTURED["wget"], Request("HEAD", "/live", "", "127.0.0.1")),
-        (b"GET / HTTP/1.0\n\n", Request("GET", "/", "", None)),
-        (b"GET / HTTP/1.0\nHost: a\n\n", Request("GET", "/", "", "a")),
-        (b"\r\nGET /live?probe=1 HTTP/1.1\r\nHost: a\r\n\r\n", Request("GET", "/live", "", "a")),
-        (b"GET http://node:9464/live HTTP/1.1\r\nHost: other\r\n\r\n", Request("GET", "/live", "", "node")),
-        (b"GET HTTPS://Node:9464 HTTP/1.1\r\nHost:\r\n\r\n", Request("GET", "/", "", "node")),
-        (b"GET / HTTP/1.1\r\nHost: \r\n\r\n", Request("GET", "/", "", "")),
-        (b"POST /ready HTTP/1.1\r\nhost: a\r\nContent-Length: 3\r\n\r\nabc", Request("POST", "/ready", "", "a")),
-        (b"GET /a HTTP/1.1\r\nHOST:a \r\nACCEPT: text/plain\r\naccept:\ta/b\r\n\r\n", Request("GET", "/a", "text/plain,a/b", "a")),
+        (CAPTURED["curl"], HttpRequest("GET", "/ready", "*/*", "localhost")),
+        (CAPTURED["kubelet"], HttpRequest("GET", "/live", "*/*", "10.0.0.1")),
+        (CAPTURED["wget"], HttpRequest("HEAD", "/live", "", "127.0.0.1")),
+        (b"GET / HTTP/1.0\n\n", HttpRequest("GET", "/", "", None)),
+        (b"GET / HTTP/1.0\nHost: a\n\n", HttpRequest("GET", "/", "", "a")),
+        (b"\r\nGET /live?probe=1 HTTP/1.1\r\nHost: a\r\n\r\n", HttpRequest("GET", "/live", "", "a")),
+        (b"GET http://node:9464/live HTTP/1.1\r\nHost: other\r\n\r\n", HttpRequest("GET", "/live", "", "node")),
+        (b"GET HTTPS://Node:9464 HTTP/1.1\r\nHost:\r\n\r\n", HttpRequest("GET", "/", "", "node")),
+        (b"GET / HTTP/1.1\r\nHost: \r\n\r\n", HttpRequest("GET", "/", "", "")),
+        (b"POST /ready HTTP/1.1\r\nhost: a\r\nContent-Length: 3\r\n\r\nabc", HttpRequest("POST", "/ready", "", "a")),
+        (
+            b"GET /a HTTP/1.1\r\nHOST:a \r\nACCEPT: text/plain\r\naccept:\ta/b\r\n\r\n",
+            HttpRequest("GET", "/a", "text/plain,a/b", "a"),
+        ),
     ],
 )
-def test_a_whole_head_is_a_request(head: bytes, request_: Request):
+def test_a_whole_head_is_a_request(head: bytes, request_: HttpRequest):
     """Path without query, all Accept fields, whatever line ends; a body is not looked at."""
     assert parse_request(head) == request_
 
@@ -69,7 +72,7 @@ def test_a_whole_head_is_a_request(head: bytes, request_: Request):
 def test_a_final_slash_and_doubled_ones_change_no_path(target: str, path: str):
     """People write the first, and proxies that join two paths make the second; nothing else is the same path."""
     found = parse_request(f"GET {target} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
-    assert isinstance(found, Request)
+    assert isinstance(found, HttpRequest)
     assert found.path == path
 
 
@@ -86,14 +89,14 @@ def test_an_altered_head_is_a_request_or_refused_or_unfinished(head: bytes):
     for place in range(len(head)):
         for value in (0, 10, 13, 32, 58, 127, 255, head[place] ^ 1):
             found = parse_request(head[:place] + bytes([value]) + head[place + 1 :])
-            assert found is None or isinstance(found, Request | Refusal)
+            assert found is None or isinstance(found, HttpRequest | Refusal)
 
 
 @given(st.binary(max_size=300))
 def test_any_bytes_are_a_request_or_refused_or_unfinished(received: bytes):
     """Noise raises nothing."""
     found = parse_request(received)
-    assert found is None or isinstance(found, Request | Refusal)
+    assert found is None or isinstance(found, HttpRequest | Refusal)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +139,7 @@ def test_a_head_at_the_limit_is_a_request_and_one_byte_more_is_not():
     """The limit is exact."""
     begin = b"GET / HTTP/1.1\r\nHost: a\r\nA: "
     fitting = begin + b"x" * (HEAD_BYTES_MAX - len(begin)) + b"\r\n\r\n"
-    assert parse_request(fitting) == Request("GET", "/", "", "a")
+    assert parse_request(fitting) == HttpRequest("GET", "/", "", "a")
     assert isinstance(parse_request(begin + b"x" + fitting[len(begin) :]), Refusal)
 
 

@@ -15,7 +15,7 @@ ANSWER_TIMEOUT_NS = 1 * S
 T = TypeVar("T")
 
 
-class Inquiry(Generic[T]):
+class RequestCoalescer(Generic[T]):
     """Waiting requests of any kind `T`. *Range:* bounded by the connections that are open."""
 
     def __init__(self, ask: Callable[[], int]) -> None:

@@ -10,7 +10,7 @@ from agent.model.errors import ExitCode
 from agent.model.message import Ask, Publish, Reply, Request
 from agent.model.rule import Assignment, Monitoring, Unit, UnitKind, canonical, pod_key
 from agent.model.timebase import MS, S
-from supervisor.core.desk import OPEN_QUESTIONS_MAX, STATS_DEADLINE_NS
+from supervisor.core.control_operations import OPEN_QUESTIONS_MAX, STATS_DEADLINE_NS
 from supervisor.core.effect import ClientAsker, Effect, Exited, Respond, RotateRequested, Send, WorkerAsker
 
 TRIO = {"writer": "writer", "control-plane": "control-plane", "gateway": "gateway"}

@@ -38,8 +38,8 @@ class _Question(Struct):
     finish: Callable[[dict[str, Reply], int], Document | Problem]
 
 
-class Desk:
-    """Answers operations from the state's state."""
+class ControlOperations:
+    """Answers operations from the supervisor's state."""
 
     def __init__(self, state: SupervisorState) -> None:
         self._state = state
