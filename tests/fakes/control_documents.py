@@ -3,7 +3,7 @@
 from fakes.story import Story
 
 from agent.model.message import Condition, Note, Publish
-from agent.model.rule import Assignment, GroupRule, Monitoring, Match, QosClass, Unit, UnitKind, canonical, pod_key
+from agent.model.rule import Assignment, GroupRule, Match, Monitoring, QosClass, Unit, UnitKind, canonical, pod_key
 from agent.model.timebase import S
 from supervisor.core.effect import Exited, Respond
 from supervisor.core.rulebook import Rulebook
