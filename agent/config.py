@@ -1,7 +1,7 @@
 """Settings: declared once, with unit, range and reason; read from file, environment and flags, the later wins. PURE.
 
 The text of the file, the environment and the flags are handed in; nobody here opens anything.
-Samplers declare their own settings beside their code; `workers.catalogue` hands them to `parse_config`.
+Samplers declare their own settings beside their code; `workers.registry` hands them to `parse_config`.
 """
 
 from collections import deque

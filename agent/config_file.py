@@ -26,19 +26,19 @@ CONFIG_BYTES_MAX = 1 << 20
 
 def load_config(invocation: Invocation, environment: Mapping[str, str]) -> Config:
     """The configuration with its folders and sockets as absolute paths. *Raises:* ConfigError, StorageError."""
-    from workers import catalogue
+    from workers import registry
 
     path = invocation.config_path or environment.get("EVERGAUGE_CONFIG") or ""
     if not path and os.path.exists(DEFAULT_CONFIG_FILE):
         path = DEFAULT_CONFIG_FILE
     known = {name: value for name, value in environment.items() if name != "EVERGAUGE_CONFIG"}
     config = parse_config(
-        catalogue.settings(),
+        registry.settings(),
         document=_read_document(path),
         origin=path,
         environment=known,
         flags=invocation.flags,
-        workers=catalogue.worker_names(),
+        workers=registry.worker_names(),
     )
     state_dir = os.path.abspath(config.of(STATE_DIR) or paths.default_state_dir(dict(known)))
     runtime_dir = os.path.abspath(config.of(RUNTIME_DIR) or paths.default_runtime_dir(dict(known)))
@@ -77,7 +77,7 @@ def _read_document(path: str) -> str:
 def _check_host_name(host: str) -> None:
     """It is part of the name of every sealed file, whatever the kernel's node name allows."""
     from agent.store.layout import host_bytes_max
-    from workers import catalogue
+    from workers import registry
 
     shown, remedy = repr(readable(host, 80)), "choose another with --host-name"
     try:
@@ -89,7 +89,7 @@ def _check_host_name(host: str) -> None:
     if not host.isprintable() or host.startswith("."):
         problem = "begins with a dot" if host.startswith(".") else "holds a control character"
         raise ConfigError(HOST_NAME.key, f"{shown} {problem} and could not be part of a file name", remedy)
-    if size > (most := host_bytes_max(catalogue.tables())):
+    if size > (most := host_bytes_max(registry.tables())):
         raise ConfigError(HOST_NAME.key, f"{shown} has {size} bytes; the names of data files take {most} at most", remedy)
 
 

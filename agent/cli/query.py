@@ -91,7 +91,7 @@ def _asked(
 
     from agent.cli.query_database import open_query_database
     from agent.cli.statement import VanishedError, answer, failure_of_opening
-    from workers.catalogue import tables
+    from workers.registry import tables
 
     for attempt in range(ATTEMPTS):
         try:

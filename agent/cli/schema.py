@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def schema(call: Call) -> int:
     """`agentctl schema [TABLE]`."""
-    from workers.catalogue import tables
+    from workers.registry import tables
 
     known = {table.name: table for table in tables()}
     if call.words and call.words[0] not in known:

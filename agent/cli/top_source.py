@@ -114,7 +114,7 @@ def newest_sealed_rows(state_dir: str, table: str) -> list[Named]:
 
     *Raises:* FormatError, PermissionRefused, StorageError.
     """
-    from workers.catalogue import tables
+    from workers.registry import tables
 
     declared = next(known for known in tables() if known.name == table)
     owners = owners_of(os.path.join(state_dir, "data"))

@@ -51,7 +51,7 @@ def _files(call: Call, state_dir: str, since: str) -> "Iterator[tuple[str, Wante
 
     from agent.store.sealed import Wanted, wanted_of
     from agent.store.spool_reader import sealed_files, sealed_tables
-    from workers.catalogue import tables
+    from workers.registry import tables
 
     known = {table.name: table for table in tables()}
     names = sorted({*known, *sealed_tables(state_dir)})

@@ -17,7 +17,7 @@ from agent.paths import default_runtime_dir
 from supervisor.core.report import About
 from supervisor.shell.loop import Settling
 from supervisor.shell.short_child import Register, ShortChild
-from workers import catalogue
+from workers import registry
 
 # The look at the host takes a tenth of a second; what has not come back after this may never do.
 LOOK_NS_MAX = 2 * S
@@ -84,7 +84,7 @@ class BannerPrinter:
             ", ".join(
                 filter(None, (each.about, remarks.get(each.name), f"every {format_duration(self._config.of(each.interval))}"))
             )
-            for each in catalogue.all_samplers()
+            for each in registry.all_samplers()
             if each.is_wanted(self._config)
         ]
         return banner(

@@ -23,18 +23,18 @@ from agent.config_file import load_config
 from agent.model.errors import ConfigError, ExitCode, StorageError
 
 if TYPE_CHECKING:
-    from agent.workforce import Workforce
+    from agent.worker_set import WorkerSet
 
 
 def run(
-    arguments: Sequence[str], environment: Mapping[str, str], *, workforce: "Callable[[Config], Workforce] | None" = None
+    arguments: Sequence[str], environment: Mapping[str, str], *, worker_set: "Callable[[Config], WorkerSet] | None" = None
 ) -> ExitCode:
-    """Do what the command line asks for; `workforce` replaces the agent's own workers. *Raises:* EvergaugeError."""
-    from workers import catalogue
+    """Do what the command line asks for; `worker_set` replaces the agent's own workers. *Raises:* EvergaugeError."""
+    from workers import registry
 
     # Sockets, rules and data are the agent's own, whatever umask it was started with.
     os.umask(0o077)
-    settings = catalogue.settings()
+    settings = registry.settings()
     invocation = parse_invocation(arguments, settings)
     if invocation.help:
         _show(usage(settings))
@@ -45,9 +45,9 @@ def run(
     config = load_config(invocation, environment)
     if invocation.check_config:
         # A comment at the end: what is printed is a settings file as a whole.
-        _show(f"{settings_document(config, settings, catalogue.worker_names())}\n# the configuration is good")
+        _show(f"{settings_document(config, settings, registry.worker_names())}\n# the configuration is good")
         return ExitCode.DONE
-    return supervise(config, for_ns=invocation.for_ns, workforce=workforce)
+    return supervise(config, for_ns=invocation.for_ns, worker_set=worker_set)
 
 
 def _show(text: str) -> None:
@@ -68,7 +68,7 @@ FINAL_OUTPUT_SECONDS_MAX = 0.3
 OPEN_FILES_LEAST = 64
 
 
-def supervise(config: Config, *, for_ns: int | None, workforce: "Callable[[Config], Workforce] | None" = None) -> ExitCode:
+def supervise(config: Config, *, for_ns: int | None, worker_set: "Callable[[Config], WorkerSet] | None" = None) -> ExitCode:
     """Be the agent until it is asked to end. *Raises:* EvergaugeError when it cannot begin."""
     from supervisor.shell.lock import FolderLock
 
@@ -98,11 +98,11 @@ def supervise(config: Config, *, for_ns: int | None, workforce: "Callable[[Confi
     # Imported behind the checks: a refused start costs nothing, and says its sentence at once.
     from agent.daemon.takeover import remove_remains
     from agent.daemon.wiring import stand_on, wire
-    from agent.workforce import agent_workforce
-    from workers.catalogue import decided
+    from agent.worker_set import agent_worker_set
+    from workers.registry import decided
 
     config = decided(config)
-    force = (workforce or agent_workforce)(config)
+    force = (worker_set or agent_worker_set)(config)
     footing = stand_on([state_lock, runtime_lock, *socket_locks], previous_record=state_lock.former_note)
     try:
         finished = wire(config, force, footing, for_ns=for_ns).run()

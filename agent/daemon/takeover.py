@@ -15,7 +15,7 @@ from agent.model.checksum import blake2b
 from agent.model.errors import BusyError
 from agent.paths import fork_server_dir
 from agent.paths import takeover_record as takeover_record_path
-from agent.workforce import Workforce
+from agent.worker_set import WorkerSet
 from supervisor.shell.fork_server import ForkServerSettings
 from supervisor.shell.launcher import Launcher
 from supervisor.shell.takeover import LIVING_NAME, OnKilled, TakenOverServer, take_over, wait_all_gone
@@ -25,7 +25,7 @@ from supervisor.shell.takeover_record import TakeoverRecordFile, boot_id, read_t
 OUR_NAMES = ("listener-", "takeover-record")
 
 
-def find_previous_agent(config: Config, workforce: Workforce, previous_record: str, on_killed: OnKilled) -> TakenOverServer | None:
+def find_previous_agent(config: Config, worker_set: WorkerSet, previous_record: str, on_killed: OnKilled) -> TakenOverServer | None:
     """The workers of a supervisor that was killed, taken over; None when there are none that fit, and then all are gone:
     `on_killed` hears of them.
 
@@ -41,8 +41,8 @@ def find_previous_agent(config: Config, workforce: Workforce, previous_record: s
     record = read_takeover_record(own)
     former = None
     if record is not None:
-        names = frozenset(workforce.kinds)
-        fingerprint = _fingerprint(config, workforce)
+        names = frozenset(worker_set.kinds)
+        fingerprint = _fingerprint(config, worker_set)
         former = take_over(record, boot_id=boot_id(), fingerprint=fingerprint, names=names, on_killed=on_killed)
     if former is None and not wait_all_gone(living := _living_path(config)):
         raise BusyError(living, "workers of a former agent still write into this state folder", "wait for supervisor.orphan_grace")
@@ -70,7 +70,7 @@ def _held_if_free(lock_path: str) -> Iterator[bool]:
 
 
 def make_launcher(
-    config: Config, workforce: Workforce, clock: SystemClock, former: TakenOverServer | None, *, run: str, on_killed: OnKilled
+    config: Config, worker_set: WorkerSet, clock: SystemClock, former: TakenOverServer | None, *, run: str, on_killed: OnKilled
 ) -> Launcher:
     """The launcher with its takeover record, going on where `former` stopped. *Raises:* StorageError."""
     folder = fork_server_dir(config.of(RUNTIME_DIR))
@@ -79,14 +79,14 @@ def make_launcher(
         takeover_record_path(config.of(RUNTIME_DIR)),
         boot_id=boot_id(),
         run=run,
-        fingerprint=_fingerprint(config, workforce),
-        epochs=dict.fromkeys(workforce.kinds, 0) if former is None else former.epochs,
+        fingerprint=_fingerprint(config, worker_set),
+        epochs=dict.fromkeys(worker_set.kinds, 0) if former is None else former.epochs,
         server=None if former is None else former.server,
     )
     place = ForkServerSettings(
         run,
-        workforce.entry,
-        workforce.preload,
+        worker_set.entry,
+        worker_set.preload,
         folder,
         config.of(ORPHAN_GRACE),
         _living_path(config),
@@ -124,14 +124,14 @@ def remove_remains(config: Config, former: TakenOverServer | None = None) -> Non
             os.rmdir(folder)
 
 
-def _fingerprint(config: Config, workforce: Workforce) -> bytes:
+def _fingerprint(config: Config, worker_set: WorkerSet) -> bytes:
     """What must be the same for workers to be taken over: the version, where the code is, the workers, every setting."""
     what = [
         agent.__version__,
         agent.__file__,
         sys.version,
-        workforce.entry,
-        list(workforce.kinds.items()),
+        worker_set.entry,
+        list(worker_set.kinds.items()),
         sorted(config.values.items()),
     ]
     return blake2b(msgspec.json.encode(what), digest_size=32).digest()

@@ -35,7 +35,7 @@ from agent.daemon.takeover import find_previous_agent, make_launcher, remove_rem
 from agent.daemon.text_output import TextOutput
 from agent.launch import Launch, encode_launch
 from agent.model.message import Condition, Identity
-from agent.workforce import Workforce
+from agent.worker_set import WorkerSet
 from supervisor.core.authority import Authority
 from supervisor.core.backoff import Backoff
 from supervisor.core.child import Child, Policy
@@ -89,7 +89,7 @@ def stand_on(locks: Sequence[FolderLock], *, previous_record: str) -> Footing:
     return Footing(locks, err if os.path.sameopenfile(1, 2) else TextOutput(1), err, previous_record)
 
 
-def wire(config: Config, workforce: Workforce, footing: Footing, *, for_ns: int | None) -> SupervisorLoop:
+def wire(config: Config, worker_set: WorkerSet, footing: Footing, *, for_ns: int | None) -> SupervisorLoop:
     """The whole agent, ready to run.
 
     *Raises:* EvergaugeError when a folder or socket cannot be used.
@@ -100,11 +100,11 @@ def wire(config: Config, workforce: Workforce, footing: Footing, *, for_ns: int 
     # Before anything is started: its variables are for this process alone.
     service_manager = ServiceManager(os.environ)
     log = EventLog(clock, level=config.of(LOG_LEVEL), form=config.of(LOG_FORMAT), output=footing.err)
-    former = find_previous_agent(config, workforce, footing.previous_record, log.note_killed)
+    former = find_previous_agent(config, worker_set, footing.previous_record, log.note_killed)
     remove_remains(config, former)
     run = os.urandom(8).hex() if former is None else former.run
     # First of all: the fork server imports while everything else is made.
-    launcher = make_launcher(config, workforce, clock, former, run=run, on_killed=log.note_killed)
+    launcher = make_launcher(config, worker_set, clock, former, run=run, on_killed=log.note_killed)
     seed = int.from_bytes(os.urandom(8), "big")
     about = About(
         version=agent.__version__,
@@ -120,7 +120,7 @@ def wire(config: Config, workforce: Workforce, footing: Footing, *, for_ns: int 
     book, damage = load_rulebook(config.of(STATE_DIR), clock.wall_ns())
     policy = policy_of(config)
     rng = random.Random(seed)
-    kinds = workforce.kinds
+    kinds = worker_set.kinds
     children = [Child(name, kind, policy_of(config, name), rng) for name, kind in kinds.items()]
     state = SupervisorState(about, children, Authority(book, first_sequence=started_at_ns))
     log.write("starting", "info", {"version": about.version, "run": run, "pid": about.pid, "seed": seed})

@@ -1,61 +1,30 @@
-"""The layout of a worker's heartbeat page, shared memory between one worker and the supervisor. PURE.
+"""A sign of progress from long work, for the watchdog of its process. PURE."""
 
-The worker's main loop writes it at every turn; the supervisor looks at all pages on one timer of its own.
-A message per beat would wake the supervisor for each worker; a page wakes nobody.
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
-The page is a sequence lock: `version` is odd while the worker writes, and a reader that sees two different
-versions around its copy, or an odd one, read a torn page and keeps its last good one.
-
-Behind the beat stands the memory that the worker has measured of itself: another process would have to take its memory lock
-for that, and wait with it where it waits. It is one aligned word, written and read whole; 0 says nothing.
-
-Then comes the certificate, which the supervisor writes once: what the process is, for a later supervisor that
-finds it. Its length comes first and is written last.
-"""
-
-from struct import Struct as Layout
-
-from msgspec import Struct
-
-PAGE_BYTES = 1024
-CERTIFICATE_OFFSET = 128
-VERSION = Layout("<Q")
-_BODY = Layout("<QQQ32s")
-BODY_OFFSET = VERSION.size
-BODY_BYTES = _BODY.size
-MEMORY = Layout("<Q")
-MEMORY_OFFSET = BODY_OFFSET + BODY_BYTES
-CERTIFICATE_LENGTH = Layout("<I")
-# The last byte of the page: 1 once a standby process waits for its order.
-WAITING_OFFSET = PAGE_BYTES - 1
-CERTIFICATE_BYTES_MAX = WAITING_OFFSET - CERTIFICATE_OFFSET - CERTIFICATE_LENGTH.size
+T = TypeVar("T")
+# Work on one thing takes microseconds to a tenth of a millisecond; the shortest hang timeout that can be set is 200 ms.
+THINGS_PER_BEAT = 64
 
 
-class Beat(Struct, frozen=True):
-    """What a worker last wrote: turns of its loop, when (monotonic), and the rules it holds."""
+class Heartbeat:
+    """To be called every few milliseconds of work that may take long. One call costs some microseconds."""
 
-    turns: int
-    at_ns: int
-    revision: int
-    digest: bytes
+    def __init__(self) -> None:
+        # The runtime's loop puts its own beat here.
+        self.beat: Callable[[], None] | None = None
 
-
-def pack_body(beat: Beat) -> bytes:
-    """The body of the page, without the version before it."""
-    return _BODY.pack(beat.turns, beat.at_ns, beat.revision, beat.digest)
-
-
-def parse_page(first_version: bytes, body: bytes, second_version: bytes) -> Beat | None:
-    """The beat, or None when the copy is torn or nothing was ever written."""
-    version = VERSION.unpack(first_version)[0]
-    if version % 2 or version == 0 or first_version != second_version:
-        return None
-    return Beat(*_BODY.unpack(body))
+    def __call__(self) -> None:
+        """The work makes progress."""
+        if self.beat is not None:
+            self.beat()
 
 
-def parse_certificate(area: bytes) -> bytes | None:
-    """The certificate in the bytes from CERTIFICATE_OFFSET on; None when none was written."""
-    length = CERTIFICATE_LENGTH.unpack_from(area)[0]
-    if not 0 < length <= CERTIFICATE_BYTES_MAX:
-        return None
-    return area[CERTIFICATE_LENGTH.size : CERTIFICATE_LENGTH.size + length]
+def beating(things: Iterable[T], heartbeat: Callable[[], None] | None, things_per_beat: int = THINGS_PER_BEAT) -> Iterator[T]:
+    """The same things; `heartbeat` is called before the first of every `things_per_beat`."""
+    assert things_per_beat > 0
+    for count, thing in enumerate(things):
+        if heartbeat is not None and count % things_per_beat == 0:
+            heartbeat()
+        yield thing

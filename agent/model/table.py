@@ -1,7 +1,7 @@
 """What a table is: named, typed, with units and sources. PURE.
 
 A row is a tuple of plain values in the order of `Table.columns`. A table lives beside the code that
-fills it; `workers.catalogue` gathers all of them for the writer, the query and the schema reference.
+fills it; `workers.registry` gathers all of them for the writer, the query and the schema reference.
 """
 
 from enum import StrEnum

@@ -11,7 +11,7 @@ import duckdb
 from agent.model.table import Table
 from soaking.agent_under_test import AgentUnderTest
 from soaking.process import descriptor_kinds, memory_bytes, threads_of, zombies_below
-from workers import catalogue
+from workers import registry
 
 # A start takes some hundredths of a second; where nothing comes to rest in all this time, that is what is found.
 LOOK_PAUSE_SECONDS = 0.1
@@ -84,7 +84,7 @@ def read_stored(state_dir: Path) -> Stored:
     """Look through everything that an agent which has ended left in this folder."""
     stored = Stored(waiting_segments=len(list(state_dir.glob("spool/*.spool"))))
     with duckdb.connect(":memory:") as database:
-        for table in catalogue.tables():
+        for table in registry.tables():
             files = sorted(str(path) for path in state_dir.glob(f"data/{table.name}/date=*/*.parquet"))
             if files:
                 _count(database, table, files, stored)

@@ -8,7 +8,7 @@ in a fresh snapshot at the next look, never in guessing.
 
 from collections.abc import Sequence
 
-from agent.model.heartbeat import Beat
+from agent.model.heartbeat_page import Beat
 from agent.model.message import Ack, Delta, Nack, Resync, Snapshot
 from agent.model.rule import RULE_PREFIX, canonical, decode_rule, rule_key
 from agent.model.rule_state import Change, RuleState

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from agent.model.heartbeat import Beat
+from agent.model.heartbeat_page import Beat
 from agent.model.message import FromWorker, ToWorker
 from supervisor.core.rulebook import Rulebook
 from supervisor.core.watchdog import ProcessState

@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from agent.failpoint import failpoint
-from agent.model.heartbeat import BODY_BYTES, BODY_OFFSET, MEMORY, MEMORY_OFFSET, VERSION, Beat, parse_page
+from agent.model.heartbeat_page import BODY_BYTES, BODY_OFFSET, MEMORY, MEMORY_OFFSET, VERSION, Beat, parse_page
 from agent.model.timebase import MS
 from agent.ports import Clock
 from supervisor.core.effect import Exited, Look, Signal, Survivor, WorkerObservation, WorkersObserved

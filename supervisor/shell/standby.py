@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from agent import multiprocess_bootstrap  # noqa: F401  before multiprocess
 from agent.failpoint import failpoint
-from agent.model.heartbeat import CERTIFICATE_LENGTH, CERTIFICATE_OFFSET, PAGE_BYTES, WAITING_OFFSET
+from agent.model.heartbeat_page import CERTIFICATE_LENGTH, CERTIFICATE_OFFSET, PAGE_BYTES, WAITING_OFFSET
 from supervisor.shell.takeover import PAGE_NAME, Certificate, Started, kill, wait_ended
 from supervisor.shell.worker_start import WorkerStart
 

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from agent.failpoint import failpoint
 from agent.model.foreign import readable
-from agent.model.heartbeat import CERTIFICATE_OFFSET, PAGE_BYTES, parse_certificate
+from agent.model.heartbeat_page import CERTIFICATE_OFFSET, PAGE_BYTES, parse_certificate
 from agent.model.proc_stat import STAT_BYTES_MAX, Stat, parse_stat
 from supervisor.shell.descendants import has_mark
 from supervisor.shell.orphan_guard import children_of

@@ -5,7 +5,7 @@ from importlib import import_module
 
 import agent.multiprocess_bootstrap  # noqa: F401  before multiprocess
 from agent.failpoint import failpoint
-from agent.model.heartbeat import WAITING_OFFSET
+from agent.model.heartbeat_page import WAITING_OFFSET
 from supervisor.shell import orphan_guard
 
 from multiprocess import forkserver, process, spawn  # isort: skip  # noqa: F401  imported once, for all that are forked

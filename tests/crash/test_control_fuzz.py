@@ -20,7 +20,7 @@ from fakes.edge import Connection, Probe, rss_bytes
 from fakes.hollow_worker import HollowVoice, hollow_agent
 from msgspec.msgpack import Ext
 
-from agent.model.heartbeat import BODY_BYTES, BODY_OFFSET, VERSION
+from agent.model.heartbeat_page import BODY_BYTES, BODY_OFFSET, VERSION
 from agent.model.message import Ask, Batch, Bye, Identity, Lost, Reply, encode
 
 MIB = 1 << 20

@@ -9,7 +9,7 @@ import psutil
 import pytest
 from fakes.agent_process import AgentProcess, wait_until
 from fakes.convergence import assert_converged, events, take_census
-from fakes.workforce_agent import WorkforceAgent
+from fakes.worker_set_agent import WorkerSetAgent
 
 GONE_SECONDS_MAX = 2.0
 # The time for which workers wait for another supervisor, and a second to go in.
@@ -17,13 +17,13 @@ ORPHANED_SECONDS_MAX = 2.0
 
 
 @pytest.fixture
-def agent(tmp_path: Path) -> Iterator[WorkforceAgent]:
+def agent(tmp_path: Path) -> Iterator[WorkerSetAgent]:
     """An agent of a worker that has a grandchild, and of one that has none."""
-    with WorkforceAgent(tmp_path, "parent=idle,other=idle") as agent:
+    with WorkerSetAgent(tmp_path, "parent=idle,other=idle") as agent:
         yield agent
 
 
-def _have_grandchild(agent: WorkforceAgent, order: str = "breed") -> psutil.Process:
+def _have_grandchild(agent: WorkerSetAgent, order: str = "breed") -> psutil.Process:
     """The one grandchild, which the worker `parent` has just had."""
     agent.order("parent", order)
     (grandchild,) = wait_until(agent.grandchildren, "there is a grandchild")
@@ -31,12 +31,12 @@ def _have_grandchild(agent: WorkforceAgent, order: str = "breed") -> psutil.Proc
     return grandchild
 
 
-def _assert_gone(agent: WorkforceAgent, *, seconds: float = GONE_SECONDS_MAX) -> None:
+def _assert_gone(agent: WorkerSetAgent, *, seconds: float = GONE_SECONDS_MAX) -> None:
     wait_until(lambda: not agent.grandchildren(), f"no grandchild is left, not {agent.grandchildren()}", seconds=seconds)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGSTOP])
-def test_the_grandchild_of_a_worker_that_dies_or_hangs_goes_with_it(agent: WorkforceAgent, number: int) -> None:
+def test_the_grandchild_of_a_worker_that_dies_or_hangs_goes_with_it(agent: WorkerSetAgent, number: int) -> None:
     """Killed, crashed, stopped and replaced: two seconds later nobody of its house is left, and nothing has leaked."""
     before = take_census(agent)
     grandchild = _have_grandchild(agent)
@@ -50,7 +50,7 @@ def test_the_grandchild_of_a_worker_that_dies_or_hangs_goes_with_it(agent: Workf
 
 
 @pytest.mark.parametrize("end", ["exit 0", "exit 78", "spin"])
-def test_the_grandchild_of_a_worker_that_ends_by_itself_or_spins_goes_with_it(agent: WorkforceAgent, end: str) -> None:
+def test_the_grandchild_of_a_worker_that_ends_by_itself_or_spins_goes_with_it(agent: WorkerSetAgent, end: str) -> None:
     """In good order, failed for good, or killed for holding the interpreter."""
     _have_grandchild(agent)
     epoch = agent.workers()["parent"]["epoch"]
@@ -59,7 +59,7 @@ def test_the_grandchild_of_a_worker_that_ends_by_itself_or_spins_goes_with_it(ag
     _assert_gone(agent)
 
 
-def test_the_grandchild_of_a_worker_that_is_restarted_goes_with_it(agent: WorkforceAgent) -> None:
+def test_the_grandchild_of_a_worker_that_is_restarted_goes_with_it(agent: WorkerSetAgent) -> None:
     """restart-worker: the successor begins with an empty house."""
     _have_grandchild(agent)
     row = agent.workers()["parent"]
@@ -69,7 +69,7 @@ def test_the_grandchild_of_a_worker_that_is_restarted_goes_with_it(agent: Workfo
     assert_converged(agent)
 
 
-def test_a_dead_workers_grandchild_does_not_hold_its_successor(agent: WorkforceAgent) -> None:
+def test_a_dead_workers_grandchild_does_not_hold_its_successor(agent: WorkerSetAgent) -> None:
     """It keeps the worker's stderr open; the successor is up before the grandchild is gone or soon after, without a wait."""
     grandchild = _have_grandchild(agent)
     assert Path(f"/proc/{grandchild.pid}/fd/2").readlink() == Path(f"/proc/{agent.workers()['parent']['pid']}/fd/2").readlink()
@@ -80,7 +80,7 @@ def test_a_dead_workers_grandchild_does_not_hold_its_successor(agent: WorkforceA
     _assert_gone(agent)
 
 
-def test_the_grandchild_of_a_living_worker_lives(agent: WorkforceAgent) -> None:
+def test_the_grandchild_of_a_living_worker_lives(agent: WorkerSetAgent) -> None:
     """The death of another worker, and many looks, do not cost it its life: a sweep takes only what nobody owns."""
     grandchild = _have_grandchild(agent)
     for _ in range(3):
@@ -90,7 +90,7 @@ def test_the_grandchild_of_a_living_worker_lives(agent: WorkforceAgent) -> None:
     assert agent.grandchildren() == [grandchild]
 
 
-def test_a_line_of_descendants_is_swept_to_its_end(agent: WorkforceAgent) -> None:
+def test_a_line_of_descendants_is_swept_to_its_end(agent: WorkerSetAgent) -> None:
     """Several, some of whom have left their parent long before it dies."""
     for order in ("breed", "daemonize", "breed", "daemonize"):
         agent.order("parent", order)
@@ -103,7 +103,7 @@ def test_a_line_of_descendants_is_swept_to_its_end(agent: WorkforceAgent) -> Non
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_agent_that_ends_takes_every_grandchild_along(tmp_path: Path, number: int) -> None:
     """Also those of a worker that is stopped and cannot hear of the end."""
-    with WorkforceAgent(tmp_path, "parent=idle,stopped=idle") as agent:
+    with WorkerSetAgent(tmp_path, "parent=idle,stopped=idle") as agent:
         _have_grandchild(agent)
         agent.order("stopped", "breed")
         wait_until(lambda: len(agent.grandchildren()) == 2, "there are two grandchildren")
@@ -114,7 +114,7 @@ def test_an_agent_that_ends_takes_every_grandchild_along(tmp_path: Path, number:
 
 def test_a_killed_supervisor_that_has_no_successor_leaves_no_grandchild(tmp_path: Path) -> None:
     """SIGKILL: workers and fork server wait for another and then go, and what they have started goes too."""
-    with WorkforceAgent(tmp_path, "parent=idle") as agent:
+    with WorkerSetAgent(tmp_path, "parent=idle") as agent:
         _have_grandchild(agent)
         agent.end(signal.SIGKILL)
         agent.assert_no_marked_process_left(seconds=ORPHANED_SECONDS_MAX)
@@ -122,7 +122,7 @@ def test_a_killed_supervisor_that_has_no_successor_leaves_no_grandchild(tmp_path
         agent.start()
 
 
-def test_the_grandchildren_of_workers_that_die_with_the_fork_server_go_too(agent: WorkforceAgent) -> None:
+def test_the_grandchildren_of_workers_that_die_with_the_fork_server_go_too(agent: WorkerSetAgent) -> None:
     """The fork server is killed, and all its workers with it: what they leave belongs to nobody any more."""
     before = take_census(agent)
     _have_grandchild(agent)

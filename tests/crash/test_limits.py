@@ -15,7 +15,7 @@ from fakes.agent_process import AgentProcess, wait_until
 from fakes.cgroup import enter, group
 from fakes.convergence import Pollster, assert_converged, deaths, events, rss_bytes, spares, take_census, wait_until_up
 from fakes.small_disk import fill, mounted
-from fakes.workforce_agent import WorkforceAgent
+from fakes.worker_set_agent import WorkerSetAgent
 
 from agent.model.errors import ExitCode
 
@@ -75,7 +75,7 @@ def _no_forks(processes: list[psutil.Process]) -> Iterator[None]:
 
 def test_when_nothing_can_be_forked_it_answers_and_recovers(tmp_path: Path) -> None:
     """Every process of the agent at its limit while a worker dies: starts fail and are tried again, then all is as it was."""
-    with WorkforceAgent(tmp_path, "one=idle,two=idle", flags=QUICK_BACKOFF) as agent:
+    with WorkerSetAgent(tmp_path, "one=idle,two=idle", flags=QUICK_BACKOFF) as agent:
         _add_rules(agent)
         before = take_census(agent)
         with Pollster(agent):
@@ -91,7 +91,7 @@ def test_when_nothing_can_be_forked_it_answers_and_recovers(tmp_path: Path) -> N
 
 def test_a_fork_that_fails_costs_no_other_worker_its_life(tmp_path: Path) -> None:
     """The worker that died waits for its turn; its neighbours, and the fork server, keep their processes."""
-    with WorkforceAgent(tmp_path, "one=idle,two=idle", flags=QUICK_BACKOFF) as agent:
+    with WorkerSetAgent(tmp_path, "one=idle,two=idle", flags=QUICK_BACKOFF) as agent:
         before, rows, server = take_census(agent), agent.workers(), agent.fork_server()
         with _no_forks([server, *server.children()]):
             _use_up_the_reserve(agent)
@@ -142,7 +142,7 @@ def _is_settled(row: dict[str, Any], epoch: int) -> bool:
 
 def test_out_of_descriptors_it_answers_whoever_is_connected_and_recovers(tmp_path: Path) -> None:
     """From none left to five, a worker dies at each: it comes back, no rule is lost, and no process is left over."""
-    with WorkforceAgent(tmp_path, "one=idle,two=idle", flags=QUICK_BACKOFF) as agent:
+    with WorkerSetAgent(tmp_path, "one=idle,two=idle", flags=QUICK_BACKOFF) as agent:
         _add_rules(agent)
         with Pollster(agent) as pollster:
             for count in range(6):
@@ -153,7 +153,7 @@ def test_out_of_descriptors_it_answers_whoever_is_connected_and_recovers(tmp_pat
 
 def test_a_start_without_descriptors_costs_no_other_worker_its_life_and_leaks_none(tmp_path: Path) -> None:
     """The neighbour and the fork server are the same afterwards, and the supervisor has as many descriptors as before."""
-    with WorkforceAgent(tmp_path, "one=idle,two=idle", flags=QUICK_BACKOFF) as agent:
+    with WorkerSetAgent(tmp_path, "one=idle,two=idle", flags=QUICK_BACKOFF) as agent:
         before, two, server = take_census(agent), agent.workers()["two"], agent.fork_server()
         with Pollster(agent) as pollster:
             for count in range(6):
@@ -165,7 +165,7 @@ def test_a_start_without_descriptors_costs_no_other_worker_its_life_and_leaks_no
 
 def test_out_of_descriptors_the_fork_server_is_replaced_all_the_same(tmp_path: Path) -> None:
     """It dies while the supervisor has next to none left: all workers come back, once, and none of the dead ones' is left."""
-    with WorkforceAgent(tmp_path, "one=idle,two=idle", flags=QUICK_BACKOFF) as agent:
+    with WorkerSetAgent(tmp_path, "one=idle,two=idle", flags=QUICK_BACKOFF) as agent:
         _add_rules(agent)
         with Pollster(agent) as pollster:
             for count in range(0, 6, 2):
@@ -213,7 +213,7 @@ def test_workers_that_die_while_the_disk_is_full_come_back_and_no_rule_is_lost(t
 
 def test_a_worker_that_the_kernel_kills_for_its_memory_is_replaced(tmp_path: Path) -> None:
     """A group of its own with 48 MiB, and it wants 200: SIGKILL in the tally, its neighbours live, it is back with all rules."""
-    with WorkforceAgent(tmp_path, "eater=idle,other=idle") as agent, group("memory", "eater") as folder:
+    with WorkerSetAgent(tmp_path, "eater=idle,other=idle") as agent, group("memory", "eater") as folder:
         _add_rules(agent)
         before, rows = take_census(agent), agent.workers()
         (folder / "memory.limit_in_bytes").write_text(str(48 * MIB))
@@ -231,7 +231,7 @@ def test_a_worker_that_the_kernel_kills_for_its_memory_is_replaced(tmp_path: Pat
 
 def test_a_worker_that_gets_no_memory_says_so_and_is_replaced(tmp_path: Path) -> None:
     """Its address space is at its limit: MemoryError among the last words, exit code 70, and the next one is up."""
-    with WorkforceAgent(tmp_path, "eater=idle,other=idle") as agent:
+    with WorkerSetAgent(tmp_path, "eater=idle,other=idle") as agent:
         before, row = take_census(agent), agent.workers()["eater"]
         process = psutil.Process(row["pid"])
         limit = process.memory_info().vms + 32 * MIB
@@ -247,7 +247,7 @@ def test_a_worker_that_gets_no_memory_says_so_and_is_replaced(tmp_path: Path) ->
 
 def test_a_flood_on_stderr_costs_the_supervisor_no_memory(tmp_path: Path) -> None:
     """A worker that writes 64 MiB of complaints as fast as it can: it is heard out, most lines are hidden, answers are quick."""
-    with WorkforceAgent(tmp_path, "loud=idle,other=idle") as agent:
+    with WorkerSetAgent(tmp_path, "loud=idle,other=idle") as agent:
         assert agent.process is not None
         rss_before = rss_bytes(agent.process.pid)
         with Pollster(agent):

@@ -11,7 +11,7 @@ import pytest
 from fakes.agent_process import AgentProcess, wait_until
 from fakes.convergence import Pollster, assert_converged, assert_holds_the_rules, take_census, wait_until_up
 from fakes.restarts import JSON_LOG, delays_ms, pauses_ms
-from fakes.workforce_agent import WorkforceAgent
+from fakes.worker_set_agent import WorkerSetAgent
 
 REPLACED_SECONDS_MAX = 5.0
 REPLACED_SECONDS_GOAL = 0.1
@@ -70,7 +70,7 @@ def test_a_killed_sampler_comes_back_with_exactly_the_rules_that_were_added(tmp_
 def test_a_worker_that_always_dies_waits_exponentially_longer_until_a_stable_spell(tmp_path: Path) -> None:
     """Without jitter: none, base, twice, ceiling, ceiling, never early by the worker's own clock; forgiven after a stable spell."""
     flags = {**BACKOFF, "--supervisor-backoff-jitter-percent": "0", "--supervisor-stable-spell": f"{SPELL_MS}ms"}
-    with WorkforceAgent(tmp_path, "bad=dies,good=idle", flags=flags, ready=False) as agent:
+    with WorkerSetAgent(tmp_path, "bad=dies,good=idle", flags=flags, ready=False) as agent:
         good = wait_until_up(agent, "good")
         wait_until(lambda: len(delays_ms(agent, "bad")) >= 5, "five restarts")
         agent.spare("bad")
@@ -94,7 +94,7 @@ def test_declared_jitter_shortens_the_delays_within_its_band_and_parts_the_worke
     """Six that die together, with 40 percent: every delay lies in its band, and they do not come back together."""
     flags = {**BACKOFF, "--supervisor-backoff-jitter-percent": "40"}
     names = [f"bad{number}" for number in range(6)]
-    with WorkforceAgent(tmp_path, "bad*6=dies", flags=flags, ready=False) as agent:
+    with WorkerSetAgent(tmp_path, "bad*6=dies", flags=flags, ready=False) as agent:
         wait_until(lambda: all(len(delays_ms(agent, name)) >= 4 for name in names), "four restarts of each")
         waited_ms = {name: delays_ms(agent, name)[1:4] for name in names}
         for delays in waited_ms.values():
@@ -109,7 +109,7 @@ def test_declared_jitter_shortens_the_delays_within_its_band_and_parts_the_worke
 
 def test_several_workers_killed_at_once_repeatedly_all_come_back_and_nothing_leaks(tmp_path: Path) -> None:
     """Ten rounds of five of eight, in turns: all up with all rules; descriptors, threads and zombies are as they were."""
-    with WorkforceAgent(tmp_path, "idle*8=idle", flags=FORGIVING) as agent:
+    with WorkerSetAgent(tmp_path, "idle*8=idle", flags=FORGIVING) as agent:
         for number in range(10):
             agent.call("add-rule", rule={"name": f"rule-{number}"})
         before = take_census(agent)

@@ -8,7 +8,7 @@ import pytest
 from fakes.agent_process import wait_until
 from fakes.drifting_worker import WAYS
 from fakes.process_story import ProcessStory
-from fakes.workforce_agent import WorkforceAgent
+from fakes.worker_set_agent import WorkerSetAgent
 
 from agent.model.timebase import MS
 
@@ -20,8 +20,8 @@ HEARTBEAT_MS = 400
 FLAGS = {"--supervisor-backoff-base": "1ms", "--supervisor-backoff-ceiling": "20ms", "--supervisor-stable-spell": "10ms"}
 
 
-def _agent(folder: Path, workers: str, flags: dict[str, str]) -> WorkforceAgent:
-    return WorkforceAgent(folder, workers, flags=flags, module="fakes.drifting_worker")
+def _agent(folder: Path, workers: str, flags: dict[str, str]) -> WorkerSetAgent:
+    return WorkerSetAgent(folder, workers, flags=flags, module="fakes.drifting_worker")
 
 
 @pytest.mark.parametrize("number", range(STORIES))
@@ -62,5 +62,5 @@ def test_rules_that_change_behind_the_back_of_a_real_worker_are_repaired_within_
         assert (after["pid"], after["in_sync"]) == (before["pid"], True), "it was mended, not replaced"
 
 
-def _moments(agent: WorkforceAgent, event: str) -> list[int]:
+def _moments(agent: WorkerSetAgent, event: str) -> list[int]:
     return [moment.at_ns for moment in agent.ledger("odd") if moment.event == event]

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from fakes.agent_process import AgentProcess, run_agentctl, wait_until
 from fakes.convergence import Pollster, assert_converged, deaths, events, spares, take_census
-from fakes.workforce_agent import WorkforceAgent
+from fakes.worker_set_agent import WorkerSetAgent
 
 KINDS = ("control-plane", "sampler/process", "writer", "gateway")
 # A worker that is killed by a test has done nothing wrong, and waits for nothing.
@@ -76,7 +76,7 @@ def test_a_stopped_worker_of_any_kind_is_replaced(tmp_path: Path) -> None:
 def test_every_exit_code_has_its_name_and_its_policy(tmp_path: Path) -> None:
     """One worker for each code: the name is shown, the last words are kept, and only 78 is not started again."""
     workers = ",".join(f"code{code}=exits-{code}" for code in CODES)
-    with WorkforceAgent(tmp_path, workers, flags=SLOW_BACKOFF, ready=False) as agent:
+    with WorkerSetAgent(tmp_path, workers, flags=SLOW_BACKOFF, ready=False) as agent:
         wait_until(lambda: _exits(agent) == {f"code{code}": word for code, word in CODES.items()}, "all have ended")
         # The first failure is answered at once, the second by a wait: each has two lives, the one with 78 a single one.
         expected = {**dict.fromkeys(CODES, ("backoff", 2)), 78: ("failed", 1)}
@@ -96,7 +96,7 @@ def test_every_exit_code_has_its_name_and_its_policy(tmp_path: Path) -> None:
 
 def test_a_failed_worker_is_started_again_only_by_a_reset(tmp_path: Path) -> None:
     """Exit 78: restart-worker is refused with the remedy, reset-worker starts it, and once mended it stays up."""
-    with WorkforceAgent(tmp_path, "settled=idle,wrong=idle") as agent:
+    with WorkerSetAgent(tmp_path, "settled=idle,wrong=idle") as agent:
         agent.order("wrong", "exit 78")
         wait_until(lambda: agent.workers()["wrong"]["state"] == "failed", "it has failed")
         with pytest.raises(RuntimeError, match="agentctl reset-worker wrong"):
@@ -118,7 +118,7 @@ def test_every_way_to_hang_is_seen_and_replaced_in_time(tmp_path: Path) -> None:
     # One at a time of those that burn a processor: how long several take to be told from starved ones is not the question.
     rounds = [("spin", "deadlock", "sleep"), ("compute",), ("search",)]
     ways = [way for each in rounds for way in each]
-    with WorkforceAgent(tmp_path, ",".join(f"{way}=idle" for way in ways), flags=AS_BY_DEFAULT) as agent:
+    with WorkerSetAgent(tmp_path, ",".join(f"{way}=idle" for way in ways), flags=AS_BY_DEFAULT) as agent:
         before, rows = take_census(agent), agent.workers()
         with Pollster(agent):
             for together in rounds:
@@ -139,7 +139,7 @@ def test_every_way_to_hang_is_seen_and_replaced_in_time(tmp_path: Path) -> None:
 
 def test_a_worker_that_is_merely_busy_is_never_killed(tmp_path: Path) -> None:
     """Twenty seconds on processors that four others want: a busy one, an idle one and one that gets next to nothing live on."""
-    with WorkforceAgent(tmp_path, "busy=busy,idle=idle,starved=busy", flags=AS_BY_DEFAULT) as agent:
+    with WorkerSetAgent(tmp_path, "busy=busy,idle=idle,starved=busy", flags=AS_BY_DEFAULT) as agent:
         rows = agent.workers()
         starved = psutil.Process(rows["starved"]["pid"])
         processors = starved.cpu_affinity()
@@ -173,7 +173,7 @@ def test_a_worker_that_is_merely_busy_is_never_killed(tmp_path: Path) -> None:
 
 def test_a_process_in_reserve_may_die_at_any_moment(tmp_path: Path) -> None:
     """Killed alone, killed with the worker whose place it would take, killed right after it took it: all up, nothing leaks."""
-    with WorkforceAgent(tmp_path, "one=idle,two=idle", flags=FORGIVING) as agent:
+    with WorkerSetAgent(tmp_path, "one=idle,two=idle", flags=FORGIVING) as agent:
         before = take_census(agent)
         (spare,) = spares(agent)
         spare.kill()
@@ -205,7 +205,7 @@ def test_two_workers_killed_in_one_moment_are_two_deaths(tmp_path: Path) -> None
 def test_a_worker_killed_while_it_starts_is_started_again(tmp_path: Path) -> None:
     """Three times before it is ready: each is a failure with its wait, the others go on, and then it is up with all rules."""
     flags = {"--supervisor-backoff-base": "20ms", "--supervisor-backoff-jitter-percent": "0"}
-    with WorkforceAgent(tmp_path, "slow=slow-400,other=idle", flags=flags) as agent:
+    with WorkerSetAgent(tmp_path, "slow=slow-400,other=idle", flags=flags) as agent:
         before, other = take_census(agent), agent.workers()["other"]
         agent.call("add-rule", rule={"name": "kept"})
         agent.kill_worker("slow")

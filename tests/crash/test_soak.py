@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from fakes.agent_process import wait_until
-from fakes.workforce_agent import TESTS_FOLDER, processes_with
+from fakes.worker_set_agent import TESTS_FOLDER, processes_with
 
 SCRIPTS = TESTS_FOLDER.parent / "scripts"
 CAUSES = {"one", "two", "all", "spare", "restart", "hang", "fork server"}

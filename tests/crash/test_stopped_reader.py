@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fakes.agent_process import AgentProcess, wait_until
 from fakes.convergence import Pollster, assert_converged, assert_holds_the_rules, rss_bytes, take_census
-from fakes.workforce_agent import WorkforceAgent
+from fakes.worker_set_agent import WorkerSetAgent
 
 MIB = 1 << 20
 # Together 10^5 changes; what is not sent to the one that does not read would be more than 20 MB.
@@ -18,7 +18,7 @@ PATIENT = {"--supervisor-hang-timeout": "10m"}
 
 def test_a_hundred_thousand_changes_flow_past_a_stopped_worker(tmp_path: Path) -> None:
     """Its queue is bounded, the others stay in sync, control answers; continued, it takes one snapshot and holds what all hold."""
-    with WorkforceAgent(tmp_path, "stopped=idle,reader=idle", flags=PATIENT) as agent:
+    with WorkerSetAgent(tmp_path, "stopped=idle,reader=idle", flags=PATIENT) as agent:
         assert agent.process is not None
         before, rows = take_census(agent), agent.workers()
         os.kill(rows["stopped"]["pid"], signal.SIGSTOP)
@@ -43,7 +43,7 @@ def test_a_hundred_thousand_changes_flow_past_a_stopped_worker(tmp_path: Path) -
 
 def test_a_rule_is_not_held_by_a_worker_until_it_says_so(tmp_path: Path) -> None:
     """Sent to a stopped worker is not taken: it is shown as out of sync, at its old revision, until it is continued."""
-    with WorkforceAgent(tmp_path, "stopped=idle,reader=idle", flags=PATIENT) as agent:
+    with WorkerSetAgent(tmp_path, "stopped=idle,reader=idle", flags=PATIENT) as agent:
         old = agent.workers()["stopped"]
         os.kill(old["pid"], signal.SIGSTOP)
         revision = agent.call("add-rule", rule={"name": "new"})["revision"]
@@ -57,7 +57,7 @@ def test_a_rule_is_not_held_by_a_worker_until_it_says_so(tmp_path: Path) -> None
 
 def test_a_stopped_worker_does_not_hold_the_agents_end(tmp_path: Path) -> None:
     """Its queue is full and it hears no word to end: the agent is gone within its stop timeout, and so is the worker."""
-    with WorkforceAgent(tmp_path, "stopped=idle,reader=idle", flags=PATIENT) as agent:
+    with WorkerSetAgent(tmp_path, "stopped=idle,reader=idle", flags=PATIENT) as agent:
         os.kill(agent.workers()["stopped"]["pid"], signal.SIGSTOP)
         agent.order("control-plane", "publish 1000 10")
         wait_until(lambda: agent.call("list-rules")["revision"] >= 1000, "all is published")

@@ -57,9 +57,9 @@ from fakes.agent_process import AgentProcess, run_agentd, wait_until
 from fakes.convergence import Pollster, assert_converged, assert_holds_the_rules, events, rss_bytes, take_census, wait_until_up
 from fakes.restarts import JSON_LOG, delays_ms, pauses_ms
 from fakes.story import Story
-from fakes.workforce_agent import WorkforceAgent
+from fakes.worker_set_agent import WorkerSetAgent
 
-from agent.model.heartbeat import Beat
+from agent.model.heartbeat_page import Beat
 from agent.model.message import Ack, Delta, Hello, Identity, Snapshot, encode
 from supervisor.core.effect import Send, WorkerObservation, WorkersObserved
 from supervisor.core.watchdog import ProcessState
@@ -76,7 +76,7 @@ STEPS = {"--supervisor-backoff-base": f"{BASE_MS}ms", "--supervisor-backoff-ceil
 
 def test_polling_without_a_pause_delays_neither_restarts_nor_the_finding_of_hangs(tmp_path: Path) -> None:
     """Three clients that ask list-workers as fast as they are answered: the delays are exact, a stopped worker is replaced."""
-    with WorkforceAgent(tmp_path, "bad=dies,stopped=idle", flags={**EXACT, **STEPS, **JSON_LOG}, ready=False) as agent:
+    with WorkerSetAgent(tmp_path, "bad=dies,stopped=idle", flags={**EXACT, **STEPS, **JSON_LOG}, ready=False) as agent:
         row = wait_until_up(agent, "stopped")
         with Pollster(agent, pause_seconds=0), Pollster(agent, pause_seconds=0), Pollster(agent, pause_seconds=0):
             os.kill(row["pid"], signal.SIGSTOP)
@@ -90,7 +90,7 @@ def test_polling_without_a_pause_delays_neither_restarts_nor_the_finding_of_hang
 def test_a_worker_that_waits_ten_minutes_holds_up_nobody(tmp_path: Path) -> None:
     """While it waits, questions are answered and another worker's death is answered at once; a reset ends the wait."""
     slow = {"--supervisor-backoff-base": "10m", "--supervisor-backoff-ceiling": "10m"}
-    with WorkforceAgent(tmp_path, "bad=dies,good=idle", flags=slow, ready=False) as agent:
+    with WorkerSetAgent(tmp_path, "bad=dies,good=idle", flags=slow, ready=False) as agent:
         wait_until_up(agent, "good")
         wait_until(lambda: agent.workers()["bad"]["state"] == "backoff", "it waits")
         with Pollster(agent):
@@ -104,8 +104,8 @@ def test_a_worker_that_waits_ten_minutes_holds_up_nobody(tmp_path: Path) -> None
 
 def test_a_wall_clock_that_jumps_by_days_changes_no_delay(tmp_path: Path) -> None:
     """To and fro at every look: restarts come when they should, a hang is found, nobody is killed, and all uptimes are sane."""
-    module = "fakes.jumping_workforce"
-    with WorkforceAgent(tmp_path, "bad=dies,good=idle,stopped=idle", flags={**EXACT, **STEPS}, module=module, ready=False) as agent:
+    module = "fakes.jumping_worker_set"
+    with WorkerSetAgent(tmp_path, "bad=dies,good=idle,stopped=idle", flags={**EXACT, **STEPS}, module=module, ready=False) as agent:
         started_at = time.monotonic()
         good, _stopped = (wait_until_up(agent, name) for name in ("good", "stopped"))
         row = agent.kill_worker("stopped", signal.SIGSTOP)
@@ -207,7 +207,7 @@ def test_a_log_that_nobody_reads_stops_nothing(tmp_path: Path) -> None:
         while True:
             os.write(reader, bytes(4096))
     prefix = ("sh", "-c", f'exec "$@" 2>"{pipe}"', "sh")
-    with WorkforceAgent(tmp_path, "loud=idle,other=idle", prefix=prefix) as agent:
+    with WorkerSetAgent(tmp_path, "loud=idle,other=idle", prefix=prefix) as agent:
         with Pollster(agent):
             # What waits for a reader is bounded; of each worker's words only so many a second are told at all.
             def are_lost() -> bool:
@@ -263,7 +263,7 @@ def test_a_process_whose_start_fails_halfway_is_ended(tmp_path: Path) -> None:
     """It exists, and then the supervisor fails to take note of it: it is found and ended, and the worker is there once."""
     failpoints = tmp_path / "failpoints"
     failpoints.mkdir()
-    with WorkforceAgent(tmp_path, "one=idle,two=idle", variables={"EVERGAUGE_FAILPOINTS": str(failpoints)}) as agent:
+    with WorkerSetAgent(tmp_path, "one=idle,two=idle", variables={"EVERGAUGE_FAILPOINTS": str(failpoints)}) as agent:
         before = take_census(agent)
         for _ in range(3):
             (failpoints / "launcher.started").write_text("error EMFILE")
@@ -289,7 +289,7 @@ def test_no_socket_and_no_thread_of_zeromq_is_there_to_cross_a_fork(tmp_path: Pa
 
 def test_a_stranger_with_a_dead_workers_number_is_not_signalled(tmp_path: Path) -> None:
     """Between the decision to kill a worker and the signal its number becomes another's: that one lives, and the worker is back."""
-    with WorkforceAgent(tmp_path, "stopped=idle,other=idle", module="fakes.swapping_workforce") as agent:
+    with WorkerSetAgent(tmp_path, "stopped=idle,other=idle", module="fakes.swapping_worker_set") as agent:
         row = agent.kill_worker("stopped", signal.SIGSTOP)
         asked = agent.orders / "swap"
         wait_until(asked.exists, "the supervisor is about to kill it")

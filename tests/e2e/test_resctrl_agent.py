@@ -16,7 +16,7 @@ from fakes.pod import Node, Pod, node
 from fakes.resctrl_mount import EmulatedResctrl, tasks_of
 
 from agent.cli.query_database import open_query_database
-from workers import catalogue
+from workers import registry
 
 TICK = "100ms"
 
@@ -40,7 +40,7 @@ def _agent(folder: Path, host: Node, emulator: EmulatedResctrl, **more: str) -> 
 
 
 def _rows(agent: AgentProcess, statement: str) -> list[tuple[Any, ...]]:
-    with closing(open_query_database(str(agent.state_dir), statement, catalogue.tables()).connection) as connection:
+    with closing(open_query_database(str(agent.state_dir), statement, registry.tables()).connection) as connection:
         return connection.execute(statement).fetchall()  # type: ignore[no-any-return]
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import psutil
 from fakes.agent_process import DEADLINE_SECONDS, wait_until
-from fakes.workforce_agent import WorkforceAgent
+from fakes.worker_set_agent import WorkerSetAgent
 
 from supervisor.shell.takeover_record import read_takeover_record
 
 
-class ContainedAgent(WorkforceAgent):
+class ContainedAgent(WorkerSetAgent):
     """With process numbers and a /proc of its own; all numbers given here are those outside."""
 
     def __init__(self, folder: Path, workers: str) -> None:

@@ -16,7 +16,7 @@ from agent.daemon.foreground import run
 from agent.launch import Launch
 from agent.model.rule import RULE_PREFIX, GroupRule, canonical, rule_key
 from agent.model.rule_state import RuleState
-from agent.workforce import Workforce
+from agent.worker_set import WorkerSet
 from workers.runtime import worker_main
 
 KIND = "drifts"
@@ -76,11 +76,11 @@ def _make(launch: Launch, _context: object, _clock: object, bus: Any) -> worker_
     return DriftingWork(launch.identity.worker, bus), None, None
 
 
-def drifting_workforce(_config: Config) -> Workforce:
+def drifting_worker_set(_config: Config) -> WorkerSet:
     """The workers that the environment names."""
     preload = ("fakes.drifting_worker", "workers.runtime.preload")
-    return Workforce(scripted_worker.kinds(), entry="fakes.drifting_worker:be_worker", preload=preload)
+    return WorkerSet(scripted_worker.kinds(), entry="fakes.drifting_worker:be_worker", preload=preload)
 
 
 if __name__ == "__main__":
-    os._exit(int(run(sys.argv[1:], os.environ, workforce=drifting_workforce)))
+    os._exit(int(run(sys.argv[1:], os.environ, worker_set=drifting_worker_set)))

@@ -14,15 +14,15 @@ from typing import Any
 
 import zmq
 from fakes import scripted_worker
-from fakes.workforce_agent import WorkforceAgent
+from fakes.worker_set_agent import WorkerSetAgent
 
 from agent.config import Config
 from agent.daemon.foreground import run
 from agent.launch import decode_launch
 from agent.model.message import Ack, Hello, Identity, Ready, Snapshot, decode_to_worker, encode
 from agent.model.rule_state import RuleState
-from agent.workforce import Workforce
-from workers.runtime.heartbeat import HeartbeatPage
+from agent.worker_set import WorkerSet
+from workers.runtime.heartbeat_page import HeartbeatPage
 
 BEAT_SECONDS = 0.05
 POLL_MS = 10_000
@@ -83,17 +83,17 @@ class HollowVoice:
         self._context.destroy(linger=0)
 
 
-def hollow_agent(folder: Path, workers: str, *, ready: bool) -> WorkforceAgent:
+def hollow_agent(folder: Path, workers: str, *, ready: bool) -> WorkerSetAgent:
     """agentd with these workers beside a control plane; hollow ones have the time that a test needs to speak for them."""
     flags = {"--supervisor-start-timeout": "60s"}
-    return WorkforceAgent(folder, workers, flags=flags, module="fakes.hollow_worker", ready=ready)
+    return WorkerSetAgent(folder, workers, flags=flags, module="fakes.hollow_worker", ready=ready)
 
 
-def hollow_workforce(_config: Config) -> Workforce:
+def hollow_worker_set(_config: Config) -> WorkerSet:
     """The workers that the environment names."""
     preload = ("fakes.hollow_worker", "workers.runtime.preload")
-    return Workforce(scripted_worker.kinds(), entry="fakes.hollow_worker:be_worker", preload=preload)
+    return WorkerSet(scripted_worker.kinds(), entry="fakes.hollow_worker:be_worker", preload=preload)
 
 
 if __name__ == "__main__":
-    os._exit(int(run(sys.argv[1:], os.environ, workforce=hollow_workforce)))
+    os._exit(int(run(sys.argv[1:], os.environ, worker_set=hollow_worker_set)))

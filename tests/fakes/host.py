@@ -10,10 +10,10 @@ from fakes.side_reader import InlineReader
 from msgspec import Struct
 
 from agent.config import Config
+from agent.model.heartbeat import Heartbeat
 from agent.model.table import Table, problem_of_row
 from agent.model.timebase import S
 from workers.process.schema import PROCESS, PROCESS_TAIL
-from workers.samplers.kind import Pulse
 from workers.samplers.process import ProcessProbe
 
 HERTZ = os.sysconf("SC_CLK_TCK")
@@ -107,10 +107,10 @@ class Host:
         self.now_ns = 7 * S
         values = {f"sampler.process.{key}": value for key, value in {"top_rows": top_rows, **settings}.items()}
         self.bus = RecordingBus()
-        self.pulse = Pulse()
+        self.heartbeat = Heartbeat()
         self.reader = InlineReader(lambda path: self.tree.read(path, 4096))
         config = Config(values)
-        self.probe = ProcessProbe(self.tree, config, self.bus, self.pulse, boot_ns=self._boot_ns, reader=self.reader)
+        self.probe = ProcessProbe(self.tree, config, self.bus, self.heartbeat, boot_ns=self._boot_ns, reader=self.reader)
 
     def _boot_ns(self) -> int:
         return self.uptime_ticks * NS_PER_CLOCK_TICK

@@ -8,14 +8,15 @@ from fakes.outbox import RecordingOutbox
 from fakes.resctrl_folder import ResctrlFolder
 
 from agent.config import Config
+from agent.model.heartbeat import Heartbeat
 from agent.model.rule import Assignment, Monitoring, Unit, UnitKind, canonical, pod_key
 from agent.model.rule_state import RuleState
 from agent.model.table import Row, Table, Value
 from agent.model.timebase import S
 from agent.ports import Clock, Outbox
+from workers.framework.sampler import SamplerWork
 from workers.resctrl.ports import Filesystem
 from workers.resctrl.row import OCCUPANCY, OCCUPANCY_DOMAIN
-from workers.samplers.kind import Pulse, SamplerWork
 from workers.samplers.resctrl import SAMPLER, ResctrlProbe
 
 LLC_BYTES = {0: 32 << 20, 1: 32 << 20}
@@ -40,13 +41,13 @@ class OccupancyStory:
         self.bus = RecordingBus()
         self.rules = RuleState()
         self.beats = 0
-        self.pulse = Pulse()
-        self.pulse.beat = self._beat
+        self.heartbeat = Heartbeat()
+        self.heartbeat.beat = self._beat
         self.config = Config({f"sampler.resctrl.{key}": value for key, value in settings.items()})
         self.probe = ResctrlProbe(
-            filesystem or self.folder, self.config, self.clock, self.bus, self.pulse, lambda filesystem: LLC_BYTES
+            filesystem or self.folder, self.config, self.clock, self.bus, self.heartbeat, lambda filesystem: LLC_BYTES
         )
-        self.work = SamplerWork(SAMPLER, self.probe, self.clock, outbox or self.recorded, self.bus, self.config, self.pulse)
+        self.work = SamplerWork(SAMPLER, self.probe, self.clock, outbox or self.recorded, self.bus, self.config, self.heartbeat)
 
     def start(self) -> None:
         """With the rules that are there by now, as the runtime does."""

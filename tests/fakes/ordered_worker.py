@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable
 
 from workers.runtime import process
-from workers.runtime.heartbeat import HeartbeatPage
+from workers.runtime.heartbeat_page import HeartbeatPage
 
 
 def be(take_order: Callable[[], bytes], page: int, stderr: int) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 from fakes.agent_process import wait_until
 from fakes.drifting_worker import WAYS
-from fakes.workforce_agent import WorkforceAgent
+from fakes.worker_set_agent import WorkerSetAgent
 
 from agent.model.rule import GroupRule
 from supervisor.core.rulebook import decode_rulebook
@@ -38,7 +38,7 @@ CHANCES = {
 class ProcessStory:
     """Everything that happens is drawn from `rng`, and printed; `model` is what clients were told."""
 
-    def __init__(self, agent: WorkforceAgent, rng: random.Random, *, drifting: str) -> None:
+    def __init__(self, agent: WorkerSetAgent, rng: random.Random, *, drifting: str) -> None:
         self._agent = agent
         self._rng = rng
         self._drifting = drifting

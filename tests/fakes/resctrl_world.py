@@ -22,7 +22,7 @@ from fakes.thread_table import ThreadTable
 from agent.model.timebase import MS, S
 from workers.resctrl.emulator.profile import Profile
 from workers.resctrl.filesystem import MountedFilesystem
-from workers.resctrl.groups import Groups
+from workers.resctrl.groups import MonitoringGroups
 from workers.resctrl.ports import Filesystem
 from workers.resctrl.problem import ResctrlError
 
@@ -84,7 +84,7 @@ class World(Protocol):
 
     filesystem: Interposed
     other: Filesystem
-    groups: Groups
+    groups: MonitoringGroups
 
     def pod(self, threads: int = 3) -> Pod: ...
 
@@ -92,7 +92,7 @@ class World(Protocol):
         """Let the cache forget what removed groups held."""
         ...
 
-    def make_groups(self, prefix: str = "pod_", filesystem: Filesystem | None = None) -> Groups:
+    def make_groups(self, prefix: str = "pod_", filesystem: Filesystem | None = None) -> MonitoringGroups:
         """Another user of the library on the same mount."""
         ...
 
@@ -121,8 +121,8 @@ class MemoryWorld:
     def __exit__(self, *_failure: object) -> None:
         assert self.resctrl.host.lock_holder is None, "somebody has kept the lock"
 
-    def make_groups(self, prefix: str = "pod_", filesystem: Filesystem | None = None) -> Groups:
-        return Groups(
+    def make_groups(self, prefix: str = "pod_", filesystem: Filesystem | None = None) -> MonitoringGroups:
+        return MonitoringGroups(
             filesystem or self.filesystem,
             prefix,
             now_ns=self.clock.now_ns,
@@ -248,8 +248,8 @@ class EmulatedWorld:
     def __exit__(self, *failure: Any) -> None:
         self._ending.__exit__(*failure)
 
-    def make_groups(self, prefix: str = "pod_", filesystem: Filesystem | None = None) -> Groups:
-        return Groups(filesystem or self.filesystem, prefix)
+    def make_groups(self, prefix: str = "pod_", filesystem: Filesystem | None = None) -> MonitoringGroups:
+        return MonitoringGroups(filesystem or self.filesystem, prefix)
 
     def pod(self, threads: int = 3) -> ProcessPod:
         pod = ProcessPod(threads)

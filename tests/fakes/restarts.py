@@ -5,7 +5,7 @@ import json
 from datetime import datetime
 
 from fakes.agent_process import AgentProcess
-from fakes.workforce_agent import Moment
+from fakes.worker_set_agent import Moment
 
 from agent.model.timebase import MS
 

@@ -2,11 +2,11 @@
 
 from collections import deque
 
-from agent.model.heartbeat import Beat
+from agent.model.heartbeat_page import Beat
 from agent.model.message import Ack, Ask, Delta, Hello, Nack, Publish, Ready, Reply, Resync, Snapshot, TakenOver
 from agent.model.rule_state import Change, RuleState
 from supervisor.core.effect import Survivor
-from workers.runtime.replica import Replica
+from workers.runtime.replica import RulesReplica
 
 Pods = dict[str, bytes]
 Answer = Ack | Nack | Resync
@@ -20,7 +20,7 @@ class SimulatedWorker:
 
     def __init__(self, name: str, epoch: int, pid: int, host: Pods) -> None:
         self.name, self.epoch, self.pid = name, epoch, pid
-        self.replica = Replica()
+        self.replica = RulesReplica()
         self.down: deque[object] = deque()
         self.up: list[object] = [Hello(pid)]
         self.is_cut_off = False

@@ -96,8 +96,8 @@ ANSWERS: dict[str, Any] = {
     "status": STATUS,
 }
 
-Outcome = tuple[int, str, str]
-Program = Callable[..., Outcome]
+AssignmentUpdate = tuple[int, str, str]
+Program = Callable[..., AssignmentUpdate]
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def server(tmp_path: Path) -> Iterator[FakeControlServer]:
 def agentctl(tmp_path: Path) -> Program:
     """Run a command line against the runtime folder of the test."""
 
-    def call(*words: str) -> Outcome:
+    def call(*words: str) -> AssignmentUpdate:
         output, warnings = io.StringIO(), io.StringIO()
         code = run(words, {"EVERGAUGE_RUNTIME_DIR": str(tmp_path)}, output, warnings)
         return code, output.getvalue(), warnings.getvalue()

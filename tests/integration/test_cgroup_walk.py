@@ -14,7 +14,7 @@ from agent.model.cgroup_path import parse_proc_cgroup, unit_of
 from agent.model.rule import QosClass, Unit, UnitKind
 from workers.control_plane.cgroups import CgroupTree
 from workers.control_plane.pods import observe
-from workers.runtime.kernel_tree import KernelTree
+from workers.runtime.kernel_tree import OpenKernelTree
 
 CONTAINER = "c" * 64
 UID = "8a7f1c52-3e0b-4d6a-9f21-7c5d0e4b6a13"
@@ -29,7 +29,7 @@ def _group(directory: Path) -> None:
 
 
 def _units(root: Path) -> tuple[str, dict[str, Unit]]:
-    look = CgroupTree(KernelTree(str(root))).look()
+    look = CgroupTree(OpenKernelTree(str(root))).look()
     return look.hierarchy, observe(look.found).units
 
 
@@ -89,7 +89,7 @@ def test_this_hosts_own_tree_can_be_looked_at_twice() -> None:
     """Whatever is mounted here: a whole look, and only directories that came or went tell two looks apart."""
     if not os.access(CGROUPS, os.R_OK) or not any(CGROUPS.iterdir()):
         pytest.skip(f"{CGROUPS} is not mounted here")
-    tree = CgroupTree(KernelTree(str(CGROUPS)))
+    tree = CgroupTree(OpenKernelTree(str(CGROUPS)))
 
     first, second = tree.look(), tree.look()
 

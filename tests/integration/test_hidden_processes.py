@@ -16,8 +16,9 @@ from fakes.other_user import as_other_user, folder_for_all
 
 from agent.clock import SystemClock
 from agent.config import Config
-from workers.runtime.kernel_tree import KernelTree
-from workers.samplers.kind import Pulse, Surroundings
+from agent.model.heartbeat import Heartbeat
+from workers.framework.sampler import SamplerContext
+from workers.runtime.kernel_tree import OpenKernelTree
 from workers.samplers.process import SAMPLER
 
 
@@ -38,7 +39,7 @@ def _seen(root: Path) -> dict[str, Any]:
     """What the sampler tells before its first tick, and what it counts in one."""
     bus = RecordingBus()
     config = Config({"kernel.proc_root": str(root)})
-    probe = SAMPLER.open(Surroundings(config, SystemClock(), bus, KernelTree, Pulse()))
+    probe = SAMPLER.open(SamplerContext(config, SystemClock(), bus, OpenKernelTree, Heartbeat()))
     probe.check()
     told = [(each.kind, each.blocks_ready, each.detail) for each in bus.conditions]
     (_table, rows), _tail = probe.sample(time.monotonic_ns(), time.time_ns())

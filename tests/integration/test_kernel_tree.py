@@ -5,12 +5,12 @@ import os
 
 import pytest
 
-from workers.runtime.kernel_tree import KernelTree
+from workers.runtime.kernel_tree import OpenKernelTree
 
 
 def test_reading_a_process_that_has_ended_is_esrch() -> None:
     """A kept descriptor names the process and not its number."""
-    tree = KernelTree("/proc")
+    tree = OpenKernelTree("/proc")
     pid = os.posix_spawn("/bin/true", ["true"], {})
     descriptor = tree.open(f"{pid}/stat")
     assert tree.read_open(descriptor, 100).startswith(b"%d (" % pid)
@@ -24,7 +24,7 @@ def test_reading_a_process_that_has_ended_is_esrch() -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a process that gives root up")
 def test_a_process_that_has_given_root_up_belongs_to_its_new_user() -> None:
     """The owner of its directory is the effective user; files in it stay root's, because the process is not dumpable."""
-    tree = KernelTree("/proc")
+    tree = OpenKernelTree("/proc")
     ready, done = os.pipe(), os.pipe()
     pid = os.fork()
     if pid == 0:

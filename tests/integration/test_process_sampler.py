@@ -13,10 +13,11 @@ from fakes.bus import RecordingBus
 
 from agent.clock import SystemClock
 from agent.config import Config
+from agent.model.heartbeat import Heartbeat
 from agent.model.timebase import S
+from workers.framework.sampler import SamplerContext
 from workers.process.schema import PROCESS, PROCESS_TAIL
-from workers.runtime.kernel_tree import KernelTree
-from workers.samplers.kind import Pulse, Surroundings
+from workers.runtime.kernel_tree import OpenKernelTree
 from workers.samplers.process import SAMPLER
 
 MIB = 1 << 20
@@ -70,7 +71,7 @@ class Ticks:
 
     def __init__(self) -> None:
         config = Config({"sampler.process.top_rows": 10_000})
-        self.probe = SAMPLER.open(Surroundings(config, SystemClock(), RecordingBus(), KernelTree, Pulse()))
+        self.probe = SAMPLER.open(SamplerContext(config, SystemClock(), RecordingBus(), OpenKernelTree, Heartbeat()))
         self._now_ns = S
 
     def row(self, pid: int) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from fakes.cgroup import ROOT, group
 from fakes.resctrl_world import EmulatedWorld, ProcessPod
 
 from workers.resctrl.threads import CgroupThreads
-from workers.runtime.kernel_tree import KernelTree
+from workers.runtime.kernel_tree import OpenKernelTree
 
 HYBRID = ("systemd", "pids", "unified")
 # Forks without pause. Most children end soon, and some of them fork before; every fifth tells its id and stays: once it runs,
@@ -43,7 +43,7 @@ STORMS = 2
 
 def _source(folder: Path) -> CgroupThreads:
     path = "/".join(folder.relative_to(ROOT).parts[1:])
-    return CgroupThreads(KernelTree(str(ROOT)), HYBRID, path)
+    return CgroupThreads(OpenKernelTree(str(ROOT)), HYBRID, path)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from fakes.resctrl_world import MakeWorld, World, foreign_lock, outside, refusal_of, worlds
 
-from workers.resctrl.place import Place
+from workers.resctrl.place import GroupPlace
 from workers.resctrl.problem import ProblemKind
 from workers.resctrl.report import CleanupReport, Mounted
 
@@ -37,7 +37,7 @@ def test_a_group_is_made_where_it_costs_no_control_id(world: World) -> None:
 
     assert path == f"mon_groups/pod_{UID}"
     assert world.groups.absolute(path) == f"{world.filesystem.root}/mon_groups/pod_{UID}"
-    assert [(group.path, group.place, group.is_ours) for group in world.groups.survey()] == [(path, Place.MON_GROUPS, True)]
+    assert [(group.path, group.place, group.is_ours) for group in world.groups.survey()] == [(path, GroupPlace.MON_GROUPS, True)]
     assert world.groups.delete_group(path)
     assert not world.groups.delete_group(path)
     assert world.groups.list_groups() == ()
@@ -108,7 +108,7 @@ def test_cleanup_removes_what_is_ours_and_counts_what_is_not(world: World) -> No
     assert world.groups.cleanup_all() == CleanupReport(removed=3, non_prefix_groups=2)
     assert [group.path for group in world.groups.survey()] == ["gold", "gold/mon_groups/pod_inside", "mon_groups/theirs"]
     assert [(group.path, group.place) for group in world.groups.list_groups()] == [
-        ("gold/mon_groups/pod_inside", Place.CONTROL_GROUP)
+        ("gold/mon_groups/pod_inside", GroupPlace.CONTROL_GROUP)
     ]
 
     assert world.groups.cleanup_all(also_in_control_groups=True) == CleanupReport(removed=1, non_prefix_groups=2)

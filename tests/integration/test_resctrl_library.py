@@ -14,7 +14,7 @@ from fakes.other_user import as_other_user, folder_for_all
 from fakes.resctrl_world import EmulatedWorld, ProcessPod, refusal_of
 
 from workers.resctrl.filesystem import FILESYSTEMS_PATH, MountedFilesystem
-from workers.resctrl.groups import Groups
+from workers.resctrl.groups import MonitoringGroups
 from workers.resctrl.problem import ProblemKind, ResctrlError
 
 PROJECT = Path(__file__).parents[2]
@@ -55,7 +55,7 @@ def test_the_example_of_the_documentation_does_what_it_says() -> None:
 def test_every_operation_and_every_kind_is_documented() -> None:
     """The tables of the documentation have all public operations and exactly the kinds of failures that there are."""
     text = DOCUMENT.read_text()
-    operations = {name for name in dir(Groups) if not name.startswith("_") and callable(getattr(Groups, name))}
+    operations = {name for name in dir(MonitoringGroups) if not name.startswith("_") and callable(getattr(MonitoringGroups, name))}
     inner = {"absolute", "create_named", "control_groups", "holders_of", "tolerating_gone"}
 
     assert {name for name in operations - inner if f"`{name}(" not in text} == set()
@@ -69,7 +69,7 @@ def test_a_host_without_resctrl_says_that_it_has_none(tmp_path: Path) -> None:
         pytest.skip("needs root, and a kernel without resctrl: with it this would mount it")
     (tmp_path / "there").mkdir()
     for place in (tmp_path / "there", tmp_path / "made", Path("/sys/fs/resctrl")):
-        problem = refusal_of(lambda root=str(place): Groups(MountedFilesystem(root)).ensure_mounted(auto_mount=True))
+        problem = refusal_of(lambda root=str(place): MonitoringGroups(MountedFilesystem(root)).ensure_mounted(auto_mount=True))
         assert (problem.kind, problem.errno) == (ProblemKind.UNSUPPORTED, errno.ENODEV)
     assert (tmp_path / "made").is_dir()
 
@@ -80,7 +80,7 @@ def test_another_user_may_not_mount() -> None:
 
         def work() -> str:
             with pytest.raises(ResctrlError) as caught:
-                Groups(MountedFilesystem(str(folder))).ensure_mounted(auto_mount=True)
+                MonitoringGroups(MountedFilesystem(str(folder))).ensure_mounted(auto_mount=True)
             return caught.value.kind.value
 
         assert as_other_user(work) == "no_permission"
@@ -93,7 +93,7 @@ def test_another_user_looks_at_the_groups_and_changes_none() -> None:
         root = world.filesystem.root
 
         def work() -> list[str]:
-            groups = Groups(MountedFilesystem(root))
+            groups = MonitoringGroups(MountedFilesystem(root))
             said = [group.path for group in groups.list_groups()]
             for change in (
                 lambda: groups.create_group("y"),
@@ -117,8 +117,8 @@ def test_threads_of_others_are_refused_by_the_kernel_with_its_reason() -> None:
 
         def work() -> list[object]:
             own = os.getpid()
-            assigned = Groups(MountedFilesystem(root)).assign(path, others | {own})
-            inside = Groups(MountedFilesystem(root)).list_group_tasks(path)
+            assigned = MonitoringGroups(MountedFilesystem(root)).assign(path, others | {own})
+            inside = MonitoringGroups(MountedFilesystem(root)).list_group_tasks(path)
             return [assigned.assigned, inside == {own}, sorted(refused.thread_id for refused in assigned.refused),
                     all("No permission to move task" in refused.reason for refused in assigned.refused)]  # fmt: skip
 

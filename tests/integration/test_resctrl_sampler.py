@@ -28,12 +28,12 @@ from agent.model.tables import GAP
 from agent.model.timebase import HOUR, MINUTE, MS, S
 from agent.setting import Setting
 from agent.store.record import Record, parse_head, parse_records
-from workers import catalogue
+from workers import registry
+from workers.framework.sampler import SamplerWork
 from workers.resctrl.row import OCCUPANCY
 from workers.runtime.data_peer import SocketDataPeer
 from workers.runtime.outbox import SocketOutbox
 from workers.runtime.worker_main import MAKERS
-from workers.samplers.kind import SamplerWork
 from workers.samplers.resctrl import CAPACITY, INTERVAL
 from workers.writer.work import WriterWork
 
@@ -167,7 +167,7 @@ class Consumer:
             peer=self.peer,
             bus=RecordingBus(),
             config=Config({}),
-            catalogue=catalogue.tables(),
+            catalogue=registry.tables(),
             identity=Identity("r", "writer", 1),
             state_dir=str(self.state),
             host="node-1",
@@ -277,7 +277,7 @@ def test_settings_are_known_by_the_names_that_other_collectors_use(
     name: str, setting: Setting[Any], default: int | str, text: str, value: int | str
 ) -> None:
     """With the same defaults; the file is overruled by the environment, and that by a flag."""
-    settings = catalogue.settings()
+    settings = registry.settings()
     assert setting in settings
     assert parse_config(settings).of(setting) == default
     document = f"{setting.key} = {8 if default == 256 else repr('3s' if isinstance(default, int) else '/else')}"
@@ -301,7 +301,7 @@ def test_settings_are_known_by_the_names_that_other_collectors_use(
 def test_a_bad_setting_is_an_error_that_names_variable_value_and_what_is_accepted(name: str, text: str) -> None:
     """It is not passed over in silence, and no default takes its place."""
     with pytest.raises(ConfigError) as refused:
-        parse_config(catalogue.settings(), environment={name: text})
+        parse_config(registry.settings(), environment={name: text})
     sentence = refused.value.sentence
     setting = next(setting for known, setting, *_rest in ENVIRONMENT if known == name)
     assert name in sentence

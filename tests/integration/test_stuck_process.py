@@ -15,11 +15,12 @@ from fakes.stuck_process import StuckProcess, stuck_process
 from agent.clock import SystemClock
 from agent.config import Config
 from agent.doctor.other_users import may_read_any
+from agent.model.heartbeat import Heartbeat
 from agent.model.timebase import S
 from agent.side_reader import PATIENCE_SECONDS
+from workers.framework.sampler import SamplerContext
 from workers.process.schema import PROCESS
-from workers.runtime.kernel_tree import KernelTree
-from workers.samplers.kind import Pulse, Surroundings
+from workers.runtime.kernel_tree import OpenKernelTree
 from workers.samplers.process import SAMPLER, ProcessProbe
 
 
@@ -37,9 +38,9 @@ class Ticks:
         self.beats = 0
         self._now_ns = 0
         config = Config({"sampler.process.top_rows": 10_000})
-        pulse = Pulse()
-        pulse.beat = self._count
-        probe = SAMPLER.open(Surroundings(config, SystemClock(), RecordingBus(), KernelTree, pulse))
+        heartbeat = Heartbeat()
+        heartbeat.beat = self._count
+        probe = SAMPLER.open(SamplerContext(config, SystemClock(), RecordingBus(), OpenKernelTree, heartbeat))
         assert isinstance(probe, ProcessProbe)
         self.probe = probe
 

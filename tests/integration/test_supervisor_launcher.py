@@ -17,7 +17,7 @@ from fakes.ordered_worker import exit_status
 from msgspec import structs
 
 from agent.clock import SystemClock
-from agent.model.heartbeat import BODY_BYTES, BODY_OFFSET, VERSION, WAITING_OFFSET, Beat, parse_page
+from agent.model.heartbeat_page import BODY_BYTES, BODY_OFFSET, VERSION, WAITING_OFFSET, Beat, parse_page
 from supervisor.shell.launcher import SPARE_BIRTH_NS_MAX, ForkServerSettings, Launcher, NotStarted
 from supervisor.shell.takeover import Started, Stray
 from supervisor.shell.takeover_record import TakeoverRecordFile

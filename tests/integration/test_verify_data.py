@@ -17,7 +17,7 @@ from agent.model.table import Row
 from agent.model.timebase import DAY
 from agent.store.digest import BLOCK_BYTES, MAGIC
 from agent.store.sealed import wanted_of
-from workers.catalogue import tables
+from workers.registry import tables
 from workers.writer.sealer import seal
 from workers.writer.work import form_of
 

@@ -6,7 +6,7 @@ from random import Random
 import pytest
 from fakes.story import Story
 
-from agent.model.heartbeat import Beat
+from agent.model.heartbeat_page import Beat
 from agent.model.message import Ack, Ask, Delta, Hello, Nack, Publish, Ready, Reply, Resync, Snapshot
 from agent.model.rule_state import RuleState
 from agent.model.timebase import MS
@@ -33,7 +33,7 @@ from supervisor.core.effect import (
 )
 from supervisor.core.invariants import broken_invariants
 from supervisor.core.watchdog import ProcessState
-from workers.runtime.replica import Replica
+from workers.runtime.replica import RulesReplica
 
 CHILDREN = {"writer": "writer", "control-plane": "control-plane", "sampler/a": "sampler", "gateway": "gateway"}
 WORLDS = int(os.environ.get("EVERGAUGE_WORLDS", "300"))
@@ -44,7 +44,7 @@ class _Worker:
 
     def __init__(self, name: str, epoch: int, pid: int) -> None:
         self.name, self.epoch, self.pid = name, epoch, pid
-        self.replica = Replica()
+        self.replica = RulesReplica()
         self.turns = 0
         self.is_stopped = False
         self.inbox: list[object] = []

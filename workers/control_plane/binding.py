@@ -7,7 +7,7 @@ units the loop of this worker would stand still for seconds, so here rules are p
 from collections.abc import Callable
 
 from agent.model.glob import Glob
-from agent.model.pulse import beating
+from agent.model.heartbeat import beating
 from agent.model.rule import GroupRule, QosClass, Unit
 
 # What a rule can ask about a unit, and what comes of it: `(group, rule)`; the unit's own group stands as OWN_GROUP.
@@ -25,11 +25,12 @@ _TRIES_PER_BEAT = 64
 class Binder:
     """The rules in the order in which they are tried (`agent.model.rule.in_order`), ready to be asked."""
 
-    def __init__(self, ordered_rules: list[GroupRule], pulse: Callable[[], None] | None = None) -> None:
-        """`pulse` is given while rules are prepared and asked: for thousands either takes longer than a worker may be silent."""
-        self._pulse = pulse
+    def __init__(self, ordered_rules: list[GroupRule], heartbeat: Callable[[], None] | None = None) -> None:
+        """`heartbeat` is called while rules are prepared and asked: either may take longer than a worker may be silent."""
+        self._heartbeat = heartbeat
         self._all: list[_Candidate] = [
-            (rule, _test(rule.match.namespace), _test(rule.match.pod)) for rule in beating(ordered_rules, pulse, _RULES_PER_BEAT)
+            (rule, _test(rule.match.namespace), _test(rule.match.pod))
+            for rule in beating(ordered_rules, heartbeat, _RULES_PER_BEAT)
         ]
         # Without a container runtime no unit has a namespace: every rule that names one is out at once.
         self._without_namespace = [candidate for candidate in self._all if candidate[1] is None]
@@ -56,7 +57,7 @@ class Binder:
 
     def _first_match(self, unit: Unit) -> GroupRule | None:
         candidates = self._without_namespace if unit.namespace is None else self._all
-        for rule, namespace, pod in beating(candidates, self._pulse, _TRIES_PER_BEAT):
+        for rule, namespace, pod in beating(candidates, self._heartbeat, _TRIES_PER_BEAT):
             want = rule.match
             if (
                 (want.qos is None or want.qos is unit.qos)

@@ -13,7 +13,7 @@ from msgspec import Struct
 from agent.model.cgroup_path import UnitIdentity, holds_guests, path_text, unit_of
 from agent.model.errors import UnavailableError
 from agent.model.foreign import encodable
-from agent.model.pulse import Pulse
+from agent.model.heartbeat import Heartbeat
 from agent.model.rule import UnitKind
 from agent.ports import KernelTree
 from workers.control_plane.frontier import Directory, Frontier, Value
@@ -48,7 +48,7 @@ _ENGINES = frozenset(
 )
 
 
-class Look(Struct, frozen=True):
+class CgroupScan(Struct, frozen=True):
     """What one look at the tree found, parents before what is in them.
 
     `hierarchy` is v1, v2 or hybrid. `directories` were listed; with `truncated` more existed than may be looked at.
@@ -70,23 +70,23 @@ class Look(Struct, frozen=True):
 class CgroupTree:
     """Looks again and again at one cgroup mount; what a path means is remembered from one look to the next."""
 
-    def __init__(self, tree: KernelTree, pulse: Callable[[], None] | None = None) -> None:
-        """`pulse` is given with every directory: a look at a full tree takes longer than a worker may be silent."""
+    def __init__(self, tree: KernelTree, heartbeat: Callable[[], None] | None = None) -> None:
+        """`heartbeat` is given with every directory: a look at a full tree takes longer than a worker may be silent."""
         self._tree = tree
-        self._pulse = pulse or Pulse()
+        self._heartbeat = heartbeat or Heartbeat()
         self._known: dict[str, UnitIdentity | None] = {}
 
-    def look(self) -> Look:
+    def look(self) -> CgroupScan:
         """One whole look. *Raises:* OSError when a hierarchy cannot be listed, UnavailableError when there is none."""
         hierarchy, roots = self._hierarchies()
-        walk = _Walk(self._tree, self._known, self._pulse)
+        walk = _Walk(self._tree, self._known, self._heartbeat)
         walk.through(roots)
         if hierarchy == "hybrid" and not walk.seen:
             # Nobody uses v1 here although it is mounted (a container's own view, an init other than systemd).
             walk.through(["unified"])
             roots = [*roots, "unified"]
         self._known = walk.seen
-        return Look(
+        return CgroupScan(
             hierarchy,
             walk.found,
             len(walk.seen),
@@ -116,10 +116,10 @@ class CgroupTree:
 class _Walk:
     """One look in progress, in the order of `Frontier`: pods before all, and nobody's subtree hides another's."""
 
-    def __init__(self, tree: KernelTree, known: Mapping[str, UnitIdentity | None], pulse: Callable[[], None]) -> None:
+    def __init__(self, tree: KernelTree, known: Mapping[str, UnitIdentity | None], heartbeat: Callable[[], None]) -> None:
         self._tree = tree
         self._known = known
-        self._pulse = pulse
+        self._heartbeat = heartbeat
         self.seen: dict[str, UnitIdentity | None] = {}
         self.found: list[Found] = []
         self.left_out: dict[str, int] = {}
@@ -136,7 +136,7 @@ class _Walk:
         """Look through these hierarchies, which take turns. *Raises:* OSError when one cannot be listed at all."""
         frontier = Frontier(roots)
         while len(self.seen) < DIRECTORIES_MAX and (taken := frontier.take()) is not None:
-            self._pulse()
+            self._heartbeat()
             frontier.settle(taken, *self._looked_at(taken))
         self.left_out = {path: count for path, count in frontier.left_out.items() if count}
 

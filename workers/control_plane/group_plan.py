@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from agent.model.rule import Monitoring
 from agent.model.timebase import MS, S
-from workers.control_plane.group_step import Check, Checked, Create, Delete, Part, Step, Wanted
+from workers.control_plane.group_step import Check, CheckResult, Create, Delete, DesiredGroup, Part, Step
 from workers.resctrl.problem import ProblemKind
 
 # A released id is looked at by the kernel once a second; four looks a second find it free soon enough and cost a millisecond.
@@ -39,7 +39,7 @@ GAVE_WAY = "its monitoring id went to a group of higher priority"
 class _Group(Struct):
     """What is known of one wanted group."""
 
-    wanted: Wanted
+    wanted: DesiredGroup
     number: int
     paths: tuple[str, ...] = ()
     problem: ProblemKind | None = None
@@ -81,7 +81,7 @@ class GroupPlan:
         """A predecessor made these directories: when the group is wanted it goes on with them, so that counters do."""
         self._adopted[group] = paths
 
-    def want(self, wanted: Sequence[Wanted], now_ns: int) -> None:
+    def want(self, wanted: Sequence[DesiredGroup], now_ns: int) -> None:
         """From now on exactly these groups are wanted. Directories of all others are to be removed, ids first for the rest."""
         before, self._groups = self._groups, {}
         units = {uid: each.group for each in wanted for uid, _part in each.parts}
@@ -116,7 +116,7 @@ class GroupPlan:
         """A directory of ours that belongs to no group goes."""
         self._leaving.setdefault(path, ("", now_ns))
 
-    def _new(self, wanted: Wanted, now_ns: int) -> _Group:
+    def _new(self, wanted: DesiredGroup, now_ns: int) -> _Group:
         self._numbers += 1
         new = _Group(wanted, self._numbers, check_at_ns=now_ns, by_unit=_by_unit(wanted))
         # One that is wanted again before its directory was removed keeps it, and its counters.
@@ -245,7 +245,7 @@ class GroupPlan:
         elif path in self._leaving:
             self._leaving[path] = (self._leaving[path][0], now_ns + DELETE_RETRY_NS)
 
-    def on_checked(self, name: str, found: Checked, now_ns: int) -> None:
+    def on_checked(self, name: str, found: CheckResult, now_ns: int) -> None:
         """One pass is over; one that found nothing outside is the proof that all of a part's threads are in."""
         group = self._groups.get(name)
         if group is None or not group.paths:
@@ -267,7 +267,7 @@ class GroupPlan:
             group.idle = min(group.idle + 1, IDLE_MAX)
         self._touch(group)
 
-    def _outside(self, group: _Group, found: Checked) -> dict[Part, int | None]:
+    def _outside(self, group: _Group, found: CheckResult) -> dict[Part, int | None]:
         """How many are outside by part. Of a part that was whole, threads that were listed and ended before they were looked for
         in the group say nothing: in a storm of short lives there is always one."""
         if found.moved or found.refused:
@@ -387,7 +387,7 @@ class GroupPlan:
         self._changed |= {uid for uid, _part in group.wanted.parts}
 
 
-def _by_unit(wanted: Wanted) -> dict[str, list[Part]]:
+def _by_unit(wanted: DesiredGroup) -> dict[str, list[Part]]:
     found: dict[str, list[Part]] = {}
     for part in wanted.parts:
         found.setdefault(part[0], []).append(part)

@@ -3,8 +3,8 @@
 from agent.model.message import Condition, Note
 from agent.model.timebase import S
 from agent.ports import Bus, Clock
+from workers.control_plane.desired_groups import unmeasured_sentence
 from workers.control_plane.group_plan import GroupPlan
-from workers.control_plane.group_wish import unmeasured_sentence
 from workers.resctrl.problem import ProblemKind
 from workers.resctrl.report import CleanupReport
 

@@ -8,7 +8,7 @@ Part = tuple[str, str]
 """A unit's uid, and a container's id within it; empty: the unit itself."""
 
 
-class Wanted(Struct, frozen=True):
+class DesiredGroup(Struct, frozen=True):
     """A group as the rules want it. Its parts are whose threads belong into it."""
 
     group: str
@@ -40,7 +40,7 @@ class Check(Struct, frozen=True):
 Step = Create | Delete | Check
 
 
-class Checked(Struct, frozen=True):
+class CheckResult(Struct, frozen=True):
     """What a check found: by part how many threads were outside when it began, None where there was no thread at all.
 
     `moved` of them were moved; the others had ended by then, or (`refused`) could not be moved at all, with the kernel's words in

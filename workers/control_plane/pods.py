@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from msgspec import Struct
 
 from agent.model.cgroup_path import UnitIdentity, is_guest, name_of, path_text
+from agent.model.heartbeat import beating
 from agent.model.json_text import json_bytes
-from agent.model.pulse import beating
 from agent.model.rule import Assignment, Unit, UnitKind
 
 # The kubelet's own limit is 250 pods on a node; the services of one host are a few hundred.
@@ -36,7 +36,7 @@ class Found(Struct, frozen=True):
     identity: UnitIdentity
 
 
-class Observation(Struct, frozen=True):
+class ObservedUnits(Struct, frozen=True):
     """The units of one look by their uid, and how many did not fit.
 
     `places` says where the threads of a unit are: by container id its outermost directories, by the empty id (the unit has no
@@ -48,7 +48,7 @@ class Observation(Struct, frozen=True):
     places: dict[str, Places] = {}
 
 
-def observe(found: Iterable[Found], pulse: Callable[[], None] | None = None) -> Observation:
+def observe(found: Iterable[Found], heartbeat: Callable[[], None] | None = None) -> ObservedUnits:
     """The units that the directories make.
 
     When they are too many, pods come first, then containers, services, scopes and slices; within a kind neighbours take turns, so
@@ -61,7 +61,7 @@ def observe(found: Iterable[Found], pulse: Callable[[], None] | None = None) -> 
     placed: set[str] = set()
     found = list(found)
     of_host = {each.identity.uid for each in found if not is_guest(each.identity)}
-    for directory in beating(found, pulse):
+    for directory in beating(found, heartbeat):
         identity = directory.identity
         uid = identity.uid
         if uid in of_host and is_guest(identity):
@@ -79,11 +79,11 @@ def observe(found: Iterable[Found], pulse: Callable[[], None] | None = None) -> 
                 paths.append(directory.path)
         else:
             directories.setdefault(uid, []).append(directory.path)
-    units = {uid: _unit(identity, len(containers.get(uid, ()))) for uid, identity in beating(identities.items(), pulse)}
+    units = {uid: _unit(identity, len(containers.get(uid, ()))) for uid, identity in beating(identities.items(), heartbeat)}
     observation = _within_limits(units, identities)
     # Threads live in the leaves: where there are containers, the directory above them holds none.
     places = {uid: containers.get(uid) or {"": directories[uid]} for uid in observation.units}
-    return Observation(observation.units, observation.left_out, {uid: _frozen(parts) for uid, parts in places.items()})
+    return ObservedUnits(observation.units, observation.left_out, {uid: _frozen(parts) for uid, parts in places.items()})
 
 
 def _frozen(parts: dict[str, list[str]]) -> Places:
@@ -95,9 +95,9 @@ def _unit(identity: UnitIdentity, containers: int) -> Unit:
     return Unit(identity.uid, identity.kind, identity.cgroup, containers, name=name_of(identity), qos=identity.qos)
 
 
-def _within_limits(units: dict[str, Unit], identities: Mapping[str, UnitIdentity]) -> Observation:
+def _within_limits(units: dict[str, Unit], identities: Mapping[str, UnitIdentity]) -> ObservedUnits:
     if len(units) <= UNITS_MAX and sum(map(len, units)) * _JSON_BYTES_PER_CHARACTER <= PATH_CHARACTERS_MAX:
-        return Observation(units, 0)
+        return ObservedUnits(units, 0)
     kept: dict[str, Unit] = {}
     characters = 0
     for uid in _in_order(identities):
@@ -105,7 +105,7 @@ def _within_limits(units: dict[str, Unit], identities: Mapping[str, UnitIdentity
         if len(kept) == UNITS_MAX or characters > PATH_CHARACTERS_MAX:
             break
         kept[uid] = units[uid]
-    return Observation(kept, len(units) - len(kept))
+    return ObservedUnits(kept, len(units) - len(kept))
 
 
 def _in_order(identities: Mapping[str, UnitIdentity]) -> list[str]:

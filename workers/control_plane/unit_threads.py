@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from errno import ENODEV, ENOENT
 
-from agent.model.pulse import beating
+from agent.model.heartbeat import beating
 from agent.ports import KernelTree
 from workers.control_plane.group_step import Part
 from workers.resctrl.threads import CgroupThreads
@@ -24,9 +24,9 @@ class UnitThreads:
         tree: KernelTree,
         roots: Sequence[str],
         places: Mapping[Part, tuple[str, ...]],
-        pulse: Callable[[], None] | None = None,
+        heartbeat: Callable[[], None] | None = None,
     ) -> None:
-        self._pulse = pulse
+        self._heartbeat = heartbeat
         self._sources = {
             part: [CgroupThreads(tree, roots, path, is_recursive=bool(part[1])) for path in paths] for part, paths in places.items()
         }
@@ -46,7 +46,7 @@ class UnitThreads:
         the other parts are listed all the same. *Raises:* OSError when it is so with every part."""
         self.failure, self._listed = None, {}
         # All units of a host may share one group.
-        for part, sources in beating(self._sources.items(), self._pulse, _PARTS_PER_BEAT):
+        for part, sources in beating(self._sources.items(), self._heartbeat, _PARTS_PER_BEAT):
             try:
                 listed = frozenset().union(*map(_threads_or_none, sources))
             except OSError as failure:

@@ -13,21 +13,29 @@ from agent.config import CONTROL_PLANE_INTERVAL, Config
 from agent.failpoint import failpoint
 from agent.model.errors import EvergaugeError, FormatError
 from agent.model.foreign import readable
+from agent.model.heartbeat import Heartbeat, beating
 from agent.model.message import Condition, Note
-from agent.model.pulse import Pulse, beating
 from agent.model.rule import Assignment, GroupRule, Unit, canonical, decode_rule, in_order, pod_key, rule_key
 from agent.model.rule_state import Change, RuleState
 from agent.model.table import Row
 from agent.model.tables import POD_GROUP
 from agent.ports import Bus, Clock, KernelTree, Outbox
+from workers.control_plane.assignment_update import (
+    POD_PREFIX,
+    AssignmentUpdate,
+    adopt,
+    closing_row,
+    opening_row,
+    repairs,
+    update_assignments,
+)
 from workers.control_plane.binding import Binder
-from workers.control_plane.cgroups import DEPTH_MAX, DIRECTORIES_MAX, CgroupTree, Look
+from workers.control_plane.cgroups import DEPTH_MAX, DIRECTORIES_MAX, CgroupScan, CgroupTree
+from workers.control_plane.group_controller import GroupController
 from workers.control_plane.group_step import Part
-from workers.control_plane.grouping import Grouping
 from workers.control_plane.pods import Places, observe, with_unseen
-from workers.control_plane.reconcile import POD_PREFIX, Outcome, adopt, closing_row, opening_row, reconcile, repairs
 from workers.control_plane.unit_threads import UnitThreads
-from workers.resctrl.groups import Groups
+from workers.resctrl.groups import MonitoringGroups
 
 RULE_PREFIX = rule_key("")
 # A message or a batch of this many is below 1 MiB, and the supervisor takes it in within a millisecond or two.
@@ -48,22 +56,22 @@ class ControlPlaneWork:
         config: Config,
         *,
         run: str,
-        groups: Groups | None = None,
-        pulse: Pulse | None = None,
+        groups: MonitoringGroups | None = None,
+        heartbeat: Heartbeat | None = None,
     ) -> None:
         """`groups` is the resctrl of this host; None where nothing is to be measured by groups.
 
-        `pulse` is given all along: with the most units and rules that there may be, a look or a binding takes seconds.
+        `heartbeat` is given all along: with the most units and rules that there may be, a look or a binding takes seconds.
         """
-        self.pulse = pulse or Pulse()
+        self.heartbeat = heartbeat or Heartbeat()
         self._clock = clock
         self._run = run
         self._outbox = outbox
         self._bus = bus
         self._interval_ns = config.of(CONTROL_PLANE_INTERVAL)
-        self._cgroups = CgroupTree(tree, self.pulse)
+        self._cgroups = CgroupTree(tree, self.heartbeat)
         self._tree = tree
-        self._grouping = None if groups is None else Grouping(groups, self._threads_of, clock, bus, config, self.pulse)
+        self._controller = None if groups is None else GroupController(groups, self._threads_of, clock, bus, config, self.heartbeat)
         self._places: dict[str, Places] = {}
         self._started = False
         self._done = False
@@ -82,7 +90,7 @@ class ControlPlaneWork:
         self._units: dict[str, Unit] = {}
         self._assignments: dict[str, Assignment] = {}
         self._conditions: dict[str, str] = {}
-        self._look: Look | None = None
+        self._look: CgroupScan | None = None
         self._left_out = 0
         self._looks = 0
         self._look_ns = 0
@@ -93,14 +101,14 @@ class ControlPlaneWork:
         The rows of what is adopted are written once more: the predecessor may have published an assignment and died before
         its row was acknowledged. A reader takes the last row of an interval, and they say the same.
         """
-        self._assignments = adopt(self._rules.items(POD_PREFIX), self.pulse)
+        self._assignments = adopt(self._rules.items(POD_PREFIX), self.heartbeat)
         wall_ns = self._clock.wall_ns()
-        self._write([opening_row(assignment, wall_ns) for assignment in beating(self._assignments.values(), self.pulse)])
+        self._write([opening_row(assignment, wall_ns) for assignment in beating(self._assignments.values(), self.heartbeat)])
         self._units = {uid: assignment.unit for uid, assignment in self._assignments.items()}
         self._started = True
         self._look_at_ns = now_ns
-        if self._grouping is not None:
-            self._grouping.on_start(self._assignments, now_ns)
+        if self._controller is not None:
+            self._controller.on_start(self._assignments, now_ns)
 
     def on_rules(self, rules: RuleState) -> None:
         """Bind again at once when operator rules changed; entries of pods are compared at the next look."""
@@ -111,17 +119,17 @@ class ControlPlaneWork:
             return
         self._rule_entries = entries
         operator_rules = self._operator_rules(entries)
-        self._binder = Binder(operator_rules, self.pulse)
-        if self._grouping is not None:
-            self._grouping.shared_groups = frozenset(rule.action.group for rule in operator_rules if rule.action.kind == "shared")
+        self._binder = Binder(operator_rules, self.heartbeat)
+        if self._controller is not None:
+            self._controller.shared_groups = frozenset(rule.action.group for rule in operator_rules if rule.action.kind == "shared")
         self._rebind_due = True
         if self._started and not self._done:
-            outcome = self._reconciled()
-            self._carry_out(outcome, outcome.changes)
+            update = self._updated()
+            self._carry_out(update, update.changes)
 
     def _operator_rules(self, entries: list[Change]) -> list[GroupRule]:
         rules: list[GroupRule] = []
-        for key, content in beating(entries, self.pulse):
+        for key, content in beating(entries, self.heartbeat):
             try:
                 rules.append(decode_rule(content or b""))
             except FormatError as problem:
@@ -131,17 +139,17 @@ class ControlPlaneWork:
 
     def next_deadline_ns(self) -> int | None:
         """The next look at the tree, or what is due at the groups before."""
-        if self._look_at_ns is None or self._grouping is None:
+        if self._look_at_ns is None or self._controller is None:
             return self._look_at_ns
-        return min(self._look_at_ns, self._grouping.next_deadline_ns())
+        return min(self._look_at_ns, self._controller.next_deadline_ns())
 
     def on_timer(self, now_ns: int) -> None:
         """A look when it is due, else a turn of work on the groups: the one can take as long as the other may."""
         assert self._look_at_ns is not None
         if now_ns >= self._look_at_ns:
             self._look_now(now_ns)
-        elif self._grouping is not None:
-            self._grouping.on_timer(now_ns)
+        elif self._controller is not None:
+            self._controller.on_timer(now_ns)
             self._follow_groups()
 
     def _look_now(self, now_ns: int) -> None:
@@ -157,47 +165,49 @@ class ControlPlaneWork:
         self._looks += 1
         self._look_ns = self._clock.now_ns() - began_ns
 
-    def _take_in(self, look: Look) -> None:
-        observation = observe(look.found, self.pulse)
+    def _take_in(self, look: CgroupScan) -> None:
+        observation = observe(look.found, self.heartbeat)
         self._look = look
         self._left_out = observation.left_out
         self._units = with_unseen(observation.units, self._assignments, look.unreadable)
         self._places = {uid: observation.places.get(uid) or self._places.get(uid, {}) for uid in self._units}
         self._set_condition("cgroup_tree", _unreadable_sentence(look.unreadable))
         self._set_condition("units_truncated", _truncated_sentence(look, observation.left_out))
-        outcome = self._reconciled()
-        changes = outcome.changes
+        update = self._updated()
+        changes = update.changes
         if self._heard:
-            changes = repairs(outcome.assignments, self._rules.items(POD_PREFIX), self.pulse)
+            changes = repairs(update.assignments, self._rules.items(POD_PREFIX), self.heartbeat)
         self._complete = True
-        self._carry_out(outcome, changes)
+        self._carry_out(update, changes)
 
-    def _reconciled(self) -> Outcome:
+    def _updated(self) -> AssignmentUpdate:
         rebind, self._rebind_due = self._rebind_due, False
-        return reconcile(self._assignments, self._units, self._binder, self._clock.wall_ns(), rebind=rebind, pulse=self.pulse)
+        return update_assignments(
+            self._assignments, self._units, self._binder, self._clock.wall_ns(), rebind=rebind, heartbeat=self.heartbeat
+        )
 
     def _threads_of(self, places: Mapping[Part, tuple[str, ...]]) -> UnitThreads:
         roots = self._look.roots if self._look is not None and self._look.roots else (".",)
-        return UnitThreads(self._tree, roots, places, self.pulse)
+        return UnitThreads(self._tree, roots, places, self.heartbeat)
 
     def _follow_groups(self) -> None:
         """Publish how the groups stand, as far as it changed."""
-        assert self._grouping is not None
+        assert self._controller is not None
         changes: list[Change] = []
-        for uid in beating(sorted(self._grouping.take_changed()), self.pulse):
+        for uid in beating(sorted(self._controller.take_changed()), self.heartbeat):
             held = self._assignments.get(uid)
-            if held is not None and held.monitoring != (monitoring := self._grouping.monitoring(uid)):
+            if held is not None and held.monitoring != (monitoring := self._controller.monitoring(uid)):
                 self._assignments[uid] = new = replace(held, monitoring=monitoring)
                 changes.append((pod_key(uid), canonical(new)))
         if changes:
             failpoint("resctrl.before_publish")
         self._publish_what_is_new(changes)
 
-    def _carry_out(self, outcome: Outcome, changes: list[Change]) -> None:
-        self._assignments = outcome.assignments
-        if self._grouping is not None and self._complete:
-            self._grouping.want(self._assignments, self._places, self._clock.now_ns())
-        self._write(outcome.rows)
+    def _carry_out(self, update: AssignmentUpdate, changes: list[Change]) -> None:
+        self._assignments = update.assignments
+        if self._controller is not None and self._complete:
+            self._controller.want(self._assignments, self._places, self._clock.now_ns())
+        self._write(update.rows)
         self._publish_what_is_new(changes)
 
     def _publish_what_is_new(self, changes: list[Change]) -> None:
@@ -206,20 +216,20 @@ class ControlPlaneWork:
 
     @property
     def _is_whole(self) -> bool:
-        return self._complete and (self._grouping is None or self._grouping.is_settled)
+        return self._complete and (self._controller is None or self._controller.is_settled)
 
     def _publish(self, changes: list[Change]) -> None:
         self._heard = False
         self._told_complete = self._is_whole
         for start in range(0, max(len(changes), 1), CHUNK):
-            self.pulse()
+            self.heartbeat()
             is_last = start + CHUNK >= len(changes)
             self._bus.publish(changes[start : start + CHUNK], complete=self._is_whole and is_last)
 
     def _write(self, rows: list[Row]) -> None:
         # A refused batch is counted by the outbox and becomes a row of table `gap`.
         for start in range(0, len(rows), CHUNK):
-            self.pulse()
+            self.heartbeat()
             stamped = [(*row, self._run) for row in rows[start : start + CHUNK]]
             self._outbox.offer(POD_GROUP, stamped, self._clock.wall_ns())
 
@@ -249,7 +259,7 @@ class ControlPlaneWork:
             "directories": 0 if look is None else look.directories,
             "unreadable": 0 if look is None else len(look.unreadable),
             "truncated": self._left_out > 0 or (look is not None and look.truncated),
-            **({} if self._grouping is None else {"resctrl": self._grouping.stats()}),
+            **({} if self._controller is None else {"resctrl": self._controller.stats()}),
         }
 
     def take_replies(self) -> Sequence[tuple[str, dict[str, Any]]]:
@@ -277,10 +287,10 @@ class ControlPlaneWork:
         self._done = True
         if not for_good:
             return
-        if self._grouping is not None:
-            self._grouping.on_stop()
+        if self._controller is not None:
+            self._controller.on_stop()
         wall_ns = self._clock.wall_ns()
-        self._write([closing_row(assignment, wall_ns) for assignment in beating(self._assignments.values(), self.pulse)])
+        self._write([closing_row(assignment, wall_ns) for assignment in beating(self._assignments.values(), self.heartbeat)])
         self._complete = False
         if self._assignments:
             self._publish([(pod_key(uid), None) for uid in self._assignments])
@@ -304,7 +314,7 @@ def _unreadable_sentence(unreadable: tuple[str, ...]) -> str:
     return f"{len(unreadable)} cgroups cannot be listed, first {readable(unreadable[0])}; units below them are kept as last seen"
 
 
-def _truncated_sentence(look: Look, left_out: int) -> str:
+def _truncated_sentence(look: CgroupScan, left_out: int) -> str:
     parts = []
     if left_out:
         parts.append(

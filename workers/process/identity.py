@@ -13,7 +13,7 @@ from agent.model.proc_stat import parse_stat
 from agent.model.timebase import MS
 from agent.side_reader import SideReader, Unanswered
 from workers.process.files import ProcFiles
-from workers.process.process_table import Identity, Process
+from workers.process.process_table import ProcessIdentity, TrackedProcess
 
 # A little less than the shortest usual interval, so that a tick that comes early reads too.
 BELIEVED_NS = 900 * MS
@@ -31,18 +31,18 @@ class IdentityReader:
         self._parse = parse
         self.unanswered = 0
 
-    def tell(self, processes: Sequence[Process], now_ns: int) -> None:
+    def tell(self, processes: Sequence[TrackedProcess], now_ns: int) -> None:
         """Read what is older than a second, or was read under another name; afterwards each one has its identity."""
-        due: list[tuple[Process, Identity]] = []
+        due: list[tuple[TrackedProcess, ProcessIdentity]] = []
         for process in processes:
-            known = process.identity = process.identity or Identity()
+            known = process.identity = process.identity or ProcessIdentity()
             if known.at_ns is None or now_ns - known.at_ns >= BELIEVED_NS or known.told_for != process.comm:
                 known.at_ns, known.told_for = now_ns, process.comm
                 known.uid = self._read_owner(process)
                 due.append((process, known))
         self._tell_command_lines([(process, known) for process, known in due if self._has_command_line(process, known)])
 
-    def _has_command_line(self, process: Process, known: Identity) -> bool:
+    def _has_command_line(self, process: TrackedProcess, known: ProcessIdentity) -> bool:
         """Whether it is to be read; where not, the reason stands already."""
         if self._parse is None:
             known.why_no_command_line = Absence.SWITCHED_OFF.value
@@ -55,7 +55,7 @@ class IdentityReader:
             known.why_no_command_line = Absence.VANISHED.value
         return False
 
-    def _tell_command_lines(self, due: list[tuple[Process, Identity]]) -> None:
+    def _tell_command_lines(self, due: list[tuple[TrackedProcess, ProcessIdentity]]) -> None:
         answers = self._reader.read_all([_ask(process) for process, _ in due])
         refused = [answer for answer in answers.values() if isinstance(answer, OSError) and answer.errno in (EMFILE, ENFILE)]
         if refused and self._files.kept:
@@ -65,7 +65,7 @@ class IdentityReader:
         for process, known in due:
             self._take(process, known, answers[_ask(process)[0]])
 
-    def _take(self, process: Process, known: Identity, answer: bytes | OSError | Unanswered) -> None:
+    def _take(self, process: TrackedProcess, known: ProcessIdentity, answer: bytes | OSError | Unanswered) -> None:
         if isinstance(answer, bytes):
             digest = hash(answer)
             if digest == known.digest and known.command_line is not None:
@@ -81,7 +81,7 @@ class IdentityReader:
         else:
             known.why_no_command_line = _REASONS.get(answer.errno or 0, Absence.UNREADABLE).value
 
-    def _why_empty(self, process: Process) -> str:
+    def _why_empty(self, process: TrackedProcess) -> str:
         """A process that has just ended gives nothing; one that still runs has none, or has wiped it."""
         try:
             has_ended = parse_stat(self._files.read_stat(process.name)).is_ended
@@ -89,7 +89,7 @@ class IdentityReader:
             has_ended = True
         return (Absence.VANISHED if has_ended else Absence.EMPTY_COMMAND_LINE).value
 
-    def _read_owner(self, process: Process) -> int | None:
+    def _read_owner(self, process: TrackedProcess) -> int | None:
         """The effective user: the owner of the directory. Files in it are root's where a process has dropped privileges."""
         try:
             return self._files.tree.owner(process.name)
@@ -97,7 +97,7 @@ class IdentityReader:
             return None
 
 
-def _ask(process: Process) -> tuple[tuple[str, int], str]:
+def _ask(process: TrackedProcess) -> tuple[tuple[str, int], str]:
     """Where the first thread has ended, the command line is read of one that goes on."""
     folder = process.name if process.thread is None else f"{process.name}/task/{process.thread}"
     return (process.name, process.stat.start_ticks), f"{folder}/cmdline"

@@ -27,7 +27,7 @@ CGROUP_PERIOD_TICKS = 60
 THREADS_TRIED_MAX = 16
 
 
-class Identity(Struct):
+class ProcessIdentity(Struct):
     """Who a process is: what only rows show. `told_for` is the name under which it was read, `at_ns` when."""
 
     at_ns: int | None = None
@@ -39,7 +39,7 @@ class Identity(Struct):
     digest: int | None = None
 
 
-class Process(Struct, eq=False):
+class TrackedProcess(Struct, eq=False):
     """What is remembered of one process between ticks."""
 
     name: str
@@ -56,7 +56,7 @@ class Process(Struct, eq=False):
     pod_uid: str | None = None
     # A thread that goes on where the first one has ended.
     thread: str | None = None
-    identity: Identity | None = None
+    identity: ProcessIdentity | None = None
 
     @property
     def is_incomplete(self) -> bool:
@@ -72,7 +72,7 @@ class Sum(Struct):
     rss_pages: int = 0
     incomplete: int = 0
 
-    def move(self, process: Process, sign: int) -> None:
+    def move(self, process: TrackedProcess, sign: int) -> None:
         """Add or take away a whole process, but for its CPU."""
         self.processes += sign
         self.rss_pages += sign * process.rss_pages
@@ -92,7 +92,7 @@ class ProcessTable:
         self._boot_ns = boot_ns
         self._ns_per_tick = ns_per_tick
         self._beat = beat
-        self.processes: dict[str, Process] = {}
+        self.processes: dict[str, TrackedProcess] = {}
         self.sums: defaultdict[str | None, Sum] = defaultdict(Sum)
         self.unreadable = 0
         # Processes that refused to be read at the last look.
@@ -104,7 +104,7 @@ class ProcessTable:
         """The time since boot as starts are counted."""
         return self._boot_ns() // self._ns_per_tick
 
-    def look(self, names: Iterable[str], boot_ticks: int) -> list[Process]:
+    def look(self, names: Iterable[str], boot_ticks: int) -> list[TrackedProcess]:
         """Bring every process up to date; gives those whose CPU moved or is not known.
 
         `boot_ticks` is the time at which the listing of the names began: who is born while it goes on is the next one's.
@@ -116,7 +116,7 @@ class ProcessTable:
             self._forget(name)
         # Before the known ones are read: one that is given up then is met again at the next tick, not twice in this one.
         new = found - known.keys()
-        active: list[Process] = []
+        active: list[TrackedProcess] = []
         for name, process in self._beating(list(known.items())):
             self._refresh(name, process, active)
         for name in self._beating(new):
@@ -125,7 +125,7 @@ class ProcessTable:
         self._tick += 1
         return active
 
-    def end_interval(self, active: Iterable[Process]) -> None:
+    def end_interval(self, active: Iterable[TrackedProcess]) -> None:
         """The CPU of this interval is written down; the next one begins."""
         for process in active:
             process.interval_ticks = None if process.stat.cpu_ticks is None else 0
@@ -140,7 +140,7 @@ class ProcessTable:
             if number % FILES_PER_BEAT == 0:
                 self._beat()
 
-    def _refresh(self, name: str, process: Process, active: list[Process]) -> None:
+    def _refresh(self, name: str, process: TrackedProcess, active: list[TrackedProcess]) -> None:
         try:
             line = self._files.read_stat(name)
         except OSError as gone:
@@ -160,7 +160,7 @@ class ProcessTable:
             # Its line says nothing of the threads that go on.
             self._set_memory(process, process.stat)
 
-    def _update(self, name: str, process: Process, line: bytes, active: list[Process]) -> None:
+    def _update(self, name: str, process: TrackedProcess, line: bytes, active: list[TrackedProcess]) -> None:
         try:
             stat = parse_stat(line)
         except KernelFormatError as failure:
@@ -187,7 +187,7 @@ class ProcessTable:
             process.comm = comm
             self._place(process)
 
-    def _meet(self, name: str, active: list[Process]) -> None:
+    def _meet(self, name: str, active: list[TrackedProcess]) -> None:
         """Begin to follow a process that was not there at the last tick."""
         try:
             self._files.keep(name)
@@ -197,7 +197,7 @@ class ProcessTable:
             self._count(failure)
             self._files.give_back(name)
             return
-        process = self.processes[name] = Process(name, int(name), line, stat, parse_comm(line))
+        process = self.processes[name] = TrackedProcess(name, int(name), line, stat, parse_comm(line))
         total = self.sums[None]
         total.move(process, 1)
         self._set_memory(process, stat)
@@ -219,7 +219,7 @@ class ProcessTable:
         self._files.give_back(name)
         self.sums[process.pod_uid].move(process, -1)
 
-    def _set_memory(self, process: Process, stat: Stat) -> None:
+    def _set_memory(self, process: TrackedProcess, stat: Stat) -> None:
         """Take over a line, and the memory that it tells of; where the first thread has ended, another one tells."""
         total = self.sums[process.pod_uid]
         total.rss_pages -= process.rss_pages
@@ -235,7 +235,7 @@ class ProcessTable:
         total.rss_pages += process.rss_pages
         total.incomplete += process.is_incomplete
 
-    def _memory_of_threads(self, process: Process) -> int | None:
+    def _memory_of_threads(self, process: TrackedProcess) -> int | None:
         """Resident pages as a thread that goes on tells them; None: there is none that does."""
         folder = f"{process.name}/task"
         if process.thread is not None and (pages := self._memory_of_thread(folder, process.thread)):
@@ -257,7 +257,7 @@ class ProcessTable:
         except (OSError, KernelFormatError):
             return None
 
-    def _place(self, process: Process) -> None:
+    def _place(self, process: TrackedProcess) -> None:
         """Look in which pod the process is, and move its part of the sums when that changed."""
         try:
             cgroup = parse_proc_cgroup(self._files.read(f"{process.name}/cgroup", CGROUP_BYTES_MAX))

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from agent.model.absence import Absence
 from agent.model.table import Row
-from workers.process.process_table import Process, Sum
+from workers.process.process_table import Sum, TrackedProcess
 
 
 class Units(Struct, frozen=True):
@@ -24,7 +24,7 @@ class Interval(Struct, frozen=True):
     elapsed_ns: int | None
 
 
-def top_processes(processes: Iterable[Process], active: Iterable[Process], count: int) -> list[Process]:
+def top_processes(processes: Iterable[TrackedProcess], active: Iterable[TrackedProcess], count: int) -> list[TrackedProcess]:
     """The rows of a tick: most CPU first, then those that are there for their memory alone."""
     busy = (each for each in active if each.interval_ticks)
     by_cpu = nlargest(count, busy, key=lambda each: (each.interval_ticks or 0, each.pid))
@@ -32,7 +32,7 @@ def top_processes(processes: Iterable[Process], active: Iterable[Process], count
     return list(dict.fromkeys([*by_cpu, *by_rss]))
 
 
-def process_row(process: Process, interval: Interval, units: Units) -> Row:
+def process_row(process: TrackedProcess, interval: Interval, units: Units) -> Row:
     """One row of `process`; what is not known is null, and `absent` says why."""
     stat, known = process.stat, process.identity
     assert known is not None, "rows are made of processes that were told"
@@ -55,7 +55,7 @@ def process_row(process: Process, interval: Interval, units: Units) -> Row:
     )  # fmt: skip
 
 
-def tail_rows(sums: Mapping[str | None, Sum], top: Sequence[Process], interval: Interval, units: Units) -> list[Row]:
+def tail_rows(sums: Mapping[str | None, Sum], top: Sequence[TrackedProcess], interval: Interval, units: Units) -> list[Row]:
     """Rows of `process_tail`: what the top rows leave of each pod."""
     shown: dict[str | None, Sum] = {}
     for process in top:

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from agent.model.pulse import beating
-from workers.resctrl.place import Place, name_of
+from agent.model.heartbeat import beating
+from workers.resctrl.place import GroupPlace, name_of
 from workers.resctrl.problem import ProblemKind, ResctrlError
 from workers.resctrl.report import CleanupReport
 from workers.resctrl.tree import GroupTree
@@ -27,7 +27,7 @@ class Cleanup:
             group
             for group in tree.survey()
             if also_in_control_groups
-            or group.place is not Place.CONTROL_GROUP
+            or group.place is not GroupPlace.CONTROL_GROUP
             or (group.is_ours and is_ours_inside is not None and is_ours_inside(name_of(group.path)))
         ]
         self._left = [group.path for group in groups if group.is_ours]
@@ -46,7 +46,7 @@ class Cleanup:
         batch, rest = self._left[:REMOVALS_PER_STEP], self._left[REMOVALS_PER_STEP:]
         if batch:
             with self._tree.changing():
-                for path in beating(batch, self._tree.pulse, 1):
+                for path in beating(batch, self._tree.heartbeat, 1):
                     self._remove(path)
         self._left = rest
         return not rest

@@ -13,7 +13,7 @@ from workers.resctrl.tree import GroupTree
 PASSES_MAX = 5
 
 
-class Groups(GroupTree):
+class MonitoringGroups(GroupTree):
     """The monitoring groups of one mount; see `GroupTree` for the single operations."""
 
     def reconciliation(self, path: str, source: ThreadSource, paths: Iterable[str] = ()) -> Reconciliation:
@@ -60,4 +60,4 @@ class Groups(GroupTree):
         return work.report
 
 
-__all__ = ["PASSES_MAX", "Cleanup", "Groups", "Reconciliation"]
+__all__ = ["PASSES_MAX", "Cleanup", "MonitoringGroups", "Reconciliation"]

@@ -7,7 +7,7 @@ the name is a hint only: the named thread is tried alone, and those before it ar
 from collections.abc import Callable, Iterable
 from errno import E2BIG, EINVAL, EPERM, ESRCH, errorcode
 
-from agent.model.pulse import beating
+from agent.model.heartbeat import beating
 from workers.resctrl.place import inside, is_monitoring
 from workers.resctrl.ports import Filesystem
 from workers.resctrl.report import Assigned, Refused
@@ -24,17 +24,17 @@ _THREADS_PER_BEAT = 16
 class Mover:
     """Writes to the `tasks` files of one mount. It remembers when the kernel knows no lists (before Linux 6.7)."""
 
-    def __init__(self, filesystem: Filesystem, status: Callable[[], str], pulse: Callable[[], None] | None = None) -> None:
+    def __init__(self, filesystem: Filesystem, status: Callable[[], str], heartbeat: Callable[[], None] | None = None) -> None:
         self._filesystem = filesystem
         self._status = status
-        self._pulse = pulse
+        self._heartbeat = heartbeat
         self.takes_lists = True
 
     def move(self, path: str, thread_ids: Iterable[int]) -> Assigned:
         """Move the threads into the group at `path`, `""` for the default group. *Raises:* OSError when the group is gone or
         nothing can be written; threads moved until then stay moved."""
-        move = _Move(self._filesystem, self._status, path, self._pulse)
-        for batch in beating(commands(thread_ids), self._pulse, 1):
+        move = _Move(self._filesystem, self._status, path, self._heartbeat)
+        for batch in beating(commands(thread_ids), self._heartbeat, 1):
             if self.takes_lists:
                 self.takes_lists = move.as_list(batch)
             else:
@@ -45,8 +45,8 @@ class Mover:
 class _Move:
     """One move in progress."""
 
-    def __init__(self, filesystem: Filesystem, status: Callable[[], str], path: str, pulse: Callable[[], None] | None) -> None:
-        self._pulse = pulse
+    def __init__(self, filesystem: Filesystem, status: Callable[[], str], path: str, heartbeat: Callable[[], None] | None) -> None:
+        self._heartbeat = heartbeat
         self._filesystem = filesystem
         self._status = status
         self._path = path
@@ -66,7 +66,7 @@ class _Move:
         left = batch
         unproven: list[int] = []
         takes_lists = True
-        for _hint in beating(range(1 + len(batch) // _THREADS_PER_HINT), self._pulse, _THREADS_PER_BEAT):
+        for _hint in beating(range(1 + len(batch) // _THREADS_PER_HINT), self._heartbeat, _THREADS_PER_BEAT):
             if len(left) < 2:
                 break
             code = self._try(left)
@@ -89,12 +89,12 @@ class _Move:
 
     def singly(self, batch: list[int]) -> None:
         """Move threads one by one."""
-        for thread_id in beating(batch, self._pulse, _THREADS_PER_BEAT):
+        for thread_id in beating(batch, self._heartbeat, _THREADS_PER_BEAT):
             self._single(thread_id)
 
     def _explained_by_singles(self, batch: list[int], code: int) -> bool:
         """Move one by one what failed as a list with EINVAL for no named thread; False when none fails so alone."""
-        codes = {self._single(thread_id) for thread_id in beating(batch, self._pulse, _THREADS_PER_BEAT)}
+        codes = {self._single(thread_id) for thread_id in beating(batch, self._heartbeat, _THREADS_PER_BEAT)}
         return code != EINVAL or EINVAL in codes
 
     def _single(self, thread_id: int) -> int | None:

@@ -11,7 +11,7 @@ from workers.resctrl.name import KERNEL_NAMES
 MON_GROUPS = "mon_groups"
 
 
-class Place(StrEnum):
+class GroupPlace(StrEnum):
     """Where a group stands; the words are shown to operators."""
 
     ROOT = "root"
@@ -22,15 +22,15 @@ class Place(StrEnum):
     """In the `mon_groups` of a control group."""
 
 
-def place_of(path: str) -> Place:
+def place_of(path: str) -> GroupPlace:
     """Where the group of this path stands. *Raises:* ValueError when it is the path of no group."""
     match path.split("/"):
         case [name] if _is_name(name):
-            return Place.ROOT
+            return GroupPlace.ROOT
         case ["mon_groups", name] if _is_name(name):
-            return Place.MON_GROUPS
+            return GroupPlace.MON_GROUPS
         case [control, "mon_groups", name] if _is_name(control) and _is_name(name):
-            return Place.CONTROL_GROUP
+            return GroupPlace.CONTROL_GROUP
     raise ValueError(
         f"{path!r} is the path of no group: name, mon_groups/name or control/mon_groups/name, from the root of the mount"
     )
@@ -43,12 +43,12 @@ def name_of(path: str) -> str:
 
 def holder_of(path: str) -> str:
     """The control group that a group belongs to, `""` for the default group; a group of the root belongs to that one."""
-    return path.partition("/")[0] if place_of(path) is Place.CONTROL_GROUP else ""
+    return path.partition("/")[0] if place_of(path) is GroupPlace.CONTROL_GROUP else ""
 
 
 def is_monitoring(path: str) -> bool:
     """Whether this is a monitoring group on every machine: its `tasks` lists exactly the threads that it measures."""
-    return bool(path) and place_of(path) is not Place.ROOT
+    return bool(path) and place_of(path) is not GroupPlace.ROOT
 
 
 def under(control_group: str, name: str) -> str:

@@ -5,14 +5,14 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from agent.model.errors import FormatError
-from agent.model.pulse import beating
+from agent.model.heartbeat import beating
 from agent.model.rule import Assignment, decode_assignment
 from agent.model.rule_state import RuleState
 
 _PODS = "pod/"
 
 
-class Group(Struct, eq=False):
+class MonitoredGroup(Struct, eq=False):
     """One monitoring group: its directories (absolute, its own first), and the pods in it, in the order of their uids."""
 
     path: str
@@ -23,11 +23,11 @@ class Group(Struct, eq=False):
 class Plan:
     """The groups to read, by their first path. Only an entry whose bytes changed is decoded."""
 
-    def __init__(self, pulse: Callable[[], None] | None = None) -> None:
-        self._pulse = pulse
+    def __init__(self, heartbeat: Callable[[], None] | None = None) -> None:
+        self._heartbeat = heartbeat
         self._contents: dict[str, bytes] = {}
         self._assignments: dict[str, Assignment] = {}
-        self.groups: dict[str, Group] = {}
+        self.groups: dict[str, MonitoredGroup] = {}
         self.decoded = 0
         self.unreadable = 0
 
@@ -39,7 +39,7 @@ class Plan:
         gone = self._contents.keys() - contents.keys()
         if not changed and not gone:
             return False
-        for key in beating(changed, self._pulse):
+        for key in beating(changed, self._heartbeat):
             try:
                 self._assignments[key] = decode_assignment(contents[key])
             except FormatError:
@@ -62,4 +62,4 @@ class Plan:
                 paths, pods = found.setdefault(assignment.monitoring.paths[0], ({}, []))
                 paths.update(dict.fromkeys(assignment.monitoring.paths))
                 pods.append(assignment)
-        self.groups = {path: Group(path, tuple(paths), tuple(pods)) for path, (paths, pods) in found.items()}
+        self.groups = {path: MonitoredGroup(path, tuple(paths), tuple(pods)) for path, (paths, pods) in found.items()}

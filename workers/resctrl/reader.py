@@ -31,7 +31,7 @@ SLOW_READS_MAX = 3
 SPARE_DESCRIPTORS = 16
 
 
-class EventFile:
+class EventFileReader:
     """One event of one domain in one directory: its last value, and for a counter its rate; or why there is none."""
 
     __slots__ = ("content", "counter", "descriptor", "is_failing", "path", "rate", "value")
@@ -63,7 +63,7 @@ class Domain:
 
     __slots__ = ("events", "is_gone", "number", "resource", "sub")
 
-    def __init__(self, resource: str, number: int, sub: int | None, events: tuple[EventFile | None, ...]) -> None:
+    def __init__(self, resource: str, number: int, sub: int | None, events: tuple[EventFileReader | None, ...]) -> None:
         self.resource = resource
         self.number = number
         self.sub = sub
@@ -71,7 +71,7 @@ class Domain:
         self.is_gone = False
 
     @property
-    def files(self) -> Iterator[EventFile]:
+    def files(self) -> Iterator[EventFileReader]:
         """The events that it has."""
         return (file for file in self.events if file is not None)
 
@@ -81,13 +81,13 @@ class OpenFiles:
 
     def __init__(self, filesystem: Filesystem) -> None:
         self.filesystem = filesystem
-        self._kept: dict[EventFile, None] = {}
+        self._kept: dict[EventFileReader, None] = {}
         self._kept_max = 1 << 30
 
     def __len__(self) -> int:
         return len(self._kept)
 
-    def open(self, file: EventFile) -> bool:
+    def open(self, file: EventFileReader) -> bool:
         """Keep it open; False: it must be opened anew at each reading. *Raises:* OSError: there is no such file, or none for us."""
         if len(self._kept) >= self._kept_max:
             return False
@@ -99,7 +99,7 @@ class OpenFiles:
         self._kept[file] = None
         return True
 
-    def read_unopened(self, file: EventFile) -> bytes:
+    def read_unopened(self, file: EventFileReader) -> bytes:
         """Read what is not open, and keep it open from now on where that is possible. *Raises:* OSError."""
         if self.open(file):
             return self.filesystem.read_open(file.descriptor, EVENT_BYTES_MAX)
@@ -117,7 +117,7 @@ class OpenFiles:
             self._make_room(refused)
             return self.filesystem.list_directories(path)
 
-    def close(self, files: Iterable[EventFile]) -> None:
+    def close(self, files: Iterable[EventFileReader]) -> None:
         """Give their descriptors back."""
         for file in files:
             if file.descriptor >= 0:
@@ -146,7 +146,7 @@ class DirectoryReader:
         self._files = files
         self._now = clock.now_ns
         self._on_slow = on_slow
-        self._in_order: list[EventFile] = []
+        self._in_order: list[EventFileReader] = []
         self._found: dict[str, Domain] = {}
         self._scanned_at_ns = -1
         self._looked_at_ns = 0
@@ -165,7 +165,7 @@ class DirectoryReader:
         return self._found.values()
 
     @property
-    def files(self) -> Sequence[EventFile]:
+    def files(self) -> Sequence[EventFileReader]:
         """All event files, in the order in which they are read."""
         return self._in_order
 
@@ -186,7 +186,7 @@ class DirectoryReader:
         if self._read(self._in_order):
             self._look_after_failure(now_ns)
 
-    def look(self, now_ns: int) -> list[EventFile]:
+    def look(self, now_ns: int) -> list[EventFileReader]:
         """List the domains, open what is new and what had vanished; gives the files that vanished and were opened anew."""
         self._looked_at_ns = now_ns
         try:
@@ -195,7 +195,7 @@ class DirectoryReader:
             self._on_unlisted(absence_of(failure))
             return []
         self.problem, self.is_open = None, True
-        reopened: list[EventFile] = []
+        reopened: list[EventFileReader] = []
         for name, domain in self._found.items():
             if name not in names:
                 domain.is_gone = self._has_gone = True
@@ -217,7 +217,7 @@ class DirectoryReader:
 
     # ---- reading -----------------------------------------------------------------------------------
 
-    def _read(self, files: Sequence[EventFile]) -> bool:
+    def _read(self, files: Sequence[EventFileReader]) -> bool:
         """Read these files; whether one has vanished since the last time."""
         read, now = self._files.filesystem.read_open, self._now
         failed, has_vanished, retries_left = 0, False, SLOW_READS_MAX
@@ -244,7 +244,7 @@ class DirectoryReader:
         self.failed = failed
         return has_vanished
 
-    def _on_failure(self, file: EventFile, reason: Absence) -> bool:
+    def _on_failure(self, file: EventFileReader, reason: Absence) -> bool:
         file.fail(reason)
         if reason is not Absence.VANISHED:
             return False
@@ -276,8 +276,8 @@ class DirectoryReader:
                         found[f"{name}/{inner}"] = resource, number, int(sub[1])
         return found
 
-    def _open(self, name: str, event: str) -> EventFile | None:
-        file = EventFile(f"{self.path}/mon_data/{name}/{event}", is_counter=event != EVENTS[0])
+    def _open(self, name: str, event: str) -> EventFileReader | None:
+        file = EventFileReader(f"{self.path}/mon_data/{name}/{event}", is_counter=event != EVENTS[0])
         try:
             if not self._files.open(file):
                 self._files.read_unopened(file)
@@ -288,7 +288,7 @@ class DirectoryReader:
             file.fail(absence_of(failure))
         return file
 
-    def _reopen(self, domain: Domain) -> list[EventFile]:
+    def _reopen(self, domain: Domain) -> list[EventFileReader]:
         """Files that had vanished and are there again are others: what they count begins anew."""
         failing = [file for file in domain.files if file.is_failing]
         self._files.close(failing)

@@ -9,7 +9,7 @@ last: whoever wants to be sure compares again after a while.
 from collections.abc import Iterable
 from itertools import islice
 
-from agent.model.pulse import beating
+from agent.model.heartbeat import beating
 from workers.resctrl.failure import SourceError, empty_thread_set
 from workers.resctrl.place import name_of
 from workers.resctrl.ports import ThreadSource
@@ -48,7 +48,7 @@ class Reconciliation:
         self.outside_threads: frozenset[int] = frozenset()
         """Who was outside in the last look, before anybody was moved."""
         self.further_threads: frozenset[int] = frozenset()
-        """Who was in the group in the last look and not in the source: born meanwhile, or strays (`Groups.strays` tells)."""
+        """Who was in the group in the last look and not in the source: new threads, or strays (`MonitoringGroups.strays`)."""
 
     @property
     def result(self) -> Reconciled:
@@ -117,7 +117,7 @@ class Reconciliation:
         left, foreign, known = outside, frozenset[int](), frozenset[int]()
         assigned, missing, refused = 0, 0, tuple[Refused, ...]()
         while left:
-            self._tree.pulse()
+            self._tree.heartbeat()
             batch = frozenset(islice(sorted(left), _TRIED_AT_ONCE))
             done = self._tree.assign(self._path, batch)
             left -= batch
@@ -170,7 +170,7 @@ def tasks_by_path(tree: GroupTree, paths: tuple[str, ...]) -> dict[str, frozense
     """The threads in each directory of a group that is there; only the first of them has to be."""
     main, *others = paths
     found = {main: tree.list_group_tasks(main)}
-    for path in beating(others, tree.pulse, 1):
+    for path in beating(others, tree.heartbeat, 1):
         with tree.tolerating_gone():
             found[path] = tree.list_group_tasks(path)
     return found

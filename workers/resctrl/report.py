@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from workers.resctrl.place import Place
+from workers.resctrl.place import GroupPlace
 from workers.resctrl.problem import ProblemKind
 
 
@@ -45,11 +45,11 @@ class Reconciled(Struct, frozen=True):
     problem: ProblemKind | None = None
 
 
-class Group(Struct, frozen=True, order=True):
+class FoundGroup(Struct, frozen=True, order=True):
     """One group that stands in the tree. `is_ours`: its name begins with our prefix."""
 
     path: str
-    place: Place
+    place: GroupPlace
     is_ours: bool
 
 

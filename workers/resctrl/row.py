@@ -7,7 +7,7 @@ from msgspec import Struct
 from agent.model.absence import Absence
 from agent.model.rule import Assignment, Monitoring
 from agent.model.table import Column, DType, Row, Table
-from workers.resctrl.reader import EVENTS, DirectoryReader, Domain, EventFile
+from workers.resctrl.reader import EVENTS, DirectoryReader, Domain, EventFileReader
 
 _EVENT = "mon_data, resctrl(5)"
 _SAMPLER = "sampler clock"
@@ -73,10 +73,10 @@ OCCUPANCY_DOMAIN = Table(
 _SIZED = "L3"
 _INT64_MAX = (1 << 63) - 1
 _NAMES = tuple(event.removesuffix("_bytes") for event in EVENTS)
-_Files = Sequence[EventFile]
+_Files = Sequence[EventFileReader]
 
 
-class Place(Struct, frozen=True):
+class MeasuredDomain(Struct, frozen=True):
     """One domain or node of a group, with the files of its three events in all of the group's directories."""
 
     resource: str
@@ -110,7 +110,7 @@ class GroupView:
         self.directories = directories
         self.is_told_vanished = False
         self._layout = -1
-        self._places: list[Place] = []
+        self._places: list[MeasuredDomain] = []
         self._whole: tuple[_Files, _Files, _Files] = ((), (), ())
 
     @property
@@ -182,7 +182,7 @@ class GroupView:
         self._places = []
         for (resource, number, sub), domains in sorted(found.items(), key=lambda item: item[0]):
             if files := _files_of(domains):
-                self._places.append(Place(resource, number, None if sub < 0 else sub, files))
+                self._places.append(MeasuredDomain(resource, number, None if sub < 0 else sub, files))
         self._whole = _whole(self._places)
 
 
@@ -195,9 +195,9 @@ def _files_of(domains: Iterable[Domain]) -> tuple[_Files, _Files, _Files] | None
     return (llc, total, local) if llc or total or local else None
 
 
-def _whole(places: Iterable[Place]) -> tuple[_Files, _Files, _Files]:
+def _whole(places: Iterable[MeasuredDomain]) -> tuple[_Files, _Files, _Files]:
     """What adds up to the whole group: of each event the domains of one resource, and not their nodes, whose sums they are."""
-    by_event: list[dict[str, list[EventFile]]] = [{} for _ in EVENTS]
+    by_event: list[dict[str, list[EventFileReader]]] = [{} for _ in EVENTS]
     for place in places:
         if place.sub_domain is None:
             for files_by_resource, files in zip(by_event, place.files, strict=True):

@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from errno import ENODEV, ENOENT, ENOTCONN, ENOTDIR
 
-from agent.model.pulse import beating
+from agent.model.heartbeat import beating
 from workers.resctrl.failure import EXPLAINED, failure_of, mount_failure, not_mounted, status_text
 from workers.resctrl.lock import WAIT_NS, ChangeLock
 from workers.resctrl.mover import Mover
 from workers.resctrl.name import KERNEL_NAMES, PREFIX, checked_prefix, group_name
-from workers.resctrl.place import MON_GROUPS, Place, holder_of, inside, name_of, place_of, under
+from workers.resctrl.place import MON_GROUPS, GroupPlace, holder_of, inside, name_of, place_of, under
 from workers.resctrl.ports import Filesystem
 from workers.resctrl.problem import ProblemKind, ResctrlError
-from workers.resctrl.report import Assigned, Group, Mounted
+from workers.resctrl.report import Assigned, FoundGroup, Mounted
 from workers.resctrl.task_list import TASKS_BYTES_MAX, parse_tasks
 
 _STATUS_PATH = "info/last_cmd_status"
@@ -28,7 +28,7 @@ GONE = frozenset({ENOENT, ENODEV})
 _ASKS_FOR_THE_MOUNT = GONE | {ENOTDIR, ENOTCONN}
 
 
-def _no_pulse() -> None:
+def _no_heartbeat() -> None:
     """Nobody watches."""
 
 
@@ -46,10 +46,10 @@ class GroupTree:
     ) -> None:
         self.filesystem = filesystem
         # Called every few milliseconds of whatever takes longer; who is watched over while this works puts the word there.
-        self.pulse: Callable[[], None] = _no_pulse
+        self.heartbeat: Callable[[], None] = _no_heartbeat
         self.prefix = checked_prefix(prefix)
         self._lock = ChangeLock(filesystem, now_ns=now_ns, sleep_seconds=sleep_seconds, wait_ns=lock_wait_ns)
-        self._mover = Mover(filesystem, self._status, lambda: self.pulse())
+        self._mover = Mover(filesystem, self._status, lambda: self.heartbeat())
 
     def absolute(self, path: str) -> str:
         """The path as it stands in rows and sentences."""
@@ -179,21 +179,21 @@ class GroupTree:
         """The directories of the root that are groups; where the machine only monitors, these are monitoring groups."""
         return self._names("", KERNEL_NAMES)
 
-    def survey(self) -> tuple[Group, ...]:
+    def survey(self) -> tuple[FoundGroup, ...]:
         """All groups, ours and those of others, in the order of their paths. *Raises:* ResctrlError."""
         roots = self.control_groups()
         found = [*roots, *(under("", name) for name in self._names(MON_GROUPS, may_be_gone=True))]
-        for control in beating(roots, self.pulse):
+        for control in beating(roots, self.heartbeat):
             found += [under(control, name) for name in self._names(f"{control}/{MON_GROUPS}", may_be_gone=True)]
-        return tuple(sorted(Group(path, place_of(path), self._is_ours(path)) for path in found))
+        return tuple(sorted(FoundGroup(path, place_of(path), self._is_ours(path)) for path in found))
 
-    def list_groups(self) -> tuple[Group, ...]:
+    def list_groups(self) -> tuple[FoundGroup, ...]:
         """Our groups, wherever they stand. *Raises:* ResctrlError."""
         return tuple(group for group in self.survey() if group.is_ours)
 
     def directories_of(self, path: str) -> tuple[str, ...]:
         """All directories of a group, itself first: those of the same name inside control groups follow. *Raises:* ResctrlError."""
-        if place_of(path) is Place.ROOT:
+        if place_of(path) is GroupPlace.ROOT:
             return (path,)
         name = name_of(path)
         others = (under(control, name) for control in self.control_groups() if control != holder_of(path))
@@ -203,7 +203,7 @@ class GroupTree:
         """In which control group each of the threads lives; those found nowhere are left out. *Raises:* ResctrlError."""
         left = set(thread_ids)
         holders: dict[str, frozenset[int]] = {}
-        for control in beating((*self.control_groups(), ""), self.pulse, 1):
+        for control in beating((*self.control_groups(), ""), self.heartbeat, 1):
             if not left:
                 break
             with self.tolerating_gone():

@@ -9,7 +9,7 @@ import os
 READ_BYTES_MAX = 1 << 20
 
 
-class KernelTree:
+class OpenKernelTree:
     """One root: `/proc`, a cgroup mount, or a folder of a test."""
 
     def __init__(self, root: str) -> None:

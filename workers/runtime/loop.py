@@ -7,15 +7,15 @@ import msgspec
 import zmq
 
 from agent.failpoint import failpoint
+from agent.model.heartbeat import beating
 from agent.model.message import Ack, Answer, Ask, Delta, Note, Snapshot, Stop, TakenOver, ToWorker
-from agent.model.pulse import beating
 from agent.model.rule import decode_assignment, decode_rule
 from agent.model.timebase import MS, S
 from agent.ports import Clock, Work
 from workers.runtime.bus_client import BusClient
-from workers.runtime.heartbeat import HeartbeatPage
+from workers.runtime.heartbeat_page import HeartbeatPage
 from workers.runtime.outbox import SocketOutbox
-from workers.runtime.replica import Replica
+from workers.runtime.replica import RulesReplica
 
 # Own memory is measured so often; it costs some 100 us.
 MEMORY_PERIOD_NS = 10 * S
@@ -43,7 +43,7 @@ class WorkerLoop:
         self._work = work
         self._outbox = outbox
         self._heartbeat_interval_ns = heartbeat_interval_ns
-        self._replica = Replica()
+        self._replica = RulesReplica()
         self._is_started = False
         # Whether the supervisor of now has been told that the work goes on.
         self._is_ready_told = False
@@ -77,7 +77,7 @@ class WorkerLoop:
             ready = dict(self._poller.poll(self._wait_ms(now_ns)))
             self._turn(ready)
 
-    def pulse(self) -> None:
+    def heartbeat(self) -> None:
         """In the middle of a long turn: it goes on, and whoever watches may know."""
         self._page.beat(self._clock.now_ns(), self._replica.revision, self._replica.state.digest)
 
@@ -229,10 +229,10 @@ class WorkerLoop:
 
     def _rules_document(self) -> dict[str, object]:
         state = self._replica.state
-        assignments = [decode_assignment(content) for _key, content in beating(state.items("pod/"), self.pulse)]
+        assignments = [decode_assignment(content) for _key, content in beating(state.items("pod/"), self.heartbeat)]
         return {
             "revision": self._replica.revision,
             "digest": state.digest.hex(),
-            "rules": [msgspec.to_builtins(decode_rule(content)) for _key, content in beating(state.items("rule/"), self.pulse)],
+            "rules": [msgspec.to_builtins(decode_rule(content)) for _key, content in beating(state.items("rule/"), self.heartbeat)],
             "pods": [{"uid": held.unit.uid, "group": held.group, "rule": held.rule} for held in assignments],
         }

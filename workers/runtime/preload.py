@@ -8,11 +8,11 @@ import gc
 import os
 import signal
 
-import workers.catalogue
+import workers.registry
 import workers.runtime.worker_main
 from workers.runtime import process
 
-workers.catalogue.all_samplers()
+workers.registry.all_samplers()
 # Out of the terminal's process group and session: Ctrl-C is the supervisor's alone to hear.
 os.setsid()
 process.server_pid = os.getpid()

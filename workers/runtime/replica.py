@@ -4,7 +4,7 @@ from agent.model.message import Ack, Delta, Nack, Resync, Snapshot
 from agent.model.rule_state import RuleState
 
 
-class Replica:
+class RulesReplica:
     """What this worker holds. It is never half of anything: a message is taken in whole or not at all."""
 
     def __init__(self) -> None:

@@ -17,20 +17,21 @@ from agent.config import BUFFER_BYTES, CGROUP_ROOT, HEARTBEAT_INTERVAL, RESCTRL_
 from agent.failpoint import failpoint, name_process
 from agent.launch import Launch, decode_launch
 from agent.model.errors import EvergaugeError, ExitCode
+from agent.model.heartbeat import Heartbeat
 from agent.ports import Work
-from workers import catalogue
+from workers import registry
 from workers.control_plane.work import ControlPlaneWork
+from workers.framework.sampler import SamplerContext, SamplerWork
 from workers.gateway.work import GatewayWork
 from workers.resctrl.filesystem import MountedFilesystem
-from workers.resctrl.groups import Groups
+from workers.resctrl.groups import MonitoringGroups
 from workers.runtime import process
 from workers.runtime.bus_client import BusClient
 from workers.runtime.data_peer import SocketDataPeer
-from workers.runtime.heartbeat import HeartbeatPage
-from workers.runtime.kernel_tree import KernelTree
+from workers.runtime.heartbeat_page import HeartbeatPage
+from workers.runtime.kernel_tree import OpenKernelTree
 from workers.runtime.loop import WorkerLoop
 from workers.runtime.outbox import SocketOutbox
-from workers.samplers.kind import Pulse, SamplerWork, Surroundings
 from workers.writer.work import WriterWork
 
 
@@ -86,9 +87,9 @@ def _live(launch: Launch, context: "zmq.Context[zmq.Socket[bytes]]", socket: "zm
         memory=process.own_pss_bytes,
     )
     if isinstance(work, SamplerWork | ControlPlaneWork):
-        work.pulse.beat = loop.pulse
+        work.heartbeat.beat = loop.heartbeat
     elif isinstance(work, WriterWork):
-        work.on_progress(loop.pulse)
+        work.on_progress(loop.heartbeat)
     if peer is not None:
         loop.watch_socket(peer.socket, work.on_data, peer.stats)  # type: ignore[attr-defined]  # only the writer has a peer
     loop.run()
@@ -113,20 +114,20 @@ def _outbox(launch: Launch, context: "zmq.Context[zmq.Socket[bytes]]", ticks_max
 def _make_control_plane(launch: Launch, context: "zmq.Context[zmq.Socket[bytes]]", clock: SystemClock, bus: BusClient) -> Made:
     outbox = _outbox(launch, context)
     config = launch.config
-    tree = KernelTree(config.of(CGROUP_ROOT))
+    tree = OpenKernelTree(config.of(CGROUP_ROOT))
     # `auto` was decided when the agent started.
-    groups = Groups(MountedFilesystem(config.of(RESCTRL_MOUNT))) if config.of(RESCTRL_ENABLED) == "true" else None
+    groups = MonitoringGroups(MountedFilesystem(config.of(RESCTRL_MOUNT))) if config.of(RESCTRL_ENABLED) == "true" else None
     work = ControlPlaneWork(clock, tree, outbox, bus, config, run=launch.identity.run, groups=groups)
     return work, outbox, None
 
 
 def _make_sampler(launch: Launch, context: "zmq.Context[zmq.Socket[bytes]]", clock: SystemClock, bus: BusClient) -> Made:
     config = launch.config
-    sampler = catalogue.sampler(launch.identity.worker.removeprefix("sampler/"))
+    sampler = registry.sampler(launch.identity.worker.removeprefix("sampler/"))
     outbox = _outbox(launch, context, None if sampler.capacity is None else config.of(sampler.capacity))
-    pulse = Pulse()
-    probe = sampler.open(Surroundings(config, clock, bus, KernelTree, pulse))
-    return SamplerWork(sampler, probe, clock, outbox, bus, config, pulse), outbox, None
+    heartbeat = Heartbeat()
+    probe = sampler.open(SamplerContext(config, clock, bus, OpenKernelTree, heartbeat))
+    return SamplerWork(sampler, probe, clock, outbox, bus, config, heartbeat), outbox, None
 
 
 def _make_writer(launch: Launch, context: "zmq.Context[zmq.Socket[bytes]]", clock: SystemClock, bus: BusClient) -> Made:
@@ -136,7 +137,7 @@ def _make_writer(launch: Launch, context: "zmq.Context[zmq.Socket[bytes]]", cloc
         peer=peer,
         bus=bus,
         config=launch.config,
-        catalogue=catalogue.tables(),
+        catalogue=registry.tables(),
         identity=launch.identity,
         state_dir=launch.state_dir,
         host=launch.host,

@@ -10,17 +10,18 @@ from typing import Any
 
 from agent.config import PROC_ROOT, Config
 from agent.model.command_line import CHOICES, parse_command_line
+from agent.model.heartbeat import Heartbeat
 from agent.model.timebase import S
 from agent.ports import Bus, KernelTree
 from agent.setting import Choice, Size, Whole
 from agent.side_reader import SideReader
+from workers.framework.sampler import NoRules, Sample, Sampler, enabled_setting, interval_setting
 from workers.process.files import ProcFiles
 from workers.process.identity import IdentityReader
 from workers.process.process_table import ProcessTable
 from workers.process.row import Interval, Units, process_row, tail_rows, top_processes
 from workers.process.schema import PROCESS, PROCESS_TAIL
 from workers.process.visibility import Visibility
-from workers.samplers.kind import Pulse, Ruleless, Sample, Sampler, enabled_setting, interval_setting
 
 TOP_ROWS = Whole("sampler.process.top_rows", 20, 1, 10_000, "rows per tick for the most CPU, and as many for the most RSS")
 COMMAND_LINE = Choice("sampler.process.command_line", "masked", CHOICES, "nothing, the program, all but secrets, or everything")
@@ -32,7 +33,7 @@ VISIBILITY_PERIOD_TICKS = 30
 ROWS_PER_BEAT = 512
 
 
-class ProcessProbe(Ruleless):
+class ProcessProbe(NoRules):
     """Reads all processes below one proc root. One tick costs one listing and one read per process."""
 
     def __init__(
@@ -40,13 +41,13 @@ class ProcessProbe(Ruleless):
         tree: KernelTree,
         config: Config,
         bus: Bus,
-        pulse: Pulse,
+        heartbeat: Heartbeat,
         *,
         boot_ns: Callable[[], int],
         reader: SideReader[bytes] | None = None,
     ) -> None:
         self._tree = tree
-        self._pulse = pulse
+        self._heartbeat = heartbeat
         self._top_rows = config.of(TOP_ROWS)
         self._units = Units(S // os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE"))
         bytes_max = config.of(COMMAND_LINE_BYTES)
@@ -56,39 +57,39 @@ class ProcessProbe(Ruleless):
 
         def parse(data: bytes) -> str | None:
             # The worst command line costs some milliseconds, and any user may have thousands of them.
-            pulse()
+            heartbeat()
             return parse_command_line(data, bytes_max=bytes_max, shown=choice, is_whole=len(data) < read_bytes_max)
 
-        self._files = ProcFiles(tree, pulse)
-        self._table = ProcessTable(self._files, boot_ns=boot_ns, ns_per_tick=self._units.ns_per_tick, beat=pulse)
-        self._reader = reader or SideReader(lambda path: tree.read(path, read_bytes_max), beat=pulse)
+        self._files = ProcFiles(tree, heartbeat)
+        self._table = ProcessTable(self._files, boot_ns=boot_ns, ns_per_tick=self._units.ns_per_tick, beat=heartbeat)
+        self._reader = reader or SideReader(lambda path: tree.read(path, read_bytes_max), beat=heartbeat)
         self._identities = IdentityReader(self._files, self._reader, None if choice == "off" else parse)
         self._visibility = Visibility(tree, config.of(PROC_ROOT), bus)
         self._last_at_ns: int | None = None
         self._tick = 0
 
     def check(self) -> None:
-        """See `workers.samplers.kind.Probe`."""
+        """See `workers.framework.sampler.Probe`."""
         self._visibility.check(self._tree.list_names())
 
     def sample(self, now_ns: int, wall_ns: int) -> Sample:
-        """One tick: rows of `process` and `process_tail`, see `workers.samplers.kind.Probe`."""
+        """One tick: rows of `process` and `process_tail`, see `workers.framework.sampler.Probe`."""
         interval = Interval(wall_ns, None if self._last_at_ns is None else max(1, now_ns - self._last_at_ns))
         boot_ticks = self._table.boot_ticks()
         names = self._tree.list_names()
         if self._tick % VISIBILITY_PERIOD_TICKS == 0:
             self._visibility.check(names)
         active = self._table.look([name for name in names if name.isdecimal()], boot_ticks)
-        self._pulse()
+        self._heartbeat()
         processes = self._table.processes
         self._visibility.on_refused(self._table.refused, len(processes) + self._table.refused)
         top = top_processes(processes.values(), active, self._top_rows)
-        self._pulse()
+        self._heartbeat()
         self._identities.tell(top, now_ns)
         process_rows = []
         for start in range(0, len(top), ROWS_PER_BEAT):
             process_rows += [process_row(process, interval, self._units) for process in top[start : start + ROWS_PER_BEAT]]
-            self._pulse()
+            self._heartbeat()
         tails = tail_rows(self._table.sums, top, interval, self._units)
         self._table.end_interval(active)
         self._last_at_ns = now_ns
@@ -128,6 +129,6 @@ SAMPLER = Sampler(
     interval=interval_setting("process"),
     further_settings=(TOP_ROWS, COMMAND_LINE, COMMAND_LINE_BYTES),
     open=lambda around: ProcessProbe(
-        around.tree(around.config.of(PROC_ROOT)), around.config, around.bus, around.pulse, boot_ns=_boot_ns
+        around.tree(around.config.of(PROC_ROOT)), around.config, around.bus, around.heartbeat, boot_ns=_boot_ns
     ),
 )

@@ -12,6 +12,7 @@ from typing import Any
 from agent.child_check import check_in_child
 from agent.config import PROC_ROOT, RESCTRL_AUTO_MOUNT, RESCTRL_ENABLED, RESCTRL_MOUNT, Config
 from agent.model.absence import Absence
+from agent.model.heartbeat import Heartbeat
 from agent.model.message import Condition, Note
 from agent.model.mountinfo import KERNEL_RESCTRL_TYPE
 from agent.model.rule_state import RuleState
@@ -20,6 +21,7 @@ from agent.model.timebase import MS, S
 from agent.mount_lookup import mount_of
 from agent.ports import Bus, Clock
 from agent.setting import Whole
+from workers.framework.sampler import Sample, Sampler, SamplerContext, UnreadableError, interval_setting
 from workers.resctrl.cache import ROOT as CPU_ROOT
 from workers.resctrl.cache import sysfs_l3_bytes
 from workers.resctrl.description import describe
@@ -29,7 +31,6 @@ from workers.resctrl.plan import Plan
 from workers.resctrl.ports import Filesystem
 from workers.resctrl.reader import DirectoryReader, OpenFiles
 from workers.resctrl.row import OCCUPANCY, OCCUPANCY_DOMAIN, GroupView, Times
-from workers.samplers.kind import Pulse, Sample, Sampler, Surroundings, UnreadableError, interval_setting
 
 INTERVAL = interval_setting("resctrl").known_as("RESCTRL_SAMPLING_INTERVAL")
 CAPACITY = Whole(
@@ -37,7 +38,7 @@ CAPACITY = Whole(
 ).known_as("RESCTRL_CHANNEL_CAPACITY")
 
 # A tenth of the shortest patience with a worker that does not beat.
-PULSE_NS = 20 * MS
+HEARTBEAT_NS = 20 * MS
 # New groups are opened between ticks. What a tick finds unopened it opens within so long, and at most in this part of an interval.
 OPEN_NS = 50 * MS
 OPEN_SHARE = 4
@@ -56,15 +57,17 @@ Sizes = Callable[[Filesystem], Mapping[int, int]]
 class ResctrlProbe:
     """Reads all groups of one mount. One tick costs one read per event file and nothing else, as long as no group changes."""
 
-    def __init__(self, filesystem: Filesystem, config: Config, clock: Clock, bus: Bus, pulse: Pulse, llc_sizes: Sizes) -> None:
+    def __init__(
+        self, filesystem: Filesystem, config: Config, clock: Clock, bus: Bus, heartbeat: Heartbeat, llc_sizes: Sizes
+    ) -> None:
         self._filesystem = filesystem
         self._clock = clock
         self._bus = bus
-        self._pulse = pulse
+        self._heartbeat = heartbeat
         self._read_llc_sizes = llc_sizes
         self._is_demanded = config.of(RESCTRL_ENABLED) == "true"
         self._open_ns = min(OPEN_NS, config.of(INTERVAL) // OPEN_SHARE)
-        self._plan = Plan(pulse)
+        self._plan = Plan(heartbeat)
         self._files = OpenFiles(filesystem)
         self._directories: dict[str, DirectoryReader] = {}
         # Directories that nobody has looked at yet.
@@ -76,7 +79,7 @@ class ResctrlProbe:
         self._looked_at_ns: int | None = None
         self._domains: list[str] = []
         self._root_failure: OSError | None = None
-        self._pulse_at_ns = 0
+        self._heartbeat_at_ns = 0
         self._words: set[bytes] = set()
         self._silent_ticks, self._silence = 0, ""
         self._waiting = 0
@@ -84,7 +87,7 @@ class ResctrlProbe:
         self._readings = 0
 
     def check(self) -> None:
-        """See `workers.samplers.kind.Probe`."""
+        """See `workers.framework.sampler.Probe`."""
         self._follow_mount()
         if self._mount is None:
             raise self._unmounted(())
@@ -108,7 +111,7 @@ class ResctrlProbe:
                 directory.look(now_ns)
 
     def sample(self, now_ns: int, wall_ns: int) -> Sample:
-        """One tick: rows of `occupancy` and `occupancy_domain`, see `workers.samplers.kind.Probe`."""
+        """One tick: rows of `occupancy` and `occupancy_domain`, see `workers.framework.sampler.Probe`."""
         self._follow_mount()
         # Of a mount that has gone the last rows are of the kind that it was.
         times = Times(now_ns, wall_ns, self._filesystem.is_emulated)
@@ -252,9 +255,9 @@ class ResctrlProbe:
     def _beat(self) -> int:
         """A word of life where the last one is some time ago; gives the time."""
         now_ns = self._clock.now_ns()
-        if now_ns >= self._pulse_at_ns:
-            self._pulse_at_ns = now_ns + PULSE_NS
-            self._pulse()
+        if now_ns >= self._heartbeat_at_ns:
+            self._heartbeat_at_ns = now_ns + HEARTBEAT_NS
+            self._heartbeat()
         return now_ns
 
     def _grace_rows(self, times: Times) -> list[Row]:
@@ -344,7 +347,7 @@ def _kernel_knows(proc_root: str) -> bool:
         return any(line.split()[-1:] == ["resctrl"] for line in file)
 
 
-def _open(around: Surroundings) -> ResctrlProbe:
+def _open(around: SamplerContext) -> ResctrlProbe:
     def llc_sizes(filesystem: Filesystem) -> Mapping[int, int]:
         try:
             return describe(filesystem, lambda: sysfs_l3_bytes(around.tree(CPU_ROOT))).cache_bytes
@@ -353,7 +356,7 @@ def _open(around: Surroundings) -> ResctrlProbe:
             return {}
 
     filesystem = MountedFilesystem(around.config.of(RESCTRL_MOUNT))
-    return ResctrlProbe(filesystem, around.config, around.clock, around.bus, around.pulse, llc_sizes)
+    return ResctrlProbe(filesystem, around.config, around.clock, around.bus, around.heartbeat, llc_sizes)
 
 
 SAMPLER = Sampler(

@@ -15,7 +15,7 @@ from agent.config import Config
 from agent.daemon.foreground import run
 from agent.launch import Launch
 from agent.model.rule_state import RuleState
-from agent.workforce import Workforce
+from agent.worker_set import WorkerSet
 from workers.runtime import worker_main
 
 
@@ -91,16 +91,16 @@ def _make_host_teller(_launch: Launch, _context: object, _clock: object, bus: An
     return IdleWork(bus, tells_host=True), None, None
 
 
-def bench_workforce(_config: Config) -> Workforce:
+def bench_worker_set(_config: Config) -> WorkerSet:
     """What BENCH_WORKERS says."""
     label, count, what = os.environ["BENCH_WORKERS"].split()
     names = [f"{label}-{number}" for number in range(int(count))]
     # The host is told by the kind `control-plane` alone.
     kinds = {name: "control-plane" if name == names[-1] else "idle" for name in names}
     if what == "tiny":
-        return Workforce(kinds, "supervisors.tiny_child:become_child", ("supervisors.tiny_child", "workers.runtime.preload"))
-    return Workforce(kinds, "supervisors.own_workers:be_worker", ("supervisors.own_workers", "workers.runtime.preload"))
+        return WorkerSet(kinds, "supervisors.tiny_child:become_child", ("supervisors.tiny_child", "workers.runtime.preload"))
+    return WorkerSet(kinds, "supervisors.own_workers:be_worker", ("supervisors.own_workers", "workers.runtime.preload"))
 
 
 if __name__ == "__main__":
-    os._exit(int(run(sys.argv[1:], os.environ, workforce=bench_workforce)))
+    os._exit(int(run(sys.argv[1:], os.environ, worker_set=bench_worker_set)))

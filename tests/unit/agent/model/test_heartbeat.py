@@ -1,52 +1,23 @@
-"""The heartbeat page: whole beats only."""
+"""The word of long work that it goes on."""
 
-from hypothesis import given
-from hypothesis import strategies as st
-
-from agent.model.heartbeat import (
-    BODY_BYTES,
-    BODY_OFFSET,
-    CERTIFICATE_OFFSET,
-    MEMORY,
-    MEMORY_OFFSET,
-    PAGE_BYTES,
-    VERSION,
-    Beat,
-    pack_body,
-    parse_page,
-)
-
-uint64 = st.integers(min_value=0, max_value=2**64 - 1)
-beats = st.builds(Beat, turns=uint64, at_ns=uint64, revision=uint64, digest=st.binary(min_size=32, max_size=32))
+from agent.model.heartbeat import Heartbeat, beating
 
 
-def version(number: int) -> bytes:
-    """The version field of a page."""
-    return VERSION.pack(number)
+def test_a_heartbeat_beats_where_somebody_listens() -> None:
+    """Until a loop has put its heartbeat there it does nothing."""
+    beats: list[int] = []
+    heartbeat = Heartbeat()
+    heartbeat()
+    heartbeat.beat = lambda: beats.append(1)
+    heartbeat()
+    assert beats == [1]
 
 
-@given(beats, st.integers(min_value=1, max_value=2**62))
-def test_a_beat_is_read_as_it_was_written(beat: Beat, writes: int):
-    """An even version, the same before and after the copy, is a whole page."""
-    assert parse_page(version(2 * writes), pack_body(beat), version(2 * writes)) == beat
-
-
-@given(beats, uint64, uint64)
-def test_a_torn_page_is_no_beat(beat: Beat, first: int, second: int):
-    """An odd version is in the middle of a write, two versions are two writes, zero is none at all."""
-    whole = first == second and first % 2 == 0 and first > 0
-    assert (parse_page(version(first), pack_body(beat), version(second)) is not None) == whole
-
-
-def test_an_untouched_page_is_no_beat():
-    """A page of zeros is what a worker has before its first turn."""
-    assert parse_page(bytes(VERSION.size), bytes(BODY_BYTES), bytes(VERSION.size)) is None
-
-
-def test_the_page_has_room_for_the_body():
-    """The layout fits, and the body begins on a border of eight bytes."""
-    assert BODY_OFFSET + BODY_BYTES <= PAGE_BYTES
-    assert BODY_OFFSET % 8 == 0
-    assert BODY_OFFSET + BODY_BYTES <= MEMORY_OFFSET
-    assert MEMORY_OFFSET % 8 == 0
-    assert MEMORY_OFFSET + MEMORY.size <= CERTIFICATE_OFFSET
+def test_work_on_many_things_beats_at_every_so_many() -> None:
+    """The things are what they were; without a heartbeat they are nothing else."""
+    beats: list[int] = []
+    seen: list[int] = []
+    for thing in beating(range(10), lambda: beats.append(len(seen)), 4):
+        seen.append(thing)
+    assert (seen, beats) == (list(range(10)), [0, 4, 8])
+    assert list(beating("ab", None)) == ["a", "b"]

@@ -4,7 +4,7 @@ import time
 
 from fakes.story import Story
 
-from agent.model.heartbeat import Beat
+from agent.model.heartbeat_page import Beat
 from agent.model.message import Ack, Delta, Hello, Nack, Ready, Resync, Snapshot
 from agent.model.rule import GroupRule, Match
 from agent.model.timebase import MS

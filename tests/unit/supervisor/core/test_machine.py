@@ -3,7 +3,7 @@
 from fakes.story import Story, spawns
 
 from agent.model.errors import ExitCode
-from agent.model.heartbeat import Beat
+from agent.model.heartbeat_page import Beat
 from agent.model.message import Condition, Ending, Hello, Note, Publish, Ready, Stop
 from agent.model.timebase import MS, S
 from supervisor.core.child import ChildState

@@ -78,7 +78,7 @@ def test_a_writer_that_never_makes_a_socket_is_restarted_once(story: Story) -> N
 
 
 def test_without_a_writer_nobody_is_restarted() -> None:
-    """A workforce of others."""
+    """A worker_set of others."""
     story = Story({"gateway": "gateway"})
     story.bring_up("gateway")
     story.tell(RuntimeSeen(("bus.sock",), None))

@@ -2,7 +2,7 @@
 
 from fakes.story import Story, spawns
 
-from agent.model.heartbeat import Beat
+from agent.model.heartbeat_page import Beat
 from agent.model.message import Ack, Delta, Hello, Publish, Ready, Snapshot, TakenOver
 from agent.model.rule import Assignment, GroupRule, Unit, UnitKind, canonical, pod_key
 from agent.model.timebase import MS, S

@@ -14,7 +14,7 @@ from workers.control_plane.group_plan import (
     UNSETTLED_RETRY_NS,
     GroupPlan,
 )
-from workers.control_plane.group_step import Check, Checked, Create, Delete, Wanted
+from workers.control_plane.group_step import Check, CheckResult, Create, Delete, DesiredGroup
 from workers.resctrl.problem import ProblemKind
 
 CHECK_NS, RETRY_NS = 10 * S, 5 * S
@@ -24,15 +24,15 @@ def _plan() -> GroupPlan:
     return GroupPlan(check_interval_ns=CHECK_NS, retry_interval_ns=RETRY_NS)
 
 
-def _own(uid: str, priority: int = 0, containers: int = 1) -> Wanted:
-    return Wanted(uid, priority, tuple((uid, f"c{number}") for number in range(containers)))
+def _own(uid: str, priority: int = 0, containers: int = 1) -> DesiredGroup:
+    return DesiredGroup(uid, priority, tuple((uid, f"c{number}") for number in range(containers)))
 
 
-def _clean(wanted: Wanted) -> dict[tuple[str, str], int | None]:
+def _clean(wanted: DesiredGroup) -> dict[tuple[str, str], int | None]:
     return dict.fromkeys(wanted.parts, 0)
 
 
-def _whole(plan: GroupPlan, *wanted: Wanted) -> None:
+def _whole(plan: GroupPlan, *wanted: DesiredGroup) -> None:
     """Make each of these and find it whole, at instant 0."""
     for each in wanted:
         assert plan.next_step(0) == Create(each.group)
@@ -40,7 +40,7 @@ def _whole(plan: GroupPlan, *wanted: Wanted) -> None:
     for each in wanted:
         step = plan.next_step(0)
         assert step == Check(each.group, (f"mon_groups/{each.group}",), each.parts)
-        plan.on_checked(each.group, Checked(step.paths, _clean(each)), 0)
+        plan.on_checked(each.group, CheckResult(step.paths, _clean(each)), 0)
 
 
 def test_a_wanted_group_is_made_and_looked_at_until_a_pass_finds_nobody_outside() -> None:
@@ -51,10 +51,10 @@ def test_a_wanted_group_is_made_and_looked_at_until_a_pass_finds_nobody_outside(
     plan.on_created("a", "mon_groups/a", 0)
     check = Check("a", ("mon_groups/a",), pod.parts)
     assert plan.next_step(0) == check
-    plan.on_checked("a", Checked(check.paths, {("a", "c0"): 7}, moved=7), 0)
+    plan.on_checked("a", CheckResult(check.paths, {("a", "c0"): 7}, moved=7), 0)
     assert plan.unreconciled() == ["a"]
     assert plan.next_step(0) == check
-    plan.on_checked("a", Checked(check.paths, {("a", "c0"): 0}), 0)
+    plan.on_checked("a", CheckResult(check.paths, {("a", "c0"): 0}), 0)
 
     monitoring = plan.monitoring("a")
     assert monitoring is not None
@@ -82,9 +82,9 @@ def test_after_threads_had_to_be_moved_there_is_a_second_look_soon() -> None:
     plan.next_step(0)
     plan.on_created("a", "mon_groups/a", 0)
     for outside in (5, 0):
-        plan.on_checked("a", Checked(("mon_groups/a",), {("a", "c0"): outside}), 0)
+        plan.on_checked("a", CheckResult(("mon_groups/a",), {("a", "c0"): outside}), 0)
     assert plan.next_deadline_ns() == SECOND_LOOK_NS
-    plan.on_checked("a", Checked(("mon_groups/a",), {("a", "c0"): 0}), SECOND_LOOK_NS)
+    plan.on_checked("a", CheckResult(("mon_groups/a",), {("a", "c0"): 0}), SECOND_LOOK_NS)
     due_ns = plan.next_deadline_ns()
     assert due_ns is not None
     assert due_ns - SECOND_LOOK_NS > CHECK_NS // 2
@@ -110,7 +110,7 @@ def test_an_empty_container_is_pending_and_is_looked_at_ever_more_seldom() -> No
     plan.on_created("a", "mon_groups/a", 0)
     now_ns, waits = 0, []
     for _ in range(8):
-        plan.on_checked("a", Checked(("mon_groups/a",), {("a", "c0"): None}), now_ns)
+        plan.on_checked("a", CheckResult(("mon_groups/a",), {("a", "c0"): None}), now_ns)
         due_ns = plan.next_deadline_ns()
         assert due_ns is not None
         waits.append(due_ns - now_ns)
@@ -128,7 +128,7 @@ def test_a_storm_of_forks_does_not_hold_up_the_others() -> None:
     plan.on_created("a", "mon_groups/a", 0)
     for _ in range(PASSES_MAX):
         assert isinstance(plan.next_step(0), Check)
-        plan.on_checked("a", Checked(("mon_groups/a",), {("a", "c0"): 3}, moved=3), 0)
+        plan.on_checked("a", CheckResult(("mon_groups/a",), {("a", "c0"): 3}, moved=3), 0)
     assert plan.next_step(0) is None
     assert plan.next_deadline_ns() == UNSETTLED_RETRY_NS
 
@@ -300,9 +300,9 @@ def test_threads_that_end_between_two_looks_do_not_unsettle_a_whole_group() -> N
     plan, pod = _plan(), _own("a")
     plan.want([pod], 0)
     _whole(plan, pod)
-    plan.on_checked("a", Checked(("mon_groups/a",), {("a", "c0"): 2}, moved=0), S)
+    plan.on_checked("a", CheckResult(("mon_groups/a",), {("a", "c0"): 2}, moved=0), S)
     assert plan.unreconciled() == []
-    plan.on_checked("a", Checked(("mon_groups/a",), {("a", "c0"): 2}, moved=1), S)
+    plan.on_checked("a", CheckResult(("mon_groups/a",), {("a", "c0"): 2}, moved=1), S)
     assert plan.unreconciled() == ["a"]
 
 
@@ -312,7 +312,7 @@ def test_threads_that_end_are_no_proof_for_a_group_that_was_never_whole() -> Non
     plan.want([pod], 0)
     plan.next_step(0)
     plan.on_created("a", "mon_groups/a", 0)
-    plan.on_checked("a", Checked(("mon_groups/a",), {("a", "c0"): 2}, moved=0), 0)
+    plan.on_checked("a", CheckResult(("mon_groups/a",), {("a", "c0"): 2}, moved=0), 0)
     assert plan.unreconciled() == ["a"]
     assert isinstance(plan.next_step(0), Check)
 
@@ -323,7 +323,7 @@ def test_threads_that_may_not_be_moved_are_told_and_not_tried_in_a_circle() -> N
     plan.want([pod], 0)
     plan.next_step(0)
     plan.on_created("a", "mon_groups/a", 0)
-    plan.on_checked("a", Checked(("mon_groups/a",), {("a", "c0"): 2}, refused=2, detail="No permission to move task 7"), 0)
+    plan.on_checked("a", CheckResult(("mon_groups/a",), {("a", "c0"): 2}, refused=2, detail="No permission to move task 7"), 0)
     monitoring = plan.monitoring("a")
     assert monitoring is not None
     assert (monitoring.problem, monitoring.detail) == ("no_permission", "No permission to move task 7")
@@ -356,7 +356,7 @@ class _Ids:
                     self.limbo.append(now_ns + self.limbo_ns)
                     plan.on_deleted(path, now_ns)
                 case Check(group=group, paths=paths, parts=parts):
-                    plan.on_checked(group, Checked(paths, dict.fromkeys(parts, 0)), now_ns)
+                    plan.on_checked(group, CheckResult(paths, dict.fromkeys(parts, 0)), now_ns)
                 case None:
                     return
         raise AssertionError("the plan never comes to rest")

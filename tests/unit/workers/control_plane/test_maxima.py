@@ -14,16 +14,16 @@ from fakes.outbox import RecordingOutbox
 from fakes.thread_table import ThreadTable
 
 from agent.config import HANG_TIMEOUT, Config
+from agent.model.heartbeat import Heartbeat
 from agent.model.message import Snapshot
-from agent.model.pulse import Pulse
 from agent.model.rule import RULES_MAX, Action, GroupRule, Match, canonical, decode_assignment, rule_key
 from agent.model.rule_state import RuleState
 from agent.model.timebase import MS
 from workers.control_plane.pods import UNITS_MAX
 from workers.control_plane.work import ControlPlaneWork
-from workers.resctrl.groups import Groups
+from workers.resctrl.groups import MonitoringGroups
 from workers.resctrl.plan import Plan
-from workers.runtime.replica import Replica
+from workers.runtime.replica import RulesReplica
 
 # Below what a person can set at the least as the time after which a worker counts as hung.
 SILENCE_NS_MAX = HANG_TIMEOUT.least
@@ -54,16 +54,16 @@ class FlatTree:
 class Story:
     """One worker whose beats are counted and whose longest silence is kept."""
 
-    def __init__(self, units: int, *, groups: Groups | None = None, clock: FakeClock | None = None) -> None:
+    def __init__(self, units: int, *, groups: MonitoringGroups | None = None, clock: FakeClock | None = None) -> None:
         self.beats = 0
         self.silence_ns = 0
         self._beat_at_ns = time.thread_time_ns()
         self.clock = clock or FakeClock()
         self.bus = RecordingBus()
-        self.pulse = Pulse()
-        self.pulse.beat = self.beat
+        self.heartbeat = Heartbeat()
+        self.heartbeat.beat = self.beat
         self.work = ControlPlaneWork(
-            self.clock, FlatTree(units), RecordingOutbox(), self.bus, Config({}), run="r", groups=groups, pulse=self.pulse,  # type: ignore[arg-type]  # it opens no file
+            self.clock, FlatTree(units), RecordingOutbox(), self.bus, Config({}), run="r", groups=groups, heartbeat=self.heartbeat,  # type: ignore[arg-type]  # it opens no file
         )  # fmt: skip
 
     def beat(self) -> None:
@@ -131,7 +131,7 @@ def test_all_units_of_a_host_may_share_one_group() -> None:
     """Moving all threads into it, and telling of every unit how it stands, beats; telling is linear in the units."""
     clock, units = FakeClock(), UNITS_MAX
     resctrl = MemoryResctrl(ThreadTable(range(1, units + 2)), clock)
-    story = Story(units, groups=Groups(resctrl.view(), now_ns=clock.now_ns), clock=clock)
+    story = Story(units, groups=MonitoringGroups(resctrl.view(), now_ns=clock.now_ns), clock=clock)
 
     _play(story, [GroupRule("all", 0, Match(), Action("shared", "all"))], turns=3)
 
@@ -150,9 +150,9 @@ def test_what_a_worker_holds_of_rules_is_taken_in_between_two_beats() -> None:
     state = story.entries(_rules(RULES_MAX))
     story.silence_ns, story._beat_at_ns = 0, time.thread_time_ns()
 
-    Replica().take(Snapshot(1, 1, state.digest, list(state.items())))
+    RulesReplica().take(Snapshot(1, 1, state.digest, list(state.items())))
     story.beat()
-    assert Plan(story.pulse).take(state)
+    assert Plan(story.heartbeat).take(state)
     story.beat()
 
     assert story.silence_ns < SILENCE_NS_MAX

@@ -117,7 +117,7 @@ def test_a_host_of_18000_processes_beats_all_along() -> None:
     for pid in range(2, 18_002):
         host.born(pid)
     beats: list[int] = []
-    host.pulse.beat = lambda: beats.append(len(host.tree.calls))
+    host.heartbeat.beat = lambda: beats.append(len(host.tree.calls))
 
     def longest_silence() -> int:
         marks = [0, *beats, len(host.tree.calls)]
@@ -134,7 +134,7 @@ def test_a_host_of_18000_processes_beats_all_along() -> None:
     assert longest_silence() <= 4 * FILES_PER_BEAT + 200
     assert len(beats) == 0
     listed[10:] = []
-    host.pulse.beat = lambda: beats.append(0)
+    host.heartbeat.beat = lambda: beats.append(0)
     host.tick()
     assert len(beats) >= 18_000 // FILES_PER_BEAT
     listed[:] = []
@@ -149,7 +149,7 @@ def test_the_descriptors_of_a_large_host_are_given_back_with_beats() -> None:
         host.born(pid)
     host.tick()
     beats: list[int] = []
-    host.pulse.beat = lambda: beats.append(host.tree.open_descriptors)
+    host.heartbeat.beat = lambda: beats.append(host.tree.open_descriptors)
     host.probe.close()
     assert beats == [FILES_PER_BEAT, 0]
 

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from workers.resctrl.cleanup import REMOVALS_PER_STEP, Cleanup
 from workers.resctrl.emulator.profile import PROFILES
-from workers.resctrl.groups import Groups
+from workers.resctrl.groups import MonitoringGroups
 from workers.resctrl.problem import ProblemKind, ResctrlError
 from workers.resctrl.report import CleanupReport, Mounted
 
@@ -184,7 +184,7 @@ def test_a_prefix_of_ones_own() -> None:
     with pytest.raises(ValueError, match="no group of ours"):
         world.groups.delete_group(path)
     with pytest.raises(ValueError, match="no prefix"):
-        Groups(world.filesystem, "")
+        MonitoringGroups(world.filesystem, "")
 
 
 def test_a_tasks_file_with_garbage_is_an_error_that_names_the_line() -> None:

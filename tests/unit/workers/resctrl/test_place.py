@@ -2,18 +2,18 @@
 
 import pytest
 
-from workers.resctrl.place import Place, holder_of, inside, is_monitoring, name_of, place_of, under
+from workers.resctrl.place import GroupPlace, holder_of, inside, is_monitoring, name_of, place_of, under
 
 
 @pytest.mark.parametrize(
     ("path", "place", "holder", "monitoring"),
     [
-        ("pod_x", Place.ROOT, "", False),
-        ("mon_groups/pod_x", Place.MON_GROUPS, "", True),
-        ("gold/mon_groups/pod_x", Place.CONTROL_GROUP, "gold", True),
+        ("pod_x", GroupPlace.ROOT, "", False),
+        ("mon_groups/pod_x", GroupPlace.MON_GROUPS, "", True),
+        ("gold/mon_groups/pod_x", GroupPlace.CONTROL_GROUP, "gold", True),
     ],
 )
-def test_the_three_places(path: str, place: Place, holder: str, monitoring: bool) -> None:
+def test_the_three_places(path: str, place: GroupPlace, holder: str, monitoring: bool) -> None:
     """A path tells where the group stands, who holds it and whether it only monitors."""
     assert (place_of(path), holder_of(path), is_monitoring(path), name_of(path)) == (place, holder, monitoring, "pod_x")
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from fakes.clock import FakeClock
 
-from agent.model.heartbeat import BODY_BYTES, BODY_OFFSET, MEMORY, MEMORY_OFFSET, PAGE_BYTES, VERSION, Beat, parse_page
+from agent.model.heartbeat_page import BODY_BYTES, BODY_OFFSET, MEMORY, MEMORY_OFFSET, PAGE_BYTES, VERSION, Beat, parse_page
 from agent.model.message import Ack, Answer, Ask, Delta, Nack, Note, Resync, Snapshot, Stop, TakenOver, ToWorker
 from agent.model.rule import Assignment, GroupRule, Unit, UnitKind, canonical, pod_key, rule_key
 from agent.model.rule_state import RuleState
 from agent.model.timebase import HOUR, MS, S
-from workers.runtime.heartbeat import HeartbeatPage
+from workers.runtime.heartbeat_page import HeartbeatPage
 from workers.runtime.loop import MEMORY_PERIOD_NS, WorkerLoop
 
 Turn = ToWorker | Callable[[], object] | tuple[ToWorker, ...]
@@ -405,7 +405,7 @@ def test_what_rules_are_held_is_answered_by_the_loop_itself(story: Story) -> Non
     assert document["pods"] == [{"uid": "u1", "group": "g", "rule": "a"}]
 
 
-def test_a_pulse_is_a_beat_in_the_middle_of_a_turn(story: Story) -> None:
+def test_a_heartbeat_is_a_beat_in_the_middle_of_a_turn(story: Story) -> None:
     """Whoever watches sees that the loop goes on, at which time, and with the same rules."""
     beats: list[Beat | None] = []
 
@@ -414,7 +414,7 @@ def test_a_pulse_is_a_beat_in_the_middle_of_a_turn(story: Story) -> None:
         story.work.deadline_ns = None
         for _ in range(2):
             story.clock.advance(MS)
-            story.loop.pulse()
+            story.loop.heartbeat()
             beats.append(story.beat())
 
     story.work.on_timer = measure  # type: ignore[method-assign]

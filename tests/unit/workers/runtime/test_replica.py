@@ -8,14 +8,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from agent.model.heartbeat import Beat
+from agent.model.heartbeat_page import Beat
 from agent.model.message import Ack, Delta, FromWorker, Nack, Resync, Snapshot, ToWorker
 from agent.model.rule import GroupRule, canonical, pod_key, rule_key
 from agent.model.rule_state import Change, RuleState
 from supervisor.core.authority import Authority
 from supervisor.core.effect import Effect, Send
 from supervisor.core.rulebook import Rulebook
-from workers.runtime.replica import Replica
+from workers.runtime.replica import RulesReplica
 
 A, B = ("rule/a", b"1"), ("rule/b", b"2")
 # The digest of no entries is all zeros, so this must be something else.
@@ -30,21 +30,21 @@ def _snapshot(sequence: int, *entries: tuple[str, bytes], revision: int = 7) -> 
     return Snapshot(sequence, revision, _digest(*entries), list(entries))
 
 
-def _loaded(*entries: tuple[str, bytes]) -> Replica:
-    replica = Replica()
+def _loaded(*entries: tuple[str, bytes]) -> RulesReplica:
+    replica = RulesReplica()
     replica.take(_snapshot(1, *entries))
     return replica
 
 
 def test_it_begins_with_nothing() -> None:
     """Not loaded, and the digest of no entries."""
-    replica = Replica()
+    replica = RulesReplica()
     assert (replica.is_loaded, replica.revision, replica.state.digest) == (False, 0, _digest())
 
 
 def test_a_snapshot_is_taken_and_acknowledged_by_number_revision_and_digest() -> None:
     """The number may be any: a worker born late hears the fifth message first."""
-    replica = Replica()
+    replica = RulesReplica()
     assert replica.take(_snapshot(5, A, B)) == Ack(5, 7, _digest(A, B))
     assert replica.is_loaded
     assert list(replica.state.items()) == [A, B]
@@ -59,7 +59,7 @@ def test_a_snapshot_replaces_all_that_was_held() -> None:
 
 def test_an_empty_snapshot_is_a_snapshot() -> None:
     """A host without rules has workers all the same."""
-    replica = Replica()
+    replica = RulesReplica()
     assert replica.take(_snapshot(1, revision=0)) == Ack(1, 0, _digest())
     assert replica.is_loaded
 
@@ -76,7 +76,7 @@ def test_a_delta_adds_changes_and_removes() -> None:
 
 def test_deltas_count_on_from_the_snapshot() -> None:
     """Whatever its number was: a worker born late begins in the middle."""
-    replica = Replica()
+    replica = RulesReplica()
     replica.take(_snapshot(5, A))
     assert replica.take(Delta(6, 8, _digest(A, B), [B])) == Ack(6, 8, _digest(A, B))
     replica.take(_snapshot(9, A))
@@ -94,7 +94,7 @@ def test_a_delta_out_of_order_is_a_hole(sequence: int) -> None:
 
 def test_a_delta_before_any_snapshot_is_a_hole() -> None:
     """Even the one whose number would be the first."""
-    assert Replica().take(Delta(1, 1, _digest(A), [A])) == Resync(1)
+    assert RulesReplica().take(Delta(1, 1, _digest(A), [A])) == Resync(1)
 
 
 def test_a_wrong_digest_leaves_what_was_held_untouched() -> None:
@@ -108,7 +108,7 @@ def test_a_wrong_digest_leaves_what_was_held_untouched() -> None:
 
 def test_a_refused_first_snapshot_loads_nothing() -> None:
     """The work must not begin with rules that nobody meant."""
-    replica = Replica()
+    replica = RulesReplica()
     assert replica.take(Snapshot(1, 1, WRONG, [A])) == Nack(1, "the digest of the snapshot is not that of its entries")
     assert not replica.is_loaded
 
@@ -139,7 +139,7 @@ class LossyPipeStory(RuleBasedStateMachine):
         self.authority = Authority(Rulebook())
         self.history = {0: self.authority.state.digest}
         self.epoch = 0
-        self.replica = Replica()
+        self.replica = RulesReplica()
         self.down: deque[ToWorker] = deque()
         self.up: deque[FromWorker] = deque()
         self.restart()
@@ -165,7 +165,7 @@ class LossyPipeStory(RuleBasedStateMachine):
         """The worker dies with its sockets; its successor says hello."""
         self.down.clear()
         self.up.clear()
-        self.replica = Replica()
+        self.replica = RulesReplica()
         self.epoch += 1
         self.authority.on_gone(NAME)
         self._carry_out(self.authority.on_hello(NAME, self.epoch))

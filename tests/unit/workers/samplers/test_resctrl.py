@@ -13,8 +13,8 @@ from agent.model.rule import Assignment, Monitoring, Unit, UnitKind, canonical, 
 from agent.model.rule_state import RuleState
 from agent.model.table import Value
 from agent.model.timebase import MS, S
+from workers.framework.sampler import CATCH_UP_NS
 from workers.resctrl.plan import Plan
-from workers.samplers.kind import CATCH_UP_NS
 from workers.samplers.resctrl import GROUPS_LOOKED_AT, LOOK_NS, OPEN_NS, SAMPLER, SILENT_TICKS, WORDS_TOLD_MAX
 
 FIRST = "mbm_total_rate:first_tick,mbm_local_rate:first_tick"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from msgspec import Struct
 
 from agent.model.errors import FormatError
-from agent.model.pulse import beating
+from agent.model.heartbeat import beating
 from agent.model.rule import Assignment, Unit, canonical, decode_assignment, pod_key
 from agent.model.rule_state import Change
 from agent.model.table import Row
@@ -14,7 +14,7 @@ from workers.control_plane.binding import Binder
 POD_PREFIX = pod_key("")
 
 
-class Outcome(Struct, frozen=True):
+class AssignmentUpdate(Struct, frozen=True):
     """What follows from one comparison: changes to publish, rows of table `pod_group`, the assignments from now on.
 
     The rows lack the last column, the run, which only the worker knows.
@@ -25,34 +25,34 @@ class Outcome(Struct, frozen=True):
     assignments: dict[str, Assignment]
 
 
-def reconcile(
+def update_assignments(
     present: Mapping[str, Assignment],
     units: Mapping[str, Unit],
     binder: Binder,
     wall_ns: int,
     *,
     rebind: bool = True,
-    pulse: Callable[[], None] | None = None,
-) -> Outcome:
+    heartbeat: Callable[[], None] | None = None,
+) -> AssignmentUpdate:
     """The step from the present assignments to those of the observed units.
 
     An interval goes on (`valid_from` is kept) while unit, group and rule are the same; a new number of containers is
     published but opens none. With `rebind` false the rules are those of the last step and are asked only about units
-    that are new or changed. `pulse` is given all along. *Shape:* changes and rows of what ended come first.
+    that are new or changed. `heartbeat` is given all along. *Shape:* changes and rows of what ended come first.
     """
-    outcome = Outcome([], [], {})
-    for uid, held in beating(present.items(), pulse):
+    update = AssignmentUpdate([], [], {})
+    for uid, held in beating(present.items(), heartbeat):
         if uid not in units:
-            outcome.changes.append((pod_key(uid), None))
-            outcome.rows.append(closing_row(held, wall_ns))
-    for uid, unit in beating(units.items(), pulse):
-        _step(outcome, present.get(uid), unit, binder, wall_ns, rebind=rebind)
-    return outcome
+            update.changes.append((pod_key(uid), None))
+            update.rows.append(closing_row(held, wall_ns))
+    for uid, unit in beating(units.items(), heartbeat):
+        _step(update, present.get(uid), unit, binder, wall_ns, rebind=rebind)
+    return update
 
 
-def _step(outcome: Outcome, held: Assignment | None, unit: Unit, binder: Binder, wall_ns: int, *, rebind: bool) -> None:
+def _step(update: AssignmentUpdate, held: Assignment | None, unit: Unit, binder: Binder, wall_ns: int, *, rebind: bool) -> None:
     if held is not None and held.unit == unit and not rebind:
-        outcome.assignments[unit.uid] = held
+        update.assignments[unit.uid] = held
         return
     goes_on = held is not None and _who(held.unit) == _who(unit)
     if held is not None and goes_on and not rebind and held.unit.labels == unit.labels:
@@ -64,14 +64,14 @@ def _step(outcome: Outcome, held: Assignment | None, unit: Unit, binder: Binder,
     monitoring = held.monitoring if held is not None and held.group == group else None
     if held is None or not goes_on or (held.group, held.rule) != (group, rule):
         if held is not None:
-            outcome.rows.append(closing_row(held, wall_ns))
+            update.rows.append(closing_row(held, wall_ns))
         new = Assignment(unit, group, rule, wall_ns, priority, monitoring)
-        outcome.rows.append(opening_row(new, wall_ns))
+        update.rows.append(opening_row(new, wall_ns))
     else:
         new = Assignment(unit, group, rule, held.valid_from_wall_ns, priority, monitoring)
-    outcome.assignments[unit.uid] = new
+    update.assignments[unit.uid] = new
     if new != held:
-        outcome.changes.append((pod_key(unit.uid), canonical(new)))
+        update.changes.append((pod_key(unit.uid), canonical(new)))
 
 
 def _who(unit: Unit) -> tuple[object, ...]:
@@ -107,13 +107,13 @@ def _row(assignment: Assignment, wall_ns: int, valid_until_wall_ns: int | None) 
     )
 
 
-def adopt(entries: Iterable[Change], pulse: Callable[[], None] | None = None) -> dict[str, Assignment]:
+def adopt(entries: Iterable[Change], heartbeat: Callable[[], None] | None = None) -> dict[str, Assignment]:
     """The assignments that a predecessor published, from the entries `pod/...`; what cannot be read is left out.
 
     What is left out is observed anew, and `repairs` replaces or removes its entry.
     """
     adopted: dict[str, Assignment] = {}
-    for key, content in beating(entries, pulse):
+    for key, content in beating(entries, heartbeat):
         assignment = None if content is None else _decoded(content)
         if assignment is not None and pod_key(assignment.unit.uid) == key:
             adopted[assignment.unit.uid] = assignment
@@ -128,15 +128,15 @@ def _decoded(content: bytes) -> Assignment | None:
 
 
 def repairs(
-    assignments: Mapping[str, Assignment], entries: Iterable[tuple[str, bytes]], pulse: Callable[[], None] | None = None
+    assignments: Mapping[str, Assignment], entries: Iterable[tuple[str, bytes]], heartbeat: Callable[[], None] | None = None
 ) -> list[Change]:
     """What makes the entries `pod/...` of the supervisor equal to the assignments; empty when they are."""
     wanted = {pod_key(uid): assignment for uid, assignment in assignments.items()}
     changes: list[Change] = []
-    for key, content in beating(entries, pulse):
+    for key, content in beating(entries, heartbeat):
         assignment = wanted.pop(key, None)
         right = None if assignment is None else canonical(assignment)
         if right != content:
             changes.append((key, right))
-    changes.extend((key, canonical(assignment)) for key, assignment in beating(wanted.items(), pulse))
+    changes.extend((key, canonical(assignment)) for key, assignment in beating(wanted.items(), heartbeat))
     return changes

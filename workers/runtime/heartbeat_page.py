@@ -2,7 +2,7 @@
 
 import mmap
 
-from agent.model.heartbeat import BODY_OFFSET, MEMORY, MEMORY_OFFSET, PAGE_BYTES, VERSION, Beat, pack_body
+from agent.model.heartbeat_page import BODY_OFFSET, MEMORY, MEMORY_OFFSET, PAGE_BYTES, VERSION, Beat, pack_body
 
 
 class HeartbeatPage:

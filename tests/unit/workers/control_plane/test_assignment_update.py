@@ -20,8 +20,8 @@ from agent.model.rule import (
 )
 from agent.model.table import Value, problem_of_row
 from agent.model.tables import POD_GROUP
+from workers.control_plane.assignment_update import AssignmentUpdate, adopt, repairs, update_assignments
 from workers.control_plane.binding import Binder
-from workers.control_plane.reconcile import Outcome, adopt, reconcile, repairs
 
 POD = Unit("p1", UnitKind.POD, "/kubepods/podp1", 1, qos=QosClass.GUARANTEED)
 NGINX = Unit("/nginx.service", UnitKind.SERVICE, "/nginx.service", name="nginx.service")
@@ -36,21 +36,21 @@ def _units(*units: Unit) -> dict[str, Unit]:
     return {unit.uid: unit for unit in units}
 
 
-def _records(outcome: Outcome) -> list[dict[str, Value]]:
+def _records(update: AssignmentUpdate) -> list[dict[str, Value]]:
     # The worker adds the run, the last column.
-    rows = [(*row, "run-1") for row in outcome.rows]
+    rows = [(*row, "run-1") for row in update.rows]
     assert [None] * len(rows) == [problem_of_row(POD_GROUP, row) for row in rows]
     return [dict(zip(POD_GROUP.column_names, row, strict=True)) for row in rows]
 
 
 def test_a_new_unit_is_published_and_its_interval_opens() -> None:
     """Seen for the first time, without rules: a group of its own from now on."""
-    outcome = reconcile({}, _units(POD), NO_RULES, 100)
+    update = update_assignments({}, _units(POD), NO_RULES, 100)
 
     expected = Assignment(POD, "p1", None, 100)
-    assert [("pod/p1", canonical(expected))] == outcome.changes
-    assert {"p1": expected} == outcome.assignments
-    (row,) = _records(outcome)
+    assert [("pod/p1", canonical(expected))] == update.changes
+    assert {"p1": expected} == update.assignments
+    (row,) = _records(update)
     assert (
         row["timestamp"], row["pod_uid"], row["kind"], row["qos_class"], row["containers"], row["group"], row["rule"],
         row["valid_from"], row["valid_until"],
@@ -59,44 +59,44 @@ def test_a_new_unit_is_published_and_its_interval_opens() -> None:
 
 def test_nothing_changed_gives_nothing() -> None:
     """The second look at the same tree publishes nothing, whether or not the rules are asked again."""
-    first = reconcile({}, _units(POD, NGINX), NO_RULES, 100)
+    first = update_assignments({}, _units(POD, NGINX), NO_RULES, 100)
 
     for rebind in (False, True):
-        second = reconcile(first.assignments, _units(POD, NGINX), NO_RULES, 200, rebind=rebind)
-        assert Outcome([], [], first.assignments) == second
+        second = update_assignments(first.assignments, _units(POD, NGINX), NO_RULES, 200, rebind=rebind)
+        assert AssignmentUpdate([], [], first.assignments) == second
 
 
 def test_a_unit_that_is_gone_is_removed_and_its_interval_closes() -> None:
     """The row of the end repeats the interval and says until when."""
-    first = reconcile({}, _units(POD), NO_RULES, 100)
+    first = update_assignments({}, _units(POD), NO_RULES, 100)
 
-    outcome = reconcile(first.assignments, {}, NO_RULES, 300)
+    update = update_assignments(first.assignments, {}, NO_RULES, 300)
 
-    assert (outcome.changes, outcome.assignments) == ([("pod/p1", None)], {})
-    (row,) = _records(outcome)
+    assert (update.changes, update.assignments) == ([("pod/p1", None)], {})
+    (row,) = _records(update)
     assert (row["timestamp"], row["valid_from"], row["valid_until"]) == (300, 100, 300)
 
 
 def test_another_number_of_containers_is_published_without_a_new_interval() -> None:
     """Counts are worth telling but are no new membership."""
-    first = reconcile({}, _units(POD), NO_RULES, 100)
+    first = update_assignments({}, _units(POD), NO_RULES, 100)
     grown = replace(POD, containers=3)
 
-    outcome = reconcile(first.assignments, _units(grown), NO_RULES, 200, rebind=False)
+    update = update_assignments(first.assignments, _units(grown), NO_RULES, 200, rebind=False)
 
-    assert [("pod/p1", canonical(Assignment(grown, "p1", None, 100)))] == outcome.changes
-    assert outcome.rows == []
+    assert [("pod/p1", canonical(Assignment(grown, "p1", None, 100)))] == update.changes
+    assert update.rows == []
 
 
 def test_a_rule_that_takes_a_unit_closes_one_interval_and_opens_another() -> None:
     """The group changes: the old interval ends at the nanosecond at which the new one begins."""
-    first = reconcile({}, _units(POD), NO_RULES, 100)
+    first = update_assignments({}, _units(POD), NO_RULES, 100)
     rule = GroupRule("best", match=Match(qos=QosClass.GUARANTEED), action=Action("shared", "front"))
 
-    outcome = reconcile(first.assignments, _units(POD), _binder(rule), 200)
+    update = update_assignments(first.assignments, _units(POD), _binder(rule), 200)
 
-    assert Assignment(POD, "front", "best", 200) == outcome.assignments["p1"]
-    closed, opened = _records(outcome)
+    assert Assignment(POD, "front", "best", 200) == update.assignments["p1"]
+    closed, opened = _records(update)
     assert (closed["group"], closed["valid_from"], closed["valid_until"]) == ("p1", 100, 200)
     assert (opened["group"], opened["rule"], opened["valid_from"], opened["valid_until"]) == ("front", "best", 200, None)
 
@@ -104,10 +104,10 @@ def test_a_rule_that_takes_a_unit_closes_one_interval_and_opens_another() -> Non
 def test_the_priority_of_the_rule_goes_with_the_group() -> None:
     """It decides who is measured where ids are few; a changed priority is published although the group stays."""
     rule = GroupRule("vip", priority=7, match=Match(qos=QosClass.GUARANTEED))
-    first = reconcile({}, _units(POD, NGINX), _binder(rule), 100)
+    first = update_assignments({}, _units(POD, NGINX), _binder(rule), 100)
     assert [first.assignments[uid].priority for uid in (POD.uid, NGINX.uid)] == [7, 0]
 
-    second = reconcile(first.assignments, _units(POD, NGINX), _binder(replace(rule, priority=9)), 200)
+    second = update_assignments(first.assignments, _units(POD, NGINX), _binder(replace(rule, priority=9)), 200)
     assert [key for key, _content in second.changes] == ["pod/p1"]
     assert (second.assignments[POD.uid].priority, second.rows) == (9, [])
 
@@ -117,61 +117,61 @@ def test_how_a_group_stands_is_kept_as_long_as_the_group_is() -> None:
     monitoring = Monitoring(("/sys/fs/resctrl/mon_groups/pod_p1",), "", "", 1, 1)
     held = {POD.uid: Assignment(POD, "p1", None, 100, 0, monitoring)}
     more = replace(POD, containers=2)
-    assert reconcile(held, _units(more), NO_RULES, 200).assignments[POD.uid].monitoring == monitoring
+    assert update_assignments(held, _units(more), NO_RULES, 200).assignments[POD.uid].monitoring == monitoring
 
     shared = _binder(GroupRule("all", action=Action("shared", "front")))
-    assert reconcile(held, _units(more), shared, 200).assignments[POD.uid].monitoring is None
+    assert update_assignments(held, _units(more), shared, 200).assignments[POD.uid].monitoring is None
 
 
 def test_an_ignored_unit_is_assigned_to_no_group() -> None:
     """A rule that ignores is said with the rule's name and without a group."""
     rule = GroupRule("quiet", match=Match(pod="nginx*"), action=Action("ignore"))
 
-    outcome = reconcile({}, _units(POD, NGINX), _binder(rule), 100)
+    update = update_assignments({}, _units(POD, NGINX), _binder(rule), 100)
 
-    assert (outcome.assignments[NGINX.uid].group, outcome.assignments[NGINX.uid].rule) == (None, "quiet")
-    assert outcome.assignments["p1"].group == "p1"
+    assert (update.assignments[NGINX.uid].group, update.assignments[NGINX.uid].rule) == (None, "quiet")
+    assert update.assignments["p1"].group == "p1"
 
 
 def test_rules_are_not_asked_again_about_units_that_stay_the_same() -> None:
     """Without a change of rules only what is new is bound: the rest keeps its group."""
-    first = reconcile({}, _units(POD), NO_RULES, 100)
+    first = update_assignments({}, _units(POD), NO_RULES, 100)
     rule = GroupRule("all", action=Action("shared", "front"))
 
-    outcome = reconcile(first.assignments, _units(POD, NGINX), _binder(rule), 200, rebind=False)
+    update = update_assignments(first.assignments, _units(POD, NGINX), _binder(rule), 200, rebind=False)
 
-    assert [outcome.assignments[uid].group for uid in (POD.uid, NGINX.uid)] == ["p1", "front"]
+    assert [update.assignments[uid].group for uid in (POD.uid, NGINX.uid)] == ["p1", "front"]
 
 
 def test_a_pod_that_comes_back_in_another_place_has_a_new_interval() -> None:
     """The same uid under another path is not the same directory: what was measured there has ended."""
-    first = reconcile({}, _units(POD), NO_RULES, 100)
+    first = update_assignments({}, _units(POD), NO_RULES, 100)
 
-    outcome = reconcile(first.assignments, _units(replace(POD, cgroup="/elsewhere/podp1")), NO_RULES, 200, rebind=False)
+    update = update_assignments(first.assignments, _units(replace(POD, cgroup="/elsewhere/podp1")), NO_RULES, 200, rebind=False)
 
-    assert [row["valid_until"] for row in _records(outcome)] == [200, None]
+    assert [row["valid_until"] for row in _records(update)] == [200, None]
 
 
 def test_a_wall_clock_that_is_set_back_ends_no_interval_before_it_began() -> None:
     """`valid_until` is never less than `valid_from`."""
-    first = reconcile({}, _units(POD), NO_RULES, 100)
-    (row,) = _records(reconcile(first.assignments, {}, NO_RULES, 40))
+    first = update_assignments({}, _units(POD), NO_RULES, 100)
+    (row,) = _records(update_assignments(first.assignments, {}, NO_RULES, 40))
     assert (row["valid_from"], row["valid_until"]) == (100, 100)
 
 
 def test_a_successor_adopts_and_has_nothing_to_say() -> None:
     """What the predecessor published is taken over with its beginning; the first look changes nothing."""
-    before = reconcile({}, _units(POD, NGINX), NO_RULES, 100)
+    before = update_assignments({}, _units(POD, NGINX), NO_RULES, 100)
 
     adopted = adopt(before.changes)
 
     assert before.assignments == adopted
-    assert Outcome([], [], adopted) == reconcile(adopted, _units(POD, NGINX), NO_RULES, 900)
+    assert AssignmentUpdate([], [], adopted) == update_assignments(adopted, _units(POD, NGINX), NO_RULES, 900)
 
 
 def test_unreadable_entries_are_not_adopted_but_repaired() -> None:
     """A damaged or misplaced entry is replaced when its pod lives and removed when it does not."""
-    good = reconcile({}, _units(POD), NO_RULES, 100)
+    good = update_assignments({}, _units(POD), NO_RULES, 100)
     entries = [("pod/bad", b"{"), ("pod/p1", b"junk"), ("pod/wrong", good.changes[0][1] or b"")]
 
     assert adopt(entries) == {}
@@ -205,12 +205,12 @@ def test_whatever_happens_published_entries_and_open_intervals_are_the_assignmen
     for time, (seen, rules) in enumerate(story, start=1):
         units = {uid: Unit(uid, UnitKind.POD, cgroup, count, qos=qos) for uid, (cgroup, count, qos) in seen.items()}
         binder = _binder(*rules)
-        outcome = reconcile(assignments, units, binder, time)
-        assignments = outcome.assignments
-        for key, content in outcome.changes:
+        update = update_assignments(assignments, units, binder, time)
+        assignments = update.assignments
+        for key, content in update.changes:
             assert content != entries.get(key)
             entries = {**entries, key: content} if content is not None else {k: v for k, v in entries.items() if k != key}
-        for row in _records(outcome):
+        for row in _records(update):
             interval = (row["pod_uid"], row["valid_from"])
             assert (row["valid_until"] is None) == (interval not in open_rows)
             if row["valid_until"] is None:
@@ -222,4 +222,4 @@ def test_whatever_happens_published_entries_and_open_intervals_are_the_assignmen
             key: decode_assignment(content) for key, content in entries.items()
         }
         assert {(uid, held.valid_from_wall_ns): held.group for uid, held in assignments.items()} == open_rows
-        assert [] == reconcile(assignments, units, binder, time).changes == repairs(assignments, entries.items())
+        assert [] == update_assignments(assignments, units, binder, time).changes == repairs(assignments, entries.items())

@@ -1,4 +1,4 @@
-"""agentd with scripted workers, whose supervisor loses the race for a process number: a program, used as `fakes.workforce`.
+"""agentd with scripted workers, whose supervisor loses the race for a process number: a program, used as `fakes.worker_set`.
 
 The first time that the supervisor has decided to kill a worker, and before it does, the worker dies of itself and its number
 is given to a stranger. Who makes the stranger is the test: it finds the number in the file `swap` in the folder of orders,
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fakes.scripted_worker import FOLDER_VARIABLE
-from fakes.workforce import scripted_workforce
+from fakes.worker_set import scripted_worker_set
 
 from agent import assembly
 from agent.daemon.foreground import run
@@ -58,4 +58,4 @@ def _wait(condition: Callable[[], bool], what: str) -> None:
 
 if __name__ == "__main__":
     assembly.Machine = SwappingMachine
-    os._exit(int(run(sys.argv[1:], os.environ, workforce=scripted_workforce)))
+    os._exit(int(run(sys.argv[1:], os.environ, worker_set=scripted_worker_set)))

@@ -1,4 +1,4 @@
-"""agentd with scripted workers whose supervisor's wall clock jumps by days at every look: a program, used as `fakes.workforce`."""
+"""agentd with scripted workers whose supervisor's wall clock jumps by days at every look: a program, used as `fakes.worker_set`."""
 
 import itertools
 import os
@@ -20,8 +20,8 @@ time.time_ns = jumping_ns
 time.time = lambda: jumping_ns() / 1e9
 
 if __name__ == "__main__":
-    from fakes.workforce import scripted_workforce
+    from fakes.worker_set import scripted_worker_set
 
     from agent.daemon.foreground import run
 
-    os._exit(int(run(sys.argv[1:], os.environ, workforce=scripted_workforce)))
+    os._exit(int(run(sys.argv[1:], os.environ, worker_set=scripted_worker_set)))

@@ -10,13 +10,13 @@ import pytest
 from agent.config import SETTINGS
 from agent.model.table import DType, Table
 from agent.model.tables import SYSTEM_TABLES
-from workers import catalogue, samplers
+from workers import registry, samplers
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 UNITS = {"", "1", "ns", "bytes", "bytes/s", "clock ticks"}
 NEW_SAMPLER = """
 from agent.model.table import Column, DType, Table
-from workers.samplers.kind import Sampler, enabled_setting, interval_setting
+from workers.framework.sampler import Sampler, enabled_setting, interval_setting
 
 TABLE = Table("made_up", 1, "about", ("timestamp",), (Column("timestamp", DType.INT64, "ns", "when", "clock"),))
 SAMPLER = Sampler(
@@ -30,36 +30,36 @@ SAMPLER = Sampler(
     open=lambda around: None,
 )
 """
-each_table = pytest.mark.parametrize("table", catalogue.tables(), ids=lambda table: table.name)
+each_table = pytest.mark.parametrize("table", registry.tables(), ids=lambda table: table.name)
 
 
 def test_every_module_of_the_package_is_a_sampler() -> None:
     """All but the declaration of what a sampler is; nobody is forgotten and nobody is named."""
     modules = {path.stem for path in Path(samplers.__path__[0]).glob("*.py")} - {"__init__", "kind"}
     assert modules
-    assert {type(sampler.open).__name__ for sampler in catalogue.all_samplers()} <= {"type", "function"}
-    assert len(catalogue.all_samplers()) == len(modules)
+    assert {type(sampler.open).__name__ for sampler in registry.all_samplers()} <= {"type", "function"}
+    assert len(registry.all_samplers()) == len(modules)
 
 
 def test_samplers_have_different_names_that_find_them() -> None:
     """A worker is `sampler/<name>`; an unknown name is a bug of the caller."""
-    names = [sampler.name for sampler in catalogue.all_samplers()]
+    names = [sampler.name for sampler in registry.all_samplers()]
     assert sorted(set(names)) == sorted(names)
-    assert [catalogue.sampler(name).name for name in names] == names
+    assert [registry.sampler(name).name for name in names] == names
     with pytest.raises(KeyError):
-        catalogue.sampler("no such sampler")
+        registry.sampler("no such sampler")
 
 
 def test_system_tables_come_first_and_no_name_is_used_twice() -> None:
     """Neither of a table nor of a file."""
-    tables = catalogue.tables()
+    tables = registry.tables()
     assert tables[: len(SYSTEM_TABLES)] == SYSTEM_TABLES
     assert len({table.name for table in tables}) == len({table.prefix for table in tables}) == len(tables)
 
 
 def test_every_setting_is_there_once() -> None:
     """By key, by flag and by environment variable; the agent's own are among them."""
-    settings = catalogue.settings()
+    settings = registry.settings()
     for form in ("key", "flag", "environment_name"):
         assert len({getattr(setting, form) for setting in settings}) == len(settings)
     assert set(SETTINGS) <= set(settings)
@@ -67,16 +67,16 @@ def test_every_setting_is_there_once() -> None:
 
 def test_a_samplers_settings_carry_its_name_and_can_switch_it_off() -> None:
     """So that `agentd --help` tells whose they are."""
-    for sampler in catalogue.all_samplers():
+    for sampler in registry.all_samplers():
         assert all(setting.key.startswith(f"sampler.{sampler.name}.") for setting in sampler.settings)
         assert sampler.is_enabled.key == f"sampler.{sampler.name}.enabled"
         assert sampler.interval.key == f"sampler.{sampler.name}.interval"
-        assert {sampler.is_enabled, sampler.interval} <= set(catalogue.settings())
+        assert {sampler.is_enabled, sampler.interval} <= set(registry.settings())
 
 
 def test_every_sampler_says_what_it_measures_and_what_it_reads() -> None:
     """The banner and the doctor show it."""
-    for sampler in catalogue.all_samplers():
+    for sampler in registry.all_samplers():
         assert sampler.about
         assert sampler.files
         assert all(path.startswith("/") for path in sampler.files)
@@ -118,28 +118,28 @@ def test_a_columns_name_says_its_unit(table: Table) -> None:
 @pytest.fixture
 def folder_of_samplers(tmp_path: Path) -> Iterator[Path]:
     """A second folder of the package `workers.samplers`, searched as if its files lay in the first."""
-    catalogue.all_samplers.cache_clear()
+    registry.all_samplers.cache_clear()
     samplers.__path__.append(str(tmp_path))
     yield tmp_path
     samplers.__path__.remove(str(tmp_path))
     sys.modules.pop("workers.samplers.made_up", None)
     vars(samplers).pop("made_up", None)
-    catalogue.all_samplers.cache_clear()
+    registry.all_samplers.cache_clear()
 
 
 def test_a_new_sampler_is_one_new_file(folder_of_samplers: Path) -> None:
     """Its worker, its table and its settings are there without any other edit."""
-    before = (catalogue.all_samplers(), catalogue.tables(), catalogue.settings())
-    catalogue.all_samplers.cache_clear()
+    before = (registry.all_samplers(), registry.tables(), registry.settings())
+    registry.all_samplers.cache_clear()
     (folder_of_samplers / "made_up.py").write_text(NEW_SAMPLER)
-    assert catalogue.sampler("made-up").about == "nothing at all"
-    assert {sampler.name for sampler in catalogue.all_samplers()} == {sampler.name for sampler in before[0]} | {"made-up"}
-    assert {table.name for table in catalogue.tables()} == {table.name for table in before[1]} | {"made_up"}
-    assert len(catalogue.settings()) == len(before[2]) + 2
+    assert registry.sampler("made-up").about == "nothing at all"
+    assert {sampler.name for sampler in registry.all_samplers()} == {sampler.name for sampler in before[0]} | {"made-up"}
+    assert {table.name for table in registry.tables()} == {table.name for table in before[1]} | {"made_up"}
+    assert len(registry.settings()) == len(before[2]) + 2
 
 
 def test_a_file_without_a_sampler_is_a_bug_that_shows_at_once(folder_of_samplers: Path) -> None:
     """It is not passed over in silence."""
     (folder_of_samplers / "made_up.py").write_text("SAMPLER = 'not one'\n")
     with pytest.raises(AssertionError, match="made_up"):
-        catalogue.all_samplers()
+        registry.all_samplers()

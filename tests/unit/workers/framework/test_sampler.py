@@ -9,18 +9,18 @@ from fakes.outbox import RecordingOutbox
 
 from agent.config import Config
 from agent.model.gap_cause import GapCause
+from agent.model.heartbeat import Heartbeat
 from agent.model.message import Missed, Tick
 from agent.model.rule_state import RuleState
 from agent.model.table import Column, DType, Table
 from agent.model.timebase import MS, S
 from agent.setting import AutoSwitch, Whole
-from workers.samplers.kind import (
+from workers.framework.sampler import (
     CATCH_UP_NS,
-    Pulse,
     Sample,
     Sampler,
+    SamplerContext,
     SamplerWork,
-    Surroundings,
     UnreadableError,
     enabled_setting,
     interval_setting,
@@ -341,13 +341,13 @@ def test_other_work_is_done_between_ticks_in_parts_and_makes_none_late() -> None
     assert story.stats()["ticks"] == 3
 
 
-def test_a_pulse_beats_as_soon_as_somebody_listens() -> None:
+def test_a_heartbeat_beats_as_soon_as_somebody_listens() -> None:
     """Before that a probe may give it all the same."""
     beats: list[int] = []
-    pulse = Pulse()
-    pulse()
-    pulse.beat = lambda: beats.append(1)
-    pulse()
+    heartbeat = Heartbeat()
+    heartbeat()
+    heartbeat.beat = lambda: beats.append(1)
+    heartbeat()
     assert beats == [1]
 
 
@@ -376,7 +376,7 @@ def test_a_capacity_is_one_of_its_settings() -> None:
     assert capacity in sampler.settings
 
 
-def _never(around: Surroundings) -> SlowProbe:
+def _never(around: SamplerContext) -> SlowProbe:
     raise AssertionError("nobody opens a probe here")
 
 

@@ -10,21 +10,21 @@ from typing import Any
 
 from agent.config import RESCTRL_AUTO_MOUNT, RESCTRL_CHECK_INTERVAL, RESCTRL_HEALTH_INTERVAL, RESCTRL_RETRY_INTERVAL, Config
 from agent.failpoint import failpoint
-from agent.model.pulse import Pulse, beating
+from agent.model.heartbeat import Heartbeat, beating
 from agent.model.rule import Assignment, Monitoring
 from agent.model.timebase import MS, S
 from agent.ports import Bus, Clock
+from workers.control_plane.desired_groups import desired_group
 from workers.control_plane.group_plan import GroupPlan
 from workers.control_plane.group_report import GroupReport
-from workers.control_plane.group_step import Check, Checked, Create, Delete
-from workers.control_plane.group_wish import wanted_of
+from workers.control_plane.group_step import Check, CheckResult, Create, Delete
 from workers.control_plane.pods import Places
 from workers.control_plane.unit_threads import UnitThreads
 from workers.resctrl.cleanup import Cleanup
 from workers.resctrl.failure import SourceError
-from workers.resctrl.groups import Groups
+from workers.resctrl.groups import MonitoringGroups
 from workers.resctrl.name import group_name, is_unmistakable
-from workers.resctrl.place import Place, name_of, under
+from workers.resctrl.place import GroupPlace, name_of, under
 from workers.resctrl.problem import ProblemKind, ResctrlError
 from workers.resctrl.tree import GONE
 
@@ -40,20 +40,20 @@ _OF_THE_MOUNT = frozenset({ProblemKind.NOT_MOUNTED, ProblemKind.UNSUPPORTED})
 MakeThreads = Callable[[Mapping[tuple[str, str], tuple[str, ...]]], UnitThreads]
 
 
-class Grouping:
+class GroupController:
     """The monitoring groups of this host, as the assignments want them."""
 
     def __init__(
         self,
-        groups: Groups,
+        groups: MonitoringGroups,
         make_threads: MakeThreads,
         clock: Clock,
         bus: Bus,
         config: Config,
-        pulse: Callable[[], None] | None = None,
+        heartbeat: Callable[[], None] | None = None,
     ) -> None:
-        self._pulse = pulse or Pulse()
-        groups.pulse = self._pulse
+        self._heartbeat = heartbeat or Heartbeat()
+        groups.heartbeat = self._heartbeat
         self._groups = groups
         self._make_threads = make_threads
         self._clock = clock
@@ -85,7 +85,7 @@ class Grouping:
     def on_start(self, adopted: Mapping[str, Assignment], now_ns: int) -> None:
         """Go on with what the adopted assignments name; without any this is the first start of the agent."""
         prefix = f"{self._groups.filesystem.root}/"
-        for assignment in beating(adopted.values(), self._pulse):
+        for assignment in beating(adopted.values(), self._heartbeat):
             if assignment.group is not None and assignment.monitoring is not None and assignment.monitoring.paths:
                 paths = tuple(path.removeprefix(prefix) for path in assignment.monitoring.paths)
                 self._plan.adopt(assignment.group, paths)
@@ -101,7 +101,7 @@ class Grouping:
         self._plan.want((), self._clock.now_ns())
         self._plan.end_adoption(self._clock.now_ns())
         while self._mount_id is not None and (now_ns := self._clock.now_ns()) < end_ns:
-            self._pulse()
+            self._heartbeat()
             # Every try waits for the lock by itself; a pause after it would be the end.
             self._plan.on_found(now_ns)
             step = self._plan.next_step(now_ns)
@@ -115,10 +115,10 @@ class Grouping:
         """The assignments after a look or a change of rules, and where the threads of their units are."""
         self._places = places
         members: dict[str, list[Assignment]] = {}
-        for assignment in beating(assignments.values(), self._pulse):
+        for assignment in beating(assignments.values(), self._heartbeat):
             if assignment.group is not None:
                 members.setdefault(assignment.group, []).append(assignment)
-        self._plan.want([wanted_of(group, held, places) for group, held in beating(members.items(), self._pulse)], now_ns)
+        self._plan.want([desired_group(group, held, places) for group, held in beating(members.items(), self._heartbeat)], now_ns)
         self._in_containers = {group: threads for group, threads in self._in_containers.items() if group in members}
         if self._lost is not None:
             self._plan.on_lost(*self._lost)
@@ -217,7 +217,7 @@ class Grouping:
         A few at a time: with another tool at the lock, hundreds take longer than a worker may be silent.
         """
         while self._cleanup is not None and self._clock.now_ns() < until_ns:
-            self._pulse()
+            self._heartbeat()
             is_over = True
             try:
                 is_over = self._cleanup.step()
@@ -239,7 +239,7 @@ class Grouping:
         self._plan.end_adoption(now_ns)
         known = {*self._plan.paths(), *(under("", group_name(name, self._groups.prefix)) for name in self._plan.names())}
         for group in self._groups.list_groups():
-            if group.place is not Place.CONTROL_GROUP and group.path not in known:
+            if group.place is not GroupPlace.CONTROL_GROUP and group.path not in known:
                 self._plan.remove(group.path, now_ns)
 
     def _sweep_inside(self, now_ns: int) -> None:
@@ -248,7 +248,7 @@ class Grouping:
         held = set(self._plan.paths())
         wanted = {group_name(name, self._groups.prefix): name for name in self._plan.names()}
         for group in self._groups.list_groups():
-            if group.place is not Place.CONTROL_GROUP or group.path in held:
+            if group.place is not GroupPlace.CONTROL_GROUP or group.path in held:
                 continue
             name = name_of(group.path)
             if self._plan.is_whole(wanted[name]) if name in wanted else self._is_ours_inside(name):
@@ -274,7 +274,7 @@ class Grouping:
                 self._failures[problem.kind.value] += 1
                 self._ends_adoption = is_whole_sweep and problem.kind is ProblemKind.LOCKED
         while self._mount_id is not None and (now_ns := self._clock.now_ns()) < until_ns:
-            self._pulse()
+            self._heartbeat()
             match self._plan.next_step(now_ns):
                 case Delete() as step:
                     self._delete(step)
@@ -337,7 +337,7 @@ class Grouping:
             failure = SourceError(threads.failure.filename or "", threads.failure)
             refused, detail, kind = max(refused, 1), failure.sentence, failure.kind
         outside = threads.outside_by_part(reconciliation.outside_threads)
-        found = Checked(result.paths, outside, result.assigned, refused, detail, kind)
+        found = CheckResult(result.paths, outside, result.assigned, refused, detail, kind)
         # What is in the group beside those that are known may be those that are not.
         if result.is_clean and reconciliation.further_threads and threads.failure is None:
             self._release_strays(step, threads, result.paths)
@@ -346,7 +346,7 @@ class Grouping:
     def _on_check_failed(self, step: Check, problem: ResctrlError) -> None:
         now_ns = self._clock.now_ns()
         if problem.kind is ProblemKind.EMPTY_THREAD_SET:
-            self._plan.on_checked(step.group, Checked(step.paths, dict.fromkeys(step.parts)), now_ns)
+            self._plan.on_checked(step.group, CheckResult(step.paths, dict.fromkeys(step.parts)), now_ns)
         elif problem.kind is ProblemKind.IO and problem.errno in GONE:
             self._failures["vanished"] += 1
             self._plan.on_vanished(step.group, now_ns)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.model.heartbeat import BODY_BYTES, BODY_OFFSET, PAGE_BYTES, VERSION, Beat, parse_page
-from workers.runtime.heartbeat import HeartbeatPage
+from agent.model.heartbeat_page import BODY_BYTES, BODY_OFFSET, PAGE_BYTES, VERSION, Beat, parse_page
+from workers.runtime.heartbeat_page import HeartbeatPage
 
 DIGEST = bytes(range(32))
 uint64 = st.integers(min_value=0, max_value=2**64 - 1)

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from agent.model.rule import Assignment, UnitKind
-from workers.control_plane.group_step import Wanted
+from workers.control_plane.group_step import DesiredGroup
 from workers.control_plane.pods import Places
 from workers.resctrl.problem import ProblemKind
 
@@ -12,12 +12,12 @@ _CAPACITY = ProblemKind.CAPACITY.value
 _SAVE_IDS = "every id is in use: rules with a higher priority are measured first, rules with the action ignore or shared save ids"
 
 
-def wanted_of(group: str, members: Sequence[Assignment], places: Mapping[str, Places]) -> Wanted:
+def desired_group(group: str, members: Sequence[Assignment], places: Mapping[str, Places]) -> DesiredGroup:
     """The group that these units share. Pods come before services and slices of the same priority."""
     weight = max(2 * each.priority + (each.unit.kind is UnitKind.POD) for each in members)
     # A unit whose directories are not known (they could not be listed this time) still belongs to its group.
     parts = tuple((each.unit.uid, part) for each in members for part in sorted(places.get(each.unit.uid) or {"": ()}))
-    return Wanted(group, weight, parts)
+    return DesiredGroup(group, weight, parts)
 
 
 def unmeasured_sentence(unmeasured: Sequence[tuple[str, str]]) -> str:

@@ -13,9 +13,9 @@ from agent.model.table import Table
 from agent.model.tables import SYSTEM_TABLES
 from agent.setting import AUTO_BYTES, AnySetting, AutoSwitch
 from workers import samplers
-from workers.samplers.kind import Sampler
+from workers.framework.sampler import Sampler
 
-_NOT_SAMPLERS = frozenset({"__init__", "kind"})
+_NOT_SAMPLERS = frozenset({"__init__"})
 
 
 @cache

@@ -11,13 +11,13 @@ from fakes.scripted_worker import kinds
 
 from agent.config import Config
 from agent.daemon.foreground import run
-from agent.workforce import Workforce
+from agent.worker_set import WorkerSet
 
 
-def scripted_workforce(_config: Config) -> Workforce:
+def scripted_worker_set(_config: Config) -> WorkerSet:
     """The workers that the environment names."""
-    return Workforce(kinds(), entry="fakes.scripted_worker:be_worker", preload=("fakes.scripted_worker", "workers.runtime.preload"))
+    return WorkerSet(kinds(), entry="fakes.scripted_worker:be_worker", preload=("fakes.scripted_worker", "workers.runtime.preload"))
 
 
 if __name__ == "__main__":
-    os._exit(int(run(sys.argv[1:], os.environ, workforce=scripted_workforce)))
+    os._exit(int(run(sys.argv[1:], os.environ, worker_set=scripted_worker_set)))

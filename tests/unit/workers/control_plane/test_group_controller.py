@@ -25,7 +25,7 @@ from agent.model.rule import Action, Assignment, GroupRule, Match, QosClass, can
 from agent.model.rule_state import RuleState
 from agent.model.timebase import MS, S
 from workers.control_plane.work import ControlPlaneWork
-from workers.resctrl.groups import Groups
+from workers.resctrl.groups import MonitoringGroups
 from workers.resctrl.name import group_name
 
 FIRST, SECOND = "c" * 64, "d" * 64
@@ -61,7 +61,7 @@ class Host:
         self.work = self._start(RuleState())
 
     def _start(self, rules: RuleState) -> ControlPlaneWork:
-        groups = Groups(self.resctrl.view(), now_ns=self.clock.now_ns, sleep_seconds=self._wait)
+        groups = MonitoringGroups(self.resctrl.view(), now_ns=self.clock.now_ns, sleep_seconds=self._wait)
         work = ControlPlaneWork(self.clock, self.tree, RecordingOutbox(), self.bus, self.config, run="r", groups=groups)
         work.on_rules(rules)
         work.on_start(self.clock.now_ns())
@@ -530,7 +530,7 @@ def test_a_turn_of_work_leaves_time_for_the_heartbeat() -> None:
     uids = [f"{number:08x}-aaaa-4d6a-9f21-7c5d0e4b6a13" for number in range(200)]
     for number, uid in enumerate(uids):
         host.run(uid, 1000 + number)
-    resctrl = host.work._grouping._groups.filesystem  # type: ignore[union-attr]
+    resctrl = host.work._controller._groups.filesystem  # type: ignore[union-attr]
     make = resctrl.mkdir
 
     def slow_mkdir(path: str) -> None:

@@ -25,7 +25,7 @@ class Moment(NamedTuple):
     at_ns: int
 
 
-class WorkforceAgent(AgentProcess):
+class WorkerSetAgent(AgentProcess):
     """agentd with the workers `name=script,…` beside a control plane.
 
     `prefix` are words before the command (`nice -n 19`); unless `ready`, a start only waits until the agent answers, for one
@@ -40,7 +40,7 @@ class WorkforceAgent(AgentProcess):
         flags: dict[str, str] | None = None,
         quick: bool = True,
         prefix: tuple[str, ...] = (),
-        module: str = "fakes.workforce",
+        module: str = "fakes.worker_set",
         variables: dict[str, str] | None = None,
         ready: bool = True,
     ) -> None:
@@ -52,7 +52,7 @@ class WorkforceAgent(AgentProcess):
         program = (*prefix, "env", "-C", str(TESTS_FOLDER), *assignments, sys.executable, "-m", module)
         super().__init__(folder, flags=flags, quick=quick, program=program)
 
-    def __enter__(self) -> "WorkforceAgent":
+    def __enter__(self) -> "WorkerSetAgent":
         self.start(ready=self._waits_ready)
         if not self._waits_ready:
             wait_until(self.answers, f"the agent answers; it says:\n{self.output}")

@@ -8,8 +8,8 @@ from msgspec import Struct
 from agent.config import Config
 from agent.model.errors import EvergaugeError
 from agent.model.gap_cause import GapCause
+from agent.model.heartbeat import Heartbeat
 from agent.model.message import Condition, Note
-from agent.model.pulse import Pulse as Pulse
 from agent.model.rule_state import RuleState
 from agent.model.table import Row, Table
 from agent.model.tick_grid import TickGrid
@@ -36,17 +36,17 @@ class UnreadableError(EvergaugeError):
         self.sample = sample
 
 
-class Surroundings(Struct, frozen=True):
+class SamplerContext(Struct, frozen=True):
     """What a probe is made of. `tree` gives the kernel files below a directory, which need not be there yet."""
 
     config: Config
     clock: Clock
     bus: Bus
     tree: Callable[[str], KernelTree]
-    pulse: Pulse
+    heartbeat: Heartbeat
 
 
-class Ruleless:
+class NoRules:
     """The part of a probe that measures everything, whatever the rules, and does all of its work in its ticks."""
 
     def on_rules(self, rules: RuleState) -> None:
@@ -116,7 +116,7 @@ class Sampler(Struct, frozen=True):
     is_enabled: Switch | AutoSwitch
     interval: Duration
     further_settings: tuple[AnySetting, ...]
-    open: Callable[[Surroundings], Probe]
+    open: Callable[[SamplerContext], Probe]
     is_available: Callable[[Config], bool] = _always
     capacity: Whole | None = None
 
@@ -147,9 +147,16 @@ class SamplerWork:
     """A sampler's work in its worker (`agent.ports.Work`): one sample per tick, on a fixed grid, offered to the outbox."""
 
     def __init__(
-        self, sampler: Sampler, probe: Probe, clock: Clock, outbox: Outbox, bus: Bus, config: Config, pulse: Pulse | None = None
+        self,
+        sampler: Sampler,
+        probe: Probe,
+        clock: Clock,
+        outbox: Outbox,
+        bus: Bus,
+        config: Config,
+        heartbeat: Heartbeat | None = None,
     ) -> None:
-        self.pulse = pulse or Pulse()
+        self.heartbeat = heartbeat or Heartbeat()
         self._bus = bus
         self._problem = ""
         self._probe = probe
