@@ -39,19 +39,25 @@ def read_footer(path: str, owners: frozenset[int] | None = None, *, verify: bool
     if isinstance(descriptor, LeftOut):
         return descriptor
     try:
+        return checked_footer(descriptor, path, verify=verify)
+    finally:
+        os.close(descriptor)
+
+
+def checked_footer(descriptor: int, path: str, *, verify: bool) -> Footer | LeftOut:
+    """As `read_footer`, of an open file."""
+    try:
         verdict = check_digest(descriptor) if verify else Verdict.GOOD
         footer = footer_of(descriptor, path)
     except OSError as cause:
         return LeftOut(path, f"it cannot be read: {cause.strerror}")
-    finally:
-        os.close(descriptor)
     if verdict is Verdict.DAMAGED or (verdict is Verdict.NONE and isinstance(footer, Footer) and "digest" in footer.marks):
         return LeftOut(path, "its bytes are not those that were sealed", damaged=True)
     return footer
 
 
 def footer_of(descriptor: int, path: str) -> Footer | LeftOut:
-    """The same of an open file."""
+    """What the end of an open file says, or why it is left out."""
     try:
         ends = _read_ends(descriptor)
     except OSError as cause:

@@ -67,7 +67,7 @@ def choose(paths: Sequence[str], wanted: Wanted, owners: frozenset[int], *, veri
     # Columns that a newer agent added are taken from the first file that has them; others must agree with it.
     types = dict(wanted.columns)
     for path in paths:
-        if (reason := _why_not_named_so(os.path.basename(path))) is not None:
+        if (reason := why_not_named_so(os.path.basename(path))) is not None:
             left_out.append(LeftOut(path, reason))
             continue
         try:
@@ -97,7 +97,8 @@ def why_foreign(path: str, footer: Footer, wanted: Wanted, types: Mapping[str, s
     return None
 
 
-def _why_not_named_so(name: str) -> str | None:
+def why_not_named_so(name: str) -> str | None:
+    """Why no file of this name is read, whatever it holds; None: it may be."""
     # DuckDB takes these for patterns, and text only.
     if any(letter in name for letter in "*?[]"):
         return "its name is a pattern"
