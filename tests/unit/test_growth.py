@@ -177,7 +177,7 @@ HOSTILE: dict[str, tuple[str, ...]] = {
         ".scope",
     ),
     "agent/cli/moment.py": ("1", "-1h", "2024-01-31", "T03:12", ":", ".1", "+01:00", "a"),
-    "agent/cli/filter_bounds.py": ("(", "timestamp ", "1", "1.", "\'\'", "\"\"", "optional:", " "),
+    "agent/cli/filter_bounds.py": ("(", "timestamp ", "1", "1.", "''", '""', "optional:", " "),
     "agent/cli/verify.py": ("1", "1-", "2026-01-"),
     "agent/model/glob.py": ("a", "[", "]", "?"),
     "agent/cli/query_database.py": ("duckdb_", "pragma_ ", "show", " "),
