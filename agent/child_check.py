@@ -1,4 +1,4 @@
-"""A yes-or-no question to a child process, for what may never answer: only the child waits for it."""
+"""Answers a yes-or-no question in a child process, because asking the kernel may never return: then only the child waits."""
 
 import os
 import select
@@ -9,9 +9,10 @@ _YES, _NO = 0, 1
 
 
 def check_in_child(question: Callable[[], bool], *, seconds: float) -> bool | None:
-    """The answer of a forked child; None: it did not answer in time, or could not. For a process without other threads.
+    """The answer that a forked child finds within `seconds`. The calling process must have no other threads.
 
-    *Raises:* OSError when there is no process to be had.
+    *Absent:* None when the child gave no answer in time, or failed. *Raises:* OSError when no process can be made.
+    *Source:* pidfd_open(2), wait(2).
     """
     child = os.fork()
     if child == 0:
@@ -19,7 +20,7 @@ def check_in_child(question: Callable[[], bool], *, seconds: float) -> bool | No
         try:
             code = _YES if question() else _NO
         finally:
-            # Whatever happens, the child does not go on as its parent.
+            # The child must never return into the parent's code, whatever the question raises.
             os._exit(code)
     pidfd = os.pidfd_open(child)
     try:
@@ -27,7 +28,7 @@ def check_in_child(question: Callable[[], bool], *, seconds: float) -> bool | No
         waiting.register(pidfd, select.POLLIN)
         if not waiting.poll(seconds * 1000):
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-            # One that is stuck in the kernel stays until its mount is gone; the next wait for all children takes it then.
+            # A child that is stuck in the kernel stays until its mount is gone; the next wait for all children reaps it.
             waiting.poll(100)
             os.waitpid(child, os.WNOHANG)
             return None

@@ -1,4 +1,4 @@
-"""The real clocks behind `agent.ports.Clock`."""
+"""The system's clocks as an `agent.ports.Clock`."""
 
 import os
 import time
@@ -10,10 +10,10 @@ _SCHEDSTAT_BYTES_MAX = 256
 
 
 class SystemClock:
-    """CLOCK_MONOTONIC and CLOCK_REALTIME, and for readings CLOCK_BOOTTIME and what the scheduler counts of the main thread."""
+    """CLOCK_MONOTONIC, CLOCK_REALTIME and CLOCK_BOOTTIME, and the CPU time and run delay of this thread."""
 
     def __init__(self) -> None:
-        # Opened by the process that reads, at its first reading: before a fork it would be the parent's. None: not opened yet.
+        # Opened at the first reading, by the process that reads: opened before a fork it would show the parent. None: not yet open.
         self._schedstat: int | None = None
 
     def now_ns(self) -> int:
@@ -25,9 +25,12 @@ class SystemClock:
         return time.time_ns()
 
     def reading(self) -> ClockReading:
-        """See `agent.ports.Clock`; it costs some 3 us."""
+        """All clocks at this moment, see `agent.ports.Clock`. It costs about 3 µs.
+
+        *Absent:* `run_delay_ns` where the kernel does not count it. *Source:* clock_gettime(2), /proc/self/schedstat in proc(5).
+        """
         run_delay_ns = self._run_delay_ns()
-        # The two clocks that are compared are read side by side.
+        # Monotonic and boot time are compared with each other, so they are read one right after the other.
         return ClockReading(
             now_ns=time.monotonic_ns(),
             boot_ns=time.clock_gettime_ns(time.CLOCK_BOOTTIME),
@@ -41,5 +44,5 @@ class SystemClock:
                 self._schedstat = os.open("/proc/self/schedstat", os.O_RDONLY | os.O_CLOEXEC)
             return int(os.pread(self._schedstat, _SCHEDSTAT_BYTES_MAX, 0).split()[1])
         except (OSError, ValueError, IndexError):
-            # A kernel without CONFIG_SCHED_INFO, or a /proc that shows something else.
+            # A kernel without CONFIG_SCHED_INFO, or a /proc with other content.
             return None

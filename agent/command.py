@@ -1,4 +1,4 @@
-"""agentd's command line: each setting is a flag, and a few words besides. PURE; light, because every start pays for it."""
+"""agentd's command line: each setting is a flag, plus a few options. PURE, and light, because every start loads it."""
 
 from collections.abc import Iterable, Sequence
 
@@ -14,20 +14,20 @@ HEAD = """usage: agentd [--config FILE] [--for DURATION] [--check-config] [--SET
 
 Runs the evergauge agent in the foreground until it gets SIGINT or SIGTERM.
 
-  --config FILE      read settings from this TOML file (else EVERGAUGE_CONFIG, else /etc/evergauge/agentd.toml if it is there)
-  --for DURATION     end by itself this long after it became ready, such as 10s
-  --check-config     say whether the configuration is good, print it as a settings file, and end
+  --config FILE      read settings from this TOML file (default: EVERGAUGE_CONFIG, else /etc/evergauge/agentd.toml if it exists)
+  --for DURATION     stop this long after the agent became ready, such as 10s
+  --check-config     check the configuration, print it as a settings file, and exit
   --version, --help
 
-  [worker."NAME"]    in the file: the keys of [supervisor] for one worker alone, hang_timeout to stable_period
+  [worker."NAME"]    a section of the file: the keys hang_timeout to stable_period of [supervisor], for one worker
 
-Settings, in the file, in the environment and as flags; the later wins. A file is made of the lines `[section]` and `key = value`
-below, those without a section first; the values are the defaults:
+Every setting can be in the file, in the environment and in a flag; the later of these wins. A file consists of the lines
+`[section]` and `key = value` below, keys without a section first. The values shown are the defaults.
 """
 
 
 class Invocation(Struct, frozen=True):
-    """What a command line asks for. `flags` maps setting keys to texts."""
+    """What a command line asks for. `flags` maps keys of settings to texts. *Absent:* `for_ns` None: run until told to stop."""
 
     config_path: str = ""
     for_ns: int | None = None
@@ -38,7 +38,7 @@ class Invocation(Struct, frozen=True):
 
 
 def parse_invocation(arguments: Sequence[str], settings: Sequence[AnySetting]) -> Invocation:
-    """*Raises:* MisuseError naming the argument that cannot be understood."""
+    """What agentd's arguments ask for. *Raises:* MisuseError that names the argument that is not understood."""
     keys = {setting.flag: setting.key for setting in settings}
     switches = {"--check-config": "check_config", "--help": "help", "-h": "help", "--version": "version"}
     found: dict[str, str | bool] = {}
@@ -70,7 +70,7 @@ def parse_invocation(arguments: Sequence[str], settings: Sequence[AnySetting]) -
 
 
 def usage(settings: Sequence[AnySetting]) -> str:
-    """The help text: every setting with its default, range and reason, below the section of the file in which it stands."""
+    """The help text: every setting with its default, range and reason, under its section of the file."""
     lines = [HEAD]
     for section, members in _by_section(settings).items():
         lines.append(f"[{section}]\n" if section else "before any section\n")
@@ -88,7 +88,7 @@ def usage(settings: Sequence[AnySetting]) -> str:
 
 
 def settings_document(config: Config, settings: Sequence[AnySetting], workers: Iterable[str]) -> str:
-    """Every setting with its value, as a settings file that gives this very configuration."""
+    """Every setting with its value, as a settings file that gives exactly this configuration."""
     lines: list[str] = []
     for section, members in _by_section(settings).items():
         lines += ["", f"[{section}]"] if section else []
@@ -103,7 +103,7 @@ def settings_document(config: Config, settings: Sequence[AnySetting], workers: I
 
 
 def _by_section(settings: Sequence[AnySetting]) -> dict[str, list[AnySetting]]:
-    """The settings by their sections in the order in which they appear, those without one first."""
+    """The settings by section, in order of appearance; those without a section come first."""
     sections: dict[str, list[AnySetting]] = {"": []}
     for setting in settings:
         sections.setdefault(setting.section, []).append(setting)

@@ -1,6 +1,6 @@
 """Settings: declared once, with unit, range and reason; read from file, environment and flags, the later wins. PURE.
 
-The text of the file, the environment and the flags are handed in; nobody here opens anything.
+The caller hands in the text of the file, the environment and the flags; nothing here opens a file.
 Samplers declare their own settings beside their code; `workers.registry` hands them to `parse_config`.
 """
 
@@ -34,120 +34,128 @@ from agent.setting import (
     Whole,
 )
 
-# Read by `agent.failpoint` alone: a test's means, no setting.
+# Only `agent.failpoint` reads it. It is for tests and is not a setting.
 _FAILPOINTS = "EVERGAUGE_FAILPOINTS"
 
-STATE_DIR = Text("state_dir", "", "folder of data, spool and rules; empty: .evergauge/ of a checkout, else /var/lib/evergauge")
-RUNTIME_DIR = Text("runtime_dir", "", "folder of the sockets; empty: .evergauge/ of a checkout, else /run/evergauge")
+STATE_DIR = Text("state_dir", "", "folder for data, spool and rules; empty: .evergauge/ of a checkout, else /var/lib/evergauge")
+RUNTIME_DIR = Text("runtime_dir", "", "folder for the sockets; empty: .evergauge/ of a checkout, else /run/evergauge")
 CONTROL_SOCKET = Text("control_socket", "", "path of the control socket; empty: control.sock in the runtime folder")
 BUS_SOCKET = Text("bus_socket", "", "path of the bus between supervisor and workers; empty: bus.sock in the runtime folder")
-DATA_SOCKET = Text("data_socket", "", "path of the socket of the writer; empty: data.sock in the runtime folder")
-# A member sees command lines of every process and the rules' names: nobody's by default.
+DATA_SOCKET = Text("data_socket", "", "path of the writer's socket; empty: data.sock in the runtime folder")
+# Empty by default, because a member sees the command lines of all processes and the names of rules.
 READER_GROUP = Text(
-    "reader_group", "", "members of this group (name or number) may ask what only looks, and read the data; empty: nobody else"
+    "reader_group", "", "members of this group (name or number) may read data and status but change nothing; empty: no group"
 )
-HOST_NAME = Text("host_name", "", "the name of this host in files and rows; empty: the kernel's node name")
+HOST_NAME = Text("host_name", "", "name of this host in files and rows; empty: the kernel's node name")
 PROC_ROOT = Text("kernel.proc_root", "/proc", "where the proc file system is mounted")
 CGROUP_ROOT = Text("kernel.cgroup_root", "/sys/fs/cgroup", "where the cgroup hierarchies are mounted")
-NRI_SOCKET = Text("nri.socket_path", "/var/run/nri/nri.sock", "the container runtime's NRI socket").known_as("NRI_SOCKET_PATH")
+NRI_SOCKET = Text(
+    "nri.socket_path", "/var/run/nri/nri.sock", "the container runtime's NRI socket; this version only reports whether it exists"
+).known_as("NRI_SOCKET_PATH")
 
-RESCTRL_MOUNT = Text("resctrl.mount", "/sys/fs/resctrl", "where resctrl is mounted, or is to be").known_as("RESCTRL_MOUNT")
-# Whoever mounts it decides on its options (cdp, mba_MBps), and a second mount is refused: that is not for us to take away.
-RESCTRL_AUTO_MOUNT = Switch("resctrl.auto_mount", False, "mount resctrl when nobody has")
+RESCTRL_MOUNT = Text("resctrl.mount", "/sys/fs/resctrl", "where resctrl is mounted, or where to mount it").known_as("RESCTRL_MOUNT")
+# Off by default: the mount decides on options (cdp, mba_MBps) for the whole host, and the kernel refuses a second mount.
+RESCTRL_AUTO_MOUNT = Switch("resctrl.auto_mount", False, "mount resctrl if it is not mounted")
 RESCTRL_ENABLED = AutoSwitch(
-    "sampler.resctrl.enabled", "auto", "measure cache and memory bandwidth; true: not ready without; auto: where resctrl is mounted"
+    "sampler.resctrl.enabled", "auto", "measure cache and memory bandwidth; auto: if resctrl is mounted; true: not ready without it"
 )
 RESCTRL_RETRY_INTERVAL = Duration(
-    "resctrl.retry_interval", 10 * S, 50 * MS, 1 * HOUR, "how often groups that could not be made are tried again"
+    "resctrl.retry_interval", 10 * S, 50 * MS, 1 * HOUR, "how often to retry monitoring groups that could not be made"
 ).known_as("RESCTRL_RETRY_INTERVAL")
-# Whoever joins a cgroup from outside (kubectl exec) is outside its group until then; one look at a group costs half a millisecond.
+# A process that joins a cgroup from outside (kubectl exec) is not in the pod's group until this check; one costs 0.5 ms a group.
 RESCTRL_CHECK_INTERVAL = Duration(
-    "resctrl.check_interval", 10 * S, 50 * MS, 1 * HOUR, "how often the threads of a pod are compared with those of its group"
+    "resctrl.check_interval", 10 * S, 50 * MS, 1 * HOUR, "how often to compare the threads of a pod with those of its group"
 )
 RESCTRL_HEALTH_INTERVAL = Duration(
     "resctrl.health_interval",
     60 * S,
     50 * MS,
     1 * HOUR,
-    "how often pods without a group, or not whole in it, are counted in the log",
+    "how often to log the number of pods without a group and of pods that are only partly in theirs",
 ).known_as("RESCTRL_HEALTH_INTERVAL")
 
-LOG_LEVEL = Choice("log.level", "info", ("debug", "info", "warning", "error"), "the least severity that is logged")
+LOG_LEVEL = Choice("log.level", "info", ("debug", "info", "warning", "error"), "lowest severity to log")
 LOG_FORMAT = Choice("log.format", "text", ("text", "json"), "one line per event: key=value, or JSON")
 
-# Four beats a second and a second's patience: a hang is over within one and a half (one beat to miss, four of silence, a
-# traceback, a start), and the supervisor wakes four times a second however many workers there are.
+# With four beats a second and one second of silence allowed, a hang is over within 1.5 s (one beat to miss, four of silence, a
+# traceback, a start), and the supervisor wakes up four times a second, however many workers there are.
 HEARTBEAT_INTERVAL = Duration(
-    "supervisor.heartbeat_interval", 250 * MS, 50 * MS, 10 * S, "how often workers beat and are looked at"
+    "supervisor.heartbeat_interval", 250 * MS, 50 * MS, 10 * S, "how often workers write a heartbeat and the supervisor checks it"
 )
 HANG_TIMEOUT = Duration(
     "supervisor.hang_timeout", 1 * S, 200 * MS, 10 * MINUTE, "without progress for so long a worker counts as hung"
 )
 START_TIMEOUT = Duration(
-    "supervisor.start_timeout", 10 * S, 100 * MS, 10 * MINUTE, "a worker that is not ready after so long is killed"
+    "supervisor.start_timeout", 10 * S, 100 * MS, 10 * MINUTE, "a worker that is not ready after this time is killed"
 )
 STOP_TIMEOUT = Duration(
     "supervisor.stop_timeout",
     1500 * MS,
     10 * MS,
     10 * MINUTE,
-    "the agent's end takes no longer; each worker gets its share of it and is killed when it has not ended by then",
+    "longest time the agent takes to stop; a worker that has not stopped within its share of this time is killed",
 )
 BACKOFF_BASE = Duration(
-    "supervisor.backoff_base", 100 * MS, 1 * MS, 10 * MINUTE, "the second restart waits so long; the first is immediate"
+    "supervisor.backoff_base", 100 * MS, 1 * MS, 10 * MINUTE, "delay before the second restart; the first restart is immediate"
 )
-BACKOFF_FACTOR = Whole("supervisor.backoff_factor", 2, 1, 10, "each further restart waits so many times longer")
-BACKOFF_CEILING = Duration("supervisor.backoff_ceiling", 30 * S, 1 * MS, 1 * DAY, "no restart waits longer")
-BACKOFF_JITTER = Whole("supervisor.backoff_jitter_percent", 10, 0, 100, "a delay is shortened by up to so many percent, at random")
-# The next supervisor of a service is ready to take over within 0.3 s; where none comes, all are gone within a second.
+BACKOFF_FACTOR = Whole("supervisor.backoff_factor", 2, 1, 10, "factor by which each further delay grows")
+BACKOFF_CEILING = Duration("supervisor.backoff_ceiling", 30 * S, 1 * MS, 1 * DAY, "longest delay before a restart")
+BACKOFF_JITTER = Whole(
+    "supervisor.backoff_jitter_percent", 10, 0, 100, "by how many percent at most a delay is shortened at random"
+)
+# The next supervisor of a service takes over within 0.3 s; if none comes, all workers are gone within a second.
 ORPHAN_GRACE = Duration(
     "supervisor.orphan_grace",
     900 * MS,
     0,
     10 * MINUTE,
-    "when the supervisor is killed its workers go on for so long, for the next supervisor to take over",
+    "how long workers go on without a supervisor, waiting for the next one to take over",
 )
-# Takes the place of a worker that died some milliseconds sooner than one that must be made first; costs some 3 MiB.
-SPARE_WORKERS = Whole("supervisor.spare_workers", 1, 0, 8, "processes that wait to take the place of a worker that dies")
+# A standby process replaces a dead worker some milliseconds sooner than a new fork would; it costs some 3 MiB.
+SPARE_WORKERS = Whole("supervisor.spare_workers", 1, 0, 8, "number of standby processes that wait to replace a worker that dies")
 STABLE_PERIOD = Duration(
     "supervisor.stable_period", 60 * S, 10 * MS, 1 * DAY, "time up after which a worker's failures are forgotten"
 )
 
 CONTROL_PLANE_INTERVAL = Duration(
-    "control_plane.interval", 5 * S, 50 * MS, 1 * HOUR, "how often the cgroup tree is looked at for pods and units"
+    "control_plane.interval", 5 * S, 50 * MS, 1 * HOUR, "how often to scan the cgroup tree for pods, services and scopes"
 )
 
-SEAL_INTERVAL = Duration("writer.seal_interval", 15 * MINUTE, 1 * S, 1 * DAY, "a spool older than this becomes Parquet")
-SEAL_BYTES = Size("writer.seal_bytes", 16 * MIB, 64 * KIB, 512 * MIB, "a spool larger than this becomes Parquet")
+SEAL_INTERVAL = Duration("writer.seal_interval", 15 * MINUTE, 1 * S, 1 * DAY, "age at which an open spool segment becomes Parquet")
+SEAL_BYTES = Size("writer.seal_bytes", 16 * MIB, 64 * KIB, 512 * MIB, "size at which an open spool segment becomes Parquet")
 SYNC_INTERVAL = Duration(
     "writer.sync_interval",
     5 * S,
     10 * MS,
     10 * MINUTE,
-    "how often the spool is forced to the disk: the most that a power failure can take",
+    "how often the spool is synced to disk: the most data that a power failure can destroy",
 )
-# Without a limit it would fill a disk within weeks: 45 rows a second are some 230 MB of Parquet a day.
+# Without a limit the data would fill a disk within weeks: 45 rows a second are some 230 MB of Parquet a day.
 STORAGE_QUOTA = AutoSize(
     "writer.storage_quota",
     AUTO_BYTES,
     0,
     65536 * KIB * MIB,
-    "sealed data, spool and set-aside files together take no more: the oldest goes; auto: 10 GiB or a tenth of the state "
-    "folder's file system, whichever is less; 0: no limit",
+    "limit for sealed data, spool and set-aside files together; the oldest data are removed; auto: 10 GiB or a tenth of the "
+    "state folder's file system, whichever is less; 0: no limit",
 )
 QUOTA_BYTES_MAX = 10 * KIB * MIB
-# Ten minutes of one sampler's batches; below 1 MiB for the process sampler at its default.
+# Holds ten minutes of one sampler's batches; the process sampler with its defaults needs less than 1 MiB for that.
 BUFFER_BYTES = Size(
-    "outbox.buffer_bytes", 4 * MIB, 16 * KIB, 256 * MIB, "what a worker keeps of batches that the writer has not acknowledged"
+    "outbox.buffer_bytes",
+    4 * MIB,
+    16 * KIB,
+    256 * MIB,
+    "size of a worker's buffer for batches that the writer has not acknowledged",
 )
 
-GATEWAY_ADDRESS = Address("gateway.address", "127.0.0.1", "where /live, /ready and /metrics are served; empty: nowhere")
-GATEWAY_PORT = Whole("gateway.port", 9464, 0, 65535, "its TCP port; 0: the system chooses, `agentctl status` tells")
-# Any name would let a web page read what is measured here: it can have the name of its own server lead to this address.
+GATEWAY_ADDRESS = Address("gateway.address", "127.0.0.1", "IP address that serves /live, /ready and /metrics; empty: none")
+GATEWAY_PORT = Whole("gateway.port", 9464, 0, 65535, "its TCP port; 0: the system chooses one, `agentctl status` shows it")
+# If every name were allowed, a web page could read the metrics by pointing the name of its own server at this address.
 GATEWAY_ALLOWED_HOSTS = Hosts(
     "gateway.allowed_hosts",
     "",
-    "host names under which it may be asked, beside localhost and, beyond the loopback address, IP addresses; *: every name",
+    "host names that requests may use, beside localhost and (on other than loopback addresses) IP addresses; *: every name",
 )
 
 SETTINGS: tuple[AnySetting, ...] = (
@@ -160,10 +168,10 @@ SETTINGS: tuple[AnySetting, ...] = (
     GATEWAY_ADDRESS, GATEWAY_PORT, GATEWAY_ALLOWED_HOSTS,
 )  # fmt: skip
 
-# Where on this host the agent looks.
+# The settings that say where on this host the agent reads.
 PLACES: tuple[Setting[str], ...] = (PROC_ROOT, CGROUP_ROOT, NRI_SOCKET, RESCTRL_MOUNT)
 
-# What the file may say for one worker alone: `[worker."sampler/process"]` with the keys of `[supervisor]`.
+# What the file may set for a single worker: `[worker."sampler/process"]` with the keys of `[supervisor]`.
 POLICY_SETTINGS: tuple[Setting[int], ...] = (
     HANG_TIMEOUT, START_TIMEOUT, STOP_TIMEOUT, BACKOFF_BASE, BACKOFF_FACTOR, BACKOFF_CEILING, BACKOFF_JITTER, STABLE_PERIOD,
 )  # fmt: skip
@@ -175,36 +183,39 @@ def policy_key(setting: AnySetting, worker: str) -> str:
 
 
 def default_quota_bytes(file_system_bytes: int) -> int:
-    """`auto` as `writer.storage_quota`, in whole MiB; of a file system that does not tell its size (0) the larger one."""
+    """What `auto` means for `writer.storage_quota`.
+
+    *Units:* bytes, a multiple of 1 MiB. *Range:* 1 MiB to QUOTA_BYTES_MAX; the latter for a file system that reports no size (0).
+    """
     tenth = file_system_bytes // 10 if file_system_bytes > 0 else QUOTA_BYTES_MAX
     return max(MIB, min(QUOTA_BYTES_MAX, tenth) // MIB * MIB)
 
 
 class Config(Struct, frozen=True):
-    """Every setting's value by its key; `of` gives it with its type. Plain data, so that it can be handed to a worker."""
+    """The values of all settings by key; `of` gives one with its type. Plain data, so that it can be sent to a worker."""
 
     values: dict[str, int | str | bool]
 
     def of_worker(self, setting: Setting[int], worker: str) -> int:
-        """A policy setting's value for one worker: its own, or the one for all."""
+        """The value of a policy setting for one worker: its own, else the one for all workers."""
         value = self.values.get(policy_key(setting, worker))
         return self.of(setting) if value is None else int(value)
 
     def show(self, setting: AnySetting) -> str:
-        """A setting's value as it would be written."""
+        """The value of a setting as a person would write it."""
         value = self.values.get(setting.key, setting.default)
         # The union of setting types cannot be told apart here; each value came from its own setting's `parse`.
         return setting.show(value) or "(empty)"  # type: ignore[arg-type]
 
     def of(self, setting: Setting[T]) -> T:
-        """The value of a setting, its default where nothing else was said."""
+        """The value of a setting; its default if it is not set."""
         value = self.values.get(setting.key, setting.default)
         assert isinstance(value, type(setting.default)), setting.key
         return value
 
 
 def reader_gid(config: Config) -> int | None:
-    """The number of the reader group in a configuration whose names the start has looked up; None: there is none."""
+    """The id of the reader group. *Absent:* None without one. Requires a configuration in which the name was resolved to an id."""
     text = config.of(READER_GROUP)
     return int(text) if text else None
 
@@ -220,8 +231,8 @@ def parse_config(
 ) -> Config:
     """The configuration that file (`document`, read from `origin`), environment and flags give, in this order.
 
-    `workers` are those for which the file may have a policy of their own; `flags` maps a setting's key to its text.
-    *Raises:* ConfigError naming the origin, the key, the value and what is accepted.
+    `workers` are the names that the file may set a policy for; `flags` maps a setting's key to its text.
+    *Raises:* ConfigError that names the origin, the key, the value and what is accepted. *Source:* TOML 1.0.
     """
     by_key = {setting.key: setting for setting in settings}
     in_file: dict[str, AnySetting] = {policy_key(setting, worker): setting for worker in workers for setting in POLICY_SETTINGS}
@@ -238,7 +249,10 @@ def parse_config(
 
 
 def service_variables(environment: Mapping[str, str]) -> list[str]:
-    """The names that look like settings and that Kubernetes or Docker made of a service's name: `parse_config` ignores them."""
+    """Names of variables that Kubernetes or Docker made from a service's name and that only look like settings.
+
+    *Shape:* sorted; `parse_config` ignores these variables.
+    """
     return sorted(readable(name) for name, text in environment.items() if is_service_variable(name, text))
 
 
@@ -246,7 +260,7 @@ def _from_environment(settings: Iterable[AnySetting], environment: Mapping[str, 
     values: dict[str, int | str | bool] = {}
     known = {setting.environment_alias: setting for setting in settings if setting.environment_alias}
     known |= {setting.environment_name: setting for setting in settings}
-    # A second name before the first: what comes later wins.
+    # Aliases come before the primary names, because the later value wins.
     for name, text in sorted(environment.items(), key=lambda item: (item[0].startswith(PREFIX), item[0])):
         if is_service_variable(name, text):
             continue
@@ -258,7 +272,7 @@ def _from_environment(settings: Iterable[AnySetting], environment: Mapping[str, 
 
 
 def _flatten(table: dict[str, Any]) -> list[tuple[str, object]]:
-    # A list of work instead of recursion: the nesting of a foreign document has no bound of ours.
+    # A work list instead of recursion: the nesting of a foreign document is not bounded by us.
     found: list[tuple[str, object]] = []
     pending: deque[tuple[str, object]] = deque(table.items())
     while pending:
@@ -278,7 +292,7 @@ def _parse_value(setting: AnySetting, value: object, *, origin: str) -> int | st
 
 
 def _suggestion(key: str, known: Mapping[str, AnySetting]) -> str:
-    # Imported here: a configuration that is right never needs it.
+    # Imported here: a correct configuration never needs it.
     from difflib import get_close_matches
 
     near = get_close_matches(key, known, n=1)

@@ -1,8 +1,8 @@
-"""Named places where a process can be made to fail, so that tests reach every moment between two steps.
+"""Named points where a test can make a process fail, so that tests reach every moment between two steps.
 
 A point costs one comparison unless the environment variable EVERGAUGE_FAILPOINTS names a folder when the process starts.
-Then a file in it that is named as the point, or as the point and the process (`writer.appended@writer`), is taken away by
-the first process that comes by, and its text says what happens to that process:
+A test creates a file in this folder, named like the point or like the point and a process (`writer.appended@writer`). The first
+process that passes the point removes the file, and the text of the file says what happens to that process:
 
     kill          SIGKILL, the default             stop          SIGSTOP
     signal N      this signal                      hang          an endless loop that holds the interpreter
@@ -20,13 +20,14 @@ _process = "supervisor"
 
 
 def name_process(name: str) -> None:
-    """Say who this process is, for points that are meant for one of several."""
+    """Sets the name of this process, for failpoint files that address one process."""
     global _process
     _process = name.replace("/", "-")
 
 
 def failpoint(name: str) -> None:
-    """Pass the point, or meet what a test has put there. *Raises:* OSError when that is what it put there."""
+    """Passes the point, or fails as a test has ordered. *Raises:* OSError when a test ordered an error; AssertionError for an
+    order that is not in the list above."""
     if _folder is None:
         return
     for path in (os.path.join(_folder, name), os.path.join(_folder, f"{name}@{_process}")):

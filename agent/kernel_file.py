@@ -1,7 +1,7 @@
-"""Whole files of /proc and /sys. A read(2) of them gives a page at most, however large the buffer is.
+"""Reads whole files of /proc and /sys, where one read(2) returns at most a page, however large the buffer is.
 
-That holds for all that the kernel writes record by record: mountinfo, cpuinfo, filesystems, net/tcp, cgroup.procs. A program that
-reads once sees the first 4 KiB and takes them for all there is.
+This is so for every file that the kernel writes record by record: mountinfo, cpuinfo, filesystems, net/tcp, cgroup.procs. A program
+that reads only once sees the first 4 KiB and takes them for the whole file.
 """
 
 import os
@@ -10,7 +10,7 @@ PART_BYTES = 64 << 10
 
 
 def read_whole(path: str, bytes_max: int) -> bytes:
-    """The file's content to its end, or its first `bytes_max` bytes. It never waits for a writer. *Raises:* OSError."""
+    """The whole content of a file, or its first `bytes_max` bytes. It never waits for a writer of a pipe. *Raises:* OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         parts: list[bytes] = []
@@ -24,5 +24,5 @@ def read_whole(path: str, bytes_max: int) -> bytes:
 
 
 def read_text(path: str, bytes_max: int) -> str:
-    """The same as text; bytes that are no UTF-8 become what Python's own paths have for them. *Raises:* OSError."""
+    """The same as text; bytes that are not UTF-8 become lone surrogates, as in Python's own paths. *Raises:* OSError."""
     return read_whole(path, bytes_max).decode("utf-8", "surrogateescape")

@@ -1,40 +1,40 @@
-"""Where the agent's folders are, when nobody says. Imports nothing heavy: agentctl starts with it."""
+"""Default places of the agent's folders. Imports nothing heavy, because every agentctl loads it."""
 
 import os
 from errno import EBADF, EINVAL, ENOSYS, ENOTSUP
 
 import agent
 
-# sockaddr_un.sun_path holds 108 bytes with the closing zero byte (unix(7)); libzmq wants the same.
+# sockaddr_un.sun_path holds 108 bytes including the final zero byte (unix(7)); libzmq has the same limit.
 SOCKET_PATH_BYTES_MAX = 107
-# What network and user-space file systems answer to the sync of a folder when they have none (fsync(2)).
+# Errors by which network and user-space file systems say that they cannot sync a folder (fsync(2)).
 NO_FOLDER_SYNC = (EINVAL, ENOTSUP, ENOSYS, EBADF)
-# Where the system's own agent, run by root, has its sockets.
+# Folder for the sockets of the system's own agent, which root runs.
 SYSTEM_RUNTIME_DIR = "/run/evergauge"
-# And its data, readable for others where it has a reader group.
+# Folder for its data, which the reader group can read, if there is one.
 SYSTEM_STATE_DIR = "/var/lib/evergauge"
 
 
 def checkout() -> str | None:
-    """The root of the source checkout that this code runs from, None when it is installed elsewhere."""
+    """The root of the source checkout that this code runs from. *Absent:* None when it is installed."""
     root = os.path.dirname(os.path.dirname(os.path.abspath(agent.__file__)))
     return root if os.path.exists(os.path.join(root, "pyproject.toml")) else None
 
 
 def default_state_dir(environment: "os._Environ[str] | dict[str, str]") -> str:
-    """`.evergauge/` of a checkout; else /var/lib/evergauge, or the user's own state folder without root."""
+    """EVERGAUGE_STATE_DIR, else `.evergauge/` of a checkout, else /var/lib/evergauge or, without root, the user's state folder."""
     return environment.get("EVERGAUGE_STATE_DIR") or _default(environment, SYSTEM_STATE_DIR, "XDG_STATE_HOME", "~/.local/state")
 
 
 def default_runtime_dir(environment: "os._Environ[str] | dict[str, str]") -> str:
-    """`.evergauge/` of a checkout; else /run/evergauge, or the user's own runtime folder without root."""
+    """EVERGAUGE_RUNTIME_DIR, else `.evergauge/` of a checkout, else /run/evergauge or, without root, the user's runtime folder."""
     return environment.get("EVERGAUGE_RUNTIME_DIR") or _default(
         environment, SYSTEM_RUNTIME_DIR, "XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}"
     )
 
 
 def fork_server_dir(runtime_dir: str) -> str:
-    """The folder of the fork server's socket, whose name the package that makes it chooses, by version."""
+    """The folder of the fork server's socket. Package `multiprocess` chooses the socket's name."""
     return os.path.join(runtime_dir, "fork")
 
 

@@ -1,8 +1,8 @@
-"""Hands our own files and folders to the reader group: its members may look, and change nothing.
+"""Gives the reader group access to the agent's own files and folders: members may read, and change nothing.
 
-Nothing is followed and nothing is found by name twice: each thing is opened without a link and changed through its
-descriptor. What is not ours, or is open to the group already, stays as it is. Group and mode are set here and not by
-setgid folders, which a hardened unit forbids (RestrictSUIDSGID).
+Each file is opened once, without following a link, and changed through its descriptor. Files that belong to another user, or
+that the group can read already, stay unchanged. Group and mode are set here and not by setgid folders, because a hardened
+systemd unit forbids those (RestrictSUIDSGID).
 """
 
 import os
@@ -11,38 +11,41 @@ import stat
 from agent.model.errors import ConfigError
 from agent.model.foreign import readable
 
-# Listing and reading for members; the runtime folder they may only pass through, to the control socket.
+# Members may list and read data folders, but only pass through the runtime folder, to the control socket.
 FOLDER_MODE = 0o750
 PASSAGE_MODE = 0o710
 FILE_MODE = 0o640
 SOCKET_MODE = 0o660
-# Linux has no larger one; the number above it means «leave it as it is» in chown(2).
+# The largest group id of Linux; the next number means "do not change" in chown(2).
 _GID_MAX = (1 << 32) - 2
 
 
 def group_number(key: str, name: str) -> int | None:
-    """The number of a group that a setting names, by its name or number; None: it names none. *Raises:* ConfigError."""
+    """The id of the group that a setting names by name or number.
+
+    *Absent:* None for an empty name. *Range:* 0 to 2^32 - 2. *Raises:* ConfigError when there is no such group.
+    """
     if not name:
         return None
     shown = repr(readable(name, 80))
     if name.isascii() and name.isdecimal():
         if int(name) > _GID_MAX:
-            raise ConfigError(key, f"{shown} is no number of a group", f"write a name, or a number up to {_GID_MAX}")
+            raise ConfigError(key, f"{shown} is not a group id", f"write a name, or a number up to {_GID_MAX}")
         return int(name)
-    # An import that only an agent with readers pays for.
+    # Imported here: only an agent with a reader group needs it.
     import grp
 
     try:
         return grp.getgrnam(name).gr_gid
     except (KeyError, ValueError, UnicodeEncodeError) as cause:
-        remedy = "make it (`groupadd --system NAME`), or name one that `getent group` lists"
+        remedy = "create it (`groupadd --system NAME`), or name one that `getent group` lists"
         raise ConfigError(key, f"there is no group {shown}", remedy) from cause
 
 
 def check_may_share(folder: str, gid: int, key: str) -> None:
-    """Try it once on a file that goes again: the kernel, a filter of system calls or the file system may refuse.
+    """Tries to share a temporary file in the folder: the kernel, a system call filter or the file system may refuse.
 
-    *Raises:* ConfigError, OSError when there can be no file.
+    *Raises:* ConfigError when sharing is refused; OSError when the file cannot be made.
     """
     probe = os.path.join(folder, f".probe-{os.getpid()}")
     descriptor = os.open(probe, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
@@ -56,17 +59,17 @@ def check_may_share(folder: str, gid: int, key: str) -> None:
 
 
 def refusal(path: str, gid: int, key: str, cause: OSError) -> ConfigError:
-    """A reader group that cannot be used at this path, in words."""
-    problem = f"{readable(path)} cannot be handed to group {gid} by user {os.geteuid()} ({cause.strerror})"
+    """The error for a reader group that cannot be used at this path."""
+    problem = f"{readable(path)} cannot be given to group {gid} by user {os.geteuid()} ({cause.strerror})"
     remedy = (
-        "only a group that the agent's user is in can be used, and only for folders of its own: make it a member (a unit: Group=), "
+        "the agent's user must be a member of the group and must own the folder: make it a member (in a unit: Group=), "
         f"or leave {key} empty"
     )
     return ConfigError(key, problem, remedy)
 
 
 def share_folder(path: str, gid: int, mode: int = FOLDER_MODE) -> None:
-    """Open a folder to the group. *Raises:* OSError: it is a link, is not ours, or the group may not be given."""
+    """Opens a folder to the group. *Raises:* OSError: a link, not ours, or the group is refused."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         share_open(descriptor, gid, mode)
@@ -75,34 +78,34 @@ def share_folder(path: str, gid: int, mode: int = FOLDER_MODE) -> None:
 
 
 def share_open(descriptor: int, gid: int, mode: int = FILE_MODE) -> None:
-    """Open a file or folder to the group by its descriptor. *Raises:* OSError."""
+    """Opens a file or folder to the group by its descriptor. *Raises:* OSError as `share_folder`."""
     status = os.fstat(descriptor)
     if is_open_to(status, gid, mode):
         return
     if status.st_uid != os.geteuid():
         raise PermissionError(1, f"it belongs to user {status.st_uid}")
     if status.st_gid != gid:
-        # For a moment open to nobody: what another group was allowed must not become this one's.
+        # Closed to every group first, so that this group never gets the rights that another group had.
         os.fchmod(descriptor, mode & stat.S_IRWXU)
         os.fchown(descriptor, -1, gid)
     os.fchmod(descriptor, mode)
 
 
 def share_socket(path: str, gid: int) -> None:
-    """Open a socket that does not listen yet to the group. *Raises:* OSError."""
+    """Opens a socket to the group, before it listens. *Raises:* OSError."""
     if os.lstat(path).st_gid != gid:
         os.chown(path, -1, gid, follow_symlinks=False)
     os.chmod(path, SOCKET_MODE)
 
 
 def is_own_file(descriptor: int) -> bool:
-    """Whether this is a regular file of our own user."""
+    """Whether this is a regular file of this process's user. *Raises:* OSError."""
     status = os.fstat(descriptor)
     return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
 
 
 def is_open_to(status: os.stat_result, gid: int, mode: int) -> bool:
-    """Whether the group has at least what `mode` gives it: as the group of the thing, or as everybody."""
+    """Whether the group has at least the access that `mode` gives it, as the file's group or like everybody else."""
     wanted = mode & stat.S_IRWXG
     everybody = wanted >> 3
     is_for_all = status.st_mode & everybody == everybody

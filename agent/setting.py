@@ -1,4 +1,4 @@
-"""What a setting is: a key, a default, a unit, a range, and how its text is read and written. PURE."""
+"""Types of settings: a key, a default, a unit, a range, and how the text is read and written. PURE."""
 
 from typing import Generic, Self, TypeVar
 
@@ -10,14 +10,14 @@ T = TypeVar("T", int, str, bool)
 
 KIB = 1 << 10
 MIB = 1 << 20
-# What stands for `auto` among sizes, until it is decided.
+# Stands for the size `auto` until the start resolves it.
 AUTO_BYTES = -1
 
 
 class Setting(Generic[T]):
-    """One setting. Durations are nanoseconds and written `1s`; sizes are bytes and written `16MiB`."""
+    """One setting. *Units:* durations are nanoseconds, written `1s`; sizes are bytes, written `16MiB`."""
 
-    # A second name in the environment, for those who come from a collector that calls it so.
+    # A second name in the environment, for people who know it from another collector.
     environment_alias = ""
 
     def __init__(self, key: str, default: T, about: str) -> None:
@@ -26,7 +26,7 @@ class Setting(Generic[T]):
         self.about = about
 
     def known_as(self, environment_alias: str) -> Self:
-        """The same setting, with a second name in the environment; where both are set, the first name wins."""
+        """The same setting with a second name in the environment. If both are set, the primary name wins."""
         self.environment_alias = environment_alias
         return self
 
@@ -42,29 +42,32 @@ class Setting(Generic[T]):
 
     @property
     def section(self) -> str:
-        """Where it stands in the file: `sampler.process.top_rows` in `[sampler.process]`; "" is the top, before any section."""
+        """Its section in the file: `[sampler.process]` for `sampler.process.top_rows`; "" is the part before any section."""
         return self.key.rpartition(".")[0]
 
     @property
     def name(self) -> str:
-        """What it is called within its section."""
+        """Its name within the section."""
         return self.key.rpartition(".")[2]
 
     @property
     def accepted(self) -> str:
-        """What a value may be, in words, with unit and range."""
+        """The accepted values in words, with unit and range."""
         raise NotImplementedError
 
     def parse(self, value: object) -> T:
-        """A value of the file, or the text of the environment or a flag. *Raises:* ValueError saying what is wrong."""
+        """The setting's value from a value of the file or the text of a variable or flag.
+
+        *Raises:* ValueError that says what is wrong.
+        """
         raise NotImplementedError
 
     def show(self, value: T) -> str:
-        """A value as it would be written."""
+        """The value as a person would write it."""
         return str(value)
 
     def toml(self, value: T) -> str:
-        """A value as it stands in the file."""
+        """The value as it is written in a TOML file."""
         text = self.show(value)
         return text if isinstance(value, bool) or (isinstance(value, int) and text == str(value)) else quoted(text)
 
@@ -134,7 +137,7 @@ class Size(Whole):
 
 
 class AutoSize(Size):
-    """A number of bytes, or auto: decided by what this host has."""
+    """A number of bytes, or auto: the start resolves it from what this host has."""
 
     @property
     def accepted(self) -> str:
@@ -165,7 +168,7 @@ class Choice(Setting[str]):
 
 
 class Text(Setting[str]):
-    """Text; empty stands for «not set» where the description says so."""
+    """Text; an empty text means "not set" where the description says so. *Range:* 4096 bytes."""
 
     @property
     def accepted(self) -> str:
@@ -173,12 +176,12 @@ class Text(Setting[str]):
 
     def parse(self, value: object) -> str:
         if not isinstance(value, str) or len(value.encode()) > 4096 or (value and not value.isprintable()):
-            raise ValueError("not such a text")
+            raise ValueError("too long, or with control characters")
         return value
 
 
 class Address(Setting[str]):
-    """A numeric IP address, or empty: a name would have to be looked up, and a look-up can block."""
+    """A numeric IP address, or empty. Not a name, because resolving a name can block."""
 
     @property
     def accepted(self) -> str:
@@ -186,9 +189,9 @@ class Address(Setting[str]):
 
     def parse(self, value: object) -> str:
         if not isinstance(value, str):
-            raise ValueError("not such a text")
+            raise ValueError("not a text")
         if value and value != self.default:
-            # Behind the usual case: it costs 5 ms at the start.
+            # Imported only for other values than the default: it costs 5 ms at the start.
             from ipaddress import ip_address
 
             ip_address(value)
@@ -196,7 +199,7 @@ class Address(Setting[str]):
 
 
 class Hosts(Setting[str]):
-    """Host names and IP addresses, separated by commas; `*` stands for every one."""
+    """Host names and IP addresses, separated by commas; `*` means every name. *Range:* 4096 characters."""
 
     @property
     def accepted(self) -> str:
@@ -204,7 +207,7 @@ class Hosts(Setting[str]):
 
     def parse(self, value: object) -> str:
         if not isinstance(value, str) or len(value) > 4096:
-            raise ValueError("not such a list")
+            raise ValueError("not a list of hosts")
         parse_host_list(value)
         return value
 
@@ -228,7 +231,7 @@ class Switch(Setting[bool]):
 
 
 class AutoSwitch(Setting[str]):
-    """true, false, or auto: where this host has what it needs."""
+    """true, false, or auto: on if this host has what it needs."""
 
     @property
     def accepted(self) -> str:

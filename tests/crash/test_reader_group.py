@@ -192,7 +192,7 @@ def test_a_group_that_the_agents_user_is_not_in_is_refused_at_the_start() -> Non
         for name in ("s", "r"):
             (folder / name).rmdir()
         code, sentence = as_other_user(start(GROUP), groups=[OTHER_GROUP])
-        assert (code, f"cannot be handed to group {GROUP} by user {OTHER_UID}" in sentence) == (78, True), sentence
+        assert (code, f"cannot be given to group {GROUP} by user {OTHER_UID}" in sentence) == (78, True), sentence
         assert as_other_user(start(OTHER_GROUP), groups=[OTHER_GROUP]) == [0, ""]
         refused = run_agentd("--state-dir", str(folder / "s"), "--reader-group", "no-such-group", "--check-config")
         assert (refused.returncode, "there is no group 'no-such-group'" in refused.stderr) == (78, True), refused.stderr

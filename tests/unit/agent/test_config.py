@@ -111,7 +111,7 @@ def test_a_file_may_write_keys_flat_or_nested():
             'log.level = "loud"',
             "evergauge.toml: log.level: 'loud' is not accepted (not one of the words); write one of debug, info, warning, error",
         ),
-        ('host_name = "a\\nb"', "evergauge.toml: host_name: 'a\\nb' is not accepted (not such a text)"),
+        ('host_name = "a\\nb"', "evergauge.toml: host_name: 'a\\nb' is not accepted (too long, or with control characters)"),
         ("gateway.port =", "evergauge.toml: not TOML: "),
         ("a = " + "[" * 5000, "evergauge.toml: not TOML: "),
         ("a = " + "1" * 5000, "evergauge.toml: not TOML: "),
