@@ -13,7 +13,8 @@ from functools import cache
 import duckdb
 
 from agent.cli.memory_limit import threads
-from agent.model.table import DType, Table
+from agent.model.column_type import DType
+from agent.model.table import Table
 from agent.store.left_out import LeftOut
 from agent.store.memory_room import import_uncounted
 from agent.store.sealed import Chosen, Wanted, choose, owners_of, wanted_of, wanted_of_form

@@ -4,31 +4,18 @@ A row is a tuple of plain values in the order of `Table.columns`. A table lives 
 fills it; `workers.registry` gathers all of them for the writer, the query and the schema reference.
 """
 
-from enum import StrEnum
+from collections.abc import Sequence
 
 from msgspec import Struct
 
-Value = int | float | str | bool | None
+from agent.model.column_type import DType
+
+Value = int | float | str | bool | bytes | Sequence[int] | Sequence[float] | Sequence[str] | None
 Row = tuple[Value, ...]
 
-
-class DType(StrEnum):
-    """The column types; the words are Arrow's."""
-
-    INT64 = "int64"
-    FLOAT64 = "float64"
-    UTF8 = "utf8"
-    BOOL = "bool"
-
-
-_INT64_MIN, _INT64_MAX = -(1 << 63), (1 << 63) - 1
-
-_PYTHON_TYPES: dict[DType, tuple[type, ...]] = {
-    DType.INT64: (int,),
-    DType.FLOAT64: (float, int),
-    DType.UTF8: (str,),
-    DType.BOOL: (bool,),
-}
+# Every table has this column in Parquet and in queries, behind its own. It stands in no row: the head of a segment says it.
+HOST_COLUMN = "host"
+HOST_ABOUT = "name of the host whose agent measured the row, as it was when the segment was opened"
 
 
 class Column(Struct, frozen=True):
@@ -43,7 +30,11 @@ class Column(Struct, frozen=True):
 
 
 class Table(Struct, frozen=True):
-    """One table. `key` names the columns that are unique together; `version` grows with each added column."""
+    """One table. `key` names the columns that are unique together on one host; `version` grows with each added column.
+
+    *Shape:* over several hosts a row is unique by `host` and `key` together. `columns` are those of a row; Parquet files and
+    queries have `host` behind them.
+    """
 
     name: str
     version: int
@@ -61,18 +52,3 @@ class Table(Struct, frozen=True):
     def column_names(self) -> tuple[str, ...]:
         """The names, in the order of the values of a row."""
         return tuple(column.name for column in self.columns)
-
-
-def problem_of_row(table: Table, row: Row) -> str | None:
-    """What makes a row unfit for its table, or None when nothing does."""
-    if len(row) != len(table.columns):
-        return f"{len(row)} values for the {len(table.columns)} columns of {table.name}"
-    for column, value in zip(table.columns, row, strict=True):
-        if value is None:
-            if not column.nullable:
-                return f"{table.name}.{column.name} is missing and may not be"
-        elif type(value) not in _PYTHON_TYPES[column.dtype]:
-            return f"{table.name}.{column.name} is {type(value).__name__}, not {column.dtype}"
-        elif column.dtype is DType.INT64 and not _INT64_MIN <= value <= _INT64_MAX:  # type: ignore[operator]  # an int here
-            return f"{table.name}.{column.name} is {value}, beyond {column.dtype}"
-    return None

@@ -1,6 +1,7 @@
 """The tables that belong to no sampler: `gap` and `pod_group`. PURE."""
 
-from agent.model.table import Column, DType, Table
+from agent.model.column_type import DType
+from agent.model.table import Column, Table
 
 GAP = Table(
     name="gap",

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import pyarrow
 
+from agent.model.column_type import DType
 from agent.model.errors import FormatError
-from agent.model.table import DType, Value
+from agent.model.table import Value
 from agent.store.memory_room import need_room
 from agent.store.record import TableForm, decode_rows
 from agent.store.spool_reader import Part

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
+from agent.model.column_type import DType
 from agent.model.foreign import readable
-from agent.model.table import DType, Table
+from agent.model.table import Table
 from agent.store.footer import Footer, read_footer
 from agent.store.left_out import LeftOut
 from agent.store.record import TableForm

@@ -11,7 +11,8 @@ from msgspec import Struct
 
 from agent.config import Config
 from agent.model.heartbeat import Heartbeat
-from agent.model.table import Table, problem_of_row
+from agent.model.row_check import problem_of_row
+from agent.model.table import Table
 from agent.model.timebase import S
 from workers.process.schema import PROCESS, PROCESS_TAIL
 from workers.samplers.process import ProcessProbe

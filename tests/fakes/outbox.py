@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from agent.model.message import Tick
-from agent.model.table import Row, Table, Value, problem_of_row
+from agent.model.row_check import problem_of_row
+from agent.model.table import Row, Table, Value
 
 
 class Offer(Struct, frozen=True):

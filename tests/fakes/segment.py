@@ -3,24 +3,18 @@
 from fakes.sender import SAMPLE, sample_rows
 
 from agent.model.message import Identity, encode
-from agent.model.table import Table
 from agent.model.tables import GAP
 from agent.model.timebase import S
-from agent.store.record import Entry, Mark, SegmentHead, TableForm, encode_entry, encode_head
+from agent.store.record import FORMAT_VERSION, Entry, Mark, SegmentHead, encode_entry, encode_head, form_of
 
 WALL_NS = 1_700_000_000 * S
 WHO = Identity("run-1", "process", 1)
 
 
-def form_of(table: Table) -> TableForm:
-    """The columns of a table."""
-    return TableForm(table.version, table.column_names, tuple(str(column.dtype) for column in table.columns), table.prefix)
-
-
 def head_of(segment: str = "0123456789ab", marks: tuple[Mark, ...] = ()) -> SegmentHead:
     """A head with the tables of the tests."""
     forms = {table.name: form_of(table) for table in (GAP, SAMPLE)}
-    return SegmentHead(1, segment, "node-1", "run-1", "0.1", WALL_NS, forms, marks)
+    return SegmentHead(FORMAT_VERSION, segment, "node-1", "run-1", "0.1", WALL_NS, forms, marks)
 
 
 def batch_frame(seq: int, rows: int = 40, stamp_wall_ns: int | None = None) -> bytes:

@@ -3,8 +3,9 @@
 from collections import deque
 from collections.abc import Callable
 
+from agent.model.column_type import DType
 from agent.model.message import Batch, Bye, DataAck, DataHello, Identity, Lost, encode
-from agent.model.table import Column, DType, Row, Table
+from agent.model.table import Column, Row, Table
 
 SAMPLE = Table(
     name="sample",

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from fakes.stored_data import batch_of
 
-from agent.model.table import Row, problem_of_row
+from agent.model.row_check import problem_of_row
+from agent.model.table import Row
+from agent.store.record import form_of
 from workers.samplers.resctrl import OCCUPANCY as TABLE
-from workers.writer.work import form_of
 
 MIB = 1 << 20
 CACHE_BYTES = 32 * MIB

@@ -12,8 +12,8 @@ from agent.cli.program import run
 from agent.model.gap_cause import GapCause
 from agent.model.message import Identity
 from agent.model.tables import GAP
+from agent.store.record import form_of
 from workers.writer.gap import Gap, Reason
-from workers.writer.work import form_of
 
 PAGE = (Path(__file__).parents[2] / "docs/gaps.md").read_text()
 STATEMENTS = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)

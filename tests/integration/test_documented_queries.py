@@ -13,8 +13,7 @@ from fakes.stored_occupancy import MIB, OCCUPANCY, occupancy_row, occupancy_tick
 from agent.cli.program import find_command, run
 from agent.model.table import Row
 from agent.model.tables import POD_GROUP
-from agent.store.record import TableForm
-from workers.writer.work import form_of
+from agent.store.record import TableForm, form_of
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/queries.md"

@@ -16,10 +16,10 @@ from agent.cli.sealed_check import State, check_file
 from agent.model.table import Row
 from agent.model.timebase import DAY
 from agent.store.digest import BLOCK_BYTES, MAGIC
+from agent.store.record import form_of
 from agent.store.sealed import wanted_of
 from workers.registry import tables
 from workers.writer.sealer import seal
-from workers.writer.work import form_of
 
 TABLE = next(table for table in tables() if table.name == "process")
 WANTED = wanted_of(TABLE)

@@ -1,6 +1,7 @@
 """The two tables of the process sampler. PURE."""
 
-from agent.model.table import Column, DType, Table
+from agent.model.column_type import DType
+from agent.model.table import Column, Table
 
 STAT, CGROUP, CMDLINE = "proc_pid_stat(5)", "proc_pid_cgroup(5)", "proc_pid_cmdline(5)"
 PROCESS = Table(

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import Struct
 
 from agent.model.absence import Absence
+from agent.model.column_type import DType
 from agent.model.rule import Assignment, Monitoring
-from agent.model.table import Column, DType, Row, Table
+from agent.model.table import Column, Row, Table
 from workers.resctrl.reader import EVENTS, DirectoryReader, Domain, EventFileReader
 
 _EVENT = "mon_data, resctrl(5)"

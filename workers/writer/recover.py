@@ -9,15 +9,13 @@ from agent.model.errors import FormatError
 from agent.model.table import Row
 from agent.model.tables import GAP
 from agent.store.record import (
-    FRAME_HEAD_BYTES,
-    MAGIC,
-    PAYLOAD_BYTES_MAX,
     Damage,
     Entry,
     Mark,
     Record,
     SegmentHead,
     decode_rows,
+    is_cut_short,
     parse_head,
     parse_records,
 )
@@ -87,21 +85,6 @@ def open_segment(data: bytes) -> tuple[SegmentHead | None, Iterator[Record | Dam
     except FormatError:
         head, offset = None, 0
     return head, parse_records(data, offset)
-
-
-def is_cut_short(data: bytes, damage: Damage) -> bool:
-    """Whether a damage is a frame whose end was never written, as opposed to bytes that changed.
-
-    *Range:* a frame that is whole in length but fails its checksum is corrupt even at the end of the file.
-    """
-    if not damage.torn:
-        return False
-    start = damage.offset
-    magic = data[start : start + len(MAGIC)]
-    if len(data) - start < FRAME_HEAD_BYTES:
-        return MAGIC.startswith(magic)
-    length = int.from_bytes(data[start + 4 : start + 8], "little")
-    return magic == MAGIC and length <= PAYLOAD_BYTES_MAX and start + FRAME_HEAD_BYTES + length > len(data)
 
 
 class Recovery:

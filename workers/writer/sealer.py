@@ -18,14 +18,13 @@ from msgspec.structs import replace
 
 from agent.failpoint import failpoint
 from agent.model.errors import BusyError, EvergaugeError, ExitCode, FormatError, MisuseError
-from agent.model.table import DType
 from agent.model.tables import GAP
 from agent.prctl import die_with_parent
-from agent.store.record import FORMAT_VERSION, Damage, Record, SegmentHead, TableForm, parse_head
+from agent.store.record import FORMAT_VERSION, Damage, Record, SegmentHead, form_of, is_cut_short, parse_head
 from workers.writer.folder import read_file, storage_error
 from workers.writer.parquet import ParquetFiles
 from workers.writer.readers import ReaderGroup
-from workers.writer.recover import is_cut_short, open_segment
+from workers.writer.recover import open_segment
 from workers.writer.report import SealReport, encode_report
 
 # The head of a segment: forms of some tens of tables and marks of up to a thousand workers.
@@ -115,8 +114,7 @@ def _stand_in_head(segment_path: str, forms_from: str | None) -> SegmentHead:
             return replace(neighbour, segment=segment, created_wall_ns=created_wall_ns)
         except FormatError:
             pass  # Two damaged heads: what follows needs none of them, and the file is kept all the same.
-    gap = TableForm(GAP.version, GAP.column_names, tuple(DType(column.dtype) for column in GAP.columns), GAP.prefix)
-    return SegmentHead(FORMAT_VERSION, segment, "unknown", "", "", created_wall_ns, {GAP.name: gap}, ())
+    return SegmentHead(FORMAT_VERSION, segment, "unknown", "", "", created_wall_ns, {GAP.name: form_of(GAP)}, ())
 
 
 def _parse_name(name: str) -> tuple[str, int]:

@@ -17,7 +17,7 @@ from agent.model.rule_state import RuleState
 from agent.model.table import Table
 from agent.model.tables import GAP
 from agent.ports import Bus, Clock, DataPeer
-from agent.store.record import FORMAT_VERSION, SegmentHead, TableForm
+from agent.store.record import FORMAT_VERSION, SegmentHead, form_of
 from agent.store.segment import created_wall_ns, segment_id
 from workers.writer.archive import Archive, Launch
 from workers.writer.condition import Conditions
@@ -378,9 +378,3 @@ class WriterWork:
             "foreign_files": len(self._spool.foreign),
             "last_error": self._conditions.last_error or self._archive.last_error,
         }
-
-
-def form_of(table: Table) -> TableForm:
-    """A table's columns as a segment's head keeps them."""
-    names = table.column_names
-    return TableForm(table.version, names, tuple(str(column.dtype) for column in table.columns), table.prefix)

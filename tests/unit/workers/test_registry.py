@@ -8,14 +8,16 @@ from pathlib import Path
 import pytest
 
 from agent.config import SETTINGS
-from agent.model.table import DType, Table
+from agent.model.column_type import DType
+from agent.model.table import Table
 from agent.model.tables import SYSTEM_TABLES
 from workers import registry, samplers
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 UNITS = {"", "1", "ns", "bytes", "bytes/s", "clock ticks"}
 NEW_SAMPLER = """
-from agent.model.table import Column, DType, Table
+from agent.model.column_type import DType
+from agent.model.table import Column, Table
 from workers.framework.sampler import Sampler, enabled_setting, interval_setting
 
 TABLE = Table("made_up", 1, "about", ("timestamp",), (Column("timestamp", DType.INT64, "ns", "when", "clock"),))

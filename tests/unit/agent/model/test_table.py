@@ -2,7 +2,8 @@
 
 import pytest
 
-from agent.model.table import Column, DType, Row, Table, problem_of_row
+from agent.model.column_type import DType
+from agent.model.table import Column, Table
 from agent.model.tables import SYSTEM_TABLES
 
 TABLE = Table(
@@ -17,31 +18,6 @@ TABLE = Table(
         Column("flag", DType.BOOL, "", "a truth", "test"),
     ),
 )
-
-
-@pytest.mark.parametrize("row", [(1, 0.5, "x", True), (1, None, None, False), (1, 2, "", True), (2**63 - 1, 0.0, "é", True)])
-def test_a_row_of_the_right_types_fits(row: Row):
-    """Null stands only where it may; a whole number may stand for a ratio."""
-    assert problem_of_row(TABLE, row) is None
-
-
-@pytest.mark.parametrize(
-    ("row", "problem"),
-    [
-        ((1, 0.5, "x"), "3 values for the 4 columns of example"),
-        ((None, 0.5, "x", True), "example.count is missing and may not be"),
-        ((True, 0.5, "x", True), "example.count is bool, not int64"),
-        ((1.0, 0.5, "x", True), "example.count is float, not int64"),
-        ((1, "0.5", "x", True), "example.share is str, not float64"),
-        ((1, 0.5, b"x", True), "example.word is bytes, not utf8"),
-        ((1, 0.5, "x", 1), "example.flag is int, not bool"),
-        ((2**63, 0.5, "x", True), f"example.count is {2**63}, beyond int64"),
-        ((-(2**63) - 1, 0.5, "x", True), f"example.count is {-(2**63) - 1}, beyond int64"),
-    ],
-)
-def test_a_row_that_does_not_fit_names_the_column(row: Row, problem: str):
-    """The problem is the end of a sentence about the row."""
-    assert problem_of_row(TABLE, row) == problem
 
 
 def test_files_of_a_table_begin_with_its_name_unless_it_says_otherwise():

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.model.table import Column, DType, Table
+from agent.model.column_type import DType
+from agent.model.table import Column, Table
 from agent.model.timebase import HOUR, S
 from agent.store.layout import (
     SealedName,

@@ -6,7 +6,10 @@ from hypothesis import strategies as st
 
 from agent.model.errors import FormatError
 from agent.model.message import encode
+from agent.model.tables import GAP
 from agent.store.record import (
+    FORMAT_VERSION,
+    BatchIdentity,
     Damage,
     Entry,
     Mark,
@@ -16,12 +19,16 @@ from agent.store.record import (
     decode_rows,
     encode_entry,
     encode_head,
+    form_of,
+    is_cut_short,
+    is_other_format,
     parse_head,
     parse_records,
+    table_word,
 )
 
 HEAD = SegmentHead(
-    format=1,
+    format=FORMAT_VERSION,
     segment="0123456789ab",
     host="node-1",
     run="run-1",
@@ -29,6 +36,7 @@ HEAD = SegmentHead(
     created_wall_ns=1_700_000_000_000_000_000,
     tables={"sample": TableForm(1, ("a", "b"), ("int64", "utf8"), "sample-")},
     marks=(Mark("run-1", "process", 1, 7, 5, False),),
+    install="0011223344556677",
 )
 VALUES = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.text(max_size=8)
 ROWS = st.lists(st.tuples(VALUES, VALUES), max_size=4)
@@ -118,3 +126,65 @@ def test_foreign_rows_are_a_format_error_or_rows(data: bytes) -> None:
     except FormatError:
         return
     assert all(isinstance(row, tuple) for row in rows)
+
+
+def two_tables() -> tuple[bytes, int]:
+    """A head and records of two tables in turn; the bytes, and where the records begin."""
+    head = encode_head(HEAD)
+    entries = [Entry("run-1", "process", 1, seq, "odd" if seq % 2 else "even", 1000 + seq, 1) for seq in range(1, 9)]
+    return head + b"".join(encode_entry(entry, encode([(entry.seq, "x")])) for entry in entries), len(head)
+
+
+def test_records_of_other_tables_are_passed_over() -> None:
+    """A reader of one table gets its records alone, in their order; of no table, none."""
+    data, offset = two_tables()
+    for table, expected in (("odd", [1, 3, 5, 7]), ("even", [2, 4, 6, 8]), ("other", [])):
+        items = list(parse_records(data, offset, frozenset({table_word(table)})))
+        assert [item.entry.seq for item in items if isinstance(item, Record)] == expected
+        assert len(items) == len(expected)
+
+
+def test_a_changed_byte_of_another_table_costs_the_wanted_one_nothing() -> None:
+    """In its rows nobody looks; in the head of its frame it is a damage, and the records around it are found."""
+    data, offset = two_tables()
+    starts = [item.offset for item in parse_records(data, offset)]
+    wanted = frozenset({table_word("odd")})
+    for position in range(starts[1], starts[2]):
+        altered = bytearray(data)
+        altered[position] ^= 0x55
+        items = list(parse_records(bytes(altered), offset, wanted))
+        assert [item.entry.seq for item in items if isinstance(item, Record)] == [1, 3, 5, 7]
+        damages = [item for item in items if isinstance(item, Damage)]
+        assert all(not damage.torn for damage in damages)
+        assert len(damages) == (position < starts[1] + 20)
+
+
+def test_a_record_of_another_table_that_is_cut_short_is_torn() -> None:
+    """A reader that follows the file begins there again."""
+    data, offset = two_tables()
+    cut = data[:-1]
+    last = [item for item in parse_records(cut, offset, frozenset({table_word("odd")})) if isinstance(item, Damage)]
+    assert [damage.torn for damage in last] == [True]
+    assert is_cut_short(cut, last[0])
+
+
+def test_an_older_format_is_refused_in_one_sentence() -> None:
+    """It says which format the segment has and which one is read."""
+    data = b"EGR1" + bytes(40)
+    assert is_other_format(data)
+    assert not is_other_format(encode_head(HEAD))
+    with pytest.raises(FormatError, match="format 1 is not known to this version, which reads 2"):
+        parse_head(data)
+
+
+def test_a_batch_is_one_of_an_installation() -> None:
+    """Its identity holds that of the agent that wrote the segment."""
+    data, offset, _ = small_file()
+    record = next(item for item in parse_records(data, offset) if isinstance(item, Record))
+    assert record.identity(HEAD) == BatchIdentity("0011223344556677", "run-1", "process", 1, 8)
+
+
+def test_a_form_says_which_columns_may_be_null() -> None:
+    """As the table does."""
+    form = form_of(GAP)
+    assert (len(form.nullable), form.nullable[:2], form.nullable[4]) == (len(GAP.columns), (False, False), True)

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from agent.model.row_check import problem_of_row
 from agent.model.rule import (
     Action,
     Assignment,
@@ -18,7 +19,7 @@ from agent.model.rule import (
     in_order,
     pod_key,
 )
-from agent.model.table import Value, problem_of_row
+from agent.model.table import Value
 from agent.model.tables import POD_GROUP
 from workers.control_plane.assignment_update import AssignmentUpdate, adopt, repairs, update_assignments
 from workers.control_plane.binding import Binder

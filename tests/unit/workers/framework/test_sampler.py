@@ -8,11 +8,12 @@ from fakes.clock import FakeClock
 from fakes.outbox import RecordingOutbox
 
 from agent.config import Config
+from agent.model.column_type import DType
 from agent.model.gap_cause import GapCause
 from agent.model.heartbeat import Heartbeat
 from agent.model.message import Missed, Tick
 from agent.model.rule_state import RuleState
-from agent.model.table import Column, DType, Table
+from agent.model.table import Column, Table
 from agent.model.timebase import MS, S
 from agent.setting import AutoSwitch, Whole
 from workers.framework.sampler import (

@@ -11,7 +11,17 @@ from agent.model.errors import ProtocolError
 from agent.model.message import Batch, DataAck, DataHello, Identity, encode
 from agent.model.table import Row
 from agent.model.tables import GAP
-from agent.store.record import Entry, Record, SegmentHead, TableForm, decode_rows, encode_head, parse_head, parse_records
+from agent.store.record import (
+    FORMAT_VERSION,
+    Entry,
+    Record,
+    SegmentHead,
+    decode_rows,
+    encode_head,
+    form_of,
+    parse_head,
+    parse_records,
+)
 from workers.writer.core import WriterCore
 from workers.writer.gap import Reason
 from workers.writer.intake import Drain, Intake, array_length
@@ -20,10 +30,7 @@ from workers.writer.recover import Recovery
 WRITER = Identity("run-1", "writer", 1)
 WHO = Identity("run-1", "process", 1)
 TABLES = {table.name: table for table in (GAP, SAMPLE)}
-FORMS = {
-    name: TableForm(table.version, table.column_names, tuple(str(column.dtype) for column in table.columns), table.prefix)
-    for name, table in TABLES.items()
-}
+FORMS = {name: form_of(table) for name, table in TABLES.items()}
 WALL_NS = 1_700_000_000_000_000_000
 
 
@@ -123,7 +130,7 @@ class World:
         recovery = Recovery("run-1")
         for segment in self.segments:
             assert recovery.take(bytes(segment)).damaged == 0
-        head = SegmentHead(1, f"{self.epoch:012x}", "node", "run-1", "0", self.wall_ns, FORMS, recovery.marks())
+        head = SegmentHead(FORMAT_VERSION, f"{self.epoch:012x}", "node", "run-1", "0", self.wall_ns, FORMS, recovery.marks())
         self.segments.append(bytearray(encode_head(head)))
         self.core = WriterCore("run-1", recovery.marks())
         self.intake = Intake(Identity("run-1", "writer", self.epoch), TABLES)

@@ -1,0 +1,122 @@
+"""Whether rows fit their table, row by row: one that does not is refused alone. PURE.
+
+The same check stands on both sides of the wire: a sampler's outbox checks before it encodes, the conversion to Arrow after it
+has decoded. It goes by columns: only a batch with a bad value in it is looked at row by row.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import TypeGuard
+
+from msgspec import Struct
+
+from agent.model.column_type import COLUMN_TYPES, DType
+from agent.model.table import Row, Table, Value
+
+INT64_MIN, INT64_MAX = -(1 << 63), (1 << 63) - 1
+# The time of a row stands in the name of its file, which has no time before 1970.
+TIMESTAMP = "timestamp"
+_NONE = type(None)
+
+
+class BadRow(Struct, frozen=True):
+    """Why a row is refused: the column (empty: the row as a whole) and what is wrong with it, without the value."""
+
+    column: str
+    problem: str
+
+
+class CheckedColumn(Struct, frozen=True):
+    """What the check needs of a column."""
+
+    name: str
+    dtype: DType
+    nullable: bool
+
+
+class RowCheck:
+    """The check of one table. Made once, used for every batch."""
+
+    def __init__(self, columns: Iterable[CheckedColumn]) -> None:
+        self._columns = tuple(columns)
+        self._accepted = tuple(
+            COLUMN_TYPES[column.dtype].python | ({_NONE} if column.nullable else frozenset()) for column in self._columns
+        )
+
+    def sift(self, rows: Sequence[Row]) -> tuple[Sequence[Row], list[BadRow]]:
+        """The rows that fit, in their order, and why each of the others does not."""
+        if not rows or self._all_fit(rows):
+            return rows, []
+        good: list[Row] = []
+        bad: list[BadRow] = []
+        for row in rows:
+            problem = self.problem(row)
+            if problem is None:
+                good.append(row)
+            else:
+                bad.append(problem)
+        return good, bad
+
+    def problem(self, row: Row) -> BadRow | None:
+        """What makes one row unfit; None: nothing."""
+        if len(row) != len(self._columns):
+            return BadRow("", f"{len(row)} values for the {len(self._columns)} columns")
+        for column, accepted, value in zip(self._columns, self._accepted, row, strict=True):
+            if type(value) not in accepted:
+                return BadRow(
+                    column.name, "missing and may not be" if value is None else f"{type(value).__name__}, not {column.dtype}"
+                )
+            if not _fits(column, (value,)):
+                return BadRow(column.name, _bound_of(column))
+        return None
+
+    def _all_fit(self, rows: Sequence[Row]) -> bool:
+        if set(map(len, rows)) != {len(self._columns)}:
+            return False
+        for column, accepted, values in zip(self._columns, self._accepted, zip(*rows, strict=True), strict=True):
+            if not accepted.issuperset(map(type, values)) or not _fits(column, values):
+                return False
+        return True
+
+
+def check_of(table: Table) -> RowCheck:
+    """The check of a declared table."""
+    return RowCheck(CheckedColumn(column.name, column.dtype, column.nullable) for column in table.columns)
+
+
+def problem_of_row(table: Table, row: Row) -> str | None:
+    """What makes a row unfit for its table, as the end of a sentence; None: nothing does."""
+    bad = check_of(table).problem(row)
+    if bad is None:
+        return None
+    return f"{bad.problem} of {table.name}" if not bad.column else f"{table.name}.{bad.column} is {bad.problem}"
+
+
+def _fits(column: CheckedColumn, values: Sequence[Value]) -> bool:
+    """Whether values of accepted types are within the bounds of their column."""
+    element = COLUMN_TYPES[column.dtype].element
+    if element is not None:
+        return all(value is None or _is_list_of(element, value) for value in values)
+    if column.dtype not in (DType.INT64, DType.FLOAT64):
+        return True
+    if column.dtype is DType.FLOAT64 and int not in set(map(type, values)):
+        return True
+    numbers = [value for value in values if isinstance(value, int)]
+    least = 0 if column.name == TIMESTAMP else INT64_MIN
+    return not numbers or (min(numbers) >= least and max(numbers) <= INT64_MAX)
+
+
+def _is_list_of(element: DType, value: Value) -> bool:
+    if not _is_list(value) or not COLUMN_TYPES[element].python.issuperset(map(type, value)):
+        return False
+    return all(INT64_MIN <= number <= INT64_MAX for number in value if isinstance(number, int))
+
+
+def _is_list(value: Value) -> TypeGuard[Sequence[Value]]:
+    return isinstance(value, list | tuple)
+
+
+def _bound_of(column: CheckedColumn) -> str:
+    """What a value of an accepted type that does not fit is."""
+    if COLUMN_TYPES[column.dtype].element is not None:
+        return f"no {column.dtype}"
+    return "before 1970 or beyond int64" if column.name == TIMESTAMP else "beyond int64"
