@@ -19,12 +19,12 @@ MAY_NOT_SKIP = os.environ.pop("EVERGAUGE_TESTS_MAY_NOT_SKIP", "") == "1"
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node):
-    """Tell a lane whether it may skip: it is started after the variable was taken out of the environment."""
+    """Tell a test process whether it may skip: it starts after the variable was taken out of the environment."""
     node.workerinput["may_not_skip"] = MAY_NOT_SKIP
 
 
 def pytest_configure(config):
-    """Hear it in a lane."""
+    """Take over what `pytest_configure_node` said, in a test process."""
     global MAY_NOT_SKIP
     MAY_NOT_SKIP = getattr(config, "workerinput", {}).get("may_not_skip", MAY_NOT_SKIP)
 

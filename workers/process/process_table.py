@@ -1,4 +1,4 @@
-"""Every process of the host, followed from tick to tick, and the sums per pod.
+"""Every process of the host, followed from tick to tick, and the sums per pod. PURE.
 
 A process whose `stat` did not change by a byte is not even parsed. Sums are carried along by differences, so they are exact:
 they are those over every process that was read. Nothing here reads a file that takes another process's memory lock.

@@ -1,4 +1,4 @@
-"""The sizes of the L3 caches by sysfs, for mounts that do not tell them. *Source:* Documentation/ABI, devices-system-cpu."""
+"""The sizes of the L3 caches by sysfs, for mounts that do not tell them. *Source:* Documentation/ABI, devices-system-cpu. PURE."""
 
 import re
 from collections.abc import Mapping

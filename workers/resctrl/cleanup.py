@@ -1,4 +1,4 @@
-"""Removes the groups that an earlier run has left behind, a few at a time."""
+"""Removes the groups that an earlier run has left behind, a few at a time. PURE."""
 
 from collections.abc import Callable
 

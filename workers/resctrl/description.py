@@ -1,4 +1,4 @@
-"""What a mount offers: which resources are monitored and by which events, what can be allocated, how large the caches are.
+"""What a mount offers: which resources are monitored and by which events, what can be allocated, how large the caches are. PURE.
 
 Resources are found by pattern (`info/*_MON`), never by name: kernels add some. A file that is not there, or is not what
 its kind is, leaves its value out and is noted; nothing here fails because of one file.

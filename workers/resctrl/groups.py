@@ -1,4 +1,4 @@
-"""All operations on monitoring groups in one object: what the control plane, or any other program, uses."""
+"""All operations on monitoring groups in one object: what the control plane, or any other program, uses. PURE."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""Moves threads into a group, as many with one write as the kernel takes, and sorts out those that cannot be moved.
+"""Moves threads into a group, as many with one write as the kernel takes, and sorts out those that cannot be moved. PURE.
 
 A write of a list stops at the first thread that fails, and `info/last_cmd_status` names it. That file belongs to everybody, so
 the name is a hint only: the named thread is tried alone, and those before it are looked up afterwards.

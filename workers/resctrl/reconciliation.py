@@ -1,4 +1,4 @@
-"""Brings all threads of a source into a group, one pass at a time, until a whole pass finds none outside.
+"""Brings all threads of a source into a group, one pass at a time, until a whole pass finds none outside. PURE.
 
 Why one clean pass is enough: the source is listed before the group. A thread listed by the source is looked for in the group
 afterwards; one born later has a listed thread for its creator, which was inside, and a child begins where its creator is. What

@@ -1,4 +1,4 @@
-"""Which threads belong into a group: those of a cgroup and of everything below it.
+"""Which threads belong into a group: those of a cgroup and of everything below it. PURE.
 
 Threads, not processes: a resctrl group holds threads, and the leaders that `cgroup.procs` lists are a small part of them.
 """

@@ -1,0 +1,33 @@
+"""Pages that people follow from one to the next: every link leads somewhere, every decision can be found."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PAGES = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").rglob("*.md"))]
+DECISIONS = ROOT / "docs" / "decisions"
+# `[text](target)`; what leads out of the project is no file.
+LINK = re.compile(r"\[[^]\n]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
+
+
+def links(page: Path) -> list[Path]:
+    """The files that a page links to."""
+    targets = [target for target in LINK.findall(page.read_text()) if "://" not in target]
+    return [(page.parent / target).resolve() for target in targets]
+
+
+def test_every_link_leads_to_a_file() -> None:
+    """A page that was moved takes its links along."""
+    assert [f"{page.relative_to(ROOT)} -> {target}" for page in PAGES for target in links(page) if not target.exists()] == []
+
+
+def test_every_decision_is_in_the_index() -> None:
+    """A new page has a line in docs/decisions/README.md; a page that has gone has none."""
+    pages = set(DECISIONS.glob("[0-9]*.md"))
+    assert {path.name for path in pages ^ set(links(DECISIONS / "README.md"))} == set()
+
+
+def test_decision_numbers_are_unique() -> None:
+    """`decision 0016` names one page."""
+    numbers = [path.name[:4] for path in DECISIONS.glob("[0-9]*.md")]
+    assert sorted(set(numbers)) == sorted(numbers)
