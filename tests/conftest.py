@@ -36,7 +36,7 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "evergauge
 
 
 @pytest.fixture(autouse=True)
-def _own_objects():
+def _own_objects() -> None:
     """The collector looks at what this test makes, not at what all tests before it have left.
 
     In a process of thousands of tests one full collection takes 0.4 s of some test's time. Here 99 of 100 take less than 2 ms.

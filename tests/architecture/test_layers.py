@@ -28,25 +28,25 @@ def functions(path: Path) -> Iterator[tuple[str, int]]:
             yield f"{path.relative_to(ROOT)}: {node.name}", node.end_lineno - node.lineno + 1
 
 
-def test_imports_go_one_way():
+def test_imports_go_one_way() -> None:
     """The contracts of setup.cfg hold, asked of import-linter itself."""
     command = [os.path.join(os.path.dirname(sys.executable), "lint-imports"), "--config", "setup.cfg", "--no-cache"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_no_function_is_longer_than_a_screen():
+def test_no_function_is_longer_than_a_screen() -> None:
     """Long functions are cut before they grow roots."""
     too_long = [(name, lines) for path in sources() for name, lines in functions(path) if lines > FUNCTION_LINES_MAX]
     assert too_long == []
 
 
-def test_no_file_is_longer_than_one_purpose():
+def test_no_file_is_longer_than_one_purpose() -> None:
     """A file that outgrows the limit has a second purpose in it."""
     lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in sources()}
     assert {name: lines for name, lines in lengths.items() if lines > FILE_LINES_MAX} == {}
 
 
-def test_every_module_says_what_it_is_for():
+def test_every_module_says_what_it_is_for() -> None:
     """A module opens with its one purpose."""
     assert [str(path) for path in sources() if not ast.get_docstring(ast.parse(path.read_bytes()))] == []

@@ -100,7 +100,7 @@ def prepare_classes(emulated: EmulatedResctrl) -> set[str]:
     return group_folders(emulated)
 
 
-def test_it_tells_what_the_machine_can(machine: tuple[Profile, EmulatedResctrl]):
+def test_it_tells_what_the_machine_can(machine: tuple[Profile, EmulatedResctrl]) -> None:
     """`pqos -d` finds the events and classes of each machine."""
     profile, emulated = machine
     told = pqos(emulated, "-d")
@@ -110,7 +110,7 @@ def test_it_tells_what_the_machine_can(machine: tuple[Profile, EmulatedResctrl])
     assert (f"Num COS: {profile.closids}\n" in told) == profile.allocates
 
 
-def test_it_shows_what_groups_have(machine: tuple[Profile, EmulatedResctrl]):
+def test_it_shows_what_groups_have(machine: tuple[Profile, EmulatedResctrl]) -> None:
     """`pqos -s` shows every class with its mask or limit, and who is in it."""
     profile, emulated = machine
     if not profile.allocates:
@@ -128,7 +128,7 @@ def test_it_shows_what_groups_have(machine: tuple[Profile, EmulatedResctrl]):
         assert f"L3CA COS{profile.closids - 1} => MASK 0x{profile.cache_control.full_mask:x}\n" in told
 
 
-def test_it_monitors_cores_and_cleans_up(machine: tuple[Profile, EmulatedResctrl]):
+def test_it_monitors_cores_and_cleans_up(machine: tuple[Profile, EmulatedResctrl]) -> None:
     """`pqos -m` makes a group for each core, reads its traffic, and leaves no group behind."""
     profile, emulated = machine
     before = prepare_classes(emulated)
@@ -140,7 +140,7 @@ def test_it_monitors_cores_and_cleans_up(machine: tuple[Profile, EmulatedResctrl
     assert group_folders(emulated) == before
 
 
-def test_it_monitors_a_process_and_cleans_up(machine: tuple[Profile, EmulatedResctrl]):
+def test_it_monitors_a_process_and_cleans_up(machine: tuple[Profile, EmulatedResctrl]) -> None:
     """`pqos -p` moves a process into a group of its own, reads its traffic in all domains, and gives it back."""
     profile, emulated = machine
     before = prepare_classes(emulated)

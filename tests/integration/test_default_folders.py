@@ -28,7 +28,7 @@ def folders_of_installed_agent(tmp_path: Path, *arguments: str, **environment: s
     return done.stdout.split()
 
 
-def test_root_uses_the_systems_folders_and_a_user_its_own(tmp_path: Path):
+def test_root_uses_the_systems_folders_and_a_user_its_own(tmp_path: Path) -> None:
     """XDG variables count for users only."""
     # As root the same question is asked once more as a user: 65534 is nobody everywhere.
     arguments = ["65534"] if os.geteuid() == 0 else []
@@ -38,7 +38,7 @@ def test_root_uses_the_systems_folders_and_a_user_its_own(tmp_path: Path):
     assert folders_of_installed_agent(tmp_path / "user", *arguments, **xdg) == ["None", "/s/evergauge", "/r/evergauge"]
 
 
-def test_a_user_without_xdg_variables_has_the_usual_folders(tmp_path: Path):
+def test_a_user_without_xdg_variables_has_the_usual_folders(tmp_path: Path) -> None:
     """The state below the home folder, the sockets in the user's runtime folder."""
     arguments = ["65534"] if os.geteuid() == 0 else []
     user = 65534 if os.geteuid() == 0 else os.getuid()

@@ -39,7 +39,7 @@ def is_at_rest(gateway: GatewayHost) -> bool:
     return len(gateway.work.descriptors()) == 1 and gateway.work.next_deadline_ns() is None
 
 
-def test_live_is_answered_without_asking_anybody(gateway: GatewayHost):
+def test_live_is_answered_without_asking_anybody(gateway: GatewayHost) -> None:
     """It depends on nothing but the gateway's own loop."""
     gateway.status = None
     received = gateway.ask("/live")
@@ -48,7 +48,7 @@ def test_live_is_answered_without_asking_anybody(gateway: GatewayHost):
     assert is_at_rest(gateway)
 
 
-def test_ready_says_yes(gateway: GatewayHost):
+def test_ready_says_yes(gateway: GatewayHost) -> None:
     """200, and JSON for people and programs."""
     received = gateway.ask("/ready?verbose")
     assert (received.status, json.loads(received.body)) == (200, {"ready": True, "reasons": []})
@@ -56,7 +56,7 @@ def test_ready_says_yes(gateway: GatewayHost):
     assert gateway.bus.requests == ["status"]
 
 
-def test_ready_says_no_and_why(gateway: GatewayHost):
+def test_ready_says_no_and_why(gateway: GatewayHost) -> None:
     """503 with the supervisor's reasons, each request anew."""
     gateway.status = status_document(ready=False, reasons=["writer is backoff"])
     received = gateway.ask("/ready")
@@ -65,7 +65,7 @@ def test_ready_says_no_and_why(gateway: GatewayHost):
     assert gateway.ask("/ready").status == 200
 
 
-def test_a_silent_supervisor_is_not_ready_and_not_up(gateway: GatewayHost):
+def test_a_silent_supervisor_is_not_ready_and_not_up(gateway: GatewayHost) -> None:
     """After one second, not before; and it is seen again as soon as it answers."""
     gateway.status = None
     ready, metrics = gateway.connect(), gateway.connect()
@@ -89,7 +89,7 @@ def test_a_silent_supervisor_is_not_ready_and_not_up(gateway: GatewayHost):
     assert is_at_rest(gateway)
 
 
-def test_a_supervisor_that_speaks_nonsense_is_not_ready(gateway: GatewayHost):
+def test_a_supervisor_that_speaks_nonsense_is_not_ready(gateway: GatewayHost) -> None:
     """The reason names the part; the gateway lives."""
     gateway.status = {"ready": "perhaps"}
     received = gateway.ask("/ready")
@@ -135,7 +135,7 @@ def test_metrics_come_in_the_format_that_is_asked_for(gateway: GatewayHost, acce
         ("HEAD", "/ready", 200),
     ],
 )
-def test_everything_else_is_answered_with_its_status(gateway: GatewayHost, method: str, path: str, status: int):
+def test_everything_else_is_answered_with_its_status(gateway: GatewayHost, method: str, path: str, status: int) -> None:
     """Unknown paths and methods get one sentence; HEAD gets the head alone."""
     received = gateway.ask(path, method=method)
     assert received.status == status
@@ -152,7 +152,7 @@ def test_everything_else_is_answered_with_its_status(gateway: GatewayHost, metho
 @pytest.mark.parametrize(
     ("method", "path"), [("GET", "/metrics"), ("GET", "/ready"), ("HEAD", "/live"), ("POST", "/x"), ("GET", "/x")]
 )
-def test_a_page_whose_name_leads_here_reads_nothing(gateway: GatewayHost, host: str, method: str, path: str):
+def test_a_page_whose_name_leads_here_reads_nothing(gateway: GatewayHost, host: str, method: str, path: str) -> None:
     """Whatever it asks for and how: the name that it has at its own server is none of ours, nor is the supervisor asked."""
     received = gateway.ask(path, method=method, host=host)
     assert received.status == 421
@@ -160,7 +160,7 @@ def test_a_page_whose_name_leads_here_reads_nothing(gateway: GatewayHost, host: 
     assert (gateway.stats["requests"], gateway.stats["refused"], gateway.bus.requests) == (0, 1, [])
 
 
-def test_a_proxys_request_is_judged_by_the_host_of_its_target(gateway: GatewayHost):
+def test_a_proxys_request_is_judged_by_the_host_of_its_target(gateway: GatewayHost) -> None:
     """As RFC 9112 has it, the field beside it does not count."""
     assert gateway.ask("http://evil.example/metrics", host="localhost").status == 421
     assert gateway.ask("http://localhost:9464/metrics", host="evil.example").status == 200
@@ -169,12 +169,12 @@ def test_a_proxys_request_is_judged_by_the_host_of_its_target(gateway: GatewayHo
 @pytest.mark.parametrize(
     "host", ["localhost", "LOCALHOST:9464", "localhost.", "127.0.0.1:1", "127.1.2.3", "[::1]", "[0:0::1]:9464"]
 )
-def test_the_loopback_names_are_answered_in_every_form(gateway: GatewayHost, host: str):
+def test_the_loopback_names_are_answered_in_every_form(gateway: GatewayHost, host: str) -> None:
     """With any port: who forwards one asks by another."""
     assert gateway.ask("/live", host=host).status == 200
 
 
-def test_names_that_are_set_are_answered_and_addresses_where_it_is_asked_from_outside():
+def test_names_that_are_set_are_answered_and_addresses_where_it_is_asked_from_outside() -> None:
     """A scraper asks by the address of the pod, or by a name that an operator has added."""
     with running_gateway(address="0.0.0.0", allowed_hosts="node-7.example., metrics_lb") as gateway:
         hosts = ["node-7.example:9464", "NODE-7.example.", "metrics_lb", "10.0.0.1:9464", "[fd00::1%25eth0]:80", "localhost"]
@@ -184,14 +184,14 @@ def test_names_that_are_set_are_answered_and_addresses_where_it_is_asked_from_ou
         assert gateway.ask("/live", host="any.example").status == 200
 
 
-def test_a_probe_of_http_1_0_without_a_name_is_answered(gateway: GatewayHost):
+def test_a_probe_of_http_1_0_without_a_name_is_answered(gateway: GatewayHost) -> None:
     """Load balancers send it; no browser does."""
     client = gateway.connect()
     client.send(b"GET /live HTTP/1.0\r\n\r\n")
     assert gateway.finish(client).status == 200
 
 
-def test_a_request_may_come_byte_by_byte(gateway: GatewayHost):
+def test_a_request_may_come_byte_by_byte(gateway: GatewayHost) -> None:
     """Slow is not wrong, within five seconds."""
     client = gateway.connect()
     for byte in REQUEST:
@@ -200,7 +200,7 @@ def test_a_request_may_come_byte_by_byte(gateway: GatewayHost):
     assert gateway.finish(client).status == 200
 
 
-def test_a_client_may_end_its_side_before_it_is_answered(gateway: GatewayHost):
+def test_a_client_may_end_its_side_before_it_is_answered(gateway: GatewayHost) -> None:
     """`printf ... | nc -N` does so."""
     client = gateway.connect()
     client.send(b"GET /ready HTTP/1.0\n\n")
@@ -209,7 +209,7 @@ def test_a_client_may_end_its_side_before_it_is_answered(gateway: GatewayHost):
 
 
 @pytest.mark.parametrize("garbage", [b"\x16\x03\x01\x02\x00\x01\xfc", b"\x00" * 100, b"GET /\r\n\r\n", b"SSH-2.0-x\r\n\r\n"])
-def test_garbage_is_refused_at_once(gateway: GatewayHost, garbage: bytes):
+def test_garbage_is_refused_at_once(gateway: GatewayHost, garbage: bytes) -> None:
     """One sentence, one count, nobody else disturbed."""
     client = gateway.connect()
     client.send(garbage)
@@ -218,7 +218,7 @@ def test_garbage_is_refused_at_once(gateway: GatewayHost, garbage: bytes):
     assert gateway.ask("/live").status == 200
 
 
-def test_an_oversize_head_is_refused_and_the_refusal_arrives(gateway: GatewayHost):
+def test_an_oversize_head_is_refused_and_the_refusal_arrives(gateway: GatewayHost) -> None:
     """Although the client goes on sending: its bytes are read and dropped, or the kernel would reset the connection."""
     client = gateway.connect()
     client.send(b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * (HEAD_BYTES_MAX // 6 + 1))
@@ -228,7 +228,7 @@ def test_an_oversize_head_is_refused_and_the_refusal_arrives(gateway: GatewayHos
     gateway.turn_until(lambda: is_at_rest(gateway))
 
 
-def test_who_sends_without_end_is_cut(gateway: GatewayHost):
+def test_who_sends_without_end_is_cut(gateway: GatewayHost) -> None:
     """Reading and dropping has its limit too."""
     client = gateway.connect()
     client.send(REQUEST)
@@ -240,7 +240,7 @@ def test_who_sends_without_end_is_cut(gateway: GatewayHost):
     gateway.turn_until(lambda: is_at_rest(gateway))
 
 
-def test_a_silent_client_is_cut_after_five_seconds(gateway: GatewayHost):
+def test_a_silent_client_is_cut_after_five_seconds(gateway: GatewayHost) -> None:
     """Its one byte a second does not prolong its stay."""
     client = gateway.connect()
     for byte in b"GET /":
@@ -253,7 +253,7 @@ def test_a_silent_client_is_cut_after_five_seconds(gateway: GatewayHost):
     assert is_at_rest(gateway)
 
 
-def test_a_client_that_does_not_hang_up_is_left(gateway: GatewayHost):
+def test_a_client_that_does_not_hang_up_is_left(gateway: GatewayHost) -> None:
     """One second after its answer it is forgotten."""
     client = gateway.connect()
     client.send(REQUEST)
@@ -263,7 +263,7 @@ def test_a_client_that_does_not_hang_up_is_left(gateway: GatewayHost):
     assert gateway.stats["refused"] == 0
 
 
-def test_a_hundred_idle_connections_shut_nobody_out(gateway: GatewayHost):
+def test_a_hundred_idle_connections_shut_nobody_out(gateway: GatewayHost) -> None:
     """The longest silent ones make room; those that stay are cut in their time and cost no wake-up before it."""
     idle = []
     for _ in range(100):
@@ -278,7 +278,7 @@ def test_a_hundred_idle_connections_shut_nobody_out(gateway: GatewayHost):
     assert all(gateway.finish(client).status == 0 for client in idle)
 
 
-def test_clients_that_wait_for_an_answer_keep_their_place(gateway: GatewayHost):
+def test_clients_that_wait_for_an_answer_keep_their_place(gateway: GatewayHost) -> None:
     """When every place waits for the supervisor, the newcomer is refused, and the others get their answer."""
     gateway.status = None
     waiting = []
@@ -300,7 +300,7 @@ def large_status() -> dict[str, object]:
     return status_document(workers=[worker_row(f"sampler/{'x' * 100}{number}") for number in range(20_000)])
 
 
-def test_a_reader_that_does_not_read_delays_nobody_and_is_cut(gateway: GatewayHost):
+def test_a_reader_that_does_not_read_delays_nobody_and_is_cut(gateway: GatewayHost) -> None:
     """The rest of its answer is tried again on a timer, for five seconds in all."""
     gateway.status = large_status()
     client = gateway.connect(receive_buffer_bytes=4096)
@@ -316,7 +316,7 @@ def test_a_reader_that_does_not_read_delays_nobody_and_is_cut(gateway: GatewayHo
     assert gateway.stats["refused"] == 1
 
 
-def test_a_slow_reader_gets_all_of_a_large_answer(gateway: GatewayHost):
+def test_a_slow_reader_gets_all_of_a_large_answer(gateway: GatewayHost) -> None:
     """In as many pieces as it takes, whole and in order."""
     gateway.status = large_status()
     client = gateway.connect()
@@ -331,7 +331,7 @@ def test_a_slow_reader_gets_all_of_a_large_answer(gateway: GatewayHost):
     assert len(received.body) == int(received.fields["content-length"]) > 10 << 20
 
 
-def test_a_client_that_leaves_before_its_answer_is_forgotten(gateway: GatewayHost):
+def test_a_client_that_leaves_before_its_answer_is_forgotten(gateway: GatewayHost) -> None:
     """The answer that comes then is for nobody."""
     gateway.status = None
     client = gateway.connect()
@@ -356,7 +356,7 @@ def own_name() -> str:
 
 @pytest.mark.parametrize("option", [0, socket.SO_REUSEADDR, socket.SO_REUSEPORT])
 @pytest.mark.parametrize("taken", ["127.0.0.1", "0.0.0.0", "::"])
-def test_a_port_that_another_would_answer_at_is_never_shared(taken: str, option: int):
+def test_a_port_that_another_would_answer_at_is_never_shared(taken: str, option: int) -> None:
     """At our address or at all, of both families, whatever the other allows: no two programs take turns with the scrapes."""
     with socket.socket(socket.AF_INET6 if ":" in taken else socket.AF_INET) as other:
         if ":" in taken:
@@ -371,7 +371,7 @@ def test_a_port_that_another_would_answer_at_is_never_shared(taken: str, option:
             assert f"(process {os.getpid()})" in gateway.bus.conditions[0].detail
 
 
-def test_a_holder_that_cannot_be_seen_is_not_guessed(tmp_path: Path):
+def test_a_holder_that_cannot_be_seen_is_not_guessed(tmp_path: Path) -> None:
     """The user of its socket is told, and where there is no table nobody is."""
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
@@ -384,7 +384,7 @@ def test_a_holder_that_cannot_be_seen_is_not_guessed(tmp_path: Path):
             assert gateway.stats["problem"] == in_use(f"127.0.0.1:{port}", f"a program of user {os.geteuid()}")
 
 
-def test_a_port_in_use_is_a_condition_until_it_is_free():
+def test_a_port_in_use_is_a_condition_until_it_is_free() -> None:
     """The worker stays up, says what is wrong and what to do, and tries every two seconds."""
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
@@ -412,13 +412,13 @@ def test_a_port_in_use_is_a_condition_until_it_is_free():
         ("192.0.2.1", "192.0.2.1:0 is not an address of this host; set gateway.address"),
     ],
 )
-def test_an_address_that_cannot_be_served_is_a_condition(address: str, problem: str):
+def test_an_address_that_cannot_be_served_is_a_condition(address: str, problem: str) -> None:
     """A name is not looked up: that could take seconds, and the loop may not wait."""
     with running_gateway(address=address) as gateway:
         assert gateway.bus.conditions[0].detail.startswith(problem)
 
 
-def test_a_stopped_gateway_leaves_no_descriptor():
+def test_a_stopped_gateway_leaves_no_descriptor() -> None:
     """Clients in every phase, then the end."""
     before = set(os.listdir("/proc/self/fd"))
     with running_gateway() as gateway:
@@ -432,7 +432,7 @@ def test_a_stopped_gateway_leaves_no_descriptor():
     assert set(os.listdir("/proc/self/fd")) <= before
 
 
-def test_the_encoder_comes_without_servers_tls_and_mail():
+def test_the_encoder_comes_without_servers_tls_and_mail() -> None:
     """A gateway's memory is the reason; and a later whole import is whole."""
     program = """
 import sys

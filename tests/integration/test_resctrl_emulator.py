@@ -123,7 +123,7 @@ def names_below(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 
 
-def test_threads_and_children_of_a_member_are_members(tmp_path: Path):
+def test_threads_and_children_of_a_member_are_members(tmp_path: Path) -> None:
     """A thread, a child and a thread's child of an assigned process are in its group without anybody assigning them."""
     with EmulatedResctrl(tmp_path) as emulated, family() as parent:
         group = emulated.make_group("mon_groups/pod")
@@ -134,7 +134,7 @@ def test_threads_and_children_of_a_member_are_members(tmp_path: Path):
 
 
 @pytest.mark.parametrize("is_maker_in", [True, False])
-def test_a_thread_is_in_the_group_of_the_thread_that_made_it(tmp_path: Path, is_maker_in: bool):
+def test_a_thread_is_in_the_group_of_the_thread_that_made_it(tmp_path: Path, is_maker_in: bool) -> None:
     """When threads of one process are in different groups a new one follows its maker, not the first thread of the process."""
     with EmulatedResctrl(tmp_path) as emulated, family() as parent:
         (maker,) = parent.told("thread that can make one")
@@ -147,7 +147,7 @@ def test_a_thread_is_in_the_group_of_the_thread_that_made_it(tmp_path: Path, is_
         assert {parent.pid, maker, made} <= tasks_of(emulated.mount)
 
 
-def test_a_thread_that_calls_exec_keeps_its_group(tmp_path: Path):
+def test_a_thread_that_calls_exec_keeps_its_group(tmp_path: Path) -> None:
     """When a member calls exec, its process goes on in its group under the number of the first thread, which was in another."""
     with EmulatedResctrl(tmp_path) as emulated, family() as parent:
         group = emulated.make_group("mon_groups/pod")
@@ -159,7 +159,7 @@ def test_a_thread_that_calls_exec_keeps_its_group(tmp_path: Path):
         assert tasks_of(group) == {parent.pid}
 
 
-def test_who_ended_is_listed_no_more(tmp_path: Path):
+def test_who_ended_is_listed_no_more(tmp_path: Path) -> None:
     """A member that has ended and is waited for is gone from the group, in the file and in the truth."""
     with EmulatedResctrl(tmp_path) as emulated:
         group = emulated.make_group("mon_groups/pod")
@@ -170,7 +170,7 @@ def test_who_ended_is_listed_no_more(tmp_path: Path):
         assert emulated.groups()["mon_groups/pod"]["threads"] == []
 
 
-def test_an_open_file_of_a_removed_group_says_so(tmp_path: Path):
+def test_an_open_file_of_a_removed_group_says_so(tmp_path: Path) -> None:
     """A descriptor that was open when its group was removed reads ENODEV, also when a new group has taken the name."""
     with EmulatedResctrl(tmp_path) as emulated:
         group = emulated.make_group("mon_groups/pod")
@@ -190,7 +190,7 @@ def test_an_open_file_of_a_removed_group_says_so(tmp_path: Path):
             os.close(folder)
 
 
-def test_an_open_file_follows_a_renamed_group(tmp_path: Path):
+def test_an_open_file_follows_a_renamed_group(tmp_path: Path) -> None:
     """After a rename the old name is gone, the new one is there, and an open descriptor goes on with the same count."""
     traffic = '[[traffic]]\npath = "mon_groups/*"\nbytes_per_second = 1000000000\n'
     with EmulatedResctrl(tmp_path, scenario=traffic) as emulated:
@@ -206,7 +206,7 @@ def test_an_open_file_follows_a_renamed_group(tmp_path: Path):
             os.close(descriptor)
 
 
-def test_another_user_may_look_and_move_only_what_is_its_own():
+def test_another_user_may_look_and_move_only_what_is_its_own() -> None:
     """Without root one reads everything, makes no group, and in a group of its own moves its own threads and no others'."""
     with folder_for_all() as folder, EmulatedResctrl(folder) as emulated:
         group = emulated.make_group("mon_groups/pod")
@@ -224,7 +224,7 @@ def test_another_user_may_look_and_move_only_what_is_its_own():
         assert "No permission to move task" not in (emulated.mount / "info" / "last_cmd_status").read_text()
 
 
-def test_the_lock_is_between_processes(tmp_path: Path):
+def test_the_lock_is_between_processes(tmp_path: Path) -> None:
     """While one process holds the root's lock another does not get it, and the emulator can play such a process."""
     with EmulatedResctrl(tmp_path) as emulated:
         descriptor = os.open(emulated.mount, os.O_RDONLY)
@@ -244,7 +244,7 @@ def can_lock(folder: Path) -> bool:
     return subprocess.run(["flock", "--nonblock", str(folder), "true"], check=False).returncode == 0
 
 
-def test_what_kernfs_has_not_is_refused(tmp_path: Path):
+def test_what_kernfs_has_not_is_refused(tmp_path: Path) -> None:
     """Files cannot be made, removed, linked; a read-only one cannot even be opened for writing; a redirection works."""
     with EmulatedResctrl(tmp_path) as emulated:
         root = emulated.mount
@@ -264,7 +264,7 @@ def test_what_kernfs_has_not_is_refused(tmp_path: Path):
         assert group.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_write_longer_than_a_page_changes_nothing(tmp_path: Path):
+def test_a_write_longer_than_a_page_changes_nothing(tmp_path: Path) -> None:
     """More than 4096 bytes in one write are E2BIG as a whole, however the kernel cuts them."""
     with EmulatedResctrl(tmp_path) as emulated:
         group = emulated.make_group("mon_groups/pod")
@@ -273,7 +273,7 @@ def test_a_write_longer_than_a_page_changes_nothing(tmp_path: Path):
         assert tasks_of(group) == set()
 
 
-def test_the_values_follow_the_cpu_time_of_the_members(tmp_path: Path):
+def test_the_values_follow_the_cpu_time_of_the_members(tmp_path: Path) -> None:
     """Where nothing is declared a group that computes has traffic in the domain of its CPU, and one that sleeps has none."""
     scenario = "bytes_per_cpu_second = 1000000000\n"
     with EmulatedResctrl(tmp_path, "tiny", scenario) as emulated, subprocess.Popen(["sleep", "60"]) as idle:
@@ -294,7 +294,7 @@ def test_the_values_follow_the_cpu_time_of_the_members(tmp_path: Path):
             busy.wait(10)
 
 
-def test_a_scenario_says_what_goes_wrong(tmp_path: Path):
+def test_a_scenario_says_what_goes_wrong(tmp_path: Path) -> None:
     """Faults of a scenario and of the control socket come as written: so often, on these paths, and no more once cleared."""
     scenario = """
 seed = 7
@@ -323,7 +323,7 @@ answer = "Unavailable"
         assert emulated.control({"do": "stats"})["seed"] == 7
 
 
-def test_an_answer_can_come_late_while_others_are_served(tmp_path: Path):
+def test_an_answer_can_come_late_while_others_are_served(tmp_path: Path) -> None:
     """A held-back read keeps its reader waiting and nobody else, and a signal ends the wait."""
     scenario = '[[fault]]\noperation = "read"\npath = "**/mbm_total_bytes"\ndelay = "300ms"\n'
     with EmulatedResctrl(tmp_path, scenario=scenario) as emulated:
@@ -343,7 +343,7 @@ def test_an_answer_can_come_late_while_others_are_served(tmp_path: Path):
         wait_until(lambda: emulated.control({"do": "stats"})["held_answers"] == 0, "nothing is held back any more")
 
 
-def test_groups_and_domains_can_vanish(tmp_path: Path):
+def test_groups_and_domains_can_vanish(tmp_path: Path) -> None:
     """Somebody else removes groups, takes all ids and switches a domain off, at the times that a scenario gives or on demand."""
     scenario = '[[event]]\nat = "200ms"\ndo = "occupy"\nname = "foreign_"\n'
     with EmulatedResctrl(tmp_path, "tiny", scenario) as emulated:
@@ -369,7 +369,7 @@ def test_groups_and_domains_can_vanish(tmp_path: Path):
             os.close(descriptor)
 
 
-def test_counters_wrap_and_begin_anew(tmp_path: Path):
+def test_counters_wrap_and_begin_anew(tmp_path: Path) -> None:
     """A counter wraps at the bits that one says, and a reset lets it begin at 0."""
     scenario = '[[traffic]]\npath = "mon_groups/*"\nbytes_per_second = 100000000000\n'
     with EmulatedResctrl(tmp_path, scenario=scenario) as emulated:
@@ -383,7 +383,7 @@ def test_counters_wrap_and_begin_anew(tmp_path: Path):
         assert int(total.read_text()) < before
 
 
-def test_a_killed_emulator_leaves_a_mount_that_the_next_one_takes_away(tmp_path: Path):
+def test_a_killed_emulator_leaves_a_mount_that_the_next_one_takes_away(tmp_path: Path) -> None:
     """After kill -9 every access says ENOTCONN; a new start at the same place says what it does and works."""
     emulated = EmulatedResctrl(tmp_path)
     with emulated:
@@ -394,7 +394,7 @@ def test_a_killed_emulator_leaves_a_mount_that_the_next_one_takes_away(tmp_path:
         assert tasks_of(emulated.mount)
 
 
-def test_it_goes_although_somebody_stays(tmp_path: Path):
+def test_it_goes_although_somebody_stays(tmp_path: Path) -> None:
     """SIGTERM while a file is open unmounts all the same; the open file then says that nobody answers."""
     with EmulatedResctrl(tmp_path) as emulated:
         descriptor = os.open(emulated.mount / "tasks", os.O_RDONLY)
@@ -407,7 +407,7 @@ def test_it_goes_although_somebody_stays(tmp_path: Path):
             assert errno_of(os.close, descriptor) == errno.ENOTCONN
 
 
-def test_somebody_else_may_unmount_it(tmp_path: Path):
+def test_somebody_else_may_unmount_it(tmp_path: Path) -> None:
     """`umount` ends the emulator, with a word and without an error."""
     with EmulatedResctrl(tmp_path) as emulated:
         subprocess.run(["umount", emulated.mount], check=True)
@@ -416,7 +416,7 @@ def test_somebody_else_may_unmount_it(tmp_path: Path):
         assert "somebody has unmounted it" in emulated.output
 
 
-def test_it_ends_after_the_time_it_was_given(tmp_path: Path):
+def test_it_ends_after_the_time_it_was_given(tmp_path: Path) -> None:
     """--for ends it with exit code 0 and without a mount."""
     point = tmp_path / "resctrl"
     point.mkdir()
@@ -439,7 +439,7 @@ def test_it_ends_after_the_time_it_was_given(tmp_path: Path):
         (["--mount", "{}/empty", "--scenario", "{}/file"], 78, "unknown field `bytes`"),
     ],
 )
-def test_what_cannot_be_is_said_in_a_sentence(tmp_path: Path, words: list[str], code: int, sentence: str):
+def test_what_cannot_be_is_said_in_a_sentence(tmp_path: Path, words: list[str], code: int, sentence: str) -> None:
     """A wrong place, profile or scenario ends the command before anything is mounted, with the remedy."""
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("bytes = 1\n")
@@ -449,7 +449,7 @@ def test_what_cannot_be_is_said_in_a_sentence(tmp_path: Path, words: list[str], 
     assert not is_mounted(tmp_path / "empty")
 
 
-def test_one_place_has_one_emulator(tmp_path: Path):
+def test_one_place_has_one_emulator(tmp_path: Path) -> None:
     """A second emulator at the same place is refused and leaves the first alone."""
     with EmulatedResctrl(tmp_path) as emulated:
         ended = run_emulator("--mount", str(emulated.mount))
@@ -458,7 +458,7 @@ def test_one_place_has_one_emulator(tmp_path: Path):
         assert tasks_of(emulated.mount)
 
 
-def test_without_root_it_says_so():
+def test_without_root_it_says_so() -> None:
     """Another user is told to be root."""
     with folder_for_all() as folder:
         # All that the command will import: the other user may not be let into the folder of this interpreter.
@@ -474,7 +474,7 @@ def test_without_root_it_says_so():
     assert "run it as root" in told
 
 
-def test_five_thousand_threads_are_assigned_by_lists(tmp_path: Path):
+def test_five_thousand_threads_are_assigned_by_lists(tmp_path: Path) -> None:
     """5,000 threads of one process come into a group by lists of a page each, are listed whole, and leave with it."""
     program = (
         "import sys, threading; threading.stack_size(65536); ended = threading.Event()\n"
@@ -506,7 +506,7 @@ def test_five_thousand_threads_are_assigned_by_lists(tmp_path: Path):
         wait_until(lambda: tasks_of(group) == set(), "nobody is left")
 
 
-def test_a_scan_of_a_full_machine_is_read_once_a_second(tmp_path: Path):
+def test_a_scan_of_a_full_machine_is_read_once_a_second(tmp_path: Path) -> None:
     """448 groups with 2 domains and 3 events: 2,688 kept-open files are read in a fraction of a second, every second."""
     with EmulatedResctrl(tmp_path, scenario='[[traffic]]\npath = "mon_groups/*"\nbytes_per_second = 1000000\n') as emulated:
         made = emulated.control({"do": "occupy", "name": "pod_"})["made"]

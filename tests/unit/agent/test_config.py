@@ -33,13 +33,13 @@ by_key = pytest.mark.parametrize("setting", EVERY, ids=lambda setting: setting.k
 
 
 @by_key
-def test_every_default_is_accepted_as_it_is_shown(setting: AnySetting):
+def test_every_default_is_accepted_as_it_is_shown(setting: AnySetting) -> None:
     """What `agentd --help` shows can be written back."""
     assert setting.parse(setting.show(setting.default)) == setting.default  # type: ignore[arg-type]  # its own default
 
 
 @by_key
-def test_every_setting_says_what_it_is_and_what_it_takes(setting: AnySetting):
+def test_every_setting_says_what_it_is_and_what_it_takes(setting: AnySetting) -> None:
     """Help and refusals are made of these."""
     assert setting.about
     assert setting.accepted
@@ -47,14 +47,14 @@ def test_every_setting_says_what_it_is_and_what_it_takes(setting: AnySetting):
     assert setting.flag.startswith("--")
 
 
-def test_no_two_settings_share_a_name():
+def test_no_two_settings_share_a_name() -> None:
     """Neither in the file, nor in the environment, nor as flags."""
     for names in ([s.key for s in EVERY], [s.environment_name for s in EVERY], [s.flag for s in EVERY]):
         assert len(set(names)) == len(names)
 
 
 @pytest.mark.parametrize("setting", [s for s in SETTINGS if isinstance(s, Whole)], ids=lambda setting: setting.key)
-def test_both_ends_of_a_range_are_accepted_and_nothing_beyond(setting: Whole):
+def test_both_ends_of_a_range_are_accepted_and_nothing_beyond(setting: Whole) -> None:
     """The range that `accepted` names is the one that holds."""
     assert setting.parse(setting.show(setting.least)) == setting.least
     assert setting.parse(setting.show(setting.most)) == setting.most
@@ -65,14 +65,14 @@ def test_both_ends_of_a_range_are_accepted_and_nothing_beyond(setting: Whole):
 
 
 @given(st.integers(min_value=0, max_value=2**60))
-def test_every_number_is_read_as_it_was_shown(number: int):
+def test_every_number_is_read_as_it_was_shown(number: int) -> None:
     """Durations and sizes are written exactly, whatever unit they get."""
     for kind in (Whole, Duration, Size):
         setting = kind("a.b", 1, 0, 2**60, "an example")
         assert setting.parse(setting.show(number)) == number
 
 
-def test_the_later_of_file_environment_and_flag_wins():
+def test_the_later_of_file_environment_and_flag_wins() -> None:
     """One step at a time, over the default."""
     document = '[gateway]\nport = 1\naddress = "::1"\n'
     environment = {"EVERGAUGE_GATEWAY_PORT": "2", "HOME": "/root"}
@@ -87,7 +87,7 @@ def test_the_later_of_file_environment_and_flag_wins():
     assert parse_config(SETTINGS, document=document, environment=environment).of(GATEWAY_ADDRESS) == "::1"
 
 
-def test_a_file_may_write_keys_flat_or_nested():
+def test_a_file_may_write_keys_flat_or_nested() -> None:
     """`gateway.port = 1` and `[gateway] port = 1` are one setting."""
     assert parse_config(SETTINGS, document="gateway.port = 1") == parse_config(SETTINGS, document="[gateway]\nport = 1")
 
@@ -117,14 +117,14 @@ def test_a_file_may_write_keys_flat_or_nested():
         ("a = " + "1" * 5000, "evergauge.toml: not TOML: "),
     ],
 )
-def test_a_bad_file_is_refused_with_its_name_the_key_the_value_and_the_remedy(document: str, sentence: str):
+def test_a_bad_file_is_refused_with_its_name_the_key_the_value_and_the_remedy(document: str, sentence: str) -> None:
     """Whoever reads the sentence knows what to change, and where."""
     with pytest.raises(ConfigError) as refused:
         parse_config(SETTINGS, document=document, origin="evergauge.toml")
     assert refused.value.sentence.startswith(sentence)
 
 
-def test_a_bad_variable_is_refused_by_its_name():
+def test_a_bad_variable_is_refused_by_its_name() -> None:
     """Value and name; other programs' variables are not looked at."""
     with pytest.raises(ConfigError, match=r"environment variable EVERGAUGE_GATEWAY_PORT: 'x' is not accepted"):
         parse_config(SETTINGS, environment={"EVERGAUGE_GATEWAY_PORT": "x"})
@@ -135,7 +135,7 @@ def test_a_bad_variable_is_refused_by_its_name():
     assert parse_config(SETTINGS, environment={"GATEWAY_PORT": "x"}) == Config({})
 
 
-def test_a_bad_flag_is_refused_by_its_name():
+def test_a_bad_flag_is_refused_by_its_name() -> None:
     """As it was typed."""
     with pytest.raises(ConfigError, match=r"^--writer-seal-interval: 'often' is not accepted .*; write a duration from 1s to 1d"):
         parse_config(SETTINGS, flags={"writer.seal_interval": "often"})
@@ -156,21 +156,21 @@ def test_a_bad_flag_is_refused_by_its_name():
         (GATEWAY_ADDRESS, "", ""),
     ],
 )
-def test_values_are_written_with_their_units(setting: Setting[int], text: str, value: object):
+def test_values_are_written_with_their_units(setting: Setting[int], text: str, value: object) -> None:
     """Durations and sizes; an empty text is a value too."""
     config = parse_config(EVERY, flags={setting.key: text})
     assert config.of(setting) == value
 
 
 @pytest.mark.parametrize("text", ["1.5MiB", "MiB", "-1MiB", "1 TiB", "true", "0x10000"])
-def test_what_is_no_size_is_refused(text: str):
+def test_what_is_no_size_is_refused(text: str) -> None:
     """Sizes are whole numbers of bytes."""
     with pytest.raises(ValueError):
         SEAL_BYTES.parse(text)
 
 
 @given(st.text() | st.just("\udcff"))
-def test_a_text_setting_takes_printable_text_only(text: str):
+def test_a_text_setting_takes_printable_text_only(text: str) -> None:
     """Control characters and broken bytes of the environment never reach a path or a log line."""
     setting = Text("a.b", "", "an example")
     try:
@@ -181,13 +181,13 @@ def test_a_text_setting_takes_printable_text_only(text: str):
 
 
 @given(st.text(max_size=60))
-def test_any_document_is_a_configuration_or_refused(document: str):
+def test_any_document_is_a_configuration_or_refused(document: str) -> None:
     """Nothing but ConfigError comes out."""
     with suppress(ConfigError):
         assert isinstance(parse_config(SETTINGS, document=document, origin="f"), Config)
 
 
-def test_what_nobody_set_has_its_default():
+def test_what_nobody_set_has_its_default() -> None:
     """A configuration holds only what was said."""
     config = parse_config(SETTINGS)
     assert config.values == {}
@@ -197,7 +197,7 @@ def test_what_nobody_set_has_its_default():
 OWN = '[worker."sampler/process"]\nhang_timeout = "7s"\nbackoff_factor = 3\n'
 
 
-def test_one_worker_can_have_times_of_its_own():
+def test_one_worker_can_have_times_of_its_own() -> None:
     """What its table says holds for it alone; everything else is as for all."""
     config = parse_config(
         SETTINGS, document=OWN, origin="f", flags={"supervisor.hang_timeout": "2s"}, workers=("sampler/process", "writer")
@@ -218,37 +218,37 @@ def test_one_worker_can_have_times_of_its_own():
         ("worker = 3\n", "there is no such setting"),
     ],
 )
-def test_a_mistake_in_a_workers_table_is_named(document: str, sentence: str):
+def test_a_mistake_in_a_workers_table_is_named(document: str, sentence: str) -> None:
     """An unknown worker, an unknown key, a bad value, and what holds for all or for nobody."""
     with pytest.raises(ConfigError, match=sentence):
         parse_config(SETTINGS, document=document, origin="f", workers=("sampler/process",))
 
 
-def test_a_workers_times_are_for_the_file_alone():
+def test_a_workers_times_are_for_the_file_alone() -> None:
     """No environment variable could name a worker with a slash in its name."""
     with pytest.raises(ConfigError, match="there is no such setting"):
         parse_config(SETTINGS, environment={"EVERGAUGE_WORKER_WRITER_HANG_TIMEOUT": "1s"}, workers=("writer",))
 
 
-def test_failpoints_are_no_setting_and_no_mistake():
+def test_failpoints_are_no_setting_and_no_mistake() -> None:
     """Their variable is read elsewhere, by tests alone."""
     assert parse_config(SETTINGS, environment={"EVERGAUGE_FAILPOINTS": "/tmp/x"}).values == {}
 
 
 @pytest.mark.parametrize(("written", "value"), [(True, "true"), (False, "false"), ("auto", "auto"), ("true", "true")])
-def test_a_switch_that_may_choose_itself_takes_three_words(written: object, value: str):
+def test_a_switch_that_may_choose_itself_takes_three_words(written: object, value: str) -> None:
     """In a file the words true and false may stand as TOML's own."""
     assert AUTO.parse(written) == value
 
 
-def test_a_switch_that_may_choose_itself_takes_nothing_else():
+def test_a_switch_that_may_choose_itself_takes_nothing_else() -> None:
     """Neither numbers nor other words."""
     for wrong in ("yes", 1, "", None):
         with pytest.raises(ValueError, match="neither"):
             AUTO.parse(wrong)
 
 
-def test_a_setting_may_have_a_second_name_in_the_environment():
+def test_a_setting_may_have_a_second_name_in_the_environment() -> None:
     """Its own name wins over the second, whatever their order; a bad value is told by the name that was used."""
     assert parse_config([ALIASED], environment={"SECOND_NAME": "3"}).of(ALIASED) == 3
     assert parse_config([ALIASED], environment={"SECOND_NAME": "3", ALIASED.environment_name: "4"}).of(ALIASED) == 4
@@ -257,13 +257,13 @@ def test_a_setting_may_have_a_second_name_in_the_environment():
 
 
 @pytest.mark.parametrize(("setting", "text"), [(ALIASED, "abc"), (SEAL_BYTES, "manyMiB"), (SEAL_BYTES, "much")])
-def test_a_number_that_is_none_is_refused_in_plain_words(setting: AnySetting, text: str):
+def test_a_number_that_is_none_is_refused_in_plain_words(setting: AnySetting, text: str) -> None:
     """What the language's own parser says helps nobody who writes a configuration."""
     with pytest.raises(ConfigError, match="not a whole number"):
         parse_config([setting], environment={setting.environment_name: text})
 
 
-def test_the_storage_quota_is_decided_by_the_file_system_unless_it_is_said():
+def test_the_storage_quota_is_decided_by_the_file_system_unless_it_is_said() -> None:
     """A tenth in whole MiB, 10 GiB at most, 1 MiB at least; a file system that tells no size gets the most."""
     assert parse_config(SETTINGS).of(STORAGE_QUOTA) == AUTO_BYTES
     assert parse_config(SETTINGS).show(STORAGE_QUOTA) == "auto"

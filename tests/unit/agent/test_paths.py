@@ -5,7 +5,7 @@ import os
 from agent.paths import checkout, default_runtime_dir, default_state_dir
 
 
-def test_a_checkout_keeps_its_folders_to_itself():
+def test_a_checkout_keeps_its_folders_to_itself() -> None:
     """Nothing outside the checkout is touched by whoever tries the agent from its source."""
     root = checkout()
     assert root is not None
@@ -13,7 +13,7 @@ def test_a_checkout_keeps_its_folders_to_itself():
     assert default_state_dir({}) == default_runtime_dir({}) == os.path.join(root, ".evergauge")
 
 
-def test_the_environment_names_other_folders():
+def test_the_environment_names_other_folders() -> None:
     """One variable for each; an empty one says nothing."""
     environment = {"EVERGAUGE_STATE_DIR": "/a", "EVERGAUGE_RUNTIME_DIR": "/b", "XDG_STATE_HOME": "/c"}
     assert (default_state_dir(environment), default_runtime_dir(environment)) == ("/a", "/b")

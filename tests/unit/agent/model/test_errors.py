@@ -27,7 +27,7 @@ from agent.model.errors import (
         ("", "nothing works", "", "nothing works"),
     ],
 )
-def test_a_failure_is_one_sentence(where: str, problem: str, remedy: str, sentence: str):
+def test_a_failure_is_one_sentence(where: str, problem: str, remedy: str, sentence: str) -> None:
     """What is not given leaves no punctuation behind."""
     failure = EvergaugeError(where, problem, remedy)
     assert (str(failure), failure.sentence) == (sentence, sentence)
@@ -49,17 +49,17 @@ def test_a_failure_is_one_sentence(where: str, problem: str, remedy: str, senten
         (ProtocolError, 65),
     ],
 )
-def test_each_kind_of_failure_has_its_exit_code(kind: type[EvergaugeError], code: int):
+def test_each_kind_of_failure_has_its_exit_code(kind: type[EvergaugeError], code: int) -> None:
     """The numbers are those of sysexits.h and never change."""
     assert kind("", "x").code == code
 
 
-def test_only_a_bad_configuration_is_final():
+def test_only_a_bad_configuration_is_final() -> None:
     """Everything else may go better the next time."""
     assert [status for status in range(-64, 256) if ends_restarts(status)] == [ExitCode.CONFIG]
 
 
-def test_exit_codes_are_shown_by_name():
+def test_exit_codes_are_shown_by_name() -> None:
     """A number without a name is shown as a number."""
     assert [exit_code_name(code) for code in (0, 70, 75, 78, 3, -9)] == ["done", "bug", "try_again", "config", "code 3", "code -9"]
 

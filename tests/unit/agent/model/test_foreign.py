@@ -24,13 +24,13 @@ from agent.model.foreign import all_encodable, encodable, readable
         ("", ""),
     ],
 )
-def test_a_foreign_name_is_shown_byte_for_byte(name: str | bytes, shown: str):
+def test_a_foreign_name_is_shown_byte_for_byte(name: str | bytes, shown: str) -> None:
     """What is no text is written as its escape, all else stays."""
     assert readable(name) == shown
 
 
 @given(st.binary(max_size=64))
-def test_any_bytes_become_one_line_that_utf8_can_carry(name: bytes):
+def test_any_bytes_become_one_line_that_utf8_can_carry(name: bytes) -> None:
     """Bytes and the surrogates that a directory listing makes of them are shown alike."""
     shown = readable(name)
     assert shown == readable(os.fsdecode(name))
@@ -39,7 +39,7 @@ def test_any_bytes_become_one_line_that_utf8_can_carry(name: bytes):
 
 
 @pytest.mark.parametrize("name", ["x" * 20, b"\xff" * 20, "\n" * 20])
-def test_a_long_name_is_cut_and_says_so(name: str | bytes):
+def test_a_long_name_is_cut_and_says_so(name: str | bytes) -> None:
     """Nobody's name makes a line longer than it may be."""
     shown = readable(name, characters_max=10)
     assert len(shown) == 10
@@ -50,18 +50,18 @@ def test_a_long_name_is_cut_and_says_so(name: str | bytes):
     ("text", "carried"),
     [("a\nb", "a\nb"), ("x\udcff", r"x\xff"), (b"x\xff\n", "x\\xff\n"), ("\ud800é", r"\ud800é"), ("é", "é")],
 )
-def test_only_what_utf8_cannot_carry_is_escaped_in_a_row(text: str | bytes, carried: str):
+def test_only_what_utf8_cannot_carry_is_escaped_in_a_row(text: str | bytes, carried: str) -> None:
     """A path in a row stays the path, control characters included."""
     assert encodable(text) == carried
 
 
-def test_every_text_of_a_plain_value_becomes_encodable():
+def test_every_text_of_a_plain_value_becomes_encodable() -> None:
     """Keys and values, in lists, tuples and mappings; numbers, bytes and nothing stay."""
     value = {"k\udcff": ["\udcfe", ("\udcfd", 1, None, b"\xff", True)]}
     assert all_encodable(value) == {r"k\xff": [r"\xfe", [r"\xfd", 1, None, b"\xff", True]]}
 
 
-def test_what_is_too_deep_is_described():
+def test_what_is_too_deep_is_described() -> None:
     """A body of a hundred thousand nested lists costs no stack."""
     value: list[object] = ["\udcff"]
     for _ in range(100):

@@ -77,13 +77,13 @@ def decodes_or_is_refused(decode: Decode, frame: bytes) -> None:
 
 
 @each_message
-def test_a_message_arrives_as_it_was_sent(decode: Decode, message: Struct):
+def test_a_message_arrives_as_it_was_sent(decode: Decode, message: Struct) -> None:
     """Encoding and decoding is the identity."""
     assert decode(encode(message)) == message
 
 
 @each_message
-def test_a_cut_message_is_refused(decode: Decode, message: Struct):
+def test_a_cut_message_is_refused(decode: Decode, message: Struct) -> None:
     """No prefix of a message is a message."""
     frame = encode(message)
     for length in range(len(frame)):
@@ -92,14 +92,14 @@ def test_a_cut_message_is_refused(decode: Decode, message: Struct):
 
 
 @each_message
-def test_bytes_behind_a_message_are_refused(decode: Decode, message: Struct):
+def test_bytes_behind_a_message_are_refused(decode: Decode, message: Struct) -> None:
     """A frame holds one message and nothing else."""
     with pytest.raises(ProtocolError):
         decode(encode(message) + b"\xc0")
 
 
 @each_message
-def test_a_message_with_one_altered_byte_is_a_message_or_refused(decode: Decode, message: Struct):
+def test_a_message_with_one_altered_byte_is_a_message_or_refused(decode: Decode, message: Struct) -> None:
     """Every byte altered to every value."""
     frame = bytearray(encode(message))
     for place, original in enumerate(frame):
@@ -110,7 +110,7 @@ def test_a_message_with_one_altered_byte_is_a_message_or_refused(decode: Decode,
 
 
 @each_message
-def test_a_message_on_the_wrong_way_is_refused(decode: Decode, message: Struct):
+def test_a_message_on_the_wrong_way_is_refused(decode: Decode, message: Struct) -> None:
     """What one side says, the other side does not understand."""
     for other in DECODERS:
         if other is not decode:
@@ -119,13 +119,13 @@ def test_a_message_on_the_wrong_way_is_refused(decode: Decode, message: Struct):
 
 
 @given(st.sampled_from(DECODERS), st.binary(max_size=200))
-def test_any_bytes_are_a_message_or_refused(decode: Decode, frame: bytes):
+def test_any_bytes_are_a_message_or_refused(decode: Decode, frame: bytes) -> None:
     """Noise is refused in words."""
     decodes_or_is_refused(decode, frame)
 
 
 @pytest.mark.parametrize("decode", [decode_from_worker, decode_to_worker])
-def test_a_body_nested_without_end_is_refused(decode: Decode):
+def test_a_body_nested_without_end_is_refused(decode: Decode) -> None:
     """A hundred thousand lists in each other are a bad message, not the end of the process."""
     tagged = {"type": "reply" if decode is decode_from_worker else "answer", "ask": 1, "request": 1}
     head = msgspec.msgpack.encode({**tagged, "body": {"a": 0}})
@@ -134,7 +134,7 @@ def test_a_body_nested_without_end_is_refused(decode: Decode):
         decode(head[:-1] + b"\x91" * 100_000 + b"\x00")
 
 
-def test_a_frame_above_the_limit_is_refused_before_it_is_decoded():
+def test_a_frame_above_the_limit_is_refused_before_it_is_decoded() -> None:
     """The sentence says how large it was."""
     with pytest.raises(ProtocolError, match=f"{FRAME_BYTES_MAX + 1} bytes are more than"):
         decode_to_worker(bytes(FRAME_BYTES_MAX + 1))
@@ -144,14 +144,14 @@ words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=2
 
 
 @given(words.filter(lambda word: "/" not in word), words, st.integers(min_value=0, max_value=2**63 - 1))
-def test_an_identity_is_read_as_it_was_written(run: str, worker: str, epoch: int):
+def test_an_identity_is_read_as_it_was_written(run: str, worker: str, epoch: int) -> None:
     """A worker's name may hold slashes, a run's may not."""
     identity = Identity(run, worker, epoch)
     assert decode_identity(identity.encode()) == identity
 
 
 @given(st.binary(max_size=40) | st.from_regex(rb"[a-z/]{0,3}/[ +_0-9-]{0,4}/[a-z/]{0,5}", fullmatch=True))
-def test_a_frame_names_one_identity_or_none(frame: bytes):
+def test_a_frame_names_one_identity_or_none(frame: bytes) -> None:
     """No two frames name the same sender."""
     with suppress(ProtocolError):
         assert decode_identity(frame).encode() == frame
@@ -160,7 +160,7 @@ def test_a_frame_names_one_identity_or_none(frame: bytes):
 @pytest.mark.parametrize(
     "frame", [b"", b"run", b"run/1", b"run/x/w", b"run/ 1/w", b"run/1_0/w", b"run/-1/w", b"/1/w", b"run/1/", b"\xff/1/w"]
 )
-def test_what_is_no_identity_is_refused(frame: bytes):
+def test_what_is_no_identity_is_refused(frame: bytes) -> None:
     """Half an identity, another writing of a number, an empty name."""
     with pytest.raises(ProtocolError, match="is not run/epoch/worker"):
         decode_identity(frame)

@@ -75,7 +75,7 @@ units = st.builds(
         Match(labels={"app": "cart", "tier": "web"}, qos=QosClass.BURSTABLE),
     ],
 )
-def test_a_rule_takes_a_pod_for_which_all_of_it_holds(match: Match):
+def test_a_rule_takes_a_pod_for_which_all_of_it_holds(match: Match) -> None:
     """Globs, labels and class together."""
     assert matches(GroupRule("r", match=match), POD)
 
@@ -90,19 +90,19 @@ def test_a_rule_takes_a_pod_for_which_all_of_it_holds(match: Match):
         Match(qos=QosClass.GUARANTEED),
     ],
 )
-def test_a_rule_leaves_a_pod_for_which_one_part_fails(match: Match):
+def test_a_rule_leaves_a_pod_for_which_one_part_fails(match: Match) -> None:
     """Case counts, a missing label is not an empty one."""
     assert not matches(GroupRule("r", match=match), POD)
 
 
-def test_a_pod_without_a_known_name_is_taken_by_the_star_only():
+def test_a_pod_without_a_known_name_is_taken_by_the_star_only() -> None:
     """An unknown name is not an empty text: `?*` and an empty glob do not take it."""
     assert matches(GroupRule("r"), NAMELESS)
     assert not any(matches(GroupRule("r", match=Match(pod=glob)), NAMELESS) for glob in ("", "**", "?*", "cart-*"))
 
 
 @given(units, st.lists(rules, max_size=6))
-def test_the_highest_priority_that_matches_wins_and_among_equals_the_first_name(unit: Unit, some: list[GroupRule]):
+def test_the_highest_priority_that_matches_wins_and_among_equals_the_first_name(unit: Unit, some: list[GroupRule]) -> None:
     """The answer is that of the definition, spelled out, whatever the order in which rules were added."""
     taking = [rule for rule in some if matches(rule, unit)]
     winner = min(taking, key=lambda rule: (-rule.priority, rule.name), default=None)
@@ -128,18 +128,18 @@ def test_the_highest_priority_that_matches_wins_and_among_equals_the_first_name(
         (GroupRule("a", action=Action("shared", "g" * 64)), "a shared group's name has 1 to 63"),
     ],
 )
-def test_a_rule_that_cannot_be_kept_says_why(rule: GroupRule, problem: str):
+def test_a_rule_that_cannot_be_kept_says_why(rule: GroupRule, problem: str) -> None:
     """Names become keys and groups."""
     assert (problem_of_rule(rule) or "").startswith(problem)
 
 
-def test_a_sound_rule_has_no_problem():
+def test_a_sound_rule_has_no_problem() -> None:
     """At the limits too."""
     assert problem_of_rule(GroupRule("x" * NAME_BYTES_MAX, priority=-1_000_000, action=Action("shared", "gold"))) is None
 
 
 @given(rules)
-def test_a_rule_is_read_as_it_was_written(rule: GroupRule):
+def test_a_rule_is_read_as_it_was_written(rule: GroupRule) -> None:
     """And written again as it was read: equal contents have equal bytes."""
     content = canonical(rule)
     assert decode_rule(content) == rule
@@ -147,7 +147,7 @@ def test_a_rule_is_read_as_it_was_written(rule: GroupRule):
 
 
 @given(units, st.none() | text, st.none() | text, st.integers(0, 2**62))
-def test_an_assignment_is_read_as_it_was_written(unit: Unit, group: str | None, rule: str | None, valid_from_wall_ns: int):
+def test_an_assignment_is_read_as_it_was_written(unit: Unit, group: str | None, rule: str | None, valid_from_wall_ns: int) -> None:
     """And written again as it was read."""
     assignment = Assignment(unit, group, rule, valid_from_wall_ns)
     assert decode_assignment(canonical(assignment)) == assignment
@@ -163,12 +163,12 @@ def test_an_assignment_is_read_as_it_was_written(unit: Unit, group: str | None, 
         b'{"name":"a","priority":0,"action":{"kind":"own","group":""},"match":{"labels":{}}}',
     ],
 )
-def test_a_rule_has_one_writing_however_it_was_spelled(spelling: bytes):
+def test_a_rule_has_one_writing_however_it_was_spelled(spelling: bytes) -> None:
     """Adding the same rule twice changes nothing, also when a default is spelled out."""
     assert canonical(decode_rule(spelling)) == canonical(GroupRule("a"))
 
 
-def test_the_order_of_labels_does_not_count():
+def test_the_order_of_labels_does_not_count() -> None:
     """A dictionary has no order here."""
     one = GroupRule("a", match=Match(labels={"x": "1", "y": "2"}))
     other = GroupRule("a", match=Match(labels={"y": "2", "x": "1"}))
@@ -176,7 +176,7 @@ def test_the_order_of_labels_does_not_count():
 
 
 @given(rules, st.data())
-def test_a_damaged_rule_is_a_rule_or_refused(rule: GroupRule, data: st.DataObject):
+def test_a_damaged_rule_is_a_rule_or_refused(rule: GroupRule, data: st.DataObject) -> None:
     """One byte altered, or the end cut off."""
     content = bytearray(canonical(rule))
     place = data.draw(st.integers(0, len(content) - 1))
@@ -191,14 +191,14 @@ def test_a_damaged_rule_is_a_rule_or_refused(rule: GroupRule, data: st.DataObjec
 @pytest.mark.parametrize(
     "document", [{"name": "a", "prio": 1}, {"name": "a", "match": {"node": "x"}}, {"name": "a", "action": {"type": "own"}}]
 )
-def test_a_word_that_no_rule_has_is_refused(document: dict[str, object]):
+def test_a_word_that_no_rule_has_is_refused(document: dict[str, object]) -> None:
     """A misspelled condition must not turn into a rule that takes everything."""
     with pytest.raises(FormatError, match="unknown field"):
         decode_rule(msgspec.json.encode(document))
 
 
 @pytest.mark.parametrize("content", [b"", b"null", b"[]", b'{"name":1}', b'\xff"', b'{"later":' + b"[" * 100_000])
-def test_what_is_no_content_is_refused(content: bytes):
+def test_what_is_no_content_is_refused(content: bytes) -> None:
     """Including a nesting without end."""
     with pytest.raises(FormatError):
         decode_rule(content)
@@ -206,12 +206,12 @@ def test_what_is_no_content_is_refused(content: bytes):
         decode_assignment(content)
 
 
-def test_rules_and_pods_have_keys_of_their_own():
+def test_rules_and_pods_have_keys_of_their_own() -> None:
     """A pod and a rule of one name do not meet."""
     assert (rule_key("a"), pod_key("a")) == ("rule/a", "pod/a")
 
 
-def test_a_new_rule_with_too_many_stars_is_refused_and_an_old_one_stays_readable():
+def test_a_new_rule_with_too_many_stars_is_refused_and_an_old_one_stays_readable() -> None:
     """Each star costs a walk over every name; a rules document that holds such a rule must still open."""
     least = GroupRule("r", match=Match(pod="*a" * 16, namespace="*"))
     most = GroupRule("r", match=Match(pod="*a" * 17))

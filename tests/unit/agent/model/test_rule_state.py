@@ -26,7 +26,7 @@ def digest_from_scratch(held: dict[str, bytes]) -> bytes:
 
 
 @given(entries, st.randoms(use_true_random=False))
-def test_the_digest_does_not_depend_on_the_order(held: dict[str, bytes], random: object):
+def test_the_digest_does_not_depend_on_the_order(held: dict[str, bytes], random: object) -> None:
     """Two holders agree, whichever came first."""
     shuffled = list(held.items())
     random.shuffle(shuffled)  # type: ignore[attr-defined]  # hypothesis gives a Random
@@ -34,7 +34,7 @@ def test_the_digest_does_not_depend_on_the_order(held: dict[str, bytes], random:
 
 
 @given(histories)
-def test_every_history_leads_to_the_digest_of_its_end(history: list[Change]):
+def test_every_history_leads_to_the_digest_of_its_end(history: list[Change]) -> None:
     """After each step contents and digest are those of a plain dictionary, computed anew."""
     state, model = RuleState(), dict[str, bytes]()
     for key, content in history:
@@ -50,17 +50,17 @@ def test_every_history_leads_to_the_digest_of_its_end(history: list[Change]):
 
 
 @given(entries, entries)
-def test_different_contents_have_different_digests(one: dict[str, bytes], other: dict[str, bytes]):
+def test_different_contents_have_different_digests(one: dict[str, bytes], other: dict[str, bytes]) -> None:
     """Neither moving a byte from key to content nor anything else that a machine finds makes two states look alike."""
     assert (RuleState(one.items()).digest == RuleState(other.items()).digest) == (one == other)
 
 
-def test_the_border_between_key_and_content_counts():
+def test_the_border_between_key_and_content_counts() -> None:
     """`ab`+`c` is not `a`+`bc`."""
     assert RuleState([("ab", b"c")]).digest != RuleState([("a", b"bc")]).digest
 
 
-def test_nothing_is_named_by_zeros():
+def test_nothing_is_named_by_zeros() -> None:
     """An empty state has the digest zero, also after everything has gone."""
     state = RuleState([("a", b"1")])
     state.put("a", None)
@@ -68,7 +68,7 @@ def test_nothing_is_named_by_zeros():
     assert state.get("a") is None
 
 
-def test_entries_come_by_prefix_in_the_order_of_their_keys():
+def test_entries_come_by_prefix_in_the_order_of_their_keys() -> None:
     """`items` filters and sorts."""
     state = RuleState([("rule/b", b"2"), ("pod/z", b"3"), ("rule/a", b"1")])
     assert list(state.items("rule/")) == [("rule/a", b"1"), ("rule/b", b"2")]

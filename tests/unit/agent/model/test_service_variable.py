@@ -35,7 +35,7 @@ def of_service(name: str, ports: list[tuple[str, int, str]], address: str = "10.
 
 
 @pytest.mark.parametrize("address", ["10.0.0.1", "fd00::1"])
-def test_services_named_like_any_setting_or_its_beginning_set_nothing(address: str):
+def test_services_named_like_any_setting_or_its_beginning_set_nothing(address: str) -> None:
     """Named ports, unnamed ones, every protocol: the configuration is that of an empty environment."""
     for service in SERVICES:
         for ports in (
@@ -48,7 +48,7 @@ def test_services_named_like_any_setting_or_its_beginning_set_nothing(address: s
             assert service_variables({**environment, "HOME": "/root"}) == sorted(environment)
 
 
-def test_a_linked_container_sets_nothing():
+def test_a_linked_container_sets_nothing() -> None:
     """`docker run --link web:evergauge`, with a range of ports and an environment of its own."""
     environment = {
         "EVERGAUGE_NAME": "/app/evergauge",
@@ -65,13 +65,13 @@ def test_a_linked_container_sets_nothing():
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.key)
-def test_a_setting_that_somebody_wrote_is_never_taken_for_a_service(setting: AnySetting):
+def test_a_setting_that_somebody_wrote_is_never_taken_for_a_service(setting: AnySetting) -> None:
     """Its name, with its default and with words of its kind."""
     for value in (setting.show(setting.default), "9999", "/run/x/y", "a", "10.0.0.1", ""):  # type: ignore[arg-type]  # its own
         assert not is_service_variable(setting.environment_name, value)
 
 
-def test_the_port_is_set_by_a_number_beside_a_service_of_its_name():
+def test_the_port_is_set_by_a_number_beside_a_service_of_its_name() -> None:
     """A number is the setting; an endpoint is the service's."""
     service = of_service("evergauge", [("gateway", 9464, "TCP")])
     settings = parse_config(SETTINGS, environment={**service, "EVERGAUGE_GATEWAY_PORT": "9999"})
@@ -93,21 +93,21 @@ def test_the_port_is_set_by_a_number_beside_a_service_of_its_name():
         ("EVERGAUGE_\udcff\n", "x"),
     ],
 )
-def test_a_misspelled_setting_still_stops_the_start(name: str, value: str):
+def test_a_misspelled_setting_still_stops_the_start(name: str, value: str) -> None:
     """What no service makes is somebody's typing."""
     with pytest.raises(ConfigError, match="there is no such setting") as refused:
         parse_config(SETTINGS, environment={name: value})
     assert refused.value.sentence.isprintable()
 
 
-def test_the_port_setting_with_a_wrong_value_is_still_refused():
+def test_the_port_setting_with_a_wrong_value_is_still_refused() -> None:
     """Only an endpoint is a service's."""
     for text in ("tcp", "http://10.0.0.1:80", "tcp://", "x"):
         with pytest.raises(ConfigError, match="is not accepted"):
             parse_config(SETTINGS, environment={"EVERGAUGE_GATEWAY_PORT": text})
 
 
-def test_a_name_of_any_length_is_judged_at_once():
+def test_a_name_of_any_length_is_judged_at_once() -> None:
     """The kernel takes 128 KiB for one variable; the match looks at a bounded part of it."""
     hostile = "EVERGAUGE_" + "SERVICE_PORT_" * 10_000 + "-"
     begun_ns = time.process_time_ns()

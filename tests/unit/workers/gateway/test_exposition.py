@@ -35,19 +35,19 @@ class Registry:
         return made
 
 
-def test_plain_text_is_what_the_whole_client_would_write():
+def test_plain_text_is_what_the_whole_client_would_write() -> None:
     """Byte for byte, although only its OpenMetrics encoder is loaded."""
     assert expose(HELD, openmetrics=False) == (prometheus_client.generate_latest(Registry()), PLAIN_TEXT)  # type: ignore[arg-type]  # a collector
 
 
-def test_openmetrics_is_what_the_whole_client_would_write():
+def test_openmetrics_is_what_the_whole_client_would_write() -> None:
     """Byte for byte."""
     assert expose(HELD, openmetrics=True) == (write_openmetrics(Registry()), OPENMETRICS)
 
 
 @pytest.mark.parametrize("held", [HELD, ODD], ids=["a status", "odd labels"])
 @pytest.mark.parametrize("openmetrics", [False, True], ids=["plain", "openmetrics"])
-def test_every_sample_is_read_back(held: list[Family], openmetrics: bool):
+def test_every_sample_is_read_back(held: list[Family], openmetrics: bool) -> None:
     """Names, labels and values, by the parser of the format."""
     text, _ = expose(held, openmetrics=openmetrics)
     read = read_openmetrics if openmetrics else read_plain

@@ -45,20 +45,20 @@ little_endian = pytest.mark.skipif(sys.byteorder != "little", reason="the captur
         ("::ffff:127.0.0.1", 9464, 12345),
     ],
 )
-def test_the_socket_that_stands_in_our_place_is_found(address: str, port: int, inode: int | None):
+def test_the_socket_that_stands_in_our_place_is_found(address: str, port: int, inode: int | None) -> None:
     """At the same address, at all of them, or at any where all are wanted; only those that listen."""
     found = listener_in_place_of(address, port, TCP, TCP6)
     assert (None if found is None else found.inode) == inode
 
 
 @little_endian
-def test_it_is_told_with_its_user():
+def test_it_is_told_with_its_user() -> None:
     """For one whose process cannot be seen."""
     assert listener_in_place_of("127.0.0.1", 9464, TCP) == Listener(inode=12345, user=33)
 
 
 @given(st.data())
-def test_damaged_tables_name_a_socket_or_none(data: st.DataObject):
+def test_damaged_tables_name_a_socket_or_none(data: st.DataObject) -> None:
     """A table with any letter changed, or cut anywhere, never fails."""
     text = list(TCP[: data.draw(st.integers(0, len(TCP)))])
     if text:

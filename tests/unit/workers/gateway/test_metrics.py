@@ -22,7 +22,7 @@ def of(worker: str) -> Labels:
     return (("worker", worker),)
 
 
-def test_the_metrics_are_those_that_are_documented():
+def test_the_metrics_are_those_that_are_documented() -> None:
     """Names are an interface: dashboards and alerts hang on them."""
     stats = status_document()["stats"]
     stats["writer"]["quota"] = {"removed_files": 2, "removed_bytes": 3000}
@@ -71,7 +71,7 @@ def test_the_metrics_are_those_that_are_documented():
     ]
 
 
-def test_names_follow_the_conventions():
+def test_names_follow_the_conventions() -> None:
     """Counters end in _total, infos in _info, and every metric says what it is in one sentence."""
     for family in by_name().values():
         assert re.fullmatch(r"evergauge_[a-z]+(_[a-z]+)*", family.name)
@@ -81,7 +81,7 @@ def test_names_follow_the_conventions():
         assert re.fullmatch(r"[^\"\\\n]+\.", family.about)
 
 
-def test_values_are_those_of_the_status():
+def test_values_are_those_of_the_status() -> None:
     """One of each kind."""
     held = by_name()
     assert held["evergauge_up"].samples == {(): 1}
@@ -102,14 +102,14 @@ def test_values_are_those_of_the_status():
     assert held["evergauge_supervisor_events_total"].samples == {(("event", "resyncs"),): 1}
 
 
-def test_missed_ticks_are_what_the_writer_counts_over_all_starts_of_a_sampler():
+def test_missed_ticks_are_what_the_writer_counts_over_all_starts_of_a_sampler() -> None:
     """The sampler's own count begins again with each start: ticks lost in its death would be nobody's."""
     assert by_name()["evergauge_sampler_ticks_missed_total"].samples == {of("sampler/process"): 12}
     for odd in (None, {"ticks_missed": None}, {"ticks_missed": [1]}, {"ticks_missed": {"sampler/process": "1"}}):
         assert "evergauge_sampler_ticks_missed_total" not in by_name(stats={"writer": odd})
 
 
-def test_what_the_quota_removed_is_counted_only_where_there_is_a_quota():
+def test_what_the_quota_removed_is_counted_only_where_there_is_a_quota() -> None:
     """A counter that stands at zero would say that somebody looks after the disk."""
     stats = status_document()["stats"]
     assert not [name for name in by_name(stats=stats) if "quota" in name]
@@ -119,7 +119,7 @@ def test_what_the_quota_removed_is_counted_only_where_there_is_a_quota():
     assert held["evergauge_writer_quota_removed_bytes_total"].samples == {of("writer"): 3000}
 
 
-def test_what_is_not_known_is_absent_and_never_zero():
+def test_what_is_not_known_is_absent_and_never_zero() -> None:
     """A worker that is down has no memory, no heartbeat and no rules, but it is known to be down."""
     nothing = {"heartbeat_age_seconds": None, "in_sync": None, "cpu_seconds": None, "rss_bytes": None, "pss_bytes": None}
     held = by_name(workers=[worker_row("writer", state="backoff", **nothing)], stats={"writer": None})
@@ -130,12 +130,12 @@ def test_what_is_not_known_is_absent_and_never_zero():
 
 
 @pytest.mark.parametrize("value", [None, "12", True, {"rows": 1}, [1]])
-def test_a_statistic_that_is_no_number_is_absent(value: object):
+def test_a_statistic_that_is_no_number_is_absent(value: object) -> None:
     """Whatever a worker says of itself, the scrape goes on."""
     assert "evergauge_writer_rows_total" not in by_name(stats={"writer": {"rows": value}, "sampler/process": {"outbox": value}})
 
 
-def test_conditions_and_a_failed_readiness_are_seen():
+def test_conditions_and_a_failed_readiness_are_seen() -> None:
     """Each active condition once, by worker and kind."""
     condition = {"worker": "gateway", "kind": "gateway", "detail": "in use", "blocks_ready": False}
     held = by_name(ready=False, reasons=["x"], conditions=[condition, condition])
@@ -143,7 +143,7 @@ def test_conditions_and_a_failed_readiness_are_seen():
     assert held["evergauge_condition_active"].samples == {(("worker", "gateway"), ("kind", "gateway")): 1}
 
 
-def test_without_an_answer_only_the_gateway_speaks():
+def test_without_an_answer_only_the_gateway_speaks() -> None:
     """`evergauge_up` 0 is what an alert hangs on; nothing is invented beside it."""
     held = {family.name: family.samples for family in families(None, COUNTS)}
     assert held == {
@@ -156,12 +156,12 @@ def test_without_an_answer_only_the_gateway_speaks():
 @pytest.mark.parametrize(
     "body", [{}, status_document(ready="yes"), status_document(workers=[{"name": "x"}]), status_document(rules=None)]
 )
-def test_a_status_that_is_not_as_agreed_is_refused(body: dict[str, object]):
+def test_a_status_that_is_not_as_agreed_is_refused(body: dict[str, object]) -> None:
     """The sentence names the part."""
     with pytest.raises(ProtocolError, match="the supervisor's status: "):
         parse_status(body)
 
 
-def test_a_status_may_grow():
+def test_a_status_may_grow() -> None:
     """What a newer supervisor adds is not looked at."""
     assert parse_status(status_document(later=1)) == parse_status(status_document())

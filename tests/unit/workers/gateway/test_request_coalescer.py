@@ -18,7 +18,7 @@ class Asked:
         return self.count
 
 
-def test_a_request_asks_and_the_answer_is_for_it():
+def test_a_request_asks_and_the_answer_is_for_it() -> None:
     """One question, one answer, then nothing is under way."""
     coalescer: RequestCoalescer[str] = RequestCoalescer(asked := Asked())
     coalescer.add("a", 0)
@@ -26,7 +26,7 @@ def test_a_request_asks_and_the_answer_is_for_it():
     assert (asked.count, coalescer.next_deadline_ns()) == (1, None)
 
 
-def test_requests_that_come_meanwhile_share_the_next_question():
+def test_requests_that_come_meanwhile_share_the_next_question() -> None:
     """A hundred clients are two questions, and no answer is older than its request."""
     coalescer: RequestCoalescer[int] = RequestCoalescer(asked := Asked())
     for request in range(100):
@@ -37,7 +37,7 @@ def test_requests_that_come_meanwhile_share_the_next_question():
     assert coalescer.on_answer(2, 300) == list(range(1, 100))
 
 
-def test_an_answer_that_does_not_come_is_given_up_and_asked_anew():
+def test_an_answer_that_does_not_come_is_given_up_and_asked_anew() -> None:
     """Each request waits its second; a late answer is for nobody."""
     coalescer: RequestCoalescer[str] = RequestCoalescer(asked := Asked())
     coalescer.add("a", 0)
@@ -57,7 +57,7 @@ steps = st.lists(st.sampled_from(["add", "answer", "old answer", "wait", "wait l
 
 
 @given(steps)
-def test_every_request_is_answered_or_given_up_once_and_in_time(story: list[str]):
+def test_every_request_is_answered_or_given_up_once_and_in_time(story: list[str]) -> None:
     """Whatever comes in whatever order; and at most one question is under way."""
     coalescer: RequestCoalescer[int] = RequestCoalescer(asked := Asked())
     now_ns, added, ended = 0, dict[int, int](), list[int]()

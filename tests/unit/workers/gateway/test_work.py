@@ -7,7 +7,7 @@ from agent.config import Config
 from workers.gateway.work import GatewayWork
 
 
-def test_an_empty_address_serves_nothing_and_says_so():
+def test_an_empty_address_serves_nothing_and_says_so() -> None:
     """No descriptor, no timer, no condition: it was asked for."""
     bus = RecordingBus()
     work = GatewayWork(FakeClock(), bus, Config({"gateway.address": ""}))
@@ -18,7 +18,7 @@ def test_an_empty_address_serves_nothing_and_says_so():
     assert work.is_done()
 
 
-def test_an_answer_nobody_waits_for_is_nobody_s():
+def test_an_answer_nobody_waits_for_is_nobody_s() -> None:
     """Answers to questions that were given up come late and change nothing."""
     work = GatewayWork(FakeClock(), RecordingBus(), Config({"gateway.address": ""}))
     work.on_answer(7, {"not": "a status"})

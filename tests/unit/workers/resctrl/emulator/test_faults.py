@@ -25,7 +25,7 @@ def strikes(scripted: ScriptedFaults, operation: str = "read", path: str = "task
     return False
 
 
-def test_an_operation_fails_with_the_errno():
+def test_an_operation_fails_with_the_errno() -> None:
     """The errno is the one that was asked for, on this operation and path and on no other."""
     scripted = faults(Fault(operation="mkdir", path="mon_groups/*", errno="EBUSY"))
     with pytest.raises(OSError, match="EBUSY") as caught:
@@ -35,21 +35,21 @@ def test_an_operation_fails_with_the_errno():
     assert not strikes(scripted, "mkdir", "a/mon_groups/a")
 
 
-def test_it_strikes_so_often_and_not_before():
+def test_it_strikes_so_often_and_not_before() -> None:
     """`skip` go well first, then `count` fail, then all go well."""
     scripted = faults(Fault(errno="EIO", skip=2, count=3))
     assert [strikes(scripted) for _ in range(7)] == [False, False, True, True, True, False, False]
     assert scripted.struck() == [3]
 
 
-def test_it_is_bounded_in_time():
+def test_it_is_bounded_in_time() -> None:
     """`after`, `until`, and within them only the first part of each period."""
     scripted = faults(Fault(errno="EIO", after="10s", until="31s", every="10s", lasts="2s"))
     bad = [second for second in range(40) if strikes(scripted, at_seconds=second)]
     assert bad == [10, 11, 20, 21, 30]
 
 
-def test_its_chance_is_that_of_the_seed():
+def test_its_chance_is_that_of_the_seed() -> None:
     """A share of 5 % is about 5 %, and the same seed gives the same ones again."""
     rule = Fault(errno="EIO", probability=0.05)
     first, again = ([strikes(scripted) for _ in range(10_000)] for scripted in (faults(rule), faults(rule)))
@@ -60,7 +60,7 @@ def test_its_chance_is_that_of_the_seed():
 
 
 @pytest.mark.parametrize(("word", "answer"), [("Unavailable", b"Unavailable\n"), ("12 13", b"12 13\n"), ("empty", b"")])
-def test_an_event_file_shows_another_word(word: str, answer: bytes):
+def test_an_event_file_shows_another_word(word: str, answer: bytes) -> None:
     """The word stands there as written, with the newline that the kernel would put behind it."""
     scripted = faults(Fault(operation="read", path="**/llc_occupancy", answer=word))
     assert scripted.value("mon_data/mon_L3_00/llc_occupancy", START_NS) == answer
@@ -68,7 +68,7 @@ def test_an_event_file_shows_another_word(word: str, answer: bytes):
     assert not strikes(scripted, path="mon_data/mon_L3_00/llc_occupancy")
 
 
-def test_garbage_is_no_number_and_no_text():
+def test_garbage_is_no_number_and_no_text() -> None:
     """Garbage holds no digit, so that nobody can read a number out of it."""
     scripted = faults(Fault(answer="garbage"))
     values = [scripted.value("a", START_NS) for _ in range(50)]
@@ -76,7 +76,7 @@ def test_garbage_is_no_number_and_no_text():
     assert len(set(values)) > 40
 
 
-def test_delays_add_up_and_are_known_to_be_there():
+def test_delays_add_up_and_are_known_to_be_there() -> None:
     """Whether there is any delay at all is told without asking for each operation."""
     scripted = faults(Fault(errno="EIO"))
     assert not scripted.delays
@@ -87,7 +87,7 @@ def test_delays_add_up_and_are_known_to_be_there():
     assert scripted.delay_ns("write", "b", START_NS) == 0
 
 
-def test_a_new_fault_counts_from_its_own_start():
+def test_a_new_fault_counts_from_its_own_start() -> None:
     """Of a fault that comes later `after` is counted from then on, and clearing ends all of them."""
     scripted = faults()
     assert not strikes(scripted)
@@ -99,7 +99,7 @@ def test_a_new_fault_counts_from_its_own_start():
     assert not scripted.delays
 
 
-def test_the_first_of_several_wins():
+def test_the_first_of_several_wins() -> None:
     """When two faults fit the older one strikes, until it is used up."""
     scripted = faults(Fault(errno="EBUSY", count=1), Fault(errno="EIO"))
     numbers = []
@@ -126,6 +126,6 @@ def test_the_first_of_several_wins():
         ("", "a", False),
     ],
 )
-def test_a_pattern_fits_part_by_part(pattern: str, path: str, fitting: bool):
+def test_a_pattern_fits_part_by_part(pattern: str, path: str, fitting: bool) -> None:
     """No wildcard goes beyond a slash but `**`, alone or in front."""
     assert fits(pattern, path) == fitting

@@ -177,7 +177,7 @@ def kernel() -> Iterator[Kernel]:
     kernel.close()
 
 
-def test_the_session_asks_for_no_lock_and_no_cache(kernel: Kernel):
+def test_the_session_asks_for_no_lock_and_no_cache(kernel: Kernel) -> None:
     """INIT is answered in this side's version, with neither kind of lock: flock stays the kernel's own business."""
     error, payload = kernel.ask(wire.INIT, 0, struct.pack("<IIII", 7, 45, 0, 0xFFFF_FFFF))
     assert error == 0
@@ -188,7 +188,7 @@ def test_the_session_asks_for_no_lock_and_no_cache(kernel: Kernel):
     assert struct.unpack_from("<II", kernel.ask(wire.INIT, 0, struct.pack("<IIII", 7, 27, 0, 0))[1]) == (7, 27)
 
 
-def test_a_name_has_the_attributes_of_the_tree(kernel: Kernel):
+def test_a_name_has_the_attributes_of_the_tree(kernel: Kernel) -> None:
     """LOOKUP tells number, mode and time of a name, valid for no time at all, and ENOENT for one that is not."""
     error, payload = kernel.ask(wire.LOOKUP, wire.ROOT_NODE, b"tasks\0")
     node, generation, entry_valid, attr_valid, entry_ns, attr_ns = struct.unpack_from("<QQQQII", payload)
@@ -200,7 +200,7 @@ def test_a_name_has_the_attributes_of_the_tree(kernel: Kernel):
     assert kernel.ask(wire.LOOKUP, wire.ROOT_NODE, b"nothing\0")[0] == ENOENT
 
 
-def test_a_file_is_evaluated_at_its_beginning_only(kernel: Kernel):
+def test_a_file_is_evaluated_at_its_beginning_only(kernel: Kernel) -> None:
     """Reading on shows the rest of what stood at the beginning; reading the beginning again evaluates anew."""
     handle = kernel.open(kernel.look_up("fixed", kernel.look_up("dir")))
     assert kernel.read(handle, 0, 3) == (0, b"val")
@@ -210,7 +210,7 @@ def test_a_file_is_evaluated_at_its_beginning_only(kernel: Kernel):
     assert kernel.settled == 0
 
 
-def test_threads_are_known_before_tasks_is_read_or_written(kernel: Kernel):
+def test_threads_are_known_before_tasks_is_read_or_written(kernel: Kernel) -> None:
     """News of threads is taken before each read and write of `tasks`, and the writer is known by thread and user."""
     handle = kernel.open(kernel.look_up("tasks"), os.O_RDWR)
     kernel.read(handle)
@@ -221,7 +221,7 @@ def test_threads_are_known_before_tasks_is_read_or_written(kernel: Kernel):
     assert kernel.tree.files["tasks"].written == [(b"12\n\n", WRITER)]
 
 
-def test_the_errno_of_the_tree_is_the_answer(kernel: Kernel):
+def test_the_errno_of_the_tree_is_the_answer(kernel: Kernel) -> None:
     """A read that fails is answered by its errno; the handle stays, and one that is closed is EBADF."""
     handle = kernel.open(kernel.look_up("tasks"))
     kernel.tree.files["tasks"].failure = OSError(ENODEV, "gone")
@@ -234,7 +234,7 @@ def test_the_errno_of_the_tree_is_the_answer(kernel: Kernel):
     assert kernel.read(handle) == (EBADF, b"")
 
 
-def test_what_the_file_system_has_not_is_refused(kernel: Kernel):
+def test_what_the_file_system_has_not_is_refused(kernel: Kernel) -> None:
     """What kernfs has not has its errno; what the kernel can do by itself is ENOSYS, after which it never asks again."""
     expected = {wire.CREATE: EACCES, wire.SYMLINK: EPERM, wire.LINK: EPERM, wire.UNLINK: EPERM, wire.MKNOD: EPERM}
     assert {opcode: kernel.ask(opcode, body=b"a\0b\0")[0] for opcode in expected} == expected
@@ -243,14 +243,14 @@ def test_what_the_file_system_has_not_is_refused(kernel: Kernel):
     assert {kernel.ask(opcode, body=bytes(24))[0] for opcode in (25, 34, 22)} == {ENOSYS}
 
 
-def test_nobody_opens_a_read_only_file_for_writing(kernel: Kernel):
+def test_nobody_opens_a_read_only_file_for_writing(kernel: Kernel) -> None:
     """Not even root, whom the kernel lets pass: resctrl has a check of its own."""
     node = kernel.look_up("fixed", kernel.look_up("dir"))
     assert kernel.ask(wire.OPEN, node, struct.pack("<II", os.O_WRONLY, 0))[0] == EACCES
     assert kernel.ask(wire.OPEN, node, struct.pack("<II", os.O_RDONLY, 0))[0] == 0
 
 
-def test_modes_and_owners_change_and_sizes_do_not(kernel: Kernel):
+def test_modes_and_owners_change_and_sizes_do_not(kernel: Kernel) -> None:
     """chmod and chown are kept, each alone; a truncation succeeds and changes nothing."""
     node = kernel.look_up("tasks")
     body = bytearray(88)
@@ -265,7 +265,7 @@ def test_modes_and_owners_change_and_sizes_do_not(kernel: Kernel):
     assert kernel.tree.owners["tasks"] == (0, 22)
 
 
-def test_times_are_kept(kernel: Kernel):
+def test_times_are_kept(kernel: Kernel) -> None:
     """utime changes the time of access, of change, or both, and stat shows them."""
     node = kernel.look_up("tasks")
 
@@ -285,7 +285,7 @@ def test_times_are_kept(kernel: Kernel):
     assert times() == (2_000, 1_000, 0, 7)
 
 
-def test_what_counts_cannot_be_written_whatever_its_mode(kernel: Kernel):
+def test_what_counts_cannot_be_written_whatever_its_mode(kernel: Kernel) -> None:
     """An event file has no way to be written; a file that nobody may read is closed to root, too."""
     kernel.tree.modes |= {"mon_data": S_IFDIR | 0o755, "mon_data/count": S_IFREG | 0o666}
     kernel.tree.inodes |= {"mon_data": 50, "mon_data/count": 51}
@@ -299,7 +299,7 @@ def test_what_counts_cannot_be_written_whatever_its_mode(kernel: Kernel):
     assert kernel.open(node, os.O_WRONLY)
 
 
-def test_a_directory_is_listed_in_pieces(kernel: Kernel):
+def test_a_directory_is_listed_in_pieces(kernel: Kernel) -> None:
     """READDIR gives whole records up to the size asked for, goes on where it stopped, and ends with nothing."""
     for number in range(40):
         kernel.ask(wire.MKDIR, wire.ROOT_NODE, struct.pack("<II", 0o755, 0) + b"group%d\0" % number)
@@ -320,7 +320,7 @@ def test_a_directory_is_listed_in_pieces(kernel: Kernel):
     assert kernel.ask(wire.RELEASEDIR, wire.ROOT_NODE, struct.pack("<QIIQ", handle, 0, 0, 0))[0] == 0
 
 
-def test_a_number_of_a_removed_directory_reaches_nothing(kernel: Kernel):
+def test_a_number_of_a_removed_directory_reaches_nothing(kernel: Kernel) -> None:
     """What took a name anew is another node; whoever holds the old number sees what it was, and finds nothing in it."""
     old = kernel.look_up("dir")
     assert kernel.ask(wire.RMDIR, wire.ROOT_NODE, b"dir\0")[0] == 0
@@ -331,7 +331,7 @@ def test_a_number_of_a_removed_directory_reaches_nothing(kernel: Kernel):
     assert (error, struct.unpack_from("<Q", payload, 16)) == (0, (2,))
 
 
-def test_a_renamed_directory_keeps_its_number(kernel: Kernel):
+def test_a_renamed_directory_keeps_its_number(kernel: Kernel) -> None:
     """After RENAME the number means the new path, and so does that of a file in it."""
     node = kernel.look_up("dir")
     file = kernel.look_up("fixed", node)
@@ -341,7 +341,7 @@ def test_a_renamed_directory_keeps_its_number(kernel: Kernel):
     assert kernel.read(kernel.open(file)) == (0, b"value 1\n")
 
 
-def test_what_the_kernel_forgets_costs_nothing(kernel: Kernel):
+def test_what_the_kernel_forgets_costs_nothing(kernel: Kernel) -> None:
     """Numbers are given up when the kernel has let go of them as often as it was told them; no answer is sent."""
     before = kernel.session.stats()["known_nodes"]
     node = kernel.look_up("tasks")
@@ -353,7 +353,7 @@ def test_what_the_kernel_forgets_costs_nothing(kernel: Kernel):
     assert kernel.answer() is None
 
 
-def test_an_answer_is_held_back_or_interrupted():
+def test_an_answer_is_held_back_or_interrupted() -> None:
     """A delayed request is answered when it is due, one whose asker got a signal at once by EINTR; others are not delayed."""
     kernel = Kernel(Delays("read", 10**9))
     try:

@@ -62,7 +62,7 @@ def watch(
     return ThreadWatch(source, lambda: processes or {}, lambda thread_id: thread_id in still_there, told, lambda: 100), told
 
 
-def test_forks_and_exits_are_told_with_their_instants():
+def test_forks_and_exits_are_told_with_their_instants() -> None:
     """Everything that came is told in its order, once."""
     source = Source()
     source.events = [
@@ -77,7 +77,7 @@ def test_forks_and_exits_are_told_with_their_instants():
     assert (watched.events, watched.rescans) == (3, 0)
 
 
-def test_lost_news_are_made_good_by_a_look():
+def test_lost_news_are_made_good_by_a_look() -> None:
     """After a loss all living threads are told; what had come before the loss is told first."""
     source = Source()
     watched, told = watch(source, {10: {10, 11}, 20: {20}})
@@ -86,7 +86,7 @@ def test_lost_news_are_made_good_by_a_look():
     assert told.heard == [("fork", 10, 20, 1), ("rescan", [10, 11, 20], 100)]
 
 
-def test_without_news_every_settling_is_a_look():
+def test_without_news_every_settling_is_a_look() -> None:
     """Where the kernel tells nothing the living threads are told each time."""
     watched, told = watch(None, {10: {10}})
     watched.settle()
@@ -94,7 +94,7 @@ def test_without_news_every_settling_is_a_look():
     assert told.heard == [("rescan", [10], 100)] * 2
 
 
-def test_exec_by_another_thread_hands_its_group_on():
+def test_exec_by_another_thread_hands_its_group_on() -> None:
     """Process 10 had the threads 11 and 12; all but 12 end, then 12 calls exec and is 10 from then on."""
     source = Source()
     watched, told = watch(source, {10: {10, 11}})
@@ -108,7 +108,7 @@ def test_exec_by_another_thread_hands_its_group_on():
     assert told.heard[-4:] == [("exit", 11, 3), ("exit", 10, 3), ("fork", 12, 10, 4), ("exit", 12, 4)]
 
 
-def test_a_process_stays_until_somebody_has_waited_for_it():
+def test_a_process_stays_until_somebody_has_waited_for_it() -> None:
     """The end of a process is told when it is gone, not when it has ended; another thread's end is told at once."""
     source = Source()
     still_there = {10}
@@ -122,7 +122,7 @@ def test_a_process_stays_until_somebody_has_waited_for_it():
     assert told.heard == [("exit", 11, 2), ("exit", 10, 100)]
 
 
-def test_a_number_that_is_given_anew_was_somebody_who_has_gone():
+def test_a_number_that_is_given_anew_was_somebody_who_has_gone() -> None:
     """When a fork makes a number that a process had, that process has ended before."""
     source = Source()
     watched, told = watch(source, {10: {10}}, {10})
@@ -131,7 +131,7 @@ def test_a_number_that_is_given_anew_was_somebody_who_has_gone():
     assert told.heard == [("exit", 10, 8), ("fork", 7, 10, 9)]
 
 
-def test_exec_by_the_first_thread_changes_nothing():
+def test_exec_by_the_first_thread_changes_nothing() -> None:
     """When the others have ended the first thread's exec is no news for the groups."""
     source = Source()
     watched, told = watch(source, {10: {10, 11}})
@@ -140,7 +140,7 @@ def test_exec_by_the_first_thread_changes_nothing():
     assert told.heard == [("exit", 11, 3)]
 
 
-def test_every_thread_of_the_host_is_known():
+def test_every_thread_of_the_host_is_known() -> None:
     """Each thread of this process exists, is listed, has its owner and its CPU time; a number that is nobody's has none."""
     ended = threading.Event()
     thread = threading.Thread(target=ended.wait)
@@ -167,7 +167,7 @@ def test_every_thread_of_the_host_is_known():
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root hears of everybody's forks")
 @pytest.mark.parametrize("kind", [PerfEvents, ConnectorEvents])
-def test_the_kernel_tells_of_a_fork(kind: type[PerfEvents] | type[ConnectorEvents]):
+def test_the_kernel_tells_of_a_fork(kind: type[PerfEvents] | type[ConnectorEvents]) -> None:
     """A child that comes and goes is two events, in order, with this thread as its parent."""
     source: EventSource = kind()
     try:
@@ -186,7 +186,7 @@ def test_the_kernel_tells_of_a_fork(kind: type[PerfEvents] | type[ConnectorEvent
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root hears of everybody's forks")
-def test_only_perf_knows_which_thread_made_a_thread():
+def test_only_perf_knows_which_thread_made_a_thread() -> None:
     """A thread made by another than the first is told with its maker by perf, with the first thread by the connector."""
     makers: dict[str, tuple[int, int]] = {}
 
@@ -213,7 +213,7 @@ def test_only_perf_knows_which_thread_made_a_thread():
     assert parents["process connector"][0] == os.getpid()
 
 
-def test_the_first_source_that_works_is_taken():
+def test_the_first_source_that_works_is_taken() -> None:
     """One that is not allowed is passed over; where none works there is none."""
 
     def refused() -> EventSource:

@@ -44,7 +44,7 @@ errno = "EIO"
 """
 
 
-def test_every_part_of_a_scenario_is_read():
+def test_every_part_of_a_scenario_is_read() -> None:
     """Numbers, traffic, faults and timed events of one text come out as they stand there."""
     scenario = parse_scenario(WHOLE, "a.toml")
     assert (scenario.seed, scenario.bytes_per_cpu_second, scenario.read_delay_ns) == (7, 1000, 20_000)
@@ -56,7 +56,7 @@ def test_every_part_of_a_scenario_is_read():
     ]
 
 
-def test_an_empty_scenario_is_one():
+def test_an_empty_scenario_is_one() -> None:
     """Nothing written means: values from CPU time, nothing goes wrong, a seed is drawn."""
     assert parse_scenario("", "a.toml") == Scenario()
 
@@ -87,7 +87,7 @@ def test_an_empty_scenario_is_one():
         ('[[event]]\ndo = "lock"\nlasts = "1"', "`lasts`: '1' is not a duration"),
     ],
 )
-def test_what_is_wrong_is_named(text: str, sentence: str):
+def test_what_is_wrong_is_named(text: str, sentence: str) -> None:
     """A mistake is one sentence that names the file, the part and the key."""
     with pytest.raises(ConfigError) as caught:
         parse_scenario(text, "a.toml")
@@ -95,19 +95,19 @@ def test_what_is_wrong_is_named(text: str, sentence: str):
     assert caught.value.sentence.startswith("a.toml")
 
 
-def test_the_scenario_in_the_help_is_one():
+def test_the_scenario_in_the_help_is_one() -> None:
     """What `--help` shows can be copied into a file and used."""
     scenario = parse_scenario(EXAMPLE_SCENARIO, "help")
     assert (len(scenario.traffic), len(scenario.faults), len(scenario.events)) == (1, 1, 1)
 
 
-def test_a_domain_that_is_not_there_is_named():
+def test_a_domain_that_is_not_there_is_named() -> None:
     """Traffic for a domain that the machine does not have is refused with those that it has."""
     with pytest.raises(ConfigError, match="no domain 9; it has 0, 16"):
         Traffic(path="*", domains={"9": 1}).rates((0, 16))
 
 
-def test_an_action_is_known_by_its_word():
+def test_an_action_is_known_by_its_word() -> None:
     """What comes over the control socket is parsed by the same rules."""
     assert parse_action({"do": "lock", "lasts": "2s"}, "control") == Lock(lasts="2s")
     with pytest.raises(ConfigError, match="control: Object contains unknown field `last`"):
