@@ -3,10 +3,12 @@
 import gc
 import os
 import sys
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
+from xdist.workermanage import WorkerController
 
 # `from fakes.clock import FakeClock`: with importmode=importlib nothing else puts this folder on the path.
 sys.path.insert(0, str(Path(__file__).parent))
@@ -18,12 +20,12 @@ MAY_NOT_SKIP = os.environ.pop("EVERGAUGE_TESTS_MAY_NOT_SKIP", "") == "1"
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_configure_node(node):
+def pytest_configure_node(node: WorkerController) -> None:
     """Tell a test process whether it may skip: it starts after the variable was taken out of the environment."""
     node.workerinput["may_not_skip"] = MAY_NOT_SKIP
 
 
-def pytest_configure(config):
+def pytest_configure(config: pytest.Config) -> None:
     """Take over what `pytest_configure_node` said, in a test process."""
     global MAY_NOT_SKIP
     MAY_NOT_SKIP = getattr(config, "workerinput", {}).get("may_not_skip", MAY_NOT_SKIP)
@@ -46,14 +48,14 @@ def _own_objects() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _no_strays():
+def _no_strays() -> Iterator[None]:
     """A test that fails half-way leaves no agent running."""
     yield
     end_strays()
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item, call):
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Where skips are forbidden (.ci/run), a skipped test has failed: an unseen test proves nothing."""
     report = yield
     if MAY_NOT_SKIP and report.skipped and not hasattr(report, "wasxfail"):
@@ -63,7 +65,9 @@ def pytest_runtest_makereport(item, call):
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_make_collect_report(collector):
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     """The same for a whole file that skips itself."""
     report = yield
     if MAY_NOT_SKIP and report.skipped:
@@ -72,7 +76,7 @@ def pytest_make_collect_report(collector):
     return report
 
 
-def pytest_terminal_summary(terminalreporter, exitstatus, config):
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config) -> None:
     """The seed stands beside the failures, also where -q hides the head of the run."""
     seed = getattr(config.option, "randomly_seed", None)
     if exitstatus and seed is not None:

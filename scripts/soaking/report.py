@@ -4,6 +4,7 @@ import os
 import platform
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import agent
@@ -144,9 +145,12 @@ def _growth(findings: Findings, role: str) -> dict[str, Any]:
 
 def _more_kinds(findings: Findings, role: str) -> dict[str, float]:
     kinds = sorted({kind for each in findings.samples if each.role == role for kind in each.descriptors})
-    # `kind=kind`: the loop's variable would be another one by the time of the call.
-    grown = {kind: growth_of(findings.points(role, lambda each, kind=kind: each.descriptors[kind])) for kind in kinds}
+    grown = {kind: growth_of(findings.points(role, partial(_descriptors_of, kind))) for kind in kinds}
     return {kind: more for kind, more in grown.items() if more > 0}
+
+
+def _descriptors_of(kind: str, sample: Sample) -> int:
+    return sample.descriptors[kind]
 
 
 def _none(name: str, found: Sequence[object], otherwise: str = "none") -> Verdict:

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import threading
+from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
 
@@ -93,7 +94,14 @@ def _do(command: dict[str, Any]) -> Any:
         return None
     if what == "reap":
         return os.waitpid(arguments[0], 0)[1]
-    work = {"thread": _thread, "fork": _fork, "write": _write, "become": _become, "busy": _be_busy, "exec": _run_again}
+    work: dict[str, Callable[..., Any]] = {
+        "thread": _thread,
+        "fork": _fork,
+        "write": _write,
+        "become": _become,
+        "busy": _be_busy,
+        "exec": _run_again,
+    }
     return work[what](*arguments)
 
 

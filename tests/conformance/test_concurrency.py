@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from errno import EEXIST, ENOENT
+from functools import partial
 from typing import TypeVar
 
 from conformance.companion import Companion
@@ -19,10 +20,10 @@ def at_once(work: Callable[[int], Result], times: int = CALLERS) -> list[Result]
         return list(pool.map(work, range(times)))
 
 
-def errno_of(call: Callable[[], object]) -> int:
+def errno_of(call: Callable[[str], object], path: str, _caller: int = 0) -> int:
     """0 for success."""
     try:
-        call()
+        call(path)
     except OSError as failure:
         return failure.errno or 0
     return 0
@@ -32,7 +33,7 @@ def test_one_of_many_makes_a_group(resctrl: Mounted) -> None:
     """All others are told that it exists."""
     for turn in range(5):
         path = resctrl.path("mon_groups", f"{PREFIX}contended{turn}")
-        results = at_once(lambda _, path=path: errno_of(lambda: os.mkdir(path)))
+        results = at_once(partial(errno_of, os.mkdir, path))
         assert sorted(results) == [0] + [EEXIST] * (CALLERS - 1)
 
 
@@ -40,7 +41,7 @@ def test_one_of_many_removes_a_group(resctrl: Mounted) -> None:
     """All others are told that it is not there."""
     for _ in range(5):
         path = resctrl.path(resctrl.new_monitor())
-        results = at_once(lambda _, path=path: errno_of(lambda: os.rmdir(path)))
+        results = at_once(partial(errno_of, os.rmdir, path))
         assert sorted(results) == [0] + [ENOENT] * (CALLERS - 1)
 
 
@@ -94,7 +95,7 @@ def test_a_group_is_never_seen_half_made(resctrl: Mounted) -> None:
     def work(number: int) -> bool:
         path = resctrl.path("mon_groups", f"{PREFIX}flicker")
         if number % 2:
-            return errno_of(lambda: os.mkdir(path) if number % 4 == 1 else os.rmdir(path)) in (0, EEXIST, ENOENT)
+            return errno_of(os.mkdir if number % 4 == 1 else os.rmdir, path) in (0, EEXIST, ENOENT)
         try:
             return set(os.listdir(path)) in (complete, set())
         except FileNotFoundError:

@@ -8,7 +8,9 @@ import os
 import subprocess
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -27,8 +29,13 @@ from supervisor.shell.takeover import process_start_ticks
 from supervisor.shell.takeover_record import ServerRecord, TakeoverRecordFile, boot_id
 
 DENIED = "Permission denied"
-ARGUMENTS = {"worker-state": {"name": "writer"}, "restart-worker": {"name": "writer"}, "reset-worker": {"name": "writer"},
-             "add-rule": {"rule": {"name": "theirs"}}, "remove-rule": {"name": "ours"}}  # fmt: skip
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "worker-state": {"name": "writer"},
+    "restart-worker": {"name": "writer"},
+    "reset-worker": {"name": "writer"},
+    "add-rule": {"rule": {"name": "theirs"}},
+    "remove-rule": {"name": "ours"},
+}
 MIB = 1 << 20
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
@@ -63,7 +70,7 @@ def test_another_user_is_kept_out_by_the_folder_and_again_by_every_socket() -> N
     with folder_for_all() as folder, AgentProcess(folder) as agent:
         assert as_other_user(lambda: sorted(os.listdir(folder))) == ["output", "run", "state"]
         for closed in (agent.runtime_dir, agent.state_dir):
-            assert as_other_user(lambda closed=closed: os.listdir(closed)) == DENIED
+            assert as_other_user(partial(os.listdir, closed)) == DENIED
         assert {path: as_other_user(connect_to(path)) for path in sockets_of(agent)} == dict.fromkeys(sockets_of(agent), DENIED)
         open_to_all(agent)
         for path in agent.runtime_dir.rglob("*/"):
@@ -242,8 +249,9 @@ def test_a_planted_link_leads_no_write_of_the_agent_elsewhere(tmp_path: Path, na
     (tmp_path / name).symlink_to(victim)
     agent.start(ready=False)
     assert agent.process is not None
-    wait_until(lambda: agent.process.poll() is not None or (agent.runtime_dir / "control.sock").exists(), "it answers or ends")
-    if agent.process.poll() is None:
+    process = agent.process
+    wait_until(lambda: process.poll() is not None or (agent.runtime_dir / "control.sock").exists(), "it answers or ends")
+    if process.poll() is None:
         agent.call("add-rule", rule={"name": "kept"})
         assert agent.end() == 0
     assert victim.read_text() == "precious", agent.output

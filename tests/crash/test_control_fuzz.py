@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -161,8 +162,13 @@ def test_numbers_that_no_column_holds_do_not_end_the_writer(tmp_path: Path) -> N
                 before = unstored(agent)
                 voice.say(head, b"\x90")
                 voice.say(b"\xc1")
-                wait_until(lambda before=before: unstored(agent) > before, f"the noise after {epoch}, {head!r} is counted")
+                wait_until(partial(has_more_unstored, agent, before), f"the noise after {epoch}, {head!r} is counted")
         unharmed.check()
+
+
+def has_more_unstored(agent: AgentProcess, before: int) -> bool:
+    """Whether the writer has counted another one."""
+    return unstored(agent) > before
 
 
 def unstored(agent: AgentProcess) -> int:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -132,12 +133,13 @@ def _die_out_of_descriptors(agent: AgentProcess, pollster: Pollster, count: int)
             row = pollster.rows["one"]
             if row["pid"] is not None:
                 os.kill(row["pid"], signal.SIGKILL)
-            wait_until(lambda row=row: _is_settled(pollster.rows["one"], row["epoch"]), "its next start has come to something")
+            wait_until(partial(_is_settled, pollster, row), "its next start has come to something")
     agent.wait_for_replacement(row)
 
 
-def _is_settled(row: dict[str, Any], epoch: int) -> bool:
-    return bool(row["epoch"] > epoch and row["state"] in ("up", "backoff"))
+def _is_settled(pollster: Pollster, before: dict[str, Any]) -> bool:
+    row = pollster.rows[before["name"]]
+    return bool(row["epoch"] > before["epoch"] and row["state"] in ("up", "backoff"))
 
 
 def test_out_of_descriptors_it_answers_whoever_is_connected_and_recovers(tmp_path: Path) -> None:
@@ -173,7 +175,7 @@ def test_out_of_descriptors_the_fork_server_is_replaced_all_the_same(tmp_path: P
                 with _descriptors_left(agent, count):
                     server.kill()
                     for name, row in rows.items():
-                        wait_until(lambda name=name, row=row: _is_settled(pollster.rows[name], row["epoch"]), f"{name} has ended")
+                        wait_until(partial(_is_settled, pollster, row), f"{name} has ended")
                 for row in rows.values():
                     agent.wait_for_replacement(row)
                 assert_converged(agent)

@@ -12,6 +12,7 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,11 @@ def agentctl(agent: AgentProcess, *words: str) -> Callable[[], tuple[int, str, s
         return code, output.getvalue(), warnings.getvalue()
 
     return work
+
+
+def _read(path: Path) -> str:
+    path.read_bytes()
+    return "read"
 
 
 @pytest.fixture
@@ -77,7 +83,7 @@ def test_a_member_looks_and_reads_and_changes_nothing(agent: AgentProcess) -> No
     for name in ("bus.sock", "data.sock"):
         assert as_other_user(connect_to(agent.runtime_dir / name), groups=[GROUP]) == DENIED
     for private in (agent.state_dir / "rules.json", agent.state_dir / "state.lock", agent.runtime_dir / "fork" / "takeover-record"):
-        assert not private.exists() or as_other_user(lambda path=private: path.read_bytes() and "read", groups=[GROUP]) == DENIED
+        assert not private.exists() or as_other_user(partial(_read, private), groups=[GROUP]) == DENIED
     assert as_other_user(lambda: os.listdir(agent.runtime_dir), groups=[GROUP]) == DENIED
 
 
@@ -170,8 +176,7 @@ def test_a_group_that_the_agents_user_is_not_in_is_refused_at_the_start() -> Non
         def start(group: int | str) -> Callable[[], tuple[int, str]]:
             # In this process: another user may not be let into the folder of the interpreter.
             def work() -> tuple[int, str]:
-                from agent.config_file import load_config
-                from agent.daemon.foreground import _make_folder, _with_readers
+                from agent.foreground import _make_folder, _with_readers, load_config
                 from agent.model.errors import EvergaugeError
 
                 flags = {"state_dir": str(folder / "s"), "runtime_dir": str(folder / "r"), "reader_group": str(group)}

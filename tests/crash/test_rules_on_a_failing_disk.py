@@ -1,6 +1,7 @@
 """The state folder cannot be synced after the rules document is in place: what runs and what a restart finds are the same."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fakes.agent_process import AgentProcess, run_agentctl, wait_until
@@ -21,7 +22,7 @@ def test_a_change_that_could_not_be_synced_is_in_force_and_told_as_unknown(tmp_p
     """EIO: agentctl ends with 74 and says what is not known; the workers hold it, a restart finds it, a later change settles it."""
     points = tmp_path / "points"
     points.mkdir()
-    arguments = {"add-rule": {"rule": {"name": "new"}}, "remove-rule": {"name": "old"}}[operation]
+    arguments: dict[str, Any] = {"rule": {"name": "new"}} if operation == "add-rule" else {"name": "old"}
     after = {"add-rule": ["new", "old"], "remove-rule": []}[operation]
     with AgentProcess(tmp_path, failpoints=points) as agent:
         agent.call("add-rule", rule={"name": "old"})

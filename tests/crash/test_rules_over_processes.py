@@ -2,6 +2,7 @@
 
 import os
 import random
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,7 @@ def test_rules_that_change_behind_the_back_of_a_real_worker_are_repaired_within_
         taken_ms = []
         for count, how in enumerate(WAYS * 2, start=1):
             agent.order("odd", f"drift {how}")
-            wait_until(lambda count=count: len(_moments(agent, "mended")) == count, f"the rules are mended after they were {how}")
+            wait_until(partial(_has_mended, agent, count), f"the rules are mended after they were {how}")
             drifted, mended = _moments(agent, "drifted")[-1], _moments(agent, "mended")[-1]
             taken_ms.append((mended - drifted) / MS)
             assert agent.call("worker-state", name="odd")["digest"] == agent.call("list-rules")["digest"]
@@ -64,3 +65,7 @@ def test_rules_that_change_behind_the_back_of_a_real_worker_are_repaired_within_
 
 def _moments(agent: WorkerSetAgent, event: str) -> list[int]:
     return [moment.at_ns for moment in agent.ledger("odd") if moment.event == event]
+
+
+def _has_mended(agent: WorkforceAgent, times: int) -> bool:
+    return len(_moments(agent, "mended")) == times

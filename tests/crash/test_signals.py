@@ -4,6 +4,7 @@ import itertools
 import os
 import signal
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -210,7 +211,7 @@ def test_a_worker_killed_while_it_starts_is_started_again(tmp_path: Path) -> Non
         agent.call("add-rule", rule={"name": "kept"})
         agent.kill_worker("slow")
         for epoch in (2, 3, 4):
-            row = wait_until(lambda epoch=epoch: _starting(agent, "slow", epoch), f"start {epoch} is under way")
+            row = wait_until(partial(_starting, agent, "slow", epoch), f"start {epoch} is under way")
             os.kill(row["pid"], signal.SIGKILL)
         wait_until(lambda: agent.workers()["slow"]["epoch"] == 5, "it is started again")
         assert_converged(agent, before)

@@ -36,9 +36,15 @@ def test_a_terminal_that_was_stopped_before_the_greeting_delays_nothing(tmp_path
         agent.wait_for_replacement(agent.kill_worker("gateway"))
         assert agent.call("status")["counters"]["log_unwritten"] == 0
         termios.tcflow(follower, termios.TCOON)
-        said = [read_all(leader)]
-        wait_until(lambda: "Ctrl-C ends it" in said[0] or said.insert(0, said.pop() + read_all(leader)), "the banner is read")
-        assert said[0].index(" starting ") < said[0].index(" ready") < said[0].index("Ctrl-C ends it")
+        parts: list[str] = []
+
+        def is_banner_read() -> bool:
+            parts.append(read_all(leader))
+            return "Ctrl-C ends it" in "".join(parts)
+
+        wait_until(is_banner_read, "the banner is read")
+        said = "".join(parts)
+        assert said.index(" starting ") < said.index(" ready") < said.index("Ctrl-C ends it")
         assert_lives(agent)
 
 
@@ -48,7 +54,7 @@ def test_a_terminal_that_is_stopped_later_delays_nothing(tmp_path: Path) -> None
         agent = MuteAgent(tmp_path)
         agent.stream, agent.is_terminal = follower, True
         agent.start()
-        wait_until(lambda: "Ctrl-C ends it" in read_all(leader), "the banner is read")
+        wait_until(lambda: "Ctrl-C ends it" in read_all(leader), "the greeting is read")
         termios.tcflow(follower, termios.TCOOFF)
         assert_lives(agent)
 

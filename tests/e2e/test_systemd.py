@@ -11,6 +11,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +159,8 @@ def _alter(wheel: Path, changes: dict[str, str]) -> None:
 def _said(command: list[str], **options: Any) -> str:
     ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False, **options)
     assert ended.returncode == 0, f"{command}:\n{ended.stdout}{ended.stderr}"
-    return ended.stdout.strip()
+    said: str = ended.stdout.strip()
+    return said
 
 
 @pytest.fixture(scope="module")
@@ -252,15 +254,21 @@ def test_its_protections_hold_and_refuse_nothing_that_it_does(service: Machine) 
     service.run(*inside, "sh", "-c", f"mkdir {own}/x && rmdir {own}/x")
 
 
+def _is_replaced(service: Machine, name: str, before: tuple[int, int]) -> bool:
+    return service.workers().get(name, before)[1] > before[1]
+
+
+def _has_other_main(service: Machine, main: str) -> bool:
+    return service.show("MainPID") != main
+
+
 def test_a_killed_worker_is_replaced_and_the_unit_stays_as_it_is(service: Machine) -> None:
     """kill -9 of each worker: the supervisor has a new one up, systemd sees the same main process and no restart."""
     main, restarts = service.show("MainPID"), service.show("NRestarts")
     for name in WORKERS:
         before = service.workers()
         service.process(f"eg:{name}"[:15]).kill()
-        wait_until(
-            lambda name=name, before=before: service.workers().get(name, before[name])[1] > before[name][1], f"{name} is back"
-        )
+        wait_until(partial(_is_replaced, service, name, before[name]), f"{name} is back")
     service.wait_whole()
     assert ("active", main, restarts) == (service.show("ActiveState"), service.show("MainPID"), service.show("NRestarts"))
 
@@ -280,7 +288,7 @@ def test_a_supervisor_that_is_killed_again_and_again_is_never_given_up(service: 
     for _ in range(10):
         main = wait_until(lambda: service.show("MainPID").strip("0"), "systemd has started another")
         service.run("systemctl", "kill", "--kill-who=main", "--signal=KILL", UNIT)
-        wait_until(lambda main=main: service.show("MainPID") != main, "systemd sees the death")
+        wait_until(partial(_has_other_main, service, main), "systemd sees the death")
     service.wait_whole()
     assert restarts + 10 == int(service.show("NRestarts"))
 

@@ -10,12 +10,13 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, TypeVar
 
 import psutil
 
 from supervisor.shell.takeover_record import read_takeover_record
 
+T = TypeVar("T")
 DEADLINE_SECONDS = 15.0
 # Short enough that a test of hundreds of ticks takes seconds; every time is a setting of the agent's own.
 QUICK = {
@@ -28,7 +29,7 @@ QUICK = {
 }
 
 
-def wait_until(condition: Callable[[], Any], what: str, *, seconds: float = DEADLINE_SECONDS) -> Any:
+def wait_until(condition: Callable[[], T | None], what: str, *, seconds: float = DEADLINE_SECONDS) -> T:
     """The first true value of a condition; an AssertionError with `what` when it does not come true in time."""
     end = time.monotonic() + seconds
     while True:
@@ -80,7 +81,7 @@ class AgentProcess:
         self.process: subprocess.Popen[str] | None = None
         self.seen: set[psutil.Process] = set()
 
-    def __enter__(self) -> "AgentProcess":
+    def __enter__(self) -> Self:
         self.start()
         return self
 

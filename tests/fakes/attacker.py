@@ -16,7 +16,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import zmq
 from fakes import attack
@@ -120,7 +120,7 @@ class Attack:
         command = [sys.executable, "-m", "fakes.attacker", target, *arguments]
         self._process = subprocess.Popen(command, cwd=TESTS_FOLDER, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
-    def __enter__(self) -> "Attack":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_rest: object) -> None:

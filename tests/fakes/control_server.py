@@ -5,7 +5,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 from agent.model.control import PROTOCOL_VERSION
 
@@ -38,7 +38,7 @@ class FakeControlServer:
         self._listener.listen(8)
         self._thread = threading.Thread(target=self._serve)
 
-    def __enter__(self) -> "FakeControlServer":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import psutil
 from fakes.agent_process import DEADLINE_SECONDS, AgentProcess, wait_until
@@ -126,7 +126,7 @@ class Pollster:
         self.slowest_seconds = 0.0
         self.problem: Exception | None = None
 
-    def __enter__(self) -> "Pollster":
+    def __enter__(self) -> Self:
         self._thread.start()
         wait_until(lambda: self.answers or self.problem, "the first answer")
         return self

@@ -3,6 +3,7 @@
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Self
 
 from fakes.edge import Connection
 
@@ -29,7 +30,7 @@ class Crowd:
             client.say(REQUEST[:-bytes_slow])
         self._begun = time.monotonic()
 
-    def __enter__(self) -> "Crowd":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_rest: object) -> None:

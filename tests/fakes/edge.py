@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 DEADLINE_SECONDS = 15.0
 # Between two questions of a probe: enough of them for a 99th percentile within seconds, and the agent has other things to do.
@@ -34,7 +34,7 @@ class Connection:
         self.stream.settimeout(DEADLINE_SECONDS)
         self._lines = self.stream.makefile("rb")
 
-    def __enter__(self) -> "Connection":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_rest: object) -> None:
@@ -59,7 +59,8 @@ class Connection:
 
     def agent_pid(self) -> int:
         """Who listens at the other end, as the kernel says."""
-        return _CREDENTIALS.unpack(self.stream.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))[0]
+        pid: int = _CREDENTIALS.unpack(self.stream.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))[0]
+        return pid
 
     def is_ended(self) -> bool:
         """Whether the agent ends the connection without another word; waits for it."""

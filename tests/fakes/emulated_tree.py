@@ -16,7 +16,9 @@ ROOT_USER = Caller(thread_id=1, uid=0, gid=0)
 class EmulatedTree:
     """Time stands still until `pass_seconds`; timers that became due on the way are run then, as the server does."""
 
-    def __init__(self, profile: str | Profile, living: range = range(1, 100), faults: Faults | None = None, **changes: object):
+    def __init__(
+        self, profile: str | Profile, living: range = range(1, 100), faults: Faults | None = None, **changes: object
+    ) -> None:
         machine = PROFILES[profile] if isinstance(profile, str) else profile
         self.now_ns = 10 * SECOND
         self.threads = ThreadTable(living)

@@ -99,7 +99,7 @@ class MemoryResctrl:
 
     def try_lock(self) -> bool:
         """One view at a time has it."""
-        self._emulation()
+        self._check_mounted()
         if self.host.lock_holder not in (None, self):
             return False
         assert self.host.lock_holder is None, "this view holds the lock already"
@@ -115,35 +115,35 @@ class MemoryResctrl:
     def mkdir(self, path: str) -> None:
         """Make a group."""
         self._check_writable(path.rpartition("/")[0])
-        self._emulation().mkdir(path, 0o755, self.caller, self.host.clock.now_ns())
+        self.emulation.mkdir(path, 0o755, self.caller, self.host.clock.now_ns())
 
     @_in_kernel_words
     def rmdir(self, path: str) -> None:
         """Remove a group."""
         self._check_writable(path.rpartition("/")[0])
-        self._emulation().rmdir(path, self.caller, self.host.clock.now_ns())
+        self.emulation.rmdir(path, self.caller, self.host.clock.now_ns())
 
     @_in_kernel_words
     def list_directories(self, path: str) -> list[str]:
         """The sub-directories."""
-        return [name for name, is_directory in self._emulation().list(path) if is_directory]
+        return [name for name, is_directory in self.emulation.list(path) if is_directory]
 
     @_in_kernel_words
     def read(self, path: str, bytes_max: int = 1 << 20) -> bytes:
         """A file, evaluated now."""
-        return self._emulation().open(path).read(self.host.clock.now_ns())[:bytes_max]
+        return self.emulation.open(path).read(self.host.clock.now_ns())[:bytes_max]
 
     @_in_kernel_words
     def write(self, path: str, content: bytes) -> None:
         """One command."""
         self._check_writable(path)
-        self._emulation().open(path).write(content, self.caller, self.host.clock.now_ns())
+        self.emulation.open(path).write(content, self.caller, self.host.clock.now_ns())
 
     @_in_kernel_words
     def open(self, path: str) -> int:
         """A descriptor that stays with the file."""
         self._next_descriptor += 1
-        self._open[self._next_descriptor] = self._emulation().open(path)
+        self._open[self._next_descriptor] = self.emulation.open(path)
         return self._next_descriptor
 
     @_in_kernel_words
@@ -157,14 +157,19 @@ class MemoryResctrl:
 
     # ---- inside ------------------------------------------------------------------------------------
 
-    def _emulation(self) -> Emulation:
+    @property
+    def emulation(self) -> Emulation:
+        """The rules behind the mount. *Raises:* OSError, as every operation does, when nothing is mounted."""
         if self.host.emulation is None:
             raise _error(errno.ENODEV, ROOT)
         return self.host.emulation
 
+    def _check_mounted(self) -> None:
+        assert self.emulation is not None
+
     def _check_writable(self, path: str) -> None:
         """What is judged by modes, before the file system hears of it."""
-        mode = self._emulation().attributes(path).mode
+        mode = self.emulation.attributes(path).mode
         if self.host.is_read_only:
             raise _error(errno.EROFS, path)
         if self.caller.uid and not mode & WRITE_BITS_OF_OTHERS:

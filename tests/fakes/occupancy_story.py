@@ -66,7 +66,7 @@ class OccupancyStory:
     def make_pod(self, uid: str, **values: int) -> str:
         """A pod with a group of its own; gives the group's path below the root."""
         path = f"mon_groups/pod_{uid}"
-        self.assign(uid, self.folder.make_group(path, **values))
+        self.assign(uid, self.folder.make_group(path, (0, 1), **values))
         return path
 
     def remove_pod(self, uid: str) -> None:

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from fakes.agent_process import wait_until
 
@@ -35,7 +35,7 @@ class EmulatedResctrl:
         self._options = options
         self.process: subprocess.Popen[bytes] | None = None
 
-    def __enter__(self) -> "EmulatedResctrl":
+    def __enter__(self) -> Self:
         self.mount.mkdir(parents=True, exist_ok=True)
         self.start()
         return self

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import pytest
 from fakes.agent_process import wait_until
@@ -115,7 +115,7 @@ class MemoryWorld:
         self.groups = self.make_groups()
         self.next_id = 100
 
-    def __enter__(self) -> "MemoryWorld":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_failure: object) -> None:
@@ -147,7 +147,7 @@ class MemoryWorld:
             self.resctrl.host.emulation.on_exit(thread_id, self.clock.advance(1))
 
     def pass_limbo(self) -> None:
-        self.resctrl.host.emulation.on_timer(self.clock.advance(LIMBO_NS))
+        self.resctrl.emulation.on_timer(self.clock.advance(LIMBO_NS))
 
     def unmount(self) -> None:
         self.resctrl.host.unmount()
@@ -229,7 +229,7 @@ class EmulatedWorld:
         self._ending = ExitStack()
         self._open_to_all = open_to_all
 
-    def __enter__(self) -> "EmulatedWorld":
+    def __enter__(self) -> Self:
         with ExitStack() as ending:
             folder = Path(ending.enter_context(TemporaryDirectory(prefix="evergauge-")))
             if self._open_to_all:
@@ -294,7 +294,13 @@ MakeWorld = Callable[[str], World]
 def worlds(kind: str) -> Iterator[MakeWorld]:
     """Makes worlds of one kind, `memory` or `emulated`, by the name of a profile; everything in them ends with the context."""
     with ExitStack() as made:
-        yield lambda profile: made.enter_context(MemoryWorld(profile) if kind == "memory" else EmulatedWorld(profile))
+
+        def make(profile: str) -> World:
+            if kind == "memory":
+                return made.enter_context(MemoryWorld(profile))
+            return made.enter_context(EmulatedWorld(profile))
+
+        yield make
 
 
 class Told:

@@ -148,14 +148,16 @@ class RulesWorld:
 
     def _send(self, order: Send) -> None:
         worker = self.workers.get(order.child)
-        is_there = worker is not None and worker.epoch == order.epoch
-        if is_there and isinstance(order.message, Snapshot | Delta):
+        if worker is None or worker.epoch != order.epoch:
+            self._events.append(SendRefused(order.child, order.epoch))
+            return
+        if isinstance(order.message, Snapshot | Delta):
             worker.sent_sequence = order.message.sequence
             # Where no control plane says anything, all go on without pods in the end.
             is_late = self.now_ns - self.begun_at_ns >= RELEASE_NS
             is_whole = self.supervisor_state.looked_at_host or is_late or order.child == "control-plane"
             assert is_whole or not worker.held_pods(), f"{order.child} is taken its pods before anybody has looked at the host"
-        if not is_there or worker.is_cut_off or len(worker.down) >= QUEUE_MAX:
+        if worker.is_cut_off or len(worker.down) >= QUEUE_MAX:
             self._events.append(SendRefused(order.child, order.epoch))
         else:
             worker.down.append(order.message)

@@ -183,7 +183,7 @@ def _maker(script: str) -> worker_main.Maker:
 
 def kinds() -> dict[str, str]:
     """Worker name to kind, from the environment."""
-    found = {}
+    found: dict[str, str] = {}
     for part in os.environ[VARIABLE].split(","):
         name, _, kind = part.partition("=")
         name, _, count = name.partition("*")

@@ -4,6 +4,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,10 @@ def _sampler(agent: AgentProcess) -> dict[str, Any]:
 
 def _duplicates(keys: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     return [key for key, count in Counter(keys).items() if count > 1]
+
+
+def _has_ticked(agent: AgentProcess, ticks: int) -> bool:
+    return bool(_sampler(agent)["ticks"] >= ticks)
 
 
 @pytest.mark.parametrize("name", ["control-plane", "sampler/process", "writer", "gateway"])
@@ -52,7 +57,7 @@ def test_kill_9_of_the_writer_again_and_again_loses_no_row_and_stores_none_twice
             ticks = _sampler(agent)["ticks"]
             row = agent.kill_worker("writer")
             agent.wait_for_replacement(row)
-            wait_until(lambda ticks=ticks: _sampler(agent)["ticks"] >= ticks + 10, "ten more ticks")
+            wait_until(partial(_has_ticked, agent, ticks + 10), "ten more ticks")
         last = _sampler(agent)
     rows, tails = sealed_rows(agent.state_dir, "process"), sealed_rows(agent.state_dir, "process_tail")
     assert last["outbox"]["refused_rows"] == 0

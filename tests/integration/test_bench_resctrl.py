@@ -6,10 +6,11 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TextIO
+from typing import IO, Any
 
 import psutil
 import pytest
@@ -69,6 +70,11 @@ def left_behind(process: "subprocess.Popen[str]") -> list[str]:
     return [*(str(path) for path in own if path.exists()), *mounts, *words]
 
 
+def is_clean(process: "subprocess.Popen[str]") -> bool:
+    """Whether nothing of a run of the benchmark is left."""
+    return not left_behind(process)
+
+
 def test_every_part_measures_something_and_nothing_is_left_behind(tmp_path: Path) -> None:
     """The shortest run of all parts: no part fails, each figure has a value, and the machine is as before."""
     words = [word for name, value in SHORTEST.items() for word in (name, str(value))]
@@ -87,7 +93,7 @@ def test_every_part_measures_something_and_nothing_is_left_behind(tmp_path: Path
             assert missing == [], part["part"]
             assert part["title"] in output
     for process in processes:
-        wait_until(lambda process=process: not left_behind(process), f"nothing is left: {left_behind(process)}")
+        wait_until(partial(is_clean, process), f"nothing is left: {left_behind(process)}")
 
 
 def test_killed_outright_it_leaves_nothing_behind() -> None:
@@ -114,7 +120,7 @@ def test_interrupted_it_reports_what_it_has(tmp_path: Path) -> None:
     wait_until(lambda: not left_behind(process), f"nothing is left: {left_behind(process)}")
 
 
-def _read_until(lines: TextIO, words: str) -> str:
+def _read_until(lines: IO[str], words: str) -> str:
     """What is written until these words come, or until the end."""
     read = ""
     for line in lines:

@@ -2,6 +2,7 @@
 
 import os
 import select
+from collections.abc import Callable
 
 import pytest
 
@@ -19,7 +20,7 @@ def _never() -> bool:
 
 
 @pytest.mark.parametrize(("question", "answer"), [(lambda: True, True), (lambda: False, False), (_fail, None)])
-def test_the_answer_is_that_of_the_question(question, answer) -> None:
+def test_the_answer_is_that_of_the_question(question: Callable[[], bool], answer: bool | None) -> None:
     """One that fails gives none."""
     assert check_in_child(question, seconds=10) is answer
 

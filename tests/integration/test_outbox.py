@@ -5,7 +5,7 @@ from pathlib import Path
 import zmq
 from fakes.sender import SAMPLE
 
-from agent.model.message import FRAME_BYTES_MAX, Identity
+from agent.model.message import FRAME_BYTES_MAX, Batch, Identity
 from agent.model.table import Row
 from workers.runtime.outbox import PART_BYTES_MAX, SocketOutbox
 
@@ -23,7 +23,7 @@ def test_rows_that_are_too_many_for_one_batch_go_out_as_several(tmp_path: Path) 
             parcels.append(parcel)
             outbox.buffer.mark_sent()
         assert len(parcels) > 1
-        assert sum(parcel.head.rows for parcel in parcels if parcel.head.__class__.__name__ == "Batch") == 4000
+        assert sum(parcel.head.rows for parcel in parcels if isinstance(parcel.head, Batch)) == 4000
         assert max(len(parcel.rows) for parcel in parcels) <= 2 * PART_BYTES_MAX < FRAME_BYTES_MAX
         assert outbox.buffer.refused_rows == 0
         outbox.close()

@@ -145,10 +145,12 @@ def test_a_killed_query_leaves_no_file(number: int, tmp_path: Path) -> None:
 class LateReader(io.StringIO):
     """A reader that takes longer than the deadline before it takes the second portion."""
 
+    ready_at: float | None = None
+
     def write(self, text: str) -> int:
-        while self.tell() and time.monotonic() < self.ready_at:
+        while self.ready_at is not None and time.monotonic() < self.ready_at:
             time.sleep(0.01)
-        self.ready_at = getattr(self, "ready_at", time.monotonic() + 1.2)
+        self.ready_at = self.ready_at or time.monotonic() + 1.2
         return super().write(text)
 
 

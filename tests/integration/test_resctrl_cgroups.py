@@ -8,6 +8,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -60,7 +61,7 @@ def _unified_group() -> Iterator[Path]:
         for pid in (folder / "cgroup.procs").read_text().split():
             (ROOT / "unified" / "cgroup.procs").write_text(pid)
         for directory, _names, _files in os.walk(folder, topdown=False):
-            wait_until(lambda path=directory: _removed(path), f"{directory} is empty")
+            wait_until(partial(_removed, directory), f"{directory} is empty")
 
 
 def _removed(directory: str) -> bool:

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,10 @@ case "$*" in
         ;;
 esac
 """
+
+
+def _has_ended(pid: int) -> bool:
+    return not Path(f"/proc/{pid}").exists()
 
 
 @pytest.mark.parametrize(
@@ -67,7 +72,7 @@ def test_an_interrupted_set_up_ends_with_one_sentence_and_is_begun_again(
             ],
         )
         pip = int(at_work.read_text())
-        wait_until(lambda pip=pip: not Path(f"/proc/{pip}").exists(), "pip has ended")
+        wait_until(partial(_has_ended, pip), "pip has ended")
         assert (checkout / ".venv" / "evergauge.unfinished").exists()
         at_work.unlink()
 

@@ -97,12 +97,17 @@ def test_an_agent_starts_measures_and_ends_beside_it(stuck: StuckProcess, tmp_pa
     """Nobody is killed as hung, the first lines come, and a stuck thread does not keep the worker from its end."""
     with AgentProcess(tmp_path, flags={"--sampler-process-top-rows": "10000"}) as agent:
         assert ", ready after" in wait_until(lambda: agent.output, "the banner")
-        sampler = lambda: agent.call("status")["stats"].get("sampler/process", {})  # noqa: E731  asked again and again
+
+        def sampler() -> dict[str, Any]:
+            stats: dict[str, Any] = agent.call("status")["stats"].get("sampler/process", {})
+            return stats
+
         wait_until(lambda: sampler().get("readers_stuck"), "it has been asked")
         ticks = sampler()["ticks"]
         wait_until(lambda: sampler()["ticks"] > ticks + 2, "it goes on")
         (row,) = (row for row in agent.call("list-workers")["workers"] if row["name"] == "sampler/process")
         assert (row["restarts"], row["state"]) == (0, "up")
-        agent.process.terminate()  # type: ignore[union-attr]  it runs
-        assert agent.process.wait(10) == 0  # type: ignore[union-attr]
+        assert agent.process is not None
+        agent.process.terminate()
+        assert agent.process.wait(10) == 0
         stuck.release()

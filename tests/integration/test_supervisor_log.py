@@ -69,7 +69,7 @@ def test_a_line_of_text_has_time_severity_name_and_fields() -> None:
     """Values with spaces, quotes or line breaks are quoted, and stay on their line."""
     assert _written({"worker": "sampler/process", "took_ms": 1.5}) == f"{AT} info    worker_up worker=sampler/process took_ms=1.5\n"
     assert _written({}) == f"{AT} info    worker_up\n"
-    quoted = {"a": "two words", "b": 'a "b"', "c": "x\ny", "d": "", "e": "back\\slash", "f": "both \\ \n"}
+    quoted: dict[str, object] = {"a": "two words", "b": 'a "b"', "c": "x\ny", "d": "", "e": "back\\slash", "f": "both \\ \n"}
     expected = r'a="two words" b="a \"b\"" c="x\ny" d="" e=back\slash f="both \\ \n"'
     assert _written(quoted) == f"{AT} info    worker_up {expected}\n"
 

@@ -2,6 +2,7 @@
 
 import os
 from random import Random
+from typing import Any
 
 import pytest
 from fakes.story import Story
@@ -192,14 +193,15 @@ class World:
     def command(self) -> None:
         self.clients += 1
         name = f"r{self.rng.randrange(6)}"
-        operation, arguments = self.rng.choice([
+        commands: list[tuple[str, dict[str, Any]]] = [
             ("add-rule", {"rule": {"name": name, "priority": self.rng.randrange(5)}}),
             ("remove-rule", {"name": name}),
             ("list-workers", {}),
             ("status", {}),
             ("restart-worker", {"name": self.rng.choice(list(CHILDREN))}),
             ("nonsense", {}),
-        ])  # fmt: skip
+        ]
+        operation, arguments = self.rng.choice(commands)
         self.asked.add(self.clients)
         self.handle(Commanded(self.clients, operation, arguments))
 

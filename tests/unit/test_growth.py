@@ -8,6 +8,7 @@ import ast
 import re
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib import import_module
 from itertools import product
 from pathlib import Path
@@ -244,6 +245,11 @@ def everywhere(pattern: "re.Pattern[Any]", text: Any) -> None:
         pass
 
 
+def use(look: Callable[["re.Pattern[Any]", Any], None], pattern: "re.Pattern[Any]", text: str) -> None:
+    """Look with a pattern of text or of bytes."""
+    look(pattern, text if isinstance(pattern.pattern, str) else text.encode())
+
+
 @pytest.mark.parametrize("path", sorted(sources_with_patterns()))
 def test_every_pattern_is_linear(path: str) -> None:
     """Used as the source uses it, over its own hostile text, and over that mixed with letters."""
@@ -256,8 +262,7 @@ def test_every_pattern_is_linear(path: str) -> None:
                 looks.append((everywhere if name in searched or name in HANDED_ON else full, pattern))
     for (look, pattern), unit in product(looks, HOSTILE.get(path, COMMON)):
         for text in (unit, unit + "a"):
-            encode = str if isinstance(pattern.pattern, str) else str.encode
-            assert_linear(lambda long, look=look, pattern=pattern, encode=encode: look(pattern, encode(long)), text)
+            assert_linear(partial(use, look, pattern), text)
 
 
 # ---- what takes foreign text beside them ---------------------------------------------------------

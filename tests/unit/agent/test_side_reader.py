@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent.side_reader import ROUNDS_MAX, SideReader, Unanswered
+from agent.side_reader import ROUNDS_MAX, STUCK_MAX, SideReader, Unanswered
 
 
 class Paths:
@@ -60,8 +60,8 @@ def paths() -> Iterator[Paths]:
     made.let_all_go()
 
 
-def _reader(paths: Paths, **options: int) -> SideReader[str]:
-    paths.reader = SideReader(paths.read, wait=paths.wait, **options)
+def _reader(paths: Paths, *, stuck_max: int = STUCK_MAX) -> SideReader[str]:
+    paths.reader = SideReader(paths.read, wait=paths.wait, stuck_max=stuck_max)
     return paths.reader
 
 

@@ -250,7 +250,7 @@ def test_a_trend_goes_from_none_to_the_most() -> None:
 
 def test_the_trend_is_of_what_is_sorted_by() -> None:
     """By bandwidth the spikes are seen, else the cache; the newest tick is the last letter."""
-    past = ({"a": (1, 0.0)}, {}, {"a": (0, 7.0)})
+    past: tuple[dict[str, tuple[int, float]], ...] = ({"a": (1, 0.0)}, {}, {"a": (0, 7.0)})
     sample = Occupancy(0, "h", (pod("a", 0, total=7.0),), past)
     assert Seen().lines(sample)[HEADER_LINES - 1 :][1].endswith("█ ▁")
     by_bandwidth = Seen(sort="bw").lines(sample)[HEADER_LINES - 1 :]

@@ -126,7 +126,7 @@ def test_pods_without_a_row_have_their_reason() -> None:
     """The kind of problem where the agent tells one, else what its state means for somebody who looks for values."""
     ticks = OccupancyTicks()
     put(ticks, 5, occupancy_row(5, "a"))
-    listed = [
+    listed: list[dict[str, object]] = [
         {"uid": "a", "called": "shop/web", "group_state": "exists"},
         {"uid": "b", "called": "z/last", "group_state": "failed", "group_problem": "capacity"},
         {"uid": "c", "called": "b", "group_state": "ignored", "rule": "quiet"},

@@ -231,7 +231,7 @@ def test_an_assignment_with_a_name_that_is_no_utf8_has_its_one_encoding() -> Non
 
 
 @pytest.mark.parametrize("match", [Match(namespace=""), Match(pod=""), Match(namespace="", pod="*")])
-def test_a_new_rule_with_an_empty_pattern_is_refused_and_an_old_one_stays_readable(match):
+def test_a_new_rule_with_an_empty_pattern_is_refused_and_an_old_one_stays_readable(match: Match) -> None:
     """It matches nothing, which nobody means: a variable of a shell was not set."""
     rule = GroupRule("r", match=match)
     assert problem_of_new_rule(rule) == "an empty pattern matches no pod, `*` matches every one"

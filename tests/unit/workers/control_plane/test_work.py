@@ -59,7 +59,7 @@ def test_the_first_look_is_due_at_once_but_not_part_of_the_start() -> None:
     """A restarted worker is ready before it walks a large tree."""
     story = Story()
     assert story.clock.now_ns() == story.work.next_deadline_ns()
-    assert [] == story.tree.calls == story.bus.published
+    assert (story.tree.calls, story.bus.published) == ([], [])
 
 
 def test_the_first_look_is_published_as_complete() -> None:
@@ -306,7 +306,7 @@ def test_an_unknown_question_is_answered_with_a_problem() -> None:
     """Nobody waits for an answer that never comes."""
     story = Story()
     assert "rotate" in str(story.work.on_ask("rotate", story.clock.now_ns()))
-    assert () == story.work.take_replies() == story.work.descriptors()
+    assert (story.work.take_replies(), story.work.descriptors()) == ((), ())
 
 
 def test_a_stop_for_a_restart_closes_nothing() -> None:

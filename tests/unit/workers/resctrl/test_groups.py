@@ -218,7 +218,7 @@ def test_refused_threads_do_not_cost_every_pass() -> None:
     """When a pass could move nobody the next one cannot either: it ends, and says who and why."""
     world = MemoryWorld("tiny")
     path = world.groups.create_group("x")
-    world.resctrl.host.emulation.set_mode(f"{path}/tasks", 0o666)
+    world.resctrl.emulation.set_mode(f"{path}/tasks", 0o666)
     user = world.make_groups(filesystem=world.resctrl.view(uid=1000))
 
     result = user.reconcile_group(path, world.pod(2), max_passes=100)
@@ -251,8 +251,9 @@ def test_what_stood_against_a_pass_is_forgotten_by_the_next() -> None:
     work = world.groups.reconciliation(path, pod)
 
     assert (work.step().problem, work.is_stuck) == (ProblemKind.CAPACITY, True)
-    assert work.problem is not None
-    assert "Out of RMIDs" in work.problem.sentence
+    problem = work.problem
+    assert problem is not None
+    assert "Out of RMIDs" in problem.sentence
     assert work.outside_threads == pod.threads()
     world.other.rmdir("mon_groups/theirs_0")
     world.pass_limbo()
@@ -267,7 +268,12 @@ def test_a_lock_taken_in_the_midst_ends_the_pass() -> None:
     path = world.groups.create_group("x")
     world.other.mkdir("gold")
     world.other.write("gold/tasks", ",".join(map(str, pod.threads())).encode())
-    world.filesystem.before = lambda operation, read: world.other.try_lock() if read == "gold/tasks" else None
+
+    def take_lock(_operation: str, path_read: str) -> None:
+        if path_read == "gold/tasks":
+            world.other.try_lock()
+
+    world.filesystem.before = take_lock
 
     assert _failure(world.groups.reconcile_group, path, pod).kind is ProblemKind.LOCKED
     world.other.unlock()
@@ -386,7 +392,7 @@ def test_after_a_clean_pass_nobody_is_outside_and_nobody_will_be(seed: int, call
             break
     assert work.result.is_clean
 
-    members = world.resctrl.host.emulation
+    members = world.resctrl.emulation
     assert {members.group_of(thread_id) for thread_id in storm.living} == {path}
     storm.calls_left = 20
     for _moment in range(20):

@@ -73,9 +73,11 @@ def test_a_lock_held_for_longer_is_given_up_after_a_tenth_of_a_second() -> None:
 def test_whoever_holds_it_may_take_it_again() -> None:
     """It is free when the outermost has given it back, and not before."""
     lock, door, _clock = _lock(0)
+    held = []
     with lock.held():
         with lock.held():
-            assert door.is_held
-        assert door.is_held
-    assert not door.is_held
+            held.append(door.is_held)
+        held.append(door.is_held)
+    held.append(door.is_held)
+    assert held == [True, True, False]
     assert door.tries == 1

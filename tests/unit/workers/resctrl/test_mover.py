@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from workers.resctrl.emulator.profile import PROFILES
+from workers.resctrl.emulator.profile import PROFILES, Profile
 from workers.resctrl.mover import Mover
 from workers.resctrl.problem import ProblemKind, ResctrlError
 from workers.resctrl.report import Assigned, Refused
@@ -19,7 +19,7 @@ GROUP = "mon_groups/pod_x"
 TASKS = f"{GROUP}/tasks"
 
 
-def _world(profile=PROFILES["tiny"]) -> MemoryWorld:
+def _world(profile: Profile = PROFILES["tiny"]) -> MemoryWorld:
     world = MemoryWorld(profile)
     assert world.groups.create_group("x") == GROUP
     world.filesystem.calls.clear()
@@ -87,7 +87,7 @@ def test_threads_of_other_users_are_refused_one_by_one_with_the_reason() -> None
     world = _world()
     own = {world.fork(1, uid=1000) for _ in range(5)}
     roots = world.pod(2).threads()
-    world.resctrl.host.emulation.set_mode(TASKS, 0o666)
+    world.resctrl.emulation.set_mode(TASKS, 0o666)
     user = world.make_groups(filesystem=world.resctrl.view(uid=1000))
 
     assigned = user.assign(GROUP, own | roots)
@@ -204,7 +204,7 @@ def test_a_refusal_that_is_none_of_the_control_groups() -> None:
 def test_everybody_is_counted_exactly_once(kinds: list[str], takes_lists: bool, status_is_lost: bool) -> None:
     """Whatever the mixture, each thread is in one of the four parts of the result, and exactly the living ones are moved."""
     world = _world(PROFILES["tiny"] if takes_lists else OLD_KERNEL)
-    world.resctrl.host.emulation.set_mode(TASKS, 0o666)
+    world.resctrl.emulation.set_mode(TASKS, 0o666)
     world.other.mkdir("gold")
     ids = {kind: frozenset[int]() for kind in ("living", "dead", "foreign", "refused")}
     for kind in kinds:

@@ -358,8 +358,9 @@ def test_it_stays_until_the_work_is_done(story: Story) -> None:
 def test_it_stays_until_everything_is_acknowledged(sender: Story) -> None:
     """The work may be done long before the writer has answered."""
     assert sender.outbox is not None
-    sender.outbox.buffer.is_empty = False
-    sender.play(_snapshot(), Stop(GRACE_NS), sender.advance(MS), lambda: setattr(sender.outbox.buffer, "is_empty", True))
+    buffer = sender.outbox.buffer
+    buffer.is_empty = False
+    sender.play(_snapshot(), Stop(GRACE_NS), sender.advance(MS), lambda: setattr(buffer, "is_empty", True))
     assert sender.was_cut_short()
     assert sender.clock.now_ns() == START_NS + MS
 
@@ -396,7 +397,9 @@ def test_what_rules_are_held_is_answered_by_the_loop_itself(story: Story) -> Non
     pod = Assignment(Unit("u1", UnitKind.POD, "/kubepods/podu1"), "g", "a", 7)
     entries = (RULE, (pod_key("u1"), canonical(pod)))
     story.work.answers = {}
-    *_, (ask, document) = story.play(Ask(1, "rules"), _snapshot(1, *entries), Ask(2, "rules"))  # type: ignore[misc]
+    *_, answer = story.play(Ask(1, "rules"), _snapshot(1, *entries), Ask(2, "rules"))
+    assert isinstance(answer, tuple)
+    ask, document = answer
     assert story.bus is not None
     empty = {"revision": 0, "digest": RuleState().digest.hex(), "rules": [], "pods": []}
     assert story.bus.said[0] == (1, empty)

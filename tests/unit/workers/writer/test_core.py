@@ -28,7 +28,7 @@ def accepted(verdict: object) -> Accept:
     return verdict
 
 
-def brief(gaps: tuple[Gap, ...]) -> list[tuple[int, int | None, int | None, str]]:
+def brief(gaps: tuple[Gap, ...]) -> list[tuple[int | None, int | None, int | None, str]]:
     """What the gaps say: numbers, rows, reason."""
     return [(gap.first_seq, gap.last_seq, gap.rows, gap.reason) for gap in gaps]
 

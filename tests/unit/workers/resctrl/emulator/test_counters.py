@@ -2,6 +2,9 @@
 
 import pytest
 from fakes.emulated_tree import EmulatedTree
+from msgspec.structs import replace
+
+from workers.resctrl.emulator.profile import PROFILES
 
 TOTAL = "mon_data/mon_L3_00/mbm_total_bytes"
 LOCAL = "mon_data/mon_L3_00/mbm_local_bytes"
@@ -11,7 +14,7 @@ NOT_ENABLED = "mbm_event counter assignment mode is not enabled\n"
 
 def grown(**changes: object) -> EmulatedTree:
     """Two monitoring groups on hardware whose first readings are good."""
-    tree = EmulatedTree("amd-abmc", **{"first_read_unavailable": False, **changes})
+    tree = EmulatedTree(replace(PROFILES["amd-abmc"], **{"first_read_unavailable": False, **changes}))
     tree.mkdir("mon_groups/a")
     tree.mkdir("mon_groups/b")
     return tree

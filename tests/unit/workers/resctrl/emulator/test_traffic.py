@@ -6,7 +6,9 @@ import pytest
 from fakes.emulated_tree import SECOND, EmulatedTree
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from workers.resctrl.emulator.profile import PROFILES
 from workers.resctrl.emulator.traffic import matches
 
 MIB = 1 << 20
@@ -16,7 +18,8 @@ LOCAL = "mon_data/mon_L3_00/mbm_local_bytes"
 
 def alone(**changes: object) -> EmulatedTree:
     """One monitoring group, exact occupancy, and nobody else in the cache."""
-    tree = EmulatedTree("tiny", **{"ambient_bytes_per_second": 0, "occupancy_unit_bytes": 1, **changes})
+    profile = replace(PROFILES["tiny"], **{"ambient_bytes_per_second": 0, "occupancy_unit_bytes": 1, **changes})
+    tree = EmulatedTree(profile)
     tree.mkdir("mon_groups/m")
     return tree
 
