@@ -5,22 +5,29 @@ import os
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Protocol
 
 import hypothesis
 import pytest
-from xdist.workermanage import WorkerController
 
 # `from fakes.clock import FakeClock`: with importmode=importlib nothing else puts this folder on the path.
 sys.path.insert(0, str(Path(__file__).parent))
 
 from fakes.agent_process import end_strays
 
+
+class TestProcess(Protocol):
+    """What xdist says of a process that it starts; its `workerinput` arrives there."""
+
+    workerinput: dict[str, object]
+
+
 # Taken out of the environment: the agents that tests start refuse EVERGAUGE_ variables which are no setting.
 MAY_NOT_SKIP = os.environ.pop("EVERGAUGE_TESTS_MAY_NOT_SKIP", "") == "1"
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_configure_node(node: WorkerController) -> None:
+def pytest_configure_node(node: TestProcess) -> None:
     """Tell a test process whether it may skip: it starts after the variable was taken out of the environment."""
     node.workerinput["may_not_skip"] = MAY_NOT_SKIP
 

@@ -176,7 +176,8 @@ def test_a_group_that_the_agents_user_is_not_in_is_refused_at_the_start() -> Non
         def start(group: int | str) -> Callable[[], tuple[int, str]]:
             # In this process: another user may not be let into the folder of the interpreter.
             def work() -> tuple[int, str]:
-                from agent.foreground import _make_folder, _with_readers, load_config
+                from agent.config_file import load_config
+                from agent.daemon.foreground import _make_folder, _with_readers
                 from agent.model.errors import EvergaugeError
 
                 flags = {"state_dir": str(folder / "s"), "runtime_dir": str(folder / "r"), "reader_group": str(group)}

@@ -54,7 +54,7 @@ def test_a_terminal_that_is_stopped_later_delays_nothing(tmp_path: Path) -> None
         agent = MuteAgent(tmp_path)
         agent.stream, agent.is_terminal = follower, True
         agent.start()
-        wait_until(lambda: "Ctrl-C ends it" in read_all(leader), "the greeting is read")
+        wait_until(lambda: "Ctrl-C ends it" in read_all(leader), "the banner is read")
         termios.tcflow(follower, termios.TCOOFF)
         assert_lives(agent)
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 import psutil
 
@@ -29,7 +29,7 @@ QUICK = {
 }
 
 
-def wait_until(condition: Callable[[], T | None], what: str, *, seconds: float = DEADLINE_SECONDS) -> T:
+def wait_until(condition: Callable[[], T | Literal[False] | None], what: str, *, seconds: float = DEADLINE_SECONDS) -> T:
     """The first true value of a condition; an AssertionError with `what` when it does not come true in time."""
     end = time.monotonic() + seconds
     while True:

@@ -21,6 +21,8 @@ from typing import Any, Self
 import zmq
 from fakes import attack
 
+from agent.model.control import REQUEST_BYTES_MAX
+
 TESTS_FOLDER = Path(__file__).parents[1]
 
 # So many clients at once, each in its turn.
@@ -50,7 +52,7 @@ def attack_control(options: argparse.Namespace, rng: random.Random) -> Counter[s
             answers = _all_of(stream).count(b"\n")
             stream.close()
             wanted = sum(1 for line in data.split(b"\n")[:-1] if line.strip())
-            has_long = any(len(line) > attack.REQUEST_BYTES_MAX for line in data.split(b"\n"))
+            has_long = any(len(line) > REQUEST_BYTES_MAX for line in data.split(b"\n"))
             assert answers == wanted or has_long, f"{wanted} lines had {answers} answers: {data[:2000]!r}"
             counts += Counter(frames=lines, connections=1, answers=answers)
     return counts

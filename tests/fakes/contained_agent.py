@@ -30,7 +30,7 @@ class ContainedAgent(WorkerSetAgent):
         entered = ["nsenter", "--target", str(self.agent.pid), "--pid", "sh", "-c", script]
         inner = int(subprocess.run(entered, capture_output=True, check=True, timeout=DEADLINE_SECONDS).stdout)
         # nsenter itself waits outside for the shell inside, whose number this is.
-        return wait_until(lambda: self._inside(inner), "it is a child of the agent")  # type: ignore[no-any-return]
+        return wait_until(lambda: self._inside(inner), "it is a child of the agent")
 
     def inner_pid(self, process: psutil.Process) -> int:
         """The number of a process in there; 0 when it has ended, as the child that looks at the host soon does."""

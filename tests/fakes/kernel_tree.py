@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 
 class MemoryTree:
@@ -22,6 +22,10 @@ class MemoryTree:
         # By the directories on which another file system is mounted; everything else is device 0.
         self.devices: dict[str, int] = {}
         self.calls: list[tuple[str, str]] = []
+        # What `list_names` gives, where looking for it among very many files would take too long.
+        self.listed: list[str] | None = None
+        # Called when names have been listed and before they are given.
+        self.on_listed: Callable[[], None] = lambda: None
         for path, content in (files or {}).items():
             self.put(path, content)
 
@@ -60,7 +64,9 @@ class MemoryTree:
 
     def list_names(self, path: str = ".") -> list[str]:
         """The names in a directory."""
-        return list(self._children(path, "list_names"))
+        names = list(self._children(path, "list_names") if self.listed is None else self.listed)
+        self.on_listed()
+        return names
 
     def list_directories(self, path: str = ".") -> list[str]:
         """The names of its sub-directories."""

@@ -111,7 +111,7 @@ class MemoryWorld:
         self.table = ThreadTable([1])
         self.resctrl = MemoryResctrl(self.table, self.clock, profile)
         self.filesystem = Interposed(self.resctrl)
-        self.other = self.resctrl.view()
+        self.other: Filesystem = self.resctrl.view()
         self.groups = self.make_groups()
         self.next_id = 100
 

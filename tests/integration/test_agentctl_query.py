@@ -97,7 +97,13 @@ def test_damaged_records_are_left_out_and_counted(tmp_path: Path, query: Query) 
     first, second = batch_of("process", [process_row(1, 1)]), batch_of("process", [process_row(2, 2)])
     damaged = first[:-1] + bytes([first[-1] ^ 1])
     write_segment(tmp_path, "a", head_of("a") + damaged + second)
-    write_segment(tmp_path, "b", head_of("b") + batch_of("process", [(1, 2, 3)]) + batch_of("process", [process_row(3, "x")]))
+    write_segment(
+        tmp_path,
+        "b",
+        head_of("b")
+        + batch_of("process", [(1, 2, 3)])
+        + batch_of("process", [(*process_row(3, 0)[:1], "x", *process_row(3, 0)[2:])]),
+    )
     code, text, told = query("SELECT pid FROM process", "--json")
     assert (code, json.loads(text)) == (0, [{"pid": 2}])
     assert told.startswith("agentctl: query: 3 damaged records")

@@ -140,12 +140,12 @@ def test_a_real_process_in_a_real_group_is_found_from_both_sides() -> None:
         try:
             for hierarchy in hierarchies:
                 (hierarchy / below / "cgroup.procs").write_text(str(process.pid))
-            path = parse_proc_cgroup(Path(f"/proc/{process.pid}/cgroup").read_bytes())
+            cgroup = parse_proc_cgroup(Path(f"/proc/{process.pid}/cgroup").read_bytes())
             _hierarchy, units = _units(CGROUPS)
         finally:
             process.kill()
 
-    identity = unit_of(path or "")
+    identity = unit_of(cgroup or "")
     assert identity is not None
     assert (identity.uid, identity.container) == (uid, CONTAINER)
     assert units[uid] == Unit(uid, UnitKind.POD, identity.cgroup, 1, qos=QosClass.BURSTABLE)

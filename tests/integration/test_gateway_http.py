@@ -6,12 +6,13 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
 from fakes.gateway_host import GatewayHost, running_gateway
 from fakes.status import status_document, worker_row
+from prometheus_client.core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_plain
 
@@ -110,7 +111,9 @@ def test_a_supervisor_that_speaks_nonsense_is_not_ready(gateway: GatewayHost) ->
     ],
     ids=["plain", "openmetrics"],
 )
-def test_metrics_come_in_the_format_that_is_asked_for(gateway: GatewayHost, accept: str, content_type: str, read):
+def test_metrics_come_in_the_format_that_is_asked_for(
+    gateway: GatewayHost, accept: str, content_type: str, read: Callable[[str], Iterable[Metric]]
+) -> None:
     """Each format is read by its own parser."""
     received = gateway.ask("/metrics", accept=accept)
     assert (received.status, received.fields["content-type"]) == (200, content_type)

@@ -140,7 +140,7 @@ def _wait_ended(server: int) -> None:
 
     def is_over() -> bool:
         try:
-            return psutil.Process(server).status() == psutil.STATUS_ZOMBIE
+            return bool(psutil.Process(server).status() == psutil.STATUS_ZOMBIE)
         except psutil.NoSuchProcess:
             return True
 

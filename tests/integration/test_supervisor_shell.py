@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from fakes.agent_process import wait_until
@@ -23,6 +24,7 @@ from supervisor.shell.lock import FolderLock
 from supervisor.shell.process_statistics import ProcessStatistics
 from supervisor.shell.rules_store import RulesStore, load_rulebook
 
+T = TypeVar("T")
 DEADLINE_SECONDS = 10.0
 WALL_NS = 1_800_000_000 * S
 
@@ -116,8 +118,8 @@ def test_a_lock_where_nothing_can_be_written_is_a_failure_of_storage(tmp_path: P
 # ---- the background thread -----------------------------------------------------------------------------
 
 
-def _results(background: "BackgroundThread[object]", count: int = 1) -> list[object]:
-    found: list[object] = []
+def _results(background: BackgroundThread[T], count: int = 1) -> list[T]:
+    found: list[T] = []
     while len(found) < count:
         assert select.select([background.descriptor], [], [], DEADLINE_SECONDS)[0], f"{found} is all that came"
         found += background.results()

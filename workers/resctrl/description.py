@@ -21,7 +21,7 @@ from workers.resctrl.info_file import (
     parse_mask,
     parse_monitored_domain,
 )
-from workers.resctrl.ports import Filesystem
+from workers.resctrl.ports import FileReader
 
 _MONITORED = "_MON"
 _FILE_BYTES_MAX = 64 << 10
@@ -95,7 +95,7 @@ class Description(Struct, frozen=True):
         return next((resource for resource in self.monitored if resource.name == "L3"), None)
 
 
-def describe(filesystem: Filesystem, l3_bytes: Callable[[], Mapping[int, int]] | None = None) -> Description:
+def describe(filesystem: FileReader, l3_bytes: Callable[[], Mapping[int, int]] | None = None) -> Description:
     """Look at the whole mount once. `l3_bytes` tells cache sizes by id where the mount does not (see `cache.sysfs_l3_bytes`).
 
     *Raises:* OSError only when `info` itself cannot be listed.
@@ -110,7 +110,7 @@ def describe(filesystem: Filesystem, l3_bytes: Callable[[], Mapping[int, int]] |
 class _Look:
     """One look in progress."""
 
-    def __init__(self, filesystem: Filesystem) -> None:
+    def __init__(self, filesystem: FileReader) -> None:
         self._filesystem = filesystem
         self.absent: list[str] = []
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from agent.model.timebase import MS, S
-from workers.resctrl.ports import Filesystem
+from workers.resctrl.ports import RootLock
 from workers.resctrl.problem import ProblemKind, ResctrlError
 
 # As long as pqos waits; the loop that waits here has a heartbeat to send every 250 ms.
@@ -21,7 +21,7 @@ class ChangeLock:
 
     def __init__(
         self,
-        filesystem: Filesystem,
+        filesystem: RootLock,
         *,
         now_ns: Callable[[], int] = time.monotonic_ns,
         sleep_seconds: Callable[[float], object] = time.sleep,

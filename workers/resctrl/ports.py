@@ -3,10 +3,27 @@
 from typing import Protocol
 
 
-class Filesystem(Protocol):
-    """One resctrl mount. Paths are relative to its root (`""` is the root itself) and never leave it.
+class RootLock(Protocol):
+    """The flock of a mount's root directory, which those who change groups hold."""
 
-    Every method raises OSError with the kernel's errno, untranslated.
+    @property
+    def root(self) -> str:
+        """The absolute path of the mount point, as it stands in rows and sentences."""
+        ...
+
+    def try_lock(self) -> bool:
+        """Take the lock for changing (LOCK_EX, without waiting); False: another program holds it. *Raises:* OSError."""
+        ...
+
+    def unlock(self) -> None:
+        """Give the lock back; without one nothing happens."""
+        ...
+
+
+class FileReader(Protocol):
+    """The reading half of a mount. Paths are relative to its root (`""` is the root itself) and never leave it.
+
+    *Raises:* every method OSError with the kernel's errno, untranslated.
     """
 
     @property
@@ -23,6 +40,31 @@ class Filesystem(Protocol):
         """Whether the mount found last is an emulator's, whose values are no hardware's."""
         ...
 
+    def list_directories(self, path: str) -> list[str]:
+        """The names of the sub-directories, in no order."""
+        ...
+
+    def read(self, path: str, bytes_max: int = 1 << 20) -> bytes:
+        """A whole file, up to `bytes_max`."""
+        ...
+
+    def open(self, path: str) -> int:
+        """A descriptor to read again and again."""
+        ...
+
+    def read_open(self, descriptor: int, bytes_max: int) -> bytes:
+        """The content from its beginning; the kernel evaluates the file again."""
+        ...
+
+    def close(self, descriptor: int) -> None: ...
+
+
+class Filesystem(RootLock, FileReader, Protocol):
+    """One resctrl mount, with all that may be done to it.
+
+    *Raises:* every method OSError with the kernel's errno, untranslated.
+    """
+
     def mount(self) -> None:
         """Mount resctrl here, without options; the mount point is made where that is possible."""
         ...
@@ -35,39 +77,13 @@ class Filesystem(Protocol):
         """Whether this user may change things: the root's `tasks` opens for writing."""
         ...
 
-    def try_lock(self) -> bool:
-        """Take the root directory's flock for changing (LOCK_EX, without waiting); False: somebody else holds it."""
-        ...
-
-    def unlock(self) -> None:
-        """Give the lock back; without one nothing happens."""
-        ...
-
     def mkdir(self, path: str) -> None: ...
 
     def rmdir(self, path: str) -> None: ...
 
-    def list_directories(self, path: str) -> list[str]:
-        """The names of the sub-directories, in no order."""
-        ...
-
-    def read(self, path: str, bytes_max: int = 1 << 20) -> bytes:
-        """A whole file, up to `bytes_max`."""
-        ...
-
     def write(self, path: str, content: bytes) -> None:
         """One write(2) to an existing file, opened write-only; never creates one."""
         ...
-
-    def open(self, path: str) -> int:
-        """A descriptor to read again and again."""
-        ...
-
-    def read_open(self, descriptor: int, bytes_max: int) -> bytes:
-        """The content from its beginning, evaluated anew."""
-        ...
-
-    def close(self, descriptor: int) -> None: ...
 
 
 class ThreadSource(Protocol):

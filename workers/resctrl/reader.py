@@ -14,7 +14,7 @@ from agent.model.absence import Absence
 from agent.model.timebase import MS, S
 from agent.ports import Clock
 from workers.resctrl.event import EVENT_BYTES_MAX, absence_of, parse_event
-from workers.resctrl.ports import Filesystem
+from workers.resctrl.ports import FileReader
 from workers.resctrl.rate import Counter
 
 # In the order of the columns; only the first is no counter.
@@ -79,7 +79,7 @@ class Domain:
 class OpenFiles:
     """The descriptors of all event files, as many as this process may have; the rest is opened anew at each reading."""
 
-    def __init__(self, filesystem: Filesystem) -> None:
+    def __init__(self, filesystem: FileReader) -> None:
         self.filesystem = filesystem
         self._kept: dict[EventFileReader, None] = {}
         self._kept_max = 1 << 30

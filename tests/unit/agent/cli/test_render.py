@@ -18,7 +18,8 @@ def test_units_are_those_that_people_read() -> None:
 
 def test_what_is_absent_is_a_dash_and_never_zero() -> None:
     """None, and values of a foreign type, are shown as absent."""
-    assert {f(value) for f in (bytes_of, percent_of, seconds_of) for value in (None, "x", True, [])} == {ABSENT}
+    values: list[object] = [None, "x", True, []]
+    assert {f(value) for f in (bytes_of, percent_of, seconds_of) for value in values} == {ABSENT}
     assert text_of(None) == text_of("") == ABSENT
 
 

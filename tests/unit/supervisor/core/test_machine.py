@@ -357,7 +357,8 @@ def test_arguments_of_the_wrong_type_are_refused_and_end_nothing() -> None:
     """A list is no name."""
     story = Story(PAIR)
     for operation in ("worker-state", "restart-worker", "reset-worker", "remove-rule"):
-        for wrong in ([], {}, None, 7):
+        wrongs: list[object] = [[], {}, None, 7]
+        for wrong in wrongs:
             assert story.ask(operation, name=wrong).problem is not None
     assert story.ask("diag", limit="many").problem is not None
     assert story.ask("add-rule", rule={"name": ["a"]}).problem is not None

@@ -112,8 +112,7 @@ def test_a_start_before_the_boot_of_a_time_namespace_is_a_process_like_others() 
 def test_a_host_of_18000_processes_beats_all_along() -> None:
     """No longer silence than a few hundred files, at the first tick, at later ones, when all die, and at the end."""
     host = Host()
-    listed = [str(pid) for pid in range(2, 18_002)]
-    host.tree.list_names = lambda _path=".": list(listed)  # type: ignore[method-assign]  the fake's listing is quadratic
+    host.tree.listed = listed = [str(pid) for pid in range(2, 18_002)]
     for pid in range(2, 18_002):
         host.born(pid)
     beats: list[int] = []
@@ -169,18 +168,15 @@ def test_a_process_born_while_others_are_listed_loses_none_of_its_cpu() -> None:
     """It is not in that listing, and its start is later than the listing's beginning: the next tick has all of it."""
     host = Host()
     host.tick()
-    list_names = host.tree.list_names
 
-    def list_and_give_birth(path: str = ".") -> list[str]:
-        names = list_names(path)
+    def give_birth() -> None:
+        host.tree.on_listed = lambda: None
         host.uptime_ticks += 2
         host.born(5, cpu_ticks=4)
         host.uptime_ticks += 2
-        return names
 
-    host.tree.list_names = list_and_give_birth  # type: ignore[method-assign]  once
+    host.tree.on_listed = give_birth
     host.tick()
-    host.tree.list_names = list_names  # type: ignore[method-assign]
     assert host.tick().row(5)["cpu_ns"] == 4 * NS_PER_CLOCK_TICK
 
 

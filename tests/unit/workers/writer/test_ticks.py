@@ -213,7 +213,7 @@ class _World:
         if is_whole:
             mark, is_bye = verdict.mark, isinstance(head, Bye)
             entry = Entry(
-                "run-1", WHO.worker, mark.epoch, mark.seq, "" if is_bye else "sample", 9, 0 if is_bye else head.rows,
+                "run-1", WHO.worker, mark.epoch, mark.seq, "" if is_bye else "sample", 9, 0 if isinstance(head, Bye) else head.rows,
                 ended=is_bye, tick=mark.tick, ticks_missed=mark.ticks_missed,
             )  # fmt: skip
             self.segment += encode_entry(entry, b"\x91\x90")

@@ -1,6 +1,7 @@
 """Traffic to the byte, and what it leaves in the caches."""
 
 import math
+from typing import Any
 
 import pytest
 from fakes.emulated_tree import SECOND, EmulatedTree
@@ -208,7 +209,8 @@ def test_the_truth_is_exact_where_the_files_are_not() -> None:
     tree.emulation.wrap_counters(4)
     tree.pass_seconds(1)
     tree.threads.end(6)
-    (group,) = [one for one in tree.emulation.truth(tree.now_ns)["groups"] if one["path"] == "mon_groups/m"]
+    groups: Any = tree.emulation.truth(tree.now_ns)["groups"]
+    (group,) = [one for one in groups if one["path"] == "mon_groups/m"]
     assert (group["closid"], group["rmid"], group["threads"]) == (0, 1, [5])
     assert (group["domains"][0]["total_bytes"], group["domains"][0]["local_bytes"]) == (3000, 2250)
     assert 0 < group["domains"][0]["resident_bytes"] <= 3000
