@@ -67,5 +67,5 @@ def _moments(agent: WorkerSetAgent, event: str) -> list[int]:
     return [moment.at_ns for moment in agent.ledger("odd") if moment.event == event]
 
 
-def _has_mended(agent: WorkforceAgent, times: int) -> bool:
+def _has_mended(agent: WorkerSetAgent, times: int) -> bool:
     return len(_moments(agent, "mended")) == times

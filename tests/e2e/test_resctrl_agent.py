@@ -41,7 +41,7 @@ def _agent(folder: Path, host: Node, emulator: EmulatedResctrl, **more: str) -> 
 
 def _rows(agent: AgentProcess, statement: str) -> list[tuple[Any, ...]]:
     with closing(open_query_database(str(agent.state_dir), statement, registry.tables()).connection) as connection:
-        return connection.execute(statement).fetchall()  # type: ignore[no-any-return]
+        return connection.execute(statement).fetchall()
 
 
 def _pods(agent: AgentProcess) -> dict[str, dict[str, Any]]:

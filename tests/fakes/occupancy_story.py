@@ -15,7 +15,7 @@ from agent.model.table import Row, Table, Value
 from agent.model.timebase import S
 from agent.ports import Clock, Outbox
 from workers.framework.sampler import SamplerWork
-from workers.resctrl.ports import Filesystem
+from workers.resctrl.ports import FileReader
 from workers.resctrl.row import OCCUPANCY, OCCUPANCY_DOMAIN
 from workers.samplers.resctrl import SAMPLER, ResctrlProbe
 
@@ -29,7 +29,7 @@ class OccupancyStory:
         self,
         tmp_path: Path,
         *,
-        filesystem: Filesystem | None = None,
+        filesystem: FileReader | None = None,
         clock: Clock | None = None,
         outbox: Outbox | None = None,
         **settings: int | str | bool,

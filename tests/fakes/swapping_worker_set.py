@@ -15,7 +15,7 @@ from pathlib import Path
 from fakes.scripted_worker import FOLDER_VARIABLE
 from fakes.worker_set import scripted_worker_set
 
-from agent import assembly
+from agent.daemon import wiring
 from agent.daemon.foreground import run
 from supervisor.core.effect import Effect, Event, Signal
 from supervisor.core.machine import Machine
@@ -57,5 +57,6 @@ def _wait(condition: Callable[[], bool], what: str) -> None:
 
 
 if __name__ == "__main__":
-    assembly.Machine = SwappingMachine
+    # Where the daemon is put together, before that happens.
+    setattr(wiring, "Machine", SwappingMachine)  # noqa: B010  mypy sees no export assigned
     os._exit(int(run(sys.argv[1:], os.environ, worker_set=scripted_worker_set)))

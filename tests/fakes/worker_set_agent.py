@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import psutil
 from fakes.agent_process import AgentProcess, wait_until
@@ -52,7 +52,7 @@ class WorkerSetAgent(AgentProcess):
         program = (*prefix, "env", "-C", str(TESTS_FOLDER), *assignments, sys.executable, "-m", module)
         super().__init__(folder, flags=flags, quick=quick, program=program)
 
-    def __enter__(self) -> "WorkerSetAgent":
+    def __enter__(self) -> Self:
         self.start(ready=self._waits_ready)
         if not self._waits_ready:
             wait_until(self.answers, f"the agent answers; it says:\n{self.output}")

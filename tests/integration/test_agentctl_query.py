@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 from fakes.stored_data import (
-    TableForm,
     batch_of,
     head_of,
     process_row,
@@ -25,6 +24,7 @@ from fakes.stored_data import (
 
 from agent.cli import query_database
 from agent.cli.program import find_command, run
+from agent.store.record import TableForm
 
 Query = Callable[..., tuple[int, str, str]]
 SLOW = "SELECT count(*) FROM range(100000000000) a, range(100) b WHERE a.range % 7 = b.range"

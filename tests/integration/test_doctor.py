@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -186,8 +187,8 @@ def test_a_mount_behind_many_others_is_found_with_blanks_and_through_links(tmp_p
 def test_a_link_to_the_mount_is_where_the_agent_looks(host: Path) -> None:
     """The table has the place without links, the setting has the link."""
     (host / "r").symlink_to(host / "sys/fs/resctrl")
-    where = {"proc_root": str(host / "proc"), "cgroup_root": str(host), "state_dir": str(host), "root": str(host)}
-    found = probe(**where, resctrl_mount="/r", with_packages=False).resctrl
+    probe_host = partial(probe, proc_root=str(host / "proc"), cgroup_root=str(host), state_dir=str(host), root=str(host))
+    found = probe_host(resctrl_mount="/r", with_packages=False).resctrl
     assert (found.mount_point, found.wanted_point, found.has_monitoring) == ("/r", "/r", True)
 
 
@@ -196,9 +197,9 @@ def test_the_agent_is_told_where_resctrl_is_and_where_it_looks(host: Path) -> No
     mounts = host / "proc/self/mountinfo"
     mounts.write_text("31 1 0:9 / /mnt/r ro,relatime - fuse.resctrl evergauge rw\n")
     (host / "nri.sock").touch()
-    where = {"proc_root": str(host / "proc"), "cgroup_root": str(host), "state_dir": str(host), "root": str(host)}
-    elsewhere = probe(**where).resctrl
+    probe_host = partial(probe, proc_root=str(host / "proc"), cgroup_root=str(host), state_dir=str(host), root=str(host))
+    elsewhere = probe_host().resctrl
     assert (elsewhere.mount_point, elsewhere.wanted_point) == ("/mnt/r", "/sys/fs/resctrl")
-    facts = probe(**where, resctrl_mount="/mnt/r", nri_socket="/nri.sock")
+    facts = probe_host(resctrl_mount="/mnt/r", nri_socket="/nri.sock")
     assert (facts.resctrl.is_emulated, facts.resctrl.is_read_only) == (True, True)
     assert facts.nri is not None

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ DOCUMENT = PROJECT / "docs" / "resctrl-library.md"
 
 
 def _example() -> str:
+    code: str
     (code,) = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
     return code
 
@@ -69,7 +71,7 @@ def test_a_host_without_resctrl_says_that_it_has_none(tmp_path: Path) -> None:
         pytest.skip("needs root, and a kernel without resctrl: with it this would mount it")
     (tmp_path / "there").mkdir()
     for place in (tmp_path / "there", tmp_path / "made", Path("/sys/fs/resctrl")):
-        problem = refusal_of(lambda root=str(place): MonitoringGroups(MountedFilesystem(root)).ensure_mounted(auto_mount=True))
+        problem = refusal_of(partial(MonitoringGroups(MountedFilesystem(str(place))).ensure_mounted, auto_mount=True))
         assert (problem.kind, problem.errno) == (ProblemKind.UNSUPPORTED, errno.ENODEV)
     assert (tmp_path / "made").is_dir()
 

@@ -18,7 +18,8 @@ from msgspec import structs
 
 from agent.clock import SystemClock
 from agent.model.heartbeat_page import BODY_BYTES, BODY_OFFSET, VERSION, WAITING_OFFSET, Beat, parse_page
-from supervisor.shell.launcher import SPARE_BIRTH_NS_MAX, ForkServerSettings, Launcher, NotStarted
+from supervisor.shell.fork_server import ForkServerSettings
+from supervisor.shell.launcher import SPARE_BIRTH_NS_MAX, Launcher, NotStarted
 from supervisor.shell.takeover import Started, Stray
 from supervisor.shell.takeover_record import TakeoverRecordFile
 

@@ -28,7 +28,7 @@ from workers.resctrl.description import describe
 from workers.resctrl.failure import not_mounted
 from workers.resctrl.filesystem import MountedFilesystem
 from workers.resctrl.plan import Plan
-from workers.resctrl.ports import Filesystem
+from workers.resctrl.ports import FileReader
 from workers.resctrl.reader import DirectoryReader, OpenFiles
 from workers.resctrl.row import OCCUPANCY, OCCUPANCY_DOMAIN, GroupView, Times
 
@@ -51,14 +51,14 @@ WORDS_TOLD_MAX = 16
 # A hiccup of the hardware is shorter.
 SILENT_TICKS = 5
 
-Sizes = Callable[[Filesystem], Mapping[int, int]]
+Sizes = Callable[[FileReader], Mapping[int, int]]
 
 
 class ResctrlProbe:
     """Reads all groups of one mount. One tick costs one read per event file and nothing else, as long as no group changes."""
 
     def __init__(
-        self, filesystem: Filesystem, config: Config, clock: Clock, bus: Bus, heartbeat: Heartbeat, llc_sizes: Sizes
+        self, filesystem: FileReader, config: Config, clock: Clock, bus: Bus, heartbeat: Heartbeat, llc_sizes: Sizes
     ) -> None:
         self._filesystem = filesystem
         self._clock = clock
@@ -348,7 +348,7 @@ def _kernel_knows(proc_root: str) -> bool:
 
 
 def _open(around: SamplerContext) -> ResctrlProbe:
-    def llc_sizes(filesystem: Filesystem) -> Mapping[int, int]:
+    def llc_sizes(filesystem: FileReader) -> Mapping[int, int]:
         try:
             return describe(filesystem, lambda: sysfs_l3_bytes(around.tree(CPU_ROOT))).cache_bytes
         except OSError:

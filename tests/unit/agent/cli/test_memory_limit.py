@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 import pytest
 
-from agent.cli.memory_limit import MIB, default_bytes, held_to, limit_bytes, memory_bytes, shown
+from agent.cli.memory_limit import default_bytes, held_to, limit_bytes, memory_bytes, shown
 from agent.model.errors import MisuseError
+from agent.setting import MIB
 
 GIB = 1024 * MIB
 

@@ -3,7 +3,7 @@
 from agent.daemon.banner import QUERY, banner, opening
 from agent.doctor.finding import Finding, Usability
 from agent.model.timebase import MINUTE, MS
-from workers.samplers.process import PROCESS
+from workers.process.schema import PROCESS
 
 
 def _banner(*, findings: list[Finding] | None, reasons: tuple[str, ...] = (), quota: str = "10GiB") -> list[str]:

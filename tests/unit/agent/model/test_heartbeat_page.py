@@ -26,24 +26,24 @@ def version(number: int) -> bytes:
 
 
 @given(beats, st.integers(min_value=1, max_value=2**62))
-def test_a_beat_is_read_as_it_was_written(beat: Beat, writes: int):
+def test_a_beat_is_read_as_it_was_written(beat: Beat, writes: int) -> None:
     """An even version, the same before and after the copy, is a whole page."""
     assert parse_page(version(2 * writes), pack_body(beat), version(2 * writes)) == beat
 
 
 @given(beats, uint64, uint64)
-def test_a_torn_page_is_no_beat(beat: Beat, first: int, second: int):
+def test_a_torn_page_is_no_beat(beat: Beat, first: int, second: int) -> None:
     """An odd version is in the middle of a write, two versions are two writes, zero is none at all."""
     whole = first == second and first % 2 == 0 and first > 0
     assert (parse_page(version(first), pack_body(beat), version(second)) is not None) == whole
 
 
-def test_an_untouched_page_is_no_beat():
+def test_an_untouched_page_is_no_beat() -> None:
     """A page of zeros is what a worker has before its first turn."""
     assert parse_page(bytes(VERSION.size), bytes(BODY_BYTES), bytes(VERSION.size)) is None
 
 
-def test_the_page_has_room_for_the_body():
+def test_the_page_has_room_for_the_body() -> None:
     """The layout fits, and the body begins on a border of eight bytes."""
     assert BODY_OFFSET + BODY_BYTES <= PAGE_BYTES
     assert BODY_OFFSET % 8 == 0

@@ -2,7 +2,8 @@
 
 import pytest
 
-from agent.cli.memory_limit import MIB, held_to
+from agent.cli.memory_limit import held_to
+from agent.setting import MIB
 from agent.store.memory_room import need_room
 
 

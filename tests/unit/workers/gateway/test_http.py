@@ -47,7 +47,7 @@ CAPTURED = {
         ),
     ],
 )
-def test_a_whole_head_is_a_request(head: bytes, request_: HttpRequest):
+def test_a_whole_head_is_a_request(head: bytes, request_: HttpRequest) -> None:
     """Path without query, all Accept fields, whatever line ends; a body is not looked at."""
     assert parse_request(head) == request_
 
@@ -69,7 +69,7 @@ def test_a_whole_head_is_a_request(head: bytes, request_: HttpRequest):
         ("/metrics/.", "/metrics/."),
     ],
 )
-def test_a_final_slash_and_doubled_ones_change_no_path(target: str, path: str):
+def test_a_final_slash_and_doubled_ones_change_no_path(target: str, path: str) -> None:
     """People write the first, and proxies that join two paths make the second; nothing else is the same path."""
     found = parse_request(f"GET {target} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
     assert isinstance(found, HttpRequest)
@@ -77,14 +77,14 @@ def test_a_final_slash_and_doubled_ones_change_no_path(target: str, path: str):
 
 
 @pytest.mark.parametrize("head", CAPTURED.values(), ids=CAPTURED)
-def test_a_beginning_of_a_head_waits_for_more(head: bytes):
+def test_a_beginning_of_a_head_waits_for_more(head: bytes) -> None:
     """Every prefix of what real clients send."""
     for length in range(len(head) - 2):
         assert parse_request(head[:length]) is None
 
 
 @pytest.mark.parametrize("head", CAPTURED.values(), ids=CAPTURED)
-def test_an_altered_head_is_a_request_or_refused_or_unfinished(head: bytes):
+def test_an_altered_head_is_a_request_or_refused_or_unfinished(head: bytes) -> None:
     """Every byte altered once; nothing is raised."""
     for place in range(len(head)):
         for value in (0, 10, 13, 32, 58, 127, 255, head[place] ^ 1):
@@ -93,7 +93,7 @@ def test_an_altered_head_is_a_request_or_refused_or_unfinished(head: bytes):
 
 
 @given(st.binary(max_size=300))
-def test_any_bytes_are_a_request_or_refused_or_unfinished(received: bytes):
+def test_any_bytes_are_a_request_or_refused_or_unfinished(received: bytes) -> None:
     """Noise raises nothing."""
     found = parse_request(received)
     assert found is None or isinstance(found, HttpRequest | Refusal)
@@ -127,7 +127,7 @@ def test_any_bytes_are_a_request_or_refused_or_unfinished(received: bytes):
         (b"\r\n" * HEAD_BYTES_MAX, 431),
     ],
 )
-def test_what_is_no_request_is_refused_in_one_sentence(received: bytes, status: int):
+def test_what_is_no_request_is_refused_in_one_sentence(received: bytes, status: int) -> None:
     """TLS and other protocols at the first byte, an endless head at the limit, the rest when the head has ended."""
     found = parse_request(received)
     assert isinstance(found, Refusal)
@@ -135,7 +135,7 @@ def test_what_is_no_request_is_refused_in_one_sentence(received: bytes, status: 
     assert refusal_response(found).endswith(b"\r\n\r\n" + found.sentence.encode() + b"\n")
 
 
-def test_a_head_at_the_limit_is_a_request_and_one_byte_more_is_not():
+def test_a_head_at_the_limit_is_a_request_and_one_byte_more_is_not() -> None:
     """The limit is exact."""
     begin = b"GET / HTTP/1.1\r\nHost: a\r\nA: "
     fitting = begin + b"x" * (HEAD_BYTES_MAX - len(begin)) + b"\r\n\r\n"
@@ -143,7 +143,7 @@ def test_a_head_at_the_limit_is_a_request_and_one_byte_more_is_not():
     assert isinstance(parse_request(begin + b"x" + fitting[len(begin) :]), Refusal)
 
 
-def test_a_response_is_whole_and_the_last():
+def test_a_response_is_whole_and_the_last() -> None:
     """Length, type, and the end of the connection; HEAD gets the same head without the body."""
     whole = response(200, b"alive\n")
     head, _, body = whole.partition(b"\r\n\r\n")
@@ -154,7 +154,7 @@ def test_a_response_is_whole_and_the_last():
     assert response(200, b"alive\n", with_body=False) == head + b"\r\n\r\n"
 
 
-def test_a_refused_method_hears_which_are_not():
+def test_a_refused_method_hears_which_are_not() -> None:
     """RFC 9110 asks for the Allow field."""
     assert b"\r\nAllow: GET, HEAD\r\n" in response(405, b"no\n")
 
@@ -177,12 +177,12 @@ def test_a_refused_method_hears_which_are_not():
         (",;,=;q=", False),
     ],
 )
-def test_openmetrics_is_given_to_who_prefers_it(accept: str, openmetrics: bool):
+def test_openmetrics_is_given_to_who_prefers_it(accept: str, openmetrics: bool) -> None:
     """Everybody else gets the plain text format."""
     assert wants_openmetrics(accept) is openmetrics
 
 
 @given(st.text(max_size=60))
-def test_any_accept_header_has_an_answer(accept: str):
+def test_any_accept_header_has_an_answer(accept: str) -> None:
     """Noise raises nothing."""
     assert isinstance(wants_openmetrics(accept), bool)

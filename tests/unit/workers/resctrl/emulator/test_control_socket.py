@@ -58,7 +58,7 @@ def ask(control: EmulatorSocket, client: socket.socket, line: bytes) -> dict[str
     return answer
 
 
-def test_each_line_is_answered(control: EmulatorSocket, tmp_path: Path):
+def test_each_line_is_answered(control: EmulatorSocket, tmp_path: Path) -> None:
     """A document is answered by what it gave, and every kind of failure by a problem, after which one can go on."""
     with connect(tmp_path) as client:
         turn(control)
@@ -71,7 +71,7 @@ def test_each_line_is_answered(control: EmulatorSocket, tmp_path: Path):
         assert ask(control, client, b'{"do": "y"}') == {"said": {"do": "y"}}
 
 
-def test_lines_may_come_in_pieces_and_together(control: EmulatorSocket, tmp_path: Path):
+def test_lines_may_come_in_pieces_and_together(control: EmulatorSocket, tmp_path: Path) -> None:
     """Half a line waits for its rest; two lines in one piece are two answers."""
     with connect(tmp_path) as client:
         turn(control)
@@ -83,7 +83,7 @@ def test_lines_may_come_in_pieces_and_together(control: EmulatorSocket, tmp_path
         assert [json.loads(answer) for answer in answers] == [{"said": {"a": 1}}, {"said": {"b": 2}}]
 
 
-def test_who_writes_no_end_of_line_is_let_go(control: EmulatorSocket, tmp_path: Path):
+def test_who_writes_no_end_of_line_is_let_go(control: EmulatorSocket, tmp_path: Path) -> None:
     """A line that is longer than any document ends the conversation instead of filling the memory."""
     with connect(tmp_path) as client, connect(tmp_path) as other:
         for _ in range(2):
@@ -97,7 +97,7 @@ def test_who_writes_no_end_of_line_is_let_go(control: EmulatorSocket, tmp_path: 
         assert ask(control, other, b"{}") == {"said": {}}
 
 
-def test_who_does_not_read_keeps_nobody_waiting(tmp_path: Path):
+def test_who_does_not_read_keeps_nobody_waiting(tmp_path: Path) -> None:
     """A long answer is sent as the reader takes it, and others are answered meanwhile."""
     control = EmulatorSocket(str(tmp_path / "c.sock"), lambda document: {"long": "x" * 4_000_000})
     try:
@@ -119,7 +119,7 @@ def test_who_does_not_read_keeps_nobody_waiting(tmp_path: Path):
         control.close()
 
 
-def test_only_its_user_may_connect_and_it_is_taken_away(tmp_path: Path):
+def test_only_its_user_may_connect_and_it_is_taken_away(tmp_path: Path) -> None:
     """The socket's mode lets nobody else in, and closing removes it."""
     control = EmulatorSocket(str(tmp_path / "c.sock"), echo)
     assert (tmp_path / "c.sock").stat().st_mode & 0o777 == 0o600
@@ -127,7 +127,7 @@ def test_only_its_user_may_connect_and_it_is_taken_away(tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_socket_left_by_a_killed_emulator_is_taken_over(tmp_path: Path):
+def test_a_socket_left_by_a_killed_emulator_is_taken_over(tmp_path: Path) -> None:
     """What nobody listens at is replaced; one that is in use, or no socket at all, is not touched."""
     stale = socket.socket(socket.AF_UNIX)
     stale.bind(str(tmp_path / "c.sock"))
