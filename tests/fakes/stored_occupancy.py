@@ -7,7 +7,7 @@ from fakes.stored_data import batch_of
 from agent.model.row_check import problem_of_row
 from agent.model.table import Row
 from agent.store.record import form_of
-from workers.samplers.resctrl import OCCUPANCY as TABLE
+from workers.resctrl.row import OCCUPANCY as TABLE
 
 MIB = 1 << 20
 CACHE_BYTES = 32 * MIB

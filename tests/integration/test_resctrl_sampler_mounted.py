@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from fakes.agent_process import AgentProcess, wait_until
+from fakes.number import number_of
 from fakes.occupancy_story import OccupancyStory
 from fakes.resctrl_mount import EmulatedResctrl
 
@@ -102,10 +103,10 @@ def test_rates_are_those_of_the_hardware(mounted: Mounted) -> None:
     mounted.tick()
     rows = [row for _ in range(21) for row in mounted.tick()]
     assert {row["absent"] for row in rows} == {None}
-    off = sorted(abs(float(row["mbm_total_bytes_per_second"] or 0) / (4 * GB) - 1) for row in rows)
+    off = sorted(abs(number_of(row["mbm_total_bytes_per_second"]) / (4 * GB) - 1) for row in rows)
     assert off[len(off) // 2] < 0.005
-    assert float(rows[-1]["mbm_local_bytes_per_second"] or 0) == pytest.approx(2 * GB, rel=0.1)
-    assert int(rows[-1]["llc_occupancy_bytes"] or 0) > 0
+    assert number_of(rows[-1]["mbm_local_bytes_per_second"]) == pytest.approx(2 * GB, rel=0.1)
+    assert number_of(rows[-1]["llc_occupancy_bytes"]) > 0
     # By the type of the mount.
     assert {row["emulated"] for row in rows} == {True}
 
@@ -153,8 +154,8 @@ def test_bad_readings_hide_no_good_ones_and_no_rate_is_impossible(mounted: Mount
         for event in ("mbm_total", "mbm_local"):
             assert (row[f"{event}_bytes"] is None) == (event in told)
             assert (row[f"{event}_bytes_per_second"] is None) == bool({event, f"{event}_rate"} & told.keys())
-        pace = (3 * GB, GB)[int(row["domain"] or 0)]
-        assert 0 <= float(row["mbm_total_bytes_per_second"] or 0) < 3 * pace
+        pace = (3 * GB, GB)[int(number_of(row["domain"]))]
+        assert 0 <= number_of(row["mbm_total_bytes_per_second"]) < 3 * pace
     assert REASONS <= reasons <= REASONS | FURTHER_REASONS
     absent = sum(row[column] is None for row in rows for column in ("llc_occupancy_bytes", "mbm_total_bytes", "mbm_local_bytes"))
     assert len(rows) == 240

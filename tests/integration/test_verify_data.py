@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 
 import pytest
+from fakes.number import number_of
 from fakes.stored_data import HOST, PROCESS, batch_of, head_of, marks_of, process_row, write_parquet, write_segment
 from pyarrow import parquet
 
@@ -105,7 +106,7 @@ def test_other_readers_take_the_file_as_any_other(tmp_path: Path) -> None:
     code, text, told = ask(tmp_path, "query", "SELECT count(*) AS n, max(rss_bytes) AS most FROM process", "--json")
     assert (code, json.loads(text), told) == (
         0,
-        [{"n": 500, "most": max(row(number)[TABLE.column_names.index("rss_bytes")] or 0 for number in range(500))}],
+        [{"n": 500, "most": max(number_of(row(number)[TABLE.column_names.index("rss_bytes")]) for number in range(500))}],
         "",
     )
 

@@ -127,6 +127,12 @@ def test_a_time_of_day_that_a_whole_week_lacks_is_refused() -> None:
         def utcoffset(self, _at: datetime | None) -> timedelta:
             return timedelta(0)
 
+        def dst(self, _at: datetime | None) -> timedelta:
+            return timedelta(0)
+
+        def tzname(self, _at: datetime | None) -> str:
+            return "jumping"
+
         def fromutc(self, at: datetime) -> datetime:
             return at.replace(minute=0)
 

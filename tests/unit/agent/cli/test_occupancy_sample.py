@@ -16,7 +16,7 @@ from agent.cli.occupancy_sample import (
     unmeasured_of,
 )
 from agent.model.errors import FormatError
-from agent.model.table import Row
+from agent.model.table import Row, Value
 from agent.store.record import TableForm
 
 GROUP_A = "/sys/fs/resctrl/mon_groups/pod_a"
@@ -32,7 +32,7 @@ def newest(ticks: OccupancyTicks) -> Occupancy:
     return sample
 
 
-def dicts(rows: Sequence[Row]) -> list[dict[str, int | float | str | bool | None]]:
+def dicts(rows: Sequence[Row]) -> list[dict[str, Value]]:
     return [dict(zip(OCCUPANCY.names, row, strict=True)) for row in rows]
 
 

@@ -33,5 +33,6 @@ def test_the_column_may_be_written_without_quotation_marks(statement: str, expec
 @pytest.mark.parametrize("text", ["", "a", "it's", 'a "b"', "é\n"])
 def test_names_and_texts_come_back_as_they_are(text: str) -> None:
     """Quotation marks within are doubled."""
-    assert duckdb.sql(f"SELECT {literal(text)}").fetchall() == [(text,)]
-    assert duckdb.sql(f"SELECT 1 AS {quoted(text or 'x')}").columns == [text or "x"]
+    with duckdb.connect() as connection:
+        assert connection.execute(f"SELECT {literal(text)}").fetchall() == [(text,)]
+        assert connection.sql(f"SELECT 1 AS {quoted(text or 'x')}").columns == [text or "x"]

@@ -20,14 +20,14 @@ TABLE = Table(
 )
 
 
-def test_files_of_a_table_begin_with_its_name_unless_it_says_otherwise():
+def test_files_of_a_table_begin_with_its_name_unless_it_says_otherwise() -> None:
     """`file_prefix` wins over the name."""
     assert TABLE.prefix == "example-"
     assert Table("t", 1, "", (), (), file_prefix="other-").prefix == "other-"
 
 
 @pytest.mark.parametrize("table", SYSTEM_TABLES, ids=lambda table: table.name)
-def test_tables_are_whole(table: Table):
+def test_tables_are_whole(table: Table) -> None:
     """Column names are unique, key columns exist, everything is described, numbers have a unit."""
     names = table.column_names
     assert len(set(names)) == len(names)
