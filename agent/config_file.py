@@ -46,13 +46,13 @@ def load_config(invocation: Invocation, environment: Mapping[str, str]) -> Confi
         setting.key: os.path.abspath(config.of(setting) or os.path.join(runtime_dir, name))
         for setting, name in ((CONTROL_SOCKET, "control.sock"), (BUS_SOCKET, "bus.sock"), (DATA_SOCKET, "data.sock"))
     }
-    # Longer names that stand there for a moment: control socket and bus before they answer, the fork server's socket.
-    passing = [
+    # Longer names that exist for a moment: control socket and bus before they answer, the fork server's socket.
+    temporary = [
         f"{sockets[CONTROL_SOCKET.key]}.new",
         f"{sockets[BUS_SOCKET.key]}.a",
         os.path.join(paths.fork_server_dir(runtime_dir), "listener-12345678"),
     ]
-    for socket_path in [*sockets.values(), *passing]:
+    for socket_path in [*sockets.values(), *temporary]:
         _check_socket_path(socket_path)
     host = config.of(HOST_NAME) or os.uname().nodename
     _check_host_name(host)
@@ -62,6 +62,7 @@ def load_config(invocation: Invocation, environment: Mapping[str, str]) -> Confi
 
 
 def _read_document(path: str) -> str:
+    """The settings file's text; empty without a file. *Raises:* ConfigError."""
     if not path:
         return ""
     try:
@@ -75,7 +76,7 @@ def _read_document(path: str) -> str:
 
 
 def _check_host_name(host: str) -> None:
-    """It is part of the name of every sealed file, whatever the kernel's node name allows."""
+    """Refuse what could not be part of the name of every sealed file. *Raises:* ConfigError."""
     from agent.store.layout import host_bytes_max
     from workers import registry
 
@@ -94,6 +95,7 @@ def _check_host_name(host: str) -> None:
 
 
 def _check_socket_path(path: str) -> None:
+    """*Raises:* ConfigError when the system could not bind it. *Source:* unix(7)."""
     size = len(os.fsencode(path))
     if size > paths.SOCKET_PATH_BYTES_MAX:
         problem = f"too long for a socket's path: below it one has {size} bytes, the system takes {paths.SOCKET_PATH_BYTES_MAX}"

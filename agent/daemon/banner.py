@@ -3,8 +3,8 @@
 from agent.doctor.finding import Finding, Usability
 from agent.model.timebase import MS, format_duration
 
-# What the missing thing would have told, in the words of somebody who looks for a noisy neighbour.
-_WOULD_TELL = {
+# What the missing thing would have shown, in the words of an operator who looks for a noisy neighbour.
+_WOULD_SHOW = {
     "resctrl": "which pod holds the cache and eats the memory bandwidth",
     "container runtime": "names and labels of pods",
     "NRI": "a pod's first instructions",
@@ -15,7 +15,7 @@ QUERY = "SELECT pid, comm, rss_bytes FROM process"
 
 
 def opening(*, version: str, host: str, ended_by: str, reasons: tuple[str, ...], took_ns: int) -> str:
-    """Whether it is ready, and why not; `ended_by` is what ends the agent. A line each."""
+    """Whether it is ready, why not, and what ends it (`ended_by`), as text of a few lines."""
     ready = f"evergauge {version} on {host}, {'not ' if reasons else ''}ready after {took_ns / MS:.0f} ms; {ended_by} ends it"
     return "\n".join([ready, *_paragraph("not ready", list(reasons))])
 
@@ -29,9 +29,9 @@ def banner(
     quota: str,
     agentctl: str,
 ) -> str:
-    """What is measured here, what is not and why, where the data goes; a line each.
+    """What is measured here, what is not and why, where the data goes, as text of a few lines.
 
-    `findings` are None when the look at this host has not come to an end.
+    *Absent:* `findings` when the look at this host did not end in time.
     """
     missing = [_cannot(each) for each in findings or () if _measures_nothing(each)]
     if findings is None:
@@ -51,15 +51,15 @@ def banner(
 
 
 def _measures_nothing(finding: Finding) -> bool:
-    """A resctrl that is mounted elsewhere, read-only or for others is as good as none, and so is what this version does not use."""
+    """Whether nothing is measured by it: missing, or of no use (a resctrl mounted elsewhere, read-only or for others)."""
     if finding.state is Usability.LIMITED:
         return finding.topic == "resctrl"
-    return finding.state is Usability.MISSING or (finding.state is Usability.UNUSED and finding.topic in _WOULD_TELL)
+    return finding.state is Usability.MISSING or (finding.state is Usability.UNUSED and finding.topic in _WOULD_SHOW)
 
 
 def _cannot(finding: Finding) -> str:
-    told = _WOULD_TELL.get(finding.topic)
-    return f"{told} ({finding.topic}: {finding.detail})" if told else f"{finding.topic}: {finding.detail}"
+    shown = _WOULD_SHOW.get(finding.topic)
+    return f"{shown} ({finding.topic}: {finding.detail})" if shown else f"{finding.topic}: {finding.detail}"
 
 
 def _paragraph(title: str, lines: list[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The act of banner: looks at the host in a process apart, then writes the few lines of `agent.daemon.banner`."""
+"""Prints the banner: looks at the host in a child process, then writes the few lines of `agent.daemon.banner`."""
 
 import os
 import shlex
@@ -16,7 +16,8 @@ from agent.model.timebase import S, format_duration
 from agent.paths import default_runtime_dir
 from supervisor.core.report import About
 from supervisor.shell.loop import Settling
-from supervisor.shell.short_child import Register, ShortChild
+from supervisor.shell.poller import Register
+from supervisor.shell.short_child import ShortChild
 from workers import registry
 
 # The look at the host takes a tenth of a second; what has not come back after this may never do.
@@ -25,7 +26,7 @@ PROC_READ_BYTES = 64 << 10
 
 
 class BannerPrinter:
-    """What an agent says once, when its start is over. Nothing in it waits."""
+    """Prints what an agent says once, when its start is over. Nothing in it waits."""
 
     def __init__(
         self,
@@ -38,7 +39,7 @@ class BannerPrinter:
         ended_by: str,
         for_ns: int | None,
     ) -> None:
-        """`is_shared`: others write to this output too; else it ends with these words, and its thread with it."""
+        """`is_shared`: the log writes to this output too; otherwise it ends with the banner, and its thread with it."""
         self._config = config
         self._about = about
         self._clock = clock
@@ -47,8 +48,8 @@ class BannerPrinter:
         self._ended_by = ended_by
         self._for_ns = for_ns
 
-    def say(self, reasons: tuple[str, ...], register: Register) -> Settling:
-        """Say that the start is over, and look at the host; what that finds follows when it has ended, or has taken too long."""
+    def on_settled(self, reasons: tuple[str, ...], register: Register) -> Settling:
+        """Print that the start is over, and look at the host; the rest follows when that has ended or taken too long."""
         now_ns = self._clock.now_ns()
         about = self._about
         first = opening(
@@ -60,7 +61,7 @@ class BannerPrinter:
         )
         self._output.put(first.encode(errors="replace") + b"\n")
 
-        def greet(answer: bytes | None) -> None:
+        def print_banner(answer: bytes | None) -> None:
             self._output.put(self._text(answer).encode(errors="replace") + b"\n")
             if not self._is_shared:
                 self._output.end()
@@ -68,16 +69,16 @@ class BannerPrinter:
         look = None
         try:
             order = encode_order(self._config)
-            look = ShortChild(CODE, order, register=register, until_ns=now_ns + LOOK_NS_MAX, on_answer=greet)
+            look = ShortChild(CODE, order, register=register, until_ns=now_ns + LOOK_NS_MAX, on_answer=print_banner)
         except OSError:
-            # No process or descriptor is left for it; measuring needs none.
-            greet(None)
+            # No process or descriptor is left for the look; measuring needs neither.
+            print_banner(None)
         return Settling(None if self._for_ns is None else now_ns + self._for_ns, look)
 
     def _text(self, answer: bytes | None) -> str:
         """The few lines of a start in the foreground: what is measured, what is not and why, where the data goes."""
         pods = f"pods, services and scopes of the cgroup tree, every {format_duration(self._config.of(CONTROL_PLANE_INTERVAL))}"
-        # WorkersObserved at by the child: this process touches no mount, whose program may have stopped.
+        # Looked at by the child: this process touches no mount, whose program may have stopped.
         findings = decode_findings(answer)
         remarks = {finding.topic: finding.remark for finding in findings or ()}
         samplers = [
@@ -98,16 +99,16 @@ class BannerPrinter:
 
 
 def _agentctl(config: Config) -> str:
-    """How agentctl is called for this agent: beside the program that was started, since a checkout's environment is on
-    nobody's PATH, and with the runtime folder where that is not the default."""
+    """The command that calls agentctl for this agent: beside the program that was started, because a checkout's environment is
+    not on PATH, and with the runtime folder where that is not the default."""
     words = [os.path.join(os.path.dirname(sys.argv[0]), "agentctl")]
     if config.of(RUNTIME_DIR) != os.path.abspath(default_runtime_dir(os.environ)):
         words += ["--runtime-dir", config.of(RUNTIME_DIR)]
     return shlex.join(words)
 
 
-def what_ends_us(environment: Mapping[str, str]) -> str:
-    """What ends this agent, in the banner's words."""
+def how_to_end(environment: Mapping[str, str]) -> str:
+    """What ends this agent, as the banner shows it: `Ctrl-C`, or a command."""
     if any(_is_in_foreground(each) for each in (0, 1, 2)) and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         return "Ctrl-C"
     if "INVOCATION_ID" in environment and (unit := _unit()):
@@ -116,7 +117,7 @@ def what_ends_us(environment: Mapping[str, str]) -> str:
 
 
 def _unit() -> str:
-    """The service that this process runs in, as its control group tells; empty: in none. *Source:* cgroups(7)."""
+    """The service that this process runs in, by its control group; empty: none. *Source:* cgroups(7)."""
     try:
         with open("/proc/self/cgroup", "rb") as file:
             groups = [line.split(b":", 2)[-1] for line in file.read(PROC_READ_BYTES).splitlines()]
@@ -127,7 +128,7 @@ def _unit() -> str:
 
 
 def _is_in_foreground(descriptor: int) -> bool:
-    """Whether it is a terminal whose Ctrl-C comes to this process."""
+    """Whether it is a terminal whose Ctrl-C reaches this process. *Source:* tcgetpgrp(3)."""
     try:
         return os.isatty(descriptor) and os.tcgetpgrp(descriptor) == os.getpgrp()
     except OSError:

@@ -51,20 +51,20 @@ def run(
 
 
 def _show(text: str) -> None:
-    """Print; a reader that has seen enough (`agentd --help | head`) is no failure."""
+    """Print; a reader that has gone (`agentd --help | head`) is no failure."""
     try:
         print(text, flush=True)
     except BrokenPipeError:
-        # Nobody reads what is left in the buffer.
+        # What is left in the buffer has no reader.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)
         os.close(nowhere)
 
 
-# So long the end waits for a reader of the last lines.
+# How long the end waits for a reader of the last lines.
 FINAL_OUTPUT_SECONDS_MAX = 0.3
 
-# The default workers on a host of a few processes come up with so many, and not with three quarters of them.
+# The default workers on a host of a few processes come up with this many, and not with three quarters of it.
 OPEN_FILES_LEAST = 64
 
 
@@ -81,36 +81,36 @@ def supervise(config: Config, *, for_ns: int | None, worker_set: "Callable[[Conf
         os.path.join(state_dir, "state.lock"),
         what="state folder",
         remedy="stop it, or choose another --state-dir",
-        # Workers that outlive us write into this folder: our successor must find them, wherever its own sockets are.
+        # Workers that outlive this process write into the folder: the next agent must find them, wherever its own sockets are.
         note=paths.takeover_record(runtime_dir),
     )
     runtime_lock = FolderLock(
         os.path.join(runtime_dir, "runtime.lock"), what="runtime folder", remedy="stop it, or choose another --runtime-dir"
     )
-    # Sockets that stand elsewhere are guarded each by itself: a second bind would steal them without a word.
+    # Sockets that stand elsewhere have a lock each: a second bind would take them over unnoticed.
     sockets = [config.of(each) for each in (CONTROL_SOCKET, BUS_SOCKET, DATA_SOCKET)]
     outside = [path for path in sockets if os.path.dirname(path) != runtime_dir]
     socket_locks = [FolderLock(f"{path}.lock", what="socket", remedy="stop it, or choose another socket") for path in outside]
     config = _with_readers(config)
     os.chdir("/")
-    # A parent that ignores SIGCHLD hands that on, and the kernel would keep the fork server's end from us.
+    # A parent that ignores SIGCHLD hands that on, and the kernel would not report the fork server's end.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    # Imported behind the checks: a refused start costs nothing, and says its sentence at once.
+    # Imported after the checks: a refused start costs nothing, and says why at once.
     from agent.daemon.takeover import remove_remains
-    from agent.daemon.wiring import stand_on, wire
+    from agent.daemon.wiring import resources, wire
     from agent.worker_set import agent_worker_set
     from workers.registry import decided
 
     config = decided(config)
     force = (worker_set or agent_worker_set)(config)
-    footing = stand_on([state_lock, runtime_lock, *socket_locks], previous_record=state_lock.former_note)
+    held = resources([state_lock, runtime_lock, *socket_locks], previous_record=state_lock.previous_note)
     try:
-        finished = wire(config, force, footing, for_ns=for_ns).run()
-        if all(lock.is_there() for lock in footing.locks):
-            # Else somebody else may have the folder by now.
+        finished = wire(config, force, held, for_ns=for_ns).run()
+        if all(lock.is_there() for lock in held.locks):
+            # Otherwise another agent may have the folder by now.
             remove_remains(config)
     finally:
-        for stream in {footing.out, footing.err}:
+        for stream in {held.out, held.err}:
             stream.close(seconds=FINAL_OUTPUT_SECONDS_MAX)
     if finished.try_again:
         return ExitCode.TRY_AGAIN
@@ -118,7 +118,7 @@ def supervise(config: Config, *, for_ns: int | None, worker_set: "Callable[[Conf
 
 
 def _check_supervisor_package() -> None:
-    """`supervisor` is also the import name of another well-known project; ours lies beside `agent`."""
+    """`supervisor` is also the import name of another well-known project; ours lies beside `agent`. *Raises:* ConfigError."""
     import supervisor
 
     ours = os.path.dirname(os.path.dirname(os.path.abspath(agent.__file__)))
@@ -130,9 +130,9 @@ def _check_supervisor_package() -> None:
 
 
 def _raise_open_files_limit() -> None:
-    """Every worker and every client of the control socket costs descriptors, and the usual soft limit is for shells.
+    """Raise the soft limit, which is meant for shells, to the hard one: each worker and each client costs descriptors.
 
-    Below the least a start would fail somewhere in the midst of it, and not even in the same place each time.
+    *Raises:* ConfigError below the least number: a start would fail halfway, each time in another place.
     """
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < OPEN_FILES_LEAST:
@@ -142,7 +142,7 @@ def _raise_open_files_limit() -> None:
 
 
 def _with_readers(config: Config) -> Config:
-    """The configuration with the reader group's number, which every worker takes from there; the folders are open to it then.
+    """The configuration with the reader group's number, which every worker takes from there. The folders are opened to it.
 
     *Raises:* ConfigError when this process cannot hand files to the group.
     """
@@ -152,7 +152,7 @@ def _with_readers(config: Config) -> Config:
     for folder, mode in ((config.of(STATE_DIR), reader_group.FOLDER_MODE), (config.of(RUNTIME_DIR), reader_group.PASSAGE_MODE)):
         reader_group.check_may_share(folder, gid, READER_GROUP.key)
         try:
-            # Somebody may have named a link to another disk: that is the operator's word, not a stranger's.
+            # A link to another disk is resolved: the operator named it, no stranger.
             reader_group.share_folder(os.path.realpath(folder), gid, mode)
         except OSError as cause:
             raise reader_group.refusal(folder, gid, READER_GROUP.key, cause) from cause
@@ -160,11 +160,12 @@ def _with_readers(config: Config) -> Config:
 
 
 def _make_folder(path: str, what: str, flag: str) -> None:
+    """Make a folder where there is none, and try to write there. *Raises:* StorageError."""
     try:
-        # A folder that exists keeps its mode: somebody may have named /tmp. What is made inside is the agent's alone (umask).
+        # A folder that exists keeps its mode: it may be /tmp. What is made inside is the agent's alone (umask).
         os.makedirs(path, mode=0o700, exist_ok=True)
         probe = os.path.join(path, f".probe-{os.getpid()}")
-        # One that a killed start has left is as good: in a container every start has the same number.
+        # One that a killed start has left is as good: in a container every start has the same pid.
         os.close(os.open(probe, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600))
         os.unlink(probe)
     except OSError as cause:

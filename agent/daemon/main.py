@@ -1,4 +1,4 @@
-"""agentd's first lines: nothing is imported here but what says in one sentence why the agent does not run."""
+"""agentd's entry point. It imports only what is needed to say in one sentence why the agent does not run."""
 
 import os
 import signal
@@ -12,9 +12,9 @@ FINAL_OUTPUT_SECONDS_MAX = 1.0
 
 
 def main() -> None:
-    """The console script: run, say in one sentence why not, end with a named code."""
+    """The console script: run, or say in one sentence why not; end with a named code. Does not return."""
     # Held back until the loop can stop everything in order, a fraction of a second: in the middle of an import they would
-    # surface as whatever the interrupted library makes of them.
+    # surface as some error of the interrupted library.
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
     _open_closed_streams()
     code = _run()
@@ -38,7 +38,7 @@ def _run() -> int:
         _say(f"agentd: {failure.sentence}\n")
         code = failure.code
     except OSError as failure:
-        # What no check foresaw (no memory for a thread, no room for a socket): the system's own words name the thing.
+        # What no check foresaw (no memory for a thread, no room for a socket): the system's own message names it.
         _say(f"agentd: {failure}; `agentctl doctor` looks at this host\n")
         code = ExitCode.IO
     except Exception:  # noqa: BLE001  the one broad handler of this process: report, then end with the code of a bug
@@ -48,24 +48,24 @@ def _run() -> int:
 
 
 def _say(text: str) -> None:
-    """Say on standard error why it ends: a reader that has stopped delays the end by a moment only."""
+    """Write to standard error why it ends: a reader that has stopped delays the end by a moment only."""
     from agent.daemon.text_output import TextOutput
 
     output = TextOutput(2)
     output.put(text.encode(errors="backslashreplace"))
     output.close(FINAL_OUTPUT_SECONDS_MAX)
     if output.lost:
-        # No thread to be had, perhaps: then the signals that were held back may end the wait.
+        # Perhaps no thread could be started: then the signals that were held back may end the wait.
         for number in ENDING_SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING_SIGNALS)
         with suppress(OSError):
-            # Or nobody is there: the exit code says it too.
+            # Or the reader has gone: the exit code says it too.
             print(text, end="", file=sys.stderr, flush=True)
 
 
 def _open_closed_streams() -> None:
-    """Put the null device in the place of closed standard streams: the next file opened would take their numbers."""
+    """Put the null device in place of closed standard streams: the next file opened would take their numbers."""
     for number in (0, 1, 2):
         try:
             os.fstat(number)

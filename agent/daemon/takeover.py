@@ -16,41 +16,45 @@ from agent.model.errors import BusyError
 from agent.paths import fork_server_dir
 from agent.paths import takeover_record as takeover_record_path
 from agent.worker_set import WorkerSet
-from supervisor.shell.fork_server import ForkServerSettings
+from supervisor.shell.fork_server_start import ForkServerSettings
 from supervisor.shell.launcher import Launcher
-from supervisor.shell.takeover import LIVING_NAME, OnKilled, TakenOverServer, take_over, wait_all_gone
+from supervisor.shell.living_lock import LIVING_NAME, wait_all_gone
+from supervisor.shell.stray import OnKilled
+from supervisor.shell.takeover import TakenOverServer, TakeoverTerms, take_over
 from supervisor.shell.takeover_record import TakeoverRecordFile, boot_id, read_takeover_record
 
 # In the fork server's folder: its socket and the takeover record.
 OUR_NAMES = ("listener-", "takeover-record")
+RUNTIME_LOCK_NAME = "runtime.lock"
 
 
-def find_previous_agent(config: Config, worker_set: WorkerSet, previous_record: str, on_killed: OnKilled) -> TakenOverServer | None:
-    """The workers of a supervisor that was killed, taken over; None when there are none that fit, and then all are gone:
-    `on_killed` hears of them.
+def take_over_previous(config: Config, worker_set: WorkerSet, previous_record: str, on_killed: OnKilled) -> TakenOverServer | None:
+    """The fork server and workers of an agent that was killed, taken over.
 
-    `previous_record` is that of the last agent of this state folder, which may have had its sockets elsewhere.
+    `previous_record` is the path of the takeover record of the last agent of this state folder, which may have had its sockets
+    elsewhere; empty: not known. *Absent:* none fits; then all are gone, and `on_killed` was called with them.
+    *Raises:* BusyError when workers that cannot be ended still write into the state folder; OSError.
     """
     own = takeover_record_path(config.of(RUNTIME_DIR))
     if previous_record not in ("", own):
-        with _held_if_free(os.path.join(os.path.dirname(os.path.dirname(previous_record)), "runtime.lock")) as is_free:
-            # Another agent may have made that folder its own since: then the takeover record there is its.
-            if is_free and (elsewhere := read_takeover_record(previous_record)) is not None:
-                # Its sockets are not ours: nothing of it can fit.
-                take_over(elsewhere, boot_id=boot_id(), fingerprint=b"", names=frozenset(), on_killed=on_killed)
+        _end_elsewhere(previous_record, on_killed)
     record = read_takeover_record(own)
-    former = None
+    taken_over = None
     if record is not None:
-        names = frozenset(worker_set.kinds)
-        fingerprint = _fingerprint(config, worker_set)
-        former = take_over(record, boot_id=boot_id(), fingerprint=fingerprint, names=names, on_killed=on_killed)
-    if former is None and not wait_all_gone(living := _living_path(config)):
+        terms = TakeoverTerms(boot_id(), _fingerprint(config, worker_set), frozenset(worker_set.kinds))
+        taken_over = take_over(record, terms, on_killed=on_killed)
+    if taken_over is None and not wait_all_gone(living := _living_path(config)):
         raise BusyError(living, "workers of a former agent still write into this state folder", "wait for supervisor.orphan_grace")
-    return former
+    return taken_over
 
 
-def _living_path(config: Config) -> str:
-    return os.path.join(config.of(STATE_DIR), LIVING_NAME)
+def _end_elsewhere(record_path: str, on_killed: OnKilled) -> None:
+    """End what an agent with another runtime folder left: its sockets are not ours, so nothing of it fits."""
+    runtime_dir = os.path.dirname(os.path.dirname(record_path))
+    with _held_if_free(os.path.join(runtime_dir, RUNTIME_LOCK_NAME)) as is_free:
+        # Another agent may use that folder by now: then the takeover record there is its own.
+        if is_free and (record := read_takeover_record(record_path)) is not None:
+            take_over(record, TakeoverTerms(boot_id(), b"", frozenset()), on_killed=on_killed)
 
 
 @contextmanager
@@ -70,58 +74,61 @@ def _held_if_free(lock_path: str) -> Iterator[bool]:
 
 
 def make_launcher(
-    config: Config, worker_set: WorkerSet, clock: SystemClock, former: TakenOverServer | None, *, run: str, on_killed: OnKilled
+    config: Config, worker_set: WorkerSet, taken_over: TakenOverServer | None, *, run: str, on_killed: OnKilled
 ) -> Launcher:
-    """The launcher with its takeover record, going on where `former` stopped. *Raises:* StorageError."""
-    folder = fork_server_dir(config.of(RUNTIME_DIR))
+    """The launcher with its takeover record, going on where `taken_over` stopped. *Raises:* StorageError, OSError."""
+    runtime_dir = config.of(RUNTIME_DIR)
+    folder = fork_server_dir(runtime_dir)
     os.makedirs(folder, mode=0o700, exist_ok=True)
-    record_file = TakeoverRecordFile(
-        takeover_record_path(config.of(RUNTIME_DIR)),
+    record = TakeoverRecordFile(
+        takeover_record_path(runtime_dir),
         boot_id=boot_id(),
         run=run,
         fingerprint=_fingerprint(config, worker_set),
-        epochs=dict.fromkeys(worker_set.kinds, 0) if former is None else former.epochs,
-        server=None if former is None else former.server,
+        epochs=dict.fromkeys(worker_set.kinds, 0) if taken_over is None else taken_over.epochs,
+        server=None if taken_over is None else taken_over.server,
     )
-    place = ForkServerSettings(
-        run,
-        worker_set.entry,
-        worker_set.preload,
-        folder,
-        config.of(ORPHAN_GRACE),
-        _living_path(config),
-        config.of(SPARE_WORKERS),
-        lock_path=os.path.join(config.of(RUNTIME_DIR), "runtime.lock"),
+    sockets = [config.of(each) for each in (CONTROL_SOCKET, BUS_SOCKET, DATA_SOCKET)]
+    settings = ForkServerSettings(
+        run=run,
+        entry=worker_set.entry,
+        preload=worker_set.preload,
+        socket_dir=folder,
+        orphan_grace_ns=config.of(ORPHAN_GRACE),
+        living_path=_living_path(config),
+        spares=config.of(SPARE_WORKERS),
+        lock_path=os.path.join(runtime_dir, RUNTIME_LOCK_NAME),
         # Those that stand elsewhere may be another agent's by then, and this lock does not tell.
-        sockets=[
-            path
-            for each in (CONTROL_SOCKET, BUS_SOCKET, DATA_SOCKET)
-            if os.path.dirname(path := config.of(each)) == config.of(RUNTIME_DIR)
-        ],
+        sockets=[path for path in sockets if os.path.dirname(path) == runtime_dir],
     )
-    return Launcher(place, record_file, clock, former=former, is_alone=True, on_killed=on_killed)
+    return Launcher(settings, record, SystemClock(), taken_over=taken_over, is_alone=True, on_killed=on_killed)
 
 
-def remove_remains(config: Config, former: TakenOverServer | None = None) -> None:
+def remove_remains(config: Config, taken_over: TakenOverServer | None = None) -> None:
     """Remove what sockets leave in the file system: our own at the end, those of an agent that was killed at the start.
 
-    The runtime folder is locked, so no living agent's can be among them. What `former` workers go on using stays, and so
-    does the takeover record that names them: until ours takes its place it is all that a successor of ours would find.
+    The runtime folder is locked, so none of them is a living agent's. What the workers of `taken_over` go on using stays, and
+    so does the takeover record that names them: until ours replaces it, it is all that the next agent would find.
+    *Raises:* OSError.
     """
     folder = fork_server_dir(config.of(RUNTIME_DIR))
     record_path = takeover_record_path(config.of(RUNTIME_DIR))
     kept: Collection[str] = ()
-    if former is not None:
-        kept = (former.server.address, config.of(DATA_SOCKET), record_path)
+    if taken_over is not None:
+        kept = (taken_over.server.address, config.of(DATA_SOCKET), record_path)
     is_ours = os.path.isdir(folder) and not os.path.islink(folder)
     names = [name for name in os.listdir(folder) if name.startswith(OUR_NAMES)] if is_ours else []
     for path in [*(os.path.join(folder, name) for name in names), config.of(BUS_SOCKET), config.of(DATA_SOCKET)]:
         if path not in kept and os.path.lexists(path):
             os.unlink(path)
-    if former is None and is_ours:
+    if taken_over is None and is_ours:
         with suppress(OSError):
-            # What somebody else keeps there stays, and the folder with it.
+            # Files of others there stay, and the folder with them.
             os.rmdir(folder)
+
+
+def _living_path(config: Config) -> str:
+    return os.path.join(config.of(STATE_DIR), LIVING_NAME)
 
 
 def _fingerprint(config: Config, worker_set: WorkerSet) -> bytes:

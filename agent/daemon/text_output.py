@@ -1,9 +1,9 @@
-"""Text for people on a stream, written by a thread of its own, so that nobody else ever waits for a reader.
+"""Text for people on a stream, written by a thread of its own, so that no other part ever waits for a reader.
 
 A reader may stop for hours: Ctrl-S in a terminal, a full pipe, a log on a file system that does not answer. Asking
 poll(2) before a write is not enough: a terminal and a pipe that are writable take a part and wait with the rest.
-O_NONBLOCK belongs to everybody who shares the stream, and a terminal of another user cannot be opened once more.
-A thread always holds: its queue is bounded, what does not fit is counted, and the process can end without it.
+O_NONBLOCK acts on every process that shares the stream, and a terminal of another user cannot be opened again.
+A thread always works: its queue is bounded, what does not fit is counted, and the process can end without it.
 """
 
 import os
@@ -18,23 +18,23 @@ QUEUE_BYTES_MAX = 64 << 10
 
 
 class TextOutput:
-    """One stream. Nothing here waits but `drain` and `close`, which say how long."""
+    """One stream. Only `drain` and `close` wait, and they are told how long."""
 
     def __init__(self, descriptor: int, *, queue_bytes_max: int = QUEUE_BYTES_MAX) -> None:
         self._descriptor = descriptor
         self._queue_bytes_max = queue_bytes_max
-        # Pieces that wait, each with the number of lost ones that it tells about.
+        # Pieces that wait, each with the number of lost ones that it reports.
         self._pieces: deque[tuple[bytes, int]] = deque()
         self._queued_bytes = 0
         self._has_ended = False
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
-        # How many pieces were lost: in all, and since the last one that told so.
+        # How many pieces were lost: in all, and since the last one that reported it.
         self.lost = 0
         self.untold = 0
 
     def put(self, piece: bytes, *, tells: int = 0) -> None:
-        """Have it written in its turn, or count it as lost when too much waits. `tells` of the untold ones are named in it."""
+        """Have it written in its turn, or count it as lost when too much waits. It reports `tells` of the untold losses."""
         with self._changed:
             is_full = bool(self._pieces) and self._queued_bytes + len(piece) > self._queue_bytes_max
             if self._has_ended or is_full or not self._is_running():
@@ -46,7 +46,7 @@ class TextOutput:
             self._changed.notify_all()
 
     def drain(self, seconds: float) -> bool:
-        """Wait until everything is written or lost, at most so long; whether that came true."""
+        """Wait until everything is written or lost, at most `seconds`; whether that came true."""
         end = time.monotonic() + seconds
         with self._changed:
             while self._pieces:
@@ -63,7 +63,7 @@ class TextOutput:
             self._changed.notify_all()
 
     def close(self, seconds: float) -> bool:
-        """Take nothing more; what waits is written, and waited for so long. False when something still waits."""
+        """Take nothing more, and wait `seconds` for what is still to be written. False when something still waits."""
         self.end()
         return self.drain(seconds)
 
@@ -80,8 +80,8 @@ class TextOutput:
         return True
 
     def _run(self) -> None:
-        # Signals are the main thread's. And with SIGTTOU blocked a terminal takes the words of a background process (`stty
-        # tostop`), where the kernel would else stop the whole process (termios(3)).
+        # Signals are the main thread's. And with SIGTTOU blocked a terminal takes the text of a background process (`stty
+        # tostop`), where the kernel would otherwise stop the whole process (termios(3)).
         signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
         while True:
             with self._changed:
@@ -103,12 +103,12 @@ class TextOutput:
         self.untold += 1 + told
 
     def _write(self, piece: bytes) -> bool:
-        """Write all of it, however long that takes; False when nobody is there to take it."""
+        """Write all of it, however long that takes; False when the reader has gone."""
         while piece:
             try:
                 piece = piece[os.write(self._descriptor, piece) :]
             except BlockingIOError:
-                # Somebody who shares the stream made it non-blocking.
+                # Another process that shares the stream made it non-blocking.
                 poll = select.poll()
                 poll.register(self._descriptor, select.POLLOUT)
                 poll.poll()

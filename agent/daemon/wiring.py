@@ -1,4 +1,5 @@
-"""The composition root: which workers there are, with which settings, over which sockets. Imported once all checks have passed."""
+"""The composition root: the supervisor's parts, made from the configuration and put together. Imported when all checks have
+passed: a refused start pays for none of it."""
 
 import os
 import random
@@ -30,8 +31,8 @@ from agent.config import (
     reader_gid,
     service_variables,
 )
-from agent.daemon.banner_printer import BannerPrinter, what_ends_us
-from agent.daemon.takeover import find_previous_agent, make_launcher, remove_remains
+from agent.daemon.banner_printer import BannerPrinter, how_to_end
+from agent.daemon.takeover import make_launcher, remove_remains, take_over_previous
 from agent.daemon.text_output import TextOutput
 from agent.launch import Launch, encode_launch
 from agent.model.message import Condition, Identity
@@ -47,11 +48,11 @@ from supervisor.shell.bus import BusRouter
 from supervisor.shell.control_socket import Readers
 from supervisor.shell.lock import FolderLock
 from supervisor.shell.log import EventLog
-from supervisor.shell.loop import SupervisorLoop
+from supervisor.shell.loop import LoopParts, SupervisorLoop
 from supervisor.shell.rules_store import RulesStore, load_rulebook
 from supervisor.shell.service_manager import ServiceManager
 
-# A pod gets seven or more variables for each service; a few tell where they come from.
+# A pod gets seven or more variables for each service; a few show where they come from.
 IGNORED_NAMES_MAX = 8
 
 
@@ -72,9 +73,9 @@ def policy_of(config: Config, worker: str = "") -> Policy:
     )
 
 
-class Footing(NamedTuple):
-    """What an agent stands on: the locks of its folders and sockets, where it writes for people (one output where standard
-    output and error lead to one place), and the takeover record of the last agent of this state folder."""
+class Resources(NamedTuple):
+    """What an agent holds before it is wired: the locks of its folders and sockets, its outputs for people (one where standard
+    output and error are the same file), and the path of the takeover record of the last agent of this state folder."""
 
     locks: Sequence[FolderLock]
     out: TextOutput
@@ -82,31 +83,55 @@ class Footing(NamedTuple):
     previous_record: str = ""
 
 
-def stand_on(locks: Sequence[FolderLock], *, previous_record: str) -> Footing:
-    """These locks and this process's own streams."""
+def resources(locks: Sequence[FolderLock], *, previous_record: str) -> Resources:
+    """These locks and this process's own streams. *Raises:* OSError."""
     err = TextOutput(2)
-    # Two threads that write to one terminal would change the order of what they say.
-    return Footing(locks, err if os.path.sameopenfile(1, 2) else TextOutput(1), err, previous_record)
+    # Two threads that write to one terminal would change the order of the lines.
+    return Resources(locks, err if os.path.sameopenfile(1, 2) else TextOutput(1), err, previous_record)
 
 
-def wire(config: Config, worker_set: WorkerSet, footing: Footing, *, for_ns: int | None) -> SupervisorLoop:
+def wire(config: Config, worker_set: WorkerSet, held: Resources, *, for_ns: int | None) -> SupervisorLoop:
     """The whole agent, ready to run.
 
-    *Raises:* EvergaugeError when a folder or socket cannot be used.
+    *Raises:* EvergaugeError when a folder or socket cannot be used, OSError.
     """
     clock = SystemClock()
     started_at_ns = clock.now_ns()
-    ended_by = what_ends_us(os.environ)
+    ended_by = how_to_end(os.environ)
     # Before anything is started: its variables are for this process alone.
     service_manager = ServiceManager(os.environ)
-    log = EventLog(clock, level=config.of(LOG_LEVEL), form=config.of(LOG_FORMAT), output=footing.err)
-    former = find_previous_agent(config, worker_set, footing.previous_record, log.note_killed)
-    remove_remains(config, former)
-    run = os.urandom(8).hex() if former is None else former.run
-    # First of all: the fork server imports while everything else is made.
-    launcher = make_launcher(config, worker_set, clock, former, run=run, on_killed=log.note_killed)
-    seed = int.from_bytes(os.urandom(8), "big")
-    about = About(
+    log = EventLog(clock, level=config.of(LOG_LEVEL), form=config.of(LOG_FORMAT), output=held.err)
+    taken_over = take_over_previous(config, worker_set, held.previous_record, log.note_killed)
+    remove_remains(config, taken_over)
+    run = os.urandom(8).hex() if taken_over is None else taken_over.run
+    # As early as possible: the fork server imports while everything else is made.
+    launcher = make_launcher(config, worker_set, taken_over, run=run, on_killed=log.note_killed)
+    about = _about(config, run, clock, started_at_ns)
+    state = _state(config, worker_set, about, log, clock)
+    bus = BusRouter(config.of(BUS_SOCKET), run)
+    banner = BannerPrinter(config, about, clock, held.out, is_shared=held.out is held.err, ended_by=ended_by, for_ns=for_ns)
+    return SupervisorLoop(
+        LoopParts(
+            machine=Machine(state, policy_of(config)),
+            clock=clock,
+            log=log,
+            launcher=launcher,
+            rules_store=RulesStore(about.state_dir),
+            bus=bus,
+            control_path=config.of(CONTROL_SOCKET),
+            make_order=lambda child, epoch: _order(config, about, state.children[child], epoch),
+            on_settled=banner.on_settled,
+            service_manager=service_manager,
+            locks=held.locks,
+            data_path=config.of(DATA_SOCKET),
+            taken_over=taken_over,
+            readers=_readers(config),
+        )
+    )
+
+
+def _about(config: Config, run: str, clock: SystemClock, started_at_ns: int) -> About:
+    return About(
         version=agent.__version__,
         run=run,
         host=config.of(HOST_NAME),
@@ -117,41 +142,25 @@ def wire(config: Config, worker_set: WorkerSet, footing: Footing, *, for_ns: int
         wall_offset_ns=clock.wall_ns() - started_at_ns,
         places={setting.key: config.of(setting) for setting in PLACES},
     )
+
+
+def _state(config: Config, worker_set: WorkerSet, about: About, log: EventLog, clock: SystemClock) -> SupervisorState:
+    """The supervisor's state at its start, with the rules from the disk; what is remarkable is logged. *Raises:* StorageError."""
     book, damage = load_rulebook(config.of(STATE_DIR), clock.wall_ns())
-    policy = policy_of(config)
+    seed = int.from_bytes(os.urandom(8), "big")
     rng = random.Random(seed)
-    kinds = worker_set.kinds
-    children = [Child(name, kind, policy_of(config, name), rng) for name, kind in kinds.items()]
-    state = SupervisorState(about, children, Authority(book, first_sequence=started_at_ns))
-    log.write("starting", "info", {"version": about.version, "run": run, "pid": about.pid, "seed": seed})
+    children = [Child(name, kind, policy_of(config, name), rng) for name, kind in worker_set.kinds.items()]
+    state = SupervisorState(about, children, Authority(book, first_sequence=about.started_at_ns))
+    log.write("starting", "info", {"version": about.version, "run": about.run, "pid": about.pid, "seed": seed})
     if ignored := service_variables(os.environ):
-        # MessageReceived once, so that a setting of such a name that has no effect can be explained.
+        # Logged once, so that a setting of such a name that has no effect can be explained.
         log.write("environment_ignored", "info", {"variables": len(ignored), "names": ", ".join(ignored[:IGNORED_NAMES_MAX])})
     if damage:
         log.write("rules_set_aside", "error", {"problem": damage})
-        state.history.note(DiagnosticEvent(started_at_ns, "rules_set_aside", "error", "", {"problem": damage}))
+        state.history.note(DiagnosticEvent(about.started_at_ns, "rules_set_aside", "error", "", {"problem": damage}))
         # It stands until the agent is started again with the rules mended: the operator's rules are not in force.
         state.history.set_condition("supervisor", Condition("rules_set_aside", active=True, detail=damage))
-    bus = BusRouter(config.of(BUS_SOCKET), run)
-
-    return SupervisorLoop(
-        machine=Machine(state, policy),
-        clock=clock,
-        log=log,
-        launcher=launcher,
-        rules_store=RulesStore(about.state_dir),
-        bus=bus,
-        control_path=config.of(CONTROL_SOCKET),
-        make_order=lambda child, epoch: _order(config, about, state.children[child], epoch),
-        on_settled=BannerPrinter(
-            config, about, clock, footing.out, is_shared=footing.out is footing.err, ended_by=ended_by, for_ns=for_ns
-        ).say,
-        service_manager=service_manager,
-        locks=footing.locks,
-        data_path=config.of(DATA_SOCKET),
-        former=former,
-        readers=_readers(config),
-    )
+    return state
 
 
 def _readers(config: Config) -> Readers | None:
@@ -162,7 +171,7 @@ def _readers(config: Config) -> Readers | None:
 
 
 def _order(config: Config, about: About, child: Child, epoch: int) -> bytes:
-    """What a standby is told: which worker it is, everything that this one needs, and how its predecessors ended."""
+    """What a new worker is told: which worker it is, everything that this one needs, and how its generations before ended."""
     launch = Launch(
         identity=Identity(about.run, child.name, epoch),
         kind=child.kind,

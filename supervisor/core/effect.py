@@ -70,7 +70,7 @@ class WorkerObservation(Struct, frozen=True):
 
 
 class WorkersObserved(Struct, frozen=True):
-    """The answer to a Look."""
+    """The answer to ObserveWorkers."""
 
     observations: tuple[WorkerObservation, ...]
 
@@ -223,10 +223,14 @@ class Persist(Struct, frozen=True):
     book: Rulebook
 
 
-class Look(Struct, frozen=True):
-    """Look at these children's heartbeat pages and at the kernel's word on them, then say WorkersObserved."""
+class ObserveWorkers(Struct, frozen=True):
+    """Read these children's heartbeat pages and what the kernel shows of them, then report WorkersObserved."""
 
     children: tuple[tuple[str, int], ...]
+
+
+class Housekeep(Struct, frozen=True):
+    """Look at the runtime names and report RuntimeSeen; cut off clients that do not read; sweep strays; fill the standby pool."""
 
 
 class Log(Struct, frozen=True):
@@ -257,4 +261,6 @@ class Finished(Struct, frozen=True):
     try_again: bool = False
 
 
-Effect = Spawn | ResetLauncher | Signal | Send | Respond | Persist | Look | Log | Settled | Announce | Finished
+Effect = (
+    Spawn | ResetLauncher | Signal | Send | Respond | Persist | ObserveWorkers | Housekeep | Log | Settled | Announce | Finished
+)

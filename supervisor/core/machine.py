@@ -31,9 +31,10 @@ from supervisor.core.effect import (
     Event,
     Exited,
     Finished,
+    Housekeep,
     Log,
-    Look,
     MessageReceived,
+    ObserveWorkers,
     Persisted,
     RotateRequested,
     RuntimeSeen,
@@ -59,6 +60,8 @@ from supervisor.core.worker_message import log_of, problem_of_publish
 SETTLE_NS = 2 * S
 # A control plane that was left behind hung is replaced after three seconds, and its successor looks at the host at once.
 RELEASE_NS = 5 * S
+# As often as workers are observed by default, so that both come with one wake-up.
+HOUSEKEEPING_NS = 250 * MS
 # However little time is left, a worker gets this much to end by itself.
 STOP_GRACE_LEAST_NS = 100 * MS
 
@@ -72,7 +75,8 @@ class Machine:
         self._control = ControlOperations(state)
         self._takeover = Takeover()
         self._runtime_names = RuntimeNameWatch(state)
-        self._next_look_at_ns = 0
+        self._next_observation_at_ns = 0
+        self._next_housekeeping_at_ns = 0
         self._stop_order: list[str] | None = None
         self._stop_until_ns = 0
         self._kills_during_stop: set[str] = set()
@@ -87,7 +91,8 @@ class Machine:
 
     def begin(self, now_ns: int, survivors: Survivors | None = None) -> list[Effect]:
         """Start all children, in order, without waiting for one another; those that a dead supervisor left are taken over."""
-        self._next_look_at_ns = now_ns + self._policy.heartbeat_interval_ns
+        self._next_observation_at_ns = now_ns + self._policy.heartbeat_interval_ns
+        self._next_housekeeping_at_ns = now_ns + HOUSEKEEPING_NS
         self._settle_at_ns = now_ns + SETTLE_NS
         children = self.state.children
         effects: list[Effect] = []
@@ -114,7 +119,7 @@ class Machine:
         control = self._control.next_deadline_ns()
         further = (control, self._settle_at_ns, self._release_at_ns, self._takeover.next_deadline_ns())
         own = [each for each in further if each is not None]
-        return min([*deadlines, self._next_look_at_ns, *own])
+        return min([*deadlines, self._next_observation_at_ns, self._next_housekeeping_at_ns, *own])
 
     # ---- events ----------------------------------------------------------------------------------
 
@@ -279,12 +284,15 @@ class Machine:
             effects += self.state.authority.release()
         if self._settle_at_ns is not None and self._settle_at_ns <= now_ns:
             effects += self._settle(tuple(self.state.reasons_not_ready(now_ns)))
-        if self._next_look_at_ns <= now_ns:
+        if self._next_observation_at_ns <= now_ns:
             # From now on and not from the missed time: a supervisor that was stopped looks once, not a hundred times.
-            self._next_look_at_ns = now_ns + self._policy.heartbeat_interval_ns
+            self._next_observation_at_ns = now_ns + self._policy.heartbeat_interval_ns
             living = [(child.name, child.epoch) for child in self.state.children.values() if child.pid is not None]
-            # Also when nobody lives: what dead workers left behind is looked for at the same time, and the reserve is filled.
-            effects.append(Look(tuple(living)))
+            if living:
+                effects.append(ObserveWorkers(tuple(living)))
+        if self._next_housekeeping_at_ns <= now_ns:
+            self._next_housekeeping_at_ns = now_ns + HOUSEKEEPING_NS
+            effects.append(Housekeep())
         return effects
 
     def _on_child_deadline(self, child: Child, now_ns: int) -> list[Effect]:

@@ -24,6 +24,7 @@ from supervisor.core.access_rule import AccessRules, Peer
 from supervisor.core.client_quota import CONNECTIONS_MAX, ClientQuota
 from supervisor.core.effect import Commanded, Problem
 from supervisor.shell.peer import peer_of
+from supervisor.shell.poller import Register
 from supervisor.shell.runtime_names import inode_of, refuse_living
 
 # Beyond this the newest are turned away: 2,000 idle clients cost their descriptors and nothing else. Never more than half
@@ -32,8 +33,6 @@ CLIENTS_MAX = 2048
 OWN_DESCRIPTORS = 64
 # Whoever does not take his answer for so long is cut off.
 UNREAD_NS_MAX = 10 * S
-# Registers a descriptor with the loop: (descriptor, epoll mask, handler); mask 0 ends it.
-Register = Callable[[int, int, Callable[[int], None] | None], None]
 
 
 class Readers(NamedTuple):

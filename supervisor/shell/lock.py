@@ -15,7 +15,7 @@ NOTE_BYTES_MAX = 4096 + 32
 class FolderLock:
     """Held from construction to the end of the process. *Raises:* BusyError naming the holder, StorageError.
 
-    `note` is one line for the next holder, who finds it as its `former_note`, whatever became of this one.
+    `note` is one line for the next holder, which finds it as its `previous_note`, however this one ends.
     """
 
     def __init__(self, path: str, *, what: str, remedy: str, note: str = "") -> None:
@@ -23,23 +23,23 @@ class FolderLock:
         self._what = what
         self._remedy = remedy
         self._note = note
-        self._descriptor, self.former_note = self._hold(tries=TRIES)
+        self._descriptor, self.previous_note = self._hold(tries=TRIES)
 
     def is_there(self) -> bool:
-        """Whether the next to open the path meets this lock."""
+        """Whether a process that opens the path meets this lock."""
         try:
             return os.path.samestat(os.lstat(self.path), os.fstat(self._descriptor))
         except OSError:
             return False
 
     def make_again(self) -> None:
-        """Somebody removed the file: hold a new one. Waits for nobody. *Raises:* as the construction."""
+        """The file was removed: hold a new one. Never waits. *Raises:* as the construction."""
         lost = self._descriptor
         self._descriptor, _note = self._hold(tries=0)
         os.close(lost)
 
     def _hold(self, *, tries: int) -> tuple[int, str]:
-        """The locked file, and what its former holder left in it."""
+        """The locked file, and the note that its last holder left in it."""
         try:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as cause:
@@ -51,20 +51,21 @@ class FolderLock:
             holder = _lines(descriptor)[0].strip() or "unknown"
             os.close(descriptor)
             raise BusyError(self.path, f"another agent (pid {holder}) uses this {self._what}", self._remedy) from cause
-        former_note = _lines(descriptor)[1]
+        previous_note = _lines(descriptor)[1]
         data = os.fsencode(f"{os.getpid()}\n{self._note}\n" if self._note else f"{os.getpid()}\n")
         try:
-            # In this order: a full disk cannot refuse what lies in a block that is there.
+            # In this order: a full disk cannot refuse a write into a block that is there.
             os.pwrite(descriptor, data, 0)
             os.ftruncate(descriptor, len(data))
         except OSError as cause:
             os.close(descriptor)
             raise StorageError(self.path, f"cannot be written: {cause.strerror}", "make room") from cause
-        return descriptor, former_note
+        return descriptor, previous_note
 
 
 def _take(descriptor: int, tries: int) -> None:
-    # A fork server that ends without a successor holds it for a moment, while it removes the sockets.
+    """*Raises:* BlockingIOError when another process holds it."""
+    # A fork server that no supervisor took over holds it for a moment at its end, while it removes the sockets.
     for _ in range(tries):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

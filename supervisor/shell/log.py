@@ -7,7 +7,7 @@ from agent.model.foreign import readable
 from agent.model.json_text import json_bytes
 from agent.model.timebase import iso_utc
 from agent.ports import Clock
-from supervisor.shell.takeover import Stray
+from supervisor.shell.stray import Stray
 
 SEVERITIES = ("debug", "info", "warning", "error")
 # A pipe takes up to PIPE_BUF bytes, 4,096 on Linux, in one piece (pipe(7)): lines of several writers do not mix.
@@ -18,17 +18,17 @@ STRAYS_NAMED_MAX = 20
 class LineSink(Protocol):
     """Where lines go; it never waits (`agent.daemon.text_output.TextOutput`)."""
 
-    # How many were lost: in all, and since the last line that told so.
+    # How many were lost: in all, and since the last line that reported it.
     lost: int
     untold: int
 
     def put(self, piece: bytes, *, tells: int = 0) -> None:
-        """Take a line; `tells` of the untold ones are named in it."""
+        """Take a line; it reports `tells` of the untold losses."""
 
 
 class EventLog:
-    """Writes events of at least one severity. What could not be written is counted, and the next line that can be says how
-    many it were. A closed stderr ends the writing, not the agent.
+    """Writes events from one severity upwards. Lines that could not be written are counted, and the next one that can be says
+    how many there were. A closed stderr ends the writing, not the agent.
     """
 
     def __init__(self, clock: Clock, *, level: str, form: str, output: LineSink) -> None:
@@ -51,7 +51,7 @@ class EventLog:
         self._output.put(self._line(kind, severity, {**fields, **hidden}), tells=untold)
 
     def note_killed(self, strays: Sequence[Stray]) -> None:
-        """Name the processes that were ended as strays; of very many some, and how many more there were."""
+        """Name the processes that were ended as strays: the first of very many, and how many more there were."""
         for stray in strays[:STRAYS_NAMED_MAX]:
             self.write("stray_killed", "warning", {"pid": stray.pid, "name": stray.name, "reason": stray.reason})
         if more := strays[STRAYS_NAMED_MAX:]:
@@ -62,7 +62,7 @@ class EventLog:
         if self._form == "json":
             line = json_bytes({**fields, "at": at, "severity": severity, "event": kind})
             if len(line) >= LINE_BYTES_MAX:
-                # Cut, it would be no JSON any more.
+                # A cut line would be no JSON.
                 line = json_bytes({"at": at, "severity": severity, "event": kind, "cut_bytes": len(line)})
             return line + b"\n"
         text = " ".join([at, f"{severity:7}", kind, *(f"{key}={_shown(value)}" for key, value in fields.items())])
@@ -73,5 +73,5 @@ def _shown(value: object) -> str:
     text = str(value)
     if text and " " not in text and '"' not in text and text.isprintable():
         return text
-    # What a worker says must not steer the terminal on which the log is read. Backslashes first: the escapes are to stay single.
+    # A worker's text must not control the terminal on which the log is read. Backslashes first: the escapes are to stay single.
     return '"' + readable(text.replace("\\", "\\\\").replace('"', '\\"')) + '"'

@@ -1,9 +1,9 @@
-"""How the fork server outlives its supervisor for a moment, so that the next one can take it over with all workers.
+"""Keeps the fork server alive for a moment when its supervisor dies, so that the next supervisor can take it over.
 
 Runs in the fork server, before the package's own code. That ends when a pipe, whose other end the supervisor holds, comes
-to its end. Here it is given another pipe, one that never ends, and the real one is watched by signal: at its end a clock
-is set, and when that has run down without a new supervisor at the other end, the fork server ends and its workers with it
-(the kernel kills them: PR_SET_PDEATHSIG). A thread could watch too, but threads and forks do not go together.
+to its end. Here it is given another pipe that never ends, and the real one is watched by signal: at its end a timer is set.
+When that has run down and no new supervisor holds the other end, the fork server ends, and its workers with it (the kernel
+kills them: PR_SET_PDEATHSIG). A thread could watch too, but threads and forks do not go together.
 
 It is also the process to which the kernel gives orphans of its workers (PR_SET_CHILD_SUBREAPER), so that none is lost.
 """
@@ -19,18 +19,17 @@ import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 
-from agent.prctl import PR_SET_CHILD_SUBREAPER, prctl
-from supervisor.shell.descendants import set_mark
+from supervisor.shell.descendants import become_subreaper, children_of, set_mark
 
-# Children of children of children: each round of kills brings the next generation to light.
+# Children of children of children: each round of kills reparents the next generation to us.
 _ROUNDS_MAX = 100
-# Only the supervisor calls, and it sends its order in one piece.
+# Only the supervisor calls, and it sends its request in one piece.
 CALL_SECONDS_MAX = 1.0
-# Sent by the supervisor when somebody has removed the socket at which orders come in; a standby ignores it by default.
+# Sent by the supervisor when the socket at which requests come in was removed; a new worker ignores it by default.
 LISTEN_AGAIN = signal.SIGURG
 BACKLOG = 128
 # Not longer than the name itself, which fits into a socket's address; a start removes what begins like that.
-PASSING_NAME = "listener-new"
+TEMPORARY_NAME = "listener-new"
 
 _fork = os.fork
 _alive = -1
@@ -44,17 +43,20 @@ _selector: selectors.BaseSelector | None = None
 
 
 def arm(listener: int, alive: int, living: int, grace_ns: int, mark: int, lock_path: str, sockets: Sequence[str]) -> None:
-    """Watch the pipe `alive` from now on; `grace_ns` is how long a dead supervisor is waited for. `living` is a locked file
-    that this process and all that are forked from it keep open: the lock is free when the last of them is gone. All who
-    descend from here bear the `mark`. At the end
-    `sockets` are removed, unless another agent holds the lock at `lock_path`."""
+    """Watch the pipe `alive` from now on; `grace_ns` is how long the fork server lives on when it ends.
+
+    `living` is a locked file that this process and all that are forked from it keep open: the lock is free when the last of
+    them is gone. All descendants bear the `mark`. At the end `sockets` are removed, unless another agent holds the lock at
+    `lock_path`. *Raises:* OSError.
+    """
+    assert grace_ns >= 0, grace_ns
     global _alive, _endless_end, _server, _grace_seconds, _remains, _listener, _listener_path
     _listener = listener
     with socket.socket(fileno=os.dup(listener)) as bound:
         _listener_path = bound.getsockname()
     _remains = (lock_path, tuple(sockets))
     _server = os.getpid()
-    # The interval timer counts in microseconds and takes nought for «off».
+    # The interval timer counts in microseconds, and 0 would turn it off.
     _grace_seconds = max(grace_ns / 1e9, 1e-6)
     os.set_inheritable(living, False)
     _alive = os.dup(alive)
@@ -64,7 +66,7 @@ def arm(listener: int, alive: int, living: int, grace_ns: int, mark: int, lock_p
     become_subreaper()
     set_mark(mark)
     _let_requests_fail()
-    # The package is astonished by every orphan that it is given.
+    # The package warns of every orphan that it is given.
     warnings.filterwarnings("ignore", message="forkserver: waitpid returned unexpected pid")
     signal.signal(signal.SIGIO, _on_change)
     signal.signal(signal.SIGALRM, _on_alarm)
@@ -78,9 +80,9 @@ def arm(listener: int, alive: int, living: int, grace_ns: int, mark: int, lock_p
 
 
 def _let_requests_fail() -> None:
-    """Let a request that comes to nothing cost only itself: the package would end the server for it, and every worker with it.
+    """Let a request that fails cost only itself: the package would end the server for it, and every worker with it.
 
-    Of a failing request the package's loop passes over one kind, ECONNABORTED.
+    The package's loop goes on after one kind of failure only, ECONNABORTED.
     """
     from multiprocess import reduction
 
@@ -92,14 +94,14 @@ def _let_requests_fail() -> None:
         try:
             request[:] = receive(caller, size)
         except (EOFError, RuntimeError, AssertionError, OSError) as cause:
-            raise ConnectionAbortedError(errno.ECONNABORTED, "a caller without an order") from cause
+            raise ConnectionAbortedError(errno.ECONNABORTED, "a caller without a request") from cause
         return list(request)
 
     def fork_or_drop() -> int:
         try:
             return _fork()
         except OSError as refused:
-            # Their end tells whoever asked.
+            # The caller reads their end.
             for descriptor in request:
                 os.close(descriptor)
             raise ConnectionAbortedError(errno.ECONNABORTED, refused.strerror) from refused
@@ -108,7 +110,7 @@ def _let_requests_fail() -> None:
 
 
 def _keep_selector() -> None:
-    """Get hold of the selector that the package's loop makes for itself."""
+    """Keep a reference to the selector that the package's loop makes for itself."""
 
     class Kept(selectors.DefaultSelector):
         def __init__(self) -> None:
@@ -123,17 +125,17 @@ def _on_listen_again(_number: int, _frame: object) -> None:
     """Bind the socket's name once more, if it is gone, and put the new socket in the place of the old one."""
     if os.getpid() != _server or _selector is None or os.path.lexists(_listener_path):
         return
-    # Bound under another name: a caller that finds the name before anybody listens is refused, and takes the server for dead.
-    passing = os.path.join(os.path.dirname(_listener_path), PASSING_NAME)
-    # The folder may be gone again: the asker looks whether the name is there.
+    # Bound under another name: a caller that finds the name before anybody listens is refused, and counts the server as dead.
+    temporary = os.path.join(os.path.dirname(_listener_path), TEMPORARY_NAME)
+    # The folder may be gone again: the supervisor looks whether the name is there.
     with suppress(OSError, KeyError):
         with suppress(FileNotFoundError):
-            os.unlink(passing)
+            os.unlink(temporary)
         with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(passing)
-            os.chmod(passing, 0o600)
+            listener.bind(temporary)
+            os.chmod(temporary, 0o600)
             listener.listen(BACKLOG)
-            os.rename(passing, _listener_path)
+            os.rename(temporary, _listener_path)
             os.dup2(listener.fileno(), _listener, inheritable=False)
         # The kernel has forgotten the old one with its last descriptor.
         waiting = _selector.get_key(_listener).fileobj
@@ -142,27 +144,13 @@ def _on_listen_again(_number: int, _frame: object) -> None:
 
 
 def forget() -> None:
-    """In a standby worker: none of this is its business."""
+    """In a new worker: undo all of it."""
     os.fork = _fork
     os.close(_alive)
     os.close(_endless_end)
     signal.signal(signal.SIGIO, signal.SIG_DFL)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.signal(LISTEN_AGAIN, signal.SIG_DFL)
-
-
-def become_subreaper() -> None:
-    """Be given the orphans among our descendants. *Raises:* OSError."""
-    prctl(PR_SET_CHILD_SUBREAPER, 1)
-
-
-def children_of(pid: int) -> list[int]:
-    """The pids of a process's children; none when it is gone. *Source:* proc_pid_task(5), CONFIG_PROC_CHILDREN."""
-    try:
-        with open(f"/proc/{pid}/task/{pid}/children", "rb") as children:
-            return [int(word) for word in children.read().split()]
-    except (FileNotFoundError, ProcessLookupError):
-        return []
 
 
 def _is_orphaned() -> bool:
@@ -177,14 +165,14 @@ def _on_change(_number: int, _frame: object) -> None:
 
 
 def _on_alarm(_number: int, _frame: object) -> None:
-    """Nobody came: end everything below us, then ourselves."""
+    """No new supervisor came: end everything below this process, then itself."""
     if os.getpid() != _server or not _is_orphaned():
         return
     for _ in range(_ROUNDS_MAX):
         children = children_of(_server)
         if not children:
             break
-        # They are ours and not yet waited for, so their numbers are theirs.
+        # They are our children and not yet waited for, so no other process can have their numbers.
         for pid in children:
             os.kill(pid, signal.SIGKILL)
         for pid in children:

@@ -1,4 +1,4 @@
-"""What workers cost and what the kernel shows of them: read over kept-open descriptors, never by number alone.
+"""What worker processes cost and what the kernel shows of them, read over descriptors that stay open.
 
 Nothing here takes the memory lock of another process: a worker that waits with its lock held must not keep the supervisor.
 """
@@ -13,22 +13,23 @@ from supervisor.core.watchdog import ProcessState
 
 _NS_PER_TICK = S // os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-# CPU in percent is shown over some ten seconds, however often somebody asks.
-_LOOKS_MAX = 10
-_BETWEEN_LOOKS_NS = 1 * S
+# CPU in percent is shown over some ten seconds, however often it is asked for.
+_SAMPLES_MAX = 10
+_BETWEEN_SAMPLES_NS = 1 * S
 
 
 class ProcessStatistics:
     """The cost of one process. The descriptor answers ESRCH after its end, so a reused number is never measured."""
 
     def __init__(self, pid: int) -> None:
+        """*Raises:* OSError when the process is gone or there is no descriptor left."""
         self._stat = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
-        self._looks: deque[tuple[int, int]] = deque(maxlen=_LOOKS_MAX)
+        self._samples: deque[tuple[int, int]] = deque(maxlen=_SAMPLES_MAX)
         self._latest: tuple[int, int] | None = None
         self.rss_bytes: int | None = None
 
-    def look(self, now_ns: int) -> ProcessState | None:
-        """State letter and CPU time; None when the process is gone. *Source:* proc_pid_stat(5)."""
+    def sample(self, now_ns: int) -> ProcessState | None:
+        """State letter and CPU time. *Absent:* the process is gone. *Raises:* OSError. *Source:* proc_pid_stat(5)."""
         try:
             line = os.pread(self._stat, STAT_BYTES_MAX, 0)
         except OSError as gone:
@@ -41,21 +42,21 @@ class ProcessStatistics:
         cpu_ns = known_ns if stat.cpu_ticks is None else stat.cpu_ticks * _NS_PER_TICK
         self.rss_bytes = None if stat.rss_pages is None else stat.rss_pages * _PAGE_BYTES
         self._latest = (now_ns, cpu_ns)
-        if not self._looks or now_ns - self._looks[-1][0] >= _BETWEEN_LOOKS_NS:
-            self._looks.append(self._latest)
+        if not self._samples or now_ns - self._samples[-1][0] >= _BETWEEN_SAMPLES_NS:
+            self._samples.append(self._latest)
         return ProcessState(stat.state, cpu_ns)
 
     @property
     def cpu_percent(self) -> float | None:
-        """Percent of one core over the last looks; None before there are two."""
-        if self._latest is None or self._latest == self._looks[0]:
+        """*Units:* percent of one core over the last samples. *Absent:* before there are two."""
+        if self._latest is None or self._latest == self._samples[0]:
             return None
-        (first_at_ns, first_ns), (last_at_ns, last_ns) = self._looks[0], self._latest
+        (first_at_ns, first_ns), (last_at_ns, last_ns) = self._samples[0], self._latest
         return round(100 * (last_ns - first_ns) / max(1, last_at_ns - first_at_ns), 2)
 
     @property
     def cpu_seconds(self) -> float | None:
-        """CPU time since the process's start; None before the first look."""
+        """CPU time since the process's start. *Absent:* before the first sample."""
         return None if self._latest is None else self._latest[1] / S
 
     def close(self) -> None:

@@ -44,11 +44,11 @@ class RulesStore:
 
     def __init__(self, state_dir: str) -> None:
         self._state_dir = state_dir
-        self.background: BackgroundThread[Persisted] = BackgroundThread("rules-store")
+        self.thread: BackgroundThread[Persisted] = BackgroundThread("rules-store")
 
     def write(self, token: int, book: Rulebook) -> None:
         """Make the document of these rules the one."""
-        self.background.send(partial(self._write, token, book))
+        self.thread.send(partial(self._write, token, book))
 
     def _write(self, token: int, book: Rulebook) -> Persisted:
         path = os.path.join(self._state_dir, FILE_NAME)

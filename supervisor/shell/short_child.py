@@ -12,19 +12,18 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from agent import multiprocess_bootstrap
+from supervisor.shell.poller import Register
 
 ANSWER_BYTES_MAX = 1 << 20
 READ_BYTES = 64 << 10
 
-# Registers a descriptor with the loop: (descriptor, epoll mask, handler); mask 0 ends it.
-Register = Callable[[int, int, Callable[[int], None] | None], None]
 # Hears what the child wrote, once; None: it has not ended in time.
 OnAnswer = Callable[[bytes | None], None]
 
 
 class ShortChild:
     """One child: `code` runs in an interpreter of its own, with `order` as its standard input, and its standard output is the
-    answer. It is a child like any other of this process, and is waited for with the others (`Launcher.sweep`)."""
+    answer. It is a child like any other of this process, and is waited for with the others (`StraySweeper.reap`)."""
 
     def __init__(self, code: str, order: bytes, *, register: Register, until_ns: int, on_answer: OnAnswer) -> None:
         self._register = register

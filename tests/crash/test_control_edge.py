@@ -25,7 +25,7 @@ from agent.model.control import READ_OPERATIONS, REQUEST_BYTES_MAX, WRITE_OPERAT
 from agent.model.errors import EvergaugeError
 from agent.model.message import Hello, Identity, encode
 from agent.paths import takeover_record as takeover_record_path
-from supervisor.shell.takeover import process_start_ticks
+from supervisor.shell.process import start_ticks_of
 from supervisor.shell.takeover_record import ServerRecord, TakeoverRecordFile, boot_id
 
 DENIED = "Permission denied"
@@ -279,7 +279,7 @@ def test_a_planted_takeover_record_that_names_somebody_elses_process_ends_nobody
     (agent.runtime_dir / "fork").mkdir(parents=True)
     innocent = subprocess.Popen(["sleep", "1000"])
     try:
-        server = ServerRecord(innocent.pid, process_start_ticks(innocent.pid) or 0, 1, "/nowhere")
+        server = ServerRecord(innocent.pid, start_ticks_of(innocent.pid) or 0, 1, "/nowhere")
         path = takeover_record_path(str(agent.runtime_dir))
         TakeoverRecordFile(
             path, boot_id=boot_id(), run="f" * 16, fingerprint=bytes(32), epochs={"writer": 1}, server=server

@@ -254,7 +254,7 @@ def test_a_flood_on_stderr_costs_the_supervisor_no_memory(tmp_path: Path) -> Non
         rss_before = rss_bytes(agent.process.pid)
         with Pollster(agent):
             agent.order("loud", "flood 64")
-            wait_until(lambda: "worker_says_too_much" in agent.output, "lines are hidden")
+            wait_until(lambda: "worker_stderr_hidden" in agent.output, "lines are hidden")
             agent.order("loud", "exit 3")
             wait_until(lambda: agent.workers()["loud"]["last_exit"] is not None, "it has ended")
         assert rss_bytes(agent.process.pid) - rss_before < 8 * MIB

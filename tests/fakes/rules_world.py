@@ -25,8 +25,8 @@ from supervisor.core.effect import (
     Effect,
     Exited,
     Log,
-    Look,
     MessageReceived,
+    ObserveWorkers,
     Persist,
     Persisted,
     Respond,
@@ -115,7 +115,7 @@ class RulesWorld:
                     self._on_answer(effect)
                 case Persist():
                     self.persists.append(effect)
-                case Look():
+                case ObserveWorkers():
                     self._look(effect)
                 case Log():
                     self.log.append(effect)
@@ -162,7 +162,7 @@ class RulesWorld:
         else:
             worker.down.append(order.message)
 
-    def _look(self, order: Look) -> None:
+    def _look(self, order: ObserveWorkers) -> None:
         self.looks += 1
         seen = []
         for name, epoch in order.children:

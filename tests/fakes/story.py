@@ -14,9 +14,10 @@ from supervisor.core.effect import (
     Commanded,
     Effect,
     Exited,
+    Housekeep,
     Log,
-    Look,
     MessageReceived,
+    ObserveWorkers,
     Respond,
     Send,
     Spawn,
@@ -137,7 +138,7 @@ class Story:
 
     def _take(self, effects: list[Effect]) -> list[Effect]:
         self.log += [effect for effect in effects if isinstance(effect, Log)]
-        return [effect for effect in effects if not isinstance(effect, Log | Look)]
+        return [effect for effect in effects if not isinstance(effect, Log | ObserveWorkers | Housekeep)]
 
     def noted(self, kind: str) -> list[Log]:
         """The log lines of this kind so far."""

@@ -18,9 +18,11 @@ from msgspec import structs
 
 from agent.clock import SystemClock
 from agent.model.heartbeat_page import BODY_BYTES, BODY_OFFSET, VERSION, WAITING_OFFSET, Beat, parse_page
-from supervisor.shell.fork_server import ForkServerSettings
-from supervisor.shell.launcher import SPARE_BIRTH_NS_MAX, Launcher, NotStarted
-from supervisor.shell.takeover import Started, Stray
+from supervisor.shell.fork_server_start import ForkServerSettings
+from supervisor.shell.launcher import Launcher, NotStarted
+from supervisor.shell.standby_pool import START_NS_MAX
+from supervisor.shell.started_worker import StartedWorker
+from supervisor.shell.stray import Stray
 from supervisor.shell.takeover_record import TakeoverRecordFile
 
 # Behind the launcher, which prepares it.
@@ -36,7 +38,7 @@ class Starter:
 
     def __init__(self, folder: Path) -> None:
         # The agent's own preload: it lets the server hear of its children's ends, of which the exit statuses are made.
-        place = ForkServerSettings(
+        settings = ForkServerSettings(
             "run", "fakes.ordered_worker:be", ("workers.runtime.preload",), str(folder), 0, str(folder / "living")
         )
         epochs = {"sampler/tested": 0}
@@ -44,11 +46,11 @@ class Starter:
             str(folder / "takeover-record"), boot_id=bytes(16), run="run", fingerprint=bytes(32), epochs=epochs
         )
         self.killed: list[Stray] = []
-        self.launcher = Launcher(place, record_file, SystemClock(), on_killed=self.killed.extend)
+        self.launcher = Launcher(settings, record_file, SystemClock(), on_killed=self.killed.extend)
         self._epoch = 0
-        self._started: list[Started] = []
+        self._started: list[StartedWorker] = []
         # What came out of the reserve.
-        self._handed_out: list[Started] = []
+        self._handed_out: list[StartedWorker] = []
         self._is_closed = False
 
     def order(self, order: str) -> None:
@@ -59,23 +61,23 @@ class Starter:
             self._handed_out.append(started)
             self._started.append(started)
 
-    def outcome(self) -> Started | NotStarted:
+    def outcome(self) -> StartedWorker | NotStarted:
         """What became of the next order."""
         while not self._handed_out:
-            assert select.select([self.launcher.background.descriptor], [], [], DEADLINE_SECONDS)[0], "no outcome"
-            for outcome in self.launcher.background.results():
+            assert select.select([self.launcher.thread.descriptor], [], [], DEADLINE_SECONDS)[0], "no outcome"
+            for outcome in self.launcher.thread.results():
                 # None: the server was warmed up.
                 if outcome is not None:
-                    if isinstance(outcome, Started):
+                    if isinstance(outcome, StartedWorker):
                         self._started.append(outcome)
                     return outcome
         return self._handed_out.pop()
 
-    def start(self, order: str) -> Started:
+    def start(self, order: str) -> StartedWorker:
         """Ask for a process, and get it."""
         self.order(order)
         started = self.outcome()
-        assert isinstance(started, Started), started
+        assert isinstance(started, StartedWorker), started
         return started
 
     def server(self) -> int:
@@ -94,11 +96,11 @@ class Starter:
         """Everything that the loop would give back."""
         self.close()
         for started in self._started:
-            for descriptor in (started.words, started.status, started.pidfd):
+            for descriptor in (started.stderr, started.status, started.pidfd):
                 if descriptor >= 0:
                     os.close(descriptor)
             started.page.close()
-        os.close(self.launcher.background.descriptor)
+        os.close(self.launcher.thread.descriptor)
 
 
 @pytest.fixture
@@ -119,20 +121,20 @@ def starter(tmp_path: Path) -> Iterator[Starter]:
         setattr(main, name, value)
 
 
-def _status(started: Started) -> int | None:
+def _status(started: StartedWorker) -> int | None:
     """The exit status once it is there; None: the server died before it could write one."""
     assert select.select([started.status], [], [], DEADLINE_SECONDS)[0], "no exit status"
     data = os.read(started.status, 8)
     return exit_status(data) if data else None
 
 
-def _words(started: Started) -> str:
+def _words(started: StartedWorker) -> str:
     """The next words of a process."""
-    assert select.select([started.words], [], [], DEADLINE_SECONDS)[0], "no words"
-    return os.read(started.words, 1 << 16).decode()
+    assert select.select([started.stderr], [], [], DEADLINE_SECONDS)[0], "no words"
+    return os.read(started.stderr, 1 << 16).decode()
 
 
-def _wait_gone(started: Started) -> None:
+def _wait_gone(started: StartedWorker) -> None:
     assert started.pidfd < 0 or select.select([started.pidfd], [], [], DEADLINE_SECONDS)[0], "it lives on"
 
 
@@ -171,8 +173,8 @@ def test_what_a_process_says_is_read_and_ends_with_it(starter: Starter) -> None:
     started = starter.start("say last words")
     assert _words(started) == "last words\n"
     _wait_gone(started)
-    assert os.read(started.words, 10) == b""
-    assert not os.get_blocking(started.words)
+    assert os.read(started.stderr, 10) == b""
+    assert not os.get_blocking(started.stderr)
 
 
 def test_its_heartbeat_page_is_shared(starter: Starter) -> None:
@@ -241,10 +243,10 @@ def test_a_process_whose_server_was_killed_has_no_known_status(starter: Starter)
 def test_a_socket_that_is_made_again_refuses_nobody_who_finds_it(starter: Starter) -> None:
     """From the first moment that its name is there again: a caller that is refused would take the server for dead."""
     starter.start("exit 0")
-    server, path = starter.server(), starter.launcher.path
+    server, path = starter.server(), starter.launcher.server.path
     for _ in range(TIMES_MADE_AGAIN):
         os.unlink(path)
-        starter.launcher.make_again()
+        starter.launcher.server.make_again()
         deadline = time.monotonic() + DEADLINE_SECONDS
         while True:
             with socket.socket(socket.AF_UNIX) as caller:
@@ -265,11 +267,11 @@ def test_a_stopped_server_delays_a_start_until_it_is_reset(starter: Starter) -> 
     os.kill(stopped, signal.SIGSTOP)
     wait_until(lambda: psutil.Process(stopped).status() == psutil.STATUS_STOPPED, "the server is stopped")
     starter.order("exit 0")
-    assert starter.launcher.background.results() == []
+    assert starter.launcher.thread.results() == []
     starter.launcher.reset()
     outcome = starter.outcome()
-    # Started: the order was still in line when the server ended, so it went to the new one.
-    assert isinstance(outcome, Started) or outcome.problem
+    # StartedWorker: the order was still in line when the server ended, so it went to the new one.
+    assert isinstance(outcome, StartedWorker) or outcome.problem
     _wait_ended(stopped)
     assert _status(starter.start("exit 6")) == 6
     assert starter.server() != stopped
@@ -287,17 +289,17 @@ def _reserve(starter: Starter) -> int:
     """Let the launcher look until a process waits in reserve; gives its pid."""
 
     def has_spare() -> int:
-        starter.launcher.sweep()
-        return sum(spare.is_waiting for spare in starter.launcher._spares)
+        starter.launcher.housekeep()
+        return sum(spare.is_waiting for spare in starter.launcher.pool.processes)
 
     wait_until(has_spare, "a process is in reserve")
-    return starter.launcher._spares[0].pid
+    return starter.launcher.pool.processes[0].pid
 
 
 @pytest.fixture
 def with_reserve(starter: Starter) -> Starter:
     """The same launcher, which keeps one process in reserve."""
-    starter.launcher._place = structs.replace(starter.launcher._place, spares=1)
+    starter.launcher.pool._size = 1
     return starter
 
 
@@ -318,7 +320,7 @@ def test_a_process_in_reserve_that_died_is_passed_over(with_reserve: Starter) ->
     _wait_ended(spare)
     assert with_reserve.launcher.launch("sampler/tested", 1, b"exit 3") is None
     outcome = with_reserve.outcome()
-    assert isinstance(outcome, Started)
+    assert isinstance(outcome, StartedWorker)
     assert _status(outcome) == 3
     assert _reserve(with_reserve) != spare
 
@@ -348,7 +350,7 @@ def test_children_that_nobody_knows_are_ended(with_reserve: Starter) -> None:
     spare = _reserve(with_reserve)
     # As if its start had been lost half-way.
     with_reserve.launcher.note_gone(stranger.pid)
-    with_reserve.launcher.sweep()
+    with_reserve.launcher.housekeep()
     _wait_gone(stranger)
     assert psutil.pid_exists(worker.pid)
     assert psutil.pid_exists(spare)
@@ -357,10 +359,10 @@ def test_children_that_nobody_knows_are_ended(with_reserve: Starter) -> None:
 def test_a_process_in_reserve_that_never_comes_to_wait_is_replaced(with_reserve: Starter) -> None:
     """It hangs on its way there: it gets no order, and is ended when it has had its time."""
     _reserve(with_reserve)
-    hung = with_reserve.launcher._spares[0]
+    hung = with_reserve.launcher.pool.processes[0]
     hung.page[WAITING_OFFSET] = 0
-    with_reserve.launcher.sweep()
-    assert with_reserve.launcher._next_spare() is None
-    with_reserve.launcher._spares[0] = structs.replace(hung, born_at_ns=hung.born_at_ns - SPARE_BIRTH_NS_MAX)
+    with_reserve.launcher.housekeep()
+    assert with_reserve.launcher.pool.take() is None
+    with_reserve.launcher.pool.processes[0] = structs.replace(hung, forked_at_ns=hung.forked_at_ns - START_NS_MAX)
     assert _reserve(with_reserve) != hung.pid
     wait_until(lambda: not psutil.pid_exists(hung.pid), "it is ended")

@@ -170,14 +170,14 @@ def rules_store(tmp_path: Path) -> Iterator[RulesStore]:
     """A rules store in a private folder."""
     rules_store = RulesStore(str(tmp_path))
     yield rules_store
-    assert rules_store.background.close(DEADLINE_SECONDS)
-    os.close(rules_store.background.descriptor)
+    assert rules_store.thread.close(DEADLINE_SECONDS)
+    os.close(rules_store.thread.descriptor)
 
 
 def test_what_was_written_is_read_at_the_next_start(rules_store: RulesStore, tmp_path: Path) -> None:
     """Revision and rules; nothing else is left in the folder."""
     rules_store.write(1, BOOK)
-    assert _results(rules_store.background) == [Persisted(1)]
+    assert _results(rules_store.thread) == [Persisted(1)]
     assert load_rulebook(str(tmp_path), WALL_NS) == (BOOK, "")
     assert os.listdir(tmp_path) == ["rules.json"]
 
@@ -186,7 +186,7 @@ def test_the_last_document_holds(rules_store: RulesStore, tmp_path: Path) -> Non
     """One after another, each as a whole."""
     for revision in range(1, 21):
         rules_store.write(revision, Rulebook(revision))
-    assert _results(rules_store.background, 20) == [Persisted(token) for token in range(1, 21)]
+    assert _results(rules_store.thread, 20) == [Persisted(token) for token in range(1, 21)]
     assert load_rulebook(str(tmp_path), WALL_NS)[0].revision == 20
 
 
@@ -199,13 +199,13 @@ def test_a_write_that_fails_says_so_and_leaves_what_was_there(rules_store: Rules
     """A folder stands where the document belongs, then where the temporary one does; the thread lives on."""
     (tmp_path / "rules.json").mkdir()
     rules_store.write(1, BOOK)
-    assert _results(rules_store.background) == [Persisted(1, f"{tmp_path}/rules.json cannot be written: Is a directory")]
+    assert _results(rules_store.thread) == [Persisted(1, f"{tmp_path}/rules.json cannot be written: Is a directory")]
     (tmp_path / "rules.json").rmdir()
     rules_store.write(2, BOOK)
-    assert _results(rules_store.background) == [Persisted(2)]
+    assert _results(rules_store.thread) == [Persisted(2)]
     (tmp_path / "rules.json.new").mkdir()
     rules_store.write(3, BOOK)
-    assert _results(rules_store.background) == [Persisted(3, f"{tmp_path}/rules.json cannot be written: Is a directory")]
+    assert _results(rules_store.thread) == [Persisted(3, f"{tmp_path}/rules.json cannot be written: Is a directory")]
     assert load_rulebook(str(tmp_path), WALL_NS) == (BOOK, "")
 
 
@@ -223,7 +223,7 @@ def test_a_folder_that_cannot_be_synced_leaves_the_document_in_place_and_says_so
     """EIO after the rename: the next start reads the new rules, so what runs must not go on with the old ones."""
     (failing / "rules_store.renamed").write_text("error EIO")
     rules_store.write(1, BOOK)
-    assert _results(rules_store.background) == [
+    assert _results(rules_store.thread) == [
         Persisted(1, f"{tmp_path} cannot be synced: failpoint rules_store.renamed", is_in_place=True)
     ]
     assert load_rulebook(str(tmp_path), WALL_NS) == (BOOK, "")
@@ -237,18 +237,18 @@ def test_a_file_system_that_syncs_no_folders_is_taken_as_it_is(
     (failing / "rules_store.renamed").write_text(f"error {word}")
     rules_store.write(1, BOOK)
     reason = f"the file system of {tmp_path} syncs no folders: failpoint rules_store.renamed"
-    assert _results(rules_store.background) == [Persisted(1, weakness=reason)]
+    assert _results(rules_store.thread) == [Persisted(1, weakness=reason)]
     assert load_rulebook(str(tmp_path), WALL_NS) == (BOOK, "")
 
 
 def test_a_half_written_successor_is_never_read(rules_store: RulesStore, tmp_path: Path) -> None:
     """What a power failure left under the passing name is overwritten by the next write."""
     rules_store.write(1, BOOK)
-    assert _results(rules_store.background) == [Persisted(1)]
+    assert _results(rules_store.thread) == [Persisted(1)]
     (tmp_path / "rules.json.new").write_bytes(b'{"format": 1, "revi')
     assert load_rulebook(str(tmp_path), WALL_NS) == (BOOK, "")
     rules_store.write(2, Rulebook(18))
-    assert _results(rules_store.background) == [Persisted(2)]
+    assert _results(rules_store.thread) == [Persisted(2)]
     assert load_rulebook(str(tmp_path), WALL_NS)[0].revision == 18
 
 
@@ -260,7 +260,7 @@ from supervisor.shell.rules_store import RulesStore
 rules_store = RulesStore(sys.argv[1])
 for revision in itertools.count(1):
     rules_store.write(revision, Rulebook(revision, tuple(GroupRule(f"r{n}") for n in range(200))))
-    while not rules_store.background.results():
+    while not rules_store.thread.results():
         pass
     os.write(1, b"%d\\n" % revision)
 """
@@ -322,13 +322,13 @@ def test_the_cpu_and_memory_of_a_real_child(busy: "subprocess.Popen[str]") -> No
     """Percent over the looks, which are on our clock: what it used in ten of our seconds."""
     statistics = ProcessStatistics(busy.pid)
     assert {statistics.cpu_percent, statistics.cpu_seconds, statistics.rss_bytes} == {None}
-    first = statistics.look(0)
+    first = statistics.sample(0)
     assert first is not None
     percent_after_one_look = statistics.cpu_percent
     other = ProcessStatistics(busy.pid)
-    wait_until(lambda: (process_state := other.look(0)) and process_state.cpu_ns >= first.cpu_ns + S // 10, "it used 100 ms")
+    wait_until(lambda: (process_state := other.sample(0)) and process_state.cpu_ns >= first.cpu_ns + S // 10, "it used 100 ms")
     other.close()
-    last = statistics.look(10 * S)
+    last = statistics.sample(10 * S)
     assert last is not None
     assert last.state in "RS"
     assert percent_after_one_look is None
@@ -342,11 +342,11 @@ def test_the_cpu_and_memory_of_a_real_child(busy: "subprocess.Popen[str]") -> No
 def test_a_dead_child_is_seen_as_a_zombie_and_then_not_at_all(busy: "subprocess.Popen[str]") -> None:
     """None, never a number of somebody else."""
     statistics = ProcessStatistics(busy.pid)
-    statistics.look(0)
+    statistics.sample(0)
     busy.kill()
-    wait_until(lambda: (process_state := statistics.look(S)) is not None and process_state.state == "Z", "it is a zombie")
+    wait_until(lambda: (process_state := statistics.sample(S)) is not None and process_state.state == "Z", "it is a zombie")
     busy.wait()
-    assert statistics.look(2 * S) is None
+    assert statistics.sample(2 * S) is None
     statistics.close()
 
 
@@ -354,9 +354,9 @@ def test_the_percentage_forgets_what_is_long_ago(busy: "subprocess.Popen[str]") 
     """Twenty looks at the same instant of the child: the first one, long ago, no longer counts."""
     busy.send_signal(signal.SIGSTOP)
     statistics = ProcessStatistics(busy.pid)
-    wait_until(lambda: (process_state := statistics.look(0)) is not None and process_state.state == "T", "it is stopped")
+    wait_until(lambda: (process_state := statistics.sample(0)) is not None and process_state.state == "T", "it is stopped")
     for number in range(1, 21):
-        statistics.look(number * S)
+        statistics.sample(number * S)
     assert statistics.cpu_percent == 0.0
     statistics.close()
 

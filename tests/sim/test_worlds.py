@@ -17,8 +17,8 @@ from supervisor.core.effect import (
     Effect,
     Exited,
     Finished,
-    Look,
     MessageReceived,
+    ObserveWorkers,
     Persist,
     Persisted,
     Respond,
@@ -61,7 +61,7 @@ class World:
         self.now_ns = 0
         self.spawns: list[Spawn] = []
         self.workers: dict[tuple[str, int], _Worker] = {}
-        self.looks: list[Look] = []
+        self.looks: list[ObserveWorkers] = []
         self.persists: list[Persist] = []
         self.rules: dict[str, int] = {}
         self.pending_rules: list[tuple[str, int | None]] = []
@@ -86,7 +86,7 @@ class World:
             match effect:
                 case Spawn():
                     self.spawns.append(effect)
-                case Look():
+                case ObserveWorkers():
                     self.looks.append(effect)
                 case Persist():
                     self.persists.append(effect)
