@@ -16,7 +16,7 @@ from supervisor.shell.background_thread import BackgroundThread
 from supervisor.shell.fork_server import ForkServer
 from supervisor.shell.fork_server_start import ForkServerSettings
 from supervisor.shell.runtime_names import RuntimeName
-from supervisor.shell.standby import Assignment, StandbyProcess, assign, fork_standby
+from supervisor.shell.standby import StandbyProcess, StartTask, assign, fork_standby
 from supervisor.shell.standby_pool import StandbyPool
 from supervisor.shell.started_worker import StartedWorker
 from supervisor.shell.stray import OnKilled
@@ -73,7 +73,7 @@ class Launcher:
     def launch(self, child: str, epoch: int, order: bytes) -> StartedWorker | None:
         """Start this generation with this launch order. *Absent:* its outcome comes through `thread`."""
         self._record.note_epoch(child, epoch)
-        task = Assignment(self._settings.run, child, epoch, order)
+        task = StartTask(self._settings.run, child, epoch, order)
         standby = self.pool.take()
         if standby is not None:
             failpoint("launcher.before_order")
@@ -116,7 +116,7 @@ class Launcher:
         with suppress(OSError):
             _masked(self.server.ensure_running)
 
-    def _launch(self, task: Assignment) -> StartedWorker | NotStarted:
+    def _launch(self, task: StartTask) -> StartedWorker | NotStarted:
         outcome = self._fork()
         self._starts_open -= 1
         if isinstance(outcome, str):

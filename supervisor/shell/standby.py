@@ -94,7 +94,7 @@ def _check_descriptors() -> None:
         raise OSError(EMFILE, os.strerror(EMFILE))
 
 
-class Assignment(Struct, frozen=True):
+class StartTask(Struct, frozen=True):
     """Which worker a standby process becomes: of this run, this name and epoch, with this encoded `agent.launch.Launch`."""
 
     run: str
@@ -103,7 +103,7 @@ class Assignment(Struct, frozen=True):
     order: bytes
 
 
-def assign(standby: StandbyProcess, task: Assignment, now_ns: int) -> StartedWorker:
+def assign(standby: StandbyProcess, task: StartTask, now_ns: int) -> StartedWorker:
     """Tell a standby process which worker it is. Never waits; one that has died meanwhile is a worker that died at once."""
     assert task.order, "an empty order tells the process to end"
     inodes = os.fstat(standby.stderr).st_ino, os.fstat(standby.status).st_ino
