@@ -139,6 +139,12 @@ STORAGE_QUOTA = AutoSize(
     "limit for sealed data, spool and set-aside files together; the oldest data are removed; auto: 10 GiB or a tenth of the "
     "state folder's file system, whichever is less; 0: no limit",
 )
+# A query opens one file of each day instead of a hundred; it costs a second of CPU per million rows, at the lowest priority.
+COMPACTION = Switch(
+    "writer.compaction",
+    True,
+    "sealed files of finished days become one file per table and day; costs a second copy of a day for a while",
+)
 QUOTA_BYTES_MAX = 10 * KIB * MIB
 # Holds ten minutes of one sampler's batches; the process sampler with its defaults needs less than 1 MiB for that.
 BUFFER_BYTES = Size(
@@ -164,7 +170,7 @@ SETTINGS: tuple[AnySetting, ...] = (
     RESCTRL_AUTO_MOUNT, RESCTRL_RETRY_INTERVAL, RESCTRL_CHECK_INTERVAL, RESCTRL_HEALTH_INTERVAL, LOG_LEVEL, LOG_FORMAT,
     HEARTBEAT_INTERVAL, HANG_TIMEOUT, START_TIMEOUT, STOP_TIMEOUT, BACKOFF_BASE, BACKOFF_FACTOR, BACKOFF_CEILING,
     BACKOFF_JITTER, STABLE_PERIOD, ORPHAN_GRACE, SPARE_WORKERS, CONTROL_PLANE_INTERVAL, SEAL_INTERVAL, SEAL_BYTES, SYNC_INTERVAL,
-    STORAGE_QUOTA, BUFFER_BYTES,
+    STORAGE_QUOTA, COMPACTION, BUFFER_BYTES,
     GATEWAY_ADDRESS, GATEWAY_PORT, GATEWAY_ALLOWED_HOSTS,
 )  # fmt: skip
 

@@ -20,8 +20,9 @@ DURABLE_STEPS = ("rules_store.", "spool.", "sealer.")
 STIMULI_ROUNDS_MAX = 6
 
 
-# Those of monitoring groups need a resctrl: `test_resctrl_failpoints.py` kills them.
-FAILPOINTS = sorted(point for point in failpoints() if not point.startswith("resctrl."))
+# Those of monitoring groups need a resctrl, those of compaction a finished day: `test_resctrl_failpoints.py` and
+# `test_compaction_failpoints.py` kill them.
+FAILPOINTS = sorted(point for point in failpoints() if not point.startswith(("resctrl.", "compactor.")))
 
 
 class Ordeal:

@@ -19,6 +19,7 @@ from agent.model.message import Condition, Note
 from agent.model.timebase import MINUTE, S
 from agent.ports import Bus
 from agent.store.segment import id_in
+from workers.writer.compacting import Compacting
 from workers.writer.condition import Conditions
 from workers.writer.folder import storage_error
 from workers.writer.pruning import Pruning
@@ -27,6 +28,7 @@ from workers.writer.seal_queue import SealQueue
 from workers.writer.sealing import Sealing
 from workers.writer.set_aside import AsideKeeper
 from workers.writer.spool import Spool
+from workers.writer.turn import Step, Turns, Wishes
 
 # Sealing 16 MiB takes about a second; whoever needs so much longer waits for a disk that is gone.
 SEALING_NS_MAX = 10 * MINUTE
@@ -59,6 +61,7 @@ class Archive:
         on_damage: Callable[[SealReport], None],
         pruning: Pruning,
         on_missing: Callable[[str], None] = lambda _name: None,
+        compacting: Compacting | None = None,
     ) -> None:
         self._spool = spool
         self._state_directory = state_directory
@@ -67,6 +70,8 @@ class Archive:
         self._on_damage = on_damage
         self._pruning = pruning
         self._on_missing = on_missing
+        self._compacting = compacting
+        self._turns = Turns()
         self._aside = AsideKeeper(spool.aside, bus, pruning.limit_bytes)
         self._conditions = Conditions(bus)
         # What could not be removed at the last try, and segments that are done with and could not be put away.
@@ -106,7 +111,8 @@ class Archive:
     def stats(self) -> dict[str, Any]:
         """What the writer tells of it."""
         counts = {"segments_waiting": self.waiting, "sealed_files": self._sealed_files, "sealed_rows": self._sealed_rows}
-        return {**counts, **self._aside.stats(), **self._pruning.stats()}
+        compaction = {} if self._compacting is None else self._compacting.stats()
+        return {**counts, **self._aside.stats(), **self._pruning.stats(), **compaction}
 
     def prepare(self) -> None:
         """Make the spool's folders, remove what a killed writer or sealer left under hidden names, and begin to remove what
@@ -153,22 +159,33 @@ class Archive:
         """From now on a failure is not tried again."""
         self._is_stopping = True
         self._pruning.stop()
+        if self._compacting is not None:
+            self._compacting.stop()
 
     def close(self) -> None:
-        """End the sealer under way; its segment stays in the spool."""
+        """End the sealer under way, whose segment stays in the spool, or the compactor."""
         self._pruning.stop()
+        if self._compacting is not None:
+            self._compacting.close()
         if self._sealing is not None:
             self._sealing.close()
 
     def descriptors(self) -> tuple[int, ...]:
-        """What to wait on while a sealer works."""
-        return () if self._sealing is None else self._sealing.descriptors()
+        """What to wait on while a sealer or a compactor works."""
+        if self._sealing is not None:
+            return self._sealing.descriptors()
+        return () if self._compacting is None else self._compacting.descriptors()
 
     def next_deadline_ns(self, now_ns: int) -> int | None:
         """When `advance` wants to be called."""
+        if self._is_compacting:
+            # The others wait for its end, or have ended it: its descriptors tell.
+            return now_ns + _POLL_NS
         deadlines = [self._pruning.next_deadline_ns()]
         if self._is_untidy and self._sealing is None:
             deadlines.append(self._tidy_at_ns)
+        if self._compacting is not None and self._sealing is None:
+            deadlines.append(self._compacting.next_deadline_ns(now_ns))
         if self._sealing is not None:
             deadlines.append(now_ns + _POLL_NS)
         # Before the open segment's head is on the disk nothing is sealed; the end of the sync calls `advance` then.
@@ -185,26 +202,50 @@ class Archive:
     def _gave_up(self) -> bool:
         return self._is_stopping and self._is_failing
 
-    def advance(self, now_ns: int) -> None:
-        """Look after the sealer under way, then keep the quota, then start the next sealer.
+    @property
+    def _is_compacting(self) -> bool:
+        return self._compacting is not None and self._compacting.is_busy
 
-        They take turns: a folder that is empty for a moment is not taken away from a sealer that is about to use it.
-        """
+    def advance(self, now_ns: int) -> None:
+        """Look after what is at work, then let the next one begin: see `workers.writer.turn`."""
         if self._sealing is not None:
             self._look(self._sealing, now_ns)
         if self._is_untidy and self._sealing is None and now_ns >= self._tidy_at_ns:
             self._tidy_at_ns = now_ns + _TIDY_NS
             with suppress(StorageError):
                 self.prepare()
-        self._pruning.advance(now_ns)
-        if self._sealing is None and not self._pruning.is_busy and self._spool.is_durable and not self._gave_up:
-            name = self._queue.take(now_ns)
-            if name is None:
-                return
-            if self._spool.has(name):
-                self._start(name, now_ns)
-            else:
-                self._miss(name, now_ns)
+        if self._compacting is not None and self._sealing is None and self._compacting.advance(now_ns):
+            self._turns.on_compaction_ended()
+            self._pruning.begin()
+        step = self._turns.decide(self._wishes(now_ns), now_ns)
+        if step is Step.PRUNE or not self._pruning.is_busy:
+            self._pruning.advance(now_ns)
+            step = self._turns.decide(self._wishes(now_ns), now_ns) if step is Step.PRUNE else step
+        if step is Step.SEAL:
+            self._seal_next(now_ns)
+        elif self._compacting is not None and step is Step.COMPACT:
+            self._compacting.start(now_ns)
+        elif self._compacting is not None and step is Step.GIVE_UP:
+            self._compacting.give_up()
+
+    def _wishes(self, now_ns: int) -> Wishes:
+        due_ns = self._queue.next_deadline_ns()
+        return Wishes(
+            is_sealing=self._sealing is not None,
+            is_compacting=self._is_compacting,
+            is_ending=self._compacting is not None and self._compacting.is_ending,
+            wants_seal=due_ns is not None and due_ns <= now_ns and self._spool.is_durable and not self._gave_up,
+            wants_pruning=self._pruning.is_busy,
+            wants_compaction=self._compacting is not None and self._compacting.wants_turn(now_ns),
+        )
+
+    def _seal_next(self, now_ns: int) -> None:
+        name = self._queue.take(now_ns)
+        assert name is not None
+        if self._spool.has(name):
+            self._start(name, now_ns)
+        else:
+            self._miss(name, now_ns)
 
     def _miss(self, name: str, now_ns: int) -> None:
         """Somebody removed a segment before it was sealed: its rows are gone, and that is told as a loss."""
@@ -278,6 +319,8 @@ class Archive:
         self._queue.on_sealed()
         self._aside.keep()
         self._pruning.begin()
+        if self._compacting is not None:
+            self._compacting.on_sealed(report)
         self._sealed_files += len(report.files)
         self._sealed_rows += report.rows
         self._spool.readers.note_sealed(os.path.join(self._state_directory, "data"), report.unshared)

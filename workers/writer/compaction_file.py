@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from agent.model.timebase import iso_utc
+from agent.store.digest import MAGIC, add_digest
 from workers.writer.compaction_plan import LISTED_MAX
 from workers.writer.compaction_source import SourceFile, runs_of, segments_of
-from workers.writer.digest import MAGIC, add_digest
 from workers.writer.readers import ReaderGroup
 
 if TYPE_CHECKING:

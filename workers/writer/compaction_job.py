@@ -20,7 +20,7 @@ from agent.exchange import exchange, why_impossible
 from agent.failpoint import failpoint
 from agent.model.errors import StorageError
 from agent.model.foreign import readable
-from workers.writer.compaction_plan import date_of
+from agent.store.layout import parse_date_folder
 from workers.writer.folder import make_folder, opened_folder, storage_error, sync_folder
 from workers.writer.readers import ReaderGroup
 
@@ -177,7 +177,7 @@ def left_jobs(state_directory: str) -> Iterator[Job]:
     for name in _names(root)[:JOBS_MAX]:
         table, _, folder = name.rpartition("@")
         with suppress(OSError):
-            if table and date_of(folder) is not None and S_ISDIR(os.lstat(os.path.join(root, name)).st_mode):
+            if table and parse_date_folder(folder) is not None and S_ISDIR(os.lstat(os.path.join(root, name)).st_mode):
                 yield Job(state_directory, table, folder)
 
 

@@ -5,13 +5,13 @@ nothing else, and when no segment that may still bring rows of it waits in the s
 their own, and enough of these make the day due again.
 """
 
-import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from msgspec import Struct
 
 from agent.model.timebase import DAY, civil_date
-from workers.writer.segment import ID, created_wall_ns, generation_of, id_in, segment_id
+from agent.store.layout import parse_date_folder, parse_sealed_name
+from agent.store.segment import created_wall_ns, generation_of, id_in, segment_id
 
 # A day with fewer files than this has nothing to gain.
 FILES_MIN = 2
@@ -24,17 +24,12 @@ SOURCES_MAX = 20_000
 # Kept in the metadata of a compacted file: two days of segments at the default interval.
 LISTED_MAX = 192
 
-_DATE = re.compile(r"date=([0-9]{4}-[0-9]{2}-[0-9]{2})")
-_UTC = "[0-9]{8}T[0-9]{6}Z"
-# Host, first and last second, id; as `agent.store.layout` writes them behind the prefix.
-_REST = re.compile(rf"(?P<host>[A-Za-z0-9._-]+?)-{_UTC}(?:-{_UTC})?(?P<day>-day)?-(?P<segment>{ID})\.parquet")
-_COMPACTED = "-day"
-
 
 class Source(Struct, frozen=True):
     """A sealed or compacted file by its name."""
 
     name: str
+    host: str
     segment: str
     is_compacted: bool
 
@@ -84,16 +79,10 @@ class LeftAlone(Struct, frozen=True):
 Verdict = Due | Settled | Unfinished | LeftAlone
 
 
-def date_of(folder: str) -> str | None:
-    """`2024-01-31` of `date=2024-01-31`; None: it is no folder of a date."""
-    found = _DATE.fullmatch(folder)
-    return None if found is None else found[1]
-
-
 def parse_source(name: str, prefix: str) -> Source | None:
     """A file of a table by its name; None: it is none of the agent's."""
-    found = _REST.fullmatch(name, len(prefix)) if name.startswith(prefix) else None
-    return None if found is None else Source(name, found["segment"], found["day"] is not None)
+    found = parse_sealed_name(name, prefix)
+    return None if found is None else Source(name, found.host, found.segment, found.is_compacted)
 
 
 def compacted_id(generation: int, chance: str) -> str:
@@ -116,7 +105,7 @@ def waiting(closed: Sequence[str], open_name: str, now_wall_ns: int) -> Waiting:
 
 def judge(day: DayFolder, spool: Waiting, now_wall_ns: int) -> Verdict:
     """Whether a day of a table is compacted now."""
-    date = date_of(day.folder)
+    date = parse_date_folder(day.folder)
     if date is None:
         return Settled()
     sources = [parse_source(name, day.prefix) for name in day.names]
@@ -129,7 +118,7 @@ def judge(day: DayFolder, spool: Waiting, now_wall_ns: int) -> Verdict:
         return LeftAlone(foreign, "the agent did not write it, and it would be taken out of its folder")
     if len(ours) > SOURCES_MAX:
         return LeftAlone(day.folder, f"it holds {len(ours)} files, more than {SOURCES_MAX}")
-    return Due(tuple(sorted(ours, key=_age)), max(generation_of(source.segment) for source in ours))
+    return Due(in_order_of_age(ours), max(generation_of(source.segment) for source in ours))
 
 
 def foreign_name(day: DayFolder) -> str | None:
@@ -153,5 +142,6 @@ def _is_finished(date: str, sources: Collection[Source], spool: Waiting, now_wal
     return not any(civil_date(start_ns) <= date <= civil_date(end_ns) for start_ns, end_ns in spool.spans)
 
 
-def _age(source: Source) -> tuple[int, str]:
-    return generation_of(source.segment), source.name
+def in_order_of_age(sources: Iterable[Source]) -> tuple[Source, ...]:
+    """The oldest first."""
+    return tuple(sorted(sources, key=lambda source: (generation_of(source.segment), source.name)))

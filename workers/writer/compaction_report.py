@@ -12,12 +12,16 @@ class Outcome(StrEnum):
     """What became of a day."""
 
     COMPACTED = "compacted"
-    # A file keeps it from being compacted: foreign, damaged, of another installation.
+    # A file keeps it from being compacted: one that the agent did not write, or did in another installation.
     LEFT_ALONE = "left_alone"
+    # A file keeps it from being compacted that is the agent's own and not what was sealed.
+    DAMAGED = "damaged"
     # The folder is not what it was when the day was chosen.
     CHANGED = "changed"
     # The kernel or the file system cannot exchange two folders.
     IMPOSSIBLE = "impossible"
+    # No day was asked for: what a killed compactor had left is finished or undone.
+    CLEANED = "cleaned"
 
 
 class CompactReport(Struct, frozen=True):

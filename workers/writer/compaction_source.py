@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from agent.model.foreign import readable
+from agent.store.digest import Verdict, check_digest
 from workers.writer.compaction_plan import Source
 from workers.writer.compaction_window import RowGroup
-from workers.writer.digest import Verdict, check_digest
 
 if TYPE_CHECKING:
     import pyarrow
@@ -27,12 +27,16 @@ _OPEN_MAX = 128
 
 
 class UnfitError(Exception):
-    """A file that keeps its day from being compacted: `name`, and the reason for a person."""
+    """A file that keeps its day from being compacted: `name`, and the reason for a person.
 
-    def __init__(self, name: str, reason: str) -> None:
+    `is_damaged`: it is the agent's own, and somebody must look after it.
+    """
+
+    def __init__(self, name: str, reason: str, *, is_damaged: bool = False) -> None:
         super().__init__(f"{name}: {reason}")
         self.name = name
         self.reason = reason
+        self.is_damaged = is_damaged
 
 
 class SourceFile(Struct, frozen=True):
@@ -76,7 +80,9 @@ class Sources:
             rows = self._file(group.source).read_row_group(group.index, use_threads=False)
         except (OSError, pyarrow.ArrowException) as cause:
             # Its digest was right a moment ago: the disk, or a hand.
-            raise UnfitError(self.files[group.source].name, f"its rows cannot be read ({' '.join(str(cause).split())})") from cause
+            raise UnfitError(
+                self.files[group.source].name, f"its rows cannot be read ({' '.join(str(cause).split())})", is_damaged=True
+            ) from cause
         self._told_bytes += group.bytes
         self._decoded_bytes += rows.nbytes
         return rows
@@ -93,7 +99,7 @@ class Sources:
             schema = opened.schema_arrow
             marks = _marks(metadata)
         except (OSError, pyarrow.ArrowException, UnicodeDecodeError) as cause:
-            raise UnfitError(source.name, "its footer is damaged") from cause
+            raise UnfitError(source.name, "its footer is damaged", is_damaged=True) from cause
         _check_marks(source, table, install, marks, schema)
         self.files.append(SourceFile(path, source.name, size_bytes, metadata.num_rows, schema, marks))
         for index in range(metadata.num_row_groups):
@@ -106,7 +112,7 @@ class Sources:
         column = metadata.schema.names.index(TIME)
         statistics = group.column(column).statistics
         if statistics is None or not statistics.has_min_max or statistics.null_count:
-            raise UnfitError(self.files[number].name, f"it does not say between which times its rows are ({TIME})")
+            raise UnfitError(self.files[number].name, f"it does not say between which times its rows are ({TIME})", is_damaged=True)
         self.groups.append(RowGroup(number, index, int(statistics.min), int(statistics.max), group.num_rows, group.total_byte_size))
 
     def _file(self, number: int) -> "ParquetFile":
@@ -135,7 +141,7 @@ def _checked_size(path: str, name: str) -> int:
     except PermissionError as cause:
         raise UnfitError(name, "the agent's user may not read it") from cause
     except OSError as cause:
-        raise UnfitError(name, f"it cannot be read ({cause.strerror})") from cause
+        raise UnfitError(name, f"it cannot be read ({cause.strerror})", is_damaged=True) from cause
     try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
@@ -143,7 +149,7 @@ def _checked_size(path: str, name: str) -> int:
         if found.st_uid != os.geteuid():
             raise UnfitError(name, f"it belongs to user {found.st_uid}")
         if check_digest(descriptor) is not Verdict.GOOD:
-            raise UnfitError(name, "its bytes are not those that were sealed")
+            raise UnfitError(name, "its bytes are not those that were sealed", is_damaged=True)
         return found.st_size
     finally:
         os.close(descriptor)

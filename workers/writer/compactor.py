@@ -1,10 +1,11 @@
 """A short-lived process that makes one Parquet file of all that a table has of one finished day.
 
     python -m workers.writer.compactor STATE_DIR TABLE DATE --prefix P --id ID --install I [--reader-gid GID] [--parent PID]
+    python -m workers.writer.compactor STATE_DIR [--parent PID]
 
-It writes one line of JSON (`workers.writer.compaction_report`). It may be killed at any moment: until the exchange the
-day's folder is as it was, after it the new file is in place (`workers.writer.compaction_job`). It works at the lowest
-priority and dies with its parent.
+At first it finishes or undoes what an earlier one left; the second form does nothing else. It writes one line of JSON
+(`workers.writer.compaction_report`). It may be killed at any moment: until the exchange the day's folder is as it was, after
+it the new file is in its place (`workers.writer.compaction_job`). It works at the lowest priority and dies with its parent.
 """
 
 import os
@@ -13,37 +14,25 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
-from msgspec import Struct
-
 from agent.failpoint import failpoint
-from agent.model.errors import EvergaugeError, ExitCode, MisuseError
-from agent.model.timebase import compact_utc
+from agent.model.errors import EvergaugeError, ExitCode
+from agent.model.timebase import DAY, S
 from agent.prctl import die_with_parent
+from agent.store.layout import SealedName, file_name
 from workers.writer.compaction_file import CompactedFile, marks_of
-from workers.writer.compaction_job import ImpossibleError, Job
+from workers.writer.compaction_job import ImpossibleError, Job, clean_left_jobs
 from workers.writer.compaction_job import Sources as JobSources
 from workers.writer.compaction_merge import merge, union_schema
-from workers.writer.compaction_plan import DayFolder, Source, foreign_name, parse_source
+from workers.writer.compaction_plan import DayFolder, Source, foreign_name, in_order_of_age, parse_source
 from workers.writer.compaction_report import CompactReport, Outcome, encode_compact_report
 from workers.writer.compaction_source import Sources, UnfitError
+from workers.writer.compactor_order import Order, parse_arguments
 from workers.writer.folder import storage_error
 from workers.writer.readers import ReaderGroup
 
 NICE = 19
-_OPTIONS = ("--prefix", "--id", "--install", "--reader-gid", "--parent")
-
-
-class Order(Struct, frozen=True):
-    """What to compact: the folder `date=…` of a table, whose files' names begin with `prefix`; `segment` is the new file's id,
-    `install` whose files are taken, `reader_gid` the group that may read the result."""
-
-    state_directory: str
-    table: str
-    folder: str
-    prefix: str
-    segment: str
-    install: str = ""
-    reader_gid: int | None = None
+# Year 9999: later times have no name.
+STAMP_END_NS = 2_932_897 * DAY
 
 
 def compact(order: Order) -> CompactReport:
@@ -51,8 +40,6 @@ def compact(order: Order) -> CompactReport:
     job = Job(order.state_directory, order.table, order.folder)
     readers = ReaderGroup(order.reader_gid)
     try:
-        # One of a compactor that was killed with its writer.
-        job.clean()
         names = sorted(os.listdir(job.live))
         found = _sources(order, names)
         if found is None:
@@ -64,7 +51,8 @@ def compact(order: Order) -> CompactReport:
         return CompactReport(Outcome.IMPOSSIBLE, problem=failure.sentence)
     except UnfitError as found_unfit:
         _undo(job)
-        return CompactReport(Outcome.LEFT_ALONE, name=found_unfit.name, problem=found_unfit.reason)
+        outcome = Outcome.DAMAGED if found_unfit.is_damaged else Outcome.LEFT_ALONE
+        return CompactReport(outcome, name=found_unfit.name, problem=found_unfit.reason)
     except FileNotFoundError:
         # The quota or a person was faster.
         _undo(job)
@@ -78,7 +66,7 @@ def compact(order: Order) -> CompactReport:
 
 
 def _undo(job: Job) -> None:
-    # What cannot be removed now is told by the writer, who cleans up after each compactor.
+    # What cannot be removed now is tried again, and told, by the next compactor.
     if not job.is_exchanged:
         job.undo()
 
@@ -89,22 +77,26 @@ def _sources(order: Order, names: Sequence[str]) -> list[Source] | None:
     if foreign_name(day) is not None:
         return None
     sources = [source for name in names if (source := parse_source(name, order.prefix)) is not None]
-    return sorted(sources, key=lambda source: (source.segment[:8], source.name)) or None
+    return list(in_order_of_age(sources)) or None
 
 
 def _compact(order: Order, job: Job, found: Sequence[Source], readers: ReaderGroup) -> CompactReport:
+    import pyarrow
+
+    pyarrow.set_cpu_count(1)
+    pyarrow.set_io_thread_count(1)
     failpoint("compactor.begun")
     sources = Sources(job.live, order.table, order.install, found)
     if not sources.groups:
         raise UnfitError(found[0].name, "neither it nor any other file of the day has a row")
     schema = union_schema(sources.files)
-    name = _file_name(order, sources)
+    name = _name(order, found[-1].host, sources)
     marks = marks_of(sources.files, order.segment, time.time_ns())
     file = CompactedFile(os.path.join(job.day, name), schema, marks)
     try:
         rows = merge(sources, schema, file.write, lambda: failpoint("compactor.window_written"))
         if rows != sources.rows:
-            raise UnfitError(order.folder, f"its files hold {rows} rows, and their footers say {sources.rows}")
+            raise UnfitError(order.folder, f"its files hold {rows} rows, and their footers say {sources.rows}", is_damaged=True)
         bytes_after = file.finish(readers, os.path.join(job.live, name))
     except BaseException:
         file.forget()
@@ -127,55 +119,45 @@ def _compact(order: Order, job: Job, found: Sequence[Source], readers: ReaderGro
 
 def _verify(path: str, name: str, rows: int, order: Order) -> None:
     """Read the new file back as any later compaction would. *Raises:* UnfitError."""
-    written = Sources(os.path.dirname(path), order.table, order.install, [Source(name, order.segment, is_compacted=True)])
+    written = Sources(os.path.dirname(path), order.table, order.install, [Source(name, "", order.segment, is_compacted=True)])
     if written.rows != rows or sum(group.rows for group in written.groups) != rows:
-        raise UnfitError(name, f"{rows} rows were written into it, and it says {written.rows}")
+        raise UnfitError(name, f"{rows} rows were written into it, and it says {written.rows}", is_damaged=True)
 
 
-def _file_name(order: Order, sources: Sources) -> str:
+def _name(order: Order, host: str, sources: Sources) -> str:
+    """The new file's name. *Raises:* UnfitError where its rows are of no time that a name can say."""
     first_ns = min(group.first_ns for group in sources.groups)
     last_ns = max(group.last_ns for group in sources.groups)
-    host = sources.files[-1].name.removeprefix(order.prefix).rpartition("-2")[0] or "_"
-    return f"{order.prefix}{host}-{compact_utc(first_ns)}-{compact_utc(last_ns)}-day-{order.segment}.parquet"
+    if not 0 <= first_ns <= last_ns < STAMP_END_NS:
+        raise UnfitError(order.folder, f"its rows have times from {first_ns} to {last_ns}")
+    return file_name(SealedName(order.prefix, host, first_ns // S * S, last_ns // S * S, True, order.segment))
 
 
 def yield_to_others() -> None:
-    """Run only when nobody else wants to, and with one thread of Arrow's."""
+    """Run only when nobody else wants to."""
     with suppress(OSError):
         # Where even that is refused (a filter of system calls) it works at the usual priority.
         os.nice(NICE)
     with suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-    import pyarrow
-
-    pyarrow.set_cpu_count(1)
-    pyarrow.set_io_thread_count(1)
 
 
-def _parse_arguments(arguments: Sequence[str]) -> tuple[Order, int | None]:
-    words = list(arguments)
-    options: dict[str, str] = {}
-    while len(words) > 3 and words[-2] in _OPTIONS:
-        options[words[-2]] = words[-1]
-        del words[-2:]
-    numbers = [options.get(name) for name in ("--reader-gid", "--parent")]
-    is_whole = len(words) == 3 and "--prefix" in options and "--id" in options
-    if not is_whole or not all(number is None or number.isdecimal() for number in numbers):
-        raise MisuseError("compactor", f"needs STATE_DIR TABLE DATE, and of {' '.join(_OPTIONS)} at least the first two")
-    reader_gid, parent = (None if number is None else int(number) for number in numbers)
-    state_directory, table, folder = words
-    order = Order(state_directory, table, folder, options["--prefix"], options["--id"], options.get("--install", ""), reader_gid)
-    return order, parent
+def clean(state_directory: str) -> CompactReport:
+    """Finish or undo what compactors that were killed have left."""
+    left = clean_left_jobs(state_directory)
+    return CompactReport(Outcome.CLEANED, problem=left[0].sentence if left else "")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compact and tell; the exit code is an ExitCode, the sentence of a failure goes to standard error."""
     try:
-        order, parent = _parse_arguments(sys.argv[1:] if arguments is None else arguments)
+        state_directory, order, parent = parse_arguments(sys.argv[1:] if arguments is None else arguments)
         if parent is not None:
             die_with_parent(parent, "compactor", "writer")
         yield_to_others()
-        report = compact(order)
+        report = clean(state_directory)
+        if order is not None:
+            report = compact(order)
     except EvergaugeError as failure:
         print(failure.sentence, file=sys.stderr)
         return failure.code

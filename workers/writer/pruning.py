@@ -47,6 +47,8 @@ class Pruning:
         # The highest generation of all sealed files; 0 before the first round has ended, and without a limit.
         self.generation = 0
         self._aside_bytes = self._foreign_files = 0
+        # Kept free under the quota: for the second copy of a day that is compacted.
+        self.reserved_bytes = 0
         self._ahead_files = self._told_ahead_files = 0
         self._horizon = horizon(clock.wall_ns())
         self._removed_files = self._removed_bytes = 0
@@ -57,6 +59,11 @@ class Pruning:
     def limit_bytes(self) -> int:
         """The quota; 0: none."""
         return self._quota.limit_bytes
+
+    @property
+    def held_bytes(self) -> int | None:
+        """What sealed files, spool and set-aside files take; None: no round has ended yet."""
+        return self._held_bytes
 
     @property
     def is_busy(self) -> bool:
@@ -127,7 +134,7 @@ class Pruning:
     def _surplus(self, found: Inventory, spool: dict[str, int]) -> int:
         # Without knowing what is in the spool nothing is removed; `_failure` says why.
         held_bytes = sum(spool.values()) + self._aside_bytes
-        return surplus_bytes(self._quota.limit_bytes, found.bytes, held_bytes) if spool else 0
+        return surplus_bytes(self._quota.limit_bytes, found.bytes, held_bytes + self.reserved_bytes) if spool else 0
 
     def _remove_surplus(self, found: Inventory, spool: dict[str, int]) -> Iterator[None]:
         spooled = {id_in(name) for name in spool}

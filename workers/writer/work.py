@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from agent.config import STORAGE_QUOTA, Config, reader_gid
+from agent.config import COMPACTION, STORAGE_QUOTA, Config, reader_gid
 from agent.failpoint import failpoint
 from agent.model.errors import ProtocolError, StorageError
 from agent.model.message import DataAck, DataHello, Identity
@@ -20,6 +20,9 @@ from agent.ports import Bus, Clock, DataPeer
 from agent.store.record import FORMAT_VERSION, SegmentHead, form_of
 from agent.store.segment import created_wall_ns, segment_id
 from workers.writer.archive import Archive, Launch
+from workers.writer.compacting import Compacting, Setup
+from workers.writer.compacting import Launch as Compact
+from workers.writer.compaction_room import RoomKeeper
 from workers.writer.condition import Conditions
 from workers.writer.core import SENDERS_MAX, WriterCore
 from workers.writer.gap import Gap, Reason
@@ -68,6 +71,7 @@ class WriterWork:
         segment_ids: Callable[[], str],
         launch: Launch | None = None,
         syncer: Syncer | None = None,
+        compact: Compact | None = None,
     ) -> None:
         self._clock = clock
         self._peer = peer
@@ -88,7 +92,10 @@ class WriterWork:
         quota = Quota(limit_bytes, {name: table.prefix for name, table in self._tables.items()})
         pruning = Pruning(quota, state_dir, self._spool, clock, bus)
         launch = launch or partial(start_sealer, reader_gid=self._readers.gid)
-        self._archive = Archive(self._spool, state_dir, bus, launch, self._note_damage, pruning, self._note_removal)
+        setup = Setup(state_dir, dict(quota.prefixes), "", self._readers.gid, config.of(COMPACTION))
+        room = RoomKeeper(state_dir, pruning)
+        compacting = Compacting(setup, self._spool, room, clock, bus, segment_ids, compact)
+        self._archive = Archive(self._spool, state_dir, bus, launch, self._note_damage, pruning, self._note_removal, compacting)
         self._segments = Segments(
             spool=self._spool,
             archive=self._archive,
