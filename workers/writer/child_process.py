@@ -44,7 +44,7 @@ class Child(Protocol[R_co]):
         ...
 
 
-class Work(Struct, frozen=True):
+class ChildTask(Struct, frozen=True):
     """What a process does, in the words of its failure: `sealing` of `subject` ended, and the remedy."""
 
     name: str
@@ -55,11 +55,11 @@ class Work(Struct, frozen=True):
 class ChildProcess(Generic[R]):
     """A Child that is a process of its own. `decode` makes its report of its line. *Raises:* FormatError."""
 
-    def __init__(self, process: "Popen[bytes]", work: Work, decode: Callable[[bytes], R]) -> None:
+    def __init__(self, process: "Popen[bytes]", task: ChildTask, decode: Callable[[bytes], R]) -> None:
         assert process.stdout is not None
         assert process.stderr is not None
         self._process = process
-        self._work = work
+        self._task = task
         self._decode = decode
         # The kernel says when it ended: an end of file can come before, from a process that only closed its output.
         self._death = os.pidfd_open(process.pid)
@@ -117,7 +117,7 @@ class ChildProcess(Generic[R]):
                 return failure
         reason = f"signal {-code}" if code < 0 else exit_code_name(code)
         last_line = stderr.splitlines()[-1] if stderr else "no words"
-        return StorageError(self._work.subject, f"{self._work.name} ended with {reason}: {last_line}", self._work.remedy)
+        return StorageError(self._task.subject, f"{self._task.name} ended with {reason}: {last_line}", self._task.remedy)
 
     def _give_back(self) -> None:
         assert self._process.stdout is not None
@@ -127,7 +127,7 @@ class ChildProcess(Generic[R]):
         os.close(self._death)
 
 
-def start_child(module: str, arguments: Sequence[str], work: Work, decode: Callable[[bytes], R]) -> ChildProcess[R]:
+def start_child(module: str, arguments: Sequence[str], task: ChildTask, decode: Callable[[bytes], R]) -> ChildProcess[R]:
     """Start `python -m module arguments --parent PID`. *Raises:* StorageError when the system refuses a process."""
     # The packages of this very writer, whether installed, editable or a checkout: -P keeps the working folder out.
     root = os.path.dirname(os.path.dirname(os.path.abspath(workers.__file__)))
@@ -144,4 +144,4 @@ def start_child(module: str, arguments: Sequence[str], work: Work, decode: Calla
         process = Popen(command, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, env=environment)
     except OSError as cause:
         raise storage_error(sys.executable, cause) from cause
-    return ChildProcess(process, work, decode)
+    return ChildProcess(process, task, decode)

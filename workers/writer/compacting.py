@@ -16,7 +16,7 @@ from agent.model.foreign import readable
 from agent.model.message import Note
 from agent.model.timebase import HOUR, MINUTE, S
 from agent.ports import Bus, Clock
-from workers.writer.child_process import Child, Work, start_child
+from workers.writer.child_process import Child, ChildTask, start_child
 from workers.writer.compaction_plan import LeftAlone, compacted_id
 from workers.writer.compaction_report import CompactReport, Outcome, decode_compact_report
 from workers.writer.compaction_room import RoomKeeper
@@ -40,7 +40,7 @@ Compaction = Child[CompactReport]
 Launch = Callable[[Order | str], Compaction]
 
 
-class Setup(Struct, frozen=True):
+class CompactionSetup(Struct, frozen=True):
     """What the writer knows once: where, how the names of each table's files begin, whose files these are, for which group."""
 
     state_directory: str
@@ -54,7 +54,14 @@ class Compacting:
     """The search for days that are due, the compactor at work, and what is told of both."""
 
     def __init__(
-        self, setup: Setup, spool: Spool, room: RoomKeeper, clock: Clock, bus: Bus, chance: Callable[[], str], launch: Launch | None
+        self,
+        setup: CompactionSetup,
+        spool: Spool,
+        room: RoomKeeper,
+        clock: Clock,
+        bus: Bus,
+        chance: Callable[[], str],
+        launch: Launch | None,
     ) -> None:
         self._setup = setup
         self._spool = spool
@@ -292,9 +299,9 @@ def start_compactor(order: Order | str) -> Compaction:
     """Start the process for one day, or with the state folder alone to clean up. *Raises:* StorageError."""
     remedy = "nothing is lost; it is tried again later"
     if isinstance(order, str):
-        return start_child("workers.writer.compactor", [order], Work("cleaning up", order, remedy), decode_compact_report)
-    work = Work("compacting", os.path.join(order.state_directory, "data", order.table, order.folder), remedy)
-    return start_child("workers.writer.compactor", order.arguments(), work, decode_compact_report)
+        return start_child("workers.writer.compactor", [order], ChildTask("cleaning up", order, remedy), decode_compact_report)
+    task = ChildTask("compacting", os.path.join(order.state_directory, "data", order.table, order.folder), remedy)
+    return start_child("workers.writer.compactor", order.arguments(), task, decode_compact_report)
 
 
 def _names(path: str) -> list[str]:

@@ -32,7 +32,7 @@ _LIST_BYTES_MAX = 8 << 20
 JOBS_MAX = 64
 
 
-class Sources(Struct, frozen=True):
+class SourceList(Struct, frozen=True):
     """What an exchange leaves in the working folder: the name of the new file, and those that it was made of."""
 
     compacted: str
@@ -73,7 +73,7 @@ class Job:
         if is_elsewhere:
             raise _impossible(self.root, "it lies on another file system than the data")
 
-    def take_place(self, sources: Sources) -> None:
+    def take_place(self, sources: SourceList) -> None:
         """Put the new folder in the day's place, in one step. *Raises:* StorageError, and then nothing is different."""
         try:
             sync_folder(self.day)
@@ -147,7 +147,7 @@ class Job:
             os.rmdir(self.path)
         return left
 
-    def _write_list(self, sources: Sources) -> None:
+    def _write_list(self, sources: SourceList) -> None:
         path = os.path.join(self.path, _LIST)
         unfinished = f"{path}.new"
         with open(unfinished, "wb") as file:
@@ -158,10 +158,10 @@ class Job:
         sync_folder(self.path)
         failpoint("compactor.listed")
 
-    def _read_list(self) -> Sources | None:
+    def _read_list(self) -> SourceList | None:
         try:
             with open(os.path.join(self.path, _LIST), "rb") as file:
-                return msgspec.json.decode(file.read(_LIST_BYTES_MAX), type=Sources)
+                return msgspec.json.decode(file.read(_LIST_BYTES_MAX), type=SourceList)
         except (OSError, msgspec.DecodeError):
             # It gets its name when it is whole: without one there was no exchange.
             return None

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from workers.writer.compaction_source import TIME, SourceFile, Sources, UnfitError
+from workers.writer.compaction_source import TIME, SourceFile, SourceReader, UnfitError
 from workers.writer.compaction_window import BYTES_MAX, ROWS_MAX, Window, halves, is_too_large, whole
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def _version(file: SourceFile) -> int:
 
 
 def merge(
-    sources: Sources, schema: "pyarrow.Schema", write: Callable[["pyarrow.Table"], None], on_window: Callable[[], None]
+    sources: SourceReader, schema: "pyarrow.Schema", write: Callable[["pyarrow.Table"], None], on_window: Callable[[], None]
 ) -> int:
     """Hand the rows of all sources to `write`, in pieces that are in order and follow one another; how many rows.
 
@@ -53,7 +53,7 @@ def merge(
     return rows
 
 
-def _read(sources: Sources, window: Window, schema: "pyarrow.Schema") -> "pyarrow.Table | None":
+def _read(sources: SourceReader, window: Window, schema: "pyarrow.Schema") -> "pyarrow.Table | None":
     """The rows of a window; None: they are more than was thought, and the window is to be halved."""
     import pyarrow
 

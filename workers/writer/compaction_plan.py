@@ -61,7 +61,7 @@ class Due(Struct, frozen=True):
     generation: int
 
 
-class Settled(Struct, frozen=True):
+class UpToDate(Struct, frozen=True):
     """There is nothing to do until another file comes into the folder."""
 
 
@@ -76,13 +76,19 @@ class LeftAlone(Struct, frozen=True):
     reason: str
 
 
-Verdict = Due | Settled | Unfinished | LeftAlone
+Verdict = Due | UpToDate | Unfinished | LeftAlone
 
 
 def parse_source(name: str, prefix: str) -> Source | None:
     """A file of a table by its name; None: it is none of the agent's."""
-    found = parse_sealed_name(name, prefix)
+    found = parse_sealed_name(name, prefix) or parse_sealed_name(_with_both_times(name), prefix)
     return None if found is None else Source(name, found.host, found.segment, found.is_compacted)
+
+
+def _with_both_times(name: str) -> str:
+    """A name with the time of its segment alone, as if that were the time of its first and last row."""
+    rest, dash, segment = name.rpartition("-")
+    return f"{rest}-{rest.rpartition('-')[2]}{dash}{segment}"
 
 
 def compacted_id(generation: int, chance: str) -> str:
@@ -107,11 +113,11 @@ def judge(day: DayFolder, spool: Waiting, now_wall_ns: int) -> Verdict:
     """Whether a day of a table is compacted now."""
     date = parse_date_folder(day.folder)
     if date is None:
-        return Settled()
+        return UpToDate()
     sources = [parse_source(name, day.prefix) for name in day.names]
     ours = [source for source in sources if source is not None]
     if not _is_worth_it(ours):
-        return Settled()
+        return UpToDate()
     if not _is_finished(date, ours, spool, now_wall_ns):
         return Unfinished()
     if (foreign := foreign_name(day)) is not None:

@@ -50,7 +50,7 @@ class SourceFile(Struct, frozen=True):
     marks: dict[str, str]
 
 
-class Sources:
+class SourceReader:
     """All sources of a day, checked, with what is in their row groups. *Raises:* UnfitError, OSError."""
 
     def __init__(self, folder: str, table: str, install: str, sources: Sequence[Source]) -> None:

@@ -20,12 +20,11 @@ from agent.model.timebase import DAY, S
 from agent.prctl import die_with_parent
 from agent.store.layout import SealedName, file_name
 from workers.writer.compaction_file import CompactedFile, marks_of
-from workers.writer.compaction_job import ImpossibleError, Job, clean_left_jobs
-from workers.writer.compaction_job import Sources as JobSources
+from workers.writer.compaction_job import ImpossibleError, Job, SourceList, clean_left_jobs
 from workers.writer.compaction_merge import merge, union_schema
 from workers.writer.compaction_plan import DayFolder, Source, foreign_name, in_order_of_age, parse_source
 from workers.writer.compaction_report import CompactReport, Outcome, encode_compact_report
-from workers.writer.compaction_source import Sources, UnfitError
+from workers.writer.compaction_source import SourceReader, UnfitError
 from workers.writer.compactor_order import Order, parse_arguments
 from workers.writer.folder import storage_error
 from workers.writer.readers import ReaderGroup
@@ -86,7 +85,7 @@ def _compact(order: Order, job: Job, found: Sequence[Source], readers: ReaderGro
     pyarrow.set_cpu_count(1)
     pyarrow.set_io_thread_count(1)
     failpoint("compactor.begun")
-    sources = Sources(job.live, order.table, order.install, found)
+    sources = SourceReader(job.live, order.table, order.install, found)
     if not sources.groups:
         raise UnfitError(found[0].name, "neither it nor any other file of the day has a row")
     schema = union_schema(sources.files)
@@ -103,7 +102,7 @@ def _compact(order: Order, job: Job, found: Sequence[Source], readers: ReaderGro
         raise
     failpoint("compactor.written")
     _verify(file.path, name, rows, order)
-    job.take_place(JobSources(name, tuple(source.name for source in found)))
+    job.take_place(SourceList(name, tuple(source.name for source in found)))
     left = job.finish()
     return CompactReport(
         Outcome.COMPACTED,
@@ -119,12 +118,12 @@ def _compact(order: Order, job: Job, found: Sequence[Source], readers: ReaderGro
 
 def _verify(path: str, name: str, rows: int, order: Order) -> None:
     """Read the new file back as any later compaction would. *Raises:* UnfitError."""
-    written = Sources(os.path.dirname(path), order.table, order.install, [Source(name, "", order.segment, is_compacted=True)])
+    written = SourceReader(os.path.dirname(path), order.table, order.install, [Source(name, "", order.segment, is_compacted=True)])
     if written.rows != rows or sum(group.rows for group in written.groups) != rows:
         raise UnfitError(name, f"{rows} rows were written into it, and it says {written.rows}", is_damaged=True)
 
 
-def _name(order: Order, host: str, sources: Sources) -> str:
+def _name(order: Order, host: str, sources: SourceReader) -> str:
     """The new file's name. *Raises:* UnfitError where its rows are of no time that a name can say."""
     first_ns = min(group.first_ns for group in sources.groups)
     last_ns = max(group.last_ns for group in sources.groups)

@@ -1,6 +1,6 @@
 """The writer's side of a sealer: starts the process; `workers.writer.child_process` watches it."""
 
-from workers.writer.child_process import Child, Work, start_child
+from workers.writer.child_process import Child, ChildTask, start_child
 from workers.writer.report import SealReport, decode_report
 
 # One sealer at work.
@@ -12,5 +12,5 @@ def start_sealer(segment_path: str, state_directory: str, forms_from: str, reade
     options = ["--forms-from", forms_from]
     if reader_gid is not None:
         options += ["--reader-gid", str(reader_gid)]
-    work = Work("sealing", segment_path, "it is kept and sealed later")
-    return start_child("workers.writer.sealer", [segment_path, state_directory, *options], work, decode_report)
+    task = ChildTask("sealing", segment_path, "it is kept and sealed later")
+    return start_child("workers.writer.sealer", [segment_path, state_directory, *options], task, decode_report)

@@ -20,7 +20,7 @@ from agent.ports import Bus, Clock, DataPeer
 from agent.store.record import FORMAT_VERSION, SegmentHead, form_of
 from agent.store.segment import created_wall_ns, segment_id
 from workers.writer.archive import Archive, Launch
-from workers.writer.compacting import Compacting, Setup
+from workers.writer.compacting import Compacting, CompactionSetup
 from workers.writer.compacting import Launch as Compact
 from workers.writer.compaction_room import RoomKeeper
 from workers.writer.condition import Conditions
@@ -92,7 +92,7 @@ class WriterWork:
         quota = Quota(limit_bytes, {name: table.prefix for name, table in self._tables.items()})
         pruning = Pruning(quota, state_dir, self._spool, clock, bus)
         launch = launch or partial(start_sealer, reader_gid=self._readers.gid)
-        setup = Setup(state_dir, dict(quota.prefixes), "", self._readers.gid, config.of(COMPACTION))
+        setup = CompactionSetup(state_dir, dict(quota.prefixes), "", self._readers.gid, config.of(COMPACTION))
         room = RoomKeeper(state_dir, pruning)
         compacting = Compacting(setup, self._spool, room, clock, bus, segment_ids, compact)
         self._archive = Archive(self._spool, state_dir, bus, launch, self._note_damage, pruning, self._note_removal, compacting)
