@@ -45,7 +45,7 @@ from supervisor.core.machine import Machine
 from supervisor.core.report import About
 from supervisor.core.supervisor_state import SupervisorState
 from supervisor.shell.bus import BusRouter
-from supervisor.shell.control_socket import Readers
+from supervisor.shell.control_listener import Readers
 from supervisor.shell.lock import FolderLock
 from supervisor.shell.log import EventLog
 from supervisor.shell.loop import LoopParts, SupervisorLoop

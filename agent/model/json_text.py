@@ -2,15 +2,16 @@
 
 import msgspec
 
+from agent.model.control.document import members
 from agent.model.foreign import all_encodable
 
 
 def json_bytes(document: object) -> bytes:
-    """A document of plain values as JSON; a text that is no UTF-8 is written as `agent.model.foreign` writes it.
+    """Plain values and documents as JSON; a text that is no UTF-8 is written as `agent.model.foreign` writes it.
 
     *Raises:* TypeError for what JSON has not.
     """
     try:
-        return msgspec.json.encode(document)
+        return msgspec.json.encode(document, enc_hook=members)
     except UnicodeEncodeError:
-        return msgspec.json.encode(all_encodable(msgspec.to_builtins(document)))
+        return msgspec.json.encode(all_encodable(msgspec.to_builtins(document, enc_hook=members)))

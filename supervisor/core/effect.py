@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from agent.model.control.document import Document
 from agent.model.heartbeat_page import Beat
 from agent.model.message import FromWorker, ToWorker
 from supervisor.core.rulebook import Rulebook
@@ -208,10 +209,10 @@ class Problem(Struct, frozen=True):
 
 
 class Respond(Struct, frozen=True):
-    """Answer whoever asked. In a result's `workers` the shell fills in what it measures: CPU, RSS, PSS."""
+    """Answer the asker. In a result's `workers` the shell fills in what it measures: CPU, RSS, PSS."""
 
     asker: Asker
-    result: dict[str, Any] | None
+    result: Document | None
     problem: Problem | None = None
 
 

@@ -171,7 +171,7 @@ class Machine:
         self._takeover.on_answered(child.name)
         self.state.history.forget_worker(child.name)
         self.state.beats_at_ns.pop(child.name, None)
-        effects = self._control.on_child_gone(child.name, now_ns)
+        effects = self._control.on_worker_gone(child.name, now_ns)
         self._kills_during_stop.discard(child.name)
         death, after = child.on_exited(event, now_ns)
         self.state.history.deaths.append(death)
@@ -214,8 +214,7 @@ class Machine:
                 return self._control.on_reply(child.name, message, now_ns)
             case Request():
                 asker = WorkerAsker(child.name, child.epoch, message.request)
-                # Workers may look, and only that: a compromised or confused one changes nothing.
-                return self._control.on_command(asker, "status", {}, now_ns) if message.what == "status" else []
+                return self._control.on_request(asker, message.what, now_ns)
             case _:
                 assert_never(message)
 

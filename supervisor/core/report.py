@@ -1,23 +1,28 @@
-"""What operators see of the supervisor: plain JSON documents made from its state. PURE.
+"""What operators see of the supervisor: documents of the control socket made from its state. PURE.
 
-The shell fills `cpu_percent`, `rss_bytes` and `pss_bytes` in; here they are null, which is also what they stay
-when they cannot be measured.
+CPU and memory are null here. The shell fills them in; where they cannot be measured they stay null.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from agent.model.control.result import (
+    ConditionRow,
+    DeathRow,
+    DiagnosticRow,
+    PodRow,
+    RuleList,
+    RulesInForce,
+    WorkerStatus,
+)
 from agent.model.message import Condition
 from agent.model.rule import Assignment, decode_assignment
 from agent.model.timebase import S, iso_utc
 from supervisor.core.authority import Authority
 from supervisor.core.child import Child, ChildState, Death
 from supervisor.core.event_history import DiagnosticEvent, EventHistory
-
-Document = dict[str, Any]
 
 
 class About(Struct, frozen=True):
@@ -40,30 +45,31 @@ def _seconds(duration_ns: int) -> float:
     return round(duration_ns / S, 3)
 
 
-def worker_row(child: Child, authority: Authority, beat_at_ns: int | None, now_ns: int) -> Document:
-    """One worker as `list-workers` shows it; times in seconds, absent values null."""
+def worker_status(child: Child, authority: Authority, beat_at_ns: int | None, now_ns: int) -> WorkerStatus:
+    """One worker as `status` shows it."""
     replica = authority.replicas.get(child.name)
     waits = child.state is ChildState.BACKOFF and child.deadline_ns is not None
-    return {
-        "name": child.name,
-        "kind": child.kind,
-        "state": str(child.state),
-        "pid": child.pid,
-        "epoch": child.epoch,
-        "uptime_seconds": _seconds(now_ns - child.started_at_ns) if child.pid is not None else None,
-        "restarts": child.restarts,
-        "last_exit": child.last_exit,
-        "deaths": dict(child.deaths.most_common()),
-        "last_words": list(child.stderr_tail),
-        "backoff_seconds": _seconds(max(0, (child.deadline_ns or 0) - now_ns)) if waits else None,
-        "heartbeat_age_seconds": _seconds(max(0, now_ns - beat_at_ns)) if beat_at_ns is not None else None,
-        "rules_revision": replica.acked_revision if replica else None,
-        "rules_digest": replica.acked_digest.hex() if replica and replica.acked_revision is not None else None,
-        "in_sync": authority.is_in_sync(child.name),
-        "cpu_percent": None,
-        "rss_bytes": None,
-        "pss_bytes": None,
-    }
+    return WorkerStatus(
+        name=child.name,
+        kind=child.kind,
+        state=str(child.state),
+        pid=child.pid,
+        epoch=child.epoch,
+        uptime_seconds=_seconds(now_ns - child.started_at_ns) if child.pid is not None else None,
+        restarts=child.restarts,
+        last_exit=child.last_exit,
+        deaths=dict(child.deaths.most_common()),
+        last_words=list(child.stderr_tail),
+        backoff_seconds=_seconds(max(0, (child.deadline_ns or 0) - now_ns)) if waits else None,
+        heartbeat_age_seconds=_seconds(max(0, now_ns - beat_at_ns)) if beat_at_ns is not None else None,
+        rules_revision=replica.acked_revision if replica else None,
+        rules_digest=replica.acked_digest.hex() if replica and replica.acked_revision is not None else None,
+        in_sync=authority.is_in_sync(child.name),
+        cpu_percent=None,
+        rss_bytes=None,
+        pss_bytes=None,
+        cpu_seconds=None,
+    )
 
 
 def group_state(assignment: Assignment) -> str:
@@ -77,70 +83,80 @@ def group_state(assignment: Assignment) -> str:
     return "failed" if assignment.monitoring.problem else "pending"
 
 
-def pod_row(assignment: Assignment) -> Document:
+def pod_row(assignment: Assignment) -> PodRow:
     """One pod or unit as `list-pods` shows it."""
     unit, monitoring = assignment.unit, assignment.monitoring
-    return {
-        "uid": unit.uid,
-        "kind": str(unit.kind),
-        "namespace": unit.namespace,
-        "name": unit.name,
-        "qos": None if unit.qos is None else str(unit.qos),
-        "cgroup": unit.cgroup,
-        "containers": unit.containers,
-        "group": assignment.group,
-        "group_state": group_state(assignment),
-        "group_problem": None if monitoring is None or not monitoring.problem else monitoring.problem,
-        "group_detail": None if monitoring is None or not monitoring.detail else monitoring.detail,
-        "group_paths": [] if monitoring is None else list(monitoring.paths),
-        "total_containers": None if monitoring is None else monitoring.total_containers,
-        "reconciled_containers": None if monitoring is None else monitoring.reconciled_containers,
-        "rule": assignment.rule,
-        "valid_from": iso_utc(assignment.valid_from_wall_ns),
-    }
+    return PodRow(
+        uid=unit.uid,
+        kind=str(unit.kind),
+        namespace=unit.namespace,
+        name=unit.name,
+        qos=None if unit.qos is None else str(unit.qos),
+        cgroup=unit.cgroup,
+        containers=unit.containers,
+        group=assignment.group,
+        group_state=group_state(assignment),
+        group_problem=None if monitoring is None or not monitoring.problem else monitoring.problem,
+        group_detail=None if monitoring is None or not monitoring.detail else monitoring.detail,
+        group_paths=[] if monitoring is None else list(monitoring.paths),
+        total_containers=None if monitoring is None else monitoring.total_containers,
+        reconciled_containers=None if monitoring is None else monitoring.reconciled_containers,
+        rule=assignment.rule,
+        valid_from=iso_utc(assignment.valid_from_wall_ns),
+    )
 
 
-def pods(authority: Authority) -> list[Document]:
+def pods(authority: Authority) -> list[PodRow]:
     """All assignments, in the order of their uids."""
     return [pod_row(decode_assignment(content)) for _key, content in authority.state.items("pod/")]
 
 
-def rules(authority: Authority) -> Document:
+def rules(authority: Authority) -> RuleList:
     """The operator's rules with the revision and digest in force."""
-    return {
-        "revision": authority.revision,
-        "digest": authority.state.digest.hex(),
-        "rules": [msgspec.to_builtins(authority.rules[name]) for name in sorted(authority.rules)],
-    }
+    return RuleList(
+        revision=authority.revision,
+        digest=authority.state.digest.hex(),
+        rules=[msgspec.to_builtins(authority.rules[name]) for name in sorted(authority.rules)],
+    )
 
 
-def event_row(event: DiagnosticEvent, about: About) -> Document:
+def rules_in_force(authority: Authority) -> RulesInForce:
+    """How much is in force, with its revision and digest."""
+    return RulesInForce(
+        revision=authority.revision,
+        digest=authority.state.digest.hex(),
+        rules=len(authority.rules),
+        pods=len(authority.state) - len(authority.rules),
+    )
+
+
+def event_row(event: DiagnosticEvent, about: About) -> DiagnosticRow:
     """One diagnostic event."""
-    return {
-        "at": iso_utc(event.at_ns + about.wall_offset_ns),
-        "kind": event.kind,
-        "severity": event.severity,
-        "worker": event.worker or None,
-        "fields": event.fields,
-    }
+    return DiagnosticRow(
+        at=iso_utc(event.at_ns + about.wall_offset_ns),
+        kind=event.kind,
+        severity=event.severity,
+        worker=event.worker or None,
+        fields=event.fields,
+    )
 
 
-def death_row(death: Death, about: About) -> Document:
+def death_row(death: Death, about: About) -> DeathRow:
     """One death of a worker."""
-    return {
-        "at": iso_utc(death.at_ns + about.wall_offset_ns),
-        "worker": death.child,
-        "epoch": death.epoch,
-        "exit": death.exit,
-        "reason": death.reason or None,
-        "uptime_seconds": _seconds(death.uptime_ns),
-        "last_words": list(death.stderr_tail),
-    }
+    return DeathRow(
+        at=iso_utc(death.at_ns + about.wall_offset_ns),
+        worker=death.child,
+        epoch=death.epoch,
+        exit=death.exit,
+        reason=death.reason or None,
+        uptime_seconds=_seconds(death.uptime_ns),
+        last_words=list(death.stderr_tail),
+    )
 
 
-def condition_row(worker: str, condition: Condition) -> Document:
+def condition_row(worker: str, condition: Condition) -> ConditionRow:
     """One condition that holds now."""
-    return {"worker": worker, "kind": condition.kind, "detail": condition.detail, "blocks_ready": condition.blocks_ready}
+    return ConditionRow(worker=worker, kind=condition.kind, detail=condition.detail, blocks_ready=condition.blocks_ready)
 
 
 def reasons_not_ready(children: Mapping[str, Child], history: EventHistory, *, looked_at_host: bool, now_ns: int) -> list[str]:

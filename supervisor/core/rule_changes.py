@@ -10,6 +10,7 @@ document, and who asked is told that it is not known.
 
 from msgspec import Struct
 
+from agent.model.control.result import RuleChange
 from agent.model.errors import ExitCode
 from agent.model.message import Condition
 from agent.model.rule import RULES_MAX, GroupRule, canonical, rule_key
@@ -79,7 +80,7 @@ class RuleChanges:
             effects: list[Effect] = []
             if self._history.set_condition("supervisor", Condition(CONDITION, active=False, detail="")):
                 effects.append(Log("rules_durable", "info", {}))
-            return [*effects, *(Respond(each.asker, {"revision": self._authority.revision, "changed": True}) for each in done)]
+            return [*effects, *(Respond(each.asker, RuleChange(revision=self._authority.revision, changed=True)) for each in done)]
         self._history.set_condition("supervisor", Condition(CONDITION, active=True, detail=problem))
         sentence = f"{problem}; the change is in force, but until a later one is durable a power failure may undo it"
         noted = Log(CONDITION, "error", {"problem": problem})
@@ -108,7 +109,7 @@ class RuleChanges:
             elif (problem := self._problem(mutation, rules)) is not None:
                 effects.append(Respond(mutation.asker, None, problem))
             elif rules.get(mutation.name) == mutation.rule and not self._is_unsure:
-                effects.append(Respond(mutation.asker, {"revision": self._authority.revision, "changed": False}))
+                effects.append(Respond(mutation.asker, RuleChange(revision=self._authority.revision, changed=False)))
             else:
                 rules.pop(mutation.name, None)
                 if mutation.rule is not None:

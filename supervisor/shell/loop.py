@@ -2,12 +2,14 @@
 
 import select
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, assert_never
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, assert_never
 
 from msgspec import Struct
 
 from agent.failpoint import failpoint
+from agent.model.control.document import Document, plain, replaced
+from agent.model.control.result import AgentStatus, WorkerList
 from agent.model.message import Answer
 from agent.ports import Clock
 from supervisor.core.effect import (
@@ -36,7 +38,8 @@ from supervisor.core.effect import (
 )
 from supervisor.core.machine import Machine
 from supervisor.shell.bus import BusRouter
-from supervisor.shell.control_socket import ControlSocket, Readers
+from supervisor.shell.control_listener import Readers
+from supervisor.shell.control_socket import ControlSocket
 from supervisor.shell.launcher import Launcher, NotStarted
 from supervisor.shell.lock import FolderLock
 from supervisor.shell.log import EventLog
@@ -249,24 +252,26 @@ class SupervisorLoop:
     # ---- answers ---------------------------------------------------------------------------------
 
     def _respond(self, order: Respond) -> None:
-        result = order.result
-        if result is not None and "workers" in result:
-            result = self._measured(result)
+        result = None if order.result is None else self._measured(order.result)
         match order.asker:
             case ClientAsker():
                 self._control.answer(order.asker.client, result, order.problem)
             case WorkerAsker():
-                body = result if result is not None else {"problem": order.problem.sentence if order.problem else ""}
+                body = plain(result) if result is not None else {"problem": order.problem.sentence if order.problem else ""}
                 if not self._bus.send(order.asker.child, order.asker.epoch, Answer(order.asker.request, body)):
                     self._events.append(SendRefused(order.asker.child, order.asker.epoch))
             case _:
                 assert_never(order.asker)
 
-    def _measured(self, result: Mapping[str, Any]) -> dict[str, Any]:
-        rows = self._processes.measured(result["workers"])
-        counters = {**result.get("counters", {}), **{f"control_{name}": n for name, n in self._control.counts.items()},
+    def _measured(self, result: Document) -> Document:
+        """The result with what only the shell knows: the cost of workers, and its own counters."""
+        if isinstance(result, WorkerList):
+            return replaced(result, workers=list(map(self._processes.measured, result.workers)))
+        if not isinstance(result, AgentStatus):
+            return result
+        counters = {**result.counters, **{f"control_{name}": n for name, n in self._control.counts.items()},
                     "bus_malformed": self._bus.malformed, "log_unwritten": self._parts.log.unwritten}  # fmt: skip
-        return {**result, "workers": rows} | ({"counters": counters} if "counters" in result else {})
+        return replaced(result, workers=list(map(self._processes.measured, result.workers)), counters=counters)
 
     def _on_persisted(self, _mask: int) -> None:
         self._events.extend(self._parts.rules_store.thread.results())

@@ -3,12 +3,13 @@
 import os
 import select
 import signal
-from collections.abc import Mapping
-from typing import Any
+from typing import TypeVar
 
 from msgspec import Struct
 
 from agent.failpoint import failpoint
+from agent.model.control.document import replaced
+from agent.model.control.result import WorkerRow, WorkerStatus
 from agent.model.heartbeat_page import BODY_BYTES, BODY_OFFSET, MEMORY, MEMORY_OFFSET, VERSION, Beat, parse_page
 from agent.model.timebase import MS
 from agent.ports import Clock
@@ -23,6 +24,7 @@ from supervisor.shell.worker_stderr import WorkerStderr
 # microseconds, on a starved machine of some hundred milliseconds. A dead fork server's pipe ends at once; only for a stopped
 # one this is waited out, and then the status stays unknown.
 STATUS_GRACE_NS = 500 * MS
+WorkerT = TypeVar("WorkerT", bound=WorkerRow)
 # A worker that makes progress is measured for its CPU share alone: this often is enough, and fifty of them are cheap.
 OBSERVATIONS_PER_SAMPLE = 8
 
@@ -151,20 +153,16 @@ class WorkerProcessTable:
         state = process.statistics.sample(now_ns) if process.statistics is not None and is_due else None
         return WorkerObservation(key[0], key[1], process.last_beat, state)
 
-    def measured(self, rows: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        """Rows of `list-workers` with what is measured filled in. *Raises:* OSError."""
-        now_ns = self._clock.now_ns()
-        filled = []
-        for row in rows:
-            process = self._processes.get((row["name"], row["epoch"]))
-            if process is not None and process.statistics is not None:
-                process.statistics.sample(now_ns)
-                statistics = process.statistics
-                known = {"cpu_percent": statistics.cpu_percent, "cpu_seconds": statistics.cpu_seconds,
-                         "rss_bytes": statistics.rss_bytes, "pss_bytes": _pss_of(process.started)}  # fmt: skip
-                row = {key: known.get(key, value) for key, value in row.items()}
-            filled.append(row)
-        return filled
+    def measured(self, row: WorkerT) -> WorkerT:
+        """The row with what is measured filled in; unchanged where nothing can be measured. *Raises:* OSError."""
+        process = self._processes.get((row.name, row.epoch))
+        if process is None or process.statistics is None:
+            return row
+        statistics = process.statistics
+        statistics.sample(self._clock.now_ns())
+        total = {"cpu_seconds": statistics.cpu_seconds} if isinstance(row, WorkerStatus) else {}
+        memory = {"rss_bytes": statistics.rss_bytes, "pss_bytes": _pss_of(process.started)}
+        return replaced(row, cpu_percent=statistics.cpu_percent, **memory, **total)
 
 
 def _beat_of(worker: StartedWorker) -> Beat | None:

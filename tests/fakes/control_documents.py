@@ -7,7 +7,7 @@ from agent.model.rule import Assignment, GroupRule, Match, Monitoring, QosClass,
 from agent.model.timebase import S
 from supervisor.core.effect import Exited, Respond
 from supervisor.core.rulebook import Rulebook
-from supervisor.shell.control_socket import _line
+from supervisor.shell.control_socket import answer_of
 
 WORKERS = {"writer": "writer", "control-plane": "control-plane", "gateway": "gateway", "sampler/process": "sampler"}
 
@@ -44,4 +44,4 @@ def _pods() -> list[tuple[str, bytes | None]]:
 
 def wire_line(answer: Respond) -> bytes:
     """The answer as it goes over the socket."""
-    return _line(answer.result, answer.problem)
+    return answer_of(answer.result, answer.problem)

@@ -10,10 +10,23 @@ from typing import Any
 
 from fakes.clock import FakeClock
 
+from agent.model.control.document import Document
 from supervisor.core.effect import Commanded
 from supervisor.shell.control_socket import ControlSocket
 
 DEADLINE_SECONDS = 10.0
+
+
+class Echo(Document):
+    """A result that says which operation it is of."""
+
+    op: str
+
+
+class Text(Document):
+    """A result of any length."""
+
+    text: str
 
 
 class Client:
@@ -67,7 +80,7 @@ class Harness:
         self.asked: list[Commanded] = []
         self.waiting: list[Commanded] = []
         self.is_holding = False
-        self.result: dict[str, Any] | None = None
+        self.result: Document | None = None
         self._clients: list[Client] = []
         self._epoll = select.epoll()
         self._handlers: dict[int, Callable[[int], None]] = {}
@@ -103,7 +116,7 @@ class Harness:
         """Answer what waits."""
         waiting, self.waiting = self.waiting, []
         for commanded in waiting:
-            self.control.answer(commanded.client, self.result or {"op": commanded.operation}, None)
+            self.control.answer(commanded.client, self.result or Echo(op=commanded.operation), None)
 
     def until(self, condition: Callable[[], Any]) -> int:
         """Turn until the condition holds; gives the number of turns."""

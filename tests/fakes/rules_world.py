@@ -13,6 +13,7 @@ import msgspec
 from fakes.simulated_worker import Pods, SimulatedWorker
 from fakes.story import ABOUT, POLICY
 
+from agent.model.control.document import plain
 from agent.model.message import Delta, Hello, Publish, Snapshot
 from agent.model.rule import Assignment, GroupRule, Unit, UnitKind, canonical, pod_key, rule_key
 from agent.model.rule_state import RuleState
@@ -210,8 +211,8 @@ class RulesWorld:
                 return
             assert code in ("no_such_rule", "not_durable"), answer.problem
             assert code != "no_such_rule" or name not in self.model, f"{name} is on the disk, and a client was told that it is not"
-        elif answer.result["changed"]:
-            assert answer.result["revision"] == self.supervisor_state.authority.revision
+        elif plain(answer.result)["changed"]:
+            assert plain(answer.result)["revision"] == self.supervisor_state.authority.revision
             self._believe(name, rule)
         else:
             assert self.model.get(name) == rule, f"{name} was said to be as asked for, and the disk has {self.model.get(name)}"
@@ -406,4 +407,4 @@ class RulesWorld:
         answer = self.command(operation)
         assert answer is not None
         assert answer.result is not None
-        return answer.result
+        return plain(answer.result)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.control_harness import Client, Harness
+from fakes.control_harness import Client, Harness, Text
 
 from agent.model.control import REQUEST_BYTES_MAX
 from agent.model.timebase import S
@@ -196,7 +196,7 @@ def test_two_thousand_refusals_in_one_write_are_two_thousand_answers(harness: Ha
 
 def test_a_client_that_asks_for_much_and_reads_nothing_is_held_at_one_answer(harness: Harness) -> None:
     """A thousand large answers are not made for somebody who does not take the first."""
-    harness.result = {"text": LARGE}
+    harness.result = Text(text=LARGE)
     client = harness.client()
     client.ask(*["list-rules"] * 1000)
     harness.until(lambda: harness.asked)
@@ -206,7 +206,7 @@ def test_a_client_that_asks_for_much_and_reads_nothing_is_held_at_one_answer(har
 
 def test_a_client_that_never_reads_is_cut_off_in_time(harness: Harness) -> None:
     """After the bound and not before; the others stay."""
-    harness.result = {"text": LARGE}
+    harness.result = Text(text=LARGE)
     client, idle = harness.client(), harness.client()
     client.ask("list-rules")
     harness.until(lambda: harness.asked)
@@ -224,7 +224,7 @@ def test_a_client_that_never_reads_is_cut_off_in_time(harness: Harness) -> None:
 
 def test_a_client_that_reads_slowly_is_not_cut_off(harness: Harness) -> None:
     """As long as something moves, however long the whole takes."""
-    harness.result = {"text": LARGE}
+    harness.result = Text(text=LARGE)
     client = harness.client()
     client.ask("list-rules")
     harness.until(lambda: harness.asked)
@@ -244,7 +244,7 @@ def test_idle_and_slow_clients_do_not_delay_another(harness: Harness) -> None:
     halves, deaf = harness.clients(5), harness.clients(5)
     for client in halves:
         client.stream.sendall(b'{"op": "sta')
-    harness.result = {"text": LARGE}
+    harness.result = Text(text=LARGE)
     for client in deaf:
         client.ask("list-rules")
     harness.until(lambda: len(harness.asked) == len(deaf))
@@ -414,7 +414,7 @@ def test_a_readers_requests_take_turns_and_ours_pass_by(harness: Harness) -> Non
 @needs_root
 def test_a_reader_that_reads_no_answer_keeps_its_turn_and_goes_with_it(harness: Harness) -> None:
     """No further large answer is made for it; when it goes, who waited comes, and one that went waits no more."""
-    harness.result = {"text": LARGE}
+    harness.result = Text(text=LARGE)
     *deaf, gone, waiting = _reader_clients(harness, REQUESTS_MAX + 2)
     for reader in (*deaf, gone, waiting):
         reader.ask("list-rules")

@@ -4,6 +4,7 @@ import time
 
 from fakes.story import Story
 
+from agent.model.control.result import RuleChange, RuleList
 from agent.model.heartbeat_page import Beat
 from agent.model.message import Ack, Delta, Hello, Nack, Ready, Resync, Snapshot
 from agent.model.rule import GroupRule, Match
@@ -49,7 +50,7 @@ def test_a_rule_is_in_force_only_after_it_is_durable() -> None:
     assert [type(effect) for effect in effects] == [Persist]
     after = story.tell(Persisted(effects[0].token))  # type: ignore[union-attr]
     assert [type(effect.message) for effect in after if isinstance(effect, Send)] == [Delta]
-    assert [effect.result for effect in after if isinstance(effect, Respond)] == [{"revision": 1, "changed": True}]
+    assert [effect.result for effect in after if isinstance(effect, Respond)] == [RuleChange(revision=1, changed=True)]
 
 
 def test_a_full_disk_refuses_the_rule_and_changes_nothing() -> None:
@@ -67,7 +68,7 @@ def test_adding_the_same_rule_twice_changes_nothing() -> None:
     story = _story()
     _add(story, "a")
     answer = story.ask("add-rule", rule={"name": "a"})
-    assert answer.result == {"revision": 1, "changed": False}
+    assert answer.result == RuleChange(revision=1, changed=False)
 
 
 def test_rule_changes_that_wait_for_the_disk_are_written_together() -> None:
@@ -79,7 +80,7 @@ def test_rule_changes_that_wait_for_the_disk_are_written_together() -> None:
     (second,) = [effect for effect in story.tell(Persisted(first.token)) if isinstance(effect, Persist)]
     assert [rule.name for rule in second.book.rules] == ["a", "b", "c"]
     answers = [effect.result for effect in story.tell(Persisted(second.token)) if isinstance(effect, Respond)]
-    assert answers == [{"revision": 2, "changed": True}] * 2
+    assert answers == [RuleChange(revision=2, changed=True)] * 2
 
 
 def test_a_worker_is_in_sync_only_after_its_acknowledgement() -> None:
@@ -168,9 +169,9 @@ def test_rules_of_a_former_supervisor_are_in_force_from_the_start() -> None:
     """The revision goes on where it was."""
     story = Story({"writer": "writer"}, book=Rulebook(17, (GroupRule("kept"),)))
     answer = story.ask("list-rules")
-    assert answer.result is not None
-    assert answer.result["revision"] == 17
-    assert [rule["name"] for rule in answer.result["rules"]] == ["kept"]
+    assert isinstance(answer.result, RuleList)
+    assert answer.result.revision == 17
+    assert [rule["name"] for rule in answer.result.rules] == ["kept"]
 
 
 def test_a_worker_is_up_although_rules_change_while_its_snapshot_is_on_its_way() -> None:

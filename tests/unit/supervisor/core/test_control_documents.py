@@ -49,10 +49,11 @@ HELD: dict[str, object] = {
     "rules": [{"name": "web", "match": {"qos": "burstable"}}],
     "pods": [{"unit": {"uid": "u1", "kind": "pod", "cgroup": "/k/u1"}, "group": "u1"}],
 }
-SEALED: dict[str, object] = {"files": [{"table": "process", "rows": 3, "path": "/s/data/process/a.parquet"}], "rows": 3}
+SEALED: dict[str, object] = {"files": [{"table": "process", "path": "/s/data/process/a.parquet", "rows": 3}], "rows": 3}
 
 ASKED: dict[str, Callable[[Story], Respond]] = {
     "hello": lambda story: story.ask("hello"),
+    "ready": lambda story: story.ask("ready"),
     "list-workers": lambda story: story.ask("list-workers"),
     "list-pods": lambda story: story.ask("list-pods"),
     "list-rules": lambda story: story.ask("list-rules"),

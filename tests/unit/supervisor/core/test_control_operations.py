@@ -6,12 +6,15 @@ import pytest
 from fakes.story import Story
 
 from agent.model.control import OPERATIONS
+from agent.model.control.document import plain
+from agent.model.control.result import Readiness
 from agent.model.errors import ExitCode
 from agent.model.message import Ask, Publish, Reply, Request
 from agent.model.rule import Assignment, Monitoring, Unit, UnitKind, canonical, pod_key
 from agent.model.timebase import MS, S
-from supervisor.core.control_operations import OPEN_QUESTIONS_MAX, STATS_DEADLINE_NS
+from supervisor.core.control_operations import STATS_DEADLINE_NS
 from supervisor.core.effect import ClientAsker, Effect, Exited, Respond, RotateRequested, Send, WorkerAsker
+from supervisor.core.worker_question import OPEN_QUESTIONS_MAX
 
 TRIO = {"writer": "writer", "control-plane": "control-plane", "gateway": "gateway"}
 
@@ -34,7 +37,7 @@ def _answers(effects: list[Effect]) -> list[Respond]:
 
 def _result(answer: Respond) -> dict[str, Any]:
     assert answer.result is not None, answer.problem
-    return answer.result
+    return plain(answer.result)
 
 
 def test_every_operation_has_its_handler() -> None:
@@ -182,9 +185,34 @@ def test_the_gateways_request_is_answered_on_the_bus() -> None:
     assert _result(answer)["workers"][0]["cpu_seconds"] is None
 
 
-def test_a_worker_may_ask_for_the_status_and_nothing_else() -> None:
-    """Other words are not heard."""
-    assert _up().say("gateway", Request(7, "restart-worker")) == []
+def test_readiness_is_answered_without_a_question_to_a_worker() -> None:
+    """From what is known here: a worker that does not answer delays nothing."""
+    story = _up()
+    assert story.say("gateway", Request(7, "ready")) == [Respond(WorkerAsker("gateway", 1, 7), Readiness(ready=True, reasons=[]))]
+    story.die("writer")
+    result = _result(story.ask("ready"))
+    assert (result["ready"], len(result["reasons"])) == (False, 1)
+    assert result["reasons"][0].startswith("writer is starting, its last exit was SIGKILL")
+
+
+@pytest.mark.parametrize("what", ["restart-worker", "hello", "", "x" * 10_000])
+def test_a_workers_other_requests_are_refused(what: str) -> None:
+    """It may ask for readiness and status: it changes nothing, and it does not wait in vain."""
+    (answer,) = _answers(_up().say("gateway", Request(7, what)))
+    assert answer.asker == WorkerAsker("gateway", 1, 7)
+    assert answer.problem is not None
+    assert (answer.problem.code, answer.problem.exit) == ("no_such_request", int(ExitCode.MISUSE))
+    assert len(answer.problem.sentence) < 200
+
+
+@pytest.mark.parametrize("body", [{"rules": 1}, {"revision": "7"}, {"pods": [1]}])
+def test_a_worker_that_answers_nonsense_is_told_so(body: dict[str, Any]) -> None:
+    """Its reply is another process's word: it is checked before a client sees it."""
+    story = _up()
+    ask = _asks(story.command("worker-state", name="gateway"))["gateway"]
+    (answer,) = _answers(story.say("gateway", Reply(ask.ask, body)))
+    assert answer.problem is not None
+    assert (answer.problem.code, answer.problem.exit) == ("bad_answer", int(ExitCode.BAD_DATA))
 
 
 def test_too_many_open_questions_are_refused_and_forgotten_in_time() -> None:

@@ -2,6 +2,7 @@
 
 from fakes.story import Story, spawns
 
+from agent.model.control.result import Diagnostics
 from agent.model.errors import ExitCode
 from agent.model.heartbeat_page import Beat
 from agent.model.message import Condition, Ending, Hello, Note, Publish, Ready, Stop
@@ -286,20 +287,18 @@ def test_a_workers_note_is_in_the_diary() -> None:
     story = Story(PAIR)
     story.bring_up("writer")
     story.say("writer", Note("sealed", "info", {"rows": 3}))
-    events = story.ask("diag", limit=512).result
-    assert events is not None
-    assert [event["fields"] for event in events["events"] if event["kind"] == "sealed"] == [{"rows": 3}]
+    found = story.ask("diag", limit=512).result
+    assert isinstance(found, Diagnostics)
+    assert [event.fields for event in found.events if event.kind == "sealed"] == [{"rows": 3}]
 
 
 def test_diag_of_no_events_holds_none() -> None:
     """The last 0 of a list are none, and all that are kept are hidden."""
     story = Story(PAIR)
     story.bring_up("writer")
-    whole, document = story.ask("diag", limit=512).result, story.ask("diag", limit=0).result
-    assert whole is not None
-    assert document is not None
-    kept = len(whole["events"])
-    assert (document["events"], document["deaths"], document["hidden"]) == ([], [], kept)
+    whole, empty = story.ask("diag", limit=512).result, story.ask("diag", limit=0).result
+    assert isinstance(whole, Diagnostics)
+    assert empty == Diagnostics(events=[], deaths=[], hidden=len(whole.events))
     assert story.ask("diag", limit=-1).problem is not None
     assert story.ask("diag", limit=True).problem is not None
 

@@ -1,10 +1,11 @@
-"""The control socket's words: one JSON document per line, both ways. PURE, and light: agentctl imports it.
+"""The protocol of the control socket: one JSON document per line, both ways. PURE, and light: agentctl imports it.
 
     request   {"v": 1, "op": "list-workers", "args": {}}
     answer    {"v": 1, "ok": true, "result": {...}}
               {"v": 1, "ok": false, "error": {"code": "no_such_worker", "sentence": "...", "exit": 64}}
 
-`exit` is the exit code (`agent.model.errors.ExitCode`) that agentctl ends with.
+`request` and `answer` read and write these lines, `result` has the type of each operation's result, `document` is what
+these types are made of. `exit` is the exit code (`agent.model.errors.ExitCode`) that agentctl ends with.
 """
 
 PROTOCOL_VERSION = 1
@@ -15,7 +16,8 @@ ANSWER_BYTES_MAX = 32 << 20
 DEADLINE_SECONDS = 5.0
 ROTATE_DEADLINE_SECONDS = 60.0
 
-# Operations that only look: members of the reader group may call them, and without one whomever the mode of the socket lets in.
-READ_OPERATIONS = frozenset({"hello", "list-workers", "worker-state", "list-pods", "list-rules", "status", "diag"})
+# Operations that only read: members of the reader group may call them, and where no such group is set, every user whom the
+# mode of the socket lets in.
+READ_OPERATIONS = frozenset({"hello", "ready", "list-workers", "worker-state", "list-pods", "list-rules", "status", "diag"})
 WRITE_OPERATIONS = frozenset({"add-rule", "remove-rule", "restart-worker", "reset-worker", "rotate"})
 OPERATIONS = READ_OPERATIONS | WRITE_OPERATIONS

@@ -1,0 +1,99 @@
+"""Questions to workers on behalf of somebody who waits: each has a deadline, and there is a maximum of them. PURE.
+
+Nothing waits here: a question stays open until its workers have answered or died, or its deadline has come.
+"""
+
+from collections.abc import Callable
+
+from msgspec import Struct
+
+from agent.model.control.document import Document
+from agent.model.errors import ExitCode
+from agent.model.message import Ask, Reply
+from supervisor.core.effect import Asker, Effect, Problem, Respond, Send
+from supervisor.core.supervisor_state import SupervisorState
+
+OPEN_QUESTIONS_MAX = 256
+
+# What workers replied, by their names; those that did not are missing.
+Replies = dict[str, Reply]
+Finish = Callable[[Replies, int], Document | Problem]
+
+
+class Question(Struct, frozen=True):
+    """What is asked of which workers, how long their replies are waited for, and how the answer is made of them."""
+
+    asker: Asker
+    what: str
+    workers: tuple[str, ...]
+    patience_ns: int
+    finish: Finish
+
+
+class _OpenQuestion(Struct):
+    """A question that has been sent. `waiting`: workers that have not replied yet, by the numbers of their Asks."""
+
+    question: Question
+    waiting: dict[int, str]
+    replies: Replies
+    deadline_ns: int
+
+
+class WorkerQuestions:
+    """The open questions."""
+
+    def __init__(self, state: SupervisorState) -> None:
+        self._state = state
+        self._open: list[_OpenQuestion] = []
+        # Above every number that an earlier supervisor of the same workers has used: their replies to it may still come.
+        self._last_ask = state.about.started_at_ns
+
+    def ask(self, question: Question, now_ns: int) -> list[Effect]:
+        """Send a question. It is answered at once where there is no worker to ask, refused where too many are open."""
+        if len(self._open) >= OPEN_QUESTIONS_MAX:
+            sentence = f"{OPEN_QUESTIONS_MAX} questions are open; try again"
+            return [Respond(question.asker, None, Problem("too_busy", sentence, int(ExitCode.TRY_AGAIN)))]
+        sent = _OpenQuestion(question, {}, {}, now_ns + question.patience_ns)
+        effects: list[Effect] = []
+        for worker in question.workers:
+            self._last_ask += 1
+            sent.waiting[self._last_ask] = worker
+            effects.append(Send(worker, self._state.children[worker].epoch, Ask(self._last_ask, question.what)))
+        self._open.append(sent)
+        return effects + self._finish_answered(now_ns)
+
+    def on_reply(self, worker: str, reply: Reply, now_ns: int) -> list[Effect]:
+        """A worker replied to an Ask; one that comes after its question was answered is nobody's."""
+        for each in self._open:
+            if each.waiting.get(reply.ask) == worker:
+                del each.waiting[reply.ask]
+                each.replies[worker] = reply
+                return self._finish_answered(now_ns)
+        return []
+
+    def on_worker_gone(self, worker: str, now_ns: int) -> list[Effect]:
+        """A dead worker replies no more."""
+        for each in self._open:
+            for ask in [ask for ask, name in each.waiting.items() if name == worker]:
+                del each.waiting[ask]
+        return self._finish_answered(now_ns)
+
+    def on_deadline(self, now_ns: int) -> list[Effect]:
+        """Answer the questions whose time is over with the replies that are there."""
+        for each in self._open:
+            if each.deadline_ns <= now_ns:
+                each.waiting.clear()
+        return self._finish_answered(now_ns)
+
+    def next_deadline_ns(self) -> int | None:
+        """When the first open question must be answered. *Absent:* None without one."""
+        return min((each.deadline_ns for each in self._open), default=None)
+
+    def _finish_answered(self, now_ns: int) -> list[Effect]:
+        effects: list[Effect] = []
+        for each in [each for each in self._open if not each.waiting]:
+            self._open.remove(each)
+            outcome = each.question.finish(each.replies, now_ns)
+            result, problem = (None, outcome) if isinstance(outcome, Problem) else (outcome, None)
+            effects.append(Respond(each.question.asker, result, problem))
+        return effects
