@@ -14,6 +14,8 @@ def worker_row(name: str, **different: Any) -> dict[str, Any]:
         "uptime_seconds": 12.5,
         "restarts": 2,
         "last_exit": "SIGKILL",
+        "deaths": {"SIGKILL": 2},
+        "last_words": [],
         "backoff_seconds": None,
         "heartbeat_age_seconds": 0.25,
         "rules_revision": 7,
@@ -35,6 +37,9 @@ def status_document(**different: Any) -> dict[str, Any]:
         "version": "0.1.0",
         "run": "r1",
         "host": "node-1",
+        "pid": 41,
+        "state_dir": "/s",
+        "runtime_dir": "/r",
         "uptime_seconds": 60.5,
         "rules": {"revision": 7, "digest": "00", "rules": 2, "pods": 5},
         "workers": [worker_row("writer"), worker_row("sampler/process")],
@@ -62,5 +67,7 @@ def status_document(**different: Any) -> dict[str, Any]:
         },
         "conditions": [],
         "counters": {"resyncs": 1},
+        "deaths": [],
+        "diag": [],
     }
     return document | different

@@ -54,7 +54,34 @@ def test_ready_says_yes(gateway: GatewayHost) -> None:
     received = gateway.ask("/ready?verbose")
     assert (received.status, json.loads(received.body)) == (200, {"ready": True, "reasons": []})
     assert received.fields["content-type"] == "application/json"
-    assert gateway.bus.requests == ["status"]
+    assert gateway.bus.requests == ["ready"]
+
+
+def test_a_probe_does_not_wait_for_a_scrape(gateway: GatewayHost):
+    """A status takes as long as the slowest worker may; readiness is asked for beside it."""
+    gateway.status = None
+    scraper, probe = gateway.connect(), gateway.connect()
+    scraper.send(METRICS)
+    gateway.turn_until(lambda: gateway.bus.requests == ["status"])
+    probe.send(READY)
+    gateway.turn_until(lambda: gateway.bus.requests == ["status", "ready"])
+    gateway.work.on_answer(2, {"ready": True, "reasons": []})
+    assert gateway.finish(probe).status == 200
+    assert not scraper.receive()
+    gateway.work.on_answer(1, status_document())
+    assert b"evergauge_up 1.0\n" in gateway.finish(scraper).body
+
+
+@pytest.mark.parametrize("path", ["/ready", "/metrics"])
+def test_a_question_that_the_supervisor_refuses_is_no_silence(gateway: GatewayHost, path: str):
+    """Its sentence is the reason; the client does not wait for the end of its time."""
+    gateway.status = {"problem": "a worker may not ask that"}
+    received = gateway.ask(path)
+    if path == "/ready":
+        expected = {"ready": False, "reasons": ["a worker may not ask that"]}
+        assert (received.status, json.loads(received.body)) == (503, expected)
+    else:
+        assert b"evergauge_up 0.0\n" in received.body
 
 
 def test_ready_says_no_and_why(gateway: GatewayHost) -> None:
@@ -95,7 +122,7 @@ def test_a_supervisor_that_speaks_nonsense_is_not_ready(gateway: GatewayHost) ->
     gateway.status = {"ready": "perhaps"}
     received = gateway.ask("/ready")
     assert received.status == 503
-    assert "the supervisor's status: " in json.loads(received.body)["reasons"][0]
+    assert "the supervisor: the answer has no true or false at ready" in json.loads(received.body)["reasons"][0]
     assert b"evergauge_up 0.0\n" in gateway.ask("/metrics").body
 
 

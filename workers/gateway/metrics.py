@@ -8,7 +8,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from workers.gateway.status import Status, WorkerStatus
+from agent.model.control.result import AgentStatus, WorkerStatus
 
 Kind = Literal["counter", "gauge", "info"]
 Number = int | float
@@ -96,7 +96,7 @@ _STATISTICS = (
 )
 
 
-def families(status: Status | None, counts: GatewayCounts) -> list[Family]:
+def families(status: AgentStatus | None, counts: GatewayCounts) -> list[Family]:
     """Every metric that has at least one sample. `status` None: the supervisor did not answer.
 
     *Shape:* names are unique; within a family every set of labels is unique.
@@ -115,7 +115,7 @@ def _single(name: str, kind: Kind, about: str, value: Number) -> Family:
     return Family(name, kind, about, {(): value})
 
 
-def _of_agent(status: Status) -> list[Family]:
+def _of_agent(status: AgentStatus) -> list[Family]:
     active: dict[Labels, Number] = {(("worker", item.worker), ("kind", item.kind)): 1 for item in status.conditions}
     counters: dict[Labels, Number] = {(("event", name),): value for name, value in status.counters.items()}
     return [
@@ -158,7 +158,7 @@ def _of_workers(workers: Iterable[WorkerStatus]) -> list[Family]:
     ]
 
 
-def _of_statistics(status: Status) -> list[Family]:
+def _of_statistics(status: AgentStatus) -> list[Family]:
     return [
         Family(
             statistic.name,
@@ -174,7 +174,7 @@ def _of_statistics(status: Status) -> list[Family]:
     ]
 
 
-def _missed_ticks(status: Status) -> Family:
+def _missed_ticks(status: AgentStatus) -> Family:
     """Told by the writer, which alone knows what was stored: a sampler that died cannot say what it missed."""
     writer = status.stats.get("writer") or {}
     missed = writer.get("ticks_missed")

@@ -1,6 +1,7 @@
 """The gateway's work: /live, /ready and /metrics over HTTP, from what the supervisor answers.
 
-It holds no state of the agent: every answer but /live is asked for anew. It is called by the worker's loop only.
+It holds no state of the agent. /live is answered here. /ready and /metrics ask the supervisor for each answer: `ready`, which
+it answers from what it knows, and `status`, for which it asks every worker. Called by the worker's loop only.
 """
 
 import errno
@@ -8,10 +9,9 @@ from collections.abc import Sequence
 from socket import gaierror
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from agent.config import GATEWAY_ADDRESS, GATEWAY_ALLOWED_HOSTS, GATEWAY_PORT, PROC_ROOT, Config
-from agent.model.errors import ProtocolError
+from agent.model.control.result import AgentStatus, Readiness
+from agent.model.json_text import json_bytes
 from agent.model.message import Condition
 from agent.model.rule_state import RuleState
 from agent.model.timebase import S
@@ -21,13 +21,14 @@ from workers.gateway.http import PLAIN, HttpRequest, response, wants_openmetrics
 from workers.gateway.metrics import GatewayCounts, families
 from workers.gateway.request_coalescer import RequestCoalescer
 from workers.gateway.server import Server
-from workers.gateway.status import Status, parse_status
+from workers.gateway.supervisor_answer import SILENCE, readiness_of, status_of, unready
 
 if TYPE_CHECKING:
     from workers.gateway.holder import HolderSearch
 
 BIND_RETRY_NS = 2 * S
-SILENCE = "the supervisor does not answer"
+# A request that waits for the supervisor, with the ticket of its connection.
+Waiting = tuple[int, HttpRequest]
 
 _PROBLEM_BY_ERRNO = {
     errno.EADDRNOTAVAIL: "is not an address of this host; set gateway.address (--gateway-address)",
@@ -44,31 +45,36 @@ class GatewayWork:
         self._address = config.of(GATEWAY_ADDRESS)
         self._port = config.of(GATEWAY_PORT)
         self._server = Server(self._on_request, host_policy(self._address, config.of(GATEWAY_ALLOWED_HOSTS)))
-        self._coalescer: RequestCoalescer[tuple[int, HttpRequest]] = RequestCoalescer(lambda: bus.request("status"))
+        # Apart: a question about readiness does not wait for the workers that a status waits for.
+        self._readiness: RequestCoalescer[Waiting] = RequestCoalescer(lambda: bus.request("ready"))
+        self._status: RequestCoalescer[Waiting] = RequestCoalescer(lambda: bus.request("status"))
         self._listen_at_ns: int | None = None
         self._problem: str | None = None
         self._proc_root = config.of(PROC_ROOT)
         self._holder: HolderSearch | None = None
 
     def on_start(self, now_ns: int) -> None:
-        """Begin to serve, or say why not and try again; the worker is up either way."""
+        """Begin to serve, or report why not and try again later; the worker is up in both cases."""
         if self._address:
             self._listen(now_ns)
 
     def on_rules(self, rules: RuleState) -> None:
-        """Rules are nothing to the gateway."""
+        """The gateway does not use the rules."""
 
     def next_deadline_ns(self) -> int | None:
         """None while nobody asks and the port is served: an idle gateway never wakes."""
-        deadlines = (self._listen_at_ns, self._server.next_deadline_ns(), self._coalescer.next_deadline_ns())
+        questions = (self._readiness.next_deadline_ns(), self._status.next_deadline_ns())
+        deadlines = (self._listen_at_ns, self._server.next_deadline_ns(), *questions)
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def on_timer(self, now_ns: int) -> None:
         """Try the port again, give up on the supervisor's answer, cut slow clients: whatever is due."""
         if self._listen_at_ns is not None and self._listen_at_ns <= now_ns:
             self._listen(now_ns)
-        for ticket, request in self._coalescer.on_timer(now_ns):
-            self._answer(ticket, request, SILENCE, now_ns)
+        for waiting in self._readiness.on_timer(now_ns):
+            self._answer_ready(waiting, unready(SILENCE), now_ns)
+        for waiting in self._status.on_timer(now_ns):
+            self._answer_metrics(waiting, None, now_ns)
         self._server.on_timer(now_ns)
 
     def descriptors(self) -> Sequence[int]:
@@ -82,37 +88,36 @@ class GatewayWork:
     def on_ask(self, what: str, now_ns: int) -> dict[str, Any] | None:
         """`stats`: where it serves (`address` null: nowhere, `problem` says why) and how often it was asked."""
         if what != "stats":
-            return {}
+            return {"problem": f"the gateway has no answer to {what!r}"}
         server = self._server
         return {"address": server.address, "requests": server.requests, "refused": server.refused, "problem": self._problem}
 
     def take_replies(self) -> Sequence[tuple[str, dict[str, Any]]]:
-        """It answers at once, always."""
+        """None: it answers every ask at once."""
         return ()
 
     def on_answer(self, request: int, body: dict[str, Any]) -> None:
-        """The supervisor's status, for everybody who waits for it."""
+        """The supervisor's answer, for all requests that wait for it; nobody waits for one that comes too late."""
         now_ns = self._clock.now_ns()
-        waiting = self._coalescer.on_answer(request, now_ns)
-        if not waiting:
-            return
-        try:
-            status: Status | str = parse_status(body)
-        except ProtocolError as problem:
-            status = problem.sentence
-        for ticket, asked in waiting:
-            self._answer(ticket, asked, status, now_ns)
+        if asked := self._readiness.on_answer(request, now_ns):
+            readiness = readiness_of(body)
+            for waiting in asked:
+                self._answer_ready(waiting, readiness, now_ns)
+        elif asked := self._status.on_answer(request, now_ns):
+            status = status_of(body)
+            for waiting in asked:
+                self._answer_metrics(waiting, status, now_ns)
 
     def on_taken_over(self, now_ns: int) -> None:
-        """What was asked of the former supervisor stays unanswered, and is asked again in its time."""
+        """Questions to the earlier supervisor stay unanswered; they are given up and asked again in their time."""
 
     def on_stop(self, now_ns: int, *, for_good: bool) -> None:
-        """Close everything: a prober takes a closed port for what it is."""
+        """Close everything: a probe sees a closed port."""
         self._listen_at_ns = None
         self._server.close()
 
     def is_done(self) -> bool:
-        """Nothing is ever left to do."""
+        """Always: nothing is left to do after a stop."""
         return True
 
     def _listen(self, now_ns: int) -> None:
@@ -146,7 +151,7 @@ class GatewayWork:
         sentence = f"{where}:{self._port} {problem}"
         if sentence != self._problem:
             self._problem = sentence
-            # Not ready: whoever asks at the port is answered by another program, and takes its numbers for ours.
+            # Not ready: a client of this port is answered by another program, and would take its numbers for ours.
             self._bus.condition(Condition(kind="gateway", active=True, detail=sentence, blocks_ready=True))
 
     def _on_request(self, ticket: int, request: HttpRequest, now_ns: int) -> None:
@@ -154,28 +159,25 @@ class GatewayWork:
             self._send(ticket, request, (405, b"These paths can only be read: use GET.\n", PLAIN), now_ns)
         elif request.path == "/live":
             self._send(ticket, request, (200, b"alive\n", PLAIN), now_ns)
-        elif request.path in ("/ready", "/metrics"):
-            self._coalescer.add((ticket, request), now_ns)
+        elif request.path == "/ready":
+            self._readiness.add((ticket, request), now_ns)
+        elif request.path == "/metrics":
+            self._status.add((ticket, request), now_ns)
         else:
             self._send(ticket, request, (404, b"There is only /live, /ready and /metrics here.\n", PLAIN), now_ns)
 
     def _send(self, ticket: int, request: HttpRequest, content: tuple[int, bytes, str], now_ns: int) -> None:
         self._server.answer(ticket, response(*content, with_body=request.method != "HEAD"), now_ns)
 
-    def _answer(self, ticket: int, request: HttpRequest, status: Status | str, now_ns: int) -> None:
-        content = self._metrics(request, status) if request.path == "/metrics" else _readiness(status)
-        self._send(ticket, request, content, now_ns)
+    def _answer_ready(self, waiting: Waiting, readiness: Readiness, now_ns: int) -> None:
+        status = 200 if readiness.ready else 503
+        self._send(*waiting, (status, json_bytes(readiness) + b"\n", "application/json"), now_ns)
 
-    def _metrics(self, request: HttpRequest, status: Status | str) -> tuple[int, bytes, str]:
+    def _answer_metrics(self, waiting: Waiting, status: AgentStatus | None, now_ns: int) -> None:
         # The encoder is loaded by the first scrape: an agent that nobody scrapes never pays for it.
         from workers.gateway.exposition import expose
 
+        ticket, request = waiting
         counts = GatewayCounts(requests=self._server.requests, refused=self._server.refused)
-        known = families(None if isinstance(status, str) else status, counts)
-        return 200, *expose(known, openmetrics=wants_openmetrics(request.accept))
-
-
-def _readiness(status: Status | str) -> tuple[int, bytes, str]:
-    ready, reasons = (False, [status]) if isinstance(status, str) else (status.ready, status.reasons)
-    body = msgspec.json.encode({"ready": ready, "reasons": reasons}) + b"\n"
-    return 200 if ready else 503, body, "application/json"
+        content = expose(families(status, counts), openmetrics=wants_openmetrics(request.accept))
+        self._send(ticket, request, (200, *content), now_ns)

@@ -46,7 +46,7 @@ class WorkerRow(Document):
     heartbeat_age_seconds: float | None
     rules_revision: int | None
     rules_digest: str | None
-    in_sync: bool
+    in_sync: bool | None
     cpu_percent: float | None
     rss_bytes: int | None
     pss_bytes: int | None

@@ -10,9 +10,9 @@ from prometheus_client.parser import text_string_to_metric_families as read_plai
 
 from workers.gateway.exposition import OPENMETRICS, PLAIN_TEXT, expose
 from workers.gateway.metrics import Family, GatewayCounts, families
-from workers.gateway.status import parse_status
+from workers.gateway.supervisor_answer import status_of
 
-HELD = families(parse_status(status_document()), GatewayCounts(requests=1, refused=0))
+HELD = families(status_of(status_document()), GatewayCounts(requests=1, refused=0))
 ODD = [Family("a_total", "counter", "An odd \\ one.", {(("worker", 'q"uo\\te\nü'),): 2**53})]
 
 

@@ -5,16 +5,15 @@ import re
 import pytest
 from fakes.status import status_document, worker_row
 
-from agent.model.errors import ProtocolError
 from workers.gateway.metrics import Family, GatewayCounts, Labels, families
-from workers.gateway.status import parse_status
+from workers.gateway.supervisor_answer import status_of
 
 COUNTS = GatewayCounts(requests=4, refused=1)
 
 
 def by_name(**different: object) -> dict[str, Family]:
     """The metrics of a host on which all is well but what is different."""
-    return {family.name: family for family in families(parse_status(status_document(**different)), COUNTS)}
+    return {family.name: family for family in families(status_of(status_document(**different)), COUNTS)}
 
 
 def of(worker: str) -> Labels:
@@ -151,17 +150,3 @@ def test_without_an_answer_only_the_gateway_speaks() -> None:
         "evergauge_gateway_requests_total": {(): 4},
         "evergauge_gateway_refused_total": {(): 1},
     }
-
-
-@pytest.mark.parametrize(
-    "body", [{}, status_document(ready="yes"), status_document(workers=[{"name": "x"}]), status_document(rules=None)]
-)
-def test_a_status_that_is_not_as_agreed_is_refused(body: dict[str, object]) -> None:
-    """The sentence names the part."""
-    with pytest.raises(ProtocolError, match="the supervisor's status: "):
-        parse_status(body)
-
-
-def test_a_status_may_grow() -> None:
-    """What a newer supervisor adds is not looked at."""
-    assert parse_status(status_document(later=1)) == parse_status(status_document())
