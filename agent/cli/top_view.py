@@ -41,8 +41,9 @@ class Names:
         if now - self._asked_at < ASK_AGAIN_SECONDS:
             return
         self._asked_at = now
-        from agent.cli.control_client import AnsweredError, NoAgentError, ask
+        from agent.cli.control_client import NoAgentError, ask
         from agent.cli.pods import flat, pod_name
+        from agent.model.control.answer import AnsweredError
 
         try:
             result = ask(self._call.control_socket, "list-pods", {}, min(ASK_SECONDS_MAX, self._call.timeout_seconds))

@@ -57,7 +57,7 @@ def test_ready_says_yes(gateway: GatewayHost) -> None:
     assert gateway.bus.requests == ["ready"]
 
 
-def test_a_probe_does_not_wait_for_a_scrape(gateway: GatewayHost):
+def test_a_probe_does_not_wait_for_a_scrape(gateway: GatewayHost) -> None:
     """A status takes as long as the slowest worker may; readiness is asked for beside it."""
     gateway.status = None
     scraper, probe = gateway.connect(), gateway.connect()
@@ -73,7 +73,7 @@ def test_a_probe_does_not_wait_for_a_scrape(gateway: GatewayHost):
 
 
 @pytest.mark.parametrize("path", ["/ready", "/metrics"])
-def test_a_question_that_the_supervisor_refuses_is_no_silence(gateway: GatewayHost, path: str):
+def test_a_question_that_the_supervisor_refuses_is_no_silence(gateway: GatewayHost, path: str) -> None:
     """Its sentence is the reason; the client does not wait for the end of its time."""
     gateway.status = {"problem": "a worker may not ask that"}
     received = gateway.ask(path)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.cli.control_client import AnsweredError, parse_answer
+from agent.model.control.answer import AnsweredError, parse_answer
 from agent.model.errors import EvergaugeError, ExitCode, ProtocolError
 
 RESULT = b'{"v": 1, "ok": true, "result": {"a": 1}}\n'
