@@ -151,11 +151,14 @@ def _of_constant(column: str, operator: str, constant: Tokens) -> TimeBounds:
     value = _stamp_ns(constant) if column == "at" else _number_ns(constant)
     if value is None:
         return EVERYTHING
-    # `at` is `timestamp` without its nanoseconds.
-    slack_ns = 1_000 if column == "at" else _ROUNDING_NS if column == "number" else 0
-    since_ns = value - slack_ns if operator in ("=", ">=") else value + 1 - slack_ns if operator == ">" else FIRST_NS
-    until_ns = value + 1 + slack_ns if operator in ("=", "<=") else value + slack_ns if operator == "<" else BEHIND_LAST_NS
-    return TimeBounds(since_ns, until_ns)
+    # `at` is `timestamp` without the nanoseconds of its last microsecond, which it rounds towards zero.
+    width_ns = 1_000 if column == "at" else 1
+    slack_ns = _ROUNDING_NS if column == "number" else 1_000 if column == "at" and value <= 0 else 0
+    if operator == ">":
+        value += width_ns
+    since_ns = value - slack_ns if operator in ("=", ">=", ">") else FIRST_NS
+    until_ns = value + width_ns + slack_ns if operator in ("=", "<=") else BEHIND_LAST_NS
+    return TimeBounds(since_ns, value + slack_ns if operator == "<" else until_ns)
 
 
 def _number_ns(constant: Tokens) -> int | None:

@@ -1,5 +1,7 @@
 """The command query: one SELECT over the agent's tables, with or without a running agent."""
 
+from contextlib import suppress
+
 from agent.cli.call import Call
 from agent.cli.option import SWITCH, WHOLE, Argument, Command, Option
 from agent.cli.render import counted
@@ -9,8 +11,9 @@ from agent.model.errors import MisuseError, UnavailableError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from agent.cli.progress import Progress
-    from agent.cli.query_database import QueryDatabase
+    from agent.cli.query_database import Earlier, QueryDatabase, QueryRequest
     from agent.cli.statement import QueryAnswer
+    from agent.cli.time_bounds import TimeBounds
 
 # Without one row for so long a question is one that nobody waits for.
 QUERY_SECONDS = 60.0
@@ -34,8 +37,10 @@ def query(call: Call) -> int:
     state_dir = call.state_dir()
     # It brings msgspec, which the help of the program need not wait for.
     from agent.cli.memory_limit import VARIABLE, held_to, limit_bytes
+    from agent.cli.span import span_of
     from agent.cli.state_dir import check_state_dir
 
+    span = span_of(call)
     memory_bytes = limit_bytes(call.text("--memory-limit"), call.environment.get(VARIABLE))
     check_state_dir(state_dir)
     try:
@@ -45,7 +50,7 @@ def query(call: Call) -> int:
         raise UnavailableError("query", f"a package is missing ({cause})", "install duckdb and pyarrow beside it") from cause
     try:
         with held_to(memory_bytes):
-            _answer(call, state_dir, form, rows_max, memory_bytes)
+            _answer(call, _request(call, state_dir, span, memory_bytes), form, rows_max)
     except MemoryError as cause:
         # Arrow's and Python's own; what DuckDB says of it is a failure already.
         raise too_large(memory_bytes) from cause
@@ -68,13 +73,26 @@ def _format(call: Call) -> str:
     return form
 
 
-def _answer(call: Call, state_dir: str, form: str, rows_max: int, memory_bytes: int) -> None:
+def _request(call: Call, state_dir: str, span: "TimeBounds", memory_bytes: int) -> "QueryRequest":
+    from agent.cli.query_database import QueryRequest
+    from agent.cli.sql_text import with_quoted_at
+    from agent.cli.statement_bounds import tokens_of
+
+    statement = call.words[0]
+    # A text that is none in UTF-8 is refused when it is run.
+    with suppress(UnicodeEncodeError):
+        statement.encode()
+        statement = with_quoted_at(statement, tokens_of(statement))
+    return QueryRequest(state_dir, statement, span, memory_bytes, verify=call.has("--verify"))
+
+
+def _answer(call: Call, request: "QueryRequest", form: str, rows_max: int) -> None:
     from agent.cli.answer_output import show
     from agent.cli.progress import progress_for
 
     output = call.output if call.text("--output") is None else None
     progress = progress_for(call.warnings, output, call.environment.get("TERM"), "rows")
-    database, answered = _asked(call, state_dir, progress, memory_bytes, as_arrow=form in BINARY_FORMATS)
+    database, answered = _asked(call, request, progress, as_arrow=form in BINARY_FORMATS)
     try:
         _warn_of_damage(call, database)
         show(call, answered, form, rows_max)
@@ -83,32 +101,62 @@ def _answer(call: Call, state_dir: str, form: str, rows_max: int, memory_bytes: 
         database.close()
 
 
-def _asked(
-    call: Call, state_dir: str, progress: "Progress", memory_bytes: int, *, as_arrow: bool
-) -> "tuple[QueryDatabase, QueryAnswer]":
+def _asked(call: Call, request: "QueryRequest", progress: "Progress", *, as_arrow: bool) -> "tuple[QueryDatabase, QueryAnswer]":
     """The open database and the answer, of which no row is read yet. *Raises:* EvergaugeError."""
-    import duckdb
+    from agent.cli.query_database import Earlier, MovedError
+    from agent.cli.statement import VanishedError
+    from agent.model.errors import FormatError
 
-    from agent.cli.query_database import open_query_database
-    from agent.cli.statement import VanishedError, answer, failure_of_opening
-    from workers.registry import tables
-
+    earlier = Earlier()
     for attempt in range(ATTEMPTS):
+        is_last = attempt == ATTEMPTS - 1
         try:
-            database = open_query_database(state_dir, call.words[0], tables(), memory_bytes, verify=call.has("--verify"))
-        except (duckdb.Error, MemoryError) as cause:
-            raise failure_of_opening(cause, state_dir, memory_bytes) from cause
-        seconds, seconds_left = call.timeout_seconds, call.seconds_left()
+            database = _opened(call, request, earlier)
+        except MovedError as moved:
+            if is_last:
+                raise
+            earlier = Earlier(earlier.compacted | moved.compacted, earlier.unreadable)
+            continue
         try:
-            return database, answer(
-                database, call.words[0], seconds=seconds, seconds_left=seconds_left, progress=progress, as_arrow=as_arrow
-            )
+            return database, _begun(call, database, request, progress, as_arrow=as_arrow)
         except BaseException as failure:
             progress.end()
+            # Looked for once: each file is opened for it.
+            unreadable = database.unreadable_files() if isinstance(failure, FormatError) and not earlier.unreadable else []
             database.close()
-            if not isinstance(failure, VanishedError) or attempt == ATTEMPTS - 1:
+            if is_last or not (unreadable or isinstance(failure, VanishedError)):
                 raise
+            earlier = Earlier(earlier.compacted, frozenset(unreadable))
     raise AssertionError("the last attempt answers or raises")
+
+
+def _opened(call: Call, request: "QueryRequest", earlier: "Earlier") -> "QueryDatabase":
+    """*Raises:* MovedError where the question has to start over, EvergaugeError."""
+    import duckdb
+
+    from agent.cli import query_database
+    from agent.cli.statement import failure_of_opening
+    from workers.registry import tables
+
+    try:
+        return query_database.open_query_database(request, tables(), earlier)
+    except (duckdb.Error, MemoryError) as cause:
+        raise failure_of_opening(cause, request.state_dir, request.memory_bytes) from cause
+
+
+def _begun(
+    call: Call, database: "QueryDatabase", request: "QueryRequest", progress: "Progress", *, as_arrow: bool
+) -> "QueryAnswer":
+    from agent.cli.statement import answer
+
+    return answer(
+        database,
+        request.statement,
+        seconds=call.timeout_seconds,
+        seconds_left=call.seconds_left(),
+        progress=progress,
+        as_arrow=as_arrow,
+    )
 
 
 def _warn_of_damage(call: Call, database: "QueryDatabase") -> None:
@@ -129,8 +177,9 @@ COMMANDS = (
         details="""\
 The tables are those of `agentctl schema`; the view `pod` is pod_group with each interval once, and the name of its pod. The
 language is DuckDB's. Nothing is changed, no other file is read.
-`timestamp` is unix time in nanoseconds; utc(timestamp) makes it readable, and a span is counted in nanoseconds:
-60e9 are a minute. CPU and bytes are as the kernel tells them; absent values are null, never 0.
+Each table has its time twice: `at` is a moment (`WHERE at > now() - INTERVAL 1 HOUR`), `timestamp` the same as unix time in
+nanoseconds. --since and --until, and bounds of either column in the statement, keep all files of other times closed.
+CPU and bytes are as the kernel tells them; absent values are null, never 0.
 Rows are passed on as they come, however many: --timeout ends a question that brings no row for so long. A file of --output
 has its name only when it is finished. Files that are not the agent's are left out and named on standard error.""",
         arguments=(Argument("SQL", "one statement: SELECT, WITH, FROM, DESCRIBE, SUMMARIZE or SHOW TABLES"),),
@@ -143,6 +192,8 @@ has its name only when it is finished. Files that are not the agent's are left o
             ),
             Option("--output", "FILE", "write there; the ending says the format; a file that is there is replaced at the end"),
             Option("--max-rows", "N", f"at most so many rows of a table (default {TABLE_ROWS})", kind=WHOLE),
+            Option("--since", "WHEN", "only rows from then on: 1h, 2d, 03:12, 2024-01-31 or 2024-01-31T03:12, with Z or +01:00"),
+            Option("--until", "WHEN", "only rows before then"),
             Option("--verify", "", "read each sealed file from end to end first, and leave out what has changed", kind=SWITCH),
             Option(
                 "--memory-limit",
@@ -161,7 +212,7 @@ has its name only when it is finished. Files that are not the agent's are left o
             "    ASOF LEFT JOIN pod p ON u.pod_uid = p.pod_uid AND u.timestamp >= p.valid_from",
             '    WHERE u.timestamp = (SELECT max(timestamp) FROM process) GROUP BY ALL ORDER BY rss_mib DESC"',
             "# What is missing, and why?",
-            'agentctl query "SELECT utc(timestamp) AS at, worker, reason, rows FROM gap ORDER BY timestamp DESC"',
+            'agentctl query "SELECT at, worker, reason, rows FROM gap ORDER BY at DESC" --since 1d',
             "# All rows of a table, for another program:",
             'agentctl query "FROM process" --output process.parquet',
         ),

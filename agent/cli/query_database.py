@@ -1,48 +1,80 @@
 """The agent's tables as views of an in-memory DuckDB: sealed Parquet and open spool in one, each row once.
 
-The database is closed against everything else: no extension is installed or loaded, no file outside the data folder is
-read, and its settings are locked before any statement of a user runs.
+The database is closed against everything else before a statement of a user is even planned: no extension is installed or
+loaded, and no file outside the data folder is read, but for the sealed files that are held open here. Its settings are locked
+before the statement runs.
 """
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import cache
+from itertools import groupby
 
 import duckdb
+from msgspec import Struct
 
+from agent.cli.held_files import DESCRIPTORS_DIR, HeldChoice, HeldFile, HeldFiles
 from agent.cli.memory_limit import threads
+from agent.cli.query_view import (
+    AT_TYPE,
+    PODS,
+    PODS_FROM,
+    TIMESTAMP,
+    UTC_MACRO,
+    Source,
+    ViewParts,
+    pods_statement,
+    sql_columns,
+    sql_type,
+    view_statement,
+)
+from agent.cli.sealed_listing import list_sealed, reaches_spool
+from agent.cli.sql_text import COLUMN_AT, literal, quoted
+from agent.cli.statement_bounds import bounds_of_statement
+from agent.cli.time_bounds import EVERYTHING, TimeBounds
 from agent.model.column_type import DType
+from agent.model.errors import BusyError
 from agent.model.table import Table
 from agent.store.left_out import LeftOut
 from agent.store.memory_room import import_uncounted
-from agent.store.sealed import Chosen, Wanted, choose, owners_of, wanted_of, wanted_of_form
-from agent.store.spool_reader import Part, Spool, read_spool, refusal, sealed_files, sealed_tables
+from agent.store.sealed import Wanted, owners_of, wanted_of, wanted_of_form
+from agent.store.spool_reader import Part, Spool, read_spool, refusal, sealed_tables
 
-_SQL_TYPES = {DType.INT64: "BIGINT", DType.FLOAT64: "DOUBLE", DType.UTF8: "VARCHAR", DType.BOOL: "BOOLEAN"}
 # Words that look at all tables without naming them.
 _LISTING = re.compile(r"\b(show|information_schema|sqlite_master|duckdb_\w+|pragma_\w+)\b", re.IGNORECASE)
-# Where a table's rows of the spool lie, out of sight of SHOW TABLES.
+# Where a table's rows of the spool lie, out of sight of SHOW TABLES, and the rows of all times that intervals of pods are made of.
 _SPOOL_SCHEMA = "spool"
+_PODS_SOURCE = f'{_SPOOL_SCHEMA}."{PODS_FROM} of all times"'
 
-# The view that says of a moment which pod was what, and what it is made from.
-PODS, PODS_FROM = "pod", "pod_group"
-# Each interval once, by the last row that was written of it. Where the agent ended before it could close one, the pod's
-# next ends it. A name that came later counts from the beginning, one that nobody told any more goes on.
-_PODS_VIEW = f"""
-CREATE VIEW {PODS} AS
-WITH told AS (
-    SELECT *, coalesce(pod_namespace || '/', '') || pod_name AS told_name FROM {PODS_FROM}
-    QUALIFY row_number() OVER (PARTITION BY pod_uid, valid_from ORDER BY timestamp DESC, valid_until DESC NULLS LAST) = 1)
-SELECT pod_uid,
-       coalesce(first_value(told_name IGNORE NULLS) OVER later, last_value(told_name IGNORE NULLS) OVER earlier, pod_uid) AS name,
-       valid_from, least(valid_until, lead(valid_from) OVER (PARTITION BY pod_uid ORDER BY valid_from)) AS valid_until,
-       * EXCLUDE (pod_uid, valid_from, valid_until, timestamp, told_name)
-FROM told
-WINDOW later AS (PARTITION BY pod_uid ORDER BY valid_from ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING),
-       earlier AS (PARTITION BY pod_uid ORDER BY valid_from ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
-"""
+
+class QueryRequest(Struct, frozen=True):
+    """One question: over which folder, which statement, within which range of time, and how.
+
+    `memory_bytes` is what it may take, None: DuckDB's own limit. `verify`: sealed files are read from end to end first.
+    """
+
+    state_dir: str
+    statement: str
+    span: TimeBounds = EVERYTHING
+    memory_bytes: int | None = None
+    verify: bool = False
+
+
+class Earlier(Struct, frozen=True):
+    """What earlier attempts at the same question found: the compacted files that there are, and files that DuckDB cannot read."""
+
+    compacted: frozenset[str] = frozenset()
+    unreadable: frozenset[str] = frozenset()
+
+
+class MovedError(BusyError):
+    """Sealed files went, or were compacted, between the look at the spool and the look at them: the question starts over."""
+
+    def __init__(self, compacted: Iterable[str]) -> None:
+        super().__init__("query", "sealed files went while they were looked at", "ask again")
+        self.compacted = frozenset(compacted)
 
 
 class QueryDatabase:
@@ -52,74 +84,174 @@ class QueryDatabase:
     entries of spool and data folder that were not read, `memory_bytes` is the limit, None: DuckDB's own.
     """
 
-    def __init__(
-        self,
-        connection: "duckdb.DuckDBPyConnection",
-        tables: list[str],
-        damaged: int,
-        left_out: list[LeftOut],
-        memory_bytes: int | None = None,
-    ) -> None:
+    def __init__(self, connection: "duckdb.DuckDBPyConnection", held: HeldFiles, memory_bytes: int | None = None) -> None:
         self.connection = connection
         self.memory_bytes = memory_bytes
-        self.tables = tables
-        self.damaged = damaged
-        self.left_out = left_out
+        self.held = held
+        self.files: list[HeldFile] = []
+        self.tables: list[str] = []
+        self.damaged = 0
+        self.left_out: list[LeftOut] = []
+
+    def unreadable_files(self) -> list[str]:
+        """The files whose footer one library reads and DuckDB does not, which does not say whose it is; so each is tried."""
+        # Another connection of the database: the one of the statement may be in a transaction that failed.
+        with self.connection.cursor() as trial:
+            return [file.path for file in self.files if not _is_readable(trial, file)]
 
     def close(self) -> None:
         """Give the memory back. A statement that nothing could interrupt keeps it until this process ends."""
         with suppress(duckdb.Error):
             self.connection.close()
+        self.held.close()
 
 
-def open_query_database(
-    state_dir: str, statement: str, declared: Iterable[Table], memory_bytes: int | None = None, *, verify: bool = False
-) -> QueryDatabase:
-    """A database for one statement, which may take so much memory. `verify`: sealed files are read from end to end first.
+def _is_readable(connection: "duckdb.DuckDBPyConnection", file: HeldFile) -> bool:
+    try:
+        connection.execute(f"DESCRIBE FROM read_parquet({literal(file.place)})")
+    except duckdb.Error:
+        return False
+    return True
 
-    *Raises:* PermissionRefused, StorageError, duckdb.Error.
+
+def open_query_database(request: QueryRequest, declared: Iterable[Table], earlier: Earlier | None = None) -> QueryDatabase:
+    """A database for one statement.
+
+    *Raises:* MovedError where the question has to start over, PermissionRefused, StorageError, duckdb.Error.
     """
-    state_dir = os.path.realpath(state_dir)
-    known = {table.name: table for table in declared}
-    # The spool comes first: of a segment that is sealed from now on, the Parquet files are left out below.
-    is_read = cache(lambda name: is_named(name, statement) or (name == PODS_FROM and is_named(PODS, statement)))
-    spool = read_spool(state_dir, is_read)
-    names = sorted({*known, *spool.forms, *sealed_tables(state_dir)})
-    connection = duckdb.connect(":memory:", config=_settings(memory_bytes))
-    # It would be drawn into the answer.
-    connection.execute("SET enable_progress_bar = false")
-    connection.execute(f"CREATE SCHEMA {_SPOOL_SCHEMA}")
-    damaged = spool.damaged
-    left_out = list(spool.left_out)
-    owners = owners_of(os.path.join(state_dir, "data"))
-    for name in names:
-        if is_read(name):
-            wanted = _wanted(name, known.get(name), spool)
-            sealed = choose(sealed_files(state_dir, name, spool.segments), wanted, owners, verify=verify)
-            _refuse_if_all_are_refused(sealed)
-            damaged += _load_spool(connection, name, spool.parts.get(name, []))
-            left_out += _make_view(connection, name, known.get(name), spool, sealed)
-    # A folder of the user's own keeps its name.
-    if PODS_FROM in names and PODS not in names and is_read(PODS_FROM):
-        connection.execute(_PODS_VIEW)
-        names = sorted([*names, PODS])
-    connection.execute("CREATE MACRO utc(unix_ns) AS make_timestamp_ns(unix_ns)")
-    _close_doors(connection, os.path.join(state_dir, "data"))
-    return QueryDatabase(connection, names, damaged, left_out, memory_bytes)
+    return _Opening(request, {table.name: table for table in declared}, earlier or Earlier()).open()
 
 
-def _wanted(name: str, table: Table | None, spool: Spool) -> Wanted:
-    if table is not None:
-        return wanted_of(table)
+class _Opening:
+    """One attempt to make the database of a question."""
+
+    def __init__(self, request: QueryRequest, known: Mapping[str, Table], earlier: Earlier) -> None:
+        self._request = request
+        self._known = known
+        self._earlier = earlier
+        self._state_dir = os.path.realpath(request.state_dir)
+        self._data_dir = os.path.join(self._state_dir, "data")
+        self._compacted: set[str] = set()
+        self._is_read = cache(self._is_read_by_statement)
+
+    def open(self) -> QueryDatabase:
+        connection, bounds = self._planned()
+        database = QueryDatabase(connection, HeldFiles(), self._request.memory_bytes)
+        try:
+            self._fill(database, bounds)
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    def _is_read_by_statement(self, name: str) -> bool:
+        statement = self._request.statement
+        return is_named(name, statement) or (name == PODS_FROM and is_named(PODS, statement))
+
+    def _planned(self) -> "tuple[duckdb.DuckDBPyConnection, dict[str, TimeBounds]]":
+        """A connection, and the times of the tables that the statement looks at."""
+        connection = self._connect()
+        tables = {
+            name: [(COLUMN_AT, AT_TYPE), *sql_columns(table)]
+            for name, table in self._known.items()
+            if self._is_read(name) and any(column.name == TIMESTAMP for column in table.columns)
+        }
+        if not tables or _LISTING.search(self._request.statement):
+            return connection, {}
+        views = [UTC_MACRO, *([pods_statement(PODS_FROM)] if PODS_FROM in tables else [])]
+        bounds = bounds_of_statement(connection, self._request.statement, tables, views)
+        # Where planning failed, its transaction did too.
+        return (self._connect(), {}) if bounds is None else (connection, bounds)
+
+    def _connect(self) -> "duckdb.DuckDBPyConnection":
+        connection = duckdb.connect(":memory:", config=_settings(self._request.memory_bytes))
+        for setting in (
+            # It would be drawn into the answer.
+            "enable_progress_bar = false",
+            # Else `SELECT * FROM x` would find variables of this program.
+            "python_enable_replacements = false",
+            f"allowed_directories = [{literal(self._data_dir)}, {literal(DESCRIPTORS_DIR)}]",
+            "enable_external_access = false",
+        ):
+            connection.execute(f"SET {setting}")
+        return connection
+
+    def _fill(self, database: QueryDatabase, bounds: Mapping[str, TimeBounds]) -> None:
+        # The spool comes first: of a segment that is sealed from now on, the Parquet files are left out below.
+        spool = read_spool(self._state_dir, self._is_read)
+        names = sorted({*self._known, *spool.forms, *sealed_tables(self._state_dir)})
+        database.damaged = spool.damaged
+        database.left_out += spool.left_out
+        database.connection.execute(f"CREATE SCHEMA {_SPOOL_SCHEMA}")
+        for name in names:
+            if self._is_read(name):
+                self._add(database, name, spool, bounds.get(name, EVERYTHING).both(self._request.span))
+        # A folder of the user's own keeps its name.
+        if PODS_FROM in names and PODS not in names and self._is_read(PODS_FROM):
+            database.connection.execute(pods_statement(_PODS_SOURCE))
+            names = sorted([*names, PODS])
+        database.tables = names
+        database.connection.execute(UTC_MACRO)
+        database.connection.execute("SET lock_configuration = true")
+
+    def _add(self, database: QueryDatabase, name: str, spool: Spool, bounds: TimeBounds) -> None:
+        """Make the view of a table."""
+        # An interval of a pod may have begun, and been told of, long before the times that are asked for.
+        is_for_pods = name == PODS_FROM and is_named(PODS, self._request.statement)
+        wanted = self._wanted(name, spool)
+        chosen = self._choose(database, name, wanted, spool, EVERYTHING if is_for_pods else bounds)
+        database.damaged += _load_spool(database.connection, name, spool.parts.get(name, []))
+        has_spool = bool(spool.parts.get(name))
+        parts = _parts_of(self._known.get(name), chosen.files, spool, name, has_spool=has_spool)
+        database.connection.execute(view_statement(quoted(name), parts, bounds))
+        if name == PODS_FROM:
+            database.connection.execute(view_statement(_PODS_SOURCE, parts, EVERYTHING))
+
+    def _wanted(self, name: str, spool: Spool) -> Wanted:
+        if name in self._known:
+            return wanted_of(self._known[name])
+        form = spool.forms.get(name)
+        # A folder that is none of the agent's tables is the user's own table.
+        return Wanted(name, "", 0, {}) if form is None else wanted_of_form(name, form)
+
+    def _choose(self, database: QueryDatabase, name: str, wanted: Wanted, spool: Spool, bounds: TimeBounds) -> HeldChoice:
+        listing = list_sealed(self._state_dir, name, wanted.prefix, bounds, spool.segments)
+        self._compacted.update(listing.compacted)
+        if reaches_spool(listing, sorted(spool.segments), self._earlier.compacted):
+            raise MovedError(self._compacted)
+        paths = [path for path in listing.paths if path not in self._earlier.unreadable]
+        chosen = database.held.choose(paths, wanted, owners_of(self._data_dir), verify=self._request.verify)
+        if chosen.has_gone:
+            raise MovedError(self._compacted)
+        _refuse_if_all_are_refused(chosen)
+        damaged = [path for path in listing.paths if path in self._earlier.unreadable]
+        left_out = [*chosen.left_out, *(LeftOut(path, "its footer is damaged", damaged=True) for path in damaged)]
+        database.left_out += sorted(left_out, key=lambda entry: entry.path)
+        database.files += chosen.files
+        return chosen
+
+
+def _parts_of(table: Table | None, files: list[HeldFile], spool: Spool, name: str, *, has_spool: bool) -> ViewParts:
+    """What the view of a table is made of: its declared columns first, also when there is no data."""
     form = spool.forms.get(name)
-    # A folder that is none of the agent's tables is the user's own table.
-    return Wanted(name, "", 0, {}) if form is None else wanted_of_form(name, form)
+    columns: list[tuple[str, str]] = []
+    if table is not None:
+        columns = list(sql_columns(table))
+    elif form is not None:
+        columns = [(column, sql_type(dtype)) for column, dtype in zip(form.names, form.dtypes, strict=True)]
+    names = {column for column, _ in columns} | {column for file in files for column, _ in file.columns}
+    # The user's own tables may have times of another kind, and a column of our name.
+    is_whole = (TIMESTAMP, "BIGINT") in columns or any((TIMESTAMP, DType.INT64) in file.columns for file in files)
+    by_columns = groupby(sorted(files, key=lambda file: (file.columns, file.path)), key=lambda file: file.columns)
+    sources = tuple(Source(of_group, tuple(file.place for file in group)) for of_group, group in by_columns)
+    spooled = f"{_SPOOL_SCHEMA}.{quoted(name)}" if has_spool else None
+    return ViewParts(columns, sources, spooled, is_whole and COLUMN_AT not in names)
 
 
-def _refuse_if_all_are_refused(sealed: Chosen) -> None:
+def _refuse_if_all_are_refused(chosen: HeldChoice) -> None:
     """An empty answer would be a lie where this user may read nothing. *Raises:* PermissionRefused."""
-    if not sealed.files and any(entry.refused for entry in sealed.left_out):
-        first = next(entry for entry in sealed.left_out if entry.refused)
+    if not chosen.files and any(entry.refused for entry in chosen.left_out):
+        first = next(entry for entry in chosen.left_out if entry.refused)
         raise refusal(first.path, PermissionError())
 
 
@@ -162,82 +294,3 @@ def _load_spool(connection: "duckdb.DuckDBPyConnection", name: str, parts: list[
         connection.execute(f"INSERT INTO {target} BY NAME FROM decoded")
         connection.unregister("decoded")
     return portions.unreadable
-
-
-def _has_spool(connection: "duckdb.DuckDBPyConnection", name: str) -> bool:
-    found = connection.execute(
-        "SELECT count(*) FROM duckdb_tables() WHERE schema_name = ? AND table_name = ?", [_SPOOL_SCHEMA, name]
-    ).fetchone()
-    return found is not None and found[0] > 0
-
-
-def _make_view(
-    connection: "duckdb.DuckDBPyConnection", name: str, table: Table | None, spool: Spool, sealed: Chosen
-) -> list[LeftOut]:
-    """Make the view of a table; what is left out of it. *Raises:* duckdb.Error."""
-    has_spool = _has_spool(connection, name)
-    try:
-        connection.execute(_view(name, table, spool, sealed.files, has_spool=has_spool))
-    except duckdb.Error:
-        # A footer that one library reads may be none to DuckDB, which does not say whose it is; so each is tried.
-        readable = [path for path in sealed.files if _has_readable_footer(connection, path)]
-        if readable == sealed.files:
-            raise
-        connection.execute(_view(name, table, spool, readable, has_spool=has_spool))
-        unreadable = [LeftOut(path, "its footer is damaged", damaged=True) for path in sealed.files if path not in {*readable}]
-        return sorted([*sealed.left_out, *unreadable], key=lambda entry: entry.path)
-    return sealed.left_out
-
-
-def _has_readable_footer(connection: "duckdb.DuckDBPyConnection", path: str) -> bool:
-    try:
-        connection.execute(f"DESCRIBE FROM read_parquet({literal(path)})")
-    except duckdb.Error:
-        return False
-    return True
-
-
-def _view(name: str, table: Table | None, spool: Spool, files: list[str], *, has_spool: bool) -> str:
-    """The statement that makes the view of a table: its declared columns first, also when there is no data."""
-    sources = []
-    form = spool.forms.get(name)
-    if table is not None:
-        sources.append(_empty([(column.name, column.dtype) for column in table.columns]))
-    elif form is not None:
-        sources.append(_empty(list(zip(form.names, form.dtypes, strict=True))))
-    if files:
-        listed = ", ".join(map(literal, files))
-        # The date of the folder is no column: it repeats `timestamp`, and the spool has none.
-        sources.append(f"SELECT * FROM read_parquet([{listed}], union_by_name = true, hive_partitioning = false)")
-    if has_spool:
-        sources.append(f"SELECT * FROM {_SPOOL_SCHEMA}.{quoted(name)}")
-    # A folder of a table that nobody declares and that has no file in it.
-    sources = sources or ["SELECT NULL AS empty WHERE false"]
-    return f"CREATE VIEW {quoted(name)} AS " + " UNION ALL BY NAME ".join(sources)
-
-
-def _empty(columns: list[tuple[str, str]]) -> str:
-    """A source without rows that has these columns."""
-    typed = (f"CAST(NULL AS {_SQL_TYPES.get(DType(dtype), 'VARCHAR')}) AS {quoted(column)}" for column, dtype in columns)
-    return f"SELECT {', '.join(typed)} WHERE false"
-
-
-def quoted(name: str) -> str:
-    """A name as SQL takes it, whatever its letters."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """A text as SQL takes it."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _close_doors(connection: "duckdb.DuckDBPyConnection", data_dir: str) -> None:
-    for setting in (
-        # Else `SELECT * FROM x` would find variables of this program.
-        "python_enable_replacements = false",
-        f"allowed_directories = [{literal(data_dir)}]",
-        "enable_external_access = false",
-        "lock_configuration = true",
-    ):
-        connection.execute(f"SET {setting}")

@@ -232,7 +232,7 @@ def _as_text(text: str, types: list[str], types_as_text: tuple[str, ...]) -> str
 
 def failure_of(cause: Exception, database: QueryDatabase) -> EvergaugeError:
     """The failure that an error of DuckDB is, with the tables that are alike where one is unknown."""
-    problem = first_line(cause)
+    problem = database.held.paths_in(first_line(cause))
     if _is_for_memory(cause):
         return too_large(database.memory_bytes)
     tables = database.tables
@@ -254,10 +254,10 @@ class VanishedError(FormatError):
     """A sealed file went between the look at the folder and the statement: the storage quota removed it, or a person."""
 
 
-def failure_of_opening(cause: Exception, state_dir: str, memory_bytes: int) -> EvergaugeError:
+def failure_of_opening(cause: Exception, state_dir: str, memory_bytes: int | None) -> EvergaugeError:
     """The failure of making the tables, before any statement of the user has run: the spool is read into memory."""
     if _is_for_memory(cause):
-        problem = f"what waits in the spool needs more memory than its limit of {shown(memory_bytes)}"
+        problem = f"what waits in the spool needs more memory than {_memory(memory_bytes)}"
         return MisuseError("query", problem, "`agentctl rotate` makes Parquet of it, which needs none; or give --memory-limit SIZE")
     return FormatError(state_dir, first_line(cause), "a damaged Parquet file can be moved out of the data folder")
 
@@ -269,9 +269,12 @@ def _is_for_memory(cause: Exception) -> bool:
 
 def too_large(memory_bytes: int | None) -> MisuseError:
     """What to do about a question that needs more memory than it may have."""
-    has = "this machine has" if memory_bytes is None else f"its limit of {shown(memory_bytes)}"
     remedy = "ask for less at once (a shorter span of `timestamp`, fewer columns or groups), or give --memory-limit SIZE"
-    return MisuseError("query", f"it needs more memory than {has}", remedy)
+    return MisuseError("query", f"it needs more memory than {_memory(memory_bytes)}", remedy)
+
+
+def _memory(limit_bytes: int | None) -> str:
+    return "this machine has" if limit_bytes is None else f"its limit of {shown(limit_bytes)}"
 
 
 def first_line(cause: Exception) -> str:

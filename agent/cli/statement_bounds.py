@@ -76,6 +76,10 @@ def _planned(
     connection: "duckdb.DuckDBPyConnection", statement: str, tables: Mapping[str, Columns], views: Sequence[str]
 ) -> dict[str, TimeBounds]:
     """*Raises:* duckdb.Error for a statement that cannot be planned, ValueError for a plan of another form."""
+    found = connection.extract_statements(statement)
+    if len(found) != 1 or found[0].type != duckdb.StatementType.SELECT:
+        raise ValueError("what is not one SELECT is refused when it is run")
+    text = found[0].query.strip().removesuffix(";")
     known = connection.execute("SELECT name FROM duckdb_optimizers()").fetchall()
     off = ",".join(str(name) for (name,) in known if name not in _OPTIMIZERS)
     connection.execute("BEGIN")
@@ -87,7 +91,7 @@ def _planned(
     for view in views:
         connection.execute(view)
     connection.execute(f"SET disabled_optimizers = '{off}'")
-    plan = connection.execute(f"EXPLAIN (FORMAT json) {statement}").fetchall()
+    plan = connection.execute(f"EXPLAIN (FORMAT json) {text}").fetchall()
     connection.execute("RESET disabled_optimizers")
     connection.execute("RESET schema")
     connection.execute(f"DROP SCHEMA {_SCHEMA} CASCADE")

@@ -285,7 +285,7 @@ EXPECTED: dict[str, list[tuple[Any, ...]]] = {
         (101, "task-101", pytest.approx((18 * 0.6 + 42 * 1.5) / 2)),
     ],
     "SELECT coalesce(p.name, u.pod_uid, 'no pod') AS pod, round(sum(rss_bytes)": [],
-    "SELECT utc(timestamp) AS at, worker, reason, rows FROM gap": [],
+    "SELECT at, worker, reason, rows FROM gap": [],
 }
 # A whole table is what is stored, in any order.
 WHOLE = ("SELECT pid, comm, rss_bytes FROM process", "SELECT * FROM process", "FROM process", "FROM gap")

@@ -32,9 +32,11 @@ STAMP_NS = 1_704_067_199_000_001_000
         ("((timestamp > 5) AND (comm = 'it''s OR (timestamp < 3)'))", 6, None),
         ("(CAST(timestamp AS DOUBLE) > 1.5e+3)", 1_501 - 1_000_000, None),
         ("(CAST(timestamp AS DECIMAL(20,1)) <= 5.5)", None, 6 + 1_000_000),
-        (f"(at > {STAMP})", STAMP_NS + 1 - 1_000, None),
-        (f"(at = {STAMP})", STAMP_NS - 1_000, STAMP_NS + 1 + 1_000),
-        (f"(at < {STAMP})", None, STAMP_NS + 1_000),
+        (f"(at > {STAMP})", STAMP_NS + 1_000, None),
+        (f"(at = {STAMP})", STAMP_NS, STAMP_NS + 1_000),
+        (f"(at < {STAMP})", None, STAMP_NS),
+        (f"(at <= {STAMP})", None, STAMP_NS + 1_000),
+        ("(at > '1970-01-01 00:00:00+00'::TIMESTAMP WITH TIME ZONE)", 0, None),
     ],
 )
 def test_what_bounds_the_time_is_read(text: str, since: int | None, until: int | None) -> None:

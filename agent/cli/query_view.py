@@ -1,0 +1,118 @@
+"""The statements that make the views of a query: a table's sources in one, `at` in front of its columns, pods by interval. PURE."""
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from agent.cli.sql_text import COLUMN_AT, literal, quoted
+from agent.cli.time_bounds import BEHIND_LAST_NS, FIRST_NS, TimeBounds
+from agent.model.column_type import DType
+from agent.model.table import Table
+
+TIMESTAMP, HOST = "timestamp", "host"
+AT_TYPE = "TIMESTAMP WITH TIME ZONE"
+SQL_TYPES = {DType.INT64: "BIGINT", DType.FLOAT64: "DOUBLE", DType.UTF8: "VARCHAR", DType.BOOL: "BOOLEAN"}
+# So many groups of equal columns are so many sources; beyond, DuckDB unites the columns, for which it opens each file first.
+GROUPS_MAX = 8
+
+# The view that says of a moment which pod was what, and what it is made from.
+PODS, PODS_FROM = "pod", "pod_group"
+UTC_MACRO = "CREATE MACRO utc(unix_ns) AS make_timestamp_ns(unix_ns)"
+
+Columns = Sequence[tuple[str, str]]
+
+
+class Source(Struct, frozen=True):
+    """Files of equal columns, by the names with which DuckDB opens them."""
+
+    columns: tuple[tuple[str, str], ...]
+    places: tuple[str, ...]
+
+
+class ViewParts(Struct, frozen=True):
+    """What the view of a table is made of.
+
+    `columns` are those that are there without any data, with their SQL types; `spool` names the table of its rows of the open
+    spool, None: there is none. `has_timestamp` says whether its rows have a time.
+    """
+
+    columns: Columns
+    sources: tuple[Source, ...]
+    spool: str | None
+    has_timestamp: bool
+
+
+def sql_columns(table: Table) -> Columns:
+    """The stored columns of a declared table with their SQL types."""
+    declared = [(column.name, SQL_TYPES[column.dtype]) for column in table.columns]
+    return declared if any(name == HOST for name, _ in declared) else [*declared, (HOST, SQL_TYPES[DType.UTF8])]
+
+
+def sql_type(word: str) -> str:
+    """The SQL type of a column that a segment of the spool declares; text for types of later versions."""
+    return SQL_TYPES.get(DType(word), "VARCHAR") if word in set(DType) else "VARCHAR"
+
+
+def view_statement(name: str, parts: ViewParts, bounds: TimeBounds) -> str:
+    """The statement that makes the view `name` (as SQL has it) with the rows within the bounds."""
+    sources = [_empty(parts.columns)] if parts.columns else []
+    sources += _scans(parts.sources)
+    if parts.spool is not None:
+        sources.append(f"SELECT * FROM {parts.spool}")
+    # A folder of a table that nobody declares and that has no file in it.
+    sources = sources or ["SELECT NULL AS empty WHERE false"]
+    united = " UNION ALL BY NAME ".join(sources)
+    if not parts.has_timestamp:
+        return f"CREATE VIEW {name} AS {united}"
+    at = f"make_timestamptz({quoted(TIMESTAMP)} // 1000) AS {quoted(COLUMN_AT)}"
+    return f"CREATE VIEW {name} AS SELECT {at}, * FROM ({united}){_where(bounds)}"
+
+
+def _where(bounds: TimeBounds) -> str:
+    conditions = []
+    if bounds.since_ns > FIRST_NS:
+        conditions.append(f"{quoted(TIMESTAMP)} >= {_number(bounds.since_ns)}")
+    if bounds.until_ns < BEHIND_LAST_NS:
+        conditions.append(f"{quoted(TIMESTAMP)} < {_number(bounds.until_ns)}")
+    return f" WHERE {' AND '.join(conditions)}" if conditions else ""
+
+
+def _number(value_ns: int) -> str:
+    return str(max(FIRST_NS, min(BEHIND_LAST_NS - 1, value_ns)))
+
+
+def _scans(sources: Sequence[Source]) -> list[str]:
+    # The date of the folder is no column: it repeats `timestamp`, and the spool has none.
+    if len(sources) > GROUPS_MAX:
+        listed = ", ".join(literal(place) for source in sources for place in source.places)
+        return [f"SELECT * FROM read_parquet([{listed}], union_by_name = true, hive_partitioning = false)"]
+    return [
+        f"SELECT * FROM read_parquet([{', '.join(map(literal, source.places))}], hive_partitioning = false)" for source in sources
+    ]
+
+
+def _empty(columns: Columns) -> str:
+    """A source without rows that has these columns."""
+    typed = (f"CAST(NULL AS {dtype}) AS {quoted(column)}" for column, dtype in columns)
+    return f"SELECT {', '.join(typed)} WHERE false"
+
+
+def pods_statement(source: str) -> str:
+    """The statement that makes the view of pods by interval from a view of `pod_group` (as SQL has its name).
+
+    *Shape:* each interval once, by the last row that was written of it. Where the agent ended before it could close one, the
+    pod's next ends it. A name that came later counts from the beginning, one that nobody told any more goes on.
+    """
+    return f"""
+CREATE VIEW {PODS} AS
+WITH told AS (
+    SELECT *, coalesce(pod_namespace || '/', '') || pod_name AS told_name FROM {source}
+    QUALIFY row_number() OVER (PARTITION BY pod_uid, valid_from ORDER BY timestamp DESC, valid_until DESC NULLS LAST) = 1)
+SELECT pod_uid,
+       coalesce(first_value(told_name IGNORE NULLS) OVER later, last_value(told_name IGNORE NULLS) OVER earlier, pod_uid) AS name,
+       valid_from, least(valid_until, lead(valid_from) OVER (PARTITION BY pod_uid ORDER BY valid_from)) AS valid_until,
+       * EXCLUDE (pod_uid, valid_from, valid_until, timestamp, {quoted(COLUMN_AT)}, told_name)
+FROM told
+WINDOW later AS (PARTITION BY pod_uid ORDER BY valid_from ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING),
+       earlier AS (PARTITION BY pod_uid ORDER BY valid_from ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
+"""
