@@ -241,7 +241,7 @@ def _parts_of(table: Table | None, files: list[HeldFile], spool: Spool, name: st
         columns = [(column, sql_type(dtype)) for column, dtype in zip(form.names, form.dtypes, strict=True)]
     names = {column for column, _ in columns} | {column for file in files for column, _ in file.columns}
     # The user's own tables may have times of another kind, and a column of our name.
-    is_whole = (TIMESTAMP, "BIGINT") in columns or any((TIMESTAMP, DType.INT64) in file.columns for file in files)
+    is_whole = (TIMESTAMP, sql_type(DType.INT64)) in columns or any((TIMESTAMP, DType.INT64) in file.columns for file in files)
     by_columns = groupby(sorted(files, key=lambda file: (file.columns, file.path)), key=lambda file: file.columns)
     sources = tuple(Source(of_group, tuple(file.place for file in group)) for of_group, group in by_columns)
     spooled = f"{_SPOOL_SCHEMA}.{quoted(name)}" if has_spool else None

@@ -6,12 +6,11 @@ from msgspec import Struct
 
 from agent.cli.sql_text import COLUMN_AT, literal, quoted
 from agent.cli.time_bounds import BEHIND_LAST_NS, FIRST_NS, TimeBounds
-from agent.model.column_type import DType
+from agent.model.column_type import COLUMN_TYPES, DType
 from agent.model.table import Table
 
 TIMESTAMP, HOST = "timestamp", "host"
 AT_TYPE = "TIMESTAMP WITH TIME ZONE"
-SQL_TYPES = {DType.INT64: "BIGINT", DType.FLOAT64: "DOUBLE", DType.UTF8: "VARCHAR", DType.BOOL: "BOOLEAN"}
 # So many groups of equal columns are so many sources; beyond, DuckDB unites the columns, for which it opens each file first.
 GROUPS_MAX = 8
 
@@ -44,13 +43,13 @@ class ViewParts(Struct, frozen=True):
 
 def sql_columns(table: Table) -> Columns:
     """The stored columns of a declared table with their SQL types."""
-    declared = [(column.name, SQL_TYPES[column.dtype]) for column in table.columns]
-    return declared if any(name == HOST for name, _ in declared) else [*declared, (HOST, SQL_TYPES[DType.UTF8])]
+    declared = [(column.name, COLUMN_TYPES[column.dtype].sql) for column in table.columns]
+    return declared if any(name == HOST for name, _ in declared) else [*declared, (HOST, COLUMN_TYPES[DType.UTF8].sql)]
 
 
 def sql_type(word: str) -> str:
     """The SQL type of a column that a segment of the spool declares; text for types of later versions."""
-    return SQL_TYPES.get(DType(word), "VARCHAR") if word in set(DType) else "VARCHAR"
+    return COLUMN_TYPES[DType(word)].sql if word in set(DType) else "VARCHAR"
 
 
 def view_statement(name: str, parts: ViewParts, bounds: TimeBounds) -> str:

@@ -15,7 +15,7 @@ from fakes.agent_process import AgentProcess, run_agentctl, wait_until
 from fakes.pod import Node, Pod, node
 from fakes.resctrl_mount import EmulatedResctrl, tasks_of
 
-from agent.cli.query_database import open_query_database
+from agent.cli.query_database import QueryRequest, open_query_database
 from workers import registry
 
 TICK = "100ms"
@@ -40,8 +40,8 @@ def _agent(folder: Path, host: Node, emulator: EmulatedResctrl, **more: str) -> 
 
 
 def _rows(agent: AgentProcess, statement: str) -> list[tuple[Any, ...]]:
-    with closing(open_query_database(str(agent.state_dir), statement, registry.tables()).connection) as connection:
-        return connection.execute(statement).fetchall()
+    with closing(open_query_database(QueryRequest(str(agent.state_dir), statement), registry.tables())) as database:
+        return database.connection.execute(statement).fetchall()
 
 
 def _pods(agent: AgentProcess) -> dict[str, dict[str, Any]]:

@@ -28,7 +28,7 @@ from agent.cli.program import find_command, run
 from agent.store.record import TableForm
 
 # The first second of unix time, as this machine's zone has it.
-EPOCH = str(duckdb.sql("SELECT CAST(make_timestamptz(0) AS VARCHAR)").fetchall()[0][0])
+EPOCH = str(duckdb.execute("SELECT CAST(make_timestamptz(0) AS VARCHAR)").fetchall()[0][0])
 Query = Callable[..., tuple[int, str, str]]
 SLOW = "SELECT count(*) FROM range(100000000000) a, range(100) b WHERE a.range % 7 = b.range"
 

@@ -17,12 +17,15 @@ from pyarrow import parquet
 from agent.cli import held_files, query_database
 from agent.cli.program import run
 from agent.cli.query_database import QueryRequest, open_query_database
+from agent.cli.sealed_listing import list_sealed
 from agent.cli.sql_text import with_quoted_at
 from agent.cli.statement_bounds import tokens_of
 from agent.cli.time_bounds import EVERYTHING, TimeBounds
-from agent.model.table import Row
+from agent.model.table import Row, Value
+from agent.store.foreign_file import open_regular
 from agent.store.layout import SealedName, file_name
-from agent.store.record import TableForm
+from agent.store.record import TableForm, form_of
+from agent.store.spool_reader import read_spool
 from workers.registry import tables
 
 S = 10**9
@@ -80,7 +83,7 @@ def day(tmp_path: Path) -> list[Path]:
 def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the sealed files that were opened."""
     names: list[str] = []
-    really = held_files.open_regular
+    really = open_regular
 
     def open_and_tell(path: str, owners: frozenset[int] | None = None) -> Any:
         names.append(os.path.basename(path))
@@ -162,10 +165,14 @@ def test_a_range_that_ends_before_it_begins_is_misuse(day: list[Path], query: Qu
 def test_a_pod_keeps_its_name_in_a_short_range(tmp_path: Path, query: Query) -> None:
     """The view `pod` knows intervals that began before --since; the table pod_group has the rows of the range alone."""
     pod_group = next(table for table in tables() if table.name == "pod_group")
-    from workers.writer.work import form_of
-
     form = form_of(pod_group)
-    known = {"timestamp": MIDNIGHT, "pod_uid": "u-1", "pod_namespace": "shop", "pod_name": "web", "valid_from": MIDNIGHT}
+    known: dict[str, Value] = {
+        "timestamp": MIDNIGHT,
+        "pod_uid": "u-1",
+        "pod_namespace": "shop",
+        "pod_name": "web",
+        "valid_from": MIDNIGHT,
+    }
     row = tuple(known.get(name) for name in form.names)
     head = head_of("0000000500000000", {"pod_group": form})
     write_segment(tmp_path, "0000000500000000", head + batch_of("pod_group", [row], stamp_wall_ns=MIDNIGHT))
@@ -189,7 +196,7 @@ def test_a_day_that_is_compacted_under_a_query_is_read_once(
     tmp_path: Path, day: list[Path], query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its old files go between the look at the folder and the look at them: the query starts over, each row is there once."""
-    really = query_database.list_sealed
+    really = list_sealed
     done: list[bool] = []
 
     def list_and_exchange(*arguments: Any) -> Any:
@@ -222,7 +229,7 @@ def test_a_compacted_file_that_may_hold_rows_of_the_spool_starts_over(
     tmp_path: Path, day: list[Path], query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The segment was sealed and compacted after it was read: its rows would be there twice."""
-    really = query_database.read_spool
+    really = read_spool
     done: list[bool] = []
 
     def read_and_compact(*arguments: Any) -> Any:
@@ -252,7 +259,7 @@ def test_files_that_keep_going_end_in_a_sentence(
     tmp_path: Path, day: list[Path], query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After three attempts the exit code says: try again."""
-    really = query_database.list_sealed
+    really = list_sealed
 
     def list_what_is_not_there(*arguments: Any) -> Any:
         listing = really(*arguments)
@@ -271,7 +278,7 @@ MOMENTS = st.integers(-2 * HOUR, 8 * HOUR).map(lambda offset: MIDNIGHT + offset)
 
 
 def stamp(at: int) -> str:
-    found = duckdb.sql(f"SELECT strftime(make_timestamp({at // 1000}), '%Y-%m-%d %H:%M:%S.%f')").fetchall()
+    found = duckdb.execute(f"SELECT strftime(make_timestamp({at // 1000}), '%Y-%m-%d %H:%M:%S.%f')").fetchall()
     return f"'{found[0][0]}+00'"
 
 
