@@ -23,7 +23,7 @@ from agent.cli.query_view import (
     PODS_FROM,
     TIMESTAMP,
     UTC_MACRO,
-    Source,
+    FileGroup,
     ViewParts,
     pods_statement,
     sql_columns,
@@ -243,7 +243,7 @@ def _parts_of(table: Table | None, files: list[HeldFile], spool: Spool, name: st
     # The user's own tables may have times of another kind, and a column of our name.
     is_whole = (TIMESTAMP, sql_type(DType.INT64)) in columns or any((TIMESTAMP, DType.INT64) in file.columns for file in files)
     by_columns = groupby(sorted(files, key=lambda file: (file.columns, file.path)), key=lambda file: file.columns)
-    sources = tuple(Source(of_group, tuple(file.place for file in group)) for of_group, group in by_columns)
+    sources = tuple(FileGroup(of_group, tuple(file.place for file in group)) for of_group, group in by_columns)
     spooled = f"{_SPOOL_SCHEMA}.{quoted(name)}" if has_spool else None
     return ViewParts(columns, sources, spooled, is_whole and COLUMN_AT not in names)
 

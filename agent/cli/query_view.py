@@ -21,7 +21,7 @@ UTC_MACRO = "CREATE MACRO utc(unix_ns) AS make_timestamp_ns(unix_ns)"
 Columns = Sequence[tuple[str, str]]
 
 
-class Source(Struct, frozen=True):
+class FileGroup(Struct, frozen=True):
     """Files of equal columns, by the names with which DuckDB opens them."""
 
     columns: tuple[tuple[str, str], ...]
@@ -36,7 +36,7 @@ class ViewParts(Struct, frozen=True):
     """
 
     columns: Columns
-    sources: tuple[Source, ...]
+    sources: tuple[FileGroup, ...]
     spool: str | None
     has_timestamp: bool
 
@@ -80,7 +80,7 @@ def _number(value_ns: int) -> str:
     return str(max(FIRST_NS, min(BEHIND_LAST_NS - 1, value_ns)))
 
 
-def _scans(sources: Sequence[Source]) -> list[str]:
+def _scans(sources: Sequence[FileGroup]) -> list[str]:
     # The date of the folder is no column: it repeats `timestamp`, and the spool has none.
     if len(sources) > GROUPS_MAX:
         listed = ", ".join(literal(place) for source in sources for place in source.places)
