@@ -15,14 +15,15 @@ from random import Random
 
 from msgspec import Struct
 
-from agent.model.errors import ends_restarts, exit_code_name
+from agent.model.errors import ends_restarts
 from agent.model.message import Ending, Stop
 from agent.model.timebase import MS, S
 from supervisor.core.backoff import Backoff, delay_ns
+from supervisor.core.death import Death, describe_exit, telling_lines
 from supervisor.core.effect import Effect, Exited, Log, ResetLauncher, Send, Signal, Spawn, Survivor
 from supervisor.core.watchdog import Watch
 
-# A traceback of a Python process is written within milliseconds; one that cannot be had is not worth waiting for.
+# A Python process writes its traceback within milliseconds; a process that cannot is not waited for.
 TRACEBACK_GRACE_NS = 100 * MS
 # After SIGKILL only an uninterruptible wait in the kernel keeps a process; the agent's end does not wait for that.
 KILL_GRACE_NS = 2 * S
@@ -34,11 +35,8 @@ TAKEOVER_ANSWER_NS = 3 * S
 HUNG = "hung"
 NOT_READY = "not ready in time"
 FAULTS = frozenset({HUNG, NOT_READY})
-# A successor is told how so many starts before it ended; of older ones the writer tells nobody apart either.
+# How many earlier starts a worker is told the ends of; the writer does not tell older ones apart either.
 ENDINGS_MAX = 8
-
-SIGNAL_NAMES = {1: "HUP", 2: "INT", 3: "QUIT", 4: "ILL", 6: "ABRT", 7: "BUS", 8: "FPE", 9: "KILL", 10: "USR1", 11: "SEGV",
-                12: "USR2", 13: "PIPE", 14: "ALRM", 15: "TERM", 24: "XCPU", 25: "XFSZ", 31: "SYS"}  # fmt: skip
 
 
 class ChildState(StrEnum):
@@ -63,34 +61,6 @@ class Policy(Struct, frozen=True):
     backoff: Backoff
 
 
-class Death(Struct, frozen=True):
-    """One exit: of whom, when (monotonic), how, after how long, its last words on stderr, and why we ended it (empty: we did
-    not). The last words of a hung worker are its stacks."""
-
-    child: str
-    epoch: int
-    at_ns: int
-    exit: str
-    uptime_ns: int
-    stderr_tail: tuple[str, ...]
-    reason: str = ""
-
-
-def describe_exit(status: int | None) -> str:
-    """An exit status as operators read it: `SIGKILL`, `config (78)`, `done (0)`, `unknown`."""
-    if status is None:
-        return "unknown"
-    if status < 0:
-        return f"SIG{SIGNAL_NAMES.get(-status, -status)}"
-    return f"{exit_code_name(status)} ({status})"
-
-
-def telling_lines(words: tuple[str, ...]) -> tuple[str, ...]:
-    """The three lines that tell most: where it was, if it wrote its stacks (faulthandler does, innermost first), else the last."""
-    starts = [number + 1 for number, line in enumerate(words) if line.endswith("(most recent call first):")]
-    return words[starts[0] : starts[0] + 3] if starts else words[-3:]
-
-
 class Child:
     """One worker: its state, its present epoch and its failures. Methods return the effects of what happened."""
 
@@ -105,11 +75,11 @@ class Child:
         self.restarts = 0
         self.failures = 0
         self.last_exit: str | None = None
-        # The few that tell most; all of them, with the stacks of a hung worker, are in its `Death`.
+        # The few lines that tell most; all of them, with the stacks of a hung worker, are in its `Death`.
         self.stderr_tail: tuple[str, ...] = ()
         # How often it ended in which way, by the words of `last_exit`.
         self.deaths: Counter[str] = Counter()
-        # For the next start: its first batch says how those before it ended.
+        # For the next start: its first batch reports how those before it ended.
         self.endings: deque[Ending] = deque(maxlen=ENDINGS_MAX)
         self.started_at_ns = 0
         self.up_at_ns: int | None = None
@@ -131,7 +101,7 @@ class Child:
     # ---- orders ----------------------------------------------------------------------------------
 
     def start(self, now_ns: int) -> list[Effect]:
-        """Order a new generation."""
+        """Order a new generation. Only without a process."""
         assert not self.has_process, self.state
         self._wanted = True
         self.epoch += 1
@@ -146,7 +116,7 @@ class Child:
         return [Spawn(self.name, self.epoch)]
 
     def take_over(self, survivor: Survivor, now_ns: int) -> None:
-        """Take over a living process of a former supervisor: it runs, and is up once it has said so again."""
+        """Take over a living process of a dead supervisor: it runs, and counts as up when it has said so again."""
         assert not self.has_process, self.state
         self._wanted = True
         self.epoch = survivor.epoch
@@ -165,15 +135,15 @@ class Child:
             self.deadline_ns = None
             return []
         if self.state is ChildState.STOPPING:
-            # Told before, perhaps with a successor in view: it hears it again, with what is left of its time.
-            return [] if self._is_killed or self.deadline_ns is None else [self._stop_word(now_ns)]
+            # Told before, perhaps to be started again: it hears it once more, with what is left of its time.
+            return [] if self._is_killed or self.deadline_ns is None else [self._stop_message(now_ns)]
         self._begin_stopping(reason)
         grace_ns = self._policy.stop_timeout_ns if grace_ns is None else grace_ns
         self.deadline_ns = now_ns + grace_ns
-        return [self._stop_word(now_ns)]
+        return [self._stop_message(now_ns)]
 
     def want_no_more(self) -> None:
-        """The agent ends: whatever becomes of this worker before its turn to stop, it is not started again."""
+        """The agent ends: however this worker ends before its turn to stop, it is not started again."""
         self._wanted = False
         if self.state is ChildState.BACKOFF:
             self.state = ChildState.DOWN
@@ -187,12 +157,12 @@ class Child:
         return [
             Log("worker_hung", "warning", {"worker": self.name, "epoch": self.epoch, "silent_ms": self.watch.silent_ns // MS}),
             Signal(self.name, self.epoch, "USR2"),
-            # A stopped one writes its stacks when it goes on, for the moment that it has left.
+            # A stopped process writes its stacks when it goes on, in the moment that it has left.
             Signal(self.name, self.epoch, "CONT"),
         ]
 
     def forgive(self, now_ns: int) -> list[Effect]:
-        """Forget the failures; a worker that waits or has failed starts at once."""
+        """Forget the failures; a worker in backoff or failed starts at once."""
         self.failures = 0
         if self.state in (ChildState.BACKOFF, ChildState.FAILED):
             return self.start(now_ns)
@@ -202,6 +172,7 @@ class Child:
 
     def on_spawned(self, pid: int) -> list[Effect]:
         """The process exists."""
+        assert pid > 0, pid
         self.pid = pid
         # Told to end before it had a pid: the order could not reach it then.
         return [Signal(self.name, self.epoch, "KILL")] if self._is_killed else []
@@ -209,11 +180,11 @@ class Child:
     def on_hello(self, now_ns: int) -> list[Effect]:
         """It is connected now: a Stop that was sent before could not reach it, so it is told again."""
         if self._is_taken_over and self.state is ChildState.STARTING:
-            # It lives and answers; what it waits for now is ours to send.
+            # It lives and answers; now it waits for the rules, which we send.
             self.deadline_ns = now_ns + self._policy.start_timeout_ns
         if self.state is not ChildState.STOPPING or self._is_killed or self.deadline_ns is None:
             return []
-        return [self._stop_word(now_ns)]
+        return [self._stop_message(now_ns)]
 
     def on_ready(self, now_ns: int) -> list[Effect]:
         """It has its snapshot and does its work."""
@@ -271,8 +242,8 @@ class Child:
             self.state = ChildState.DOWN
             return death, [Log("worker_stopped", "info", fields)]
         if asked or (gone.with_launcher and was_up):
-            # Asked to, or taken along by the fork server: no failure of its own. One that was not up yet is given no such
-            # credit, so that a fork server whose children always die does not spin.
+            # Asked to end, or killed with the fork server: no failure of its own. Before it was up this counts as a failure,
+            # so that a fork server whose children always die does not spin.
             self.state = ChildState.DOWN
             return death, [Log("worker_stopped" if asked else "worker_died", "info", fields), *self.start(now_ns)]
         note = Log("worker_died", "warning", {**fields, "last_words": " | ".join(self.stderr_tail)})
@@ -290,8 +261,8 @@ class Child:
 
     # ---- parts -----------------------------------------------------------------------------------
 
-    def _stop_word(self, now_ns: int) -> Effect:
-        """The word to end: a little before the deadline, so that the worker's own good-bye is not met by the kill."""
+    def _stop_message(self, now_ns: int) -> Effect:
+        """Stop, with a little less than the time left, so that SIGKILL does not hit a worker that is just finishing."""
         assert self.deadline_ns is not None
         rest_ns = max(0, self.deadline_ns - now_ns)
         return Send(self.name, self.epoch, Stop(rest_ns - rest_ns // 5, for_good=not self._wanted))

@@ -6,7 +6,7 @@ from typing import Any
 from msgspec import Struct
 
 from agent.model.message import Condition
-from supervisor.core.child import Death
+from supervisor.core.death import Death
 
 EVENTS_MAX = 512
 DEATHS_MAX = 100

@@ -24,13 +24,11 @@ from agent.model.timebase import MS, S
 from supervisor.core.child import Child, ChildState, Policy
 from supervisor.core.control_operations import ControlOperations
 from supervisor.core.effect import (
-    Announce,
     ClientAsker,
     Commanded,
     Effect,
     Event,
     Exited,
-    Finished,
     Housekeep,
     Log,
     MessageReceived,
@@ -39,7 +37,6 @@ from supervisor.core.effect import (
     RotateRequested,
     RuntimeSeen,
     SendRefused,
-    Settled,
     Spawned,
     SpawnFailed,
     StopRequested,
@@ -50,16 +47,18 @@ from supervisor.core.effect import (
     WorkersObserved,
 )
 from supervisor.core.event_history import DiagnosticEvent
+from supervisor.core.readiness_announcer import ReadinessAnnouncer
 from supervisor.core.runtime_names import RuntimeNameWatch
+from supervisor.core.stop_sequence import StopSequence
 from supervisor.core.supervisor_state import SupervisorState
 from supervisor.core.takeover import Takeover
 from supervisor.core.watchdog import WatchVerdict
 from supervisor.core.worker_message import log_of, problem_of_publish
 
-# A start takes a third of a second; whoever waits for it in the foreground is told after this why it takes longer.
-SETTLE_NS = 2 * S
 # A control plane that was left behind hung is replaced after three seconds, and its successor looks at the host at once.
 RELEASE_NS = 5 * S
+# As often as workers are observed by default, so that both come with one wake-up.
+HOUSEKEEPING_NS = 250 * MS
 # As often as workers are observed by default, so that both come with one wake-up.
 HOUSEKEEPING_NS = 250 * MS
 # However little time is left, a worker gets this much to end by itself.
@@ -75,25 +74,19 @@ class Machine:
         self._control = ControlOperations(state)
         self._takeover = Takeover()
         self._runtime_names = RuntimeNameWatch(state)
+        self._readiness = ReadinessAnnouncer(state)
+        self._stop = StopSequence(state, policy.stop_timeout_ns)
         self._next_observation_at_ns = 0
         self._next_housekeeping_at_ns = 0
-        self._stop_order: list[str] | None = None
-        self._stop_until_ns = 0
-        self._kills_during_stop: set[str] = set()
         self._quiet_about_launcher_until_ns = 0
-        self._was_ready = False
-        # When the start counts as over although the agent is not ready; None: it is over.
-        self._settle_at_ns: int | None = None
         # When workers of a former supervisor get the rules although nobody has looked at the host; None: nobody is held.
         self._release_at_ns: int | None = None
-        self._is_finished = False
-        self._try_again = False
 
     def begin(self, now_ns: int, survivors: Survivors | None = None) -> list[Effect]:
         """Start all children, in order, without waiting for one another; those that a dead supervisor left are taken over."""
         self._next_observation_at_ns = now_ns + self._policy.heartbeat_interval_ns
         self._next_housekeeping_at_ns = now_ns + HOUSEKEEPING_NS
-        self._settle_at_ns = now_ns + SETTLE_NS
+        self._readiness.begin(now_ns)
         children = self.state.children
         effects: list[Effect] = []
         if survivors is not None:
@@ -109,7 +102,7 @@ class Machine:
         """What follows from an event."""
         effects = self._on_event(event, now_ns)
         effects += self._on_deadlines(now_ns)
-        effects += self._on_readiness(now_ns)
+        effects += self._readiness.on_change(now_ns)
         self._keep_notes(effects, now_ns)
         return effects
 
@@ -117,7 +110,7 @@ class Machine:
         """When `handle` must be called again at the latest."""
         deadlines = [child.deadline_ns for child in self.state.children.values() if child.deadline_ns is not None]
         control = self._control.next_deadline_ns()
-        further = (control, self._settle_at_ns, self._release_at_ns, self._takeover.next_deadline_ns())
+        further = (control, self._readiness.next_deadline_ns(), self._release_at_ns, self._takeover.next_deadline_ns())
         own = [each for each in further if each is not None]
         return min([*deadlines, self._next_observation_at_ns, self._next_housekeeping_at_ns, *own])
 
@@ -136,7 +129,7 @@ class Machine:
             case Persisted():
                 return self._control.on_persisted(event)
             case StopRequested():
-                return self._begin_stop(event.reason, now_ns)
+                return self._stop.begin(event.reason, now_ns)
             case RotateRequested():
                 asked = Log("rotate_asked", "info", {"by": "SIGUSR1"})
                 return [asked, *self._control.on_command(ClientAsker(-1), "rotate", {}, now_ns)]
@@ -154,7 +147,7 @@ class Machine:
             case Spawned():
                 return child.on_spawned(event.pid)
             case SpawnFailed():
-                return [*child.on_spawn_failed(event.problem, now_ns), *self._go_on_stopping(now_ns)]
+                return [*child.on_spawn_failed(event.problem, now_ns), *self._stop.go_on(now_ns)]
             case Exited():
                 return self._on_exited(child, event, now_ns)
             case MessageReceived():
@@ -172,10 +165,10 @@ class Machine:
         self.state.history.forget_worker(child.name)
         self.state.beats_at_ns.pop(child.name, None)
         effects = self._control.on_worker_gone(child.name, now_ns)
-        self._kills_during_stop.discard(child.name)
+        self._stop.on_gone(child.name)
         death, after = child.on_exited(event, now_ns)
         self.state.history.deaths.append(death)
-        return [*self._note_launcher(event, now_ns), *effects, *after, *self._go_on_stopping(now_ns)]
+        return [*self._note_launcher(event, now_ns), *effects, *after, *self._stop.go_on(now_ns)]
 
     def _note_launcher(self, event: Exited, now_ns: int) -> list[Effect]:
         """Name the fork server's death once, although every worker brings the news of it."""
@@ -264,10 +257,9 @@ class Machine:
 
     def _on_runtime_seen(self, seen: RuntimeSeen, now_ns: int) -> list[Effect]:
         effects, end = self._runtime_names.on_seen(seen, now_ns)
-        if not end or self._stop_order is not None:
+        if not end or self._stop.has_begun:
             return effects
-        self._try_again = True
-        return [*effects, *self._begin_stop(end, now_ns)]
+        return [*effects, *self._stop.begin(end, now_ns, try_again=True)]
 
     # ---- time ------------------------------------------------------------------------------------
 
@@ -275,14 +267,13 @@ class Machine:
         effects: list[Effect] = []
         for child in self.state.children.values():
             if child.deadline_ns is not None and child.deadline_ns <= now_ns:
-                effects += self._on_child_deadline(child, now_ns)
+                effects += self._stop.on_child_deadline(child, now_ns)
         effects += self._control.on_deadline(now_ns)
         effects += self._takeover.on_deadline(now_ns)
         if self._release_at_ns is not None and self._release_at_ns <= now_ns:
             self._release_at_ns = None
             effects += self.state.authority.release()
-        if self._settle_at_ns is not None and self._settle_at_ns <= now_ns:
-            effects += self._settle(tuple(self.state.reasons_not_ready(now_ns)))
+        effects += self._readiness.on_deadline(now_ns)
         if self._next_observation_at_ns <= now_ns:
             # From now on and not from the missed time: a supervisor that was stopped looks once, not a hundred times.
             self._next_observation_at_ns = now_ns + self._policy.heartbeat_interval_ns
@@ -293,80 +284,6 @@ class Machine:
             self._next_housekeeping_at_ns = now_ns + HOUSEKEEPING_NS
             effects.append(Housekeep())
         return effects
-
-    def _on_child_deadline(self, child: Child, now_ns: int) -> list[Effect]:
-        gives_up = self._stop_order is not None and child.state is ChildState.STOPPING and child.name in self._kills_during_stop
-        if child.state is ChildState.STOPPING and self._stop_order is not None:
-            self._kills_during_stop.add(child.name)
-        if not gives_up:
-            return child.on_deadline(now_ns)
-        # Killed and still there: it waits inside the kernel, and the agent's end does not wait for it.
-        assert self._stop_order is not None
-        child.deadline_ns = None
-        if child.name in self._stop_order:
-            self._stop_order.remove(child.name)
-        return [Log("left_behind", "error", {"worker": child.name, "pid": child.pid}), *self._go_on_stopping(now_ns)]
-
-    def _on_readiness(self, now_ns: int) -> list[Effect]:
-        is_ready = self._stop_order is None and self.state.is_ready
-        if is_ready == self._was_ready:
-            return []
-        self._was_ready = is_ready
-        if is_ready:
-            status = f"ready, {len(self.state.children)} workers up"
-            return [Log("ready", "info", {}), Announce(status), *self._settle(())]
-        if self._stop_order is not None:
-            return []
-        reasons = "; ".join(self.state.reasons_not_ready(now_ns))
-        return [Log("not_ready", "warning", {"reasons": reasons}), Announce(f"not ready: {reasons}")]
-
-    def _settle(self, reasons: tuple[str, ...]) -> list[Effect]:
-        if self._settle_at_ns is None:
-            return []
-        self._settle_at_ns = None
-        return [Settled(reasons)]
-
-    # ---- the end ---------------------------------------------------------------------------------
-
-    def _begin_stop(self, reason: str, now_ns: int) -> list[Effect]:
-        if self._stop_order is not None:
-            # Asked twice: no more patience.
-            return [effect for child in self.state.children.values() if child.has_process for effect in self._hurry(child, now_ns)]
-        self.state.is_stopping = True
-        self._stop_until_ns = now_ns + self._policy.stop_timeout_ns
-        self._stop_order = list(reversed(self.state.children))
-        for child in self.state.children.values():
-            child.want_no_more()
-        announced = Announce("stopping", is_stopping=True)
-        return [Log("stopping", "info", {"reason": reason}), announced, *self._go_on_stopping(now_ns)]
-
-    def _hurry(self, child: Child, now_ns: int) -> list[Effect]:
-        if child.name in self._kills_during_stop:
-            # Asked three times: it has been killed, more cannot be done.
-            return []
-        effects = child.stop("asked twice", now_ns, wanted=False)
-        child.deadline_ns = now_ns
-        return effects
-
-    def _go_on_stopping(self, now_ns: int) -> list[Effect]:
-        """Stop the next child in line; the last one's end is the supervisor's."""
-        if self._stop_order is None or self._is_finished:
-            return []
-        while self._stop_order:
-            child = self.state.children[self._stop_order[0]]
-            effects = child.stop("the agent ends", now_ns, wanted=False, grace_ns=self._grace_ns(now_ns))
-            if child.has_process:
-                return effects
-            self._stop_order.pop(0)
-        self._is_finished = True
-        left = tuple(child.name for child in self.state.children.values() if child.has_process)
-        return [Finished(left, self._try_again)]
-
-    def _grace_ns(self, now_ns: int) -> int:
-        """The next child's share of the time that the whole stop may take: the rest, divided among those still to stop."""
-        assert self._stop_order
-        rest_ns = self._stop_until_ns - now_ns
-        return max(STOP_GRACE_LEAST_NS, rest_ns // len(self._stop_order))
 
     def _keep_notes(self, effects: list[Effect], now_ns: int) -> None:
         for effect in effects:

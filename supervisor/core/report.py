@@ -21,7 +21,8 @@ from agent.model.message import Condition
 from agent.model.rule import Assignment, decode_assignment
 from agent.model.timebase import S, iso_utc
 from supervisor.core.authority import Authority
-from supervisor.core.child import Child, ChildState, Death
+from supervisor.core.child import Child, ChildState
+from supervisor.core.death import Death
 from supervisor.core.event_history import DiagnosticEvent, EventHistory
 
 
