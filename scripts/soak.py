@@ -20,7 +20,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from soaking.agent_under_test import AgentUnderTest, Refused, wait_until
+from harness.control_connection import Refused
+from harness.waiting import NotInTime, wait_until
+from soaking.agent_under_test import AgentUnderTest
 from soaking.chaos import Chaos
 from soaking.report import Findings, document, text, verdicts
 from soaking.samples import read_stored, take_samples
@@ -96,7 +98,7 @@ class Soak:
             wait_until(lambda: not self._agent.out_of_step(), "all is calm", seconds=CALM_SECONDS_MAX)
             if not self.chaos.rules_kept():
                 self.findings.not_calm.append(f"after {self.chaos.killed} kills the rules are not those that were told")
-        except TimeoutError as late:
+        except NotInTime as late:
             self.findings.not_calm.append(f"after {self.chaos.killed} kills: {late}: {self._agent.out_of_step()}")
         self.chaos.follow()
         self.findings.calms += 1
@@ -124,7 +126,7 @@ def main() -> int:
     with _load(options.load):
         try:
             soak.run()
-        except (OSError, ValueError, RuntimeError, Refused, TimeoutError) as problem:
+        except (OSError, ValueError, Refused, AssertionError) as problem:
             # What the agent should have answered or done: part of the report, not the end of it.
             soak.findings.problem = f"after {soak.chaos.killed} kills: {type(problem).__name__}: {problem}"
         finally:

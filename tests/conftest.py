@@ -13,7 +13,7 @@ import pytest
 # `from fakes.clock import FakeClock`: with importmode=importlib nothing else puts this folder on the path.
 sys.path.insert(0, str(Path(__file__).parent))
 
-from fakes.agent_process import end_strays
+from harness.agent_process import end_strays
 
 
 class TestProcess(Protocol):

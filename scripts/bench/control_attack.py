@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from fakes import attack
-from fakes.agent_process import AgentProcess, wait_until
 from fakes.attacker import Attack
 from fakes.crowd import Crowd, give_many_rules
-from fakes.edge import Probe, descriptors, many_descriptors, percentile, rss_bytes
+from fakes.edge import Probe, many_descriptors, percentile
 from fakes.hollow_worker import HollowVoice, hollow_agent
+from harness.agent_process import AgentProcess
+from harness.proc import descriptors, rss_bytes
+from harness.waiting import wait_until
 
 from agent.model.message import Identity
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from harness.proc import cpu_ns
 
 BIN = Path(sys.executable).parent
 # What the process sampler reads of each process, read by the library that most agents use.
@@ -139,11 +140,11 @@ def _window(agent: psutil.Process, rival: psutil.Process, seconds: float) -> dic
     """One stretch of time: CPU of the agent's tree, of its sampler alone and of the rival; PSS at its end."""
     tree = [agent, *agent.children(recursive=True)]
     sampler = next(each for each in tree if each.name().startswith("eg:sampler"))
-    before = {each.pid: _cpu_ns(each.pid) for each in [*tree, rival]}
+    before = {each.pid: cpu_ns(each.pid) for each in [*tree, rival]}
     begun = time.monotonic_ns()
     time.sleep(seconds)
     elapsed_ns = time.monotonic_ns() - begun
-    used = {each.pid: _cpu_ns(each.pid) - before[each.pid] for each in [*tree, rival]}
+    used = {each.pid: cpu_ns(each.pid) - before[each.pid] for each in [*tree, rival]}
 
     def percent(cpu_ns: int) -> float:
         return 100 * cpu_ns / elapsed_ns
@@ -158,14 +159,6 @@ def _window(agent: psutil.Process, rival: psutil.Process, seconds: float) -> dic
             f"{each.name()} {each.pid}": [round(percent(used[each.pid]), 3), round(_pss_bytes(each) / 2**20, 1)] for each in tree
         },
     }
-
-
-def _cpu_ns(pid: int) -> int:
-    """Run time of all threads that live now. *Source:* proc_pid_schedstat(5)."""
-    total = 0
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        total += int((task / "schedstat").read_text().split()[0])
-    return total
 
 
 def _pss_bytes(process: psutil.Process) -> int:

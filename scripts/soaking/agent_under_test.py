@@ -1,27 +1,29 @@
-"""The agent that is soaked: started in folders of its own, asked, told by its log what it sees, ended."""
+"""The agent that is soaked: `harness.agent_process` with quick settings, one lasting connection, and its log read as events."""
 
 import json
-import os
 import signal
-import socket
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from soaking.process import children_of, has_variable, processes_with, signal_child, state_and_parent
+from harness import proc
+from harness.agent_process import AgentProcess
+from harness.control_connection import ControlConnection, Refused
+from harness.waiting import DEADLINE_SECONDS, NotInTime, wait_until
 
-DEADLINE_SECONDS = 20.0
-PAUSE_SECONDS = 0.002
 SPARES = 1
+# The time to an answer is measured.
+ANSWER_PAUSE_SECONDS = 0.002
+# So much of its log tells why it ended.
+TAIL_LETTERS = 2000
 # A restart is to be immediate, so that ten thousand of them take minutes, and data is to be on its way when somebody is killed.
 SETTINGS = {
     "--supervisor-backoff-base": "1ms",
     "--supervisor-backoff-ceiling": "10ms",
-    "--supervisor-stable-spell": "10ms",
+    "--supervisor-stable-period": "10ms",
     "--supervisor-spare-workers": str(SPARES),
     "--sampler-process-interval": "250ms",
     "--writer-seal-interval": "1m",
@@ -34,106 +36,69 @@ MARK = "SOAK_FOLDER"
 _MORTAL = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 15); os.execvp(sys.argv[1], sys.argv[1:])"
 
 
-class Refused(Exception):
-    """The agent answered that it does not do this, and why."""
-
-
-def wait_until(condition: Callable[[], Any], what: str, *, seconds: float = DEADLINE_SECONDS) -> Any:
-    """The first true value of a condition. *Raises:* TimeoutError with `what`."""
-    end = time.monotonic() + seconds
-    while not (value := condition()):
-        if time.monotonic() > end:
-            raise TimeoutError(f"not within {seconds:g} s: {what}")
-        time.sleep(PAUSE_SECONDS)
-    return value
-
-
-class AgentUnderTest:
+class AgentUnderTest(AgentProcess):
     """One agent and its successors. `control_ms` are the times that list-workers took, while the supervisor lived."""
 
     def __init__(self, folder: Path, program: list[str]) -> None:
-        self.folder = folder
-        self.state_dir = folder / "state"
-        self._runtime_dir = folder / "run"
         self._mark = f"{MARK}={folder}"
-        self._program = program
-        self._process: subprocess.Popen[bytes] | None = None
-        self._client: socket.socket | None = None
-        self._answers: Any = None
+        super().__init__(
+            folder, flags=SETTINGS, quick=False, program=(sys.executable, "-c", _MORTAL, *program), environment={MARK: str(folder)}
+        )
+        self._connection: ControlConnection | None = None
         self._log_read_bytes = 0
         self._half_line = b""
         self.control_ms: list[float] = []
 
     # ---- life ------------------------------------------------------------------------------------
 
-    def start(self) -> None:
-        """Start an agent, and wait until it answers."""
-        folders = ["--state-dir", str(self.state_dir), "--runtime-dir", str(self._runtime_dir)]
-        settings = [word for setting in SETTINGS.items() for word in setting]
-        command = [sys.executable, "-c", _MORTAL, *self._program, *folders, *settings]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("EVERGAUGE_")}
-        environment[MARK] = str(self.folder)
-        with (self.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=log,
-                env=environment,
-                # Python looks for modules where it is started: not where somebody happens to be.
-                cwd=self.folder,
-                # A session of its own: Ctrl-C is for us, and we end it.
-                start_new_session=True,
-            )
-        wait_until(self._connects, "the agent answers")
+    def start(self, *more: str, ready: bool = False) -> None:
+        """Start an agent, and wait until it answers. *Raises:* NotInTime, AssertionError when it ended."""
+        super().start(*more, ready=ready)
+        wait_until(self._connects, "the agent answers", pause_seconds=ANSWER_PAUSE_SECONDS)
 
     @property
     def supervisor(self) -> int:
         """The pid of the supervisor."""
-        assert self._process is not None
-        return self._process.pid
+        assert self.process is not None
+        return self.process.pid
 
     def kill_supervisor(self) -> float:
         """SIGKILL, and another one at once; gives the milliseconds until that answers."""
-        assert self._process is not None
+        assert self.process is not None
         begun = time.monotonic()
-        self._process.kill()
-        self._process.wait()
+        self.process.kill()
+        self.process.wait()
         self._hang_up()
         self.start()
         return (time.monotonic() - begun) * 1e3
 
-    def end(self) -> int:
-        """SIGTERM; gives the exit code."""
-        assert self._process is not None
+    def end(self, number: int = signal.SIGTERM, *, seconds: float = DEADLINE_SECONDS) -> int:
+        """End the agent by a signal, by SIGKILL when that takes too long; gives the exit code."""
+        assert self.process is not None
         self._hang_up()
-        self._process.terminate()
-        try:
-            return self._process.wait(DEADLINE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            return self._process.wait()
+        self.process.send_signal(number)
+        with suppress(NotInTime):
+            wait_until(lambda: self.process is None or self.process.poll() is not None, "the agent ends", seconds=seconds)
+        if self.process.poll() is None:
+            self.process.kill()
+        return self.process.wait()
 
     def left_behind(self) -> list[int]:
         """The processes that are still there two seconds after the end; they are killed."""
-        with suppress(TimeoutError):
+        with suppress(NotInTime):
             wait_until(lambda: not self._marked(), "all have ended", seconds=2)
         strays = self._marked()
         for pid in strays:
-            if (found := state_and_parent(pid)) is not None:
-                signal_child(pid, found[1], signal.SIGKILL)
+            if (found := proc.stat_of(pid)) is not None:
+                proc.signal_child(pid, found.parent, signal.SIGKILL)
         return strays
 
     # ---- what it says ----------------------------------------------------------------------------
 
     def call(self, operation: str, **arguments: Any) -> Any:
-        """One operation on the control socket. *Raises:* Refused, OSError and ValueError when there is no answer."""
-        assert self._client is not None
-        self._client.sendall(json.dumps({"v": 1, "op": operation, "args": arguments}).encode() + b"\n")
-        answer = json.loads(self._answers.readline())
-        if not answer["ok"]:
-            raise Refused(answer["error"]["sentence"])
-        return answer["result"]
+        """As `AgentProcess.call`, over the one connection."""
+        assert self._connection is not None
+        return self._connection.call(operation, **arguments)
 
     def workers(self) -> dict[str, dict[str, Any]]:
         """The rows of list-workers by name; how long the answer took is kept."""
@@ -142,15 +107,16 @@ class AgentUnderTest:
         self.control_ms.append((time.monotonic() - begun) * 1e3)
         return {row["name"]: row for row in rows}
 
-    def fork_server(self, rows: dict[str, dict[str, Any]]) -> int | None:
+    def server_of(self, rows: dict[str, dict[str, Any]]) -> int | None:
         """The parent of the workers in these rows; None when none of them lives. It need not be the supervisor's child.
 
-        A worker that dies with its fork server has another parent for a moment, and that may be anybody.
+        A worker that dies with its fork server has another parent for a moment, and that may be any process.
         """
         for row in rows.values():
-            found = None if row["pid"] is None else state_and_parent(row["pid"])
-            if found is not None and found[0] != "Z" and found[1] != self.supervisor and has_variable(found[1], self._mark):
-                return found[1]
+            found = None if row["pid"] is None else proc.stat_of(row["pid"])
+            is_child = found is not None and found.state != "Z" and found.parent != self.supervisor
+            if found is not None and is_child and proc.has_variable(found.parent, self._mark):
+                return found.parent
         return None
 
     def out_of_step(self) -> str:
@@ -165,13 +131,13 @@ class AgentUnderTest:
                 if self.call("worker-state", name=name)["digest"] == digest:
                     continue
             return f"{name} does not say that it holds the rules in force"
-        server = self.fork_server(rows)
-        below = [] if server is None else children_of(server)
+        server = self.server_of(rows)
+        below = [] if server is None else proc.children_of(server)
         return "" if len(below) == len(rows) + SPARES else f"{len(rows)} workers, {len(below)} children of the fork server"
 
     def read_events(self) -> Iterator[dict[str, Any]]:
         """The events that the agent has logged since the last call."""
-        with (self.folder / "log").open("rb") as log:
+        with (self.folder / "output").open("rb") as log:
             log.seek(self._log_read_bytes)
             data = log.read()
         self._log_read_bytes += len(data)
@@ -180,33 +146,23 @@ class AgentUnderTest:
             if line.startswith(b"{"):
                 yield json.loads(line)
 
-    def log_tail(self, lines: int = 10) -> str:
-        """The end of its log."""
-        return "\n".join((self.folder / "log").read_text(errors="replace").splitlines()[-lines:])
-
     # ---- parts -----------------------------------------------------------------------------------
 
     def _connects(self) -> bool:
-        assert self._process is not None
-        if self._process.poll() is not None:
-            raise RuntimeError(f"the agent ended with {self._process.returncode}:\n{self.log_tail()}")
-        client = socket.socket(socket.AF_UNIX)
-        client.settimeout(DEADLINE_SECONDS)
+        assert self.process is not None
+        assert self.process.poll() is None, f"the agent ended with {self.process.returncode}:\n{self.output[-TAIL_LETTERS:]}"
         try:
-            client.connect(str(self._runtime_dir / "control.sock"))
-            self._client, self._answers = client, client.makefile("rb")
+            self._connection = ControlConnection(self.runtime_dir / "control.sock")
             self.call("hello")
             return True
         except (OSError, ValueError):
-            client.close()
-            self._client = self._answers = None
+            self._hang_up()
             return False
 
     def _hang_up(self) -> None:
-        if self._client is not None:
-            self._answers.close()
-            self._client.close()
-            self._client = self._answers = None
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def _marked(self) -> list[int]:
-        return processes_with(self._mark)
+        return proc.processes_with(self._mark)

@@ -8,8 +8,10 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from soaking.agent_under_test import AgentUnderTest, Refused
-from soaking.process import children_of, is_stopped, signal_child, state_and_parent
+from harness.control_connection import Refused
+from harness.proc import children_of, is_stopped, signal_child, stat_of
+
+from soaking.agent_under_test import AgentUnderTest
 
 RULES_MAX = 50
 RULE_CHANGE_CHANCE = 0.3
@@ -146,7 +148,7 @@ class Chaos:
     # ---- parts -----------------------------------------------------------------------------------
 
     def _hit(self, rows: Rows, name: str, cause: str, number: int) -> None:
-        row, server = rows[name], self._agent.fork_server(rows)
+        row, server = rows[name], self._agent.server_of(rows)
         # Before the signal: a successor may be ready before this process runs again.
         at = time.time()
         if row["pid"] is None or server is None or not signal_child(row["pid"], server, number):
@@ -180,17 +182,17 @@ class Chaos:
 
     def _kill_spare(self, rows: Rows) -> None:
         """The process in reserve, or one that is on its way to be a worker."""
-        server, known = self._agent.fork_server(rows), {row["pid"] for row in rows.values()}
+        server, known = self._agent.server_of(rows), {row["pid"] for row in rows.values()}
         if server is not None:
             for pid in [pid for pid in children_of(server) if pid not in known][:1]:
                 self.kills["spare"] += signal_child(pid, server, signal.SIGKILL)
 
     def _kill_fork_server(self, rows: Rows) -> None:
-        server = self._agent.fork_server(rows)
-        found = None if server is None else state_and_parent(server)
+        server = self._agent.server_of(rows)
+        found = None if server is None else stat_of(server)
         at = time.time()
         # One that was taken over is not the supervisor's child.
-        if server is not None and found is not None and signal_child(server, found[1], signal.SIGKILL):
+        if server is not None and found is not None and signal_child(server, found.parent, signal.SIGKILL):
             self.kills["fork server"] += 1
             for name, row in rows.items():
                 self._note(name, row["epoch"], "fork server", at)

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+from harness import proc
 
 from agent.model.table import Table
 from soaking.agent_under_test import AgentUnderTest
-from soaking.process import descriptor_kinds, memory_bytes, threads_of, zombies_below
 from workers import registry
 
 # A start takes some hundredths of a second; where nothing comes to rest in all this time, that is what is found.
@@ -49,7 +49,7 @@ def take_samples(tested: AgentUnderTest, at_seconds: float, kills: int) -> list[
 
     *Raises:* OSError when one of them dies at this moment.
     """
-    server = tested.fork_server(tested.workers())
+    server = tested.server_of(tested.workers())
     assert server is not None, "a calm moment without workers"
     last = None
     for _ in range(LOOKS_MAX):
@@ -66,17 +66,17 @@ def take_samples(tested: AgentUnderTest, at_seconds: float, kills: int) -> list[
 
 
 def _sample(role: str, pid: int, at_seconds: float, kills: int) -> Sample:
-    memory = memory_bytes(pid)
+    memory = proc.memory(pid)
     return Sample(
         role=role,
         pid=pid,
         at_seconds=round(at_seconds, 1),
         kills=kills,
-        descriptors=descriptor_kinds(pid),
-        threads=threads_of(pid),
-        zombies=zombies_below(pid),
-        rss_bytes=memory["rss"],
-        pss_bytes=memory["pss"],
+        descriptors=proc.descriptor_kinds(pid),
+        threads=proc.threads(pid),
+        zombies=proc.zombies_of(pid),
+        rss_bytes=memory.rss_bytes,
+        pss_bytes=memory.pss_bytes,
     )
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fakes.agent_process import wait_until
+from harness.waiting import wait_until
 
 PROGRAM = Path(__file__).with_name("companion_program.py")
 

@@ -7,7 +7,7 @@ from errno import EINVAL, ENOENT, ENOSPC
 import pytest
 from conformance.companion import Companion
 from conformance.mounted import Mounted, refused
-from fakes.agent_process import wait_until
+from harness.waiting import wait_until
 
 pytestmark = pytest.mark.profiles("amd-abmc")
 TOTAL, LOCAL = "mbm_total_bytes", "mbm_local_bytes"

@@ -7,7 +7,7 @@ from itertools import count
 import pytest
 from conformance.companion import Companion
 from conformance.mounted import PATIENCE_SECONDS, PREFIX, Mounted, refused
-from fakes.agent_process import wait_until
+from harness.waiting import wait_until
 
 pytestmark = pytest.mark.profiles("mbm-only+debug")
 _NUMBERS = count(1)

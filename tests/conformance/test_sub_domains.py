@@ -7,7 +7,7 @@ from errno import EPERM
 import pytest
 from conformance.companion import Companion
 from conformance.mounted import Mounted, refused
-from fakes.agent_process import wait_until
+from harness.waiting import wait_until
 
 pytestmark = pytest.mark.profiles("snc2")
 TOTAL = "mbm_total_bytes"

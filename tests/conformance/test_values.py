@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from conformance.companion import Companion, companion
 from conformance.mounted import LASTING_PREFIX, Mounted, opened
-from fakes.agent_process import wait_until
+from harness.waiting import wait_until
 
 TOTAL, LOCAL, OCCUPANCY = "mbm_total_bytes", "mbm_local_bytes", "llc_occupancy"
 MIB = 1 << 20

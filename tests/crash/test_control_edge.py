@@ -14,11 +14,14 @@ from typing import Any
 
 import psutil
 import pytest
-from fakes.agent_process import AgentProcess, run_agentd, wait_until
 from fakes.crowd import Crowd, give_many_rules
-from fakes.edge import Connection, Probe, ask, descriptors, many_descriptors, rss_bytes
+from fakes.edge import Probe, many_descriptors
 from fakes.hollow_worker import HollowVoice, hollow_agent
 from fakes.other_user import OTHER_UID, as_other_user, connect_to, folder_for_all
+from harness.agent_process import AgentProcess, run_agentd
+from harness.control_connection import ControlConnection, ask
+from harness.proc import descriptors, rss_bytes
+from harness.waiting import wait_until
 
 from agent.cli.control_client import ask_here_or_there
 from agent.model.control import READ_OPERATIONS, REQUEST_BYTES_MAX, WRITE_OPERATIONS
@@ -297,7 +300,7 @@ def test_a_planted_takeover_record_that_names_somebody_elses_process_ends_nobody
 def test_a_request_may_be_as_long_as_the_limit_and_not_one_byte_longer(tmp_path: Path) -> None:
     """64 KiB in one line are answered; with one more byte the limit is named and the connection ended."""
     request = json.dumps({"v": 1, "op": "hello", "args": {}}).encode()
-    with AgentProcess(tmp_path) as agent, Connection(agent.runtime_dir / "control.sock") as client:
+    with AgentProcess(tmp_path) as agent, ControlConnection(agent.runtime_dir / "control.sock") as client:
         client.say(request.ljust(REQUEST_BYTES_MAX) + b"\n")
         assert client.answer()["ok"]
         client.say(request.ljust(REQUEST_BYTES_MAX + 1) + b"\n")
@@ -315,14 +318,14 @@ def test_a_hundred_megabytes_without_a_newline_are_not_taken(tmp_path: Path) -> 
         Probe(control).run_while(lambda: False, least=20)
         before = rss_bytes(pid)
         for _ in range(5):
-            with Connection(control) as client:
+            with ControlConnection(control) as client:
                 assert sent_until_refused(client, 100 * MIB) < 2 * MIB
                 assert client.answer()["error"]["code"] == "too_long"
         assert rss_bytes(pid) - before < 4 * MIB
         assert agent.call("status")["counters"]["control_malformed"] == 5
 
 
-def sent_until_refused(client: Connection, most: int) -> int:
+def sent_until_refused(client: ControlConnection, most: int) -> int:
     """How many bytes without a newline a client gets rid of."""
     sent = 0
     with suppress(BrokenPipeError, ConnectionResetError):
@@ -334,7 +337,7 @@ def sent_until_refused(client: Connection, most: int) -> int:
 def test_thousands_of_requests_ahead_are_all_answered_in_order_and_hold_up_nobody(tmp_path: Path) -> None:
     """Five thousand in one write: each gets its answer, and another client's answers are as quick as ever."""
     count, share = 5000, 20
-    with AgentProcess(tmp_path) as agent, Connection(agent.runtime_dir / "control.sock") as client:
+    with AgentProcess(tmp_path) as agent, ControlConnection(agent.runtime_dir / "control.sock") as client:
         probe = Probe(agent.runtime_dir / "control.sock")
         client.say(b"".join(b'{"op": "no-%d"}\n' % number for number in range(count)))
         heard: list[int] = []

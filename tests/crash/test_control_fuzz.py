@@ -15,10 +15,13 @@ from typing import Any
 
 import pytest
 from fakes import attack
-from fakes.agent_process import AgentProcess, wait_until
 from fakes.attacker import Attack
-from fakes.edge import Connection, Probe, rss_bytes
+from fakes.edge import Probe
 from fakes.hollow_worker import HollowVoice, hollow_agent
+from harness.agent_process import AgentProcess
+from harness.control_connection import ControlConnection
+from harness.proc import rss_bytes
+from harness.waiting import wait_until
 from msgspec.msgpack import Ext
 
 from agent.model.heartbeat_page import BODY_BYTES, BODY_OFFSET, VERSION
@@ -136,7 +139,7 @@ def test_a_workers_answer_that_is_none_is_not_believed_and_ends_nothing(tmp_path
     with (
         hollow_agent(tmp_path, "hollow=idle", ready=False) as agent,
         voice_of(agent, "hollow") as voice,
-        Connection(agent.runtime_dir / "control.sock") as client,
+        ControlConnection(agent.runtime_dir / "control.sock") as client,
     ):
         for body in NO_ANSWERS:
             client.say(b'{"op": "worker-state", "args": {"name": "hollow"}}\n')

@@ -5,8 +5,9 @@ import time
 from pathlib import Path
 
 import pytest
-from fakes.agent_process import AgentProcess, wait_until
 from fakes.dead_mount import dead_mount
+from harness.agent_process import AgentProcess
+from harness.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from fakes.agent_process import AgentProcess, wait_until
 from fakes.convergence import assert_converged, events, take_census
 from fakes.worker_set_agent import WorkerSetAgent
+from harness.agent_process import AgentProcess
+from harness.waiting import wait_until
 
 GONE_SECONDS_MAX = 2.0
 # The time for which workers wait for another supervisor, and a second to go in.

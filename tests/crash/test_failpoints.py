@@ -11,9 +11,10 @@ from typing import Any
 
 import pyarrow.parquet
 import pytest
-from fakes.agent_process import AgentProcess, wait_until
 from fakes.convergence import assert_converged
 from fakes.failpoints import failpoints
+from harness.agent_process import AgentProcess
+from harness.waiting import wait_until
 
 # Where the disk can fail instead of the process: a refusal there must not harm either.
 DURABLE_STEPS = ("rules_store.", "spool.", "sealer.")
@@ -32,7 +33,7 @@ class Ordeal:
         self.points = folder / "points"
         self.points.mkdir()
         # Crashes follow one another: nobody is to wait for a backoff of seconds here.
-        flags = {"--supervisor-backoff-base": "5ms", "--supervisor-stable-spell": "50ms", "--outbox-buffer-bytes": "1MiB"}
+        flags = {"--supervisor-backoff-base": "5ms", "--supervisor-stable-period": "50ms", "--outbox-buffer-bytes": "1MiB"}
         self.agent = AgentProcess(folder, flags=flags, failpoints=self.points)
         self.promised: set[str] = set()
         self._rules = 0

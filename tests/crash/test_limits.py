@@ -12,11 +12,12 @@ from typing import Any
 
 import psutil
 import pytest
-from fakes.agent_process import AgentProcess, wait_until
 from fakes.cgroup import enter, group
 from fakes.convergence import Pollster, assert_converged, deaths, events, rss_bytes, spares, take_census, wait_until_up
 from fakes.small_disk import fill, mounted
 from fakes.worker_set_agent import WorkerSetAgent
+from harness.agent_process import AgentProcess
+from harness.waiting import wait_until
 
 from agent.model.errors import ExitCode
 

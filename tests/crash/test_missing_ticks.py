@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.agent_process import AgentProcess, wait_until
 from fakes.sealed_rows import sealed_rows
+from harness.agent_process import AgentProcess
+from harness.waiting import wait_until
 
 from agent.model.timebase import MS
 

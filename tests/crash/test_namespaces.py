@@ -9,9 +9,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from fakes.agent_process import AgentProcess, wait_until
 from fakes.contained_agent import ContainedAgent
 from fakes.networked_agent import NetworkedAgent, network_of
+from harness.agent_process import AgentProcess
+from harness.waiting import wait_until
 
 NAMES = {"control-plane", "sampler/process", "writer", "gateway"}
 ANSWER_SECONDS = 5.0

@@ -16,9 +16,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from fakes.agent_process import AgentProcess, run_agentd, wait_until
-from fakes.edge import Connection, Probe, ask, many_descriptors
+from fakes.edge import Probe, many_descriptors
 from fakes.other_user import OTHER_UID, as_other_user, connect_to, folder_for_all
+from harness.agent_process import AgentProcess, run_agentd
+from harness.control_connection import ControlConnection, ask
+from harness.waiting import wait_until
 
 from agent.cli.program import run
 from agent.model.control import READ_OPERATIONS, WRITE_OPERATIONS
@@ -215,7 +217,7 @@ def test_a_member_with_more_connections_than_there_are_takes_none_from_the_opera
         assert os.read(ready[0], 1) == b"x"
         probe = Probe(control)
         with ExitStack() as closes:
-            mine = [closes.enter_context(Connection(control)) for _ in range(CONNECTIONS_MAX + 1)]
+            mine = [closes.enter_context(ControlConnection(control)) for _ in range(CONNECTIONS_MAX + 1)]
             probe.run_while(lambda: False, least=100)
             assert all(each.ask("hello")["ok"] for each in mine)
         counters = agent.call("status")["counters"]
@@ -238,7 +240,7 @@ def _crowd(control: Path, ready: int, held: int) -> None:
         os.setuid(OTHER_UID)
         connections = []
         for _ in range(2100):
-            connection = Connection(control)
+            connection = ControlConnection(control)
             connections.append(connection)
             try:
                 connection.say(b'{"op": "list-workers"}\n' * 20)

@@ -4,10 +4,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from fakes.agent_process import AgentProcess, wait_until
 from fakes.failpoints import failpoints
 from fakes.pod import Node, Pod, node
 from fakes.resctrl_mount import EmulatedResctrl, tasks_of
+from harness.agent_process import AgentProcess
+from harness.waiting import wait_until
 
 POINTS = sorted(point for point in failpoints() if point.startswith("resctrl."))
 

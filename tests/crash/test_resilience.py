@@ -8,10 +8,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from fakes.agent_process import AgentProcess, wait_until
 from fakes.convergence import Pollster, assert_converged, assert_holds_the_rules, take_census, wait_until_up
 from fakes.restarts import JSON_LOG, delays_ms, pauses_ms
 from fakes.worker_set_agent import WorkerSetAgent
+from harness.agent_process import AgentProcess
+from harness.waiting import wait_until
 
 REPLACED_SECONDS_MAX = 5.0
 REPLACED_SECONDS_GOAL = 0.1
@@ -19,7 +20,7 @@ REPLACED_SECONDS_GOAL = 0.1
 BASE_MS, CEILING_MS, SPELL_MS = 400, 1000, 600
 BACKOFF = {"--supervisor-backoff-base": f"{BASE_MS}ms", "--supervisor-backoff-ceiling": f"{CEILING_MS}ms", **JSON_LOG}
 # A worker that is killed again and again by a test has done nothing wrong, and waits for nothing.
-FORGIVING = {"--supervisor-stable-spell": "10ms"}
+FORGIVING = {"--supervisor-stable-period": "10ms"}
 
 
 def test_a_killed_control_plane_worker_is_replaced(tmp_path: Path) -> None:
@@ -67,9 +68,9 @@ def test_a_killed_sampler_comes_back_with_exactly_the_rules_that_were_added(tmp_
         assert_converged(agent)
 
 
-def test_a_worker_that_always_dies_waits_exponentially_longer_until_a_stable_spell(tmp_path: Path) -> None:
+def test_a_worker_that_always_dies_waits_exponentially_longer_until_a_stable_period(tmp_path: Path) -> None:
     """Without jitter: none, base, twice, ceiling, ceiling, never early by the worker's own clock; forgiven after a stable spell."""
-    flags = {**BACKOFF, "--supervisor-backoff-jitter-percent": "0", "--supervisor-stable-spell": f"{SPELL_MS}ms"}
+    flags = {**BACKOFF, "--supervisor-backoff-jitter-percent": "0", "--supervisor-stable-period": f"{SPELL_MS}ms"}
     with WorkerSetAgent(tmp_path, "bad=dies,good=idle", flags=flags, ready=False) as agent:
         good = wait_until_up(agent, "good")
         wait_until(lambda: len(delays_ms(agent, "bad")) >= 5, "five restarts")

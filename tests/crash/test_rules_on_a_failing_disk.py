@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.agent_process import AgentProcess, run_agentctl, wait_until
+from harness.agent_process import AgentProcess, run_agentctl
+from harness.waiting import wait_until
 
 
 def names(agent: AgentProcess) -> list[str]:

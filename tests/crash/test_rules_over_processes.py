@@ -6,10 +6,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from fakes.agent_process import wait_until
 from fakes.drifting_worker import WAYS
 from fakes.process_story import ProcessStory
 from fakes.worker_set_agent import WorkerSetAgent
+from harness.waiting import wait_until
 
 from agent.model.timebase import MS
 
@@ -18,7 +18,7 @@ CHAPTERS = 3
 STEPS = 25
 HEARTBEAT_MS = 400
 # Nobody waits for a restart: a story is of rules, and backing off is told elsewhere.
-FLAGS = {"--supervisor-backoff-base": "1ms", "--supervisor-backoff-ceiling": "20ms", "--supervisor-stable-spell": "10ms"}
+FLAGS = {"--supervisor-backoff-base": "1ms", "--supervisor-backoff-ceiling": "20ms", "--supervisor-stable-period": "10ms"}
 
 
 def _agent(folder: Path, workers: str, flags: dict[str, str]) -> WorkerSetAgent:

@@ -7,7 +7,8 @@ import socket
 from functools import partial
 from pathlib import Path
 
-from fakes.agent_process import AgentProcess, wait_until
+from harness.agent_process import AgentProcess
+from harness.waiting import wait_until
 
 # Noticed with the next look, a tenth of a second here.
 NOTICED_SECONDS = 1.0

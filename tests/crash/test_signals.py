@@ -10,13 +10,14 @@ from typing import Any
 
 import psutil
 import pytest
-from fakes.agent_process import AgentProcess, run_agentctl, wait_until
 from fakes.convergence import Pollster, assert_converged, deaths, events, spares, take_census
 from fakes.worker_set_agent import WorkerSetAgent
+from harness.agent_process import AgentProcess, run_agentctl
+from harness.waiting import wait_until
 
 KINDS = ("control-plane", "sampler/process", "writer", "gateway")
 # A worker that is killed by a test has done nothing wrong, and waits for nothing.
-FORGIVING = {"--supervisor-stable-spell": "10ms"}
+FORGIVING = {"--supervisor-stable-period": "10ms"}
 # Long enough that nothing is started twice while a test looks.
 SLOW_BACKOFF = {"--supervisor-backoff-base": "10m", "--supervisor-backoff-ceiling": "10m"}
 AS_BY_DEFAULT = {"--supervisor-heartbeat-interval": "250ms", "--supervisor-hang-timeout": "1s"}

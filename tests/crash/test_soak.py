@@ -11,8 +11,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from fakes.agent_process import wait_until
 from fakes.worker_set_agent import TESTS_FOLDER, processes_with
+from harness.waiting import wait_until
 
 SCRIPTS = TESTS_FOLDER.parent / "scripts"
 CAUSES = {"one", "two", "all", "spare", "restart", "hang", "fork server"}

@@ -4,9 +4,10 @@ import os
 import signal
 from pathlib import Path
 
-from fakes.agent_process import AgentProcess, wait_until
 from fakes.convergence import Pollster, assert_converged, assert_holds_the_rules, rss_bytes, take_census
 from fakes.worker_set_agent import WorkerSetAgent
+from harness.agent_process import AgentProcess
+from harness.waiting import wait_until
 
 MIB = 1 << 20
 # Together 10^5 changes; what is not sent to the one that does not read would be more than 20 MB.

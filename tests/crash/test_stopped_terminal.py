@@ -3,8 +3,8 @@
 import termios
 from pathlib import Path
 
-from fakes.agent_process import wait_until
 from fakes.stopped_terminal import MuteAgent, full_pipe, read_all, terminal
+from harness.waiting import wait_until
 
 # A turn of the loop and the time of a starved machine; whoever waits for a reader waits for ever.
 END_SECONDS = 4.0

@@ -12,9 +12,10 @@ from typing import Any
 
 import psutil
 import pytest
-from fakes.agent_process import AgentProcess, wait_until
 from fakes.convergence import assert_converged, events, take_census
 from fakes.sealed_rows import sealed_rows
+from harness.agent_process import AgentProcess
+from harness.waiting import wait_until
 
 # More of them by hand: EVERGAUGE_MOMENTS=500.
 MOMENTS = int(os.environ.get("EVERGAUGE_MOMENTS", "25"))

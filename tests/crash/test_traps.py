@@ -19,7 +19,7 @@ a socket that nobody reads filling up
     test_a_log_that_nobody_reads_stops_nothing
     integration/test_supervisor_control.py: test_a_client_that_never_reads_is_cut_off_in_time
 backoff reset at spawn
-    crash/test_resilience.py: test_a_worker_that_always_dies_waits_exponentially_longer_until_a_stable_spell
+    crash/test_resilience.py: test_a_worker_that_always_dies_waits_exponentially_longer_until_a_stable_period
 a hash of ids only
     test_a_rule_that_changes_under_its_name_changes_what_every_worker_reports
     unit/agent/model/test_rule_state.py: test_different_contents_have_different_digests
@@ -53,11 +53,12 @@ from pathlib import Path
 import psutil
 import pytest
 import zmq
-from fakes.agent_process import AgentProcess, run_agentd, wait_until
 from fakes.convergence import Pollster, assert_converged, assert_holds_the_rules, events, rss_bytes, take_census, wait_until_up
 from fakes.restarts import JSON_LOG, delays_ms, pauses_ms
 from fakes.story import Story
 from fakes.worker_set_agent import WorkerSetAgent
+from harness.agent_process import AgentProcess, run_agentd
+from harness.waiting import wait_until
 
 from agent.model.heartbeat_page import Beat
 from agent.model.message import Ack, Delta, Hello, Identity, Snapshot, encode

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from fakes.agent_process import wait_until
 from fakes.resctrl_mount import EmulatedResctrl, assign, tasks_of
+from harness.waiting import wait_until
 
 from workers.resctrl.emulator.profile import LOCAL, OCCUPANCY, PROFILES, TOTAL, Profile
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.agent_process import AgentProcess, run_agentctl, wait_until
 from fakes.pod import Node, Pod, node
 from fakes.resctrl_mount import EmulatedResctrl, tasks_of
+from harness.agent_process import AgentProcess, run_agentctl
+from harness.waiting import wait_until
 
 from agent.cli.query_database import QueryRequest, open_query_database
 from workers import registry

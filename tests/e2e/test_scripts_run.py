@@ -11,7 +11,8 @@ from typing import Any
 
 import duckdb
 import pytest
-from fakes.agent_process import AgentProcess, run_agentctl, wait_until
+from harness.agent_process import AgentProcess, run_agentctl
+from harness.waiting import wait_until
 
 RUN = str(Path(__file__).parents[2] / "scripts" / "run")
 

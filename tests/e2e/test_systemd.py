@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 import pytest
-from fakes.agent_process import wait_until
+from harness.waiting import wait_until
 
 import agent
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from fakes.agent_process import wait_until
+from harness.waiting import wait_until
 
 ROOT = Path("/sys/fs/cgroup")
 

@@ -5,8 +5,8 @@ import subprocess
 from pathlib import Path
 
 import psutil
-from fakes.agent_process import DEADLINE_SECONDS, wait_until
 from fakes.worker_set_agent import WorkerSetAgent
+from harness.waiting import DEADLINE_SECONDS, wait_until
 
 from supervisor.shell.takeover_record import read_takeover_record
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import psutil
-from fakes.agent_process import DEADLINE_SECONDS, AgentProcess, wait_until
+from harness.agent_process import AgentProcess
+from harness.waiting import DEADLINE_SECONDS, wait_until
 
 from agent.config import SPARE_WORKERS
 

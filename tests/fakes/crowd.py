@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
-from fakes.edge import Connection
+from harness.control_connection import ControlConnection
 
 from agent.model.rule import GroupRule, Match
 from supervisor.core.rulebook import Rulebook, encode_rulebook
@@ -23,7 +23,9 @@ class Crowd:
         self._left = list(REQUEST[-bytes_slow:])
         self._bytes_slow = bytes_slow
         counts = (idle, deaf, slow)
-        self.idle, self.deaf, self.slow = ([self._closes.enter_context(Connection(control)) for _ in range(n)] for n in counts)
+        self.idle, self.deaf, self.slow = (
+            [self._closes.enter_context(ControlConnection(control)) for _ in range(n)] for n in counts
+        )
         for client in self.deaf:
             client.say(b'{"op": "list-rules"}\n')
         for client in self.slow:

@@ -1,84 +1,19 @@
-"""The edge of a real agent from outside: one question at a time, how long answers take, and what a process holds."""
+"""The edge of a real agent from outside: how long its answers take while something else goes on."""
 
-import json
 import os
 import resource
-import socket
-import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
 
-DEADLINE_SECONDS = 15.0
+from harness.control_connection import ControlConnection, ask
+
 # Between two questions of a probe: enough of them for a 99th percentile within seconds, and the agent has other things to do.
 PROBE_PAUSE_SECONDS = 0.004
 PROBES_MAX = 20_000
 # Any single answer may be held up by the machine; what is promised is the 99th percentile.
 ANSWER_SECONDS_P99 = 0.05
-_CREDENTIALS = struct.Struct("3i")
-
-
-class Connection:
-    """A connection to the control socket that waits for its answers."""
-
-    def __init__(self, path: Path | str) -> None:
-        self.stream = socket.socket(socket.AF_UNIX)
-        try:
-            # Without a time limit, which would have the kernel refuse whoever comes while its queue is full.
-            self.stream.connect(str(path))
-        except BaseException:
-            self.stream.close()
-            raise
-        self.stream.settimeout(DEADLINE_SECONDS)
-        self._lines = self.stream.makefile("rb")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_rest: object) -> None:
-        self.close()
-
-    def say(self, data: bytes) -> None:
-        """Bytes as they are."""
-        self.stream.sendall(data)
-
-    def answer(self) -> dict[str, Any]:
-        """The next line, as JSON. *Raises:* ConnectionResetError at the connection's end."""
-        line = self._lines.readline()
-        if not line.endswith(b"\n"):
-            raise ConnectionResetError("the agent has ended the connection")
-        document: dict[str, Any] = json.loads(line)
-        return document
-
-    def ask(self, operation: str, **arguments: Any) -> dict[str, Any]:
-        """The whole answer to one operation, an error's too."""
-        self.say(json.dumps({"v": 1, "op": operation, "args": arguments}).encode() + b"\n")
-        return self.answer()
-
-    def agent_pid(self) -> int:
-        """Who listens at the other end, as the kernel says."""
-        pid: int = _CREDENTIALS.unpack(self.stream.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))[0]
-        return pid
-
-    def is_ended(self) -> bool:
-        """Whether the agent ends the connection without another word; waits for it."""
-        try:
-            return self._lines.readline() == b""
-        except ConnectionResetError:
-            return True
-
-    def close(self) -> None:
-        """End it."""
-        self._lines.close()
-        self.stream.close()
-
-
-def ask(path: Path | str, operation: str, **arguments: Any) -> dict[str, Any]:
-    """The whole answer to one operation over a connection of its own."""
-    with Connection(path) as connection:
-        return connection.ask(operation, **arguments)
 
 
 class Probe:
@@ -91,7 +26,7 @@ class Probe:
     def __init__(self, path: Path | str, *, pause_seconds: float = PROBE_PAUSE_SECONDS) -> None:
         self._path = path
         self._pause_seconds = pause_seconds
-        with Connection(path) as connection:
+        with ControlConnection(path) as connection:
             self._pids = (connection.agent_pid(), os.getpid())
         self.seconds: list[float] = []
         self.own_seconds: list[float] = []
@@ -130,17 +65,6 @@ class Probe:
 def percentile(values: list[float], share: float) -> float:
     """So much or less was this share of the values."""
     return sorted(values)[min(len(values) - 1, int(share * len(values)))]
-
-
-def rss_bytes(pid: int) -> int:
-    """The resident memory of a process."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
-
-
-def descriptors(pid: int) -> int:
-    """How many descriptors a process holds."""
-    return len(os.listdir(f"/proc/{pid}/fd"))
 
 
 @contextmanager

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fakes import own_network
-from fakes.agent_process import AgentProcess
-from fakes.edge import ask
+from harness.agent_process import AgentProcess
+from harness.control_connection import ask
 
 T = TypeVar("T")
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fakes.agent_process import wait_until
 from fakes.cgroup import enter, group, members
+from harness.waiting import wait_until
 
 # Starts as many threads as it is told, one of which computes when it is told to, and ends with its input.
 _PROGRAM = """

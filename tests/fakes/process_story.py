@@ -9,9 +9,9 @@ from contextlib import suppress
 from typing import Any
 
 import psutil
-from fakes.agent_process import wait_until
 from fakes.drifting_worker import WAYS
 from fakes.worker_set_agent import WorkerSetAgent
+from harness.waiting import wait_until
 
 from agent.model.rule import GroupRule
 from supervisor.core.rulebook import decode_rulebook

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any, Self
 
-from fakes.agent_process import wait_until
+from harness.waiting import wait_until
 
 DEADLINE_SECONDS = 15.0
 

@@ -13,11 +13,11 @@ from tempfile import TemporaryDirectory
 from typing import Any, Protocol, Self
 
 import pytest
-from fakes.agent_process import wait_until
 from fakes.clock import FakeClock
 from fakes.memory_resctrl import MemoryResctrl
 from fakes.resctrl_mount import EmulatedResctrl
 from fakes.thread_table import ThreadTable
+from harness.waiting import wait_until
 
 from agent.model.timebase import MS, S
 from workers.resctrl.emulator.profile import Profile

@@ -4,8 +4,8 @@ import itertools
 import json
 from datetime import datetime
 
-from fakes.agent_process import AgentProcess
 from fakes.worker_set_agent import Moment
+from harness.agent_process import AgentProcess
 
 from agent.model.timebase import MS
 

@@ -9,7 +9,8 @@ import tty
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from fakes.agent_process import _STARTED, AgentProcess, wait_until
+from harness.agent_process import _STARTED, AgentProcess
+from harness.waiting import wait_until
 
 
 class MuteAgent(AgentProcess):

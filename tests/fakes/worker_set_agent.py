@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 import psutil
-from fakes.agent_process import AgentProcess, wait_until
 from fakes.scripted_worker import FOLDER_VARIABLE, VARIABLE, fifo_name
 from fakes.stuck_process import NAME as STUCK_NAME
+from harness.agent_process import AgentProcess
+from harness.waiting import wait_until
 
 TESTS_FOLDER = Path(__file__).parents[1]
 WITHOUT_HOST = "control-plane=control-plane"

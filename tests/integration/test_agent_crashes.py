@@ -10,9 +10,10 @@ from typing import Any
 
 import pyarrow.parquet
 import pytest
-from fakes.agent_process import AgentProcess, wait_until
 from fakes.convergence import assert_converged, take_census
 from fakes.sealed_rows import sealed_rows
+from harness.agent_process import AgentProcess
+from harness.waiting import wait_until
 
 
 def _lost_batches(state_dir: Path) -> list[dict[str, Any]]:

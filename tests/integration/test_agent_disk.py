@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fakes.agent_process import AgentProcess, wait_until
 from fakes.sealed_rows import sealed_rows
 from fakes.small_disk import fill, mounted
+from harness.agent_process import AgentProcess
+from harness.waiting import wait_until
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ def test_a_damaged_spool_record_costs_only_itself_and_its_file_is_kept(tmp_path:
 
 def test_a_state_folder_that_cannot_be_written_is_named_at_the_start(small_disk: Path) -> None:
     """A file system mounted read-only: exit code 74 and one sentence."""
-    from fakes.agent_process import run_agentd
+    from harness.agent_process import run_agentd
 
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     ended = run_agentd("--state-dir", str(small_disk / "state"), "--runtime-dir", str(small_disk.parent / "run"))

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 import zmq
-from fakes.agent_process import AgentProcess, run_agentd, wait_until
+from harness.agent_process import AgentProcess, run_agentd
+from harness.waiting import wait_until
 
 NAMES = {"control-plane", "sampler/process", "writer", "gateway"}
 ROW_KEYS = {

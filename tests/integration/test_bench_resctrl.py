@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import psutil
 import pytest
-from fakes.agent_process import wait_until
+from harness.waiting import wait_until
 
 BENCH = Path(__file__).parents[2] / "scripts" / "bench"
 # Less than a moment of everything: what is asked here is whether each part measures at all. pqos has a test of its own.

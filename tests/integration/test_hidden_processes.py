@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.agent_process import AgentProcess, wait_until
 from fakes.bus import RecordingBus
 from fakes.other_user import as_other_user, folder_for_all
+from harness.agent_process import AgentProcess
+from harness.waiting import wait_until
 
 from agent.clock import SystemClock
 from agent.config import Config

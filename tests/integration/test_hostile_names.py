@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from fakes.agent_process import AgentProcess, wait_until
+from harness.agent_process import AgentProcess
+from harness.waiting import wait_until
 
 UID = "8a7f1c52-3e0b-4d6a-9f21-7c5d0e4b6a13"
 STAT = (

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from fakes.agent_process import AgentProcess, wait_until
+from harness.agent_process import AgentProcess
+from harness.waiting import wait_until
 
 from agent.model.rule import GroupRule, Match
 from supervisor.core.rulebook import Rulebook, encode_rulebook

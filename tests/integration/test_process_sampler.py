@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from fakes.agent_process import wait_until
 from fakes.bus import RecordingBus
+from harness.waiting import wait_until
 
 from agent.clock import SystemClock
 from agent.config import Config

@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from fakes.agent_process import wait_until
 from fakes.cgroup import ROOT, group
 from fakes.resctrl_world import EmulatedWorld, ProcessPod
+from harness.waiting import wait_until
 
 from workers.resctrl.threads import CgroupThreads
 from workers.runtime.kernel_tree import OpenKernelTree

@@ -14,9 +14,9 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from fakes.agent_process import wait_until
 from fakes.other_user import OTHER_UID, as_other_user, folder_for_all
 from fakes.resctrl_mount import EmulatedResctrl, assign, is_mounted, tasks_of
+from harness.waiting import wait_until
 
 from agent.cli.program import run
 

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 import zmq
-from fakes.agent_process import wait_until
 from fakes.bus import RecordingBus
 from fakes.occupancy_story import OccupancyStory
+from harness.waiting import wait_until
 
 from agent.clock import SystemClock
 from agent.config import (

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.agent_process import AgentProcess, wait_until
 from fakes.number import number_of
 from fakes.occupancy_story import OccupancyStory
 from fakes.resctrl_mount import EmulatedResctrl
+from harness.agent_process import AgentProcess
+from harness.waiting import wait_until
 
 from agent.clock import SystemClock
 from agent.config import Config

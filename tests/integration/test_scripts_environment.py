@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from fakes.agent_process import wait_until
+from harness.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 # Stands for the interpreter that makes the environment and for pip: it says that it is at it, and hates to be interrupted.

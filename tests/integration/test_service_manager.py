@@ -13,7 +13,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from fakes.agent_process import AgentProcess, wait_until
+from harness.agent_process import AgentProcess
+from harness.waiting import wait_until
 
 # As a service manager starts it: one of the watchdog's two variables names the process that is watched.
 WATCHED = ("sh", "-c", 'WATCHDOG_PID=$$ exec "$@"', "sh", sys.executable, "-c", "from agent.daemon.main import main; main()")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import zmq
-from fakes.agent_process import wait_until
+from harness.waiting import wait_until
 
 from agent.model.errors import UnavailableError
 from agent.model.message import Hello, Identity, Stop, decode_to_worker, encode

@@ -6,7 +6,8 @@ from typing import Any
 
 import pyarrow.parquet
 import pytest
-from fakes.agent_process import AgentProcess, run_agentctl, wait_until
+from harness.agent_process import AgentProcess, run_agentctl
+from harness.waiting import wait_until
 
 MIB = 1 << 20
 LIMIT = {"--writer-storage-quota": "64MiB"}
@@ -127,7 +128,7 @@ def test_the_default_quota_is_named_in_the_greeting_and_in_status(tmp_path: Path
 @pytest.mark.parametrize("value", ["-1", "65537GiB", "10 GB", "most"])
 def test_a_quota_that_is_no_size_is_refused_at_the_start(value: str) -> None:
     """The sentence names the setting, the value and what is accepted."""
-    from fakes.agent_process import run_agentd
+    from harness.agent_process import run_agentd
 
     ended = run_agentd(f"--writer-storage-quota={value}", "--check-config")
     assert ended.returncode == 78

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.agent_process import AgentProcess, run_agentctl, wait_until
 from fakes.bus import RecordingBus
 from fakes.stuck_process import StuckProcess, stuck_process
+from harness.agent_process import AgentProcess, run_agentctl
+from harness.waiting import wait_until
 
 from agent.clock import SystemClock
 from agent.config import Config

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from fakes.agent_process import wait_until
 from fakes.ordered_worker import exit_status
+from harness.waiting import wait_until
 from msgspec import structs
 
 from agent.clock import SystemClock

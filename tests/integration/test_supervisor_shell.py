@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from fakes.agent_process import wait_until
+from harness.waiting import wait_until
 
 import agent.failpoint as failpoints
 from agent.model.errors import BusyError, ExitCode, StorageError

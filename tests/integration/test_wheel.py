@@ -11,7 +11,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from fakes.agent_process import AgentProcess, wait_until
+from harness.agent_process import AgentProcess
+from harness.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ("agent", "evergauge", "supervisor", "workers")

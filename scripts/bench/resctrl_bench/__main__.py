@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from fakes.agent_process import end_strays
+from harness.agent_process import end_strays
 from supervisors.report import encode
 
 from resctrl_bench import bad, churn, cost, coverage, jitter, load, options, rates, report, storm

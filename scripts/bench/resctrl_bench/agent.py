@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fakes.agent_process import AgentProcess, run_agentctl
+from harness.agent_process import AgentProcess, run_agentctl
 
 from resctrl_bench.bench import wait_slowly
 from resctrl_bench.place import Place
@@ -94,8 +94,3 @@ def agent(place: Place, mount: Path, name: str, *, flags: Mapping[str, str] | No
     """An agent that is ready, and has left nothing when the context ends."""
     with prepared(place, mount, name, flags=flags) as process:
         yield Agent(process)
-
-
-def cpu_ns(pid: int) -> int:
-    """Run time of all threads of a process that live now. *Source:* proc_pid_schedstat(5)."""
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in Path(f"/proc/{pid}/task").iterdir())

@@ -6,11 +6,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.waiting import wait_until
+
 from resctrl_bench.load import Pod, Pods, pods
 from resctrl_bench.options import Options
 from resctrl_bench.place import Place
 
 SAY_EVERY_SECONDS = 10.0
+SLOW_PAUSE_SECONDS = 0.1
 
 
 @dataclass(slots=True)
@@ -43,12 +46,9 @@ class Bench:
             time.sleep(min(left, SAY_EVERY_SECONDS))
 
 
-def wait_slowly(condition: Callable[[], bool], what: str, *, seconds: float, every_seconds: float = 0.1) -> None:
-    """Wait for what costs those who are measured some time to tell. *Raises:* AssertionError when it does not come true."""
-    end_at = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end_at, f"not within {seconds} s: {what}"
-        time.sleep(every_seconds)
+def wait_slowly(condition: Callable[[], bool], what: str, *, seconds: float) -> None:
+    """Wait for what costs those who are measured some time to tell. *Raises:* NotInTime."""
+    wait_until(condition, what, seconds=seconds, pause_seconds=SLOW_PAUSE_SECONDS)
 
 
 def group_path(uid: str) -> str:

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
+from harness.proc import cpu_ns
+
 from resctrl_bench import pqos
-from resctrl_bench.agent import SAMPLER, Agent, agent, cpu_ns
+from resctrl_bench.agent import SAMPLER, Agent, agent
 from resctrl_bench.bench import Bench
 from resctrl_bench.emulator import PROFILE, emulator
 from resctrl_bench.figures import Figure, Section, spread

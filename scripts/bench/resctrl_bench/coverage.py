@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
-from fakes.agent_process import wait_until
+from harness.waiting import wait_until
 
 from resctrl_bench.agent import CONTROL_PLANE, Agent, is_whole, prepared
 from resctrl_bench.bench import Bench, group_path

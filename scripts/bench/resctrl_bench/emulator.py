@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fakes.agent_process import wait_until
+from harness.waiting import wait_until
 
 from resctrl_bench.place import Place
 

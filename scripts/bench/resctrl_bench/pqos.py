@@ -17,7 +17,8 @@ from itertools import pairwise
 from pathlib import Path
 from struct import Struct
 
-from resctrl_bench.agent import cpu_ns
+from harness.proc import cpu_ns
+
 from resctrl_bench.bench import Bench
 from resctrl_bench.emulator import PROFILE, emulator
 from workers.resctrl.emulator.profile import PROFILES

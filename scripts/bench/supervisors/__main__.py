@@ -19,7 +19,6 @@ PR_SET_PDEATHSIG = 1
 # sysexits.h
 UNAVAILABLE = 69
 CGROUP_SECONDS = 10.0
-BENCH_FOLDER = Path(__file__).parents[1]
 
 
 def main() -> int:
@@ -45,11 +44,9 @@ def main() -> int:
 def _measure(folder: Path) -> int:
     """Run the rest in namespaces; when this process dies, however it dies, the kernel ends all that is in them."""
     command = ["unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    environment = {**os.environ, "PYTHONPATH": str(BENCH_FOLDER)}
     libc = ctypes.CDLL(None)
     namespace = subprocess.Popen(
         [*command, sys.executable, "-m", "supervisors.inside", str(folder)],
-        env=environment,
         preexec_fn=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL),
     )
     try:

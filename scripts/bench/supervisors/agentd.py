@@ -6,8 +6,10 @@ import sys
 import time
 from pathlib import Path
 
+from harness.control_connection import ControlConnection
+
 from supervisors.child_starts import SupervisorFailed
-from supervisors.ours import Agent, ControlClient
+from supervisors.ours import Agent
 from supervisors.rival import Bench, outer_environment
 
 READY_SECONDS = 15.0
@@ -36,10 +38,10 @@ class RealAgent(Agent):
         """*Raises:* SupervisorFailed when it is not ready in time."""
         self.bench.starts.wait_until(self._is_ready, "the agent is ready", seconds=READY_SECONDS)
 
-    def connect(self) -> ControlClient | None:
+    def connect(self) -> ControlConnection | None:
         """A connection of its own; None while nobody listens."""
         try:
-            return ControlClient(self.runtime_dir / "control.sock")
+            return ControlConnection(self.runtime_dir / "control.sock")
         except OSError:
             return None
 

@@ -4,7 +4,9 @@ import os
 import signal
 from collections import defaultdict
 
-from supervisors import gunicorn, proc
+from harness import proc
+
+from supervisors import gunicorn
 from supervisors.agentd import DISTANCE_INTERVAL_MS, RealAgent
 from supervisors.child_starts import ChildStart
 from supervisors.figures import Check, Row, Section

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
-from supervisors import ours, proc
+from harness import proc
+
+from supervisors import ours
 from supervisors.figures import Check, Row, Section
 from supervisors.kill import WORKERS
 from supervisors.rival import Bench, running
@@ -68,6 +70,6 @@ def _census(agent: ours.Agent, cycles: int) -> Census:
         cycles,
         sum(proc.descriptors(pid) for pid in members),
         sum(proc.threads(pid) for pid in members),
-        proc.zombies_below(agent.root),
+        proc.zombies_of(*proc.family(agent.root)),
         sum(proc.memory(pid).private_bytes for pid in members),
     )

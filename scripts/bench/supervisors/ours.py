@@ -3,54 +3,19 @@
 import json
 import os
 import signal
-import socket
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from agent.model.control import PROTOCOL_VERSION
+from harness.control_connection import ControlConnection
+
 from agent.model.rule import Action, GroupRule, Match
 from supervisor.core.rulebook import Rulebook, encode_rulebook
-from supervisors.child_starts import ChildStart, SupervisorFailed, read_lines
+from supervisors.child_starts import ChildStart, read_lines
 from supervisors.rival import END_SECONDS, Bench, Rival, Variant
 
 BENCH_FOLDER = Path(__file__).parents[1]
-CALL_SECONDS = 10.0
-
-
-class ControlClient:
-    """One connection to the control socket of an agent."""
-
-    def __init__(self, path: Path) -> None:
-        self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.settimeout(CALL_SECONDS)
-        self._socket.connect(str(path))
-        self._answers = self._socket.makefile("rb")
-
-    def call(self, operation: str, **arguments: Any) -> Any:
-        """One operation. *Raises:* OSError, ValueError (no answer), SupervisorFailed (a refusal)."""
-        self._socket.sendall(json.dumps({"v": PROTOCOL_VERSION, "op": operation, "args": arguments}).encode() + b"\n")
-        answer = json.loads(self._answers.readline())
-        if not answer["ok"]:
-            raise SupervisorFailed(answer["error"]["sentence"])
-        return answer["result"]
-
-    def send(self, data: bytes) -> None:
-        """Send without waiting for an answer."""
-        self._socket.sendall(data)
-
-    def rest(self) -> bytes:
-        """What has come until the other end was closed; nothing of an answer may be there."""
-        try:
-            return self._answers.read()
-        except ConnectionResetError:
-            return b""
-
-    def close(self) -> None:
-        """End the connection."""
-        self._answers.close()
-        self._socket.close()
 
 
 class Agent(Rival):
@@ -63,7 +28,7 @@ class Agent(Rival):
         self._flags = flags
         self._log = -1
         self._rest = bytearray()
-        self._control: ControlClient | None = None
+        self._control: ControlConnection | None = None
         self.events: list[dict[str, Any]] = []
         # Replacements that were up and did not hold the rules.
         self.unsynchronised = 0
@@ -127,7 +92,7 @@ class Agent(Rival):
     def call(self, operation: str, **arguments: Any) -> Any:
         """One operation on the control socket."""
         if self._control is None:
-            self._control = ControlClient(self.runtime_dir / "control.sock")
+            self._control = ControlConnection(self.runtime_dir / "control.sock")
         return self._control.call(operation, **arguments)
 
     def on_restarted(self, start: ChildStart) -> None:

@@ -13,7 +13,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from supervisors import proc
+from harness import proc
+
 from supervisors.child_starts import ChildStart, ChildStarts, SupervisorFailed
 from supervisors.options import Options
 from supervisors.toolchain import Say, Toolchain

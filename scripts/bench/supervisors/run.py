@@ -7,6 +7,8 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from harness.control_connection import Refused
+
 from supervisors import backoff, death, growth, hang, kill, report, scale
 from supervisors.child_starts import ChildStarts, SupervisorFailed
 from supervisors.figures import Section
@@ -46,7 +48,7 @@ def run(folder: Path) -> int:
             if TOGETHER.get(line, {line}) & set(bench.options.only):
                 try:
                     sections += measure(bench)
-                except (SupervisorFailed, AssertionError, OSError) as failure:
+                except (SupervisorFailed, Refused, AssertionError, OSError) as failure:
                     traceback.print_exc()
                     failures.append(f"{line}: {type(failure).__name__}: {failure}")
     finally:

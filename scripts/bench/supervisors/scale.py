@@ -8,7 +8,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from supervisors import ours, proc
+from harness import proc
+
+from supervisors import ours
 from supervisors.child_starts import SupervisorFailed
 from supervisors.figures import Check, Row, Section, percentile
 from supervisors.kill import all_variants

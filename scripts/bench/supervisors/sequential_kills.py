@@ -6,6 +6,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from harness.control_connection import Refused
+
 from supervisors.child_starts import ChildStart, SupervisorFailed
 from supervisors.rival import Bench, Rival, Variant
 
@@ -98,7 +100,7 @@ def _on_replaced(bench: Bench, sequence: KillSequence, start: ChildStart) -> Non
     sequence.victim = None
     try:
         sequence.rival.on_restarted(start)
-    except (OSError, ValueError, SupervisorFailed) as failure:
+    except (OSError, ValueError, SupervisorFailed, Refused) as failure:
         sequence.cell.problem = f"{type(failure).__name__}: {failure}"
     _pause(bench, sequence)
 

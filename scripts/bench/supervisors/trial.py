@@ -8,8 +8,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent.model.control import PROTOCOL_VERSION
-from supervisors import proc
+from harness import proc
+
 from supervisors.agentd import READY_SECONDS, WORKERS, RealAgent
 from supervisors.child_starts import SupervisorFailed
 from supervisors.rival import Bench
@@ -87,8 +87,7 @@ def _kill_with_a_rule_on_its_way(bench: Bench, agent: RealAgent, outcome: Outcom
     name = f"on-its-way-{outcome.kills:05}-{bench.rng.getrandbits(24):06x}"
     client = agent.connect()
     if client is not None:
-        request = {"v": PROTOCOL_VERSION, "op": "add-rule", "args": {"rule": {"name": name}}}
-        client.send(json.dumps(request).encode() + b"\n")
+        client.request("add-rule", rule={"name": name})
         time.sleep(bench.rng.uniform(*IN_FLIGHT_SECONDS))
     agent.close_log()
     assert agent.process is not None

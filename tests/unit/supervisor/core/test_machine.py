@@ -79,7 +79,7 @@ def test_a_worker_that_dies_at_once_always_is_started_at_growing_intervals() -> 
     assert delays == [0, 100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600, 30000, 30000]
 
 
-def test_a_stable_spell_forgives_the_failures() -> None:
+def test_a_stable_period_forgives_the_failures() -> None:
     """After sixty seconds up the next death is the first again."""
     story = Story({"writer": "writer"})
     for _ in range(5):
