@@ -68,7 +68,7 @@ def test_a_soak_finds_a_descriptor_that_a_supervisor_forgets_at_each_death(tmp_p
     assert report["growth"]["supervisor"]["descriptors_per_100_kills"] > 50
     assert report["growth"]["supervisor"]["more"]["/dev/null"] > 0
     (kept,) = tmp_path.glob("soak-*")
-    assert (kept / "log").exists()
+    assert (kept / "output").exists()
 
 
 def test_ctrl_c_ends_a_soak_with_its_report_and_kills_0_kills_nobody(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ SHORTEST = {
     "--pqos-seconds": 0,
     "--jitter-seconds": 2,
     "--rate-seconds": 2,
-    "--storm-seconds": 1.5,
+    "--storm-seconds": 4,
     "--churn-seconds": 3,
     "--bad-seconds": 4,
 }
