@@ -277,7 +277,7 @@ def is_named(table: str, statement: str) -> bool:
 
 
 def _load_spool(connection: "duckdb.DuckDBPyConnection", name: str, parts: list[Part]) -> int:
-    """Copy a table's rows of the spool into the database; how many batches were unreadable."""
+    """Copy a table's rows of the spool into the database; how many batches and rows were unreadable."""
     if not parts:
         return 0
     # pyarrow costs 60 ms; without spooled rows of the named tables it is not needed.
@@ -293,4 +293,4 @@ def _load_spool(connection: "duckdb.DuckDBPyConnection", name: str, parts: list[
         connection.register("decoded", rows)
         connection.execute(f"INSERT INTO {target} BY NAME FROM decoded")
         connection.unregister("decoded")
-    return portions.unreadable
+    return portions.unreadable + portions.bad_rows

@@ -7,9 +7,9 @@ from msgspec import Struct
 from agent.cli.sql_text import COLUMN_AT, literal, quoted
 from agent.cli.time_bounds import BEHIND_LAST_NS, FIRST_NS, TimeBounds
 from agent.model.column_type import COLUMN_TYPES, DType
-from agent.model.table import Table
+from agent.model.table import HOST_COLUMN, Table
 
-TIMESTAMP, HOST = "timestamp", "host"
+TIMESTAMP = "timestamp"
 AT_TYPE = "TIMESTAMP WITH TIME ZONE"
 # So many groups of equal columns are so many sources; beyond, DuckDB unites the columns, for which it opens each file first.
 GROUPS_MAX = 8
@@ -44,7 +44,7 @@ class ViewParts(Struct, frozen=True):
 def sql_columns(table: Table) -> Columns:
     """The stored columns of a declared table with their SQL types."""
     declared = [(column.name, COLUMN_TYPES[column.dtype].sql) for column in table.columns]
-    return declared if any(name == HOST for name, _ in declared) else [*declared, (HOST, COLUMN_TYPES[DType.UTF8].sql)]
+    return [*declared, (HOST_COLUMN, COLUMN_TYPES[DType.UTF8].sql)]
 
 
 def sql_type(word: str) -> str:

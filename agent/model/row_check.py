@@ -83,6 +83,12 @@ def check_of(table: Table) -> RowCheck:
     return RowCheck(CheckedColumn(column.name, column.dtype, column.nullable) for column in table.columns)
 
 
+def check_of_form(names: Sequence[str], dtypes: Sequence[DType], nullable: Sequence[bool]) -> RowCheck:
+    """The check of the columns of a stored table; those that `nullable` says nothing of may be null."""
+    is_nullable = (*nullable, *(True,) * (len(names) - len(nullable)))
+    return RowCheck(CheckedColumn(*column) for column in zip(names, dtypes, is_nullable, strict=True))
+
+
 def problem_of_row(table: Table, row: Row) -> str | None:
     """What makes a row unfit for its table, as the end of a sentence; None: nothing does."""
     bad = check_of(table).problem(row)

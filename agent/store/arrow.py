@@ -1,12 +1,14 @@
 """The one conversion of rows to Arrow. It imports pyarrow: only the sealer and `agentctl query` import it, and late."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pyarrow
+from msgspec import Struct
 
-from agent.model.column_type import DType
+from agent.model.column_type import COLUMN_TYPES, DType
 from agent.model.errors import FormatError
-from agent.model.table import Value
+from agent.model.row_check import TIMESTAMP, BadRow, RowCheck, check_of_form
+from agent.model.table import HOST_COLUMN, Value
 from agent.store.memory_room import need_room
 from agent.store.record import TableForm, decode_rows
 from agent.store.spool_reader import Part
@@ -15,96 +17,129 @@ from agent.store.spool_reader import Part
 PORTION_BYTES = 1 << 20
 # A value of one byte becomes one of eight, and the portion is copied once to be in one piece.
 ROOM_FACTOR = 16
-_ARROW_TYPES = {
-    DType.INT64: pyarrow.int64(),
-    DType.FLOAT64: pyarrow.float64(),
-    DType.UTF8: pyarrow.utf8(),
-    DType.BOOL: pyarrow.bool_(),
-}
-_PYTHON_TYPES = {
-    DType.INT64: frozenset({int}),
-    DType.FLOAT64: frozenset({float, int}),
-    DType.UTF8: frozenset({str}),
-    DType.BOOL: frozenset({bool}),
-}
+# One host in a file, and one of some tens where files of many are put together.
+_HOST_TYPE = pyarrow.dictionary(pyarrow.int32(), pyarrow.utf8())
+
+
+class Converted(Struct, frozen=True):
+    """One batch as columns.
+
+    *Shape:* `batch` has the rows that fit, in their order, with the columns of the table and `host` behind them. `bad` says of
+    each other row why it does not. *Units:* `first_wall_ns` and `last_wall_ns`: the earliest and the latest `timestamp`, in
+    nanoseconds of unix time. *Absent:* they are None without rows, or without such a column.
+    """
+
+    batch: pyarrow.RecordBatch
+    bad: Sequence[BadRow]
+    first_wall_ns: int | None
+    last_wall_ns: int | None
+
+
+class Conversion:
+    """How rows of one table in one segment become columns. Made once for a segment and table.
+
+    *Raises:* FormatError at its making, for types that this version does not know.
+    """
+
+    def __init__(self, form: TableForm, host: str) -> None:
+        self.schema = schema_of(form)
+        self._dtypes = [DType(word) for word in form.dtypes]
+        self._check: RowCheck = check_of_form(form.names, self._dtypes, form.nullable)
+        self._hosts = pyarrow.array([host], pyarrow.utf8())
+        is_timed = TIMESTAMP in form.names and form.dtypes[form.names.index(TIMESTAMP)] == DType.INT64
+        self._time_at = form.names.index(TIMESTAMP) if is_timed else None
+
+    def convert(self, encoded: bytes) -> Converted:
+        """One stored batch. *Raises:* FormatError when the bytes are no rows at all; MemoryError."""
+        rows, bad = self._check.sift(decode_rows(encoded))
+        columns = list(zip(*rows, strict=True)) if rows else [()] * len(self._dtypes)
+        typed = zip(columns, self._dtypes, self.schema.types[:-1], strict=True)
+        arrays = [_array(column, dtype, arrow_type) for column, dtype, arrow_type in typed]
+        indices = pyarrow.repeat(pyarrow.scalar(0, pyarrow.int32()), len(rows))
+        arrays.append(pyarrow.DictionaryArray.from_arrays(indices, self._hosts))
+        batch = pyarrow.RecordBatch.from_arrays(arrays, schema=self.schema)
+        times = [] if self._time_at is None else [time for time in columns[self._time_at] if isinstance(time, int)]
+        return Converted(batch, bad, min(times, default=None), max(times, default=None))
+
+
+def schema_of(form: TableForm) -> pyarrow.Schema:
+    """The columns of a table as a segment declares them, and `host`. *Raises:* FormatError for types not known to this version."""
+    try:
+        fields = [(name, arrow_type(DType(word))) for name, word in zip(form.names, form.dtypes, strict=True)]
+    except ValueError as cause:
+        raise FormatError(
+            "spool", f"a segment has columns that this version does not know ({cause})", "upgrade agentctl"
+        ) from cause
+    return pyarrow.schema([*fields, (HOST_COLUMN, _HOST_TYPE)])
+
+
+def arrow_type(dtype: DType) -> pyarrow.DataType:
+    """The Arrow type of a column type."""
+    known = COLUMN_TYPES[dtype]
+    return pyarrow.type_for_alias(known.arrow) if known.element is None else pyarrow.list_(arrow_type(known.element))
 
 
 class Portions:
-    """The rows of one table as Arrow tables of bounded size; `unreadable` counts the batches that could not be read.
+    """The rows of one table as Arrow tables of bounded size.
 
+    `unreadable` counts the batches that could not be read, `bad_rows` the rows that do not fit their columns: neither are given.
     What was handed out is forgotten here: encoded, as Arrow and in the database, the rows would need their memory three times.
     """
 
     def __init__(self, parts: list[Part]) -> None:
         self._parts = parts
-        self.unreadable = 0
+        self.unreadable = self.bad_rows = 0
 
-    def schema(self) -> "pyarrow.Schema":
+    def schema(self) -> pyarrow.Schema:
         """All columns of all segments. *Raises:* FormatError where they disagree about a type."""
         try:
-            return pyarrow.unify_schemas([schema_of(part.form) for part in self._parts], promote_options="permissive")
+            unified = pyarrow.unify_schemas([schema_of(part.form) for part in self._parts], promote_options="permissive")
         except (pyarrow.ArrowTypeError, pyarrow.ArrowInvalid) as cause:
             remedy = "`agentctl rotate` makes Parquet of it, which is read file by file"
             raise FormatError("spool", f"its segments disagree about a column's type: {cause}", remedy) from cause
+        # Columns that only a later segment has come behind those of the first; `host` stays the last of all.
+        return pyarrow.schema([*(field for field in unified if field.name != HOST_COLUMN), unified.field(HOST_COLUMN)])
 
-    def __iter__(self) -> "Iterator[pyarrow.Table]":
+    def __iter__(self) -> Iterator[pyarrow.Table]:
         for part in self._parts:
+            conversion = Conversion(part.form, part.host)
             part.batches.reverse()
             while part.batches:
-                yield self._next(part)
+                yield self._next(part, conversion)
 
-    def _next(self, part: Part) -> "pyarrow.Table":
+    def _next(self, part: Part, conversion: Conversion) -> pyarrow.Table:
         need_room(ROOM_FACTOR * max(PORTION_BYTES, len(part.batches[-1])))
         taken: list[pyarrow.RecordBatch] = []
         size = 0
         while part.batches and (size == 0 or size + len(part.batches[-1]) <= PORTION_BYTES):
             rows = part.batches.pop()
             size += len(rows)
-            # Batch by batch, so that one that does not fit its columns costs no other.
+            # Batch by batch, so that one that cannot be read costs no other.
             try:
-                taken.append(record_batch(rows, part.form))
+                converted = conversion.convert(rows)
             except FormatError:
                 self.unreadable += 1
+            else:
+                taken.append(converted.batch)
+                self.bad_rows += len(converted.bad)
         # In one piece: DuckDB makes a vector of 2,048 rows of each piece, and a batch has some twenty.
-        return pyarrow.Table.from_batches(taken, schema=schema_of(part.form)).combine_chunks()
+        return pyarrow.Table.from_batches(taken, schema=conversion.schema).combine_chunks()
 
 
-def schema_of(form: TableForm) -> "pyarrow.Schema":
-    """The columns of a table as a segment declares them. *Raises:* FormatError for types that this version does not know."""
+def _array(values: Sequence[Value], dtype: DType, of_type: pyarrow.DataType) -> pyarrow.Array:
     try:
-        fields = [(name, _ARROW_TYPES[DType(word)]) for name, word in zip(form.names, form.dtypes, strict=True)]
-    except ValueError as cause:
-        raise FormatError(
-            "spool", f"a segment has columns that this version does not know ({cause})", "upgrade agentctl"
-        ) from cause
-    return pyarrow.schema(fields)
-
-
-def record_batch(encoded: bytes, form: TableForm) -> "pyarrow.RecordBatch":
-    """One stored batch as columns. *Raises:* FormatError when its rows are not what the form says."""
-    rows = decode_rows(encoded)
-    if any(len(row) != len(form.names) for row in rows):
-        raise FormatError("spool rows", f"a row has not the {len(form.names)} columns of its table")
-    columns = zip(*rows, strict=True) if rows else ((),) * len(form.names)
-    schema = schema_of(form)
-    arrays = [
-        _array(list(column), DType(word), field.type) for column, word, field in zip(columns, form.dtypes, schema, strict=True)
-    ]
-    return pyarrow.RecordBatch.from_arrays(arrays, schema=schema)
-
-
-def _array(values: list[Value], dtype: DType, arrow_type: "pyarrow.DataType") -> "pyarrow.Array":
-    found = set(map(type, values)) - {type(None)}
-    # Arrow would cut 1.5 to 1 for an integer column and take True for 1.0: the types are compared here.
-    if not found <= _PYTHON_TYPES[dtype]:
-        raise FormatError("spool rows", f"values of {dtype} are {', '.join(sorted(kind.__name__ for kind in found))}")
-    if dtype is DType.FLOAT64 and int in found:
-        # Arrow refuses integers that a float does not hold exactly.
-        values = [float(value) if isinstance(value, int) else value for value in values]
-    try:
-        return pyarrow.array(values, type=arrow_type)
+        return pyarrow.array(_exact(values, dtype), type=of_type)
     except MemoryError:
         # Arrow's own is one of its exceptions too, and says nothing of the rows.
         raise
     except (pyarrow.ArrowException, ValueError, OverflowError) as cause:
-        raise FormatError("spool rows", f"a value does not fit its column: {cause}") from cause
+        raise FormatError("spool rows", f"a value does not fit {dtype}: {cause}") from cause
+
+
+def _exact(values: Sequence[Value], dtype: DType) -> Sequence[Value]:
+    """The values as Arrow takes them: it refuses whole numbers that a float does not hold exactly."""
+    if dtype is DType.FLOAT64 and int in set(map(type, values)):
+        return [float(value) if isinstance(value, int) else value for value in values]
+    if dtype is DType.LIST_FLOAT64:
+        return [value if value is None else [float(number) for number in value] for value in values]  # type: ignore[union-attr]  # lists of numbers, as checked
+    return values

@@ -12,6 +12,10 @@ from agent.store.foreign_file import open_regular
 from agent.store.left_out import LeftOut
 from agent.store.memory_room import ARROW_CALL_BYTES, import_uncounted, need_room
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import pyarrow
+
 MAGIC = b"PAR1"
 # The length of the footer, little-endian, and the magic behind it.
 TRAILER_BYTES = 8
@@ -96,5 +100,16 @@ def _parse(path: str, ends: bytes) -> Footer | LeftOut:
         marks = {key.decode(): value.decode() for key, value in (metadata.metadata or {}).items() if key != b"ARROW:schema"}
     except (OSError, pyarrow.ArrowException, UnicodeDecodeError):
         return LeftOut(path, "its footer is damaged", damaged=True)
-    columns = {field.name: str(field.type) for field in schema}
+    columns = {field.name: _word_of(field.type) for field in schema}
     return Footer(columns, marks, metadata.num_rows, metadata.num_row_groups)
+
+
+def _word_of(arrow_type: "pyarrow.DataType") -> str:
+    """The word of `ColumnType.arrow`: of a dictionary that of its values, of a list without the name of its items."""
+    import pyarrow
+
+    if pyarrow.types.is_dictionary(arrow_type):
+        return str(arrow_type.value_type)
+    if pyarrow.types.is_list(arrow_type):
+        return f"list<{arrow_type.value_type}>"
+    return str(arrow_type)

@@ -5,15 +5,15 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from agent.model.column_type import DType
+from agent.model.column_type import COLUMN_TYPES, DType
 from agent.model.foreign import readable
-from agent.model.table import Table
+from agent.model.table import HOST_COLUMN, Table
 from agent.store.footer import Footer, read_footer
+from agent.store.layout import parse_sealed_name
 from agent.store.left_out import LeftOut
 from agent.store.record import TableForm
 
-# Arrow's words for the types of `agent.model.table.DType`.
-_ARROW_WORDS: Mapping[str, str] = {DType.INT64: "int64", DType.FLOAT64: "double", DType.UTF8: "string", DType.BOOL: "bool"}
+_HOST = {HOST_COLUMN: COLUMN_TYPES[DType.UTF8].arrow}
 
 
 class Wanted(Struct, frozen=True):
@@ -21,7 +21,7 @@ class Wanted(Struct, frozen=True):
 
     `prefix` begins the names of its files; empty: a folder of the user's own, in which files of any name are read.
     `columns` are the types by name in `version`; columns are only ever added. `exact`: files of that version have these
-    columns and no others.
+    columns and no others. `install`: of files with the table's prefix those of this installation alone; empty: of any.
     """
 
     table: str
@@ -29,6 +29,7 @@ class Wanted(Struct, frozen=True):
     version: int
     columns: Mapping[str, str]
     exact: bool = False
+    install: str = ""
 
 
 class Chosen(Struct, frozen=True):
@@ -38,16 +39,23 @@ class Chosen(Struct, frozen=True):
     left_out: list[LeftOut]
 
 
-def wanted_of(table: Table) -> Wanted:
+def wanted_of(table: Table, install: str = "") -> Wanted:
     """What the files of a declared table must be."""
-    types = {column.name: _ARROW_WORDS[column.dtype] for column in table.columns}
-    return Wanted(table.name, table.prefix, table.version, types, exact=True)
+    types = {column.name: COLUMN_TYPES[column.dtype].arrow for column in table.columns}
+    return Wanted(table.name, table.prefix, table.version, {**types, **_HOST}, exact=True, install=install)
 
 
-def wanted_of_form(table: str, form: TableForm) -> Wanted:
+def wanted_of_form(table: str, form: TableForm, install: str = "") -> Wanted:
     """What the files of a table must be that only the spool declares."""
-    types = {name: _ARROW_WORDS.get(dtype, dtype) for name, dtype in zip(form.names, form.dtypes, strict=True)}
-    return Wanted(table, form.prefix, form.version, types)
+    types = {name: _arrow_word(dtype) for name, dtype in zip(form.names, form.dtypes, strict=True)}
+    return Wanted(table, form.prefix, form.version, {**types, **_HOST}, install=install)
+
+
+def _arrow_word(dtype: str) -> str:
+    try:
+        return COLUMN_TYPES[DType(dtype)].arrow
+    except ValueError:
+        return dtype
 
 
 def owners_of(data_dir: str) -> frozenset[int]:
@@ -112,9 +120,14 @@ def _why_not_written_here(path: str, footer: Footer, wanted: Wanted) -> str | No
     version = footer.marks.get("schema_version", "")
     if footer.marks.get("table") != wanted.table or not (version.isascii() and version.isdecimal() and len(version) < 10):
         return "the agent did not write it for this table"
+    named = parse_sealed_name(os.path.basename(path), wanted.prefix)
+    if named is None:
+        return "its name does not say from when to when its rows are"
     # A copy beside its original would have its rows counted twice: the name ends with the segment.
-    if not os.path.basename(path).endswith(f"-{footer.marks.get('segment')}.parquet"):
+    if named.segment != footer.marks.get("segment"):
         return "its name is not that of its segment"
+    if wanted.install and footer.marks.get("install") != wanted.install:
+        return "another installation of the agent wrote it"
     if not wanted.exact:
         return None
     missing = next((name for name in wanted.columns if name not in footer.columns), None)

@@ -18,8 +18,7 @@ SEGMENT_BYTES_MAX = 640 << 20
 # Eight hexadecimal digits: at one segment a second they last for 136 years.
 GENERATION_MAX = 0xFFFF_FFFF
 _GENERATION_DIGITS = 8
-# With a generation, or as made before there was one.
-ID = "[0-9a-f]{16}|[0-9a-f]{12}"
+ID = "[0-9a-f]{16}"
 _ID = re.compile(ID)
 _SEALED = re.compile(rf"-({ID})\.parquet\Z")
 _NAME = re.compile(rf"([0-9]{{8}}T[0-9]{{6}}Z)-({ID})\.spool")
@@ -64,8 +63,8 @@ def created_wall_ns(name: str) -> int | None:
 
 
 def generation_of(segment: str) -> int:
-    """The generation in a segment's id; 0, older than all others, for an id without one."""
-    if _ID.fullmatch(segment) is None or len(segment) <= 12:
+    """The generation in a segment's id; 0, older than all others, for what is no id."""
+    if _ID.fullmatch(segment) is None:
         return 0
     return int(segment[:_GENERATION_DIGITS], 16)
 
@@ -77,5 +76,5 @@ def generation_in_sealed(name: str) -> int:
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Names of segments in the order in which they were opened; among those without a generation, by the time in the name."""
+    """Names of segments in the order in which they were opened; among those of one generation, by the time in the name."""
     return sorted(names, key=lambda name: (generation_of(id_in(name)), name))

@@ -12,9 +12,10 @@ from msgspec import Struct
 from agent.membership import joining
 from agent.model.errors import FormatError, PermissionRefused, StorageError
 from agent.model.foreign import readable
+from agent.store.file_bytes import FileBytes
 from agent.store.foreign_file import kind_of, open_regular
 from agent.store.left_out import LeftOut
-from agent.store.record import Damage, Record, SegmentHead, TableForm, parse_head, parse_records
+from agent.store.record import Damage, Record, SegmentHead, TableForm, is_other_format, parse_head, parse_records, table_word
 from agent.store.segment import SEGMENT_BYTES_MAX, in_order
 
 # What all waiting segments together may hold of the wanted tables before a query asks for a rotation first.
@@ -23,9 +24,10 @@ READ_BYTES = 4 << 20
 
 
 class Part(Struct, frozen=True):
-    """The stored batches of one table in one segment: their columns and their rows, still encoded."""
+    """The stored batches of one table in one segment: their columns, whose host, and their rows, still encoded."""
 
     form: TableForm
+    host: str
     batches: list[bytes]
 
 
@@ -87,29 +89,29 @@ def refusal(path: str, cause: OSError) -> PermissionRefused | StorageError:
 
 def read_from(path: str, offset: int) -> bytes:
     """The bytes of a file from `offset` to its present end. *Raises:* OSError, StorageError above SEGMENT_BYTES_MAX."""
+    descriptor = _opened(path)
+    try:
+        source = FileBytes(descriptor, _size_of(descriptor, path), offset, window_bytes=READ_BYTES)
+        return b"".join(bytes(source.at(at, READ_BYTES)) for at in range(0, len(source), READ_BYTES))
+    finally:
+        os.close(descriptor)
+
+
+def _opened(path: str) -> int:
     found = open_regular(path)
     if isinstance(found, LeftOut):
         # It was a regular file when it was listed.
         kind = PermissionError if found.refused else OSError
         raise kind(0, found.reason)
-    try:
-        return _read_open(found, path, offset)
-    finally:
-        os.close(found)
+    return found
 
 
-def _read_open(descriptor: int, path: str, offset: int) -> bytes:
-    chunks = []
-    total = 0
-    # Asked before anything is read: so much memory may not be there.
-    beyond = max(0, os.fstat(descriptor).st_size - offset) > SEGMENT_BYTES_MAX
-    while not beyond and (chunk := os.pread(descriptor, READ_BYTES, offset + total)):
-        chunks.append(chunk)
-        total += len(chunk)
-        beyond = total > SEGMENT_BYTES_MAX
-    if beyond:
+def _size_of(descriptor: int, path: str) -> int:
+    """Asked before anything is read: so much memory may not be there. *Raises:* OSError, StorageError."""
+    size = os.fstat(descriptor).st_size
+    if size > SEGMENT_BYTES_MAX:
         raise StorageError(readable(path), f"it is larger than {SEGMENT_BYTES_MAX} bytes", "`agentctl rotate` seals it")
-    return b"".join(chunks)
+    return size
 
 
 def read_spool(state_dir: str, is_wanted: Callable[[str], bool]) -> Spool:
@@ -123,7 +125,7 @@ def read_spool(state_dir: str, is_wanted: Callable[[str], bool]) -> Spool:
         # The writer is at work at the end of one of them (the names follow the wall clock, which can be set back), and a
         # killed writer leaves one cut short too: bytes that reach to the end are no damage.
         try:
-            spool.take(read_from(path, 0))
+            spool.take(path)
         except FileNotFoundError:
             # Sealed and removed since it was listed: its rows are in the sealed files, which are listed later.
             continue
@@ -150,21 +152,37 @@ class _Gathering:
         self.parts: dict[str, list[Part]] = {}
         self.damaged = self.kept_bytes = 0
 
-    def take(self, data: bytes) -> None:
+    def take(self, path: str) -> None:
+        """Read a segment. *Raises:* OSError, StorageError."""
+        descriptor = _opened(path)
         try:
-            head, end = parse_head(data)
-        except FormatError:
-            first = next(parse_records(data, 0), None)
+            self._take(FileBytes(descriptor, _size_of(descriptor, path)), path)
+        finally:
+            os.close(descriptor)
+
+    def _take(self, source: FileBytes, path: str) -> None:
+        try:
+            head, end = parse_head(source)
+        except FormatError as failure:
+            if is_other_format(source):
+                self.left_out.append(LeftOut(path, failure.problem))
+                return
+            first = next(parse_records(source, 0), None)
             self.damaged += isinstance(first, Damage) and not first.torn
             return
         self.segments.add(head.segment)
         self.forms.update(head.tables)
-        for found in parse_records(data, end):
+        wanted = {table: table_word(table) for table in head.tables if self._is_wanted(table)}
+        if not wanted:
+            return
+        for found in parse_records(source, end, frozenset(wanted.values())):
             if isinstance(found, Damage):
                 self.damaged += not found.torn
-            elif found.entry.rows > 0 and found.entry.table in head.tables and self._is_wanted(found.entry.table):
+            elif found.entry.rows > 0 and found.entry.table in wanted:
                 self.kept_bytes += len(found.rows)
                 _keep(self.parts, head, found)
+                if self.kept_bytes > SPOOL_BYTES_MAX:
+                    return
 
 
 def _keep(parts: dict[str, list[Part]], head: SegmentHead, record: Record) -> None:
@@ -173,7 +191,7 @@ def _keep(parts: dict[str, list[Part]], head: SegmentHead, record: Record) -> No
     form = head.tables[table]
     # Segments come one after another: the part of this one, if there is one, is the last.
     if not of_table or of_table[-1].form is not form:
-        of_table.append(Part(form, []))
+        of_table.append(Part(form, head.host, []))
     of_table[-1].batches.append(record.rows)
 
 

@@ -11,7 +11,7 @@ WALL_NS = 1_700_000_000 * S
 WHO = Identity("run-1", "process", 1)
 
 
-def head_of(segment: str = "0123456789ab", marks: tuple[Mark, ...] = ()) -> SegmentHead:
+def head_of(segment: str = "00000000456789ab", marks: tuple[Mark, ...] = ()) -> SegmentHead:
     """A head with the tables of the tests."""
     forms = {table.name: form_of(table) for table in (GAP, SAMPLE)}
     return SegmentHead(FORMAT_VERSION, segment, "node-1", "run-1", "0.1", WALL_NS, forms, marks)
@@ -24,6 +24,6 @@ def batch_frame(seq: int, rows: int = 40, stamp_wall_ns: int | None = None) -> b
     return encode_entry(entry, encode(sample_rows(WHO, seq, stamp, rows)))
 
 
-def segment_of(batches: int, rows: int = 40, segment: str = "0123456789ab") -> bytes:
+def segment_of(batches: int, rows: int = 40, segment: str = "00000000456789ab") -> bytes:
     """A whole segment."""
     return encode_head(head_of(segment)) + b"".join(batch_frame(seq, rows) for seq in range(1, batches + 1))

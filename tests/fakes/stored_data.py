@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from zlib import crc32
 
 import msgspec
-import pyarrow
-from pyarrow import parquet
 
 from agent.model.table import Row
+from agent.store.arrow import Conversion
+from agent.store.layout import SealedName, file_name
+from agent.store.parquet_writer import FileMarks, ParquetFile
 from agent.store.record import FORMAT_VERSION, Entry, SegmentHead, TableForm, encode_entry, encode_head
 
 HOST = "node-1"
@@ -56,10 +58,15 @@ def tail_row(at: int, processes: int, *, cpu: float | None = 0.5, rss: int = 1 <
     return (at, pod, processes, None, cpu, rss, None)
 
 
+def id_of(word: str) -> str:
+    """The id of the segment that a test calls so."""
+    return word if len(word) == 16 else f"{crc32(word.encode()):016x}"
+
+
 def head_of(segment: str, forms: dict[str, TableForm] | None = None) -> bytes:
     """The frame that opens a segment."""
     tables = FORMS if forms is None else forms
-    return encode_head(SegmentHead(FORMAT_VERSION, segment, HOST, "run-1", "0", 1, tables, ()))
+    return encode_head(SegmentHead(FORMAT_VERSION, id_of(segment), HOST, "run-1", "0", 1, tables, ()))
 
 
 def batch_of(table: str, rows: Sequence[Row], *, stamp_wall_ns: int = 1) -> bytes:
@@ -70,26 +77,35 @@ def batch_of(table: str, rows: Sequence[Row], *, stamp_wall_ns: int = 1) -> byte
 
 def write_segment(state: Path, segment: str, data: bytes) -> Path:
     """A segment of the spool with these bytes."""
-    path = state / "spool" / f"{STAMP}-{segment}.spool"
+    path = state / "spool" / f"{STAMP}-{id_of(segment)}.spool"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
     return path
 
 
-def marks_of(table: str, segment: str, form: TableForm) -> dict[str, str]:
+def marks_of(table: str, segment: str, form: TableForm) -> FileMarks:
     """What the sealer writes into the footer."""
-    return {"host": HOST, "run": "run-1", "schema_version": str(form.version), "table": table, "segment": segment}
+    return FileMarks(table, id_of(segment), HOST, "", form.version, "0", 1, "run-1")
+
+
+def sealed_path(state: Path, table: str, segment: str, rows: Sequence[Row] = (), form: TableForm | None = None) -> Path:
+    """Where the sealed file of these rows belongs, in the folder of the tests' one day."""
+    form = form or FORMS[table]
+    at = form.names.index("timestamp") if "timestamp" in form.names else None
+    times = [] if at is None else [time for row in rows if isinstance(time := row[at], int)]
+    name = SealedName(form.prefix, HOST, min(times, default=0), max(times, default=0), is_compacted=False, segment=id_of(segment))
+    return state / "data" / table / "date=2024-01-01" / file_name(name)
 
 
 def write_parquet(state: Path, table: str, segment: str, rows: Sequence[Row], *, form: TableForm | None = None) -> Path:
     """A sealed file of rows, as made of this segment."""
     form = form or FORMS[table]
-    known = {"int64": pyarrow.int64(), "float64": pyarrow.float64(), "bool": pyarrow.bool_()}
-    types = [known.get(word, pyarrow.utf8()) for word in form.dtypes]
-    columns = list(zip(*rows, strict=True)) or [()] * len(types)
-    arrays = [pyarrow.array(column, dtype) for column, dtype in zip(columns, types, strict=True)]
-    path = state / "data" / table / "date=2024-01-01" / f"{form.prefix}{HOST}-{STAMP}-{segment}.parquet"
+    path = sealed_path(state, table, segment, rows, form)
     path.parent.mkdir(parents=True, exist_ok=True)
-    rows_of_file = pyarrow.table(arrays, names=list(form.names)).replace_schema_metadata(marks_of(table, segment, form))
-    parquet.write_table(rows_of_file, path, write_page_checksum=True)
+    conversion = Conversion(form, HOST)
+    converted = conversion.convert(msgspec.msgpack.encode(rows))
+    assert not converted.bad
+    file = ParquetFile(str(path), conversion.schema, marks_of(table, segment, form))
+    file.write_group([converted.batch])
+    file.close()
     return path

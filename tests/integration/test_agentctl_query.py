@@ -88,8 +88,8 @@ def test_tables_of_another_version_are_there_too(tmp_path: Path, query: Query) -
     write_parquet(tmp_path, "power", "a", [(4,)], form=older)
     write_parquet(tmp_path, "heat", "a", [(3,)], form=older)
     assert rows_of(query("SELECT * FROM power ORDER BY timestamp", "--json")) == [
-        {"at": EPOCH, "timestamp": 4, "watts": None},
-        {"at": EPOCH, "timestamp": 5, "watts": 1.5},
+        {"at": EPOCH, "timestamp": 4, "watts": None, "host": "node-1"},
+        {"at": EPOCH, "timestamp": 5, "watts": 1.5, "host": "node-1"},
     ]
     names = {row["name"] for row in rows_of(query("SHOW TABLES", "--json"))}
     assert {"power", "heat", "gap", "pod_group", "process"} <= names
@@ -220,14 +220,14 @@ def test_many_damaged_files_are_one_line(tmp_path: Path, query: Query) -> None:
         file.write_bytes(b"")
     code, text, told = query("SELECT pid FROM process", "--json")
     assert (code, json.loads(text), told.count("\n")) == (0, [], 1)
-    assert f"3 damaged Parquet files left out, the first is {files[0]};" in told
+    assert f"3 damaged Parquet files left out, the first is {min(files)};" in told
 
 
 def test_a_file_that_is_damaged_within_is_told(tmp_path: Path, query: Query) -> None:
     """Rows that cannot be read for a reason that no footer shows end with 65 and name the file."""
     file = write_parquet(tmp_path, "process", "a", [process_row(number, number) for number in range(1_000)])
     whole = file.read_bytes()
-    file.write_bytes(whole[:2_000] + b"\xaa" * 2_000 + whole[4_000:])
+    file.write_bytes(whole[:1_500] + b"\xaa" * 400 + whole[1_900:])
     code, _, told = query("SELECT * FROM process")
     assert (code, str(file) in told, told.count("\n")) == (65, True, 1)
 

@@ -73,7 +73,8 @@ class Folder:
         """A sealed file of this day."""
         self.numbers += 1
         prefix = "resctrl-occupancy-" if table == "occupancy" else f"{table}-"
-        name = f"{prefix}node-1-202401{day:02d}T{self.numbers:06d}Z-{segment or f'{self.numbers:012x}'}.parquet"
+        stamp = f"202401{day:02d}T{self.numbers // 60:04d}{self.numbers % 60:02d}Z"
+        name = f"{prefix}node-1-{stamp}-{stamp}-{segment or f'{self.numbers:016x}'}.parquet"
         return make_file(self.data / table / f"date=2024-01-{day:02d}" / name, size_bytes)
 
     def removals(self) -> list[Note]:
@@ -106,7 +107,7 @@ def test_the_oldest_files_of_all_tables_go_and_their_empty_dates_with_them(folde
     """Only so many that sealed data and spool fit; what was removed is counted and told."""
     old = [folder.put(1), folder.put(1, table="occupancy"), folder.put(2)]
     kept = [folder.put(2), folder.put(3), folder.put(3, table="occupancy")]
-    make_file(folder.state / "spool" / "20240104T000000Z-0123456789ab.spool", KIB)
+    make_file(folder.state / "spool" / "20240104T000000Z-00000000456789ab.spool", KIB)
     folder.keep(4 * KIB)
     assert folder.left() == sorted(kept)
     assert not any(path.parent.exists() for path in old[:2])
@@ -126,17 +127,25 @@ def test_what_is_not_sealed_data_of_the_agents_stays(folder: Folder) -> None:
     folder.put(1)
     strangers = [
         make_file(folder.data / "process" / "date=2024-01-01" / "mine.parquet", 90 * KIB),
-        make_file(folder.data / "process" / "date=2024-01-01" / "copy-of-process-n-20240101T000000Z-0123456789ab.parquet", KIB),
-        make_file(folder.data / "process" / "kept" / "process-n-20240101T000000Z-0123456789ab.parquet", KIB),
-        make_file(folder.data / "process" / "process-n-20240101T000000Z-0123456789ab.parquet", KIB),
-        make_file(folder.data / ".tmp" / "date=2024-01-01" / ".tmp-n-20240101T000000Z-0123456789ab.parquet", KIB),
-        make_file(folder.data / "process-n-20240101T000000Z-0123456789ab.parquet", KIB),
+        make_file(
+            folder.data
+            / "process"
+            / "date=2024-01-01"
+            / "copy-of-process-n-20240101T000000Z-20240101T000000Z-00000000456789ab.parquet",
+            KIB,
+        ),
+        make_file(folder.data / "process" / "kept" / "process-n-20240101T000000Z-20240101T000000Z-00000000456789ab.parquet", KIB),
+        make_file(folder.data / "process" / "process-n-20240101T000000Z-20240101T000000Z-00000000456789ab.parquet", KIB),
+        make_file(
+            folder.data / ".tmp" / "date=2024-01-01" / ".tmp-n-20240101T000000Z-20240101T000000Z-00000000456789ab.parquet", KIB
+        ),
+        make_file(folder.data / "process-n-20240101T000000Z-20240101T000000Z-00000000456789ab.parquet", KIB),
     ]
     aside = [
-        make_file(folder.state / "set-aside" / "20240101T000000Z-0123456789ab.spool", KIB),
+        make_file(folder.state / "set-aside" / "20240101T000000Z-00000000456789ab.spool", KIB),
         make_file(folder.state / "set-aside" / "of-a-person.spool", 90 * KIB),
     ]
-    spooled = make_file(folder.state / "spool" / "20240101T000000Z-000000000abc.spool", KIB)
+    spooled = make_file(folder.state / "spool" / "20240101T000000Z-0000000000000abc.spool", KIB)
     folder.keep(2 * KIB)
     assert folder.left() == sorted(strangers)
     assert all(path.exists() for path in aside)
@@ -147,9 +156,9 @@ def test_what_is_not_sealed_data_of_the_agents_stays(folder: Folder) -> None:
 
 def test_files_of_a_segment_that_is_still_in_the_spool_stay(folder: Folder) -> None:
     """Its sealer may have died after the first of them; younger ones go instead, and the condition says that it is too much."""
-    kept = folder.put(1, segment="000000000abc")
+    kept = folder.put(1, segment="0000000000000abc")
     folder.put(2)
-    make_file(folder.state / "spool" / "20240101T000000Z-000000000abc.spool", KIB)
+    make_file(folder.state / "spool" / "20240101T000000Z-0000000000000abc.spool", KIB)
     folder.keep(KIB + 1)
     assert folder.left() == [kept]
     assert "nothing more can be removed; raise it" in folder.bus.conditions[-1].detail
@@ -158,7 +167,7 @@ def test_files_of_a_segment_that_is_still_in_the_spool_stay(folder: Folder) -> N
 def test_no_symbolic_link_is_followed(folder: Folder, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Neither a linked table nor a linked date nor a linked file; a table that is kept elsewhere so is told."""
     elsewhere = tmp_path_factory.mktemp("elsewhere")
-    name = "process-node-1-20240101T000000Z-0123456789ab.parquet"
+    name = "process-node-1-20240101T000000Z-20240101T000000Z-00000000456789ab.parquet"
     targets = [
         make_file(elsewhere / "file" / name, 90 * KIB),
         make_file(elsewhere / "date" / name, 90 * KIB),
@@ -247,7 +256,7 @@ def test_more_files_than_one_walk_keeps_by_name_all_go(folder: Folder) -> None:
     """The next walk brings the next ones."""
     first = folder.put(1, size_bytes=1)
     for number in range(2 * CANDIDATES_MAX + 10):
-        os.link(first, first.with_name(f"process-node-1-20240101T000000Z-{number + 5:012x}.parquet"))
+        os.link(first, first.with_name(f"process-node-1-20240101T000000Z-20240101T000000Z-{number + 5:016x}.parquet"))
     kept = folder.put(2)
     folder.keep(KIB)
     assert folder.left() == [kept]
@@ -278,7 +287,7 @@ def test_a_spool_above_the_limit_removes_nothing_and_is_told_until_it_is_over(fo
     """The open segment counts too; once the spool fits again, so does the rest, and the condition ends."""
     kept = folder.put(1)
     folder.spool.open(head_of())
-    waiting = make_file(folder.state / "spool" / "20240101T000000Z-000000000abc.spool", 64 * KIB)
+    waiting = make_file(folder.state / "spool" / "20240101T000000Z-0000000000000abc.spool", 64 * KIB)
     folder.keep(64 * KIB)
     (condition,) = folder.bus.conditions
     assert (condition.kind, condition.active, condition.blocks_ready) == ("storage_quota", True, False)
@@ -341,14 +350,14 @@ def finish_round(pruning: Pruning, archive: Archive, folder: Folder, sealings: l
     return turns
 
 
-@pytest.mark.parametrize("end", [SealReport("000000000abc", (), 1, 0, False), EvergaugeError("sealer", "failed")])
+@pytest.mark.parametrize("end", [SealReport("0000000000000abc", (), 1, 0, False), EvergaugeError("sealer", "failed")])
 def test_sealer_and_removal_take_turns_and_each_end_of_a_sealer_begins_a_round(
     folder: Folder, end: SealReport | EvergaugeError
 ) -> None:
     """No sealer starts while a round is under way: it could make a date's folder that the round takes away as empty."""
     for _ in range(30):
         folder.put(1)
-    make_file(folder.state / "spool" / "20240101T000000Z-000000000abc.spool", 1)
+    make_file(folder.state / "spool" / "20240101T000000Z-0000000000000abc.spool", 1)
     sealings: list[FakeSealing] = []
 
     def launch(*_paths: str) -> FakeSealing:
@@ -357,7 +366,7 @@ def test_sealer_and_removal_take_turns_and_each_end_of_a_sealer_begins_a_round(
 
     pruning = folder.start(20 * KIB)
     archive = Archive(folder.spool, str(folder.state), folder.bus, launch, lambda report: None, pruning)
-    archive.add(["20240101T000000Z-000000000abc.spool"])
+    archive.add(["20240101T000000Z-0000000000000abc.spool"])
     folder.clock.look_ns = 1 * MS
     assert finish_round(pruning, archive, folder, sealings) > 1
     assert len(folder.left()) == 19
@@ -379,7 +388,7 @@ def test_a_year_ahead_costs_nothing_that_is_measured_afterwards(folder: Folder) 
 
     def seal(generation: int, stamp: str) -> Path:
         date = f"date={stamp[:4]}-{stamp[4:6]}-{stamp[6:8]}"
-        name = f"process-node-1-{stamp}-{segment_id(generation, '00000000')}.parquet"
+        name = f"process-node-1-{stamp}-{stamp}-{segment_id(generation, '00000000')}.parquet"
         path = make_file(folder.data / "process" / date / name, KIB)
         folder.pruning.begin()
         folder.turn()

@@ -37,7 +37,7 @@ def write_file(path: Path, columns: dict[str, list[object]], marks: dict[str, st
 def text_pids(path: Path) -> None:
     """The agent's own columns and marks, but one is text."""
     columns: dict[str, list[object]] = {name: [None] for name in PROCESS.names}
-    write_file(path, {**columns, "timestamp": [2], "pid": ["seven"]}, marks_of("process", path.stem.rpartition("-")[2], PROCESS))
+    write_file(path, {**columns, "timestamp": [2], "pid": ["seven"]}, marks_of("process", path.stem[-16:], PROCESS).metadata())
 
 
 def bind(path: Path) -> None:
@@ -50,8 +50,9 @@ def bind(path: Path) -> None:
         os.close(here)
 
 
+COPY = "process-node-1-20240101T000000Z-20240101T000000Z-00000000000000ff.parquet"
 FOREIGN: dict[str, tuple[str, Put, str]] = {
-    "of another type": ("process-host-z.parquet", text_pids, "column"),
+    "of another type": ("process-host-20240101T000000Z-20240101T000000Z-00000000000000ff.parquet", text_pids, "column"),
     "somebody's own": ("process-mine-z.parquet", lambda path: write_file(path, {"pid": [9]}), "did not write it"),
     "a folder": ("process-x.parquet", Path.mkdir, "a folder"),
     "a pipe": ("process-x.parquet", os.mkfifo, "a named pipe"),
@@ -60,7 +61,8 @@ FOREIGN: dict[str, tuple[str, Put, str]] = {
     "a loop": ("process-x.parquet", lambda path: path.symlink_to(path), "a symbolic link"),
     "a device": ("process-x.parquet", lambda path: os.mknod(path, 0o20600, os.makedev(1, 3)), "a device"),
     "a pattern": ("process-*.parquet", lambda path: shutil.copy(next(path.parent.iterdir()), path), "a pattern"),
-    "a copy": ("process-a (1).parquet", lambda path: shutil.copy(next(path.parent.iterdir()), path), "of its segment"),
+    "a copy": (COPY, lambda path: shutil.copy(next(path.parent.iterdir()), path), "of its segment"),
+    "a copy by hand": ("process-a (1).parquet", lambda path: shutil.copy(next(path.parent.iterdir()), path), "from when to when"),
     "no text": (os.fsdecode(b"process-\xff.parquet"), Path.touch, "not printable"),
     "another prefix": ("mine.parquet", lambda path: shutil.copy(next(path.parent.iterdir()), path), "does not begin with"),
 }
@@ -112,19 +114,19 @@ def test_a_footer_of_another_size_than_it_says_is_damage(tmp_path: Path, folder:
 @pytest.mark.parametrize("change", ["missing", "surplus"])
 def test_a_file_of_this_version_has_all_columns_and_no_more(change: str, tmp_path: Path, folder: Path) -> None:
     """Older versions lack columns and newer ones have more; in the same version that is a damaged or made-up footer."""
-    columns: dict[str, list[object]] = {name: [None] for name in PROCESS.names}
+    columns: dict[str, list[object]] = {name: [None] for name in (*PROCESS.names, "host")}
     columns |= {name: [2] for name, dtype in zip(PROCESS.names, PROCESS.dtypes, strict=True) if dtype == "int64"}
     if change == "missing":
         del columns["comm"]
     else:
         columns["cosm"] = [None]
     for version, rows in ((PROCESS.version, 1), (0 if change == "missing" else 99, 2)):
-        marks = {**marks_of("process", f"s{version}", PROCESS), "schema_version": str(version)}
+        marks = {**marks_of("process", f"{version:016x}", PROCESS).metadata(), "schema_version": str(version)}
         types = dict(zip(PROCESS.names, PROCESS.dtypes, strict=True))
         arrow = {"float64": pyarrow.float64(), "int64": pyarrow.int64()}
         fields = [pyarrow.field(name, arrow.get(types.get(name, "utf8"), pyarrow.utf8())) for name in columns]
         table = pyarrow.table(columns, schema=pyarrow.schema(fields, metadata=marks))
-        parquet.write_table(table, folder / f"process-x-s{version}.parquet")
+        parquet.write_table(table, folder / f"process-x-20240101T000000Z-20240101T000000Z-{version:016x}.parquet")
         code, text, _ = ask(tmp_path)
         assert (code, len(json.loads(text))) == (0, rows)
 

@@ -52,7 +52,7 @@ def sealed(segment: Path, state: Path, *options: str) -> dict[str, object]:
 def segment_in(folder: Path, data: bytes) -> Path:
     """A spool folder with one segment."""
     (folder / "spool").mkdir(exist_ok=True)
-    path = folder / "spool" / "20231114T221320Z-0123456789ab.spool"
+    path = folder / "spool" / "20231114T221320Z-00000000456789ab.spool"
     path.write_bytes(data)
     return path
 
@@ -89,15 +89,18 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.002)
 
 
+DATE = "data/sample/date=2023-11-14"
+
+
 def test_every_row_is_in_parquet(tmp_path: Path) -> None:
     """A segment becomes one file per table under its final name, described by its metadata, and the segment stays."""
     import pyarrow.parquet
 
     segment = segment_in(tmp_path, segment_of(30))
     report = sealed(segment, tmp_path)
-    path = tmp_path / "data/sample/date=2023-11-14/sample-node-1-20231114T221320Z-0123456789ab.parquet"
+    path = tmp_path / DATE / "sample-node-1-20231114T221321Z-20231114T221350Z-00000000456789ab.parquet"
     assert report["files"] == [{"table": "sample", "path": str(path), "rows": 1200}]
-    assert (report["segment"], report["rows"], report["damaged_records"], report["torn"]) == ("0123456789ab", 1200, 0, False)
+    assert (report["segment"], report["rows"], report["damaged_records"], report["torn"]) == ("00000000456789ab", 1200, 0, False)
     assert same(rows_of(tmp_path), expected_rows(range(1, 31)))
     found = pyarrow.parquet.read_schema(path)
     assert {key: found.metadata[key] for key in (b"host", b"run", b"schema_version", b"table", b"segment", b"created")} == {
@@ -105,10 +108,11 @@ def test_every_row_is_in_parquet(tmp_path: Path) -> None:
         b"run": b"run-1",
         b"schema_version": b"3",
         b"table": b"sample",
-        b"segment": b"0123456789ab",
+        b"segment": b"00000000456789ab",
         b"created": b"2023-11-14T22:13:20.000Z",
     }
-    assert [str(kind) for kind in found.types] == ["int64", "string", "int64", "int64", "double", "bool"]
+    assert [str(kind) for kind in found.types[:-1]] == ["int64", "string", "int64", "int64", "double", "bool"]
+    assert (found.names[-1], str(found.types[-1].value_type)) == ("host", "string")
     assert segment.exists()
 
 
@@ -147,24 +151,49 @@ def test_corrupt_record_costs_nothing_else(tmp_path: Path) -> None:
     assert same(rows_of(tmp_path), expected_rows([1, 2, 4, 5]))
 
 
-@pytest.mark.parametrize(
-    "rows",
-    [
-        encode([(1, 2, 3)]),
-        encode([(1, "w", 1, 1, 0.5, 1)]),
-        encode([(1.5, "w", 1, 1, 0.5, True)]),
-        encode([(2**63, "w", 1, 1, 0.5, True)]),
-        encode([(1, "w", 1, 1, True, True)]),
-        b"\x91\xc1",
-    ],
-    ids=["too few", "int for bool", "fraction for int", "too large", "bool for float", "not msgpack"],
-)
-def test_rows_that_do_not_fit_are_damage(tmp_path: Path, rows: bytes) -> None:
-    """A batch whose rows are not those of its table is left out whole, never bent into shape."""
-    unfit = encode_entry(Entry("run-1", "process", 1, 2, "sample", WALL_NS, 1), rows)
+UNFIT: dict[str, tuple[Row, str, str]] = {
+    "too few": ((1, 2, 3), "", "3 values for the 6 columns"),
+    "int for bool": ((1, "w", 1, 1, 0.5, 1), "is_odd", "int, not bool"),
+    "fraction for int": ((1.5, "w", 1, 1, 0.5, True), "timestamp", "float, not int64"),
+    "too large": ((2**63, "w", 1, 1, 0.5, True), "timestamp", "before 1970 or beyond int64"),
+    "bool for float": ((1, "w", 1, 1, True, True), "share", "bool, not float64"),
+}
+
+
+@pytest.mark.parametrize("name", UNFIT)
+def test_a_row_that_does_not_fit_is_refused_alone(tmp_path: Path, name: str) -> None:
+    """The others of its batch are stored, the report names it, and a row of table `gap` counts it."""
+    import duckdb
+
+    row, column, problem = UNFIT[name]
+    good = sample_rows(WHO, 2, WALL_NS + 2 * S, 3)
+    unfit = encode_entry(Entry(WHO.run, WHO.worker, WHO.epoch, 2, "sample", WALL_NS + 2 * S, 5), encode([row, *good, row]))
+    report = sealed(segment_in(tmp_path, segment_of(1) + unfit + batch_frame(3)), tmp_path)
+    assert (report["damaged_records"], report["rows"]) == (0, 83)
+    assert report["refused"] == [{"table": "sample", "column": column, "problem": problem, "rows": 2}]
+    assert same(rows_of(tmp_path), sorted([*expected_rows([1, 3]), *good], key=lambda each: (each[2], each[0])))
+    columns = 'worker, epoch, "table", first_seq, last_seq, "rows", reason, from_timestamp, host'
+    gaps = duckdb.connect().execute(f"SELECT {columns} FROM '{tmp_path}/data/gap/*/*.parquet'").fetchall()
+    assert gaps == [("process", 1, "sample", 2, 2, 2, "bad_row", WALL_NS + 2 * S, "node-1")]
+
+
+def test_rows_that_are_no_rows_are_damage(tmp_path: Path) -> None:
+    """A batch whose bytes cannot be decoded is left out whole."""
+    unfit = encode_entry(Entry("run-1", "process", 1, 2, "sample", WALL_NS, 1), b"\x91\xc1")
     report = sealed(segment_in(tmp_path, segment_of(1) + unfit + batch_frame(3)), tmp_path)
     assert (report["damaged_records"], report["rows"]) == (1, 80)
     assert same(rows_of(tmp_path), expected_rows([1, 3]))
+
+
+def test_a_file_of_a_former_sealing_goes(tmp_path: Path) -> None:
+    """A sealer that read less of a segment named its file for other times: its rows are not there twice."""
+    former = tmp_path / DATE / "sample-node-1-20231114T221321Z-20231114T221321Z-00000000456789ab.parquet"
+    other = tmp_path / DATE / "sample-node-1-20231114T221321Z-20231114T221321Z-00000000456789ac.parquet"
+    former.parent.mkdir(parents=True)
+    former.touch()
+    other.touch()
+    sealed(segment_in(tmp_path, segment_of(2)), tmp_path)
+    assert (former.exists(), other.exists(), len(list(former.parent.iterdir()))) == (False, True, 2)
 
 
 def test_whole_numbers_fit_a_column_of_fractions(tmp_path: Path) -> None:
@@ -187,9 +216,9 @@ def test_damaged_head_costs_no_row(tmp_path: Path) -> None:
     data = bytearray(segment_of(5))
     data[30] ^= 0x40
     neighbour = tmp_path / "neighbour"
-    neighbour.write_bytes(encode_head(head_of("f" * 12)))
+    neighbour.write_bytes(encode_head(head_of("f" * 16)))
     report = sealed(segment_in(tmp_path, bytes(data)), tmp_path, "--forms-from", str(neighbour))
-    assert (report["segment"], report["damaged_records"], report["rows"]) == ("0123456789ab", 1, 200)
+    assert (report["segment"], report["damaged_records"], report["rows"]) == ("00000000456789ab", 1, 200)
     assert same(rows_of(tmp_path), expected_rows(range(1, 6)))
 
 
@@ -212,7 +241,7 @@ def test_killed_sealer_leaves_no_half_file_and_is_repeated(tmp_path: Path) -> No
     assert process.returncode == -signal.SIGKILL
     assert all(path.startswith("data/.tmp/") for path in parquet_files(tmp_path))
     assert sealed(segment, tmp_path)["rows"] == 120_000
-    assert parquet_files(tmp_path) == ["data/sample/date=2023-11-14/sample-node-1-20231114T221320Z-0123456789ab.parquet"]
+    assert parquet_files(tmp_path) == [f"{DATE}/sample-node-1-20231114T221321Z-20231114T230320Z-00000000456789ab.parquet"]
     assert len(rows_of(tmp_path)) == 120_000
 
 

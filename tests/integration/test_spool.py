@@ -60,7 +60,7 @@ def test_segment_has_its_name_only_with_a_whole_head(tmp_path: Path) -> None:
     """After opening there is one file, it has its final name and begins with its head."""
     spool = spool_in(tmp_path)
     assert spool.open(head_of()) == ""
-    assert os.listdir(tmp_path / "spool") == ["20231114T221320Z-0123456789ab.spool"]
+    assert os.listdir(tmp_path / "spool") == ["20231114T221320Z-00000000456789ab.spool"]
     assert parse_head((tmp_path / "spool" / spool.name).read_bytes()) == (head_of(), spool.size_bytes)
     assert spool.is_empty
     spool.close()
@@ -81,10 +81,10 @@ def test_appended_records_are_readable_at_once(tmp_path: Path) -> None:
 def test_rotation_gives_the_former_segment(tmp_path: Path) -> None:
     """A new segment is open, the former is listed, and once synced all of it is on the disk."""
     spool = spool_in(tmp_path)
-    spool.open(head_of("a" * 12))
+    spool.open(head_of("a" * 16))
     spool.append([batch_frame(1)])
-    former = spool.open(head_of("b" * 12))
-    assert spool.names() == [former] == [segment_name(head_of("a" * 12))]
+    former = spool.open(head_of("b" * 16))
+    assert spool.names() == [former] == [segment_name(head_of("a" * 16))]
     before = spool.is_durable, spool.has_unsynced
     assert (spool.sync(), spool.sync(), wait_synced(spool)) == (True, False, None)
     assert (before, (spool.is_durable, spool.has_unsynced)) == ((False, True), (True, False))
@@ -114,7 +114,7 @@ def test_removing_what_is_gone_is_no_failure(tmp_path: Path) -> None:
 def test_unfinished_segments_are_removed_at_the_start(tmp_path: Path) -> None:
     """What a writer killed while opening left behind has no final name and goes."""
     spool_in(tmp_path).close()
-    (tmp_path / "spool" / ".20231114T221320Z-0123456789ab.spool.new").write_bytes(encode_head(head_of())[:9])
+    (tmp_path / "spool" / ".20231114T221320Z-00000000456789ab.spool.new").write_bytes(encode_head(head_of())[:9])
     spool = spool_in(tmp_path)
     assert (os.listdir(tmp_path / "spool"), spool.names()) == ([], [])
     spool.close()
@@ -140,15 +140,15 @@ def test_full_disk_loses_nothing_that_is_there(small_disk: Path) -> None:
 def test_full_disk_leaves_no_segment_half_opened(small_disk: Path) -> None:
     """Opening that fails leaves no file, and the segment before it stays open."""
     spool = spool_in(small_disk)
-    spool.open(head_of("a" * 12))
+    spool.open(head_of("a" * 16))
     try:
         with open(small_disk / "ballast", "wb") as ballast:
             ballast.write(bytes(1 << 20))
     except OSError:
         pass  # It is as full as it gets.
     with pytest.raises(StorageError):
-        spool.open(head_of("b" * 12))
-    assert os.listdir(small_disk / "spool") == [spool.name] == [segment_name(head_of("a" * 12))]
+        spool.open(head_of("b" * 16))
+    assert os.listdir(small_disk / "spool") == [spool.name] == [segment_name(head_of("a" * 16))]
     spool.close()
 
 

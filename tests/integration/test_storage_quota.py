@@ -15,7 +15,7 @@ LIMIT = {"--writer-storage-quota": "64MiB"}
 
 def _old_file(state: Path, table: str, month: int, *, size_bytes: int = 10 * MIB) -> Path:
     """A file as sealed in 2020, without content and without taking room on the disk."""
-    name = f"{table}-node-1-2020{month:02d}01T000000Z-{month:012x}.parquet"
+    name = f"{table}-node-1-2020{month:02d}01T000000Z-2020{month:02d}01T000000Z-{month:016x}.parquet"
     path = state / "data" / table / f"date=2020-{month:02d}-01" / name
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:

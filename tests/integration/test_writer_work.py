@@ -167,7 +167,7 @@ def test_corrupt_record_is_set_aside_and_told(host: Host) -> None:
     spool = host.state / "spool"
     data = bytearray(encode_head(head_of()) + b"".join(batch_frame(seq) for seq in range(1, 6)))
     data[len(data) - len(batch_frame(5)) - 60] ^= 1
-    name = "20231114T220000Z-0123456789ab.spool"
+    name = "20231114T220000Z-00000000456789ab.spool"
     (spool / name).write_bytes(data)
     host.start()
     host.turn_until(lambda: host.stats()["segments_waiting"] == 0)
@@ -307,7 +307,13 @@ def test_generations_grow_after_the_spool_was_taken_away(host: Host) -> None:
 def test_restored_files_of_another_host_make_nothing_new_the_oldest(new_host: NewHost) -> None:
     """With a quota all sealed files are looked at; the next segment follows the highest generation among them."""
     host = new_host({"writer.storage_quota": 1 << 30})
-    restored = host.state / "data" / "sample" / "date=2023-11-14" / "sample-other-20231114T000000Z-000003e800000000.parquet"
+    restored = (
+        host.state
+        / "data"
+        / "sample"
+        / "date=2023-11-14"
+        / "sample-other-20231114T000000Z-20231114T000000Z-000003e800000000.parquet"
+    )
     restored.parent.mkdir(parents=True)
     restored.touch()
     sender = host.sender()

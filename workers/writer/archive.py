@@ -87,6 +87,7 @@ class Archive:
         self._is_stopping = False
         self._sealed_files = 0
         self._sealed_rows = 0
+        self._refused_rows = 0
         self.last_error = ""
 
     @property
@@ -111,6 +112,7 @@ class Archive:
     def stats(self) -> dict[str, Any]:
         """What the writer tells of it."""
         counts = {"segments_waiting": self.waiting, "sealed_files": self._sealed_files, "sealed_rows": self._sealed_rows}
+        counts["bad_rows"] = self._refused_rows
         compaction = {} if self._compacting is None else self._compacting.stats()
         return {**counts, **self._aside.stats(), **self._pruning.stats(), **compaction}
 
@@ -325,10 +327,20 @@ class Archive:
         self._sealed_rows += report.rows
         self._spool.readers.note_sealed(os.path.join(self._state_directory, "data"), report.unshared)
         self._bus.note(Note(kind="sealed", severity="info", fields={"files": len(report.files), "rows": report.rows}))
+        self._note_refused(report)
         if self._is_failing:
             self._is_failing = False
             self._bus.condition(Condition(kind="sealing", active=False, detail=""))
         self._answer(name, report)
+
+    def _note_refused(self, report: SealReport) -> None:
+        """Name the rows that did not fit their tables; table `gap` has them beside the good ones."""
+        for refused in report.refused:
+            fields: dict[str, str | int | float | bool | None] = {
+                "table": refused.table, "column": refused.column, "problem": refused.problem, "rows": refused.rows
+            }  # fmt: skip
+            self._refused_rows += refused.rows
+            self._bus.note(Note(kind="bad_rows", severity="error", fields=fields))
 
     def _answer(self, name: str, report: SealReport) -> None:
         for wait in self._waits:

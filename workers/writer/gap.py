@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from agent.model.message import Identity
 from agent.model.table import Row
+from agent.store.record import Entry
 
 # A sender's own word for a loss is kept; longer ones than this are cut, a column is no place for prose.
 REASON_CHARACTERS_MAX = 64
@@ -34,6 +35,8 @@ class Reason(StrEnum):
     """A batch for a table, or a version of one, that this writer has no columns for."""
     MALFORMED_ROWS = "malformed_rows"
     """A batch whose rows are not the array that its head announces."""
+    BAD_ROW = "bad_row"
+    """Rows that do not fit the columns of their table; the others of their batch are stored."""
     UNKNOWN = "unknown"
     """Ticks that are missing although neither a batch nor a word of their worker is."""
 
@@ -73,3 +76,10 @@ class Gap(Struct, frozen=True):
             self.ticks,
             self.last_tick,
         )
+
+
+def bad_rows_gap(entry: Entry, rows: int) -> Gap:
+    """Rows of one stored batch that do not fit their table."""
+    who = Identity(entry.run, entry.worker, entry.epoch)
+    stamp = entry.stamp_wall_ns
+    return Gap(who, entry.seq, entry.seq, rows, entry.table, stamp, stamp, Reason.BAD_ROW)

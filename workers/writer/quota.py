@@ -5,7 +5,6 @@ ones go here: first those from the future, then the oldest. Age is the generatio
 in a name is the clock's, and a clock that was wrong for a while would make the newest data look like the oldest.
 """
 
-import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from msgspec import Struct
@@ -14,21 +13,20 @@ from agent.config import STORAGE_QUOTA
 from agent.model.errors import StorageError
 from agent.model.timebase import DAY, civil_date, compact_utc
 from agent.setting import KIB, MIB
-from agent.store.segment import ID, generation_of
+from agent.store.layout import date_folder, parse_date_folder, parse_sealed_name
+from agent.store.segment import generation_of
 
 # Of a walk over any number of files only the oldest are kept, some 300 bytes each; when all of them have gone and it is not
 # enough, the next walk brings the next.
 CANDIDATES_MAX = 4096
 
-_DATE = re.compile(r"date=[0-9]{4}-[0-9]{2}-[0-9]{2}")
-# Host, UTC time and id of the segment, as `workers.writer.parquet` writes them behind the prefix.
-_REST_OF_NAME = re.compile(rf"[A-Za-z0-9._-]+-([0-9]{{8}}T[0-9]{{6}}Z)-({ID})\.parquet")
 # A clock that is synchronized again may jump by seconds, a wrong time zone by half a day: neither makes data of the future.
 AHEAD_NS = 1 * DAY
 
 
 class StoredFile(Struct, frozen=True, gc=False):
-    """One sealed file: `stamp` and `segment` are those in its name, `path` begins at the data folder (`table/date=…/name`)."""
+    """One sealed file: `stamp`, the time of its latest row, and `segment` are those in its name; `path` begins at the data folder
+    (`table/date=…/name`)."""
 
     stamp: str
     path: str
@@ -37,7 +35,7 @@ class StoredFile(Struct, frozen=True, gc=False):
 
 
 class Horizon(Struct, frozen=True):
-    """What is later is from the future: the time in a name, the date of the rows."""
+    """What is later is from the future: the time of a file's latest row, the date of its folder."""
 
     stamp: str
     date: str
@@ -53,7 +51,7 @@ class Horizon(Struct, frozen=True):
 
 def horizon(wall_ns: int) -> Horizon:
     """A day after now."""
-    return Horizon(compact_utc(wall_ns + AHEAD_NS), f"date={civil_date(wall_ns + AHEAD_NS)}")
+    return Horizon(compact_utc(wall_ns + AHEAD_NS), date_folder(civil_date(wall_ns + AHEAD_NS)))
 
 
 # Later than any name: nothing is from the future.
@@ -73,15 +71,15 @@ class Quota(Struct, frozen=True):
     def parse_file(self, table: str, date: str, name: str, size_bytes: int) -> StoredFile | None:
         """A sealed file by its folders and name; None: it is none of the agent's."""
         prefix = self.prefixes.get(table, f"{table}-")
-        found = _REST_OF_NAME.fullmatch(name, len(prefix)) if name.startswith(prefix) else None
+        found = parse_sealed_name(name, prefix)
         if found is None or not is_date(date):
             return None
-        return StoredFile(found[1], f"{table}/{date}/{name}", size_bytes, found[2])
+        return StoredFile(compact_utc(found.last_wall_ns), f"{table}/{date}/{name}", size_bytes, found.segment)
 
 
 def is_date(folder: str) -> bool:
     """Whether the sealed files of one date lie in a folder of this name."""
-    return _DATE.fullmatch(folder) is not None
+    return parse_date_folder(folder) is not None
 
 
 def choose(

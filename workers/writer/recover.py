@@ -20,6 +20,7 @@ from agent.store.record import (
     parse_records,
 )
 from agent.store.segment import in_order
+from workers.writer.gap import Reason
 
 # Each stands for a folder that somebody took away while it was written, and may bring back; a head has room for so many.
 SUPERSEDED_MAX = 16
@@ -164,6 +165,8 @@ def _marks_of_gaps(entry: Entry, rows: Iterable[Row], names: Sequence[str]) -> I
             continue
         if worker == entry.worker:
             continue  # A loss of the writer's own (a corrupt record) belongs to no sender.
+        if value.get("reason") == Reason.BAD_ROW:
+            continue  # The others of its batch follow; who believed that the batch is stored would lose them.
         seq, ended = 0, False
         if isinstance(first, int):
             seq, ended = (last, False) if isinstance(last, int) else (first - 1, True)

@@ -17,9 +17,18 @@ class SealedFile(Struct, frozen=True):
     rows: int
 
 
+class RefusedRows(Struct, frozen=True):
+    """Rows that did not fit their table, and were stored nowhere: so many, of one problem of one column (empty: of the row)."""
+
+    table: str
+    column: str
+    problem: str
+    rows: int
+
+
 class SealReport(Struct, frozen=True):
     """What became of one segment. The stamps are those of the good records around all damage, None where there is none;
-    `unshared` says what could not be opened to the reader group."""
+    `unshared` says what could not be opened to the reader group, `refused` which rows did not fit their tables."""
 
     segment: str
     files: tuple[SealedFile, ...]
@@ -29,6 +38,7 @@ class SealReport(Struct, frozen=True):
     from_wall_ns: int | None = None
     until_wall_ns: int | None = None
     unshared: str = ""
+    refused: tuple[RefusedRows, ...] = ()
 
 
 def encode_report(report: SealReport) -> bytes:

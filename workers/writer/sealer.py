@@ -22,10 +22,10 @@ from agent.model.tables import GAP
 from agent.prctl import die_with_parent
 from agent.store.record import FORMAT_VERSION, Damage, Record, SegmentHead, form_of, is_cut_short, parse_head
 from workers.writer.folder import read_file, storage_error
-from workers.writer.parquet import ParquetFiles
 from workers.writer.readers import ReaderGroup
 from workers.writer.recover import open_segment
 from workers.writer.report import SealReport, encode_report
+from workers.writer.segment_files import SegmentFiles
 
 # The head of a segment: forms of some tens of tables and marks of up to a thousand workers.
 HEAD_BYTES_MAX = 4 << 20
@@ -72,7 +72,7 @@ def _seal_records(data: bytes, segment_path: str, data_directory: str, forms_fro
     tally = _Tally()
     if head is None:
         head = _stand_in_head(segment_path, forms_from)
-    files = ParquetFiles(head, data_directory, readers)
+    files = SegmentFiles(head, data_directory, readers)
     try:
         for item in items:
             _take(item, data, files, tally)
@@ -89,10 +89,11 @@ def _seal_records(data: bytes, segment_path: str, data_directory: str, forms_fro
         from_wall_ns=tally.from_wall_ns,
         until_wall_ns=tally.until_wall_ns,
         unshared=readers.problem,
+        refused=files.refused,
     )
 
 
-def _take(item: Record | Damage, data: bytes, files: ParquetFiles, tally: _Tally) -> None:
+def _take(item: Record | Damage, data: bytes, files: SegmentFiles, tally: _Tally) -> None:
     if not isinstance(item, Record):
         if is_cut_short(data, item):
             tally.torn = True

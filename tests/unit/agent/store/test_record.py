@@ -29,7 +29,7 @@ from agent.store.record import (
 
 HEAD = SegmentHead(
     format=FORMAT_VERSION,
-    segment="0123456789ab",
+    segment="00000000456789ab",
     host="node-1",
     run="run-1",
     agent_version="0.1",

@@ -76,6 +76,6 @@ def test_set_aside_names_may_have_a_number() -> None:
 
 def test_sealed_files_tell_the_generation() -> None:
     """Whatever the host is called."""
-    assert generation_in_sealed("process-a-b-20240101T000000Z-0000001f00000000.parquet") == 31
+    assert generation_in_sealed("process-a-b-20240101T000000Z-20240101T000000Z-0000001f00000000.parquet") == 31
     assert generation_in_sealed("process-a-b-20240101T000000Z-0123456789ab.parquet") == 0
     assert generation_in_sealed("mine.parquet") == 0

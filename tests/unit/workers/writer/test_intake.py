@@ -130,7 +130,7 @@ class World:
         recovery = Recovery("run-1")
         for segment in self.segments:
             assert recovery.take(bytes(segment)).damaged == 0
-        head = SegmentHead(FORMAT_VERSION, f"{self.epoch:012x}", "node", "run-1", "0", self.wall_ns, FORMS, recovery.marks())
+        head = SegmentHead(FORMAT_VERSION, f"{self.epoch:016x}", "node", "run-1", "0", self.wall_ns, FORMS, recovery.marks())
         self.segments.append(bytearray(encode_head(head)))
         self.core = WriterCore("run-1", recovery.marks())
         self.intake = Intake(Identity("run-1", "writer", self.epoch), TABLES)

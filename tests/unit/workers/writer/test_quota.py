@@ -12,14 +12,14 @@ from workers.writer.quota import Inventory, Quota, StoredFile, choose, complaint
 
 QUOTA = Quota(64 * MIB, {"process": "process-", "occupancy": "resctrl-occupancy-"})
 STAMP = "20240101T000000Z"
-SEGMENT = "0123456789ab"
+SEGMENT = "00000000456789ab"
 
 
 def stored(number: int, size_bytes: int = 10, table: str = "process") -> StoredFile:
     """The file that was sealed as so manieth."""
     stamp = f"202401{number:02d}T000000Z"
-    segment = f"{number:012x}"
-    return StoredFile(stamp, f"{table}/date=2024-01-01/{table}-node-1-{stamp}-{segment}.parquet", size_bytes, segment)
+    segment = f"{number:016x}"
+    return StoredFile(stamp, f"{table}/date=2024-01-01/{table}-node-1-{stamp}-{stamp}-{segment}.parquet", size_bytes, segment)
 
 
 def found(*files: StoredFile) -> Inventory:
@@ -33,10 +33,10 @@ def found(*files: StoredFile) -> Inventory:
 @pytest.mark.parametrize(
     ("table", "name"),
     [
-        ("process", f"process-node-1.example-{STAMP}-{SEGMENT}.parquet"),
-        ("process", f"process-_-{STAMP}-{SEGMENT}.parquet"),
-        ("occupancy", f"resctrl-occupancy-node-1-{STAMP}-{SEGMENT}.parquet"),
-        ("of_an_older_version", f"of_an_older_version-node-1-{STAMP}-{SEGMENT}.parquet"),
+        ("process", f"process-node-1.example-{STAMP}-{STAMP}-{SEGMENT}.parquet"),
+        ("process", f"process-_-{STAMP}-{STAMP}-{SEGMENT}.parquet"),
+        ("occupancy", f"resctrl-occupancy-node-1-{STAMP}-{STAMP}-{SEGMENT}.parquet"),
+        ("of_an_older_version", f"of_an_older_version-node-1-{STAMP}-{STAMP}-{SEGMENT}.parquet"),
     ],
 )
 def test_a_file_of_the_agents_is_known_by_its_name(table: str, name: str) -> None:
@@ -49,16 +49,16 @@ def test_a_file_of_the_agents_is_known_by_its_name(table: str, name: str) -> Non
     ("date", "name"),
     [
         ("date=2024-01-01", "mine.parquet"),
-        ("date=2024-01-01", f"process-node-1-{STAMP}-{SEGMENT}.parquet.bak"),
-        ("date=2024-01-01", f"copy-of-process-node-1-{STAMP}-{SEGMENT}.parquet"),
-        ("date=2024-01-01", f"process_tail-node-1-{STAMP}-{SEGMENT}.parquet"),
-        ("date=2024-01-01", f"process-node-1-{STAMP}-{SEGMENT[:-1]}.parquet"),
+        ("date=2024-01-01", f"process-node-1-{STAMP}-{STAMP}-{SEGMENT}.parquet.bak"),
+        ("date=2024-01-01", f"copy-of-process-node-1-{STAMP}-{STAMP}-{SEGMENT}.parquet"),
+        ("date=2024-01-01", f"process_tail-node-1-{STAMP}-{STAMP}-{SEGMENT}.parquet"),
+        ("date=2024-01-01", f"process-node-1-{STAMP}-{STAMP}-{SEGMENT[:-1]}.parquet"),
         ("date=2024-01-01", f"process-node-1-20240101-{SEGMENT}.parquet"),
-        ("date=2024-01-01", f"process-{STAMP}-{SEGMENT}.parquet"),
-        ("date=2024-01-01", f"process-node \udcff-{STAMP}-{SEGMENT}.parquet"),
-        ("date=2024-01-01", f".process-node-1-{STAMP}-{SEGMENT}.parquet"),
-        ("kept", f"process-node-1-{STAMP}-{SEGMENT}.parquet"),
-        ("date=2024-01-01.old", f"process-node-1-{STAMP}-{SEGMENT}.parquet"),
+        ("date=2024-01-01", f"process-{STAMP}-{STAMP}-{SEGMENT}.parquet"),
+        ("date=2024-01-01", f"process-node \udcff-{STAMP}-{STAMP}-{SEGMENT}.parquet"),
+        ("date=2024-01-01", f".process-node-1-{STAMP}-{STAMP}-{SEGMENT}.parquet"),
+        ("kept", f"process-node-1-{STAMP}-{STAMP}-{SEGMENT}.parquet"),
+        ("date=2024-01-01.old", f"process-node-1-{STAMP}-{STAMP}-{SEGMENT}.parquet"),
     ],
 )
 def test_other_names_are_none_of_the_agents(date: str, name: str) -> None:
@@ -169,7 +169,7 @@ NOW_NS = 1_706_745_600 * S  # 2024-02-01
 def sealed(generation: int, stamp: str, date: str = "2024-01-01") -> StoredFile:
     """A file by its generation, the time in its name and the date of its rows."""
     segment = segment_id(generation, "00000000")
-    return StoredFile(stamp, f"process/date={date}/process-n-{stamp}-{segment}.parquet", 10, segment)
+    return StoredFile(stamp, f"process/date={date}/process-n-{stamp}-{stamp}-{segment}.parquet", 10, segment)
 
 
 def test_age_is_the_generation_whatever_the_clock_said() -> None:

@@ -30,7 +30,7 @@ FORM = form_of(GAP)
 
 def head(*marks: Mark, run: str = "run-1", durable: int = 0) -> bytes:
     """The frame of a head with these marks."""
-    return encode_head(SegmentHead(FORMAT_VERSION, "0123456789ab", "node-1", run, "0.1", 5, {"gap": FORM}, marks, durable))
+    return encode_head(SegmentHead(FORMAT_VERSION, "00000000456789ab", "node-1", run, "0.1", 5, {"gap": FORM}, marks, durable))
 
 
 def batch(seq: int, *, worker: str = "process", epoch: int = 1, run: str = "run-1", ended: bool = False) -> bytes:
@@ -195,7 +195,8 @@ def test_the_newest_superseded_segments_are_remembered() -> None:
     """Heads name the segments whose rows later ones hold: each once, in their order, and no more than a head has room for."""
     names = tuple(f"20240101T000000Z-{generation:08x}00000000.spool" for generation in range(1, SUPERSEDED_MAX + 3))
     heads = [
-        SegmentHead(FORMAT_VERSION, "0123456789ab", "node-1", "run-1", "0.1", 5, {}, (), 0, part) for part in (names[4:], names[:6])
+        SegmentHead(FORMAT_VERSION, "00000000456789ab", "node-1", "run-1", "0.1", 5, {}, (), 0, part)
+        for part in (names[4:], names[:6])
     ]
     findings = [Finding(head, 0, 0, torn=False) for head in heads]
     assert superseded([*findings, Finding(None, 0, 1, torn=False)]) == names[2:]

@@ -8,7 +8,7 @@ from workers.writer.report import SealedFile, SealReport, decode_report, encode_
 
 def test_report_is_read_back() -> None:
     """One line of JSON, the same on both sides."""
-    report = SealReport("0123456789ab", (SealedFile("process", "/x/a.parquet", 3),), 3, 1, True, 5, None)
+    report = SealReport("00000000456789ab", (SealedFile("process", "/x/a.parquet", 3),), 3, 1, True, 5, None)
     line = encode_report(report)
     assert decode_report(line) == report
     assert b"\n" not in line
