@@ -26,7 +26,7 @@ class _Attempt(NamedTuple):
 
 
 def full_delay_ns(failures: int, policy: Backoff) -> int:
-    """The wait before jitter, in nanoseconds: none after the first failure since the last stable spell.
+    """The wait before jitter, in nanoseconds: none after the first failure since the last stable period.
 
     *Range:* 0 to `policy.ceiling_ns`, never falling as `failures` grows.
     """
