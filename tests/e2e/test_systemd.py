@@ -136,7 +136,10 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         (NEXT_VERSION, {about: f'__version__ = "{NEXT_VERSION}"'}),
         (
             BROKEN_VERSION,
-            {about: f'__version__ = "{BROKEN_VERSION}"', "evergauge/packages/agent/daemon/wiring.py": "raise RuntimeError('a defect')"},
+            {
+                about: f'__version__ = "{BROKEN_VERSION}"',
+                "evergauge/packages/agent/daemon/wiring.py": "raise RuntimeError('a defect')",
+            },
         ),
     ):
         shutil.copytree(ours, folder / version, copy_function=os.link)
