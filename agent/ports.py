@@ -4,7 +4,7 @@ A worker's work is handed these; tests hand it fakes that pass the same contract
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from agent.model.gap_cause import ClockReading
 from agent.model.message import Condition, DataAck, DataHello, Identity, Lost, Note, Tick
@@ -95,10 +95,19 @@ class Bus(Protocol):
         ...
 
 
+class Interest(NamedTuple):
+    """A descriptor, and what its worker waits for there."""
+
+    descriptor: int
+    readable: bool = True
+    writable: bool = False
+
+
 class Work(Protocol):
     """What one kind of worker does; `workers.runtime` owns its process and calls it from one loop.
 
-    No method may block longer than a heartbeat: liveness is the progress of this loop.
+    No method may block longer than a heartbeat: liveness is the progress of this loop. `workers.framework.work.BaseWork` has all
+    of them, for a kind that needs few.
     """
 
     def on_start(self, now_ns: int) -> None:
@@ -117,12 +126,20 @@ class Work(Protocol):
         """The deadline has come."""
         ...
 
-    def descriptors(self) -> Sequence[int]:
-        """Descriptors whose readability `on_readable` wants to hear of."""
+    def interests(self) -> tuple[Interest, ...]:
+        """The descriptors to wait for, each once; asked after every turn of the loop."""
         ...
 
     def on_readable(self, descriptor: int, now_ns: int) -> None:
-        """One of them is readable."""
+        """One of them can be read, or has failed. It may have been closed earlier in the same turn."""
+        ...
+
+    def on_writable(self, descriptor: int, now_ns: int) -> None:
+        """One of them can be written to, or has failed. It may have been closed earlier in the same turn."""
+        ...
+
+    def on_data(self, now_ns: int) -> bool:
+        """The data socket has something: for the work that was made with a `DataPeer`. True: there may be more."""
         ...
 
     def on_ask(self, what: str, now_ns: int) -> dict[str, Any] | None:
@@ -162,4 +179,4 @@ class DataPeer(Protocol):
         ...
 
 
-__all__ = ["Bus", "Clock", "DataPeer", "KernelTree", "Lost", "Outbox", "Work"]
+__all__ = ["Bus", "Clock", "DataPeer", "Interest", "KernelTree", "Lost", "Outbox", "Work"]

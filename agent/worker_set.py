@@ -1,10 +1,11 @@
-"""Which workers there are and where their processes begin. Plain data, made from the configuration."""
+"""Which workers this agent runs and where their processes begin. Plain data, made from the configuration."""
 
 from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from agent.config import GATEWAY_ADDRESS, Config
+from agent.config import Config
+from agent.model.worker_kind import WorkerKind
 from workers import registry
 
 
@@ -13,15 +14,11 @@ class WorkerSet(Struct, frozen=True):
     `module:function` that a new process calls, `preload` what the fork server imports for all of them.
     """
 
-    kinds: Mapping[str, str]
+    kinds: Mapping[str, WorkerKind]
     entry: str = "workers.runtime.worker_main:run_worker"
     preload: Sequence[str] = ("workers.runtime.preload",)
 
 
 def agent_worker_set(config: Config) -> WorkerSet:
-    """The agent's own workers. The writer starts first and so stops last: what the others say at their end is stored."""
-    kinds = {"writer": "writer", "control-plane": "control-plane"}
-    kinds |= {f"sampler/{each.name}": "sampler" for each in registry.all_samplers() if each.is_wanted(config)}
-    if config.of(GATEWAY_ADDRESS):
-        kinds["gateway"] = "gateway"
-    return WorkerSet(kinds)
+    """The agent's own workers that this configuration wants."""
+    return WorkerSet({each.name: each.kind for each in registry.all_workers() if each.is_wanted(config)})

@@ -1,38 +1,69 @@
-"""What there is to run and to store: the samplers, found by discovery, and every table.
+"""What there is to run and to store: every worker, found by discovery, and every table and setting.
 
-A new sampler is one new module in `workers/samplers` with a `SAMPLER`; nothing here or elsewhere names it.
+A kind of worker is one folder `workers/<kind>` with a `worker.py` that has a `WORKER`; a sampler is one module in
+`workers/samplers` with a `SAMPLER`. Nothing here or elsewhere names them.
 """
 
 import os
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import import_module
 from importlib.machinery import all_suffixes
 
+import workers
 from agent.config import SETTINGS, STATE_DIR, STORAGE_QUOTA, Config, default_quota_bytes
 from agent.model.table import Table
 from agent.model.tables import SYSTEM_TABLES
+from agent.model.worker_kind import Statistic
 from agent.setting import AUTO_BYTES, AnySetting, AutoSwitch
 from workers import samplers
-from workers.framework.sampler import Sampler
+from workers.framework.declaration import Worker
+from workers.framework.sampler import Sampler, sampler_worker
 
-_NOT_SAMPLERS = frozenset({"__init__"})
+# What every worker that sends rows says of its buffer.
+_OF_OUTBOXES = (
+    Statistic("evergauge_outbox_refused_batches_total", "counter", "Batches a full outbox lost.", ("outbox", "refused_batches")),
+    Statistic("evergauge_outbox_refused_rows_total", "counter", "Rows a full outbox lost.", ("outbox", "refused_rows")),
+)
 
 
 @cache
 def all_samplers() -> tuple[Sampler, ...]:
     """Every sampler in the package, in the order of their names."""
     found = []
-    for name in sorted(_module_names() - _NOT_SAMPLERS):
+    for name in sorted(_module_names(samplers.__path__) - {"__init__"}):
         sampler = import_module(f"{samplers.__name__}.{name}").SAMPLER
         assert isinstance(sampler, Sampler), name
         found.append(sampler)
     return tuple(found)
 
 
-def _module_names() -> set[str]:
-    """The modules in the package's folders. `pkgutil.iter_modules` finds them too, and brings `inspect` for it: 1 MiB."""
-    entries = (entry.partition(".") for folder in samplers.__path__ for entry in os.listdir(folder))
+@cache
+def all_workers() -> tuple[Worker, ...]:
+    """Every worker that there can be, in the order of their start."""
+    found = [sampler_worker(each) for each in all_samplers()]
+    for name in sorted(_kind_folders(workers.__path__)):
+        worker = import_module(f"{workers.__name__}.{name}.worker").WORKER
+        assert isinstance(worker, Worker), name
+        found.append(worker)
+    assert len({each.name for each in found}) == len(found), "two workers have one name"
+    return tuple(sorted(found, key=lambda each: (each.kind.start_order, each.name)))
+
+
+def _module_names(folders: Iterable[str]) -> set[str]:
+    """The modules in a package's folders. `pkgutil.iter_modules` finds them too, but imports `inspect`, which costs 1 MiB."""
+    entries = (entry.partition(".") for folder in folders for entry in os.listdir(folder))
     return {name for name, dot, ending in entries if name and dot + ending in all_suffixes()}
+
+
+def _kind_folders(folders: Iterable[str]) -> set[str]:
+    """The folders in a package's folders that have a module `worker`."""
+    return {
+        entry.name
+        for folder in folders
+        for entry in os.scandir(folder)
+        if entry.is_dir() and entry.name.isidentifier() and "worker" in _module_names((entry.path,))
+    }
 
 
 def sampler(name: str) -> Sampler:
@@ -40,25 +71,42 @@ def sampler(name: str) -> Sampler:
     return {candidate.name: candidate for candidate in all_samplers()}[name]
 
 
+def worker(name: str) -> Worker:
+    """The worker of this name. *Raises:* KeyError."""
+    return {candidate.name: candidate for candidate in all_workers()}[name]
+
+
 def worker_names() -> tuple[str, ...]:
     """Every worker that there can be, in the order of their start."""
-    return ("writer", "control-plane", *(f"sampler/{candidate.name}" for candidate in all_samplers()), "gateway")
+    return tuple(each.name for each in all_workers())
 
 
 def tables() -> tuple[Table, ...]:
     """Every table that the agent can write, system tables first."""
-    return SYSTEM_TABLES + tuple(table for candidate in all_samplers() for table in candidate.tables)
+    return SYSTEM_TABLES + tuple(table for each in all_workers() for table in each.tables)
 
 
 def settings() -> tuple[AnySetting, ...]:
-    """Every setting there is: the agent's own and those that samplers declare."""
-    return SETTINGS + tuple(setting for candidate in all_samplers() for setting in candidate.settings)
+    """Every setting there is: the agent's own and those that workers declare."""
+    return SETTINGS + tuple(setting for each in all_workers() for setting in each.settings)
+
+
+def statistics() -> Mapping[str, tuple[Statistic, ...]]:
+    """What the `stats` of each worker mean for /metrics, by worker name; under "" what holds for all."""
+    return {"": _OF_OUTBOXES, **{each.name: each.statistics for each in all_workers()}}
+
+
+def preload() -> None:
+    """Import all that any worker needs, so that the fork server's children share it."""
+    for each in all_workers():
+        for module in each.preload:
+            import_module(module)
 
 
 def decided(config: Config) -> Config:
     """The configuration with every `auto` decided by what this host has now.
 
-    Once, at the agent's start: a worker that is started anew later must not decide otherwise.
+    Once, at the agent's start: a worker that is restarted later must not decide otherwise.
     """
     words: dict[str, int | str | bool] = {
         candidate.is_enabled.key: "true" if candidate.is_wanted(config) else "false"
@@ -71,7 +119,7 @@ def decided(config: Config) -> Config:
 
 
 def _file_system_bytes(folder: str) -> int:
-    """The size of the file system that holds a folder; 0 where it does not tell."""
+    """The size of the file system that holds a folder; 0 where that cannot be known."""
     try:
         found = os.statvfs(folder)
     except OSError:

@@ -138,7 +138,7 @@ def _fingerprint(config: Config, worker_set: WorkerSet) -> bytes:
         agent.__file__,
         sys.version,
         worker_set.entry,
-        list(worker_set.kinds.items()),
+        [(name, kind.name) for name, kind in worker_set.kinds.items()],
         sorted(config.values.items()),
     ]
     return blake2b(msgspec.json.encode(what), digest_size=32).digest()

@@ -174,7 +174,7 @@ def _order(config: Config, about: About, child: Child, epoch: int) -> bytes:
     """What a new worker is told: which worker it is, everything that this one needs, and how its generations before ended."""
     launch = Launch(
         identity=Identity(about.run, child.name, epoch),
-        kind=child.kind,
+        kind=child.kind.name,
         bus_path=config.of(BUS_SOCKET),
         data_path=config.of(DATA_SOCKET),
         state_dir=about.state_dir,

@@ -18,6 +18,7 @@ from msgspec import Struct
 from agent.model.errors import ends_restarts
 from agent.model.message import Ending, Stop
 from agent.model.timebase import MS, S
+from agent.model.worker_kind import WorkerKind
 from supervisor.core.backoff import Backoff, delay_ns
 from supervisor.core.death import Death, describe_exit, telling_lines
 from supervisor.core.effect import Effect, Exited, Log, ResetLauncher, Send, Signal, Spawn, Survivor
@@ -64,7 +65,7 @@ class Policy(Struct, frozen=True):
 class Child:
     """One worker: its state, its present epoch and its failures. Methods return the effects of what happened."""
 
-    def __init__(self, name: str, kind: str, policy: Policy, rng: Random) -> None:
+    def __init__(self, name: str, kind: WorkerKind, policy: Policy, rng: Random) -> None:
         self.name = name
         self.kind = kind
         self._policy = policy

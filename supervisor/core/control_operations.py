@@ -24,6 +24,7 @@ from agent.model.errors import ExitCode, ProtocolError
 from agent.model.message import Reply
 from agent.model.rule import GroupRule, problem_of_new_rule
 from agent.model.timebase import MS, S
+from agent.model.worker_kind import ROTATE, RULES, STATS
 from supervisor.core import report
 from supervisor.core.child import ChildState
 from supervisor.core.effect import Asker, Effect, Persisted, Problem, Respond, WorkerAsker
@@ -78,8 +79,10 @@ class ControlOperations:
 
     def on_request(self, asker: WorkerAsker, what: str, now_ns: int) -> list[Effect]:
         """A worker's own question. One that it may not ask is answered with a problem, so that it does not wait in vain."""
-        if what not in WORKER_OPERATIONS:
-            sentence = f"a worker may ask for {' or '.join(sorted(WORKER_OPERATIONS))}, not for {what[:64]!r}"
+        # Whatever its kind claims: workers may look, and only that.
+        allowed = WORKER_OPERATIONS & self._state.children[asker.child].kind.asks
+        if what not in allowed:
+            sentence = f"a worker of this kind may ask for {' or '.join(sorted(allowed)) or 'nothing'}, not for {what[:64]!r}"
             return [_refusal(asker, "no_such_request", sentence)]
         return self.on_command(asker, what, {}, now_ns)
 
@@ -143,8 +146,8 @@ class ControlOperations:
             stats = {name: (replies[name].body if name in replies else None) for name in self._state.children}
             return self._state.status(stats, at_ns)
 
-        workers = tuple(self._state.names_up())
-        return self._questions.ask(Question(asker, "stats", workers, STATS_DEADLINE_NS, finish), now_ns)
+        workers = tuple(child.name for child in self._state.children_answering(STATS) if child.state is ChildState.UP)
+        return self._questions.ask(Question(asker, STATS, workers, STATS_DEADLINE_NS, finish), now_ns)
 
     def _on_worker_state(self, asker: Asker, arguments: Arguments, now_ns: int) -> list[Effect]:
         name = arguments.get("name")
@@ -162,7 +165,7 @@ class ControlOperations:
             return _said_by_worker(WorkerState, {**replies[child.name].body, "name": child.name, "epoch": epoch}, child.name)
 
         patience_ns = int(DEADLINE_SECONDS * S * 0.8)
-        return self._questions.ask(Question(asker, "rules", (child.name,), patience_ns, finish), now_ns)
+        return self._questions.ask(Question(asker, RULES, (child.name,), patience_ns, finish), now_ns)
 
     # ---- operations that change something ----------------------------------------------------------
 
@@ -205,20 +208,21 @@ class ControlOperations:
         return [*effects, Respond(asker, WorkerChange(name=child.name, state=str(child.state)))]
 
     def _on_rotate(self, asker: Asker, arguments: Arguments, now_ns: int) -> list[Effect]:
-        if "writer" not in self._state.names_up():
+        writer = next(iter(self._state.children_answering(ROTATE)), None)
+        if writer is None or writer.state is not ChildState.UP:
             return [_refusal(asker, "worker_not_up", "the writer is not up; try again in a moment", ExitCode.TRY_AGAIN)]
 
         def finish(replies: Replies, at_ns: int) -> Document | Problem:
-            if "writer" not in replies:
+            if writer.name not in replies:
                 sentence = "the writer has not sealed in time; it goes on, `agentctl status` shows the waiting segments"
                 return Problem("no_answer", sentence, int(ExitCode.TRY_AGAIN))
-            body = replies["writer"].body
+            body = replies[writer.name].body
             if body.get("problem"):
                 return Problem("not_sealed", str(body["problem"]), int(ExitCode.IO))
-            return _said_by_worker(RotateOutcome, body, "writer")
+            return _said_by_worker(RotateOutcome, body, writer.name)
 
         patience_ns = int(ROTATE_DEADLINE_SECONDS * S * 0.95)
-        return self._questions.ask(Question(asker, "rotate", ("writer",), patience_ns, finish), now_ns)
+        return self._questions.ask(Question(asker, ROTATE, (writer.name,), patience_ns, finish), now_ns)
 
     # ---- parts -----------------------------------------------------------------------------------
 

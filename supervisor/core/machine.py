@@ -213,19 +213,19 @@ class Machine:
 
     def _on_hello(self, child: Child, now_ns: int) -> list[Effect]:
         # Whoever works with the rules and pods of a former supervisor keeps them until ours are whole: without a gap of
-        # pods in between. The control plane is the one that makes them whole.
+        # pods in between. Those that publish make them whole.
         replica = self.state.authority.replicas.get(child.name)
         # It may say hello twice: to a supervisor that died before it was heard, and to this one.
         was_held = replica is not None and replica.epoch == child.epoch and replica.is_held
         is_taken_over = was_held or self._takeover.is_silent(child.name)
         is_awaited = self._release_at_ns is not None and not self.state.looked_at_host
-        is_held = is_taken_over and child.kind != "control-plane" and is_awaited
+        is_held = is_taken_over and not child.kind.may_publish and is_awaited
         self._takeover.on_answered(child.name)
         return [*self.state.authority.on_hello(child.name, child.epoch, is_held=is_held), *child.on_hello(now_ns)]
 
     def _on_publish(self, child: Child, message: Publish) -> list[Effect]:
-        if child.kind != "control-plane" or (problem := problem_of_publish(message)) is not None:
-            reason = "only the control plane publishes" if child.kind != "control-plane" else problem
+        if not child.kind.may_publish or (problem := problem_of_publish(message)) is not None:
+            reason = problem if child.kind.may_publish else "this kind of worker publishes nothing"
             return [Log("publish_refused", "error", {"worker": child.name, "problem": reason})]
         effects = self.state.authority.apply(message.changes)
         if message.complete and not self.state.looked_at_host:

@@ -52,7 +52,7 @@ def worker_status(child: Child, authority: Authority, beat_at_ns: int | None, no
     waits = child.state is ChildState.BACKOFF and child.deadline_ns is not None
     return WorkerStatus(
         name=child.name,
-        kind=child.kind,
+        kind=child.kind.name,
         state=str(child.state),
         pid=child.pid,
         epoch=child.epoch,
@@ -174,6 +174,7 @@ def reasons_not_ready(children: Mapping[str, Child], history: EventHistory, *, l
         reasons.append(text)
     reasons += [f"{worker}: {held.detail}" for (worker, _kind), held in history.conditions.items() if held.blocks_ready]
     if not looked_at_host:
-        held = [condition.detail for (worker, _kind), condition in history.conditions.items() if worker == "control-plane"]
-        reasons.append("; ".join(["control-plane has not yet seen which pods and units exist", *held]))
+        publishers = [child.name for child in children.values() if child.kind.may_publish]
+        held = [condition.detail for (worker, _kind), condition in history.conditions.items() if worker in publishers]
+        reasons.append("; ".join([f"{', '.join(publishers)} has not yet seen which pods and units exist", *held]))
     return reasons

@@ -30,7 +30,7 @@ class RuntimeNameWatch:
         """What follows, and why the agent must end (empty: it need not)."""
         effects: list[Effect] = []
         lost = list(seen.lost)
-        writer = self._state.children.get("writer")
+        writer = next((child for child in self._state.children.values() if child.kind.binds_data_socket), None)
         if writer is not None and not seen.is_taken and self._has_lost_data(writer, seen.data_socket):
             # Only the writer can make it again, and losing nothing: what is not acknowledged is sent again.
             lost.append(DATA_SOCKET)

@@ -25,9 +25,9 @@ class SupervisorState:
         self.is_stopping = False
         self.stale_events = 0
 
-    def names_up(self) -> list[str]:
-        """The workers that are up."""
-        return [child.name for child in self.children.values() if child.state is ChildState.UP]
+    def children_answering(self, what: str) -> list[Child]:
+        """The workers of the kinds that answer this question."""
+        return [child for child in self.children.values() if what in child.kind.answers]
 
     @property
     def is_ready(self) -> bool:

@@ -6,6 +6,7 @@ tells when (`drifted`), and when whole rules have arrived after that (`mended`).
 
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from fakes import scripted_worker
@@ -64,22 +65,21 @@ class DriftingWork(ScriptedWork):
             note(self._name, "drifted")
 
 
-def be_worker(*birth: Any) -> None:
+def be_worker(take_order: Callable[[], bytes], page: int, words: int) -> None:
     """The entry of these workers."""
-    # It has a maker of its own, as the agent's kinds have.
-    scripted_worker.REAL_KINDS.add(KIND)
-    worker_main.MAKERS[KIND] = _make
-    scripted_worker.be_worker(*birth)
+    worker_main.run_worker(take_order, page, words, _maker)
 
 
-def _make(launch: Launch, _context: object, _clock: object, bus: Any) -> worker_main.Made:
-    return DriftingWork(launch.identity.worker, bus), None, None
+def _maker(launch: Launch) -> worker_main.MakeWork:
+    if launch.kind != KIND:
+        return scripted_worker.maker_of(launch)
+    return lambda context: DriftingWork(context.launch.identity.worker, context.bus)
 
 
 def drifting_worker_set(_config: Config) -> WorkerSet:
     """The workers that the environment names."""
     preload = ("fakes.drifting_worker", "workers.runtime.preload")
-    return WorkerSet(scripted_worker.kinds(), entry="fakes.drifting_worker:be_worker", preload=preload)
+    return WorkerSet(scripted_worker.described_kinds(), entry="fakes.drifting_worker:be_worker", preload=preload)
 
 
 if __name__ == "__main__":

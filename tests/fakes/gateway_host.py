@@ -1,6 +1,5 @@
 """A gateway with real sockets in one thread: the test turns its loop and owns its time."""
 
-import select
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -9,10 +8,12 @@ from typing import Any
 
 from fakes.bus import RecordingBus
 from fakes.clock import FakeClock
+from fakes.interests import ready_of
 from fakes.status import status_document
 from msgspec import Struct
 
 from agent.config import Config
+from workers import registry
 from workers.gateway.work import GatewayWork
 
 # Real time that a condition may take; it takes milliseconds.
@@ -78,7 +79,7 @@ class GatewayHost:
         self.status: dict[str, Any] | None = status_document()
         settings: dict[str, int | str | bool] = {"gateway.address": address, "gateway.port": port, "kernel.proc_root": proc_root}
         settings["gateway.allowed_hosts"] = allowed_hosts
-        self.work = GatewayWork(self.clock, self.bus, Config(settings))
+        self.work = GatewayWork(self.clock, self.bus, Config(settings), registry.statistics())
         self._answered = 0
         self._clients: list[Client] = []
         self.work.on_start(self.clock.now_ns())
@@ -97,9 +98,11 @@ class GatewayHost:
 
     def turn(self, wait_seconds: float = 0.0) -> None:
         """One turn of a worker's loop."""
-        readable = select.select(self.work.descriptors(), [], [], wait_seconds)[0]
+        readable, writable = ready_of(self.work.interests(), wait_seconds)
         for descriptor in readable:
             self.work.on_readable(descriptor, self.clock.now_ns())
+        for descriptor in writable:
+            self.work.on_writable(descriptor, self.clock.now_ns())
         while self._answered < len(self.bus.requests):
             self._answered += 1
             if self.status is not None:

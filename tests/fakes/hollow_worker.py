@@ -92,7 +92,7 @@ def hollow_agent(folder: Path, workers: str, *, ready: bool) -> WorkerSetAgent:
 def hollow_worker_set(_config: Config) -> WorkerSet:
     """The workers that the environment names."""
     preload = ("fakes.hollow_worker", "workers.runtime.preload")
-    return WorkerSet(scripted_worker.kinds(), entry="fakes.hollow_worker:be_worker", preload=preload)
+    return WorkerSet(scripted_worker.described_kinds(), entry="fakes.hollow_worker:be_worker", preload=preload)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ class OccupancyStory:
         self.probe = ResctrlProbe(
             filesystem or self.folder, self.config, self.clock, self.bus, self.heartbeat, lambda filesystem: LLC_BYTES
         )
-        self.work = SamplerWork(SAMPLER, self.probe, self.clock, outbox or self.recorded, self.bus, self.config, self.heartbeat)
+        self.work = SamplerWork(SAMPLER, self.probe, self.clock, outbox or self.recorded, self.bus, self.config)
 
     def start(self) -> None:
         """With the rules that are there by now, as the runtime does."""

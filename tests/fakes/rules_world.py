@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 import msgspec
+from fakes.kind import kind_of
 from fakes.simulated_worker import Pods, SimulatedWorker
 from fakes.story import ABOUT, POLICY
 
@@ -86,7 +87,7 @@ class RulesWorld:
         self.log: list[Log] = []
         about = msgspec.structs.replace(ABOUT, started_at_ns=self.now_ns)
         rng = Random(1)
-        children = [Child(name, kind, POLICY, rng) for name, kind in CHILDREN.items()]
+        children = [Child(name, kind_of(kind), POLICY, rng) for name, kind in CHILDREN.items()]
         self.supervisor_state = SupervisorState(about, children, Authority(decode_rulebook(self.disk), first_sequence=self.now_ns))
         self.machine = Machine(self.supervisor_state, POLICY)
         self._carry_out(self.machine.begin(self.now_ns, survivors))

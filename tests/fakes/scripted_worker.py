@@ -15,19 +15,23 @@ what arrives in a fifo of its name there, and writes into the file `ledger` when
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
+from fakes.kind import kind_of
 from fakes.order import breed, burn, carry_out
 
 from agent.launch import Launch
 from agent.model.rule import Assignment, Unit, UnitKind, canonical, pod_key
 from agent.model.rule_state import Change, RuleState
+from agent.model.worker_kind import WorkerKind
+from agent.ports import Interest, Work
+from workers.framework.declaration import WorkerContext
+from workers.framework.work import BaseWork
 from workers.runtime import worker_main
 
 VARIABLE = "WORKFORCE"
 FOLDER_VARIABLE = "WORKFORCE_FOLDER"
-SCRIPTS = ("idle", "dies", "breeds", "busy")
 # The agent's own kinds, which keep their makers; the control plane is scripted here, for nothing is to be looked at.
 REAL_KINDS = {"writer", "sampler", "gateway"}
 BUSY_TURN_SECONDS = 0.012
@@ -38,14 +42,14 @@ MESSAGES_PER_TURN = 20
 ORDER_BYTES_MAX = 4096
 
 
-class ScriptedWork:
+class ScriptedWork(BaseWork):
     """`agent.ports.Work` that does one thing when it starts, and after that what it is ordered to."""
 
     def __init__(self, script: str, name: str, bus: Any) -> None:
+        super().__init__()
         self._script = script
         self._name = name
         self._bus = bus
-        self._done = False
         self._is_noted = False
         self._due: int | None = None
         self._orders: int | None = None
@@ -98,9 +102,9 @@ class ScriptedWork:
             case "host":
                 self._bus.publish([], complete=True)
 
-    def descriptors(self) -> Sequence[int]:
+    def interests(self) -> tuple[Interest, ...]:
         """The fifo that orders come through."""
-        return () if self._orders is None else (self._orders,)
+        return () if self._orders is None else (Interest(self._orders),)
 
     def on_readable(self, descriptor: int, now_ns: int) -> None:
         """Orders, one per line."""
@@ -112,29 +116,14 @@ class ScriptedWork:
             else:
                 carry_out(line)
 
-    def on_ask(self, what: str, now_ns: int) -> dict[str, Any] | None:
-        """Nothing to tell but how far the publishing is."""
+    def stats(self) -> dict[str, Any]:
+        """How far the publishing is."""
         return {"to_publish": self._publications}
-
-    def take_replies(self) -> Sequence[tuple[str, dict[str, Any]]]:
-        """None."""
-        return ()
-
-    def on_answer(self, request: int, body: dict[str, Any]) -> None:
-        """Never called."""
 
     def on_taken_over(self, now_ns: int) -> None:
         """The one that tells that the host was seen tells it again."""
         if self._script == "host":
             self._due = now_ns
-
-    def on_stop(self, now_ns: int, *, for_good: bool) -> None:
-        """Nothing to end."""
-        self._done = True
-
-    def is_done(self) -> bool:
-        """At once after the stop."""
-        return self._done
 
     def _publish_some(self) -> None:
         for _ in range(min(MESSAGES_PER_TURN, self._publications)):
@@ -162,23 +151,26 @@ def note(name: str, event: str) -> None:
 
 def be_worker(take_order: Callable[[], bytes], page: int, words: int) -> None:
     """The entry of these workers: the agent's own, with the scripts among the kinds."""
-    worker_main.MAKERS.update({script: _maker(script) for script in _scripts()})
-    worker_main.run_worker(take_order, page, words)
+    worker_main.run_worker(take_order, page, words, maker_of)
 
 
-def _scripts() -> list[str]:
-    return sorted({*SCRIPTS, "control-plane", *kinds().values()} - REAL_KINDS)
+def maker_of(launch: Launch) -> worker_main.MakeWork:
+    """How the work of a worker is made: the agent's own kinds as ever, all others by their script."""
+    if launch.kind in REAL_KINDS:
+        return worker_main.registered_maker(launch)
 
-
-def _maker(script: str) -> worker_main.Maker:
-    # The machine takes pods from the kind `control-plane` alone, and is ready only when that has seen the host.
-    what = "host" if script == "control-plane" else script
-
-    def make(launch: Launch, _context: object, _clock: object, bus: Any) -> worker_main.Made:
-        note(launch.identity.worker, "born")
-        return ScriptedWork(what, launch.identity.worker, bus), None, None
+    def make(context: WorkerContext) -> Work:
+        name = context.launch.identity.worker
+        note(name, "born")
+        # Only the kind `control-plane` may publish, and the agent is ready only when it has.
+        return ScriptedWork("host" if launch.kind == "control-plane" else launch.kind, name, context.bus)
 
     return make
+
+
+def described_kinds() -> dict[str, WorkerKind]:
+    """The workers that the environment names, as the supervisor takes them."""
+    return {name: kind_of(kind) for name, kind in kinds().items()}
 
 
 def kinds() -> dict[str, str]:

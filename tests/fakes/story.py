@@ -2,6 +2,7 @@
 
 from random import Random
 
+from fakes.kind import kind_of
 from msgspec import structs
 
 from agent.model.message import Ack, Delta, Hello, Publish, Ready, Snapshot
@@ -60,7 +61,7 @@ class Story:
         rng = Random(seed)
         self.supervisor_state = SupervisorState(
             structs.replace(ABOUT, started_at_ns=now_ns),
-            [Child(name, kind, policy, rng) for name, kind in children.items()],
+            [Child(name, kind_of(kind), policy, rng) for name, kind in children.items()],
             Authority(book or Rulebook(), first_sequence=now_ns),
         )
         self.machine = Machine(self.supervisor_state, policy)

@@ -7,7 +7,7 @@ Run as a program it takes agentd's own arguments and, in the environment variabl
 import os
 import sys
 
-from fakes.scripted_worker import kinds
+from fakes.scripted_worker import described_kinds
 
 from agent.config import Config
 from agent.daemon.foreground import run
@@ -16,7 +16,9 @@ from agent.worker_set import WorkerSet
 
 def scripted_worker_set(_config: Config) -> WorkerSet:
     """The workers that the environment names."""
-    return WorkerSet(kinds(), entry="fakes.scripted_worker:be_worker", preload=("fakes.scripted_worker", "workers.runtime.preload"))
+    return WorkerSet(
+        described_kinds(), entry="fakes.scripted_worker:be_worker", preload=("fakes.scripted_worker", "workers.runtime.preload")
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """One writer after another over a real state folder, with real sealers, and senders that speak the protocol."""
 
 import os
-import select
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 from fakes.bus import RecordingBus
 from fakes.clock import FakeClock
+from fakes.interests import ready_of
 from fakes.sender import SAMPLE, FakePeer, FakeSender
 
 from agent.config import Config
@@ -95,8 +95,7 @@ class WriterHost:
             self.work.on_timer(now_ns)
         # This clock may pass an hour while the real disk syncs: the sync comes to its end first, as on a real host.
         seconds = 0.1 if self.stats()["is_syncing"] else 0
-        ready = select.select(self.work.descriptors(), [], [], seconds)[0]
-        for descriptor in ready:
+        for descriptor in ready_of(self.work.interests(), seconds)[0]:
             self.work.on_readable(descriptor, now_ns)
 
     def turn_until(self, condition: Callable[[], bool]) -> None:
@@ -104,7 +103,7 @@ class WriterHost:
         deadline = time.monotonic() + DEADLINE_SECONDS
         while not condition():
             assert time.monotonic() < deadline, "the condition never came"
-            select.select(self.work.descriptors(), [], [], 0.01)
+            ready_of(self.work.interests(), 0.01)
             self.turn()
 
     def rotate(self) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def gateway() -> Iterator[GatewayHost]:
 
 def is_at_rest(gateway: GatewayHost) -> bool:
     """Only the listening socket is left, and nothing will wake the gateway."""
-    return len(gateway.work.descriptors()) == 1 and gateway.work.next_deadline_ns() is None
+    return len(gateway.work.interests()) == 1 and gateway.work.next_deadline_ns() is None
 
 
 def test_live_is_answered_without_asking_anybody(gateway: GatewayHost) -> None:
@@ -300,7 +300,7 @@ def test_a_hundred_idle_connections_shut_nobody_out(gateway: GatewayHost) -> Non
         idle.append(gateway.connect())
         gateway.turn()
     gateway.turn_until(lambda: gateway.stats["refused"] == 100 - CONNECTIONS_MAX)
-    assert len(gateway.work.descriptors()) == CONNECTIONS_MAX + 1
+    assert len(gateway.work.interests()) == CONNECTIONS_MAX + 1
     assert [gateway.ask(path).status for path in ("/live", "/ready", "/metrics")] == [200, 200, 200]
     assert gateway.work.next_deadline_ns() == gateway.clock.now_ns() + CONNECTION_TIMEOUT_NS
     gateway.pass_time(CONNECTION_TIMEOUT_NS)

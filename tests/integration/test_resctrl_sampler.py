@@ -31,9 +31,10 @@ from agent.store.record import Record, parse_head, parse_records
 from workers import registry
 from workers.framework.sampler import SamplerWork
 from workers.resctrl.row import OCCUPANCY
+from workers.runtime.context import ProcessContext
 from workers.runtime.data_peer import SocketDataPeer
 from workers.runtime.outbox import SocketOutbox
-from workers.runtime.worker_main import MAKERS
+from workers.runtime.worker_main import registered_maker
 from workers.samplers.resctrl import CAPACITY, INTERVAL
 from workers.writer.work import WriterWork
 
@@ -74,7 +75,7 @@ def test_readiness_waits_for_the_mount_names_cause_and_remedy_and_is_lost_with_i
     for mount in (None, 1, 1, None, None, 2):
         story.folder.mount = mount
         story.tick()
-    assert [(held.active, held.blocks_ready) for held in story.bus.conditions] == [(True, True), (False, True)] * 2
+    assert [(held.active, held.blocks_ready) for held in story.bus.conditions] == [(True, True), (False, False)] * 2
     assert all("no resctrl is mounted here" in held.detail for held in story.bus.conditions if held.active)
     assert all("mount -t resctrl" in held.detail for held in story.bus.conditions if held.active)
 
@@ -314,8 +315,10 @@ def test_the_capacity_that_is_set_is_the_one_in_use(tmp_path: Path) -> None:
     config = Config({"sampler.resctrl.channel_capacity": 2, "resctrl.mount": str(tmp_path / "nothing")})
     launch = Launch(Identity("r", "sampler/resctrl", 1), "sampler", "", str(tmp_path / "data.sock"), "", "node-1", "0", config)
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    work, outbox, _peer = MAKERS["sampler"](launch, context, SystemClock(), RecordingBus())  # type: ignore[arg-type]
+    ports = ProcessContext(launch, context, SystemClock(), RecordingBus())  # type: ignore[arg-type]  # it says nothing here
+    work = registered_maker(launch)(ports)
     assert isinstance(work, SamplerWork)
+    outbox = ports.made_outbox
     assert outbox is not None
     row = (1, None, None, "a", "/g", *[None] * (len(OCCUPANCY.columns) - 5))
     assert [outbox.offer(OCCUPANCY, [row], stamp) for stamp in (1, 1, 2, 2, 3, 3)] == [True] * 4 + [False] * 2

@@ -201,7 +201,7 @@ class GroupController:
         self._plan.on_found(now_ns)
         # It may be the same resctrl, with groups that nobody wants by now: it was covered, or could not be looked at for a while.
         self._ends_adoption = self._has_looked
-        self._report.say("resctrl", "", blocks_ready=True)
+        self._report.conditions.tell("resctrl", "", blocks_ready=True)
 
     def _lose(self, problem: ResctrlError | OSError) -> None:
         kind = problem.kind if isinstance(problem, ResctrlError) else ProblemKind.IO
@@ -209,7 +209,7 @@ class GroupController:
         self._mount_id, self._lost = None, (kind, sentence)
         self._failures[kind.value] += 1
         self._plan.on_lost(kind, sentence)
-        self._report.say("resctrl", sentence, blocks_ready=True)
+        self._report.conditions.tell("resctrl", sentence, blocks_ready=True)
 
     def _clean_up(self, until_ns: int) -> None:
         """What an earlier agent has left behind; only once, and never what runs on behind a restarted control plane.
@@ -226,11 +226,11 @@ class GroupController:
                     return
                 # What is left is tried at the next turn; any other failure would only come again.
                 is_over = problem.kind is not ProblemKind.LOCKED
-                self._report.say("resctrl", problem.sentence, blocks_ready=True)
+                self._report.conditions.tell("resctrl", problem.sentence, blocks_ready=True)
             if is_over:
                 self._report.tell_cleanup(self._cleanup.report)
                 self._cleanup, self._is_first_start = None, False
-                self._report.say("resctrl", "", blocks_ready=True)
+                self._report.conditions.tell("resctrl", "", blocks_ready=True)
 
     def _sweep(self, now_ns: int) -> None:
         """After the first look, and when resctrl is found again: groups of ours that nobody wants, such as one made just before a

@@ -1,10 +1,11 @@
 """What a person should know of the monitoring groups: conditions that last, and events. It decides nothing about groups."""
 
-from agent.model.message import Condition, Note
+from agent.model.message import Note
 from agent.model.timebase import S
 from agent.ports import Bus, Clock
 from workers.control_plane.desired_groups import unmeasured_sentence
 from workers.control_plane.group_plan import GroupPlan
+from workers.framework.condition import Conditions
 from workers.resctrl.problem import ProblemKind
 from workers.resctrl.report import CleanupReport
 
@@ -25,7 +26,7 @@ class GroupReport:
         self._plan = plan
         self._clock = clock
         self._bus = bus
-        self._conditions: dict[str, str] = {}
+        self.conditions = Conditions(bus)
         self._summary_at_ns = 0
         # The last time that nobody waited for the lock or for ids in limbo.
         self._delayed_since_ns = 0
@@ -34,12 +35,6 @@ class GroupReport:
     def on_start(self, now_ns: int) -> None:
         """Nobody waits yet."""
         self._delayed_since_ns = now_ns
-
-    def say(self, kind: str, detail: str, *, blocks_ready: bool = False) -> None:
-        """Say when a condition begins, changes or ends (`detail` empty), and nothing in between."""
-        if self._conditions.get(kind, "") != detail:
-            self._conditions[kind] = detail
-            self._bus.condition(Condition(kind, bool(detail), detail, blocks_ready=blocks_ready))
 
     def tell_cleanup(self, report: CleanupReport) -> None:
         """What became of the groups that an earlier agent has left."""
@@ -55,7 +50,7 @@ class GroupReport:
         """Who goes without a group now; without resctrl that is told by its own condition."""
         if now_ns >= self._summary_at_ns:
             self._summary_at_ns = now_ns + SUMMARY_INTERVAL_NS
-            self.say("pods_unmeasured", self._unmeasured_sentence() if is_mounted else "")
+            self.conditions.tell("pods_unmeasured", self._unmeasured_sentence() if is_mounted else "")
 
     def _unmeasured_sentence(self) -> str:
         """Who goes without a group, as a sentence. Ids on their way and a lock are no problem at first."""

@@ -4,7 +4,7 @@ It keeps nothing of its own: a successor adopts the assignments from the rule sn
 on through its death. Only a clean stop ends them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec.structs import replace
@@ -14,7 +14,7 @@ from agent.failpoint import failpoint
 from agent.model.errors import EvergaugeError, FormatError
 from agent.model.foreign import readable
 from agent.model.heartbeat import Heartbeat, beating
-from agent.model.message import Condition, Note
+from agent.model.message import Note
 from agent.model.rule import Assignment, GroupRule, Unit, canonical, decode_rule, in_order, pod_key, rule_key
 from agent.model.rule_state import Change, RuleState
 from agent.model.table import Row
@@ -35,6 +35,8 @@ from workers.control_plane.group_controller import GroupController
 from workers.control_plane.group_step import Part
 from workers.control_plane.pods import Places, observe, with_unseen
 from workers.control_plane.unit_threads import UnitThreads
+from workers.framework.condition import Conditions
+from workers.framework.work import BaseWork
 from workers.resctrl.groups import MonitoringGroups
 
 RULE_PREFIX = rule_key("")
@@ -44,7 +46,7 @@ CHUNK = 1_000
 _PARENTS_SHOWN = 3
 
 
-class ControlPlaneWork:
+class ControlPlaneWork(BaseWork):
     """`agent.ports.Work` of the worker `control-plane`."""
 
     def __init__(
@@ -63,6 +65,7 @@ class ControlPlaneWork:
 
         `heartbeat` is given all along: with the most units and rules that there may be, a look or a binding takes seconds.
         """
+        super().__init__()
         self.heartbeat = heartbeat or Heartbeat()
         self._clock = clock
         self._run = run
@@ -74,7 +77,6 @@ class ControlPlaneWork:
         self._controller = None if groups is None else GroupController(groups, self._threads_of, clock, bus, config, self.heartbeat)
         self._places: dict[str, Places] = {}
         self._started = False
-        self._done = False
         # The next look at the cgroup tree.
         self._look_at_ns: int | None = None
         # A whole look is taken in; and all groups it asks for have been tried, so that what is published is the whole picture.
@@ -89,7 +91,7 @@ class ControlPlaneWork:
         self._heard = False
         self._units: dict[str, Unit] = {}
         self._assignments: dict[str, Assignment] = {}
-        self._conditions: dict[str, str] = {}
+        self._conditions = Conditions(bus)
         self._look: CgroupScan | None = None
         self._left_out = 0
         self._looks = 0
@@ -123,7 +125,7 @@ class ControlPlaneWork:
         if self._controller is not None:
             self._controller.shared_groups = frozenset(rule.action.group for rule in operator_rules if rule.action.kind == "shared")
         self._rebind_due = True
-        if self._started and not self._done:
+        if self._started and not self.is_stopped:
             update = self._updated()
             self._carry_out(update, update.changes)
 
@@ -159,7 +161,7 @@ class ControlPlaneWork:
         try:
             look = self._cgroups.look()
         except (OSError, EvergaugeError) as problem:
-            self._set_condition("cgroup_tree", f"the cgroup tree cannot be looked at: {_sentence(problem)}")
+            self._conditions.tell("cgroup_tree", f"the cgroup tree cannot be looked at: {_sentence(problem)}")
             return
         self._take_in(look)
         self._looks += 1
@@ -171,8 +173,8 @@ class ControlPlaneWork:
         self._left_out = observation.left_out
         self._units = with_unseen(observation.units, self._assignments, look.unreadable)
         self._places = {uid: observation.places.get(uid) or self._places.get(uid, {}) for uid in self._units}
-        self._set_condition("cgroup_tree", _unreadable_sentence(look.unreadable))
-        self._set_condition("units_truncated", _truncated_sentence(look, observation.left_out))
+        self._conditions.tell("cgroup_tree", _unreadable_sentence(look.unreadable))
+        self._conditions.tell("units_truncated", _truncated_sentence(look, observation.left_out))
         update = self._updated()
         changes = update.changes
         if self._heard:
@@ -233,23 +235,8 @@ class ControlPlaneWork:
             stamped = [(*row, self._run) for row in rows[start : start + CHUNK]]
             self._outbox.offer(POD_GROUP, stamped, self._clock.wall_ns())
 
-    def _set_condition(self, kind: str, detail: str) -> None:
-        """Say when a condition begins, changes or ends (`detail` empty), and nothing in between."""
-        if self._conditions.get(kind, "") != detail:
-            self._conditions[kind] = detail
-            self._bus.condition(Condition(kind, bool(detail), detail))
-
-    def descriptors(self) -> Sequence[int]:
-        """None: it works by its timer alone."""
-        return ()
-
-    def on_readable(self, descriptor: int, now_ns: int) -> None:
-        """Never called, as no descriptor is given."""
-
-    def on_ask(self, what: str, now_ns: int) -> dict[str, Any] | None:
-        """`stats`: what the last look found and what it cost."""
-        if what != "stats":
-            return {"problem": f"the control plane has no answer to «{what}»"}
+    def stats(self) -> dict[str, Any]:
+        """What the last scan of the cgroup tree found and what it cost."""
         look = self._look
         return {
             "units": len(self._assignments),
@@ -261,13 +248,6 @@ class ControlPlaneWork:
             "truncated": self._left_out > 0 or (look is not None and look.truncated),
             **({} if self._controller is None else {"resctrl": self._controller.stats()}),
         }
-
-    def take_replies(self) -> Sequence[tuple[str, dict[str, Any]]]:
-        """None: every answer is given at once."""
-        return ()
-
-    def on_answer(self, request: int, body: dict[str, Any]) -> None:
-        """Never called, as nothing is requested."""
 
     def on_taken_over(self, now_ns: int) -> None:
         """Look at once, and publish whatever the new supervisor does not hold."""
@@ -284,7 +264,7 @@ class ControlPlaneWork:
         an open one. The look is no longer complete until a successor has had its own.
         """
         self._look_at_ns = None
-        self._done = True
+        self.is_stopped = True
         if not for_good:
             return
         if self._controller is not None:
@@ -295,10 +275,6 @@ class ControlPlaneWork:
         if self._assignments:
             self._publish([(pod_key(uid), None) for uid in self._assignments])
         self._units, self._assignments = {}, {}
-
-    def is_done(self) -> bool:
-        """At once after the stop."""
-        return self._done
 
 
 def _sentence(problem: OSError | EvergaugeError) -> str:

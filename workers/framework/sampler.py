@@ -9,13 +9,17 @@ from agent.config import Config
 from agent.model.errors import EvergaugeError
 from agent.model.gap_cause import GapCause
 from agent.model.heartbeat import Heartbeat
-from agent.model.message import Condition, Note
+from agent.model.message import Note
 from agent.model.rule_state import RuleState
 from agent.model.table import Row, Table
 from agent.model.tick_grid import TickGrid
 from agent.model.timebase import MINUTE, MS, S
-from agent.ports import Bus, Clock, KernelTree, Outbox
+from agent.model.worker_kind import Statistic, WorkerKind
+from agent.ports import Bus, Clock, KernelTree, Outbox, Work
 from agent.setting import AnySetting, AutoSwitch, Duration, Switch, Whole
+from workers.framework.condition import Conditions
+from workers.framework.declaration import Worker, WorkerContext
+from workers.framework.work import BaseWork
 
 # What one tick gives: rows by table.
 Sample = Sequence[tuple[Table, Sequence[Row]]]
@@ -25,6 +29,7 @@ DROPPED_NOTE_NS = 1 * S
 CATCH_UP_NS = 50 * MS
 # While nothing can be read, the ticks without rows are told together, so often.
 UNREADABLE_NS = 1 * MINUTE
+_UNREADABLE = "unreadable"
 
 
 class UnreadableError(EvergaugeError):
@@ -106,7 +111,7 @@ class Sampler(Struct, frozen=True):
     """One sampler: its worker is `sampler/<name>`, `open` makes its probe.
 
     `is_available` says whether this host has what it needs, asked where the switch says `auto`. `capacity` is how many ticks
-    may wait for the writer; without it only their bytes are bounded.
+    may wait for the writer; without it only their bytes are bounded. `statistics` say what of the probe's `stats` is a metric.
     """
 
     name: str
@@ -119,6 +124,7 @@ class Sampler(Struct, frozen=True):
     open: Callable[[SamplerContext], Probe]
     is_available: Callable[[Config], bool] = _always
     capacity: Whole | None = None
+    statistics: tuple[Statistic, ...] = ()
 
     @property
     def settings(self) -> tuple[AnySetting, ...]:
@@ -143,7 +149,7 @@ def interval_setting(name: str, default_ns: int = 1 * S) -> Duration:
     return Duration(f"sampler.{name}.interval", default_ns, 50 * MS, 10 * MINUTE, f"how often sampler/{name} measures")
 
 
-class SamplerWork:
+class SamplerWork(BaseWork):
     """A sampler's work in its worker (`agent.ports.Work`): one sample per tick, on a fixed grid, offered to the outbox."""
 
     def __init__(
@@ -154,11 +160,10 @@ class SamplerWork:
         outbox: Outbox,
         bus: Bus,
         config: Config,
-        heartbeat: Heartbeat | None = None,
     ) -> None:
-        self.heartbeat = heartbeat or Heartbeat()
+        super().__init__()
         self._bus = bus
-        self._problem = ""
+        self._conditions = Conditions(bus)
         self._probe = probe
         self._clock = clock
         self._outbox = outbox
@@ -166,7 +171,6 @@ class SamplerWork:
         self._empty_table = sampler.tables[0]
         self._interval_ns = config.of(sampler.interval)
         self._grid: TickGrid | None = None
-        self._is_stopped = False
         self._ticks = 0
         self._tick_ns_last = 0
         self._tick_ns_most = 0
@@ -191,7 +195,7 @@ class SamplerWork:
 
     def next_deadline_ns(self) -> int | None:
         """The next tick; at once while there is other work and time for it."""
-        if self._is_stopped or self._grid is None:
+        if self.is_stopped or self._grid is None:
             return None
         if self._probe.is_behind() and self._clock.now_ns() + CATCH_UP_NS < self._grid.next_at_ns:
             # Already: an instant taken here would be later than the one that the loop compares it with, and never come.
@@ -225,7 +229,7 @@ class SamplerWork:
     def _offer(self, grid: TickGrid, number: int, sample: Sample, wall_ns: int) -> None:
         """All batches of a tick say which one it is; one without rows says so too, but not one that could not be read."""
         batches = [(table, rows) for table, rows in sample if rows]
-        if not batches and self._problem:
+        if not batches and _UNREADABLE in self._conditions:
             if grid.is_to_be_told(UNREADABLE_NS // self._interval_ns):
                 self._tell_missed(grid)
             grid.miss(number, number, GapCause.UNREADABLE)
@@ -258,9 +262,7 @@ class SamplerWork:
             problem, blocks_ready = failure.sentence, failure.blocks_ready
         elif failure is not None:
             problem = f"nothing can be read: {failure}; look at the mount and at the agent's permissions"
-        if problem != self._problem:
-            self._problem = problem
-            self._bus.condition(Condition("unreadable", active=bool(problem), detail=problem, blocks_ready=blocks_ready))
+        self._conditions.tell(_UNREADABLE, problem, blocks_ready=blocks_ready)
 
     def _tell_dropped(self, now_ns: int) -> None:
         """One warning a second at most about what a full outbox refused, with everything refused since the one before."""
@@ -271,15 +273,8 @@ class SamplerWork:
             self._dropped_batches = self._dropped_rows = 0
             self._dropped_told_at_ns = now_ns
 
-    def descriptors(self) -> Sequence[int]:
-        """None."""
-        return ()
-
-    def on_readable(self, descriptor: int, now_ns: int) -> None:
-        """Never called."""
-
-    def on_ask(self, what: str, now_ns: int) -> dict[str, Any] | None:
-        """`stats`."""
+    def stats(self) -> dict[str, Any]:
+        """Its ticks, its rows, and what the probe says of itself; times in seconds."""
         return {
             "ticks": self._ticks,
             "ticks_missed": 0 if self._grid is None else self._grid.missed_ticks,
@@ -290,26 +285,38 @@ class SamplerWork:
             **self._probe.stats(),
         }
 
-    def take_replies(self) -> Sequence[tuple[str, dict[str, Any]]]:
-        """None: every answer is given at once."""
-        return ()
-
-    def on_answer(self, request: int, body: dict[str, Any]) -> None:
-        """Never called: samplers ask nothing."""
-
-    def on_taken_over(self, now_ns: int) -> None:
-        """Nothing: what is measured does not depend on who supervises."""
-
     def on_stop(self, now_ns: int, *, for_good: bool) -> None:
         """No further tick; told twice, it closes once: the numbers of its descriptors may be somebody else's by then."""
-        if not self._is_stopped:
-            self._is_stopped = True
+        if not self.is_stopped:
+            self.is_stopped = True
             if self._grid is not None:
                 self._tell_missed(self._grid)
             self._dropped_told_at_ns = None
             self._tell_dropped(now_ns)
             self._probe.close()
 
-    def is_done(self) -> bool:
-        """At once: the outbox is the runtime's."""
-        return self._is_stopped
+
+SAMPLER_KIND = WorkerKind("sampler", start_order=50)
+_TICKS = Statistic("evergauge_sampler_ticks_total", "counter", "Ticks taken.", ("ticks",))
+
+
+def sampler_worker(sampler: Sampler) -> Worker:
+    """The worker `sampler/<name>`."""
+
+    def make(context: WorkerContext) -> Work:
+        config = context.launch.config
+        outbox = context.outbox(None if sampler.capacity is None else config.of(sampler.capacity))
+        probe = sampler.open(SamplerContext(config, context.clock, context.bus, context.tree, context.heartbeat))
+        return SamplerWork(sampler, probe, context.clock, outbox, context.bus, config)
+
+    return Worker(
+        name=f"sampler/{sampler.name}",
+        kind=SAMPLER_KIND,
+        make=make,
+        # The module of the sampler is loaded by its discovery.
+        preload=(),
+        is_wanted=sampler.is_wanted,
+        tables=sampler.tables,
+        settings=sampler.settings,
+        statistics=(_TICKS, *sampler.statistics),
+    )

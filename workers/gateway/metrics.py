@@ -3,14 +3,14 @@
 A value that is not known is an absent sample, never a zero.
 """
 
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
 from agent.model.control.result import AgentStatus, WorkerStatus
+from agent.model.worker_kind import MetricType as Kind
+from agent.model.worker_kind import Statistic
 
-Kind = Literal["counter", "gauge", "info"]
 Number = int | float
 Labels = tuple[tuple[str, str], ...]
 
@@ -31,73 +31,12 @@ class GatewayCounts(Struct, frozen=True):
     refused: int
 
 
-class _Statistic(Struct, frozen=True):
-    """A metric found in what workers say of themselves, at `path` in the document of workers named `worker...`."""
-
-    name: str
-    kind: Kind
-    about: str
-    worker: str
-    path: tuple[str, ...]
+Statistics = Mapping[str, Sequence[Statistic]]
 
 
-_STATISTICS = (
-    _Statistic("evergauge_writer_rows_total", "counter", "Rows put into the spool.", "writer", ("rows",)),
-    _Statistic("evergauge_writer_batches_total", "counter", "Batches put into the spool.", "writer", ("batches",)),
-    _Statistic("evergauge_writer_duplicates_total", "counter", "Batches dropped as already stored.", "writer", ("duplicates",)),
-    _Statistic("evergauge_writer_gap_rows_total", "counter", "Rows written to table gap: known losses.", "writer", ("gap_rows",)),
-    _Statistic("evergauge_writer_spool_bytes", "gauge", "Size of the open spool.", "writer", ("spool_bytes",)),
-    _Statistic("evergauge_writer_sealed_files_total", "counter", "Parquet files finished.", "writer", ("sealed_files",)),
-    _Statistic(
-        "evergauge_writer_quota_removed_files_total",
-        "counter",
-        "Sealed files removed to keep the storage quota.",
-        "writer",
-        ("quota", "removed_files"),
-    ),
-    _Statistic(
-        "evergauge_writer_quota_removed_bytes_total",
-        "counter",
-        "Bytes of sealed files removed to keep the storage quota.",
-        "writer",
-        ("quota", "removed_bytes"),
-    ),
-    _Statistic("evergauge_sampler_processes", "gauge", "Processes seen at the last tick.", "sampler/", ("processes",)),
-    _Statistic(
-        "evergauge_sampler_processes_refused", "gauge", "Processes that refused to be read.", "sampler/process", ("refused",)
-    ),
-    _Statistic(
-        "evergauge_sampler_processes_unreadable_total", "counter", "Processes not read.", "sampler/process", ("unreadable",)
-    ),
-    _Statistic(
-        "evergauge_sampler_readers_stuck", "gauge", "Command lines that are not answered.", "sampler/process", ("readers_stuck",)
-    ),
-    _Statistic("evergauge_sampler_ticks_total", "counter", "Ticks taken.", "sampler/", ("ticks",)),
-    _Statistic("evergauge_resctrl_groups", "gauge", "Monitoring group directories held.", "control-plane", ("resctrl", "groups")),
-    _Statistic(
-        "evergauge_resctrl_unmeasured", "gauge", "Units without a monitoring group.", "control-plane", ("resctrl", "unmeasured")
-    ),
-    _Statistic(
-        "evergauge_resctrl_unreconciled",
-        "gauge",
-        "Units of which some container is not whole in its group.",
-        "control-plane",
-        ("resctrl", "unreconciled"),
-    ),
-    _Statistic("evergauge_resctrl_readings_total", "counter", "Event files read.", "sampler/resctrl", ("readings",)),
-    _Statistic(
-        "evergauge_resctrl_readings_absent_total", "counter", "Readings without a value.", "sampler/resctrl", ("readings_absent",)
-    ),
-    _Statistic("evergauge_resctrl_groups_waiting", "gauge", "Groups not opened yet.", "sampler/resctrl", ("groups_waiting",)),
-    _Statistic(
-        "evergauge_outbox_refused_batches_total", "counter", "Batches a full outbox lost.", "", ("outbox", "refused_batches")
-    ),
-    _Statistic("evergauge_outbox_refused_rows_total", "counter", "Rows a full outbox lost.", "", ("outbox", "refused_rows")),
-)
-
-
-def families(status: AgentStatus | None, counts: GatewayCounts) -> list[Family]:
-    """Every metric that has at least one sample. `status` None: the supervisor did not answer.
+def families(status: AgentStatus | None, counts: GatewayCounts, statistics: Statistics) -> list[Family]:
+    """Every metric that has at least one sample. `status` None: the supervisor did not answer. `statistics` say what the documents
+    of the workers mean, by worker name; under "" what holds for all.
 
     *Shape:* names are unique; within a family every set of labels is unique.
     """
@@ -107,7 +46,7 @@ def families(status: AgentStatus | None, counts: GatewayCounts) -> list[Family]:
         _single("evergauge_gateway_refused_total", "counter", "Connections cut or refused.", counts.refused),
     ]
     if status is not None:
-        known += [*_of_agent(status), *_of_workers(status.workers), *_of_statistics(status), _missed_ticks(status)]
+        known += [*_of_agent(status), *_of_workers(status.workers), *_of_statistics(status, statistics)]
     return [family for family in known if family.samples]
 
 
@@ -158,35 +97,30 @@ def _of_workers(workers: Iterable[WorkerStatus]) -> list[Family]:
     ]
 
 
-def _of_statistics(status: AgentStatus) -> list[Family]:
-    return [
-        Family(
-            statistic.name,
-            statistic.kind,
-            statistic.about,
-            {
-                (("worker", worker),): value
-                for worker, document in status.stats.items()
-                if worker.startswith(statistic.worker) and (value := _number_at(document, statistic.path)) is not None
-            },
-        )
-        for statistic in _STATISTICS
-    ]
+def _of_statistics(status: AgentStatus, statistics: Statistics) -> list[Family]:
+    found: dict[str, Family] = {}
+    for worker, document in status.stats.items():
+        for statistic in (*statistics.get("", ()), *statistics.get(worker, ())):
+            family = found.setdefault(statistic.name, Family(statistic.name, statistic.type, statistic.about, {}))
+            family.samples.update(_samples(statistic, worker, document))
+    return list(found.values())
 
 
-def _missed_ticks(status: AgentStatus) -> Family:
-    """Told by the writer, which alone knows what was stored: a sampler that died cannot say what it missed."""
-    writer = status.stats.get("writer") or {}
-    missed = writer.get("ticks_missed")
-    values: dict[Labels, Number] = {}
-    for worker in missed if isinstance(missed, dict) else ():
-        if (value := _number_at(missed, (worker,))) is not None:
-            values[("worker", str(worker)),] = value
-    about = "Ticks without stored rows in this run: missed, or lost with a worker or a batch; table gap has the reasons."
-    return Family("evergauge_sampler_ticks_missed_total", "counter", about, values)
+def _samples(statistic: Statistic, worker: str, document: object) -> dict[Labels, Number]:
+    if not statistic.by:
+        value = _number_at(document, statistic.path)
+        return {} if value is None else {(("worker", worker),): value}
+    values = _value_at(document, statistic.path)
+    numbers = {str(label): _number_at(values, (label,)) for label in values} if isinstance(values, dict) else {}
+    return {((statistic.by, label),): number for label, number in numbers.items() if number is not None}
+
+
+def _value_at(document: object, path: tuple[str, ...]) -> object:
+    for name in path:
+        document = document.get(name) if isinstance(document, dict) else None
+    return document
 
 
 def _number_at(document: object, path: tuple[str, ...]) -> Number | None:
-    for name in path:
-        document = document.get(name) if isinstance(document, dict) else None
-    return document if isinstance(document, int | float) and not isinstance(document, bool) else None
+    value = _value_at(document, path)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None

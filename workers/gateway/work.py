@@ -15,10 +15,12 @@ from agent.model.json_text import json_bytes
 from agent.model.message import Condition
 from agent.model.rule_state import RuleState
 from agent.model.timebase import S
-from agent.ports import Bus, Clock
+from agent.ports import Bus, Clock, Interest
+from workers.framework.condition import Conditions
+from workers.framework.work import BaseWork
 from workers.gateway.host import host_policy
 from workers.gateway.http import PLAIN, HttpRequest, response, wants_openmetrics
-from workers.gateway.metrics import GatewayCounts, families
+from workers.gateway.metrics import GatewayCounts, Statistics, families
 from workers.gateway.request_coalescer import RequestCoalescer
 from workers.gateway.server import Server
 from workers.gateway.supervisor_answer import SILENCE, readiness_of, status_of, unready
@@ -36,12 +38,15 @@ _PROBLEM_BY_ERRNO = {
 }
 
 
-class GatewayWork:
+class GatewayWork(BaseWork):
     """Implements `agent.ports.Work`."""
 
-    def __init__(self, clock: Clock, bus: Bus, config: Config) -> None:
+    def __init__(self, clock: Clock, bus: Bus, config: Config, statistics: Statistics) -> None:
+        super().__init__()
         self._clock = clock
         self._bus = bus
+        self._conditions = Conditions(bus)
+        self._statistics = statistics
         self._address = config.of(GATEWAY_ADDRESS)
         self._port = config.of(GATEWAY_PORT)
         self._server = Server(self._on_request, host_policy(self._address, config.of(GATEWAY_ALLOWED_HOSTS)))
@@ -77,9 +82,9 @@ class GatewayWork:
             self._answer_metrics(waiting, None, now_ns)
         self._server.on_timer(now_ns)
 
-    def descriptors(self) -> Sequence[int]:
+    def interests(self) -> tuple[Interest, ...]:
         """The listening socket and the clients that still have something to say."""
-        return self._server.descriptors()
+        return tuple(map(Interest, self._server.descriptors()))
 
     def on_readable(self, descriptor: int, now_ns: int) -> None:
         """One of them."""
@@ -179,5 +184,5 @@ class GatewayWork:
 
         ticket, request = waiting
         counts = GatewayCounts(requests=self._server.requests, refused=self._server.refused)
-        content = expose(families(status, counts), openmetrics=wants_openmetrics(request.accept))
+        content = expose(families(status, counts, self._statistics), openmetrics=wants_openmetrics(request.accept))
         self._send(ticket, request, (200, *content), now_ns)

@@ -2,10 +2,10 @@
 
 import os
 
-from agent.model.message import Condition
 from agent.model.mountinfo import NAME as MOUNTINFO
 from agent.model.mountinfo import mount_at
 from agent.ports import Bus, KernelTree
+from workers.framework.condition import Conditions
 
 # Some 6,000 mounts; proc is one of the first of them.
 FILE_BYTES_MAX = 1 << 20
@@ -16,6 +16,7 @@ _HIDDEN_FROM_GROUPS = frozenset({"4", "ptraceable"})
 _CAP_SYS_PTRACE = 19
 # A process that refuses once may be about to end.
 REFUSED_TICKS = 3
+_HIDDEN, _REFUSED = "processes_hidden", "processes_refused"
 
 
 def mount_options(text: str, point: str) -> dict[str, str]:
@@ -38,15 +39,13 @@ class Visibility:
     def __init__(self, tree: KernelTree, root: str, bus: Bus) -> None:
         self._tree = tree
         self._root = os.path.realpath(root)
-        self._bus = bus
-        self._hidden = ""
+        self._conditions = Conditions(bus)
         self._refusing_ticks = 0
-        self._is_refusal_told = False
 
     @property
     def is_hidden(self) -> bool:
         """Whether other users' processes are hidden."""
-        return bool(self._hidden)
+        return _HIDDEN in self._conditions
 
     def check(self, names: list[str]) -> None:
         """Look at the mount, and at the names that it lists; tell what is new."""
@@ -55,20 +54,17 @@ class Visibility:
         option = options.get("hidepid", "")
         # In every namespace there is a process 1. One that is not listed is hidden, whatever is known of the mount.
         is_hidden = bool(listed) and ("1" not in listed or (option not in _NOT_HIDDEN and not self._is_exempt(options)))
-        if is_hidden is not bool(self._hidden):
-            self._hidden = self._sentence(listed, option) if is_hidden else ""
-            self._bus.condition(Condition("processes_hidden", is_hidden, self._hidden, blocks_ready=is_hidden))
+        # The sentence has counts of its moment, which are no news while the condition holds.
+        if is_hidden is not self.is_hidden:
+            self._conditions.tell(_HIDDEN, self._sentence(listed, option) if is_hidden else "", blocks_ready=True)
 
     def on_refused(self, refused: int, listed: int) -> None:
         """Say that processes refuse to be read, once they have done so for a while."""
         self._refusing_ticks = self._refusing_ticks + 1 if refused else 0
         is_told = self._refusing_ticks >= REFUSED_TICKS
-        if is_told is not self._is_refusal_told:
-            self._is_refusal_told = is_told
-            detail = (
-                f"{refused} of {listed} processes refuse to be read: run the agent as root, with CAP_SYS_PTRACE" if is_told else ""
-            )
-            self._bus.condition(Condition("processes_refused", is_told, detail))
+        if is_told is not (_REFUSED in self._conditions):
+            sentence = f"{refused} of {listed} processes refuse to be read: run the agent as root, with CAP_SYS_PTRACE"
+            self._conditions.tell(_REFUSED, sentence if is_told else "")
 
     def _sentence(self, listed: list[str], option: str) -> str:
         how = f"hidepid={option}" if option else "hidepid, or a security module"

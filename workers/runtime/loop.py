@@ -11,8 +11,9 @@ from agent.model.heartbeat import beating
 from agent.model.message import Ack, Answer, Ask, Delta, Note, Snapshot, Stop, TakenOver, ToWorker
 from agent.model.rule import decode_assignment, decode_rule
 from agent.model.timebase import MS, S
-from agent.ports import Clock, Work
+from agent.ports import Clock, Interest, Work
 from workers.runtime.bus_client import BusClient
+from workers.runtime.data_peer import SocketDataPeer
 from workers.runtime.heartbeat_page import HeartbeatPage
 from workers.runtime.outbox import SocketOutbox
 from workers.runtime.replica import RulesReplica
@@ -32,6 +33,7 @@ class WorkerLoop:
         bus: BusClient,
         work: Work,
         outbox: SocketOutbox | None,
+        peer: SocketDataPeer | None = None,
         heartbeat_interval_ns: int,
         memory: Callable[[], int] = lambda: 0,
     ) -> None:
@@ -48,21 +50,16 @@ class WorkerLoop:
         # Whether the supervisor of now has been told that the work goes on.
         self._is_ready_told = False
         self._stop_until_ns: int | None = None
-        self._further_stats: list[Callable[[], dict[str, int]]] = []
         self._late_asks: dict[str, list[int]] = {}
-        self._watched: dict[object, Callable[[int], None]] = {}
         self._poller = zmq.Poller()
         self._poller.register(bus.socket, zmq.POLLIN)
-        self._work_descriptors: set[int] = set()
+        self._peer = peer
+        if peer is not None:
+            self._poller.register(peer.socket, zmq.POLLIN)
+        self._interests: tuple[Interest, ...] = ()
         self._hears_writer = False
         # The replica has changed since the work heard of it.
         self._has_fresh_rules = False
-
-    def watch_socket(self, socket: object, on_readable: Callable[[int], None], stats: Callable[[], dict[str, int]] = dict) -> None:
-        """Call `on_readable(now_ns)` when this ZeroMQ socket has something; `stats` goes into what the worker tells of itself."""
-        self._watched[socket] = on_readable
-        self._further_stats.append(stats)
-        self._poller.register(socket, zmq.POLLIN)
 
     def run(self) -> None:
         """Turn until the end."""
@@ -92,17 +89,25 @@ class WorkerLoop:
                 self._on_message(message)
             self._tell_rules()
         now_ns = self._clock.now_ns()
-        for socket, on_readable in self._watched.items():
-            if socket in ready:
-                on_readable(now_ns)
-        for descriptor in self._work_descriptors.intersection(ready):
-            self._work.on_readable(descriptor, now_ns)
+        if self._peer is not None and self._peer.socket in ready:
+            self._work.on_data(now_ns)
+        for interest in self._interests:
+            if interest.descriptor in ready:
+                self._on_event(interest, ready[interest.descriptor], now_ns)
         if self._outbox is not None:
             self._outbox.pump()
         if self._is_started:
             self._on_timer()
             self._send_late_replies()
-            self._follow_descriptors()
+            self._follow_interests()
+
+    def _on_event(self, interest: Interest, events: int, now_ns: int) -> None:
+        # A failed descriptor is both: whoever reads or writes there gets the error.
+        has_failed = events & zmq.POLLERR
+        if interest.readable and (has_failed or events & zmq.POLLIN):
+            self._work.on_readable(interest.descriptor, now_ns)
+        if interest.writable and (has_failed or events & zmq.POLLOUT):
+            self._work.on_writable(interest.descriptor, now_ns)
 
     def _on_timer(self) -> None:
         deadline_ns = self._work.next_deadline_ns()
@@ -167,8 +172,8 @@ class WorkerLoop:
             self._late_asks.setdefault(ask.what, []).append(ask.ask)
         elif ask.what == "stats":
             counts: dict[str, object] = {"bus_malformed": self._bus.malformed}
-            for further in self._further_stats:
-                counts |= further()
+            if self._peer is not None:
+                counts |= self._peer.stats()
             outbox = {} if self._outbox is None else {"outbox": self._outbox.stats()}
             self._bus.reply(ask.ask, {**document, **outbox, **counts})
         else:
@@ -179,13 +184,19 @@ class WorkerLoop:
             for ask in self._late_asks.pop(what, []):
                 self._bus.reply(ask, document)
 
-    def _follow_descriptors(self) -> None:
-        wanted = set(self._work.descriptors())
-        for descriptor in self._work_descriptors - wanted:
-            self._poller.unregister(descriptor)
-        for descriptor in wanted - self._work_descriptors:
-            self._poller.register(descriptor, zmq.POLLIN)
-        self._work_descriptors = wanted
+    def _follow_interests(self) -> None:
+        wanted = self._work.interests()
+        if wanted == self._interests:
+            return
+        kept = {interest.descriptor for interest in wanted}
+        assert len(kept) == len(wanted), "a descriptor stands for one interest"
+        for interest in self._interests:
+            if interest.descriptor not in kept and interest.descriptor in self._poller:
+                self._poller.unregister(interest.descriptor)
+        for descriptor, readable, writable in wanted:
+            # Without events a descriptor leaves the poller.
+            self._poller.register(descriptor, (zmq.POLLIN if readable else 0) | (zmq.POLLOUT if writable else 0))
+        self._interests = wanted
 
     def _is_over(self, now_ns: int) -> bool:
         if self._stop_until_ns is None:

@@ -12,7 +12,7 @@ import workers.registry
 import workers.runtime.worker_main
 from workers.runtime import process
 
-workers.registry.all_samplers()
+workers.registry.preload()
 # Out of the terminal's process group and session: Ctrl-C is the supervisor's alone to hear.
 os.setsid()
 process.server_pid = os.getpid()

@@ -1,6 +1,6 @@
-"""The life of a worker process: born from the fork server, one loop, ended by a word, a signal or the fork server's death.
+"""The life of a worker process: forked by the fork server, one loop, ended by an order, a signal or the fork server's death.
 
-This is the composition root of the workers: the only place that knows both a kind of work and its ports.
+This is the composition root of the workers: it puts a kind of work together with the ports that it asks for.
 """
 
 import faulthandler
@@ -13,33 +13,34 @@ from collections.abc import Callable
 import zmq
 
 from agent.clock import SystemClock
-from agent.config import BUFFER_BYTES, CGROUP_ROOT, HEARTBEAT_INTERVAL, RESCTRL_ENABLED, RESCTRL_MOUNT
+from agent.config import HEARTBEAT_INTERVAL
 from agent.failpoint import failpoint, name_process
 from agent.launch import Launch, decode_launch
 from agent.model.errors import EvergaugeError, ExitCode
-from agent.model.heartbeat import Heartbeat
 from agent.ports import Work
 from workers import registry
-from workers.control_plane.work import ControlPlaneWork
-from workers.framework.sampler import SamplerContext, SamplerWork
-from workers.gateway.work import GatewayWork
-from workers.resctrl.filesystem import MountedFilesystem
-from workers.resctrl.groups import MonitoringGroups
+from workers.framework.declaration import WorkerContext
 from workers.runtime import process
 from workers.runtime.bus_client import BusClient
-from workers.runtime.data_peer import SocketDataPeer
+from workers.runtime.context import ProcessContext
 from workers.runtime.heartbeat_page import HeartbeatPage
-from workers.runtime.kernel_tree import OpenKernelTree
 from workers.runtime.loop import WorkerLoop
-from workers.runtime.outbox import SocketOutbox
-from workers.writer.work import WriterWork
+
+MakeWork = Callable[[WorkerContext], Work]
 
 
-def run_worker(take_order: Callable[[], bytes], page: int, words: int) -> None:
+def registered_maker(launch: Launch) -> MakeWork:
+    """How the work of a worker of the registry is made. *Raises:* KeyError for a name that is not there."""
+    return registry.worker(launch.identity.worker).make
+
+
+def run_worker(
+    take_order: Callable[[], bytes], page: int, words: int, maker_of: Callable[[Launch], MakeWork] = registered_maker
+) -> None:
     """Be a worker until it ends; never returns. The descriptors: heartbeat page, stderr pipe.
 
-    Everything that does not depend on which worker it is comes before `take_order`, which may wait long: a process in
-    reserve stands there. An empty order says that nobody needs it.
+    Everything that does not depend on which worker it is comes before `take_order`, which may wait long: a standby process
+    waits there. An empty order means that nobody needs it.
     """
     code = ExitCode.BUG
     try:
@@ -53,7 +54,7 @@ def run_worker(take_order: Callable[[], bytes], page: int, words: int) -> None:
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         socket = context.socket(zmq.DEALER)
         order = take_order()
-        code = _live(decode_launch(order), context, socket, page) if order else ExitCode.DONE
+        code = _live(decode_launch(order), (context, socket), page, maker_of) if order else ExitCode.DONE
     except EvergaugeError as failure:
         print(failure.sentence, file=sys.stderr)
         code = failure.code
@@ -68,92 +69,32 @@ def run_worker(take_order: Callable[[], bytes], page: int, words: int) -> None:
         os._exit(int(code))
 
 
-def _live(launch: Launch, context: "zmq.Context[zmq.Socket[bytes]]", socket: "zmq.Socket[bytes]", page: int) -> ExitCode:
+def _live(
+    launch: Launch,
+    zmq_ends: "tuple[zmq.Context[zmq.Socket[bytes]], zmq.Socket[bytes]]",
+    page: int,
+    maker_of: Callable[[Launch], MakeWork],
+) -> ExitCode:
     process.set_name(launch.identity.worker)
     name_process(launch.identity.worker)
     failpoint("worker.before_hello")
-    clock = SystemClock()
+    zmq_context, socket = zmq_ends
     bus = BusClient(socket, launch.bus_path, launch.identity)
     bus.hello(os.getpid())
     failpoint("worker.greeted")
-    work, outbox, peer = MAKERS[launch.kind](launch, context, clock, bus)
+    context = ProcessContext(launch, zmq_context, SystemClock(), bus)
+    work = maker_of(launch)(context)
     loop = WorkerLoop(
-        clock=clock,
+        clock=context.clock,
         page=HeartbeatPage(page),
         bus=bus,
         work=work,
-        outbox=outbox,
+        outbox=context.made_outbox,
+        peer=context.made_peer,
         heartbeat_interval_ns=launch.config.of(HEARTBEAT_INTERVAL),
         memory=process.own_pss_bytes,
     )
-    if isinstance(work, SamplerWork | ControlPlaneWork):
-        work.heartbeat.beat = loop.heartbeat
-    elif isinstance(work, WriterWork):
-        work.on_progress(loop.heartbeat)
-    if peer is not None:
-        loop.watch_socket(peer.socket, work.on_data, peer.stats)  # type: ignore[attr-defined]  # only the writer has a peer
+    context.heartbeat.beat = loop.heartbeat
     loop.run()
-    for end in (bus, outbox, peer):
-        if end is not None:
-            end.close()
-    context.term()
+    context.close()
     return ExitCode.DONE
-
-
-Made = tuple[Work, SocketOutbox | None, SocketDataPeer | None]
-Maker = Callable[[Launch, "zmq.Context[zmq.Socket[bytes]]", SystemClock, BusClient], Made]
-
-
-def _outbox(launch: Launch, context: "zmq.Context[zmq.Socket[bytes]]", ticks_max: int | None = None) -> SocketOutbox:
-    bytes_max = launch.config.of(BUFFER_BYTES)
-    return SocketOutbox(
-        context, launch.data_path, launch.identity, bytes_max=bytes_max, ticks_max=ticks_max, endings=launch.endings
-    )
-
-
-def _make_control_plane(launch: Launch, context: "zmq.Context[zmq.Socket[bytes]]", clock: SystemClock, bus: BusClient) -> Made:
-    outbox = _outbox(launch, context)
-    config = launch.config
-    tree = OpenKernelTree(config.of(CGROUP_ROOT))
-    # `auto` was decided when the agent started.
-    groups = MonitoringGroups(MountedFilesystem(config.of(RESCTRL_MOUNT))) if config.of(RESCTRL_ENABLED) == "true" else None
-    work = ControlPlaneWork(clock, tree, outbox, bus, config, run=launch.identity.run, groups=groups)
-    return work, outbox, None
-
-
-def _make_sampler(launch: Launch, context: "zmq.Context[zmq.Socket[bytes]]", clock: SystemClock, bus: BusClient) -> Made:
-    config = launch.config
-    sampler = registry.sampler(launch.identity.worker.removeprefix("sampler/"))
-    outbox = _outbox(launch, context, None if sampler.capacity is None else config.of(sampler.capacity))
-    heartbeat = Heartbeat()
-    probe = sampler.open(SamplerContext(config, clock, bus, OpenKernelTree, heartbeat))
-    return SamplerWork(sampler, probe, clock, outbox, bus, config, heartbeat), outbox, None
-
-
-def _make_writer(launch: Launch, context: "zmq.Context[zmq.Socket[bytes]]", clock: SystemClock, bus: BusClient) -> Made:
-    peer = SocketDataPeer(context, launch.data_path)
-    work = WriterWork(
-        clock=clock,
-        peer=peer,
-        bus=bus,
-        config=launch.config,
-        catalogue=registry.tables(),
-        identity=launch.identity,
-        state_dir=launch.state_dir,
-        host=launch.host,
-        agent_version=launch.agent_version,
-        segment_ids=lambda: os.urandom(4).hex(),
-    )
-    return work, None, peer
-
-
-def _make_gateway(launch: Launch, context: "zmq.Context[zmq.Socket[bytes]]", clock: SystemClock, bus: BusClient) -> Made:
-    return GatewayWork(clock=clock, bus=bus, config=launch.config), None, None
-
-
-MAKERS: dict[str, Maker] = {
-    "control-plane": _make_control_plane,
-    "sampler": _make_sampler,
-    "writer": _make_writer,
-    "gateway": _make_gateway,
-}

@@ -12,6 +12,7 @@ from agent.config import PROC_ROOT, Config
 from agent.model.command_line import CHOICES, parse_command_line
 from agent.model.heartbeat import Heartbeat
 from agent.model.timebase import S
+from agent.model.worker_kind import Statistic
 from agent.ports import Bus, KernelTree
 from agent.setting import Choice, Size, Whole
 from agent.side_reader import SideReader
@@ -128,6 +129,12 @@ SAMPLER = Sampler(
     is_enabled=enabled_setting("process"),
     interval=interval_setting("process"),
     further_settings=(TOP_ROWS, COMMAND_LINE, COMMAND_LINE_BYTES),
+    statistics=(
+        Statistic("evergauge_sampler_processes", "gauge", "Processes seen at the last tick.", ("processes",)),
+        Statistic("evergauge_sampler_processes_refused", "gauge", "Processes that refused to be read.", ("refused",)),
+        Statistic("evergauge_sampler_processes_unreadable_total", "counter", "Processes not read.", ("unreadable",)),
+        Statistic("evergauge_sampler_readers_stuck", "gauge", "Command lines that are not answered.", ("readers_stuck",)),
+    ),
     open=lambda around: ProcessProbe(
         around.tree(around.config.of(PROC_ROOT)), around.config, around.bus, around.heartbeat, boot_ns=_boot_ns
     ),

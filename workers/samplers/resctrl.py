@@ -13,14 +13,16 @@ from agent.child_check import check_in_child
 from agent.config import PROC_ROOT, RESCTRL_AUTO_MOUNT, RESCTRL_ENABLED, RESCTRL_MOUNT, Config
 from agent.model.absence import Absence
 from agent.model.heartbeat import Heartbeat
-from agent.model.message import Condition, Note
+from agent.model.message import Note
 from agent.model.mountinfo import KERNEL_RESCTRL_TYPE
 from agent.model.rule_state import RuleState
 from agent.model.table import Row
 from agent.model.timebase import MS, S
+from agent.model.worker_kind import Statistic
 from agent.mount_lookup import mount_of
 from agent.ports import Bus, Clock
 from agent.setting import Whole
+from workers.framework.condition import Conditions
 from workers.framework.sampler import Sample, Sampler, SamplerContext, UnreadableError, interval_setting
 from workers.resctrl.cache import ROOT as CPU_ROOT
 from workers.resctrl.cache import sysfs_l3_bytes
@@ -81,7 +83,8 @@ class ResctrlProbe:
         self._root_failure: OSError | None = None
         self._heartbeat_at_ns = 0
         self._words: set[bytes] = set()
-        self._silent_ticks, self._silence = 0, ""
+        self._silent_ticks = 0
+        self._conditions = Conditions(bus)
         self._waiting = 0
         self._absent = dict.fromkeys(Absence, 0)
         self._readings = 0
@@ -299,10 +302,8 @@ class ResctrlProbe:
         """Say when no group has any value of an event for a while: one that has none for a moment is no news."""
         self._silent_ticks = self._silent_ticks + 1 if without else 0
         kinds = ", ".join(sorted(without)) if self._silent_ticks >= SILENT_TICKS else ""
-        if kinds != self._silence:
-            self._silence = kinds
-            detail = f"no group has a value: {kinds}; `agentctl top --occupancy` shows them, dmesg may say what the hardware lacks"
-            self._bus.condition(Condition("no_values", bool(kinds), detail if kinds else ""))
+        detail = f"no group has a value: {kinds}; `agentctl top --occupancy` shows them, dmesg may say what the hardware lacks"
+        self._conditions.tell("no_values", detail if kinds else "")
 
     def _tell_word(self, path: str, word: bytes) -> None:
         if word not in self._words and len(self._words) < WORDS_TOLD_MAX:
@@ -373,4 +374,9 @@ SAMPLER = Sampler(
     open=_open,
     is_available=is_available,
     capacity=CAPACITY,
+    statistics=(
+        Statistic("evergauge_resctrl_readings_total", "counter", "Event files read.", ("readings",)),
+        Statistic("evergauge_resctrl_readings_absent_total", "counter", "Readings without a value.", ("readings_absent",)),
+        Statistic("evergauge_resctrl_groups_waiting", "gauge", "Groups not opened yet.", ("groups_waiting",)),
+    ),
 )

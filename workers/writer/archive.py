@@ -19,8 +19,8 @@ from agent.model.message import Condition, Note
 from agent.model.timebase import MINUTE, S
 from agent.ports import Bus
 from agent.store.segment import id_in
+from workers.framework.condition import Conditions
 from workers.writer.compacting import Compacting
-from workers.writer.condition import Conditions
 from workers.writer.folder import storage_error
 from workers.writer.pruning import Pruning
 from workers.writer.report import SealReport

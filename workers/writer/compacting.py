@@ -16,13 +16,13 @@ from agent.model.foreign import readable
 from agent.model.message import Note
 from agent.model.timebase import HOUR, MINUTE, S
 from agent.ports import Bus, Clock
+from workers.framework.condition import Conditions
 from workers.writer.child_process import Child, ChildTask, start_child
 from workers.writer.compaction_plan import LeftAlone, compacted_id
 from workers.writer.compaction_report import CompactReport, Outcome, decode_compact_report
 from workers.writer.compaction_room import RoomKeeper
 from workers.writer.compaction_search import Candidate, DaySearch
 from workers.writer.compactor_order import Order
-from workers.writer.condition import Conditions
 from workers.writer.report import SealReport
 from workers.writer.spool import Spool
 

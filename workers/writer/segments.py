@@ -14,8 +14,8 @@ from agent.model.timebase import S, format_duration
 from agent.ports import Bus
 from agent.store.record import SegmentHead
 from agent.store.segment import GENERATION_MAX, SEGMENT_BYTES_MAX
+from workers.framework.condition import Conditions
 from workers.writer.archive import Archive
-from workers.writer.condition import Conditions
 from workers.writer.recover import SUPERSEDED_MAX
 from workers.writer.spool import Spool
 

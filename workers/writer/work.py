@@ -16,14 +16,15 @@ from agent.model.message import DataAck, DataHello, Identity
 from agent.model.rule_state import RuleState
 from agent.model.table import Table
 from agent.model.tables import GAP
-from agent.ports import Bus, Clock, DataPeer
+from agent.ports import Bus, Clock, DataPeer, Interest
 from agent.store.record import FORMAT_VERSION, SegmentHead, form_of
 from agent.store.segment import created_wall_ns, segment_id
+from workers.framework.condition import Conditions
+from workers.framework.work import BaseWork
 from workers.writer.archive import Archive, Launch
 from workers.writer.compacting import Compacting, CompactionSetup
 from workers.writer.compacting import Launch as Compact
 from workers.writer.compaction_room import RoomKeeper
-from workers.writer.condition import Conditions
 from workers.writer.core import SENDERS_MAX, WriterCore
 from workers.writer.gap import Gap, Reason
 from workers.writer.handover import Handover
@@ -53,7 +54,7 @@ class _Counts(Struct):
     torn_tails: int = 0
 
 
-class WriterWork:
+class WriterWork(BaseWork):
     """The Work of the writer. `on_data` is called when the data socket is readable."""
 
     def __init__(
@@ -73,6 +74,7 @@ class WriterWork:
         syncer: Syncer | None = None,
         compact: Compact | None = None,
     ) -> None:
+        super().__init__()
         self._clock = clock
         self._peer = peer
         self._bus = bus
@@ -159,8 +161,8 @@ class WriterWork:
         """Have `beat` called between the steps of what may take long."""
         self._spool.on_progress = beat
 
-    def descriptors(self) -> Sequence[int]:
-        return (self._spool.syncer.descriptor, *self._archive.descriptors())
+    def interests(self) -> tuple[Interest, ...]:
+        return tuple(map(Interest, (self._spool.syncer.descriptor, *self._archive.descriptors())))
 
     def on_readable(self, descriptor: int, now_ns: int) -> None:
         if descriptor == self._spool.syncer.descriptor:

@@ -6,11 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fakes import new_kind
 
-from agent.config import SETTINGS
+import workers
+from agent.config import SETTINGS, Config
 from agent.model.column_type import DType
 from agent.model.table import Table
 from agent.model.tables import SYSTEM_TABLES
+from agent.model.worker_kind import ROTATE
+from agent.worker_set import agent_worker_set
 from workers import registry, samplers
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -37,7 +41,7 @@ each_table = pytest.mark.parametrize("table", registry.tables(), ids=lambda tabl
 
 def test_every_module_of_the_package_is_a_sampler() -> None:
     """All but the declaration of what a sampler is; nobody is forgotten and nobody is named."""
-    modules = {path.stem for path in Path(samplers.__path__[0]).glob("*.py")} - {"__init__", "kind"}
+    modules = {path.stem for path in Path(samplers.__path__[0]).glob("*.py")} - {"__init__"}
     assert modules
     assert {type(sampler.open).__name__ for sampler in registry.all_samplers()} <= {"type", "function"}
     assert len(registry.all_samplers()) == len(modules)
@@ -117,22 +121,27 @@ def test_a_columns_name_says_its_unit(table: Table) -> None:
             assert column.unit == "ns"
 
 
+def _forget() -> None:
+    registry.all_samplers.cache_clear()
+    registry.all_workers.cache_clear()
+
+
 @pytest.fixture
 def folder_of_samplers(tmp_path: Path) -> Iterator[Path]:
     """A second folder of the package `workers.samplers`, searched as if its files lay in the first."""
-    registry.all_samplers.cache_clear()
+    _forget()
     samplers.__path__.append(str(tmp_path))
     yield tmp_path
     samplers.__path__.remove(str(tmp_path))
     sys.modules.pop("workers.samplers.made_up", None)
     vars(samplers).pop("made_up", None)
-    registry.all_samplers.cache_clear()
+    _forget()
 
 
 def test_a_new_sampler_is_one_new_file(folder_of_samplers: Path) -> None:
     """Its worker, its table and its settings are there without any other edit."""
     before = (registry.all_samplers(), registry.tables(), registry.settings())
-    registry.all_samplers.cache_clear()
+    _forget()
     (folder_of_samplers / "made_up.py").write_text(NEW_SAMPLER)
     assert registry.sampler("made-up").about == "nothing at all"
     assert {sampler.name for sampler in registry.all_samplers()} == {sampler.name for sampler in before[0]} | {"made-up"}
@@ -145,3 +154,70 @@ def test_a_file_without_a_sampler_is_a_bug_that_shows_at_once(folder_of_samplers
     (folder_of_samplers / "made_up.py").write_text("SAMPLER = 'not one'\n")
     with pytest.raises(AssertionError, match="made_up"):
         registry.all_samplers()
+
+
+@pytest.fixture
+def folder_of_kinds(tmp_path: Path) -> Iterator[Path]:
+    """A second folder of the package `workers`, searched as if its folders lay in the first."""
+    _forget()
+    workers.__path__.append(str(tmp_path))
+    yield tmp_path
+    workers.__path__.remove(str(tmp_path))
+    for name in [name for name in sys.modules if name.startswith("workers.made_up")]:
+        del sys.modules[name]
+    vars(workers).pop("made_up", None)
+    _forget()
+
+
+def _write_kind(folder: Path, text: str) -> None:
+    (folder / "made_up").mkdir()
+    (folder / "made_up" / "__init__.py").write_text("")
+    (folder / "made_up" / "worker.py").write_text(text)
+
+
+def test_a_new_kind_is_one_new_folder(folder_of_kinds: Path) -> None:
+    """Its worker, place in the order, table, setting and metrics are there without any other edit."""
+    before = (registry.worker_names(), registry.tables(), registry.settings())
+    _forget()
+    _write_kind(folder_of_kinds, Path(new_kind.__file__).read_text())
+    assert registry.worker_names() == (*before[0][:-1], "made-up", before[0][-1])
+    assert {table.name for table in registry.tables()} == {table.name for table in before[1]} | {"made_up"}
+    assert {setting.key for setting in registry.settings()} - {setting.key for setting in before[2]} == {"made_up.enabled"}
+    assert [each.name for each in registry.statistics()["made-up"]] == ["evergauge_made_up_turns_total"]
+    assert list(agent_worker_set(Config({})).kinds) == list(registry.worker_names()[:2]) + [
+        name for name in registry.worker_names()[2:] if registry.worker(name).is_wanted(Config({}))
+    ]
+    assert "made-up" not in agent_worker_set(Config({"made_up.enabled": False})).kinds
+
+
+def test_a_folder_without_a_worker_is_a_bug_that_shows_at_once(folder_of_kinds: Path) -> None:
+    """It is not passed over in silence."""
+    _write_kind(folder_of_kinds, "WORKER = 'not one'\n")
+    with pytest.raises(AssertionError, match="made_up"):
+        registry.all_workers()
+
+
+def test_two_workers_of_one_name_are_a_bug_that_shows_at_once(folder_of_kinds: Path) -> None:
+    """One would replace the other."""
+    _write_kind(folder_of_kinds, "from workers.writer.worker import WORKER\n")
+    with pytest.raises(AssertionError, match="one name"):
+        registry.all_workers()
+
+
+def test_a_folder_that_is_no_kind_has_no_worker_module() -> None:
+    """Libraries and the runtime stand beside the kinds."""
+    kinds = {path.parent.name for path in Path(workers.__path__[0]).glob("*/worker.py")}
+    assert {worker.kind.name for worker in registry.all_workers()} == {name.replace("_", "-") for name in kinds} | {"sampler"}
+
+
+def test_the_writer_starts_first_and_the_gateway_last() -> None:
+    """What the others send at their end is stored, and the gateway shows all of them."""
+    assert (registry.worker_names()[0], registry.worker_names()[-1]) == ("writer", "gateway")
+
+
+def test_exactly_one_kind_makes_the_agent_ready_and_one_binds_the_data_socket() -> None:
+    """The supervisor looks for these properties and for no name."""
+    kinds = [worker.kind for worker in registry.all_workers()]
+    assert [kind.name for kind in kinds if kind.may_publish] == ["control-plane"]
+    assert [kind.name for kind in kinds if kind.binds_data_socket] == ["writer"]
+    assert [kind.name for kind in kinds if ROTATE in kind.answers] == ["writer"]

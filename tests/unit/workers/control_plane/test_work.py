@@ -306,7 +306,7 @@ def test_an_unknown_question_is_answered_with_a_problem() -> None:
     """Nobody waits for an answer that never comes."""
     story = Story()
     assert "rotate" in str(story.work.on_ask("rotate", story.clock.now_ns()))
-    assert (story.work.take_replies(), story.work.descriptors()) == ((), ())
+    assert (story.work.take_replies(), story.work.interests()) == ((), ())
 
 
 def test_a_stop_for_a_restart_closes_nothing() -> None:

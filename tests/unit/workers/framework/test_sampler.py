@@ -295,7 +295,7 @@ def test_while_nothing_can_be_read_a_condition_holds_and_the_ticks_go_on() -> No
     story.run_until(START_NS + 3 * S)
     assert [(held.kind, held.active, held.blocks_ready) for held in story.bus.conditions] == [
         ("unreadable", True, True),
-        ("unreadable", False, True),
+        ("unreadable", False, False),
     ]
     assert "/nowhere" in story.bus.conditions[0].detail
     assert len(story.probe.sampled) == 1

@@ -8,11 +8,12 @@ from prometheus_client.openmetrics.exposition import generate_latest as write_op
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_plain
 
+from workers import registry
 from workers.gateway.exposition import OPENMETRICS, PLAIN_TEXT, expose
 from workers.gateway.metrics import Family, GatewayCounts, families
 from workers.gateway.supervisor_answer import status_of
 
-HELD = families(status_of(status_document()), GatewayCounts(requests=1, refused=0))
+HELD = families(status_of(status_document()), GatewayCounts(requests=1, refused=0), registry.statistics())
 ODD = [Family("a_total", "counter", "An odd \\ one.", {(("worker", 'q"uo\\te\nü'),): 2**53})]
 
 

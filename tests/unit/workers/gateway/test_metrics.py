@@ -5,6 +5,7 @@ import re
 import pytest
 from fakes.status import status_document, worker_row
 
+from workers import registry
 from workers.gateway.metrics import Family, GatewayCounts, Labels, families
 from workers.gateway.supervisor_answer import status_of
 
@@ -13,7 +14,7 @@ COUNTS = GatewayCounts(requests=4, refused=1)
 
 def by_name(**different: object) -> dict[str, Family]:
     """The metrics of a host on which all is well but what is different."""
-    return {family.name: family for family in families(status_of(status_document(**different)), COUNTS)}
+    return {family.name: family for family in families(status_of(status_document(**different)), COUNTS, registry.statistics())}
 
 
 def of(worker: str) -> Labels:
@@ -144,7 +145,7 @@ def test_conditions_and_a_failed_readiness_are_seen() -> None:
 
 def test_without_an_answer_only_the_gateway_speaks() -> None:
     """`evergauge_up` 0 is what an alert hangs on; nothing is invented beside it."""
-    held = {family.name: family.samples for family in families(None, COUNTS)}
+    held = {family.name: family.samples for family in families(None, COUNTS, registry.statistics())}
     assert held == {
         "evergauge_up": {(): 0},
         "evergauge_gateway_requests_total": {(): 4},

@@ -13,6 +13,7 @@ from agent.model.message import Ack, Answer, Ask, Delta, Nack, Note, Resync, Sna
 from agent.model.rule import Assignment, GroupRule, Unit, UnitKind, canonical, pod_key, rule_key
 from agent.model.rule_state import RuleState
 from agent.model.timebase import HOUR, MS, S
+from agent.ports import Interest
 from workers.runtime.heartbeat_page import HeartbeatPage
 from workers.runtime.loop import MEMORY_PERIOD_NS, WorkerLoop
 
@@ -75,7 +76,7 @@ class RecordingWork:
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
         self.deadline_ns: int | None = None
-        self.wanted: list[int] = []
+        self.wanted: tuple[Interest, ...] = ()
         self.late: list[tuple[str, dict[str, Any]]] = []
         self.answers: dict[str, dict[str, Any] | None] = {"stats": {"ticks": 1}, "rotate": None}
         self.is_finished = True
@@ -93,11 +94,18 @@ class RecordingWork:
         self.calls.append(("timer", now_ns))
         self.deadline_ns = None
 
-    def descriptors(self) -> Sequence[int]:
+    def interests(self) -> tuple[Interest, ...]:
         return self.wanted
 
     def on_readable(self, descriptor: int, now_ns: int) -> None:
         self.calls.append(("readable", descriptor))
+
+    def on_writable(self, descriptor: int, now_ns: int) -> None:
+        self.calls.append(("writable", descriptor))
+
+    def on_data(self, now_ns: int) -> bool:
+        self.calls.append(("data", now_ns))
+        return False
 
     def on_ask(self, what: str, now_ns: int) -> dict[str, Any] | None:
         return self.answers[what]
@@ -162,6 +170,17 @@ class _KilledError(Exception):
     """What the kernel does to a worker."""
 
 
+class RecordingPeer:
+    """The data socket of a writer, as the loop looks at it."""
+
+    def __init__(self, socket: int) -> None:
+        self.socket = socket
+
+    def stats(self) -> dict[str, int]:
+        """One count."""
+        return {"data_malformed": 2}
+
+
 class Story:
     """A loop over fakes; `play` runs it to its end."""
 
@@ -172,7 +191,7 @@ class Story:
         self.page = os.memfd_create("heartbeat-test", os.MFD_CLOEXEC)
         os.ftruncate(self.page, PAGE_BYTES)
         self._is_killed = False
-        self._watched: list[tuple[object, Callable[[int], None]]] = []
+        self.peer: RecordingPeer | None = None
         self.bus: ScriptedBus | None = None
         self.loop: WorkerLoop | None = None
         self.memory_measured = 0
@@ -185,10 +204,6 @@ class Story:
         """What the supervisor would see of the worker's memory."""
         return int(MEMORY.unpack(os.pread(self.page, MEMORY.size, MEMORY_OFFSET))[0])
 
-    def watch(self, descriptor: int, on_readable: Callable[[int], None]) -> None:
-        """As the writer watches its data socket."""
-        self._watched.append((descriptor, on_readable))
-
     def play(self, *script: Turn) -> list[object]:
         """Run the script; gives what was said on the bus."""
         self.bus = ScriptedBus(script, self._hang_up)
@@ -198,12 +213,11 @@ class Story:
             bus=self.bus,  # type: ignore[arg-type]
             work=self.work,
             outbox=self.outbox,  # type: ignore[arg-type]
+            peer=self.peer,  # type: ignore[arg-type]
             heartbeat_interval_ns=HOUR,
             memory=self._measure_memory,
         )
         self.loop = loop
-        for watched in self._watched:
-            loop.watch_socket(*watched)
         with suppress(_KilledError):
             loop.run()
         return self.bus.said
@@ -459,20 +473,42 @@ def test_a_descriptor_of_the_work_is_heard_as_long_as_the_work_wants(story: Stor
     """From the turn after it is named until it is named no more."""
     readable = os.eventfd(1, os.EFD_CLOEXEC)
     silent = os.eventfd(0, os.EFD_CLOEXEC)
-    story.work.wanted = [readable, silent]
-    story.play(_snapshot(), story.advance(1), lambda: setattr(story.work, "wanted", [silent]), story.advance(1))
+    story.work.wanted = (Interest(readable), Interest(silent))
+    story.play(_snapshot(), story.advance(1), lambda: setattr(story.work, "wanted", (Interest(silent),)), story.advance(1))
     assert story.work.called("readable") == [("readable", readable)] * 2
     os.close(readable)
     os.close(silent)
 
 
+def test_a_descriptor_is_waited_for_as_its_interest_says(story: Story) -> None:
+    """Writing is told only where it is wanted; an interest may change, and one that wants neither is silent."""
+    both = os.eventfd(1, os.EFD_CLOEXEC)
+    story.work.wanted = (Interest(both, readable=False, writable=True),)
+    turns = ((Interest(both, writable=True),), (Interest(both, readable=False),), ())
+    steps = [lambda wanted=wanted: setattr(story.work, "wanted", wanted) for wanted in turns]
+    story.play(_snapshot(), *steps, story.advance(1))
+    # What a step changes counts from the next turn.
+    written, read = ("writable", both), ("readable", both)
+    assert [call for call in story.work.calls if call[0] in ("readable", "writable")] == [written, read, written]
+    os.close(both)
+
+
+def test_a_failed_descriptor_is_told_to_whom_waits_for_it(story: Story) -> None:
+    """The other end of a pipe is closed: writing there is what shows it."""
+    reading, writing = os.pipe2(os.O_CLOEXEC)
+    os.close(reading)
+    story.work.wanted = (Interest(writing, readable=False, writable=True),)
+    story.play(_snapshot(), story.advance(1))
+    assert story.work.called("writable") == [("writable", writing)]
+    os.close(writing)
+
+
 def test_a_watched_socket_is_heard_before_the_start_too(story: Story) -> None:
     """The writer takes batches in while it waits for its rules."""
     readable = os.eventfd(1, os.EFD_CLOEXEC)
-    heard: list[int] = []
-    story.watch(readable, heard.append)
+    story.peer = RecordingPeer(readable)
     story.play(story.advance(5))
-    assert heard == [START_NS + 5]
+    assert story.work.called("data") == [("data", START_NS + 5)]
     os.close(readable)
 
 

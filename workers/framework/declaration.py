@@ -1,0 +1,85 @@
+"""The declaration of a worker: what it is, when it runs, and how its work is made.
+
+A kind of worker is one folder `workers/<kind>/` whose `worker.py` has a `WORKER`; `workers.registry` finds it, and nothing else
+names it. `worker.py` is imported by the supervisor too, so it imports what is heavy only inside its maker.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from agent.config import Config
+from agent.launch import Launch
+from agent.model.heartbeat import Heartbeat
+from agent.model.table import Table
+from agent.model.worker_kind import Statistic, WorkerKind
+from agent.ports import Bus, Clock, DataPeer, KernelTree, Outbox, Work
+from agent.setting import AnySetting
+
+
+class WorkerContext(Protocol):
+    """What a worker's process gives to the maker of its work."""
+
+    @property
+    def launch(self) -> Launch:
+        """Who this worker is, and its settings."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """This process's clocks."""
+        ...
+
+    @property
+    def bus(self) -> Bus:
+        """The way to the supervisor."""
+        ...
+
+    @property
+    def heartbeat(self) -> Heartbeat:
+        """To be called in the middle of work that takes longer than some milliseconds."""
+        ...
+
+    def tree(self, root: str) -> KernelTree:
+        """The kernel files below a directory, which need not be there yet."""
+        ...
+
+    def outbox(self, ticks_max: int | None = None) -> Outbox:
+        """The way of this worker's rows to the writer; at most one is made. `ticks_max` bounds what may wait."""
+        ...
+
+    def data_peer(self) -> DataPeer:
+        """The end of the data socket that receives rows; `Work.on_data` is called when it has some.
+
+        *Raises:* UnavailableError where the socket cannot be made.
+        """
+        ...
+
+    def tables(self) -> Sequence[Table]:
+        """Every table that the agent can write."""
+        ...
+
+    def statistics(self) -> Mapping[str, Sequence[Statistic]]:
+        """What the `stats` of workers mean for /metrics, by worker name; what stands under "" holds for all."""
+        ...
+
+
+def _always(config: Config) -> bool:
+    return True
+
+
+class Worker(Struct, frozen=True):
+    """One worker. `make` is called in its own process; the modules that it needs are `preload`ed by the fork server.
+
+    `tables` are those that it writes, `settings` those that only it reads.
+    """
+
+    name: str
+    kind: WorkerKind
+    make: Callable[[WorkerContext], Work]
+    preload: tuple[str, ...]
+    is_wanted: Callable[[Config], bool] = _always
+    tables: tuple[Table, ...] = ()
+    settings: tuple[AnySetting, ...] = ()
+    statistics: tuple[Statistic, ...] = ()
