@@ -2,8 +2,8 @@
 
 One state, one revision that grows by one with every change, one digest. A worker gets a snapshot when it says
 hello and deltas after that, each with its own sequence number; only its acknowledgement of that number makes it
-`in sync`. Whatever does not fit (a refused send, a refusal, a hole, a wrong digest, a late acknowledgement) ends
-in a fresh snapshot at the next look, never in guessing.
+`in sync`. Every mismatch (a refused send, a refusal, a gap, a wrong digest, a late acknowledgement) is answered with a
+fresh snapshot at the next observation, never with guessing.
 """
 
 from collections.abc import Sequence
@@ -28,12 +28,12 @@ class WorkerReplica:
         self.acked_revision: int | None = None
         self.acked_digest = b""
         self.needs_snapshot = False
-        # It works with the whole rules of a former supervisor, and keeps them until ours are whole too.
+        # It works with the complete rules of a dead supervisor, and keeps them until ours are complete too.
         self.is_held = False
-        # Looks in which nothing more was acknowledged: a worker that loses a message must not wait for ever.
-        self.unanswered_looks = 0
+        # Observations in which nothing more was acknowledged: a worker that loses a message must not wait for ever.
+        self.unanswered_observations = 0
         self.answered_sequence = first_sequence
-        # The turn at which its page was seen with another revision than it acknowledged.
+        # The turn of its loop at which its page first showed another revision than it acknowledged.
         self.odd_turns: int | None = None
         self.is_loaded = False
 
@@ -42,7 +42,8 @@ class Authority:
     """The one holder of the rules."""
 
     def __init__(self, book: Rulebook, *, first_sequence: int = 0) -> None:
-        """`first_sequence` is higher than any that a former supervisor of the same workers has used."""
+        """`first_sequence` is higher than any that a dead supervisor of the same workers has used."""
+        assert first_sequence >= 0, first_sequence
         self.revision = book.revision
         self._first_sequence = first_sequence
         # The operator's rules by name: the same as the entries `rule/…` of the state, decoded once.
@@ -51,7 +52,7 @@ class Authority:
         # What the operator's rules take in a snapshot.
         self.rule_bytes = sum(len(content) for _key, content in self.state.items())
         self.replicas: dict[str, WorkerReplica] = {}
-        # The entries in order, as the last snapshot had them: fifty workers that start together are told the same.
+        # The entries in order, as the last snapshot had them: fifty workers that start together get the same.
         self._ordered: tuple[int, list[tuple[str, bytes]]] | None = None
         self.drifts = 0
         self.snapshots = 0
@@ -71,44 +72,44 @@ class Authority:
     # ---- workers ---------------------------------------------------------------------------------
 
     def on_hello(self, child: str, epoch: int, *, is_held: bool = False) -> list[Effect]:
-        """A new generation holds nothing: it gets everything. One that is held gets it with `release`."""
+        """A new generation holds nothing: it gets a snapshot. One that is held gets it with `release`."""
         former = self.replicas.get(child)
         replica = self.replicas[child] = WorkerReplica(child, epoch, self._first_sequence)
         if former is not None and former.epoch == epoch:
-            # It says hello again: what it was sent before may still be answered, and an answer to it is true.
+            # It says hello again: it may still answer what it was sent before, and such an answer is true.
             replica.sequence = former.sequence
         replica.is_held = replica.needs_snapshot = is_held
         return [] if is_held else self._snapshot(replica)
 
     def release(self) -> list[Effect]:
-        """The state is whole: those that were held get it."""
+        """The state is complete: workers that were held get a snapshot."""
         held = [replica for replica in self.replicas.values() if replica.is_held]
         for replica in held:
             replica.is_held = False
         return [effect for replica in held for effect in self._snapshot(replica)]
 
     def continue_after(self, revision: int) -> None:
-        """Go on behind the highest revision that workers of a former supervisor hold."""
+        """Go on after the highest revision that workers of a dead supervisor hold."""
         self.revision = max(self.revision, revision + 1)
         self._ordered = None
 
     def on_gone(self, child: str) -> None:
-        """A dead worker is owed nothing."""
+        """A dead worker gets nothing more."""
         self.replicas.pop(child, None)
 
     def on_ack(self, replica: WorkerReplica, ack: Ack) -> list[Effect]:
-        """The worker took the message with this number; what it holds must then be what we hold."""
+        """The worker took the message with this number; it must then hold what we hold."""
         if ack.sequence <= replica.first_sequence:
-            # Of what somebody else sent before.
+            # It answers what another supervisor sent.
             return []
-        # Whoever takes anything in whole has its snapshot, also when a later change is already on its way to it.
+        # A worker that acknowledges anything has its snapshot, even when a later change is already on its way.
         replica.is_loaded = True
         if ack.sequence > replica.answered_sequence:
-            # It is behind and it moves: that something newer is always on its way to it is no silence.
+            # It is behind, but it moves: there may always be something newer on its way to it.
             replica.answered_sequence = ack.sequence
-            replica.unanswered_looks = 0
+            replica.unanswered_observations = 0
         if ack.sequence != replica.sequence or replica.needs_snapshot:
-            # An older message's acknowledgement: true, but not of what was sent last.
+            # It acknowledges an older message: true, but not what was sent last.
             return []
         if ack.revision == self.revision and ack.digest != self.state.digest:
             return self._drifted(replica, "acknowledged another digest")
@@ -118,11 +119,11 @@ class Authority:
         return []
 
     def on_nack(self, replica: WorkerReplica, nack: Nack) -> list[Effect]:
-        """The worker refused a message; it gets a snapshot at the next look, not at once, so that two stubborn sides never spin."""
+        """The worker refused a message. It gets a snapshot at the next observation, not at once: a second refusal must not spin."""
         return self._drifted(replica, f"refused: {nack.problem}")
 
     def on_resync(self, replica: WorkerReplica, resync: Resync) -> list[Effect]:
-        """The worker saw a hole."""
+        """The worker missed a message."""
         return self._drifted(replica, f"missed a message before {resync.sequence}")
 
     def on_send_refused(self, replica: WorkerReplica) -> list[Effect]:
@@ -130,25 +131,25 @@ class Authority:
         replica.needs_snapshot = True
         return []
 
-    def on_look(self, replica: WorkerReplica, beat: Beat | None) -> list[Effect]:
-        """Compare what the worker's own page says with what it should hold; repair."""
+    def on_observed(self, replica: WorkerReplica, beat: Beat | None) -> list[Effect]:
+        """Compare what the worker's own page says with what it should hold; repair it with a snapshot."""
         if replica.needs_snapshot:
             return [] if replica.is_held else self._snapshot(replica)
         if self._is_acknowledged(replica):
             return self._compare(replica, beat)
-        replica.unanswered_looks += 1
-        if replica.unanswered_looks >= 4:
+        replica.unanswered_observations += 1
+        if replica.unanswered_observations >= 4:
             return self._drifted(replica, "did not acknowledge")
         return []
 
     def _compare(self, replica: WorkerReplica, beat: Beat | None) -> list[Effect]:
-        """What the page of a worker that acknowledged everything says it holds now."""
+        """Compare the page of a worker that acknowledged everything with the state."""
         if beat is None or (beat.revision, beat.digest) == (self.revision, self.state.digest):
             replica.odd_turns = None
             return []
         if beat.revision == self.revision:
             return [*self._drifted(replica, "holds another digest"), *self._snapshot(replica)]
-        # Another revision than it acknowledged: the page may be from before the acknowledgement, but not after a further turn.
+        # Another revision than it acknowledged: the page may be older than the acknowledgement, but not after a further turn.
         if replica.odd_turns is None or beat.turns <= replica.odd_turns:
             replica.odd_turns = beat.turns
             return []
@@ -160,7 +161,7 @@ class Authority:
         return replica is not None and self._is_acknowledged(replica)
 
     def _put(self, key: str, content: bytes | None) -> bool:
-        """Change one entry; whether that changed anything."""
+        """Change one entry. Returns whether that changed anything."""
         before = self.state.get(key)
         if not self.state.put(key, content):
             return False
@@ -185,7 +186,7 @@ class Authority:
 
     def _drifted(self, replica: WorkerReplica, problem: str) -> list[Effect]:
         if replica.needs_snapshot:
-            # One hole is one drift, however many messages behind it are refused before the snapshot is on its way.
+            # One gap is one drift, however many later messages are refused before the snapshot is sent.
             return []
         self.drifts += 1
         replica.needs_snapshot = True
@@ -195,7 +196,7 @@ class Authority:
         self.snapshots += 1
         replica.sequence += 1
         replica.needs_snapshot = False
-        replica.unanswered_looks = 0
+        replica.unanswered_observations = 0
         replica.odd_turns = None
         if self._ordered is None or self._ordered[0] != self.revision:
             self._ordered = (self.revision, list(self.state.items()))

@@ -1,4 +1,4 @@
-"""How long a worker waits before its next start. PURE; the growth is tenacity's, the chance is handed in."""
+"""How long a worker waits before its next start. PURE: tenacity computes the growth, the caller hands in the randomness."""
 
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple, cast
@@ -34,12 +34,13 @@ def full_delay_ns(failures: int, policy: Backoff) -> int:
     if failures == 1:
         return 0
     wait = wait_exponential(multiplier=policy.base_ns / S, exp_base=policy.factor, max=policy.ceiling_ns / S)
-    # The strategy reads nothing of the retry state but the attempt number, so no retry has to be staged.
+    # The strategy reads only the attempt number of the retry state, so no retry is needed.
     seconds = wait(cast("RetryCallState", _Attempt(failures - 1)))
     return min(policy.ceiling_ns, round(seconds * S))
 
 
 def delay_ns(failures: int, policy: Backoff, rng: Random) -> int:
-    """The wait before the next start: the full delay, shortened at random so that workers killed together part ways."""
+    """The wait before the next start: the full delay, shortened at random so that workers killed together do not start together."""
     full_ns = full_delay_ns(failures, policy)
+    assert 0 <= policy.jitter_percent <= 100, policy.jitter_percent
     return full_ns - rng.randint(0, full_ns * policy.jitter_percent // 100)

@@ -1,7 +1,7 @@
-"""What the core hears and what it orders. PURE.
+"""Events, which the core hears, and effects, which it orders. PURE.
 
-Events are past, effects are orders. An event that names an epoch other than the child's present one speaks of
-a dead generation and is dropped and counted.
+Events are past, effects are orders. An event that names an epoch other than the child's present one is
+about a dead generation; it is dropped and counted.
 """
 
 from typing import Any
@@ -34,9 +34,9 @@ class SpawnFailed(Struct, frozen=True):
 
 
 class Exited(Struct, frozen=True):
-    """The child is gone. `status` as subprocess has it: an exit code, or minus the number of a signal; None: unknown.
+    """The child is gone. `status` as in `subprocess`: an exit code, or minus the number of a signal. *Absent:* unknown.
 
-    `with_launcher`: the fork server died and took it along; that is no failure of the child.
+    `with_launcher`: the fork server died, and the child with it; that is no failure of the child.
     """
 
     child: str
@@ -55,14 +55,14 @@ class MessageReceived(Struct, frozen=True):
 
 
 class SendRefused(Struct, frozen=True):
-    """A message to the child was not taken: it does not drain its socket, or is not connected."""
+    """A message to the child could not be sent: it does not drain its socket, or is not connected."""
 
     child: str
     epoch: int
 
 
 class WorkerObservation(Struct, frozen=True):
-    """One look at one child."""
+    """What was seen of one child. *Absent:* the beat before it wrote one, the state when it was not read."""
 
     child: str
     epoch: int
@@ -77,8 +77,11 @@ class WorkersObserved(Struct, frozen=True):
 
 
 class RuntimeSeen(Struct, frozen=True):
-    """A look at the names of the agent's sockets and locks. `lost` were gone and, unless there is a `problem`, are made again;
-    `data_socket` is which file the writer's socket is, None: there is none. `is_taken`: somebody else has them now."""
+    """What was seen of the names of the agent's sockets and locks.
+
+    `lost` were gone and, unless there is a `problem`, were made again. `data_socket` is the inode of the writer's socket;
+    *Absent:* there is none. `is_taken`: another agent has the names now.
+    """
 
     lost: tuple[str, ...]
     data_socket: int | None
@@ -87,7 +90,7 @@ class RuntimeSeen(Struct, frozen=True):
 
 
 class Commanded(Struct, frozen=True):
-    """Somebody on the control socket asks for an operation."""
+    """A client of the control socket asks for an operation."""
 
     client: int
     operation: str
@@ -98,7 +101,7 @@ class Persisted(Struct, frozen=True):
     """The rules document with this token is on the disk, or (`problem`) is not.
 
     `is_in_place`: the document has its name despite the problem, and whether that outlives a power failure is not known.
-    `weakness`: why this file system cannot say that of any document.
+    `weakness`: why this file system can promise that of no document.
     """
 
     token: int
@@ -118,7 +121,7 @@ class RotateRequested(Struct, frozen=True):
 
 
 class Survivor(Struct, frozen=True):
-    """A living worker of a former supervisor: since when it runs (monotonic), and the revision of the rules that it holds."""
+    """A living worker of a dead supervisor: since when it runs (monotonic), and the revision of the rules that it holds."""
 
     child: str
     epoch: int
@@ -128,7 +131,7 @@ class Survivor(Struct, frozen=True):
 
 
 class Survivors(Struct, frozen=True):
-    """What a supervisor takes over from one that died: the living workers, and how often each has been started."""
+    """What a supervisor takes over from one that died: the living workers, and how often each was started."""
 
     workers: tuple[Survivor, ...]
     epochs: dict[str, int]
@@ -217,8 +220,8 @@ class Respond(Struct, frozen=True):
 
 
 class Persist(Struct, frozen=True):
-    """Make the document of these rules durable, then say Persisted with the token. The shell encodes it, in time
-    that is not the loop's: of 10,000 rules that takes longer than anybody should wait for an answer."""
+    """Make the document of these rules durable, then report Persisted with the token. A background thread encodes it: for
+    10,000 rules that takes longer than a client should wait for an answer."""
 
     token: int
     book: Rulebook
@@ -249,7 +252,7 @@ class Settled(Struct, frozen=True):
 
 
 class Announce(Struct, frozen=True):
-    """One line for whoever runs the agent as a service: how it is now."""
+    """One status line for the service manager."""
 
     status: str
     is_stopping: bool = False

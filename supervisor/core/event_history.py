@@ -11,12 +11,12 @@ from supervisor.core.death import Death
 EVENTS_MAX = 512
 DEATHS_MAX = 100
 CONDITIONS_MAX = 64
-# There are some fifty; more can only be invented.
+# There are some fifty; a worker that invents more must not fill the memory.
 KINDS_MAX = 256
 
 
 class DiagnosticEvent(Struct, frozen=True):
-    """One event: when (monotonic), its fixed name, `info`, `warning` or `error`, of which worker (empty: the supervisor)."""
+    """One event: when (monotonic), its fixed name, `info`, `warning` or `error`, of which worker (empty: of the supervisor)."""
 
     at_ns: int
     kind: str
@@ -35,7 +35,7 @@ class EventHistory:
         self.counts: Counter[str] = Counter()
 
     def note(self, event: DiagnosticEvent) -> None:
-        """Keep an event; the oldest goes, its count stays."""
+        """Keep an event. Beyond `EVENTS_MAX` the oldest is dropped; it stays in the counts."""
         self.events.append(event)
         self.counts[event.kind if event.kind in self.counts or len(self.counts) < KINDS_MAX else "other_kinds"] += 1
 
@@ -45,7 +45,7 @@ class EventHistory:
         return sum(self.counts.values()) - len(self.events)
 
     def set_condition(self, worker: str, condition: Condition) -> bool:
-        """Begin, change or end a condition; False when that changes nothing."""
+        """Begin, change or end a condition; False when that changes nothing. *Range:* beyond `CONDITIONS_MAX` none begins."""
         key = (worker, condition.kind)
         if not condition.active:
             return self.conditions.pop(key, None) is not None
@@ -56,6 +56,6 @@ class EventHistory:
         return True
 
     def forget_worker(self, worker: str) -> None:
-        """A dead worker's conditions are gone with it; its successor tells its own."""
+        """Drop a dead worker's conditions; its next generation announces its own."""
         for key in [key for key in self.conditions if key[0] == worker]:
             del self.conditions[key]

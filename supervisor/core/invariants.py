@@ -1,4 +1,4 @@
-"""What must hold of the supervisor's knowledge after every event. PURE; the random worlds of the tests check it at each step."""
+"""What must be true of the supervisor's state after every event. PURE; the random worlds of the tests check it at each step."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ _WITHOUT_PROCESS = (ChildState.DOWN, ChildState.BACKOFF, ChildState.FAILED)
 
 
 def broken_invariants(state: SupervisorState, now_ns: int) -> Iterator[str]:
-    """Each broken invariant as a sentence; none: all is well."""
+    """Each broken invariant as a sentence."""
     yield from _of_children(state, now_ns)
     yield from _of_rules(state)
     if state.is_ready is bool(state.reasons_not_ready(now_ns)):
@@ -27,16 +27,16 @@ def _of_children(state: SupervisorState, now_ns: int) -> Iterator[str]:
         if child.state in _WITHOUT_PROCESS and child.pid is not None:
             yield f"{child.name} is {child.state} and has a process"
         if child.state in _WITHOUT_PROCESS and child.name in state.authority.replicas:
-            yield f"{child.name} is {child.state} and is owed rules"
+            yield f"{child.name} is {child.state} and has a replica of the rules"
         if child.state is ChildState.UP and child.up_at_ns is None:
-            yield f"{child.name} is up since never"
+            yield f"{child.name} is up without a time since when"
         if child.deadline_ns is not None and child.deadline_ns <= now_ns:
-            yield f"{child.name} has a deadline in the past: it was not acted on"
+            yield f"{child.name} has a deadline in the past that was not acted on"
 
 
 def _of_rules(state: SupervisorState) -> Iterator[str]:
     for name, replica in state.authority.replicas.items():
         if replica.epoch != state.children[name].epoch:
-            yield f"the rules of {name} are booked for epoch {replica.epoch}, it lives in {state.children[name].epoch}"
+            yield f"the rules of {name} are tracked for epoch {replica.epoch}, it is in {state.children[name].epoch}"
     if sorted(f"rule/{name}" for name in state.authority.rules) != [key for key, _content in state.authority.state.items("rule/")]:
         yield "the decoded rules are not those of the state"

@@ -249,8 +249,8 @@ class Machine:
         effects: list[Effect] = []
         replica = self.state.authority.replicas.get(child.name)
         if replica is not None:
-            effects += self.state.authority.on_look(replica, seen.beat)
-        verdict = child.watch.look(None if seen.beat is None else seen.beat.turns, seen.process_state, now_ns)
+            effects += self.state.authority.on_observed(replica, seen.beat)
+        verdict = child.watch.observe(None if seen.beat is None else seen.beat.turns, seen.process_state, now_ns)
         if verdict is WatchVerdict.HUNG and child.state is ChildState.UP:
             effects += child.replace_hung(now_ns)
         return effects

@@ -1,11 +1,11 @@
 """Changes of the operator's rules, from the request to the answer. PURE.
 
 A change is in force only after it is on the disk. While one document is being written, further changes wait; then many of
-them go into the next document together, so a thousand of them cost a few writes and not a thousand. Not all together: their
-answers are given in one turn of the loop, and everybody else waits for that.
+them go into the next document together, so a thousand of them cost a few writes and not a thousand. Their number has a
+maximum: their answers are given in one turn of the loop, and every other client waits for that.
 
-Where the disk does not know whether a document that is in place would outlive a power failure, what runs agrees with the
-document, and who asked is told that it is not known.
+Where it is not known whether a document in place would outlive a power failure, the rules in force are those of the
+document, and the client is told that it is not known.
 """
 
 from msgspec import Struct

@@ -22,7 +22,7 @@ class Rulebook(Struct, frozen=True):
     rules: tuple[GroupRule, ...] = ()
 
 
-class _Document(Struct, frozen=True, forbid_unknown_fields=True):
+class _RulesDocument(Struct, frozen=True, forbid_unknown_fields=True):
     format: int
     revision: int
     checksum: str
@@ -32,14 +32,14 @@ class _Document(Struct, frozen=True, forbid_unknown_fields=True):
 def encode_rulebook(book: Rulebook) -> bytes:
     """The document, one rule per line, rules in the order of their names."""
     rules = sorted(book.rules, key=lambda rule: rule.name)
-    document = _Document(FORMAT_VERSION, book.revision, _checksum(rules), rules)
+    document = _RulesDocument(FORMAT_VERSION, book.revision, _checksum(rules), rules)
     return msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
 
 
 def decode_rulebook(document: bytes) -> Rulebook:
-    """*Raises:* FormatError when anything in the document is not as it was written."""
+    """The rules of a document. *Raises:* FormatError when it is damaged or of another format."""
     try:
-        found = msgspec.json.decode(document, type=_Document)
+        found = msgspec.json.decode(document, type=_RulesDocument)
     except (msgspec.DecodeError, UnicodeDecodeError) as cause:
         raise FormatError("rules document", str(cause)) from cause
     if found.format != FORMAT_VERSION:

@@ -1,7 +1,7 @@
-"""What follows when the names of the agent's sockets and locks are gone: they are made again, or the agent ends. PURE.
+"""Decides what follows when the names of the agent's sockets and locks are gone: made again, or the agent ends. PURE.
 
-A logout removes a runtime folder, a cleaner empties one. The sockets still hear those who are connected, but nobody new finds
-them: the next worker that dies would never come back.
+A logout removes a runtime folder, a cleaner empties one. The sockets still serve those that are connected, but no new
+process finds them: the next worker that dies would never come back.
 """
 
 from agent.model.message import Condition
@@ -11,28 +11,28 @@ from supervisor.core.supervisor_state import SupervisorState
 
 CONDITION = "runtime_folder"
 DATA_SOCKET = "data.sock"
-# A folder that is being removed at this moment cannot be made again at once; looks come some four times a second.
+# A folder that is being removed at this moment cannot be made again at once; housekeeping comes some four times a second.
 FAILED_LOOKS_MAX = 4
 
 
 class RuntimeNameWatch:
-    """What was seen of the runtime folder, look by look."""
+    """What was seen of the runtime folder, one look after another."""
 
     def __init__(self, state: SupervisorState) -> None:
         self._state = state
         self._failed_looks = 0
         self._is_lost = False
-        # The data socket that a generation of the writer made: its epoch, and which file it was.
+        # The data socket that a generation of the writer made: its epoch, and the inode.
         self._data: tuple[int, int] | None = None
         self._generations_without_data = 0
 
     def on_seen(self, seen: RuntimeSeen, now_ns: int) -> tuple[list[Effect], str]:
-        """What follows, and why the agent must end (empty: it need not)."""
+        """The effects, and why the agent must end (empty: it need not)."""
         effects: list[Effect] = []
         lost = list(seen.lost)
         writer = next((child for child in self._state.children.values() if child.kind.binds_data_socket), None)
         if writer is not None and not seen.is_taken and self._has_lost_data(writer, seen.data_socket):
-            # Only the writer can make it again, and losing nothing: what is not acknowledged is sent again.
+            # Only the writer can make it again. Nothing is lost: what is not acknowledged is sent again.
             lost.append(DATA_SOCKET)
             effects += writer.stop("data socket lost", now_ns, wanted=True)
         if lost:
@@ -47,7 +47,7 @@ class RuntimeNameWatch:
         return effects, ""
 
     def _has_lost_data(self, writer: Child, data_socket: int | None) -> bool:
-        """Whether the writer is up and nobody new can find it; a writer that is up has made its socket."""
+        """Whether the writer is up and no new process can find it; a writer that is up has made its socket."""
         if writer.state is not ChildState.UP or self._state.is_stopping:
             return False
         if self._data is not None and self._data[0] == writer.epoch:
@@ -56,7 +56,7 @@ class RuntimeNameWatch:
             self._data = (writer.epoch, data_socket)
             self._generations_without_data = 0
             return False
-        # Twice in a row is no accident: a restart makes it no better.
+        # Twice in a row is no accident: another restart would not help.
         self._generations_without_data += 1
         return self._generations_without_data == 1
 

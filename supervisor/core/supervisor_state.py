@@ -1,4 +1,4 @@
-"""All that the supervisor knows: children, rules, the past and the present. PURE state with readings of it, no decisions."""
+"""The supervisor's state: children, rules, event history. PURE: what can be read from it, and no decisions."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from supervisor.core.report import About
 
 
 class SupervisorState:
-    """The supervisor's knowledge. `children` are in the order of their start."""
+    """All that the supervisor knows. `children` are in the order of their start."""
 
     def __init__(self, about: About, children: Sequence[Child], authority: Authority) -> None:
         self.about = about

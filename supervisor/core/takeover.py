@@ -1,7 +1,7 @@
-"""Workers that a dead supervisor left behind, from the first word to them until each has answered. PURE.
+"""Workers that a dead supervisor left behind, from the first message to them until each has answered. PURE.
 
-They go on with their work meanwhile. Their connection comes back within milliseconds, by itself; until then a word to
-them is refused and tried again. One that does not answer is hung and is treated as one that does not become ready.
+They go on with their work meanwhile. Their connections come back within milliseconds by themselves; until then a message to
+them is refused and tried again. One that does not answer is treated as a worker that does not become ready.
 """
 
 from agent.model.message import TakenOver
@@ -14,7 +14,7 @@ RETRY_NS = 10 * MS
 
 
 class Takeover:
-    """Who has not yet answered."""
+    """The workers that have not answered yet."""
 
     def __init__(self) -> None:
         self._silent: dict[str, Child] = {}
@@ -22,7 +22,7 @@ class Takeover:
         self._next_try_at_ns: int | None = None
 
     def begin(self, children: dict[str, Child], survivors: Survivors, now_ns: int) -> list[Effect]:
-        """Count on where the former supervisor stopped counting; speak to the workers that live."""
+        """Continue the epochs of the dead supervisor, and tell the living workers that they are taken over."""
         for name, epoch in survivors.epochs.items():
             if name in children:
                 children[name].epoch = epoch
@@ -31,35 +31,35 @@ class Takeover:
             child = children[survivor.child]
             child.take_over(survivor, now_ns)
             self._silent[child.name] = child
-            effects += self._speak(child)
+            effects += self._tell(child)
         names = ", ".join(self._silent)
         return [Log("taking_over", "info", {"workers": names}), *effects] if names else []
 
     def is_silent(self, name: str) -> bool:
-        """Whether this one was left behind and has not answered."""
+        """Whether this worker was left behind and has not answered yet."""
         return name in self._silent
 
     def on_refused(self, name: str, now_ns: int) -> None:
-        """It is not connected yet."""
+        """A message to it was refused: it is not connected yet, and is tried again."""
         if name in self._silent:
             self._refused.add(name)
             self._next_try_at_ns = now_ns + RETRY_NS
 
     def on_answered(self, name: str) -> None:
-        """It has said hello, or it is gone."""
+        """It said hello, or it is gone."""
         self._silent.pop(name, None)
         self._refused.discard(name)
 
     def on_deadline(self, now_ns: int) -> list[Effect]:
-        """Try those again that could not be reached."""
+        """Try again to reach those that were not connected."""
         if self._next_try_at_ns is None or self._next_try_at_ns > now_ns:
             return []
         again, self._refused, self._next_try_at_ns = self._refused, set(), None
-        return [effect for name in sorted(again) for effect in self._speak(self._silent[name])]
+        return [effect for name in sorted(again) for effect in self._tell(self._silent[name])]
 
     def next_deadline_ns(self) -> int | None:
-        """When somebody is tried again."""
+        """When the next try is due. *Absent:* none is."""
         return self._next_try_at_ns
 
-    def _speak(self, child: Child) -> list[Effect]:
+    def _tell(self, child: Child) -> list[Effect]:
         return [Send(child.name, child.epoch, TakenOver())]

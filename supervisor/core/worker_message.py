@@ -1,20 +1,20 @@
-"""What workers say, before it is believed: its size and form are not left to them. PURE."""
+"""Checks of what workers say, before it is believed: they do not decide about its size and form. PURE."""
 
 from agent.model.errors import FormatError
 from agent.model.message import Note, Publish
 from agent.model.rule import decode_assignment
 from supervisor.core.effect import Log
 
-# What a single worker may announce at once; the control plane's first look at a full host is far below.
+# What a worker may announce at once; the control plane's first look at a full host is far below.
 PUBLISH_CHANGES_MAX = 20_000
-# Notes are a few words; a worker gone mad must not fill the history with its own.
+# Notes are short; a defective worker must not fill the event history.
 NOTE_FIELDS_MAX = 32
 NOTE_TEXT_MAX = 64
 NOTE_VALUE_MAX = 2_000
 
 
 def log_of(worker: str, note: Note) -> Log:
-    """A worker's note as a log line: its words are the worker's, so their size and form are not left to it."""
+    """A worker's note as a log line, its name and fields cut to their maximum size."""
     kind = note.kind if len(note.kind) <= NOTE_TEXT_MAX and note.kind.isidentifier() and note.kind.isascii() else "unnamed_note"
     severity = note.severity if note.severity in ("debug", "info", "warning", "error") else "warning"
     fields = {key[:NOTE_TEXT_MAX]: _cut(value) for key, value in list(note.fields.items())[:NOTE_FIELDS_MAX]}
@@ -26,6 +26,7 @@ def _cut(value: str | int | float | bool | None) -> str | int | float | bool | N
 
 
 def problem_of_publish(message: Publish) -> str | None:
+    """Why this is nothing that a worker may publish. *Absent:* it may."""
     if len(message.changes) > PUBLISH_CHANGES_MAX:
         return f"{len(message.changes)} changes at once are more than {PUBLISH_CHANGES_MAX}"
     for key, content in message.changes:

@@ -13,7 +13,7 @@ T = TypeVar("T")
 class BackgroundThread(Generic[T]):
     """Runs calls in order; each result is waited for on `descriptor` and taken with `results`.
 
-    A call may raise nothing: it turns its failures into results. The thread ends with `close`.
+    A call must not raise: it turns its failures into results. The thread ends with `close`.
     """
 
     def __init__(self, name: str) -> None:
@@ -25,11 +25,11 @@ class BackgroundThread(Generic[T]):
         self._thread.start()
 
     def send(self, call: Callable[[], T]) -> None:
-        """Run this when its turn has come."""
+        """Run this call after those before it."""
         self._calls.put(call)
 
     def results(self) -> list[T]:
-        """What is done since the last time."""
+        """The results since the last time, in the order of the calls."""
         try:
             os.eventfd_read(self.descriptor)
         except BlockingIOError:
@@ -37,7 +37,7 @@ class BackgroundThread(Generic[T]):
         return [self._results.popleft() for _ in range(len(self._results))]
 
     def close(self, timeout_seconds: float) -> bool:
-        """Let the queue run out and end the thread; False when it did not end in time."""
+        """End the thread after the calls that are queued. False when it did not end in time."""
         self._calls.put(None)
         self._thread.join(timeout_seconds)
         return not self._thread.is_alive()

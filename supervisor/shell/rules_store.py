@@ -1,4 +1,4 @@
-"""The rules document on the disk: read at the start, replaced as a whole, durable before anybody is told."""
+"""The rules document on the disk: read at the start, replaced as a whole, durable before it is in force."""
 
 import os
 from contextlib import suppress
@@ -18,7 +18,7 @@ DOCUMENT_BYTES_MAX = 64 << 20
 
 
 def load_rulebook(state_dir: str, wall_ns: int) -> tuple[Rulebook, str]:
-    """The rules as last written, and a sentence when they could not be used (empty: all well).
+    """The rules as last written, and a sentence that says why they could not be used (empty: they could).
 
     A damaged document is set aside under another name, never deleted; the agent goes on without operator rules.
     *Raises:* StorageError when the file cannot be read at all.
@@ -40,14 +40,14 @@ def load_rulebook(state_dir: str, wall_ns: int) -> tuple[Rulebook, str]:
 
 
 class RulesStore:
-    """Writes the document in a thread of its own; each outcome is a Persisted on `background`."""
+    """Writes the document in a background thread; each outcome is a Persisted from `thread.results`."""
 
     def __init__(self, state_dir: str) -> None:
         self._state_dir = state_dir
         self.thread: BackgroundThread[Persisted] = BackgroundThread("rules-store")
 
     def write(self, token: int, book: Rulebook) -> None:
-        """Make the document of these rules the one."""
+        """Replace the document by that of these rules. `token` comes back in the outcome."""
         self.thread.send(partial(self._write, token, book))
 
     def _write(self, token: int, book: Rulebook) -> Persisted:
@@ -66,10 +66,10 @@ class RulesStore:
 
 
 def _put_in_place(path: str, document: bytes) -> None:
-    """Temporary file, fsync, rename: a reader finds the old document or the new one. *Raises:* OSError: the old one is there."""
+    """Temporary file, fsync, rename: a reader finds the old document or the new one. *Raises:* OSError; the old one stays."""
     failpoint("rules_store.before_write")
     temporary = f"{path}.new"
-    # A name left by a killed agent, or a link that somebody planted: never written through.
+    # A file left by a killed agent, or a link that was planted: never written through.
     with suppress(FileNotFoundError):
         os.unlink(temporary)
     with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
@@ -81,13 +81,13 @@ def _put_in_place(path: str, document: bytes) -> None:
     try:
         os.rename(temporary, path)
     except OSError:
-        # A server may rename and lose its answer: then the temporary name is gone.
+        # A file server may rename and its answer be lost: then the temporary name is gone.
         if os.path.lexists(temporary):
             raise
 
 
 def _sync_folder(path: str) -> None:
-    """Make the rename outlive a power failure. *Raises:* OSError: the new document is there, for how long nobody knows."""
+    """Make the rename outlive a power failure. *Raises:* OSError; the new document is in place, but may not outlive one."""
     failpoint("rules_store.renamed")
     folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

@@ -1,7 +1,7 @@
-"""The names by which others find this agent: looked at, and made again where somebody has removed them.
+"""The runtime names, by which other processes find this agent: checked, and made again where they were removed.
 
-A name is looked at by its inode, so that a file which somebody else put there is seen too. Nobody's living socket is ever
-taken away: a process that answers at one of our names, or holds one of our locks, has the folder from then on.
+A name is checked by its inode, so that a file of another process in its place is noticed too. A living socket is never taken
+away: a process that answers at one of our names, or holds one of our locks, has the folder from then on.
 """
 
 import os
@@ -18,7 +18,7 @@ FOLDER_MODE = 0o700
 
 
 class RuntimeName(Protocol):
-    """One name in the file system that this process stands behind."""
+    """One name in the file system that leads to this process."""
 
     @property
     def path(self) -> str:
@@ -28,18 +28,18 @@ class RuntimeName(Protocol):
         """Whether the name still leads here."""
 
     def make_again(self) -> None:
-        """Give it the name once more. *Raises:* OSError, EvergaugeError; BusyError when it is somebody else's."""
+        """Make the name again. *Raises:* OSError, EvergaugeError; BusyError when another process has it."""
 
 
 class RuntimeNames:
-    """All names of this agent. `data_path` is made by the writer: it is only looked at."""
+    """All names of this agent. The socket at `data_path` is the writer's: it is only checked."""
 
     def __init__(self, places: Sequence[RuntimeName], *, data_path: str) -> None:
         self._places = places
         self._data_path = data_path
 
     def look(self) -> RuntimeSeen:
-        """What is lost, after everything that can be was made again; some ten calls of stat(2)."""
+        """What was lost, after what can be was made again. Costs some ten calls of stat(2)."""
         lost = [place for place in self._places if place.path and not place.is_there()]
         names = tuple(os.path.basename(place.path) for place in lost)
         try:
@@ -56,14 +56,14 @@ class RuntimeNames:
 
 
 def inode_of(path: str) -> int | None:
-    """Which file this is, None when there is none."""
+    """The inode of a file. *Absent:* there is none."""
     with suppress(OSError):
         return os.lstat(path).st_ino
     return None
 
 
 def refuse_living(path: str) -> None:
-    """*Raises:* BusyError when somebody answers on the socket at this path; never waits."""
+    """Check that no process answers on the socket at this path; never waits. *Raises:* BusyError when one does."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC) as caller:
         problem = caller.connect_ex(path)
     if problem in (0, EAGAIN):

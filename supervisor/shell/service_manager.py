@@ -1,7 +1,7 @@
 """What the supervisor tells the service manager that started it: ready, status, still alive, stopping. *Source:* sd_notify(3).
 
-Without a service manager every word goes nowhere. Nothing here waits: what cannot be taken now is owed, the newest of each
-kind, and said again later.
+Without a service manager every message is dropped. Nothing here waits: what cannot be sent now is kept, the newest of each
+kind, and sent later.
 """
 
 import os
@@ -11,12 +11,12 @@ from collections.abc import MutableMapping, Sequence
 from agent.model.timebase import MS, S
 
 _NS_PER_US = 1_000
-# A service manager that is busy for so long is tried again.
+# When a busy service manager is tried again.
 RETRY_NS = 100 * MS
 
 
 class ServiceManager:
-    """Speaks to the socket that NOTIFY_SOCKET names; the variables are taken away, so that no worker speaks in our name."""
+    """Sends to the socket that NOTIFY_SOCKET names. The variables are removed, so that no worker sends in our name."""
 
     def __init__(self, environment: MutableMapping[str, str]) -> None:
         self._address = environment.pop("NOTIFY_SOCKET", "")
@@ -26,10 +26,10 @@ class ServiceManager:
         self._interval_ns = interval_us * _NS_PER_US if is_ours and self._address else 0
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         self._beaten_at_ns: int | None = None
-        self._owed: dict[str, str] = {}
+        self._unsent: dict[str, str] = {}
 
     def tell_ready(self, reasons: Sequence[str]) -> None:
-        """The start is over; with the reasons why the agent is not ready, where it is not."""
+        """The start is over; `reasons` say why the agent is not ready, where it is not."""
         status = {"STATUS": _line(f"not ready: {'; '.join(reasons)}")} if reasons else {}
         self._tell({"READY": "1", "MAINPID": str(os.getpid())} | status)
 
@@ -38,16 +38,16 @@ class ServiceManager:
         self._tell({"STATUS": _line(status)} | ({"STOPPING": "1"} if is_stopping else {}))
 
     def turn(self, now_ns: int) -> None:
-        """Say that the loop turns, where a watchdog is set, and what is owed; called at every turn of the loop."""
-        if self._owed:
+        """Report to a watchdog that the loop turns, and send what could not be sent; called at every turn of the loop."""
+        if self._unsent:
             self._tell({})
         if self._interval_ns and (self._beaten_at_ns is None or now_ns - self._beaten_at_ns >= min(self._interval_ns // 4, S)):
             self._beaten_at_ns = now_ns
             self._send("WATCHDOG=1")
 
     def next_deadline_ns(self, now_ns: int) -> int | None:
-        """When `turn` must be called at the latest; the heartbeat's turns come sooner, usually."""
-        if self._owed:
+        """When `turn` must be called at the latest. *Absent:* no watchdog is set and nothing is unsent."""
+        if self._unsent:
             return now_ns + RETRY_NS
         return self._beaten_at_ns + self._interval_ns // 2 if self._interval_ns and self._beaten_at_ns is not None else None
 
@@ -55,13 +55,13 @@ class ServiceManager:
         """Give the socket back."""
         self._socket.close()
 
-    def _tell(self, words: dict[str, str]) -> None:
-        self._owed |= words
-        if self._send("\n".join(f"{name}={value}" for name, value in self._owed.items())):
-            self._owed.clear()
+    def _tell(self, fields: dict[str, str]) -> None:
+        self._unsent |= fields
+        if self._send("\n".join(f"{name}={value}" for name, value in self._unsent.items())):
+            self._unsent.clear()
 
     def _send(self, text: str) -> bool:
-        """Whether nothing is owed of this text any more."""
+        """Send without waiting; False when it is to be sent again later."""
         if not self._address:
             return True
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
@@ -70,7 +70,7 @@ class ServiceManager:
         except BlockingIOError:
             return False
         except OSError:
-            # Gone: nobody is left to tell.
+            # The service manager has gone.
             return True
         return True
 

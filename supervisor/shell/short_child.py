@@ -1,7 +1,7 @@
 """A short child process whose answer is waited for in the loop, and only for a bounded time.
 
-For looks at the host that may never come back: a mount whose server does not answer holds every process that touches it, and
-not even SIGKILL ends that. A thread held so would keep the whole process from ending; a child keeps only itself.
+For looks at the host that may never return: a mount whose server does not answer blocks every process that touches it, and
+not even SIGKILL ends that. A blocked thread would keep the whole process from ending; a blocked child keeps only itself.
 """
 
 import os
@@ -17,7 +17,7 @@ from supervisor.shell.poller import Register
 ANSWER_BYTES_MAX = 1 << 20
 READ_BYTES = 64 << 10
 
-# Hears what the child wrote, once; None: it has not ended in time.
+# Called once with what the child wrote. *Absent:* it did not end in time.
 OnAnswer = Callable[[bytes | None], None]
 
 
@@ -52,7 +52,7 @@ class ShortChild:
     def _finish(self, answer: bytes | None) -> None:
         self.deadline_ns = None
         self._register(self._output, 0, None)
-        # Whatever it still does is of no use to anybody; one that has ended already is not hit.
+        # What it still does is of no use; one that has ended already is not hit.
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
         os.close(self._output)
@@ -67,7 +67,7 @@ def _start(code: str, order: bytes) -> tuple[int, int]:
     nothing = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.pwrite(given, order, 0)
-        # The child waits for room where its parent does not wait for the child.
+        # The child may wait for room in the pipe; its parent must not wait for the child.
         os.set_blocking(output_end, True)
         pid = os.posix_spawn(
             sys.executable,

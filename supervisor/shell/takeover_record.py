@@ -1,7 +1,7 @@
-"""What a supervisor leaves behind for the next one: where the fork server is, and how often each worker has been started.
+"""The takeover record: where the fork server is and how often each worker was started, for the next supervisor.
 
-A file in the runtime folder, mapped into memory: each entry is there with the store that writes it, whatever kills the
-writer after that, and a full disk cannot refuse it. The room is taken when the file is made.
+A file in the runtime folder, mapped into memory: each entry is there as soon as it is stored, however the writer dies after
+that, and a full disk cannot refuse it. The room is allocated when the file is made.
 
     header   magic · boot id · run · fingerprint · server (pid, start ticks, inode of its pipe, address)
     slots    one per worker: epoch, name
@@ -24,14 +24,14 @@ _MAGIC = b"evgledg1"
 _HEADER = Layout("<8s16s16s32s")
 _SERVER = Layout(f"<QQQ{SOCKET_PATH_BYTES_MAX + 1}s")
 _PID = Layout("<Q")
-# A longer name of a worker would be cut, and then nothing fits at a takeover: the old workers are ended.
+# A longer name of a worker would be cut; then nothing fits at a takeover, and the old workers are ended.
 _SLOT = Layout("<Q120s")
 _SERVER_AT = 128
 _SLOTS_AT = 384
 
 
 class ServerRecord(Struct, frozen=True):
-    """A fork server: its pid and start time (clock ticks since boot) name it for good, the inode its pipe of life."""
+    """A fork server: pid and start time (clock ticks since boot) identify it; the inode of the pipe whose end it waits for."""
 
     pid: int
     start_ticks: int
@@ -40,7 +40,7 @@ class ServerRecord(Struct, frozen=True):
 
 
 class TakeoverRecord(Struct, frozen=True):
-    """A takeover record as found."""
+    """What a takeover record says. *Absent:* `server` when the dead supervisor had none yet."""
 
     boot_id: bytes
     run: str
@@ -50,7 +50,7 @@ class TakeoverRecord(Struct, frozen=True):
 
 
 class TakeoverRecordFile:
-    """The takeover record of the present run, for writing."""
+    """The takeover record of this run, for writing."""
 
     def __init__(
         self,
@@ -64,13 +64,15 @@ class TakeoverRecordFile:
     ) -> None:
         """Make a new one in the place of any other, with a slot for each worker in `epochs`.
 
-        A `server` that is taken over stands in it from the first moment: whoever dies after this leaves it to be found.
+        A `server` that is taken over is in it from the first moment: a supervisor that dies after this leaves it to be found.
         *Raises:* StorageError when there is no room.
         """
         self.path = path
-        # Entries are written by the loop and by the thread of starts.
+        # Entries are written by the loop and by the launcher's thread.
         self._lock = threading.Lock()
         size = _SLOTS_AT + _SLOT.size * len(epochs)
+        assert len(boot_id) == 16
+        assert len(fingerprint) == 32
         self._slots = {name: _SLOTS_AT + number * _SLOT.size for number, name in enumerate(epochs)}
         content = bytearray(size)
         for name, epoch in epochs.items():
@@ -81,23 +83,25 @@ class TakeoverRecordFile:
         self._map, self._inode = _make(path, bytes(content))
 
     def is_there(self) -> bool:
-        """Whether a successor would find it."""
+        """Whether the next supervisor would find it."""
         return inode_of(self.path) == self._inode
 
     def make_again(self) -> None:
-        """Somebody removed the file: write another with what this one holds. *Raises:* StorageError."""
+        """The file was removed: write another with the same content. *Raises:* StorageError."""
         with self._lock:
             lost = self._map
             self._map, self._inode = _make(self.path, lost[:])
         lost.close()
 
     def note_server(self, server: ServerRecord) -> None:
-        """This is the fork server from now on; the pid is written last, so that a half-written entry is none."""
+        """This is the fork server from now on. The pid is written last, so that a half-written entry reads as none."""
+        assert server.pid > 0, server
         with self._lock:
             _pack_server(self._map, server)
 
     def note_epoch(self, name: str, epoch: int) -> None:
         """This start of this worker is about to be ordered."""
+        assert epoch > 0, epoch
         with self._lock:
             _PID.pack_into(self._map, self._slots[name], epoch)
 
@@ -133,7 +137,7 @@ def _pack_server(area: bytearray | mmap.mmap, server: ServerRecord) -> None:
 
 
 def read_takeover_record(path: str) -> TakeoverRecord | None:
-    """The takeover record of a former run; None when there is none that can be read."""
+    """The takeover record of an earlier run. *Absent:* there is none, or none that can be read."""
     try:
         with open(path, "rb") as file:
             data = file.read(1 << 20)
@@ -151,10 +155,10 @@ def read_takeover_record(path: str) -> TakeoverRecord | None:
 
 
 def boot_id() -> bytes:
-    """Which boot of the machine this is: pids and clock ticks mean nothing beyond it. *Source:* random(4)."""
+    """Which boot of the machine this is: pids and clock ticks are valid only within it. *Source:* random(4)."""
     try:
         with open("/proc/sys/kernel/random/boot_id", "rb") as file:
             return bytes.fromhex(file.read().decode("ascii").strip().replace("-", ""))
     except (OSError, ValueError):
-        # A proc file system without it: then nothing is ever taken over from before.
+        # A proc file system without it: then nothing is taken over, ever.
         return os.urandom(16)

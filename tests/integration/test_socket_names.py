@@ -9,7 +9,7 @@ from harness.waiting import wait_until
 
 from agent.model.errors import UnavailableError
 from agent.model.message import Hello, Identity, Stop, decode_to_worker, encode
-from supervisor.shell.bus import PASSING, BusRouter
+from supervisor.shell.bus import SUFFIXES, BusRouter
 from supervisor.shell.runtime_names import RuntimeNames
 from workers.runtime.data_peer import SocketDataPeer
 
@@ -30,7 +30,7 @@ def test_who_is_connected_to_the_bus_stays_so_however_often_its_name_is_removed(
     steady = _come(bus, context, "steady", 1)
     passing = _come(bus, context, "passing", 1)
     descriptors = []
-    for epoch in range(2, 2 * len(PASSING)):
+    for epoch in range(2, 2 * len(SUFFIXES)):
         (tmp_path / "bus.sock").unlink()
         bus.make_again()
         passing.close()

@@ -8,7 +8,7 @@ STEP = 500 * MS
 
 def _looks(watch: Watch, turns: list[int | None], sights: list[ProcessState | None], *, step_ns: int = STEP) -> list[WatchVerdict]:
     return [
-        watch.look(turn, process_state, number * step_ns)
+        watch.observe(turn, process_state, number * step_ns)
         for number, (turn, process_state) in enumerate(zip(turns, sights, strict=True))
     ]
 
@@ -54,14 +54,14 @@ def test_a_worker_that_waits_for_the_disk_gets_ten_times_as_long() -> None:
 def test_a_supervisor_that_was_stopped_itself_blames_nobody() -> None:
     """An hour between two looks counts as two intervals."""
     watch = _watch()
-    watch.look(1, ProcessState("S", 0), 0)
-    assert watch.look(1, ProcessState("S", 0), 3600 * S) is WatchVerdict.SILENT
+    watch.observe(1, ProcessState("S", 0), 0)
+    assert watch.observe(1, ProcessState("S", 0), 3600 * S) is WatchVerdict.SILENT
 
 
 def test_a_torn_page_is_no_progress_and_no_hang() -> None:
     """One unreadable look changes nothing but the silence."""
     watch = _watch()
-    watch.look(1, ProcessState("S", 0), 0)
-    assert watch.look(None, ProcessState("S", 0), STEP) is WatchVerdict.SILENT
-    assert watch.look(2, ProcessState("S", 0), 2 * STEP) is WatchVerdict.PROGRESS
+    watch.observe(1, ProcessState("S", 0), 0)
+    assert watch.observe(None, ProcessState("S", 0), STEP) is WatchVerdict.SILENT
+    assert watch.observe(2, ProcessState("S", 0), 2 * STEP) is WatchVerdict.PROGRESS
     assert watch.silent_ns == 0

@@ -219,7 +219,7 @@ class LossyPipeStory(RuleBasedStateMachine):
     def look(self) -> None:
         """The supervisor compares the worker's page with what it should hold."""
         beat = Beat(1, 1, self.replica.revision, self.replica.state.digest)
-        self._carry_out(self.authority.on_look(self.authority.replicas[NAME], beat))
+        self._carry_out(self.authority.on_observed(self.authority.replicas[NAME], beat))
 
     @invariant()
     def the_worker_holds_what_was_once_in_force(self) -> None:
