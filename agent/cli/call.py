@@ -13,7 +13,12 @@ from agent.paths import SYSTEM_RUNTIME_DIR, SYSTEM_STATE_DIR, default_runtime_di
 # `typing` costs 3 ms at every start; checkers read this name as true.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import TypeVar
+
     from agent.cli.output import Output
+    from agent.model.control.document import Document
+
+    D = TypeVar("D", bound=Document)
 
 # Asking a running agent for its state folder is a courtesy: a hung agent must not eat the command's own time.
 HELLO_SECONDS = 1.0
@@ -146,6 +151,13 @@ class Call:
             problem = f"its {self.timeout_seconds:g} s were over before the agent was asked"
             raise BusyError(operation, problem, "give a longer --timeout")
         return ask_here_or_there(self.control_socket, self._system_socket, operation, arguments or {}, self.seconds_left())
+
+    def read(self, kind: "type[D]", answer: "dict[str, object]") -> "D":
+        """The agent's answer as the document it must be. *Raises:* ProtocolError naming the field that is not as agreed."""
+        from agent.model.control.answer import ONE_VERSION
+        from agent.model.control.document import decode
+
+        return decode(kind, answer, self.command.name, ONE_VERSION)
 
     def rows_of(self, document: "dict[str, object]", key: str) -> "list[dict[str, object]]":
         """The list of objects that an answer holds under `key`. *Raises:* ProtocolError when it holds something else."""

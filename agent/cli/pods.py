@@ -3,6 +3,8 @@
 from agent.cli.call import Call
 from agent.cli.option import Command
 from agent.cli.render import ABSENT, TextColumn, text_of
+from agent.model.control.document import members
+from agent.model.control.result import PodList
 
 POD_COLUMNS = (
     TextColumn("KIND"),
@@ -64,13 +66,14 @@ def show_pods(call: Call, pods: list[dict[str, object]]) -> None:
 
 def list_pods(call: Call) -> int:
     """`agentctl list-pods`."""
-    result = call.ask("list-pods")
+    answer = call.ask("list-pods")
     if call.wants_json:
-        call.show_json(result)
+        call.show_json(answer)
         return 0
-    if result.get("complete") is False:
+    listed = call.read(PodList, answer)
+    if not listed.complete:
         call.warn("list-pods: the agent's first look at the host is not complete; try again in a few seconds")
-    show_pods(call, call.rows_of(result, "pods"))
+    show_pods(call, [members(pod) for pod in listed.pods])
     return 0
 
 

@@ -23,6 +23,7 @@ MODULES = {
     "add-rule": "rules",
     "remove-rule": "rules",
     "status": "status",
+    "ready": "status",
     "diag": "status",
     "rotate": "status",
     "top": "top",

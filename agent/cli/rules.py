@@ -6,6 +6,7 @@ from agent.cli.call import Call
 from agent.cli.option import SWITCH, WHOLE, Argument, Command, Option
 from agent.cli.render import TextColumn, number_of, text_of
 from agent.model.control import REQUEST_BYTES_MAX
+from agent.model.control.result import RuleChange, RuleList
 from agent.model.errors import FormatError, MisuseError, StorageError
 
 RULE_COLUMNS = (
@@ -52,12 +53,13 @@ def show_rules(call: Call, rules: list[dict[str, object]]) -> None:
 
 def list_rules(call: Call) -> int:
     """`agentctl list-rules`."""
-    result = call.ask("list-rules")
+    answer = call.ask("list-rules")
     if call.wants_json:
-        call.show_json(result)
+        call.show_json(answer)
         return 0
-    show_rules(call, call.rows_of(result, "rules"))
-    call.show([f"revision {text_of(result.get('revision'))}, digest {text_of(result.get('digest'))}"])
+    listed = call.read(RuleList, answer)
+    show_rules(call, listed.rules)
+    call.show([f"revision {listed.revision}, digest {text_of(listed.digest)}"])
     return 0
 
 
@@ -152,12 +154,12 @@ def remove_rule(call: Call) -> int:
     return _changed(call, call.ask("remove-rule", {"name": call.words[0]}), text_of(call.words[0]), "is removed")
 
 
-def _changed(call: Call, result: dict[str, object], name: str, outcome: str) -> int:
+def _changed(call: Call, answer: dict[str, object], name: str, outcome: str) -> int:
     if call.wants_json:
-        call.show_json(result)
+        call.show_json(answer)
     else:
-        told = outcome if result.get("changed") else "changed nothing"
-        call.show([f"rule {text_of(name)} {told}; revision {text_of(result.get('revision'))}"])
+        change = call.read(RuleChange, answer)
+        call.show([f"rule {text_of(name)} {outcome if change.changed else 'changed nothing'}; revision {change.revision}"])
     return 0
 
 

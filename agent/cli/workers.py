@@ -1,8 +1,11 @@
 """The commands about workers: list-workers, worker-state, restart-worker, reset-worker."""
 
+from collections.abc import Sequence
+
 from agent.cli.call import Call
 from agent.cli.option import Argument, Command
-from agent.cli.render import ABSENT, TextColumn, bytes_of, number_of, pairs, percent_of, seconds_of, text_of
+from agent.cli.render import ABSENT, TextColumn, bytes_of, pairs, percent_of, seconds_of, text_of
+from agent.model.control.result import WorkerChange, WorkerList, WorkerRow, WorkerState
 
 WORKER_COLUMNS = (
     TextColumn("NAME"),
@@ -23,48 +26,35 @@ WORKER_COLUMNS = (
 RSS_COLUMN, PSS_COLUMN = 11, 12
 
 
-def worker_cells(worker: dict[str, object]) -> tuple[str, ...]:
+def worker_cells(worker: WorkerRow) -> tuple[str, ...]:
     """One line of the table of workers."""
     return (
-        text_of(worker.get("name")),
-        text_of(worker.get("state")),
-        text_of(worker.get("pid")),
-        text_of(worker.get("epoch")),
-        seconds_of(worker.get("uptime_seconds")),
-        _deaths(worker),
-        text_of(worker.get("last_exit")),
-        seconds_of(worker.get("backoff_seconds")),
-        seconds_of(worker.get("heartbeat_age_seconds")),
+        text_of(worker.name),
+        text_of(worker.state),
+        text_of(worker.pid),
+        text_of(worker.epoch),
+        seconds_of(worker.uptime_seconds),
+        text_of(sum(worker.deaths.values())) if worker.deaths else ABSENT,
+        text_of(worker.last_exit),
+        seconds_of(worker.backoff_seconds),
+        seconds_of(worker.heartbeat_age_seconds),
         _rules_held(worker),
-        percent_of(worker.get("cpu_percent")),
-        bytes_of(worker.get("rss_bytes")),
-        bytes_of(worker.get("pss_bytes")),
-        _last_words(worker),
+        percent_of(worker.cpu_percent),
+        bytes_of(worker.rss_bytes),
+        bytes_of(worker.pss_bytes),
+        text_of(" / ".join(text_of(line).strip() for line in worker.last_words)),
     )
 
 
-def _deaths(worker: dict[str, object]) -> str:
-    """How often it has ended, in whatever way."""
-    tally = worker.get("deaths")
-    return text_of(sum(tally.values())) if isinstance(tally, dict) and tally else ABSENT
-
-
-def _last_words(worker: dict[str, object]) -> str:
-    """What its last generation said on stderr before it ended."""
-    words = worker.get("last_words")
-    return text_of(" / ".join(text_of(word).strip() for word in words)) if isinstance(words, list) and words else ABSENT
-
-
-def _rules_held(worker: dict[str, object]) -> str:
+def _rules_held(worker: WorkerRow) -> str:
     """The revision of the rules that a worker holds; `!` behind it: they are not the rules in force."""
-    revision = number_of(worker.get("rules_revision"))
-    if revision is None:
+    if worker.rules_revision is None:
         return ABSENT
-    return f"{revision:.0f}{'!' if worker.get('in_sync') is False else ''}"
+    return f"{worker.rules_revision}{'!' if worker.in_sync is False else ''}"
 
 
-def worker_table(call: Call, workers: list[dict[str, object]]) -> None:
-    """Print the workers; columns in which nobody has a value are left out, and RSS where there is PSS, which says more."""
+def worker_table(call: Call, workers: Sequence[WorkerRow]) -> None:
+    """Print the workers. Columns without a value are left out, and RSS where there is PSS, which says more."""
     rows = [worker_cells(worker) for worker in workers]
     kept = [index for index in range(len(WORKER_COLUMNS)) if index < 2 or any(row[index] != ABSENT for row in rows)]
     if PSS_COLUMN in kept:
@@ -74,38 +64,40 @@ def worker_table(call: Call, workers: list[dict[str, object]]) -> None:
 
 def list_workers(call: Call) -> int:
     """`agentctl list-workers`."""
-    result = call.ask("list-workers")
+    answer = call.ask("list-workers")
     if call.wants_json:
-        call.show_json(result)
+        call.show_json(answer)
     else:
-        worker_table(call, call.rows_of(result, "workers"))
+        worker_table(call, call.read(WorkerList, answer).workers)
     return 0
 
 
 def worker_state(call: Call) -> int:
     """`agentctl worker-state NAME`."""
-    result = call.ask("worker-state", {"name": call.words[0]})
+    answer = call.ask("worker-state", {"name": call.words[0]})
     if call.wants_json:
-        call.show_json(result)
+        call.show_json(answer)
         return 0
     from agent.cli.pods import show_pods
     from agent.cli.rules import show_rules
 
-    names = ("name", "epoch", "revision", "digest")
-    call.show(pairs((name, text_of(result.get(name))) for name in names))
+    state = call.read(WorkerState, answer)
+    told = (("name", state.name), ("epoch", state.epoch), ("revision", state.revision), ("digest", state.digest))
+    call.show(pairs((name, text_of(value)) for name, value in told))
     call.show(["", "rules it holds:"])
-    show_rules(call, call.rows_of(result, "rules"))
+    show_rules(call, state.rules)
     call.show(["", "pods it holds:"])
-    show_pods(call, call.rows_of(result, "pods"))
+    show_pods(call, state.pods)
     return 0
 
 
 def _act(call: Call) -> int:
-    result = call.ask(call.command.name, {"name": call.words[0]})
+    answer = call.ask(call.command.name, {"name": call.words[0]})
     if call.wants_json:
-        call.show_json(result)
+        call.show_json(answer)
     else:
-        call.show([f"{text_of(result.get('name'))} is {text_of(result.get('state'))}"])
+        change = call.read(WorkerChange, answer)
+        call.show([f"{text_of(change.name)} is {text_of(change.state)}"])
     return 0
 
 

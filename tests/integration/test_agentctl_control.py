@@ -26,6 +26,8 @@ WORKER = {
     "uptime_seconds": 185.2,
     "restarts": 2,
     "last_exit": "SIGKILL",
+    "deaths": {},
+    "last_words": [],
     "backoff_seconds": None,
     "heartbeat_age_seconds": 0.31,
     "rules_revision": 7,
@@ -35,7 +37,8 @@ WORKER = {
     "rss_bytes": 20 << 20,
     "pss_bytes": 8 << 20,
 }
-DOWN = {**dict.fromkeys(WORKER), "name": "writer", "kind": "writer", "state": "backoff", "backoff_seconds": 12.5}
+NEVER = {"epoch": 0, "restarts": 0, "deaths": {}, "last_words": []}
+DOWN = {**dict.fromkeys(WORKER), **NEVER, "name": "writer", "kind": "writer", "state": "backoff", "backoff_seconds": 12.5}
 RULE = {"name": "web", "priority": 10, "match": {"namespace": "prod-*"}, "action": {"kind": "shared", "group": "web"}}
 POD = {
     "uid": "11-22",
@@ -46,11 +49,25 @@ POD = {
     "cgroup": "/kubepods/11-22",
     "containers": 2,
     "group": "web",
-    "group_state": "made",
+    "group_state": "exists",
+    "group_problem": None,
+    "group_detail": None,
+    "group_paths": ["/r/mon_groups/pod_u1"],
+    "total_containers": 2,
+    "reconciled_containers": 2,
     "rule": "web",
-    "valid_from": 1_700_000_000_000_000_000,
+    "valid_from": "2023-11-14T22:13:20.000Z",
 }
-EVENT = {"at": 1_700_000_000_000_000_000, "kind": "exited", "severity": "warning", "worker": "writer", "fields": {"epoch": 2}}
+EVENT = {"at": "2023-11-14T22:13:20.000Z", "kind": "exited", "severity": "warning", "worker": "writer", "fields": {"epoch": 2}}
+DEATH = {
+    "at": "2023-11-14T22:13:20.000Z",
+    "worker": "writer",
+    "epoch": 2,
+    "exit": "io (74)",
+    "reason": None,
+    "uptime_seconds": 1,
+    "last_words": ["no space"],
+}
 STATUS = {
     "ready": False,
     "reasons": ["writer is in backoff"],
@@ -62,7 +79,8 @@ STATUS = {
     "state_dir": "/s",
     "runtime_dir": "/r",
     "rules": {"revision": 7, "digest": "00", "rules": 1, "pods": 2},
-    "workers": [WORKER, DOWN],
+    "workers": [{**WORKER, "cpu_seconds": 1.5}, {**DOWN, "cpu_seconds": None}],
+    "counters": {"drifts": 0},
     "stats": {
         "writer": {"rows": 100, "batches": 9, "gap_rows": 0, "duplicates": 1, "spool_bytes": 4096, "sealed_rows": 0},
         "sampler/process": {"ticks": 9, "ticks_missed": 0, "processes": 70, "outbox": {"unacknowledged": 1, "refused_rows": 0}},
@@ -70,7 +88,7 @@ STATUS = {
         "control-plane": None,
     },
     "conditions": [{"worker": "writer", "kind": "disk_full", "detail": "no space", "blocks_ready": True}],
-    "deaths": [{"at": 0, "worker": "writer", "epoch": 2, "exit": "io (74)", "uptime_seconds": 1, "last_words": ["no space"]}],
+    "deaths": [DEATH],
     "diag": [EVENT],
 }
 
@@ -92,7 +110,7 @@ ANSWERS: dict[str, Any] = {
     "restart-worker": _no_such_worker,
     "reset-worker": _no_such_worker,
     "rotate": {"files": [{"table": "process", "path": "/s/data/x.parquet", "rows": 12}], "rows": 12},
-    "diag": {"events": [EVENT], "hidden": 3},
+    "diag": {"events": [EVENT], "deaths": [], "hidden": 3},
     "status": STATUS,
 }
 
@@ -121,7 +139,7 @@ def agentctl(tmp_path: Path) -> Program:
 COMMANDS = {
     "list-workers": ["sampler/process", "up", "4242", "3 min 5 s", "SIGKILL", "0.31 s", "7!", "0.6 %", "8.0 MiB", "12 s"],
     "worker-state writer": ["revision", "prod-*", "shop/front"],
-    "list-pods": ["shop/front", "burstable", "made"],
+    "list-pods": ["shop/front", "burstable", "exists"],
     "list-rules": ["web", "prod-*", "shared web", "revision 7"],
     "add-rule web --all --shared web": ["rule web is in force; revision 8"],
     "remove-rule web": ["rule web changed nothing; revision 9"],
@@ -271,7 +289,7 @@ EMPTY: dict[str, Any] = {
     "list-pods": {"complete": True, "pods": []},
     "list-rules": {"revision": 0, "digest": "00", "rules": []},
     "rotate": {"files": [], "rows": 0},
-    "diag": {"events": [], "hidden": 0},
+    "diag": {"events": [], "deaths": [], "hidden": 0},
 }
 
 
@@ -294,7 +312,7 @@ def test_nothing_is_a_sentence_and_no_table(line: str, told: str, tmp_path: Path
 def test_only_a_terminal_cuts(tmp_path: Path, agentctl: Program) -> None:
     """A pipe gets every field whole; a terminal gets lines of its width."""
     long = {**EVENT, "fields": {"text": "x" * 300}}
-    with FakeControlServer(str(tmp_path), {"diag": {"events": [long], "hidden": 0}}):
+    with FakeControlServer(str(tmp_path), {"diag": {"events": [long], "deaths": [], "hidden": 0}}):
         assert "x" * 300 in agentctl("diag")[1]
         screen = TerminalOutput()
         assert run(["diag"], {"EVERGAUGE_RUNTIME_DIR": str(tmp_path)}, screen, io.StringIO()) == 0
@@ -323,10 +341,65 @@ def test_a_damaged_answer_is_one_sentence(raw: bytes, code: int, tmp_path: Path,
 
 
 def test_absent_values_never_break_a_table(tmp_path: Path, agentctl: Program) -> None:
-    """An answer whose every value is null is shown."""
-    nothing: dict[str, Any] = {**dict.fromkeys(STATUS), "workers": [dict.fromkeys(WORKER)], "deaths": [{}], "diag": [{}]}
-    with FakeControlServer(str(tmp_path), {"status": nothing, "list-pods": {"pods": [dict.fromkeys(POD)]}}):
+    """An answer that has null wherever there may be no value is shown."""
+    whole = {name: None if name in _NULLABLE else value for name, value in {**WORKER, "cpu_seconds": None}.items()}
+    status = {**STATUS, "workers": [whole], "conditions": [], "deaths": [{**DEATH, "last_words": []}], "diag": [], "stats": {}}
+    pod = {name: None if name in _NULLABLE else value for name, value in POD.items()}
+    answers: dict[str, Any] = {"status": status, "list-pods": {"complete": True, "pods": [pod]}}
+    with FakeControlServer(str(tmp_path), answers):
         assert [agentctl("status")[0], agentctl("list-pods")[0]] == [0, 0]
+
+
+_NULLABLE = {
+    *(
+        "pid",
+        "uptime_seconds",
+        "last_exit",
+        "backoff_seconds",
+        "heartbeat_age_seconds",
+        "rules_revision",
+        "rules_digest",
+        "in_sync",
+    ),
+    *("cpu_percent", "rss_bytes", "pss_bytes", "namespace", "qos", "group", "group_problem", "group_detail", "total_containers"),
+    *("reconciled_containers", "rule"),
+}
+
+
+@pytest.mark.parametrize(
+    ("line", "answer", "told"),
+    [
+        ("status", {**STATUS, "ready": None}, "status: the answer has no true or false at ready"),
+        ("status", {**STATUS, "workers": [{}]}, "status: the answer has no workers[0].name"),
+        ("list-pods", {"complete": True, "pods": [{**POD, "containers": "2"}]}, "no whole number at pods[0].containers"),
+        ("diag", {"events": [], "hidden": 0}, "diag: the answer has no deaths"),
+        ("ready", {"ready": True}, "ready: the answer has no reasons"),
+    ],
+)
+def test_an_answer_that_is_not_as_agreed_names_the_field(
+    line: str, answer: dict[str, Any], told: str, tmp_path: Path, agentctl: Program
+) -> None:
+    """Agent and agentctl are not of one version; what the agent says beyond the agreement is left out instead."""
+    with FakeControlServer(str(tmp_path), {line: answer}):
+        code, text, warned = agentctl(line)
+    assert (code, text) == (65, "")
+    assert told in warned
+    assert warned.endswith("; agentctl and agentd must be of one version\n")
+    with FakeControlServer(str(tmp_path), {"list-pods": {"complete": True, "pods": [{**POD, "later": 1}], "more": 2}}):
+        assert agentctl("list-pods")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("reasons", "code", "text"), [([], 0, "ready\n"), (["a", "b"], 75, "not ready: a\nnot ready: b\n")], ids=["ready", "not"]
+)
+def test_readiness_is_an_exit_code_for_scripts(reasons: list[str], code: int, text: str, tmp_path: Path, agentctl: Program) -> None:
+    """0 or 75, and 69 where no agent answers."""
+    document = {"ready": not reasons, "reasons": reasons}
+    with FakeControlServer(str(tmp_path), {"ready": document}):
+        assert agentctl("ready") == (code, text, "")
+        ended, printed, _ = agentctl("ready", "--json")
+    assert (ended, json.loads(printed)) == (code, document)
+    assert agentctl("ready")[0] == 69
 
 
 # ---- the whole program ---------------------------------------------------------------------------
@@ -424,7 +497,7 @@ def test_list_workers_imports_nothing_heavy(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("limit", "asked", "code"), [("0", [{"limit": 0}], 0), ("5", [{"limit": 5}], 0), ("-1", [], 64)])
 def test_diag_asks_for_as_many_events_as_it_was_told(limit: str, asked: list[dict[str, int]], code: int, tmp_path: Path) -> None:
     """None is a number too; fewer than none is told."""
-    with FakeControlServer(str(tmp_path), {"diag": {"events": [], "hidden": 3}}) as server:
+    with FakeControlServer(str(tmp_path), {"diag": {"events": [], "deaths": [], "hidden": 3}}) as server:
         ended = run(["diag", f"--limit={limit}"], {"EVERGAUGE_RUNTIME_DIR": str(tmp_path)}, (shown := io.StringIO()), io.StringIO())
     assert (ended, [request["args"] for request in server.requests]) == (code, asked)
     hidden = "… 3 more events not shown\n"

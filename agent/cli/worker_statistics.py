@@ -1,0 +1,77 @@
+"""What workers say of themselves, as lines of `agentctl status`. A worker's statistics are its own: any field may be missing."""
+
+from collections.abc import Mapping
+
+from agent.cli.render import bytes_of, counted, number_of, text_of
+
+Lines = list[tuple[str, str]]
+
+
+def written_lines(stats: "Mapping[str, dict[str, object] | None]") -> Lines:
+    """What the writer stored, and what each worker could not hand over."""
+    writer = stats.get("writer") or {}
+    lines: Lines = []
+    if writer:
+        stored = f"{counted(writer.get('rows'), 'row')} of {counted(writer.get('batches'), 'batch')} since the writer started"
+        lines.append(("written", f"{stored}, {counted(writer.get('duplicates'), 'duplicate')}"))
+        if number_of(writer.get("gap_rows")):
+            # One row of table gap stands for any number of lost rows, which may be unknown.
+            gaps = f"{counted(writer['gap_rows'], 'row')} in table gap since then"
+            lines.append(("gaps", f'{gaps}: agentctl query "FROM gap"'))
+        sealed = f"{counted(writer.get('sealed_rows'), 'row')} in {counted(writer.get('sealed_files'), 'file')}"
+        waiting = f"{counted(writer.get('segments_waiting'), 'segment')} waiting"
+        lines.append(("sealed", f"{sealed}; spool {bytes_of(writer.get('spool_bytes'))}, {waiting}"))
+        lines += _quota_lines(_object(writer, "quota"))
+    missed = _object(writer, "ticks_missed")
+    for name, worker in sorted(stats.items()):
+        if worker is not None:
+            lines += _worker_lines(name, worker, missed.get(name))
+    return lines
+
+
+def _object(document: dict[str, object], key: str) -> dict[str, object]:
+    found = document.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def _quota_lines(quota: dict[str, object]) -> Lines:
+    if not quota:
+        return []
+    held = f"{bytes_of(quota.get('held_bytes'))} of {bytes_of(quota.get('limit_bytes'))}"
+    removed = f"{counted(quota.get('removed_files'), 'old file')} ({bytes_of(quota.get('removed_bytes'))})"
+    return [("quota", f"{held} after the last sealing; {removed} removed since the writer started")]
+
+
+def _worker_lines(name: str, worker: dict[str, object], missed_in_run: object) -> Lines:
+    lines = []
+    if "ticks" in worker:
+        # The writer counts what is not stored over all starts of the sampler; the sampler's own count begins with each start.
+        missed = f"{text_of(worker.get('ticks_missed'))} missed since it started"
+        if missed_in_run is not None:
+            missed = f"{text_of(missed_in_run)} missed in this run"
+        told = f"{counted(worker.get('ticks'), 'tick')} since it started, {missed}"
+        lines.append((text_of(name), told + _seen(worker)))
+    if worker.get("emulated") is True:
+        lines.append((text_of(name), "on an emulated resctrl: its values are no hardware's"))
+    outbox = _object(worker, "outbox")
+    if outbox:
+        waiting = f"{counted(outbox.get('unacknowledged'), 'batch')} unacknowledged"
+        lines.append((text_of(name), f"{waiting}, {counted(outbox.get('refused_rows'), 'row')} refused"))
+    if worker.get("address"):
+        lines.append((text_of(name), f"serves on {text_of(worker['address'])}"))
+    return lines
+
+
+def _seen(worker: dict[str, object]) -> str:
+    """How many processes a sampler sees, and of how many it could not learn everything."""
+    if "processes" not in worker:
+        return ""
+    seen = f", {counted(worker['processes'], 'process')}"
+    for key, what in (
+        ("refused", "{} more refused"),
+        ("unreadable", "{} unreadable so far"),
+        ("readers_stuck", "{} without answer"),
+    ):
+        if number_of(worker.get(key)):
+            seen += f", {what.format(text_of(worker[key]))}"
+    return seen
