@@ -20,7 +20,7 @@ from agent.model.message import Condition
 from agent.model.timebase import MS, S
 from workers.gateway.connection import DRAIN_TIMEOUT_NS
 from workers.gateway.http import HEAD_BYTES_MAX
-from workers.gateway.server import CONNECTION_TIMEOUT_NS, CONNECTIONS_MAX, WRITE_RETRY_NS
+from workers.gateway.server import CONNECTION_TIMEOUT_NS, CONNECTIONS_MAX
 from workers.gateway.work import BIND_RETRY_NS
 
 READY = b"GET /ready HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -331,14 +331,13 @@ def large_status() -> dict[str, object]:
 
 
 def test_a_reader_that_does_not_read_delays_nobody_and_is_cut(gateway: GatewayHost) -> None:
-    """The rest of its answer is tried again on a timer, for five seconds in all."""
+    """The rest of its answer waits for room, for five seconds in all, and the gateway sleeps meanwhile."""
     gateway.status = large_status()
     client = gateway.connect(receive_buffer_bytes=4096)
     client.send(METRICS)
     gateway.turn_until(lambda: len(gateway.bus.requests) == 1)
-    assert gateway.work.next_deadline_ns() == gateway.clock.now_ns() + WRITE_RETRY_NS
-    gateway.pass_time(WRITE_RETRY_NS)
-    assert gateway.work.next_deadline_ns() == gateway.clock.now_ns() + WRITE_RETRY_NS
+    assert [each.readable for each in gateway.work.interests() if each.writable] == [False]
+    assert gateway.work.next_deadline_ns() == gateway.clock.now_ns() + CONNECTION_TIMEOUT_NS
     gateway.status = status_document()
     assert gateway.ask("/ready").status == 200
     gateway.pass_time(CONNECTION_TIMEOUT_NS)
@@ -352,11 +351,8 @@ def test_a_slow_reader_gets_all_of_a_large_answer(gateway: GatewayHost) -> None:
     client = gateway.connect()
     client.send(METRICS)
     while not client.is_over:
-        known = len(client.received)
         gateway.turn(0.001)
-        if not client.receive() and len(client.received) == known:
-            # Nothing more comes until the next try.
-            gateway.pass_time(WRITE_RETRY_NS)
+        client.receive()
     received = gateway.finish(client)
     assert len(received.body) == int(received.fields["content-length"]) > 10 << 20
 

@@ -5,6 +5,7 @@ from enum import Enum
 from errno import EAGAIN, EPIPE
 
 from agent.model.timebase import S
+from agent.ports import Interest
 
 RECEIVE_BYTES = 16 << 10
 # What a client may still send after its answer before it is cut.
@@ -30,7 +31,6 @@ class Connection:
         self.deadline_ns = deadline_ns
         self.phase = Phase.READING
         self.received = bytearray()
-        self.retry_at_ns = deadline_ns
         self.descriptor = peer.fileno()
         self._peer = peer
         self._unsent = memoryview(b"")
@@ -42,9 +42,9 @@ class Connection:
         return self.phase in (Phase.READING, Phase.DRAINING)
 
     @property
-    def wakes_at_ns(self) -> int:
-        """When the timer has something to do for it."""
-        return min(self.deadline_ns, self.retry_at_ns)
+    def interest(self) -> Interest:
+        """What to wait for: its bytes, room for the answer, or (while the answer is made) nothing."""
+        return Interest(self.descriptor, self.is_listening, self.phase is Phase.WRITING)
 
     def receive(self) -> bool:
         """Take what has come, once; False when the connection is over."""
@@ -73,7 +73,7 @@ class Connection:
         self._unsent = memoryview(response)
 
     def write(self, now_ns: int) -> int:
-        """Send what fits; 0 when all is sent, else an errno: EAGAIN to go on later."""
+        """Send what fits; 0 when all is sent, else an errno: EAGAIN to go on when there is room."""
         try:
             sent = self._peer.send(self._unsent)
             self._unsent = self._unsent[sent:]
@@ -88,7 +88,6 @@ class Connection:
             return gone.errno or EPIPE
         self.phase = Phase.DRAINING
         self.deadline_ns = min(self.deadline_ns, now_ns + DRAIN_TIMEOUT_NS)
-        self.retry_at_ns = self.deadline_ns
         return 0
 
     def close(self) -> None:

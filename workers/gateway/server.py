@@ -10,6 +10,7 @@ from collections.abc import Callable
 from errno import EAGAIN
 
 from agent.model.timebase import MS, S
+from agent.ports import Interest
 from workers.gateway.connection import Connection, Phase
 from workers.gateway.host import HostPolicy
 from workers.gateway.http import HttpRequest, Refusal, parse_request, refusal_response
@@ -19,9 +20,6 @@ CONNECTIONS_MAX = 64
 CONNECTION_TIMEOUT_NS = 5 * S
 # One loop turn takes so many newcomers; the rest wait in the kernel's queue, so that a flood delays no heartbeat.
 ACCEPTS_PER_TURN = 16
-# The loop tells of readable descriptors only; a full socket is tried again so soon. Answers fit the kernel's buffer,
-# so only a client that does not read sees it.
-WRITE_RETRY_NS = 25 * MS
 # Without a free descriptor `accept` fails at once and the listener stays readable: pause rather than spin.
 ACCEPT_PAUSE_NS = 100 * MS
 
@@ -66,16 +64,16 @@ class Server:
         host, port = self._listener.getsockname()[:2]
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
-    def descriptors(self) -> list[int]:
-        """What to wait for. A client whose answer is being made or written has nothing more to say."""
-        waiting = [descriptor for descriptor, connection in self._connections.items() if connection.is_listening]
+    def interests(self) -> tuple[Interest, ...]:
+        """What to wait for: the listening socket and every client that has something to send or to take."""
+        waiting = [connection.interest for connection in self._connections.values() if connection.phase is not Phase.ASKING]
         if self._listener is not None and not self._paused_until_ns:
-            waiting.append(self._listener.fileno())
-        return waiting
+            waiting.append(Interest(self._listener.fileno()))
+        return tuple(waiting)
 
     def next_deadline_ns(self) -> int | None:
         """When `on_timer` has something to do; None: never, as long as nobody connects."""
-        deadlines = [connection.wakes_at_ns for connection in self._connections.values()]
+        deadlines = [connection.deadline_ns for connection in self._connections.values()]
         if self._paused_until_ns:
             deadlines.append(self._paused_until_ns)
         return min(deadlines, default=None)
@@ -88,15 +86,19 @@ class Server:
         elif self._listener is not None and descriptor == self._listener.fileno():
             self._accept(now_ns)
 
+    def on_writable(self, descriptor: int, now_ns: int) -> None:
+        """A client has taken some of its answer: there is room for more."""
+        connection = self._connections.get(descriptor)
+        if connection is not None and connection.phase is Phase.WRITING:
+            self._write(connection, now_ns)
+
     def on_timer(self, now_ns: int) -> None:
-        """Cut who is too late, and go on writing where a socket was full."""
+        """Cut who is too late."""
         if self._paused_until_ns <= now_ns:
             self._paused_until_ns = 0
         for connection in list(self._connections.values()):
             if connection.deadline_ns <= now_ns:
                 self._cut(connection)
-            elif connection.phase is Phase.WRITING and connection.wakes_at_ns <= now_ns:
-                self._write(connection, now_ns)
 
     def answer(self, ticket: int, response: bytes, now_ns: int) -> None:
         """Send the answer to a request; nothing when its client has gone."""
@@ -172,10 +174,7 @@ class Server:
         self._write(connection, now_ns)
 
     def _write(self, connection: Connection, now_ns: int) -> None:
-        problem = connection.write(now_ns)
-        if problem == EAGAIN:
-            connection.retry_at_ns = now_ns + WRITE_RETRY_NS
-        elif problem:
+        if connection.write(now_ns) not in (0, EAGAIN):
             # The client has gone before its answer: nothing to say and nobody to say it to.
             self._forget(connection)
 

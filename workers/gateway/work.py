@@ -5,15 +5,12 @@ it answers from what it knows, and `status`, for which it asks every worker. Cal
 """
 
 import errno
-from collections.abc import Sequence
 from socket import gaierror
 from typing import TYPE_CHECKING, Any
 
 from agent.config import GATEWAY_ADDRESS, GATEWAY_ALLOWED_HOSTS, GATEWAY_PORT, PROC_ROOT, Config
 from agent.model.control.result import AgentStatus, Readiness
 from agent.model.json_text import json_bytes
-from agent.model.message import Condition
-from agent.model.rule_state import RuleState
 from agent.model.timebase import S
 from agent.ports import Bus, Clock, Interest
 from workers.framework.condition import Conditions
@@ -29,6 +26,7 @@ if TYPE_CHECKING:
     from workers.gateway.holder import HolderSearch
 
 BIND_RETRY_NS = 2 * S
+_CONDITION = "gateway"
 # A request that waits for the supervisor, with the ticket of its connection.
 Waiting = tuple[int, HttpRequest]
 
@@ -39,12 +37,11 @@ _PROBLEM_BY_ERRNO = {
 
 
 class GatewayWork(BaseWork):
-    """Implements `agent.ports.Work`."""
+    """The `agent.ports.Work` of the worker `gateway`."""
 
     def __init__(self, clock: Clock, bus: Bus, config: Config, statistics: Statistics) -> None:
         super().__init__()
         self._clock = clock
-        self._bus = bus
         self._conditions = Conditions(bus)
         self._statistics = statistics
         self._address = config.of(GATEWAY_ADDRESS)
@@ -54,7 +51,6 @@ class GatewayWork(BaseWork):
         self._readiness: RequestCoalescer[Waiting] = RequestCoalescer(lambda: bus.request("ready"))
         self._status: RequestCoalescer[Waiting] = RequestCoalescer(lambda: bus.request("status"))
         self._listen_at_ns: int | None = None
-        self._problem: str | None = None
         self._proc_root = config.of(PROC_ROOT)
         self._holder: HolderSearch | None = None
 
@@ -62,9 +58,6 @@ class GatewayWork(BaseWork):
         """Begin to serve, or report why not and try again later; the worker is up in both cases."""
         if self._address:
             self._listen(now_ns)
-
-    def on_rules(self, rules: RuleState) -> None:
-        """The gateway does not use the rules."""
 
     def next_deadline_ns(self) -> int | None:
         """None while nobody asks and the port is served: an idle gateway never wakes."""
@@ -84,22 +77,20 @@ class GatewayWork(BaseWork):
 
     def interests(self) -> tuple[Interest, ...]:
         """The listening socket and the clients that still have something to say."""
-        return tuple(map(Interest, self._server.descriptors()))
+        return self._server.interests()
 
     def on_readable(self, descriptor: int, now_ns: int) -> None:
         """One of them."""
         self._server.on_readable(descriptor, now_ns)
 
-    def on_ask(self, what: str, now_ns: int) -> dict[str, Any] | None:
-        """`stats`: where it serves (`address` null: nowhere, `problem` says why) and how often it was asked."""
-        if what != "stats":
-            return {"problem": f"the gateway has no answer to {what!r}"}
-        server = self._server
-        return {"address": server.address, "requests": server.requests, "refused": server.refused, "problem": self._problem}
+    def on_writable(self, descriptor: int, now_ns: int) -> None:
+        """A client takes more of its answer."""
+        self._server.on_writable(descriptor, now_ns)
 
-    def take_replies(self) -> Sequence[tuple[str, dict[str, Any]]]:
-        """None: it answers every ask at once."""
-        return ()
+    def stats(self) -> dict[str, Any]:
+        """Where it serves (`address` null: nowhere, `problem` says why) and how often it was asked."""
+        server, problem = self._server, self._conditions.detail(_CONDITION) or None
+        return {"address": server.address, "requests": server.requests, "refused": server.refused, "problem": problem}
 
     def on_answer(self, request: int, body: dict[str, Any]) -> None:
         """The supervisor's answer, for all requests that wait for it; nobody waits for one that comes too late."""
@@ -118,12 +109,9 @@ class GatewayWork(BaseWork):
 
     def on_stop(self, now_ns: int, *, for_good: bool) -> None:
         """Close everything: a probe sees a closed port."""
+        super().on_stop(now_ns, for_good=for_good)
         self._listen_at_ns = None
         self._server.close()
-
-    def is_done(self) -> bool:
-        """Always: nothing is left to do after a stop."""
-        return True
 
     def _listen(self, now_ns: int) -> None:
         try:
@@ -135,9 +123,7 @@ class GatewayWork(BaseWork):
         else:
             self._listen_at_ns = None
             self._holder = None
-            if self._problem is not None:
-                self._problem = None
-                self._bus.condition(Condition(kind="gateway", active=False, detail=f"{self._server.address} is served"))
+            self._conditions.end(_CONDITION, f"{self._server.address} is served")
 
     def _problem_of(self, problem: OSError) -> str:
         if problem.errno != errno.EADDRINUSE:
@@ -153,11 +139,8 @@ class GatewayWork(BaseWork):
     def _fail(self, problem: str, now_ns: int) -> None:
         self._listen_at_ns = now_ns + BIND_RETRY_NS
         where = f"[{self._address}]" if ":" in self._address else self._address
-        sentence = f"{where}:{self._port} {problem}"
-        if sentence != self._problem:
-            self._problem = sentence
-            # Not ready: a client of this port is answered by another program, and would take its numbers for ours.
-            self._bus.condition(Condition(kind="gateway", active=True, detail=sentence, blocks_ready=True))
+        # Not ready: a client of this port is answered by another program, and would take its numbers for ours.
+        self._conditions.begin(_CONDITION, f"{where}:{self._port} {problem}", blocks_ready=True)
 
     def _on_request(self, ticket: int, request: HttpRequest, now_ns: int) -> None:
         if request.method not in ("GET", "HEAD"):

@@ -57,6 +57,8 @@ class WorkerLoop:
         if peer is not None:
             self._poller.register(peer.socket, zmq.POLLIN)
         self._interests: tuple[Interest, ...] = ()
+        # The same by descriptor, as the poller tells of them.
+        self._interest_by_source: dict[object, Interest] = {}
         self._hears_writer = False
         # The replica has changed since the work heard of it.
         self._has_fresh_rules = False
@@ -91,9 +93,9 @@ class WorkerLoop:
         now_ns = self._clock.now_ns()
         if self._peer is not None and self._peer.socket in ready:
             self._work.on_data(now_ns)
-        for interest in self._interests:
-            if interest.descriptor in ready:
-                self._on_event(interest, ready[interest.descriptor], now_ns)
+        for source, events in ready.items():
+            if (interest := self._interest_by_source.get(source)) is not None:
+                self._on_event(interest, events, now_ns)
         if self._outbox is not None:
             self._outbox.pump()
         if self._is_started:
@@ -188,7 +190,7 @@ class WorkerLoop:
         wanted = self._work.interests()
         if wanted == self._interests:
             return
-        kept = {interest.descriptor for interest in wanted}
+        kept: dict[object, Interest] = {interest.descriptor: interest for interest in wanted}
         assert len(kept) == len(wanted), "a descriptor stands for one interest"
         for interest in self._interests:
             if interest.descriptor not in kept and interest.descriptor in self._poller:
@@ -196,7 +198,7 @@ class WorkerLoop:
         for descriptor, readable, writable in wanted:
             # Without events a descriptor leaves the poller.
             self._poller.register(descriptor, (zmq.POLLIN if readable else 0) | (zmq.POLLOUT if writable else 0))
-        self._interests = wanted
+        self._interests, self._interest_by_source = wanted, kept
 
     def _is_over(self, now_ns: int) -> bool:
         if self._stop_until_ns is None:

@@ -15,7 +15,7 @@ from msgspec import Struct, to_builtins
 from agent.failpoint import failpoint
 from agent.model.errors import EvergaugeError, StorageError
 from agent.model.foreign import readable
-from agent.model.message import Condition, Note
+from agent.model.message import Note
 from agent.model.timebase import MINUTE, S
 from agent.ports import Bus
 from agent.store.segment import id_in
@@ -35,6 +35,7 @@ SEALING_NS_MAX = 10 * MINUTE
 # The sealer's descriptors tell its end; this look costs nothing and holds should they be missed.
 _POLL_NS = 1 * S
 _WAITS_MAX = 64
+_SEALING = "sealing"
 # How soon a condition ends after a person has cleared up.
 _TIDY_NS = 1 * MINUTE
 
@@ -83,7 +84,6 @@ class Archive:
         self._started_at_ns = 0
         self._waits: list[_Wait] = []
         self._replies: list[tuple[str, dict[str, Any]]] = []
-        self._is_failing = False
         self._is_stopping = False
         self._sealed_files = 0
         self._sealed_rows = 0
@@ -94,6 +94,10 @@ class Archive:
     def waiting(self) -> int:
         """Segments that are not sealed yet, the one under way included."""
         return len(self._queue)
+
+    @property
+    def _is_failing(self) -> bool:
+        return _SEALING in self._conditions
 
     @property
     def is_done(self) -> bool:
@@ -328,9 +332,7 @@ class Archive:
         self._spool.readers.note_sealed(os.path.join(self._state_directory, "data"), report.unshared)
         self._bus.note(Note(kind="sealed", severity="info", fields={"files": len(report.files), "rows": report.rows}))
         self._note_refused(report)
-        if self._is_failing:
-            self._is_failing = False
-            self._bus.condition(Condition(kind="sealing", active=False, detail=""))
+        self._conditions.end(_SEALING)
         self._answer(name, report)
 
     def _note_refused(self, report: SealReport) -> None:
@@ -358,9 +360,7 @@ class Archive:
         with suppress(StorageError):
             self.prepare()
         detail = f"spool files wait to become Parquet: {failure.sentence}"
-        if not self._is_failing or detail != self.last_error:
-            self._bus.condition(Condition(kind="sealing", active=True, detail=detail))
-        self._is_failing = True
+        self._conditions.begin(_SEALING, detail)
         self.last_error = detail
 
 

@@ -14,10 +14,11 @@ from typing import Any
 from agent.config import STORAGE_QUOTA
 from agent.model.errors import StorageError
 from agent.model.foreign import readable
-from agent.model.message import Condition, Note
+from agent.model.message import Note
 from agent.model.timebase import MINUTE, MS
 from agent.ports import Bus, Clock
 from agent.store.segment import id_in
+from workers.framework.condition import Conditions
 from workers.writer.folder import opened_folder, storage_error
 from workers.writer.quota import CANDIDATES_MAX, Inventory, Quota, StoredFile, choose, complaint, horizon, is_date, surplus_bytes
 from workers.writer.spool import Spool
@@ -42,7 +43,7 @@ class Pruning:
         self._paused_at_ns = 0
         self._is_stopped = False
         self._failure: StorageError | None = None
-        self._complaint = ""
+        self._conditions = Conditions(bus)
         self._held_bytes: int | None = None
         # The highest generation of all sealed files; 0 before the first round has ended, and without a limit.
         self.generation = 0
@@ -159,10 +160,7 @@ class Pruning:
         self._held_bytes = found.bytes + spool_bytes
         self._foreign_files = found.foreign
         self.generation = max(self.generation, found.generation)
-        text = complaint(self._quota, found, spool_bytes, self._failure)
-        if text != self._complaint:
-            self._complaint = text
-            self._bus.condition(Condition(kind=_KIND, active=bool(text), detail=text))
+        self._conditions.tell(_KIND, complaint(self._quota, found, spool_bytes, self._failure))
 
     def _tell(self, now_ns: int) -> None:
         files, removed_bytes = self._removed_files - self._told_files, self._removed_bytes - self._told_bytes

@@ -7,10 +7,11 @@ from msgspec import Struct
 
 from agent.model.errors import StorageError
 from agent.model.foreign import readable
-from agent.model.message import Condition, Note
+from agent.model.message import Note
 from agent.ports import Bus
 from agent.setting import MIB
 from agent.store.segment import in_order, is_set_aside_name
+from workers.framework.condition import Conditions
 from workers.writer.folder import make_folder, storage_error
 
 # A disk that damages a segment every hour is known after some days of them.
@@ -96,12 +97,12 @@ class AsideKeeper:
         self._bus = bus
         self._bytes_max = min(BYTES_MAX, limit_bytes // QUOTA_PART) if limit_bytes else BYTES_MAX
         self._files = self._bytes = self._removed = 0
-        self._told = ""
+        self._conditions = Conditions(bus)
 
     @property
     def is_holding(self) -> bool:
         """Something lies there, or nobody can tell."""
-        return bool(self._told)
+        return _KIND in self._conditions
 
     def stats(self) -> dict[str, int]:
         """What lies there, and how many files went because there were too many."""
@@ -124,7 +125,7 @@ class AsideKeeper:
                 f"{self._folder.directory}: {len(files)} {what} there ({self._bytes / MIB:.1f}MiB), whose whole records are in the "
                 "sealed data; keep a copy for a report if you like, then remove them"
             )
-        self._tell(detail + problem if detail else problem.removeprefix("; "))
+        self._conditions.tell(_KIND, detail + problem if detail else problem.removeprefix("; "))
 
     def _without_surplus(self, files: list[AsideFile]) -> list[AsideFile]:
         gone = surplus(files, self._bytes_max)
@@ -134,8 +135,3 @@ class AsideKeeper:
             fields: dict[str, str | int | float | bool | None] = {"file": file.name, "bytes": file.size_bytes}
             self._bus.note(Note(kind="set_aside_removed", severity="warning", fields=fields))
         return files[len(gone) :]
-
-    def _tell(self, detail: str) -> None:
-        if detail != self._told:
-            self._told = detail
-            self._bus.condition(Condition(kind=_KIND, active=bool(detail), detail=detail))
