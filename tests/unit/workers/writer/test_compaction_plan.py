@@ -1,4 +1,4 @@
-"""Which day is compacted: finished, with something to gain, alone in its folder, and with nothing in the spool that belongs to it."""
+"""Which day is compacted: finished, with something to gain, without strangers, and with nothing of it in the spool."""
 
 import pytest
 

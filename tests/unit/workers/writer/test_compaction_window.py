@@ -1,5 +1,7 @@
 """Windows of time: all rows in exactly one of them, in order, none larger than memory allows."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -74,7 +76,7 @@ def test_every_instant_with_rows_is_in_exactly_one_window(spans: list[tuple[int,
     """Windows follow one another and do not overlap; each holds every row group that reaches into it."""
     groups = [group(n, MIDNIGHT_NS + begin, span, rows) for n, (begin, span, rows) in enumerate(spans)]
     windows = windows_of(groups)
-    assert all(former.end_ns <= later.begin_ns for former, later in zip(windows, windows[1:], strict=False))
+    assert all(former.end_ns <= later.begin_ns for former, later in pairwise(windows))
     for each in groups:
         reached = [window for window in windows if window.begin_ns <= each.last_ns and each.first_ns < window.end_ns]
         assert all(each in window.groups for window in reached)
