@@ -2,15 +2,25 @@
 
 import os
 import select
+import signal
+import stat
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import duckdb
+import pyarrow.parquet
 import pytest
+from fakes.small_disk import mounted
 from fakes.writer_host import WriterHost
 
 from agent.config import Config
+from agent.failpoint import VARIABLE
 from agent.model.timebase import DAY, HOUR, MINUTE, MS
+from agent.store.digest import Verdict, check_digest
+from agent.store.segment import generation_of
+from workers.writer.compaction_plan import LATE_FILES_MIN
 
 NewHost = Callable[..., WriterHost]
 NUMBERS = "select number, count(*) from {sample} group by 1 order by 1"
@@ -23,13 +33,22 @@ def new_host(tmp_path: Path) -> Iterator[NewHost]:
     """Makes hosts whose writer has started, with these settings."""
     hosts: list[WriterHost] = []
 
-    def make(values: dict[str, int | str | bool] | None = None) -> WriterHost:
-        hosts.append(WriterHost(tmp_path, values))
+    def make(values: dict[str, int | str | bool] | None = None, state: Path = tmp_path / "state") -> WriterHost:
+        hosts.append(WriterHost(state, values))
         return hosts[-1]
 
     yield make
     for host in hosts:
         host.close()
+
+
+@pytest.fixture
+def points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of failpoints for the processes that a writer starts."""
+    points = tmp_path / "points"
+    points.mkdir()
+    monkeypatch.setenv(VARIABLE, str(points))
+    return points
 
 
 def days(host: WriterHost) -> dict[str, list[str]]:
@@ -86,3 +105,263 @@ def test_finished_days_become_one_file_each(new_host: NewHost) -> None:
     assert host.query(NUMBERS) == [(number, 40) for number in range(1, batches + 1)]
     assert not list((host.state / "compacting").iterdir())
     assert host.bus.conditions == []
+
+
+class PatternReader:
+    """A program of somebody else: it reads a pattern over the data folder again and again, while days change."""
+
+    def __init__(self, host: WriterHost, expected: list[tuple[int, int]]) -> None:
+        self._pattern = f"{host.state}/data/sample/*/*.parquet"
+        self._expected = expected
+        self.wrong: list[list[tuple[int, int]]] = []
+        self.good = self.refused = 0
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._read)
+
+    def __enter__(self) -> "PatternReader":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._is_over.set()
+        self._thread.join(DEADLINE_SECONDS)
+
+    def _read(self) -> None:
+        connection = duckdb.connect()
+        while not self._is_over.is_set():
+            try:
+                question = f"SELECT number, count(*) FROM '{self._pattern}' GROUP BY 1 ORDER BY 1"
+                found = connection.execute(question).fetchall()
+            except duckdb.Error:
+                # A file that it had listed is gone: it begins again.
+                self.refused += 1
+                continue
+            self.good += 1
+            if found != self._expected:
+                self.wrong.append(found)
+
+
+def test_a_foreign_reader_sees_each_row_once_at_any_moment(new_host: NewHost) -> None:
+    """Every read that succeeds has all rows once, whatever is exchanged meanwhile."""
+    host = new_host(OFF)
+    batches = measure_days(host, 6)
+    with PatternReader(host, [(number, 40) for number in range(1, batches + 1)]) as reader:
+        turn_on(host)
+        turn_until(host, lambda: compacted(host) == 6)
+        good = reader.good
+        turn_until(host, lambda: reader.good > good)
+    assert reader.wrong == []
+
+
+def test_late_rows_have_files_of_their_own_until_they_are_many(new_host: NewHost) -> None:
+    """Rows of a finished day come again and again: fifteen files lie beside the day's, the sixteenth makes one of all."""
+    host = new_host(OFF)
+    batches = measure_days(host, 1)
+    turn_on(host)
+    turn_until(host, lambda: compacted(host) == 1)
+    (day,) = days(host)
+    sender = host.sender(epoch=2)
+    late_ns = host.clock.wall_ns() - DAY
+    for number in range(1, LATE_FILES_MIN + 1):
+        host.peer.put(sender.who, sender.offer(late_ns + number * MINUTE, 40))
+        host.turn()
+        host.rotate()
+        turn_until(host, lambda: not host.work._archive._compacting.is_busy)
+        if number < LATE_FILES_MIN:
+            assert (len(days(host)[day]), compacted(host)) == (1 + number, 1)
+    turn_until(host, lambda: compacted(host) == 2)
+    assert len(days(host)[day]) == 1
+    assert host.query("select count(*) from {sample}") == [((batches + LATE_FILES_MIN) * 40,)]
+
+
+def test_days_are_in_order_with_what_they_are_made_of(new_host: NewHost) -> None:
+    """The metadata name segments and runs, rows are in the order of time, and the file is proved by its digest."""
+    host = new_host(OFF)
+    measure_days(host, 1)
+    turn_on(host)
+    turn_until(host, lambda: compacted(host) == 1)
+    (path,) = host.state.glob("data/sample/*/*.parquet")
+    table = pyarrow.parquet.ParquetFile(path).read()
+    times = table.column("timestamp").to_pylist()
+    assert times == sorted(times)
+    marks = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
+    assert (marks["table"], marks["runs"], marks["sources"], marks["schema_version"]) == ("sample", "run-1", "3", "3")
+    assert len(marks["segments"].split()) == 3
+    assert path.name.endswith(f"-day-{marks['segment']}.parquet")
+    assert generation_of(marks["segment"]) == max(map(generation_of, marks["segments"].split()))
+    descriptor = os.open(path, os.O_RDONLY)
+    assert check_digest(descriptor) is Verdict.GOOD
+    os.close(descriptor)
+    (note,) = [note for note in host.bus.notes if note.kind == "compacted"]
+    assert (note.fields["files"], note.fields["rows"]) == (3, 360)
+
+
+def test_a_damaged_file_leaves_its_day_as_it_is_and_is_named(new_host: NewHost) -> None:
+    """No row is taken from a file whose bytes have changed; the other days are compacted, and the condition ends with its cause."""
+    host = new_host(OFF)
+    measure_days(host, 2)
+    first, second = sorted((host.state / "data" / "sample").iterdir())
+    damaged = sorted(first.iterdir())[1]
+    data = bytearray(damaged.read_bytes())
+    data[len(data) // 2] ^= 1
+    damaged.write_bytes(data)
+    turn_on(host)
+    turn_until(host, lambda: compacted(host) == 1 and bool(host.bus.conditions))
+    assert (len(list(first.iterdir())), len(list(second.iterdir()))) == (3, 1)
+    (condition,) = host.bus.conditions
+    assert condition.kind == "compaction_damage"
+    assert damaged.name in condition.detail
+    assert "its bytes are not those that were sealed" in condition.detail
+    damaged.unlink()
+    host.clock.advance(DAY)
+    host.turn()
+    host.clock.advance(HOUR)
+    turn_until(host, lambda: compacted(host) == 2)
+    assert not host.bus.conditions[-1].active
+
+
+def test_a_strangers_file_leaves_its_day_as_it_is_and_is_told_once(new_host: NewHost) -> None:
+    """It stays where somebody has put it; when it has gone the day is compacted."""
+    host = new_host(OFF)
+    measure_days(host, 1)
+    (folder,) = (host.state / "data" / "sample").iterdir()
+    stranger = folder / "mine.parquet"
+    stranger.write_bytes(b"mine")
+    turn_on(host)
+    turn_until(host, lambda: any(note.kind == "day_not_compacted" for note in host.bus.notes))
+    host.clock.advance(DAY)
+    host.turn()
+    (note,) = [note for note in host.bus.notes if note.kind == "day_not_compacted"]
+    assert str(note.fields["path"]) == str(stranger)
+    assert (stranger.read_bytes(), len(list(folder.iterdir()))) == (b"mine", 4)
+    stranger.unlink()
+    host.clock.advance(DAY)
+    turn_until(host, lambda: compacted(host) == 1)
+
+
+def test_a_seal_ends_the_compactor_and_the_day_is_taken_up_again(new_host: NewHost, points: Path) -> None:
+    """Rows in the spool come first; nothing is told of it but a count."""
+    host = new_host(OFF)
+    batches = measure_days(host, 1)
+    (points / "compactor.window_written").write_text("stop")
+    turn_on(host)
+    turn_until(host, lambda: not (points / "compactor.window_written").exists())
+    host.measure(host.sender(epoch=2), 1)
+    assert host.rotate()["rows"] > 0
+    assert (host.stats()["compaction"]["given_up"], compacted(host)) == (1, 0)
+    turn_until(host, lambda: compacted(host) == 1)
+    assert host.query("select count(*) from {sample} where epoch = 1") == [(batches * 40,)]
+    assert host.bus.conditions == []
+
+
+def test_a_writer_that_stops_does_not_wait_for_a_compactor(new_host: NewHost, points: Path) -> None:
+    """The next writer cleans up and begins again."""
+    host = new_host(OFF)
+    measure_days(host, 1)
+    (points / "compactor.window_written").write_text("stop")
+    turn_on(host)
+    turn_until(host, lambda: not (points / "compactor.window_written").exists())
+    host.work.on_stop(host.clock.now_ns(), for_good=True)
+    turn_until(host, host.work.is_done)
+    host.start()
+    turn_until(host, lambda: compacted(host) == 1)
+    assert not list((host.state / "compacting").iterdir())
+
+
+def test_without_compaction_nothing_is_compacted(new_host: NewHost) -> None:
+    """The setting turns it off."""
+    host = new_host(OFF)
+    measure_days(host, 2)
+    host.start()
+    host.turn()
+    assert host.stats()["compaction"] == {
+        "days": 0, "rows": 0, "files": 0, "given_up": 0, "enabled": False, "last_problem": ""
+    }  # fmt: skip
+    assert [len(files) for files in days(host).values()] == [3, 3]
+
+
+def test_the_reader_group_may_read_what_was_compacted(new_host: NewHost) -> None:
+    """Folder and file are as sealed ones are; the working folder is nobody else's business."""
+    if os.geteuid() != 0:
+        pytest.skip("another group needs root")
+    host = new_host({**OFF, "reader_group": "12345"})
+    measure_days(host, 1)
+    host.config = Config({"reader_group": "12345"})
+    host.start()
+    turn_until(host, lambda: compacted(host) == 1)
+    (path,) = host.state.glob("data/sample/*/*.parquet")
+    modes = [(entry.stat().st_gid, stat.S_IMODE(entry.stat().st_mode)) for entry in (path, path.parent)]
+    assert modes == [(12345, 0o640), (12345, 0o750)]
+    assert stat.S_IMODE((host.state / "compacting").stat().st_mode) == 0o700
+
+
+def test_a_short_disk_makes_it_wait(new_host: NewHost, tmp_path: Path) -> None:
+    """The spool needs what is left; a condition says how much is missing."""
+    with mounted(tmp_path / "disk", "32m") as disk:
+        host = new_host(OFF, disk)
+        measure_days(host, 1)
+        turn_on(host)
+        turn_until(host, lambda: bool(host.bus.conditions))
+        (condition,) = host.bus.conditions
+        assert condition.kind == "compaction_room"
+        assert "needs 64MiB for a while" in condition.detail
+        assert compacted(host) == 0
+        host.close()
+
+
+def test_the_quota_makes_room_for_a_day_that_is_small_against_it(new_host: NewHost) -> None:
+    """The oldest files go for the copy, as they would for new data; then the day is compacted."""
+    host = new_host(OFF)
+    measure_days(host, 20)
+    sizes = [path.stat().st_size for path in host.state.glob("data/*/*/*.parquet")]
+    limit = sum(sizes) + host.stats()["spool_bytes"] + sizes[0]
+    host.config = Config({"writer.storage_quota": limit})
+    host.start()
+    turn_until(host, lambda: compacted(host) >= 10)
+    quota = host.stats()["quota"]
+    assert 0 < quota["removed_files"] <= 6
+    assert quota["held_bytes"] <= limit
+    assert host.bus.conditions == []
+
+
+def test_the_quota_is_not_emptied_for_a_day_that_is_large_against_it(new_host: NewHost) -> None:
+    """A sixteenth is the most; the condition names the setting."""
+    host = new_host(OFF)
+    measure_days(host, 2)
+    sizes = [path.stat().st_size for path in host.state.glob("data/*/*/*.parquet")]
+    host.config = Config({"writer.storage_quota": sum(sizes) + host.stats()["spool_bytes"] + 100})
+    host.start()
+    turn_until(host, lambda: bool(host.bus.conditions))
+    (condition,) = host.bus.conditions
+    assert condition.kind == "compaction_room"
+    assert "writer.storage_quota" in condition.detail
+    assert (compacted(host), host.stats()["quota"]["removed_files"]) == (0, 0)
+
+
+def test_two_file_systems_are_told_and_change_nothing(new_host: NewHost) -> None:
+    """A working folder that somebody has put elsewhere: one condition, no second try before the next day."""
+    host = new_host(OFF)
+    measure_days(host, 2)
+    with mounted(host.state / "compacting", "1m"):
+        turn_on(host)
+        turn_until(host, lambda: bool(host.bus.conditions))
+        (condition,) = host.bus.conditions
+        assert "it lies on another file system than the data" in condition.detail
+        host.turn()
+        assert [len(files) for files in days(host).values()] == [3, 3]
+        host.close()
+
+
+def test_what_comes_into_the_folder_at_the_last_moment_goes_back(new_host: NewHost, points: Path) -> None:
+    """Between the last look and the exchange: it is found among the sources and moved to where it was put."""
+    host = new_host(OFF)
+    measure_days(host, 1)
+    (folder,) = (host.state / "data" / "sample").iterdir()
+    (points / "compactor.before_exchange").write_text("stop")
+    turn_on(host)
+    turn_until(host, lambda: not (points / "compactor.before_exchange").exists())
+    (folder / "mine.parquet").write_bytes(b"mine")
+    os.kill(host.work._archive._compacting._running.pid, signal.SIGCONT)
+    turn_until(host, lambda: compacted(host) == 1)
+    assert (folder / "mine.parquet").read_bytes() == b"mine"
+    assert len(list(folder.iterdir())) == 2

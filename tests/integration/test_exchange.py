@@ -40,7 +40,7 @@ def test_two_file_systems_can_never_exchange(tmp_path: Path) -> None:
     first = folder_with(tmp_path / "first", "1")
     with mounted(tmp_path / "disk", "256k") as disk:
         second = folder_with(disk / "second", "2")
-        with pytest.raises(OSError, match="[Cc]ross-device") as refused:
+        with pytest.raises(OSError, match="ross-device") as refused:
             exchange(str(first), str(second))
         assert refused.value.errno == errno.EXDEV
         assert why_impossible(refused.value) == "the two folders lie on different file systems"

@@ -179,6 +179,9 @@ class Compacting:
         if self._search.is_new_day:
             self._damaged.clear()
         self._candidate = self._search.find(now_ns)
+        if not self._search.is_walking:
+            # A damaged day that was cleared up, or removed as old, is told no more.
+            self._tell_damaged()
 
     def _drop_candidate(self) -> None:
         self._candidate = None
@@ -239,12 +242,12 @@ class Compacting:
                 self._tell_left_alone(active.table, active.folder, LeftAlone(report.name, report.problem))
             case Outcome.DAMAGED:
                 self._damaged[active.table, active.folder] = f"{readable(report.name)}: {report.problem}"
+                self._tell_damaged()
             case Outcome.IMPOSSIBLE:
                 self._search.give_up()
                 self._conditions.begin(_KIND, f"days are not compacted: {report.problem}")
             case Outcome.CHANGED | Outcome.CLEANED:
                 pass
-        self._tell_damaged()
 
     def _succeed(self, report: CompactReport) -> None:
         self._days += 1

@@ -60,6 +60,11 @@ class DaySearch:
         return 0 if self._walk is not None else self._look_at_ns
 
     @property
+    def is_walking(self) -> bool:
+        """There are days left to look at."""
+        return self._walk is not None
+
+    @property
     def is_new_day(self) -> bool:
         """All dates are due to be walked: what was found the day before may have been cleared up."""
         return self._clock.wall_ns() // DAY != self._walk_day
