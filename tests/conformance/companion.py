@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from harness.proc import stat_of
 from harness.waiting import wait_until
 
 PROGRAM = Path(__file__).with_name("companion_program.py")
@@ -36,7 +37,7 @@ class Companion:
     def end_leader(self) -> None:
         """The first thread ends, the others live on."""
         self._order("end_main")
-        wait_until(lambda: b"Z (zombie)" in Path(f"/proc/{self.pid}/status").read_bytes(), "the leader has ended")
+        wait_until(lambda: (stat := stat_of(self.pid)) and stat.state == "Z", "the leader has ended")
 
     def fork(self, *, by: int | None = None) -> int:
         return int(self._order("fork", by=by))

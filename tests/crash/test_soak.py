@@ -11,7 +11,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from fakes.worker_set_agent import TESTS_FOLDER, processes_with
+from fakes.worker_set_agent import TESTS_FOLDER
+from harness.proc import processes_with
 from harness.waiting import wait_until
 
 SCRIPTS = TESTS_FOLDER.parent / "scripts"

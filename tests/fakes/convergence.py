@@ -1,17 +1,15 @@
 """What must hold after every fault: all workers are up and hold the rules, nobody is left over, nothing has leaked."""
 
-import json
-import os
-import socket
 import threading
 import time
 from collections import Counter
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import psutil
 from harness.agent_process import AgentProcess
+from harness.control_connection import ControlConnection, Refused
+from harness.proc import descriptor_kinds
 from harness.waiting import DEADLINE_SECONDS, wait_until
 
 from agent.config import SPARE_WORKERS
@@ -60,8 +58,8 @@ def _count(agent: AgentProcess) -> Census:
     supervisor, server = psutil.Process(agent.process.pid), agent.fork_server()
     descriptors: Counter[str] = Counter()
     for role, process in (("supervisor", supervisor), ("fork server", server)):
-        for kind in _descriptor_kinds(process.pid):
-            descriptors[f"{role} {kind}"] += 1
+        for kind, count in descriptor_kinds(process.pid).items():
+            descriptors[f"{role} {kind}"] += count
     zombies = [each for each in [*supervisor.children(), *server.children()] if _is_zombie(each)]
     return Census(descriptors, supervisor.num_threads() + server.num_threads(), len(zombies))
 
@@ -141,25 +139,18 @@ class Pollster:
             assert self.slowest_seconds < ANSWER_SECONDS_MAX, f"the slowest answer took {self.slowest_seconds:.3f} s"
 
     def _run(self) -> None:
-        request = json.dumps({"v": 1, "op": "list-workers", "args": {}}).encode() + b"\n"
         try:
-            with socket.socket(socket.AF_UNIX) as client:
-                client.settimeout(DEADLINE_SECONDS)
-                client.connect(self._path)
-                with client.makefile("rb") as answers:
-                    while not self._ends.wait(self._pause_seconds):
-                        self._ask(client, answers, request)
-        except (OSError, ValueError) as problem:
+            with ControlConnection(self._path) as connection:
+                while not self._ends.wait(self._pause_seconds):
+                    self._ask(connection)
+        except (OSError, ValueError, Refused) as problem:
             self.problem = problem
 
-    def _ask(self, client: socket.socket, answers: Any, request: bytes) -> None:
+    def _ask(self, connection: ControlConnection) -> None:
         asked_at = time.monotonic()
-        client.sendall(request)
-        answer = json.loads(answers.readline())
+        result = connection.call("list-workers")
         self.slowest_seconds = max(self.slowest_seconds, time.monotonic() - asked_at)
-        if not answer["ok"]:
-            raise ValueError(f"refused: {answer}")
-        self.rows = {row["name"]: row for row in answer["result"]["workers"]}
+        self.rows = {row["name"]: row for row in result["workers"]}
         self.answers += 1
 
 
@@ -226,20 +217,3 @@ def _is_zombie(process: psutil.Process) -> bool:
     with suppress(psutil.NoSuchProcess):
         return bool(process.status() == psutil.STATUS_ZOMBIE)
     return False
-
-
-def _descriptor_kinds(pid: int) -> list[str]:
-    """What the open descriptors of a process are: `socket`, `pipe`, `anon_inode:[eventpoll]`, a path."""
-    kinds = []
-    for name in os.listdir(f"/proc/{pid}/fd"):
-        with suppress(FileNotFoundError):
-            target = str(Path(f"/proc/{pid}/fd/{name}").readlink())
-            kinds.append(_kind(target))
-    return kinds
-
-
-def _kind(target: str) -> str:
-    if target.startswith(("socket:", "pipe:")):
-        return target.partition(":")[0]
-    # The numbers of processes come and go.
-    return "/".join("N" if part.isdigit() else part for part in target.split("/"))

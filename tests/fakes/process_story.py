@@ -1,16 +1,15 @@
 """A random story of rules and of processes that die, hang and come back, told to a real agent and to a plain dict."""
 
-import json
 import os
 import random
 import signal
-import socket
 from contextlib import suppress
 from typing import Any
 
 import psutil
 from fakes.drifting_worker import WAYS
 from fakes.worker_set_agent import WorkerSetAgent
+from harness.control_connection import ControlConnection
 from harness.waiting import wait_until
 
 from agent.model.rule import GroupRule
@@ -125,10 +124,8 @@ class ProcessStory:
         """With a change on its way to it, which may come to be or not; the next one begins at once, or when all are gone."""
         name = self._rng.choice(RULE_NAMES)
         is_at_once = self._rng.random() < 0.7
-        with socket.socket(socket.AF_UNIX) as client:
-            client.connect(str(self._agent.runtime_dir / "control.sock"))
-            change = {"v": 1, "op": "add-rule", "args": {"rule": {"name": name, "priority": 9}}}
-            client.sendall(json.dumps(change).encode() + b"\n")
+        with ControlConnection(self._agent.runtime_dir / "control.sock") as client:
+            client.request("add-rule", rule={"name": name, "priority": 9})
             self._agent.end(signal.SIGKILL)
         if not is_at_once:
             wait_until(lambda: not self._agent.living(), "all of them are gone")

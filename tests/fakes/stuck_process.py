@@ -18,8 +18,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from harness.proc import STUCK_NAME, stat_of
+
 # By this name those who look through all processes of the machine can leave it out: tests run side by side.
-NAME = "eg-stuck"
 # Whatever becomes of the test: others on this machine read command lines too.
 ALARM_SECONDS = 20
 _HEAD = struct.Struct("<IIQQ16x")
@@ -62,7 +63,7 @@ def stuck_process(folder: Path) -> Iterator[StuckProcess]:
         assert server.stdout.readline() == "held\n"
         process.stdin.write(b"\n")
         process.stdin.flush()
-        while _state(process.pid) != "D":
+        while (stat := stat_of(process.pid)) is None or stat.state != "D":
             assert server.poll() is None, "the alarm has rung"
         yield StuckProcess(process.pid, server)
     finally:
@@ -75,10 +76,6 @@ def stuck_process(folder: Path) -> Iterator[StuckProcess]:
             process.stdin.close()
             process.kill()
             process.wait(ALARM_SECONDS)
-
-
-def _state(pid: int) -> str:
-    return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0]
 
 
 def _serve(point: str) -> None:
@@ -118,7 +115,7 @@ def _attributes(node: int) -> bytes:
 
 
 def _stick(folder: str) -> None:
-    _LIBC.prctl(_PR_SET_NAME, NAME.encode(), 0, 0, 0)
+    _LIBC.prctl(_PR_SET_NAME, STUCK_NAME.encode(), 0, 0, 0)
     file = os.open(f"{folder}/file", os.O_RDONLY)
     _LIBC.mmap.restype = ctypes.c_void_p
     _LIBC.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]

@@ -8,19 +8,16 @@ and puts the file `swapped` beside it.
 import os
 import signal
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from fakes.scripted_worker import FOLDER_VARIABLE
 from fakes.worker_set import scripted_worker_set
+from harness.waiting import wait_until
 
 from agent.daemon import wiring
 from agent.daemon.foreground import run
 from supervisor.core.effect import Effect, Event, Signal
 from supervisor.core.machine import Machine
-
-DEADLINE_SECONDS = 5.0
 
 
 class SwappingMachine(Machine):
@@ -43,17 +40,10 @@ class SwappingMachine(Machine):
 def _swap(pid: int) -> None:
     folder = Path(os.environ[FOLDER_VARIABLE])
     os.kill(pid, signal.SIGKILL)
-    _wait(lambda: not os.path.exists(f"/proc/{pid}"), "the worker is gone and waited for")
+    wait_until(lambda: not os.path.exists(f"/proc/{pid}"), "the worker is gone and waited for")
     (folder / "swap.new").write_text(str(pid))
     (folder / "swap.new").rename(folder / "swap")
-    _wait((folder / "swapped").exists, "its number is another's")
-
-
-def _wait(condition: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        assert time.monotonic() < end, what
-        time.sleep(0.001)
+    wait_until((folder / "swapped").exists, "its number is another's")
 
 
 if __name__ == "__main__":

@@ -3,15 +3,14 @@
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Self
 
 import psutil
 from fakes.scripted_worker import FOLDER_VARIABLE, VARIABLE, fifo_name
-from fakes.stuck_process import NAME as STUCK_NAME
 from harness.agent_process import AgentProcess
+from harness.proc import processes_with
 from harness.waiting import wait_until
 
 TESTS_FOLDER = Path(__file__).parents[1]
@@ -96,7 +95,11 @@ class WorkerSetAgent(AgentProcess):
 
     def marked(self) -> list[psutil.Process]:
         """Every living process of this agent, wherever it has gone: all inherit the folder of orders in their environment."""
-        return list(processes_with(f"{FOLDER_VARIABLE}={self.orders}"))
+        found = []
+        for pid in processes_with(f"{FOLDER_VARIABLE}={self.orders}"):
+            with suppress(psutil.NoSuchProcess):
+                found.append(psutil.Process(pid))
+        return found
 
     def grandchildren(self) -> list[psutil.Process]:
         """The processes that workers have started."""
@@ -105,19 +108,6 @@ class WorkerSetAgent(AgentProcess):
     def assert_no_marked_process_left(self, *, seconds: float = 2.0) -> None:
         """Not one process is left, also of those that nobody knew by their parent."""
         wait_until(lambda: not self.marked(), f"no process is left, not {self.marked()}", seconds=seconds)
-
-
-def processes_with(assignment: str) -> Iterator[psutil.Process]:
-    """The living processes with this `NAME=value` in the environment that they were started with."""
-    for pid in psutil.pids():
-        with suppress(OSError, psutil.NoSuchProcess):
-            if Path(f"/proc/{pid}/comm").read_text(errors="replace").strip() == STUCK_NAME:
-                # Reading its environment would wait for the end of another test.
-                continue
-            if assignment.encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
-                process = psutil.Process(pid)
-                if process.status() != psutil.STATUS_ZOMBIE:
-                    yield process
 
 
 def _name(process: psutil.Process) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from fakes.control_server import FakeControlServer, Refusal
 from fakes.terminal import TerminalOutput
+from harness.waiting import wait_until
 
 from agent.cli.program import run
 
@@ -464,9 +465,7 @@ def test_a_rule_on_standard_input_that_is_none_is_told(data: bytes, told: bytes,
 def test_control_c_ends_the_program_quietly(tmp_path: Path) -> None:
     """No traceback while it waits for an answer; the exit code is that of SIGINT."""
     with FakeControlServer(str(tmp_path), {}, is_mute=True) as server, started(tmp_path, "status", "--timeout", "30") as program:
-        deadline = time.monotonic() + 10
-        while not server.held and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_until(lambda: server.held, "it asks")
         program.send_signal(signal.SIGINT)
         assert program.communicate(timeout=20) == (b"", b"")
         assert program.returncode == 130

@@ -22,6 +22,8 @@ from fakes.stored_data import (
     write_parquet,
     write_segment,
 )
+from harness.proc import stat_of
+from harness.waiting import wait_until
 
 from agent.cli import query_database
 from agent.cli.program import find_command, run
@@ -299,19 +301,12 @@ def test_control_c_ends_a_query_quietly(tmp_path: Path) -> None:
     with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as program:
         try:
             # So much CPU time is beyond the imports: the statement runs.
-            deadline = time.monotonic() + 30
-            while _cpu_ticks(program.pid) < 150 and time.monotonic() < deadline:
-                time.sleep(0.02)
+            wait_until(lambda: (stat := stat_of(program.pid)) and stat.cpu_ticks >= 150, "the statement runs", seconds=30)
             program.send_signal(signal.SIGINT)
             assert program.communicate(timeout=20) == (b"", b"")
             assert program.returncode == 130
         finally:
             program.kill()
-
-
-def _cpu_ticks(pid: int) -> int:
-    words = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-    return int(words[11]) + int(words[12])
 
 
 def test_the_examples_of_the_help_run(tmp_path: Path, query: Query) -> None:

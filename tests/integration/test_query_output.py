@@ -16,6 +16,7 @@ from pathlib import Path
 import pyarrow
 import pytest
 from fakes.terminal import TerminalOutput
+from harness.waiting import wait_until
 from pyarrow import feather, parquet
 
 from agent.cli.program import run
@@ -131,9 +132,7 @@ def test_a_killed_query_leaves_no_file(number: int, tmp_path: Path) -> None:
     with subprocess.Popen(program(tmp_path, ENDLESS, "--output", str(path)), env=ENVIRONMENT, stderr=subprocess.PIPE) as running:
         try:
             written = Path(f"/proc/{running.pid}/io")
-            deadline = time.monotonic() + 20
-            while int(written.read_text().split("wchar:")[1].split()[0]) < 4 << 20 and time.monotonic() < deadline:
-                time.sleep(0.02)
+            wait_until(lambda: int(written.read_text().split("wchar:")[1].split()[0]) >= 4 << 20, "it writes", seconds=20)
             running.send_signal(number)
             assert running.communicate(timeout=20)[1] == b""
         finally:

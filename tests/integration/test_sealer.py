@@ -9,13 +9,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from fakes.segment import WALL_NS, WHO, batch_frame, head_of, segment_of
 from fakes.sender import SAMPLE, sample_rows
 from fakes.small_disk import mounted
+from harness.waiting import wait_until
 
 from agent.model.errors import EvergaugeError, ExitCode
 from agent.model.message import encode
@@ -79,14 +79,6 @@ def expected_rows(numbers: range | list[int], rows: int = 40) -> list[Row]:
 def same(left: list[Row], right: list[Row]) -> bool:
     """The same rows, whatever the order."""
     return sorted(map(repr, left)) == sorted(map(repr, right))
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait until a condition holds, or fail the test."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "the condition never came"
-        time.sleep(0.002)
 
 
 DATE = "data/sample/date=2023-11-14"
@@ -236,7 +228,7 @@ def test_killed_sealer_leaves_no_half_file_and_is_repeated(tmp_path: Path) -> No
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     hidden = tmp_path / "data" / ".tmp"
     with subprocess.Popen(command(segment, tmp_path), env=environment, stdout=subprocess.PIPE) as process:
-        wait_until(lambda: hidden.is_dir() and any(hidden.iterdir()))
+        wait_until(lambda: hidden.is_dir() and any(hidden.iterdir()), "it writes hidden files")
         process.kill()
     assert process.returncode == -signal.SIGKILL
     assert all(path.startswith("data/.tmp/") for path in parquet_files(tmp_path))
@@ -272,9 +264,9 @@ def test_sealer_dies_with_its_parent(tmp_path: Path) -> None:
         assert writer.stdout is not None
         child = os.pidfd_open(int(writer.stdout.readline()))
         hidden = tmp_path / "data" / ".tmp"
-        wait_until(lambda: hidden.is_dir() and any(hidden.iterdir()))
+        wait_until(lambda: hidden.is_dir() and any(hidden.iterdir()), "it writes hidden files")
         writer.kill()
-    wait_until(lambda: _has_ended(child))
+    wait_until(lambda: _has_ended(child), "the sealer has ended")
     os.close(child)
     assert all(path.startswith("data/.tmp/") for path in parquet_files(tmp_path))
     done = seal(segment, tmp_path, "--parent", "999999999")
