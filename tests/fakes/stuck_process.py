@@ -20,7 +20,6 @@ from pathlib import Path
 
 from harness.proc import STUCK_NAME, stat_of
 
-# By this name those who look through all processes of the machine can leave it out: tests run side by side.
 # Whatever becomes of the test: others on this machine read command lines too.
 ALARM_SECONDS = 20
 _HEAD = struct.Struct("<IIQQ16x")
@@ -53,12 +52,13 @@ def stuck_process(folder: Path) -> Iterator[StuckProcess]:
         pytest.skip("mounting FUSE needs root")
     folder.mkdir()
     program = [sys.executable, __file__]
-    server = subprocess.Popen([*program, "serve", str(folder)], stdout=subprocess.PIPE, text=True)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    server = subprocess.Popen([*program, "serve", str(folder)], stdout=subprocess.PIPE, text=True, env=environment)
     assert server.stdout is not None
     process = None
     try:
         assert server.stdout.readline() == "mounted\n"
-        process = subprocess.Popen([*program, "stick", str(folder)], stdin=subprocess.PIPE)
+        process = subprocess.Popen([*program, "stick", str(folder)], stdin=subprocess.PIPE, env=environment)
         assert process.stdin is not None
         assert server.stdout.readline() == "held\n"
         process.stdin.write(b"\n")
