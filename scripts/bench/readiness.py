@@ -14,9 +14,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from fakes.agent_process import AgentProcess, wait_until
 from fakes.edge import percentile
 from fakes.http_probe import HttpProbe
+from harness.agent_process import AgentProcess
+from harness.waiting import wait_until
 from machine import circumstances
 
 PATHS = ("/live", "/ready", "/metrics")

@@ -6,9 +6,10 @@ import signal
 from pathlib import Path
 
 import psutil
-from fakes.agent_process import AgentProcess, wait_until
 from fakes.edge import percentile
 from fakes.http_probe import HttpProbe, ask_http
+from harness.agent_process import AgentProcess
+from harness.waiting import wait_until
 
 PROBES = 200
 # The benchmark (scripts/bench/readiness) has the promised 5 ms, on a quiet machine. A question to the stopped worker would take

@@ -6,7 +6,8 @@ import urllib.request
 from pathlib import Path
 
 from fakes import new_kind
-from fakes.agent_process import AgentProcess, wait_until
+from harness.agent_process import AgentProcess
+from harness.waiting import wait_until
 
 TESTS_FOLDER = Path(__file__).parents[1]
 
