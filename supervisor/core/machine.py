@@ -8,18 +8,6 @@ same times with the same seed give the same effects.
 
 from typing import assert_never
 
-from agent.model.message import (
-    Ack,
-    Condition,
-    Hello,
-    Nack,
-    Note,
-    Publish,
-    Ready,
-    Reply,
-    Request,
-    Resync,
-)
 from agent.model.timebase import MS, S
 from supervisor.core.child import Child, ChildState, Policy
 from supervisor.core.control_operations import ControlOperations
@@ -42,27 +30,22 @@ from supervisor.core.effect import (
     StopRequested,
     Survivors,
     Woke,
-    WorkerAsker,
     WorkerObservation,
     WorkersObserved,
 )
 from supervisor.core.event_history import DiagnosticEvent
+from supervisor.core.message_handler import MessageHandler
 from supervisor.core.readiness_announcer import ReadinessAnnouncer
 from supervisor.core.runtime_names import RuntimeNameWatch
 from supervisor.core.stop_sequence import StopSequence
 from supervisor.core.supervisor_state import SupervisorState
 from supervisor.core.takeover import Takeover
 from supervisor.core.watchdog import WatchVerdict
-from supervisor.core.worker_message import log_of, problem_of_publish
 
-# A control plane that was left behind hung is replaced after three seconds, and its successor looks at the host at once.
-RELEASE_NS = 5 * S
 # As often as workers are observed by default, so that both come with one wake-up.
 HOUSEKEEPING_NS = 250 * MS
-# As often as workers are observed by default, so that both come with one wake-up.
-HOUSEKEEPING_NS = 250 * MS
-# However little time is left, a worker gets this much to end by itself.
-STOP_GRACE_LEAST_NS = 100 * MS
+# Every worker brings the news of the fork server's death; it is logged once within this time.
+FORK_SERVER_LOG_NS = 1 * S
 
 
 class Machine:
@@ -72,29 +55,24 @@ class Machine:
         self.state = state
         self._policy = policy
         self._control = ControlOperations(state)
-        self._takeover = Takeover()
+        self._takeover = Takeover(state)
+        self._messages = MessageHandler(state, self._control, self._takeover)
         self._runtime_names = RuntimeNameWatch(state)
         self._readiness = ReadinessAnnouncer(state)
         self._stop = StopSequence(state, policy.stop_timeout_ns)
         self._next_observation_at_ns = 0
         self._next_housekeeping_at_ns = 0
-        self._quiet_about_launcher_until_ns = 0
-        # When workers of a former supervisor get the rules although nobody has looked at the host; None: nobody is held.
-        self._release_at_ns: int | None = None
+        self._fork_server_logged_until_ns = 0
 
     def begin(self, now_ns: int, survivors: Survivors | None = None) -> list[Effect]:
         """Start all children, in order, without waiting for one another; those that a dead supervisor left are taken over."""
         self._next_observation_at_ns = now_ns + self._policy.heartbeat_interval_ns
         self._next_housekeeping_at_ns = now_ns + HOUSEKEEPING_NS
         self._readiness.begin(now_ns)
-        children = self.state.children
-        effects: list[Effect] = []
-        if survivors is not None:
-            effects = self._takeover.begin(children, survivors, now_ns)
-            self._release_at_ns = now_ns + RELEASE_NS
-            self.state.authority.continue_after(max((survivor.revision for survivor in survivors.workers), default=0))
-        starts = [effect for child in children.values() if not child.has_process for effect in child.start(now_ns)]
-        effects += starts
+        effects: list[Effect] = [] if survivors is None else self._takeover.begin(survivors, now_ns)
+        for child in self.state.children.values():
+            if not child.has_process:
+                effects += child.start(now_ns)
         self._keep_notes(effects, now_ns)
         return effects
 
@@ -110,7 +88,7 @@ class Machine:
         """When `handle` must be called again at the latest."""
         deadlines = [child.deadline_ns for child in self.state.children.values() if child.deadline_ns is not None]
         control = self._control.next_deadline_ns()
-        further = (control, self._readiness.next_deadline_ns(), self._release_at_ns, self._takeover.next_deadline_ns())
+        further = (control, self._readiness.next_deadline_ns(), self._takeover.next_deadline_ns())
         own = [each for each in further if each is not None]
         return min([*deadlines, self._next_observation_at_ns, self._next_housekeeping_at_ns, *own])
 
@@ -151,7 +129,7 @@ class Machine:
             case Exited():
                 return self._on_exited(child, event, now_ns)
             case MessageReceived():
-                return self._on_said(child, event, now_ns)
+                return self._messages.on_message(child, event, now_ns)
             case SendRefused():
                 self._takeover.on_refused(child.name, now_ns)
                 replica = self.state.authority.replicas.get(child.name)
@@ -171,74 +149,11 @@ class Machine:
         return [*self._note_launcher(event, now_ns), *effects, *after, *self._stop.go_on(now_ns)]
 
     def _note_launcher(self, event: Exited, now_ns: int) -> list[Effect]:
-        """Name the fork server's death once, although every worker brings the news of it."""
-        if not event.with_launcher or now_ns < self._quiet_about_launcher_until_ns:
+        """Log the fork server's death once, although every worker brings the news of it."""
+        if not event.with_launcher or now_ns < self._fork_server_logged_until_ns:
             return []
-        self._quiet_about_launcher_until_ns = now_ns + 1 * S
+        self._fork_server_logged_until_ns = now_ns + FORK_SERVER_LOG_NS
         return [Log("fork_server_died", "error", {"effect": "it took all workers along; another is started with them"})]
-
-    def _on_said(self, child: Child, event: MessageReceived, now_ns: int) -> list[Effect]:
-        authority = self.state.authority
-        message = event.message
-        if isinstance(message, Hello):
-            return self._on_hello(child, now_ns)
-        replica = authority.replicas.get(child.name)
-        if replica is None:
-            # It speaks before its hello; its loop is not ours, and it will be found not ready.
-            self.state.stale_events += 1
-            return []
-        match message:
-            case Ready():
-                # Ready without its snapshot would be a half-loaded worker: the word counts only after the acknowledgement.
-                return child.on_ready(now_ns) if replica.is_loaded else []
-            case Ack():
-                return authority.on_ack(replica, message)
-            case Nack():
-                return authority.on_nack(replica, message)
-            case Resync():
-                return authority.on_resync(replica, message)
-            case Publish():
-                return self._on_publish(child, message)
-            case Condition():
-                return self._on_condition(child, message)
-            case Note():
-                return [log_of(child.name, message)]
-            case Reply():
-                return self._control.on_reply(child.name, message, now_ns)
-            case Request():
-                asker = WorkerAsker(child.name, child.epoch, message.request)
-                return self._control.on_request(asker, message.what, now_ns)
-            case _:
-                assert_never(message)
-
-    def _on_hello(self, child: Child, now_ns: int) -> list[Effect]:
-        # Whoever works with the rules and pods of a former supervisor keeps them until ours are whole: without a gap of
-        # pods in between. Those that publish make them whole.
-        replica = self.state.authority.replicas.get(child.name)
-        # It may say hello twice: to a supervisor that died before it was heard, and to this one.
-        was_held = replica is not None and replica.epoch == child.epoch and replica.is_held
-        is_taken_over = was_held or self._takeover.is_silent(child.name)
-        is_awaited = self._release_at_ns is not None and not self.state.looked_at_host
-        is_held = is_taken_over and not child.kind.may_publish and is_awaited
-        self._takeover.on_answered(child.name)
-        return [*self.state.authority.on_hello(child.name, child.epoch, is_held=is_held), *child.on_hello(now_ns)]
-
-    def _on_publish(self, child: Child, message: Publish) -> list[Effect]:
-        if not child.kind.may_publish or (problem := problem_of_publish(message)) is not None:
-            reason = problem if child.kind.may_publish else "this kind of worker publishes nothing"
-            return [Log("publish_refused", "error", {"worker": child.name, "problem": reason})]
-        effects = self.state.authority.apply(message.changes)
-        if message.complete and not self.state.looked_at_host:
-            self.state.looked_at_host = True
-            effects += self.state.authority.release()
-        return effects
-
-    def _on_condition(self, child: Child, condition: Condition) -> list[Effect]:
-        if not self.state.history.set_condition(child.name, condition):
-            return []
-        kind = "condition_begins" if condition.active else "condition_ends"
-        severity = "warning" if condition.active else "info"
-        return [Log(kind, severity, {"worker": child.name, "condition": condition.kind, "detail": condition.detail})]
 
     def _on_observation(self, seen: WorkerObservation, now_ns: int) -> list[Effect]:
         child = self.state.children.get(seen.child)
@@ -270,12 +185,9 @@ class Machine:
                 effects += self._stop.on_child_deadline(child, now_ns)
         effects += self._control.on_deadline(now_ns)
         effects += self._takeover.on_deadline(now_ns)
-        if self._release_at_ns is not None and self._release_at_ns <= now_ns:
-            self._release_at_ns = None
-            effects += self.state.authority.release()
         effects += self._readiness.on_deadline(now_ns)
         if self._next_observation_at_ns <= now_ns:
-            # From now on and not from the missed time: a supervisor that was stopped looks once, not a hundred times.
+            # From now and not from the missed time: a supervisor that was stopped observes once, not a hundred times.
             self._next_observation_at_ns = now_ns + self._policy.heartbeat_interval_ns
             living = [(child.name, child.epoch) for child in self.state.children.values() if child.pid is not None]
             if living:

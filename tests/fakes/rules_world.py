@@ -44,9 +44,10 @@ from supervisor.core.effect import (
     WorkersObserved,
 )
 from supervisor.core.invariants import broken_invariants
-from supervisor.core.machine import RELEASE_NS, Machine
+from supervisor.core.machine import Machine
 from supervisor.core.rulebook import Rulebook, decode_rulebook, encode_rulebook
 from supervisor.core.supervisor_state import SupervisorState
+from supervisor.core.takeover import RELEASE_NS
 from supervisor.core.watchdog import ProcessState
 
 CHILDREN = {"control-plane": "control-plane", "sampler/a": "sampler", "sampler/b": "sampler", "gateway": "gateway"}

@@ -1,0 +1,78 @@
+"""What follows from a message of a worker. PURE."""
+
+from typing import assert_never
+
+from agent.model.message import Ack, Condition, Hello, Nack, Note, Publish, Ready, Reply, Request, Resync
+from supervisor.core.child import Child
+from supervisor.core.control_operations import ControlOperations
+from supervisor.core.effect import Effect, Log, MessageReceived, WorkerAsker
+from supervisor.core.supervisor_state import SupervisorState
+from supervisor.core.takeover import Takeover
+from supervisor.core.worker_message import log_of, problem_of_publish
+
+
+class MessageHandler:
+    """Handles the messages of living workers; those of other generations do not come here."""
+
+    def __init__(self, state: SupervisorState, control: ControlOperations, takeover: Takeover) -> None:
+        self._state = state
+        self._control = control
+        self._takeover = takeover
+
+    def on_message(self, child: Child, event: MessageReceived, now_ns: int) -> list[Effect]:
+        """One message of the present generation of a worker."""
+        assert (event.child, event.epoch) == (child.name, child.epoch), event
+        authority = self._state.authority
+        message = event.message
+        if isinstance(message, Hello):
+            return self._on_hello(child, now_ns)
+        replica = authority.replicas.get(child.name)
+        if replica is None:
+            # It sends before its hello: its loop is not ours, and it will be found not ready.
+            self._state.stale_events += 1
+            return []
+        match message:
+            case Ready():
+                # Ready without its snapshot would be a half-loaded worker: it counts only after the acknowledgement.
+                return child.on_ready(now_ns) if replica.is_loaded else []
+            case Ack():
+                return authority.on_ack(replica, message)
+            case Nack():
+                return authority.on_nack(replica, message)
+            case Resync():
+                return authority.on_resync(replica, message)
+            case Publish():
+                return self._on_publish(child, message)
+            case Condition():
+                return self._on_condition(child, message)
+            case Note():
+                return [log_of(child.name, message)]
+            case Reply():
+                return self._control.on_reply(child.name, message, now_ns)
+            case Request():
+                asker = WorkerAsker(child.name, child.epoch, message.request)
+                return self._control.on_request(asker, message.what, now_ns)
+            case _:
+                assert_never(message)
+
+    def _on_hello(self, child: Child, now_ns: int) -> list[Effect]:
+        is_held = self._takeover.keeps_its_rules(child)
+        self._takeover.on_answered(child.name)
+        return [*self._state.authority.on_hello(child.name, child.epoch, is_held=is_held), *child.on_hello(now_ns)]
+
+    def _on_publish(self, child: Child, message: Publish) -> list[Effect]:
+        if not child.kind.may_publish or (problem := problem_of_publish(message)) is not None:
+            reason = problem if child.kind.may_publish else "this kind of worker publishes nothing"
+            return [Log("publish_refused", "error", {"worker": child.name, "problem": reason})]
+        effects = self._state.authority.apply(message.changes)
+        if message.complete and not self._state.looked_at_host:
+            self._state.looked_at_host = True
+            effects += self._state.authority.release()
+        return effects
+
+    def _on_condition(self, child: Child, condition: Condition) -> list[Effect]:
+        if not self._state.history.set_condition(child.name, condition):
+            return []
+        kind = "condition_begins" if condition.active else "condition_ends"
+        severity = "warning" if condition.active else "info"
+        return [Log(kind, severity, {"worker": child.name, "condition": condition.kind, "detail": condition.detail})]
