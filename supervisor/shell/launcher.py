@@ -59,7 +59,7 @@ class Launcher:
         self._forks_standby = False
         self.server = ForkServer(settings, record, taken_over)
         self._sweeper = StraySweeper(self.server, settings.run, is_alone=is_alone, on_killed=on_killed)
-        self.pool = StandbyPool(settings.spares, self._sweeper)
+        self.pool = StandbyPool(settings.spares, on_discard=self._sweeper.forget)
         for worker in () if taken_over is None else taken_over.workers:
             self._sweeper.add(worker.pid)
         self.thread: BackgroundThread[StartedWorker | NotStarted | None] = BackgroundThread("launcher")

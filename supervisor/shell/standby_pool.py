@@ -1,22 +1,25 @@
 """The standby pool: a few processes kept ready, replaced when they die or do not come to wait in time."""
 
 from collections import deque
+from collections.abc import Callable
 
 from agent.model.timebase import S
 from supervisor.shell.standby import StandbyProcess, discard, has_ended
-from supervisor.shell.stray_sweeper import StraySweeper
 
 # It takes milliseconds, on a starved machine a second or two.
 START_NS_MAX = 5 * S
 
 
 class StandbyPool:
-    """Up to `size` standby processes. `add` is called in the launcher's thread, everything else in the loop."""
+    """Up to `size` standby processes. `add` is called in the launcher's thread, everything else in the loop.
 
-    def __init__(self, size: int, sweeper: StraySweeper) -> None:
+    `on_discard` is called with the pid of each that the pool kills, before it does.
+    """
+
+    def __init__(self, size: int, *, on_discard: Callable[[int], None]) -> None:
         assert size >= 0
         self._size = size
-        self._sweeper = sweeper
+        self._on_discard = on_discard
         self.processes: deque[StandbyProcess] = deque()
 
     @property
@@ -51,5 +54,5 @@ class StandbyPool:
 
     def _remove(self, standby: StandbyProcess) -> None:
         self.processes.remove(standby)
-        self._sweeper.forget(standby.pid)
+        self._on_discard(standby.pid)
         discard(standby)
