@@ -17,7 +17,7 @@ from msgspec import structs
 
 from workers.resctrl.emulator import fuse_protocol
 from workers.resctrl.emulator.emulation import Emulation
-from workers.resctrl.emulator.fuse import FuseSession
+from workers.resctrl.emulator.fuse_name import NameRequests
 from workers.resctrl.emulator.group import EmulatedGroup
 from workers.resctrl.emulator.id_pool import MonitorIds, Tag
 from workers.resctrl.emulator.ports import Caller
@@ -83,17 +83,17 @@ def _keep_moves() -> None:
 def _let_absence_be_kept() -> None:
     """From now on the kernel may also believe that a name is not there, as it does on a real resctrl: pqos looks for each group
     below every control group, at each reading."""
-    look_up = FuseSession._look_up
+    look_up = NameRequests.look_up
     # Node 0 is none; then a generation, how long that and the attributes hold, and no attributes. *Source:* fuse(4)
     absent = Struct("<QQQQII88x").pack(0, 0, KEPT_SECONDS, 0, 0, 0)
 
-    def kept_look_up(self: FuseSession, unique: int, node: int, caller: Caller, body: bytes) -> bytes:
+    def kept_look_up(self: NameRequests, unique: int, node: int, caller: Caller, body: bytes) -> bytes:
         try:
             return look_up(self, unique, node, caller, body)
         except FileNotFoundError:
             return fuse_protocol.reply(unique, absent)
 
-    setattr(FuseSession, "_look_up", kept_look_up)  # noqa: B010 - as above
+    setattr(NameRequests, "look_up", kept_look_up)  # noqa: B010 - as above
 
 
 def main() -> None:
