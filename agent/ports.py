@@ -70,6 +70,8 @@ class Outbox(Protocol):
     def offer(self, table: Table, rows: Sequence[Row], stamp_wall_ns: int, tick: Tick | None = None) -> bool:
         """Send one batch; False when the buffer is full and the rows are lost (and accounted for).
 
+        A row that does not fit its table is left out alone, and becomes part of a row of table `gap`.
+
         A batch without rows is stored too: it says that its tick was measured and found nothing.
         """
         ...

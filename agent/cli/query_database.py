@@ -37,6 +37,7 @@ from agent.cli.time_bounds import EVERYTHING, TimeBounds
 from agent.model.column_type import DType
 from agent.model.errors import BusyError
 from agent.model.table import Table
+from agent.store.install import read_install
 from agent.store.left_out import LeftOut
 from agent.store.memory_room import import_uncounted
 from agent.store.sealed import Wanted, owners_of, wanted_of, wanted_of_form
@@ -131,6 +132,7 @@ class _Opening:
         self._earlier = earlier
         self._state_dir = os.path.realpath(request.state_dir)
         self._data_dir = os.path.join(self._state_dir, "data")
+        self._install = read_install(self._state_dir) or ""
         self._compacted: set[str] = set()
         self._is_read = cache(self._is_read_by_statement)
 
@@ -209,10 +211,10 @@ class _Opening:
 
     def _wanted(self, name: str, spool: Spool) -> Wanted:
         if name in self._known:
-            return wanted_of(self._known[name])
+            return wanted_of(self._known[name], self._install)
         form = spool.forms.get(name)
         # A folder that is none of the agent's tables is the user's own table.
-        return Wanted(name, "", 0, {}) if form is None else wanted_of_form(name, form)
+        return Wanted(name, "", 0, {}) if form is None else wanted_of_form(name, form, self._install)
 
     def _choose(self, database: QueryDatabase, name: str, wanted: Wanted, spool: Spool, bounds: TimeBounds) -> HeldChoice:
         listing = list_sealed(self._state_dir, name, wanted.prefix, bounds, spool.segments)

@@ -8,6 +8,7 @@ from typing import Generic, Protocol, TypeVar
 
 from agent.cli.top_sample import PROCESS_TABLE, TAIL_TABLE, Named, Sample, sample_of
 from agent.model.errors import FormatError
+from agent.store.install import read_install
 from agent.store.record import Damage, SegmentHead, TableForm, parse_head, parse_records
 from agent.store.sealed import choose, owners_of, wanted_of
 from agent.store.segment import generation_in_sealed
@@ -121,7 +122,7 @@ def newest_sealed_rows(state_dir: str, table: str) -> list[Named]:
     # From the newest on, until one is whole and the agent's own. The path begins with a date, and the clock may have been wrong
     # for a while.
     for path in sorted(sealed_files(state_dir, table), key=lambda path: (generation_in_sealed(path), path), reverse=True):
-        found = choose([path], wanted_of(declared), owners)
+        found = choose([path], wanted_of(declared, read_install(state_dir) or ""), owners)
         if found.files:
             return _last_rows(path)
         if any(entry.refused for entry in found.left_out):

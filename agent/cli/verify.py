@@ -49,17 +49,19 @@ def _files(call: Call, state_dir: str, since: str) -> "Iterator[tuple[str, Wante
     """Each file with what it must be. *Raises:* MisuseError, PermissionRefused, StorageError."""
     import os
 
+    from agent.store.install import read_install
     from agent.store.sealed import Wanted, wanted_of
     from agent.store.spool_reader import sealed_files, sealed_tables
     from workers.registry import tables
 
+    install = read_install(state_dir) or ""
     known = {table.name: table for table in tables()}
     names = sorted({*known, *sealed_tables(state_dir)})
     chosen = call.text("--table")
     if chosen is not None and chosen not in names:
         raise MisuseError("--table", f"there is no table {chosen}", near(chosen, names) or f"the tables are {', '.join(names)}")
     for name in names if chosen is None else [chosen]:
-        wanted = wanted_of(known[name]) if name in known else Wanted(name, "", 0, {})
+        wanted = wanted_of(known[name], install) if name in known else Wanted(name, "", 0, {})
         for path in sealed_files(state_dir, name):
             # Dates of four digits are in order as text.
             if os.path.basename(os.path.dirname(path)) >= since:

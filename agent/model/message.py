@@ -218,6 +218,7 @@ class Batch(Struct, frozen=True, tag="batch"):
     `seq` counts 1, 2, 3 … per start of a worker over all its tables, refused batches included; those stand in
     `lost` of the next one sent. `tick` is the tick that it belongs to (None: its sender does not tick); the writer finds
     by it which ticks are missing, `missed` says why. The first batch of a start says how the starts before it ended.
+    `bad_rows`: so many rows of it did not fit the table and were left out by their sender.
     """
 
     seq: Count
@@ -229,6 +230,7 @@ class Batch(Struct, frozen=True, tag="batch"):
     tick: Count | None = None
     missed: tuple[Missed, ...] = ()
     endings: tuple[Ending, ...] = ()
+    bad_rows: Count = 0
 
 
 class Bye(Struct, frozen=True, tag="bye"):

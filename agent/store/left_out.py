@@ -8,6 +8,8 @@ from agent.model.foreign import readable
 
 # The first names tell what kind of mishap it is; the count tells how much of it there is.
 NAMES_MAX = 3
+# Rows of another installation must not look as if they were measured here.
+OTHER_INSTALL = "another installation of the agent wrote it"
 
 
 class LeftOut(Struct, frozen=True):

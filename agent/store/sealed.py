@@ -10,7 +10,7 @@ from agent.model.foreign import readable
 from agent.model.table import HOST_COLUMN, Table
 from agent.store.footer import Footer, read_footer
 from agent.store.layout import parse_sealed_name
-from agent.store.left_out import LeftOut
+from agent.store.left_out import OTHER_INSTALL, LeftOut
 from agent.store.record import TableForm
 
 _HOST = {HOST_COLUMN: COLUMN_TYPES[DType.UTF8].arrow}
@@ -127,7 +127,7 @@ def _why_not_written_here(path: str, footer: Footer, wanted: Wanted) -> str | No
     if named.segment != footer.marks.get("segment"):
         return "its name is not that of its segment"
     if wanted.install and footer.marks.get("install") != wanted.install:
-        return "another installation of the agent wrote it"
+        return OTHER_INSTALL
     if not wanted.exact:
         return None
     missing = next((name for name in wanted.columns if name not in footer.columns), None)

@@ -14,7 +14,8 @@ from agent.model.errors import FormatError, PermissionRefused, StorageError
 from agent.model.foreign import readable
 from agent.store.file_bytes import FileBytes
 from agent.store.foreign_file import kind_of, open_regular
-from agent.store.left_out import LeftOut
+from agent.store.install import read_install
+from agent.store.left_out import OTHER_INSTALL, LeftOut
 from agent.store.record import Damage, Record, SegmentHead, TableForm, is_other_format, parse_head, parse_records, table_word
 from agent.store.segment import SEGMENT_BYTES_MAX, in_order
 
@@ -120,7 +121,7 @@ def read_spool(state_dir: str, is_wanted: Callable[[str], bool]) -> Spool:
     *Raises:* PermissionRefused when no segment may be read, StorageError.
     """
     paths, left_out = _listed_segments(state_dir)
-    spool = _Gathering(is_wanted, left_out)
+    spool = _Gathering(is_wanted, left_out, read_install(state_dir) or "")
     for path in paths:
         # The writer is at work at the end of one of them (the names follow the wall clock, which can be set back), and a
         # killed writer leaves one cut short too: bytes that reach to the end are no damage.
@@ -144,8 +145,9 @@ def read_spool(state_dir: str, is_wanted: Callable[[str], bool]) -> Spool:
 class _Gathering:
     """What was read so far."""
 
-    def __init__(self, is_wanted: Callable[[str], bool], left_out: list[LeftOut]) -> None:
+    def __init__(self, is_wanted: Callable[[str], bool], left_out: list[LeftOut], install: str) -> None:
         self._is_wanted = is_wanted
+        self._install = install
         self.left_out = left_out
         self.segments: set[str] = set()
         self.forms: dict[str, TableForm] = {}
@@ -169,6 +171,9 @@ class _Gathering:
                 return
             first = next(parse_records(source, 0), None)
             self.damaged += isinstance(first, Damage) and not first.torn
+            return
+        if self._install and head.install != self._install:
+            self.left_out.append(LeftOut(path, OTHER_INSTALL))
             return
         self.segments.add(head.segment)
         self.forms.update(head.tables)

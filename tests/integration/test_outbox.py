@@ -3,17 +3,20 @@
 from pathlib import Path
 
 import zmq
-from fakes.sender import SAMPLE
+from fakes.segment import WHO
+from fakes.sender import SAMPLE, sample_rows
 
-from agent.model.message import FRAME_BYTES_MAX, Batch, Identity
-from agent.model.table import Row
+from agent.model.message import FRAME_BYTES_MAX, Batch, Identity, Note
+from agent.model.table import Row, Value
+from agent.store.record import decode_rows
 from workers.runtime.outbox import PART_BYTES_MAX, SocketOutbox
 
 
 def test_rows_that_are_too_many_for_one_batch_go_out_as_several(tmp_path: Path) -> None:
     """Each below the bound, all rows counted once, none refused by an empty buffer, whatever the buffer's size."""
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    values = tuple("x" * 1000 if column.dtype == "utf8" else 7 for column in SAMPLE.columns)
+    known: dict[str, Value] = {"utf8": "x" * 1000, "bool": True}
+    values = tuple(known.get(column.dtype, 7) for column in SAMPLE.columns)
     rows: list[Row] = [values] * 4000
     for bytes_max in (64 << 20, 32 << 20):
         outbox = SocketOutbox(context, str(tmp_path / "nobody.sock"), Identity("r", "w", 1), bytes_max=bytes_max)
@@ -27,4 +30,29 @@ def test_rows_that_are_too_many_for_one_batch_go_out_as_several(tmp_path: Path) 
         assert max(len(parcel.rows) for parcel in parcels) <= 2 * PART_BYTES_MAX < FRAME_BYTES_MAX
         assert outbox.buffer.refused_rows == 0
         outbox.close()
+    context.term()
+
+
+def test_a_row_that_does_not_fit_is_left_out_alone(tmp_path: Path) -> None:
+    """Its batch goes out without it and says so; the first of a kind is a note, all are counted."""
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    notes: list[Note] = []
+    path = str(tmp_path / "nobody.sock")
+    outbox = SocketOutbox(context, path, Identity("r", "w", 1), bytes_max=1 << 20, note=notes.append)
+    good = sample_rows(WHO, 1, 5, 3)
+    bad: list[Row] = [(1.5, *good[0][1:]), (2.5, *good[0][1:]), (None, *good[0][1:])]
+    assert outbox.offer(SAMPLE, [good[0], *bad, *good[1:]], 5)
+    assert outbox.offer(SAMPLE, bad, 6)
+    heads, rows = [], []
+    for parcel in outbox.buffer.unsent():
+        assert isinstance(parcel.head, Batch)
+        heads.append((parcel.head.rows, parcel.head.bad_rows))
+        rows += decode_rows(parcel.rows)
+        outbox.buffer.mark_sent()
+    assert (heads, rows, outbox.stats()["bad_rows"]) == ([(3, 3), (0, 3)], good, 6)
+    assert [note.fields for note in notes] == [
+        {"table": "sample", "column": "timestamp", "problem": "float, not int64"},
+        {"table": "sample", "column": "timestamp", "problem": "missing and may not be"},
+    ]
+    outbox.close()
     context.term()

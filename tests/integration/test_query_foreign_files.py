@@ -165,3 +165,21 @@ def test_a_segment_is_read_before_its_size_is_believed(tmp_path: Path) -> None:
     os.truncate(path, 1 << 40)
     code, _, said = ask(tmp_path)
     assert (code, "larger than" in said) == (74, True)
+
+
+def test_what_another_installation_wrote_is_left_out_and_said(tmp_path: Path, folder: Path) -> None:
+    """A restored backup of another host must not look as if its rows were measured here: neither sealed nor in the spool."""
+    (tmp_path / "install-id").write_text("0123456789abcdef\n")
+    write_segment(tmp_path, "b", head_of("b") + batch_of("process", [process_row(2, 2)]))
+    code, text, said = ask(tmp_path)
+    assert (code, json.loads(text)) == (0, [])
+    assert "2 entries left out" in said
+    assert said.count("another installation of the agent wrote it") == 2
+
+
+def test_a_segment_of_an_older_format_is_left_out_in_one_sentence(tmp_path: Path, folder: Path) -> None:
+    """The rest answers."""
+    write_segment(tmp_path, "b", b"EGR1" + bytes(100))
+    code, text, said = ask(tmp_path)
+    assert (code, len(json.loads(text)), said.count("\n")) == (0, 1, 1)
+    assert "format 1 is not known to this version, which reads 2" in said

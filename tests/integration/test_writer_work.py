@@ -14,6 +14,7 @@ from agent.model.errors import StorageError
 from agent.model.message import Condition, DataAck, DataHello, encode
 from agent.model.tables import GAP
 from agent.model.timebase import MINUTE, S
+from agent.store.install import read_install
 from agent.store.record import Entry, encode_entry, encode_head
 from agent.store.segment import generation_in_sealed, generation_of, id_in
 from workers.writer.sealing import Sealing
@@ -322,3 +323,19 @@ def test_restored_files_of_another_host_make_nothing_new_the_oldest(new_host: Ne
         host.rotate()
         host.turn_until(lambda: host.stats()["segments_waiting"] == 0)
     assert max(generation_of(id_in(name)) for name in host.spool_files()) > 1000
+
+
+def test_what_is_stored_says_which_installation_stored_it(host: Host) -> None:
+    """From one writer to the next, in the head of each segment and in each sealed file; a lost id is found in the spool."""
+    import pyarrow.parquet
+
+    sender = host.sender()
+    host.measure(sender)
+    install = read_install(str(host.state))
+    assert install is not None
+    (host.state / "install-id").unlink()
+    host.start()
+    assert read_install(str(host.state)) == install
+    host.rotate()
+    (path,) = (host.state / "data" / "sample").rglob("*.parquet")
+    assert pyarrow.parquet.read_schema(path).metadata[b"install"] == install.encode()

@@ -45,6 +45,7 @@ class ProcessContext:
             bytes_max=launch.config.of(BUFFER_BYTES),
             ticks_max=ticks_max,
             endings=launch.endings,
+            note=self.bus.note,
         )
         return self.made_outbox
 

@@ -1,12 +1,13 @@
 """The worker's end of the data socket, behind `agent.ports.Outbox`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import zmq
 
 from agent.failpoint import failpoint
 from agent.model.errors import ProtocolError
-from agent.model.message import DataAck, DataHello, Ending, Identity, Tick, decode_from_writer, encode
+from agent.model.message import DataAck, DataHello, Ending, Identity, Note, Tick, decode_from_writer, encode
+from agent.model.row_check import BadRow, RowCheck, check_of
 from agent.model.table import Row, Table
 from workers.runtime.send_buffer import SendBuffer
 
@@ -14,6 +15,8 @@ from workers.runtime.send_buffer import SendBuffer
 ANSWERS_PER_TURN_MAX = 256
 # Far below the frame limit (`agent.model.message.FRAME_BYTES_MAX`): some 2,000 rows with long command lines.
 PART_BYTES_MAX = 1 << 20
+# A mistake in a sampler is one problem of one column, in each of its rows.
+PROBLEMS_NOTED_MAX = 64
 
 
 class SocketOutbox:
@@ -28,7 +31,12 @@ class SocketOutbox:
         bytes_max: int,
         ticks_max: int | None = None,
         endings: tuple[Ending, ...] = (),
+        note: Callable[[Note], None] = lambda _note: None,
     ) -> None:
+        self._checks: dict[str, RowCheck] = {}
+        self._noted: set[tuple[str, BadRow]] = set()
+        self._note = note
+        self.bad_rows = 0
         self.buffer = SendBuffer(bytes_max=bytes_max, ticks_max=ticks_max, endings=endings)
         # A batch larger than the buffer would be refused for ever, one larger than a frame would never arrive.
         self._part_bytes_max = min(PART_BYTES_MAX, max(1, bytes_max // 4))
@@ -46,23 +54,44 @@ class SocketOutbox:
         self.socket.connect(f"ipc://{path}")
 
     def offer(self, table: Table, rows: Sequence[Row], stamp_wall_ns: int, tick: Tick | None = None) -> bool:
-        """Send rows, see `agent.ports.Outbox`; more than `PART_BYTES_MAX` go out as several batches with one stamp."""
+        """Send rows, see `agent.ports.Outbox`; more than `PART_BYTES_MAX` go out as several batches with one stamp.
+
+        A row that does not fit its table is left out alone; the batch says how many were.
+        """
         failpoint("outbox.before_offer")
+        rows, bad_rows = self._fitting(table, rows)
         encoded = encode(list(rows))
         parts = -(-len(encoded) // self._part_bytes_max)
         if parts <= 1:
-            accepted = self.buffer.offer(table.name, table.version, stamp_wall_ns, encoded, len(rows), tick)
+            accepted = self.buffer.offer(table.name, table.version, stamp_wall_ns, encoded, len(rows), tick, bad_rows=bad_rows)
             failpoint("outbox.buffered")
         else:
             size = -(-len(rows) // parts)
             accepted = True
             for at in range(0, len(rows), size):
-                accepted &= self._offer_part(table, rows[at : at + size], stamp_wall_ns, tick)
+                part = rows[at : at + size]
+                accepted &= self.buffer.offer(
+                    table.name, table.version, stamp_wall_ns, encode(list(part)), len(part), tick, bad_rows=bad_rows
+                )
+                bad_rows = 0
         self.pump()
         return accepted
 
-    def _offer_part(self, table: Table, rows: Sequence[Row], stamp_wall_ns: int, tick: Tick | None) -> bool:
-        return self.buffer.offer(table.name, table.version, stamp_wall_ns, encode(list(rows)), len(rows), tick)
+    def _fitting(self, table: Table, rows: Sequence[Row]) -> tuple[Sequence[Row], int]:
+        """The rows that fit their table, and how many do not: these are counted, and the first of a kind is noted."""
+        check = self._checks.get(table.name)
+        if check is None:
+            check = self._checks[table.name] = check_of(table)
+        good, bad = check.sift(rows)
+        self.bad_rows += len(bad)
+        for each in bad:
+            if (table.name, each) not in self._noted and len(self._noted) < PROBLEMS_NOTED_MAX:
+                self._noted.add((table.name, each))
+                fields: dict[str, str | int | float | bool | None] = {
+                    "table": table.name, "column": each.column, "problem": each.problem
+                }  # fmt: skip
+                self._note(Note(kind="bad_row", severity="error", fields=fields))
+        return good, len(bad)
 
     def end(self) -> None:
         """No more batches."""
@@ -96,6 +125,7 @@ class SocketOutbox:
             "acknowledged_seq": buffer.acknowledged_seq,
             "refused_batches": buffer.refused_batches,
             "refused_rows": buffer.refused_rows,
+            "bad_rows": self.bad_rows,
             "resent_batches": buffer.resent_batches,
             "malformed": self.malformed,
             "writer_epoch": self.writer_epoch,

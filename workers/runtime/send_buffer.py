@@ -64,8 +64,14 @@ class SendBuffer:
         self.acknowledged_seq = 0
         self.resent_batches = 0
 
-    def offer(self, table: str, table_version: int, stamp_wall_ns: int, rows: bytes, count: int, tick: Tick | None = None) -> bool:
-        """Count a batch and keep it, or (False) count it as refused because the buffer is full."""
+    def offer(
+        self, table: str, table_version: int, stamp_wall_ns: int, rows: bytes, count: int, tick: Tick | None = None,
+        *, bad_rows: int = 0,
+    ) -> bool:  # fmt: skip
+        """Count a batch and keep it, or (False) count it as refused because the buffer is full.
+
+        `bad_rows`: rows that are not in it, since they do not fit the table.
+        """
         assert not self.is_ended, "nothing is offered after the end"
         self._last_seq += 1
         self.offered_rows += count
@@ -73,13 +79,12 @@ class SendBuffer:
         new = () if tick is None else tuple(item for item in tick.missed if item not in self._missed)
         self._missed += new[: MISSED_MAX - len(self._missed)]
         if self._is_tick_too_many(stamp_wall_ns) or self._size_bytes + len(rows) + OVERHEAD_BYTES > self._bytes_max:
-            self._refuse(count)
+            self._refuse(count + bad_rows)
             return False
         number = None if tick is None else tick.number
         lost, missed = tuple(self._lost), tuple(self._missed)
-        self._keep(
-            Parcel(Batch(self._last_seq, table, table_version, stamp_wall_ns, count, lost, number, missed, self._endings), rows)
-        )
+        head = Batch(self._last_seq, table, table_version, stamp_wall_ns, count, lost, number, missed, self._endings, bad_rows)
+        self._keep(Parcel(head, rows))
         self._told()
         return True
 

@@ -41,11 +41,14 @@ Launch = Callable[[Order | str], Compaction]
 
 
 class CompactionSetup(Struct, frozen=True):
-    """What the writer knows once: where, how the names of each table's files begin, whose files these are, for which group."""
+    """What the writer knows once: where, how the names of each table's files begin, whose files these are, for which group.
+
+    `install` gives the id of the installation, which the first look at the disk finds.
+    """
 
     state_directory: str
     prefixes: dict[str, str]
-    install: str
+    install: Callable[[], str]
     reader_gid: int | None = None
     is_enabled: bool = True
 
@@ -198,7 +201,7 @@ class Compacting:
             candidate.folder,
             self._search.prefix(candidate.table),
             compacted_id(candidate.due.generation, self._chance()),
-            self._setup.install,
+            self._setup.install(),
             self._setup.reader_gid,
         )
 

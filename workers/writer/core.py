@@ -107,6 +107,9 @@ class WriterCore:
         mark = msgspec.structs.replace(former, seq=batch.seq)
         if batch.tick is not None:
             gaps, mark = self._count_ticks(who, mark, gaps, batch, batch.tick)
+        if batch.bad_rows:
+            at_ns = batch.stamp_wall_ns
+            gaps.append(Gap(who, batch.seq, batch.seq, batch.bad_rows, batch.table, at_ns, at_ns, Reason.BAD_ROW))
         if refusal is not None:
             stamp = former.stamp_wall_ns
             gaps.append(Gap(who, batch.seq, batch.seq, batch.rows, batch.table, stamp, batch.stamp_wall_ns, refusal))

@@ -20,6 +20,7 @@ from agent.failpoint import failpoint
 from agent.model.errors import BusyError, EvergaugeError, ExitCode, FormatError, MisuseError
 from agent.model.tables import GAP
 from agent.prctl import die_with_parent
+from agent.store.install import read_install
 from agent.store.record import FORMAT_VERSION, Damage, Record, SegmentHead, form_of, is_cut_short, parse_head
 from workers.writer.folder import read_file, storage_error
 from workers.writer.readers import ReaderGroup
@@ -71,7 +72,8 @@ def _seal_records(data: bytes, segment_path: str, data_directory: str, forms_fro
     head, items = open_segment(data)
     tally = _Tally()
     if head is None:
-        head = _stand_in_head(segment_path, forms_from)
+        own = read_install(os.path.dirname(data_directory)) or ""
+        head = replace(_stand_in_head(segment_path, forms_from), install=own)
     files = SegmentFiles(head, data_directory, readers)
     try:
         for item in items:

@@ -1,7 +1,7 @@
 """What a new writer makes of the folders that the one before it left: marks, segments to seal, the next generation."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 
 from msgspec import Struct
@@ -25,8 +25,8 @@ _NAMED_MAX = 5
 
 
 class Start(Struct, frozen=True):
-    """What was found: the marks of all senders, the segments to seal and those without rows, the highest generation, and the
-    names of those whose rows are in later ones."""
+    """What was found: the marks of all senders, the segments to seal and those without rows, the highest generation, the names
+    of those whose rows are in later ones, and the installation that the newest was written by."""
 
     marks: tuple[Mark, ...]
     waiting: list[str]
@@ -34,6 +34,7 @@ class Start(Struct, frozen=True):
     generation: int
     torn_tails: int
     superseded: tuple[str, ...]
+    install: str | None
 
 
 def start(spool: Spool, data_directory: str, run: str, bus: Bus) -> Start:
@@ -69,7 +70,14 @@ def start(spool: Spool, data_directory: str, run: str, bus: Bus) -> Start:
         generation=_highest(spool, names, data_directory),
         torn_tails=sum(finding.torn for finding in known.values()),
         superseded=stored_elsewhere,
+        install=_install_in(finding for finding in known.values()),
     )
+
+
+def _install_in(findings: Iterable[Finding]) -> str | None:
+    """The installation that wrote the newest segment of those read; None: none tells."""
+    told = [finding.head.install for finding in findings if finding.head is not None and finding.head.install]
+    return told[-1] if told else None
 
 
 def _cut(spool: Spool, name: str, finding: Finding, size_bytes: int, bus: Bus) -> Finding:

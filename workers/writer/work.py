@@ -17,6 +17,7 @@ from agent.model.rule_state import RuleState
 from agent.model.table import Table
 from agent.model.tables import GAP
 from agent.ports import Bus, Clock, DataPeer, Interest
+from agent.store import install
 from agent.store.record import FORMAT_VERSION, SegmentHead, form_of
 from agent.store.segment import created_wall_ns, segment_id
 from workers.framework.condition import Conditions
@@ -26,6 +27,7 @@ from workers.writer.compacting import Compacting, CompactionSetup
 from workers.writer.compacting import Launch as Compact
 from workers.writer.compaction_room import RoomKeeper
 from workers.writer.core import SENDERS_MAX, WriterCore
+from workers.writer.folder import storage_error
 from workers.writer.gap import Gap, Reason
 from workers.writer.handover import Handover
 from workers.writer.intake import Drain, Intake
@@ -85,6 +87,7 @@ class WriterWork(BaseWork):
         self._agent_version = agent_version
         self._segment_ids = segment_ids
         self._state_dir = state_dir
+        self._install = ""
         self._conditions = Conditions(bus)
         self._readers = ReaderGroup(reader_gid(config))
         self._handover = Handover(state_dir, self._readers)
@@ -94,7 +97,7 @@ class WriterWork(BaseWork):
         quota = Quota(limit_bytes, {name: table.prefix for name, table in self._tables.items()})
         pruning = Pruning(quota, state_dir, self._spool, clock, bus)
         launch = launch or partial(start_sealer, reader_gid=self._readers.gid)
-        setup = CompactionSetup(state_dir, dict(quota.prefixes), "", self._readers.gid, config.of(COMPACTION))
+        setup = CompactionSetup(state_dir, dict(quota.prefixes), lambda: self._install, self._readers.gid, config.of(COMPACTION))
         room = RoomKeeper(state_dir, pruning)
         compacting = Compacting(setup, self._spool, room, clock, bus, segment_ids, compact)
         self._archive = Archive(self._spool, state_dir, bus, launch, self._note_damage, pruning, self._note_removal, compacting)
@@ -322,6 +325,7 @@ class WriterWork(BaseWork):
     def _begin(self, now_ns: int) -> None:
         self._archive.prepare()
         found = start(self._spool, f"{self._state_dir}/data", self._identity.run, self._bus)
+        self._install = self._kept_install(found.install)
         self._segments.generation = found.generation
         self._segments.superseded = found.superseded
         self._core = WriterCore(self._identity.run, found.marks)
@@ -337,6 +341,13 @@ class WriterWork(BaseWork):
             self._segments.discard(name)
         self._segments.sync(now_ns)
 
+    def _kept_install(self, known: str | None) -> str:
+        path = f"{self._state_dir}/{install.NAME}"
+        try:
+            return install.keep_install(self._state_dir, known, lambda descriptor: self._readers.share_file(descriptor, path))
+        except OSError as cause:
+            raise storage_error(path, cause) from cause
+
     def _head(self, generation: int, durable: int, superseded: tuple[str, ...]) -> SegmentHead:
         assert self._core is not None
         return SegmentHead(
@@ -350,6 +361,7 @@ class WriterWork(BaseWork):
             marks=self._core.marks(),
             durable=durable,
             superseded=superseded,
+            install=self._install,
         )
 
     def _note_damage(self, report: SealReport) -> None:

@@ -187,6 +187,12 @@ def test_refused_batch_is_accounted_for() -> None:
     assert verdict.gaps == (Gap(WHO, 5, 5, 4, "sample", 40, 50, Reason.UNKNOWN_TABLE),)
 
 
+def test_rows_that_their_sender_left_out_are_a_gap_beside_the_batch() -> None:
+    """The batch is stored; the row says how many of it are not, and no other batch is missing."""
+    verdict = accepted(core_with(4).on_batch(WHO, Batch(5, "sample", 1, 50, 4, bad_rows=3)))
+    assert (verdict.stored, verdict.gaps) == (True, (Gap(WHO, 5, 5, 3, "sample", 50, 50, Reason.BAD_ROW),))
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

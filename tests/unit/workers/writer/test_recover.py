@@ -115,6 +115,11 @@ def test_losses_of_the_writer_move_no_mark() -> None:
     assert marks_of(head() + gap(1, None, Reason.CORRUPT_RECORD, worker="writer")) == []
 
 
+def test_rows_that_did_not_fit_move_no_mark() -> None:
+    """Their row is written before the batch that they were left out of: who believed it would lose the rows that fit."""
+    assert marks_of(head() + batch(2) + gap(3, 3, Reason.BAD_ROW)) == [("run-1", "process", 1, 2, 20, False)]
+
+
 def test_gap_rows_of_another_making_move_no_mark() -> None:
     """Rows that do not decode, or have other values, are passed over."""
     entry = Entry("run-1", "writer", 1, 0, "gap", 99, 1)
