@@ -17,9 +17,8 @@ from agent.model.rule_state import RuleState
 from agent.model.table import Table
 from agent.model.tables import GAP
 from agent.ports import Bus, Clock, DataPeer, Interest
-from agent.store import install
-from agent.store.record import FORMAT_VERSION, SegmentHead, form_of
-from agent.store.segment import created_wall_ns, segment_id
+from agent.store.record import SegmentHead
+from agent.store.segment import created_wall_ns
 from workers.framework.condition import Conditions
 from workers.framework.work import BaseWork
 from workers.writer.archive import Archive, Launch
@@ -27,9 +26,9 @@ from workers.writer.compacting import Compacting, CompactionSetup
 from workers.writer.compacting import Launch as Compact
 from workers.writer.compaction_room import RoomKeeper
 from workers.writer.core import SENDERS_MAX, WriterCore
-from workers.writer.folder import storage_error
 from workers.writer.gap import Gap, Reason
 from workers.writer.handover import Handover
+from workers.writer.heads import SegmentHeads
 from workers.writer.intake import Drain, Intake
 from workers.writer.pruning import Pruning
 from workers.writer.quota import Quota
@@ -83,11 +82,8 @@ class WriterWork(BaseWork):
         self._tables = {table.name: table for table in (GAP, *catalogue)}
         self._identity = identity
         self._intake = Intake(identity, self._tables)
-        self._host = host
-        self._agent_version = agent_version
-        self._segment_ids = segment_ids
+        self._heads = SegmentHeads(clock, identity, self._tables, host, agent_version, segment_ids)
         self._state_dir = state_dir
-        self._install = ""
         self._conditions = Conditions(bus)
         self._readers = ReaderGroup(reader_gid(config))
         self._handover = Handover(state_dir, self._readers)
@@ -97,7 +93,9 @@ class WriterWork(BaseWork):
         quota = Quota(limit_bytes, {name: table.prefix for name, table in self._tables.items()})
         pruning = Pruning(quota, state_dir, self._spool, clock, bus)
         launch = launch or partial(start_sealer, reader_gid=self._readers.gid)
-        setup = CompactionSetup(state_dir, dict(quota.prefixes), lambda: self._install, self._readers.gid, config.of(COMPACTION))
+        setup = CompactionSetup(
+            state_dir, dict(quota.prefixes), lambda: self._heads.install, self._readers.gid, config.of(COMPACTION)
+        )
         room = RoomKeeper(state_dir, pruning)
         compacting = Compacting(setup, self._spool, room, clock, bus, segment_ids, compact)
         self._archive = Archive(self._spool, state_dir, bus, launch, self._note_damage, pruning, self._note_removal, compacting)
@@ -325,7 +323,7 @@ class WriterWork(BaseWork):
     def _begin(self, now_ns: int) -> None:
         self._archive.prepare()
         found = start(self._spool, f"{self._state_dir}/data", self._identity.run, self._bus)
-        self._install = self._kept_install(found.install)
+        self._heads.keep_install(self._state_dir, found.install, self._readers)
         self._segments.generation = found.generation
         self._segments.superseded = found.superseded
         self._core = WriterCore(self._identity.run, found.marks)
@@ -341,28 +339,9 @@ class WriterWork(BaseWork):
             self._segments.discard(name)
         self._segments.sync(now_ns)
 
-    def _kept_install(self, known: str | None) -> str:
-        path = f"{self._state_dir}/{install.NAME}"
-        try:
-            return install.keep_install(self._state_dir, known, lambda descriptor: self._readers.share_file(descriptor, path))
-        except OSError as cause:
-            raise storage_error(path, cause) from cause
-
     def _head(self, generation: int, durable: int, superseded: tuple[str, ...]) -> SegmentHead:
         assert self._core is not None
-        return SegmentHead(
-            format=FORMAT_VERSION,
-            segment=segment_id(generation, self._segment_ids()),
-            host=self._host,
-            run=self._identity.run,
-            agent_version=self._agent_version,
-            created_wall_ns=self._clock.wall_ns(),
-            tables={name: form_of(table) for name, table in self._tables.items()},
-            marks=self._core.marks(),
-            durable=durable,
-            superseded=superseded,
-            install=self._install,
-        )
+        return self._heads.make(generation, durable, superseded, self._core.marks())
 
     def _note_damage(self, report: SealReport) -> None:
         """A row of table `gap` for what a segment lost. *Raises:* StorageError."""
