@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from agent.cli.occupancy_sample import Occupancy, PodReading, Unmeasured, groups_of
 from agent.cli.render import ABSENT, GAP, TextColumn, bytes_of, counted, number_of, percent_of, table, text_of
-from agent.cli.top_heading import heading
+from agent.cli.top_heading import HistoryMoment, heading
 from agent.cli.width import cut, display_width
 
 SORTS = ("llc", "bw", "name")
@@ -45,6 +45,8 @@ class OccupancyView(Struct, frozen=True):
     unmeasured: tuple[Unmeasured, ...] | None
     has_letters: bool = True
     keys: str = ""
+    time_keys: str = ""
+    moment: HistoryMoment | None = None
 
 
 class SharedGroup(Struct, frozen=True):
@@ -99,10 +101,11 @@ def _header(sample: Occupancy, groups: Sequence[SharedGroup], everywhere: frozen
     if sample.damaged:
         notes.append(f"{counted(sample.damaged, 'damaged batch')} left out")
     order = f"by {view.sort}   {view.keys}".rstrip()
-    told = [order, "; ".join(dict.fromkeys(notes))] if notes else [order]
+    # What is known to be missing comes before the keys where a line is cut.
+    told = list(filter(None, (order, "; ".join(dict.fromkeys(notes)), view.time_keys)))
     # Beside the name of the host: the numbers are not this machine's.
     host = f"{sample.host} (emulated resctrl)" if any(reading.emulated for reading in sample.pods) else sample.host
-    return [heading(host, sample.at_wall_ns, view.now_wall_ns, view.trouble), "   ".join(sums), "   ".join(told)]
+    return [heading(host, sample.at_wall_ns, view.now_wall_ns, view.trouble, view.moment), "   ".join(sums), "   ".join(told)]
 
 
 def _reasons_unmeasured(sample: Occupancy, view: OccupancyView) -> list[str]:
@@ -118,7 +121,9 @@ def _told_pods(sample: Occupancy, unmeasured: int, view: OccupancyView) -> str:
     if view.unmeasured is not None:
         return f"{counted(measured, 'pod')} measured, {unmeasured} not"
     # The line above says what ails the agent; one that answers with an error tells no pods either.
-    return f"{counted(measured, 'pod')} measured, others unknown" + ("" if view.trouble else " (agent lists none)")
+    return f"{counted(measured, 'pod')} measured, others unknown" + (
+        "" if view.trouble or view.moment is not None else " (agent lists none)"
+    )
 
 
 def _has_nothing(reading: PodReading) -> bool:

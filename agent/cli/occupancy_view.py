@@ -18,9 +18,15 @@ from agent.cli.occupancy_sample import (
     unmeasured_of,
 )
 from agent.cli.state_dir import check_state_dir
+from agent.cli.time_bounds import TimeBounds
+from agent.cli.top_history import TICK_NS, HistoryReader, host_of, source_of
 from agent.cli.top_source import SpoolFollower, newest_sealed_rows
 from agent.cli.top_view import Top
 from agent.model.errors import UnavailableError
+from agent.model.timebase import S
+
+# The trend of a usual second, twice over.
+TREND_NS = 60 * S
 
 
 class OccupancyTop(Top[Occupancy]):
@@ -33,6 +39,20 @@ class OccupancyTop(Top[Occupancy]):
         super().__init__(call)
         self._follower = SpoolFollower(self.state_dir, (OCCUPANCY_TABLE,), OccupancyTicks())
         self._has_letters = _has_letters(getattr(sys.stdout, "encoding", None))
+
+    def history(self) -> HistoryReader[Occupancy]:
+        """The ticks of the past, each with those before it."""
+        from workers.registry import tables
+
+        source = source_of(self.state_dir, OCCUPANCY_TABLE, "start_timestamp", tables())
+
+        def sample_at(stamp_ns: int) -> Occupancy | None:
+            # A row is read a moment after the scan began that its tick is.
+            rows = source.rows.rows(TimeBounds(stamp_ns - TREND_NS, stamp_ns + TICK_NS))
+            of_ticks = [row for row in rows if isinstance(stamp := row.get("start_timestamp"), int) and stamp <= stamp_ns]
+            return occupancy_of_rows(host_of(of_ticks), of_ticks)
+
+        return HistoryReader(source, sample_at)
 
     def from_open_spool(self) -> Occupancy | None:
         """The newest tick in the open spool."""
@@ -59,9 +79,10 @@ class OccupancyTop(Top[Occupancy]):
         sample = self._current()
         whole: dict[str, object] = to_builtins(sample)
         del whole["past"]
-        return {**whole, "unmeasured": to_builtins(self._unmeasured(sample))}
+        asked = {} if self.moment is None else {"asked_wall_ns": self.moment.asked_ns}
+        return {**whole, "unmeasured": to_builtins(self._unmeasured(sample)), **asked}
 
-    def render(self, *, width: int | None, height: int, keys: str = "") -> list[str]:
+    def render(self, *, width: int | None, height: int, keys: tuple[str, str] = ("", "")) -> list[str]:
         """The lines of the screen now. *Raises:* EvergaugeError."""
         sample = self._current()
         return render(
@@ -75,18 +96,25 @@ class OccupancyTop(Top[Occupancy]):
                 pod_names=self.names.pods,
                 unmeasured=self._unmeasured(sample),
                 has_letters=self._has_letters,
-                keys=keys,
+                keys=keys[0],
+                time_keys=keys[1],
+                moment=self.moment,
             ),
         )
 
     def _current(self) -> Occupancy:
         sample = self.sample()
         self.names.refresh(time.monotonic())
-        return sample if self.names.trouble or self.names.listed is None else held_now(sample, self.names.listed)
+        # What pods have now says nothing of the past.
+        if self.moment is not None or self.names.trouble or self.names.listed is None:
+            return sample
+        return held_now(sample, self.names.listed)
 
     def _unmeasured(self, sample: Occupancy) -> tuple[Unmeasured, ...] | None:
         """*Absent:* None where the agent does not tell its pods now."""
-        return None if self.names.trouble or self.names.listed is None else unmeasured_of(self.names.listed, sample.pods)
+        if self.moment is not None or self.names.trouble or self.names.listed is None:
+            return None
+        return unmeasured_of(self.names.listed, sample.pods)
 
 
 def _has_letters(encoding: str | None) -> bool:

@@ -10,7 +10,7 @@ from agent.model.errors import MisuseError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from agent.cli.occupancy_view import OccupancyTop
-    from agent.cli.top_view import ProcessTop
+    from agent.cli.process_view import ProcessTop
 
 INTERVAL_SECONDS = 1.0
 INTERVAL_SECONDS_LEAST = 0.1
@@ -42,7 +42,7 @@ def _view(call: Call) -> "ProcessTop | OccupancyTop":
         from agent.cli.occupancy_view import OccupancyTop
 
         return OccupancyTop(call)
-    from agent.cli.top_view import ProcessTop
+    from agent.cli.process_view import ProcessTop
 
     return ProcessTop(call)
 
@@ -71,7 +71,10 @@ share a group have one value, which stands once. A value that is not known is `-
 pod's containers are wholly in its group where not all are. Keys: l by cache, b by bandwidth, n by name, q quits.
 A narrow terminal shows fewer columns; one that can only print (TERM=dumb) prints one screen below the other.
 Without a terminal it is printed once, whole, with the commands at the end.
-The agent need not run: the age of the data is shown.""",
+The agent need not run: the age of the data is shown.
+With --at, or by a key, a moment of the past is shown, from all data that there is: left and right go a tick back and forth,
+[ and ] a minute, { and } an hour; 0 or End goes back to now. The first line says which tick it is and how far it is from the
+moment that was asked for; where there is none within a minute, the nearest ones around it, and what table `gap` knows.""",
         options=(
             Option("--occupancy", "", "pods by cache occupancy and memory bandwidth (resctrl)", kind=SWITCH),
             Option(
@@ -80,6 +83,7 @@ The agent need not run: the age of the data is shown.""",
                 "cpu (default), rss or pod; with --occupancy llc (default), bw or name",
                 choices=("cpu", "rss", "pod", "llc", "bw", "name"),
             ),
+            Option("--at", "WHEN", "show that moment: -20m, 03:12, 2024-01-31T03:12, with Z or +01:00 if not local time"),
             Option("--once", "", "print once and end", kind=SWITCH),
             Option("--interval", "SECONDS", f"how often it is drawn (default {INTERVAL_SECONDS:g})", kind=NUMBER),
         ),
@@ -87,6 +91,9 @@ The agent need not run: the age of the data is shown.""",
             "agentctl top",
             "agentctl top --once --sort rss | head -20",
             "agentctl top --occupancy --sort bw",
+            "# What was going on at twelve past three, and twenty minutes ago?",
+            'agentctl top --at "03:12"',
+            "agentctl top --occupancy --at -20m --once",
             "agentctl top --occupancy --json | jq '.pods[] | {pod_name, llc_bytes}'",
         ),
     ),

@@ -9,7 +9,7 @@ from itertools import takewhile
 from msgspec import Struct
 
 from agent.cli.render import ABSENT, bytes_of, counted, text_of
-from agent.cli.top_heading import heading
+from agent.cli.top_heading import HistoryMoment, heading
 from agent.cli.top_sample import NamedProcess, Sample, Tail
 from agent.cli.width import cut, display_width, padded
 
@@ -37,6 +37,8 @@ class ProcessView(Struct, frozen=True):
     pod_names: Mapping[str, str]
     user_name: Callable[[int], str]
     keys: str = ""
+    time_keys: str = ""
+    moment: HistoryMoment | None = None
 
 
 class Load(Struct, frozen=True):
@@ -68,7 +70,8 @@ def _header(sample: Sample, view: ProcessView) -> list[str]:
     total = load_of([*sample.processes, *sample.tail])
     cpu = ABSENT if total.cpu_share is None else f"{_cpu(total)} %"
     sums = f"{counted(total.processes, 'process')}   CPU {cpu}   RSS {bytes_of(total.rss_bytes)}   by {view.sort}"
-    return [heading(sample.host, sample.at_wall_ns, view.now_wall_ns, view.trouble), f"{sums}   {view.keys}".rstrip(), ""]
+    first = heading(sample.host, sample.at_wall_ns, view.now_wall_ns, view.trouble, view.moment)
+    return [first, f"{sums}   {view.keys}".rstrip(), view.time_keys]
 
 
 # A line of the table: PID, USER, POD, COMMAND, STATE, THREADS, CPU%, RSS. A line about several processes has its own words

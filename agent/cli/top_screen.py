@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from enum import Enum, auto
 from typing import Protocol
 
+from agent.cli.top_keys import HINT, HINT_ASCII, keys_of
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import FrameType
@@ -45,12 +47,16 @@ class Shown(Protocol):
         """The orders by their keys."""
         ...
 
+    def step(self, key: str) -> bool:
+        """Go where a key goes in time; False: it is no such key. *Raises:* EvergaugeError."""
+        ...
+
     def sample(self) -> object:
         """Look for data. *Raises:* EvergaugeError when there is none."""
         ...
 
-    def render(self, *, width: int | None, height: int, keys: str = "") -> list[str]:
-        """The lines of the screen now. *Raises:* EvergaugeError."""
+    def render(self, *, width: int | None, height: int, keys: tuple[str, str] = ("", "")) -> list[str]:
+        """The lines of the screen now; `keys` say which keys choose an order, and which go in time. *Raises:* EvergaugeError."""
         ...
 
 
@@ -95,10 +101,20 @@ def _stop_ourselves() -> None:
 
 def _draw(top: Shown, output: "Output", *, has_keys: bool) -> None:
     size = _size(output)
-    lines = top.render(width=size.columns, height=size.lines, keys=f"(keys {' '.join(top.sort_by_key)} q)" if has_keys else "")
+    keys = (f"(keys {' '.join(top.sort_by_key)} q)", _time_keys()) if has_keys else ("", "")
+    lines = top.render(width=size.columns, height=size.lines, keys=keys)
     # One write, no line break behind the last line: nothing flickers, nothing scrolls.
     output.write(_HOME + "\n".join(line + _CLEAR_LINE for line in lines) + _CLEAR_REST)
     output.flush()
+
+
+def _time_keys() -> str:
+    """The keys that go back and forth, in letters that the terminal has."""
+    try:
+        HINT.encode(getattr(sys.stdout, "encoding", None) or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return HINT_ASCII
+    return HINT
 
 
 def _size(output: "Output") -> os.terminal_size:
@@ -122,10 +138,11 @@ def _wait(top: Shown, keyboard: int | None, waker: int, until: float) -> "_Left 
         # The terminal has gone.
         if not typed:
             return _Left.ENDED
-        for key in typed.decode(errors="replace"):
+        for key in keys_of(typed.decode(errors="replace")):
             if key in QUIT_KEYS:
                 return _Left.ENDED
-            top.sort = top.sort_by_key.get(key, top.sort)
+            if not top.step(key):
+                top.sort = top.sort_by_key.get(key, top.sort)
     return None
 
 

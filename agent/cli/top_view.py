@@ -1,77 +1,32 @@
-"""What `agentctl top` shows at a moment: the newest sample with the names that it does not hold."""
+"""The view of `agentctl top`: the newest sample or one of the past, with the names that it does not hold."""
 
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, Generic
+from typing import ClassVar, Generic, Protocol, TypeVar
 
 from agent.cli.call import Call
-from agent.cli.remedy import start_remedy
-from agent.cli.top_render import SORTS, ProcessView, render
-from agent.cli.top_sample import PROCESS_TABLE, TAIL_TABLE, ProcessTicks, Sample
-from agent.cli.top_source import SampleT, SpoolFollower, newest_sealed_sample
-from agent.model.errors import EvergaugeError, MisuseError, PermissionRefused, UnavailableError
-from agent.paths import checkout
-
-# Pods come and go slowly: their names, and whether the agent runs, are asked for this seldom, and not waited for longer
-# than one screen may take.
-ASK_AGAIN_SECONDS = 5.0
-ASK_SECONDS_MAX = 1.0
-# What the screen says of an agent that gives no names of pods.
-NOT_RUNNING, SILENT, REFUSES = "agent not running", "agent does not answer", "agent refuses this user"
+from agent.cli.span import moment_of
+from agent.cli.top_heading import HistoryMoment
+from agent.cli.top_history import HistoryReader
+from agent.cli.top_keys import NOW_KEYS, TICK_STEPS, TIME_STEPS_NS
+from agent.cli.top_names import Names
+from agent.model.errors import MisuseError, UnavailableError
 
 
-class Names:
-    """What a sample does not hold: names of pods (asked of the agent) and of users, and what ails the agent."""
+class Stamped(Protocol):
+    """A sample: what a view shows of one tick."""
 
-    def __init__(self, call: Call) -> None:
-        self._call = call
-        self._asked_at = float("-inf")
-        self._users: dict[int, str] = {}
-        self.pods: dict[str, str] = {}
-        # Every pod as `list-pods` tells it, flat, and what it is called; None before the first answer.
-        self.listed: list[dict[str, object]] | None = None
-        self.trouble = NOT_RUNNING
-
-    def refresh(self, now: float) -> None:
-        """Ask the agent for its pods unless it was asked a moment ago; without an answer the old names stay.
-
-        *Raises:* MisuseError for a path that no agent can have its socket at.
-        """
-        if now - self._asked_at < ASK_AGAIN_SECONDS:
-            return
-        self._asked_at = now
-        from agent.cli.control_client import NoAgentError, ask
-        from agent.cli.pods import flat, pod_name
-        from agent.model.control.answer import AnsweredError
-
-        try:
-            result = ask(self._call.control_socket, "list-pods", {}, min(ASK_SECONDS_MAX, self._call.timeout_seconds))
-            pods = [flat(pod) for pod in self._call.rows_of(result, "pods")]
-        except MisuseError:
-            raise
-        except EvergaugeError as failure:
-            # Not being there is an answer too: the screen says so.
-            known = {NoAgentError: NOT_RUNNING, PermissionRefused: REFUSES, AnsweredError: ""}
-            self.trouble = known.get(type(failure), SILENT)
-            return
-        self.trouble = ""
-        self.listed = [{**pod, "called": pod_name(pod) or pod.get("uid")} for pod in pods]
-        self.pods = {uid: name for pod in pods if isinstance(uid := pod.get("uid"), str) and (name := pod_name(pod))}
-
-    def user(self, uid: int) -> str:
-        """The name of a user, the number where it has none."""
-        if uid not in self._users:
-            from pwd import getpwuid
-
-            try:
-                self._users[uid] = getpwuid(uid).pw_name
-            except (KeyError, OverflowError):
-                self._users[uid] = str(uid)
-        return self._users[uid]
+    @property
+    def at_wall_ns(self) -> int:
+        """The tick's time, unix nanoseconds."""
+        ...
 
 
-class Top(ABC, Generic[SampleT]):
+StampedT = TypeVar("StampedT", bound=Stamped)
+
+
+class Top(ABC, Generic[StampedT]):
     """Samples and names together: one screen whenever it is asked for. One class for each view."""
 
     # The orders that it knows, the usual first, and the keys that choose them.
@@ -85,14 +40,21 @@ class Top(ABC, Generic[SampleT]):
         self.sort = sort
         self.state_dir = call.state_dir()
         self.names = Names(call)
-        self._sealed: SampleT | None = None
+        self._sealed: StampedT | None = None
+        # What is shown of the past: the moment that was asked for, and the sample of it; None: now is shown.
+        self.moment: HistoryMoment | None = None
+        self._past: StampedT | None = None
+        self._history: HistoryReader[StampedT] | None = None
+        asked_ns = moment_of(call, "--at", time.time_ns())
+        if asked_ns is not None:
+            self._show_moment(asked_ns)
 
     @abstractmethod
-    def from_open_spool(self) -> SampleT | None:
+    def from_open_spool(self) -> StampedT | None:
         """The newest sample in the open spool. *Raises:* EvergaugeError."""
 
     @abstractmethod
-    def sealed(self) -> SampleT | None:
+    def sealed(self) -> StampedT | None:
         """The newest sample of the sealed files. *Raises:* EvergaugeError."""
 
     @abstractmethod
@@ -104,11 +66,19 @@ class Top(ABC, Generic[SampleT]):
         """The newest sample as JSON holds it. *Raises:* EvergaugeError."""
 
     @abstractmethod
-    def render(self, *, width: int | None, height: int, keys: str = "") -> list[str]:
+    def render(self, *, width: int | None, height: int, keys: tuple[str, str] = ("", "")) -> list[str]:
         """The lines of the screen now. *Raises:* EvergaugeError."""
 
-    def sample(self) -> SampleT:
-        """The newest sample there is. *Raises:* UnavailableError when there is none."""
+    @abstractmethod
+    def history(self) -> HistoryReader[StampedT]:
+        """The ticks of the past."""
+
+    def sample(self) -> StampedT:
+        """The sample of the moment that is shown, the newest one for now. *Raises:* UnavailableError when there is none."""
+        if self.moment is not None:
+            if self._past is None:
+                raise self.nothing()
+            return self._past
         newest = self.from_open_spool() or self._sealed
         if newest is None:
             newest = self._sealed = self.sealed()
@@ -116,50 +86,35 @@ class Top(ABC, Generic[SampleT]):
             raise self.nothing()
         return newest
 
+    def step(self, key: str) -> bool:
+        """Go where a key goes in time; False: it is no such key. *Raises:* EvergaugeError."""
+        if key in NOW_KEYS:
+            self.moment = self._past = None
+        elif key in TIME_STEPS_NS:
+            base_ns = self.sample().at_wall_ns if self.moment is None else self.moment.asked_ns
+            self._go(max(0, base_ns + TIME_STEPS_NS[key]))
+        elif key in TICK_STEPS:
+            found_ns = self._reader().step(self.sample().at_wall_ns, is_before=TICK_STEPS[key])
+            # Before the first tick there is none, behind the last there is now.
+            if found_ns is not None:
+                self._go(found_ns)
+            elif not TICK_STEPS[key]:
+                self.moment = self._past = None
+        else:
+            return False
+        return True
 
-class ProcessTop(Top[Sample]):
-    """Who uses CPU and memory, by process and pod."""
+    def _go(self, asked_ns: int) -> None:
+        """Show a moment; one that is still to come is now."""
+        if asked_ns > time.time_ns():
+            self.moment = self._past = None
+        else:
+            self._show_moment(asked_ns)
 
-    sorts = SORTS
-    sort_by_key: ClassVar[Mapping[str, str]] = {"c": "cpu", "r": "rss", "p": "pod"}
+    def _show_moment(self, asked_ns: int) -> None:
+        self._past, self.moment = self._reader().at(asked_ns)
 
-    def __init__(self, call: Call) -> None:
-        super().__init__(call)
-        self._follower = SpoolFollower(self.state_dir, (PROCESS_TABLE, TAIL_TABLE), ProcessTicks())
-
-    def from_open_spool(self) -> Sample | None:
-        """The newest whole tick in the open spool."""
-        return self._follower.poll()
-
-    def sealed(self) -> Sample | None:
-        """The newest tick of the sealed files."""
-        return newest_sealed_sample(self.state_dir)
-
-    def nothing(self) -> UnavailableError:
-        """How to come to an agent."""
-        problem = f"there is no sample of processes in {self.state_dir}"
-        return UnavailableError("top", problem, start_remedy("--state-dir", checkout()))
-
-    def document(self) -> object:
-        """The newest tick as JSON."""
-        from msgspec import to_builtins
-
-        return to_builtins(self.sample())
-
-    def render(self, *, width: int | None, height: int, keys: str = "") -> list[str]:
-        """The lines of the screen now. *Raises:* EvergaugeError."""
-        sample = self.sample()
-        self.names.refresh(time.monotonic())
-        return render(
-            sample,
-            ProcessView(
-                width=width,
-                height=height,
-                sort=self.sort,
-                now_wall_ns=time.time_ns(),
-                trouble=self.names.trouble,
-                pod_names=self.names.pods,
-                user_name=self.names.user,
-                keys=keys,
-            ),
-        )
+    def _reader(self) -> HistoryReader[StampedT]:
+        if self._history is None:
+            self._history = self.history()
+        return self._history

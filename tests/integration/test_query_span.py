@@ -9,10 +9,10 @@ from typing import Any
 
 import duckdb
 import pytest
-from fakes.stored_data import FORMS, batch_of, head_of, marks_of, process_row, tail_row, write_segment
+from fakes.sealed_files import seal
+from fakes.stored_data import batch_of, head_of, process_row, tail_row, write_segment
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pyarrow import parquet
 
 from agent.cli import held_files, query_database
 from agent.cli.program import run
@@ -21,10 +21,9 @@ from agent.cli.sealed_listing import list_sealed
 from agent.cli.sql_text import with_quoted_at
 from agent.cli.statement_bounds import tokens_of
 from agent.cli.time_bounds import EVERYTHING, TimeBounds
-from agent.model.table import Row, Value
+from agent.model.table import Value
 from agent.store.foreign_file import open_regular
-from agent.store.layout import SealedName, file_name
-from agent.store.record import TableForm, form_of
+from agent.store.record import form_of
 from agent.store.spool_reader import read_spool
 from workers.registry import tables
 
@@ -34,23 +33,6 @@ HOUR = 3_600 * S
 MIDNIGHT = 1_704_153_600 * S
 
 Query = Callable[..., tuple[int, str, str]]
-
-
-def seal(state: Path, table: str, generation: int, rows: list[Row], *, is_compacted: bool = False) -> Path:
-    """A sealed file whose name says which times its rows have."""
-    import pyarrow
-
-    form: TableForm = FORMS[table]
-    times = [int(row[0]) // S * S for row in rows]  # type: ignore[arg-type]  # `timestamp` comes first
-    name = SealedName(form.prefix, "node-1", min(times), max(times), is_compacted, f"{generation:08x}00000000")
-    known = {"int64": pyarrow.int64(), "float64": pyarrow.float64()}
-    types = [known.get(word, pyarrow.utf8()) for word in form.dtypes]
-    arrays = [pyarrow.array(column, dtype) for column, dtype in zip(zip(*rows, strict=True), types, strict=True)]
-    made = pyarrow.table(arrays, names=list(form.names)).replace_schema_metadata(marks_of(table, name.segment, form))
-    path = state / "data" / table / "date=2024-01-02" / file_name(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    parquet.write_table(made, path, write_page_checksum=True)
-    return path
 
 
 @pytest.fixture

@@ -1,0 +1,82 @@
+"""What `agentctl top` shows of processes at a moment."""
+
+import time
+from collections.abc import Mapping
+from typing import ClassVar
+
+from agent.cli.call import Call
+from agent.cli.remedy import start_remedy
+from agent.cli.time_bounds import TimeBounds
+from agent.cli.top_history import HistoryReader, host_of, source_of
+from agent.cli.top_render import SORTS, ProcessView, render
+from agent.cli.top_sample import PROCESS_TABLE, TAIL_TABLE, ProcessTicks, Sample, sample_of
+from agent.cli.top_source import SpoolFollower, newest_sealed_sample
+from agent.cli.top_view import Top
+from agent.model.errors import UnavailableError
+from agent.paths import checkout
+
+
+class ProcessTop(Top[Sample]):
+    """Who uses CPU and memory, by process and pod."""
+
+    sorts = SORTS
+    sort_by_key: ClassVar[Mapping[str, str]] = {"c": "cpu", "r": "rss", "p": "pod"}
+
+    def __init__(self, call: Call) -> None:
+        super().__init__(call)
+        self._follower = SpoolFollower(self.state_dir, (PROCESS_TABLE, TAIL_TABLE), ProcessTicks())
+
+    def history(self) -> HistoryReader[Sample]:
+        """The ticks of the past."""
+        from workers.registry import tables
+
+        source = source_of(self.state_dir, PROCESS_TABLE, "timestamp", tables())
+        tail = source_of(self.state_dir, TAIL_TABLE, "timestamp", tables()).rows
+
+        def sample_at(stamp_ns: int) -> Sample | None:
+            # All rows of a tick have its time.
+            tick = TimeBounds(stamp_ns, stamp_ns + 1)
+            processes = source.rows.rows(tick)
+            return sample_of(stamp_ns, host_of(processes), processes, tail.rows(tick)) if processes else None
+
+        return HistoryReader(source, sample_at)
+
+    def from_open_spool(self) -> Sample | None:
+        """The newest whole tick in the open spool."""
+        return self._follower.poll()
+
+    def sealed(self) -> Sample | None:
+        """The newest tick of the sealed files."""
+        return newest_sealed_sample(self.state_dir)
+
+    def nothing(self) -> UnavailableError:
+        """How to come to an agent."""
+        problem = f"there is no sample of processes in {self.state_dir}"
+        return UnavailableError("top", problem, start_remedy("--state-dir", checkout()))
+
+    def document(self) -> object:
+        """The newest tick as JSON."""
+        from msgspec import to_builtins
+
+        sample = to_builtins(self.sample())
+        return sample if self.moment is None else {**sample, "asked_wall_ns": self.moment.asked_ns}
+
+    def render(self, *, width: int | None, height: int, keys: tuple[str, str] = ("", "")) -> list[str]:
+        """The lines of the screen now. *Raises:* EvergaugeError."""
+        sample = self.sample()
+        self.names.refresh(time.monotonic())
+        return render(
+            sample,
+            ProcessView(
+                width=width,
+                height=height,
+                sort=self.sort,
+                now_wall_ns=time.time_ns(),
+                trouble=self.names.trouble,
+                pod_names=self.names.pods,
+                user_name=self.names.user,
+                keys=keys[0],
+                time_keys=keys[1],
+                moment=self.moment,
+            ),
+        )

@@ -1,0 +1,184 @@
+"""Rows of one table within a range of time, from open spool and sealed files, each once. It imports pyarrow when files are read.
+
+For views that show a moment of the past: a range is some seconds or an hour, and of each file only the row groups and columns
+that it needs are decoded, batch by batch, so that memory does not grow with the day's size.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from agent.cli.held_files import HeldFile, HeldFiles
+from agent.cli.sealed_listing import list_sealed, reaches_spool
+from agent.cli.time_bounds import EVERYTHING, TimeBounds
+from agent.model.errors import BusyError, FormatError
+from agent.model.table import Table, Value
+from agent.model.timebase import S
+from agent.store.layout import parse_sealed_name
+from agent.store.record import Damage, TableForm, decode_rows, parse_head, parse_records, table_word
+from agent.store.sealed import owners_of, wanted_of
+from agent.store.segment import created_wall_ns
+from agent.store.spool_reader import list_segments, read_from, refusal
+
+if TYPE_CHECKING:
+    import pyarrow
+
+TIMESTAMP = "timestamp"
+ATTEMPTS = 3
+BATCH_ROWS = 8_192
+# A batch is stamped with its tick; its rows are read, and a new segment may take it in, within this time.
+STAMP_SLACK_NS = 600 * S
+
+Named = dict[str, Value]
+
+
+class StoredRows:
+    """Reads a table of a state folder. Nothing is locked or changed, and nothing is held between two calls."""
+
+    def __init__(self, state_dir: str, table: Table) -> None:
+        self._state_dir = os.path.realpath(state_dir)
+        self._table = table
+
+    def rows(self, bounds: TimeBounds, columns: Sequence[str] | None = None) -> list[Named]:
+        """The rows by column name, in no order. *Raises:* EvergaugeError."""
+        return [row for _, rows in self._read(bounds, columns) for row in rows]
+
+    def values(self, bounds: TimeBounds, column: str) -> set[int]:
+        """The whole numbers that a column has within the bounds. *Raises:* EvergaugeError."""
+        found: set[int] = set()
+        for values, rows in self._read(bounds, tuple(dict.fromkeys((column, TIMESTAMP))), distinct=column):
+            found |= values
+            found.update(value for row in rows if isinstance(value := row.get(column), int))
+        return found
+
+    def ends(self) -> list[tuple[int, int]]:
+        """First and last second of each sealed file, and of each stretch of the spool, in unix nanoseconds.
+
+        *Range:* to the second for sealed files, to the tick for the spool. *Raises:* EvergaugeError.
+        """
+        listing = list_sealed(self._state_dir, self._table.name, self._table.prefix, EVERYTHING, frozenset())
+        names = (parse_sealed_name(os.path.basename(path), self._table.prefix) for path in listing.paths)
+        ends = [(name.first_wall_ns, name.last_wall_ns) for name in names if name is not None]
+        for path in list_segments(self._state_dir):
+            stamps = [stamp for _, _, stamp in self._batches(path)[1]]
+            if stamps:
+                ends.append((min(stamps), max(stamps)))
+        return ends
+
+    def _read(
+        self, bounds: TimeBounds, columns: Sequence[str] | None, *, distinct: str | None = None
+    ) -> list[tuple[set[int], list[Named]]]:
+        """What each file and segment gives: distinct values of one column where these are asked for, or else rows."""
+        known: frozenset[str] = frozenset()
+        for _ in range(ATTEMPTS):
+            read: set[str] = set()
+            # The spool comes first: of a segment that is sealed from now on, the files are left out.
+            spooled = self._spooled(bounds, columns, read)
+            listing = list_sealed(self._state_dir, self._table.name, self._table.prefix, bounds, frozenset(read))
+            if reaches_spool(listing, sorted(read), known):
+                known |= listing.compacted.keys()
+                continue
+            held = HeldFiles()
+            try:
+                owners = owners_of(os.path.join(self._state_dir, "data"))
+                chosen = held.choose(listing.paths, wanted_of(self._table), owners, verify=False)
+                refused = next((entry for entry in chosen.left_out if entry.refused), None)
+                if refused is not None and not chosen.files:
+                    raise refusal(refused.path, PermissionError())
+                if not chosen.has_gone:
+                    return [(set(), spooled), *(_sealed(file, bounds, columns, distinct) for file in chosen.files)]
+            finally:
+                held.close()
+        raise BusyError("top", "sealed files went while they were looked at", "ask again")
+
+    def _spooled(self, bounds: TimeBounds, columns: Sequence[str] | None, read: set[str]) -> list[Named]:
+        rows: list[Named] = []
+        for path in list_segments(self._state_dir):
+            created_ns = created_wall_ns(os.path.basename(path))
+            if created_ns is not None and created_ns - STAMP_SLACK_NS > bounds.until_ns:
+                continue
+            segment, batches = self._batches(path)
+            if segment:
+                read.add(segment)
+            for form, encoded, stamp_ns in batches:
+                if bounds.overlaps(stamp_ns - STAMP_SLACK_NS, stamp_ns + STAMP_SLACK_NS):
+                    rows += _within(_named(form, encoded), bounds, columns)
+        return rows
+
+    def _batches(self, path: str) -> tuple[str, list[tuple[TableForm, bytes, int]]]:
+        """The id of a segment, and its batches of the table with their stamps; nothing of one that has gone or has no head."""
+        try:
+            data = read_from(path, 0)
+        except FileNotFoundError:
+            return "", []
+        except OSError as cause:
+            raise refusal(path, cause) from cause
+        try:
+            head, begin = parse_head(data)
+        except FormatError:
+            return "", []
+        form = head.tables.get(self._table.name)
+        if form is None:
+            return head.segment, []
+        records = parse_records(data, begin, {table_word(self._table.name)})
+        whole = [record for record in records if not isinstance(record, Damage) and record.entry.table == self._table.name]
+        return head.segment, [(form, record.rows, record.entry.stamp_wall_ns) for record in whole if record.entry.rows]
+
+
+def _named(form: TableForm, encoded: bytes) -> Iterator[Named]:
+    """The rows of a batch; none of one that is damaged, which the table gap tells of once it is sealed."""
+    try:
+        rows = decode_rows(encoded)
+    except FormatError:
+        return
+    for row in rows:
+        if len(row) == len(form.names):
+            yield dict(zip(form.names, row, strict=True))
+
+
+def _within(rows: Iterator[Named], bounds: TimeBounds, columns: Sequence[str] | None) -> list[Named]:
+    kept = [row for row in rows if isinstance(at := row.get(TIMESTAMP), int) and bounds.overlaps(at, at + 1)]
+    return kept if columns is None else [{name: row.get(name) for name in columns} for row in kept]
+
+
+def _sealed(
+    file: HeldFile, bounds: TimeBounds, columns: Sequence[str] | None, distinct: str | None
+) -> tuple[set[int], list[Named]]:
+    """What a file gives. *Raises:* FormatError."""
+    import pyarrow
+    from pyarrow import parquet
+
+    values: set[int] = set()
+    rows: list[Named] = []
+    names = None if columns is None else [name for name in columns if name in dict(file.columns)]
+    try:
+        with parquet.ParquetFile(file.place, page_checksum_verification=True) as opened:
+            groups = [group for group in range(opened.num_row_groups) if _may_hold(opened.metadata.row_group(group), bounds)]
+            for batch in opened.iter_batches(batch_size=BATCH_ROWS, row_groups=groups, columns=names) if groups else ():
+                kept = _filtered(batch, bounds)
+                if distinct is None:
+                    rows += kept.to_pylist()
+                else:
+                    values.update(value for value in kept.column(distinct).unique().to_pylist() if isinstance(value, int))
+    except (OSError, pyarrow.ArrowException) as cause:
+        raise FormatError(file.path, f"it is no readable Parquet file ({cause})", "move it out of the data folder") from cause
+    return values, rows
+
+
+def _may_hold(group: object, bounds: TimeBounds) -> bool:
+    """Whether a row group may hold a row within the bounds, by its statistics; without any it may."""
+    columns: int = group.num_columns  # type: ignore[attr-defined]  # pyarrow has no types
+    for index in range(columns):
+        column = group.column(index)  # type: ignore[attr-defined]
+        if column.path_in_schema == TIMESTAMP:
+            found = column.statistics
+            return found is None or not found.has_min_max or bounds.overlaps(found.min, found.max + 1)
+    return True
+
+
+def _filtered(batch: "pyarrow.RecordBatch", bounds: TimeBounds) -> "pyarrow.RecordBatch":
+    from pyarrow import compute
+
+    at = batch.column(TIMESTAMP)
+    since, until = max(bounds.since_ns, -(1 << 63)), min(bounds.until_ns, (1 << 63) - 1)
+    return batch.filter(compute.and_(compute.greater_equal(at, since), compute.less(at, until)))

@@ -1,0 +1,33 @@
+"""What terminals send for keys, and what is passed over."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.cli.top_keys import END, LEFT, RIGHT, keys_of
+
+
+@pytest.mark.parametrize(
+    ("typed", "keys"),
+    [
+        ("", []),
+        ("crq", ["c", "r", "q"]),
+        ("\x1b[D\x1bOD\x1b[C\x1bOC", [LEFT, LEFT, RIGHT, RIGHT]),
+        ("\x1b[F\x1bOF\x1b[4~\x1b[8~", [END] * 4),
+        ("[]{}0", ["[", "]", "{", "}", "0"]),
+        ("c\x1b[Dq", ["c", LEFT, "q"]),
+        # Up, page down, F1 and Ctrl with an arrow are none of ours, and no letter of them is.
+        ("\x1b[Ac\x1b[6~c\x1bOPc\x1b[1;5Dc", ["c"] * 4),
+        ("\x1b[", []),
+        ("\x1b", ["\x1b"]),
+    ],
+)
+def test_sequences_are_keys_and_others_are_none(typed: str, keys: list[str]) -> None:
+    """Arrow keys in both modes, End of several terminals; a letter within another sequence chooses nothing."""
+    assert list(keys_of(typed)) == keys
+
+
+@given(st.text(max_size=40))
+def test_any_input_ends(typed: str) -> None:
+    """No input stands still."""
+    assert len(list(keys_of(typed))) <= len(typed)
