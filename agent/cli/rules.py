@@ -19,6 +19,9 @@ RULE_COLUMNS = (
     TextColumn("ACTION", yields=True),
 )
 
+# To go with the first release that talks to a container runtime.
+NO_RUNTIME = "namespaces and labels come from a container runtime, and this version is connected to none"
+
 _WHICH_PODS = "it is not said which pods the rule takes"
 
 
@@ -146,7 +149,16 @@ def _action(call: Call) -> dict[str, object]:
 def add_rule(call: Call) -> int:
     """`agentctl add-rule NAME ...`."""
     rule = rule_of(call)
-    return _changed(call, call.ask("add-rule", {"rule": rule}), text_of(rule.get("name")), "is in force")
+    answer = call.ask("add-rule", {"rule": rule})
+    if _needs_runtime(rule):
+        call.warn(f"add-rule: rule {text_of(rule.get('name'))} takes no pod yet: {NO_RUNTIME}")
+    return _changed(call, answer, text_of(rule.get("name")), "is in force")
+
+
+def _needs_runtime(rule: dict[str, object]) -> bool:
+    """Whether a rule asks for what only a container runtime knows; a name may also be that of a service or scope."""
+    match = _part(rule, "match")
+    return match.get("namespace", "*") != "*" or bool(match.get("labels"))
 
 
 def remove_rule(call: Call) -> int:
@@ -180,7 +192,8 @@ COMMANDS = (
         details="The rule takes a pod when all that is given about it holds; a rule for every pod says --all.\n"
         "In a GLOB `*` is any text (at most 16 of them), `?` any letter, `[ab]` one of these.\n"
         "The highest priority that matches wins, among equals the first name in order.\n"
-        "The answer comes once the rule is durable.",
+        "The answer comes once the rule is durable. A rule by namespace or label takes no pod yet: they come from a container\n"
+        "runtime, and this version is connected to none.",
         arguments=(Argument("NAME", "the rule's name; with --from-json it may stand in the JSON instead", required=False),),
         options=(
             Option(
@@ -190,9 +203,9 @@ COMMANDS = (
                 kind=WHOLE,
             ),
             Option("--all", "", "every pod", kind=SWITCH),
-            Option("--namespace", "GLOB", "pods of these namespaces"),
+            Option("--namespace", "GLOB", "pods of these namespaces (none without a container runtime)"),
             Option("--pod", "GLOB", "pods of these names"),
-            Option("--label", "K=V", "pods with this label", many=True),
+            Option("--label", "K=V", "pods with this label (none without a container runtime)", many=True),
             Option(
                 "--qos",
                 "CLASS",

@@ -192,6 +192,28 @@ def test_the_request_is_what_the_protocol_says(server: FakeControlServer, agentc
     assert server.requests == [{"v": 1, "op": "add-rule", "args": {"rule": rule}}]
 
 
+@pytest.mark.parametrize(
+    ("words", "is_warned"),
+    [
+        (["web", "--namespace", "prod-*"], True),
+        (["web", "--label", "app=web"], True),
+        (["web", "--from-json", '{"match": {"labels": {"app": "web"}}}'], True),
+        (["web", "--namespace", "*"], False),
+        (["web", "--pod", "nginx.service"], False),
+        (["web", "--qos", "burstable"], False),
+        (["web", "--all"], False),
+    ],
+)
+def test_a_rule_that_takes_no_pod_yet_is_in_force_with_a_warning(
+    words: list[str], is_warned: bool, server: FakeControlServer, agentctl: Program
+) -> None:
+    """Without a container runtime no pod has a namespace or a label; a name may be a service's."""
+    code, text, told = agentctl("add-rule", *words)
+    assert (code, text) == (0, "rule web is in force; revision 8\n")
+    warning = "agentctl: add-rule: rule web takes no pod yet: namespaces and labels come from a container runtime, and this version"
+    assert told == (f"{warning} is connected to none\n" if is_warned else "")
+
+
 def test_the_agents_error_is_the_users_sentence(server: FakeControlServer, agentctl: Program) -> None:
     """An error of the agent ends with its sentence and its exit code."""
     told = "agentctl: x: there is no such worker; `agentctl list-workers` names them\n"
