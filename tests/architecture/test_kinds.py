@@ -28,6 +28,10 @@ def test_worker_modules_import_their_work_only_when_it_is_made() -> None:
     heavy = []
     for file in sorted((ROOT / "workers").glob("*/worker.py")):
         for node in ast.parse(file.read_bytes(), filename=str(file)).body:
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("workers.") and "framework" not in str(node.module):
+            if (
+                isinstance(node, ast.ImportFrom)
+                and (node.module or "").startswith("workers.")
+                and "framework" not in str(node.module)
+            ):
                 heavy.append(f"{file.relative_to(ROOT)}: {node.module}")
     assert heavy == []

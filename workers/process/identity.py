@@ -5,13 +5,14 @@ for longer. Reading a command line takes the memory lock of the process, which m
 """
 
 from collections.abc import Callable, Sequence
-from errno import EACCES, EMFILE, ENFILE, ENOENT, EPERM, ESRCH
+from errno import EACCES, ENOENT, EPERM, ESRCH
 
 from agent.model.absence import Absence
 from agent.model.errors import KernelFormatError
 from agent.model.proc_stat import parse_stat
 from agent.model.timebase import MS
 from agent.side_reader import SideReader, Unanswered
+from workers.framework.descriptor_pool import is_shortage
 from workers.process.files import ProcFiles
 from workers.process.process_table import ProcessIdentity, TrackedProcess
 
@@ -57,9 +58,9 @@ class IdentityReader:
 
     def _tell_command_lines(self, due: list[tuple[TrackedProcess, ProcessIdentity]]) -> None:
         answers = self._reader.read_all([_ask(process) for process, _ in due])
-        refused = [answer for answer in answers.values() if isinstance(answer, OSError) and answer.errno in (EMFILE, ENFILE)]
+        refused = [answer for answer in answers.values() if isinstance(answer, OSError) and is_shortage(answer)]
         if refused and self._files.kept:
-            self._files.make_room(refused[0])
+            self._files.pool.make_room(refused[0])
             again = [_ask(process) for process, _ in due if answers[_ask(process)[0]] in refused]
             answers.update(self._reader.read_all(again))
         for process, known in due:

@@ -5,16 +5,15 @@ read; nothing is summed here.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from errno import EMFILE, ENFILE, ENOENT
-from itertools import islice
+from errno import ENOENT
 
 from agent.model.absence import Absence
 from agent.model.timebase import MS, S
 from agent.ports import Clock
-from workers.resctrl.event import EVENT_BYTES_MAX, absence_of, parse_event
-from workers.resctrl.ports import FileReader
+from workers.resctrl.event import EVENT_BYTES_MAX, absence_of
+from workers.resctrl.event_file import Domain, EventFileReader, OpenFiles
 from workers.resctrl.rate import Counter
 
 # In the order of the columns; only the first is no counter.
@@ -27,112 +26,6 @@ LOOK_AGAIN_NS = 2 * S
 # where every one is slow, that would only double the scan.
 SLOW_READ_NS = 2 * MS
 SLOW_READS_MAX = 3
-# Given back when this process may open no more files: directories must still be listed, and sockets connected.
-SPARE_DESCRIPTORS = 16
-
-
-class EventFileReader:
-    """One event of one domain in one directory: its last value, and for a counter its rate; or why there is none."""
-
-    __slots__ = ("content", "counter", "descriptor", "is_failing", "path", "rate", "value")
-
-    def __init__(self, path: str, *, is_counter: bool) -> None:
-        self.path = path
-        self.descriptor = -1
-        self.counter = Counter() if is_counter else None
-        self.content = b""
-        self.value: int | Absence = Absence.UNREADABLE
-        self.rate: float | Absence = Absence.FIRST_TICK
-        self.is_failing = False
-
-    def take(self, content: bytes, at_ns: int) -> None:
-        """What was read, and when."""
-        self.content = content
-        self.is_failing = False
-        self.value = value = parse_event(content)
-        if self.counter is not None:
-            self.rate = self.counter.rate(value, at_ns) if value.__class__ is int else value
-
-    def fail(self, reason: Absence) -> None:
-        """It could not be read."""
-        self.value = self.rate = reason
-
-
-class Domain:
-    """One domain of one resource, or one node of it (`sub`); an event that it does not have is None."""
-
-    __slots__ = ("events", "is_gone", "number", "resource", "sub")
-
-    def __init__(self, resource: str, number: int, sub: int | None, events: tuple[EventFileReader | None, ...]) -> None:
-        self.resource = resource
-        self.number = number
-        self.sub = sub
-        self.events = events
-        self.is_gone = False
-
-    @property
-    def files(self) -> Iterator[EventFileReader]:
-        """The events that it has."""
-        return (file for file in self.events if file is not None)
-
-
-class OpenFiles:
-    """The descriptors of all event files, as many as this process may have; the rest is opened anew at each reading."""
-
-    def __init__(self, filesystem: FileReader) -> None:
-        self.filesystem = filesystem
-        self._kept: dict[EventFileReader, None] = {}
-        self._kept_max = 1 << 30
-
-    def __len__(self) -> int:
-        return len(self._kept)
-
-    def open(self, file: EventFileReader) -> bool:
-        """Keep it open; False: it must be opened anew at each reading. *Raises:* OSError: there is no such file, or none for us."""
-        if len(self._kept) >= self._kept_max:
-            return False
-        try:
-            file.descriptor = self.filesystem.open(file.path)
-        except OSError as refused:
-            self._make_room(refused)
-            return False
-        self._kept[file] = None
-        return True
-
-    def read_unopened(self, file: EventFileReader) -> bytes:
-        """Read what is not open, and keep it open from now on where that is possible. *Raises:* OSError."""
-        if self.open(file):
-            return self.filesystem.read_open(file.descriptor, EVENT_BYTES_MAX)
-        try:
-            return self.filesystem.read(file.path, EVENT_BYTES_MAX)
-        except OSError as refused:
-            self._make_room(refused)
-            return self.filesystem.read(file.path, EVENT_BYTES_MAX)
-
-    def list_directories(self, path: str) -> list[str]:
-        """*Raises:* OSError."""
-        try:
-            return self.filesystem.list_directories(path)
-        except OSError as refused:
-            self._make_room(refused)
-            return self.filesystem.list_directories(path)
-
-    def close(self, files: Iterable[EventFileReader]) -> None:
-        """Give their descriptors back."""
-        for file in files:
-            if file.descriptor >= 0:
-                del self._kept[file]
-                descriptor, file.descriptor = file.descriptor, -1
-                # Of a file system that is gone even this may fail; the descriptor is free all the same.
-                with suppress(OSError):
-                    self.filesystem.close(descriptor)
-
-    def _make_room(self, refused: OSError) -> None:
-        """Give some descriptors back, and keep no more from now on. *Raises:* the refusal, when that does not help."""
-        if refused.errno not in (EMFILE, ENFILE) or not self._kept:
-            raise refused
-        self.close(list(islice(self._kept, SPARE_DESCRIPTORS)))
-        self._kept_max = len(self._kept)
 
 
 class DirectoryReader:

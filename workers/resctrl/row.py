@@ -8,7 +8,8 @@ from agent.model.absence import Absence
 from agent.model.column_type import DType
 from agent.model.rule import Assignment, Monitoring
 from agent.model.table import Column, Row, Table
-from workers.resctrl.reader import EVENTS, DirectoryReader, Domain, EventFileReader
+from workers.resctrl.event_file import Domain, EventFileReader
+from workers.resctrl.reader import EVENTS, DirectoryReader
 
 _EVENT = "mon_data, resctrl(5)"
 _SAMPLER = "sampler clock"

@@ -27,11 +27,12 @@ from workers.framework.sampler import Sample, Sampler, SamplerContext, Unreadabl
 from workers.resctrl.cache import ROOT as CPU_ROOT
 from workers.resctrl.cache import sysfs_l3_bytes
 from workers.resctrl.description import describe
+from workers.resctrl.event_file import OpenFiles
 from workers.resctrl.failure import not_mounted
 from workers.resctrl.filesystem import MountedFilesystem
 from workers.resctrl.plan import Plan
 from workers.resctrl.ports import FileReader
-from workers.resctrl.reader import DirectoryReader, OpenFiles
+from workers.resctrl.reader import DirectoryReader
 from workers.resctrl.row import OCCUPANCY, OCCUPANCY_DOMAIN, GroupView, Times
 
 INTERVAL = interval_setting("resctrl").known_as("RESCTRL_SAMPLING_INTERVAL")

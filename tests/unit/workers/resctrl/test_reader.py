@@ -10,7 +10,9 @@ from fakes.resctrl_folder import ResctrlFolder
 
 from agent.model.absence import Absence
 from agent.model.timebase import MS, S
-from workers.resctrl.reader import LOOK_AGAIN_NS, SLOW_READS_MAX, SPARE_DESCRIPTORS, DirectoryReader, Domain, OpenFiles
+from workers.framework.descriptor_pool import SPARE_DESCRIPTORS
+from workers.resctrl.event_file import Domain, OpenFiles
+from workers.resctrl.reader import LOOK_AGAIN_NS, SLOW_READS_MAX, DirectoryReader
 
 GROUP = "mon_groups/pod_a"
 DATA = f"{GROUP}/mon_data"

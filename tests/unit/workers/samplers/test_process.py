@@ -7,7 +7,7 @@ import pytest
 from fakes.host import NS_PER_CLOCK_TICK, OTHER_POD, OTHER_POD_CGROUP, PAGE_BYTES, POD, POD_CGROUP, Host
 
 from agent.model.timebase import MS, S
-from workers.process.files import SPARE_DESCRIPTORS
+from workers.framework.descriptor_pool import SPARE_DESCRIPTORS
 from workers.process.process_table import CGROUP_PERIOD_TICKS
 from workers.samplers.process import SAMPLER
 
