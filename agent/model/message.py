@@ -17,8 +17,6 @@ from agent.model.foreign import all_encodable
 
 # A snapshot of 10,000 rules is below 4 MiB; anything larger is a mistake and is refused before decoding.
 FRAME_BYTES_MAX = 16 << 20
-# libzmq refuses longer routing identities.
-IDENTITY_BYTES_MAX = 255
 # What a column of 64 bits holds.
 EPOCH_MAX = (1 << 63) - 1
 Count = Annotated[int, msgspec.Meta(ge=0, le=EPOCH_MAX)]

@@ -1,6 +1,9 @@
 """Pods with groups in a folder, and the resctrl sampler's work that measures them, told by assignments."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from fakes.bus import RecordingBus
 from fakes.clock import FakeClock
@@ -98,3 +101,20 @@ class OccupancyStory:
 
     def _beat(self) -> None:
         self.beats += 1
+
+
+NewStory = Callable[..., OccupancyStory]
+
+
+@contextmanager
+def occupancy_stories(tmp_path: Path) -> Iterator[NewStory]:
+    """Makes stories with the settings that a test names, not yet started; at the end each has given back what it held."""
+    made: list[OccupancyStory] = []
+
+    def make(**settings: Any) -> OccupancyStory:
+        made.append(OccupancyStory(tmp_path, **settings))
+        return made[-1]
+
+    yield make
+    for story in made:
+        story.close()

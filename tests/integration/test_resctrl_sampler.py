@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import zmq
 from fakes.bus import RecordingBus
-from fakes.occupancy_story import OccupancyStory
+from fakes.occupancy_story import NewStory, OccupancyStory, occupancy_stories
 from harness.waiting import wait_until
 
 from agent.clock import SystemClock
@@ -41,21 +41,11 @@ from workers.writer.work import WriterWork
 VANISHED = "llc_occupancy:vanished,mbm_total:vanished,mbm_local:vanished"
 
 
-NewStory = Callable[..., OccupancyStory]
-
-
 @pytest.fixture
 def new_story(tmp_path: Path) -> Iterator[NewStory]:
     """Makes stories with these settings, not yet started."""
-    made: list[OccupancyStory] = []
-
-    def make(**settings: Any) -> OccupancyStory:
-        made.append(OccupancyStory(tmp_path, **settings))
-        return made[-1]
-
-    yield make
-    for story in made:
-        story.close()
+    with occupancy_stories(tmp_path) as make:
+        yield make
 
 
 @pytest.fixture

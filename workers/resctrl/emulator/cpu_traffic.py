@@ -60,9 +60,7 @@ class CpuTraffic:
         self.next_look_ns = before_ns + max(PERIOD_NS, _COST_SHARE * cost_ns)
 
     def _begin_round(self) -> None:
-        self._waiting = [
-            thread for path, thread in self._members() if not any(matches(pattern, path) for pattern in self._declared)
-        ]
+        self._waiting = [thread for path, thread in self._members() if not self._is_declared(path)]
         present = set(self._waiting)
         self._ticks = {thread_id: ticks for thread_id, ticks in self._ticks.items() if thread_id in present}
 

@@ -1,12 +1,11 @@
 """The resctrl sampler: which rows it makes of the groups that the assignments name, and what it says of itself."""
 
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from fakes.occupancy_story import LLC_BYTES, OccupancyStory
+from fakes.occupancy_story import LLC_BYTES, NewStory, OccupancyStory, occupancy_stories
 
 from agent.config import Config
 from agent.model.rule import Assignment, Monitoring, Unit, UnitKind, canonical, pod_key
@@ -20,21 +19,11 @@ from workers.samplers.resctrl import GROUPS_LOOKED_AT, LOOK_NS, OPEN_NS, SAMPLER
 FIRST = "mbm_total_rate:first_tick,mbm_local_rate:first_tick"
 
 
-NewStory = Callable[..., OccupancyStory]
-
-
 @pytest.fixture
 def new_story(tmp_path: Path) -> Iterator[NewStory]:
     """Makes stories with these settings, not yet started."""
-    made: list[OccupancyStory] = []
-
-    def make(**settings: Any) -> OccupancyStory:
-        made.append(OccupancyStory(tmp_path, **settings))
-        return made[-1]
-
-    yield make
-    for story in made:
-        story.close()
+    with occupancy_stories(tmp_path) as make:
+        yield make
 
 
 @pytest.fixture
