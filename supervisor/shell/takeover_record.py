@@ -20,7 +20,12 @@ from agent.model.errors import StorageError
 from agent.paths import SOCKET_PATH_BYTES_MAX
 from supervisor.shell.runtime_names import inode_of
 
-_MAGIC = b"evgledg1"
+_MAGIC = b"evgtake1"
+# PID_MAX_LIMIT of linux/threads.h.
+_PID_MAX = 1 << 22
+# No worker is started so often; the number must still grow without leaving its field.
+_EPOCH_MAX = 1 << 53
+RECORD_BYTES_MAX = 1 << 20
 _HEADER = Layout("<8s16s16s32s")
 _SERVER = Layout(f"<QQQ{SOCKET_PATH_BYTES_MAX + 1}s")
 _PID = Layout("<Q")
@@ -137,19 +142,29 @@ def _pack_server(area: bytearray | mmap.mmap, server: ServerRecord) -> None:
 
 
 def read_takeover_record(path: str) -> TakeoverRecord | None:
-    """The takeover record of an earlier run. *Absent:* there is none, or none that can be read."""
+    """The takeover record of an earlier run. *Absent:* there is none, or it is damaged or of another version."""
     try:
         with open(path, "rb") as file:
-            data = file.read(1 << 20)
+            record = parse_takeover_record(file.read(RECORD_BYTES_MAX))
     except OSError:
         return None
+    assert record is None or record.server is None or record.server.pid > 0
+    return record
+
+
+def parse_takeover_record(data: bytes) -> TakeoverRecord | None:
+    """What the bytes of a record say. *Absent:* they are damaged or of another version; a number out of its range is damage."""
     if len(data) < _SLOTS_AT or not data.startswith(_MAGIC):
         return None
     _magic, boot_id, run, fingerprint = _HEADER.unpack_from(data, 0)
     pid, start_ticks, inode, address = _SERVER.unpack_from(data, _SERVER_AT)
+    if pid > _PID_MAX:
+        return None
     server = ServerRecord(pid, start_ticks, inode, os.fsdecode(address.rstrip(b"\0"))) if pid else None
     slots = range(_SLOTS_AT, len(data) - _SLOT.size + 1, _SLOT.size)
     entries = [_SLOT.unpack_from(data, at) for at in slots]
+    if any(epoch > _EPOCH_MAX for epoch, _name in entries):
+        return None
     epochs = {name.rstrip(b"\0").decode("utf-8", "replace"): epoch for epoch, name in entries}
     return TakeoverRecord(boot_id, run.rstrip(b"\0").decode("ascii", "replace"), fingerprint, server, epochs)
 

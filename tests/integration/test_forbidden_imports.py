@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[2]
 # Each costs memory and time at the start: in the supervisor, or in the pages that all workers share.
 HEAVY = {
     "_hashlib",
+    "hashlib",
     "asyncio",
     "dataclasses",
     "difflib",

@@ -7,7 +7,13 @@ import pytest
 from fakes.small_disk import mounted
 
 from agent.model.errors import StorageError
-from supervisor.shell.takeover_record import ServerRecord, TakeoverRecordFile, boot_id, read_takeover_record
+from supervisor.shell.takeover_record import (
+    ServerRecord,
+    TakeoverRecordFile,
+    boot_id,
+    parse_takeover_record,
+    read_takeover_record,
+)
 
 BOOT = bytes(range(16))
 PRINT = bytes(range(32))
@@ -64,12 +70,28 @@ def test_a_new_takeover_record_replaces_the_old_one_as_a_whole(tmp_path: Path) -
     assert os.listdir(tmp_path) == ["takeover-record"]
 
 
-@pytest.mark.parametrize("content", [b"", b"evgledg1", b"x" * 4096, b"evgledg0" + bytes(4096)])
+@pytest.mark.parametrize("content", [b"", b"evgtake1", b"x" * 4096, b"evgledg1" + bytes(4096)])
 def test_what_is_no_takeover_record_is_none(tmp_path: Path, content: bytes) -> None:
     """Another version's, a torn one, anything."""
     (tmp_path / "takeover-record").write_bytes(content)
     assert read_takeover_record(str(tmp_path / "takeover-record")) is None
     assert read_takeover_record(str(tmp_path / "absent")) is None
+
+
+def test_every_altered_byte_leaves_numbers_in_their_range_or_no_record(tmp_path: Path) -> None:
+    """A damaged record never makes the next supervisor ask the kernel for an impossible process, or count beyond its field."""
+    record_file = _record_file(tmp_path / "takeover-record")
+    record_file.note_server(SERVER)
+    record_file.note_epoch("writer", 3)
+    whole = bytearray((tmp_path / "takeover-record").read_bytes())
+    for at in range(len(whole)):
+        for flip in (0x01, 0x80, 0xFF):
+            whole[at] ^= flip
+            record = parse_takeover_record(bytes(whole))
+            whole[at] ^= flip
+            if record is not None:
+                assert record.server is None or 0 < record.server.pid <= 1 << 22
+                assert max(record.epochs.values()) <= 1 << 53
 
 
 def test_every_cut_of_a_takeover_record_is_none_or_shorter(tmp_path: Path) -> None:
