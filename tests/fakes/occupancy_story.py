@@ -17,7 +17,7 @@ from agent.model.rule_state import RuleState
 from agent.model.table import Row, Table, Value
 from agent.model.timebase import S
 from agent.ports import Clock, Outbox
-from workers.framework.sampler import SamplerWork
+from workers.framework.sampler_work import SamplerWork
 from workers.resctrl.ports import FileReader
 from workers.resctrl.row import OCCUPANCY, OCCUPANCY_DOMAIN
 from workers.samplers.resctrl import SAMPLER, ResctrlProbe

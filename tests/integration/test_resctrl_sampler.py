@@ -29,7 +29,7 @@ from agent.model.timebase import HOUR, MINUTE, MS, S
 from agent.setting import Setting
 from agent.store.record import Record, parse_head, parse_records
 from workers import registry
-from workers.framework.sampler import SamplerWork
+from workers.framework.sampler_work import SamplerWork
 from workers.resctrl.row import OCCUPANCY
 from workers.runtime.context import ProcessContext
 from workers.runtime.data_peer import SocketDataPeer

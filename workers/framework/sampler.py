@@ -1,4 +1,7 @@
-"""What a sampler is, as one declaration, and the work around its ticks."""
+"""What a sampler is, as one declaration; `sampler_work` does the work around its ticks.
+
+A sampler is one module in `workers/samplers` with a `SAMPLER`. The supervisor imports it too, for what it declares.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -7,29 +10,17 @@ from msgspec import Struct
 
 from agent.config import Config
 from agent.model.errors import EvergaugeError
-from agent.model.gap_cause import GapCause
 from agent.model.heartbeat import Heartbeat
-from agent.model.message import Note
 from agent.model.rule_state import RuleState
 from agent.model.table import Row, Table
-from agent.model.tick_grid import TickGrid
 from agent.model.timebase import MINUTE, MS, S
 from agent.model.worker_kind import Statistic, WorkerKind
-from agent.ports import Bus, Clock, KernelTree, Outbox, Work
+from agent.ports import Bus, Clock, KernelTree, Work
 from agent.setting import AnySetting, AutoSwitch, Duration, Switch, Whole
-from workers.framework.condition import Conditions
 from workers.framework.declaration import Worker, WorkerContext
-from workers.framework.work import BaseWork
 
 # What one tick gives: rows by table.
 Sample = Sequence[tuple[Table, Sequence[Row]]]
-# Whoever is behind by many ticks a second is told once a second how many.
-DROPPED_NOTE_NS = 1 * S
-# Work between ticks is done in parts, so that the loop hears the supervisor meanwhile, and never makes a tick late.
-CATCH_UP_NS = 50 * MS
-# While nothing can be read, the ticks without rows are told together, so often.
-UNREADABLE_NS = 1 * MINUTE
-_UNREADABLE = "unreadable"
 
 
 class UnreadableError(EvergaugeError):
@@ -149,153 +140,6 @@ def interval_setting(name: str, default_ns: int = 1 * S) -> Duration:
     return Duration(f"sampler.{name}.interval", default_ns, 50 * MS, 10 * MINUTE, f"how often sampler/{name} measures")
 
 
-class SamplerWork(BaseWork):
-    """A sampler's work in its worker (`agent.ports.Work`): one sample per tick, on a fixed grid, offered to the outbox."""
-
-    def __init__(
-        self,
-        sampler: Sampler,
-        probe: Probe,
-        clock: Clock,
-        outbox: Outbox,
-        bus: Bus,
-        config: Config,
-    ) -> None:
-        super().__init__()
-        self._bus = bus
-        self._conditions = Conditions(bus)
-        self._probe = probe
-        self._clock = clock
-        self._outbox = outbox
-        # What a tick without any rows is told with: it was measured, and found nothing.
-        self._empty_table = sampler.tables[0]
-        self._interval_ns = config.of(sampler.interval)
-        self._grid: TickGrid | None = None
-        self._ticks = 0
-        self._tick_ns_last = 0
-        self._tick_ns_most = 0
-        self._rows = 0
-        self._dropped_batches = self._dropped_rows = 0
-        self._dropped_told_at_ns: int | None = None
-
-    def on_start(self, now_ns: int) -> None:
-        """The first tick is due at once; whether there is anything to measure is known before the worker is ready.
-
-        The whole first sample is not waited for: on a large host it takes longer than everything else of a restart.
-        """
-        self._grid = TickGrid(self._interval_ns, self._clock.reading())
-        try:
-            self._probe.check()
-        except (OSError, UnreadableError) as failure:
-            self._tell_unreadable(failure)
-
-    def on_rules(self, rules: RuleState) -> None:
-        """They are the probe's to follow."""
-        self._do_between_ticks(lambda: self._probe.on_rules(rules))
-
-    def next_deadline_ns(self) -> int | None:
-        """The next tick; at once while there is other work and time for it."""
-        if self.is_stopped or self._grid is None:
-            return None
-        if self._probe.is_behind() and self._clock.now_ns() + CATCH_UP_NS < self._grid.next_at_ns:
-            # Already: an instant taken here would be later than the one that the loop compares it with, and never come.
-            return 0
-        return self._grid.next_at_ns
-
-    def on_timer(self, now_ns: int) -> None:
-        """One tick, or what need not wait for it."""
-        assert self._grid is not None
-        if now_ns < self._grid.next_at_ns:
-            self._do_between_ticks(lambda: self._probe.catch_up(now_ns + CATCH_UP_NS))
-            return
-        number = self._grid.take(self._clock.reading())
-        wall_ns = self._clock.wall_ns()
-        self._offer(self._grid, number, self._sample(now_ns, wall_ns), wall_ns)
-        done_ns = self._clock.now_ns()
-        self._tell_dropped(done_ns)
-        self._ticks += 1
-        self._tick_ns_last = done_ns - now_ns
-        self._tick_ns_most = max(self._tick_ns_most, self._tick_ns_last)
-        # Ticks that went by meanwhile are missed and said so, never made up for.
-        self._grid.done(self._clock.reading())
-
-    def _do_between_ticks(self, work: Callable[[], None]) -> None:
-        """Its time is known to be the sampler's own, should it make a tick late."""
-        started_ns = self._clock.now_ns()
-        work()
-        if self._grid is not None:
-            self._grid.note_busy(self._clock.now_ns() - started_ns)
-
-    def _offer(self, grid: TickGrid, number: int, sample: Sample, wall_ns: int) -> None:
-        """All batches of a tick say which one it is; one without rows says so too, but not one that could not be read."""
-        batches = [(table, rows) for table, rows in sample if rows]
-        if not batches and _UNREADABLE in self._conditions:
-            if grid.is_to_be_told(UNREADABLE_NS // self._interval_ns):
-                self._tell_missed(grid)
-            grid.miss(number, number, GapCause.UNREADABLE)
-            return
-        tick = grid.tell_with(number)
-        for table, rows in batches or [(self._empty_table, ())]:
-            self._rows += len(rows)
-            if not self._outbox.offer(table, rows, wall_ns, tick):
-                self._dropped_batches += 1
-                self._dropped_rows += len(rows)
-
-    def _tell_missed(self, grid: TickGrid) -> None:
-        """No tick that has rows tells them: a batch without rows does."""
-        if (tick := grid.tell(self._clock.reading())) is not None:
-            self._outbox.offer(self._empty_table, (), self._clock.wall_ns(), tick)
-
-    def _sample(self, now_ns: int, wall_ns: int) -> Sample:
-        """One sample; none, and a condition that blocks readiness, while nothing can be read at all."""
-        try:
-            sample = self._probe.sample(now_ns, wall_ns)
-        except (OSError, UnreadableError) as failure:
-            self._tell_unreadable(failure)
-            return failure.sample if isinstance(failure, UnreadableError) else ()
-        self._tell_unreadable(None)
-        return sample
-
-    def _tell_unreadable(self, failure: OSError | UnreadableError | None) -> None:
-        problem, blocks_ready = "", True
-        if isinstance(failure, UnreadableError):
-            problem, blocks_ready = failure.sentence, failure.blocks_ready
-        elif failure is not None:
-            problem = f"nothing can be read: {failure}; look at the mount and at the agent's permissions"
-        self._conditions.tell(_UNREADABLE, problem, blocks_ready=blocks_ready)
-
-    def _tell_dropped(self, now_ns: int) -> None:
-        """One warning a second at most about what a full outbox refused, with everything refused since the one before."""
-        told_at_ns = self._dropped_told_at_ns
-        if self._dropped_batches and (told_at_ns is None or now_ns - told_at_ns >= DROPPED_NOTE_NS):
-            fields: dict[str, str | int | float | bool | None] = {"batches": self._dropped_batches, "rows": self._dropped_rows}
-            self._bus.note(Note("batches_dropped", "warning", fields))
-            self._dropped_batches = self._dropped_rows = 0
-            self._dropped_told_at_ns = now_ns
-
-    def stats(self) -> dict[str, Any]:
-        """Its ticks, its rows, and what the probe says of itself; times in seconds."""
-        return {
-            "ticks": self._ticks,
-            "ticks_missed": 0 if self._grid is None else self._grid.missed_ticks,
-            "tick_seconds_last": self._tick_ns_last / S,
-            "tick_seconds_most": self._tick_ns_most / S,
-            "rows": self._rows,
-            "interval_seconds": self._interval_ns / S,
-            **self._probe.stats(),
-        }
-
-    def on_stop(self, now_ns: int, *, for_good: bool) -> None:
-        """No further tick; told twice, it closes once: the numbers of its descriptors may be somebody else's by then."""
-        if not self.is_stopped:
-            self.is_stopped = True
-            if self._grid is not None:
-                self._tell_missed(self._grid)
-            self._dropped_told_at_ns = None
-            self._tell_dropped(now_ns)
-            self._probe.close()
-
-
 SAMPLER_KIND = WorkerKind("sampler", start_order=50)
 _TICKS = Statistic("evergauge_sampler_ticks_total", "counter", "Ticks taken.", ("ticks",))
 
@@ -304,6 +148,8 @@ def sampler_worker(sampler: Sampler) -> Worker:
     """The worker `sampler/<name>`."""
 
     def make(context: WorkerContext) -> Work:
+        from workers.framework.sampler_work import SamplerWork
+
         config = context.launch.config
         outbox = context.outbox(None if sampler.capacity is None else config.of(sampler.capacity))
         probe = sampler.open(SamplerContext(config, context.clock, context.bus, context.tree, context.heartbeat))
@@ -313,8 +159,8 @@ def sampler_worker(sampler: Sampler) -> Worker:
         name=f"sampler/{sampler.name}",
         kind=SAMPLER_KIND,
         make=make,
-        # The module of the sampler is loaded by its discovery.
-        preload=(),
+        # The module of the sampler itself is loaded by its discovery.
+        preload=("workers.framework.sampler_work",),
         is_wanted=sampler.is_wanted,
         tables=sampler.tables,
         settings=sampler.settings,

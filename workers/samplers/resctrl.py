@@ -4,26 +4,21 @@ It reads the groups that the assignments name, and nothing else: which group a p
 plane's. No lock is taken: each value is one file, read whole, and a lock held for a scan would keep out tools that wait 100 ms.
 """
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from errno import ENOENT
 from typing import Any
 
-from agent.child_check import check_in_child
-from agent.config import PROC_ROOT, RESCTRL_AUTO_MOUNT, RESCTRL_ENABLED, RESCTRL_MOUNT, Config
+from agent.config import RESCTRL_ENABLED, RESCTRL_MOUNT, Config
 from agent.model.absence import Absence
 from agent.model.heartbeat import Heartbeat
-from agent.model.message import Note
-from agent.model.mountinfo import KERNEL_RESCTRL_TYPE
 from agent.model.rule_state import RuleState
 from agent.model.table import Row
 from agent.model.timebase import MS, S
 from agent.model.worker_kind import Statistic
-from agent.mount_lookup import mount_of
 from agent.ports import Bus, Clock
 from agent.setting import Whole
-from workers.framework.condition import Conditions
 from workers.framework.sampler import Sample, Sampler, SamplerContext, UnreadableError, interval_setting
+from workers.resctrl.availability import is_available
 from workers.resctrl.cache import ROOT as CPU_ROOT
 from workers.resctrl.cache import sysfs_l3_bytes
 from workers.resctrl.description import describe
@@ -33,6 +28,7 @@ from workers.resctrl.filesystem import MountedFilesystem
 from workers.resctrl.plan import Plan
 from workers.resctrl.ports import FileReader
 from workers.resctrl.reader import DirectoryReader
+from workers.resctrl.reading_counts import ReadingCounts
 from workers.resctrl.row import OCCUPANCY, OCCUPANCY_DOMAIN, GroupView, Times
 
 INTERVAL = interval_setting("resctrl").known_as("RESCTRL_SAMPLING_INTERVAL")
@@ -49,10 +45,6 @@ OPEN_SHARE = 4
 # at each tick in turn, where a group may differ all the same.
 LOOK_NS = 2 * S
 GROUPS_LOOKED_AT = 4
-# Words that nobody knows are told once each; a file of garbage may have a new one at each reading.
-WORDS_TOLD_MAX = 16
-# A hiccup of the hardware is shorter.
-SILENT_TICKS = 5
 
 Sizes = Callable[[FileReader], Mapping[int, int]]
 
@@ -65,7 +57,6 @@ class ResctrlProbe:
     ) -> None:
         self._filesystem = filesystem
         self._clock = clock
-        self._bus = bus
         self._heartbeat = heartbeat
         self._read_llc_sizes = llc_sizes
         self._is_demanded = config.of(RESCTRL_ENABLED) == "true"
@@ -83,12 +74,8 @@ class ResctrlProbe:
         self._domains: list[str] = []
         self._root_failure: OSError | None = None
         self._heartbeat_at_ns = 0
-        self._words: set[bytes] = set()
-        self._silent_ticks = 0
-        self._conditions = Conditions(bus)
         self._waiting = 0
-        self._absent = dict.fromkeys(Absence, 0)
-        self._readings = 0
+        self._counts = ReadingCounts(bus, self._beat)
 
     def check(self) -> None:
         """See `workers.framework.sampler.Probe`."""
@@ -145,9 +132,7 @@ class ResctrlProbe:
             "pods": sum(len(group.pods) for group in self._plan.groups.values()),
             "event_files": files,
             "descriptors_not_kept": files - len(self._files),
-            "readings": self._readings,
-            "readings_absent": sum(self._absent.values()),
-            "absent": {reason.value: count for reason, count in self._absent.items() if count},
+            **self._counts.stats(),
         }
 
     def close(self) -> None:
@@ -241,7 +226,7 @@ class ResctrlProbe:
             if self._clock.now_ns() >= until_ns:
                 break
         self._waiting = len(others) - tried
-        self._account()
+        self._counts.count(self._directories.values())
         return rows
 
     def _scan_group(self, view: GroupView, times: Times, rows: tuple[list[Row], list[Row]]) -> None:
@@ -280,73 +265,6 @@ class ResctrlProbe:
             return []
         view.is_told_vanished = True
         return view.pod_rows(self._plan.groups[view.path].pods, times, at_ns, self._llc_sizes)
-
-    def _account(self) -> None:
-        without: Counter[str] = Counter()
-        given: set[str] = set()
-        for directory in self._directories.values():
-            self._beat()
-            self._readings += len(directory.files)
-            for file in directory.files:
-                value, event = file.value, file.path.rpartition("/")[2]
-                if not isinstance(value, Absence):
-                    given.add(event)
-                else:
-                    without[f"{event} {value.value}"] += 1
-                    self._absent[value] += 1
-                    if value is Absence.MALFORMED:
-                        self._tell_word(file.path, file.content)
-
-        self._tell_silence({item: count for item, count in without.items() if item.partition(" ")[0] not in given})
-
-    def _tell_silence(self, without: Mapping[str, int]) -> None:
-        """Say when no group has any value of an event for a while: one that has none for a moment is no news."""
-        self._silent_ticks = self._silent_ticks + 1 if without else 0
-        kinds = ", ".join(sorted(without)) if self._silent_ticks >= SILENT_TICKS else ""
-        detail = f"no group has a value: {kinds}; `agentctl top --occupancy` shows them, dmesg may say what the hardware lacks"
-        self._conditions.tell("no_values", detail if kinds else "")
-
-    def _tell_word(self, path: str, word: bytes) -> None:
-        if word not in self._words and len(self._words) < WORDS_TOLD_MAX:
-            self._words.add(word)
-            self._bus.note(Note("event_malformed", "warning", {"path": path, "content": repr(word)}))
-
-
-# An emulator answers within milliseconds, also on a busy machine.
-ANSWER_SECONDS_MAX = 1.0
-
-
-def is_available(config: Config) -> bool:
-    """Whether resctrl is mounted here and lets this user make groups, or the kernel has it and the agent may mount it.
-
-    A program that mounted it may have stopped answering: then nobody could measure anything there, and the start goes on.
-    """
-    try:
-        mount = mount_of(config.of(RESCTRL_MOUNT))
-    except OSError:
-        return False
-    if mount is None or mount.type == KERNEL_RESCTRL_TYPE:
-        return _is_usable(config)
-    return check_in_child(lambda: _is_usable(config), seconds=ANSWER_SECONDS_MAX) is True
-
-
-def _is_usable(config: Config) -> bool:
-    filesystem = MountedFilesystem(config.of(RESCTRL_MOUNT))
-    try:
-        if filesystem.mount_id() is not None:
-            return filesystem.may_write()
-        return config.of(RESCTRL_AUTO_MOUNT) and _kernel_knows(config.of(PROC_ROOT))
-    except OSError:
-        # Nobody may look, so nobody could read either.
-        return False
-    finally:
-        # Whoever asks lives as long as the agent: what it kept open would keep an unmounted resctrl from ever being mounted again.
-        filesystem.forget()
-
-
-def _kernel_knows(proc_root: str) -> bool:
-    with open(f"{proc_root}/filesystems", encoding="ascii", errors="replace") as file:
-        return any(line.split()[-1:] == ["resctrl"] for line in file)
 
 
 def _open(around: SamplerContext) -> ResctrlProbe:

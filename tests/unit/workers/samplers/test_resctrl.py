@@ -12,9 +12,10 @@ from agent.model.rule import Assignment, Monitoring, Unit, UnitKind, canonical, 
 from agent.model.rule_state import RuleState
 from agent.model.table import Value
 from agent.model.timebase import MS, S
-from workers.framework.sampler import CATCH_UP_NS
+from workers.framework.sampler_work import CATCH_UP_NS
 from workers.resctrl.plan import Plan
-from workers.samplers.resctrl import GROUPS_LOOKED_AT, LOOK_NS, OPEN_NS, SAMPLER, SILENT_TICKS, WORDS_TOLD_MAX
+from workers.resctrl.reading_counts import SILENT_TICKS, WORDS_TOLD_MAX
+from workers.samplers.resctrl import GROUPS_LOOKED_AT, LOOK_NS, OPEN_NS, SAMPLER
 
 FIRST = "mbm_total_rate:first_tick,mbm_local_rate:first_tick"
 
