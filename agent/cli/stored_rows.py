@@ -12,10 +12,11 @@ from agent.cli.held_files import HeldFile, HeldFiles
 from agent.cli.sealed_listing import list_sealed, reaches_spool
 from agent.cli.time_bounds import EVERYTHING, TimeBounds
 from agent.model.errors import BusyError, FormatError
-from agent.model.table import Table, Value
+from agent.model.table import HOST_COLUMN, Table, Value
 from agent.model.timebase import S
+from agent.store.install import read_install
 from agent.store.layout import parse_sealed_name
-from agent.store.record import Damage, TableForm, decode_rows, parse_head, parse_records, table_word
+from agent.store.record import Damage, Record, SegmentHead, TableForm, decode_rows, parse_head, parse_records, table_word
 from agent.store.sealed import owners_of, wanted_of
 from agent.store.segment import created_wall_ns
 from agent.store.spool_reader import list_segments, read_from, refusal
@@ -37,6 +38,7 @@ class StoredRows:
 
     def __init__(self, state_dir: str, table: Table) -> None:
         self._state_dir = os.path.realpath(state_dir)
+        self._wanted = wanted_of(table, read_install(self._state_dir) or "")
         self._table = table
 
     def rows(self, bounds: TimeBounds, columns: Sequence[str] | None = None) -> list[Named]:
@@ -60,7 +62,7 @@ class StoredRows:
         names = (parse_sealed_name(os.path.basename(path), self._table.prefix) for path in listing.paths)
         ends = [(name.first_wall_ns, name.last_wall_ns) for name in names if name is not None]
         for path in list_segments(self._state_dir):
-            stamps = [stamp for _, _, stamp in self._batches(path)[1]]
+            stamps = [record.entry.stamp_wall_ns for record in self._batches(path)[1]]
             if stamps:
                 ends.append((min(stamps), max(stamps)))
         return ends
@@ -81,7 +83,7 @@ class StoredRows:
             held = HeldFiles()
             try:
                 owners = owners_of(os.path.join(self._state_dir, "data"))
-                chosen = held.choose(listing.paths, wanted_of(self._table), owners, verify=False)
+                chosen = held.choose(listing.paths, self._wanted, owners, verify=False)
                 refused = next((entry for entry in chosen.left_out if entry.refused), None)
                 if refused is not None and not chosen.files:
                     raise refusal(refused.path, PermissionError())
@@ -97,35 +99,37 @@ class StoredRows:
             created_ns = created_wall_ns(os.path.basename(path))
             if created_ns is not None and created_ns - STAMP_SLACK_NS > bounds.until_ns:
                 continue
-            segment, batches = self._batches(path)
-            if segment:
-                read.add(segment)
-            for form, encoded, stamp_ns in batches:
+            head, records = self._batches(path)
+            if head is None:
+                continue
+            read.add(head.segment)
+            for record in records:
+                stamp_ns = record.entry.stamp_wall_ns
                 if bounds.overlaps(stamp_ns - STAMP_SLACK_NS, stamp_ns + STAMP_SLACK_NS):
-                    rows += _within(_named(form, encoded), bounds, columns)
+                    named = _named(head.tables[self._table.name], record.rows, head.host)
+                    rows += _within(named, bounds, columns)
         return rows
 
-    def _batches(self, path: str) -> tuple[str, list[tuple[TableForm, bytes, int]]]:
-        """The id of a segment, and its batches of the table with their stamps; nothing of one that has gone or has no head."""
+    def _batches(self, path: str) -> tuple[SegmentHead | None, list[Record]]:
+        """The head of a segment and its batches of the table; None and none of one that has gone or has no head."""
         try:
             data = read_from(path, 0)
         except FileNotFoundError:
-            return "", []
+            return None, []
         except OSError as cause:
             raise refusal(path, cause) from cause
         try:
             head, begin = parse_head(data)
         except FormatError:
-            return "", []
-        form = head.tables.get(self._table.name)
-        if form is None:
-            return head.segment, []
-        records = parse_records(data, begin, {table_word(self._table.name)})
-        whole = [record for record in records if not isinstance(record, Damage) and record.entry.table == self._table.name]
-        return head.segment, [(form, record.rows, record.entry.stamp_wall_ns) for record in whole if record.entry.rows]
+            return None, []
+        if self._table.name not in head.tables:
+            return head, []
+        found = parse_records(data, begin, {table_word(self._table.name)})
+        records = [record for record in found if not isinstance(record, Damage)]
+        return head, [record for record in records if record.entry.rows and record.entry.table == self._table.name]
 
 
-def _named(form: TableForm, encoded: bytes) -> Iterator[Named]:
+def _named(form: TableForm, encoded: bytes, host: str) -> Iterator[Named]:
     """The rows of a batch; none of one that is damaged, which the table gap tells of once it is sealed."""
     try:
         rows = decode_rows(encoded)
@@ -133,7 +137,7 @@ def _named(form: TableForm, encoded: bytes) -> Iterator[Named]:
         return
     for row in rows:
         if len(row) == len(form.names):
-            yield dict(zip(form.names, row, strict=True))
+            yield {**dict(zip(form.names, row, strict=True)), HOST_COLUMN: host}
 
 
 def _within(rows: Iterator[Named], bounds: TimeBounds, columns: Sequence[str] | None) -> list[Named]:

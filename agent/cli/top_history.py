@@ -9,7 +9,7 @@ from msgspec import Struct
 from agent.cli.stored_rows import Named, StoredRows
 from agent.cli.time_bounds import TimeBounds
 from agent.cli.top_heading import HistoryMoment
-from agent.model.table import Table
+from agent.model.table import HOST_COLUMN, Table
 from agent.model.timebase import S
 
 # A tick is looked for this far around a moment before names of files say where the nearest is: the usual second, then pauses.
@@ -116,5 +116,5 @@ def source_of(state_dir: str, name: str, column: str, declared: Iterable[Table])
 
 def host_of(rows: Sequence[Named]) -> str:
     """The host that rows are of: what they say, else this one."""
-    named = next((row["host"] for row in rows if row.get("host")), None)
+    named = next((row[HOST_COLUMN] for row in rows if row.get(HOST_COLUMN)), None)
     return named if isinstance(named, str) else os.uname().nodename
