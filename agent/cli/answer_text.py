@@ -99,7 +99,14 @@ def _json_lines(answered: "QueryAnswer") -> Iterable[str]:
     for row in answered.rows():
         document = dict(zip(names, map(_json_value, row), strict=True))
         # JSON escapes all that is not ASCII and every control character but this one.
-        yield json.dumps(document, default=str).replace("\x7f", "\\u007f")
+        yield json.dumps(document, default=_json_default).replace("\x7f", "\\u007f")
+
+
+def _json_default(value: object) -> str:
+    """What JSON has no type for, as text: bytes in base64, times and all else as SQL shows them."""
+    from base64 import b64encode
+
+    return b64encode(value).decode() if isinstance(value, bytes | bytearray) else str(value)
 
 
 def unique(names: Iterable[str]) -> Sequence[str]:

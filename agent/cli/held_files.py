@@ -14,7 +14,7 @@ from msgspec import Struct
 from agent.store.footer import checked_footer
 from agent.store.foreign_file import open_regular
 from agent.store.left_out import LeftOut
-from agent.store.sealed import Wanted, why_foreign, why_not_named_so
+from agent.store.sealed import WantedFiles, why_foreign, why_not_named_so
 
 DESCRIPTORS_DIR = "/proc/self/fd/"
 # For DuckDB's own files, sockets, pipes, libraries.
@@ -45,7 +45,7 @@ class HeldFiles:
         self._descriptors_max = _raised_limit() - DESCRIPTORS_SPARE
         self._path_by_place: dict[str, str] = {}
 
-    def choose(self, paths: Sequence[str], wanted: Wanted, owners: frozenset[int], *, verify: bool) -> HeldChoice:
+    def choose(self, paths: Sequence[str], wanted: WantedFiles, owners: frozenset[int], *, verify: bool) -> HeldChoice:
         """Open the files among these that are read; as `agent.store.sealed.choose`, but for files that have gone."""
         files: list[HeldFile] = []
         left_out: list[LeftOut] = []
@@ -66,7 +66,7 @@ class HeldFiles:
         return HeldChoice(files, left_out, has_gone)
 
     def _take(
-        self, path: str, wanted: Wanted, types: dict[str, str], owners: frozenset[int], *, verify: bool
+        self, path: str, wanted: WantedFiles, types: dict[str, str], owners: frozenset[int], *, verify: bool
     ) -> HeldFile | LeftOut:
         """*Raises:* FileNotFoundError."""
         if (reason := why_not_named_so(os.path.basename(path))) is not None:

@@ -40,8 +40,8 @@ from agent.model.table import Table
 from agent.store.install import read_install
 from agent.store.left_out import LeftOut
 from agent.store.memory_room import import_uncounted
-from agent.store.sealed import Wanted, owners_of, wanted_of, wanted_of_form
-from agent.store.spool_reader import Part, Spool, read_spool, refusal, sealed_tables
+from agent.store.sealed import WantedFiles, owners_of, wanted_of, wanted_of_form
+from agent.store.spool_reader import Part, SpoolContents, read_spool, refusal, sealed_tables
 
 # Words that look at all tables without naming them.
 _LISTING = re.compile(r"\b(show|information_schema|sqlite_master|duckdb_\w+|pragma_\w+)\b", re.IGNORECASE)
@@ -196,7 +196,7 @@ class _Opening:
         database.connection.execute(UTC_MACRO)
         database.connection.execute("SET lock_configuration = true")
 
-    def _add(self, database: QueryDatabase, name: str, spool: Spool, bounds: TimeBounds) -> None:
+    def _add(self, database: QueryDatabase, name: str, spool: SpoolContents, bounds: TimeBounds) -> None:
         """Make the view of a table."""
         # An interval of a pod may have begun, and been told of, long before the times that are asked for.
         is_for_pods = name == PODS_FROM and is_named(PODS, self._request.statement)
@@ -209,14 +209,16 @@ class _Opening:
         if name == PODS_FROM:
             database.connection.execute(view_statement(_PODS_SOURCE, parts, EVERYTHING))
 
-    def _wanted(self, name: str, spool: Spool) -> Wanted:
+    def _wanted(self, name: str, spool: SpoolContents) -> WantedFiles:
         if name in self._known:
             return wanted_of(self._known[name], self._install)
         form = spool.forms.get(name)
         # A folder that is none of the agent's tables is the user's own table.
-        return Wanted(name, "", 0, {}) if form is None else wanted_of_form(name, form, self._install)
+        return WantedFiles(name, "", 0, {}) if form is None else wanted_of_form(name, form, self._install)
 
-    def _choose(self, database: QueryDatabase, name: str, wanted: Wanted, spool: Spool, bounds: TimeBounds) -> HeldChoice:
+    def _choose(
+        self, database: QueryDatabase, name: str, wanted: WantedFiles, spool: SpoolContents, bounds: TimeBounds
+    ) -> HeldChoice:
         listing = list_sealed(self._state_dir, name, wanted.prefix, bounds, spool.segments)
         self._compacted.update(listing.compacted)
         if reaches_spool(listing, sorted(spool.segments), self._earlier.compacted):
@@ -233,7 +235,7 @@ class _Opening:
         return chosen
 
 
-def _parts_of(table: Table | None, files: list[HeldFile], spool: Spool, name: str, *, has_spool: bool) -> ViewParts:
+def _parts_of(table: Table | None, files: list[HeldFile], spool: SpoolContents, name: str, *, has_spool: bool) -> ViewParts:
     """What the view of a table is made of: its declared columns first, also when there is no data."""
     form = spool.forms.get(name)
     columns: list[tuple[str, str]] = []

@@ -25,7 +25,9 @@ def schema(call: Call) -> int:
     if call.wants_json:
         from msgspec import to_builtins
 
-        call.show_json({"tables": [to_builtins(table) for table in chosen]})
+        from agent.model.table import HOST
+
+        call.show_json({"tables": [{**to_builtins(table), "columns": to_builtins((*table.columns, HOST))} for table in chosen]})
     elif call.words:
         _show_columns(call, chosen[0])
     else:
@@ -35,13 +37,15 @@ def schema(call: Call) -> int:
 
 def _show_tables(call: Call, tables: Sequence["Table"]) -> None:
     columns = (TextColumn("TABLE"), TextColumn("COLUMNS", right=True), TextColumn("ABOUT"))
-    call.show_wrapped_table(columns, [(table.name, str(len(table.columns)), table.about) for table in tables])
+    call.show_wrapped_table(columns, [(table.name, str(len(table.columns) + 1), table.about) for table in tables])
 
 
 def _show_columns(call: Call, table: "Table") -> None:
     call.show([f"{table.name}, version {table.version}"])
     call.show(wrap(table.about, call.text_columns()))
-    call.show([f"unique: {', '.join(table.key)}", ""])
+    from agent.model.table import HOST
+
+    call.show([f"unique: {HOST.name}, {', '.join(table.key)}", ""])
     columns = (TextColumn("COLUMN"), TextColumn("TYPE"), TextColumn("UNIT"), TextColumn("NULL"), TextColumn("ABOUT"))
     rows = [
         (
@@ -51,9 +55,11 @@ def _show_columns(call: Call, table: "Table") -> None:
             "null" if column.nullable else "never",
             f"{column.about} (source: {column.source})",
         )
-        for column in table.columns
+        for column in (*table.columns, HOST)
     ]
     call.show_wrapped_table(columns, rows)
+    if any(column.name == "timestamp" for column in table.columns):
+        call.show(["", "In a query column at stands before these: timestamp as TIMESTAMP WITH TIME ZONE."])
 
 
 COMMANDS = (

@@ -6,17 +6,17 @@ from enum import StrEnum
 from msgspec import Struct
 
 from agent.cli.memory_limit import VARIABLE
-from agent.store.digest import Verdict, check_digest
+from agent.store.digest import DigestVerdict, check_digest
 from agent.store.footer import Footer, footer_of
 from agent.store.foreign_file import open_regular
 from agent.store.left_out import LeftOut
 from agent.store.memory_room import ARROW_CALL_BYTES, need_room
-from agent.store.sealed import Wanted, why_foreign
+from agent.store.sealed import WantedFiles, why_foreign
 
 BATCH_ROWS = 20_000
 
 
-class State(StrEnum):
+class FileState(StrEnum):
     """What became of the check of a file."""
 
     # Every byte is the one that was written.
@@ -32,54 +32,54 @@ class State(StrEnum):
     GONE = "gone"
 
 
-class Checked(Struct, frozen=True):
+class CheckedFile(Struct, frozen=True):
     """One file: what was found, in words where it is not good, and its rows where they were counted."""
 
     path: str
-    state: State
+    state: FileState
     why: str = ""
     rows: int = 0
 
 
-def check_file(path: str, wanted: Wanted, owners: frozenset[int]) -> Checked:
+def check_file(path: str, wanted: WantedFiles, owners: frozenset[int]) -> CheckedFile:
     """Read a file from end to end. *Raises:* nothing for anything that a file can be."""
     try:
         found = open_regular(path, owners)
     except FileNotFoundError:
-        return Checked(path, State.GONE)
+        return CheckedFile(path, FileState.GONE)
     if isinstance(found, LeftOut):
         # Where it cannot be opened, nobody knows what it is.
-        return Checked(path, State.UNREADABLE if found.refused else State.FOREIGN, found.reason)
+        return CheckedFile(path, FileState.UNREADABLE if found.refused else FileState.FOREIGN, found.reason)
     try:
         return _check(found, path, wanted)
     except OSError as cause:
-        return Checked(path, State.UNREADABLE, cause.strerror or str(cause))
+        return CheckedFile(path, FileState.UNREADABLE, cause.strerror or str(cause))
     except MemoryError:
         # A damaged count asks for any memory, and so do long texts that are sound: which it is cannot be told.
-        return Checked(path, State.UNREADABLE, f"it needs more memory than there is; set {VARIABLE} to more")
+        return CheckedFile(path, FileState.UNREADABLE, f"it needs more memory than there is; set {VARIABLE} to more")
     finally:
         os.close(found)
 
 
-def _check(descriptor: int, path: str, wanted: Wanted) -> Checked:
+def _check(descriptor: int, path: str, wanted: WantedFiles) -> CheckedFile:
     verdict = check_digest(descriptor)
-    if verdict is Verdict.DAMAGED:
-        return Checked(path, State.DAMAGED, "its bytes are not those that were sealed")
+    if verdict is DigestVerdict.DAMAGED:
+        return CheckedFile(path, FileState.DAMAGED, "its bytes are not those that were sealed")
     footer = footer_of(descriptor, path)
     bears_the_name = bool(wanted.prefix) and os.path.basename(path).startswith(wanted.prefix)
     if isinstance(footer, LeftOut):
-        return Checked(path, State.DAMAGED if footer.damaged else State.UNREADABLE, footer.reason)
+        return CheckedFile(path, FileState.DAMAGED if footer.damaged else FileState.UNREADABLE, footer.reason)
     if not bears_the_name and footer.marks.get("table") != wanted.table:
-        return Checked(path, State.FOREIGN, "the agent did not write it for this table")
+        return CheckedFile(path, FileState.FOREIGN, "the agent did not write it for this table")
     reason = why_foreign(path, footer, wanted, wanted.columns)
     if reason is not None:
-        return Checked(path, State.DAMAGED, reason)
-    if verdict is Verdict.NONE and "digest" in footer.marks:
-        return Checked(path, State.DAMAGED, "its digest is missing")
+        return CheckedFile(path, FileState.DAMAGED, reason)
+    if verdict is DigestVerdict.NONE and "digest" in footer.marks:
+        return CheckedFile(path, FileState.DAMAGED, "its digest is missing")
     problem = _problem_of_rows(descriptor, footer)
     if problem is not None:
-        return Checked(path, State.DAMAGED, problem)
-    return Checked(path, State.PROVED if verdict is Verdict.GOOD else State.PLAUSIBLE, rows=footer.rows)
+        return CheckedFile(path, FileState.DAMAGED, problem)
+    return CheckedFile(path, FileState.PROVED if verdict is DigestVerdict.GOOD else FileState.PLAUSIBLE, rows=footer.rows)
 
 
 def _problem_of_rows(descriptor: int, footer: Footer) -> str | None:

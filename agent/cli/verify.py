@@ -10,8 +10,8 @@ from agent.model.errors import BusyError, ExitCode, MisuseError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from agent.cli.sealed_check import Checked
-    from agent.store.sealed import Wanted
+    from agent.cli.sealed_check import CheckedFile
+    from agent.store.sealed import WantedFiles
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 # A terabyte of an old disk; --timeout gives less.
@@ -45,12 +45,12 @@ def verify_data(call: Call) -> int:
     return ExitCode.IO if "unreadable" in states else ExitCode.DONE
 
 
-def _files(call: Call, state_dir: str, since: str) -> "Iterator[tuple[str, Wanted]]":
+def _files(call: Call, state_dir: str, since: str) -> "Iterator[tuple[str, WantedFiles]]":
     """Each file with what it must be. *Raises:* MisuseError, PermissionRefused, StorageError."""
     import os
 
     from agent.store.install import read_install
-    from agent.store.sealed import Wanted, wanted_of
+    from agent.store.sealed import WantedFiles, wanted_of
     from agent.store.spool_reader import sealed_files, sealed_tables
     from workers.registry import tables
 
@@ -61,14 +61,14 @@ def _files(call: Call, state_dir: str, since: str) -> "Iterator[tuple[str, Wante
     if chosen is not None and chosen not in names:
         raise MisuseError("--table", f"there is no table {chosen}", near(chosen, names) or f"the tables are {', '.join(names)}")
     for name in names if chosen is None else [chosen]:
-        wanted = wanted_of(known[name], install) if name in known else Wanted(name, "", 0, {})
+        wanted = wanted_of(known[name], install) if name in known else WantedFiles(name, "", 0, {})
         for path in sealed_files(state_dir, name):
             # Dates of four digits are in order as text.
             if os.path.basename(os.path.dirname(path)) >= since:
                 yield path, wanted
 
 
-def _check_all(call: Call, state_dir: str, files: "list[tuple[str, Wanted]]") -> "list[Checked]":
+def _check_all(call: Call, state_dir: str, files: "list[tuple[str, WantedFiles]]") -> "list[CheckedFile]":
     import os
 
     from agent.cli.progress import progress_for
@@ -77,7 +77,7 @@ def _check_all(call: Call, state_dir: str, files: "list[tuple[str, Wanted]]") ->
 
     owners = owners_of(os.path.join(state_dir, "data"))
     progress = progress_for(call.warnings, None, call.environment.get("TERM"), "files", total=len(files))
-    checked: list[Checked] = []
+    checked: list[CheckedFile] = []
     try:
         for path, wanted in files:
             if not call.seconds_left():
@@ -90,10 +90,10 @@ def _check_all(call: Call, state_dir: str, files: "list[tuple[str, Wanted]]") ->
     return checked
 
 
-def _show(call: Call, checked: "list[Checked]") -> None:
-    from agent.cli.sealed_check import State
+def _show(call: Call, checked: "list[CheckedFile]") -> None:
+    from agent.cli.sealed_check import FileState
 
-    counts = {state: sum(found.state is state for found in checked) for state in State}
+    counts = {state: sum(found.state is state for found in checked) for state in FileState}
     rows = sum(found.rows for found in checked)
     told = [found for found in checked if found.why]
     if call.wants_json:
@@ -110,9 +110,9 @@ def _show(call: Call, checked: "list[Checked]") -> None:
         call.show([""])
     parts = [f"{count} {state}" for state, count in counts.items() if count]
     call.show([f"{counted(len(checked), 'file')}, {counted(rows, 'row')} read: {', '.join(parts) or 'none'}"])
-    if counts[State.PROVED]:
+    if counts[FileState.PROVED]:
         call.show([_UNPROVED])
-    if counts[State.PLAUSIBLE]:
+    if counts[FileState.PLAUSIBLE]:
         call.show([_PLAUSIBLE])
 
 

@@ -15,7 +15,6 @@ Row = tuple[Value, ...]
 
 # Every table has this column in Parquet and in queries, behind its own. It stands in no row: the head of a segment says it.
 HOST_COLUMN = "host"
-HOST_ABOUT = "name of the host whose agent measured the row, as it was when the segment was opened"
 
 
 class Column(Struct, frozen=True):
@@ -27,6 +26,9 @@ class Column(Struct, frozen=True):
     about: str
     source: str
     nullable: bool = False
+
+
+HOST = Column(HOST_COLUMN, DType.UTF8, "", "the host whose agent wrote the row, by the name it had then", "head of the segment")
 
 
 class Table(Struct, frozen=True):

@@ -20,7 +20,7 @@ _CHUNK_BYTES = 1 << 20
 _FOOTER_BYTES_MAX = 64 << 20
 
 
-class Verdict(Enum):
+class DigestVerdict(Enum):
     """What a file's digest says."""
 
     GOOD = "good"
@@ -44,17 +44,17 @@ def add_digest(path: str) -> None:
         os.close(descriptor)
 
 
-def check_digest(descriptor: int) -> Verdict:
+def check_digest(descriptor: int) -> DigestVerdict:
     """Whether all bytes of a file are those that were written. *Raises:* OSError."""
     size = os.fstat(descriptor).st_size
     footer_at = _footer_at(descriptor, size)
     if footer_at is None or footer_at < BLOCK_BYTES or size - footer_at > _FOOTER_BYTES_MAX:
-        return Verdict.NONE
+        return DigestVerdict.NONE
     block = _read(descriptor, footer_at - BLOCK_BYTES, footer_at)
     if not block.startswith(MAGIC):
-        return Verdict.NONE
+        return DigestVerdict.NONE
     digest = _digest_of(descriptor, footer_at - BLOCK_BYTES, _read(descriptor, footer_at, size))
-    return Verdict.GOOD if digest == block[len(MAGIC) :] else Verdict.DAMAGED
+    return DigestVerdict.GOOD if digest == block[len(MAGIC) :] else DigestVerdict.DAMAGED
 
 
 def _footer_at(descriptor: int, size: int) -> int | None:

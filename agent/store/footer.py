@@ -7,7 +7,7 @@ import os
 
 from msgspec import Struct
 
-from agent.store.digest import Verdict, check_digest
+from agent.store.digest import DigestVerdict, check_digest
 from agent.store.foreign_file import open_regular
 from agent.store.left_out import LeftOut
 from agent.store.memory_room import ARROW_CALL_BYTES, import_uncounted, need_room
@@ -51,11 +51,13 @@ def read_footer(path: str, owners: frozenset[int] | None = None, *, verify: bool
 def checked_footer(descriptor: int, path: str, *, verify: bool) -> Footer | LeftOut:
     """As `read_footer`, of an open file."""
     try:
-        verdict = check_digest(descriptor) if verify else Verdict.GOOD
+        verdict = check_digest(descriptor) if verify else DigestVerdict.GOOD
         footer = footer_of(descriptor, path)
     except OSError as cause:
         return LeftOut(path, f"it cannot be read: {cause.strerror}")
-    if verdict is Verdict.DAMAGED or (verdict is Verdict.NONE and isinstance(footer, Footer) and "digest" in footer.marks):
+    if verdict is DigestVerdict.DAMAGED or (
+        verdict is DigestVerdict.NONE and isinstance(footer, Footer) and "digest" in footer.marks
+    ):
         return LeftOut(path, "its bytes are not those that were sealed", damaged=True)
     return footer
 

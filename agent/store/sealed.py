@@ -16,7 +16,7 @@ from agent.store.record import TableForm
 _HOST = {HOST_COLUMN: COLUMN_TYPES[DType.UTF8].arrow}
 
 
-class Wanted(Struct, frozen=True):
+class WantedFiles(Struct, frozen=True):
     """What the files of a table must be.
 
     `prefix` begins the names of its files; empty: a folder of the user's own, in which files of any name are read.
@@ -39,16 +39,16 @@ class Chosen(Struct, frozen=True):
     left_out: list[LeftOut]
 
 
-def wanted_of(table: Table, install: str = "") -> Wanted:
+def wanted_of(table: Table, install: str = "") -> WantedFiles:
     """What the files of a declared table must be."""
     types = {column.name: COLUMN_TYPES[column.dtype].arrow for column in table.columns}
-    return Wanted(table.name, table.prefix, table.version, {**types, **_HOST}, exact=True, install=install)
+    return WantedFiles(table.name, table.prefix, table.version, {**types, **_HOST}, exact=True, install=install)
 
 
-def wanted_of_form(table: str, form: TableForm, install: str = "") -> Wanted:
+def wanted_of_form(table: str, form: TableForm, install: str = "") -> WantedFiles:
     """What the files of a table must be that only the spool declares."""
     types = {name: _arrow_word(dtype) for name, dtype in zip(form.names, form.dtypes, strict=True)}
-    return Wanted(table, form.prefix, form.version, {**types, **_HOST}, install=install)
+    return WantedFiles(table, form.prefix, form.version, {**types, **_HOST}, install=install)
 
 
 def _arrow_word(dtype: str) -> str:
@@ -66,7 +66,7 @@ def owners_of(data_dir: str) -> frozenset[int]:
         return frozenset({0, os.geteuid()})
 
 
-def choose(paths: Sequence[str], wanted: Wanted, owners: frozenset[int], *, verify: bool = False) -> Chosen:
+def choose(paths: Sequence[str], wanted: WantedFiles, owners: frozenset[int], *, verify: bool = False) -> Chosen:
     """The files among these that are read. Files that have gone meanwhile are in neither list.
 
     `verify`: each is read from end to end, and left out where its digest is another.
@@ -94,7 +94,7 @@ def choose(paths: Sequence[str], wanted: Wanted, owners: frozenset[int], *, veri
     return Chosen(files, left_out)
 
 
-def why_foreign(path: str, footer: Footer, wanted: Wanted, types: Mapping[str, str]) -> str | None:
+def why_foreign(path: str, footer: Footer, wanted: WantedFiles, types: Mapping[str, str]) -> str | None:
     """Why a whole Parquet file is not one of this table; None: it is. `types` are the columns known so far."""
     if wanted.prefix:
         reason = _why_not_written_here(path, footer, wanted)
@@ -114,7 +114,7 @@ def why_not_named_so(name: str) -> str | None:
     return None if name.isprintable() else "its name has characters that are not printable"
 
 
-def _why_not_written_here(path: str, footer: Footer, wanted: Wanted) -> str | None:
+def _why_not_written_here(path: str, footer: Footer, wanted: WantedFiles) -> str | None:
     if not os.path.basename(path).startswith(wanted.prefix):
         return f"its name does not begin with {wanted.prefix}"
     version = footer.marks.get("schema_version", "")

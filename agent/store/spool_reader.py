@@ -1,7 +1,7 @@
 """The open spool, read from outside: it is never locked, changed or waited for.
 
 A segment can be appended to, sealed or removed at any moment; so the spool is read before the sealed files are listed,
-and who reads both leaves out the sealed files of segments that were read here (`Spool.segments`).
+and who reads both leaves out the sealed files of segments that were read here (`SpoolContents.segments`).
 """
 
 import os
@@ -32,7 +32,7 @@ class Part(Struct, frozen=True):
     batches: list[bytes]
 
 
-class Spool(Struct, frozen=True):
+class SpoolContents(Struct, frozen=True):
     """What the open spool holds.
 
     `segments` are the ids of those read, `forms` the columns of every table that they declare, `parts` the batches of
@@ -115,7 +115,7 @@ def _size_of(descriptor: int, path: str) -> int:
     return size
 
 
-def read_spool(state_dir: str, is_wanted: Callable[[str], bool]) -> Spool:
+def read_spool(state_dir: str, is_wanted: Callable[[str], bool]) -> SpoolContents:
     """Everything that the spool holds of the tables whose name is wanted.
 
     *Raises:* PermissionRefused when no segment may be read, StorageError.
@@ -139,7 +139,7 @@ def read_spool(state_dir: str, is_wanted: Callable[[str], bool]) -> Spool:
             raise refusal(path, cause) from cause
         if spool.kept_bytes > SPOOL_BYTES_MAX:
             raise StorageError(spool_dir(state_dir), "more waits there than fits in memory", "`agentctl rotate` seals it")
-    return Spool(frozenset(spool.segments), spool.forms, spool.parts, spool.damaged, left_out)
+    return SpoolContents(frozenset(spool.segments), spool.forms, spool.parts, spool.damaged, left_out)
 
 
 class _Gathering:

@@ -18,7 +18,7 @@ from fakes.writer_host import WriterHost
 from agent.config import Config
 from agent.failpoint import VARIABLE
 from agent.model.timebase import DAY, HOUR, MINUTE, MS
-from agent.store.digest import Verdict, check_digest
+from agent.store.digest import DigestVerdict, check_digest
 from agent.store.segment import generation_of
 from workers.writer.compaction_plan import LATE_FILES_MIN
 
@@ -190,7 +190,7 @@ def test_days_are_in_order_with_what_they_are_made_of(new_host: NewHost) -> None
     assert path.name.endswith(f"-day-{marks['segment']}.parquet")
     assert generation_of(marks["segment"]) == max(map(generation_of, marks["segments"].split()))
     descriptor = os.open(path, os.O_RDONLY)
-    assert check_digest(descriptor) is Verdict.GOOD
+    assert check_digest(descriptor) is DigestVerdict.GOOD
     os.close(descriptor)
     (note,) = [note for note in host.bus.notes if note.kind == "compacted"]
     assert (note.fields["files"], note.fields["rows"]) == (3, 360)

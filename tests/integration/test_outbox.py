@@ -21,13 +21,13 @@ def test_rows_that_are_too_many_for_one_batch_go_out_as_several(tmp_path: Path) 
     for bytes_max in (64 << 20, 32 << 20):
         outbox = SocketOutbox(context, str(tmp_path / "nobody.sock"), Identity("r", "w", 1), bytes_max=bytes_max)
         assert outbox.offer(SAMPLE, rows, 5)
-        parcels = []
-        for parcel in outbox.buffer.unsent():
-            parcels.append(parcel)
+        batches = []
+        for pending in outbox.buffer.unsent():
+            batches.append(pending)
             outbox.buffer.mark_sent()
-        assert len(parcels) > 1
-        assert sum(parcel.head.rows for parcel in parcels if isinstance(parcel.head, Batch)) == 4000
-        assert max(len(parcel.rows) for parcel in parcels) <= 2 * PART_BYTES_MAX < FRAME_BYTES_MAX
+        assert len(batches) > 1
+        assert sum(pending.head.rows for pending in batches if isinstance(pending.head, Batch)) == 4000
+        assert max(len(pending.rows) for pending in batches) <= 2 * PART_BYTES_MAX < FRAME_BYTES_MAX
         assert outbox.buffer.refused_rows == 0
         outbox.close()
     context.term()
@@ -44,10 +44,10 @@ def test_a_row_that_does_not_fit_is_left_out_alone(tmp_path: Path) -> None:
     assert outbox.offer(SAMPLE, [good[0], *bad, *good[1:]], 5)
     assert outbox.offer(SAMPLE, bad, 6)
     heads, rows = [], []
-    for parcel in outbox.buffer.unsent():
-        assert isinstance(parcel.head, Batch)
-        heads.append((parcel.head.rows, parcel.head.bad_rows))
-        rows += decode_rows(parcel.rows)
+    for pending in outbox.buffer.unsent():
+        assert isinstance(pending.head, Batch)
+        heads.append((pending.head.rows, pending.head.bad_rows))
+        rows += decode_rows(pending.rows)
         outbox.buffer.mark_sent()
     assert (heads, rows, outbox.stats()["bad_rows"]) == ([(3, 3), (0, 3)], good, 6)
     assert [note.fields for note in notes] == [

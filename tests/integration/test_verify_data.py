@@ -13,7 +13,7 @@ from pyarrow import parquet
 
 from agent.cli.memory_limit import held_to
 from agent.cli.program import run
-from agent.cli.sealed_check import State, check_file
+from agent.cli.sealed_check import FileState, check_file
 from agent.model.table import Row
 from agent.model.timebase import DAY
 from agent.store.digest import BLOCK_BYTES, MAGIC
@@ -62,13 +62,13 @@ def test_every_flipped_bit_is_found(seed: int, tmp_path: Path) -> None:
     """Anywhere in the file: in a page, in the head of one, in the footer, in the digest itself."""
     path = seal_rows(tmp_path)
     whole = path.read_bytes()
-    assert check_file(str(path), WANTED, OWNERS).state is State.PROVED
+    assert check_file(str(path), WANTED, OWNERS).state is FileState.PROVED
     drawn = random.Random(seed)
     footer_at = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
     block = range((footer_at - BLOCK_BYTES) * 8, footer_at * 8, 23)
     for bit in [*(drawn.randrange(len(whole) * 8) for _ in range(150)), *block]:
         flip(path, whole, bit)
-        assert check_file(str(path), WANTED, OWNERS).state is State.DAMAGED, f"bit {bit} of seed {seed}"
+        assert check_file(str(path), WANTED, OWNERS).state is FileState.DAMAGED, f"bit {bit} of seed {seed}"
 
 
 def test_a_file_that_there_is_no_memory_to_read_is_not_called_damaged(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_a_file_that_there_is_no_memory_to_read_is_not_called_damaged(tmp_path: 
     with held_to(2 << 20):
         checked = check_file(str(path), WANTED, OWNERS)
     assert (checked.state, checked.why) == (
-        State.UNREADABLE,
+        FileState.UNREADABLE,
         "it needs more memory than there is; set AGENTCTL_MEMORY_LIMIT to more",
     )
 
@@ -95,7 +95,7 @@ def test_a_file_that_was_cut_or_swapped_is_found(tmp_path: Path) -> None:
         whole.replace(MAGIC, b"evgblk2c"),
     ):
         path.write_bytes(changed)
-        assert check_file(str(path), WANTED, OWNERS).state is State.DAMAGED
+        assert check_file(str(path), WANTED, OWNERS).state is FileState.DAMAGED
 
 
 def test_other_readers_take_the_file_as_any_other(tmp_path: Path) -> None:

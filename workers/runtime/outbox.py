@@ -108,9 +108,9 @@ class SocketOutbox:
             self._on_answer(frame)
         if self.writer_epoch is None:
             return
-        for parcel in self.buffer.unsent():
+        for pending in self.buffer.unsent():
             try:
-                self.socket.send_multipart((encode(parcel.head), parcel.rows), zmq.DONTWAIT, copy=True)
+                self.socket.send_multipart((encode(pending.head), pending.rows), zmq.DONTWAIT, copy=True)
             except zmq.Again:
                 break
             self.buffer.mark_sent()

@@ -24,7 +24,7 @@ OVERHEAD_BYTES = 256
 MISSED_MAX = 64
 
 
-class Parcel(Struct, frozen=True):
+class PendingBatch(Struct, frozen=True):
     """One batch, or the Bye that ends them, with its encoded rows."""
 
     head: Batch | Bye
@@ -32,7 +32,7 @@ class Parcel(Struct, frozen=True):
 
     @property
     def seq(self) -> int:
-        """The number whose acknowledgement covers this parcel."""
+        """The number whose acknowledgement covers this batch."""
         return self.head.seq
 
     @property
@@ -50,7 +50,7 @@ class SendBuffer:
         # How many batches wait of each tick, by its stamp.
         self._waiting: dict[int, int] = {}
         self._refused_stamp: int | None = None
-        self._parcels: deque[Parcel] = deque()
+        self._pending: deque[PendingBatch] = deque()
         self._sent = 0
         self._size_bytes = 0
         self._last_seq = 0
@@ -84,7 +84,7 @@ class SendBuffer:
         number = None if tick is None else tick.number
         lost, missed = tuple(self._lost), tuple(self._missed)
         head = Batch(self._last_seq, table, table_version, stamp_wall_ns, count, lost, number, missed, self._endings, bad_rows)
-        self._keep(Parcel(head, rows))
+        self._keep(PendingBatch(head, rows))
         self._told()
         return True
 
@@ -93,23 +93,23 @@ class SendBuffer:
         if not self.is_ended:
             self.is_ended = True
             self._last_seq += 1
-            self._keep(Parcel(Bye(self._last_seq, tuple(self._lost), self._endings), b""))
+            self._keep(PendingBatch(Bye(self._last_seq, tuple(self._lost), self._endings), b""))
             self._told()
 
-    def unsent(self) -> Iterator[Parcel]:
+    def unsent(self) -> Iterator[PendingBatch]:
         """What waits to be sent, in order; each is to be followed by `mark_sent` before the next is taken."""
-        while self._sent < len(self._parcels):
-            yield self._parcels[self._sent]
+        while self._sent < len(self._pending):
+            yield self._pending[self._sent]
 
     def mark_sent(self) -> None:
-        """The first unsent parcel went out."""
+        """The first unsent batch went out."""
         self._sent += 1
 
     def on_acknowledged(self, seq: int) -> None:
         """Everything up to `seq` is safe."""
         self.acknowledged_seq = max(self.acknowledged_seq, seq)
-        while self._parcels and self._parcels[0].seq <= seq:
-            self._let_go(self._parcels.popleft())
+        while self._pending and self._pending[0].seq <= seq:
+            self._let_go(self._pending.popleft())
             self._sent = max(0, self._sent - 1)
 
     def on_new_writer(self, have_seq: int) -> None:
@@ -121,28 +121,28 @@ class SendBuffer:
     @property
     def is_empty(self) -> bool:
         """Whether everything offered is acknowledged."""
-        return not self._parcels
+        return not self._pending
 
     def __len__(self) -> int:
-        return len(self._parcels)
+        return len(self._pending)
 
     @property
     def unstored_batches(self) -> int:
         """Batches that are kept and not acknowledged."""
-        return sum(isinstance(parcel.head, Batch) for parcel in self._parcels)
+        return sum(isinstance(pending.head, Batch) for pending in self._pending)
 
     @property
     def unstored_rows(self) -> int:
         """Their rows."""
-        return sum(parcel.head.rows for parcel in self._parcels if isinstance(parcel.head, Batch))
+        return sum(pending.head.rows for pending in self._pending if isinstance(pending.head, Batch))
 
     @property
     def size_bytes(self) -> int:
-        """What the unacknowledged parcels count for."""
+        """What the unacknowledged batches count for."""
         return self._size_bytes
 
     def _told(self) -> None:
-        """A parcel that is kept carries all of it."""
+        """A batch that is kept carries all of it."""
         self._lost.clear()
         self._missed.clear()
         self._endings = ()
@@ -155,17 +155,17 @@ class SendBuffer:
         # Once the beginning of a tick was refused, room that has come meanwhile is for the next.
         return stamp_wall_ns == self._refused_stamp
 
-    def _keep(self, parcel: Parcel) -> None:
-        self._parcels.append(parcel)
-        self._size_bytes += parcel.size_bytes
-        if isinstance(parcel.head, Batch):
-            stamp = parcel.head.stamp_wall_ns
+    def _keep(self, pending: PendingBatch) -> None:
+        self._pending.append(pending)
+        self._size_bytes += pending.size_bytes
+        if isinstance(pending.head, Batch):
+            stamp = pending.head.stamp_wall_ns
             self._waiting[stamp] = self._waiting.get(stamp, 0) + 1
 
-    def _let_go(self, parcel: Parcel) -> None:
-        self._size_bytes -= parcel.size_bytes
-        if isinstance(parcel.head, Batch):
-            stamp = parcel.head.stamp_wall_ns
+    def _let_go(self, pending: PendingBatch) -> None:
+        self._size_bytes -= pending.size_bytes
+        if isinstance(pending.head, Batch):
+            stamp = pending.head.stamp_wall_ns
             self._waiting[stamp] -= 1
             if not self._waiting[stamp]:
                 del self._waiting[stamp]

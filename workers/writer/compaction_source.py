@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from agent.model.foreign import readable
-from agent.store.digest import Verdict, check_digest
+from agent.store.digest import DigestVerdict, check_digest
 from workers.writer.compaction_plan import Source
 from workers.writer.compaction_window import RowGroup
 
@@ -148,7 +148,7 @@ def _checked_size(path: str, name: str) -> int:
             raise UnfitError(name, "it is no regular file")
         if found.st_uid != os.geteuid():
             raise UnfitError(name, f"it belongs to user {found.st_uid}")
-        if check_digest(descriptor) is not Verdict.GOOD:
+        if check_digest(descriptor) is not DigestVerdict.GOOD:
             raise UnfitError(name, "its bytes are not those that were sealed", is_damaged=True)
         return found.st_size
     finally:

@@ -4,7 +4,7 @@ Every message is decided, then what was decided is appended to the spool, then i
 `commit` nothing here has changed, so that a failed append is undone by `rollback`.
 
 A number that is skipped is not yet a loss: a connection or a writer that died may have swallowed it, and its
-sender still has it. So the sender is asked once to send again from what is stored (`Refetch`), what was on its way
+sender still has it. So the sender is asked once to send again from what is stored (`Resend`), what was on its way
 is dropped unacknowledged, and only a hole that is still there in what it sends again becomes a row of table `gap`.
 """
 
@@ -48,7 +48,7 @@ class Duplicate(Struct, frozen=True):
     late: bool
 
 
-class Refetch(Struct, frozen=True):
+class Resend(Struct, frozen=True):
     """Store nothing, acknowledge nothing; `ask`: send a DataHello with `have_seq` so that the sender starts again there."""
 
     who: Identity
@@ -56,7 +56,7 @@ class Refetch(Struct, frozen=True):
     ask: bool
 
 
-Verdict = Accept | Duplicate | Refetch
+Decision = Accept | Duplicate | Resend
 
 
 class _Asked(Struct):
@@ -89,7 +89,7 @@ class WriterCore:
         if asked is not None and asked.who == who:
             del self._asked[who.worker]
 
-    def on_batch(self, who: Identity, batch: Batch, *, refusal: str | None = None) -> Verdict:
+    def on_batch(self, who: Identity, batch: Batch, *, refusal: str | None = None) -> Decision:
         """What to do with a batch; one with a `refusal` (a Reason) is accounted for instead of stored.
 
         *Raises:* ProtocolError for numbers that no sender counts.
@@ -101,8 +101,8 @@ class WriterCore:
         if batch.seq <= former.seq:
             return Duplicate(who=who, ack_seq=former.seq, late=False)
         gaps, is_whole = _account(who, former, batch.seq - 1, batch.lost, batch.stamp_wall_ns)
-        if not is_whole and (refetch := self._refetch(who, former.seq, position=batch.seq)) is not None:
-            return refetch
+        if not is_whole and (resend := self._resend_order(who, former.seq, position=batch.seq)) is not None:
+            return resend
         gaps = self._deaths(who, batch.endings, batch.stamp_wall_ns) + gaps
         mark = msgspec.structs.replace(former, seq=batch.seq)
         if batch.tick is not None:
@@ -117,7 +117,7 @@ class WriterCore:
             mark = msgspec.structs.replace(mark, stamp_wall_ns=batch.stamp_wall_ns)
         return self._accept(who, mark, gaps, stored=refusal is None)
 
-    def on_bye(self, who: Identity, bye: Bye) -> Verdict:
+    def on_bye(self, who: Identity, bye: Bye) -> Decision:
         """What to do with a sender's last word. *Raises:* ProtocolError as for a batch."""
         _check(bye.seq >= 1, bye.lost, bye.seq - 1)
         if self._is_late(who):
@@ -126,8 +126,8 @@ class WriterCore:
         if bye.seq <= former.seq:
             return Duplicate(who=who, ack_seq=former.seq, late=False)
         gaps, is_whole = _account(who, former, bye.seq - 1, bye.lost, None)
-        if not is_whole and (refetch := self._refetch(who, former.seq, position=bye.seq)) is not None:
-            return refetch
+        if not is_whole and (resend := self._resend_order(who, former.seq, position=bye.seq)) is not None:
+            return resend
         mark = msgspec.structs.replace(former, seq=bye.seq, ended=True)
         return self._accept(who, mark, self._deaths(who, bye.endings, None) + gaps, stored=True)
 
@@ -170,7 +170,7 @@ class WriterCore:
         # Of two runs the writer's own is the later one; without this rule two survivors would take turns dying.
         return who.run != self._run
 
-    def _refetch(self, who: Identity, have_seq: int, *, position: int) -> Refetch | None:
+    def _resend_order(self, who: Identity, have_seq: int, *, position: int) -> Resend | None:
         """The order to send again, or None when what was sent again has the same hole.
 
         Messages keep their order on a connection: as long as positions grow they were on their way before the
@@ -179,11 +179,11 @@ class WriterCore:
         asked = self._asked.get(who.worker)
         if asked is None or asked.who != who:
             self._asked[who.worker] = _Asked(who=who, highest=position)
-            return Refetch(who=who, have_seq=have_seq, ask=True)
+            return Resend(who=who, have_seq=have_seq, ask=True)
         if position > asked.highest and asked.ignored < IGNORED_MAX:
             asked.highest = position
             asked.ignored += 1
-            return Refetch(who=who, have_seq=have_seq, ask=False)
+            return Resend(who=who, have_seq=have_seq, ask=False)
         return None
 
     def _deaths(self, who: Identity, endings: Sequence[Ending], until_wall_ns: int | None) -> list[Gap]:

@@ -1,6 +1,6 @@
 """From messages to what is appended for them and what is answered once it is. PURE.
 
-A `Drain` is one turn of the loop: its frames are appended in one write, and only after that its answers are sent.
+An `AppendBatch` is one turn of the loop: its frames are appended in one write, and only after that its answers are sent.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,14 +9,14 @@ from agent.model.message import FRAME_BYTES_MAX, Batch, Identity, decode_to_writ
 from agent.model.table import Table
 from agent.model.tables import GAP
 from agent.store.record import Entry, encode_entry
-from workers.writer.core import Accept, Duplicate, Refetch, Verdict, WriterCore
+from workers.writer.core import Accept, Decision, Duplicate, Resend, WriterCore
 from workers.writer.gap import Gap, Reason
 
 # An empty msgpack array: a Bye has no rows.
 _NO_ROWS = b"\x90"
 
 
-class Drain:
+class AppendBatch:
     """Frames to append, and what may be said once they are: acknowledgements and, to `greeted`, what is stored."""
 
     def __init__(self) -> None:
@@ -36,21 +36,21 @@ class Intake:
         self._identity = identity
         self._tables = tables
 
-    def take(self, core: WriterCore, who: Identity, message: bytes, rows: bytes, wall_ns: int, drain: Drain) -> None:
+    def take(self, core: WriterCore, who: Identity, message: bytes, rows: bytes, wall_ns: int, append: AppendBatch) -> None:
         """Decide one message. *Raises:* ProtocolError, and then nothing has come of it."""
         decoded = decode_to_writer(message)
         if isinstance(decoded, Batch):
             verdict = core.on_batch(who, decoded, refusal=self._refusal(decoded, rows))
-            self._gather(verdict, decoded, rows, wall_ns, drain)
+            self._gather(verdict, decoded, rows, wall_ns, append)
         else:
-            self._gather(core.on_bye(who, decoded), None, _NO_ROWS, wall_ns, drain)
+            self._gather(core.on_bye(who, decoded), None, _NO_ROWS, wall_ns, append)
 
-    def add_gaps(self, gaps: Sequence[Gap], wall_ns: int, drain: Drain) -> None:
+    def add_gaps(self, gaps: Sequence[Gap], wall_ns: int, append: AppendBatch) -> None:
         """Rows of table `gap`, in one record, so that a killed writer leaves all of them or none."""
         if gaps:
             own = self._identity
             entry = Entry(own.run, own.worker, own.epoch, 0, GAP.name, wall_ns, len(gaps))
-            _add_frame(entry, encode([gap.row(wall_ns) for gap in gaps]), drain)
+            _add_frame(entry, encode([gap.row(wall_ns) for gap in gaps]), append)
 
     def _refusal(self, batch: Batch, rows: bytes) -> str | None:
         table = self._tables.get(batch.table)
@@ -59,20 +59,20 @@ class Intake:
         # Rows are not decoded here, that is the sealer's work; their announced number is one look at the first bytes.
         return None if len(rows) <= FRAME_BYTES_MAX and array_length(rows) == batch.rows else Reason.MALFORMED_ROWS
 
-    def _gather(self, verdict: Verdict, batch: Batch | None, rows: bytes, wall_ns: int, drain: Drain) -> None:
+    def _gather(self, verdict: Decision, batch: Batch | None, rows: bytes, wall_ns: int, append: AppendBatch) -> None:
         match verdict:
             case Accept():
-                self.add_gaps(verdict.gaps, wall_ns, drain)
+                self.add_gaps(verdict.gaps, wall_ns, append)
                 if verdict.stored:
-                    _add_frame(_entry_of(verdict, batch, wall_ns), rows, drain)
-                    drain.batches += batch is not None
-                drain.acks[verdict.who] = verdict.mark.seq
+                    _add_frame(_entry_of(verdict, batch, wall_ns), rows, append)
+                    append.batches += batch is not None
+                append.acks[verdict.who] = verdict.mark.seq
             case Duplicate():
-                drain.duplicates += 1
-                drain.acks[verdict.who] = max(drain.acks.get(verdict.who, 0), verdict.ack_seq)
-            case Refetch():
+                append.duplicates += 1
+                append.acks[verdict.who] = max(append.acks.get(verdict.who, 0), verdict.ack_seq)
+            case Resend():
                 if verdict.ask:
-                    drain.greeted[verdict.who] = None
+                    append.greeted[verdict.who] = None
 
 
 def array_length(data: bytes) -> int | None:
@@ -102,9 +102,9 @@ def _entry_of(accept: Accept, batch: Batch | None, wall_ns: int) -> Entry:
     )  # fmt: skip
 
 
-def _add_frame(entry: Entry, rows: bytes, drain: Drain) -> None:
+def _add_frame(entry: Entry, rows: bytes, append: AppendBatch) -> None:
     frame = encode_entry(entry, rows)
-    drain.frames.append(frame)
-    drain.bytes += len(frame)
+    append.frames.append(frame)
+    append.bytes += len(frame)
     if entry.rows:
-        drain.rows_by_table[entry.table] = drain.rows_by_table.get(entry.table, 0) + entry.rows
+        append.rows_by_table[entry.table] = append.rows_by_table.get(entry.table, 0) + entry.rows

@@ -26,7 +26,7 @@ from workers.writer.gap import Reason
 SUPERSEDED_MAX = 16
 
 
-class Finding(Struct, frozen=True):
+class SegmentFinding(Struct, frozen=True):
     """What one segment holds: its head (None: damaged), how many batches with rows, how many damaged stretches, a torn tail.
 
     A torn tail is what a killed writer leaves and no damage: nothing in it was acknowledged. `whole_bytes`: where the
@@ -45,7 +45,7 @@ class Finding(Struct, frozen=True):
         return self.batches > 0 or self.damaged > 0
 
 
-def without_tail(finding: Finding, size_bytes: int) -> Finding:
+def without_tail(finding: SegmentFinding, size_bytes: int) -> SegmentFinding:
     """The finding once everything behind the last whole record is cut off.
 
     For a segment that was not known to be on the disk in whole: after a power failure its end is missing, zeros or what
@@ -56,12 +56,12 @@ def without_tail(finding: Finding, size_bytes: int) -> Finding:
     return replace(finding, damaged=finding.damaged - (not finding.torn), torn=True)
 
 
-def durable_generation(findings: Iterable[Finding]) -> int:
+def durable_generation(findings: Iterable[SegmentFinding]) -> int:
     """Every segment up to this generation was forced to the disk in whole: what later segments say of those before them."""
     return max((finding.head.durable for finding in findings if finding.head is not None), default=0)
 
 
-def superseded(findings: Iterable[Finding]) -> tuple[str, ...]:
+def superseded(findings: Iterable[SegmentFinding]) -> tuple[str, ...]:
     """The segments whose rows later ones hold, as the heads say, the newest last."""
     names = {name for finding in findings if finding.head is not None for name in finding.head.superseded}
     return tuple(in_order(names)[-SUPERSEDED_MAX:])
@@ -104,7 +104,7 @@ class Recovery:
         for mark in head.marks:
             self._merge(mark)
 
-    def take(self, data: bytes) -> Finding:
+    def take(self, data: bytes) -> SegmentFinding:
         """A whole segment. Segments are taken in the order in which they were opened."""
         head, items = open_segment(data)
         if head is not None:
@@ -122,7 +122,7 @@ class Recovery:
                 torn = True
             else:
                 damaged += 1
-        return Finding(head=head, batches=batches, damaged=damaged, torn=torn, whole_bytes=whole_bytes)
+        return SegmentFinding(head=head, batches=batches, damaged=damaged, torn=torn, whole_bytes=whole_bytes)
 
     def _take_record(self, head: SegmentHead | None, record: Record) -> None:
         entry = record.entry

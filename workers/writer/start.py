@@ -13,7 +13,7 @@ from agent.ports import Bus
 from agent.store.record import Mark
 from agent.store.segment import GENERATION_MAX, SEGMENT_BYTES_MAX, generation_in_sealed, generation_of, id_in
 from workers.writer.folder import read_file
-from workers.writer.recover import Finding, Recovery, durable_generation, newest, superseded, without_tail
+from workers.writer.recover import Recovery, SegmentFinding, durable_generation, newest, superseded, without_tail
 from workers.writer.spool import Spool
 
 # Marks are read from the newest segments, up to so much; older ones are contained in the heads of these.
@@ -42,7 +42,7 @@ def start(spool: Spool, data_directory: str, run: str, bus: Bus) -> Start:
     names = spool.names()
     _tell_foreign(spool.foreign, bus)
     recovery = Recovery(run)
-    findings: dict[str, tuple[Finding, int]] = {}
+    findings: dict[str, tuple[SegmentFinding, int]] = {}
     for name in newest({name: spool.size_of(name) for name in names}, RECOVER_BYTES_MAX):
         try:
             data = read_file(spool.path(name), SEGMENT_BYTES_MAX)
@@ -74,13 +74,13 @@ def start(spool: Spool, data_directory: str, run: str, bus: Bus) -> Start:
     )
 
 
-def _install_in(findings: Iterable[Finding]) -> str | None:
+def _install_in(findings: Iterable[SegmentFinding]) -> str | None:
     """The installation that wrote the newest segment of those read; None: none tells."""
     told = [finding.head.install for finding in findings if finding.head is not None and finding.head.install]
     return told[-1] if told else None
 
 
-def _cut(spool: Spool, name: str, finding: Finding, size_bytes: int, bus: Bus) -> Finding:
+def _cut(spool: Spool, name: str, finding: SegmentFinding, size_bytes: int, bus: Bus) -> SegmentFinding:
     """Of a segment that was not on the disk in whole, cut off what follows its last whole record."""
     if finding.whole_bytes == size_bytes or not spool.cut(name, size_bytes, finding.whole_bytes):
         return finding

@@ -29,7 +29,7 @@ from workers.writer.core import SENDERS_MAX, WriterCore
 from workers.writer.gap import Gap, Reason
 from workers.writer.handover import Handover
 from workers.writer.heads import SegmentHeads
-from workers.writer.intake import Drain, Intake
+from workers.writer.intake import AppendBatch, Intake
 from workers.writer.pruning import Pruning
 from workers.writer.quota import Quota
 from workers.writer.readers import ReaderGroup
@@ -41,8 +41,8 @@ from workers.writer.start import start
 from workers.writer.syncer import Syncer
 
 # One turn of the loop takes no more than this, so that asks, timers and heartbeats come to their turn.
-DRAIN_MESSAGES_MAX = 256
-DRAIN_BYTES_MAX = 8 << 20
+TURN_MESSAGES_MAX = 256
+TURN_BYTES_MAX = 8 << 20
 
 
 class _Counts(Struct):
@@ -206,63 +206,63 @@ class WriterWork(BaseWork):
 
     def on_data(self, now_ns: int) -> bool:
         """Take what has come, up to a bound; True when there may be more."""
-        drain = Drain()
+        append = AppendBatch()
         # While the disk refuses, everything is dropped undecided and unacknowledged; `_retry` has it sent again.
         core = None if self._retry_at_ns is not None else self._core
         has_more = True
-        for _ in range(DRAIN_MESSAGES_MAX):
+        for _ in range(TURN_MESSAGES_MAX):
             received = self._peer.receive()
             if received is None:
                 has_more = False
                 break
             who, message, rows = received
             if not message:
-                self._on_connect(who, drain)
+                self._on_connect(who, append)
             elif core is not None:
-                self._on_message(core, who, message, rows, drain)
-            if drain.bytes >= DRAIN_BYTES_MAX:
+                self._on_message(core, who, message, rows, append)
+            if append.bytes >= TURN_BYTES_MAX:
                 break
         if core is not None:
-            self._store(core, drain, now_ns)
+            self._store(core, append, now_ns)
         return has_more
 
-    def _on_connect(self, who: Identity, drain: Drain) -> None:
+    def _on_connect(self, who: Identity, append: AppendBatch) -> None:
         if who.worker in self._peers or len(self._peers) < SENDERS_MAX:
             self._peers[who.worker] = who
         if self._core is not None:
             self._core.on_connect(who)
-            drain.greeted[who] = None
+            append.greeted[who] = None
 
-    def _on_message(self, core: WriterCore, who: Identity, message: bytes, rows: bytes, drain: Drain) -> None:
+    def _on_message(self, core: WriterCore, who: Identity, message: bytes, rows: bytes, append: AppendBatch) -> None:
         try:
-            self._intake.take(core, who, message, rows, self._clock.wall_ns(), drain)
+            self._intake.take(core, who, message, rows, self._clock.wall_ns(), append)
         except ProtocolError as failure:
             self._counts.malformed += 1
             self._conditions.last_error = failure.sentence
 
-    def _store(self, core: WriterCore, drain: Drain, now_ns: int) -> None:
+    def _store(self, core: WriterCore, append: AppendBatch, now_ns: int) -> None:
         """Decided, now appended, then committed; only then a word to anyone."""
-        if drain.frames:
+        if append.frames:
             try:
-                self._segments.append(drain.frames, now_ns)
+                self._segments.append(append.frames, now_ns)
             except StorageError as failure:
                 self._on_storage_failure(failure, now_ns)
                 return
             core.commit()
-            self._count(drain)
+            self._count(append)
             self._conditions.end("spool")
-        self._counts.duplicates += drain.duplicates
-        for who, seq in drain.acks.items():
+        self._counts.duplicates += append.duplicates
+        for who, seq in append.acks.items():
             failpoint("writer.before_ack")
             self._peer.send(who, DataAck(seq))
             failpoint("writer.acknowledged")
-        self._greet(core, drain.greeted)
+        self._greet(core, append.greeted)
         if self._try(self._segments.rotate_if_due, now_ns):
             self._archive.advance(now_ns)
 
-    def _count(self, drain: Drain) -> None:
-        self._counts.batches += drain.batches
-        for table, rows in drain.rows_by_table.items():
+    def _count(self, append: AppendBatch) -> None:
+        self._counts.batches += append.batches
+        for table, rows in append.rows_by_table.items():
             self._counts.rows += rows
             self._counts.gap_rows += rows if table == GAP.name else 0
             self._rows_by_table[table] = self._rows_by_table.get(table, 0) + rows
@@ -354,11 +354,11 @@ class WriterWork(BaseWork):
     def _note_loss(self, from_wall_ns: int | None, until_wall_ns: int | None, reason: Reason) -> None:
         # The losses of the writer's own are numbered too, so that the key of the table tells them apart.
         self._losses += 1
-        drain = Drain()
+        append = AppendBatch()
         gap = Gap(self._identity, self._losses, None, None, None, from_wall_ns, until_wall_ns, reason)
-        self._intake.add_gaps([gap], self._clock.wall_ns(), drain)
-        self._segments.append(drain.frames, self._clock.now_ns())
-        self._count(drain)
+        self._intake.add_gaps([gap], self._clock.wall_ns(), append)
+        self._segments.append(append.frames, self._clock.now_ns())
+        self._count(append)
 
     def _stats(self) -> dict[str, Any]:
         counts = self._counts

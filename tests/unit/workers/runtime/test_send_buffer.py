@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from agent.model.message import Batch, Bye, Ending, Lost, Missed, Tick
-from workers.runtime.send_buffer import MISSED_MAX, OVERHEAD_BYTES, Parcel, SendBuffer
+from workers.runtime.send_buffer import MISSED_MAX, OVERHEAD_BYTES, PendingBatch, SendBuffer
 
 BYTES_MAX = 4 * (OVERHEAD_BYTES + 100)
 SEVERAL = st.integers(min_value=1, max_value=5)
@@ -18,10 +18,10 @@ def _offer(buffer: SendBuffer, size: int = 10, count: int = 2) -> bool:
     return buffer.offer("process", 1, 1_800_000_000, bytes(size), count)
 
 
-def _send_all(buffer: SendBuffer) -> list[Parcel]:
+def _send_all(buffer: SendBuffer) -> list[PendingBatch]:
     sent = []
-    for parcel in buffer.unsent():
-        sent.append(parcel)
+    for pending in buffer.unsent():
+        sent.append(pending)
         buffer.mark_sent()
     return sent
 
@@ -31,7 +31,7 @@ def test_batches_are_numbered_from_one_and_sent_in_order() -> None:
     buffer = SendBuffer(bytes_max=BYTES_MAX)
     assert buffer.offer("process", 3, 17, b"rows", 5)
     assert buffer.offer("gap", 1, 18, b"", 0)
-    assert _send_all(buffer) == [Parcel(Batch(1, "process", 3, 17, 5), b"rows"), Parcel(Batch(2, "gap", 1, 18, 0), b"")]
+    assert _send_all(buffer) == [PendingBatch(Batch(1, "process", 3, 17, 5), b"rows"), PendingBatch(Batch(2, "gap", 1, 18, 0), b"")]
     assert _send_all(buffer) == []
 
 
@@ -51,7 +51,7 @@ def test_a_new_writer_is_sent_everything_behind_what_it_has() -> None:
         _offer(buffer)
     _send_all(buffer)
     buffer.on_new_writer(2)
-    assert [parcel.seq for parcel in _send_all(buffer)] == [3, 4]
+    assert [pending.seq for pending in _send_all(buffer)] == [3, 4]
     assert buffer.resent_batches == 2
     assert buffer.acknowledged_seq == 2
 
@@ -65,7 +65,7 @@ def test_a_full_buffer_refuses_the_newest_and_tells_it_with_the_next_that_fits()
     buffer.on_acknowledged(2)
     assert _offer(buffer, size=0)
     assert _offer(buffer, size=0)
-    assert [parcel.head.lost for parcel in _send_all(buffer)] == [(Lost(3, 5, 6, "buffer_full"),), ()]
+    assert [pending.head.lost for pending in _send_all(buffer)] == [(Lost(3, 5, 6, "buffer_full"),), ()]
 
 
 def test_a_batch_of_exactly_the_bound_fits() -> None:
@@ -87,7 +87,7 @@ def test_a_buffer_bound_by_ticks_counts_the_batches_of_a_tick_as_one() -> None:
     assert (buffer.refused_batches, buffer.refused_rows) == (3, 3)
     buffer.on_acknowledged(6)
     assert _tick(buffer, 40) == [True] * 3
-    assert [parcel.head.lost for parcel in _send_all(buffer)] == [(Lost(7, 9, 3, "buffer_full"),), (), ()]
+    assert [pending.head.lost for pending in _send_all(buffer)] == [(Lost(7, 9, 3, "buffer_full"),), (), ()]
 
 
 def test_a_tick_waits_until_its_last_batch_is_acknowledged() -> None:
@@ -163,15 +163,15 @@ class WriterStory(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.buffer = SendBuffer(bytes_max=BYTES_MAX)
-        self.pipe: deque[Parcel] = deque()
+        self.pipe: deque[PendingBatch] = deque()
         self.answers: list[int] = []
         self.is_connected = False
         # What the writer has stored or accounted for, and what it was told is lost.
-        self.stored: dict[int, Parcel] = {}
+        self.stored: dict[int, PendingBatch] = {}
         self.told: list[Lost] = []
         self.have = 0
         # What the buffer accepted and what it was told is safe.
-        self.accepted: dict[int, Parcel | None] = {}
+        self.accepted: dict[int, PendingBatch | None] = {}
         self.sizes: dict[int, int] = {}
         self.refused: dict[int, int] = {}
         self.offered = 0
@@ -199,15 +199,15 @@ class WriterStory(RuleBasedStateMachine):
     @rule(parcels_max=SEVERAL)
     def send(self, parcels_max: int) -> None:
         """The socket takes some of what waits."""
-        for parcel in self.buffer.unsent():
+        for pending in self.buffer.unsent():
             if not parcels_max:
                 break
             parcels_max -= 1
-            assert parcel.seq > self.buffer.acknowledged_seq
-            former = self.accepted.setdefault(parcel.seq, parcel)
-            assert former == parcel, "what is sent again is what was sent before"
-            self.sizes.setdefault(parcel.seq, parcel.size_bytes)
-            self.pipe.append(parcel)
+            assert pending.seq > self.buffer.acknowledged_seq
+            former = self.accepted.setdefault(pending.seq, pending)
+            assert former == pending, "what is sent again is what was sent before"
+            self.sizes.setdefault(pending.seq, pending.size_bytes)
+            self.pipe.append(pending)
             self.buffer.mark_sent()
 
     @precondition(lambda self: self.pipe)
@@ -215,13 +215,13 @@ class WriterStory(RuleBasedStateMachine):
     def store(self, parcels_max: int) -> None:
         """The writer takes some of the pipe in, and answers each with what it has by then."""
         for _ in range(min(parcels_max, len(self.pipe))):
-            parcel = self.pipe.popleft()
-            if parcel.seq > self.have:
-                lost_last = max((lost.last_seq for lost in parcel.head.lost), default=self.have)
-                assert parcel.seq == lost_last + 1, "a writer that has all before it misses nothing that is not told"
-                self.stored[parcel.seq] = parcel
-                self.told += parcel.head.lost
-                self.have = parcel.seq
+            pending = self.pipe.popleft()
+            if pending.seq > self.have:
+                lost_last = max((lost.last_seq for lost in pending.head.lost), default=self.have)
+                assert pending.seq == lost_last + 1, "a writer that has all before it misses nothing that is not told"
+                self.stored[pending.seq] = pending
+                self.told += pending.head.lost
+                self.have = pending.seq
             self.answers.append(self.have)
 
     @precondition(lambda self: self.answers)
@@ -269,7 +269,7 @@ class WriterStory(RuleBasedStateMachine):
         lost = [seq for item in self.told for seq in range(item.first_seq, item.last_seq + 1)]
         assert sorted(lost) == sorted(self.refused)
         assert sum(item.rows for item in self.told) == sum(self.refused.values())
-        batches = [seq for seq, parcel in self.stored.items() if isinstance(parcel.head, Batch)]
+        batches = [seq for seq, pending in self.stored.items() if isinstance(pending.head, Batch)]
         assert sorted(batches + lost) == list(range(1, self.offered + 1))
 
 
@@ -306,7 +306,7 @@ def test_a_full_buffer_keeps_a_bounded_number_of_reasons() -> None:
 
 
 def head_of(buffer: SendBuffer) -> Batch:
-    """The head of the next parcel to send, which must be a batch."""
+    """The head of the next pending to send, which must be a batch."""
     head = next(buffer.unsent()).head
     buffer.mark_sent()
     assert isinstance(head, Batch)

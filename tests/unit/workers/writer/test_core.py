@@ -5,7 +5,7 @@ import pytest
 from agent.model.errors import ProtocolError
 from agent.model.message import Batch, Bye, Identity, Lost
 from agent.store.record import Mark
-from workers.writer.core import IGNORED_MAX, SENDERS_MAX, SILENT_EPOCHS_MAX, Accept, Duplicate, Refetch, WriterCore
+from workers.writer.core import IGNORED_MAX, SENDERS_MAX, SILENT_EPOCHS_MAX, Accept, Duplicate, Resend, WriterCore
 from workers.writer.gap import Gap, Reason
 
 WHO = Identity("run-1", "process", 1)
@@ -82,8 +82,8 @@ def test_range_that_is_partly_known_has_unknown_rows() -> None:
 def test_hole_is_fetched_again_first() -> None:
     """A skipped number is no loss before its sender was asked; what is on its way meanwhile is left unacknowledged."""
     core = core_with(4)
-    assert core.on_batch(WHO, batch(7)) == Refetch(who=WHO, have_seq=4, ask=True)
-    assert core.on_batch(WHO, batch(8)) == Refetch(who=WHO, have_seq=4, ask=False)
+    assert core.on_batch(WHO, batch(7)) == Resend(who=WHO, have_seq=4, ask=True)
+    assert core.on_batch(WHO, batch(8)) == Resend(who=WHO, have_seq=4, ask=False)
     assert [accepted(core.on_batch(WHO, batch(seq))).gaps for seq in (5, 6, 7, 8)] == [()] * 4
 
 
@@ -113,14 +113,14 @@ def test_new_connection_asks_anew() -> None:
     core.on_batch(WHO, batch(9))
     core.on_connect(NEXT)
     core.on_connect(WHO)
-    assert core.on_batch(WHO, batch(7)) == Refetch(who=WHO, have_seq=4, ask=True)
+    assert core.on_batch(WHO, batch(7)) == Resend(who=WHO, have_seq=4, ask=True)
 
 
 def test_sender_that_never_sends_again_is_believed_in_the_end() -> None:
     """A sender deaf to the order does not hold its batches up for ever."""
     core = core_with(4)
     verdicts = [core.on_batch(WHO, batch(7 + count)) for count in range(IGNORED_MAX + 1)]
-    assert all(isinstance(verdict, Refetch) for verdict in verdicts)
+    assert all(isinstance(verdict, Resend) for verdict in verdicts)
     assert brief(accepted(core.on_batch(WHO, batch(7 + IGNORED_MAX + 1))).gaps) == [
         (5, 7 + IGNORED_MAX, None, Reason.SEQUENCE_HOLE)
     ]
@@ -143,8 +143,8 @@ def test_bye_accounts_for_the_last_losses() -> None:
 def test_bye_behind_a_hole_waits_for_what_is_sent_again() -> None:
     """A Bye that overtakes nothing is still behind its last batch: it does not turn the hole into a loss."""
     core = core_with(4)
-    assert core.on_batch(WHO, batch(6)) == Refetch(who=WHO, have_seq=4, ask=True)
-    assert core.on_bye(WHO, Bye(7)) == Refetch(who=WHO, have_seq=4, ask=False)
+    assert core.on_batch(WHO, batch(6)) == Resend(who=WHO, have_seq=4, ask=True)
+    assert core.on_bye(WHO, Bye(7)) == Resend(who=WHO, have_seq=4, ask=False)
     for seq in (5, 6):
         assert accepted(core.on_batch(WHO, batch(seq))).gaps == ()
     assert accepted(core.on_bye(WHO, Bye(7))).gaps == ()

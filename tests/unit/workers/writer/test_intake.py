@@ -24,7 +24,7 @@ from agent.store.record import (
 )
 from workers.writer.core import WriterCore
 from workers.writer.gap import Reason
-from workers.writer.intake import Drain, Intake, array_length
+from workers.writer.intake import AppendBatch, Intake, array_length
 from workers.writer.recover import Recovery
 
 WRITER = Identity("run-1", "writer", 1)
@@ -34,42 +34,42 @@ FORMS = {name: form_of(table) for name, table in TABLES.items()}
 WALL_NS = 1_700_000_000_000_000_000
 
 
-def entries_of(drain: Drain) -> list[tuple[Entry, list[Row]]]:
-    """What the frames of a drain hold."""
-    items = list(parse_records(b"".join(drain.frames), 0))
+def entries_of(append: AppendBatch) -> list[tuple[Entry, list[Row]]]:
+    """What the frames of a append hold."""
+    items = list(parse_records(b"".join(append.frames), 0))
     assert all(isinstance(item, Record) for item in items)
     return [(item.entry, decode_rows(item.rows)) for item in items if isinstance(item, Record)]
 
 
-def take(*messages: tuple[bytes, bytes]) -> Drain:
+def take(*messages: tuple[bytes, bytes]) -> AppendBatch:
     """What comes of messages of one sender to a fresh writer."""
-    core, drain = WriterCore("run-1"), Drain()
+    core, append = WriterCore("run-1"), AppendBatch()
     for message, rows in messages:
-        Intake(WRITER, TABLES).take(core, WHO, message, rows, WALL_NS, drain)
-    return drain
+        Intake(WRITER, TABLES).take(core, WHO, message, rows, WALL_NS, append)
+    return append
 
 
 def test_batch_is_framed_as_it_came() -> None:
     """The rows of a batch stand in the spool byte for byte, under the head of its sender."""
     sender = FakeSender(WHO)
-    drain = take(*sender.offer(5, rows=3))
-    assert entries_of(drain) == [(Entry("run-1", "process", 1, 1, "sample", 5, 3), sample_rows(WHO, 1, 5, 3))]
-    assert (drain.acks, drain.rows_by_table, drain.batches) == ({WHO: 1}, {"sample": 3}, 1)
+    append = take(*sender.offer(5, rows=3))
+    assert entries_of(append) == [(Entry("run-1", "process", 1, 1, "sample", 5, 3), sample_rows(WHO, 1, 5, 3))]
+    assert (append.acks, append.rows_by_table, append.batches) == ({WHO: 1}, {"sample": 3}, 1)
 
 
 def test_one_acknowledgement_for_many_batches() -> None:
-    """A drain acknowledges the highest number of each sender, duplicates included."""
+    """A append acknowledges the highest number of each sender, duplicates included."""
     sender = FakeSender(WHO)
     first, second = sender.offer(5), sender.offer(6)
-    drain = take(*first, *second, *first)
-    assert (drain.acks, drain.duplicates, len(drain.frames)) == ({WHO: 2}, 1, 2)
+    append = take(*first, *second, *first)
+    assert (append.acks, append.duplicates, len(append.frames)) == ({WHO: 2}, 1, 2)
 
 
 def test_bye_is_a_record_without_rows() -> None:
     """A Bye is kept, so that the next writer knows of it."""
     sender = FakeSender(WHO)
-    drain = take(*sender.offer(5), *sender.goodbye())
-    assert entries_of(drain)[1] == (Entry("run-1", "process", 1, 2, "", WALL_NS, 0, ended=True), [])
+    append = take(*sender.offer(5), *sender.goodbye())
+    assert entries_of(append)[1] == (Entry("run-1", "process", 1, 2, "", WALL_NS, 0, ended=True), [])
 
 
 @pytest.mark.parametrize(
@@ -84,10 +84,10 @@ def test_bye_is_a_record_without_rows() -> None:
 )
 def test_batch_that_cannot_be_stored_is_a_gap(table: str, version: int, rows: bytes, reason: str) -> None:
     """It is accounted for under the writer's own name and acknowledged."""
-    drain = take((encode(Batch(1, table, version, 5, 1)), rows))
-    ((entry, (row,)),) = entries_of(drain)
+    append = take((encode(Batch(1, table, version, 5, 1)), rows))
+    ((entry, (row,)),) = entries_of(append)
     assert (entry.worker, entry.seq, entry.table, row[GAP.column_names.index("reason")]) == ("writer", 0, "gap", reason)
-    assert drain.acks == {WHO: 1}
+    assert append.acks == {WHO: 1}
 
 
 def test_foreign_message_is_a_protocol_error() -> None:
@@ -160,34 +160,34 @@ class World:
             self.put(sender, sender.hear(message))
 
     def turn(self, *, end: str = "good") -> None:
-        """One drain of the writer, which ends well, with a full disk, or with its death before, in or after the append."""
-        drain = Drain()
+        """One append of the writer, which ends well, with a full disk, or with its death before, in or after the append."""
+        append = AppendBatch()
         count = self.random.randint(1, 12)
         taken, self.incoming = self.incoming[:count], self.incoming[count:]
         for who, message, rows in taken:
             if message:
-                self.intake.take(self.core, who, message, rows, self.wall_ns, drain)
+                self.intake.take(self.core, who, message, rows, self.wall_ns, append)
             else:
                 self.core.on_connect(who)
-                drain.greeted[who] = None
-        data = b"".join(drain.frames)
+                append.greeted[who] = None
+        data = b"".join(append.frames)
         if end == "full":
             self.core.rollback()
-            drain = Drain()
-            drain.greeted.update((sender.who, None) for sender in self.senders.values())
+            append = AppendBatch()
+            append.greeted.update((sender.who, None) for sender in self.senders.values())
         else:
             self.segments[-1] += data if end in ("good", "after") else data[: self.random.randint(0, len(data))]
         if end in ("good", "full"):
-            self.answer(drain)
+            self.answer(append)
         else:
             self.kill_writer()
 
-    def answer(self, drain: Drain) -> None:
+    def answer(self, append: AppendBatch) -> None:
         """What follows a successful append."""
         self.core.commit()
-        for who, seq in drain.acks.items():
+        for who, seq in append.acks.items():
             self.say(who, DataAck(seq))
-        for who in drain.greeted:
+        for who in append.greeted:
             self.say(who, DataHello(self.epoch, self.core.have(who)))
 
     def kill_writer(self) -> None:

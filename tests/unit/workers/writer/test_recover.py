@@ -16,8 +16,8 @@ from agent.store.record import (
 from workers.writer.gap import Gap, Reason
 from workers.writer.recover import (
     SUPERSEDED_MAX,
-    Finding,
     Recovery,
+    SegmentFinding,
     durable_generation,
     newest,
     open_segment,
@@ -203,6 +203,6 @@ def test_the_newest_superseded_segments_are_remembered() -> None:
         SegmentHead(FORMAT_VERSION, "00000000456789ab", "node-1", "run-1", "0.1", 5, {}, (), 0, part)
         for part in (names[4:], names[:6])
     ]
-    findings = [Finding(head, 0, 0, torn=False) for head in heads]
-    assert superseded([*findings, Finding(None, 0, 1, torn=False)]) == names[2:]
+    findings = [SegmentFinding(head, 0, 0, torn=False) for head in heads]
+    assert superseded([*findings, SegmentFinding(None, 0, 1, torn=False)]) == names[2:]
     assert superseded([]) == ()

@@ -11,7 +11,7 @@ from agent.model.message import Batch, Bye, Ending, Identity, Missed, Tick, enco
 from agent.model.tick_grid import TickGrid
 from agent.model.timebase import MS, S
 from agent.store.record import Entry, Mark, encode_entry, encode_head
-from workers.runtime.send_buffer import Parcel, SendBuffer
+from workers.runtime.send_buffer import PendingBatch, SendBuffer
 from workers.writer.core import Accept, WriterCore
 from workers.writer.gap import Gap, Reason
 from workers.writer.recover import Recovery
@@ -115,10 +115,10 @@ def test_ticks_whose_batches_were_refused_are_counted_with_these() -> None:
     buffer = SendBuffer(bytes_max=600)
     assert not buffer.offer("sample", 1, 60, bytes(500), 1, Tick(103, (Missed(102, 102, "starved"),)))
     assert buffer.offer("sample", 1, 70, b"", 1, Tick(104))
-    parcel = next(buffer.unsent())
-    assert isinstance(parcel.head, Batch)
+    pending = next(buffer.unsent())
+    assert isinstance(pending.head, Batch)
     core = WriterCore("run-1", [Mark("run-1", WHO.worker, 1, 0, 50, False, 101)])
-    assert brief(accepted(core.on_batch(WHO, parcel.head)).gaps) == [(1, "buffer_full", 1, 103), (1, "starved", 1, 102)]
+    assert brief(accepted(core.on_batch(WHO, pending.head)).gaps) == [(1, "buffer_full", 1, 103), (1, "starved", 1, 102)]
 
 
 def test_a_tick_that_nothing_explains_is_unknown() -> None:
@@ -188,18 +188,18 @@ class _World:
 
     def deliver(self, who: Identity, buffer: SendBuffer) -> None:
         """The writer takes what waits. It may be killed behind the gaps or behind the batch; its successor goes on."""
-        for parcel in self._waiting(buffer):
+        for pending in self._waiting(buffer):
             for _ in range(2):
-                head = parcel.head
+                head = pending.head
                 verdict = self.core.on_batch(who, head) if isinstance(head, Batch) else self.core.on_bye(who, head)
                 if not isinstance(verdict, Accept) or self.append(verdict, head):
                     break
         buffer.on_acknowledged(1 << 40)
 
-    def _waiting(self, buffer: SendBuffer) -> list[Parcel]:
+    def _waiting(self, buffer: SendBuffer) -> list[PendingBatch]:
         waiting = []
-        for parcel in buffer.unsent():
-            waiting.append(parcel)
+        for pending in buffer.unsent():
+            waiting.append(pending)
             buffer.mark_sent()
         return waiting
 
