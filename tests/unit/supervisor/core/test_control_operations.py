@@ -169,7 +169,7 @@ def test_rotate_gives_the_writers_own_answer() -> None:
 
 
 def test_a_rotation_asked_by_signal_answers_nobody() -> None:
-    """It is a question all the same, with a deadline."""
+    """It is a question too, with a deadline."""
     story = _up()
     assert list(_asks(story.tell(RotateRequested()))) == ["writer"]
     (answer,) = _answers(story.advance(60 * S))
