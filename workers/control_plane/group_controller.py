@@ -15,16 +15,15 @@ from agent.model.rule import Assignment, Monitoring
 from agent.model.timebase import MS, S
 from agent.ports import Bus, Clock
 from workers.control_plane.desired_groups import desired_group
+from workers.control_plane.group_check import check_group, release_strays
 from workers.control_plane.group_plan import GroupPlan
 from workers.control_plane.group_report import GroupReport
 from workers.control_plane.group_step import Check, CheckResult, Create, Delete
 from workers.control_plane.pods import Places
+from workers.control_plane.stale_groups import StaleGroups
 from workers.control_plane.unit_threads import UnitThreads
 from workers.resctrl.cleanup import Cleanup
-from workers.resctrl.failure import SourceError
 from workers.resctrl.groups import MonitoringGroups
-from workers.resctrl.name import group_name, is_unmistakable
-from workers.resctrl.place import GroupPlace, name_of, under
 from workers.resctrl.problem import ProblemKind, ResctrlError
 from workers.resctrl.tree import GONE
 
@@ -74,8 +73,7 @@ class GroupController:
         self._ends_adoption = False
         # Look inside control groups of others for what is ours and serves nobody any more.
         self._sweeps_inside = False
-        # Names of shared groups by the rules: they may be anybody's, unless a rule says that they are ours.
-        self.shared_groups: frozenset[str] = frozenset()
+        self._stale = StaleGroups(groups, self._plan)
         self._mount_at_ns = self._retry_at_ns = self._health_at_ns = 0
         self._steps: Counter[str] = Counter()
         self._failures: Counter[str] = Counter()
@@ -124,6 +122,10 @@ class GroupController:
             self._plan.on_lost(*self._lost)
         if not self._has_looked:
             self._has_looked = self._ends_adoption = True
+
+    def share(self, names: frozenset[str]) -> None:
+        """The names of shared groups by the rules: groups of these names are ours wherever they are."""
+        self._stale.shared_groups = names
 
     @property
     def is_settled(self) -> bool:
@@ -191,7 +193,7 @@ class GroupController:
             # Before it is called found: what only the first group would show would come and go once a second.
             self._groups.check_monitored()
             # Listed before any group is made: what is made from now on is not an earlier agent's.
-            self._cleanup = Cleanup(self._groups, is_ours_inside=self._is_ours_inside) if self._is_first_start else None
+            self._cleanup = Cleanup(self._groups, is_ours_inside=self._stale.is_ours_inside) if self._is_first_start else None
         except (ResctrlError, OSError) as problem:
             self._lose(problem)
             return
@@ -222,7 +224,7 @@ class GroupController:
             try:
                 is_over = self._cleanup.step()
             except ResctrlError as problem:
-                if self._ends_all(problem):
+                if self._count_failure(problem):
                     return
                 # What is left is tried at the next turn; any other failure would only come again.
                 is_over = problem.kind is not ProblemKind.LOCKED
@@ -232,31 +234,16 @@ class GroupController:
                 self._cleanup, self._is_first_start = None, False
                 self._report.conditions.tell("resctrl", "", blocks_ready=True)
 
-    def _sweep(self, now_ns: int) -> None:
-        """After the first look, and when resctrl is found again: groups of ours that nobody wants, such as one made just before a
-        predecessor died. Those that are wanted and there stay, with their counters.
-        """
-        self._plan.end_adoption(now_ns)
-        known = {*self._plan.paths(), *(under("", group_name(name, self._groups.prefix)) for name in self._plan.names())}
-        for group in self._groups.list_groups():
-            if group.place is not GroupPlace.CONTROL_GROUP and group.path not in known:
-                self._plan.remove(group.path, now_ns)
-
-    def _sweep_inside(self, now_ns: int) -> None:
-        """Groups of ours inside control groups of others that serve nobody: their pod ended while no agent ran, or its threads live
-        elsewhere by now. What is not surely ours stays, and so does what a unit may still need."""
-        held = set(self._plan.paths())
-        wanted = {group_name(name, self._groups.prefix): name for name in self._plan.names()}
-        for group in self._groups.list_groups():
-            if group.place is not GroupPlace.CONTROL_GROUP or group.path in held:
-                continue
-            name = name_of(group.path)
-            if self._plan.is_whole(wanted[name]) if name in wanted else self._is_ours_inside(name):
-                self._plan.remove(group.path, now_ns)
-
-    def _is_ours_inside(self, name: str) -> bool:
-        prefix = self._groups.prefix
-        return is_unmistakable(name, prefix) or name in {group_name(each, prefix) for each in self.shared_groups}
+    def _remove_stale(self, *, also_outside: bool) -> None:
+        """Have groups of ours that nobody wants removed; those outside control groups of others after the first look, and when
+        resctrl is found again. *Raises:* ResctrlError."""
+        now_ns = self._clock.now_ns()
+        if also_outside:
+            self._plan.end_adoption(now_ns)
+            for path in self._stale.outside_control_groups():
+                self._plan.remove(path, now_ns)
+        for path in self._stale.inside_control_groups():
+            self._plan.remove(path, now_ns)
 
     # ---- the plan's steps --------------------------------------------------------------------------
 
@@ -267,9 +254,7 @@ class GroupController:
         if self._ends_adoption or self._sweeps_inside:
             is_whole_sweep, self._ends_adoption, self._sweeps_inside = self._ends_adoption, False, False
             try:
-                if is_whole_sweep:
-                    self._sweep(self._clock.now_ns())
-                self._sweep_inside(self._clock.now_ns())
+                self._remove_stale(also_outside=is_whole_sweep)
             except ResctrlError as problem:
                 self._failures[problem.kind.value] += 1
                 self._ends_adoption = is_whole_sweep and problem.kind is ProblemKind.LOCKED
@@ -292,7 +277,7 @@ class GroupController:
             path = self._groups.create_group(step.group)
             failpoint("resctrl.created")
         except ResctrlError as problem:
-            if not self._ends_all(problem):
+            if not self._count_failure(problem):
                 # It stands for all who wait, so it names no directory.
                 detail = problem.sentence.removeprefix(f"{problem.path}: ")
                 self._plan.on_create_failed(step.group, problem.kind, detail, self._clock.now_ns())
@@ -306,7 +291,7 @@ class GroupController:
             self._groups.delete_group(step.path)
             failpoint("resctrl.deleted")
         except ResctrlError as problem:
-            if not self._ends_all(problem):
+            if not self._count_failure(problem):
                 self._plan.on_delete_failed(step.path, problem.kind, self._clock.now_ns())
             return
         self._plan.on_deleted(step.path, self._clock.now_ns())
@@ -317,31 +302,17 @@ class GroupController:
         if any(not container for _uid, container in step.parts):
             # Only units without containers can have others' containers counted to them.
             threads.of_others = frozenset().union(*(held for group, held in self._in_containers.items() if group != step.group))
-        reconciliation = self._groups.reconciliation(step.paths[0], threads, step.paths)
         failpoint("resctrl.before_check")
         try:
-            result = reconciliation.step()
+            found = check_group(self._groups, threads, step.paths)
             failpoint("resctrl.checked")
         except ResctrlError as problem:
             self._on_check_failed(step, problem)
             return
         self._in_containers[step.group] = threads.in_containers
-        refused = len(result.refused)
-        detail = result.refused[0].reason if result.refused else ""
-        kind = ProblemKind.NO_PERMISSION
-        if reconciliation.problem is not None:
-            # Threads in another tool's control group, for which there was no id.
-            refused, detail, kind = max(refused, 1), reconciliation.problem.sentence, reconciliation.problem.kind
-        elif threads.failure is not None:
-            # Of one container; one that nobody can list does not keep the others out of the group.
-            failure = SourceError(threads.failure.filename or "", threads.failure)
-            refused, detail, kind = max(refused, 1), failure.sentence, failure.kind
-        outside = threads.outside_by_part(reconciliation.outside_threads)
-        found = CheckResult(result.paths, outside, result.assigned, refused, detail, kind)
-        # What is in the group beside those that are known may be those that are not.
-        if result.is_clean and reconciliation.further_threads and threads.failure is None:
-            self._release_strays(step, threads, result.paths)
-        self._plan.on_checked(step.group, found, self._clock.now_ns())
+        if found.may_hold_strays:
+            self._release_strays(step, threads, found.result.paths)
+        self._plan.on_checked(step.group, found.result, self._clock.now_ns())
 
     def _on_check_failed(self, step: Check, problem: ResctrlError) -> None:
         now_ns = self._clock.now_ns()
@@ -350,21 +321,18 @@ class GroupController:
         elif problem.kind is ProblemKind.IO and problem.errno in GONE:
             self._failures["vanished"] += 1
             self._plan.on_vanished(step.group, now_ns)
-        elif not self._ends_all(problem):
+        elif not self._count_failure(problem):
             self._plan.on_check_failed(step.group, problem.kind, problem.sentence, now_ns)
 
     def _release_strays(self, step: Check, threads: UnitThreads, paths: tuple[str, ...]) -> None:
-        """Threads in the group that are none of the unit's: an id used again, or one that moved to another cgroup."""
         try:
-            for path, strays in self._groups.strays(step.paths[0], threads, paths).items():
-                self._steps["release"] += len(strays)
-                self._groups.release(path, strays)
+            self._steps["release"] += release_strays(self._groups, threads, step.paths[0], paths)
         except ResctrlError as problem:
             # The next check tries again.
             self._failures[problem.kind.value] += 1
 
-    def _ends_all(self, problem: ResctrlError) -> bool:
-        """Count a failure; one of the whole mount ends all work until the mount is looked at again."""
+    def _count_failure(self, problem: ResctrlError) -> bool:
+        """Count it. One that holds for the whole mount gives the mount up until it is looked at again: True."""
         self._failures[problem.kind.value] += 1
         if problem.kind in _OF_THE_MOUNT:
             self._lose(problem)

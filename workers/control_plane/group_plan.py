@@ -8,11 +8,10 @@ group decides: a group gives way to one of higher priority, never to an equal. W
 
 from collections.abc import Sequence
 
-from msgspec import Struct
-
 from agent.model.rule import Monitoring
 from agent.model.timebase import MS, S
-from workers.control_plane.group_step import Check, CheckResult, Create, Delete, DesiredGroup, Part, Step
+from workers.control_plane.group_step import Check, CheckResult, Create, Delete, DesiredGroup, Step
+from workers.control_plane.planned_group import PlannedGroup, parts_by_unit
 from workers.resctrl.problem import ProblemKind
 
 # A released id is looked at by the kernel once a second; four looks a second find it free soon enough and cost a millisecond.
@@ -21,42 +20,10 @@ BUSY_RETRY_NS = 250 * MS
 LOCKED_RETRY_NS = 50 * MS
 # A group that cannot be removed now (still mounted elsewhere, a fault of the file system) must not be tried in a busy loop.
 DELETE_RETRY_NS = 1 * S
-# A container that has not started yet, or one that forks faster than it can be caught.
-UNSETTLED_RETRY_NS = 500 * MS
-# Fork storms converge within five; beyond this it is no race but something that pushes threads out.
-PASSES_MAX = 16
-# A fork takes a millisecond; on a host that stands still for longer the usual check finds what is left.
-SECOND_LOOK_NS = 500 * MS
-# Each look that finds nothing new doubles the wait, up to the usual interval; more doublings mean nothing.
-IDLE_MAX = 16
-
 # What is over in a moment: nobody forgets the true reason for it.
 _MOMENTARY = frozenset({ProblemKind.BUSY, ProblemKind.LOCKED})
 
 GAVE_WAY = "its monitoring id went to a group of higher priority"
-
-
-class _Group(Struct):
-    """What is known of one wanted group."""
-
-    wanted: DesiredGroup
-    number: int
-    paths: tuple[str, ...] = ()
-    problem: ProblemKind | None = None
-    detail: str = ""
-    tried: bool = False
-    create_at_ns: int = 0
-    check_at_ns: int = 0
-    passes: int = 0
-    # How often in a row a look changed nothing and yet not all was whole.
-    idle: int = 0
-    outside: dict[Part, int | None] = {}
-    # The parts of `wanted` by unit: thousands of units may share a group, and each is asked about.
-    by_unit: dict[str, list[Part]] = {}
-
-    @property
-    def rank(self) -> tuple[int, int]:
-        return -self.wanted.priority, self.number
 
 
 class GroupPlan:
@@ -65,7 +32,7 @@ class GroupPlan:
     def __init__(self, *, check_interval_ns: int, retry_interval_ns: int) -> None:
         self._check_interval_ns = check_interval_ns
         self._retry_interval_ns = retry_interval_ns
-        self._groups: dict[str, _Group] = {}
+        self._groups: dict[str, PlannedGroup] = {}
         self._of_unit: dict[str, str] = {}
         self._numbers = 0
         # Directories to be removed, with the instant from which that may be tried.
@@ -83,6 +50,7 @@ class GroupPlan:
 
     def want(self, wanted: Sequence[DesiredGroup], now_ns: int) -> None:
         """From now on exactly these groups are wanted. Directories of all others are to be removed, ids first for the rest."""
+        assert len({each.group for each in wanted}) == len(wanted), "a group is wanted once"
         before, self._groups = self._groups, {}
         units = {uid: each.group for each in wanted for uid, _part in each.parts}
         for each in wanted:
@@ -93,11 +61,10 @@ class GroupPlan:
                 is_other = set(each.parts) != set(known.wanted.parts)
                 if each.priority > known.wanted.priority:
                     self._create_soon(now_ns)
-                known.outside = {part: known.outside[part] for part in each.parts if part in known.outside}
-                known.wanted, known.by_unit = each, _by_unit(each)
+                known.want(each)
                 if is_other:
                     # Threads of a part that came are to be moved in, those of one that went are to be let go.
-                    self._check_soon(known, now_ns)
+                    known.check_soon(now_ns)
                 self._touch(known)
             self._groups[each.group] = known
         for gone in before.values():
@@ -116,9 +83,9 @@ class GroupPlan:
         """A directory of ours that belongs to no group goes."""
         self._leaving.setdefault(path, ("", now_ns))
 
-    def _new(self, wanted: DesiredGroup, now_ns: int) -> _Group:
+    def _new(self, wanted: DesiredGroup, now_ns: int) -> PlannedGroup:
         self._numbers += 1
-        new = _Group(wanted, self._numbers, check_at_ns=now_ns, by_unit=_by_unit(wanted))
+        new = PlannedGroup(wanted, self._numbers, check_at_ns=now_ns, by_unit=parts_by_unit(wanted))
         # One that is wanted again before its directory was removed keeps it, and its counters.
         still_there = tuple(path for path, (group, _due_ns) in self._leaving.items() if group == wanted.group)
         new.paths = self._adopted.pop(wanted.group, ()) or still_there
@@ -133,7 +100,7 @@ class GroupPlan:
         """Somebody who did not wait yet may be important enough for another one to give way."""
         self._create_at_ns = min(self._create_at_ns, now_ns)
 
-    def _leave(self, group: _Group, now_ns: int) -> None:
+    def _leave(self, group: PlannedGroup, now_ns: int) -> None:
         for path in group.paths:
             self._leaving[path] = (group.wanted.group, now_ns)
         group.paths = ()
@@ -157,8 +124,8 @@ class GroupPlan:
         self._create_at_ns = min(self._create_at_ns, now_ns)
         for group in self._groups.values():
             group.create_at_ns = min(group.create_at_ns, now_ns)
-            if group.paths and not self._is_whole(group):
-                self._check_soon(group, now_ns)
+            if group.paths and not group.is_whole:
+                group.check_soon(now_ns)
 
     # ---- what to do next --------------------------------------------------------------------------
 
@@ -190,7 +157,7 @@ class GroupPlan:
         instants += [group.check_at_ns for group in self._groups.values() if group.paths]
         return min(instants, default=None)
 
-    def _missing(self) -> list[_Group]:
+    def _missing(self) -> list[PlannedGroup]:
         return [group for group in self._groups.values() if not group.paths]
 
     # ---- how it ended -----------------------------------------------------------------------------
@@ -203,7 +170,7 @@ class GroupPlan:
         self._leaving.pop(path, None)
         group.paths, group.problem, group.detail, group.tried = (path,), None, "", True
         group.outside = {}
-        self._check_soon(group, now_ns)
+        group.check_soon(now_ns)
         self._touch(group)
 
     def on_create_failed(self, name: str, kind: ProblemKind, detail: str, now_ns: int) -> None:
@@ -250,36 +217,8 @@ class GroupPlan:
         group = self._groups.get(name)
         if group is None or not group.paths:
             return
-        group.paths = found.paths
-        group.outside = self._outside(group, found)
-        group.problem = found.problem if found.refused else None
-        group.detail = found.detail
-        group.passes += 1
-        is_dirty = any(group.outside.values())
-        if is_dirty and not found.refused and group.passes < PASSES_MAX:
-            group.check_at_ns = now_ns
-        elif self._is_whole(group):
-            group.check_at_ns = now_ns + self._wait_of_whole_ns(group)
-            group.passes = group.idle = 0
-        else:
-            group.passes = 0
-            group.check_at_ns = now_ns + min(self._check_interval_ns, UNSETTLED_RETRY_NS << group.idle)
-            group.idle = min(group.idle + 1, IDLE_MAX)
+        group.on_checked(found, now_ns, self._check_interval_ns)
         self._touch(group)
-
-    def _outside(self, group: _Group, found: CheckResult) -> dict[Part, int | None]:
-        """How many are outside by part. Of a part that was whole, threads that were listed and ended before they were looked for
-        in the group say nothing: in a storm of short lives there is always one."""
-        if found.moved or found.refused:
-            return found.outside
-        return {part: 0 if group.outside.get(part) == 0 and count else count for part, count in found.outside.items()}
-
-    def _wait_of_whole_ns(self, group: _Group) -> int:
-        if group.passes > 1:
-            # Threads had to be moved: a fork that began before its creator was moved may have ended only after the clean pass.
-            return min(SECOND_LOOK_NS, self._check_interval_ns)
-        # Spread over the interval, so that hundreds of groups are not looked at in one go.
-        return self._check_interval_ns - self._check_interval_ns * (group.number % 16) // 32
 
     def on_check_failed(self, name: str, kind: ProblemKind, detail: str, now_ns: int) -> None:
         """The pass did not come to its end; where the directory itself is gone it is made anew, at once."""
@@ -313,7 +252,7 @@ class GroupPlan:
             evicted += 1
         return evicted > 0
 
-    def _fail(self, group: _Group, kind: ProblemKind, detail: str) -> None:
+    def _fail(self, group: PlannedGroup, kind: ProblemKind, detail: str) -> None:
         group.paths, group.outside, group.tried = (), {}, True
         if (group.problem, group.detail) != (kind, detail):
             group.problem, group.detail = kind, detail
@@ -324,12 +263,7 @@ class GroupPlan:
     def monitoring(self, uid: str) -> Monitoring | None:
         """How the group of a unit stands; None: none is wanted for it."""
         group = self._groups.get(self._of_unit.get(uid, ""))
-        if group is None:
-            return None
-        own = group.by_unit.get(uid, [])
-        whole = sum(group.outside.get(part) == 0 for part in own) if group.paths else 0
-        problem = "" if group.problem is None else group.problem.value
-        return Monitoring(group.paths, problem, group.detail, len(own), whole)
+        return None if group is None else group.monitoring(uid)
 
     def take_changed(self) -> set[str]:
         """The units about which `monitoring` may say something else than when this was asked last."""
@@ -352,13 +286,7 @@ class GroupPlan:
 
     def unreconciled(self) -> list[str]:
         """The units with a group of which some part is not known to be whole in it."""
-        return [
-            uid
-            for group in self._groups.values()
-            if group.paths
-            for uid, parts in group.by_unit.items()
-            if any(group.outside.get(part) != 0 for part in parts)
-        ]
+        return [uid for group in self._groups.values() if group.paths for uid in group.incomplete_units]
 
     def names(self) -> list[str]:
         """Every group that is wanted."""
@@ -372,23 +300,10 @@ class GroupPlan:
     def is_whole(self, name: str) -> bool:
         """Whether a wanted group holds all threads of all its parts, as last looked at."""
         group = self._groups.get(name)
-        return group is not None and bool(group.paths) and self._is_whole(group)
+        return group is not None and bool(group.paths) and group.is_whole
 
     def _any_untried(self) -> bool:
         return any(not group.tried for group in self._groups.values())
 
-    def _is_whole(self, group: _Group) -> bool:
-        return all(group.outside.get(part) == 0 for part in group.wanted.parts)
-
-    def _check_soon(self, group: _Group, now_ns: int) -> None:
-        group.check_at_ns, group.passes, group.idle = now_ns, 0, 0
-
-    def _touch(self, group: _Group) -> None:
+    def _touch(self, group: PlannedGroup) -> None:
         self._changed |= {uid for uid, _part in group.wanted.parts}
-
-
-def _by_unit(wanted: DesiredGroup) -> dict[str, list[Part]]:
-    found: dict[str, list[Part]] = {}
-    for part in wanted.parts:
-        found.setdefault(part[0], []).append(part)
-    return found

@@ -123,7 +123,7 @@ class ControlPlaneWork(BaseWork):
         operator_rules = self._operator_rules(entries)
         self._binder = Binder(operator_rules, self.heartbeat)
         if self._controller is not None:
-            self._controller.shared_groups = frozenset(rule.action.group for rule in operator_rules if rule.action.kind == "shared")
+            self._controller.share(frozenset(rule.action.group for rule in operator_rules if rule.action.kind == "shared"))
         self._rebind_due = True
         if self._started and not self.is_stopped:
             update = self._updated()

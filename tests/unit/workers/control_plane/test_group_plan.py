@@ -9,12 +9,10 @@ from workers.control_plane.group_plan import (
     DELETE_RETRY_NS,
     GAVE_WAY,
     LOCKED_RETRY_NS,
-    PASSES_MAX,
-    SECOND_LOOK_NS,
-    UNSETTLED_RETRY_NS,
     GroupPlan,
 )
 from workers.control_plane.group_step import Check, CheckResult, Create, Delete, DesiredGroup
+from workers.control_plane.planned_group import PASSES_MAX, SECOND_LOOK_NS, UNSETTLED_RETRY_NS
 from workers.resctrl.problem import ProblemKind
 
 CHECK_NS, RETRY_NS = 10 * S, 5 * S
