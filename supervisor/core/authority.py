@@ -73,11 +73,11 @@ class Authority:
 
     def on_hello(self, child: str, epoch: int, *, is_held: bool = False) -> list[Effect]:
         """A new generation holds nothing: it gets a snapshot. One that is held gets it with `release`."""
-        former = self.replicas.get(child)
+        earlier = self.replicas.get(child)
         replica = self.replicas[child] = WorkerReplica(child, epoch, self._first_sequence)
-        if former is not None and former.epoch == epoch:
+        if earlier is not None and earlier.epoch == epoch:
             # It says hello again: it may still answer what it was sent before, and such an answer is true.
-            replica.sequence = former.sequence
+            replica.sequence = earlier.sequence
         replica.is_held = replica.needs_snapshot = is_held
         return [] if is_held else self._snapshot(replica)
 

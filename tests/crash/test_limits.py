@@ -41,13 +41,13 @@ def _assert_rules_kept(agent: AgentProcess) -> None:
 
 
 def _use_up_the_reserve(agent: AgentProcess) -> None:
-    """Whoever dies after this must be made anew."""
+    """A worker that dies after this must be started again."""
     for _ in spares(agent):
         agent.wait_for_replacement(_kill_when_up(agent, "one"))
 
 
 def _kill_when_up(agent: AgentProcess, name: str) -> dict[str, Any]:
-    """Its row before; whoever starts slowly for want of something is waited for."""
+    """Its row before; a worker that starts slowly because something is missing is waited for."""
     row = wait_until_up(agent, name)
     os.kill(row["pid"], signal.SIGKILL)
     return row

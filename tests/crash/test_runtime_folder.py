@@ -85,7 +85,7 @@ def test_what_is_removed_is_made_again(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_made_again_ends_the_agent_for_another_try(tmp_path: Path) -> None:
-    """A file stands where the folder was: the exit code asks whoever started it to start it again."""
+    """A file stands where the folder was: the exit code asks the service manager to start it again."""
     agent = AgentProcess(tmp_path)
     agent.start()
     agent.runtime_dir.rename(tmp_path / "away")

@@ -69,7 +69,7 @@ def agent(tmp_path: Path) -> Iterator[AgentProcess]:
 
 
 def test_the_next_supervisor_takes_all_workers_over_and_no_sample_is_missing(agent: AgentProcess) -> None:
-    """Same processes, same starts, the rules acknowledged anew; between two samples lies at most the time without supervisor."""
+    """Same processes, same starts, the rules acknowledged again; between two samples lies at most the time without supervisor."""
     agent.call("add-rule", rule={"name": "kept"})
     before = agent.workers()
     wait_until(lambda: agent.call("status")["stats"]["sampler/process"]["ticks"] >= 10, "ten samples")
@@ -210,5 +210,5 @@ def test_killed_at_random_moments(agent: AgentProcess) -> None:
         held = {rule["name"] for rule in agent.call("list-rules")["rules"]}
         assert promised <= held, f"lost after moment {number} of seed {seed}: {promised - held}"
     assert_converged(agent)
-    # On a loaded machine some successors come too late, and then all is started anew; but that is not the rule.
+    # On a loaded machine some supervisors start too late, and then everything is started again; but that is not the rule.
     assert kept >= MOMENTS, f"{kept} workers taken over in {MOMENTS} moments"

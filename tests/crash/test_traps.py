@@ -1,6 +1,6 @@
 """The known traps of supervisors, each with tests that fall into it; those without a file are in this one.
 
-timers made anew on every turn of the loop
+timers made on every turn of the loop
     test_polling_without_a_pause_delays_neither_restarts_nor_the_finding_of_hangs
     unit/supervisor/core/test_machine.py: test_polling_list_workers_does_not_postpone_a_restart
 a backoff sleep inside the loop
@@ -268,7 +268,7 @@ def test_a_process_whose_start_fails_halfway_is_ended(tmp_path: Path) -> None:
         before = take_census(agent)
         for _ in range(3):
             (failpoints / "launcher.started").write_text("error EMFILE")
-            # The first takes the place from the reserve; whoever is to fill that, or to come after it, fails.
+            # The first takes the place from the reserve; the one that is to fill that place, or to come after it, fails.
             for name in ("one", "two"):
                 agent.wait_for_replacement(agent.kill_worker(name))
             wait_until(lambda: not (failpoints / "launcher.started").exists(), "a start has failed")

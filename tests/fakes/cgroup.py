@@ -13,7 +13,7 @@ ROOT = Path("/sys/fs/cgroup")
 
 @contextmanager
 def group(controller: str, name: str) -> Iterator[Path]:
-    """The folder of a new group below `controller` (`pids`, `memory`); whoever is still in it at the end is put back.
+    """The folder of a new group below `controller` (`pids`, `memory`); processes that are still in it at the end are put back.
 
     Only root can; .ci/run is root on a host with version 1 hierarchies, and there no test may skip.
     """

@@ -1,4 +1,4 @@
-"""A mount whose server never answers: whoever touches it waits until it is taken away. Needs root and /dev/fuse."""
+"""A mount whose server never answers: a process that touches it waits until it is taken away. Needs root and /dev/fuse."""
 
 import ctypes
 import os

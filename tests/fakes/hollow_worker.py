@@ -1,4 +1,4 @@
-"""Workers that are hollow: they live and beat, and say nothing. Whoever holds their identity speaks for them.
+"""Workers that are hollow: they live and beat, and say nothing. A process that holds their identity speaks for them.
 
 `hollow_agent` is agentd with workers `name=kind,…` beside a control plane; those whose name begins with `hollow` are hollow,
 the others are of `fakes.scripted_worker`. `HollowVoice` is a connection under the identity of such a worker, so that a test

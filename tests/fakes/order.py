@@ -57,7 +57,7 @@ def breed() -> None:
 
 
 def daemonize() -> None:
-    """The same, but its parent ends at once: while the worker lives it is a child of whoever takes orphans."""
+    """The same, but its parent ends at once: while the worker lives it is a child of the process that takes orphans."""
     middle = os.fork()
     if middle == 0:
         if os.fork() == 0:

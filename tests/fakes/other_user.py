@@ -18,7 +18,7 @@ DEADLINE_SECONDS = 20
 
 def as_other_user(work: Callable[[], Any], *, groups: Sequence[int] = (), uid: int = OTHER_UID) -> Any:
     """What `work` gives, as JSON carries it, when somebody else does it; where the kernel refuses it, the kernel's word."""
-    # Forked and not started anew: the other user may not be let into the folder of this interpreter.
+    # Forked, not started as a program: the other user may not be let into the folder of this interpreter.
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:

@@ -144,7 +144,7 @@ class RulesWorld:
             self._events.append(Exited(name, epoch, status))
 
     def _assert_deserved(self, order: Signal) -> None:
-        """Whoever turns, has lost no word and has been heard to the end is not killed."""
+        """A worker that turns, has lost no message and has been heard to the end is not killed."""
         worker = self.workers.get(order.child)
         if worker is not None and worker.epoch == order.epoch:
             assert worker.is_harmed or worker.down or worker.up, f"{order.child} works and is killed"

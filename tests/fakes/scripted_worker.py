@@ -37,7 +37,7 @@ REAL_KINDS = {"writer", "sampler", "gateway"}
 BUSY_TURN_SECONDS = 0.012
 # So many different units are published again and again: the state that all hold stays small, however much flows.
 PUBLISHED_UNITS = 500
-# Fewer than the bus holds for one worker, so that whoever reads at all is sent every one.
+# Fewer than the bus holds for one worker, so that a worker that reads at all is sent every one.
 MESSAGES_PER_TURN = 20
 ORDER_BYTES_MAX = 4096
 

@@ -120,7 +120,7 @@ def test_it_tells_why_it_is_not_ready_and_that_it_is_again(tmp_path: Path, liste
 
 
 def test_a_start_that_does_not_succeed_wholly_is_over_too(tmp_path: Path, listener: Listener) -> None:
-    """Where a worker can never be up READY is said all the same, since the others measure; the line says what is wrong."""
+    """Where a worker can never be up READY is sent too, because the others measure; the line says what is wrong."""
     (tmp_path / "worker.before_hello@gateway").write_text("exit 78")
     program = ("env", f"EVERGAUGE_FAILPOINTS={tmp_path}", sys.executable, "-c", "from agent.daemon.main import main; main()")
     agent = AgentProcess(tmp_path, program=program)

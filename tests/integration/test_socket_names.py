@@ -1,4 +1,4 @@
-"""Sockets whose name cannot be made: a failure that names the path and no bug, so that whoever needs the name tries again."""
+"""Sockets whose name cannot be made: a failure that names the path and no bug, so that the caller tries again."""
 
 import os
 from pathlib import Path

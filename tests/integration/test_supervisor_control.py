@@ -339,7 +339,7 @@ def _answers_to_another_user(harness: Harness, *operations: str) -> list[dict[st
         return client.answers
     request = b"".join(json.dumps({"op": each}).encode() + b"\n" for each in operations)
     with tempfile.TemporaryFile() as heard:
-        # Forked and not started anew: the other user may not be let into the folder of this interpreter.
+        # Forked, not started as a program: the other user may not be let into the folder of this interpreter.
         pid = os.fork()
         if pid == 0:
             _be_another_user(harness.path, request, heard.fileno())

@@ -156,7 +156,7 @@ def test_a_line_that_told_of_losses_and_is_lost_itself_leaves_them_to_the_next()
 
 
 def test_a_stream_that_another_program_made_non_blocking_loses_nothing() -> None:
-    """Whoever shares a terminal may do so; a full stream is then waited for, by the thread alone."""
+    """A program that shares a terminal may do so; a full stream is then waited for, by the thread alone."""
     read, write = os.pipe()
     os.set_blocking(write, False)
     output = TextOutput(write, queue_bytes_max=256 << 10)

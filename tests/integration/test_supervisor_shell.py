@@ -77,7 +77,7 @@ def test_the_holders_death_frees_the_lock(tmp_path: Path) -> None:
 
 
 def test_a_lock_whose_file_was_removed_is_held_again_unless_somebody_was_faster(tmp_path: Path) -> None:
-    """Whoever opens the path must meet it; another's lock there is never taken away."""
+    """A process that opens the path must meet it; another's lock there is never taken away."""
     path = tmp_path / "runtime.lock"
     lock = FolderLock(str(path), what="runtime folder", remedy="stop it", note="/run/takeover-record")
     assert lock.is_there()

@@ -49,7 +49,7 @@ def test_a_server_that_is_taken_over_stands_in_it_from_the_first_moment(tmp_path
 
 
 def test_before_a_server_is_noted_there_is_none(tmp_path: Path) -> None:
-    """Whoever finds such a takeover record has nothing to take over."""
+    """A supervisor that finds such a record has nothing to take over."""
     _record_file(tmp_path / "takeover-record").close()
     record = read_takeover_record(str(tmp_path / "takeover-record"))
     assert record is not None

@@ -60,7 +60,7 @@ def test_a_worker_thrown_back_to_an_older_revision_is_repaired_within_two_looks(
 
 
 def test_a_worker_whose_first_hello_is_on_its_way_when_the_supervisor_dies_is_up_under_the_next() -> None:
-    """It says hello, hears of the new supervisor and says hello again: its one word that it is ready counts all the same."""
+    """It says hello, hears of the new supervisor and says hello again: its single message that it is ready counts."""
     world = RulesWorld()
     epochs = {name: worker.epoch for name, worker in world.workers.items()}
     world.die(is_written=False, killed=(), keeps_heard=True)
