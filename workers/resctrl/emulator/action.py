@@ -1,4 +1,4 @@
-"""Carries out what a scenario or a person at the control socket asks of the emulation."""
+"""Carries out the actions of a scenario and of the control socket."""
 
 import os
 from collections.abc import Callable
@@ -27,15 +27,15 @@ from workers.resctrl.emulator.scenario import (
     Wrap,
 )
 
-# Whoever else works on this host is root, and no thread that could be moved.
+# Other programs of the scenario act as root, and are no thread that could be moved.
 SOMEBODY_ELSE = Caller(thread_id=0, uid=0, gid=0)
 _NS_PER_SECOND = 1_000_000_000
-# A holder that has the lock ends at once; one that waits for it may wait for ever.
+# A holder that has the lock ends at once; one that waits for the lock may wait for ever.
 LET_GO_SECONDS = 0.2
 
 
 class ActionRunner:
-    """`forget` tells the mount of paths that have gone without its doing."""
+    """Runs actions. `forget` tells the mount about paths that were removed by an action and not by a request."""
 
     def __init__(
         self, emulation: Emulation, faults: ScriptedFaults, cpu_traffic: CpuTraffic, mount_point: str, forget: Callable[[str], None]
@@ -48,7 +48,7 @@ class ActionRunner:
         self._holders: list[LockHolder] = []
 
     def play(self, action: Action, now_ns: int) -> dict[str, object]:
-        """Do it, and tell what was done. *Raises:* ConfigError for what this profile does not have; OSError."""
+        """Carries out an action and returns what was done. *Raises:* ConfigError for what this profile does not have; OSError."""
         if isinstance(action, Fault):
             self._faults.add(action, now_ns)
         elif isinstance(action, Clear):
@@ -68,7 +68,7 @@ class ActionRunner:
         return {}
 
     def let_go(self) -> None:
-        """Let every lock go, so that the mount is free."""
+        """Releases every lock, so that the mount can be unmounted."""
         for holder in self._holders:
             holder.let_go()
 
@@ -131,8 +131,8 @@ class ActionRunner:
 
 
 class LockHolder:
-    """Another program that holds the lock. A thread of its own, because opening a directory of the mount waits until the thread
-    that serves it has answered."""
+    """Another program that holds the lock. It is a thread, because opening a directory of the mount waits until the serving
+    thread has answered."""
 
     def __init__(self, mount_point: str, seconds: float) -> None:
         self._mount_point = mount_point
@@ -146,7 +146,7 @@ class LockHolder:
         return self._thread.is_alive()
 
     def let_go(self) -> None:
-        """End early. The thread ends when whoever has the lock now gives it back, or with the process."""
+        """Ends early. A thread that still waits for the lock ends when it gets the lock, or with the process."""
         self._enough.set()
         self._thread.join(LET_GO_SECONDS)
 

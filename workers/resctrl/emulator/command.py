@@ -1,11 +1,11 @@
-"""What the kernel makes of the words written to it, and the sentence it leaves behind. PURE."""
+"""How the kernel parses writes to its files, and the status that it leaves. PURE. *Source:* lib/kstrtox.c, lib/bitmap-str.c."""
 
 import re
 from errno import EINVAL, EOVERFLOW, ERANGE, errorcode
 
-# kernfs takes at most a page in one write.
+# kernfs accepts at most one page per write.
 WRITE_BYTES_MAX = 4096
-# The kernel's buffer for the sentence has 512 bytes, the last of which ends it; what goes beyond is cut.
+# The kernel's buffer for the status has 512 bytes including the final NUL; the rest is cut.
 STATUS_CHARS_MAX = 511
 
 INT_MAX = (1 << 31) - 1
@@ -18,7 +18,7 @@ _FALSE_WORDS = frozenset(("n", "f", "0", "of"))
 
 
 def refusal(number: int) -> OSError:
-    """The error that ends an operation, by the kernel's number."""
+    """The error for an errno."""
     return OSError(number, errorcode[number])
 
 
@@ -31,35 +31,38 @@ class CommandStatus:
         self._text = ""
 
     def clear(self) -> None:
+        """No command has failed: the file shows `ok`."""
         self._text = ""
 
     def say(self, text: str) -> None:
+        """Appends to the sentence. *Range:* STATUS_CHARS_MAX characters; what goes beyond is cut, as in the kernel."""
         self._text = (self._text + text)[:STATUS_CHARS_MAX]
 
     def refuse(self, number: int, text: str) -> OSError:
-        """The sentence is said, the error is handed out to be raised."""
+        """Appends the sentence and returns the error to raise."""
         self.say(text)
         return refusal(number)
 
     @property
     def text(self) -> str:
+        """The content of the file, with its newline."""
         return self._text or "ok\n"
 
 
 def text_of(content: bytes) -> str:
-    """What was written, as the kernel's C string: it ends at the first NUL."""
+    """What was written, as a C string: it ends at the first NUL."""
     return content.split(b"\0", 1)[0].decode("utf-8", "surrogateescape")
 
 
 def command_line(content: bytes) -> str:
-    """A command that must end with a newline, without it. *Raises:* OSError(EINVAL)."""
+    """A command without the newline that it must end with. *Raises:* OSError(EINVAL)."""
     if not content.endswith(b"\n"):
         raise refusal(EINVAL)
     return text_of(content[:-1])
 
 
 def parse_number(text: str, base: int, *, minimum: int = 0, maximum: int = ULONG_MAX) -> int:
-    """A whole number as kstrto*() reads it: no blanks, one newline allowed at the end; base 0 finds out by `0x` and `0`.
+    """A whole number as kstrto*() reads it: no blanks, one final newline allowed; base 0 is 16 after `0x`, 8 after `0`, else 10.
 
     *Raises:* ValueError for anything else; OverflowError outside of the range.
     """
@@ -80,7 +83,7 @@ def parse_number(text: str, base: int, *, minimum: int = 0, maximum: int = ULONG
 
 
 def read_number(text: str, base: int, *, maximum: int) -> int:
-    """As `parse_number`, for files that hand the parser's error on. *Raises:* OSError(EINVAL, ERANGE)."""
+    """As `parse_number`, for files that return the parser's error. *Raises:* OSError(EINVAL, ERANGE)."""
     try:
         return parse_number(text, base, maximum=maximum)
     except ValueError as cause:
@@ -124,11 +127,11 @@ def show_cpu_list(mask: int) -> str:
 
 
 def parse_cpu_mask(text: str, width: int) -> int:
-    """*Raises:* OSError(EINVAL, EOVERFLOW)."""
+    """A mask as bitmap_parse() reads it. *Raises:* OSError(EINVAL, EOVERFLOW)."""
     text = text.split("\n", 1)[0].strip()
     mask = 0
     for group in text.split(","):
-        # Nothing between two commas, or behind the last one, is no word: pqos ends its masks with a comma.
+        # Empty words between commas or at the end are ignored: pqos ends its masks with a comma.
         if not group.strip():
             continue
         if not re.fullmatch(r"[0-9a-fA-F]{1,8}", group.strip()):
@@ -140,7 +143,7 @@ def parse_cpu_mask(text: str, width: int) -> int:
 
 
 def parse_cpu_list(text: str, width: int) -> int:
-    """*Raises:* OSError(EINVAL, ERANGE)."""
+    """A list as bitmap_parselist() reads it, without strides. *Raises:* OSError(EINVAL, ERANGE)."""
     mask = 0
     for part in text.split("\n", 1)[0].strip().split(","):
         if not part.strip():

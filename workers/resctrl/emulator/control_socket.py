@@ -11,7 +11,7 @@ from contextlib import suppress
 from agent.model.errors import EvergaugeError, StorageError
 
 LINE_BYTES_MAX = 64 << 10
-# Who does not read what was answered is let go, before the memory is full of answers.
+# A client that does not read its answers is dropped at this limit.
 UNREAD_BYTES_MAX = 64 << 20
 _CHUNK_BYTES = 64 << 10
 _BACKLOG = 16
@@ -29,7 +29,7 @@ class _SocketClient:
 
 
 class EmulatorSocket:
-    """Listens at `path`, for the user that runs it alone. `answer` is given each document. *Raises:* StorageError."""
+    """Listens at `path`, only for the user that runs the emulator. `answer` gets each document. *Raises:* StorageError."""
 
     def __init__(self, path: str, answer: Respond) -> None:
         self._path = path
@@ -56,7 +56,7 @@ class EmulatorSocket:
         return wanted
 
     def on_ready(self, descriptor: int) -> None:
-        """Go on with whatever this descriptor is ready for."""
+        """Accepts, receives or sends, as this descriptor is ready."""
         if descriptor == self._listener.fileno():
             self._accept()
         elif descriptor in self._clients:
@@ -65,7 +65,7 @@ class EmulatorSocket:
                 self._drop(descriptor)
 
     def close(self) -> None:
-        """End all conversations and take the socket away."""
+        """Drops all clients and removes the socket."""
         for descriptor in list(self._clients):
             self._drop(descriptor)
         self._listener.close()
@@ -122,7 +122,7 @@ class EmulatorSocket:
 
 
 def _remove_stale(path: str) -> None:
-    """A socket that a killed emulator has left; anything else is not ours to remove, and one that answers is in use."""
+    """Removes the socket of a killed emulator. Other files are not removed, and a socket that answers is in use."""
     try:
         if not stat.S_ISSOCK(os.stat(path).st_mode):
             return

@@ -1,6 +1,6 @@
 """Hardware counters given to groups one by one (AMD's ABMC), and what bandwidth events count (BMEC). PURE.
 
-What a filter selects does not change the counts here, only where they begin.
+What a filter selects does not change the counts here; a change only restarts them.
 """
 
 from collections.abc import Callable
@@ -25,13 +25,13 @@ TRANSACTIONS = (
 _ALL_BITS = (1 << len(TRANSACTIONS)) - 1
 DEFAULT_FILTERS = {TOTAL: _ALL_BITS, LOCAL: 0b0010101}
 
-# The kernel's words are not the same for a look and for a change.
+# The kernel has different sentences for a read and for a write.
 _NOT_ENABLED = "mbm_event counter assignment mode is not enabled\n"
 _NOTHING_TO_ASSIGN = "mbm_event mode is not enabled\n"
 
 
 class Counters:
-    """Which group has a counter for which event in which domain."""
+    """Which group has a counter for which event in which domain. *Source:* resctrl.rst, "mbm_assign_mode"."""
 
     def __init__(self, profile: Profile, status: CommandStatus, groups: EmulatedGroups, domains: tuple[DomainCache, ...]):
         self._profile = profile
@@ -44,18 +44,18 @@ class Counters:
         self._configurations: dict[tuple[str, int], int] = {}
         self._on_mkdir = True
         self.enabled = profile.counters > 0
-        # The files that exist depend on the mode; the tree is built anew when it changes.
+        # Which files exist depends on the mode; the tree is built again when it changes.
         self.on_mode_change: Callable[[], None] = lambda: None
 
     @property
     def first_state(self) -> int:
-        """What a counter says that has just begun."""
+        """The state of a counter that has just started."""
         if self.enabled:
             return UNASSIGNED
         return UNREAD if self._profile.first_read_unavailable else VALID
 
-    def greet(self, group: EmulatedGroup, now_ns: int) -> None:
-        """A new group gets its counters where that is wished. When there are none left the kernel's mkdir only says so."""
+    def on_new_group(self, group: EmulatedGroup, now_ns: int) -> None:
+        """A new group gets counters if `mbm_assign_on_mkdir` says so. Without a free one mkdir only sets the status."""
         if self.enabled and self._on_mkdir:
             for event in self._events:
                 try:
@@ -64,6 +64,7 @@ class Counters:
                     continue
 
     def release(self, group: EmulatedGroup) -> None:
+        """A group that is removed gives back its counters."""
         for held in self._held:
             held.difference_update({key for key in held if key[0] == group.serial})
 
@@ -95,6 +96,10 @@ class Counters:
             raise self._status.refuse(EINVAL, sentence)
 
     def show_assignments(self, group: EmulatedGroup, now_ns: int) -> str:
+        """`mbm_L3_assignments`: one line per event.
+
+        *Raises:* OSError(EINVAL) when counters are not assigned one by one. *Source:* resctrl.rst.
+        """
         self._must_be_enabled()
         lines = []
         for event in self._events:
@@ -104,6 +109,11 @@ class Counters:
         return "".join(lines)
 
     def write_assignments(self, group: EmulatedGroup, content: bytes, caller: Caller, now_ns: int) -> None:
+        """`mbm_L3_assignments`.
+
+        *Raises:* OSError: EINVAL for a malformed line, ENOENT for an unknown event, ENOSPC without a free counter.
+        *Source:* resctrl.rst.
+        """
         text = command_line(content)
         self._must_be_enabled(_NOTHING_TO_ASSIGN)
         for line in text.split("\n"):
@@ -142,10 +152,11 @@ class Counters:
         raise self._status.refuse(EINVAL, f"Invalid domain id {domain}\n")
 
     def show_mode(self, group: EmulatedGroup, now_ns: int) -> str:
+        """`mbm_assign_mode`, with the mode in use in brackets. *Source:* resctrl.rst."""
         return "[mbm_event]\ndefault\n" if self.enabled else "[default]\nmbm_event\n"
 
     def write_mode(self, group: EmulatedGroup, content: bytes, caller: Caller, now_ns: int) -> None:
-        """Another mode takes every counter away and lets all counts begin anew."""
+        """`mbm_assign_mode`. A change takes all counters away, and all counts restart. *Raises:* OSError(EINVAL)."""
         wanted = command_line(content)
         self._status.clear()
         if wanted not in ("default", "mbm_event"):
@@ -167,9 +178,11 @@ class Counters:
                 group.monitor.cells[place].restart(now_ns, self.first_state)
 
     def show_total(self, group: EmulatedGroup, now_ns: int) -> str:
+        """`num_mbm_cntrs`: the number of counters per domain. *Source:* resctrl.rst."""
         return self._per_domain(lambda place: self._profile.counters)
 
     def show_available(self, group: EmulatedGroup, now_ns: int) -> str:
+        """`available_mbm_cntrs`: the free counters per domain. *Raises:* OSError(EINVAL) as `show_assignments`."""
         self._must_be_enabled()
         return self._per_domain(lambda place: self._profile.counters - len(self._held[place]))
 
@@ -177,20 +190,24 @@ class Counters:
         return ";".join(f"{self._domains[place].id}={figure(place)}" for place in self._online()) + "\n"
 
     def show_on_mkdir(self, group: EmulatedGroup, now_ns: int) -> str:
+        """`mbm_assign_on_mkdir`: whether a new group gets counters. *Raises:* OSError(EINVAL) as `show_available`."""
         self._must_be_enabled()
         return f"{int(self._on_mkdir)}\n"
 
     def write_on_mkdir(self, group: EmulatedGroup, content: bytes, caller: Caller, now_ns: int) -> None:
+        """`mbm_assign_on_mkdir`. *Raises:* OSError(EINVAL)."""
         wanted = parse_truth(text_of(content))
         self._must_be_enabled()
         self._on_mkdir = wanted
 
     def show_filter(self, event: str) -> str:
+        """`event_filter`: the kinds of transactions that an event counts. *Raises:* OSError(EINVAL) as `show_available`."""
         self._must_be_enabled()
         bits = self._filters[event]
         return ",".join(name for bit, name in enumerate(TRANSACTIONS) if bits >> bit & 1) + "\n"
 
     def write_filter(self, event: str, content: bytes, now_ns: int) -> None:
+        """`event_filter`. *Raises:* OSError(EINVAL) for an unknown kind of transaction."""
         text = command_line(content)
         self._must_be_enabled()
         bits = 0
@@ -209,6 +226,7 @@ class Counters:
                     _restart(group.monitor.cells[place], event, now_ns, state)
 
     def show_configuration(self, event: str) -> str:
+        """`mbm_*_bytes_config`: the bits that an event counts, per domain. *Source:* resctrl.rst."""
         figures = (f"{domain.id}=0x{self._configuration(event, domain.id):02x}" for domain in self._domains if domain.online)
         return ";".join(figures) + "\n"
 
@@ -216,7 +234,7 @@ class Counters:
         return self._configurations.get((event, domain), DEFAULT_FILTERS[event])
 
     def write_configuration(self, event: str, content: bytes, now_ns: int) -> None:
-        """A change lets all counts of the domain begin anew, whatever the event."""
+        """`mbm_*_bytes_config`. A change restarts all counts of the domain, of every event. *Raises:* OSError(EINVAL)."""
         text = command_line(content)
         self._status.clear()
         while text:

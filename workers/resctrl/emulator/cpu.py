@@ -1,4 +1,4 @@
-"""Which CPUs count for a group when their thread is in no group of its own: the `cpus` and `cpus_list` files. PURE."""
+"""The CPUs whose threads count for a group unless they are in a group of their own: files `cpus` and `cpus_list`. PURE."""
 
 from errno import EINVAL
 
@@ -8,7 +8,7 @@ from workers.resctrl.emulator.ports import Caller
 
 
 class CpuFiles:
-    """Masks are integers with one bit for each CPU. A monitoring group's CPUs belong to its parent as well."""
+    """Masks are integers with one bit for each CPU. The CPUs of a monitoring group belong to its parent, too."""
 
     def __init__(self, status: CommandStatus, groups: EmulatedGroups, online: int):
         self._status = status
@@ -17,15 +17,19 @@ class CpuFiles:
         self._width = max(online.bit_length(), 1)
 
     def show_mask(self, group: EmulatedGroup, now_ns: int) -> str:
+        """`cpus`: the group's CPUs as a hexadecimal mask. *Source:* resctrl.rst."""
         return show_cpu_mask(group.cpus, self._width) + "\n"
 
     def show_list(self, group: EmulatedGroup, now_ns: int) -> str:
+        """`cpus_list`: the group's CPUs as ranges. *Source:* resctrl.rst."""
         return show_cpu_list(group.cpus) + "\n"
 
     def write_mask(self, group: EmulatedGroup, content: bytes, caller: Caller, now_ns: int) -> None:
+        """`cpus`. *Raises:* OSError as `parse_cpu_mask`; EINVAL for CPUs that this group may not have."""
         self._write(group, content, is_list=False)
 
     def write_list(self, group: EmulatedGroup, content: bytes, caller: Caller, now_ns: int) -> None:
+        """`cpus_list`. *Raises:* OSError as `parse_cpu_list`; EINVAL for CPUs that this group may not have."""
         self._write(group, content, is_list=True)
 
     def _write(self, group: EmulatedGroup, content: bytes, *, is_list: bool) -> None:

@@ -1,4 +1,4 @@
-"""Traffic from what threads really do: CPU time that they have used, in the domain of the CPU they last ran on."""
+"""Memory traffic derived from the CPU time that threads use, in the domain of the CPU they last ran on."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -6,24 +6,26 @@ from typing import Protocol
 
 from workers.resctrl.emulator.traffic import matches
 
-# A value that is a quarter of a second old moves as smoothly as one needs to see it.
+# Values up to a quarter of a second old are smooth enough for people and samplers.
 PERIOD_NS = 250_000_000
-# At most so many threads at a time, about 4 ms, so that no reader waits long; the others follow at the next look.
+# At most this many threads at a time, about 4 ms, so that no reader waits long; the others follow in the next turn.
 THREADS_A_LOOK = 400
-# At most this part of the time is spent on looking.
+# At most this part of the time is spent on reading threads.
 _COST_SHARE = 20
 _NS_PER_SECOND = 1_000_000_000
 NS_PER_TICK = _NS_PER_SECOND // os.sysconf("SC_CLK_TCK")
 
 
 class Charged(Protocol):
-    """What the emulation takes."""
+    """The part of the emulation that takes CPU times."""
 
-    def on_thread_times(self, times: Iterable[tuple[int, int, int]], now_ns: int) -> None: ...
+    def on_thread_times(self, times: Iterable[tuple[int, int, int]], now_ns: int) -> None:
+        """Threads ran this long in these domains: thread id, domain, nanoseconds."""
+        ...
 
 
 class CpuTraffic:
-    """Looks at the threads in groups, a few hundred at a time. Groups whose traffic is declared are left out."""
+    """Reads the CPU time of the threads in groups, a few hundred at a time. Groups whose traffic is declared are left out."""
 
     def __init__(
         self,
@@ -48,11 +50,11 @@ class CpuTraffic:
         self._declared.append(pattern)
 
     def look(self) -> None:
-        """Charge some threads with what they have run since the last look at them; then says when to look again."""
+        """Charges some threads with the CPU time since their last reading, and sets when to read again."""
         before_ns = self._clock_ns()
         if not self._waiting:
             self._begin_round()
-        # Handed over together: what ran at the same time came into the cache at the same time.
+        # Charged together, because what ran at the same time entered the cache at the same time.
         ran = [ran for thread_id in self._waiting[-THREADS_A_LOOK:] if (ran := self._look_at(thread_id)) is not None]
         self._charged.on_thread_times(ran, before_ns)
         del self._waiting[-THREADS_A_LOOK:]
@@ -68,7 +70,7 @@ class CpuTraffic:
         return any(matches(pattern, path) for pattern in self._declared)
 
     def _look_at(self, thread_id: int) -> tuple[int, int, int] | None:
-        """The thread, its domain and what it has run since the last look; None: nothing."""
+        """The thread, its domain and its CPU time since the last reading; None: no CPU time."""
         try:
             ticks, cpu = self._cpu_time(thread_id)
         except ProcessLookupError:
@@ -76,7 +78,7 @@ class CpuTraffic:
             return None
         before = self._ticks.get(thread_id)
         self._ticks[thread_id] = ticks
-        # What it ran before it was first seen in a group is not the group's.
+        # CPU time from before the thread was first seen in a group is not charged to the group.
         if before is None or ticks <= before:
             return None
         return thread_id, self._domain_of_cpu(cpu), (ticks - before) * NS_PER_TICK

@@ -1,6 +1,6 @@
 """Event files: a number, or the kernel's word for why there is none. PURE.
 
-This is the hot path: a collector reads thousands of these files a second. So a read looks up nothing by name.
+This is the hot path: a collector reads thousands of these files a second, so a read looks up nothing by name.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ _WORDS = {_NO_COUNT_YET: UNAVAILABLE_WORD, _NO_COUNTER: UNASSIGNED_WORD}
 
 
 class Gauges:
-    """How readings become visible numbers; what is set here holds for all groups."""
+    """How counts become visible numbers; its settings apply to all groups."""
 
     __slots__ = ("_chance", "modulus", "over_report_percent", "unit_bytes")
 
@@ -35,16 +35,18 @@ class Gauges:
         self.modulus = 0
 
     def wrap_at(self, bits: int | None, unit_bytes: int = 1) -> None:
-        """Bandwidth counters are `bits` wide from now on and count units of `unit_bytes`; None is as wide as can be."""
+        """From now on bandwidth counters are `bits` wide and count units of `unit_bytes`; None: they never wrap."""
         self.modulus = 0 if bits is None else unit_bytes << bits
 
     def occupancy(self, cell: Cell, now_ns: int) -> int:
+        """Bytes in the cache, in the hardware's steps."""
         resident = int(cell.resident_at(now_ns))
         if self.over_report_percent:
             resident += resident * self._chance.randint(0, self.over_report_percent) // 100
         return resident - resident % self.unit_bytes
 
     def total(self, cell: Cell, now_ns: int) -> int:
+        """Bytes moved to and from memory, or minus a state that is not VALID. Reading clears the state UNREAD."""
         state = cell.total_state
         if state:
             if state == UNREAD:
@@ -54,6 +56,7 @@ class Gauges:
         return value % self.modulus if self.modulus else value
 
     def local(self, cell: Cell, now_ns: int) -> int:
+        """As `total`, for local memory."""
         state = cell.local_state
         if state:
             if state == UNREAD:
@@ -63,11 +66,12 @@ class Gauges:
         return value % self.modulus if self.modulus else value
 
     def measure(self, event: str) -> Callable[[Cell, int], int]:
+        """The method that reads an event."""
         return {OCCUPANCY: self.occupancy, TOTAL: self.total, LOCAL: self.local}[event]
 
 
 class Host(Protocol):
-    """What a file needs of the emulation."""
+    """What a file needs from the emulation."""
 
     faults: Faults | None
 
@@ -85,6 +89,7 @@ class EmulatedEventFile:
         self._measure = measure
 
     def read(self, now_ns: int) -> bytes:
+        """The value or the kernel's word. *Raises:* OSError: ENODEV for a removed group, ENOENT for a domain that is offline."""
         group = self._group
         if group.removed:
             raise refusal(ENODEV)
@@ -105,7 +110,7 @@ class EmulatedEventFile:
         return self._sum(group, now_ns)
 
     def _sum(self, group: EmulatedGroup, now_ns: int) -> bytes:
-        """The group's own and its children's, over all nodes of the cache; one that has a number is enough."""
+        """The sum over the group, its children and all nodes of the cache; one value that is a number is enough."""
         total, found, word = 0, False, UNAVAILABLE_WORD
         places = [place for place in self._places if group.monitor.cells[place].cache.online]
         if not places:
@@ -121,4 +126,5 @@ class EmulatedEventFile:
         return b"%d\n" % total if found else word
 
     def write(self, content: bytes, caller: Caller, now_ns: int) -> None:
+        """*Raises:* OSError(EINVAL) always."""
         raise refusal(EINVAL)

@@ -1,4 +1,4 @@
-"""What goes wrong on purpose: faults of a scenario, decided with a seeded chance. PURE."""
+"""The faults of a scenario, drawn with a seeded random generator. PURE."""
 
 from collections.abc import Iterable, Iterator
 from errno import errorcode
@@ -8,14 +8,14 @@ from agent.model.timebase import parse_duration_ns
 from workers.resctrl.emulator.scenario import Fault
 from workers.resctrl.emulator.traffic import matches
 
-# Which faults fit an operation on a path is remembered; so many pairs at most, far more than a scan has.
+# At most this many pairs of operation and path are cached with the faults that match; a scan has far fewer.
 REMEMBERED_MAX = 50_000
 GARBAGE_BYTES = 12
 ANY_PATH = "**"
 
 
 class _Rule:
-    """One fault with what it has done so far."""
+    """One fault with its state."""
 
     __slots__ = ("_after_ns", "_every_ns", "_lasts_ns", "_skip", "_until_ns", "answer", "count", "delay_ns", "errno", "fault")
 
@@ -32,7 +32,7 @@ class _Rule:
         self._lasts_ns = _ns(fault.lasts)
 
     def strikes(self, now_ns: int, chance: Random) -> bool:
-        """Whether it makes this operation fail, which then is one more."""
+        """Whether this operation fails; counts it if so."""
         fault = self.fault
         if now_ns < self._after_ns or (self._until_ns is not None and now_ns >= self._until_ns):
             return False
@@ -50,7 +50,7 @@ class _Rule:
 
 
 class ScriptedFaults:
-    """The faults in force; new ones may come at any time. `start_ns` is where the scenario's own times begin."""
+    """The active faults; new ones may be added at any time. The scenario's times count from `start_ns`."""
 
     def __init__(self, faults: Iterable[Fault], seed: int, start_ns: int) -> None:
         self._chance = Random(seed)
@@ -61,43 +61,43 @@ class ScriptedFaults:
             self.add(fault, start_ns)
 
     def add(self, fault: Fault, start_ns: int) -> None:
-        """One more fault; its times count from `start_ns` on."""
+        """Adds a fault; its times count from `start_ns`."""
         self._rules.append(_Rule(fault, start_ns))
         self._remembered.clear()
         self.delays = self.delays or bool(fault.delay)
 
     def clear(self) -> None:
-        """Nothing goes wrong any more."""
+        """Removes all faults."""
         self._rules.clear()
         self._remembered.clear()
         self.delays = False
 
     def struck(self) -> list[int]:
-        """How often each fault has struck, in the order in which they came."""
+        """How often each fault has struck, in the order in which they were added."""
         return [rule.count for rule in self._rules]
 
     def check(self, operation: str, path: str, now_ns: int) -> None:
-        """*Raises:* OSError: a fault that has an errno strikes this operation."""
+        """Lets an operation pass, or fail. *Raises:* OSError when a fault with an errno strikes it."""
         for rule in self._fitting(operation, path):
             if rule.errno and rule.strikes(now_ns, self._chance):
                 raise OSError(rule.errno, errorcode[rule.errno], path)
 
     def value(self, path: str, now_ns: int) -> bytes | None:
-        """What an event file shows instead of its value."""
+        """What an event file shows instead of its value. *Absent:* None: its value."""
         for rule in self._fitting("read", path):
             if rule.answer is not None and rule.strikes(now_ns, self._chance):
                 return self._answer(rule.answer)
         return None
 
     def delay_ns(self, operation: str, path: str, now_ns: int) -> int:
-        """How long an answer is held back; 0 is not at all."""
+        """How long to hold back an answer, in nanoseconds; 0: not at all."""
         return sum(rule.delay_ns for rule in self._fitting(operation, path) if rule.delay_ns and rule.strikes(now_ns, self._chance))
 
     def _answer(self, word: str) -> bytes:
         if word == "empty":
             return b""
         if word == "garbage":
-            # No digit and no newline in it, so that no reader can take a part of it for a number.
+            # It contains no digit and no newline, so that no reader can take a part of it for a number.
             return bytes(self._chance.choices(range(0x3A, 0x100), k=GARBAGE_BYTES))
         return word.encode() + b"\n"
 
@@ -116,7 +116,7 @@ class ScriptedFaults:
 
 
 def fits(pattern: str, path: str) -> bool:
-    """Shell wildcards in each part; `**` is any path, and in front any folder."""
+    """Whether a path matches a pattern: shell wildcards in each part; `**` is any path, and in front any folder."""
     if pattern == ANY_PATH:
         return True
     if pattern.startswith("**/"):

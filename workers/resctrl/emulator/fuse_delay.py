@@ -5,18 +5,18 @@ from typing import Protocol
 
 
 class Delays(Protocol):
-    """Which answers are held back."""
+    """Decides which answers are held back."""
 
     delays: bool
-    """Whether there is any such rule; most of the time there is none."""
+    """Whether there is any such rule; usually there is none."""
 
     def delay_ns(self, operation: str, path: str, now_ns: int) -> int:
-        """For how long; 0 is not at all."""
+        """How long to hold an answer back, in nanoseconds; 0: not at all."""
         ...
 
 
 class HeldRequests:
-    """In the order in which they are due."""
+    """Requests in the order in which they are due."""
 
     def __init__(self) -> None:
         # When it is due, its unique number, and the request.
@@ -26,19 +26,19 @@ class HeldRequests:
         return len(self._held)
 
     def hold(self, due_ns: int, unique: int, request: bytes) -> None:
-        """Keep one."""
+        """Keeps a request until `due_ns`."""
         heappush(self._held, (due_ns, unique, request))
 
     def next_due_ns(self) -> int | None:
-        """When the next one is due."""
+        """When the next request is due. *Absent:* None without any."""
         return self._held[0][0] if self._held else None
 
     def take_due(self, now_ns: int) -> bytes | None:
-        """One whose time has come."""
+        """A request that is due. *Absent:* None without any."""
         return heappop(self._held)[2] if self._held and self._held[0][0] <= now_ns else None
 
     def drop(self, unique: int) -> bool:
-        """Forget one by its number; False: there is none."""
+        """Drops a request by its number; False: there is none."""
         kept = [entry for entry in self._held if entry[1] != unique]
         found = len(kept) < len(self._held)
         heapify(kept)

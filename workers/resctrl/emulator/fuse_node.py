@@ -1,4 +1,4 @@
-"""Which node number of the FUSE protocol means which path. PURE."""
+"""The node numbers of the FUSE protocol and their paths. PURE."""
 
 from errno import ENOENT
 
@@ -16,8 +16,8 @@ class _Node:
 
 
 class Nodes:
-    """The kernel holds numbers, the tree knows paths. A number is never given again, and one whose node is gone stays gone,
-    even when another of the same name takes its place."""
+    """Maps the kernel's node numbers to the tree's paths. A number is never reused, and the number of a removed file stays invalid,
+    even if another file gets its name."""
 
     def __init__(self) -> None:
         self._nodes: dict[int, _Node] = {ROOT_NODE: _Node("", None)}
@@ -28,7 +28,7 @@ class Nodes:
         return len(self._nodes)
 
     def path(self, number: int) -> str:
-        """*Raises:* FileNotFoundError: what this number meant is gone."""
+        """The path of a number. *Raises:* FileNotFoundError when the file is gone."""
         node = self._nodes.get(number)
         if node is None or node.path is None:
             raise FileNotFoundError(ENOENT, "this file is gone")
@@ -40,12 +40,12 @@ class Nodes:
         return f"{path}/{name}" if path else name
 
     def last_attributes(self, number: int) -> Attributes | None:
-        """What was last told of a number that the kernel still holds."""
+        """The last attributes given for a number that the kernel still holds. *Absent:* None without any."""
         node = self._nodes.get(number)
         return node.attributes if node is not None else None
 
     def look_up(self, path: str, attributes: Attributes) -> int:
-        """The number of what stands at a path now; the kernel then holds it once more."""
+        """The number of the file at a path now; the kernel then holds one more reference to it."""
         number = self._number_of.get(path)
         if number is not None and self._is_another(self._nodes[number], attributes):
             self.forget_below(path)
@@ -65,7 +65,7 @@ class Nodes:
         return node.attributes is not None and node.attributes.inode != attributes.inode
 
     def forget(self, number: int, lookups: int) -> None:
-        """The kernel lets go of a number that many times."""
+        """The kernel drops this many references to a number."""
         node = self._nodes.get(number)
         if node is None or number == ROOT_NODE:
             return
@@ -76,12 +76,12 @@ class Nodes:
                 self._number_of.pop(node.path, None)
 
     def forget_below(self, path: str) -> None:
-        """What stood at a path, and all below it, is gone; who holds its numbers reaches nothing by them."""
+        """The file at a path and all below it are gone; their numbers become invalid."""
         for each in self._at_or_below(path):
             self._nodes[self._number_of.pop(each)].path = None
 
     def move(self, old: str, new: str) -> None:
-        """A directory has another path now, and so has all below it."""
+        """A directory, and all below it, has another path now."""
         self.forget_below(new)
         for each in self._at_or_below(old):
             number = self._number_of.pop(each)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from workers.resctrl.emulator.ports import Attributes
 
-# What this side speaks; a newer kernel speaks the older of the two.
+# The version that this side speaks; a newer kernel uses the older of the two.
 MAJOR, MINOR = 7, 31
 ROOT_NODE = 1
 
@@ -18,7 +18,7 @@ MKNOD, MKDIR, UNLINK, RMDIR, RENAME, LINK, OPEN, READ, WRITE, STATFS = 8, 9, 10,
 RELEASE, FSYNC, INIT, OPENDIR, READDIR, RELEASEDIR = 18, 20, 26, 27, 28, 29
 CREATE, INTERRUPT, DESTROY, BATCH_FORGET, RENAME2, TMPFILE = 35, 36, 38, 42, 45, 51
 
-# One write of a command is at most a page; what is longer must be seen to be longer, and nothing more.
+# A command is at most one page; this is enough to recognize a longer one.
 WRITE_BYTES_MAX = 8192
 # The kernel refuses a smaller buffer than this: the longest write with both of its heads.
 REQUEST_BYTES_MAX = 40 + 40 + WRITE_BYTES_MAX
@@ -57,13 +57,13 @@ _DIRENT = Struct("<QQII")
 PAGE_BYTES = 4096
 NAME_BYTES_MAX = 255
 _NANOSECONDS = 1_000_000_000
-# As in a READDIR answer of which nobody may conclude anything.
+# FUSE_UNKNOWN_INO: the caller must not use the inode numbers of a READDIR answer.
 _UNKNOWN_INODE = 0xFFFF_FFFF
 _IS_DIRECTORY, _IS_FILE = 4, 8
 
 
 class SetAttributes(NamedTuple):
-    """What SETATTR asks to change; None is to be left as it is."""
+    """What SETATTR asks to change; None: unchanged."""
 
     mode: int | None
     uid: int | None
@@ -73,6 +73,7 @@ class SetAttributes(NamedTuple):
 
     @classmethod
     def parse(cls, body: bytes) -> "SetAttributes":
+        """From the body of a SETATTR request."""
         valid, accessed, changed, accessed_rest, changed_rest, mode, uid, gid = _SETATTR_IN.unpack_from(body)
         return cls(
             mode & 0o7777 if valid & SET_MODE else None,
@@ -99,7 +100,7 @@ def _attributes_bytes(attributes: Attributes, times: Times | None) -> bytes:
 
 
 def entry(node: int, attributes: Attributes, times: Times | None, valid_ns: int) -> bytes:
-    """The answer to LOOKUP and MKDIR. A node is never used again, so that the generation is always 0."""
+    """The answer to LOOKUP and MKDIR. A node number is never reused, so the generation is always 0."""
     seconds, nanoseconds = divmod(valid_ns, _NANOSECONDS)
     return _ENTRY_HEAD.pack(node, 0, seconds, seconds, nanoseconds, nanoseconds) + _attributes_bytes(attributes, times)
 
@@ -121,7 +122,7 @@ def directory_records(names: list[tuple[str, bool]]) -> list[bytes]:
 
 
 def cut_records(records: list[bytes], offset: int, bytes_max: int) -> bytes:
-    """As many whole records from `offset` on as the kernel's buffer takes."""
+    """As many whole records from `offset` on as fit into the kernel's buffer."""
     taken: list[bytes] = []
     for record in records[offset:]:
         bytes_max -= len(record)
@@ -132,12 +133,12 @@ def cut_records(records: list[bytes], offset: int, bytes_max: int) -> bytes:
 
 
 def reply(unique: int, payload: bytes = b"") -> bytes:
-    """A good answer."""
+    """The answer to a request that succeeded."""
     return REPLY_HEAD.pack(REPLY_HEAD_BYTES + len(payload), 0, unique) + payload
 
 
 def refusal(unique: int, number: int) -> bytes:
-    """An errno."""
+    """The answer to a request that failed, with its errno."""
     return REPLY_HEAD.pack(REPLY_HEAD_BYTES, -number, unique)
 
 

@@ -7,7 +7,7 @@ from workers.resctrl.emulator.traffic import Monitor
 
 
 class GroupKind(Enum):
-    """The root is a control group that owns what nobody else does."""
+    """The kinds of group. The root is a control group with everything that no other group has."""
 
     ROOT = "root"
     CONTROL = "control"
@@ -26,8 +26,8 @@ class Owned:
 
 
 class EmulatedGroup:
-    """A group and what belongs to it. `threads` are those that are in this very group, children's not included; the root's are
-    not kept, because they are all the others."""
+    """A group and what belongs to it. `threads` are its own, without those of its children. The root's are not kept: it has all
+    threads that no other group has."""
 
     __slots__ = (
         "changed",
@@ -56,7 +56,7 @@ class EmulatedGroup:
         self.kind = kind
         self.name = name
         self.parent = parent
-        # What it was given at the start and gives back at its end; `closid` changes when it goes to another control group.
+        # The ids that it got at its start and gives back at its end; `closid` changes when it moves to another control group.
         self.ids = ids
         self.closid, self.rmid = ids
         self.monitor = monitor
@@ -88,13 +88,14 @@ class EmulatedGroup:
 
 
 class EmulatedGroups:
-    """All groups, and which of them a path belongs to."""
+    """All groups, found by path."""
 
     def __init__(self, root: EmulatedGroup):
         self.root = root
         self.controls: dict[str, EmulatedGroup] = {}
 
     def everyone(self) -> Iterator[EmulatedGroup]:
+        """All groups: the root, its monitoring groups, then each control group with its own."""
         for control in self.control_groups():
             yield control
             yield from control.children.values()
@@ -105,7 +106,7 @@ class EmulatedGroups:
         yield from self.controls.values()
 
     def split(self, path: str) -> tuple[EmulatedGroup, str]:
-        """The innermost group on the way, and what is left of the path."""
+        """The innermost group of a path, and the rest of the path."""
         parts = path.split("/")
         group = self.root
         if parts[0] in self.controls:

@@ -6,7 +6,7 @@ _ONLINE = "/sys/devices/system/cpu/online"
 
 
 def with_host_cpus(profile: Profile, cpus: tuple[int, ...] | None = None) -> Profile:
-    """The same machine with the online CPUs of this host, dealt to its caches in turn. A cache that gets none is offline."""
+    """The same machine with the online CPUs of this host, distributed to its caches in turn. A cache without a CPU is offline."""
     if cpus is None:
         cpus = tuple(sorted(_online()))
     ids = [cache.id for cache in profile.caches]
@@ -14,7 +14,7 @@ def with_host_cpus(profile: Profile, cpus: tuple[int, ...] | None = None) -> Pro
 
 
 def _online() -> set[int]:
-    """*Source:* sysfs-devices-system-cpu."""
+    """The CPUs that are online. *Raises:* OSError. *Source:* sysfs-devices-system-cpu."""
     with open(_ONLINE, encoding="ascii") as file:
         ranges = [part.partition("-") for part in file.read().strip().split(",")]
     return {cpu for first, _, last in ranges for cpu in range(int(first), int(last or first) + 1)}

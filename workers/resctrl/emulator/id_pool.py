@@ -1,4 +1,4 @@
-"""Who may have which hardware id: CLOSIDs (what a group may use) and RMIDs (what is counted for it). PURE.
+"""Allocates hardware ids: CLOSIDs (control of cache and bandwidth) and RMIDs (monitoring). PURE.
 
 A given-back RMID still tags lines in the caches; it waits in limbo until each domain holds less of it than the threshold.
 """
@@ -9,7 +9,7 @@ from errno import EBUSY, ENOSPC
 
 from workers.resctrl.emulator.command import refusal
 
-# The kernel's limbo worker looks once a second in each domain that has something to look at.
+# The kernel's limbo worker checks each domain that has ids in limbo once a second.
 LIMBO_PERIOD_NS = 1_000_000_000
 
 Tag = tuple[int, int]
@@ -19,7 +19,7 @@ ROOT_TAG: Tag = (0, 0)
 
 
 class MonitorIds:
-    """The RMIDs: a queue of free ones, the oldest first, and the limbo."""
+    """The RMIDs: a queue of free ids, the one free for longest first, and the ids in limbo."""
 
     def __init__(self, rmids: int, closids: int, *, depends_on_closid: bool, has_limbo: bool):
         self._depends_on_closid = depends_on_closid
@@ -32,10 +32,11 @@ class MonitorIds:
         self._deadline_ns: dict[int, int] = {}
 
     def tag(self, closid: int, rmid: int) -> Tag:
+        """What identifies an RMID: with its CLOSID on MPAM, alone elsewhere."""
         return (closid if self._depends_on_closid else 0, rmid)
 
     def allocate(self, closid: int) -> int:
-        """The RMID that has been free for longest. *Raises:* OSError: EBUSY, all free ones are in limbo; ENOSPC, there is none."""
+        """The RMID that has been free for longest. *Raises:* OSError: EBUSY when all unused ids are in limbo, else ENOSPC."""
         if not self._free:
             raise refusal(EBUSY if self._busy_domains else ENOSPC)
         if not self._depends_on_closid:
@@ -47,7 +48,7 @@ class MonitorIds:
         raise refusal(ENOSPC)
 
     def retire(self, tag: Tag, domains: Iterable[int], now_ns: int) -> bool:
-        """Give one back. True where it is free at once, because nothing tells whether lines are left."""
+        """Gives an id back. True: it is free at once, because this machine cannot measure occupancy."""
         busy = set(domains) if self._has_limbo else set()
         if not busy:
             self._free.append(tag)
@@ -59,10 +60,11 @@ class MonitorIds:
         return False
 
     def next_deadline_ns(self) -> int | None:
+        """When limbo is checked next. *Absent:* None when nothing is in limbo."""
         return min(self._deadline_ns.values(), default=None)
 
     def check_limbo(self, now_ns: int, is_dirty: Callable[[Tag, int, int], bool]) -> list[Tag]:
-        """Every look that was due, in order; `is_dirty(tag, domain, at_ns)`. Gives the tags that became free."""
+        """Makes every check that was due, in order, with `is_dirty(tag, domain, at_ns)`. Returns the tags that became free."""
         freed: list[Tag] = []
         while (due_ns := self.next_deadline_ns()) is not None and due_ns <= now_ns:
             domain = min(key for key, deadline_ns in self._deadline_ns.items() if deadline_ns == due_ns)
@@ -76,7 +78,7 @@ class MonitorIds:
         return freed
 
     def forget_domain(self, domain: int) -> list[Tag]:
-        """The domain is gone: nobody can look there any more, so nothing waits for it."""
+        """The domain is offline and cannot be checked any more, so no id waits for it. Returns the tags that became free."""
         freed = [tag for held in sorted(self._tags_by_domain.get(domain, ())) for tag in self._clean(held, domain)]
         self._deadline_ns.pop(domain, None)
         return freed
@@ -92,14 +94,17 @@ class MonitorIds:
         return [tag]
 
     def dirty_count(self, closid: int) -> int:
+        """How many ids of a CLOSID are in limbo."""
         return sum(1 for tag in self._busy_domains if tag[0] == closid)
 
     @property
     def free_count(self) -> int:
+        """How many ids are free."""
         return len(self._free)
 
     @property
     def limbo_count(self) -> int:
+        """How many ids are in limbo."""
         return len(self._busy_domains)
 
 
@@ -118,4 +123,5 @@ class ClassIds:
         return closid
 
     def release(self, closid: int) -> None:
+        """The CLOSID is free again."""
         self._free.add(closid)

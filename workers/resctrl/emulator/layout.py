@@ -1,4 +1,4 @@
-"""Which files stand where, by profile and mode. PURE; what they say is the matter of other modules."""
+"""Which files exist where, by profile and mode. PURE. Other modules compute their content. *Source:* resctrl.rst."""
 
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
@@ -21,11 +21,13 @@ class Threshold(Protocol):
 
     threshold_bytes: int
 
-    def set_threshold(self, wanted_bytes: int) -> None: ...
+    def set_threshold(self, wanted_bytes: int) -> None:
+        """*Raises:* OSError(EINVAL) above the size of the cache."""
+        ...
 
 
 class Parts(NamedTuple):
-    """Whose files these are."""
+    """The parts of the emulation whose files these are."""
 
     profile: Profile
     status: CommandStatus
@@ -39,7 +41,7 @@ class Parts(NamedTuple):
 
 
 class Layout:
-    """The three shapes; built anew when files come or go."""
+    """The file trees of the three kinds of group; built again when files come or go."""
 
     def __init__(self, host: Host, parts: Parts):
         self._host = host
@@ -49,6 +51,7 @@ class Layout:
         self.build()
 
     def build(self) -> None:
+        """Makes the shapes again, after files have appeared or disappeared."""
         self.shapes = {kind: self._shape(kind) for kind in GroupKind}
 
     def _shape(self, kind: GroupKind) -> Shape:

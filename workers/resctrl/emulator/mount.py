@@ -1,4 +1,4 @@
-"""The mount point of the emulator: what is there before, mounting, unmounting. *Source:* mount(2), linux/fs.h, fuse(4)."""
+"""The mount point of the emulator: check it, mount, unmount. *Source:* mount(2), linux/fs.h, fuse(4)."""
 
 import ctypes
 import os
@@ -9,7 +9,7 @@ from agent.model.errors import MisuseError, PermissionRefused, StorageError, Una
 from agent.model.mountinfo import BYTES_MAX, NAME, Mount, mount_at
 
 DEVICE = "/dev/fuse"
-# The subtype stands in /proc/mounts; FUSE lets nobody call itself `resctrl` alone.
+# The type in /proc/mounts; FUSE does not allow plain `resctrl`.
 TYPE = "fuse.resctrl"
 SOURCE = "evergauge"
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_RELATIME = 2, 4, 8, 1 << 21
@@ -31,7 +31,7 @@ def open_device() -> int:
 
 
 def prepare_mount_point(path: str) -> bool:
-    """Make sure that one can mount here; True: a dead mount of an emulator that was killed has been taken away.
+    """Checks that one can mount here; True: it has removed the dead mount of a killed emulator.
 
     *Raises:* MisuseError, PermissionRefused.
     """
@@ -51,7 +51,7 @@ def prepare_mount_point(path: str) -> bool:
 
 
 def mount(path: str, device: int) -> None:
-    """Mount the device's file system. Every user may look; the kernel itself judges by the modes of files.
+    """Mounts the device's file system. All users have access; the kernel itself checks the modes of files.
 
     *Raises:* EvergaugeError.
     """
@@ -66,13 +66,13 @@ def mount(path: str, device: int) -> None:
 
 
 def device_at(path: str) -> tuple[int, int] | None:
-    """The device of the last mount at this place, without asking the file system itself, which nobody may serve now."""
+    """The device of the last mount at this place, without touching the mount, which may be dead. *Absent:* None without a mount."""
     found = mount_at(_mounts(), os.path.realpath(os.path.dirname(path)) + "/" + os.path.basename(path))
     return None if found is None else (found.major, found.minor)
 
 
 def unmount(path: str) -> bool:
-    """Take the mount away, from sight at least where somebody still uses it; False: it was gone already.
+    """Unmounts, lazily if the mount is in use; False: it was already unmounted.
 
     *Raises:* OSError.
     """
@@ -92,7 +92,7 @@ def _umount(path: str, flags: int) -> int:
 
 def _clear_dead_mount(path: str) -> bool:
     cleared = False
-    # Of what cannot be looked at, only the emulator's own is taken away. Several may lie upon each other.
+    # Of dead mounts only the emulator's own are removed. There may be several on one point.
     while _is_dead(path) and _is_own(mount_at(_mounts(), os.path.realpath(path))):
         try:
             cleared = unmount(path)

@@ -29,12 +29,13 @@ class Node(NamedTuple):
 
 
 class Numbering:
-    """A number for each name that ever existed, the same in every group; so inodes stay when files come and go."""
+    """A number for each name that ever existed, the same in every group, so that inodes stay when files come and go."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {"": 0}
 
     def number(self, rest: str) -> int:
+        """The number of a name; a new name gets the next one."""
         return self._numbers.setdefault(rest, len(self._numbers))
 
 
@@ -48,17 +49,19 @@ class Shape:
         self.directory("")
 
     def directory(self, rest: str) -> None:
+        """Adds a directory."""
         self.nodes[rest] = Node(S_IFDIR, self._numbering.number(rest), None)
         self.names[rest] = []
         if rest:
             self._enter(rest, is_directory=True)
 
     def file(self, rest: str, mode: int, open_file: Callable[[EmulatedGroup], OpenFile]) -> None:
+        """Adds a file; `open_file` opens it for a group."""
         self.nodes[rest] = Node(mode, self._numbering.number(rest), open_file)
         self._enter(rest, is_directory=False)
 
     def text(self, host: Host, rest: str, show: Show, write: Write | None = None) -> None:
-        """An ordinary file; one that takes nothing is read-only."""
+        """Adds a text file; without `write` it is read-only."""
         self.file(rest, READ_ONLY if write is None else READ_WRITE, lambda group: TextFile(host, group, rest, show, write))
 
     def _enter(self, rest: str, *, is_directory: bool) -> None:
@@ -67,7 +70,7 @@ class Shape:
 
 
 class TextFile:
-    """A file that is worked out anew at every read."""
+    """A file whose content is computed at every read."""
 
     __slots__ = ("_group", "_host", "_rest", "_show", "_write")
 
@@ -85,10 +88,12 @@ class TextFile:
             self._host.faults.check(operation, f"{self._group.path}/{self._rest}".lstrip("/"), now_ns)
 
     def read(self, now_ns: int) -> bytes:
+        """*Raises:* OSError: ENODEV for a removed group, and what a fault or the file's own rules order."""
         self._check("read", now_ns)
         return self._show(self._group, now_ns).encode("utf-8", "surrogateescape")
 
     def write(self, content: bytes, caller: Caller, now_ns: int) -> None:
+        """*Raises:* OSError: as `read`; E2BIG above one page, EINVAL for a file that cannot be written."""
         self._check("write", now_ns)
         if len(content) > WRITE_BYTES_MAX:
             raise refusal(E2BIG)

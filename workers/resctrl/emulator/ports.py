@@ -1,7 +1,7 @@
-"""Where the parts of the emulator meet. PURE protocols and plain data.
+"""The interfaces between the parts of the emulator. PURE protocols and plain data.
 
-`emulation` holds the kernel's rules and knows nothing of FUSE; `fuse` knows the protocol and no rule; `processes` knows the
-threads of this host. All failures are `OSError(errno)`; all times are CLOCK_MONOTONIC nanoseconds, handed in.
+`emulation` has the kernel's rules and no FUSE; `fuse` has the protocol and no rule; `processes` has the threads of this host.
+All failures are `OSError(errno)`; all times are CLOCK_MONOTONIC nanoseconds, handed in.
 """
 
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 
 class Caller(NamedTuple):
-    """Who asks: thread id and effective ids, as the FUSE request header tells them."""
+    """The caller of a request: thread id and effective ids, from the FUSE request header."""
 
     thread_id: int
     uid: int
@@ -28,21 +28,23 @@ class Attributes(NamedTuple):
 
 
 class OpenFile(Protocol):
-    """One open file of the tree; it outlives the removal of its group and then fails with ENODEV."""
+    """One open file of the tree. It outlives its group, and then fails with ENODEV."""
 
     def read(self, now_ns: int) -> bytes:
-        """The whole content, evaluated now."""
+        """The whole content, evaluated now. *Raises:* OSError."""
         ...
 
     def write(self, content: bytes, caller: Caller, now_ns: int) -> None:
-        """One write of a whole command; the kernel knows no partial one."""
+        """Writes a whole command; the kernel has no partial writes here. *Raises:* OSError."""
         ...
 
 
 class Threads(Protocol):
-    """The threads of the host, as the emulation asks for them."""
+    """The threads of the host."""
 
-    def exists(self, thread_id: int) -> bool: ...
+    def exists(self, thread_id: int) -> bool:
+        """Whether there is such a thread."""
+        ...
 
     def owner(self, thread_id: int) -> tuple[int, int]:
         """Its (uid, suid). *Raises:* ProcessLookupError."""
@@ -54,53 +56,73 @@ class Threads(Protocol):
 
 
 class Faults(Protocol):
-    """What a script puts in the way. Paths are those of `Tree`."""
+    """Scripted faults. Paths are those of `Tree`."""
 
     def check(self, operation: str, path: str, now_ns: int) -> None:
-        """Asked before `mkdir`, `rmdir`, `rename`, `open`, `read` and `write` (the words of `operation`), a rename by its old path.
-        *Raises:* OSError, with which the operation then fails."""
+        """Asked before `mkdir`, `rmdir`, `rename`, `open`, `read` and `write` (the values of `operation`); a rename has its
+        old path. *Raises:* OSError, with which the operation then fails."""
         ...
 
     def value(self, path: str, now_ns: int) -> bytes | None:
-        """What an event file shows instead of its value; None is the value itself."""
+        """What an event file shows instead of its value. *Absent:* None: its value."""
         ...
 
 
 class Tree(Protocol):
     """The file tree by path, as FUSE asks for it. Paths have no leading slash; `""` is the root."""
 
-    def attributes(self, path: str) -> Attributes: ...
+    def attributes(self, path: str) -> Attributes:
+        """*Raises:* OSError: ENOENT, ENOTDIR."""
+        ...
 
     def list(self, path: str) -> list[tuple[str, bool]]:
         """The names in a directory with whether each is a directory; neither `.` nor `..`."""
         ...
 
-    def open(self, path: str) -> OpenFile: ...
-
-    def mkdir(self, path: str, mode: int, caller: Caller, now_ns: int) -> None: ...
-
-    def rmdir(self, path: str, caller: Caller, now_ns: int) -> None: ...
-
-    def rename(self, old: str, new: str, caller: Caller, now_ns: int) -> None: ...
-
-    def set_mode(self, path: str, mode: int) -> None: ...
-
-    def set_owner(self, path: str, uid: int, gid: int) -> None: ...
-
-    def next_deadline_ns(self) -> int | None:
-        """When `on_timer` has something to do: the limbo worker's next look at occupancy."""
+    def open(self, path: str) -> OpenFile:
+        """*Raises:* OSError: ENOENT, ENOTDIR, EISDIR."""
         ...
 
-    def on_timer(self, now_ns: int) -> None: ...
+    def mkdir(self, path: str, mode: int, caller: Caller, now_ns: int) -> None:
+        """*Raises:* OSError as the kernel's mkdir of resctrl does."""
+        ...
+
+    def rmdir(self, path: str, caller: Caller, now_ns: int) -> None:
+        """*Raises:* OSError as the kernel's rmdir of resctrl does."""
+        ...
+
+    def rename(self, old: str, new: str, caller: Caller, now_ns: int) -> None:
+        """*Raises:* OSError as the kernel's rename of resctrl does."""
+        ...
+
+    def set_mode(self, path: str, mode: int) -> None:
+        """*Raises:* OSError: ENOENT."""
+        ...
+
+    def set_owner(self, path: str, uid: int, gid: int) -> None:
+        """*Raises:* OSError: ENOENT."""
+        ...
+
+    def next_deadline_ns(self) -> int | None:
+        """When `on_timer` has something to do: the next check of ids in limbo."""
+        ...
+
+    def on_timer(self, now_ns: int) -> None:
+        """The deadline has come."""
+        ...
 
 
 class ThreadEvents(Protocol):
-    """What `processes` tells the emulation. The instants are the kernel's own, so that a fork that came before a move is judged by
-    the group its parent had then, in whatever order the news arrive."""
+    """What `processes` reports to the emulation. The instants are the kernel's own, so that a fork before a move gets the
+    group that its parent had then, in whatever order the events arrive."""
 
-    def on_fork(self, parent_thread: int, child_thread: int, at_ns: int) -> None: ...
+    def on_fork(self, parent_thread: int, child_thread: int, at_ns: int) -> None:
+        """A thread made another one."""
+        ...
 
-    def on_exit(self, thread_id: int, at_ns: int) -> None: ...
+    def on_exit(self, thread_id: int, at_ns: int) -> None:
+        """A thread ended and was reaped."""
+        ...
 
     def on_rescan(self, live: Iterable[int], at_ns: int) -> None:
         """Events were lost: these are all live threads. Unknown ones are taken for children of the default group."""

@@ -1,8 +1,8 @@
-"""News of forks and exits of every thread of the host, from whichever source this kernel and user allow.
+"""Events of forks and exits of all threads of the host, from the best source that this kernel and user allow.
 
-The best is perf: it tells which *thread* made a thread, has the instants of CLOCK_MONOTONIC, and looking whether there is
-news costs no system call. The process connector tells of a new thread only whose process it is: it is taken for a child of the
-process's first thread. *Source:* perf_event_open(2), linux/cn_proc.h, linux/connector.h.
+perf is best: it reports which *thread* created a thread, has instants of CLOCK_MONOTONIC, and checking for new events needs no
+system call. The process connector reports only the process of a new thread, which is then taken for a child of the process's
+first thread. *Source:* perf_event_open(2), linux/cn_proc.h, linux/connector.h.
 """
 
 import ctypes
@@ -18,7 +18,7 @@ from typing import NamedTuple, Protocol
 
 
 class EventKind:
-    """What an event is."""
+    """The kinds of event."""
 
     FORK, EXIT, EXEC = "fork", "exit", "exec"
 
@@ -35,19 +35,21 @@ class ThreadEvent(NamedTuple):
 
 
 class EventSource(Protocol):
-    """Where news comes from."""
+    """A source of events."""
 
     name: str
 
     def descriptors(self) -> list[int]:
-        """What to poll for, so that nothing overflows while nobody asks."""
+        """What to poll for, so that no buffer overflows between two calls of `drain`."""
         ...
 
     def drain(self) -> tuple[list[ThreadEvent], bool]:
-        """All news in the order of its instants, and whether some was lost."""
+        """All events since the last call in the order of their instants, and whether some were lost. *Raises:* OSError."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Ends the subscription."""
+        ...
 
 
 # ---- perf ---------------------------------------------------------------------------------------
@@ -62,7 +64,7 @@ _CLOCK_MONOTONIC = 1
 _FLAG_FD_CLOEXEC = 8
 _LOST, _COMM, _EXIT, _FORK = 2, 3, 4, 7
 _MISC_COMM_EXEC = 1 << 13
-# About 8,000 events of a CPU; a poll wakes us when it is half full.
+# About 8,000 events per CPU; poll wakes us when the ring is half full.
 _RING_PAGES = 128
 _PAGE = mmap.PAGESIZE
 _RING_BYTES = _RING_PAGES * _PAGE
@@ -78,7 +80,10 @@ _ATTRIBUTES = Struct("<IIQQQQQII32xIi16x")
 
 
 class PerfEvents:
-    """A ring per CPU, filled by the kernel with what happens to threads on that CPU. *Raises:* OSError where not allowed."""
+    """One ring per CPU, which the kernel fills with the events of threads on that CPU. *Raises:* OSError if not allowed.
+
+    *Source:* perf_event_open(2).
+    """
 
     name = "perf"
 
@@ -101,7 +106,7 @@ class PerfEvents:
         descriptor = libc.syscall(_SYSCALL_NUMBER[machine()], attributes, -1, cpu, -1, ctypes.c_ulong(_FLAG_FD_CLOEXEC))
         if descriptor < 0:
             number = ctypes.get_errno()
-            # A CPU that is there and switched off.
+            # This CPU is offline.
             if number == ENODEV:
                 return
             raise OSError(number, os.strerror(number), "perf_event_open")
@@ -112,9 +117,11 @@ class PerfEvents:
             raise
 
     def descriptors(self) -> list[int]:
+        """See `EventSource`."""
         return [descriptor for descriptor, _ in self._rings]
 
     def drain(self) -> tuple[list[ThreadEvent], bool]:
+        """See `EventSource`."""
         events: list[ThreadEvent] = []
         lost = False
         for _, ring in self._rings:
@@ -126,6 +133,7 @@ class PerfEvents:
         return events, lost
 
     def close(self) -> None:
+        """Ends the subscription."""
         for descriptor, ring in self._rings:
             ring.close()
             os.close(descriptor)
@@ -138,7 +146,7 @@ def _between(ring: mmap.mmap, tail: int, head: int) -> bytes:
 
 
 def _take_records(data: bytes, events: list[ThreadEvent]) -> bool:
-    """Add what a part of a ring tells; True: the kernel says that it had no room for some."""
+    """Appends the events in a part of a ring; True: the kernel reports that it dropped some."""
     lost = False
     place = 0
     while place < len(data):
@@ -164,7 +172,7 @@ def _take_records(data: bytes, events: list[ThreadEvent]) -> bool:
 _NETLINK_CONNECTOR, _CN_PROCESS, _DONE = 11, 1, 3
 _LISTEN = 1
 _SO_RCVBUFFORCE = 33
-# A second of a heavy fork storm, should nobody ask in that time.
+# Holds a second of a heavy fork storm.
 _BUFFER_BYTES = 8 << 20
 _DATAGRAM_BYTES = 4096
 # netlink: length, type, flags, sequence, port; connector: two words of address, sequence, acknowledgement, length, flags
@@ -176,7 +184,7 @@ _FORKED, _EXECED, _EXITED = 1, 2, 0x8000_0000
 
 
 class ConnectorEvents:
-    """The kernel's process connector. *Raises:* OSError where not allowed."""
+    """The kernel's process connector. *Raises:* OSError if not allowed. *Source:* linux/cn_proc.h."""
 
     name = "process connector"
 
@@ -195,10 +203,12 @@ class ConnectorEvents:
             raise
 
     def descriptors(self) -> list[int]:
-        # Each fork of the host would wake us; the buffer holds what comes until somebody asks.
+        """See `EventSource`."""
+        # None: each fork of the host would wake us. The buffer holds events until the next call of `drain`.
         return []
 
     def drain(self) -> tuple[list[ThreadEvent], bool]:
+        """See `EventSource`."""
         events: list[ThreadEvent] = []
         lost = False
         while True:
@@ -216,6 +226,7 @@ class ConnectorEvents:
         return events, lost
 
     def close(self) -> None:
+        """Ends the subscription."""
         self._socket.close()
 
 
@@ -224,7 +235,7 @@ def _take_datagram(data: bytes, events: list[ThreadEvent]) -> None:
         return
     what, _, at_ns, first, second, third, fourth = _PROCESS_EVENT.unpack_from(data, _HEADS.size)
     if what == _FORKED:
-        # Of a thread, the kernel names the parent of the process, which did not make it.
+        # For a new thread the kernel names the parent of its process, which did not create the thread.
         parent = first if third == fourth else fourth
         events.append(ThreadEvent(at_ns, EventKind.FORK, fourth, third, parent))
     elif what in (_EXECED, _EXITED):
@@ -233,12 +244,12 @@ def _take_datagram(data: bytes, events: list[ThreadEvent]) -> None:
 
 # ---- choice -------------------------------------------------------------------------------------
 
-# What a kernel without the source says, and one that does not let this user at it.
+# Errors of a kernel that does not have the source, or does not allow it to this user.
 _NOT_HERE = (EACCES, EPERM, ENOSYS, ENODEV, ENOENT, EINVAL, ECONNREFUSED, EPROTONOSUPPORT)
 
 
 def open_event_source(sources: tuple[Callable[[], EventSource], ...] = (PerfEvents, ConnectorEvents)) -> EventSource | None:
-    """The best source that works here, None where none does."""
+    """The best source that works here. *Absent:* None if none works. *Raises:* OSError for any other failure."""
     for source in sources:
         try:
             return source()

@@ -1,4 +1,4 @@
-"""The threads of this host, as the emulation asks for them, and the news of them that it is told."""
+"""The threads of this host, and the events about them that the emulation gets. *Source:* proc(5)."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -9,26 +9,27 @@ from workers.resctrl.emulator.ports import ThreadEvents
 from workers.resctrl.emulator.process_events import EventKind, EventSource, ThreadEvent
 
 PROC = "/proc"
-# More than any `status` has before the line of the user ids.
+# No `status` has more before the line of the user ids.
 _STATUS_BYTES = 1024
 _STAT_BYTES = 1024
-# Behind the name, counted from 0: user and system time, and the CPU that it last ran on. *Source:* proc(5), fields 14, 15, 39.
+# Fields after the name, counted from 0: user time, system time, and the CPU that the thread last ran on.
+# *Source:* proc(5), fields 14, 15, 39.
 _USER_TICKS, _SYSTEM_TICKS, _LAST_CPU = 11, 12, 36
 
 
 class HostThreads:
-    """Every thread of the host. A number is looked up when it is asked for; nothing is kept."""
+    """All threads of the host. Each call reads /proc; nothing is kept."""
 
     def __init__(self, proc: str = PROC) -> None:
         self._proc = proc
 
     def exists(self, thread_id: int) -> bool:
-        """Whether there is such a thread; one that has ended and is not waited for still is one."""
-        # No listing of /proc shows the others of a process, but each can be asked for.
+        """Whether there is such a thread; a zombie counts until it is reaped."""
+        # A listing of /proc shows only first threads, but /proc/TID exists for every thread.
         return os.path.exists(f"{self._proc}/{thread_id}")
 
     def owner(self, thread_id: int) -> tuple[int, int]:
-        """Its real and its saved user id. *Raises:* ProcessLookupError."""
+        """Its real and its saved user id. *Raises:* ProcessLookupError. *Source:* proc_pid_status(5)."""
         for line in _read(f"{self._proc}/{thread_id}/status", _STATUS_BYTES).split(b"\n"):
             if line.startswith(b"Uid:"):
                 _, real, _effective, saved, *_ = line.split()
@@ -36,7 +37,7 @@ class HostThreads:
         raise ProcessLookupError(thread_id)
 
     def processes(self) -> dict[int, set[int]]:
-        """The thread ids of each process. One that begins or ends meanwhile may be there or not."""
+        """The thread ids of each process. A thread that starts or ends meanwhile may be missing. *Raises:* OSError."""
         found = {}
         for name in os.listdir(self._proc):
             if name.isdecimal():
@@ -49,8 +50,8 @@ class HostThreads:
         return chain.from_iterable(self.processes().values())
 
     def cpu_time(self, thread_id: int) -> tuple[int, int]:
-        """The clock ticks that it has run in its life, and the CPU it last ran on. *Raises:* ProcessLookupError."""
-        # Not /proc/ID: for a first thread that would be the sum of its process.
+        """Its CPU time in clock ticks, and the CPU it last ran on. *Raises:* ProcessLookupError. *Source:* proc_pid_stat(5)."""
+        # Not /proc/TID: for a first thread that would be the sum of its process.
         stat = _read(f"{self._proc}/{thread_id}/task/{thread_id}/stat", _STAT_BYTES)
         fields = stat[stat.rindex(b")") + 2 :].split()
         return int(fields[_USER_TICKS]) + int(fields[_SYSTEM_TICKS]), int(fields[_LAST_CPU])
@@ -68,8 +69,8 @@ def _read(path: str, bytes_max: int) -> bytes:
 
 
 class ThreadWatch:
-    """Tells the emulation of forks and exits, as often as it is asked to. Without a source of news it looks at all threads
-    instead, and a thread that it meets for the first time then belongs to the default group, whoever made it."""
+    """Reports forks and exits to the emulation at each `settle`. Without a source of events it lists all threads instead; a thread
+    that it sees for the first time then belongs to the default group, whichever thread created it."""
 
     def __init__(
         self,
@@ -84,16 +85,15 @@ class ThreadWatch:
         self._processes = processes
         self._told = told
         self._clock_ns = clock_ns
-        # The other threads of each process that has some: needed only for an exec by one of them.
+        # The threads of each process except the first: needed only for an exec by one of them.
         self._others = _others(processes())
-        # First threads that have ended, and nobody has waited for the process yet: the kernel still lists them. Nothing tells of
-        # the waiting.
+        # First threads that have ended but are not reaped: the kernel still lists them. No event reports the reaping.
         self._zombies: set[int] = set()
         self.events = 0
         self.rescans = 0
 
     def settle(self) -> None:
-        """Tell all that has happened until now."""
+        """Reports everything that has happened until now."""
         if self._source is None:
             self._rescan()
             return
@@ -108,7 +108,7 @@ class ThreadWatch:
 
     def _rescan(self) -> None:
         self.rescans += 1
-        # The instant before the look: what comes after it is told, or found by the next look.
+        # Taken before listing: later events are reported, or found by the next listing.
         at_ns = self._clock_ns()
         processes = self._processes()
         self._others = _others(processes)
@@ -116,7 +116,7 @@ class ThreadWatch:
 
     def _tell(self, event: ThreadEvent) -> None:
         if event.kind == EventKind.FORK:
-            # Its number was another's, of whom nobody told that it had been waited for.
+            # The kernel has reused the id of a thread whose reaping no event reported.
             self._bury(event.thread, event.at_ns - 1)
             if event.thread != event.process:
                 self._others.setdefault(event.process, set()).add(event.thread)
@@ -131,8 +131,8 @@ class ThreadWatch:
             self._tell_exec(event)
 
     def _tell_exec(self, event: ThreadEvent) -> None:
-        """All other threads have ended. Where the first has too, the one left called exec and has taken the first's id, with
-        its own group: the kernel tells of no fork and of no end."""
+        """All other threads have ended. If the first has ended too, the remaining thread called exec and took over the first's id,
+        but keeps its own group: the kernel reports neither a fork nor an exit."""
         survivors = self._others.pop(event.process, set())
         if survivors:
             self._bury(event.process, event.at_ns - 1)

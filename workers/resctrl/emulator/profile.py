@@ -1,4 +1,4 @@
-"""What the emulated hardware and kernel offer. PURE plain data; `PROFILES` are the ones that ship.
+"""What the emulated hardware and kernel offer. PURE plain data; `PROFILES` has the built-in machines.
 
 A variant is `msgspec.structs.replace(PROFILES["tiny"], debug=True)`.
 """
@@ -26,7 +26,7 @@ class Cache(msgspec.Struct, frozen=True):
 
 
 class CacheControl(msgspec.Struct, frozen=True):
-    """How L3 can be given out: one bit a slice."""
+    """How L3 can be allocated: one bit per slice."""
 
     bits: int
     min_bits: int = 1
@@ -35,11 +35,12 @@ class CacheControl(msgspec.Struct, frozen=True):
 
     @property
     def full_mask(self) -> int:
+        """The mask with every bit of the cache."""
         return (1 << self.bits) - 1
 
 
 class BandwidthControl(msgspec.Struct, frozen=True):
-    """How memory bandwidth can be given out: `MB` in percent (Intel) or steps (AMD), `SMBA` the same for slow memory."""
+    """How memory bandwidth can be allocated: `MB` in percent (Intel) or steps (AMD), `SMBA` the same for slow memory."""
 
     name: str
     minimum: int
@@ -68,18 +69,19 @@ class Profile(msgspec.Struct, frozen=True):
     counters: int = 0
     rmid_depends_on_closid: bool = False
     first_read_unavailable: bool = False
-    # Kernels before 6.7 take one id a write.
+    # Kernels before 6.7 take one id per write.
     task_lists: bool = True
     debug: bool = False
     cdp: bool = False
     mba_mbps: bool = False
-    # What nobody is charged for (devices, firmware): without it the lines of an idle group would stay for ever.
+    # Traffic that belongs to no group (devices, firmware): without it the lines of an idle group would stay in the cache for ever.
     ambient_bytes_per_second: int = 64 * MIB
     # Skylake's erratum: each reading is too high by up to this, so that the sum of all groups can exceed the cache.
     over_report_percent: int = 0
 
     @property
     def allocates(self) -> bool:
+        """Whether the machine has any control of cache or bandwidth, and so control groups."""
         return self.closids > 0
 
     @property
@@ -89,16 +91,17 @@ class Profile(msgspec.Struct, frozen=True):
 
     @property
     def l3_bytes(self) -> int:
-        """The size of one L3 cache; in every profile they are alike, as the kernel assumes, too."""
+        """The size of one L3 cache; all caches of a profile have one size, as the kernel assumes, too."""
         return self.caches[0].size_bytes
 
     @property
     def cpus(self) -> frozenset[int]:
+        """All CPUs of the machine."""
         return frozenset(cpu for cache in self.caches for cpu in cache.cpus)
 
     def domain_of_cpu(self, cpu: int) -> int:
-        """The monitoring domain in which a CPU of this host counts. CPUs that the profile does not know are dealt in turn, so that
-        a small host can play a large machine."""
+        """The monitoring domain in which a CPU of this host counts. CPUs that the profile does not have are distributed in turn, so
+        that a small host can play a large machine."""
         for cache in self.caches:
             if cpu in cache.cpus:
                 if not cache.nodes:
@@ -107,7 +110,7 @@ class Profile(msgspec.Struct, frozen=True):
         return self.domains[cpu % len(self.domains)]
 
     def with_cpus(self, cpus_by_cache: Mapping[int, tuple[int, ...]]) -> "Profile":
-        """The same machine with other CPUs behind its caches: those of this host, where a tool compares with sysfs."""
+        """The same machine with other CPUs behind its caches, such as those of this host for tools that compare with sysfs."""
         caches = tuple(msgspec.structs.replace(cache, cpus=tuple(cpus_by_cache.get(cache.id, ()))) for cache in self.caches)
         return msgspec.structs.replace(self, caches=caches)
 

@@ -1,4 +1,4 @@
-"""Which groups exist: their making, their end, their ids, and the limbo of those that were. PURE."""
+"""Makes and removes groups, with their ids and the limbo of the ids that removed groups had. PURE."""
 
 from errno import EEXIST, EINVAL, EPERM
 
@@ -12,12 +12,12 @@ from workers.resctrl.emulator.schemata import Controls
 from workers.resctrl.emulator.task import TaskTable
 from workers.resctrl.emulator.traffic import Cell, MemoryTraffic, Monitor
 
-# kernfs makes its root without write permission, and directories inherit from the one above.
+# kernfs makes its root without write permission, and new directories inherit the mode of their parent.
 ROOT_DIRECTORY_MODE = 0o555
 
 
 class Registry:
-    """The groups with everything that a new one takes and an old one gives back. `root` is there from the start."""
+    """All groups, with everything that a new one takes and a removed one gives back. `root` exists from the start."""
 
     def __init__(self, profile: Profile, status: CommandStatus, traffic: MemoryTraffic, gauges: Gauges, now_ns: int, wall_ns: int):
         self._profile = profile
@@ -47,9 +47,11 @@ class Registry:
 
     @property
     def root(self) -> EmulatedGroup:
+        """The default group."""
         return self.groups.root
 
     def make_control(self, name: str, now_ns: int) -> EmulatedGroup:
+        """A new control group. *Raises:* OSError: ENOSPC without a free CLOSID, RMID or cache; EBUSY while RMIDs are in limbo."""
         self._status.clear()
         try:
             closid = self._class_ids.allocate(self._monitor_ids.dirty_count if self._profile.rmid_depends_on_closid else None)
@@ -72,6 +74,7 @@ class Registry:
         return group
 
     def make_monitoring(self, parent: EmulatedGroup, name: str, now_ns: int) -> EmulatedGroup:
+        """A new monitoring group. *Raises:* OSError: ENOSPC without a free RMID, EBUSY while RMIDs are in limbo."""
         rmid = self._allocate_rmid(parent.closid)
         group = self._new_group(GroupKind.MONITORING, name, parent, (parent.closid, rmid), now_ns)
         parent.children[name] = group
@@ -97,7 +100,7 @@ class Registry:
     def _start_counting(self, group: EmulatedGroup, now_ns: int) -> None:
         for cell in group.monitor.cells:
             cell.begin(now_ns, self.counters.first_state)
-        self.counters.greet(group, now_ns)
+        self.counters.on_new_group(group, now_ns)
         self._traffic.drive((group.monitor,), self._traffic.rates_for(group.path), now_ns)
 
     def remove_monitoring(self, group: EmulatedGroup, now_ns: int) -> None:
@@ -107,7 +110,7 @@ class Registry:
         del parent.children[group.name]
 
     def remove_control(self, group: EmulatedGroup, now_ns: int) -> None:
-        """Threads and CPUs go to the root, its monitoring groups' as well."""
+        """Threads and CPUs go to the root, also those of its monitoring groups."""
         self._end(group, self.root, now_ns)
         self.root.cpus |= group.cpus
         self._class_ids.release(group.closid)
@@ -116,9 +119,9 @@ class Registry:
             self._end(child, self.root, now_ns)
         del self.groups.controls[group.name]
 
-    def _end(self, group: EmulatedGroup, heir: EmulatedGroup, now_ns: int) -> None:
-        self.tasks.move_all(group, heir, now_ns)
-        group.removed, group.successor = True, heir
+    def _end(self, group: EmulatedGroup, successor: EmulatedGroup, now_ns: int) -> None:
+        self.tasks.move_all(group, successor, now_ns)
+        group.removed, group.successor = True, successor
         self.counters.release(group)
         self._traffic.drive((group.monitor,), {}, now_ns)
         self._monitor_ids.retire(self._monitor_ids.tag(*group.ids), self._online_domains(), now_ns)
@@ -135,14 +138,16 @@ class Registry:
         group.name, group.parent, group.closid = name, target, target.closid
 
     def next_deadline_ns(self) -> int | None:
+        """See `MonitorIds.next_deadline_ns`."""
         return self._monitor_ids.next_deadline_ns()
 
     def check_limbo(self, now_ns: int) -> None:
+        """Frees the ids whose occupancy has fallen below the threshold."""
         self._monitor_ids.check_limbo(now_ns, self._is_dirty)
 
     def _is_dirty(self, tag: Tag, domain: int, at_ns: int) -> bool:
         if tag not in self._monitors:
-            # Given back before any group had it: the mkdir failed at a later step.
+            # The id was given back before any group had it, because mkdir failed at a later step.
             return False
         return self._gauges.occupancy(self._cell(tag, domain), at_ns) >= self.threshold_bytes
 

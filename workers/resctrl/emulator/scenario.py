@@ -1,6 +1,6 @@
-"""A scenario: what groups do, what goes wrong and when, as a person writes it in TOML. PURE.
+"""Scenarios: what groups do, what goes wrong and when, written in TOML. PURE.
 
-The same actions come over the control socket, as JSON.
+The control socket takes the same actions as JSON.
 """
 
 import errno
@@ -26,15 +26,15 @@ T = TypeVar("T")
 
 
 class _Strict(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A key that nobody knows is an error."""
+    """An unknown key is an error."""
 
 
 class Fault(_Strict, frozen=True, tag_field="do", tag="fault"):
     """One thing that goes wrong: an `errno` by name, another `answer` of an event file, or an answer after a `delay`.
 
-    `path` has shell wildcards in each part; `**/` in front is any folder, `**` any path. Of the operations it fits, `skip` go well
-    first, then each fails with `probability`, `count` times at most. `after` and `until` bound it in time; with `every`, only the
-    first `lasts` of each such period are bad.
+    `path` has shell wildcards in each part; `**/` in front is any folder, `**` any path. Of the matching operations the first
+    `skip` succeed, then each fails with `probability`, at most `count` times. `after` and `until` bound the fault in time; with
+    `every`, it is active only in the first `lasts` of each period.
     """
 
     operation: Operation = "any"
@@ -65,12 +65,12 @@ class Fault(_Strict, frozen=True, tag_field="do", tag="fault"):
 
     @property
     def errno_number(self) -> int:
-        """The error's number, 0 where none is asked for."""
+        """The error's number; 0 for a fault without an errno."""
         return int(getattr(errno, self.errno)) if self.errno else 0
 
 
 class Traffic(_Strict, frozen=True, tag_field="do", tag="traffic"):
-    """The memory traffic of the groups whose path matches; `domains` has other rates for single ones, by their numbers."""
+    """The memory traffic of the groups whose path matches; `domains` overrides the rate of single domains by their number."""
 
     path: str
     bytes_per_second: Natural = 0
@@ -90,13 +90,13 @@ class Traffic(_Strict, frozen=True, tag_field="do", tag="traffic"):
 
 
 class Vanish(_Strict, frozen=True, tag_field="do", tag="vanish"):
-    """Somebody else removes the groups whose path matches."""
+    """Another program removes the groups whose path matches."""
 
     path: str
 
 
 class Occupy(_Strict, frozen=True, tag_field="do", tag="occupy"):
-    """Somebody else makes groups, and so takes ids: `count`, or as many as there are."""
+    """Another program makes groups and takes ids: `count`, or as many as there are."""
 
     count: Positive | None = None
     name: Name = "foreign_"
@@ -104,33 +104,33 @@ class Occupy(_Strict, frozen=True, tag_field="do", tag="occupy"):
 
 
 class Offline(_Strict, frozen=True, tag_field="do", tag="offline"):
-    """All CPUs of a domain go; its directories with them."""
+    """All CPUs of a domain go offline, and its directories disappear."""
 
     domain: Natural
 
 
 class Online(_Strict, frozen=True, tag_field="do", tag="online"):
-    """The CPUs of a domain come back."""
+    """The CPUs of a domain come back online."""
 
     domain: Natural
 
 
 class Reset(_Strict, frozen=True, tag_field="do", tag="reset"):
-    """The bandwidth counters of the groups whose path matches begin anew; with `unread` their first reading is `Unavailable`."""
+    """The bandwidth counters of the groups whose path matches restart; with `unread` their first reading is `Unavailable`."""
 
     path: str
     unread: bool = False
 
 
 class Wrap(_Strict, frozen=True, tag_field="do", tag="wrap"):
-    """All bandwidth counters wrap at so many bits of a unit; without `bits` they never do."""
+    """All bandwidth counters wrap at `2**bits` units; without `bits` they never wrap."""
 
     bits: Annotated[int, Meta(ge=8, le=64)] | None = None
     unit_bytes: Positive = 1
 
 
 class Resident(_Strict, frozen=True, tag_field="do", tag="resident"):
-    """The groups whose path matches hold this much of a cache now: limbo then takes as long as that takes to go."""
+    """The groups whose path matches hold this much of a cache now; limbo lasts until other traffic has replaced it."""
 
     path: str
     domain: Natural
@@ -147,14 +147,14 @@ class Lock(_Strict, frozen=True, tag_field="do", tag="lock"):
 
 
 class Clear(_Strict, frozen=True, tag_field="do", tag="clear"):
-    """No fault from now on."""
+    """Removes all faults."""
 
 
 Action = Fault | Traffic | Vanish | Occupy | Offline | Online | Reset | Wrap | Resident | Lock | Clear
 
 
 class Event(Struct, frozen=True):
-    """An action at an instant after the start, and again after each period where there is one."""
+    """An action at an instant after the start, repeated every `every_ns` if that is not 0."""
 
     at_ns: int
     every_ns: int
@@ -162,8 +162,8 @@ class Event(Struct, frozen=True):
 
 
 class Scenario(Struct, frozen=True):
-    """`seed` None: one is drawn. `read_delay_ns`: how long each read of an event file keeps all others waiting, as the kernel's
-    one lock does."""
+    """`seed` None: a random one. `read_delay_ns`: how long each read of an event file blocks all other requests, as the kernel's
+    single lock does."""
 
     seed: int | None = None
     bytes_per_cpu_second: int = DEFAULT_BYTES_PER_CPU_SECOND

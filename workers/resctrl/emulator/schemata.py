@@ -1,6 +1,6 @@
 """What each CLOSID may use: `schemata`, `size`, `mode` and the use of the bits. PURE.
 
-Masks are shown and checked, they do not bound what a group holds in the cache.
+Masks are stored, shown and checked; they do not limit what a group holds in the cache.
 """
 
 from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ class Schema(NamedTuple):
 
 
 def schemas_of(profile: Profile) -> tuple[Schema, ...]:
-    """In the order of `info`; `schemata` shows them the other way round."""
+    """The schemas in the order of `info`; `schemata` shows them in reverse."""
     closids = profile.closids
     found = []
     if profile.cache_control is not None and profile.cdp:
@@ -40,7 +40,7 @@ def schemas_of(profile: Profile) -> tuple[Schema, ...]:
 
 
 class Controls:
-    """The values by schema, CLOSID and cache. CLOSIDs that no group has keep theirs until they are given out again."""
+    """The values by schema, CLOSID and cache. An unused CLOSID keeps its values until a new group gets it."""
 
     def __init__(self, profile: Profile, status: CommandStatus, domains: tuple[DomainCache, ...]):
         self._profile = profile
@@ -83,7 +83,7 @@ class Controls:
                 yield cache.id
 
     def begin(self, closid: int) -> None:
-        """A new control group: everything that is not somebody's own. *Raises:* OSError(ENOSPC)."""
+        """A new control group gets everything that no exclusive group has. *Raises:* OSError(ENOSPC)."""
         for schema in self.schemas:
             for cache_id in self._cache_ids():
                 if schema.bandwidth is not None:
@@ -93,6 +93,7 @@ class Controls:
         self._modes[closid] = SHAREABLE
 
     def end(self, closid: int) -> None:
+        """A control group is removed; its values stay until the CLOSID is used again."""
         self._modes.pop(closid, None)
         self._feedback_events.pop(closid, None)
 
@@ -113,9 +114,11 @@ class Controls:
         return mask
 
     def show(self, group: EmulatedGroup, now_ns: int) -> str:
+        """`schemata`. *Source:* resctrl.rst."""
         return self._table(group, lambda schema, value: f"{value}" if schema.bandwidth is not None else f"{value:x}")
 
     def show_size(self, group: EmulatedGroup, now_ns: int) -> str:
+        """`size`: bytes for masks, the value itself for bandwidth. *Source:* resctrl.rst."""
         return self._table(group, lambda schema, value: f"{value if schema.bandwidth is not None else self._size(value)}")
 
     def _table(self, group: EmulatedGroup, text: Callable[[Schema, int], str]) -> str:
@@ -131,7 +134,7 @@ class Controls:
         return 0 if control is None else self._profile.l3_bytes // control.bits * mask.bit_count()
 
     def write(self, group: EmulatedGroup, content: bytes, caller: Caller, now_ns: int) -> None:
-        """All lines are checked before the first one counts."""
+        """`schemata`. All lines are checked before the first one takes effect. *Raises:* OSError(EINVAL). *Source:* resctrl.rst."""
         text = command_line(content)
         self._status.clear()
         staged: dict[tuple[str, int], int] = {}
@@ -210,9 +213,11 @@ class Controls:
         )
 
     def show_mode(self, group: EmulatedGroup, now_ns: int) -> str:
+        """`mode`. *Source:* resctrl.rst."""
         return f"{self._modes[group.closid]}\n"
 
     def write_mode(self, group: EmulatedGroup, content: bytes, caller: Caller, now_ns: int) -> None:
+        """`mode`. *Raises:* OSError(EINVAL) for an unknown mode, and for an exclusive group that overlaps with another."""
         wanted = command_line(content)
         self._status.clear()
         if wanted == self._modes[group.closid]:
@@ -233,9 +238,11 @@ class Controls:
                     raise self._status.refuse(EINVAL, "Schemata overlaps\n")
 
     def show_feedback_event(self, group: EmulatedGroup, now_ns: int) -> str:
+        """`mba_MBps_event`: the event that the software controller watches."""
         return f"{self._feedback_events.get(group.closid, self._bandwidth_events[-1])}\n"
 
     def write_feedback_event(self, group: EmulatedGroup, content: bytes, caller: Caller, now_ns: int) -> None:
+        """`mba_MBps_event`. *Raises:* OSError(EINVAL) for an event that the machine does not have."""
         wanted = command_line(content)
         self._status.clear()
         if wanted not in self._bandwidth_events:
@@ -248,7 +255,7 @@ class Controls:
         return tuple(event for event in (TOTAL, LOCAL) if event in self._profile.events)
 
     def show_bit_usage(self, schema: Schema) -> str:
-        """One letter a bit, the highest first: who uses it."""
+        """`bit_usage`: one letter per bit, the highest bit first. *Source:* resctrl.rst."""
         parts = []
         for cache_id in self._cache_ids():
             shared = exclusive = 0

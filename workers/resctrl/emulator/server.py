@@ -1,4 +1,4 @@
-"""The emulator as a program: mounts, serves in one loop, unmounts."""
+"""The emulator as a program: it mounts, serves in one loop, and unmounts."""
 
 import gc
 import os
@@ -25,7 +25,7 @@ from workers.resctrl.emulator.processes import HostThreads, ThreadWatch
 from workers.resctrl.emulator.profile import Profile
 from workers.resctrl.emulator.scenario import Event, Scenario, parse_action
 
-# News of threads is taken at least so often: the emulation remembers for two seconds which group a thread was in.
+# Forks and exits are taken in at least this often, because the emulation remembers a thread's earlier groups for two seconds.
 SETTLE_PERIOD_NS = 500_000_000
 _NS_PER_MS = 1_000_000
 _SEEDS = 1 << 31
@@ -45,7 +45,7 @@ class Options(Struct, frozen=True):
 
 
 def run(options: Options, say: Say) -> None:
-    """Serve until SIGTERM, SIGINT, the end of the time, or until somebody unmounts it. *Raises:* EvergaugeError."""
+    """Serves until SIGTERM, SIGINT, the end of its time, or until it is unmounted. *Raises:* EvergaugeError."""
     with ExitStack() as ending:
         wake = _catch_signals(ending)
         if prepare_mount_point(options.mount_point):
@@ -61,7 +61,7 @@ def run(options: Options, say: Say) -> None:
         mount(options.mount_point, device)
         ending.callback(_unmount_own, options.mount_point, device_at(options.mount_point))
         ending.callback(server.let_go)
-        # What the collector would look at again and again stays as it is.
+        # Objects that exist now live for ever; the collector need not visit them again.
         gc.collect()
         gc.freeze()
         gc.disable()
@@ -70,7 +70,7 @@ def run(options: Options, say: Say) -> None:
 
 
 def _unmount_own(mount_point: str, device: tuple[int, int] | None) -> None:
-    """Nothing where this mount was taken away and another emulator's is at its place now."""
+    """Unmounts, unless another emulator's mount is at this place now."""
     if device_at(mount_point) == device:
         unmount(mount_point)
 
@@ -82,7 +82,7 @@ def _about_source(source: EventSource | None) -> str:
 
 
 def _catch_signals(ending: ExitStack) -> int:
-    """The end of a pipe that becomes readable when this process shall end."""
+    """The end of a pipe that becomes readable when this process is told to end."""
     read, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     ending.callback(os.close, read)
     ending.callback(os.close, write)
@@ -128,7 +128,7 @@ class _Server:
         self._switch_off_empty_caches(options.profile, now_ns)
         for traffic in scenario.traffic:
             self._actions.play(traffic, now_ns)
-        # When, which of those at one instant, and what.
+        # Instant, order among those of one instant, and the event.
         self._events = [(now_ns + event.at_ns, place, event) for place, event in enumerate(scenario.events)]
         heapify(self._events)
         self._end_ns = None if options.for_ns is None else now_ns + options.for_ns
@@ -140,18 +140,18 @@ class _Server:
         self._poll = select.poll()
 
     def _switch_off_empty_caches(self, profile: Profile, now_ns: int) -> None:
-        """The kernel knows no domain without a CPU."""
+        """Takes domains without a CPU offline, as the kernel does."""
         for cache in profile.caches:
             if not cache.cpus:
                 for domain in cache.nodes or (cache.id,):
                     self._emulation.set_domain_online(domain, False, now_ns)
 
     def let_go(self) -> None:
-        """Use the mount no more."""
+        """Stops using the mount."""
         self._actions.let_go()
 
     def close(self) -> None:
-        """Take the control socket away."""
+        """Removes the control socket."""
         if self._control is not None:
             self._control.close()
 
@@ -176,14 +176,14 @@ class _Server:
                 elif descriptor in self._sources:
                     self._watch.settle()
                     if ready & ~select.POLLIN:
-                        # Its CPU is switched off: it would be ready for ever.
+                        # Its CPU is offline: the descriptor would be ready for ever.
                         poll.unregister(descriptor)
                         self._sources.discard(descriptor)
                 elif self._control is not None:
                     self._control.on_ready(descriptor)
 
     def _follow_control(self) -> None:
-        """Poll for what the control socket waits for now."""
+        """Polls for what the control socket waits for now."""
         if self._control is None:
             return
         wanted = self._control.interests()
@@ -195,7 +195,7 @@ class _Server:
             self._polled = wanted
 
     def _run_due(self, now_ns: int) -> int:
-        """Do what is due, and say when the next thing is."""
+        """Does what is due, and returns when the next thing is due."""
         if now_ns >= self._settle_ns:
             self._watch.settle()
             self._settle_ns = now_ns + SETTLE_PERIOD_NS
@@ -206,7 +206,7 @@ class _Server:
         self._session.send_due(now_ns)
         while self._events and self._events[0][0] <= now_ns:
             self._play(*heappop(self._events), now_ns)
-        # Nobody looks at what nobody reads.
+        # Without readers nobody sees the traffic, so it need not be computed.
         if self._session.reads != self._reads_looked_at and now_ns >= self._cpu.next_look_ns:
             self._reads_looked_at = self._session.reads
             self._cpu.look()
@@ -224,7 +224,7 @@ class _Server:
             heappush(self._events, (at_ns + event.every_ns, place, event))
 
     def _members(self) -> Iterator[tuple[str, int]]:
-        """The threads that are in a group, with its path."""
+        """The threads that are in a group other than the root, with the group's path."""
         groups = self._emulation.truth(time.monotonic_ns())["groups"]
         assert isinstance(groups, list)
         return ((group["path"], thread_id) for group in groups for thread_id in group["threads"])

@@ -15,52 +15,56 @@ from workers.resctrl.emulator.group import EmulatedGroup, EmulatedGroups, GroupK
 from workers.resctrl.emulator.ports import Caller, Threads
 from workers.resctrl.emulator.profile import Profile
 
-# News of the kernel are late by milliseconds; under the heaviest load that could be made it was far less than a second.
+# Events arrive late by milliseconds; under the heaviest load that we could make it was far less than a second.
 MEMORY_NS = 2_000_000_000
 # Up to this many members it is cheaper to ask for each than to list all threads of the host.
 ASK_SINGLY_MAX = 64
 
 
 class Life:
-    """What is known of one thread. `moves` are (instant, group), in order; before the first it was in its birth group."""
+    """What is known about one thread. `moves` are (instant, group), in order; before the first move it was in its first group."""
 
-    __slots__ = ("birth_group", "birth_ns", "exit_ns", "moves")
+    __slots__ = ("exit_ns", "first_group", "moves", "started_ns")
 
-    def __init__(self, birth_group: EmulatedGroup, birth_ns: int):
-        self.birth_group = birth_group
-        self.birth_ns = birth_ns
+    def __init__(self, first_group: EmulatedGroup, started_ns: int):
+        self.first_group = first_group
+        self.started_ns = started_ns
         self.moves: list[tuple[int, EmulatedGroup]] = []
         self.exit_ns: int | None = None
 
     def group_at(self, instant_ns: int) -> EmulatedGroup:
+        """The group that the thread was in at an instant."""
         for moved_ns, group in reversed(self.moves):
             if moved_ns <= instant_ns:
                 return group
-        return self.birth_group
+        return self.first_group
 
     def note_move(self, now_ns: int, group: EmulatedGroup) -> None:
+        """The thread is in another group from this instant on."""
         while self.moves and self.moves[0][0] < now_ns - MEMORY_NS:
-            self.birth_group = self.moves.pop(0)[1]
+            self.first_group = self.moves.pop(0)[1]
         insort(self.moves, (now_ns, group), key=itemgetter(0))
 
     @property
     def current(self) -> EmulatedGroup:
-        return self.moves[-1][1] if self.moves else self.birth_group
+        """The group that the thread is in now."""
+        return self.moves[-1][1] if self.moves else self.first_group
 
     @property
     def last_change_ns(self) -> int:
-        return max(self.birth_ns, self.exit_ns or 0, self.moves[-1][0] if self.moves else 0)
+        """When the thread last changed its group."""
+        return max(self.started_ns, self.exit_ns or 0, self.moves[-1][0] if self.moves else 0)
 
 
-def _heir(group: EmulatedGroup) -> EmulatedGroup:
-    """The group itself, or where its threads went when it was removed."""
+def _successor(group: EmulatedGroup) -> EmulatedGroup:
+    """The group itself, or the one that got its threads when it was removed."""
     while group.removed and group.successor is not None:
         group = group.successor
     return group
 
 
 class TaskTable:
-    """All threads outside of the root."""
+    """All threads that are in a group other than the root."""
 
     def __init__(self, root: EmulatedGroup):
         self._root = root
@@ -70,14 +74,16 @@ class TaskTable:
         self._fading: deque[tuple[int, int]] = deque()
 
     def group_of(self, thread_id: int) -> EmulatedGroup:
+        """The group of a thread; the root for one that is not known."""
         life = self._lives.get(thread_id)
-        return self._root if life is None or life.exit_ns is not None else _heir(life.current)
+        return self._root if life is None or life.exit_ns is not None else _successor(life.current)
 
     def _group_at(self, thread_id: int, instant_ns: int) -> EmulatedGroup:
         life = self._lives.get(thread_id)
         return self._root if life is None else life.group_at(instant_ns)
 
     def move(self, thread_id: int, group: EmulatedGroup, now_ns: int) -> None:
+        """Puts a thread into a group."""
         self._forget_old(now_ns)
         life = self._lives.get(thread_id)
         if life is None or (life.exit_ns is not None and life.exit_ns < now_ns):
@@ -88,11 +94,12 @@ class TaskTable:
         self._retell(thread_id, now_ns)
 
     def move_all(self, origin: EmulatedGroup, target: EmulatedGroup, now_ns: int) -> None:
-        """Every thread of a group that is being removed."""
+        """Moves all threads of a group that is removed."""
         for thread_id in sorted(origin.threads):
             self.move(thread_id, target, now_ns)
 
     def fork(self, parent: int, child: int, at_ns: int) -> None:
+        """A new thread inherits the group that its creator had at that instant."""
         self._forget_old(at_ns)
         self._forks.append((at_ns, parent, child))
         self._be_born(parent, child, at_ns)
@@ -107,14 +114,14 @@ class TaskTable:
         before = self._root if life is None else life.current
         if life is None:
             life = self._lives[child] = Life(group, at_ns)
-        life.birth_group, life.birth_ns = group, at_ns
+        life.first_group, life.started_ns = group, at_ns
         life.moves = [move for move in life.moves if move[0] >= at_ns]
         if life.exit_ns is not None and life.exit_ns < at_ns:
             life.exit_ns = None
         self._settle(child, life, before)
 
     def _retell(self, thread_id: int, changed_ns: int) -> None:
-        """Forks that were told too early: their children are judged again. Nothing to do as long as news come in order."""
+        """Corrects the groups of children whose forks were reported before an earlier move. Usually there are none."""
         if changed_ns >= self._newest_fork_ns:
             return
         pending = [thread_id]
@@ -124,27 +131,28 @@ class TaskTable:
                 if parent != creator or at_ns < changed_ns:
                     continue
                 life = self._lives.get(child)
-                if life is not None and life.birth_ns > at_ns:
-                    # The id has been given to another thread since.
+                if life is not None and life.started_ns > at_ns:
+                    # The id belongs to another thread by now.
                     continue
-                before = self._root if life is None else life.birth_group
+                before = self._root if life is None else life.first_group
                 if self._group_at(parent, at_ns) is not before:
                     self._be_born(parent, child, at_ns)
                     pending.append(child)
 
     def exit(self, thread_id: int, at_ns: int) -> None:
+        """Forgets a thread."""
         self._forget_old(at_ns)
         life = self._lives.get(thread_id)
         if life is None:
-            # Its own birth may be told later, and must not bring it to life again.
+            # Its fork may be reported later, and must not bring it to life again.
             life = self._lives[thread_id] = Life(self._root, 0)
-        elif life.birth_ns > at_ns or (life.exit_ns is not None and life.exit_ns >= at_ns):
+        elif life.started_ns > at_ns or (life.exit_ns is not None and life.exit_ns >= at_ns):
             return
         life.exit_ns = at_ns
         self._settle(thread_id, life, life.current)
 
     def rescan(self, live: Iterable[int], at_ns: int) -> None:
-        """News were lost. Who is not among the living has ended; who ended and lives again is another one, a stranger."""
+        """Events were lost. What is not alive has ended; an id that ended and is alive again is another thread, of the root."""
         living = frozenset(live)
         self._forget_old(at_ns)
         for thread_id, life in tuple(self._lives.items()):
@@ -156,9 +164,9 @@ class TaskTable:
                 del self._lives[thread_id]
 
     def _settle(self, thread_id: int, life: Life, before: EmulatedGroup) -> None:
-        """Membership follows the life; what can be forgotten later is noted."""
-        current = _heir(life.current)
-        _heir(before).threads.discard(thread_id)
+        """Updates the group's members; notes what can be forgotten later."""
+        current = _successor(life.current)
+        _successor(before).threads.discard(thread_id)
         before.threads.discard(thread_id)
         if life.exit_ns is None and current is not self._root:
             current.threads.add(thread_id)
@@ -173,17 +181,17 @@ class TaskTable:
             life = self._lives.get(thread_id)
             if life is None or life.last_change_ns + MEMORY_NS >= now_ns:
                 continue
-            if life.exit_ns is not None or _heir(life.current) is self._root:
+            if life.exit_ns is not None or _successor(life.current) is self._root:
                 del self._lives[thread_id]
 
     @property
     def kept(self) -> int:
-        """How many threads are remembered, for whoever watches the memory."""
+        """How many threads are remembered, for memory measurements."""
         return len(self._lives)
 
 
 class TaskFiles:
-    """What `tasks` shows and takes."""
+    """The `tasks` files."""
 
     def __init__(self, profile: Profile, status: CommandStatus, groups: EmulatedGroups, threads: Threads, table: TaskTable):
         self._profile = profile
@@ -193,10 +201,11 @@ class TaskFiles:
         self._table = table
 
     def show(self, group: EmulatedGroup, now_ns: int) -> str:
+        """`tasks`: the ids of the group's threads, one per line. *Source:* resctrl.rst."""
         return "".join(f"{thread_id}\n" for thread_id in sorted(self.listed(group)))
 
     def listed(self, group: EmulatedGroup) -> set[int]:
-        """A group's own threads, a control group's with all its children's; the root's only where something is controlled."""
+        """A group's threads; for a control group with those of its children; for the root only on machines with control groups."""
         if group.kind is GroupKind.ROOT:
             if not self._profile.allocates:
                 return set()
@@ -204,6 +213,7 @@ class TaskFiles:
         return self.alive(self._all_of(group))
 
     def alive(self, members: set[int]) -> set[int]:
+        """Those of the threads that exist."""
         if len(members) <= ASK_SINGLY_MAX:
             return {thread_id for thread_id in members if self._threads.exists(thread_id)}
         return members.intersection(self._threads.live())
@@ -213,6 +223,7 @@ class TaskFiles:
         return group.threads.union(*(child.threads for child in group.children.values()))
 
     def write(self, group: EmulatedGroup, content: bytes, caller: Caller, now_ns: int) -> None:
+        """`tasks`: moves threads by their ids. *Raises:* OSError: EINVAL, ESRCH, EPERM. *Source:* resctrl.rst."""
         if self._profile.task_lists:
             self._status.clear()
             self._write_list(group, text_of(content), caller, now_ns)
@@ -225,7 +236,7 @@ class TaskFiles:
         self._move(group, thread_id, caller, now_ns)
 
     def _write_list(self, group: EmulatedGroup, text: str, caller: Caller, now_ns: int) -> None:
-        """One after the other; what was moved before a failure stays moved."""
+        """Moves one thread after another; those moved before a failure stay moved."""
         while text and not text.startswith("\n"):
             word, _, text = text.partition(",")
             word = word.strip()

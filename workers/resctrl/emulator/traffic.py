@@ -1,9 +1,9 @@
-"""How much memory traffic each monitored id causes, and what of it lies in the caches. PURE.
+"""How much memory traffic each monitored id causes, and how much of it is in the caches. PURE.
 
-Everything is a straight line between two changes and is worked out when somebody asks, so that nothing runs on a clock. Traffic is
+Everything is linear between two changes and is computed on demand, so that nothing runs on a timer. Traffic is
 kept in byte-nanoseconds, which makes a declared rate exact to the byte at any instant.
 
-Occupancy: each byte that comes into a cache takes the place of another one, picked by chance. With `filled` bytes come in, of which
+Occupancy: each byte that enters a cache replaces another one, chosen at random. With `filled` bytes come in, of which
 the group brought the share `f`, a group that had `r` of the capacity `C` has `C*f + (r - C*f) * exp(-filled / C)`.
 """
 
@@ -14,7 +14,7 @@ from typing import NamedTuple
 from agent.model.glob import prepared
 
 NS_PER_SECOND = 1_000_000_000
-# Shares are kept in millionths so that the local part is an integer rate, too.
+# Fractions are kept in millionths, so that the local rate is an integer, too.
 PARTS = 1_000_000
 
 VALID = 0
@@ -25,7 +25,7 @@ UNASSIGNED = 2
 
 
 class DomainCache:
-    """What has come into one monitoring domain's cache altogether."""
+    """All bytes that have entered the cache of one monitoring domain."""
 
     __slots__ = ("cache_id", "capacity_bytes", "capacity_scaled", "fill_rate", "filled_scaled", "id", "online", "since_ns")
 
@@ -40,9 +40,11 @@ class DomainCache:
         self.online = True
 
     def filled_at(self, now_ns: int) -> int:
+        """Byte-nanoseconds that have come into the cache until an instant."""
         return self.filled_scaled + self.fill_rate * (now_ns - self.since_ns)
 
     def settle(self, now_ns: int) -> None:
+        """Starts a new linear piece at this instant."""
         self.filled_scaled = self.filled_at(now_ns)
         self.since_ns = now_ns
 
@@ -78,9 +80,11 @@ class Cell:
         self.own_mark = 0
 
     def total_scaled_at(self, now_ns: int) -> int:
+        """All traffic until an instant, in byte-nanoseconds."""
         return self.total_scaled + self.total_rate * (now_ns - self.since_ns)
 
     def local_scaled_at(self, now_ns: int) -> int:
+        """Local traffic until an instant, in byte-nanoseconds."""
         return self.local_scaled + self.local_rate * (now_ns - self.since_ns)
 
     def resident_at(self, now_ns: int) -> float:
@@ -96,7 +100,7 @@ class Cell:
         return target + (self.resident_bytes - target) * exp(-filled / cache.capacity_scaled)
 
     def settle(self, now_ns: int) -> None:
-        """A new piece of the line begins now. The cache's own line must not have changed since the last one."""
+        """Starts a new linear piece. The cache's own rate must not have changed since the last call."""
         self.resident_bytes = self.resident_at(now_ns)
         self.total_scaled = self.own_mark = self.total_scaled_at(now_ns)
         self.local_scaled = self.local_scaled_at(now_ns)
@@ -104,27 +108,29 @@ class Cell:
         self.since_ns = now_ns
 
     def restart_total(self, now_ns: int, state: int) -> None:
+        """The total counter begins again at 0."""
         self.total_zero = self.total_scaled_at(now_ns)
         self.total_state = state
 
     def restart_local(self, now_ns: int, state: int) -> None:
+        """The local counter begins again at 0."""
         self.local_zero = self.local_scaled_at(now_ns)
         self.local_state = state
 
     def restart(self, now_ns: int, state: int) -> None:
-        """The counters begin anew at 0."""
+        """The counters restart at 0."""
         self.restart_total(now_ns, state)
         self.restart_local(now_ns, state)
 
     def begin(self, now_ns: int, state: int) -> None:
-        """Another group counts here from now on; what is in the cache stays in the cache."""
+        """Another group counts here from now on; the cache keeps its content."""
         self.settle(now_ns)
         self.total_scaled = self.local_scaled = self.own_mark = 0
         self.restart(now_ns, state)
 
 
 class Monitor:
-    """What is counted under one RMID, in the order of the domains. It outlives its group, as its lines do."""
+    """The counts of one RMID, in the order of the domains. It outlives its group, because the group's cache lines do."""
 
     __slots__ = ("cells",)
 
@@ -149,18 +155,19 @@ class MemoryTraffic:
         self._declarations: list[Declaration] = []
 
     def position(self, domain: int) -> int:
+        """The index of a domain in `Monitor.cells`."""
         return self._positions[domain]
 
     def watch(self, now_ns: int) -> Monitor:
-        """A new monitor, of an id whose lines are in no cache."""
+        """A new monitor for an id that has no lines in any cache."""
         monitor = Monitor(tuple(Cell(cache, now_ns) for cache in self.caches.values()))
         self._monitors.append(monitor)
         return monitor
 
     def note(self, pattern: str, bytes_per_second: Mapping[int, int], local_fraction: float) -> None:
-        """Keep a declaration, for groups still to come as well; of several that match the last one counts.
+        """Adds a declaration, also for groups made later; of several that match the last one counts.
 
-        *Raises:* ValueError for what no hardware can do.
+        *Raises:* ValueError for a negative rate, a fraction outside 0 to 1, or an unknown domain.
         """
         if not 0 <= local_fraction <= 1 or any(rate < 0 for rate in bytes_per_second.values()):
             raise ValueError("a rate is at least 0, a fraction from 0 to 1")
@@ -175,20 +182,22 @@ class MemoryTraffic:
 
     @property
     def latest_rates(self) -> dict[int, tuple[int, int]]:
+        """The rates of the last declaration."""
         return self._declarations[-1].rates
 
     def rates_for(self, path: str) -> dict[int, tuple[int, int]]:
+        """The declared rates of a group; none if nothing declares it."""
         for declaration in reversed(self._declarations):
             if matches(declaration.pattern, path):
                 return declaration.rates
         return {}
 
     def drive(self, monitors: Iterable[Monitor], rates: Mapping[int, tuple[int, int]], now_ns: int) -> None:
-        """From now on each of these has these rates, and no other traffic."""
+        """From now on each of these monitors has exactly these rates."""
         driven = tuple(monitors)
         changed = [place for domain, place in self._positions.items() if self._differs(driven, place, rates.get(domain, (0, 0)))]
         for place in changed:
-            # Everybody's line changes when one rate does, because all share the cache.
+            # All monitors share the cache, so a change of one rate changes the occupancy of all.
             for monitor in self._monitors:
                 monitor.cells[place].settle(now_ns)
         for domain, place in self._positions.items():
@@ -207,7 +216,7 @@ class MemoryTraffic:
         return any((monitor.cells[place].total_rate, monitor.cells[place].local_rate) != rates for monitor in monitors)
 
     def add(self, charges: Iterable[tuple[Monitor, int, int, int]], now_ns: int) -> None:
-        """Traffic since the last change (monitor, domain, total and local), all at once and none of it after another."""
+        """Adds traffic since the last change (monitor, domain, total, local); all of it counts as simultaneous."""
         charged: dict[Cell, None] = {}
         for monitor, domain, total_scaled, local_scaled in charges:
             cell = monitor.cells[self._positions[domain]]
