@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     D = TypeVar("D", bound=Document)
 
-# Asking a running agent for its state folder is a courtesy: a hung agent must not eat the command's own time.
+# Asking a running agent for its state folder is optional: a hung agent must not use up the command's own time.
 HELLO_SECONDS = 1.0
-# Narrower than this, a description is no text any more.
+# A description cannot be read in fewer columns.
 TEXT_COLUMNS_LEAST = 20
 
 
@@ -69,11 +69,11 @@ class Call:
         return value if isinstance(value, float) else otherwise
 
     def seconds_left(self) -> float:
-        """The seconds until the deadline, 0 behind it."""
+        """The seconds until the deadline. *Range:* 0 after it."""
         return max(0.0, self.deadline - time.monotonic())
 
     def warn(self, text: str) -> None:
-        """Say one line on standard error."""
+        """Write one line to standard error."""
         self.warnings.write(f"agentctl: {escape(text)}\n")
 
     @property
@@ -83,20 +83,20 @@ class Call:
 
     @property
     def control_socket(self) -> str:
-        """The path of the control socket. A folder named on the command line is closer than the environment's socket."""
+        """The path of the control socket. A folder on the command line precedes the socket that the environment names."""
         named = None if self.has("--runtime-dir") else self.environment.get("EVERGAUGE_CONTROL_SOCKET")
         return named or os.path.join(self.runtime_dir, "control.sock")
 
     @property
     def _system_socket(self) -> str:
-        """The control socket of the system's own agent, for who names no other place; empty where that is not another one."""
+        """The control socket of the system's agent, where the user names no place; empty where it is the user's own socket."""
         is_named = self.has("--runtime-dir") or any(
             self.environment.get(name) for name in ("EVERGAUGE_RUNTIME_DIR", "EVERGAUGE_CONTROL_SOCKET")
         )
         return "" if is_named or os.geteuid() == 0 else os.path.join(SYSTEM_RUNTIME_DIR, "control.sock")
 
     def state_dir(self) -> str:
-        """The folder of the data: option, environment, what a running agent says, default."""
+        """The folder of the data: option, environment, the running agent's, default. *Raises:* PermissionRefused, MisuseError."""
         named = self.text("--state-dir") or self.environment.get("EVERGAUGE_STATE_DIR")
         if named:
             return named
@@ -113,13 +113,13 @@ class Call:
         if self._system_socket and os.path.isdir(own):
             return own
         if refused is not None:
-            # Its sentence says whose data they are, and how to be let in.
+            # Its sentence says whose data they are, and how to get access.
             raise refused
-        # Where the system's agent does not run, its data can still be read by those who may.
+        # Where the system's agent does not run, its data can still be read by a user with access.
         return SYSTEM_STATE_DIR if self._system_socket and os.path.isdir(SYSTEM_STATE_DIR) else own
 
     def hello(self) -> "dict[str, object]":
-        """What a running agent says of itself; empty when none answers, which is no failure here.
+        """What a running agent says about itself; empty when none answers, which is no failure here.
 
         *Raises:* MisuseError for a path that no agent can have its socket at.
         """
@@ -191,7 +191,7 @@ class Call:
         return width_of(self.output) or TEXT_COLUMNS
 
     def show_wrapped_table(self, columns: "Sequence[TextColumn]", rows: "Sequence[Sequence[str]]") -> None:
-        """Print a table whose last column goes on below itself instead of being cut."""
+        """Print a table whose last column continues on further lines instead of being cut."""
         titles = [column.title for column in columns]
         leading = sum(max(map(display_width, values)) + len(GAP) for values in list(zip(titles, *rows, strict=True))[:-1])
         room = max(TEXT_COLUMNS_LEAST, self.text_columns() - leading)

@@ -19,9 +19,9 @@ def doctor(call: Call) -> int:
     from agent.config_file import load_config
     from agent.doctor import examine, lacks_essential
 
-    # What an agent that this user starts here would be told: the configuration file and the environment.
+    # The configuration that an agent of this user would start with: file and environment.
     config = load_config(Invocation(), call.environment)
-    # One that runs may have been told otherwise by its flags.
+    # A running agent may have other places, by its flags.
     said = call.hello().get("places")
     if isinstance(said, dict):
         told = {setting.key: said[setting.key] for setting in PLACES if isinstance(said.get(setting.key), str)}

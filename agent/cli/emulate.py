@@ -1,4 +1,4 @@
-"""The command emulate-resctrl: a resctrl without the hardware, mounted for whoever wants to try the agent with it."""
+"""The command emulate-resctrl: a resctrl without the hardware, mounted to try the agent with it."""
 
 from textwrap import indent
 
@@ -42,7 +42,7 @@ _MIB = 1 << 20
 
 def emulate(call: Call) -> int:
     """`agentctl emulate-resctrl`."""
-    # Imported here: no other command of this program needs any of it.
+    # Imported here: no other command needs them.
     import os
 
     from workers.resctrl.emulator.profile import PROFILES
@@ -55,8 +55,8 @@ def emulate(call: Call) -> int:
         raise MisuseError("--mount", "the directory to mount at is missing", "write --mount DIR, an empty directory")
     profile = _profile(call, PROFILES)
     options = Options(
-        # Whoever starts it may change directory later.
-        # A link is followed now: what is mounted, looked for and unmounted is one place then.
+        # Made absolute now, because the working directory may change, and with links followed, so that what is mounted,
+        # looked for and unmounted is one place.
         mount_point=os.path.realpath(mount_point),
         profile=profile,
         scenario=_scenario(call),
@@ -72,7 +72,7 @@ def emulate(call: Call) -> int:
 
 def _say(call: Call, text: str) -> None:
     call.show([text])
-    # Who waits for the line reads a pipe.
+    # The reader that waits for this line may be at the other end of a pipe.
     call.output.flush()
 
 

@@ -15,7 +15,7 @@ PIPE_CLOSED = 141
 
 
 def main(begin: "Callable[[], None]" = lambda: None) -> int:
-    """The exit code of this process's command line. `begin` is called where Ctrl-C is first looked after."""
+    """The exit code of this process's command line. `begin` is called as soon as Ctrl-C is handled."""
     try:
         begin()
         code = _run()
@@ -36,7 +36,7 @@ def _run() -> int:
 
     from agent.cli.program import run
 
-    # Who closes a stream wants nothing on it; the descriptor's number is taken, so that no socket gets it.
+    # A closed stream gets nothing; its descriptor's number is taken, so that no socket gets it.
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115 - until the end
@@ -48,7 +48,7 @@ def _run() -> int:
 
 
 def _forget_output(descriptor: int) -> None:
-    """Let the interpreter's last flush of a stream go nowhere: who read us has gone, or takes no more."""
+    """Let the interpreter's last flush of a stream go nowhere: its reader has gone, or takes no more."""
     import os
 
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -57,7 +57,7 @@ def _forget_output(descriptor: int) -> None:
 
 
 def _end_output() -> None:
-    """The last flush, here and not in the interpreter's end, which would change the exit code for a failure told before."""
+    """The last flush. Left to the interpreter's end, a failure of it would replace the exit code of an earlier one."""
     for stream, descriptor in ((sys.stdout, 1), (sys.stderr, 2)):
         try:
             if stream is not None:
@@ -67,7 +67,7 @@ def _end_output() -> None:
 
 
 def _end_if_busy(code: int) -> None:
-    """End at once where a thread of DuckDB cannot be interrupted: the interpreter would wait for it, or crash over it."""
+    """End at once where a thread of DuckDB cannot be interrupted: the interpreter would wait for it, or crash."""
     threading = sys.modules.get("threading")
     if threading is not None and threading.active_count() > 1:
         import os
@@ -86,7 +86,7 @@ def _report(bug: Exception) -> int:
     place = f" at {trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace is not None else ""
     # It may quote bytes that steer a terminal.
     text = ascii(" ".join(str(bug).split()))[1:-1]
-    # Where standard error is full too, nothing is left to tell it but the exit code.
+    # Where standard error is full too, only the exit code is left.
     with suppress(OSError):
         sys.stderr.write(f"agentctl: internal error: {type(bug).__name__}: {text}{place}; please report this line\n")
     return ExitCode.BUG

@@ -1,4 +1,4 @@
-"""Command lines as tables: what a command accepts, and the one parser of it.
+"""Command lines as tables: what a command accepts, and the parser of all of them.
 
 Refused: argparse, which with its sub-parsers costs 4 ms at every start, prints usage over several lines on stderr and
 cannot take a global option on both sides of the command. It imports nothing but the errors.
@@ -125,7 +125,7 @@ def check_words(line: Line, command: Command) -> None:
 
 
 def near(name: str, known: Sequence[str] | Mapping[str, object]) -> str:
-    """A remedy that names the most alike of the known names, empty when none is alike."""
+    """A remedy that names the most similar known names; empty when none is similar."""
     # Imported here: a correct command line never needs it.
     from difflib import get_close_matches
 
@@ -134,7 +134,7 @@ def near(name: str, known: Sequence[str] | Mapping[str, object]) -> str:
 
 
 def _is_option(word: str) -> bool:
-    """Whether a word is an option and no text: SQL may begin with a comment, `-- all of them`, and has white space."""
+    """Whether a word is an option. SQL may begin with a comment, `-- all of them`; it has white space, which options have not."""
     name = word.partition("=")[0]
     return word.startswith("-") and word != "-" and not any(map(str.isspace, name))
 

@@ -18,7 +18,7 @@ POD_COLUMNS = (
 
 
 def pod_name(pod: dict[str, object]) -> str | None:
-    """`namespace/name` where a container runtime told them, None otherwise."""
+    """`namespace/name`. *Absent:* None where no container runtime has reported them."""
     name, namespace = pod.get("name"), pod.get("namespace")
     if not isinstance(name, str) or not name:
         return None
@@ -26,7 +26,7 @@ def pod_name(pod: dict[str, object]) -> str | None:
 
 
 def flat(pod: dict[str, object]) -> dict[str, object]:
-    """A pod with its assignment in one object, whether the agent nests the pod in a `unit` or not."""
+    """A pod with its assignment in one object: `worker-state` nests the pod in a `unit`, `list-pods` does not."""
     unit = pod.get("unit")
     return {**pod, **unit} if isinstance(unit, dict) else pod
 
@@ -44,7 +44,7 @@ def _cells(pod: dict[str, object]) -> tuple[str, ...]:
 
 
 def _containers(pod: dict[str, object]) -> str:
-    """How many there are; where some threads of some are not in the group yet, how many are whole of how many."""
+    """Their number; where threads of some are not in the group yet, how many are whole, of how many."""
     whole, total = pod.get("reconciled_containers"), pod.get("total_containers")
     return text_of(pod.get("containers")) if whole == total else f"{text_of(whole)} of {text_of(total)} whole"
 
@@ -55,7 +55,7 @@ def _group_state(pod: dict[str, object]) -> str:
 
 
 def show_pods(call: Call, pods: list[dict[str, object]]) -> None:
-    """Print pods as a table; a column in which no pod has a value is left out, and without pods a sentence stands."""
+    """Print pods as a table without the columns in which no pod has a value, or a sentence where there are no pods."""
     if not pods:
         call.show(["no pods or units seen"])
         return
@@ -83,7 +83,7 @@ COMMANDS = (
         list_pods,
         about="the pods, services and slices that are observed, each with its group and rule",
         details="A pod without a rule has a group of its own. A group of `-` says that a rule ignores the pod.\n"
-        "A group's state: assigned (nothing is measured by groups here), pending, exists, or failed: and why; --json tells more.",
+        "A group's state is assigned (no monitoring groups in use), pending, exists, or failed with the reason; --json shows more.",
         examples=("agentctl list-pods", "agentctl list-pods --json | jq '.pods[].uid'"),
     ),
 )

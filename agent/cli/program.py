@@ -36,7 +36,7 @@ MODULES = {
 
 
 def run(arguments: Sequence[str], environment: Mapping[str, str], output: "TextIO", warnings: "TextIO") -> int:
-    """Carry a command line out and give its exit code; a failure is one sentence on `warnings`."""
+    """Run a command line and give its exit code; a failure is one sentence on `warnings`."""
     printed, told = Output(output, "standard output"), Output(warnings, "standard error")
     try:
         code = _run(arguments, environment, printed, told)
@@ -51,12 +51,12 @@ def _tell(failure: EvergaugeError, printed: Output, told: Output) -> None:
     # Imported here: a command that succeeds never needs it.
     from contextlib import suppress
 
-    # What was printed before the failure stands before its sentence. The failure may be that this cannot be done.
+    # What was printed before the failure comes before its sentence. That this cannot be done may be the failure itself.
     with suppress(StorageError):
         printed.flush()
-    # Where standard error is full too, nothing is left to tell it but the exit code.
+    # Where standard error is full too, only the exit code is left.
     with suppress(StorageError):
-        # DuckDB's sentences quote data, and data may steer a terminal.
+        # Sentences of DuckDB quote data, and data may steer a terminal.
         told.write(f"agentctl: {escape(' '.join(failure.sentence.split()))}\n")
 
 

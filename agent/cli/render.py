@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 ABSENT = "-"
 # Running text is wrapped at this where no terminal says its width: narrow enough for two terminals side by side.
 TEXT_COLUMNS = 100
-# Narrower terminals wrap: a table cut to less tells nothing.
+# Narrower terminals wrap: a table cut to less is of no use.
 WIDTH_LEAST = 80
 COLUMN_LEAST = 6
 GAP = "  "

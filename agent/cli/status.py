@@ -17,7 +17,7 @@ from agent.model.control.result import (
 )
 from agent.model.errors import ExitCode, MisuseError
 
-# One screen: what happened before stands in `agentctl diag`.
+# One screen; `agentctl diag` has what happened before.
 EVENTS_ON_SCREEN = 5
 DEATHS_ON_SCREEN = 5
 EVENTS_DEFAULT = 50
@@ -35,7 +35,7 @@ DEATH_COLUMNS = (
     TextColumn("EPOCH", right=True),
     TextColumn("EXIT"),
     TextColumn("UPTIME", right=True),
-    TextColumn("LAST WORDS", yields=True),
+    TextColumn("STDERR", yields=True),
 )
 
 

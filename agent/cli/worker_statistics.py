@@ -1,4 +1,4 @@
-"""What workers say of themselves, as lines of `agentctl status`. A worker's statistics are its own: any field may be missing."""
+"""The statistics of workers as lines of `agentctl status`. A worker's statistics are its own: any field may be missing."""
 
 from collections.abc import Mapping
 

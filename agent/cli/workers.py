@@ -21,7 +21,7 @@ WORKER_COLUMNS = (
     TextColumn("CPU", right=True),
     TextColumn("RSS", right=True),
     TextColumn("PSS", right=True),
-    TextColumn("LAST WORDS", yields=True),
+    TextColumn("STDERR", yields=True),
 )
 RSS_COLUMN, PSS_COLUMN = 11, 12
 
@@ -108,16 +108,16 @@ COMMANDS = (
         "list-workers",
         list_workers,
         about="the workers: state, starts, last exit, rules they hold, what they cost",
-        details="EPOCH counts starts, DEATHS ends (--json has them by their cause). BEAT is the age of the last heartbeat.\n"
-        "RULES is the revision that the worker holds; an exclamation mark behind it says that it is not the one in force.\n"
-        "RETRY is the time until the next start. LAST WORDS is what its last generation said on stderr; `diag` has all of it.\n"
-        "CPU is of one core. PSS counts shared memory once; RSS is shown where PSS cannot be read.",
+        details="EPOCH counts starts; DEATHS counts ends (--json has them by cause). BEAT is the age of the last heartbeat.\n"
+        "RULES is the revision that the worker holds; an exclamation mark means that it is not the one in force.\n"
+        "RETRY is the time until the next start. STDERR is the end of what its last process wrote there; `diag` has more of it.\n"
+        "CPU is a share of one core. PSS divides shared memory among its users; RSS is shown where PSS cannot be read.",
         examples=("agentctl list-workers", "agentctl list-workers --json | jq '.workers[] | select(.state != \"up\")'"),
     ),
     Command(
         "worker-state",
         worker_state,
-        about="the rules and pods that a worker itself says it holds",
+        about="the rules and pods that a worker holds, by its own account",
         arguments=(_NAME,),
         examples=("agentctl worker-state sampler/process",),
     ),
@@ -131,7 +131,7 @@ COMMANDS = (
     Command(
         "reset-worker",
         _act,
-        about="forgive a worker its failures: it starts again now",
+        about="forget a worker's failures and start it again now",
         arguments=(_NAME,),
         examples=("agentctl reset-worker sampler/process",),
     ),

@@ -9,7 +9,7 @@ from agent.model.foreign import all_encodable
 def json_bytes(document: object) -> bytes:
     """Plain values and documents as JSON; a text that is no UTF-8 is written as `agent.model.foreign` writes it.
 
-    *Raises:* TypeError for what JSON has not.
+    *Raises:* TypeError for a value that JSON cannot hold.
     """
     try:
         return msgspec.json.encode(document, enc_hook=members)

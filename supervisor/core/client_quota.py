@@ -24,7 +24,7 @@ class ClientQuota:
         self._connections_of_all_max = clients_max * _SHARE_OF_ALL[0] // _SHARE_OF_ALL[1]
         self._connections: dict[int, int] = {}
         self._requests: dict[int, int] = {}
-        # Clients that wait for a turn, the longest waiting first; each stands here once.
+        # Clients that wait for a turn, the longest waiting first; each only once.
         self._waiting: deque[tuple[int, int]] = deque()
 
     def connect(self, uid: int) -> bool:

@@ -1,6 +1,6 @@
 """The operations of the control socket. PURE.
 
-Most are answered at once from what the supervisor knows. One that needs the disk (`rule_changes`) or a worker
+Most are answered immediately from what the supervisor knows. One that needs the disk (`rule_changes`) or a worker
 (`worker_question`) is answered later, within its deadline.
 """
 

@@ -29,7 +29,7 @@ RULES_BYTES_MAX = 8 << 20
 
 
 class Mutation(Struct, frozen=True):
-    """One asked-for change: the rule to add or replace, or None to remove the one of that name."""
+    """One requested change: the rule to add or replace. *Absent:* None removes the rule of that name."""
 
     asker: Asker
     name: str
@@ -46,12 +46,12 @@ class RuleChanges:
         self._under_way: list[Mutation] = []
         self._under_way_bytes = 0
         self._last_token = 0
-        # The document in place may not outlive a power failure: the next one is written even if it says the same.
+        # The document in place may not outlive a power failure: the next one is written even if it holds the same.
         self._is_unsure = False
         self._weakness = ""
 
     def ask(self, mutation: Mutation) -> list[Effect]:
-        """Put a change in line."""
+        """Queue a change, and write it if no document is being written."""
         if len(self._waiting) >= WAITING_MAX:
             problem = Problem("too_busy", "too many rule changes wait for the disk; try again", int(ExitCode.TRY_AGAIN))
             return [Respond(mutation.asker, None, problem)]
@@ -94,7 +94,7 @@ class RuleChanges:
         return [Log("rules_as_durable_as_can_be", "warning", {"reason": weakness})]
 
     def _write_waiting(self) -> list[Effect]:
-        """Order the document that holds what is in line, as much as may be; answer at once what changes nothing or cannot be."""
+        """Order the next document, with as many waiting changes as it may hold; answer those that change nothing or are refused."""
         rules = dict(self._authority.rules)
         effects: list[Effect] = []
         later: list[Mutation] = []
@@ -104,7 +104,7 @@ class RuleChanges:
                 later += self._waiting[number:]
                 break
             if mutation.name in names:
-                # What it finds there is not on the disk yet; its answer must not come before that.
+                # The rule that it finds is not on the disk yet; its answer must not come before that.
                 later.append(mutation)
             elif (problem := self._problem(mutation, rules)) is not None:
                 effects.append(Respond(mutation.asker, None, problem))

@@ -1,4 +1,4 @@
-"""Questions to workers on behalf of somebody who waits: each has a deadline, and there is a maximum of them. PURE.
+"""Questions to workers, for a client or worker that waits for the answer: bounded in number and time. PURE.
 
 Nothing waits here: a question stays open until its workers have answered or died, or its deadline has come.
 """
@@ -49,7 +49,7 @@ class WorkerQuestions:
         self._last_ask = state.about.started_at_ns
 
     def ask(self, question: Question, now_ns: int) -> list[Effect]:
-        """Send a question. It is answered at once where there is no worker to ask, refused where too many are open."""
+        """Send a question; it is answered immediately where there is no worker to ask, and refused where too many are open."""
         if len(self._open) >= OPEN_QUESTIONS_MAX:
             sentence = f"{OPEN_QUESTIONS_MAX} questions are open; try again"
             return [Respond(question.asker, None, Problem("too_busy", sentence, int(ExitCode.TRY_AGAIN)))]
@@ -63,7 +63,7 @@ class WorkerQuestions:
         return effects + self._finish_answered(now_ns)
 
     def on_reply(self, worker: str, reply: Reply, now_ns: int) -> list[Effect]:
-        """A worker replied to an Ask; one that comes after its question was answered is nobody's."""
+        """A worker replied to an Ask. A reply that comes after its question was answered is ignored."""
         for each in self._open:
             if each.waiting.get(reply.ask) == worker:
                 del each.waiting[reply.ask]

@@ -50,7 +50,7 @@ class ControlListener:
         return inode_of(self.path) == self._inode
 
     def replace(self) -> socket.socket:
-        """Listen at the name once more, because somebody has removed it. *Raises:* BusyError, OSError; nothing is changed then.
+        """Listen at the name once more, because it has been removed. *Raises:* BusyError, OSError; nothing is changed then.
 
         Gives the socket that listened before, which the caller closes when nothing waits for it any more.
         """
@@ -60,7 +60,7 @@ class ControlListener:
         return lost
 
     def accept(self) -> socket.socket | None:
-        """The next connection, not blocking. *Absent:* None where there is none (any more). *Raises:* OutOfDescriptors."""
+        """The next connection, non-blocking. *Absent:* None where none waits (any more). *Raises:* OutOfDescriptors, OSError."""
         try:
             stream, _address = self._socket.accept()
         except (BlockingIOError, ConnectionAbortedError):
@@ -74,7 +74,7 @@ class ControlListener:
         return stream
 
     def close(self) -> None:
-        """Stop listening and remove the name, unless somebody else has put a socket of his own there."""
+        """Stop listening and remove the name, unless another socket has it now."""
         self._socket.close()
         os.close(self._reserve)
         if self.is_there():
@@ -88,7 +88,7 @@ class ControlListener:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
             listener.bind(temporary)
-            # Before it listens, so that nobody else ever reaches it, whatever the umask.
+            # Before it listens, so that no other user ever reaches it, whatever the umask.
             os.chmod(temporary, 0o600)
             if self._readers is not None:
                 reader_group.share_socket(temporary, self._readers.gid)

@@ -1,6 +1,6 @@
 """The control socket: a Unix stream at the edge, one JSON document per line, never a wait.
 
-The kernel tells who connects (`supervisor.shell.peer`). A client's line is bounded before it is kept, its answers before they
+The kernel identifies the client (`supervisor.shell.peer`). A client's line is bounded before it is kept, its answers before they
 are queued; one that sends garbage is answered and counted, one that does not read its answer is cut off.
 """
 
@@ -91,7 +91,7 @@ class ControlSocket:
         return bool(self._ahead)
 
     def go_on(self) -> None:
-        """Take one further line of each client that sent several; one a turn, so that nobody holds the loop."""
+        """Take one further line of each client that sent several; one a turn, so that no client holds the loop."""
         ahead, self._ahead = self._ahead, {}
         for client_id, client in ahead.items():
             if client_id in self._clients and not client.is_waiting:
@@ -136,7 +136,7 @@ class ControlSocket:
         self._listen_to(self._last_client, client)
 
     def _turn_away(self, stream: socket.socket, uid: int) -> None:
-        """One connection more than a reader may have: it is told, as far as that costs no wait."""
+        """Refuse a connection beyond a reader's number, with a sentence where that costs no wait."""
         self.counts["refused"] += 1
         sentence = f"user {uid}, or all who may only look, have too many connections (a user {CONNECTIONS_MAX}); try again"
         with suppress(OSError):
@@ -145,8 +145,7 @@ class ControlSocket:
 
     def _on_stream(self, client_id: int, client: ControlConnection, mask: int) -> None:
         if mask & (select.EPOLLHUP | select.EPOLLERR) and (client.is_waiting or not mask & select.EPOLLIN):
-            # Gone in both directions (a half-closed one still waits for its answer): nobody is left to answer. What it
-            # asked for before is done nevertheless.
+            # Closed in both directions (a half-closed one still waits for its answer). What it asked for is done nevertheless.
             self._end(client_id, client)
             return
         if mask & select.EPOLLOUT:
@@ -158,7 +157,7 @@ class ControlSocket:
         if not client.receive():
             self._end(client_id, client)
         elif client.has_ended:
-            # It will say no more; what it asked for is still answered, when it can be sent.
+            # It sends no more; what it asked for is still answered.
             self._note_rest(client_id, client)
         else:
             self._take_line(client_id, client)

@@ -10,12 +10,12 @@ from agent.ports import Interest
 RECEIVE_BYTES = 16 << 10
 # What a client may still send after its answer before it is cut.
 DRAIN_BYTES_MAX = 256 << 10
-# How long its last words are listened to after the answer.
+# How long bytes that it still sends are read after the answer.
 DRAIN_TIMEOUT_NS = 1 * S
 
 
 class Phase(Enum):
-    """reading the head; asking for the answer; writing it; draining: answered, waiting for the client's end."""
+    """Reading the head; asking for the answer; writing it; draining: answered, waiting for the client to close."""
 
     READING = 1
     ASKING = 2
@@ -53,7 +53,7 @@ class Connection:
         except BlockingIOError:
             return True
         except OSError:
-            # ECONNRESET, ETIMEDOUT: the client has gone, which it may.
+            # ECONNRESET, ETIMEDOUT: the client has gone.
             return False
         if self.phase is Phase.READING:
             self.received += data
@@ -62,12 +62,12 @@ class Connection:
         return bool(data) and self._drained_bytes <= DRAIN_BYTES_MAX
 
     def begin_asking(self) -> None:
-        """The head is read; its bytes are not needed any more."""
+        """The head has been read; its bytes are no longer needed."""
         self.phase = Phase.ASKING
         self.received = bytearray()
 
     def begin_writing(self, response: bytes) -> None:
-        """The answer is here."""
+        """The answer exists; `write` sends it."""
         self.phase = Phase.WRITING
         self.received = bytearray()
         self._unsent = memoryview(response)

@@ -64,7 +64,7 @@ def _metric(metric_class: Any, family: Family, *, openmetrics: bool) -> Any:
 def import_from_client(name: str) -> ModuleType:
     """A module of the client, without running the file of the package around it.
 
-    For the time of the import an empty package stands in `sys.modules`, so that a later `import prometheus_client`
+    During the import an empty package is in `sys.modules`, so that a later `import prometheus_client`
     is the whole one again. If a version moves its modules, the ImportError says so at the first scrape of any test.
     """
     if name in sys.modules or _CLIENT in sys.modules:

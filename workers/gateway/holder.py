@@ -1,4 +1,4 @@
-"""Which program holds the port that the gateway wants, as far as this user may see. It looks at /proc and changes nothing."""
+"""The program that holds the port that the gateway wants, as far as this user may see it. *Source:* proc(5)."""
 
 import os
 from collections.abc import Iterator
@@ -10,29 +10,29 @@ from workers.gateway.listener import Listener, listener_in_place_of
 
 # Listening sockets come first in the kernel's tables, whatever else is connected; a line has 150 bytes.
 TABLE_BYTES_MAX = 256 << 10
-# So many descriptors are looked at in all, which takes some 50 ms; the worker's next heartbeat waits for it.
+# A maximum over all processes, some 50 ms of work; the worker's next heartbeat waits for it.
 DESCRIPTORS_MAX = 20_000
 PROCESSES_MAX = 4_096
 COMM_BYTES_MAX = 64
 
 
 class HolderSearch:
-    """Asked again and again while the port is taken; looks through the processes only when another socket holds it."""
+    """Called repeatedly while the port is taken; searches the processes again only when another socket holds the port."""
 
     def __init__(self, proc_root: str) -> None:
         self._proc_root = proc_root
         self._listener: Listener | None = None
-        self._words = ""
+        self._description = ""
 
-    def words(self, address: str, port: int) -> str:
-        """`nginx (process 812)`, `a program of user 33`, or `another program` when nothing of it can be seen."""
+    def description(self, address: str, port: int) -> str:
+        """`nginx (process 812)`, `a program of user 33`, or `another program` where nothing more can be seen."""
         listener = self._find_listener(address, port)
         if listener is None:
             return "another program"
         if listener != self._listener:
             self._listener = listener
-            self._words = self._find_process(listener) or f"a program of user {listener.user}"
-        return self._words
+            self._description = self._find_process(listener) or f"a program of user {listener.user}"
+        return self._description
 
     def _find_listener(self, address: str, port: int) -> Listener | None:
         tables = []
@@ -40,7 +40,7 @@ class HolderSearch:
             try:
                 tables.append(read_text(f"{self._proc_root}/self/net/{name}", TABLE_BYTES_MAX))
             except OSError:
-                # No IPv6 here, or no /proc: the sentence then names nobody.
+                # No IPv6 here, or no /proc: the sentence then names no program.
                 continue
         return listener_in_place_of(address, port, *tables)
 
@@ -57,7 +57,7 @@ class HolderSearch:
 
 
 def _descriptors(proc_root: str) -> Iterator[tuple[int, str]]:
-    """Processes with their descriptors, the oldest first: who listens is a service, and those start early."""
+    """Processes with their descriptors, the lowest pid first: a program that listens is mostly a service, which starts early."""
     try:
         pids = sorted(int(name) for name in os.listdir(proc_root) if name.isdecimal())
     except OSError:
@@ -66,7 +66,7 @@ def _descriptors(proc_root: str) -> Iterator[tuple[int, str]]:
         try:
             names = os.listdir(f"{proc_root}/{pid}/fd")
         except OSError:
-            # It has ended, or belongs to somebody whose descriptors this user may not see.
+            # It has ended, or belongs to a user whose descriptors this one may not see.
             continue
         for name in names:
             yield pid, name

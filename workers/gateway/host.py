@@ -1,4 +1,4 @@
-"""Under which names the gateway answers. PURE.
+"""The host names under which the gateway answers. PURE.
 
 A web page cannot read what another host answers, but it can give its own name the address 127.0.0.1 once it is loaded (DNS
 rebinding); the browser then takes the gateway for the page's own server. Its request still carries the page's name as Host, and
@@ -30,7 +30,7 @@ class HostPolicy(Struct, frozen=True):
 
 
 def host_policy(address: str, allowed_hosts: str) -> HostPolicy:
-    """What goes for a gateway at this address. Beyond the loopback device it is asked for by the host's addresses."""
+    """The policy of a gateway at this address. Beyond the loopback device clients name it by one of the host's addresses."""
     bound = parse_host(f"[{address}]" if ":" in address else address)
     return HostPolicy(
         parse_host_list(allowed_hosts), has_literals=bound is not None and is_literal(bound) and not is_loopback(bound)

@@ -1,4 +1,4 @@
-"""The words of HTTP/1.1 that the gateway speaks: one bounded request head in, one response out. PURE.
+"""The part of HTTP/1.1 that the gateway speaks: one bounded request head in, one response out. PURE.
 
 It reads no body and keeps no connection: every response says `Connection: close`.
 *Source:* RFC 9110 (semantics), RFC 9112 (message syntax).
@@ -33,7 +33,7 @@ _SLASHES = re.compile("/{2,}")
 
 
 class HttpRequest(Struct, frozen=True):
-    """What a client asks: the path without its query, the content of its Accept fields, the host that it believes to ask.
+    """A request: the path without its query, the content of its Accept fields, the host that the client believes to ask.
 
     *Absent:* `host` is None where the client names none, which HTTP/1.0 allows and no browser does.
     """
@@ -58,7 +58,7 @@ def parse_request(received: bytes | bytearray) -> HttpRequest | Refusal | None:
     """
     text = bytes(received[: HEAD_BYTES_MAX + 4]).lstrip(b"\r\n")
     if text and not text[:1].isupper():
-        # No method begins so (a TLS greeting, for one): nothing is gained by waiting for more of it.
+        # No method begins like this; it may be a TLS handshake. Waiting for more would not help.
         return Refusal(400, "This is not an HTTP request.")
     end = _HEAD_END.search(text)
     if end is None or end.start() > HEAD_BYTES_MAX:
@@ -86,7 +86,7 @@ def _parse_head(lines: list[bytes]) -> HttpRequest | Refusal:
 
 
 def _host_of(target: str, hosts: list[str], *, is_required: bool) -> str | Refusal | None:
-    """The one host that the request names. *Source:* RFC 9112, 3.2; an authority in the target stands above the field."""
+    """The one host that the request names. *Source:* RFC 9112, 3.2; an authority in the target precedes the field."""
     if len(hosts) > 1 or (is_required and not hosts):
         return Refusal(400, "A request of HTTP/1.1 has one Host field.")
     absolute = _AUTHORITY.match(target)
@@ -100,14 +100,14 @@ def _host_of(target: str, hosts: list[str], *, is_required: bool) -> str | Refus
 def _path_of(target: str) -> str:
     """A server has to take the absolute form too (RFC 9112, 3.2.2); proxies send it.
 
-    A final slash and doubled ones change nothing: people write the first, proxies that join two paths make the second.
+    A final slash and doubled slashes are ignored: people write the first, proxies that join two paths make the others.
     """
     path = _AUTHORITY.sub("", target, count=1).partition("?")[0]
     return _SLASHES.sub("/", path).removesuffix("/") or "/"
 
 
 def response(status: int, body: bytes, content_type: str = PLAIN, *, with_body: bool = True) -> bytes:
-    """The bytes of a whole response. `with_body` is false for HEAD: the length is told, the body is not sent."""
+    """The bytes of a whole response. `with_body` is false for HEAD, which gets the length and no body."""
     head = (
         f"HTTP/1.1 {status} {REASON_BY_STATUS[status]}\r\n"
         f"Content-Type: {content_type}\r\n"
@@ -119,7 +119,7 @@ def response(status: int, body: bytes, content_type: str = PLAIN, *, with_body: 
 
 
 def refusal_response(refusal: Refusal, *, with_body: bool = True) -> bytes:
-    """What a client hears whose bytes were no request, or none that is answered."""
+    """The response to bytes that are no request, or none that is answered."""
     return response(refusal.status, f"{refusal.sentence}\n".encode(), with_body=with_body)
 
 

@@ -1,4 +1,4 @@
-"""Who listens at a port, from the text of `/proc/net/tcp` and `tcp6`. PURE. *Source:* proc_pid_net(5), net/ipv4/tcp_ipv4.c."""
+"""Which socket listens at a port, by the text of `/proc/net/tcp` and `tcp6`. PURE. *Source:* proc_pid_net(5), tcp_ipv4.c."""
 
 import sys
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ class Listener(Struct, frozen=True):
 def listener_in_place_of(address: str, port: int, *tables: str) -> Listener | None:
     """The first socket in the tables that listens where `address` and `port` would; None: none is seen there.
 
-    One that listens at every address stands in the place of each, and each stands in the place of one that wants them all.
+    A socket at every address is in the way of one at any address, and the other way round.
     *Raises:* ValueError when the address is no IP address.
     """
     wanted = _written(ip_address(address))
@@ -48,7 +48,7 @@ def _listeners(port: int, tables: tuple[str, ...]) -> Iterator[tuple[str, Listen
 
 
 def _written(address: IPv4Address | IPv6Address) -> str:
-    """As the kernel writes it: words of four bytes, each in the order of this machine."""
+    """As the kernel writes it: groups of four bytes, each in the byte order of this machine."""
     packed = address.packed
     words = (packed[at : at + _WORD_BYTES] for at in range(0, len(packed), _WORD_BYTES))
     return "".join(f"{int.from_bytes(word, sys.byteorder):08X}" for word in words).removeprefix(_MAPPED)

@@ -1,4 +1,4 @@
-"""Which metrics there are and what they say of a status. PURE; `exposition` writes them down.
+"""Which metrics there are, and their values in a status. PURE; `exposition` writes them down.
 
 A value that is not known is an absent sample, never a zero.
 """
@@ -25,7 +25,7 @@ class Family(Struct, frozen=True):
 
 
 class GatewayCounts(Struct, frozen=True):
-    """What the gateway knows without asking anybody."""
+    """What the gateway counts itself."""
 
     requests: int
     refused: int

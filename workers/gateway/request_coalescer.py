@@ -1,7 +1,7 @@
 """Which HTTP requests wait for which answer of the supervisor. PURE.
 
-At most one question is under way, however many clients ask: a request that comes meanwhile waits for the next one,
-so no answer is older than its request, and a flood of clients is one question at a time for the supervisor.
+At most one question is under way, however many clients ask. A request that comes in the meantime waits for the next one,
+so that no answer is older than its request, and a flood of clients costs the supervisor one question at a time.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from agent.model.timebase import S
 
-# A supervisor's loop turns in milliseconds; a prober waits one to ten seconds for us.
+# A supervisor's loop turns in milliseconds; a probe waits one to ten seconds.
 ANSWER_TIMEOUT_NS = 1 * S
 
 T = TypeVar("T")

@@ -1,7 +1,7 @@
 """A small HTTP server without threads: it is called by the worker's one loop and never waits.
 
-It owns the listening socket and at most CONNECTIONS_MAX connections. Each has one deadline for its whole life; who is
-slow or silent is cut, and costs neither time nor the place of one who is not. May import socket and errno; decides
+It owns the listening socket and at most CONNECTIONS_MAX connections. Each has one deadline for its whole life; a client that
+is slow or silent is cut, and costs the others neither time nor a place. May import socket and errno; decides
 nothing about paths.
 """
 
@@ -16,7 +16,7 @@ from workers.gateway.host import HostPolicy
 from workers.gateway.http import HttpRequest, Refusal, parse_request, refusal_response
 
 CONNECTIONS_MAX = 64
-# The whole life of a connection. A scrape takes milliseconds; a scraper's own patience is ten seconds.
+# The whole life of a connection. A scrape takes milliseconds; a scraper waits ten seconds by default.
 CONNECTION_TIMEOUT_NS = 5 * S
 # One loop turn takes so many newcomers; the rest wait in the kernel's queue, so that a flood delays no heartbeat.
 ACCEPTS_PER_TURN = 16
@@ -35,7 +35,7 @@ class Server:
         self._listener: socket.socket | None = None
         self._paused_until_ns = 0
         self._tickets = 0
-        # By descriptor, in the order of their coming.
+        # By descriptor, the oldest first.
         self._connections: dict[int, Connection] = {}
 
     def listen(self, address: str, port: int) -> None:
@@ -79,7 +79,7 @@ class Server:
         return min(deadlines, default=None)
 
     def on_readable(self, descriptor: int, now_ns: int) -> None:
-        """A client comes, speaks or goes. A descriptor that has been closed in the same turn is ignored."""
+        """A client comes, sends or goes. A descriptor that has been closed in the same turn is ignored."""
         connection = self._connections.get(descriptor)
         if connection is not None:
             self._on_bytes(connection, now_ns)
@@ -93,7 +93,7 @@ class Server:
             self._write(connection, now_ns)
 
     def on_timer(self, now_ns: int) -> None:
-        """Cut who is too late."""
+        """Cut the clients that are too late, and accept again after a pause."""
         if self._paused_until_ns <= now_ns:
             self._paused_until_ns = 0
         for connection in list(self._connections.values()):
@@ -127,7 +127,7 @@ class Server:
                 # It hung up while it waited in the kernel's queue.
                 continue
             except OSError:
-                # EMFILE, ENFILE, ENOBUFS, ENOMEM: those who wait are served once something is free.
+                # EMFILE, ENFILE, ENOBUFS, ENOMEM: waiting clients are served when resources are free again.
                 self.refused += 1
                 self._paused_until_ns = now_ns + ACCEPT_PAUSE_NS
                 return
@@ -143,7 +143,7 @@ class Server:
         self._connections[peer.fileno()] = Connection(peer, self._tickets, now_ns + CONNECTION_TIMEOUT_NS)
 
     def _make_room(self) -> bool:
-        # The longest silent one goes: clients that only hold a place cannot shut the others out.
+        # The oldest silent one goes: clients that only hold a place cannot keep others out.
         for connection in self._connections.values():
             if connection.is_listening:
                 self._cut(connection)
@@ -175,7 +175,7 @@ class Server:
 
     def _write(self, connection: Connection, now_ns: int) -> None:
         if connection.write(now_ns) not in (0, EAGAIN):
-            # The client has gone before its answer: nothing to say and nobody to say it to.
+            # The client has gone before its answer.
             self._forget(connection)
 
     def _cut(self, connection: Connection) -> None:

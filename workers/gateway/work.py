@@ -60,7 +60,7 @@ class GatewayWork(BaseWork):
             self._listen(now_ns)
 
     def next_deadline_ns(self) -> int | None:
-        """None while nobody asks and the port is served: an idle gateway never wakes."""
+        """None without clients while the port is served: an idle gateway never wakes."""
         questions = (self._readiness.next_deadline_ns(), self._status.next_deadline_ns())
         deadlines = (self._listen_at_ns, self._server.next_deadline_ns(), *questions)
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
@@ -93,7 +93,7 @@ class GatewayWork(BaseWork):
         return {"address": server.address, "requests": server.requests, "refused": server.refused, "problem": problem}
 
     def on_answer(self, request: int, body: dict[str, Any]) -> None:
-        """The supervisor's answer, for all requests that wait for it; nobody waits for one that comes too late."""
+        """The supervisor's answer, for all requests that wait for it. One that comes too late is ignored."""
         now_ns = self._clock.now_ns()
         if asked := self._readiness.on_answer(request, now_ns):
             readiness = readiness_of(body)
@@ -133,7 +133,7 @@ class GatewayWork(BaseWork):
             from workers.gateway.holder import HolderSearch
 
             self._holder = HolderSearch(self._proc_root)
-        holder = self._holder.words(self._address, self._port)
+        holder = self._holder.description(self._address, self._port)
         return f"is in use by {holder}; end that program, or set gateway.port (--gateway-port); 0 lets the system choose"
 
     def _fail(self, problem: str, now_ns: int) -> None:
@@ -162,7 +162,7 @@ class GatewayWork(BaseWork):
         self._send(*waiting, (status, json_bytes(readiness) + b"\n", "application/json"), now_ns)
 
     def _answer_metrics(self, waiting: Waiting, status: AgentStatus | None, now_ns: int) -> None:
-        # The encoder is loaded by the first scrape: an agent that nobody scrapes never pays for it.
+        # The encoder is loaded by the first scrape: an agent without a scraper never pays for it.
         from workers.gateway.exposition import expose
 
         ticket, request = waiting

@@ -16,8 +16,8 @@ ANSWER_BYTES_MAX = 32 << 20
 DEADLINE_SECONDS = 5.0
 ROTATE_DEADLINE_SECONDS = 60.0
 
-# Operations that only read: members of the reader group may call them, and where no such group is set, every user whom the
-# mode of the socket lets in.
+# Operations that only read: members of the reader group may call them; without such a group, every user that the mode of the
+# socket lets in.
 READ_OPERATIONS = frozenset({"hello", "ready", "list-workers", "worker-state", "list-pods", "list-rules", "status", "diag"})
 WRITE_OPERATIONS = frozenset({"add-rule", "remove-rule", "restart-worker", "reset-worker", "rotate"})
 OPERATIONS = READ_OPERATIONS | WRITE_OPERATIONS

@@ -31,7 +31,7 @@ class AnsweredError(EvergaugeError):
 def answer_line(outcome: Document) -> bytes:
     """The line that answers a request with its result, or with a ControlError.
 
-    *Raises:* TypeError where a result holds what JSON has not: a worker's own part of it may.
+    *Raises:* TypeError where a result holds a value that JSON cannot: a worker's own part of it may.
     """
     from agent.model.json_text import json_bytes
 

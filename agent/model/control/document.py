@@ -76,7 +76,7 @@ def narrowed(kind: "type[D]", document: "D") -> "D":
 
 
 def members(value: object) -> dict[str, object]:
-    """The fields of a document, those inside it unchanged: what encoders call for a value they do not know.
+    """The fields of a document, those inside it unchanged: encoders call it for a value of an unknown type.
 
     *Raises:* TypeError for any other value.
     """
@@ -110,7 +110,7 @@ def decode(kind: "type[D]", value: object, where: str, remedy: str = "") -> "D":
 
 
 class _UnfitError(Exception):
-    """What is wrong with a value, and where in the document it stands."""
+    """What is wrong with a value, and its place in the document."""
 
 
 def _document(kind: "type[D]", value: object, path: str) -> "D":

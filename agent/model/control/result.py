@@ -65,7 +65,7 @@ class WorkerList(Document):
 
 
 class WorkerState(Document):
-    """`worker-state`: the rules and pods that a worker itself says it holds, each as its JSON. *Absent:* what it does not say."""
+    """`worker-state`: the rules and pods that a worker holds, by its own account, as JSON. *Absent:* what it leaves out."""
 
     name: str
     epoch: int
@@ -86,8 +86,8 @@ class PodRow(Document):
     """One pod or unit with its group.
 
     `group` is null where a rule ignores it; `group_state` is `ignored`, `assigned` (no monitoring groups are in use), `pending`,
-    `exists` or `failed`. *Absent:* namespace and name where no container runtime told them, the counts of containers without
-    monitoring groups, the rule where none matched.
+    `exists` or `failed`. *Absent:* namespace and name where no container runtime has reported them, the counts of containers
+    without monitoring groups, the rule where none matched.
     """
 
     uid: str
@@ -141,7 +141,7 @@ class DiagnosticRow(Document):
 
 
 class DeathRow(Document):
-    """One end of a worker's process. *Absent:* `reason` where nobody asked for the end."""
+    """One end of a worker's process. *Absent:* `reason` where the end was not asked for."""
 
     at: str
     worker: str
@@ -179,7 +179,7 @@ class RulesInForce(Document):
 
 
 class AgentStatus(Document):
-    """`status`. `stats` is what each worker says of itself. *Absent:* null for one that does not run or did not answer in time."""
+    """`status`. `stats` is what each worker says about itself. *Absent:* null for one that is down or did not answer in time."""
 
     ready: bool
     reasons: list[str]
