@@ -1,0 +1,91 @@
+"""The statements that make the views of a query."""
+
+from typing import Any
+
+import duckdb
+import pytest
+
+from agent.cli.query_view import (
+    GROUPS_MAX,
+    PODS_FROM,
+    FileGroup,
+    ViewParts,
+    pods_statement,
+    sql_columns,
+    sql_type,
+    view_statement,
+)
+from agent.cli.time_bounds import EVERYTHING, NOTHING, TimeBounds
+from agent.model.tables import GAP, POD_GROUP
+
+COLUMNS = (("timestamp", "BIGINT"), ("pid", "BIGINT"), ("host", "VARCHAR"))
+
+
+def rows_of(parts: ViewParts, bounds: TimeBounds, select: str = "*") -> list[tuple[Any, ...]]:
+    """What a view shows whose spool has four rows, a second apart."""
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("CREATE TABLE held AS SELECT 1000000000 * range AS timestamp, range AS pid FROM range(4)")
+    connection.execute(view_statement('"shown"', parts, bounds))
+    return connection.execute(f"SELECT {select} FROM shown ORDER BY ALL").fetchall()
+
+
+def test_the_time_comes_first_and_declared_columns_are_there_without_data() -> None:
+    """`at` is made of `timestamp`; the host that nobody stored is null."""
+    parts = ViewParts(COLUMNS, (), "held", has_timestamp=True)
+    shown = rows_of(parts, EVERYTHING, "CAST(at AS VARCHAR), timestamp, pid, host".replace("at AS", '"at" AS'))
+    assert shown[1] == ("1970-01-01 00:00:01+00", 1_000_000_000, 1, None)
+    described = duckdb.connect()
+    described.execute(view_statement("shown", ViewParts(COLUMNS, (), None, has_timestamp=True), EVERYTHING))
+    assert described.table("shown").columns == ["at", "timestamp", "pid", "host"]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "pids"),
+    [
+        (EVERYTHING, [0, 1, 2, 3]),
+        (TimeBounds(since_ns=1_000_000_000), [1, 2, 3]),
+        (TimeBounds(until_ns=1_000_000_000), [0]),
+        (TimeBounds(1_000_000_001, 3_000_000_000), [2]),
+        (NOTHING, []),
+        (TimeBounds(1 << 70, 1 << 71), []),
+    ],
+)
+def test_rows_are_those_within_the_bounds(bounds: TimeBounds, pids: list[int]) -> None:
+    """From the first on, before the second; bounds beyond what a column holds are no failure."""
+    shown = rows_of(ViewParts(COLUMNS, (), "held", has_timestamp=True), bounds, "pid")
+    assert [pid for (pid,) in shown] == pids
+
+
+def test_a_table_without_times_is_as_it_is() -> None:
+    """No column is added and no row is cut; one without any column is empty."""
+    assert len(rows_of(ViewParts((), (), "held", has_timestamp=False), NOTHING)) == 4
+    assert rows_of(ViewParts((), (), None, has_timestamp=False), EVERYTHING) == []
+
+
+def test_files_of_equal_columns_are_one_source_and_of_many_columns_one_too() -> None:
+    """DuckDB opens each file beforehand only where it has to unite many kinds of columns."""
+    groups = tuple(FileGroup(((f"c{number}", "int64"),), (f"/it's/{number}",)) for number in range(GROUPS_MAX + 1))
+    few = view_statement("v", ViewParts((), groups[:2], None, has_timestamp=False), EVERYTHING)
+    assert few.count("read_parquet") == 2
+    assert "'/it''s/0'" in few
+    assert "union_by_name" not in few
+    many = view_statement("v", ViewParts((), groups, None, has_timestamp=False), EVERYTHING)
+    assert (many.count("read_parquet"), many.count("union_by_name = true")) == (1, 1)
+
+
+def test_every_stored_table_has_a_host_and_known_types() -> None:
+    """Types of later versions are text."""
+    assert sql_columns(GAP)[-1] == ("host", "VARCHAR")
+    assert [sql_type(word) for word in ("int64", "list<float64>", "binary", "decimal")] == ["BIGINT", "DOUBLE[]", "BLOB", "VARCHAR"]
+
+
+def test_the_view_of_pods_has_no_time_of_a_row() -> None:
+    """An interval has a beginning and an end instead."""
+    connection = duckdb.connect()
+    columns = sql_columns(POD_GROUP)
+    connection.execute(view_statement(PODS_FROM, ViewParts(columns, (), None, has_timestamp=True), EVERYTHING))
+    connection.execute(pods_statement(PODS_FROM))
+    found = connection.table("pod").columns
+    assert found[:4] == ["pod_uid", "name", "valid_from", "valid_until"]
+    assert {"at", "timestamp", "told_name"}.isdisjoint(found)
