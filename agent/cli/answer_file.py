@@ -23,7 +23,7 @@ if TYPE_CHECKING:
             ...
 
 
-# A row group is decoded as a whole by who reads it later.
+# Readers decode a row group as a whole.
 GROUP_ROWS, GROUP_BYTES = 100_000, 16 << 20
 
 
@@ -55,7 +55,7 @@ def write_parquet(answered: "QueryAnswer", sink: "Sink") -> None:
         writer = parquet.ParquetWriter(file, schema, compression="zstd", write_page_checksum=True)
         try:
             for table in _groups(batches, schema):
-                # Encoded and compressed it lies beside itself for a while.
+                # For a while its encoded and compressed form is in memory too.
                 need_room(ARROW_CALL_BYTES + 2 * table.nbytes)
                 writer.write_table(table, row_group_size=GROUP_ROWS)
             writer.close()

@@ -25,7 +25,7 @@ class BytesOut:
         """Nothing waits here."""
 
     def close(self) -> None:
-        """Who opened it closes it."""
+        """Nothing: the caller that opened it closes it."""
 
 
 def show(call: "Call", answered: "QueryAnswer", form: str, rows_max: int) -> None:

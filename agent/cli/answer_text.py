@@ -25,7 +25,7 @@ if TYPE_CHECKING:
             ...
 
 
-# So wide a value on a terminal helps nobody; pipes and files have it whole.
+# Wider values are cut on a terminal; pipes and files get them whole.
 CELL_COLUMNS = 60
 
 
@@ -35,7 +35,7 @@ def show_table(call: "Call", answered: "QueryAnswer", rows_max: int) -> None:
     shown = list(islice(rows, rows_max))
     is_cut = next(rows, None) is not None
     answered.progress.end()
-    # Numbers stand right; a column is one of numbers when its first known value is.
+    # Numbers are aligned right; a column is numeric when its first known value is.
     firsts = [next((row[index] for row in shown if row[index] is not None), None) for index in range(len(answered.names))]
     columns = [
         TextColumn(text_of(name), right=_is_number(first), yields=not _is_number(first))

@@ -15,11 +15,11 @@ from agent.setting import MIB, Size
 from agent.store.memory_room import data_bytes
 
 VARIABLE = "AGENTCTL_MEMORY_LIMIT"
-# So much costs one thread with its stack and a small answer; less ends every question.
+# One thread with its stack and a small answer needs so much; less ends every query.
 LEAST_BYTES = 128 * MIB
 MOST_BYTES = 1 << 40
 DEFAULT_BYTES_MAX = 1024 * MIB
-# An investigator's question must not take the host from its workloads; a query is seldom faster with more.
+# A query must not take the host from its workloads, and is seldom faster with more.
 THREADS_MAX = 4
 _SETTING = Size("memory.limit", DEFAULT_BYTES_MAX, LEAST_BYTES, MOST_BYTES, "")
 _FILE_BYTES_MAX = 4096

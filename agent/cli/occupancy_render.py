@@ -1,6 +1,6 @@
 """What `agentctl top --occupancy` shows, as lines of text. PURE.
 
-A group's values stand in one line, however many pods share it, so that the column of a value sums up to what the header
+A group's values are in one line, however many pods share it, so that a column adds up to what the header
 says; whatever has no line of its own is in the last one.
 """
 
@@ -71,7 +71,7 @@ class Missing(Struct, frozen=True):
 # A line of the table: the cells of POD, LLC, LLC%, BW, LOCAL, TREND, WHY.
 Cells = tuple[str, str, str, str, str, str, str]
 _POD, _LLC, _SHARE, _BW, _LOCAL, _TREND, _WHY = range(7)
-# What a narrow screen does without, first first: never who holds and moves how much, and why that is not known.
+# Columns that a narrow screen drops, in this order; names, usage and reasons always stay.
 _DROPPED = (_LOCAL, _TREND, _SHARE)
 
 
@@ -120,7 +120,7 @@ def _told_pods(sample: Occupancy, unmeasured: int, view: OccupancyView) -> str:
     measured = sum(not _has_nothing(reading) for reading in sample.pods)
     if view.unmeasured is not None:
         return f"{counted(measured, 'pod')} measured, {unmeasured} not"
-    # The line above says what ails the agent; one that answers with an error tells no pods either.
+    # The line above says what is wrong with the agent; one that answers with an error lists no pods either.
     return f"{counted(measured, 'pod')} measured, others unknown" + (
         "" if view.trouble or view.moment is not None else " (agent lists none)"
     )

@@ -63,7 +63,7 @@ class OccupancyTop(Top[Occupancy]):
         return occupancy_of_rows(os.uname().nodename, newest_sealed_rows(self.state_dir, OCCUPANCY_TABLE))
 
     def nothing(self) -> UnavailableError:
-        """How to come to such data."""
+        """How to get such data."""
         # A folder that no agent ever had is another trouble, with another remedy.
         check_state_dir(self.state_dir)
         remedy = (

@@ -1,4 +1,4 @@
-"""A file that has its name only when it is finished: written without a name, or under a hidden one, forced to the disk, renamed."""
+"""A file that gets its name only when it is finished: written without a name or under a hidden one, synced, renamed."""
 
 import errno
 import os
@@ -77,7 +77,7 @@ def finished_file(path: str) -> Iterator[BinaryIO]:
 
 
 def _open(folder: str, hidden: str) -> tuple[int, bool]:
-    """The file, and whether it has a name that must go when it fails. *Raises:* OSError."""
+    """The file, and whether it has a name that must be removed after a failure. *Raises:* OSError."""
     flags = os.O_WRONLY | os.O_CLOEXEC
     try:
         # Even SIGKILL leaves nothing of it behind.
@@ -99,7 +99,7 @@ def _name(descriptor: int, folder: str, name: str) -> None:
 
 
 def _keep_mode(descriptor: int, target: str) -> None:
-    """A file that is replaced keeps who may read it."""
+    """Give the new file the mode of the file that it replaces."""
     with suppress(FileNotFoundError):
         os.fchmod(descriptor, stat.S_IMODE(os.stat(target).st_mode) & 0o777)
 

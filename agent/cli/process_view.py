@@ -50,7 +50,7 @@ class ProcessTop(Top[Sample]):
         return newest_sealed_sample(self.state_dir)
 
     def nothing(self) -> UnavailableError:
-        """How to come to an agent."""
+        """How to get an agent."""
         problem = f"there is no sample of processes in {self.state_dir}"
         return UnavailableError("top", problem, start_remedy("--state-dir", checkout()))
 

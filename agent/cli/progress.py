@@ -1,4 +1,4 @@
-"""One line on a terminal that says how far a long answer is, redrawn in place and gone at its end."""
+"""One line on a terminal that shows the progress of a long answer, redrawn in place and removed at its end."""
 
 import time
 from collections.abc import Callable
@@ -7,7 +7,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from agent.cli.output import Output
 
-# What is over sooner needs no line; more often it would only cost.
+# Shorter answers need no line; more frequent redraws only cost.
 FIRST_SECONDS, AGAIN_SECONDS = 1.0, 0.25
 
 
@@ -43,7 +43,7 @@ class Progress:
         self._output.flush()
 
     def end(self) -> None:
-        """Take the line away, before anything else is said there."""
+        """Remove the line before anything else is printed there."""
         if self._is_drawn and self._output is not None:
             self._is_drawn = False
             self._output.write("\r\x1b[K")
@@ -51,7 +51,7 @@ class Progress:
 
 
 def progress_for(warnings: "Output", output: "Output | None", term: str | None, noun: str, total: int | None = None) -> Progress:
-    """A progress that draws where that harms nothing: on a terminal that can be redrawn, and whose rows go elsewhere.
+    """A progress that draws only on a terminal that can be redrawn and does not show the rows themselves.
 
     `output` is where the answer goes, None: into a file.
     """

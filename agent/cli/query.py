@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from agent.cli.statement import QueryAnswer
     from agent.cli.time_bounds import TimeBounds
 
-# Without one row for so long a question is one that nobody waits for.
+# A query that brings no row for so long is given up.
 QUERY_SECONDS = 60.0
-# A storage quota removes files a few times an hour at most, and a query that has begun to read is not harmed.
+# A storage quota and compaction remove files a few times an hour at most, and open files cannot go.
 ATTEMPTS = 3
 TABLE_ROWS = 1_000
 # A table is laid out as a whole; beyond this the stream of CSV or JSON is the way.

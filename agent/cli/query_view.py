@@ -58,7 +58,7 @@ def view_statement(name: str, parts: ViewParts, bounds: TimeBounds) -> str:
     sources += _scans(parts.sources)
     if parts.spool is not None:
         sources.append(f"SELECT * FROM {parts.spool}")
-    # A folder of a table that nobody declares and that has no file in it.
+    # The empty folder of an undeclared table.
     sources = sources or ["SELECT NULL AS empty WHERE false"]
     united = " UNION ALL BY NAME ".join(sources)
     if not parts.has_timestamp:
@@ -100,7 +100,7 @@ def pods_statement(source: str) -> str:
     """The statement that makes the view of pods by interval from a view of `pod_group` (as SQL has its name).
 
     *Shape:* each interval once, by the last row that was written of it. Where the agent ended before it could close one, the
-    pod's next ends it. A name that came later counts from the beginning, one that nobody told any more goes on.
+    pod's next ends it. A name that came later counts from the beginning, and a name that later rows lack stays.
     """
     return f"""
 CREATE VIEW {PODS} AS

@@ -95,7 +95,7 @@ def seconds_of(value: object) -> str:
 
 
 class TextColumn:
-    """One column of a table: its title, whether its values stand right, whether it may be cut when room is short."""
+    """One column of a table: its title, whether its values are aligned right, whether it may be cut when room is short."""
 
     __slots__ = ("right", "title", "yields")
 

@@ -1,6 +1,6 @@
 """One statement of a user, run in a `QueryDatabase`: its columns, its rows as they come, its failures in one sentence.
 
-There is no deadline while rows flow: the time that is given runs from one portion of rows to the next.
+There is no deadline while rows flow: the timeout runs from one portion of rows to the next.
 """
 
 import re
@@ -19,15 +19,15 @@ from agent.model.errors import BusyError, EvergaugeError, FormatError, MisuseErr
 from agent.store.memory_room import ARROW_CALL_BYTES, import_uncounted, need_room
 
 FETCH_ROWS, BATCH_ROWS = 2_000, 20_000
-# An interrupted statement ends within milliseconds; a bound all the same.
+# An interrupted statement ends within milliseconds; the wait still has a limit.
 INTERRUPT_SECONDS, INTERRUPT_AGAIN_SECONDS = 2.0, 0.02
 # How often the progress may be drawn while nothing comes.
 DRAW_SECONDS = 0.25
 # Types whose Python values need other packages (time zones) or lose digits (nanoseconds): DuckDB writes them as text.
 _TYPES_AS_TEXT = ("TIME", "DATE", "INTERVAL", "UUID", "BLOB", "BIT")
-# Types that Parquet has no place for, or that come as bytes that nobody can read.
+# Types that Parquet cannot hold, or that would come as unreadable bytes.
 _TYPES_AS_TEXT_IN_ARROW = ("INTERVAL", "UUID", "BIT", "TIME WITH TIME ZONE")
-# What a user can put right in the statement; all else is the data's fault.
+# What a user can correct in the statement; all other failures are of the data.
 _FAULTS_OF_STATEMENT = (
     duckdb.ParserException,
     duckdb.SyntaxException,
@@ -89,9 +89,9 @@ class Asked(NamedTuple):
 
 
 class QueryRunner:
-    """Does DuckDB's work in a thread, so that the deadline and Ctrl-C reach this one whatever DuckDB is at.
+    """Runs DuckDB in a thread, so that the deadline and Ctrl-C work whatever DuckDB does.
 
-    DuckDB 2.0 looks for signals only now and then, and not at all in some operators.
+    DuckDB 2.0 checks for signals only now and then, and never in some operators.
     """
 
     def __init__(self, database: QueryDatabase, *, seconds: float, seconds_left: float, progress: Progress) -> None:
@@ -101,15 +101,15 @@ class QueryRunner:
         self._deadline: float | None = time.monotonic() + seconds_left
 
     def begin_again(self) -> None:
-        """Rows came: the time runs again from the next question on, not while somebody reads the rows."""
+        """Rows came: the timeout starts again with the next fetch, and does not run while the caller reads the rows."""
         self._deadline = None
 
     def do(self, work: "Callable[[duckdb.DuckDBPyConnection], T]") -> T:
-        """What the work gives. *Raises:* EvergaugeError, BusyError behind the deadline, KeyboardInterrupt."""
+        """The result of the work. *Raises:* EvergaugeError, BusyError after the deadline, KeyboardInterrupt."""
         outcome: list[T] = []
         failure: list[Exception] = []
 
-        # An event, for Python 3.11 takes a thread for ended whose join was interrupted.
+        # An event: Python 3.11 takes a thread whose join was interrupted for ended.
         done = threading.Event()
 
         def attempt() -> None:
@@ -146,7 +146,7 @@ class QueryRunner:
         return True
 
     def _interrupt(self, done: threading.Event) -> None:
-        # Again and again: an interrupt that comes just before DuckDB begins is forgotten.
+        # Repeatedly: DuckDB forgets an interrupt that comes just before it begins.
         give_up = time.monotonic() + INTERRUPT_SECONDS
         while not done.is_set() and time.monotonic() < give_up:
             self._database.connection.interrupt()
@@ -171,8 +171,8 @@ def answer(
     """The answer to a statement; `seconds` is what the user gave, `seconds_left` what is left of it until the first rows.
 
     `as_arrow`: it is read as batches, and Arrow has a value for what Python needs other packages for.
-    *Raises:* MisuseError for a statement that cannot be run, FormatError for data that cannot be read, BusyError when
-    the time is over, KeyboardInterrupt.
+    *Raises:* MisuseError for a statement that cannot run, FormatError for data that cannot be read, BusyError at the
+    deadline, KeyboardInterrupt.
     """
     runner = QueryRunner(database, seconds=seconds, seconds_left=seconds_left, progress=progress)
     return QueryAnswer(runner, runner.do(lambda connection: _execute(connection, statement, as_arrow=as_arrow)), progress)
@@ -214,7 +214,7 @@ def _described(connection: "duckdb.DuckDBPyConnection", text: str) -> list[tuple
     try:
         described = connection.execute(f"DESCRIBE {text}").fetchall()
     except duckdb.ParserException:
-        # DuckDB 1 does not describe SHOW and DESCRIBE; a statement that is wrong fails again when it is run.
+        # DuckDB 1 does not describe SHOW and DESCRIBE; a wrong statement fails again when it runs.
         return []
     return [(str(column[0]), str(column[1])) for column in described]
 
@@ -251,7 +251,7 @@ def failure_of(cause: Exception, database: QueryDatabase) -> EvergaugeError:
 
 
 class VanishedError(FormatError):
-    """A sealed file went between the look at the folder and the statement: the storage quota removed it, or a person."""
+    """A sealed file was removed between the listing of its folder and the statement, by the storage quota or by a person."""
 
 
 def failure_of_opening(cause: Exception, state_dir: str, memory_bytes: int | None) -> EvergaugeError:
@@ -278,6 +278,6 @@ def _memory(limit_bytes: int | None) -> str:
 
 
 def first_line(cause: Exception) -> str:
-    """What an error of DuckDB says, without the marked statement and what follows; candidates are kept."""
+    """What an error of DuckDB says, without the marked statement and what follows. Candidates are kept."""
     lines = [line.strip() for line in str(cause).split("\n\n")[0].splitlines()]
     return " ".join(line for line in lines if line)

@@ -54,7 +54,7 @@ def bounds_of_statement(
     """The times of each table that a statement may look at. None: it could not be planned in time, and the connection is lost.
 
     *Shape:* every name of `tables` with its range; `tables` are columns with their SQL types by name, `views` statements that
-    make more of them. *Range:* never smaller than what the statement looks at. The connection is in a transaction behind it.
+    make more of them. *Range:* never smaller than what the statement looks at. The connection is left in a transaction.
     *Raises:* nothing for anything that a statement can be.
     """
     outcome: list[dict[str, TimeBounds]] = []

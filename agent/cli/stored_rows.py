@@ -130,7 +130,7 @@ class StoredRows:
 
 
 def _named(form: TableForm, encoded: bytes, host: str) -> Iterator[Named]:
-    """The rows of a batch; none of one that is damaged, which the table gap tells of once it is sealed."""
+    """The rows of a batch; none of a damaged one, which table gap records when the segment is sealed."""
     try:
         rows = decode_rows(encoded)
     except FormatError:

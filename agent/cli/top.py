@@ -67,7 +67,7 @@ CPU% is of one core. The last line holds everything that is not shown by name, s
 by pod, each pod's own line is its exact total. Keys: c by CPU, r by RSS, p by pod, q quits; Ctrl-Z stops it until `fg`.
 With --occupancy: how much of the last-level cache each pod holds, what memory bandwidth it has in all and to the memory of
 its own socket, and how the value it is sorted by moved over the last ticks (in each line from 0 to its own most). Pods that
-share a group have one value, which stands once. A value that is not known is `-`, and WHY says the reason, or how many of a
+share a group have one value, shown once. An unknown value is `-`, and WHY gives the reason, or how many of a
 pod's containers are wholly in its group where not all are. Keys: l by cache, b by bandwidth, n by name, q quits.
 A narrow terminal shows fewer columns; one that can only print (TERM=dumb) prints one screen below the other.
 Without a terminal it is printed once, whole, with the commands at the end.

@@ -1,4 +1,4 @@
-"""The first line of every screen of `agentctl top`: host, time, age of the data and why it is old. PURE."""
+"""The first line of every screen of `agentctl top`: host, time, age of the data and the reason for its age. PURE."""
 
 from msgspec import Struct
 
@@ -24,7 +24,7 @@ class HistoryMoment(Struct, frozen=True):
 
 
 def heading(host: str, at_wall_ns: int, now_wall_ns: int, trouble: str, moment: HistoryMoment | None = None) -> str:
-    """The line; `trouble` says what ails the agent, empty: nothing. `moment`: the one that is shown, None: now."""
+    """The line; `trouble` says what is wrong with the agent; empty: nothing. `moment`: the one that is shown, None: now."""
     if moment is not None:
         return f"{text_of(host)}   {_stamp(at_wall_ns)}   {_of_moment(at_wall_ns, moment)}"
     age_seconds = max(0.0, (now_wall_ns - at_wall_ns) / 1e9)

@@ -1,4 +1,4 @@
-"""What a sample of `agentctl top` does not hold: names of pods and of users, and what ails the agent."""
+"""What a sample of `agentctl top` lacks: names of pods and users, and what is wrong with the agent."""
 
 from agent.cli.call import Call
 from agent.model.errors import EvergaugeError, MisuseError, PermissionRefused
@@ -12,7 +12,7 @@ NOT_RUNNING, SILENT, REFUSES = "agent not running", "agent does not answer", "ag
 
 
 class Names:
-    """What a sample does not hold: names of pods (asked of the agent) and of users, and what ails the agent."""
+    """What a sample lacks: names of pods (asked of the agent) and users, and what is wrong with the agent."""
 
     def __init__(self, call: Call) -> None:
         self._call = call

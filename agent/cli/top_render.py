@@ -1,6 +1,6 @@
 """What `agentctl top` shows of a sample, as lines of text. PURE.
 
-Whatever is not shown by name stands in the last line, so that the lines sum up to the host.
+The last line sums up everything that has no line of its own, so that the lines add up to the host.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -83,7 +83,7 @@ _RIGHT = (True, False, False, False, False, True, True, True)
 _WORDS = (_PID, _USER, _POD, _COMMAND)
 # Without an end of the line the one column of any length is the last.
 _ENDLESS = (_PID, _USER, _POD, _STATE, _THREADS, _CPU, _RSS, _COMMAND)
-# What a narrow screen does without, first first: never who uses how much.
+# Columns that a narrow screen drops, in this order; names and usage always stay.
 _DROPPED = (_POD, _USER, _THREADS, _STATE)
 
 

@@ -103,13 +103,13 @@ def _process(row: Named) -> NamedProcess:
 
 
 def command_of(comm: str | None, line: str | None) -> str:
-    """How a process is called: its command line, behind its name where that says something else.
+    """The displayed command of a process: its command line, after its name where the two differ.
 
     The name does so for processes and threads that give themselves one (prctl(2), PR_SET_NAME) and for scripts, whose
     interpreter stands first in the command line.
     """
     if line is None:
-        # Kernel threads have no command line; their name stands in brackets, as ps writes it.
+        # Kernel threads have no command line; their name is in brackets, as in ps.
         return f"[{comm or '?'}]"
     # A login shell's first argument begins with a dash. The kernel keeps 15 bytes of a name: it may be cut.
     program = line.partition(" ")[0].rpartition("/")[2].removeprefix("-")

@@ -1,4 +1,4 @@
-"""The live screen of `agentctl top`: draws over itself, reads keys, and leaves the terminal as it found it."""
+"""The live screen of `agentctl top`: redraws in place, reads keys, and restores the terminal."""
 
 import os
 import select
@@ -93,7 +93,7 @@ def _show_until_left(top: Shown, output: "Output", keyboard: int | None, waker: 
 
 
 def _stop_ourselves() -> None:
-    """Stop as any program does on Ctrl-Z; gives back once somebody has it go on."""
+    """Stop as any program does on Ctrl-Z; return once it is continued."""
     asked = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGTSTP)
     signal.signal(signal.SIGTSTP, asked)
@@ -169,7 +169,7 @@ def _end(number: int, _frame: "FrameType | None") -> "NoReturn":
 
 @contextmanager
 def _wake_up() -> Iterator[int]:
-    """A descriptor that tells of Ctrl-Z and of a new size of the terminal; signals that end us do so in good order."""
+    """A descriptor that becomes readable at Ctrl-Z and at a new size of the terminal; ending signals restore the terminal first."""
     reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     replaced = {number: signal.signal(number, _end) for number in (signal.SIGTERM, signal.SIGHUP)}
     # SIGTSTP is only noted: stopped here, the shell would get a terminal without echo. Where it is ignored it stays so.
