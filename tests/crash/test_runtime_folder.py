@@ -55,8 +55,9 @@ def remove(agent: AgentProcess, names: str) -> None:
         shutil.rmtree(agent.runtime_dir)
         return
     for path in agent.runtime_dir.rglob("*"):
-        # The name of the fork server's socket is chosen at its birth.
-        if not path.is_dir() and names in ("everything", path.name.split("-")[0]):
+        # The name of the fork server's socket is chosen when that starts.
+        is_meant = path.name == names or (names == "listener" and path.name.startswith("listener-"))
+        if not path.is_dir() and (names == "everything" or is_meant):
             path.unlink()
 
 
