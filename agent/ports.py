@@ -157,7 +157,7 @@ class Work(Protocol):
         ...
 
     def on_taken_over(self, now_ns: int) -> None:
-        """The supervisor died and another speaks: it knows nothing of what was published or asked."""
+        """The supervisor died and another one has taken over: what was published or asked before is unknown to it."""
         ...
 
     def on_stop(self, now_ns: int, *, for_good: bool) -> None:

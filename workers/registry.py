@@ -14,7 +14,7 @@ import workers
 from agent.config import SETTINGS, STATE_DIR, STORAGE_QUOTA, Config, default_quota_bytes
 from agent.model.table import Table
 from agent.model.tables import SYSTEM_TABLES
-from agent.model.worker_kind import Statistic
+from agent.model.worker_kind import RULES, STATS, Statistic
 from agent.setting import AUTO_BYTES, AnySetting, AutoSwitch
 from workers import samplers
 from workers.framework.declaration import Worker
@@ -47,6 +47,7 @@ def all_workers() -> tuple[Worker, ...]:
         assert isinstance(worker, Worker), name
         found.append(worker)
     assert len({each.name for each in found}) == len(found), "two workers have one name"
+    assert all({STATS, RULES} <= each.kind.answers for each in found), "every worker answers for its statistics and its rules"
     return tuple(sorted(found, key=lambda each: (each.kind.start_order, each.name)))
 
 

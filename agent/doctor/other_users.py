@@ -7,7 +7,8 @@ opened, so it is only opened. Opening it, or reading `io`, still waits for an ex
 import os
 
 from agent.model.errors import KernelFormatError
-from agent.model.proc_stat import STAT_BYTES_MAX, parse_stat
+from agent.model.proc_stat import STAT_BYTES_MAX
+from agent.process_stat import read_stat
 from agent.side_reader import SideReader, Unanswered
 
 # At most OTHERS_MAX processes of other users are tried, among the newest PROCESSES_MAX processes.
@@ -57,10 +58,6 @@ def _may_read(path: str) -> bool:
 def _is_kernel_thread(folder: str) -> bool:
     """What the process's `stat` says. One that cannot be read is a hidden process, and kernel threads are never hidden alone."""
     try:
-        descriptor = os.open(os.path.join(folder, "stat"), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        try:
-            return parse_stat(os.read(descriptor, STAT_BYTES_MAX)).is_kernel_thread
-        finally:
-            os.close(descriptor)
+        return read_stat(folder).is_kernel_thread
     except (OSError, KernelFormatError):
         return False

@@ -41,16 +41,20 @@ class Stat(NamedTuple):
         return self.state in "ZX" and (self.threads or 0) > 1
 
 
-def parse_stat(line: bytes) -> Stat:
-    """The fields of one line. *Raises:* KernelFormatError. *Source:* proc_pid_stat(5).
+def stat_fields(line: bytes, fields_max: int = -1) -> list[bytes]:
+    """The fields behind the name, the state first; empty where there is no name. *Source:* proc_pid_stat(5), fields 3 and up.
 
-    The name in the second field may hold spaces and parentheses, so the fields begin after the *last* parenthesis.
+    The name in the second field may hold spaces and parentheses, so the fields begin after the *last* parenthesis. What is
+    behind `fields_max` fields stays together at the end.
     """
     end = line.rfind(b")")
-    fields = line[end + 2 :].split(b" ", 22)
+    return line[end + 2 :].split(b" ", fields_max) if end >= 0 else []
+
+
+def parse_stat(line: bytes) -> Stat:
+    """The fields of one line. *Raises:* KernelFormatError. *Source:* proc_pid_stat(5)."""
+    fields = stat_fields(line, 22)
     try:
-        if end < 0:
-            raise ValueError("no name")
         start = int(fields[19])
         if not 0 <= start < _UINT64_END:
             raise ValueError("a start that is none")

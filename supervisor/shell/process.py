@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from agent.model.foreign import readable
-from agent.model.proc_stat import STAT_BYTES_MAX, Stat, parse_stat
+from agent.model.proc_stat import Stat
+from agent.process_stat import read_stat
 
 # TASK_COMM_LEN is 16; kernel threads may have longer names.
 NAME_BYTES_MAX = 64
@@ -92,7 +93,6 @@ def reopen_pipe(pid: int, inode: int, flags: int) -> int | None:
 
 def _stat_of(pid: int) -> Stat | None:
     try:
-        with open(f"/proc/{pid}/stat", "rb") as stat:
-            return parse_stat(stat.read(STAT_BYTES_MAX))
+        return read_stat(f"/proc/{pid}")
     except OSError:
         return None

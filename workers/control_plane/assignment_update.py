@@ -110,7 +110,7 @@ def _row(assignment: Assignment, wall_ns: int, valid_until_wall_ns: int | None) 
 def adopt(entries: Iterable[Change], heartbeat: Callable[[], None] | None = None) -> dict[str, Assignment]:
     """The assignments that a predecessor published, from the entries `pod/...`; what cannot be read is left out.
 
-    What is left out is observed anew, and `repairs` replaces or removes its entry.
+    What is left out is observed again, and `repairs` replaces or removes its entry.
     """
     adopted: dict[str, Assignment] = {}
     for key, content in beating(entries, heartbeat):

@@ -198,7 +198,7 @@ class GroupController:
             self._lose(problem)
             return
         if self._mount_id is not None:
-            self._plan.on_lost(ProblemKind.NOT_MOUNTED, "another resctrl is mounted here now; groups are made anew")
+            self._plan.on_lost(ProblemKind.NOT_MOUNTED, "another resctrl is mounted here now; groups are made again")
         self._mount_id, self._lost = mount_id, None
         self._plan.on_found(now_ns)
         # It may be the same resctrl, with groups that nobody wants by now: it was covered, or could not be looked at for a while.

@@ -1,9 +1,9 @@
 """Which monitoring groups are to be made, checked and given back, in which order, and who goes without. PURE.
 
 Monitoring ids are few. While there are enough, everybody has one; when there are not, the priority of the rule that chose a
-group decides: a group gives way to one of higher priority, never to an equal. Whoever goes without is known by its reason.
+group decides: a group gives way to one of higher priority, never to an equal. A group without one has its reason.
 
-`next_step` names one thing to do; whoever does it tells how it ended, and the plan goes on from there.
+`next_step` names one thing to do; the caller reports how it ended, and the plan goes on from there.
 """
 
 from collections.abc import Sequence
@@ -120,7 +120,7 @@ class GroupPlan:
         self._create_at_ns = self._paused_until_ns = now_ns
 
     def retry_all(self, now_ns: int) -> None:
-        """Failed groups are tried again and every part that is not whole is looked at, whatever their turn."""
+        """Failed groups are tried again and every part that is not whole is looked at, before their turn."""
         self._create_at_ns = min(self._create_at_ns, now_ns)
         for group in self._groups.values():
             group.create_at_ns = min(group.create_at_ns, now_ns)
@@ -131,10 +131,10 @@ class GroupPlan:
 
     def next_step(self, now_ns: int) -> Step | None:
         """The most urgent thing that is due: ids are given back before any is asked for; then groups are made, in the order of
-        their priority; then threads are looked after, whoever waits longest first."""
+        their priority; then threads are checked, the longest wait first."""
         if now_ns >= self._paused_until_ns and (change := self._next_change(now_ns)) is not None:
             return change
-        # Whoever finds nobody outside needs no lock.
+        # A check that finds no thread outside takes no lock.
         due = [group for group in self._groups.values() if group.paths and group.check_at_ns <= now_ns]
         if due:
             group = min(due, key=lambda each: (each.check_at_ns, each.rank))
@@ -193,7 +193,7 @@ class GroupPlan:
             case _:
                 self._create_at_ns = now_ns + self._retry_interval_ns
         for waiting in self._missing():
-            # Hundreds may wait: they are told once, and not anew whenever another one of them is tried.
+            # Hundreds may wait: they are told once, not again each time that one of them is tried.
             # Whose own directory fails keeps that reason.
             if waiting.create_at_ns > now_ns:
                 continue
@@ -221,7 +221,7 @@ class GroupPlan:
         self._touch(group)
 
     def on_check_failed(self, name: str, kind: ProblemKind, detail: str, now_ns: int) -> None:
-        """The pass did not come to its end; where the directory itself is gone it is made anew, at once."""
+        """The pass did not come to its end; where the directory itself is gone it is made again at once."""
         group = self._groups.get(name)
         if group is None:
             return
@@ -233,13 +233,13 @@ class GroupPlan:
         self._touch(group)
 
     def on_vanished(self, name: str, now_ns: int) -> None:
-        """Somebody else removed the group's directory: it is made anew."""
+        """Another program removed the group's directory: it is made again."""
         if (group := self._groups.get(name)) is not None:
             self._fail(group, ProblemKind.IO, "the group's directory was removed by somebody else")
             self._create_at_ns = min(self._create_at_ns, now_ns)
 
     def _evict(self, now_ns: int) -> bool:
-        """Whoever has an id and less priority than somebody who waits gives it back; as many as that helps."""
+        """Groups with an id give it back to waiting groups of higher priority; True when any did."""
         # Nobody gives way to a group that cannot be made whatever ids are free: an equal one would take the id, and so on for ever.
         waiting = sorted((group for group in self._missing() if group.create_at_ns <= now_ns), key=lambda each: each.rank)
         holding = sorted((group for group in self._groups.values() if group.paths), key=lambda each: each.rank, reverse=True)

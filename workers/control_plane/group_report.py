@@ -47,13 +47,13 @@ class GroupReport:
         self._bus.note(Note("resctrl_cleanup", "warning" if report.removal_failures else "info", fields))
 
     def tell_state(self, now_ns: int, *, is_mounted: bool) -> None:
-        """Who goes without a group now; without resctrl that is told by its own condition."""
+        """Which units have no group now; without resctrl its own condition says so."""
         if now_ns >= self._summary_at_ns:
             self._summary_at_ns = now_ns + SUMMARY_INTERVAL_NS
             self.conditions.tell("pods_unmeasured", self._unmeasured_sentence() if is_mounted else "")
 
     def _unmeasured_sentence(self) -> str:
-        """Who goes without a group, as a sentence. Ids on their way and a lock are no problem at first."""
+        """Which units have no group, as a sentence. Ids in limbo and a lock are no problem at first."""
         found = self._plan.unmeasured().values()
         now_ns = self._clock.now_ns()
         if not any(kind in _MOMENTARY for kind, _detail in found):

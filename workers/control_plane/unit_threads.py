@@ -43,7 +43,7 @@ class UnitThreads:
 
     def threads(self) -> frozenset[int]:
         """All threads of all parts; one that is gone has none. What keeps those of one part from being known is in `failure`, and
-        the other parts are listed all the same. *Raises:* OSError when it is so with every part."""
+        the other parts are still listed. *Raises:* OSError when no part can be listed."""
         self.failure, self._listed = None, {}
         # All units of a host may share one group.
         for part, sources in beating(self._sources.items(), self._heartbeat, _PARTS_PER_BEAT):

@@ -24,7 +24,7 @@ Sample = Sequence[tuple[Table, Sequence[Row]]]
 
 
 class UnreadableError(EvergaugeError):
-    """Nothing at all can be read. `sample` are rows that say so; without `blocks_ready` the agent is ready all the same."""
+    """Nothing at all can be read. `sample` are rows that say so; without `blocks_ready` the agent is ready in spite of it."""
 
     def __init__(self, where: str, problem: str, remedy: str, *, blocks_ready: bool = True, sample: Sample = ()) -> None:
         super().__init__(where, problem, remedy)

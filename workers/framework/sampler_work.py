@@ -14,7 +14,7 @@ from workers.framework.condition import Conditions
 from workers.framework.sampler import Probe, Sample, Sampler, UnreadableError
 from workers.framework.work import BaseWork
 
-# Whoever is behind by many ticks a second is told once a second how many.
+# A sampler that loses many ticks a second reports them once a second.
 DROPPED_NOTE_NS = 1 * S
 # Work between ticks is done in parts, so that the loop hears the supervisor meanwhile, and never makes a tick late.
 CATCH_UP_NS = 50 * MS

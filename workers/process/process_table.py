@@ -107,7 +107,7 @@ class ProcessTable:
     def look(self, names: Iterable[str], boot_ticks: int) -> list[TrackedProcess]:
         """Bring every process up to date; gives those whose CPU moved or is not known.
 
-        `boot_ticks` is the time at which the listing of the names began: who is born while it goes on is the next one's.
+        `boot_ticks` is the time at which the listing of the names began: a process that starts meanwhile belongs to the next look.
         """
         found = set(names)
         known = self.processes
@@ -201,7 +201,7 @@ class ProcessTable:
         total = self.sums[None]
         total.move(process, 1)
         self._set_memory(process, stat)
-        # Born since the last tick: all its CPU is of this interval. Else its CPU before we met it is not this interval's.
+        # Started since the last tick: all its CPU is of this interval. Otherwise only what it uses from now on is.
         if self._last_boot_ticks is not None and stat.cpu_ticks is not None and stat.start_ticks >= self._last_boot_ticks:
             process.interval_ticks = stat.cpu_ticks
             total.cpu_ticks += stat.cpu_ticks

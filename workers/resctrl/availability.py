@@ -34,7 +34,7 @@ def _is_usable(config: Config) -> bool:
         # Nobody may look, so nobody could read either.
         return False
     finally:
-        # Whoever asks lives as long as the agent: what it kept open would keep an unmounted resctrl from ever being mounted again.
+        # The caller lives as long as the agent: a directory kept open would keep an unmounted resctrl from being mounted again.
         filesystem.forget()
 
 

@@ -58,7 +58,7 @@ class Domain:
 
 
 class OpenFiles:
-    """The descriptors of all event files, as many as this process may have; the rest is opened anew at each reading."""
+    """The descriptors of all event files, as many as this process may have; the rest is opened for each reading."""
 
     def __init__(self, filesystem: FileReader) -> None:
         self.filesystem = filesystem
@@ -68,7 +68,7 @@ class OpenFiles:
         return len(self._pool)
 
     def open(self, file: EventFileReader) -> bool:
-        """Keep it open; False: it must be opened anew at each reading. *Raises:* OSError: there is no such file, or none for us."""
+        """Keep it open; False: it must be opened for each reading. *Raises:* OSError: there is no such file, or none for us."""
         descriptor = self._pool.keep(file, file.path)
         if descriptor is None:
             return False

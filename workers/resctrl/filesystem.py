@@ -177,7 +177,7 @@ class MountedFilesystem:
         return os.open(_inner(path), _READ, dir_fd=self._root())
 
     def read_open(self, descriptor: int, bytes_max: int) -> bytes:
-        """The content from its beginning: the kernel evaluates it anew at offset 0. *Raises:* OSError."""
+        """The content from its beginning: the kernel evaluates it again at offset 0. *Raises:* OSError."""
         return os.pread(descriptor, bytes_max, 0)
 
     def close(self, descriptor: int) -> None:

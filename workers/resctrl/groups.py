@@ -9,7 +9,7 @@ from workers.resctrl.report import CleanupReport, Reconciled
 from workers.resctrl.tree import GroupTree
 
 # Two are the least: one that moves and one that proves. Forks between them take a third now and then; a pod that forks
-# faster than this converges is tried again by whoever asked.
+# faster than this converges is tried again by the caller.
 PASSES_MAX = 5
 
 
@@ -41,7 +41,7 @@ class MonitoringGroups(GroupTree):
 
         *Absent:* directories without strays. *Raises:* ResctrlError.
         """
-        # The other way round than in a reconciliation: whoever is born into the group after it was listed is no stray.
+        # In the other order than in a reconciliation: a thread that starts in the group after it was listed is no stray.
         held = {}
         for directory in tuple(paths) or self.directories_of(path):
             with self.tolerating_gone():

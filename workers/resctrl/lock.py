@@ -17,7 +17,7 @@ RETRY_NS = 5 * MS
 
 
 class ChangeLock:
-    """The lock of one mount, for one thread; whoever holds it may take it again."""
+    """The lock of one mount, for one thread; its holder may take it again."""
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """From readings of one counter to bytes per second: never negative, never more than a memory can carry. PURE.
 
-A counter that went back either wrapped around or began anew, and nobody says which. A wrap is believed only where it is the
-plain explanation: going on at its former pace takes the counter over the end of a width that counters have and to where it is
+A counter that went back either wrapped around or was reset, and nothing says which. A wrap is believed only where it is the
+plain explanation: going on at its last pace takes the counter over the end of a width that counters have and to where it is
 now. Everything else is a reset, and a difference over a reset would be false; of a wrap taken for a reset one rate is absent.
 """
 
@@ -22,13 +22,13 @@ _PACE_PARTS = 16
 class Counter:
     """One counter and its last reading."""
 
-    __slots__ = ("_at_ns", "_former", "_pace", "_unit", "_value")
+    __slots__ = ("_at_ns", "_doubted", "_pace", "_unit", "_value")
 
     def __init__(self) -> None:
         self._value = -1
         self._at_ns = 0
         # The reading before the last one, where the last one is in doubt.
-        self._former: tuple[int, int] | None = None
+        self._doubted: tuple[int, int] | None = None
         # The last rate, in bytes per second; None: none yet.
         self._pace: float | None = None
         # What all readings are multiples of: the bytes of one count of the hardware, or a multiple of them.
@@ -41,7 +41,7 @@ class Counter:
         """
         before, before_at_ns = self._value, self._at_ns
         self._unit = gcd(self._unit, value)
-        if self._former is not None:
+        if self._doubted is not None:
             before, before_at_ns = self._settle(value, at_ns)
         step, elapsed_ns = value - before, at_ns - before_at_ns
         self._value, self._at_ns = value, at_ns
@@ -62,12 +62,12 @@ class Counter:
     def _doubt(self, before: int, before_at_ns: int, *, is_doubtful: bool) -> None:
         self._pace = None
         if is_doubtful:
-            self._former = before, before_at_ns
+            self._doubted = before, before_at_ns
 
     def _settle(self, value: int, at_ns: int) -> tuple[int, int]:
         """The reading to compare with, after one in doubt: the one before it, if the counter goes on from there."""
-        assert self._former is not None
-        (before, before_at_ns), self._former = self._former, None
+        assert self._doubted is not None
+        (before, before_at_ns), self._doubted = self._doubted, None
         if value >= before and _is_plausible(value - before, at_ns - before_at_ns):
             return before, before_at_ns
         return self._value, self._at_ns

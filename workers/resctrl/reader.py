@@ -80,7 +80,7 @@ class DirectoryReader:
             self._look_after_failure(now_ns)
 
     def look(self, now_ns: int) -> list[EventFileReader]:
-        """List the domains, open what is new and what had vanished; gives the files that vanished and were opened anew."""
+        """List the domains, open what is new and what had vanished; gives the files that had vanished and were opened again."""
         self._looked_at_ns = now_ns
         try:
             names = self._list()
@@ -145,7 +145,7 @@ class DirectoryReader:
         return not was_failing or self._scanned_at_ns - self._looked_at_ns >= LOOK_AGAIN_NS
 
     def _look_after_failure(self, now_ns: int) -> None:
-        """A domain may be gone, or the whole group made anew: then its files are there again, and read at once."""
+        """A domain may be gone, or the whole group made again: then its files are there again, and read at once."""
         failed = self.failed
         reopened = self.look(now_ns)
         if reopened:
@@ -182,7 +182,7 @@ class DirectoryReader:
         return file
 
     def _reopen(self, domain: Domain) -> list[EventFileReader]:
-        """Files that had vanished and are there again are others: what they count begins anew."""
+        """Files that had vanished and are there again are others: their counts start from zero."""
         failing = [file for file in domain.files if file.is_failing]
         self._files.close(failing)
         reopened = []

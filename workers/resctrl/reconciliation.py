@@ -3,7 +3,7 @@
 Why one clean pass is enough: the source is listed before the group. A thread listed by the source is looked for in the group
 afterwards; one born later has a listed thread for its creator, which was inside, and a child begins where its creator is. What
 this cannot see is a fork that began before its creator was moved, for the kernel copies the group first and lists the child
-last: whoever wants to be sure compares again after a while.
+last: a caller that wants to be sure compares again after a while.
 """
 
 from collections.abc import Iterable
@@ -72,7 +72,7 @@ class Reconciliation:
         """One pass: list, compare, assign what is outside.
 
         *Raises:* ResctrlError EMPTY_THREAD_SET when there is no thread (yet, or any more); IO with ENOENT or ENODEV when the
-        group is gone: make it anew and begin again; SourceError when nobody can say which threads there are.
+        group is gone: make it again and start over; SourceError when nobody can say which threads there are.
         """
         outside = self._look_outside()
         self._passes += 1
@@ -143,7 +143,7 @@ class Reconciliation:
             except ResctrlError as problem:
                 if problem.kind in _ENDS_ALL:
                     raise
-                # The rest of the pod is measured all the same; ids may be free at the next try.
+                # The rest of the pod is still measured; ids may be free at the next try.
                 self._problem = problem
                 has_raced = has_raced or problem.errno in GONE
         return has_raced

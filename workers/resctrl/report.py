@@ -31,7 +31,7 @@ class Assigned(Struct, frozen=True):
 class Reconciled(Struct, frozen=True):
     """How far a group holds its threads.
 
-    `outside` threads were outside in the last look; `is_clean`: none was, and whoever is born from now on is born inside.
+    `outside` threads were outside in the last look; `is_clean`: none was, and new threads start inside.
     `assigned` counts all passes. `paths` are all directories of the group, the main one first: more than one when threads live
     in other control groups. `problem` is why some could not be placed (`capacity`, `busy`, ...), None where nothing failed.
     """

@@ -105,7 +105,7 @@ class Times(Struct, frozen=True):
 
 
 class GroupView:
-    """What is read of one group, over all of its directories: found anew whenever domains come or go."""
+    """What is read of one group, over all of its directories: found again whenever domains come or go."""
 
     def __init__(self, path: str, directories: Sequence[DirectoryReader]) -> None:
         self.path = path

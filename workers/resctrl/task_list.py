@@ -30,7 +30,7 @@ def commands(thread_ids: Iterable[int]) -> Iterator[list[int]]:
     length = 0
     for thread_id in sorted(thread_ids):
         if thread_id <= 0:
-            # 0 would move whoever writes it.
+            # 0 would move the writer itself.
             raise ValueError(f"{thread_id} is no thread id")
         needed = len(str(thread_id)) + (1 if batch else 0)
         if length + needed > COMMAND_BYTES_MAX:
@@ -54,5 +54,5 @@ def failed_id(status: str) -> int | None:
 
 
 def says_foreign(status: str) -> bool:
-    """Whether EINVAL came from a thread in another control group. Without a word from the kernel that is the likeliest."""
+    """Whether EINVAL came from a thread in another control group. Without an explanation from the kernel that is the likeliest."""
     return not status or _OTHER_CONTROL_GROUP in status

@@ -12,7 +12,7 @@ FRAMES_PER_CALL_MAX = 256
 
 
 class SocketDataPeer:
-    """One ROUTER for all senders. It never blocks: whoever does not read his answers asks again when he reconnects.
+    """One ROUTER for all senders. It never blocks: a sender that does not read its answers asks again when it reconnects.
 
     *Raises:* UnavailableError where the socket cannot be made: no inode, no room, no folder.
     """

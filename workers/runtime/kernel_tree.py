@@ -18,8 +18,8 @@ class OpenKernelTree:
 
     @property
     def _root(self) -> int:
-        # Opened with the first use: a root that is not there is an error of a reading, which its reader reports, and not
-        # one of a worker's birth, which would repeat for ever.
+        # Opened at the first use: a root that is not there is an error of a reading, which its reader reports, and not
+        # one of a worker's start, which would repeat for ever.
         if self._descriptor is None:
             self._descriptor = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         return self._descriptor
@@ -48,7 +48,7 @@ class OpenKernelTree:
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._root)
 
     def read_open(self, descriptor: int, bytes_max: int) -> bytes:
-        """The content from its beginning: kernel files make it anew at offset 0. *Raises:* OSError."""
+        """The content from its beginning: the kernel makes it again at offset 0. *Raises:* OSError."""
         return os.pread(descriptor, bytes_max, 0)
 
     def close(self, descriptor: int) -> None:

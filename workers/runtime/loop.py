@@ -77,7 +77,7 @@ class WorkerLoop:
             self._turn(ready)
 
     def heartbeat(self) -> None:
-        """In the middle of a long turn: it goes on, and whoever watches may know."""
+        """In the middle of a long turn: the watchdog sees that it makes progress."""
         self._page.beat(self._clock.now_ns(), self._replica.revision, self._replica.state.digest)
 
     def _tell_memory(self, now_ns: int) -> None:
@@ -104,7 +104,7 @@ class WorkerLoop:
             self._follow_interests()
 
     def _on_event(self, interest: Interest, events: int, now_ns: int) -> None:
-        # A failed descriptor is both: whoever reads or writes there gets the error.
+        # A failed descriptor is both readable and writable: reading or writing there gives the error.
         has_failed = events & zmq.POLLERR
         if interest.readable and (has_failed or events & zmq.POLLIN):
             self._work.on_readable(interest.descriptor, now_ns)

@@ -7,9 +7,12 @@ import signal
 from contextlib import suppress
 
 from agent.model.errors import BusyError
+from agent.model.proc_stat import STAT_BYTES_MAX, stat_fields
 from agent.prctl import PR_SET_NAME, PR_SET_PDEATHSIG, prctl
 
 _NAME_BYTES_MAX = 15
+# Of the fields behind the name. *Source:* proc_pid_stat(5), fields 48 and 49.
+_ARG_START, _ARG_END = 45, 46
 
 # Set by the fork server, inherited by its children.
 server_pid: int | None = None
@@ -45,8 +48,8 @@ def set_name(name: str) -> None:
 def _set_arguments(name: str) -> None:
     """Write over this process's own copy of its arguments. *Source:* proc_pid_stat(5), arg_start and arg_end."""
     with open("/proc/self/stat", "rb") as stat:
-        fields = stat.read(4096).rpartition(b")")[2].split()
-    start, end = int(fields[45]), int(fields[46])
+        fields = stat_fields(stat.read(STAT_BYTES_MAX))
+    start, end = int(fields[_ARG_START]), int(fields[_ARG_END])
     with open("/proc/self/cmdline", "rb") as command:
         interpreter = command.read(4096).partition(b"\0")[0]
     text = b"\0".join((interpreter, b"evergauge", name.encode()))

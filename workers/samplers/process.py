@@ -30,7 +30,7 @@ COMMAND_LINE_BYTES = Size("sampler.process.command_line_bytes", 256, 16, 4096, "
 
 # A mount may be changed under a running agent, which is looked at once in so many ticks.
 VISIBILITY_PERIOD_TICKS = 30
-# Rows are made in so many microseconds each: a word that it goes on for each of these parts.
+# Rows take microseconds each: the heartbeat is called before each part of so many.
 ROWS_PER_BEAT = 512
 
 

@@ -42,7 +42,7 @@ HEARTBEAT_NS = 20 * MS
 OPEN_NS = 50 * MS
 OPEN_SHARE = 4
 # Domains come and go with CPUs. The root's are listed so often, for what appears in one group appears in all; and so many groups
-# at each tick in turn, where a group may differ all the same.
+# at each tick in turn, for a single group may differ.
 LOOK_NS = 2 * S
 GROUPS_LOOKED_AT = 4
 
@@ -144,14 +144,14 @@ class ResctrlProbe:
     # ---- what is read ------------------------------------------------------------------------------
 
     def _arrange(self) -> None:
-        former, self._views = self._views, {}
+        earlier, self._views = self._views, {}
         unused, self._directories = self._directories, {}
         for group in self._plan.groups.values():
             for path in group.paths:
                 if path not in self._directories:
                     self._directories[path] = unused.pop(path) if path in unused else self._make_directory(path)
             directories = [self._directories[path] for path in group.paths]
-            view = former.get(group.path)
+            view = earlier.get(group.path)
             is_same = view is not None and list(view.directories) == directories
             self._views[group.path] = view if view is not None and is_same else GroupView(group.path, directories)
         for directory in unused.values():
@@ -184,18 +184,18 @@ class ResctrlProbe:
         return self._is_demanded or self._was_mounted
 
     def _look_around(self, now_ns: int) -> None:
-        """List the root's domains now and then; when they are others, every group is listed anew, and else a few in turn."""
+        """List the root's domains now and then; when they differ, every group is listed again, otherwise a few in turn."""
         is_other = False
         if self._looked_at_ns is None or now_ns - self._looked_at_ns >= LOOK_NS:
             self._looked_at_ns = now_ns
-            former = self._domains
+            earlier = self._domains
             try:
                 self._domains = sorted(self._filesystem.list_directories("mon_data"))
                 self._root_failure = None
             except OSError as failure:
                 # The root has none on hardware that measures nothing; that is told by the control plane, with its reason.
                 self._root_failure = None if failure.errno == ENOENT else failure
-            is_other = bool(former) and self._domains != former
+            is_other = bool(earlier) and self._domains != earlier
         opened = (directory for directory in self._directories.values() if directory.is_open)
         if is_other:
             due = list(opened)
@@ -212,7 +212,7 @@ class ResctrlProbe:
     def _scan(self, times: Times) -> tuple[list[Row], list[Row]]:
         rows: tuple[list[Row], list[Row]] = ([], [])
         opened = [view for view in self._views.values() if view.is_open]
-        # After those that are open, whose interval they must not make longer; whoever was tried longest ago comes first.
+        # After those that are open, whose interval they must not make longer; the one tried longest ago comes first.
         others = sorted((view for view in self._views.values() if not view.is_open), key=lambda view: view.looked_at_ns)
         for view in opened:
             self._scan_group(view, times, rows)
@@ -242,7 +242,7 @@ class ResctrlProbe:
         pod_rows += view.pod_rows(self._plan.groups[view.path].pods, times, at_ns, self._llc_sizes)
 
     def _beat(self) -> int:
-        """A word of life where the last one is some time ago; gives the time."""
+        """Call the heartbeat unless that was a moment ago; gives the time."""
         now_ns = self._clock.now_ns()
         if now_ns >= self._heartbeat_at_ns:
             self._heartbeat_at_ns = now_ns + HEARTBEAT_NS

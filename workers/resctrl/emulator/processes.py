@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import chain
 
+from agent.model.proc_stat import stat_fields
 from workers.resctrl.emulator.ports import ThreadEvents
 from workers.resctrl.emulator.process_events import EventKind, EventSource, ThreadEvent
 
@@ -53,7 +54,7 @@ class HostThreads:
         """Its CPU time in clock ticks, and the CPU it last ran on. *Raises:* ProcessLookupError. *Source:* proc_pid_stat(5)."""
         # Not /proc/TID: for a first thread that would be the sum of its process.
         stat = _read(f"{self._proc}/{thread_id}/task/{thread_id}/stat", _STAT_BYTES)
-        fields = stat[stat.rindex(b")") + 2 :].split()
+        fields = stat_fields(stat)
         return int(fields[_USER_TICKS]) + int(fields[_SYSTEM_TICKS]), int(fields[_LAST_CPU])
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.model.errors import KernelFormatError
-from agent.model.proc_stat import NUMBER_MAX, STAT_BYTES_MAX, Stat, parse_comm, parse_stat
+from agent.model.proc_stat import NUMBER_MAX, STAT_BYTES_MAX, Stat, parse_comm, parse_stat, stat_fields
 
 # Captured from processes of a 6.18 kernel that gave themselves these names with prctl(PR_SET_NAME).
 FOLDER = Path(__file__).parents[3] / "fixtures" / "proc"
@@ -162,3 +162,10 @@ def test_the_end_of_the_first_thread_is_not_the_end_of_the_process(
     """Others may go on for as long as they like."""
     stat = Stat(state, 1, 0, threads, 5, 0)
     assert (stat.is_ended, stat.is_first_thread_ended) == (is_ended, is_first_thread_ended)
+
+
+def test_fields_begin_behind_the_last_parenthesis() -> None:
+    """The state is the first, whatever the name holds; without a name there are none."""
+    assert stat_fields(b"7 (a) b) S 1 2\n") == [b"S", b"1", b"2\n"]
+    assert stat_fields(b"7 (a) S 1 2 3\n", 2) == [b"S", b"1", b"2 3\n"]
+    assert stat_fields(b"S 1 2") == []
