@@ -1,4 +1,7 @@
-"""Clients of the control socket (`agent.model.control`): agentctl's, and those of tests, benchmarks and the soak."""
+"""agentctl's client of the control socket (`agent.model.control`): one question to the agent, within a deadline.
+
+Tests, benchmarks and the soak have one of their own (`tests/harness/control_connection.py`), which can also send what is malformed.
+"""
 
 # `socket` costs 4 ms of imports for names that one stream does not need; `_socket` is the C module it is made of,
 # with the same class below it since Python 2.
@@ -21,7 +24,7 @@ class NoAgentError(UnavailableError):
 
 
 class ControlClient:
-    """One connection to an agent, for any number of requests, within `seconds` for all of them together.
+    """One connection to an agent. `seconds` are the time for all that is done with it.
 
     *Raises:* as `ask`, from its construction on; TimeoutError when the time is over.
     """
@@ -46,14 +49,6 @@ class ControlClient:
 
     def __exit__(self, *_rest: object) -> None:
         self.close()
-
-    def ask(self, operation: str, arguments: "dict[str, object] | None" = None) -> "dict[str, object]":
-        """The result of one operation, as it came."""
-        from agent.model.control.answer import parse_answer
-        from agent.model.control.request import request_line
-
-        self.send(request_line(operation, arguments or {}))
-        return parse_answer(operation, self.line())
 
     def send(self, data: bytes) -> None:
         """Send bytes as they are."""

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.model.control.answer import AnsweredError, parse_answer
+from agent.model.control.answer import AnsweredError, ControlError, answer_line, parse_answer
+from agent.model.control.result import Readiness, SealedFileRow
 from agent.model.errors import EvergaugeError, ExitCode, ProtocolError
 
 RESULT = b'{"v": 1, "ok": true, "result": {"a": 1}}\n'
@@ -49,3 +50,19 @@ def test_foreign_bytes_are_a_failure_with_a_sentence(line: bytes) -> None:
     """Whatever comes, nothing but a failure of ours is raised."""
     with pytest.raises(EvergaugeError):
         parse_answer("status", line)
+
+
+def test_an_answer_line_is_read_back() -> None:
+    """A result under `result`, an error under `error`, each on one line."""
+    line = answer_line(Readiness(ready=True, reasons=[]))
+    assert line == b'{"v":1,"ok":true,"result":{"ready":true,"reasons":[]}}\n'
+    assert parse_answer("ready", line) == {"ready": True, "reasons": []}
+    with pytest.raises(AnsweredError, match=r"^no$"):
+        parse_answer("ready", answer_line(ControlError(code="refused", sentence="no", exit=64)))
+
+
+def test_what_json_cannot_hold_is_no_answer() -> None:
+    """A worker's own part of a result came over a protocol that has more types."""
+    with pytest.raises(TypeError):
+        answer_line(SealedFileRow(table="t", path="p", rows=object()))  # type: ignore[arg-type]
+    assert b'"path":"a\\\\xff"' in answer_line(SealedFileRow(table="t", path="a\udcff", rows=1))
