@@ -12,7 +12,7 @@ decides how large a row group is. *Raises:* OSError from all of these, and then 
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -27,7 +27,9 @@ _LEVEL = 3
 class FileMarks(Struct, frozen=True):
     """Who wrote a file and of what: the metadata in its footer, which readers compare with its name and folder.
 
-    `segment`: the id in its name. `run`: that of the segment; empty in a file that was made of many.
+    `segment`: the id in its name. `run`: that of the segment; of a compacted file that of its newest source.
+    *Range:* `sources`, `segments` and `runs` say of a compacted file how many files it was made of, and the last ids of their
+    segments and runs, up to a bound; 0 and nothing in a sealed file.
     """
 
     table: str
@@ -38,10 +40,15 @@ class FileMarks(Struct, frozen=True):
     agent_version: str
     created_wall_ns: int
     run: str = ""
+    sources: int = 0
+    segments: tuple[str, ...] = ()
+    runs: tuple[str, ...] = ()
 
     def metadata(self) -> dict[str, str]:
         """As they stand in the footer."""
+        compacted = {"sources": str(self.sources), "segments": " ".join(self.segments), "runs": " ".join(self.runs)}
         return {
+            **(compacted if self.sources else {}),
             "host": self.host,
             "install": self.install,
             "run": self.run,
@@ -58,8 +65,11 @@ class FileMarks(Struct, frozen=True):
 class ParquetFile:
     """One file in the making, under a name that no reader looks at. `rows` counts those written."""
 
-    def __init__(self, path: str, schema: Any, marks: FileMarks) -> None:
-        """Make the file, or empty the one that is there. `schema`: a `pyarrow.Schema`, whose metadata the marks replace."""
+    def __init__(self, path: str, schema: Any, marks: FileMarks, encodings: Mapping[str, str] | None = None) -> None:
+        """Make the file, or empty the one that is there. `schema`: a `pyarrow.Schema`, whose metadata the marks replace.
+
+        `encodings`: Parquet's encoding of some columns by name; of the others each page tries a dictionary first.
+        """
         import pyarrow as pa
         from pyarrow.parquet import ParquetWriter
 
@@ -69,8 +79,12 @@ class ParquetFile:
         # A file of Arrow's own instead of a path keeps its file system layer out of the process.
         self._sink = pa.OSFile(path, "wb")
         # The checksums are for the readers of single pages; the digest is for the file.
+        options: dict[str, Any] = {}
+        if encodings:
+            others = [name for name in schema.names if name not in encodings]
+            options = {"use_dictionary": others, "column_encoding": dict(encodings)}
         self._writer = ParquetWriter(
-            self._sink, self._schema, compression="zstd", compression_level=_LEVEL, write_page_checksum=True
+            self._sink, self._schema, compression="zstd", compression_level=_LEVEL, write_page_checksum=True, **options
         )
 
     def write_group(self, batches: Sequence[Any]) -> None:

@@ -1,7 +1,6 @@
 """A compactor that dies or meets a full disk at any of its steps: no row is lost, none comes twice, nothing is left behind."""
 
 import os
-import select
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -10,6 +9,7 @@ from pathlib import Path
 import duckdb
 import pytest
 from fakes.failpoints import failpoints
+from fakes.interests import ready_of
 from fakes.writer_host import WriterHost
 
 from agent.config import Config
@@ -50,7 +50,7 @@ class Ordeal:
         deadline = time.monotonic() + DEADLINE_SECONDS
         while not condition():
             assert time.monotonic() < deadline, f"the condition never came: {self.host.stats()['compaction']}"
-            select.select(self.host.work.descriptors(), [], [], 0.02)
+            ready_of(self.host.work.interests(), 0.02)
             self.host.clock.advance(10 * S)
             self.host.turn()
 

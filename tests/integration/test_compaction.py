@@ -1,7 +1,6 @@
 """Compaction by a real writer with real processes, over days that pass by its clock."""
 
 import os
-import select
 import signal
 import stat
 import threading
@@ -12,6 +11,7 @@ from pathlib import Path
 import duckdb
 import pyarrow.parquet
 import pytest
+from fakes.interests import ready_of
 from fakes.small_disk import mounted
 from fakes.writer_host import WriterHost
 
@@ -87,7 +87,7 @@ def turn_until(host: WriterHost, condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not condition():
         assert time.monotonic() < deadline, f"the condition never came: {host.stats()['compaction']}, {host.bus.conditions}"
-        select.select(host.work.descriptors(), [], [], 0.02)
+        ready_of(host.work.interests(), 0.02)
         host.clock.advance(50 * MS)
         host.turn()
 
@@ -286,12 +286,14 @@ def test_the_reader_group_may_read_what_was_compacted(new_host: NewHost) -> None
         pytest.skip("another group needs root")
     host = new_host({**OFF, "reader_group": "12345"})
     measure_days(host, 1)
+    sealed = next(host.state.glob("data/sample/*/*.parquet"))
+    modes = [(entry.stat().st_gid, stat.S_IMODE(entry.stat().st_mode)) for entry in (sealed, sealed.parent)]
+    assert modes[1] == (12345, 0o750)
     host.config = Config({"reader_group": "12345"})
     host.start()
     turn_until(host, lambda: compacted(host) == 1)
     (path,) = host.state.glob("data/sample/*/*.parquet")
-    modes = [(entry.stat().st_gid, stat.S_IMODE(entry.stat().st_mode)) for entry in (path, path.parent)]
-    assert modes == [(12345, 0o640), (12345, 0o750)]
+    assert [(entry.stat().st_gid, stat.S_IMODE(entry.stat().st_mode)) for entry in (path, path.parent)] == modes
     assert stat.S_IMODE((host.state / "compacting").stat().st_mode) == 0o700
 
 

@@ -1,83 +1,54 @@
-"""The Parquet file that a compaction writes. Imports pyarrow, late."""
+"""The marks and encodings of the Parquet file that a compaction writes, and its name."""
 
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from agent.model.timebase import iso_utc
-from agent.store.digest import MAGIC, add_digest
+from agent.model.timebase import DAY, S
+from agent.store.layout import SealedName, file_name
+from agent.store.parquet_writer import FileMarks
 from workers.writer.compaction_plan import LISTED_MAX
-from workers.writer.compaction_source import SourceFile, runs_of, segments_of
-from workers.writer.readers import ReaderGroup
+from workers.writer.compaction_source import SourceFile, SourceReader, UnfitError, runs_of, segments_of, version_of
+from workers.writer.compactor_order import Order
 
 if TYPE_CHECKING:
     import pyarrow
 
-# Two values that are read at any moment; of one that differs between the sources the newest counts.
-_KEPT = ("host", "install", "schema_version", "agent_version", "table", "run")
+# Year 9999: later times have no name.
+STAMP_END_NS = 2_932_897 * DAY
+# Times and counters grow in small steps, and numbers of bytes have few digits in common: differences take a third of the room of
+# plain numbers and half the time of a dictionary that is given up (measured with `scripts/bench/query`, scenario compaction).
+_INTEGERS = "DELTA_BINARY_PACKED"
 
 
-def marks_of(files: Sequence[SourceFile], segment: str, now_wall_ns: int) -> dict[str, str]:
-    """The metadata of the new file: the newest source's, and what differs between the sources as bounded lists.
+def name_of(order: Order, host: str, sources: SourceReader) -> str:
+    """The new file's name. *Raises:* UnfitError where its rows are of no time that a name can say."""
+    first_ns = min(group.first_ns for group in sources.groups)
+    last_ns = max(group.last_ns for group in sources.groups)
+    if not 0 <= first_ns <= last_ns < STAMP_END_NS:
+        raise UnfitError(order.folder, f"its rows have times from {first_ns} to {last_ns}", is_damaged=True)
+    return file_name(SealedName(order.prefix, host, first_ns // S * S, last_ns // S * S, True, order.segment))
 
-    *Range:* `segments` and `runs` are the last 192 of them, between spaces; `sources` says how many files there were.
-    """
+
+def marks_of(files: Sequence[SourceFile], order: Order, now_wall_ns: int) -> FileMarks:
+    """The metadata of the new file: what its newest source says, and of all of them a bounded number of segments and runs."""
     newest = files[-1].marks
     segments = [each for file in files for each in segments_of(file)]
     runs = list(dict.fromkeys(each for file in files for each in runs_of(file)))
-    version = max((file.marks.get("schema_version", "0") for file in files), key=lambda text: (len(text), text))
-    return {
-        **{key: newest[key] for key in _KEPT if key in newest},
-        "schema_version": version,
-        "segment": segment,
-        "segments": " ".join(segments[-LISTED_MAX:]),
-        "runs": " ".join(runs[-LISTED_MAX:]),
-        "sources": str(len(files)),
-        "created": iso_utc(now_wall_ns),
-        "digest": MAGIC.decode(),
-    }
+    return FileMarks(
+        table=order.table,
+        segment=order.segment,
+        host=newest.get("host", ""),
+        install=order.install,
+        schema_version=max(version_of(file) for file in files),
+        agent_version=newest.get("agent_version", ""),
+        created_wall_ns=now_wall_ns,
+        run=newest.get("run", ""),
+        sources=len(files),
+        segments=tuple(segments[-LISTED_MAX:]),
+        runs=tuple(runs[-LISTED_MAX:]),
+    )
 
 
-class CompactedFile:
-    """One file in the making. *Raises:* OSError."""
-
-    def __init__(self, path: str, schema: "pyarrow.Schema", marks: dict[str, str]) -> None:
-        import pyarrow
-        from pyarrow.parquet import ParquetWriter
-
-        self.path = path
-        self._schema = schema.with_metadata(marks)
-        self._sink = pyarrow.OSFile(path, "wb")
-        os.chmod(path, 0o600)
-        names = {True: [], False: []}  # type: dict[bool, list[str]]
-        for field in schema:
-            names[str(field.type) == "int64"].append(field.name)
-        self._writer = ParquetWriter(
-            self._sink,
-            self._schema,
-            compression="zstd",
-            write_page_checksum=True,
-            use_dictionary=names[False],
-            column_encoding=dict.fromkeys(names[True], "DELTA_BINARY_PACKED"),
-        )
-
-    def write(self, rows: "pyarrow.Table") -> None:
-        """One row group."""
-        self._writer.write_table(rows.replace_schema_metadata(self._schema.metadata), row_group_size=max(1, rows.num_rows))
-
-    def finish(self, readers: ReaderGroup, final_path: str) -> int:
-        """Force it to the disk; its bytes."""
-        self._writer.close()
-        self._sink.close()
-        add_digest(self.path)
-        descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            readers.share_file(descriptor, final_path)
-            os.fsync(descriptor)
-            return os.fstat(descriptor).st_size
-        finally:
-            os.close(descriptor)
-
-    def forget(self) -> None:
-        """Write nothing more: else Arrow finishes the file when Python forgets it."""
-        self._writer.is_open = False
+def encodings_of(schema: "pyarrow.Schema") -> dict[str, str]:
+    """How columns are encoded that need no dictionary."""
+    return {field.name: _INTEGERS for field in schema if str(field.type) == "int64"}

@@ -11,7 +11,7 @@ at any step is undone or finished by looking which of the two `day` holds.
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from stat import S_ISDIR
+from stat import S_IMODE, S_ISDIR
 
 import msgspec
 from msgspec import Struct
@@ -54,6 +54,11 @@ class Job:
         make_folder(self.path)
         self._check_exchange()
         make_folder(self.day)
+        with suppress(OSError):
+            # As it was, where somebody has opened it to others than the reader group.
+            found = os.stat(self.live)
+            os.chown(self.day, -1, found.st_gid)
+            os.chmod(self.day, S_IMODE(found.st_mode))
         readers.share_folder(self.day)
 
     def _check_exchange(self) -> None:

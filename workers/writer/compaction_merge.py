@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from workers.writer.compaction_source import TIME, SourceFile, SourceReader, UnfitError
+from workers.writer.compaction_source import TIME, SourceFile, SourceReader, UnfitError, version_of
 from workers.writer.compaction_window import BYTES_MAX, ROWS_MAX, Window, halves, is_too_large, whole
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ def union_schema(files: Sequence[SourceFile]) -> "pyarrow.Schema":
     """
     import pyarrow
 
-    newest = max(files, key=_version)
+    newest = max(files, key=version_of)
     fields: dict[str, pyarrow.Field] = {}
     for file in [newest, *files]:
         for field in file.schema:
@@ -25,11 +25,6 @@ def union_schema(files: Sequence[SourceFile]) -> "pyarrow.Schema":
             if known.type != field.type:
                 raise UnfitError(file.name, f"its column {field.name} is {field.type}, not {known.type} as in {newest.name}")
     return pyarrow.schema(list(fields.values()))
-
-
-def _version(file: SourceFile) -> int:
-    text = file.marks.get("schema_version", "")
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
 
 
 def merge(

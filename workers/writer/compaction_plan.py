@@ -81,14 +81,8 @@ Verdict = Due | UpToDate | Unfinished | LeftAlone
 
 def parse_source(name: str, prefix: str) -> Source | None:
     """A file of a table by its name; None: it is none of the agent's."""
-    found = parse_sealed_name(name, prefix) or parse_sealed_name(_with_both_times(name), prefix)
+    found = parse_sealed_name(name, prefix)
     return None if found is None else Source(name, found.host, found.segment, found.is_compacted)
-
-
-def _with_both_times(name: str) -> str:
-    """A name with the time of its segment alone, as if that were the time of its first and last row."""
-    rest, dash, segment = name.rpartition("-")
-    return f"{rest}-{rest.rpartition('-')[2]}{dash}{segment}"
 
 
 def compacted_id(generation: int, chance: str) -> str:

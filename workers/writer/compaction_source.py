@@ -191,3 +191,9 @@ def segments_of(file: SourceFile) -> list[str]:
 def runs_of(file: SourceFile) -> list[str]:
     """The runs of the agent whose rows a source has, as far as it lists them."""
     return (file.marks.get("runs") or file.marks.get("run", "")).split()
+
+
+def version_of(file: SourceFile) -> int:
+    """The version of its table's columns; 0 where it says none."""
+    text = file.marks.get("schema_version", "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0

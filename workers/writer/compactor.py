@@ -16,10 +16,9 @@ from contextlib import suppress
 
 from agent.failpoint import failpoint
 from agent.model.errors import EvergaugeError, ExitCode
-from agent.model.timebase import DAY, S
 from agent.prctl import die_with_parent
-from agent.store.layout import SealedName, file_name
-from workers.writer.compaction_file import CompactedFile, marks_of
+from agent.store.parquet_writer import ParquetFile
+from workers.writer.compaction_file import encodings_of, marks_of, name_of
 from workers.writer.compaction_job import ImpossibleError, Job, SourceList, clean_left_jobs
 from workers.writer.compaction_merge import merge, union_schema
 from workers.writer.compaction_plan import DayFolder, Source, foreign_name, in_order_of_age, parse_source
@@ -30,8 +29,6 @@ from workers.writer.folder import storage_error
 from workers.writer.readers import ReaderGroup
 
 NICE = 19
-# Year 9999: later times have no name.
-STAMP_END_NS = 2_932_897 * DAY
 
 
 def compact(order: Order) -> CompactReport:
@@ -89,19 +86,21 @@ def _compact(order: Order, job: Job, found: Sequence[Source], readers: ReaderGro
     if not sources.groups:
         raise UnfitError(found[0].name, "neither it nor any other file of the day has a row")
     schema = union_schema(sources.files)
-    name = _name(order, found[-1].host, sources)
-    marks = marks_of(sources.files, order.segment, time.time_ns())
-    file = CompactedFile(os.path.join(job.day, name), schema, marks)
+    name = name_of(order, found[-1].host, sources)
+    path = os.path.join(job.day, name)
+    file = ParquetFile(path, schema, marks_of(sources.files, order, time.time_ns()), encodings_of(schema))
     try:
-        rows = merge(sources, schema, file.write, lambda: failpoint("compactor.window_written"))
+        rows = merge(sources, schema, lambda piece: file.write_group([piece]), lambda: failpoint("compactor.window_written"))
         if rows != sources.rows:
-            raise UnfitError(order.folder, f"its files hold {rows} rows, and their footers say {sources.rows}", is_damaged=True)
-        bytes_after = file.finish(readers, os.path.join(job.live, name))
+            problem = f"its files hold {rows} rows, and their footers say {sources.rows}"
+            raise UnfitError(order.folder, problem, is_damaged=True)
+        file.close()
+        file.force(lambda descriptor: readers.share_file(descriptor, os.path.join(job.live, name)))
     except BaseException:
         file.forget()
         raise
     failpoint("compactor.written")
-    _verify(file.path, name, rows, order)
+    bytes_after = _verify(path, name, rows, order)
     job.take_place(SourceList(name, tuple(source.name for source in found)))
     left = job.finish()
     return CompactReport(
@@ -116,20 +115,12 @@ def _compact(order: Order, job: Job, found: Sequence[Source], readers: ReaderGro
     )
 
 
-def _verify(path: str, name: str, rows: int, order: Order) -> None:
-    """Read the new file back as any later compaction would. *Raises:* UnfitError."""
+def _verify(path: str, name: str, rows: int, order: Order) -> int:
+    """Read the new file back as a later compaction would; its bytes. *Raises:* UnfitError."""
     written = SourceReader(os.path.dirname(path), order.table, order.install, [Source(name, "", order.segment, is_compacted=True)])
     if written.rows != rows or sum(group.rows for group in written.groups) != rows:
         raise UnfitError(name, f"{rows} rows were written into it, and it says {written.rows}", is_damaged=True)
-
-
-def _name(order: Order, host: str, sources: SourceReader) -> str:
-    """The new file's name. *Raises:* UnfitError where its rows are of no time that a name can say."""
-    first_ns = min(group.first_ns for group in sources.groups)
-    last_ns = max(group.last_ns for group in sources.groups)
-    if not 0 <= first_ns <= last_ns < STAMP_END_NS:
-        raise UnfitError(order.folder, f"its rows have times from {first_ns} to {last_ns}")
-    return file_name(SealedName(order.prefix, host, first_ns // S * S, last_ns // S * S, True, order.segment))
+    return written.files[0].bytes
 
 
 def yield_to_others() -> None:
