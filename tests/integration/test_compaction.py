@@ -312,17 +312,18 @@ def test_a_short_disk_makes_it_wait(new_host: NewHost, tmp_path: Path) -> None:
 
 
 def test_the_quota_makes_room_for_a_day_that_is_small_against_it(new_host: NewHost) -> None:
-    """The oldest files go for the copy, as they would for new data; then the day is compacted."""
+    """The oldest file goes for the copy, as it would for new data; then the day is compacted."""
     host = new_host(OFF)
-    measure_days(host, 20)
-    sizes = [path.stat().st_size for path in host.state.glob("data/*/*/*.parquet")]
-    limit = sum(sizes) + host.stats()["spool_bytes"] + sizes[0]
-    host.config = Config({"writer.storage_quota": limit})
+    measure_days(host, 1)
+    oldest = host.state / "data/gap/date=2023-01-01/gap-node-1-20230101T000000Z-20230101T000000Z-0000000000000000.parquet"
+    oldest.parent.mkdir(parents=True)
+    oldest.write_bytes(bytes(1 << 20))
+    held = sum(path.stat().st_size for path in host.state.glob("data/*/*/*.parquet")) + host.stats()["spool_bytes"]
+    host.config = Config({"writer.storage_quota": held + 2000})
     host.start()
-    turn_until(host, lambda: compacted(host) >= 10)
-    quota = host.stats()["quota"]
-    assert 0 < quota["removed_files"] <= 6
-    assert quota["held_bytes"] <= limit
+    turn_until(host, lambda: compacted(host) == 1)
+    assert host.stats()["quota"]["removed_files"] == 1
+    assert not oldest.exists()
     assert host.bus.conditions == []
 
 

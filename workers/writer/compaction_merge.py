@@ -3,11 +3,16 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from workers.writer.compaction_source import TIME, SourceFile, SourceReader, UnfitError, version_of
-from workers.writer.compaction_window import BYTES_MAX, ROWS_MAX, Window, halves, is_too_large, whole
+from workers.writer.compaction_order import in_order, within
+from workers.writer.compaction_source import SourceFile, SourceReader, UnfitError, version_of
+from workers.writer.compaction_window import BYTES_MAX, ROWS_MAX, RowGroup, Window, halves, is_too_large, whole
 
 if TYPE_CHECKING:
     import pyarrow
+
+# Row groups that are kept from one window to the next, as the sealer makes them.
+KEPT_MAX = 4
+KEPT_BYTES_MAX = 4 << 20
 
 
 def union_schema(files: Sequence[SourceFile]) -> "pyarrow.Schema":
@@ -36,28 +41,37 @@ def merge(
     """
     rows = 0
     pending = [whole(sources.groups)] if sources.groups else []
+    kept: dict[RowGroup, pyarrow.Table] = {}
     while pending:
         window = pending.pop()
-        piece = None if is_too_large(window, sources.decoded_per_byte) else _read(sources, window, schema)
+        piece = None if is_too_large(window, sources.decoded_per_byte) else _read(sources, window, schema, kept)
         if piece is None:
             pending += halves(window)
         elif piece.num_rows:
-            write(_in_order(piece))
+            write(in_order(piece, sources.rows))
             rows += piece.num_rows
             on_window()
     return rows
 
 
-def _read(sources: SourceReader, window: Window, schema: "pyarrow.Schema") -> "pyarrow.Table | None":
-    """The rows of a window; None: they are more than was thought, and the window is to be halved."""
+def _read(
+    sources: SourceReader, window: Window, schema: "pyarrow.Schema", kept: dict[RowGroup, "pyarrow.Table"]
+) -> "pyarrow.Table | None":
+    """The rows of a window; None: they are more than was thought, and the window is to be halved.
+
+    `kept`: row groups that reach into the next window too, which need not be read again.
+    """
     import pyarrow
 
     parts: list[pyarrow.Table] = []
     rows = size_bytes = 0
     for group in window.groups:
-        part = sources.read(group)
+        found = kept.pop(group, None)
+        part = sources.read(group) if found is None else found
+        if group.last_ns >= window.end_ns and part.nbytes <= KEPT_BYTES_MAX and len(kept) < KEPT_MAX:
+            kept[group] = part
         if not window.holds_whole(group):
-            part = _within(part, window)
+            part = within(part, window, sources.rows)
         if part.num_rows:
             parts.append(_as(part, schema))
             rows += part.num_rows
@@ -65,14 +79,6 @@ def _read(sources: SourceReader, window: Window, schema: "pyarrow.Schema") -> "p
         if window.is_divisible and (rows > ROWS_MAX or size_bytes > BYTES_MAX) and rows > 1:
             return None
     return pyarrow.concat_tables(parts) if parts else schema.empty_table()
-
-
-def _within(part: "pyarrow.Table", window: Window) -> "pyarrow.Table":
-    from pyarrow import compute
-
-    times = part.column(TIME)
-    is_in = compute.and_(compute.greater_equal(times, window.begin_ns), compute.less(times, window.end_ns))
-    return part.filter(is_in)
 
 
 def _as(part: "pyarrow.Table", schema: "pyarrow.Schema") -> "pyarrow.Table":
@@ -83,14 +89,3 @@ def _as(part: "pyarrow.Table", schema: "pyarrow.Schema") -> "pyarrow.Table":
         part.column(field.name) if field.name in part.schema.names else pyarrow.nulls(part.num_rows, field.type) for field in schema
     ]
     return pyarrow.Table.from_arrays(columns, schema=schema)
-
-
-def _in_order(piece: "pyarrow.Table") -> "pyarrow.Table":
-    from pyarrow import compute
-
-    times = piece.column(TIME).combine_chunks()
-    last = len(times) - 1
-    if last < 1 or compute.all(compute.less_equal(times.slice(0, last), times.slice(1))).as_py():
-        return piece
-    # Stable: rows of one instant stay in the order in which they were stored.
-    return piece.take(compute.sort_indices(times))
