@@ -123,8 +123,10 @@ def test_group_and_modes_are_as_documented_and_off_by_default_nothing_is_open(ag
     rest = {path: mode for path, mode in theirs.items() if path not in ("run", "run/control.sock")}
     assert {"state", "state/spool", "state/data", "state/data/process"} <= set(rest)
     assert {path.partition("/")[0] for path in rest} == {"state"}
-    assert {mode for path, mode in rest.items() if not path.endswith((".spool", ".parquet"))} == {f"750 {GROUP}"}
-    assert {mode for path, mode in rest.items() if path.endswith((".spool", ".parquet"))} == {f"640 {GROUP}"}
+    files = {path: mode for path, mode in rest.items() if path.endswith((".spool", ".parquet", "/install-id"))}
+    assert "state/install-id" in files, "a query tells by it which files are this agent's"
+    assert set(files.values()) == {f"640 {GROUP}"}
+    assert {mode for path, mode in rest.items() if path not in files} == {f"750 {GROUP}"}
     others = set(modes(agent)) - set(theirs)
     assert {"state/set-aside", "state/state.lock", "state/data/.tmp", "run/fork", "run/bus.sock", "run/data.sock"} <= others
     assert {mode for path, mode in modes(agent).items() if path in others} <= {"700 0", "600 0"}
