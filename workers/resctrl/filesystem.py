@@ -10,7 +10,7 @@ import fcntl
 import os
 from contextlib import suppress
 
-from agent.kernel_file import read_text
+from agent.kernel_file import read_text, read_to_end
 from agent.model.mountinfo import BYTES_MAX, NAME, resctrl_at, resctrl_mounts
 
 MOUNTS_PATH = f"/proc/{NAME}"
@@ -18,8 +18,6 @@ FILESYSTEMS_PATH = "/proc/filesystems"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
 _WRITE = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
-# Directory `tasks` of 5,000 threads has 40 KB: most files are read at once.
-_PART_BYTES = 64 << 10
 # What stat(2) answers where nothing is, or where a FUSE server has died.
 _NOTHING_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENOTCONN, errno.ECONNABORTED, errno.ESHUTDOWN})
 # Device numbers of the kernel have 32 bits; above them it is counted how often another mount was found here.
@@ -153,12 +151,7 @@ class MountedFilesystem:
         """A whole file, up to `bytes_max`. *Raises:* OSError."""
         descriptor = self.open(path)
         try:
-            parts: list[bytes] = []
-            left = bytes_max
-            while left > 0 and (part := os.read(descriptor, min(left, _PART_BYTES))):
-                parts.append(part)
-                left -= len(part)
-            return b"".join(parts)
+            return read_to_end(descriptor, bytes_max)
         finally:
             os.close(descriptor)
 

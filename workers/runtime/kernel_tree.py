@@ -6,6 +6,8 @@ as an error and never read by mistake.
 
 import os
 
+from agent.kernel_file import read_to_end
+
 READ_BYTES_MAX = 1 << 20
 
 
@@ -59,13 +61,7 @@ class OpenKernelTree:
         """Open, read up to `bytes_max`, close. *Raises:* OSError."""
         descriptor = self.open(path)
         try:
-            parts = []
-            left = min(bytes_max, READ_BYTES_MAX)
-            # A kernel file may be given out in pages: one read is not always all of it.
-            while left > 0 and (part := os.read(descriptor, left)):
-                parts.append(part)
-                left -= len(part)
-            return b"".join(parts)
+            return read_to_end(descriptor, min(bytes_max, READ_BYTES_MAX))
         finally:
             os.close(descriptor)
 
