@@ -74,6 +74,7 @@ class ControlConnection:
 
     def take_line(self) -> bytes:
         """The next request, which `peek_line` has found."""
+        assert self.has_line
         end = self._incoming.index(b"\n")
         line = bytes(self._incoming[:end])
         del self._incoming[: end + 1]
@@ -81,6 +82,7 @@ class ControlConnection:
 
     def put(self, line: bytes) -> None:
         """Queue an answer; `flush` sends it."""
+        assert line.endswith(b"\n"), "an answer is one whole line"
         self._outgoing += line
 
     def flush(self, now_ns: int) -> bool:

@@ -63,11 +63,13 @@ class Connection:
 
     def begin_asking(self) -> None:
         """The head has been read; its bytes are no longer needed."""
+        assert self.phase is Phase.READING, self.phase
         self.phase = Phase.ASKING
         self.received = bytearray()
 
     def begin_writing(self, response: bytes) -> None:
         """The answer exists; `write` sends it."""
+        assert self.phase in (Phase.READING, Phase.ASKING), self.phase
         self.phase = Phase.WRITING
         self.received = bytearray()
         self._unsent = memoryview(response)

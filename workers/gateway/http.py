@@ -108,6 +108,7 @@ def _path_of(target: str) -> str:
 
 def response(status: int, body: bytes, content_type: str = PLAIN, *, with_body: bool = True) -> bytes:
     """The bytes of a whole response. `with_body` is false for HEAD, which gets the length and no body."""
+    assert status in REASON_BY_STATUS, status
     head = (
         f"HTTP/1.1 {status} {REASON_BY_STATUS[status]}\r\n"
         f"Content-Type: {content_type}\r\n"

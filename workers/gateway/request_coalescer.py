@@ -56,6 +56,7 @@ class RequestCoalescer(Generic[T]):
         return min([self._asked_at_ns + ANSWER_TIMEOUT_NS, *(item[0] for item in (*self._waiting, *self._next))])
 
     def _ask_for_next(self, now_ns: int) -> None:
+        assert not self._waiting or self._question is not None, "only a question under way is waited for"
         self._waiting, self._next = self._next, []
         self._asked_at_ns = now_ns
         self._question = self._ask() if self._waiting else None

@@ -175,7 +175,7 @@ class WriterWork(BaseWork):
             return self._stats()
         if what == "rotate":
             return self._rotate(now_ns)
-        return {"problem": f"the writer knows nothing of {what!r}; ask for stats or rotate"}
+        return {"problem": f"the writer has no answer to {what!r}; ask for stats or rotate"}
 
     def take_replies(self) -> Sequence[tuple[str, dict[str, Any]]]:
         return self._archive.take_replies()
