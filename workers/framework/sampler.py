@@ -86,7 +86,7 @@ class Probe(Protocol):
         ...
 
     def stats(self) -> dict[str, Any]:
-        """What it says of itself in `status` and /metrics."""
+        """What it says of itself in `status` and /metrics: JSON values by name."""
         ...
 
     def close(self) -> None:

@@ -43,6 +43,7 @@ class SamplerWork(BaseWork):
         self._outbox = outbox
         # What a tick without any rows is told with: it was measured, and found nothing.
         self._empty_table = sampler.tables[0]
+        self._table_names = frozenset(table.name for table in sampler.tables)
         self._interval_ns = config.of(sampler.interval)
         self._grid: TickGrid | None = None
         self._ticks = 0
@@ -64,7 +65,7 @@ class SamplerWork(BaseWork):
             self._tell_unreadable(failure)
 
     def on_rules(self, rules: RuleState) -> None:
-        """They are the probe's to follow."""
+        """The probe follows them."""
         self._do_between_ticks(lambda: self._probe.on_rules(rules))
 
     def next_deadline_ns(self) -> int | None:
@@ -90,11 +91,11 @@ class SamplerWork(BaseWork):
         self._ticks += 1
         self._tick_ns_last = done_ns - now_ns
         self._tick_ns_most = max(self._tick_ns_most, self._tick_ns_last)
-        # Ticks that went by meanwhile are missed and said so, never made up for.
+        # Ticks that went by meanwhile are missed and reported, never made up for.
         self._grid.done(self._clock.reading())
 
     def _do_between_ticks(self, work: Callable[[], None]) -> None:
-        """Its time is known to be the sampler's own, should it make a tick late."""
+        """Counted as the sampler's own work, should it make a tick late."""
         started_ns = self._clock.now_ns()
         work()
         if self._grid is not None:
@@ -110,6 +111,7 @@ class SamplerWork(BaseWork):
             return
         tick = grid.tell_with(number)
         for table, rows in batches or [(self._empty_table, ())]:
+            assert table.name in self._table_names, "a probe fills the tables that its sampler declares"
             self._rows += len(rows)
             if not self._outbox.offer(table, rows, wall_ns, tick):
                 self._dropped_batches += 1

@@ -29,12 +29,12 @@ class AssignMode(Struct, frozen=True):
 
 
 def parse_decimal(text: str) -> int:
-    """One number without a sign."""
+    """One number without a sign. *Raises:* ValueError. *Source:* `num_rmids`, `num_closids`, `min_cbm_bits` and others."""
     return _number(text.strip())
 
 
 def parse_mask(text: str) -> int:
-    """One bit mask in hexadecimal digits, not zero."""
+    """One bit mask in hexadecimal digits, not zero. *Raises:* ValueError. *Source:* `cbm_mask`."""
     mask = _hexadecimal(text.strip())
     if not mask:
         raise ValueError("an empty mask")
@@ -42,7 +42,10 @@ def parse_mask(text: str) -> int:
 
 
 def parse_features(text: str) -> EventFeatures:
-    """One event to a line; `<event>_config` says of the event that it can be configured."""
+    """One event to a line; `<event>_config` says of the event that it can be configured. *Raises:* ValueError.
+
+    *Source:* `mon_features`.
+    """
     words = text.split()
     if not words or not all(re.fullmatch(r"[a-z][a-z0-9_]*", word) for word in words):
         raise ValueError("no list of events")
@@ -52,7 +55,7 @@ def parse_features(text: str) -> EventFeatures:
 
 
 def parse_assign_mode(text: str) -> AssignMode:
-    """One mode to a line, the active one in brackets."""
+    """One mode to a line, the active one in brackets. *Raises:* ValueError. *Source:* `mbm_assign_mode`."""
     modes = []
     active = None
     for line in text.split():
@@ -68,7 +71,7 @@ def parse_assign_mode(text: str) -> AssignMode:
 
 
 def parse_domain_counts(text: str) -> Mapping[int, int]:
-    """`0=32;1=32`: a number for each domain."""
+    """`0=32;1=32`: a number for each domain. *Raises:* ValueError. *Source:* `num_mbm_cntrs`, `available_mbm_cntrs`."""
     pairs = (item.split("=") for item in text.strip().split(";"))
     return {_number(domain.strip()): _number(count.strip()) for domain, count in pairs}
 

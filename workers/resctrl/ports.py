@@ -56,7 +56,9 @@ class FileReader(Protocol):
         """The content from its beginning; the kernel evaluates the file again."""
         ...
 
-    def close(self, descriptor: int) -> None: ...
+    def close(self, descriptor: int) -> None:
+        """Give a descriptor back."""
+        ...
 
 
 class Filesystem(RootLock, FileReader, Protocol):
@@ -77,9 +79,13 @@ class Filesystem(RootLock, FileReader, Protocol):
         """Whether this user may change things: the root's `tasks` opens for writing."""
         ...
 
-    def mkdir(self, path: str) -> None: ...
+    def mkdir(self, path: str) -> None:
+        """Make a group."""
+        ...
 
-    def rmdir(self, path: str) -> None: ...
+    def rmdir(self, path: str) -> None:
+        """Remove a group with everything in it; its threads go to the group above."""
+        ...
 
     def write(self, path: str, content: bytes) -> None:
         """One write(2) to an existing file, opened write-only; never creates one."""

@@ -120,11 +120,11 @@ class GroupTree:
         return self.create_group_under("", uid)
 
     def create_group_under(self, control_group: str, uid: str) -> str:
-        """The same inside a control group of another program, for threads that live there."""
+        """The same inside a control group of another program, for threads that live there. *Raises:* ResctrlError."""
         return self.create_named(control_group, group_name(uid, self.prefix))
 
     def create_named(self, control_group: str, name: str) -> str:
-        """The same by the name of the directory."""
+        """The same by the name of the directory. *Raises:* ResctrlError; ValueError for a name that is not ours."""
         path = under(control_group, name)
         self._check_ours(path)
         with self.changing(), self._translated(path, "the group cannot be made"):
@@ -214,7 +214,7 @@ class GroupTree:
 
     @contextmanager
     def tolerating_gone(self) -> Iterator[None]:
-        """What is done inside ends quietly when its group is gone."""
+        """What is done inside ends quietly when its group is gone. *Raises:* ResctrlError for every other failure."""
         try:
             yield
         except ResctrlError as problem:

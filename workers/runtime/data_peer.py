@@ -53,7 +53,7 @@ class SocketDataPeer:
         return None
 
     def send(self, who: Identity, message: DataHello | DataAck) -> None:
-        """See `agent.ports.DataPeer`."""
+        """See `agent.ports.DataPeer`. *Raises:* zmq.ZMQError when the socket itself has failed."""
         try:
             self.socket.send_multipart((who.encode(), encode(message)), zmq.DONTWAIT)
         except zmq.ZMQError as refused:

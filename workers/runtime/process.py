@@ -21,7 +21,10 @@ _IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGPIPE)
 
 
 def settle() -> None:
-    """Signals as a worker needs them, the death signal, as many descriptors as the system allows."""
+    """Set signals as a worker needs them, the death signal, and as many descriptors as the system allows.
+
+    *Raises:* BusyError when the fork server has ended already. *Source:* prctl(2), PR_SET_PDEATHSIG.
+    """
     for number in _IGNORED:
         # A terminal's Ctrl-C and a hang-up are the supervisor's to answer; it stops its workers in order.
         signal.signal(number, signal.SIG_IGN)
