@@ -31,7 +31,7 @@ from agent.model.timebase import parse_duration_ns
 
 KILLS_PER_CALM = 100
 CALM_SECONDS_MAX = 20.0
-# Where little or nothing is killed, a calm moment comes all the same.
+# Where little or nothing is killed, a calm moment comes anyway.
 CALM_INTERVAL_SECONDS = 10.0
 PROGRESS_SECONDS = 10.0
 # The end of the parent ends it too (PR_SET_PDEATHSIG, linux/prctl.h).

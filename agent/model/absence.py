@@ -33,7 +33,7 @@ class Absence(StrEnum):
     MALFORMED = "malformed"
     """A kernel file held a word that nobody knows; the text is in the log."""
     COUNTER_RESET = "counter_reset"
-    """The counter began anew since the last reading: a difference would be false."""
+    """The counter restarted since the last reading, so a difference would be false."""
     IMPLAUSIBLE = "implausible"
     """The counter moved by more than any memory could carry."""
     EMPTY_COMMAND_LINE = "empty_command_line"

@@ -20,7 +20,7 @@ class FileBytes:
         self._size = max(0, size - begin)
         self._window = b""
         self._window_at = 0
-        # How many bytes were read, for whoever measures it.
+        # How many bytes were read, for measurements.
         self.read_bytes = 0
 
     def __len__(self) -> int:

@@ -2,7 +2,7 @@
 
 A sealed file is `data/<table>/date=YYYY-MM-DD/<prefix><host>-<first>-<last>-<segment>.parquet`. A compacted one, which stands for
 all files of its table and date, has `day-<id>` in place of `<segment>`. `first` and `last` are the times of the earliest and the
-latest row, rounded down to seconds: whoever asks for a range of time finds the files by name, and opens no other.
+latest row, rounded down to seconds: a reader of a range of time finds the files by name, and opens no other.
 """
 
 import re

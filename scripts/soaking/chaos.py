@@ -62,7 +62,7 @@ class Chaos:
         """One thing, and now and then a change of the rules."""
         what = self._draw()
         rows = self._agent.workers()
-        # Whoever was stopped is left to be found out, unless a thing takes all along.
+        # Anyone who was stopped is left to be found out, unless a thing takes all along.
         names = sorted(set(rows) - set(self.stopped(rows)))
         match what:
             case "one" | "two" | "all":
@@ -164,7 +164,7 @@ class Chaos:
 
     def _note(self, name: str, epoch: int, cause: str, at: float) -> None:
         self._open[name] = (epoch, cause, at)
-        # For whoever reads the agent's log beside it, to see which death was whose.
+        # For anyone who reads the agent's log beside it, to see which death was whose.
         self._actions.write(f"{datetime.fromtimestamp(at, UTC).isoformat()} {cause} {name} epoch {epoch}\n")
 
     def _stop_one(self, rows: Rows, names: list[str]) -> None:

@@ -81,7 +81,7 @@ def _be_busy(on: bool) -> None:
 
 
 def _run_again() -> None:
-    """Does not return: the same program anew, in the same process."""
+    """Does not return: the same program again, in the same process."""
     os.execv(sys.executable, [sys.executable, "-I", "-S", __file__])
 
 

@@ -10,7 +10,7 @@ from itertools import count
 
 import pytest
 
-# Whoever cleans up a machine by hand finds by this what a broken run has left.
+# Anyone who cleans up a machine by hand finds by this what a broken run has left.
 PREFIX = "conformance_"
 # Groups that stay from case to case; who makes one removes it.
 LASTING_PREFIX = "conformance-"

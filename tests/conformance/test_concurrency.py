@@ -89,7 +89,7 @@ def test_lists_are_whole_while_groups_change(resctrl: Mounted, process: Companio
 
 
 def test_a_group_is_never_seen_half_made(resctrl: Mounted) -> None:
-    """Whoever finds it finds it complete, or removed."""
+    """Anyone who finds it finds it complete, or removed."""
     complete = resctrl.names(resctrl.new_monitor())
 
     def work(number: int) -> bool:

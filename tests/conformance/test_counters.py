@@ -166,7 +166,7 @@ def test_new_groups_get_none_where_that_is_switched_off(resctrl: Mounted) -> Non
 
 
 def test_occupancy_needs_no_counter(resctrl: Mounted) -> None:
-    """It is told all the same."""
+    """It is told anyway."""
     resctrl.need_events("llc_occupancy")
     resctrl.write("0\n", *MON, "mbm_assign_on_mkdir")
     group = resctrl.new_monitor()
@@ -311,7 +311,7 @@ def test_a_parent_counts_what_is_assigned(resctrl: Mounted) -> None:
 
 
 def test_a_counter_begins_near_0(resctrl: Mounted, process: Companion) -> None:
-    """Given up and assigned again, an event is counted anew."""
+    """Given up and assigned again, an event is counted again."""
     group = resctrl.new_monitor()
     resctrl.assign(process.pid, group)
     process.be_busy()

@@ -188,7 +188,7 @@ def test_the_end_of_a_file_stays_the_end(resctrl: Mounted) -> None:
 
 
 def test_a_read_from_the_start_sees_what_is_now(resctrl: Mounted, process: Companion) -> None:
-    """On one descriptor, by pread at 0 and by lseek and read, content is made anew."""
+    """On one descriptor, by pread at 0 and by lseek and read, content is made again."""
     group = resctrl.new_group()
     with opened(resctrl.path(group, "tasks")) as tasks:
         assert os.read(tasks, 100) == b""

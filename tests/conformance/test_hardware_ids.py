@@ -132,7 +132,7 @@ def test_a_group_keeps_its_id_through_a_renaming(resctrl: Mounted) -> None:
 
 
 def test_ids_do_not_follow_threads(resctrl: Mounted, process: Companion) -> None:
-    """A group has its ids whoever is in it."""
+    """A group has its ids, whichever threads are in it."""
     group = resctrl.new_monitor()
     before = monitoring_id(resctrl, group)
     resctrl.assign(process.pid, group)

@@ -25,7 +25,7 @@ def test_without_allocation_the_root_takes_no_groups(resctrl: Mounted) -> None:
 
 @pytest.mark.profiles("monitor-only")
 def test_without_allocation_the_default_group_lists_nobody(resctrl: Mounted, process: Companion) -> None:
-    """Its list goes by control ids, which mean nothing there; a monitoring group lists its own all the same."""
+    """Its list goes by control ids, which mean nothing there; a monitoring group lists its own anyway."""
     need_no_allocation(resctrl)
     assert resctrl.read("tasks") == ""
     group = resctrl.new_monitor()

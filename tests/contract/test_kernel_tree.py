@@ -61,7 +61,7 @@ def test_directories_are_told_from_files(tree: KernelTree) -> None:
 
 
 def test_listing_twice_gives_the_same(tree: KernelTree) -> None:
-    """The root stays open between two listings and begins anew each time."""
+    """The root stays open between two listings and starts again each time."""
     assert sorted(tree.list_names()) == sorted(tree.list_names())
     assert sorted(tree.list_directories()) == sorted(tree.list_directories())
 

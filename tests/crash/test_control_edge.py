@@ -124,7 +124,7 @@ def test_where_the_control_socket_is_opened_another_user_may_look_and_change_not
 
 @needs_root
 def test_where_every_socket_is_opened_another_user_is_still_no_worker() -> None:
-    """Whoever says hello on the bus or on the data socket as somebody else is not answered; our own user is."""
+    """Anyone who says hello on the bus or on the data socket as somebody else is not answered; our own user is."""
 
     def is_greeted(path: Path, identity: Identity, word: bytes) -> Callable[[], bool]:
         def work() -> bool:
@@ -149,7 +149,7 @@ def test_where_every_socket_is_opened_another_user_is_still_no_worker() -> None:
 
 
 def test_whatever_it_makes_belongs_to_its_user_alone(tmp_path: Path) -> None:
-    """Started with umask 000: rules, samples sealed and open, damage set aside, sockets, and what a successor makes anew."""
+    """Started with umask 000: rules, samples sealed and open, damage set aside, sockets, and what a successor makes again."""
     before = os.umask(0)
     try:
         agent = AgentProcess(tmp_path)
@@ -373,6 +373,6 @@ def test_a_thousand_idle_and_ten_slow_clients_hold_up_nobody_and_are_all_served(
             counters = agent.call("status")["counters"]
             assert [counters[f"control_{name}"] for name in ("refused", "cut_off", "malformed")] == [0, 0, 0]
             assert descriptors(pid) >= before + 1000
-            # Longer than what a socket holds: the agent has kept the rest for whoever reads at last.
+            # Longer than what a socket holds: the agent has kept the rest for anyone who reads at last.
             assert len(crowd.deaf[0].answer()["result"]["rules"]) == 1000
         wait_until(lambda: descriptors(pid) <= before, "all descriptors are given back")

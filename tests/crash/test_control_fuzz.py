@@ -110,7 +110,7 @@ def test_noise_of_strangers_on_bus_and_data_socket_is_counted_and_harms_nothing(
         bus, data, *_ = (each.result()["frames"] for each in started)
         status = agent.call("status")
         unharmed.check()
-        # Whoever was believed would have told of conditions.
+        # Anyone who was believed would have told of conditions.
         assert status["conditions"] == []
         assert status["counters"]["bus_malformed"] > bus // 4
         assert status["stats"]["writer"]["data_malformed"] + status["stats"]["writer"]["malformed"] > data // 4
@@ -135,7 +135,7 @@ def test_a_worker_that_says_anything_at_all_on_the_bus_harms_nobody_else(tmp_pat
 
 
 def test_a_workers_answer_that_is_none_is_not_believed_and_ends_nothing(tmp_path: Path) -> None:
-    """Values that JSON has not, keys that have a meaning to the supervisor: whoever asked hears something, others go on."""
+    """Values that JSON has not, keys that have a meaning to the supervisor: the client gets an answer, others go on."""
     with (
         hollow_agent(tmp_path, "hollow=idle", ready=False) as agent,
         voice_of(agent, "hollow") as voice,
@@ -218,11 +218,11 @@ def test_noise_in_the_heartbeat_pages_is_looked_at_and_harms_nothing(pages: tupl
 
 
 def test_a_heartbeat_page_cannot_be_taken_away_from_under_the_supervisor(pages: tuple[AgentProcess, list[int]]) -> None:
-    """Its memory stays as long as somebody looks at it, whoever tries to cut it short."""
+    """Its memory stays as long as somebody looks at it, even if a client tries to shorten it."""
     agent, opened = pages
     unharmed = Unharmed(agent)
     for page in opened:
-        # Refused or not, whoever looks must not be the one who pays for it.
+        # Refused or not, the reader must not pay for it.
         with suppress(PermissionError):
             os.ftruncate(page, 0)
     end = time.monotonic() + 0.5

@@ -152,7 +152,7 @@ def test_the_names_of_failpoints_are_unique() -> None:
 
 @pytest.mark.parametrize("point", FAILPOINTS)
 def test_a_process_that_is_killed_at_this_point_does_no_harm(ordeal: Ordeal, point: str) -> None:
-    """Whoever passes it dies there; then workers, rules and digests are as if nothing had been."""
+    """Anyone who passes it dies there; then workers, rules and digests are as if nothing had been."""
     ordeal.meet(ordeal.arm(point, "kill"))
     _assert_well(ordeal)
     ordeal.agent.end()

@@ -43,7 +43,7 @@ def _bad(report: dict[str, Any]) -> list[str]:
 
 
 def test_a_short_soak_kills_in_every_way_and_finds_nothing_that_grows(tmp_path: Path) -> None:
-    """Workers, newborn, fork server and supervisor: all are counted, replaced and measured; the report says so; no file is left."""
+    """Workers, standby process, fork server and supervisor: all are counted, replaced and measured; no file is left."""
     report = _ended(tmp_path, _soak(tmp_path, "--for", "8s", "--supervisor"), code=0)
     assert _bad(report) == []
     assert set(report["kills"]) == CAUSES | {"supervisor", "sum"}
@@ -89,7 +89,7 @@ def test_ctrl_c_ends_a_soak_with_its_report_and_kills_0_kills_nobody(tmp_path: P
 
 @pytest.fixture(scope="module")
 def judgement() -> ModuleType:
-    """The module that judges, which knows nothing of the others."""
+    """The module that judges, which does not use the others."""
     path = SCRIPTS / "soaking" / "judgement.py"
     specification = importlib.util.spec_from_file_location("soaking_judgement", path)
     assert specification is not None

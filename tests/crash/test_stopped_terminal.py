@@ -6,7 +6,7 @@ from pathlib import Path
 from fakes.stopped_terminal import MuteAgent, full_pipe, read_all, terminal
 from harness.waiting import wait_until
 
-# A turn of the loop and the time of a starved machine; whoever waits for a reader waits for ever.
+# A turn of the loop and the time of a starved machine; a process that waits for a reader waits for ever.
 END_SECONDS = 4.0
 
 

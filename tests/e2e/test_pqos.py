@@ -1,4 +1,4 @@
-"""Debian's pqos, a program that knows nothing of the emulator, uses it as it would use a machine with resctrl."""
+"""Debian's pqos, a program that does not know the emulator, uses it as it would use a machine with resctrl."""
 
 import os
 import re

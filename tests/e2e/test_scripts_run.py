@@ -25,7 +25,7 @@ def rows_of(statement: str) -> list[tuple[Any, ...]]:
 
 
 def test_for_a_while_it_measures_and_ends_by_itself(tmp_path: Path) -> None:
-    """`scripts/run --for 500ms` from another folder: exit 0, a greeting in a few lines, Parquet where the environment says."""
+    """`scripts/run --for 500ms` from another folder: exit 0, a banner of a few lines, Parquet where the environment says."""
     environment = {**os.environ, "EVERGAUGE_STATE_DIR": str(tmp_path), "EVERGAUGE_RUNTIME_DIR": str(tmp_path)}
     ended = subprocess.run(
         [RUN, "--for", "500ms", "--gateway-port", "0"],

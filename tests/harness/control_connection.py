@@ -26,7 +26,7 @@ class ControlConnection:
     def __init__(self, path: Path | str) -> None:
         self.stream = socket.socket(socket.AF_UNIX)
         try:
-            # Without a time limit, which would have the kernel refuse whoever comes while its queue is full.
+            # Without a time limit, with which the kernel would refuse connections while its queue is full.
             self.stream.connect(str(path))
         except BaseException:
             self.stream.close()

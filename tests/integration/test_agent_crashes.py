@@ -110,7 +110,7 @@ def test_all_workers_killed_at_once_all_come_back(tmp_path: Path) -> None:
 
 
 def test_a_killed_fork_server_is_replaced_and_the_workers_with_it(tmp_path: Path) -> None:
-    """Its death takes the workers along (they must never outlive the supervisor's grip); all are started anew."""
+    """Its death takes the workers along (they must never outlive the supervisor's grip); all are started again."""
     with AgentProcess(tmp_path) as agent:
         rows = agent.workers()
         agent.fork_server().kill()

@@ -71,7 +71,7 @@ def put_process(host: Path, pid: int, **files: str) -> None:
 def test_one_process_that_can_be_read_tells_of_all(host: Path) -> None:
     """Process 1, kernel threads and single processes that refuse say nothing; one that can be read says it works."""
     put_process(host, 2, stat=f"2 (kthreadd) S 0 0 0 0 -1 {0x0020_8040}" + " 0" * 44, io="", smaps_rollup="")
-    # Whoever runs the test owns these processes, and another looks at them.
+    # Anyone who runs the test owns these processes, and another looks at them.
     other, proc = os.geteuid() + 1, str(host / "proc")
 
     def seen() -> ProcessFacts:

@@ -40,7 +40,7 @@ def at(second: int) -> int:
 def occupancy_rows(second: int) -> list[Row]:
     """One tick of the host.
 
-    `batch/crunch` spikes. `shop/web` loses cache with it. `shop/db` loses cache in every third second, whoever spikes.
+    `batch/crunch` spikes. `shop/web` loses cache with it. `shop/db` loses cache in every third second, no matter which pod spikes.
     `shop/idle` loses cache with it and has nothing to do, `shop/gate` only computes less then. `batch/sort` spikes and suffers
     in the same seconds, all alone. The two pods of group infra spike in other seconds. `batch/new` comes late, without labels
     at first, and has no value in its last seconds.

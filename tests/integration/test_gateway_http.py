@@ -85,7 +85,7 @@ def test_a_question_that_the_supervisor_refuses_is_no_silence(gateway: GatewayHo
 
 
 def test_ready_says_no_and_why(gateway: GatewayHost) -> None:
-    """503 with the supervisor's reasons, each request anew."""
+    """503 with the supervisor's reasons, each request again."""
     gateway.status = status_document(ready=False, reasons=["writer is backoff"])
     received = gateway.ask("/ready")
     assert (received.status, json.loads(received.body)) == (503, {"ready": False, "reasons": ["writer is backoff"]})

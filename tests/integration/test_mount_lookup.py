@@ -9,7 +9,7 @@ from agent.mount_lookup import mount_of
 
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
-    """A table with one mount that is not there: whoever looks at its place finds a plain folder."""
+    """A table with one mount that is not there: at its place there is a plain folder."""
     (tmp_path / "deep/mounted").mkdir(parents=True)
     line = f"36 35 0:98 / {tmp_path}/deep/mounted rw - fuse.resctrl evergauge rw\n"
     (tmp_path / "mountinfo").write_text(f"22 1 8:1 / / rw - ext4 /dev/root rw\n{line}")

@@ -406,7 +406,7 @@ def test_a_year_ahead_costs_nothing_that_is_measured_afterwards(folder: Folder) 
 
 
 def test_a_reader_that_has_a_file_open_reads_it_to_the_end(folder: Folder) -> None:
-    """The name goes, the rows stay for whoever has begun."""
+    """The name goes, the rows stay for anyone who has begun."""
     path = folder.put(1)
     path.write_bytes(b"rows" * 100)
     with path.open("rb", buffering=0) as reader:

@@ -21,7 +21,7 @@ from workers.runtime.kernel_tree import OpenKernelTree
 
 HYBRID = ("systemd", "pids", "unified")
 # Forks without pause. Most children end soon, and some of them fork before; every fifth tells its id and stays: once it runs,
-# whoever counts forks has heard of it, and it can be looked for as long as one likes.
+# the counter of forks has seen it, and it can be looked for as long as one likes.
 _STORM = """
 import os, signal, time
 count = 0
@@ -49,7 +49,7 @@ def _source(folder: Path) -> CgroupThreads:
 
 @contextmanager
 def _unified_group() -> Iterator[Path]:
-    """A new group of version 2, with the ones below it; whoever is in them goes back to the root."""
+    """A new group of version 2, with the ones below it; their processes go back to the root."""
     if os.geteuid() != 0 or not (ROOT / "unified" / "cgroup.procs").exists():
         pytest.skip(f"needs root and the hierarchy {ROOT / 'unified'}")
     folder = ROOT / "unified" / f"evergauge-test-{os.getpid()}-{uuid.uuid4().hex[:8]}"
@@ -131,7 +131,7 @@ def test_threaded_groups_of_version_2() -> None:
 
 
 def test_groups_that_come_and_go_while_they_are_listed() -> None:
-    """Whatever happens below, listing never fails, and whoever is in the group all the time is always listed."""
+    """Whatever happens below, listing never fails, and threads that stay in the group are always listed."""
     with group("pids", f"coming-{uuid.uuid4().hex[:8]}") as folder, _pods(3) as (pod,):
         (folder / "cgroup.procs").write_text(str(pod.process.pid))
         done = threading.Event()
@@ -179,7 +179,7 @@ def _storms(folder: Path) -> Iterator[Callable[[], set[int]]]:
 
 
 def test_a_storm_of_forks_is_caught_while_it_blows() -> None:
-    """Once a pass was clean, whoever runs is in the group, those born before that as well as those born later."""
+    """Once a pass was clean, every running thread is in the group, whether it started before or after that."""
     with (
         group("pids", f"storm-{uuid.uuid4().hex[:8]}") as folder,
         EmulatedWorld("tiny") as world,

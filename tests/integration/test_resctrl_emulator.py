@@ -395,7 +395,7 @@ def test_a_killed_emulator_leaves_a_mount_that_the_next_one_takes_away(tmp_path:
 
 
 def test_it_goes_although_somebody_stays(tmp_path: Path) -> None:
-    """SIGTERM while a file is open unmounts all the same; the open file then says that nobody answers."""
+    """SIGTERM while a file is open unmounts anyway; the open file then says that nobody answers."""
     with EmulatedResctrl(tmp_path) as emulated:
         descriptor = os.open(emulated.mount / "tasks", os.O_RDONLY)
         try:

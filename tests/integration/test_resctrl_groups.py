@@ -44,7 +44,7 @@ def test_a_group_is_made_where_it_costs_no_control_id(world: World) -> None:
 
 
 def test_a_group_that_is_there_is_adopted_with_its_threads(world: World) -> None:
-    """Whoever begins again finds the group as it was: same directory, same threads, same id, so counters go on."""
+    """Anyone who begins again finds the group as it was: same directory, same threads, same id, so counters go on."""
     pod = world.pod(3)
     path = world.groups.create_group(UID)
     world.groups.reconcile_group(path, pod)
@@ -155,7 +155,7 @@ def test_on_a_monitor_only_machine_there_are_no_control_groups(make_world: MakeW
 
 
 def test_a_group_that_somebody_removes_in_the_midst_can_be_made_again(world: World) -> None:
-    """The failure is one of this group, with its errno; made anew it holds all threads."""
+    """The failure is one of this group, with its errno; made again it holds all threads."""
     pod = world.pod(5)
     path = world.groups.create_group(UID)
 

@@ -40,7 +40,7 @@ probability = 0.0125
     for fault in ('errno = "EIO"', 'errno = "ENOENT"', 'answer = "Unavailable"', 'answer = "garbage"')
 )
 REASONS = {"error", "unavailable", "malformed"}
-# A file that is said to have vanished is opened again within the same tick, and is there; its counter begins anew.
+# A file that is said to have vanished is opened again within the same tick, and is there; its counter starts again.
 FURTHER_REASONS = {"vanished", "first_tick"}
 
 

@@ -64,7 +64,7 @@ def test_a_pod_without_threads_is_pending(world: World) -> None:
 
 
 def test_threads_that_ended_are_counted_and_the_rest_goes_on(world: World) -> None:
-    """The kernel stops a list at the first dead thread; all living ones are moved all the same."""
+    """The kernel stops a list at the first dead thread; all living ones are moved anyway."""
     gone = world.pod(3)
     dead = gone.threads()
     gone.end()
@@ -124,7 +124,7 @@ def test_an_id_that_is_somebody_elses_by_now_is_found_and_given_back(world: Worl
 
 
 def test_a_thread_born_into_the_group_is_no_stray(world: World) -> None:
-    """Whoever is born while strays are looked for is not thrown out."""
+    """Anyone who is born while strays are looked for is not thrown out."""
     pod = world.pod(3)
     path = world.groups.create_group(UID)
     world.groups.reconcile_group(path, pod)
@@ -182,7 +182,7 @@ def test_threads_in_a_control_group_of_others_keep_their_allocation(world: World
 
 
 def test_no_id_for_the_second_directory(world: World) -> None:
-    """Those in the default group are measured all the same; why the others are not is told, and is over with the next release."""
+    """Those in the default group are measured anyway; why the others are not is told, and is over with the next release."""
     here, there = world.pod(2), world.pod(2)
     world.other.mkdir("gold")
     world.other.write("gold/tasks", ",".join(map(str, there.threads())).encode())

@@ -67,7 +67,7 @@ def test_segment_has_its_name_only_with_a_whole_head(tmp_path: Path) -> None:
 
 
 def test_appended_records_are_readable_at_once(tmp_path: Path) -> None:
-    """Whoever reads the open segment finds what was appended."""
+    """Anyone who reads the open segment finds what was appended."""
     spool = spool_in(tmp_path)
     spool.open(head_of())
     spool.append([batch_frame(1), batch_frame(2)])
@@ -188,7 +188,7 @@ def test_killed_writer_loses_nothing_it_has_told(tmp_path: Path) -> None:
 
 
 def test_names_of_columns_stand_in_the_head(tmp_path: Path) -> None:
-    """A segment can be read by a version that knows nothing of its tables."""
+    """A segment can be read by a version that does not know its tables."""
     spool = spool_in(tmp_path)
     spool.open(head_of())
     head, _ = parse_head((tmp_path / "spool" / spool.name).read_bytes())

@@ -74,7 +74,7 @@ def test_the_oldest_files_go_at_the_start_and_after_each_sealing(tmp_path: Path)
 
 
 def test_a_writer_that_is_killed_goes_on_where_there_is_too_much(tmp_path: Path) -> None:
-    """The next writer looks at the folder anew, whatever the one before had done."""
+    """The next writer looks at the folder again, whatever the one before had done."""
     with AgentProcess(tmp_path, flags=LIMIT) as agent:
         old = [_old_file(agent.state_dir, "process", month) for month in range(1, 9)]
         agent.wait_for_replacement(agent.kill_worker("writer"))
@@ -92,7 +92,7 @@ def test_a_limit_that_cannot_be_kept_is_told_and_nothing_is_lost_for_it(tmp_path
         assert "writer.storage_quota: the spool alone holds" in detail
         assert "raise it" in detail
         rows = agent.call("status")["stats"]["writer"]["rows"]
-        wait_until(lambda: agent.call("status")["stats"]["writer"]["rows"] > rows, "rows are stored all the same")
+        wait_until(lambda: agent.call("status")["stats"]["writer"]["rows"] > rows, "rows are stored anyway")
         assert agent.is_ready()
         assert kept.exists()
 

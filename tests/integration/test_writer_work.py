@@ -69,7 +69,7 @@ def test_killed_writer_loses_nothing_acknowledged(host: Host) -> None:
 
 
 def test_sender_that_connects_before_the_writer_is_ready_is_greeted(host: Host) -> None:
-    """The socket is there before the rules are; whoever came in between is greeted once the spool is open."""
+    """The socket is there before the rules are; senders that came in between get a hello once the spool is open."""
     sender = host.sender()
     host.measure(sender, 3)
     host.start(is_early=True)

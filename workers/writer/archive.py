@@ -30,7 +30,7 @@ from workers.writer.set_aside import AsideKeeper
 from workers.writer.spool import Spool
 from workers.writer.turn import Step, Turns, Wishes
 
-# Sealing 16 MiB takes about a second; whoever needs so much longer waits for a disk that is gone.
+# Sealing 16 MiB takes about a second; a sealer that takes this long waits for a disk that is gone.
 SEALING_NS_MAX = 10 * MINUTE
 # The sealer's descriptors tell its end; this look costs nothing and holds should they be missed.
 _POLL_NS = 1 * S

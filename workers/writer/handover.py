@@ -1,7 +1,7 @@
 """Opens to the reader group what was stored before there was one, a bounded piece at a time.
 
 A folder of files is opened last, when all that lies in it is: an open one is done with, also after a kill, so that later
-starts look at the folders alone. Who makes a folder anew opens it at once (`workers.writer.folder`).
+starts look at the folders alone. A folder that is made again is opened at once (`workers.writer.folder`).
 """
 
 import os

@@ -178,7 +178,7 @@ class Pruning:
     # ---- the data folder ----
 
     def _survey(self, found: Inventory) -> Iterator[None]:
-        """Walk all dates of all tables. What cannot be looked into is a failure, and the rest is counted all the same."""
+        """Walk all dates of all tables. A folder that cannot be read is a failure, and the rest is still counted."""
         with self._noting(self._data), opened_folder(self._data) as data, os.scandir(data) as tables:
             for table in tables:
                 if table.is_dir(follow_symlinks=False) and not table.name.startswith("."):

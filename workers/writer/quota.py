@@ -88,7 +88,7 @@ def choose(
     """The files that go, until so many bytes are free or none is left: those from the future, then the oldest; where
     generations are equal or unknown, by the time in their names and then by path.
 
-    `spooled` are the segments that are still in the spool: their files may be made anew at any moment and stay.
+    `spooled` are the segments that are still in the spool: their files may be made again at any moment and stay.
     """
     chosen: list[StoredFile] = []
     for file in sorted(files, key=ahead_of.age()):

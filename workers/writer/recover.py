@@ -80,7 +80,7 @@ def newest(sizes: Mapping[str, int], bytes_max: int) -> list[str]:
 
 
 def open_segment(data: bytes) -> tuple[SegmentHead | None, Iterator[Record | Damage]]:
-    """The head of a segment and its records; without a readable head (None) every record that can be found all the same."""
+    """The head of a segment and its records; without a readable head (None) every record that can still be found."""
     try:
         head, offset = parse_head(data)
     except FormatError:
@@ -155,7 +155,7 @@ def _rows_or_none(record: Record) -> Sequence[Row]:
 
 def _marks_of_gaps(entry: Entry, rows: Iterable[Row], names: Sequence[str]) -> Iterator[Mark]:
     """What the rows of table `gap` account for: they are written before the batch they belong to, and a writer may be
-    killed in between. Whoever sends that batch again is told that the numbers before it are accounted for."""
+    killed in between. A sender that sends that batch again is told that the numbers before it are accounted for."""
     for row in rows:
         value = dict(zip(names, row, strict=False))
         run, worker, epoch = value.get("run"), value.get("worker"), value.get("epoch")

@@ -116,7 +116,7 @@ def _stand_in_head(segment_path: str, forms_from: str | None) -> SegmentHead:
             neighbour, _ = parse_head(read_file(forms_from, HEAD_BYTES_MAX))
             return replace(neighbour, segment=segment, created_wall_ns=created_wall_ns)
         except FormatError:
-            pass  # Two damaged heads: what follows needs none of them, and the file is kept all the same.
+            pass  # Two damaged heads: what follows needs none of them, and the file is kept.
     return SegmentHead(FORMAT_VERSION, segment, "unknown", "", "", created_wall_ns, {GAP.name: form_of(GAP)}, ())
 
 

@@ -118,7 +118,7 @@ class Spool:
     def open(self, head: SegmentHead) -> str:
         """Open a new segment and give the name of the one before it ('': none); that one is never written to again.
 
-        The file gets its name once its head is written, so that whoever lists the folder finds only whole heads.
+        The file gets its name once its head is written, so that a listing of the folder shows only whole heads.
         *Raises:* StorageError, and the segment before it stays open.
         """
         former = self.name
@@ -132,7 +132,7 @@ class Spool:
         if self._descriptor is None:
             return False
         try:
-            # Both are asked now: some file systems in user space number their files anew while they are open.
+            # Both are asked now: some file systems in user space renumber their files while they are open.
             return not os.path.samestat(os.lstat(self.path(self.name)), os.fstat(self._descriptor))
         except OSError as cause:
             return cause.errno in _GONE

@@ -63,7 +63,7 @@ def _run(part: str, bench: Bench, sections: list[Section], failures: list[str]) 
     bench.say(f"{part}: {options.PARTS[part]}")
     try:
         sections.append(MEASURES[part](bench))
-    except Exception as failure:  # noqa: BLE001 - a part that fails is told, and the others are measured all the same
+    except Exception as failure:  # noqa: BLE001 - a part that fails is told, and the others are measured anyway
         traceback.print_exc()
         failures.append(f"{part}: {type(failure).__name__}: {failure}")
     finally:

@@ -1,4 +1,4 @@
-"""Bad reads, drawn anew for every tick: what is good must be kept, what is bad must say why, and no rate may be impossible."""
+"""Bad reads, drawn again for every tick: what is good must be kept, what is bad must say why, and no rate may be impossible."""
 
 import random
 import time
@@ -42,7 +42,7 @@ RESETS_A_TICK = 2
 def measure(bench: Bench) -> Section:
     """First bad reads, resets and a domain that goes and comes; then bad reads and counters that wrap.
 
-    Not both at once: where a counter began anew close below the end of its width, nobody can tell that from a wrap.
+    Not both at once: where a counter started again close below the end of its width, nobody can tell that from a wrap.
     """
     options = bench.options
     generator = random.Random(options.seed)
@@ -109,7 +109,7 @@ class _Course:
         draws[-1].until_ns = time.time_ns()
 
     def _change_hardware(self, number: int, of: int, drawn: Draw) -> list[str]:
-        """Wraps, resets, domains; gives the groups whose counters began anew."""
+        """Wraps, resets, domains; gives the groups whose counters started again."""
         is_away = of * AWAY_FROM <= number < of * AWAY_UNTIL
         if is_away != self._is_away:
             self._emulated.ask(do="offline" if is_away else "online", domain=DOMAINS[-1])

@@ -92,7 +92,7 @@ def _come(pods: Pods, waiting: Waiting) -> None:
 
 
 def _churn(bench: Bench, pods: Pods, running: Agent, waiting: Waiting) -> None:
-    """Whoever goes is drawn from all, with a group or without; somebody new comes at once."""
+    """Anyone who goes is drawn from all, with a group or without; somebody new comes at once."""
     options = bench.options
     generator = random.Random(options.seed)
     begun = due = time.monotonic()

@@ -39,7 +39,7 @@ class Window:
 
 
 def measure(bench: Bench) -> Section:
-    """Agent and pqos in turn, each alone and started anew."""
+    """Agent and pqos in turn, each alone and started again."""
     options = bench.options
     windows: list[Window] = []
     rivals: dict[bool, list[pqos.Cost]] = {False: [], True: []}

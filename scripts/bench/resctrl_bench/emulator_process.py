@@ -117,7 +117,7 @@ def main() -> None:
     if not order["ids_log"]:
         run(options, _say)
         return
-    # A line at a time: whoever reads it wants whole ones, also of an emulator that was killed.
+    # A line at a time: its reader needs whole lines, also of an emulator that was killed.
     with Path(order["ids_log"]).open("w", buffering=1) as file:
         _listen(_Log(file))
         run(options, _say)

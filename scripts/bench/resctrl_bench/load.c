@@ -8,7 +8,7 @@
  *   late PID                               answer: how many were not made because the processor was somebody else's
  *
  * Half of the forks are made by the first process. The other half is a chain: each link is made by the link before it, which was
- * born two periods ago. Whoever moves the first process into a group has not yet caught the chain.
+ * born two periods ago. Anyone who moves the first process into a group has not yet caught the chain.
  */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -124,7 +124,7 @@ def pods(cgroup: Path, program: Path, *, seed: int) -> Iterator[Pods]:
 
 
 def end_group(folder: Path) -> None:
-    """Kill whoever is in a control group until nobody is, and remove it."""
+    """Kills the processes of a cgroup until it is empty, and removes it."""
     end_at = time.monotonic() + END_SECONDS
     while True:
         with suppress(FileNotFoundError):
@@ -137,7 +137,7 @@ def end_group(folder: Path) -> None:
         except FileNotFoundError:
             return
         except OSError:
-            # Busy: the dead are still in it, or a newborn is.
+            # Busy: dead processes are still in it, or a new one is.
             if time.monotonic() > end_at:
                 raise
             time.sleep(0.0005)

@@ -54,7 +54,7 @@ class Options:
         return {name: value for name, value in asdict(self).items() if not name.endswith("_path")}
 
 
-# For whoever changed something here.
+# For anyone who changed something here.
 QUICK = {
     "repeats": 1, "settle_ticks": 1, "groups": 40, "cost_seconds": 4.0, "pqos_seconds": 3, "jitter_seconds": 6.0,
     "jitter_groups": 20, "rate_groups": 10, "rate_seconds": 6.0, "coverage_pods": 12, "coverage_threads": 300,

@@ -96,7 +96,7 @@ def _mounts_below(folder: Path) -> list[str]:
 
 
 def guard(left: Place) -> None:
-    """Wait for the end of whoever holds the other end of standard input; then remove what is left."""
+    """Wait for the end of the one who holds the other end of standard input; then remove what is left."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     sys.stdin.read()
@@ -105,7 +105,7 @@ def guard(left: Place) -> None:
         try:
             return remove(left)
         except OSError:
-            # Whoever was being started when the end came may have made something new meanwhile.
+            # Anyone who was being started when the end came may have made something new meanwhile.
             if time.monotonic() > end_at:
                 raise
             with suppress(InterruptedError):

@@ -43,7 +43,7 @@ class Cost:
 def cost(bench: Bench, pids: Sequence[int], *, are_names_kept: bool) -> Cost:
     """One run; pqos counts from its first tick, so that there is one more of them than are measured.
 
-    It opens every file anew for each reading and looks for each group below every control group. Where names are not kept, each
+    It opens every file again for each reading and looks for each group below every control group. Where names are not kept, each
     such look asks the emulator; on a real machine it does not leave the kernel.
     """
     # It makes all control groups that there can be, and each takes an id: with these it can watch as many as the agent.

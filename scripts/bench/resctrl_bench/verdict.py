@@ -21,7 +21,7 @@ Key = tuple[str, int, str]
 @dataclass(slots=True)
 class Draw:
     """What is bad from one change to the next. `from_ns` 0: not known when it began. `unread`: groups whose first reading of
-    each counter is `Unavailable`, whoever takes it. `is_shortened`: counters became narrower, so all begin anew."""
+    each counter is `Unavailable` for every group. `is_shortened`: counters became narrower, so all start again."""
 
     mount: str
     from_ns: int
@@ -137,7 +137,7 @@ def _judge_rates(verdict: Verdict, row: Row, declared: Declared) -> None:
 
 
 def _wraps(domains: Sequence[Row], draws: Sequence[Draw]) -> int:
-    """How often a counter is smaller than before and its rate is there all the same."""
+    """How often a counter is smaller than before and its rate is there anyway."""
     since_ns = max((draw.changed_at_ns for draw in draws if draw.is_shortened), default=0)
     before: dict[tuple[str, int], int] = {}
     count = 0

@@ -40,7 +40,7 @@ def replaced(bench: Bench) -> Section:
     ]
     section.remarks = [
         "evergauge at its defaults (250 ms beats, 1 s of patience); the busy loops keep a processor busy beside all the others",
-        "that a busy worker is not killed for a hung one is the affair of the tests and the soak",
+        "that a busy worker is not killed for a hung one is checked by the tests and the soak",
     ]
     return section
 

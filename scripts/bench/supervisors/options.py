@@ -61,7 +61,7 @@ class Options:
         return cls(**{**fields, "only": tuple(fields["only"])})
 
 
-# For whoever changed something here.
+# For anyone who changed something here.
 QUICK = {
     "samples": 6, "idle_seconds": 1.0, "loop_seconds": 3.0, "never_seconds": 3.0, "supervisor_kills": 4, "cycles": 50,
     "settle_seconds": 0.5, "orphan_seconds": 6.0, "seen_seconds": 3.0, "is_thorough": False,

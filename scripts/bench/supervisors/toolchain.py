@@ -183,5 +183,5 @@ def _output(command: list[str]) -> str:
 
 
 def _try(command: list[str], folder: Path) -> bool:
-    """Whether a command succeeded that may fail; its own words go to stderr, for whoever wants to know why."""
+    """Whether a command succeeded that may fail; its own words go to stderr, for anyone who wants to know why."""
     return subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False).returncode == 0

@@ -118,7 +118,7 @@ def test_a_file_may_write_keys_flat_or_nested() -> None:
     ],
 )
 def test_a_bad_file_is_refused_with_its_name_the_key_the_value_and_the_remedy(document: str, sentence: str) -> None:
-    """Whoever reads the sentence knows what to change, and where."""
+    """Anyone who reads the sentence knows what to change, and where."""
     with pytest.raises(ConfigError) as refused:
         parse_config(SETTINGS, document=document, origin="evergauge.toml")
     assert refused.value.sentence.startswith(sentence)

@@ -173,7 +173,7 @@ def test_what_is_not_usable_has_its_remedy_in_one_line(topic: str, facts: dict[s
 
 
 def test_root_is_never_told_to_be_root() -> None:
-    """Whoever is root already is told what takes the right away, and how to give it back."""
+    """Anyone who is root already is told what takes the right away, and how to give it back."""
     hidden = changed(PROCESSES, reads_stat_of_others=False)
     for processes in (hidden, changed(PROCESSES, reads_memory_of_others=False)):
         bare = changed(

@@ -6,7 +6,7 @@ from agent.paths import checkout, default_runtime_dir, default_state_dir
 
 
 def test_a_checkout_keeps_its_folders_to_itself() -> None:
-    """Nothing outside the checkout is touched by whoever tries the agent from its source."""
+    """Nothing outside the checkout is touched by anyone who tries the agent from its source."""
     root = checkout()
     assert root is not None
     assert os.path.isfile(os.path.join(root, "pyproject.toml"))

@@ -113,7 +113,7 @@ def test_every_column_has_a_meaning_a_unit_and_a_source(table: Table) -> None:
 
 @each_table
 def test_a_columns_name_says_its_unit(table: Table) -> None:
-    """Whoever writes a query need not look it up."""
+    """Anyone who writes a query need not look it up."""
     for column in table.columns:
         for unit, ending in (("bytes", "_bytes"), ("bytes/s", "_bytes_per_second"), ("clock ticks", "_ticks")):
             assert (column.unit == unit) == column.name.endswith(ending), column.name

@@ -91,7 +91,7 @@ def test_nothing_stored_is_no_sample() -> None:
 
 
 def test_columns_of_another_version_are_absent() -> None:
-    """A form that lacks columns, or has them in another order, is read all the same."""
+    """A form that lacks columns, or has them in another order, is read anyway."""
     names = ("resctrl_group", "pod_uid", "llc_occupancy_bytes")
     ticks = OccupancyTicks()
     ticks.put("occupancy", 5, TableForm(1, names, ("utf8", "utf8", "int64"), "x-"), msgspec.msgpack.encode([["g", "u", 7]]))

@@ -47,7 +47,7 @@ def test_what_is_missing_is_told_in_the_words_of_who_looks_for_it() -> None:
 
 
 def test_a_resctrl_that_is_of_no_use_is_told_like_one_that_is_missing() -> None:
-    """Mounted elsewhere, read-only or for others: nothing is measured, whoever looks for it must see why."""
+    """Mounted elsewhere, read-only or for others: nothing is measured, and the banner says why."""
     lines = _banner(findings=[Finding("resctrl", Usability.LIMITED, "/r is mounted read-only")])
     assert "  cannot    which pod holds the cache and eats the memory bandwidth (resctrl: /r is mounted read-only)" in lines
 

@@ -179,7 +179,7 @@ def test_what_is_no_identity_is_refused(frame: bytes) -> None:
     ],
 )
 def test_a_name_that_is_no_utf8_never_keeps_a_message_from_being_sent(said: Struct, heard: Struct) -> None:
-    """Whoever forgot to make a foreign name readable loses its looks and not the worker."""
+    """Anyone who forgot to make a foreign name readable loses its looks and not the worker."""
     assert decode_from_worker(encode(said)) == heard
 
 

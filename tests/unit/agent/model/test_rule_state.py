@@ -35,7 +35,7 @@ def test_the_digest_does_not_depend_on_the_order(held: dict[str, bytes], random:
 
 @given(histories)
 def test_every_history_leads_to_the_digest_of_its_end(history: list[Change]) -> None:
-    """After each step contents and digest are those of a plain dictionary, computed anew."""
+    """After each step contents and digest are those of a plain dictionary, computed again."""
     state, model = RuleState(), dict[str, bytes]()
     for key, content in history:
         expected_change = model.get(key) != content

@@ -97,7 +97,7 @@ def test_every_byte_altered_costs_its_record_alone(flip: int) -> None:
 
 
 def test_every_byte_of_the_head_altered_is_a_format_error() -> None:
-    """A damaged head is refused, and the records behind it are found all the same."""
+    """A damaged head is refused, and the records behind it are found anyway."""
     data, offset, entries = small_file()
     for position in range(offset):
         altered = bytearray(data)

@@ -438,7 +438,7 @@ def test_when_resctrl_is_unmounted_readiness_goes_and_comes_back_with_it() -> No
 
 
 def test_a_remount_behind_our_back_is_noticed() -> None:
-    """The old directories are gone with the old mount, and all are made anew."""
+    """The old directories are gone with the old mount, and all are made again."""
     host = Host()
     host.run(UID, 10)
     host.pass_time(1 * S)
@@ -580,7 +580,7 @@ def test_a_container_that_systemd_counts_to_its_engine_is_the_containers() -> No
 
 
 def test_who_waits_hears_nothing_of_the_others_who_wait() -> None:
-    """Fifteen pods and seven ids: a pod ends, the next one has its id; whoever still waits is told nothing, and of no other pod."""
+    """Fifteen pods and seven ids: a pod ends, the next one has its id; no message for those that wait, and of no other pod."""
     host = Host()
     for number, uid in enumerate(UIDS[:15]):
         host.run(uid, 10 + number)
@@ -700,7 +700,7 @@ def test_a_container_that_cannot_be_listed_keeps_nobody_else_out_of_a_shared_gro
 
 
 def test_without_an_id_in_a_control_group_the_reason_is_the_want_of_ids() -> None:
-    """Whoever reads of a want of permission looks for the wrong remedy."""
+    """Anyone who reads of a want of permission looks for the wrong remedy."""
     host = Host()
     other = host.resctrl.view()
     other.mkdir("batch")

@@ -198,7 +198,7 @@ def test_a_removal_of_ours_ends_the_wait_for_an_id() -> None:
 
 
 def test_ids_in_limbo_do_not_keep_threads_from_being_looked_after() -> None:
-    """Whoever has a group is served while others wait for an id."""
+    """Anyone who has a group is served while others wait for an id."""
     plan = _plan()
     plan.want([_own("a"), _own("b")], 0)
     plan.next_step(0)
@@ -208,7 +208,7 @@ def test_ids_in_limbo_do_not_keep_threads_from_being_looked_after() -> None:
 
 
 def test_a_group_gives_way_to_a_higher_priority_and_never_to_an_equal() -> None:
-    """With two ids and three pods the least important goes without, whoever came first, and its reason says so."""
+    """With two ids and three pods the least important goes without, in whatever order they came, and its reason says so."""
     plan = _plan()
     plan.want([_own("old", 0), _own("equal", 5)], 0)
     _whole(plan, _own("equal", 5), _own("old", 0))
@@ -329,7 +329,7 @@ def test_threads_that_may_not_be_moved_are_told_and_not_tried_in_a_circle() -> N
 
 
 class _Ids:
-    """A host with few monitoring ids, each in limbo for a while after its release; and whoever carries the plan's steps out."""
+    """A host with few monitoring ids, each in limbo for a while after its release; and what carries out the plan's steps."""
 
     def __init__(self, ids: int, limbo_ns: int) -> None:
         self.free, self.limbo_ns = ids, limbo_ns
@@ -368,7 +368,7 @@ class _Ids:
 )
 def test_in_any_world_the_most_important_hold_the_ids_in_the_end(ids: int, limbo_ms: int, worlds: list[dict[str, int]]) -> None:
     """Whatever came and went before: every id that can be used is, nobody of less priority holds one that a higher one lacks,
-    nothing is left over, and whoever goes without has a reason."""
+    nothing is left over, and every pod without a group has a reason."""
     plan, host, now_ns = _plan(), _Ids(ids, limbo_ms * MS), 0
     for world in worlds:
         plan.want([_own(uid, priority) for uid, priority in world.items()], now_ns)

@@ -46,7 +46,7 @@ def test_threads_are_looked_for_in_containers_or_in_every_directory_of_the_unit(
 
 
 def test_a_pod_without_containers_is_looked_for_in_its_own_directory() -> None:
-    """What runs there belongs to it all the same."""
+    """What runs there belongs to it anyway."""
     assert observe(_found(POD)).places == {UID: {"": (POD,)}}
 
 
@@ -108,7 +108,7 @@ def test_a_pod_that_a_user_made_up_neither_joins_nor_hides_one_of_the_host() -> 
 
 
 def test_a_pod_inside_a_container_is_not_the_hosts_pod_of_that_uid() -> None:
-    """Whoever has a container names the groups in it as he likes."""
+    """Anyone who has a container names the groups in it as he likes."""
     observation = observe(_found(f"/docker/{'c' * 64}/kubepods/pod{UID}", POD))
     assert observation.places[UID] == {"": (POD,)}
 

@@ -263,7 +263,7 @@ def test_many_changes_travel_in_several_messages_and_the_last_completes() -> Non
 
 
 def test_a_full_outbox_stops_nothing() -> None:
-    """Rows that do not fit are the outbox's to account for; assignments go out all the same."""
+    """Rows that do not fit are the outbox's to account for; assignments go out anyway."""
     story = Story()
     story.outbox.is_full = True
     story.look()

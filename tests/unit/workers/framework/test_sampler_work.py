@@ -335,7 +335,7 @@ def test_other_work_is_done_between_ticks_in_parts_and_makes_none_late() -> None
 
 
 def test_a_heartbeat_beats_as_soon_as_somebody_listens() -> None:
-    """Before that a probe may give it all the same."""
+    """Before that a probe may give it anyway."""
     beats: list[int] = []
     heartbeat = Heartbeat()
     heartbeat()
@@ -349,7 +349,7 @@ def test_a_heartbeat_beats_as_soon_as_somebody_listens() -> None:
     [("true", False, True), ("false", True, False), ("auto", True, True), ("auto", False, False)],
 )
 def test_a_sampler_with_three_words_runs_by_itself_only_where_it_can(word: str, is_available: bool, wanted: bool) -> None:
-    """Whoever writes true wants to hear that it cannot."""
+    """Anyone who writes true wants to hear that it cannot."""
     switch = AutoSwitch("sampler.tested.enabled", "auto", "")
     sampler = Sampler("tested", "", (), (), switch, interval_setting("tested"), (), _never, lambda config: is_available)
     assert sampler.is_wanted(Config({switch.key: word})) is wanted

@@ -89,7 +89,7 @@ def test_sizes_by_sysfs_where_the_mount_tells_none() -> None:
 
 
 def test_a_sysfs_that_fails_is_noted() -> None:
-    """The description is there all the same."""
+    """The description is there anyway."""
 
     def sysfs() -> dict[int, int]:
         raise PermissionError(errno.EACCES, "Permission denied")

@@ -43,13 +43,13 @@ def test_kinds_at_mounting(code: int, kind: ProblemKind) -> None:
 
 
 def test_a_second_mount_is_told_where_the_first_is() -> None:
-    """Only one mount can be: whoever wants it here is told where it is, or that nobody here can see it."""
+    """There can be one mount: the failure says where it is, or that it cannot be seen from here."""
     assert "it is mounted at /mnt/a, /mnt/b" in mount_failure(_os_error(EBUSY), ROOT, ["/mnt/a", "/mnt/b"]).sentence
     assert "in another mount namespace" in mount_failure(_os_error(EBUSY), ROOT, []).sentence
 
 
 def test_a_failing_source_is_not_taken_for_a_failing_group() -> None:
-    """That a cgroup is gone is no reason to make the group anew."""
+    """That a cgroup is gone is no reason to make the group again."""
     assert (SourceError("kubepods/x", _os_error(ENOENT)).errno, SourceError("x", _os_error(EIO)).kind) == (None, ProblemKind.IO)
 
 

@@ -161,7 +161,7 @@ def test_a_group_under_a_control_group() -> None:
 
 
 def test_a_failure_keeps_its_cause_and_the_kernels_words() -> None:
-    """Whoever reads the log sees the path, the errno's text, the kernel's sentence and the remedy, and the cause is chained."""
+    """Anyone who reads the log sees the path, the errno's text, the kernel's sentence and the remedy, and the cause is chained."""
     world = MemoryWorld(replace(PROFILES["tiny"], rmids=1))
     failure = _failure(world.groups.create_group, "x")
 
@@ -330,7 +330,7 @@ def test_a_cleanup_that_meets_a_lock_goes_on_later() -> None:
 
 
 def test_thousands_of_threads_in_a_foreign_control_group_are_not_refused_one_by_one() -> None:
-    """Each refusal costs three calls, and whoever reconciles has a heartbeat to send: the control group's list says the rest."""
+    """Each refusal costs three calls, and a reconciling loop has a heartbeat to send: the control group's list says the rest."""
     world = MemoryWorld("tiny")
     world.other.mkdir("batch")
     path, pod = world.groups.create_group("a"), world.pod(2000)

@@ -49,7 +49,7 @@ def test_a_free_lock_is_taken_at_once_and_given_back() -> None:
 
 
 def test_a_lock_that_becomes_free_in_time_is_taken() -> None:
-    """Whoever changes one group holds it for a moment only; it is waited for in small steps."""
+    """Anyone who changes one group holds it for a moment only; it is waited for in small steps."""
     lock, door, clock = _lock(42 * MS)
     started_at_ns = clock.now_ns()
     with lock.held():

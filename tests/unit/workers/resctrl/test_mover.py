@@ -1,4 +1,4 @@
-"""Moving threads with few writes, and sorting out those that cannot be moved, whatever the kernel's age and whoever meddles."""
+"""Moving threads with few writes, and sorting out those that cannot be moved, on old and new kernels, and beside other programs."""
 
 import errno
 import os

@@ -19,7 +19,7 @@ UIDS = st.one_of(
 
 @pytest.mark.parametrize("uid", [KUBERNETES_UID, STATIC_POD_UID, "a", "A_b-9", "x" * 59])
 def test_a_clean_short_uid_stays_as_it_is(uid: str) -> None:
-    """Whoever lists the groups finds his pods by their uids."""
+    """Anyone who lists the groups finds his pods by their uids."""
     assert group_name(uid) == f"pod_{uid}"
 
 

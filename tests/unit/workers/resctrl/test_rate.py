@@ -113,7 +113,7 @@ def test_a_counter_that_wraps_is_told_exactly_or_not_at_all(pace: int, width: in
 
 
 def test_a_reset_is_said_and_not_guessed_over() -> None:
-    """The group was made anew: what lies between is not known, what comes after is."""
+    """The group was made again: what lies between is not known, what comes after is."""
     assert _rates(9 * GB, 10 * GB, 1 * GB, 3 * GB)[1:] == [1 * GB, Absence.COUNTER_RESET, 2 * GB]
 
 

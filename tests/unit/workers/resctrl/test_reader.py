@@ -224,7 +224,7 @@ def test_a_group_made_anew_is_read_in_the_same_scan_and_its_counters_begin(story
 
 
 def test_what_could_not_be_read_is_counted_once_when_others_are_opened_anew_in_the_same_scan(story: Story) -> None:
-    """One file fails, another one was made anew: that one is read, the first is still missing."""
+    """One file fails, another one was made again: that one is read, the first is still missing."""
     story.scan()
     story.folder.fail(f"{DATA}/mon_L3_00/llc_occupancy", errno.EIO)
     story.folder.remove(f"{DATA}/mon_L3_01/llc_occupancy")
@@ -280,7 +280,7 @@ def test_a_group_that_may_not_be_listed_says_so_and_one_that_is_open_goes_on(sto
 
 @pytest.mark.parametrize("descriptors_max", range(1, 8))
 def test_where_no_more_files_may_be_open_the_rest_is_opened_at_each_reading(story: Story, descriptors_max: int) -> None:
-    """Every value is there all the same, with its rate, and room is left for others."""
+    """Every value is there anyway, with its rate, and room is left for others."""
     for number in range(4):
         story.folder.make_group(f"mon_groups/pod_{number}")
     story.folder.descriptors_max = descriptors_max

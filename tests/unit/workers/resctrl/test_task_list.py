@@ -47,7 +47,7 @@ def test_a_command_is_at_most_a_page() -> None:
 
 @pytest.mark.parametrize("thread_id", [0, -1])
 def test_an_id_that_would_move_the_writer_is_a_bug(thread_id: int) -> None:
-    """0 stands for whoever writes it, so it never reaches the kernel."""
+    """0 stands for anyone who writes it, so it never reaches the kernel."""
     with pytest.raises(ValueError, match="no thread id"):
         list(commands([5, thread_id]))
 

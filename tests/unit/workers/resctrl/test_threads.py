@@ -138,7 +138,7 @@ def test_a_list_that_is_none_or_does_not_end_is_an_error(content: bytes, code: i
 
 
 def test_a_pod_with_too_many_cgroups_is_an_error() -> None:
-    """Whoever fills his part of the tree hides only himself, and it is said; up to the limit all are read."""
+    """Anyone who fills his part of the tree hides only himself, and it is said; up to the limit all are read."""
     files = {f"x/{number}/tasks": _lines(number + 1) for number in range(DIRECTORIES_MAX - 1)} | {"x/tasks": b""}
     assert len(CgroupThreads(MemoryTree(files), ("",), "x").threads()) == DIRECTORIES_MAX - 1
 

@@ -1,4 +1,4 @@
-"""What a worker says to the supervisor over a real socket: foreign names arrive as text, whoever forgot them."""
+"""What a worker says to the supervisor over a real socket: foreign names always arrive as text."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -423,7 +423,7 @@ def test_what_rules_are_held_is_answered_by_the_loop_itself(story: Story) -> Non
 
 
 def test_a_heartbeat_is_a_beat_in_the_middle_of_a_turn(story: Story) -> None:
-    """Whoever watches sees that the loop goes on, at which time, and with the same rules."""
+    """Anyone who watches sees that the loop goes on, at which time, and with the same rules."""
     beats: list[Beat | None] = []
 
     def measure(now_ns: int) -> None:
@@ -454,7 +454,7 @@ def test_stats_without_an_outbox_have_none(story: Story) -> None:
 
 
 def test_a_late_answer_goes_once_to_everybody_who_asked(story: Story) -> None:
-    """Two ask while the work is busy; the third asks anew and gets the next one alone."""
+    """Two ask while the work is busy; the third asks again and gets the next one alone."""
 
     def done(files: int) -> Callable[[], object]:
         return lambda: story.work.late.append(("rotate", {"files": files}))

@@ -58,7 +58,7 @@ def test_a_snapshot_replaces_all_that_was_held() -> None:
 
 
 def test_an_empty_snapshot_is_a_snapshot() -> None:
-    """A host without rules has workers all the same."""
+    """A host without rules has workers anyway."""
     replica = RulesReplica()
     assert replica.take(_snapshot(1, revision=0)) == Ack(1, 0, _digest())
     assert replica.is_loaded

@@ -410,7 +410,7 @@ def test_its_absence_blocks_readiness_where_it_was_asked_for_or_had_been_there(
 
 
 def test_when_it_is_unmounted_every_pod_has_one_row_that_says_so_and_nothing_stays_open(story: OccupancyStory) -> None:
-    """What was offered before stays offered; when it is mounted again, all is measured anew, with new counters."""
+    """What was offered before stays offered; when it is mounted again, all is measured again, with new counters."""
     story.make_pod("a")
     story.tick()
     story.folder.mount = None

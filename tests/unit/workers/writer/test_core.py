@@ -1,4 +1,4 @@
-"""What the writer decides: nothing acknowledged is lost, nothing is stored twice, and the ledger balances."""
+"""What the writer decides: nothing acknowledged is lost, nothing is stored twice, and the account balances."""
 
 import pytest
 

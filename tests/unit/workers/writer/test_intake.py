@@ -291,7 +291,7 @@ def check_ledger(world: World) -> None:
 
 @given(st.integers(0, 2**32))
 def test_no_story_loses_or_doubles_a_batch(seed: int) -> None:
-    """Whoever is killed and whatever breaks: what was acknowledged is stored once, the rest is stored or a gap."""
+    """Anyone who is killed and whatever breaks: what was acknowledged is stored once, the rest is stored or a gap."""
     world = World(Random(seed))
     for _ in range(120):
         world.step()

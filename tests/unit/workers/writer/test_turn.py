@@ -1,4 +1,4 @@
-"""Whose turn it is: one at a time, the seal first, and a long compaction comes to its end all the same."""
+"""Whose turn it is: one at a time, the seal first, and a long compaction comes to its end anyway."""
 
 from itertools import product
 

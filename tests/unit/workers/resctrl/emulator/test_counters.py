@@ -168,7 +168,7 @@ def test_without_counters_on_mkdir_a_group_waits_for_them() -> None:
 
 
 def test_filters() -> None:
-    """They name transactions, take blanks, and a change lets the counts of that event begin anew."""
+    """They name transactions, take blanks, and a change lets the counts of that event start again."""
     tree = grown()
     path = f"{INFO}/event_configs/mbm_local_bytes/event_filter"
     assert tree.read(path) == "local_reads,local_non_temporal_writes,local_reads_slow_memory\n"

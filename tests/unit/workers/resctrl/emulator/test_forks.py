@@ -38,15 +38,15 @@ class End:
 @st.composite
 def histories(draw: st.DrawFn) -> list[Birth | Move | End]:
     """What happened, one event a millisecond: threads are born of living ones only, and the dead do nothing."""
-    living, newborn = [1, 2, 3], 100
+    living, child = [1, 2, 3], 100
     events: list[Birth | Move | End] = []
     for _ in range(draw(st.integers(1, 25))):
         kind = draw(st.sampled_from("bbbmmme"))
         thread = draw(st.sampled_from(living))
         if kind == "b":
-            events.append(Birth(thread, newborn))
-            living.append(newborn)
-            newborn += 1
+            events.append(Birth(thread, child))
+            living.append(child)
+            child += 1
         elif kind == "m":
             events.append(Move(thread, draw(st.sampled_from(("", *GROUPS)))))
         elif len(living) > 1:
@@ -106,7 +106,7 @@ def test_news_in_any_order_give_the_same_groups(events: list[Birth | Move | End]
 
 @given(histories(), st.integers(0, 24), st.sampled_from(("mon_groups/a", "c")))
 def test_a_group_may_go_between_an_event_and_its_news(events: list[Birth | Move | End], place: int, removed: str) -> None:
-    """A removed group's threads are in its heir, also those of whose birth the news come only then."""
+    """A removed group's threads are in its successor, also those whose fork is reported only then."""
     tree = grown()
     moves = [event for event in events[place:] if isinstance(event, Move)]
     events = [*events[:place], *(event for event in events[place:] if event not in moves)]
@@ -164,7 +164,7 @@ def test_late_news_of_an_end_do_not_end_the_next_one() -> None:
 
 
 def test_news_of_an_id_used_twice_come_in_the_wrong_order() -> None:
-    """A first owner's birth is judged anew when its parent's comes late; the second owner, born elsewhere, is left alone."""
+    """The fork of an id's first owner is judged again when its parent's comes late; the second owner's is not."""
     tree = grown()
     tree.write("mon_groups/a/tasks", "1")
     tree.write("mon_groups/b/tasks", "2")

@@ -201,7 +201,7 @@ def test_a_name_has_the_attributes_of_the_tree(kernel: Kernel) -> None:
 
 
 def test_a_file_is_evaluated_at_its_beginning_only(kernel: Kernel) -> None:
-    """Reading on shows the rest of what stood at the beginning; reading the beginning again evaluates anew."""
+    """Reading on shows the rest of what stood at the beginning; reading the beginning again evaluates again."""
     handle = kernel.open(kernel.look_up("fixed", kernel.look_up("dir")))
     assert kernel.read(handle, 0, 3) == (0, b"val")
     assert kernel.read(handle, 3) == (0, b"ue 1\n")
@@ -321,7 +321,7 @@ def test_a_directory_is_listed_in_pieces(kernel: Kernel) -> None:
 
 
 def test_a_number_of_a_removed_directory_reaches_nothing(kernel: Kernel) -> None:
-    """What took a name anew is another node; whoever holds the old number sees what it was, and finds nothing in it."""
+    """A new file under an old name is another node; the old number still shows the old attributes and has no content."""
     old = kernel.look_up("dir")
     assert kernel.ask(wire.RMDIR, wire.ROOT_NODE, b"dir\0")[0] == 0
     kernel.ask(wire.MKDIR, wire.ROOT_NODE, struct.pack("<II", 0o755, 0) + b"dir\0")

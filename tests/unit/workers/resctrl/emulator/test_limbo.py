@@ -97,7 +97,7 @@ def test_a_removed_groups_traffic_keeps_no_id_busy() -> None:
 
 
 def test_a_late_timer_changes_nothing() -> None:
-    """A mkdir after a second of silence finds what the worker would have freed, whoever forgot to run it."""
+    """A mkdir after a second of silence finds what the worker would have freed, even if nothing ran it."""
     tree = EmulatedTree("tiny")
     full(tree)
     tree.rmdir("mon_groups/0")

@@ -107,7 +107,7 @@ def test_patterns(pattern: str, path: str, fits: bool) -> None:
 
 @pytest.mark.parametrize(("rates", "fraction"), [({9: 1}, 0.5), ({0: -1}, 0.5), ({0: 1}, 1.5), ({0: 1}, -0.1)])
 def test_what_no_hardware_can_do_is_refused(rates: dict[int, int], fraction: float) -> None:
-    """Unknown domains, negative rates and impossible shares are errors of whoever wrote them."""
+    """Unknown domains, negative rates and impossible shares are errors of the one who wrote them."""
     tree = alone()
     with pytest.raises(ValueError, match=r"domain 9|at least 0"):
         tree.emulation.declare("mon_groups/m", rates, tree.now_ns, local_fraction=fraction)

@@ -50,7 +50,7 @@ def test_inodes_are_unique_and_stay(profile: str) -> None:
 
 
 def test_a_group_made_again_has_other_inodes() -> None:
-    """A directory that was removed and made again is another one, for whoever compares inodes."""
+    """A directory that was removed and made again is another one, for anyone who compares inodes."""
     tree = EmulatedTree("tiny")
     tree.mkdir("mon_groups/a")
     before = tree.emulation.attributes("mon_groups/a").inode
@@ -101,7 +101,7 @@ def test_modes(path: str, mode: int) -> None:
 
 
 def test_what_a_user_makes_is_the_users() -> None:
-    """A group and its files belong to whoever made it, from the moment it was made."""
+    """A group and its files belong to the one who made it, from the moment it was made."""
     tree = EmulatedTree("tiny")
     tree.pass_seconds(5)
     tree.mkdir("mon_groups/a", caller=Caller(thread_id=7, uid=1000, gid=1001))

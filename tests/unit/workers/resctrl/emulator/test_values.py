@@ -93,7 +93,7 @@ def test_counters_wrap(bits: int, unit_bytes: int) -> None:
 
 
 def test_counters_can_be_reset() -> None:
-    """One group's counts begin anew, and with them a reading without a number where that is asked."""
+    """One group's counts start again, and with them a reading without a number where that is asked."""
     tree = EmulatedTree("tiny")
     for name in ("m", "n"):
         tree.mkdir(f"mon_groups/{name}")
@@ -106,7 +106,7 @@ def test_counters_can_be_reset() -> None:
 
 
 def test_a_group_made_again_counts_from_zero() -> None:
-    """Whoever had the id before leaves no bytes behind."""
+    """Anyone who had the id before leaves no bytes behind."""
     tree = EmulatedTree("tiny", rmids=2)
     tree.mkdir("mon_groups/m")
     tree.emulation.declare("mon_groups/m", {0: 1000}, tree.now_ns)
