@@ -22,7 +22,9 @@ from agent.cli.sql_text import with_quoted_at
 from agent.cli.statement_bounds import tokens_of
 from agent.cli.time_bounds import EVERYTHING, TimeBounds
 from agent.model.table import Value
+from agent.store.footer import Footer, checked_footer, read_footer
 from agent.store.foreign_file import open_regular
+from agent.store.left_out import LeftOut
 from agent.store.record import form_of
 from agent.store.spool_reader import read_spool
 from workers.registry import tables
@@ -371,3 +373,33 @@ def test_files_that_are_not_opened_change_no_answer(
     with monkeypatch.context() as patched:
         patched.setattr(query_database, "bounds_of_statement", lambda *_: None)
         assert chosen == answer_of(stored, statement, EVERYTHING)
+
+
+# ---- files that only one library reads ----------------------------------------------------------
+
+
+def test_a_file_that_duckdb_cannot_open_is_left_out(
+    tmp_path: Path, day: list[Path], query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its footer passed the first look: the query starts over without it, and says so."""
+    bad = day[1]
+    footer = read_footer(str(bad))
+    really = checked_footer
+
+    def believe(descriptor: int, path: str, *, verify: bool) -> Footer | LeftOut:
+        return footer if path == str(bad) else really(descriptor, path, verify=verify)
+
+    bad.write_bytes(b"PAR1" + bytes(100) + b"PAR1")
+    monkeypatch.setattr(held_files, "checked_footer", believe)
+    code, text, told = query("SELECT pid FROM process", "--json")
+    assert (code, sorted(row["pid"] for row in json.loads(text))) == (0, [0, 0, 2, 2, 3, 3, 4, 4])
+    assert "1 damaged Parquet file left out" in told
+    assert str(bad) in told
+
+
+def test_a_failure_names_the_file_and_no_descriptor(day: list[Path], query: Query) -> None:
+    """DuckDB knows a file by its descriptor; the sentence has its path."""
+    whole = day[2].read_bytes()
+    day[2].write_bytes(whole[:60] + bytes(200) + whole[260:])
+    code, _, told = query("SELECT * FROM process")
+    assert (code, str(day[2]) in told, "/proc/self/fd" in told) == (65, True, False)
