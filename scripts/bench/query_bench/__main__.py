@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ import machine
 from supervisors.figures import Check, Row, Section, percentile
 from supervisors.report import Document, encode, print_table
 
-from query_bench import commands, history
+from query_bench import commands
 from query_bench.commands import Run
 
 ROOT = Path(__file__).parents[3]
@@ -32,21 +33,35 @@ def main() -> None:
     before |= {"versions": {name: version(name) for name in ("duckdb", "pyarrow")}, "missing": {}, "options": vars(options).copy()}
     folder = Path(options.folder)
     year, uncompacted = folder / "year", folder / "uncompacted"
-    history.make(year, days=options.days, rows=options.rows, uncompacted_days=0)
+    _make(year, options.days, options.rows, 0)
     only = options.only.split(",")
     if "uncompacted" in only:
-        history.make(uncompacted, days=0, rows=options.rows, uncompacted_days=UNCOMPACTED_DAYS)
+        _make(uncompacted, 0, options.rows, UNCOMPACTED_DAYS)
     sections = [
         _section(name, _commands(name, year, uncompacted, options.days), options.repeats) for name in SECTIONS if name in only
     ]
     took = {"took_seconds": round(time.time() - before.pop("began_at")), "load_after": os.getloadavg()[0]}
-    document: Document = {**before, **took, "failures": [], "history": history.describe(year)}
+    document: Document = {**before, **took, "failures": [], "history": _describe(year)}
     document["lines"] = [section.document() for section in sections]
     print_table(document)
     print(f"\nhistory: {document['history']}")
     if options.json:
         Path(options.json).write_text(encode(document))
     sys.exit(any(check.verdict == "MISSED" for section in sections for check in section.checks))
+
+
+def _make(folder: Path, days: int, rows: int, uncompacted_days: int) -> None:
+    words = [str(folder), str(days), str(rows), str(uncompacted_days)]
+    subprocess.run([sys.executable, "-m", "query_bench.history", *words], check=True)
+
+
+def _describe(folder: Path) -> dict[str, str]:
+    """How many files and bytes each table has."""
+    described = {}
+    for table in sorted((folder / "data").iterdir()):
+        sizes = [path.stat().st_size for path in table.glob("date=*/*.parquet")]
+        described[table.name] = f"{len(sizes)} files, {sum(sizes) / 2**20:.0f} MiB"
+    return described
 
 
 def _options() -> argparse.Namespace:

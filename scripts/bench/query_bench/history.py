@@ -1,16 +1,19 @@
 """A made-up history, written through the store's own writer: finished days as compaction leaves them, and files as the sealer does.
 
+    python -m query_bench.history FOLDER DAYS ROWS UNCOMPACTED_DAYS
+
+It is a process of its own: what a process has held is counted as the peak memory of the commands that it starts.
+
 The rows are those of one base day, moved to each date: what is measured depends on their number and spread, and a year is made
 in a minute. The same options give the same rows. Compacted days have row groups of an hour.
 """
 
 import json
-import os
 import random
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -136,19 +139,9 @@ def _write(folder: Path, table: Table, groups: Sequence["pyarrow.Table"], *, gen
     file.close()
 
 
-def describe(folder: Path) -> dict[str, Any]:
-    """How many files and bytes each table has."""
-    return {table.name: dict(zip(("files", "mib"), _size(folder / "data" / table.name), strict=True)) for table in TABLES}
-
-
-def _size(folder: Path) -> tuple[int, float]:
-    sizes = [os.path.getsize(path) for path in _files(folder)]
-    return len(sizes), round(sum(sizes) / 2**20, 1)
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    return folder.glob("date=*/*.parquet")
-
-
 def _say(text: str) -> None:
     print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    make(Path(sys.argv[1]), days=int(sys.argv[2]), rows=int(sys.argv[3]), uncompacted_days=int(sys.argv[4]))
