@@ -222,12 +222,16 @@ def _described(connection: "duckdb.DuckDBPyConnection", text: str) -> list[tuple
 def _as_text(text: str, types: list[str], types_as_text: tuple[str, ...]) -> str:
     """The statement around another that makes text of the columns whose type asks for it."""
     aliases = [f"column_{index}" for index in range(len(types))]
-    chosen = (
-        f"CAST({alias} AS VARCHAR)" if dtype.startswith(types_as_text) else alias
-        for alias, dtype in zip(aliases, types, strict=True)
-    )
+    chosen = (_value(alias, dtype, types_as_text) for alias, dtype in zip(aliases, types, strict=True))
     # The line break ends a comment that the text may end with.
     return f"SELECT {', '.join(chosen)} FROM ({text}\n) AS answer({', '.join(aliases)})"
+
+
+def _value(alias: str, dtype: str, types_as_text: tuple[str, ...]) -> str:
+    if not dtype.startswith(types_as_text):
+        return alias
+    # As JSON documents have bytes everywhere; DuckDB's own writing is one of its own.
+    return f"to_base64({alias})" if dtype == "BLOB" else f"CAST({alias} AS VARCHAR)"
 
 
 def failure_of(cause: Exception, database: QueryDatabase) -> EvergaugeError:
