@@ -6,13 +6,15 @@ from typing import ClassVar
 
 from agent.cli.call import Call
 from agent.cli.remedy import start_remedy
+from agent.cli.stored_rows import StoredRows
 from agent.cli.time_bounds import TimeBounds
-from agent.cli.top_history import HistoryReader, host_of, source_of
+from agent.cli.top_history import HistoryReader, PastNames, host_of, source_of
 from agent.cli.top_render import SORTS, ProcessView, render
 from agent.cli.top_sample import PROCESS_TABLE, TAIL_TABLE, ProcessTicks, Sample, sample_of
 from agent.cli.top_source import SpoolFollower, newest_sealed_sample
 from agent.cli.top_view import Top
 from agent.model.errors import UnavailableError
+from agent.model.tables import POD_GROUP
 from agent.paths import checkout
 
 
@@ -24,6 +26,7 @@ class ProcessTop(Top[Sample]):
 
     def __init__(self, call: Call) -> None:
         super().__init__(call)
+        self._past_names = PastNames(StoredRows(self.state_dir, POD_GROUP))
         self._follower = SpoolFollower(self.state_dir, (PROCESS_TABLE, TAIL_TABLE), ProcessTicks())
 
     def history(self) -> HistoryReader[Sample]:
@@ -40,6 +43,13 @@ class ProcessTop(Top[Sample]):
             return sample_of(stamp_ns, host_of(processes), processes, tail.rows(tick)) if processes else None
 
         return HistoryReader(source, sample_at)
+
+    def _pod_names(self, sample: Sample) -> Mapping[str, str]:
+        """The names that the agent gives now, and for the past those that were stored then where it gives none."""
+        uids = {process.pod_uid for process in sample.processes if process.pod_uid is not None}
+        if self.moment is None or uids <= self.names.pods.keys():
+            return self.names.pods
+        return self._past_names.at(sample.at_wall_ns) | self.names.pods
 
     def from_open_spool(self) -> Sample | None:
         """The newest whole tick in the open spool."""
@@ -73,7 +83,7 @@ class ProcessTop(Top[Sample]):
                 sort=self.sort,
                 now_wall_ns=time.time_ns(),
                 trouble=self.names.trouble,
-                pod_names=self.names.pods,
+                pod_names=self._pod_names(sample),
                 user_name=self.names.user,
                 keys=keys[0],
                 time_keys=keys[1],

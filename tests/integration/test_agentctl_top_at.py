@@ -15,6 +15,8 @@ from fakes.stored_occupancy import OCCUPANCY, occupancy_row, occupancy_tick
 from agent.cli import stored_rows
 from agent.cli.program import run
 from agent.cli.sealed_listing import list_sealed
+from agent.model.table import Value
+from agent.model.tables import POD_GROUP
 from agent.store.record import form_of
 from workers.registry import tables
 
@@ -107,6 +109,17 @@ def test_a_moment_without_data_says_so_with_the_reason(tmp_path: Path, stored: N
         "no data at 2024-01-02 00:50:00 UTC (sampler/process suspended): this is 10 min after the moment asked for, "
         "the other nearest 49 min 51 s before the moment asked for"
     )
+
+
+def test_pods_of_the_past_have_the_names_of_their_time(tmp_path: Path, top: Top) -> None:
+    """A pod that no agent knows any more is called what table pod_group called it that day."""
+    seal(tmp_path, "process", 1, [process_row(MIDNIGHT + S, 1, pod="uid-1"), process_row(MIDNIGHT + S, 2, pod="uid-2")])
+    known: dict[str, Value] = {column.name: 0 if column.dtype == "int64" else "" for column in POD_GROUP.columns}
+    known |= {"timestamp": MIDNIGHT, "pod_uid": "uid-1", "pod_namespace": "shop", "pod_name": "web"}
+    row = tuple(known[name] for name in POD_GROUP.column_names)
+    seal(tmp_path, "pod_group", 1, [row], form=form_of(POD_GROUP))
+    lines = top("--at", "2024-01-02T00:00:02Z")[1].splitlines()
+    assert {line.split()[2] for line in lines[4:6]} == {"shop/web", "uid-2"}
 
 
 def test_json_names_the_moment_that_was_asked_for(stored: None, top: Top) -> None:
