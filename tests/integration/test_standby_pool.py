@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from fakes.agent_process import wait_until
+from harness.waiting import wait_until
 
 from agent.model.heartbeat_page import PAGE_BYTES, WAITING_OFFSET
 from supervisor.shell.process import wait_ended
