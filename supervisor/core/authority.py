@@ -99,6 +99,7 @@ class Authority:
 
     def on_ack(self, replica: WorkerReplica, ack: Ack) -> list[Effect]:
         """The worker took the message with this number; it must then hold what we hold."""
+        assert self.replicas.get(replica.child) is replica, replica.child
         if ack.sequence <= replica.first_sequence:
             # It answers what another supervisor sent.
             return []

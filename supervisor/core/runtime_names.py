@@ -28,6 +28,7 @@ class RuntimeNameWatch:
 
     def on_seen(self, seen: RuntimeSeen, now_ns: int) -> tuple[list[Effect], str]:
         """The effects, and why the agent must end (empty: it need not)."""
+        assert seen.problem or not seen.is_taken, seen
         effects: list[Effect] = []
         lost = list(seen.lost)
         writer = next((child for child in self._state.children.values() if child.kind.binds_data_socket), None)

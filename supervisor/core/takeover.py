@@ -33,6 +33,7 @@ class Takeover:
     def begin(self, survivors: Survivors, now_ns: int) -> list[Effect]:
         """Continue the epochs and revisions of the dead supervisor, and tell the living workers that they are taken over."""
         children = self._state.children
+        assert all(epoch >= 0 for epoch in survivors.epochs.values()), survivors.epochs
         for name, epoch in survivors.epochs.items():
             if name in children:
                 children[name].epoch = epoch

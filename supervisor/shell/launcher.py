@@ -72,6 +72,7 @@ class Launcher:
 
     def launch(self, child: str, epoch: int, order: bytes) -> StartedWorker | None:
         """Start this generation with this launch order. *Absent:* its outcome comes through `thread`."""
+        assert order, "an empty order tells a process that it is not needed"
         self._record.note_epoch(child, epoch)
         task = StartTask(self._settings.run, child, epoch, order)
         standby = self.pool.take()

@@ -48,6 +48,7 @@ class RulesStore:
 
     def write(self, token: int, book: Rulebook) -> None:
         """Replace the document by that of these rules. `token` comes back in the outcome."""
+        assert token > 0, token
         self.thread.send(partial(self._write, token, book))
 
     def _write(self, token: int, book: Rulebook) -> Persisted:
