@@ -22,6 +22,7 @@ def written_lines(stats: "Mapping[str, dict[str, object] | None]") -> Lines:
         waiting = f"{counted(writer.get('segments_waiting'), 'segment')} waiting"
         lines.append(("sealed", f"{sealed}; spool {bytes_of(writer.get('spool_bytes'))}, {waiting}"))
         lines += _quota_lines(_object(writer, "quota"))
+        lines += _compaction_lines(_object(writer, "compaction"))
     missed = _object(writer, "ticks_missed")
     for name, worker in sorted(stats.items()):
         if worker is not None:
@@ -40,6 +41,18 @@ def _quota_lines(quota: dict[str, object]) -> Lines:
     held = f"{bytes_of(quota.get('held_bytes'))} of {bytes_of(quota.get('limit_bytes'))}"
     removed = f"{counted(quota.get('removed_files'), 'old file')} ({bytes_of(quota.get('removed_bytes'))})"
     return [("quota", f"{held} after the last sealing; {removed} removed since the writer started")]
+
+
+def _compaction_lines(compaction: dict[str, object]) -> Lines:
+    if not compaction:
+        return []
+    if compaction.get("enabled") is False:
+        return [("compacted", "nothing: writer.compaction is off")]
+    rows = f"{counted(compaction.get('rows'), 'row')} of {counted(compaction.get('files'), 'file')}"
+    lines = [("compacted", f"{counted(compaction.get('days'), 'day')} since the writer started, {rows}")]
+    if problem := compaction.get("last_problem"):
+        lines.append(("compacted", f"last problem: {text_of(problem)}"))
+    return lines
 
 
 def _worker_lines(name: str, worker: dict[str, object], missed_in_run: object) -> Lines:

@@ -48,11 +48,11 @@ class Window(Struct, frozen=True):
 
 
 def whole(groups: Sequence[RowGroup]) -> Window:
-    """All of them, in the order of their first times."""
+    """All of them, in the order of their sources, so that rows of one instant keep the order in which they were stored."""
     assert groups
     assert all(group.first_ns <= group.last_ns for group in groups)
-    ordered = tuple(sorted(groups, key=lambda group: (group.first_ns, group.last_ns)))
-    return Window(ordered[0].first_ns, max(group.last_ns for group in groups) + 1, ordered)
+    ordered = tuple(sorted(groups, key=lambda group: (group.source, group.index)))
+    return Window(min(group.first_ns for group in groups), max(group.last_ns for group in groups) + 1, ordered)
 
 
 def is_too_large(window: Window, decoded_per_byte: float = 1.0) -> bool:

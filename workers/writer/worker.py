@@ -52,6 +52,18 @@ WORKER = Worker(
             "Bytes of sealed files removed to keep the storage quota.",
             ("quota", "removed_bytes"),
         ),
+        Statistic(
+            "evergauge_writer_compacted_days_total",
+            "counter",
+            "Days of a table that were compacted into one file.",
+            ("compaction", "days"),
+        ),
+        Statistic(
+            "evergauge_writer_compacted_rows_total",
+            "counter",
+            "Rows of days that were compacted.",
+            ("compaction", "rows"),
+        ),
         # Told by the writer, which alone knows what was stored: a sampler that died cannot say what it missed.
         Statistic(
             "evergauge_sampler_ticks_missed_total",
