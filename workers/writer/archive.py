@@ -10,8 +10,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from msgspec import Struct, to_builtins
-
 from agent.failpoint import failpoint
 from agent.model.errors import EvergaugeError, StorageError
 from agent.model.foreign import readable
@@ -24,6 +22,7 @@ from workers.writer.compacting import Compacting
 from workers.writer.folder import storage_error
 from workers.writer.pruning import Pruning
 from workers.writer.report import SealReport
+from workers.writer.rotation_answers import RotationAnswers
 from workers.writer.seal_queue import SealQueue
 from workers.writer.sealing import Sealing
 from workers.writer.set_aside import AsideKeeper
@@ -34,20 +33,11 @@ from workers.writer.turn import Step, Turns, Wishes
 SEALING_NS_MAX = 10 * MINUTE
 # The sealer's descriptors tell its end; this look costs nothing and holds should they be missed.
 _POLL_NS = 1 * S
-_WAITS_MAX = 64
 _SEALING = "sealing"
 # How soon a condition ends after a person has cleared up.
 _TIDY_NS = 1 * MINUTE
 
 Launch = Callable[[str, str, str], Sealing]
-
-
-class _Wait(Struct):
-    """An ask `rotate` that is answered when these segments are sealed."""
-
-    names: set[str]
-    files: list[dict[str, Any]]
-    rows: int = 0
 
 
 class Archive:
@@ -82,8 +72,7 @@ class Archive:
         self._queue = SealQueue()
         self._sealing: Sealing | None = None
         self._started_at_ns = 0
-        self._waits: list[_Wait] = []
-        self._replies: list[tuple[str, dict[str, Any]]] = []
+        self._answers = RotationAnswers()
         self._is_stopping = False
         self._sealed_files = 0
         self._sealed_rows = 0
@@ -148,18 +137,11 @@ class Archive:
 
     def wait_for_all(self) -> dict[str, Any] | None:
         """The answer to `rotate` when nothing is waiting; None: it comes through `take_replies`."""
-        names = self._queue.names()
-        if not names:
-            return {"files": [], "rows": 0}
-        if len(self._waits) >= _WAITS_MAX:
-            return {"files": [], "rows": 0, "problem": f"{_WAITS_MAX} others wait for a rotation; try again later"}
-        self._waits.append(_Wait(names=set(names), files=[]))
-        return None
+        return self._answers.wait_for(self._queue.names())
 
     def take_replies(self) -> Sequence[tuple[str, dict[str, Any]]]:
         """Answers that have become ready, once."""
-        replies, self._replies = self._replies, []
-        return replies
+        return self._answers.take_replies()
 
     def stop(self) -> None:
         """From now on a failure is not tried again."""
@@ -263,7 +245,7 @@ class Archive:
         fields: dict[str, str | int | float | bool | None] = {"segment": name}
         self._bus.note(Note(kind="segment_lost", severity="error", fields=fields))
         self._queue.on_sealed()
-        self._answer(name, SealReport(id_in(name), (), 0, 0, torn=False))
+        self._answers.on_sealed(name, SealReport(id_in(name), (), 0, 0, torn=False))
 
     def _start(self, name: str, now_ns: int) -> None:
         try:
@@ -333,7 +315,7 @@ class Archive:
         self._bus.note(Note(kind="sealed", severity="info", fields={"files": len(report.files), "rows": report.rows}))
         self._note_refused(report)
         self._conditions.end(_SEALING)
-        self._answer(name, report)
+        self._answers.on_sealed(name, report)
 
     def _note_refused(self, report: SealReport) -> None:
         """Name the rows that did not fit their tables; table `gap` has them beside the good ones."""
@@ -343,16 +325,6 @@ class Archive:
             }  # fmt: skip
             self._refused_rows += refused.rows
             self._bus.note(Note(kind="bad_rows", severity="error", fields=fields))
-
-    def _answer(self, name: str, report: SealReport) -> None:
-        for wait in self._waits:
-            if name in wait.names:
-                wait.names.discard(name)
-                wait.files.extend(to_builtins(file) for file in report.files)
-                wait.rows += report.rows
-        ready = [wait for wait in self._waits if not wait.names]
-        self._waits = [wait for wait in self._waits if wait.names]
-        self._replies.extend(("rotate", {"files": wait.files, "rows": wait.rows}) for wait in ready)
 
     def _fail(self, failure: EvergaugeError, now_ns: int) -> None:
         self._queue.on_failed(now_ns)

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
-from msgspec import Struct
-
 from agent.config import COMPACTION, STORAGE_QUOTA, Config, reader_gid
 from agent.failpoint import failpoint
 from agent.model.errors import ProtocolError, StorageError
@@ -38,21 +36,12 @@ from workers.writer.sealing import start_sealer
 from workers.writer.segments import RETRY_NS, Segments
 from workers.writer.spool import Spool
 from workers.writer.start import start
+from workers.writer.statistics import WriterStatistics
 from workers.writer.syncer import Syncer
 
 # One turn of the loop takes no more than this, so that asks, timers and heartbeats come to their turn.
 TURN_MESSAGES_MAX = 256
 TURN_BYTES_MAX = 8 << 20
-
-
-class _Counts(Struct):
-    batches: int = 0
-    rows: int = 0
-    duplicates: int = 0
-    gap_rows: int = 0
-    malformed: int = 0
-    append_errors: int = 0
-    torn_tails: int = 0
 
 
 class WriterWork(BaseWork):
@@ -110,8 +99,7 @@ class WriterWork(BaseWork):
         )
         self._core: WriterCore | None = None
         self._peers: dict[str, Identity] = {}
-        self._counts = _Counts()
-        self._rows_by_table: dict[str, int] = {}
+        self._counts = WriterStatistics()
         self._losses = 0
         self._retry_at_ns: int | None = None
 
@@ -249,7 +237,7 @@ class WriterWork(BaseWork):
                 self._on_storage_failure(failure, now_ns)
                 return
             core.commit()
-            self._count(append)
+            self._counts.count_rows(append.batches, append.rows_by_table)
             self._conditions.end("spool")
         self._counts.duplicates += append.duplicates
         for who, seq in append.acks.items():
@@ -259,13 +247,6 @@ class WriterWork(BaseWork):
         self._greet(core, append.greeted)
         if self._try(self._segments.rotate_if_due, now_ns):
             self._archive.advance(now_ns)
-
-    def _count(self, append: AppendBatch) -> None:
-        self._counts.batches += append.batches
-        for table, rows in append.rows_by_table.items():
-            self._counts.rows += rows
-            self._counts.gap_rows += rows if table == GAP.name else 0
-            self._rows_by_table[table] = self._rows_by_table.get(table, 0) + rows
 
     def _greet(self, core: WriterCore, whom: Iterable[Identity]) -> None:
         for who in whom:
@@ -358,14 +339,14 @@ class WriterWork(BaseWork):
         gap = Gap(self._identity, self._losses, None, None, None, from_wall_ns, until_wall_ns, reason)
         self._intake.add_gaps([gap], self._clock.wall_ns(), append)
         self._segments.append(append.frames, self._clock.now_ns())
-        self._count(append)
+        self._counts.count_rows(append.batches, append.rows_by_table)
 
     def _stats(self) -> dict[str, Any]:
         counts = self._counts
         return {
             "batches": counts.batches,
             "rows": counts.rows,
-            "rows_by_table": dict(self._rows_by_table),
+            "rows_by_table": dict(counts.rows_by_table),
             "duplicates": counts.duplicates,
             "gap_rows": counts.gap_rows,
             "ticks_missed": {} if self._core is None else self._core.ticks_missed(),
