@@ -100,7 +100,7 @@ def _scenario(call: Call) -> "Scenario":
             data = file.read()
     except OSError as cause:
         raise ConfigError(readable(path), f"the scenario cannot be read: {cause.strerror or cause}") from cause
-    return parse_scenario(decode_document(data, origin=path, remedy="mend the scenario"), path)
+    return parse_scenario(decode_document(data, origin=path, remedy="correct the scenario"), path)
 
 
 def _duration(call: Call, name: str) -> int | None:

@@ -1,7 +1,7 @@
 """Why a value is missing. PURE.
 
-A number that could not be had is never a zero: it is None in its column and one of these words
-in the row's `absent` column (several are joined by a comma).
+A number that could not be read is never a zero: it is None in its column, and the row's `absent` column has one of these words
+(several are joined by commas).
 """
 
 from enum import StrEnum
@@ -17,9 +17,9 @@ class Absence(StrEnum):
     NO_PERMISSION = "no_permission"
     """The kernel refuses this file to this user."""
     SWITCHED_OFF = "switched_off"
-    """The configuration asks not to read it."""
+    """The configuration says not to read it."""
     KERNEL_THREAD = "kernel_thread"
-    """Kernel threads have no such thing."""
+    """Kernel threads have no such value."""
     UNREADABLE = "unreadable"
     """The kernel answered with an error or with text that cannot be parsed."""
     UNAVAILABLE = "unavailable"
@@ -31,18 +31,18 @@ class Absence(StrEnum):
     UNSUPPORTED = "unsupported"
     """This hardware does not measure it."""
     MALFORMED = "malformed"
-    """A kernel file held a word that nobody knows; the text is in the log."""
+    """A kernel file had an unknown word; the text is in the log."""
     COUNTER_RESET = "counter_reset"
     """The counter restarted since the last reading, so a difference would be false."""
     IMPLAUSIBLE = "implausible"
-    """The counter moved by more than any memory could carry."""
+    """The counter grew by more than any memory can transfer."""
     EMPTY_COMMAND_LINE = "empty_command_line"
-    """The process lives and has no arguments, or has wiped them."""
+    """The process is alive and has no arguments, or has erased them."""
     NOT_ANSWERED = "not_answered"
     """The kernel does not answer: the process holds the lock that this reading takes, for instance over a dead file system."""
     READERS_STUCK = "readers_stuck"
-    """Not asked: too many other readings are not answered."""
+    """Not read, because too many other reads have no answer."""
     OUT_OF_RANGE = "out_of_range"
-    """The kernel wrote a number that no column holds."""
+    """The kernel wrote a number that does not fit the column."""
     INCOMPLETE = "incomplete"
-    """A sum leaves out processes of which a value is not known."""
+    """The sum lacks processes whose value is unknown."""

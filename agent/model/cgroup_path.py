@@ -13,39 +13,39 @@ from msgspec import Struct
 from agent.model.container_engine import Boundary, boundary_of
 from agent.model.rule import QosClass, UnitKind
 
-# The kernel's own file is below 4 KiB for the paths that systemd and the kubelet make; what is behind is not looked at.
+# With the paths of systemd and the kubelet the file is below 4 KiB; anything after this limit is ignored.
 TEXT_BYTES_MAX = 64 << 10
-# The longest paths seen (a kind node below a user's own systemd) have 400 characters; longer ones are nobody's unit.
+# The longest paths seen (a kind node below a user's own systemd) have 400 characters; longer ones belong to no unit.
 PATH_CHARACTERS_MAX = 1024
 _NAMES_MAX = 48
-# The kernel has fourteen controllers, and people mount a few hierarchies by names of their own.
+# The kernel has fourteen controllers, and hosts mount a few named hierarchies.
 _PATHS_MAX = 64
 _CONTAINER_NAME_CHARACTERS = 12
 
-# How far the hierarchies of v1 are believed, the lower the more. systemd keeps its whole tree only in the one it named. Every
+# How much a v1 hierarchy is trusted: lower is more. systemd keeps its whole tree only in its own named hierarchy. Every
 # engine puts its containers under `memory`, `cpu` and `pids`; `blkio`, `cpuset`, `devices` and `freezer` follow the same
 # managers, but batch systems and people use them by hand too. The unified one of a hybrid host is systemd's copy of its own.
 _RANK = {b"name=systemd": 1, b"memory": 2, b"cpu": 3, b"cpuacct": 3, b"pids": 4}
 _RANK |= dict.fromkeys((b"blkio", b"cpuset", b"devices", b"freezer"), 5)
 _RANK_UNIFIED = 6
-# These say nothing of workloads: packet classes (`net_cls`, `net_prio`), who may be profiled (`perf_event`), limits that few set
-# (`hugetlb`, `rdma`, `misc`, `dmem`), and whatever else somebody mounted by a name of his own or a later kernel brings.
+# These say nothing about workloads: packet classes (`net_cls`, `net_prio`), who may be profiled (`perf_event`), limits that few set
+# (`hugetlb`, `rdma`, `misc`, `dmem`), other named hierarchies, and controllers of later kernels.
 _RANK_SILENT = 50
 _RANK_ROOT = 100
-# What a path says comes before where it stands: a pod before a container before a service or scope before a mere directory. An
+# What a path says counts more than its hierarchy: a pod before a container before a service or scope before a plain directory. An
 # engine without systemd leaves its containers' processes in its own service in the hierarchies that it does not use.
 _RANKS_BY_TELLING = 10
 
 _QOS = {"besteffort": QosClass.BESTEFFORT, "burstable": QosClass.BURSTABLE}
 _UUID_OR_HASH = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{32}")
 _POD_DIRECTORY = re.compile(r"pod([0-9A-Za-z][0-9A-Za-z_.-]{0,127})")
-# The last part is how containerd writes it when it is told the systemd driver's path but uses cgroupfs itself.
+# The last part is containerd's form when it gets the systemd driver's path but uses cgroupfs itself.
 _POD_SLICE = re.compile(
     r"(?:^|-)kubepods(?:-(besteffort|burstable))?-pod([0-9A-Za-z][0-9A-Za-z_]{0,127})\.slice"
     r"(?::([0-9a-z-]{1,32}):([0-9A-Za-z][0-9A-Za-z_.-]{0,127}))?\Z"
 )
 _CONTAINER_OF_POD = re.compile(r"(?:([a-z][0-9a-z_-]{0,31})[-_])?([0-9a-f]{12,128})(?:\.scope)?")
-# Outside of pods only whole identities count: anybody may name a directory with twelve hexadecimal digits.
+# Outside of pods only complete ids count, because any user may name a directory with twelve hexadecimal digits.
 _CONTAINER = re.compile(r"(?:([a-z][0-9a-z_-]{0,31})-)?([0-9a-f]{64})(?:\.scope)?")
 _HASH = re.compile(r"[0-9a-f]{32,128}")
 _ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
@@ -158,8 +158,8 @@ def _pod(names: list[str]) -> UnitIdentity | None:
 
 def _pod_of_slice(names: list[str], index: int, found: re.Match[str]) -> UnitIdentity:
     qos = _QOS.get(found[1] or "", QosClass.GUARANTEED)
-    # With the colon form every container is a directory of its own and the pod has none there; what the containers'
-    # paths have in common stands for it, so that the pod keeps one path whichever container is seen.
+    # In the colon form every container is a directory and the pod has none. The common part of the containers' paths stands
+    # for the pod, so that it has the same path whichever container is seen.
     own_name = names[index].partition(":")[0]
     cgroup = "/".join([*names[:index], own_name])
     container = found[4] if found[3] else _container_below(names, index)
@@ -167,12 +167,12 @@ def _pod_of_slice(names: list[str], index: int, found: re.Match[str]) -> UnitIde
 
 
 def _place(names: list[str], index: int, uid: str) -> tuple[bool, QosClass | None]:
-    """Whether a directory `pod<uid>` stands where the kubelet puts it, and its class as far as the place shows it."""
+    """Whether a directory `pod<uid>` is where the kubelet puts it, and its QoS class if the place shows it."""
     parent = names[index - 1]
     if parent == "kubepods":
         return True, QosClass.GUARANTEED
     above = names[index - 2] if index >= 2 else ""
-    # Seen from inside a cgroup namespace the path climbs (`/../../pod<uid>`) and may not show `kubepods` at all.
+    # Inside a cgroup namespace the path goes up (`/../../pod<uid>`) and may not show `kubepods` at all.
     climbs = names[1] == ".."
     if parent in _QOS and (above == "kubepods" or (climbs and above == "..")):
         return True, _QOS[parent]
@@ -211,7 +211,7 @@ def _unit(names: list[str], path: str) -> UnitIdentity | None:
 
 
 def _named_by_path(names: list[str], kind: UnitKind, container: str | None = None) -> UnitIdentity:
-    # What climbs out of a cgroup namespace is known to everybody else by the path that is left.
+    # For all others a path that leads out of a cgroup namespace is named by what remains of it.
     first = 1
     while names[first] == "..":
         first += 1
@@ -219,14 +219,14 @@ def _named_by_path(names: list[str], kind: UnitKind, container: str | None = Non
 
 
 def is_guest(identity: UnitIdentity) -> bool:
-    """Whether a user or a container made this unit within its own part of the tree, where it may take any name it likes."""
+    """Whether a user or container made this unit inside its own part of the tree, where it can choose any name."""
     if identity.cgroup.startswith("/user.slice/"):
         return True
     return identity.kind is UnitKind.POD and holds_guests(identity.cgroup)
 
 
 def holds_guests(path: str) -> bool:
-    """Whether a path lies in a container or machine, at any depth: what it calls itself further down is its own word."""
+    """Whether a path is in a container or machine, at any depth: names below that are chosen by the guest."""
     return any(map(_is_container_name, path.split("/"))) or boundary_of(path) is not None
 
 
@@ -235,7 +235,7 @@ def _is_container_name(name: str) -> bool:
 
 
 def name_of(identity: UnitIdentity) -> str | None:
-    """The name a person knows a unit by: `nginx.service`, `docker-0123456789ab`. *Absent:* None for pods, whose path has none."""
+    """The unit's name for people: `nginx.service`, `docker-0123456789ab`. *Absent:* None for pods, whose path has none."""
     if identity.kind is UnitKind.POD:
         return None
     parent, _, last = identity.cgroup.rpartition("/")

@@ -1,13 +1,13 @@
-"""BLAKE2b, without what comes with it. PURE.
+"""BLAKE2b without `hashlib`. PURE.
 
-`hashlib.blake2b` is this very function, but importing `hashlib` loads OpenSSL: 1 MiB of memory in every process of
-the agent for nothing else.
+`hashlib.blake2b` is the same function, but importing `hashlib` loads OpenSSL, which costs 1 MiB of memory in every process of
+the agent.
 """
 
 try:
     from _blake2 import blake2b
 except ImportError:
-    # An interpreter that is built without the module, or names it otherwise.
+    # An interpreter that was built without this module, or with another name for it.
     from hashlib import blake2b
 
 __all__ = ["blake2b"]

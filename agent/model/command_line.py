@@ -1,18 +1,18 @@
 """A command line as it may be stored: capped, printable, with values that look like secrets masked. PURE.
 
-It masks first and cuts then, so that no cut leaves half a secret or a value without the name that gives it away.
+It masks first and cuts afterwards, so that no cut leaves half a secret, or a value without the name that identifies it as one.
 """
 
 from agent.model.secret import MASK, masked
 
-# What may be stored of a command line, the least first: nothing, the program, all but secrets, all.
+# How much of a command line is stored, from least to most: nothing, the program, all but secrets, everything.
 CHOICES = ("off", "program", "masked", "full")
 
 
 def parse_command_line(data: bytes, *, bytes_max: int, shown: str, is_whole: bool = True) -> str | None:
     """The content of `/proc/PID/cmdline` as one line; `shown` is one of CHOICES, `is_whole` says that the read was not cut.
 
-    *Absent:* None for an empty one (kernel threads, zombies) and where nothing is to be shown. *Range:* at most `bytes_max` bytes
+    *Absent:* None for an empty one (kernel threads, zombies) and for `off`. *Range:* at most `bytes_max` bytes
     of UTF-8, cut at a character. *Source:* proc_pid_cmdline(5).
     """
     data = data.rstrip(b"\0")
@@ -35,7 +35,7 @@ def _program(data: bytes, *, is_whole: bool) -> tuple[bytes, bool]:
 
 
 def _masked_head(data: bytes, bytes_max: int, *, is_whole: bool) -> bytes:
-    """The masked line, or as much of it as will be shown. What an argument's end parts can be masked apart."""
+    """The masked line, or as much of it as will be shown. Parts that the end of an argument separates can be masked separately."""
     head = data.find(b"\0", 2 * bytes_max)
     if head >= 0:
         shown = masked(data[:head])

@@ -1,7 +1,7 @@
-"""How engines outside of Kubernetes name the control groups of their containers, machines and jobs: one table. PURE.
+"""How engines outside of Kubernetes name the cgroups of their containers, machines and jobs: one table. PURE.
 
-What lies below such a group is one workload, whatever services its own init system makes there. An id of 64 hexadecimal digits
-(docker, podman, containerd, CRI-O, ECS) needs no entry here: `agent.model.cgroup_path` knows it by itself, wherever it stands.
+Everything below such a cgroup is one workload, including the services of its own init system. An id of 64 hexadecimal digits
+(docker, podman, containerd, CRI-O, ECS) needs no entry here: `agent.model.cgroup_path` recognizes it anywhere in a path.
 """
 
 import re

@@ -1,26 +1,26 @@
-"""Names and bytes that others chose (processes, files, control groups), as text that may go anywhere. PURE.
+"""Names and bytes that others chose (processes, files, cgroups), as text that is safe everywhere. PURE.
 
-Linux allows any byte but NUL in a name. Python hands the bytes that are no UTF-8 through as lone surrogates, which no
-message, no JSON and no Arrow column can carry, and a control character steers the reader's terminal. So
-whatever is foreign passes `readable` once, where it goes into a message, a log line, an error or a row.
+Linux allows any byte except NUL in a name. Python represents bytes that are not UTF-8 as lone surrogates, which no message, no
+JSON and no Arrow column can hold, and a control character can control the reader's terminal. So every foreign name passes through
+`readable` once, where it enters a message, a log line, an error or a row.
 
-`encodable` is the net below that: every encoder of messages, rows and log lines uses it for what it cannot encode, so that a
-forgotten name costs its own beauty and never a process or a batch.
+`encodable` is the safety net: every encoder of messages, rows and log lines uses it for text that it cannot encode, so that a
+forgotten name looks ugly but never ends a process or loses a batch.
 """
 
-# No sentence is made clearer by more of a name than this; a path of the kernel's limit has 4,096 bytes.
+# The longest path of the kernel has 4,096 bytes.
 CHARACTERS_MAX = 4096
-# What a worker tells of itself is four deep.
+# The statistics of workers are four levels deep.
 DEPTH_MAX = 16
 
 
 def readable(name: str | bytes, characters_max: int = CHARACTERS_MAX) -> str:
-    r"""The name on one line, as UTF-8 can carry it: bytes that are none are written `\xff`, control characters `\n` or `\x1b`.
+    r"""The name on one line as valid UTF-8: other bytes are written `\xff`, control characters `\n` or `\x1b`.
 
     *Range:* at most `characters_max` characters; a longer one ends with `…`. Linear in its length.
     """
     if isinstance(name, bytes):
-        # Four bytes at most make a character: what lies behind could not be shown.
+        # A character has at most four bytes, so later bytes would not be shown.
         name = name[: 4 * characters_max + 4].decode("utf-8", "surrogateescape")
     is_cut = len(name) > characters_max
     name = name[:characters_max]
@@ -31,9 +31,9 @@ def readable(name: str | bytes, characters_max: int = CHARACTERS_MAX) -> str:
 
 
 def encodable(text: str | bytes) -> str:
-    r"""The text as UTF-8 can carry it: lone surrogates and bytes that are no UTF-8 are written `\xff`, all else stays as it is.
+    r"""The text as valid UTF-8: lone surrogates and bytes that are not UTF-8 are written `\xff`; the rest is unchanged.
 
-    Other than `readable` it leaves control characters: a path in a row is the path.
+    Unlike `readable` it keeps control characters: a path in a row stays the path.
     """
     if isinstance(text, bytes):
         text = text.decode("utf-8", "surrogateescape")
@@ -43,7 +43,7 @@ def encodable(text: str | bytes) -> str:
 
 
 def all_encodable(value: object, depth_max: int = DEPTH_MAX) -> object:
-    """A plain value with every text in it encodable; what lies deeper than `depth_max` becomes its own description."""
+    """A plain value in which every text is encodable. *Range:* values deeper than `depth_max` are replaced by their `repr`."""
     if isinstance(value, str):
         return encodable(value)
     if depth_max == 0:
@@ -58,6 +58,6 @@ def all_encodable(value: object, depth_max: int = DEPTH_MAX) -> object:
 def _escape(letter: str) -> str:
     code = ord(letter)
     if 0xDC80 <= code <= 0xDCFF:
-        # Python's stand-in for a byte that is no UTF-8 (PEP 383).
+        # Python's surrogate for a byte that is not UTF-8 (PEP 383).
         return f"\\x{code - 0xDC00:02x}"
     return repr(letter)[1:-1]

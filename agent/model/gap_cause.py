@@ -1,7 +1,7 @@
-"""Why a worker that wanted to measure did not: judged from two readings of its clocks. PURE.
+"""Why a worker missed ticks: derived from two readings of its clocks. PURE.
 
-A stopped process (a signal, the cgroup freezer) cannot look at what stops it. It shows afterwards: time has passed, and
-the process neither used a processor nor waited for one.
+A stopped process (a signal, the cgroup freezer) cannot observe what stops it. It shows afterwards: time has passed in which the
+process neither used a processor nor waited for one.
 """
 
 from enum import StrEnum
@@ -26,9 +26,9 @@ class GapCause(StrEnum):
     """Why ticks were missed. The words stand in the column `reason` of table `gap`."""
 
     SUSPENDED = "suspended"
-    """The host slept."""
+    """The host was suspended."""
     STARVED = "starved"
-    """The worker was runnable, but got no processor: others used it, or a quota (cpu.max) was spent."""
+    """The worker was runnable, but got no processor: others used it, or a quota (cpu.max) was used up."""
     OVERRUN = "overrun"
     """The worker's own work took longer than the interval."""
     SLOW_READ = "slow_read"
@@ -42,10 +42,10 @@ class GapCause(StrEnum):
 
 
 def cause_of_gap(before: ClockReading, after: ClockReading, *, planned_ns: int, busy_ns: int) -> GapCause:
-    """What took most of the time between two readings, less the `planned_ns` that the worker meant to wait.
+    """The cause that took most of the time between two readings, not counting the `planned_ns` that the worker meant to wait.
 
-    `busy_ns` is the part of the time in which the worker was inside its own work. Without processor time it was held by a
-    system call there; elsewhere it was stopped.
+    `busy_ns` is the time in which the worker was inside its own work. Time without a processor inside its work means a slow system
+    call; elsewhere it means a stop. *Units:* nanoseconds.
     """
     suspended_ns = max(0, (after.boot_ns - before.boot_ns) - (after.now_ns - before.now_ns))
     starved_ns = 0
@@ -54,7 +54,7 @@ def cause_of_gap(before: ClockReading, after: ClockReading, *, planned_ns: int, 
     cpu_ns = max(0, after.cpu_ns - before.cpu_ns)
     late_ns = after.boot_ns - before.boot_ns - planned_ns
     rest_ns = max(0, late_ns - suspended_ns - starved_ns - cpu_ns)
-    # What does not run inside its own work waits for a system call; outside of it, nothing but a stop holds it.
+    # Inside its work a worker that does not run waits for a system call; outside of it only a stop can hold it.
     held_ns = min(rest_ns, max(0, busy_ns - cpu_ns))
     stopped = GapCause.FROZEN if after.run_delay_ns is not None else GapCause.UNKNOWN
     parts = {
@@ -64,5 +64,5 @@ def cause_of_gap(before: ClockReading, after: ClockReading, *, planned_ns: int, 
         GapCause.SLOW_READ: held_ns,
         stopped: rest_ns - held_ns,
     }
-    # Of equal parts the first: it is the one that was measured and not inferred.
+    # Of equal parts the first one, because it was measured and not inferred.
     return max(parts, key=lambda cause: parts[cause])

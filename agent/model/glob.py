@@ -1,22 +1,22 @@
 """Shell patterns over names: `*`, `?`, `[…]`, as `fnmatch.fnmatchcase` reads them, in bounded time. PURE.
 
-A pattern is its fixed pieces between the stars. The first stands at the name's beginning, the last at its end, and of those between
-each is taken where it comes first: no other choice could leave more room for the rest. So nothing is ever tried again, and a match
-costs at most (length of the name) x (length of the pattern) steps, whatever both are. Refused: one regular expression for all of
-it, whose cost depends on how it was translated and which `re` reads it.
+A pattern is a list of fixed pieces between stars. The first piece must be at the start of the name, the last at its end. Each piece
+between is matched at its first occurrence, because no other choice leaves more room for the rest. So nothing is tried twice, and a
+match costs at most (length of the name) x (length of the pattern) steps. Refused: one regular expression for the whole pattern,
+whose cost depends on how it was translated and on the version of `re`.
 """
 
 import re
 from fnmatch import translate
 from functools import lru_cache
 
-# A pattern that tells names apart has a handful; each costs one more walk over the name.
+# Useful patterns have a few stars; each costs one more pass over the name.
 STARS_MAX = 16
 _SPECIAL = re.compile(r"[?\[]")
 
 
 class _Piece:
-    """What stands between two stars: fixed letters, or letters with `?` and `[…]`, of one length."""
+    """The text between two stars: letters, `?` and `[…]`, of a fixed length."""
 
     __slots__ = ("_letters", "_pattern", "length")
 
@@ -27,7 +27,7 @@ class _Piece:
         self._pattern = re.compile(translate(text)[:-2]) if self._letters is None else None
 
     def find(self, name: str, start: int, end: int) -> int:
-        """Where it comes first within these bounds, -1: nowhere."""
+        """Its first position within these bounds; -1: none."""
         if self._pattern is None:
             assert self._letters is not None
             return name.find(self._letters, start, end)
@@ -35,7 +35,7 @@ class _Piece:
         return -1 if found is None else found.start()
 
     def is_at(self, name: str, start: int) -> bool:
-        """Whether it stands there."""
+        """Whether it matches at this position."""
         if self._pattern is None:
             assert self._letters is not None
             return name.startswith(self._letters, start)
@@ -43,7 +43,7 @@ class _Piece:
 
 
 class Glob:
-    """One pattern, prepared to be asked often."""
+    """A pattern, prepared for many matches."""
 
     __slots__ = ("_first", "_is_fixed", "_last", "_least", "_middle")
 
@@ -73,7 +73,7 @@ class Glob:
 
 @lru_cache(maxsize=512)
 def prepared(pattern: str) -> Glob:
-    """The pattern's Glob, the same one for those who ask again and again."""
+    """The pattern's Glob, from a cache."""
     return Glob(pattern)
 
 

@@ -1,15 +1,15 @@
 """The layout of a worker's heartbeat page, shared memory between one worker and the supervisor. PURE.
 
-The worker's main loop writes it at every turn; the supervisor looks at all pages on one timer of its own.
+The worker's main loop writes it in every turn; the supervisor reads all pages on one timer.
 A message per beat would wake the supervisor for each worker; a page wakes nobody.
 
 The page is a sequence lock: `version` is odd while the worker writes, and a reader that sees two different
 versions around its copy, or an odd one, read a torn page and keeps its last good one.
 
-Behind the beat stands the memory that the worker has measured of itself: another process would have to take its memory lock
-for that, and wait with it where it waits. It is one aligned word, written and read whole; 0 says nothing.
+After the beat comes the worker's own measurement of its memory: another process would need the worker's memory lock for it, and
+could wait for that for ever. It is one aligned word, written and read as a whole; 0 means unknown.
 
-Then comes the certificate, which the supervisor writes once: what the process is, for a later supervisor that
+Then comes the certificate, which the supervisor writes once. It says which worker the process is, for a later supervisor that
 finds it. Its length comes first and is written last.
 """
 

@@ -16,7 +16,7 @@ _IPV4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
 def parse_host(authority: str) -> str | None:
     """The host without port and zone: a name in small letters without its final dot, or an address in its shortest form.
 
-    *Absent:* None for what is no host with or without a port; a user before the host (`user@host`) is nothing that HTTP has.
+    *Absent:* None for text that is not a host with an optional port. `user@host` is not one, because HTTP does not allow it.
     """
     found = (_BRACKETS if authority.startswith("[") else _NAME).fullmatch(authority)
     if found is None or int(found[2] or 0) > PORT_MAX:
@@ -27,22 +27,22 @@ def parse_host(authority: str) -> str | None:
 
 
 def is_literal(host: str) -> bool:
-    """Whether a host that `parse_host` gave is an address and no name."""
+    """Whether a host from `parse_host` is an address and not a name."""
     return ":" in host or _IPV4.fullmatch(host) is not None
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host that `parse_host` gave is this machine's own by definition."""
+    """Whether a host from `parse_host` is a loopback address or `localhost`."""
     return host in ("localhost", "::1") or (host.startswith("127.") and is_literal(host))
 
 
 def parse_host_list(text: str) -> frozenset[str]:
-    """The hosts of a comma list, as `parse_host` gives them; `*` stays. *Raises:* ValueError naming what is none."""
+    """The hosts of a comma list, as `parse_host` gives them; `*` stays. *Raises:* ValueError that names a bad word."""
     hosts = set()
     for word in filter(None, (word.strip() for word in text.split(","))):
         bare = f"[{word}]" if ":" in word and not word.startswith("[") else word
         host = word if word == "*" else parse_host(bare)
-        # A port would promise what is not done: the name alone is compared.
+        # Ports are refused, because only names are compared.
         if host is None or bare.endswith(":") or (not bare.endswith("]") and ":" in bare):
             raise ValueError(f"{word!r} is no host name and no IP address")
         hosts.add(host)
@@ -50,7 +50,7 @@ def parse_host_list(text: str) -> frozenset[str]:
 
 
 def _shortest(address: str) -> str | None:
-    # Few write one, and the import costs 5 ms.
+    # Imported here: IPv6 addresses are rare, and the import costs 5 ms.
     from ipaddress import IPv6Address
 
     try:

@@ -1,4 +1,4 @@
-"""Documents as JSON that is always UTF-8, whatever foreign names stand in them. PURE."""
+"""Documents as JSON that is always valid UTF-8, whatever foreign names they contain. PURE."""
 
 import msgspec
 

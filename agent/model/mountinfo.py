@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-# Where it stands below a proc file system, and what is read of it at most: 100,000 mounts of 160 bytes. A limit of the
-# kernel's own (fs.mount-max) is as high.
+# Its path below a proc file system, and how much is read at most: 100,000 mounts of 160 bytes, which is also the kernel's own
+# limit (fs.mount-max).
 NAME = "self/mountinfo"
 BYTES_MAX = 16 << 20
 MOUNTS_MAX = 100_000
@@ -36,12 +36,12 @@ class Mount(Struct, frozen=True):
 
     @property
     def is_resctrl(self) -> bool:
-        """Whether it is a whole resctrl, the kernel's or an emulated one; a directory of one that is bound elsewhere is none."""
+        """Whether it is a complete resctrl, the kernel's or an emulated one; a bind mount of a directory in one is not."""
         return self.type in RESCTRL_TYPES and self.root == "/"
 
     @property
     def is_emulated(self) -> bool:
-        """Whether it is a resctrl, but not the kernel's."""
+        """Whether it is an emulated resctrl."""
         return self.is_resctrl and self.type != KERNEL_RESCTRL_TYPE
 
 
@@ -50,21 +50,21 @@ def parse_mountinfo(text: str) -> Iterator[Mount]:
 
     *Range:* the first MOUNTS_MAX lines. Linear in the text.
     """
-    # Not splitlines: the kernel escapes the line feed of a name, and nothing else at which Python would part lines.
+    # Not splitlines: the kernel escapes line feeds in names, but not the other characters at which Python would split lines.
     for line in text.split("\n", MOUNTS_MAX)[:MOUNTS_MAX]:
         head, separator, tail = line.partition(" - ")
         fields, kind = head.split(" "), tail.split(" ")
         if not separator or len(fields) < _HEAD_FIELDS_MIN:
             continue
         major, _colon, minor = fields[2].partition(":")
-        # A number of more digits is none of the kernel's, and Python would refuse to read it.
+        # The kernel writes no longer numbers, and Python refuses to read very long ones.
         if major.isdecimal() and minor.isdecimal() and len(fields[2]) <= 21:
             options = (*fields[5].split(","), *(kind[2].split(",") if len(kind) > 2 else ()))
             yield Mount(_plain(fields[4]), _plain(kind[0]), int(major), int(minor), _plain(fields[3]), options)
 
 
 def mount_at(text: str, point: str) -> Mount | None:
-    """What is mounted exactly at `point`: of several that lie upon each other the last one, which alone can be reached."""
+    """The mount exactly at `point`; of several on one point the last, which covers the others. *Absent:* None without one."""
     last = None
     for mount in parse_mountinfo(text):
         if mount.point == point:
@@ -79,11 +79,11 @@ def resctrl_at(text: str, point: str) -> Mount | None:
 
 
 def resctrl_mounts(text: str) -> list[Mount]:
-    """All resctrl that nothing covers at their place, in the order of mounting; of one place, the last."""
+    """All resctrl mounts that no other mount covers, in the order of mounting."""
     by_point = {mount.point: mount for mount in parse_mountinfo(text)}
     return [mount for mount in by_point.values() if mount.is_resctrl]
 
 
 def _plain(word: str) -> str:
-    """Blanks, tabs, line ends and backslashes stand in octal."""
+    """The text with octal escapes (blank, tab, line feed, backslash) replaced."""
     return _OCTAL.sub(lambda found: chr(int(found[1], 8)), word) if "\\" in word else word

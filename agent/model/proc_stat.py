@@ -32,12 +32,12 @@ class Stat(NamedTuple):
 
     @property
     def is_ended(self) -> bool:
-        """Nothing of the process runs any more."""
+        """No thread of the process runs any more."""
         return self.state in "ZX" and not self.is_first_thread_ended
 
     @property
     def is_first_thread_ended(self) -> bool:
-        """The thread that gives the process its number has ended, and others go on."""
+        """The first thread of the process has ended, and others continue."""
         return self.state in "ZX" and (self.threads or 0) > 1
 
 

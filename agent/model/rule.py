@@ -80,12 +80,12 @@ class Unit(Struct, frozen=True):
 
 
 class Monitoring(Struct, frozen=True):
-    """How a unit's group stands in resctrl.
+    """The state of a unit's monitoring group.
 
-    `paths` are the group's directories, absolute, its own below the root's `mon_groups` first; more where threads live in control
-    groups of others. Empty: there is none, `problem` says why (a word of `workers.resctrl.problem`) or, itself empty, that it is
-    being made. A unit is `reconciled` by containers, a unit without any counts as one: those of which a whole pass found no thread
-    outside.
+    `paths` are the absolute directories of the group, the one in the root's `mon_groups` first; there are more if threads are in
+    control groups of other tools. Empty: there is no group; `problem` has the reason (a word of `workers.resctrl.problem`), or is
+    empty while the group is being made. `reconciled_containers` counts containers for which a whole pass found no thread outside;
+    a unit without containers counts as one.
     """
 
     paths: tuple[str, ...] = ()
@@ -110,7 +110,7 @@ class Assignment(Struct, frozen=True):
 
 
 def problem_of_rule(rule: GroupRule) -> str | None:
-    """What is wrong with a rule, as the end of a sentence about it, or None."""
+    """What is wrong with a rule, as the end of a sentence about it. *Absent:* None when nothing is."""
     if (problem := _problem_of_name(rule.name)) is not None:
         return f"a rule's name {problem}"
     if not -1_000_000 <= rule.priority <= 1_000_000:
@@ -123,11 +123,11 @@ def problem_of_rule(rule: GroupRule) -> str | None:
 
 
 def problem_of_new_rule(rule: GroupRule) -> str | None:
-    """As `problem_of_rule`, and what is refused to a new rule alone: one that is in force already must stay readable."""
+    """As `problem_of_rule`, with checks for new rules only: rules that are already in force must stay readable."""
     if max(stars(rule.match.namespace), stars(rule.match.pod)) > STARS_MAX:
         return f"a pattern has at most {STARS_MAX} stars"
     if "" in (rule.match.namespace, rule.match.pod):
-        # Most often a variable of a shell that is not set.
+        # Most often an unset shell variable.
         return "an empty pattern matches no pod, `*` matches every one"
     return problem_of_rule(rule)
 
@@ -198,7 +198,7 @@ def canonical(content: GroupRule | Assignment) -> bytes:
     try:
         return msgspec.json.encode(content, order="deterministic")
     except UnicodeEncodeError:
-        # A foreign name that nobody made readable. As the same type again: a dict would be written in another order.
+        # A foreign name that was not made readable. Converted back to its type, because a dict would be written in another order.
         plain = all_encodable(msgspec.to_builtins(content))
         return msgspec.json.encode(msgspec.convert(plain, type(content)), order="deterministic")
 

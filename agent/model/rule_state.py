@@ -1,8 +1,8 @@
-"""The keyed contents that supervisor and workers hold in common, with a digest that needs no order. PURE.
+"""Keyed contents that supervisor and workers share, with a digest that does not depend on order. PURE.
 
 The digest is the sum, modulo 2^256, of BLAKE2b over key and content of every entry: adding, changing or
-removing one entry costs one hash, whatever the size, and two holders of the same entries agree on it
-whichever way they got there.
+removing one entry costs one hash, whatever the size, and two holders of the same entries have the same digest, however
+they got them.
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,7 +17,7 @@ _MODULUS = 1 << 256
 
 def _weight(key: str, content: bytes) -> int:
     name = key.encode()
-    # The key's length is hashed too, so that no key and content can be cut elsewhere to the same sum.
+    # The key's length is hashed too, so that no other split into key and content gives the same sum.
     digest = blake2b(len(name).to_bytes(4, "big") + name + content, digest_size=32).digest()
     return int.from_bytes(digest, "big")
 

@@ -1,4 +1,4 @@
-"""Which environment variables Kubernetes and Docker made of a service's name, and nobody wrote as a setting. PURE.
+"""Recognizes environment variables that Kubernetes and Docker made from a service's name and that are not settings. PURE.
 
 A pod gets some variables for each service of its namespace, unless it says `enableServiceLinks: false`. A service named
 `evergauge-gateway` so sets EVERGAUGE_GATEWAY_PORT, which is a setting's name too: there only the value tells them apart.

@@ -7,7 +7,7 @@ boot. So every start of a sampler ticks on the same grid without being told, and
 from agent.model.gap_cause import ClockReading, GapCause, cause_of_gap
 from agent.model.message import Missed, Tick
 
-# Ranges of missed ticks that wait to be told; beyond it they are told at once.
+# At most this many ranges of missed ticks are kept; at this limit they are reported at once.
 MISSED_MAX = 64
 
 
@@ -25,7 +25,7 @@ class TickGrid:
         self.missed_ticks = 0
 
     def note_busy(self, span_ns: int) -> None:
-        """So much of the time between two ticks was the sampler's own work."""
+        """Notes that the sampler's own work took this much of the time between two ticks."""
         self._busy_ns += span_ns
 
     def take(self, now: ClockReading) -> int:
@@ -51,7 +51,7 @@ class TickGrid:
         self._latest, self._busy_ns = now, 0
 
     def miss(self, first: int, last: int, cause: GapCause) -> None:
-        """These ticks have no rows."""
+        """Notes ticks without rows."""
         self.missed_ticks += last - first + 1
         before = self._missed[-1] if self._missed else None
         if before is not None and before.reason == cause and before.last_tick + 1 == first:
@@ -60,12 +60,14 @@ class TickGrid:
             self._missed.append(Missed(first, last, cause))
 
     def is_to_be_told(self, ticks: int) -> bool:
-        """Whether so many missed ticks wait to be told, or as many ranges as are kept."""
+        """Whether at least `ticks` missed ticks, or MISSED_MAX ranges, wait to be reported."""
         waiting = sum(item.last_tick - item.first_tick + 1 for item in self._missed)
         return waiting >= ticks or len(self._missed) >= MISSED_MAX
 
     def tell(self, now: ClockReading) -> Tick | None:
-        """The missed ticks that wait to be told, at the end or when no measured tick can tell them; None: there are none.
+        """The missed ticks that wait, for a batch without rows: at the end, or when no measured tick can carry them.
+
+        *Absent:* None when there are none.
 
         The tick of this moment is not among them: another start may still take it. If none does, the writer counts it.
         """
@@ -80,7 +82,7 @@ class TickGrid:
         return (now.boot_ns + self._interval_ns // 2) // self._interval_ns
 
     def tell_with(self, number: int) -> Tick:
-        """This tick, with those missed since the last one that was told."""
+        """This tick, with the ticks missed since the last report."""
         tick = Tick(number, tuple(self._missed))
         self._missed.clear()
         return tick

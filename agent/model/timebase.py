@@ -1,4 +1,4 @@
-"""Time is an integer of nanoseconds. PURE: nobody here asks what time it is.
+"""Time is an integer of nanoseconds. PURE: nothing here reads a clock.
 
 `now_ns` in a signature is the monotonic clock unless the name says `wall`.
 """

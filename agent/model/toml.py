@@ -1,4 +1,4 @@
-"""TOML that people write: what is wrong with it is told by line and column, with the line itself. PURE."""
+"""TOML that people write: errors have line, column and the line itself. PURE."""
 
 import re
 import tomllib
@@ -8,7 +8,7 @@ from typing import Any
 from agent.model.errors import ConfigError
 from agent.model.foreign import readable
 
-_REMEDY = "mend the file; `agentd --check-config` tries it"
+_REMEDY = "correct the file; `agentd --check-config` checks it"
 # How `tomllib` says where: its error has no fields for it before Python 3.14.
 _PLACE = re.compile(r" \(at (?:line ([0-9]{1,9}), column ([0-9]{1,9})|end of document)\)\Z")
 # So much of a line is shown around the place.

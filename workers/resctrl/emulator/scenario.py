@@ -189,7 +189,7 @@ class _ScenarioDocument(_Strict, frozen=True):
 
 def parse_scenario(text: str, where: str) -> Scenario:
     """The scenario that a TOML text describes. *Raises:* ConfigError naming the key."""
-    document = _convert(parse_toml(text, origin=where, remedy="mend the scenario"), _ScenarioDocument, where)
+    document = _convert(parse_toml(text, origin=where, remedy="correct the scenario"), _ScenarioDocument, where)
     return Scenario(
         seed=document.seed,
         bytes_per_cpu_second=document.bytes_per_cpu_second,

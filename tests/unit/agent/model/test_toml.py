@@ -30,7 +30,7 @@ def test_a_document_that_is_no_toml_is_told_by_line_and_column(document: str, to
     with pytest.raises(ConfigError) as refused:
         parse_toml(document, origin="f.toml")
     assert told in refused.value.sentence
-    assert refused.value.sentence.endswith("mend the file; `agentd --check-config` tries it")
+    assert refused.value.sentence.endswith("correct the file; `agentd --check-config` checks it")
     assert refused.value.sentence.isprintable()
 
 
@@ -53,7 +53,7 @@ def test_a_byte_order_mark_is_no_part_of_the_text() -> None:
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
-        (b"a = 1\n\nb = '\xff'\n", "f.toml: not UTF-8 text in line 3; mend the file; `agentd --check-config` tries it"),
+        (b"a = 1\n\nb = '\xff'\n", "f.toml: not UTF-8 text in line 3; correct the file; `agentd --check-config` checks it"),
         ("a = 1".encode("utf-16"), "f.toml: UTF-16 text; save it as UTF-8"),
     ],
 )
