@@ -24,7 +24,7 @@ from agent.model.errors import ExitCode, ProtocolError
 from agent.model.message import Reply
 from agent.model.rule import GroupRule, problem_of_new_rule
 from agent.model.timebase import MS, S
-from agent.model.worker_kind import ROTATE, RULES, STATS
+from agent.model.worker_kind import READY, ROTATE, RULES, STATS, STATUS
 from supervisor.core import report
 from supervisor.core.child import ChildState
 from supervisor.core.effect import Asker, Effect, Persisted, Problem, Respond, WorkerAsker
@@ -36,7 +36,7 @@ from supervisor.core.worker_question import Question, Replies, WorkerQuestions
 STATS_DEADLINE_NS = 300 * MS
 DIAG_LIMIT_MAX = 512
 # What a worker may ask of the supervisor. Only reading: a compromised or confused worker changes nothing.
-WORKER_OPERATIONS = frozenset({"ready", "status"})
+WORKER_OPERATIONS = frozenset({READY, STATUS})
 
 D = TypeVar("D", bound=Document)
 Arguments = dict[str, Any]

@@ -12,6 +12,7 @@ from agent.config import GATEWAY_ADDRESS, GATEWAY_ALLOWED_HOSTS, GATEWAY_PORT, P
 from agent.model.control.result import AgentStatus, Readiness
 from agent.model.json_text import json_bytes
 from agent.model.timebase import S
+from agent.model.worker_kind import READY, STATUS
 from agent.ports import Bus, Clock, Interest
 from workers.framework.condition import Conditions
 from workers.framework.work import BaseWork
@@ -48,8 +49,8 @@ class GatewayWork(BaseWork):
         self._port = config.of(GATEWAY_PORT)
         self._server = Server(self._on_request, host_policy(self._address, config.of(GATEWAY_ALLOWED_HOSTS)))
         # Apart: a question about readiness does not wait for the workers that a status waits for.
-        self._readiness: RequestCoalescer[Waiting] = RequestCoalescer(lambda: bus.request("ready"))
-        self._status: RequestCoalescer[Waiting] = RequestCoalescer(lambda: bus.request("status"))
+        self._readiness: RequestCoalescer[Waiting] = RequestCoalescer(lambda: bus.request(READY))
+        self._status: RequestCoalescer[Waiting] = RequestCoalescer(lambda: bus.request(STATUS))
         self._listen_at_ns: int | None = None
         self._proc_root = config.of(PROC_ROOT)
         self._holder: HolderSearch | None = None
