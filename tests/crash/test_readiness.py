@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 from fakes.edge import percentile
 from fakes.http_probe import HttpProbe, ask_http
-from harness.agent_process import AgentProcess
+from harness.agent_process import AgentProcess, run_agentctl
 from harness.waiting import wait_until
 
 PROBES = 200
@@ -38,9 +38,11 @@ def test_a_stopped_worker_delays_no_probe(tmp_path: Path) -> None:
 
 
 def test_readiness_is_told_alike_on_every_way(tmp_path: Path) -> None:
-    """HTTP, the control socket and its document say the same, with the same reasons."""
+    """HTTP, the control socket and agentctl say the same."""
     with AgentProcess(tmp_path) as agent:
         address = wait_until(lambda: agent.call("status")["stats"]["gateway"]["address"], "the gateway serves")
         status, body = ask_http(address, "/ready")
         assert (status, json.loads(body)) == (200, {"ready": True, "reasons": []})
         assert agent.call("ready") == {"ready": True, "reasons": []}
+        done = run_agentctl("ready", "--runtime-dir", str(agent.runtime_dir))
+        assert (done.returncode, done.stdout, done.stderr) == (0, "ready\n", "")
