@@ -40,7 +40,7 @@ def test_of_a_long_line_what_is_around_the_place_is_shown() -> None:
         parse_toml("a = [" + "1, " * 1000 + "x" + ", 1" * 1000 + "]", origin="f")
     assert ": …1, " in refused.value.sentence
     assert " x, 1" in refused.value.sentence
-    assert "…; mend" in refused.value.sentence
+    assert "…; correct" in refused.value.sentence
     assert len(refused.value.sentence) < 300
 
 
