@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 # Year 9999: later times have no name.
 STAMP_END_NS = 2_932_897 * DAY
-# Times and counters grow in small steps, and numbers of bytes have few digits in common: differences take a third of the room of
-# plain numbers and half the time of a dictionary that is given up (measured with `scripts/bench/query`, scenario compaction).
+# Times and counters grow in small steps, and numbers of bytes have few digits in common: differences take less room than plain
+# numbers and less time than a dictionary that is given up (`scripts/bench/compaction`).
 _INTEGERS = "DELTA_BINARY_PACKED"
 
 
