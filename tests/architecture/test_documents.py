@@ -31,3 +31,18 @@ def test_decision_numbers_are_unique() -> None:
     """`decision 0016` names one page."""
     numbers = [path.name[:4] for path in DECISIONS.glob("[0-9]*.md")]
     assert sorted(set(numbers)) == sorted(numbers)
+
+
+# Turns of phrase that a reader has to stop at. Plain words say the same: "any process that", "again", "still", "is tested by".
+STUMBLING = re.compile(r"whoever|\banew\b|all[\s#]+the[\s#]+same\b|the[\s#]+affair[\s#]+of", re.IGNORECASE)
+
+
+def test_pages_and_source_are_written_in_plain_words() -> None:
+    """None of the phrases that were written here too often, in pages, docstrings, comments and names."""
+    folders = ("agent", "evergauge", "supervisor", "workers", "scripts", "tests")
+    sources = [path for folder in folders for path in (ROOT / folder).rglob("*.py") if path != Path(__file__)]
+    found = {}
+    for path in [*PAGES, *sources]:
+        if phrases := STUMBLING.findall(path.read_text()):
+            found[str(path.relative_to(ROOT))] = phrases
+    assert found == {}

@@ -6,12 +6,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("agent", "supervisor", "workers")
-# Names that still belong to several classes, with how many: none is added, and each leaves the list when it has become unique.
-STILL_SHARED: dict[str, int] = {
-    "Child": 2,
-    "Finding": 2,
-    "Spool": 2,
-}
 
 
 def classes() -> dict[str, list[str]]:
@@ -28,5 +22,4 @@ def classes() -> dict[str, list[str]]:
 def test_class_names_are_unique() -> None:
     """Two classes of one name cannot be told apart in a traceback, a search or a sentence."""
     shared = {name: places for name, places in classes().items() if len(places) > 1}
-    new = {name: places for name, places in shared.items() if len(places) > STILL_SHARED.get(name, 1)}
-    assert new == {}, "rename all of them but one"
+    assert shared == {}, "rename all of them but one"

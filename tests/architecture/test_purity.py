@@ -72,3 +72,36 @@ def test_pure_modules_call_nothing_that_reaches_the_world() -> None:
     """`open`, `print` and `datetime.now` need no forbidden import, and are as forbidden."""
     found = {name: calls for name, tree in pure_modules().items() if (calls := list(world_calls(tree)))}
     assert found == {}
+
+
+# Modules that are not PURE and that PURE ones name: the class of what they are handed, or constants. It only shrinks.
+HANDED = {
+    ("agent.cli.occupancy_render", "agent.cli.render"),
+    ("agent.cli.top_heading", "agent.cli.render"),
+    ("agent.cli.top_render", "agent.cli.render"),
+    ("workers.process.process_table", "workers.process.files"),
+    ("workers.resctrl.cleanup", "workers.resctrl.tree"),
+    ("workers.resctrl.emulator.fuse_node", "workers.resctrl.emulator.fuse_protocol"),
+    ("workers.resctrl.groups", "workers.resctrl.tree"),
+    ("workers.resctrl.reconciliation", "workers.resctrl.tree"),
+    ("workers.resctrl.row", "workers.resctrl.event_file"),
+    ("workers.resctrl.row", "workers.resctrl.reader"),
+}
+
+
+def imported_names(tree: ast.Module, known: set[str]) -> Iterator[str]:
+    """The modules of the source that a module imports."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in known)
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            for alias in node.names:
+                below = f"{node.module}.{alias.name}"
+                yield below if below in known else node.module
+
+
+def test_pure_modules_rest_on_pure_modules() -> None:
+    """What decides does not reach the world through a neighbour either."""
+    every, pure = set(modules()), pure_modules()
+    pairs = {(name, found) for name, tree in pure.items() for found in imported_names(tree, every)}
+    assert {(name, found) for name, found in pairs if found in every and found not in pure} == HANDED

@@ -143,7 +143,7 @@ def _is_settled(pollster: Pollster, before: dict[str, Any]) -> bool:
     return bool(row["epoch"] > before["epoch"] and row["state"] in ("up", "backoff"))
 
 
-def test_out_of_descriptors_it_answers_whoever_is_connected_and_recovers(tmp_path: Path) -> None:
+def test_out_of_descriptors_it_answers_connected_clients_and_recovers(tmp_path: Path) -> None:
     """From none left to five, a worker dies at each: it comes back, no rule is lost, and no process is left over."""
     with WorkerSetAgent(tmp_path, "one=idle,two=idle", flags=QUICK_BACKOFF) as agent:
         _add_rules(agent)

@@ -13,7 +13,7 @@ rules marked clean at send
     unit/supervisor/core/test_authority.py: test_a_worker_is_in_sync_only_after_its_acknowledgement
 an orphan left by a failed set-up
     test_a_process_whose_start_fails_halfway_is_ended
-    crash/test_limits.py: test_out_of_descriptors_it_answers_whoever_is_connected_and_recovers
+    crash/test_limits.py: test_out_of_descriptors_it_answers_connected_clients_and_recovers
 a socket that nobody reads filling up
     crash/test_stopped_reader.py: test_a_hundred_thousand_changes_flow_past_a_stopped_worker
     test_a_log_that_nobody_reads_stops_nothing

@@ -110,7 +110,7 @@ class RulesMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.world.now_ns > POLICY.hang_timeout_ns)
     @rule(keeps_heard=st.booleans(), connected_after_ns=st.sampled_from([0, 1 * MS, 60 * MS]))
-    def whoever_is_well_keeps_its_process_when_the_supervisor_dies(self, keeps_heard: bool, connected_after_ns: int) -> None:
+    def a_healthy_worker_keeps_its_process_when_the_supervisor_dies(self, keeps_heard: bool, connected_after_ns: int) -> None:
         self.world.flow()
         workers = self.world.workers
         if len(workers) < len(CHILDREN) or not all(map(self.world.is_well, workers.values())):

@@ -24,7 +24,7 @@ R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
 
-class Child(Protocol[R_co]):
+class RunningChild(Protocol[R_co]):
     """One process at work. `descriptors` are readable when `poll` may have news."""
 
     def descriptors(self) -> tuple[int, ...]:
@@ -53,7 +53,7 @@ class ChildTask(Struct, frozen=True):
 
 
 class ChildProcess(Generic[R]):
-    """A Child that is a process of its own. `decode` makes its report of its line. *Raises:* FormatError."""
+    """A RunningChild that is a process of its own. `decode` makes its report of its line. *Raises:* FormatError."""
 
     def __init__(self, process: "Popen[bytes]", task: ChildTask, decode: Callable[[bytes], R]) -> None:
         assert process.stdout is not None

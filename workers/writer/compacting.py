@@ -17,7 +17,7 @@ from agent.model.message import Note
 from agent.model.timebase import HOUR, MINUTE, S
 from agent.ports import Bus, Clock
 from workers.framework.condition import Conditions
-from workers.writer.child_process import Child, ChildTask, start_child
+from workers.writer.child_process import ChildTask, RunningChild, start_child
 from workers.writer.compaction_plan import LeftAlone, compacted_id
 from workers.writer.compaction_report import CompactReport, Outcome, decode_compact_report
 from workers.writer.compaction_room import RoomKeeper
@@ -36,7 +36,7 @@ _POLL_NS = 1 * S
 _TOLD_MAX = 256
 _KIND = "compaction"
 
-Compaction = Child[CompactReport]
+Compaction = RunningChild[CompactReport]
 Launch = Callable[[Order | str], Compaction]
 
 

@@ -1,10 +1,10 @@
 """The writer's side of a sealer: starts the process; `workers.writer.child_process` watches it."""
 
-from workers.writer.child_process import Child, ChildTask, start_child
+from workers.writer.child_process import ChildTask, RunningChild, start_child
 from workers.writer.report import SealReport, decode_report
 
 # One sealer at work.
-Sealing = Child[SealReport]
+Sealing = RunningChild[SealReport]
 
 
 def start_sealer(segment_path: str, state_directory: str, forms_from: str, reader_gid: int | None = None) -> Sealing:

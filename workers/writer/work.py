@@ -109,7 +109,7 @@ class WriterWork(BaseWork):
         """Recover and open a segment. A disk that refuses ends nothing: it is a condition, and tried again every second."""
         self._try(self._begin, now_ns)
         if self._core is not None:
-            # Whoever connected while this worker was still waiting for its rules.
+            # Samplers that connected while this worker was still waiting for its rules.
             self._greet(self._core, self._peers.values())
 
     def on_rules(self, rules: RuleState) -> None:
@@ -185,7 +185,7 @@ class WriterWork(BaseWork):
         return self._archive.is_done or self._retry_at_ns is not None or "sync" in self._conditions
 
     def close(self) -> None:
-        """Give everything back, as the end of the process does; for whoever goes on living after the writer."""
+        """Give everything back, as the end of the process does; for a process that outlives its writer."""
         self._handover.close()
         self._archive.close()
         self._spool.close()

@@ -70,7 +70,7 @@ def test_a_lock_held_for_longer_is_given_up_after_a_tenth_of_a_second() -> None:
     assert not door.is_held
 
 
-def test_whoever_holds_it_may_take_it_again() -> None:
+def test_the_holder_may_take_it_again() -> None:
     """It is free when the outermost has given it back, and not before."""
     lock, door, _clock = _lock(0)
     held = []

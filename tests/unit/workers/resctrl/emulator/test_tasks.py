@@ -73,7 +73,7 @@ def test_who_may_move_whom(uid: int, owner: int, saved: int, error: str) -> None
     assert tree.status == expected
 
 
-def test_zero_is_whoever_writes() -> None:
+def test_zero_is_the_writing_thread() -> None:
     """The writing thread itself is moved, not its process's first."""
     tree = grown()
     tree.write("c/tasks", "0", Caller(thread_id=42, uid=0, gid=0))
