@@ -35,7 +35,7 @@ class RotationAnswers:
         return None
 
     def on_sealed(self, name: str, report: SealReport) -> None:
-        """A segment is done with; whoever waited for no other has an answer."""
+        """A segment is done with; a request that waited for no other is answered."""
         for wait in self._waits:
             if name in wait.names:
                 wait.names.discard(name)
