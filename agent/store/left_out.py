@@ -18,7 +18,7 @@ class LeftOut(Struct, frozen=True):
     path: str
     reason: str
     damaged: bool = False
-    # Not even its kind could be seen: for want of a permission.
+    # A permission is missing: not even its kind could be seen.
     refused: bool = False
 
 

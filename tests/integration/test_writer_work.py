@@ -339,3 +339,15 @@ def test_what_is_stored_says_which_installation_stored_it(host: Host) -> None:
     host.rotate()
     (path,) = (host.state / "data" / "sample").rglob("*.parquet")
     assert pyarrow.parquet.read_schema(path).metadata[b"install"] == install.encode()
+
+
+def test_a_segment_of_an_older_format_is_set_aside_whole(host: Host) -> None:
+    """Nothing of it is stored or cut off; one sentence says which format it has."""
+    name, data = "20231114T220000Z-0000000956789abc.spool", b"EGR1" + bytes(range(200))
+    host.close()
+    (host.state / "spool" / name).write_bytes(data)
+    host.start()
+    (note,) = [note for note in host.bus.notes if note.kind == "segment_of_another_format"]
+    assert "format 1 is not known to this version, which reads 2" in str(note.fields["problem"])
+    host.turn_until(lambda: host.stats()["segments_waiting"] == 0)
+    assert (host.state / "set-aside" / name).read_bytes() == data

@@ -84,7 +84,7 @@ class WriterCore:
         return tuple(self._marks[name] for name in sorted(self._marks))
 
     def on_connect(self, who: Identity) -> None:
-        """A new connection of a sender: what came on the former one says nothing about what comes on this."""
+        """A new connection of a sender: what came on the previous one says nothing about what comes on this."""
         asked = self._asked.get(who.worker)
         if asked is not None and asked.who == who:
             del self._asked[who.worker]
@@ -97,21 +97,21 @@ class WriterCore:
         _check(batch.seq >= 1 and batch.rows >= 0, batch.lost, batch.seq - 1)
         if self._is_late(who):
             return Duplicate(who=who, ack_seq=batch.seq, late=True)
-        former = self._mark_of(who)
-        if batch.seq <= former.seq:
-            return Duplicate(who=who, ack_seq=former.seq, late=False)
-        gaps, is_whole = _account(who, former, batch.seq - 1, batch.lost, batch.stamp_wall_ns)
-        if not is_whole and (resend := self._resend_order(who, former.seq, position=batch.seq)) is not None:
+        previous = self._mark_of(who)
+        if batch.seq <= previous.seq:
+            return Duplicate(who=who, ack_seq=previous.seq, late=False)
+        gaps, is_whole = _account(who, previous, batch.seq - 1, batch.lost, batch.stamp_wall_ns)
+        if not is_whole and (resend := self._resend_order(who, previous.seq, position=batch.seq)) is not None:
             return resend
         gaps = self._deaths(who, batch.endings, batch.stamp_wall_ns) + gaps
-        mark = msgspec.structs.replace(former, seq=batch.seq)
+        mark = msgspec.structs.replace(previous, seq=batch.seq)
         if batch.tick is not None:
             gaps, mark = self._count_ticks(who, mark, gaps, batch, batch.tick)
         if batch.bad_rows:
             at_ns = batch.stamp_wall_ns
             gaps.append(Gap(who, batch.seq, batch.seq, batch.bad_rows, batch.table, at_ns, at_ns, Reason.BAD_ROW))
         if refusal is not None:
-            stamp = former.stamp_wall_ns
+            stamp = previous.stamp_wall_ns
             gaps.append(Gap(who, batch.seq, batch.seq, batch.rows, batch.table, stamp, batch.stamp_wall_ns, refusal))
         else:
             mark = msgspec.structs.replace(mark, stamp_wall_ns=batch.stamp_wall_ns)
@@ -122,13 +122,13 @@ class WriterCore:
         _check(bye.seq >= 1, bye.lost, bye.seq - 1)
         if self._is_late(who):
             return Duplicate(who=who, ack_seq=bye.seq, late=True)
-        former = self._mark_of(who)
-        if bye.seq <= former.seq:
-            return Duplicate(who=who, ack_seq=former.seq, late=False)
-        gaps, is_whole = _account(who, former, bye.seq - 1, bye.lost, None)
-        if not is_whole and (resend := self._resend_order(who, former.seq, position=bye.seq)) is not None:
+        previous = self._mark_of(who)
+        if bye.seq <= previous.seq:
+            return Duplicate(who=who, ack_seq=previous.seq, late=False)
+        gaps, is_whole = _account(who, previous, bye.seq - 1, bye.lost, None)
+        if not is_whole and (resend := self._resend_order(who, previous.seq, position=bye.seq)) is not None:
             return resend
-        mark = msgspec.structs.replace(former, seq=bye.seq, ended=True)
+        mark = msgspec.structs.replace(previous, seq=bye.seq, ended=True)
         return self._accept(who, mark, self._deaths(who, bye.endings, None) + gaps, stored=True)
 
     def ticks_missed(self) -> dict[str, int]:
@@ -187,19 +187,19 @@ class WriterCore:
         return None
 
     def _deaths(self, who: Identity, endings: Sequence[Ending], until_wall_ns: int | None) -> list[Gap]:
-        former = self._latest(who.worker)
-        if former is not None and _is_of(former, who):
+        previous = self._latest(who.worker)
+        if previous is not None and _is_of(previous, who):
             return []
-        return _deaths_before(who, former, endings, until_wall_ns)
+        return _deaths_before(who, previous, endings, until_wall_ns)
 
     def _count_ticks(self, who: Identity, mark: Mark, gaps: list[Gap], batch: Batch, tick: int) -> tuple[list[Gap], Mark]:
         """The gaps with the ticks that are missing before this batch, and the mark that has them counted."""
         if mark.tick is None and not batch.missed:
             return gaps, msgspec.structs.replace(mark, tick=tick)
         account = missing(mark.tick, Tick(tick, batch.missed))
-        former = self._latest(who.worker) or mark
-        ending = _ending_of(former.epoch, batch.endings, Reason.WORKER_STOPPED)
-        counted = count_ticks(gaps, who, former, account, batch.stamp_wall_ns, ending)
+        previous = self._latest(who.worker) or mark
+        ending = _ending_of(previous.epoch, batch.endings, Reason.WORKER_STOPPED)
+        counted = count_ticks(gaps, who, previous, account, batch.stamp_wall_ns, ending)
         if mark.tick is None:
             # Nobody knows how many a start missed that nothing was ever heard of.
             counted = [gap if gap.first_seq is None else msgspec.structs.replace(gap, ticks=None) for gap in counted]
@@ -225,13 +225,13 @@ def _ending_of(epoch: int, endings: Sequence[Ending], unknown: str) -> str:
     return next((ending.reason for ending in endings if ending.epoch == epoch), unknown)
 
 
-def _deaths_before(who: Identity, former: Mark | None, endings: Sequence[Ending], until_wall_ns: int | None) -> list[Gap]:
-    """The end of the former epoch, unless it said Bye, and of those between that and `who` of which nothing ever came."""
-    known = former.epoch if former is not None and former.run == who.run else 0
-    stamp = None if former is None else former.stamp_wall_ns
+def _deaths_before(who: Identity, previous: Mark | None, endings: Sequence[Ending], until_wall_ns: int | None) -> list[Gap]:
+    """The end of the previous epoch, unless it said Bye, and of those between that and `who` of which nothing ever came."""
+    known = previous.epoch if previous is not None and previous.run == who.run else 0
+    stamp = None if previous is None else previous.stamp_wall_ns
     deaths: list[tuple[Identity, int]] = []
-    if former is not None and not former.ended:
-        deaths.append((Identity(former.run, former.worker, former.epoch), former.seq + 1))
+    if previous is not None and not previous.ended:
+        deaths.append((Identity(previous.run, previous.worker, previous.epoch), previous.seq + 1))
     for epoch in range(max(known + 1, who.epoch - SILENT_EPOCHS_MAX), who.epoch):
         deaths.append((Identity(who.run, who.worker, epoch), 1))
     return [
@@ -242,14 +242,16 @@ def _deaths_before(who: Identity, former: Mark | None, endings: Sequence[Ending]
     ]  # fmt: skip
 
 
-def _account(who: Identity, former: Mark, last_seq: int, lost: Sequence[Lost], until_wall_ns: int | None) -> tuple[list[Gap], bool]:
+def _account(
+    who: Identity, previous: Mark, last_seq: int, lost: Sequence[Lost], until_wall_ns: int | None
+) -> tuple[list[Gap], bool]:
     """The gaps between what is stored and `last_seq`, in order and without overlap, and whether `lost` explains them all."""
     gaps: list[Gap] = []
     is_whole = True
-    cursor = former.seq + 1
+    cursor = previous.seq + 1
 
     def add(first: int, last: int, rows: int | None, reason: str) -> None:
-        gaps.append(Gap(who, first, last, rows, None, former.stamp_wall_ns, until_wall_ns, reason))
+        gaps.append(Gap(who, first, last, rows, None, previous.stamp_wall_ns, until_wall_ns, reason))
 
     for item in sorted(lost, key=lambda item: item.first_seq):
         if item.last_seq < cursor:

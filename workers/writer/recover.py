@@ -1,4 +1,4 @@
-"""What the segments of a former writer say: whose batches are stored, and what is damaged. PURE."""
+"""What the segments of a previous writer say: whose batches are stored, and what is damaged. PURE."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -131,13 +131,13 @@ class Recovery:
         elif entry.table == GAP.name:
             names = GAP.column_names if head is None or GAP.name not in head.tables else head.tables[GAP.name].names
             for mark in _marks_of_gaps(entry, _rows_or_none(record), names):
-                former = self._marks.get(mark.worker)
-                counted = former.ticks_missed if former is not None and former.run == mark.run else 0
+                previous = self._marks.get(mark.worker)
+                counted = previous.ticks_missed if previous is not None and previous.run == mark.run else 0
                 self._merge(replace(mark, ticks_missed=counted + mark.ticks_missed))
 
     def _merge(self, mark: Mark) -> None:
-        former = self._marks.get(mark.worker)
-        self._marks[mark.worker] = mark if former is None else _later(former, mark, self._run)
+        previous = self._marks.get(mark.worker)
+        self._marks[mark.worker] = mark if previous is None else _later(previous, mark, self._run)
 
 
 def _mark_of(entry: Entry) -> Mark:
@@ -176,15 +176,15 @@ def _marks_of_gaps(entry: Entry, rows: Iterable[Row], names: Sequence[str]) -> I
         yield Mark(run, worker, epoch, seq, None, ended, tick, ticks if isinstance(ticks, int) else 0)
 
 
-def _later(former: Mark, mark: Mark, run: str) -> Mark:
-    if former.run == mark.run and former.epoch == mark.epoch:
-        stamps = [stamp for stamp in (former.stamp_wall_ns, mark.stamp_wall_ns) if stamp is not None]
-        ended = former.ended or mark.ended
-        mark = replace(mark, seq=max(former.seq, mark.seq), stamp_wall_ns=max(stamps, default=None), ended=ended)
-    if former.run == mark.run:
+def _later(previous: Mark, mark: Mark, run: str) -> Mark:
+    if previous.run == mark.run and previous.epoch == mark.epoch:
+        stamps = [stamp for stamp in (previous.stamp_wall_ns, mark.stamp_wall_ns) if stamp is not None]
+        ended = previous.ended or mark.ended
+        mark = replace(mark, seq=max(previous.seq, mark.seq), stamp_wall_ns=max(stamps, default=None), ended=ended)
+    if previous.run == mark.run:
         # The grid goes on from one start to the next, and so does the count.
-        ticks = [tick for tick in (former.tick, mark.tick) if tick is not None]
-        missed = max(former.ticks_missed, mark.ticks_missed)
-        return replace(max(mark, former, key=lambda item: item.epoch), tick=max(ticks, default=None), ticks_missed=missed)
+        ticks = [tick for tick in (previous.tick, mark.tick) if tick is not None]
+        missed = max(previous.ticks_missed, mark.ticks_missed)
+        return replace(max(mark, previous, key=lambda item: item.epoch), tick=max(ticks, default=None), ticks_missed=missed)
     # The clock may have been set back between two runs, so the order of the files does not decide against the present run.
-    return former if former.run == run else mark
+    return previous if previous.run == run else mark

@@ -99,8 +99,8 @@ class _TableFile:
         final_path = self.final_path
         for name in os.listdir(self.place.folder):
             found = parse_sealed_name(name, self.place.prefix)
-            is_former = found is not None and not found.is_compacted and found.segment == self._segment
-            if is_former and name != os.path.basename(final_path):
+            is_previous = found is not None and not found.is_compacted and found.segment == self._segment
+            if is_previous and name != os.path.basename(final_path):
                 os.unlink(os.path.join(self.place.folder, name))
         failpoint("sealer.before_rename")
         os.rename(self.file.path, final_path)

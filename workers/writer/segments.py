@@ -161,17 +161,17 @@ class Segments:
         """Write the open segment again where somebody removed it or its folder. *Raises:* StorageError."""
         if not self._spool.is_lost():
             return
-        former, held_bytes = self._spool.name, self._spool.size_bytes - self._spool.head_bytes
-        superseded = (*self.superseded, former)[-SUPERSEDED_MAX:]
+        previous, held_bytes = self._spool.name, self._spool.size_bytes - self._spool.head_bytes
+        superseded = (*self.superseded, previous)[-SUPERSEDED_MAX:]
         is_saved = self._spool.save(self._next_head(superseded))
         self.generation += 1
         if is_saved:
             self.superseded = superseded
-        problem = f"{self._spool.path(former)}: somebody removed, moved or replaced it while it was written"
+        problem = f"{self._spool.path(previous)}: somebody removed, moved or replaced it while it was written"
         fields: dict[str, str | int | float | bool | None] = {"problem": problem, "bytes": held_bytes, "is_saved": is_saved}
         self._bus.note(Note(kind="segment_removed", severity="warning" if is_saved else "error", fields=fields))
         if not is_saved and held_bytes:
-            self._on_loss(former)
+            self._on_loss(previous)
         self.sync(now_ns)
 
     def _put_returned_aside(self) -> None:
@@ -200,12 +200,12 @@ class Segments:
 
     def _renew(self) -> None:
         was_empty = self._spool.is_empty
-        former = self._spool.open(self._next_head())
+        previous = self._spool.open(self._next_head())
         self.generation += 1
-        if former and was_empty:
-            self.discard(former)
-        elif former:
-            self._archive.add([former])
+        if previous and was_empty:
+            self.discard(previous)
+        elif previous:
+            self._archive.add([previous])
         self._conditions.end(_ROTATION)
         self._first_at_ns = self._rotate_again_at_ns = None
 

@@ -121,11 +121,11 @@ class Spool:
         The file gets its name once its head is written, so that a listing of the folder shows only whole heads.
         *Raises:* StorageError, and the segment before it stays open.
         """
-        former = self.name
+        previous = self.name
         descriptor, size_bytes, head_bytes = self._make(head, None)
         self._owe(self._descriptor)
         self._take_over(head, descriptor, size_bytes, head_bytes)
-        return former
+        return previous
 
     def is_lost(self) -> bool:
         """Whether the open segment has lost its name: somebody removed, moved or replaced it, or its folder."""
@@ -145,7 +145,7 @@ class Spool:
         stored twice. *Raises:* StorageError, and the lost one stays open.
         """
         make_folder(self._directory, self.readers)
-        former, lost = self.name, self._descriptor
+        previous, lost = self.name, self._descriptor
         assert lost is not None
         is_saved = True
         try:
@@ -156,8 +156,8 @@ class Spool:
         os.close(lost)
         self._take_over(head, *made)
         self._has_unsynced = True
-        if os.path.lexists(self.path(former)):
-            self.aside.take(self.path(former))
+        if os.path.lexists(self.path(previous)):
+            self.aside.take(self.path(previous))
         return is_saved
 
     def owe(self, name: str) -> None:

@@ -6,11 +6,11 @@ from contextlib import suppress
 
 from msgspec import Struct
 
-from agent.model.errors import StorageError
+from agent.model.errors import FormatError, StorageError
 from agent.model.foreign import readable
 from agent.model.message import Note
 from agent.ports import Bus
-from agent.store.record import Mark
+from agent.store.record import Mark, is_other_format, parse_head
 from agent.store.segment import GENERATION_MAX, SEGMENT_BYTES_MAX, generation_in_sealed, generation_of, id_in
 from workers.writer.folder import read_file
 from workers.writer.recover import Recovery, SegmentFinding, durable_generation, newest, superseded, without_tail
@@ -50,6 +50,10 @@ def start(spool: Spool, data_directory: str, run: str, bus: Bus) -> Start:
             # One bad sector keeps no writer from starting: the segment stays, the sealer's failure is told.
             bus.note(Note(kind="segment_unreadable", severity="error", fields={"problem": failure.sentence}))
             continue
+        if is_other_format(data):
+            # It is left whole: the sealer makes nothing of it, and it is set aside.
+            _tell_other_format(name, data, bus)
+            continue
         findings[name] = recovery.take(data), len(data)
     durable = durable_generation(finding for finding, _ in findings.values())
     spool.durable_generation = durable
@@ -87,6 +91,15 @@ def _cut(spool: Spool, name: str, finding: SegmentFinding, size_bytes: int, bus:
     fields: dict[str, str | int | float | bool | None] = {"segment": name, "bytes": size_bytes - finding.whole_bytes}
     bus.note(Note(kind="torn_tail_cut", severity="info", fields=fields))
     return without_tail(finding, size_bytes)
+
+
+def _tell_other_format(name: str, data: bytes, bus: Bus) -> None:
+    problem = ""
+    try:
+        parse_head(data)
+    except FormatError as failure:
+        problem = failure.sentence
+    bus.note(Note(kind="segment_of_another_format", severity="error", fields={"segment": name, "problem": problem}))
 
 
 def _tell_foreign(names: Sequence[str], bus: Bus) -> None:

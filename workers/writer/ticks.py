@@ -46,25 +46,25 @@ def missing(known: int | None, tick: Tick) -> Account:
     return Account(tuple(explained), rest, rest_last)
 
 
-def count_ticks(gaps: Sequence[Gap], who: Identity, former: Mark, account: Account, until_wall_ns: int, ending: str) -> list[Gap]:
+def count_ticks(gaps: Sequence[Gap], who: Identity, previous: Mark, account: Account, until_wall_ns: int, ending: str) -> list[Gap]:
     """These gaps with their ticks, and further ones for the ticks that belong to none of them.
 
-    `former` is what was known, perhaps of an earlier start, which ended by `ending`.
+    `previous` is what was known, perhaps of an earlier start, which ended by `ending`.
     """
     counted = [replace(gap, ticks=0) for gap in gaps]
     if counted:
         # One cause may have several rows (starts that died one after another); who missed which tick is not known.
         counted[0] = replace(counted[0], ticks=account.rest, last_tick=account.rest_last)
     elif account.rest:
-        is_other_start = (former.run, former.epoch) != (who.run, who.epoch)
-        owner = Identity(former.run, former.worker, former.epoch) if is_other_start else who
+        is_other_start = (previous.run, previous.epoch) != (who.run, who.epoch)
+        owner = Identity(previous.run, previous.worker, previous.epoch) if is_other_start else who
         reason = ending if is_other_start else Reason.UNKNOWN
-        counted.append(_gap(owner, former, account.rest, account.rest_last, until_wall_ns, reason))
+        counted.append(_gap(owner, previous, account.rest, account.rest_last, until_wall_ns, reason))
     for item in account.explained:
         ticks = item.last_tick - item.first_tick + 1
-        counted.append(_gap(who, former, ticks, item.last_tick, until_wall_ns, item.reason))
+        counted.append(_gap(who, previous, ticks, item.last_tick, until_wall_ns, item.reason))
     return counted
 
 
-def _gap(who: Identity, former: Mark, ticks: int, last: int | None, until_wall_ns: int, reason: str) -> Gap:
-    return Gap(who, None, None, None, None, former.stamp_wall_ns, until_wall_ns, reason, ticks, last)
+def _gap(who: Identity, previous: Mark, ticks: int, last: int | None, until_wall_ns: int, reason: str) -> Gap:
+    return Gap(who, None, None, None, None, previous.stamp_wall_ns, until_wall_ns, reason, ticks, last)
