@@ -65,9 +65,9 @@ class DriftingWork(ScriptedWork):
             note(self._name, "drifted")
 
 
-def be_worker(take_order: Callable[[], bytes], page: int, words: int) -> None:
+def be_worker(take_order: Callable[[], bytes], page: int, stderr: int) -> None:
     """The entry of these workers."""
-    worker_main.run_worker(take_order, page, words, _maker)
+    worker_main.run_worker(take_order, page, stderr, _maker)
 
 
 def _maker(launch: Launch) -> worker_main.MakeWork:

@@ -28,12 +28,12 @@ BEAT_SECONDS = 0.05
 POLL_MS = 10_000
 
 
-def be_worker(take_order: Callable[[], bytes], page: int, words: int) -> None:
+def be_worker(take_order: Callable[[], bytes], page: int, stderr: int) -> None:
     """The entry of these workers. A hollow one ends with whatever ends all of the fork server's children."""
     order = take_order()
     if not order or not decode_launch(order).identity.worker.startswith("hollow"):
-        scripted_worker.be_worker(lambda: order, page, words)
-    os.dup2(words, 2)
+        scripted_worker.be_worker(lambda: order, page, stderr)
+    os.dup2(stderr, 2)
     heartbeat = HeartbeatPage(page)
     while True:
         heartbeat.beat(time.monotonic_ns(), 0, bytes(32))

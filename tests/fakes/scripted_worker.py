@@ -149,9 +149,9 @@ def note(name: str, event: str) -> None:
     os.close(ledger)
 
 
-def be_worker(take_order: Callable[[], bytes], page: int, words: int) -> None:
+def be_worker(take_order: Callable[[], bytes], page: int, stderr: int) -> None:
     """The entry of these workers: the agent's own, with the scripts among the kinds."""
-    worker_main.run_worker(take_order, page, words, maker_of)
+    worker_main.run_worker(take_order, page, stderr, maker_of)
 
 
 def maker_of(launch: Launch) -> worker_main.MakeWork:

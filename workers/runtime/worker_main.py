@@ -35,7 +35,7 @@ def registered_maker(launch: Launch) -> MakeWork:
 
 
 def run_worker(
-    take_order: Callable[[], bytes], page: int, words: int, maker_of: Callable[[Launch], MakeWork] = registered_maker
+    take_order: Callable[[], bytes], page: int, stderr: int, maker_of: Callable[[Launch], MakeWork] = registered_maker
 ) -> None:
     """Be a worker until it ends; never returns. The descriptors: heartbeat page, stderr pipe.
 
@@ -44,9 +44,9 @@ def run_worker(
     """
     code = ExitCode.BUG
     try:
-        os.dup2(words, 1)
-        os.dup2(words, 2)
-        os.close(words)
+        os.dup2(stderr, 1)
+        os.dup2(stderr, 2)
+        os.close(stderr)
         faulthandler.enable(file=2)
         faulthandler.register(signal.SIGUSR2, file=2, all_threads=True)
         process.settle()

@@ -48,9 +48,9 @@ def _spin(_number: int, _frame: object) -> None:
     sum(itertools.repeat(0))
 
 
-def be_worker(take_order: Callable[[], bytes], page: int, words: int) -> None:
+def be_worker(take_order: Callable[[], bytes], page: int, stderr: int) -> None:
     """The entry of workers of the agent's own making."""
-    worker_main.run_worker(take_order, page, words, _maker)
+    worker_main.run_worker(take_order, page, stderr, _maker)
 
 
 def _maker(launch: Launch) -> worker_main.MakeWork:
