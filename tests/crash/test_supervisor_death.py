@@ -36,12 +36,13 @@ def _kill(agent: AgentProcess) -> float:
 def _workers_alive(agent: AgentProcess) -> Counter[str]:
     """How many living processes there are of each worker, whichever supervisor they had."""
     agent.note_processes()
-    names: Counter[str] = Counter()
+    found: dict[int, tuple[str, int]] = {}
     for process in agent.living():
         with suppress(psutil.NoSuchProcess):
             if process.name().startswith("eg:") and process.name() != "eg:spare":
-                names[process.name()] += 1
-    return names
+                found[process.pid] = (process.name(), process.ppid())
+    # A program that a worker starts (a sealer) bears its name until its own begins; a worker is no worker's child.
+    return Counter(name for name, parent in found.values() if parent not in found)
 
 
 def _pids(agent: AgentProcess) -> dict[str, int]:
