@@ -12,13 +12,17 @@ import duckdb
 import pyarrow.parquet
 import pytest
 from fakes.interests import ready_of
+from fakes.sender import SAMPLE
 from fakes.small_disk import mounted
 from fakes.writer_host import WriterHost
 
+from agent.cli.sealed_check import FileState, check_file
 from agent.config import Config
 from agent.failpoint import VARIABLE
 from agent.model.timebase import DAY, HOUR, MINUTE, MS
 from agent.store.digest import DigestVerdict, check_digest
+from agent.store.install import read_install
+from agent.store.sealed import wanted_of
 from agent.store.segment import generation_of
 from workers.writer.compaction_plan import LATE_FILES_MIN
 
@@ -368,3 +372,19 @@ def test_what_comes_into_the_folder_at_the_last_moment_goes_back(new_host: NewHo
     turn_until(host, lambda: compacted(host) == 1)
     assert (folder / "mine.parquet").read_bytes() == b"mine"
     assert len(list(folder.iterdir())) == 2
+
+
+def test_a_compacted_file_is_proved_and_a_changed_bit_is_found(new_host: NewHost) -> None:
+    """As `agentctl verify-data` checks it: of this installation, named for its rows, every byte as it was written."""
+    host = new_host(OFF)
+    measure_days(host, 1)
+    turn_on(host)
+    turn_until(host, lambda: compacted(host) == 1)
+    (path,) = host.state.glob("data/sample/*/*.parquet")
+    wanted = wanted_of(SAMPLE, read_install(str(host.state)) or "none")
+    found = check_file(str(path), wanted, frozenset({os.geteuid()}))
+    assert (found.state, found.why, found.rows) == (FileState.PROVED, "", 360)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    assert check_file(str(path), wanted, frozenset({os.geteuid()})).state is FileState.DAMAGED
