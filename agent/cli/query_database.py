@@ -38,6 +38,7 @@ from agent.model.column_type import DType
 from agent.model.errors import BusyError
 from agent.model.table import Table
 from agent.store.install import read_install
+from agent.store.layout import DATA_FOLDER
 from agent.store.left_out import LeftOut
 from agent.store.memory_room import import_uncounted
 from agent.store.sealed import WantedFiles, owners_of, wanted_of, wanted_of_form
@@ -131,7 +132,7 @@ class _Opening:
         self._known = known
         self._earlier = earlier
         self._state_dir = os.path.realpath(request.state_dir)
-        self._data_dir = os.path.join(self._state_dir, "data")
+        self._data_dir = os.path.join(self._state_dir, DATA_FOLDER)
         self._install = read_install(self._state_dir) or ""
         self._compacted: set[str] = set()
         self._is_read = cache(self._is_read_by_statement)

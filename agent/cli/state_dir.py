@@ -5,6 +5,7 @@ import os
 from agent.cli.remedy import start_remedy
 from agent.model.errors import UnavailableError
 from agent.paths import checkout
+from agent.store.layout import DATA_FOLDER
 from agent.store.spool_reader import refusal, spool_dir
 
 
@@ -13,7 +14,7 @@ def check_state_dir(state_dir: str) -> None:
 
     *Raises:* UnavailableError, PermissionRefused, StorageError.
     """
-    for path in (spool_dir(state_dir), os.path.join(state_dir, "data")):
+    for path in (spool_dir(state_dir), os.path.join(state_dir, DATA_FOLDER)):
         try:
             os.lstat(path)
         except (FileNotFoundError, NotADirectoryError):

@@ -15,7 +15,7 @@ from agent.model.errors import BusyError, FormatError
 from agent.model.table import HOST_COLUMN, Table, Value
 from agent.model.timebase import S
 from agent.store.install import read_install
-from agent.store.layout import parse_sealed_name
+from agent.store.layout import DATA_FOLDER, parse_sealed_name
 from agent.store.record import Damage, Record, SegmentHead, TableForm, decode_rows, parse_head, parse_records, table_word
 from agent.store.sealed import owners_of, wanted_of
 from agent.store.segment import created_wall_ns
@@ -82,7 +82,7 @@ class StoredRows:
                 continue
             held = HeldFiles()
             try:
-                owners = owners_of(os.path.join(self._state_dir, "data"))
+                owners = owners_of(os.path.join(self._state_dir, DATA_FOLDER))
                 chosen = held.choose(listing.paths, self._wanted, owners, verify=False)
                 refused = next((entry for entry in chosen.left_out if entry.refused), None)
                 if refused is not None and not chosen.files:

@@ -9,6 +9,7 @@ from typing import Generic, Protocol, TypeVar
 from agent.cli.top_sample import PROCESS_TABLE, TAIL_TABLE, Named, Sample, sample_of
 from agent.model.errors import FormatError
 from agent.store.install import read_install
+from agent.store.layout import DATA_FOLDER
 from agent.store.record import Damage, SegmentHead, TableForm, parse_head, parse_records
 from agent.store.sealed import choose, owners_of, wanted_of
 from agent.store.segment import generation_in_sealed
@@ -118,7 +119,7 @@ def newest_sealed_rows(state_dir: str, table: str) -> list[Named]:
     from workers.registry import tables
 
     declared = next(known for known in tables() if known.name == table)
-    owners = owners_of(os.path.join(state_dir, "data"))
+    owners = owners_of(os.path.join(state_dir, DATA_FOLDER))
     # From the newest on, until one is whole and the agent's own. The path begins with a date, and the clock may have been wrong
     # for a while.
     for path in sorted(sealed_files(state_dir, table), key=lambda path: (generation_in_sealed(path), path), reverse=True):

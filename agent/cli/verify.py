@@ -7,6 +7,7 @@ from agent.cli.call import Call
 from agent.cli.option import Command, Option, near
 from agent.cli.render import TextColumn, counted, text_of
 from agent.model.errors import BusyError, ExitCode, MisuseError
+from agent.store.layout import DATA_FOLDER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def _check_all(call: Call, state_dir: str, files: "list[tuple[str, WantedFiles]]
     from agent.cli.sealed_check import check_file
     from agent.store.sealed import owners_of
 
-    owners = owners_of(os.path.join(state_dir, "data"))
+    owners = owners_of(os.path.join(state_dir, DATA_FOLDER))
     progress = progress_for(call.warnings, None, call.environment.get("TERM"), "files", total=len(files))
     checked: list[CheckedFile] = []
     try:

@@ -25,12 +25,11 @@ FOOTER_BYTES_MAX = 16 << 20
 
 
 class Footer(Struct, frozen=True):
-    """What the end of a file says: type by column name, the marks of who wrote it, rows and row groups."""
+    """What the end of a file says: type by column name, the marks of who wrote it, how many rows."""
 
     columns: dict[str, str]
     marks: dict[str, str]
     rows: int
-    row_groups: int
 
 
 def read_footer(path: str, owners: frozenset[int] | None = None, *, verify: bool = False) -> Footer | LeftOut:
@@ -103,7 +102,7 @@ def _parse(path: str, ends: bytes) -> Footer | LeftOut:
     except (OSError, pyarrow.ArrowException, UnicodeDecodeError):
         return LeftOut(path, "its footer is damaged", damaged=True)
     columns = {field.name: _word_of(field.type) for field in schema}
-    return Footer(columns, marks, metadata.num_rows, metadata.num_row_groups)
+    return Footer(columns, marks, metadata.num_rows)
 
 
 def _word_of(arrow_type: "pyarrow.DataType") -> str:

@@ -15,6 +15,7 @@ from agent.model.foreign import readable
 from agent.store.file_bytes import FileBytes
 from agent.store.foreign_file import kind_of, open_regular
 from agent.store.install import read_install
+from agent.store.layout import DATA_FOLDER, SPOOL_FOLDER
 from agent.store.left_out import OTHER_INSTALL, LeftOut
 from agent.store.record import Damage, Record, SegmentHead, TableForm, is_other_format, parse_head, parse_records, table_word
 from agent.store.segment import SEGMENT_BYTES_MAX, in_order
@@ -48,7 +49,7 @@ class SpoolContents(Struct, frozen=True):
 
 def spool_dir(state_dir: str) -> str:
     """Where the segments lie."""
-    return os.path.join(state_dir, "spool")
+    return os.path.join(state_dir, SPOOL_FOLDER)
 
 
 def list_segments(state_dir: str) -> list[str]:
@@ -205,7 +206,7 @@ def sealed_files(state_dir: str, table: str, without: frozenset[str] = frozenset
 
     *Raises:* PermissionRefused, StorageError.
     """
-    folder = os.path.join(state_dir, "data", table)
+    folder = os.path.join(state_dir, DATA_FOLDER, table)
     endings = tuple(f"-{segment}.parquet" for segment in without)
     try:
         return [path for path in _parquet_files(folder) if not path.endswith(endings)]
@@ -231,7 +232,7 @@ def _names(folder: str) -> list[str]:
 
 def sealed_tables(state_dir: str) -> list[str]:
     """The tables that have a folder of sealed files. *Raises:* PermissionRefused, StorageError."""
-    folder = os.path.join(state_dir, "data")
+    folder = os.path.join(state_dir, DATA_FOLDER)
     try:
         with os.scandir(folder) as entries:
             folders = (entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))

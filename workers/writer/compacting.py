@@ -16,6 +16,7 @@ from agent.model.foreign import readable
 from agent.model.message import Note
 from agent.model.timebase import HOUR, MINUTE, S
 from agent.ports import Bus, Clock
+from agent.store.layout import DATA_FOLDER
 from workers.framework.condition import Conditions
 from workers.writer.child_process import ChildTask, RunningChild, start_child
 from workers.writer.compaction_plan import LeftAlone, compacted_id
@@ -74,7 +75,7 @@ class Compacting:
         self._chance = chance
         self._launch = launch or start_compactor
         self._conditions = Conditions(bus)
-        data = os.path.join(setup.state_directory, "data")
+        data = os.path.join(setup.state_directory, DATA_FOLDER)
         self._search = DaySearch(data, setup.prefixes, spool, clock, self._tell_left_alone)
         self._candidate: Candidate | None = None
         self._needs_cleaning = setup.is_enabled and bool(_names(os.path.join(setup.state_directory, "compacting")))
@@ -191,7 +192,7 @@ class Compacting:
         self._room.forget()
 
     def _names_of(self, candidate: Candidate) -> list[str]:
-        folder = os.path.join(self._setup.state_directory, "data", candidate.table, candidate.folder)
+        folder = os.path.join(self._setup.state_directory, DATA_FOLDER, candidate.table, candidate.folder)
         return [os.path.join(folder, source.name) for source in candidate.due.sources]
 
     def _order(self, candidate: Candidate) -> Order:
@@ -280,7 +281,7 @@ class Compacting:
         if (table, folder) in self._told or len(self._told) >= _TOLD_MAX:
             return
         self._told.add((table, folder))
-        path = readable(os.path.join(self._setup.state_directory, "data", table, folder, verdict.name))
+        path = readable(os.path.join(self._setup.state_directory, DATA_FOLDER, table, folder, verdict.name))
         fields: dict[str, str | int | float | bool | None] = {"path": path, "problem": verdict.reason}
         self._bus.note(Note(kind="day_not_compacted", severity="warning", fields=fields))
 
@@ -290,7 +291,7 @@ class Compacting:
             return
         (table, folder), problem = next(iter(self._damaged.items()))
         more = f" (and {len(self._damaged) - 1} more days)" if len(self._damaged) > 1 else ""
-        where = readable(os.path.join(self._setup.state_directory, "data", table, folder))
+        where = readable(os.path.join(self._setup.state_directory, DATA_FOLDER, table, folder))
         remedy = "`agentctl verify-data` lists all damaged files; move them out of the data folder"
         self._conditions.begin("compaction_damage", f"{where}{more} is not compacted: {problem}; {remedy}")
 
@@ -306,7 +307,7 @@ def start_compactor(order: Order | str) -> Compaction:
     remedy = "nothing is lost; it is tried again later"
     if isinstance(order, str):
         return start_child("workers.writer.compactor", [order], ChildTask("cleaning up", order, remedy), decode_compact_report)
-    task = ChildTask("compacting", os.path.join(order.state_directory, "data", order.table, order.folder), remedy)
+    task = ChildTask("compacting", os.path.join(order.state_directory, DATA_FOLDER, order.table, order.folder), remedy)
     return start_child("workers.writer.compactor", order.arguments(), task, decode_compact_report)
 
 

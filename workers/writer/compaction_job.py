@@ -20,7 +20,7 @@ from agent.exchange import exchange, why_impossible
 from agent.failpoint import failpoint
 from agent.model.errors import StorageError
 from agent.model.foreign import readable
-from agent.store.layout import parse_date_folder
+from agent.store.layout import DATA_FOLDER, parse_date_folder
 from workers.writer.folder import make_folder, opened_folder, storage_error, sync_folder
 from workers.writer.readers import ReaderGroup
 
@@ -46,7 +46,7 @@ class Job:
         self.root = os.path.join(state_directory, "compacting")
         self.path = os.path.join(self.root, f"{table}@{folder}")
         self.day = os.path.join(self.path, _DAY)
-        self.live = os.path.join(state_directory, "data", table, folder)
+        self.live = os.path.join(state_directory, DATA_FOLDER, table, folder)
 
     def prepare(self, readers: ReaderGroup) -> None:
         """Make the working folder, empty. *Raises:* StorageError, also where an exchange can never work."""

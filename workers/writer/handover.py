@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from agent import reader_group
+from agent.store.layout import DATA_FOLDER, SPOOL_FOLDER
 from workers.writer.folder import opened_folder
 from workers.writer.readers import ReaderGroup
 
@@ -43,10 +44,10 @@ class Handover:
 
     def _hand_over(self) -> Iterator[None]:
         """One step for each entry. Links, and what is somebody else's, are left alone; of the two folders that is told."""
-        spool = os.path.join(self._state_directory, "spool")
+        spool = os.path.join(self._state_directory, SPOOL_FOLDER)
         yield from self._files(spool, ".spool")
         self._readers.share_folder(spool)
-        data = os.path.join(self._state_directory, "data")
+        data = os.path.join(self._state_directory, DATA_FOLDER)
         for table in _names(data):
             for date in _names(os.path.join(data, table)) if not table.startswith(".") else ():
                 if date.startswith("date="):

@@ -21,6 +21,7 @@ from agent.model.errors import BusyError, EvergaugeError, ExitCode, FormatError,
 from agent.model.tables import GAP
 from agent.prctl import die_with_parent
 from agent.store.install import read_install
+from agent.store.layout import DATA_FOLDER
 from agent.store.record import FORMAT_VERSION, Damage, Record, SegmentHead, form_of, is_cut_short, parse_head
 from workers.writer.folder import read_file, storage_error
 from workers.writer.readers import ReaderGroup
@@ -63,7 +64,9 @@ def seal(segment_path: str, state_directory: str, forms_from: str | None = None,
     """
     try:
         with _mapped(segment_path) as data:
-            return _seal_records(data, segment_path, os.path.join(state_directory, "data"), forms_from, ReaderGroup(reader_gid))
+            return _seal_records(
+                data, segment_path, os.path.join(state_directory, DATA_FOLDER), forms_from, ReaderGroup(reader_gid)
+            )
     except OSError as cause:
         raise storage_error(cause.filename or state_directory, cause) from cause
 

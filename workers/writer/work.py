@@ -15,6 +15,7 @@ from agent.model.rule_state import RuleState
 from agent.model.table import Table
 from agent.model.tables import GAP
 from agent.ports import Bus, Clock, DataPeer, Interest
+from agent.store.layout import DATA_FOLDER, SPOOL_FOLDER
 from agent.store.record import SegmentHead
 from agent.store.segment import created_wall_ns
 from workers.framework.condition import Conditions
@@ -76,7 +77,7 @@ class WriterWork(BaseWork):
         self._conditions = Conditions(bus)
         self._readers = ReaderGroup(reader_gid(config))
         self._handover = Handover(state_dir, self._readers)
-        self._spool = Spool(f"{state_dir}/spool", f"{state_dir}/set-aside", syncer, self._readers)
+        self._spool = Spool(f"{state_dir}/{SPOOL_FOLDER}", f"{state_dir}/set-aside", syncer, self._readers)
         # Undecided (a writer without an agent): no limit.
         limit_bytes = max(0, config.of(STORAGE_QUOTA))
         quota = Quota(limit_bytes, {name: table.prefix for name, table in self._tables.items()})
@@ -303,7 +304,7 @@ class WriterWork(BaseWork):
 
     def _begin(self, now_ns: int) -> None:
         self._archive.prepare()
-        found = start(self._spool, f"{self._state_dir}/data", self._identity.run, self._bus)
+        found = start(self._spool, f"{self._state_dir}/{DATA_FOLDER}", self._identity.run, self._bus)
         self._heads.keep_install(self._state_dir, found.install, self._readers)
         self._segments.generation = found.generation
         self._segments.superseded = found.superseded
