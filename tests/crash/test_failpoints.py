@@ -32,8 +32,14 @@ class Ordeal:
     def __init__(self, folder: Path) -> None:
         self.points = folder / "points"
         self.points.mkdir()
-        # Crashes follow one another: nobody is to wait for a backoff of seconds here.
-        flags = {"--supervisor-backoff-base": "5ms", "--supervisor-stable-period": "50ms", "--outbox-buffer-bytes": "1MiB"}
+        # Crashes follow one another: no backoff of seconds here.
+        flags = {
+            "--supervisor-backoff-base": "5ms",
+            "--supervisor-stable-period": "50ms",
+            "--outbox-buffer-bytes": "1MiB",
+            # So long a worker that hangs in its start is waited for; ten seconds by default.
+            "--supervisor-start-timeout": "4s",
+        }
         self.agent = AgentProcess(folder, flags=flags, failpoints=self.points)
         self.promised: set[str] = set()
         self._rules = 0
