@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from harness.proc import cpu_ns
+from harness.proc import cpu_ns, is_alive
 
 BIN = Path(sys.executable).parent
 # What the process sampler reads of each process, read by the library that most agents use.
@@ -144,6 +144,8 @@ def _window(agent: psutil.Process, rival: psutil.Process, seconds: float) -> dic
     begun = time.monotonic_ns()
     time.sleep(seconds)
     elapsed_ns = time.monotonic_ns() - begun
+    # A child that looks at the host for the first lines may have ended meanwhile.
+    tree = [each for each in tree if is_alive(each.pid)]
     used = {each.pid: cpu_ns(each.pid) - before[each.pid] for each in [*tree, rival]}
 
     def percent(cpu_ns: int) -> float:
