@@ -196,7 +196,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found: dict[str, Any] = {"must": MUST, "goal": GOAL, "load_before": os.getloadavg()[0], "days": {}}
     for day in days(options.hours, full=options.full):
         is_whole = day.seconds == 86_400 and day.groups == 448
-        # Both sort it in memory, some ten GB of it.
+        # Both would sort all of it in memory.
         runs = [_one(day, [] if is_whole else ["duckdb", "pyarrow"]) for _ in range(1 if is_whole else options.repeats)]
         found["days"][day.name] = sorted(runs, key=lambda each: each["compactor"]["cpu_seconds"])[len(runs) // 2]
     print(json.dumps(found, indent=2))
