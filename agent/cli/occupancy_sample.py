@@ -7,7 +7,8 @@ from msgspec.structs import replace
 
 from agent.model.errors import FormatError
 from agent.model.table import Value
-from agent.store.record import TableForm, decode_rows
+from agent.store.record import TableForm
+from agent.store.row_decoder import RowDecoder
 
 OCCUPANCY_TABLE = "occupancy"
 # As many as the widest trend has letters: half a minute at the usual second.
@@ -142,12 +143,10 @@ def _occupancy(host: str, by_stamp: Mapping[int, OccupancyTick]) -> Occupancy | 
 def _readings(form: TableForm, encoded: bytes) -> list[PodReading]:
     # A column that a segment's form lacks, or that has another place in it, is found by its name.
     places = [form.names.index(name) if name in form.names else None for name in COLUMNS]
-    readings = []
-    for row in decode_rows(encoded):
-        if len(row) != len(form.names):
-            raise FormatError("spool rows", "a row has not the columns of its table")
-        readings.append(reading_of(*(None if place is None else row[place] for place in places)))
-    return readings
+    rows, bad = RowDecoder(form).decode(encoded)
+    if bad and not rows:
+        raise FormatError("spool rows", f"no row of a batch fits its table: {bad[0].problem}")
+    return [reading_of(*(None if place is None else row[place] for place in places)) for row in rows]
 
 
 def reading_of(*values: Value) -> PodReading:

@@ -14,9 +14,10 @@ from agent.cli.time_bounds import EVERYTHING, TimeBounds
 from agent.model.errors import BusyError, FormatError
 from agent.model.table import HOST_COLUMN, Table, Value
 from agent.model.timebase import S
-from agent.store.install import read_install
+from agent.store.install import is_other, read_install
 from agent.store.layout import DATA_FOLDER, parse_sealed_name
-from agent.store.record import Damage, Record, SegmentHead, TableForm, decode_rows, parse_head, parse_records, table_word
+from agent.store.record import Damage, Record, SegmentHead, TableForm, parse_head, parse_records, table_word
+from agent.store.row_decoder import RowDecoder
 from agent.store.sealed import owners_of, wanted_of
 from agent.store.segment import created_wall_ns
 from agent.store.spool_reader import list_segments, read_from, refusal
@@ -38,7 +39,8 @@ class StoredRows:
 
     def __init__(self, state_dir: str, table: Table) -> None:
         self._state_dir = os.path.realpath(state_dir)
-        self._wanted = wanted_of(table, read_install(self._state_dir) or "")
+        self._install = read_install(self._state_dir) or ""
+        self._wanted = wanted_of(table, self._install)
         self._table = table
 
     def rows(self, bounds: TimeBounds, columns: Sequence[str] | None = None) -> list[Named]:
@@ -111,7 +113,10 @@ class StoredRows:
         return rows
 
     def _batches(self, path: str) -> tuple[SegmentHead | None, list[Record]]:
-        """The head of a segment and its batches of the table; None and none of one that has gone or has no head."""
+        """The head of a segment and its batches of the table.
+
+        *Absent:* None and none of a segment that has gone, has no head or is another installation's.
+        """
         try:
             data = read_from(path, 0)
         except FileNotFoundError:
@@ -122,6 +127,8 @@ class StoredRows:
             head, begin = parse_head(data)
         except FormatError:
             return None, []
+        if is_other(head.install, self._install):
+            return None, []
         if self._table.name not in head.tables:
             return head, []
         found = parse_records(data, begin, {table_word(self._table.name)})
@@ -130,14 +137,13 @@ class StoredRows:
 
 
 def _named(form: TableForm, encoded: bytes, host: str) -> Iterator[Named]:
-    """The rows of a batch; none of a damaged one, which table gap records when the segment is sealed."""
+    """The rows of a batch that fit their table; table gap records the others, and damaged batches, when the segment is sealed."""
     try:
-        rows = decode_rows(encoded)
+        rows, _ = RowDecoder(form).decode(encoded)
     except FormatError:
         return
     for row in rows:
-        if len(row) == len(form.names):
-            yield {**dict(zip(form.names, row, strict=True)), HOST_COLUMN: host}
+        yield {**dict(zip(form.names, row, strict=True)), HOST_COLUMN: host}
 
 
 def _within(rows: Iterator[Named], bounds: TimeBounds, columns: Sequence[str] | None) -> list[Named]:

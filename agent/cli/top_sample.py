@@ -9,7 +9,8 @@ from msgspec import Struct
 
 from agent.model.errors import FormatError
 from agent.model.table import Value
-from agent.store.record import TableForm, decode_rows
+from agent.store.record import TableForm
+from agent.store.row_decoder import RowDecoder
 
 PROCESS_TABLE = "process"
 TAIL_TABLE = "process_tail"
@@ -75,12 +76,13 @@ class ProcessTicks:
 
 
 def _named_rows(batches: Sequence[tuple[TableForm, bytes]]) -> list[Named]:
+    """The rows that fit their table, as a query shows them. *Raises:* FormatError when in some batch none does."""
     named = []
     for form, encoded in batches:
-        for row in decode_rows(encoded):
-            if len(row) != len(form.names):
-                raise FormatError("spool rows", "a row has not the columns of its table")
-            named.append(dict(zip(form.names, row, strict=True)))
+        rows, bad = RowDecoder(form).decode(encoded)
+        if bad and not rows:
+            raise FormatError("spool rows", f"no row of a batch fits its table: {bad[0].problem}")
+        named += [dict(zip(form.names, row, strict=True)) for row in rows]
     return named
 
 

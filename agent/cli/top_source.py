@@ -8,7 +8,7 @@ from typing import Generic, Protocol, TypeVar
 
 from agent.cli.top_sample import PROCESS_TABLE, TAIL_TABLE, Named, Sample, sample_of
 from agent.model.errors import FormatError
-from agent.store.install import read_install
+from agent.store.install import is_other, read_install
 from agent.store.layout import DATA_FOLDER
 from agent.store.record import Damage, SegmentHead, TableForm, parse_head, parse_records
 from agent.store.sealed import choose, owners_of, wanted_of
@@ -35,7 +35,10 @@ class TickCollector(Protocol[SampleT_co]):
 
 
 class SpoolFollower(Generic[SampleT]):
-    """Follows some tables of the spool from segment to segment. `damaged` counts stretches of bytes that were no record."""
+    """Follows some tables of the spool from segment to segment; those of other installations are left out.
+
+    `damaged` counts stretches of bytes that were no record.
+    """
 
     def __init__(self, state_dir: str, tables: tuple[str, ...], ticks: TickCollector[SampleT]) -> None:
         self._state_dir = state_dir
@@ -43,6 +46,8 @@ class SpoolFollower(Generic[SampleT]):
         self._path = ""
         self._offset = 0
         self._head: SegmentHead | None = None
+        # Of the last segment that had one: the newest may be without a head yet, and the tick is in the one before it.
+        self._host: str | None = None
         self._ticks = ticks
         self._sample: SampleT | None = None
         self.damaged = 0
@@ -56,9 +61,9 @@ class SpoolFollower(Generic[SampleT]):
             if path != self._path:
                 self._path, self._offset, self._head = path, 0, None
             self._read_on()
-        if self._head is not None:
+        if self._host is not None:
             try:
-                self._sample = self._ticks.newest(self._head.host) or self._sample
+                self._sample = self._ticks.newest(self._host) or self._sample
             except FormatError:
                 self.damaged += 1
         return self._sample
@@ -74,10 +79,13 @@ class SpoolFollower(Generic[SampleT]):
         begin = 0
         if self._head is None:
             try:
-                self._head, begin = parse_head(data)
+                head, begin = parse_head(data)
             except FormatError:
                 # The head is being written, or is damaged for good; the next look begins here again.
                 return
+            if is_other(head.install, read_install(self._state_dir) or ""):
+                return
+            self._head, self._host = head, head.host
         self._take(data, begin, self._head)
 
     def _take(self, data: bytes, begin: int, head: SegmentHead) -> None:

@@ -7,10 +7,11 @@ from msgspec import Struct
 
 from agent.model.column_type import COLUMN_TYPES, DType
 from agent.model.errors import FormatError
-from agent.model.row_check import TIMESTAMP, BadRow, RowCheck, check_of_form
+from agent.model.row_check import TIMESTAMP, BadRow
 from agent.model.table import HOST_COLUMN, Value
 from agent.store.memory_room import need_room
-from agent.store.record import TableForm, decode_rows
+from agent.store.record import TableForm
+from agent.store.row_decoder import RowDecoder, dtypes_of
 from agent.store.spool_reader import Part
 
 # So much of the spool, encoded, is decoded at a time; a batch that is larger comes alone.
@@ -43,17 +44,16 @@ class Conversion:
 
     def __init__(self, form: TableForm, host: str) -> None:
         self.schema = schema_of(form)
-        self._dtypes = [DType(word) for word in form.dtypes]
-        self._check: RowCheck = check_of_form(form.names, self._dtypes, form.nullable)
+        self._decoder = RowDecoder(form)
         self._hosts = pyarrow.array([host], pyarrow.utf8())
         is_timed = TIMESTAMP in form.names and form.dtypes[form.names.index(TIMESTAMP)] == DType.INT64
         self._time_at = form.names.index(TIMESTAMP) if is_timed else None
 
     def convert(self, encoded: bytes) -> Converted:
         """One stored batch. *Raises:* FormatError when the bytes are no rows at all; MemoryError."""
-        rows, bad = self._check.sift(decode_rows(encoded))
-        columns = list(zip(*rows, strict=True)) if rows else [()] * len(self._dtypes)
-        typed = zip(columns, self._dtypes, self.schema.types[:-1], strict=True)
+        rows, bad = self._decoder.decode(encoded)
+        columns = list(zip(*rows, strict=True)) if rows else [()] * len(self._decoder.dtypes)
+        typed = zip(columns, self._decoder.dtypes, self.schema.types[:-1], strict=True)
         arrays = [_array(column, dtype, arrow_type) for column, dtype, arrow_type in typed]
         indices = pyarrow.repeat(pyarrow.scalar(0, pyarrow.int32()), len(rows))
         arrays.append(pyarrow.DictionaryArray.from_arrays(indices, self._hosts))
@@ -64,12 +64,7 @@ class Conversion:
 
 def schema_of(form: TableForm) -> pyarrow.Schema:
     """The columns of a table as a segment declares them, and `host`. *Raises:* FormatError for types not known to this version."""
-    try:
-        fields = [(name, arrow_type(DType(word))) for name, word in zip(form.names, form.dtypes, strict=True)]
-    except ValueError as cause:
-        raise FormatError(
-            "spool", f"a segment has columns that this version does not know ({cause})", "upgrade agentctl"
-        ) from cause
+    fields = [(name, arrow_type(dtype)) for name, dtype in zip(form.names, dtypes_of(form), strict=True)]
     return pyarrow.schema([*fields, (HOST_COLUMN, _HOST_TYPE)])
 
 

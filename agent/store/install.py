@@ -25,6 +25,11 @@ def read_install(state_dir: str) -> str | None:
     return text.decode() if len(text) == DIGITS and _HEXADECIMAL.issuperset(text) else None
 
 
+def is_other(found: str, own: str) -> bool:
+    """Whether what names the installation `found` is of another than `own`; where its own is not known (empty), nothing is."""
+    return bool(own) and found != own
+
+
 def keep_install(state_dir: str, known: str | None = None, share: Callable[[int], None] = lambda _descriptor: None) -> str:
     """The id, made now where there is none.
 

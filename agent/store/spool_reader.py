@@ -14,7 +14,7 @@ from agent.model.errors import FormatError, PermissionRefused, StorageError
 from agent.model.foreign import readable
 from agent.store.file_bytes import FileBytes
 from agent.store.foreign_file import kind_of, open_regular
-from agent.store.install import read_install
+from agent.store.install import is_other, read_install
 from agent.store.layout import DATA_FOLDER, SPOOL_FOLDER
 from agent.store.left_out import OTHER_INSTALL, LeftOut
 from agent.store.record import Damage, Record, SegmentHead, TableForm, is_other_format, parse_head, parse_records, table_word
@@ -173,7 +173,7 @@ class _Gathering:
             first = next(parse_records(source, 0), None)
             self.damaged += isinstance(first, Damage) and not first.torn
             return
-        if self._install and head.install != self._install:
+        if is_other(head.install, self._install):
             self.left_out.append(LeftOut(path, OTHER_INSTALL))
             return
         self.segments.add(head.segment)

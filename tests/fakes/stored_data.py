@@ -62,10 +62,10 @@ def id_of(word: str) -> str:
     return word if len(word) == 16 else word.encode().hex().ljust(16, "0")[:16]
 
 
-def head_of(segment: str, forms: dict[str, TableForm] | None = None) -> bytes:
+def head_of(segment: str, forms: dict[str, TableForm] | None = None, *, install: str = "") -> bytes:
     """The frame that opens a segment."""
     tables = FORMS if forms is None else forms
-    return encode_head(SegmentHead(FORMAT_VERSION, id_of(segment), HOST, "run-1", "0", 1, tables, ()))
+    return encode_head(SegmentHead(FORMAT_VERSION, id_of(segment), HOST, "run-1", "0", 1, tables, (), install=install))
 
 
 def batch_of(table: str, rows: Sequence[Row], *, stamp_wall_ns: int = 1) -> bytes:

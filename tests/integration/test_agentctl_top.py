@@ -134,6 +134,33 @@ def test_only_new_bytes_are_read_and_rotations_followed(tmp_path: Path) -> None:
     assert follower.damaged == 0
 
 
+def test_a_segment_without_a_head_yet_hides_no_tick(tmp_path: Path) -> None:
+    """It was opened a moment ago; the newest tick is at the end of the one before it."""
+    write_segment(tmp_path, "a", head_of("a") + tick(1, 11))
+    write_segment(tmp_path, "b", head_of("b")[:7])
+    follower = SpoolFollower(str(tmp_path), ("process", "process_tail"), ProcessTicks())
+    assert getattr(follower.poll(), "at_wall_ns", None) == 1
+
+
+def test_a_segment_of_another_installation_is_not_shown(tmp_path: Path) -> None:
+    """Somebody copied it here: what it says was not measured on this host."""
+    (tmp_path / "install-id").write_text("0123456789abcdef\n")
+    write_segment(tmp_path, "a", head_of("a", install="0123456789abcdef") + tick(1, 11))
+    write_segment(tmp_path, "b", head_of("b", install="fedcba9876543210") + tick(2, 22))
+    follower = SpoolFollower(str(tmp_path), ("process", "process_tail"), ProcessTicks())
+    assert getattr(follower.poll(), "at_wall_ns", None) == 1
+
+
+def test_a_row_that_does_not_fit_is_left_out_alone(tmp_path: Path) -> None:
+    """Top shows the rows that a query shows."""
+    bad = list(process_row(1, 12))
+    bad[PROCESS.names.index("rss_bytes")] = 1.5
+    write_segment(tmp_path, "a", head_of("a") + batch_of("process", [process_row(1, 11), tuple(bad), process_row(1, 13)]))
+    sample = SpoolFollower(str(tmp_path), ("process", "process_tail"), ProcessTicks()).poll()
+    assert sample is not None
+    assert [process.pid for process in sample.processes] == [11, 13]
+
+
 # ---- on a terminal -------------------------------------------------------------------------------
 
 

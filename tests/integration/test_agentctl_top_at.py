@@ -111,6 +111,18 @@ def test_a_moment_without_data_says_so_with_the_reason(tmp_path: Path, stored: N
     )
 
 
+def test_the_spool_shows_of_the_past_what_a_query_shows(tmp_path: Path, top: Top) -> None:
+    """Rows that do not fit their table are left out one by one, and a segment of another installation as a whole."""
+    (tmp_path / "install-id").write_text("0123456789abcdef\n")
+    bad = (*process_row(MIDNIGHT, 3)[:-1], [])
+    own = batch_of("process", [process_row(MIDNIGHT, 1), bad, process_row(MIDNIGHT, 2)], stamp_wall_ns=MIDNIGHT)
+    other = batch_of("process", [process_row(MIDNIGHT, 4)], stamp_wall_ns=MIDNIGHT)
+    write_segment(tmp_path, "a", head_of("a", install="0123456789abcdef") + own)
+    write_segment(tmp_path, "b", head_of("b", install="fedcba9876543210") + other)
+    shown = json.loads(top("--at", "2024-01-02T00:00:01Z", "--json")[1])
+    assert sorted(process["pid"] for process in shown["processes"]) == [1, 2]
+
+
 def test_pods_of_the_past_have_the_names_of_their_time(tmp_path: Path, top: Top) -> None:
     """A pod that no agent knows any more is called what table pod_group called it that day."""
     seal(tmp_path, "process", 1, [process_row(MIDNIGHT + S, 1, pod="uid-1"), process_row(MIDNIGHT + S, 2, pod="uid-2")])
