@@ -83,7 +83,7 @@ HEARTBEAT_INTERVAL = Duration(
     "supervisor.heartbeat_interval", 250 * MS, 50 * MS, 10 * S, "how often workers write a heartbeat and the supervisor checks it"
 )
 HANG_TIMEOUT = Duration(
-    "supervisor.hang_timeout", 1 * S, 200 * MS, 10 * MINUTE, "without progress for so long a worker counts as hung"
+    "supervisor.hang_timeout", 1 * S, 200 * MS, 10 * MINUTE, "time without progress after which a worker counts as hung"
 )
 START_TIMEOUT = Duration(
     "supervisor.start_timeout", 10 * S, 100 * MS, 10 * MINUTE, "a worker that is not ready after this time is killed"

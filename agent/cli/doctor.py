@@ -1,4 +1,4 @@
-"""The command doctor: what of this host the agent can use, and the remedy for what it cannot."""
+"""The command doctor: what the agent can use on this host, and how to enable the rest."""
 
 from agent.cli.call import Call
 from agent.cli.option import Command
@@ -43,16 +43,16 @@ def _show(call: Call, findings: "list[Finding]") -> None:
         rows.append((str(finding.state), finding.topic, text_of(finding.detail)))
         if finding.remedy:
             rows.append(("", "", f"→ {text_of(finding.remedy)}"))
-    call.show_wrapped_table((TextColumn("STATE"), TextColumn("TOPIC"), TextColumn("WHAT, AND THE REMEDY")), rows)
+    call.show_wrapped_table((TextColumn("STATE"), TextColumn("TOPIC"), TextColumn("DETAIL AND REMEDY")), rows)
 
 
 COMMANDS = (
     Command(
         "doctor",
         doctor,
-        about="what of this host the agent can use, and the remedy for what it cannot",
-        details="usable: a running agent uses it. unused: there or not, this version does not use it.\n"
-        "It looks as the user who calls it: call it as the user that runs the agent.\n"
+        about="what the agent can use on this host, and how to enable the rest",
+        details="usable: a running agent uses it. unused: this version does not use it, found or not.\n"
+        "It checks what the calling user can do: call it as the user that runs the agent.\n"
         "The exit code is 69 when something essential is missing, else 0.",
         examples=("agentctl doctor", "agentctl doctor --json | jq '.findings[] | select(.state == \"missing\")'"),
     ),

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 # A test reads it as a scenario.
 EXAMPLE_SCENARIO = """\
-seed = 7                            # of every chance; printed at the start
+seed = 7                            # of all random choices; printed at the start
 bytes_per_cpu_second = 2000000000   # the traffic of a second of CPU time
-read_delay = "20us"                 # each read keeps all others waiting for so long
+read_delay = "20us"                 # time that each read takes; other reads wait meanwhile
 
 [[traffic]]                         # these groups have this traffic, whatever they do
 path = "mon_groups/pod_*"           # wildcards in each part; **/ in front is any folder
-bytes_per_second = 500000000        # in each domain, but for
+bytes_per_second = 500000000        # in each domain, except in
 domains = { "1" = 0 }
 
 [[fault]]                           # one of errno, answer (also garbage, empty), delay
@@ -151,21 +151,21 @@ COMMANDS = (
     Command(
         "emulate-resctrl",
         emulate,
-        about="mount an emulated resctrl, to try the agent where the hardware has none",
+        about="mount an emulated resctrl, to try the agent on hardware without it",
         details="It follows the kernel's rules: groups, ids and their limbo, threads that inherit their group, errors. The\n"
         "values follow the CPU time that the threads in a group use, or what a scenario declares.\n"
-        "It runs until Ctrl-C, SIGTERM or the end of --for, and unmounts. It needs root and /dev/fuse.\n"
-        'The control socket takes one JSON document per line: what events do, and {"do": "truth"}, {"do": "stats"}.\n'
+        "It runs until Ctrl-C, SIGTERM or the end of --for; then it unmounts. It needs root and /dev/fuse.\n"
+        'The control socket takes one JSON document per line: the same actions as events, and {"do": "truth"}, {"do": "stats"}.\n'
         "A scenario is a TOML file:\n\n" + indent(EXAMPLE_SCENARIO, "  "),
         options=(
             Option("--mount", "DIR", "the empty directory to mount at"),
-            Option("--profile", "NAME", f"the machine to be (else {DEFAULT_PROFILE})"),
+            Option("--profile", "NAME", f"the machine to emulate (default {DEFAULT_PROFILE})"),
             Option("--scenario", "FILE", "what groups do and what goes wrong, in TOML"),
-            Option("--control", "SOCKET", "make a control socket here, for this user alone"),
-            Option("--for", "DURATION", "end after so long, such as 10m"),
-            Option("--names-valid", "DURATION", "let the kernel believe names and modes for so long (else not at all): faster"),
-            Option("--host-cpus", "", "deal this host's own CPUs to the caches; one that gets none is offline", kind=SWITCH),
-            Option("--list-profiles", "", "print the machines and end", kind=SWITCH),
+            Option("--control", "SOCKET", "make a control socket here, only for this user"),
+            Option("--for", "DURATION", "end after this time, such as 10m"),
+            Option("--names-valid", "DURATION", "time for which the kernel may cache names and modes (default: none); faster"),
+            Option("--host-cpus", "", "share this host's CPUs among the caches; a cache without CPUs is offline", kind=SWITCH),
+            Option("--list-profiles", "", "print the profiles and end", kind=SWITCH),
         ),
         examples=(
             "mkdir -p /tmp/resctrl && agentctl emulate-resctrl --mount /tmp/resctrl &",

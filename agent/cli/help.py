@@ -8,27 +8,27 @@ from agent.model.errors import ExitCode
 
 _EXIT_CODES = (
     (ExitCode.DONE, "done"),
-    (ExitCode.MISUSE, "the command line asks for something that does not exist"),
-    (ExitCode.BAD_DATA, "data that cannot be read"),
+    (ExitCode.MISUSE, "the command line is wrong, or names something that does not exist"),
+    (ExitCode.BAD_DATA, "data or an answer that is damaged or malformed"),
     (ExitCode.UNAVAILABLE, "no agent is running, or something essential is missing"),
     (ExitCode.BUG, "a defect of this program; please report it"),
     (ExitCode.IO, "a file of the agent or standard output cannot be read or written"),
     (ExitCode.TRY_AGAIN, "no answer in time"),
-    (ExitCode.NO_PERMISSION, "this user may not"),
+    (ExitCode.NO_PERMISSION, "this user has no permission"),
 )
 
 
 def help_of_program(commands: Iterable[Command]) -> str:
     """The text of `agentctl --help`."""
     lines = [
-        "usage: agentctl [OPTION ...] COMMAND [WORD ...]",
+        "usage: agentctl [OPTION ...] COMMAND [ARGUMENT ...]",
         "",
-        "Look at a running evergauge agent, change its rules, and query its data (for which it need not run).",
+        "Look at a running evergauge agent, change its rules, and query its data (also while it does not run).",
         "",
         "commands:",
         *_indented(pairs((command.name, command.about) for command in commands)),
         "",
-        *_options("options, before or behind the command:", GLOBAL_OPTIONS),
+        *_options("options, before or after the command:", GLOBAL_OPTIONS),
         "exit codes:",
         *_indented(pairs((str(int(code)).rjust(2), about) for code, about in _EXIT_CODES)),
         "",
@@ -48,7 +48,7 @@ def help_of_command(command: Command) -> str:
         lines += ["", *command.details.strip().splitlines()]
     lines.append("")
     if command.arguments:
-        lines += ["words:", *_indented(pairs((argument.name, argument.about) for argument in command.arguments)), ""]
+        lines += ["arguments:", *_indented(pairs((argument.name, argument.about) for argument in command.arguments)), ""]
     lines += _options("options:", command.options)
     lines += _options(f"options of every command (--timeout is {command.timeout_seconds:g} here):", GLOBAL_OPTIONS)
     lines += ["example:" if len(command.examples) == 1 else "examples:", *_indented(command.examples)]

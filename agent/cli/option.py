@@ -82,9 +82,9 @@ GLOBAL_OPTIONS = (
     Option("--runtime-dir", "DIR", "folder of the agent's sockets (else EVERGAUGE_RUNTIME_DIR, else where agentd puts them)"),
     Option("--state-dir", "DIR", "folder of the agent's data (else EVERGAUGE_STATE_DIR, else what a running agent says)"),
     Option("--json", "", "print one JSON document instead of a table", kind=SWITCH),
-    Option("--timeout", "SECONDS", "end with exit code 75 after so long", kind=NUMBER),
+    Option("--timeout", "SECONDS", "longest time to wait for an answer; then exit code 75", kind=NUMBER),
     Option("--version", "", "print the version and end", kind=SWITCH),
-    Option("--help", "", "print this text, or that of the command, and end", kind=SWITCH),
+    Option("--help", "", "print the help of agentctl or of the command, and end", kind=SWITCH),
 )
 
 

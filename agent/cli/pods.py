@@ -81,8 +81,8 @@ COMMANDS = (
     Command(
         "list-pods",
         list_pods,
-        about="the pods, services and slices that are observed, each with its group and rule",
-        details="A pod without a rule has a group of its own. A group of `-` says that a rule ignores the pod.\n"
+        about="the observed pods, services and scopes, each with its group and rule",
+        details="A pod without a rule has a group of its own. A group of `-` means that a rule ignores the pod.\n"
         "A group's state is assigned (no monitoring groups in use), pending, exists, or failed with the reason; --json shows more.",
         examples=("agentctl list-pods", "agentctl list-pods --json | jq '.pods[].uid'"),
     ),

@@ -173,15 +173,15 @@ COMMANDS = (
     Command(
         "query",
         query,
-        about="one SELECT over all data, sealed files and open spool alike; the agent need not run",
+        about="run one SELECT over all data, sealed files and open spool; works without a running agent",
         details="""\
 The tables are those of `agentctl schema`; the view `pod` is pod_group with each interval once, and the name of its pod. The
-language is DuckDB's. Nothing is changed, no other file is read.
+language is DuckDB's. A query changes nothing and reads no other files.
 Each table has its time twice: `at` is a moment (`WHERE at > now() - INTERVAL 1 HOUR`), `timestamp` the same as unix time in
-nanoseconds. --since and --until, and bounds of either column in the statement, keep all files of other times closed.
-CPU and bytes are as the kernel tells them; absent values are null, never 0.
-Rows are passed on as they come, however many: --timeout ends a question that brings no row for so long. A file of --output
-has its name only when it is finished. Files that are not the agent's are left out and named on standard error.""",
+nanoseconds. Files outside the bounds that --since, --until or the statement set on either column are not opened.
+CPU and bytes are the kernel's numbers; absent values are null, never 0.
+Rows are printed as they arrive, without a limit: --timeout is the longest time without a row. A file of --output gets its
+name when it is finished. Files that are not the agent's are left out and named on standard error.""",
         arguments=(Argument("SQL", "one statement: SELECT, WITH, FROM, DESCRIBE, SUMMARIZE or SHOW TABLES"),),
         options=(
             Option(
@@ -190,11 +190,11 @@ has its name only when it is finished. Files that are not the agent's are left o
                 "table (default), csv, json: one array, jsonl: an object a line, arrow (a stream; --output: a file), parquet",
                 choices=FORMATS,
             ),
-            Option("--output", "FILE", "write there; the ending says the format; a file that is there is replaced at the end"),
-            Option("--max-rows", "N", f"at most so many rows of a table (default {TABLE_ROWS})", kind=WHOLE),
-            Option("--since", "WHEN", "only rows from then on: 1h, 2d, 03:12, 2024-01-31 or 2024-01-31T03:12, with Z or +01:00"),
-            Option("--until", "WHEN", "only rows before then"),
-            Option("--verify", "", "read each sealed file from end to end first, and leave out what has changed", kind=SWITCH),
+            Option("--output", "FILE", "write to this file; its ending gives the format; an existing file is replaced at the end"),
+            Option("--max-rows", "N", f"the largest number of rows that a table shows (default {TABLE_ROWS})", kind=WHOLE),
+            Option("--since", "WHEN", "only rows since then: 1h, 2d, 03:12, 2024-01-31 or 2024-01-31T03:12, with Z or +01:00"),
+            Option("--until", "WHEN", "only rows before this time"),
+            Option("--verify", "", "first read each sealed file from end to end; leave out changed files", kind=SWITCH),
             Option(
                 "--memory-limit",
                 "SIZE",

@@ -182,24 +182,24 @@ COMMANDS = (
     Command(
         "list-rules",
         list_rules,
-        about="the operator rules in the order in which they are tried",
+        about="the operator rules, in the order of evaluation",
         examples=("agentctl list-rules",),
     ),
     Command(
         "add-rule",
         add_rule,
         about="add an operator rule, or replace the one of this name",
-        details="The rule takes a pod when all that is given about it holds; a rule for every pod says --all.\n"
+        details="The rule matches a pod if all given conditions hold; --all matches every pod.\n"
         "In a GLOB `*` is any text (at most 16 of them), `?` any letter, `[ab]` one of these.\n"
-        "The highest priority that matches wins, among equals the first name in order.\n"
-        "The answer comes once the rule is durable. A rule by namespace or label takes no pod yet: they come from a container\n"
-        "runtime, and this version is connected to none.",
-        arguments=(Argument("NAME", "the rule's name; with --from-json it may stand in the JSON instead", required=False),),
+        "If several rules match, the highest priority wins; if priorities are equal, the first by name.\n"
+        "The answer comes once the rule is durable. Rules by namespace or label match no pod yet: only a container runtime\n"
+        "knows these, and this version talks to none.",
+        arguments=(Argument("NAME", "the rule's name; with --from-json the JSON may have it instead", required=False),),
         options=(
             Option(
                 "--priority",
                 "N",
-                "which rule wins where several match, and who is measured where monitoring ids are few: the higher (default 0)",
+                "the highest wins if several rules match, and is measured first if monitoring ids are few (default 0)",
                 kind=WHOLE,
             ),
             Option("--all", "", "every pod", kind=SWITCH),

@@ -66,7 +66,7 @@ COMMANDS = (
     Command(
         "schema",
         schema,
-        about="the tables, or the columns of one: type, unit, whether null, meaning, source",
+        about="the tables, or the columns of one table: type, unit, null or not, meaning, source",
         arguments=(Argument("TABLE", "a table of the list", required=False),),
         examples=("agentctl schema", "agentctl schema pod_group", "agentctl schema --json"),
     ),

@@ -106,7 +106,7 @@ def _show_death(call: Call, death: DeathRow) -> None:
     why = f" ({text_of(death.reason)})" if death.reason else ""
     head = f"{text_of(death.at)} {text_of(death.worker)} epoch {death.epoch} ended with {text_of(death.exit)}{why}"
     call.show(["", f"{head} after {seconds_of(death.uptime_seconds)}"])
-    call.show([f"    {text_of(line)}" for line in death.last_words])
+    call.show([f"    {text_of(line)}" for line in death.stderr_tail])
 
 
 def rotate(call: Call) -> int:
@@ -147,7 +147,7 @@ def _death_cells(row: DeathRow) -> tuple[str, ...]:
         text_of(row.epoch),
         text_of(row.exit),
         seconds_of(row.uptime_seconds),
-        text_of(" / ".join(map(text_of, row.last_words))),
+        text_of(" / ".join(map(text_of, row.stderr_tail))),
     )
 
 
@@ -159,22 +159,22 @@ COMMANDS = (
     Command(
         "status",
         status,
-        about="one screen: ready or not and why, workers, rules, data written, gaps in it, last events",
+        about="one screen: ready or not and why, workers, rules, data written, gaps, last events",
         examples=("agentctl status", "agentctl status --json | jq .ready"),
     ),
     Command(
         "ready",
         ready,
-        about="whether the agent is ready, and why not; the exit code says it too",
-        details="The exit code is 0 when it is ready, 75 when it is not, 69 when no agent runs here: for scripts, and for a\n"
-        "container's probe that runs a command. The answer is that of /ready at the gateway; no worker is asked for it.",
+        about="whether the agent is ready, and if not, why; also as exit code",
+        details="The exit code is 0 when it is ready, 75 when it is not, 69 when no agent runs here: for scripts, and for\n"
+        "probes that run a command in a container. The gateway gives the same answer at /ready. No worker is asked.",
         examples=("agentctl ready", "until agentctl ready; do sleep 1; done"),
     ),
     Command(
         "diag",
         diag,
         about="the last diagnostic events",
-        options=(Option("--limit", "N", f"at most so many events (default {EVENTS_DEFAULT})", kind=WHOLE),),
+        options=(Option("--limit", "N", f"the largest number of events (default {EVENTS_DEFAULT})", kind=WHOLE),),
         examples=("agentctl diag --limit 10",),
     ),
     Command(

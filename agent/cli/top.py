@@ -61,20 +61,20 @@ COMMANDS = (
     Command(
         "top",
         top,
-        about="who uses the host now: processes with their pods, or with --occupancy pods by cache; redrawn in place",
+        about="who uses the host now: processes with their pods, or with --occupancy pods by cache; updates in place",
         details="""\
 CPU% is of one core. The last line holds everything that is not shown by name, so that the lines sum up to the host;
 by pod, each pod's own line is its exact total. Keys: c by CPU, r by RSS, p by pod, q quits; Ctrl-Z stops it until `fg`.
-With --occupancy: how much of the last-level cache each pod holds, what memory bandwidth it has in all and to the memory of
-its own socket, and how the value it is sorted by moved over the last ticks (in each line from 0 to its own most). Pods that
-share a group have one value, shown once. An unknown value is `-`, and WHY gives the reason, or how many of a
-pod's containers are wholly in its group where not all are. Keys: l by cache, b by bandwidth, n by name, q quits.
+With --occupancy: how much of the last-level cache each pod holds, its memory bandwidth (in total, and to the memory of its
+own socket), and the trend of the sorted value over the last ticks (each line is scaled to its own maximum). Pods that
+share a group have one value, shown once. An unknown value is `-`, and WHY gives the reason. If some containers of a pod
+are not completely in its group, WHY counts those that are. Keys: l by cache, b by bandwidth, n by name, q quits.
 A narrow terminal shows fewer columns; one that can only print (TERM=dumb) prints one screen below the other.
-Without a terminal it is printed once, whole, with the commands at the end.
-The agent need not run: the age of the data is shown.
-With --at, or by a key, a moment of the past is shown, from all data that there is: left and right go a tick back and forth,
-[ and ] a minute, { and } an hour; 0 or End goes back to now. The first line says which tick it is and how far it is from the
-moment that was asked for; where there is none within a minute, the nearest ones around it, and what table `gap` knows.""",
+Without a terminal it is printed once, in full, with the command lines as the last column.
+It also works without a running agent; the age of the data is shown.
+--at shows a moment of the past. The keys left and right go one tick back and forth, [ and ] a minute, { and } an hour; 0 or
+End returns to now. The first line gives the time of the tick and its distance from the requested moment. If there is no tick
+within a minute, it gives the nearest ones before and after, and what table `gap` says about that time.""",
         options=(
             Option("--occupancy", "", "pods by cache occupancy and memory bandwidth (resctrl)", kind=SWITCH),
             Option(

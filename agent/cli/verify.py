@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 # A terabyte of an old disk; --timeout gives less.
 VERIFY_SECONDS = 86_400.0
-_UNPROVED = "proved: every byte is the one that was sealed. Nothing tells of rows that were never sealed (table gap does), nor of\n\
-files that somebody removed."
+_UNPROVED = "proved: every byte is as it was sealed. This says nothing about rows that were never sealed (see table gap)\n\
+or about files that were removed."
 _PLAUSIBLE = (
     "plausible: sealed before files had digests. Pages, columns and counts agree, but a changed bit of a page's head or of the\n\
 footer may go unseen."
@@ -121,16 +121,16 @@ COMMANDS = (
     Command(
         "verify-data",
         verify_data,
-        about="read every sealed file from end to end and tell whether it still is what was sealed",
+        about="read every sealed file from end to end and check that it is unchanged",
         details="""\
-A sealed file holds a digest of all its bytes, a checksum of each page, and who sealed what into it. A file whose digest is
-right is proved; one that was sealed before there were digests can only be plausible; a damaged one is named, and `agentctl
-query` may give wrong values of it: move it out of the data folder, or get it back from a backup.
-It proves nothing of rows that were never sealed (table gap tells of these), of files that somebody removed, of the open spool,
-or against somebody who changes a file and its digest. Exit codes: 65 when a file is damaged, 74 when one could not be read.""",
+A sealed file holds a digest of all its bytes, a checksum of each page, and who sealed what into it. A file with the
+right digest is `proved`; a file without a digest can only be `plausible`. Damaged files are named, and `agentctl query` may
+return wrong values from them: move them out of the data folder, or restore them from a backup.
+The check cannot find rows that were never sealed (see table gap), removed files, damage in the open spool, or a file whose
+digest was changed with it. Exit codes: 65 when a file is damaged, 74 when one could not be read.""",
         options=(
-            Option("--table", "TABLE", "the files of this table alone"),
-            Option("--since", "DATE", "the files of this day (UTC) and later, such as 2024-01-31"),
+            Option("--table", "TABLE", "only the files of this table"),
+            Option("--since", "DATE", "only the files of this day (UTC) and later, such as 2024-01-31"),
         ),
         examples=("agentctl verify-data", "agentctl verify-data --table process --since 2024-01-31 --json | jq .not_good"),
         timeout_seconds=VERIFY_SECONDS,

@@ -42,7 +42,7 @@ def worker_cells(worker: WorkerRow) -> tuple[str, ...]:
         percent_of(worker.cpu_percent),
         bytes_of(worker.rss_bytes),
         bytes_of(worker.pss_bytes),
-        text_of(" / ".join(text_of(line).strip() for line in worker.last_words)),
+        text_of(" / ".join(text_of(line).strip() for line in worker.stderr_tail)),
     )
 
 
@@ -108,23 +108,23 @@ COMMANDS = (
         "list-workers",
         list_workers,
         about="the workers: state, starts, last exit, rules they hold, what they cost",
-        details="EPOCH counts starts; DEATHS counts ends (--json has them by cause). BEAT is the age of the last heartbeat.\n"
-        "RULES is the revision that the worker holds; an exclamation mark means that it is not the one in force.\n"
-        "RETRY is the time until the next start. STDERR is the end of what its last process wrote there; `diag` has more of it.\n"
+        details="EPOCH counts starts; DEATHS counts unexpected ends (--json: by cause). BEAT is the age of the last heartbeat.\n"
+        "RULES is the revision that the worker holds; an exclamation mark means that another one is in force.\n"
+        "RETRY is the time until the next start. STDERR is the end of what its previous process wrote to it; `diag` shows more.\n"
         "CPU is a share of one core. PSS divides shared memory among its users; RSS is shown where PSS cannot be read.",
         examples=("agentctl list-workers", "agentctl list-workers --json | jq '.workers[] | select(.state != \"up\")'"),
     ),
     Command(
         "worker-state",
         worker_state,
-        about="the rules and pods that a worker holds, by its own account",
+        about="the rules and pods that a worker reports to hold",
         arguments=(_NAME,),
         examples=("agentctl worker-state sampler/process",),
     ),
     Command(
         "restart-worker",
         _act,
-        about="stop a worker in good order and start it again",
+        about="stop a worker cleanly and start it again",
         arguments=(_NAME,),
         examples=("agentctl restart-worker writer",),
     ),

@@ -143,7 +143,7 @@ class Chaos:
     def _on_exit(self, event: dict[str, Any]) -> None:
         self.exits[event["exit"]] += 1
         if event["exit"] not in GOOD_EXITS:
-            self.bugs.append(f"{event['worker']} epoch {event['epoch']}: {event['exit']}: {event.get('last_words', '')}")
+            self.bugs.append(f"{event['worker']} epoch {event['epoch']}: {event['exit']}: {event.get('stderr_tail', '')}")
 
     # ---- parts -----------------------------------------------------------------------------------
 

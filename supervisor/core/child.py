@@ -247,7 +247,7 @@ class Child:
             # so that a fork server whose children always die does not spin.
             self.state = ChildState.DOWN
             return death, [Log("worker_stopped" if asked else "worker_died", "info", fields), *self.start(now_ns)]
-        note = Log("worker_died", "warning", {**fields, "last_words": " | ".join(self.stderr_tail)})
+        note = Log("worker_died", "warning", {**fields, "stderr_tail": " | ".join(self.stderr_tail)})
         return death, [note, *self._after_failure(gone.status, now_ns)]
 
     def on_spawn_failed(self, problem: str, now_ns: int) -> list[Effect]:

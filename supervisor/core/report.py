@@ -60,7 +60,7 @@ def worker_status(child: Child, authority: Authority, beat_at_ns: int | None, no
         restarts=child.restarts,
         last_exit=child.last_exit,
         deaths=dict(child.deaths.most_common()),
-        last_words=list(child.stderr_tail),
+        stderr_tail=list(child.stderr_tail),
         backoff_seconds=_seconds(max(0, (child.deadline_ns or 0) - now_ns)) if waits else None,
         heartbeat_age_seconds=_seconds(max(0, now_ns - beat_at_ns)) if beat_at_ns is not None else None,
         rules_revision=replica.acked_revision if replica else None,
@@ -151,7 +151,7 @@ def death_row(death: Death, about: About) -> DeathRow:
         exit=death.exit,
         reason=death.reason or None,
         uptime_seconds=_seconds(death.uptime_ns),
-        last_words=list(death.stderr_tail),
+        stderr_tail=list(death.stderr_tail),
     )
 
 

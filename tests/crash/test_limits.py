@@ -233,7 +233,7 @@ def test_a_worker_that_the_kernel_kills_for_its_memory_is_replaced(tmp_path: Pat
 
 
 def test_a_worker_that_gets_no_memory_says_so_and_is_replaced(tmp_path: Path) -> None:
-    """Its address space is at its limit: MemoryError among the last words, exit code 70, and the next one is up."""
+    """Its address space is at its limit: MemoryError at the end of its stderr, exit code 70, and the next one is up."""
     with WorkerSetAgent(tmp_path, "eater=idle,other=idle") as agent:
         before, row = take_census(agent), agent.workers()["eater"]
         process = psutil.Process(row["pid"])
@@ -245,7 +245,7 @@ def test_a_worker_that_gets_no_memory_says_so_and_is_replaced(tmp_path: Path) ->
         assert_converged(agent, before)
         death = deaths(agent)["eater"]
         assert death["exit"] == "bug (70)"
-        assert death["last_words"][-1] == "MemoryError"
+        assert death["stderr_tail"][-1] == "MemoryError"
 
 
 def test_a_flood_on_stderr_costs_the_supervisor_no_memory(tmp_path: Path) -> None:

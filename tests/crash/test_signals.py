@@ -35,13 +35,13 @@ CODES = {
 
 
 @pytest.mark.parametrize(
-    ("number", "last_words"),
+    ("number", "stderr_tail"),
     [(signal.SIGKILL, None), (signal.SIGSEGV, "Segmentation fault"), (signal.SIGABRT, "Aborted")],
 )
 def test_a_signal_to_any_kind_of_worker_is_named_in_the_tally(
-    tmp_path: Path, number: signal.Signals, last_words: str | None
+    tmp_path: Path, number: signal.Signals, stderr_tail: str | None
 ) -> None:
-    """Each kind in turn: list-workers, the tally and diag name the signal, a crash leaves its traceback as last words."""
+    """Each kind in turn: list-workers, the tally and diag name the signal, a crash leaves its traceback on stderr."""
     with AgentProcess(tmp_path) as agent:
         before = take_census(agent)
         for name in KINDS:
@@ -50,8 +50,8 @@ def test_a_signal_to_any_kind_of_worker_is_named_in_the_tally(
             assert after["last_exit"] == number.name
             death = deaths(agent)[name]
             assert (death["exit"], death["epoch"]) == (number.name, row["epoch"])
-            text = "\n".join(death["last_words"])
-            assert text == "" if last_words is None else f"Fatal Python error: {last_words}" in text
+            text = "\n".join(death["stderr_tail"])
+            assert text == "" if stderr_tail is None else f"Fatal Python error: {stderr_tail}" in text
         noted = {event["worker"]: event["fields"]["exit"] for event in events(agent, "worker_died")}
         assert noted == dict.fromkeys(KINDS, number.name)
         assert_converged(agent, before)
@@ -71,12 +71,12 @@ def test_a_stopped_worker_of_any_kind_is_replaced(tmp_path: Path) -> None:
         assert {name: (death["exit"], death["reason"]) for name, death in found.items()} == dict.fromkeys(
             KINDS, ("SIGKILL", "hung")
         )
-        assert all(any("loop.py" in line for line in death["last_words"]) for death in found.values()), "their stacks are kept"
+        assert all(any("loop.py" in line for line in death["stderr_tail"]) for death in found.values()), "their stacks are kept"
         assert_converged(agent, before)
 
 
 def test_every_exit_code_has_its_name_and_its_policy(tmp_path: Path) -> None:
-    """One worker for each code: the name is shown, the last words are kept, and only 78 is not started again."""
+    """One worker for each code: the name is shown, the tail of its stderr is kept, and only 78 is not started again."""
     workers = ",".join(f"code{code}=exits-{code}" for code in CODES)
     with WorkerSetAgent(tmp_path, workers, flags=SLOW_BACKOFF, ready=False) as agent:
         wait_until(lambda: _exits(agent) == {f"code{code}": word for code, word in CODES.items()}, "all have ended")
@@ -86,13 +86,13 @@ def test_every_exit_code_has_its_name_and_its_policy(tmp_path: Path) -> None:
         rows = agent.workers()
         assert rows["code78"]["backoff_seconds"] is None
         assert 500 < rows["code3"]["backoff_seconds"] <= 600
-        last_words = {worker: death["last_words"] for worker, death in deaths(agent).items()}
-        assert {worker: words[-1:] for worker, words in last_words.items()} == {
-            worker: [f"ends with {worker.removeprefix('code')}"] for worker in last_words
+        stderr_tail = {worker: death["stderr_tail"] for worker, death in deaths(agent).items()}
+        assert {worker: words[-1:] for worker, words in stderr_tail.items()} == {
+            worker: [f"ends with {worker.removeprefix('code')}"] for worker in stderr_tail
         }
         died = {event["worker"]: event["fields"] for event in events(agent, "worker_died")}
         assert {worker: fields["exit"] for worker, fields in died.items()} == _exits(agent)
-        assert died["code78"]["last_words"] == "ends with 78"
+        assert died["code78"]["stderr_tail"] == "ends with 78"
         assert [event["worker"] for event in events(agent, "worker_failed")] == ["code78"]
 
 
@@ -134,8 +134,8 @@ def test_every_way_to_hang_is_seen_and_replaced_in_time(tmp_path: Path) -> None:
         found = {death["worker"]: death for death in agent.call("diag", limit=512)["deaths"]}
         assert {name: (death["exit"], death["reason"]) for name, death in found.items()} == dict.fromkeys(ways, ("SIGKILL", "hung"))
         for way in ways:
-            # What it did when it hung is among its last words: the stacks that were asked for before the kill.
-            assert any("order.py" in line and "_hang" in line for line in found[way]["last_words"]), found[way]
+            # What it did when it hung is in the tail of its stderr: the stacks that were asked for before the kill.
+            assert any("order.py" in line and "_hang" in line for line in found[way]["stderr_tail"]), found[way]
         assert_converged(agent, before)
 
 

@@ -161,13 +161,13 @@ def test_a_worker_that_died_meanwhile_is_started_again(agent: AgentProcess) -> N
 
 
 def test_the_exit_of_a_worker_that_was_taken_over_is_told_exactly(agent: AgentProcess) -> None:
-    """Signal, exit code and last words arrive over new ends of the old pipes; it is restarted as any other."""
+    """Signal, exit code and the tail of stderr arrive over new ends of the old pipes; it is restarted as any other."""
     _kill(agent)
     agent.start()
     row = agent.kill_worker("sampler/process", signal.SIGSEGV)
     assert agent.wait_for_replacement(row)["last_exit"] == "SIGSEGV"
     (death,) = agent.call("status")["deaths"]
-    assert any("Segmentation fault" in word for word in death["last_words"])
+    assert any("Segmentation fault" in word for word in death["stderr_tail"])
 
 
 def test_one_successor_after_another_leaks_nothing(agent: AgentProcess) -> None:

@@ -15,7 +15,7 @@ def worker_row(name: str, **different: Any) -> dict[str, Any]:
         "restarts": 2,
         "last_exit": "SIGKILL",
         "deaths": {"SIGKILL": 2},
-        "last_words": [],
+        "stderr_tail": [],
         "backoff_seconds": None,
         "heartbeat_age_seconds": 0.25,
         "rules_revision": 7,

@@ -28,7 +28,7 @@ WORKER = {
     "restarts": 2,
     "last_exit": "SIGKILL",
     "deaths": {},
-    "last_words": [],
+    "stderr_tail": [],
     "backoff_seconds": None,
     "heartbeat_age_seconds": 0.31,
     "rules_revision": 7,
@@ -38,7 +38,7 @@ WORKER = {
     "rss_bytes": 20 << 20,
     "pss_bytes": 8 << 20,
 }
-NEVER = {"epoch": 0, "restarts": 0, "deaths": {}, "last_words": []}
+NEVER = {"epoch": 0, "restarts": 0, "deaths": {}, "stderr_tail": []}
 DOWN = {**dict.fromkeys(WORKER), **NEVER, "name": "writer", "kind": "writer", "state": "backoff", "backoff_seconds": 12.5}
 RULE = {"name": "web", "priority": 10, "match": {"namespace": "prod-*"}, "action": {"kind": "shared", "group": "web"}}
 POD = {
@@ -67,7 +67,7 @@ DEATH = {
     "exit": "io (74)",
     "reason": None,
     "uptime_seconds": 1,
-    "last_words": ["no space"],
+    "stderr_tail": ["no space"],
 }
 STATUS = {
     "ready": False,
@@ -366,7 +366,7 @@ def test_a_damaged_answer_is_one_sentence(raw: bytes, code: int, tmp_path: Path,
 def test_absent_values_never_break_a_table(tmp_path: Path, agentctl: Program) -> None:
     """An answer that has null wherever there may be no value is shown."""
     whole = {name: None if name in _NULLABLE else value for name, value in {**WORKER, "cpu_seconds": None}.items()}
-    status = {**STATUS, "workers": [whole], "conditions": [], "deaths": [{**DEATH, "last_words": []}], "diag": [], "stats": {}}
+    status = {**STATUS, "workers": [whole], "conditions": [], "deaths": [{**DEATH, "stderr_tail": []}], "diag": [], "stats": {}}
     pod = {name: None if name in _NULLABLE else value for name, value in POD.items()}
     answers: dict[str, Any] = {"status": status, "list-pods": {"complete": True, "pods": [pod]}}
     with FakeControlServer(str(tmp_path), answers):

@@ -28,7 +28,7 @@ class Readiness(Document):
 class WorkerRow(Document):
     """One worker. *Absent:* pid, uptime and cost of one that does not run; what cannot be measured here.
 
-    `deaths` counts ends by their cause, `last_words` are the last lines of its stderr before the last one. `rules_revision`
+    `deaths` counts ends by their cause, `stderr_tail` are the last lines of its stderr before the last one. `rules_revision`
     and `rules_digest` are what it has acknowledged, `in_sync` whether that is what is in force.
     """
 
@@ -41,7 +41,7 @@ class WorkerRow(Document):
     restarts: int
     last_exit: str | None
     deaths: dict[str, int]
-    last_words: list[str]
+    stderr_tail: list[str]
     backoff_seconds: float | None
     heartbeat_age_seconds: float | None
     rules_revision: int | None
@@ -65,7 +65,7 @@ class WorkerList(Document):
 
 
 class WorkerState(Document):
-    """`worker-state`: the rules and pods that a worker holds, by its own account, as JSON. *Absent:* what it leaves out."""
+    """`worker-state`: the rules and pods that a worker reports to hold, as JSON. *Absent:* what it leaves out."""
 
     name: str
     epoch: int
@@ -149,7 +149,7 @@ class DeathRow(Document):
     exit: str
     reason: str | None
     uptime_seconds: float
-    last_words: list[str]
+    stderr_tail: list[str]
 
 
 class Diagnostics(Document):

@@ -58,7 +58,7 @@ def test_list_workers_has_exactly_its_columns() -> None:
     rows = _result(_up().ask("list-workers"))["workers"]
     assert [row["name"] for row in rows] == list(TRIO)
     assert list(rows[0]) == [
-        "name", "kind", "state", "pid", "epoch", "uptime_seconds", "restarts", "last_exit", "deaths", "last_words",
+        "name", "kind", "state", "pid", "epoch", "uptime_seconds", "restarts", "last_exit", "deaths", "stderr_tail",
         "backoff_seconds", "heartbeat_age_seconds", "rules_revision", "rules_digest", "in_sync",
         "cpu_percent", "rss_bytes", "pss_bytes",
     ]  # fmt: skip
@@ -76,7 +76,7 @@ def test_a_worker_in_backoff_says_for_how_long_and_why() -> None:
     assert row["backoff_seconds"] == 0.1
 
 
-def test_a_workers_deaths_are_told_by_their_cause_with_the_last_words() -> None:
+def test_a_workers_deaths_are_told_by_their_cause_with_the_stderr_tail() -> None:
     """Two kills and an exit code; of what the last one said on stderr the last three lines."""
     story = _up()
     for status in (-9, -9, 70):
@@ -85,16 +85,16 @@ def test_a_workers_deaths_are_told_by_their_cause_with_the_last_words() -> None:
         story.bring_up("gateway")
     row = _result(story.ask("list-workers"))["workers"][2]
     assert row["deaths"] == {"SIGKILL": 2, "bug (70)": 1}
-    assert row["last_words"] == ["two", "three", "four"]
+    assert row["stderr_tail"] == ["two", "three", "four"]
 
 
-def test_of_stacks_the_innermost_frames_are_the_last_words() -> None:
+def test_of_stacks_the_innermost_frames_are_the_stderr_tail() -> None:
     """Where it was tells more than how it once got there; what it said before its stacks does not stand in their place."""
     story = _up()
     words = ("a complaint", "Current thread 0x1 (most recent call first):", "innermost", "middle", "outer", "outermost")
     story.tell(Exited("gateway", story.child("gateway").epoch, -9, words))
     row = _result(story.ask("list-workers"))["workers"][2]
-    assert row["last_words"] == ["innermost", "middle", "outer"]
+    assert row["stderr_tail"] == ["innermost", "middle", "outer"]
 
 
 def test_status_waits_for_the_workers_own_numbers() -> None:
