@@ -14,6 +14,8 @@ from agent.model.timebase import DAY, S
 
 # A tick is looked for this far around a moment before names of files say where the nearest is: the usual second, then pauses.
 REACHES_NS = (15 * S, 600 * S)
+# Beyond them, in a file that has rows on both sides of a moment, so many times as far at each look.
+REACH_GROWTH = 4
 # A tick of at most so long before a moment is what was to be seen then.
 NEAR_NS = 60 * S
 # Rows of a tick are read within this time of its beginning.
@@ -72,6 +74,10 @@ class HistoryReader(Generic[SampleT]):
     def _nearest_by_name(self, at_ns: int, *, is_before: bool) -> int | None:
         """As `_nearest`, in the nearest files that say by their names that they may have such a tick."""
         ends = self._source.rows.ends()
+        # A day that is one file may have a pause of any length: where the moment is in one, the names do not tell its ends.
+        around = [at_ns - first if is_before else last + S - at_ns for first, last in ends if first < at_ns < last + S]
+        if around and (found_ns := self._nearest_within(at_ns, max(around), is_before=is_before)) is not None:
+            return found_ns
         if is_before:
             near = sorted({min(last + S, at_ns) for first, last in ends if first < at_ns}, reverse=True)
         else:
@@ -81,6 +87,16 @@ class HistoryReader(Generic[SampleT]):
             found = self._stamps(end_ns - TICK_NS, end_ns) if is_before else self._stamps(end_ns, end_ns + TICK_NS)
             if found:
                 return max(found) if is_before else min(found)
+        return None
+
+    def _nearest_within(self, at_ns: int, span_ns: int, *, is_before: bool) -> int | None:
+        """As `_nearest`, farther and farther away until all of a span was looked at: of a long pause only its end is decoded."""
+        reach_ns = REACHES_NS[-1]
+        while reach_ns < span_ns + TICK_NS:
+            reach_ns *= REACH_GROWTH
+            found = self._nearest(at_ns, is_before=is_before, reaches=(reach_ns,))
+            if found is not None:
+                return found
         return None
 
     def _stamps(self, since_ns: int, until_ns: int) -> set[int]:

@@ -15,6 +15,7 @@ from fakes.stored_occupancy import OCCUPANCY, occupancy_row, occupancy_tick
 from agent.cli import stored_rows
 from agent.cli.program import run
 from agent.cli.sealed_listing import list_sealed
+from agent.cli.top_history import HistoryReader, source_of
 from agent.model.table import Value
 from agent.model.tables import POD_GROUP
 from agent.store.record import form_of
@@ -179,6 +180,20 @@ def test_files_that_go_under_it_are_looked_for_again(
 
     monkeypatch.setattr(stored_rows, "list_sealed", list_and_exchange)
     assert pid_of(top("--at", "2024-01-02T00:00:03Z", "--json")) == 5_000
+
+
+@pytest.mark.parametrize("pause_seconds", [900, 7_200, 50_000, 80_000])
+def test_a_pause_within_a_file_of_a_day_is_stepped_over(tmp_path: Path, top: Top, pause_seconds: int) -> None:
+    """The name of a compacted file spans the pause; both ends of it are found, and no tick of the day before is nearer."""
+    behind = MIDNIGHT + 5 * S + pause_seconds * S
+    stamps = [*ticks(MIDNIGHT, 5), *ticks(behind, 5)]
+    seal(tmp_path, "process", 1, [process_row(MIDNIGHT - 60 * S, pid=9)], is_compacted=True)
+    seal(tmp_path, "process", 2, [process_row(stamp, pid=k) for k, stamp in enumerate(stamps)], is_compacted=True)
+    history = HistoryReader(source_of(str(tmp_path), "process", "timestamp", tables()), lambda stamp: stamp)
+    assert history.step(behind, is_before=True) == stamps[4]
+    assert history.step(stamps[4], is_before=False) == behind
+    shown, moment = history.at(behind - 120 * S)
+    assert (shown, moment.before_ns, moment.after_ns) == (behind, stamps[4], behind)
 
 
 def test_keys_go_back_and_forth_and_to_now(tmp_path: Path, stored: None) -> None:
