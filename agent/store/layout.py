@@ -15,6 +15,8 @@ from agent.model.timebase import S, compact_utc, parse_compact_utc
 
 DATA_FOLDER = "data"
 SPOOL_FOLDER = "spool"
+# Beside the data folder: where days are compacted, and for a moment what they were made of.
+COMPACTING_FOLDER = "compacting"
 # Below the data folder: files that are being written and have no name yet.
 HIDDEN_FOLDER = ".tmp"
 DATE_PREFIX = "date="

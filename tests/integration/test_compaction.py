@@ -315,6 +315,24 @@ def test_a_short_disk_makes_it_wait(new_host: NewHost, tmp_path: Path) -> None:
         host.close()
 
 
+def test_what_a_killed_compactor_left_does_not_take_the_room_of_the_next(new_host: NewHost, tmp_path: Path, points: Path) -> None:
+    """Its unfinished file fills the disk: it is removed first, although there is no room for the day as long as it is there."""
+    with mounted(tmp_path / "disk", "80m") as disk:
+        host = new_host(OFF, disk)
+        measure_days(host, 1)
+        (points / "compactor.window_written").write_text("stop")
+        turn_on(host)
+        turn_until(host, lambda: not (points / "compactor.window_written").exists())
+        (unfinished,) = disk.glob("compacting/*/day/*")
+        with unfinished.open("ab") as file:
+            file.write(bytes(20 << 20))
+        host.measure(host.sender(epoch=2), 1)
+        assert host.rotate()["rows"] > 0
+        turn_until(host, lambda: compacted(host) == 1)
+        assert not list((disk / "compacting").iterdir())
+        host.close()
+
+
 def test_the_quota_makes_room_for_a_day_that_is_small_against_it(new_host: NewHost) -> None:
     """The oldest file goes for the copy, as it would for new data; then the day is compacted."""
     host = new_host(OFF)

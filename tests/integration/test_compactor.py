@@ -132,6 +132,21 @@ def left_alone(day: Day) -> CompactReport:
     return report
 
 
+def test_what_an_earlier_one_could_not_remove_never_comes_back_into_the_day(day: Day) -> None:
+    """A source whose removal failed lies in the working folder: its rows are in the day already, and no second exchange is made."""
+    left = day.state / "compacting" / f"t@{FOLDER}" / "day" / two_files(day).name
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"left")
+    sources = left.parent.parent / "sources.json"
+    sources.write_text(f'{{"compacted": "t-of-before.parquet", "names": ["{left.name}"]}}')
+    before = sorted(day.folder.iterdir())
+    with pytest.raises(StorageError, match="what an earlier compaction left cannot be removed"):
+        day.compact()
+    assert sorted(day.folder.iterdir()) == before
+    assert left.read_bytes() == b"left"
+    assert sources.exists()
+
+
 def test_another_installations_file_leaves_the_day_alone(day: Day) -> None:
     """Its rows are not of this host."""
     two_files(day)

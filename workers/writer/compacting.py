@@ -16,7 +16,7 @@ from agent.model.foreign import readable
 from agent.model.message import Note
 from agent.model.timebase import HOUR, MINUTE, S
 from agent.ports import Bus, Clock
-from agent.store.layout import DATA_FOLDER
+from agent.store.layout import COMPACTING_FOLDER, DATA_FOLDER
 from workers.framework.condition import Conditions
 from workers.writer.child_process import ChildTask, RunningChild, start_child
 from workers.writer.compaction_plan import LeftAlone, compacted_id
@@ -78,7 +78,7 @@ class Compacting:
         data = os.path.join(setup.state_directory, DATA_FOLDER)
         self._search = DaySearch(data, setup.prefixes, spool, clock, self._tell_left_alone)
         self._candidate: Candidate | None = None
-        self._needs_cleaning = setup.is_enabled and bool(_names(os.path.join(setup.state_directory, "compacting")))
+        self._needs_cleaning = setup.is_enabled and bool(_names(os.path.join(setup.state_directory, COMPACTING_FOLDER)))
         self._running: Compaction | None = None
         self._active: Candidate | None = None
         self._is_given_up = self._is_stopped = False
@@ -101,7 +101,7 @@ class Compacting:
 
     def wants_turn(self, now_ns: int) -> bool:
         """A day is due and there is room for it, or something is to be cleaned up."""
-        is_wanted = self._needs_cleaning if self._candidate is None else self._room.has_room
+        is_wanted = self._needs_cleaning or (self._candidate is not None and self._room.has_room)
         return is_wanted and self._running is None and not self._is_stopped and now_ns >= self._not_before_ns
 
     def stats(self) -> dict[str, Any]:
@@ -120,7 +120,8 @@ class Compacting:
         if self._running is not None:
             return now_ns + _POLL_NS
         if self._needs_cleaning or self._candidate is not None:
-            return max(self._not_before_ns, 0 if self._room.has_room else self._room.look_at_ns)
+            is_ready = self._needs_cleaning or self._room.has_room
+            return max(self._not_before_ns, 0 if is_ready else self._room.look_at_ns)
         return max(self._search.next_at_ns, self._not_before_ns)
 
     def on_sealed(self, report: SealReport) -> None:
@@ -159,7 +160,8 @@ class Compacting:
     def start(self, now_ns: int) -> None:
         """Begin with the day that is due; each compactor cleans up first."""
         assert self._running is None
-        candidate = self._candidate
+        # What a killed one left may be what takes the room away.
+        candidate = self._candidate if self._room.has_room else None
         if candidate is not None and not self._search.is_still_due(candidate):
             self._drop_candidate()
             return
@@ -226,7 +228,10 @@ class Compacting:
 
     def _conclude(self, report: CompactReport, now_ns: int) -> None:
         active, self._active = self._active, None
-        self._drop_candidate()
+        if active is None:
+            self._room.forget()
+        else:
+            self._drop_candidate()
         is_left = report.outcome in (Outcome.COMPACTED, Outcome.CLEANED) and bool(report.problem)
         if is_left:
             self._needs_cleaning = True
@@ -257,7 +262,7 @@ class Compacting:
         self._days += 1
         self._rows += report.rows
         self._files += report.files
-        self._spool.readers.note_sealed(os.path.join(self._setup.state_directory, "compacting"), report.unshared)
+        self._spool.readers.note_sealed(os.path.join(self._setup.state_directory, COMPACTING_FOLDER), report.unshared)
         fields: dict[str, str | int | float | bool | None] = {
             "path": readable(report.path),
             "files": report.files,

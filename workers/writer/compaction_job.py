@@ -20,7 +20,7 @@ from agent.exchange import exchange, why_impossible
 from agent.failpoint import failpoint
 from agent.model.errors import StorageError
 from agent.model.foreign import readable
-from agent.store.layout import DATA_FOLDER, parse_date_folder
+from agent.store.layout import COMPACTING_FOLDER, DATA_FOLDER, parse_date_folder
 from workers.writer.folder import make_folder, opened_folder, storage_error, sync_folder
 from workers.writer.readers import ReaderGroup
 
@@ -43,7 +43,7 @@ class Job:
     """The working folder of one date of a table."""
 
     def __init__(self, state_directory: str, table: str, folder: str) -> None:
-        self.root = os.path.join(state_directory, "compacting")
+        self.root = os.path.join(state_directory, COMPACTING_FOLDER)
         self.path = os.path.join(self.root, f"{table}@{folder}")
         self.day = os.path.join(self.path, _DAY)
         self.live = os.path.join(state_directory, DATA_FOLDER, table, folder)
@@ -54,6 +54,9 @@ class Job:
         make_folder(self.path)
         self._check_exchange()
         make_folder(self.day)
+        if _names(self.day):
+            # What an earlier one could not remove would come into the day's place beside the new file.
+            raise StorageError(readable(self.day), "what an earlier compaction left cannot be removed", "remove it")
         with suppress(OSError):
             # As it was, where somebody has opened it to others than the reader group.
             found = os.stat(self.live)
@@ -178,7 +181,7 @@ class Job:
 
 def left_jobs(state_directory: str) -> Iterator[Job]:
     """The jobs that a killed process has left, some of them where there are many."""
-    root = os.path.join(state_directory, "compacting")
+    root = os.path.join(state_directory, COMPACTING_FOLDER)
     for name in _names(root)[:JOBS_MAX]:
         table, _, folder = name.rpartition("@")
         with suppress(OSError):
