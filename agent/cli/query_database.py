@@ -7,7 +7,7 @@ before the statement runs.
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 from itertools import groupby
@@ -33,12 +33,12 @@ from agent.cli.query_view import (
 from agent.cli.sealed_listing import list_sealed, reaches_spool
 from agent.cli.sql_text import COLUMN_AT, literal, quoted
 from agent.cli.statement_bounds import bounds_of_statement
-from agent.cli.time_bounds import EVERYTHING, TimeBounds
+from agent.cli.time_bounds import EVERYTHING, NOTHING, TimeBounds
 from agent.model.column_type import DType
 from agent.model.errors import BusyError
 from agent.model.table import Table
 from agent.store.install import read_install
-from agent.store.layout import DATA_FOLDER
+from agent.store.layout import COMPACTING_FOLDER, DATA_FOLDER
 from agent.store.left_out import LeftOut
 from agent.store.memory_room import import_uncounted
 from agent.store.sealed import WantedFiles, owners_of, wanted_of, wanted_of_form
@@ -77,6 +77,10 @@ class MovedError(BusyError):
     def __init__(self, compacted: Iterable[str]) -> None:
         super().__init__("query", "sealed files went while they were looked at", "ask again")
         self.compacted = frozenset(compacted)
+
+
+class _GoneError(Exception):
+    """A sealed file of a table went, or one was compacted that may hold what was read from the spool."""
 
 
 class QueryDatabase:
@@ -134,7 +138,6 @@ class _Opening:
         self._state_dir = os.path.realpath(request.state_dir)
         self._data_dir = os.path.join(self._state_dir, DATA_FOLDER)
         self._install = read_install(self._state_dir) or ""
-        self._compacted: set[str] = set()
         self._is_read = cache(self._is_read_by_statement)
 
     def open(self) -> QueryDatabase:
@@ -168,12 +171,14 @@ class _Opening:
 
     def _connect(self) -> "duckdb.DuckDBPyConnection":
         connection = duckdb.connect(":memory:", config=_settings(self._request.memory_bytes))
+        # DuckDB asks where a descriptor's file lies now: between its exchange and its removal that is the folder of compaction.
+        allowed = (self._data_dir, os.path.join(self._state_dir, COMPACTING_FOLDER), DESCRIPTORS_DIR)
         for setting in (
             # It would be drawn into the answer.
             "enable_progress_bar = false",
             # Else `SELECT * FROM x` would find variables of this program.
             "python_enable_replacements = false",
-            f"allowed_directories = [{literal(self._data_dir)}, {literal(DESCRIPTORS_DIR)}]",
+            f"allowed_directories = [{', '.join(map(literal, allowed))}]",
             "enable_external_access = false",
         ):
             connection.execute(f"SET {setting}")
@@ -183,12 +188,15 @@ class _Opening:
         # The spool comes first: of a segment that is sealed from now on, the Parquet files are left out below.
         spool = read_spool(self._state_dir, self._is_read)
         names = sorted({*self._known, *spool.forms, *sealed_tables(self._state_dir)})
+        read = [name for name in names if self._is_read(name)]
         database.damaged = spool.damaged
         database.left_out += spool.left_out
         database.connection.execute(f"CREATE SCHEMA {_SPOOL_SCHEMA}")
-        for name in names:
-            if self._is_read(name):
+        try:
+            for name in read:
                 self._add(database, name, spool, bounds.get(name, EVERYTHING).both(self._request.span))
+        except _GoneError as gone:
+            raise MovedError(self._compacted_files(read, spool)) from gone
         # A folder of the user's own keeps its name.
         if PODS_FROM in names and PODS not in names and self._is_read(PODS_FROM):
             database.connection.execute(pods_statement(_PODS_SOURCE))
@@ -210,6 +218,11 @@ class _Opening:
         if name == PODS_FROM:
             database.connection.execute(view_statement(_PODS_SOURCE, parts, EVERYTHING))
 
+    def _compacted_files(self, names: Iterable[str], spool: SpoolContents) -> Iterator[str]:
+        """Those of all tables of the statement, so that one further attempt knows them all, however many tables there are."""
+        for name in names:
+            yield from list_sealed(self._state_dir, name, self._wanted(name, spool).prefix, NOTHING, frozenset()).compacted
+
     def _wanted(self, name: str, spool: SpoolContents) -> WantedFiles:
         if name in self._known:
             return wanted_of(self._known[name], self._install)
@@ -221,13 +234,12 @@ class _Opening:
         self, database: QueryDatabase, name: str, wanted: WantedFiles, spool: SpoolContents, bounds: TimeBounds
     ) -> HeldChoice:
         listing = list_sealed(self._state_dir, name, wanted.prefix, bounds, spool.segments)
-        self._compacted.update(listing.compacted)
         if reaches_spool(listing, sorted(spool.segments), self._earlier.compacted):
-            raise MovedError(self._compacted)
+            raise _GoneError
         paths = [path for path in listing.paths if path not in self._earlier.unreadable]
         chosen = database.held.choose(paths, wanted, owners_of(self._data_dir), verify=self._request.verify)
         if chosen.has_gone:
-            raise MovedError(self._compacted)
+            raise _GoneError
         _refuse_if_all_are_refused(chosen)
         damaged = [path for path in listing.paths if path in self._earlier.unreadable]
         left_out = [*chosen.left_out, *(LeftOut(path, "its footer is damaged", damaged=True) for path in damaged)]

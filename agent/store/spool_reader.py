@@ -4,6 +4,7 @@ A segment can be appended to, sealed or removed at any moment; so the spool is r
 and who reads both leaves out the sealed files of segments that were read here (`SpoolContents.segments`).
 """
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 
@@ -23,6 +24,8 @@ from agent.store.segment import SEGMENT_BYTES_MAX, in_order
 # What all waiting segments together may hold of the wanted tables before a query asks for a rotation first.
 SPOOL_BYTES_MAX = 1 << 30
 READ_BYTES = 4 << 20
+# A day is compacted some times in its life, and never twice in a second.
+LISTINGS_MAX = 8
 
 
 class Part(Struct, frozen=True):
@@ -217,9 +220,36 @@ def sealed_files(state_dir: str, table: str, without: frozenset[str] = frozenset
 def _parquet_files(folder: str) -> Iterator[str]:
     for date in _names(folder):
         if date.startswith("date="):
-            for name in _names(os.path.join(folder, date)):
+            for name in _names_of_date(os.path.join(folder, date)):
                 if name.endswith(".parquet"):
                     yield os.path.join(folder, date, name)
+
+
+def _names_of_date(path: str) -> list[str]:
+    """What is in the folder of a date that is still in its place when all of it was listed.
+
+    Compaction exchanges the folder and then empties the old one: who has opened that one before finds a part in it, or nothing.
+    """
+    for _ in range(LISTINGS_MAX):
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        try:
+            names = sorted(os.listdir(descriptor))
+            if _leads_to(path, os.fstat(descriptor)):
+                return names
+        finally:
+            os.close(descriptor)
+    raise OSError(errno.EBUSY, "it is exchanged again and again", path)
+
+
+def _leads_to(path: str, found: os.stat_result) -> bool:
+    """Whether a path still leads to what was opened there."""
+    try:
+        return os.path.samestat(os.stat(path), found)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def _names(folder: str) -> list[str]:

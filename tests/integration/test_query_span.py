@@ -213,6 +213,46 @@ def test_a_day_that_is_compacted_while_its_rows_come_is_read_once(
     assert pids(query("SELECT pid FROM process", "--json")) == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
 
 
+def test_a_day_that_was_exchanged_and_is_not_yet_removed_is_read_on(
+    tmp_path: Path, day: list[Path], query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The open files lie in the folder of compaction for a moment, or for long where the compactor was killed."""
+    really = query_database.open_query_database
+    working = tmp_path / "compacting/process@date=2024-01-02/day"
+    working.mkdir(parents=True)
+
+    def open_and_move(*arguments: Any) -> Any:
+        made = really(*arguments)
+        for path in day:
+            path.rename(working / path.name)
+        return made
+
+    monkeypatch.setattr(query_database, "open_query_database", open_and_move)
+    assert pids(query("SELECT pid FROM process", "--json")) == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+
+
+def test_a_day_that_is_exchanged_while_it_is_listed_is_listed_again(
+    tmp_path: Path, day: list[Path], query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who opens a date's folder before the exchange and lists it after the sources were removed finds nothing in it."""
+    really = os.listdir
+    done: list[bool] = []
+
+    def list_after_exchange(place: Any) -> list[str]:
+        folder = day[0].parent
+        if isinstance(place, int) and not done and os.path.samestat(os.fstat(place), folder.stat()):
+            done.append(True)
+            folder.rename(tmp_path / "old")
+            seal(tmp_path, "process", 4, [process_row(MIDNIGHT, 3)], is_compacted=True)
+            for path in (tmp_path / "old").iterdir():
+                path.unlink()
+        return really(place)
+
+    monkeypatch.setattr(os, "listdir", list_after_exchange)
+    assert pids(query("SELECT pid FROM process", "--json")) == [3, 4, 4]
+    assert done
+
+
 def test_a_compacted_file_that_may_hold_rows_of_the_spool_starts_over(
     tmp_path: Path, day: list[Path], query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -241,6 +281,20 @@ def test_a_late_compacted_file_does_not_starve_a_segment_that_cannot_be_sealed(
     """A younger compacted file that was there before the spool was read holds nothing of it: the second attempt knows."""
     seal(tmp_path, "process", 9, [process_row(MIDNIGHT + 9 * HOUR, 9)], is_compacted=True)
     assert pids(query("SELECT pid FROM process", "--json")) == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 9]
+
+
+def test_any_number_of_tables_is_asked_while_a_segment_cannot_be_sealed(tmp_path: Path, day: list[Path], query: Query) -> None:
+    """The second attempt knows the younger compacted files of all tables, not of one more each time."""
+    plain: dict[str, Value] = {"int64": 0, "float64": 0.0, "utf8": ""}
+    for table in tables():
+        values = [plain.get(column.dtype) for column in table.columns]
+        form = form_of(table)
+        seal(tmp_path, table.name, 9, [(MIDNIGHT, *values[1:])], form=form, is_compacted=True)
+    assert query("SHOW TABLES")[0] == 0
+    names = ", ".join(table.name for table in tables())
+    code, text, _ = query(f"SELECT count(*) AS count FROM {names}", "--json")
+    # Eleven rows of process, and one of each other table.
+    assert (code, json.loads(text)) == (0, [{"count": 11}])
 
 
 def test_files_that_keep_going_end_in_a_sentence(
