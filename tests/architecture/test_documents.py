@@ -27,6 +27,12 @@ def test_every_decision_is_in_the_index() -> None:
     assert {path.name for path in pages ^ set(links(DECISIONS / "README.md"))} == set()
 
 
+def test_the_index_names_each_decision_once_in_order() -> None:
+    """A reader finds a number where it belongs."""
+    named = [path.name for path in links(DECISIONS / "README.md")]
+    assert named == sorted(set(named))
+
+
 def test_decision_numbers_are_unique() -> None:
     """`decision 0016` names one page."""
     numbers = [path.name[:4] for path in DECISIONS.glob("[0-9]*.md")]
