@@ -35,7 +35,7 @@ from agent.daemon.banner_printer import BannerPrinter, how_to_end
 from agent.daemon.takeover import make_launcher, remove_remains, take_over_previous
 from agent.daemon.text_output import TextOutput
 from agent.launch import Launch, encode_launch
-from agent.model.message import Condition, Identity
+from agent.model.message import Identity
 from agent.worker_set import WorkerSet
 from supervisor.core.authority import Authority
 from supervisor.core.backoff import Backoff
@@ -159,7 +159,7 @@ def _state(config: Config, worker_set: WorkerSet, about: About, log: EventLog, c
         log.write("rules_set_aside", "error", {"problem": damage})
         state.history.note(DiagnosticEvent(about.started_at_ns, "rules_set_aside", "error", "", {"problem": damage}))
         # It stands until the agent is started again with the rules mended: the operator's rules are not in force.
-        state.history.set_condition("supervisor", Condition("rules_set_aside", active=True, detail=damage))
+        state.history.begin_own("rules_set_aside", damage)
     return state
 
 

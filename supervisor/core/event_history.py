@@ -13,6 +13,8 @@ DEATHS_MAX = 100
 CONDITIONS_MAX = 64
 # There are some fifty; a worker that invents more must not fill the memory.
 KINDS_MAX = 256
+# Whose conditions those of the supervisor itself are; no worker has this name.
+SUPERVISOR = "supervisor"
 
 
 class DiagnosticEvent(Struct, frozen=True):
@@ -54,6 +56,14 @@ class EventHistory:
             return False
         self.conditions[key] = condition
         return True
+
+    def begin_own(self, kind: str, detail: str) -> bool:
+        """A condition of the supervisor itself holds, with this sentence; False when that changes nothing."""
+        return self.set_condition(SUPERVISOR, Condition(kind, active=True, detail=detail))
+
+    def end_own(self, kind: str) -> bool:
+        """A condition of the supervisor itself does not hold; False when it did not before."""
+        return self.set_condition(SUPERVISOR, Condition(kind, active=False, detail=""))
 
     def forget_worker(self, worker: str) -> None:
         """Drop a dead worker's conditions; its next generation announces its own."""

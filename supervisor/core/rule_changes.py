@@ -12,7 +12,6 @@ from msgspec import Struct
 
 from agent.model.control.result import RuleChange
 from agent.model.errors import ExitCode
-from agent.model.message import Condition
 from agent.model.rule import RULES_MAX, GroupRule, canonical, rule_key
 from agent.model.rule_state import Change
 from supervisor.core.authority import Authority
@@ -78,10 +77,10 @@ class RuleChanges:
         self._is_unsure = bool(problem)
         if not problem:
             effects: list[Effect] = []
-            if self._history.set_condition("supervisor", Condition(CONDITION, active=False, detail="")):
+            if self._history.end_own(CONDITION):
                 effects.append(Log("rules_durable", "info", {}))
             return [*effects, *(Respond(each.asker, RuleChange(revision=self._authority.revision, changed=True)) for each in done)]
-        self._history.set_condition("supervisor", Condition(CONDITION, active=True, detail=problem))
+        self._history.begin_own(CONDITION, problem)
         sentence = f"{problem}; the change is in force, but until a later one is durable a power failure may undo it"
         noted = Log(CONDITION, "error", {"problem": problem})
         return [noted, *_refuse(done, Problem("durability_unknown", sentence, int(ExitCode.IO)))]

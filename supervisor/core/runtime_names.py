@@ -4,7 +4,6 @@ A logout removes a runtime folder, a cleaner empties one. The sockets still serv
 process finds them: the next worker that dies would never come back.
 """
 
-from agent.model.message import Condition
 from supervisor.core.child import Child, ChildState
 from supervisor.core.effect import Effect, Log, RuntimeSeen
 from supervisor.core.supervisor_state import SupervisorState
@@ -32,7 +31,7 @@ class RuntimeNameWatch:
         effects: list[Effect] = []
         lost = list(seen.lost)
         writer = next((child for child in self._state.children.values() if child.kind.binds_data_socket), None)
-        if writer is not None and not seen.is_taken and self._has_lost_data(writer, seen.data_socket):
+        if writer is not None and not seen.is_taken and self._note_data_socket(writer, seen.data_socket):
             # Only the writer can make it again. Nothing is lost: what is not acknowledged is sent again.
             lost.append(DATA_SOCKET)
             effects += writer.stop("data socket lost", now_ns, wanted=True)
@@ -47,8 +46,8 @@ class RuntimeNameWatch:
             return effects, f"the runtime folder is lost: {seen.problem}"
         return effects, ""
 
-    def _has_lost_data(self, writer: Child, data_socket: int | None) -> bool:
-        """Whether the writer is up and no new process can find it; a writer that is up has made its socket."""
+    def _note_data_socket(self, writer: Child, data_socket: int | None) -> bool:
+        """Keep which socket the writer made. True when it is up and no new process can find that."""
         if writer.state is not ChildState.UP or self._state.is_stopping:
             return False
         if self._data is not None and self._data[0] == writer.epoch:
@@ -63,9 +62,9 @@ class RuntimeNameWatch:
 
     def _begin(self, detail: str) -> None:
         self._is_lost = True
-        self._state.history.set_condition("supervisor", Condition(CONDITION, active=True, detail=detail))
+        self._state.history.begin_own(CONDITION, detail)
 
     def _end(self) -> list[Effect]:
         self._is_lost = False
-        self._state.history.set_condition("supervisor", Condition(CONDITION, active=False, detail=""))
+        self._state.history.end_own(CONDITION)
         return [Log("runtime_remade", "info", {})]

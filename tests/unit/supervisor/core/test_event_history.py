@@ -25,6 +25,16 @@ def test_a_condition_is_told_when_it_begins_changes_and_ends() -> None:
     assert history.conditions == {}
 
 
+def test_the_supervisor_has_conditions_of_its_own() -> None:
+    """They begin and end like those of workers."""
+    history = EventHistory()
+    assert history.begin_own("runtime_folder", "control.sock gone")
+    assert not history.begin_own("runtime_folder", "control.sock gone")
+    assert history.conditions[("supervisor", "runtime_folder")].detail == "control.sock gone"
+    assert history.end_own("runtime_folder")
+    assert not history.end_own("runtime_folder")
+
+
 def test_conditions_are_bounded_but_those_that_hold_can_still_change() -> None:
     """A confused worker cannot fill the memory, and cannot freeze what is known."""
     history = EventHistory()
