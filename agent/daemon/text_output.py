@@ -37,7 +37,7 @@ class TextOutput:
         """Have it written in its turn, or count it as lost when too much waits. It reports `tells` of the untold losses."""
         with self._changed:
             is_full = bool(self._pieces) and self._queued_bytes + len(piece) > self._queue_bytes_max
-            if self._has_ended or is_full or not self._is_running():
+            if self._has_ended or is_full or not self._start_thread():
                 self._lose(0)
                 return
             self.untold -= tells
@@ -67,7 +67,8 @@ class TextOutput:
         self.end()
         return self.drain(seconds)
 
-    def _is_running(self) -> bool:
+    def _start_thread(self) -> bool:
+        """Start the thread that writes, unless it runs. False when there can be none."""
         if self._thread is None:
             # A daemon thread: one that hangs must not keep the process from ending.
             thread = threading.Thread(target=self._run, name="output", daemon=True)

@@ -175,7 +175,7 @@ class ControlSocket:
             self._send(client_id, client)
             return
         if is_whole:
-            if not self._may_ask(client_id, client):
+            if not self._take_turn(client_id, client):
                 # What it sends ahead waits in its own pipe, and so does a further line of its own.
                 self._register(client.descriptor, select.EPOLLERR, lambda mask: self._on_stream(client_id, client, mask))
                 return
@@ -184,8 +184,8 @@ class ControlSocket:
                 self._on_line(client_id, client, line)
         self._note_rest(client_id, client)
 
-    def _may_ask(self, client_id: int, client: ControlConnection) -> bool:
-        """Whether its next request may begin now. A reader's waits when there are too many, until `_end_turn` names it."""
+    def _take_turn(self, client_id: int, client: ControlConnection) -> bool:
+        """Take the turn for its next request. False: a reader's waits when there are too many, until `_end_turn` names it."""
         if not client.is_reader:
             return True
         client.has_turn = client.has_turn or self._quota.begin_request(client_id, client.peer.uid)

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
 ANSWER_SECONDS = 1.0
 
 
-def test_the_look_for_the_greeting_delays_neither_answers_nor_restarts_nor_the_end(tmp_path: Path) -> None:
+def test_the_look_for_the_banner_delays_neither_answers_nor_restarts_nor_the_end(tmp_path: Path) -> None:
     """The banner says what is not known; meanwhile the agent answers, brings workers back, and ends at SIGTERM."""
     with dead_mount(tmp_path / "dead") as dead:
         agent = AgentProcess(tmp_path, flags={"--nri-socket-path": str(dead / "nri.sock")})

@@ -26,7 +26,7 @@ def test_a_full_pipe_delays_nothing(tmp_path: Path) -> None:
         assert_lives(agent)
 
 
-def test_a_terminal_that_was_stopped_before_the_greeting_delays_nothing(tmp_path: Path) -> None:
+def test_a_terminal_that_was_stopped_before_the_banner_delays_nothing(tmp_path: Path) -> None:
     """Ctrl-S while it starts: what it said meanwhile is there after Ctrl-Q, in order, and nothing of it is lost."""
     with terminal() as (leader, follower):
         termios.tcflow(follower, termios.TCOOFF)

@@ -112,7 +112,7 @@ def test_without_a_quota_nothing_goes_and_nothing_is_said_of_it(tmp_path: Path) 
         assert all(path.exists() for path in old)
 
 
-def test_the_default_quota_is_named_in_the_greeting_and_in_status(tmp_path: Path) -> None:
+def test_the_default_quota_is_named_in_the_banner_and_in_status(tmp_path: Path) -> None:
     """10 GiB or a tenth of the state folder's file system, whichever is less."""
     import os
 

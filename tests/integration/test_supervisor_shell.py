@@ -126,7 +126,7 @@ def _results(background: BackgroundThread[T], count: int = 1) -> list[T]:
     return found
 
 
-def test_errands_are_run_in_order_and_told_through_the_descriptor() -> None:
+def test_calls_are_run_in_order_and_told_through_the_descriptor() -> None:
     """A hundred of them; afterwards the descriptor is silent."""
     background: BackgroundThread[object] = BackgroundThread("tested")
     for number in range(100):
@@ -146,7 +146,7 @@ def test_no_result_is_an_empty_list_and_no_wait() -> None:
     os.close(background.descriptor)
 
 
-def test_a_hanging_errand_delays_only_those_behind_it() -> None:
+def test_a_hanging_call_delays_only_those_behind_it() -> None:
     """Closing says that it did not end; the caller goes on meanwhile."""
     background: BackgroundThread[object] = BackgroundThread("tested")
     gate = threading.Event()

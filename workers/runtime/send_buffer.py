@@ -78,7 +78,7 @@ class SendBuffer:
         # All batches of a tick name the same ranges: what the writer has counted once it does not count again.
         new = () if tick is None else tuple(item for item in tick.missed if item not in self._missed)
         self._missed += new[: MISSED_MAX - len(self._missed)]
-        if self._is_tick_too_many(stamp_wall_ns) or self._size_bytes + len(rows) + OVERHEAD_BYTES > self._bytes_max:
+        if self._refuses_tick(stamp_wall_ns) or self._size_bytes + len(rows) + OVERHEAD_BYTES > self._bytes_max:
             self._refuse(count + bad_rows)
             return False
         number = None if tick is None else tick.number
@@ -147,7 +147,8 @@ class SendBuffer:
         self._missed.clear()
         self._endings = ()
 
-    def _is_tick_too_many(self, stamp_wall_ns: int) -> bool:
+    def _refuses_tick(self, stamp_wall_ns: int) -> bool:
+        """Whether a tick is one too many; a tick that was refused stays so."""
         if self._ticks_max is None or stamp_wall_ns in self._waiting:
             return False
         if len(self._waiting) >= self._ticks_max:

@@ -103,13 +103,14 @@ class Pruning:
 
     def advance(self, now_ns: int) -> None:
         """Go on with the round for a moment, and tell what was removed."""
-        if self._round is not None and not self._has_more(self._round):
+        if self._round is not None and not self._take_steps(self._round):
             self._round = None
         is_due = self._told_at_ns is None or now_ns >= self._told_at_ns + TELL_INTERVAL_NS
         if self._round is None and is_due:
             self._tell(now_ns)
 
-    def _has_more(self, steps: Iterator[None]) -> bool:
+    def _take_steps(self, steps: Iterator[None]) -> bool:
+        """Go on for one slice of time. False when no step is left."""
         until_ns = self._clock.now_ns() + SLICE_NS
         for _ in steps:
             self._paused_at_ns = self._clock.now_ns()
