@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from agent.cli.statement import QueryAnswer
 
-    class Sink(Protocol):
+    class ByteSink(Protocol):
         """Where bytes go."""
 
         def write(self, data: bytes) -> int:
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 GROUP_ROWS, GROUP_BYTES = 100_000, 16 << 20
 
 
-def write_arrow_stream(answered: "QueryAnswer", sink: "Sink") -> None:
+def write_arrow_stream(answered: "QueryAnswer", sink: "ByteSink") -> None:
     """Arrow's stream, which is read as it comes."""
     _write_batches(answered, sink, pyarrow.ipc.new_stream)
 
 
-def write_arrow_file(answered: "QueryAnswer", sink: "Sink") -> None:
+def write_arrow_file(answered: "QueryAnswer", sink: "ByteSink") -> None:
     """Arrow's file, which is read at any place."""
     _write_batches(answered, sink, pyarrow.ipc.new_file)
 
 
-def _write_batches(answered: "QueryAnswer", sink: "Sink", make: "Callable[..., Any]") -> None:
+def _write_batches(answered: "QueryAnswer", sink: "ByteSink", make: "Callable[..., Any]") -> None:
     schema, batches = _opened(answered)
     with pyarrow.PythonFile(sink, mode="w") as file, make(file, schema) as writer:
         for batch in batches:
@@ -45,7 +45,7 @@ def _write_batches(answered: "QueryAnswer", sink: "Sink", make: "Callable[..., A
             writer.write_batch(batch)
 
 
-def write_parquet(answered: "QueryAnswer", sink: "Sink") -> None:
+def write_parquet(answered: "QueryAnswer", sink: "ByteSink") -> None:
     """Parquet with page checksums."""
     import_uncounted("pyarrow.parquet")
     from pyarrow import parquet

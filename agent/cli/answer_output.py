@@ -8,7 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from agent.cli.answer_text import Sink
+    from agent.cli.answer_text import TextSink
     from agent.cli.call import Call
     from agent.cli.statement import QueryAnswer
 
@@ -62,7 +62,7 @@ def _write_file(answered: "QueryAnswer", form: str, path: str) -> None:
         text.detach()
 
 
-def _write_text(answered: "QueryAnswer", form: str, sink: "Sink", *, is_terminal: bool) -> None:
+def _write_text(answered: "QueryAnswer", form: str, sink: "TextSink", *, is_terminal: bool) -> None:
     if form == "csv":
         write_csv(answered, sink, is_terminal=is_terminal)
     else:

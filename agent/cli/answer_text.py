@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from agent.cli.call import Call
     from agent.cli.statement import QueryAnswer
 
-    class Sink(Protocol):
+    class TextSink(Protocol):
         """Where text goes."""
 
         def write(self, text: str) -> object:
@@ -57,7 +57,7 @@ def _cell(value: object, columns_max: int | None) -> str:
     return text if columns_max is None else cut(text, columns_max)
 
 
-def write_csv(answered: "QueryAnswer", sink: "Sink", *, is_terminal: bool) -> None:
+def write_csv(answered: "QueryAnswer", sink: "TextSink", *, is_terminal: bool) -> None:
     """All rows as CSV with a line of names; absent values are empty."""
     import csv
 
@@ -77,7 +77,7 @@ def _on_terminal(value: object) -> object:
     return escape(str(value))
 
 
-def write_json(answered: "QueryAnswer", sink: "Sink") -> None:
+def write_json(answered: "QueryAnswer", sink: "TextSink") -> None:
     """All rows as one JSON array of objects, row by row."""
     separator = "["
     for line in _json_lines(answered):
@@ -86,7 +86,7 @@ def write_json(answered: "QueryAnswer", sink: "Sink") -> None:
     sink.write("[]\n" if separator == "[" else "]\n")
 
 
-def write_json_lines(answered: "QueryAnswer", sink: "Sink") -> None:
+def write_json_lines(answered: "QueryAnswer", sink: "TextSink") -> None:
     """Each row as one JSON object on a line of its own."""
     for line in _json_lines(answered):
         sink.write(line + "\n")
