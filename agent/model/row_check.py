@@ -91,14 +91,6 @@ def check_of_form(names: Sequence[str], dtypes: Sequence[DType], nullable: Seque
     return RowCheck(CheckedColumn(*column) for column in zip(names, dtypes, is_nullable, strict=True))
 
 
-def problem_of_row(table: Table, row: Row) -> str | None:
-    """What makes a row unfit for its table, as the end of a sentence; None: nothing does."""
-    bad = check_of(table).problem(row)
-    if bad is None:
-        return None
-    return f"{bad.problem} of {table.name}" if not bad.column else f"{table.name}.{bad.column} is {bad.problem}"
-
-
 def _fits(column: CheckedColumn, values: Sequence[Value], found: set[type]) -> bool:
     """Whether values of accepted types, which are `found`, are within the bounds of their column."""
     element = COLUMN_TYPES[column.dtype].element

@@ -6,12 +6,12 @@ from typing import Any
 
 from fakes.bus import RecordingBus
 from fakes.kernel_tree import MemoryTree
+from fakes.row_problem import problem_of_row
 from fakes.side_reader import InlineReader
 from msgspec import Struct
 
 from agent.config import Config
 from agent.model.heartbeat import Heartbeat
-from agent.model.row_check import problem_of_row
 from agent.model.table import Table
 from agent.model.timebase import S
 from workers.process.schema import PROCESS, PROCESS_TAIL

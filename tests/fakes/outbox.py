@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
+from fakes.row_problem import problem_of_row
 from msgspec import Struct
 
 from agent.model.message import Tick
-from agent.model.row_check import problem_of_row
 from agent.model.table import Row, Table, Value
 
 

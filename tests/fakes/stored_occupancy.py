@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from fakes.row_problem import problem_of_row
 from fakes.stored_data import batch_of
 
-from agent.model.row_check import problem_of_row
 from agent.model.table import Row
 from agent.store.record import form_of
 from workers.resctrl.row import OCCUPANCY as TABLE

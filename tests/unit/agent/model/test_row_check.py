@@ -1,11 +1,12 @@
 """Rows fit their tables or say why not, each for itself."""
 
 import pytest
+from fakes.row_problem import problem_of_row
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.model.column_type import COLUMN_TYPES, DType
-from agent.model.row_check import BadRow, CheckedColumn, RowCheck, check_of, problem_of_row
+from agent.model.row_check import BadRow, CheckedColumn, RowCheck, check_of
 from agent.model.table import Column, Row, Table
 
 TABLE = Table(

@@ -1,10 +1,10 @@
 """From one set of assignments to the next: what is published, which intervals open and close."""
 
+from fakes.row_problem import problem_of_row
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from agent.model.row_check import problem_of_row
 from agent.model.rule import (
     Action,
     Assignment,

@@ -1,7 +1,8 @@
 """Rows of table `gap`."""
 
+from fakes.row_problem import problem_of_row
+
 from agent.model.message import Identity
-from agent.model.row_check import problem_of_row
 from agent.model.tables import GAP
 from workers.writer.gap import REASON_CHARACTERS_MAX, Gap, Reason
 
