@@ -44,7 +44,7 @@ DEFAULT_BYTES_PER_CPU_SECOND = 1 << 30
 class Emulation(EmulatedTree):
     """Implements `ports.Tree` and `ports.ThreadEvents`. At the start every thread is in the root.
 
-    Beside the files it takes what groups do (`declare`, `on_cpu_time`, `on_thread_time`, `set_resident`) and what hardware does
+    Beside the files it takes what groups do (`declare`, `on_thread_times`, `set_resident`) and what hardware does
     (`wrap_counters`, `reset_counters`, `set_domain_online`), and gives the true values (`truth`, `group_of`).
     """
 
@@ -104,18 +104,8 @@ class Emulation(EmulatedTree):
         matching = [group.monitor for group in self._groups.everyone() if matches(pattern, group.path)]
         self.traffic.drive(matching, self.traffic.latest_rates, now_ns)
 
-    def on_cpu_time(self, path: Path, domain: int, cpu_ns: int, now_ns: int) -> None:
-        """The threads of a group ran this long in this domain since the last call. A removed group has no traffic."""
-        group, rest = self._groups.split(path)
-        if not rest:
-            self.traffic.add((self._charge(group, domain, cpu_ns),), now_ns)
-
-    def on_thread_time(self, thread_id: int, domain: int, cpu_ns: int, now_ns: int) -> None:
-        """As `on_cpu_time`, for the group that the thread is in."""
-        self.on_thread_times(((thread_id, domain, cpu_ns),), now_ns)
-
     def on_thread_times(self, times: Iterable[tuple[int, int, int]], now_ns: int) -> None:
-        """As `on_thread_time`, of several threads that ran at the same time."""
+        """Threads ran at the same time since the last call: the id of each, the domain, and for how long."""
         group_of = self._registry.tasks.group_of
         self.traffic.add([self._charge(group_of(thread_id), domain, cpu_ns) for thread_id, domain, cpu_ns in times], now_ns)
 

@@ -127,14 +127,10 @@ def test_cpu_time_is_traffic() -> None:
     tree.write("mon_groups/m/tasks", "5")
     for _ in range(3):
         tree.pass_seconds(1)
-        tree.emulation.on_thread_time(5, 0, 1, tree.now_ns)
-        tree.emulation.on_thread_time(6, 0, 500, tree.now_ns)
-        tree.emulation.on_cpu_time("mon_groups/m", 1, SECOND // 2, tree.now_ns)
+        tree.emulation.on_thread_times([(5, 0, 1), (6, 0, 500), (5, 1, SECOND // 2)], tree.now_ns)
     assert tree.number(f"mon_groups/m/{TOTAL}") == 6
     assert tree.number(f"mon_groups/m/{LOCAL}") == 4
     assert tree.number("mon_groups/m/mon_data/mon_L3_01/mbm_total_bytes") == 3_000_000_000
-    assert tree.number(TOTAL) == 3 * 1000 + 6
-    tree.emulation.on_cpu_time("mon_groups/gone", 0, SECOND, tree.now_ns)
     assert tree.number(TOTAL) == 3 * 1000 + 6
 
 
@@ -188,11 +184,12 @@ def test_ambient_traffic_drives_out_an_idle_groups_lines() -> None:
 def test_a_cache_never_holds_more_than_it_can(changes: list[tuple[str, int, int]]) -> None:
     """Whatever the groups do, all that they hold is at most the cache, and nobody's share is negative."""
     tree = alone()
+    tree.write("mon_groups/m/tasks", "5")
     for name in "no":
         tree.mkdir(f"mon_groups/{name}")
     for name, rate, length_ns in changes:
         tree.emulation.declare(f"mon_groups/{name}", {0: rate}, tree.now_ns)
-        tree.emulation.on_cpu_time("mon_groups/m", 0, length_ns // 7, tree.now_ns)
+        tree.emulation.on_thread_times([(5, 0, length_ns // 7)], tree.now_ns)
         tree.now_ns += length_ns
         held = [occupancy(tree, one) for one in "mno"]
         assert min(held) >= 0
