@@ -159,15 +159,6 @@ class Call:
 
         return decode(kind, answer, self.command.name, ONE_VERSION)
 
-    def rows_of(self, document: "dict[str, object]", key: str) -> "list[dict[str, object]]":
-        """The list of objects that an answer holds under `key`. *Raises:* ProtocolError when it holds something else."""
-        found = document.get(key)
-        if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
-            from agent.model.errors import ProtocolError
-
-            raise ProtocolError(self.command.name, f"the answer has no list {key!r}", "agentctl and agentd must be of one version")
-        return found
-
     def show(self, lines: Iterable[str]) -> None:
         """Print lines."""
         for line in lines:

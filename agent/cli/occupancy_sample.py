@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
+from agent.model.control.result import PodRow
 from agent.model.errors import FormatError
 from agent.model.table import Value
 from agent.store.record import TableForm
@@ -188,20 +189,20 @@ class Unmeasured(Struct, frozen=True):
     reason: str
 
 
-def unmeasured_of(pods: Iterable[Mapping[str, object]], readings: Iterable[PodReading]) -> tuple[Unmeasured, ...]:
-    """The pods of `list-pods` (flat, each with its `called`) that are not among the readings, in the order of their names."""
+def unmeasured_of(pods: Iterable[PodRow], names: Mapping[str, str], readings: Iterable[PodReading]) -> tuple[Unmeasured, ...]:
+    """The pods of `list-pods` that are not among the readings, in the order of their names (by uid; else the uid stands for it)."""
     measured = {reading.pod_uid for reading in readings}
-    missing = [pod for pod in pods if pod.get("uid") not in measured]
-    return tuple(sorted((Unmeasured(str(pod.get("called")), _why(pod)) for pod in missing), key=lambda pod: pod.pod))
+    missing = [pod for pod in pods if pod.uid not in measured]
+    return tuple(sorted((Unmeasured(names.get(pod.uid, pod.uid), _why(pod)) for pod in missing), key=lambda pod: pod.pod))
 
 
 # States of `list-pods` in which a pod has no group, whatever it had in the newest tick.
 _UNGROUPED = ("failed", "ignored")
 
 
-def held_now(sample: Occupancy, pods: Iterable[Mapping[str, object]]) -> Occupancy:
+def held_now(sample: Occupancy, pods: Iterable[PodRow]) -> Occupancy:
     """The sample without the pods of `list-pods` that have no group now: what they had is no longer so."""
-    gone = {pod.get("uid") for pod in pods if pod.get("group_state") in _UNGROUPED}
+    gone = {pod.uid for pod in pods if pod.group_state in _UNGROUPED}
     return replace(sample, pods=tuple(reading for reading in sample.pods if reading.pod_uid not in gone))
 
 
@@ -210,9 +211,8 @@ def held_now(sample: Occupancy, pods: Iterable[Mapping[str, object]]) -> Occupan
 _REASONS = {"ignored": "ignored by a rule", "assigned": "no groups in use", "exists": "no row yet"}
 
 
-def _why(pod: Mapping[str, object]) -> str:
-    state, problem = str(pod.get("group_state")), pod.get("group_problem")
-    return problem if isinstance(problem, str) and problem else _REASONS.get(state, state)
+def _why(pod: PodRow) -> str:
+    return pod.group_problem or _REASONS.get(pod.group_state, pod.group_state)
 
 
 def _text(value: Value) -> str | None:

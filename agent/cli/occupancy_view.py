@@ -114,7 +114,7 @@ class OccupancyTop(Top[Occupancy]):
         """*Absent:* None where the agent does not tell its pods now."""
         if self.moment is not None or self.names.trouble or self.names.listed is None:
             return None
-        return unmeasured_of(self.names.listed, sample.pods)
+        return unmeasured_of(self.names.listed, self.names.pods, sample.pods)
 
 
 def _has_letters(encoding: str | None) -> bool:

@@ -17,9 +17,8 @@ POD_COLUMNS = (
 )
 
 
-def pod_name(pod: dict[str, object]) -> str | None:
+def pod_name(namespace: object, name: object) -> str | None:
     """`namespace/name`. *Absent:* None where no container runtime has reported them."""
-    name, namespace = pod.get("name"), pod.get("namespace")
     if not isinstance(name, str) or not name:
         return None
     return f"{namespace}/{name}" if isinstance(namespace, str) and namespace else name
@@ -34,7 +33,7 @@ def flat(pod: dict[str, object]) -> dict[str, object]:
 def _cells(pod: dict[str, object]) -> tuple[str, ...]:
     return (
         text_of(pod.get("kind")),
-        text_of(pod_name(pod) or pod.get("uid")),
+        text_of(pod_name(pod.get("namespace"), pod.get("name")) or pod.get("uid")),
         text_of(pod.get("qos")),
         _containers(pod),
         text_of(pod.get("group")),

@@ -1,7 +1,12 @@
 """What a sample of `agentctl top` lacks: names of pods and users, and what is wrong with the agent."""
 
+from typing import TYPE_CHECKING
+
 from agent.cli.call import Call
 from agent.model.errors import EvergaugeError, MisuseError, PermissionRefused
+
+if TYPE_CHECKING:
+    from agent.model.control.result import PodRow
 
 # Pods come and go slowly: their names, and whether the agent runs, are asked for this seldom, and not waited for longer
 # than one screen may take.
@@ -18,9 +23,10 @@ class Names:
         self._call = call
         self._asked_at = float("-inf")
         self._users: dict[int, str] = {}
+        # Names by uid, of the pods that have one.
         self.pods: dict[str, str] = {}
-        # Every pod as `list-pods` tells it, flat, and what it is called; None before the first answer.
-        self.listed: list[dict[str, object]] | None = None
+        # Every pod as `list-pods` tells it; None before the first answer.
+        self.listed: list[PodRow] | None = None
         self.trouble = NOT_RUNNING
 
     def refresh(self, now: float) -> None:
@@ -32,12 +38,13 @@ class Names:
             return
         self._asked_at = now
         from agent.cli.control_client import NoAgentError, ask
-        from agent.cli.pods import flat, pod_name
+        from agent.cli.pods import pod_name
         from agent.model.control.answer import AnsweredError
+        from agent.model.control.result import PodList
 
         try:
             result = ask(self._call.control_socket, "list-pods", {}, min(ASK_SECONDS_MAX, self._call.timeout_seconds))
-            pods = [flat(pod) for pod in self._call.rows_of(result, "pods")]
+            pods = self._call.read(PodList, result).pods
         except MisuseError:
             raise
         except EvergaugeError as failure:
@@ -46,8 +53,8 @@ class Names:
             self.trouble = known.get(type(failure), SILENT)
             return
         self.trouble = ""
-        self.listed = [{**pod, "called": pod_name(pod) or pod.get("uid")} for pod in pods]
-        self.pods = {uid: name for pod in pods if isinstance(uid := pod.get("uid"), str) and (name := pod_name(pod))}
+        self.listed = pods
+        self.pods = {pod.uid: name for pod in pods if (name := pod_name(pod.namespace, pod.name))}
 
     def user(self, uid: int) -> str:
         """The name of a user, the number where it has none."""

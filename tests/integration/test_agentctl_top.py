@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from fakes.control_server import FakeControlServer
+from fakes.listed_pod import pod_list, pod_row
 from fakes.live_terminal import DEADLINE_SECONDS, on_terminal, top_line, watching
 from fakes.stored_data import PROCESS, batch_of, head_of, process_row, tail_row, write_parquet, write_segment
 
@@ -54,8 +55,8 @@ def test_pods_have_the_names_that_a_running_agent_tells(tmp_path: Path, top: Top
     """With an agent the pod's name stands in its column, without one its uid."""
     write_segment(tmp_path, "a", head_of("a") + tick(1, 11))
     assert "uid-1" in top()[1]
-    pod = {"uid": "uid-1", "namespace": "shop", "name": "web"}
-    with FakeControlServer(str(tmp_path), {"list-pods": {"complete": True, "pods": [pod]}}):
+    pods = pod_list(pod_row("uid-1", namespace="shop", name="web"))
+    with FakeControlServer(str(tmp_path), {"list-pods": pods}):
         text = top()[1]
     assert "shop/web" in text
     assert "no new samples: data is" in text

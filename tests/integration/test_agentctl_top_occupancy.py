@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from fakes.control_server import FakeControlServer
+from fakes.listed_pod import pod_list, pod_row
 from fakes.live_terminal import DEADLINE_SECONDS, watching
 from fakes.stored_data import FORMS, batch_of, head_of, process_row, write_parquet, write_segment
 from fakes.stored_occupancy import MIB, OCCUPANCY, occupancy_row, occupancy_tick
@@ -86,13 +87,13 @@ def test_a_running_agent_tells_names_and_who_is_not_measured(tmp_path: Path, top
     """Pods without a row have the agent's reason, in a line and in the sums; the JSON has them too."""
     rows = [occupancy_row(1, "u1", group="s"), occupancy_row(1, "u2", group="s", name="shop/cart")]
     write_segment(tmp_path, "a", head("a") + occupancy_tick(1, rows))
-    pods = [
-        {"uid": "u1", "namespace": "shop", "name": "web", "group_state": "exists"},
-        {"uid": "u2", "group_state": "exists"},
-        {"unit": {"uid": "u3", "namespace": "batch", "name": "job"}, "group_state": "failed", "group_problem": "capacity"},
-        {"uid": "system.slice/x.service", "group_state": "ignored", "rule": "quiet"},
-    ]
-    with FakeControlServer(str(tmp_path), {"list-pods": {"complete": True, "pods": pods}}):
+    pods = pod_list(
+        pod_row("u1", namespace="shop", name="web"),
+        pod_row("u2"),
+        pod_row("u3", namespace="batch", name="job", group_state="failed", group_problem="capacity"),
+        pod_row("system.slice/x.service", kind="service", group=None, group_state="ignored", rule="quiet"),
+    )
+    with FakeControlServer(str(tmp_path), {"list-pods": pods}):
         text = top()[1]
         document = json.loads(top("--json")[1])
     assert "2 pods measured, 2 not   LLC 1.0 MiB of" in text

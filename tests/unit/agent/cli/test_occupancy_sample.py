@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 import pytest
+from fakes.listed_pod import pod_row
 from fakes.stored_occupancy import MIB, OCCUPANCY, occupancy_row
 
 from agent.cli.occupancy_sample import (
@@ -126,18 +127,19 @@ def test_pods_without_a_row_have_their_reason() -> None:
     """The kind of problem where the agent tells one, else what its state means for somebody who looks for values."""
     ticks = OccupancyTicks()
     put(ticks, 5, occupancy_row(5, "a"))
-    listed: list[dict[str, object]] = [
-        {"uid": "a", "called": "shop/web", "group_state": "exists"},
-        {"uid": "b", "called": "z/last", "group_state": "failed", "group_problem": "capacity"},
-        {"uid": "c", "called": "b", "group_state": "ignored", "rule": "quiet"},
-        {"uid": "d", "called": "c", "group_state": "exists", "group_problem": None},
-        {"uid": "e", "called": "d", "group_state": "pending", "group_problem": None},
-        {"uid": "f", "called": "e", "group_state": "assigned", "group_problem": None},
+    listed = [
+        pod_row("a"),
+        pod_row("b", group_state="failed", group_problem="capacity"),
+        pod_row("c", group_state="ignored", rule="quiet"),
+        pod_row("d"),
+        pod_row("e", group_state="pending"),
+        pod_row("no-name", group_state="assigned"),
     ]
-    assert unmeasured_of(listed, newest(ticks).pods) == (
+    names = {"a": "shop/web", "b": "z/last", "c": "b", "d": "c", "e": "d"}
+    assert unmeasured_of(listed, names, newest(ticks).pods) == (
         Unmeasured("b", "ignored by a rule"),
         Unmeasured("c", "no row yet"),
         Unmeasured("d", "pending"),
-        Unmeasured("e", "no groups in use"),
+        Unmeasured("no-name", "no groups in use"),
         Unmeasured("z/last", "capacity"),
     )
