@@ -144,7 +144,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         state_directory, order, parent = parse_arguments(sys.argv[1:] if arguments is None else arguments)
         if parent is not None:
             die_with_parent(parent, "compactor", "writer")
-        yield_to_others()
         report = clean(state_directory)
         if order is not None:
             report = compact(order)
@@ -158,4 +157,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    # Here and not in `main`: the priority belongs to this process, and a caller of `main` keeps its own.
+    yield_to_others()
     sys.exit(main())

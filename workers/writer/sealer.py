@@ -173,9 +173,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         path, state_directory, parent, forms_from, reader_gid = _parse_arguments(sys.argv[1:] if arguments is None else arguments)
         if parent is not None:
             die_with_parent(parent, "sealer", "writer")
-        with suppress(OSError):
-            # Where even that is refused (a filter of system calls) it seals at the usual priority.
-            os.nice(5)
         report = seal(path, state_directory, forms_from, reader_gid)
     except EvergaugeError as failure:
         print(failure.sentence, file=sys.stderr)
@@ -187,4 +184,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    # Here and not in `main`: the priority belongs to this process, and a caller of `main` keeps its own.
+    with suppress(OSError):
+        # Where even that is refused (a filter of system calls) it seals at the usual priority.
+        os.nice(5)
     sys.exit(main())
