@@ -12,7 +12,13 @@ from agent.model.errors import MisuseError
 def moment_of(call: Call, option: str, now_wall_ns: int) -> int | None:
     """The moment that an option names, None where it was not given. *Raises:* MisuseError."""
     text = call.text(option)
-    return None if text is None else parse_moment(text, option=option, now_wall_ns=now_wall_ns, zone=LocalZone())
+    if text is None:
+        return None
+    try:
+        return parse_moment(text, option=option, now_wall_ns=now_wall_ns, zone=LocalZone())
+    except (ValueError, OverflowError) as cause:
+        # The C library takes a zone that is a day or more away from UTC.
+        raise MisuseError("TZ", "no moment can be told in this time zone", "set another, or write the moment with Z") from cause
 
 
 def span_of(call: Call) -> TimeBounds:

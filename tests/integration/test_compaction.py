@@ -19,7 +19,7 @@ from fakes.writer_host import WriterHost
 from agent.cli.sealed_check import FileState, check_file
 from agent.config import Config
 from agent.failpoint import VARIABLE
-from agent.model.timebase import DAY, HOUR, MINUTE, MS
+from agent.model.timebase import DAY, HOUR, MINUTE, MS, S
 from agent.store.digest import DigestVerdict, check_digest
 from agent.store.install import read_install
 from agent.store.sealed import wanted_of
@@ -331,6 +331,30 @@ def test_what_a_killed_compactor_left_does_not_take_the_room_of_the_next(new_hos
         turn_until(host, lambda: compacted(host) == 1)
         assert not list((disk / "compacting").iterdir())
         host.close()
+
+
+def test_a_day_that_fails_again_and_again_is_not_in_the_way_of_others(new_host: NewHost) -> None:
+    """After some tries it waits for the next date with its condition, and older days are compacted."""
+    host = new_host(OFF)
+    measure_days(host, 2)
+    _, newer = days(host)
+    in_the_way = host.state / "compacting" / f"sample@{newer}"
+    in_the_way.parent.mkdir(exist_ok=True)
+    in_the_way.write_bytes(b"")
+    turn_on(host)
+
+    def are_done(count: int) -> bool:
+        host.clock.advance(10 * S)
+        return compacted(host) == count
+
+    turn_until(host, lambda: are_done(1))
+    assert [len(files) for files in days(host).values()] == [1, 3]
+    assert [(one.kind, one.active) for one in host.bus.conditions] == [("compaction", True)]
+    assert in_the_way.name in host.bus.conditions[0].detail
+    in_the_way.unlink()
+    host.clock.advance(DAY)
+    turn_until(host, lambda: are_done(2))
+    assert not host.bus.conditions[-1].active
 
 
 def test_the_quota_makes_room_for_a_day_that_is_small_against_it(new_host: NewHost) -> None:

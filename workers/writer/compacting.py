@@ -33,6 +33,8 @@ RETRY_MOST_NS = 1 * HOUR
 COMPACTING_NS_MAX = 2 * HOUR
 # Its descriptors tell the end; this look costs nothing and holds should they be missed.
 _POLL_NS = 1 * S
+# A day that fails so often in a row waits for the next date, so that others have their turn.
+TRIES_MAX = 4
 # Days that are left as they are, each told once.
 _TOLD_MAX = 256
 _KIND = "compaction"
@@ -84,6 +86,8 @@ class Compacting:
         self._is_given_up = self._is_stopped = False
         self._started_at_ns = self._not_before_ns = self._failures = 0
         self._damaged: dict[tuple[str, str], str] = {}
+        # Days that failed for whatever reason until the next date.
+        self._failed: set[tuple[str, str]] = set()
         self._told: set[tuple[str, str]] = set()
         self._days = self._rows = self._files = self._given_up = 0
 
@@ -184,6 +188,7 @@ class Compacting:
     def _find(self, now_ns: int) -> None:
         if self._search.is_new_day:
             self._damaged.clear()
+            self._failed.clear()
         self._candidate = self._search.find(now_ns)
         if not self._search.is_walking:
             # A damaged day that was cleared up, or removed as old, is told no more.
@@ -222,9 +227,18 @@ class Compacting:
             return False
         if isinstance(end, EvergaugeError):
             self._fail(end, now_ns)
+            self._pass_over(self._active)
         else:
             self._conclude(end, now_ns)
         return True
+
+    def _pass_over(self, active: Candidate | None) -> None:
+        """Let a day that fails again and again not be in the way of others."""
+        if active is not None and self._failures >= TRIES_MAX:
+            self._failed.add((active.table, active.folder))
+            self._failures = 0
+            self._search.on_ended(active, is_settled=True)
+            self._drop_candidate()
 
     def _conclude(self, report: CompactReport, now_ns: int) -> None:
         active, self._active = self._active, None
@@ -238,7 +252,10 @@ class Compacting:
             self._postpone(f"what was compacted cannot be removed: {report.problem}", now_ns)
         else:
             self._failures = self._not_before_ns = 0
-            self._conditions.end(_KIND)
+            if active is not None:
+                self._failed.discard((active.table, active.folder))
+            if not self._failed:
+                self._conditions.end(_KIND)
         if active is not None:
             self._search.on_ended(active, is_settled=report.outcome is not Outcome.CHANGED)
             self._tell_outcome(active, report)

@@ -1,5 +1,6 @@
 """Moments as people write them: spans ago, times of day, dates, offsets, and the hours that clocks skip or show twice."""
 
+import io
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo
 
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from agent.cli.local_zone import LocalZone
 from agent.cli.moment import parse_moment
+from agent.cli.program import run
 from agent.model.errors import MisuseError
 
 S = 10**9
@@ -178,6 +180,21 @@ def test_the_local_zone_is_that_of_the_c_library(monkeypatch: pytest.MonkeyPatch
             monkeypatch.setenv("TZ", name)
             time.tzset()
             assert moment("2024-06-15T03:00", zone=LocalZone()) == utc(2024, 6, 15, hour)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_a_zone_that_is_days_away_is_misuse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The C library takes it from TZ; Python has no such zones."""
+    import time
+
+    monkeypatch.setenv("TZ", "XXX-99:99")
+    time.tzset()
+    try:
+        warnings = io.StringIO()
+        assert run(["query", "FROM gap", "--since", "03:12"], {}, io.StringIO(), warnings) == 64
+        assert "TZ: no moment can be told in this time zone; set another" in warnings.getvalue()
     finally:
         monkeypatch.undo()
         time.tzset()
