@@ -42,6 +42,8 @@ class StoredRows:
         self._install = read_install(self._state_dir) or ""
         self._wanted = wanted_of(table, self._install)
         self._table = table
+        # Why files within the bounds of calls since this was last emptied were not read, by path.
+        self.left_out: dict[str, str] = {}
 
     def rows(self, bounds: TimeBounds, columns: Sequence[str] | None = None) -> list[Named]:
         """The rows by column name, in no order. *Raises:* EvergaugeError."""
@@ -86,6 +88,7 @@ class StoredRows:
             try:
                 owners = owners_of(os.path.join(self._state_dir, DATA_FOLDER))
                 chosen = held.choose(listing.paths, self._wanted, owners, verify=False)
+                self.left_out |= {entry.path: entry.reason for entry in chosen.left_out}
                 refused = next((entry for entry in chosen.left_out if entry.refused), None)
                 if refused is not None and not chosen.files:
                     raise refusal(refused.path, PermissionError())

@@ -13,7 +13,7 @@ class HistoryMoment(Struct, frozen=True):
     """A moment of the past that is shown, and what the shown tick is to it.
 
     `is_near`: the tick is what was the newest then. Else `before_ns` and `after_ns` are the nearest ticks around the moment (None:
-    there is none on that side), and `gaps` say what is known to be missing then.
+    there is none on that side), and `gaps` say what is known to be missing then, and which files were not read.
     """
 
     asked_ns: int

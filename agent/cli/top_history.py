@@ -9,6 +9,7 @@ from msgspec import Struct
 from agent.cli.stored_rows import Named, StoredRows
 from agent.cli.time_bounds import TimeBounds
 from agent.cli.top_heading import HistoryMoment
+from agent.model.foreign import readable
 from agent.model.table import HOST_COLUMN, Table
 from agent.model.timebase import DAY, S
 
@@ -44,6 +45,7 @@ class HistoryReader(Generic[SampleT]):
 
     def at(self, asked_ns: int) -> tuple[SampleT | None, HistoryMoment]:
         """The tick that was the newest at a moment; where there is none near it, the nearest. *Raises:* EvergaugeError."""
+        self._source.rows.left_out.clear()
         before_ns = self._nearest(asked_ns + 1, is_before=True, reaches=REACHES_NS[:1])
         if before_ns is not None and asked_ns - before_ns <= NEAR_NS:
             return self._sample_at(before_ns), HistoryMoment(asked_ns, is_near=True)
@@ -54,7 +56,7 @@ class HistoryReader(Generic[SampleT]):
         nearest = min(
             (stamp for stamp in (before_ns, after_ns) if stamp is not None), key=lambda at: abs(at - asked_ns), default=None
         )
-        moment = HistoryMoment(asked_ns, False, before_ns, after_ns, self._gaps_at(asked_ns))
+        moment = HistoryMoment(asked_ns, False, before_ns, after_ns, (*self._left_out(), *self._gaps_at(asked_ns)))
         return (None if nearest is None else self._sample_at(nearest)), moment
 
     def step(self, shown_ns: int, *, is_before: bool) -> int | None:
@@ -104,6 +106,15 @@ class HistoryReader(Generic[SampleT]):
         # The rows of a tick are a moment younger than its stamp.
         found = self._source.rows.values(TimeBounds(since_ns, until_ns + TICK_NS), self._source.column)
         return {stamp for stamp in found if since_ns <= stamp < until_ns}
+
+    def _left_out(self) -> tuple[str, ...]:
+        """What was not read on the way to the nearest ticks, in words; the rows of the moment may be in it."""
+        left_out = self._source.rows.left_out
+        if not left_out:
+            return ()
+        path, reason = next(iter(left_out.items()))
+        more = f" and {len(left_out) - 1} more" if len(left_out) > 1 else ""
+        return (f"not read: {readable(path)}{more}, {reason}",)
 
     def _gaps_at(self, asked_ns: int) -> tuple[str, ...]:
         """What table gap says of a moment: each worker and reason once, NOTES_MAX at most."""

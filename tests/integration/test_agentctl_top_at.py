@@ -124,6 +124,15 @@ def test_the_spool_shows_of_the_past_what_a_query_shows(tmp_path: Path, top: Top
     assert sorted(process["pid"] for process in shown["processes"]) == [1, 2]
 
 
+def test_a_moment_whose_file_is_damaged_says_so(tmp_path: Path, stored: None, top: Top) -> None:
+    """That there is no data is half of the truth: the file that has it is named."""
+    (damaged,) = (path for path in (tmp_path / "data/process/date=2024-01-02").iterdir() if "T010000Z" in path.name)
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+    first = top("--at", "2024-01-02T00:59:59Z")[1].splitlines()[0]
+    assert f"(not read: {damaged}, it does not end as a Parquet file): this is 1 min" in first
+    assert "not read" not in top("--at", "2024-01-02T01:01:03Z")[1]
+
+
 def test_pods_of_the_past_have_the_names_of_their_time(tmp_path: Path, top: Top) -> None:
     """A pod that no agent knows any more is called what table pod_group called it that day."""
     seal(tmp_path, "process", 1, [process_row(MIDNIGHT + S, 1, pod="uid-1"), process_row(MIDNIGHT + S, 2, pod="uid-2")])
