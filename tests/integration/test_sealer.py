@@ -311,7 +311,7 @@ def test_writer_hears_of_the_end_through_descriptors(tmp_path: Path) -> None:
     killed.kill()
     failure = end_of(killed)
     assert isinstance(failure, EvergaugeError)
-    assert "signal 9" in failure.sentence
+    assert "was killed by SIGKILL" in failure.sentence
     missing = end_of(start_sealer(str(tmp_path / "missing"), str(tmp_path), ""))
     assert isinstance(missing, EvergaugeError)
     assert "missing" in missing.sentence

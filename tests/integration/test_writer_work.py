@@ -209,7 +209,7 @@ def test_failed_sealing_is_told_and_repeated(host: Host) -> None:
 
     host.turn_until(has_condition)
     assert (host.bus.conditions[0].kind, host.bus.conditions[0].active) == ("sealing", True)
-    assert "signal 9" in host.bus.conditions[0].detail
+    assert "was killed by SIGKILL; " in host.bus.conditions[0].detail
     assert len(host.spool_files()) == 2
 
     def is_over() -> bool:

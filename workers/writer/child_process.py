@@ -7,6 +7,7 @@ never more than one, says its end in one line on standard output and its failure
 import os
 import sys
 from collections.abc import Callable, Sequence
+from signal import Signals
 from subprocess import DEVNULL, PIPE, Popen
 from typing import Generic, Protocol, TypeVar
 
@@ -115,9 +116,9 @@ class ChildProcess(Generic[R]):
                 return self._decode(report)
             except FormatError as failure:
                 return failure
-        reason = f"signal {-code}" if code < 0 else exit_code_name(code)
-        last_line = stderr.splitlines()[-1] if stderr else "no words"
-        return StorageError(self._task.subject, f"{self._task.name} ended with {reason}: {last_line}", self._task.remedy)
+        ended = f"{self._task.name} {_killed_by(-code) if code < 0 else f'ended with {exit_code_name(code)}'}"
+        last_line = stderr.splitlines()[-1] if stderr else ""
+        return StorageError(self._task.subject, f"{ended}: {last_line}" if last_line else ended, self._task.remedy)
 
     def _give_back(self) -> None:
         assert self._process.stdout is not None
@@ -125,6 +126,12 @@ class ChildProcess(Generic[R]):
         self._process.stdout.close()
         self._process.stderr.close()
         os.close(self._death)
+
+
+def _killed_by(number: int) -> str:
+    """As a person looks for it: nearly always the kernel, which says in its log that memory was short."""
+    known = {signal.value: signal.name for signal in Signals}
+    return f"was killed by {known.get(number, f'signal {number}')}"
 
 
 def start_child(module: str, arguments: Sequence[str], task: ChildTask, decode: Callable[[bytes], R]) -> ChildProcess[R]:
