@@ -9,6 +9,7 @@ at any step is undone or finished by looking which of the two `day` holds.
 """
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from stat import S_IMODE, S_ISDIR
@@ -28,6 +29,9 @@ _DAY = "day"
 _LIST = "sources.json"
 # 20,000 names of some 100 bytes.
 _LIST_BYTES_MAX = 8 << 20
+# A program that has opened the day's folder and not listed it yet would find nothing once the sources have gone, and take that for
+# a day without rows. No program is known that waits in between; so long it may be kept from the processor.
+LISTING_SECONDS = 0.05
 # A killed writer leaves one job; more come from hands.
 JOBS_MAX = 64
 
@@ -108,6 +112,7 @@ class Job:
         except OSError as cause:
             raise storage_error(self.live, cause) from cause
         failpoint("compactor.synced")
+        time.sleep(LISTING_SECONDS)
         left: list[StorageError] = []
         ours = {*sources.names, sources.compacted}
         for name in _names(self.day):
