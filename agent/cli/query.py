@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 # A query that brings no row for so long is given up.
 QUERY_SECONDS = 60.0
-# A storage quota and compaction remove files a few times an hour at most, and open files cannot go.
-ATTEMPTS = 3
+# Open files cannot go, and a storage quota and compaction remove others a few times an hour; where a long history is compacted for
+# the first time, about once a second.
+ATTEMPTS = 6
 TABLE_ROWS = 1_000
 # A table is laid out as a whole; beyond this the stream of CSV or JSON is the way.
 TABLE_ROWS_MAX = 100_000

@@ -300,7 +300,7 @@ def test_any_number_of_tables_is_asked_while_a_segment_cannot_be_sealed(tmp_path
 def test_files_that_keep_going_end_in_a_sentence(
     tmp_path: Path, day: list[Path], query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After three attempts the exit code says: try again."""
+    """After some attempts the exit code says: try again."""
     really = list_sealed
 
     def list_what_is_not_there(*arguments: Any) -> Any:
