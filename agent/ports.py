@@ -161,7 +161,7 @@ class Work(Protocol):
         ...
 
     def on_stop(self, now_ns: int, *, for_good: bool) -> None:
-        """End in good order; unless it is `for_good`, a successor starts at once and takes over what stands."""
+        """Stop cleanly; unless it is `for_good`, a successor starts at once and takes over what stands."""
         ...
 
     def is_done(self) -> bool:

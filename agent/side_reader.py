@@ -1,6 +1,6 @@
 """Reads that may never return, done where a stuck one costs a thread and nobody's time.
 
-Some files of `/proc/PID` take the memory lock of the process that they tell of, and a process that waits for a dead file
+Some files of `/proc/PID` take the memory lock of the process that they describe, and a process that waits for a dead file
 system can hold that lock for ever. Such files are read in a thread beside the caller: it gets the whole list in one
 hand-over, and the caller waits only as long as the thread gets on. A thread that does not is left behind, and another one
 serves the rest. What it was reading is not asked again before it has come back.
@@ -20,7 +20,7 @@ T = TypeVar("T")
 PATIENCE_SECONDS = 0.08
 # So often at most a call waits that long, however many reads stick: what is left is not read this time.
 ROUNDS_MAX = 3
-# A long list is given one more round for so many reads.
+# A long list gets one more round for each this many reads.
 READS_PER_ROUND = 80
 # Each stuck read costs one thread.
 STUCK_MAX = 16

@@ -18,7 +18,7 @@ if _IS_QUIET:
 
 def agentd() -> None:
     """The console script `agentd`."""
-    # From here on it waits until the agent stops in good order.
+    # From here on it waits until the agent stops cleanly.
     _signal.pthread_sigmask(_signal.SIG_BLOCK, (_signal.SIGINT, _signal.SIGTERM, _signal.SIGHUP))
     _hear_interrupts()
     _find_packages()

@@ -30,7 +30,7 @@ CELL_COLUMNS = 60
 
 
 def show_table(call: "Call", answered: "QueryAnswer", rows_max: int) -> None:
-    """Print at most so many rows, and whether there are more."""
+    """Print a bounded number of rows, and whether there are more."""
     rows = answered.rows()
     shown = list(islice(rows, rows_max))
     is_cut = next(rows, None) is not None

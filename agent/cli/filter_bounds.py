@@ -1,7 +1,7 @@
 """The range of time that a filter of DuckDB's plan leaves, read from the filter's text. PURE.
 
 The text is for people and may change with any version of DuckDB. So this is a parser of the few forms that bound the columns
-`timestamp` and `at` by a constant; whatever else it meets bounds nothing, and whatever it does not understand as a whole
+`timestamp` and `at` by a constant; everything else bounds nothing, and anything that it does not understand as a whole
 bounds nothing at all. `OR` of two ranges is the range around both.
 """
 

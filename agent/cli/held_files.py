@@ -46,7 +46,7 @@ class HeldFiles:
         self._path_by_place: dict[str, str] = {}
 
     def choose(self, paths: Sequence[str], wanted: WantedFiles, owners: frozenset[int], *, verify: bool) -> HeldChoice:
-        """Open the files among these that are read; as `agent.store.sealed.choose`, but for files that have gone."""
+        """Open the files among these that are read; as `agent.store.sealed.choose`, without files that have gone."""
         files: list[HeldFile] = []
         left_out: list[LeftOut] = []
         has_gone = False

@@ -15,7 +15,7 @@ from agent.setting import MIB, Size
 from agent.store.memory_room import data_bytes
 
 VARIABLE = "AGENTCTL_MEMORY_LIMIT"
-# One thread with its stack and a small answer needs so much; less ends every query.
+# What one thread with its stack and a small answer needs; less ends every query.
 LEAST_BYTES = 128 * MIB
 MOST_BYTES = 1 << 40
 DEFAULT_BYTES_MAX = 1024 * MIB
@@ -88,7 +88,7 @@ def threads() -> int:
 
 @contextmanager
 def held_to(limit: int) -> Iterator[None]:
-    """Within the block this process takes at most so much memory beyond what it has now."""
+    """Within the block this process takes at most this much memory beyond what it has now."""
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     wanted = data_bytes() + limit
     for bound in (soft, hard):

@@ -1,6 +1,6 @@
 """Moments as people write them on a command line, as unix time. PURE.
 
-`1h`, `20m` and `2d` are so long ago, `-20m` too; `03:12` is the last such moment; a date is its first moment. Dates and times
+`1h`, `20m` and `2d` mean this time ago, `-20m` too; `03:12` is the last such moment; a date is its first moment. Dates and times
 of day without an offset are local time, of the zone that is handed in.
 """
 

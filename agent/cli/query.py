@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from agent.cli.statement import QueryAnswer
     from agent.cli.time_bounds import TimeBounds
 
-# A query that brings no row for so long is given up.
+# Longest time without a row, after which a query is given up.
 QUERY_SECONDS = 60.0
 # Open files cannot go, and a storage quota and compaction remove others a few times an hour; where a long history is compacted for
 # the first time, about once a second.

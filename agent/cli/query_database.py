@@ -1,7 +1,7 @@
 """The agent's tables as views of an in-memory DuckDB: sealed Parquet and open spool in one, each row once.
 
 The database is closed against everything else before a statement of a user is even planned: no extension is installed or
-loaded, and no file outside the data folder is read, but for the sealed files that are held open here. Its settings are locked
+loaded, and no file outside the data folder is read, except the sealed files that are held open here. Its settings are locked
 before the statement runs.
 """
 

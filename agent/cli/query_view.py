@@ -11,7 +11,7 @@ from agent.model.table import HOST_COLUMN, Table
 
 TIMESTAMP = "timestamp"
 AT_TYPE = "TIMESTAMP WITH TIME ZONE"
-# So many groups of equal columns are so many sources; beyond, DuckDB unites the columns, for which it opens each file first.
+# Up to this many groups of equal columns are sources of their own; beyond that DuckDB unites the columns and first opens each file.
 GROUPS_MAX = 8
 
 # The view that says of a moment which pod was what, and what it is made from.

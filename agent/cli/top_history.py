@@ -15,14 +15,14 @@ from agent.model.timebase import DAY, S
 
 # A tick is looked for this far around a moment before names of files say where the nearest is: the usual second, then pauses.
 REACHES_NS = (15 * S, 600 * S)
-# Beyond them, in a file that has rows on both sides of a moment, so many times as far at each look.
+# Beyond them, in a file that has rows on both sides of a moment, each look reaches this many times as far as the one before.
 REACH_GROWTH = 4
-# A tick of at most so long before a moment is what was to be seen then.
+# The last tick counts for a moment if it is at most this much earlier.
 NEAR_NS = 60 * S
 # Rows of a tick are read within this time of its beginning.
 TICK_NS = 60 * S
 NOTES_MAX = 3
-# So many files are looked into where the nearest has no tick of the kind that is looked for.
+# Files that are read when the nearest one has no tick of the wanted kind.
 FILES_MAX = 8
 
 SampleT = TypeVar("SampleT")

@@ -15,7 +15,7 @@ from agent.cli.width import cut, display_width, padded
 
 SORTS = ("cpu", "rss", "pod")
 HEADER_LINES = 4
-# With its sub-total first, a pod shows so many of its processes before the next pod does; then room that is left is shared.
+# Lines of a pod, its subtotal included, before the next pod gets any; then the remaining room is shared.
 PROCESSES_OF_POD = 3
 POD_COLUMNS_LEAST, POD_COLUMNS_MAX = 10, 30
 USER_COLUMNS_MAX = 8

@@ -36,7 +36,7 @@ def _widths(text: str) -> list[int]:
 
 
 def cut(text: str, columns: int) -> str:
-    """The text in at most so many columns; an ellipsis says that some is missing."""
+    """The text cut to a number of columns; an ellipsis marks a cut."""
     if text.isascii():
         return text if len(text) <= columns else text[: max(0, columns - 1)] + ELLIPSIS
     widths = _widths(text)
@@ -54,13 +54,13 @@ def cut(text: str, columns: int) -> str:
 
 
 def padded(text: str, columns: int, *, right: bool = False) -> str:
-    """The text in at least so many columns, at the left of them or at the right."""
+    """The text padded to a number of columns, aligned left or right."""
     space = " " * max(0, columns - display_width(text))
     return space + text if right else text + space
 
 
 def wrapped(text: str, columns: int) -> list[str]:
-    """The words in lines of at most so many columns; a longer word has a line of its own. None for no words."""
+    """The words in lines of a largest width; a longer word has a line of its own. No words give no lines."""
     if text.isascii():
         return wrap(text, columns, break_long_words=False, break_on_hyphens=False)
     lines: list[str] = []

@@ -166,7 +166,7 @@ class TakenOver(Struct, frozen=True, tag="taken_over"):
 
 
 class Stop(Struct, frozen=True, tag="stop"):
-    """End in good order within this many nanoseconds; after that comes SIGKILL. Unless it is `for_good`, a successor
+    """Stop cleanly within this many nanoseconds; after that comes SIGKILL. Unless it is `for_good`, a successor
     starts at once and takes over what stands."""
 
     grace_ns: int
@@ -180,7 +180,7 @@ ToWorker = Snapshot | Delta | Ask | Answer | TakenOver | Stop
 
 
 class Lost(Struct, frozen=True):
-    """Batches that were counted but never sent: numbers first to last, so many rows, and why."""
+    """Batches that were counted but never sent: the first and last number, the number of rows, and why."""
 
     first_seq: Count
     last_seq: Count
@@ -216,7 +216,7 @@ class Batch(Struct, frozen=True, tag="batch"):
     `seq` counts 1, 2, 3 … per start of a worker over all its tables, refused batches included; those stand in
     `lost` of the next one sent. `tick` is the tick that it belongs to (None: its sender does not tick); the writer finds
     by it which ticks are missing, `missed` says why. The first batch of a start says how the starts before it ended.
-    `bad_rows`: so many rows of it did not fit the table and were left out by their sender.
+    `bad_rows`: how many rows did not fit the table and were left out by the sender.
     """
 
     seq: Count
@@ -232,7 +232,7 @@ class Batch(Struct, frozen=True, tag="batch"):
 
 
 class Bye(Struct, frozen=True, tag="bye"):
-    """The sender ends in good order. It takes the number after its last batch and is acknowledged by it."""
+    """The sender stops cleanly. It takes the number after its last batch and is acknowledged by it."""
 
     seq: Count
     lost: tuple[Lost, ...] = ()

@@ -58,7 +58,7 @@ class Action(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class GroupRule(Struct, frozen=True, forbid_unknown_fields=True):
-    """One operator rule. The highest `priority` that matches wins; among equals the first name in order."""
+    """One operator rule. The highest `priority` that matches wins; if priorities are equal, the first by name."""
 
     name: str
     priority: int = 0

@@ -2,7 +2,7 @@
 
 import os
 
-# A record seldom is larger. A reader of one table of ten reads so much at a time, and seeks over the rest.
+# A record seldom is larger. A reader of one table of ten reads this much at a time, and seeks over the rest.
 WINDOW_BYTES = 256 << 10
 
 

@@ -37,7 +37,7 @@ def import_uncounted(name: str) -> None:
 
 
 def need_room(size: int) -> None:
-    """Nothing where this process may take so many bytes more, or is held to no limit. *Raises:* MemoryError.
+    """Check that this process may take this many bytes more; without a limit it may. *Raises:* MemoryError.
 
     pyarrow ends the whole process when one of its small allocations fails (std::terminate in its Cython part), so there has
     to be room before it is called.

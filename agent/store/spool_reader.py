@@ -112,7 +112,7 @@ def _opened(path: str) -> int:
 
 
 def _size_of(descriptor: int, path: str) -> int:
-    """Asked before anything is read: so much memory may not be there. *Raises:* OSError, StorageError."""
+    """Called before anything is read: check that there is enough memory. *Raises:* OSError, StorageError."""
     size = os.fstat(descriptor).st_size
     if size > SEGMENT_BYTES_MAX:
         raise StorageError(readable(path), f"it is larger than {SEGMENT_BYTES_MAX} bytes", "`agentctl rotate` seals it")
@@ -205,7 +205,7 @@ def _keep(parts: dict[str, list[Part]], head: SegmentHead, record: Record) -> No
 
 
 def sealed_files(state_dir: str, table: str, without: frozenset[str] = frozenset()) -> list[str]:
-    """What is named as a Parquet file of a table, in the order of the paths, but for those made of segments in `without`.
+    """What is named as a Parquet file of a table, in the order of the paths, without those made of segments in `without`.
 
     *Raises:* PermissionRefused, StorageError.
     """

@@ -100,7 +100,7 @@ def _rival() -> Iterator[psutil.Process]:
 
 
 def _agentd(folder: Path) -> list[str]:
-    # The default agent, but for the place of its folders and the port: a machine may run another one.
+    # The default agent, except for its folders and the port: a machine may run another one.
     return [str(BIN / "agentd"), "--state-dir", str(folder), "--runtime-dir", str(folder), "--gateway-port", "0"]
 
 

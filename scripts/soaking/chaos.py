@@ -202,7 +202,7 @@ class Chaos:
         took_ms = self._agent.kill_supervisor()
         self.kills["supervisor"] += 1
         self.took_ms.setdefault("supervisor answers", []).append(took_ms)
-        # Their stories mix with that of the supervisor and are not told on.
+        # Their events would mix with the supervisor's and are not passed on.
         self._open.clear()
 
 

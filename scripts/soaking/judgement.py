@@ -16,7 +16,7 @@ JUDGED_KILLS_MIN = 2_000
 
 @dataclass(frozen=True)
 class Point:
-    """A figure of one process, after so many kills altogether."""
+    """A figure of one process, and the number of kills before it."""
 
     pid: int
     kills: int
@@ -62,7 +62,7 @@ def slope_of(points: Sequence[Point], *, warm_up_kills: int = WARM_UP_KILLS) -> 
 
 
 def growth_of(points: Sequence[Point]) -> float:
-    """The middle figure of the last third over that of the first: nought for what only comes and goes."""
+    """The middle figure of the last third over that of the first: zero for what only comes and goes."""
     third = max(1, len(points) // 3)
     return median_low(each.value for each in points[-third:]) - median_low(each.value for each in points[:third])
 

@@ -20,7 +20,7 @@ LOOKS_MAX = 20
 
 @dataclass(frozen=True)
 class Sample:
-    """One process (`role`) in one calm moment, after so many kills."""
+    """One process (`role`) in one calm moment, and the number of kills before it."""
 
     role: str
     pid: int

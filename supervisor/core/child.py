@@ -129,7 +129,7 @@ class Child:
         self._is_taken_over = True
 
     def stop(self, reason: str, now_ns: int, *, wanted: bool, grace_ns: int | None = None) -> list[Effect]:
-        """Ask it to end in good order within the grace (default: the stop timeout); `wanted`: and start it again afterwards."""
+        """Ask it to stop cleanly within the grace (default: the stop timeout); `wanted`: and start it again afterwards."""
         self._wanted = wanted
         if not self.has_process:
             self.state = ChildState.DOWN
@@ -251,7 +251,7 @@ class Child:
         return death, [note, *self._after_failure(gone.status, now_ns)]
 
     def on_spawn_failed(self, problem: str, now_ns: int) -> list[Effect]:
-        """No process came to be."""
+        """The start failed: there is no process."""
         self.last_exit = f"not started: {problem}"
         self.deadline_ns = None
         note = Log("spawn_failed", "error", {"worker": self.name, "epoch": self.epoch, "problem": problem})

@@ -78,7 +78,7 @@ class ControlOperations:
         return handler(asker, arguments, now_ns)
 
     def on_request(self, asker: WorkerAsker, what: str, now_ns: int) -> list[Effect]:
-        """A worker's own question. One that it may not ask is answered with a problem, so that it does not wait in vain."""
+        """A worker's own question. One that it may not ask is refused at once, so that the worker does not wait for an answer."""
         # Whatever its kind claims: workers may look, and only that.
         allowed = WORKER_OPERATIONS & self._state.children[asker.child].kind.asks
         if what not in allowed:
@@ -91,7 +91,7 @@ class ControlOperations:
         return self._questions.on_reply(worker, reply, now_ns)
 
     def on_worker_gone(self, worker: str, now_ns: int) -> list[Effect]:
-        """A dead worker replies no more."""
+        """The worker has died and will not reply."""
         return self._questions.on_worker_gone(worker, now_ns)
 
     def on_persisted(self, outcome: Persisted) -> list[Effect]:

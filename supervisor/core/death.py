@@ -36,6 +36,6 @@ def describe_exit(status: int | None) -> str:
 
 
 def telling_lines(stderr_tail: tuple[str, ...]) -> tuple[str, ...]:
-    """The three lines that tell most: where it was, if it wrote its stacks (faulthandler does, innermost first), else the last."""
+    """The three most telling lines: where it was, if it wrote its stacks (faulthandler does, innermost first), else the last."""
     starts = [number + 1 for number, line in enumerate(stderr_tail) if line.endswith("(most recent call first):")]
     return stderr_tail[starts[0] : starts[0] + 3] if starts else stderr_tail[-3:]

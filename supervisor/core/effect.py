@@ -101,7 +101,7 @@ class Persisted(Struct, frozen=True):
     """The rules document with this token is on the disk, or (`problem`) is not.
 
     `is_in_place`: the document has its name despite the problem, and whether that outlives a power failure is not known.
-    `weakness`: why this file system can promise that of no document.
+    `weakness`: why this file system can never promise it.
     """
 
     token: int

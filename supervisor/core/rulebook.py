@@ -1,6 +1,6 @@
 """The durable document of the operator's rules. PURE.
 
-JSON, so that a person can read it at three in the morning:
+JSON, so that a person can read and repair it:
     {"format": 1, "revision": 17, "checksum": "<hex>", "rules": [...]}
 The checksum is BLAKE2b over the canonical rules in order, so that a damaged file is never taken for a short one.
 """

@@ -1,4 +1,4 @@
-"""Checks of what workers say, before it is believed: they do not decide about its size and form. PURE."""
+"""Checks messages of workers before they are used: a worker does not decide on their size and form. PURE."""
 
 from agent.model.errors import FormatError
 from agent.model.message import Note, Publish

@@ -72,7 +72,7 @@ class WorkerQuestions:
         return []
 
     def on_worker_gone(self, worker: str, now_ns: int) -> list[Effect]:
-        """A dead worker replies no more."""
+        """The worker has died and will not reply."""
         for each in self._open:
             for ask in [ask for ask, name in each.waiting.items() if name == worker]:
                 del each.waiting[ask]

@@ -20,7 +20,7 @@ QUEUE_MAX = 64
 SUFFIXES = string.ascii_letters + string.digits
 # Fewer than there are such names: two for each of some ten workers are needed.
 LISTENERS_MAX = 32
-# A process that may connect can call itself by any name; no more of them are remembered.
+# A process that may connect can call itself by any name; at most this many are remembered.
 CHILDREN_MAX = 64
 
 

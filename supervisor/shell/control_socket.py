@@ -1,7 +1,7 @@
 """The control socket: a Unix stream at the edge, one JSON document per line, never a wait.
 
 The kernel identifies the client (`supervisor.shell.peer`). A client's line is bounded before it is kept, its answers before they
-are queued; one that sends garbage is answered and counted, one that does not read its answer is cut off.
+are queued; one that sends garbage gets an error and is counted, one that does not read its answer is cut off.
 """
 
 import os
@@ -30,7 +30,7 @@ from supervisor.shell.poller import Register
 # of the descriptors there are beyond those that the agent itself needs: a restart of a worker needs some too.
 CLIENTS_MAX = 2048
 OWN_DESCRIPTORS = 64
-# A client that does not take its answer for so long is cut off.
+# Time after which a client that does not take its answer is cut off.
 UNREAD_NS_MAX = 10 * S
 
 

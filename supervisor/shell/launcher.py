@@ -28,7 +28,7 @@ CLOSE_SECONDS_MAX = 1.0
 
 
 class NotStarted(Struct, frozen=True):
-    """No process came to be, and why."""
+    """No process was started, and why."""
 
     child: str
     epoch: int

@@ -135,7 +135,7 @@ class SupervisorLoop:
         return self._finished
 
     def _hear(self) -> None:
-        """Collect what happened, but for what the poller's handlers collect; the last event is always `Woke`."""
+        """Collect what happened, except what the poller's handlers collect; the last event is always `Woke`."""
         self._parts.service_manager.turn(self._clock.now_ns())
         if self._look_at_host is not None:
             self._look_at_host.turn(self._clock.now_ns())

@@ -34,7 +34,7 @@ class Poller:
         self._masks[descriptor] = mask
 
     def wait(self, nanoseconds: int) -> None:
-        """Call the handlers of what is ready; wait for it at most so long. A handler may end the registration of another."""
+        """Call the handlers of what is ready; wait at most this long. A handler may end the registration of another."""
         # epoll counts in milliseconds and rounds up: never a turn too early.
         for descriptor, mask in self._epoll.poll(max(0, nanoseconds) / 1e9):
             handler = self._handlers.get(descriptor)

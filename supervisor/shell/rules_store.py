@@ -47,7 +47,7 @@ class RulesStore:
         self.thread: BackgroundThread[Persisted] = BackgroundThread("rules-store")
 
     def write(self, token: int, book: Rulebook) -> None:
-        """Replace the document by that of these rules. `token` comes back in the outcome."""
+        """Replace the document by one with these rules. `token` comes back in the outcome."""
         assert token > 0, token
         self.thread.send(partial(self._write, token, book))
 

@@ -15,7 +15,7 @@ STRAY_END_MS = 10
 
 
 class StraySweeper:
-    """Which of the fork server's children are ours, and the hunt for the others.
+    """Knows which of the fork server's children are ours, and finds the others.
 
     `is_alone`: no other code in this process waits for children. `on_killed` is called with those that were ended, from any
     thread.

@@ -145,7 +145,7 @@ def _let_go(worker: StartedWorker) -> int:
 
 
 def _end_all(server_pidfd: int, server: int) -> list[Stray]:
-    """End a fork server that does not fit, with its children, and wait for that. Returns whom it ended."""
+    """End a fork server that does not fit, with its children, and wait for that. Returns the ended processes."""
     opened = [(pid, open_process(pid, lambda stat: stat.ppid == server)) for pid in children_of(server)]
     ending = [(server, server_pidfd), *((pid, pidfd) for pid, pidfd in opened if pidfd is not None)]
     killed = [stray(pid, OTHER_AGENT) for pid, _pidfd in ending]

@@ -157,7 +157,7 @@ class GroupController:
         return min(deadlines)
 
     def on_timer(self, now_ns: int) -> None:
-        """Whatever is due, until the turn's time is over."""
+        """Do the work that is due, until the turn's time is over."""
         if now_ns >= self._mount_at_ns:
             self._mount_at_ns = now_ns + MOUNT_INTERVAL_NS
             self._look_at_mount(now_ns)

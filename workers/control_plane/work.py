@@ -42,7 +42,7 @@ from workers.resctrl.groups import MonitoringGroups
 RULE_PREFIX = rule_key("")
 # A message or a batch of this many is below 1 MiB, and the supervisor takes it in within a millisecond or two.
 CHUNK = 1_000
-# Of the places in which groups were left out, so many are named.
+# The largest number of places with left out groups that are named.
 _PARENTS_SHOWN = 3
 
 

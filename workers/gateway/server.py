@@ -18,7 +18,7 @@ from workers.gateway.http import HttpRequest, Refusal, parse_request, refusal_re
 CONNECTIONS_MAX = 64
 # The whole life of a connection. A scrape takes milliseconds; a scraper waits ten seconds by default.
 CONNECTION_TIMEOUT_NS = 5 * S
-# One loop turn takes so many newcomers; the rest wait in the kernel's queue, so that a flood delays no heartbeat.
+# One loop turn accepts at most this many connections; the rest wait in the kernel's queue, so that a flood delays no heartbeat.
 ACCEPTS_PER_TURN = 16
 # Without a free descriptor `accept` fails at once and the listener stays readable: pause rather than spin.
 ACCEPT_PAUSE_NS = 100 * MS

@@ -67,7 +67,7 @@ class GatewayWork(BaseWork):
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def on_timer(self, now_ns: int) -> None:
-        """Try the port again, give up on the supervisor's answer, cut slow clients: whatever is due."""
+        """Do what is due: try the port again, give up on the supervisor's answer, cut off slow clients."""
         if self._listen_at_ns is not None and self._listen_at_ns <= now_ns:
             self._listen(now_ns)
         for waiting in self._readiness.on_timer(now_ns):

@@ -10,7 +10,7 @@ from agent.model.proc_stat import STAT_BYTES_MAX
 from agent.ports import KernelTree
 from workers.framework.descriptor_pool import DescriptorPool
 
-# The heartbeat is called once in so many files; opening and reading one takes some 20 us.
+# The heartbeat is called once per this many files; opening and reading one takes some 20 us.
 FILES_PER_BEAT = 256
 
 

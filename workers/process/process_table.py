@@ -21,7 +21,7 @@ from workers.process.files import FILES_PER_BEAT, ProcFiles
 ItemT = TypeVar("ItemT")
 
 CGROUP_BYTES_MAX = 16 << 10
-# A process can be moved to another cgroup after its start; each one is looked at again once in so many ticks.
+# A process can be moved to another cgroup after its start; each one is checked again once in this many ticks.
 CGROUP_PERIOD_TICKS = 60
 # All threads of a process share its memory, so the first that still has it tells. Those that have ended are passed over.
 THREADS_TRIED_MAX = 16
@@ -73,7 +73,7 @@ class Sum(Struct):
     incomplete: int = 0
 
     def move(self, process: TrackedProcess, sign: int) -> None:
-        """Add or take away a whole process, but for its CPU."""
+        """Add or take away everything of a process except its CPU."""
         self.processes += sign
         self.rss_pages += sign * process.rss_pages
         self.incomplete += sign * process.is_incomplete
@@ -220,7 +220,7 @@ class ProcessTable:
         self.sums[process.pod_uid].move(process, -1)
 
     def _set_memory(self, process: TrackedProcess, stat: Stat) -> None:
-        """Take over a line, and the memory that it tells of; where the first thread has ended, another one tells."""
+        """Take over a line with its memory; if the first thread has ended, another thread's line has it."""
         total = self.sums[process.pod_uid]
         total.rss_pages -= process.rss_pages
         total.incomplete -= process.is_incomplete

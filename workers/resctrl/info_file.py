@@ -90,7 +90,7 @@ def parse_monitored_domain(name: str, prefix: str) -> int | None:
 def parse_full_sizes(resource: str, full_mask: int, schemata: str, sizes: str) -> Mapping[int, int]:
     """The bytes of each whole cache, from the share of it that one group may use and the size of that share.
 
-    *Shape:* one item for each domain that both files tell of; empty when one does not tell of the resource. The kernel
+    *Shape:* one item for each domain that both files list; empty when one of them does not list the resource. The kernel
     rounds a slice down: a cache whose size is no multiple of its slices looks smaller by less than their number of bytes.
     """
     masks, shares = _line_of(resource, schemata), _line_of(resource, sizes)

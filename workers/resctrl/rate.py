@@ -14,8 +14,8 @@ from agent.model.timebase import S
 BYTES_PER_SECOND_MAX = 4 * 10**12
 # Bits of counters: Intel's first and later ones, AMD's, and those of the sums that kernels and hypervisors keep.
 WIDTHS = (24, 32, 44, 62, 63, 64)
-# A wrap has gone on at the pace of the last interval, give or take one part in so many. At twice that pace, one in sixty resets of
-# a busy counter passed for a wrap and gave a rate that nobody had.
+# A wrap continues at the pace of the last interval, give or take one part in this many. When twice that pace was allowed, one in
+# sixty resets of a busy counter passed for a wrap and gave a wrong rate.
 _PACE_PARTS = 16
 
 

@@ -113,7 +113,7 @@ class Reconciliation:
         return self.outside_threads
 
     def _assign(self, outside: frozenset[int]) -> Assigned:
-        """Move threads into the main directory; those that live where others live whom the kernel refused are not tried."""
+        """Move threads into the main directory. Threads in a directory where the kernel has refused another one are not tried."""
         left, foreign, known = outside, frozenset[int](), frozenset[int]()
         assigned, missing, refused = 0, 0, tuple[Refused, ...]()
         while left:

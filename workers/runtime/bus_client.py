@@ -93,7 +93,7 @@ class BusClient:
         return self._last_request
 
     def send(self, message: FromWorker) -> None:
-        """*Raises:* zmq.Again when the supervisor has read nothing for so long that the queue is full; the worker then ends."""
+        """*Raises:* zmq.Again when the queue is full because the supervisor does not read; the worker then ends."""
         self.socket.send(encode(message), zmq.DONTWAIT)
 
     def receive(self) -> Iterator[ToWorker]:

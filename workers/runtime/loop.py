@@ -23,7 +23,7 @@ MEMORY_PERIOD_NS = 10 * S
 
 
 class WorkerLoop:
-    """Calls the work and nothing else; returns when the work has ended in good order."""
+    """Calls the work and nothing else; returns when the work has stopped cleanly."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class WorkerLoop:
         if peer is not None:
             self._poller.register(peer.socket, zmq.POLLIN)
         self._interests: tuple[Interest, ...] = ()
-        # The same by descriptor, as the poller tells of them.
+        # The same by descriptor, as the poller reports them.
         self._interest_by_source: dict[object, Interest] = {}
         self._hears_writer = False
         # The replica has changed since the work heard of it.

@@ -5,7 +5,7 @@ from agent.model.rule_state import RuleState
 
 
 class RulesReplica:
-    """What this worker holds. It is never half of anything: a message is taken in whole or not at all."""
+    """What this worker holds. It is never half of anything: a message is taken in completely or rejected."""
 
     def __init__(self) -> None:
         self.state = RuleState()

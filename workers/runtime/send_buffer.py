@@ -19,8 +19,8 @@ from agent.model.message import Batch, Bye, Ending, Lost, Missed, Tick
 
 # The head of a batch and its place in the buffer, beside its rows.
 OVERHEAD_BYTES = 256
-# While the buffer is full, so many ranges of missed ticks are kept with their reasons. The writer counts further ones as ticks
-# of the refused batches.
+# While the buffer is full, at most this many ranges of missed ticks keep their reasons. The writer counts further ones as
+# ticks of the refused batches.
 MISSED_MAX = 64
 
 

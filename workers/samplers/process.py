@@ -28,9 +28,9 @@ TOP_ROWS = Whole("sampler.process.top_rows", 20, 1, 10_000, "rows per tick for t
 COMMAND_LINE = Choice("sampler.process.command_line", "masked", CHOICES, "nothing, the program, all but secrets, or everything")
 COMMAND_LINE_BYTES = Size("sampler.process.command_line_bytes", 256, 16, 4096, "the most that is stored of a command line")
 
-# A mount may be changed under a running agent, which is looked at once in so many ticks.
+# A mount may be changed under a running agent, which is checked once in this many ticks.
 VISIBILITY_PERIOD_TICKS = 30
-# Rows take microseconds each: the heartbeat is called before each part of so many.
+# Rows take microseconds each: the heartbeat is called before each part of this size.
 ROWS_PER_BEAT = 512
 
 

@@ -36,13 +36,13 @@ CAPACITY = Whole(
     "sampler.resctrl.channel_capacity", 256, 1, 65_536, "ticks that may wait for the writer, beside outbox.buffer_bytes"
 ).known_as("RESCTRL_CHANNEL_CAPACITY")
 
-# A tenth of the shortest patience with a worker that does not beat.
+# A tenth of the shortest hang timeout.
 HEARTBEAT_NS = 20 * MS
-# New groups are opened between ticks. What a tick finds unopened it opens within so long, and at most in this part of an interval.
+# New groups are opened between ticks. A tick opens files for at most this time, and at most this part of an interval.
 OPEN_NS = 50 * MS
 OPEN_SHARE = 4
-# Domains come and go with CPUs. The root's are listed so often, for what appears in one group appears in all; and so many groups
-# at each tick in turn, for a single group may differ.
+# Domains come and go with CPUs. The root's are listed at this interval, because a domain appears in all groups at once; and this
+# many groups in turn at each tick, because a single group may differ.
 LOOK_NS = 2 * S
 GROUPS_LOOKED_AT = 4
 

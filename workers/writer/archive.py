@@ -1,4 +1,4 @@
-"""Sees to it that full segments become Parquet: one sealer at a time, again and again until it succeeds.
+"""Turns full segments into Parquet: one sealer at a time, each segment retried until it succeeds.
 
 A segment that can be neither removed nor set aside afterwards stays where it is, and a condition names it.
 A segment is removed only after its sealer said that every row has its final name on the disk; a damaged one is set
@@ -103,7 +103,7 @@ class Archive:
         return self._queue.names()
 
     def stats(self) -> dict[str, Any]:
-        """What the writer tells of it."""
+        """Numbers for `status` and /metrics."""
         counts = {"segments_waiting": self.waiting, "sealed_files": self._sealed_files, "sealed_rows": self._sealed_rows}
         counts["bad_rows"] = self._refused_rows
         compaction = {} if self._compacting is None else self._compacting.stats()
@@ -236,7 +236,7 @@ class Archive:
             self._miss(name, now_ns)
 
     def _miss(self, name: str, now_ns: int) -> None:
-        """Somebody removed a segment before it was sealed: its rows are gone, and that is told as a loss."""
+        """Somebody removed a segment before it was sealed: its rows are lost, and the loss is recorded."""
         try:
             self._on_missing(name)
         except StorageError as failure:

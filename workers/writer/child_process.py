@@ -37,7 +37,7 @@ class RunningChild(Protocol[R_co]):
         ...
 
     def kill(self) -> None:
-        """End it at once; `poll` tells of it soon."""
+        """End it at once; `poll` reports it soon."""
         ...
 
     def close(self) -> None:

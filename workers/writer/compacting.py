@@ -57,7 +57,7 @@ class CompactionSetup(Struct, frozen=True):
 
 
 class Compacting:
-    """The search for days that are due, the compactor at work, and what is told of both."""
+    """The search for days that are due, the compactor at work, and what is reported about both."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class Compacting:
         return is_wanted and self._running is None and not self._is_stopped and now_ns >= self._not_before_ns
 
     def stats(self) -> dict[str, Any]:
-        """What the writer tells of it."""
+        """Numbers for `status` and /metrics."""
         counts = {"days": self._days, "rows": self._rows, "files": self._files, "given_up": self._given_up}
         return {"compaction": {**counts, "enabled": self._setup.is_enabled, "last_problem": self._conditions.last_error}}
 
@@ -191,7 +191,7 @@ class Compacting:
             self._failed.clear()
         self._candidate = self._search.find(now_ns)
         if not self._search.is_walking:
-            # A damaged day that was cleared up, or removed as old, is told no more.
+            # A damaged day that was cleared up, or removed as old, is no longer reported.
             self._tell_damaged()
 
     def _drop_candidate(self) -> None:

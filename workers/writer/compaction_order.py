@@ -14,7 +14,7 @@ from workers.writer.compaction_window import Window
 if TYPE_CHECKING:
     import pyarrow
 
-# From so many rows of a day on the import is worth its time.
+# With at least this many rows in a day the import is worth its time.
 IMPORT_ROWS_MIN = 1_000_000
 
 

@@ -16,9 +16,9 @@ from agent.store.layout import parse_date_folder
 from workers.writer.compaction_plan import DayFolder, Due, LeftAlone, Unfinished, Verdict, Waiting, judge, waiting
 from workers.writer.spool import Spool
 
-# A turn of the loop looks at folders for so long and one more: batches and the heartbeat come first.
+# A turn of the loop looks at folders for this time and one folder more: batches and the heartbeat come first.
 SLICE_NS = 5 * MS
-# A day whose segments wait is looked at again after so long; a seal looks at once.
+# Time after which a day whose segments wait is looked at again; a seal looks immediately.
 LOOK_NS = 10 * MINUTE
 # More than ten tables give in 27 years.
 FOLDERS_MAX = 100_000

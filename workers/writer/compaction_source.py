@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 # The column that rows are put in order by.
 TIME = "timestamp"
-# So many are kept open: a window reads of some files, each in several groups. Each that was read holds a MiB, as measured with
-# 288 files of `occupancy_domain`.
+# Files kept open: a window reads several row groups of some files. Each file that was read holds a MiB, as measured with 288
+# files of `occupancy_domain`.
 _OPEN_MAX = 16
-# Footers of so many are kept parsed, the files of a usual day: 18 MiB for as many of `occupancy_domain`.
+# Footers kept parsed, enough for the files of a usual day: 18 MiB for this many files of `occupancy_domain`.
 _FOOTERS_MAX = 128
 
 

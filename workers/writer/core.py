@@ -21,9 +21,9 @@ from workers.writer.ticks import count_ticks, missing
 
 # One mark per worker name; an agent has some tens of them. A stranger's flood of names ends here.
 SENDERS_MAX = 1024
-# A sender that skips numbers and never sends again is believed after so many messages: more than a full buffer holds.
+# A sender that skips numbers and never sends again is believed after this many messages: more than a full buffer holds.
 IGNORED_MAX = 4096
-# A worker that dies at every start says nothing in most of its epochs; so many of them are told apart.
+# A worker that dies at every start says nothing in most of its epochs; at most this many of them are told apart.
 SILENT_EPOCHS_MAX = 8
 
 

@@ -23,14 +23,14 @@ from workers.writer.folder import opened_folder, storage_error
 from workers.writer.quota import CANDIDATES_MAX, Inventory, Quota, StoredFile, choose, complaint, horizon, is_date, surplus_bytes
 from workers.writer.spool import Spool
 
-# One turn works for so long and one step more: the senders' batches and the heartbeat come first.
+# Longest work of one turn, exceeded by one step at most: the senders' batches and the heartbeat come first.
 SLICE_NS = 5 * MS
 TELL_INTERVAL_NS = 1 * MINUTE
 _KIND = "storage_quota"
 
 
 class Pruning:
-    """The rounds, what they removed, and what is told of it. Without a limit it does nothing at all."""
+    """The rounds, what they removed, and what is reported. Does nothing without a limit."""
 
     def __init__(self, quota: Quota, state_directory: str, spool: Spool, clock: Clock, bus: Bus) -> None:
         self._quota = quota

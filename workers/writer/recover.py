@@ -22,7 +22,7 @@ from agent.store.record import (
 from agent.store.segment import in_order
 from workers.writer.gap import Reason
 
-# Each stands for a folder that somebody took away while it was written, and may bring back; a head has room for so many.
+# Each stands for a folder that somebody took away while it was written, and may bring back; a head has room for this many.
 SUPERSEDED_MAX = 16
 
 

@@ -18,7 +18,7 @@ class SealedFile(Struct, frozen=True):
 
 
 class RefusedRows(Struct, frozen=True):
-    """Rows that did not fit their table, and were stored nowhere: so many, of one problem of one column (empty: of the row)."""
+    """Rows that did not fit their table, and were not stored: how many, with which problem of which column (empty: of the row)."""
 
     table: str
     column: str

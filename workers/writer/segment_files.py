@@ -29,19 +29,19 @@ from workers.writer.report import RefusedRows, SealedFile
 if TYPE_CHECKING:
     from agent.store.arrow import Conversion, Converted
 
-# Bounds the memory of a sealer: so many rows over all files wait in memory, and no row group is larger.
+# Bounds the memory of a sealer: at most this many rows of all files wait in memory, and no row group is larger.
 ROWS_WAITING_MAX = 20_000
 BYTES_WAITING_MAX = 16 << 20
 # A segment spans two dates at most while the clock is sane; what goes beyond this counts as damage.
 FILES_MAX = 256
-# Of so many different problems the number of rows is told; further ones count with the last.
+# Rows are counted for at most this many different problems; further problems count with the last.
 PROBLEMS_MAX = 16
 # Year 9999: dates beyond it have no four digits.
 _STAMP_END_NS = 2_932_897 * DAY
 
 
 class _Place(Struct, frozen=True):
-    """Where the file of a table and date belongs, but for the times of its rows."""
+    """Where the file of a table and date belongs, without the times of its rows."""
 
     table: str
     folder: str
@@ -123,7 +123,7 @@ class SegmentFiles:
 
     @property
     def refused(self) -> tuple[RefusedRows, ...]:
-        """The rows that did not fit their table, so many of each problem."""
+        """The rows that did not fit their table, counted by problem."""
         found = self._refused.items()
         return tuple(RefusedRows(table, bad.column, bad.problem, rows) for (table, bad), rows in found)
 
@@ -174,7 +174,7 @@ class SegmentFiles:
             self._refused[key] = self._refused.get(key, 0) + 1
         form = self._head.tables.get(GAP.name)
         if form is None or form.names != GAP.column_names:
-            # A segment of another version's: its report alone tells of them.
+            # A segment of another version's: only its report has them.
             return
         row = bad_rows_gap(entry, len(bad)).row(entry.stamp_wall_ns)
         converted = self._conversion(GAP.name, form).convert(encode([row]))

@@ -1,4 +1,4 @@
-"""The open segment's life: when the next one follows it, when it is forced to the disk, and what is told of both.
+"""The open segment's life: when the next one follows it, when it is forced to the disk, and what is reported about both.
 
 A segment that takes no more, or whose sync failed, is followed by a new one at once; one that cannot be followed (no room
 for another file) goes on beyond its limits; one that was removed is written again.
@@ -20,9 +20,9 @@ from workers.writer.recover import SUPERSEDED_MAX
 from workers.writer.spool import Spool
 
 RETRY_NS = 1 * S
-# A sync of some MiB takes milliseconds; one that takes longer than this and than its interval tells of a disk that stands still.
+# A sync of some MiB takes milliseconds; one that takes longer than this and than its interval means that the disk stands still.
 SLOW_SYNC_NS = 1 * S
-# A disk that fails at every sync is not given a new segment each time: so many may wait.
+# A disk that fails at every sync is not given a new segment each time: this many may wait.
 SUSPECTS_MAX = 16
 _SYNC = "sync"
 _ROTATION = "rotation"

@@ -1,4 +1,4 @@
-"""The folder of damaged segments: kept for a person to look at, but neither for ever nor without a word."""
+"""The folder of damaged segments: kept for a person to examine, within limits, and always reported."""
 
 import os
 from stat import S_ISREG
@@ -90,7 +90,7 @@ class SetAside:
 
 
 class AsideKeeper:
-    """Keeps the folder within its limits, and tells of what is in it for as long as there is something."""
+    """Keeps the folder within its limits, and reports its content as long as it is not empty."""
 
     def __init__(self, folder: SetAside, bus: Bus, limit_bytes: int) -> None:
         self._folder = folder

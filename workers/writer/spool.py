@@ -22,7 +22,7 @@ from workers.writer.set_aside import SetAside
 from workers.writer.syncer import Syncer
 
 _UNFINISHED_SUFFIX = ".new"
-# A disk that syncs nothing for so many rotations is broken; the oldest is then left to the kernel's own write-back.
+# A disk that syncs nothing during this many rotations is broken; the oldest is then left to the kernel's own write-back.
 _OWED_MAX = 16
 _CHUNK_BYTES = 4 << 20
 # The path leads to no file of ours any more, however often it is asked.

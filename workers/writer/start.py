@@ -16,7 +16,7 @@ from workers.writer.folder import read_file
 from workers.writer.recover import Recovery, SegmentFinding, durable_generation, newest, superseded, without_tail
 from workers.writer.spool import Spool
 
-# Marks are read from the newest segments, up to so much; older ones are contained in the heads of these.
+# Marks are read from the newest segments, up to this size; their heads contain the marks of older ones.
 RECOVER_BYTES_MAX = 64 << 20
 # More sealed files than ten tables give in 90 days: 0.5 s, and only where the spool was taken away.
 _SEALED_FILES_MAX = 100_000

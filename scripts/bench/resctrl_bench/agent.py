@@ -57,16 +57,16 @@ class Agent:
         return rows
 
     def wait_for_whole(self, count: int, *, seconds: float) -> None:
-        """Wait until so many pods have their group, with all of their containers whole in it."""
+        """Wait until this many pods have their group, with all their containers completely in it."""
         wait_slowly(lambda: sum(map(is_whole, self.pods())) >= count, f"{count} pods are whole in their groups", seconds=seconds)
 
     def wait_for_readers(self, groups: int, *, seconds: float) -> None:
-        """Wait until the sampler reads so many groups at each tick: it opens the files of new ones a few at a time."""
+        """Wait until the sampler reads this many groups at each tick: it opens the files of new ones a few at a time."""
         files = groups * FILES_A_GROUP
         wait_slowly(lambda: self.stats(SAMPLER).get("event_files", 0) >= files, f"{files} files are open", seconds=seconds)
 
     def wait_for_ticks(self, count: int, *, seconds: float) -> None:
-        """Wait until the sampler has begun so many ticks more."""
+        """Wait until the sampler has begun this many further ticks."""
         wanted = int(self.stats(SAMPLER).get("ticks", 0)) + count
         wait_slowly(lambda: int(self.stats(SAMPLER).get("ticks", 0)) >= wanted, f"{count} ticks of the sampler", seconds=seconds)
 

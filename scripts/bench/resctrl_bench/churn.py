@@ -19,7 +19,7 @@ LOOK_INTERVAL = "500ms"
 LOOK_SECONDS = 0.5
 ASK_EVERY_SECONDS = 0.5
 DRAIN_SECONDS = 30.0
-# One in sixteen pods leaves so much in the caches that its id is in limbo for two seconds and more; the others for one at most.
+# One in sixteen pods leaves enough in the caches that its id is in limbo for two seconds and more; the others for one at most.
 SCENARIO = """
 [[traffic]]
 path = "mon_groups/pod_*"
@@ -127,7 +127,7 @@ def _drain(emulated: Emulator) -> int:
 
 def _section(bench: Bench, history: IdHistory, waiting: Waiting, end_ns: int, *, leaks: tuple[int, int, int]) -> Section:
     options = bench.options
-    # What is still free at the end has waited so long, and would have gone on waiting.
+    # What is still free at the end has waited until now, and would go on waiting.
     unused = [(end_ns - at_ns) / 1e9 for at_ns in history.unused_since_ns]
     waits = spread([*history.waits_s, *(seconds for seconds in unused if seconds > MUST_SECONDS)])
     limbo = spread(history.limbo_s)

@@ -22,7 +22,7 @@ MUST_RATIO, GOAL_RATIO = 5.0, 10.0
 EVENTS = 3
 START_SECONDS = 90.0
 INTERVAL_SECONDS = 1.0
-# A window begins and ends so long after the begin of a scan: by then it is over, and the window holds whole ticks.
+# A window begins and ends this long after the start of a scan: by then it is over, and the window holds whole ticks.
 QUIET_SECONDS = 0.85
 
 

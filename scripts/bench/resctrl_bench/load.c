@@ -1,8 +1,8 @@
 /* The pods of the benchmark: processes with threads, and processes that fork without end, each in the control group it is told.
  *
  * One line of standard input is one order, one line of standard output its answer; the end of input ends all first processes.
- *   start FILE THREADS FORKS LIFETIME_MS   a process that enters the group of FILE (its cgroup.procs) and then has so many threads;
- *                                          with FORKS > 0 it makes so many processes a second, each of which lives for so long
+ *   start FILE THREADS FORKS LIFETIME_MS   a process that enters the group of FILE (its cgroup.procs) and then has THREADS threads;
+ *                                          with FORKS > 0 it forks that many processes a second, each of which lives LIFETIME_MS
  *                                          answer: PID, or `error WORDS`
  *   forks PID                              answer: how many processes that one and its offspring have made so far
  *   late PID                               answer: how many were not made because the processor was somebody else's

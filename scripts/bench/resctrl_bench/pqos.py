@@ -52,7 +52,7 @@ def cost(bench: Bench, pids: Sequence[int], *, are_names_kept: bool) -> Cost:
         _caches(bench) as (domains, cpus, binds),
         emulator(bench.place, bench.new_name("pqos"), cpus=cpus, more_ids=more_ids, are_names_kept=are_names_kept) as emulated,
     ):
-        # The kernel's own default for so many ids is less than one unit of occupancy, and then no id ever leaves limbo.
+        # The kernel's own default for this many ids is less than one unit of occupancy, and then no id ever leaves limbo.
         threshold = PROFILES[PROFILE].l3_bytes // PROFILES[PROFILE].rmids
         (emulated.mount / "info" / "L3_MON" / "max_threshold_occupancy").write_text(str(threshold))
         command = [str(SCRIPT), "on", str(emulated.mount), *WORDS]

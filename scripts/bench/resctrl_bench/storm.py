@@ -36,7 +36,7 @@ class Storm:
 
 
 def measure(bench: Bench) -> Section:
-    """Several starts of the agent, each in the midst of a storm of its own."""
+    """Several starts of the agent, each during a storm of its own."""
     options = bench.options
     runs = [_run(bench) for _ in range(options.repeats)]
     asked = options.storm_pods * options.storm_forks

@@ -29,7 +29,7 @@ class RealAgent(Agent):
         return [str(Path(sys.executable).with_name("agentd"))]
 
     def command_line(self) -> list[str]:
-        """All at its defaults but for its folders, its port, and how often it samples."""
+        """All at its defaults, except its folders, its port, and how often it samples."""
         folders = ("--state-dir", str(self.state_dir), "--runtime-dir", str(self.runtime_dir))
         interval = ("--sampler-process-interval", f"{DISTANCE_INTERVAL_MS}ms")
         return [*self.program(), *folders, "--gateway-port", "0", "--log-format", "json", *interval]

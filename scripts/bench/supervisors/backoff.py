@@ -60,7 +60,7 @@ def measure(bench: Bench) -> list[Section]:
 
 
 def _loop(bench: Bench, rivals: Sequence[Rival], agents: Sequence[ours.Agent]) -> dict[str, list[int]]:
-    """Start all, take every start in for so long; gives their moments by the label of the supervisor."""
+    """Start all, record every start for a time; gives their moments by the label of the supervisor."""
     for rival in rivals:
         rival.child_environment = {"BENCH_EXIT": "1"}
     for agent in agents:
@@ -159,7 +159,7 @@ def _delays_of(at_ns: list[int], events: list[dict[str, Any]]) -> list[Delay]:
 
 
 def _full_ms(number: int) -> float:
-    """The policy: none, base, and then each so many times longer, up to the ceiling."""
+    """The policy: none, base, and then each longer by the factor, up to the ceiling."""
     if number == 1:
         return 0.0
     grown_ns = float(BACKOFF_BASE.default * BACKOFF_FACTOR.default ** (number - 2))

@@ -9,7 +9,7 @@ Value = float | int | str | None
 
 
 def percentile(samples: Sequence[float], percent: float) -> float:
-    """The smallest sample that so many percent of all do not exceed (nearest rank)."""
+    """The smallest sample that the given percentage of all does not exceed (nearest rank)."""
     assert samples
     ordered = sorted(samples)
     return ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)]

@@ -39,7 +39,7 @@ def replaced(bench: Bench) -> Section:
         Check(f"{cell.title}, longest", max(cell.samples_ms), "ms", 3000, 1500) for cell in cells[:2] if cell.samples_ms
     ]
     section.remarks = [
-        "evergauge at its defaults (250 ms beats, 1 s of patience); the busy loops keep a processor busy beside all the others",
+        "evergauge at its defaults (250 ms beats, hang timeout 1 s); the busy loops keep a processor busy beside all the others",
         "that a busy worker is not killed for a hung one is checked by the tests and the soak",
     ]
     return section

@@ -38,7 +38,7 @@ def running_again(bench: Bench) -> Section:
     together = [variant.title for variant in variants if variant.is_slow]
     section.remarks = [
         "every kill at a random moment of a span of at least one polling period; children had lived for a second where that counts",
-        f"so many independent supervisors side by side, one death at a time in each: {'; '.join(several)}",
+        f"independent supervisors side by side, one death at a time in each: {'; '.join(several)}",
         f"evergauge's take turns, so that never two die at a time; measured at the same time: {'; '.join(together) or 'none'}",
         "evergauge: one process waits in reserve and is replaced within 250 ms; without it as for deaths in quick succession",
     ]

@@ -46,7 +46,7 @@ class Agent(Rival):
         return [sys.executable, "-m", "supervisors.own_workers"]
 
     def command_line(self) -> list[str]:
-        """agentd's own arguments: all at its defaults, but for where it is and how long a silent child may take to be ready."""
+        """agentd's own arguments: all at its defaults, except its folders and how long a silent child may take to be ready."""
         # The tiny child never says that it is ready.
         patience = () if self._is_own else ("--supervisor-start-timeout", "10m")
         folders = ("--state-dir", str(self.state_dir), "--runtime-dir", str(self.runtime_dir))

@@ -154,8 +154,8 @@ class Variant:
     """One way to run one kind of supervisor.
 
     `pause_seconds`: from a restart to the next kill a random time between these goes by, a span of at least one polling
-    period. `side_by_side`: so many independent supervisors are measured at the same time, each with one death at a time.
-    `healthy_seconds`: a child that has lived for so long is started again at once. `is_slow`: it waits more than it works, so
+    period. `side_by_side`: how many independent supervisors are measured at the same time, each with one death at a time.
+    `healthy_seconds`: a child that has lived this long is restarted immediately. `is_slow`: it waits more than it works, so
     that it can be measured beside others. `takes_turns`: never two deaths at a time, not even in two of them. `looping`: what
     a child that ends at once is given to, where that is something else.
     """

@@ -13,7 +13,7 @@ from supervisors.rival import Bench, Rival, Variant
 
 # Ten times what the slowest rival takes.
 REPLACED_SECONDS_MAX = 60.0
-# Somebody else's turn: tried again after so long, at random, lest every kill follow another's replacement at once.
+# Time before another try when it is another's turn; random, so that kills do not always follow a replacement immediately.
 TURN_SECONDS = (0.01, 0.06)
 
 

@@ -31,7 +31,7 @@ class Supervisord(Rival):
         super().__init__(bench, "d", count)
 
     def prepare(self) -> None:
-        """One program with so many processes."""
+        """One program with a number of processes."""
         text = SETTINGS.format(folder=self.folder, child=self.child, label=self.label, count=self.count)
         (self.folder / "conf").write_text(text)
 

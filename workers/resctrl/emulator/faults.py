@@ -90,7 +90,7 @@ class ScriptedFaults:
         return None
 
     def delay_ns(self, operation: str, path: str, now_ns: int) -> int:
-        """How long to hold back an answer, in nanoseconds; 0: not at all."""
+        """How long to hold back an answer, in nanoseconds; 0: no delay."""
         return sum(rule.delay_ns for rule in self._fitting(operation, path) if rule.delay_ns and rule.strikes(now_ns, self._chance))
 
     def _answer(self, word: str) -> bytes:

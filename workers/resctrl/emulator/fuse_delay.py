@@ -11,7 +11,7 @@ class Delays(Protocol):
     """Whether there is any such rule; usually there is none."""
 
     def delay_ns(self, operation: str, path: str, now_ns: int) -> int:
-        """How long to hold an answer back, in nanoseconds; 0: not at all."""
+        """How long to hold an answer back, in nanoseconds; 0: no delay."""
         ...
 
 

@@ -7,7 +7,7 @@ from workers.resctrl.emulator.fuse_node import Nodes
 from workers.resctrl.emulator.fuse_request import Handler, RequestTime
 from workers.resctrl.emulator.ports import Attributes, Caller, Tree
 
-# Times that utimensat(2) has set are kept for so many inodes; most of them belong to groups that are gone.
+# Times that utimensat(2) has set are kept for this many inodes; most of them belong to groups that are gone.
 TIMES_MAX = 10_000
 
 
