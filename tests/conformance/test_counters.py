@@ -111,7 +111,7 @@ def test_the_same_mode_again_changes_nothing(resctrl: Mounted) -> None:
 
 
 def test_a_new_group_gets_a_counter_for_each_event_and_domain(resctrl: Mounted) -> None:
-    """`e` in all places, and so many fewer are free."""
+    """`e` in all places, and that many fewer are free."""
     before = available(resctrl)
     for make in (resctrl.new_monitor, resctrl.new_control):
         states = assigned(resctrl, make())

@@ -69,7 +69,7 @@ def test_a_control_group_takes_cpus_from_another(resctrl: Mounted) -> None:
 
 
 def test_what_is_written_replaces_what_was(resctrl: Mounted) -> None:
-    """CPUs that are no more named go back to the default group."""
+    """CPUs that are no longer named go back to the default group."""
     group, before = resctrl.new_control(), resctrl.cpus()
     resctrl.write(f"{before[-1]}\n", group, "cpus_list")
     resctrl.write(f"{before[-2]}\n", group, "cpus_list")

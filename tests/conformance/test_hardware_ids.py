@@ -27,7 +27,7 @@ def control_id(resctrl: Mounted, *group: str) -> int:
 
 
 def fill(resctrl: Mounted) -> dict[int, str]:
-    """Monitoring groups until there is no more id, by their ids."""
+    """Monitoring groups until no id is left, by their ids."""
     groups: dict[int, str] = {}
 
     def full() -> bool:

@@ -33,7 +33,7 @@ def test_a_group_keeps_its_threads_under_another_name(resctrl: Mounted, process:
 
 
 def test_a_group_moves_to_another_control_group_with_its_threads(resctrl: Mounted, process: Companion) -> None:
-    """They are of the new control group from then on, and of the old one no more."""
+    """From then on they belong to the new control group and no longer to the old one."""
     group, parent = resctrl.new_monitor(), resctrl.new_control()
     resctrl.assign(process.pid, group)
     move(resctrl, group, f"{parent}/mon_groups/{NAME}")

@@ -179,7 +179,7 @@ def test_a_first_thread_that_has_ended_stays_with_its_process(resctrl: Mounted, 
 
 
 def test_a_control_group_lists_the_threads_of_its_monitoring_groups(resctrl: Mounted, group: str, process: Companion) -> None:
-    """They are of it as well: the default group lists whom a monitoring group has."""
+    """They belong to it as well: the default group also lists the tasks of its monitoring groups."""
     resctrl.assign(process.pid, group)
     assert process.pid in resctrl.tasks()
     assert resctrl.tasks(group) == [process.pid]

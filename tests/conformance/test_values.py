@@ -111,7 +111,7 @@ def test_a_kept_descriptor_sees_the_growth(resctrl: Mounted, busy: str) -> None:
     place = max(resctrl.domains(), key=lambda domain: value(resctrl, busy, "mon_data", domain, TOTAL))
     with opened(resctrl.path(busy, "mon_data", place, TOTAL)) as descriptor:
         first = int(os.pread(descriptor, 100, 0))
-        wait_until(lambda: int(os.pread(descriptor, 100, 0)) > first, "the descriptor tells of new traffic")
+        wait_until(lambda: int(os.pread(descriptor, 100, 0)) > first, "the descriptor shows new traffic")
 
 
 def test_who_does_nothing_is_counted_nothing(resctrl: Mounted, group: str, busy: str) -> None:
@@ -146,7 +146,7 @@ def test_occupancy_is_a_multiple_of_its_unit(resctrl: Mounted, busy: str) -> Non
 
 
 def test_occupancy_fits_the_caches(resctrl: Mounted, busy: str) -> None:
-    """Who works alone has no more than there is; size tells how much that is."""
+    """A group that works alone has at most the whole cache, whose size `size` gives."""
     cache = resctrl.cache()
     line = next(line.strip() for line in resctrl.read("size").splitlines() if line.strip().startswith(cache))
     sizes = [int(part.split("=")[1]) for part in line.partition(":")[2].split(";")]
@@ -154,7 +154,7 @@ def test_occupancy_fits_the_caches(resctrl: Mounted, busy: str) -> None:
 
 
 def test_a_moved_thread_is_counted_where_it_is(resctrl: Mounted, group: str, process: Companion) -> None:
-    """The group that it has left keeps its count and counts no more."""
+    """The group that it has left keeps its count, which no longer grows."""
     other = resctrl.new_monitor()
     work_in(resctrl, group, process)
     for thread in process.threads():
@@ -181,7 +181,7 @@ def test_a_parent_counts_its_monitoring_groups(resctrl: Mounted, group: str, pro
 
 
 def test_a_removed_monitoring_group_takes_its_count_along(resctrl: Mounted, group: str, process: Companion) -> None:
-    """Its parent says so much less: what it adds up is what is there now."""
+    """Its parent's sum drops by the same amount: it adds up only what is there now."""
     parent = resctrl.new_control()
     inner = resctrl.new_monitor(parent)
     resctrl.assign(process.pid, parent)

@@ -18,7 +18,7 @@ from agent.model.timebase import DAY, MINUTE, S
 
 FAILPOINTS = sorted(point for point in failpoints() if point.startswith("compactor."))
 DEADLINE_SECONDS = 40
-# A batch of the tests has so many rows.
+# Rows of a batch in the tests.
 ROWS = 40
 
 
@@ -37,7 +37,7 @@ class Ordeal:
         self.host.config = Config({})
 
     def rows(self) -> Counter[int]:
-        """The rows of each batch, by a reader that knows nothing but a pattern over the data folder."""
+        """The rows of each batch, by a reader that has only a pattern over the data folder."""
         pattern = f"{self.host.state}/data/sample/*/*.parquet"
         return Counter(dict(duckdb.connect().execute(f"SELECT number, count(*) FROM '{pattern}' GROUP BY 1").fetchall()))
 

@@ -335,7 +335,7 @@ def sent_until_refused(client: ControlConnection, most: int) -> int:
 
 
 def test_thousands_of_requests_ahead_are_all_answered_in_order_and_hold_up_nobody(tmp_path: Path) -> None:
-    """Five thousand in one write: each gets its answer, and another client's answers are as quick as ever."""
+    """Five thousand in one write: each gets its answer, and another client's answers stay quick."""
     count, share = 5000, 20
     with AgentProcess(tmp_path) as agent, ControlConnection(agent.runtime_dir / "control.sock") as client:
         probe = Probe(agent.runtime_dir / "control.sock")
@@ -356,7 +356,7 @@ def test_thousands_of_requests_ahead_are_all_answered_in_order_and_hold_up_nobod
 
 
 def test_a_thousand_idle_and_ten_slow_clients_hold_up_nobody_and_are_all_served(tmp_path: Path) -> None:
-    """Idle ones, ten that write a byte a second, ten that never read a long answer: another one's answers come as ever,
+    """Idle ones, ten that write a byte a second, ten that never read a long answer: another one's answers stay quick,
     nobody is turned away, and everything is given back when they go."""
     give_many_rules(tmp_path / "state", 1000)
     with AgentProcess(tmp_path) as agent, many_descriptors():

@@ -74,7 +74,7 @@ class Unharmed:
 @contextmanager
 def voice_of(agent: AgentProcess, name: str) -> Iterator[HollowVoice]:
     """Speak on the bus for a hollow worker, who is up by it."""
-    wait_until(lambda: agent.workers()[name]["pid"], "the hollow worker is born")
+    wait_until(lambda: agent.workers()[name]["pid"], "the hollow worker is started")
     row = agent.workers()[name]
     identity = Identity(agent.call("hello")["run"], name, row["epoch"])
     with closing(HollowVoice(str(agent.runtime_dir / "bus.sock"), identity)) as voice:
@@ -84,7 +84,7 @@ def voice_of(agent: AgentProcess, name: str) -> Iterator[HollowVoice]:
 
 
 def test_noise_on_the_control_socket_is_answered_line_by_line_and_harms_nothing(tmp_path: Path) -> None:
-    """Bytes, broken requests, deep and giant values: an answer for every line, and another client is served as ever."""
+    """Bytes, broken requests, deep and giant values: an answer for every line, and another client is still served."""
     with AgentProcess(tmp_path) as agent:
         agent.call("add-rule", rule={"name": "ours"})
         unharmed = Unharmed(agent)
@@ -110,7 +110,7 @@ def test_noise_of_strangers_on_bus_and_data_socket_is_counted_and_harms_nothing(
         bus, data, *_ = (each.result()["frames"] for each in started)
         status = agent.call("status")
         unharmed.check()
-        # Anyone who was believed would have told of conditions.
+        # A forged message that was accepted would have set conditions.
         assert status["conditions"] == []
         assert status["counters"]["bus_malformed"] > bus // 4
         assert status["stats"]["writer"]["data_malformed"] + status["stats"]["writer"]["malformed"] > data // 4
@@ -231,7 +231,7 @@ def test_a_heartbeat_page_cannot_be_taken_away_from_under_the_supervisor(pages: 
 
 
 def test_somebody_who_calls_the_fork_server_and_says_nothing_ends_no_worker(tmp_path: Path) -> None:
-    """Connections that end at once, and ones that bring noise: all live on, and the next worker is born as ever."""
+    """Connections that end at once, and ones that bring noise: all live on, and the next worker starts as usual."""
     with AgentProcess(tmp_path) as agent:
         unharmed = Unharmed(agent)
         (listener,) = (path for path in agent.runtime_dir.rglob("listener-*") if path.is_socket())

@@ -92,7 +92,7 @@ def test_the_grandchild_of_a_living_worker_lives(agent: WorkerSetAgent) -> None:
 
 
 def test_a_line_of_descendants_is_swept_to_its_end(agent: WorkerSetAgent) -> None:
-    """Several, some of whom have left their parent long before it dies."""
+    """Several, some of which have left their parent long before it dies."""
     for order in ("breed", "daemonize", "breed", "daemonize"):
         agent.order("parent", order)
     wait_until(lambda: len(agent.grandchildren()) >= 2, "there are grandchildren")

@@ -116,7 +116,7 @@ class Ordeal:
 
 @pytest.fixture
 def ordeal(tmp_path: Path) -> Iterator[Ordeal]:
-    """A living agent; at the end it stops in good order and leaves nothing behind."""
+    """A living agent; at the end it stops cleanly and leaves nothing behind."""
     ordeal = Ordeal(tmp_path)
     ordeal.agent.start()
     yield ordeal

@@ -22,7 +22,7 @@ from harness.waiting import wait_until
 from agent.model.errors import ExitCode
 
 MIB = 1 << 20
-# The third and later starts come soon, so that a shortage of a moment costs a test no more.
+# The third and later starts come soon, so that a brief shortage costs a test little time.
 QUICK_BACKOFF = {"--supervisor-backoff-ceiling": "150ms"}
 RULES = [{"name": f"rule-{number}", "priority": number} for number in range(10)]
 
@@ -110,7 +110,7 @@ def test_a_fork_that_fails_costs_no_other_worker_its_life(tmp_path: Path) -> Non
 
 @contextmanager
 def _descriptors_left(agent: AgentProcess, count: int) -> Iterator[None]:
-    """The supervisor can open so many descriptors more."""
+    """The supervisor can open this many further descriptors."""
     assert agent.process is not None
     supervisor = psutil.Process(agent.process.pid)
     used = {int(name) for name in os.listdir(f"/proc/{supervisor.pid}/fd")}
@@ -127,7 +127,7 @@ def _descriptors_left(agent: AgentProcess, count: int) -> Iterator[None]:
 
 
 def _die_out_of_descriptors(agent: AgentProcess, pollster: Pollster, count: int) -> None:
-    """A worker dies while the supervisor has so many descriptors left, and again, without a reserve; it is up at the end."""
+    """A worker dies while the supervisor has few descriptors left, and again without a reserve; it is up at the end."""
     with _descriptors_left(agent, count):
         for _ in range(2):
             # Only who is connected can still ask.

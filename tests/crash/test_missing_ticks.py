@@ -80,7 +80,7 @@ def test_ticks_lost_in_kills_and_stops_all_have_their_row(tmp_path: Path) -> Non
 
 
 def test_ticks_lost_in_a_hang_say_so(tmp_path: Path) -> None:
-    """A sampler that turns no more until the supervisor ends it: its successor's first batch brings the row."""
+    """A sampler that hangs until the supervisor ends it: its successor's first batch brings the row."""
     points = tmp_path / "failpoints"
     points.mkdir()
     with AgentProcess(tmp_path, flags={**FLAGS, "--supervisor-hang-timeout": "500ms"}, failpoints=points) as agent:

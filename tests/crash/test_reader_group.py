@@ -209,7 +209,7 @@ def test_a_group_that_the_agents_user_is_not_in_is_refused_at_the_start() -> Non
 
 
 def test_a_member_with_more_connections_than_there_are_takes_none_from_the_operator(agent: AgentProcess) -> None:
-    """2,100 connections held by one reader, each with questions ahead: root's own are answered as promptly as ever."""
+    """2,100 connections held by one reader, each with questions ahead: root's own are still answered promptly."""
     control = agent.runtime_dir / "control.sock"
     with many_descriptors():
         ready, held = os.pipe(), os.pipe()

@@ -62,7 +62,7 @@ def remove(agent: AgentProcess, names: str) -> None:
 
 
 def test_what_is_removed_is_made_again(tmp_path: Path) -> None:
-    """Name by name, all of them, and the folder with them: it is noticed; workers live on, but for the writer where its socket
+    """Name by name, all of them, and the folder with them: it is noticed; workers live on, except the writer where its socket
     is gone; after it each death is followed by the next start, more often than there are reserves."""
     with AgentProcess(tmp_path) as agent:
         agent.call("add-rule", rule={"name": "kept"})

@@ -61,7 +61,7 @@ def _gaps(state_dir: Path) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def agent(tmp_path: Path) -> Iterator[AgentProcess]:
-    """A living agent; at the end it stops in good order and leaves nothing behind."""
+    """A living agent; at the end it stops cleanly and leaves nothing behind."""
     agent = AgentProcess(tmp_path)
     agent.start()
     yield agent

@@ -210,7 +210,7 @@ def test_a_log_that_nobody_reads_stops_nothing(tmp_path: Path) -> None:
     prefix = ("sh", "-c", f'exec "$@" 2>"{pipe}"', "sh")
     with WorkerSetAgent(tmp_path, "loud=idle,other=idle", prefix=prefix) as agent:
         with Pollster(agent):
-            # What waits for a reader is bounded; of each worker's words only so many a second are told at all.
+            # What waits for a reader is bounded; only a number of stderr lines per second are logged for each worker.
             def are_lost() -> bool:
                 agent.order("loud", "flood 4")
                 return bool(agent.call("status")["counters"]["log_unwritten"] > 100)

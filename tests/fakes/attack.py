@@ -35,7 +35,7 @@ from agent.model.rule import Assignment, Unit, UnitKind, canonical, pod_key
 
 Message = Callable[[Random], bytes]
 
-# One connection, or one identity, says so much; then another one comes.
+# Messages of one connection or identity before the next one comes.
 LINES_PER_CONNECTION_MAX = 200
 # Below what a socket's buffer takes, so that a client that sends all before it reads is never stuck.
 BYTES_PER_CONNECTION_MAX = 60 << 10

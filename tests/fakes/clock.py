@@ -27,7 +27,7 @@ class FakeClock:
         return ClockReading(self._now_ns, self._now_ns + self.suspended_ns, self.cpu_ns, self.run_delay_ns)
 
     def suspend(self, span_ns: int) -> None:
-        """The host sleeps so long: the monotonic clock stands still."""
+        """The host sleeps for this time: the monotonic clock stands still."""
         self.suspended_ns += span_ns
         self._wall_ns += span_ns
 

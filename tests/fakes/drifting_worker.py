@@ -27,7 +27,7 @@ GHOST = GroupRule("ghost", 666)
 
 
 class DriftingWork(ScriptedWork):
-    """Idle, but for the drift."""
+    """Idle, except for the drift."""
 
     def __init__(self, name: str, bus: Any) -> None:
         super().__init__("idle", name, bus)

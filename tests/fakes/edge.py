@@ -42,7 +42,7 @@ class Probe:
         assert answer["ok"], answer
 
     def run_while(self, condition: Callable[[], bool], *, least: int = 200) -> None:
-        """Ask as long as the condition holds, and at least so many times, that a percentile means something."""
+        """Ask as long as the condition holds, and often enough for a percentile to mean something."""
         while condition() or len(self.seconds) < least:
             self.ask()
             assert len(self.seconds) < PROBES_MAX, "what is waited for does not end"
@@ -53,17 +53,17 @@ class Probe:
         worst = [(round(took * 1e3, 1), round(own * 1e3, 1)) for took, own in zip(self.seconds, self.own_seconds, strict=True)]
         worst = sorted(worst, key=lambda pair: pair[1])[-5:]
         assert percentile(self.own_seconds, 0.99) <= ANSWER_SECONDS_P99, (
-            f"the slowest of {len(self.seconds)} answers took so many ms, and of these with a processor: {worst}"
+            f"the slowest of {len(self.seconds)} answers, as (ms, ms with a processor): {worst}"
         )
 
     def _starved_seconds(self) -> float:
-        """How long agent and asker have waited for a processor in all their life. *Source:* proc_pid_schedstat."""
+        """How long agent and asker have waited for a processor so far. *Source:* proc_pid_schedstat."""
         waits = (Path(f"/proc/{pid}/schedstat").read_text().split()[1] for pid in self._pids)
         return sum(int(nanoseconds) for nanoseconds in waits) / 1e9
 
 
 def percentile(values: list[float], share: float) -> float:
-    """So much or less was this share of the values."""
+    """The smallest value that this share of the values does not exceed."""
     return sorted(values)[min(len(values) - 1, int(share * len(values)))]
 
 

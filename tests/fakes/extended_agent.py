@@ -15,7 +15,7 @@ if __name__ == "__main__":
     from agent.worker_set import WorkerSet, agent_worker_set
 
     def extended_worker_set(config: Config) -> WorkerSet:
-        """The agent's own workers; the fork server is told of the folder too."""
+        """The agent's own workers; the fork server gets the folder too."""
         return replace(agent_worker_set(config), preload=("fakes.extended_agent", "workers.runtime.preload"))
 
     os._exit(int(run(sys.argv[1:], os.environ, worker_set=extended_worker_set)))

@@ -87,7 +87,7 @@ class Tick(Struct):
 
 
 class LimitedTree(MemoryTree):
-    """A tree whose reader may hold only so many descriptors."""
+    """A tree whose reader may hold only a number of descriptors."""
 
     descriptors_max = 1 << 30
 

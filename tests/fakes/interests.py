@@ -7,7 +7,7 @@ from agent.ports import Interest
 
 
 def ready_of(interests: Iterable[Interest], seconds: float) -> tuple[list[int], list[int]]:
-    """The readable and the writable ones, after at most so long."""
+    """The readable and the writable ones, after at most this time."""
     waiting = list(interests)
     readable = [each.descriptor for each in waiting if each.readable]
     writable = [each.descriptor for each in waiting if each.writable]

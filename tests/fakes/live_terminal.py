@@ -41,7 +41,7 @@ class Terminal:
         fcntl.ioctl(self.leader, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
 
     def local_modes(self) -> int:
-        """Echo, line editing and the like."""
+        """Echo, line editing and similar modes."""
         return int(termios.tcgetattr(self.follower)[3])
 
 

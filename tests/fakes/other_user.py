@@ -1,4 +1,4 @@
-"""Work done by a real second user of the machine: a forked child gives up root for a user whom nobody else is."""
+"""Work done by a real second user of the machine: a forked child gives up root for a user id that nothing else uses."""
 
 import json
 import os

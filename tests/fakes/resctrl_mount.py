@@ -83,7 +83,7 @@ class EmulatedResctrl:
         return " is mounted at " in self.output
 
     def control(self, document: dict[str, Any]) -> dict[str, Any]:
-        """What it answers to one document of its control socket. *Raises:* AssertionError with the problem it tells of."""
+        """What it answers to one document of its control socket. *Raises:* AssertionError with the problem that it reports."""
         answer = self.ask(document)
         assert "problem" not in answer, answer["problem"]
         return answer

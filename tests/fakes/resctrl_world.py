@@ -180,7 +180,7 @@ class MemoryPod:
         self.living.clear()
 
 
-# Reads how many threads it shall start, answers when they run, and ends with its input.
+# Reads how many threads to start, answers when they run, and ends with its input.
 _PROGRAM = """
 import sys, threading
 end = threading.Event()

@@ -51,9 +51,9 @@ from supervisor.core.takeover import RELEASE_NS
 from supervisor.core.watchdog import ProcessState
 
 CHILDREN = {"control-plane": "control-plane", "sampler/a": "sampler", "sampler/b": "sampler", "gateway": "gateway"}
-# As the bus has it: a worker that lets more wait is told of as not draining.
+# The bus has this limit too: a worker with more waiting messages is reported as not draining.
 QUEUE_MAX = 64
-# A worker that waits for the longest restart delay is up again within so many looks.
+# Observations within which a worker that waits for the longest restart delay is up again.
 LOOKS_TO_PEACE_MAX = 200
 # What the supervisor may need, in looks, to see that nothing answers and to send all again.
 LOOKS_TO_REPAIR_MAX = 8
@@ -294,7 +294,7 @@ class RulesWorld:
         return True
 
     def publish(self, uid: str, group: str | None) -> None:
-        """There is a pod (or, `group` None, it is there no more), and the control plane sees it when it looks."""
+        """There is a pod (or, `group` None, it is gone), and the control plane sees it when it looks."""
         self.host.pop(pod_key(uid), None)
         if group is not None:
             self.host[pod_key(uid)] = canonical(Assignment(Unit(uid, UnitKind.POD, f"/kubepods/{uid}"), group, None, 1))

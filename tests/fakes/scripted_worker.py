@@ -155,7 +155,7 @@ def be_worker(take_order: Callable[[], bytes], page: int, stderr: int) -> None:
 
 
 def maker_of(launch: Launch) -> worker_main.MakeWork:
-    """How the work of a worker is made: the agent's own kinds as ever, all others by their script."""
+    """How the work of a worker is made: the agent's own kinds as usual, all others by their script."""
     if launch.kind in REAL_KINDS:
         return worker_main.registered_maker(launch)
 

@@ -83,7 +83,7 @@ class WorkerSetAgent(AgentProcess):
         os.close(fifo)
 
     def spare(self, worker: str) -> None:
-        """From its next start on, a worker that dies does so no more."""
+        """From its next start on, a worker that dies stays alive."""
         (self.orders / f"{worker}.spared").touch()
 
     def ledger(self, worker: str) -> list[Moment]:

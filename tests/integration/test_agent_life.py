@@ -76,7 +76,7 @@ def test_a_signal_ends_it_within_two_seconds(tmp_path: Path, number: int) -> Non
 
 
 def test_workers_do_not_hear_the_terminals_ctrl_c(tmp_path: Path) -> None:
-    """SIGINT to the whole process group reaches the supervisor alone; every worker ends in good order."""
+    """SIGINT to the whole process group reaches the supervisor alone; every worker stops cleanly."""
     agent = AgentProcess(tmp_path)
     agent.start()
     assert agent.process is not None

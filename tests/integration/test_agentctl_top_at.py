@@ -96,7 +96,7 @@ def test_the_first_line_says_which_moment_it_is(stored: None, top: Top) -> None:
 
 
 def test_a_moment_without_data_says_so_with_the_reason(tmp_path: Path, stored: None, top: Top) -> None:
-    """The nearest on both sides, and what table gap tells of that time."""
+    """The nearest on both sides, and what table gap says about that time."""
     gap = next(table for table in tables() if table.name == "gap")
     values: dict[str, object] = dict.fromkeys(gap.column_names)
     begin, end = MIDNIGHT + 10 * S, MIDNIGHT + 3_600 * S

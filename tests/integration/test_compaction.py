@@ -244,7 +244,7 @@ def test_a_strangers_file_leaves_its_day_as_it_is_and_is_told_once(new_host: New
 
 
 def test_a_seal_ends_the_compactor_and_the_day_is_taken_up_again(new_host: NewHost, points: Path) -> None:
-    """Rows in the spool come first; nothing is told of it but a count."""
+    """Rows in the spool come first; it is only counted."""
     host = new_host(OFF)
     batches = measure_days(host, 1)
     (points / "compactor.window_written").write_text("stop")

@@ -44,7 +44,7 @@ class Day:
         run: str = "run-1",
         group_rows: int = 1000,
     ) -> Path:
-        """One more file, in row groups of so many rows."""
+        """One more file, in row groups of a given size."""
         self.generation += 1
         segment = segment_id(self.generation, "0000abcd")
         rows = pyarrow.table(columns)

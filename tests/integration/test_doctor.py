@@ -151,7 +151,7 @@ def test_the_daemons_look_imports_nothing_heavy() -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-# In a mount namespace of its own: so many mounts first, and an emulated resctrl last whose program has died.
+# In a mount namespace of its own: many mounts first, and last an emulated resctrl whose program has died.
 BEHIND_MOUNTS = """
 import ctypes, os, sys
 folder, libc = sys.argv[1], ctypes.CDLL(None, use_errno=True)

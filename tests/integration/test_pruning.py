@@ -78,7 +78,7 @@ class Folder:
         return make_file(self.data / table / f"date=2024-01-{day:02d}" / name, size_bytes)
 
     def removals(self) -> list[Note]:
-        """What was told of removed files, but for the warning that comes before the first."""
+        """What was reported about removed files, without the warning that comes before the first."""
         return [note for note in self.bus.notes if note.kind == "quota_removed"]
 
     def left(self) -> list[Path]:
@@ -104,7 +104,7 @@ def folder(tmp_path: Path) -> Iterator[Folder]:
 
 
 def test_the_oldest_files_of_all_tables_go_and_their_empty_dates_with_them(folder: Folder) -> None:
-    """Only so many that sealed data and spool fit; what was removed is counted and told."""
+    """Files go until sealed data and spool fit; what was removed is counted and reported."""
     old = [folder.put(1), folder.put(1, table="occupancy"), folder.put(2)]
     kept = [folder.put(2), folder.put(3), folder.put(3, table="occupancy")]
     make_file(folder.state / "spool" / "20240104T000000Z-00000000456789ab.spool", KIB)

@@ -13,7 +13,7 @@ from fakes.stored_data import batch_of, head_of, process_row, write_segment
 from agent.cli.program import run
 
 LIMIT_MIB = 160
-# Tells on standard error, last, the most memory that was resident: what wait4 tells of it begins with its parent's.
+# Tells on standard error, last, the most memory that was resident: what wait4 reports for it begins with its parent's.
 PROGRAM = """
 import sys
 from agent.cli.main import main

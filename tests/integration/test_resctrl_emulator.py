@@ -295,7 +295,7 @@ def test_the_values_follow_the_cpu_time_of_the_members(tmp_path: Path) -> None:
 
 
 def test_a_scenario_says_what_goes_wrong(tmp_path: Path) -> None:
-    """Faults of a scenario and of the control socket come as written: so often, on these paths, and no more once cleared."""
+    """Faults of a scenario and of the control socket come as written: this often, on these paths, and no longer once cleared."""
     scenario = """
 seed = 7
 [[fault]]

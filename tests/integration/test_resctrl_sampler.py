@@ -84,7 +84,7 @@ def test_labels_bind_late(story: OccupancyStory) -> None:
 
 
 def test_domains_are_added_up_and_one_that_disappears_leaves_the_sum_of_the_rest(story: OccupancyStory) -> None:
-    """123 and 456 are 579; without the second it is 123, marked at the tick that met the hole and then no more."""
+    """123 and 456 are 579; without the second it is 123, marked only at the tick that met the hole."""
     path = story.make_pod("a")
     story.folder.put(f"{path}/mon_data/mon_L3_01", llc_occupancy=456)
     assert [row["llc_occupancy_bytes"] for row in story.tick()] == [579]

@@ -129,7 +129,7 @@ def test_an_emulator_that_dies_and_another_one_in_its_place(mounted: Mounted) ->
     mounted.tick_until({"absent": None}, "rates are measured")
     mounted.resctrl.kill()
     wait_until(lambda: bool(mounted.tick() or mounted.story.bus.conditions), "its end is noticed")
-    wait_until(lambda: not mounted.tick(), "nothing is told of it any more")
+    wait_until(lambda: not mounted.tick(), "it is no longer reported")
     condition = mounted.story.bus.conditions[-1]
     assert (condition.kind, condition.active, condition.blocks_ready) == ("unreadable", True, True)
     assert str(mounted.resctrl.mount) in condition.detail

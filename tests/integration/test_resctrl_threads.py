@@ -78,7 +78,7 @@ def test_threads_that_ended_are_counted_and_the_rest_goes_on(world: World) -> No
 
 
 def test_threads_born_between_listing_and_assigning_are_found_by_the_next_pass(world: World) -> None:
-    """A pass is clean only when nobody was outside; forks in the midst of one make another."""
+    """A pass is clean only when nobody was outside; forks during one require another."""
     pod = world.pod(3)
     path = world.groups.create_group(UID)
     forks = [2, 1]
@@ -124,7 +124,7 @@ def test_an_id_that_is_somebody_elses_by_now_is_found_and_given_back(world: Worl
 
 
 def test_a_thread_born_into_the_group_is_no_stray(world: World) -> None:
-    """Anyone who is born while strays are looked for is not thrown out."""
+    """A thread that starts during the search for strays is not removed."""
     pod = world.pod(3)
     path = world.groups.create_group(UID)
     world.groups.reconcile_group(path, pod)

@@ -106,7 +106,7 @@ def test_where_ctrl_c_is_ignored_it_stays_so() -> None:
 
 
 def test_once_a_program_listens_ctrl_c_is_its_own() -> None:
-    """agentctl ends what it does in good order, with 130."""
+    """agentctl stops cleanly, with exit code 130."""
     code = HELD_BACK.format(program="agentctl", root=str(ROOT), moment="evergauge._hear_interrupts()")
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False)
     assert "KeyboardInterrupt" in ended.stderr

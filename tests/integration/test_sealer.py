@@ -124,7 +124,7 @@ def test_segment_without_rows_makes_no_file(tmp_path: Path) -> None:
 
 
 def test_torn_tail_costs_nothing_else(tmp_path: Path) -> None:
-    """The record that a killed writer cut short is told of and is no damage."""
+    """The record that a killed writer cut short is reported and is no damage."""
     data = segment_of(5)
     report = sealed(segment_in(tmp_path, data[:-7]), tmp_path)
     assert (report["torn"], report["damaged_records"], report["rows"]) == (True, 0, 160)

@@ -413,7 +413,7 @@ def test_a_readers_requests_take_turns_and_ours_pass_by(harness: Harness) -> Non
 
 @needs_root
 def test_a_reader_that_reads_no_answer_keeps_its_turn_and_goes_with_it(harness: Harness) -> None:
-    """No further large answer is made for it; when it goes, who waited comes, and one that went waits no more."""
+    """No further large answer is made for it; when it goes, the next one is served, and one that has gone no longer waits."""
     harness.result = Text(text=LARGE)
     *deaf, gone, waiting = _reader_clients(harness, REQUESTS_MAX + 2)
     for reader in (*deaf, gone, waiting):

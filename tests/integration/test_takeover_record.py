@@ -61,7 +61,7 @@ def test_a_new_takeover_record_replaces_the_old_one_as_a_whole(tmp_path: Path) -
     old = _record_file(tmp_path / "takeover-record")
     old.note_server(SERVER)
     _record_file(tmp_path / "takeover-record").close()
-    # A supervisor that is dead but for its mapping writes into nothing.
+    # A supervisor that is dead and has only its mapping left writes into nothing.
     old.note_epoch("writer", 9)
     record = read_takeover_record(str(tmp_path / "takeover-record"))
     assert record is not None

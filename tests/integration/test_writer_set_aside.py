@@ -21,7 +21,7 @@ def name_of(generation: int) -> str:
 
 
 def keeper_with(folder: Path, generations: range, size_bytes: int, limit_bytes: int = 0) -> tuple[AsideKeeper, RecordingBus]:
-    """A folder with so many damaged files, looked at once."""
+    """A folder with a number of damaged files, looked at once."""
     folder.mkdir(exist_ok=True)
     for generation in generations:
         with (folder / name_of(generation)).open("wb") as file:

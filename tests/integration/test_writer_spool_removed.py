@@ -24,7 +24,7 @@ def host(tmp_path: Path) -> Iterator[WriterHost]:
 
 
 def kinds(host: WriterHost) -> list[str]:
-    """What was noted, but for the usual."""
+    """What was noted, without the usual events."""
     return [note.kind for note in host.bus.notes if note.kind != "sealed"]
 
 

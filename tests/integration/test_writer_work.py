@@ -138,7 +138,7 @@ def test_stop_seals_and_keeps_the_marks(host: Host) -> None:
 
 
 def test_bye_is_known_to_the_next_writer(host: Host) -> None:
-    """A sender that ended in good order leaves no gap behind."""
+    """A sender that stopped cleanly leaves no gap behind."""
     sender = host.sender()
     host.measure(sender)
     host.peer.put(sender.who, sender.goodbye())

@@ -14,7 +14,7 @@ from supervisor.core.child import TAKEOVER_ANSWER_NS
 from supervisor.core.takeover import RETRY_NS
 
 SEQUENCES = int(os.environ.get("EVERGAUGE_SEQUENCES", "2000"))
-# Told in so many tests, so that none of them comes near the time that a single test may take.
+# Split into this many tests, so that each stays well below the time limit of a test.
 PARTS = 5
 STEPS = 50
 

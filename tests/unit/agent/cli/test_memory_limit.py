@@ -13,7 +13,7 @@ GIB = 1024 * MIB
 
 
 def machine(total_mib: int, files: dict[str, str] | None = None) -> Callable[[str], str]:
-    """A machine of so much memory with these files besides."""
+    """A machine with this much memory and these files."""
     known = {"/proc/meminfo": f"MemTotal:       {total_mib << 10} kB\nMemFree: 1 kB\n", **(files or {})}
     return lambda path: known.get(path, "")
 

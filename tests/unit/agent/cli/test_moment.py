@@ -166,7 +166,7 @@ def test_an_instant_with_its_offset_comes_back(at: datetime, offset_minutes: int
 
 @given(st.integers(utc(2000, 1, 1) // S, utc(2037, 1, 1) // S), st.sampled_from([BERLIN, UTC, ZoneInfo("Australia/Lord_Howe")]))
 def test_every_local_minute_of_the_last_day_is_found_again(now: int, zone: ZoneInfo) -> None:
-    """A time of day as a clock on the wall shows it is at most a day old, but for a skipped hour."""
+    """A time of day as a clock on the wall shows it is at most a day old, plus a skipped hour."""
     shown = datetime.fromtimestamp(now, zone).strftime("%H:%M:%S")
     assert moment(shown, now * S, zone) == now * S
 

@@ -48,7 +48,7 @@ def test_half_a_letter_is_not_shown() -> None:
 
 
 def test_columns_of_a_table_stand_below_each_other() -> None:
-    """Whatever the letters: all lines but for their right end have one width."""
+    """All lines have one width, whatever letters they have; blanks at the right end do not count."""
     rows = [(text_of(name), "1") for name in ("web", "\u65e5\u672c\u8a9e", "e\u0301te\u0301", "\U0001f680 go", "a\x1b[2Jb")]
     lines = table((TextColumn("NAME"), TextColumn("N", right=True)), rows)
     assert {display_width(line) for line in lines} == {display_width("a\\x1b[2Jb  1")}

@@ -9,7 +9,7 @@ BEFORE = ClockReading(now_ns=100 * S, boot_ns=500 * S, cpu_ns=7 * S, run_delay_n
 
 
 def after(*, now_ns: int = 0, suspended_ns: int = 0, cpu_ns: int = 0, run_delay_ns: int | None = 0) -> ClockReading:
-    """A reading so much later by each clock."""
+    """A reading later by this much on each clock."""
     return ClockReading(
         BEFORE.now_ns + now_ns,
         BEFORE.boot_ns + now_ns + suspended_ns,

@@ -282,7 +282,7 @@ def test_the_control_plane_cannot_write_rules() -> None:
     assert len(story.supervisor_state.authority.state) == 0
 
 
-def test_a_workers_note_is_in_the_diary() -> None:
+def test_a_workers_note_is_in_the_event_history() -> None:
     """Nothing is only in a log."""
     story = Story(PAIR)
     story.bring_up("writer")

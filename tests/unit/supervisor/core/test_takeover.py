@@ -1,4 +1,4 @@
-"""A supervisor that inherits living workers: it counts on, and lets them keep their rules until its own are whole."""
+"""A supervisor that takes over living workers: it goes on counting, and lets them keep their rules until its own are whole."""
 
 from fakes.story import Story, spawns
 
@@ -139,7 +139,7 @@ def test_a_worker_that_is_no_longer_wanted_keeps_its_count_to_itself() -> None:
     assert set(story.supervisor_state.children) == set(CHILDREN)
 
 
-def test_deltas_follow_the_snapshot_of_an_heir() -> None:
+def test_deltas_follow_the_snapshot_after_a_takeover() -> None:
     """From then on it is a worker as any other."""
     story = _story("control-plane")
     story.acknowledge("control-plane", story.say("control-plane", Hello(103)))

@@ -201,7 +201,7 @@ def test_every_descriptor_is_given_back() -> None:
 
 
 def _crowd(tree: MemoryTree, *crowded: str, count: int = 25_000) -> MemoryTree:
-    """The same tree with so many leaked scopes in each of these directories."""
+    """The same tree with a number of leaked scopes in each of these directories."""
 
     class Crowded(MemoryTree):
         def list_directories(self, path: str = ".") -> list[str]:

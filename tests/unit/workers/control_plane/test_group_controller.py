@@ -741,7 +741,7 @@ def test_a_lock_that_is_never_released_does_not_keep_groups_from_being_looked_af
 
 
 def test_a_lock_that_is_never_released_is_named() -> None:
-    """For a moment it is nobody's business; a pod that goes without a group for longer is told of, with the reason."""
+    """A short wait is not reported; a pod that stays without a group for longer is, with the reason."""
     host = Host()
     host.run(UID, 10)
     assert host.resctrl.view().try_lock()

@@ -119,7 +119,7 @@ def test_an_empty_container_is_pending_and_is_looked_at_ever_more_seldom() -> No
 
 
 def test_a_storm_of_forks_does_not_hold_up_the_others() -> None:
-    """After so many passes that each found somebody outside, the group waits a moment."""
+    """After a number of passes that each found a thread outside, the group waits a moment."""
     plan, pod = _plan(), _own("a")
     plan.want([pod], 0)
     plan.next_step(0)

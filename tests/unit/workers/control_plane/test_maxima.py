@@ -30,7 +30,7 @@ SILENCE_NS_MAX = HANG_TIMEOUT.least
 
 
 class FlatTree:
-    """`agent.ports.KernelTree` of one v2 hierarchy with so many services side by side, each with one thread."""
+    """`agent.ports.KernelTree` of one v2 hierarchy with a number of services side by side, each with one thread."""
 
     def __init__(self, services: int) -> None:
         self.names = [f"app-{'x' * 12}-web-{number:05}.service" for number in range(services)]

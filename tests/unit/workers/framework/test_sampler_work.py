@@ -304,7 +304,7 @@ def test_what_cannot_be_read_is_known_before_the_worker_is_ready() -> None:
 
 
 def test_a_probe_that_knows_the_remedy_says_it_itself() -> None:
-    """Its own sentence, whether readiness waits for it, and the rows that tell of it are not lost."""
+    """Its own sentence, whether readiness waits for it, and the rows about it are not lost."""
     story = _started()
     row = (5,)
     story.probe.failure = UnreadableError("/mnt", "nothing is mounted", "mount it", blocks_ready=False, sample=((ROWS, [row]),))

@@ -36,7 +36,7 @@ def test_memory_is_that_of_the_threads_that_go_on() -> None:
 
 
 def test_memory_of_the_other_threads_is_followed_though_the_line_stands_still() -> None:
-    """The line of a first thread that has ended changes no more; the memory does."""
+    """The line of a first thread that has ended no longer changes; the memory does."""
     host = Host()
     host.born(5)
     _end_first_thread(host, 5, threads=2, rss_pages=100)

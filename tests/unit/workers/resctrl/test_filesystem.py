@@ -58,7 +58,7 @@ def test_another_mount_at_the_same_place_is_another(folder: Folder) -> None:
 
 
 def test_a_folder_that_is_no_resctrl_is_no_mount(folder: Folder) -> None:
-    """Another type, or a table that tells of another device, does not count; nor does a missing folder."""
+    """Another type, or a mount table with another device, does not count; nor does a missing folder."""
     folder.mounted("tmpfs")
     assert folder.filesystem.mount_id() is None
     folder.table.write_text(f"61 23 0:1 / {folder.root} rw - resctrl resctrl rw\n")

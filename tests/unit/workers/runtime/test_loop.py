@@ -470,7 +470,7 @@ def test_an_answer_of_the_supervisor_reaches_the_work(story: Story) -> None:
 
 
 def test_a_descriptor_of_the_work_is_heard_as_long_as_the_work_wants(story: Story) -> None:
-    """From the turn after it is named until it is named no more."""
+    """From the turn after it is named until it is no longer named."""
     readable = os.eventfd(1, os.EFD_CLOEXEC)
     silent = os.eventfd(0, os.EFD_CLOEXEC)
     story.work.wanted = (Interest(readable), Interest(silent))
@@ -493,7 +493,7 @@ def test_a_descriptor_is_waited_for_as_its_interest_says(story: Story) -> None:
     os.close(both)
 
 
-def test_a_failed_descriptor_is_told_to_whom_waits_for_it(story: Story) -> None:
+def test_a_failed_descriptor_is_reported_to_the_work_that_waits_for_it(story: Story) -> None:
     """The other end of a pipe is closed: writing there is what shows it."""
     reading, writing = os.pipe2(os.O_CLOEXEC)
     os.close(reading)

@@ -131,7 +131,7 @@ def test_the_end_is_told_even_when_the_buffer_is_full_and_only_once() -> None:
 
 
 def test_an_end_without_any_batch_is_told_too() -> None:
-    """A worker that measured nothing ends in good order like any other."""
+    """A worker that measured nothing stops cleanly like any other."""
     buffer = SendBuffer(bytes_max=BYTES_MAX)
     buffer.end()
     (only,) = _send_all(buffer)
@@ -196,13 +196,13 @@ class WriterStory(RuleBasedStateMachine):
         self.is_ended = True
 
     @precondition(lambda self: self.is_connected)
-    @rule(parcels_max=SEVERAL)
-    def send(self, parcels_max: int) -> None:
+    @rule(messages_max=SEVERAL)
+    def send(self, messages_max: int) -> None:
         """The socket takes some of what waits."""
         for pending in self.buffer.unsent():
-            if not parcels_max:
+            if not messages_max:
                 break
-            parcels_max -= 1
+            messages_max -= 1
             assert pending.seq > self.buffer.acknowledged_seq
             former = self.accepted.setdefault(pending.seq, pending)
             assert former == pending, "what is sent again is what was sent before"
@@ -211,10 +211,10 @@ class WriterStory(RuleBasedStateMachine):
             self.buffer.mark_sent()
 
     @precondition(lambda self: self.pipe)
-    @rule(parcels_max=SEVERAL)
-    def store(self, parcels_max: int) -> None:
+    @rule(messages_max=SEVERAL)
+    def store(self, messages_max: int) -> None:
         """The writer takes some of the pipe in, and answers each with what it has by then."""
-        for _ in range(min(parcels_max, len(self.pipe))):
+        for _ in range(min(messages_max, len(self.pipe))):
             pending = self.pipe.popleft()
             if pending.seq > self.have:
                 lost_last = max((lost.last_seq for lost in pending.head.lost), default=self.have)
@@ -277,7 +277,7 @@ TestWriterStory = WriterStory.TestCase
 TestWriterStory.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 
 
-def test_missed_ticks_and_endings_travel_with_the_next_kept_parcel() -> None:
+def test_missed_ticks_and_endings_travel_with_the_next_kept_batch() -> None:
     """Whatever is refused meanwhile; once kept, they are not told again."""
     buffer = SendBuffer(bytes_max=2 * OVERHEAD_BYTES, endings=(Ending(1, "worker_hung"),))
     missed = (Missed(3, 4, "starved"),)

@@ -312,7 +312,7 @@ def test_an_unchanged_line_costs_one_read() -> None:
 
 
 def test_only_numbers_are_processes() -> None:
-    """`self`, `meminfo` and the like are no processes and not opened."""
+    """`self`, `meminfo` and similar entries are no processes and are not opened."""
     host = Host()
     assert host.tick().rows == host.tick().tails == []
     assert [path for call, path in host.tree.calls if call == "open" and "/stat" in path and path != "self/status"] == []

@@ -1,4 +1,4 @@
-"""Random hosts: whatever is born, dies, works, moves or cannot be read, top rows and tail are the whole host, exactly."""
+"""Random hosts: whatever starts, ends, works, moves or cannot be read, top rows and tail are the whole host, exactly."""
 
 import errno
 from heapq import nlargest
@@ -31,7 +31,7 @@ class HostStory(RuleBasedStateMachine):
 
     @rule(pid=pids, cpu=clock_ticks, rss=pages, cgroup=cgroups)
     def begin_process(self, pid: int, cpu: int, rss: int, cgroup: str) -> None:
-        """A process is born; one of the same number dies first."""
+        """A process starts; one of the same number ends first."""
         self._mend(pid)
         if pid in self.host.processes:
             self.host.die(pid)
@@ -72,7 +72,7 @@ class HostStory(RuleBasedStateMachine):
 
     @rule(descriptors_max=st.integers(min_value=2, max_value=12))
     def limit_descriptors(self, descriptors_max: int) -> None:
-        """The sampler may open only so many files, or more again; never fewer than it has."""
+        """The limit of open files of the sampler falls or rises, never below what it has open."""
         self.host.tree.descriptors_max = max(descriptors_max, self.host.tree.open_descriptors + 1)
 
     @rule()

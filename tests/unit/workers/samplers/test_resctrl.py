@@ -59,7 +59,7 @@ def test_a_row_says_all_of_a_pod(story: OccupancyStory) -> None:
 
 
 def test_rows_of_an_emulated_resctrl_say_so(story: OccupancyStory) -> None:
-    """Also the last row of a group when the mount is gone, and what the worker tells of itself."""
+    """Also the last row of a group when the mount is gone, and the worker's own statistics."""
     story.folder.emulated = True
     story.make_pod("a")
     assert [row["emulated"] for row in story.tick()] == [True]

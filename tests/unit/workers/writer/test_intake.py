@@ -263,7 +263,7 @@ class World:
         return numbers, gaps
 
 
-def check_ledger(world: World) -> None:
+def check_stored(world: World) -> None:
     """Every number of every sender is stored once, or stands in one gap; none is in both."""
     numbers, gaps = world.stored()
     for sender in world.history:
@@ -296,7 +296,7 @@ def test_no_story_loses_or_doubles_a_batch(seed: int) -> None:
     for _ in range(120):
         world.step()
     world.settle()
-    check_ledger(world)
+    check_stored(world)
 
 
 @given(st.integers(0, 2**32))

@@ -95,7 +95,7 @@ def test_present_run_wins_over_others() -> None:
 
 
 def test_bye_is_remembered() -> None:
-    """A sender that ended in good order is known as ended, with the stamp of its last batch."""
+    """A sender that stopped cleanly is known as ended, with the stamp of its last batch."""
     assert marks_of(head() + batch(2) + batch(2, ended=True)) == [("run-1", "process", 1, 2, 20, True)]
 
 
@@ -116,7 +116,7 @@ def test_losses_of_the_writer_move_no_mark() -> None:
 
 
 def test_rows_that_did_not_fit_move_no_mark() -> None:
-    """Their row is written before the batch that they were left out of: who believed it would lose the rows that fit."""
+    """Their row is written before the batch that they were left out of: counting it as stored would lose the rows that fit."""
     assert marks_of(head() + batch(2) + gap(3, 3, Reason.BAD_ROW)) == [("run-1", "process", 1, 2, 20, False)]
 
 

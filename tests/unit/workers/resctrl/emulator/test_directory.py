@@ -1,4 +1,4 @@
-"""Making, removing and moving groups: who may stand where, what is said, what goes to whom."""
+"""Making, removing and moving groups: which places are allowed, which errors are given, which group gets the tasks."""
 
 import pytest
 from fakes.emulated_tree import EmulatedTree
@@ -127,7 +127,7 @@ def test_what_can_be_removed(path: str, error: str) -> None:
 
 
 def test_a_monitoring_groups_threads_go_to_its_parent() -> None:
-    """They keep their control group, and their children are born there."""
+    """They keep their control group, and their children start there."""
     tree = EmulatedTree("tiny")
     for name in ("c", "c/mon_groups/m"):
         tree.mkdir(name)

@@ -244,7 +244,7 @@ def test_what_the_file_system_has_not_is_refused(kernel: Kernel) -> None:
 
 
 def test_nobody_opens_a_read_only_file_for_writing(kernel: Kernel) -> None:
-    """Not even root, whom the kernel lets pass: resctrl has a check of its own."""
+    """Not even root, although the kernel lets root pass: resctrl has a check of its own."""
     node = kernel.look_up("fixed", kernel.look_up("dir"))
     assert kernel.ask(wire.OPEN, node, struct.pack("<II", os.O_WRONLY, 0))[0] == EACCES
     assert kernel.ask(wire.OPEN, node, struct.pack("<II", os.O_RDONLY, 0))[0] == 0

@@ -84,7 +84,7 @@ def test_without_occupancy_an_id_is_free_at_once() -> None:
 
 
 def test_a_removed_groups_traffic_keeps_no_id_busy() -> None:
-    """Whatever the group did while it was there, it brings no more lines in, and its old ones go."""
+    """Whatever the group did while it was there, it brings in no further cache lines, and its old ones go."""
     tree = EmulatedTree("tiny", ambient_bytes_per_second=8 << 20)
     full(tree)
     tree.emulation.declare("mon_groups/0", {0: 800 << 20}, tree.now_ns)

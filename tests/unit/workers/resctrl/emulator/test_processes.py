@@ -1,4 +1,4 @@
-"""News of threads on their way to the emulation, and what /proc tells of a thread."""
+"""Events of threads on their way to the emulation, and what /proc says about a thread."""
 
 import os
 import threading

@@ -1,4 +1,4 @@
-"""The `tasks` files: what they take, what they say, whom they list."""
+"""The `tasks` files: what they accept, which errors they give, which tasks they list."""
 
 import pytest
 from fakes.emulated_tree import EmulatedTree
