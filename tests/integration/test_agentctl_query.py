@@ -14,6 +14,7 @@ from typing import Any
 
 import duckdb
 import pytest
+from fakes.agentctl_here import agentctl_here
 from fakes.stored_data import (
     batch_of,
     head_of,
@@ -41,9 +42,7 @@ def query(tmp_path: Path) -> Query:
     (tmp_path / "spool").mkdir()
 
     def ask(statement: str, *words: str) -> tuple[int, str, str]:
-        output, warnings = io.StringIO(), io.StringIO()
-        line = ["query", statement, "--state-dir", str(tmp_path), "--runtime-dir", str(tmp_path), *words]
-        return run(line, {}, output, warnings), output.getvalue(), warnings.getvalue()
+        return agentctl_here(tmp_path, "query", statement, *words)
 
     return ask
 

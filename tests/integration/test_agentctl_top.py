@@ -1,6 +1,5 @@
 """agentctl top: one print of the newest data, and the live screen on a real terminal."""
 
-import io
 import json
 import os
 import shlex
@@ -10,12 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fakes.agentctl_here import agentctl_here
 from fakes.control_server import FakeControlServer
 from fakes.listed_pod import pod_list, pod_row
 from fakes.live_terminal import DEADLINE_SECONDS, on_terminal, top_line, watching
 from fakes.stored_data import PROCESS, batch_of, head_of, process_row, tail_row, write_parquet, write_segment
 
-from agent.cli.program import run
 from agent.cli.top_sample import ProcessTicks
 from agent.cli.top_source import SpoolFollower
 
@@ -33,9 +32,7 @@ def top(tmp_path: Path) -> Top:
     """Run `agentctl top` over the folders of the test."""
 
     def call(*words: str) -> tuple[int, str, str]:
-        output, warnings = io.StringIO(), io.StringIO()
-        code = run(["top", *words, "--state-dir", str(tmp_path), "--runtime-dir", str(tmp_path)], {}, output, warnings)
-        return code, output.getvalue(), warnings.getvalue()
+        return agentctl_here(tmp_path, "top", *words)
 
     return call
 

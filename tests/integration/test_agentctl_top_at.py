@@ -1,19 +1,18 @@
 """agentctl top --at: a moment of the past from sealed files and open spool, and the keys that go back and forth."""
 
-import io
 import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fakes.agentctl_here import agentctl_here
 from fakes.live_terminal import watching
 from fakes.sealed_files import seal
 from fakes.stored_data import batch_of, head_of, process_row, tail_row, write_segment
 from fakes.stored_occupancy import OCCUPANCY, occupancy_row, occupancy_tick
 
 from agent.cli import stored_rows
-from agent.cli.program import run
 from agent.cli.sealed_listing import list_sealed
 from agent.cli.top_history import HistoryReader, source_of
 from agent.model.table import Value
@@ -33,9 +32,7 @@ def top(tmp_path: Path) -> Top:
     """Run `agentctl top` over the folders of the test."""
 
     def call(*words: str) -> tuple[int, str, str]:
-        output, warnings = io.StringIO(), io.StringIO()
-        code = run(["top", *words, "--state-dir", str(tmp_path), "--runtime-dir", str(tmp_path)], {}, output, warnings)
-        return code, output.getvalue(), warnings.getvalue()
+        return agentctl_here(tmp_path, "top", *words)
 
     return call
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fakes.agentctl_here import agentctl_here
 from fakes.control_server import FakeControlServer
 from fakes.listed_pod import pod_list, pod_row
 from fakes.live_terminal import DEADLINE_SECONDS, watching
@@ -42,9 +43,7 @@ def top(tmp_path: Path) -> Top:
     """Run `agentctl top --occupancy` over the folders of the test."""
 
     def call(*words: str) -> tuple[int, str, str]:
-        output, warnings = io.StringIO(), io.StringIO()
-        line = ["top", "--occupancy", *words, "--state-dir", str(tmp_path), "--runtime-dir", str(tmp_path)]
-        return run(line, {}, output, warnings), output.getvalue(), warnings.getvalue()
+        return agentctl_here(tmp_path, "top", "--occupancy", *words)
 
     return call
 

@@ -1,6 +1,5 @@
 """agentctl query in folders in which others have put things: only the agent's own files are read, and the rest is named."""
 
-import io
 import json
 import os
 import shutil
@@ -10,10 +9,9 @@ from pathlib import Path
 
 import pyarrow
 import pytest
+from fakes.agentctl_here import agentctl_here
 from fakes.stored_data import FORMS, PROCESS, batch_of, head_of, marks_of, process_row, write_parquet, write_segment
 from pyarrow import parquet
-
-from agent.cli.program import run
 
 Put = Callable[[Path], object]
 
@@ -25,9 +23,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def ask(state: Path, statement: str = "SELECT pid, typeof(pid) AS type FROM process ORDER BY pid") -> tuple[int, str, str]:
-    output, warnings = io.StringIO(), io.StringIO()
-    line = ["query", statement, "--json", "--state-dir", str(state), "--runtime-dir", str(state)]
-    return run(line, {}, output, warnings), output.getvalue(), warnings.getvalue()
+    return agentctl_here(state, "query", statement, "--json")
 
 
 def write_file(path: Path, columns: dict[str, list[object]], marks: dict[str, str] | None = None) -> None:

@@ -1,6 +1,5 @@
 """Which files a query opens, and which rows it gives: by --since and --until, and by the statement's own bounds."""
 
-import io
 import json
 import os
 from collections.abc import Callable
@@ -9,13 +8,13 @@ from typing import Any
 
 import duckdb
 import pytest
+from fakes.agentctl_here import agentctl_here
 from fakes.sealed_files import seal
 from fakes.stored_data import batch_of, head_of, process_row, tail_row, write_segment
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.cli import held_files, query_database
-from agent.cli.program import run
 from agent.cli.query_database import QueryRequest, open_query_database
 from agent.cli.sealed_listing import list_sealed
 from agent.cli.sql_text import with_quoted_at
@@ -43,9 +42,7 @@ def query(tmp_path: Path) -> Query:
     (tmp_path / "spool").mkdir(exist_ok=True)
 
     def ask(statement: str, *words: str) -> tuple[int, str, str]:
-        output, warnings = io.StringIO(), io.StringIO()
-        line = ["query", statement, "--state-dir", str(tmp_path), "--runtime-dir", str(tmp_path), *words]
-        return run(line, {}, output, warnings), output.getvalue(), warnings.getvalue()
+        return agentctl_here(tmp_path, "query", statement, *words)
 
     return ask
 

@@ -1,18 +1,17 @@
 """A sealed file whose bytes changed: agentctl verify-data finds every one, and says what it cannot tell."""
 
-import io
 import json
 import os
 import random
 from pathlib import Path
 
 import pytest
+from fakes.agentctl_here import agentctl_here
 from fakes.number import number_of
 from fakes.stored_data import HOST, PROCESS, batch_of, head_of, marks_of, process_row, write_parquet, write_segment
 from pyarrow import parquet
 
 from agent.cli.memory_limit import held_to
-from agent.cli.program import run
 from agent.cli.sealed_check import FileState, check_file
 from agent.model.table import Row
 from agent.model.timebase import DAY
@@ -42,13 +41,8 @@ def seal_rows(state: Path, segment: str = "a", *, stamp: int = AT) -> Path:
     return Path(report.files[0].path)
 
 
-def ask(state: Path, *words: str) -> tuple[int, str, str]:
-    output, warnings = io.StringIO(), io.StringIO()
-    return (
-        run([*words, "--state-dir", str(state), "--runtime-dir", str(state)], {}, output, warnings),
-        output.getvalue(),
-        warnings.getvalue(),
-    )
+def ask(state: Path, command: str, *words: str) -> tuple[int, str, str]:
+    return agentctl_here(state, command, *words)
 
 
 def flip(path: Path, whole: bytes, bit: int) -> None:
