@@ -41,7 +41,7 @@ _MIB = 1 << 20
 
 
 def emulate(call: Call) -> int:
-    """`agentctl emulate-resctrl`."""
+    """`agentctl emulate-resctrl`. *Raises:* EvergaugeError."""
     # Imported here: no other command needs them.
     import os
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def schema(call: Call) -> int:
-    """`agentctl schema [TABLE]`."""
+    """`agentctl schema [TABLE]`. *Raises:* EvergaugeError."""
     from workers.registry import tables
 
     known = {table.name: table for table in tables()}

@@ -81,7 +81,7 @@ def ready(call: Call) -> int:
 
 
 def diag(call: Call) -> int:
-    """`agentctl diag`."""
+    """`agentctl diag`. *Raises:* EvergaugeError."""
     limit = call.whole("--limit", EVENTS_DEFAULT)
     if limit < 0:
         raise MisuseError("--limit", f"{limit} is not accepted", "write 0 or more")

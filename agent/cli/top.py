@@ -19,7 +19,7 @@ LINES_UNBOUNDED = 100_000
 
 
 def top(call: Call) -> int:
-    """`agentctl top`."""
+    """`agentctl top`. *Raises:* EvergaugeError."""
     interval_seconds = call.number("--interval", INTERVAL_SECONDS)
     if interval_seconds < INTERVAL_SECONDS_LEAST:
         raise MisuseError("--interval", f"{interval_seconds:g} is not accepted", f"write at least {INTERVAL_SECONDS_LEAST}")

@@ -26,7 +26,7 @@ footer may go unseen."
 
 
 def verify_data(call: Call) -> int:
-    """`agentctl verify-data`."""
+    """`agentctl verify-data`. *Raises:* EvergaugeError."""
     since = call.text("--since")
     if since is not None and _DATE.fullmatch(since) is None:
         raise MisuseError("--since", f"{since!a} is not accepted", "write a date such as 2024-01-31, in UTC")

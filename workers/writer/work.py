@@ -11,7 +11,6 @@ from agent.config import COMPACTION, STORAGE_QUOTA, Config, reader_gid
 from agent.failpoint import failpoint
 from agent.model.errors import ProtocolError, StorageError
 from agent.model.message import DataAck, DataHello, Identity
-from agent.model.rule_state import RuleState
 from agent.model.table import Table
 from agent.model.tables import GAP
 from agent.ports import Bus, Clock, DataPeer, Interest
@@ -113,9 +112,6 @@ class WriterWork(BaseWork):
             # Samplers that connected while this worker was still waiting for its rules.
             self._greet(self._core, self._peers.values())
 
-    def on_rules(self, rules: RuleState) -> None:
-        """The writer stores whatever comes; rules are for those who measure."""
-
     def next_deadline_ns(self) -> int | None:
         now_ns = self._clock.now_ns()
         segments = self._segments.deadlines(is_storing=self._is_storing)
@@ -168,12 +164,6 @@ class WriterWork(BaseWork):
 
     def take_replies(self) -> Sequence[tuple[str, dict[str, Any]]]:
         return self._archive.take_replies()
-
-    def on_answer(self, request: int, body: dict[str, Any]) -> None:
-        """The writer asks the supervisor nothing."""
-
-    def on_taken_over(self, now_ns: int) -> None:
-        """Nothing: what is stored does not depend on who supervises."""
 
     def on_stop(self, now_ns: int, *, for_good: bool) -> None:
         self._archive.stop()
