@@ -1,4 +1,4 @@
-"""Which group a user who is refused could join: the reader group shows itself in the group and mode of the agent's folders."""
+"""Which group a refused user could join: the group and mode of the agent's folders show the reader group."""
 
 import os
 

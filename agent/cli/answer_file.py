@@ -46,7 +46,7 @@ def _write_batches(answered: "QueryAnswer", sink: "ByteSink", make: "Callable[..
 
 
 def write_parquet(answered: "QueryAnswer", sink: "ByteSink") -> None:
-    """Parquet with page checksums."""
+    """Parquet with page checksums. *Raises:* MemoryError, EvergaugeError."""
     import_uncounted("pyarrow.parquet")
     from pyarrow import parquet
 

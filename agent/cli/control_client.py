@@ -146,7 +146,7 @@ def ask(path: str, operation: str, arguments: "dict[str, object]", timeout_secon
 def ask_here_or_there(
     path: str, elsewhere: str, operation: str, arguments: "dict[str, object]", timeout_seconds: float
 ) -> "dict[str, object]":
-    """As `ask`; where no agent answers at `path`, one may at `elsewhere` (empty: nowhere else)."""
+    """As `ask`; if no agent answers at `path`, ask at `elsewhere` (empty: nowhere else). *Raises:* as `ask`."""
     until = time.monotonic() + timeout_seconds
     try:
         return ask(path, operation, arguments, timeout_seconds)

@@ -201,7 +201,7 @@ _UNGROUPED = ("failed", "ignored")
 
 
 def held_now(sample: Occupancy, pods: Iterable[PodRow]) -> Occupancy:
-    """The sample without the pods of `list-pods` that have no group now: what they had is no longer so."""
+    """The sample without the pods that have no group in `list-pods` now: their old values no longer hold."""
     gone = {pod.uid for pod in pods if pod.group_state in _UNGROUPED}
     return replace(sample, pods=tuple(reading for reading in sample.pods if reading.pod_uid not in gone))
 

@@ -45,7 +45,7 @@ class ProcessTop(Top[Sample]):
         return HistoryReader(source, sample_at)
 
     def _pod_names(self, sample: Sample) -> Mapping[str, str]:
-        """The names that the agent gives now, and for the past those that were stored then where it gives none."""
+        """The names that the agent gives now; for the past, stored names where it gives none."""
         uids = {process.pod_uid for process in sample.processes if process.pod_uid is not None}
         if self.moment is None or uids <= self.names.pods.keys():
             return self.names.pods

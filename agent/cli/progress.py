@@ -27,7 +27,7 @@ class Progress:
         self.count = 0
 
     def add(self, count: int) -> None:
-        """So many more are done."""
+        """Count this many more as done."""
         self.count += count
         self.draw()
 

@@ -30,7 +30,7 @@ BINARY_FORMATS = ("arrow", "parquet")
 
 
 def query(call: Call) -> int:
-    """`agentctl query SQL`."""
+    """`agentctl query SQL`. *Raises:* EvergaugeError with a sentence and an exit code."""
     form = _format(call)
     rows_max = call.whole("--max-rows", TABLE_ROWS)
     if not 0 < rows_max <= TABLE_ROWS_MAX:

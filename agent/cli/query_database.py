@@ -266,7 +266,7 @@ def _parts_of(table: Table | None, files: list[HeldFile], spool: SpoolContents, 
 
 
 def _refuse_if_all_are_refused(chosen: HeldChoice) -> None:
-    """An empty answer would be a lie where this user may read nothing. *Raises:* PermissionRefused."""
+    """Refuse an empty answer where this user may read none of the files. *Raises:* PermissionRefused."""
     if not chosen.files and any(entry.refused for entry in chosen.left_out):
         first = next(entry for entry in chosen.left_out if entry.refused)
         raise refusal(first.path, PermissionError())

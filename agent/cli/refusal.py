@@ -1,4 +1,4 @@
-"""Whose agent it is that a user may not ask, as far as the file system shows it, and what the user can do."""
+"""The failure of a user who may not ask the agent: whose agent it is, as far as the file system shows it, and the remedy."""
 
 import os
 

@@ -27,7 +27,10 @@ StampedT = TypeVar("StampedT", bound=Stamped)
 
 
 class Top(ABC, Generic[StampedT]):
-    """Samples and names together: one screen whenever it is asked for. One class for each view."""
+    """Samples and names together: one screen at each request. One class for each view.
+
+    *Raises:* MisuseError where `--sort` names no order of the view.
+    """
 
     # The orders that it knows, the usual first, and the keys that choose them.
     sorts: ClassVar[tuple[str, ...]]

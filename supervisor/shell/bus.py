@@ -25,7 +25,10 @@ CHILDREN_MAX = 64
 
 
 class BusRouter:
-    """Messages from and to the workers of one run. Frames of other runs, and malformed ones, are counted."""
+    """Messages from and to the workers of one run. Frames of other runs, and malformed ones, are counted.
+
+    *Raises:* OSError, zmq.ZMQError where it cannot listen at `path`.
+    """
 
     def __init__(self, path: str, run: str) -> None:
         self._run = run

@@ -22,7 +22,7 @@ class ProcessStatistics:
     """The cost of one process. The descriptor answers ESRCH after its end, so a reused number is never measured."""
 
     def __init__(self, pid: int) -> None:
-        """*Raises:* OSError when the process is gone or there is no descriptor left."""
+        """*Raises:* OSError when the process is gone or there is no descriptor left. *Source:* proc_pid_stat(5)."""
         self._stat = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
         self._samples: deque[tuple[int, int]] = deque(maxlen=_SAMPLES_MAX)
         self._latest: tuple[int, int] | None = None

@@ -1,4 +1,4 @@
-"""From assignments to the groups that they ask for, and what to say of those that none was made for. PURE."""
+"""From assignments to the groups that they ask for, and the sentence about units without a group. PURE."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ def desired_group(group: str, members: Sequence[Assignment], places: Mapping[str
 
 
 def unmeasured_sentence(unmeasured: Sequence[tuple[str, str]]) -> str:
-    """What is said of units without a group, each given by kind and detail of its reason; empty when there are none."""
+    """The sentence about units without a group, each given by kind and detail of its reason; empty when there are none."""
     if not unmeasured:
         return ""
     by_kind = Counter(kind for kind, _detail in unmeasured)

@@ -1,4 +1,4 @@
-"""In which order the directories of a tree are looked at when there may be more than can be. PURE.
+"""The order in which directories of a tree are scanned when there may be too many to scan all. PURE.
 
 Directories of pods come first, wherever they are found. All others share: what lies below a directory takes turns with what
 lies below its neighbours, so that a subtree with too many groups, however deep or wide, hides only its own; and among neighbours

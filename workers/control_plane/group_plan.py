@@ -1,4 +1,4 @@
-"""Which monitoring groups are to be made, checked and given back, in which order, and who goes without. PURE.
+"""Which monitoring groups are to be made, checked and given back, in which order, and which groups go without an id. PURE.
 
 Monitoring ids are few. While there are enough, everybody has one; when there are not, the priority of the rule that chose a
 group decides: a group gives way to one of higher priority, never to an equal. A group without one has its reason.
@@ -73,7 +73,7 @@ class GroupPlan:
         self._of_unit = units
 
     def end_adoption(self, now_ns: int) -> None:
-        """What a predecessor made and nobody wanted by now goes."""
+        """Remove what a predecessor made and no unit has asked for by now."""
         for group, paths in self._adopted.items():
             for path in paths:
                 self._leaving[path] = (group, now_ns)
@@ -97,7 +97,7 @@ class GroupPlan:
         return new
 
     def _create_soon(self, now_ns: int) -> None:
-        """Somebody who did not wait yet may be important enough for another one to give way."""
+        """A group that did not wait yet may have enough priority for another one to give way."""
         self._create_at_ns = min(self._create_at_ns, now_ns)
 
     def _leave(self, group: PlannedGroup, now_ns: int) -> None:

@@ -1,4 +1,4 @@
-"""What a person should know of the monitoring groups: conditions that last, and events. It decides nothing about groups."""
+"""Reports on the monitoring groups: lasting conditions and events. It decides nothing about groups."""
 
 from agent.model.message import Note
 from agent.model.timebase import S
@@ -20,7 +20,7 @@ _Fields = dict[str, str | int | float | bool | None]
 
 
 class GroupReport:
-    """Tells of one host's plan."""
+    """Reports on one host's plan."""
 
     def __init__(self, plan: GroupPlan, clock: Clock, bus: Bus) -> None:
         self._plan = plan
@@ -33,7 +33,7 @@ class GroupReport:
         self._vanished_told = 0
 
     def on_start(self, now_ns: int) -> None:
-        """Nobody waits yet."""
+        """No unit waits yet."""
         self._delayed_since_ns = now_ns
 
     def tell_cleanup(self, report: CleanupReport) -> None:

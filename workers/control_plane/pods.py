@@ -125,7 +125,7 @@ def _in_order(identities: Mapping[str, UnitIdentity]) -> list[str]:
 
 
 def with_unseen(units: dict[str, Unit], present: Mapping[str, Assignment], unreadable: tuple[str, ...]) -> dict[str, Unit]:
-    """The units, and those held so far that lie in directories this look could not read: nobody knows that they ended."""
+    """The units, and those held so far that lie in directories this look could not read: it is not known that they ended."""
     if not unreadable:
         return units
     below = tuple(f"{path}/" for path in unreadable)

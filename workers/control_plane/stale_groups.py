@@ -1,4 +1,4 @@
-"""Directories of groups of ours that serve nobody any more: what an earlier control plane or agent has left."""
+"""Finds directories of our groups that no unit needs any more: leftovers of an earlier control plane or agent."""
 
 from collections.abc import Iterator
 

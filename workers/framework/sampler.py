@@ -24,7 +24,7 @@ Sample = Sequence[tuple[Table, Sequence[Row]]]
 
 
 class UnreadableError(EvergaugeError):
-    """Nothing at all can be read. `sample` are rows that say so; without `blocks_ready` the agent is ready in spite of it."""
+    """Nothing at all can be read. `sample` are rows that say so; without `blocks_ready` the agent is still ready."""
 
     def __init__(self, where: str, problem: str, remedy: str, *, blocks_ready: bool = True, sample: Sample = ()) -> None:
         super().__init__(where, problem, remedy)
@@ -86,7 +86,7 @@ class Probe(Protocol):
         ...
 
     def stats(self) -> dict[str, Any]:
-        """What it says of itself in `status` and /metrics: JSON values by name."""
+        """Its statistics for `status` and /metrics: JSON values by name."""
         ...
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The work of every sampler: one sample per tick, on the grid that all share, and what must be said of ticks without one."""
+"""The work of every sampler: one sample per tick, on the grid that all share, and how ticks without a sample are reported."""
 
 from collections.abc import Callable
 from typing import Any
@@ -150,7 +150,7 @@ class SamplerWork(BaseWork):
             self._dropped_told_at_ns = now_ns
 
     def stats(self) -> dict[str, Any]:
-        """Its ticks, its rows, and what the probe says of itself; times in seconds."""
+        """Its ticks, its rows, and the statistics of the probe; times in seconds."""
         return {
             "ticks": self._ticks,
             "ticks_missed": 0 if self._grid is None else self._grid.missed_ticks,

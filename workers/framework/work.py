@@ -42,7 +42,7 @@ class BaseWork:
         return False
 
     def stats(self) -> dict[str, Any]:
-        """What it says of itself in `status` and /metrics: JSON values by name."""
+        """Its statistics for `status` and /metrics: JSON values by name."""
         return {}
 
     def on_ask(self, what: str, now_ns: int) -> dict[str, Any] | None:

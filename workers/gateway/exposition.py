@@ -65,7 +65,7 @@ def import_from_client(name: str) -> ModuleType:
     """A module of the client, without running the file of the package around it.
 
     During the import an empty package is in `sys.modules`, so that a later `import prometheus_client`
-    is the whole one again. If a version moves its modules, the ImportError says so at the first scrape of any test.
+    is the whole one again. *Raises:* ImportError where the client is missing, or a later version has moved its modules.
     """
     if name in sys.modules or _CLIENT in sys.modules:
         return import_module(name)

@@ -1,4 +1,4 @@
-"""The program that holds the port that the gateway wants, as far as this user may see it. *Source:* proc(5)."""
+"""The program that holds the port that the gateway wants, as far as this user can see it. *Source:* proc(5)."""
 
 import os
 from collections.abc import Iterator

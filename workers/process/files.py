@@ -28,7 +28,7 @@ class ProcFiles:
         return len(self.pool)
 
     def keep(self, name: str) -> None:
-        """Keep the `stat` of a process open, unless there are as many as this process may have. *Raises:* OSError."""
+        """Keep the `stat` of a process open, up to the limit of open files. *Raises:* OSError. *Source:* proc_pid_stat(5)."""
         self.pool.keep(name, f"{name}/stat")
 
     def give_back(self, name: str) -> None:

@@ -209,7 +209,7 @@ class ProcessTable:
         self._place(process)
 
     def _count(self, failure: OSError | KernelFormatError) -> None:
-        """A process that ended under the reader's hands is no failure."""
+        """A process that ended while it was read is no failure."""
         number = failure.errno if isinstance(failure, OSError) else None
         self.unreadable += number not in (ESRCH, ENOENT)
         self.refused += number in (EACCES, EPERM)
@@ -236,7 +236,7 @@ class ProcessTable:
         total.incomplete += process.is_incomplete
 
     def _memory_of_threads(self, process: TrackedProcess) -> int | None:
-        """Resident pages as a thread that goes on tells them; None: there is none that does."""
+        """Resident pages, from the line of a thread that still runs; None: there is none."""
         folder = f"{process.name}/task"
         if process.thread is not None and (pages := self._memory_of_thread(folder, process.thread)):
             return pages

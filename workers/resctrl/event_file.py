@@ -27,7 +27,7 @@ class EventFileReader:
         self.is_failing = False
 
     def take(self, content: bytes, at_ns: int) -> None:
-        """What was read, and when."""
+        """Keep the value that was read, and when."""
         self.content = content
         self.is_failing = False
         self.value = value = parse_event(content)
@@ -35,7 +35,7 @@ class EventFileReader:
             self.rate = self.counter.rate(value, at_ns) if value.__class__ is int else value
 
     def fail(self, reason: Absence) -> None:
-        """It could not be read."""
+        """Keep the reason why it could not be read."""
         self.value = self.rate = reason
 
 

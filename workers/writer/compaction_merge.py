@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from workers.writer.compaction_order import in_order, within
+from workers.writer.compaction_row_order import in_order, within
 from workers.writer.compaction_source import SourceFile, SourceReader, UnfitError, version_of
 from workers.writer.compaction_window import BYTES_MAX, ROWS_MAX, RowGroup, Window, halves, is_too_large, whole
 

@@ -1,4 +1,4 @@
-"""Opens what the writer stores to the reader group, where there is one. A refusal never keeps it from storing: it is told."""
+"""Opens what the writer stores to the reader group, where there is one. A refusal never stops storing; it is reported."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Who asked for a rotation and waits until all segments that there were then are sealed. PURE."""
+"""Requests for a rotation that wait until all segments of that moment are sealed. PURE."""
 
 from collections.abc import Collection
 from typing import Any

@@ -101,11 +101,11 @@ class AsideKeeper:
 
     @property
     def is_holding(self) -> bool:
-        """Something lies there, or nobody can tell."""
+        """Whether the folder holds something, or cannot be read."""
         return _KIND in self._conditions
 
     def stats(self) -> dict[str, int]:
-        """What lies there, and how many files went because there were too many."""
+        """The content of the folder, and how many files were removed because there were too many."""
         return {"set_aside_files": self._files, "set_aside_bytes": self._bytes, "set_aside_removed_files": self._removed}
 
     def keep(self) -> None:
