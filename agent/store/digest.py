@@ -37,7 +37,7 @@ def add_digest(path: str) -> None:
         footer_at = _footer_at(descriptor, size)
         assert footer_at is not None
         assert size - footer_at <= _FOOTER_BYTES_MAX
-        footer = _read(descriptor, footer_at, size)
+        footer = read_range(descriptor, footer_at, size)
         digest = _digest_of(descriptor, footer_at, footer)
         _write(descriptor, MAGIC + digest + footer, footer_at)
     finally:
@@ -50,11 +50,26 @@ def check_digest(descriptor: int) -> DigestVerdict:
     footer_at = _footer_at(descriptor, size)
     if footer_at is None or footer_at < BLOCK_BYTES or size - footer_at > _FOOTER_BYTES_MAX:
         return DigestVerdict.NONE
-    block = _read(descriptor, footer_at - BLOCK_BYTES, footer_at)
+    block = read_range(descriptor, footer_at - BLOCK_BYTES, footer_at)
     if not block.startswith(MAGIC):
         return DigestVerdict.NONE
-    digest = _digest_of(descriptor, footer_at - BLOCK_BYTES, _read(descriptor, footer_at, size))
+    digest = _digest_of(descriptor, footer_at - BLOCK_BYTES, read_range(descriptor, footer_at, size))
     return DigestVerdict.GOOD if digest == block[len(MAGIC) :] else DigestVerdict.DAMAGED
+
+
+def check_digest_of(data: bytes) -> DigestVerdict:
+    """As `check_digest`, of a file that was read into memory."""
+    footer_at = len(data) - TRAILER_BYTES - int.from_bytes(data[-TRAILER_BYTES:-4], "little")
+    if footer_at < BLOCK_BYTES:
+        return DigestVerdict.NONE
+    pages_end = footer_at - BLOCK_BYTES
+    block = data[pages_end:footer_at]
+    if not block.startswith(MAGIC):
+        return DigestVerdict.NONE
+    view = memoryview(data)
+    state = blake2b(view[:pages_end], digest_size=DIGEST_BYTES)
+    state.update(view[footer_at:])
+    return DigestVerdict.GOOD if state.digest() == block[len(MAGIC) :] else DigestVerdict.DAMAGED
 
 
 def _footer_at(descriptor: int, size: int) -> int | None:
@@ -68,13 +83,13 @@ def _digest_of(descriptor: int, pages_end: int, footer: bytes) -> bytes:
     """The digest of the bytes before `pages_end` and of the footer with its trailer."""
     state = blake2b(digest_size=DIGEST_BYTES)
     for offset in range(0, pages_end, _CHUNK_BYTES):
-        state.update(_read(descriptor, offset, min(pages_end, offset + _CHUNK_BYTES)))
+        state.update(read_range(descriptor, offset, min(pages_end, offset + _CHUNK_BYTES)))
     state.update(footer)
     return state.digest()
 
 
-def _read(descriptor: int, begin: int, end: int) -> bytes:
-    """The bytes between two offsets, fewer where the file ends."""
+def read_range(descriptor: int, begin: int, end: int) -> bytes:
+    """The bytes between two offsets, fewer where the file ends. *Raises:* OSError."""
     parts: list[bytes] = []
     while begin < end and (part := os.pread(descriptor, end - begin, begin)):
         parts.append(part)

@@ -68,14 +68,17 @@ def _read(
     for group in window.groups:
         found = kept.pop(group, None)
         part = sources.read(group) if found is None else found
-        if group.last_ns >= window.end_ns and part.nbytes <= KEPT_BYTES_MAX and len(kept) < KEPT_MAX:
+        # Arrow walks through all buffers for it: 70 us for 26 columns.
+        part_bytes = part.nbytes
+        if group.last_ns >= window.end_ns and part_bytes <= KEPT_BYTES_MAX and len(kept) < KEPT_MAX:
             kept[group] = part
         if not window.holds_whole(group):
             part = within(part, window, sources.rows)
+            part_bytes = part.nbytes
         if part.num_rows:
             parts.append(_as(part, schema))
             rows += part.num_rows
-            size_bytes += part.nbytes
+            size_bytes += part_bytes
         if window.is_divisible and (rows > ROWS_MAX or size_bytes > BYTES_MAX) and rows > 1:
             return None
     return pyarrow.concat_tables(parts) if parts else schema.empty_table()
@@ -85,6 +88,8 @@ def _as(part: "pyarrow.Table", schema: "pyarrow.Schema") -> "pyarrow.Table":
     """The same rows with all columns of the schema: nulls where its file had none."""
     import pyarrow
 
+    if part.schema.equals(schema):
+        return part
     columns = [
         part.column(field.name) if field.name in part.schema.names else pyarrow.nulls(part.num_rows, field.type) for field in schema
     ]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from agent.model.foreign import readable
-from agent.store.digest import DigestVerdict, check_digest
+from agent.store.digest import DigestVerdict, check_digest, check_digest_of, read_range
 from workers.writer.compaction_plan import Source
 from workers.writer.compaction_window import RowGroup
 
@@ -27,6 +27,10 @@ TIME = "timestamp"
 _OPEN_MAX = 16
 # Footers kept parsed, enough for the files of a usual day: 18 MiB for this many files of `occupancy_domain`.
 _FOOTERS_MAX = 128
+# Files up to this size are read once, for digest and rows: those of a usual day. All that are kept together have at most so many
+# bytes; what is beyond is read again when its rows are due.
+_WHOLE_BYTES_MAX = 1 << 20
+_KEPT_BYTES_MAX = 16 << 20
 
 
 class UnfitError(Exception):
@@ -61,6 +65,8 @@ class SourceReader:
         self.groups: list[RowGroup] = []
         self._opened: OrderedDict[int, ParquetFile] = OrderedDict()
         self._footers: dict[int, FileMetaData] = {}
+        self._kept: dict[int, bytes] = {}
+        self._kept_bytes = 0
         self._told_bytes = self._decoded_bytes = 0
         for source in sources:
             self._add(folder, table, install, source)
@@ -95,8 +101,11 @@ class SourceReader:
         import pyarrow
 
         path = os.path.join(folder, source.name)
-        size_bytes = _checked_size(path, source.name)
         number = len(self.files)
+        size_bytes, data = _checked(path, source.name)
+        if data is not None and self._kept_bytes + size_bytes <= _KEPT_BYTES_MAX:
+            self._kept[number] = data
+            self._kept_bytes += size_bytes
         try:
             opened = self._open(number, path)
             metadata = opened.metadata
@@ -130,7 +139,9 @@ class SourceReader:
         import pyarrow
         from pyarrow.parquet import ParquetFile
 
-        opened = ParquetFile(pyarrow.OSFile(path, "rb"), metadata=self._footers.get(number), pre_buffer=False)
+        data = self._kept.get(number)
+        file = pyarrow.OSFile(path, "rb") if data is None else pyarrow.BufferReader(data)
+        opened = ParquetFile(file, metadata=self._footers.get(number), pre_buffer=False)
         if len(self._footers) < _FOOTERS_MAX:
             self._footers[number] = opened.metadata
         self._opened[number] = opened
@@ -140,8 +151,8 @@ class SourceReader:
         return opened
 
 
-def _checked_size(path: str, name: str) -> int:
-    """The bytes of a file that is ours and whole. *Raises:* UnfitError, OSError."""
+def _checked(path: str, name: str) -> tuple[int, bytes | None]:
+    """The size of a file that is ours and whole, and what it holds, None: it is large. *Raises:* UnfitError, OSError."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except PermissionError as cause:
@@ -154,9 +165,11 @@ def _checked_size(path: str, name: str) -> int:
             raise UnfitError(name, "it is no regular file")
         if found.st_uid != os.geteuid():
             raise UnfitError(name, f"it belongs to user {found.st_uid}")
-        if check_digest(descriptor) is not DigestVerdict.GOOD:
+        data = read_range(descriptor, 0, found.st_size) if found.st_size <= _WHOLE_BYTES_MAX else None
+        verdict = check_digest(descriptor) if data is None else check_digest_of(data)
+        if verdict is not DigestVerdict.GOOD:
             raise UnfitError(name, "its bytes are not those that were sealed", is_damaged=True)
-        return found.st_size
+        return found.st_size, data
     finally:
         os.close(descriptor)
 
