@@ -100,6 +100,8 @@ def _header(sample: Occupancy, groups: Sequence[SharedGroup], everywhere: frozen
         notes.append(f"{missing.column or missing.event} {missing.reason}")
     if sample.damaged:
         notes.append(f"{counted(sample.damaged, 'damaged batch')} left out")
+    if sample.bad_rows:
+        notes.append(f"{counted(sample.bad_rows, 'bad row')} left out")
     order = f"by {view.sort}   {view.keys}".rstrip()
     # What is known to be missing comes before the keys where a line is cut.
     told = list(filter(None, (order, "; ".join(dict.fromkeys(notes)), view.time_keys)))

@@ -59,7 +59,7 @@ class Occupancy(Struct, frozen=True):
     """All measured pods of a host at one moment (unix time in nanoseconds).
 
     `past` holds, oldest first, what every group had in each of the ticks kept, the newest being that of `pods`;
-    `damaged` counts the batches of these ticks that could not be read.
+    `damaged` counts the batches of these ticks that could not be read, `bad_rows` the rows that do not fit their table.
     """
 
     at_wall_ns: int
@@ -67,25 +67,29 @@ class Occupancy(Struct, frozen=True):
     pods: tuple[PodReading, ...]
     past: tuple[Mapping[str, Moment], ...]
     damaged: int = 0
+    bad_rows: int = 0
 
 
 class OccupancyTick:
-    """One tick: readings, batches that are not decoded yet, and how many of them were unreadable."""
+    """One tick: readings, batches that are not decoded yet, and how many of them, and of their rows, were unreadable."""
 
-    __slots__ = ("damaged", "readings", "waiting")
+    __slots__ = ("bad_rows", "damaged", "readings", "waiting")
 
     def __init__(self) -> None:
         self.waiting: list[tuple[TableForm, bytes]] = []
         self.readings: list[PodReading] = []
-        self.damaged = 0
+        self.damaged = self.bad_rows = 0
 
     def settle(self) -> None:
         """Decode what waits, batch by batch, so that one that is damaged costs no other."""
         for form, encoded in self.waiting:
             try:
-                self.readings += _readings(form, encoded)
+                readings, bad_rows = _readings(form, encoded)
             except FormatError:
                 self.damaged += 1
+            else:
+                self.readings += readings
+                self.bad_rows += bad_rows
         self.waiting.clear()
 
     def by_group(self) -> dict[str, Moment]:
@@ -138,16 +142,17 @@ def _occupancy(host: str, by_stamp: Mapping[int, OccupancyTick]) -> Occupancy | 
         pods=tuple(held[newest].readings),
         past=tuple(tick.by_group() for tick in held.values()),
         damaged=sum(tick.damaged for tick in by_stamp.values()),
+        bad_rows=sum(tick.bad_rows for tick in by_stamp.values()),
     )
 
 
-def _readings(form: TableForm, encoded: bytes) -> list[PodReading]:
+def _readings(form: TableForm, encoded: bytes) -> tuple[list[PodReading], int]:
     # A column that a segment's form lacks, or that has another place in it, is found by its name.
     places = [form.names.index(name) if name in form.names else None for name in COLUMNS]
     rows, bad = RowDecoder(form).decode(encoded)
     if bad and not rows:
         raise FormatError("spool rows", f"no row of a batch fits its table: {bad[0].problem}")
-    return [reading_of(*(None if place is None else row[place] for place in places)) for row in rows]
+    return [reading_of(*(None if place is None else row[place] for place in places)) for row in rows], len(bad)
 
 
 def reading_of(*values: Value) -> PodReading:

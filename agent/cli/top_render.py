@@ -70,8 +70,9 @@ def _header(sample: Sample, view: ProcessView) -> list[str]:
     total = load_of([*sample.processes, *sample.tail])
     cpu = ABSENT if total.cpu_share is None else f"{_cpu(total)} %"
     sums = f"{counted(total.processes, 'process')}   CPU {cpu}   RSS {bytes_of(total.rss_bytes)}   by {view.sort}"
+    left_out = f"   {counted(sample.bad_rows, 'bad row')} left out" if sample.bad_rows else ""
     first = heading(sample.host, sample.at_wall_ns, view.now_wall_ns, view.trouble, view.moment)
-    return [first, f"{sums}   {view.keys}".rstrip(), view.time_keys]
+    return [first, f"{sums}{left_out}   {view.keys}".rstrip(), view.time_keys]
 
 
 # A line of the table: PID, USER, POD, COMMAND, STATE, THREADS, CPU%, RSS. A line about several processes has its own words

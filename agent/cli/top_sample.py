@@ -6,6 +6,7 @@ A sample is whole: the named processes of table `process` and, per pod, all othe
 from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from agent.model.errors import FormatError
 from agent.model.table import Value
@@ -43,12 +44,16 @@ class Tail(Struct, frozen=True):
 
 
 class Sample(Struct, frozen=True):
-    """All processes of a host at one moment (unix time in nanoseconds)."""
+    """All processes of a host at one moment (unix time in nanoseconds).
+
+    `bad_rows` counts the rows of the open spool that do not fit their table: what they say is not in the sample.
+    """
 
     at_wall_ns: int
     host: str
     processes: tuple[NamedProcess, ...]
     tail: tuple[Tail, ...]
+    bad_rows: int = 0
 
 
 class ProcessTicks:
@@ -72,18 +77,25 @@ class ProcessTicks:
         tailed = [stamp for stamp in stamps if TAIL_TABLE in self._by_stamp[stamp]]
         stamp = tailed[-1] if tailed else stamps[-1]
         tables = self._by_stamp[stamp]
-        return sample_of(stamp, host, _named_rows(tables[PROCESS_TABLE]), _named_rows(tables.get(TAIL_TABLE, [])))
+        processes, bad_processes = _named_rows(tables[PROCESS_TABLE])
+        tail, bad_tail = _named_rows(tables.get(TAIL_TABLE, []))
+        return replace(sample_of(stamp, host, processes, tail), bad_rows=bad_processes + bad_tail)
 
 
-def _named_rows(batches: Sequence[tuple[TableForm, bytes]]) -> list[Named]:
-    """The rows that fit their table, as a query shows them. *Raises:* FormatError when in some batch none does."""
-    named = []
+def _named_rows(batches: Sequence[tuple[TableForm, bytes]]) -> tuple[list[Named], int]:
+    """The rows that fit their table, as a query shows them, and how many do not.
+
+    *Raises:* FormatError when in some batch none does.
+    """
+    named: list[Named] = []
+    bad_rows = 0
     for form, encoded in batches:
         rows, bad = RowDecoder(form).decode(encoded)
         if bad and not rows:
             raise FormatError("spool rows", f"no row of a batch fits its table: {bad[0].problem}")
         named += [dict(zip(form.names, row, strict=True)) for row in rows]
-    return named
+        bad_rows += len(bad)
+    return named, bad_rows
 
 
 def sample_of(at_wall_ns: int, host: str, processes: Iterable[Named], tail: Iterable[Named]) -> Sample:

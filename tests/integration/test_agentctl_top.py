@@ -149,14 +149,15 @@ def test_a_segment_of_another_installation_is_not_shown(tmp_path: Path) -> None:
     assert getattr(follower.poll(), "at_wall_ns", None) == 1
 
 
-def test_a_row_that_does_not_fit_is_left_out_alone(tmp_path: Path) -> None:
-    """Top shows the rows that a query shows."""
+def test_a_row_that_does_not_fit_is_left_out_alone(tmp_path: Path, top: Top) -> None:
+    """Top shows the rows that a query shows, and says how many it does not."""
     bad = list(process_row(1, 12))
     bad[PROCESS.names.index("rss_bytes")] = 1.5
     write_segment(tmp_path, "a", head_of("a") + batch_of("process", [process_row(1, 11), tuple(bad), process_row(1, 13)]))
     sample = SpoolFollower(str(tmp_path), ("process", "process_tail"), ProcessTicks()).poll()
     assert sample is not None
-    assert [process.pid for process in sample.processes] == [11, 13]
+    assert ([process.pid for process in sample.processes], sample.bad_rows) == ([11, 13], 1)
+    assert "by cpu   1 bad row left out" in top()[1].splitlines()[1]
 
 
 # ---- on a terminal -------------------------------------------------------------------------------

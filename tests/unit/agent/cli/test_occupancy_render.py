@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from agent.cli.occupancy_render import HEADER_LINES, LEVELS, LEVELS_ASCII, SORTS, OccupancyView, missing_of, render, trend
 from agent.cli.occupancy_sample import Occupancy, PodReading, Unmeasured, groups_of
@@ -219,6 +220,8 @@ def test_an_unknown_size_of_the_cache_makes_no_share() -> None:
 def test_damage_is_told() -> None:
     """Batches that were left out stand above the table."""
     assert Seen().lines(sample_of(pod("a"), damaged=2))[2] == "by llc   2 damaged batches left out"
+    bad = replace(sample_of(pod("a")), bad_rows=1)
+    assert Seen().lines(bad)[2] == "by llc   1 bad row left out"
 
 
 def test_a_narrow_screen_keeps_who_and_how_much_and_why() -> None:

@@ -74,6 +74,14 @@ def test_the_past_is_what_each_group_had_in_the_ticks_kept() -> None:
     assert [tick.get(GROUP_A) for tick in past] == [None if at == 20 else (at, float(at)) for at in range(5, TICKS_KEPT + 5)]
 
 
+def test_a_row_that_does_not_fit_costs_no_other_and_is_counted() -> None:
+    """The rest of its batch is shown."""
+    ticks = OccupancyTicks()
+    put(ticks, 5, occupancy_row(5, "a"), occupancy_row(5, "b")[:-1], occupancy_row(5, "c"))
+    sample = newest(ticks)
+    assert ([pod.pod_uid for pod in sample.pods], sample.damaged, sample.bad_rows) == (["a", "c"], 0, 1)
+
+
 def test_a_damaged_batch_costs_no_other_and_is_counted() -> None:
     """A batch whose rows do not fit is left out; the newest tick that can be read is shown."""
     ticks = OccupancyTicks()
