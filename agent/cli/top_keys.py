@@ -24,6 +24,13 @@ HINT = "(← → tick   [ ] minute   { } hour   0 now)"
 HINT_ASCII = "(left right tick   [ ] minute   { } hour   0 now)"
 
 
+def is_cut(typed: str) -> bool:
+    """Whether what was read ends within a sequence, of which the rest is still to be read."""
+    begin = typed.rfind("\x1b")
+    rest = typed[begin + 1 :]
+    return begin >= 0 and (not rest or (rest[0] in "[O" and not any(letter.isalpha() or letter == "~" for letter in rest[1:])))
+
+
 def keys_of(typed: str) -> Iterator[str]:
     """The keys in what was read: a name for the sequences that are known, each other character as itself.
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from enum import Enum, auto
 from typing import Protocol
 
-from agent.cli.top_keys import HINT, HINT_ASCII, keys_of
+from agent.cli.top_keys import HINT, HINT_ASCII, is_cut, keys_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ QUIT_KEYS = ("q", "Q", "\x04")
 _ENTER = "\x1b[?1049h\x1b[?25l"
 _LEAVE = "\x1b[?25h\x1b[?1049l"
 _HOME, _CLEAR_LINE, _CLEAR_REST = "\x1b[H", "\x1b[K", "\x1b[J"
+# So much is read at once, and so long the rest of a sequence is waited for.
+_KEYS_BYTES = 64
+_SEQUENCE_SECONDS = 0.05
 # At an unknown size the smallest terminal in use.
 _SIZE_LEAST = os.terminal_size((80, 24))
 
@@ -134,16 +137,30 @@ def _wait(top: Shown, keyboard: int | None, waker: int, until: float) -> "_Left 
     if signal.SIGTSTP in came:
         return _Left.STOPPED
     if keyboard in ready and keyboard is not None:
-        typed = os.read(keyboard, 64)
+        typed = _read_keys(keyboard)
         # The terminal has gone.
         if not typed:
             return _Left.ENDED
-        for key in keys_of(typed.decode(errors="replace")):
+        for key in keys_of(typed):
             if key in QUIT_KEYS:
                 return _Left.ENDED
             if not top.step(key):
                 top.sort = top.sort_by_key.get(key, top.sort)
     return None
+
+
+def _read_keys(keyboard: int) -> str:
+    """What was typed, sequences in whole: a key that is held down fills the buffer, and its last sequence would be cut in two."""
+    typed = os.read(keyboard, _KEYS_BYTES)
+    while is_cut(typed.decode(errors="replace")) and len(typed) < 2 * _KEYS_BYTES:
+        if not select.select([keyboard], [], [], _SEQUENCE_SECONDS)[0]:
+            # The key Esc itself.
+            break
+        more = os.read(keyboard, 1)
+        if not more:
+            break
+        typed += more
+    return typed.decode(errors="replace")
 
 
 @contextmanager

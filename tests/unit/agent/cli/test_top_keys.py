@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.cli.top_keys import END, LEFT, RIGHT, keys_of
+from agent.cli.top_keys import END, LEFT, RIGHT, is_cut, keys_of
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,13 @@ def test_sequences_are_keys_and_others_are_none(typed: str, keys: list[str]) -> 
 def test_any_input_ends(typed: str) -> None:
     """No input stands still."""
     assert len(list(keys_of(typed))) <= len(typed)
+
+
+@pytest.mark.parametrize(
+    ("typed", "is_in_two"),
+    [("", False), ("\x1b", True), ("\x1b[", True), ("\x1bO", True), ("\x1b[1;5", True), ("\x1b[D", False), ("\x1bOF", False),
+     ("\x1b[4~", False), ("\x1b[D\x1b", True), ("a\x1bb", False), ("x", False)],
+)  # fmt: skip
+def test_a_sequence_that_goes_on_is_known(typed: str, is_in_two: bool) -> None:
+    """Only what ends within a sequence has a rest to come."""
+    assert is_cut(typed) is is_in_two
