@@ -5,6 +5,7 @@ that it needs are decoded, batch by batch, so that memory does not grow with the
 """
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -102,7 +103,8 @@ class StoredRows:
         rows: list[Named] = []
         for path in list_segments(self._state_dir):
             created_ns = created_wall_ns(os.path.basename(path))
-            if created_ns is not None and created_ns - STAMP_SLACK_NS > bounds.until_ns:
+            # A segment from the future was opened before the clock was set back, and has rows of the time since.
+            if created_ns is not None and bounds.until_ns < created_ns - STAMP_SLACK_NS <= time.time_ns():
                 continue
             head, records = self._batches(path)
             if head is None:

@@ -130,6 +130,13 @@ def test_a_moment_whose_file_is_damaged_says_so(tmp_path: Path, stored: None, to
     assert "not read" not in top("--at", "2024-01-02T01:01:03Z")[1]
 
 
+def test_rows_since_the_clock_was_set_back_are_found(tmp_path: Path, top: Top) -> None:
+    """Their segment has a name of the future."""
+    data = head_of("0000000300000000") + batch_of("process", [process_row(MIDNIGHT, 7)], stamp_wall_ns=MIDNIGHT)
+    write_segment(tmp_path, "0000000300000000", data).rename(tmp_path / "spool/20990101T000000Z-0000000300000000.spool")
+    assert pid_of(top("--at", "2024-01-02T00:00:01Z", "--json")) == 7
+
+
 def test_pods_of_the_past_have_the_names_of_their_time(tmp_path: Path, top: Top) -> None:
     """A pod that no agent knows any more is called what table pod_group called it that day."""
     seal(tmp_path, "process", 1, [process_row(MIDNIGHT + S, 1, pod="uid-1"), process_row(MIDNIGHT + S, 2, pod="uid-2")])
