@@ -284,6 +284,26 @@ def test_without_compaction_nothing_is_compacted(new_host: NewHost) -> None:
     assert [len(files) for files in days(host).values()] == [3, 3]
 
 
+def test_what_a_killed_compactor_left_is_finished_also_without_compaction(new_host: NewHost, points: Path) -> None:
+    """A file that came at the last moment lies among the sources: it goes back, although no day is compacted any more."""
+    host = new_host(OFF)
+    measure_days(host, 1)
+    (folder,) = (host.state / "data" / "sample").iterdir()
+    (points / "compactor.before_exchange").write_text("stop")
+    (points / "compactor.exchanged").write_text("kill")
+    turn_on(host)
+    turn_until(host, lambda: not (points / "compactor.before_exchange").exists())
+    (folder / "mine.parquet").write_bytes(b"mine")
+    host.config = Config(OFF)
+    compactor = host.work._archive._compacting._running.pid
+    os.kill(compactor, signal.SIGCONT)
+    turn_until(host, lambda: not (points / "compactor.exchanged").exists())
+    assert not (folder / "mine.parquet").exists()
+    host.start()
+    turn_until(host, lambda: not list((host.state / "compacting").iterdir()))
+    assert (folder / "mine.parquet").read_bytes() == b"mine"
+
+
 def test_the_reader_group_may_read_what_was_compacted(new_host: NewHost) -> None:
     """Folder and file are as sealed ones are; the working folder is nobody else's business."""
     if os.geteuid() != 0:

@@ -80,7 +80,8 @@ class Compacting:
         data = os.path.join(setup.state_directory, DATA_FOLDER)
         self._search = DaySearch(data, setup.prefixes, spool, clock, self._tell_left_alone)
         self._candidate: Candidate | None = None
-        self._needs_cleaning = setup.is_enabled and bool(_names(os.path.join(setup.state_directory, COMPACTING_FOLDER)))
+        # Also where it is off: what lies there may be rows that came at the last moment before an exchange.
+        self._needs_cleaning = bool(_names(os.path.join(setup.state_directory, COMPACTING_FOLDER)))
         self._running: Compaction | None = None
         self._active: Candidate | None = None
         self._is_given_up = self._is_stopped = False
@@ -119,14 +120,14 @@ class Compacting:
 
     def next_deadline_ns(self, now_ns: int) -> int | None:
         """When `advance` wants to be called, or a turn is wanted."""
-        if not self._setup.is_enabled or self._is_stopped:
+        if self._is_stopped:
             return None
         if self._running is not None:
             return now_ns + _POLL_NS
         if self._needs_cleaning or self._candidate is not None:
             is_ready = self._needs_cleaning or self._room.has_room
             return max(self._not_before_ns, 0 if is_ready else self._room.look_at_ns)
-        return max(self._search.next_at_ns, self._not_before_ns)
+        return max(self._search.next_at_ns, self._not_before_ns) if self._setup.is_enabled else None
 
     def on_sealed(self, report: SealReport) -> None:
         """Files came into these days."""
@@ -151,10 +152,10 @@ class Compacting:
 
     def advance(self, now_ns: int) -> bool:
         """Look after the compactor, or for the next day; True when a compactor ended by itself."""
-        if not self._setup.is_enabled:
-            return False
         if self._running is not None:
             return self._look(self._running, now_ns)
+        if not self._setup.is_enabled:
+            return False
         if self._candidate is None and not self._is_stopped and now_ns >= self._not_before_ns:
             self._find(now_ns)
         if self._candidate is not None:
