@@ -15,7 +15,7 @@ HEAD = """usage: agentd [--config FILE] [--for DURATION] [--check-config] [--SET
 Runs the evergauge agent in the foreground until it gets SIGINT or SIGTERM.
 
   --config FILE      read settings from this TOML file (default: EVERGAUGE_CONFIG, else /etc/evergauge/agentd.toml if it exists)
-  --for DURATION     stop this long after the agent became ready, such as 10s
+  --for DURATION     stop this long after the start, such as 10s; the start ends when the agent is ready, or has failed to be
   --check-config     check the configuration, print it as a settings file, and exit
   --version, --help
 

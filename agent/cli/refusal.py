@@ -14,7 +14,7 @@ def refused(path: str) -> PermissionRefused:
         return PermissionRefused(
             "control socket", f"{path} may not be opened by this user", "call agentctl as root or as the agent's user"
         )
-    problem = f"an agent is run here by {owner} ({path}), and this user may not ask it"
+    problem = f"the agent here belongs to {owner} ({path}), and this user may not ask it"
     calling = "call `sudo agentctl`" if owner == "root" else f"call agentctl as {owner}"
     return PermissionRefused("control socket", problem, " or ".join(filter(None, (calling, joining(path)))))
 

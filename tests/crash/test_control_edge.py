@@ -94,7 +94,7 @@ def test_another_users_agentctl_hears_whose_agent_it_is_and_what_to_do() -> None
                 return int(failure.code), failure.sentence
             return 0, ""
 
-        told = f"control socket: an agent is run here by root ({control}), and this user may not ask it; call `sudo agentctl`"
+        told = f"control socket: the agent here belongs to root ({control}), and this user may not ask it; call `sudo agentctl`"
         # What a child of this process has not imported it may not be able to import as another user.
         refusal(str(folder / "nobody.sock"), "")
         nowhere = str(folder / "none" / "control.sock")
