@@ -7,12 +7,15 @@ supervisor and in the fork server:
   function name and some bytes are pickled here, so dill would be nothing but cost: 4 MiB and 25 ms.
 - `msgspec` takes three names from `typing_extensions` where it is installed, else from `typing`; the former imports
   `inspect`: together 1.3 MiB and 8 ms.
+- `multiprocess` imports `tempfile`, and that `shutil`, which takes `bz2` and `lzma` where they are installed, to pack archives:
+  0.15 MiB and 2 ms.
 """
 
 import sys
 from collections.abc import Sequence
 
-_DILL, _TYPING = "dill", "typing_extensions"
+_DILL = "dill"
+_UNUSED_BY_AGENTD = ("typing_extensions", "bz2", "lzma")
 
 
 def prologue(search_path: Sequence[str]) -> str:
@@ -20,12 +23,14 @@ def prologue(search_path: Sequence[str]) -> str:
     search path."""
     # An empty entry stands for the present folder, from which nothing is imported.
     path = [entry for entry in search_path if entry]
-    return f"import sys; sys.modules.update({_DILL}=None, {_TYPING}=None); sys.path[:] = {path!r}; "
+    hidden = ", ".join(f"{name}=None" for name in (_DILL, *_UNUSED_BY_AGENTD))
+    return f"import sys; sys.modules.update({hidden}); sys.path[:] = {path!r}; "
 
 
-def hide_typing_extensions() -> None:
-    """For agentd itself, before `msgspec` is imported. Other programs may need the package for something else."""
-    _hide(_TYPING)
+def hide_unused_packages() -> None:
+    """For agentd itself, before `msgspec` and `multiprocess` are imported. Other programs may need them for something else."""
+    for name in _UNUSED_BY_AGENTD:
+        _hide(name)
 
 
 def _hide(name: str) -> None:

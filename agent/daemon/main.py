@@ -25,9 +25,9 @@ def main() -> None:
 def _run() -> int:
     import traceback
 
-    from agent.multiprocess_bootstrap import hide_typing_extensions
+    from agent.multiprocess_bootstrap import hide_unused_packages
 
-    hide_typing_extensions()
+    hide_unused_packages()
     from agent.daemon.foreground import run
     from agent.model.errors import EvergaugeError, ExitCode
 

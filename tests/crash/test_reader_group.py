@@ -64,7 +64,11 @@ def modes(agent: AgentProcess) -> dict[str, str]:
     made = [path for folder in (agent.state_dir, agent.runtime_dir) for path in (folder, *folder.rglob("*"))]
     told = {}
     for path in made:
-        status = path.lstat()
+        try:
+            status = path.lstat()
+        except FileNotFoundError:
+            # The agent goes on: a segment that was being made has its name by now.
+            continue
         told[str(path.relative_to(agent.folder))] = f"{stat.S_IMODE(status.st_mode):o} {status.st_gid}"
     return told
 

@@ -45,7 +45,7 @@ def test_the_fork_server_has_nothing_heavy() -> None:
 
 def test_the_supervisor_has_nothing_heavy_but_what_tenacity_brings() -> None:
     """As agentd begins, with all that it needs to be the agent."""
-    begin = "from agent.multiprocess_bootstrap import hide_typing_extensions; hide_typing_extensions()\n"
+    begin = "from agent.multiprocess_bootstrap import hide_unused_packages; hide_unused_packages()\n"
     assert loaded_by(begin + "import agent.daemon.foreground, agent.daemon.wiring") == BROUGHT_BY_TENACITY
 
 

@@ -160,7 +160,7 @@ def test_a_remount_is_noticed_and_everything_begins_anew(hardware: Hardware) -> 
     assert hardware.story.tick() == []
     hardware.resctrl.mkdir(PATH)
     assert hardware.tick()["absent"] == FIRST
-    assert [(held.active, held.blocks_ready) for held in hardware.story.bus.conditions] == [(True, True), (False, True)]
+    assert [(held.active, held.blocks_ready) for held in hardware.story.bus.conditions] == [(True, True), (False, False)]
 
 
 def test_nodes_of_divided_domains_have_rows_and_are_counted_once(tmp_path: Path) -> None:
