@@ -46,10 +46,11 @@ def _of_moment(at_wall_ns: int, moment: HistoryMoment) -> str:
     if moment.is_near:
         return _away(at_wall_ns, moment.asked_ns)
     others = [stamp for stamp in (moment.before_ns, moment.after_ns) if stamp is not None and stamp != at_wall_ns]
-    told = [f"no data at {_stamp(moment.asked_ns)}", f"this is {_away(at_wall_ns, moment.asked_ns)}"]
-    told += [f"the other nearest {_away(stamp, moment.asked_ns)}" for stamp in others]
     gaps = f" ({text_of(', '.join(moment.gaps))})" if moment.gaps else ""
-    return told[0] + gaps + ": " + ", ".join(told[1:])
+    # The distance comes first: a narrow terminal cuts the rest.
+    told = [_away(at_wall_ns, moment.asked_ns), f"no data at {_stamp(moment.asked_ns)}{gaps}"]
+    told += [f"the other nearest {_away(stamp, moment.asked_ns)}" for stamp in others]
+    return "; ".join(told)
 
 
 def _away(at_wall_ns: int, asked_ns: int) -> str:

@@ -95,7 +95,9 @@ class Top(ABC, Generic[StampedT]):
             self.moment = self._past = None
         elif key in TIME_STEPS_NS:
             base_ns = self.sample().at_wall_ns if self.moment is None else self.moment.asked_ns
-            self._go(max(0, base_ns + TIME_STEPS_NS[key]))
+            # Before the first tick there is nothing to go to, and no way back that is as long.
+            if TIME_STEPS_NS[key] > 0 or not self._is_before_all:
+                self._go(max(0, base_ns + TIME_STEPS_NS[key]))
         elif key in TICK_STEPS:
             found_ns = self._reader().step(self.sample().at_wall_ns, is_before=TICK_STEPS[key])
             # Before the first tick there is none, behind the last there is now.
@@ -106,6 +108,10 @@ class Top(ABC, Generic[StampedT]):
         else:
             return False
         return True
+
+    @property
+    def _is_before_all(self) -> bool:
+        return self.moment is not None and not self.moment.is_near and self.moment.before_ns is None
 
     def _go(self, asked_ns: int) -> None:
         """Show a moment; one that is still to come is now."""

@@ -29,8 +29,8 @@ def test_without_data_near_the_nearest_are_named_and_what_is_missing() -> None:
     before, after = ASKED - 7_200 * S, ASKED + 90 * S
     moment = HistoryMoment(ASKED, False, before, after, ("sampler/process suspended",))
     assert told(after, moment) == (
-        "node-1   2024-01-31 03:13:30 UTC   no data at 2024-01-31 03:12:00 UTC (sampler/process suspended): "
-        "this is 1 min 30 s after the moment asked for, the other nearest 2 h before the moment asked for"
+        "node-1   2024-01-31 03:13:30 UTC   1 min 30 s after the moment asked for; "
+        "no data at 2024-01-31 03:12:00 UTC (sampler/process suspended); the other nearest 2 h before the moment asked for"
     )
     alone = HistoryMoment(ASKED, False, before, None)
-    assert told(before, alone).endswith("no data at 2024-01-31 03:12:00 UTC: this is 2 h before the moment asked for")
+    assert told(before, alone).endswith("   2 h before the moment asked for; no data at 2024-01-31 03:12:00 UTC")
