@@ -166,7 +166,7 @@ def _seconds(words: str) -> float:
 def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/soak", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--for", dest="seconds", type=_seconds, default=60.0, metavar="DURATION", help="how long (default 60s)")
-    parser.add_argument("--every", type=_seconds, default=0.1, metavar="DURATION", help="one thing so often (default 100ms)")
+    parser.add_argument("--every", type=_seconds, default=0.1, metavar="DURATION", help="time between faults (default 100ms)")
     parser.add_argument("--kills", type=int, metavar="N", help="end after N kills; 0: kill nothing, count false kills")
     parser.add_argument("--load", type=int, default=0, metavar="N", help="N processes that each keep a processor busy meanwhile")
     parser.add_argument("--supervisor", action="store_true", help="kill the supervisor too, and start it again at once")

@@ -30,7 +30,7 @@ def parse_moment(text: str, *, option: str, now_wall_ns: int, zone: tzinfo) -> i
 
     *Range:* 1970 to 2261. A local time that the clocks showed twice is the first of the two; `03:12` alone is the latest that
     is not in the future.
-    *Raises:* MisuseError that names the option and what is wrong: the form, a date or time that there is none of, a local time
+    *Raises:* MisuseError that names the option and what is wrong: the form, a date or time that does not exist, a local time
     that the clocks skipped.
     """
     assert now_wall_ns >= 0

@@ -64,7 +64,7 @@ class OccupancyTop(Top[Occupancy]):
 
     def nothing(self) -> UnavailableError:
         """How to get such data."""
-        # A folder that no agent ever had is another trouble, with another remedy.
+        # A folder that no agent ever used is another problem, with another remedy.
         check_state_dir(self.state_dir)
         remedy = (
             "`agentctl list-pods` tells whether there are pods; `agentctl doctor` whether this host has resctrl; with "

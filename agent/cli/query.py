@@ -103,7 +103,7 @@ def _answer(call: Call, request: "QueryRequest", form: str, rows_max: int) -> No
 
 
 def _asked(call: Call, request: "QueryRequest", progress: "Progress", *, as_arrow: bool) -> "tuple[QueryDatabase, QueryAnswer]":
-    """The open database and the answer, of which no row is read yet. *Raises:* EvergaugeError."""
+    """The open database and the answer, before any row is read. *Raises:* EvergaugeError."""
     from agent.cli.query_database import Earlier, MovedError
     from agent.cli.statement import VanishedError
     from agent.model.errors import FormatError

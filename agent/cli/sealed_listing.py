@@ -34,7 +34,7 @@ def list_sealed(state_dir: str, table: str, prefix: str, bounds: TimeBounds, wit
     for path in sealed_files(state_dir, table):
         name = parse_sealed_name(os.path.basename(path), prefix)
         if name is not None and name.is_compacted:
-            # Its id may be that of a segment of its day, of which it holds more.
+            # Its id may equal the id of a segment of its day, but it holds more than that segment.
             compacted[path] = generation_of(name.segment)
         elif path.endswith(endings):
             continue

@@ -25,7 +25,7 @@ HINT_ASCII = "(left right tick   [ ] minute   { } hour   0 now)"
 
 
 def is_cut(typed: str) -> bool:
-    """Whether what was read ends within a sequence, of which the rest is still to be read."""
+    """Whether the input ends within a sequence whose rest is still to be read."""
     begin = typed.rfind("\x1b")
     rest = typed[begin + 1 :]
     return begin >= 0 and (not rest or (rest[0] in "[O" and not any(letter.isalpha() or letter == "~" for letter in rest[1:])))

@@ -102,10 +102,10 @@ def supervise(config: Config, *, for_ns: int | None, worker_set: "Callable[[Conf
     from workers.registry import decided
 
     config = decided(config)
-    force = (worker_set or agent_worker_set)(config)
+    chosen = (worker_set or agent_worker_set)(config)
     held = resources([state_lock, runtime_lock, *socket_locks], previous_record=state_lock.previous_note)
     try:
-        finished = wire(config, force, held, for_ns=for_ns).run()
+        finished = wire(config, chosen, held, for_ns=for_ns).run()
         if all(lock.is_there() for lock in held.locks):
             # Otherwise another agent may have the folder by now.
             remove_remains(config)

@@ -1,4 +1,4 @@
-"""What an agent finds of the one before it: workers to take over, or remains to end and to remove."""
+"""Takes over the workers of the agent before this one, or ends and removes what it left."""
 
 import fcntl
 import os

@@ -35,7 +35,7 @@ _HARMLESS = re.compile(
     rb"(?:by|com|low|high|band|all|multi|tres|sur)[-_]?pass$"
     rb"|(?:eos|bos|pad|unk|stop|mask|sep|cls|end|start|next|last|first|prev|num|max|min|page|continuation)[-_]?token$"
 )
-# A switch that has no value: what stands behind it is somebody else's.
+# A switch that has no value: what follows is another argument.
 _SWITCH = re.compile(rb"-+(?:no|ask|without|prompt|show|hide)(?:-|pass)")
 _AFTER = re.compile(
     rb"""(?P<close>(?:\\{0,7}["'\]]){0,3})

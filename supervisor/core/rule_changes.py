@@ -58,7 +58,7 @@ class RuleChanges:
         return [] if self._under_way else self._write_waiting()
 
     def on_persisted(self, outcome: Persisted) -> list[Effect]:
-        """The disk has answered for what is under way."""
+        """The disk has answered for the document being written."""
         if outcome.token != self._last_token or not self._under_way:
             return []
         done, self._under_way, self._under_way_bytes = self._under_way, [], 0

@@ -21,7 +21,7 @@ Finish = Callable[[Replies, int], Document | Problem]
 
 
 class Question(Struct, frozen=True):
-    """What is asked of which workers, how long their replies are waited for, and how the answer is made of them."""
+    """A question to some workers: how long to wait for replies, and how they become the answer."""
 
     asker: Asker
     what: str

@@ -1,4 +1,4 @@
-"""The one epoll of the supervisor's loop: who wants to hear of which descriptor."""
+"""The one epoll of the supervisor's loop: the handlers of descriptors."""
 
 import select
 from collections.abc import Callable

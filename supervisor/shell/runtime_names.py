@@ -67,4 +67,4 @@ def refuse_living(path: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC) as caller:
         problem = caller.connect_ex(path)
     if problem in (0, EAGAIN):
-        raise BusyError(path, "somebody else answers on this socket", "give the agents runtime folders of their own")
+        raise BusyError(path, "another process answers on this socket", "give the agents runtime folders of their own")

@@ -11,7 +11,7 @@ from supervisor.shell.process import kill, name_of, open_process, wait_ended
 # Why a process is killed as a stray.
 LEFT_BEHIND = "left behind by a worker that is gone"
 LATE = "still there when the agent ends"
-UNKNOWN_WORKER = "of no worker that there is now"
+UNKNOWN_WORKER = "of no living worker"
 OLD_GENERATION = "an older generation of a worker"
 OTHER_AGENT = "of a former agent that was started otherwise"
 

@@ -23,7 +23,7 @@ from supervisor.shell.runtime_names import inode_of
 _MAGIC = b"evgtake1"
 # PID_MAX_LIMIT of linux/threads.h.
 _PID_MAX = 1 << 22
-# No worker is started so often; the number must still grow without leaving its field.
+# No worker is started this often; the number must still grow without leaving its field.
 _EPOCH_MAX = 1 << 53
 RECORD_BYTES_MAX = 1 << 20
 _HEADER = Layout("<8s16s16s32s")

@@ -127,7 +127,7 @@ def test_somebody_elses_living_socket_is_never_taken_away(tmp_path: Path) -> Non
         os.rename(str(path) + ".stranger", path)
         assert agent.process is not None
         assert agent.process.wait(5.0) == 75
-        assert "somebody else answers on this socket" in agent.output
+        assert "another process answers on this socket" in agent.output
         assert path.is_socket()
         with socket.socket(socket.AF_UNIX) as caller:
             caller.connect(str(path))

@@ -60,7 +60,7 @@ def _step(update: AssignmentUpdate, held: Assignment | None, unit: Unit, binder:
     else:
         group, rule = binder.bind(unit)
         priority = binder.priority(rule)
-    # How its group stands is somebody else's to say; until then it stands as it did.
+    # The group controller says how its group stands; until then the state is unchanged.
     monitoring = held.monitoring if held is not None and held.group == group else None
     if held is None or not goes_on or (held.group, held.rule) != (group, rule):
         if held is not None:

@@ -71,7 +71,7 @@ class GroupController:
         self._cleanup: Cleanup | None = None
         self._has_looked = False
         self._ends_adoption = False
-        # Look inside control groups of others for what is ours and serves nobody any more.
+        # Look inside control groups of others for groups of ours that no unit needs any more.
         self._sweeps_inside = False
         self._stale = StaleGroups(groups, self._plan)
         self._mount_at_ns = self._retry_at_ns = self._health_at_ns = 0

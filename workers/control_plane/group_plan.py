@@ -235,7 +235,7 @@ class GroupPlan:
     def on_vanished(self, name: str, now_ns: int) -> None:
         """Another program removed the group's directory: it is made again."""
         if (group := self._groups.get(name)) is not None:
-            self._fail(group, ProblemKind.IO, "the group's directory was removed by somebody else")
+            self._fail(group, ProblemKind.IO, "the group's directory was removed by another program")
             self._create_at_ns = min(self._create_at_ns, now_ns)
 
     def _evict(self, now_ns: int) -> bool:
@@ -285,7 +285,7 @@ class GroupPlan:
         }
 
     def unreconciled(self) -> list[str]:
-        """The units with a group of which some part is not known to be whole in it."""
+        """The units with a group that is not known to hold all of their threads."""
         return [uid for group in self._groups.values() if group.paths for uid in group.incomplete_units]
 
     def names(self) -> list[str]:

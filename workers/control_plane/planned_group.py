@@ -18,7 +18,7 @@ IDLE_MAX = 16
 
 
 class PlannedGroup(Struct):
-    """One group, as it is wanted and as it stands. *Absent:* `outside` has None for a part of which no thread was found."""
+    """One group, as it is wanted and as it stands. *Absent:* `outside` has None for a part without any thread."""
 
     wanted: DesiredGroup
     number: int
@@ -47,7 +47,7 @@ class PlannedGroup(Struct):
 
     @property
     def incomplete_units(self) -> list[str]:
-        """Its units of which some part is not known to be whole."""
+        """Its units with a part that is not known to be complete."""
         return [uid for uid, parts in self.by_unit.items() if any(self.outside.get(part) != 0 for part in parts)]
 
     def monitoring(self, uid: str) -> Monitoring:

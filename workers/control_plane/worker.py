@@ -37,7 +37,7 @@ WORKER = Worker(
         Statistic(
             "evergauge_resctrl_unreconciled",
             "gauge",
-            "Units of which some container is not whole in its group.",
+            "Units with a container that is not completely in its group.",
             ("resctrl", "unreconciled"),
         ),
     ),

@@ -18,7 +18,7 @@ from workers.framework.work import BaseWork
 DROPPED_NOTE_NS = 1 * S
 # Work between ticks is done in parts, so that the loop hears the supervisor meanwhile, and never makes a tick late.
 CATCH_UP_NS = 50 * MS
-# While nothing can be read, the ticks without rows are told together, so often.
+# While nothing can be read, ticks without rows are reported together at this interval.
 UNREADABLE_NS = 1 * MINUTE
 _UNREADABLE = "unreadable"
 
@@ -162,7 +162,7 @@ class SamplerWork(BaseWork):
         }
 
     def on_stop(self, now_ns: int, *, for_good: bool) -> None:
-        """No further tick; told twice, it closes once: the numbers of its descriptors may be somebody else's by then."""
+        """No further tick; called twice, it closes once: by then its descriptor numbers may belong to other files."""
         if not self.is_stopped:
             self.is_stopped = True
             if self._grid is not None:

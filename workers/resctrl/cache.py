@@ -1,4 +1,4 @@
-"""The sizes of the L3 caches by sysfs, for mounts that do not tell them. *Source:* Documentation/ABI, devices-system-cpu. PURE."""
+"""Sizes of the L3 caches from sysfs, for mounts without them. *Source:* Documentation/ABI, devices-system-cpu. PURE."""
 
 import re
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ _GONE = frozenset({ENOENT, ENODEV, ENOTDIR})
 def sysfs_l3_bytes(tree: KernelTree) -> Mapping[int, int]:
     """The size in bytes of each L3 cache by its id, which is the number of its resctrl domain; `tree` is open on `ROOT`.
 
-    *Absent:* caches of which sysfs tells no id or size, as most virtual machines' does not. *Raises:* OSError.
+    *Absent:* caches without id or size in sysfs, as in most virtual machines. *Raises:* OSError.
     """
     sizes: dict[int, int] = {}
     for cpu in tree.list_directories("."):

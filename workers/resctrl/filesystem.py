@@ -104,7 +104,7 @@ class MountedFilesystem:
     # ---- the lock ----------------------------------------------------------------------------------
 
     def try_lock(self) -> bool:
-        """Take the root directory's flock for changing; False: somebody else holds it. *Raises:* OSError."""
+        """Take the root directory's flock for changing; False: another program holds it. *Raises:* OSError."""
         assert self._lock is None, "this object holds the lock already"
         # A descriptor of its own: closing it gives the lock back whatever happened to the mount meanwhile.
         descriptor = os.open(".", _DIRECTORY, dir_fd=self._root())

@@ -1,6 +1,6 @@
 """The forms of the files below `info`, of `schemata` and of `size`. PURE. *Source:* Documentation/filesystems/resctrl.rst.
 
-Every parser raises ValueError for what is not its form.
+Every parser raises ValueError for text of another form.
 """
 
 import re

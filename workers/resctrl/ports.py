@@ -96,5 +96,5 @@ class ThreadSource(Protocol):
     """Which threads belong into a group."""
 
     def threads(self) -> frozenset[int]:
-        """All thread ids now; empty where nothing runs yet. *Raises:* OSError when nobody can know."""
+        """All thread ids now; empty where nothing runs yet. *Raises:* OSError when they cannot be listed."""
         ...

@@ -13,7 +13,7 @@ class ProblemKind(StrEnum):
     NO_PERMISSION = "no_permission"
     """EACCES, EPERM, EROFS: this user, or this mount, allows no change."""
     CAPACITY = "capacity"
-    """ENOSPC: every monitoring id is in use; one must be given back by somebody first."""
+    """ENOSPC: every monitoring id is in use; another group must be removed first."""
     BUSY = "busy"
     """EBUSY: ids are free but still in limbo, until the cache has forgotten them; try again in a second."""
     LOCKED = "locked"

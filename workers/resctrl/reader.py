@@ -20,7 +20,7 @@ from workers.resctrl.rate import Counter
 EVENTS = ("llc_occupancy", "mbm_total_bytes", "mbm_local_bytes")
 _DOMAIN = re.compile(r"mon_(?!sub_)(\w+)_(\d+)", re.ASCII)
 _SUB_DOMAIN = re.compile(r"mon_sub_\w+_(\d+)", re.ASCII)
-# A domain that stays unreadable is looked for again so often.
+# Interval at which a domain that stays unreadable is looked for again.
 LOOK_AGAIN_NS = 2 * S
 # A reading that took longer says too little about when: half of it is 0.1 % of a second. It is taken once more, but not often:
 # where every one is slow, that would only double the scan.

@@ -54,7 +54,7 @@ class FoundGroup(Struct, frozen=True, order=True):
 
 
 class CleanupReport(Struct, frozen=True):
-    """What a cleanup did. Races are groups of ours that somebody else removed first."""
+    """What a cleanup did. Races are groups of ours that another program removed first."""
 
     removed: int = 0
     removal_failures: int = 0

@@ -213,7 +213,7 @@ def _whole(places: Iterable[MeasuredDomain]) -> tuple[_Files, _Files, _Files]:
 def _sums(
     files_of_events: tuple[_Files, _Files, _Files], problems: Sequence[Absence]
 ) -> tuple[tuple[int | None, int | None, int | None, float | None, float | None], str | None]:
-    """Values in the order of the columns, each the sum of what is there, and the reasons for what is not."""
+    """Values in the order of the columns, each the sum of what is there, and the reasons for missing ones."""
     reasons: list[str] = []
     values: list[int | None] = []
     rates: list[float | None] = []

@@ -25,7 +25,7 @@ def parse_tasks(content: bytes) -> frozenset[int]:
 
 
 def commands(thread_ids: Iterable[int]) -> Iterator[list[int]]:
-    """The ids in order, cut into lists of which each fits into one command. *Raises:* ValueError for an id below 1."""
+    """The ids in order, cut into lists that each fit into one command. *Raises:* ValueError for an id below 1."""
     batch: list[int] = []
     length = 0
     for thread_id in sorted(thread_ids):

@@ -29,7 +29,7 @@ _ASKS_FOR_THE_MOUNT = GONE | {ENOTDIR, ENOTCONN}
 
 
 def _no_heartbeat() -> None:
-    """Nobody watches."""
+    """The default: no watchdog."""
 
 
 class GroupTree:
@@ -58,7 +58,7 @@ class GroupTree:
     # ---- the mount ---------------------------------------------------------------------------------
 
     def ensure_mounted(self, auto_mount: bool) -> Mounted:
-        """See to it that resctrl is mounted; with `auto_mount` it is mounted where it is not.
+        """Check that resctrl is mounted; with `auto_mount`, mount it if it is not.
 
         *Raises:* ResctrlError NOT_MOUNTED, and when mounting fails NO_PERMISSION, UNSUPPORTED or IO.
         """
@@ -161,7 +161,7 @@ class GroupTree:
     def release(self, path: str, thread_ids: Iterable[int]) -> Assigned:
         """Move those of the threads that are in a monitoring group back to the group that holds it.
 
-        The others are somewhere else by now, and nobody's business here. *Raises:* ResctrlError.
+        Threads that are elsewhere by now are left alone. *Raises:* ResctrlError.
         """
         with self.changing():
             leaving = self.list_group_tasks(path).intersection(thread_ids)

@@ -18,7 +18,7 @@ from workers.runtime.heartbeat_page import HeartbeatPage
 from workers.runtime.outbox import SocketOutbox
 from workers.runtime.replica import RulesReplica
 
-# Own memory is measured so often; it costs some 100 us.
+# Interval at which own memory is measured; it costs some 100 us.
 MEMORY_PERIOD_NS = 10 * S
 
 

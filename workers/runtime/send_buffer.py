@@ -1,4 +1,4 @@
-"""Batches from their making to their acknowledgement. PURE: it says what to send, somebody else sends.
+"""Batches from their making to their acknowledgement. PURE: it says what to send, its caller sends.
 
 ZeroMQ acknowledges nothing: a batch that it accepted can die with the writer's process. So each batch stays here
 until the writer names it (or a later one), and is given out again when a new writer says what it has.

@@ -33,7 +33,7 @@ RETRY_MOST_NS = 1 * HOUR
 COMPACTING_NS_MAX = 2 * HOUR
 # Its descriptors tell the end; this look costs nothing and holds should they be missed.
 _POLL_NS = 1 * S
-# A day that fails so often in a row waits for the next date, so that others have their turn.
+# A day that fails this often in a row waits for the next date, so that others have their turn.
 TRIES_MAX = 4
 # Days that are left as they are, each told once.
 _TOLD_MAX = 256

@@ -1,4 +1,4 @@
-"""Which day of which table is compacted next, and why one is not. PURE.
+"""Decides which day of which table is compacted next, and why a day is not. PURE.
 
 A day is finished when the wall clock's date is a later one. It is compacted when its folder holds several sealed files and
 nothing else, and when no segment that may still bring rows of it waits in the spool. Rows that come later have files of

@@ -36,7 +36,7 @@ _KEPT_BYTES_MAX = 16 << 20
 class UnfitError(Exception):
     """A file that keeps its day from being compacted: `name`, and the reason for a person.
 
-    `is_damaged`: it is the agent's own, and somebody must look after it.
+    `is_damaged`: it is the agent's own, and a person must examine it.
     """
 
     def __init__(self, name: str, reason: str, *, is_damaged: bool = False) -> None:

@@ -20,7 +20,7 @@ ROWS_MIN = 4096
 
 
 class RowGroup(Struct, frozen=True, gc=False):
-    """One row group: of which source, its number there, the first and last time of its rows, how many, their bytes."""
+    """One row group: its source, its number there, the first and last time of its rows, how many, their bytes."""
 
     source: int
     index: int

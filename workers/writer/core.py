@@ -40,7 +40,7 @@ class Duplicate(Struct, frozen=True):
     """Store nothing, acknowledge again. `late`: a frame of a worker whose successor is already known.
 
     A late frame is acknowledged too: the gap row of its sender's death covers every number from its mark on, so the
-    acknowledgement is true, and a sender that lives after all can end instead of waiting for ever.
+    acknowledgement is true, and a sender that is still alive can end instead of waiting for ever.
     """
 
     who: Identity
@@ -201,7 +201,7 @@ class WriterCore:
         ending = _ending_of(previous.epoch, batch.endings, Reason.WORKER_STOPPED)
         counted = count_ticks(gaps, who, previous, account, batch.stamp_wall_ns, ending)
         if mark.tick is None:
-            # Nobody knows how many a start missed that nothing was ever heard of.
+            # It is not known how many ticks a start missed from which nothing ever came.
             counted = [gap if gap.first_seq is None else msgspec.structs.replace(gap, ticks=None) for gap in counted]
         missed = mark.ticks_missed + sum(gap.ticks or 0 for gap in counted)
         return counted, msgspec.structs.replace(mark, tick=max(tick, mark.tick or 0), ticks_missed=missed)
@@ -226,7 +226,7 @@ def _ending_of(epoch: int, endings: Sequence[Ending], unknown: str) -> str:
 
 
 def _deaths_before(who: Identity, previous: Mark | None, endings: Sequence[Ending], until_wall_ns: int | None) -> list[Gap]:
-    """The end of the previous epoch, unless it said Bye, and of those between that and `who` of which nothing ever came."""
+    """The end of the previous epoch, unless it said Bye, and the ends of epochs before `who` from which nothing came."""
     known = previous.epoch if previous is not None and previous.run == who.run else 0
     stamp = None if previous is None else previous.stamp_wall_ns
     deaths: list[tuple[Identity, int]] = []

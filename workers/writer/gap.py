@@ -30,7 +30,7 @@ class Reason(StrEnum):
     CORRUPT_RECORD = "corrupt_record"
     """Bytes of a spool that are no record any more."""
     SEGMENT_REMOVED = "segment_removed"
-    """A segment of the spool that somebody removed before it was sealed."""
+    """A segment of the spool was removed from outside before it was sealed."""
     UNKNOWN_TABLE = "unknown_table"
     """A batch for a table, or a version of one, that this writer has no columns for."""
     MALFORMED_ROWS = "malformed_rows"

@@ -43,7 +43,7 @@ class Handover:
         self._steps = iter(())
 
     def _hand_over(self) -> Iterator[None]:
-        """One step for each entry. Links, and what is somebody else's, are left alone; of the two folders that is told."""
+        """One step for each entry. Links and files of others are left alone; for the two folders this is reported."""
         spool = os.path.join(self._state_directory, SPOOL_FOLDER)
         yield from self._files(spool, ".spool")
         self._readers.share_folder(spool)

@@ -108,7 +108,7 @@ class _TableFile:
 
 
 class SegmentFiles:
-    """The files of one segment. `refused` says of which rows nothing was stored, by table, column and problem."""
+    """The files of one segment. `refused` counts the rows that were not stored, by table, column and problem."""
 
     def __init__(self, head: SegmentHead, data_directory: str, readers: ReaderGroup | None = None) -> None:
         self._head = head

@@ -158,7 +158,7 @@ class Segments:
             self.rotate(now_ns)
 
     def mend(self, now_ns: int) -> None:
-        """Write the open segment again where somebody removed it or its folder. *Raises:* StorageError."""
+        """Write the open segment again if it or its folder was removed. *Raises:* StorageError."""
         if not self._spool.is_lost():
             return
         previous, held_bytes = self._spool.name, self._spool.size_bytes - self._spool.head_bytes
@@ -175,7 +175,7 @@ class Segments:
         self.sync(now_ns)
 
     def _put_returned_aside(self) -> None:
-        """Set superseded segments aside that somebody brought back: their rows are stored already."""
+        """Set superseded segments aside that were brought back: their rows are stored already."""
         refused = ""
         for name in self.superseded:
             if not self._spool.has(name):

@@ -111,7 +111,7 @@ def _tell_foreign(names: Sequence[str], bus: Bus) -> None:
 
 
 def _highest(spool: Spool, names: Sequence[str], data_directory: str) -> int:
-    """The highest generation that was ever given, as far as anything still tells."""
+    """The highest generation that was ever given, as far as any file still shows it."""
     aside: list[str] = []
     with suppress(StorageError):
         # Its keeper tells why it cannot be listed.

@@ -171,7 +171,7 @@ class _Server:
                     return
                 if descriptor == self._device:
                     if not self._session.serve():
-                        self._say("somebody has unmounted it")
+                        self._say("it was unmounted from outside")
                         return
                 elif descriptor in self._sources:
                     self._watch.settle()
