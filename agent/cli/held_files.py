@@ -11,8 +11,10 @@ from contextlib import suppress
 
 from msgspec import Struct
 
+from agent.model.foreign import readable
 from agent.store.footer import checked_footer
 from agent.store.foreign_file import open_regular
+from agent.store.layout import parse_sealed_name
 from agent.store.left_out import LeftOut
 from agent.store.sealed import WantedFiles, why_foreign, why_not_named_so
 
@@ -22,11 +24,13 @@ DESCRIPTORS_SPARE = 128
 
 
 class HeldFile(Struct, frozen=True):
-    """One file: its path, the name by which DuckDB opens it, and its columns with Arrow's words for their types."""
+    """One file: its path, the name by which DuckDB opens it, its columns with Arrow's words for their types, and the segments
+    that a compacted one says it was made of."""
 
     path: str
     place: str
     columns: tuple[tuple[str, str], ...]
+    segments: tuple[str, ...] = ()
 
 
 class HeldChoice(Struct, frozen=True):
@@ -63,7 +67,9 @@ class HeldFiles:
             else:
                 types.update(found.columns)
                 files.append(found)
-        return HeldChoice(files, left_out, has_gone)
+        copies = _copies(files)
+        left_out += copies.values()
+        return HeldChoice([file for file in files if file.path not in copies], left_out, has_gone)
 
     def _take(
         self, path: str, wanted: WantedFiles, types: dict[str, str], owners: frozenset[int], *, verify: bool
@@ -84,7 +90,8 @@ class HeldFiles:
             is_kept = len(self._descriptors) < self._descriptors_max
             place = f"{DESCRIPTORS_DIR}{descriptor}" if is_kept else path
             self._path_by_place[place] = path
-            return HeldFile(path, place, tuple(footer.columns.items()))
+            segments = footer.marks.get("segments", "").split() if wanted.prefix else ()
+            return HeldFile(path, place, tuple(footer.columns.items()), tuple(segments))
         finally:
             if is_kept:
                 self._descriptors.append(descriptor)
@@ -104,6 +111,22 @@ class HeldFiles:
         while self._descriptors:
             with suppress(OSError):
                 os.close(self._descriptors.pop())
+
+
+def _copies(files: Sequence[HeldFile]) -> dict[str, LeftOut]:
+    """Sealed files whose rows are in a compacted one of the same day, by path: somebody has put them back, from a backup perhaps.
+
+    *Range:* a compacted file lists a bounded number of segments.
+    """
+    compacted = {(os.path.dirname(file.path), segment): file.path for file in files for segment in file.segments}
+    copies: dict[str, LeftOut] = {}
+    for file in files if compacted else ():
+        folder, name = os.path.split(file.path)
+        named = parse_sealed_name(name)
+        found = None if named is None or named.is_compacted else compacted.get((folder, named.segment))
+        if found is not None:
+            copies[file.path] = LeftOut(file.path, f"its rows are in {readable(os.path.basename(found))} too")
+    return copies
 
 
 def _raised_limit() -> int:

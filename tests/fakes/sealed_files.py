@@ -16,9 +16,16 @@ S = 10**9
 
 
 def seal(
-    state: Path, table: str, generation: int, rows: Sequence[Row], *, form: TableForm | None = None, is_compacted: bool = False
+    state: Path,
+    table: str,
+    generation: int,
+    rows: Sequence[Row],
+    *,
+    form: TableForm | None = None,
+    is_compacted: bool = False,
+    sources: tuple[str, ...] = (),
 ) -> Path:
-    """A file of rows, the first value of each being its time, as made of a segment of this generation."""
+    """A file of rows, the first value of each being its time, as made of a segment of this generation, or of these `sources`."""
     form = form or FORMS[table]
     times = [at // S * S for row in rows if isinstance(at := row[0], int)]
     segment = f"{generation:08x}00000000"
@@ -28,7 +35,7 @@ def seal(
     conversion = Conversion(form, HOST)
     converted = conversion.convert(msgspec.msgpack.encode(rows))
     assert not converted.bad
-    file = ParquetFile(str(path), conversion.schema, marks_of(table, segment, form))
+    file = ParquetFile(str(path), conversion.schema, marks_of(table, segment, form, sources))
     file.write_group([converted.batch])
     file.close()
     return path

@@ -82,9 +82,9 @@ def write_segment(state: Path, segment: str, data: bytes) -> Path:
     return path
 
 
-def marks_of(table: str, segment: str, form: TableForm) -> FileMarks:
-    """What the sealer writes into the footer."""
-    return FileMarks(table, id_of(segment), HOST, "", form.version, "0", 1, "run-1")
+def marks_of(table: str, segment: str, form: TableForm, sources: tuple[str, ...] = ()) -> FileMarks:
+    """What the sealer writes into the footer, or with the segments of its `sources` the compactor."""
+    return FileMarks(table, id_of(segment), HOST, "", form.version, "0", 1, "run-1", len(sources), sources)
 
 
 def sealed_path(state: Path, table: str, segment: str, rows: Sequence[Row] = (), form: TableForm | None = None) -> Path:

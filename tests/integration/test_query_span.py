@@ -280,6 +280,18 @@ def test_a_late_compacted_file_does_not_starve_a_segment_that_cannot_be_sealed(
     assert pids(query("SELECT pid FROM process", "--json")) == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 9]
 
 
+def test_a_source_that_was_put_back_beside_its_compacted_file_is_left_out(tmp_path: Path, day: list[Path], query: Query) -> None:
+    """Its rows would be there twice; a late file, whose rows are in no other, is read."""
+    rows = [process_row(MIDNIGHT + hour * HOUR + offset, hour) for hour in range(3) for offset in (0, HOUR - 1)]
+    sources = tuple(f"{generation:08x}00000000" for generation in (1, 2, 3))
+    for path in day[1:3]:
+        path.unlink()
+    compacted = seal(tmp_path, "process", 3, rows, is_compacted=True, sources=sources)
+    code, text, told = query("SELECT pid FROM process", "--json")
+    assert (code, sorted(row["pid"] for row in json.loads(text))) == (0, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4])
+    assert f"{day[0]} (its rows are in {compacted.name} too)" in told
+
+
 def test_any_number_of_tables_is_asked_while_a_segment_cannot_be_sealed(tmp_path: Path, day: list[Path], query: Query) -> None:
     """The second attempt knows the younger compacted files of all tables, not of one more each time."""
     plain: dict[str, Value] = {"int64": 0, "float64": 0.0, "utf8": ""}
