@@ -37,10 +37,10 @@ def failpoint(name: str) -> None:
             os.unlink(path)
         except FileNotFoundError:
             continue
-        _meet(order.split(), name)
+        _carry_out(order.split(), name)
 
 
-def _meet(order: list[str], name: str) -> None:
+def _carry_out(order: list[str], name: str) -> None:
     match order:
         case [] | ["kill"]:
             os.kill(os.getpid(), signal.SIGKILL)

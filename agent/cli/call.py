@@ -105,7 +105,7 @@ class Call:
         own = default_state_dir(dict(self.environment))
         refused = None
         try:
-            said = self._said_hello().get("state_dir")
+            said = self._hello().get("state_dir")
         except PermissionRefused as failure:
             said, refused = None, failure
         if isinstance(said, str) and said:
@@ -126,11 +126,11 @@ class Call:
         from agent.model.errors import PermissionRefused
 
         try:
-            return self._said_hello()
+            return self._hello()
         except PermissionRefused:
             return {}
 
-    def _said_hello(self) -> "dict[str, object]":
+    def _hello(self) -> "dict[str, object]":
         """As `hello`. *Raises:* PermissionRefused as well."""
         from agent.cli.control_client import ask_here_or_there
         from agent.model.errors import EvergaugeError, PermissionRefused

@@ -91,7 +91,7 @@ def _header(sample: Occupancy, groups: Sequence[SharedGroup], everywhere: frozen
     held, moved = _sums(groups)
     of_size = "" if size is None else f" of {bytes_of(size)}"
     reasons = _reasons_unmeasured(sample, view)
-    sums = (_told_pods(sample, len(reasons), view), f"LLC {bytes_of(held)}{of_size}", f"BW {_per_second(moved)}")
+    sums = (_pod_counts(sample, len(reasons), view), f"LLC {bytes_of(held)}{of_size}", f"BW {_per_second(moved)}")
     notes = []
     if reasons:
         counts = sorted(((reasons.count(reason), reason) for reason in set(reasons)), key=lambda item: (-item[0], item[1]))
@@ -117,7 +117,7 @@ def _reasons_unmeasured(sample: Occupancy, view: OccupancyView) -> list[str]:
     return told + [text_of(pod.reason) for pod in view.unmeasured or ()]
 
 
-def _told_pods(sample: Occupancy, unmeasured: int, view: OccupancyView) -> str:
+def _pod_counts(sample: Occupancy, unmeasured: int, view: OccupancyView) -> str:
     """How many pods are measured and how many are not, or why that is not known."""
     measured = sum(not _has_nothing(reading) for reading in sample.pods)
     if view.unmeasured is not None:

@@ -59,7 +59,7 @@ class TickGrid:
         else:
             self._missed.append(Missed(first, last, cause))
 
-    def is_to_be_told(self, ticks: int) -> bool:
+    def is_report_due(self, ticks: int) -> bool:
         """Whether at least `ticks` missed ticks, or MISSED_MAX ranges, wait to be reported."""
         waiting = sum(item.last_tick - item.first_tick + 1 for item in self._missed)
         return waiting >= ticks or len(self._missed) >= MISSED_MAX

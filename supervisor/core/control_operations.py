@@ -162,7 +162,7 @@ class ControlOperations:
         def finish(replies: Replies, at_ns: int) -> Document | Problem:
             if child.name not in replies:
                 return Problem("no_answer", f"{name} did not answer in time; try again", int(ExitCode.TRY_AGAIN))
-            return _said_by_worker(WorkerState, {**replies[child.name].body, "name": child.name, "epoch": epoch}, child.name)
+            return _checked_reply(WorkerState, {**replies[child.name].body, "name": child.name, "epoch": epoch}, child.name)
 
         patience_ns = int(DEADLINE_SECONDS * S * 0.8)
         return self._questions.ask(Question(asker, RULES, (child.name,), patience_ns, finish), now_ns)
@@ -219,7 +219,7 @@ class ControlOperations:
             body = replies[writer.name].body
             if body.get("problem"):
                 return Problem("not_sealed", str(body["problem"]), int(ExitCode.IO))
-            return _said_by_worker(RotateOutcome, body, writer.name)
+            return _checked_reply(RotateOutcome, body, writer.name)
 
         patience_ns = int(ROTATE_DEADLINE_SECONDS * S * 0.95)
         return self._questions.ask(Question(asker, ROTATE, (writer.name,), patience_ns, finish), now_ns)
@@ -233,7 +233,7 @@ class ControlOperations:
         return Problem("no_such_worker", f"there is no worker {name!r}; there are {known}", int(ExitCode.MISUSE))
 
 
-def _said_by_worker(kind: type[D], body: Arguments, worker: str) -> D | Problem:
+def _checked_reply(kind: type[D], body: Arguments, worker: str) -> D | Problem:
     """A worker's reply as a document: it is another process, so what it says is checked."""
     try:
         return decode(kind, body, worker)

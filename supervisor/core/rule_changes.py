@@ -90,7 +90,7 @@ class RuleChanges:
         if not weakness or self._weakness:
             return []
         self._weakness = weakness
-        return [Log("rules_as_durable_as_can_be", "warning", {"reason": weakness})]
+        return [Log("rules_durability_limited", "warning", {"reason": weakness})]
 
     def _write_waiting(self) -> list[Effect]:
         """Order the next document, with as many waiting changes as it may hold; answer those that change nothing or are refused."""

@@ -53,4 +53,4 @@ def test_a_file_system_that_syncs_no_folders_takes_rules(tmp_path: Path) -> None
             added = added if added.returncode != 64 else run_agentctl("add-rule", name, *folders)
             assert added.returncode == 0, added.stderr
         assert names(agent) == ["a", "b"]
-        wait_until(lambda: agent.output.count("rules_as_durable_as_can_be") == 1, "it is said")
+        wait_until(lambda: agent.output.count("rules_durability_limited") == 1, "it is said")

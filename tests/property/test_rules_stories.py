@@ -141,7 +141,7 @@ def test_that_a_file_system_syncs_no_folders_is_said_once() -> None:
         order = world.persists.pop(0)
         world.disk = encode_rulebook(order.book)
         world.tell(Persisted(order.token, weakness="it syncs no folders"))
-    assert [line.fields for line in world.log if line.kind == "rules_as_durable_as_can_be"] == [{"reason": "it syncs no folders"}]
+    assert [line.fields for line in world.log if line.kind == "rules_durability_limited"] == [{"reason": "it syncs no folders"}]
     assert sorted(world.supervisor_state.authority.rules) == ["a", "b"]
 
 

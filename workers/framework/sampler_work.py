@@ -105,7 +105,7 @@ class SamplerWork(BaseWork):
         """All batches of a tick say which one it is; one without rows says so too, but not one that could not be read."""
         batches = [(table, rows) for table, rows in sample if rows]
         if not batches and _UNREADABLE in self._conditions:
-            if grid.is_to_be_told(UNREADABLE_NS // self._interval_ns):
+            if grid.is_report_due(UNREADABLE_NS // self._interval_ns):
                 self._tell_missed(grid)
             grid.miss(number, number, GapCause.UNREADABLE)
             return

@@ -120,7 +120,7 @@ class ProcessTable:
         for name, process in self._beating(list(known.items())):
             self._refresh(name, process, active)
         for name in self._beating(new):
-            self._meet(name, active)
+            self._begin_following(name, active)
         self._last_boot_ticks = boot_ticks
         self._tick += 1
         return active
@@ -149,7 +149,7 @@ class ProcessTable:
                 self._count(gone)
                 return
             # The number may already be another process's.
-            self._meet(name, active)
+            self._begin_following(name, active)
             return
         if line != process.line:
             self._update(name, process, line, active)
@@ -171,7 +171,7 @@ class ProcessTable:
         if stat.start_ticks != before.start_ticks:
             # Only where the descriptor could not be kept: the number is another process's now.
             self._forget(name)
-            self._meet(name, active)
+            self._begin_following(name, active)
             return
         process.line = line
         self._set_memory(process, stat)
@@ -187,7 +187,7 @@ class ProcessTable:
             process.comm = comm
             self._place(process)
 
-    def _meet(self, name: str, active: list[TrackedProcess]) -> None:
+    def _begin_following(self, name: str, active: list[TrackedProcess]) -> None:
         """Begin to follow a process that was not there at the last tick."""
         try:
             self._files.keep(name)

@@ -170,7 +170,7 @@ class Archive:
             # The others wait for its end, or have ended it: its descriptors tell.
             return now_ns + _POLL_NS
         deadlines = [self._pruning.next_deadline_ns()]
-        if self._is_untidy and self._sealing is None:
+        if self._needs_tidying and self._sealing is None:
             deadlines.append(self._tidy_at_ns)
         if self._compacting is not None and self._sealing is None:
             deadlines.append(self._compacting.next_deadline_ns(now_ns))
@@ -182,8 +182,8 @@ class Archive:
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     @property
-    def _is_untidy(self) -> bool:
-        """A person may do something about what is there at any moment."""
+    def _needs_tidying(self) -> bool:
+        """Whether files are left over or set aside: a person may clear them up at any moment."""
         return self._aside.is_holding or "leftovers" in self._conditions
 
     @property
@@ -198,7 +198,7 @@ class Archive:
         """Look after what is at work, then let the next one begin: see `workers.writer.turn`."""
         if self._sealing is not None:
             self._look(self._sealing, now_ns)
-        if self._is_untidy and self._sealing is None and now_ns >= self._tidy_at_ns:
+        if self._needs_tidying and self._sealing is None and now_ns >= self._tidy_at_ns:
             self._tidy_at_ns = now_ns + _TIDY_NS
             with suppress(StorageError):
                 self.prepare()
@@ -233,9 +233,9 @@ class Archive:
         if self._spool.has(name):
             self._start(name, now_ns)
         else:
-            self._miss(name, now_ns)
+            self._record_missing(name, now_ns)
 
-    def _miss(self, name: str, now_ns: int) -> None:
+    def _record_missing(self, name: str, now_ns: int) -> None:
         """Somebody removed a segment before it was sealed: its rows are lost, and the loss is recorded."""
         try:
             self._on_missing(name)

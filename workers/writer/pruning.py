@@ -180,7 +180,7 @@ class Pruning:
 
     def _survey(self, found: Inventory) -> Iterator[None]:
         """Walk all dates of all tables. A folder that cannot be read is a failure, and the rest is still counted."""
-        with self._noting(self._data), opened_folder(self._data) as data, os.scandir(data) as tables:
+        with self._recording_failures(self._data), opened_folder(self._data) as data, os.scandir(data) as tables:
             for table in tables:
                 if table.is_dir(follow_symlinks=False) and not table.name.startswith("."):
                     yield from self._survey_table(found, data, table.name)
@@ -190,7 +190,7 @@ class Pruning:
 
     def _survey_table(self, found: Inventory, data: int, table: str) -> Iterator[None]:
         path = os.path.join(self._data, table)
-        with self._noting(path), opened_folder(table, data) as folder, os.scandir(folder) as dates:
+        with self._recording_failures(path), opened_folder(table, data) as folder, os.scandir(folder) as dates:
             for date in dates:
                 if date.is_dir(follow_symlinks=False) and is_date(date.name):
                     yield from self._survey_date(found, folder, table, date.name)
@@ -198,7 +198,7 @@ class Pruning:
     def _survey_date(self, found: Inventory, parent: int, table: str, date: str) -> Iterator[None]:
         path = os.path.join(self._data, table, date)
         is_empty = True
-        with self._noting(path), opened_folder(date, parent) as folder, os.scandir(folder) as files:
+        with self._recording_failures(path), opened_folder(date, parent) as folder, os.scandir(folder) as files:
             for file in files:
                 is_empty = False
                 with suppress(FileNotFoundError):
@@ -219,7 +219,7 @@ class Pruning:
     def _remove(self, found: Inventory, file: StoredFile) -> None:
         table, date, name = file.path.split("/")
         path = os.path.join(self._data, file.path)
-        with self._noting(path), opened_folder(self._data) as data, opened_folder(table, data) as dates:
+        with self._recording_failures(path), opened_folder(self._data) as data, opened_folder(table, data) as dates:
             try:
                 with opened_folder(date, dates) as folder:
                     os.unlink(name, dir_fd=folder)
@@ -235,7 +235,7 @@ class Pruning:
 
     def _remove_folder(self, date: str, parent: int, path: str) -> None:
         """Take a date's folder away unless something is in it."""
-        with self._noting(path):
+        with self._recording_failures(path):
             try:
                 os.rmdir(date, dir_fd=parent)
             except OSError as cause:
@@ -243,8 +243,8 @@ class Pruning:
                     raise
 
     @contextmanager
-    def _noting(self, path: str) -> Iterator[None]:
-        """Make what the system refuses the failure of this round; that something has gone meanwhile is none."""
+    def _recording_failures(self, path: str) -> Iterator[None]:
+        """Record an error of the system as the failure of this round; a file that has gone meanwhile is none."""
         try:
             yield
         except FileNotFoundError:

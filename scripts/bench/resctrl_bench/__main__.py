@@ -43,7 +43,7 @@ def main() -> int:
     interrupted = False
     try:
         with place() as here:
-            bench = Bench(wanted, here, load.build(here.folder), _make_say())
+            bench = Bench(wanted, here, load.build(here.folder), _progress_writer())
             for part in wanted.only:
                 _run(part, bench, sections, failures)
     except KeyboardInterrupt:
@@ -70,7 +70,7 @@ def _run(part: str, bench: Bench, sections: list[Section], failures: list[str]) 
         end_strays()
 
 
-def _make_say() -> Callable[[str], None]:
+def _progress_writer() -> Callable[[str], None]:
     begun = time.monotonic()
     return lambda text: print(f"resctrl: {time.monotonic() - begun:6.1f} s  {text}", file=sys.stderr, flush=True)
 

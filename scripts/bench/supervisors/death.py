@@ -83,7 +83,7 @@ def of_others(bench: Bench) -> Section:
         watched = {title: _kill_one(bench, starts, whole[title][0]) for title, starts in alone.items()}
         bench.starts.rest(bench.options.seen_seconds)
         for title, (rival, _) in whole.items():
-            section.rows.append(Row(title, values=_fate(alone[title], after[title], watched[title], rival)))
+            section.rows.append(Row(title, values=_outcome_of(alone[title], after[title], watched[title], rival)))
     section.remarks = [
         f"alive_alone: after {LEFT_ALONE_SECONDS:g} s; the rest: {bench.options.orphan_seconds:g} s after the new start",
         "systemd here is a user manager; as the first process of a machine its death is the machine's",
@@ -123,7 +123,7 @@ def _kill_one(bench: Bench, alone: dict[int, ChildStart], rival: Rival) -> tuple
     return None
 
 
-def _fate(
+def _outcome_of(
     alone: dict[int, ChildStart], after: dict[int, ChildStart], killed: tuple[int, int] | None, rival: Rival
 ) -> dict[str, str | int]:
     names: dict[str, int] = defaultdict(int)

@@ -31,7 +31,7 @@ def replaced(bench: Bench) -> Section:
             sequence.cell.problem = sequence.cell.problem or problems.get(sequence.rival.label, "")
         stopped = {title: _stop_one(rival) for title, rival in blind if rival.label not in problems}
         bench.starts.rest(bench.options.never_seconds)
-        notes = {title: _fate(bench, rival, stopped[title]) for title, rival in blind if title in stopped}
+        notes = {title: _outcome_of(bench, rival, stopped[title]) for title, rival in blind if title in stopped}
         measure(bench, [sequence for sequence in sequences if not sequence.cell.problem])
     section.rows = [Row(cell.title, samples=cell.samples_ms, note=cell.problem) for cell in cells]
     section.rows += [Row(title, note=note) for title, note in notes.items()]
@@ -78,6 +78,6 @@ def _stop_one(rival: Rival) -> int:
     return pid
 
 
-def _fate(bench: Bench, rival: Rival, stopped: int) -> str:
+def _outcome_of(bench: Bench, rival: Rival, stopped: int) -> str:
     others = [pid for pid in rival.living if pid != stopped]
     return "replaced" if others else f"not replaced within {bench.options.never_seconds:g} s"

@@ -38,7 +38,7 @@ def run(folder: Path) -> int:
         starts=ChildStarts(str(folder / "starts")),
         folder=folder,
         cgroups=order["cgroups"],
-        say=_make_say(),
+        say=_progress_writer(),
     )
     before = report.circumstances(bench)
     sections: list[Section] = []
@@ -59,6 +59,6 @@ def run(folder: Path) -> int:
     return 1 if failures else 0
 
 
-def _make_say() -> Callable[[str], None]:
+def _progress_writer() -> Callable[[str], None]:
     begun = time.monotonic()
     return lambda text: print(f"supervision: {time.monotonic() - begun:6.1f} s  {text}", file=sys.stderr, flush=True)

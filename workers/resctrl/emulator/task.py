@@ -91,7 +91,7 @@ class TaskTable:
         before = life.current
         life.note_move(now_ns, group)
         self._settle(thread_id, life, before)
-        self._retell(thread_id, now_ns)
+        self._correct_children(thread_id, now_ns)
 
     def move_all(self, origin: EmulatedGroup, target: EmulatedGroup, now_ns: int) -> None:
         """Moves all threads of a group that is removed."""
@@ -102,11 +102,11 @@ class TaskTable:
         """A new thread inherits the group that its creator had at that instant."""
         self._forget_old(at_ns)
         self._forks.append((at_ns, parent, child))
-        self._be_born(parent, child, at_ns)
-        self._retell(child, at_ns)
+        self._start_thread(parent, child, at_ns)
+        self._correct_children(child, at_ns)
         self._newest_fork_ns = max(self._newest_fork_ns, at_ns)
 
-    def _be_born(self, parent: int, child: int, at_ns: int) -> None:
+    def _start_thread(self, parent: int, child: int, at_ns: int) -> None:
         group = self._group_at(parent, at_ns)
         life = self._lives.get(child)
         if life is None and group is self._root:
@@ -120,7 +120,7 @@ class TaskTable:
             life.exit_ns = None
         self._settle(child, life, before)
 
-    def _retell(self, thread_id: int, changed_ns: int) -> None:
+    def _correct_children(self, thread_id: int, changed_ns: int) -> None:
         """Corrects the groups of children whose forks were reported before an earlier move. Usually there are none."""
         if changed_ns >= self._newest_fork_ns:
             return
@@ -136,7 +136,7 @@ class TaskTable:
                     continue
                 before = self._root if life is None else life.first_group
                 if self._group_at(parent, at_ns) is not before:
-                    self._be_born(parent, child, at_ns)
+                    self._start_thread(parent, child, at_ns)
                     pending.append(child)
 
     def exit(self, thread_id: int, at_ns: int) -> None:

@@ -110,7 +110,7 @@ def test_ticks_without_rows_are_told_together_and_at_the_end() -> None:
     assert grid.tell(clock.reading()) is None
     for number in (100, 101, 102):
         grid.miss(number, number, GapCause.UNREADABLE)
-    assert (grid.is_to_be_told(4), grid.is_to_be_told(3)) == (False, True)
+    assert (grid.is_report_due(4), grid.is_report_due(3)) == (False, True)
     grid.miss(103, 103, GapCause.STARVED)
     assert grid.tell(clock.reading()) == Tick(103, (Missed(100, 102, GapCause.UNREADABLE), Missed(103, 103, GapCause.STARVED)))
     assert grid.tell(clock.reading()) is None
@@ -132,6 +132,6 @@ def test_many_ranges_are_told_at_once() -> None:
     clock = FakeClock(100 * S)
     grid = started(clock)
     for number in range(MISSED_MAX):
-        assert not grid.is_to_be_told(1000)
+        assert not grid.is_report_due(1000)
         grid.miss(number, number, GapCause.UNREADABLE if number % 2 else GapCause.STARVED)
-    assert grid.is_to_be_told(1000)
+    assert grid.is_report_due(1000)
