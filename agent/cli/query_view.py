@@ -54,17 +54,33 @@ def sql_type(word: str) -> str:
 
 def view_statement(name: str, parts: ViewParts, bounds: TimeBounds) -> str:
     """The statement that makes the view `name` (as SQL has it) with the rows within the bounds."""
+    united = _alone(parts) or _united(parts)
+    if not parts.has_timestamp:
+        return f"CREATE VIEW {name} AS {united}"
+    at = f"make_timestamptz({quoted(TIMESTAMP)} // 1000) AS {quoted(COLUMN_AT)}"
+    return f"CREATE VIEW {name} AS SELECT {at}, * FROM ({united}){_where(bounds)}"
+
+
+def _alone(parts: ViewParts) -> str | None:
+    """The scan of the only files that there are, where they have all columns in their order; None: something is to be united.
+
+    DuckDB counts the rows of a scan by the footers of its files, but not those of a union.
+    """
+    if parts.spool is not None or len(parts.sources) != 1:
+        return None
+    declared = [column for column, _ in parts.columns]
+    found = [column for column, _ in parts.sources[0].columns]
+    # Others are rare: files of older or newer agents alone.
+    return _scan(parts.sources[0].places) if found[: len(declared)] == declared else None
+
+
+def _united(parts: ViewParts) -> str:
     sources = [_empty(parts.columns)] if parts.columns else []
     sources += _scans(parts.sources)
     if parts.spool is not None:
         sources.append(f"SELECT * FROM {parts.spool}")
     # The empty folder of an undeclared table.
-    sources = sources or ["SELECT NULL AS empty WHERE false"]
-    united = " UNION ALL BY NAME ".join(sources)
-    if not parts.has_timestamp:
-        return f"CREATE VIEW {name} AS {united}"
-    at = f"make_timestamptz({quoted(TIMESTAMP)} // 1000) AS {quoted(COLUMN_AT)}"
-    return f"CREATE VIEW {name} AS SELECT {at}, * FROM ({united}){_where(bounds)}"
+    return " UNION ALL BY NAME ".join(sources or ["SELECT NULL AS empty WHERE false"])
 
 
 def _where(bounds: TimeBounds) -> str:
@@ -81,13 +97,14 @@ def _number(value_ns: int) -> str:
 
 
 def _scans(sources: Sequence[FileGroup]) -> list[str]:
-    # The date of the folder is no column: it repeats `timestamp`, and the spool has none.
     if len(sources) > GROUPS_MAX:
-        listed = ", ".join(literal(place) for source in sources for place in source.places)
-        return [f"SELECT * FROM read_parquet([{listed}], union_by_name = true, hive_partitioning = false)"]
-    return [
-        f"SELECT * FROM read_parquet([{', '.join(map(literal, source.places))}], hive_partitioning = false)" for source in sources
-    ]
+        return [_scan([place for source in sources for place in source.places], "union_by_name = true, ")]
+    return [_scan(source.places) for source in sources]
+
+
+def _scan(places: Sequence[str], options: str = "") -> str:
+    # The date of the folder is no column: it repeats `timestamp`, and the spool has none.
+    return f"SELECT * FROM read_parquet([{', '.join(map(literal, places))}], {options}hive_partitioning = false)"
 
 
 def _empty(columns: Columns) -> str:

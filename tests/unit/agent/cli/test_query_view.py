@@ -1,5 +1,6 @@
 """The statements that make the views of a query."""
 
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -72,6 +73,24 @@ def test_files_of_equal_columns_are_one_source_and_of_many_columns_one_too() -> 
     assert "union_by_name" not in few
     many = view_statement("v", ViewParts((), groups, None, has_timestamp=False), EVERYTHING)
     assert (many.count("read_parquet"), many.count("union_by_name = true")) == (1, 1)
+
+
+def test_files_that_have_all_columns_are_united_with_nothing(tmp_path: Path) -> None:
+    """DuckDB counts their rows by their footers; where a column is missing or stands elsewhere, the view shows the same columns."""
+    declared = [name for name, _ in COLUMNS]
+    connection = duckdb.connect()
+    for number, names in enumerate((declared, [*declared, "later"], declared[:2], [*declared[:2], "later", "host"])):
+        path = str(tmp_path / f"{number}.parquet")
+        values = ", ".join(f"{1 if name in ('timestamp', 'pid') else repr('x')} AS {name}" for name in names)
+        connection.execute(f"COPY (SELECT {values}) TO '{path}' (FORMAT parquet)")
+        source = FileGroup(tuple((name, "any") for name in names), (path,))
+        statement = view_statement(f"v{number}", ViewParts(COLUMNS, (source,), None, has_timestamp=True), EVERYTHING)
+        connection.execute(statement)
+        assert ("UNION" in statement) == (number >= 2)
+        assert connection.table(f"v{number}").columns == ["at", *declared, *(["later"] if "later" in names else [])]
+        assert connection.execute(f"SELECT timestamp, pid FROM v{number}").fetchall() == [(1, 1)]
+    spooled = view_statement("v", ViewParts(COLUMNS, (source,), "held", has_timestamp=True), EVERYTHING)
+    assert spooled.count("UNION ALL BY NAME") == 2
 
 
 def test_every_stored_table_has_a_host_and_known_types() -> None:
