@@ -207,7 +207,7 @@ class _Opening:
 
     def _add(self, database: QueryDatabase, name: str, spool: SpoolContents, bounds: TimeBounds) -> None:
         """Make the view of a table."""
-        # An interval of a pod may have begun, and been told of, long before the times that are asked for.
+        # An interval of a pod may have begun, and been recorded, long before the times that are asked for.
         is_for_pods = name == PODS_FROM and is_named(PODS, self._request.statement)
         wanted = self._wanted(name, spool)
         chosen = self._choose(database, name, wanted, spool, EVERYTHING if is_for_pods else bounds)

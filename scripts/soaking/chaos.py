@@ -15,7 +15,7 @@ from soaking.agent_under_test import AgentUnderTest
 
 RULES_MAX = 50
 RULE_CHANGE_CHANCE = 0.3
-# How often each thing happens, as against the others. A new fork server begins to grow from nought, so it dies seldom:
+# How often each thing happens, as against the others. A new fork server begins to grow from zero, so it dies seldom:
 # some three times in ten thousand kills. `--supervisor` adds the last.
 CHANCES = {"one": 60.0, "two": 15.0, "all": 6.0, "spare": 3.0, "restart": 6.0, "hang": 2.0, "fork server": 0.03}
 SUPERVISOR_CHANCE = 2.0

@@ -52,7 +52,7 @@ def test_the_grandchild_of_a_worker_that_dies_or_hangs_goes_with_it(agent: Worke
 
 @pytest.mark.parametrize("end", ["exit 0", "exit 78", "spin"])
 def test_the_grandchild_of_a_worker_that_ends_by_itself_or_spins_goes_with_it(agent: WorkerSetAgent, end: str) -> None:
-    """In good order, failed for good, or killed for holding the interpreter."""
+    """A clean stop, a final failure, or a kill for holding the interpreter."""
     _have_grandchild(agent)
     epoch = agent.workers()["parent"]["epoch"]
     agent.order("parent", end)

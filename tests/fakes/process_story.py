@@ -121,7 +121,7 @@ class ProcessStory:
         return "" if server else "and there is none"
 
     def _kill_supervisor(self) -> str:
-        """With a change on its way to it, which may come to be or not; the next one begins at once, or when all are gone."""
+        """With a change on its way to it, which may take effect or not; the next one begins at once, or when all are gone."""
         name = self._rng.choice(RULE_NAMES)
         is_at_once = self._rng.random() < 0.7
         with ControlConnection(self._agent.runtime_dir / "control.sock") as client:

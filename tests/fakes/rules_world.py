@@ -328,7 +328,7 @@ class RulesWorld:
     # ---- what must hold --------------------------------------------------------------------------
 
     def check(self) -> None:
-        """The supervisor's knowledge is whole, the rules are what clients were told, `in_sync` is said of nobody in vain."""
+        """The supervisor's knowledge is whole, clients were told the rules in force, `in_sync` is true where workers have them."""
         authority = self.supervisor_state.authority
         broken = list(broken_invariants(self.supervisor_state, self.now_ns))
         assert not broken, broken

@@ -65,7 +65,7 @@ def _listen(log: _Log) -> None:
 
 
 def _keep_moves() -> None:
-    """From now on the truth tells of moves, too."""
+    """From now on the truth contains moves, too."""
     moved_at_ns: dict[int, int] = {}
     move, truth = TaskTable.move, Emulation.truth
 

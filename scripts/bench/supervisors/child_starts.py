@@ -1,4 +1,4 @@
-"""Hears of every child and every worker that comes to be, and gives each to the supervisor that it belongs to.
+"""Hears of every child and worker that starts, and gives each to the supervisor that it belongs to.
 
 A tiny child sends one datagram, with the time of its first instruction; the kernel adds its pid. A worker of evergauge is
 told by the line `worker_up` of the agent's log, which is read from a pipe: it is ready then, not only running.

@@ -69,7 +69,7 @@ class Agent(Rival):
         self.bench.starts.read_also(read, self._read_log)
 
     def stop(self) -> None:
-        """In good order; what is left after that is killed."""
+        """Stop cleanly; what is left after that is killed."""
         if self.process is None:
             return
         self.close_log()

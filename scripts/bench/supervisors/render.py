@@ -71,7 +71,7 @@ def _draw(axis: Axes, rows: list[dict[str, Any]]) -> None:
         times = sorted(row["samples"])
         shares = [number / len(times) * 100 for number in range(1, len(times) + 1)]
         label = f"{row['who']}: {_time(row['p50'])} / {_time(row['p99'])}"
-        # From nought: the first step is a sample like the others.
+        # From zero: the first step is a sample like the others.
         axis.step([times[0], *times], [0, *shares], where="post", color=colour, linestyle=dashes, linewidth=width, label=label)
         axis.plot(row["p50"], 50, "o", color=colour, markersize=4)
     axis.set_xscale("log")

@@ -58,7 +58,7 @@ _SYSCALL_NUMBER = {"x86_64": 298, "aarch64": 241}
 _ATTRIBUTE_BYTES = 112
 _SOFTWARE, _DUMMY = 1, 9
 _SAMPLE_TID, _SAMPLE_TIME = 1 << 1, 1 << 2
-# comm (tells of exec), task (fork and exit), wake by watermark, ids on every record, exec told apart, an own clock
+# comm (reports exec), task (fork and exit), wake by watermark, ids on every record, exec told apart, an own clock
 _FLAGS = 1 << 9 | 1 << 13 | 1 << 14 | 1 << 18 | 1 << 24 | 1 << 25
 _CLOCK_MONOTONIC = 1
 _FLAG_FD_CLOEXEC = 8

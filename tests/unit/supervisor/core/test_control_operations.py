@@ -197,7 +197,7 @@ def test_readiness_is_answered_without_a_question_to_a_worker() -> None:
 
 @pytest.mark.parametrize("what", ["restart-worker", "hello", "", "x" * 10_000])
 def test_a_workers_other_requests_are_refused(what: str) -> None:
-    """It may ask for readiness and status: it changes nothing, and it does not wait in vain."""
+    """It may ask for readiness and status: it changes nothing, and is refused at once."""
     (answer,) = _answers(_up().say("gateway", Request(7, what)))
     assert answer.asker == WorkerAsker("gateway", 1, 7)
     assert answer.problem is not None

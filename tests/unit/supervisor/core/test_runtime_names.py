@@ -87,7 +87,7 @@ def test_without_a_writer_nobody_is_restarted() -> None:
 
 
 def test_what_cannot_be_made_again_ends_the_agent_after_some_looks(story: Story) -> None:
-    """In good order; the service manager is asked to start it again."""
+    """It stops cleanly; the service manager is asked to start it again."""
     failed = RuntimeSeen(("bus.sock",), 7, PROBLEM)
     for _ in range(FAILED_LOOKS_MAX - 1):
         assert story.tell(failed) == []

@@ -180,7 +180,7 @@ class _World:
         grid.done(self.clock.reading())
 
     def say_bye(self, who: Identity, grid: TickGrid, buffer: SendBuffer) -> None:
-        """In good order: everything is stored."""
+        """Stop cleanly: everything is stored."""
         if (told := grid.tell(self.clock.reading())) is not None:
             buffer.offer("sample", 1, self.clock.wall_ns(), b"\x90", 0, told)
         buffer.end()
