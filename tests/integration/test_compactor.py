@@ -147,6 +147,27 @@ def test_what_an_earlier_one_could_not_remove_never_comes_back_into_the_day(day:
     assert sources.exists()
 
 
+def test_no_link_is_followed_to_a_folder(day: Day) -> None:
+    """Neither in the day's place, where the link alone would be exchanged, nor in the place of the folder that is made for it."""
+    two_files(day)
+    elsewhere = day.state / "elsewhere"
+    working = day.state / "compacting" / f"t@{FOLDER}" / "day"
+    elsewhere.mkdir()
+    (elsewhere / "mine").write_bytes(b"mine")
+    working.parent.mkdir(parents=True)
+    working.symlink_to(elsewhere)
+    with pytest.raises(StorageError, match="what an earlier compaction left cannot be removed"):
+        day.compact()
+    assert [path.name for path in elsewhere.iterdir()] == ["mine"]
+    working.unlink()
+    day.folder.rename(day.state / "moved")
+    day.folder.symlink_to(day.state / "moved")
+    report = day.compact()
+    assert (report.outcome, report.problem) == (Outcome.LEFT_ALONE, "it is a symbolic link, and what it leads to is another's")
+    assert day.folder.is_symlink()
+    assert len(list(day.folder.iterdir())) == 2
+
+
 def test_another_installations_file_leaves_the_day_alone(day: Day) -> None:
     """Its rows are not of this host."""
     two_files(day)

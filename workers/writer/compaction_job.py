@@ -57,10 +57,14 @@ class Job:
         make_folder(self.root)
         make_folder(self.path)
         self._check_exchange()
-        make_folder(self.day)
-        if _names(self.day):
-            # What an earlier one could not remove would come into the day's place beside the new file.
-            raise StorageError(readable(self.day), "what an earlier compaction left cannot be removed", "remove it")
+        try:
+            os.mkdir(self.day, 0o700)
+        except FileExistsError as cause:
+            # What an earlier one could not remove would come into the day's place beside the new file, and so would what a link
+            # leads to.
+            raise StorageError(readable(self.day), "what an earlier compaction left cannot be removed", "remove it") from cause
+        except OSError as cause:
+            raise storage_error(self.day, cause) from cause
         with suppress(OSError):
             # As it was, where somebody has opened it to others than the reader group.
             found = os.stat(self.live)

@@ -40,6 +40,8 @@ def compact(order: Order) -> CompactReport:
     job = Job(order.state_directory, order.table, order.folder)
     readers = ReaderGroup(order.reader_gid)
     try:
+        if os.path.islink(job.live):
+            raise UnfitError(order.folder, "it is a symbolic link, and what it leads to is another's")
         names = sorted(os.listdir(job.live))
         found = _sources(order, names)
         if found is None:
