@@ -96,7 +96,8 @@ class ParquetFile:
         if group is None or not group.num_rows:
             return
         assert group.schema.equals(self._schema), f"{group.schema} is not the schema of the file"
-        self._writer.write_table(group.combine_chunks(), row_group_size=group.num_rows)
+        # Columns may be of several pieces; a dictionary that changes between them would end the column's encoding by it.
+        self._writer.write_table(group.unify_dictionaries(), row_group_size=group.num_rows)
         self.rows += group.num_rows
 
     def close(self) -> None:

@@ -49,6 +49,22 @@ def test_row_groups_are_those_of_the_caller(tmp_path: Path) -> None:
     assert verdict(path) is DigestVerdict.GOOD
 
 
+def test_pieces_with_other_dictionaries_stay_one_group_with_one(tmp_path: Path) -> None:
+    """The texts of all pieces are in one dictionary, and no page is without it."""
+    path = tmp_path / "file"
+    schema = pyarrow.schema([("host", pyarrow.dictionary(pyarrow.int32(), pyarrow.utf8()))])
+    pieces = [
+        pyarrow.record_batch([pyarrow.array(names).dictionary_encode()], schema=schema) for names in (["a", "b"], ["c", "a"], ["b"])
+    ]
+    file = ParquetFile(str(path), schema, MARKS)
+    file.write_group(pieces)
+    file.close()
+    column = parquet.read_metadata(path).row_group(0).column(0)
+    assert column.has_dictionary_page
+    assert "PLAIN_DICTIONARY" in column.encodings or "RLE_DICTIONARY" in column.encodings
+    assert parquet.read_table(path).column("host").to_pylist() == ["a", "b", "c", "a", "b"]
+
+
 def test_the_owner_is_set_before_the_file_is_forced(tmp_path: Path) -> None:
     """On an open descriptor: the name may be another's by then."""
     path = tmp_path / "file"
