@@ -220,8 +220,7 @@ def test_a_damaged_file_leaves_its_day_as_it_is_and_is_named(new_host: NewHost) 
     host.clock.advance(DAY)
     host.turn()
     host.clock.advance(HOUR)
-    turn_until(host, lambda: compacted(host) == 2)
-    assert not host.bus.conditions[-1].active
+    turn_until(host, lambda: compacted(host) == 2 and not host.bus.conditions[-1].active)
 
 
 def test_a_strangers_file_leaves_its_day_as_it_is_and_is_told_once(new_host: NewHost) -> None:
