@@ -1,28 +1,15 @@
-"""Rows fit their tables or say why not."""
+"""Tables name their files and describe their columns."""
 
 import pytest
 
 from agent.model.column_type import DType
-from agent.model.table import Column, Table
+from agent.model.table import Table
 from agent.model.tables import SYSTEM_TABLES
-
-TABLE = Table(
-    name="example",
-    version=1,
-    about="An example.",
-    key=("count",),
-    columns=(
-        Column("count", DType.INT64, "1", "a count", "test"),
-        Column("share", DType.FLOAT64, "1", "a ratio", "test", nullable=True),
-        Column("word", DType.UTF8, "", "a text", "test", nullable=True),
-        Column("flag", DType.BOOL, "", "a truth", "test"),
-    ),
-)
 
 
 def test_files_of_a_table_begin_with_its_name_unless_it_says_otherwise() -> None:
     """`file_prefix` wins over the name."""
-    assert TABLE.prefix == "example-"
+    assert Table("example", 1, "", (), ()).prefix == "example-"
     assert Table("t", 1, "", (), (), file_prefix="other-").prefix == "other-"
 
 
