@@ -10,12 +10,17 @@ from agent.cli.stored_rows import StoredRows
 from agent.cli.time_bounds import TimeBounds
 from agent.cli.top_history import HistoryReader, PastNames, host_of, source_of
 from agent.cli.top_render import SORTS, ProcessView, render
-from agent.cli.top_sample import PROCESS_TABLE, TAIL_TABLE, ProcessTicks, Sample, sample_of
+from agent.cli.top_sample import HOST_TABLES, PROCESS_TABLE, TICK_TABLES, Sample, sample_of
 from agent.cli.top_source import SpoolFollower, newest_sealed_sample
+from agent.cli.top_ticks import ProcessTicks
 from agent.cli.top_view import Top
 from agent.model.errors import UnavailableError
 from agent.model.tables import POD_GROUP
+from agent.model.timebase import S
 from agent.paths import checkout
+
+# A tick of the host that is farther away is not near, at any usual interval.
+HOST_REACH_NS = 15 * S
 
 
 class ProcessTop(Top[Sample]):
@@ -27,20 +32,23 @@ class ProcessTop(Top[Sample]):
     def __init__(self, call: Call) -> None:
         super().__init__(call)
         self._past_names = PastNames(StoredRows(self.state_dir, POD_GROUP))
-        self._follower = SpoolFollower(self.state_dir, (PROCESS_TABLE, TAIL_TABLE), ProcessTicks())
+        self._follower = SpoolFollower(self.state_dir, (*TICK_TABLES, *HOST_TABLES), ProcessTicks())
 
     def history(self) -> HistoryReader[Sample]:
         """The ticks of the past."""
         from workers.registry import tables
 
-        source = source_of(self.state_dir, PROCESS_TABLE, "timestamp", tables())
-        tail = source_of(self.state_dir, TAIL_TABLE, "timestamp", tables()).rows
+        declared = tables()
+        source = source_of(self.state_dir, PROCESS_TABLE, "timestamp", declared)
+        others = [StoredRows(self.state_dir, table) for table in declared if table.name in (*TICK_TABLES[1:], *HOST_TABLES)]
 
         def sample_at(stamp_ns: int) -> Sample | None:
-            # All rows of a tick have its time.
+            # All rows of a tick have its time; the host's are near it.
             tick = TimeBounds(stamp_ns, stamp_ns + 1)
+            around = TimeBounds(stamp_ns - HOST_REACH_NS, stamp_ns + HOST_REACH_NS)
             processes = source.rows.rows(tick)
-            return sample_of(stamp_ns, host_of(processes), processes, tail.rows(tick)) if processes else None
+            rows = {rows.table: rows.rows(around if rows.table in HOST_TABLES else tick) for rows in others} if processes else {}
+            return sample_of(stamp_ns, host_of(processes), {PROCESS_TABLE: processes, **rows}) if processes else None
 
         return HistoryReader(source, sample_at)
 

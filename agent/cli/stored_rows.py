@@ -46,6 +46,11 @@ class StoredRows:
         # Why files within the bounds of calls since this was last emptied were not read, by path.
         self.left_out: dict[str, str] = {}
 
+    @property
+    def table(self) -> str:
+        """The name of the table."""
+        return self._table.name
+
     def rows(self, bounds: TimeBounds, columns: Sequence[str] | None = None) -> list[Named]:
         """The rows by column name, in no order. *Raises:* EvergaugeError."""
         return [row for _, rows in self._read(bounds, columns) for row in rows]

@@ -1,28 +1,39 @@
-"""One tick of the process sampler as `agentctl top` shows it. PURE.
+"""One moment of a host as `agentctl top` shows it: its processes, what ended, and the rows of the host nearest to it. PURE.
 
-A sample is whole: the named processes of table `process` and, per pod, all others of table `process_tail`.
+The parts of the process tables belong to one tick and are all of the host's CPU: named processes (`process`), all others
+(`process_tail`), and what ended within the tick (`process_exit`). `process_scan` is the tick's own account of them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
-from msgspec.structs import replace
 
-from agent.model.errors import FormatError
+from agent.cli.top_command import command_of, program_name
 from agent.model.table import Value
-from agent.store.record import TableForm
-from agent.store.row_decoder import RowDecoder
 
 PROCESS_TABLE = "process"
 TAIL_TABLE = "process_tail"
-# Two ticks are enough to tell a tail that is on its way from one that is empty.
-TICKS_KEPT = 2
+EXIT_TABLE = "process_exit"
+SCAN_TABLE = "process_scan"
+HOST_TABLE, DISK_TABLE, NETWORK_TABLE = "host", "host_disk", "host_network"
+# All rows of a tick have the same time in these.
+TICK_TABLES = (PROCESS_TABLE, TAIL_TABLE, EXIT_TABLE, SCAN_TABLE)
+# The host's sampler has a clock of its own: its nearest tick counts.
+HOST_TABLES = (HOST_TABLE, DISK_TABLE, NETWORK_TABLE)
+# How far a tick of the host may be from that of the processes, in the longer of their intervals; the usual one where none is known.
+NEAR_INTERVALS = 1.5
+INTERVAL_NS_USUAL = 1_000_000_000
 
 Named = dict[str, Value]
+RowsByTable = Mapping[str, Sequence[Named]]
 
 
 class NamedProcess(Struct, frozen=True):
-    """A named process. `cpu_share` is of one core; None is a value that could not be had."""
+    """A named process.
+
+    *Units:* shares are of one core, rates per second, times unix nanoseconds. *Absent:* None is a value that is not known;
+    `absent` says why. `started_wall_ns` needs a row of the host, which has the time of the boot.
+    """
 
     pid: int
     command: str
@@ -32,21 +43,101 @@ class NamedProcess(Struct, frozen=True):
     threads: int | None
     cpu_share: float | None
     rss_bytes: int | None
+    name: str = ""
+    command_line: str | None = None
+    ppid: int | None = None
+    start_ticks: int | None = None
+    started_wall_ns: int | None = None
+    cgroup: str | None = None
+    unit_kind: str | None = None
+    container: str | None = None
+    user_share: float | None = None
+    system_share: float | None = None
+    pss_bytes: int | None = None
+    read_bytes_per_second: float | None = None
+    write_bytes_per_second: float | None = None
+    sent_bytes_per_second: float | None = None
+    received_bytes_per_second: float | None = None
+    minor_faults_per_second: float | None = None
+    major_faults_per_second: float | None = None
+    switches_per_second: float | None = None
+    chosen_for: str | None = None
+    absent: str | None = None
 
 
 class Tail(Struct, frozen=True):
-    """All processes of a pod (None: of no pod) that are not named."""
+    """All processes of a unit (None: of no unit) and a command (None: of several) that are not named."""
 
     pod_uid: str | None
     processes: int
     cpu_share: float | None
     rss_bytes: int | None
+    command: str | None = None
+    commands: int | None = None
+    threads: int | None = None
+    read_bytes_per_second: float | None = None
+    write_bytes_per_second: float | None = None
+    cpu_largest_share: float | None = None
+    rss_largest_bytes: int | None = None
+    absent: str | None = None
+
+
+class Ended(Struct, frozen=True):
+    """Processes that ended within the tick: one (`deaths` 1, `pid` known), or all of a unit and a command."""
+
+    command: str
+    pod_uid: str | None
+    deaths: int
+    unseen: int
+    cpu_share: float | None
+    pid: int | None = None
+    ppid: int | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    rss_max_bytes: int | None = None
+    read_bytes: int | None = None
+    write_bytes: int | None = None
+    lifetime_ns: int | None = None
+    source: str | None = None
+    absent: str | None = None
+
+
+class ScanAccount(Struct, frozen=True):
+    """The tick's own account: everything that there was, and how much of it the named processes hold (ratios, 0 to 1)."""
+
+    processes: int
+    threads: int | None = None
+    started: int | None = None
+    deaths: int | None = None
+    cpu_share: float | None = None
+    cpu_dead_share: float | None = None
+    rss_bytes: int | None = None
+    read_bytes_per_second: float | None = None
+    write_bytes_per_second: float | None = None
+    cpu_capture: float | None = None
+    rss_capture: float | None = None
+    io_capture: float | None = None
+    exit_source: str | None = None
+    exit_records_lost: int | None = None
+    io_unreadable: int | None = None
+    unreadable: int | None = None
+    elapsed_ns: int | None = None
+    absent: str | None = None
+
+
+class HostRows(Struct, frozen=True):
+    """One tick of the host: the row of `host` and those of its devices, by column name. None and empty where there are none."""
+
+    host: Named | None = None
+    disks: tuple[Named, ...] = ()
+    networks: tuple[Named, ...] = ()
 
 
 class Sample(Struct, frozen=True):
-    """All processes of a host at one moment (unix time in nanoseconds).
+    """All processes of a host at one moment (unix time in nanoseconds), and the host itself.
 
     `bad_rows` counts the rows of the open spool that do not fit their table: what they say is not in the sample.
+    *Absent:* data of an earlier build have no rows of the host, no `scan` and nothing that ended.
     """
 
     at_wall_ns: int
@@ -54,84 +145,163 @@ class Sample(Struct, frozen=True):
     processes: tuple[NamedProcess, ...]
     tail: tuple[Tail, ...]
     bad_rows: int = 0
+    ended: tuple[Ended, ...] = ()
+    scan: ScanAccount | None = None
+    machine: HostRows = HostRows()
 
 
-class ProcessTicks:
-    """The last ticks of a spool, put together from its batches, which are decoded only when one is shown."""
+def sample_of(at_wall_ns: int, host: str, rows: RowsByTable, bad_rows: int = 0) -> Sample:
+    """A sample of rows by column name: those of the tick itself, and of the host's ticks the nearest.
 
-    def __init__(self) -> None:
-        self._by_stamp: dict[int, dict[str, list[tuple[TableForm, bytes]]]] = {}
-
-    def put(self, table: str, stamp_wall_ns: int, form: TableForm, rows: bytes) -> None:
-        """Take a batch in; the oldest tick goes when there are more than TICKS_KEPT."""
-        self._by_stamp.setdefault(stamp_wall_ns, {}).setdefault(table, []).append((form, rows))
-        while len(self._by_stamp) > TICKS_KEPT:
-            del self._by_stamp[next(iter(self._by_stamp))]
-
-    def newest(self, host: str) -> Sample | None:
-        """The newest whole tick, None when there is none. *Raises:* FormatError when its rows are damaged."""
-        stamps = [stamp for stamp, tables in self._by_stamp.items() if PROCESS_TABLE in tables]
-        if not stamps:
-            return None
-        # Where only the newest lacks its tail, the tail is on its way; where all do, there is none.
-        tailed = [stamp for stamp in stamps if TAIL_TABLE in self._by_stamp[stamp]]
-        stamp = tailed[-1] if tailed else stamps[-1]
-        tables = self._by_stamp[stamp]
-        processes, bad_processes = _named_rows(tables[PROCESS_TABLE])
-        tail, bad_tail = _named_rows(tables.get(TAIL_TABLE, []))
-        return replace(sample_of(stamp, host, processes, tail), bad_rows=bad_processes + bad_tail)
-
-
-def _named_rows(batches: Sequence[tuple[TableForm, bytes]]) -> tuple[list[Named], int]:
-    """The rows that fit their table, as a query shows them, and how many do not.
-
-    *Raises:* FormatError when in some batch none does.
+    Columns that are missing or of another type count as absent.
     """
-    named: list[Named] = []
-    bad_rows = 0
-    for form, encoded in batches:
-        rows, bad = RowDecoder(form).decode(encoded)
-        if bad and not rows:
-            raise FormatError("spool rows", f"no row of a batch fits its table: {bad[0].problem}")
-        named += [dict(zip(form.names, row, strict=True)) for row in rows]
-        bad_rows += len(bad)
-    return named, bad_rows
+    tick = {table: [row for row in rows.get(table, ()) if row.get("timestamp") == at_wall_ns] for table in TICK_TABLES}
+    scan_row = tick[SCAN_TABLE][0] if tick[SCAN_TABLE] else None
+    elapsed_ns = _elapsed_ns(scan_row, tick[PROCESS_TABLE])
+    machine = _machine(at_wall_ns, elapsed_ns or INTERVAL_NS_USUAL, rows)
+    started = _start_of(machine.host)
+    return Sample(
+        at_wall_ns,
+        host,
+        tuple(_process(row, elapsed_ns, started) for row in tick[PROCESS_TABLE]),
+        tuple(_tail(row, elapsed_ns) for row in tick[TAIL_TABLE]),
+        bad_rows,
+        tuple(_ended(row) for row in tick[EXIT_TABLE]),
+        None if scan_row is None else _scan(scan_row, elapsed_ns),
+        machine,
+    )
 
 
-def sample_of(at_wall_ns: int, host: str, processes: Iterable[Named], tail: Iterable[Named]) -> Sample:
-    """A sample of rows by column name; columns that are missing or of another type count as absent."""
-    return Sample(at_wall_ns, host, tuple(map(_process, processes)), tuple(map(_tail, tail)))
+def _machine(at_wall_ns: int, interval_ns: int, rows: RowsByTable) -> HostRows:
+    """The tick of the host that is nearest to a moment; nothing where none is near."""
+    stamps = {at for table in HOST_TABLES for row in rows.get(table, ()) if (at := _whole(row, "timestamp")) is not None}
+    nearest = min(stamps, key=lambda at: abs(at - at_wall_ns), default=None)
+    if nearest is None:
+        return HostRows()
+    of_tick = {table: tuple(row for row in rows.get(table, ()) if row.get("timestamp") == nearest) for table in HOST_TABLES}
+    host = of_tick[HOST_TABLE][0] if of_tick[HOST_TABLE] else None
+    own_interval_ns = (_whole(host, "elapsed_ns") if host is not None else None) or INTERVAL_NS_USUAL
+    if abs(nearest - at_wall_ns) > NEAR_INTERVALS * max(interval_ns, own_interval_ns):
+        return HostRows()
+    return HostRows(host, of_tick[DISK_TABLE], of_tick[NETWORK_TABLE])
 
 
-def _process(row: Named) -> NamedProcess:
+def _elapsed_ns(scan: Named | None, processes: Sequence[Named]) -> int | None:
+    """The time since the tick before: what the scan says, else what any process's CPU time is to its share."""
+    if scan is not None:
+        return _whole(scan, "elapsed_ns") or None
+    for row in processes:
+        cpu_ns, share = _whole(row, "cpu_ns"), _number(row, "cpu_share")
+        if cpu_ns and share:
+            return round(cpu_ns / share)
+    return None
+
+
+def _start_of(host: Named | None) -> Callable[[int | None], int | None]:
+    """The start of a process as a time, of its ticks since boot."""
+    boot_ns = _whole(host, "boot_timestamp") if host is not None else None
+    per_second = _whole(host, "ticks_per_second") if host is not None else None
+
+    def started(start_ticks: int | None) -> int | None:
+        if start_ticks is None or boot_ns is None or not per_second:
+            return None
+        return boot_ns + start_ticks * 1_000_000_000 // per_second
+
+    return started
+
+
+def _process(row: Named, elapsed_ns: int | None, started: Callable[[int | None], int | None]) -> NamedProcess:
+    comm, line, start_ticks = _text(row, "comm"), _text(row, "command_line"), _whole(row, "start_ticks")
     return NamedProcess(
         pid=_whole(row, "pid") or 0,
-        command=command_of(_text(row, "comm"), _text(row, "command_line")),
+        command=command_of(comm, line),
         uid=_whole(row, "uid"),
         pod_uid=_text(row, "pod_uid"),
         state=_text(row, "state"),
         threads=_whole(row, "threads"),
-        cpu_share=_share(row),
+        cpu_share=_number(row, "cpu_share"),
         rss_bytes=_whole(row, "rss_bytes"),
+        name=program_name(comm, line),
+        command_line=line,
+        ppid=_whole(row, "ppid"),
+        start_ticks=start_ticks,
+        started_wall_ns=started(start_ticks),
+        cgroup=_text(row, "cgroup"),
+        unit_kind=_text(row, "unit_kind"),
+        container=_text(row, "container"),
+        user_share=_part(row, "cpu_user_ns", elapsed_ns),
+        system_share=_part(row, "cpu_system_ns", elapsed_ns),
+        pss_bytes=_whole(row, "pss_bytes"),
+        read_bytes_per_second=_rate(row, "read_bytes", elapsed_ns),
+        write_bytes_per_second=_rate(row, "write_bytes", elapsed_ns),
+        sent_bytes_per_second=_rate(row, "tcp_sent_bytes", elapsed_ns),
+        received_bytes_per_second=_rate(row, "tcp_received_bytes", elapsed_ns),
+        minor_faults_per_second=_rate(row, "minor_faults", elapsed_ns),
+        major_faults_per_second=_rate(row, "major_faults", elapsed_ns),
+        switches_per_second=_rate(row, "context_switches", elapsed_ns),
+        chosen_for=_text(row, "chosen_for"),
+        absent=_text(row, "absent"),
     )
 
 
-def command_of(comm: str | None, line: str | None) -> str:
-    """The displayed command of a process: its command line, after its name where the two differ.
+def _tail(row: Named, elapsed_ns: int | None) -> Tail:
+    return Tail(
+        pod_uid=_text(row, "pod_uid"),
+        processes=_whole(row, "processes") or 0,
+        cpu_share=_number(row, "cpu_share"),
+        rss_bytes=_whole(row, "rss_bytes"),
+        command=_text(row, "command"),
+        commands=_whole(row, "commands"),
+        threads=_whole(row, "threads"),
+        read_bytes_per_second=_rate(row, "read_bytes", elapsed_ns),
+        write_bytes_per_second=_rate(row, "write_bytes", elapsed_ns),
+        cpu_largest_share=_part(row, "cpu_largest_ns", elapsed_ns),
+        rss_largest_bytes=_whole(row, "rss_largest_bytes"),
+        absent=_text(row, "absent"),
+    )
 
-    The name does so for processes and threads that give themselves one (prctl(2), PR_SET_NAME) and for scripts, whose
-    interpreter stands first in the command line.
-    """
-    if line is None:
-        # Kernel threads have no command line; their name is in brackets, as in ps.
-        return f"[{comm or '?'}]"
-    # A login shell's first argument begins with a dash. The kernel keeps 15 bytes of a name: it may be cut.
-    program = line.partition(" ")[0].rpartition("/")[2].removeprefix("-")
-    return line if comm is None or program.startswith(comm) else f"{comm}  {line}"
+
+def _ended(row: Named) -> Ended:
+    return Ended(
+        command=_text(row, "command") or "?",
+        pod_uid=_text(row, "pod_uid"),
+        deaths=_whole(row, "deaths") or 0,
+        unseen=_whole(row, "unseen") or 0,
+        cpu_share=_number(row, "cpu_share"),
+        pid=_whole(row, "pid"),
+        ppid=_whole(row, "ppid"),
+        exit_code=_whole(row, "exit_code"),
+        signal=_whole(row, "signal"),
+        rss_max_bytes=_whole(row, "rss_max_bytes"),
+        read_bytes=_whole(row, "read_bytes"),
+        write_bytes=_whole(row, "write_bytes"),
+        lifetime_ns=_whole(row, "lifetime_ns"),
+        source=_text(row, "source"),
+        absent=_text(row, "absent"),
+    )
 
 
-def _tail(row: Named) -> Tail:
-    return Tail(_text(row, "pod_uid"), _whole(row, "processes") or 0, _share(row), _whole(row, "rss_bytes"))
+def _scan(row: Named, elapsed_ns: int | None) -> ScanAccount:
+    return ScanAccount(
+        processes=_whole(row, "processes") or 0,
+        threads=_whole(row, "threads"),
+        started=_whole(row, "started"),
+        deaths=_whole(row, "deaths"),
+        cpu_share=_number(row, "cpu_share"),
+        cpu_dead_share=_part(row, "cpu_dead_ns", elapsed_ns),
+        rss_bytes=_whole(row, "rss_bytes"),
+        read_bytes_per_second=_rate(row, "read_bytes", elapsed_ns),
+        write_bytes_per_second=_rate(row, "write_bytes", elapsed_ns),
+        cpu_capture=_number(row, "cpu_capture"),
+        rss_capture=_number(row, "rss_capture"),
+        io_capture=_number(row, "io_capture"),
+        exit_source=_text(row, "exit_source"),
+        exit_records_lost=_whole(row, "exit_records_lost"),
+        io_unreadable=_whole(row, "io_unreadable"),
+        unreadable=_whole(row, "unreadable"),
+        elapsed_ns=elapsed_ns,
+        absent=_text(row, "absent"),
+    )
 
 
 def _text(row: Named, name: str) -> str | None:
@@ -144,6 +314,18 @@ def _whole(row: Named, name: str) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def _share(row: Named) -> float | None:
-    value = row.get("cpu_share")
+def _number(row: Named, name: str) -> float | None:
+    value = row.get(name)
     return float(value) if isinstance(value, int | float) else None
+
+
+def _rate(row: Named, name: str, elapsed_ns: int | None) -> float | None:
+    """A number since the tick before, per second."""
+    value = _number(row, name)
+    return None if value is None or not elapsed_ns else value * 1e9 / elapsed_ns
+
+
+def _part(row: Named, name: str, elapsed_ns: int | None) -> float | None:
+    """A time since the tick before, as a part of it."""
+    value = _number(row, name)
+    return None if value is None or not elapsed_ns else value / elapsed_ns

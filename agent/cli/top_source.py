@@ -6,7 +6,7 @@ Only what was appended since the last look is read. Nothing is locked or changed
 import os
 from typing import Generic, Protocol, TypeVar
 
-from agent.cli.top_sample import PROCESS_TABLE, TAIL_TABLE, Named, Sample, sample_of
+from agent.cli.top_sample import HOST_TABLES, PROCESS_TABLE, TICK_TABLES, Named, Sample, sample_of
 from agent.model.errors import FormatError
 from agent.store.install import is_other, read_install
 from agent.store.layout import DATA_FOLDER
@@ -106,27 +106,21 @@ class SpoolFollower(Generic[SampleT]):
 
 def newest_sealed_sample(state_dir: str) -> Sample | None:
     """The last tick of processes that was sealed, None when there is none. *Raises:* FormatError, StorageError."""
-    processes = newest_sealed_rows(state_dir, PROCESS_TABLE)
-    stamps = [stamp for row in processes if isinstance(stamp := row.get("timestamp"), int)]
-    if not stamps:
-        return None
-    newest = max(stamps)
-    return sample_of(
-        newest,
-        os.uname().nodename,
-        (row for row in processes if row.get("timestamp") == newest),
-        (row for row in newest_sealed_rows(state_dir, TAIL_TABLE) if row.get("timestamp") == newest),
-    )
+    rows = {table: newest_sealed_rows(state_dir, table) for table in (*TICK_TABLES, *HOST_TABLES)}
+    stamps = [stamp for row in rows[PROCESS_TABLE] if isinstance(stamp := row.get("timestamp"), int)]
+    return sample_of(max(stamps), os.uname().nodename, rows) if stamps else None
 
 
 def newest_sealed_rows(state_dir: str, table: str) -> list[Named]:
-    """The last rows of the newest whole Parquet file of a table, none when there is no such file.
+    """The last rows of the newest whole Parquet file of a table, none when there is no such file or table.
 
     *Raises:* FormatError, PermissionRefused, StorageError.
     """
     from workers.registry import tables
 
-    declared = next(known for known in tables() if known.name == table)
+    declared = next((known for known in tables() if known.name == table), None)
+    if declared is None:
+        return []
     owners = owners_of(os.path.join(state_dir, DATA_FOLDER))
     # From the newest on, until one is whole and the agent's own. The path begins with a date, and the clock may have been wrong
     # for a while.

@@ -15,8 +15,8 @@ from fakes.listed_pod import pod_list, pod_row
 from fakes.live_terminal import DEADLINE_SECONDS, on_terminal, top_line, watching
 from fakes.stored_data import PROCESS, batch_of, head_of, process_row, tail_row, write_parquet, write_segment
 
-from agent.cli.top_sample import ProcessTicks
 from agent.cli.top_source import SpoolFollower
+from agent.cli.top_ticks import ProcessTicks
 
 Top = Callable[..., tuple[int, str, str]]
 
@@ -107,7 +107,7 @@ def test_in_a_pipe_no_command_is_cut(tmp_path: Path, top: Top) -> None:
     write_segment(tmp_path, "a", head_of("a") + batch_of("process", [tuple(row)]))
     lines = top()[1].splitlines()
     assert lines[3].split() == ["PID", "USER", "POD", "STATE", "THREADS", "CPU%", "RSS", "COMMAND"]
-    assert lines[4].endswith("1.0 MiB /bin/task-11 " + "x" * 500)
+    assert lines[4].endswith("1.0 MiB task-11  /bin/task-11 " + "x" * 500)
 
 
 def test_an_order_or_interval_that_is_none_is_told(top: Top) -> None:

@@ -1,85 +1,81 @@
-"""ProcessTicks are put together from the batches of a spool."""
+"""A sample is made of rows by column name: the tick's own, and the host's nearest."""
 
-import msgspec
-import pytest
-from fakes.stored_data import FORMS, PROCESS, PROCESS_TAIL, process_row, tail_row
+from typing import Any
 
-from agent.cli.top_sample import ProcessTicks, command_of, sample_of
-from agent.model.errors import FormatError
-from agent.model.table import Row
+from fakes.stored_data import PROCESS_TAIL
 
+from agent.cli.top_sample import HostRows, Named, sample_of
 
-def put(ticks: ProcessTicks, table: str, stamp: int, *rows: Row) -> None:
-    ticks.put(table, stamp, FORMS[table], msgspec.msgpack.encode(rows))
+S = 10**9
+AT = 100 * S
 
 
-def test_a_tick_is_named_processes_and_tail_of_one_stamp() -> None:
-    """Batches of one stamp belong together, also when a table comes in several."""
-    ticks = ProcessTicks()
-    put(ticks, "process", 5, process_row(5, 1))
-    put(ticks, "process", 5, process_row(5, 2, cpu=None, pod="p"))
-    put(ticks, "process_tail", 5, tail_row(5, 7))
-    sample = ticks.newest("h")
-    assert sample is not None
-    assert [(process.pid, process.cpu_share, process.pod_uid) for process in sample.processes] == [(1, 0.1, None), (2, None, "p")]
-    assert [tail.processes for tail in sample.tail] == [7]
-    assert sample.processes[0].command == "[task-1]"
+def process(**values: Any) -> Named:
+    return {"timestamp": AT, "pid": 3, "comm": "x", **values}
 
 
-def test_a_tick_without_its_tail_waits_for_it() -> None:
-    """The tick before is shown while the tail of the newest is on its way."""
-    ticks = ProcessTicks()
-    put(ticks, "process", 5, process_row(5, 1))
-    put(ticks, "process_tail", 5, tail_row(5, 7))
-    put(ticks, "process", 6, process_row(6, 1))
-    assert getattr(ticks.newest("h"), "at_wall_ns", None) == 5
-    put(ticks, "process_tail", 6, tail_row(6, 7))
-    assert getattr(ticks.newest("h"), "at_wall_ns", None) == 6
-
-
-def test_where_every_process_is_named_there_is_no_tail_to_wait_for() -> None:
-    """ProcessTicks that never have a tail are whole without."""
-    ticks = ProcessTicks()
-    for stamp in (5, 6, 7):
-        put(ticks, "process", stamp, process_row(stamp, 1))
-    assert getattr(ticks.newest("h"), "at_wall_ns", None) == 7
-
-
-def test_nothing_stored_is_no_sample() -> None:
-    """A tail alone is no sample either."""
-    ticks = ProcessTicks()
-    put(ticks, "process_tail", 5, tail_row(5, 7))
-    assert ticks.newest("h") is None
-
-
-def test_rows_that_do_not_fit_are_told() -> None:
-    """A row with a value too few is damaged."""
-    ticks = ProcessTicks()
-    ticks.put("process", 5, PROCESS, msgspec.msgpack.encode([[1, 2, 3]]))
-    with pytest.raises(FormatError):
-        ticks.newest("h")
-
-
-@pytest.mark.parametrize(
-    ("comm", "line", "told"),
-    [
-        ("eg:writer", ".venv/bin/python -c import", "eg:writer  .venv/bin/python -c import"),
-        ("agentctl", "/usr/bin/python3 /usr/bin/agentctl top", "agentctl  /usr/bin/python3 /usr/bin/agentctl top"),
-        ("postgres", "postgres: writer", "postgres: writer"),
-        ("bash", "-bash", "-bash"),
-        ("sshd", "/usr/sbin/sshd -D", "/usr/sbin/sshd -D"),
-        ("a-name-of-15-by", "/opt/a-name-of-15-bytes-and-more x", "/opt/a-name-of-15-bytes-and-more x"),
-        ("kswapd0", None, "[kswapd0]"),
-        (None, "/bin/x", "/bin/x"),
-        (None, None, "[?]"),
-    ],
-)
-def test_a_name_that_says_more_than_the_command_line_comes_first(comm: str | None, line: str | None, told: str) -> None:
-    """A worker that named itself and a script behind its interpreter are found by their names."""
-    assert command_of(comm, line) == told
+def scan(**values: Any) -> Named:
+    return {"timestamp": AT, "processes": 9, "elapsed_ns": 2 * S, **values}
 
 
 def test_columns_of_an_older_table_may_be_missing() -> None:
-    """A column that is not there, or is of another type, is absent."""
-    sample = sample_of(1, "h", [{"pid": 3, "comm": "x", "rss_bytes": "?"}], [dict.fromkeys(PROCESS_TAIL.names)])
+    """A column that is not there, or is of another type, is absent; so is all that only newer tables have."""
+    tail: Named = {**dict.fromkeys(PROCESS_TAIL.names), "timestamp": AT}
+    sample = sample_of(AT, "h", {"process": [process(rss_bytes="?")], "process_tail": [tail]})
     assert (sample.processes[0].rss_bytes, sample.processes[0].uid, sample.tail[0].processes) == (None, None, 0)
+    assert (sample.scan, sample.ended, sample.machine) == (None, (), HostRows())
+
+
+def test_rows_of_other_ticks_are_left_out() -> None:
+    """A row group of a sealed file has many ticks."""
+    sample = sample_of(AT, "h", {"process": [process(), process(timestamp=AT - S)], "process_tail": [{"timestamp": AT + S}]})
+    assert (len(sample.processes), sample.tail) == (1, ())
+
+
+def test_what_came_since_the_tick_before_is_a_rate() -> None:
+    """By the time that the scan says has passed."""
+    values = {"read_bytes": 10, "write_bytes": 20, "tcp_sent_bytes": 30, "cpu_user_ns": S, "major_faults": 4}
+    sample = sample_of(AT, "h", {"process": [process(**values)], "process_scan": [scan(cpu_dead_ns=S, write_bytes=40)]})
+    shown = sample.processes[0]
+    assert (shown.read_bytes_per_second, shown.write_bytes_per_second, shown.sent_bytes_per_second) == (5, 10, 15)
+    assert (shown.user_share, shown.system_share, shown.major_faults_per_second) == (0.5, None, 2)
+    assert sample.scan is not None
+    assert (sample.scan.cpu_dead_share, sample.scan.write_bytes_per_second, sample.scan.processes) == (0.5, 20, 9)
+
+
+def test_without_a_scan_the_time_is_that_of_a_share() -> None:
+    """CPU time over its share is the time between the ticks; with neither there is no rate."""
+    rows = [process(read_bytes=10), process(pid=4, cpu_ns=S, cpu_share=0.5, read_bytes=10)]
+    assert [each.read_bytes_per_second for each in sample_of(AT, "h", {"process": rows}).processes] == [5, 5]
+    assert sample_of(AT, "h", {"process": rows[:1]}).processes[0].read_bytes_per_second is None
+
+
+def test_a_start_is_a_time_where_the_boot_is_known() -> None:
+    """Ticks since boot, by the host's row."""
+    host: Named = {"timestamp": AT, "boot_timestamp": 7 * S, "ticks_per_second": 100}
+    rows = {"process": [process(start_ticks=250)]}
+    assert sample_of(AT, "h", {**rows, "host": [host]}).processes[0].started_wall_ns == 9 * S + S // 2
+    assert sample_of(AT, "h", rows).processes[0].started_wall_ns is None
+
+
+def test_the_hosts_devices_are_those_of_its_nearest_tick() -> None:
+    """A slow host sampler is near by its own interval; a tick that is farther away is none."""
+    rows: dict[str, list[Named]] = {
+        "process": [process()],
+        "host": [{"timestamp": AT - 6 * S, "elapsed_ns": 5 * S}, {"timestamp": AT - 11 * S, "elapsed_ns": 5 * S}],
+        "host_disk": [{"timestamp": AT - 6 * S, "device": "sda"}, {"timestamp": AT - 11 * S, "device": "sdb"}],
+        "host_network": [],
+    }
+    machine = sample_of(AT, "h", rows).machine
+    assert [disk["device"] for disk in machine.disks] == ["sda"]
+    assert sample_of(AT, "h", {**rows, "host": rows["host"][1:], "host_disk": []}).machine == HostRows()
+
+
+def test_what_ended_has_its_command_and_number() -> None:
+    """A single process with its signal, and a sum."""
+    exits: list[Named] = [
+        {"timestamp": AT, "command": "hog", "deaths": 1, "pid": 7, "signal": 9, "cpu_share": 0.5},
+        {"timestamp": AT, "command": None, "deaths": 800, "unseen": 790},
+    ]
+    ended = sample_of(AT, "h", {"process": [process()], "process_exit": exits}).ended
+    assert [(each.command, each.deaths, each.pid, each.signal) for each in ended] == [("hog", 1, 7, 9), ("?", 800, None, None)]
