@@ -18,8 +18,9 @@ _KERNEL_THREAD = 0x0020_0000
 class Stat(NamedTuple):
     """The fields that are used here, in the kernel's units.
 
-    *Absent:* None for a number out of its range. *Range:* a start before the boot, as a time namespace may show it, is
-    negative.
+    `cpu_ticks` is user and system time of all threads, ended ones included; `system_ticks` is the second part of it.
+    `reaped_ticks` is the CPU of children that ended and were waited for. *Absent:* None for a number out of its range.
+    *Range:* a start before the boot, as a time namespace may show it, is negative.
     """
 
     state: str
@@ -29,6 +30,10 @@ class Stat(NamedTuple):
     start_ticks: int
     rss_pages: int | None
     is_kernel_thread: bool = False
+    system_ticks: int = 0
+    reaped_ticks: int | None = 0
+    minor_faults: int | None = 0
+    major_faults: int | None = 0
 
     @property
     def is_ended(self) -> bool:
@@ -60,6 +65,9 @@ def parse_stat(line: bytes) -> Stat:
             raise ValueError("a start that is none")
         user, system, rss = int(fields[11]), int(fields[12]), int(fields[21])
         ppid, threads = int(fields[1]), int(fields[17])
+        minor, major = int(fields[7]), int(fields[9])
+        reaped_user, reaped_system = int(fields[13]), int(fields[14])
+        reaped = reaped_user + reaped_system
         return Stat(
             fields[0].decode("ascii"),
             ppid if 0 <= ppid <= _INT64_MAX else None,
@@ -68,6 +76,10 @@ def parse_stat(line: bytes) -> Stat:
             start if start <= _INT64_MAX else start - _UINT64_END,
             rss if 0 <= rss <= NUMBER_MAX else None,
             bool(int(fields[6]) & _KERNEL_THREAD),
+            system,
+            reaped if reaped_user >= 0 and reaped_system >= 0 and reaped <= NUMBER_MAX else None,
+            minor if 0 <= minor <= _INT64_MAX else None,
+            major if 0 <= major <= _INT64_MAX else None,
         )
     except (IndexError, ValueError) as cause:
         raise KernelFormatError("/proc/PID/stat", f"cannot be read: {line[:80]!r}") from cause

@@ -20,7 +20,7 @@ from workers.framework.sampler import NoRules, Sample, Sampler, enabled_setting,
 from workers.process.files import ProcFiles
 from workers.process.identity import IdentityReader
 from workers.process.process_table import ProcessTable
-from workers.process.row import Interval, Units, process_row, tail_rows, top_processes
+from workers.process.row import Interval, process_row, tail_rows, top_processes
 from workers.process.schema import PROCESS, PROCESS_TAIL
 from workers.process.visibility import Visibility
 
@@ -50,7 +50,6 @@ class ProcessProbe(NoRules):
         self._tree = tree
         self._heartbeat = heartbeat
         self._top_rows = config.of(TOP_ROWS)
-        self._units = Units(S // os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE"))
         bytes_max = config.of(COMMAND_LINE_BYTES)
         # Masking makes a line shorter.
         read_bytes_max = 16 * bytes_max
@@ -62,7 +61,8 @@ class ProcessProbe(NoRules):
             return parse_command_line(data, bytes_max=bytes_max, shown=choice, is_whole=len(data) < read_bytes_max)
 
         self._files = ProcFiles(tree, heartbeat)
-        self._table = ProcessTable(self._files, boot_ns=boot_ns, ns_per_tick=self._units.ns_per_tick, beat=heartbeat)
+        ns_per_tick, page_bytes = S // os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
+        self._table = ProcessTable(self._files, boot_ns=boot_ns, ns_per_tick=ns_per_tick, page_bytes=page_bytes, beat=heartbeat)
         self._reader = reader or SideReader(lambda path: tree.read(path, read_bytes_max), beat=heartbeat)
         self._identities = IdentityReader(self._files, self._reader, None if choice == "off" else parse)
         self._visibility = Visibility(tree, config.of(PROC_ROOT), bus)
@@ -80,19 +80,19 @@ class ProcessProbe(NoRules):
         names = self._tree.list_names()
         if self._tick % VISIBILITY_PERIOD_TICKS == 0:
             self._visibility.check(names)
-        active = self._table.look([name for name in names if name.isdecimal()], boot_ticks)
+        scan = self._table.look([name for name in names if name.isdecimal()], boot_ticks)
         self._heartbeat()
         processes = self._table.processes
         self._visibility.on_refused(self._table.refused, len(processes) + self._table.refused)
-        top = top_processes(processes.values(), active, self._top_rows)
+        top = top_processes(processes.values(), scan.active, self._top_rows)
         self._heartbeat()
         self._identities.tell(top, now_ns)
         process_rows = []
         for start in range(0, len(top), ROWS_PER_BEAT):
-            process_rows += [process_row(process, interval, self._units) for process in top[start : start + ROWS_PER_BEAT]]
+            process_rows += [process_row(process, interval) for process in top[start : start + ROWS_PER_BEAT]]
             self._heartbeat()
-        tails = tail_rows(self._table.sums, top, interval, self._units)
-        self._table.end_interval(active)
+        tails = tail_rows(self._table.totals, top, interval)
+        self._table.end_interval(scan)
         self._last_at_ns = now_ns
         self._tick += 1
         return ((PROCESS, process_rows), (PROCESS_TAIL, tails))
