@@ -136,6 +136,28 @@ class Size(Whole):
         return f"{value}B"
 
 
+class Share(Whole):
+    """A part of a whole in thousandths, written `0.95`."""
+
+    @property
+    def accepted(self) -> str:
+        return f"a share from {self.show(self.least)} to {self.show(self.most)}"
+
+    def _number(self, value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            raise ValueError("not a number")
+        try:
+            return round(float(value) * 1000)
+        except (ValueError, OverflowError) as cause:
+            raise ValueError("not a number") from cause
+
+    def show(self, value: int) -> str:
+        return f"{value / 1000:g}"
+
+    def toml(self, value: int) -> str:
+        return self.show(value)
+
+
 class AutoSize(Size):
     """A number of bytes, or auto: the start resolves it from what this host has."""
 

@@ -14,7 +14,7 @@ from agent.config import Config
 from agent.model.heartbeat import Heartbeat
 from agent.model.table import Table
 from agent.model.timebase import S
-from workers.process.schema import PROCESS, PROCESS_TAIL
+from workers.process.schema import PROCESS, PROCESS_SCAN, PROCESS_TAIL
 from workers.samplers.process import ProcessProbe
 
 HERTZ = os.sysconf("SC_CLK_TCK")
@@ -62,6 +62,7 @@ class Tick(Struct):
 
     rows: list[dict[str, Any]]
     tails: list[dict[str, Any]]
+    scan: dict[str, Any]
 
     def row(self, pid: int) -> dict[str, Any]:
         """The row of a process."""
@@ -148,7 +149,8 @@ class Host:
         self.now_ns += duration_ns
         self.uptime_ticks += duration_ns // NS_PER_CLOCK_TICK
         sample = {table.name: rows for table, rows in self.probe.sample(self.now_ns, 10**18 + self.now_ns)}
-        return Tick(_records(PROCESS, sample["process"]), _records(PROCESS_TAIL, sample["process_tail"]))
+        (scan,) = _records(PROCESS_SCAN, sample["process_scan"])
+        return Tick(_records(PROCESS, sample["process"]), _records(PROCESS_TAIL, sample["process_tail"]), scan)
 
 
 def _records(table: Table, rows: Any) -> list[dict[str, Any]]:

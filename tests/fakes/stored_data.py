@@ -1,60 +1,46 @@
 """Spool segments and Parquet files as the writer and the sealer leave them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
-from agent.model.table import Row
+from agent.model.table import Row, Table, Value
 from agent.store.arrow import Conversion
 from agent.store.layout import SealedName, file_name
 from agent.store.parquet_writer import FileMarks, ParquetFile
-from agent.store.record import FORMAT_VERSION, Entry, SegmentHead, TableForm, encode_entry, encode_head
+from agent.store.record import FORMAT_VERSION, Entry, SegmentHead, TableForm, encode_entry, encode_head, form_of
+from workers.process import schema
 
 HOST = "node-1"
 STAMP = "20240101T000000Z"
 
-PROCESS = TableForm(
-    version=1,
-    names=(
-        "timestamp",
-        "pid",
-        "start_ticks",
-        "ppid",
-        "comm",
-        "command_line",
-        "uid",
-        "cgroup",
-        "pod_uid",
-        "state",
-        "threads",
-        "cpu_total_ns",
-        "cpu_ns",
-        "cpu_share",
-        "rss_bytes",
-        "absent",
-    ),
-    dtypes=("int64",) * 4 + ("utf8", "utf8", "int64") + ("utf8",) * 3 + ("int64",) * 3 + ("float64", "int64", "utf8"),
-    prefix="process-",
-)
-PROCESS_TAIL = TableForm(
-    version=1,
-    names=("timestamp", "pod_uid", "processes", "cpu_ns", "cpu_share", "rss_bytes", "absent"),
-    dtypes=("int64", "utf8", "int64", "int64", "float64", "int64", "utf8"),
-    prefix="process_tail-",
-)
+PROCESS, PROCESS_TAIL = form_of(schema.PROCESS), form_of(schema.PROCESS_TAIL)
 FORMS = {"process": PROCESS, "process_tail": PROCESS_TAIL}
+
+
+def row_of(table: Table, values: Mapping[str, Value]) -> Row:
+    """A row with these values by column; null elsewhere."""
+    assert set(values) <= set(table.column_names)
+    return tuple(values.get(name) for name in table.column_names)
 
 
 def process_row(at: int, pid: int, *, cpu: float | None = 0.1, rss: int = 1 << 20, pod: str | None = None) -> Row:
     """A row of table `process`."""
-    cpu_ns = None if cpu is None else int(cpu * 1e9)
-    return (at, pid, 7, 1, f"task-{pid}", None, 0, "/", pod, "S", 1, 10**9, cpu_ns, cpu, rss, None)
+    values: dict[str, Value] = {
+        "timestamp": at, "pid": pid, "start_ticks": 7, "ppid": 1, "comm": f"task-{pid}", "uid": 0, "cgroup": "/", "pod_uid": pod,
+        "state": "S", "threads": 1, "cpu_total_ns": 10**9, "cpu_ns": None if cpu is None else int(cpu * 1e9), "cpu_share": cpu,
+        "rss_bytes": rss, "chosen_for": "cpu",
+    }  # fmt: skip
+    return row_of(schema.PROCESS, values)
 
 
 def tail_row(at: int, processes: int, *, cpu: float | None = 0.5, rss: int = 1 << 20, pod: str | None = None) -> Row:
     """A row of table `process_tail`."""
-    return (at, pod, processes, None, cpu, rss, None)
+    values: dict[str, Value] = {
+        "timestamp": at, "pod_uid": pod, "commands": 1, "processes": processes, "cpu_share": cpu, "rss_bytes": rss,
+    }  # fmt: skip
+    return row_of(schema.PROCESS_TAIL, values)
 
 
 def id_of(word: str) -> str:

@@ -12,6 +12,8 @@ from fakes.small_disk import fill, mounted
 from harness.agent_process import AgentProcess
 from harness.waiting import wait_until
 
+from workers.process.schema import TABLES
+
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
@@ -33,7 +35,7 @@ def test_a_full_disk_stops_nothing_and_loses_nothing(small_disk: Path) -> None:
         wait_until(agent.is_ready, "ready again")
         last = agent.call("status")["stats"]["sampler/process"]
     rows = sealed_rows(agent.state_dir, "process")
-    stored = len(rows) + len(sealed_rows(agent.state_dir, "process_tail"))
+    stored = sum(len(sealed_rows(agent.state_dir, table.name)) for table in TABLES)
     assert stored >= last["outbox"]["offered_rows"]
     assert last["outbox"]["refused_rows"] == 0
     assert max(Counter((row["timestamp"], row["pid"], row["start_ticks"]) for row in rows).values()) == 1
@@ -76,7 +78,7 @@ def test_a_damaged_spool_record_costs_only_itself_and_its_file_is_kept(tmp_path:
     assert len(gaps) == 1
     ticks = {row["timestamp"] for row in sealed_rows(agent.state_dir, "process")}
     tails = {row["timestamp"] for row in sealed_rows(agent.state_dir, "process_tail")}
-    # The damaged record was one batch of one of the two tables, of one tick (the last record may be torn as well).
+    # The damaged record was one batch of one of the tables, of one tick (the last record may be torn as well).
     assert len(ticks ^ tails) <= 2
 
 

@@ -53,7 +53,7 @@ class Ticks:
 
         def tick() -> dict[int, dict[str, Any]] | None:
             self._now_ns += S
-            (_, rows), _tails = self.probe.sample(self._now_ns, time.time_ns())
+            (_, rows), _tails, _scan = self.probe.sample(self._now_ns, time.time_ns())
             found = {int(str(row[1])): dict(zip(PROCESS.column_names, row, strict=True)) for row in rows}
             return found if found[whole]["command_line"] else None
 

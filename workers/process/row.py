@@ -1,6 +1,6 @@
 """What becomes a row: the top processes by CPU and by memory, and what they leave of each pod. PURE."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from heapq import nlargest
 
 from msgspec import Struct
@@ -18,15 +18,16 @@ class Interval(Struct, frozen=True):
     elapsed_ns: int | None
 
 
-def top_processes(processes: Iterable[TrackedProcess], active: Iterable[TrackedProcess], count: int) -> list[TrackedProcess]:
-    """The rows of a tick: most CPU first, then those that are there for their memory alone."""
+def top_processes(processes: Iterable[TrackedProcess], active: Iterable[TrackedProcess], count: int) -> dict[TrackedProcess, str]:
+    """The rows of a tick and what chose each: most CPU first, then those that are there for their memory alone."""
     busy = (each for each in active if each.interval_cpu_ns)
-    by_cpu = nlargest(count, busy, key=lambda each: (each.interval_cpu_ns or 0, each.pid))
-    by_rss = nlargest(count, processes, key=lambda each: (each.rss_bytes, each.pid))
-    return list(dict.fromkeys([*by_cpu, *by_rss]))
+    chosen = dict.fromkeys(nlargest(count, busy, key=lambda each: (each.interval_cpu_ns or 0, each.pid)), "cpu")
+    for process in nlargest(count, processes, key=lambda each: (each.rss_bytes, each.pid)):
+        chosen[process] = f"{chosen[process]},rss" if process in chosen else "rss"
+    return chosen
 
 
-def process_row(process: TrackedProcess, interval: Interval) -> Row:
+def process_row(process: TrackedProcess, chosen_for: str, interval: Interval) -> Row:
     """One row of `process`; what is not known is null, and `absent` says why."""
     stat, known = process.stat, process.identity
     assert known is not None, "rows are made of processes that were told"
@@ -43,13 +44,15 @@ def process_row(process: TrackedProcess, interval: Interval) -> Row:
     reasons.append(process.why_no_rss)
     return (
         interval.wall_ns, process.pid, stat.start_ticks, stat.ppid, process.comm, known.command_line, known.uid, process.cgroup,
-        process.pod_uid, stat.state, stat.threads, process.cpu_ns, cpu_ns, share,
-        None if process.why_no_rss else process.rss_bytes,
+        process.pod_uid, process.unit_kind, process.container, stat.state, stat.threads, process.cpu_ns, cpu_ns,
+        process.interval_user_ns if cpu_ns is not None else None, process.interval_system_ns if cpu_ns is not None else None,
+        share, None if process.why_no_rss else process.rss_bytes, None, None, None,
+        process.interval_minor_faults, process.interval_major_faults, None, None, None, chosen_for,
         ",".join(dict.fromkeys(filter(None, reasons))) or None,
     )  # fmt: skip
 
 
-def tail_rows(totals: Mapping[UnitCommand, Totals], top: Sequence[TrackedProcess], interval: Interval) -> list[Row]:
+def tail_rows(totals: Mapping[UnitCommand, Totals], top: Iterable[TrackedProcess], interval: Interval) -> list[Row]:
     """Rows of `process_tail`: what the top rows leave of each pod."""
     left: dict[str | None, Totals] = {}
     for key, total in totals.items():
@@ -68,7 +71,10 @@ def tail_rows(totals: Mapping[UnitCommand, Totals], top: Sequence[TrackedProcess
             reasons = [Absence.FIRST_TICK.value] if cpu_ns is None else []
             if rest.incomplete:
                 reasons.append(Absence.INCOMPLETE.value)
-            rows.append((interval.wall_ns, pod_uid, rest.processes, cpu_ns, share, rest.rss_bytes, ",".join(reasons) or None))
+            rows.append(
+                (interval.wall_ns, pod_uid, None, 1, rest.processes, cpu_ns, share, rest.rss_bytes, None, None, None, None, None,
+                 ",".join(reasons) or None)
+            )  # fmt: skip
     return rows
 
 

@@ -14,16 +14,19 @@ from agent.model.heartbeat import Heartbeat
 from agent.model.timebase import S
 from agent.model.worker_kind import Statistic
 from agent.ports import Bus, KernelTree
-from agent.setting import Choice, Size, Whole
+from agent.setting import Choice, Share, Size, Whole
 from agent.side_reader import SideReader
 from workers.framework.sampler import NoRules, Sample, Sampler, enabled_setting, interval_setting
 from workers.process.files import ProcFiles
 from workers.process.identity import IdentityReader
 from workers.process.process_table import ProcessTable
 from workers.process.row import Interval, process_row, tail_rows, top_processes
-from workers.process.schema import PROCESS, PROCESS_TAIL
+from workers.process.scan_row import scan_row
+from workers.process.schema import PROCESS, PROCESS_SCAN, PROCESS_TAIL, TABLES
 from workers.process.visibility import Visibility
 
+CAPTURE = Share("sampler.process.capture", 950, 0, 1000, "share of CPU, memory and input and output that named processes hold")
+TOP_ROWS_LEAST = Whole("sampler.process.top_rows_least", 5, 1, 10_000, "rows per tick and metric at least, as far as any used it")
 TOP_ROWS = Whole("sampler.process.top_rows", 20, 1, 10_000, "rows per tick for the most CPU, and as many for the most RSS")
 COMMAND_LINE = Choice("sampler.process.command_line", "masked", CHOICES, "nothing, the program, all but secrets, or everything")
 COMMAND_LINE_BYTES = Size("sampler.process.command_line_bytes", 256, 16, 4096, "the most that is stored of a command line")
@@ -67,6 +70,7 @@ class ProcessProbe(NoRules):
         self._identities = IdentityReader(self._files, self._reader, None if choice == "off" else parse)
         self._visibility = Visibility(tree, config.of(PROC_ROOT), bus)
         self._last_at_ns: int | None = None
+        self._unreadable_before = 0
         self._tick = 0
 
     def check(self) -> None:
@@ -74,7 +78,7 @@ class ProcessProbe(NoRules):
         self._visibility.check(self._tree.list_names())
 
     def sample(self, now_ns: int, wall_ns: int) -> Sample:
-        """One tick: rows of `process` and `process_tail`, see `workers.framework.sampler.Probe`."""
+        """One tick: rows of the tables of `workers.process.schema`, see `workers.framework.sampler.Probe`."""
         interval = Interval(wall_ns, None if self._last_at_ns is None else max(1, now_ns - self._last_at_ns))
         boot_ticks = self._table.boot_ticks()
         names = self._tree.list_names()
@@ -86,16 +90,20 @@ class ProcessProbe(NoRules):
         self._visibility.on_refused(self._table.refused, len(processes) + self._table.refused)
         top = top_processes(processes.values(), scan.active, self._top_rows)
         self._heartbeat()
-        self._identities.tell(top, now_ns)
+        self._identities.tell(list(top), now_ns)
         process_rows = []
-        for start in range(0, len(top), ROWS_PER_BEAT):
-            process_rows += [process_row(process, interval) for process in top[start : start + ROWS_PER_BEAT]]
-            self._heartbeat()
+        for number, (process, chosen_for) in enumerate(top.items(), start=1):
+            process_rows.append(process_row(process, chosen_for, interval))
+            if number % ROWS_PER_BEAT == 0:
+                self._heartbeat()
         tails = tail_rows(self._table.totals, top, interval)
+        unreadable = self._table.unreadable - self._unreadable_before
+        self._unreadable_before = self._table.unreadable
+        account = scan_row(self._table.totals, top, unreadable, interval)
         self._table.end_interval(scan)
         self._last_at_ns = now_ns
         self._tick += 1
-        return ((PROCESS, process_rows), (PROCESS_TAIL, tails))
+        return ((PROCESS, process_rows), (PROCESS_TAIL, tails), (PROCESS_SCAN, [account]))
 
     def stats(self) -> dict[str, Any]:
         """Processes now, those of them that are opened for every reading, those that refused to be read at the last tick;
@@ -124,11 +132,11 @@ def _boot_ns() -> int:
 SAMPLER = Sampler(
     name="process",
     about="every process that /proc shows: the top by CPU and by RSS, and the exact rest per pod",
-    tables=(PROCESS, PROCESS_TAIL),
+    tables=TABLES,
     files=("/proc/PID/stat", "/proc/PID/cgroup", "/proc/PID/cmdline", "/proc/PID/task/TID/stat"),
     is_enabled=enabled_setting("process"),
     interval=interval_setting("process"),
-    further_settings=(TOP_ROWS, COMMAND_LINE, COMMAND_LINE_BYTES),
+    further_settings=(CAPTURE, TOP_ROWS_LEAST, TOP_ROWS, COMMAND_LINE, COMMAND_LINE_BYTES),
     statistics=(
         Statistic("evergauge_sampler_processes", "gauge", "Processes seen at the last tick.", ("processes",)),
         Statistic("evergauge_sampler_processes_refused", "gauge", "Processes that refused to be read.", ("refused",)),

@@ -23,7 +23,7 @@ from agent.config import (
 )
 from agent.model.errors import ConfigError
 from agent.model.timebase import DAY, MINUTE, S
-from agent.setting import AUTO_BYTES, AnySetting, AutoSwitch, Duration, Setting, Size, Switch, Text, Whole
+from agent.setting import AUTO_BYTES, AnySetting, AutoSwitch, Duration, Setting, Share, Size, Switch, Text, Whole
 
 SWITCH = Switch("sampler.switch", True, "an example")
 AUTO = AutoSwitch("sampler.auto", "auto", "an example")
@@ -70,6 +70,17 @@ def test_every_number_is_read_as_it_was_shown(number: int) -> None:
     for kind in (Whole, Duration, Size):
         setting = kind("a.b", 1, 0, 2**60, "an example")
         assert setting.parse(setting.show(number)) == number
+
+
+@pytest.mark.parametrize("written", ["0.95", 0.95])
+def test_a_share_is_kept_in_thousandths_and_written_as_a_fraction(written: object) -> None:
+    """In the file it is a number, in a variable a text; words and numbers beyond its range are refused."""
+    share = Share("a.b", 900, 0, 1000, "an example")
+    assert share.parse(written) == 950
+    assert (share.show(950), share.toml(950), share.accepted) == ("0.95", "0.95", "a share from 0 to 1")
+    for refused in (True, None, "much", "nan", "inf", "1.01", -0.1):
+        with pytest.raises(ValueError, match=r"out of range|not a number"):
+            share.parse(refused)
 
 
 def test_the_later_of_file_environment_and_flag_wins() -> None:
