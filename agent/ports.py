@@ -43,8 +43,9 @@ class KernelTree(Protocol):
         """A descriptor to read `path` with, again and again. *Raises:* OSError."""
         ...
 
-    def read_open(self, descriptor: int, bytes_max: int) -> bytes:
-        """The content from its beginning. *Raises:* OSError (ESRCH: the process is gone)."""
+    def read_open(self, descriptor: int, bytes_max: int, offset: int = 0) -> bytes:
+        """The content from its beginning, or what one more read gives from `offset` on. *Raises:* OSError (ESRCH: the process
+        is gone)."""
         ...
 
     def close(self, descriptor: int) -> None:

@@ -44,6 +44,6 @@ def test_a_resctrl_that_does_not_answer_delays_the_start_by_a_moment(tmp_path: P
     with dead_mount(tmp_path / "dead"):
         agent = AgentProcess(tmp_path, flags={"--resctrl-mount": str(tmp_path / path)})
         agent.start()
-        assert set(agent.workers()) == {"control-plane", "sampler/process", "writer", "gateway"}
+        assert set(agent.workers()) == {"control-plane", "sampler/host", "sampler/process", "writer", "gateway"}
         assert agent.end(seconds=3.0) == 0
         agent.assert_nothing_left()

@@ -81,15 +81,15 @@ class MemoryTree:
         self._open[self._next_descriptor] = name, self._files[name]
         return self._next_descriptor
 
-    def read_open(self, descriptor: int, bytes_max: int) -> bytes:
-        """The content from its beginning."""
+    def read_open(self, descriptor: int, bytes_max: int, offset: int = 0) -> bytes:
+        """The content from its beginning or from an offset."""
         path, file = self._opened(descriptor)
         self.calls.append(("read_open", path))
         if path in self._failures:
             raise _error(self._failures[path], path)
         if file.is_gone:
             raise _error(errno.ESRCH, path)
-        return file.content[:bytes_max]
+        return file.content[offset : offset + bytes_max]
 
     def close(self, descriptor: int) -> None:
         """Give a descriptor back; twice is an error."""

@@ -13,7 +13,7 @@ import zmq
 from harness.agent_process import AgentProcess, run_agentd
 from harness.waiting import wait_until
 
-NAMES = {"control-plane", "sampler/process", "writer", "gateway"}
+NAMES = {"control-plane", "sampler/host", "sampler/process", "writer", "gateway"}
 ROW_KEYS = {
     "name", "kind", "state", "pid", "epoch", "uptime_seconds", "restarts", "last_exit", "backoff_seconds", "heartbeat_age_seconds",
     "rules_revision", "rules_digest", "in_sync", "cpu_percent", "rss_bytes", "pss_bytes",

@@ -49,9 +49,9 @@ class OpenKernelTree:
         """A descriptor to read again and again. *Raises:* OSError."""
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._root)
 
-    def read_open(self, descriptor: int, bytes_max: int) -> bytes:
-        """The content from its beginning: the kernel makes it again at offset 0. *Raises:* OSError."""
-        return os.pread(descriptor, bytes_max, 0)
+    def read_open(self, descriptor: int, bytes_max: int, offset: int = 0) -> bytes:
+        """The content from its beginning: the kernel makes it again at offset 0, and goes on at another. *Raises:* OSError."""
+        return os.pread(descriptor, bytes_max, offset)
 
     def close(self, descriptor: int) -> None:
         """Give a descriptor back."""

@@ -1,0 +1,124 @@
+"""`/proc/net/dev`, and the rows of table `host_network`. PURE."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from agent.model.absence import Absence
+from agent.model.errors import KernelFormatError
+from agent.model.foreign import readable
+from agent.model.table import Row
+from agent.model.timebase import S
+from workers.host.device import Devices, Increase, busiest, summed
+from workers.host.interval import HostInterval, joined
+from workers.host.number import whole
+
+# 8,000 interfaces of 128 bytes.
+NET_DEV_BYTES_MAX = 1 << 20
+INTERFACES_MAX = 8192
+ROWS_MAX = 64
+# The kernel's names have 15 bytes.
+NAME_CHARACTERS_MAX = 64
+_FIELDS = 16
+# The speed is in Mbit/s, -1 where it is not known. A faster link than this is none.
+_MEGABITS_MAX = 1 << 30
+
+
+class Interface(NamedTuple):
+    """The counters of one interface since it appeared. *Absent:* out of range."""
+
+    received_bytes: int | None
+    sent_bytes: int | None
+    received_packets: int | None
+    sent_packets: int | None
+    received_errors: int | None
+    sent_errors: int | None
+    received_drops: int | None
+    sent_drops: int | None
+
+
+class Link(Struct, frozen=True):
+    """What `/sys` says of an interface. *Absent:* null, with the reason."""
+
+    speed_bits_per_second: int | None = None
+    is_up: bool | None = None
+    reason: Absence | None = None
+
+
+def parse_net_dev(text: bytes) -> Mapping[str, Interface]:
+    """Every interface by name. *Range:* the first INTERFACES_MAX. *Raises:* KernelFormatError.
+
+    *Source:* linux/net/core/net-procfs.c: two lines of headings, then `name: 8 numbers received, 8 numbers sent`.
+    """
+    found: dict[str, Interface] = {}
+    for line in text.split(b"\n", INTERFACES_MAX)[:INTERFACES_MAX]:
+        # A name may hold a colon (an alias of old kernels), numbers do not.
+        name, colon, rest = line.rpartition(b":")
+        words = rest.split()
+        if not colon or len(words) < _FIELDS:
+            continue
+        numbers = [whole(word) for word in words[:_FIELDS]]
+        values = (numbers[each] for each in (0, 8, 1, 9, 2, 10, 3, 11))
+        found[readable(name.strip(), NAME_CHARACTERS_MAX)] = Interface(*values)
+    if not found and b"|bytes" not in text:
+        raise KernelFormatError("/proc/net/dev", f"cannot be read: {text[:80]!r}")
+    return found
+
+
+def parse_speed(text: bytes) -> int | None:
+    """Bits a second. *Absent:* the link is down or has no speed. *Source:* linux/Documentation/ABI/testing/sysfs-class-net."""
+    number = whole(text.strip())
+    return number * 1_000_000 if number is not None and 0 < number <= _MEGABITS_MAX else None
+
+
+def parse_operstate(text: bytes) -> bool:
+    """Whether packets can go through. A state of `unknown` counts as up, since its driver says nothing.
+
+    *Source:* linux/Documentation/networking/operstates.rst.
+    """
+    return text.strip() in (b"up", b"unknown")
+
+
+class Interfaces:
+    """The interfaces from tick to tick."""
+
+    def __init__(self) -> None:
+        self._devices = Devices()
+
+    def increases(self, interfaces: Mapping[str, Interface]) -> dict[str, Increase]:
+        """Of those that were ever used, since the last tick."""
+        return self._devices.increases({name: counters for name, counters in interfaces.items() if any(counters)})
+
+
+def named_interfaces(increases: Mapping[str, Increase]) -> tuple[list[str], list[str]]:
+    """Those with a row of their own, which have the most bytes, and all others."""
+    return busiest(increases, (0, 1), ROWS_MAX)
+
+
+def network_rows(increases: Mapping[str, Increase], links: Mapping[str, Link], interval: HostInterval) -> list[Row]:
+    """Rows of `host_network`. *Shape:* at most ROWS_MAX named interfaces in order, then the rest summed."""
+    named, others = named_interfaces(increases)
+    unknown = Link(reason=Absence.UNREADABLE)
+    rows = [_row(name, 1, increases[name], links.get(name, unknown), interval) for name in named]
+    if others:
+        together = summed([increases[name] for name in others])
+        rows.append(_row(None, len(others), together, Link(reason=Absence.SEVERAL), interval))
+    return rows
+
+
+def _row(name: str | None, interfaces: int, increase: Increase, link: Link, interval: HostInterval) -> Row:
+    reasons = [reason for reason in (increase.reason, link.reason) if reason is not None]
+    if increase.is_known and None in increase.counters:
+        reasons.append(Absence.OUT_OF_RANGE)
+    return (
+        interval.wall_ns, name, interfaces, *increase.counters, link.speed_bits_per_second,
+        _utilisation(increase, link, interval), link.is_up, joined(reasons),
+    )  # fmt: skip
+
+
+def _utilisation(increase: Increase, link: Link, interval: HostInterval) -> float | None:
+    received, sent = increase.counters[:2]
+    if received is None or sent is None or interval.elapsed_ns is None or link.speed_bits_per_second is None:
+        return None
+    return max(received, sent) * 8 * S / (interval.elapsed_ns * link.speed_bits_per_second)
