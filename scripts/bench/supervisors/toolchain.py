@@ -112,18 +112,18 @@ def _unpack(name: str, target: Path) -> str:
     wanted, had, version = [name], set(), ""
     while wanted:
         package = wanted.pop()
-        archive = _download(package, archives)
+        archive = download(package, archives)
         if archive is None:
             return f"the Debian package {package} cannot be fetched (is apt set up, is there a network?)"
-        _output(["dpkg", "-x", str(archive), str(target)])
+        output_of(["dpkg", "-x", str(archive), str(target)])
         had.add(package)
-        version = version or _output(["dpkg-deb", "-f", str(archive), "Version"])
-        wanted += sorted(set(LIBRARIES.findall(_output(["dpkg-deb", "-f", str(archive), "Depends"]))) - had - set(wanted))
+        version = version or output_of(["dpkg-deb", "-f", str(archive), "Version"])
+        wanted += sorted(set(LIBRARIES.findall(output_of(["dpkg-deb", "-f", str(archive), "Depends"]))) - had - set(wanted))
     (target / f"{name}.version").write_text(version + "\n")
     return ""
 
 
-def _download(package: str, folder: Path) -> Path | None:
+def download(package: str, folder: Path) -> Path | None:
     """The archive of a package: with the package lists that are there, else with fresh ones of our own."""
     lists = FOLDER / "lists"
     own = ["-o", f"Dir::State::Lists={lists}", "-o", f"Dir::Cache={FOLDER / 'cache'}"]
@@ -131,8 +131,8 @@ def _download(package: str, folder: Path) -> Path | None:
         if options and not lists.exists():
             for part in ("lists", "cache"):
                 (FOLDER / part / "partial").mkdir(parents=True)
-            _try(["apt-get", *options, "-qq", "-o", "APT::Sandbox::User=root", "update"], folder)
-        if _try(["apt-get", *options, "-qq", "-o", "APT::Sandbox::User=root", "download", package], folder):
+            try_command(["apt-get", *options, "-qq", "-o", "APT::Sandbox::User=root", "update"], folder)
+        if try_command(["apt-get", *options, "-qq", "-o", "APT::Sandbox::User=root", "download", package], folder):
             return max(folder.glob(f"{package}_*.deb"), key=lambda path: path.stat().st_mtime, default=None)
     return None
 
@@ -145,20 +145,20 @@ def _add_python_rivals(toolchain: Toolchain, say: Say) -> None:
     python = environment / "bin" / "python"
     if not python.exists():
         say("making an environment for the Python rivals")
-        _output([sys.executable, "-m", "venv", "--clear", str(environment)])
+        output_of([sys.executable, "-m", "venv", "--clear", str(environment)])
     toolchain.python = str(python)
     for name in (*PYTHON_RIVALS, "matplotlib"):
-        if not _version(toolchain.python, name):
+        if not version_of(toolchain.python, name):
             say(f"installing {name}")
-            _try([toolchain.python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", name], FOLDER)
-        version = _version(toolchain.python, name)
+            try_command([toolchain.python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", name], FOLDER)
+        version = version_of(toolchain.python, name)
         if version:
             toolchain.versions[name] = version
         else:
             toolchain.missing[name] = f"pip could not install {name}"
 
 
-def _version(python: str, name: str) -> str:
+def version_of(python: str, name: str) -> str:
     code = "import sys; from importlib.metadata import version; print(version(sys.argv[1]))"
     done = subprocess.run([python, "-c", code, name], capture_output=True, text=True, check=False)
     return done.stdout.strip()
@@ -167,7 +167,7 @@ def _version(python: str, name: str) -> str:
 def _add_systemd(toolchain: Toolchain) -> None:
     if SYSTEMD.exists() and shutil.which("systemctl"):
         # `systemd 252 (252.39-1~deb12u2)`
-        toolchain.versions["systemd"] = _output([str(SYSTEMD), "--version"]).split()[1]
+        toolchain.versions["systemd"] = output_of([str(SYSTEMD), "--version"]).split()[1]
     else:
         toolchain.missing["systemd"] = "not installed; on Debian: apt-get install systemd"
 
@@ -175,13 +175,13 @@ def _add_systemd(toolchain: Toolchain) -> None:
 # ---- commands --------------------------------------------------------------------------------------
 
 
-def _output(command: list[str]) -> str:
+def output_of(command: list[str]) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise SetUpError(f"{' '.join(command)} failed: {done.stderr.strip()}")
     return done.stdout.strip()
 
 
-def _try(command: list[str], folder: Path) -> bool:
+def try_command(command: list[str], folder: Path) -> bool:
     """Whether a command succeeded that may fail; its own words go to stderr, for anyone who wants to know why."""
     return subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False).returncode == 0
