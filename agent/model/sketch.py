@@ -159,10 +159,12 @@ class Sketch:
         _check(value)
         self.sum += value * times
         self.min, self.max = min(self.min, value), max(self.max, value)
-        if value:
-            self.add_buckets(SCALE, {bucket_of(value): times})
-        else:
+        if not value:
             self.zero_count += times
+            return
+        index = bucket_of(value) >> self._shift
+        self.buckets[index] = self.buckets.get(index, 0) + times
+        self._collapse_to_fit()
 
     def add_all(self, values: Sequence[int]) -> None:
         """Count each of many values once. *Range:* 0 to 2^63 - 1. *Raises:* ValueError, and nothing is counted."""

@@ -1,0 +1,362 @@
+"""Windows of sketches: the same as counting every process at every tick, at a cost of what changed."""
+
+import random
+from collections import defaultdict
+from collections.abc import Iterable
+
+import pytest
+from msgspec import Struct
+
+from agent.model.proc_stat import parse_stat
+from agent.model.sketch import Sketch, SketchColumns
+from agent.model.table import Row
+from agent.model.timebase import S
+from workers.process.exits.deaths import Deaths
+from workers.process.process_table import ProcessTable
+from workers.process.schema import PROCESS_SKETCH
+from workers.process.sketches import KEYS_LEFT_FOR_NEW, OTHER, ROWS_PER_TICK, WINDOW_NS, SketchWindows
+from workers.process.tracked_process import Scan, Totals, TrackedProcess
+from workers.process.unit_command import UnitCommand
+
+BEGIN_NS = 28_333_334 * WINDOW_NS
+WEB, DB = UnitCommand("u-web", "nginx"), UnitCommand("u-db", "postgres")
+LINE = b"1 (a) S 0 1 1 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 5 0 0 18446744073709551615" + b" 0" * 27
+PAGE = 4096
+
+
+class Story:
+    """A table of processes that a test changes by hand, tick by tick, with the windows beside it."""
+
+    def __init__(self, windows: SketchWindows | None = None) -> None:
+        self.windows = windows or SketchWindows()
+        # It reads nothing: no look is taken.
+        self.table = ProcessTable(None, boot_ns=lambda: 0, ns_per_tick=1, page_bytes=PAGE, beat=lambda: None)  # type: ignore[arg-type]  # no files
+        self.scan = Scan([], [], [], [])
+        self.parts: list[tuple[UnitCommand, int]] = []
+        self.wall_ns = BEGIN_NS
+        self.rows: list[Row] = []
+        self._pids = 0
+
+    def start(self, key: UnitCommand, rss: int | None, cpu: int | None = 0) -> TrackedProcess:
+        self._pids += 1
+        name = str(self._pids)
+        process = TrackedProcess(name, self._pids, parse_stat(LINE), LINE, "a", key, Totals())
+        self.table.processes[name] = process
+        self.table.totals[key].processes += 1
+        self.scan.started.append(process)
+        self.read(process, rss, cpu)
+        return process
+
+    def read(self, process: TrackedProcess, rss: int | None, cpu: int | None, *, is_counted: bool = True) -> None:
+        """What this tick's reading shows; without `is_counted` its CPU is not known at all."""
+        self.table.totals[process.key].rss_bytes += (rss or 0) - process.rss_bytes
+        process.rss_bytes, process.why_no_rss = rss or 0, "unreadable" if rss is None else None
+        process.interval_cpu_ns, process.cpu_ns = cpu, 1 if is_counted else None
+        if process not in self.scan.touched:
+            self.scan.touched.append(process)
+        if cpu != 0 and process not in self.scan.active:
+            self.scan.active.append(process)
+
+    def move(self, process: TrackedProcess, key: UnitCommand) -> None:
+        self.table.totals[process.key].processes -= 1
+        process.key = key
+        self.table.totals[key].processes += 1
+        if process not in self.scan.touched:
+            self.scan.touched.append(process)
+
+    def end(self, process: TrackedProcess, cpu: int | None = None) -> None:
+        del self.table.processes[process.name]
+        self.table.totals[process.key].processes -= 1
+        self.scan.gone.append(process)
+        if cpu is not None:
+            self.parts.append((process.key, cpu))
+
+    def tick(self, seconds: float = 1) -> list[Row]:
+        self.windows.take(self.scan, Deaths(parts=self.parts), self.table, self.wall_ns)
+        rows = self.windows.rows(self.wall_ns)
+        self.rows += rows
+        for process in self.table.processes.values():
+            process.interval_cpu_ns = None if process.cpu_ns is None else 0
+        self.scan, self.parts = Scan([], [], [], []), []
+        self.wall_ns += int(seconds * S)
+        return rows
+
+    def flush(self) -> list[Row]:
+        rows = self.windows.flush()
+        self.rows += rows
+        return rows
+
+
+class Counted(Struct):
+    """A row, taken apart."""
+
+    window_start: int
+    key: UnitCommand
+    metric: str
+    ticks: int
+    keys: int
+    sketch: Sketch
+
+
+def counted(rows: Iterable[Row]) -> list[Counted]:
+    found = []
+    for row in rows:
+        named = dict(zip(PROCESS_SKETCH.column_names, row, strict=True))
+        columns = SketchColumns(**{name: named[name] for name in SketchColumns.__struct_fields__})  # type: ignore[arg-type]  # a row's values
+        key = UnitCommand(named["pod_uid"], named["command"])  # type: ignore[arg-type]  # texts
+        start, ticks, keys = (int(named[name]) for name in ("window_start", "ticks", "keys"))  # type: ignore[arg-type]  # numbers
+        found.append(Counted(start, key, str(named["metric"]), ticks, keys, Sketch.from_columns(columns)))
+    return found
+
+
+def only(rows: Iterable[Row], key: UnitCommand, metric: str) -> Counted:
+    (found,) = [each for each in counted(rows) if (each.key, each.metric) == (key, metric)]
+    return found
+
+
+def sketch_of(values: Iterable[int]) -> Sketch:
+    sketch = Sketch()
+    for value in values:
+        sketch.add(value)
+    return sketch
+
+
+def test_a_process_counts_at_each_tick_with_its_cpu_and_memory() -> None:
+    """Also where it sleeps, and is not even read."""
+    story = Story()
+    process = story.start(WEB, 5 * PAGE, cpu=1_000)
+    story.tick()
+    story.tick()
+    story.read(process, 7 * PAGE, 2_000)
+    story.tick()
+    rows = story.flush()
+    assert only(rows, WEB, "cpu").sketch == sketch_of([1_000, 0, 2_000])
+    assert only(rows, WEB, "rss").sketch == sketch_of([5 * PAGE, 5 * PAGE, 7 * PAGE])
+    assert [(each.window_start, each.ticks, each.keys) for each in counted(rows)] == [(BEGIN_NS, 3, 1)] * 2
+
+
+def test_a_window_has_its_rows_after_it_is_over() -> None:
+    """60 ticks, aligned to UTC; what sleeps through it costs nothing and counts 60 times."""
+    story = Story()
+    story.start(WEB, PAGE)
+    story.wall_ns += 30 * S
+    for _ in range(30):
+        assert story.tick() == []
+    first = counted(story.tick())
+    for _ in range(59):
+        assert story.tick() == []
+    second = counted(story.tick())
+    assert [(each.window_start, each.ticks, each.sketch.count) for each in first] == [(BEGIN_NS, 30, 30)] * 2
+    assert [(each.window_start, each.ticks, each.sketch.count) for each in second] == [(BEGIN_NS + WINDOW_NS, 60, 60)] * 2
+
+
+def test_unknown_values_are_not_counted_and_are_no_zeros() -> None:
+    """CPU of the first tick of an old process, and memory that nothing told."""
+    story = Story()
+    story.start(WEB, None, cpu=None)
+    story.tick()
+    story.tick()
+    rows = story.flush()
+    assert only(rows, WEB, "cpu").sketch == sketch_of([0])
+    assert [each.metric for each in counted(rows)] == ["cpu"]
+
+
+def test_a_process_whose_cpu_is_never_known_has_no_zeros() -> None:
+    """Nor where it is not read in a tick."""
+    story = Story()
+    process = story.start(WEB, PAGE, cpu=None)
+    story.read(process, PAGE, None, is_counted=False)
+    story.tick()
+    story.tick()
+    assert [(each.metric, each.sketch.count) for each in counted(story.flush())] == [("rss", 2)]
+
+
+def test_the_cpu_of_the_dead_is_counted_where_they_ran() -> None:
+    """Their last part, and all of those that lived for a moment, whose key may have no living process."""
+    story = Story()
+    process = story.start(WEB, PAGE, cpu=10)
+    story.tick()
+    story.end(process, cpu=77)
+    story.parts.append((DB, 500))
+    story.tick()
+    rows = story.flush()
+    assert only(rows, WEB, "cpu").sketch == sketch_of([10, 77])
+    assert only(rows, WEB, "rss").sketch == sketch_of([PAGE])
+    assert only(rows, DB, "cpu").sketch == sketch_of([500])
+
+
+def test_a_process_that_moves_counts_in_each_key_for_its_ticks() -> None:
+    """It changed its name, or its unit."""
+    story = Story()
+    process = story.start(WEB, PAGE)
+    story.tick()
+    story.tick()
+    story.move(process, DB)
+    story.tick()
+    rows = story.flush()
+    assert (only(rows, WEB, "cpu").sketch.count, only(rows, WEB, "rss").sketch.count) == (2, 2)
+    assert (only(rows, DB, "cpu").sketch.count, only(rows, DB, "rss").sketch.count) == (1, 1)
+
+
+@pytest.mark.parametrize("step", [-3_600, 7_200])
+def test_a_clock_that_is_set_ends_the_window(step: int) -> None:
+    """Each side has its ticks, and no tick is counted twice."""
+    story = Story()
+    story.start(WEB, PAGE)
+    story.tick()
+    story.tick()
+    story.wall_ns += step * S
+    story.tick()
+    story.flush()
+    ends = {(each.window_start - BEGIN_NS) // S: (each.ticks, each.sketch.count) for each in counted(story.rows)}
+    assert ends == {0: (2, 2), step: (1, 1)}
+
+
+def test_missed_ticks_are_not_made_up() -> None:
+    """A window of which the host slept through a half says how many ticks it has."""
+    story = Story()
+    story.start(WEB, PAGE)
+    story.tick(30)
+    story.tick()
+    assert {(each.ticks, each.sketch.count) for each in counted(story.flush())} == {(2, 2)}
+
+
+def test_rows_are_spread_over_the_ticks_after_a_window() -> None:
+    """200 keys are 400 rows, at most 128 at a tick; none is lost."""
+    story = Story()
+    for number in range(200):
+        story.start(UnitCommand(None, f"c{number}"), PAGE)
+    story.tick()
+    story.wall_ns += WINDOW_NS
+    counts = [len(story.tick()) for _ in range(5)]
+    assert counts == [ROWS_PER_TICK, ROWS_PER_TICK, ROWS_PER_TICK, 400 - 3 * ROWS_PER_TICK, 0]
+
+
+def test_rows_never_pile_up() -> None:
+    """Where windows end faster than their rows are written, what is left is written at once."""
+    story = Story()
+    for number in range(200):
+        story.start(UnitCommand(None, f"c{number}"), PAGE)
+    for _ in range(20):
+        story.tick()
+        story.wall_ns += WINDOW_NS
+    story.flush()
+    assert len(story.rows) == 20 * 400
+    assert {each.ticks for each in counted(story.rows)} == {1}
+
+
+def test_keys_beyond_the_limit_share_a_row() -> None:
+    """It says how many they are; nothing is missing from the sums, and the number of rows is bounded."""
+    story = Story(SketchWindows(keys_max=4))
+    for number in range(10):
+        story.start(UnitCommand("u", f"c{number}"), PAGE * (number + 1), cpu=number + 1)
+    story.tick()
+    found = [each for each in counted(story.flush()) if each.metric == "rss"]
+    assert len(found) == 4
+    (other,) = [each for each in found if each.key == OTHER]
+    assert (other.keys, other.sketch.count) == (7, 7)
+    assert sum(each.sketch.sum for each in found) == PAGE * 55
+
+
+def test_the_largest_keys_have_places_of_their_own() -> None:
+    """Those with most CPU in the window before, and those with most memory; so a crowd of small ones hides none."""
+    story = Story(SketchWindows(keys_max=KEYS_LEFT_FOR_NEW + 4))
+    for number in range(300):
+        story.start(UnitCommand("u", f"c{number}"), PAGE, cpu=1)
+    story.start(WEB, PAGE, cpu=10**9)
+    story.start(DB, 10**9)
+    story.parts.append((UnitCommand("u-jobs", "sh"), 10**8))
+    story.tick()
+    assert story.windows.stats() == {"sketch_keys": KEYS_LEFT_FOR_NEW + 4, "sketch_keys_shared": 303 - KEYS_LEFT_FOR_NEW - 3}
+    story.wall_ns += WINDOW_NS
+    story.tick()
+    story.flush()
+    last = {each.key for each in counted(story.rows) if each.window_start > BEGIN_NS}
+    assert {WEB, DB} <= last
+    assert len(last) == KEYS_LEFT_FOR_NEW + 4
+    assert story.windows.stats() == {"sketch_keys": 0, "sketch_keys_shared": 0}
+
+
+def test_names_that_share_a_row_are_remembered_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any user may make new ones all the time; their values still count."""
+    monkeypatch.setattr("workers.process.sketches.SHARED_KEYS_MAX", 5)
+    story = Story(SketchWindows(keys_max=1))
+    story.parts += [(UnitCommand(None, f"c{number}"), 7) for number in range(20)]
+    story.tick()
+    (other,) = counted(story.flush())
+    assert (other.key, other.keys, other.sketch) == (OTHER, 5, sketch_of([7] * 20))
+
+
+def test_a_flush_begins_again() -> None:
+    """Nothing of it comes twice; without a tick there is nothing."""
+    story = Story()
+    assert story.flush() == []
+    story.start(WEB, PAGE)
+    story.tick()
+    assert len(story.flush()) == 2
+    assert story.flush() == []
+    story.tick()
+    assert {each.sketch.count for each in counted(story.flush())} == {1}
+
+
+def test_a_long_list_beats() -> None:
+    """The worker shows that it goes on while a window ends."""
+    beats: list[int] = []
+    story = Story(SketchWindows(lambda: beats.append(1)))
+    for _ in range(1_100):
+        story.start(WEB, PAGE)
+    story.tick()
+    story.flush()
+    assert len(beats) == 4
+
+
+KEYS = [UnitCommand(unit, command) for unit in ("u-1", "u-2", None) for command in ("a", "b")]
+
+
+def change(story: Story, process: TrackedProcess, chance: random.Random) -> None:
+    """One of all things that can happen to a process in a tick."""
+    match chance.randrange(5):
+        case 0:
+            story.end(process, chance.choice([None, chance.randrange(10**9)]))
+        case 1:
+            story.move(process, chance.choice(KEYS))
+        case 2:
+            story.read(process, chance.randrange(10**10), 0)
+        case 3:
+            story.read(process, chance.choice([None, 0, PAGE]), chance.choice([None, 0, 10**6]))
+        case _:
+            story.read(process, PAGE, None, is_counted=chance.random() < 0.5)
+
+
+def values_of(story: Story) -> Iterable[tuple[UnitCommand, str, int]]:
+    """Every value of this tick, one by one."""
+    for process in story.table.processes.values():
+        if process.interval_cpu_ns is not None:
+            yield process.key, "cpu", process.interval_cpu_ns
+        if process.why_no_rss is None:
+            yield process.key, "rss", process.rss_bytes
+    for key, cpu_ns in story.parts:
+        yield key, "cpu", cpu_ns
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_it_is_as_if_each_process_were_counted_at_each_tick(seed: int) -> None:
+    """Starts, ends, moves, unknown values, clock steps: every row is that of counting one by one."""
+    chance = random.Random(seed)
+    story = Story()
+    expected: dict[tuple[int, UnitCommand, str], Sketch] = defaultdict(Sketch)
+    for _ in range(200):
+        living = list(story.table.processes.values())
+        for process in chance.sample(living, min(len(living), chance.randrange(4))):
+            change(story, process, chance)
+        for _ in range(chance.randrange(3)):
+            story.start(chance.choice(KEYS), chance.choice([None, 0, 7 * PAGE]), chance.choice([None, 0, 10**7]))
+        story.parts += [(chance.choice(KEYS), chance.randrange(10**7)) for _ in range(chance.randrange(3))]
+        for key, metric, value in values_of(story):
+            expected[story.wall_ns // WINDOW_NS * WINDOW_NS, key, metric].add(value)
+        story.tick(chance.choice([1, 1, 1, 1, 2, 20, -30]))
+    story.flush()
+    found: dict[tuple[int, UnitCommand, str], Sketch] = defaultdict(Sketch)
+    for each in counted(story.rows):
+        found[each.window_start, each.key, each.metric].merge(each.sketch)
+    assert found == expected
