@@ -77,7 +77,7 @@ class Ticks:
     def row(self, pid: int) -> dict[str, Any]:
         """The row of a process in the next tick; the tail is empty, for every process has a row."""
         self._now_ns += S
-        (table, rows), (tail_table, tails), _scan = self.probe.sample(self._now_ns, time.time_ns())
+        (table, rows), (tail_table, tails), *_ = self.probe.sample(self._now_ns, time.time_ns())
         assert (table, tail_table, list(tails)) == (PROCESS, PROCESS_TAIL, [])
         (found,) = (row for row in rows if row[1] == pid)
         return dict(zip(PROCESS.column_names, found, strict=True))

@@ -45,6 +45,10 @@ class SamplerContext(Struct, frozen=True):
 class NoRules:
     """The part of a probe that measures everything, whatever the rules, and does all of its work in its ticks."""
 
+    def rest(self) -> Sample:
+        """Nothing is kept back."""
+        return ()
+
     def on_rules(self, rules: RuleState) -> None:
         """Nothing changes."""
 
@@ -83,6 +87,10 @@ class Probe(Protocol):
 
         *Raises:* OSError, UnreadableError only where nothing at all can be read; what can vanish or be refused is absent.
         """
+        ...
+
+    def rest(self) -> Sample:
+        """At the end, before `close`: rows of what was gathered over several ticks and is in no sample yet."""
         ...
 
     def stats(self) -> dict[str, Any]:

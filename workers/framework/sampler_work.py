@@ -1,12 +1,13 @@
 """The work of every sampler: one sample per tick, on the grid that all share, and how ticks without a sample are reported."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from agent.config import Config
 from agent.model.gap_cause import GapCause
-from agent.model.message import Note
+from agent.model.message import Note, Tick
 from agent.model.rule_state import RuleState
+from agent.model.table import Row, Table
 from agent.model.tick_grid import TickGrid
 from agent.model.timebase import MINUTE, MS, S
 from agent.ports import Bus, Clock, Outbox
@@ -111,11 +112,20 @@ class SamplerWork(BaseWork):
             return
         tick = grid.tell_with(number)
         for table, rows in batches or [(self._empty_table, ())]:
-            assert table.name in self._table_names, "a probe fills the tables that its sampler declares"
-            self._rows += len(rows)
-            if not self._outbox.offer(table, rows, wall_ns, tick):
-                self._dropped_batches += 1
-                self._dropped_rows += len(rows)
+            self._offer_batch(table, rows, wall_ns, tick)
+
+    def _offer_rest(self) -> None:
+        """Their ticks were told with the samples of these ticks."""
+        for table, rows in self._probe.rest():
+            if rows:
+                self._offer_batch(table, rows, self._clock.wall_ns(), None)
+
+    def _offer_batch(self, table: Table, rows: Sequence[Row], wall_ns: int, tick: Tick | None) -> None:
+        assert table.name in self._table_names, "a probe fills the tables that its sampler declares"
+        self._rows += len(rows)
+        if not self._outbox.offer(table, rows, wall_ns, tick):
+            self._dropped_batches += 1
+            self._dropped_rows += len(rows)
 
     def _tell_missed(self, grid: TickGrid) -> None:
         """No tick that has rows tells them: a batch without rows does."""
@@ -167,6 +177,7 @@ class SamplerWork(BaseWork):
             self.is_stopped = True
             if self._grid is not None:
                 self._tell_missed(self._grid)
+            self._offer_rest()
             self._dropped_told_at_ns = None
             self._tell_dropped(now_ns)
             self._probe.close()

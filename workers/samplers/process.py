@@ -17,12 +17,14 @@ from agent.ports import Bus, KernelTree
 from agent.setting import Choice, Share, Size, Whole
 from agent.side_reader import SideReader
 from workers.framework.sampler import NoRules, Sample, Sampler, enabled_setting, interval_setting
+from workers.process.exits.deaths import Deaths
 from workers.process.files import ProcFiles
 from workers.process.identity import IdentityReader
 from workers.process.process_table import ProcessTable
 from workers.process.row import Interval, process_row, tail_rows, top_processes
 from workers.process.scan_row import scan_row
-from workers.process.schema import PROCESS, PROCESS_SCAN, PROCESS_TAIL, TABLES
+from workers.process.schema import PROCESS, PROCESS_SCAN, PROCESS_SKETCH, PROCESS_TAIL, TABLES
+from workers.process.sketches import SketchWindows
 from workers.process.visibility import Visibility
 
 CAPTURE = Share("sampler.process.capture", 950, 0, 1000, "share of CPU, memory and input and output that named processes hold")
@@ -68,6 +70,7 @@ class ProcessProbe(NoRules):
         self._table = ProcessTable(self._files, boot_ns=boot_ns, ns_per_tick=ns_per_tick, page_bytes=page_bytes, beat=heartbeat)
         self._reader = reader or SideReader(lambda path: tree.read(path, read_bytes_max), beat=heartbeat)
         self._identities = IdentityReader(self._files, self._reader, None if choice == "off" else parse)
+        self._sketches = SketchWindows(heartbeat)
         self._visibility = Visibility(tree, config.of(PROC_ROOT), bus)
         self._last_at_ns: int | None = None
         self._unreadable_before = 0
@@ -100,10 +103,16 @@ class ProcessProbe(NoRules):
         unreadable = self._table.unreadable - self._unreadable_before
         self._unreadable_before = self._table.unreadable
         account = scan_row(self._table.totals, top, unreadable, interval)
+        self._sketches.take(scan, Deaths(), self._table, wall_ns)
+        sketches = self._sketches.rows(wall_ns)
         self._table.end_interval(scan)
         self._last_at_ns = now_ns
         self._tick += 1
-        return ((PROCESS, process_rows), (PROCESS_TAIL, tails), (PROCESS_SCAN, [account]))
+        return ((PROCESS, process_rows), (PROCESS_TAIL, tails), (PROCESS_SCAN, [account]), (PROCESS_SKETCH, sketches))
+
+    def rest(self) -> Sample:
+        """The sketches of the window that is not over."""
+        return ((PROCESS_SKETCH, self._sketches.flush()),)
 
     def stats(self) -> dict[str, Any]:
         """Processes now, those of them that are opened for every reading, those that refused to be read at the last tick;
@@ -116,6 +125,7 @@ class ProcessProbe(NoRules):
             "descriptors_not_kept": len(self._table.processes) - self._files.kept,
             "command_lines_unanswered": self._identities.unanswered,
             "readers_stuck": self._reader.stuck,
+            **self._sketches.stats(),
         }
 
     def close(self) -> None:

@@ -121,6 +121,10 @@ class ResctrlProbe:
             )  # fmt: skip
         return sample
 
+    def rest(self) -> Sample:
+        """Each tick gives all of its rows."""
+        return ()
+
     def stats(self) -> dict[str, Any]:
         """Groups, pods and files; how many groups wait to be opened; readings so far, and those without a value, by reason."""
         files = sum(len(directory.files) for directory in self._directories.values())

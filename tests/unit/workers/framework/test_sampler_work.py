@@ -34,6 +34,7 @@ class SlowProbe:
         self.failure: OSError | UnreadableError | None = None
         self.rules: list[RuleState] = []
         self.parts_left = 0
+        self.kept_back: tuple[int, ...] = ()
         self.caught_up: list[int] = []
         self.sampled: list[tuple[int, int]] = []
         self.is_closed = False
@@ -60,6 +61,10 @@ class SlowProbe:
         self.sampled.append((now_ns, wall_ns))
         self._clock.advance(self.duration_ns)
         return ((ROWS, [(wall_ns + number,) for number in self.rows]), (QUIET, []))
+
+    def rest(self) -> Sample:
+        assert not self.is_closed
+        return ((ROWS, [(row,) for row in self.kept_back]), (QUIET, []))
 
     def stats(self) -> dict[str, Any]:
         return {"probe": "well"}
@@ -267,6 +272,21 @@ def test_after_the_stop_it_wants_nothing_more() -> None:
     assert not story.work.is_done()
     story.work.on_stop(START_NS, for_good=True)
     assert (story.work.is_done(), story.probe.is_closed, story.work.next_deadline_ns()) == (True, True, None)
+
+
+def test_what_the_probe_kept_back_is_offered_at_the_end() -> None:
+    """Once, before it is closed, and without a tick: those were told already. What does not fit is counted."""
+    story = _started()
+    story.run_until(START_NS)
+    told = len(story.outbox.offers)
+    story.probe.kept_back = (7, 8)
+    story.work.on_stop(START_NS, for_good=True)
+    story.work.on_stop(START_NS, for_good=True)
+    assert [(offer.table.name, offer.rows, offer.tick) for offer in story.outbox.offers[told:]] == [("rows", ((7,), (8,)), None)]
+    full = _started()
+    full.probe.kept_back, full.outbox.is_full = (7,), True
+    full.work.on_stop(START_NS, for_good=True)
+    assert [note.fields["rows"] for note in full.bus.notes] == [1]
 
 
 def test_told_to_end_twice_it_closes_once() -> None:
