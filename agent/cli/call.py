@@ -5,7 +5,8 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from agent.cli.option import Command, Line
-from agent.cli.render import COLOUR_OF_STATE, GAP, TEXT_COLUMNS, TextColumn, escape, is_colourful, table, width_of
+from agent.cli.render import COLOUR_OF_STATE, GAP, TEXT_COLUMNS, TextColumn, escape, is_colourful, table
+from agent.cli.terminal_width import width_of
 from agent.cli.width import display_width, wrapped
 from agent.model.errors import BusyError, MisuseError
 from agent.paths import SYSTEM_RUNTIME_DIR, SYSTEM_STATE_DIR, default_runtime_dir, default_state_dir

@@ -1,10 +1,9 @@
-"""Values and tables as people read them: aligned, with units, `-` for what is absent.
+"""Values and tables as people read them: aligned, with units, `-` for what is absent. PURE.
 
 Nothing is printed here. Whatever comes from the host is escaped first: a process may name itself with the bytes that
 move a terminal's cursor.
 """
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 
 from agent.cli.width import cut, display_width, padded
@@ -157,13 +156,3 @@ def pairs(items: Iterable[tuple[str, str]]) -> list[str]:
 def is_colourful(output: "Output", environment: Mapping[str, str]) -> bool:
     """Colours are for terminals, and never where NO_COLOR is set (no-color.org)."""
     return output.isatty() and not environment.get("NO_COLOR") and environment.get("TERM", "") not in ("", "dumb")
-
-
-def width_of(output: "Output") -> int | None:
-    """The columns that a table may take: the terminal's, at least WIDTH_LEAST. *Absent:* None in a pipe or file."""
-    if not output.isatty():
-        return None
-    try:
-        return max(WIDTH_LEAST, os.get_terminal_size(output.fileno()).columns)
-    except OSError:
-        return WIDTH_LEAST

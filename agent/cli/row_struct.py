@@ -9,13 +9,14 @@ from typing import TypeVar, get_args
 from msgspec import Struct
 from msgspec.structs import fields
 
+from agent.cli.render import escape
 from agent.cli.top_sample import Named
 
 StructT = TypeVar("StructT", bound=Struct)
 
 
 def struct_of(kind: type[StructT], row: Named) -> StructT:
-    """A struct whose fields are the columns of a row with the same names.
+    """A struct whose fields are the columns of a row with the same names. Names that others chose are safe to print in it.
 
     *Absent:* a column that is missing or of another type gives the field's default; a field without a default must be given by
     the table, else the field's type gives 0 or the empty text.
@@ -25,10 +26,17 @@ def struct_of(kind: type[StructT], row: Named) -> StructT:
         value = row.get(name)
         # A truth value is no count.
         if isinstance(value, accepted) and (bool in accepted or not isinstance(value, bool)):
-            values[name] = float(value) if float in accepted and isinstance(value, int) else value
+            values[name] = _taken(value, accepted)
         elif is_required:
             values[name] = fallback
     return kind(**values)
+
+
+def _taken(value: object, accepted: tuple[type, ...]) -> object:
+    """The value as the field holds it: a whole number as ratio where it is one, a text without control characters."""
+    if isinstance(value, str):
+        return escape(value)
+    return float(value) if float in accepted and isinstance(value, int) else value
 
 
 @cache

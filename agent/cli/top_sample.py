@@ -63,6 +63,8 @@ class NamedProcess(Struct, frozen=True):
     switches_per_second: float | None = None
     chosen_for: str | None = None
     absent: str | None = None
+    # As in the lines of the tail and of the dead, which have no other name.
+    comm: str | None = None
 
 
 class Tail(Struct, frozen=True):
@@ -241,6 +243,7 @@ def _process(row: Named, elapsed_ns: int | None, started: Callable[[int | None],
         switches_per_second=_rate(row, "context_switches", elapsed_ns),
         chosen_for=_text(row, "chosen_for"),
         absent=_text(row, "absent"),
+        comm=comm,
     )
 
 

@@ -28,6 +28,11 @@ def test_a_struct_has_the_columns_of_its_row() -> None:
     assert isinstance(struct_of(Gauge, row).ratio, float)
 
 
+def test_a_name_that_others_chose_is_safe_to_print() -> None:
+    """An interface may be called almost anything."""
+    assert Gauge(r"eth\x1b0") == struct_of(Gauge, {"device": "eth\x1b0"})
+
+
 def test_a_missing_column_or_another_type_is_absent() -> None:
     """A truth value is no count, a text no number."""
     assert Gauge("") == struct_of(Gauge, {})

@@ -1,0 +1,55 @@
+"""Rules about the data itself: what it does not show, and how old it is. PURE."""
+
+from collections.abc import Iterator
+
+from agent.cli.problem import HostProblem, Severity
+from agent.cli.problem_evidence import Evidence
+from agent.cli.render import seconds_of
+from agent.cli.top_heading import LIVE_SECONDS
+
+# The target to which the sampler adapts the number of named processes.
+CAPTURE_TARGET = 0.95
+# Of an idle host the named part means little: a tenth of a core, and a mebibyte a second.
+CPU_SHARE_LEAST = 0.1
+IO_BYTES_PER_SECOND_LEAST = float(1 << 20)
+EXIT_SOURCE_BEST = "taskstats"
+
+
+def data_old(evidence: Evidence) -> Iterator[HostProblem]:
+    """Nothing new was sampled: everything else on the screen is of the past."""
+    if evidence.now_wall_ns is None:
+        return
+    seconds = (evidence.now_wall_ns - evidence.sample.at_wall_ns) / 1e9
+    if seconds > LIVE_SECONDS:
+        text = f"The data is {seconds_of(round(seconds, 1))} old: the agent does not run or does not keep up"
+        yield HostProblem(Severity.WARNING, "data_old", text)
+
+
+def capture_low(evidence: Evidence) -> Iterator[HostProblem]:
+    """The named processes hold less than they should: look at the sums by unit and command too."""
+    scan = evidence.sample.scan
+    if scan is None:
+        return
+    moved = (scan.read_bytes_per_second or 0.0) + (scan.write_bytes_per_second or 0.0)
+    parts = (
+        ("CPU", scan.cpu_capture if (scan.cpu_share or 0.0) >= CPU_SHARE_LEAST else None),
+        ("memory", scan.rss_capture),
+        ("I/O", scan.io_capture if moved >= IO_BYTES_PER_SECOND_LEAST else None),
+    )
+    low = [f"{part:.0%} of {name}" for name, part in parts if part is not None and part < CAPTURE_TARGET]
+    if low:
+        text = f"The processes shown by name hold {', '.join(low)}; the rest is in the sums"
+        yield HostProblem(Severity.NOTICE, "capture_low", text)
+
+
+def exits_fallback(evidence: Evidence) -> Iterator[HostProblem]:
+    """Processes that live for a moment are known less exactly than the kernel allows."""
+    scan = evidence.sample.scan
+    if scan is None:
+        return
+    if scan.exit_records_lost:
+        text = f"{scan.exit_records_lost} exit records were lost: short-lived processes are counted too low"
+        yield HostProblem(Severity.NOTICE, "exits_lost", text)
+    if scan.exit_source is not None and scan.exit_source != EXIT_SOURCE_BEST:
+        text = f"Ended processes are known by {scan.exit_source} only, not by taskstats: see `agentctl doctor`"
+        yield HostProblem(Severity.NOTICE, "exits_fallback", text)

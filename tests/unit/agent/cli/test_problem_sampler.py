@@ -1,0 +1,51 @@
+"""The screen says what its data do not show."""
+
+from fakes.calm_host import AT_NS, account, sample
+
+from agent.cli.problem import Severity
+from agent.cli.problem_evidence import evidence_of
+from agent.cli.problem_sampler import capture_low, data_old, exits_fallback
+from agent.cli.top_sample import Sample, ScanAccount
+from agent.model.timebase import S
+
+BARE = Sample(1, "h", (), ())
+
+
+def texts_of_capture(scan: ScanAccount) -> list[str]:
+    return [problem.text for problem in capture_low(evidence_of(sample(scan=scan)))]
+
+
+def test_old_data_are_a_problem_of_a_live_screen_alone() -> None:
+    """A moment of the past is old by intention."""
+    (problem,) = data_old(evidence_of(sample(), now_wall_ns=AT_NS + 12 * S))
+    assert problem.text == "The data is 12 s old: the agent does not run or does not keep up"
+    assert problem.severity is Severity.WARNING
+    assert not list(data_old(evidence_of(sample(), now_wall_ns=AT_NS + 2 * S)))
+    assert not list(data_old(evidence_of(sample())))
+
+
+def test_a_capture_below_its_target_is_told() -> None:
+    """Of each metric apart."""
+    assert texts_of_capture(account(cpu_capture=0.8, rss_capture=0.9)) == [
+        "The processes shown by name hold 80% of CPU, 90% of memory; the rest is in the sums"
+    ]
+    assert texts_of_capture(account()) == []
+
+
+def test_a_low_capture_of_next_to_nothing_is_not_told() -> None:
+    """A hundredth of a core is spread over many processes on any idle host."""
+    assert texts_of_capture(account(cpu_capture=0.2, cpu_share=0.02)) == []
+    assert texts_of_capture(account(io_capture=0.2, write_bytes_per_second=5_000.0)) == []
+    assert texts_of_capture(account(io_capture=0.2, write_bytes_per_second=5e7)) == [
+        "The processes shown by name hold 20% of I/O; the rest is in the sums"
+    ]
+    assert not list(capture_low(evidence_of(BARE)))
+
+
+def test_a_lesser_source_of_exits_and_lost_records_are_told() -> None:
+    """They make short-lived processes less exact."""
+    found = list(exits_fallback(evidence_of(sample(scan=account(exit_source="cutime", exit_records_lost=5)))))
+    assert [problem.name for problem in found] == ["exits_lost", "exits_fallback"]
+    assert "by cutime only" in found[1].text
+    assert not list(exits_fallback(evidence_of(sample())))
+    assert not list(exits_fallback(evidence_of(BARE)))
