@@ -3,6 +3,7 @@
    load sleep COUNT BUSY MICROSECONDS       COUNT processes; BUSY of them burn so much once a second, at moments of their own
    load mixed COUNT                         of twelve processes nine sleep, two burn 100 us and one 1 ms ten times a second
    load threads COUNT THREADS MICROSECONDS  every thread burns so much ten times a second
+   load idle-threads COUNT THREADS          every thread sleeps; processes are said to be ready when their threads are
    load spikes COUNT MILLISECONDS SECONDS   each burns so much every SECONDS, at moments of its own
    load names COUNT MICROSECONDS            as sleep, every process under a name of its own, all of them busy
    load grow COUNT MEBIBYTES                each grows by 1 MiB every 20 ms up to so much, gives all back and begins again
@@ -81,6 +82,14 @@ static void *thread_main(void *argument)
     return NULL;
 }
 
+static void *idle_main(void *argument)
+{
+    (void)argument;
+    for (;;)
+        pause();
+    return NULL;
+}
+
 static void grow(long mebibytes, int number)
 {
     sleep_ns(number % 50 * 20000000LL);
@@ -124,6 +133,16 @@ static void child_main(const char *mode, int number, int argc, char **argv)
                 _exit(1);
         }
         pulse(b, NS / 10, number * a);
+    } else if (!strcmp(mode, "idle-threads")) {
+        pthread_attr_t attributes;
+        pthread_attr_init(&attributes);
+        pthread_attr_setstacksize(&attributes, 16 << 10);
+        for (long i = 1; i < a; i++) {
+            pthread_t thread;
+            if (pthread_create(&thread, &attributes, idle_main, NULL))
+                _exit(1);
+        }
+        kill(getppid(), SIGUSR1);
     } else if (!strcmp(mode, "spikes")) {
         set_name("spike-%02d", number % 20);
         pulse(a * 1000, b * NS, number);
@@ -232,6 +251,10 @@ int main(int argc, char **argv)
     int count = atoi(argv[2]);
     pid_t *pids = calloc(count, sizeof *pids);
     set_name("loader", 0);
+    sigset_t told;
+    sigemptyset(&told);
+    sigaddset(&told, SIGUSR1);
+    sigprocmask(SIG_BLOCK, &told, NULL);
     for (int i = 0; i < count; i++) {
         pids[i] = fork();
         if (pids[i] == 0) {
@@ -246,6 +269,9 @@ int main(int argc, char **argv)
             return 71;
         }
     }
+    int number;
+    for (int i = 0; i < count && !strcmp(argv[1], "idle-threads"); i++)
+        sigwait(&told, &number);
     puts("ready");
     fflush(stdout);
     while (getchar() != EOF)
