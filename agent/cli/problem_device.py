@@ -79,9 +79,12 @@ def _heaviest(evidence: Evidence) -> tuple[Blame | None, str]:
 def disk_heavy(evidence: Evidence) -> Iterator[HostProblem]:
     """A process reads or writes a lot of storage, whether or not a disk is at its limit already."""
     blame, verb = _heaviest(evidence)
-    if blame is not None and blame.amount >= PROCESS_IO_BYTES_PER_SECOND:
-        text = f"{who(blame)} {verb} {bytes_of(blame.amount)}/s of files"
-        yield HostProblem(Severity.NOTICE, "disk_heavy", text, (blame.culprit,))
+    if blame is None or blame.amount < PROCESS_IO_BYTES_PER_SECOND:
+        return
+    waiting = evidence.host.share_of_time(evidence.host.pressure_io_some_ns) or 0.0
+    wait = f"; something waits for storage {waiting:.0%} of the time" if waiting >= IO_WAITING_PART else ""
+    text = f"{who(blame)} {verb} {bytes_of(blame.amount)}/s of files{wait}"
+    yield HostProblem(Severity.WARNING if wait else Severity.NOTICE, "disk_heavy", text, (blame.culprit,))
 
 
 def io_wait(evidence: Evidence) -> Iterator[HostProblem]:

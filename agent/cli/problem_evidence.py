@@ -47,12 +47,15 @@ def evidence_of(
 ) -> Evidence:
     """The evidence of a sample. *Range:* of the samples before only those of the last minute count."""
     machine = sample.machine
+    # A row without a name sums up devices that have none of their own: none of them is to blame alone.
+    disks = tuple(disk for disk in map(disk_of, machine.disks) if disk.device)
+    networks = tuple(network for network in map(network_of, machine.networks) if network.interface)
     since_ns = sample.at_wall_ns - RECENT_NS
     return Evidence(
         sample,
         host_of(machine.host or {}),
-        tuple(map(disk_of, machine.disks)),
-        tuple(map(network_of, machine.networks)),
+        disks,
+        networks,
         tuple(earlier for earlier in before if since_ns <= earlier.at_wall_ns < sample.at_wall_ns),
         now_wall_ns,
         pod_names or {},

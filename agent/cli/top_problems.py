@@ -43,10 +43,10 @@ RULES: tuple[Rule, ...] = (
     steal,
     network_full,
     disk_saturated,
+    disk_heavy,
     cpu_saturated,
     blocked,
     io_wait,
-    disk_heavy,
     network_heavy,
     cpu_hog,
     network_errors,
@@ -64,12 +64,13 @@ CONSEQUENCES: Mapping[str, frozenset[str]] = {
     "fork_storm": frozenset(("cpu_saturated",)),
     "crash_loop": frozenset(("cpu_saturated",)),
     "disk_saturated": frozenset(("blocked", "io_wait")),
+    "disk_heavy": frozenset(("blocked", "io_wait")),
 }
 # A problem that says nothing more where the other one is there and blames the same.
 SAYS_THE_SAME: Mapping[str, frozenset[str]] = {
     "cpu_hog": frozenset(("cpu_saturated",)),
     "disk_heavy": frozenset(("disk_saturated",)),
-    "io_wait": frozenset(("disk_saturated",)),
+    "io_wait": frozenset(("disk_saturated", "disk_heavy")),
     "network_heavy": frozenset(("network_full",)),
     "memory_growth": frozenset(("memory_short",)),
 }

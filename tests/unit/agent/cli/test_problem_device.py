@@ -63,6 +63,9 @@ def test_a_busy_disk_for_which_nothing_waits_is_no_problem() -> None:
 def test_a_process_that_writes_a_lot_is_told_before_a_disk_is_full() -> None:
     """The usual writes of a database are not."""
     assert only(disk_heavy, sample(WRITER)).text == "dd (pid 9) writes 200.0 MiB/s of files"
+    waited_for = only(disk_heavy, sample(WRITER, host=WAITS))
+    assert waited_for.text == "dd (pid 9) writes 200.0 MiB/s of files; something waits for storage 80% of the time"
+    assert waited_for.severity is Severity.WARNING
     assert none(disk_heavy, sample())
     assert none(disk_heavy, Sample(1, "h", (), ()))
 

@@ -19,6 +19,12 @@ def test_only_the_minute_before_counts() -> None:
     ]
 
 
+def test_rows_that_sum_up_devices_are_left_out() -> None:
+    """They have no name, and their sum is no device at its limit."""
+    summed = evidence_of(sample(disks=[{"device": None, "devices": 9}], networks=[{"interface": None, "interfaces": 3}]))
+    assert (summed.disks, summed.networks) == ((), ())
+
+
 def test_rows_of_the_host_are_structs_and_may_be_missing() -> None:
     """Without them every figure is absent."""
     evidence = evidence_of(sample())
