@@ -15,6 +15,8 @@ PROCESS_PART = 0.5
 # then not the program matters but who started it.
 UNIT_PART = 0.5
 CULPRITS_MAX = 3
+# What a sample says where a row has no command.
+UNKNOWN_COMMAND = "?"
 
 
 class Measure(Struct, frozen=True):
@@ -93,8 +95,13 @@ def _shares(sample: Sample, measure: Measure) -> tuple[dict[str, Usage], dict[st
     for tail in sample.tail:
         add(tail.command, tail.pod_uid, measure.of_tail(tail) or 0.0, tail.processes)
     for ended in sample.ended:
-        add(ended.command, ended.pod_uid, measure.of_ended(ended) or 0.0, ended.deaths)
+        add(known_command(ended), ended.pod_uid, measure.of_ended(ended) or 0.0, ended.deaths)
     return commands, units, total
+
+
+def known_command(ended: Ended) -> str | None:
+    """The command of what ended. *Absent:* the row sums up several."""
+    return None if ended.command == UNKNOWN_COMMAND else ended.command
 
 
 def _of_command(command: str, share: Usage, total: float) -> Blame:

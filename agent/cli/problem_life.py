@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from agent.cli.problem import Culprit, HostProblem, Severity
-from agent.cli.problem_blame import culprit_of, name_of
+from agent.cli.problem_blame import culprit_of, known_command, name_of
 from agent.cli.problem_cpu import cores_of
 from agent.cli.problem_evidence import Evidence
 from agent.cli.render import text_of
@@ -71,7 +71,8 @@ def _deaths(evidence: Evidence) -> tuple[Counter[str], Counter[int]]:
     commands: Counter[str] = Counter()
     parents: Counter[int] = Counter()
     for ended in evidence.sample.ended:
-        commands[ended.command] += ended.deaths
+        if (command := known_command(ended)) is not None:
+            commands[command] += ended.deaths
         if ended.ppid is not None and ended.ppid > 1:
             parents[ended.ppid] += ended.deaths
     return commands, parents

@@ -46,6 +46,13 @@ def test_the_dead_use_cpu_too() -> None:
     assert blamed(sample, READS, {}) == []
 
 
+def test_the_dead_of_several_commands_are_blamed_for_nothing() -> None:
+    """Their CPU counts in the whole."""
+    sample = Sample(1, "h", (process(1, "sh", cpu=0.1),), (), ended=(ended("?", 800, cpu_share=0.9),))
+    (found,) = blamed(sample, CPU, {})
+    assert (who(found), found.culprit.share) == ("sh (pid 1)", 0.1)
+
+
 def test_three_are_blamed_at_most_and_names_are_made_safe() -> None:
     """A process may call itself anything."""
     many = [process(pid, f"job\x1b{pid}", cpu=pid / 10) for pid in range(1, 9)]
