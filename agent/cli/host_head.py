@@ -62,8 +62,8 @@ def _memory(evidence: Evidence, marks: Marks) -> HeadLine | None:
         return None
     used = None if available is None else total - available
     parts = [
-        marks.part(f"{bytes_of(used)} of {bytes_of(total)} used", "memory_short", "memory_growth"),
-        marks.part(f"{bytes_of(available)} available", "memory_short", "memory_growth"),
+        marks.part(f"{bytes_of(used)} of {bytes_of(total)} used", "memory_short", "memory_growth", "memory_held"),
+        marks.part(f"{bytes_of(available)} available", "memory_short", "memory_growth", "memory_held"),
         marks.part(f"OOM kills {text_of(host.oom_kills)}", "oom_kill"),
         marks.part(_pressure(evidence, host.pressure_memory_some_ns, host.pressure_memory_full_ns), "memory_wait"),
     ]

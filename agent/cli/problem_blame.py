@@ -53,7 +53,8 @@ class Blame(Struct, frozen=True):
 
 
 CPU = Measure(lambda process: process.cpu_share, lambda tail: tail.cpu_share, lambda ended: ended.cpu_share)
-MEMORY = Measure(lambda process: process.rss_bytes, lambda tail: tail.rss_bytes)
+# Pages that processes share count in each one's RSS and once in the sum of their PSS, which only some processes have.
+MEMORY = Measure(lambda process: process.rss_bytes if process.pss_bytes is None else process.pss_bytes, lambda tail: tail.rss_bytes)
 READS = Measure(lambda process: process.read_bytes_per_second, lambda tail: tail.read_bytes_per_second)
 WRITES = Measure(lambda process: process.write_bytes_per_second, lambda tail: tail.write_bytes_per_second)
 SENT = Measure(lambda process: process.sent_bytes_per_second)

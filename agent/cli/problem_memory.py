@@ -15,6 +15,9 @@ MIB = 1 << 20
 # The kernel's own reserve and the file pages that programs run from are within it: below, every allocation may wait.
 AVAILABLE_SHORT = 0.05
 AVAILABLE_CRITICAL = 0.02
+# With so little left for files they are read again and again, and one process that holds so much is worth a look.
+AVAILABLE_LITTLE = 0.15
+HELD_PART = 0.3
 # The time in which something waited for memory; a healthy host shows none at all.
 WAITING_PART = 0.1
 # In so much of the time nothing at all went on for lack of memory.
@@ -98,6 +101,17 @@ def memory_short(evidence: Evidence) -> Iterator[HostProblem]:
     text = f"Memory short, {bytes_of(available)} of {bytes_of(total)} available{blame}{growing}"
     named = culprits(blames) if growth is None else (*culprits(blames), culprit_of(growth.process))
     yield HostProblem(Severity.CRITICAL if is_critical else Severity.WARNING, "memory_short", text, named)
+
+
+def memory_held(evidence: Evidence) -> Iterator[HostProblem]:
+    """One process, or the processes of one command, hold much of a memory of which little is left for files."""
+    available, total = evidence.host.memory_available_bytes, evidence.host.memory_total_bytes
+    if available is None or not total or available >= AVAILABLE_LITTLE * total:
+        return
+    for blame in blamed(evidence.sample, MEMORY, evidence.pod_names)[:1]:
+        if blame.amount >= HELD_PART * total:
+            text = f"{who(blame)} holds {bytes_of(blame.amount)} of {bytes_of(total)}; {bytes_of(available)} are available"
+            yield HostProblem(Severity.NOTICE, "memory_held", text, (blame.culprit,))
 
 
 def memory_growth(evidence: Evidence) -> Iterator[HostProblem]:

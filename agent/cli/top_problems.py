@@ -22,7 +22,7 @@ from agent.cli.problem_device import (
 )
 from agent.cli.problem_evidence import Evidence, Rule, evidence_of
 from agent.cli.problem_life import crash_loop, fork_storm, zombies
-from agent.cli.problem_memory import memory_growth, memory_short, memory_wait, oom_kill, swap_thrash
+from agent.cli.problem_memory import memory_growth, memory_held, memory_short, memory_wait, oom_kill, swap_thrash
 from agent.cli.problem_sampler import capture_low, data_old, exits_fallback
 from agent.cli.top_sample import Sample
 from agent.cli.width import display_width
@@ -49,6 +49,7 @@ RULES: tuple[Rule, ...] = (
     io_wait,
     network_heavy,
     cpu_hog,
+    memory_held,
     network_errors,
     retransmits,
     many_threads,
@@ -73,6 +74,7 @@ SAYS_THE_SAME: Mapping[str, frozenset[str]] = {
     "io_wait": frozenset(("disk_saturated", "disk_heavy")),
     "network_heavy": frozenset(("network_full",)),
     "memory_growth": frozenset(("memory_short",)),
+    "memory_held": frozenset(("memory_short", "memory_growth")),
 }
 
 

@@ -4,7 +4,7 @@ from fakes.calm_host import AT_NS, GIB, MIB, ended, host_row, process, sample
 
 from agent.cli.problem import HostProblem, Severity
 from agent.cli.problem_evidence import Rule, evidence_of
-from agent.cli.problem_memory import memory_growth, memory_short, memory_wait, oom_kill, swap_thrash
+from agent.cli.problem_memory import memory_growth, memory_held, memory_short, memory_wait, oom_kill, swap_thrash
 from agent.cli.top_sample import Sample
 from agent.model.timebase import S
 
@@ -78,6 +78,18 @@ def test_short_memory_names_also_who_grew_the_most() -> None:
     problem = only(memory_short, now, before)
     assert "postgres (pid 310) holds 3.0 GiB; hog (pid 9) grew most, 256.0 MiB/s" in problem.text
     assert problem.culprits[-1].pid == 9
+
+
+def test_a_process_that_holds_much_of_a_memory_that_is_nearly_used_is_told() -> None:
+    """Shared pages count once where that is known."""
+    little = host_row(memory_available_bytes=2 * GIB)
+    problem = only(memory_held, sample(process(9, "hog", rss=9 * GIB), host=little))
+    assert problem.text == "hog (pid 9) holds 9.0 GiB of 16.0 GiB; 2.0 GiB are available"
+    assert problem.severity is Severity.NOTICE
+    assert none(memory_held, sample(process(9, "hog", rss=9 * GIB, pss_bytes=4 * GIB), host=little))
+    assert none(memory_held, sample(process(9, "hog", rss=9 * GIB)))
+    assert none(memory_held, sample(process(9, "hog", rss=9 * GIB), host={}))
+    assert none(memory_held, Sample(1, "h", (), (), machine=sample(host=little).machine))
 
 
 def test_a_process_that_fills_the_memory_within_two_minutes_is_told_before_it_does() -> None:
