@@ -28,6 +28,7 @@ MODULES = {
     "rotate": "status",
     "top": "top",
     "query": "query",
+    "ask": "ask",
     "verify-data": "verify",
     "schema": "schema",
     "doctor": "doctor",

@@ -7,6 +7,7 @@ that it needs are decoded, batch by batch, so that memory does not grow with the
 import os
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from agent.cli.held_files import HeldFile, HeldFiles
@@ -55,6 +56,15 @@ class StoredRows:
         """The rows by column name, in no order. *Raises:* EvergaugeError."""
         return [row for _, rows in self._read(bounds, columns) for row in rows]
 
+    def scan(self, bounds: TimeBounds, columns: Sequence[str], equal: tuple[str, str], batch_rows: int) -> Iterator[list[Named]]:
+        """The rows in which a column has this text, in parts of some rows, of which only one is held. *Raises:* EvergaugeError."""
+        with self._chosen(bounds) as (spooled, files):
+            name, text = equal
+            yield [{column: row.get(column) for column in columns} for row in spooled if row.get(name) == text]
+            for file in files:
+                for batch in _batches(file, bounds, (*columns, *({name} - {*columns})), batch_rows):
+                    yield _equal(batch, name, text).select(list(columns)).to_pylist()
+
     def values(self, bounds: TimeBounds, column: str) -> set[int]:
         """The whole numbers that a column has within the bounds. *Raises:* EvergaugeError."""
         found: set[int] = set()
@@ -81,6 +91,12 @@ class StoredRows:
         self, bounds: TimeBounds, columns: Sequence[str] | None, *, distinct: str | None = None
     ) -> list[tuple[set[int], list[Named]]]:
         """What each file and segment gives: distinct values of one column where these are asked for, or else rows."""
+        with self._chosen(bounds, columns) as (spooled, files):
+            return [(set(), spooled), *(_sealed(file, bounds, columns, distinct) for file in files)]
+
+    @contextmanager
+    def _chosen(self, bounds: TimeBounds, columns: Sequence[str] | None = None) -> Iterator[tuple[list[Named], Sequence[HeldFile]]]:
+        """The rows of the spool, and the sealed files that have the others, held open meanwhile."""
         known: frozenset[str] = frozenset()
         for _ in range(ATTEMPTS):
             read: set[str] = set()
@@ -99,10 +115,11 @@ class StoredRows:
                 if refused is not None and not chosen.files:
                     raise refusal(refused.path, PermissionError())
                 if not chosen.has_gone:
-                    return [(set(), spooled), *(_sealed(file, bounds, columns, distinct) for file in chosen.files)]
+                    yield spooled, chosen.files
+                    return
             finally:
                 held.close()
-        raise BusyError("top", "sealed files went while they were looked at", "ask again")
+        raise BusyError("stored rows", "sealed files went while they were looked at", "ask again")
 
     def _spooled(self, bounds: TimeBounds, columns: Sequence[str] | None, read: set[str]) -> list[Named]:
         rows: list[Named] = []
@@ -165,24 +182,29 @@ def _sealed(
     file: HeldFile, bounds: TimeBounds, columns: Sequence[str] | None, distinct: str | None
 ) -> tuple[set[int], list[Named]]:
     """What a file gives. *Raises:* FormatError."""
+    values: set[int] = set()
+    rows: list[Named] = []
+    for batch in _batches(file, bounds, columns, BATCH_ROWS):
+        if distinct is None:
+            rows += batch.to_pylist()
+        else:
+            values.update(value for value in batch.column(distinct).unique().to_pylist() if isinstance(value, int))
+    return values, rows
+
+
+def _batches(file: HeldFile, bounds: TimeBounds, columns: Sequence[str] | None, batch_rows: int) -> Iterator["pyarrow.RecordBatch"]:
+    """The rows of a file within the bounds. *Raises:* FormatError."""
     import pyarrow
     from pyarrow import parquet
 
-    values: set[int] = set()
-    rows: list[Named] = []
     names = None if columns is None else [name for name in columns if name in dict(file.columns)]
     try:
         with parquet.ParquetFile(file.place, page_checksum_verification=True) as opened:
             groups = [group for group in range(opened.num_row_groups) if _may_hold(opened.metadata.row_group(group), bounds)]
-            for batch in opened.iter_batches(batch_size=BATCH_ROWS, row_groups=groups, columns=names) if groups else ():
-                kept = _filtered(batch, bounds)
-                if distinct is None:
-                    rows += kept.to_pylist()
-                else:
-                    values.update(value for value in kept.column(distinct).unique().to_pylist() if isinstance(value, int))
+            for batch in opened.iter_batches(batch_size=batch_rows, row_groups=groups, columns=names) if groups else ():
+                yield _filtered(batch, bounds)
     except (OSError, pyarrow.ArrowException) as cause:
         raise FormatError(file.path, f"it is no readable Parquet file ({cause})", "move it out of the data folder") from cause
-    return values, rows
 
 
 def _may_hold(group: object, bounds: TimeBounds) -> bool:
@@ -202,3 +224,9 @@ def _filtered(batch: "pyarrow.RecordBatch", bounds: TimeBounds) -> "pyarrow.Reco
     at = batch.column(TIMESTAMP)
     since, until = max(bounds.since_ns, -(1 << 63)), min(bounds.until_ns, (1 << 63) - 1)
     return batch.filter(compute.and_(compute.greater_equal(at, since), compute.less(at, until)))
+
+
+def _equal(batch: "pyarrow.RecordBatch", name: str, text: str) -> "pyarrow.RecordBatch":
+    from pyarrow import compute
+
+    return batch.filter(compute.equal(batch.column(name), text))
