@@ -53,7 +53,7 @@ class Absence(StrEnum):
     SEVERAL = "several"
     """The row sums several devices, which have no such value together."""
     OTHER_NETWORK_NAMESPACE = "other_network_namespace"
-    """The process is in another network namespace than the agent, which sees only the sockets of its own."""
+    """The process or interface is in another network namespace than the agent, which sees only its own."""
     QUIET_NETWORK = "quiet_network"
     """Not read, because hardly anything went through the host's interfaces since the last tick."""
     TOO_MANY = "too_many"

@@ -4,6 +4,7 @@ A partition's operations are also those of its disk, so partitions have no row. 
 the disks below them too: a sum over all devices counts such operations twice.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -25,6 +26,8 @@ NAME_CHARACTERS_MAX = 64
 SECTOR_BYTES = 512
 # Before Linux 4.18 a line has 11 numbers, since then 15 (discards), since 5.5 17 (flushes).
 _FIELDS_MIN, _FIELDS = 11, 17
+_NEVER_USED = frozenset({b"0"})
+_LINE = re.compile(rb"^ *\d+ +\d+ \S+ 0", re.MULTILINE)
 
 
 class Disk(NamedTuple):
@@ -48,25 +51,21 @@ class Disk(NamedTuple):
     flushes: int | None
     flush_ms: int | None
 
-    @property
-    def is_used(self) -> bool:
-        """Whether there ever was an operation: loop and RAM devices exist in dozens without one."""
-        return any(self)
-
 
 def parse_diskstats(text: bytes) -> Mapping[str, Disk]:
-    """Every device by name, partitions too. *Range:* the first DISKS_MAX. *Raises:* KernelFormatError.
+    """Every device that was ever used, by name, partitions too. *Range:* the first DISKS_MAX. *Raises:* KernelFormatError.
 
     *Source:* linux/Documentation/admin-guide/iostats.rst.
     """
     found: dict[str, Disk] = {}
     for line in text.split(b"\n", DISKS_MAX)[:DISKS_MAX]:
         words = line.split()
-        if len(words) < 3 + _FIELDS_MIN:
+        # Loop and RAM devices exist in dozens that nobody ever used.
+        if len(words) < 3 + _FIELDS_MIN or _NEVER_USED.issuperset(words[3:]):
             continue
         numbers = [whole(word) for word in words[3 : 3 + _FIELDS]]
         found[readable(words[2], NAME_CHARACTERS_MAX)] = Disk(*numbers, *[None] * (_FIELDS - len(numbers)))
-    if text.strip() and not found:
+    if not found and not _LINE.search(text) and text.strip():
         raise KernelFormatError("/proc/diskstats", f"cannot be read: {text[:80]!r}")
     return found
 
@@ -97,7 +96,7 @@ class Disks:
 
     def rows(self, devices: Mapping[str, Disk], interval: HostInterval) -> list[Row]:
         """Rows of `host_disk`. *Shape:* at most ROWS_MAX named disks in order, those with the most bytes, and the rest summed."""
-        used = {name: devices[name] for name in whole_disks(devices) if devices[name].is_used}
+        used = {name: devices[name] for name in whole_disks(devices)}
         increases = self._devices.increases({name: _counters(disk) for name, disk in used.items()})
         named, others = busiest(increases, (_READ_SECTORS, _WRITE_SECTORS), ROWS_MAX)
         rows = [_row(name, 1, increases[name], used[name].in_flight, interval) for name in named]

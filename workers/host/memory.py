@@ -73,17 +73,18 @@ def parse_vmstat(text: bytes, page_bytes: int) -> Values:
 
     *Source:* proc_vmstat(5), linux/mm/vmstat.c.
     """
-    values: dict[str, int | float | None] = {}
+    words = text.split()
+    # Each line is a name and a number. Where one is not, the names that follow are taken for numbers and are missing.
+    numbers = dict(zip(words[::2], words[1::2], strict=False))
+    values: dict[str, int | float | None] = {
+        column: scaled(numbers[name], scale) for name, (column, scale) in _EVENTS.items() if name in numbers
+    }
+    values |= {column: scaled(numbers[name], page_bytes) for name, column in _SWAP_EVENTS.items() if name in numbers}
     reclaim = {b"steal": 0, b"scan": 0}
     seen = set()
-    for line in text.split(b"\n"):
-        name, _, rest = line.partition(b" ")
-        if (event := _EVENTS.get(name)) is not None:
-            values[event[0]] = scaled(rest, event[1])
-        elif (column := _SWAP_EVENTS.get(name)) is not None:
-            values[column] = scaled(rest, page_bytes)
-        elif name.startswith(b"pgs") and (found := _RECLAIM.fullmatch(name)) is not None:
-            reclaim[found[1]] += whole(rest) or 0
+    for name in numbers:
+        if name.startswith(b"pgs") and (found := _RECLAIM.fullmatch(name)) is not None:
+            reclaim[found[1]] += whole(numbers[name]) or 0
             seen.add(found[1])
     for kind, column, scale in ((b"steal", "reclaimed_bytes", page_bytes), (b"scan", "scanned_pages", 1)):
         if kind in seen and reclaim[kind] <= NUMBER_MAX // scale:

@@ -1,6 +1,6 @@
 """`/proc/net/dev`, and the rows of table `host_network`. PURE."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -96,10 +96,13 @@ def named_interfaces(increases: Mapping[str, Increase]) -> tuple[list[str], list
     return busiest(increases, (0, 1), ROWS_MAX)
 
 
-def network_rows(increases: Mapping[str, Increase], links: Mapping[str, Link], interval: HostInterval) -> list[Row]:
-    """Rows of `host_network`. *Shape:* at most ROWS_MAX named interfaces in order, then the rest summed."""
-    named, others = named_interfaces(increases)
-    unknown = Link(reason=Absence.UNREADABLE)
+def network_rows(
+    increases: Mapping[str, Increase], names: tuple[Sequence[str], Sequence[str]], links: Mapping[str, Link], interval: HostInterval
+) -> list[Row]:
+    """Rows of `host_network`. *Shape:* the named interfaces in order, then all others summed."""
+    named, others = names
+    # The network is that of another namespace than the agent's, whose links are not seen.
+    unknown = Link(reason=Absence.OTHER_NETWORK_NAMESPACE)
     rows = [_row(name, 1, increases[name], links.get(name, unknown), interval) for name in named]
     if others:
         together = summed([increases[name] for name in others])

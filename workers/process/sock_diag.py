@@ -6,7 +6,7 @@
 from struct import Struct
 from typing import NamedTuple
 
-from workers.framework.netlink_message import first_attribute
+from workers.framework.netlink_message import ATTRIBUTE_HEAD, DONE, ERROR, MESSAGE_HEAD, MESSAGES_MAX, aligned
 
 SOCK_DIAG_BY_FAMILY = 20
 IPV4, IPV6 = 2, 10
@@ -22,12 +22,14 @@ _HEAD_BYTES = 72
 _INODE = Struct("=68xI")
 # `tcp_info` grew with the kernel. These two are in it since Linux 4.1.
 _BYTES = Struct("=120xQQ")
+_ERRNO = Struct("=i")
+# Six are usual.
+_ATTRIBUTES_MAX = 64
 
 
 class TcpSocket(NamedTuple):
-    """One connection: its inode, and the bytes that it has sent (acknowledged by the other side) and received."""
+    """The bytes that a connection has sent (acknowledged by the other side) and received."""
 
-    inode: int
     sent_bytes: int
     received_bytes: int
 
@@ -37,15 +39,60 @@ def pack_tcp_query(family: int) -> bytes:
     return _REQUEST.pack(family, _TCP, 1 << (_INFO - 1), 0, _STATES)
 
 
-def parse_tcp_socket(payload: memoryview) -> TcpSocket | None:
-    """One answer. *Absent:* no process has the connection (any more), or the kernel does not tell its bytes."""
-    if len(payload) < _HEAD_BYTES:
+class TcpListing:
+    """Takes the datagrams of one listing, of IPv4 and then of IPv6, into `sockets`."""
+
+    def __init__(self) -> None:
+        self.sockets: dict[int, TcpSocket] = {}
+        # Where `tcp_info` begins in a message. It is at the same place in nearly all of them.
+        self._place = MESSAGE_HEAD.size + _HEAD_BYTES
+
+    def take(self, datagram: memoryview, sequence: int) -> int | None:
+        """Take one datagram. *Absent:* others follow; otherwise an errno, 0 at the end. Wrong lengths end the datagram.
+
+        A connection that no process has (any more), and one without byte counts (before Linux 4.1), is left out.
+        """
+        place, end = 0, len(datagram)
+        for _ in range(MESSAGES_MAX):
+            if end - place < MESSAGE_HEAD.size:
+                break
+            length, kind, _flags, number, _port = MESSAGE_HEAD.unpack_from(datagram, place)
+            if not MESSAGE_HEAD.size <= length <= end - place:
+                break
+            if number == sequence:
+                if kind == SOCK_DIAG_BY_FAMILY:
+                    self._take_message(datagram, place, place + length)
+                elif kind == DONE:
+                    return 0
+                elif kind == ERROR and length >= MESSAGE_HEAD.size + _ERRNO.size:
+                    return abs(int(_ERRNO.unpack_from(datagram, place + MESSAGE_HEAD.size)[0]))
+            place += aligned(length)
         return None
-    (inode,) = _INODE.unpack_from(payload)
-    if inode == 0:
-        return None
-    info = first_attribute(payload[_HEAD_BYTES:], _INFO)
-    if info is None or len(info) < _BYTES.size:
-        return None
-    sent, received = _BYTES.unpack_from(info)
-    return TcpSocket(inode, sent, received)
+
+    def _take_message(self, datagram: memoryview, start: int, end: int) -> None:
+        if end - start < MESSAGE_HEAD.size + _HEAD_BYTES:
+            return
+        (inode,) = _INODE.unpack_from(datagram, start + MESSAGE_HEAD.size)
+        if inode == 0:
+            return
+        info = start + self._place
+        if not _is_info(datagram, info, end):
+            info = start + MESSAGE_HEAD.size + _HEAD_BYTES
+            for _ in range(_ATTRIBUTES_MAX):
+                if end - info < ATTRIBUTE_HEAD.size or _is_info(datagram, info, end):
+                    break
+                # A length of less than its own head would be an endless loop.
+                info += max(ATTRIBUTE_HEAD.size, aligned(ATTRIBUTE_HEAD.unpack_from(datagram, info)[0]))
+            if not _is_info(datagram, info, end):
+                return
+            self._place = info - start
+        sent, received = _BYTES.unpack_from(datagram, info + ATTRIBUTE_HEAD.size)
+        self.sockets[inode] = TcpSocket(sent, received)
+
+
+def _is_info(datagram: memoryview, place: int, end: int) -> bool:
+    """Whether a `tcp_info` that is long enough begins here."""
+    if end - place < ATTRIBUTE_HEAD.size + _BYTES.size:
+        return False
+    length, kind = ATTRIBUTE_HEAD.unpack_from(datagram, place)
+    return bool(kind == _INFO and ATTRIBUTE_HEAD.size + _BYTES.size <= length <= end - place)

@@ -65,7 +65,8 @@ class SocketOwners:
         self, winners: Iterable[TrackedProcess], ran: Iterable[TrackedProcess], unresolved: Iterable[int]
     ) -> list[TrackedProcess]:
         """Whose open files to read now: winners whose turn it is, and while a socket is looked for, all that ran, in rotation."""
-        due = [process for process in winners if self._is_due(process)]
+        # What did not run has sent nothing.
+        due = [process for process in winners if process.interval_cpu_ns != 0 and self._is_due(process)]
         if self._seek(unresolved):
             due += winners
             due += ran

@@ -3,7 +3,9 @@
 It is done only while the host's interfaces are busy, so that a quiet host pays for one small file a tick.
 """
 
+import os
 from collections.abc import Callable, Iterable, Sequence
+from errno import EPROTO
 from heapq import nlargest
 from typing import Protocol
 
@@ -13,14 +15,14 @@ from agent.model.timebase import S
 from agent.ports import KernelTree
 from agent.setting import Switch, Whole
 from agent.side_reader import SideReader, Unanswered
-from workers.framework.netlink import NetlinkSocket
-from workers.framework.netlink_message import NETLINK_SOCK_DIAG
+from workers.framework.netlink import DATAGRAM_BYTES, DATAGRAMS_MAX, NetlinkSocket
+from workers.framework.netlink_message import DUMP, NETLINK_SOCK_DIAG, REQUEST, pack_message
 from workers.host.files import KeptFiles, reason_of
 from workers.host.network import NET_DEV_BYTES_MAX, Interface, parse_net_dev
 from workers.host.tcp import SOCKSTAT_BYTES_MAX, parse_sockstat
 from workers.process.open_sockets import SocketLister
 from workers.process.process_table import ProcessTable
-from workers.process.sock_diag import IPV4, IPV6, SOCK_DIAG_BY_FAMILY, TcpSocket, pack_tcp_query, parse_tcp_socket
+from workers.process.sock_diag import IPV4, IPV6, SOCK_DIAG_BY_FAMILY, TcpListing, TcpSocket, pack_tcp_query
 from workers.process.socket_owners import Moved, SocketOwners
 from workers.process.tracked_process import TrackedProcess
 
@@ -48,8 +50,8 @@ class TcpNetwork(Protocol):
         """How many TCP sockets there are."""
         ...
 
-    def sockets(self) -> Sequence[TcpSocket]:
-        """Every connection. *Raises:* OSError."""
+    def sockets(self) -> dict[int, TcpSocket]:
+        """Every connection, by inode. *Raises:* OSError."""
         ...
 
     def close(self) -> None:
@@ -143,7 +145,7 @@ class TcpReader:
         if connections > self._sockets_max:
             return Absence.TOO_MANY
         try:
-            return {socket.inode: socket for socket in self._network.sockets()}
+            return self._network.sockets()
         except OSError as failure:
             self._failure, self._ticks_to_try = reason_of(failure), FAILURE_TICKS
             return self._failure
@@ -185,7 +187,7 @@ def _moved(before: dict[int, TcpSocket], now: dict[int, TcpSocket]) -> Moved:
     for inode, socket in now.items():
         old = before.get(inode)
         if old is None or socket.sent_bytes < old.sent_bytes or socket.received_bytes < old.received_bytes:
-            old = TcpSocket(inode, 0, 0)
+            old = TcpSocket(0, 0)
         sent, received = socket.sent_bytes - old.sent_bytes, socket.received_bytes - old.received_bytes
         if sent or received:
             found[inode] = sent, received
@@ -206,6 +208,8 @@ class KernelTcpNetwork:
     def __init__(self, tree: KernelTree) -> None:
         self._files = KeptFiles(tree)
         self._connection: NetlinkSocket | None = None
+        self._buffer = memoryview(bytearray(DATAGRAM_BYTES))
+        self._sequence = 0
 
     def moved_bytes(self) -> int | Absence:
         """What all interfaces have sent and received so far."""
@@ -218,15 +222,27 @@ class KernelTcpNetwork:
         # Without IPv6 there is no second file.
         return first if isinstance(first, Absence) else first + (0 if isinstance(second, Absence) else second)
 
-    def sockets(self) -> Sequence[TcpSocket]:
-        """Every connection. *Raises:* OSError. *Source:* sock_diag(7)."""
+    def sockets(self) -> dict[int, TcpSocket]:
+        """Every connection, by inode. *Raises:* OSError. *Source:* sock_diag(7)."""
         connection = self._connection = self._connection or NetlinkSocket(NETLINK_SOCK_DIAG)
-        found: list[TcpSocket] = []
+        listing = TcpListing()
         for family in (IPV4, IPV6):
-            for message in connection.dump(SOCK_DIAG_BY_FAMILY, pack_tcp_query(family)):
-                if message.kind == SOCK_DIAG_BY_FAMILY and (socket := parse_tcp_socket(message.payload)) is not None:
-                    found.append(socket)
-        return found
+            self._sequence = (self._sequence + 1) & 0xFFFFFFFF
+            query = pack_tcp_query(family)
+            connection.send(pack_message(SOCK_DIAG_BY_FAMILY, query, flags=REQUEST | DUMP, sequence=self._sequence))
+            self._receive(connection, listing)
+        return listing.sockets
+
+    def _receive(self, connection: NetlinkSocket, listing: TcpListing) -> None:
+        """The kernel writes each datagram when the one before it is read, so there is nothing to wait for."""
+        for _ in range(DATAGRAMS_MAX):
+            length = connection.receive_into(self._buffer)
+            number = listing.take(self._buffer[:length], self._sequence)
+            if number:
+                raise OSError(number, f"netlink: {os.strerror(number)}")
+            if number == 0:
+                return
+        raise OSError(EPROTO, "netlink: a listing without end")
 
     def close(self) -> None:
         """Close every descriptor."""

@@ -14,14 +14,18 @@ from agent.model.table import Row
 from agent.model.timebase import MS
 from agent.model.worker_kind import Statistic
 from agent.ports import KernelTree
+from agent.side_reader import SideReader
 from workers.framework.sampler import NoRules, Sample, Sampler, SamplerContext, UnreadableError, enabled_setting, interval_setting
+from workers.host.cpu import Values
 from workers.host.disk import DISKSTATS_BYTES_MAX, Disks, parse_diskstats
 from workers.host.files import KeptFiles
 from workers.host.interval import HostInterval
-from workers.host.network import NET_DEV_BYTES_MAX, Interfaces, network_rows, parse_net_dev
+from workers.host.links import LINK_BYTES_MAX, LinkReader
+from workers.host.links import ROOT as LINKS_ROOT
+from workers.host.network import NET_DEV_BYTES_MAX, Interfaces, named_interfaces, network_rows, parse_net_dev
 from workers.host.root_cpu import RootCpu
 from workers.host.schema import HOST, HOST_DISK, HOST_NETWORK
-from workers.host.source import Given, HostCounters, sources
+from workers.host.source import Given, HostCounters, ProcFile, sources
 from workers.host.tcp import SOCKSTAT_BYTES_MAX, parse_sockstat
 
 # The boot is the difference of two clocks that are read one after the other. A new one is taken when they have moved apart by
@@ -30,11 +34,15 @@ BOOT_STEP_NS = 10 * MS
 
 
 class HostTrees(Struct, frozen=True):
-    """Where the probe reads: the proc file system, all files, and the folder in the proc root with the network."""
+    """Where the probe reads: the proc file system, all files, and the folder in the proc root with the network.
+
+    `links` reads below /sys/class/net; None: that folder shows another network.
+    """
 
     proc: KernelTree
     root: KernelTree
     network: str = "self/net"
+    links: LinkReader | None = None
 
 
 class HostProbe(NoRules):
@@ -51,30 +59,32 @@ class HostProbe(NoRules):
         self._counters = HostCounters(ticks_per_second, self._sources)
         self._disks = Disks()
         self._interfaces = Interfaces()
+        self._links = trees.links
         self._last_at_ns: int | None = None
 
     def check(self) -> None:
-        """See `workers.framework.sampler.Probe`: without `/proc/stat` there is no proc file system."""
-        source = self._sources[0]
-        if isinstance(self._files.parsed(source.path, source.bytes_max, source.parse), Absence):
-            raise UnreadableError("/proc/stat", f"cannot be read: {self._files.reasons[source.path].value}", "mount /proc")
+        """See `workers.framework.sampler.Probe`."""
+        self._read(self._sources[0])
+        self._check_read()
 
     def sample(self, now_ns: int, wall_ns: int) -> Sample:
         """One tick: rows of `host`, `host_disk` and `host_network`, see `workers.framework.sampler.Probe`."""
-        self.check()
+        # The CPU first: the process sampler, which starts at the same moment, is compared with it.
+        cpu = self._root_cpu.read()
+        readings = {source.path: self._read(source) for source in self._sources}
+        self._check_read()
         interval = HostInterval(wall_ns, None if self._last_at_ns is None else max(1, now_ns - self._last_at_ns))
         self._last_at_ns = now_ns
-        return (
-            (HOST, [self._host_row(interval)]),
-            (HOST_DISK, self._disk_rows(interval)),
-            (HOST_NETWORK, self._network_rows(interval)),
-        )
+        given = Given(self._follow_boot(), cpu, self._root_cpu.source, self._sockets_tcp())
+        row = self._counters.row(readings, given, interval)
+        return ((HOST, [row]), (HOST_DISK, self._disk_rows(interval)), (HOST_NETWORK, self._network_rows(interval, now_ns)))
 
     def stats(self) -> dict[str, Any]:
         """Files that are kept open, the file that `cpu_ns` comes from, and why others cannot be read."""
         return {
             "files": self._files.kept,
             "cpu_source": self._root_cpu.source,
+            "readers_stuck": 0 if self._links is None else self._links.stuck,
             "files_absent": {path: reason.value for path, reason in sorted(self._files.reasons.items())},
         }
 
@@ -82,15 +92,16 @@ class HostProbe(NoRules):
         """Close every descriptor."""
         self._files.close()
         self._root_cpu.close()
+        if self._links is not None:
+            self._links.close()
 
-    def _host_row(self, interval: HostInterval) -> Row:
-        # The CPU first: the process sampler, which starts at the same moment, is compared with it.
-        cpu = self._root_cpu.read()
-        readings = {
-            source.path: self._files.parsed(self._path(source.path), source.bytes_max, source.parse) for source in self._sources
-        }
-        given = Given(self._follow_boot(), cpu, self._root_cpu.source, self._sockets_tcp())
-        return self._counters.row(readings, given, interval)
+    def _read(self, source: ProcFile) -> Values | Absence:
+        return self._files.parsed(self._path(source.path), source.bytes_max, source.parse)
+
+    def _check_read(self) -> None:
+        """Where `/proc/stat` cannot be read, there is no proc file system."""
+        if (reason := self._files.reasons.get("stat")) is not None:
+            raise UnreadableError("/proc/stat", f"cannot be read: {reason.value}", "mount /proc")
 
     def _path(self, path: str) -> str:
         return f"{self._network}/{path.removeprefix('net/')}" if path.startswith("net/") else path
@@ -114,11 +125,14 @@ class HostProbe(NoRules):
         devices = self._files.parsed("diskstats", DISKSTATS_BYTES_MAX, parse_diskstats)
         return [] if isinstance(devices, Absence) else self._disks.rows(devices, interval)
 
-    def _network_rows(self, interval: HostInterval) -> list[Row]:
+    def _network_rows(self, interval: HostInterval, now_ns: int) -> list[Row]:
         interfaces = self._files.parsed(f"{self._network}/dev", NET_DEV_BYTES_MAX, parse_net_dev)
         if isinstance(interfaces, Absence):
             return []
-        return network_rows(self._interfaces.increases(interfaces), {}, interval)
+        increases = self._interfaces.increases(interfaces)
+        named, others = named_interfaces(increases)
+        links = {} if self._links is None else self._links.links(named, now_ns)
+        return network_rows(increases, (named, others), links, interval)
 
 
 def _boot_at_wall_ns() -> int:
@@ -126,8 +140,25 @@ def _boot_at_wall_ns() -> int:
     return time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
+def network_folder(proc_root: str) -> tuple[str, bool]:
+    """The folder below the proc root that shows the host's network, and whether it is also the agent's own.
+
+    An agent in a container with the host's processes and a network of its own sees the host's in that of the first process.
+    """
+    try:
+        is_own = os.path.samestat(os.stat(f"{proc_root}/1/ns/net"), os.stat(f"{proc_root}/self/ns/net"))
+    except OSError:
+        # Only a privileged agent may look. Its own network is what it is sure to see.
+        is_own = True
+    return ("self/net", True) if is_own else ("1/net", False)
+
+
 def _open(around: SamplerContext) -> HostProbe:
-    trees = HostTrees(around.tree(around.config.of(PROC_ROOT)), around.tree("/"))
+    proc_root = around.config.of(PROC_ROOT)
+    network, is_own = network_folder(proc_root)
+    tree = around.tree(LINKS_ROOT)
+    links = LinkReader(SideReader(lambda path: tree.read(path, LINK_BYTES_MAX), beat=around.heartbeat)) if is_own else None
+    trees = HostTrees(around.tree(proc_root), around.tree("/"), network, links)
     return HostProbe(trees, around.config, boot_at_wall_ns=_boot_at_wall_ns)
 
 
@@ -137,6 +168,7 @@ SAMPLER = Sampler(
     tables=(HOST, HOST_DISK, HOST_NETWORK),
     files=(
         "/proc/{stat,loadavg,meminfo,vmstat,diskstats,pressure/*,self/net/*}",
+        "/sys/class/net/INTERFACE/{speed,operstate}",
         "/sys/fs/cgroup/cpuacct/cpuacct.usage or /sys/fs/cgroup/cpu.stat",
     ),
     is_enabled=enabled_setting("host"),
