@@ -32,11 +32,12 @@ def cpu_files(mounts: Iterable[Mount], cgroup_root: str) -> list[CpuFile]:
     *Source:* cgroups(7); linux/kernel/cgroup: `cgroup.sane_behavior` is in roots of version 1 only, `cgroup.type` in no root.
     """
     found: list[tuple[bool, bool, CpuFile]] = []
+    folder = cgroup_root.rstrip("/")
     for mount in mounts:
         if mount.root != "/":
             continue
         point = mount.point.rstrip("/")
-        is_elsewhere = mount.point != cgroup_root and not mount.point.startswith(cgroup_root.rstrip("/") + "/")
+        is_elsewhere = mount.point != folder and not mount.point.startswith(f"{folder}/")
         if mount.type == "cgroup" and "cpuacct" in mount.options:
             usage = CpuFile(f"{point}/cpuacct.usage", parse_cpuacct_usage, f"{point}/cgroup.sane_behavior", True)
             found.append((is_elsewhere, False, usage))
