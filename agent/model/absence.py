@@ -58,3 +58,7 @@ class Absence(StrEnum):
     """Not read, because hardly anything went through the host's interfaces since the last tick."""
     TOO_MANY = "too_many"
     """Not read, because the host has too many sockets, or the process too many open files."""
+    RECORD_LOST = "record_lost"
+    """The kernel had no room for the exit record of this process."""
+    SEVERAL_THREADS = "several_threads"
+    """The kernel has this value for each thread, and not for the whole process."""

@@ -1,13 +1,14 @@
 """A netlink socket: bounded questions to the kernel, and datagrams that the kernel sends by itself. Messages: `netlink_message`."""
 
+import ctypes
 import os
 import select
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from errno import EAGAIN, ENOENT, EPROTO
-from struct import unpack_from
+from errno import EAGAIN, EINTR, ENOENT, EPROTO
+from struct import Struct, unpack_from
 
 from agent.model.timebase import MS
 from workers.framework.netlink_message import (
@@ -157,3 +158,64 @@ def family_id(connection: NetlinkSocket, name: str) -> int:
 def generic_socket(*, buffer_bytes: int | None = None) -> NetlinkSocket:
     """A socket for generic netlink. *Raises:* OSError."""
     return NetlinkSocket(NETLINK_GENERIC, buffer_bytes=buffer_bytes)
+
+
+class _Part(ctypes.Structure):
+    """struct iovec. *Source:* readv(2)."""
+
+    _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
+
+
+class _Head(ctypes.Structure):
+    """struct msghdr. *Source:* recvmsg(2)."""
+
+    _fields_ = (
+        ("name", ctypes.c_void_p),
+        ("name_bytes", ctypes.c_uint32),
+        ("parts", ctypes.c_void_p),
+        ("parts_count", ctypes.c_size_t),
+        ("control", ctypes.c_void_p),
+        ("control_bytes", ctypes.c_size_t),
+        ("flags", ctypes.c_int),
+    )
+
+
+class _Slot(ctypes.Structure):
+    """struct mmsghdr. *Source:* recvmmsg(2)."""
+
+    _fields_ = (("head", _Head), ("received", ctypes.c_uint32))
+
+
+class DatagramSlots:
+    """Room for many datagrams that one system call fills: a call per datagram costs more than all that is done with it."""
+
+    def __init__(self, connection: NetlinkSocket, *, slots: int, slot_bytes: int) -> None:
+        self.slots = slots
+        self.slot_bytes = slot_bytes
+        self._descriptor = connection.fileno()
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._room = (ctypes.c_char * (slots * slot_bytes))()
+        base = ctypes.addressof(self._room)
+        self._parts = (_Part * slots)(*(_Part(base + number * slot_bytes, slot_bytes) for number in range(slots)))
+        part = ctypes.addressof(self._parts)
+        step = ctypes.sizeof(_Part)
+        self._heads = (_Slot * slots)(*(_Slot(_Head(parts=part + i * step, parts_count=1)) for i in range(slots)))
+        self.data = memoryview(self._room).cast("B")
+        before = _Slot.received.offset
+        behind = ctypes.sizeof(_Slot) - before - 4
+        self._length = Struct(f"={before}xI{behind}x")
+        self._head_view = memoryview(self._heads).cast("B")
+
+    def receive(self) -> int:
+        """How many datagrams lie in the slots now, from the first. 0: none waits. *Raises:* OSError (ENOBUFS: some were lost)."""
+        count = int(self._libc.recvmmsg(self._descriptor, self._heads, self.slots, socket.MSG_DONTWAIT, None))
+        if count >= 0:
+            return count
+        number = ctypes.get_errno()
+        if number in (EAGAIN, EINTR):
+            return 0
+        raise OSError(number, f"netlink: {os.strerror(number)}")
+
+    def lengths(self, count: int) -> list[int]:
+        """The length of each of the first `count` datagrams; one that was longer than its slot is cut."""
+        return [length for (length,) in self._length.iter_unpack(self._head_view[: count * self._length.size])]

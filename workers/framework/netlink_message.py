@@ -113,6 +113,11 @@ def uint32(content: memoryview | None) -> int | None:
     return None if content is None or len(content) < _UINT32.size else int(_UINT32.unpack_from(content)[0])
 
 
+def pack_uint32(number: int) -> bytes:
+    """A number of 32 bits as the content of an attribute."""
+    return _UINT32.pack(number)
+
+
 def pack_family_query(name: str) -> bytes:
     """The payload that asks the controller for a generic netlink family."""
     return pack_generic(GET_FAMILY, pack_attribute(_FAMILY_NAME, name.encode() + b"\0"))

@@ -1,0 +1,262 @@
+"""Settles exit records with what was seen of their processes: each death is counted once, with the CPU since its last sample. PURE.
+
+Records come after the look at all processes, and the kernel sends a record before the process leaves /proc, so every process that
+has vanished has its record, except one that was lost. A record says that its process is dead when it is of the last thread.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from agent.model.absence import Absence
+from agent.model.foreign import readable
+from agent.model.timebase import MS
+from workers.process.exits.calibration import STALE_NS_MAX, STALE_SLEPT_NS_MAX, ChildSums, ExitCalibration
+from workers.process.exits.connector_event import ConnectorExit
+from workers.process.exits.taskstats_record import LAST_OF_GROUP, VERSION_WITH_TGID, ExitRecord, ExitRecords, GroupTotal
+from workers.process.process_table import Scan, TrackedProcess
+from workers.process.unit_command import UnitCommand, command_of
+
+SEEN, PARENT = "seen", "parent"
+# The parent of all kernel threads.
+KERNEL_THREADS_PARENT = 2
+# Starts are known in steps of a clock tick, and a process is not read at the instant of the listing.
+AGE_SLACK_NS = 30 * MS
+PARENTS_DEEP_MAX = 8
+NAMES_MAX, PROCESSES_WITH_THREADS_MAX = 8_192, 16_384
+RECORDS_PER_BEAT = 512
+
+
+class DeadProcess(NamedTuple):
+    """One death. `cpu_ns` since its last sample, of it `tail_ns` estimated.
+
+    *Absent:* `process`: it was never seen; `record`: it was lost; `absent` says why values are None.
+    """
+
+    cpu_ns: int | None
+    tail_ns: int
+    key: UnitCommand
+    unit_from: str | None
+    process: TrackedProcess | None
+    record: ExitRecord | ConnectorExit | None
+    read_bytes: int | None
+    write_bytes: int | None
+    absent: str | None
+
+
+class Moment(Struct, frozen=True):
+    """When a tick's listing began and when the one before did, on CLOCK_BOOTTIME; `suspended_ns` is what that clock counted while
+    CLOCK_MONOTONIC stood still, since the boot."""
+
+    boot_ns: int
+    last_boot_ns: int
+    suspended_ns: int
+    ns_per_tick: int
+
+
+class _Turn(Struct):
+    """What is known in one tick, and what is found."""
+
+    processes: Mapping[str, TrackedProcess]
+    moment: Moment
+    # Vanished, and without a record so far.
+    gone: dict[int, TrackedProcess]
+    # The units of processes that are or were tracked, and the parents of those that were never seen.
+    vanished: dict[int, TrackedProcess]
+    parents: dict[int, int] = {}
+    children: dict[int, ChildSums] = {}
+    dead: list[DeadProcess] = []
+    # Deaths whose parent was not known when its record came: its own record may follow.
+    unplaced: list[tuple[int, int, bytes]] = []
+    threaded_parents: set[int | None] | None = None
+
+
+class Ledger:
+    """What must be remembered between ticks to count each death once."""
+
+    def __init__(self, calibration: ExitCalibration, beat: Callable[[], None] = lambda: None) -> None:
+        self._calibration = calibration
+        self._beat = beat
+        # Counted, and still listed: zombies, and those that died between the look and the records.
+        self._died: dict[str, TrackedProcess] = {}
+        # What the records of ended threads miss, by process, and how much of it is estimated.
+        self._missing_ns: dict[int, int] = {}
+        self._keys: dict[tuple[str | None, bytes, bool], UnitCommand] = {}
+        self._children: dict[int, ChildSums] = {}
+
+    def settle(
+        self, scan: Scan, processes: Mapping[str, TrackedProcess], records: ExitRecords, moment: Moment
+    ) -> list[DeadProcess]:
+        """The deaths of one tick, in the order of their records; those without one at the end."""
+        self._recognise_living(processes)
+        vanished = {process.pid: process for process in scan.gone}
+        gone = {pid: process for pid, process in vanished.items() if not process.has_died}
+        turn = _Turn(processes, moment, gone, vanished)
+        for index, record in enumerate(records.threads):
+            self._take(turn, record, records.groups.get(index) if records.groups else None)
+            if index % RECORDS_PER_BEAT == RECORDS_PER_BEAT - 1:
+                self._beat()
+        for index, ppid, comm in turn.unplaced:
+            self._place(turn, index, ppid, comm)
+        for process in turn.gone.values():
+            turn.dead.append(_without_record(process))
+        self._calibrate(turn, is_whole=not records.lost)
+        self._children = turn.children
+        return turn.dead
+
+    def _recognise_living(self, processes: Mapping[str, TrackedProcess]) -> None:
+        """Forget those that have vanished, and believe those that still run: a record was taken for theirs that was not."""
+        for name, process in list(self._died.items()):
+            if processes.get(name) is not process:
+                del self._died[name]
+            elif not process.stat.is_ended:
+                process.has_died = False
+                del self._died[name]
+
+    def _take(self, turn: _Turn, record: ExitRecord, group: GroupTotal | None) -> None:
+        version, _, flags, delay_ns, run_ns, _, pid, ppid, elapsed_us, _, _, _, sleeps, _, tgid = record
+        stale_ns = min(max(0, elapsed_us * 1_000 - delay_ns - run_ns), STALE_SLEPT_NS_MAX if sleeps else STALE_NS_MAX)
+        estimated_ns = self._calibration.tail_ns
+        if sleeps:
+            estimated_ns += int(stale_ns * self._calibration.share_of.get(ppid, self._calibration.share))
+            known_ns = run_ns
+        else:
+            known_ns = run_ns + stale_ns
+        owner = group.tgid if group is not None else tgid or pid
+        is_death = bool(flags & LAST_OF_GROUP) if version >= VERSION_WITH_TGID else self._is_death(turn, record, group)
+        if not is_death:
+            self._note_thread(owner, known_ns - run_ns + estimated_ns)
+            return
+        missing_ns = self._missing_ns.pop(owner, 0) if self._missing_ns else 0
+        if group is not None:
+            total_ns = group.run_ns + missing_ns + known_ns - run_ns + estimated_ns
+            estimated_ns += missing_ns
+        else:
+            total_ns = known_ns + estimated_ns
+        process = self._tracked(turn, owner, elapsed_us)
+        sums = turn.children.get(ppid)
+        if sums is None:
+            sums = turn.children[ppid] = ChildSums()
+        sums.children += 1
+        sums.known_ns += known_ns
+        if sleeps:
+            sums.slack_ns += stale_ns
+        if group is not None or owner in turn.children or (process is not None and process.reaped_ns):
+            sums.is_leaf = False
+        if process is None:
+            self._add_unseen(turn, record, owner, (total_ns, estimated_ns), is_whole=group is None)
+        else:
+            turn.dead.append(_seen(process, record, turn.moment, (total_ns, estimated_ns), is_whole=group is None))
+
+    def _is_death(self, turn: _Turn, record: ExitRecord, group: GroupTotal | None) -> bool:
+        """Before version 12 a record does not say whether its thread was the last one, nor of which process."""
+        if group is not None or record.pid in turn.gone:
+            return True
+        process = turn.processes.get(str(record.pid))
+        if process is not None:
+            # The first thread of a process that goes on, or a process of one thread.
+            return (process.stat.threads or 0) <= 1
+        if turn.threaded_parents is None:
+            threaded = (each for each in turn.processes.values() if (each.stat.threads or 0) > 1)
+            turn.threaded_parents = {each.stat.ppid for each in threaded}
+        # A thread has the parent of its process: most likely it was one of those.
+        return record.ppid not in turn.threaded_parents
+
+    def _note_thread(self, owner: int, missing_ns: int) -> None:
+        if owner in self._missing_ns or len(self._missing_ns) < PROCESSES_WITH_THREADS_MAX:
+            self._missing_ns[owner] = self._missing_ns.get(owner, 0) + missing_ns
+
+    def _tracked(self, turn: _Turn, pid: int, elapsed_us: int) -> TrackedProcess | None:
+        """The process that was followed under this number, if the record is old enough to be its own."""
+        moment = turn.moment
+        process = turn.gone.get(pid)
+        seen_at_ns = moment.last_boot_ns
+        if process is None:
+            process = turn.processes.get(str(pid))
+            if process is None or process.has_died:
+                return None
+            seen_at_ns = moment.boot_ns
+        age_ns = seen_at_ns - process.start_ticks * moment.ns_per_tick - moment.suspended_ns - AGE_SLACK_NS
+        if elapsed_us * 1_000 < age_ns:
+            return None
+        process.has_died = True
+        if turn.gone.pop(pid, None) is None:
+            self._died[process.name] = process
+        return process
+
+    def _add_unseen(self, turn: _Turn, record: ExitRecord, pid: int, cpu: tuple[int, int], *, is_whole: bool) -> None:
+        ppid = record[7]
+        turn.parents[pid] = ppid
+        parent = turn.processes.get(str(ppid)) or turn.vanished.get(ppid)
+        key = self._key(None if parent is None else parent.key.pod_uid, record[5], is_kernel_thread=ppid == KERNEL_THREADS_PARENT)
+        if parent is None:
+            turn.unplaced.append((len(turn.dead), ppid, record[5]))
+        read_bytes, write_bytes = (record[10], record[11]) if is_whole else (None, None)
+        absent = None if is_whole else Absence.SEVERAL_THREADS.value
+        unit_from = None if parent is None else PARENT
+        turn.dead.append(DeadProcess(*cpu, key, unit_from, None, record, read_bytes, write_bytes, absent))
+
+    def _place(self, turn: _Turn, index: int, ppid: int, comm: bytes) -> None:
+        """Its unit is that of the nearest ancestor which was seen: a fork inherits the cgroup."""
+        pid: int | None = ppid
+        for _ in range(PARENTS_DEEP_MAX):
+            pid = None if pid is None else turn.parents.get(pid)
+            parent = None if pid is None else turn.processes.get(str(pid)) or turn.vanished.get(pid)
+            if parent is not None:
+                key = self._key(parent.key.pod_uid, comm, is_kernel_thread=False)
+                turn.dead[index] = turn.dead[index]._replace(key=key, unit_from=PARENT)
+                return
+
+    def _key(self, pod_uid: str | None, comm: bytes, *, is_kernel_thread: bool) -> UnitCommand:
+        known = (pod_uid, comm, is_kernel_thread)
+        key = self._keys.get(known)
+        if key is None:
+            if len(self._keys) >= NAMES_MAX:
+                self._keys.clear()
+            name = command_of(readable(comm.partition(b"\0")[0]), is_kernel_thread=is_kernel_thread)
+            key = self._keys[known] = UnitCommand(pod_uid, name)
+        return key
+
+    def counted_of_children(self) -> dict[int, int]:
+        """What the last tick's records say of the CPU of each parent's children."""
+        tail_ns, share = self._calibration.tail_ns, self._calibration.share
+        return {
+            parent: sums.known_ns + sums.children * tail_ns + int(sums.slack_ns * share) for parent, sums in self._children.items()
+        }
+
+    def _calibrate(self, turn: _Turn, *, is_whole: bool) -> None:
+        reaped: dict[int, int] = {}
+        for pid in {*turn.children, *self._calibration.parents()}:
+            parent = turn.processes.get(str(pid))
+            if parent is not None:
+                reaped[pid] = parent.interval_reaped_ns
+        self._calibration.take(turn.children, reaped, is_whole=is_whole)
+
+
+def _without_record(process: TrackedProcess) -> DeadProcess:
+    """A process that vanished without a record. One that had ended before was counted whole."""
+    if process.stat.is_ended:
+        return DeadProcess(0, 0, process.key, SEEN, process, None, None, None, Absence.RECORD_LOST.value)
+    return DeadProcess(None, 0, process.key, SEEN, process, None, None, None, Absence.RECORD_LOST.value)
+
+
+def _seen(process: TrackedProcess, record: ExitRecord, moment: Moment, cpu: tuple[int, int], *, is_whole: bool) -> DeadProcess:
+    total_ns, estimated_ns = cpu
+    reasons = [] if is_whole else [Absence.SEVERAL_THREADS.value]
+    cpu_ns = None
+    if process.cpu_ns is None:
+        reasons.append(Absence.OUT_OF_RANGE.value)
+    else:
+        cpu_ns = max(0, total_ns - process.cpu_ns)
+        estimated_ns = min(estimated_ns, cpu_ns)
+    read_bytes = write_bytes = None
+    if is_whole and process.io is not None:
+        read_bytes = max(0, record[10] - process.io.read_bytes)
+        write_bytes = max(0, record[11] - process.io.write_bytes)
+    elif is_whole and process.start_ticks * moment.ns_per_tick >= moment.last_boot_ns:
+        read_bytes, write_bytes = record[10], record[11]
+    elif is_whole:
+        reasons.append(process.why_no_io or Absence.FIRST_TICK.value)
+    absent = ",".join(reasons) or None
+    return DeadProcess(cpu_ns, estimated_ns, process.key, SEEN, process, record, read_bytes, write_bytes, absent)
