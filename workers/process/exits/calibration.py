@@ -40,7 +40,7 @@ class ChildSums(Struct):
     is_leaf: bool = True
 
 
-class _Window(Struct):
+class _ChildrenWindow(Struct):
     children: int = 0
     known_ns: int = 0
     slack_ns: int = 0
@@ -58,7 +58,7 @@ class ExitCalibration:
         self.share_of: dict[int, float] = {}
         self._tails: deque[float] = deque(maxlen=ESTIMATES_KEPT)
         self._shares: deque[float] = deque(maxlen=ESTIMATES_KEPT)
-        self._windows: dict[int, _Window] = {}
+        self._windows: dict[int, _ChildrenWindow] = {}
 
     def take(self, sums: Mapping[int, ChildSums], reaped: Mapping[int, int], *, is_whole: bool) -> None:
         """One tick: the children of each parent, and by how much the parents' counters grew. Not `is_whole`: records were lost."""
@@ -87,14 +87,14 @@ class ExitCalibration:
         if window is None:
             if len(self._windows) >= PARENTS_MAX:
                 return
-            window = self._windows[parent] = _Window(reaped_ns=reaped_ns, ticks=1)
+            window = self._windows[parent] = _ChildrenWindow(reaped_ns=reaped_ns, ticks=1)
         window.children += children.children
         window.known_ns += children.known_ns
         window.slack_ns += children.slack_ns
         if window.children >= CHILDREN_LEAST and window.ticks >= TICKS_LEAST and self._conclude(parent, window):
             del self._windows[parent]
 
-    def _conclude(self, parent: int, window: _Window) -> bool:
+    def _conclude(self, parent: int, window: _ChildrenWindow) -> bool:
         """Whether the window has shown all it can."""
         missing_ns = window.reaped_ns - window.known_ns
         if not window.slack_ns:

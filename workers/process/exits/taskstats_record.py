@@ -87,7 +87,7 @@ class Datagram(NamedTuple):
     group: GroupTotal | None
 
 
-class Layout(NamedTuple):
+class StatsLayout(NamedTuple):
     """How the struct of one version and size is unpacked; `has_tgid`: the last field is in it."""
 
     unpack: Struct
@@ -96,7 +96,7 @@ class Layout(NamedTuple):
 
 
 @lru_cache(maxsize=8)
-def layout_of(version: int, size: int) -> Layout | None:
+def layout_of(version: int, size: int) -> StatsLayout | None:
     """The layout of a version and size. *Absent:* the struct is too short for what is used of it.
 
     Longer structs than known are read like known ones: by the kernel's rule fields are added at the end.
@@ -107,7 +107,7 @@ def layout_of(version: int, size: int) -> Layout | None:
         return None
     end = _SIZE_WITH_TGID + (_shift(368) if is_shifted else 0)
     has_tgid = version >= VERSION_WITH_TGID and size >= end
-    return Layout(Struct("=" + _format(0, is_shifted=is_shifted, has_tgid=has_tgid)[0]), has_tgid, size)
+    return StatsLayout(Struct("=" + _format(0, is_shifted=is_shifted, has_tgid=has_tgid)[0]), has_tgid, size)
 
 
 def _shift(offset: int) -> int:
