@@ -18,6 +18,8 @@ STEAL_PART = 0.1
 # Above the usual sizes of thread pools (Tomcat: 200, Apache: 400 in all, a connection of MySQL each: 151).
 THREADS_MANY = 400
 NAMED_MAX = 3
+# The second is told too if it uses at least so much of what the first does: either may be the one that should not run.
+SECOND_PART = 0.5
 
 
 def cpu_saturated(evidence: Evidence) -> Iterator[HostProblem]:
@@ -28,10 +30,10 @@ def cpu_saturated(evidence: Evidence) -> Iterator[HostProblem]:
         return
     blames = blamed(evidence.sample, CPU, evidence.pod_names)
     queue = "" if host.running is None else f"; {host.running} threads want to run"
-    blame = f": {who(blames[0])} uses {cores_of(blames[0].amount)}" if blames else ""
-    yield HostProblem(
-        Severity.WARNING, "cpu_saturated", f"CPU full, {min(busy, cores):.1f} of {cores} cores{blame}{queue}", culprits(blames)
-    )
+    shown = [blame for blame in blames[:2] if blame.amount >= SECOND_PART * blames[0].amount]
+    told = ", ".join(f"{who(blame)} uses {cores_of(blame.amount)}" for blame in shown)
+    text = f"CPU full, {min(busy, cores):.1f} of {cores} cores{f': {told}' if told else ''}{queue}"
+    yield HostProblem(Severity.WARNING, "cpu_saturated", text, culprits(blames))
 
 
 def _something_waits(evidence: Evidence) -> bool:

@@ -8,7 +8,7 @@ from agent.cli.problem import Culprit, HostProblem, Severity
 from agent.cli.problem_blame import MAJOR_FAULTS, MEMORY, blamed, culprit_of, culprits, who
 from agent.cli.problem_evidence import Evidence
 from agent.cli.render import bytes_of, seconds_of, text_of
-from agent.cli.top_sample import Ended, NamedProcess
+from agent.cli.top_sample import Ended, NamedProcess, Sample
 from agent.model.timebase import S
 
 MIB = 1 << 20
@@ -26,6 +26,8 @@ STANDSTILL_PART = 0.2
 SWAP_BYTES_PER_SECOND = 1 * MIB
 # Growth is a problem if it fills the memory before a person has looked into it.
 FULL_WITHIN_SECONDS = 120.0
+# Then there is no time to look into it.
+FULL_SOON_SECONDS = 30.0
 # A program that starts reads and allocates this much in a moment and then no more.
 GROWTH_BYTES_LEAST = 128 * MIB
 # Growth is measured over at most so long: what it was a minute ago tells nothing of now.
@@ -126,15 +128,17 @@ def memory_growth(evidence: Evidence) -> Iterator[HostProblem]:
     culprit = culprit_of(growth.process, _part(growth.process.rss_bytes, evidence.host.memory_total_bytes))
     held = bytes_of(growth.process.rss_bytes)
     text = f"{culprit.name} (pid {culprit.pid}) grows by {_rate(growth)} to {held}: memory is full in {seconds_of(round(seconds))}"
-    yield HostProblem(Severity.WARNING, "memory_growth", text, (culprit,))
+    severity = Severity.WARNING if seconds <= FULL_SOON_SECONDS else Severity.NOTICE
+    yield HostProblem(severity, "memory_growth", text, (culprit,))
 
 
 def fastest_growth(evidence: Evidence) -> Growth | None:
     """The process whose resident memory grew the most, None where none did by GROWTH_BYTES_LEAST or no earlier sample is known."""
     at_ns = evidence.sample.at_wall_ns
-    earlier = next((one for one in evidence.before if one.processes and at_ns - one.at_wall_ns <= GROWTH_REACH_NS), None)
-    if earlier is None:
+    known = [one for one in evidence.before if one.processes and at_ns - one.at_wall_ns <= GROWTH_REACH_NS]
+    if not known:
         return None
+    earlier = known[0]
     held = {(process.pid, process.start_ticks): process.rss_bytes for process in earlier.processes}
     grown = [
         (process.rss_bytes - (held.get((process.pid, process.start_ticks)) or 0), process)
@@ -144,9 +148,15 @@ def fastest_growth(evidence: Evidence) -> Growth | None:
         and ((process.pid, process.start_ticks) in held or (process.started_wall_ns or 0) >= earlier.at_wall_ns)
     ]
     size, process = max(grown, key=lambda pair: pair[0], default=(0, None))
-    if process is None or size < GROWTH_BYTES_LEAST:
+    if process is None or size < GROWTH_BYTES_LEAST or not _still_grows(process, known[-1]):
         return None
     return Growth(process, size * S / (at_ns - earlier.at_wall_ns))
+
+
+def _still_grows(process: NamedProcess, last: Sample) -> bool:
+    """Whether it holds more than in the tick before: a program that has started holds what it needs."""
+    held = next((one.rss_bytes for one in last.processes if (one.pid, one.start_ticks) == (process.pid, process.start_ticks)), 0)
+    return (process.rss_bytes or 0) > (held or 0)
 
 
 def _rate(growth: Growth) -> str:

@@ -45,6 +45,14 @@ def test_of_many_commands_the_unit_that_started_them_is_named() -> None:
     assert (problem.culprits[0].kind, problem.culprits[0].name) == ("unit", "ci/build-7")
 
 
+def test_the_second_is_told_if_it_uses_nearly_as_much() -> None:
+    """And scripts of one interpreter are different programs."""
+    scripts = [
+        process(pid, name, cpu=cpu, comm="python3") for pid, name, cpu in ((5, "a.py", 1.6), (6, "b.py", 1.1), (7, "c.py", 0.5))
+    ]
+    assert "a.py (pid 5) uses 1.6 cores, b.py (pid 6) uses 1.1 cores; 9" in only(cpu_saturated, sample(*scripts, host=FULL)).text
+
+
 def test_full_cores_for_which_nothing_waits_are_no_problem() -> None:
     """A batch job that has its cores to itself; without pressure in the kernel the queue decides."""
     hog = process(77, "stress", cpu=3.8)

@@ -98,6 +98,16 @@ def test_a_process_that_fills_the_memory_within_two_minutes_is_told_before_it_do
     problem = only(memory_growth, sample(process(9, "hog", rss=2 * GIB)), before)
     assert problem.text == "hog (pid 9) grows by 512.0 MiB/s to 2.0 GiB: memory is full in 20 s"
     assert (problem.culprits[0].pid, problem.culprits[0].share) == (9, 0.125)
+    assert problem.severity is Severity.WARNING
+    slower = only(memory_growth, sample(process(9, "hog", rss=GIB + 300 * MIB)), before)
+    assert (slower.severity, "in 1 min 8 s" in slower.text) == (Severity.NOTICE, True)
+
+
+def test_a_program_that_has_started_grows_no_more() -> None:
+    """It holds what it held a tick ago."""
+    before = [sample(process(9, "jvm", rss=held), at_wall_ns=AT_NS - age * S) for held, age in ((MIB, 4), (GIB, 2), (2 * GIB, 1))]
+    assert none(memory_growth, sample(process(9, "jvm", rss=2 * GIB)), *before)
+    assert only(memory_growth, sample(process(9, "jvm", rss=2 * GIB + MIB)), *before).culprits[0].pid == 9
 
 
 def test_growth_that_takes_its_time_or_cannot_be_known_is_not_told() -> None:
