@@ -48,6 +48,10 @@ class KernelTree(Protocol):
         is gone)."""
         ...
 
+    def read_clocks(self, clocks: Sequence[int]) -> list[int | None]:
+        """The time of each clock of clock_gettime(2) in ns, in their order; None: there is no such clock (any more)."""
+        ...
+
     def close(self, descriptor: int) -> None:
         """Give a descriptor back."""
         ...

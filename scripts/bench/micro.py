@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from agent.model.message import encode
 from agent.model.row_check import check_of
 from agent.model.timebase import S
 from workers.framework.sampler import Sample
+from workers.process.cpu_clock import cpu_clock_of
 from workers.samplers.process import ProcessProbe
 
 HERE = Path(__file__).parent
@@ -49,9 +50,10 @@ class DictionaryTree:
         self.files: dict[str, bytes] = {
             "loadavg": b"0.00 0.00 0.00 1/100 1\n",
             "self/mountinfo": b"22 1 0:21 / /proc rw - proc proc rw\n",
-            "self/status": b"CapEff:\t000001ffffffffff\n",
+            "self/status": b"NSpid:\t%d\nCapEff:\t000001ffffffffff\n" % os.getpid(),
             "vmstat": b"pgsteal_kswapd 0\npgsteal_direct 0\npswpout 0\n",
         }
+        self.clocks = {cpu_clock_of(os.getpid()): 1}
         self._names = [str(process.pid) for process in self.processes]
         self._paths: list[str] = []
         self._run_ns = dict.fromkeys(range(1, count + 1), 0)
@@ -61,6 +63,7 @@ class DictionaryTree:
     def show(self, process: Process) -> None:
         """What the kernel shows of a process."""
         folder, run_ns = process.pid, self._run_ns[process.pid]
+        self.clocks[cpu_clock_of(folder)] = run_ns
         self.files[f"{folder}/stat"] = process.stat
         self.files[f"{folder}/schedstat"] = b"%d 0 %d\n" % (run_ns, run_ns // 1000)
         self.files[f"{folder}/io"] = (
@@ -94,6 +97,10 @@ class DictionaryTree:
     def read_open(self, descriptor: int, bytes_max: int, offset: int = 0) -> bytes:
         """What the file holds now."""
         return self.files[self._paths[descriptor]][offset : offset + bytes_max]
+
+    def read_clocks(self, clocks: Sequence[int]) -> list[int | None]:
+        """The run time of each process."""
+        return [self.clocks.get(clock) for clock in clocks]
 
     def close(self, descriptor: int) -> None:
         """Numbers are never used again."""

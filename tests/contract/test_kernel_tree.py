@@ -2,6 +2,7 @@
 
 import errno
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from fakes.kernel_tree import MemoryTree
 
 from agent.ports import KernelTree
+from workers.process.cpu_clock import cpu_clock_of
 from workers.runtime.kernel_tree import OpenKernelTree
 
 FILES = {
@@ -82,6 +84,18 @@ def test_an_open_file_is_read_from_its_beginning_each_time(tree: KernelTree) -> 
     assert tree.read_open(descriptor, 100) == b"7 (seven) S\n"
     assert tree.read_open(descriptor, 100) == b"7 (seven) S\n"
     tree.close(descriptor)
+
+
+def test_clocks_are_read_in_their_order_and_one_that_is_not_there_takes_its_own_place(tree: KernelTree) -> None:
+    """What comes before and behind it is read."""
+    ours, nobodys = time.CLOCK_PROCESS_CPUTIME_ID, cpu_clock_of((1 << 22) + 1)
+    if isinstance(tree, MemoryTree):
+        tree.clocks[ours] = 5
+    first, missing, last = tree.read_clocks([ours, nobodys, ours])
+    assert missing is None
+    assert 0 < (first or 0) <= (last or 0)
+    assert tree.read_clocks([nobodys, nobodys]) == [None, None]
+    assert tree.read_clocks([]) == []
 
 
 def test_two_descriptors_are_two(tree: KernelTree) -> None:

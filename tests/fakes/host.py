@@ -14,6 +14,7 @@ from agent.config import Config
 from agent.model.heartbeat import Heartbeat
 from agent.model.table import Table
 from agent.model.timebase import S
+from workers.process.cpu_clock import cpu_clock_of
 from workers.process.schema import PROCESS, PROCESS_SCAN, PROCESS_TAIL
 from workers.samplers.process import ProcessProbe
 
@@ -40,6 +41,18 @@ class Process(Struct):
     is_kernel_thread: bool = False
     cgroup: str = "/"
     command_line: bytes = b"busy\0--loop\0"
+    # How often it was given a CPU, for a nanosecond each time that `cpu_ticks` do not show.
+    slices: int = 1
+
+    @property
+    def run_ns(self) -> int:
+        """Its CPU clock."""
+        return self.cpu_ticks * NS_PER_CLOCK_TICK + self.slices - 1
+
+    @property
+    def schedstat(self) -> bytes:
+        """The line of `/proc/PID/schedstat`."""
+        return b"%d 0 %d\n" % (self.run_ns, self.slices)
 
     @property
     def stat(self) -> bytes:
@@ -102,8 +115,11 @@ class LimitedTree(MemoryTree):
 class Host:
     """Processes are born, work and die between ticks; every tick is a second, and every row of it is checked."""
 
-    def __init__(self, *, top_rows: int = 100, **settings: int | str) -> None:
-        self.tree = LimitedTree({"self/": b"", "meminfo": b"MemTotal: 1 kB\n"})
+    def __init__(self, *, top_rows: int = 100, has_clocks: bool = False, **settings: int | str) -> None:
+        # Without clocks: a `/proc` that knows this process by another number.
+        own_pid = os.getpid() if has_clocks else 0
+        self.tree = LimitedTree({"self/status": b"NSpid:\t%d\n" % own_pid, "meminfo": b"MemTotal: 1 kB\n"})
+        self.tree.clocks[cpu_clock_of(os.getpid())] = 1
         self.uptime_ticks = 1000 * HERTZ
         self.processes: dict[int, Process] = {}
         self.now_ns = 7 * S
@@ -126,14 +142,23 @@ class Host:
     def show(self, process: Process) -> None:
         """What the kernel shows of the process is what it is now."""
         self.tree.put(f"{process.pid}/stat", process.stat)
+        self.tree.clocks[cpu_clock_of(process.pid)] = process.run_ns
+        self.tree.put(f"{process.pid}/schedstat", process.schedstat)
         self.tree.put(f"{process.pid}/cgroup", f"0::{process.cgroup}\n".encode())
         self.tree.put(f"{process.pid}/cmdline", process.command_line)
 
     def change(self, pid: int, **fields: Any) -> None:
-        """Something about a process is another from now on."""
+        """A process runs, and something about it is another from now on."""
+        self.processes[pid].slices += 1
         for name, value in fields.items():
             setattr(self.processes[pid], name, value)
         self.show(self.processes[pid])
+
+    def fail(self, pid: int, code: int | None) -> None:
+        """A process runs, and cannot be read with this errno; None: it can be read again."""
+        if code is not None:
+            self.change(pid)
+        self.tree.fail(f"{pid}/stat", code)
 
     def work(self, pid: int, ticks: int) -> None:
         """A process uses CPU."""
@@ -142,6 +167,7 @@ class Host:
     def die(self, pid: int) -> None:
         """A process is gone with everything."""
         self.tree.remove(str(pid))
+        del self.tree.clocks[cpu_clock_of(pid)]
         del self.processes[pid]
 
     def tick(self, duration_ns: int = S) -> Tick:

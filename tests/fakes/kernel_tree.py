@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 
 class MemoryTree:
@@ -21,6 +21,8 @@ class MemoryTree:
         self.owners: dict[str, int] = {}
         # By the directories on which another file system is mounted; everything else is device 0.
         self.devices: dict[str, int] = {}
+        # What clock_gettime(2) would give, by clock, in ns.
+        self.clocks: dict[int, int] = {}
         self.calls: list[tuple[str, str]] = []
         # What `list_names` gives, where looking for it among very many files would take too long.
         self.listed: list[str] | None = None
@@ -90,6 +92,10 @@ class MemoryTree:
         if file.is_gone:
             raise _error(errno.ESRCH, path)
         return file.content[offset : offset + bytes_max]
+
+    def read_clocks(self, clocks: Sequence[int]) -> list[int | None]:
+        """The times set in `clocks`."""
+        return [self.clocks.get(clock) for clock in clocks]
 
     def close(self, descriptor: int) -> None:
         """Give a descriptor back; twice is an error."""

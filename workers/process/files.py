@@ -1,4 +1,4 @@
-"""Reads below one proc root, with as many `stat` files kept open as this process may have.
+"""Reads below one proc root, with as many files kept open as this process may have.
 
 A kept descriptor costs a third of opening, and answers ESRCH after the process has ended: it can never show another
 process under the same number.
@@ -12,35 +12,49 @@ from workers.framework.descriptor_pool import DescriptorPool
 
 # The heartbeat is called once per this many files; opening and reading one takes some 20 us.
 FILES_PER_BEAT = 256
+# Three numbers of 64 bits, two blanks and a line break.
+SCHEDSTAT_BYTES_MAX = 64
 
 
 class ProcFiles:
-    """The `stat` files that are kept open, by process; everything else is opened for each reading."""
+    """Files of processes that are read again and again stay open; everything else is opened for each reading."""
 
     def __init__(self, tree: KernelTree, beat: Callable[[], None]) -> None:
         self.tree = tree
+        # By path.
         self.pool: DescriptorPool[str] = DescriptorPool(tree)
         self._beat = beat
 
     @property
     def kept(self) -> int:
-        """How many are kept open."""
+        """How many files are kept open."""
         return len(self.pool)
+
+    def is_kept(self, name: str) -> bool:
+        """Whether the `stat` of this process is kept open."""
+        return self.pool.get(f"{name}/stat") is not None
 
     def keep(self, name: str) -> None:
         """Keep the `stat` of a process open, up to the limit of open files. *Raises:* OSError. *Source:* proc_pid_stat(5)."""
-        self.pool.keep(name, f"{name}/stat")
+        self._keep(f"{name}/stat")
 
     def give_back(self, name: str) -> None:
-        """Keep the `stat` of this process open no longer, if it is."""
-        self.pool.give_back(name)
+        """Keep nothing of this process open any longer."""
+        self.pool.give_back(f"{name}/stat")
+        self.pool.give_back(f"{name}/schedstat")
 
     def read_stat(self, name: str) -> bytes:
         """The line of a process. *Raises:* OSError. *Source:* proc_pid_stat(5)."""
-        descriptor = self.pool.get(name)
-        if descriptor is None:
-            return self.read(f"{name}/stat", STAT_BYTES_MAX)
-        return self.tree.read_open(descriptor, STAT_BYTES_MAX)
+        return self._read(f"{name}/stat", STAT_BYTES_MAX)
+
+    def read_schedstat(self, name: str) -> bytes:
+        """Run time, waiting time and time slices of the first thread; the file stays open. *Raises:* OSError.
+
+        *Source:* linux/Documentation/scheduler/sched-stats.rst.
+        """
+        path = f"{name}/schedstat"
+        self._keep(path)
+        return self._read(path, SCHEDSTAT_BYTES_MAX)
 
     def read(self, path: str, bytes_max: int) -> bytes:
         """A file that is not kept open. *Raises:* OSError."""
@@ -49,3 +63,13 @@ class ProcFiles:
     def close(self) -> None:
         """Give everything back."""
         self.pool.close(self._beat, FILES_PER_BEAT)
+
+    def _keep(self, path: str) -> None:
+        if self.pool.get(path) is None:
+            self.pool.keep(path, path)
+
+    def _read(self, path: str, bytes_max: int) -> bytes:
+        descriptor = self.pool.get(path)
+        if descriptor is None:
+            return self.read(path, bytes_max)
+        return self.tree.read_open(descriptor, bytes_max)

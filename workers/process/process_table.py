@@ -1,6 +1,6 @@
 """Every process of the host, followed from tick to tick, and the sums per unit and command. PURE.
 
-A process whose `stat` did not change by a byte is not even parsed. Sums are carried along by differences, so they are exact:
+A process that did not run is not read, except once in a while. Sums are carried along by differences, so they are exact:
 they are those over every process that was read. Nothing here reads a file that takes another process's memory lock.
 """
 
@@ -14,7 +14,11 @@ from agent.model.absence import Absence
 from agent.model.cgroup_path import parse_proc_cgroup, unit_of
 from agent.model.errors import KernelFormatError
 from agent.model.proc_stat import STAT_BYTES_MAX, Stat, parse_comm, parse_stat
+from workers.process.counting import begin, count_interval, count_switches, count_whole, end
+from workers.process.cpu_clock import ClockWatch, has_clocks
+from workers.process.cpu_time import parse_slices
 from workers.process.files import FILES_PER_BEAT, ProcFiles
+from workers.process.reclaim import ReclaimWatch
 from workers.process.tracked_process import ProcessIdentity, ProcessIo, Scan, Totals, TrackedProcess
 from workers.process.unit_command import UnitCommand, command_of
 
@@ -23,14 +27,21 @@ __all__ = ["ProcessIdentity", "ProcessIo", "ProcessTable", "Scan", "Totals", "Tr
 ItemT = TypeVar("ItemT")
 
 CGROUP_BYTES_MAX = 16 << 10
+# A process that sleeps is read in full once in this many ticks: the kernel may have taken memory from it, or its parent has ended.
+ROTATION_TICKS = 16
+# The same while the host takes memory from processes.
+RECLAIM_ROTATION_TICKS = 4
 # A process can be moved to another cgroup after its start; each one is checked again once in this many ticks.
-CGROUP_PERIOD_TICKS = 60
+CGROUP_PERIOD_TICKS = 4 * ROTATION_TICKS
 # All threads of a process share its memory, so the first that still has it tells. Those that have ended are passed over.
 THREADS_TRIED_MAX = 16
 
 
 class ProcessTable:
-    """All processes below one proc root. One look costs one listing and one read per process.
+    """All processes below one proc root.
+
+    A process is watched by its CPU clock, and read when it ran. Where there are no clocks it is polled: its `stat` is read at every
+    look. `own_pid` is this process's number, by which the table finds out whether clocks belong to this root; None: they do not.
 
     `boot_ns` is the clock from which the kernel takes the starts of processes, CLOCK_BOOTTIME. `/proc/uptime` is not it
     where LXCFS shows a container's own, and is missing from a mount with `subset=pid`. `beat` is called every few hundred
@@ -38,20 +49,40 @@ class ProcessTable:
     """
 
     def __init__(
-        self, files: ProcFiles, *, boot_ns: Callable[[], int], ns_per_tick: int, page_bytes: int, beat: Callable[[], None]
+        self,
+        files: ProcFiles,
+        *,
+        boot_ns: Callable[[], int],
+        ns_per_tick: int,
+        page_bytes: int,
+        beat: Callable[[], None],
+        own_pid: int | None = None,
     ) -> None:
         self._files = files
         self._boot_ns = boot_ns
         self._ns_per_tick = ns_per_tick
         self._page_bytes = page_bytes
+        self._own_pid = own_pid
         self._beat = beat
+        self._watch = ClockWatch(files.tree, beat=beat, clocks_per_beat=FILES_PER_BEAT)
+        self._reclaim = ReclaimWatch(files.tree)
         self.processes: dict[str, TrackedProcess] = {}
         self.totals: defaultdict[UnitCommand, Totals] = defaultdict(Totals)
         self.unreadable = 0
         # Processes that refused to be read at the last look.
         self.refused = 0
+        # Whether clocks say which processes ran; None: not asked yet.
+        self.has_clocks: bool | None = None
+        self._polled: dict[str, TrackedProcess] = {}
+        # The watched ones, by the ticks at which they are read though they sleep.
+        self._turns: list[dict[str, TrackedProcess]] = [{} for _ in range(ROTATION_TICKS)]
         self._last_boot_ticks: int | None = None
         self._tick = 0
+
+    @property
+    def unkept(self) -> int:
+        """How many processes are opened for each reading."""
+        return sum(not self._files.is_kept(name) for name in self._polled)
 
     def boot_ticks(self) -> int:
         """The time since boot as starts are counted."""
@@ -62,6 +93,8 @@ class ProcessTable:
 
         `boot_ticks` is the time at which the listing of the names began: a process that starts meanwhile belongs to the next look.
         """
+        if self.has_clocks is None:
+            self.has_clocks = self._own_pid is not None and has_clocks(self._files.tree, self._own_pid)
         found = set(names)
         known = self.processes
         self.refused = 0
@@ -70,8 +103,13 @@ class ProcessTable:
             scan.gone.append(self._forget(name))
         # Before the known ones are read: one that is given up then is met again at the next tick, not twice in this one.
         new = found - known.keys()
-        for name, process in self._beating(list(known.items())):
-            self._refresh(name, process, scan)
+        for name, clock_ns in self._beating(self._watch.changed()):
+            self._read_again(known[name], clock_ns, scan)
+        for process in self._beating(list(self._polled.values())):
+            self._read_again(process, None, scan)
+        for process in self._beating(self._due()):
+            if process.read_at != self._tick:
+                self._read_again(process, None, scan)
         for name in self._beating(new):
             self._begin_following(name, scan)
         self._last_boot_ticks = boot_ticks
@@ -81,15 +119,16 @@ class ProcessTable:
     def end_interval(self, scan: Scan) -> None:
         """What the processes did in this interval is written down; the next one begins."""
         for process in scan.touched:
-            process.interval_cpu_ns = process.interval_user_ns = process.interval_system_ns = None if process.cpu_ns is None else 0
-            process.interval_reaped_ns = 0
-            process.interval_minor_faults = None if process.stat.minor_faults is None else 0
-            process.interval_major_faults = None if process.stat.major_faults is None else 0
-            process.why_no_cpu = None
+            end(process)
         for key in [key for key, total in self.totals.items() if not total.processes]:
             del self.totals[key]
         for total in self.totals.values():
             total.cpu_ns = total.read_bytes = total.write_bytes = 0
+
+    def _due(self) -> list[TrackedProcess]:
+        """The watched processes that are read in this tick whether they ran or not."""
+        step = RECLAIM_ROTATION_TICKS if self._reclaim.has_moved() else ROTATION_TICKS
+        return [process for turn in self._turns[self._tick % step :: step] for process in turn.values()]
 
     def _beating(self, items: Iterable[ItemT]) -> Iterator[ItemT]:
         for number, item in enumerate(items, start=1):
@@ -97,14 +136,17 @@ class ProcessTable:
             if number % FILES_PER_BEAT == 0:
                 self._beat()
 
-    def _refresh(self, name: str, process: TrackedProcess, scan: Scan) -> None:
+    def _read_again(self, process: TrackedProcess, clock_ns: int | None, scan: Scan) -> None:
+        """Read a process that is polled, whose turn it is, or that ran: then `clock_ns` is its clock."""
+        process.read_at = self._tick
         try:
-            line = self._files.read_stat(name)
+            self._files.keep(process.name)
+            line = self._files.read_stat(process.name)
         except OSError as gone:
             self._lose(process, gone, scan)
             return
-        if line != process.line:
-            self._update(process, line, scan)
+        if line != process.line or clock_ns is not None:
+            self._update(process, line, clock_ns, scan)
             return
         if (self._tick + process.pid) % CGROUP_PERIOD_TICKS == 0:
             self._place(process)
@@ -122,7 +164,7 @@ class ProcessTable:
         # The number may already be another process's.
         self._begin_following(process.name, scan)
 
-    def _update(self, process: TrackedProcess, line: bytes, scan: Scan) -> None:
+    def _update(self, process: TrackedProcess, line: bytes, clock_ns: int | None, scan: Scan) -> None:
         try:
             stat = parse_stat(line)
         except KernelFormatError as failure:
@@ -131,14 +173,15 @@ class ProcessTable:
             return
         before = process.stat
         if stat.start_ticks != before.start_ticks:
-            # Only where the descriptor could not be kept: the number is another process's now.
+            # Only where no descriptor was kept: the number is another process's now.
             scan.gone.append(self._forget(process.name))
             self._begin_following(process.name, scan)
             return
         process.line = line
         self._set_memory(process, stat)
-        self._count_cpu(process, before)
-        self._count_faults(process, before)
+        if clock_ns is not None or process.name in self._polled:
+            count_interval(process, before, clock_ns, self._ns_per_tick)
+            count_switches(process, self._slices(process))
         scan.touched.append(process)
         if process.interval_cpu_ns != 0:
             scan.active.append(process)
@@ -147,31 +190,18 @@ class ProcessTable:
             process.comm = comm
             self._place(process)
 
-    def _count_cpu(self, process: TrackedProcess, before: Stat) -> None:
-        stat = process.stat
-        if stat.cpu_ticks is None or before.cpu_ticks is None or process.cpu_ns is None:
-            process.cpu_ns = None if stat.cpu_ticks is None else stat.cpu_ticks * self._ns_per_tick
-            process.interval_cpu_ns = process.interval_user_ns = process.interval_system_ns = None
-            return
-        used = max(0, stat.cpu_ticks - before.cpu_ticks) * self._ns_per_tick
-        process.cpu_ns += used
-        process.interval_cpu_ns = used
-        process.interval_system_ns = min(used, max(0, stat.system_ticks - before.system_ticks) * self._ns_per_tick)
-        process.interval_user_ns = used - process.interval_system_ns
-        process.totals.cpu_ns += used
-
-    def _count_faults(self, process: TrackedProcess, before: Stat) -> None:
-        stat = process.stat
-        process.interval_minor_faults = _difference(stat.minor_faults, before.minor_faults)
-        process.interval_major_faults = _difference(stat.major_faults, before.major_faults)
-        reaped_ns = (stat.reaped_ticks or 0) * self._ns_per_tick
-        process.interval_reaped_ns = max(0, reaped_ns - process.reaped_ns)
-        process.reaped_ns = reaped_ns
+    def _slices(self, process: TrackedProcess) -> int | None:
+        """How often it was given a CPU; None: not known of all its threads."""
+        if process.stat.threads == 1:
+            with suppress(OSError):
+                return parse_slices(self._files.read_schedstat(process.name))
+        return None
 
     def _begin_following(self, name: str, scan: Scan) -> None:
         """Begin to follow a process that was not there at the last tick."""
         try:
-            self._files.keep(name)
+            if not self.has_clocks:
+                self._files.keep(name)
             line = self._files.read_stat(name)
             stat = parse_stat(line)
         except (OSError, KernelFormatError) as failure:
@@ -180,30 +210,28 @@ class ProcessTable:
             return
         comm = parse_comm(line)
         key = UnitCommand(None, command_of(comm, is_kernel_thread=stat.is_kernel_thread))
-        process = self.processes[name] = TrackedProcess(name, int(name), stat, line, comm, key, self.totals[key])
+        process = TrackedProcess(name, int(name), stat, line, comm, key, self.totals[key], read_at=self._tick)
+        self.processes[name] = process
         process.totals.move(process, 1)
         self._set_memory(process, stat)
-        process.reaped_ns = (stat.reaped_ticks or 0) * self._ns_per_tick
-        process.cpu_ns = None if stat.cpu_ticks is None else stat.cpu_ticks * self._ns_per_tick
+        begin(process, self._watch_or_poll(process), self._ns_per_tick)
         # Started since the last tick: all its CPU is of this interval. Otherwise only what it uses from now on is.
         if self._last_boot_ticks is not None and stat.start_ticks >= self._last_boot_ticks:
             scan.started.append(process)
-            self._count_whole(process)
+            count_whole(process)
         if process.interval_cpu_ns != 0:
             scan.active.append(process)
         scan.touched.append(process)
         self._place(process)
 
-    def _count_whole(self, process: TrackedProcess) -> None:
-        """Everything that it ever did was in this interval."""
-        stat = process.stat
-        process.interval_minor_faults, process.interval_major_faults = stat.minor_faults, stat.major_faults
-        process.interval_reaped_ns = process.reaped_ns
-        if process.cpu_ns is not None:
-            process.interval_cpu_ns = process.cpu_ns
-            process.interval_system_ns = stat.system_ticks * self._ns_per_tick
-            process.interval_user_ns = process.cpu_ns - process.interval_system_ns
-            process.totals.cpu_ns += process.cpu_ns
+    def _watch_or_poll(self, process: TrackedProcess) -> int | None:
+        """Follow a process by its clock, and give that; without one by its `stat`."""
+        clock_ns = self._watch.add(process.name) if self.has_clocks else None
+        if clock_ns is None:
+            self._polled[process.name] = process
+        else:
+            self._turns[-process.pid % ROTATION_TICKS][process.name] = process
+        return clock_ns
 
     def _count(self, failure: OSError | KernelFormatError) -> None:
         """A process that ended while it was read is no failure."""
@@ -213,6 +241,9 @@ class ProcessTable:
 
     def _forget(self, name: str) -> TrackedProcess:
         process = self.processes.pop(name)
+        self._polled.pop(name, None)
+        self._turns[-process.pid % ROTATION_TICKS].pop(name, None)
+        self._watch.remove(name)
         self._files.give_back(name)
         process.totals.move(process, -1)
         return process
@@ -272,7 +303,3 @@ class ProcessTable:
                 totals.move(process, sign)
                 totals.move_interval(process, sign)
             process.key, process.totals = key, self.totals[key]
-
-
-def _difference(now: int | None, before: int | None) -> int | None:
-    return None if now is None or before is None else max(0, now - before)

@@ -70,6 +70,7 @@ class TrackedProcess(Struct, eq=False):
     name: str
     pid: int
     stat: Stat
+    # The line that `stat` was parsed from.
     line: bytes
     comm: str
     key: UnitCommand
@@ -82,6 +83,9 @@ class TrackedProcess(Struct, eq=False):
     thread: str | None = None
     cpu_ns: int | None = None
     user_ns: int = 0
+    # The kernel's counter as it was read last, and how far `cpu_ns` is ahead of it since it went back; usually 0.
+    counter_ns: int | None = None
+    offset_ns: int = 0
     interval_cpu_ns: int | None = None
     interval_user_ns: int | None = None
     interval_system_ns: int | None = None
@@ -96,8 +100,10 @@ class TrackedProcess(Struct, eq=False):
     threads: int = 0
     interval_minor_faults: int | None = None
     interval_major_faults: int | None = None
+    # How often its only thread was given a CPU, since its start and in this interval.
+    slices: int | None = None
     interval_switches: int | None = None
-    why_no_switches: str | None = Absence.UNSUPPORTED.value
+    why_no_switches: str | None = Absence.FIRST_TICK.value
     io: ProcessIo | None = None
     why_no_io: str | None = Absence.UNSUPPORTED.value
     pss_bytes: int | None = None
@@ -108,6 +114,8 @@ class TrackedProcess(Struct, eq=False):
     identity: ProcessIdentity | None = None
     # Its exit record was counted: what still comes of it is not counted again.
     has_died: bool = False
+    # The number of the look at which it was read last.
+    read_at: int = -1
     # What the sketches remember of it.
     sketched: object | None = None
 

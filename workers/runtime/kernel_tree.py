@@ -5,6 +5,8 @@ as an error and never read by mistake.
 """
 
 import os
+import time
+from collections.abc import Sequence
 
 from agent.kernel_file import read_to_end
 
@@ -52,6 +54,19 @@ class OpenKernelTree:
     def read_open(self, descriptor: int, bytes_max: int, offset: int = 0) -> bytes:
         """The content from its beginning: the kernel makes it again at offset 0, and goes on at another. *Raises:* OSError."""
         return os.pread(descriptor, bytes_max, offset)
+
+    def read_clocks(self, clocks: Sequence[int]) -> list[int | None]:
+        """The time of each clock in ns; None: there is no such clock. No step of Python is made for one that can be read."""
+        times: list[int | None] = []
+        left = iter(clocks)
+        while True:
+            try:
+                # What was read before a failure stays in the list, and the iterator has passed the one that failed.
+                times.extend(map(time.clock_gettime_ns, left))
+            except OSError:
+                times.append(None)
+            else:
+                return times
 
     def close(self, descriptor: int) -> None:
         """Give a descriptor back."""

@@ -66,8 +66,14 @@ class ProcessProbe(NoRules):
             return parse_command_line(data, bytes_max=bytes_max, shown=choice, is_whole=len(data) < read_bytes_max)
 
         self._files = ProcFiles(tree, heartbeat)
-        ns_per_tick, page_bytes = S // os.sysconf("SC_CLK_TCK"), os.sysconf("SC_PAGE_SIZE")
-        self._table = ProcessTable(self._files, boot_ns=boot_ns, ns_per_tick=ns_per_tick, page_bytes=page_bytes, beat=heartbeat)
+        self._table = ProcessTable(
+            self._files,
+            boot_ns=boot_ns,
+            ns_per_tick=S // os.sysconf("SC_CLK_TCK"),
+            page_bytes=os.sysconf("SC_PAGE_SIZE"),
+            beat=heartbeat,
+            own_pid=os.getpid(),
+        )
         self._reader = reader or SideReader(lambda path: tree.read(path, read_bytes_max), beat=heartbeat)
         self._identities = IdentityReader(self._files, self._reader, None if choice == "off" else parse)
         self._sketches = SketchWindows(heartbeat)
@@ -122,7 +128,7 @@ class ProcessProbe(NoRules):
             "unreadable": self._table.unreadable,
             "refused": self._table.refused,
             "is_hidden": self._visibility.is_hidden,
-            "descriptors_not_kept": len(self._table.processes) - self._files.kept,
+            "descriptors_not_kept": self._table.unkept,
             "command_lines_unanswered": self._identities.unanswered,
             "readers_stuck": self._reader.stuck,
             **self._sketches.stats(),

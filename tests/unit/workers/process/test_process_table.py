@@ -126,7 +126,7 @@ def test_a_host_of_18000_processes_beats_all_along() -> None:
 
     host.tree.calls.clear()
     host.tick()
-    # A process that is met costs a `stat` that is opened and read, and a `cgroup`.
+    # Of a process that is met `stat` and `cgroup` are opened and read.
     assert longest_silence() <= 4 * FILES_PER_BEAT + 200
     assert host.probe.stats()["processes"] == 18_000
     host.tick()

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 import pytest
+from fakes.kernel_tree import MemoryTree
 from msgspec import Struct
 
 from agent.model.proc_stat import parse_stat
@@ -12,6 +13,7 @@ from agent.model.sketch import Sketch, SketchColumns
 from agent.model.table import Row
 from agent.model.timebase import S
 from workers.process.exits.deaths import Deaths
+from workers.process.files import ProcFiles
 from workers.process.process_table import ProcessTable
 from workers.process.schema import PROCESS_SKETCH
 from workers.process.sketches import KEYS_LEFT_FOR_NEW, OTHER, ROWS_PER_TICK, WINDOW_NS, SketchWindows
@@ -30,7 +32,9 @@ class Story:
     def __init__(self, windows: SketchWindows | None = None) -> None:
         self.windows = windows or SketchWindows()
         # It reads nothing: no look is taken.
-        self.table = ProcessTable(None, boot_ns=lambda: 0, ns_per_tick=1, page_bytes=PAGE, beat=lambda: None)  # type: ignore[arg-type]  # no files
+        self.table = ProcessTable(
+            ProcFiles(MemoryTree(), lambda: None), boot_ns=lambda: 0, ns_per_tick=1, page_bytes=PAGE, beat=lambda: None
+        )
         self.scan = Scan([], [], [], [])
         self.parts: list[tuple[UnitCommand, int]] = []
         self.wall_ns = BEGIN_NS

@@ -155,7 +155,7 @@ def test_vanishing_between_the_listing_and_the_reading_is_no_error(code: int, is
     host.born(5)
     if is_known:
         _measured(host)
-    host.tree.fail("5/stat", code)
+    host.fail(5, code)
     assert host.tick().pids == []
     assert _counts(host) == (0, 0, 0)
     assert host.tree.open_descriptors == 0
@@ -168,11 +168,11 @@ def test_a_process_that_may_not_be_read_is_counted_once_a_tick(is_known: bool) -
     host.born(5)
     if is_known:
         _measured(host)
-    host.tree.fail("5/stat", errno.EACCES)
+    host.fail(5, errno.EACCES)
     for counted in (1, 2):
         assert host.tick().pids == []
         assert host.probe.stats()["unreadable"] == counted
-    host.tree.fail("5/stat", None)
+    host.fail(5, None)
     assert host.tick().row(5)["cpu_ns"] is None
 
 
@@ -185,6 +185,7 @@ def test_a_line_that_cannot_be_parsed_is_counted_and_stops_nothing(line: bytes, 
     host.born(5)
     if is_known:
         _measured(host)
+        host.change(5)
     host.tree.put("5/stat", line)
     assert host.tick().pids == [4]
     assert host.probe.stats()["unreadable"] == 1
@@ -300,15 +301,18 @@ def test_an_unknown_cgroup_is_null_with_a_reason(content: bytes | None) -> None:
     assert (tick.row(6)["cgroup"], tick.row(6)["pod_uid"], tick.row(6)["absent"]) == ("/", None, "first_tick")
 
 
-def test_an_unchanged_line_costs_one_read() -> None:
-    """No parsing, no other file, whatever the number of idle processes."""
-    host = Host(top_rows=1, command_line="off")
-    for pid in (61, 62, 63):
+@pytest.mark.parametrize("has_clocks", [True, False])
+def test_a_process_that_sleeps_costs_one_read_at_most(has_clocks: bool) -> None:
+    """Its clock, or where there is none its `stat`; no other file, whatever the number of idle processes."""
+    host = Host(top_rows=1, command_line="off", has_clocks=has_clocks)
+    for pid in (65, 66, 67):
         host.born(pid)
     _measured(host, 2)
     host.tree.calls.clear()
     _measured(host)
-    assert sorted(host.tree.calls) == [("list_names", ""), *(("read_open", f"{pid}/stat") for pid in (61, 62, 63))]
+    calls = [call for call in host.tree.calls if call[1] != "vmstat"]
+    read = [] if has_clocks else [("read_open", f"{pid}/stat") for pid in (65, 66, 67)]
+    assert sorted(calls) == [("list_names", ""), *read]
 
 
 def test_only_numbers_are_processes() -> None:

@@ -2,6 +2,7 @@
 
 import errno
 from heapq import nlargest
+from typing import ClassVar
 
 from fakes.host import NS_PER_CLOCK_TICK, OTHER_POD, OTHER_POD_CGROUP, PAGE_BYTES, POD, POD_CGROUP, Host, Process
 from hypothesis import settings
@@ -20,14 +21,17 @@ pages = st.integers(min_value=0, max_value=50)
 class HostStory(RuleBasedStateMachine):
     """Between two ticks anything happens; each tick is compared with sums made from scratch over all processes."""
 
+    has_clocks: ClassVar[bool] = True
+
     def __init__(self) -> None:
         super().__init__()
-        self.host = Host(top_rows=TOP_ROWS)
+        self.host = Host(top_rows=TOP_ROWS, has_clocks=self.has_clocks)
         # What the probe read last of each process: (start, CPU).
         self.known: dict[int, tuple[int, int]] = {}
         self.last_uptime_ticks: int | None = None
         self.broken: set[int] = set()
         self.names = 0
+        self.births = 0
 
     @rule(pid=pids, cpu=clock_ticks, rss=pages, cgroup=cgroups)
     def begin_process(self, pid: int, cpu: int, rss: int, cgroup: str) -> None:
@@ -35,7 +39,9 @@ class HostStory(RuleBasedStateMachine):
         self._mend(pid)
         if pid in self.host.processes:
             self.host.die(pid)
-        self.host.born(pid, cpu_ticks=cpu, rss_pages=rss, cgroup=cgroup)
+        # No two processes ever have the same time on their clock.
+        self.births += 1
+        self.host.born(pid, cpu_ticks=cpu, rss_pages=rss, cgroup=cgroup, slices=self.births * 1000)
 
     @rule(pid=pids)
     def end_process(self, pid: int) -> None:
@@ -66,9 +72,10 @@ class HostStory(RuleBasedStateMachine):
         process = self._draw(data)
         self.broken.add(process.pid)
         if kind is None:
+            self.host.change(process.pid)
             self.host.tree.put(f"{process.pid}/stat", b"what is this")
         else:
-            self.host.tree.fail(f"{process.pid}/stat", kind)
+            self.host.fail(process.pid, kind)
 
     @rule(descriptors_max=st.integers(min_value=2, max_value=12))
     def limit_descriptors(self, descriptors_max: int) -> None:
@@ -84,18 +91,17 @@ class HostStory(RuleBasedStateMachine):
         expected: dict[str | None, tuple[int, int, int]] = {}
         for process in visible:
             processes, cpu_ns, rss_bytes = expected.get(POD_OF[process.cgroup], (0, 0, 0))
-            cpu_ns += (used[process.pid] or 0) * NS_PER_CLOCK_TICK
+            cpu_ns += used[process.pid] or 0
             expected[POD_OF[process.cgroup]] = (processes + 1, cpu_ns, rss_bytes + process.rss_pages * PAGE_BYTES)
         assert tick.sums() == expected
         by_cpu = nlargest(TOP_ROWS, [(used[each.pid] or 0, each.pid) for each in visible if used[each.pid]])
         by_rss = nlargest(TOP_ROWS, [(each.rss_pages, each.pid) for each in visible])
         assert tick.pids == list(dict.fromkeys(pid for _rank, pid in [*by_cpu, *by_rss]))
         for row in tick.rows:
-            cpu_ticks = used[row["pid"]]
-            assert row["cpu_ns"] == (None if cpu_ticks is None else cpu_ticks * NS_PER_CLOCK_TICK)
+            assert row["cpu_ns"] == used[row["pid"]]
             assert row["start_ticks"] == self.host.processes[row["pid"]].start_ticks
             assert row["comm"] == self.host.processes[row["pid"]].name.decode()
-        self.known = {process.pid: (process.start_ticks, process.cpu_ticks) for process in visible}
+        self.known = {process.pid: (process.start_ticks, self._cpu_ns(process)) for process in visible}
         self.last_uptime_ticks = self.host.uptime_ticks
         for pid in list(self.broken):
             self._mend(pid)
@@ -106,12 +112,15 @@ class HostStory(RuleBasedStateMachine):
         self.host.probe.close()
         assert self.host.tree.open_descriptors == 0
 
+    def _cpu_ns(self, process: Process) -> int:
+        return process.run_ns if self.has_clocks else process.cpu_ticks * NS_PER_CLOCK_TICK
+
     def _used(self, process: Process) -> int | None:
-        start_ticks, cpu_ticks = self.known.get(process.pid, (-1, 0))
+        start_ticks, cpu_ns = self.known.get(process.pid, (-1, 0))
         if start_ticks == process.start_ticks:
-            return process.cpu_ticks - cpu_ticks
+            return self._cpu_ns(process) - cpu_ns
         is_born = self.last_uptime_ticks is not None and process.start_ticks >= self.last_uptime_ticks
-        return process.cpu_ticks if is_born else None
+        return self._cpu_ns(process) if is_born else None
 
     def _draw(self, data: st.DataObject) -> Process:
         pid = data.draw(st.sampled_from(sorted(self.host.processes)))
@@ -120,10 +129,18 @@ class HostStory(RuleBasedStateMachine):
 
     def _mend(self, pid: int) -> None:
         self.broken.discard(pid)
-        self.host.tree.fail(f"{pid}/stat", None)
+        self.host.fail(pid, None)
         if pid in self.host.processes:
             self.host.show(self.host.processes[pid])
 
 
+class PolledHostStory(HostStory):
+    """The same where there are no clocks."""
+
+    has_clocks: ClassVar[bool] = False
+
+
 TestHostStory = HostStory.TestCase
 TestHostStory.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestPolledHostStory = PolledHostStory.TestCase
+TestPolledHostStory.settings = settings(max_examples=50, stateful_step_count=40, deadline=None)
