@@ -33,7 +33,8 @@ class OccupancyView(Struct, frozen=True):
     """How a sample is to be shown: room, order, and what it does not hold.
 
     `width` None is room without end, `trouble` says why the agent tells nothing (empty: it does), `unmeasured` is None where
-    it is not known, `has_letters` says whether the terminal has more than ASCII.
+    it is not known, `has_letters` says whether the terminal has more than ASCII. `filter` has words that must all be in the name
+    of a pod; `offset` groups are scrolled past.
     """
 
     width: int | None
@@ -47,6 +48,10 @@ class OccupancyView(Struct, frozen=True):
     keys: str = ""
     time_keys: str = ""
     moment: HistoryMoment | None = None
+    filter: str = ""
+    offset: int = 0
+    is_typing: bool = False
+    is_paused: bool = False
 
 
 class SharedGroup(Struct, frozen=True):
@@ -102,12 +107,17 @@ def _header(sample: Occupancy, groups: Sequence[SharedGroup], everywhere: frozen
         notes.append(f"{counted(sample.damaged, 'damaged batch')} left out")
     if sample.bad_rows:
         notes.append(f"{counted(sample.bad_rows, 'bad row')} left out")
-    order = f"by {view.sort}   {view.keys}".rstrip()
+    chosen = [f"by {view.sort}", _filter(view), "paused" if view.is_paused else "", view.keys]
+    order = "   ".join(filter(None, chosen))
     # What is known to be missing comes before the keys where a line is cut.
     told = list(filter(None, (order, "; ".join(dict.fromkeys(notes)), view.time_keys)))
     # Beside the name of the host: the numbers are not this machine's.
     host = f"{sample.host} (emulated resctrl)" if any(reading.emulated for reading in sample.pods) else sample.host
     return [heading(host, sample.at_wall_ns, view.now_wall_ns, view.trouble, view.moment), "   ".join(sums), "   ".join(told)]
+
+
+def _filter(view: OccupancyView) -> str:
+    return f"filter: {view.filter}{'_' if view.is_typing else ''}" if view.filter or view.is_typing else ""
 
 
 def _reasons_unmeasured(sample: Occupancy, view: OccupancyView) -> list[str]:
@@ -211,25 +221,39 @@ def _why(reading: PodReading, everywhere: frozenset[Missing]) -> str:
 # ---- lines ----------------------------------------------------------------------------------------
 
 
+def kept_by_filter(names: Sequence[str], words: str) -> bool:
+    """Whether one of some names has all words of a filter in it, in letters of either case."""
+    return any(all(word in name.casefold() for word in words.casefold().split()) for name in names)
+
+
+def offset_max(sample: Occupancy, view: OccupancyView) -> int:
+    """How many groups can be scrolled past."""
+    return max(0, sum(kept_by_filter([name for name, _ in group.pods], view.filter) for group in _in_order(sample, view)) - 1)
+
+
 def _rows(groups: Sequence[SharedGroup], everywhere: frozenset[Missing], sample: Occupancy, view: OccupancyView) -> list[Cells]:
     """A line for each pod, those of one group below each other, then the pods without values; the last sums up the rest."""
-    unmeasured = view.unmeasured or ()
-    wanted = len(sample.pods) + len(unmeasured)
+    kept = [group for group in groups if kept_by_filter([name for name, _ in group.pods], view.filter)]
+    kept = kept[min(view.offset, max(0, len(kept) - 1)) :]
+    unmeasured = [pod for pod in view.unmeasured or () if kept_by_filter([pod.pod], view.filter)]
+    wanted = len(sample.pods) + len(view.unmeasured or ())
     room = max(1, view.height - HEADER_LINES)
     # The last line is needed only where something has none.
-    left = room if wanted <= room else room - 1
+    left = room if sum(len(group.pods) for group in kept) + len(unmeasured) == wanted <= room else room - 1
     rows: list[Cells] = []
-    shown_groups = 0
-    for group in groups:
+    shown: list[SharedGroup] = []
+    for group in kept:
         if left < 1:
             break
         rows += _group_rows(group, everywhere, sample, view)[:left]
         left -= min(left, len(group.pods))
-        shown_groups += 1
+        shown.append(group)
     shown_pods = len(rows)
     rows += [(text_of(pod.pod), ABSENT, ABSENT, ABSENT, ABSENT, "", text_of(pod.reason)) for pod in unmeasured[:left]]
     if len(rows) < wanted:
-        rows.append(_others(len(sample.pods) - shown_pods, groups[shown_groups:], len(unmeasured) - (len(rows) - shown_pods)))
+        hidden = [group for group in groups if group not in shown]
+        missing = len(view.unmeasured or ()) - (len(rows) - shown_pods)
+        rows.append(_others(len(sample.pods) - shown_pods, hidden, missing))
     return rows
 
 

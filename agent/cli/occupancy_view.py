@@ -1,13 +1,11 @@
 """What `agentctl top --occupancy` shows at a moment."""
 
 import os
-import sys
 import time
-from collections.abc import Mapping
 from typing import ClassVar
 
 from agent.cli.call import Call
-from agent.cli.occupancy_render import LEVELS, SORTS, OccupancyView, render
+from agent.cli.occupancy_render import HEADER_LINES, SORTS, OccupancyView, offset_max, render
 from agent.cli.occupancy_sample import (
     OCCUPANCY_TABLE,
     Occupancy,
@@ -19,8 +17,12 @@ from agent.cli.occupancy_sample import (
 )
 from agent.cli.state_dir import check_state_dir
 from agent.cli.time_bounds import TimeBounds
+from agent.cli.top_help import occupancy_help
 from agent.cli.top_history import TICK_NS, HistoryReader, host_of, source_of
+from agent.cli.top_keys import HINT, HINT_ASCII
 from agent.cli.top_source import SpoolFollower, newest_sealed_rows
+from agent.cli.top_state import KeyRules, Scroll
+from agent.cli.top_style import STRONG, TITLE, Line, Span, fitted, line_of
 from agent.cli.top_view import Top
 from agent.model.errors import UnavailableError
 from agent.model.timebase import S
@@ -32,13 +34,11 @@ TREND_NS = 60 * S
 class OccupancyTop(Top[Occupancy]):
     """Who holds the cache and moves memory, by pod."""
 
-    sorts = SORTS
-    sort_by_key: ClassVar[Mapping[str, str]] = {"l": "llc", "b": "bw", "n": "name"}
+    rules: ClassVar[KeyRules] = KeyRules(SORTS, {"l": "llc", "b": "bw", "n": "name"}, has_tree=False)
 
     def __init__(self, call: Call) -> None:
         super().__init__(call)
         self._follower = SpoolFollower(self.state_dir, (OCCUPANCY_TABLE,), OccupancyTicks())
-        self._has_letters = _has_letters(getattr(sys.stdout, "encoding", None))
 
     def history(self) -> HistoryReader[Occupancy]:
         """The ticks of the past, each with those before it."""
@@ -82,25 +82,34 @@ class OccupancyTop(Top[Occupancy]):
         asked = {} if self.moment is None else {"asked_wall_ns": self.moment.asked_ns}
         return {**whole, "unmeasured": to_builtins(self._unmeasured(sample)), **asked}
 
-    def render(self, *, width: int | None, height: int, keys: tuple[str, str] = ("", "")) -> list[str]:
+    def draw(self, width: int | None, height: int, *, has_keys: bool) -> list[Line]:
         """The lines of the screen now. *Raises:* EvergaugeError."""
+        if self.state.shows_help:
+            return fitted(occupancy_help(), width, height)
         sample = self._current()
-        return render(
-            sample,
-            OccupancyView(
-                width=width,
-                height=height,
-                sort=self.sort,
-                now_wall_ns=time.time_ns(),
-                trouble=self.names.trouble,
-                pod_names=self.names.pods,
-                unmeasured=self._unmeasured(sample),
-                has_letters=self._has_letters,
-                keys=keys[0],
-                time_keys=keys[1],
-                moment=self.moment,
-            ),
+        view = OccupancyView(
+            width=width,
+            height=height,
+            sort=self.state.sort,
+            now_wall_ns=self.now_wall_ns(),
+            trouble=self.names.trouble,
+            pod_names=self.names.pods,
+            unmeasured=self._unmeasured(sample),
+            has_letters=self.has_letters,
+            keys=self._keys() if has_keys else "",
+            time_keys=(HINT if self.has_letters else HINT_ASCII) if has_keys else "",
+            moment=self.moment,
+            filter=self.state.filter,
+            is_typing=self.state.is_typing,
+            offset=self.state.offset,
+            is_paused=self.state.is_paused,
         )
+        self.scroll = Scroll(max(1, height - HEADER_LINES), offset_max(sample, view))
+        styles = {0: STRONG, HEADER_LINES - 1: TITLE}
+        return [line_of(Span(line, styles.get(place, ""))) for place, line in enumerate(render(sample, view))]
+
+    def _keys(self) -> str:
+        return "Enter keeps, Esc clears" if self.state.is_typing else f"(keys {' '.join(self.rules.sort_by_key)} q)   ? help"
 
     def _current(self) -> Occupancy:
         sample = self.sample()
@@ -115,12 +124,3 @@ class OccupancyTop(Top[Occupancy]):
         if self.moment is not None or self.names.trouble or self.names.listed is None:
             return None
         return unmeasured_of(self.names.listed, self.names.pods, sample.pods)
-
-
-def _has_letters(encoding: str | None) -> bool:
-    """Whether the letters of a trend can be printed."""
-    try:
-        LEVELS.encode(encoding or "ascii")
-    except (UnicodeEncodeError, LookupError):
-        return False
-    return True

@@ -5,13 +5,28 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from agent.cli.call import Call
+from agent.cli.problem import HostProblem
 from agent.cli.remedy import start_remedy
 from agent.cli.stored_rows import StoredRows
 from agent.cli.time_bounds import TimeBounds
 from agent.cli.top_history import HistoryReader, PastNames, host_of, source_of
+from agent.cli.top_keys import HINT, HINT_ASCII
+from agent.cli.top_problems import head_lines, problems
 from agent.cli.top_render import SORTS, ProcessView, render
-from agent.cli.top_sample import HOST_TABLES, PROCESS_TABLE, TICK_TABLES, Sample, sample_of
+from agent.cli.top_sample import (
+    BEFORE_NS,
+    EXIT_TABLE,
+    HOST_TABLES,
+    PROCESS_TABLE,
+    SCAN_TABLE,
+    TAIL_TABLE,
+    TICK_TABLES,
+    Sample,
+    sample_of,
+)
 from agent.cli.top_source import SpoolFollower, newest_sealed_sample
+from agent.cli.top_state import KeyRules
+from agent.cli.top_style import Line
 from agent.cli.top_ticks import ProcessTicks
 from agent.cli.top_view import Top
 from agent.model.errors import UnavailableError
@@ -26,8 +41,7 @@ HOST_REACH_NS = 15 * S
 class ProcessTop(Top[Sample]):
     """Who uses CPU and memory, by process and pod."""
 
-    sorts = SORTS
-    sort_by_key: ClassVar[Mapping[str, str]] = {"c": "cpu", "r": "rss", "p": "pod"}
+    rules: ClassVar[KeyRules] = KeyRules(SORTS, dict(zip("crinTap", SORTS, strict=True)))
 
     def __init__(self, call: Call) -> None:
         super().__init__(call)
@@ -43,12 +57,16 @@ class ProcessTop(Top[Sample]):
         others = [StoredRows(self.state_dir, table) for table in declared if table.name in (*TICK_TABLES[1:], *HOST_TABLES)]
 
         def sample_at(stamp_ns: int) -> Sample | None:
-            # All rows of a tick have its time; the host's are near it.
+            # All rows of a tick have its time. What there is beside processes is wanted of the minute before too.
             tick = TimeBounds(stamp_ns, stamp_ns + 1)
-            around = TimeBounds(stamp_ns - HOST_REACH_NS, stamp_ns + HOST_REACH_NS)
-            processes = source.rows.rows(tick)
-            rows = {rows.table: rows.rows(around if rows.table in HOST_TABLES else tick) for rows in others} if processes else {}
-            return sample_of(stamp_ns, host_of(processes), {PROCESS_TABLE: processes, **rows}) if processes else None
+            before = TimeBounds(stamp_ns - BEFORE_NS, stamp_ns + 1)
+            around = TimeBounds(stamp_ns - BEFORE_NS, stamp_ns + HOST_REACH_NS)
+            bounds = {TAIL_TABLE: tick, **dict.fromkeys((EXIT_TABLE, SCAN_TABLE), before), **dict.fromkeys(HOST_TABLES, around)}
+            rows = {PROCESS_TABLE: source.rows.rows(tick)}
+            if not rows[PROCESS_TABLE]:
+                return None
+            rows |= {stored.table: stored.rows(bounds[stored.table]) for stored in others}
+            return sample_of(stamp_ns, host_of(rows[PROCESS_TABLE]), rows)
 
         return HistoryReader(source, sample_at)
 
@@ -75,26 +93,37 @@ class ProcessTop(Top[Sample]):
     def document(self) -> object:
         """The newest tick as JSON."""
         from msgspec import to_builtins
+        from msgspec.structs import replace
 
-        sample = to_builtins(self.sample())
-        return sample if self.moment is None else {**sample, "asked_wall_ns": self.moment.asked_ns}
+        sample = self.sample()
+        whole = to_builtins({"problems": self._problems(sample), **to_builtins(replace(sample, before=()))})
+        del whole["before"]
+        return whole if self.moment is None else {**whole, "asked_wall_ns": self.moment.asked_ns}
 
-    def render(self, *, width: int | None, height: int, keys: tuple[str, str] = ("", "")) -> list[str]:
+    def _problems(self, sample: Sample) -> list[HostProblem]:
+        return problems(sample, sample.before, None if self.moment is not None else self.now_wall_ns())
+
+    def draw(self, width: int | None, height: int, *, has_keys: bool) -> list[Line]:
         """The lines of the screen now. *Raises:* EvergaugeError."""
         sample = self.sample()
         self.names.refresh(time.monotonic())
-        return render(
+        screen = render(
             sample,
             ProcessView(
                 width=width,
                 height=height,
-                sort=self.sort,
-                now_wall_ns=time.time_ns(),
+                state=self.state,
+                now_wall_ns=self.now_wall_ns(),
                 trouble=self.names.trouble,
                 pod_names=self._pod_names(sample),
                 user_name=self.names.user,
-                keys=keys[0],
-                time_keys=keys[1],
+                problems=self._problems(sample),
+                figures=head_lines(sample, width),
+                has_keys=has_keys,
+                has_letters=self.has_letters,
+                time_keys=HINT if self.has_letters else HINT_ASCII,
                 moment=self.moment,
             ),
         )
+        self.scroll = screen.scroll
+        return screen.lines

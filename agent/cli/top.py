@@ -4,7 +4,7 @@ import os
 
 from agent.cli.call import Call
 from agent.cli.option import NUMBER, SWITCH, Command, Option
-from agent.cli.render import WIDTH_LEAST
+from agent.cli.render import WIDTH_LEAST, is_colourful
 from agent.model.errors import MisuseError
 
 TYPE_CHECKING = False
@@ -16,6 +16,7 @@ INTERVAL_SECONDS = 1.0
 INTERVAL_SECONDS_LEAST = 0.1
 # Without a screen everything is shown; the samplers bound how much that is.
 LINES_UNBOUNDED = 100_000
+COLOUR = ("auto", "always", "never")
 
 
 def top(call: Call) -> int:
@@ -31,9 +32,12 @@ def top(call: Call) -> int:
 
         # No name, or this one: nothing is known of such a terminal, but that it prints lines.
         follow = print_on if call.environment.get("TERM", "") in ("", "dumb") else watch
-        follow(shown, call.output, interval_seconds)
+        follow(shown, call.output, interval_seconds, has_colour=_has_colour(call))
     else:
-        call.show(line.rstrip() for line in shown.render(width=_columns(call), height=LINES_UNBOUNDED))
+        from agent.cli.top_style import texts
+
+        lines = shown.lines(_columns(call), LINES_UNBOUNDED)
+        call.show(line.rstrip() for line in texts(lines, has_colour=_has_colour(call)))
     return 0
 
 
@@ -45,6 +49,12 @@ def _view(call: Call) -> "ProcessTop | OccupancyTop":
     from agent.cli.process_view import ProcessTop
 
     return ProcessTop(call)
+
+
+def _has_colour(call: Call) -> bool:
+    """What --color says; without it colours are for terminals that have them, and never where NO_COLOR is set."""
+    asked = call.text("--color") or "auto"
+    return is_colourful(call.output, call.environment) if asked == "auto" else asked == "always"
 
 
 def _columns(call: Call) -> int | None:
@@ -61,16 +71,17 @@ COMMANDS = (
     Command(
         "top",
         top,
-        about="who uses the host now: processes with their pods, or with --occupancy pods by cache; updates in place",
+        about="who uses the host now and what is wrong with it: processes, or with --occupancy pods by cache; updates in place",
         details="""\
-CPU% is of one core. The last line holds everything that is not shown by name, so that the lines sum up to the host;
-by pod, each pod's own line is its exact total. Keys: c by CPU, r by RSS, p by pod, q quits; Ctrl-Z stops it until `fg`.
+The head says what is wrong and who causes it; below are the processes, with the name of the program before its path. CPU% is of
+one core. The last line holds everything that is not shown by name, so that the lines sum up to the host; what ended since the
+last tick has the line before it. The wider the terminal, the more columns. Keys: c CPU, r RSS, i I/O, n network, T threads,
+a latest start, p pod; t tree, / filter, space pause, ? help, q quit; Ctrl-Z stops it until `fg`. docs/top.md has the rest.
 With --occupancy: how much of the last-level cache each pod holds, its memory bandwidth (in total, and to the memory of its
 own socket), and the trend of the sorted value over the last ticks (each line is scaled to its own maximum). Pods that
 share a group have one value, shown once. An unknown value is `-`, and WHY gives the reason. If some containers of a pod
-are not completely in its group, WHY counts those that are. Keys: l by cache, b by bandwidth, n by name, q quits.
-A narrow terminal shows fewer columns; one that can only print (TERM=dumb) prints one screen below the other.
-Without a terminal it is printed once, in full, with the command lines as the last column.
+are not completely in its group, WHY counts those that are. Keys: l by cache, b by bandwidth, n by name.
+A terminal that can only print (TERM=dumb) gets one screen below the other. Without a terminal it is printed once, in full.
 It also works without a running agent; the age of the data is shown.
 --at shows a moment of the past. The keys left and right go one tick back and forth, [ and ] a minute, { and } an hour; 0 or
 End returns to now. The first line gives the time of the tick and its distance from the requested moment. If there is no tick
@@ -80,9 +91,12 @@ within a minute, it gives the nearest ones before and after, and what table `gap
             Option(
                 "--sort",
                 "ORDER",
-                "cpu (default), rss or pod; with --occupancy llc (default), bw or name",
-                choices=("cpu", "rss", "pod", "llc", "bw", "name"),
+                "cpu (default), rss, io, net, threads, age or pod; with --occupancy llc (default), bw or name",
+                choices=("cpu", "rss", "io", "net", "threads", "age", "pod", "llc", "bw", "name"),
             ),
+            Option("--filter", "TEXT", "only what has these words in its command, user or pod, or this pid"),
+            Option("--tree", "", "processes below their parents", kind=SWITCH),
+            Option("--color", "WHEN", "auto (default: on terminals, unless NO_COLOR is set), always or never", choices=COLOUR),
             Option("--at", "WHEN", "show that moment: -20m, 03:12, 2024-01-31T03:12, with Z or +01:00 if not local time"),
             Option("--once", "", "print once and end", kind=SWITCH),
             Option("--interval", "SECONDS", f"how often it is drawn (default {INTERVAL_SECONDS:g})", kind=NUMBER),
@@ -90,6 +104,7 @@ within a minute, it gives the nearest ones before and after, and what table `gap
         examples=(
             "agentctl top",
             "agentctl top --once --sort rss | head -20",
+            "agentctl top --filter nginx --tree",
             "agentctl top --occupancy --sort bw",
             "# What was going on at twelve past three, and twenty minutes ago?",
             'agentctl top --at "03:12"',

@@ -1,21 +1,26 @@
-"""The keys of `agentctl top`: what a terminal sends for them, and which step in time each is. PURE."""
+"""The keys of `agentctl top`: what a terminal sends for them, and which steps in time some are. PURE."""
 
+from codecs import getincrementaldecoder
 from collections.abc import Iterator, Mapping
 
 from agent.model.timebase import S
 
-LEFT, RIGHT, END = "left", "right", "end"
-# What terminals send (xterm in both modes of the cursor keys, the Linux console, screen).
+LEFT, RIGHT, UP, DOWN = "left", "right", "up", "down"
+HOME, END, PAGE_UP, PAGE_DOWN = "home", "end", "page up", "page down"
+BACK_TAB, HELP = "back tab", "help"
+TAB, ENTER, ESCAPE, BACKSPACE, CLEAR = "\t", "\n", "\x1b", "\x7f", "\x15"
+# What terminals send (xterm in both modes of the cursor keys, the Linux console, screen, rxvt).
+_CURSOR = {"A": UP, "B": DOWN, "C": RIGHT, "D": LEFT, "H": HOME, "F": END}
 _SEQUENCES: Mapping[str, str] = {
-    "\x1b[D": LEFT,
-    "\x1bOD": LEFT,
-    "\x1b[C": RIGHT,
-    "\x1bOC": RIGHT,
-    "\x1b[F": END,
-    "\x1bOF": END,
-    "\x1b[4~": END,
-    "\x1b[8~": END,
+    **{f"\x1b{mode}{letter}": key for mode in "[O" for letter, key in _CURSOR.items()},
+    **{f"\x1b[{number}~": key for number, key in ((1, HOME), (7, HOME), (4, END), (8, END), (5, PAGE_UP), (6, PAGE_DOWN))},
+    "\x1b[Z": BACK_TAB,
+    "\x1bOP": HELP,
+    "\x1b[11~": HELP,
+    "\x1b[[A": HELP,
 }
+# Other codes of one of the keys.
+_SAME: Mapping[str, str] = {"\r": ENTER, "\x08": BACKSPACE}
 _SEQUENCE_CHARACTERS_MAX = max(map(len, _SEQUENCES))
 TICK_STEPS: Mapping[str, bool] = {LEFT: True, RIGHT: False}
 TIME_STEPS_NS: Mapping[str, int] = {"[": -60 * S, "]": 60 * S, "{": -3_600 * S, "}": 3_600 * S}
@@ -29,6 +34,13 @@ def is_cut(typed: str) -> bool:
     begin = typed.rfind("\x1b")
     rest = typed[begin + 1 :]
     return begin >= 0 and (not rest or (rest[0] in "[O" and not any(letter.isalpha() or letter == "~" for letter in rest[1:])))
+
+
+def is_cut_character(typed: bytes) -> bool:
+    """Whether the input ends within a character of UTF-8."""
+    decoder = getincrementaldecoder("utf-8")("replace")
+    decoder.decode(typed)
+    return bool(decoder.getstate()[0])
 
 
 def keys_of(typed: str) -> Iterator[str]:
@@ -50,5 +62,5 @@ def keys_of(typed: str) -> Iterator[str]:
                 position += 1
             position += 1
         else:
-            yield typed[position]
+            yield _SAME.get(typed[position], typed[position])
             position += 1

@@ -7,6 +7,7 @@ The parts of the process tables belong to one tick and are all of the host's CPU
 from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from agent.cli.top_command import command_of, program_name
 from agent.model.table import Value
@@ -23,6 +24,8 @@ HOST_TABLES = (HOST_TABLE, DISK_TABLE, NETWORK_TABLE)
 # How far a tick of the host may be from that of the processes, in the longer of their intervals; the usual one where none is known.
 NEAR_INTERVALS = 1.5
 INTERVAL_NS_USUAL = 1_000_000_000
+# What happened so long ago may still matter: a process that was killed for memory, memory that grew.
+BEFORE_NS = 60_000_000_000
 
 Named = dict[str, Value]
 RowsByTable = Mapping[str, Sequence[Named]]
@@ -138,7 +141,8 @@ class HostRows(Struct, frozen=True):
 class Sample(Struct, frozen=True):
     """All processes of a host at one moment (unix time in nanoseconds), and the host itself.
 
-    `bad_rows` counts the rows of the open spool that do not fit their table: what they say is not in the sample.
+    `bad_rows` counts the rows of the open spool that do not fit their table: what they say is not in the sample. `before` are the
+    samples of the minute before in their order, which may lack processes and tail.
     *Absent:* data of an earlier build have no rows of the host, no `scan` and nothing that ended.
     """
 
@@ -150,42 +154,60 @@ class Sample(Struct, frozen=True):
     ended: tuple[Ended, ...] = ()
     scan: ScanAccount | None = None
     machine: HostRows = HostRows()
+    before: "tuple[Sample, ...]" = ()
 
 
 def sample_of(at_wall_ns: int, host: str, rows: RowsByTable, bad_rows: int = 0) -> Sample:
-    """A sample of rows by column name: those of the tick itself, and of the host's ticks the nearest.
+    """A sample of rows by column name: those of the tick itself, of the host's ticks the nearest, and the minute before.
 
     Columns that are missing or of another type count as absent.
     """
-    tick = {table: [row for row in rows.get(table, ()) if row.get("timestamp") == at_wall_ns] for table in TICK_TABLES}
-    scan_row = tick[SCAN_TABLE][0] if tick[SCAN_TABLE] else None
-    elapsed_ns = _elapsed_ns(scan_row, tick[PROCESS_TABLE])
-    machine = _machine(at_wall_ns, elapsed_ns or INTERVAL_NS_USUAL, rows)
+    ticks, of_host = _by_stamp(rows, TICK_TABLES), _by_stamp(rows, HOST_TABLES)
+    earlier = sorted(stamp for stamp in ticks or of_host if at_wall_ns - BEFORE_NS <= stamp < at_wall_ns)
+    sample = tick_sample(at_wall_ns, host, ticks.get(at_wall_ns, {}), of_host)
+    before = tuple(tick_sample(stamp, host, ticks.get(stamp, {}), of_host) for stamp in earlier)
+    return replace(sample, bad_rows=bad_rows, before=before)
+
+
+def tick_sample(at_wall_ns: int, host: str, tick: RowsByTable, of_host: Mapping[int, RowsByTable]) -> Sample:
+    """A sample of the rows of one tick, with the nearest of the host's ticks, and without any before it."""
+    scan_row = next(iter(tick.get(SCAN_TABLE, ())), None)
+    processes = tick.get(PROCESS_TABLE, ())
+    elapsed_ns = _elapsed_ns(scan_row, processes)
+    machine = _machine(at_wall_ns, elapsed_ns or INTERVAL_NS_USUAL, of_host)
     started = _start_of(machine.host)
     return Sample(
         at_wall_ns,
         host,
-        tuple(_process(row, elapsed_ns, started) for row in tick[PROCESS_TABLE]),
-        tuple(_tail(row, elapsed_ns) for row in tick[TAIL_TABLE]),
-        bad_rows,
-        tuple(_ended(row) for row in tick[EXIT_TABLE]),
-        None if scan_row is None else _scan(scan_row, elapsed_ns),
-        machine,
+        tuple(_process(row, elapsed_ns, started) for row in processes),
+        tuple(_tail(row, elapsed_ns) for row in tick.get(TAIL_TABLE, ())),
+        ended=tuple(_ended(row) for row in tick.get(EXIT_TABLE, ())),
+        scan=None if scan_row is None else _scan(scan_row, elapsed_ns),
+        machine=machine,
     )
 
 
-def _machine(at_wall_ns: int, interval_ns: int, rows: RowsByTable) -> HostRows:
+def _by_stamp(rows: RowsByTable, tables: Sequence[str]) -> dict[int, dict[str, list[Named]]]:
+    """The rows of some tables by their time."""
+    found: dict[int, dict[str, list[Named]]] = {}
+    for table in tables:
+        for row in rows.get(table, ()):
+            if (at := _whole(row, "timestamp")) is not None:
+                found.setdefault(at, {}).setdefault(table, []).append(row)
+    return found
+
+
+def _machine(at_wall_ns: int, interval_ns: int, of_host: Mapping[int, RowsByTable]) -> HostRows:
     """The tick of the host that is nearest to a moment; nothing where none is near."""
-    stamps = {at for table in HOST_TABLES for row in rows.get(table, ()) if (at := _whole(row, "timestamp")) is not None}
-    nearest = min(stamps, key=lambda at: abs(at - at_wall_ns), default=None)
+    nearest = min(of_host, key=lambda at: abs(at - at_wall_ns), default=None)
     if nearest is None:
         return HostRows()
-    of_tick = {table: tuple(row for row in rows.get(table, ()) if row.get("timestamp") == nearest) for table in HOST_TABLES}
-    host = of_tick[HOST_TABLE][0] if of_tick[HOST_TABLE] else None
+    tables = of_host[nearest]
+    host = next(iter(tables.get(HOST_TABLE, ())), None)
     own_interval_ns = (_whole(host, "elapsed_ns") if host is not None else None) or INTERVAL_NS_USUAL
     if abs(nearest - at_wall_ns) > NEAR_INTERVALS * max(interval_ns, own_interval_ns):
         return HostRows()
-    return HostRows(host, of_tick[DISK_TABLE], of_tick[NETWORK_TABLE])
+    return HostRows(host, tuple(tables.get(DISK_TABLE, ())), tuple(tables.get(NETWORK_TABLE, ())))
 
 
 def _elapsed_ns(scan: Named | None, processes: Sequence[Named]) -> int | None:

@@ -6,12 +6,14 @@ import signal
 import sys
 import termios
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum, auto
 from typing import Protocol
 
-from agent.cli.top_keys import HINT, HINT_ASCII, is_cut, keys_of
+from agent.cli.top_keys import is_cut, is_cut_character, keys_of
+from agent.cli.top_style import Line, texts
+from agent.cli.top_writer import FrameWriter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,12 +22,11 @@ if TYPE_CHECKING:
 
     from agent.cli.output import Output
 
-QUIT_KEYS = ("q", "Q", "\x04")
-
 # The second screen of the terminal, so that what stood on the first comes back; the cursor is hidden meanwhile.
 _ENTER = "\x1b[?1049h\x1b[?25l"
-_LEAVE = "\x1b[?25h\x1b[?1049l"
-_HOME, _CLEAR_LINE, _CLEAR_REST = "\x1b[H", "\x1b[K", "\x1b[J"
+# Also ends a style: the last frame may be cut within one.
+_LEAVE = "\x1b[0m\x1b[?25h\x1b[?1049l"
+_HOME, _CLEAR, _CLEAR_LINE, _CLEAR_REST = "\x1b[H", "\x1b[2J", "\x1b[K", "\x1b[J"
 # So much is read at once, and so long the rest of a sequence is waited for.
 _KEYS_BYTES = 64
 _SEQUENCE_SECONDS = 0.05
@@ -41,58 +42,121 @@ class _Left(Enum):
 
 
 class Shown(Protocol):
-    """What the screen shows: a view of `agentctl top`. `sort_by_key` are the keys that choose its order."""
+    """What the screen shows: a view of `agentctl top`."""
 
-    sort: str
-
-    @property
-    def sort_by_key(self) -> Mapping[str, str]:
-        """The orders by their keys."""
-        ...
-
-    def step(self, key: str) -> bool:
-        """Go where a key goes in time; False: it is no such key. *Raises:* EvergaugeError."""
+    def press(self, key: str) -> bool:
+        """Do what a key asks for; True: the screen is to be left. *Raises:* EvergaugeError."""
         ...
 
     def sample(self) -> object:
         """Look for data. *Raises:* EvergaugeError when there is none."""
         ...
 
-    def render(self, *, width: int | None, height: int, keys: tuple[str, str] = ("", "")) -> list[str]:
-        """The lines of the screen now; `keys` say which keys choose an order, and which go in time. *Raises:* EvergaugeError."""
+    def lines(self, width: int | None, height: int, *, has_keys: bool = False) -> list[Line]:
+        """The lines of the screen now. `has_keys`: somebody can type. *Raises:* EvergaugeError."""
         ...
 
 
-def watch(top: Shown, output: "Output", interval_seconds: float) -> None:
+def watch(top: Shown, output: "Output", interval_seconds: float, *, has_colour: bool = False) -> None:
     """Draw until `q`. Without a terminal on standard input only a signal ends it. *Raises:* EvergaugeError."""
     # The first screen may fail, and its sentence belongs on the first screen.
     top.sample()
     keyboard = sys.stdin.fileno() if sys.stdin is not None and sys.stdin.isatty() else None
     with _wake_up() as waker:
         while True:
-            with _terminal(output, keyboard):
-                if _show_until_left(top, output, keyboard, waker, interval_seconds) is _Left.ENDED:
-                    return
+            screen = _LiveScreen(top, output, keyboard, waker, has_colour=has_colour)
+            with screen.on_terminal():
+                left = screen.show(interval_seconds)
+            if left is _Left.ENDED:
+                return
             # The terminal is the shell's again.
             _stop_ourselves()
 
 
-def print_on(top: Shown, output: "Output", interval_seconds: float) -> None:
+def print_on(top: Shown, output: "Output", interval_seconds: float, *, has_colour: bool = False) -> None:
     """Print one screen below the other until a signal ends it, where that is all a terminal can do. *Raises:* EvergaugeError."""
     while True:
         size = _size(output)
-        lines = top.render(width=size.columns, height=max(1, size.lines - 1))
+        lines = texts(top.lines(size.columns, max(1, size.lines - 1)), has_colour=has_colour)
         output.write("".join(f"{line.rstrip()}\n" for line in lines) + "\n")
         output.flush()
         time.sleep(interval_seconds)
 
 
-def _show_until_left(top: Shown, output: "Output", keyboard: int | None, waker: int, interval_seconds: float) -> "_Left":
-    while True:
-        _draw(top, output, has_keys=keyboard is not None)
-        left = _wait(top, keyboard, waker, time.monotonic() + interval_seconds)
-        if left is not None:
-            return left
+class _LiveScreen:
+    """One stay on the terminal: from the start, or from `fg`, to the end or to Ctrl-Z."""
+
+    def __init__(self, top: Shown, output: "Output", keyboard: int | None, waker: int, *, has_colour: bool) -> None:
+        self._top = top
+        self._output = output
+        self._keyboard = keyboard
+        self._waker = waker
+        self._has_colour = has_colour
+        self._writer = FrameWriter(output)
+        self._size: os.terminal_size | None = None
+
+    @contextmanager
+    def on_terminal(self) -> Iterator[None]:
+        """The terminal without echo and line editing, on its second screen; as it was when this ends, however it ends."""
+        before = termios.tcgetattr(self._keyboard) if self._keyboard is not None else None
+        try:
+            self._take_keys()
+            self._writer.offer(_ENTER)
+            yield
+        finally:
+            is_left = self._writer.finish(_LEAVE)
+            self._writer.close()
+            if self._keyboard is not None and before is not None:
+                # A terminal that takes nothing would be waited for until it does.
+                termios.tcsetattr(self._keyboard, termios.TCSADRAIN if is_left else termios.TCSANOW, before)
+
+    def show(self, interval_seconds: float) -> _Left:
+        """Draw at each interval, key and new size."""
+        while True:
+            self._draw()
+            left = self._wait(time.monotonic() + interval_seconds)
+            if left is not None:
+                return left
+
+    def _take_keys(self) -> None:
+        if self._keyboard is not None:
+            modes = termios.tcgetattr(self._keyboard)
+            modes[3] &= ~(termios.ICANON | termios.ECHO)
+            termios.tcsetattr(self._keyboard, termios.TCSANOW, modes)
+
+    def _draw(self) -> None:
+        size = _size(self._output)
+        lines = texts(self._top.lines(size.columns, size.lines, has_keys=self._keyboard is not None), has_colour=self._has_colour)
+        # What a smaller or larger terminal made of the screen before goes first.
+        begin = _HOME if size == self._size or self._size is None else _HOME + _CLEAR
+        self._size = size
+        # One write, no line break behind the last line: nothing flickers, nothing scrolls.
+        self._writer.offer(begin + "\n".join(line + _CLEAR_LINE for line in lines) + _CLEAR_REST)
+
+    def _wait(self, until: float) -> _Left | None:
+        """Wait for a key, a signal or the time; how the screen is to be left, None: it goes on."""
+        watched = [self._waker] if self._keyboard is None else [self._waker, self._keyboard]
+        while True:
+            ready, writable, _ = select.select(watched, self._writer.waits_on, [], max(0.0, until - time.monotonic()))
+            if writable:
+                self._writer.pump()
+            if ready or not writable or time.monotonic() >= until:
+                break
+        # The numbers of the signals that came.
+        came = os.read(self._waker, 64) if self._waker in ready else b""
+        if signal.SIGTSTP in came:
+            return _Left.STOPPED
+        if signal.SIGCONT in came:
+            # Another program may have left the terminal in its own mode.
+            self._take_keys()
+            self._size = os.terminal_size((0, 0))
+        if self._keyboard in ready and self._keyboard is not None:
+            return self._press(_read_keys(self._keyboard))
+        return None
+
+    def _press(self, typed: str) -> _Left | None:
+        # With nothing to read the terminal has gone.
+        return _Left.ENDED if not typed or any(self._top.press(key) for key in keys_of(typed)) else None
 
 
 def _stop_ourselves() -> None:
@@ -100,24 +164,6 @@ def _stop_ourselves() -> None:
     asked = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGTSTP)
     signal.signal(signal.SIGTSTP, asked)
-
-
-def _draw(top: Shown, output: "Output", *, has_keys: bool) -> None:
-    size = _size(output)
-    keys = (f"(keys {' '.join(top.sort_by_key)} q)", _time_keys()) if has_keys else ("", "")
-    lines = top.render(width=size.columns, height=size.lines, keys=keys)
-    # One write, no line break behind the last line: nothing flickers, nothing scrolls.
-    output.write(_HOME + "\n".join(line + _CLEAR_LINE for line in lines) + _CLEAR_REST)
-    output.flush()
-
-
-def _time_keys() -> str:
-    """The keys that go back and forth, in letters that the terminal has."""
-    try:
-        HINT.encode(getattr(sys.stdout, "encoding", None) or "ascii")
-    except (UnicodeEncodeError, LookupError):
-        return HINT_ASCII
-    return HINT
 
 
 def _size(output: "Output") -> os.terminal_size:
@@ -128,31 +174,10 @@ def _size(output: "Output") -> os.terminal_size:
     return size if size.columns and size.lines else _SIZE_LEAST
 
 
-def _wait(top: Shown, keyboard: int | None, waker: int, until: float) -> "_Left | None":
-    """Wait for a key, a signal or the time; how the screen is to be left, None: it goes on."""
-    watched = [waker] if keyboard is None else [waker, keyboard]
-    ready, _, _ = select.select(watched, [], [], max(0.0, until - time.monotonic()))
-    # The numbers of the signals that came.
-    came = os.read(waker, 64) if waker in ready else b""
-    if signal.SIGTSTP in came:
-        return _Left.STOPPED
-    if keyboard in ready and keyboard is not None:
-        typed = _read_keys(keyboard)
-        # The terminal has gone.
-        if not typed:
-            return _Left.ENDED
-        for key in keys_of(typed):
-            if key in QUIT_KEYS:
-                return _Left.ENDED
-            if not top.step(key):
-                top.sort = top.sort_by_key.get(key, top.sort)
-    return None
-
-
 def _read_keys(keyboard: int) -> str:
     """What was typed, sequences in whole: a key that is held down fills the buffer, and its last sequence would be cut in two."""
     typed = os.read(keyboard, _KEYS_BYTES)
-    while is_cut(typed.decode(errors="replace")) and len(typed) < 2 * _KEYS_BYTES:
+    while (is_cut(typed.decode(errors="replace")) or is_cut_character(typed)) and len(typed) < 2 * _KEYS_BYTES:
         if not select.select([keyboard], [], [], _SEQUENCE_SECONDS)[0]:
             # The key Esc itself.
             break
@@ -161,23 +186,6 @@ def _read_keys(keyboard: int) -> str:
             break
         typed += more
     return typed.decode(errors="replace")
-
-
-@contextmanager
-def _terminal(output: "Output", keyboard: int | None) -> Iterator[None]:
-    """The terminal without echo and line editing, on its second screen; as it was when this ends, however it ends."""
-    before = termios.tcgetattr(keyboard) if keyboard is not None else None
-    try:
-        if keyboard is not None and before is not None:
-            changed = [*before[:3], before[3] & ~(termios.ICANON | termios.ECHO), *before[4:]]
-            termios.tcsetattr(keyboard, termios.TCSADRAIN, changed)
-        output.write(_ENTER)
-        yield
-    finally:
-        if keyboard is not None and before is not None:
-            termios.tcsetattr(keyboard, termios.TCSADRAIN, before)
-        output.write(_LEAVE)
-        output.flush()
 
 
 def _end(number: int, _frame: "FrameType | None") -> "NoReturn":
@@ -190,7 +198,8 @@ def _wake_up() -> Iterator[int]:
     reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     replaced = {number: signal.signal(number, _end) for number in (signal.SIGTERM, signal.SIGHUP)}
     # SIGTSTP is only noted: stopped here, the shell would get a terminal without echo. Where it is ignored it stays so.
-    noted = [signal.SIGWINCH, *([signal.SIGTSTP] if signal.getsignal(signal.SIGTSTP) is not signal.SIG_IGN else [])]
+    stops = [signal.SIGTSTP] if signal.getsignal(signal.SIGTSTP) is not signal.SIG_IGN else []
+    noted = [signal.SIGWINCH, signal.SIGCONT, *stops]
     replaced |= {number: signal.signal(number, lambda _number, _frame: None) for number in noted}
     woken_before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     try:

@@ -3,19 +3,34 @@
 Batches are decoded only when a sample is asked for, and each sample is made once.
 """
 
-from agent.cli.top_sample import HOST_TABLES, PROCESS_TABLE, SCAN_TABLE, TAIL_TABLE, Named, Sample, sample_of
+from contextlib import suppress
+
+from msgspec.structs import replace
+
+from agent.cli.top_sample import (
+    BEFORE_NS,
+    HOST_TABLES,
+    PROCESS_TABLE,
+    SCAN_TABLE,
+    TAIL_TABLE,
+    Named,
+    Sample,
+    tick_sample,
+)
 from agent.model.errors import FormatError
 from agent.store.record import TableForm
 from agent.store.row_decoder import RowDecoder
 
-# Two ticks are enough to tell a table that is on its way from one that is empty.
+# Of so many ticks the named processes are kept: enough to tell a table that is on its way from one that is empty.
 TICKS_KEPT = 2
-# The host's newest tick may be younger than that of the processes; one of these is near it.
-HOST_TICKS_KEPT = 4
+# Of a minute of usual seconds everything else is kept, for what happened a moment ago.
+TICKS_BEFORE = 62
 # The usual tables of a tick; what ended has rows only where something did.
 _EXPECTED = (TAIL_TABLE, SCAN_TABLE)
+_LARGE = (PROCESS_TABLE, TAIL_TABLE)
 
 Batches = dict[str, list[tuple[TableForm, bytes]]]
+Rows = dict[str, list[Named]]
 
 
 class ProcessTicks:
@@ -24,22 +39,41 @@ class ProcessTicks:
     def __init__(self) -> None:
         self._by_stamp: dict[int, Batches] = {}
         self._of_host: dict[int, Batches] = {}
+        # Decoded rows of the host, and samples without any before them, by their stamps.
+        self._host_rows: dict[int, Rows] = {}
+        self._made: dict[int, Sample] = {}
+        self._bad_rows: dict[int, int] = {}
+        self._bad_of_host: dict[int, int] = {}
         # Made of what is kept now; None after a batch.
         self._sample: Sample | None = None
 
     def put(self, table: str, stamp_wall_ns: int, form: TableForm, rows: bytes) -> None:
-        """Take a batch in; the oldest tick goes when there are more than TICKS_KEPT, or HOST_TICKS_KEPT of the host."""
+        """Take a batch in; the oldest tick goes when there are more than TICKS_BEFORE, its processes after TICKS_KEPT."""
         self._sample = None
-        kept, most = (self._of_host, HOST_TICKS_KEPT) if table in HOST_TABLES else (self._by_stamp, TICKS_KEPT)
+        kept = self._of_host if table in HOST_TABLES else self._by_stamp
         kept.setdefault(stamp_wall_ns, {}).setdefault(table, []).append((form, rows))
-        while len(kept) > most:
-            del kept[next(iter(kept))]
+        if kept is self._of_host:
+            self._host_rows.pop(stamp_wall_ns, None)
+            # The newest sample may have had to do with an older tick of the host.
+            self._made.pop(next(reversed(self._by_stamp), 0), None)
+        else:
+            self._made.pop(stamp_wall_ns, None)
+        if len(kept) > TICKS_BEFORE:
+            gone = next(iter(kept))
+            del kept[gone]
+            (self._host_rows if kept is self._of_host else self._made).pop(gone, None)
+            (self._bad_of_host if kept is self._of_host else self._bad_rows).pop(gone, None)
+        if table in _LARGE and len(self._by_stamp) > TICKS_KEPT:
+            old = self._by_stamp[list(self._by_stamp)[-TICKS_KEPT - 1]]
+            for large in _LARGE:
+                old.pop(large, None)
 
     def newest(self, host: str) -> Sample | None:
         """The newest whole tick, None when there is none. *Raises:* FormatError when its rows are damaged."""
-        if self._sample is None:
-            stamp = self._newest_whole()
-            self._sample = None if stamp is None else self._decoded(stamp, host)
+        if self._sample is None and (stamp := self._newest_whole()) is not None:
+            sample = self._tick(stamp, host)
+            bad_rows = self._bad_rows[stamp] + self._bad_of_host.get(next(reversed(self._of_host), 0), 0)
+            self._sample = replace(sample, before=self._before(stamp, host), bad_rows=bad_rows)
         return self._sample
 
     def _newest_whole(self) -> int | None:
@@ -49,22 +83,38 @@ class ProcessTicks:
             stamps = [stamp for stamp in stamps if table in self._by_stamp[stamp]] or stamps
         return stamps[-1] if stamps else None
 
-    def _decoded(self, stamp: int, host: str) -> Sample:
-        rows: dict[str, list[Named]] = {}
-        bad_rows = 0
-        for table, batches in self._by_stamp[stamp].items():
-            rows[table], bad = _named_rows(batches, stamp)
-            bad_rows += bad
-        for at, tables in self._of_host.items():
+    def _before(self, stamp: int, host: str) -> tuple[Sample, ...]:
+        """The minute before a tick; ticks that cannot be read were counted as damaged when they were the newest."""
+        samples = []
+        for earlier in sorted(at for at in self._by_stamp if stamp - BEFORE_NS <= at < stamp):
+            with suppress(FormatError):
+                samples.append(self._tick(earlier, host))
+        return tuple(samples)
+
+    def _tick(self, stamp: int, host: str) -> Sample:
+        if stamp not in self._made:
+            rows: Rows = {}
+            bad_rows = 0
+            for table, batches in self._by_stamp[stamp].items():
+                rows[table], bad = _named_rows(batches, stamp)
+                bad_rows += bad
+            self._bad_rows[stamp] = bad_rows
+            self._made[stamp] = tick_sample(stamp, host, rows, self._decoded_host())
+        return self._made[stamp]
+
+    def _decoded_host(self) -> dict[int, Rows]:
+        """What is known of the host. What a damaged batch says of it is missing, and counted; the processes are not."""
+        for stamp, tables in self._of_host.items():
+            if stamp in self._host_rows:
+                continue
+            rows = self._host_rows[stamp] = {}
             for table, batches in tables.items():
                 try:
-                    named, bad = _named_rows(batches, at)
+                    rows[table], bad = _named_rows(batches, stamp)
                 except FormatError:
-                    # What a damaged batch says of the host is missing; the processes are not.
-                    named, bad = [], 1
-                rows.setdefault(table, []).extend(named)
-                bad_rows += bad
-        return sample_of(stamp, host, rows, bad_rows)
+                    rows[table], bad = [], 1
+                self._bad_of_host[stamp] = self._bad_of_host.get(stamp, 0) + bad
+        return self._host_rows
 
 
 def _named_rows(batches: list[tuple[TableForm, bytes]], stamp_wall_ns: int) -> tuple[list[Named], int]:

@@ -1,9 +1,11 @@
-"""The view of `agentctl top`: the newest sample or one of the past, with the names that it does not hold."""
+"""The view of `agentctl top`: the newest sample or one of the past, what a person chose to see, and names of pods and users."""
 
+import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from typing import ClassVar, Generic, Protocol, TypeVar
+
+from msgspec.structs import replace
 
 from agent.cli.call import Call
 from agent.cli.span import moment_of
@@ -11,7 +13,14 @@ from agent.cli.top_heading import HistoryMoment
 from agent.cli.top_history import HistoryReader
 from agent.cli.top_keys import NOW_KEYS, TICK_STEPS, TIME_STEPS_NS
 from agent.cli.top_names import Names
+from agent.cli.top_state import FILTER_CHARACTERS_MAX, NO_TREE, KeyRules, Scroll, TopState, on_key
+from agent.cli.top_style import Line, Span
+from agent.cli.width import ELLIPSIS
 from agent.model.errors import MisuseError, UnavailableError
+
+# All that a screen has beyond ASCII: cut text, branches of a tree, keys, levels of a trend.
+_LETTERS = f"{ELLIPSIS}│└├←→▁▂▃▄▅▆▇█"
+ELLIPSIS_ASCII = "~"
 
 
 class Stamped(Protocol):
@@ -32,15 +41,13 @@ class Top(ABC, Generic[StampedT]):
     *Raises:* MisuseError where `--sort` names no order of the view.
     """
 
-    # The orders that it knows, the usual first, and the keys that choose them.
-    sorts: ClassVar[tuple[str, ...]]
-    sort_by_key: ClassVar[Mapping[str, str]]
+    # Its orders, the usual first, and what keys mean in it.
+    rules: ClassVar[KeyRules]
 
     def __init__(self, call: Call) -> None:
-        sort = call.text("--sort") or self.sorts[0]
-        if sort not in self.sorts:
-            raise MisuseError("--sort", f"{sort!r} is no order of this view", f"write one of {', '.join(self.sorts)}")
-        self.sort = sort
+        self.state = _first_state(call, self.rules)
+        self.has_letters = _has_letters(getattr(sys.stdout, "encoding", None))
+        self.scroll = Scroll()
         self.state_dir = call.state_dir()
         self.names = Names(call)
         self._sealed: StampedT | None = None
@@ -48,6 +55,9 @@ class Top(ABC, Generic[StampedT]):
         self.moment: HistoryMoment | None = None
         self._past: StampedT | None = None
         self._history: HistoryReader[StampedT] | None = None
+        # What stands still while it is paused, and since when.
+        self._held: StampedT | None = None
+        self._held_wall_ns = 0
         asked_ns = moment_of(call, "--at", time.time_ns())
         if asked_ns is not None:
             self._show_moment(asked_ns)
@@ -69,8 +79,8 @@ class Top(ABC, Generic[StampedT]):
         """The newest sample as JSON holds it. *Raises:* EvergaugeError."""
 
     @abstractmethod
-    def render(self, *, width: int | None, height: int, keys: tuple[str, str] = ("", "")) -> list[str]:
-        """The lines of the screen now. *Raises:* EvergaugeError."""
+    def draw(self, width: int | None, height: int, *, has_keys: bool) -> list[Line]:
+        """The lines of the screen now. `has_keys`: somebody can type. *Raises:* EvergaugeError."""
 
     @abstractmethod
     def history(self) -> HistoryReader[StampedT]:
@@ -82,12 +92,33 @@ class Top(ABC, Generic[StampedT]):
             if self._past is None:
                 raise self.nothing()
             return self._past
+        if self.state.is_paused and self._held is not None:
+            return self._held
         newest = self.from_open_spool() or self._sealed
         if newest is None:
             newest = self._sealed = self.sealed()
         if newest is None:
             raise self.nothing()
+        self._held, self._held_wall_ns = newest, time.time_ns()
         return newest
+
+    def now_wall_ns(self) -> int:
+        """Now; while it is paused, when what is shown was new."""
+        return self._held_wall_ns if self.state.is_paused and self._held is not None else time.time_ns()
+
+    def press(self, key: str) -> bool:
+        """Do what a key asks for; True: the screen is to be left. *Raises:* EvergaugeError."""
+        is_text = self.state.is_typing or self.state.shows_help
+        if is_text or not self.step(key):
+            self.state = on_key(self.state, key, self.rules, self.scroll) or self.state
+        return self.state.is_ended
+
+    def lines(self, width: int | None, height: int, *, has_keys: bool = False) -> list[Line]:
+        """The screen in letters that the terminal has. *Raises:* EvergaugeError."""
+        drawn = self.draw(width, height, has_keys=has_keys)
+        if self.has_letters:
+            return drawn
+        return [tuple(Span(span.text.replace(ELLIPSIS, ELLIPSIS_ASCII), span.style) for span in line) for line in drawn]
 
     def step(self, key: str) -> bool:
         """Go where a key goes in time; False: it is no such key. *Raises:* EvergaugeError."""
@@ -127,3 +158,27 @@ class Top(ABC, Generic[StampedT]):
         if self._history is None:
             self._history = self.history()
         return self._history
+
+
+def _first_state(call: Call, rules: KeyRules) -> TopState:
+    """What the options ask for. *Raises:* MisuseError."""
+    sort = call.text("--sort") or rules.sorts[0]
+    if sort not in rules.sorts:
+        raise MisuseError("--sort", f"{sort!r} is no order of this view", f"write one of {', '.join(rules.sorts)}")
+    if call.has("--tree") and not rules.has_tree:
+        raise MisuseError("--tree", "this view has no tree", "leave it out")
+    if call.has("--tree") and sort == NO_TREE:
+        raise MisuseError("--tree", "an order by pods has no tree", "leave it out, or write another --sort")
+    kept = call.text("--filter") or ""
+    if len(kept) > FILTER_CHARACTERS_MAX:
+        raise MisuseError("--filter", f"{len(kept)} characters are too many", f"write at most {FILTER_CHARACTERS_MAX}")
+    return replace(TopState(sort), filter=kept, is_tree=call.has("--tree"))
+
+
+def _has_letters(encoding: str | None) -> bool:
+    """Whether the terminal has all letters that a screen may use."""
+    try:
+        _LETTERS.encode(encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True

@@ -163,7 +163,7 @@ def test_the_view_of_processes_takes_no_order_of_this_one(tmp_path: Path) -> Non
     """Neither does it sort processes by cache."""
     output, warnings = io.StringIO(), io.StringIO()
     assert run(["top", "--sort", "llc", "--state-dir", str(tmp_path)], {}, output, warnings) == 64
-    assert "cpu, rss, pod" in warnings.getvalue()
+    assert "cpu, rss, io, net, threads, age, pod" in warnings.getvalue()
 
 
 @pytest.mark.parametrize(("encoding", "last"), [("utf-8", "█"), ("ascii", "@"), ("latin-1", "@")])

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.cli.top_keys import END, LEFT, RIGHT, is_cut, keys_of
+from agent.cli.top_keys import BACKSPACE, DOWN, END, ENTER, HELP, HOME, LEFT, PAGE_DOWN, PAGE_UP, RIGHT, UP, is_cut, keys_of
 
 
 @pytest.mark.parametrize(
@@ -16,8 +16,11 @@ from agent.cli.top_keys import END, LEFT, RIGHT, is_cut, keys_of
         ("\x1b[F\x1bOF\x1b[4~\x1b[8~", [END] * 4),
         ("[]{}0", ["[", "]", "{", "}", "0"]),
         ("c\x1b[Dq", ["c", LEFT, "q"]),
-        # Up, page down, F1 and Ctrl with an arrow are none of ours, and no letter of them is.
-        ("\x1b[Ac\x1b[6~c\x1bOPc\x1b[1;5Dc", ["c"] * 4),
+        ("\x1b[A\x1bOA\x1b[B\x1bOB", [UP, UP, DOWN, DOWN]),
+        ("\x1b[5~\x1b[6~\x1b[H\x1b[1~\x1b[7~\x1bOP", [PAGE_UP, PAGE_DOWN, HOME, HOME, HOME, HELP]),
+        ("\r\n\x08\x7f", [ENTER, ENTER, BACKSPACE, BACKSPACE]),
+        # Delete, F5 and Ctrl with an arrow are none of ours, and no letter of them is.
+        ("\x1b[3~c\x1b[15~c\x1b[1;5Dc", ["c"] * 3),
         ("\x1b[", []),
         ("\x1b", ["\x1b"]),
     ],
