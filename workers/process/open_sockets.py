@@ -15,10 +15,12 @@ _REASONS = {ENOENT: Absence.VANISHED, ESRCH: Absence.VANISHED, EACCES: Absence.N
 
 
 class SocketLister:
-    """Reads below one proc root, at most `FILES_PER_TICK_MAX` open files between two calls of `begin_tick`."""
+    """Reads below one proc root: at most `files_max` open files of a process, and FILES_PER_TICK_MAX between two calls of
+    `begin_tick`."""
 
-    def __init__(self, proc_root: str) -> None:
+    def __init__(self, proc_root: str, files_max: int = FILES_MAX) -> None:
         self._root = proc_root
+        self._files_max = files_max
         self._left = FILES_PER_TICK_MAX
         self._namespace = self._namespace_of("self")
 
@@ -47,12 +49,12 @@ class SocketLister:
             os.close(folder)
 
     def _read_folder(self, folder: int) -> frozenset[int] | Absence:
-        if os.fstat(folder).st_size > FILES_MAX:
+        if os.fstat(folder).st_size > self._files_max:
             return Absence.TOO_MANY
         found: set[int] = set()
         with os.scandir(folder) as entries:
             for number, entry in enumerate(entries):
-                if number >= FILES_MAX:
+                if number >= self._files_max:
                     return Absence.TOO_MANY
                 if self._left <= 0:
                     return Absence.INCOMPLETE
