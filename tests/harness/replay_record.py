@@ -2,8 +2,8 @@
 
     PYTHONPATH=tests:scripts/bench .venv/bin/python -m harness.replay_record [NAME ...]
 
-Every real sequence runs in pid, mount and cgroup namespaces of its own, in which there is nothing but its processes; those of other
-kernels and hosts are made of them by changing files. Afterwards `python -m harness.replay_rows` writes the rows that they become.
+Only processes that a sequence starts itself are recorded, in a cgroup namespace of their own; those of other kernels and hosts
+are made of them by changing files. Afterwards `python -m fakes.replay_host` writes the rows that they become.
 """
 
 import errno
@@ -12,42 +12,72 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from harness.replay import Content, RecordedTick, Recording, save
+from harness.replay import Content, RecordedTick, Recording, clock_of, save
+from msgspec import Struct
+
+from workers.framework.netlink import DatagramSlots, family_id, generic_socket
+from workers.framework.netlink_message import pack_attribute, pack_generic
+from workers.process.exits.taskstats import SLOT_BYTES, SLOTS
+from workers.process.exits.taskstats_record import COMMAND_GET, FAMILY, REGISTER_CPUMASK, parse_datagram
 
 FILES = ("stat", "schedstat", "statm", "status", "io", "cgroup", "cmdline", "smaps_rollup")
 READ_BYTES_MAX = 1 << 20
 # The wall clock of the recordings: a date that says nothing.
 WALL_NS = 1_700_000_000 * 10**9
 MOUNTINFO = b"22 1 0:21 / /proc rw,nosuid,nodev,noexec,relatime shared:1 - proc proc rw\n"
-VMSTAT = ("pgsteal_kswapd", "pgsteal_direct", "pswpin", "pswpout", "pgmajfault")
+VMSTAT = (b"pgsteal_", b"pswp", b"pgmajfault", b"workingset_")
+CPUS = "/sys/devices/system/cpu/possible"
+PROC = Path("/proc")
+THREADS_MAX = 8
 TICKS = 12
 PERIOD_SECONDS = 0.25
 
 
-def snapshot(root: Path) -> tuple[list[str], dict[str, Content], dict[str, int], dict[str, list[str]]]:
-    """The names, files, owners and further directories of one moment; each process is read as fast as can be."""
-    names = os.listdir(root)
-    files: dict[str, Content] = {"self/mountinfo": MOUNTINFO, "self/status": b"CapEff:\t000001ffffffffff\n"}
-    for name in ("loadavg", "uptime"):
-        files[name] = _read(root / name)
-    files["vmstat"] = _vmstat(root)
-    owners: dict[str, int] = {}
-    lists: dict[str, list[str]] = {}
-    for pid in filter(str.isdecimal, names):
+class Snapshot(Struct):
+    """One moment: names, files, owners, clocks and further directories of the processes below this one."""
+
+    names: list[str]
+    files: dict[str, Content]
+    owners: dict[str, int]
+    clocks: dict[str, int]
+    lists: dict[str, list[str]]
+
+
+def snapshot() -> Snapshot:
+    """Each process is read as fast as can be, after the listing."""
+    found = Snapshot([], {"self/mountinfo": MOUNTINFO, "loadavg": b"0.00 0.00 0.00 1/200 1\n", "vmstat": _vmstat()}, {}, {}, {})
+    found.names = _family()
+    for pid in found.names:
+        with suppress(OSError):
+            found.clocks[pid] = time.clock_gettime_ns(clock_of(int(pid)))
         for file in FILES:
-            files[f"{pid}/{file}"] = _read(root / pid / file)
+            found.files[f"{pid}/{file}"] = _read(PROC / pid / file)
         with suppress(OSError):
-            owners[pid] = os.stat(root / pid).st_uid
+            found.owners[pid] = os.stat(PROC / pid).st_uid
         with suppress(OSError):
-            lists[f"{pid}/task"] = os.listdir(root / pid / "task")
-        for thread in lists.get(f"{pid}/task", [])[:8]:
-            files[f"{pid}/task/{thread}/stat"] = _read(root / pid / "task" / thread / "stat")
-            files[f"{pid}/task/{thread}/schedstat"] = _read(root / pid / "task" / thread / "schedstat")
-    return [name for name in names if name.isdecimal() or name in ("self", "meminfo")], files, owners, lists
+            found.lists[f"{pid}/task"] = os.listdir(PROC / pid / "task")
+        for thread in found.lists.get(f"{pid}/task", [])[:THREADS_MAX]:
+            for file in ("stat", "schedstat"):
+                found.files[f"{pid}/task/{thread}/{file}"] = _read(PROC / pid / "task" / thread / file)
+    found.names += ["self", "meminfo"]
+    return found
+
+
+def _family() -> list[str]:
+    """The processes below this one, in the order of the listing; it is no part of them itself."""
+    parents = {}
+    names = [name for name in os.listdir(PROC) if name.isdecimal()]
+    for name in names:
+        line = _read(PROC / name / "stat")
+        if isinstance(line, bytes):
+            parents[name] = line.rpartition(b")")[2].split()[1].decode()
+    found = {str(os.getpid())}
+    while more := {name for name, parent in parents.items() if parent in found} - found:
+        found |= more
+    return [name for name in names if name in found and name != str(os.getpid())]
 
 
 def _read(path: Path) -> Content:
@@ -68,35 +98,63 @@ def _neutral(content: bytes) -> bytes:
     return content
 
 
-def _vmstat(root: Path) -> Content:
-    content = _read(root / "vmstat")
+def _vmstat() -> Content:
+    content = _read(PROC / "vmstat")
     if isinstance(content, int):
         return content
-    return b"".join(line for line in content.splitlines(keepends=True) if line.startswith(tuple(name.encode() for name in VMSTAT)))
+    return b"".join(line for line in content.splitlines(keepends=True) if line.startswith(VMSTAT))
 
 
-def record(about: str, root: Path, *, ticks: int = TICKS, between: Callable[[int], None] = lambda _tick: None) -> Recording:
-    """So many ticks of a proc mount, each with what differs from the one before."""
-    recording = Recording(about, [])
-    files: dict[str, Content] = {}
-    owners: dict[str, int] = {}
-    lists: dict[str, list[str]] = {}
-    for number in range(ticks):
-        between(number)
+def record(about: str) -> Recording:
+    """The ticks of a sequence that runs, each with what differs from the one before."""
+    listener = ExitListener()
+    recording = Recording(about, [], listener.family)
+    before = Snapshot([], {}, {}, {}, {})
+    known: set[str] = {str(os.getpid())}
+    for _ in range(TICKS):
         boot_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME)
-        names, new_files, new_owners, new_lists = snapshot(root)
-        gone = [path for known in (files, owners, lists) for path in known if path not in {**new_files, **new_owners, **new_lists}]
+        now = snapshot()
+        known.update(now.names)
+        wall_ns = WALL_NS + boot_ns - (recording.ticks[0].boot_ns if recording.ticks else boot_ns)
+        paths = {**now.files, **now.owners, **now.lists}
         recording.ticks.append(
             RecordedTick(
-                boot_ns, WALL_NS + boot_ns - (recording.ticks[0].boot_ns if recording.ticks else boot_ns), boot_ns, names,
-                {path: content for path, content in new_files.items() if files.get(path) != content}, gone,
-                {path: uid for path, uid in new_owners.items() if owners.get(path) != uid},
-                {path: listed for path, listed in new_lists.items() if lists.get(path) != listed},
+                boot_ns, wall_ns, boot_ns, now.names,
+                {path: content for path, content in now.files.items() if before.files.get(path) != content},
+                [path for path in {**before.files, **before.owners, **before.lists} if path not in paths],
+                {path: uid for path, uid in now.owners.items() if before.owners.get(path) != uid},
+                {path: listed for path, listed in now.lists.items() if before.lists.get(path) != listed},
+                now.clocks, listener.of_family(known),
             )
         )  # fmt: skip
-        files, owners, lists = new_files, new_owners, new_lists
+        before = now
         time.sleep(PERIOD_SECONDS)
     return recording
+
+
+class ExitListener:
+    """Taskstats datagrams of the processes of a sequence. *Source:* linux/Documentation/accounting/taskstats.rst."""
+
+    def __init__(self) -> None:
+        self._socket = generic_socket(buffer_bytes=8 << 20)
+        self.family = family_id(self._socket, FAMILY)
+        order = pack_generic(COMMAND_GET, pack_attribute(REGISTER_CPUMASK, Path(CPUS).read_bytes().strip() + b"\0"))
+        self._socket.order(self.family, order)
+        self._slots = DatagramSlots(self._socket, slots=SLOTS, slot_bytes=SLOT_BYTES)
+
+    def of_family(self, known: set[str]) -> list[bytes]:
+        """What came since the last call, of processes that were listed, or whose parent is one of these."""
+        found = []
+        while count := self._slots.receive():
+            for number, length in enumerate(self._slots.lengths(count)):
+                datagram = bytes(self._slots.data[number * SLOT_BYTES : number * SLOT_BYTES + length])
+                parsed = parse_datagram(datagram, self.family)
+                if parsed is not None and parsed.thread is not None:
+                    thread = parsed.thread
+                    if {str(thread.pid), str(thread.ppid), str(thread.tgid)} & known:
+                        known.add(str(thread.tgid))
+                        found.append(datagram)
+        return found
 
 
 # ---- sequences of real processes: each runs inside of its namespaces ------------------------------------
@@ -150,16 +208,16 @@ def _inside(name: str) -> Recording:
         if name == "mixed":
             stack.enter_context(running(program, ["mixed", 36]))
             stack.enter_context(running(program, ["threads", 2, 4, 200]))
-            return record("sleeping, light and heavy processes, two of them with threads", Path("/proc"))
+            return record("sleeping, light and heavy processes, two of them with threads")
         if name == "churn":
-            loops = [stack.enter_context(running(program, ["churn", f"burn-{kind}", 60, 200, 3000, 4, kind])) for kind in CHURNS]
+            loops = [stack.enter_context(running(program, ["churn", f"burn-{kind}", 20, 200, 30000, 8, kind])) for kind in CHURNS]
             for loop in loops:
                 assert loop.stdin is not None
                 loop.stdin.write("\n")
                 loop.stdin.flush()
-            return record("fork loops: plain ones, with an exec, with a dead parent, with threads", Path("/proc"))
+            return record("fork loops: plain ones, with an exec, with a dead parent, with threads")
         _script(stack, ZOMBIES if name == "zombies" else HOSTILE)
-        return record(REAL[name], Path("/proc"))
+        return record(REAL[name])
 
 
 CHURNS = ("plain", "exec", "orphan", "threads")
@@ -195,6 +253,7 @@ def _backwards(recording: Recording) -> Recording:
             name, _, file = path.partition("/")
             if isinstance(content, bytes) and name.isdecimal() and int(name) % 2 and file in ("stat", "schedstat", "io"):
                 tick.files[path] = _fallen(file, content)
+        tick.clocks = {name: time_ns // (1 + int(name) % 2) for name, time_ns in tick.clocks.items()}
     recording.about = "counters that fall: CPU times, run times and I/O of every second process are halved in the middle"
     return recording
 
@@ -215,12 +274,14 @@ def _fallen(file: str, content: bytes) -> bytes:
 
 
 def _old(recording: Recording) -> Recording:
-    """A kernel without schedstat, task I/O accounting and smaps_rollup."""
+    """A kernel without schedstat, task I/O accounting and smaps_rollup, and no numbers of our own."""
+    recording.taskstats_family = 0
     for tick in recording.ticks:
+        tick.clocks, tick.exits = {}, []
         for path in tick.files:
             if path.rpartition("/")[2] in ("schedstat", "io", "smaps_rollup"):
                 tick.files[path] = errno.ENOENT
-    recording.about = "a kernel without schedstat, without task I/O accounting and without smaps_rollup"
+    recording.about = "a kernel without schedstat, task I/O accounting, smaps_rollup and exit records, and a /proc of other numbers"
     return recording
 
 
@@ -250,8 +311,8 @@ def main() -> None:
         if name in CHANGED:
             save(name, CHANGED[name](load("mixed")))
         else:
-            words = ["unshare", "--pid", "--fork", "--mount-proc", "--cgroup", "--kill-child", sys.executable, "-m", __spec__.name]
-            subprocess.run([*words, "--inside", name], check=True)
+            words = ["unshare", "--cgroup", sys.executable, "-m", "harness.replay_record", "--inside", name]
+            subprocess.run(words, check=True)
         print(f"{name}: recorded")
 
 
