@@ -14,6 +14,8 @@ from agent.cli.top_sample import Ended, NamedProcess
 STARTS_PER_SECOND_MANY = 100.0
 # So many leave a core little else to do: a fork, exec and exit cost about half a millisecond of CPU.
 STARTS_PER_SECOND_STORM = 1_000.0
+# The part of all that ended from which on it is said that one process starts them.
+NEARLY_ALL = 0.8
 # One death by a signal may be anything; the third of one command within a minute is a loop.
 CRASHES_LEAST = 3
 # Non-zero exits are usual for short commands (grep, test); what has run for so long was a service or a job.
@@ -38,19 +40,20 @@ def fork_storm(evidence: Evidence) -> Iterator[HostProblem]:
     if rate is None or rate < STARTS_PER_SECOND_MANY:
         return
     severity = Severity.WARNING if rate >= STARTS_PER_SECOND_STORM else Severity.NOTICE
-    deaths, parents = _deaths(evidence)
-    command = deaths.most_common(1)[0][0] if deaths else None
-    parent = _parent(evidence, parents)
-    blamed: list[Culprit] = [] if parent is None else [parent]
-    if command is not None:
-        blamed.append(Culprit("command", text_of(command), share=deaths[command] / deaths.total()))
+    parent = _parent(evidence)
+    command = _command(evidence, parent)
+    text = f"{_storm(rate, parent, command)}{_cost(evidence)}"
+    yield HostProblem(severity, "fork_storm", text, tuple(culprit for culprit in (parent, command) if culprit is not None))
+
+
+def _storm(rate: float, parent: Culprit | None, command: Culprit | None) -> str:
     if parent is None:
-        what = f"mostly {text_of(command)}" if command is not None else "which ones is not known"
-        subject = f"{rate:.0f} processes a second start: {what}"
-    else:
-        what = f", mostly {text_of(command)}" if command is not None and command != parent.name else ""
-        subject = f"{name_of(parent)} starts {rate:.0f} processes a second{what}"
-    yield HostProblem(severity, "fork_storm", f"{subject}{_cost(evidence)}", tuple(blamed))
+        what = f"mostly {command.name}" if command is not None else "which ones is not known"
+        return f"{rate:.0f} processes a second start: {what}"
+    what = f", mostly {command.name}" if command is not None and command.name != parent.name else ""
+    if (parent.share or 0.0) >= NEARLY_ALL:
+        return f"{name_of(parent)} starts {rate:.0f} processes a second{what}"
+    return f"{rate:.0f} processes a second start, most by {name_of(parent)}{what}"
 
 
 def starts_per_second(evidence: Evidence) -> float | None:
@@ -66,25 +69,28 @@ def starts_per_second(evidence: Evidence) -> float | None:
     return evidence.host.per_second(evidence.host.processes_started)
 
 
-def _deaths(evidence: Evidence) -> tuple[Counter[str], Counter[int]]:
-    """The deaths of the tick by command, and by parent where that is known."""
-    commands: Counter[str] = Counter()
+def _parent(evidence: Evidence) -> Culprit | None:
+    """The process that started the most of what ended, None where that is not known: sums have no parent."""
     parents: Counter[int] = Counter()
     for ended in evidence.sample.ended:
-        if (command := known_command(ended)) is not None:
-            commands[command] += ended.deaths
         if ended.ppid is not None and ended.ppid > 1:
             parents[ended.ppid] += ended.deaths
-    return commands, parents
+    for pid, deaths in parents.most_common(1):
+        known = _process(evidence, pid)
+        return culprit_of(known, deaths / parents.total()) if known is not None else None
+    return None
 
 
-def _parent(evidence: Evidence, parents: Counter[int]) -> Culprit | None:
-    """The process that started most of them, None where that is not known."""
-    if not parents:
-        return None
-    pid = parents.most_common(1)[0][0]
-    known = next((process for process in evidence.sample.processes if process.pid == pid), None)
-    return culprit_of(known, parents[pid] / parents.total()) if known is not None else None
+def _command(evidence: Evidence, parent: Culprit | None) -> Culprit | None:
+    """The command of which the most ended: of the parent's children where it is known."""
+    commands: Counter[str] = Counter()
+    for ended in evidence.sample.ended:
+        command = known_command(ended)
+        if command is not None and (parent is None or ended.ppid == parent.pid):
+            commands[command] += ended.deaths
+    for command, deaths in commands.most_common(1):
+        return Culprit("command", text_of(command), share=deaths / commands.total())
+    return None
 
 
 def _cost(evidence: Evidence) -> str:

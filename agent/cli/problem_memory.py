@@ -20,6 +20,8 @@ AVAILABLE_LITTLE = 0.15
 HELD_PART = 0.3
 # The time in which something waited for memory; a healthy host shows none at all.
 WAITING_PART = 0.1
+# A program that starts reads some tens of pages once.
+FAULTS_PER_SECOND = 100.0
 # In so much of the time nothing at all went on for lack of memory.
 STANDSTILL_PART = 0.2
 # Pages that go both ways are not cold ones put aside: they are needed again at once.
@@ -174,10 +176,10 @@ def memory_wait(evidence: Evidence) -> Iterator[HostProblem]:
     if waiting is None or waiting < WAITING_PART:
         return
     available, total = host.memory_available_bytes, host.memory_total_bytes
-    is_short = available is not None and total is not None and available < AVAILABLE_SHORT * total
-    blames = blamed(evidence.sample, MAJOR_FAULTS, evidence.pod_names)
+    has_little = available is not None and total is not None and available < AVAILABLE_LITTLE * total
+    blames = [blame for blame in blamed(evidence.sample, MAJOR_FAULTS, evidence.pod_names) if blame.amount >= FAULTS_PER_SECOND]
     blame = f"; {who(blames[0])} reads the most pages back" if blames else ""
-    why = "" if is_short or available is None else f" though {bytes_of(available)} are available: the limit of a unit"
+    why = "" if has_little or available is None else f" though {bytes_of(available)} are available: the limit of a unit"
     yield HostProblem(
         Severity.WARNING, "memory_wait", f"Processes wait for memory {waiting:.0%} of the time{why}{blame}", culprits(blames)
     )

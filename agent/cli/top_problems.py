@@ -36,6 +36,7 @@ RULES: tuple[Rule, ...] = (
     oom_kill,
     memory_short,
     memory_growth,
+    memory_held,
     memory_wait,
     swap_thrash,
     crash_loop,
@@ -49,7 +50,6 @@ RULES: tuple[Rule, ...] = (
     io_wait,
     network_heavy,
     cpu_hog,
-    memory_held,
     network_errors,
     retransmits,
     many_threads,
@@ -61,6 +61,7 @@ RULES: tuple[Rule, ...] = (
 CONSEQUENCES: Mapping[str, frozenset[str]] = {
     "memory_short": frozenset(("memory_wait", "swap_thrash", "disk_saturated", "io_wait", "blocked")),
     "memory_growth": frozenset(("memory_wait", "swap_thrash")),
+    "memory_held": frozenset(("memory_wait", "swap_thrash")),
     "swap_thrash": frozenset(("disk_saturated", "io_wait", "blocked")),
     "fork_storm": frozenset(("cpu_saturated",)),
     "crash_loop": frozenset(("cpu_saturated",)),

@@ -24,11 +24,18 @@ def none(rule: Rule, of: Sample, *before: Sample) -> bool:
 
 def test_a_fork_storm_names_the_parent_and_its_commands() -> None:
     """The parent that most of the dead had, and what they were."""
-    dead = (ended("true", 840, ppid=77), ended("cron", 10, ppid=1), ended("ls", 1, ppid=78))
+    dead = (ended("true", 840, ppid=77), ended("cron", 10, ppid=1), ended("ls", 1, ppid=78), ended("burn", 900))
     problem = only(fork_storm, sample(process(77, "backup.sh", cpu=0.3), scan=STORM, ended=dead))
     assert problem.text == "backup.sh (pid 77) starts 850 processes a second, mostly true; they use 0.8 cores"
     assert [(culprit.kind, culprit.name) for culprit in problem.culprits] == [("process", "backup.sh"), ("command", "true")]
     assert problem.severity is Severity.NOTICE
+
+
+def test_of_two_storms_the_larger_one_names_its_parent() -> None:
+    """And does not get the deaths of the other."""
+    dead = (ended("true", 40, ppid=77), ended("burn", 20, ppid=78))
+    problem = only(fork_storm, sample(process(77, "backup.sh"), process(78, "burner"), scan=account(deaths=850), ended=dead))
+    assert problem.text == "850 processes a second start, most by backup.sh (pid 77), mostly true"
 
 
 @pytest.mark.parametrize("ppid", [None, 78])

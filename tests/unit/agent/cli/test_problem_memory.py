@@ -144,7 +144,9 @@ def test_a_wait_for_memory_in_a_host_that_has_some_is_the_limit_of_a_unit() -> N
         "Processes wait for memory 40% of the time though 10.0 GiB are available: the limit of a unit; "
         "hog (pid 9) reads the most pages back"
     )
-    short = only(memory_wait, sample(host=waits | {"memory_available_bytes": MIB}))
+    short = only(
+        memory_wait, sample(process(9, "sh", major_faults_per_second=9.0), host=waits | {"memory_available_bytes": 2 * GIB})
+    )
     assert (short.text, short.culprits) == ("Processes wait for memory 40% of the time", ())
     assert none(memory_wait, sample())
     assert none(memory_wait, sample(host={}))

@@ -88,6 +88,14 @@ def test_short_memory_stands_before_the_disk_that_it_keeps_busy() -> None:
     assert found[0].culprits[0].pid == 9
 
 
+def test_who_holds_the_memory_stands_before_those_who_wait_for_it() -> None:
+    """Also where a little is left."""
+    host = host_row(memory_available_bytes=2 * GIB, pressure_memory_some_ns=200_000_000)
+    found = problems(sample(process(9, "hog", rss=12 * GIB), host=host))
+    assert names(found) == ["memory_held", "memory_wait"]
+    assert {problem.severity for problem in found} == {Severity.WARNING}
+
+
 def test_a_killed_process_stands_before_all() -> None:
     """Work was lost."""
     killed = sample(host=FULL_CPU | {"oom_kills": 1}, ended=(ended("hog", pid=9, signal=9, rss_max_bytes=GIB),))
