@@ -24,7 +24,8 @@ STALE_NS_MAX, STALE_SLEPT_NS_MAX = 10 * MS, 4 * MS
 CHILDREN_LEAST = 1_000
 # Children that ended are waited for later; over several ticks of a steady load this cancels.
 TICKS_LEAST = 5
-SLACK_NS_LEAST = 1 * S
+# The share of one parent's children is used from the first bound on, and counts for those of others from the second on.
+SLACK_NS_USED, SLACK_NS_LEAST = S // 4, 2 * S
 CHILDREN_MOST = 50_000
 ESTIMATES_KEPT = 9
 PARENTS_MAX = 1_024
@@ -32,12 +33,19 @@ PARENTS_MAX = 1_024
 
 class ChildSums(Struct):
     """Of one parent's children: how many ended, their time as records show it, and the upper bound of the stale parts of those
-    that slept. `is_leaf`: none of them had children of its own."""
+    that slept. `is_leaf`: it is all that the parent's counters take in with them."""
 
     children: int = 0
     known_ns: int = 0
     slack_ns: int = 0
     is_leaf: bool = True
+
+    def fold(self, others: "ChildSums") -> None:
+        """Add the children of a child, which has waited for them: its parent's counters take them in with it."""
+        self.children += others.children
+        self.known_ns += others.known_ns
+        self.slack_ns += others.slack_ns
+        self.is_leaf &= others.is_leaf
 
 
 class _ChildrenWindow(Struct):
@@ -91,13 +99,15 @@ class ExitCalibration:
         window.children += children.children
         window.known_ns += children.known_ns
         window.slack_ns += children.slack_ns
-        if window.children >= CHILDREN_LEAST and window.ticks >= TICKS_LEAST and self._conclude(parent, window):
+        if window.ticks >= TICKS_LEAST and self._conclude(parent, window):
             del self._windows[parent]
 
     def _conclude(self, parent: int, window: _ChildrenWindow) -> bool:
         """Whether the window has shown all it can."""
         missing_ns = window.reaped_ns - window.known_ns
         if not window.slack_ns:
+            if window.children < CHILDREN_LEAST:
+                return False
             tail_ns = missing_ns / window.children
             # Further away it is no tail: the parent waits for others' children, or for none.
             if -TAIL_NS_START <= tail_ns <= 2 * TAIL_NS_MAX:
@@ -105,15 +115,17 @@ class ExitCalibration:
                 self.tail_ns = min(TAIL_NS_MAX, max(0, round(_median(self._tails))))
                 self.estimates += 1
             return True
-        if window.slack_ns < SLACK_NS_LEAST:
+        if window.slack_ns < SLACK_NS_USED:
             return window.children >= CHILDREN_MOST
         share = (missing_ns - window.children * self.tail_ns) / window.slack_ns
+        is_whole = window.slack_ns >= SLACK_NS_LEAST
         if -0.1 <= share <= 1.1:
-            self.share_of[parent] = min(1.0, max(0.0, share))
-            self._shares.append(self.share_of[parent])
-            self.share = _median(self._shares)
-            self.estimates += 1
-        return True
+            self.share_of[parent] = share = min(1.0, max(0.0, share))
+            if is_whole or not self._shares:
+                self._shares.append(share)
+                self.share = _median(self._shares)
+                self.estimates += 1
+        return is_whole
 
 
 def _median(values: Iterable[float]) -> float:

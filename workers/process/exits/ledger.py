@@ -142,7 +142,9 @@ class Ledger:
         sums.known_ns += known_ns
         if sleeps:
             sums.slack_ns += stale_ns
-        if group is not None or owner in turn.children or (process is not None and process.reaped_ns):
+        if owner in turn.children:
+            sums.fold(turn.children.pop(owner))
+        if group is not None or (process is not None and process.reaped_ns):
             sums.is_leaf = False
         if process is None:
             self._add_unseen(turn, record, owner, (total_ns, estimated_ns), is_whole=group is None)
@@ -170,14 +172,11 @@ class Ledger:
     def _tracked(self, turn: _Turn, pid: int, elapsed_us: int) -> TrackedProcess | None:
         """The process that was followed under this number, if the record is old enough to be its own."""
         moment = turn.moment
-        process = turn.gone.get(pid)
-        seen_at_ns = moment.last_boot_ns
-        if process is None:
-            process = turn.processes.get(str(pid))
-            if process is None or process.has_died:
-                return None
-            seen_at_ns = moment.boot_ns
-        age_ns = seen_at_ns - process.start_ticks * moment.ns_per_tick - moment.suspended_ns - AGE_SLACK_NS
+        process = turn.gone.get(pid) or turn.processes.get(str(pid))
+        if process is None or process.has_died:
+            return None
+        # It lived at the listing before. At this one it may have been a zombie already, whose age is no longer its life.
+        age_ns = moment.last_boot_ns - process.start_ticks * moment.ns_per_tick - moment.suspended_ns - AGE_SLACK_NS
         if elapsed_us * 1_000 < age_ns:
             return None
         process.has_died = True
