@@ -72,7 +72,8 @@ def _always(config: Config) -> bool:
 class Worker(Struct, frozen=True):
     """One worker. `make` is called in its own process; the modules that it needs are `preload`ed by the fork server.
 
-    `tables` are those that it writes, `settings` those that only it reads.
+    `tables` are those that it writes, `settings` those that only it reads. `capabilities` are those of `agent.capability` that it
+    keeps; all others are given up before its work is made.
     """
 
     name: str
@@ -83,3 +84,4 @@ class Worker(Struct, frozen=True):
     tables: tuple[Table, ...] = ()
     settings: tuple[AnySetting, ...] = ()
     statistics: tuple[Statistic, ...] = ()
+    capabilities: tuple[str, ...] = ()

@@ -56,6 +56,10 @@ class NoRules:
         """Never."""
         return False
 
+    def wake_at_ns(self) -> int | None:
+        """Nothing waits."""
+        return None
+
     def catch_up(self, until_ns: int) -> None:
         """Nothing waits."""
 
@@ -76,6 +80,10 @@ class Probe(Protocol):
 
     def is_behind(self) -> bool:
         """Whether there is work that need not wait for the next tick."""
+        ...
+
+    def wake_at_ns(self) -> int | None:
+        """When `catch_up` must be called even if nothing waits now, such as before a buffer overflows. *Absent:* it need not."""
         ...
 
     def catch_up(self, until_ns: int) -> None:
@@ -111,6 +119,7 @@ class Sampler(Struct, frozen=True):
 
     `is_available` says whether this host has what it needs, asked where the switch says `auto`. `capacity` is how many ticks
     may wait for the writer; without it only their bytes are bounded. `statistics` say what of the probe's `stats` is a metric.
+    `capabilities` are as in `workers.framework.declaration.Worker`.
     """
 
     name: str
@@ -124,6 +133,7 @@ class Sampler(Struct, frozen=True):
     is_available: Callable[[Config], bool] = _always
     capacity: Whole | None = None
     statistics: tuple[Statistic, ...] = ()
+    capabilities: tuple[str, ...] = ()
 
     @property
     def settings(self) -> tuple[AnySetting, ...]:
@@ -173,4 +183,5 @@ def sampler_worker(sampler: Sampler) -> Worker:
         tables=sampler.tables,
         settings=sampler.settings,
         statistics=(_TICKS, *sampler.statistics),
+        capabilities=sampler.capabilities,
     )

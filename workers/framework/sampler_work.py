@@ -76,7 +76,8 @@ class SamplerWork(BaseWork):
         if self._probe.is_behind() and self._clock.now_ns() + CATCH_UP_NS < self._grid.next_at_ns:
             # Already: an instant taken here would be later than the one that the loop compares it with, and never come.
             return 0
-        return self._grid.next_at_ns
+        wake_at_ns = self._probe.wake_at_ns()
+        return self._grid.next_at_ns if wake_at_ns is None else min(wake_at_ns, self._grid.next_at_ns)
 
     def on_timer(self, now_ns: int) -> None:
         """One tick, or what need not wait for it."""

@@ -9,9 +9,11 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 
 import zmq
 
+from agent.capability import keep_only
 from agent.clock import SystemClock
 from agent.config import HEARTBEAT_INTERVAL
 from agent.failpoint import failpoint, name_process
@@ -34,6 +36,13 @@ def registered_maker(launch: Launch) -> MakeWork:
     return registry.worker(launch.identity.worker).make
 
 
+def declared_capabilities(launch: Launch) -> tuple[str, ...]:
+    """What a worker of the registry keeps; nothing for any other."""
+    with suppress(KeyError):
+        return registry.worker(launch.identity.worker).capabilities
+    return ()
+
+
 def run_worker(
     take_order: Callable[[], bytes], page: int, stderr: int, maker_of: Callable[[Launch], MakeWork] = registered_maker
 ) -> None:
@@ -51,10 +60,8 @@ def run_worker(
         faulthandler.register(signal.SIGUSR2, file=2, all_threads=True)
         process.settle()
         process.set_name("spare")
-        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        socket = context.socket(zmq.DEALER)
         order = take_order()
-        code = _live(decode_launch(order), (context, socket), page, maker_of) if order else ExitCode.DONE
+        code = _live(decode_launch(order), page, maker_of) if order else ExitCode.DONE
     except EvergaugeError as failure:
         print(failure.sentence, file=sys.stderr)
         code = failure.code
@@ -71,14 +78,20 @@ def run_worker(
 
 def _live(
     launch: Launch,
-    zmq_ends: "tuple[zmq.Context[zmq.Socket[bytes]], zmq.Socket[bytes]]",
     page: int,
     maker_of: Callable[[Launch], MakeWork],
 ) -> ExitCode:
+    # Before ZeroMQ starts its threads, which inherit what this one has.
+    try:
+        keep_only(declared_capabilities(launch))
+    except OSError as refused:
+        # A sandbox that forbids this call is no reason to measure nothing.
+        print(f"cannot give up capabilities: {refused.strerror}; allow capset in the sandbox's system call filter", file=sys.stderr)
+    zmq_context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    socket = zmq_context.socket(zmq.DEALER)
     process.set_name(launch.identity.worker)
     name_process(launch.identity.worker)
     failpoint("worker.before_hello")
-    zmq_context, socket = zmq_ends
     bus = BusClient(socket, launch.bus_path, launch.identity)
     bus.hello(os.getpid())
     failpoint("worker.greeted")

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from agent.capability import NET_ADMIN, SYS_PTRACE
 from agent.config import PROC_ROOT, Config
 from agent.model.command_line import CHOICES, parse_command_line
 from agent.model.heartbeat import Heartbeat
@@ -151,6 +152,8 @@ SAMPLER = Sampler(
     tables=TABLES,
     files=("/proc/PID/stat", "/proc/PID/cgroup", "/proc/PID/cmdline", "/proc/PID/task/TID/stat"),
     is_enabled=enabled_setting("process"),
+    # For exit records, and for `io` and memory of other users' processes.
+    capabilities=(NET_ADMIN, SYS_PTRACE),
     interval=interval_setting("process"),
     further_settings=(CAPTURE, TOP_ROWS_LEAST, TOP_ROWS, COMMAND_LINE, COMMAND_LINE_BYTES),
     statistics=(

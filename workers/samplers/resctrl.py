@@ -93,6 +93,10 @@ class ResctrlProbe:
         """Whether groups wait to be opened."""
         return self._mount is not None and bool(self._new)
 
+    def wake_at_ns(self) -> int | None:
+        """What waits is known at once."""
+        return None
+
     def catch_up(self, until_ns: int) -> None:
         """Open some of them, so that the next tick has only to read."""
         while self._new and (now_ns := self._beat()) < until_ns:

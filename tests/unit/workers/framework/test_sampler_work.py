@@ -35,6 +35,7 @@ class SlowProbe:
         self.rules: list[RuleState] = []
         self.parts_left = 0
         self.kept_back: tuple[int, ...] = ()
+        self.wake_ns: int | None = None
         self.caught_up: list[int] = []
         self.sampled: list[tuple[int, int]] = []
         self.is_closed = False
@@ -49,6 +50,9 @@ class SlowProbe:
 
     def is_behind(self) -> bool:
         return self.parts_left > 0
+
+    def wake_at_ns(self) -> int | None:
+        return self.wake_ns
 
     def catch_up(self, until_ns: int) -> None:
         self.parts_left -= 1
@@ -401,3 +405,13 @@ def test_work_between_ticks_is_due_by_a_time_taken_before_it_was_asked_for() -> 
     now_ns = story.clock.now_ns()
     story.clock.advance(1)
     assert (story.work.next_deadline_ns() or 0) <= now_ns
+
+
+def test_a_probe_is_called_when_it_wants_to_be_before_its_next_tick() -> None:
+    """A buffer that would overflow before the next tick is drained in time; an instant after the tick changes nothing."""
+    story = _started()
+    story.run_until(START_NS)
+    story.probe.wake_ns = START_NS + S // 4
+    assert story.work.next_deadline_ns() == START_NS + S // 4
+    story.probe.wake_ns = START_NS + 5 * S
+    assert story.work.next_deadline_ns() == START_NS + S
