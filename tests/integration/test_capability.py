@@ -1,6 +1,5 @@
 """Which capabilities a worker's process keeps."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -30,7 +29,11 @@ def test_what_is_not_declared_is_given_up_and_all_else_stays(kept: tuple[str, ..
     )
     told = subprocess.run([sys.executable, "-c", code, ",".join(kept)], capture_output=True, text=True, check=True).stdout
     words = {line.split()[0]: int(line.split()[1], 16) for line in told.splitlines() if line.startswith("Cap")}
-    before = {line.split()[0]: int(line.split()[1], 16) for line in open("/proc/self/status") if line.startswith("Cap")}
+    before = {
+        line.split()[0]: int(line.split()[1], 16)
+        for line in Path("/proc/self/status").read_text().splitlines()
+        if line[:3] == "Cap"
+    }
     lost = sum(1 << bit for name, bit in GRANTED.items() if name not in kept)
     assert (words["CapEff:"], words["CapPrm:"]) == (before["CapEff:"] & ~lost, before["CapPrm:"] & ~lost)
 
@@ -38,9 +41,9 @@ def test_what_is_not_declared_is_given_up_and_all_else_stays(kept: tuple[str, ..
 def test_only_the_worker_that_declares_capabilities_keeps_them(tmp_path: Path) -> None:
     """In every thread of every worker, those of ZeroMQ among them; the supervisor has them for handing down."""
     with AgentProcess(tmp_path) as agent:
-        assert held(agent.pid, agent.pid) == set(GRANTED)
+        assert agent.process is not None
+        assert held(agent.process.pid, agent.process.pid) == set(GRANTED)
         for name, row in agent.workers().items():
             expected = set(GRANTED) if name == "sampler/process" else set()
             for thread in psutil.Process(row["pid"]).threads():
                 assert held(row["pid"], thread.id) == expected, name
-    assert os.getpid() != 0
