@@ -15,6 +15,8 @@ from agent.model.heartbeat import Heartbeat
 from agent.model.table import Table
 from agent.model.timebase import S
 from workers.process.cpu_clock import cpu_clock_of
+from workers.process.exits.deaths import Deaths, TickTimes
+from workers.process.process_table import ProcessTable, Scan
 from workers.process.schema import PROCESS, PROCESS_SCAN, PROCESS_TAIL
 from workers.samplers.process import ProcessProbe
 
@@ -100,6 +102,35 @@ class Tick(Struct):
         return found
 
 
+class ListedDeaths:
+    """What ended, as a test says it: each tick takes what was put here."""
+
+    def __init__(self) -> None:
+        self.next = Deaths()
+        self.failure: OSError | None = None
+
+    def settle(self, scan: Scan, table: ProcessTable, times: TickTimes) -> Deaths:
+        """What the test put here, once."""
+        if self.failure is not None:
+            raise self.failure
+        deaths, self.next = self.next, Deaths()
+        return deaths
+
+    def wake_at_ns(self) -> int | None:
+        """Never."""
+        return None
+
+    def catch_up(self, now_ns: int) -> None:
+        """Nothing waits."""
+
+    def stats(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
 class LimitedTree(MemoryTree):
     """A tree whose reader may hold only a number of descriptors."""
 
@@ -116,6 +147,7 @@ class Host:
     """Processes are born, work and die between ticks; every tick is a second, and every row of it is checked."""
 
     def __init__(self, *, top_rows: int = 100, has_clocks: bool = False, **settings: int | str) -> None:
+        """So many rows for each metric, whatever they hold, unless `top_rows_least` says otherwise."""
         # Without clocks: a `/proc` that knows this process by another number.
         own_pid = os.getpid() if has_clocks else 0
         self.tree = LimitedTree({"self/status": b"NSpid:\t%d\n" % own_pid, "meminfo": b"MemTotal: 1 kB\n"})
@@ -123,12 +155,17 @@ class Host:
         self.uptime_ticks = 1000 * HERTZ
         self.processes: dict[int, Process] = {}
         self.now_ns = 7 * S
-        values = {f"sampler.process.{key}": value for key, value in {"top_rows": top_rows, **settings}.items()}
+        values = {
+            f"sampler.process.{key}": value for key, value in {"top_rows": top_rows, "top_rows_least": top_rows, **settings}.items()
+        }
         self.bus = RecordingBus()
         self.heartbeat = Heartbeat()
         self.reader = InlineReader(lambda path: self.tree.read(path, 4096))
         config = Config(values)
-        self.probe = ProcessProbe(self.tree, config, self.bus, self.heartbeat, boot_ns=self._boot_ns, reader=self.reader)
+        self.exits = ListedDeaths()
+        self.probe = ProcessProbe(
+            self.tree, config, self.bus, self.heartbeat, boot_ns=self._boot_ns, exits=self.exits, reader=self.reader
+        )
 
     def _boot_ns(self) -> int:
         return self.uptime_ticks * NS_PER_CLOCK_TICK
@@ -177,6 +214,12 @@ class Host:
         sample = {table.name: rows for table, rows in self.probe.sample(self.now_ns, 10**18 + self.now_ns)}
         (scan,) = _records(PROCESS_SCAN, sample["process_scan"])
         return Tick(_records(PROCESS, sample["process"]), _records(PROCESS_TAIL, sample["process_tail"]), scan)
+
+
+def why(row: dict[str, Any], what: str) -> str | None:
+    """Why a value of a row is null; None: no reason is given."""
+    reasons = dict(reason.partition(":")[::2] for reason in (row["absent"] or "").split(",") if reason)
+    return reasons.get(what)
 
 
 def _records(table: Table, rows: Any) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from fakes.bus import RecordingBus
+from fakes.host import why
 from fakes.stuck_process import StuckProcess, stuck_process
 from harness.agent_process import AgentProcess, run_agentctl
 from harness.waiting import wait_until
@@ -38,7 +39,7 @@ class Ticks:
     def __init__(self) -> None:
         self.beats = 0
         self._now_ns = 0
-        config = Config({"sampler.process.top_rows": 10_000})
+        config = Config({"sampler.process.top_rows": 10_000, "sampler.process.top_rows_least": 10_000})
         heartbeat = Heartbeat()
         heartbeat.beat = self._count
         probe = SAMPLER.open(SamplerContext(config, SystemClock(), RecordingBus(), OpenKernelTree, heartbeat))
@@ -53,7 +54,7 @@ class Ticks:
 
         def tick() -> dict[int, dict[str, Any]] | None:
             self._now_ns += S
-            (_, rows), _tails, _scan = self.probe.sample(self._now_ns, time.time_ns())
+            (_, rows), *_ = self.probe.sample(self._now_ns, time.time_ns())
             found = {int(str(row[1])): dict(zip(PROCESS.column_names, row, strict=True)) for row in rows}
             return found if found[whole]["command_line"] else None
 
@@ -67,12 +68,12 @@ def test_its_row_is_null_with_a_reason_and_all_others_go_on(stuck: StuckProcess)
     try:
         rows = ticks.rows(os.getpid())
         assert (rows[stuck.pid]["command_line"], rows[stuck.pid]["uid"]) == (None, 0)
-        assert "not_answered" in rows[stuck.pid]["absent"]
+        assert why(rows[stuck.pid], "command_line") == "not_answered"
         assert rows[stuck.pid]["rss_bytes"] > 1 << 20
         assert "python" in rows[os.getpid()]["command_line"]
         first = ticks.probe.stats()
         rows = ticks.rows(os.getpid())
-        assert rows[stuck.pid]["absent"] == "not_answered"
+        assert why(rows[stuck.pid], "command_line") == "not_answered"
         assert ticks.probe.stats()["command_lines_unanswered"] > first["command_lines_unanswered"]
         assert ticks.beats > 4
         stuck.release()
@@ -96,7 +97,9 @@ def test_the_doctor_is_not_kept_waiting(stuck: StuckProcess) -> None:
 
 def test_an_agent_starts_measures_and_ends_beside_it(stuck: StuckProcess, tmp_path: Path) -> None:
     """Nobody is killed as hung, the first lines come, and a stuck thread does not keep the worker from its end."""
-    with AgentProcess(tmp_path, flags={"--sampler-process-top-rows": "10000"}) as agent:
+    with AgentProcess(
+        tmp_path, flags={"--sampler-process-top-rows": "10000", "--sampler-process-top-rows-least": "10000"}
+    ) as agent:
         assert ", ready after" in wait_until(lambda: agent.output, "the banner")
 
         def sampler() -> dict[str, Any]:

@@ -159,6 +159,7 @@ class ProcessTable:
         self._forget(process.name)
         if gone.errno not in (ESRCH, ENOENT):
             self._count(gone)
+            scan.lost.append(process)
             return
         scan.gone.append(process)
         # The number may already be another process's.
@@ -169,7 +170,7 @@ class ProcessTable:
             stat = parse_stat(line)
         except KernelFormatError as failure:
             self._count(failure)
-            self._forget(process.name)
+            scan.lost.append(self._forget(process.name))
             return
         before = process.stat
         if stat.start_ticks != before.start_ticks:

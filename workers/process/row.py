@@ -1,84 +1,101 @@
-"""What becomes a row: the top processes by CPU and by memory, and what they leave of each pod. PURE."""
+"""The rows of `process`. PURE."""
 
-from collections.abc import Iterable, Mapping
-from heapq import nlargest
-
-from msgspec import Struct
+from collections.abc import Callable, Mapping
 
 from agent.model.absence import Absence
 from agent.model.table import Row
-from workers.process.process_table import Totals, TrackedProcess
-from workers.process.unit_command import UnitCommand
+from workers.process.exits.deaths import TickTimes
+from workers.process.tracked_process import ProcessIdentity, TrackedProcess
+
+# Rows take microseconds each: the heartbeat is called once in this many.
+ROWS_PER_BEAT = 256
+
+_FIRST_TICK = Absence.FIRST_TICK.value
+_UNREADABLE, _OUT_OF_RANGE = Absence.UNREADABLE.value, Absence.OUT_OF_RANGE.value
 
 
-class Interval(Struct, frozen=True):
-    """A tick: when it was read, and the time since the last one; None: it is the first."""
+class ProcessRows:
+    """Makes the rows of each tick. Of a process that did nothing, everything behind the timestamp is the row of the last tick."""
 
-    wall_ns: int
-    elapsed_ns: int | None
+    def __init__(self) -> None:
+        self._idle: dict[TrackedProcess, tuple[tuple[object, ...], Row]] = {}
+
+    def make(self, words: Mapping[TrackedProcess, str], times: TickTimes, beat: Callable[[], None]) -> list[Row]:
+        """One row for each process, in this order; `words` say what chose it."""
+        known, self._idle = self._idle, {}
+        rows: list[Row] = []
+        for number, (process, chosen_for) in enumerate(words.items(), start=1):
+            signature = _signature(process, chosen_for)
+            last = known.get(process)
+            values = last[1] if last is not None and last[0] == signature else _values(process, chosen_for, times)
+            if process.interval_cpu_ns == 0:
+                # Only then no value depends on the length of the tick.
+                self._idle[process] = (signature, values)
+            rows.append((times.wall_ns, *values))
+            if number % ROWS_PER_BEAT == 0:
+                beat()
+        return rows
 
 
-def top_processes(processes: Iterable[TrackedProcess], active: Iterable[TrackedProcess], count: int) -> dict[TrackedProcess, str]:
-    """The rows of a tick and what chose each: most CPU first, then those that are there for their memory alone."""
-    busy = (each for each in active if each.interval_cpu_ns)
-    chosen = dict.fromkeys(nlargest(count, busy, key=lambda each: (each.interval_cpu_ns or 0, each.pid)), "cpu")
-    for process in nlargest(count, processes, key=lambda each: (each.rss_bytes, each.pid)):
-        chosen[process] = f"{chosen[process]},rss" if process in chosen else "rss"
-    return chosen
-
-
-def process_row(process: TrackedProcess, chosen_for: str, interval: Interval) -> Row:
+def process_row(process: TrackedProcess, chosen_for: str, times: TickTimes) -> Row:
     """One row of `process`; what is not known is null, and `absent` says why."""
-    stat, known = process.stat, process.identity
+    return (times.wall_ns, *_values(process, chosen_for, times))
+
+
+def _signature(process: TrackedProcess, chosen_for: str) -> tuple[object, ...]:
+    """Everything that a row is made of, but for the length of the tick."""
+    known, io = process.identity, process.io
     assert known is not None, "rows are made of processes that were told"
-    cpu_ns, share = _interval_values(process.interval_cpu_ns, interval)
-    reasons: list[str | None] = []
-    if cpu_ns is None and stat.cpu_ticks is not None:
-        reasons.append(Absence.FIRST_TICK.value)
-    if known.command_line is None:
-        reasons.append(known.why_no_command_line)
-    if known.uid is None or process.cgroup is None:
-        reasons.append(Absence.UNREADABLE.value)
-    if None in (stat.ppid, stat.threads, stat.cpu_ticks):
-        reasons.append(Absence.OUT_OF_RANGE.value)
-    reasons.append(process.why_no_rss)
     return (
-        interval.wall_ns, process.pid, stat.start_ticks, stat.ppid, process.comm, known.command_line, known.uid, process.cgroup,
-        process.pod_uid, process.unit_kind, process.container, stat.state, stat.threads, process.cpu_ns, cpu_ns,
-        process.interval_user_ns if cpu_ns is not None else None, process.interval_system_ns if cpu_ns is not None else None,
-        share, None if process.why_no_rss else process.rss_bytes, None, None, None,
-        process.interval_minor_faults, process.interval_major_faults, None, None, None, chosen_for,
-        ",".join(dict.fromkeys(filter(None, reasons))) or None,
+        process.stat, process.comm, process.interval_cpu_ns, process.rss_bytes, process.why_no_rss, process.key, process.cgroup,
+        chosen_for,
+        known.command_line, known.uid, known.why_no_command_line,
+        process.interval_minor_faults, process.interval_major_faults, process.interval_switches, process.why_no_switches,
+        None if io is None else io.interval_read, None if io is None else io.interval_write, process.why_no_io,
+        process.pss_bytes, process.why_no_pss, process.tcp_sent, process.tcp_received, process.why_no_tcp,
     )  # fmt: skip
 
 
-def tail_rows(totals: Mapping[UnitCommand, Totals], top: Iterable[TrackedProcess], interval: Interval) -> list[Row]:
-    """Rows of `process_tail`: what the top rows leave of each pod."""
-    left: dict[str | None, Totals] = {}
-    for key, total in totals.items():
-        rest = left.setdefault(key.pod_uid, Totals())
-        rest.processes += total.processes
-        rest.cpu_ns += total.cpu_ns
-        rest.rss_bytes += total.rss_bytes
-        rest.incomplete += total.incomplete
-    for process in top:
-        left[process.pod_uid].move(process, -1)
-        left[process.pod_uid].move_interval(process, -1)
-    rows: list[Row] = []
-    for pod_uid, rest in left.items():
-        if rest.processes or rest.cpu_ns:
-            cpu_ns, share = _interval_values(rest.cpu_ns, interval)
-            reasons = [Absence.FIRST_TICK.value] if cpu_ns is None else []
-            if rest.incomplete:
-                reasons.append(Absence.INCOMPLETE.value)
-            rows.append(
-                (interval.wall_ns, pod_uid, None, 1, rest.processes, cpu_ns, share, rest.rss_bytes, None, None, None, None, None,
-                 ",".join(reasons) or None)
-            )  # fmt: skip
-    return rows
+def _values(process: TrackedProcess, chosen_for: str, times: TickTimes) -> Row:
+    """A row behind its timestamp."""
+    stat, known, io = process.stat, process.identity, process.io
+    assert known is not None, "rows are made of processes that were told"
+    cpu_ns: int | None = process.interval_cpu_ns
+    user_ns, system_ns = process.interval_user_ns, process.interval_system_ns
+    share: float | None = None
+    if times.elapsed_ns is None or cpu_ns is None:
+        cpu_ns = user_ns = system_ns = None
+    else:
+        share = cpu_ns / times.elapsed_ns
+    read = written = None
+    if io is not None:
+        read, written = io.interval_read, io.interval_write
+    return (
+        process.pid, stat.start_ticks, stat.ppid, process.comm, known.command_line, known.uid, process.cgroup,
+        process.key.pod_uid, process.unit_kind, process.container, stat.state, stat.threads,
+        process.cpu_ns, cpu_ns, user_ns, system_ns, share,
+        None if process.why_no_rss else process.rss_bytes, process.pss_bytes, read, written,
+        process.interval_minor_faults, process.interval_major_faults, process.interval_switches,
+        process.tcp_sent, process.tcp_received, chosen_for, _absent(process, known, cpu_ns, read),
+    )  # fmt: skip
 
 
-def _interval_values(cpu_ns: int | None, interval: Interval) -> tuple[int | None, float | None]:
-    if interval.elapsed_ns is None or cpu_ns is None:
-        return None, None
-    return cpu_ns, cpu_ns / interval.elapsed_ns
+def _absent(process: TrackedProcess, known: ProcessIdentity, cpu_ns: int | None, read: int | None) -> str | None:
+    """Why values are null, as `what:reason`."""
+    stat, io = process.stat, process.io
+    values = (
+        (cpu_ns, "cpu", process.why_no_cpu or (_OUT_OF_RANGE if process.cpu_ns is None else _FIRST_TICK)),
+        (known.command_line, "command_line", known.why_no_command_line),
+        (known.uid, "uid", _UNREADABLE),
+        (process.cgroup, "cgroup", _UNREADABLE),
+        (stat.ppid, "ppid", _OUT_OF_RANGE),
+        (stat.threads, "threads", _OUT_OF_RANGE),
+        (None if process.why_no_rss else 0, "rss", process.why_no_rss),
+        (process.pss_bytes, "pss", process.why_no_pss),
+        (read, "io", process.why_no_io if io is None else _FIRST_TICK),
+        (process.interval_minor_faults, "faults", _OUT_OF_RANGE if stat.minor_faults is None else _FIRST_TICK),
+        (process.interval_switches, "switches", process.why_no_switches or _FIRST_TICK),
+        # With a reason a number is the least that it was.
+        (None if process.why_no_tcp else 0, "tcp", process.why_no_tcp),
+    )
+    return ",".join(f"{what}:{reason}" for value, what, reason in values if value is None) or None

@@ -1,38 +1,70 @@
 """The row of `process_scan`: the account of one tick. PURE."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+
+from msgspec import Struct
 
 from agent.model.absence import Absence
 from agent.model.table import Row
-from workers.process.process_table import Totals, TrackedProcess
-from workers.process.row import Interval
-from workers.process.unit_command import UnitCommand
+from workers.process.choice import ProcessChoice, Wholes
+from workers.process.exits.deaths import Deaths, TickTimes
+from workers.process.tracked_process import Totals
 
 
-def scan_row(
-    totals: Mapping[UnitCommand, Totals], chosen: Mapping[TrackedProcess, str], unreadable: int, interval: Interval
-) -> Row:
-    """The sums over everything, and what rows of `process` hold of them."""
-    parts = totals.values()
-    all_cpu_ns, rss_bytes = sum(part.cpu_ns for part in parts), sum(part.rss_bytes for part in parts)
-    is_first = interval.elapsed_ns is None
-    reasons = [Absence.FIRST_TICK.value] if is_first else []
-    if any(part.incomplete for part in parts):
+class TickAccount(Struct, frozen=True):
+    """What a tick adds up to. The counts at the end are of this tick alone."""
+
+    living: Totals
+    deaths: Deaths
+    choice: ProcessChoice
+    started: int
+    unreadable: int
+    io_unreadable: int
+
+
+def sum_of(totals: Iterable[Totals]) -> Totals:
+    """Everything that lives, in one pass."""
+    whole = Totals()
+    for part in totals:
+        whole.processes += part.processes
+        whole.cpu_ns += part.cpu_ns
+        whole.rss_bytes += part.rss_bytes
+        whole.read_bytes += part.read_bytes
+        whole.write_bytes += part.write_bytes
+        whole.threads += part.threads
+        whole.incomplete += part.incomplete
+    return whole
+
+
+def wholes_of(living: Totals, deaths: Deaths) -> Wholes:
+    """What rows are measured by: everything, what ended included."""
+    living_io = living.read_bytes + living.write_bytes
+    return Wholes(
+        cpu_ns=living.cpu_ns + deaths.cpu_ns,
+        living_cpu_ns=living.cpu_ns,
+        rss_bytes=living.rss_bytes,
+        io_bytes=living_io + deaths.read_bytes + deaths.write_bytes,
+        living_io_bytes=living_io,
+    )
+
+
+def scan_row(account: TickAccount, times: TickTimes) -> Row:
+    """The row of a tick. The first one has no interval, so it has neither CPU nor deaths nor input and output."""
+    living, deaths, choice = account.living, account.deaths, account.choice
+    reasons: list[str] = []
+    started = count = cpu_ns = cpu_dead_ns = read_bytes = write_bytes = share = None
+    if times.elapsed_ns is None:
+        reasons.append(f"cpu:{Absence.FIRST_TICK.value}")
+    else:
+        started, count, cpu_dead_ns = account.started, deaths.count, deaths.cpu_ns
+        cpu_ns = living.cpu_ns + deaths.cpu_ns
+        share = cpu_ns / times.elapsed_ns
+        read_bytes, write_bytes = living.read_bytes + deaths.read_bytes, living.write_bytes + deaths.write_bytes
+    if living.incomplete:
         reasons.append(Absence.INCOMPLETE.value)
-    cpu_share = None if interval.elapsed_ns is None else all_cpu_ns / interval.elapsed_ns
     return (
-        interval.wall_ns, sum(part.processes for part in parts), sum(part.threads for part in parts), None, None,
-        None if is_first else all_cpu_ns, cpu_share, None, rss_bytes, None, None,
-        None if is_first else _part((process.interval_cpu_ns or 0 for process in chosen), all_cpu_ns),
-        _part((process.rss_bytes for process in chosen), rss_bytes), None,
-        _rows_of("cpu", chosen), _rows_of("rss", chosen), 0, None, 0, 0, unreadable, interval.elapsed_ns,
-        ",".join(reasons) or None,
+        times.wall_ns, living.processes, living.threads, started, count, cpu_ns, share, cpu_dead_ns, living.rss_bytes,
+        read_bytes, write_bytes, choice.cpu.capture, choice.rss.capture, choice.io.capture,
+        choice.cpu.rows, choice.rss.rows, choice.io.rows, deaths.source, deaths.lost, account.io_unreadable, account.unreadable,
+        times.elapsed_ns, ",".join(reasons) or None,
     )  # fmt: skip
-
-
-def _part(values: Iterable[int], whole: int) -> float | None:
-    return sum(values) / whole if whole else None
-
-
-def _rows_of(metric: str, chosen: Mapping[TrackedProcess, str]) -> int:
-    return sum(metric in words.split(",") for words in chosen.values())

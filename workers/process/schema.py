@@ -52,7 +52,7 @@ PROCESS = Table(
         Column("context_switches", _INT, "1", "how often it was given a CPU since the last tick", SCHEDSTAT, True),
         Column("tcp_sent_bytes", _INT, "bytes", "sent over TCP and acknowledged, since the last tick", TCP, True),
         Column("tcp_received_bytes", _INT, "bytes", "received over TCP since the last tick", TCP, True),
-        Column("chosen_for", _TEXT, "", "what chose the row: of cpu, rss, io, threads, by commas", "sampler"),
+        Column("chosen_for", _TEXT, "", "what chose the row: of cpu, rss, io, threads, tcp, by commas", "sampler"),
         _ABSENT,
     ),
 )  # fmt: skip

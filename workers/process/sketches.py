@@ -95,14 +95,14 @@ class SketchWindows:
         """
         number = wall_ns // WINDOW_NS
         if self._window is None or self._window.number != number:
-            for process in scan.gone:
+            for process in (*scan.gone, *scan.lost):
                 self._leave(process)
             self._end_window(table.processes.values())
             window = self._window = self._new_window(number, table)
             self._begin_with(table.processes.values(), window)
         else:
             window = self._window
-            for process in scan.gone:
+            for process in (*scan.gone, *scan.lost):
                 self._leave(process)
             for process in scan.touched:
                 self._update(process, window)

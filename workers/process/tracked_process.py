@@ -146,3 +146,5 @@ class Scan(Struct):
     started: list[TrackedProcess] = []
     # Those that are not there any more, as they were seen last.
     gone: list[TrackedProcess] = []
+    # Those that live on and can be followed no longer, because they could not be read.
+    lost: list[TrackedProcess] = []

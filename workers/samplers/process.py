@@ -1,47 +1,90 @@
-"""Every process of the host, once a tick: the top ones by CPU and by RSS as rows, the rest as an exact remainder.
+"""Every process of the host, once a tick: the largest ones as rows, the rest as an exact remainder, and those that ended.
 
-The work is done in `workers.process`: following processes, who they are, rows. This is their order in one tick.
+The work is done in `workers.process`. Here are its order in one tick, its settings and its statistics.
 """
 
 import os
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from agent.capability import NET_ADMIN, SYS_PTRACE
 from agent.config import PROC_ROOT, Config
+from agent.model.absence import Absence
 from agent.model.command_line import CHOICES, parse_command_line
 from agent.model.heartbeat import Heartbeat
 from agent.model.timebase import S
 from agent.model.worker_kind import Statistic
 from agent.ports import Bus, KernelTree
-from agent.setting import Choice, Share, Size, Whole
+from agent.setting import MIB, Choice, Share, Size, Whole
 from agent.side_reader import SideReader
-from workers.framework.sampler import NoRules, Sample, Sampler, enabled_setting, interval_setting
-from workers.process.exits.deaths import Deaths
+from workers.framework.condition import Conditions
+from workers.framework.sampler import NoRules, Sample, Sampler, SamplerContext, enabled_setting, interval_setting
+from workers.process.capture import CaptureWatch
+from workers.process.choice import Chooser, ProcessChoice
+from workers.process.exits.deaths import Deaths, TickTimes
+from workers.process.exits.watcher import ExitWatcher
 from workers.process.files import ProcFiles
 from workers.process.identity import IdentityReader
 from workers.process.process_table import ProcessTable
-from workers.process.row import Interval, process_row, tail_rows, top_processes
-from workers.process.scan_row import scan_row
-from workers.process.schema import PROCESS, PROCESS_SCAN, PROCESS_SKETCH, PROCESS_TAIL, TABLES
+from workers.process.row import ProcessRows
+from workers.process.scan_row import TickAccount, scan_row, sum_of, wholes_of
+from workers.process.schema import PROCESS, PROCESS_EXIT, PROCESS_SCAN, PROCESS_SKETCH, PROCESS_TAIL, TABLES
 from workers.process.sketches import SketchWindows
+from workers.process.tail import folded, largest_of, tail_parts, tail_row
+from workers.process.tcp import TCP, TCP_SOCKETS, TcpReader, open_tcp_reader
+from workers.process.top_n import Limits
+from workers.process.tracked_process import Scan, TrackedProcess
 from workers.process.visibility import Visibility
 
-CAPTURE = Share("sampler.process.capture", 950, 0, 1000, "share of CPU, memory and input and output that named processes hold")
-TOP_ROWS_LEAST = Whole("sampler.process.top_rows_least", 5, 1, 10_000, "rows per tick and metric at least, as far as any used it")
-TOP_ROWS = Whole("sampler.process.top_rows", 20, 1, 10_000, "rows per tick for the most CPU, and as many for the most RSS")
+T = TypeVar("T")
+
+CAPTURE = Share("sampler.process.capture", 950, 0, 1000, "share of CPU, memory and storage I/O that named processes are to hold")
+TOP_ROWS_LEAST = Whole("sampler.process.top_rows_least", 5, 0, 10_000, "least rows per tick for each of CPU, memory and I/O")
+TOP_ROWS = Whole("sampler.process.top_rows", 100, 1, 10_000, "most rows per tick for each of CPU, memory and I/O")
 COMMAND_LINE = Choice("sampler.process.command_line", "masked", CHOICES, "nothing, the program, all but secrets, or everything")
 COMMAND_LINE_BYTES = Size("sampler.process.command_line_bytes", 256, 16, 4096, "the most that is stored of a command line")
+EXIT_BUFFER = Size(
+    "sampler.process.exit_buffer_bytes", 8 * MIB, MIB // 4, 256 * MIB, "receive buffer for exit records of the kernel"
+)
 
 # A mount may be changed under a running agent, which is checked once in this many ticks.
 VISIBILITY_PERIOD_TICKS = 30
-# Rows take microseconds each: the heartbeat is called before each part of this size.
-ROWS_PER_BEAT = 512
+_NS_PER_CLOCK_TICK = S // os.sysconf("SC_CLK_TCK")
+
+
+class Exits(Protocol):
+    """Who watches processes end, see `workers.process.exits.watcher.ExitWatcher`."""
+
+    def settle(self, scan: Scan, table: ProcessTable, times: TickTimes) -> Deaths:
+        """What ended since the last tick."""
+        ...
+
+    def wake_at_ns(self) -> int | None:
+        """When `catch_up` must be called so that no buffer overflows before the next tick; None: need not."""
+        ...
+
+    def catch_up(self, now_ns: int) -> None:
+        """Take over what waits."""
+        ...
+
+    def stats(self) -> dict[str, Any]:
+        """For `status` and /metrics."""
+        ...
+
+    def close(self) -> None:
+        """Give everything back."""
+        ...
+
+
+OpenTcp = Callable[[Config, KernelTree, ProcessTable, Callable[[], None]], TcpReader | None]
 
 
 class ProcessProbe(NoRules):
-    """Reads all processes below one proc root. One tick costs one listing and one read per process."""
+    """Reads all processes below one proc root. One tick costs one listing and one read per process.
+
+    Without `exits` nobody knows what ended, without `open_tcp` nobody counts bytes of TCP.
+    """
 
     def __init__(
         self,
@@ -51,36 +94,47 @@ class ProcessProbe(NoRules):
         heartbeat: Heartbeat,
         *,
         boot_ns: Callable[[], int],
+        exits: Exits | None = None,
+        open_tcp: OpenTcp | None = None,
         reader: SideReader[bytes] | None = None,
     ) -> None:
         self._tree = tree
         self._heartbeat = heartbeat
-        self._top_rows = config.of(TOP_ROWS)
+        self._boot_ns = boot_ns
+        self._conditions = Conditions(bus)
         bytes_max = config.of(COMMAND_LINE_BYTES)
         # Masking makes a line shorter.
         read_bytes_max = 16 * bytes_max
-        choice = config.of(COMMAND_LINE)
+        shown = config.of(COMMAND_LINE)
 
         def parse(data: bytes) -> str | None:
             # The worst command line costs some milliseconds, and any user may have thousands of them.
             heartbeat()
-            return parse_command_line(data, bytes_max=bytes_max, shown=choice, is_whole=len(data) < read_bytes_max)
+            return parse_command_line(data, bytes_max=bytes_max, shown=shown, is_whole=len(data) < read_bytes_max)
 
         self._files = ProcFiles(tree, heartbeat)
         self._table = ProcessTable(
             self._files,
             boot_ns=boot_ns,
-            ns_per_tick=S // os.sysconf("SC_CLK_TCK"),
+            ns_per_tick=_NS_PER_CLOCK_TICK,
             page_bytes=os.sysconf("SC_PAGE_SIZE"),
             beat=heartbeat,
             own_pid=os.getpid(),
         )
+        self._exits = exits
+        self._tcp = None if open_tcp is None else open_tcp(config, tree, self._table, heartbeat)
+        limits = Limits(config.of(CAPTURE), min(config.of(TOP_ROWS_LEAST), config.of(TOP_ROWS)), config.of(TOP_ROWS))
+        self._chooser = Chooser(limits, self._is_followed)
+        self._capture = CaptureWatch(limits)
         self._reader = reader or SideReader(lambda path: tree.read(path, read_bytes_max), beat=heartbeat)
-        self._identities = IdentityReader(self._files, self._reader, None if choice == "off" else parse)
+        self._identities = IdentityReader(self._files, self._reader, None if shown == "off" else parse)
+        self._rows = ProcessRows()
         self._sketches = SketchWindows(heartbeat)
         self._visibility = Visibility(tree, config.of(PROC_ROOT), bus)
         self._last_at_ns: int | None = None
+        self._last_choice: ProcessChoice | None = None
         self._unreadable_before = 0
+        self._stages_failed = 0
         self._tick = 0
 
     def check(self) -> None:
@@ -88,42 +142,101 @@ class ProcessProbe(NoRules):
         self._visibility.check(self._tree.list_names())
 
     def sample(self, now_ns: int, wall_ns: int) -> Sample:
-        """One tick: rows of the tables of `workers.process.schema`, see `workers.framework.sampler.Probe`."""
-        interval = Interval(wall_ns, None if self._last_at_ns is None else max(1, now_ns - self._last_at_ns))
+        """One tick: rows of the tables of `workers.process.schema`, see `workers.framework.sampler.Probe`.
+
+        Until the listing nothing has changed, so that a tick without one loses nothing: the next one covers its time too.
+        """
+        elapsed_ns = None if self._last_at_ns is None else max(1, now_ns - self._last_at_ns)
+        times = TickTimes(wall_ns, now_ns, self._boot_ns(), elapsed_ns)
         boot_ticks = self._table.boot_ticks()
         names = self._tree.list_names()
         if self._tick % VISIBILITY_PERIOD_TICKS == 0:
             self._visibility.check(names)
         scan = self._table.look([name for name in names if name.isdecimal()], boot_ticks)
         self._heartbeat()
-        processes = self._table.processes
-        self._visibility.on_refused(self._table.refused, len(processes) + self._table.refused)
-        top = top_processes(processes.values(), scan.active, self._top_rows)
-        self._heartbeat()
-        self._identities.tell(list(top), now_ns)
-        process_rows = []
-        for number, (process, chosen_for) in enumerate(top.items(), start=1):
-            process_rows.append(process_row(process, chosen_for, interval))
-            if number % ROWS_PER_BEAT == 0:
-                self._heartbeat()
-        tails = tail_rows(self._table.totals, top, interval)
-        unreadable = self._table.unreadable - self._unreadable_before
-        self._unreadable_before = self._table.unreadable
-        account = scan_row(self._table.totals, top, unreadable, interval)
-        self._sketches.take(scan, Deaths(), self._table, wall_ns)
-        sketches = self._sketches.rows(wall_ns)
+        self._visibility.on_refused(self._table.refused, len(self._table.processes) + self._table.refused)
+        # After the scan: of every process that was not there any more the record has come by now.
+        deaths = self._stage("exits", lambda: self._settle(scan, times), Deaths())
+        sample = self._rows_of(scan, deaths, times)
         self._table.end_interval(scan)
         self._last_at_ns = now_ns
         self._tick += 1
-        return ((PROCESS, process_rows), (PROCESS_TAIL, tails), (PROCESS_SCAN, [account]), (PROCESS_SKETCH, sketches))
+        return sample
+
+    def _rows_of(self, scan: Scan, deaths: Deaths, times: TickTimes) -> Sample:
+        """Everything that is made of a tick before the next interval begins."""
+        processes = self._table.processes.values()
+        living = sum_of(self._table.totals.values())
+        choice = self._last_choice = self._chooser.choose(processes, scan.active, wholes_of(living, deaths))
+        self._conditions.tell("capture_below_target", self._capture.sentence(choice, deaths))
+        self._heartbeat()
+        self._stage("tcp", lambda: self._read_tcp(choice.words, scan, times), None)
+        self._stage("details", lambda: self._identities.tell(list(choice.words), times.now_ns), None)
+        rows = self._rows.make(choice.words, times, self._heartbeat)
+        largest = largest_of(processes, scan.active, choice.words, self._heartbeat)
+        parts = folded(tail_parts(self._table.totals, choice.words, largest))
+        self._heartbeat()
+        unreadable, self._unreadable_before = self._table.unreadable - self._unreadable_before, self._table.unreadable
+        account = TickAccount(living, deaths, choice, len(scan.started), unreadable, 0)
+        self._sketches.take(scan, deaths, self._table, times.wall_ns)
+        return (
+            (PROCESS, rows),
+            (PROCESS_TAIL, [tail_row(part, times) for part in parts]),
+            (PROCESS_SCAN, [scan_row(account, times)]),
+            (PROCESS_EXIT, deaths.rows),
+            (PROCESS_SKETCH, self._sketches.rows(times.wall_ns)),
+        )
+
+    def _settle(self, scan: Scan, times: TickTimes) -> Deaths:
+        return Deaths() if self._exits is None else self._exits.settle(scan, self._table, times)
+
+    def _take_exit_records(self, now_ns: int) -> None:
+        if self._exits is not None:
+            self._exits.catch_up(now_ns)
+
+    def _read_tcp(self, words: dict[TrackedProcess, str], scan: Scan, times: TickTimes) -> None:
+        """Processes that moved much over TCP have a row too."""
+        winners = list(words)
+        for process in winners:
+            # Until it is read, which may fail.
+            process.tcp_sent = process.tcp_received = None
+            process.why_no_tcp = (Absence.SWITCHED_OFF if self._tcp is None else Absence.UNREADABLE).value
+        if self._tcp is not None:
+            words |= dict.fromkeys(self._tcp.read(winners, scan.active, times.elapsed_ns), "tcp")
+
+    def _stage(self, name: str, work: Callable[[], T], otherwise: T) -> T:
+        """A part of the tick that the others do not need: an error in it costs its values alone, and is announced."""
+        try:
+            result = work()
+        except OSError as failure:
+            self._stages_failed += 1
+            self._conditions.begin(f"{name}_failed", f"{name} of processes cannot be read: {failure.strerror or failure}")
+            return otherwise
+        self._conditions.end(f"{name}_failed")
+        return result
+
+    def _is_followed(self, process: TrackedProcess) -> bool:
+        return self._table.processes.get(process.name) is process
+
+    def wake_at_ns(self) -> int | None:
+        """When exit records must be taken over, where that is before the next tick."""
+        return None if self._exits is None else self._exits.wake_at_ns()
+
+    def catch_up(self, until_ns: int) -> None:
+        """Take exit records over between two ticks: a buffer that holds those of a second does not hold those of a minute."""
+        if self._exits is not None:
+            self._stage("exits", lambda: self._take_exit_records(until_ns), None)
 
     def rest(self) -> Sample:
-        """The sketches of the window that is not over."""
+        """The sketches of the window that is not over, see `workers.framework.sampler.Probe`."""
         return ((PROCESS_SKETCH, self._sketches.flush()),)
 
     def stats(self) -> dict[str, Any]:
         """Processes now, those of them that are opened for every reading, those that refused to be read at the last tick;
-        readings that failed so far, command lines that were not answered so far, and readings that wait for an answer now."""
+        readings that failed so far, command lines that were not answered so far, and readings that wait for an answer now;
+        by metric, the number of rows and the part that named processes hold; what the parts of the tick say of themselves."""
+        choice = self._last_choice
+        by_metric = {} if choice is None else {"cpu": choice.cpu, "rss": choice.rss, "io": choice.io}
         return {
             "processes": len(self._table.processes),
             "unreadable": self._table.unreadable,
@@ -132,13 +245,21 @@ class ProcessProbe(NoRules):
             "descriptors_not_kept": self._table.unkept,
             "command_lines_unanswered": self._identities.unanswered,
             "readers_stuck": self._reader.stuck,
+            "capture": {metric: chosen.capture for metric, chosen in by_metric.items()},
+            "top_rows": {metric: chosen.rows for metric, chosen in by_metric.items()},
+            "stages_failed": self._stages_failed,
             **self._sketches.stats(),
+            **({} if self._exits is None else self._exits.stats()),
+            "tcp": None if self._tcp is None else self._tcp.stats(),
         }
 
     def close(self) -> None:
         """Close every descriptor."""
         self._reader.close()
         self._files.close()
+        for part in (self._exits, self._tcp):
+            if part is not None:
+                part.close()
 
 
 def _boot_ns() -> int:
@@ -146,23 +267,34 @@ def _boot_ns() -> int:
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
+def _open(around: SamplerContext) -> ProcessProbe:
+    buffer_bytes = around.config.of(EXIT_BUFFER)
+    exits = ExitWatcher(around.bus, buffer_bytes=buffer_bytes, ns_per_tick=_NS_PER_CLOCK_TICK, beat=around.heartbeat)
+    tree = around.tree(around.config.of(PROC_ROOT))
+    return ProcessProbe(tree, around.config, around.bus, around.heartbeat, boot_ns=_boot_ns, exits=exits, open_tcp=open_tcp_reader)
+
+
 SAMPLER = Sampler(
     name="process",
-    about="every process that /proc shows: the top by CPU and by RSS, and the exact rest per pod",
+    about="every process: the largest by CPU, memory and I/O, the exact rest per unit and command, and those that ended",
     tables=TABLES,
     files=("/proc/PID/stat", "/proc/PID/cgroup", "/proc/PID/cmdline", "/proc/PID/task/TID/stat"),
     is_enabled=enabled_setting("process"),
     # For exit records, and for `io` and memory of other users' processes.
     capabilities=(NET_ADMIN, SYS_PTRACE),
     interval=interval_setting("process"),
-    further_settings=(CAPTURE, TOP_ROWS_LEAST, TOP_ROWS, COMMAND_LINE, COMMAND_LINE_BYTES),
+    further_settings=(CAPTURE, TOP_ROWS_LEAST, TOP_ROWS, COMMAND_LINE, COMMAND_LINE_BYTES, EXIT_BUFFER, TCP, TCP_SOCKETS),
     statistics=(
         Statistic("evergauge_sampler_processes", "gauge", "Processes seen at the last tick.", ("processes",)),
         Statistic("evergauge_sampler_processes_refused", "gauge", "Processes that refused to be read.", ("refused",)),
         Statistic("evergauge_sampler_processes_unreadable_total", "counter", "Processes not read.", ("unreadable",)),
+        Statistic("evergauge_sampler_capture_ratio", "gauge", "Part that named processes hold.", ("capture",), by="metric"),
+        Statistic("evergauge_sampler_top_rows", "gauge", "Processes that a metric chose.", ("top_rows",), by="metric"),
+        Statistic("evergauge_sampler_exits_total", "counter", "Processes that ended.", ("exits",)),
+        Statistic("evergauge_sampler_exit_source", "gauge", "1: how their ends are known.", ("exit_sources",), by="source"),
+        Statistic("evergauge_sampler_exit_records_lost_total", "counter", "Exit records lost.", ("exit_records_lost",)),
+        Statistic("evergauge_sampler_stages_failed_total", "counter", "Parts of ticks that failed.", ("stages_failed",)),
         Statistic("evergauge_sampler_readers_stuck", "gauge", "Command lines that are not answered.", ("readers_stuck",)),
     ),
-    open=lambda around: ProcessProbe(
-        around.tree(around.config.of(PROC_ROOT)), around.config, around.bus, around.heartbeat, boot_ns=_boot_ns
-    ),
+    open=_open,
 )

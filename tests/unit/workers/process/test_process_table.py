@@ -3,7 +3,7 @@
 import errno
 from itertools import pairwise
 
-from fakes.host import NS_PER_CLOCK_TICK, PAGE_BYTES, POD, POD_CGROUP, Host
+from fakes.host import NS_PER_CLOCK_TICK, PAGE_BYTES, POD, POD_CGROUP, Host, why
 
 from agent.model.timebase import S
 from workers.process.files import FILES_PER_BEAT
@@ -30,7 +30,7 @@ def test_memory_is_that_of_the_threads_that_go_on() -> None:
     _end_first_thread(host, 5, threads=2, rss_pages=102_400)
     tick = host.tick()
     row = tick.row(5)
-    assert (row["rss_bytes"], row["state"], row["threads"], row["absent"]) == (102_400 * PAGE_BYTES, "Z", 2, None)
+    assert (row["rss_bytes"], row["state"], row["threads"], why(row, "rss")) == (102_400 * PAGE_BYTES, "Z", 2, None)
     assert row["command_line"] == "server --deep"
     assert tick.sums()[POD] == (1, 0, 102_400 * PAGE_BYTES)
 
@@ -69,7 +69,7 @@ def test_memory_that_no_thread_tells_is_null_and_the_sums_say_that_they_lack_it(
     host.work(5, 10)
     host.change(6, rss_pages=0)
     (row,) = (row for row in host.tick().rows if row["pid"] == 5)
-    assert (row["rss_bytes"], row["absent"]) == (None, "unreadable")
+    assert (row["rss_bytes"], why(row, "rss")) == (None, "unreadable")
 
 
 def test_a_number_out_of_its_range_is_absent_and_the_process_stays() -> None:
@@ -80,7 +80,7 @@ def test_a_number_out_of_its_range_is_absent_and_the_process_stays() -> None:
     host.tick()
     host.change(5, rss_pages=1 << 63)
     tick = host.tick()
-    assert (tick.row(5)["rss_bytes"], tick.row(5)["cpu_ns"], tick.row(5)["absent"]) == (None, 0, "out_of_range")
+    assert (tick.row(5)["rss_bytes"], tick.row(5)["cpu_ns"], why(tick.row(5), "rss")) == (None, 0, "out_of_range")
     assert host.probe.stats()["unreadable"] == 0
     assert sum(processes for processes, _cpu, _rss in tick.sums().values()) == 2
     host.change(5, rss_pages=12)
@@ -94,7 +94,7 @@ def test_cpu_that_is_out_of_range_makes_no_difference_of_it() -> None:
     host.tick()
     host.change(5, cpu_ticks=1 << 62)
     row = host.tick().row(5)
-    assert (row["cpu_total_ns"], row["cpu_ns"], row["absent"]) == (None, None, "out_of_range")
+    assert (row["cpu_total_ns"], row["cpu_ns"], why(row, "cpu")) == (None, None, "out_of_range")
     assert host.tick().row(5)["cpu_ns"] is None
     host.change(5, cpu_ticks=110)
     assert host.tick().row(5)["cpu_ns"] is None

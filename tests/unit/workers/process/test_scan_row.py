@@ -9,7 +9,7 @@ def test_the_account_sums_everything_and_names_the_share_of_the_rows() -> None:
     host.born(1, rss_pages=60)
     host.born(2, rss_pages=40, cgroup=POD_CGROUP)
     first = host.tick().scan
-    assert (first["cpu_ns"], first["cpu_capture"], first["elapsed_ns"], first["absent"]) == (None, None, None, "first_tick")
+    assert (first["cpu_ns"], first["cpu_capture"], first["elapsed_ns"], first["absent"]) == (None, None, None, "cpu:first_tick")
     host.work(1, 30)
     host.work(2, 10)
     scan = host.tick().scan

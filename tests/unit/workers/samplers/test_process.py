@@ -4,7 +4,7 @@ import errno
 from pathlib import Path
 
 import pytest
-from fakes.host import NS_PER_CLOCK_TICK, OTHER_POD, OTHER_POD_CGROUP, PAGE_BYTES, POD, POD_CGROUP, Host
+from fakes.host import NS_PER_CLOCK_TICK, OTHER_POD, OTHER_POD_CGROUP, PAGE_BYTES, POD, POD_CGROUP, Host, why
 
 from agent.model.timebase import MS, S
 from workers.framework.descriptor_pool import SPARE_DESCRIPTORS
@@ -36,9 +36,9 @@ def test_the_first_tick_has_no_cpu_and_says_so() -> None:
         host.born(pid, cpu_ticks=70)
     tick = host.tick()
     (row,), (tail,) = tick.rows, tick.tails
-    assert (row["cpu_ns"], row["cpu_share"], row["absent"]) == (None, None, "first_tick")
+    assert (row["cpu_ns"], row["cpu_share"], why(row, "cpu")) == (None, None, "first_tick")
     assert row["cpu_total_ns"] == 70 * NS_PER_CLOCK_TICK
-    assert (tail["cpu_ns"], tail["cpu_share"], tail["absent"]) == (None, None, "first_tick")
+    assert (tail["cpu_ns"], tail["cpu_share"], tail["absent"]) == (None, None, "cpu:first_tick")
     assert tail["rss_bytes"] == 10 * PAGE_BYTES
 
 
@@ -61,7 +61,7 @@ def test_cpu_is_what_was_used_since_the_last_tick() -> None:
     _measured(host)
     host.work(5, 50)
     row = host.tick(250 * MS).row(5)
-    assert (row["cpu_ns"], row["cpu_share"], row["absent"]) == (50 * NS_PER_CLOCK_TICK, 2.0, None)
+    assert (row["cpu_ns"], row["cpu_share"], why(row, "cpu")) == (50 * NS_PER_CLOCK_TICK, 2.0, None)
     assert row["cpu_total_ns"] == 1050 * NS_PER_CLOCK_TICK
 
 
@@ -71,7 +71,7 @@ def test_a_process_that_does_nothing_used_zero_and_that_is_known() -> None:
     host.born(5)
     _measured(host)
     row = host.tick().row(5)
-    assert (row["cpu_ns"], row["cpu_share"], row["absent"]) == (0, 0.0, None)
+    assert (row["cpu_ns"], row["cpu_share"], why(row, "cpu")) == (0, 0.0, None)
 
 
 def test_a_process_born_between_two_ticks_counts_whole() -> None:
@@ -80,7 +80,7 @@ def test_a_process_born_between_two_ticks_counts_whole() -> None:
     _measured(host)
     host.born(5, cpu_ticks=30)
     row = host.tick().row(5)
-    assert (row["cpu_ns"], row["absent"]) == (30 * NS_PER_CLOCK_TICK, None)
+    assert (row["cpu_ns"], why(row, "cpu")) == (30 * NS_PER_CLOCK_TICK, None)
 
 
 def test_an_old_process_seen_for_the_first_time_has_no_cpu_of_this_interval() -> None:
@@ -201,7 +201,7 @@ def test_captured_lines_become_rows(capture: str) -> None:
     host.born(31236, command_line=b"")
     host.tree.put("31236/stat", (FIXTURES / capture).read_bytes())
     (row,) = host.tick().rows
-    assert row["absent"].startswith("first_tick,")
+    assert why(row, "cpu") == "first_tick"
 
 
 def test_descriptors_run_out_and_everything_is_still_measured() -> None:
@@ -216,7 +216,7 @@ def test_descriptors_run_out_and_everything_is_still_measured() -> None:
     tick = host.tick()
     assert {row["pid"]: row["cpu_ns"] for row in tick.rows} == {pid: pid * NS_PER_CLOCK_TICK for pid in host.processes}
     assert {row["uid"] for row in tick.rows} == {0}
-    assert {row["absent"] for row in tick.rows} == {None}
+    assert {why(row, "command_line") for row in tick.rows} == {None}
     kept = 40 - SPARE_DESCRIPTORS
     assert _counts(host) == (100, 0, 100 - kept)
     assert host.tree.open_descriptors == kept
@@ -297,8 +297,8 @@ def test_an_unknown_cgroup_is_null_with_a_reason(content: bytes | None) -> None:
     else:
         host.tree.put("5/cgroup", content)
     tick = host.tick()
-    assert (tick.row(5)["cgroup"], tick.row(5)["pod_uid"], tick.row(5)["absent"]) == (None, None, "first_tick,unreadable")
-    assert (tick.row(6)["cgroup"], tick.row(6)["pod_uid"], tick.row(6)["absent"]) == ("/", None, "first_tick")
+    assert (tick.row(5)["cgroup"], tick.row(5)["pod_uid"], why(tick.row(5), "cgroup")) == (None, None, "unreadable")
+    assert (tick.row(6)["cgroup"], tick.row(6)["pod_uid"], why(tick.row(6), "cgroup")) == ("/", None, None)
 
 
 @pytest.mark.parametrize("has_clocks", [True, False])

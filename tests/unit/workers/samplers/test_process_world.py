@@ -4,7 +4,7 @@ import errno
 from heapq import nlargest
 from typing import ClassVar
 
-from fakes.host import NS_PER_CLOCK_TICK, OTHER_POD, OTHER_POD_CGROUP, PAGE_BYTES, POD, POD_CGROUP, Host, Process
+from fakes.host import NS_PER_CLOCK_TICK, OTHER_POD, OTHER_POD_CGROUP, PAGE_BYTES, POD, POD_CGROUP, Host, Process, Tick
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
@@ -94,9 +94,7 @@ class HostStory(RuleBasedStateMachine):
             cpu_ns += used[process.pid] or 0
             expected[POD_OF[process.cgroup]] = (processes + 1, cpu_ns, rss_bytes + process.rss_pages * PAGE_BYTES)
         assert tick.sums() == expected
-        by_cpu = nlargest(TOP_ROWS, [(used[each.pid] or 0, each.pid) for each in visible if used[each.pid]])
-        by_rss = nlargest(TOP_ROWS, [(each.rss_pages, each.pid) for each in visible])
-        assert tick.pids == list(dict.fromkeys(pid for _rank, pid in [*by_cpu, *by_rss]))
+        self._check_rows(tick, visible, used)
         for row in tick.rows:
             assert row["cpu_ns"] == used[row["pid"]]
             assert row["start_ticks"] == self.host.processes[row["pid"]].start_ticks
@@ -105,6 +103,19 @@ class HostStory(RuleBasedStateMachine):
         self.last_uptime_ticks = self.host.uptime_ticks
         for pid in list(self.broken):
             self._mend(pid)
+
+    def _check_rows(self, tick: Tick, visible: list[Process], used: dict[int, int | None]) -> None:
+        """As many rows for each metric as have a value of it, hardly less than the largest; the account says what they hold."""
+        cpu = {process.pid: used[process.pid] or 0 for process in visible}
+        rss = {process.pid: process.rss_pages for process in visible}
+        for word, values in (("cpu", cpu), ("rss", rss)):
+            named = {row["pid"] for row in tick.rows if word in row["chosen_for"].split(",")}
+            candidates = len(values) if word == "rss" else sum(value > 0 for value in values.values())
+            assert len(named) == min(TOP_ROWS, candidates) == tick.scan[f"{word}_rows"]
+            held = sum(values[row["pid"]] for row in tick.rows)
+            assert held >= 0.75 * sum(nlargest(TOP_ROWS, values.values()))
+            whole = sum(values.values())
+            assert tick.scan[f"{word}_capture"] == (held / whole if whole else None)
 
     def teardown(self) -> None:
         """Everything that was opened is given back."""
