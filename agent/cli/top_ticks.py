@@ -21,8 +21,9 @@ from agent.model.errors import FormatError
 from agent.store.record import TableForm
 from agent.store.row_decoder import RowDecoder
 
-# Of so many ticks the named processes are kept: enough to tell a table that is on its way from one that is empty.
-TICKS_KEPT = 2
+# Of so many ticks the named processes are kept: enough to tell a table that is on its way from one that is empty, and a process
+# that grows from one that has started.
+TICKS_KEPT = 6
 # Of a minute of usual seconds everything else is kept, for what happened a moment ago.
 TICKS_BEFORE = 62
 # The usual tables of a tick; what ended has rows only where something did.
