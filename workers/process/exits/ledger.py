@@ -26,6 +26,10 @@ AGE_SLACK_NS = 30 * MS
 PARENTS_DEEP_MAX = 8
 NAMES_MAX, PROCESSES_WITH_THREADS_MAX = 8_192, 16_384
 RECORDS_PER_BEAT = 512
+# wait(2): the signal that ended a process.
+SIGNAL_BITS = 0x7F
+# A process that ran for less than this part of the interval was asleep when the signal came, nineteen times in twenty.
+ASLEEP_FACTOR = 20
 
 
 class DeadProcess(NamedTuple):
@@ -135,6 +139,8 @@ class Ledger:
         else:
             total_ns = known_ns + estimated_ns
         process = self._tracked(turn, owner, elapsed_us)
+        if sleeps and group is None and process is not None and _died_asleep(process, record, turn.moment):
+            total_ns, estimated_ns = run_ns + self._calibration.tail_ns, self._calibration.tail_ns
         sums = turn.children.get(ppid)
         if sums is None:
             sums = turn.children[ppid] = ChildSums()
@@ -231,6 +237,13 @@ class Ledger:
             if parent is not None:
                 reaped[pid] = parent.interval_reaped_ns
         self._calibration.take(turn.children, reaped, is_whole=is_whole)
+
+
+def _died_asleep(process: TrackedProcess, record: ExitRecord, moment: Moment) -> bool:
+    """Whether a signal most likely ended it in its sleep: it ran for its end alone, and of that no clock tick is missing."""
+    if not record.exit_code & SIGNAL_BITS or process.cpu_ns is None:
+        return False
+    return (record.run_ns - process.cpu_ns) * ASLEEP_FACTOR < moment.boot_ns - moment.last_boot_ns
 
 
 def _without_record(process: TrackedProcess) -> DeadProcess:
