@@ -82,18 +82,21 @@ class Ledger:
     def __init__(self, calibration: ExitCalibration, beat: Callable[[], None] = lambda: None) -> None:
         self._calibration = calibration
         self._beat = beat
-        # Counted, and still listed: zombies, and those that died between the look and the records.
-        self._died: dict[str, TrackedProcess] = {}
+        # Counted, and still listed, with the look that read them last: zombies, and those that died after it.
+        self._died: dict[str, tuple[TrackedProcess, int]] = {}
         # What the records of ended threads miss, by process, and how much of it is estimated.
         self._missing_ns: dict[int, int] = {}
         self._keys: dict[tuple[str | None, bytes, bool], UnitCommand] = {}
         self._children: dict[int, ChildSums] = {}
+        # The last tick's dead that were never seen: one may be met now, as a zombie.
+        self._unseen: Mapping[int, int] = {}
 
     def settle(
         self, scan: Scan, processes: Mapping[str, TrackedProcess], records: ExitRecords, moment: Moment
     ) -> list[DeadProcess]:
         """The deaths of one tick, in the order of their records; those without one at the end."""
         self._recognise_living(processes)
+        self._recognise_dead(scan)
         vanished = {process.pid: process for process in scan.gone}
         gone = {pid: process for pid, process in vanished.items() if not process.has_died}
         turn = _Turn(processes, moment, gone, vanished)
@@ -107,16 +110,26 @@ class Ledger:
             turn.dead.append(_without_record(process))
         self._calibrate(turn, is_whole=not records.lost)
         self._children = turn.children
+        self._unseen = turn.parents
         return turn.dead
 
     def _recognise_living(self, processes: Mapping[str, TrackedProcess]) -> None:
         """Forget those that have vanished, and believe those that still run: a record was taken for theirs that was not."""
-        for name, process in list(self._died.items()):
+        for name, (process, read_at) in list(self._died.items()):
             if processes.get(name) is not process:
                 del self._died[name]
-            elif not process.stat.is_ended:
+            elif process.read_at > read_at and not process.stat.is_ended:
                 process.has_died = False
                 del self._died[name]
+
+    def _recognise_dead(self, scan: Scan) -> None:
+        """A zombie that is seen for the first time after its death was counted is not counted again."""
+        for process in scan.started:
+            if process.pid in self._unseen and process.stat.is_ended:
+                process.has_died = True
+                self._died[process.name] = (process, process.read_at)
+                process.totals.cpu_ns -= process.interval_cpu_ns or 0
+                process.interval_cpu_ns = process.interval_user_ns = process.interval_system_ns = 0
 
     def _take(self, turn: _Turn, record: ExitRecord, group: GroupTotal | None) -> None:
         version, _, flags, delay_ns, run_ns, _, pid, ppid, elapsed_us, _, _, _, sleeps, _, tgid = record
@@ -155,7 +168,11 @@ class Ledger:
         if process is None:
             self._add_unseen(turn, record, owner, (total_ns, estimated_ns), is_whole=group is None)
         else:
-            turn.dead.append(_seen(process, record, turn.moment, (total_ns, estimated_ns), is_whole=group is None))
+            dead = _seen(process, record, turn.moment, (total_ns, estimated_ns), is_whole=group is None)
+            turn.dead.append(dead)
+            # Still listed, it may be read once more: what is counted here is not counted again.
+            if dead.cpu_ns and process.cpu_ns is not None and process.name in self._died:
+                process.cpu_ns += dead.cpu_ns
 
     def _is_death(self, turn: _Turn, record: ExitRecord, group: GroupTotal | None) -> bool:
         """Before version 12 a record does not say whether its thread was the last one, nor of which process."""
@@ -187,7 +204,7 @@ class Ledger:
             return None
         process.has_died = True
         if turn.gone.pop(pid, None) is None:
-            self._died[process.name] = process
+            self._died[process.name] = (process, process.read_at)
         return process
 
     def _add_unseen(self, turn: _Turn, record: ExitRecord, pid: int, cpu: tuple[int, int], *, is_whole: bool) -> None:
