@@ -35,15 +35,17 @@ MEMORY_LINES = {
     # Of all sizes, since Linux 4.17.
     b"Hugetlb": "memory_huge_pages_bytes",
 }
-# `pgpgin` and `pgpgout` are in KiB although all others are in pages (mm/vmstat.c).
-_EVENTS = {
-    b"pgfault": ("page_faults", 1),
-    b"pgmajfault": ("major_faults", 1),
-    b"pgpgin": ("read_in_bytes", KIB),
-    b"pgpgout": ("written_out_bytes", KIB),
-    b"oom_kill": ("oom_kills", 1),
-}
-_SWAP_EVENTS = {b"pswpin": "swapped_in_bytes", b"pswpout": "swapped_out_bytes"}
+# Names with what is before and behind them, and the unit. `pgpgin` and `pgpgout` are in KiB, but swap is in pages (mm/vmstat.c).
+_PAGE = 0
+_EVENTS = (
+    (b"\npgfault ", "page_faults", 1),
+    (b"\npgmajfault ", "major_faults", 1),
+    (b"\npgpgin ", "read_in_bytes", KIB),
+    (b"\npgpgout ", "written_out_bytes", KIB),
+    (b"\npswpin ", "swapped_in_bytes", _PAGE),
+    (b"\npswpout ", "swapped_out_bytes", _PAGE),
+    (b"\noom_kill ", "oom_kills", 1),
+)
 # By who reclaims. Before Linux 4.8 each zone has its own line; `anon` and `file` are the same pages again, by kind.
 _RECLAIM = re.compile(rb"pg(steal|scan)_(?:kswapd|direct|khugepaged|proactive)(?:_(?:dma|dma32|normal|high|movable))?")
 
@@ -73,18 +75,20 @@ def parse_vmstat(text: bytes, page_bytes: int) -> Values:
 
     *Source:* proc_vmstat(5), linux/mm/vmstat.c.
     """
-    words = text.split()
-    # Each line is a name and a number. Where one is not, the names that follow are taken for numbers and are missing.
-    numbers = dict(zip(words[::2], words[1::2], strict=False))
-    values: dict[str, int | float | None] = {
-        column: scaled(numbers[name], scale) for name, (column, scale) in _EVENTS.items() if name in numbers
-    }
-    values |= {column: scaled(numbers[name], page_bytes) for name, column in _SWAP_EVENTS.items() if name in numbers}
+    # It has two hundred lines, of which some twenty are looked for.
+    text = b"\n" + text + b"\n"
+    values: dict[str, int | float | None] = {}
+    for name, column, scale in _EVENTS:
+        if (start := text.find(name)) >= 0:
+            start += len(name)
+            values[column] = scaled(text[start : text.find(b"\n", start)], page_bytes if scale == _PAGE else scale)
     reclaim = {b"steal": 0, b"scan": 0}
     seen = set()
-    for name in numbers:
-        if name.startswith(b"pgs") and (found := _RECLAIM.fullmatch(name)) is not None:
-            reclaim[found[1]] += whole(numbers[name]) or 0
+    start, end = text.find(b"\npgs"), text.rfind(b"\npgs")
+    for line in text[start : text.find(b"\n", end + 1)].split(b"\n") if start >= 0 else ():
+        name, _, number = line.partition(b" ")
+        if (found := _RECLAIM.fullmatch(name)) is not None:
+            reclaim[found[1]] += whole(number) or 0
             seen.add(found[1])
     for kind, column, scale in ((b"steal", "reclaimed_bytes", page_bytes), (b"scan", "scanned_pages", 1)):
         if kind in seen and reclaim[kind] <= NUMBER_MAX // scale:

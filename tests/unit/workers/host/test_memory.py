@@ -77,6 +77,12 @@ def test_a_file_without_counters_is_refused(text: bytes) -> None:
         parse_vmstat(text, 4096)
 
 
+def test_the_first_and_the_last_line_count_too() -> None:
+    """Whatever ends the file."""
+    assert parse_vmstat(b"pgfault 300\noom_kill 45", 4096) == {"page_faults": 300, "oom_kills": 45}
+    assert parse_vmstat(b"pgsteal_direct 2", 1) == {"reclaimed_bytes": 2}
+
+
 def test_sums_that_fit_no_column_are_not_told() -> None:
     """Each number fits, their sum in bytes does not."""
     assert parse_vmstat(b"pgfault 1\npgsteal_kswapd 9223372036854775807\npgscan_kswapd x\n", 4096) == {
