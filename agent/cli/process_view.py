@@ -7,9 +7,6 @@ from typing import ClassVar
 from agent.cli.call import Call
 from agent.cli.problem import HostProblem
 from agent.cli.remedy import start_remedy
-from agent.cli.stored_rows import StoredRows
-from agent.cli.time_bounds import TimeBounds
-from agent.cli.top_history import HistoryReader, PastNames, host_of, source_of
 from agent.cli.top_keys import HINT, HINT_ASCII
 from agent.cli.top_problems import head_lines, problems
 from agent.cli.top_render import SORTS, ProcessView, render
@@ -30,9 +27,12 @@ from agent.cli.top_style import Line
 from agent.cli.top_ticks import ProcessTicks
 from agent.cli.top_view import Top
 from agent.model.errors import UnavailableError
-from agent.model.tables import POD_GROUP
 from agent.model.timebase import S
 from agent.paths import checkout
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from agent.cli.top_history import HistoryReader, PastNames
 
 # A tick of the host that is farther away is not near, at any usual interval.
 HOST_REACH_NS = 15 * S
@@ -45,11 +45,14 @@ class ProcessTop(Top[Sample]):
 
     def __init__(self, call: Call) -> None:
         super().__init__(call)
-        self._past_names = PastNames(StoredRows(self.state_dir, POD_GROUP))
+        self._past_names: PastNames | None = None
         self._follower = SpoolFollower(self.state_dir, (*TICK_TABLES, *HOST_TABLES), ProcessTicks())
 
-    def history(self) -> HistoryReader[Sample]:
+    def history(self) -> "HistoryReader[Sample]":
         """The ticks of the past."""
+        from agent.cli.stored_rows import StoredRows
+        from agent.cli.time_bounds import TimeBounds
+        from agent.cli.top_history import HistoryReader, host_of, source_of
         from workers.registry import tables
 
         declared = tables()
@@ -75,6 +78,12 @@ class ProcessTop(Top[Sample]):
         uids = {process.pod_uid for process in sample.processes if process.pod_uid is not None}
         if self.moment is None or uids <= self.names.pods.keys():
             return self.names.pods
+        if self._past_names is None:
+            from agent.cli.stored_rows import StoredRows
+            from agent.cli.top_history import PastNames
+            from agent.model.tables import POD_GROUP
+
+            self._past_names = PastNames(StoredRows(self.state_dir, POD_GROUP))
         return self._past_names.at(sample.at_wall_ns) | self.names.pods
 
     def from_open_spool(self) -> Sample | None:

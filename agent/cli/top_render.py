@@ -117,15 +117,14 @@ def _status(sample: Sample, view: ProcessView, page: RowPage) -> Line:
     total = load_of([*sample.processes, *sample.tail, *sample.ended])
     cpu = ABSENT if total.cpu_share is None else f"{total.cpu_share * 100:.1f} %"
     state = view.state
-    parts: list[str | Span] = [
-        f"{counted(total.processes, 'process')}   CPU {cpu}   RSS {bytes_of(total.rss_bytes)}   by {state.sort}"
-    ]
+    parts: list[str | Span] = []
+    if state.is_typing or state.filter:
+        # First: a narrow screen cuts the rest.
+        cursor = "_" if state.is_typing else ""
+        parts.append(Span(f"filter: {state.filter}{cursor} ({grouped(page.matched)} found)   ", NOTICE))
+    parts.append(f"{counted(total.processes, 'process')}   CPU {cpu}   RSS {bytes_of(total.rss_bytes)}   by {state.sort}")
     if state.is_tree and state.sort != "pod":
         parts.append("   tree of sums" if state.has_sums else "   tree")
-    if state.is_typing or state.filter:
-        cursor = "_" if state.is_typing else ""
-        found = f"   filter: {state.filter}{cursor} ({grouped(page.matched)} found)"
-        parts.append(Span(found, NOTICE))
     if state.is_paused:
         parts.append(Span("   paused", WARNING))
     if state.offset and page.offset_max:

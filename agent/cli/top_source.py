@@ -4,19 +4,22 @@ Only what was appended since the last look is read. Nothing is locked or changed
 """
 
 import os
+from collections.abc import Iterable
 from typing import Generic, Protocol, TypeVar
 
 from agent.cli.top_sample import HOST_TABLES, PROCESS_TABLE, TICK_TABLES, Named, Sample, sample_of
 from agent.model.errors import FormatError
 from agent.store.install import is_other, read_install
 from agent.store.layout import DATA_FOLDER
-from agent.store.record import Damage, SegmentHead, TableForm, parse_head, parse_records
+from agent.store.record import Damage, Record, SegmentHead, TableForm, parse_head, parse_records, table_word
 from agent.store.sealed import choose, owners_of, wanted_of
 from agent.store.segment import generation_in_sealed
 from agent.store.spool_reader import list_segments, read_from, refusal, sealed_files
 
 # A new segment may hold no tick yet; the one before it holds the last.
 SEGMENTS_BACK = 2
+# A segment of a quarter of an hour has thousands of records; a minute of them is in its last bytes.
+END_BYTES = 1 << 20
 
 SampleT = TypeVar("SampleT")
 SampleT_co = TypeVar("SampleT_co", covariant=True)
@@ -35,7 +38,7 @@ class TickCollector(Protocol[SampleT_co]):
 
 
 class SpoolFollower(Generic[SampleT]):
-    """Follows some tables of the spool from segment to segment; those of other installations are left out.
+    """Follows some tables of the spool, the main one first, from segment to segment; those of other installations are left out.
 
     `damaged` counts stretches of bytes that were no record.
     """
@@ -43,6 +46,7 @@ class SpoolFollower(Generic[SampleT]):
     def __init__(self, state_dir: str, tables: tuple[str, ...], ticks: TickCollector[SampleT]) -> None:
         self._state_dir = state_dir
         self._tables = tables
+        self._words = frozenset(map(table_word, tables))
         self._path = ""
         self._offset = 0
         self._head: SegmentHead | None = None
@@ -86,11 +90,24 @@ class SpoolFollower(Generic[SampleT]):
             if is_other(head.install, read_install(self._state_dir) or ""):
                 return
             self._head, self._host = head, head.host
-        self._take(data, begin, self._head)
+            self._take(self._end_of(data, begin), len(data), self._head)
+        else:
+            self._take(parse_records(data, 0, self._words), len(data), self._head)
 
-    def _take(self, data: bytes, begin: int, head: SegmentHead) -> None:
-        end = len(data)
-        for found in parse_records(data, begin):
+    def _end_of(self, data: bytes, begin: int) -> list[Record | Damage]:
+        """The last records of a segment that is opened, with two ticks of the main table at least where there are as many."""
+        size = END_BYTES
+        while len(data) - size > begin:
+            found = list(parse_records(data, len(data) - size, self._words))
+            records = [each for each in found if isinstance(each, Record)]
+            if len({each.entry.stamp_wall_ns for each in records if each.entry.table == self._tables[0]}) > 1:
+                # What stands before the first record is the end of one that began earlier, and no damage.
+                return found if isinstance(found[0], Record) else found[1:]
+            size *= 8
+        return list(parse_records(data, begin, self._words))
+
+    def _take(self, records: Iterable[Record | Damage], end: int, head: SegmentHead) -> None:
+        for found in records:
             if isinstance(found, Damage):
                 if found.torn:
                     # A record that is being written: the next look begins at it again.

@@ -10,13 +10,17 @@ from msgspec.structs import replace
 from agent.cli.call import Call
 from agent.cli.span import moment_of
 from agent.cli.top_heading import HistoryMoment
-from agent.cli.top_history import HistoryReader
 from agent.cli.top_keys import NOW_KEYS, TICK_STEPS, TIME_STEPS_NS
 from agent.cli.top_names import Names
 from agent.cli.top_state import FILTER_CHARACTERS_MAX, NO_TREE, KeyRules, Scroll, TopState, on_key
 from agent.cli.top_style import Line, Span
 from agent.cli.width import ELLIPSIS
 from agent.model.errors import MisuseError, UnavailableError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    # It reads sealed files: only a look at the past needs it.
+    from agent.cli.top_history import HistoryReader
 
 # All that a screen has beyond ASCII: cut text, branches of a tree, keys, levels of a trend.
 _LETTERS = f"{ELLIPSIS}│└├←→▁▂▃▄▅▆▇█"
@@ -83,7 +87,7 @@ class Top(ABC, Generic[StampedT]):
         """The lines of the screen now. `has_keys`: somebody can type. *Raises:* EvergaugeError."""
 
     @abstractmethod
-    def history(self) -> HistoryReader[StampedT]:
+    def history(self) -> "HistoryReader[StampedT]":
         """The ticks of the past."""
 
     def sample(self) -> StampedT:
@@ -154,7 +158,7 @@ class Top(ABC, Generic[StampedT]):
     def _show_moment(self, asked_ns: int) -> None:
         self._past, self.moment = self._reader().at(asked_ns)
 
-    def _reader(self) -> HistoryReader[StampedT]:
+    def _reader(self) -> "HistoryReader[StampedT]":
         if self._history is None:
             self._history = self.history()
         return self._history

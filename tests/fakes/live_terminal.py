@@ -48,18 +48,18 @@ class Terminal:
 def top_line(state: Path, *words: str) -> list[str]:
     """The command `agentctl top` with these words, drawn ten times a second."""
     folders = ["--state-dir", str(state), "--runtime-dir", str(state)]
-    return [sys.executable, "-m", "agent.cli.main", "top", *words, "--interval", "0.1", *folders]
+    return [sys.executable, "-m", "agent.cli.main", "top", "--interval", "0.1", *words, *folders]
 
 
 @contextmanager
-def watching(state: Path, *words: str, kind: str = "xterm") -> Iterator[Terminal]:
+def watching(state: Path, *words: str, kind: str = "xterm", environment: dict[str, str] | None = None) -> Iterator[Terminal]:
     """`agentctl top` with these words on a terminal of this kind; it is ended with the block."""
-    with on_terminal(top_line(state, *words), kind=kind) as terminal:
+    with on_terminal(top_line(state, *words), kind=kind, environment=environment) as terminal:
         yield terminal
 
 
 @contextmanager
-def on_terminal(line: list[str], *, kind: str = "xterm") -> Iterator[Terminal]:
+def on_terminal(line: list[str], *, kind: str = "xterm", environment: dict[str, str] | None = None) -> Iterator[Terminal]:
     """A program on a terminal of 80 x 24; it is ended with the block."""
     leader, follower = pty.openpty()
     fcntl.ioctl(leader, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
@@ -71,7 +71,7 @@ def on_terminal(line: list[str], *, kind: str = "xterm") -> Iterator[Terminal]:
         stderr=subprocess.PIPE,
         start_new_session=True,
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-        env={**os.environ, "TERM": kind},
+        env={**os.environ, "TERM": kind, **(environment or {})},
     )
     try:
         with program:

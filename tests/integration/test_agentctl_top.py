@@ -1,5 +1,6 @@
 """agentctl top: one print of the newest data, and the live screen on a real terminal."""
 
+import io
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from fakes.listed_pod import pod_list, pod_row
 from fakes.live_terminal import DEADLINE_SECONDS, on_terminal, top_line, watching
 from fakes.stored_data import PROCESS, batch_of, head_of, process_row, tail_row, write_parquet, write_segment
 
+from agent.cli.program import run
 from agent.cli.top_source import SpoolFollower
 from agent.cli.top_ticks import ProcessTicks
 
@@ -256,3 +258,122 @@ def test_a_terminal_that_can_only_print_gets_screens_without_escapes(kind: str, 
         assert "\x1b" not in terminal.seen
         assert terminal.program.stderr is not None
         assert terminal.program.stderr.read() == b""
+
+
+# ---- what can be chosen ----------------------------------------------------------------------------
+
+
+def test_options_choose_what_keys_choose(tmp_path: Path, top: Top) -> None:
+    """For scripts: a filter, a tree, an order; a tree of pods is misuse."""
+    write_segment(tmp_path, "a", head_of("a") + tick(1, 11, 22))
+    rows = top("--filter", "task-11")[1].splitlines()[-2:]
+    assert (rows[0].split()[0], rows[1].split()[-1]) == ("11", "task-22")
+    assert "… 8 others" in rows[1]
+    assert "(not named)" in top("--tree", "--sort", "rss")[1]
+    assert [top("--tree", "--sort", "pod")[0], top("--tree", "--occupancy")[0], top("--filter", "x" * 99)[0]] == [64] * 3
+    document = json.loads(top("--json")[1])
+    assert {"problems", "scan", "machine", "ended", "tail", "processes"} <= document.keys()
+    assert "before" not in document
+
+
+@pytest.mark.parametrize(
+    ("words", "environment", "has_colour"),
+    [((), {}, False), (("--color", "always"), {"NO_COLOR": "1"}, True), (("--color", "never"), {}, False)],
+)
+def test_colours_are_for_terminals_unless_they_are_asked_for(
+    words: tuple[str, ...], environment: dict[str, str], has_colour: bool, tmp_path: Path
+) -> None:
+    """A pipe has none; `--color always` has them in any case, for `less -R`."""
+    write_segment(tmp_path, "a", head_of("a") + tick(1, 11))
+    output = io.StringIO()
+    line = ["top", "--state-dir", str(tmp_path), "--runtime-dir", str(tmp_path), *words]
+    assert run(line, environment, output, io.StringIO()) == 0
+    assert ("\x1b[" in output.getvalue()) is has_colour
+
+
+@pytest.mark.parametrize(("words", "no_colour"), [((), "1"), (("--color", "never"), "")])
+def test_a_terminal_without_colours_gets_none(words: tuple[str, ...], no_colour: str, tmp_path: Path) -> None:
+    """NO_COLOR and --color never: the screen is drawn, and nothing on it has a style."""
+    write_segment(tmp_path, "a", head_of("a") + tick(1, 11))
+    with watching(tmp_path, *words, environment={"NO_COLOR": no_colour}) as terminal:
+        terminal.wait_for(r"task-11.*\x1b\[J")
+        assert re.search(r"\x1b\[[0-9;]+m", terminal.seen) is None
+
+
+def test_keys_filter_scroll_pause_and_help(tmp_path: Path) -> None:
+    """Each is on the screen at once, and Esc or another key leads back."""
+    path = write_segment(tmp_path, "a", head_of("a") + tick(1, *range(100, 150)))
+    with watching(tmp_path, environment={"NO_COLOR": "1"}) as terminal:
+        terminal.resize(columns=120, lines=24)
+        for keys, seen in (
+            ("/", "filter: _"),
+            ("task-14q", r"filter: task-14q_ \(0 found\)"),
+            ("\x7f", r"filter: task-14_ \(10 found\).*task-140"),
+            ("\r", r"filter: task-14 \(10 found\).*by cpu   \? help"),
+            ("\x1b", r"by cpu   \? help.*task-100"),
+            ("\x1b[6~", r"from \d+ on"),
+            ("\x1b[H", r"by cpu   \? help.*task-100"),
+            ("t", r"by cpu   tree .*\(not named\)"),
+            ("+", "tree of sums"),
+            ("?", "any key leads back"),
+            ("x", "tree of sums"),
+            ("T", "by threads"),
+            (" ", "paused"),
+        ):
+            os.write(terminal.leader, keys.encode())
+            terminal.wait_for(seen)
+        with path.open("ab") as spool:
+            spool.write(tick(2, 999))
+        terminal.wait_for(r"paused(?!.*task-999).*\x1b\[J.*paused(?!.*task-999).*\x1b\[J")
+        os.write(terminal.leader, b" ")
+        terminal.wait_for("task-999")
+        os.write(terminal.leader, "/漢".encode()[:2])
+        os.write(terminal.leader, "/漢".encode()[2:])
+        terminal.wait_for("filter: 漢_")
+        os.write(terminal.leader, b"\x04")
+        assert terminal.program.wait(DEADLINE_SECONDS) == 0
+
+
+@pytest.mark.parametrize(("columns", "lines"), [(20, 5), (1, 1), (8, 3), (220, 60)])
+def test_any_size_of_terminal_is_drawn_at_once(columns: int, lines: int, tmp_path: Path) -> None:
+    """The size changes under it, and no line is longer than it; the longest pause between two frames plays no part."""
+    write_segment(tmp_path, "a", head_of("a") + tick(1, *range(100, 150)))
+    with watching(tmp_path, "--interval", "30", environment={"NO_COLOR": "1"}) as terminal:
+        terminal.wait_for(r"\x1b\[J")
+        terminal.resize(columns=columns, lines=lines)
+        terminal.wait_for(r"\x1b\[2J.*\x1b\[J")
+        frame = terminal.seen.split("\x1b[2J")[-1].split("\x1b[J")[0].split("\r\n")
+        assert len(frame) <= lines
+        assert max(len(line.removesuffix("\x1b[K")) for line in frame) <= columns
+        os.write(terminal.leader, b"q")
+        assert terminal.program.wait(DEADLINE_SECONDS) == 0
+
+
+def test_a_terminal_that_takes_nothing_keeps_nobody_from_quitting(tmp_path: Path) -> None:
+    """Its output is stopped (Ctrl-S): keys are still read, and the program ends within its deadline."""
+    path = write_segment(tmp_path, "a", head_of("a") + tick(1, 11))
+    with watching(tmp_path) as terminal:
+        before = terminal.local_modes()
+        terminal.wait_for("task-11")
+        termios.tcflow(terminal.follower, termios.TCOOFF)
+        with path.open("ab") as spool:
+            spool.write(tick(2, *range(100, 150)))
+        os.write(terminal.leader, b"crq")
+        assert terminal.program.wait(DEADLINE_SECONDS) == 0
+        assert terminal.local_modes() == before
+
+
+def test_a_stop_by_another_program_is_got_over(tmp_path: Path) -> None:
+    """SIGSTOP, a shell that changes the terminal, SIGCONT: keys are read one by one again."""
+    write_segment(tmp_path, "a", head_of("a") + tick(1, 11))
+    with watching(tmp_path) as terminal:
+        terminal.wait_for("task-11")
+        terminal.program.send_signal(signal.SIGSTOP)
+        os.waitpid(terminal.program.pid, os.WUNTRACED)
+        modes = termios.tcgetattr(terminal.follower)
+        modes[3] |= termios.ICANON | termios.ECHO
+        termios.tcsetattr(terminal.follower, termios.TCSANOW, modes)
+        terminal.program.send_signal(signal.SIGCONT)
+        terminal.wait_for(r"\x1b\[2J.*task-11")
+        os.write(terminal.leader, b"q")
+        assert terminal.program.wait(DEADLINE_SECONDS) == 0
