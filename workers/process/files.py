@@ -5,6 +5,7 @@ process under the same number.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from agent.model.proc_stat import STAT_BYTES_MAX
 from agent.ports import KernelTree
@@ -14,6 +15,15 @@ from workers.framework.descriptor_pool import DescriptorPool
 FILES_PER_BEAT = 256
 # Three numbers of 64 bits, two blanks and a line break.
 SCHEDSTAT_BYTES_MAX = 64
+
+
+def side_read(tree: KernelTree, bytes_max: int) -> Callable[[str], bytes]:
+    """What a side reader does with a word: read an open descriptor (a number), or a path. *Raises:* OSError."""
+
+    def read(word: str) -> bytes:
+        return tree.read_open(int(word), bytes_max) if word.isdecimal() else tree.read(word, bytes_max)
+
+    return read
 
 
 class ProcFiles:
@@ -42,6 +52,7 @@ class ProcFiles:
         """Keep nothing of this process open any longer."""
         self.pool.give_back(f"{name}/stat")
         self.pool.give_back(f"{name}/schedstat")
+        self.pool.give_back(f"{name}/io")
 
     def read_stat(self, name: str) -> bytes:
         """The line of a process. *Raises:* OSError. *Source:* proc_pid_stat(5)."""
@@ -59,6 +70,13 @@ class ProcFiles:
     def read(self, path: str, bytes_max: int) -> bytes:
         """A file that is not kept open. *Raises:* OSError."""
         return self.pool.with_room(lambda: self.tree.read(path, bytes_max))
+
+    def word_of(self, path: str) -> str:
+        """How `side_read` finds a file that is read again and again: by its descriptor, or by its path where it cannot be kept."""
+        with suppress(OSError):
+            self._keep(path)
+        descriptor = self.pool.get(path)
+        return path if descriptor is None else str(descriptor)
 
     def close(self) -> None:
         """Give everything back."""

@@ -1,11 +1,11 @@
-"""Who the processes with a row are: user and command line, read again for every row about once a second.
+"""Who the processes with a row are: user and command line, read for every row about once a second.
 
 An exec under the same name, a retitled command line and a setuid leave no mark that is cheap to see, so nothing is believed
-for longer. Reading a command line takes the memory lock of the process, which may never be free again; it is done aside.
+for longer of a process that ran. One that did not run since is not read again. Reading a command line takes the memory lock of
+the process, which may never be free again; it is done aside.
 """
 
 from collections.abc import Callable, Sequence
-from errno import EACCES, ENOENT, EPERM, ESRCH
 
 from agent.model.absence import Absence
 from agent.model.errors import KernelFormatError
@@ -13,14 +13,12 @@ from agent.model.proc_stat import parse_stat
 from agent.model.timebase import MS
 from agent.side_reader import SideReader, Unanswered
 from workers.framework.descriptor_pool import is_shortage
+from workers.process.answer import why_absent
 from workers.process.files import ProcFiles
 from workers.process.process_table import ProcessIdentity, TrackedProcess
 
 # A little less than the shortest usual interval, so that a tick that comes early reads too.
 BELIEVED_NS = 900 * MS
-
-_REASONS = {ENOENT: Absence.VANISHED, ESRCH: Absence.VANISHED, EACCES: Absence.NO_PERMISSION, EPERM: Absence.NO_PERMISSION}
-_NO_ANSWER = {Unanswered.STUCK: Absence.NOT_ANSWERED, Unanswered.NOT_ASKED: Absence.READERS_STUCK}
 
 
 class IdentityReader:
@@ -37,8 +35,12 @@ class IdentityReader:
         due: list[tuple[TrackedProcess, ProcessIdentity]] = []
         for process in processes:
             known = process.identity = process.identity or ProcessIdentity()
-            if known.at_ns is None or now_ns - known.at_ns >= BELIEVED_NS or known.told_for != process.comm:
-                known.at_ns, known.told_for = now_ns, process.comm
+            if (
+                known.at_ns is None
+                or known.told_for != process.comm
+                or (now_ns - known.at_ns >= BELIEVED_NS and known.told_at != process.ran_at)
+            ):
+                known.at_ns, known.told_for, known.told_at = now_ns, process.comm, process.ran_at
                 known.uid = self._read_owner(process)
                 due.append((process, known))
         self._tell_command_lines([(process, known) for process, known in due if self._has_command_line(process, known)])
@@ -76,11 +78,11 @@ class IdentityReader:
             known.why_no_command_line = None if known.command_line is not None else self._why_empty(process)
             return
         known.digest = known.command_line = None
+        # Asked again whether the process runs or not.
+        known.told_at = -1
         if isinstance(answer, Unanswered):
             self.unanswered += 1
-            known.why_no_command_line = _NO_ANSWER[answer].value
-        else:
-            known.why_no_command_line = _REASONS.get(answer.errno or 0, Absence.UNREADABLE).value
+        known.why_no_command_line = why_absent(answer)
 
     def _why_empty(self, process: TrackedProcess) -> str:
         """A process that has just ended gives nothing; one that still runs has none, or has wiped it."""

@@ -120,6 +120,9 @@ class ProcessTable:
         """What the processes did in this interval is written down; the next one begins."""
         for process in scan.touched:
             end(process)
+        for process in scan.io_read:
+            if (io := process.io) is not None:
+                io.interval_read = io.interval_write = 0
         for key in [key for key, total in self.totals.items() if not total.processes]:
             del self.totals[key]
         for total in self.totals.values():
@@ -139,6 +142,8 @@ class ProcessTable:
     def _read_again(self, process: TrackedProcess, clock_ns: int | None, scan: Scan) -> None:
         """Read a process that is polled, whose turn it is, or that ran: then `clock_ns` is its clock."""
         process.read_at = self._tick
+        if clock_ns is not None or process.name in self._polled:
+            process.ran_at = self._tick
         try:
             self._files.keep(process.name)
             line = self._files.read_stat(process.name)
@@ -211,7 +216,7 @@ class ProcessTable:
             return
         comm = parse_comm(line)
         key = UnitCommand(None, command_of(comm, is_kernel_thread=stat.is_kernel_thread))
-        process = TrackedProcess(name, int(name), stat, line, comm, key, self.totals[key], read_at=self._tick)
+        process = TrackedProcess(name, int(name), stat, line, comm, key, self.totals[key], ran_at=self._tick, read_at=self._tick)
         self.processes[name] = process
         process.totals.move(process, 1)
         self._set_memory(process, stat)

@@ -12,6 +12,8 @@ class ProcessIdentity(Struct):
 
     at_ns: int | None = None
     told_for: str = ""
+    # The look at which the process had run last when this was read; what did not run since then is still the same.
+    told_at: int = -1
     uid: int | None = None
     command_line: str | None = None
     why_no_command_line: str | None = None
@@ -105,16 +107,18 @@ class TrackedProcess(Struct, eq=False):
     interval_switches: int | None = None
     why_no_switches: str | None = Absence.FIRST_TICK.value
     io: ProcessIo | None = None
-    why_no_io: str | None = Absence.UNSUPPORTED.value
+    why_no_io: str | None = Absence.FIRST_TICK.value
     pss_bytes: int | None = None
-    why_no_pss: str | None = Absence.UNSUPPORTED.value
+    why_no_pss: str | None = Absence.OVER_BUDGET.value
+    pss_at_ns: int | None = None
     tcp_sent: int | None = None
     tcp_received: int | None = None
     why_no_tcp: str | None = Absence.UNSUPPORTED.value
     identity: ProcessIdentity | None = None
     # Its exit record was counted: what still comes of it is not counted again.
     has_died: bool = False
-    # The number of the look at which it was read last.
+    # The numbers of the looks at which it ran last (polled: may have run), and was read last.
+    ran_at: int = -1
     read_at: int = -1
     # What the sketches remember of it.
     sketched: object | None = None
@@ -148,3 +152,5 @@ class Scan(Struct):
     gone: list[TrackedProcess] = []
     # Those that live on and can be followed no longer, because they could not be read.
     lost: list[TrackedProcess] = []
+    # Those whose `io` was asked for.
+    io_read: list[TrackedProcess] = []
