@@ -29,6 +29,7 @@ from agent.model.row_check import check_of
 from agent.model.timebase import S
 from workers.framework.sampler import Sample
 from workers.process.cpu_clock import cpu_clock_of
+from workers.process.files import side_read
 from workers.samplers.process import ProcessProbe
 
 HERE = Path(__file__).parent
@@ -128,7 +129,7 @@ class Story:
         self._busy = round(count * busy_share)
         self._turn = 0
         self._now_ns = 10 * S
-        self._reader = InlineReader(lambda path: self.tree.read(path, SIDE_READ_BYTES))
+        self._reader = InlineReader(side_read(self.tree, SIDE_READ_BYTES))
         self.probe = ProcessProbe(
             self.tree, Config({}), RecordingBus(), Heartbeat(), boot_ns=lambda: self._now_ns + 3600 * S, reader=self._reader
         )

@@ -16,6 +16,7 @@ from agent.model.table import Table
 from agent.model.timebase import S
 from workers.process.cpu_clock import cpu_clock_of
 from workers.process.exits.deaths import Deaths, TickTimes
+from workers.process.files import side_read
 from workers.process.process_table import ProcessTable, Scan
 from workers.process.schema import PROCESS, PROCESS_SCAN, PROCESS_TAIL
 from workers.samplers.process import ProcessProbe
@@ -43,8 +44,15 @@ class Process(Struct):
     is_kernel_thread: bool = False
     cgroup: str = "/"
     command_line: bytes = b"busy\0--loop\0"
+    read_bytes: int = 0
+    write_bytes: int = 0
     # How often it was given a CPU, for a nanosecond each time that `cpu_ticks` do not show.
     slices: int = 1
+
+    @property
+    def pss_kib(self) -> int:
+        """Half of its resident memory."""
+        return self.rss_pages * PAGE_BYTES // 2048
 
     @property
     def run_ns(self) -> int:
@@ -160,11 +168,18 @@ class Host:
         }
         self.bus = RecordingBus()
         self.heartbeat = Heartbeat()
-        self.reader = InlineReader(lambda path: self.tree.read(path, 4096))
+        self.reader = InlineReader(side_read(self.tree, 4096))
         config = Config(values)
         self.exits = ListedDeaths()
         self.probe = ProcessProbe(
-            self.tree, config, self.bus, self.heartbeat, boot_ns=self._boot_ns, exits=self.exits, reader=self.reader
+            self.tree,
+            config,
+            self.bus,
+            self.heartbeat,
+            boot_ns=self._boot_ns,
+            exits=self.exits,
+            reader=self.reader,
+            cpu_ns=lambda: 0,
         )
 
     def _boot_ns(self) -> int:
@@ -181,6 +196,10 @@ class Host:
         self.tree.put(f"{process.pid}/stat", process.stat)
         self.tree.clocks[cpu_clock_of(process.pid)] = process.run_ns
         self.tree.put(f"{process.pid}/schedstat", process.schedstat)
+        self.tree.put(
+            f"{process.pid}/io", b"syscw: 1\nread_bytes: %d\nwrite_bytes: %d\n" % (process.read_bytes, process.write_bytes)
+        )
+        self.tree.put(f"{process.pid}/smaps_rollup", b"[rollup]\nPss: %d kB\n" % process.pss_kib)
         self.tree.put(f"{process.pid}/cgroup", f"0::{process.cgroup}\n".encode())
         self.tree.put(f"{process.pid}/cmdline", process.command_line)
 

@@ -22,6 +22,7 @@ from agent.config import Config
 from agent.model.heartbeat import Heartbeat
 from agent.model.table import Row, Table
 from workers.framework.sampler import Sample
+from workers.process.files import side_read
 from workers.samplers.process import ProcessProbe
 
 READ_BYTES_MAX = 4096
@@ -40,7 +41,8 @@ class Replay:
             RecordingBus(),
             Heartbeat(),
             boot_ns=lambda: self._tree.now.boot_ns,
-            reader=InlineReader(lambda path: self._tree.read(path, READ_BYTES_MAX)),
+            reader=InlineReader(side_read(self._tree, READ_BYTES_MAX)),
+            cpu_ns=lambda: 0,
         )
 
     def samples(self) -> Iterator[Sample]:

@@ -1,4 +1,4 @@
-"""Lasting conditions of a worker: each is announced when it begins, when its sentence changes and when it ends."""
+"""Lasting conditions of a worker: each is announced when it begins, when its sentence changes and when it ends. PURE."""
 
 from agent.model.message import Condition
 from agent.ports import Bus

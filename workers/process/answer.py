@@ -1,4 +1,4 @@
-"""What an answer of the side reader says where it is no content: why the value is absent. PURE."""
+"""What an answer of the side reader says where it is no content: why the value is absent."""
 
 from errno import EACCES, ENOENT, EPERM, ESRCH
 

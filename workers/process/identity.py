@@ -5,7 +5,7 @@ for longer of a process that ran. One that did not run since is not read again. 
 the process, which may never be free again; it is done aside.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 from agent.model.absence import Absence
 from agent.model.errors import KernelFormatError
@@ -13,7 +13,8 @@ from agent.model.proc_stat import parse_stat
 from agent.model.timebase import MS
 from agent.side_reader import SideReader, Unanswered
 from workers.framework.descriptor_pool import is_shortage
-from workers.process.answer import why_absent
+from workers.process.answer import is_refused, why_absent
+from workers.process.breaker import FileBreaker, ReadOutcome
 from workers.process.files import ProcFiles
 from workers.process.process_table import ProcessIdentity, TrackedProcess
 
@@ -24,10 +25,19 @@ BELIEVED_NS = 900 * MS
 class IdentityReader:
     """Brings the identities of processes up to date. `parse` makes a line of the bytes; None: command lines are switched off."""
 
-    def __init__(self, files: ProcFiles, reader: SideReader[bytes], parse: Callable[[bytes], str | None] | None) -> None:
+    def __init__(
+        self,
+        files: ProcFiles,
+        reader: SideReader[bytes],
+        parse: Callable[[bytes], str | None] | None,
+        breaker: FileBreaker,
+        cpu_ns: Callable[[], int],
+    ) -> None:
         self._files = files
         self._reader = reader
         self._parse = parse
+        self._breaker = breaker
+        self._cpu_ns = cpu_ns
         self.unanswered = 0
 
     def tell(self, processes: Sequence[TrackedProcess], now_ns: int) -> None:
@@ -59,14 +69,26 @@ class IdentityReader:
         return False
 
     def _tell_command_lines(self, due: list[tuple[TrackedProcess, ProcessIdentity]]) -> None:
-        answers = self._reader.read_all([_ask(process) for process, _ in due])
-        refused = [answer for answer in answers.values() if isinstance(answer, OSError) and is_shortage(answer)]
-        if refused and self._files.kept:
-            self._files.pool.make_room(refused[0])
-            again = [_ask(process) for process, _ in due if answers[_ask(process)[0]] in refused]
+        count = self._breaker.begin_tick(len(due))
+        for _, known in due[count:]:
+            known.forget(Absence.BREAKER_OPEN.value)
+        if asked := due[:count]:
+            begun_ns = self._cpu_ns()
+            answers = self._answers([process for process, _ in asked])
+            for process, known in asked:
+                self._take(process, known, answers[_ask(process)[0]])
+            refused = sum(map(is_refused, answers.values()))
+            unanswered = sum(isinstance(answer, Unanswered) for answer in answers.values())
+            self._breaker.end_tick(ReadOutcome(len(asked), refused, unanswered, self._cpu_ns() - begun_ns))
+
+    def _answers(self, processes: list[TrackedProcess]) -> dict[Hashable, bytes | OSError | Unanswered]:
+        answers = self._reader.read_all([_ask(process) for process in processes])
+        short = [answer for answer in answers.values() if isinstance(answer, OSError) and is_shortage(answer)]
+        if short and self._files.kept:
+            self._files.pool.make_room(short[0])
+            again = [_ask(process) for process in processes if answers[_ask(process)[0]] in short]
             answers.update(self._reader.read_all(again))
-        for process, known in due:
-            self._take(process, known, answers[_ask(process)[0]])
+        return answers
 
     def _take(self, process: TrackedProcess, known: ProcessIdentity, answer: bytes | OSError | Unanswered) -> None:
         if isinstance(answer, bytes):
@@ -77,12 +99,8 @@ class IdentityReader:
             known.digest, known.command_line = digest, self._parse(answer)
             known.why_no_command_line = None if known.command_line is not None else self._why_empty(process)
             return
-        known.digest = known.command_line = None
-        # Asked again whether the process runs or not.
-        known.told_at = -1
-        if isinstance(answer, Unanswered):
-            self.unanswered += 1
-        known.why_no_command_line = why_absent(answer)
+        self.unanswered += isinstance(answer, Unanswered)
+        known.forget(why_absent(answer))
 
     def _why_empty(self, process: TrackedProcess) -> str:
         """A process that has just ended gives nothing; one that still runs has none, or has wiped it."""

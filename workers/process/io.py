@@ -1,4 +1,4 @@
-"""What processes read from and write to storage: `io` of every process that ran, aside and in one hand-over per tick. PURE.
+"""What processes read from and write to storage: `io` of every process that ran, aside and in one hand-over per tick.
 
 The counters of a process move only while it runs, so one that sleeps since its last reading has read and written nothing.
 `write_bytes` counts pages that became dirty and will be written; what was truncated before it was written is not taken back.

@@ -1,4 +1,4 @@
-"""Proportional memory of the processes with a row, within a budget of CPU: `/proc/PID/smaps_rollup`, aside. PURE.
+"""Proportional memory of the processes with a row, within a budget of CPU: `/proc/PID/smaps_rollup`, aside.
 
 The kernel walks all page tables of the process for it, so the cost grows with its memory, and the process waits if it maps memory
 meanwhile. What a read will cost is known before from RSS; who costs more than the savings of half a minute is never read.

@@ -83,8 +83,10 @@ def _values(process: TrackedProcess, chosen_for: str, times: TickTimes) -> Row:
 def _absent(process: TrackedProcess, known: ProcessIdentity, cpu_ns: int | None, read: int | None) -> str | None:
     """Why values are null, as `what:reason`."""
     stat, io = process.stat, process.io
+    why_no_cpu = process.why_no_cpu or (_OUT_OF_RANGE if process.cpu_ns is None else _FIRST_TICK)
     values = (
-        (cpu_ns, "cpu", process.why_no_cpu or (_OUT_OF_RANGE if process.cpu_ns is None else _FIRST_TICK)),
+        # With a reason a number is the least that it was.
+        (None if process.why_no_cpu else cpu_ns, "cpu", why_no_cpu),
         (known.command_line, "command_line", known.why_no_command_line),
         (known.uid, "uid", _UNREADABLE),
         (process.cgroup, "cgroup", _UNREADABLE),
@@ -95,7 +97,6 @@ def _absent(process: TrackedProcess, known: ProcessIdentity, cpu_ns: int | None,
         (read, "io", process.why_no_io if io is None else _FIRST_TICK),
         (process.interval_minor_faults, "faults", _OUT_OF_RANGE if stat.minor_faults is None else _FIRST_TICK),
         (process.interval_switches, "switches", process.why_no_switches or _FIRST_TICK),
-        # With a reason a number is the least that it was.
         (None if process.why_no_tcp else 0, "tcp", process.why_no_tcp),
     )
     return ",".join(f"{what}:{reason}" for value, what, reason in values if value is None) or None

@@ -20,6 +20,11 @@ class ProcessIdentity(Struct):
     # Tells whether the bytes are others than last time, without keeping them.
     digest: int | None = None
 
+    def forget(self, why: str) -> None:
+        """The command line cannot be had; it is asked for again whether the process runs or not."""
+        self.digest = self.command_line = None
+        self.why_no_command_line, self.told_at = why, -1
+
 
 class ProcessIo(Struct):
     """What a process has read from and written to storage: since its start, and since the last tick.

@@ -13,19 +13,19 @@ from agent.config import PROC_ROOT, Config
 from agent.model.absence import Absence
 from agent.model.command_line import CHOICES, parse_command_line
 from agent.model.heartbeat import Heartbeat
-from agent.model.timebase import S
+from agent.model.timebase import MS, S
 from agent.model.worker_kind import Statistic
 from agent.ports import Bus, KernelTree
-from agent.setting import MIB, Choice, Share, Size, Whole
+from agent.setting import MIB, Choice, Duration, Share, Size, Whole
 from agent.side_reader import SideReader
 from workers.framework.condition import Conditions
 from workers.framework.sampler import NoRules, Sample, Sampler, SamplerContext, enabled_setting, interval_setting
 from workers.process.capture import CaptureWatch
 from workers.process.choice import Chooser, ProcessChoice
+from workers.process.details import DetailOptions, Details
 from workers.process.exits.deaths import Deaths, TickTimes
 from workers.process.exits.watcher import ExitWatcher
-from workers.process.files import ProcFiles
-from workers.process.identity import IdentityReader
+from workers.process.files import ProcFiles, side_read
 from workers.process.process_table import ProcessTable
 from workers.process.row import ProcessRows
 from workers.process.scan_row import TickAccount, scan_row, sum_of, wholes_of
@@ -44,10 +44,15 @@ TOP_ROWS_LEAST = Whole("sampler.process.top_rows_least", 5, 0, 10_000, "least ro
 TOP_ROWS = Whole("sampler.process.top_rows", 100, 1, 10_000, "most rows per tick for each of CPU, memory and I/O")
 COMMAND_LINE = Choice("sampler.process.command_line", "masked", CHOICES, "nothing, the program, all but secrets, or everything")
 COMMAND_LINE_BYTES = Size("sampler.process.command_line_bytes", 256, 16, 4096, "the most that is stored of a command line")
+PSS_BUDGET = Duration(
+    "sampler.process.pss_budget", MS, 0, 100 * MS, "CPU per tick for proportional memory of processes with a row; 0s: none"
+)
 EXIT_BUFFER = Size(
     "sampler.process.exit_buffer_bytes", 8 * MIB, MIB // 4, 256 * MIB, "receive buffer for exit records of the kernel"
 )
 
+# The longest of the files that are read aside, but for command lines, has some 1,000 bytes.
+SIDE_READ_BYTES_LEAST = 4096
 # A mount may be changed under a running agent, which is checked once in this many ticks.
 VISIBILITY_PERIOD_TICKS = 30
 _NS_PER_CLOCK_TICK = S // os.sysconf("SC_CLK_TCK")
@@ -97,6 +102,7 @@ class ProcessProbe(NoRules):
         exits: Exits | None = None,
         open_tcp: OpenTcp | None = None,
         reader: SideReader[bytes] | None = None,
+        cpu_ns: Callable[[], int] = time.process_time_ns,
     ) -> None:
         self._tree = tree
         self._heartbeat = heartbeat
@@ -126,8 +132,9 @@ class ProcessProbe(NoRules):
         limits = Limits(config.of(CAPTURE), min(config.of(TOP_ROWS_LEAST), config.of(TOP_ROWS)), config.of(TOP_ROWS))
         self._chooser = Chooser(limits, self._is_followed)
         self._capture = CaptureWatch(limits)
-        self._reader = reader or SideReader(lambda path: tree.read(path, read_bytes_max), beat=heartbeat)
-        self._identities = IdentityReader(self._files, self._reader, None if shown == "off" else parse)
+        self._reader = reader or SideReader(side_read(tree, max(read_bytes_max, SIDE_READ_BYTES_LEAST)), beat=heartbeat)
+        options = DetailOptions(None if shown == "off" else parse, config.of(PSS_BUDGET))
+        self._details = Details(self._files, self._reader, options, self._conditions, cpu_ns)
         self._rows = ProcessRows()
         self._sketches = SketchWindows(heartbeat)
         self._visibility = Visibility(tree, config.of(PROC_ROOT), bus)
@@ -166,18 +173,20 @@ class ProcessProbe(NoRules):
     def _rows_of(self, scan: Scan, deaths: Deaths, times: TickTimes) -> Sample:
         """Everything that is made of a tick before the next interval begins."""
         processes = self._table.processes.values()
+        self._stage("io", lambda: self._details.read_io(scan), None)
+        self._heartbeat()
         living = sum_of(self._table.totals.values())
         choice = self._last_choice = self._chooser.choose(processes, scan.active, wholes_of(living, deaths))
         self._conditions.tell("capture_below_target", self._capture.sentence(choice, deaths))
         self._heartbeat()
         self._stage("tcp", lambda: self._read_tcp(choice.words, scan, times), None)
-        self._stage("details", lambda: self._identities.tell(list(choice.words), times.now_ns), None)
+        self._stage("details", lambda: self._details.read(list(choice.words), times.now_ns), None)
         rows = self._rows.make(choice.words, times, self._heartbeat)
         largest = largest_of(processes, scan.active, choice.words, self._heartbeat)
         parts = folded(tail_parts(self._table.totals, choice.words, largest))
         self._heartbeat()
         unreadable, self._unreadable_before = self._table.unreadable - self._unreadable_before, self._table.unreadable
-        account = TickAccount(living, deaths, choice, len(scan.started), unreadable, 0)
+        account = TickAccount(living, deaths, choice, len(scan.started), unreadable, self._details.io_unreadable)
         self._sketches.take(scan, deaths, self._table, times.wall_ns)
         return (
             (PROCESS, rows),
@@ -243,7 +252,7 @@ class ProcessProbe(NoRules):
             "refused": self._table.refused,
             "is_hidden": self._visibility.is_hidden,
             "descriptors_not_kept": self._table.unkept,
-            "command_lines_unanswered": self._identities.unanswered,
+            **self._details.stats(),
             "readers_stuck": self._reader.stuck,
             "capture": {metric: chosen.capture for metric, chosen in by_metric.items()},
             "top_rows": {metric: chosen.rows for metric, chosen in by_metric.items()},
@@ -278,12 +287,25 @@ SAMPLER = Sampler(
     name="process",
     about="every process: the largest by CPU, memory and I/O, the exact rest per unit and command, and those that ended",
     tables=TABLES,
-    files=("/proc/PID/stat", "/proc/PID/cgroup", "/proc/PID/cmdline", "/proc/PID/task/TID/stat"),
+    files=(
+        *("/proc/PID/stat", "/proc/PID/schedstat", "/proc/PID/io", "/proc/PID/cgroup", "/proc/PID/cmdline"),
+        *("/proc/PID/smaps_rollup", "/proc/PID/task/TID/stat", "/proc/vmstat"),
+    ),
     is_enabled=enabled_setting("process"),
     # For exit records, and for `io` and memory of other users' processes.
     capabilities=(NET_ADMIN, SYS_PTRACE),
     interval=interval_setting("process"),
-    further_settings=(CAPTURE, TOP_ROWS_LEAST, TOP_ROWS, COMMAND_LINE, COMMAND_LINE_BYTES, EXIT_BUFFER, TCP, TCP_SOCKETS),
+    further_settings=(
+        CAPTURE,
+        TOP_ROWS_LEAST,
+        TOP_ROWS,
+        COMMAND_LINE,
+        COMMAND_LINE_BYTES,
+        PSS_BUDGET,
+        EXIT_BUFFER,
+        TCP,
+        TCP_SOCKETS,
+    ),
     statistics=(
         Statistic("evergauge_sampler_processes", "gauge", "Processes seen at the last tick.", ("processes",)),
         Statistic("evergauge_sampler_processes_refused", "gauge", "Processes that refused to be read.", ("refused",)),
@@ -294,6 +316,8 @@ SAMPLER = Sampler(
         Statistic("evergauge_sampler_exit_source", "gauge", "1: how their ends are known.", ("exit_sources",), by="source"),
         Statistic("evergauge_sampler_exit_records_lost_total", "counter", "Exit records lost.", ("exit_records_lost",)),
         Statistic("evergauge_sampler_stages_failed_total", "counter", "Parts of ticks that failed.", ("stages_failed",)),
+        Statistic("evergauge_sampler_breakers_open", "gauge", "1: this file is not read for now.", ("breakers_open",), by="file"),
+        Statistic("evergauge_sampler_io_unreadable", "gauge", "Processes whose I/O is refused.", ("io_unreadable",)),
         Statistic("evergauge_sampler_readers_stuck", "gauge", "Command lines that are not answered.", ("readers_stuck",)),
     ),
     open=_open,
