@@ -258,9 +258,9 @@ class Ledger:
 
 def _died_asleep(process: TrackedProcess, record: ExitRecord, moment: Moment) -> bool:
     """Whether a signal most likely ended it in its sleep: it ran for its end alone, and of that no clock tick is missing."""
-    if not record.exit_code & SIGNAL_BITS or process.cpu_ns is None:
+    if not record[1] & SIGNAL_BITS or process.cpu_ns is None:
         return False
-    return (record.run_ns - process.cpu_ns) * ASLEEP_FACTOR < moment.boot_ns - moment.last_boot_ns
+    return (record[4] - process.cpu_ns) * ASLEEP_FACTOR < moment.boot_ns - moment.last_boot_ns
 
 
 def _without_record(process: TrackedProcess) -> DeadProcess:
