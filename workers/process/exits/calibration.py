@@ -57,12 +57,14 @@ class _ChildrenWindow(Struct):
 
 
 class ExitCalibration:
-    """The tail and the share, each the median of the last estimates."""
+    """The tail and the share: of a parent whose children showed them, and for all others the median of the last estimates."""
 
     def __init__(self) -> None:
         self.tail_ns = TAIL_NS_START
         self.share = SHARE_START
         self.estimates = 0
+        # Of single parents: how long an exit takes depends on how much memory there is to give back.
+        self.tail_of: dict[int, int] = {}
         self.share_of: dict[int, float] = {}
         self._tails: deque[float] = deque(maxlen=ESTIMATES_KEPT)
         self._shares: deque[float] = deque(maxlen=ESTIMATES_KEPT)
@@ -75,7 +77,9 @@ class ExitCalibration:
             return
         for parent in [parent for parent in self._windows if parent not in reaped]:
             del self._windows[parent]
-            self.share_of.pop(parent, None)
+        for known in (self.tail_of, self.share_of):
+            for parent in [parent for parent in known if parent not in reaped]:
+                del known[parent]
         for parent, window in self._windows.items():
             window.ticks += 1
             window.reaped_ns += reaped[parent]
@@ -83,9 +87,9 @@ class ExitCalibration:
             if parent in reaped:
                 self._add(parent, children, reaped[parent])
 
-    def parents(self) -> Iterable[int]:
-        """Those that are being measured."""
-        return self._windows.keys()
+    def parents(self) -> set[int]:
+        """Those that are or were measured: `take` forgets them when they are not among the parents that it is told of."""
+        return {*self._windows, *self.tail_of, *self.share_of}
 
     def _add(self, parent: int, children: ChildSums, reaped_ns: int) -> None:
         window = self._windows.get(parent)
@@ -112,12 +116,14 @@ class ExitCalibration:
             # Further away it is no tail: the parent waits for others' children, or for none.
             if -TAIL_NS_START <= tail_ns <= 2 * TAIL_NS_MAX:
                 self._tails.append(tail_ns)
-                self.tail_ns = min(TAIL_NS_MAX, max(0, round(_median(self._tails))))
+                self.tail_ns = _bounded(_median(self._tails))
+                before_ns = self.tail_of.get(parent)
+                self.tail_of[parent] = _bounded(tail_ns if before_ns is None else (before_ns + tail_ns) / 2)
                 self.estimates += 1
             return True
         if window.slack_ns < SLACK_NS_USED:
             return window.children >= CHILDREN_MOST
-        share = (missing_ns - window.children * self.tail_ns) / window.slack_ns
+        share = (missing_ns - window.children * self.tail_of.get(parent, self.tail_ns)) / window.slack_ns
         is_whole = window.slack_ns >= SLACK_NS_LEAST
         if -0.1 <= share <= 1.1:
             self.share_of[parent] = share = min(1.0, max(0.0, share))
@@ -126,6 +132,10 @@ class ExitCalibration:
                 self.share = _median(self._shares)
                 self.estimates += 1
         return is_whole
+
+
+def _bounded(tail_ns: float) -> int:
+    return min(TAIL_NS_MAX, max(0, round(tail_ns)))
 
 
 def _median(values: Iterable[float]) -> float:

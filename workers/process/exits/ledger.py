@@ -134,7 +134,7 @@ class Ledger:
     def _take(self, turn: _Turn, record: ExitRecord, group: GroupTotal | None) -> None:
         version, _, flags, delay_ns, run_ns, _, pid, ppid, elapsed_us, _, _, _, sleeps, _, tgid = record
         stale_ns = min(max(0, elapsed_us * 1_000 - delay_ns - run_ns), STALE_SLEPT_NS_MAX if sleeps else STALE_NS_MAX)
-        estimated_ns = self._calibration.tail_ns
+        estimated_ns = self._calibration.tail_of.get(ppid, self._calibration.tail_ns)
         if sleeps:
             estimated_ns += int(stale_ns * self._calibration.share_of.get(ppid, self._calibration.share))
             known_ns = run_ns
@@ -242,9 +242,10 @@ class Ledger:
 
     def counted_of_children(self) -> dict[int, int]:
         """What the last tick's records say of the CPU of each parent's children."""
-        tail_ns, share = self._calibration.tail_ns, self._calibration.share
+        tails, tail_ns, share = self._calibration.tail_of, self._calibration.tail_ns, self._calibration.share
         return {
-            parent: sums.known_ns + sums.children * tail_ns + int(sums.slack_ns * share) for parent, sums in self._children.items()
+            parent: sums.known_ns + sums.children * tails.get(parent, tail_ns) + int(sums.slack_ns * share)
+            for parent, sums in self._children.items()
         }
 
     def _calibrate(self, turn: _Turn, *, is_whole: bool) -> None:

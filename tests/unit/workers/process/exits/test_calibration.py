@@ -64,7 +64,7 @@ def test_lost_records_and_vanished_parents_begin_anew() -> None:
     assert calibration.estimates == 0
     calibration.take({7: ChildSums(400, 400 * MS, 0)}, {7: 440 * MS}, is_whole=True)
     calibration.take({}, {}, is_whole=True)
-    assert list(calibration.parents()) == []
+    assert calibration.parents() == set()
 
 
 def test_children_that_are_no_leaves_are_not_measured() -> None:
@@ -80,7 +80,7 @@ def test_the_parents_that_are_measured_are_bounded() -> None:
     calibration = ExitCalibration()
     pids = range(10_000)
     calibration.take({pid: ChildSums(1, MS, 0) for pid in pids}, dict.fromkeys(pids, 0), is_whole=True)
-    assert len(list(calibration.parents())) == PARENTS_MAX
+    assert len(calibration.parents()) == PARENTS_MAX
 
 
 def test_a_median_of_an_even_number_lies_between() -> None:

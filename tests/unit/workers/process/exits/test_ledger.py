@@ -203,7 +203,7 @@ def test_children_calibrate_through_their_parents() -> None:
     parent = tracked(5)
     parent.interval_reaped_ns = 30 * MS
     ledger.settle(Scan(), {"5": parent}, records(record(31, ppid=30, run_ns=MS), record(30, ppid=5, run_ns=MS)), NOW)
-    assert list(calibration.parents()) == [5]
+    assert calibration.parents() == {5}
     assert ledger.counted_of_children() == {5: 2 * MS + 2 * TAIL_NS}
 
 
@@ -217,3 +217,11 @@ def test_names_and_threads_that_are_remembered_are_bounded() -> None:
     assert ledger.settle(Scan(), {}, records(*threads), NOW) == []
     assert len(beats) > 10
     assert TICK_NS == S
+
+
+def test_records_that_were_unpacked_fast_are_plain_tuples() -> None:
+    """They are read by place: by name nothing of them can be."""
+    process = tracked(7, cpu_ns=MS)
+    plain = tuple(record(7, exit_code=9, sleeps=3, run_ns=2 * MS, elapsed_us=ALL + 10_000_000))
+    (dead,) = Ledger(ExitCalibration()).settle(Scan(gone=[process]), {}, records(plain), NOW)  # type: ignore[arg-type]  # as drained
+    assert dead.process is process

@@ -1,0 +1,185 @@
+"""The deaths of real processes: what of their CPU is attributed, what is lost, and what happens without the better sources."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from errno import EPERM
+
+import pytest
+from fakes.watched_host import WatchedHost
+from harness.waiting import wait_until
+
+from workers.process.exits.connector import ConnectorListener
+from workers.process.exits.connector_event import ConnectorExit
+from workers.process.exits.source import open_connector, open_taskstats, possible_cpus
+from workers.process.exits.taskstats import TaskstatsClient
+from workers.process.exits.taskstats_record import ExitRecords
+from workers.process.exits.watcher import Openers
+
+MIB = 1 << 20
+
+
+def refused(_buffer_bytes: int) -> ConnectorListener:
+    """A source that this user may not have."""
+    raise PermissionError(EPERM, os.strerror(EPERM))
+
+
+@pytest.mark.parametrize(("seconds", "rate"), [(0.0005, 500), (0.003, 150)])
+def test_short_lived_cpu_is_attributed_by_command(seconds: float, rate: float) -> None:
+    """Within 3 % of what the kernel counted of the children, once their parent has shown the tail of this host."""
+    name = "python"
+    with WatchedHost() as host:
+        assert host.watcher.source == "taskstats"
+        host.tick()
+        host.burn(1_200, rate=rate * 2, seconds=0.0001)
+        host.forget()
+        truth_ns = host.burn(1_200, rate=rate, seconds=seconds)
+        assert host.lost == 0
+        assert host.unseen >= 1_000
+        share = sum(cpu_ns for command, cpu_ns in host.dead_ns.items() if (command or "").startswith(name)) / truth_ns
+        print("attributed", share, "us a record", host.cost_ns / host.deaths / 1000, host.watcher.stats())
+        assert 0.97 <= share <= 1.03
+
+
+def test_lost_records_are_counted_exactly() -> None:
+    """Those that came and those that the kernel dropped are all there were."""
+    own = 400
+    listener = open_taskstats(64 << 10)
+    everything = open_taskstats(8 * MIB)
+    for _ in range(own):
+        if (pid := os.fork()) == 0:
+            os._exit(0)
+        os.waitpid(pid, 0)
+    small, all_records = ExitRecords(), ExitRecords()
+    listener.drain(small)
+    everything.drain(all_records)
+    listener.close()
+    everything.close()
+    assert all_records.lost == small.malformed == 0
+    # Others' processes end meanwhile, some of them between the two drains.
+    assert small.lost > own // 2
+    assert own <= len(small.threads) + small.lost <= len(all_records.threads)
+
+
+def test_a_threads_end_is_no_death_and_the_last_one_has_the_sum() -> None:
+    """A process whose first thread ends before another one dies once."""
+    code = (
+        "import threading as t\nfor _ in range(3):\n  each = t.Thread(target=sum, args=(range(10**6),)); each.start(); each.join()"
+    )
+    with WatchedHost() as host:
+        host.tick()
+        host.forget()
+        process = subprocess.Popen([sys.executable, "-S", "-c", code])
+        process.wait()
+        deaths = host.tick()
+        (row,) = [row for row in deaths.rows if row[2] == process.pid]
+        assert row[8] == 1
+        assert isinstance(row[10], int)
+        assert row[10] > 10_000_000
+
+
+def test_a_query_has_the_switches_of_a_process_with_threads() -> None:
+    """Of this process, which has just had some; one that is not there is an error."""
+    done = threading.Event()
+    helpers = [threading.Thread(target=done.wait) for _ in range(3)]
+    for helper in helpers:
+        helper.start()
+    client = TaskstatsClient()
+    total = client.query_tgid(os.getpid())
+    done.set()
+    for helper in helpers:
+        helper.join()
+    assert total.tgid == os.getpid()
+    assert total.run_ns > 0
+    assert total.sleeps >= 3
+    with pytest.raises(ProcessLookupError):
+        client.query_tgid(2**22 - 1)
+    client.close()
+
+
+@pytest.mark.parametrize("may_filter", [True, False], ids=["exits-only", "as-before-6.6"])
+def test_events_name_who_ended_and_how(may_filter: bool) -> None:
+    """With the filter of newer kernels, and without it: all other events are passed over."""
+    connector = ConnectorListener(buffer_bytes=MIB, may_filter=may_filter)
+    if (pid := os.fork()) == 0:
+        os._exit(3)
+    os.waitpid(pid, 0)
+    events: list[ConnectorExit] = []
+    wait_until(lambda: connector.drain(events)[1] == 0 and any(each.pid == pid for each in events), "its event comes")
+    connector.close()
+    assert ConnectorExit(pid, 3 << 8, os.getpid()) in events
+
+
+def test_without_exit_records_deaths_are_seen_and_their_cpu_is_their_parents() -> None:
+    """The condition says why, what is used instead and what to do; the sum is right, in steps of 10 ms."""
+    openers = Openers(taskstats=refused, connector=open_connector)  # type: ignore[arg-type]  # it never returns
+    with WatchedHost(openers=openers) as host:
+        assert host.watcher.source == "connector"
+        host.tick()
+        truth_ns = host.burn(300, rate=300, seconds=0.002)
+        assert host.unseen >= 250
+        assert sum(host.dead_ns.values()) >= 0.9 * truth_ns
+        (condition,) = host.bus.conditions
+        assert condition.kind == "exit_source_fallback"
+        assert "CAP_NET_ADMIN" in condition.detail
+
+
+def test_with_nothing_but_counters_the_sum_is_still_right() -> None:
+    """How many ended is not known, how much CPU they had is."""
+    openers = Openers(taskstats=refused, connector=refused)  # type: ignore[arg-type]  # it never returns
+    with WatchedHost(openers=openers) as host:
+        assert host.watcher.source == "cutime"
+        host.tick()
+        truth_ns = host.burn(300, rate=300, seconds=0.002)
+        assert sum(host.dead_ns.values()) >= 0.9 * truth_ns
+
+
+# What a child says that has lost something: which sources it can open, and why not the others.
+ASK = """
+import json
+from workers.process.exits.source import open_connector, open_taskstats, remedy, why_not
+said = {}
+for name, opener in (("taskstats", open_taskstats), ("connector", open_connector)):
+    try:
+        opener(1 << 20).close()
+        said[name] = "usable"
+    except OSError as refused:
+        said[name] = f"{why_not(refused)}; {remedy(refused)}"
+print(json.dumps(said))
+"""
+
+
+def ask(*prefix: str) -> dict[str, str]:
+    """What a process that was started like this can have."""
+    ended = subprocess.run([*prefix, sys.executable, "-c", ASK], capture_output=True, text=True, check=True)
+    answer: dict[str, str] = json.loads(ended.stdout)
+    return answer
+
+
+def test_here_both_sources_are_to_be_had() -> None:
+    """Root of the host, or of a container that shares its namespaces."""
+    assert ask() == {"taskstats": "usable", "connector": "usable"}
+
+
+@pytest.mark.parametrize(
+    ("prefix", "source", "remedy"),
+    [
+        (("setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"), "taskstats", "CAP_NET_ADMIN"),
+        (("unshare", "--pid", "--fork"), "taskstats", "network and pid namespaces"),
+        (("unshare", "--pid", "--fork"), "connector", "network and pid namespaces"),
+        (("unshare", "--net"), "connector", "network and pid namespaces"),
+        (("unshare", "--net", "setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"), "connector", "namespaces"),
+    ],
+)
+def test_a_source_that_is_taken_away_says_why_and_the_remedy(prefix: Sequence[str], source: str, remedy: str) -> None:
+    """Without the capability, in a pid namespace and in a network namespace of its own, and without both."""
+    assert remedy in ask(*prefix)[source]
+
+
+def test_the_possible_cpus_are_the_kernels_or_as_many_as_the_c_library_counts() -> None:
+    """Without sysfs there is still a list."""
+    assert possible_cpus()[0] == "0"
+    assert possible_cpus("/nonexistent") == f"0-{os.sysconf('SC_NPROCESSORS_CONF') - 1}"
