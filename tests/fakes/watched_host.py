@@ -70,7 +70,7 @@ class WatchedHost:
         return deaths
 
     def forget(self) -> None:
-        """Begin to count anew."""
+        """Set all counts to zero."""
         self.dead_ns.clear()
         self.deaths = self.unseen = self.lost = self.cost_ns = 0
 

@@ -88,7 +88,7 @@ class ExitCalibration:
                 self._add(parent, children, reaped[parent])
 
     def parents(self) -> set[int]:
-        """Those that are or were measured: `take` forgets them when they are not among the parents that it is told of."""
+        """Those that are or were measured: `take` forgets those that it is not given."""
         return {*self._windows, *self.tail_of, *self.share_of}
 
     def _add(self, parent: int, children: ChildSums, reaped_ns: int) -> None:
