@@ -53,7 +53,8 @@ def _script(line: str) -> str:
         if word in _HAS_NO_NAME:
             return ""
         if word and not word.startswith("-") and (place == 0 or words[place - 1] not in _TAKES_A_VALUE):
-            return _basename(word)
+            # A script that is read from a descriptor has no name.
+            return "" if word.startswith("/dev/fd/") else _basename(word)
     return ""
 
 

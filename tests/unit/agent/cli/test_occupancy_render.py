@@ -9,7 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from agent.cli.occupancy_render import HEADER_LINES, LEVELS, LEVELS_ASCII, SORTS, OccupancyView, missing_of, render, trend
+from agent.cli.occupancy_render import (
+    HEADER_LINES,
+    LEVELS,
+    LEVELS_ASCII,
+    SORTS,
+    OccupancyView,
+    missing_of,
+    offset_max,
+    render,
+    trend,
+)
 from agent.cli.occupancy_sample import Occupancy, PodReading, Unmeasured, groups_of
 from agent.cli.width import display_width
 
@@ -48,21 +58,25 @@ class Seen:
     unmeasured: tuple[Unmeasured, ...] | None = ()
     has_letters: bool = True
     now_wall_ns: int = 0
+    filter: str = ""
+    offset: int = 0
+
+    def view(self) -> OccupancyView:
+        return OccupancyView(
+            width=self.width,
+            height=self.height,
+            sort=self.sort,
+            now_wall_ns=self.now_wall_ns,
+            trouble=self.trouble,
+            pod_names={"u9": "shop/told"},
+            unmeasured=self.unmeasured,
+            has_letters=self.has_letters,
+            filter=self.filter,
+            offset=self.offset,
+        )
 
     def lines(self, sample: Occupancy) -> list[str]:
-        return render(
-            sample,
-            OccupancyView(
-                width=self.width,
-                height=self.height,
-                sort=self.sort,
-                now_wall_ns=self.now_wall_ns,
-                trouble=self.trouble,
-                pod_names={"u9": "shop/told"},
-                unmeasured=self.unmeasured,
-                has_letters=self.has_letters,
-            ),
-        )
+        return render(sample, self.view())
 
     def rows(self, sample: Occupancy) -> list[list[str]]:
         """The words of the lines below the titles."""
@@ -296,3 +310,27 @@ def test_numbers_of_an_emulated_resctrl_are_told_in_the_first_line() -> None:
     real, emulated = pod("a"), msgspec.structs.replace(pod("b"), emulated=True)
     assert Seen().lines(sample_of(real))[0].startswith("node-1   ")
     assert Seen().lines(sample_of(real, emulated))[0].startswith("node-1 (emulated resctrl)   ")
+
+
+def test_a_filter_keeps_groups_by_the_names_of_their_pods() -> None:
+    """What it leaves out, and what is scrolled past, is in the last line; the sums above do not change."""
+    sample = sample_of(pod("u1", 4 * MIB, name="web"), pod("u2", 2 * MIB, name="db"), pod("u3", MIB, name="web-2"))
+    seen = Seen(filter="WEB", unmeasured=(Unmeasured("ns/web-3", "capacity"), Unmeasured("x", "capacity")))
+    assert [row[0] for row in seen.rows(sample)] == ["ns/web", "ns/web-2", "ns/web-3", "…"]
+    assert seen.rows(sample)[-1][1:5] == ["2", "others", "2.0", "MiB"]
+    assert "LLC 7.0 MiB" in seen.lines(sample)[1]
+    assert "filter: WEB" in seen.lines(sample)[2]
+    assert offset_max(sample, seen.view()) == 1
+    scrolled = Seen(filter="web", offset=1, unmeasured=())
+    assert [row[0] for row in scrolled.rows(sample)] == ["ns/web-2", "…"]
+
+
+@given(GROUP_READINGS, st.integers(0, 60), st.sampled_from(["", "1", "p2", "none"]), st.integers(6, 30))
+def test_scrolled_and_filtered_every_pod_is_still_counted(
+    groups: list[tuple[int | None, float | None, int]], offset: int, words: str, height: int
+) -> None:
+    """Lines and the last line's number are all pods."""
+    sample = sample_of_groups(groups)
+    lines = Seen(height=height, offset=offset, filter=words, unmeasured=()).lines(sample)[HEADER_LINES:]
+    others = re.match(r"… (\d+) other", lines[-1])
+    assert (len(lines) if others is None else len(lines) - 1 + int(others[1])) == len(sample.pods)

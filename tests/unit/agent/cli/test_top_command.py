@@ -32,6 +32,7 @@ from agent.cli.top_command import command_of, program_name
         ("sh", "sh /opt/x/run.sh", "run.sh  sh /opt/x/run.sh"),
         ("node", "node -e 1 x.js", "node -e 1 x.js"),
         ("bash", "bash -c sleep 5", "bash -c sleep 5"),
+        ("bash", "bash /dev/fd/3", "bash /dev/fd/3"),
         ("python3", "python3 -m", "python3 -m"),
         ("kswapd0", None, "[kswapd0]"),
         (None, "/bin/x", "x  /bin/x"),
