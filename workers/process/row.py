@@ -47,8 +47,8 @@ def _signature(process: TrackedProcess, chosen_for: str) -> tuple[object, ...]:
     known, io = process.identity, process.io
     assert known is not None, "rows are made of processes that were told"
     return (
-        process.stat, process.comm, process.interval_cpu_ns, process.rss_bytes, process.why_no_rss, process.key, process.cgroup,
-        chosen_for,
+        process.stat, process.comm, process.interval_cpu_ns, process.why_no_cpu, process.rss_bytes, process.why_no_rss,
+        process.key, process.cgroup, chosen_for,
         known.command_line, known.uid, known.why_no_command_line,
         process.interval_minor_faults, process.interval_major_faults, process.interval_switches, process.why_no_switches,
         None if io is None else io.interval_read, None if io is None else io.interval_write, process.why_no_io,

@@ -26,13 +26,7 @@ def sum_of(totals: Iterable[Totals]) -> Totals:
     """Everything that lives, in one pass."""
     whole = Totals()
     for part in totals:
-        whole.processes += part.processes
-        whole.cpu_ns += part.cpu_ns
-        whole.rss_bytes += part.rss_bytes
-        whole.read_bytes += part.read_bytes
-        whole.write_bytes += part.write_bytes
-        whole.threads += part.threads
-        whole.incomplete += part.incomplete
+        whole.take(part)
     return whole
 
 

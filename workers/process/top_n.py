@@ -5,7 +5,7 @@ A fixed number of rows holds nearly all of a steep load and next to nothing of a
 
 from collections.abc import Callable, Iterable, Sequence
 from heapq import heapify, heappop, nsmallest
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Generic, Protocol, TypeVar
 
 from msgspec import Struct
@@ -95,31 +95,36 @@ class TopN(Generic[ItemT]):
         self._chosen: dict[ItemT, _Memory] = {}
         self._tick = 0
 
-    def choose(self, items: Sequence[ItemT], target: int, is_alive: Callable[[ItemT], bool]) -> TopSet[ItemT]:
-        """The items of this tick that hold `target`.
+    def need(self, items: Iterable[ItemT], target: int) -> Need:
+        """How many of these items hold `target`."""
+        return need_of(map(self._value_of, items), target, self._limits.least, self._limits.most)
+
+    def choose(
+        self, items: Sequence[ItemT], target: int, is_alive: Callable[[ItemT], bool], need: Need | None = None
+    ) -> TopSet[ItemT]:
+        """The items of this tick that hold `target`. `need` is that of these items, where it is known already.
 
         `is_alive` is asked of those chosen last: one that is gone is not kept.
         """
-        value_of, limits = self._value_of, self._limits
-        need = need_of(map(value_of, items), target, limits.least, limits.most)
+        need = need or self.need(items, target)
         best = self._largest(items, need)
         self._chosen = {item: memory for item, memory in self._chosen.items() if is_alive(item)}
-        limit = min(limits.most, max(need.count, need.count * LIMIT_TENTHS // 10))
-        needed = self._prefer(best, need, target, limit) if self._chosen else best
-        self._keep(needed, limit)
-        chosen = sorted(self._chosen, key=self._order)
-        held = sum(map(value_of, chosen))
+        limit = min(self._limits.most, max(need.count, need.count * LIMIT_TENTHS // 10))
+        is_new = not self._chosen or self._chosen.keys() == set(best)
+        self._keep(best if is_new else self._prefer(best, need, target, limit), limit)
+        chosen = self._ordered(self._chosen)
+        held = sum(map(self._value_of, chosen))
         return TopSet(chosen, held, need.count, held >= target)
 
     def _largest(self, items: Sequence[ItemT], need: Need) -> list[ItemT]:
         """The needed number of items. Many can have the value of the last one: only as many of them as needed are ordered."""
         value_of, threshold = self._value_of, need.threshold
-        best = sorted((item for item in items if value_of(item) > threshold), key=self._order)
+        best = self._ordered([item for item in items if value_of(item) > threshold])
         room = need.count - len(best)
         return best + nsmallest(room, (item for item in items if value_of(item) == threshold), key=attrgetter("pid"))
 
-    def _order(self, item: ItemT) -> tuple[int, int]:
-        return -self._value_of(item), item.pid
+    def _ordered(self, items: Iterable[ItemT]) -> list[ItemT]:
+        return _ranked({item: self._value_of(item) for item in items})
 
     def _prefer(self, best: list[ItemT], need: Need, target: int, limit: int) -> list[ItemT]:
         """The items that are needed, where those of the last tick stay unless they are clearly overtaken."""
@@ -148,7 +153,7 @@ class TopN(Generic[ItemT]):
         room = limit - len(kept)
         if room > 0:
             spare = [item for item, memory in old.items() if item not in kept and memory.spare_ticks < PATIENCE_TICKS]
-            kept |= dict.fromkeys(sorted(spare, key=self._order)[:room])
+            kept |= dict.fromkeys(self._ordered(spare)[:room])
         wanted = set(needed)
         self._chosen = {}
         for item in kept:
@@ -160,4 +165,7 @@ class TopN(Generic[ItemT]):
 
 
 def _ranked(scores: dict[ItemT, int]) -> list[ItemT]:
-    return sorted(scores, key=lambda item: (-scores[item], item.pid))
+    """Largest first. Tuples are compared faster than a key function is called; no two items have one `pid`."""
+    ranked = [(-score, item.pid, item) for item, score in scores.items()]
+    ranked.sort(key=itemgetter(0, 1))
+    return [item for _score, _pid, item in ranked]

@@ -52,6 +52,16 @@ class Totals(Struct):
     threads: int = 0
     incomplete: int = 0
 
+    def take(self, other: "Totals") -> None:
+        """Add other sums."""
+        self.processes += other.processes
+        self.cpu_ns += other.cpu_ns
+        self.rss_bytes += other.rss_bytes
+        self.read_bytes += other.read_bytes
+        self.write_bytes += other.write_bytes
+        self.threads += other.threads
+        self.incomplete += other.incomplete
+
     def move(self, process: "TrackedProcess", sign: int) -> None:
         """Add or take away everything of a process except what belongs to the interval."""
         self.processes += sign

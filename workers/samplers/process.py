@@ -26,12 +26,13 @@ from workers.process.details import DetailOptions, Details
 from workers.process.exits.deaths import Deaths, TickTimes
 from workers.process.exits.watcher import ExitWatcher
 from workers.process.files import ProcFiles, side_read
+from workers.process.largest import LargestUnshown
 from workers.process.process_table import ProcessTable
 from workers.process.row import ProcessRows
 from workers.process.scan_row import TickAccount, scan_row, sum_of, wholes_of
 from workers.process.schema import PROCESS, PROCESS_EXIT, PROCESS_SCAN, PROCESS_SKETCH, PROCESS_TAIL, TABLES
 from workers.process.sketches import SketchWindows
-from workers.process.tail import folded, largest_of, tail_parts, tail_row
+from workers.process.tail import tail_parts, tail_row
 from workers.process.tcp import TCP, TCP_SOCKETS, TcpReader, open_tcp_reader
 from workers.process.top_n import Limits
 from workers.process.tracked_process import Scan, TrackedProcess
@@ -136,6 +137,7 @@ class ProcessProbe(NoRules):
         options = DetailOptions(None if shown == "off" else parse, config.of(PSS_BUDGET))
         self._details = Details(self._files, self._reader, options, self._conditions, cpu_ns)
         self._rows = ProcessRows()
+        self._largest = LargestUnshown()
         self._sketches = SketchWindows(heartbeat)
         self._visibility = Visibility(tree, config.of(PROC_ROOT), bus)
         self._last_at_ns: int | None = None
@@ -164,6 +166,9 @@ class ProcessProbe(NoRules):
         self._visibility.on_refused(self._table.refused, len(self._table.processes) + self._table.refused)
         # After the scan: of every process that was not there any more the record has come by now.
         deaths = self._stage("exits", lambda: self._settle(scan, times), Deaths())
+        if elapsed_ns is None:
+            # What ended before the first tick is of no interval.
+            deaths = Deaths(deaths.source, lost=deaths.lost)
         sample = self._rows_of(scan, deaths, times)
         self._table.end_interval(scan)
         self._last_at_ns = now_ns
@@ -176,14 +181,14 @@ class ProcessProbe(NoRules):
         self._stage("io", lambda: self._details.read_io(scan), None)
         self._heartbeat()
         living = sum_of(self._table.totals.values())
-        choice = self._last_choice = self._chooser.choose(processes, scan.active, wholes_of(living, deaths))
+        choice = self._last_choice = self._chooser.choose(processes, scan, wholes_of(living, deaths))
         self._conditions.tell("capture_below_target", self._capture.sentence(choice, deaths))
         self._heartbeat()
         self._stage("tcp", lambda: self._read_tcp(choice.words, scan, times), None)
         self._stage("details", lambda: self._details.read(list(choice.words), times.now_ns), None)
         rows = self._rows.make(choice.words, times, self._heartbeat)
-        largest = largest_of(processes, scan.active, choice.words, self._heartbeat)
-        parts = folded(tail_parts(self._table.totals, choice.words, largest))
+        largest = self._largest.find(processes, scan, choice.words)
+        parts = tail_parts(self._table.totals, choice.words, largest)
         self._heartbeat()
         unreadable, self._unreadable_before = self._table.unreadable - self._unreadable_before, self._table.unreadable
         account = TickAccount(living, deaths, choice, len(scan.started), unreadable, self._details.io_unreadable)

@@ -9,6 +9,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
+from workers.process.exits.deaths import Deaths
+
 POD_OF = {"/": None, "/system.slice": "/system.slice", POD_CGROUP: POD, OTHER_POD_CGROUP: OTHER_POD}
 TOP_ROWS = 2
 
@@ -82,10 +84,17 @@ class HostStory(RuleBasedStateMachine):
         """The limit of open files of the sampler falls or rises, never below what it has open."""
         self.host.tree.descriptors_max = max(descriptors_max, self.host.tree.open_descriptors + 1)
 
+    @rule(count=st.integers(1, 5), cpu_ns=st.integers(0, 10**10))
+    def end_unseen(self, count: int, cpu_ns: int) -> None:
+        """Processes began and ended within the tick."""
+        self.host.exits.next = Deaths(count=count, unseen=count, cpu_ns=cpu_ns)
+
     @rule()
     def tick(self) -> None:
         """Measure, and compare."""
+        is_first, deaths = self.last_uptime_ticks is None, self.host.exits.next
         tick = self.host.tick()
+        self._check_account(tick, Deaths() if is_first else deaths)
         visible = [process for pid, process in self.host.processes.items() if pid not in self.broken]
         used = {process.pid: self._used(process) for process in visible}
         expected: dict[str | None, tuple[int, int, int]] = {}
@@ -104,6 +113,23 @@ class HostStory(RuleBasedStateMachine):
         for pid in list(self.broken):
             self._mend(pid)
 
+    def _check_account(self, tick: Tick, deaths: Deaths) -> None:
+        """Rows, tail and the dead are what the account says, and no process is larger than the largest of its sum."""
+        scan = tick.scan
+        assert scan["processes"] == len(tick.rows) + sum(tail["processes"] for tail in tick.tails)
+        assert (scan["cpu_dead_ns"] or 0) == deaths.cpu_ns
+        for name, dead in (("cpu_ns", deaths.cpu_ns), ("rss_bytes", 0), ("threads", 0), ("read_bytes", 0), ("write_bytes", 0)):
+            assert (scan[name] or 0) == sum(row[name] or 0 for row in [*tick.rows, *tick.tails]) + dead, name
+        named = {row["pid"] for row in tick.rows}
+        for tail in tick.tails:
+            rest = [
+                process.rss_pages * PAGE_BYTES
+                for process in self.host.processes.values()
+                if process.pid not in named | self.broken and POD_OF[process.cgroup] == tail["pod_uid"]
+                and process.name.decode() == tail["command"]
+            ]  # fmt: skip
+            assert (tail["processes"], tail["rss_largest_bytes"]) == (len(rest), max(rest, default=0))
+
     def _check_rows(self, tick: Tick, visible: list[Process], used: dict[int, int | None]) -> None:
         """As many rows for each metric as have a value of it, hardly less than the largest; the account says what they hold."""
         cpu = {process.pid: used[process.pid] or 0 for process in visible}
@@ -114,7 +140,7 @@ class HostStory(RuleBasedStateMachine):
             assert len(named) == min(TOP_ROWS, candidates) == tick.scan[f"{word}_rows"]
             held = sum(values[row["pid"]] for row in tick.rows)
             assert held >= 0.75 * sum(nlargest(TOP_ROWS, values.values()))
-            whole = sum(values.values())
+            whole = sum(values.values()) + (tick.scan["cpu_dead_ns"] or 0 if word == "cpu" else 0)
             assert tick.scan[f"{word}_capture"] == (held / whole if whole else None)
 
     def teardown(self) -> None:
