@@ -6,6 +6,7 @@ from agent.cli.problem import HeadLine, HeadPart, HostProblem, Severity, worst
 from agent.cli.problem_device import busiest_disk, busiest_network
 from agent.cli.problem_evidence import Evidence
 from agent.cli.problem_life import starts_per_second
+from agent.cli.problem_memory import kills_of
 from agent.cli.problem_sampler import EXIT_SOURCE_BEST
 from agent.cli.render import ABSENT, bytes_of, text_of
 
@@ -64,7 +65,7 @@ def _memory(evidence: Evidence, marks: Marks) -> HeadLine | None:
     parts = [
         marks.part(f"{bytes_of(used)} of {bytes_of(total)} used", "memory_short", "memory_growth", "memory_held"),
         marks.part(f"{bytes_of(available)} available", "memory_short", "memory_growth", "memory_held"),
-        marks.part(f"OOM kills {text_of(host.oom_kills)}", "oom_kill"),
+        marks.part(f"OOM kills {_kills(evidence)}", "oom_kill"),
         marks.part(_pressure(evidence, host.pressure_memory_some_ns, host.pressure_memory_full_ns), "memory_wait"),
     ]
     if host.swap_total_bytes:
@@ -74,6 +75,12 @@ def _memory(evidence: Evidence, marks: Marks) -> HeadLine | None:
     else:
         parts.append(HeadPart("no swap" if host.swap_total_bytes == 0 else f"swap {ABSENT}"))
     return HeadLine("MEM", tuple(parts))
+
+
+def _kills(evidence: Evidence) -> str:
+    """How many there were in the last minute: one tick of it is soon gone."""
+    kills = sum(kills_of(evidence).values())
+    return str(kills) if kills else text_of(evidence.host.oom_kills)
 
 
 def _disk(evidence: Evidence, marks: Marks) -> HeadLine | None:

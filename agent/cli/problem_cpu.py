@@ -29,10 +29,12 @@ def cpu_saturated(evidence: Evidence) -> Iterator[HostProblem]:
     if busy is None or not cores or busy < BUSY_PART * cores or not _something_waits(evidence):
         return
     blames = blamed(evidence.sample, CPU, evidence.pod_names)
-    queue = "" if host.running is None else f"; {host.running} threads want to run"
+    queue = "" if host.running is None else f", {host.running} threads want to run"
     shown = [blame for blame in blames[:2] if blame.amount >= SECOND_PART * blames[0].amount]
-    told = ", ".join(f"{who(blame)} uses {cores_of(blame.amount)}" for blame in shown)
-    text = f"CPU full, {min(busy, cores):.1f} of {cores} cores{f': {told}' if told else ''}{queue}"
+    told = " and ".join(
+        f"{who(blame)} {'uses ' if place == 0 else ''}{cores_of(blame.amount)}" for place, blame in enumerate(shown)
+    )
+    text = f"CPU full{f': {told}' if told else ''}; {min(busy, cores):.1f} of {cores} cores busy{queue}"
     yield HostProblem(Severity.WARNING, "cpu_saturated", text, culprits(blames))
 
 

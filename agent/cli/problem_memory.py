@@ -48,7 +48,7 @@ class Growth(Struct, frozen=True):
 
 def oom_kill(evidence: Evidence) -> Iterator[HostProblem]:
     """The kernel killed a process for lack of memory, in the whole host or in one cgroup, within the last minute."""
-    kills = _kills(evidence)
+    kills = kills_of(evidence)
     if not kills:
         return
     count, last_ns = sum(kills.values()), max(kills)
@@ -69,7 +69,7 @@ def oom_kill(evidence: Evidence) -> Iterator[HostProblem]:
     yield HostProblem(Severity.CRITICAL, "oom_kill", text, (culprit,))
 
 
-def _kills(evidence: Evidence) -> dict[int, int]:
+def kills_of(evidence: Evidence) -> dict[int, int]:
     """How many kills each tick of the host counted that counted any, by its time; a row that two samples show counts once."""
     kills: dict[int, int] = {}
     for sample in evidence.recent:

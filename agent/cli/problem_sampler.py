@@ -6,6 +6,7 @@ from agent.cli.problem import HostProblem, Severity
 from agent.cli.problem_evidence import Evidence
 from agent.cli.render import seconds_of
 from agent.cli.top_heading import LIVE_SECONDS
+from agent.cli.top_sample import ScanAccount
 
 # The target to which the sampler adapts the number of named processes.
 CAPTURE_TARGET = 0.95
@@ -32,14 +33,22 @@ def capture_low(evidence: Evidence) -> Iterator[HostProblem]:
         return
     moved = (scan.read_bytes_per_second or 0.0) + (scan.write_bytes_per_second or 0.0)
     parts = (
-        ("CPU", scan.cpu_capture if (scan.cpu_share or 0.0) >= CPU_SHARE_LEAST else None),
+        ("CPU", _cpu_capture(scan)),
         ("memory", scan.rss_capture),
         ("I/O", scan.io_capture if moved >= IO_BYTES_PER_SECOND_LEAST else None),
     )
     low = [f"{part:.0%} of {name}" for name, part in parts if part is not None and part < CAPTURE_TARGET]
     if low:
-        text = f"The processes shown by name hold {', '.join(low)}; the rest is in the sums"
+        text = f"The processes shown by name hold only {', '.join(low)}; the rest is in the sums"
         yield HostProblem(Severity.NOTICE, "capture_low", text)
+
+
+def _cpu_capture(scan: ScanAccount) -> float | None:
+    """The part of the CPU that is on the screen: by name, or as that of what ended. *Absent:* unknown, or of an idle host."""
+    used = scan.cpu_share or 0.0
+    if scan.cpu_capture is None or used < CPU_SHARE_LEAST:
+        return None
+    return scan.cpu_capture + (scan.cpu_dead_share or 0.0) / used
 
 
 def exits_fallback(evidence: Evidence) -> Iterator[HostProblem]:

@@ -85,10 +85,11 @@ def problems(
     """The problems of a tick, the worst first, a cause before its consequences; none on a calm host.
 
     `before` are earlier samples of the same host in their order, as far as a minute back; each may lack its processes. They tell
-    what grew, and what happened a moment ago and matters still (a process killed for memory). `now_wall_ns` is given where the
-    sample is to be live: then old data is a problem. `pod_names` are names of units by their uid.
+    what grew, and what happened a moment ago and matters still (a process killed for memory). Where they are not given they are
+    those that the sample has. `now_wall_ns` is given where the sample is to be live: then old data is a problem. `pod_names` are
+    names of units by their uid.
     """
-    return _found(evidence_of(sample, before, now_wall_ns, pod_names))
+    return _found(evidence_of(sample, before or sample.before, now_wall_ns, pod_names))
 
 
 def head_lines(
@@ -102,7 +103,7 @@ def head_lines(
     *Range:* no line is wider than `width`: its last parts go. *Absent:* what is unknown is `-`; a line of which nothing is
     known is left out. None of a sample without figures of the host.
     """
-    evidence = evidence_of(sample, before, now_wall_ns)
+    evidence = evidence_of(sample, before or sample.before, now_wall_ns)
     return [_fitted(line, width) for line in head_of(evidence, _found(evidence))]
 
 

@@ -104,6 +104,10 @@ class AgentProcess:
             wait_until(self.is_ready, f"the agent is ready; it says:\n{self.output}")
             self.note_processes()
 
+    def outlive_tests(self) -> None:
+        """Run on when a test ends: what made it for several tests ends it."""
+        _STARTED.discard(self)
+
     def is_ready(self) -> bool:
         """Whether it answers and is ready."""
         assert self.process is not None

@@ -1,10 +1,11 @@
 """The head shows the host in five lines, and marks what is not as usual."""
 
-from fakes.calm_host import GIB, MIB, account, host_row, network_row, process, sample
+from fakes.calm_host import AT_NS, GIB, MIB, account, host_row, network_row, process, sample
 
 from agent.cli.problem import HeadLine, Severity
 from agent.cli.top_problems import GAP, head_lines
 from agent.cli.top_sample import Sample
+from agent.model.timebase import S
 
 
 def text(line: HeadLine) -> str:
@@ -41,6 +42,12 @@ def test_what_a_problem_is_about_is_marked() -> None:
     assert marked(short) == ["15.5 GiB of 16.0 GiB used", "512.0 MiB available", "OOM kills 1"]
     lines = head_lines(short, None)
     assert (lines[1].parts[0].severity, lines[1].parts[2].severity) == (Severity.WARNING, Severity.CRITICAL)
+
+
+def test_kills_of_the_last_minute_are_summed() -> None:
+    """The tick of a kill is gone in a second."""
+    before = [sample(host=host_row(oom_kills=count), at_wall_ns=AT_NS - age * S) for count, age in ((2, 9), (1, 5))]
+    assert "OOM kills 3" in text(head_lines(sample(), None, before)[1])
 
 
 def test_swap_and_a_lesser_source_of_exits_are_shown_where_they_are() -> None:

@@ -23,7 +23,7 @@ def none(rule: Rule, of: Sample) -> bool:
 def test_full_cores_name_the_process_that_uses_the_most() -> None:
     """With its part of all that was used, and how many wait."""
     problem = only(cpu_saturated, sample(process(77, "stress", cpu=2.9), host=FULL))
-    assert problem.text == "CPU full, 3.9 of 4 cores: stress (pid 77) uses 2.9 cores; 9 threads want to run"
+    assert problem.text == "CPU full: stress (pid 77) uses 2.9 cores; 3.9 of 4 cores busy, 9 threads want to run"
     assert (problem.severity, problem.culprits[0].pid) == (Severity.WARNING, 77)
     assert problem.culprits[0].share is not None
     assert 0.7 < problem.culprits[0].share < 0.8
@@ -50,7 +50,7 @@ def test_the_second_is_told_if_it_uses_nearly_as_much() -> None:
     scripts = [
         process(pid, name, cpu=cpu, comm="python3") for pid, name, cpu in ((5, "a.py", 1.6), (6, "b.py", 1.1), (7, "c.py", 0.5))
     ]
-    assert "a.py (pid 5) uses 1.6 cores, b.py (pid 6) uses 1.1 cores; 9" in only(cpu_saturated, sample(*scripts, host=FULL)).text
+    assert "a.py (pid 5) uses 1.6 cores and b.py (pid 6) 1.1 cores; 3.9" in only(cpu_saturated, sample(*scripts, host=FULL)).text
 
 
 def test_full_cores_for_which_nothing_waits_are_no_problem() -> None:
@@ -71,7 +71,7 @@ def test_full_cores_that_nobody_is_known_to_use() -> None:
     """The fact is told without a culprit."""
     alone = Sample(1, "h", (), (), machine=sample(host=FULL | {"running": None}).machine)
     problem = only(cpu_saturated, alone)
-    assert (problem.text, problem.culprits) == ("CPU full, 3.9 of 4 cores", ())
+    assert (problem.text, problem.culprits) == ("CPU full; 3.9 of 4 cores busy", ())
 
 
 def test_processes_that_use_a_whole_core_are_named_the_heaviest_first() -> None:

@@ -26,10 +26,18 @@ def test_old_data_are_a_problem_of_a_live_screen_alone() -> None:
 
 def test_a_capture_below_its_target_is_told() -> None:
     """Of each metric apart."""
-    assert texts_of_capture(account(cpu_capture=0.8, rss_capture=0.9)) == [
-        "The processes shown by name hold 80% of CPU, 90% of memory; the rest is in the sums"
+    assert texts_of_capture(account(cpu_capture=0.8, rss_capture=0.9, cpu_dead_share=0.0)) == [
+        "The processes shown by name hold only 80% of CPU, 90% of memory; the rest is in the sums"
+    ]
+    assert texts_of_capture(account(cpu_capture=0.8, cpu_dead_share=None)) == [
+        "The processes shown by name hold only 80% of CPU; the rest is in the sums"
     ]
     assert texts_of_capture(account()) == []
+
+
+def test_what_ended_has_no_name_and_is_shown_too() -> None:
+    """A host that starts many short commands captures no more."""
+    assert texts_of_capture(account(cpu_capture=0.6, cpu_share=1.0, cpu_dead_share=0.38)) == []
 
 
 def test_a_low_capture_of_next_to_nothing_is_not_told() -> None:
@@ -37,7 +45,7 @@ def test_a_low_capture_of_next_to_nothing_is_not_told() -> None:
     assert texts_of_capture(account(cpu_capture=0.2, cpu_share=0.02)) == []
     assert texts_of_capture(account(io_capture=0.2, write_bytes_per_second=5_000.0)) == []
     assert texts_of_capture(account(io_capture=0.2, write_bytes_per_second=5e7)) == [
-        "The processes shown by name hold 20% of I/O; the rest is in the sums"
+        "The processes shown by name hold only 20% of I/O; the rest is in the sums"
     ]
     assert not list(capture_low(evidence_of(BARE)))
 
