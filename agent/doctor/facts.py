@@ -21,6 +21,14 @@ class ProcessFacts(Struct, frozen=True):
     has_pressure: bool
 
 
+class ExitFacts(Struct, frozen=True):
+    """Why exit records and exit events cannot be had, in the kernel's words, and what brings exit records back; empty: they can."""
+
+    why_no_records: str = ""
+    why_no_events: str = ""
+    remedy: str = ""
+
+
 class CgroupFacts(Struct, frozen=True):
     """The cgroup mount: `v1`, `v2`, `hybrid` or `none`, and its controllers. *Source:* cgroups(7)."""
 
@@ -66,12 +74,14 @@ class FolderFacts(Struct, frozen=True):
 class Facts(Struct, frozen=True):
     """Everything that the doctor looks at.
 
-    `packages` maps a required package to its version, None when it is not installed; it is None when packages were not looked up.
+    `exits` is None when the sources of deaths were not tried. `packages` maps a required package to its version, None when it is
+    not installed; it is None when packages were not looked up.
     """
 
     kernel: str
     is_root: bool
     processes: ProcessFacts
+    exits: ExitFacts | None
     cgroup: CgroupFacts
     resctrl: ResctrlFacts
     runtimes: tuple[SocketFacts, ...]

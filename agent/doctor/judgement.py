@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from shlex import quote
 
-from agent.doctor.facts import Facts, FolderFacts, ResctrlFacts
+from agent.doctor.facts import ExitFacts, Facts, FolderFacts, ResctrlFacts
 from agent.doctor.finding import Finding, Usability
 from agent.model.foreign import readable
 
@@ -27,11 +27,12 @@ PTRACE, PTRACE_BIT = "CAP_SYS_PTRACE", 19
 def judge(facts: Facts) -> list[Finding]:
     """One finding for each topic.
 
-    *Shape:* always in the same order; the topic "packages" is absent where packages were not looked up.
+    *Shape:* always in the same order; "packages" and "exit records" are absent where they were not looked up or tried.
     """
     return [
         _kernel(facts),
         _processes(facts),
+        *_exit_records(facts.exits),
         _cgroup(facts),
         _resctrl(facts),
         _runtimes(facts),
@@ -98,6 +99,20 @@ def _processes(facts: Facts) -> Finding:
     if None in told.values():
         return _usable(topic, f"{proc.count} are visible, none of another user; those could be read")
     return _usable(topic, f"{proc.count} are visible, including those of other users")
+
+
+def _exit_records(exits: ExitFacts | None) -> Iterable[Finding]:
+    """No finding where the sources were not tried."""
+    topic = "exit records"
+    if exits is None:
+        return
+    if not exits.why_no_records:
+        yield _usable(topic, "the kernel reports the CPU time of every process that ends")
+        return
+    using = "the process connector reports who ends; their CPU time is that of their parents' counters, in steps of 10 ms"
+    if exits.why_no_events:
+        using = f"no process connector either ({exits.why_no_events}): only their parents' counters show what the dead used"
+    yield _limited(topic, f"{exits.why_no_records}; {using}", exits.remedy)
 
 
 def _with_capabilities(facts: Facts, *names: str) -> str:
@@ -183,13 +198,17 @@ def _nri(facts: Facts) -> Finding:
 
 
 def _pressure(facts: Facts) -> Finding:
-    there = f"{facts.processes.root}/pressure is readable" if facts.processes.has_pressure else "stall information (PSI) is off"
-    return _unused("pressure", f"{there}; this version does not read it")
+    topic = "pressure"
+    if facts.processes.has_pressure:
+        return _usable(topic, f"{facts.processes.root}/pressure is readable")
+    return _limited(topic, "stall information (PSI) is off", "boot with psi=1, on a kernel with CONFIG_PSI=y")
 
 
 def _schedstat(facts: Facts) -> Finding:
-    there = "the kernel has CPU time in nanoseconds" if facts.processes.has_schedstat else "the kernel has CPU time in ticks only"
-    return _unused("schedstat", f"{there}; this version reads CPU time in clock ticks")
+    topic = "schedstat"
+    if facts.processes.has_schedstat:
+        return _usable(topic, "the kernel counts how often each process is given a CPU")
+    return _limited(topic, "context switches of processes are not known", "run a kernel with CONFIG_SCHEDSTATS=y")
 
 
 def _open_files(facts: Facts) -> Finding:

@@ -6,11 +6,13 @@ import resource
 import sys
 from collections.abc import Iterable
 
-from agent.doctor.facts import CgroupFacts, Facts, FolderFacts, ProcessFacts, ResctrlFacts, SocketFacts
+from agent.doctor.facts import CgroupFacts, ExitFacts, Facts, FolderFacts, ProcessFacts, ResctrlFacts, SocketFacts
 from agent.kernel_file import read_text, read_whole
 from agent.model.mountinfo import BYTES_MAX, NAME, mount_at, resctrl_mounts
 
 FILE_BYTES_MAX = 256 << 10
+# For a moment's subscription.
+EXIT_BUFFER_BYTES = 64 << 10
 # /proc/cpuinfo repeats the flags for each CPU; the first block, of some 2 KiB, is enough.
 CPU_BYTES_MAX = 16 << 10
 
@@ -49,6 +51,7 @@ def probe(
         kernel=os.uname().release,
         is_root=ours == 0,
         processes=_processes(proc_root, ours, with_others=with_others),
+        exits=_exits() if with_others else None,
         cgroup=_cgroup(cgroup_root),
         resctrl=_resctrl(proc_root, root, os.path.abspath(resctrl_mount)),
         runtimes=tuple(_sockets((name, os.path.join(root, path)) for name, path in RUNTIME_SOCKETS)),
@@ -106,6 +109,22 @@ def _of_others(proc_root: str, pids: list[str], ours: int) -> tuple[bool, bool |
     # Where there is no process of another user, process 1 shows whether others are hidden.
     reads_stat = bool(may_read_any(others or [os.path.join(proc_root, "1")], "stat"))
     return reads_stat, may_read_any(others, "io"), may_read_any(others, "smaps_rollup")
+
+
+def _exits() -> ExitFacts:
+    # Imported here because only this needs netlink. The subscription lasts for microseconds.
+    from workers.process.exits.source import open_connector, open_taskstats, remedy, why_not
+
+    try:
+        open_taskstats(EXIT_BUFFER_BYTES).close()
+        return ExitFacts()
+    except OSError as no_records:
+        why_no_events = ""
+        try:
+            open_connector(EXIT_BUFFER_BYTES).close()
+        except OSError as no_events:
+            why_no_events = why_not(no_events)
+        return ExitFacts(why_not(no_records), why_no_events, remedy(no_records))
 
 
 def _mounts(proc_root: str) -> str:

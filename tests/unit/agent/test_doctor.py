@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from agent.doctor import Usability, lacks_essential
-from agent.doctor.facts import CgroupFacts, Facts, FolderFacts, ProcessFacts, ResctrlFacts, SocketFacts
+from agent.doctor.facts import CgroupFacts, ExitFacts, Facts, FolderFacts, ProcessFacts, ResctrlFacts, SocketFacts
 from agent.doctor.finding import ESSENTIAL_TOPICS, Finding
 from agent.doctor.judgement import judge
 
@@ -28,6 +28,7 @@ GOOD = Facts(
     kernel="6.8.0-31-generic",
     is_root=False,
     processes=PROCESSES,
+    exits=ExitFacts(),
     cgroup=CgroupFacts("/sys/fs/cgroup", "v2", ("cpu", "io", "memory")),
     resctrl=RESCTRL,
     runtimes=(SocketFacts("containerd", "/run/containerd/containerd.sock"),),
@@ -56,21 +57,20 @@ def changed(facts: Any, **fields: Any) -> Any:
 
 
 # What a later version may use: nothing of this one reads, asks or needs it.
-UNUSED = {"container runtime", "NRI", "pressure", "schedstat"}
+UNUSED = {"container runtime", "NRI"}
 
 
 @pytest.mark.parametrize("topic", sorted(UNUSED))
 def test_what_nothing_uses_is_never_called_usable_and_asks_for_nothing(topic: str) -> None:
     """There or not there, readable or not: the detail says which, and no remedy changes a host for it."""
-    bare = changed(PROCESSES, has_pressure=False, has_schedstat=False)
-    there, absent = finding(topic), finding(topic, runtimes=(), nri=None, processes=bare)
+    there, absent = finding(topic), finding(topic, runtimes=(), nri=None)
     assert {there.state, absent.state} == {Usability.UNUSED}
     assert there.detail != absent.detail
     assert (there.remedy, absent.remedy) == ("", "")
 
 
 def test_no_word_of_a_capability_that_nothing_needs() -> None:
-    """Exit records are not read, and no limit of the system is raised."""
+    """No limit of the system is raised; what exit records need is said where they are judged."""
     for capabilities in (0, ALL_CAPABILITIES):
         told = finding("capabilities", capabilities=capabilities, processes=changed(PROCESSES, hidepid="2"))
         assert "NET_ADMIN" not in told.detail + told.remedy
@@ -115,6 +115,11 @@ CASES: list[tuple[str, dict[str, Any], Usability, str]] = [
         "docker run --cap-add SYS_PTRACE, in Kubernetes securityContext.capabilities.add: [SYS_PTRACE], in a systemd unit "
         "CapabilityBoundingSet=CAP_SYS_PTRACE",
     ),
+    ("exit records", {}, Usability.USABLE, ""),
+    ("exit records", {"exits": ExitFacts("not permitted", "", "give CAP_NET_ADMIN")}, Usability.LIMITED, "CAP_NET_ADMIN"),
+    ("exit records", {"exits": ExitFacts("not permitted", "refused", "run it")}, Usability.LIMITED, "run it"),
+    ("pressure", {"processes": changed(PROCESSES, has_pressure=False)}, Usability.LIMITED, "psi=1"),
+    ("schedstat", {"processes": changed(PROCESSES, has_schedstat=False)}, Usability.LIMITED, "CONFIG_SCHEDSTATS"),
     ("cgroup", {"cgroup": CgroupFacts("/sys/fs/cgroup", "none", ())}, Usability.MISSING, "mount -t cgroup2"),
     ("cgroup", {"cgroup": CgroupFacts("/sys/fs/cgroup", "hybrid", ("memory",))}, Usability.LIMITED, "unified_cgroup_hierarchy=1"),
     ("cgroup", {"cgroup": CgroupFacts("/sys/fs/cgroup", "v2", ("cpu",))}, Usability.USABLE, ""),
@@ -196,9 +201,10 @@ def test_only_essential_topics_keep_the_agent_from_running() -> None:
     assert lacks_essential(judge(msgspec.structs.replace(poor, packages={"pyzmq": None})))
 
 
-def test_packages_that_were_not_looked_up_are_no_finding() -> None:
-    """The daemon leaves the costly look-up out."""
-    assert "packages" not in {finding.topic for finding in judge(msgspec.structs.replace(GOOD, packages=None))}
+def test_what_was_not_looked_up_is_no_finding() -> None:
+    """The daemon leaves the costly look-ups out; its sampler reports itself what it cannot have."""
+    topics = {finding.topic for finding in judge(msgspec.structs.replace(GOOD, packages=None, exits=None))}
+    assert topics.isdisjoint({"packages", "exit records"})
 
 
 def test_an_emulated_resctrl_is_usable_and_named_as_what_it_is() -> None:

@@ -137,10 +137,10 @@ class ExitWatcher:
         before = self._drained_at_ns
         try:
             came = self._drain_source()
-        except OSError as failure:
+        except OSError:
+            # A socket that cannot be read is made again, or gives way to the next best source; which one is told.
             self._close_sources()
-            self._retry_at_ns = None
-            self._conditions.begin(_FALLBACK, f"exit records ended: {why_not(failure)}; {remedy(failure)}")
+            self._open()
             came = 0
         self._drained_at_ns = now_ns
         if before is not None and now_ns > before:

@@ -28,7 +28,7 @@ def test_living_and_dead_are_all_the_cpu_that_was_ever_used(seed: int) -> None:
     for _ in range(30):
         scan, drained, moment = world.tick()
         dead = ledger.settle(scan, world.processes, drained, moment)
-        assert all(each.absent in (None, "several_threads", "unsupported") for each in dead), dead
+        assert all(each.absent in (None, "several_threads", "first_tick") for each in dead), dead
         living_ns += sum(each.interval_cpu_ns or 0 for each in scan.touched)
         dead_ns += sum(each.cpu_ns or 0 for each in dead)
         deaths += len(dead)
@@ -170,7 +170,7 @@ def test_input_and_output_are_those_since_the_last_sample() -> None:
     ended = [record(pid, read_bytes=4_000, write_bytes=4_000, elapsed_us=long_us) for pid in (5, 6, 7)]
     found = Ledger(ExitCalibration()).settle(Scan(gone=[known, young, old]), {}, records(*ended), NOW)
     assert [(each.read_bytes, each.write_bytes) for each in found] == [(3_000, 0), (4_000, 4_000), (None, None)]
-    assert found[2].absent == "unsupported"
+    assert found[2].absent == "first_tick"
 
 
 def test_cpu_that_was_never_known_stays_unknown() -> None:
