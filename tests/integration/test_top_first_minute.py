@@ -5,6 +5,7 @@ blame only others are left out.
 """
 
 import json
+import os
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -143,6 +144,19 @@ def test_a_fork_storm(newcomer: Newcomer, loads: Loads) -> None:
         problem = newcomer.first("fork_storm", blamed="eg-storm")
     assert pid_of(problem, "eg-storm") == script.pid
     assert [culprit["name"] for culprit in problem["culprits"]] == ["eg-storm", "true"]
+
+
+def test_a_disk_writer(newcomer: Newcomer, loads: Loads) -> None:
+    """The process that writes, whether or not it keeps the disk busy all the time."""
+    # Where files are on a disk by convention; /tmp may be memory.
+    file = Path(f"/var/tmp/evergauge-test-{os.getpid()}")
+    try:
+        with loads.running("eg-disk-writer", "write", str(file), str(256 * MIB), nice=NICE) as writer:
+            problem = newcomer.first("disk_saturated", "disk_heavy", blamed="eg-disk-writer")
+    finally:
+        file.unlink(missing_ok=True)
+    assert pid_of(problem, "eg-disk-writer") == writer.pid
+    assert "writes" in problem["text"]
 
 
 def test_a_network_sender(newcomer: Newcomer, loads: Loads) -> None:
