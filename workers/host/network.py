@@ -21,6 +21,7 @@ ROWS_MAX = 64
 # The kernel's names have 15 bytes.
 NAME_CHARACTERS_MAX = 64
 _FIELDS = 16
+_SENT = 8
 # The speed is in Mbit/s, -1 where it is not known. A faster link than this is none.
 _MEGABITS_MAX = 1 << 30
 
@@ -64,6 +65,21 @@ def parse_net_dev(text: bytes) -> Mapping[str, Interface]:
     if not found and b"|bytes" not in text:
         raise KernelFormatError("/proc/net/dev", f"cannot be read: {text[:80]!r}")
     return found
+
+
+def parse_total_bytes(text: bytes) -> int:
+    """What all interfaces have received and sent so far. *Range, Source:* as `parse_net_dev`. *Raises:* KernelFormatError."""
+    total, is_found = 0, b"|bytes" in text
+    for line in text.split(b"\n", INTERFACES_MAX)[:INTERFACES_MAX]:
+        _, colon, rest = line.rpartition(b":")
+        # Received bytes are the first number, sent bytes the ninth.
+        words = rest.split(None, _SENT + 1)
+        if colon and len(words) > _SENT:
+            is_found = True
+            total += (whole(words[0]) or 0) + (whole(words[_SENT]) or 0)
+    if not is_found:
+        raise KernelFormatError("/proc/net/dev", f"cannot be read: {text[:80]!r}")
+    return total
 
 
 def parse_speed(text: bytes) -> int | None:

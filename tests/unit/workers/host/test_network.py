@@ -20,6 +20,7 @@ from workers.host.network import (
     parse_net_dev,
     parse_operstate,
     parse_speed,
+    parse_total_bytes,
 )
 from workers.host.schema import HOST_NETWORK
 
@@ -50,6 +51,17 @@ def test_counters_come_from_their_places() -> None:
 def test_the_last_kernel_is_read() -> None:
     """All interfaces, also those that were never used."""
     assert set(parse_net_dev((FIXTURES / "linux-6.18" / "net-dev").read_bytes())) == {"lo", "ifb0", "ifb1", "eth0"}
+
+
+def test_the_total_is_that_of_all_interfaces() -> None:
+    """As the sum over their rows would be."""
+    for name in ("linux-3.10", "linux-6.18"):
+        text = (FIXTURES / name / "net-dev").read_bytes()
+        rows = parse_net_dev(text).values()
+        assert parse_total_bytes(text) == sum((row.received_bytes or 0) + (row.sent_bytes or 0) for row in rows) > 0
+    assert parse_total_bytes(b"Inter-|   Receive |  Transmit\n face |bytes    packets|bytes\n") == 0
+    with pytest.raises(KernelFormatError):
+        parse_total_bytes(b"garbage: 1 2\n")
 
 
 def test_a_network_without_interfaces_has_none() -> None:

@@ -15,7 +15,7 @@ from workers.host.cpu import Values, parse_cpu_stat, parse_cpuacct_usage, parse_
 from workers.host.disk import parse_diskstats
 from workers.host.interval import HostInterval
 from workers.host.memory import parse_meminfo, parse_pressure, parse_vmstat
-from workers.host.network import parse_net_dev, parse_operstate, parse_speed
+from workers.host.network import parse_net_dev, parse_operstate, parse_speed, parse_total_bytes
 from workers.host.number import NUMBER_MAX
 from workers.host.schema import HOST
 from workers.host.source import GIVEN, Given, HostCounters, sources
@@ -33,6 +33,7 @@ PARSERS: dict[str, Callable[[bytes], object]] = {
     "net-dev": parse_net_dev,
     "net-snmp": parse_snmp,
     "net-sockstat": lambda text: parse_sockstat(text, b"TCP"),
+    "total": parse_total_bytes,
     "speed": parse_speed,
     "operstate": parse_operstate,
     "cpuacct.usage": parse_cpuacct_usage,
