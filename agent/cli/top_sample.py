@@ -174,7 +174,7 @@ def tick_sample(at_wall_ns: int, host: str, tick: RowsByTable, of_host: Mapping[
     scan_row = next(iter(tick.get(SCAN_TABLE, ())), None)
     processes = tick.get(PROCESS_TABLE, ())
     elapsed_ns = _elapsed_ns(scan_row, processes)
-    machine = _machine(at_wall_ns, elapsed_ns or INTERVAL_NS_USUAL, of_host)
+    machine = machine_near(at_wall_ns, elapsed_ns or INTERVAL_NS_USUAL, of_host)
     started = _start_of(machine.host)
     return Sample(
         at_wall_ns,
@@ -187,6 +187,11 @@ def tick_sample(at_wall_ns: int, host: str, tick: RowsByTable, of_host: Mapping[
     )
 
 
+def elapsed_of(sample: Sample) -> int:
+    """The time between a sample and the one before it; the usual one where it is not known."""
+    return (sample.scan.elapsed_ns if sample.scan is not None else None) or INTERVAL_NS_USUAL
+
+
 def _by_stamp(rows: RowsByTable, tables: Sequence[str]) -> dict[int, dict[str, list[Named]]]:
     """The rows of some tables by their time."""
     found: dict[int, dict[str, list[Named]]] = {}
@@ -197,7 +202,7 @@ def _by_stamp(rows: RowsByTable, tables: Sequence[str]) -> dict[int, dict[str, l
     return found
 
 
-def _machine(at_wall_ns: int, interval_ns: int, of_host: Mapping[int, RowsByTable]) -> HostRows:
+def machine_near(at_wall_ns: int, interval_ns: int, of_host: Mapping[int, RowsByTable]) -> HostRows:
     """The tick of the host that is nearest to a moment; nothing where none is near."""
     nearest = min(of_host, key=lambda at: abs(at - at_wall_ns), default=None)
     if nearest is None:

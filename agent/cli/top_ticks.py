@@ -4,6 +4,7 @@ Batches are decoded only when a sample is asked for, and each sample is made onc
 """
 
 from contextlib import suppress
+from functools import lru_cache
 
 from msgspec.structs import replace
 
@@ -15,6 +16,8 @@ from agent.cli.top_sample import (
     TAIL_TABLE,
     Named,
     Sample,
+    elapsed_of,
+    machine_near,
     tick_sample,
 )
 from agent.model.errors import FormatError
@@ -26,6 +29,8 @@ from agent.store.row_decoder import RowDecoder
 TICKS_KEPT = 6
 # Of a minute of usual seconds everything else is kept, for what happened a moment ago.
 TICKS_BEFORE = 62
+# A segment's head declares each table once.
+FORMS_KEPT = 32
 # The usual tables of a tick; what ended has rows only where something did.
 _EXPECTED = (TAIL_TABLE, SCAN_TABLE)
 _LARGE = (PROCESS_TABLE, TAIL_TABLE)
@@ -55,8 +60,6 @@ class ProcessTicks:
         kept.setdefault(stamp_wall_ns, {}).setdefault(table, []).append((form, rows))
         if kept is self._of_host:
             self._host_rows.pop(stamp_wall_ns, None)
-            # The newest sample may have had to do with an older tick of the host.
-            self._made.pop(next(reversed(self._by_stamp), 0), None)
         else:
             self._made.pop(stamp_wall_ns, None)
         if len(kept) > TICKS_BEFORE:
@@ -72,7 +75,7 @@ class ProcessTicks:
     def newest(self, host: str) -> Sample | None:
         """The newest whole tick, None when there is none. *Raises:* FormatError when its rows are damaged."""
         if self._sample is None and (stamp := self._newest_whole()) is not None:
-            sample = self._tick(stamp, host)
+            sample = self._with_machine(self._tick(stamp, host), host)
             bad_rows = self._bad_rows[stamp] + self._bad_of_host.get(next(reversed(self._of_host), 0), 0)
             self._sample = replace(sample, before=self._before(stamp, host), bad_rows=bad_rows)
         return self._sample
@@ -92,6 +95,17 @@ class ProcessTicks:
                 samples.append(self._tick(earlier, host))
         return tuple(samples)
 
+    def _with_machine(self, sample: Sample, host: str) -> Sample:
+        """The sample with the nearest tick of the host, which may have come after it was made."""
+        machine = machine_near(sample.at_wall_ns, elapsed_of(sample), self._decoded_host())
+        if sample.machine.host is None and machine.host is not None:
+            # Times of start need the boot.
+            del self._made[sample.at_wall_ns]
+            return self._tick(sample.at_wall_ns, host)
+        if machine != sample.machine:
+            sample = self._made[sample.at_wall_ns] = replace(sample, machine=machine)
+        return sample
+
     def _tick(self, stamp: int, host: str) -> Sample:
         if stamp not in self._made:
             rows: Rows = {}
@@ -109,13 +123,20 @@ class ProcessTicks:
             if stamp in self._host_rows:
                 continue
             rows = self._host_rows[stamp] = {}
+            self._bad_of_host[stamp] = 0
             for table, batches in tables.items():
                 try:
                     rows[table], bad = _named_rows(batches, stamp)
                 except FormatError:
                     rows[table], bad = [], 1
-                self._bad_of_host[stamp] = self._bad_of_host.get(stamp, 0) + bad
+                self._bad_of_host[stamp] += bad
         return self._host_rows
+
+
+@lru_cache(maxsize=FORMS_KEPT)
+def _decoder_of(form: TableForm) -> RowDecoder:
+    """The decoder of a table's columns; to make one costs more than to decode a row."""
+    return RowDecoder(form)
 
 
 def _named_rows(batches: list[tuple[TableForm, bytes]], stamp_wall_ns: int) -> tuple[list[Named], int]:
@@ -126,7 +147,7 @@ def _named_rows(batches: list[tuple[TableForm, bytes]], stamp_wall_ns: int) -> t
     named: list[Named] = []
     bad_rows = 0
     for form, encoded in batches:
-        rows, bad = RowDecoder(form).decode(encoded)
+        rows, bad = _decoder_of(form).decode(encoded)
         if bad and not rows:
             raise FormatError("spool rows", f"no row of a batch fits its table: {bad[0].problem}")
         for row in rows:

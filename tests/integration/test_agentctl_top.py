@@ -18,7 +18,7 @@ from fakes.live_terminal import DEADLINE_SECONDS, on_terminal, top_line, watchin
 from fakes.stored_data import PROCESS, batch_of, head_of, process_row, tail_row, write_parquet, write_segment
 
 from agent.cli.program import run
-from agent.cli.top_source import SpoolFollower
+from agent.cli.top_source import END_BYTES, SpoolFollower
 from agent.cli.top_ticks import ProcessTicks
 
 Top = Callable[..., tuple[int, str, str]]
@@ -132,6 +132,18 @@ def test_only_new_bytes_are_read_and_rotations_followed(tmp_path: Path) -> None:
     write_segment(tmp_path, "b", head_of("b") + tick(3, 33))
     path.unlink()
     assert getattr(follower.poll(), "at_wall_ns", None) == 3
+    assert follower.damaged == 0
+
+
+@pytest.mark.parametrize("is_sparse", [False, True])
+def test_a_large_segment_is_read_from_its_end(is_sparse: bool, tmp_path: Path) -> None:
+    """A minute of ticks is in its last bytes; where other tables fill these, more is read. No cut record counts as damage."""
+    begin = b"".join(tick(at, *range(100, 120)) for at in range(1, 4))
+    many = batch_of("process_tail", [tail_row(1, 7)] * 5_000) if is_sparse else tick(4, *range(100, 150))
+    data = head_of("a") + begin + many * (4 * END_BYTES // len(many) + 1)
+    write_segment(tmp_path, "a", data + (b"" if is_sparse else tick(5, 55)))
+    follower = SpoolFollower(str(tmp_path), ("process", "process_tail"), ProcessTicks())
+    assert getattr(follower.poll(), "at_wall_ns", None) == (3 if is_sparse else 5)
     assert follower.damaged == 0
 
 

@@ -104,3 +104,23 @@ def test_a_damaged_batch_of_the_host_hides_no_process() -> None:
     sample = ticks.newest("h")
     assert sample is not None
     assert (len(sample.processes), sample.machine.host, sample.bad_rows) == (1, None, 1)
+
+
+def test_a_tick_of_the_host_that_comes_later_takes_the_place_of_an_older_one() -> None:
+    """Starts become times with the first that has the boot; the processes are not decoded again for it."""
+    form = TableForm(1, ("timestamp", "boot_timestamp", "ticks_per_second"), ("int64",) * 3, "host-")
+    ticks = ProcessTicks()
+    put(ticks, "process", 10 * S, process_row(10 * S, 1))
+    first = ticks.newest("h")
+    assert first is not None
+    assert first.processes[0].started_wall_ns is None
+    seen = []
+    for stamp in (9 * S + 5, 10 * S + 1):
+        ticks.put("host", stamp, form, msgspec.msgpack.encode([(stamp, S, 100)]))
+        sample = ticks.newest("h")
+        assert sample is not None
+        assert sample.machine.host is not None
+        seen.append((sample.machine.host["timestamp"], sample.processes[0]))
+    assert [stamp for stamp, _ in seen] == [9 * S + 5, 10 * S + 1]
+    assert seen[0][1].started_wall_ns == S + 7 * 10_000_000
+    assert seen[0][1] is seen[1][1]
