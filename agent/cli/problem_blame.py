@@ -74,7 +74,8 @@ def blamed(sample: Sample, measure: Measure, pod_names: Mapping[str, str]) -> li
     if unit is not None and of_unit.amount >= UNIT_PART * total and of_heaviest < of_unit.amount / 2:
         culprit = Culprit("unit", text_of(pod_names.get(unit, unit)), share=of_unit.amount / total)
         found.insert(0, Blame(culprit, of_unit.amount, total, of_unit.processes))
-    return found[:CULPRITS_MAX]
+    # A process may use less of it than the next command: then it is not the first.
+    return sorted(found, key=lambda blame: -blame.amount)[:CULPRITS_MAX]
 
 
 def _shares(sample: Sample, measure: Measure) -> tuple[dict[str, Usage], dict[str | None, Usage], float]:

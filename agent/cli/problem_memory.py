@@ -29,7 +29,7 @@ SWAP_BYTES_PER_SECOND = 1 * MIB
 # Growth is a problem if it fills the memory before a person has looked into it.
 FULL_WITHIN_SECONDS = 120.0
 # Then there is no time to look into it.
-FULL_SOON_SECONDS = 30.0
+FULL_SOON_SECONDS = 60.0
 # A program that starts reads and allocates this much in a moment and then no more.
 GROWTH_BYTES_LEAST = 128 * MIB
 # Growth is measured over at most so long: what it was a minute ago tells nothing of now.

@@ -25,6 +25,14 @@ def test_a_process_stands_for_its_command_if_it_has_half_of_it() -> None:
     assert (who(together), name_of(together.culprit)) == ("dd (7 processes)", "dd")
 
 
+def test_the_order_is_that_of_what_is_blamed() -> None:
+    """A process that stands for its command uses less than the command."""
+    processes = (process(1, "py", cpu=0.29), process(2, "py", cpu=0.15), process(3, "py", cpu=0.15), process(4, "gzip", cpu=0.5))
+    assert [blame.culprit.pid for blame in blamed(host(*processes), CPU, {})] == [None, 4]
+    two = (process(1, "py", cpu=0.3), process(2, "py", cpu=0.25), process(4, "gzip", cpu=0.5))
+    assert [blame.culprit.pid for blame in blamed(host(*two), CPU, {})] == [4, 1]
+
+
 def test_lines_of_several_commands_count_and_are_blamed_for_nothing() -> None:
     """Their part is in the whole, so that the culprit's share is not too large."""
     (found,) = blamed(host(process(1, "dd", cpu=0.5), tail=(Tail(None, 90, 0.5, 0),)), CPU, {})
