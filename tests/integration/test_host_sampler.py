@@ -1,5 +1,6 @@
 """The host sampler over the real kernel, compared with what the test reads by itself."""
 
+import json
 import os
 import resource
 import subprocess
@@ -172,3 +173,34 @@ def test_the_network_is_that_of_the_first_process(is_same: bool, found: tuple[st
     else:
         own.touch()
     assert network_folder(str(tmp_path)) == found
+
+
+# Run in a mount namespace of its own.
+IN_SUBSET = """
+import json, subprocess, sys, time
+subprocess.run(["mount", "-t", "proc", "-o", "subset=pid", "proc", sys.argv[1]], check=True)
+from fakes.bus import RecordingBus
+from agent.clock import SystemClock
+from agent.config import Config
+from agent.model.heartbeat import Heartbeat
+from workers.framework.sampler import SamplerContext
+from workers.runtime.kernel_tree import OpenKernelTree
+from workers.samplers.host import SAMPLER
+config = Config({"kernel.proc_root": sys.argv[1]})
+probe = SAMPLER.open(SamplerContext(config, SystemClock(), RecordingBus(), OpenKernelTree, Heartbeat()))
+probe.check()
+((table, rows), *_) = probe.sample(time.monotonic_ns(), time.time_ns())
+print(json.dumps(dict(zip(table.column_names, rows[0], strict=True))))
+"""
+
+
+def test_a_proc_file_system_of_processes_alone_says_what_is_missing(tmp_path: Path) -> None:
+    """Mounted with `subset=pid`, as container runtimes may do."""
+    root = Path(__file__).parents[2]
+    command = ["unshare", "--mount", sys.executable, "-c", IN_SUBSET, str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": f"{root}:{root / 'tests'}"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
+    row = json.loads(done.stdout)
+    assert (row["cores"], row["load_1"], row["memory_total_bytes"]) == (None, None, None)
+    assert row["sockets_tcp"] >= 0
+    assert "not_in_kernel" in row["absent"].split(",")

@@ -25,7 +25,7 @@ from workers.host.links import ROOT as LINKS_ROOT
 from workers.host.network import NET_DEV_BYTES_MAX, Interfaces, named_interfaces, network_rows, parse_net_dev
 from workers.host.root_cpu import RootCpu
 from workers.host.schema import HOST, HOST_DISK, HOST_NETWORK
-from workers.host.source import Given, HostCounters, ProcFile, sources
+from workers.host.source import Given, HostCounters, sources
 from workers.host.tcp import SOCKSTAT_BYTES_MAX, parse_sockstat
 
 # The boot is the difference of two clocks that are read one after the other. A new one is taken when they have moved apart by
@@ -64,15 +64,13 @@ class HostProbe(NoRules):
 
     def check(self) -> None:
         """See `workers.framework.sampler.Probe`."""
-        self._read(self._sources[0])
-        self._check_read()
+        self._read_all()
 
     def sample(self, now_ns: int, wall_ns: int) -> Sample:
         """One tick: rows of `host`, `host_disk` and `host_network`, see `workers.framework.sampler.Probe`."""
         # The CPU first: the process sampler, which starts at the same moment, is compared with it.
         cpu = self._root_cpu.read()
-        readings = {source.path: self._read(source) for source in self._sources}
-        self._check_read()
+        readings = self._read_all()
         interval = HostInterval(wall_ns, None if self._last_at_ns is None else max(1, now_ns - self._last_at_ns))
         self._last_at_ns = now_ns
         given = Given(self._follow_boot(), cpu, self._root_cpu.source, self._sockets_tcp())
@@ -95,13 +93,15 @@ class HostProbe(NoRules):
         if self._links is not None:
             self._links.close()
 
-    def _read(self, source: ProcFile) -> Values | Absence:
-        return self._files.parsed(self._path(source.path), source.bytes_max, source.parse)
-
-    def _check_read(self) -> None:
-        """Where `/proc/stat` cannot be read, there is no proc file system."""
-        if (reason := self._files.reasons.get("stat")) is not None:
-            raise UnreadableError("/proc/stat", f"cannot be read: {reason.value}", "mount /proc")
+    def _read_all(self) -> dict[str, Values | Absence]:
+        """What every file has. With `subset=pid` most are missing; where all are, there is no proc file system."""
+        readings = {
+            source.path: self._files.parsed(self._path(source.path), source.bytes_max, source.parse) for source in self._sources
+        }
+        if all(isinstance(reading, Absence) for reading in readings.values()):
+            problem = f"none of its files can be read: {readings['stat']}"
+            raise UnreadableError("/proc", problem, "look at the mount and at kernel.proc_root")
+        return readings
 
     def _path(self, path: str) -> str:
         return f"{self._network}/{path.removeprefix('net/')}" if path.startswith("net/") else path

@@ -145,14 +145,37 @@ def test_a_file_of_another_form_leaves_its_columns_null(content: bytes) -> None:
     assert "unreadable" in row["absent"]
 
 
-def test_without_proc_stat_nothing_is_measured() -> None:
+def test_without_any_file_nothing_is_measured() -> None:
     """There is no proc file system: the worker reports it and is not ready."""
     story = HostStory()
-    story.proc.fail("stat", errno.ENOENT)
-    with pytest.raises(UnreadableError, match="mount /proc"):
+    for path in FILES:
+        story.proc.fail(path, errno.ENOENT)
+    with pytest.raises(UnreadableError, match="none of its files can be read: not_in_kernel"):
         story.probe.check()
     with pytest.raises(UnreadableError):
         story.tick()
+
+
+def test_a_proc_file_system_of_processes_alone_still_has_the_network() -> None:
+    """With `subset=pid` everything else is null, and the agent is ready."""
+    story = HostStory()
+    for path in FILES:
+        if not path.startswith("self/"):
+            story.proc.fail(path, errno.ENOENT)
+    story.probe.check()
+    story.tick()
+    sample = story.tick()
+    (row,) = sample["host"]
+    assert (row["cores"], row["memory_total_bytes"], row["sockets_tcp"], row["tcp_retransmits"], row["cpu_ns"]) == (
+        None,
+        None,
+        7,
+        0,
+        0,
+    )
+    assert row["absent"] == "not_in_kernel"
+    assert [each["interface"] for each in sample["host_network"]] == ["eth0", "lo"]
+    assert sample["host_disk"] == []
 
 
 def test_the_boot_follows_the_clock_only_when_it_is_set() -> None:
