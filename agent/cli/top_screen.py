@@ -7,7 +7,7 @@ import sys
 import termios
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import Enum, auto
 from typing import Protocol
 
@@ -107,8 +107,9 @@ class _LiveScreen:
             is_left = self._writer.finish(_LEAVE)
             self._writer.close()
             if self._keyboard is not None and before is not None:
-                # A terminal that takes nothing would be waited for until it does.
-                termios.tcsetattr(self._keyboard, termios.TCSADRAIN if is_left else termios.TCSANOW, before)
+                # A terminal that takes nothing would be waited for until it does; one that has gone has no modes.
+                with suppress(termios.error):
+                    termios.tcsetattr(self._keyboard, termios.TCSADRAIN if is_left else termios.TCSANOW, before)
 
     def show(self, interval_seconds: float) -> _Left:
         """Draw at each interval, key and new size."""

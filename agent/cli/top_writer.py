@@ -63,8 +63,14 @@ class FrameWriter:
         return (self._descriptor,) if self._descriptor is not None and (self._rest or self._next is not None) else ()
 
     def finish(self, text: str) -> bool:
-        """Write a last text behind the frame at hand, within FINISH_SECONDS; False: the terminal does not take it."""
-        deadline = time.monotonic() + FINISH_SECONDS
+        """Write a last text behind the frame at hand, within FINISH_SECONDS; False: the terminal does not take it, or has gone."""
+        try:
+            return self._finished(text, time.monotonic() + FINISH_SECONDS)
+        except StorageError:
+            # Nobody is there to read what could be said about it.
+            return False
+
+    def _finished(self, text: str, deadline: float) -> bool:
         self._next = None
         while self.waits_on and self._wait(deadline):
             self.pump()
