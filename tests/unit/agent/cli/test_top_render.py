@@ -17,7 +17,8 @@ from agent.cli.top_state import TopState
 from agent.cli.top_style import CRITICAL, SORTED, plain, texts
 from agent.cli.width import display_width
 
-GOLDEN = Path(__file__).parents[3] / "fixtures" / "top"
+ROOT = Path(__file__).parents[4]
+GOLDEN = ROOT / "tests" / "fixtures" / "top"
 PODS = st.sampled_from([None, "pod-a", "pod-b", "pod-c"])
 SHARES = st.none() | st.floats(0, 64)
 SIZES = st.none() | st.integers(0, 1 << 40)
@@ -340,3 +341,11 @@ def test_the_help_fits_the_smallest_usual_terminal() -> None:
     lines = Seen(TopState("cpu", shows_help=True), width=80).lines(STORY)
     assert len(Seen(TopState("cpu", shows_help=True), width=None, height=1000).lines(STORY)) == len(lines) <= 24
     assert all(line.isascii() and len(line) <= 80 for line in lines)
+
+
+def test_the_pages_show_what_the_screen_shows() -> None:
+    """The screens in the README and in docs/top.md are drawn, not written."""
+    now = STORY.at_wall_ns + 400_000_000
+    page = (ROOT / "docs/top.md").read_text(encoding="utf-8").split("```\n")[1].splitlines()
+    assert page == Seen(CPU, 110, 28, now, problems=PROBLEMS_OF_STORY, figures=FIGURES_OF_STORY).lines(STORY)
+    assert (GOLDEN / "80x24-cpu.txt").read_text(encoding="utf-8") in (ROOT / "README.md").read_text(encoding="utf-8")
