@@ -64,5 +64,7 @@ def test_lines_of_which_nothing_is_known_are_left_out_and_single_figures_are_a_d
     assert [line.title for line in head_lines(some, None)] == ["CPU", "MEM", "PROC"]
     assert "load - 0.90" in text(head_lines(some, None)[0])
     assert text(head_lines(some, None)[1]).endswith("swap -")
+    unknown = sample(host=host_row(cores=None, memory_total_bytes=None))
+    assert [line.title for line in head_lines(unknown, None)] == ["DISK", "NET", "PROC"]
     bare = Sample(1, "h", (), (), machine=sample(networks=[network_row(interface="lo")]).machine)
     assert [line.title for line in head_lines(bare, None)] == ["CPU", "MEM", "DISK"]

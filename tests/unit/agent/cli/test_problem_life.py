@@ -54,6 +54,12 @@ def test_a_thousand_a_second_are_a_warning() -> None:
     assert (problem.severity, problem.culprits) == (Severity.WARNING, ())
 
 
+def test_a_storm_of_several_commands_together_names_none() -> None:
+    """All that is known is their number."""
+    problem = only(fork_storm, sample(process(77, "make"), scan=STORM, ended=(ended("?", 840, ppid=77),)))
+    assert problem.text == "make (pid 77) starts 850 processes a second; they use 0.8 cores"
+
+
 def test_children_of_their_parent_s_name_are_not_told_twice() -> None:
     """A shell that forks and does not execute."""
     dead = (ended("sh", 840, ppid=77),)
@@ -87,6 +93,7 @@ def test_jobs_that_end_with_the_same_error_are_a_notice() -> None:
     problem = only(crash_loop, sample(ended=failed))
     assert problem.text == "sync ended 3 times in the last minute with exit status 3"
     assert problem.severity is Severity.NOTICE
+    assert none(crash_loop, sample(ended=failed[:2]))
     assert none(crash_loop, sample(ended=tuple(ended("grep", pid=pid, exit_code=1, lifetime_ns=S // 100) for pid in range(9))))
     assert none(crash_loop, sample(ended=tuple(ended("job", pid=pid, signal=15, exit_code=0) for pid in range(9))))
 
