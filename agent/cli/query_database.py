@@ -17,6 +17,8 @@ from msgspec import Struct
 
 from agent.cli.held_files import DESCRIPTORS_DIR, HeldChoice, HeldFile, HeldFiles
 from agent.cli.memory_limit import threads
+from agent.cli.query_sketch import SKETCH_MACROS
+from agent.cli.query_sketch import WORD as SKETCH_WORD
 from agent.cli.query_view import (
     AT_TYPE,
     PODS,
@@ -154,6 +156,9 @@ class _Opening:
         statement = self._request.statement
         return is_named(name, statement) or (name == PODS_FROM and is_named(PODS, statement))
 
+    def _macros(self) -> list[str]:
+        return [UTC_MACRO, *(SKETCH_MACROS if SKETCH_WORD in self._request.statement.lower() else ())]
+
     def _planned(self) -> "tuple[duckdb.DuckDBPyConnection, dict[str, TimeBounds]]":
         """A connection, and the times of the tables that the statement looks at."""
         connection = self._connect()
@@ -164,7 +169,7 @@ class _Opening:
         }
         if not tables or _LISTING.search(self._request.statement):
             return connection, {}
-        views = [UTC_MACRO, *([pods_statement(PODS_FROM)] if PODS_FROM in tables else [])]
+        views = [*self._macros(), *([pods_statement(PODS_FROM)] if PODS_FROM in tables else [])]
         bounds = bounds_of_statement(connection, self._request.statement, tables, views)
         # Where planning failed, its transaction did too.
         return (self._connect(), {}) if bounds is None else (connection, bounds)
@@ -202,7 +207,8 @@ class _Opening:
             database.connection.execute(pods_statement(_PODS_SOURCE))
             names = sorted([*names, PODS])
         database.tables = names
-        database.connection.execute(UTC_MACRO)
+        for macro in self._macros():
+            database.connection.execute(macro)
         database.connection.execute("SET lock_configuration = true")
 
     def _add(self, database: QueryDatabase, name: str, spool: SpoolContents, bounds: TimeBounds) -> None:

@@ -3,17 +3,20 @@
 import io
 import json
 import re
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fakes.stored_data import FORMS, batch_of, head_of, process_row, tail_row, write_parquet, write_segment
 from fakes.stored_occupancy import MIB, OCCUPANCY, occupancy_row, occupancy_tick
+from fakes.stored_sketches import SKETCH_FORM, WINDOW_NS, sketch_row
 
 from agent.cli.program import find_command, run
 from agent.model.table import Row
 from agent.model.tables import POD_GROUP
 from agent.store.record import TableForm, form_of
+from workers.process import schema
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/queries.md"
@@ -91,6 +94,17 @@ def process_rows(second: int) -> tuple[list[Row], list[Row]]:
     return named, [tail_row(stamp, 3, pod=uid, cpu=share / 2) for uid, share in cpu.items()]
 
 
+def sketch_rows(window: int) -> list[Row]:
+    """The sketches of the named processes in one minute of the clock; the first and the last have not all of their ticks."""
+    seconds = [second for second in range(SECONDS) if at(second) // WINDOW_NS == window]
+    values: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for second in seconds:
+        for row in process_rows(second)[0]:
+            named = dict(zip(schema.PROCESS.column_names, row, strict=True))
+            values[str(named["pod_uid"]), str(named["comm"])].append(int(str(named["cpu_ns"])))
+    return [sketch_row(window * WINDOW_NS, each, key=key, ticks=len(seconds)) for key, each in values.items()]
+
+
 def latency_rows(second: int) -> list[Row]:
     """Three requests a second, the slowest counts; one pod is told by name, one by uid, one is not of this host."""
     slow = 80.0 if is_spike(second) else 20.0
@@ -136,8 +150,11 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_parquet(state, "process", "a", [row for second in sealed for row in ticks[second][0]])
     write_parquet(state, "process_tail", "a", [row for second in sealed for row in ticks[second][1]])
     write_parquet(state, "latency", "own", [row for second in range(SECONDS) for row in latency_rows(second)], form=LATENCY)
+    *sealed_windows, last_window = sorted({at(second) // WINDOW_NS for second in range(SECONDS)})
+    write_parquet(state, "process_sketch", "a", [row for each in sealed_windows for row in sketch_rows(each)], form=SKETCH_FORM)
     write_parquet(state, "pod_group", "a", POD_ROWS[:9], form=form_of(POD_GROUP))
-    data = head_of("b", {**FORMS, "occupancy": OCCUPANCY, "pod_group": form_of(POD_GROUP)}) + batch_of("pod_group", POD_ROWS[9:])
+    data = head_of("b", {**FORMS, "occupancy": OCCUPANCY, "pod_group": form_of(POD_GROUP), "process_sketch": SKETCH_FORM})
+    data += batch_of("pod_group", POD_ROWS[9:]) + batch_of("process_sketch", sketch_rows(last_window))
     for second in spooled:
         named, tail = ticks[second]
         data += occupancy_tick(at(second), occupancy_rows(second)) + batch_of("process", named) + batch_of("process_tail", tail)
@@ -159,7 +176,7 @@ def rows_of(host: Path, statement: str) -> list[dict[str, Any]]:
 
 def test_the_page_has_its_queries() -> None:
     """Each with its output."""
-    assert STATEMENTS == ["pods.sql", "holders.sql", "neighbours.sql", "latency.sql"]
+    assert STATEMENTS == ["pods.sql", "percentiles.sql", "holders.sql", "neighbours.sql", "latency.sql"]
     assert {f"output of {name}" for name in STATEMENTS} | set(STATEMENTS) == set(BLOCKS)
 
 
@@ -239,6 +256,19 @@ def test_what_each_pod_cost_is_a_mean_of_its_ticks(host: Path) -> None:
     assert rows["u-gate", None]["ticks"] == 60
     assert {row["mean_rss_mib"] for row in rows.values()} == {2.0}
     assert len(rows) == 8
+
+
+def test_percentiles_of_a_pod_are_those_of_its_ticks(host: Path) -> None:
+    """Within the error, over four windows of which two are not whole."""
+    rows = {row["pod"]: row for row in rows_of(host, BLOCKS["percentiles.sql"])}
+    crunch = rows["batch/crunch"]
+    # 60 of 200 seconds were of 2 cores, the others of half a core.
+    assert crunch["readings"] == SECONDS
+    assert crunch["p50_ms"] == pytest.approx(500, rel=0.0055)
+    assert crunch["p95_ms"] == pytest.approx(2_000, rel=0.0055)
+    assert (crunch["most_ms"], crunch["error_percent"]) == (2_000.0, 0.54)
+    # One pod was renamed after its first minute, within a window: the row is of the name that it had at the window's end.
+    assert {row["readings"] for row in rows.values()} == {SECONDS, 160, 40}
 
 
 def test_the_view_has_each_interval_of_a_pod_once(host: Path) -> None:
