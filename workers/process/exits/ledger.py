@@ -152,8 +152,8 @@ class Ledger:
         else:
             total_ns = known_ns + estimated_ns
         process = self._tracked(turn, owner, elapsed_us)
-        if sleeps and group is None and process is not None and _died_asleep(process, record, turn.moment):
-            total_ns, estimated_ns = run_ns + self._calibration.tail_ns, self._calibration.tail_ns
+        if process is not None and process.cpu_ns is not None:
+            total_ns, estimated_ns = self._held(process, record, group, (total_ns, estimated_ns), turn.moment)
         sums = turn.children.get(ppid)
         if sums is None:
             sums = turn.children[ppid] = ChildSums()
@@ -173,6 +173,21 @@ class Ledger:
             # Still listed, it may be read once more: what is counted here is not counted again.
             if dead.cpu_ns and process.cpu_ns is not None and process.name in self._died:
                 process.cpu_ns += dead.cpu_ns
+
+    def _held(
+        self, process: TrackedProcess, record: ExitRecord, group: GroupTotal | None, cpu: tuple[int, int], moment: Moment
+    ) -> tuple[int, int]:
+        """Total and estimate; a process that is known until the last look can have missed only so much since."""
+        total_ns, estimated_ns = cpu
+        tail_ns = self._calibration.tail_ns
+        if group is None:
+            is_asleep = bool(record[12]) and _died_asleep(process, record, moment)
+            return (record[4] + tail_ns, tail_ns) if is_asleep else cpu
+        # Hundreds of threads that sleep until the end miss no clock tick each: all of them ran this long since then.
+        ran_ns = max(0, group.run_ns - (process.cpu_ns or 0))
+        most_ns = max(ran_ns, STALE_SLEPT_NS_MAX) + (process.stat.threads or 1) * tail_ns
+        excess_ns = max(0, estimated_ns - most_ns)
+        return total_ns - excess_ns, estimated_ns - excess_ns
 
     def _is_death(self, turn: _Turn, record: ExitRecord, group: GroupTotal | None) -> bool:
         """Before version 12 a record does not say whether its thread was the last one, nor of which process."""

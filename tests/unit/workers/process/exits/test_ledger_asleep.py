@@ -4,9 +4,9 @@ import pytest
 
 from agent.model.proc_stat import Stat
 from agent.model.timebase import MS, S
-from workers.process.exits.calibration import ExitCalibration
+from workers.process.exits.calibration import STALE_SLEPT_NS_MAX, ExitCalibration
 from workers.process.exits.ledger import Ledger, Moment
-from workers.process.exits.taskstats_record import LAST_OF_GROUP, ExitRecord, ExitRecords
+from workers.process.exits.taskstats_record import LAST_OF_GROUP, ExitRecord, ExitRecords, GroupTotal
 from workers.process.process_table import Scan
 from workers.process.tracked_process import Totals, TrackedProcess
 from workers.process.unit_command import UnitCommand
@@ -38,3 +38,22 @@ def test_a_sleeper_that_is_killed_used_no_more_than_the_tail_of_its_exit() -> No
 def test_one_that_ran_or_ended_by_itself_may_miss_part_of_a_clock_tick(run_ns: int, exit_code: int) -> None:
     """It ran when it ended, and the kernel had not brought its run time up to date."""
     assert _dies(counted_ns=30 * MS, run_ns=run_ns, exit_code=exit_code) > run_ns - 30 * MS + ExitCalibration().tail_ns
+
+
+def test_hundreds_of_threads_that_slept_until_the_end_miss_a_tail_each_and_no_clock_tick() -> None:
+    """Five hundred times 2 ms would be a second of CPU that nobody used."""
+    process = TrackedProcess("7", 7, Stat("S", 1, 0, 500, 0, 10), b"", "job", UnitCommand(None, "job"), Totals())
+    process.cpu_ns = 30 * MS
+    records = ExitRecords()
+    for number in range(500):
+        flags = LAST_OF_GROUP if number == 499 else 0
+        records.threads.append(
+            ExitRecord(16, 9, flags, 0, 60_000, b"job".ljust(32, b"\0"), 7 + number, 1, 3600 * 10**6, 10, 0, 0, 5, 0, 7)
+        )
+    records.groups[499] = GroupTotal(7, 30 * MS, 2500, 0)
+    scan = Scan()
+    scan.gone.append(process)
+    calibration = ExitCalibration()
+    (dead,) = Ledger(calibration).settle(scan, {}, records, Moment(BOOT_NS, BOOT_NS - S, 0, 10 * MS))
+    assert dead.cpu_ns is not None
+    assert dead.cpu_ns <= 500 * calibration.tail_ns + STALE_SLEPT_NS_MAX
