@@ -22,6 +22,7 @@ ROWS_MAX = 64
 NAME_CHARACTERS_MAX = 64
 _FIELDS = 16
 _SENT = 8
+_NEVER_USED = frozenset({b"0"})
 # The speed is in Mbit/s, -1 where it is not known. A faster link than this is none.
 _MEGABITS_MAX = 1 << 30
 
@@ -48,7 +49,7 @@ class Link(Struct, frozen=True):
 
 
 def parse_net_dev(text: bytes) -> Mapping[str, Interface]:
-    """Every interface by name. *Range:* the first INTERFACES_MAX. *Raises:* KernelFormatError.
+    """Every interface that was ever used, by name. *Range:* the first INTERFACES_MAX. *Raises:* KernelFormatError.
 
     *Source:* linux/net/core/net-procfs.c: two lines of headings, then `name: 8 numbers received, 8 numbers sent`.
     """
@@ -57,7 +58,8 @@ def parse_net_dev(text: bytes) -> Mapping[str, Interface]:
         # A name may hold a colon (an alias of old kernels), numbers do not.
         name, colon, rest = line.rpartition(b":")
         words = rest.split()
-        if not colon or len(words) < _FIELDS:
+        # Virtual interfaces exist in hundreds that nobody ever used.
+        if not colon or len(words) < _FIELDS or _NEVER_USED.issuperset(words):
             continue
         numbers = [whole(word) for word in words[:_FIELDS]]
         values = (numbers[each] for each in (0, 8, 1, 9, 2, 10, 3, 11))
@@ -103,8 +105,8 @@ class Interfaces:
         self._devices = Devices()
 
     def increases(self, interfaces: Mapping[str, Interface]) -> dict[str, Increase]:
-        """Of those that were ever used, since the last tick."""
-        return self._devices.increases({name: counters for name, counters in interfaces.items() if any(counters)})
+        """Since the last tick, by name."""
+        return self._devices.increases(interfaces)
 
 
 def named_interfaces(increases: Mapping[str, Increase]) -> tuple[list[str], list[str]]:
