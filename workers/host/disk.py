@@ -15,7 +15,7 @@ from agent.model.table import Row
 from agent.model.timebase import MS
 from workers.host.device import Counters, Devices, Increase, busiest, summed
 from workers.host.interval import HostInterval, joined
-from workers.host.number import NUMBER_MAX, whole
+from workers.host.number import NUMBER_MAX, wholes
 
 # 10,000 lines.
 DISKSTATS_BYTES_MAX = 1 << 20
@@ -63,7 +63,7 @@ def parse_diskstats(text: bytes) -> Mapping[str, Disk]:
         # Loop and RAM devices exist in dozens that nobody ever used.
         if len(words) < 3 + _FIELDS_MIN or _NEVER_USED.issuperset(words[3:]):
             continue
-        numbers = [whole(word) for word in words[3 : 3 + _FIELDS]]
+        numbers = wholes(words[3 : 3 + _FIELDS])
         found[readable(words[2], NAME_CHARACTERS_MAX)] = Disk(*numbers, *[None] * (_FIELDS - len(numbers)))
     if not found and not _LINE.search(text) and text.strip():
         raise KernelFormatError("/proc/diskstats", f"cannot be read: {text[:80]!r}")

@@ -1,6 +1,7 @@
 """`/proc/net/dev`, and the rows of table `host_network`. PURE."""
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -12,7 +13,7 @@ from agent.model.table import Row
 from agent.model.timebase import S
 from workers.host.device import Devices, Increase, busiest, summed
 from workers.host.interval import HostInterval, joined
-from workers.host.number import whole
+from workers.host.number import whole, wholes
 
 # 8,000 interfaces of 128 bytes.
 NET_DEV_BYTES_MAX = 1 << 20
@@ -22,6 +23,8 @@ ROWS_MAX = 64
 NAME_CHARACTERS_MAX = 64
 _FIELDS = 16
 _SENT = 8
+# The places of bytes, packets, errors and drops, received and sent.
+_COUNTERS = itemgetter(0, 8, 1, 9, 2, 10, 3, 11)
 _NEVER_USED = frozenset({b"0"})
 # The speed is in Mbit/s, -1 where it is not known. A faster link than this is none.
 _MEGABITS_MAX = 1 << 30
@@ -40,6 +43,9 @@ class Interface(NamedTuple):
     sent_drops: int | None
 
 
+NamedInterface = tuple[str, Interface]
+
+
 class Link(Struct, frozen=True):
     """What `/sys` says of an interface. *Absent:* null, with the reason."""
 
@@ -48,25 +54,36 @@ class Link(Struct, frozen=True):
     reason: Absence | None = None
 
 
-def parse_net_dev(text: bytes) -> Mapping[str, Interface]:
+def parse_net_dev(text: bytes, known: dict[bytes, NamedInterface] | None = None) -> Mapping[str, Interface]:
     """Every interface that was ever used, by name. *Range:* the first INTERFACES_MAX. *Raises:* KernelFormatError.
+
+    `known` has the lines of the last time with what they say, and has those of this time afterwards: most of a thousand
+    interfaces have moved nothing since.
 
     *Source:* linux/net/core/net-procfs.c: two lines of headings, then `name: 8 numbers received, 8 numbers sent`.
     """
-    found: dict[str, Interface] = {}
+    before = {} if known is None else dict(known)
+    found: dict[bytes, NamedInterface] = {}
     for line in text.split(b"\n", INTERFACES_MAX)[:INTERFACES_MAX]:
-        # A name may hold a colon (an alias of old kernels), numbers do not.
-        name, colon, rest = line.rpartition(b":")
-        words = rest.split()
-        # Virtual interfaces exist in hundreds that nobody ever used.
-        if not colon or len(words) < _FIELDS or _NEVER_USED.issuperset(words):
-            continue
-        numbers = [whole(word) for word in words[:_FIELDS]]
-        values = (numbers[each] for each in (0, 8, 1, 9, 2, 10, 3, 11))
-        found[readable(name.strip(), NAME_CHARACTERS_MAX)] = Interface(*values)
+        said = before.get(line) or _parse_line(line)
+        if said is not None:
+            found[line] = said
     if not found and b"|bytes" not in text:
         raise KernelFormatError("/proc/net/dev", f"cannot be read: {text[:80]!r}")
-    return found
+    if known is not None:
+        known.clear()
+        known.update(found)
+    return dict(found.values())
+
+
+def _parse_line(line: bytes) -> NamedInterface | None:
+    """A name may hold a colon (an alias of old kernels), numbers do not."""
+    name, colon, rest = line.rpartition(b":")
+    words = rest.split()
+    # Virtual interfaces exist in hundreds that nobody ever used.
+    if not colon or len(words) < _FIELDS or _NEVER_USED.issuperset(words):
+        return None
+    return readable(name.strip(), NAME_CHARACTERS_MAX), Interface._make(_COUNTERS(wholes(words[:_FIELDS])))
 
 
 def parse_total_bytes(text: bytes) -> int:
@@ -103,6 +120,11 @@ class Interfaces:
 
     def __init__(self) -> None:
         self._devices = Devices()
+        self._lines: dict[bytes, NamedInterface] = {}
+
+    def parse(self, text: bytes) -> Mapping[str, Interface]:
+        """What `parse_net_dev` gives."""
+        return parse_net_dev(text, self._lines)
 
     def increases(self, interfaces: Mapping[str, Interface]) -> dict[str, Increase]:
         """Since the last tick, by name."""

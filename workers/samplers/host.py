@@ -22,7 +22,7 @@ from workers.host.files import KeptFiles
 from workers.host.interval import HostInterval
 from workers.host.links import LINK_BYTES_MAX, LinkReader
 from workers.host.links import ROOT as LINKS_ROOT
-from workers.host.network import NET_DEV_BYTES_MAX, Interfaces, named_interfaces, network_rows, parse_net_dev
+from workers.host.network import NET_DEV_BYTES_MAX, Interfaces, named_interfaces, network_rows
 from workers.host.root_cpu import RootCpu
 from workers.host.schema import HOST, HOST_DISK, HOST_NETWORK
 from workers.host.source import Given, HostCounters, sources
@@ -126,7 +126,7 @@ class HostProbe(NoRules):
         return [] if isinstance(devices, Absence) else self._disks.rows(devices, interval)
 
     def _network_rows(self, interval: HostInterval, now_ns: int) -> list[Row]:
-        interfaces = self._files.parsed(f"{self._network}/dev", NET_DEV_BYTES_MAX, parse_net_dev)
+        interfaces = self._files.parsed(f"{self._network}/dev", NET_DEV_BYTES_MAX, self._interfaces.parse)
         if isinstance(interfaces, Absence):
             return []
         increases = self._interfaces.increases(interfaces)

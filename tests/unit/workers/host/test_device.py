@@ -31,9 +31,9 @@ def test_a_counter_that_the_kernel_does_not_have_is_left_out() -> None:
 def test_the_busiest_have_their_own_rows() -> None:
     """By the counters that are said, in the order of their names; all others are together."""
     increases = {"d": Increase((1, 0)), "c": Increase((0, 9)), "b": Increase((5, 0)), "a": Increase((None, None))}
-    assert busiest(increases, (0,), 2) == (["b", "d"], ["a", "c"])
+    assert busiest(increases, (0, 0), 2) == (["b", "d"], ["a", "c"])
     assert busiest(increases, (0, 1), 2) == (["b", "c"], ["a", "d"])
-    assert busiest(increases, (0,), 4) == (["a", "b", "c", "d"], [])
+    assert busiest(increases, (0, 1), 4) == (["a", "b", "c", "d"], [])
 
 
 def test_a_sum_says_what_it_lacks() -> None:

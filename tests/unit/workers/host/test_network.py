@@ -53,6 +53,19 @@ def test_the_last_kernel_is_read() -> None:
     assert set(parse_net_dev((FIXTURES / "linux-6.18" / "net-dev").read_bytes())) == {"lo", "eth0"}
 
 
+def test_lines_that_did_not_change_are_not_read_again() -> None:
+    """They say the same; an interface that is gone is forgotten."""
+    interfaces = Interfaces()
+    line = b"%s: 1 1 0 0 0 0 0 0 %d 1 0 0 0 0 0 0\n"
+    first = interfaces.parse(line % (b"a", 1) + line % (b"b", 1))
+    assert {each.reason for each in interfaces.increases(first).values()} == {Absence.FIRST_TICK}
+    second = interfaces.parse(line % (b"a", 1) + line % (b"b", 3))
+    assert second["a"] is first["a"]
+    assert [each.counters[:2] for each in interfaces.increases(second).values()] == [(0, 0), (0, 2)]
+    assert set(interfaces.parse(line % (b"b", 3))) == {"b"}
+    assert interfaces.parse(line % (b"a", 1))["a"] is not first["a"]
+
+
 def test_the_total_is_that_of_all_interfaces() -> None:
     """As the sum over their rows would be."""
     for name in ("linux-3.10", "linux-6.18"):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from workers.host.number import NUMBER_MAX, increase, scaled, whole
+from workers.host.number import NUMBER_MAX, increase, scaled, whole, wholes
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,14 @@ from workers.host.number import NUMBER_MAX, increase, scaled, whole
 def test_a_word_is_a_number_or_nothing(word: bytes, number: int | None) -> None:
     """Digits of ASCII alone, and what fits a column of 64 bits."""
     assert whole(word) == number
+
+
+def test_words_are_numbers_or_nothing_each_by_itself() -> None:
+    """A line of usual numbers, and one with a word among them that is none."""
+    assert wholes([b"1", b"999999999999999999", b"0"]) == [1, 999999999999999999, 0]
+    assert wholes([b"1", b"9223372036854775807", b"9223372036854775808"]) == [1, NUMBER_MAX, None]
+    assert wholes([b"1", b"-1", b"x"]) == [1, None, None]
+    assert wholes([]) == []
 
 
 def test_a_scaled_number_that_fits_no_column_is_none() -> None:
