@@ -12,7 +12,6 @@ from agent.model.errors import FormatError
 from agent.store.install import is_other, read_install
 from agent.store.layout import DATA_FOLDER
 from agent.store.record import Damage, Record, SegmentHead, TableForm, parse_head, parse_records, table_word
-from agent.store.sealed import choose, owners_of, wanted_of
 from agent.store.segment import generation_in_sealed
 from agent.store.spool_reader import list_segments, read_from, refusal, sealed_files
 
@@ -133,6 +132,8 @@ def newest_sealed_rows(state_dir: str, table: str) -> list[Named]:
 
     *Raises:* FormatError, PermissionRefused, StorageError.
     """
+    # Its patterns and footers cost 5 ms; top needs them only where there is no open spool.
+    from agent.store.sealed import choose, owners_of, wanted_of
     from workers.registry import tables
 
     declared = next((known for known in tables() if known.name == table), None)
