@@ -10,6 +10,9 @@ from workers.process.choice import ProcessChoice, Wholes
 from workers.process.exits.deaths import Deaths, TickTimes
 from workers.process.tracked_process import Totals
 
+# The source of deaths of which nothing is known in a tick.
+NO_SOURCE = ""
+
 
 class TickAccount(Struct, frozen=True):
     """What a tick adds up to. The counts at the end are of this tick alone."""
@@ -50,15 +53,19 @@ def scan_row(account: TickAccount, times: TickTimes) -> Row:
     if times.elapsed_ns is None:
         reasons.append(f"cpu:{Absence.FIRST_TICK.value}")
     else:
-        started, count, cpu_dead_ns = account.started, deaths.count, deaths.cpu_ns
+        started = account.started
+        if deaths.source != NO_SOURCE:
+            count, cpu_dead_ns = deaths.count, deaths.cpu_ns
         cpu_ns = living.cpu_ns + deaths.cpu_ns
         share = cpu_ns / times.elapsed_ns
         read_bytes, write_bytes = living.read_bytes + deaths.read_bytes, living.write_bytes + deaths.write_bytes
+    if deaths.source == NO_SOURCE:
+        reasons.append(f"exits:{Absence.UNREADABLE.value}")
     if living.incomplete:
         reasons.append(Absence.INCOMPLETE.value)
     return (
         times.wall_ns, living.processes, living.threads, started, count, cpu_ns, share, cpu_dead_ns, living.rss_bytes,
         read_bytes, write_bytes, choice.cpu.capture, choice.rss.capture, choice.io.capture,
-        choice.cpu.rows, choice.rss.rows, choice.io.rows, deaths.source, deaths.lost, account.io_unreadable, account.unreadable,
-        times.elapsed_ns, ",".join(reasons) or None,
+        choice.cpu.rows, choice.rss.rows, choice.io.rows, deaths.source or None, deaths.lost,
+        account.io_unreadable, account.unreadable, times.elapsed_ns, ",".join(reasons) or None,
     )  # fmt: skip

@@ -29,7 +29,7 @@ from workers.process.files import ProcFiles, side_read
 from workers.process.largest import LargestUnshown
 from workers.process.process_table import ProcessTable
 from workers.process.row import ProcessRows
-from workers.process.scan_row import TickAccount, scan_row, sum_of, wholes_of
+from workers.process.scan_row import NO_SOURCE, TickAccount, scan_row, sum_of, wholes_of
 from workers.process.schema import PROCESS, PROCESS_EXIT, PROCESS_SCAN, PROCESS_SKETCH, PROCESS_TAIL, TABLES
 from workers.process.sketches import SketchWindows
 from workers.process.tail import tail_parts, tail_row
@@ -165,7 +165,7 @@ class ProcessProbe(NoRules):
         self._heartbeat()
         self._visibility.on_refused(self._table.refused, len(self._table.processes) + self._table.refused)
         # After the scan: of every process that was not there any more the record has come by now.
-        deaths = self._stage("exits", lambda: self._settle(scan, times), Deaths())
+        deaths = self._stage("exits", lambda: self._settle(scan, times), Deaths(NO_SOURCE))
         if elapsed_ns is None:
             # What ended before the first tick is of no interval.
             deaths = Deaths(deaths.source, lost=deaths.lost)
@@ -290,7 +290,7 @@ def _open(around: SamplerContext) -> ProcessProbe:
 
 SAMPLER = Sampler(
     name="process",
-    about="every process: the largest by CPU, memory and I/O, the exact rest per unit and command, and those that ended",
+    about="every process: the largest by CPU, memory and I/O, the exact rest per unit and command, and the dead",
     tables=TABLES,
     files=(
         *("/proc/PID/stat", "/proc/PID/schedstat", "/proc/PID/io", "/proc/PID/cgroup", "/proc/PID/cmdline"),
