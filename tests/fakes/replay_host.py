@@ -6,11 +6,14 @@ committing it:
     PYTHONPATH=tests .venv/bin/python -m fakes.replay_host [NAME ...]
 """
 
+import errno
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from operator import itemgetter
 from pathlib import Path
+from typing import cast
 
 import msgspec
 from fakes.bus import RecordingBus
@@ -22,10 +25,55 @@ from agent.config import Config
 from agent.model.heartbeat import Heartbeat
 from agent.model.table import Row, Table
 from workers.framework.sampler import Sample
+from workers.process.exits.connector import ConnectorListener
+from workers.process.exits.taskstats import TaskstatsListener
+from workers.process.exits.taskstats_record import ExitRecords, parse_datagram
+from workers.process.exits.watcher import ExitWatcher, Openers
 from workers.process.files import side_read
 from workers.samplers.process import ProcessProbe
 
 READ_BYTES_MAX = 4096
+
+
+class RecordedExits:
+    """`TaskstatsListener` over a recording: what came since the tick before, read as single datagrams."""
+
+    capacity = 1 << 20
+
+    def __init__(self, tree: ReplayTree, family: int) -> None:
+        self._tree = tree
+        self._family = family
+        self._taken: object = None
+
+    def drain(self, into: ExitRecords, beat: Callable[[], None] = lambda: None) -> None:
+        """Each tick's records are had once."""
+        if self._taken is self._tree.now:
+            return
+        self._taken = self._tree.now
+        for datagram in self._tree.now.exits:
+            parsed = parse_datagram(datagram, self._family)
+            assert parsed is not None
+            assert parsed.thread is not None
+            if parsed.group is not None:
+                into.groups[len(into.threads)] = parsed.group
+            into.threads.append(parsed.thread)
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+def _exits(tree: ReplayTree, family: int) -> ExitWatcher:
+    def taskstats(_buffer_bytes: int) -> TaskstatsListener:
+        if not family:
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+        return cast("TaskstatsListener", RecordedExits(tree, family))
+
+    def connector(_buffer_bytes: int) -> ConnectorListener:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    return ExitWatcher(RecordingBus(), buffer_bytes=1 << 20, openers=Openers(taskstats=taskstats, connector=connector))
+
+
 # So few that some processes of every recording are in the tail.
 SETTINGS: dict[str, int | str] = {"sampler.process.top_rows": 8}
 
@@ -41,6 +89,7 @@ class Replay:
             RecordingBus(),
             Heartbeat(),
             boot_ns=lambda: self._tree.now.boot_ns,
+            exits=_exits(self._tree, recording.taskstats_family),
             reader=InlineReader(side_read(self._tree, READ_BYTES_MAX)),
             cpu_ns=lambda: 0,
         )

@@ -1,10 +1,16 @@
 """Recorded hosts: the same bytes of `/proc` become the same rows, whatever is done to the sampler."""
 
 import pytest
-from fakes.replay_host import Replay
+from fakes.replay_host import Replay, rows_file, rows_text
 from harness.replay import ReplayTree, load, names
 
 RECORDINGS = names()
+
+
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_a_recording_becomes_the_rows_that_are_kept_beside_it(name: str) -> None:
+    """Byte for byte; `python -m fakes.replay_host` writes them again after an intended change."""
+    assert rows_file(name).read_text() == rows_text(load(name))
 
 
 @pytest.mark.parametrize("name", RECORDINGS)
