@@ -232,9 +232,8 @@ def test_its_protections_hold_and_refuse_nothing_that_it_does(service: Machine) 
     service.wait_whole()
     wait_until(lambda: service.status()["stats"]["sampler/process"]["ticks"] >= 2, "it measures")
     assert "sealed" in service.run("agentctl", "rotate").stdout
-    names = {
-        row["comm"] for row in json.loads(service.run("agentctl", "query", "--json", "SELECT DISTINCT comm FROM process").stdout)
-    }
+    everything = "SELECT comm FROM process UNION SELECT command FROM process_tail"
+    names = {row["comm"] for row in json.loads(service.run("agentctl", "query", "--json", everything).stdout)}
     # A process of another user than root, which no capability of the agent's opens to it.
     assert {"agentd", "dbus-daemon"} <= names
     assert all(row["pss_bytes"] for row in service.status()["workers"])

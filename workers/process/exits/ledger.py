@@ -32,6 +32,10 @@ SIGNAL_BITS = 0x7F
 ASLEEP_FACTOR = 20
 
 
+# Input and output of a process that had several threads: the record has that of the last one alone.
+_OF_ONE_THREAD = (None, None, Absence.SEVERAL_THREADS.value)
+
+
 class DeadProcess(NamedTuple):
     """One death. `cpu_ns` since its last sample, of it `tail_ns` estimated.
 
@@ -69,6 +73,8 @@ class _Turn(Struct):
     # The units of processes that are or were tracked, and the parents of those that were never seen.
     vanished: dict[int, TrackedProcess]
     parents: dict[int, int] = {}
+    # By parent and name: the key, and how its unit is known.
+    places: dict[tuple[int, bytes], tuple[UnitCommand, str | None]] = {}
     children: dict[int, ChildSums] = {}
     dead: list[DeadProcess] = []
     # Deaths whose parent was not known when its record came: its own record may follow.
@@ -223,16 +229,21 @@ class Ledger:
         return process
 
     def _add_unseen(self, turn: _Turn, record: ExitRecord, pid: int, cpu: tuple[int, int], *, is_whole: bool) -> None:
-        ppid = record[7]
+        ppid, comm = record[7], record[5]
         turn.parents[pid] = ppid
-        parent = turn.processes.get(str(ppid)) or turn.vanished.get(ppid)
-        key = self._key(None if parent is None else parent.key.pod_uid, record[5], is_kernel_thread=ppid == KERNEL_THREADS_PARENT)
-        if parent is None:
-            turn.unplaced.append((len(turn.dead), ppid, record[5]))
-        read_bytes, write_bytes = (record[10], record[11]) if is_whole else (None, None)
-        absent = None if is_whole else Absence.SEVERAL_THREADS.value
-        unit_from = None if parent is None else PARENT
-        turn.dead.append(DeadProcess(*cpu, key, unit_from, None, record, read_bytes, write_bytes, absent))
+        place = turn.places.get((ppid, comm))
+        if place is None:
+            parent = turn.processes.get(str(ppid)) or turn.vanished.get(ppid)
+            pod_uid = None if parent is None else parent.key.pod_uid
+            key = self._key(pod_uid, comm, is_kernel_thread=ppid == KERNEL_THREADS_PARENT)
+            if parent is None:
+                turn.unplaced.append((len(turn.dead), ppid, comm))
+                place = (key, None)
+            else:
+                place = turn.places[ppid, comm] = (key, PARENT)
+        read_bytes, write_bytes, absent = (record[10], record[11], None) if is_whole else _OF_ONE_THREAD
+        # `DeadProcess(...)` takes three times as long, and there may be thousands a second.
+        turn.dead.append(tuple.__new__(DeadProcess, (*cpu, *place, None, record, read_bytes, write_bytes, absent)))
 
     def _place(self, turn: _Turn, index: int, ppid: int, comm: bytes) -> None:
         """Its unit is that of the nearest ancestor which was seen: a fork inherits the cgroup."""

@@ -13,7 +13,7 @@ from agent.model.absence import Absence
 from agent.model.table import Row
 from workers.process.exits.connector_event import ConnectorExit
 from workers.process.exits.deaths import Deaths, TickTimes
-from workers.process.exits.ledger import DeadProcess
+from workers.process.exits.ledger import PARENT, SEEN, DeadProcess
 from workers.process.exits.reaped import Remainder
 from workers.process.unit_command import UnitCommand
 
@@ -32,30 +32,31 @@ class _Sum(Struct):
     tail_ns: int = 0
     read_bytes: int = 0
     write_bytes: int = 0
-    unit_from: str | None = None
-    reasons: set[str] = set()
+    # How many of them say so: their unit was seen, or is their parent's.
+    seen: int = 0
+    of_parent: int = 0
+    # How often each is among them.
+    reasons: dict[str, int] = {}
 
-    def add(self, dead: DeadProcess) -> None:
-        self.deaths += 1
-        self.unseen += dead.process is None
-        self.cpu_ns += dead.cpu_ns or 0
-        self.tail_ns += dead.tail_ns
-        self.read_bytes += dead.read_bytes or 0
-        self.write_bytes += dead.write_bytes or 0
-        self.unit_from = dead.unit_from if self.deaths == 1 or self.unit_from == dead.unit_from else None
-        if dead.absent:
-            self.reasons.add(dead.absent)
+    @property
+    def unit_from(self) -> str | None:
+        """How the unit is known, where it is the same of all."""
+        if self.seen and not self.of_parent and self.seen >= self.deaths:
+            return SEEN
+        return PARENT if self.of_parent and not self.seen and self.of_parent >= self.deaths else None
 
-    def fold(self, other: "_Sum") -> None:
-        """Add another sum."""
-        self.unit_from = other.unit_from if not self.deaths or self.unit_from == other.unit_from else None
-        self.deaths += other.deaths
-        self.unseen += other.unseen
-        self.cpu_ns += other.cpu_ns
-        self.tail_ns += other.tail_ns
-        self.read_bytes += other.read_bytes
-        self.write_bytes += other.write_bytes
-        self.reasons |= other.reasons
+    def add(self, other: "_Sum", sign: int) -> None:
+        """Add or take away the numbers of another sum."""
+        self.deaths += sign * other.deaths
+        self.unseen += sign * other.unseen
+        self.cpu_ns += sign * other.cpu_ns
+        self.tail_ns += sign * other.tail_ns
+        self.read_bytes += sign * other.read_bytes
+        self.write_bytes += sign * other.write_bytes
+        self.seen += sign * other.seen
+        self.of_parent += sign * other.of_parent
+        for reason, count in other.reasons.items():
+            self.reasons[reason] = self.reasons.get(reason, 0) + sign * count
 
 
 def deaths_of(
@@ -67,27 +68,61 @@ def deaths_of(
 ) -> Deaths:
     """Everything of a tick's deaths; `remainders` is CPU of the dead that no single one of them is known to have used."""
     found = Deaths(source, count=len(dead))
-    by_key, parts = found.by_key, found.parts
-    for index, each in enumerate(dead):
-        found.unseen += each.process is None
-        found.read_bytes += each.read_bytes or 0
-        found.write_bytes += each.write_bytes or 0
-        if each.cpu_ns:
-            by_key[each.key] = by_key.get(each.key, 0) + each.cpu_ns
-            found.cpu_ns += each.cpu_ns
-        if each.cpu_ns is not None and index < PARTS_MAX:
-            parts.append((each.key, each.cpu_ns))
-        if index % DEATHS_PER_BEAT == DEATHS_PER_BEAT - 1:
-            beat()
+    sums: dict[UnitCommand, _Sum] = {}
+    for start in range(0, len(dead), DEATHS_PER_BEAT):
+        _sum_up(dead[start : start + DEATHS_PER_BEAT], sums, found.parts)
+        beat()
     for key, remainder in remainders.items():
-        by_key[key] = by_key.get(key, 0) + remainder.cpu_ns
-        found.cpu_ns += remainder.cpu_ns
-    singles = _singles(dead)
-    found.rows = [_single_row(dead[index], source, times) for index in singles]
-    alone = frozenset(singles)
-    rest = [each for index, each in enumerate(dead) if index not in alone]
-    found.rows += _sum_rows(rest, remainders, source, times)
+        total = sums.setdefault(key, _Sum())
+        total.cpu_ns += remainder.cpu_ns
+        total.reasons[Absence.INCOMPLETE.value] = 1
+        if not total.deaths:
+            total.seen, total.of_parent = int(remainder.unit_from == SEEN), int(remainder.unit_from == PARENT)
+    for key, total in sums.items():
+        found.unseen += total.unseen
+        found.cpu_ns += total.cpu_ns
+        found.read_bytes += total.read_bytes
+        found.write_bytes += total.write_bytes
+        if total.cpu_ns:
+            found.by_key[key] = total.cpu_ns
+    singles = [dead[index] for index in _singles(dead)]
+    found.rows = [_single_row(each, source, times) for each in singles]
+    found.rows += _sum_rows(_without(sums, singles), source, times)
     return found
+
+
+def _sum_up(dead: Sequence[DeadProcess], sums: dict[UnitCommand, _Sum], parts: list[tuple[UnitCommand, int]]) -> None:
+    for cpu_ns, tail_ns, key, unit_from, process, _, read_bytes, write_bytes, absent in dead:
+        total = sums.get(key)
+        if total is None:
+            total = sums[key] = _Sum()
+        total.deaths += 1
+        if process is None:
+            total.unseen += 1
+        if cpu_ns is not None:
+            total.cpu_ns += cpu_ns
+            total.tail_ns += tail_ns
+            if len(parts) < PARTS_MAX:
+                parts.append((key, cpu_ns))
+        if read_bytes:
+            total.read_bytes += read_bytes
+        if write_bytes:
+            total.write_bytes += write_bytes
+        if unit_from is PARENT:
+            total.of_parent += 1
+        elif unit_from is SEEN:
+            total.seen += 1
+        if absent is not None:
+            total.reasons[absent] = total.reasons.get(absent, 0) + 1
+
+
+def _without(sums: dict[UnitCommand, _Sum], singles: Sequence[DeadProcess]) -> dict[UnitCommand, _Sum]:
+    """The sums less those that have a row of their own."""
+    alone: dict[UnitCommand, _Sum] = {}
+    _sum_up(singles, alone, [])
+    for key, part in alone.items():
+        sums[key].add(part, -1)
+    return {key: total for key, total in sums.items() if total.deaths or total.cpu_ns}
 
 
 def _singles(dead: Sequence[DeadProcess]) -> list[int]:
@@ -109,8 +144,11 @@ def _by_cpu(dead: Sequence[DeadProcess], count: int, among: Iterable[int]) -> li
 
 
 def _is_failure(dead: DeadProcess) -> bool:
-    code, life_ns = _end_of(dead)[2:4]
-    return code is not None and bool(code & 0x7F or (code and (life_ns or 0) >= LONG_LIFE_NS))
+    record = dead[5]
+    # In both kinds of record the exit code is the second value.
+    if record is None or not record[1]:
+        return False
+    return bool(record[1] & 0x7F) or (_end_of(dead)[3] or 0) >= LONG_LIFE_NS
 
 
 def _end_of(dead: DeadProcess) -> tuple[int | None, int | None, int | None, int | None, int | None]:
@@ -141,30 +179,20 @@ def _single_row(dead: DeadProcess, source: str, times: TickTimes) -> Row:
     )  # fmt: skip
 
 
-def _sum_rows(dead: Sequence[DeadProcess], remainders: Mapping[UnitCommand, Remainder], source: str, times: TickTimes) -> list[Row]:
-    sums: dict[UnitCommand, _Sum] = {}
-    for each in dead:
-        total = sums.get(each.key)
-        if total is None:
-            total = sums[each.key] = _Sum()
-        total.add(each)
-    for key, remainder in remainders.items():
-        total = sums.setdefault(key, _Sum(unit_from=remainder.unit_from))
-        total.cpu_ns += remainder.cpu_ns
-        total.reasons.add(Absence.INCOMPLETE.value)
+def _sum_rows(sums: dict[UnitCommand, _Sum], source: str, times: TickTimes) -> list[Row]:
     if len(sums) > SUM_ROWS_MAX:
         kept = dict(nlargest(SUM_ROWS_MAX - 1, sums.items(), key=lambda item: item[1].cpu_ns))
         rest = _Sum()
         for key, total in sums.items():
             if key not in kept:
-                rest.fold(total)
+                rest.add(total, 1)
         sums = {**kept, UnitCommand(None, None): rest}
     return [_sum_row(key, total, source, times) for key, total in sums.items()]
 
 
 def _sum_row(key: UnitCommand, total: _Sum, source: str, times: TickTimes) -> Row:
     share = None if times.elapsed_ns is None else total.cpu_ns / times.elapsed_ns
-    reasons = {word for text in total.reasons for word in text.split(",")}
+    reasons = {word for text, count in total.reasons.items() if count for word in text.split(",")}
     if reasons:
         reasons.add(Absence.INCOMPLETE.value)
     absent = ",".join(sorted(reasons)) or None
