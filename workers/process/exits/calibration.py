@@ -85,13 +85,13 @@ class ExitCalibration:
             window.reaped_ns += reaped[parent]
         for parent, children in sums.items():
             if parent in reaped:
-                self._add(parent, children, reaped[parent])
+                self._add(parent, children)
 
     def parents(self) -> set[int]:
         """Those that are or were measured: `take` forgets those that it is not given."""
         return {*self._windows, *self.tail_of, *self.share_of}
 
-    def _add(self, parent: int, children: ChildSums, reaped_ns: int) -> None:
+    def _add(self, parent: int, children: ChildSums) -> None:
         window = self._windows.get(parent)
         if not children.is_leaf:
             self._windows.pop(parent, None)
@@ -99,7 +99,9 @@ class ExitCalibration:
         if window is None:
             if len(self._windows) >= PARENTS_MAX:
                 return
-            window = self._windows[parent] = _ChildrenWindow(reaped_ns=reaped_ns, ticks=1)
+            # From the next tick on: then the children whose parent has not waited yet are as many at its beginning as at its end.
+            self._windows[parent] = _ChildrenWindow()
+            return
         window.children += children.children
         window.known_ns += children.known_ns
         window.slack_ns += children.slack_ns
