@@ -153,11 +153,13 @@ class ProcessTable:
         if line != process.line or clock_ns is not None:
             self._update(process, line, clock_ns, scan)
             return
+        key = process.key
         if (self._tick + process.pid) % CGROUP_PERIOD_TICKS == 0:
             self._place(process)
         if process.thread is not None:
             # Its line says nothing of the threads that go on.
             self._set_memory(process, process.stat)
+        if process.thread is not None or process.key is not key:
             scan.touched.append(process)
 
     def _lose(self, process: TrackedProcess, gone: OSError, scan: Scan) -> None:
