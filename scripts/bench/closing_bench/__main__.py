@@ -41,8 +41,11 @@ def main() -> int:
         except LoadError as failure:
             print(f"scripts/bench/closing: {failure}", file=sys.stderr)
             return UNAVAILABLE
-        for name in wanted.only:
-            _run(name, Checkout("ours", wanted.checkout), program, Path(folder) / name, wanted.seconds, sections, failures)
+        try:
+            for name in wanted.only:
+                _run(name, Checkout("ours", wanted.checkout), program, Path(folder) / name, wanted.seconds, sections, failures)
+        except KeyboardInterrupt:
+            failures.append("interrupted: the loads that were not measured are missing")
     results = report.document(before, sections, failures)
     report.print_table(results)
     if wanted.explain:
