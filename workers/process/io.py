@@ -58,7 +58,7 @@ class IoReader:
             self._waiting.pop(process, None)
             if self._refused.get(process.name) is process:
                 del self._refused[process.name]
-        ran = [process for process in scan.active if self._is_due(process)]
+        ran = [process for process in scan.touched if self._is_due(process)]
         due = [*dict.fromkeys([*self._waiting, *ran])]
         self._waiting.clear()
         count = min(self._breaker.begin_tick(len(due)), READS_MAX)

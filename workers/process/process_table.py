@@ -185,17 +185,27 @@ class ProcessTable:
             scan.gone.append(self._forget(process.name))
             self._begin_following(process.name, scan)
             return
+        is_renamed = not _has_same_name(line, process.line)
         process.line = line
-        self._set_memory(process, stat)
+        if before.threads == stat.threads == 1 and (before.rss_pages, before.cpu_ticks is None) == (
+            stat.rss_pages,
+            stat.cpu_ticks is None,
+        ):
+            # Nothing that stands in the sums is another.
+            process.stat = stat
+        else:
+            self._set_memory(process, stat)
         if clock_ns is not None or process.name in self._polled:
             count_interval(process, before, clock_ns, self._ns_per_tick)
-            count_switches(process, self._slices(process))
+            # Only rows show them: they are counted from a process's first row on.
+            if process.identity is not None:
+                count_switches(process, self._slices(process))
         scan.touched.append(process)
         if process.interval_cpu_ns != 0:
             scan.active.append(process)
-        comm = parse_comm(line)
-        if comm != process.comm or (self._tick + process.pid) % CGROUP_PERIOD_TICKS == 0:
-            process.comm = comm
+        if is_renamed:
+            process.comm = parse_comm(line)
+        if is_renamed or (self._tick + process.pid) % CGROUP_PERIOD_TICKS == 0:
             self._place(process)
 
     def _slices(self, process: TrackedProcess) -> int | None:
@@ -311,3 +321,9 @@ class ProcessTable:
                 totals.move(process, sign)
                 totals.move_interval(process, sign)
             process.key, process.totals = key, self.totals[key]
+
+
+def _has_same_name(line: bytes, before: bytes) -> bool:
+    """Whether two lines of one process have the same name, without reading it."""
+    end = line.rfind(b")")
+    return before.rfind(b")") == end and before[:end] == line[:end]
