@@ -316,6 +316,8 @@ EXPECTED: dict[str, list[tuple[Any, ...]]] = {
     ],
     "SELECT coalesce(p.name, u.pod_uid, 'no pod') AS pod, round(sum(rss_bytes)": [],
     "SELECT at, worker, reason, rows FROM gap": [],
+    # The story has no accounts of ticks.
+    "SELECT at, processes, cpu_share, cpu_capture, rss_capture": [],
     # The story is long ago.
     "SELECT at, pid, comm FROM process WHERE at > now()": [],
 }
