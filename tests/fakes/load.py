@@ -56,6 +56,8 @@ def _favour(pid: int, nice: int) -> None:
 @contextmanager
 def started(line: list[str], *, nice: int = 0) -> Iterator["subprocess.Popen[bytes]"]:
     """A program; it is killed with the block, and its children with it."""
+    # The whole session would outlive a killed test; its first process, a shell with a loop as well, ends with the test.
+    line = ["setpriv", "--pdeathsig", "KILL", *line]
     process = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
     try:
         if nice:

@@ -176,13 +176,15 @@ while True:
 """
 HOSTILE = """
 import ctypes, os, sys, time
+PR_SET_PDEATHSIG, PR_SET_NAME = 1, 15
 names = [
     b"a) S 1 (b", b"new\\nline", b"\\x1b[2J\\x1b[H", b"\\xff\\xfe\\xed\\xa0\\x80",
     b")", b"((((", b" ", b"", b"\\xe2\\x80\\xaeevil", b"tab\\there",
 ]
 for number, name in enumerate(names):
     if os.fork() == 0:
-        ctypes.CDLL(None).prctl(15, name, 0, 0, 0)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, 9, 0, 0, 0)
+        ctypes.CDLL(None).prctl(PR_SET_NAME, name, 0, 0, 0)
         while True:
             end = time.process_time() + 0.001 * (number + 1)
             while time.process_time() < end: pass
@@ -193,7 +195,9 @@ time.sleep(600)
 
 
 def _script(stack: ExitStack, text: str) -> None:
-    process = stack.enter_context(subprocess.Popen([sys.executable, "-I", "-c", text], stdout=subprocess.PIPE))
+    # With `setpriv` it ends also when this program is killed.
+    words = ["setpriv", "--pdeathsig", "KILL", sys.executable, "-I", "-c", text]
+    process = stack.enter_context(subprocess.Popen(words, stdout=subprocess.PIPE))
     assert process.stdout is not None
     process.stdout.readline()
     stack.callback(process.kill)

@@ -59,6 +59,11 @@ for pid in pids: os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
 print(*pids, flush=True)
 sys.stdin.read()
 """
+FORKS = """
+import os, select
+print("up", flush=True)
+while not select.select([0], [], [], 0)[0]: os.waitpid(os.fork() or os._exit(0), 0)
+"""
 LARGE = "import sys; print('up', flush=True); sys.stdin.read()"
 # Of a machine with a low limit of threads as many as it gives.
 THREADS = 10_000
@@ -161,22 +166,10 @@ def test_zombies_are_counted_and_what_they_used_is_not_lost() -> None:
 
 def test_processes_that_come_and_go_while_they_are_read_are_no_error() -> None:
     """Nothing is counted as unreadable, and every tick has its account."""
-    loop = "import os, sys\nprint('up', flush=True)\nwhile not os.waitpid(os.fork() or os._exit(0), 0)[1]: pass"
-    processes = [subprocess.Popen([sys.executable, "-I", "-c", loop], stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    try:
-        for process in processes:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "up\n"
-        with ticking() as ticks:
-            for _ in range(30):
-                assert len(ticks.tick()["process_scan"]) == 1
-            assert ticks.probe.stats()["unreadable"] == 0
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait(10)
-            assert process.stdout is not None
-            process.stdout.close()
+    with script(FORKS), script(FORKS), ticking() as ticks:
+        for _ in range(30):
+            assert len(ticks.tick()["process_scan"]) == 1
+        assert ticks.probe.stats()["unreadable"] == 0
 
 
 def test_a_process_that_waits_for_its_tracer_is_a_row_like_others() -> None:

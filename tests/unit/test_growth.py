@@ -191,6 +191,8 @@ HOSTILE: dict[str, tuple[str, ...]] = {
     "workers/resctrl/reader.py": ("mon_", "_1", "mon_sub_", "_1_", "1"),
     "workers/resctrl/cache.py": ("cpu", "cpu1", "index", "1", "1K"),
     "agent/model/mountinfo.py": ("\\", "\\0", "\\040"),
+    "workers/host/disk.py": ("1 ", " ", "1", "\n", "1 1 a", " 1 1 a 1"),
+    "workers/host/memory.py": ("pgsteal_", "pgscan_kswapd", "_dma", "pg", "direct_"),
     "workers/writer/quota.py": ("a-", "20260101T000000Z-", "-20260101T000000Z-0a0a0a0a0a0a", "date=", "-"),
 }
 # For a file that is not listed yet: the test above asks for its own.
