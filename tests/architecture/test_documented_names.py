@@ -1,0 +1,76 @@
+"""Settings, metrics and reasons that pages name are those that the program has."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from agent.model.absence import Absence
+from workers import registry
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").glob("*.md"))]
+SETTINGS = {setting.key: setting for setting in registry.settings()}
+SECTIONS = sorted({re.escape(setting.section) for setting in SETTINGS.values() if setting.section})
+SETTING = re.compile(rf"`((?:{'|'.join(SECTIONS)})\.[a-z_]+)`")
+METRIC = re.compile(r"\bevergauge_[a-z_]+")
+REASON = re.compile(r"\bAbsence\.([A-Z_]+)")
+
+
+def cells(line: str) -> list[list[str]]:
+    """The words in code type of each cell of a table's line."""
+    return [re.findall(r"`([^`]+)`", cell) for cell in line.strip("|").split("|")]
+
+
+def reasons_of(page: Path) -> set[str]:
+    """What the tables of reasons on a page explain."""
+    reasons: set[str] = set()
+    is_table = False
+    for line in page.read_text().splitlines():
+        is_head = line.startswith("| reason")
+        is_table = is_head or (is_table and line.startswith("|"))
+        if is_table and not is_head:
+            reasons.update(cells(line)[0])
+    return reasons
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_setting_on_a_page_exists(page: Path) -> None:
+    """A setting that was renamed takes its pages along."""
+    assert set(SETTING.findall(page.read_text())) - SETTINGS.keys() == set()
+
+
+def test_the_page_of_processes_lists_each_setting_of_its_sampler_with_the_default() -> None:
+    """A changed default changes the table."""
+    shown: dict[str, str] = {}
+    for line in (ROOT / "docs" / "processes.md").read_text().splitlines():
+        if line.startswith("| `sampler.process."):
+            keys, defaults = cells(line)[:2]
+            shown.update(zip(keys, defaults, strict=True))
+    expected = {key: setting for key, setting in SETTINGS.items() if key.startswith("sampler.process.")}
+    assert shown == {key: setting.toml(setting.default).strip('"') for key, setting in expected.items()}
+
+
+def test_every_metric_on_a_page_is_made_somewhere() -> None:
+    """Nobody builds an alarm on a metric that does not exist."""
+    source = "".join(path.read_text() for folder in ("agent", "supervisor", "workers") for path in (ROOT / folder).rglob("*.py"))
+    named = {metric for page in PAGES for metric in METRIC.findall(page.read_text())}
+    assert named - set(METRIC.findall(source)) == set()
+
+
+@pytest.mark.parametrize(
+    ("folder", "pages"), [("process", ("processes.md", "host.md")), ("host", ("host.md",))], ids=["process", "host"]
+)
+def test_every_reason_that_a_sampler_gives_is_explained(folder: str, pages: tuple[str, ...]) -> None:
+    """Who finds a word in column `absent` finds it on the page of the table."""
+    sources = [*(ROOT / "workers" / folder).rglob("*.py"), ROOT / "workers" / "samplers" / f"{folder}.py"]
+    given = {Absence[name].value for path in sources for name in REASON.findall(path.read_text())}
+    explained = set().union(*(reasons_of(ROOT / "docs" / page) for page in pages))
+    assert given - explained == set()
+
+
+def test_every_explained_reason_is_one_of_the_program() -> None:
+    """A reason that is not given any more leaves the pages."""
+    words = {reason.value for reason in Absence}
+    pages = [ROOT / "docs" / name for name in ("processes.md", "host.md")]
+    assert set().union(*map(reasons_of, pages)) - words == set()
