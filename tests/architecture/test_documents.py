@@ -33,6 +33,14 @@ def test_the_index_names_each_decision_once_in_order() -> None:
     assert named == sorted(set(named))
 
 
+def test_the_index_has_the_title_of_each_decision() -> None:
+    """A title that was changed is changed in both places."""
+    lines = (DECISIONS / "README.md").read_text().splitlines()
+    shown = [line.partition("): ")[2] for line in lines if line.startswith("- [")]
+    titles = [path.read_text().splitlines()[0].partition(". ")[2] for path in sorted(DECISIONS.glob("[0-9]*.md"))]
+    assert shown == titles
+
+
 def test_decision_numbers_are_unique() -> None:
     """`decision 0016` names one page."""
     numbers = [path.name[:4] for path in DECISIONS.glob("[0-9]*.md")]
