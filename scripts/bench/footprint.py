@@ -22,6 +22,8 @@ import psutil
 from harness.proc import cpu_ns, is_alive
 
 BIN = Path(sys.executable).parent
+# The kernel keeps 15 bytes of the name of `sampler/process`.
+SAMPLER = "eg:sampler/proc"
 # What the process sampler reads of each process, read by the library that most agents use.
 RIVAL = """
 import os, psutil, time
@@ -139,7 +141,7 @@ def _commands(folder: Path, *, count: int) -> dict[str, list[float]]:
 def _window(agent: psutil.Process, rival: psutil.Process, seconds: float) -> dict[str, Any]:
     """One stretch of time: CPU of the agent's tree, of its sampler alone and of the rival; PSS at its end."""
     tree = [agent, *agent.children(recursive=True)]
-    sampler = next(each for each in tree if each.name().startswith("eg:sampler"))
+    sampler = next(each for each in tree if each.name() == SAMPLER)
     before = {each.pid: cpu_ns(each.pid) for each in [*tree, rival]}
     begun = time.monotonic_ns()
     time.sleep(seconds)

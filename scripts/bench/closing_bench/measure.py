@@ -16,7 +16,6 @@ from closing_bench.truth import Record, recording, unit
 SETTLE_TICKS = 4
 # Exit records are counted at the tick after a death, and a tick may be late.
 AFTER_TICKS = 3
-CHURN_SECONDS_MORE = 60.0
 
 
 @dataclass(slots=True)
