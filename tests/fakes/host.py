@@ -2,7 +2,7 @@
 
 import errno
 import os
-from typing import Any
+from typing import Any, ClassVar
 
 from fakes.bus import RecordingBus
 from fakes.kernel_tree import MemoryTree
@@ -46,8 +46,9 @@ class Process(Struct):
     command_line: bytes = b"busy\0--loop\0"
     read_bytes: int = 0
     write_bytes: int = 0
-    # How often it was given a CPU, for a nanosecond each time that `cpu_ticks` do not show.
+    # How often it was given a CPU, and how often of these it ran for a nanosecond alone, which `cpu_ticks` do not show.
     slices: int = 1
+    short_runs: int = 0
 
     @property
     def pss_kib(self) -> int:
@@ -57,7 +58,7 @@ class Process(Struct):
     @property
     def run_ns(self) -> int:
         """Its CPU clock."""
-        return self.cpu_ticks * NS_PER_CLOCK_TICK + self.slices - 1
+        return self.cpu_ticks * NS_PER_CLOCK_TICK + self.short_runs
 
     @property
     def schedstat(self) -> bytes:
@@ -154,8 +155,13 @@ class LimitedTree(MemoryTree):
 class Host:
     """Processes are born, work and die between ticks; every tick is a second, and every row of it is checked."""
 
-    def __init__(self, *, top_rows: int = 100, has_clocks: bool = False, **settings: int | str) -> None:
+    # What a host has whose test does not say: fixture `watched_and_polled` runs a test with both.
+    has_clocks_unless_told: ClassVar[bool] = True
+
+    def __init__(self, *, top_rows: int = 100, has_clocks: bool | None = None, **settings: int | str) -> None:
         """So many rows for each metric, whatever they hold, unless `top_rows_least` says otherwise."""
+        has_clocks = self.has_clocks_unless_told if has_clocks is None else has_clocks
+        self.has_clocks = has_clocks
         # Without clocks: a `/proc` that knows this process by another number.
         own_pid = os.getpid() if has_clocks else 0
         self.tree = LimitedTree({"self/status": b"NSpid:\t%d\n" % own_pid, "meminfo": b"MemTotal: 1 kB\n"})
@@ -206,9 +212,20 @@ class Host:
     def change(self, pid: int, **fields: Any) -> None:
         """A process runs, and something about it is another from now on."""
         self.processes[pid].slices += 1
+        self.processes[pid].short_runs += fields.get("cpu_ticks") in (None, self.processes[pid].cpu_ticks)
         for name, value in fields.items():
             setattr(self.processes[pid], name, value)
         self.show(self.processes[pid])
+
+    def move(self, pid: int, cgroup: str) -> None:
+        """A process is moved to another cgroup; it does not run for that."""
+        self.processes[pid].cgroup = cgroup
+        self.show(self.processes[pid])
+
+    @property
+    def short_run_ns(self) -> int:
+        """The CPU of `change` without more clock ticks, as far as it can be seen here."""
+        return int(self.has_clocks)
 
     def fail(self, pid: int, code: int | None) -> None:
         """A process runs, and cannot be read with this errno; None: it can be read again."""

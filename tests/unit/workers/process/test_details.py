@@ -2,9 +2,12 @@
 
 import errno
 
+import pytest
 from fakes.host import PAGE_BYTES, Host, why
 
 from workers.process.breaker import BAD_TICKS_MAX, REFUSED_READS_LEAST
+
+pytestmark = pytest.mark.usefixtures("watched_and_polled")
 
 
 def test_a_row_has_what_its_process_read_and_wrote_since_the_last_tick() -> None:

@@ -8,6 +8,8 @@ from fakes.host import PAGE_BYTES, Host, why
 
 from agent.model.timebase import MS
 
+pytestmark = pytest.mark.usefixtures("watched_and_polled")
+
 
 def _measured(host: Host, ticks: int = 1) -> None:
     for _ in range(ticks):
@@ -94,6 +96,7 @@ def test_a_row_never_shows_a_user_of_more_than_a_second_ago() -> None:
     host.born(5)
     _measured(host)
     host.tree.owners["5"] = 33
+    host.change(5)
     assert host.tick().row(5)["uid"] == 33
 
 
@@ -137,6 +140,7 @@ def test_a_process_whose_memory_lock_is_held_is_null_with_its_reason(is_known: b
     host.born(6)
     if is_known:
         _measured(host)
+        host.change(5)
     host.reader.stuck_paths.add("5/cmdline")
     tick = host.tick()
     assert (tick.row(5)["command_line"], tick.row(5)["uid"], why(tick.row(5), "command_line")) == (None, 0, "not_answered")

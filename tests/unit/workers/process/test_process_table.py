@@ -3,10 +3,14 @@
 import errno
 from itertools import pairwise
 
-from fakes.host import NS_PER_CLOCK_TICK, PAGE_BYTES, POD, POD_CGROUP, Host, why
+import pytest
+from fakes.host import NS_PER_CLOCK_TICK, OTHER_POD, OTHER_POD_CGROUP, PAGE_BYTES, POD, POD_CGROUP, Host, why
 
 from agent.model.timebase import S
 from workers.process.files import FILES_PER_BEAT
+from workers.process.process_table import CGROUP_PERIOD_TICKS, ROTATION_TICKS
+
+pytestmark = pytest.mark.usefixtures("watched_and_polled")
 
 
 def _end_first_thread(host: Host, pid: int, *, threads: int, rss_pages: int) -> None:
@@ -32,7 +36,7 @@ def test_memory_is_that_of_the_threads_that_go_on() -> None:
     row = tick.row(5)
     assert (row["rss_bytes"], row["state"], row["threads"], why(row, "rss")) == (102_400 * PAGE_BYTES, "Z", 2, None)
     assert row["command_line"] == "server --deep"
-    assert tick.sums()[POD] == (1, 0, 102_400 * PAGE_BYTES)
+    assert tick.sums()[POD] == (1, host.short_run_ns, 102_400 * PAGE_BYTES)
 
 
 def test_memory_of_the_other_threads_is_followed_though_the_line_stands_still() -> None:
@@ -42,6 +46,7 @@ def test_memory_of_the_other_threads_is_followed_though_the_line_stands_still() 
     _end_first_thread(host, 5, threads=2, rss_pages=100)
     host.tick()
     put_thread(host, 5, 6, rss_pages=300)
+    host.change(5)
     assert host.tick().row(5)["rss_bytes"] == 300 * PAGE_BYTES
 
 
@@ -53,6 +58,7 @@ def test_a_thread_that_ends_hands_over_to_the_next() -> None:
     host.tick()
     put_thread(host, 5, 6, rss_pages=0, state=b"Z")
     put_thread(host, 5, 9, rss_pages=80)
+    host.change(5)
     assert host.tick().row(5)["rss_bytes"] == 80 * PAGE_BYTES
 
 
@@ -63,6 +69,7 @@ def test_memory_that_no_thread_tells_is_null_and_the_sums_say_that_they_lack_it(
     host.born(6, rss_pages=1000)
     host.tick()
     host.change(5, state="Z", threads=2, rss_pages=0)
+    host.work(6, 5)
     tick = host.tick()
     (tail,) = tick.tails
     assert (tail["processes"], tail["rss_bytes"], tail["absent"]) == (1, 0, "incomplete")
@@ -80,7 +87,7 @@ def test_a_number_out_of_its_range_is_absent_and_the_process_stays() -> None:
     host.tick()
     host.change(5, rss_pages=1 << 63)
     tick = host.tick()
-    assert (tick.row(5)["rss_bytes"], tick.row(5)["cpu_ns"], why(tick.row(5), "rss")) == (None, 0, "out_of_range")
+    assert (tick.row(5)["rss_bytes"], tick.row(5)["cpu_ns"], why(tick.row(5), "rss")) == (None, host.short_run_ns, "out_of_range")
     assert host.probe.stats()["unreadable"] == 0
     assert sum(processes for processes, _cpu, _rss in tick.sums().values()) == 2
     host.change(5, rss_pages=12)
@@ -88,8 +95,8 @@ def test_a_number_out_of_its_range_is_absent_and_the_process_stays() -> None:
 
 
 def test_cpu_that_is_out_of_range_makes_no_difference_of_it() -> None:
-    """Neither on its way out nor on its way back; the next difference is right."""
-    host = Host()
+    """Neither on its way out nor on its way back; the next difference is right. A CPU clock is not read from text."""
+    host = Host(has_clocks=False)
     host.born(5, cpu_ticks=100)
     host.tick()
     host.change(5, cpu_ticks=1 << 62)
@@ -144,8 +151,8 @@ def test_a_host_of_18000_processes_beats_all_along() -> None:
 
 
 def test_the_descriptors_of_a_large_host_are_given_back_with_beats() -> None:
-    """The end of the worker is no hang either."""
-    host = Host()
+    """The end of the worker is no hang either. With clocks few are kept."""
+    host = Host(has_clocks=False)
     for pid in range(2, 2 + 2 * FILES_PER_BEAT):
         host.born(pid)
     host.tick()
@@ -153,6 +160,24 @@ def test_the_descriptors_of_a_large_host_are_given_back_with_beats() -> None:
     host.heartbeat.beat = lambda: beats.append(host.tree.open_descriptors)
     host.probe.close()
     assert beats == [FILES_PER_BEAT, 0]
+
+
+def test_a_sleeping_process_that_is_moved_is_in_its_new_unit_within_the_period() -> None:
+    """Whatever its number, and whether it sleeps or works in just those ticks in which it would be looked at while it sleeps."""
+    host = Host(top_rows=1)
+    sleepers, workers = range(100, 100 + CGROUP_PERIOD_TICKS), range(200, 200 + CGROUP_PERIOD_TICKS)
+    for pid in (*sleepers, *workers):
+        host.born(pid, cgroup=POD_CGROUP)
+    host.tick()
+    for pid in (*sleepers, *workers):
+        host.move(pid, OTHER_POD_CGROUP)
+    for number in range(1, 1 + CGROUP_PERIOD_TICKS):
+        for pid in workers:
+            if (number + pid) % ROTATION_TICKS == 0:
+                host.work(pid, 1)
+        moved = host.tick().sums()[OTHER_POD][0]
+        assert moved == 2 * number
+    assert POD not in host.tick().sums()
 
 
 def test_a_process_is_young_by_the_clock_of_its_start() -> None:

@@ -1,6 +1,9 @@
 """The account of a tick: what there is, and what the named processes hold of it."""
 
+import pytest
 from fakes.host import NS_PER_CLOCK_TICK, PAGE_BYTES, POD_CGROUP, Host
+
+pytestmark = pytest.mark.usefixtures("watched_and_polled")
 
 
 def test_the_account_sums_everything_and_names_the_share_of_the_rows() -> None:

@@ -11,6 +11,8 @@ from workers.framework.descriptor_pool import SPARE_DESCRIPTORS
 from workers.process.process_table import CGROUP_PERIOD_TICKS
 from workers.samplers.process import SAMPLER
 
+pytestmark = pytest.mark.usefixtures("watched_and_polled")
+
 FIXTURES = Path(__file__).parents[3] / "fixtures" / "proc"
 VALUES_OF_A_PROCESS = {
     "pid": 5, "ppid": 4, "comm": "nginx", "command_line": "nginx -g daemon off;", "uid": 33, "cgroup": POD_CGROUP, "pod_uid": POD,
@@ -206,7 +208,7 @@ def test_captured_lines_become_rows(capture: str) -> None:
 
 def test_descriptors_run_out_and_everything_is_still_measured() -> None:
     """Some are given back, so that what must be opened each time still can be; who is not kept is said."""
-    host = Host()
+    host = Host(has_clocks=False)
     host.tree.descriptors_max = 40
     for pid in range(1, 101):
         host.born(pid, cgroup=POD_CGROUP if pid % 2 else "/")
@@ -224,7 +226,7 @@ def test_descriptors_run_out_and_everything_is_still_measured() -> None:
 
 def test_a_process_without_a_kept_descriptor_is_told_from_its_successor() -> None:
     """The start in the line tells it, where no descriptor can."""
-    host = Host()
+    host = Host(has_clocks=False)
     host.tree.descriptors_max = 2
     for pid in (5, 6, 7):
         host.born(pid, cpu_ticks=500)
@@ -257,7 +259,7 @@ def test_a_process_that_is_moved_takes_its_sums_along_in_time() -> None:
         host.born(pid, cgroup=POD_CGROUP)
     _measured(host)
     for pid in (5, 6):
-        host.change(pid, cgroup=OTHER_POD_CGROUP)
+        host.move(pid, OTHER_POD_CGROUP)
     for _ in range(CGROUP_PERIOD_TICKS):
         host.work(6, 1)
         tick = host.tick()

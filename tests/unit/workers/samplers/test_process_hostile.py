@@ -8,6 +8,8 @@ from fakes.host import HERTZ, NS_PER_CLOCK_TICK, Host
 from agent.model.timebase import S
 from workers.process.schema import PROCESS
 
+pytestmark = pytest.mark.usefixtures("watched_and_polled")
+
 
 def _rows(host: Host, now_ns: int, wall_ns: int) -> dict[object, dict[str, Any]]:
     sample = {table.name: rows for table, rows in host.probe.sample(now_ns, wall_ns)}

@@ -11,6 +11,8 @@ from workers.process.capture import BEGIN_TICKS, END_TICKS
 from workers.process.exits.deaths import Deaths
 from workers.process.unit_command import UnitCommand
 
+pytestmark = pytest.mark.usefixtures("watched_and_polled")
+
 
 def _conditions(host: Host) -> list[tuple[str, bool]]:
     return [(each.kind, each.active) for each in host.bus.conditions]

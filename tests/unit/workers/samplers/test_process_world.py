@@ -43,7 +43,7 @@ class HostStory(RuleBasedStateMachine):
             self.host.die(pid)
         # No two processes ever have the same time on their clock.
         self.births += 1
-        self.host.born(pid, cpu_ticks=cpu, rss_pages=rss, cgroup=cgroup, slices=self.births * 1000)
+        self.host.born(pid, cpu_ticks=cpu, rss_pages=rss, cgroup=cgroup, slices=self.births * 1000, short_runs=self.births * 1000)
 
     @rule(pid=pids)
     def end_process(self, pid: int) -> None:
