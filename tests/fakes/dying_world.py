@@ -128,9 +128,16 @@ class DyingWorld:
         if (process := self._pick()) is None:
             return
         last_ns = process.cpu_ns - process.ended_threads_ns - process.ended_threads * self._tail_ns
+        last_thread = process.pid
+        if process.ended_threads and self._version >= 12 and self._rng.random() < 0.5:
+            # Another thread goes on for a moment.
+            drained.threads.append(self._record(process, process.pid, last_ns, flags=0))
+            self._use(process, self._tail_ns)
+            self._next_pid += 1
+            process.ended_threads_ns, last_thread, last_ns = process.ended_threads_ns + last_ns, self._next_pid, 0
         if process.ended_threads:
             drained.groups[len(drained.threads)] = GroupTotal(process.pid, last_ns + process.ended_threads_ns, 0, 0)
-        drained.threads.append(self._record(process, process.pid, last_ns, flags=LAST_OF_GROUP))
+        drained.threads.append(self._record(process, last_thread, last_ns, flags=LAST_OF_GROUP))
         self._use(process, self._tail_ns)
         process.is_zombie = True
         self.deaths += 1

@@ -157,7 +157,8 @@ class Ledger:
             estimated_ns += missing_ns
         else:
             total_ns = known_ns + estimated_ns
-        process = self._tracked(turn, owner, elapsed_us)
+        # Of a process whose first thread did not end last, the record has the life of another thread.
+        process = self._tracked(turn, owner, elapsed_us if pid == owner else None)
         if process is not None and process.cpu_ns is not None:
             total_ns, estimated_ns = self._held(process, record, group, (total_ns, estimated_ns), turn.moment)
         sums = turn.children.get(ppid)
@@ -213,15 +214,15 @@ class Ledger:
         if owner in self._missing_ns or len(self._missing_ns) < PROCESSES_WITH_THREADS_MAX:
             self._missing_ns[owner] = self._missing_ns.get(owner, 0) + missing_ns
 
-    def _tracked(self, turn: _Turn, pid: int, elapsed_us: int) -> TrackedProcess | None:
-        """The process that was followed under this number, if the record is old enough to be its own."""
+    def _tracked(self, turn: _Turn, pid: int, elapsed_us: int | None) -> TrackedProcess | None:
+        """The process that was followed under this number; not if the record is known to be too young to be its own."""
         moment = turn.moment
         process = turn.gone.get(pid) or turn.processes.get(str(pid))
         if process is None or process.has_died:
             return None
         # It lived at the listing before. At this one it may have been a zombie already, whose age is no longer its life.
         age_ns = moment.last_boot_ns - process.start_ticks * moment.ns_per_tick - moment.suspended_ns - AGE_SLACK_NS
-        if elapsed_us * 1_000 < age_ns:
+        if elapsed_us is not None and elapsed_us * 1_000 < age_ns:
             return None
         process.has_died = True
         if turn.gone.pop(pid, None) is None:

@@ -158,8 +158,9 @@ def _end_of(dead: DeadProcess) -> tuple[int | None, int | None, int | None, int 
         return None, None, None, None, None
     if isinstance(record, ConnectorExit):
         return record.pid, record.ppid or None, record.exit_code, None, None
-    # By place: most records are plain tuples.
-    return record[14] or record[6], record[7], record[1], record[8] * 1_000, record[9] * KIB
+    # By place: most records are plain tuples. The life is that of the thread, which is the process's if it is its first one.
+    pid, tgid = record[6], record[14] or record[6]
+    return tgid, record[7], record[1], record[8] * 1_000 if pid == tgid else None, record[9] * KIB
 
 
 def _single_row(dead: DeadProcess, source: str, times: TickTimes) -> Row:

@@ -123,6 +123,16 @@ def test_a_process_with_threads_ends_with_the_sum_of_all() -> None:
     assert (dead.read_bytes, dead.absent) == (None, "several_threads")
 
 
+def test_a_process_whose_first_thread_did_not_end_last_is_the_followed_one() -> None:
+    """Its last thread is younger than the process: what was counted of it in an hour is not counted again as one never seen."""
+    process = tracked(7, threads=2, cpu_ns=3600 * S)
+    last = record(9, tgid=7, run_ns=MS, elapsed_us=1_000, run_delay_ns=0)
+    groups = {1: GroupTotal(7, 3600 * S + MS, 0, 0)}
+    first = record(7, flags=0, run_ns=3600 * S, elapsed_us=ALL, run_delay_ns=ALL * 1_000 - 3600 * S)
+    (dead,) = Ledger(ExitCalibration()).settle(Scan(gone=[process]), {}, records(first, last, groups=groups), NOW)
+    assert (dead.process, dead.cpu_ns) == (process, MS + 2 * TAIL_NS)
+
+
 def test_the_stale_part_is_exact_of_a_process_that_never_slept_and_a_share_of_one_that_did() -> None:
     """A record says 1 ms of run time after 3 ms of life without a wait."""
     never, slept = record(7, run_ns=MS, elapsed_us=3_000), record(8, run_ns=MS, elapsed_us=3_000, sleeps=1)

@@ -42,6 +42,13 @@ def test_a_few_deaths_have_a_row_each() -> None:
     )  # fmt: skip
 
 
+def test_the_life_of_another_thread_is_not_the_life_of_its_process() -> None:
+    """The first thread ended before; how long the process lived is not in the last record."""
+    other = DeadProcess(MS, 0, KEY, "parent", None, record(9, tgid=7, elapsed_us=5), None, None, "several_threads")
+    (row,) = named(deaths_of([other], {}, "taskstats", TIMES))
+    assert (row["pid"], row["lifetime_ns"]) == (7, None)
+
+
 def test_sums_over_all_rows_are_those_over_all_deaths() -> None:
     """Of 5,000 deaths of 600 commands, whatever is folded."""
     rng = random.Random(3)
