@@ -26,9 +26,9 @@ _COLUMNS = (
     ("-", "not known; `absent` in the data says why"),
 )
 _OCCUPANCY_COLUMNS = (
-    ("LLC, LLC%", "last-level cache that the group holds, and its part of the cache"),
-    ("BW, LOCAL", "memory bandwidth, in total and to the memory of the own socket"),
-    ("TREND", "the sorted value over the last ticks, each line by its own maximum"),
+    ("LLC, LLC%", "last-level cache of the group, and its part of the whole"),
+    ("BW, LOCAL", "memory bandwidth, in total and to the own socket"),
+    ("TREND", "the sorted value over the last ticks, up to its own maximum"),
     ("WHY", "why a value is absent or less than the whole"),
 )
 _TITLE_COLUMNS = 20

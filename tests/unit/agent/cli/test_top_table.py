@@ -1,12 +1,11 @@
-"""Which columns a width has room for, and how rows fill it."""
+"""How rows fill the columns that a width has room for."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.cli.top_columns import COLUMNS, COLUMNS_OF_SORT, COMMAND, PID, POD, USER, columns_for, command_least
+from agent.cli.top_columns import COMMAND, PID, POD, USER
 from agent.cli.top_load import Load
-from agent.cli.top_rows import SORTS
 from agent.cli.top_sample import NamedProcess
 from agent.cli.top_style import plain
 from agent.cli.top_table import RowTable, TableRow, laid_out
@@ -34,34 +33,6 @@ WHOLE = NamedProcess(
     major_faults_per_second=1.0,
     switches_per_second=1.0,
 )
-BARE = NamedProcess(1, "x", None, None, None, None, None, None)
-
-
-def names(process: NamedProcess, sort: str, width: int | None) -> list[str]:
-    return [column.name for column in columns_for([process], sort, width)]
-
-
-@pytest.mark.parametrize("sort", SORTS)
-@given(width=st.integers(1, 300))
-def test_a_wider_screen_has_no_fewer_columns(sort: str, width: int) -> None:
-    """CPU% and COMMAND are always there; those of the order before all that are not; COMMAND keeps its room."""
-    narrow, wide = names(WHOLE, sort, width), names(WHOLE, sort, width + 40)
-    assert {"cpu", COMMAND} <= set(narrow)
-    assert len(narrow) <= len(wide)
-    if len(narrow) > 4:
-        assert set(COLUMNS_OF_SORT[sort]) <= set(narrow)
-    widest = max(3, len(str(WHOLE.pid)))
-    least = {column.name: column.least for column in COLUMNS} | {PID: widest, COMMAND: command_least(width, sort)}
-    assert len(narrow) == 2 or sum(least[name] + 1 for name in narrow) - 1 <= width
-
-
-def test_the_widest_usual_screen_has_every_column() -> None:
-    """Without an end too; what no process has a value of has no column."""
-    every = [column.name for column in COLUMNS]
-    assert names(WHOLE, "cpu", 220) == names(WHOLE, "cpu", None) == every
-    assert names(BARE, "cpu", 220) == [PID, "cpu", "rss", COMMAND]
-    assert POD not in names(WHOLE, "pod", 220)
-    assert "net" in names(BARE, "net", 80)
 
 
 @pytest.mark.parametrize("command", ["数据库备份 " * 30, "re\u0301sume\u0301 " * 30, "a" * 300, "short", "👩‍💻 x", "\u202eright"])
