@@ -11,13 +11,13 @@ from errno import EACCES, ENOENT, EPERM, ESRCH
 from typing import TypeVar
 
 from agent.model.absence import Absence
-from agent.model.cgroup_path import parse_proc_cgroup, unit_of
 from agent.model.errors import KernelFormatError
 from agent.model.proc_stat import STAT_BYTES_MAX, Stat, parse_comm, parse_stat
 from workers.process.counting import begin, count_interval, count_switches, count_whole, end
-from workers.process.cpu_clock import ClockWatch, has_clocks
+from workers.process.cpu_clock import ClockWatch, cpu_clock_of, has_clocks
 from workers.process.cpu_time import parse_slices
 from workers.process.files import FILES_PER_BEAT, ProcFiles
+from workers.process.placement import Placements
 from workers.process.reclaim import ReclaimWatch
 from workers.process.tracked_process import ProcessIdentity, ProcessIo, Scan, Totals, TrackedProcess
 from workers.process.unit_command import UnitCommand, command_of
@@ -66,11 +66,15 @@ class ProcessTable:
         self._beat = beat
         self._watch = ClockWatch(files.tree, beat=beat, clocks_per_beat=FILES_PER_BEAT)
         self._reclaim = ReclaimWatch(files.tree)
+        self._is_reclaiming = False
+        self._placements = Placements()
         self.processes: dict[str, TrackedProcess] = {}
         self.totals: defaultdict[UnitCommand, Totals] = defaultdict(Totals)
         self.unreadable = 0
         # Processes that refused to be read at the last look.
         self.refused = 0
+        # A process that lives was not followed after the last look: it must be found by listing again.
+        self.has_missed = False
         # Whether clocks say which processes ran; None: not asked yet.
         self.has_clocks: bool | None = None
         self._polled: dict[str, TrackedProcess] = {}
@@ -96,13 +100,22 @@ class ProcessTable:
         if self.has_clocks is None:
             self.has_clocks = self._own_pid is not None and has_clocks(self._files.tree, self._own_pid)
         found = set(names)
-        known = self.processes
+        known = self.processes.keys()
+        return self._look(known - found, found - known, boot_ticks)
+
+    def look_for(self, numbers: range, boot_ticks: int) -> Scan:
+        """As `look`, where only processes with these numbers can be new. Asked only where there are clocks."""
+        times = self._files.tree.read_clocks([cpu_clock_of(number) for number in numbers])
+        living = {str(number) for number, time_ns in zip(numbers, times, strict=True) if time_ns is not None}
+        return self._look((), living - self.processes.keys(), boot_ticks)
+
+    def _look(self, gone: Iterable[str], new: Iterable[str], boot_ticks: int) -> Scan:
+        known, unreadable = self.processes, self.unreadable
         self.refused = 0
         scan = Scan()
-        for name in self._beating(known.keys() - found):
+        for name in self._beating(gone):
             scan.gone.append(self._forget(name))
-        # Before the known ones are read: one that is given up then is met again at the next tick, not twice in this one.
-        new = found - known.keys()
+        # Before the new ones are met: one that is given up here is met again at the next look, not twice in this one.
         for name, clock_ns in self._beating(self._watch.changed()):
             self._read_again(known[name], clock_ns, scan)
         for process in self._beating(list(self._polled.values())):
@@ -112,6 +125,7 @@ class ProcessTable:
                 self._read_again(process, None, scan)
         for name in self._beating(new):
             self._begin_following(name, scan)
+        self.has_missed = self.unreadable > unreadable or bool(scan.lost)
         self._last_boot_ticks = boot_ticks
         self._tick += 1
         return scan
@@ -130,7 +144,9 @@ class ProcessTable:
 
     def _due(self) -> list[TrackedProcess]:
         """The watched processes that are read in this tick whether they ran or not."""
-        step = RECLAIM_ROTATION_TICKS if self._reclaim.has_moved() else ROTATION_TICKS
+        if self._tick % RECLAIM_ROTATION_TICKS == 0:
+            self._is_reclaiming = self._reclaim.has_moved()
+        step = RECLAIM_ROTATION_TICKS if self._is_reclaiming else ROTATION_TICKS
         return [process for turn in self._turns[self._tick % step :: step] for process in turn.values()]
 
     def _beating(self, items: Iterable[ItemT]) -> Iterator[ItemT]:
@@ -305,16 +321,10 @@ class ProcessTable:
     def _place(self, process: TrackedProcess) -> None:
         """Look in which unit the process is, and move its part of the sums when that or its name changed."""
         pod_uid = process.key.pod_uid
-        try:
-            process.cgroup = parse_proc_cgroup(self._files.read(f"{process.name}/cgroup", CGROUP_BYTES_MAX))
-        except OSError:
-            # It is ending: what it did belongs where it was seen last.
-            pass
-        else:
-            unit = None if process.cgroup is None else unit_of(process.cgroup)
-            pod_uid = None if unit is None else unit.uid
-            process.container = None if unit is None else unit.container
-            process.unit_kind = None if unit is None else unit.kind.value
+        # While it is ending there is no text: what it did belongs where it was seen last.
+        with suppress(OSError):
+            text = self._files.read(f"{process.name}/cgroup", CGROUP_BYTES_MAX)
+            process.cgroup, pod_uid, process.container, process.unit_kind = self._placements.of(text)
         key = UnitCommand(pod_uid, command_of(process.comm, is_kernel_thread=process.stat.is_kernel_thread))
         if key != process.key:
             for totals, sign in ((process.totals, -1), (self.totals[key], 1)):

@@ -27,6 +27,7 @@ from workers.process.exits.deaths import Deaths, TickTimes
 from workers.process.exits.watcher import ExitWatcher
 from workers.process.files import ProcFiles, side_read
 from workers.process.largest import LargestUnshown
+from workers.process.pid_sequence import PidSequence
 from workers.process.process_table import ProcessTable
 from workers.process.row import ProcessRows
 from workers.process.scan_row import NO_SOURCE, TickAccount, scan_row, sum_of, wholes_of
@@ -87,7 +88,7 @@ OpenTcp = Callable[[Config, KernelTree, ProcessTable, Callable[[], None]], TcpRe
 
 
 class ProcessProbe(NoRules):
-    """Reads all processes below one proc root. One tick costs one listing and one read per process.
+    """Watches all processes below one proc root.
 
     Without `exits` nobody knows what ended, without `open_tcp` nobody counts bytes of TCP.
     """
@@ -128,6 +129,7 @@ class ProcessProbe(NoRules):
             beat=heartbeat,
             own_pid=os.getpid(),
         )
+        self._sequence = PidSequence(tree)
         self._exits = exits
         self._tcp = None if open_tcp is None else open_tcp(config, tree, self._table, heartbeat)
         limits = Limits(config.of(CAPTURE), min(config.of(TOP_ROWS_LEAST), config.of(TOP_ROWS)), config.of(TOP_ROWS))
@@ -158,10 +160,7 @@ class ProcessProbe(NoRules):
         elapsed_ns = None if self._last_at_ns is None else max(1, now_ns - self._last_at_ns)
         times = TickTimes(wall_ns, now_ns, self._boot_ns(), elapsed_ns)
         boot_ticks = self._table.boot_ticks()
-        names = self._tree.list_names()
-        if self._tick % VISIBILITY_PERIOD_TICKS == 0:
-            self._visibility.check(names)
-        scan = self._table.look([name for name in names if name.isdecimal()], boot_ticks)
+        scan = self._look(boot_ticks)
         self._heartbeat()
         self._visibility.on_refused(self._table.refused, len(self._table.processes) + self._table.refused)
         # After the scan: of every process that was not there any more the record has come by now.
@@ -174,6 +173,21 @@ class ProcessProbe(NoRules):
         self._last_at_ns = now_ns
         self._tick += 1
         return sample
+
+    def _look(self, boot_ticks: int) -> Scan:
+        table = self._table
+        is_checked = self._tick % VISIBILITY_PERIOD_TICKS == 0
+        # What was not followed is not new, so only a listing finds it again.
+        if table.has_clocks:
+            numbers = self._sequence.given(len(table.processes))
+            if numbers is not None and not table.has_missed and not is_checked:
+                return table.look_for(numbers, boot_ticks)
+        names = self._tree.list_names()
+        if is_checked:
+            self._visibility.check(names)
+        listed = [name for name in names if name.isdecimal()]
+        self._sequence.check([name for name in listed if name not in table.processes])
+        return table.look(listed, boot_ticks)
 
     def _rows_of(self, scan: Scan, deaths: Deaths, times: TickTimes) -> Sample:
         """Everything that is made of a tick before the next interval begins."""
