@@ -25,8 +25,9 @@ PER_DOUBLING = 1 << SCALE
 # Values are what a column of whole numbers can hold.
 VALUE_BITS = 63
 VALUE_MAX = (1 << VALUE_BITS) - 1
-# 4 KiB to 1 TiB are 1,792 buckets, 1 us to 1,000 s are 1,914. Of all whole numbers up to 2^63 there are 3,741.
-BUCKETS_MAX = 2_048
+# All whole numbers below 2^63 lie in 3,706 buckets, so a sketch with this limit never collapses. Memory is used for buckets that
+# are not empty: 4 KiB to 1 TiB are 1,792 of them, 1 us to 1,000 s are 1,914.
+BUCKETS_MAX = 4_096
 # Below this a sketch would have to be coarser than SCALE_MIN.
 BUCKETS_LEAST = 8
 # `log2` times 64 is wrong by less than 1e-12; the guess is made too high by more than that, and never too low.
@@ -66,7 +67,8 @@ def relative_error(scale: int) -> float:
 class SketchColumns(Struct, frozen=True):
     """A sketch as columns of a table. `counts` has every bucket from `first_bucket` to the last that is not empty.
 
-    *Range:* without any buckets `first_bucket` is 0. *Absent:* `min` and `max` of a sketch without values.
+    *Range:* without any buckets `first_bucket` is 0; a `sum` above 2^63 - 1 stands as that, the largest number of a column.
+    *Absent:* `min` and `max` of a sketch without values.
     """
 
     scale: int
@@ -259,7 +261,8 @@ class Sketch:
         counts = [get(index, 0) for index in range(first, last + 1)]
         least, most = (self.min, self.max) if self.max >= 0 else (None, None)
         total = self.zero_count + sum(counts)
-        return SketchColumns(self.scale, self.relative_error, self.zero_count, total, self.sum, least, most, first, counts)
+        whole = min(self.sum, VALUE_MAX)
+        return SketchColumns(self.scale, self.relative_error, self.zero_count, total, whole, least, most, first, counts)
 
     @classmethod
     def from_columns(cls, columns: SketchColumns, buckets_max: int = BUCKETS_MAX) -> "Sketch":
@@ -327,6 +330,6 @@ def _problem_of(columns: SketchColumns) -> str:
     least, most = columns.min, columns.max
     if type(least) is not int or type(most) is not int or not 0 <= least <= most <= VALUE_MAX:
         return "its minimum and maximum are not those of values"
-    if not least * columns.count <= columns.sum <= most * columns.count:
+    if not min(least * columns.count, VALUE_MAX) <= columns.sum <= min(most * columns.count, VALUE_MAX):
         return "its sum is not between those of its minimum and maximum"
     return ""

@@ -158,7 +158,7 @@ PROCESS_SKETCH = Table(
         Column("relative_error", _SHARE, "1", "largest relative error of a quantile", "sampler"),
         Column("zero_count", _INT, "1", "values that are 0", "sampler"),
         Column("count", _INT, "1", "values", "sampler"),
-        Column("sum", _INT, "ns or bytes", "their exact sum", "sampler", True),
+        Column("sum", _INT, "ns or bytes", "their exact sum; 2^63 - 1 if it is larger than that", "sampler", True),
         Column("min", _INT, "ns or bytes", "the least", "sampler", True),
         Column("max", _INT, "ns or bytes", "the largest", "sampler", True),
         Column("first_bucket", _INT, "1", "index of the first bucket", "sampler"),

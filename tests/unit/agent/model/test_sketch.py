@@ -14,6 +14,7 @@ from agent.model.sketch import (
     BUCKETS_MAX,
     SCALE,
     SCALE_MIN,
+    VALUE_BITS,
     VALUE_MAX,
     Sketch,
     bucket_of,
@@ -179,6 +180,21 @@ def test_columns_hold_all_of_a_sketch(values: list[int], buckets_max: int) -> No
     columns = sketch.to_columns()
     assert Sketch.from_columns(columns, buckets_max) == sketch
     assert not columns.counts or (columns.counts[0] and columns.counts[-1])
+
+
+def test_a_value_in_each_bucket_that_there_is_collapses_nothing() -> None:
+    """A sketch of the usual limit keeps its error whatever whole numbers it counts."""
+    sketch = sketch_of([min(boundary(index), VALUE_MAX) for index in range(VALUE_BITS * 64)])
+    assert (sketch.scale, len(sketch.buckets)) == (SCALE, 3_706)
+
+
+def test_a_sum_beyond_a_column_is_the_largest_number_of_one() -> None:
+    """The row is as good as any other: read and merged it says the same, with exact counts."""
+    sketch = sketch_of([VALUE_MAX, VALUE_MAX, 5])
+    columns = sketch.to_columns()
+    assert (columns.sum, columns.count, sketch.sum) == (VALUE_MAX, 3, 2 * VALUE_MAX + 5)
+    again = merged([Sketch.from_columns(columns), sketch])
+    assert (again.to_columns().sum, again.count) == (VALUE_MAX, 6)
 
 
 def test_a_collapse_joins_neighbours_and_states_the_larger_error() -> None:

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 
 import pytest
 from fakes.kernel_tree import MemoryTree
+from fakes.row_problem import problem_of_row
 from msgspec import Struct
 
 from agent.model.proc_stat import parse_stat
-from agent.model.sketch import Sketch, SketchColumns
+from agent.model.sketch import VALUE_MAX, Sketch, SketchColumns
 from agent.model.table import Row
 from agent.model.timebase import S
 from workers.process.exits.deaths import Deaths
@@ -163,6 +164,18 @@ def test_unknown_values_are_not_counted_and_are_no_zeros() -> None:
     rows = story.flush()
     assert only(rows, WEB, "cpu").sketch == sketch_of([0])
     assert [each.metric for each in counted(rows)] == ["cpu"]
+
+
+def test_memory_whose_sum_is_beyond_a_column_has_its_row() -> None:
+    """The largest number there is stands for the sum; everything else is exact."""
+    story = Story()
+    story.start(WEB, VALUE_MAX)
+    for _ in range(3):
+        story.tick()
+    rows = story.flush()
+    assert [problem_of_row(PROCESS_SKETCH, row) for row in rows] == [None, None]
+    found = only(rows, WEB, "rss").sketch
+    assert (found.sum, found.count, found.max, found.scale) == (VALUE_MAX, 3, VALUE_MAX, 6)
 
 
 def test_a_process_whose_cpu_is_never_known_has_no_zeros() -> None:
