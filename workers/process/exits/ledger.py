@@ -92,6 +92,8 @@ class Ledger:
         self._died: dict[str, tuple[TrackedProcess, int]] = {}
         # What the records of ended threads miss, by process, and how much of it is estimated.
         self._missing_ns: dict[int, int] = {}
+        # Names of ended first threads, by process: the last thread to end may have given itself another one.
+        self._first_names: dict[int, bytes] = {}
         self._keys: dict[tuple[str | None, bytes, bool], UnitCommand] = {}
         self._children: dict[int, ChildSums] = {}
         # The last tick's dead that were never seen: one may be met now, as a zombie.
@@ -149,7 +151,7 @@ class Ledger:
         owner = group.tgid if group is not None else tgid or pid
         is_death = bool(flags & LAST_OF_GROUP) if version >= VERSION_WITH_TGID else self._is_death(turn, record, group)
         if not is_death:
-            self._note_thread(owner, known_ns - run_ns + estimated_ns)
+            self._note_thread(record, owner, known_ns - run_ns + estimated_ns)
             return
         missing_ns = self._missing_ns.pop(owner, 0) if self._missing_ns else 0
         if group is not None:
@@ -157,6 +159,7 @@ class Ledger:
             estimated_ns += missing_ns
         else:
             total_ns = known_ns + estimated_ns
+        first_name = self._first_names.pop(owner, None) if self._first_names else None
         # Of a process whose first thread did not end last, the record has the life of another thread.
         process = self._tracked(turn, owner, elapsed_us if pid == owner else None)
         if process is not None and process.cpu_ns is not None:
@@ -173,6 +176,8 @@ class Ledger:
         if group is not None or (process is not None and process.reaped_ns):
             sums.is_leaf = False
         if process is None:
+            if first_name is not None:
+                record = record._replace(comm=first_name)
             self._add_unseen(turn, record, owner, (total_ns, estimated_ns), is_whole=group is None)
         else:
             dead = _seen(process, record, turn.moment, (total_ns, estimated_ns), is_whole=group is None)
@@ -210,7 +215,12 @@ class Ledger:
         # A thread has the parent of its process: most likely it was one of those.
         return record.ppid not in turn.threaded_parents
 
-    def _note_thread(self, owner: int, missing_ns: int) -> None:
+    def _note_thread(self, record: ExitRecord, owner: int, missing_ns: int) -> None:
+        if record.pid == owner:
+            if len(self._first_names) >= PROCESSES_WITH_THREADS_MAX:
+                # The record of its last thread was lost.
+                self._first_names.pop(next(iter(self._first_names)))
+            self._first_names[owner] = record.comm
         if owner in self._missing_ns or len(self._missing_ns) < PROCESSES_WITH_THREADS_MAX:
             self._missing_ns[owner] = self._missing_ns.get(owner, 0) + missing_ns
 

@@ -7,7 +7,7 @@ from fakes.dying_world import CLOCK_TICK_NS, POD, TICK_NS, DyingWorld, record, r
 
 from agent.model.timebase import MS, S
 from workers.process.exits.calibration import ExitCalibration
-from workers.process.exits.ledger import NAMES_MAX, Ledger, Moment
+from workers.process.exits.ledger import NAMES_MAX, PROCESSES_WITH_THREADS_MAX, Ledger, Moment
 from workers.process.exits.taskstats_record import GroupTotal
 from workers.process.process_table import Scan
 from workers.process.tracked_process import ProcessIo
@@ -109,6 +109,28 @@ def test_threads_of_living_processes_are_no_deaths() -> None:
     process = tracked(7, threads=3)
     ended = (record(8, tgid=7, flags=0, run_ns=9 * MS), record(7, tgid=7, flags=0, run_ns=MS))
     assert Ledger(ExitCalibration()).settle(Scan(), {"7": process}, records(*ended), NOW) == []
+
+
+def test_a_process_has_the_name_of_its_first_thread_whichever_ends_last() -> None:
+    """A library's thread named itself and was the last to end; the next holder of the number has its own name again."""
+    ledger = Ledger(ExitCalibration())
+    first = record(7, tgid=7, flags=0, comm=b"server".ljust(32, b"\0"))
+    last = record(9, tgid=7, comm=b"allocator_bg".ljust(32, b"\0"))
+    (dead,) = ledger.settle(Scan(), {}, records(first, last, groups={1: GroupTotal(7, 24 * MS, 0, 0)}), NOW)
+    assert dead.key.command == "server"
+    (dead,) = ledger.settle(Scan(), {}, records(record(7, comm=b"job".ljust(32, b"\0"))), NOW)
+    assert dead.key.command == "job"
+
+
+def test_names_of_first_threads_are_bounded() -> None:
+    """Records of last threads that are lost leave no more behind than that."""
+    ledger = Ledger(ExitCalibration())
+    pids = range(10, 12 + PROCESSES_WITH_THREADS_MAX)
+    ledger.settle(Scan(), {}, records(*(record(pid, tgid=pid, flags=0, comm=b"first") for pid in pids)), NOW)
+    ends = (record(pid + 1_000_000, tgid=pid, comm=b"last") for pid in (10, 11, 12))
+    totals = {index: GroupTotal(pid, MS, 0, 0) for index, pid in enumerate((10, 11, 12))}
+    found = ledger.settle(Scan(), {}, records(*ends, groups=totals), NOW)
+    assert [dead.key.command for dead in found] == ["last", "last", "first"]
 
 
 def test_a_process_with_threads_ends_with_the_sum_of_all() -> None:
