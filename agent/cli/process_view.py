@@ -1,12 +1,13 @@
 """What `agentctl top` shows of processes at a moment."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 from agent.cli.call import Call
 from agent.cli.problem import HostProblem
 from agent.cli.remedy import start_remedy
+from agent.cli.top_filter import ProcessFilter, kept_of
 from agent.cli.top_keys import HINT, HINT_ASCII
 from agent.cli.top_problems import head_lines, problems
 from agent.cli.top_render import SORTS, ProcessView, render
@@ -100,14 +101,21 @@ class ProcessTop(Top[Sample]):
         return UnavailableError("top", problem, start_remedy("--state-dir", checkout()))
 
     def document(self) -> object:
-        """The newest tick as JSON."""
+        """The newest tick as JSON: problems and figures of the whole host; processes, sums and deaths that the filter keeps."""
         from msgspec import to_builtins
         from msgspec.structs import replace
 
         sample = self.sample()
-        whole = to_builtins({"problems": self._problems(sample), **to_builtins(replace(sample, before=()))})
+        if self.state.filter:
+            self.names.refresh(time.monotonic())
+        kept = kept_of(sample, ProcessFilter(self.state.filter, self._pod_name(sample), self.names.user))
+        whole = to_builtins({"problems": self._problems(sample), **to_builtins(replace(kept, before=()))})
         del whole["before"]
         return whole if self.moment is None else {**whole, "asked_wall_ns": self.moment.asked_ns}
+
+    def _pod_name(self, sample: Sample) -> Callable[[str], str]:
+        names = self._pod_names(sample)
+        return lambda uid: names.get(uid, uid)
 
     def _problems(self, sample: Sample) -> list[HostProblem]:
         return problems(sample, sample.before, None if self.moment is not None else self.now_wall_ns())

@@ -24,6 +24,7 @@ def top(call: Call) -> int:
     interval_seconds = call.number("--interval", INTERVAL_SECONDS)
     if interval_seconds < INTERVAL_SECONDS_LEAST:
         raise MisuseError("--interval", f"{interval_seconds:g} is not accepted", f"write at least {INTERVAL_SECONDS_LEAST}")
+    _check_document(call)
     shown = _view(call)
     if call.wants_json:
         call.show_json(shown.document())
@@ -39,6 +40,14 @@ def top(call: Call) -> int:
         lines = shown.lines(_columns(call), LINES_UNBOUNDED)
         call.show(line.rstrip() for line in texts(lines, has_colour=_has_colour(call)))
     return 0
+
+
+def _check_document(call: Call) -> None:
+    """*Raises:* MisuseError for what a document cannot have: nothing that is asked for is passed over."""
+    if call.wants_json and call.has("--tree"):
+        raise MisuseError("--tree", "a document has no tree", "leave it out; `ppid` of each process tells its parent")
+    if call.wants_json and call.has("--occupancy") and call.text("--filter"):
+        raise MisuseError("--filter", "the document of --occupancy holds all pods", "leave it out, and choose with jq")
 
 
 def _view(call: Call) -> "ProcessTop | OccupancyTop":

@@ -130,7 +130,7 @@ def columns_for(processes: Sequence[NamedProcess], sort: str, width: int | None)
     columns = [column for column in COLUMNS if column.name in known and (column.name, sort) != (POD, "pod")]
     if width is None:
         return columns
-    wanted = {COMMAND: command_least(width, sort), PID: max(3, len(str(max((process.pid for process in processes), default=0))))}
+    wanted = {COMMAND: command_least(width, sort), PID: _pid_columns(processes)}
     # The columns of the order come right behind those that are always there.
     ranked = sorted(columns, key=lambda column: min(column.rank, 0.5) if column.name in COLUMNS_OF_SORT[sort] else column.rank)
     chosen: set[str] = set()
@@ -141,6 +141,11 @@ def columns_for(processes: Sequence[NamedProcess], sort: str, width: int | None)
             chosen.add(column.name)
             left -= least
     return [column for column in columns if column.name in chosen]
+
+
+def _pid_columns(processes: Sequence[NamedProcess]) -> int:
+    """The columns of the largest pid and of a mark before it."""
+    return max(3, 1 + len(str(max((process.pid for process in processes), default=0))))
 
 
 def _with_values(processes: Sequence[NamedProcess]) -> set[str]:

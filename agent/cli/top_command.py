@@ -31,13 +31,16 @@ def program_name(comm: str | None, line: str | None) -> str:
     return script or (program if program.startswith(comm) else comm)
 
 
-def command_of(comm: str | None, line: str | None) -> str:
+def command_of(comm: str | None, line: str | None, *, is_kernel_thread: bool = False) -> str:
     """The name of the program, and its command line behind it where that does not begin with the name.
 
-    A kernel thread has no command line: its name is in brackets, as in ps.
+    A kernel thread has no command line: its name is in brackets, as in ps. *Absent:* of any other process the name stands alone
+    where the command line was not read, or is not stored.
     """
-    if line is None:
+    if is_kernel_thread:
         return f"[{comm or '?'}]"
+    if line is None:
+        return comm or "?"
     name = program_name(comm, line)
     begin = line.removeprefix("-")
     begins_with_name = begin.startswith(name) and not begin[len(name) : len(name) + 1].isalnum()

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 
-from agent.cli.top_sample import Ended, NamedProcess, Tail
+from msgspec.structs import replace
+
+from agent.cli.top_sample import Ended, NamedProcess, Sample, Tail
 
 
 class ProcessFilter:
@@ -32,3 +34,15 @@ class ProcessFilter:
         if part.pod_uid is not None:
             words += [part.pod_uid, self._pod_name(part.pod_uid)]
         return "\n".join(words).casefold()
+
+
+def kept_of(sample: Sample, kept: ProcessFilter) -> Sample:
+    """The sample with what a filter keeps alone; what is about the host is whole."""
+    if not kept:
+        return sample
+    return replace(
+        sample,
+        processes=tuple(filter(kept.keeps, sample.processes)),
+        tail=tuple(filter(kept.keeps, sample.tail)),
+        ended=tuple(filter(kept.keeps, sample.ended)),
+    )

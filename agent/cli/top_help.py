@@ -39,7 +39,7 @@ def process_help() -> list[Line]:
     return [
         *_page((_SORTS, *_CHOICES, _TREE, *_MOVES), _COLUMNS),
         line_of("The last line sums up all that has no other line: lines add up to the host."),
-        line_of("Coloured processes cause what the head says is wrong."),
+        line_of("! and a colour: the process causes what the head says is wrong."),
     ]
 
 

@@ -134,7 +134,9 @@ def _process_row(process: NamedProcess, view: RowView, begin: str = "", part: Pa
         POD: ABSENT if process.pod_uid is None else view.pod(process.pod_uid),
         COMMAND: begin + text_of(process.command),
     }
-    return TableRow(process if part is None else part, words, style=view.guilty.get(process.pid, ""))
+    return TableRow(
+        process if part is None else part, words, style=view.guilty.get(process.pid, ""), is_guilty=process.pid in view.guilty
+    )
 
 
 def _node_row(node: TreeNode, view: RowView) -> TableRow:

@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from agent.cli.top_command import command_of, program_name
+from agent.model.absence import Absence
 from agent.model.table import Value
 
 PROCESS_TABLE = "process"
@@ -23,6 +24,8 @@ TICK_TABLES = (PROCESS_TABLE, TAIL_TABLE, EXIT_TABLE, SCAN_TABLE)
 HOST_TABLES = (HOST_TABLE, DISK_TABLE, NETWORK_TABLE)
 # How far a tick of the host may be from that of the processes, in the longer of their intervals; the usual one where none is known.
 NEAR_INTERVALS = 1.5
+# What `absent` says of the command line of a kernel thread: it never has one.
+_OF_KERNEL_THREAD = f"command_line:{Absence.KERNEL_THREAD.value}"
 INTERVAL_NS_USUAL = 1_000_000_000
 # What happened so long ago may still matter: a process that was killed for memory, memory that grew.
 BEFORE_NS = 60_000_000_000
@@ -241,9 +244,10 @@ def _start_of(host: Named | None) -> Callable[[int | None], int | None]:
 
 def _process(row: Named, elapsed_ns: int | None, started: Callable[[int | None], int | None]) -> NamedProcess:
     comm, line, start_ticks = _text(row, "comm"), _text(row, "command_line"), _whole(row, "start_ticks")
+    absent = _text(row, "absent")
     return NamedProcess(
         pid=_whole(row, "pid") or 0,
-        command=command_of(comm, line),
+        command=command_of(comm, line, is_kernel_thread=_OF_KERNEL_THREAD in (absent or "")),
         uid=_whole(row, "uid"),
         pod_uid=_text(row, "pod_uid"),
         state=_text(row, "state"),
@@ -269,7 +273,7 @@ def _process(row: Named, elapsed_ns: int | None, started: Callable[[int | None],
         major_faults_per_second=_rate(row, "major_faults", elapsed_ns),
         switches_per_second=_rate(row, "context_switches", elapsed_ns),
         chosen_for=_text(row, "chosen_for"),
-        absent=_text(row, "absent"),
+        absent=absent,
         comm=comm,
     )
 

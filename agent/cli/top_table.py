@@ -9,6 +9,7 @@ from agent.cli.top_columns import (
     COMMAND,
     CPU,
     GAP,
+    PID,
     POD,
     POD_COLUMNS_LEAST,
     USER,
@@ -21,6 +22,7 @@ from agent.cli.top_sample import NamedProcess
 from agent.cli.top_style import SORTED, STRONG, TITLE, Line, Span, cut_line, merged
 from agent.cli.width import cut, display_width, padded
 
+GUILTY_MARK = "!"
 USER_COLUMNS_MAX, POD_COLUMNS_MAX = 8, 30
 
 
@@ -28,6 +30,7 @@ class TableRow(Struct, frozen=True):
     """A row: its figures, and its words by column.
 
     `lead` stands over the empty columns at the beginning, where they have room for it, else before the words of COMMAND.
+    `is_guilty`: it causes a problem, and has a mark at the beginning: not every eye and terminal tells colours apart.
     `has_cpu_only`: what has ended is no process any more, and its other columns are empty.
     """
 
@@ -36,6 +39,7 @@ class TableRow(Struct, frozen=True):
     lead: str = ""
     style: str = ""
     has_cpu_only: bool = False
+    is_guilty: bool = False
 
 
 class RowTable(Struct, frozen=True):
@@ -57,13 +61,15 @@ def laid_out(table: RowTable, width: int | None) -> list[Line]:
     lines = [_line(titles, shown, widths)]
     for row, texts in zip(table.rows, cells, strict=True):
         styles = [row.style or (STRONG if column.name in sorted_by else "") for column in shown]
-        lines.append(_line(list(zip(texts, styles, strict=True)), shown, widths, row.lead))
+        lines.append(_line(list(zip(texts, styles, strict=True)), shown, widths, row.lead, is_guilty=row.is_guilty))
     return lines if width is None else [cut_line(line, width) for line in lines]
 
 
 def _cells(row: TableRow, shown: Sequence[ScreenColumn], at_wall_ns: int) -> list[str]:
     """The texts of a row."""
-    texts = [row.words.get(column.name, "") if column.figure is None else column.figure(row.part, at_wall_ns) for column in shown]
+    # The first column is that of the mark.
+    words = {**row.words, PID: f" {row.words[PID]}"} if PID in row.words else row.words
+    texts = [words.get(column.name, "") if column.figure is None else column.figure(row.part, at_wall_ns) for column in shown]
     if not row.has_cpu_only:
         return texts
     return [text if column.name in (CPU, COMMAND) else "" for column, text in zip(shown, texts, strict=True)]
@@ -96,7 +102,14 @@ def _widths(shown: Sequence[ScreenColumn], cells: Sequence[Sequence[str]], width
     return {**widths, COMMAND: max(1, free)}
 
 
-def _line(cells: Sequence[tuple[str, str]], shown: Sequence[ScreenColumn], widths: Mapping[str, int], lead: str = "") -> Line:
+def _line(
+    cells: Sequence[tuple[str, str]],
+    shown: Sequence[ScreenColumn],
+    widths: Mapping[str, int],
+    lead: str = "",
+    *,
+    is_guilty: bool = False,
+) -> Line:
     """A line of texts with their styles."""
     texts = [text for text, _ in cells]
     empty = next((place for place, text in enumerate(texts) if text), 0)
@@ -111,7 +124,8 @@ def _line(cells: Sequence[tuple[str, str]], shown: Sequence[ScreenColumn], width
     for place in range(begin, len(shown)):
         column, (_, style) = shown[place], cells[place]
         text = cut(texts[place], widths[column.name]) if column.name != COMMAND else texts[place]
-        spans.append(Span(padded(text, widths[column.name], right=column.is_right), style))
+        text = padded(text, widths[column.name], right=column.is_right)
+        spans.append(Span(GUILTY_MARK + text[1:] if is_guilty and column.name == PID else text, style))
         # The titles are one bar.
         spans.append(Span(GAP, TITLE if style == SORTED else style))
     return merged(spans[:-1])

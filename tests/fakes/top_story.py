@@ -38,7 +38,9 @@ class _Story:
             "start_ticks": 100 * 86_400 * 39 + pid,
         }
         named = {"pid": pid, "comm": name, "command_line": line, "cpu_share": cpu, "rss_bytes": rss * MIB}
-        self.put("process", **{**usual, **named, **values})
+        is_kernel_thread = line is None and (pid == 2 or values.get("ppid") == 2)
+        absent = {"absent": "command_line:kernel_thread"} if is_kernel_thread else {}
+        self.put("process", **{**usual, **named, **absent, **values})
 
 
 def _story() -> Sample:

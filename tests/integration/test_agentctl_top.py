@@ -288,6 +288,16 @@ def test_options_choose_what_keys_choose(tmp_path: Path, top: Top) -> None:
     assert "before" not in document
 
 
+def test_a_document_has_what_the_filter_keeps_or_refuses_what_it_cannot_have(tmp_path: Path, top: Top) -> None:
+    """Nothing that is asked for is passed over."""
+    write_segment(tmp_path, "a", head_of("a") + tick(1, 11, 22))
+    found = json.loads(top("--json", "--filter", "task-11")[1])
+    assert [process["pid"] for process in found["processes"]] == [11]
+    assert (found["tail"], found["at_wall_ns"]) == ([], 1)
+    assert [process["pid"] for process in json.loads(top("--json")[1])["processes"]] == [11, 22]
+    assert [top("--json", "--tree")[0], top("--json", "--occupancy", "--filter", "x")[0]] == [64, 64]
+
+
 @pytest.mark.parametrize(
     ("words", "environment", "has_colour"),
     [((), {}, False), (("--color", "always"), {"NO_COLOR": "1"}, True), (("--color", "never"), {}, False)],

@@ -34,15 +34,22 @@ from agent.cli.top_command import command_of, program_name
         ("bash", "bash -c sleep 5", "bash -c sleep 5"),
         ("bash", "bash /dev/fd/3", "bash /dev/fd/3"),
         ("python3", "python3 -m", "python3 -m"),
-        ("kswapd0", None, "[kswapd0]"),
+        # Its command line was not read.
+        ("nginx", None, "nginx"),
         (None, "/bin/x", "x  /bin/x"),
-        (None, None, "[?]"),
+        (None, None, "?"),
         ("python3", "", "python3"),
     ],
 )
 def test_the_name_comes_first(comm: str | None, line: str | None, told: str) -> None:
-    """Programs by their own name, scripts by the script's, processes that named themselves by that, kernel threads in brackets."""
+    """Programs by their own name, scripts by the script's, processes that named themselves by that."""
     assert command_of(comm, line) == told
+
+
+def test_kernel_threads_alone_are_in_brackets() -> None:
+    """A program that ended while it was read is none."""
+    assert command_of("kswapd0", None, is_kernel_thread=True) == "[kswapd0]"
+    assert command_of(None, None, is_kernel_thread=True) == "[?]"
 
 
 def test_a_name_is_known_without_a_command_line() -> None:

@@ -292,16 +292,16 @@ def test_the_column_of_an_order_is_there_and_marked() -> None:
 def test_a_narrow_screen_keeps_who_uses_how_much() -> None:
     """Columns go one by one, CPU% never does."""
     sample = Sample(0, "h", (process(1234567, 63.9, pod="pod-a", rss=1 << 30),), (Tail("pod-b", 9, 1.5, 5 << 20),))
-    titles = {width: Seen(width=width).lines(sample)[3].split() for width in (80, 60, 46, 40, 30, 20)}
+    titles = {width: Seen(width=width).lines(sample)[3].split() for width in (80, 60, 47, 40, 30, 20)}
     assert titles[80] == ["PID", "USER", "POD/UNIT", "PPID", "S", "THR", "CPU%", "RSS", "COMMAND"]
-    assert titles[46] == ["PID", "USER", "S", "THR", "CPU%", "RSS", "COMMAND"]
+    assert titles[47] == ["PID", "USER", "S", "THR", "CPU%", "RSS", "COMMAND"]
     assert titles[40] == ["PID", "S", "CPU%", "RSS", "COMMAND"]
     assert titles[30] == ["PID", "CPU%", "COMMAND"]
     assert titles[20] == ["CPU%", "COMMAND"]
 
 
 def test_the_guilty_are_coloured_and_the_problems_come_first() -> None:
-    """The worst first; where there is no room for all, their number is told."""
+    """The worst first; where there is no room for all, their number is told. A mark says it without colours."""
     problems = tuple(HostProblem(Severity.CRITICAL, "x", f"problem {k}", (Culprit("process", "task-2", 2),)) for k in range(5))
     sample = Sample(0, "h", (process(1, 0.1), process(2, 0.05)), ())
     seen = Seen(problems=problems, height=12)
@@ -309,7 +309,7 @@ def test_the_guilty_are_coloured_and_the_problems_come_first() -> None:
     assert lines[1:3] == ["CRITICAL problem 0", "+3 more, CRITICAL problem 1"]
     (guilty,) = [line for line in seen.screen(sample).lines if "task-2" in plain(line)]
     assert guilty[0].style == CRITICAL
-    assert texts([guilty], has_colour=True)[0].startswith("\x1b[1;31m  2")
+    assert texts([guilty], has_colour=True)[0].startswith("\x1b[1;31m! 2")
 
 
 def test_absent_values_are_neither_zero_nor_summed() -> None:

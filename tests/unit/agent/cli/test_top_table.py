@@ -67,8 +67,8 @@ def test_room_that_commands_do_not_need_goes_to_names() -> None:
     ("width", "begin", "end"),
     [
         (220, "12,000 ended:     ", "  cc1 8,000, sh 3,000, as 1,000"),
-        (60, "12,000 ended:        50.0    ", "  cc1 8,000, sh 3,000…"),
-        (30, "         50.0 12,000 ended:", "…"),
+        (60, "12,000 ended:         50.0    ", "  cc1 8,000, sh 3,00…"),
+        (30, "          50.0 12,000 ended:", "…"),
     ],
 )
 def test_a_lead_goes_where_it_has_room(width: int, begin: str, end: str) -> None:

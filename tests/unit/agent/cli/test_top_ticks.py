@@ -34,7 +34,7 @@ def test_a_tick_is_named_processes_and_tail_of_one_stamp() -> None:
     assert sample is not None
     assert [(process.pid, process.cpu_share, process.pod_uid) for process in sample.processes] == [(1, 0.1, None), (2, None, "p")]
     assert [tail.processes for tail in sample.tail] == [7]
-    assert sample.processes[0].command == "[task-1]"
+    assert sample.processes[0].command == "task-1"
 
 
 @pytest.mark.parametrize("late", ["process_tail", "process_scan"])
