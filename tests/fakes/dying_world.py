@@ -1,4 +1,4 @@
-"""A host in memory whose processes run, sleep, gain threads and die between looks, and the records that its kernel would send."""
+"""A host in memory whose processes run, sleep, gain threads and die between scans, and the records that its kernel would send."""
 
 import random
 
@@ -71,7 +71,7 @@ class DyingWorld:
         self.deaths = 0
 
     def tick(self) -> tuple[Scan, ExitRecords, Moment]:
-        """A second of life, the look at it, and what happens between the look and the records."""
+        """A second of life, the scan, and what happens between the scan and the records."""
         drained = records()
         self._live(drained, steps=40)
         scan = self._look()
@@ -82,7 +82,7 @@ class DyingWorld:
         return scan, drained, moment
 
     def unread_ns(self) -> int:
-        """What those that live have used since the look. Of a zombie nothing is left: its record has come."""
+        """What those that live have used since the scan. Of a zombie nothing is left: its record has come."""
         return sum(
             process.cpu_ns - (self.processes[str(pid)].cpu_ns or 0 if str(pid) in self.processes else 0)
             for pid, process in self.living.items()
@@ -168,7 +168,7 @@ class DyingWorld:
         )  # fmt: skip
 
     def _look(self) -> Scan:
-        """As `ProcessTable.look`: what vanished, and what each living process has used since it was read last."""
+        """As `ProcessTable.scan`: what vanished, and what each living process has used since it was read last."""
         scan = Scan()
         for name in [name for name in self.processes if int(name) not in self.living]:
             scan.gone.append(self.processes.pop(name))

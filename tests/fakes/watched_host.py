@@ -48,10 +48,10 @@ class WatchedHost:
         self.cost_ns = 0
 
     def tick(self) -> Deaths:
-        """One look and its deaths."""
+        """One scan and its deaths."""
         boot_ns, now_ns = time.clock_gettime_ns(time.CLOCK_BOOTTIME), time.monotonic_ns()
         names = [name for name in self._tree.list_names() if name.isdecimal()]
-        scan = self.table.look(names, boot_ns // NS_PER_CLOCK_TICK)
+        scan = self.table.scan(names, boot_ns // NS_PER_CLOCK_TICK)
         elapsed_ns = None if self._last_at_ns is None else now_ns - self._last_at_ns
         before_ns = time.thread_time_ns()
         deaths = self.watcher.settle(scan, self.table, TickTimes(time.time_ns(), now_ns, boot_ns, elapsed_ns))

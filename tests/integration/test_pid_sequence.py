@@ -28,16 +28,16 @@ def test_a_process_that_starts_is_met_without_a_listing_and_one_that_ends_is_gon
     try:
         for _ in range(2):
             assert sequence.given(1 << 20) is None
-        table.look([name for name in tree.list_names() if name.isdecimal()], table.boot_ticks())
+        table.scan([name for name in tree.list_names() if name.isdecimal()], table.boot_ticks())
         assert table.has_clocks
         with subprocess.Popen(["sleep", "60"]) as child:
             numbers = sequence.given(1 << 20)
             # Where the numbers have just begun again everything is listed.
             assert numbers is None or child.pid in numbers
-            scan = table.look_for(numbers or range(child.pid, child.pid + 1), table.boot_ticks())
+            scan = table.scan_numbers(numbers or range(child.pid, child.pid + 1), table.boot_ticks())
             assert child.pid in [process.pid for process in scan.started]
             table.end_interval(scan)
             child.kill()
-        assert child.pid in [process.pid for process in table.look_for(range(0), table.boot_ticks()).gone]
+        assert child.pid in [process.pid for process in table.scan_numbers(range(0), table.boot_ticks()).gone]
     finally:
         files.close()

@@ -36,7 +36,7 @@ class MetricChoice(Struct, frozen=True):
 class ProcessChoice(Struct):
     """The processes with a row, each with the metrics that chose it, in the order of the rows."""
 
-    words: dict[TrackedProcess, str]
+    chosen_for: dict[TrackedProcess, str]
     cpu: MetricChoice
     rss: MetricChoice
     io: MetricChoice
@@ -147,15 +147,15 @@ class Chooser:
         by_io = self._io.choose(
             [process for process in scan.io_read if interval_io(process)], wholes.living_io_bytes, wholes.io_bytes, alive
         )
-        words: dict[TrackedProcess, str] = dict.fromkeys(by_cpu, self._cpu.word)
+        chosen_for: dict[TrackedProcess, str] = dict.fromkeys(by_cpu, self._cpu.word)
         for word, chosen in ((self._rss.word, by_rss), (self._io.word, by_io), ("threads", self._by_threads(processes))):
             for process in chosen:
-                words[process] = f"{words[process]},{word}" if process in words else word
+                chosen_for[process] = f"{chosen_for[process]},{word}" if process in chosen_for else word
         return ProcessChoice(
-            words,
-            self._cpu.result(len(by_cpu), words, wholes.cpu_ns),
-            self._rss.result(len(by_rss), words, wholes.rss_bytes),
-            self._io.result(len(by_io), words, wholes.io_bytes),
+            chosen_for,
+            self._cpu.result(len(by_cpu), chosen_for, wholes.cpu_ns),
+            self._rss.result(len(by_rss), chosen_for, wholes.rss_bytes),
+            self._io.result(len(by_io), chosen_for, wholes.io_bytes),
         )
 
     def _by_rss(

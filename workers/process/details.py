@@ -62,7 +62,7 @@ class Details:
 
     def read(self, winners: Sequence[TrackedProcess], now_ns: int) -> None:
         """Who the processes with a row are, and their proportional memory."""
-        self._identities.tell(winners, now_ns)
+        self._identities.read(winners, now_ns)
         self._pss.read(winners, now_ns)
 
     def stats(self) -> dict[str, Any]:

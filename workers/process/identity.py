@@ -40,20 +40,20 @@ class IdentityReader:
         self._cpu_ns = cpu_ns
         self.unanswered = 0
 
-    def tell(self, processes: Sequence[TrackedProcess], now_ns: int) -> None:
+    def read(self, processes: Sequence[TrackedProcess], now_ns: int) -> None:
         """Read what is older than a second, or was read under another name; afterwards each one has its identity."""
         due: list[tuple[TrackedProcess, ProcessIdentity]] = []
         for process in processes:
             known = process.identity = process.identity or ProcessIdentity()
             if (
                 known.at_ns is None
-                or known.told_for != process.comm
-                or (now_ns - known.at_ns >= BELIEVED_NS and known.told_at != process.ran_at)
+                or known.read_as != process.comm
+                or (now_ns - known.at_ns >= BELIEVED_NS and known.ran_at != process.ran_at)
             ):
-                known.at_ns, known.told_for, known.told_at = now_ns, process.comm, process.ran_at
+                known.at_ns, known.read_as, known.ran_at = now_ns, process.comm, process.ran_at
                 known.uid = self._read_owner(process)
                 due.append((process, known))
-        self._tell_command_lines([(process, known) for process, known in due if self._has_command_line(process, known)])
+        self._read_command_lines([(process, known) for process, known in due if self._has_command_line(process, known)])
 
     def _has_command_line(self, process: TrackedProcess, known: ProcessIdentity) -> bool:
         """Whether it is to be read; where not, the reason stands already."""
@@ -68,7 +68,7 @@ class IdentityReader:
             known.why_no_command_line = Absence.VANISHED.value
         return False
 
-    def _tell_command_lines(self, due: list[tuple[TrackedProcess, ProcessIdentity]]) -> None:
+    def _read_command_lines(self, due: list[tuple[TrackedProcess, ProcessIdentity]]) -> None:
         count = self._breaker.begin_tick(len(due))
         for _, known in due[count:]:
             known.forget(Absence.BREAKER_OPEN.value)

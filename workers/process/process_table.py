@@ -41,7 +41,7 @@ class ProcessTable:
     """All processes below one proc root.
 
     A process is watched by its CPU clock, and read when it ran. Where there are no clocks it is polled: its `stat` is read at every
-    look. `own_pid` is this process's number, by which the table finds out whether clocks belong to this root; None: they do not.
+    scan. `own_pid` is this process's number, by which the table finds out whether clocks belong to this root; None: they do not.
 
     `boot_ns` is the clock from which the kernel takes the starts of processes, CLOCK_BOOTTIME. `/proc/uptime` is not it
     where LXCFS shows a container's own, and is missing from a mount with `subset=pid`. `beat` is called every few hundred
@@ -71,9 +71,9 @@ class ProcessTable:
         self.processes: dict[str, TrackedProcess] = {}
         self.totals: defaultdict[UnitCommand, Totals] = defaultdict(Totals)
         self.unreadable = 0
-        # Processes that refused to be read at the last look.
+        # Processes that refused to be read at the last scan.
         self.refused = 0
-        # A process that lives was not followed after the last look: it must be found by listing again.
+        # A process that lives was not followed after the last scan: it must be found by listing again.
         self.has_missed = False
         # Whether clocks say which processes ran; None: not asked yet.
         self.has_clocks: bool | None = None
@@ -92,30 +92,30 @@ class ProcessTable:
         """The time since boot as starts are counted."""
         return self._boot_ns() // self._ns_per_tick
 
-    def look(self, names: Iterable[str], boot_ticks: int) -> Scan:
+    def scan(self, names: Iterable[str], boot_ticks: int) -> Scan:
         """Bring every process up to date.
 
-        `boot_ticks` is the time at which the listing of the names began: a process that starts meanwhile belongs to the next look.
+        `boot_ticks` is the time at which the listing of the names began: a process that starts meanwhile belongs to the next scan.
         """
         if self.has_clocks is None:
             self.has_clocks = self._own_pid is not None and has_clocks(self._files.tree, self._own_pid)
         found = set(names)
         known = self.processes.keys()
-        return self._look(known - found, found - known, boot_ticks)
+        return self._scan(known - found, found - known, boot_ticks)
 
-    def look_for(self, numbers: range, boot_ticks: int) -> Scan:
-        """As `look`, where only processes with these numbers can be new. Asked only where there are clocks."""
+    def scan_numbers(self, numbers: range, boot_ticks: int) -> Scan:
+        """As `scan`, where only processes with these numbers can be new. Asked only where there are clocks."""
         times = self._files.tree.read_clocks([cpu_clock_of(number) for number in numbers])
         living = {str(number) for number, time_ns in zip(numbers, times, strict=True) if time_ns is not None}
-        return self._look((), living - self.processes.keys(), boot_ticks)
+        return self._scan((), living - self.processes.keys(), boot_ticks)
 
-    def _look(self, gone: Iterable[str], new: Iterable[str], boot_ticks: int) -> Scan:
+    def _scan(self, gone: Iterable[str], new: Iterable[str], boot_ticks: int) -> Scan:
         known, unreadable = self.processes, self.unreadable
         self.refused = 0
         scan = Scan()
         for name in self._beating(gone):
             scan.gone.append(self._forget(name))
-        # Before the new ones are met: one that is given up here is met again at the next look, not twice in this one.
+        # Before the new ones are met: one that is given up here is met again at the next scan, not twice in this one.
         for name, clock_ns in self._beating(self._watch.changed()):
             self._read_again(known[name], clock_ns, scan)
         for process in self._beating(list(self._polled.values())):

@@ -20,11 +20,11 @@ class ProcessRows:
     def __init__(self) -> None:
         self._idle: dict[TrackedProcess, tuple[tuple[object, ...], Row]] = {}
 
-    def make(self, words: Mapping[TrackedProcess, str], times: TickTimes, beat: Callable[[], None]) -> list[Row]:
-        """One row for each process, in this order; `words` say what chose it."""
+    def make(self, reasons: Mapping[TrackedProcess, str], times: TickTimes, beat: Callable[[], None]) -> list[Row]:
+        """One row for each process, in this order; `reasons` say what chose it."""
         known, self._idle = self._idle, {}
         rows: list[Row] = []
-        for number, (process, chosen_for) in enumerate(words.items(), start=1):
+        for number, (process, chosen_for) in enumerate(reasons.items(), start=1):
             signature = _signature(process, chosen_for)
             last = known.get(process)
             values = last[1] if last is not None and last[0] == signature else _values(process, chosen_for, times)
@@ -37,15 +37,10 @@ class ProcessRows:
         return rows
 
 
-def process_row(process: TrackedProcess, chosen_for: str, times: TickTimes) -> Row:
-    """One row of `process`; what is not known is null, and `absent` says why."""
-    return (times.wall_ns, *_values(process, chosen_for, times))
-
-
 def _signature(process: TrackedProcess, chosen_for: str) -> tuple[object, ...]:
     """Everything that a row is made of, but for the length of the tick."""
     known, io = process.identity, process.io
-    assert known is not None, "rows are made of processes that were told"
+    assert known is not None, "rows are made of processes with an identity"
     return (
         process.stat, process.comm, process.interval_cpu_ns, process.why_no_cpu, process.rss_bytes, process.why_no_rss,
         process.key, process.cgroup, chosen_for,
@@ -59,7 +54,7 @@ def _signature(process: TrackedProcess, chosen_for: str) -> tuple[object, ...]:
 def _values(process: TrackedProcess, chosen_for: str, times: TickTimes) -> Row:
     """A row behind its timestamp."""
     stat, known, io = process.stat, process.identity, process.io
-    assert known is not None, "rows are made of processes that were told"
+    assert known is not None, "rows are made of processes with an identity"
     cpu_ns: int | None = process.interval_cpu_ns
     user_ns, system_ns = process.interval_user_ns, process.interval_system_ns
     share: float | None = None

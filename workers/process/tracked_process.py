@@ -1,4 +1,4 @@
-"""What is remembered of one process between ticks, what one look at all of them gives, and the sums they are part of. PURE."""
+"""What is remembered of one process between ticks, what one scan of all of them gives, and the sums they are part of. PURE."""
 
 from msgspec import Struct
 
@@ -8,12 +8,12 @@ from workers.process.unit_command import UnitCommand
 
 
 class ProcessIdentity(Struct):
-    """Who a process is: what only rows show. `told_for` is the name under which it was read, `at_ns` when."""
+    """Who a process is: what only rows show. `read_as` is the name under which it was read, `at_ns` when."""
 
     at_ns: int | None = None
-    told_for: str = ""
-    # The look at which the process had run last when this was read; what did not run since then is still the same.
-    told_at: int = -1
+    read_as: str = ""
+    # The scan at which the process had run last when this was read; what did not run since then is still the same.
+    ran_at: int = -1
     uid: int | None = None
     command_line: str | None = None
     why_no_command_line: str | None = None
@@ -23,7 +23,7 @@ class ProcessIdentity(Struct):
     def forget(self, why: str) -> None:
         """The command line cannot be had; it is asked for again whether the process runs or not."""
         self.digest = self.command_line = None
-        self.why_no_command_line, self.told_at = why, -1
+        self.why_no_command_line, self.ran_at = why, -1
 
 
 class ProcessIo(Struct):
@@ -132,7 +132,7 @@ class TrackedProcess(Struct, eq=False):
     identity: ProcessIdentity | None = None
     # Its exit record was counted: what still comes of it is not counted again.
     has_died: bool = False
-    # The numbers of the looks at which it ran last (polled: may have run), and was read last.
+    # The numbers of the scans at which it ran last (polled: may have run), and was read last.
     ran_at: int = -1
     read_at: int = -1
     # What the sketches remember of it.
@@ -155,13 +155,13 @@ class TrackedProcess(Struct, eq=False):
 
 
 class Scan(Struct):
-    """What one look at all processes found; no process is twice in one list."""
+    """What one scan found; no process is twice in one list."""
 
     # Those that ran, and those whose CPU of the interval is not known.
     active: list[TrackedProcess] = []
     # Those that were read: memory, name and unit may be others than before. The active ones are among them.
     touched: list[TrackedProcess] = []
-    # Those that began since the last look.
+    # Those that began since the last scan.
     started: list[TrackedProcess] = []
     # Those that are not there any more, as they were seen last.
     gone: list[TrackedProcess] = []

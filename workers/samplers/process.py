@@ -160,7 +160,7 @@ class ProcessProbe(NoRules):
         elapsed_ns = None if self._last_at_ns is None else max(1, now_ns - self._last_at_ns)
         times = TickTimes(wall_ns, now_ns, self._boot_ns(), elapsed_ns)
         boot_ticks = self._table.boot_ticks()
-        scan = self._look(boot_ticks)
+        scan = self._scan(boot_ticks)
         self._heartbeat()
         self._visibility.on_refused(self._table.refused, len(self._table.processes) + self._table.refused)
         # After the scan: of every process that was not there any more the record has come by now.
@@ -174,20 +174,20 @@ class ProcessProbe(NoRules):
         self._tick += 1
         return sample
 
-    def _look(self, boot_ticks: int) -> Scan:
+    def _scan(self, boot_ticks: int) -> Scan:
         table = self._table
         is_checked = self._tick % VISIBILITY_PERIOD_TICKS == 0
         # What was not followed is not new, so only a listing finds it again.
         if table.has_clocks:
             numbers = self._sequence.given(len(table.processes))
             if numbers is not None and not table.has_missed and not is_checked:
-                return table.look_for(numbers, boot_ticks)
+                return table.scan_numbers(numbers, boot_ticks)
         names = self._tree.list_names()
         if is_checked:
             self._visibility.check(names)
         listed = [name for name in names if name.isdecimal()]
         self._sequence.check([name for name in listed if name not in table.processes])
-        return table.look(listed, boot_ticks)
+        return table.scan(listed, boot_ticks)
 
     def _rows_of(self, scan: Scan, deaths: Deaths, times: TickTimes) -> Sample:
         """Everything that is made of a tick before the next interval begins."""
@@ -198,11 +198,11 @@ class ProcessProbe(NoRules):
         choice = self._last_choice = self._chooser.choose(processes, scan, wholes_of(living, deaths))
         self._conditions.tell("capture_below_target", self._capture.sentence(choice, deaths))
         self._heartbeat()
-        self._stage("tcp", lambda: self._read_tcp(choice.words, scan, times), None)
-        self._stage("details", lambda: self._details.read(list(choice.words), times.now_ns), None)
-        rows = self._rows.make(choice.words, times, self._heartbeat)
-        largest = self._largest.find(processes, scan, choice.words)
-        parts = tail_parts(self._table.totals, choice.words, largest)
+        self._stage("tcp", lambda: self._read_tcp(choice.chosen_for, scan, times), None)
+        self._stage("details", lambda: self._details.read(list(choice.chosen_for), times.now_ns), None)
+        rows = self._rows.make(choice.chosen_for, times, self._heartbeat)
+        largest = self._largest.find(processes, scan, choice.chosen_for)
+        parts = tail_parts(self._table.totals, choice.chosen_for, largest)
         self._heartbeat()
         unreadable, self._unreadable_before = self._table.unreadable - self._unreadable_before, self._table.unreadable
         account = TickAccount(living, deaths, choice, len(scan.started), unreadable, self._details.io_unreadable)
@@ -222,15 +222,15 @@ class ProcessProbe(NoRules):
         if self._exits is not None:
             self._exits.catch_up(now_ns)
 
-    def _read_tcp(self, words: dict[TrackedProcess, str], scan: Scan, times: TickTimes) -> None:
+    def _read_tcp(self, chosen_for: dict[TrackedProcess, str], scan: Scan, times: TickTimes) -> None:
         """Processes that moved much over TCP have a row too."""
-        winners = list(words)
+        winners = list(chosen_for)
         for process in winners:
             # Until it is read, which may fail.
             process.tcp_sent = process.tcp_received = None
             process.why_no_tcp = (Absence.SWITCHED_OFF if self._tcp is None else Absence.UNREADABLE).value
         if self._tcp is not None:
-            words |= dict.fromkeys(self._tcp.read(winners, scan.active, times.elapsed_ns), "tcp")
+            chosen_for |= dict.fromkeys(self._tcp.read(winners, scan.active, times.elapsed_ns), "tcp")
 
     def _stage(self, name: str, work: Callable[[], T], otherwise: T) -> T:
         """A part of the tick that the others do not need: an error in it costs its values alone, and is announced."""

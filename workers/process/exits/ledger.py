@@ -1,6 +1,6 @@
 """Settles exit records with what was seen of their processes: each death is counted once, with the CPU since its last sample. PURE.
 
-Records come after the look at all processes, and the kernel sends a record before the process leaves /proc, so every process that
+Records come after the scan, and the kernel sends a record before the process leaves /proc, so every process that
 has vanished has its record, except one that was lost. A record says that its process is dead when it is of the last thread.
 """
 
@@ -88,7 +88,7 @@ class Ledger:
     def __init__(self, calibration: ExitCalibration, beat: Callable[[], None] = lambda: None) -> None:
         self._calibration = calibration
         self._beat = beat
-        # Counted, and still listed, with the look that read them last: zombies, and those that died after it.
+        # Counted, and still listed, with the scan that read them last: zombies, and those that died after it.
         self._died: dict[str, tuple[TrackedProcess, int]] = {}
         # What the records of ended threads miss, by process, and how much of it is estimated.
         self._missing_ns: dict[int, int] = {}
@@ -189,7 +189,7 @@ class Ledger:
     def _held(
         self, process: TrackedProcess, record: ExitRecord, group: GroupTotal | None, cpu: tuple[int, int], moment: Moment
     ) -> tuple[int, int]:
-        """Total and estimate; a process that is known until the last look can have missed only so much since."""
+        """Total and estimate; a process that is known until the last scan can have missed only so much since."""
         total_ns, estimated_ns = cpu
         tail_ns = self._calibration.tail_ns
         if group is None:

@@ -90,7 +90,7 @@ def lost_remainders(
 
 
 def vanished(scan: Scan) -> list[DeadProcess]:
-    """The deaths that a look at all processes shows by itself."""
+    """The deaths that a scan shows by itself."""
     reason = Absence.UNSUPPORTED.value
     return [DeadProcess(None, 0, process.key, SEEN, process, None, None, None, reason) for process in scan.gone]
 

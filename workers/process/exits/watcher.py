@@ -38,7 +38,7 @@ class Openers(Struct, frozen=True):
 
 
 class ExitWatcher:
-    """The deaths of each tick. `settle` comes after `ProcessTable.look` and before `end_interval`."""
+    """The deaths of each tick. `settle` comes after `ProcessTable.scan` and before `end_interval`."""
 
     def __init__(
         self,

@@ -37,7 +37,7 @@ def test_a_row_says_what_chose_it() -> None:
         sleeping(5, rss_bytes=5),
     ]
     choice = _choose(Chooser(LIMITS, _always), processes)
-    assert {process.pid: word for process, word in choice.words.items()} == {1: "cpu", 2: "rss", 3: "io", 4: "threads"}
+    assert {process.pid: word for process, word in choice.chosen_for.items()} == {1: "cpu", 2: "rss", 3: "io", 4: "threads"}
     assert (choice.cpu.rows, choice.rss.rows, choice.io.rows) == (1, 1, 1)
     assert (choice.cpu.capture, choice.io.capture) == (1.0, 1.0)
     assert choice.rss.capture == 100_013 / 100_018
@@ -73,22 +73,22 @@ def test_of_several_with_as_many_threads_one_stays() -> None:
     """A row that changes from tick to tick helps nobody."""
     chooser = Chooser(LIMITS, _always)
     processes = [sleeping(pid, threads=500) for pid in (1, 2, 3)]
-    first = [process.pid for process, word in _choose(chooser, processes).words.items() if "threads" in word]
+    first = [process.pid for process, word in _choose(chooser, processes).chosen_for.items() if "threads" in word]
     processes.reverse()
-    assert [process.pid for process, word in _choose(chooser, processes).words.items() if "threads" in word] == first
+    assert [process.pid for process, word in _choose(chooser, processes).chosen_for.items() if "threads" in word] == first
     for process in processes:
         process.threads = MANY_THREADS - 1
-    assert not any("threads" in word for word in _choose(chooser, processes).words.values())
+    assert not any("threads" in word for word in _choose(chooser, processes).chosen_for.values())
 
 
 def test_without_anything_to_measure_there_is_no_ratio() -> None:
     """A host at rest, and one that shows nothing."""
     choice = _choose(Chooser(LIMITS, _always), [])
-    assert (choice.words, choice.cpu.capture, choice.rss.capture, choice.io.capture) == ({}, None, None, None)
+    assert (choice.chosen_for, choice.cpu.capture, choice.rss.capture, choice.io.capture) == ({}, None, None, None)
 
 
 def test_looking_at_few_processes_chooses_what_looking_at_all_would() -> None:
-    """Memory grows and shrinks, processes come and go; only those that were read are looked at between two full looks."""
+    """Memory grows and shrinks, processes come and go; only those that were read are looked at between two full scans."""
     drawn = Random(5)
     living = [sleeping(pid, rss_bytes=drawn.randrange(1000)) for pid in range(200)]
     gone: set[TrackedProcess] = set()
@@ -105,5 +105,5 @@ def test_looking_at_few_processes_chooses_what_looking_at_all_would() -> None:
             touched.append(new)
         choice = chooser.choose(living, Scan(touched=[p for p in touched if p not in gone]), _wholes(living))
         best = sum(sorted((process.rss_bytes for process in living), reverse=True)[:5])
-        assert not gone & set(choice.words)
+        assert not gone & set(choice.chosen_for)
         assert 0.75 * best - 1 <= choice.rss.held <= best

@@ -7,8 +7,9 @@ from fakes.sleeping import sleeping
 
 from agent.model.absence import Absence
 from agent.model.row_check import check_of
+from agent.model.table import Row
 from workers.process.exits.deaths import TickTimes
-from workers.process.row import ROWS_PER_BEAT, ProcessRows, process_row
+from workers.process.row import ROWS_PER_BEAT, ProcessRows
 from workers.process.schema import PROCESS
 from workers.process.tracked_process import ProcessIdentity, ProcessIo, TrackedProcess
 from workers.process.unit_command import UnitCommand
@@ -17,8 +18,14 @@ TIMES = TickTimes(10**18, 5 * 10**9, 6 * 10**9, 2 * 10**9)
 LATER = TickTimes(10**18 + 7, 6 * 10**9, 7 * 10**9, 10**9)
 
 
+def _made(process: TrackedProcess, chosen_for: str, times: TickTimes) -> Row:
+    """The row that is made where nothing is known of the last tick."""
+    (row,) = ProcessRows().make({process: chosen_for}, times, lambda: None)
+    return row
+
+
 def _record(process: TrackedProcess, times: TickTimes = TIMES) -> dict[str, Any]:
-    row = process_row(process, "cpu", times)
+    row = _made(process, "cpu", times)
     assert check_of(PROCESS).problem(row) is None
     return dict(zip(PROCESS.column_names, row, strict=True))
 
@@ -93,8 +100,8 @@ def test_a_row_that_is_kept_is_the_row_that_would_be_made(change: dict[str, Any]
     for name, value in change.items():
         setattr(process, name, value)
     for times in (LATER, TIMES):
-        assert rows.make({process: "rss"}, times, lambda: None) == [process_row(process, "rss", times)]
-    assert rows.make({process: "cpu"}, LATER, lambda: None) == [process_row(process, "cpu", LATER)]
+        assert rows.make({process: "rss"}, times, lambda: None) == [_made(process, "rss", times)]
+    assert rows.make({process: "cpu"}, LATER, lambda: None) == [_made(process, "cpu", LATER)]
 
 
 def test_many_rows_beat() -> None:

@@ -32,7 +32,7 @@ class Story:
 
     def __init__(self, windows: SketchWindows | None = None) -> None:
         self.windows = windows or SketchWindows()
-        # It reads nothing: no look is taken.
+        # It reads nothing: there is no scan.
         self.table = ProcessTable(
             ProcFiles(MemoryTree(), lambda: None), boot_ns=lambda: 0, ns_per_tick=1, page_bytes=PAGE, beat=lambda: None
         )

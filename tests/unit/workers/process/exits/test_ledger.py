@@ -74,7 +74,7 @@ def test_a_suspended_host_makes_no_record_too_young() -> None:
 
 
 def test_a_zombie_that_stays_is_counted_once_and_its_last_reading_not_again() -> None:
-    """It ended after the look; what the next look reads of it has been counted."""
+    """It ended after the scan; what the next scan reads of it has been counted."""
     process = tracked(7, cpu_ns=40 * MS, start_ns=50 * S)
     ledger = Ledger(ExitCalibration())
     (dead,) = ledger.settle(
@@ -195,7 +195,7 @@ def test_names_are_foreign_and_kernel_threads_are_summed_by_family() -> None:
 
 
 def test_input_and_output_are_those_since_the_last_sample() -> None:
-    """Whole where the process began since the last look; unknown where it was never read."""
+    """Whole where the process began since the last scan; unknown where it was never read."""
     known, young, old = tracked(5), tracked(6, start_ns=99 * S), tracked(7)
     known.io = ProcessIo(1_000, 5_000)
     long_us = ALL + 10_000_000
