@@ -21,10 +21,13 @@ _DATAGRAM_BYTES = 4096
 
 
 class ConnectorListener:
-    """Receives exit events. *Raises:* OSError where the kernel has no process connector, or not for this user or namespace."""
+    """Receives exit events. Without a `connection` one is made.
 
-    def __init__(self, *, buffer_bytes: int, may_filter: bool = True) -> None:
-        self._socket = NetlinkSocket(NETLINK_CONNECTOR, groups=GROUP, buffer_bytes=buffer_bytes)
+    *Raises:* OSError where the kernel has no process connector, or not for this user or namespace.
+    """
+
+    def __init__(self, *, buffer_bytes: int, may_filter: bool = True, connection: NetlinkSocket | None = None) -> None:
+        self._socket = connection or NetlinkSocket(NETLINK_CONNECTOR, groups=GROUP, buffer_bytes=buffer_bytes)
         try:
             if not self._is_accepted():
                 # In a pid or user namespace of its own an order is ignored.

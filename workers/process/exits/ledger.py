@@ -14,7 +14,7 @@ from agent.model.foreign import readable
 from agent.model.timebase import MS
 from workers.process.exits.calibration import STALE_NS_MAX, STALE_SLEPT_NS_MAX, ChildSums, ExitCalibration
 from workers.process.exits.connector_event import ConnectorExit
-from workers.process.exits.taskstats_record import LAST_OF_GROUP, VERSION_WITH_TGID, ExitRecord, ExitRecords, GroupTotal
+from workers.process.exits.taskstats_record import FORKED, LAST_OF_GROUP, VERSION_WITH_TGID, ExitRecord, ExitRecords, GroupTotal
 from workers.process.process_table import Scan, TrackedProcess
 from workers.process.unit_command import UnitCommand, command_of
 
@@ -209,6 +209,9 @@ class Ledger:
         if process is not None:
             # The first thread of a process that goes on, or a process of one thread.
             return (process.stat.threads or 0) <= 1
+        if record.exit_code or record.flags & FORKED:
+            # The kernel gives both of a first thread alone.
+            return True
         if turn.threaded_parents is None:
             threaded = (each for each in turn.processes.values() if (each.stat.threads or 0) > 1)
             turn.threaded_parents = {each.stat.ppid for each in threaded}

@@ -6,7 +6,7 @@
 from collections.abc import Callable
 from errno import ENOBUFS, EPROTO
 
-from workers.framework.netlink import DatagramSlots, family_id, generic_socket
+from workers.framework.netlink import DatagramSlots, NetlinkSocket, family_id, generic_socket
 from workers.framework.netlink_message import pack_attribute, pack_generic, pack_uint32
 from workers.process.exits.taskstats_record import (
     ASK_TGID,
@@ -56,9 +56,9 @@ class TaskstatsClient:
 class TaskstatsListener:
     """Receives the exit record of every thread of the host, on all CPUs that there can be. *Raises:* OSError where it cannot."""
 
-    def __init__(self, cpus: str, *, buffer_bytes: int) -> None:
-        """`cpus` is the kernel's list of possible CPUs, such as `0-63`."""
-        self._socket = generic_socket(buffer_bytes=buffer_bytes)
+    def __init__(self, cpus: str, *, buffer_bytes: int, connection: NetlinkSocket | None = None) -> None:
+        """`cpus` is the kernel's list of possible CPUs, such as `0-63`; without a `connection` one is made."""
+        self._socket = connection or generic_socket(buffer_bytes=buffer_bytes)
         try:
             self._family = family_id(self._socket, FAMILY)
             order = pack_generic(COMMAND_GET, pack_attribute(REGISTER_CPUMASK, cpus.encode() + b"\0"))

@@ -15,8 +15,8 @@ FAMILY = "TASKSTATS"
 COMMAND_GET = 1
 ASK_TGID, REGISTER_CPUMASK = 2, 3
 _PID, _TGID, _STATS, _OF_PID, _OF_TGID = 1, 2, 3, 4, 5
-# linux/acct.h: the last thread of its process (version 12 and later).
-LAST_OF_GROUP = 0x20
+# linux/acct.h: a first thread that was forked and ran no other program; the last thread of its process (version 12 and later).
+FORKED, LAST_OF_GROUP = 0x01, 0x20
 # From this version on a record names its process.
 VERSION_WITH_TGID = 12
 _VERSION = Struct("=H")

@@ -8,7 +8,7 @@ from fakes.dying_world import CLOCK_TICK_NS, POD, TICK_NS, DyingWorld, record, r
 from agent.model.timebase import MS, S
 from workers.process.exits.calibration import ExitCalibration
 from workers.process.exits.ledger import NAMES_MAX, PROCESSES_WITH_THREADS_MAX, Ledger, Moment
-from workers.process.exits.taskstats_record import GroupTotal
+from workers.process.exits.taskstats_record import FORKED, ExitRecord, GroupTotal
 from workers.process.process_table import Scan
 from workers.process.tracked_process import ProcessIo
 from workers.process.unit_command import UnitCommand
@@ -257,3 +257,15 @@ def test_records_that_were_unpacked_fast_are_plain_tuples() -> None:
     plain = tuple(record(7, exit_code=9, sleeps=3, run_ns=2 * MS, elapsed_us=ALL + 10_000_000))
     (dead,) = Ledger(ExitCalibration()).settle(Scan(gone=[process]), {}, records(plain), NOW)  # type: ignore[arg-type]  # as drained
     assert dead.process is process
+
+
+def test_before_version_12_what_failed_or_was_forked_is_a_process_beside_threads() -> None:
+    """The kernel gives an exit code and the mark of a fork to first threads alone; without either it may be a thread."""
+    sibling = tracked(3, threads=2, ppid=1)
+    ended = [
+        record(7, version=10, tgid=0, flags=0, exit_code=1 << 8),
+        record(8, version=10, tgid=0, flags=FORKED),
+        record(9, version=10, tgid=0, flags=0),
+    ]
+    dead = Ledger(ExitCalibration()).settle(Scan(), {"3": sibling}, records(*ended), NOW)
+    assert [each.record.pid for each in dead if isinstance(each.record, ExitRecord)] == [7, 8]
