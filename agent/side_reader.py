@@ -65,13 +65,16 @@ class SideReader(Generic[T]):
     def read_all(self, asks: Sequence[tuple[Hashable, str]]) -> dict[Hashable, T | OSError | Unanswered]:
         """The answer to each of `(key, path)`, by key; keys are unique, and one that is stuck is not asked again."""
         self._forget_returned()
-        answers: dict[Hashable, T | OSError | Unanswered] = {key: Unanswered.STUCK for key, _ in asks if key in self._stuck}
-        left = [ask for ask in asks if ask[0] not in self._stuck]
+        answers: dict[Hashable, T | OSError | Unanswered] = {}
+        left = list(asks)
+        if self._stuck:
+            answers = {key: Unanswered.STUCK for key, _ in asks if key in self._stuck}
+            left = [ask for ask in asks if ask[0] not in self._stuck]
         rounds = ROUNDS_MAX + len(left) // READS_PER_ROUND
         while left and rounds > 0 and len(self._stuck) < self._stuck_max:
             work = self._hand_over(left)
             rounds = self._await(work, rounds)
-            answers.update(zip((key for key, _ in left), work.answers, strict=False))
+            answers.update(zip([key for key, _ in left], work.answers, strict=False))
             left = left[len(work.answers) :]
             if left:
                 key = left.pop(0)[0]

@@ -175,6 +175,7 @@ class Host:
         self.bus = RecordingBus()
         self.heartbeat = Heartbeat()
         self.reader = InlineReader(side_read(self.tree, 4096))
+        self.reader.path_of = self.tree.path_of
         config = Config(values)
         self.exits = ListedDeaths()
         self.probe = ProcessProbe(

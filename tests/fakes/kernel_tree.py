@@ -62,6 +62,10 @@ class MemoryTree:
         """How many descriptors were not given back."""
         return len(self._open)
 
+    def path_of(self, word: str) -> str:
+        """The path that a word of a side reader stands for: itself, or that of an open descriptor."""
+        return self._opened(int(word))[0] if word.isdecimal() else word
+
     # ---- the port ----------------------------------------------------------------------------------
 
     def list_names(self, path: str = ".") -> list[str]:

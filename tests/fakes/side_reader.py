@@ -15,6 +15,8 @@ class InlineReader(SideReader[bytes]):
         self.unasked_paths: set[str] = set()
         self.hand_overs: list[list[str]] = []
         self.before_read: Callable[[], object] = lambda: None
+        # Which file an open descriptor is of.
+        self.path_of: Callable[[str], str] = lambda word: word
 
     @property
     def stuck(self) -> int:
@@ -23,16 +25,17 @@ class InlineReader(SideReader[bytes]):
 
     def read_all(self, asks: Sequence[tuple[Hashable, str]]) -> dict[Hashable, bytes | OSError | Unanswered]:
         """See `SideReader`."""
-        self.hand_overs.append([path for _, path in asks])
-        return {key: self._answer(path) for key, path in asks}
+        self.hand_overs.append([self.path_of(word) for _, word in asks])
+        return {key: self._answer(word) for key, word in asks}
 
-    def _answer(self, path: str) -> bytes | OSError | Unanswered:
+    def _answer(self, word: str) -> bytes | OSError | Unanswered:
+        path = self.path_of(word)
         if path in self.stuck_paths:
             return Unanswered.STUCK
         if path in self.unasked_paths:
             return Unanswered.NOT_ASKED
         self.before_read()
         try:
-            return self._read_inline(path)
+            return self._read_inline(word)
         except OSError as failure:
             return failure

@@ -8,25 +8,44 @@ from workers.process.tracked_process import TrackedProcess
 
 def count_interval(process: TrackedProcess, before: Stat, clock_ns: int | None, ns_per_tick: int) -> None:
     """Take what the line just read, and the clock, have more than before. `clock_ns` is None where there is no clock."""
-    stat = process.stat
-    process.interval_minor_faults = _difference(stat.minor_faults, before.minor_faults)
-    process.interval_major_faults = _difference(stat.major_faults, before.major_faults)
-    reaped_ns = process.reaped_ns if stat.reaped_ticks is None else stat.reaped_ticks * ns_per_tick
-    process.interval_reaped_ns = max(0, reaped_ns - process.reaped_ns)
-    process.reaped_ns = reaped_ns
-    counter_ns = _counter_ns(stat, clock_ns, ns_per_tick)
-    if counter_ns is None or process.counter_ns is None or process.cpu_ns is None:
+    # By place, and without a call where all is as usual: this is done for each process that ran.
+    _, _, ticks, _, _, _, _, system_ticks, reaped_ticks, minor, major = process.stat
+    minor_before, major_before = before[9], before[10]
+    if minor is None or major is None or minor_before is None or major_before is None:
+        process.interval_minor_faults = _difference(minor, minor_before)
+        process.interval_major_faults = _difference(major, major_before)
+    else:
+        process.interval_minor_faults = minor - minor_before if minor > minor_before else 0
+        process.interval_major_faults = major - major_before if major > major_before else 0
+    if reaped_ticks:
+        reaped_ns = reaped_ticks * ns_per_tick
+        process.interval_reaped_ns = max(0, reaped_ns - process.reaped_ns)
+        process.reaped_ns = reaped_ns
+    elif reaped_ticks is not None:
+        process.interval_reaped_ns = process.reaped_ns = 0
+    else:
+        process.interval_reaped_ns = 0
+    counter_ns = clock_ns
+    if counter_ns is None and ticks is not None:
+        counter_ns = ticks * ns_per_tick
+    counter_before_ns, cpu_ns = process.counter_ns, process.cpu_ns
+    if counter_ns is None or counter_before_ns is None or cpu_ns is None:
         _begin_cpu(process, counter_ns)
         process.interval_cpu_ns = process.interval_user_ns = process.interval_system_ns = None
         return
-    step = advance(process.cpu_ns, process.offset_ns, counter_ns, process.counter_ns)
-    used_ns = step.cpu_ns - process.cpu_ns
-    process.cpu_ns, process.offset_ns, process.counter_ns = step.cpu_ns, step.offset_ns, counter_ns
-    if step.is_reset:
-        process.why_no_cpu = Absence.COUNTER_RESET.value
-    user_ns = user_total_ns(process.cpu_ns, used_ns, process.user_ns, _ticks(stat))
-    process.interval_cpu_ns, process.interval_user_ns = used_ns, user_ns - process.user_ns
-    process.interval_system_ns = used_ns - process.interval_user_ns
+    if counter_ns < counter_before_ns or process.offset_ns:
+        step = advance(cpu_ns, process.offset_ns, counter_ns, counter_before_ns)
+        used_ns, process.offset_ns = step.cpu_ns - cpu_ns, step.offset_ns
+        if step.is_reset:
+            process.why_no_cpu = Absence.COUNTER_RESET.value
+    else:
+        used_ns = counter_ns - cpu_ns if counter_ns > cpu_ns else 0
+    process.counter_ns, process.cpu_ns = counter_ns, cpu_ns + used_ns
+    user_before_ns = process.user_ns
+    user_ticks = 0 if ticks is None else ticks - system_ticks
+    user_ns = user_total_ns(cpu_ns + used_ns, used_ns, user_before_ns, (user_ticks, 0 if ticks is None else system_ticks))
+    process.interval_cpu_ns, process.interval_user_ns = used_ns, user_ns - user_before_ns
+    process.interval_system_ns = used_ns - (user_ns - user_before_ns)
     process.user_ns = user_ns
     process.totals.cpu_ns += used_ns
 

@@ -32,7 +32,10 @@ def user_total_ns(cpu_ns: int, used_ns: int, user_before_ns: int, ticks: tuple[i
     """
     user_ticks, system_ticks = ticks
     user_ns = cpu_ns * user_ticks // (user_ticks + system_ticks) if system_ticks else cpu_ns
-    return min(max(user_ns, user_before_ns), user_before_ns + used_ns)
+    if user_ns <= user_before_ns:
+        return user_before_ns
+    most_ns = user_before_ns + used_ns
+    return user_ns if user_ns < most_ns else most_ns
 
 
 def parse_slices(line: bytes) -> int | None:

@@ -53,19 +53,22 @@ class ProcFiles:
         self.pool.give_back(f"{name}/stat")
         self.pool.give_back(f"{name}/schedstat")
         self.pool.give_back(f"{name}/io")
+        self.pool.give_back(f"{name}/cmdline")
 
     def read_stat(self, name: str) -> bytes:
         """The line of a process. *Raises:* OSError. *Source:* proc_pid_stat(5)."""
         return self._read(f"{name}/stat", STAT_BYTES_MAX)
+
+    def keep_and_read_stat(self, name: str) -> bytes:
+        """The line of a process, whose file stays open up to the limit. *Raises:* OSError."""
+        return self._keep_and_read(f"{name}/stat", STAT_BYTES_MAX)
 
     def read_schedstat(self, name: str) -> bytes:
         """Run time, waiting time and time slices of the first thread; the file stays open. *Raises:* OSError.
 
         *Source:* linux/Documentation/scheduler/sched-stats.rst.
         """
-        path = f"{name}/schedstat"
-        self._keep(path)
-        return self._read(path, SCHEDSTAT_BYTES_MAX)
+        return self._keep_and_read(f"{name}/schedstat", SCHEDSTAT_BYTES_MAX)
 
     def read(self, path: str, bytes_max: int) -> bytes:
         """A file that is not kept open. *Raises:* OSError."""
@@ -73,9 +76,10 @@ class ProcFiles:
 
     def word_of(self, path: str) -> str:
         """How `side_read` finds a file that is read again and again: by its descriptor, or by its path where it cannot be kept."""
-        with suppress(OSError):
-            self._keep(path)
         descriptor = self.pool.get(path)
+        if descriptor is None:
+            with suppress(OSError):
+                descriptor = self.pool.keep(path, path)
         return path if descriptor is None else str(descriptor)
 
     def close(self) -> None:
@@ -85,6 +89,13 @@ class ProcFiles:
     def _keep(self, path: str) -> None:
         if self.pool.get(path) is None:
             self.pool.keep(path, path)
+
+    def _keep_and_read(self, path: str, bytes_max: int) -> bytes:
+        descriptor = self.pool.get(path)
+        if descriptor is None:
+            self.pool.keep(path, path)
+            return self._read(path, bytes_max)
+        return self.tree.read_open(descriptor, bytes_max)
 
     def _read(self, path: str, bytes_max: int) -> bytes:
         descriptor = self.pool.get(path)

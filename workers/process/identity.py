@@ -75,20 +75,34 @@ class IdentityReader:
         if asked := due[:count]:
             begun_ns = self._cpu_ns()
             answers = self._answers([process for process, _ in asked])
+            refused = unanswered = 0
             for process, known in asked:
-                self._take(process, known, answers[_ask(process)[0]])
-            refused = sum(map(is_refused, answers.values()))
-            unanswered = sum(isinstance(answer, Unanswered) for answer in answers.values())
+                answer = answers[_key(process)]
+                if not isinstance(answer, bytes):
+                    refused += is_refused(answer)
+                    unanswered += isinstance(answer, Unanswered)
+                self._take(process, known, answer)
             self._breaker.end_tick(ReadOutcome(len(asked), refused, unanswered, self._cpu_ns() - begun_ns))
 
     def _answers(self, processes: list[TrackedProcess]) -> dict[Hashable, bytes | OSError | Unanswered]:
-        answers = self._reader.read_all([_ask(process) for process in processes])
+        answers = self._reader.read_all([(_key(process), self._where(process)) for process in processes])
         short = [answer for answer in answers.values() if isinstance(answer, OSError) and is_shortage(answer)]
         if short and self._files.kept:
             self._files.pool.make_room(short[0])
-            again = [_ask(process) for process in processes if answers[_ask(process)[0]] in short]
-            answers.update(self._reader.read_all(again))
+            again = [process for process in processes if answers[_key(process)] in short]
+            answers.update(self._reader.read_all([(_key(process), self._where(process)) for process in again]))
         return answers
+
+    def _where(self, process: TrackedProcess) -> str:
+        """A process whose line was read before keeps its file open: an execution changes what it says, and not what it is.
+
+        Where the first thread has ended, the line is read of one that goes on.
+        """
+        if process.thread is not None:
+            return f"{process.name}/task/{process.thread}/cmdline"
+        path = f"{process.name}/cmdline"
+        known = process.identity
+        return path if known is None or known.digest is None else self._files.word_of(path)
 
     def _take(self, process: TrackedProcess, known: ProcessIdentity, answer: bytes | OSError | Unanswered) -> None:
         if isinstance(answer, bytes):
@@ -118,7 +132,5 @@ class IdentityReader:
             return None
 
 
-def _ask(process: TrackedProcess) -> tuple[tuple[str, int], str]:
-    """Where the first thread has ended, the command line is read of one that goes on."""
-    folder = process.name if process.thread is None else f"{process.name}/task/{process.thread}"
-    return (process.name, process.stat.start_ticks), f"{folder}/cmdline"
+def _key(process: TrackedProcess) -> tuple[str, int]:
+    return process.name, process.stat.start_ticks

@@ -58,9 +58,10 @@ class IoReader:
             self._waiting.pop(process, None)
             if self._refused.get(process.name) is process:
                 del self._refused[process.name]
-        ran = [process for process in scan.touched if self._is_due(process)]
-        due = [*dict.fromkeys([*self._waiting, *ran])]
-        self._waiting.clear()
+        due = [process for process in scan.touched if self._is_due(process)] if self._refused else list(scan.touched)
+        if self._waiting:
+            due = [*dict.fromkeys([*self._waiting, *due])]
+            self._waiting.clear()
         count = min(self._breaker.begin_tick(len(due)), READS_MAX)
         for process in due[count:]:
             # What it did meanwhile is in no reading, so the next one is its first.
@@ -75,12 +76,13 @@ class IoReader:
     def _read_all(self, due: Sequence[TrackedProcess], scan: Scan) -> None:
         begun_ns = self._cpu_ns()
         started = set(scan.started)
-        answers = self._reader.read_all([((process.name, process.start_ticks, "io"), self._where(process)) for process in due])
+        answers = self._reader.read_all([(process, self._where(process)) for process in due])
         refused = unanswered = 0
         for process in due:
-            answer = answers[(process.name, process.start_ticks, "io")]
-            refused += is_refused(answer)
-            unanswered += isinstance(answer, Unanswered)
+            answer = answers[process]
+            if not isinstance(answer, bytes):
+                refused += is_refused(answer)
+                unanswered += isinstance(answer, Unanswered)
             self._take(process, answer, is_whole=process in started)
         scan.io_read += due
         self._breaker.end_tick(ReadOutcome(len(due), refused, unanswered, self._cpu_ns() - begun_ns))
@@ -99,14 +101,19 @@ class IoReader:
             if is_refused(answer):
                 self._refused[process.name] = process
             return
-        self._refused.pop(process.name, None)
+        if self._refused:
+            self._refused.pop(process.name, None)
         process.why_no_io = None
         read, written = numbers
         if before is None:
             process.io = ProcessIo(read, written, *(numbers if is_whole else (None, None)))
+            if not is_whole:
+                return
+            moved_read, moved_written = numbers
         else:
-            before.interval_read, before.interval_write = max(0, read - before.read_bytes), max(0, written - before.write_bytes)
+            moved_read = before.interval_read = max(0, read - before.read_bytes)
+            moved_written = before.interval_write = max(0, written - before.write_bytes)
             before.read_bytes, before.write_bytes = read, written
-        if (io := process.io) is not None:
-            process.totals.read_bytes += io.interval_read or 0
-            process.totals.write_bytes += io.interval_write or 0
+        if moved_read or moved_written:
+            process.totals.read_bytes += moved_read
+            process.totals.write_bytes += moved_written

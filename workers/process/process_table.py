@@ -161,8 +161,7 @@ class ProcessTable:
         if clock_ns is not None or process.name in self._polled:
             process.ran_at = self._tick
         try:
-            self._files.keep(process.name)
-            line = self._files.read_stat(process.name)
+            line = self._files.keep_and_read_stat(process.name)
         except OSError as gone:
             self._lose(process, gone, scan)
             return
