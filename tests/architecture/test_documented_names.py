@@ -75,3 +75,10 @@ def test_every_explained_reason_is_one_of_the_program() -> None:
     words = {reason.value for reason in Absence}
     pages = [ROOT / "docs" / name for name in ("processes.md", "host.md")]
     assert set().union(*map(reasons_of, pages)) - words == set()
+
+
+def test_the_page_of_processes_lists_each_metric_of_its_sampler() -> None:
+    """A new metric is explained beside the others."""
+    (worker,) = [worker for worker in registry.all_workers() if worker.name == "sampler/process"]
+    page = (ROOT / "docs" / "processes.md").read_text()
+    assert [each.name for each in worker.statistics if f"`{each.name}`" not in page] == []

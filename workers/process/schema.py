@@ -130,7 +130,7 @@ PROCESS_EXIT = Table(
         Column("unseen", _INT, "1", "how many of them began and ended between two ticks", EXIT),
         Column("cpu_ns", _INT, "ns", "run time since their last sample", EXIT, True),
         Column("cpu_share", _SHARE, "1", "cpu_ns per elapsed time: 1 is one core", EXIT, True),
-        Column("cpu_tail_ns", _INT, "ns", "the part of cpu_ns that is estimated: the exit itself", EXIT, True),
+        Column("cpu_tail_ns", _INT, "ns", "the part of cpu_ns that is estimated", EXIT, True),
         Column("exit_code", _INT, "1", "exit status", EXIT, True),
         Column("signal", _INT, "1", "signal that ended it", EXIT, True),
         Column("rss_max_bytes", _INT, "bytes", "largest resident memory of its life", EXIT, True),
