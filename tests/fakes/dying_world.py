@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from agent.model.proc_stat import Stat
 from workers.process.exits.ledger import Moment
-from workers.process.exits.taskstats_record import LAST_OF_GROUP, ExitRecord, ExitRecords, GroupTotal
+from workers.process.exits.taskstats_record import LAST_OF_GROUP, VERSION_WITH_TGID, ExitRecord, ExitRecords, GroupTotal
 from workers.process.process_table import Scan, TrackedProcess
 from workers.process.tracked_process import Totals
 from workers.process.unit_command import UnitCommand
@@ -26,10 +26,15 @@ def record(pid: int, **values: int | bytes) -> ExitRecord:
     return ExitRecord(**{**fields, **values})  # type: ignore[arg-type]  # each value has the type of its field
 
 
+def _as_drained(found: ExitRecord) -> ExitRecord:
+    """Records that name their process are unpacked many at once, and are plain tuples: only their order is known."""
+    return tuple(found) if found.version >= VERSION_WITH_TGID and found.tgid else found  # type: ignore[return-value]  # as drained
+
+
 def records(*found: ExitRecord, groups: dict[int, GroupTotal] | None = None, lost: int = 0) -> ExitRecords:
     """Records as they were drained."""
     made = ExitRecords()
-    made.threads, made.groups, made.lost = list(found), groups or {}, lost
+    made.threads, made.groups, made.lost = [_as_drained(each) for each in found], groups or {}, lost
     return made
 
 

@@ -140,7 +140,7 @@ class Ledger:
                 process.interval_cpu_ns = process.interval_user_ns = process.interval_system_ns = 0
 
     def _take(self, turn: _Turn, record: ExitRecord, group: GroupTotal | None) -> None:
-        version, _, flags, delay_ns, run_ns, _, pid, ppid, elapsed_us, _, _, _, sleeps, _, tgid = record
+        version, _, flags, delay_ns, run_ns, comm, pid, ppid, elapsed_us, _, _, _, sleeps, _, tgid = record
         stale_ns = min(max(0, elapsed_us * 1_000 - delay_ns - run_ns), STALE_SLEPT_NS_MAX if sleeps else STALE_NS_MAX)
         estimated_ns = self._calibration.tail_of.get(ppid, self._calibration.tail_ns)
         if sleeps:
@@ -151,7 +151,9 @@ class Ledger:
         owner = group.tgid if group is not None else tgid or pid
         is_death = bool(flags & LAST_OF_GROUP) if version >= VERSION_WITH_TGID else self._is_death(turn, record, group)
         if not is_death:
-            self._note_thread(record, owner, known_ns - run_ns + estimated_ns)
+            if pid == owner:
+                self._note_first_name(owner, comm)
+            self._note_thread(owner, known_ns - run_ns + estimated_ns)
             return
         missing_ns = self._missing_ns.pop(owner, 0) if self._missing_ns else 0
         if group is not None:
@@ -159,7 +161,7 @@ class Ledger:
             estimated_ns += missing_ns
         else:
             total_ns = known_ns + estimated_ns
-        first_name = self._first_names.pop(owner, None) if self._first_names else None
+        first_name = self._first_names.pop(owner, comm) if self._first_names else comm
         # Of a process whose first thread did not end last, the record has the life of another thread.
         process = self._tracked(turn, owner, elapsed_us if pid == owner else None)
         if process is not None and process.cpu_ns is not None:
@@ -176,9 +178,7 @@ class Ledger:
         if group is not None or (process is not None and process.reaped_ns):
             sums.is_leaf = False
         if process is None:
-            if first_name is not None:
-                record = record._replace(comm=first_name)
-            self._add_unseen(turn, record, owner, (total_ns, estimated_ns), is_whole=group is None)
+            self._add_unseen(turn, record, (owner, first_name), (total_ns, estimated_ns), is_whole=group is None)
         else:
             dead = _seen(process, record, turn.moment, (total_ns, estimated_ns), is_whole=group is None)
             turn.dead.append(dead)
@@ -218,12 +218,13 @@ class Ledger:
         # A thread has the parent of its process: most likely it was one of those.
         return record.ppid not in turn.threaded_parents
 
-    def _note_thread(self, record: ExitRecord, owner: int, missing_ns: int) -> None:
-        if record.pid == owner:
-            if len(self._first_names) >= PROCESSES_WITH_THREADS_MAX:
-                # The record of its last thread was lost.
-                self._first_names.pop(next(iter(self._first_names)))
-            self._first_names[owner] = record.comm
+    def _note_first_name(self, owner: int, comm: bytes) -> None:
+        if len(self._first_names) >= PROCESSES_WITH_THREADS_MAX:
+            # The record of its last thread was lost.
+            self._first_names.pop(next(iter(self._first_names)))
+        self._first_names[owner] = comm
+
+    def _note_thread(self, owner: int, missing_ns: int) -> None:
         if owner in self._missing_ns or len(self._missing_ns) < PROCESSES_WITH_THREADS_MAX:
             self._missing_ns[owner] = self._missing_ns.get(owner, 0) + missing_ns
 
@@ -242,8 +243,10 @@ class Ledger:
             self._died[process.name] = (process, process.read_at)
         return process
 
-    def _add_unseen(self, turn: _Turn, record: ExitRecord, pid: int, cpu: tuple[int, int], *, is_whole: bool) -> None:
-        ppid, comm = record[7], record[5]
+    def _add_unseen(
+        self, turn: _Turn, record: ExitRecord, named: tuple[int, bytes], cpu: tuple[int, int], *, is_whole: bool
+    ) -> None:
+        ppid, (pid, comm) = record[7], named
         turn.parents[pid] = ppid
         place = turn.places.get((ppid, comm))
         if place is None:

@@ -176,7 +176,7 @@ def test_what_was_never_seen_is_in_the_unit_of_its_parent() -> None:
         record(6, elapsed_us=ALL + 10_000_000),
     )  # fmt: skip
     found = Ledger(ExitCalibration()).settle(Scan(gone=[vanished]), {"5": living}, records(*ended), NOW)
-    units = {each.record.pid: (each.key, each.unit_from) for each in found if each.record is not None}
+    units = {tuple(each.record)[6]: (each.key, each.unit_from) for each in found if each.record is not None}
     of_pod = (UnitCommand(POD, "job"), "parent")
     assert units == {
         20: of_pod, 21: of_pod, 31: of_pod, 30: of_pod, 40: (UnitCommand(None, "job"), None), 6: (UnitCommand(POD, "job"), "seen"),
@@ -249,14 +249,6 @@ def test_names_and_threads_that_are_remembered_are_bounded() -> None:
     assert ledger.settle(Scan(), {}, records(*threads), NOW) == []
     assert len(beats) > 10
     assert TICK_NS == S
-
-
-def test_records_that_were_unpacked_fast_are_plain_tuples() -> None:
-    """They are read by place: by name nothing of them can be."""
-    process = tracked(7, cpu_ns=MS)
-    plain = tuple(record(7, exit_code=9, sleeps=3, run_ns=2 * MS, elapsed_us=ALL + 10_000_000))
-    (dead,) = Ledger(ExitCalibration()).settle(Scan(gone=[process]), {}, records(plain), NOW)  # type: ignore[arg-type]  # as drained
-    assert dead.process is process
 
 
 def test_before_version_12_what_failed_or_was_forked_is_a_process_beside_threads() -> None:
