@@ -50,7 +50,7 @@ def disk_saturated(evidence: Evidence) -> Iterator[HostProblem]:
     if blame is None or blame.amount < BLAME_PART * moved:
         dirty = evidence.host.memory_dirty_bytes
         left = "" if not dirty else f" ({bytes_of(dirty)} to go)"
-        text = f"{busy}: no process reads or writes much now, earlier writes go out{left}{queue}"
+        text = f"{busy}: no process reads or writes much now, earlier writes reach the disk{left}{queue}"
         yield HostProblem(Severity.WARNING, "disk_saturated", text, (device,))
         return
     text = f"{busy}: {who(blame)} {verb} {bytes_of(blame.amount)}/s{queue}"

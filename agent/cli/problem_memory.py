@@ -58,7 +58,7 @@ def oom_kill(evidence: Evidence) -> Iterator[HostProblem]:
     more = f" ({count} in the last minute)" if count > 1 else ""
     if victim is None:
         yield HostProblem(
-            Severity.CRITICAL, "oom_kill", f"A process was killed for lack of memory {when}{more}: which is not known"
+            Severity.CRITICAL, "oom_kill", f"A process was killed for lack of memory {when}{more}: it is not known which"
         )
         return
     culprit = Culprit("process", text_of(victim.command), victim.pid)

@@ -51,6 +51,6 @@ class CaptureWatch:
         reason = (
             f"{100 * dead / chosen.whole:.0f} % is of processes that ended, see process_exit"
             if dead * 1000 > chosen.whole * (1000 - self._limits.capture)
-            else f"sampler.process.top_rows = {self._limits.most} is the most, the rest is in process_tail"
+            else f"the limit is sampler.process.top_rows = {self._limits.most}, the rest is in process_tail"
         )
         return f"{held:.1f} % of {_NAMES[metric]} ({reason})"

@@ -185,9 +185,9 @@ class ExitWatcher:
                 self._connector = self._openers.connector(self._buffer_bytes)
             except OSError as failure:
                 why += f", no process connector ({why_not(failure)})"
-        using = "deaths are seen, their CPU is that of their parents' counters, in steps of 10 ms"
+        using = "deaths are known, their CPU only from their parents' counters, in steps of 10 ms"
         if self._connector is None:
-            using = "only what parents' counters show is known of the dead, in steps of 10 ms"
+            using = "the CPU of what ended is known only from parents' counters, in steps of 10 ms"
         self._conditions.begin(_FALLBACK, f"{why}: {using}; {remedy(refused)}")
 
     def _close_sources(self) -> None:

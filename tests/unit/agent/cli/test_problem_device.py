@@ -48,7 +48,9 @@ def test_a_disk_at_its_limit_names_who_reads() -> None:
 def test_what_was_written_before_has_no_writer_now() -> None:
     """Pages are written out long after the process that changed them."""
     problem = only(disk_saturated, sample(host=WAITS, disks=[disk_row(utilisation=1.0, queue=None, write_bytes=210 * MIB)]))
-    assert problem.text == "Disk vda 100% busy: no process reads or writes much now, earlier writes go out (900.0 MiB to go)"
+    assert (
+        problem.text == "Disk vda 100% busy: no process reads or writes much now, earlier writes reach the disk (900.0 MiB to go)"
+    )
     assert [culprit.name for culprit in problem.culprits] == ["vda"]
 
 

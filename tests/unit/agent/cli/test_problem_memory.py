@@ -48,7 +48,7 @@ def test_kills_are_summed_and_one_row_of_the_host_counts_once() -> None:
     first = sample(host=host_row(oom_kills=2), at_wall_ns=AT_NS - S)
     again = Sample(AT_NS, "h", (), (), machine=first.machine)
     problem = only(oom_kill, again, first)
-    assert problem.text == "A process was killed for lack of memory just now (2 in the last minute): which is not known"
+    assert problem.text == "A process was killed for lack of memory just now (2 in the last minute): it is not known which"
     assert problem.culprits == ()
 
 

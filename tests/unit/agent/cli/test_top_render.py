@@ -156,14 +156,19 @@ PROBLEMS_OF_STORY = (
     HostProblem(
         Severity.CRITICAL,
         "oom_kill",
-        "cart.jar (pid 4711) of shop/cart was killed for memory",
+        "cart.jar (pid 4711) was killed for lack of memory in shop/cart-7d9c just now",
         (Culprit("process", "cart.jar", 4711),),
     ),
     HostProblem(
-        Severity.WARNING, "disk", "nvme0n1 is 97% busy: postgres (pid 900) writes 310 MiB/s", (Culprit("process", "postgres", 900),)
+        Severity.WARNING,
+        "disk_saturated",
+        "Disk nvme0n1 97% busy: postgres (pid 900) writes 310.0 MiB/s",
+        (Culprit("process", "postgres", 900),),
     ),
-    HostProblem(Severity.WARNING, "forks", "12,034 processes ended in a second, 8,000 of them cc1", (Culprit("command", "cc1"),)),
-    HostProblem(Severity.NOTICE, "threads", "indexer.py (pid 1200) has 512 threads", (Culprit("process", "indexer.py", 1200),)),
+    HostProblem(Severity.WARNING, "fork_storm", "12034 processes a second start: mostly cc1", (Culprit("command", "cc1"),)),
+    HostProblem(
+        Severity.NOTICE, "many_threads", "indexer.py (pid 1200) has 512 of 4120 threads", (Culprit("process", "indexer.py", 1200),)
+    ),
 )
 FIGURES_OF_STORY = (
     HeadLine("CPU", (HeadPart("31.0 of 32 cores busy", Severity.WARNING), HeadPart("load 41.2 38.0 21.7"), HeadPart("wait 61%"))),

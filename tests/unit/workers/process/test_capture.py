@@ -26,7 +26,7 @@ def test_a_moment_below_the_target_is_no_condition() -> None:
     assert _told(watch, _choice(rss=SHORT), BEGIN_TICKS - 1) == ""
     assert _told(watch, _choice(), 1) == ""
     assert _told(watch, _choice(rss=SHORT), BEGIN_TICKS) == (
-        "named processes hold less than 95 %: 41.0 % of memory (sampler.process.top_rows = 100 is the most, "
+        "named processes hold less than 95 %: 41.0 % of memory (the limit is sampler.process.top_rows = 100, "
         "the rest is in process_tail)"
     )
 
