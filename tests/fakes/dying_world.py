@@ -169,7 +169,7 @@ class DyingWorld:
         elapsed_us = max(elapsed_us, run_ns // 1_000 + 1)
         return record(
             thread, run_ns=run_ns, run_delay_ns=elapsed_us * 1_000 - run_ns, elapsed_us=elapsed_us, ppid=process.ppid, flags=flags,
-            tgid=process.pid if self._version >= 12 else 0, version=self._version,
+            rss_max_kib=0, tgid=process.pid if self._version >= 12 else 0, version=self._version,
         )  # fmt: skip
 
     def _look(self) -> Scan:

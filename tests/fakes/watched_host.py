@@ -44,6 +44,8 @@ class WatchedHost:
         # By command: CPU of the dead and how many they were, since the last `forget`.
         self.dead_ns: Counter[str | None] = Counter()
         self.deaths = self.unseen = self.lost = 0
+        # The name of the last burner's children.
+        self.command = ""
         # CPU time of our own that the deaths took.
         self.cost_ns = 0
 
@@ -83,6 +85,7 @@ class WatchedHost:
         pipe = subprocess.PIPE
         with subprocess.Popen(arguments, stdin=pipe, stdout=pipe, text=True) as burner:
             assert burner.stdout is not None
+            self.command = f"burn-{burner.pid}"
             poller = select.poll()
             poller.register(burner.stdout, select.POLLIN)
             ticks = 0

@@ -12,7 +12,14 @@ from msgspec import Struct
 from agent.model.absence import Absence
 from agent.model.foreign import readable
 from agent.model.timebase import MS
-from workers.process.exits.calibration import STALE_NS_MAX, STALE_SLEPT_NS_MAX, ChildSums, ExitCalibration
+from workers.process.exits.calibration import (
+    STALE_NS_MAX,
+    STALE_SLEPT_NS_MAX,
+    TAIL_NS,
+    ChildSums,
+    ExitCalibration,
+    tail_ns_of,
+)
 from workers.process.exits.connector_event import ConnectorExit
 from workers.process.exits.taskstats_record import FORKED, LAST_OF_GROUP, VERSION_WITH_TGID, ExitRecord, ExitRecords, GroupTotal
 from workers.process.process_table import Scan, TrackedProcess
@@ -34,6 +41,10 @@ ASLEEP_FACTOR = 20
 
 # Input and output of a process that had several threads: the record has that of the last one alone.
 _OF_ONE_THREAD = (None, None, Absence.SEVERAL_THREADS.value)
+
+
+# Of one process or thread: time that is certain, the tail that is expected, the stale part that is, and its upper bound.
+Parts = tuple[int, int, int, int]
 
 
 class DeadProcess(NamedTuple):
@@ -76,10 +87,29 @@ class _Turn(Struct):
     # By parent and name: the key, and how its unit is known.
     places: dict[tuple[int, bytes], tuple[UnitCommand, str | None]] = {}
     children: dict[int, ChildSums] = {}
+    # Processes whose children stand under their parent, because it has taken them over with them; and that parent.
+    folded: dict[int, int] = {}
     dead: list[DeadProcess] = []
     # Deaths whose parent was not known when its record came: its own record may follow.
     unplaced: list[tuple[int, int, bytes]] = []
     threaded_parents: set[int | None] | None = None
+
+
+class _EndedThreads(Struct):
+    """What the total of a process lacks of its threads that have ended, and the name of the first one if it is among them."""
+
+    known_ns: int = 0
+    tail_ns: int = 0
+    slack_ns: int = 0
+    limit_ns: int = 0
+    comm: bytes | None = None
+
+    def add(self, parts: Parts) -> None:
+        """Add a thread."""
+        self.known_ns += parts[0]
+        self.tail_ns += parts[1]
+        self.slack_ns += parts[2]
+        self.limit_ns += parts[3]
 
 
 class Ledger:
@@ -90,10 +120,8 @@ class Ledger:
         self._beat = beat
         # Counted, and still listed, with the scan that read them last: zombies, and those that died after it.
         self._died: dict[str, tuple[TrackedProcess, int]] = {}
-        # What the records of ended threads miss, by process, and how much of it is estimated.
-        self._missing_ns: dict[int, int] = {}
-        # Names of ended first threads, by process: the last thread to end may have given itself another one.
-        self._first_names: dict[int, bytes] = {}
+        # The ended threads of processes that live on.
+        self._threads: dict[int, _EndedThreads] = {}
         self._keys: dict[tuple[str | None, bytes, bool], UnitCommand] = {}
         self._children: dict[int, ChildSums] = {}
         # The last tick's dead that were never seen: one may be met now, as a zombie.
@@ -116,7 +144,7 @@ class Ledger:
             self._place(turn, index, ppid, comm)
         for process in turn.gone.values():
             turn.dead.append(_without_record(process))
-        self._calibrate(turn, is_whole=not records.lost)
+        self._correct(turn, is_whole=not records.lost and moment.last_boot_ns < moment.boot_ns)
         self._children = turn.children
         self._unseen = turn.parents
         return turn.dead
@@ -140,66 +168,54 @@ class Ledger:
                 process.interval_cpu_ns = process.interval_user_ns = process.interval_system_ns = 0
 
     def _take(self, turn: _Turn, record: ExitRecord, group: GroupTotal | None) -> None:
-        version, _, flags, delay_ns, run_ns, comm, pid, ppid, elapsed_us, _, _, _, sleeps, _, tgid = record
-        stale_ns = min(max(0, elapsed_us * 1_000 - delay_ns - run_ns), STALE_SLEPT_NS_MAX if sleeps else STALE_NS_MAX)
-        estimated_ns = self._calibration.tail_of.get(ppid, self._calibration.tail_ns)
+        version, _, flags, delay_ns, run_ns, comm, pid, ppid, elapsed_us, rss_kib, _, _, sleeps, _, tgid = record
+        stale_ns = max(0, elapsed_us * 1_000 - delay_ns - run_ns)
         if sleeps:
-            estimated_ns += int(stale_ns * self._calibration.share_of.get(ppid, self._calibration.share))
-            known_ns = run_ns
+            # Its last run is expected to be no longer than those before; it can have been all but a clock tick.
+            known_ns, limit_ns = 0, min(stale_ns, STALE_SLEPT_NS_MAX)
+            slack_ns = min(limit_ns, run_ns // sleeps)
         else:
-            known_ns = run_ns + stale_ns
+            known_ns, slack_ns, limit_ns = min(stale_ns, STALE_NS_MAX), 0, 0
         owner = group.tgid if group is not None else tgid or pid
         is_death = bool(flags & LAST_OF_GROUP) if version >= VERSION_WITH_TGID else self._is_death(turn, record, group)
         if not is_death:
-            if pid == owner:
-                self._note_first_name(owner, comm)
-            self._note_thread(owner, known_ns - run_ns + estimated_ns)
+            self._note_thread(owner, (known_ns, TAIL_NS, slack_ns, limit_ns), comm if pid == owner else None)
             return
-        missing_ns = self._missing_ns.pop(owner, 0) if self._missing_ns else 0
-        if group is not None:
-            total_ns = group.run_ns + missing_ns + known_ns - run_ns + estimated_ns
-            estimated_ns += missing_ns
-        else:
-            total_ns = known_ns + estimated_ns
-        first_name = self._first_names.pop(owner, comm) if self._first_names else comm
+        tail_ns = tail_ns_of(rss_kib, is_forked=bool(flags & FORKED))
+        known_ns += run_ns if group is None else group.run_ns
+        parts = (known_ns, tail_ns, slack_ns, limit_ns)
+        if self._threads and (threads := self._threads.pop(owner, None)) is not None:
+            comm = threads.comm or comm
+            threads.add(parts)
+            parts = (threads.known_ns, threads.tail_ns, threads.slack_ns, threads.limit_ns)
         # Of a process whose first thread did not end last, the record has the life of another thread.
         process = self._tracked(turn, owner, elapsed_us if pid == owner else None)
         if process is not None and process.cpu_ns is not None:
-            total_ns, estimated_ns = self._held(process, record, group, (total_ns, estimated_ns), turn.moment)
+            parts = _held(process, record, group, parts, turn.moment)
+        known_ns, tail_ns, slack_ns, limit_ns = parts
+        estimated_ns = self._calibration.estimate_ns(ppid, tail_ns, slack_ns)
         sums = turn.children.get(ppid)
         if sums is None:
             sums = turn.children[ppid] = ChildSums()
-        sums.children += 1
         sums.known_ns += known_ns
-        if sleeps:
-            sums.slack_ns += stale_ns
-        if owner in turn.children:
+        sums.tail_ns += tail_ns
+        sums.slack_ns += slack_ns
+        sums.limit_ns += limit_ns
+        sums.estimated_ns += estimated_ns
+        if owner in turn.children and owner != ppid:
             sums.fold(turn.children.pop(owner))
-        if group is not None or (process is not None and process.reaped_ns):
-            sums.is_leaf = False
+            turn.folded[owner] = ppid
+        cpu = (known_ns + estimated_ns, estimated_ns)
         if process is None:
-            self._add_unseen(turn, record, (owner, first_name), (total_ns, estimated_ns), is_whole=group is None)
-        else:
-            dead = _seen(process, record, turn.moment, (total_ns, estimated_ns), is_whole=group is None)
-            turn.dead.append(dead)
-            # Still listed, it may be read once more: what is counted here is not counted again.
-            if dead.cpu_ns and process.cpu_ns is not None and process.name in self._died:
-                process.cpu_ns += dead.cpu_ns
-
-    def _held(
-        self, process: TrackedProcess, record: ExitRecord, group: GroupTotal | None, cpu: tuple[int, int], moment: Moment
-    ) -> tuple[int, int]:
-        """Total and estimate; a process that is known until the last scan can have missed only so much since."""
-        total_ns, estimated_ns = cpu
-        tail_ns = self._calibration.tail_ns
-        if group is None:
-            is_asleep = bool(record[12]) and _died_asleep(process, record, moment)
-            return (record[4] + tail_ns, tail_ns) if is_asleep else cpu
-        # Hundreds of threads that sleep until the end miss no clock tick each: all of them ran this long since then.
-        ran_ns = max(0, group.run_ns - (process.cpu_ns or 0))
-        most_ns = max(ran_ns, STALE_SLEPT_NS_MAX) + (process.stat.threads or 1) * tail_ns
-        excess_ns = max(0, estimated_ns - most_ns)
-        return total_ns - excess_ns, estimated_ns - excess_ns
+            self._add_unseen(turn, record, (owner, comm), cpu, is_whole=group is None)
+            return
+        # All that it used is in its parent's counters, and what it had waited for before.
+        sums.known_ns += process.reaped_ns + max(0, (process.cpu_ns or 0) - known_ns)
+        dead = _seen(process, record, turn.moment, cpu, is_whole=group is None)
+        turn.dead.append(dead)
+        # Still listed, it may be read once more: what is counted here is not counted again.
+        if dead.cpu_ns and process.cpu_ns is not None and process.name in self._died:
+            process.cpu_ns += dead.cpu_ns
 
     def _is_death(self, turn: _Turn, record: ExitRecord, group: GroupTotal | None) -> bool:
         """Before version 12 a record does not say whether its thread was the last one, nor of which process."""
@@ -218,15 +234,15 @@ class Ledger:
         # A thread has the parent of its process: most likely it was one of those.
         return record.ppid not in turn.threaded_parents
 
-    def _note_first_name(self, owner: int, comm: bytes) -> None:
-        if len(self._first_names) >= PROCESSES_WITH_THREADS_MAX:
-            # The record of its last thread was lost.
-            self._first_names.pop(next(iter(self._first_names)))
-        self._first_names[owner] = comm
-
-    def _note_thread(self, owner: int, missing_ns: int) -> None:
-        if owner in self._missing_ns or len(self._missing_ns) < PROCESSES_WITH_THREADS_MAX:
-            self._missing_ns[owner] = self._missing_ns.get(owner, 0) + missing_ns
+    def _note_thread(self, owner: int, parts: Parts, comm: bytes | None) -> None:
+        threads = self._threads.get(owner)
+        if threads is None:
+            if len(self._threads) >= PROCESSES_WITH_THREADS_MAX:
+                # The record of its last thread was lost.
+                self._threads.pop(next(iter(self._threads)))
+            threads = self._threads[owner] = _EndedThreads()
+        threads.add(parts)
+        threads.comm = comm or threads.comm
 
     def _tracked(self, turn: _Turn, pid: int, elapsed_us: int | None) -> TrackedProcess | None:
         """The process that was followed under this number; not if the record is known to be too young to be its own."""
@@ -243,10 +259,9 @@ class Ledger:
             self._died[process.name] = (process, process.read_at)
         return process
 
-    def _add_unseen(
-        self, turn: _Turn, record: ExitRecord, named: tuple[int, bytes], cpu: tuple[int, int], *, is_whole: bool
-    ) -> None:
-        ppid, (pid, comm) = record[7], named
+    def _add_unseen(self, turn: _Turn, record: ExitRecord, who: tuple[int, bytes], cpu: tuple[int, int], *, is_whole: bool) -> None:
+        """`who` is its number and its name, which the record of another thread than the first one does not have."""
+        (pid, comm), ppid = who, record[7]
         turn.parents[pid] = ppid
         place = turn.places.get((ppid, comm))
         if place is None:
@@ -285,19 +300,48 @@ class Ledger:
 
     def counted_of_children(self) -> dict[int, int]:
         """What the last tick's records say of the CPU of each parent's children."""
-        tails, tail_ns, share = self._calibration.tail_of, self._calibration.tail_ns, self._calibration.share
-        return {
-            parent: sums.known_ns + sums.children * tails.get(parent, tail_ns) + int(sums.slack_ns * share)
-            for parent, sums in self._children.items()
-        }
+        return {parent: sums.known_ns + sums.estimated_ns for parent, sums in self._children.items()}
 
-    def _calibrate(self, turn: _Turn, *, is_whole: bool) -> None:
+    def _correct(self, turn: _Turn, *, is_whole: bool) -> None:
+        """Scale estimates so that they follow the parents' counters."""
         reaped: dict[int, int] = {}
         for pid in {*turn.children, *self._calibration.parents()}:
             parent = turn.processes.get(str(pid))
             if parent is not None:
                 reaped[pid] = parent.interval_reaped_ns
-        self._calibration.take(turn.children, reaped, is_whole=is_whole)
+        scales = self._calibration.take(turn.children, reaped, is_whole=is_whole)
+        for child, parent_pid in reversed(turn.folded.items()):
+            if parent_pid in scales:
+                scales[child] = scales[parent_pid]
+        if scales:
+            self._scale(turn, scales)
+
+    def _scale(self, turn: _Turn, scales: Mapping[int, float]) -> None:
+        dead = turn.dead
+        for index, each in enumerate(dead):
+            cpu_ns, tail_ns, _, _, process, record, *_ = each
+            # By place: most records are plain tuples, and the parent is the eighth value of them.
+            scale = None if record is None else scales.get(record[7])  # type: ignore[misc]  # no events here
+            if scale is not None and cpu_ns is not None and tail_ns:
+                more_ns = int(tail_ns * (scale - 1.0))
+                dead[index] = tuple.__new__(DeadProcess, (cpu_ns + more_ns, tail_ns + more_ns, *each[2:]))
+                if process is not None and process.cpu_ns is not None and process.name in self._died:
+                    process.cpu_ns += more_ns
+
+
+def _held(process: TrackedProcess, record: ExitRecord, group: GroupTotal | None, parts: Parts, moment: Moment) -> Parts:
+    """The parts; a process that is known until the last scan can have missed only so much since."""
+    known_ns, tail_ns, slack_ns, limit_ns = parts
+    counted_ns = process.cpu_ns or 0
+    if group is None:
+        return (known_ns, tail_ns, 0, 0) if record[12] and _died_asleep(process, record, moment) else parts
+    # Hundreds of threads that sleep until the end miss no clock tick each: all of them ran this long since then.
+    ran_ns = max(0, group.run_ns - counted_ns)
+    most_ns = max(ran_ns, STALE_SLEPT_NS_MAX) + (process.stat.threads or 1) * TAIL_NS + tail_ns_of(record[9])
+    exact_ns = min(known_ns - group.run_ns, most_ns)
+    tail_ns = min(tail_ns, most_ns - exact_ns)
+    limit_ns = min(limit_ns, most_ns - exact_ns - tail_ns)
+    return group.run_ns + exact_ns, tail_ns, min(slack_ns, limit_ns), limit_ns
 
 
 def _died_asleep(process: TrackedProcess, record: ExitRecord, moment: Moment) -> bool:

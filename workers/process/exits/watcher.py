@@ -107,9 +107,9 @@ class ExitWatcher:
             "exit_sources": {name.value: int(name.value == self.source) for name in ExitSourceName},
             "exit_source_problem": self._conditions.detail(_FALLBACK),
             **self._totals,
-            "exit_tail_ns": self._calibration.tail_ns,
+            "exit_tail_factor": round(self._calibration.tail_factor, 3),
             "exit_stale_share": round(self._calibration.share, 3),
-            "exit_calibrations": self._calibration.estimates,
+            "exit_corrections": self._calibration.corrections,
         }
 
     def close(self) -> None:

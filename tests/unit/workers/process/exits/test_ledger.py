@@ -6,7 +6,7 @@ import pytest
 from fakes.dying_world import CLOCK_TICK_NS, POD, TICK_NS, DyingWorld, record, records, tracked
 
 from agent.model.timebase import MS, S
-from workers.process.exits.calibration import ExitCalibration
+from workers.process.exits.calibration import ExitCalibration, tail_ns_of
 from workers.process.exits.ledger import NAMES_MAX, PROCESSES_WITH_THREADS_MAX, Ledger, Moment
 from workers.process.exits.taskstats_record import FORKED, ExitRecord, GroupTotal
 from workers.process.process_table import Scan
@@ -14,7 +14,8 @@ from workers.process.tracked_process import ProcessIo
 from workers.process.unit_command import UnitCommand
 
 NOW = Moment(boot_ns=100 * S, last_boot_ns=99 * S, suspended_ns=0, ns_per_tick=CLOCK_TICK_NS)
-TAIL_NS = ExitCalibration().tail_ns
+# Of a process as `record` makes it, and of a thread that ends before its process does.
+TAIL_NS, THREAD_TAIL_NS = tail_ns_of(100), tail_ns_of(0)
 ALL = 90_000_000
 
 
@@ -22,7 +23,7 @@ ALL = 90_000_000
 def test_living_and_dead_are_all_the_cpu_that_was_ever_used(seed: int) -> None:
     """In random worlds of forks, threads, zombies, moments and reaping, after every tick, to the nanosecond."""
     print("seed", seed)
-    world = DyingWorld(random.Random(seed), tail_ns=TAIL_NS)
+    world = DyingWorld(random.Random(seed), tail_ns=THREAD_TAIL_NS)
     ledger = Ledger(ExitCalibration())
     living_ns = dead_ns = deaths = 0
     for _ in range(30):
@@ -141,8 +142,27 @@ def test_a_process_with_threads_ends_with_the_sum_of_all() -> None:
     last = record(7, run_ns=20 * MS, elapsed_us=100_000_000, run_delay_ns=100 * S - 22 * MS)
     (dead,) = ledger.settle(Scan(gone=[process]), {}, records(last, groups={0: GroupTotal(7, 24 * MS, 0, 0)}), NOW)
     # 24 ms as told, 1 ms and 2 ms stale, two tails, less the 10 ms that were counted.
-    assert dead.cpu_ns == 17 * MS + 2 * TAIL_NS
+    assert dead.cpu_ns == 17 * MS + TAIL_NS + THREAD_TAIL_NS
     assert (dead.read_bytes, dead.absent) == (None, "several_threads")
+
+
+def test_an_unseen_process_has_the_name_of_its_first_thread() -> None:
+    """Also where another one, which has a name of its own, ended last."""
+    first, last = record(7, flags=0, run_ns=MS), record(9, tgid=7, comm=b"pool-1".ljust(32, b"\0"))
+    (dead,) = Ledger(ExitCalibration()).settle(Scan(), {}, records(first, last, groups={1: GroupTotal(7, MS, 0, 0)}), NOW)
+    assert (dead.key.command, dead.process) == ("job", None)
+
+
+def test_estimates_follow_the_counters_of_the_parent_also_through_a_child_that_waited() -> None:
+    """A thousand children of a shell that ends too, and a thousand of its parent: 60 us more each than is known."""
+    parent = tracked(5)
+    parent.interval_reaped_ns = 2_000 * 1_060_000 + MS
+    shell = record(6, ppid=5, run_ns=MS, rss_max_kib=0)
+    ended = [record(1_000 + number, ppid=6 if number < 1_000 else 5, run_ns=MS, rss_max_kib=0) for number in range(2_000)]
+    dead = Ledger(ExitCalibration()).settle(Scan(), {"5": parent}, records(*ended[:1_000], shell, *ended[1_000:]), NOW)
+    assert sum(each.cpu_ns or 0 for each in dead) == pytest.approx(parent.interval_reaped_ns, rel=0.01)
+    assert max(each.tail_ns for each in dead) - min(each.tail_ns for each in dead) < 1_000
+    assert all(each.cpu_ns == MS + each.tail_ns for each in dead)
 
 
 def test_a_process_whose_first_thread_did_not_end_last_is_the_followed_one() -> None:
@@ -152,20 +172,23 @@ def test_a_process_whose_first_thread_did_not_end_last_is_the_followed_one() -> 
     groups = {1: GroupTotal(7, 3600 * S + MS, 0, 0)}
     first = record(7, flags=0, run_ns=3600 * S, elapsed_us=ALL, run_delay_ns=ALL * 1_000 - 3600 * S)
     (dead,) = Ledger(ExitCalibration()).settle(Scan(gone=[process]), {}, records(first, last, groups=groups), NOW)
-    assert (dead.process, dead.cpu_ns) == (process, MS + 2 * TAIL_NS)
+    assert (dead.process, dead.cpu_ns) == (process, MS + TAIL_NS + THREAD_TAIL_NS)
 
 
 def test_the_stale_part_is_exact_of_a_process_that_never_slept_and_a_share_of_one_that_did() -> None:
     """A record says 1 ms of run time after 3 ms of life without a wait."""
     never, slept = record(7, run_ns=MS, elapsed_us=3_000), record(8, run_ns=MS, elapsed_us=3_000, sleeps=1)
     found = Ledger(ExitCalibration()).settle(Scan(), {}, records(never, slept), NOW)
-    assert [(each.cpu_ns, each.tail_ns) for each in found] == [(3 * MS + TAIL_NS, TAIL_NS), (2 * MS + TAIL_NS, MS + TAIL_NS)]
+    assert [(each.cpu_ns, each.tail_ns) for each in found] == [
+        (3 * MS + TAIL_NS, TAIL_NS),
+        (3 * MS // 2 + TAIL_NS, MS // 2 + TAIL_NS),
+    ]
 
 
 def test_a_numbers_worth_of_sleep_is_not_taken_for_run_time() -> None:
-    """The stale part of one that slept is shorter than a clock tick."""
+    """The last run of one that slept is expected to be no longer than those before."""
     (dead,) = Ledger(ExitCalibration()).settle(Scan(), {}, records(record(7, run_ns=MS, elapsed_us=9_000_000, sleeps=9)), NOW)
-    assert dead.cpu_ns == 3 * MS + TAIL_NS
+    assert dead.cpu_ns == MS + MS // 9 // 2 + TAIL_NS
 
 
 def test_what_was_never_seen_is_in_the_unit_of_its_parent() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from agent.model.proc_stat import Stat
 from agent.model.timebase import MS, S
-from workers.process.exits.calibration import STALE_SLEPT_NS_MAX, ExitCalibration
+from workers.process.exits.calibration import STALE_SLEPT_NS_MAX, TAIL_NS, ExitCalibration, tail_ns_of
 from workers.process.exits.ledger import Ledger, Moment
 from workers.process.exits.taskstats_record import LAST_OF_GROUP, ExitRecord, ExitRecords, GroupTotal
 from workers.process.process_table import Scan
@@ -31,13 +31,13 @@ def _dies(*, counted_ns: int, run_ns: int, exit_code: int) -> int:
 
 def test_a_sleeper_that_is_killed_used_no_more_than_the_tail_of_its_exit() -> None:
     """Of five hundred that are killed at once this would be a second of CPU that nobody used."""
-    assert _dies(counted_ns=30 * MS, run_ns=30 * MS, exit_code=9) == ExitCalibration().tail_ns
+    assert _dies(counted_ns=30 * MS, run_ns=30 * MS, exit_code=9) == tail_ns_of(10)
 
 
 @pytest.mark.parametrize(("run_ns", "exit_code"), [(130 * MS, 9), (30 * MS, 0)])
 def test_one_that_ran_or_ended_by_itself_may_miss_part_of_a_clock_tick(run_ns: int, exit_code: int) -> None:
     """It ran when it ended, and the kernel had not brought its run time up to date."""
-    assert _dies(counted_ns=30 * MS, run_ns=run_ns, exit_code=exit_code) > run_ns - 30 * MS + ExitCalibration().tail_ns
+    assert _dies(counted_ns=30 * MS, run_ns=run_ns, exit_code=exit_code) > run_ns - 30 * MS + tail_ns_of(10)
 
 
 def test_hundreds_of_threads_that_slept_until_the_end_miss_a_tail_each_and_no_clock_tick() -> None:
@@ -53,7 +53,6 @@ def test_hundreds_of_threads_that_slept_until_the_end_miss_a_tail_each_and_no_cl
     records.groups[499] = GroupTotal(7, 30 * MS, 2500, 0)
     scan = Scan()
     scan.gone.append(process)
-    calibration = ExitCalibration()
-    (dead,) = Ledger(calibration).settle(scan, {}, records, Moment(BOOT_NS, BOOT_NS - S, 0, 10 * MS))
+    (dead,) = Ledger(ExitCalibration()).settle(scan, {}, records, Moment(BOOT_NS, BOOT_NS - S, 0, 10 * MS))
     assert dead.cpu_ns is not None
-    assert dead.cpu_ns <= 500 * calibration.tail_ns + STALE_SLEPT_NS_MAX
+    assert dead.cpu_ns <= 500 * TAIL_NS + tail_ns_of(10) + STALE_SLEPT_NS_MAX
