@@ -11,12 +11,10 @@ from typing import Any, Protocol, TypeVar
 from agent.capability import NET_ADMIN, SYS_PTRACE
 from agent.config import PROC_ROOT, Config
 from agent.model.absence import Absence
-from agent.model.command_line import CHOICES, parse_command_line
 from agent.model.heartbeat import Heartbeat
-from agent.model.timebase import MS, S
+from agent.model.timebase import S
 from agent.model.worker_kind import Statistic
 from agent.ports import Bus, KernelTree
-from agent.setting import MIB, Choice, Duration, Share, Size, Whole
 from agent.side_reader import SideReader
 from workers.framework.condition import Conditions
 from workers.framework.sampler import NoRules, Sample, Sampler, SamplerContext, enabled_setting, interval_setting
@@ -32,29 +30,15 @@ from workers.process.process_table import ProcessTable
 from workers.process.row import ProcessRows
 from workers.process.scan_row import NO_SOURCE, TickAccount, scan_row, sum_of, wholes_of
 from workers.process.schema import PROCESS, PROCESS_EXIT, PROCESS_SCAN, PROCESS_SKETCH, PROCESS_TAIL, TABLES
+from workers.process.setting import EXIT_BUFFER, PSS_BUDGET, SETTINGS, command_line_parser, limits_of, side_read_bytes
 from workers.process.sketches import SketchWindows
 from workers.process.tail import tail_parts, tail_row
 from workers.process.tcp import TCP, TCP_SOCKETS, TcpReader, open_tcp_reader
-from workers.process.top_n import Limits
 from workers.process.tracked_process import Scan, TrackedProcess
 from workers.process.visibility import Visibility
 
 T = TypeVar("T")
 
-CAPTURE = Share("sampler.process.capture", 950, 0, 1000, "share of CPU, memory and storage I/O that named processes are to hold")
-TOP_ROWS_LEAST = Whole("sampler.process.top_rows_least", 5, 0, 10_000, "least rows per tick for each of CPU, memory and I/O")
-TOP_ROWS = Whole("sampler.process.top_rows", 100, 1, 10_000, "most rows per tick for each of CPU, memory and I/O")
-COMMAND_LINE = Choice("sampler.process.command_line", "masked", CHOICES, "nothing, the program, all but secrets, or everything")
-COMMAND_LINE_BYTES = Size("sampler.process.command_line_bytes", 256, 16, 4096, "the most that is stored of a command line")
-PSS_BUDGET = Duration(
-    "sampler.process.pss_budget", MS // 2, 0, 100 * MS, "CPU per tick for proportional memory of processes with a row; 0s: none"
-)
-EXIT_BUFFER = Size(
-    "sampler.process.exit_buffer_bytes", 8 * MIB, MIB // 4, 256 * MIB, "receive buffer for exit records of the kernel"
-)
-
-# The longest of the files that are read aside, but for command lines, has some 1,000 bytes.
-SIDE_READ_BYTES_LEAST = 4096
 # A mount may be changed under a running agent, which is checked once in this many ticks.
 VISIBILITY_PERIOD_TICKS = 30
 _NS_PER_CLOCK_TICK = S // os.sysconf("SC_CLK_TCK")
@@ -110,16 +94,6 @@ class ProcessProbe(NoRules):
         self._heartbeat = heartbeat
         self._boot_ns = boot_ns
         self._conditions = Conditions(bus)
-        bytes_max = config.of(COMMAND_LINE_BYTES)
-        # Masking makes a line shorter.
-        read_bytes_max = 16 * bytes_max
-        shown = config.of(COMMAND_LINE)
-
-        def parse(data: bytes) -> str | None:
-            # The worst command line costs some milliseconds, and any user may have thousands of them.
-            heartbeat()
-            return parse_command_line(data, bytes_max=bytes_max, shown=shown, is_whole=len(data) < read_bytes_max)
-
         self._files = ProcFiles(tree, heartbeat)
         self._table = ProcessTable(
             self._files,
@@ -132,11 +106,11 @@ class ProcessProbe(NoRules):
         self._sequence = PidSequence(tree)
         self._exits = exits
         self._tcp = None if open_tcp is None else open_tcp(config, tree, self._table, heartbeat)
-        limits = Limits(config.of(CAPTURE), min(config.of(TOP_ROWS_LEAST), config.of(TOP_ROWS)), config.of(TOP_ROWS))
+        limits = limits_of(config)
         self._chooser = Chooser(limits, self._is_followed)
         self._capture = CaptureWatch(limits)
-        self._reader = reader or SideReader(side_read(tree, max(read_bytes_max, SIDE_READ_BYTES_LEAST)), beat=heartbeat)
-        options = DetailOptions(None if shown == "off" else parse, config.of(PSS_BUDGET))
+        self._reader = reader or SideReader(side_read(tree, side_read_bytes(config)), beat=heartbeat)
+        options = DetailOptions(command_line_parser(config, heartbeat), config.of(PSS_BUDGET))
         self._details = Details(self._files, self._reader, options, self._conditions, cpu_ns)
         self._rows = ProcessRows()
         self._largest = LargestUnshown()
@@ -314,17 +288,7 @@ SAMPLER = Sampler(
     # For exit records, and for `io` and memory of other users' processes.
     capabilities=(NET_ADMIN, SYS_PTRACE),
     interval=interval_setting("process"),
-    further_settings=(
-        CAPTURE,
-        TOP_ROWS_LEAST,
-        TOP_ROWS,
-        COMMAND_LINE,
-        COMMAND_LINE_BYTES,
-        PSS_BUDGET,
-        EXIT_BUFFER,
-        TCP,
-        TCP_SOCKETS,
-    ),
+    further_settings=(*SETTINGS, TCP, TCP_SOCKETS),
     statistics=(
         Statistic("evergauge_sampler_processes", "gauge", "Processes seen at the last tick.", ("processes",)),
         Statistic("evergauge_sampler_processes_refused", "gauge", "Processes that refused to be read.", ("refused",)),
