@@ -42,8 +42,9 @@ def _seen(root: Path) -> dict[str, Any]:
     config = Config({"kernel.proc_root": str(root)})
     probe = SAMPLER.open(SamplerContext(config, SystemClock(), bus, OpenKernelTree, Heartbeat()))
     probe.check()
-    told = [(each.kind, each.blocks_ready, each.detail) for each in bus.conditions]
-    (_table, rows), _tail = probe.sample(time.monotonic_ns(), time.time_ns())
+    # Another user has no exit records either, which it says too.
+    told = [(each.kind, each.blocks_ready, each.detail) for each in bus.conditions if each.kind != "exit_source_fallback"]
+    (_table, rows), *_ = probe.sample(time.monotonic_ns(), time.time_ns())
     stats = probe.stats()
     probe.close()
     return {"told": told, "rows": len(rows), **stats}
@@ -88,4 +89,6 @@ def test_an_agent_that_sees_only_a_part_is_not_ready_and_claims_nothing_else(tmp
     assert "not ready sampler/process: only " in text
     assert "every process of the host" not in text
     assert status["ready"] is False
-    assert [each["kind"] for each in status["conditions"] if each["worker"] == "sampler/process"] == ["processes_hidden"]
+    # What other tests start may end within a tick, and then no row holds its CPU.
+    kinds = {each["kind"] for each in status["conditions"] if each["worker"] == "sampler/process"}
+    assert kinds - {"capture_below_target"} == {"processes_hidden"}

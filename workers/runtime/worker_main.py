@@ -7,6 +7,7 @@ import faulthandler
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -29,6 +30,7 @@ from workers.runtime.heartbeat_page import HeartbeatPage
 from workers.runtime.loop import WorkerLoop
 
 MakeWork = Callable[[WorkerContext], Work]
+ZmqEnds = tuple["zmq.Context[zmq.Socket[bytes]]", "zmq.Socket[bytes]"]
 
 
 def registered_maker(launch: Launch) -> MakeWork:
@@ -60,8 +62,9 @@ def run_worker(
         faulthandler.register(signal.SIGUSR2, file=2, all_threads=True)
         process.settle()
         process.set_name("spare")
+        zmq_ends = _open_zmq()
         order = take_order()
-        code = _live(decode_launch(order), page, maker_of) if order else ExitCode.DONE
+        code = _live(decode_launch(order), zmq_ends, page, maker_of) if order else ExitCode.DONE
     except EvergaugeError as failure:
         print(failure.sentence, file=sys.stderr)
         code = failure.code
@@ -76,22 +79,48 @@ def run_worker(
         os._exit(int(code))
 
 
+def _open_zmq() -> ZmqEnds:
+    """The context and the socket of the bus, with ZeroMQ's threads already started: a start may come when nothing can be forked.
+
+    Those threads inherit the capabilities of the thread that makes the first socket. It is one that has given them up, because
+    which ones this process keeps is not known yet.
+    """
+    made: list[ZmqEnds | zmq.ZMQError] = []
+
+    def make() -> None:
+        # Where it is refused, this process says so when it has its order.
+        with suppress(OSError):
+            keep_only(())
+        try:
+            context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+            made.append((context, context.socket(zmq.DEALER)))
+        except zmq.ZMQError as failure:
+            made.append(failure)
+
+    maker = threading.Thread(target=make)
+    maker.start()
+    maker.join()
+    (ends,) = made
+    if isinstance(ends, zmq.ZMQError):
+        raise ends
+    return ends
+
+
 def _live(
     launch: Launch,
+    zmq_ends: ZmqEnds,
     page: int,
     maker_of: Callable[[Launch], MakeWork],
 ) -> ExitCode:
-    # Before ZeroMQ starts its threads, which inherit what this one has.
     try:
         keep_only(declared_capabilities(launch))
     except OSError as refused:
         # A sandbox that forbids this call is no reason to measure nothing.
         print(f"cannot give up capabilities: {refused.strerror}; allow capset in the sandbox's system call filter", file=sys.stderr)
-    zmq_context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    socket = zmq_context.socket(zmq.DEALER)
     process.set_name(launch.identity.worker)
     name_process(launch.identity.worker)
     failpoint("worker.before_hello")
+    zmq_context, socket = zmq_ends
     bus = BusClient(socket, launch.bus_path, launch.identity)
     bus.hello(os.getpid())
     failpoint("worker.greeted")
