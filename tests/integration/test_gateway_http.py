@@ -407,7 +407,9 @@ def test_a_holder_that_cannot_be_seen_is_not_guessed(tmp_path: Path) -> None:
             assert gateway.stats["problem"] == in_use(f"127.0.0.1:{port}", "another program")
         (tmp_path / "self").symlink_to("/proc/self")
         with running_gateway(port=port, proc_root=str(tmp_path)) as gateway:
-            assert gateway.stats["problem"] == in_use(f"127.0.0.1:{port}", f"a program of user {os.geteuid()}")
+            assert gateway.stats["problem"] == in_use(
+                f"127.0.0.1:{port}", f"a program of user {os.geteuid()} (`ss -ltnp` names it)"
+            )
 
 
 def test_a_port_in_use_is_a_condition_until_it_is_free() -> None:

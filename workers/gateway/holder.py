@@ -25,13 +25,16 @@ class HolderSearch:
         self._description = ""
 
     def description(self, address: str, port: int) -> str:
-        """`nginx (process 812)`, `a program of user 33`, or `another program` where nothing more can be seen."""
+        """`nginx (process 812)`, `a program of user 33 (`ss -ltnp` names it)`, or `another program` where nothing more can be seen.
+
+        A worker has not the rights of root, and may not look at the descriptors of a process that has more rights than itself.
+        """
         listener = self._find_listener(address, port)
         if listener is None:
             return "another program"
         if listener != self._listener:
             self._listener = listener
-            self._description = self._find_process(listener) or f"a program of user {listener.user}"
+            self._description = self._find_process(listener) or f"a program of user {listener.user} (`ss -ltnp` names it)"
         return self._description
 
     def _find_listener(self, address: str, port: int) -> Listener | None:

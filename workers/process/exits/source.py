@@ -3,11 +3,13 @@
 import os
 from errno import EACCES, EAFNOSUPPORT, ECONNREFUSED, EINVAL, ENOENT, EPERM, EPROTONOSUPPORT
 
+from agent.kernel_file import read_text
 from agent.model.foreign import readable
 from workers.process.exits.connector import ConnectorListener
 from workers.process.exits.taskstats import TaskstatsListener
 
 POSSIBLE_CPUS = "/sys/devices/system/cpu/possible"
+CPUS_BYTES_MAX = 4096
 _CAPABILITY = (
     "give the agent CAP_NET_ADMIN (in a systemd unit also AF_NETLINK in RestrictAddressFamilies=, in Kubernetes "
     "securityContext.capabilities.add: [NET_ADMIN])"
@@ -32,9 +34,8 @@ def remedy(refused: OSError) -> str:
 def possible_cpus(path: str = POSSIBLE_CPUS) -> str:
     """The kernel's list of CPUs that there can be, such as `0-63`: those that come later are in it."""
     try:
-        with open(path, encoding="ascii") as file:
-            text = file.read(4096).strip()
-    except (OSError, UnicodeDecodeError):
+        text = read_text(path, CPUS_BYTES_MAX).strip()
+    except OSError:
         text = ""
     # Without sysfs: as many as the C library counts.
     return text or f"0-{max(1, os.sysconf('SC_NPROCESSORS_CONF')) - 1}"
