@@ -212,7 +212,7 @@ def test_systemctl_tells_that_it_is_ready_and_how_it_is(service: Machine) -> Non
     assert service.status()["ready"]
     told = service.run("systemctl", "status", "--no-pager", UNIT).stdout
     assert "Active: active (running)" in told
-    assert 'Status: "ready, 4 workers up"' in told
+    assert f'Status: "ready, {len(WORKERS)} workers up"' in told
     wait_until(
         lambda: "`systemctl stop evergauge` ends it" in service.run("journalctl", "--unit", UNIT, "--output", "cat").stdout,
         "the journal says what ends it",

@@ -13,6 +13,16 @@ import zmq
 from harness.agent_process import AgentProcess, run_agentd
 from harness.waiting import wait_until
 
+ROOT = Path(__file__).parents[2]
+# Holds a port, at all addresses, without the rights that an agent's workers give up: else they may not look at it.
+HOLDER = """
+import socket, sys
+from agent.capability import keep_only
+keep_only(())
+server = socket.create_server(("0.0.0.0", 0))
+print(server.getsockname()[1], flush=True)
+sys.stdin.read()
+"""
 NAMES = {"control-plane", "sampler/host", "sampler/process", "writer", "gateway"}
 ROW_KEYS = {
     "name", "kind", "state", "pid", "epoch", "uptime_seconds", "restarts", "last_exit", "backoff_seconds", "heartbeat_age_seconds",
@@ -90,8 +100,11 @@ def test_workers_do_not_hear_the_terminals_ctrl_c(tmp_path: Path) -> None:
 
 def test_an_agent_whose_port_another_program_holds_is_not_ready_and_says_so_until_it_is_free(tmp_path: Path) -> None:
     """Else a scraper reads the other program's numbers, and everything here looks well."""
-    with socket.create_server(("0.0.0.0", 0)) as other:
-        port = other.getsockname()[1]
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as other:
+        assert other.stdout is not None
+        port = int(other.stdout.readline())
         agent = AgentProcess(tmp_path, flags={"--gateway-port": str(port)})
         agent.start(ready=False)
         wait_until(lambda: " not ready after " in agent.output, f"the banner; it says:\n{agent.output}")
@@ -100,7 +113,8 @@ def test_an_agent_whose_port_another_program_holds_is_not_ready_and_says_so_unti
         assert status["ready"] is False
         assert [reason for reason in status["reasons"] if sentence in reason] == status["reasons"]
         assert f"not ready gateway: {sentence}" in agent.output
-        assert f"(process {os.getpid()})" in agent.output
+        assert f"(process {other.pid})" in agent.output
+        other.communicate()
     wait_until(agent.is_ready, "the port is free, and the agent ready")
     agent.note_processes()
     agent.end()
