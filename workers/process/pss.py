@@ -1,7 +1,7 @@
 """Proportional memory of the processes with a row, within a budget of CPU: `/proc/PID/smaps_rollup`, aside.
 
 The kernel walks all page tables of the process for it, so the cost grows with its memory, and the process waits if it maps memory
-meanwhile. What a read will cost is known before from RSS; who costs more than the savings of half a minute is never read.
+meanwhile. What a read will cost is known before from RSS; who costs more than the savings of a minute is never read.
 *Source:* proc_pid_smaps(5), linux/fs/proc/task_mmu.c.
 """
 
@@ -18,7 +18,7 @@ from workers.process.tracked_process import TrackedProcess
 REFRESH_NS = 10 * S
 BELIEVED_NS = 60 * S
 # What was not spent is saved for so many ticks.
-SAVED_TICKS = 30
+SAVED_TICKS = 60
 # First guess: 4.5 s for 200 GB were reported, and a small process costs some 40 us; corrected by what reads really take.
 READ_NS, PAGE_NS, PAGE_BYTES = 40_000, 90, 4096
 # The correction follows each tick by a quarter, and stays within these bounds.

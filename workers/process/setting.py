@@ -17,7 +17,7 @@ TOP_ROWS = Whole("sampler.process.top_rows", 100, 1, 10_000, "most rows per tick
 COMMAND_LINE = Choice("sampler.process.command_line", "masked", CHOICES, "nothing, the program, all but secrets, or everything")
 COMMAND_LINE_BYTES = Size("sampler.process.command_line_bytes", 256, 16, 4096, "the most that is stored of a command line")
 PSS_BUDGET = Duration(
-    "sampler.process.pss_budget", MS // 2, 0, 100 * MS, "CPU per tick for proportional memory of processes with a row; 0s: none"
+    "sampler.process.pss_budget", MS // 4, 0, 100 * MS, "CPU per tick for proportional memory of processes with a row; 0s: none"
 )
 EXIT_BUFFER = Size(
     "sampler.process.exit_buffer_bytes", 8 * MIB, MIB // 4, 256 * MIB, "receive buffer for exit records of the kernel"
