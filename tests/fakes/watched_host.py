@@ -41,6 +41,8 @@ class WatchedHost:
         )
         self.watcher = ExitWatcher(self.bus, buffer_bytes=buffer_bytes, ns_per_tick=NS_PER_CLOCK_TICK, openers=openers)
         self._last_at_ns: int | None = None
+        # How much later it is for the watcher than by the clock.
+        self.later_ns = 0
         # By command: CPU of the dead and how many they were, since the last `forget`.
         self.dead_ns: Counter[str | None] = Counter()
         self.deaths = self.unseen = self.lost = 0
@@ -56,7 +58,7 @@ class WatchedHost:
         scan = self.table.scan(names, boot_ns // NS_PER_CLOCK_TICK)
         elapsed_ns = None if self._last_at_ns is None else now_ns - self._last_at_ns
         before_ns = time.thread_time_ns()
-        deaths = self.watcher.settle(scan, self.table, TickTimes(time.time_ns(), now_ns, boot_ns, elapsed_ns))
+        deaths = self.watcher.settle(scan, self.table, TickTimes(time.time_ns(), now_ns + self.later_ns, boot_ns, elapsed_ns))
         self.cost_ns += time.thread_time_ns() - before_ns
         self._last_at_ns = now_ns
         for process in scan.started:

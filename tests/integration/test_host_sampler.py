@@ -89,8 +89,9 @@ def test_cpu_time_is_that_of_the_root_cgroup_and_holds_a_known_burn(ticks: HostT
     cpu_ns = ticks.host()["cpu_ns"]
     assert least_ns <= cpu_ns <= _usage_ns(source) - outer_ns
     assert burned_ns >= 500 * MS
-    # The root of version 2 is sampled by clock ticks, as /proc/stat is; that of version 1 is exact.
-    assert cpu_ns >= burned_ns * (1.0 if source.endswith("cpuacct.usage") else 0.8)
+    # The root of version 2 is sampled by clock ticks, as /proc/stat is, and a virtual machine that is kept from its CPU loses some
+    # (0.55 to 0.75 were seen of an emulated one); that of version 1 is exact.
+    assert cpu_ns >= burned_ns * (1.0 if source.endswith("cpuacct.usage") else 0.4)
 
 
 def test_the_start_of_a_process_can_be_read_as_a_time(ticks: HostTicks) -> None:
@@ -117,9 +118,10 @@ def test_memory_and_cores_are_what_the_kernel_says(ticks: HostTicks) -> None:
 
 
 def test_page_faults_and_started_processes_are_seen(ticks: HostTicks) -> None:
-    """A child that touches 8 MiB is one process and 2,048 faults at least."""
+    """A child that touches 8 MiB in small pages is one process and 2,048 faults at least."""
     ticks.tick()
-    subprocess.run([sys.executable, "-c", "x = bytearray(64 << 20)"], check=True, timeout=60)
+    code = "import mmap; m = mmap.mmap(-1, 8 << 20); m.madvise(mmap.MADV_NOHUGEPAGE); m.write(bytes(8 << 20))"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
     row = ticks.host()
     assert row["processes_started"] >= 1
     assert row["page_faults"] >= (8 * MIB) // os.sysconf("SC_PAGE_SIZE")

@@ -3,6 +3,7 @@
 import os
 from errno import EACCES, EAFNOSUPPORT, ECONNREFUSED, EINVAL, ENOENT, EPERM, EPROTONOSUPPORT
 
+from agent.capability import GRANTED, NET_ADMIN
 from agent.kernel_file import read_text
 from agent.model.foreign import readable
 from workers.process.exits.connector import ConnectorListener
@@ -13,6 +14,11 @@ CPUS_BYTES_MAX = 4096
 _CAPABILITY = (
     "give the agent CAP_NET_ADMIN (in a systemd unit also AF_NETLINK in RestrictAddressFamilies=, in Kubernetes "
     "securityContext.capabilities.add: [NET_ADMIN])"
+)
+# Root of another user namespace has the capability for what belongs to that.
+_USER_NAMESPACE = (
+    "run the agent outside of a user namespace, where its CAP_NET_ADMIN counts (no rootless container, no userns-remap, "
+    "PrivateUsers=no)"
 )
 _NAMESPACE = "run the agent in the host's network and pid namespaces (docker run --network host --pid host, hostNetwork, hostPID)"
 _REMEDIES = {
@@ -28,7 +34,20 @@ _REMEDIES = {
 
 def remedy(refused: OSError) -> str:
     """What brings a source back that was refused like this."""
+    if refused.errno in (EPERM, EACCES) and _holds_capability():
+        return _USER_NAMESPACE
     return _REMEDIES.get(refused.errno or 0, _CAPABILITY)
+
+
+def _holds_capability(path: str = "/proc/self/status") -> bool:
+    """Whether this process has CAP_NET_ADMIN, in whatever user namespace. *Source:* proc_pid_status(5)."""
+    try:
+        with open(path, "rb") as file:
+            lines = file.read(8192).splitlines()
+    except OSError:
+        return False
+    words = [int(line.split()[1], 16) for line in lines if line.startswith(b"CapEff:")]
+    return any(word >> GRANTED[NET_ADMIN] & 1 for word in words)
 
 
 def possible_cpus(path: str = POSSIBLE_CPUS) -> str:
