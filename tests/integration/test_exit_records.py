@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Sequence
 from errno import EPERM
 
@@ -16,7 +15,6 @@ from harness.waiting import wait_until
 from workers.process.exits.connector import ConnectorListener
 from workers.process.exits.connector_event import ConnectorExit
 from workers.process.exits.source import open_connector, open_taskstats, possible_cpus
-from workers.process.exits.taskstats import TaskstatsClient
 from workers.process.exits.taskstats_record import ExitRecords
 from workers.process.exits.watcher import Openers
 
@@ -85,25 +83,6 @@ def test_a_threads_end_is_no_death_and_the_last_one_has_the_sum() -> None:
         assert row[8] == 1
         assert isinstance(row[10], int)
         assert row[10] > 10_000_000
-
-
-def test_a_query_has_the_switches_of_a_process_with_threads() -> None:
-    """Of this process, which has just had some; one that is not there is an error."""
-    done = threading.Event()
-    helpers = [threading.Thread(target=done.wait) for _ in range(3)]
-    for helper in helpers:
-        helper.start()
-    client = TaskstatsClient()
-    total = client.query_tgid(os.getpid())
-    done.set()
-    for helper in helpers:
-        helper.join()
-    assert total.tgid == os.getpid()
-    assert total.run_ns > 0
-    assert total.sleeps >= 3
-    with pytest.raises(ProcessLookupError):
-        client.query_tgid(2**22 - 1)
-    client.close()
 
 
 @pytest.mark.parametrize("may_filter", [True, False], ids=["exits-only", "as-before-6.6"])

@@ -1,23 +1,20 @@
-"""The kernel's taskstats: exit records drained in bulk, and questions about one process.
+"""The kernel's taskstats: exit records drained in bulk.
 
 *Source:* linux/Documentation/accounting/taskstats.rst. Needs CAP_NET_ADMIN, the first network and the first pid namespace.
 """
 
 from collections.abc import Callable
-from errno import ENOBUFS, EPROTO
+from errno import ENOBUFS
 
 from workers.framework.netlink import DatagramSlots, NetlinkSocket, family_id, generic_socket
-from workers.framework.netlink_message import pack_attribute, pack_generic, pack_uint32
+from workers.framework.netlink_message import pack_attribute, pack_generic
 from workers.process.exits.taskstats_record import (
-    ASK_TGID,
     COMMAND_GET,
     FAMILY,
     REGISTER_CPUMASK,
     ExitRecords,
-    GroupTotal,
     SlotFormat,
     is_usual,
-    parse_answer,
     parse_datagram,
 )
 
@@ -27,30 +24,6 @@ SLOTS, SLOT_BYTES = 64, 2048
 DATAGRAMS_MAX = 400_000
 # The kernel's own bookkeeping counts: measured, one record takes this much of the receive buffer.
 BUFFER_BYTES_PER_RECORD = 1_400
-
-
-class TaskstatsClient:
-    """Asks about single processes; the kernel walks over all threads of one, so ask only about those with few."""
-
-    def __init__(self) -> None:
-        self._socket = generic_socket()
-        try:
-            self._family = family_id(self._socket, FAMILY)
-        except OSError:
-            self._socket.close()
-            raise
-
-    def query_tgid(self, pid: int) -> GroupTotal:
-        """Run time since the process began and the switches of its living threads. *Raises:* OSError (ESRCH: it has ended)."""
-        payload = pack_generic(COMMAND_GET, pack_attribute(ASK_TGID, pack_uint32(pid)))
-        group = parse_answer(self._socket.request(self._family, payload).payload)
-        if group is None:
-            raise OSError(EPROTO, "netlink: an answer about a process that cannot be read")
-        return group
-
-    def close(self) -> None:
-        """Give the socket back."""
-        self._socket.close()
 
 
 class TaskstatsListener:

@@ -11,9 +11,9 @@ from typing import NamedTuple
 from workers.framework.netlink_message import GENERIC_HEAD, attributes, messages, uint32
 
 FAMILY = "TASKSTATS"
-# Commands, their attributes, and the attributes of answers and events.
+# Command, its attribute, and the attributes of events.
 COMMAND_GET = 1
-ASK_TGID, REGISTER_CPUMASK = 2, 3
+REGISTER_CPUMASK = 3
 _PID, _TGID, _STATS, _OF_PID, _OF_TGID = 1, 2, 3, 4, 5
 # linux/acct.h: a first thread that was forked and ran no other program; the last thread of its process (version 12 and later).
 FORKED, LAST_OF_GROUP = 0x01, 0x20
@@ -156,12 +156,6 @@ def parse_datagram(data: bytes | bytearray | memoryview, family: int) -> Datagra
     """What one datagram of the family says. *Absent:* it is no record, or it is too short to be used."""
     message = next((each for each in messages(data) if each.kind == family), None)
     return None if message is None else _parse_payload(message.payload)
-
-
-def parse_answer(payload: memoryview) -> GroupTotal | None:
-    """The answer to a question about a process. *Absent:* it has none."""
-    found = _parse_payload(payload)
-    return None if found is None else found.group
 
 
 def _parse_payload(payload: memoryview) -> Datagram | None:

@@ -1,7 +1,7 @@
 """Exit records: every version's layout, real bytes of a kernel, and foreign ones."""
 
 from pathlib import Path
-from struct import pack, pack_into
+from struct import pack_into
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +14,6 @@ from workers.process.exits.taskstats_record import (
     SlotFormat,
     is_usual,
     layout_of,
-    parse_answer,
     parse_datagram,
     parse_stats,
 )
@@ -132,16 +131,3 @@ def event(data: bytes, padding: bytes = b"") -> bytes:
     """A datagram with one record."""
     parts = pack_attribute(1, pack_uint32(11)) + padding + pack_attribute(3, data)
     return pack_message(FAMILY, pack_generic(2, pack_attribute(4, parts)))
-
-
-def test_an_answer_about_a_process_has_its_total() -> None:
-    """Run time and switches of its living threads; an answer without content has none."""
-    content = bytearray(stats(16, 560))
-    pack_into("=Q", content, 280, 23)
-    answer = pack_generic(1, pack_attribute(5, pack_attribute(2, pack("=I", 44)) + pack_attribute(3, bytes(content))))
-    found = parse_answer(memoryview(answer))
-    assert found is not None
-    assert (found.tgid, found.run_ns, found.sleeps, found.preemptions) == (44, 7, 17, 23)
-    assert parse_answer(memoryview(pack_generic(1, b""))) is None
-    short = pack_attribute(5, pack_attribute(2, pack("=I", 44)) + pack_attribute(3, bytes(9)))
-    assert parse_answer(memoryview(pack_generic(1, short))) is None
