@@ -136,8 +136,9 @@ class Ledger:
         vanished = {process.pid: process for process in scan.gone}
         gone = {pid: process for pid, process in vanished.items() if not process.has_died}
         turn = _Turn(processes, moment, gone, vanished)
+        groups = records.groups
         for index, record in enumerate(records.threads):
-            self._take(turn, record, records.groups.get(index) if records.groups else None)
+            self._take(turn, record, groups.get(index) if groups else None)
             if index % RECORDS_PER_BEAT == RECORDS_PER_BEAT - 1:
                 self._beat()
         for index, ppid, comm in turn.unplaced:
@@ -169,13 +170,17 @@ class Ledger:
 
     def _take(self, turn: _Turn, record: ExitRecord, group: GroupTotal | None) -> None:
         version, _, flags, delay_ns, run_ns, comm, pid, ppid, elapsed_us, rss_kib, _, _, sleeps, _, tgid = record
-        stale_ns = max(0, elapsed_us * 1_000 - delay_ns - run_ns)
+        # Conditions and not `min` and `max`, which are calls: this is done thousands of times a second where processes come and go.
+        stale_ns = elapsed_us * 1_000 - delay_ns - run_ns
+        stale_ns = stale_ns if stale_ns > 0 else 0
+        known_ns = slack_ns = limit_ns = 0
         if sleeps:
             # Its last run is expected to be no longer than those before; it can have been all but a clock tick.
-            known_ns, limit_ns = 0, min(stale_ns, STALE_SLEPT_NS_MAX)
-            slack_ns = min(limit_ns, run_ns // sleeps)
+            limit_ns = stale_ns if stale_ns < STALE_SLEPT_NS_MAX else STALE_SLEPT_NS_MAX
+            run_mean_ns = run_ns // sleeps
+            slack_ns = run_mean_ns if run_mean_ns < limit_ns else limit_ns
         else:
-            known_ns, slack_ns, limit_ns = min(stale_ns, STALE_NS_MAX), 0, 0
+            known_ns = stale_ns if stale_ns < STALE_NS_MAX else STALE_NS_MAX
         owner = group.tgid if group is not None else tgid or pid
         is_death = bool(flags & LAST_OF_GROUP) if version >= VERSION_WITH_TGID else self._is_death(turn, record, group)
         if not is_death:
@@ -183,16 +188,17 @@ class Ledger:
             return
         tail_ns = tail_ns_of(rss_kib, is_forked=bool(flags & FORKED))
         known_ns += run_ns if group is None else group.run_ns
-        parts = (known_ns, tail_ns, slack_ns, limit_ns)
         if self._threads and (threads := self._threads.pop(owner, None)) is not None:
             comm = threads.comm or comm
-            threads.add(parts)
-            parts = (threads.known_ns, threads.tail_ns, threads.slack_ns, threads.limit_ns)
-        # Of a process whose first thread did not end last, the record has the life of another thread.
-        process = self._tracked(turn, owner, elapsed_us if pid == owner else None)
-        if process is not None and process.cpu_ns is not None:
-            parts = _held(process, record, group, parts, turn.moment)
-        known_ns, tail_ns, slack_ns, limit_ns = parts
+            threads.add((known_ns, tail_ns, slack_ns, limit_ns))
+            known_ns, tail_ns, slack_ns, limit_ns = threads.known_ns, threads.tail_ns, threads.slack_ns, threads.limit_ns
+        process = None
+        if owner in turn.gone or str(owner) in turn.processes:
+            # Of a process whose first thread did not end last, the record has the life of another thread.
+            process = self._tracked(turn, owner, elapsed_us if pid == owner else None)
+            if process is not None and process.cpu_ns is not None:
+                parts = (known_ns, tail_ns, slack_ns, limit_ns)
+                known_ns, tail_ns, slack_ns, limit_ns = _held(process, record, group, parts, turn.moment)
         estimated_ns = self._calibration.estimate_ns(ppid, tail_ns, slack_ns)
         sums = turn.children.get(ppid)
         if sums is None:
@@ -207,7 +213,11 @@ class Ledger:
             turn.folded[owner] = ppid
         cpu = (known_ns + estimated_ns, estimated_ns)
         if process is None:
-            self._add_unseen(turn, record, (owner, comm), cpu, is_whole=group is None)
+            turn.parents[owner] = ppid
+            place = turn.places.get((ppid, comm)) or self._place_by_parent(turn, ppid, comm)
+            read_bytes, write_bytes, absent = (record[10], record[11], None) if group is None else _OF_ONE_THREAD
+            # `DeadProcess(...)` takes three times as long.
+            turn.dead.append(tuple.__new__(DeadProcess, (*cpu, *place, None, record, read_bytes, write_bytes, absent)))
             return
         # All that it used is in its parent's counters, and what it had waited for before.
         sums.known_ns += process.reaped_ns + max(0, (process.cpu_ns or 0) - known_ns)
@@ -259,23 +269,15 @@ class Ledger:
             self._died[process.name] = (process, process.read_at)
         return process
 
-    def _add_unseen(self, turn: _Turn, record: ExitRecord, who: tuple[int, bytes], cpu: tuple[int, int], *, is_whole: bool) -> None:
-        """`who` is its number and its name, which the record of another thread than the first one does not have."""
-        (pid, comm), ppid = who, record[7]
-        turn.parents[pid] = ppid
-        place = turn.places.get((ppid, comm))
-        if place is None:
-            parent = turn.processes.get(str(ppid)) or turn.vanished.get(ppid)
-            pod_uid = None if parent is None else parent.key.pod_uid
-            key = self._key(pod_uid, comm, is_kernel_thread=ppid == KERNEL_THREADS_PARENT)
-            if parent is None:
-                turn.unplaced.append((len(turn.dead), ppid, comm))
-                place = (key, None)
-            else:
-                place = turn.places[ppid, comm] = (key, PARENT)
-        read_bytes, write_bytes, absent = (record[10], record[11], None) if is_whole else _OF_ONE_THREAD
-        # `DeadProcess(...)` takes three times as long, and there may be thousands a second.
-        turn.dead.append(tuple.__new__(DeadProcess, (*cpu, *place, None, record, read_bytes, write_bytes, absent)))
+    def _place_by_parent(self, turn: _Turn, ppid: int, comm: bytes) -> tuple[UnitCommand, str | None]:
+        """The key of the next death, which was never seen, and how its unit is known."""
+        parent = turn.processes.get(str(ppid)) or turn.vanished.get(ppid)
+        key = self._key(None if parent is None else parent.key.pod_uid, comm, is_kernel_thread=ppid == KERNEL_THREADS_PARENT)
+        if parent is None:
+            turn.unplaced.append((len(turn.dead), ppid, comm))
+            return key, None
+        place = turn.places[ppid, comm] = (key, PARENT)
+        return place
 
     def _place(self, turn: _Turn, index: int, ppid: int, comm: bytes) -> None:
         """Its unit is that of the nearest ancestor which was seen: a fork inherits the cgroup."""
