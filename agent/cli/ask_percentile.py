@@ -80,7 +80,7 @@ def question_of(call: Call) -> PercentileQuestion:
         raise MisuseError("--lines", f"{lines} is not accepted", "write 1 or more")
     return PercentileQuestion(
         metric,
-        percents_of(call.text("--p") or DEFAULT_PERCENTS),
+        percents_of(DEFAULT_PERCENTS if (asked := call.text("--p")) is None else asked),
         parts_of(call.text("--by")),
         frozenset(call.texts("--pod")),
         frozenset(call.texts("--command")),

@@ -93,7 +93,7 @@ def _shares(sample: Sample, measure: Measure) -> tuple[dict[str, Usage], dict[st
             commands.setdefault(command, Usage()).add(amount, processes, process)
 
     for process in sample.processes:
-        add(_command_of(process), process.pod_uid, measure.of_process(process) or 0.0, 1, process)
+        add(counted_command(process), process.pod_uid, measure.of_process(process) or 0.0, 1, process)
     for tail in sample.tail:
         add(tail.command, tail.pod_uid, measure.of_tail(tail) or 0.0, tail.processes)
     for ended in sample.ended:
@@ -101,7 +101,7 @@ def _shares(sample: Sample, measure: Measure) -> tuple[dict[str, Usage], dict[st
     return commands, units, total
 
 
-def _command_of(process: NamedProcess) -> str:
+def counted_command(process: NamedProcess) -> str:
     """The command that a process counts to: as in the sums, but scripts of one interpreter are different programs."""
     return process.comm if process.comm is not None and process.name.startswith(process.comm) else process.name
 

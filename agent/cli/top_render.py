@@ -5,14 +5,15 @@ from collections.abc import Callable, Mapping, Sequence
 from msgspec import Struct
 
 from agent.cli.problem import HeadLine, HostProblem, Severity
-from agent.cli.render import ABSENT, bytes_of, counted
+from agent.cli.problem_blame import counted_command
+from agent.cli.render import ABSENT, bytes_of, counted, text_of
 from agent.cli.top_heading import HistoryMoment, heading
 from agent.cli.top_help import process_help
 from agent.cli.top_load import load_of
 from agent.cli.top_number import grouped
 from agent.cli.top_problems import GAP, TITLE_COLUMNS
 from agent.cli.top_rows import SORTS, RowPage, RowView, rows_of
-from agent.cli.top_sample import Sample
+from agent.cli.top_sample import NamedProcess, Sample
 from agent.cli.top_state import Scroll, TopState
 from agent.cli.top_style import CRITICAL, DIM, NOTICE, STRONG, WARNING, Line, Span, fitted, line_of
 from agent.cli.top_table import RowTable, laid_out
@@ -66,20 +67,27 @@ def render(sample: Sample, view: ProcessView) -> Screen:
     top = [*_head(sample, view)]
     # The line that says what is shown, and the titles.
     room = max(1, view.height - len(top) - 2 - bool(_time_keys(view, top)))
-    row_view = RowView(view.state, view.pod_names, view.user_name, guilty_of(view.problems), view.has_letters)
+    row_view = RowView(view.state, view.pod_names, view.user_name, guilty_of(view.problems, sample.processes), view.has_letters)
     page = rows_of(sample, row_view, room)
     table = RowTable(page.rows, sample.processes, view.state.sort, sample.at_wall_ns)
     lines = [*top, _status(sample, view, page), *_time_keys(view, top), *laid_out(table, view.width)]
     return Screen(fitted(lines, view.width, view.height), Scroll(room, page.offset_max))
 
 
-def guilty_of(problems: Sequence[HostProblem]) -> dict[int, str]:
-    """The style of each process that causes a problem, by pid: that of its worst."""
+def guilty_of(problems: Sequence[HostProblem], processes: Sequence[NamedProcess] = ()) -> dict[int, str]:
+    """The style of each process that causes a problem, by pid: that of its worst. A guilty command makes all its processes so."""
     guilty: dict[int, str] = {}
+    commands: dict[str, str] = {}
     for problem in problems:
         for culprit in problem.culprits:
-            if culprit.pid is not None and (style := STYLE_OF[problem.severity]):
+            style = STYLE_OF[problem.severity]
+            if culprit.pid is not None and style:
                 guilty.setdefault(culprit.pid, style)
+            elif culprit.kind == "command" and style:
+                commands.setdefault(culprit.name, style)
+    for process in processes if commands else ():
+        if (style := commands.get(text_of(counted_command(process)), "")) != "":
+            guilty.setdefault(process.pid, style)
     return guilty
 
 

@@ -6,6 +6,8 @@ import os
 import re
 import shlex
 import signal
+import subprocess
+import sys
 import termios
 from collections.abc import Callable
 from pathlib import Path
@@ -38,6 +40,18 @@ def top(tmp_path: Path) -> Top:
         return agentctl_here(tmp_path, "top", *words)
 
     return call
+
+
+def test_the_first_screen_imports_nothing_that_it_does_not_need(tmp_path: Path) -> None:
+    """A person waits for it: no `inspect` (which `typing_extensions` would bring), nothing that reads sealed files, no SQL."""
+    write_segment(tmp_path, "a", head_of("a") + tick(1, 11))
+    folders = ("--state-dir", str(tmp_path), "--runtime-dir", str(tmp_path))
+    command = (sys.executable, "-X", "importtime", "-m", "agent.cli.main", "top", "--once", *folders)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_SECONDS, check=True)
+    assert " task-11" in done.stdout
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "msgspec" in imported
+    assert imported.isdisjoint(("inspect", "pyarrow", "duckdb", "multiprocess", "zmq"))
 
 
 def test_without_a_terminal_it_is_printed_once(tmp_path: Path, top: Top) -> None:

@@ -8,6 +8,7 @@ import pytest
 from fakes.top_story import NAMES, STORY, USERS
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from agent.cli.problem import Culprit, HeadLine, HeadPart, HostProblem, Severity
 from agent.cli.top_render import ProcessView, Screen, render
@@ -315,6 +316,14 @@ def test_the_guilty_are_coloured_and_the_problems_come_first() -> None:
     (guilty,) = [line for line in seen.screen(sample).lines if "task-2" in plain(line)]
     assert guilty[0].style == CRITICAL
     assert texts([guilty], has_colour=True)[0].startswith("\x1b[1;31m! 2")
+
+
+def test_a_guilty_command_marks_all_its_processes() -> None:
+    """Of forty compilers none is the culprit, and all are."""
+    problem = HostProblem(Severity.WARNING, "x", "task-2 (2 processes)", (Culprit("command", "task-2"),))
+    sample = Sample(0, "h", (process(1, 0.1), process(2, 0.05), replace(process(3, 0.01), name="task-2")), ())
+    rows = Seen(problems=(problem,)).rows(sample)
+    assert [row[0] for row in rows] == [" ", "!", "!"]
 
 
 def test_absent_values_are_neither_zero_nor_summed() -> None:
