@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 # linux/netlink.h: protocols, message types and flags.
 NETLINK_SOCK_DIAG, NETLINK_CONNECTOR, NETLINK_GENERIC = 4, 11, 16
-ERROR, DONE, FIRST_FREE_TYPE = 2, 3, 16
+ERROR, DONE = 2, 3
 REQUEST, MULTIPART, ACKNOWLEDGE, DUMP = 0x01, 0x02, 0x04, 0x300
 # linux/genetlink.h: the controller, which knows the other families.
 CONTROLLER, GET_FAMILY = 16, 3

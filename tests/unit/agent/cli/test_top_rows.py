@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.cli.top_rows import PROCESSES_OF_POD, RowView, order_by, rows_of, shares_of_room
-from agent.cli.top_sample import NamedProcess, Sample, Tail
+from agent.cli.top_sample import Ended, NamedProcess, Sample, Tail
 from agent.cli.top_state import TopState
 
 
@@ -78,3 +78,51 @@ def test_several_commands_of_a_sum_are_named_by_the_heaviest() -> None:
     tails = (Tail(None, 30, 0.6, 0, "nginx"), Tail(None, 4, 0.9, 0, None), Tail("p", 1, 0.7, 0, "one"))
     (last,) = rows_of(Sample(0, "h", (), tails), view(TopState("cpu")), 5).rows
     assert (last.lead, last.words["command"]) == ("… 35 others in 1 pod", "one, nginx 30")
+
+
+def family() -> tuple[NamedProcess, ...]:
+    """Three generations, and a stranger; the parent of the oldest has no row."""
+    line = [(10, 9, "shop-shell"), (11, 10, "make"), (12, 11, "cc1"), (40, 1, "other")]
+    return tuple(NamedProcess(pid, name, 0, None, "S", 1, pid / 100, 1, name, ppid=ppid) for pid, ppid, name in line)
+
+
+def test_a_tree_keeps_what_is_above_a_process_that_the_filter_keeps() -> None:
+    """And a stub for the parent that has no row."""
+    state = TopState("cpu", is_tree=True, filter="cc1")
+    rows = rows_of(Sample(0, "h", family(), (Tail(None, 3, 0.1, 0, "cc1"),)), view(state), 10).rows
+    commands = [row.words["command"] for row in rows if "pid" in row.words]
+    assert [command.strip("│├└─ `|-+\\") for command in commands] == ["(not named)", "shop-shell", "make", "cc1"]
+    assert rows[4].words["command"] == "cc1  (3 processes without a line)"
+
+
+def test_in_a_tree_with_sums_a_line_has_all_below_it() -> None:
+    """The stub too, which alone has nothing."""
+    rows = rows_of(Sample(0, "h", family(), ()), view(TopState("cpu", is_tree=True, has_sums=True)), 10).rows
+    shares = {row.words["pid"]: getattr(row.part, "cpu_share", None) for row in rows if "pid" in row.words}
+    assert {pid: None if share is None else round(share, 2) for pid, share in shares.items()} == {
+        "9": 0.33, "10": 0.33, "11": 0.23, "12": 0.12, "1": 0.4, "40": 0.4,
+    }  # fmt: skip
+
+
+def test_processes_without_a_line_are_found_by_a_filter() -> None:
+    """By command and unit; several commands together are named as such."""
+    tails = (Tail("pod-a", 30, 0.6, 0, "nginx"), Tail("pod-a", 4, 0.9, 0, None), Tail(None, 1, 0.7, 0, "sh"))
+    rows = rows_of(Sample(0, "h", (), tails), view(TopState("cpu", filter="pod-a")), 10).rows
+    assert [row.words["command"] for row in rows[:2]] == [
+        "several commands  (4 processes without a line)",
+        "nginx  (30 processes without a line)",
+    ]
+
+
+def test_what_a_signal_ended_is_named_before_what_ended_most() -> None:
+    """With pid and signal; the number of all stands before it."""
+    ended = (
+        Ended("cc1", None, 8_000, 7_990, 7.5),
+        Ended("sh", None, 3, 3, 0.1),
+        Ended("cart", None, 1, 0, 0.4, pid=4711, signal=9),
+        Ended("odd", None, 1, 0, 0.0, pid=5, signal=63),
+    )
+    (row, *_) = rows_of(Sample(0, "h", (), (), ended=ended), view(TopState("cpu")), 5).rows
+    assert row.lead == "8,005 ended:"
+    assert row.words["command"].startswith("cart (4711) by SIGKILL, odd (5) by signal 63, ")
+    assert row.words["command"].endswith("cc1 8,000, sh 3")

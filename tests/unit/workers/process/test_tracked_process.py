@@ -2,7 +2,7 @@
 
 from agent.model.absence import Absence
 from agent.model.proc_stat import Stat
-from workers.process.tracked_process import ProcessIo, Scan, Totals, TrackedProcess
+from workers.process.tracked_process import ProcessIdentity, ProcessIo, Scan, Totals, TrackedProcess
 from workers.process.unit_command import UnitCommand
 
 
@@ -50,3 +50,18 @@ def test_identity_and_unit_are_found_in_its_parts() -> None:
 def test_scans_share_nothing() -> None:
     """Each has its own lists."""
     assert Scan().active is not Scan().active
+
+
+def test_sums_are_added_up() -> None:
+    """Each of them."""
+    total = Totals(1, 2, 3, 4, 5, 6, 7)
+    total.take(Totals(10, 20, 30, 40, 50, 60, 70))
+    assert total == Totals(11, 22, 33, 44, 55, 66, 77)
+
+
+def test_a_forgotten_command_line_is_read_again() -> None:
+    """Also of a process that does not run; its user stays."""
+    identity = ProcessIdentity(at_ns=5, read_as="nginx", ran_at=3, uid=33, command_line="nginx -g", digest=7)
+    identity.forget("not_answered")
+    assert (identity.command_line, identity.digest, identity.why_no_command_line) == (None, None, "not_answered")
+    assert (identity.ran_at, identity.uid) == (-1, 33)
