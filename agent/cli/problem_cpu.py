@@ -20,6 +20,8 @@ THREADS_MANY = 400
 NAMED_MAX = 3
 # The second is told too if it uses at least so much of what the first does: either may be the one that should not run.
 SECOND_PART = 0.5
+# In a container the host's cores may be kept busy from outside. Of so small a part the largest user is no culprit.
+SEEN_PART = 0.5
 
 
 def cpu_saturated(evidence: Evidence) -> Iterator[HostProblem]:
@@ -34,6 +36,8 @@ def cpu_saturated(evidence: Evidence) -> Iterator[HostProblem]:
     told = " and ".join(
         f"{who(blame)} {'uses ' if place == 0 else ''}{cores_of(blame.amount)}" for place, blame in enumerate(shown)
     )
+    if blames and blames[0].total < SEEN_PART * min(busy, cores):
+        told, blames = f"not by processes that are visible here, which use {cores_of(blames[0].total)}", []
     text = f"CPU full{f': {told}' if told else ''}; {min(busy, cores):.1f} of {cores} cores busy{queue}"
     yield HostProblem(Severity.WARNING, "cpu_saturated", text, culprits(blames))
 

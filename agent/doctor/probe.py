@@ -89,7 +89,8 @@ def _processes(proc_root: str, ours: int, *, with_others: bool) -> ProcessFacts:
     reads_stat, reads_io, reads_memory = _of_others(proc_root, pids, ours) if with_others else (None, None, None)
     return ProcessFacts(
         root=proc_root,
-        is_readable=bool(pids) and _read(os.path.join(proc_root, "stat")) is not None,
+        # `subset=pid` hides `stat` of the host, and no process.
+        is_readable=bool(pids) and _read(os.path.join(proc_root, "self/status")) is not None,
         hidepid=_hidepid(proc_root),
         count=len(pids),
         reads_stat_of_others=reads_stat,

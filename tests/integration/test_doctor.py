@@ -68,6 +68,18 @@ def put_process(host: Path, pid: int, **files: str) -> None:
         (folder / name).write_text(text)
 
 
+def test_processes_can_be_read_where_files_of_the_host_are_hidden(host: Path) -> None:
+    """A proc mounted with `subset=pid` has no `stat`; without a process of our own it is none."""
+
+    def is_readable() -> bool:
+        return probe(proc_root=str(host / "proc"), cgroup_root="/x", state_dir=str(host), root=str(host)).processes.is_readable
+
+    (host / "proc/stat").unlink()
+    assert is_readable()
+    (host / "proc/self/status").unlink()
+    assert not is_readable()
+
+
 def test_one_process_that_can_be_read_tells_of_all(host: Path) -> None:
     """Process 1, kernel threads and single processes that refuse say nothing; one that can be read says it works."""
     put_process(host, 2, stat=f"2 (kthreadd) S 0 0 0 0 -1 {0x0020_8040}" + " 0" * 44, io="", smaps_rollup="")

@@ -1,6 +1,7 @@
 """Who keeps the cores busy is named, and nobody where there is room."""
 
 from fakes.calm_host import ended, host_row, process, sample
+from msgspec.structs import replace
 
 from agent.cli.problem import HostProblem, Severity
 from agent.cli.problem_cpu import cpu_hog, cpu_saturated, many_threads, steal
@@ -27,6 +28,14 @@ def test_full_cores_name_the_process_that_uses_the_most() -> None:
     assert (problem.severity, problem.culprits[0].pid) == (Severity.WARNING, 77)
     assert problem.culprits[0].share is not None
     assert 0.7 < problem.culprits[0].share < 0.8
+
+
+def test_nobody_is_named_where_those_that_are_visible_use_little_of_it() -> None:
+    """In a container the cores are full because of others."""
+    inside = replace(sample(host=FULL), processes=(process(5, "agentd", cpu=0.02), process(6, "app", cpu=0.1)), tail=())
+    problem = only(cpu_saturated, inside)
+    assert problem.culprits == ()
+    assert problem.text.startswith("CPU full: not by processes that are visible here, which use 0.1 cores; 3.9 of 4 cores busy")
 
 
 def test_of_many_compilers_the_command_is_named() -> None:
