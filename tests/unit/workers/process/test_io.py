@@ -186,6 +186,5 @@ def test_two_lines_of_the_file_count(text: bytes, numbers: tuple[int, int] | Non
 @given(st.binary(max_size=300))
 def test_any_bytes_are_two_numbers_or_nothing(text: bytes) -> None:
     """Nothing is raised, for a prefix either."""
-    parse_io(text)
-    for end in range(len(TEXT)):
-        parse_io((TEXT % (5, 6))[:end] + text[:3])
+    found = [parse_io(text), *(parse_io((TEXT % (5, 6))[:end] + text[:3]) for end in range(len(TEXT)))]
+    assert all(0 <= number < 1 << 63 for numbers in found if numbers is not None for number in numbers)

@@ -24,6 +24,8 @@ def _socket(inode: int, attributes: bytes, sequence: int = SEQUENCE) -> bytes:
 def _taken(*parts: bytes) -> tuple[dict[int, TcpSocket], int | None]:
     listing = TcpListing()
     result = listing.take(memoryview(b"".join(parts)), SEQUENCE)
+    # Whatever comes, counters are numbers of 64 bits.
+    assert all(0 <= number < 1 << 64 for socket in listing.sockets.values() for number in socket)
     return listing.sockets, result
 
 
