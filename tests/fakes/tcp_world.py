@@ -2,14 +2,19 @@
 
 from collections.abc import Hashable, Sequence
 
+from fakes.bus import RecordingBus
+from fakes.tracked import CountedCpu
+
 from agent.model.absence import Absence
 from agent.model.proc_stat import Stat
 from agent.model.timebase import S
 from agent.side_reader import SideReader, Unanswered
+from workers.framework.condition import Conditions
+from workers.process.breaker import FileBreaker, Metered
 from workers.process.open_sockets import SocketLister
 from workers.process.sock_diag import TcpSocket
 from workers.process.socket_owners import SocketOwners
-from workers.process.tcp import TcpReader
+from workers.process.tcp import FD_LIMITS, TcpReader
 from workers.process.tracked_process import Totals, TrackedProcess
 from workers.process.unit_command import UnitCommand
 
@@ -53,7 +58,9 @@ class TcpWorld:
         self.side = _ScriptedReader(self)
         self.owners = SocketOwners(self.processes)
         lister = SocketLister("/nonexistent")
-        self.reader = TcpReader(self, lister, self.owners, sockets_max=sockets_max, reader=self.side)
+        self.bus, self.cpu = RecordingBus(), CountedCpu()
+        listings = Metered(FileBreaker("fd", FD_LIMITS, Conditions(self.bus)), self.cpu)
+        self.reader = TcpReader(self, lister, self.owners, sockets_max=sockets_max, listings=listings, reader=self.side)
 
     def start(self, pid: int, *inodes: int, cpu_ns: int | None = 5, is_kernel_thread: bool = False) -> TrackedProcess:
         """A process that holds these sockets."""

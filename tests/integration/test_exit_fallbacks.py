@@ -38,7 +38,7 @@ PID_NAMESPACE = ("unshare", "--pid", "--fork", "--mount-proc")
     ("prefix", "source", "remedy"),
     [
         (WITHOUT_CAPABILITY, EVENTS, "CAP_NET_ADMIN"),
-        (("unshare", "--net", *WITHOUT_CAPABILITY), "cutime", "CAP_NET_ADMIN"),
+        (("unshare", "--net", *WITHOUT_CAPABILITY), "cutime", "CAP_NET_ADMIN" if has_filter() else "namespaces"),
         (PID_NAMESPACE, "cutime", "pid namespaces"),
         (("unshare", "--user", "--map-root-user"), "cutime", "outside of a user namespace"),
         (without_netlink(), "cutime", "AF_NETLINK"),

@@ -164,7 +164,7 @@ def test_here_both_sources_are_to_be_had() -> None:
             "namespaces" if has_filter() else "CAP_NET_ADMIN",
         ),
         (("unshare", "--user", "--map-root-user"), "taskstats", "outside of a user namespace"),
-        (("unshare", "--user", "--map-root-user", "--pid", "--fork"), "connector", "namespaces"),
+        (("unshare", "--user", "--map-root-user", "--pid", "--fork"), "connector", "namespace"),
         (without_netlink(), "taskstats", "AF_NETLINK in RestrictAddressFamilies="),
         (without_netlink(), "connector", "AF_NETLINK in RestrictAddressFamilies="),
     ],

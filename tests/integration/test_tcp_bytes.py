@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from fakes.bus import RecordingBus
 from fakes.tcp_world import tracked
 from harness.waiting import wait_until
 
@@ -15,10 +16,12 @@ from agent.config import Config
 from agent.model.absence import Absence
 from agent.model.timebase import S
 from agent.side_reader import SideReader
+from workers.framework.condition import Conditions
+from workers.process.breaker import FileBreaker, Metered
 from workers.process.open_sockets import SocketLister
 from workers.process.sock_diag import TcpSocket
 from workers.process.socket_owners import SocketOwners
-from workers.process.tcp import KernelTcpNetwork, TcpReader
+from workers.process.tcp import FD_LIMITS, TCP, TCP_SOCKETS, KernelTcpNetwork, TcpAround, TcpReader, open_tcp_reader
 from workers.process.tracked_process import TrackedProcess
 from workers.runtime.kernel_tree import OpenKernelTree
 
@@ -65,7 +68,9 @@ def _send(sender: subprocess.Popen[str], count: int) -> None:
 
 def _reader(*processes: TrackedProcess) -> TcpReader:
     owners = SocketOwners({process.name: process for process in processes})
-    return TcpReader(KernelTcpNetwork(OpenKernelTree("/proc")), SocketLister("/proc"), owners, sockets_max=100_000)
+    listings = Metered(FileBreaker("fd", FD_LIMITS, Conditions(RecordingBus())), time.process_time_ns)
+    network = KernelTcpNetwork(OpenKernelTree("/proc"))
+    return TcpReader(network, SocketLister("/proc"), owners, sockets_max=100_000, listings=listings)
 
 
 def test_a_sender_and_its_receiver_have_their_bytes_and_nobody_else() -> None:
@@ -165,7 +170,6 @@ def test_a_process_in_another_network_namespace_says_so() -> None:
 
 def test_it_can_be_switched_off() -> None:
     """Then there is no reader."""
-    from workers.process.tcp import TCP, TCP_SOCKETS, open_tcp_reader
-
     table = type("Table", (), {"processes": {}})()
-    assert open_tcp_reader(Config({TCP.key: False, TCP_SOCKETS.key: 9}), OpenKernelTree("/proc"), table, lambda: None) is None
+    around = TcpAround(table, Conditions(RecordingBus()), lambda: None, time.process_time_ns)
+    assert open_tcp_reader(Config({TCP.key: False, TCP_SOCKETS.key: 9}), OpenKernelTree("/proc"), around) is None

@@ -4,6 +4,8 @@ Some files of a process can be very slow to read (`smaps_rollup` of 200 GB takes
 refused. One breaker watches one kind of file over all processes. While it is open the values are absent with reason `breaker_open`.
 """
 
+from collections.abc import Callable
+
 from msgspec import Struct
 
 from workers.framework.condition import Conditions
@@ -34,6 +36,13 @@ class ReadOutcome(Struct, frozen=True):
     refused: int = 0
     unanswered: int = 0
     cost_ns: int = 0
+
+
+class Metered(Struct, frozen=True):
+    """A breaker and the clock that its reads are measured by: the CPU that this process has used."""
+
+    breaker: "FileBreaker"
+    cpu_ns: Callable[[], int]
 
 
 class FileBreaker:

@@ -66,9 +66,12 @@ class Details:
         self._pss.read(winners, now_ns)
 
     def stats(self) -> dict[str, Any]:
-        """Command lines that were not answered so far, processes whose I/O is refused, and which breakers are open (1) now."""
+        """Command lines that were not answered so far, and processes whose I/O is refused."""
         return {
             "command_lines_unanswered": self._identities.unanswered,
             "io_unreadable": self._io.unreadable,
-            "breakers_open": {file: int(breaker.is_open) for file, breaker in self._breakers.items()},
         }
+
+    def breakers_open(self) -> dict[str, int]:
+        """By kind of file: 1 while it is not read."""
+        return {file: int(breaker.is_open) for file, breaker in self._breakers.items()}

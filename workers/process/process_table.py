@@ -12,13 +12,15 @@ from typing import TypeVar
 
 from agent.model.absence import Absence
 from agent.model.errors import KernelFormatError
-from agent.model.proc_stat import STAT_BYTES_MAX, Stat, parse_comm, parse_stat
+from agent.model.proc_stat import Stat, parse_comm, parse_stat
+from workers.process.breaker import Metered
 from workers.process.counting import begin, count_interval, count_switches, count_whole, end
 from workers.process.cpu_clock import ClockWatch, cpu_clock_of, has_clocks
 from workers.process.cpu_time import parse_slices
 from workers.process.files import FILES_PER_BEAT, ProcFiles
 from workers.process.placement import Placements
 from workers.process.reclaim import ReclaimWatch
+from workers.process.thread_memory import ThreadMemory
 from workers.process.tracked_process import ProcessIdentity, ProcessIo, Scan, Totals, TrackedProcess
 from workers.process.unit_command import UnitCommand, command_of
 
@@ -33,8 +35,6 @@ ROTATION_TICKS = 16
 RECLAIM_ROTATION_TICKS = 4
 # A process can be moved to another cgroup after its start; each one is checked again once in this many ticks.
 CGROUP_PERIOD_TICKS = 4 * ROTATION_TICKS
-# All threads of a process share its memory, so the first that still has it tells. Those that have ended are passed over.
-THREADS_TRIED_MAX = 16
 
 
 class ProcessTable:
@@ -57,6 +57,7 @@ class ProcessTable:
         page_bytes: int,
         beat: Callable[[], None],
         own_pid: int | None = None,
+        thread_listings: Metered | None = None,
     ) -> None:
         self._files = files
         self._boot_ns = boot_ns
@@ -66,6 +67,7 @@ class ProcessTable:
         self._beat = beat
         self._watch = ClockWatch(files.tree, beat=beat, clocks_per_beat=FILES_PER_BEAT)
         self._reclaim = ReclaimWatch(files.tree)
+        self._thread_memory = ThreadMemory(files.read, files.tree.list_names, thread_listings)
         self._is_reclaiming = False
         self._placements = Placements()
         self.processes: dict[str, TrackedProcess] = {}
@@ -112,6 +114,7 @@ class ProcessTable:
     def _scan(self, gone: Iterable[str], new: Iterable[str], boot_ticks: int) -> Scan:
         known, unreadable = self.processes, self.unreadable
         self.refused = 0
+        self._thread_memory.begin_tick()
         scan = Scan()
         for name in self._beating(gone):
             scan.gone.append(self._forget(name))
@@ -126,6 +129,7 @@ class ProcessTable:
         for name in self._beating(new):
             self._begin_following(name, scan)
         self.has_missed = self.unreadable > unreadable or bool(scan.lost)
+        self._thread_memory.end_tick()
         self._last_boot_ticks = boot_ticks
         self._tick += 1
         return scan
@@ -285,37 +289,15 @@ class ProcessTable:
         """Take over a line with its memory and threads; if the first thread has ended, another thread's line has the memory."""
         process.totals.move(process, -1)
         process.stat = stat
-        pages, reason = stat.rss_pages, Absence.OUT_OF_RANGE.value
+        pages, reason = stat.rss_pages, Absence.OUT_OF_RANGE
         if stat.is_first_thread_ended:
-            pages, reason = self._memory_of_threads(process), Absence.UNREADABLE.value
+            pages, reason = self._thread_memory.pages_of(process)
         else:
             process.thread = None
         process.rss_bytes = (pages or 0) * self._page_bytes
-        process.why_no_rss = reason if pages is None else None
+        process.why_no_rss = reason.value if pages is None else None
         process.threads = stat.threads or 0
         process.totals.move(process, 1)
-
-    def _memory_of_threads(self, process: TrackedProcess) -> int | None:
-        """Resident pages, from the line of a thread that still runs; None: there is none."""
-        folder = f"{process.name}/task"
-        if process.thread is not None and (pages := self._memory_of_thread(folder, process.thread)):
-            return pages
-        process.thread = None
-        names: list[str] = []
-        with suppress(OSError):
-            names = [name for name in self._files.tree.list_names(folder) if name != process.name]
-        for name in names[:THREADS_TRIED_MAX]:
-            if pages := self._memory_of_thread(folder, name):
-                process.thread = name
-                return pages
-        return None
-
-    def _memory_of_thread(self, folder: str, name: str) -> int | None:
-        """None: the thread has ended or begins to end, and has no memory any more."""
-        try:
-            return parse_stat(self._files.read(f"{folder}/{name}/stat", STAT_BYTES_MAX)).rss_pages
-        except (OSError, KernelFormatError):
-            return None
 
     def _place(self, process: TrackedProcess) -> None:
         """Look in which unit the process is, and move its part of the sums when that or its name changed."""

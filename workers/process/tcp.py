@@ -9,17 +9,21 @@ from errno import EPROTO
 from heapq import nlargest
 from typing import Protocol
 
+from msgspec import Struct
+
 from agent.config import PROC_ROOT, Config
 from agent.model.absence import Absence
-from agent.model.timebase import S
+from agent.model.timebase import MS, S
 from agent.ports import KernelTree
 from agent.setting import Switch, Whole
 from agent.side_reader import SideReader, Unanswered
+from workers.framework.condition import Conditions
 from workers.framework.netlink import DATAGRAM_BYTES, DATAGRAMS_MAX, NetlinkSocket
 from workers.framework.netlink_message import DUMP, NETLINK_SOCK_DIAG, REQUEST, pack_message
 from workers.host.files import KeptFiles, reason_of
 from workers.host.network import NET_DEV_BYTES_MAX, parse_total_bytes
 from workers.host.tcp import SOCKSTAT_BYTES_MAX, parse_sockstat
+from workers.process.breaker import BreakerLimits, FileBreaker, Metered, ReadOutcome
 from workers.process.open_sockets import SocketLister
 from workers.process.process_table import ProcessTable
 from workers.process.sock_diag import IPV4, IPV6, SOCK_DIAG_BY_FAMILY, TcpListing, TcpSocket, pack_tcp_query
@@ -34,6 +38,8 @@ TCP_SOCKETS = Whole(
 
 # Sent and received by all interfaces together; a host with less is quiet.
 QUIET_BYTES_PER_SECOND = 256 << 10
+# 32 processes and 8,192 files a tick take some 13 ms.
+FD_LIMITS = BreakerLimits(cost_ns_max=60 * MS, unanswered_max=4)
 # After a failure nothing is tried for this many ticks.
 FAILURE_TICKS = 60
 # So many processes that are no winners are named for the bytes that they moved.
@@ -70,6 +76,7 @@ class TcpReader:
         owners: SocketOwners,
         *,
         sockets_max: int,
+        listings: Metered,
         reader: SideReader[frozenset[int] | Absence] | None = None,
         beat: Callable[[], None] = lambda: None,
     ) -> None:
@@ -78,6 +85,7 @@ class TcpReader:
         self._reader = reader or SideReader(lister.read, beat=beat)
         self._owners = owners
         self._sockets_max = sockets_max
+        self._breaker, self._cpu_ns = listings.breaker, listings.cpu_ns
         self._moved_bytes: int | None = None
         # The counters of the last tick, by inode; None: they were not read then.
         self._sockets: dict[int, TcpSocket] | None = None
@@ -112,6 +120,11 @@ class TcpReader:
     def stats(self) -> dict[str, int]:
         """Connections when they were counted last, processes whose open files were read so far, those that do not answer now."""
         return {"connections": self.connections, "listings": self.listings, "stuck": self._reader.stuck}
+
+    @property
+    def is_breaker_open(self) -> bool:
+        """Whether no open files are listed for now."""
+        return self._breaker.is_open
 
     def close(self) -> None:
         """Give everything back."""
@@ -155,9 +168,17 @@ class TcpReader:
         self._owners.begin_tick()
         self._lister.begin_tick()
         asked = self._owners.candidates(winners, ran, self._owners.unresolved(moved))
-        if not asked:
-            return
+        count = self._breaker.begin_tick(len(asked))
+        # What is known of a process is believed meanwhile.
+        for process in asked[count:]:
+            if self._owners.holding(process) is None:
+                self._owners.take(process, frozenset(), Absence.BREAKER_OPEN)
+        if asked := asked[:count]:
+            self._list_sockets(asked)
+
+    def _list_sockets(self, asked: Sequence[TrackedProcess]) -> None:
         self.listings += len(asked)
+        begun_ns = self._cpu_ns()
         answers = self._reader.read_all([((process.name, process.start_ticks), process.name) for process in asked])
         for process in asked:
             answer = answers[process.name, process.start_ticks]
@@ -165,6 +186,9 @@ class TcpReader:
                 self._owners.take(process, answer)
             elif answer is not Absence.INCOMPLETE:
                 self._owners.take(process, frozenset(), _reason(answer))
+        refused = sum(answer is Absence.NO_PERMISSION for answer in answers.values())
+        unanswered = sum(isinstance(answer, Unanswered) for answer in answers.values())
+        self._breaker.end_tick(ReadOutcome(len(asked), refused, unanswered, self._cpu_ns() - begun_ns))
 
     def _set(self, process: TrackedProcess, moved: tuple[int, int], is_complete: bool) -> None:
         holding = self._owners.holding(process)
@@ -252,9 +276,20 @@ class KernelTcpNetwork:
             self._connection.close()
 
 
-def open_tcp_reader(config: Config, tree: KernelTree, table: ProcessTable, beat: Callable[[], None]) -> TcpReader | None:
+class TcpAround(Struct, frozen=True):
+    """What the reader shares with the rest of its sampler."""
+
+    table: ProcessTable
+    conditions: Conditions
+    beat: Callable[[], None]
+    cpu_ns: Callable[[], int]
+
+
+def open_tcp_reader(config: Config, tree: KernelTree, around: TcpAround) -> TcpReader | None:
     """The reader of a process sampler. *Absent:* it is switched off."""
     if not config.of(TCP):
         return None
-    owners, lister = SocketOwners(table.processes), SocketLister(config.of(PROC_ROOT))
-    return TcpReader(KernelTcpNetwork(tree), lister, owners, sockets_max=config.of(TCP_SOCKETS), beat=beat)
+    owners, lister = SocketOwners(around.table.processes), SocketLister(config.of(PROC_ROOT))
+    listings = Metered(FileBreaker("fd", FD_LIMITS, around.conditions), around.cpu_ns)
+    network = KernelTcpNetwork(tree)
+    return TcpReader(network, lister, owners, sockets_max=config.of(TCP_SOCKETS), listings=listings, beat=around.beat)

@@ -18,6 +18,7 @@ from agent.ports import Bus, KernelTree
 from agent.side_reader import SideReader
 from workers.framework.condition import Conditions
 from workers.framework.sampler import NoRules, Sample, Sampler, SamplerContext, enabled_setting, interval_setting
+from workers.process.breaker import FileBreaker, Metered
 from workers.process.capture import CaptureWatch
 from workers.process.choice import Chooser, ProcessChoice
 from workers.process.details import DetailOptions, Details
@@ -33,7 +34,8 @@ from workers.process.schema import PROCESS, PROCESS_EXIT, PROCESS_SCAN, PROCESS_
 from workers.process.setting import EXIT_BUFFER, PSS_BUDGET, SETTINGS, command_line_parser, limits_of, side_read_bytes
 from workers.process.sketches import SketchWindows
 from workers.process.tail import tail_parts, tail_row
-from workers.process.tcp import TCP, TCP_SOCKETS, TcpReader, open_tcp_reader
+from workers.process.tcp import TCP, TCP_SOCKETS, TcpAround, TcpReader, open_tcp_reader
+from workers.process.thread_memory import TASK_LIMITS
 from workers.process.tracked_process import Scan, TrackedProcess
 from workers.process.visibility import Visibility
 
@@ -68,7 +70,7 @@ class Exits(Protocol):
         ...
 
 
-OpenTcp = Callable[[Config, KernelTree, ProcessTable, Callable[[], None]], TcpReader | None]
+OpenTcp = Callable[[Config, KernelTree, TcpAround], TcpReader | None]
 
 
 class ProcessProbe(NoRules):
@@ -95,6 +97,7 @@ class ProcessProbe(NoRules):
         self._boot_ns = boot_ns
         self._conditions = Conditions(bus)
         self._files = ProcFiles(tree, heartbeat)
+        self._task_breaker = FileBreaker("task", TASK_LIMITS, self._conditions)
         self._table = ProcessTable(
             self._files,
             boot_ns=boot_ns,
@@ -102,10 +105,13 @@ class ProcessProbe(NoRules):
             page_bytes=os.sysconf("SC_PAGE_SIZE"),
             beat=heartbeat,
             own_pid=os.getpid(),
+            thread_listings=Metered(self._task_breaker, cpu_ns),
         )
         self._sequence = PidSequence(tree)
         self._exits = exits
-        self._tcp = None if open_tcp is None else open_tcp(config, tree, self._table, heartbeat)
+        self._tcp = (
+            None if open_tcp is None else open_tcp(config, tree, TcpAround(self._table, self._conditions, heartbeat, cpu_ns))
+        )
         limits = limits_of(config)
         self._chooser = Chooser(limits, self._is_followed)
         self._capture = CaptureWatch(limits)
@@ -246,6 +252,7 @@ class ProcessProbe(NoRules):
             "is_hidden": self._visibility.is_hidden,
             "descriptors_not_kept": self._table.unkept,
             **self._details.stats(),
+            "breakers_open": self._breakers_open(),
             "readers_stuck": self._reader.stuck,
             "capture": {metric: chosen.capture for metric, chosen in by_metric.items()},
             "top_rows": {metric: chosen.rows for metric, chosen in by_metric.items()},
@@ -254,6 +261,10 @@ class ProcessProbe(NoRules):
             **({} if self._exits is None else self._exits.stats()),
             "tcp": None if self._tcp is None else self._tcp.stats(),
         }
+
+    def _breakers_open(self) -> dict[str, int]:
+        fd = {} if self._tcp is None else {"fd": int(self._tcp.is_breaker_open)}
+        return {**self._details.breakers_open(), "task": int(self._task_breaker.is_open), **fd}
 
     def close(self) -> None:
         """Close every descriptor."""

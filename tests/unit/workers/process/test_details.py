@@ -1,11 +1,19 @@
 """Details of processes in the rows of a tick: I/O, proportional memory, context switches, and what stops their reading."""
 
 import errno
+import threading
 
 import pytest
 from fakes.host import PAGE_BYTES, Host, why
+from harness.waiting import wait_until
 
+from agent.config import Config
+from agent.model.timebase import S
+from agent.side_reader import SideReader
 from workers.process.breaker import BAD_TICKS_MAX, REFUSED_READS_LEAST
+from workers.process.files import side_read
+from workers.process.pss import REFRESH_NS
+from workers.samplers.process import ProcessProbe
 
 pytestmark = pytest.mark.usefixtures("watched_and_polled")
 
@@ -75,7 +83,7 @@ def test_files_that_are_refused_throughout_are_not_read_for_a_while() -> None:
         host.tree.fail(f"{pid}/cmdline", errno.EACCES)
     for _ in range(BAD_TICKS_MAX):
         host.tick()
-    assert host.probe.stats()["breakers_open"] == {"io": 0, "cmdline": 1, "smaps_rollup": 0}
+    assert host.probe.stats()["breakers_open"] == {"io": 0, "cmdline": 1, "smaps_rollup": 0, "task": 0}
     assert [told.kind for told in host.bus.conditions if told.active] == ["processes_hidden", "breaker_open:cmdline"][-1:]
     row = host.tick().row(5)
     assert (why(row, "command_line"), row["rss_bytes"]) == ("breaker_open", 10 * PAGE_BYTES)
@@ -91,3 +99,35 @@ def test_of_a_process_that_did_not_run_user_and_command_line_are_not_read_again(
         assert sum("5/cmdline" in paths for paths in host.reader.hand_overs) == reads
         host.change(5, command_line=b"other\0")
         assert host.tick().row(5)["command_line"] == "other"
+
+
+def test_a_read_of_memory_that_takes_seconds_delays_no_tick() -> None:
+    """As of 200 GB, by a thread beside the tick: the value is absent with its reason, all others are there; later it is known."""
+    host = Host()
+    host.born(5)
+    host.born(6)
+    begun, answer = threading.Event(), threading.Event()
+
+    def read(word: str) -> bytes:
+        if word == "5/smaps_rollup":
+            begun.set()
+            answer.wait()
+        return side_read(host.tree, 4096)(word)
+
+    config = Config({"sampler.process.pss_budget": 1_000_000_000})
+    reader = SideReader(read, beat=host.heartbeat)
+    host.probe = ProcessProbe(host.tree, config, host.bus, host.heartbeat, boot_ns=lambda: 0, reader=reader, cpu_ns=lambda: 0)
+    try:
+        first = host.tick()
+        assert begun.is_set()
+        assert (first.row(5)["pss_bytes"], why(first.row(5), "pss")) == (None, "not_answered")
+        assert first.row(5)["rss_bytes"] == 10 * PAGE_BYTES
+        assert host.probe.stats()["readers_stuck"] == 1
+        assert host.tick().row(6)["pss_bytes"] == 10 * PAGE_BYTES // 2048 << 10
+    finally:
+        answer.set()
+    wait_until(lambda: host.probe.stats()["readers_stuck"] == 0, "the thread has come back")
+    for _ in range(REFRESH_NS // S):
+        last = host.tick()
+    assert last.row(5)["pss_bytes"] == 10 * PAGE_BYTES // 2048 << 10
+    host.probe.close()

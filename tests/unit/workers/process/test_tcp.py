@@ -7,8 +7,9 @@ from fakes.tcp_world import MB, TcpWorld
 
 from agent.model.absence import Absence
 from agent.side_reader import Unanswered
+from workers.process.breaker import FAR_OVER, WAIT_TICKS
 from workers.process.socket_owners import LISTINGS_MAX, PERIOD_TICKS, TRIES_MAX
-from workers.process.tcp import FAILURE_TICKS, OTHERS_MAX, QUIET_BYTES_PER_SECOND
+from workers.process.tcp import FAILURE_TICKS, FD_LIMITS, OTHERS_MAX, QUIET_BYTES_PER_SECOND
 from workers.process.tracked_process import TrackedProcess
 
 Values = tuple[int | None, int | None, str | None]
@@ -50,6 +51,29 @@ def test_a_quiet_host_is_not_measured() -> None:
         world.move(11, MB)
         world.tick([process])
         assert _values(process) == expected
+
+
+def test_open_files_that_cost_too_much_are_not_listed_for_a_while() -> None:
+    """An unknown process has the reason; what is known already is believed, and the condition says what it cost."""
+    world = TcpWorld()
+    known, other = world.start(1, 11), world.start(2, 12)
+    _busy(world, known)
+    world.cpu.step_ns = FD_LIMITS.cost_ns_max * (FAR_OVER + 1)
+    third = world.start(3, 13)
+    world.move(11, MB)
+    world.tick([known, third])
+    world.move(11, MB)
+    world.move(12, 2 * MB)
+    world.tick([known, other])
+    assert _values(known)[0] == MB
+    assert _values(other) == (None, None, "breaker_open")
+    assert [(condition.kind, condition.active) for condition in world.bus.conditions] == [("breaker_open:fd", True)]
+    world.cpu.step_ns = 0
+    for _ in range(WAIT_TICKS):
+        world.move(12, 2 * MB)
+        world.tick([known, other])
+    assert not world.reader.is_breaker_open
+    assert not world.bus.conditions[-1].active
 
 
 def test_a_first_tick_without_elapsed_time_has_no_difference() -> None:
