@@ -114,3 +114,27 @@ def test_context_switches_of_several_threads_have_their_reason() -> None:
     assert process.why_no_switches == "unsupported"
     count_switches(process, 8)
     assert (process.interval_switches, process.why_no_switches) == (None, "first_tick")
+
+
+def test_faults_that_are_not_known_make_no_difference_and_none_is_negative() -> None:
+    """Null until two readings know them; a counter that went back has added nothing."""
+    process = _met(_stat(faults=None), 0)
+    _read(process, _stat(faults=5), 10)
+    assert (process.interval_minor_faults, process.interval_major_faults) == (None, None)
+    _read(process, _stat(faults=3), 20)
+    assert (process.interval_minor_faults, process.interval_major_faults) == (0, 0)
+
+
+def test_reaped_children_that_are_not_known_add_nothing() -> None:
+    """They count on from what was known."""
+    process = _met(_stat(reaped=4), 0)
+    _read(process, _stat(reaped=None), 10)
+    assert (process.interval_reaped_ns, process.reaped_ns) == (0, 4 * TICK_NS)
+    _read(process, _stat(reaped=6), 20)
+    assert (process.interval_reaped_ns, process.reaped_ns) == (2 * TICK_NS, 6 * TICK_NS)
+
+
+def test_a_clock_counts_where_stat_has_no_cpu() -> None:
+    """All of it is user time: nothing says that the kernel worked for it."""
+    process = _met(_stat(None), 0)
+    assert _read(process, _stat(None), 70) == (70, 70, 0)

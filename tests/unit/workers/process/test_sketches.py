@@ -377,3 +377,18 @@ def test_it_is_as_if_each_process_were_counted_at_each_tick(seed: int) -> None:
     for each in counted(story.rows):
         found[each.window_start, each.key, each.metric].merge(each.sketch)
     assert found == expected
+
+
+@pytest.mark.parametrize("count", [3, 300])
+@pytest.mark.parametrize("most", [10_000, 2 * VALUE_MAX])
+def test_the_dead_of_one_key_count_one_by_one_however_many_they_are(count: int, most: int) -> None:
+    """None of them was ever seen; what no column holds counts as the largest number."""
+    rng = random.Random(count)
+    story = Story()
+    values = [rng.randrange(most) for _ in range(count)]
+    story.parts = [(WEB, value) for value in values]
+    story.parts.insert(1, (DB, 7))
+    story.tick()
+    rows = story.flush()
+    assert only(rows, WEB, "cpu").sketch == sketch_of([min(value, VALUE_MAX) for value in values])
+    assert only(rows, DB, "cpu").sketch == sketch_of([7])
