@@ -215,3 +215,39 @@ def test_processes_that_refuse_are_counted_apart_from_those_that_have_ended() ->
         host.tree.fail(f"{pid}/stat", code)
     host.tick()
     assert (host.probe.stats()["unreadable"], host.probe.stats()["refused"]) == (2, 2)
+
+
+def test_new_processes_are_met_by_their_numbers_and_ended_ones_by_their_clocks() -> None:
+    """The numbers come from `loadavg`; nothing is listed between the listings once in a while."""
+    host = Host(has_clocks=True)
+    host.born(1)
+
+    def give(number: int) -> None:
+        host.tree.put("loadavg", b"0.00 0.00 0.00 1/9 %d\n" % number)
+
+    give(100)
+    for _ in range(3):
+        host.tick()
+    listings = host.tree.calls.count(("list_names", ""))
+    host.born(101)
+    give(103)
+    tick = host.tick()
+    assert (tick.scan["started"], tick.row(101)["pid"]) == (1, 101)
+    host.die(101)
+    assert host.tick().scan["processes"] == 1
+    assert host.tree.calls.count(("list_names", "")) == listings
+
+
+def test_a_process_that_could_not_be_read_is_found_again_by_listing() -> None:
+    """Its number is not given a second time."""
+    host = Host()
+    host.born(1)
+    host.tree.put("loadavg", b"0.00 0.00 0.00 1/9 100\n")
+    for _ in range(3):
+        host.tick()
+    host.born(101)
+    host.tree.put("loadavg", b"0.00 0.00 0.00 1/9 101\n")
+    host.tree.fail("101/stat", errno.EACCES)
+    assert [host.tick().scan["processes"] for _ in range(4)] == [1] * 4
+    host.tree.fail("101/stat", None)
+    assert host.tick().scan["processes"] == 2
