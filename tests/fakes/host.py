@@ -38,6 +38,8 @@ class Process(Struct):
     name: bytes = b"busy"
     cpu_ticks: int = 0
     rss_pages: int = 10
+    # What `statm` has more than `stat`.
+    more_pages: int = 0
     state: str = "S"
     ppid: int = 1
     threads: int = 1
@@ -201,6 +203,7 @@ class Host:
     def show(self, process: Process) -> None:
         """What the kernel shows of the process is what it is now."""
         self.tree.put(f"{process.pid}/stat", process.stat)
+        self.tree.put(f"{process.pid}/statm", b"4096 %d 0 0 0 0 0\n" % max(0, process.rss_pages + process.more_pages))
         self.tree.clocks[cpu_clock_of(process.pid)] = process.run_ns
         self.tree.put(f"{process.pid}/schedstat", process.schedstat)
         self.tree.put(

@@ -28,11 +28,13 @@ __all__ = ["ProcessIdentity", "ProcessIo", "ProcessTable", "Scan", "Totals", "Tr
 
 ItemT = TypeVar("ItemT")
 
-CGROUP_BYTES_MAX = 16 << 10
+CGROUP_BYTES_MAX, STATM_BYTES_MAX = 16 << 10, 256
 # A process that sleeps is read in full once in this many ticks: the kernel may have taken memory from it, or its parent has ended.
 ROTATION_TICKS = 16
 # The same while the host takes memory from processes.
 RECLAIM_ROTATION_TICKS = 4
+# A process that has just begun is read in full at these ages too, in ticks: after its start the kernel's quick count lags most.
+AGES_READ = (1, 2, 4, 8)
 # A process can be moved to another cgroup after its start; each one is checked again once in this many ticks.
 CGROUP_PERIOD_TICKS = 4 * ROTATION_TICKS
 
@@ -82,6 +84,8 @@ class ProcessTable:
         self._polled: dict[str, TrackedProcess] = {}
         # The watched ones, by the ticks at which they are read though they sleep.
         self._turns: list[dict[str, TrackedProcess]] = [{} for _ in range(ROTATION_TICKS)]
+        # Those that have just begun, by the ticks at which they are read.
+        self._young: list[list[TrackedProcess]] = [[] for _ in range(ROTATION_TICKS)]
         self._last_boot_ticks: int | None = None
         self._tick = 0
 
@@ -124,8 +128,7 @@ class ProcessTable:
         for process in self._beating(list(self._polled.values())):
             self._read_again(process, None, scan)
         for process in self._beating(self._due()):
-            if process.read_at != self._tick:
-                self._read_again(process, None, scan)
+            self._read_whole(process, scan)
         for name in self._beating(new):
             self._begin_following(name, scan)
         self.has_missed = self.unreadable > unreadable or bool(scan.lost)
@@ -151,7 +154,44 @@ class ProcessTable:
         if self._tick % RECLAIM_ROTATION_TICKS == 0:
             self._is_reclaiming = self._reclaim.has_moved()
         step = RECLAIM_ROTATION_TICKS if self._is_reclaiming else ROTATION_TICKS
-        return [process for turn in self._turns[self._tick % step :: step] for process in turn.values()]
+        due = [process for turn in self._turns[self._tick % step :: step] for process in turn.values()]
+        young, self._young[self._tick % ROTATION_TICKS] = self._young[self._tick % ROTATION_TICKS], []
+        due += [process for process in young if self.processes.get(process.name) is process]
+        # Those that are polled are read at every tick; only `statm` has its turn.
+        due += [process for process in self._polled.values() if (self._tick + process.pid) % step == 0]
+        return list(dict.fromkeys(due))
+
+    def _read_whole(self, process: TrackedProcess, scan: Scan) -> None:
+        """Read a process whose turn it is, unless it ran and was read already, and compare its memory with the exact count."""
+        is_corrected = self._correct_memory(process)
+        if process.read_at == self._tick:
+            return
+        self._read_again(process, None, scan)
+        is_told = bool(scan.touched) and scan.touched[-1] is process
+        if is_corrected and not is_told and self.processes.get(process.name) is process:
+            scan.touched.append(process)
+
+    def _correct_memory(self, process: TrackedProcess) -> bool:
+        """Take over how much more memory `statm` has than `stat`; whether that is another number than before.
+
+        Since Linux 6.16 `statm` adds up what each CPU has counted, and `stat` does not: for each CPU it is up to 32 pages off, more
+        on large hosts. *Source:* proc_pid_statm(5), `get_mm_counter_sum` of linux/include/linux/mm.h.
+        """
+        pages = process.stat.rss_pages
+        if not pages or process.stat.is_first_thread_ended:
+            return False
+        try:
+            words = self._files.read(f"{process.name}/statm", STATM_BYTES_MAX).split()
+        except OSError:
+            # It is ending, or has a memory that nobody may see: what was read before stands.
+            return False
+        if len(words) < 2 or not words[1].isdigit() or not 0 < (exact := int(words[1])) < 1 << 52:
+            return False
+        if exact - pages == process.more_pages:
+            return False
+        process.more_pages = exact - pages
+        self._set_memory(process, process.stat)
+        return True
 
     def _beating(self, items: Iterable[ItemT]) -> Iterator[ItemT]:
         for number, item in enumerate(items, start=1):
@@ -251,11 +291,14 @@ class ProcessTable:
         self.processes[name] = process
         process.totals.move(process, 1)
         self._set_memory(process, stat)
+        self._correct_memory(process)
         begin(process, self._watch_or_poll(process), self._ns_per_tick)
         # Started since the last tick: all its CPU is of this interval. Otherwise only what it uses from now on is.
         if self._last_boot_ticks is not None and stat.start_ticks >= self._last_boot_ticks:
             scan.started.append(process)
             count_whole(process)
+            for age in AGES_READ:
+                self._young[(self._tick + age) % ROTATION_TICKS].append(process)
         if process.interval_cpu_ns != 0:
             scan.active.append(process)
         scan.touched.append(process)
@@ -294,6 +337,8 @@ class ProcessTable:
             pages, reason = self._thread_memory.pages_of(process)
         else:
             process.thread = None
+            if pages:
+                pages = max(0, pages + process.more_pages)
         process.rss_bytes = (pages or 0) * self._page_bytes
         process.why_no_rss = reason.value if pages is None else None
         process.threads = stat.threads or 0

@@ -110,6 +110,8 @@ class TrackedProcess(Struct, eq=False):
     why_no_cpu: str | None = None
     reaped_ns: int = 0
     interval_reaped_ns: int = 0
+    # By so many pages `statm` had more than `stat` when both were read.
+    more_pages: int = 0
     # Resident memory as it stands in the sums; 0 where it is not known.
     rss_bytes: int = 0
     why_no_rss: str | None = None

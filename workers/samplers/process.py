@@ -292,7 +292,7 @@ SAMPLER = Sampler(
     about="every process: the largest by CPU, memory and I/O, the exact rest per unit and command, and the dead",
     tables=TABLES,
     files=(
-        *("/proc/PID/stat", "/proc/PID/schedstat", "/proc/PID/io", "/proc/PID/cgroup", "/proc/PID/cmdline"),
+        *("/proc/PID/stat", "/proc/PID/statm", "/proc/PID/schedstat", "/proc/PID/io", "/proc/PID/cgroup", "/proc/PID/cmdline"),
         *("/proc/PID/smaps_rollup", "/proc/PID/task/TID/stat", "/proc/vmstat"),
     ),
     is_enabled=enabled_setting("process"),
