@@ -1,8 +1,10 @@
 """Real loads of a host: small programs with names of their own, which end with the block that started them."""
 
+import fcntl
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -41,6 +43,14 @@ class Loads:
         path.write_text(f"#!/bin/sh\n{text}\n")
         path.chmod(0o700)
         return path
+
+
+@contextmanager
+def only_storm() -> Iterator[None]:
+    """One fork storm of the tests at a time, also of those that run side by side: top names the largest one."""
+    with open(Path(tempfile.gettempdir()) / "evergauge-test-storm.lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _favour(pid: int, nice: int) -> None:

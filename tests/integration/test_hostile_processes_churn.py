@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.load import only_storm
 from harness.agent_process import AgentProcess, run_agentctl
 from harness.waiting import wait_until
 
@@ -29,7 +30,7 @@ def test_a_fork_storm_costs_no_tick(rate: int, burn_us: int, tmp_path: Path) -> 
     assert shutil.which("gcc"), "needs gcc"
     program = tmp_path / "load"
     subprocess.run(["gcc", "-O2", "-static", "-pthread", "-o", str(program), str(LOAD)], check=True)
-    with AgentProcess(tmp_path, quick=False) as agent:
+    with only_storm(), AgentProcess(tmp_path, quick=False) as agent:
 
         def ticks() -> int:
             return int(agent.call("status")["stats"].get("sampler/process", {}).get("ticks", 0))

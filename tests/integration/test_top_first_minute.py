@@ -16,7 +16,7 @@ import psutil
 import pytest
 from fakes.agentctl_here import agentctl_here
 from fakes.cgroup import enter, group, members
-from fakes.load import NICE, Loads, started
+from fakes.load import NICE, Loads, only_storm, started
 from fakes.pair_of_interfaces import THERE, pair_of_interfaces
 from harness.agent_process import AgentProcess, run_agentctl
 from harness.waiting import wait_until
@@ -140,7 +140,7 @@ def test_a_memory_hog(newcomer: Newcomer, loads: Loads) -> None:
 def test_a_fork_storm(newcomer: Newcomer, loads: Loads) -> None:
     """The script that starts them, and the command that they are."""
     storm = loads.script("eg-storm", "while :; do /bin/true; done")
-    with started([str(storm)], nice=NICE) as script:
+    with only_storm(), started([str(storm)], nice=NICE) as script:
         problem = newcomer.first("fork_storm", blamed="eg-storm")
     assert pid_of(problem, "eg-storm") == script.pid
     assert [culprit["name"] for culprit in problem["culprits"]] == ["eg-storm", "true"]
