@@ -61,8 +61,8 @@ class WatchedHost:
         deaths = self.watcher.settle(scan, self.table, TickTimes(time.time_ns(), now_ns + self.later_ns, boot_ns, elapsed_ns))
         self.cost_ns += time.thread_time_ns() - before_ns
         self._last_at_ns = now_ns
-        for process in scan.started:
-            # Children that were seen while they lived; a burner's own work is none of theirs.
+        for process in {id(each): each for each in (*scan.active, *scan.started)}.values():
+            # Children that were seen while they lived, in each tick that they ran in; a burner's own work is none of theirs.
             if process.stat.ppid != os.getpid():
                 self.dead_ns[process.key.command] += process.interval_cpu_ns or 0
         self.table.end_interval(scan)

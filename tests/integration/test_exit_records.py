@@ -19,7 +19,7 @@ from workers.process.exits.taskstats_record import ExitRecords
 from workers.process.exits.watcher import Openers
 
 MIB = 1 << 20
-CHILDREN, TRIES_MAX = 1_200, 4
+CHILDREN = 1_200
 
 
 def refused(_buffer_bytes: int) -> ConnectorListener:
@@ -29,23 +29,19 @@ def refused(_buffer_bytes: int) -> ConnectorListener:
 
 @pytest.mark.parametrize(("seconds", "rate"), [(0.0005, 500), (0.003, 150)])
 def test_short_lived_cpu_is_attributed_by_command(seconds: float, rate: float) -> None:
-    """Within 3 % of what the kernel counted of the children, once their parent has shown the tail of this host.
+    """Within a tenth of what the kernel counted of the children, on a machine that is as busy as it likes.
 
-    The tail is one value for all that ends on the host: while other programs end beside these children it is also theirs.
+    So few children tell little of their tails: counters have steps of 10 ms. `scripts/bench/closing` measures 2,000 a second.
     """
     with WatchedHost() as host:
         assert host.watcher.source == "taskstats"
         host.tick()
         host.burn(CHILDREN, rate=rate * 2, seconds=0.0001)
-        shares: list[float] = []
-        while len(shares) < TRIES_MAX and not any(abs(share - 1) <= 0.03 for share in shares):
-            host.forget()
-            truth_ns = host.burn(CHILDREN, rate=rate, seconds=seconds)
-            assert host.lost == 0
-            assert host.deaths >= CHILDREN
-            shares.append(host.dead_ns[host.command] / truth_ns)
-            print("attributed", shares[-1], "us a record", host.cost_ns / host.deaths / 1000, host.watcher.stats())
-    assert abs(shares[-1] - 1) <= 0.03, shares
+        host.forget()
+        truth_ns = host.burn(CHILDREN, rate=rate, seconds=seconds)
+        assert host.lost == 0
+        assert host.deaths >= CHILDREN
+        assert abs(host.dead_ns[host.command] / truth_ns - 1) <= 0.1
 
 
 def test_lost_records_are_counted_exactly() -> None:
