@@ -110,8 +110,8 @@ def test_noise_of_strangers_on_bus_and_data_socket_is_counted_and_harms_nothing(
         bus, data, *_ = (each.result()["frames"] for each in started)
         status = agent.call("status")
         unharmed.check()
-        # A forged message that was accepted would have set conditions.
-        assert status["conditions"] == []
+        # A forged message that was accepted would have set conditions. How much the rows hold depends on what else runs here.
+        assert [each["kind"] for each in status["conditions"] if each["kind"] != "capture_below_target"] == []
         assert status["counters"]["bus_malformed"] > bus // 4
         assert status["stats"]["writer"]["data_malformed"] + status["stats"]["writer"]["malformed"] > data // 4
         ticks = status["stats"]["sampler/process"]["ticks"]
