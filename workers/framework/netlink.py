@@ -5,9 +5,9 @@ import os
 import select
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from errno import EAGAIN, EINTR, ENOENT, EPROTO
+from errno import EAGAIN, EINTR, ENOBUFS, ENOENT, EPROTO
 from struct import Struct, unpack_from
 
 from agent.model.timebase import MS
@@ -38,6 +38,8 @@ ANSWER_NS_MAX = 200 * MS
 DATAGRAMS_MAX = 65_536
 # The largest datagram of a dump (linux/netlink.h, NLMSG_GOODSIZE, is at most 8 KiB; dumps use up to 32 KiB).
 DATAGRAM_BYTES = 32 << 10
+# A batch of slots takes some hundred microseconds.
+BATCHES_PER_BEAT = 8
 
 
 class NetlinkSocket:
@@ -215,6 +217,24 @@ class DatagramSlots:
         if number in (EAGAIN, EINTR):
             return 0
         raise OSError(number, f"netlink: {os.strerror(number)}")
+
+    def batches(self, *, datagrams_max: int, beat: Callable[[], None]) -> Iterator[int]:
+        """How many datagrams lie in the slots, filled again and again until none waits or so many were asked for.
+
+        That a full buffer lost some is no end: `NetlinkSocket.dropped` counts them. *Raises:* OSError for anything else.
+        """
+        for turn in range(1, datagrams_max // self.slots + 1):
+            try:
+                count = self.receive()
+            except OSError as failure:
+                if failure.errno != ENOBUFS:
+                    raise
+                continue
+            if not count:
+                return
+            yield count
+            if turn % BATCHES_PER_BEAT == 0:
+                beat()
 
     def lengths(self, count: int) -> list[int]:
         """The length of each of the first `count` datagrams; one that was longer than its slot is cut."""

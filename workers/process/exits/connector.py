@@ -72,22 +72,12 @@ class ConnectorListener:
     def drain(self, into: list[ConnectorExit], beat: Callable[[], None] = lambda: None) -> tuple[int, int]:
         """Take over all that waits; how many events came and how many were lost. *Raises:* OSError but for a full buffer."""
         came = 0
-        for turn in range(DATAGRAMS_MAX // SLOTS):
-            try:
-                count = self._slots.receive()
-            except OSError as failure:
-                if failure.errno != ENOBUFS:
-                    raise
-                continue
-            if not count:
-                break
+        for count in self._slots.batches(datagrams_max=DATAGRAMS_MAX, beat=beat):
             came += count
             for number, length in enumerate(self._slots.lengths(count)):
                 place = number * SLOT_BYTES
                 if (found := parse_exit(self._slots.data[place : place + length])) is not None:
                     into.append(found)
-            if turn % 8 == 7:
-                beat()
         dropped = self._socket.dropped
         lost = 0 if dropped is None else (dropped - self._dropped) & 0xFFFFFFFF
         self._dropped = self._dropped if dropped is None else dropped

@@ -4,7 +4,6 @@
 """
 
 from collections.abc import Callable
-from errno import ENOBUFS
 
 from workers.framework.netlink import DatagramSlots, NetlinkSocket, family_id, generic_socket
 from workers.framework.netlink_message import pack_attribute, pack_generic
@@ -50,18 +49,8 @@ class TaskstatsListener:
 
     def drain(self, into: ExitRecords, beat: Callable[[], None] = lambda: None) -> None:
         """Take over all that waits. *Raises:* OSError for anything but a full buffer."""
-        for turn in range(DATAGRAMS_MAX // SLOTS):
-            try:
-                count = self._slots.receive()
-            except OSError as failure:
-                if failure.errno != ENOBUFS:
-                    raise
-                continue
-            if not count:
-                break
+        for count in self._slots.batches(datagrams_max=DATAGRAMS_MAX, beat=beat):
             self._take(count, into)
-            if turn % 8 == 7:
-                beat()
         dropped = self._socket.dropped
         if dropped is not None:
             into.lost += (dropped - self._dropped) & 0xFFFFFFFF
