@@ -67,7 +67,10 @@ class GroupRule(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Unit(Struct, frozen=True):
-    """A pod, service, scope or slice as observed. `uid` is its identity; absent names are None, never empty."""
+    """A pod, service, scope or slice as observed. `uid` is its identity; absent names are None, never empty.
+
+    `container_names` has the names of a pod's containers by their ids, as far as a container runtime told them.
+    """
 
     uid: str
     kind: UnitKind
@@ -77,6 +80,7 @@ class Unit(Struct, frozen=True):
     name: str | None = None
     qos: QosClass | None = None
     labels: dict[str, str] = {}
+    container_names: dict[str, str] = {}
 
 
 class Monitoring(Struct, frozen=True):

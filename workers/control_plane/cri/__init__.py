@@ -1,0 +1,1 @@
+"""The container runtime interface (CRI): names of pods where there is no NRI."""
