@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any, Protocol
 
 from msgspec import Struct
 
@@ -21,7 +22,7 @@ from workers.control_plane.container_runtime.event import (
     RuntimeWire,
     StartOutcome,
 )
-from workers.control_plane.container_runtime.registry import RuntimeRegistry
+from workers.control_plane.container_runtime.registry import KnownPod, RuntimeRegistry
 
 # Directories that the fast path made and the loop has not heard of; the loop makes what is missing again, which costs one call.
 OUTCOMES_MAX = 10_000
@@ -38,12 +39,38 @@ class GroupChoice(Struct, frozen=True):
     is_measured: bool = False
 
 
-class RuntimeNews(Struct, frozen=True):
-    """What the loop takes: `changed` uids, and what the fast path did since it took last, oldest first."""
+class StartedContainer(Struct, frozen=True):
+    """What the fast path did for one container of a pod."""
 
-    changed: frozenset[str]
-    outcomes: tuple[StartOutcome, ...]
+    uid: str
+    container_id: str
+    outcome: StartOutcome
+
+
+class RuntimeNews(Struct, frozen=True):
+    """What the loop takes: pods of which something changed (None: gone), what the fast path did since it took last, oldest
+    first, and how each way to the runtime stands.
+
+    `is_synchronized`: the runtime has reported everything at least once.
+    """
+
+    changed: dict[str, KnownPod | None]
+    outcomes: tuple[StartedContainer, ...]
     states: tuple[LinkState, ...]
+    is_synchronized: bool
+
+
+class RuntimeSource(Protocol):
+    """What hears a runtime in a thread of its own and reports to the link."""
+
+    def start(self) -> None:
+        """Begin; it never waits. Called once."""
+
+    def stop(self) -> None:
+        """End: close the connection at once and wait for the thread, but not for longer than half a second."""
+
+    def stats(self) -> dict[str, Any]:
+        """Its counts for `status` and /metrics."""
 
 
 class RuntimeLink:
@@ -53,7 +80,7 @@ class RuntimeLink:
         self._lock = threading.Lock()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._registry = RuntimeRegistry()
-        self._outcomes: list[StartOutcome] = []
+        self._outcomes: list[StartedContainer] = []
         self._states: dict[RuntimeWire, LinkState] = {}
         self.choice = GroupChoice(binder)
         """Read by the fast path, replaced by the loop."""
@@ -69,7 +96,7 @@ class RuntimeLink:
             self._registry.take(event)
             if isinstance(event, ContainerStarting) and event.outcome is not None:
                 if len(self._outcomes) < OUTCOMES_MAX:
-                    self._outcomes.append(event.outcome)
+                    self._outcomes.append(StartedContainer(event.pod.uid, event.container.id, event.outcome))
                 else:
                     self.outcomes_dropped += 1
         os.eventfd_write(self._wake, 1)
@@ -101,7 +128,27 @@ class RuntimeLink:
             os.eventfd_read(self._wake)
         with self._lock:
             outcomes, self._outcomes = tuple(self._outcomes), []
-            return RuntimeNews(self._registry.take_changed(), outcomes, tuple(self._states.values()))
+            changed = {uid: self._registry.known(uid) for uid in self._registry.take_changed()}
+            return RuntimeNews(changed, outcomes, tuple(self._states.values()), self._registry.is_synchronized)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether `take` would give anything about pods."""
+        with self._lock:
+            return self._registry.has_changed or bool(self._outcomes)
+
+    def stats(self) -> dict[str, Any]:
+        """Counts for `status` and /metrics."""
+        with self._lock:
+            registry = self._registry
+            return {
+                "pods": registry.pods_count,
+                "containers": registry.containers_count,
+                "events": dict(registry.events),
+                "repeated": registry.repeated,
+                "dropped": {"pods": 0, "containers": 0, "labels": 0, **registry.dropped, "outcomes": self.outcomes_dropped},
+                "left_out": dict(registry.left_out),
+            }
 
     def pods(self) -> dict[str, tuple[RuntimePod, tuple[RuntimeContainer, ...]]]:
         """By uid every pod that the runtime has, with its containers in the order of their ids."""
@@ -112,6 +159,10 @@ class RuntimeLink:
         """One pod; None: the runtime has none of this uid."""
         with self._lock:
             return self._registry.pod(uid)
+
+    def close(self) -> None:
+        """Give the descriptor back, when no thread tells anything any more."""
+        os.close(self._wake)
 
     def _is_connected(self, wire: RuntimeWire) -> bool:
         return wire in self._states and self._states[wire].is_connected
