@@ -1,0 +1,1 @@
+"""The messages of NRI, as this plugin needs them. PURE."""

@@ -1,0 +1,1 @@
+"""Frames of the connections that NRI carries over one socket. PURE."""

@@ -1,0 +1,1 @@
+"""The part of the protobuf encoding that NRI needs. PURE."""

@@ -1,0 +1,1 @@
+"""Messages of ttrpc, the request protocol of NRI. PURE."""
