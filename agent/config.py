@@ -53,6 +53,16 @@ NRI_SOCKET = Text(
     "nri.socket_path", "/var/run/nri/nri.sock", "the container runtime's NRI socket; this version only reports whether it exists"
 ).known_as("NRI_SOCKET_PATH")
 
+CRI_ENABLED = Choice(
+    "cri.enabled",
+    "auto",
+    ("auto", "false"),
+    "ask the container runtime for the names of pods over its CRI socket; auto: while NRI is not connected",
+)
+CRI_SOCKET = Text("cri.socket_path", "", "the container runtime's CRI socket; empty: the first known one that is there")
+# The runtime's events bring a new pod at once; the interval bounds how long a missed one stays without its name.
+CRI_INTERVAL = Duration("cri.interval", 10 * S, 500 * MS, 1 * HOUR, "how often to list the pods over the CRI socket")
+
 RESCTRL_MOUNT = Text("resctrl.mount", "/sys/fs/resctrl", "where resctrl is mounted, or where to mount it").known_as("RESCTRL_MOUNT")
 # Off by default: the mount decides on options (cdp, mba_MBps) for the whole host, and the kernel refuses a second mount.
 RESCTRL_AUTO_MOUNT = Switch("resctrl.auto_mount", False, "mount resctrl if it is not mounted")
@@ -166,7 +176,7 @@ GATEWAY_ALLOWED_HOSTS = Hosts(
 
 SETTINGS: tuple[AnySetting, ...] = (
     STATE_DIR, RUNTIME_DIR, CONTROL_SOCKET, BUS_SOCKET, DATA_SOCKET, READER_GROUP, HOST_NAME, PROC_ROOT, CGROUP_ROOT, NRI_SOCKET,
-    RESCTRL_MOUNT,
+    CRI_ENABLED, CRI_SOCKET, CRI_INTERVAL, RESCTRL_MOUNT,
     RESCTRL_AUTO_MOUNT, RESCTRL_RETRY_INTERVAL, RESCTRL_CHECK_INTERVAL, RESCTRL_HEALTH_INTERVAL, LOG_LEVEL, LOG_FORMAT,
     HEARTBEAT_INTERVAL, HANG_TIMEOUT, START_TIMEOUT, STOP_TIMEOUT, BACKOFF_BASE, BACKOFF_FACTOR, BACKOFF_CEILING,
     BACKOFF_JITTER, STABLE_PERIOD, ORPHAN_GRACE, SPARE_WORKERS, CONTROL_PLANE_INTERVAL, SEAL_INTERVAL, SEAL_BYTES, SYNC_INTERVAL,
@@ -175,7 +185,7 @@ SETTINGS: tuple[AnySetting, ...] = (
 )  # fmt: skip
 
 # The settings that say where on this host the agent reads.
-PLACES: tuple[Setting[str], ...] = (PROC_ROOT, CGROUP_ROOT, NRI_SOCKET, RESCTRL_MOUNT)
+PLACES: tuple[Setting[str], ...] = (PROC_ROOT, CGROUP_ROOT, NRI_SOCKET, CRI_SOCKET, RESCTRL_MOUNT)
 
 # What the file may set for a single worker: `[worker."sampler/process"]` with the keys of `[supervisor]`.
 POLICY_SETTINGS: tuple[Setting[int], ...] = (

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from agent.doctor.facts import CgroupFacts, ExitFacts, Facts, FolderFacts, ProcessFacts, ResctrlFacts, SocketFacts
 from agent.kernel_file import read_text, read_whole
 from agent.model.mountinfo import BYTES_MAX, NAME, mount_at, resctrl_mounts
+from agent.model.runtime_socket import RUNTIME_SOCKETS
 
 FILE_BYTES_MAX = 256 << 10
 # For a moment's subscription.
@@ -16,15 +17,9 @@ EXIT_BUFFER_BYTES = 64 << 10
 # /proc/cpuinfo repeats the flags for each CPU; the first block, of some 2 KiB, is enough.
 CPU_BYTES_MAX = 16 << 10
 
-RUNTIME_SOCKETS = (
-    ("containerd", "run/containerd/containerd.sock"),
-    ("containerd (k3s)", "run/k3s/containerd/containerd.sock"),
-    ("CRI-O", "run/crio/crio.sock"),
-    ("docker", "run/docker.sock"),
-)
 # The flags of /proc/cpuinfo for cache and memory bandwidth monitoring.
 RESCTRL_FLAGS = ("cqm", "cqm_llc", "cqm_occup_llc", "cqm_mbm_total", "cqm_mbm_local")
-PACKAGES = ("multiprocess", "pyzmq", "msgspec", "tenacity", "pyarrow", "duckdb", "prometheus-client")
+PACKAGES = ("multiprocess", "pyzmq", "msgspec", "tenacity", "pyarrow", "duckdb", "prometheus-client", "h2")
 
 
 def probe(
@@ -54,7 +49,7 @@ def probe(
         exits=_exits() if with_others else None,
         cgroup=_cgroup(cgroup_root),
         resctrl=_resctrl(proc_root, root, os.path.abspath(resctrl_mount)),
-        runtimes=tuple(_sockets((name, os.path.join(root, path)) for name, path in RUNTIME_SOCKETS)),
+        runtimes=tuple(_sockets((name, _below(root, path)) for name, path in RUNTIME_SOCKETS)),
         nri=next(iter(_sockets([("NRI", _below(root, nri_socket))])), None),
         nri_path=nri_socket,
         open_files_max=_limit(soft),

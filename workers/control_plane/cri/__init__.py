@@ -1,1 +1,1 @@
-"""The container runtime interface (CRI): names of pods where there is no NRI."""
+"""Names of pods from the container runtime's CRI socket, for hosts on which NRI does not report them."""
