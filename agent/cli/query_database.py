@@ -21,13 +21,12 @@ from agent.cli.query_sketch import SKETCH_MACROS
 from agent.cli.query_sketch import WORD as SKETCH_WORD
 from agent.cli.query_view import (
     AT_TYPE,
-    PODS,
-    PODS_FROM,
+    DERIVED_VIEWS,
     TIMESTAMP,
     UTC_MACRO,
+    DerivedView,
     FileGroup,
     ViewParts,
-    pods_statement,
     sql_columns,
     sql_type,
     view_statement,
@@ -48,9 +47,9 @@ from agent.store.spool_reader import Part, SpoolContents, read_spool, refusal, s
 
 # Words that look at all tables without naming them.
 _LISTING = re.compile(r"\b(show|information_schema|sqlite_master|duckdb_\w+|pragma_\w+)\b", re.IGNORECASE)
-# Where a table's rows of the spool lie, out of sight of SHOW TABLES, and the rows of all times that intervals of pods are made of.
+# Where a table's rows of the spool lie, out of sight of SHOW TABLES, and the rows of all times that derived views are made of.
 _SPOOL_SCHEMA = "spool"
-_PODS_SOURCE = f'{_SPOOL_SCHEMA}."{PODS_FROM} of all times"'
+_DERIVED_FROM = {view.source: view for view in DERIVED_VIEWS}
 
 
 class QueryRequest(Struct, frozen=True):
@@ -153,8 +152,12 @@ class _Opening:
         return database
 
     def _is_read_by_statement(self, name: str) -> bool:
-        statement = self._request.statement
-        return is_named(name, statement) or (name == PODS_FROM and is_named(PODS, statement))
+        return is_named(name, self._request.statement) or self._derived_from(name) is not None
+
+    def _derived_from(self, name: str) -> DerivedView | None:
+        """The view of all rows of a table that the statement may look at."""
+        view = _DERIVED_FROM.get(name)
+        return view if view is not None and is_named(view.name, self._request.statement) else None
 
     def _macros(self) -> list[str]:
         return [UTC_MACRO, *(SKETCH_MACROS if SKETCH_WORD in self._request.statement.lower() else ())]
@@ -169,7 +172,7 @@ class _Opening:
         }
         if not tables or _LISTING.search(self._request.statement):
             return connection, {}
-        views = [*self._macros(), *([pods_statement(PODS_FROM)] if PODS_FROM in tables else [])]
+        views = [*self._macros(), *(view.statement(view.source) for view in DERIVED_VIEWS if view.source in tables)]
         bounds = bounds_of_statement(connection, self._request.statement, tables, views)
         # Where planning failed, its transaction did too.
         return (self._connect(), {}) if bounds is None else (connection, bounds)
@@ -203,9 +206,10 @@ class _Opening:
         except _GoneError as gone:
             raise MovedError(self._compacted_files(read, spool)) from gone
         # A folder of the user's own keeps its name.
-        if PODS_FROM in names and PODS not in names and self._is_read(PODS_FROM):
-            database.connection.execute(pods_statement(_PODS_SOURCE))
-            names = sorted([*names, PODS])
+        for view in DERIVED_VIEWS:
+            if view.source in names and view.name not in names and self._is_read(view.source):
+                database.connection.execute(view.statement(_of_all_times(view.source)))
+                names = sorted([*names, view.name])
         database.tables = names
         for macro in self._macros():
             database.connection.execute(macro)
@@ -214,15 +218,14 @@ class _Opening:
     def _add(self, database: QueryDatabase, name: str, spool: SpoolContents, bounds: TimeBounds) -> None:
         """Make the view of a table."""
         # An interval of a pod may have begun, and been recorded, long before the times that are asked for.
-        is_for_pods = name == PODS_FROM and is_named(PODS, self._request.statement)
         wanted = self._wanted(name, spool)
-        chosen = self._choose(database, name, wanted, spool, EVERYTHING if is_for_pods else bounds)
+        chosen = self._choose(database, name, wanted, spool, EVERYTHING if self._derived_from(name) else bounds)
         database.damaged += _load_spool(database.connection, name, spool.parts.get(name, []))
         has_spool = bool(spool.parts.get(name))
         parts = _parts_of(self._known.get(name), chosen.files, spool, name, has_spool=has_spool)
         database.connection.execute(view_statement(quoted(name), parts, bounds))
-        if name == PODS_FROM:
-            database.connection.execute(view_statement(_PODS_SOURCE, parts, EVERYTHING))
+        if name in _DERIVED_FROM:
+            database.connection.execute(view_statement(_of_all_times(name), parts, EVERYTHING))
 
     def _compacted_files(self, names: Iterable[str], spool: SpoolContents) -> Iterator[str]:
         """Those of all tables of the statement, so that one further attempt knows them all, however many tables there are."""
@@ -252,6 +255,10 @@ class _Opening:
         database.left_out += sorted(left_out, key=lambda entry: entry.path)
         database.files += chosen.files
         return chosen
+
+
+def _of_all_times(name: str) -> str:
+    return f"{_SPOOL_SCHEMA}.{quoted(f'{name} of all times')}"
 
 
 def _parts_of(table: Table | None, files: list[HeldFile], spool: SpoolContents, name: str, *, has_spool: bool) -> ViewParts:

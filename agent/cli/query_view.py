@@ -1,6 +1,6 @@
-"""The statements that make the views of a query: a table's sources in one, `at` in front of its columns, pods by interval. PURE."""
+"""The statements that make the views of a query: a table's sources in one, `at` in front of its columns, names. PURE."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
@@ -14,8 +14,9 @@ AT_TYPE = "TIMESTAMP WITH TIME ZONE"
 # Up to this many groups of equal columns are sources of their own; beyond that DuckDB unites the columns and first opens each file.
 GROUPS_MAX = 8
 
-# The view that says of a moment which pod was what, and what it is made from.
+# The views that say of a moment which pod was what, and of a container what it is called, with what they are made from.
 PODS, PODS_FROM = "pod", "pod_group"
+CONTAINERS, CONTAINERS_FROM = "container", "container_name"
 UTC_MACRO = "CREATE MACRO utc(unix_ns) AS make_timestamp_ns(unix_ns)"
 
 Columns = Sequence[tuple[str, str]]
@@ -117,7 +118,7 @@ def pods_statement(source: str) -> str:
     """The statement that makes the view of pods by interval from a view of `pod_group` (as SQL has its name).
 
     *Shape:* each interval once, by the last row that was written of it. Where the agent ended before it could close one, the
-    pod's next ends it. A name that came later counts from the beginning, and a name that later rows lack stays.
+    pod's next ends it. A name that came later counts from the beginning, and a name that later rows lack stays; so do labels.
     """
     return f"""
 CREATE VIEW {PODS} AS
@@ -127,8 +128,32 @@ WITH told AS (
 SELECT pod_uid,
        coalesce(first_value(told_name IGNORE NULLS) OVER later, last_value(told_name IGNORE NULLS) OVER earlier, pod_uid) AS name,
        valid_from, least(valid_until, lead(valid_from) OVER (PARTITION BY pod_uid ORDER BY valid_from)) AS valid_until,
-       * EXCLUDE (pod_uid, valid_from, valid_until, timestamp, {quoted(COLUMN_AT)}, told_name)
+       coalesce(first_value(labels IGNORE NULLS) OVER later, last_value(labels IGNORE NULLS) OVER earlier) AS labels,
+       * EXCLUDE (pod_uid, valid_from, valid_until, labels, timestamp, {quoted(COLUMN_AT)}, told_name)
 FROM told
 WINDOW later AS (PARTITION BY pod_uid ORDER BY valid_from ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING),
        earlier AS (PARTITION BY pod_uid ORDER BY valid_from ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
 """
+
+
+def containers_statement(source: str) -> str:
+    """The statement that makes the view of containers by their ids from a view of `container_name` (as SQL has its name).
+
+    *Shape:* each container once, by the last row that was written of it.
+    """
+    return f"""
+CREATE VIEW {CONTAINERS} AS
+SELECT container_id, arg_max(name, timestamp) AS name, arg_max(pod_uid, timestamp) AS pod_uid, min(timestamp) AS known_from
+FROM {source} GROUP BY container_id
+"""
+
+
+class DerivedView(Struct, frozen=True):
+    """A view that is made of all rows of a table, whatever times are asked for: what it names may have begun long before."""
+
+    name: str
+    source: str
+    statement: Callable[[str], str]
+
+
+DERIVED_VIEWS = (DerivedView(PODS, PODS_FROM, pods_statement), DerivedView(CONTAINERS, CONTAINERS_FROM, containers_statement))

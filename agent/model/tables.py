@@ -1,4 +1,4 @@
-"""The tables that belong to no sampler: `gap` and `pod_group`. PURE."""
+"""The tables that belong to no sampler: `gap`, `pod_group` and `container_name`. PURE."""
 
 from agent.model.column_type import DType
 from agent.model.table import Column, Table
@@ -34,9 +34,9 @@ GAP = Table(
 
 POD_GROUP = Table(
     name="pod_group",
-    version=1,
+    version=2,
     about="Which pod or unit belonged to which monitoring group, from when until when. A row is written when an "
-    "interval opens (`valid_until` null) and again when it closes.",
+    "interval opens (`valid_until` null), when the pod's labels change, once in every day, and when it closes.",
     key=("pod_uid", "valid_from", "timestamp"),
     columns=(
         Column("timestamp", DType.INT64, "ns", "when this row was written, unix time", "control plane clock"),
@@ -51,8 +51,24 @@ POD_GROUP = Table(
         Column("rule", DType.UTF8, "", "the rule that chose the group; null: none matched, own group", "rules", True),
         Column("valid_from", DType.INT64, "ns", "first seen in this group, unix time", "control plane clock"),
         Column("valid_until", DType.INT64, "ns", "no longer so; null: still valid when written", "control plane clock", True),
+        Column("labels", DType.UTF8, "", "its labels, a JSON object; null: no runtime told them", "container runtime", True),
         Column("run", DType.UTF8, "", "the run of the agent that saw it; its open intervals end with it", "control plane"),
     ),
 )
 
-SYSTEM_TABLES: tuple[Table, ...] = (GAP, POD_GROUP)
+CONTAINER_NAME = Table(
+    name="container_name",
+    version=1,
+    about="The name of each container that a runtime reported, and its pod. An id is never used again. A row is written when "
+    "the name becomes known, at the agent's start and once in every day.",
+    key=("container_id", "timestamp"),
+    columns=(
+        Column("timestamp", DType.INT64, "ns", "when this row was written, unix time", "control plane clock"),
+        Column("container_id", DType.UTF8, "", "the container, as column `container` of the processes has it", "container runtime"),
+        Column("name", DType.UTF8, "", "its name in its pod", "container runtime"),
+        Column("pod_uid", DType.UTF8, "", "identity of the pod", "container runtime"),
+        Column("run", DType.UTF8, "", "the run of the agent that saw it", "control plane"),
+    ),
+)
+
+SYSTEM_TABLES: tuple[Table, ...] = (GAP, POD_GROUP, CONTAINER_NAME)

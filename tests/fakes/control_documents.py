@@ -31,7 +31,17 @@ def story_of_everything() -> Story:
 
 
 def _pods() -> list[tuple[str, bytes | None]]:
-    pod = Unit("u1", UnitKind.POD, "/kubepods/podu1", containers=2, namespace="shop", name="cart", qos=QosClass.BURSTABLE)
+    pod = Unit(
+        "u1",
+        UnitKind.POD,
+        "/kubepods/podu1",
+        containers=2,
+        namespace="shop",
+        name="cart",
+        qos=QosClass.BURSTABLE,
+        labels={"app": "cart"},
+        container_names={"c1": "server", "c2": "proxy"},
+    )
     monitoring = Monitoring(("/r/mon_groups/pod_u1",), "", "detail", 2, 1)
     failed = Monitoring((), "capacity", "Out of RMIDs", 1, 0)
     assignments = (

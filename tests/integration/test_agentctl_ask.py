@@ -41,7 +41,7 @@ def stored(tmp_path: Path) -> None:
     memory = [sketch_row(BEGIN, [1 << 20, 3 << 20], metric="rss")]
     seal(tmp_path, "process_sketch", 1, [*rows[:2], *memory], form=SKETCH_FORM)
     seal(tmp_path, "process_sketch", 2, [*rows[2:], sketch_row(BEGIN, [80_000_000] * 100, key=DB)], form=SKETCH_FORM)
-    group = (BEGIN, "u-web", "pod", "shop", "web", "burstable", "/k", 1, "own", None, BEGIN, None, "run-1")
+    group = (BEGIN, "u-web", "pod", "shop", "web", "burstable", "/k", 1, "own", None, BEGIN, None, None, "run-1")
     seal(tmp_path, "pod_group", 2, [group], form=form_of(POD_GROUP))
     spooled = [sketch_row(BEGIN + 5 * WINDOW_NS, [6_000] * 100, ticks=30)]
     data = head_of("0000000300000000", {"process_sketch": SKETCH_FORM}) + batch_of(

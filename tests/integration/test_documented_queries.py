@@ -73,6 +73,14 @@ def row_of(second: int, name: str, llc_mib: int, total: float, local: float, *, 
     return occupancy_row(at(second), uid, name=name, llc=llc_mib * MIB, total=total, local=local, group=group)
 
 
+def labels_of(name: str | None) -> str | None:
+    """The pods of namespace shop are of one application each, those of batch of one together."""
+    if name is None:
+        return None
+    namespace, _, short = name.rpartition("/")
+    return json.dumps({"app": "jobs" if namespace == "batch" else short, "app.kubernetes.io/part-of": namespace})
+
+
 def uid_of(name: str) -> str:
     return "u-" + name.partition("/")[2]
 
@@ -117,7 +125,7 @@ def pod_row(at_second: int, uid: str, name: str | None, group: str, since: int, 
     namespace, _, short = (name or "").rpartition("/")
     until_ns = None if until is None else at(until)
     names = (namespace or None, short or None, "burstable")
-    return (at(at_second), uid, "pod", *names, f"/kubepods/{uid}", 1, group, None, at(since), until_ns, run_id)
+    return (at(at_second), uid, "pod", *names, f"/kubepods/{uid}", 1, group, None, at(since), until_ns, labels_of(name), run_id)
 
 
 # What became of the pods, so that a join by uid alone is wrong in each of its ways. `shop/web`: opened twice, for its container

@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from agent.model.errors import FormatError
 from agent.model.heartbeat import beating
+from agent.model.json_text import json_bytes
 from agent.model.rule import Assignment, Unit, canonical, decode_assignment, pod_key
 from agent.model.rule_state import Change
 from agent.model.table import Row
@@ -37,8 +38,9 @@ def update_assignments(
     """The step from the present assignments to those of the observed units.
 
     An interval goes on (`valid_from` is kept) while unit, group and rule are the same; a new number of containers is
-    published but opens none. With `rebind` false the rules are those of the last step and are asked only about units
-    that are new or changed. `heartbeat` is given all along. *Shape:* changes and rows of what ended come first.
+    published but opens none. Other labels open none either, but are written: a row of the same interval. With `rebind`
+    false the rules are those of the last step and are asked only about units that are new or changed. `heartbeat` is given
+    all along. *Shape:* changes and rows of what ended come first.
     """
     update = AssignmentUpdate([], [], {})
     for uid, held in beating(present.items(), heartbeat):
@@ -69,6 +71,8 @@ def _step(update: AssignmentUpdate, held: Assignment | None, unit: Unit, binder:
         update.rows.append(opening_row(new, wall_ns))
     else:
         new = Assignment(unit, group, rule, held.valid_from_wall_ns, priority, monitoring)
+        if held.unit.labels != unit.labels:
+            update.rows.append(opening_row(new, wall_ns))
     update.assignments[unit.uid] = new
     if new != held:
         update.changes.append((pod_key(unit.uid), canonical(new)))
@@ -104,7 +108,15 @@ def _row(assignment: Assignment, wall_ns: int, valid_until_wall_ns: int | None) 
         assignment.rule,
         assignment.valid_from_wall_ns,
         valid_until_wall_ns,
+        labels_text(unit),
     )
+
+
+def labels_text(unit: Unit) -> str | None:
+    """A unit's labels as a JSON object, equal for equal labels. *Absent:* None where no runtime has reported the unit."""
+    if unit.namespace is None and not unit.labels:
+        return None
+    return json_bytes(dict(sorted(unit.labels.items()))).decode()
 
 
 def adopt(entries: Iterable[Change], heartbeat: Callable[[], None] | None = None) -> dict[str, Assignment]:

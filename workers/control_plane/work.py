@@ -17,8 +17,8 @@ from agent.model.heartbeat import Heartbeat, beating
 from agent.model.message import Note
 from agent.model.rule import Assignment, GroupRule, Unit, canonical, decode_rule, in_order, pod_key, rule_key
 from agent.model.rule_state import Change, RuleState
-from agent.model.table import Row
-from agent.model.tables import POD_GROUP
+from agent.model.table import Row, Table
+from agent.model.tables import CONTAINER_NAME, POD_GROUP
 from agent.ports import Bus, Clock, KernelTree, Outbox
 from workers.control_plane.assignment_update import (
     POD_PREFIX,
@@ -31,6 +31,7 @@ from workers.control_plane.assignment_update import (
 )
 from workers.control_plane.binding import Binder
 from workers.control_plane.cgroups import DEPTH_MAX, DIRECTORIES_MAX, CgroupScan, CgroupTree
+from workers.control_plane.container_rows import NameRows
 from workers.control_plane.group_controller import GroupController
 from workers.control_plane.group_step import Part
 from workers.control_plane.pods import Places, observe, with_unseen
@@ -92,6 +93,7 @@ class ControlPlaneWork(BaseWork):
         self._units: dict[str, Unit] = {}
         self._assignments: dict[str, Assignment] = {}
         self._conditions = Conditions(bus)
+        self._name_rows = NameRows()
         self._look: CgroupScan | None = None
         self._left_out = 0
         self._looks = 0
@@ -209,7 +211,9 @@ class ControlPlaneWork(BaseWork):
         self._assignments = update.assignments
         if self._controller is not None and self._complete:
             self._controller.want(self._assignments, self._places, self._clock.now_ns())
-        self._write(update.rows)
+        due = self._name_rows.due(self._assignments, self._clock.wall_ns(), self.heartbeat)
+        self._write([*update.rows, *due.pods])
+        self._write(due.containers, CONTAINER_NAME)
         self._publish_what_is_new(changes)
 
     def _publish_what_is_new(self, changes: list[Change]) -> None:
@@ -228,12 +232,12 @@ class ControlPlaneWork(BaseWork):
             is_last = start + CHUNK >= len(changes)
             self._bus.publish(changes[start : start + CHUNK], complete=self._is_whole and is_last)
 
-    def _write(self, rows: list[Row]) -> None:
+    def _write(self, rows: list[Row], table: Table = POD_GROUP) -> None:
         # A refused batch is counted by the outbox and becomes a row of table `gap`.
         for start in range(0, len(rows), CHUNK):
             self.heartbeat()
             stamped = [(*row, self._run) for row in rows[start : start + CHUNK]]
-            self._outbox.offer(POD_GROUP, stamped, self._clock.wall_ns())
+            self._outbox.offer(table, stamped, self._clock.wall_ns())
 
     def stats(self) -> dict[str, Any]:
         """What the last scan of the cgroup tree found and what it cost."""

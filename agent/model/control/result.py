@@ -86,17 +86,20 @@ class PodRow(Document):
     """One pod or unit with its group.
 
     `group` is null where a rule ignores it; `group_state` is `ignored`, `assigned` (no monitoring groups are in use), `pending`,
-    `exists` or `failed`. *Absent:* namespace and name where no container runtime has reported them, the counts of containers
-    without monitoring groups, the rule where none matched.
+    `exists` or `failed`. `container_names` has the names of the pod's living containers by their ids. *Absent:* namespace, name,
+    labels and names of containers where no container runtime has reported them, the counts of containers without monitoring
+    groups, the rule where none matched.
     """
 
     uid: str
     kind: str
     namespace: str | None
     name: str | None
+    labels: dict[str, str]
     qos: str | None
     cgroup: str
     containers: int
+    container_names: dict[str, str]
     group: str | None
     group_state: str
     group_problem: str | None

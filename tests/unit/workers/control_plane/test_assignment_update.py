@@ -21,7 +21,7 @@ from agent.model.rule import (
 )
 from agent.model.table import Value
 from agent.model.tables import POD_GROUP
-from workers.control_plane.assignment_update import AssignmentUpdate, adopt, repairs, update_assignments
+from workers.control_plane.assignment_update import AssignmentUpdate, adopt, labels_text, repairs, update_assignments
 from workers.control_plane.binding import Binder
 
 POD = Unit("p1", UnitKind.POD, "/kubepods/podp1", 1, qos=QosClass.GUARANTEED)
@@ -224,3 +224,22 @@ def test_whatever_happens_published_entries_and_open_intervals_are_the_assignmen
         }
         assert {(uid, held.valid_from_wall_ns): held.group for uid, held in assignments.items()} == open_rows
         assert [] == update_assignments(assignments, units, binder, time).changes == repairs(assignments, entries.items())
+
+
+def test_other_labels_are_a_row_of_the_same_interval() -> None:
+    """The pod is the same and so is its group; a reader takes the last row of an interval."""
+    named = replace(POD, namespace="shop", name="web-0", labels={"tier": "front", "app": "web"})
+    first = update_assignments({}, _units(named), NO_RULES, 100)
+    relabelled = replace(named, labels={"app": "api"})
+
+    update = update_assignments(first.assignments, _units(relabelled), NO_RULES, 200)
+
+    assert [row["labels"] for row in _records(first)] == ['{"app":"web","tier":"front"}']
+    (row,) = _records(update)
+    assert (row["timestamp"], row["valid_from"], row["valid_until"], row["labels"]) == (200, 100, None, '{"app":"api"}')
+
+
+def test_labels_that_nobody_reported_are_absent_and_none_are_an_empty_object() -> None:
+    """A pod that a runtime reports without labels has none; of one that no runtime knows they are not known."""
+    assert labels_text(POD) is None
+    assert labels_text(replace(POD, namespace="shop", name="web-0")) == "{}"
