@@ -49,9 +49,20 @@ READER_GROUP = Text(
 HOST_NAME = Text("host_name", "", "name of this host in files and rows; empty: the kernel's node name")
 PROC_ROOT = Text("kernel.proc_root", "/proc", "where the proc file system is mounted")
 CGROUP_ROOT = Text("kernel.cgroup_root", "/sys/fs/cgroup", "where the cgroup hierarchies are mounted")
-NRI_SOCKET = Text(
-    "nri.socket_path", "/var/run/nri/nri.sock", "the container runtime's NRI socket; this version only reports whether it exists"
-).known_as("NRI_SOCKET_PATH")
+NRI_ENABLED = AutoSwitch(
+    "nri.enabled",
+    "auto",
+    "hear of pods from the container runtime over NRI; auto: where the socket is; true: not ready without it",
+)
+NRI_SOCKET = Text("nri.socket_path", "/var/run/nri/nri.sock", "the container runtime's NRI socket").known_as("NRI_SOCKET_PATH")
+# The runtime holds every container's start until the answer, and drops a plugin that takes longer than 2 s. Groups take 2 ms.
+NRI_START_DEADLINE = Duration(
+    "nri.start_deadline",
+    100 * MS,
+    1 * MS,
+    1 * S,
+    "longest time a container's start waits until its threads are in their monitoring group; what is not done then follows later",
+)
 
 CRI_ENABLED = Choice(
     "cri.enabled",
@@ -175,8 +186,8 @@ GATEWAY_ALLOWED_HOSTS = Hosts(
 )
 
 SETTINGS: tuple[AnySetting, ...] = (
-    STATE_DIR, RUNTIME_DIR, CONTROL_SOCKET, BUS_SOCKET, DATA_SOCKET, READER_GROUP, HOST_NAME, PROC_ROOT, CGROUP_ROOT, NRI_SOCKET,
-    CRI_ENABLED, CRI_SOCKET, CRI_INTERVAL, RESCTRL_MOUNT,
+    STATE_DIR, RUNTIME_DIR, CONTROL_SOCKET, BUS_SOCKET, DATA_SOCKET, READER_GROUP, HOST_NAME, PROC_ROOT, CGROUP_ROOT,
+    NRI_ENABLED, NRI_SOCKET, NRI_START_DEADLINE, CRI_ENABLED, CRI_SOCKET, CRI_INTERVAL, RESCTRL_MOUNT,
     RESCTRL_AUTO_MOUNT, RESCTRL_RETRY_INTERVAL, RESCTRL_CHECK_INTERVAL, RESCTRL_HEALTH_INTERVAL, LOG_LEVEL, LOG_FORMAT,
     HEARTBEAT_INTERVAL, HANG_TIMEOUT, START_TIMEOUT, STOP_TIMEOUT, BACKOFF_BASE, BACKOFF_FACTOR, BACKOFF_CEILING,
     BACKOFF_JITTER, STABLE_PERIOD, ORPHAN_GRACE, SPARE_WORKERS, CONTROL_PLANE_INTERVAL, SEAL_INTERVAL, SEAL_BYTES, SYNC_INTERVAL,
