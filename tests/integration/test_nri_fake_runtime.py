@@ -1,11 +1,13 @@
 """The fake runtime itself: it judges plugins by the rules of the real one, so it is tried with a good plugin and with bad ones."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from fakes.nri_dialect import DIALECTS, Dialect, Event, container_of, pod_of
+from fakes.nri_node import Where, real_node
 from fakes.nri_plugin import SUBSCRIPTION, Habits, SimplePlugin
 from fakes.nri_plugin_peer import Manner
 from fakes.nri_runtime import NriRuntime
@@ -138,3 +140,20 @@ def test_a_refused_registration_and_a_cut_connection(tmp_path: Path) -> None:
         runtime.manner = Manner(cut_after_bytes=40)
         with SimplePlugin(runtime.path):
             wait_until(lambda: "cut after 40 bytes" in runtime.dropped, "it is cut")
+
+
+def test_a_container_finds_itself_in_its_group_or_not(tmp_path: Path) -> None:
+    """A plugin that moves the process before it answers has it inside from its first instruction; any other has it outside."""
+    groups = tmp_path / "mon_groups"
+    with NriRuntime(tmp_path / "nri.sock") as runtime, real_node("finds", runtime, tmp_path) as node:
+        pod = node.run_pod(1)
+        assert node.start(pod, 0).where is Where.MISSING
+        node.group_of(pod).mkdir(parents=True)
+        (node.group_of(pod) / "tasks").touch()
+        made = node.start(pod, 1, children=2)
+        assert made.where is Where.OUTSIDE
+        wait_until(lambda: len(made.threads()) == 3, "its children run")
+        (node.group_of(pod) / "tasks").write_text("\n".join(str(pid) for pid in range(1, 100_000)))
+        assert node.start(pod, 2).where is Where.INSIDE
+        node.remove_pod(pod)
+        assert (runtime.pods, runtime.containers, sorted(os.listdir(groups))) == ({}, {}, [node.group_of(pod).name])
