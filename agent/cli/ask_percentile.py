@@ -11,7 +11,7 @@ from agent.cli.local_zone import LocalZone
 from agent.cli.moment import parse_moment
 from agent.cli.option import near
 from agent.cli.percentile_text import coverage_lines, group_document, percentile_table
-from agent.cli.pods import pod_name
+from agent.cli.pod_name import pod_name
 from agent.cli.render import counted
 from agent.cli.sketch_merge import BY, COLUMNS, SketchMerge
 from agent.cli.span import span_of

@@ -1,27 +1,36 @@
 """The command list-pods."""
 
+from collections.abc import Iterable, Mapping
+
 from agent.cli.call import Call
-from agent.cli.option import Command
-from agent.cli.render import ABSENT, TextColumn, text_of
+from agent.cli.option import SWITCH, Command, Option
+from agent.cli.pod_name import pod_name
+from agent.cli.render import ABSENT, GAP, TextColumn, text_of
+from agent.cli.rules import label_of
+from agent.cli.terminal_width import width_of
+from agent.cli.width import display_width
 from agent.model.control.document import members
 from agent.model.control.result import PodList
 
+# A pod's own group is named by its uid, which is too long for a table of many pods.
+OWN_GROUP = "its own"
+KINDS = ("pod", "service", "scope", "slice")
 POD_COLUMNS = (
     TextColumn("KIND"),
     TextColumn("POD", yields=True),
+    TextColumn("UID", yields=True),
     TextColumn("QOS"),
     TextColumn("CONTAINERS", right=True),
     TextColumn("GROUP", yields=True),
     TextColumn("GROUP STATE"),
     TextColumn("RULE", yields=True),
+    TextColumn("LABELS", yields=True),
+    TextColumn("CONTAINER NAMES", yields=True),
+    TextColumn("REASON", yields=True),
 )
-
-
-def pod_name(namespace: object, name: object) -> str | None:
-    """`namespace/name`. *Absent:* None where no container runtime has reported them."""
-    if not isinstance(name, str) or not name:
-        return None
-    return f"{namespace}/{name}" if isinstance(namespace, str) and namespace else name
+_POD, _UID = 1, 2
+# Only with --wide.
+_WIDE = frozenset((8, 9, 10))
 
 
 def flat(pod: dict[str, object]) -> dict[str, object]:
@@ -31,15 +40,26 @@ def flat(pod: dict[str, object]) -> dict[str, object]:
 
 
 def _cells(pod: dict[str, object]) -> tuple[str, ...]:
+    name = pod_name(pod.get("namespace"), pod.get("name"))
     return (
         text_of(pod.get("kind")),
-        text_of(pod_name(pod.get("namespace"), pod.get("name")) or pod.get("uid")),
+        text_of(name or pod.get("uid")),
+        # A unit without a name, and a service, whose path ends in its name, are shown by their uid already.
+        text_of(pod.get("uid")) if name and pod.get("kind") == KINDS[0] else ABSENT,
         text_of(pod.get("qos")),
         _containers(pod),
-        text_of(pod.get("group")),
+        OWN_GROUP if pod.get("group") == pod.get("uid") else text_of(pod.get("group")),
         _group_state(pod),
         text_of(pod.get("rule")),
+        text_of(",".join(sorted(f"{key}={value}" for key, value in _members(pod, "labels").items()))),
+        text_of(",".join(sorted(map(str, _members(pod, "container_names").values())))),
+        text_of(pod.get("group_detail")),
     )
+
+
+def _members(pod: dict[str, object], name: str) -> Mapping[str, object]:
+    part = pod.get(name)
+    return part if isinstance(part, dict) else {}
 
 
 def _containers(pod: dict[str, object]) -> str:
@@ -53,27 +73,89 @@ def _group_state(pod: dict[str, object]) -> str:
     return f"{text_of(pod.get('group_state'))}: {text_of(problem)}" if problem else text_of(pod.get("group_state"))
 
 
-def show_pods(call: Call, pods: list[dict[str, object]]) -> None:
-    """Print pods as a table without the columns in which no pod has a value, or a sentence where there are no pods."""
+def show_pods(call: Call, pods: list[dict[str, object]], *, is_wide: bool = False) -> None:
+    """Print pods as a table without the columns in which no pod has a value, or a sentence where there are no pods.
+
+    The uid is shown where there is room for it; --wide and --json always have it.
+    """
     if not pods:
         call.show(["no pods or units seen"])
         return
     rows = sorted(_cells(flat(pod)) for pod in pods)
-    kept = [index for index in range(len(POD_COLUMNS)) if index < 2 or any(row[index] != ABSENT for row in rows)]
+    kept = [
+        index
+        for index in range(len(POD_COLUMNS))
+        if index <= _POD or ((is_wide or index not in _WIDE) and any(row[index] != ABSENT for row in rows))
+    ]
+    width = width_of(call.output)
+    if not is_wide and _UID in kept and width is not None and _columns_of(rows, kept) > width:
+        kept.remove(_UID)
     call.show_table([POD_COLUMNS[index] for index in kept], [[row[index] for index in kept] for row in rows])
+
+
+def _columns_of(rows: list[tuple[str, ...]], kept: list[int]) -> int:
+    """How wide the table is with all of its texts."""
+    widths = (max(map(display_width, (POD_COLUMNS[index].title, *(row[index] for row in rows)))) for index in kept)
+    return sum(widths) + len(GAP) * (len(kept) - 1)
+
+
+class PodChoice:
+    """Which pods are asked for: all conditions must hold, as those of a rule."""
+
+    def __init__(self, call: Call) -> None:
+        """*Raises:* MisuseError for a label that is none."""
+        from agent.model.glob import Glob
+
+        self._globs = {name: Glob(text) for name in ("namespace", "name") if (text := call.text(_OPTION_OF[name])) is not None}
+        self._labels = dict(map(label_of, call.texts("--label")))
+        self._kind = call.text("--kind")
+
+    def __bool__(self) -> bool:
+        """Whether it leaves anything out."""
+        return bool(self._globs or self._labels or self._kind)
+
+    def of(self, pods: Iterable[dict[str, object]]) -> list[dict[str, object]]:
+        """The pods that are asked for, in their order."""
+        return [pod for pod in pods if self._takes(pod)]
+
+    def _takes(self, pod: dict[str, object]) -> bool:
+        labels = _members(pod, "labels")
+        return (
+            (self._kind is None or pod.get("kind") == self._kind)
+            and all(isinstance(name := pod.get(part), str) and glob.matches(name) for part, glob in self._globs.items())
+            and all(labels.get(key) == value for key, value in self._labels.items())
+        )
+
+
+_OPTION_OF = {"namespace": "--namespace", "name": "--pod"}
 
 
 def list_pods(call: Call) -> int:
     """`agentctl list-pods`."""
+    choice = PodChoice(call)
     answer = call.ask("list-pods")
-    if call.wants_json:
+    if call.wants_json and not choice:
         call.show_json(answer)
         return 0
     listed = call.read(PodList, answer)
+    pods = [members(pod) for pod in listed.pods]
+    chosen = choice.of(pods)
+    if call.wants_json:
+        call.show_json({**answer, "pods": chosen})
+        return 0
     if not listed.complete:
         call.warn("list-pods: the agent's first look at the host is not complete; try again in a few seconds")
-    show_pods(call, [members(pod) for pod in listed.pods])
+    if pods and not chosen:
+        call.show([_none_of(pods)])
+        return 0
+    show_pods(call, chosen, is_wide=call.has("--wide"))
     return 0
+
+
+def _none_of(pods: list[dict[str, object]]) -> str:
+    if any(pod.get("namespace") for pod in pods):
+        return f"none of {len(pods)} pods and units is such a one"
+    return f"no container runtime has reported a name of any of {len(pods)} pods and units; `agentctl doctor` says why"
 
 
 COMMANDS = (
@@ -82,7 +164,20 @@ COMMANDS = (
         list_pods,
         about="the observed pods, services and scopes, each with its group and rule",
         details="A pod without a rule has a group of its own. A group of `-` means that a rule ignores the pod.\n"
-        "A group's state is assigned (no monitoring groups in use), pending, exists, or failed with the reason; --json shows more.",
-        examples=("agentctl list-pods", "agentctl list-pods --json | jq '.pods[].uid'"),
+        "A group's state is assigned (no monitoring groups in use), pending, exists, or failed; --wide says more.\n"
+        "Namespace, name and labels come from the container runtime (`agentctl doctor`); without them a pod has its uid.\n"
+        "If several conditions are given, all must hold; they mean what they mean in add-rule.",
+        options=(
+            Option("--namespace", "GLOB", "only pods of these namespaces"),
+            Option("--pod", "GLOB", "only pods, services and scopes of these names"),
+            Option("--label", "K=V", "only pods with this label", many=True),
+            Option("--kind", "KIND", "only these: pod, service, scope or slice", choices=KINDS),
+            Option("--wide", "", "also uids, labels, names of containers, and why there is no group", kind=SWITCH),
+        ),
+        examples=(
+            "agentctl list-pods",
+            "agentctl list-pods --namespace 'prod-*' --label app=web --wide",
+            "agentctl list-pods --json | jq '.pods[].uid'",
+        ),
     ),
 )

@@ -115,7 +115,7 @@ def _rule_of_options(call: Call) -> dict[str, object]:
         if (text := call.text(f"--{name}")) is not None:
             match[name] = text
     if labels := call.texts("--label"):
-        match["labels"] = dict(map(_label, labels))
+        match["labels"] = dict(map(label_of, labels))
     _check_selection(call, match)
     return {"name": call.words[0], "priority": call.whole("--priority", 0), "match": match, "action": action}
 
@@ -129,7 +129,8 @@ def _check_selection(call: Call, match: dict[str, object]) -> None:
         raise MisuseError("add-rule", _WHICH_PODS, advice)
 
 
-def _label(text: str) -> tuple[str, str]:
+def label_of(text: str) -> tuple[str, str]:
+    """The key and the value of an option --label. *Raises:* MisuseError."""
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise MisuseError("--label", f"{text!r} is not accepted", "write KEY=VALUE")

@@ -38,7 +38,7 @@ class Names:
             return
         self._asked_at = now
         from agent.cli.control_client import NoAgentError, ask
-        from agent.cli.pods import pod_name
+        from agent.cli.pod_name import pod_name
         from agent.model.control.answer import AnsweredError
         from agent.model.control.result import PodList
 
