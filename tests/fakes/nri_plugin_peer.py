@@ -106,7 +106,7 @@ class PluginPeer:
     def wait_registered(self, seconds: float) -> None:
         """*Raises:* PluginGone when the plugin does not register in time, or its registration is refused."""
         end = time.monotonic() + seconds
-        while not self._registered.wait(0.005):
+        while not self._registered.wait(0.0005):
             if self.is_closed.is_set():
                 raise PluginGone(self.problem or "the plugin went away before it was registered")
             if time.monotonic() > end:

@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from fakes.nri_dialect import DIALECTS, Dialect, Event, container_of, pod_of
+from fakes.nri_dialect import DIALECTS, Dialect, Event, FakeContainer, container_of, pod_of
 from fakes.nri_node import Where, real_node
 from fakes.nri_plugin import SUBSCRIPTION, Habits, SimplePlugin
 from fakes.nri_plugin_peer import Manner
-from fakes.nri_runtime import NriRuntime
+from fakes.nri_runtime import Delivered, NriRuntime
 from fakes.nri_wire import fields
 from harness.waiting import wait_until
 
@@ -142,10 +142,21 @@ def test_a_refused_registration_and_a_cut_connection(tmp_path: Path) -> None:
             wait_until(lambda: "cut after 40 bytes" in runtime.dropped, "it is cut")
 
 
+class _Assigning(NriRuntime):
+    """Does what the plugin is to do: the process is in `tasks` before its first instruction."""
+
+    tasks: Path | None = None
+
+    def start_container(self, container: FakeContainer) -> Delivered | None:
+        if self.tasks is not None:
+            self.tasks.write_text(f"1\n{container.pid}\n")
+        return super().start_container(container)
+
+
 def test_a_container_finds_itself_in_its_group_or_not(tmp_path: Path) -> None:
     """A plugin that moves the process before it answers has it inside from its first instruction; any other has it outside."""
     groups = tmp_path / "mon_groups"
-    with NriRuntime(tmp_path / "nri.sock") as runtime, real_node("finds", runtime, tmp_path) as node:
+    with _Assigning(tmp_path / "nri.sock") as runtime, real_node("finds", runtime, tmp_path) as node:
         pod = node.run_pod(1)
         assert node.start(pod, 0).where is Where.MISSING
         node.group_of(pod).mkdir(parents=True)
@@ -153,7 +164,7 @@ def test_a_container_finds_itself_in_its_group_or_not(tmp_path: Path) -> None:
         made = node.start(pod, 1, children=2)
         assert made.where is Where.OUTSIDE
         wait_until(lambda: len(made.threads()) == 3, "its children run")
-        (node.group_of(pod) / "tasks").write_text("\n".join(str(pid) for pid in range(1, 100_000)))
+        runtime.tasks = node.group_of(pod) / "tasks"
         assert node.start(pod, 2).where is Where.INSIDE
         node.remove_pod(pod)
         assert (runtime.pods, runtime.containers, sorted(os.listdir(groups))) == ({}, {}, [node.group_of(pod).name])
