@@ -52,6 +52,22 @@ def update_assignments(
     return update
 
 
+def update_changed(
+    present: dict[str, Assignment], changed: Mapping[str, Unit | None], binder: Binder, wall_ns: int
+) -> AssignmentUpdate:
+    """As `update_assignments`, where only these units are others than before (None: ended). `present` itself is changed."""
+    update = AssignmentUpdate([], [], present)
+    for uid, unit in changed.items():
+        held = present.get(uid)
+        if unit is not None:
+            _step(update, held, unit, binder, wall_ns, rebind=False)
+        elif held is not None:
+            del present[uid]
+            update.changes.append((pod_key(uid), None))
+            update.rows.append(closing_row(held, wall_ns))
+    return update
+
+
 def _step(update: AssignmentUpdate, held: Assignment | None, unit: Unit, binder: Binder, wall_ns: int, *, rebind: bool) -> None:
     if held is not None and held.unit == unit and not rebind:
         update.assignments[unit.uid] = held

@@ -1,7 +1,7 @@
 """From assignments to the groups that they ask for, and the sentence about units without a group. PURE."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from agent.model.rule import Assignment, UnitKind
 from workers.control_plane.group_step import DesiredGroup
@@ -10,6 +10,39 @@ from workers.resctrl.problem import ProblemKind
 
 _CAPACITY = ProblemKind.CAPACITY.value
 _SAVE_IDS = "every id is in use: rules with a higher priority are measured first, rules with the action ignore or shared save ids"
+
+
+class GroupMembers:
+    """Which units are in which group, kept from change to change."""
+
+    def __init__(self) -> None:
+        self.by_group: dict[str, dict[str, Assignment]] = {}
+        self._group_of: dict[str, str] = {}
+
+    def replace(self, assignments: Iterable[Assignment]) -> None:
+        """These are all."""
+        self.by_group, self._group_of = {}, {}
+        for assignment in assignments:
+            self._put(assignment)
+
+    def change(self, uids: Iterable[str], assignments: Mapping[str, Assignment]) -> set[str]:
+        """Of these units the assignments are others now. Gives the groups that are concerned."""
+        concerned: set[str] = set()
+        for uid in uids:
+            if (group := self._group_of.pop(uid, None)) is not None:
+                concerned.add(group)
+                del self.by_group[group][uid]
+                if not self.by_group[group]:
+                    del self.by_group[group]
+            if (assignment := assignments.get(uid)) is not None and assignment.group is not None:
+                concerned.add(assignment.group)
+                self._put(assignment)
+        return concerned
+
+    def _put(self, assignment: Assignment) -> None:
+        if assignment.group is not None:
+            self.by_group.setdefault(assignment.group, {})[assignment.unit.uid] = assignment
+            self._group_of[assignment.unit.uid] = assignment.group
 
 
 def desired_group(group: str, members: Sequence[Assignment], places: Mapping[str, Places]) -> DesiredGroup:

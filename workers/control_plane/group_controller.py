@@ -5,8 +5,8 @@
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
 
 from agent.config import RESCTRL_AUTO_MOUNT, RESCTRL_CHECK_INTERVAL, RESCTRL_HEALTH_INTERVAL, RESCTRL_RETRY_INTERVAL, Config
 from agent.failpoint import failpoint
@@ -14,11 +14,12 @@ from agent.model.heartbeat import Heartbeat, beating
 from agent.model.rule import Assignment, Monitoring
 from agent.model.timebase import MS, S
 from agent.ports import Bus, Clock
-from workers.control_plane.desired_groups import desired_group
+from workers.control_plane.container_runtime.link import StartedContainer
+from workers.control_plane.desired_groups import GroupMembers, desired_group
 from workers.control_plane.group_check import check_group, release_strays
 from workers.control_plane.group_plan import GroupPlan
 from workers.control_plane.group_report import GroupReport
-from workers.control_plane.group_step import Check, CheckResult, Create, Delete
+from workers.control_plane.group_step import Check, CheckResult, Create, Delete, DesiredGroup
 from workers.control_plane.pods import Places
 from workers.control_plane.stale_groups import StaleGroups
 from workers.control_plane.unit_threads import UnitThreads
@@ -29,6 +30,8 @@ from workers.resctrl.tree import GONE
 
 # The loop has other things to do, and a heartbeat every 250 ms; single steps take a millisecond or two.
 TURN_NS = 20 * MS
+# Where a container runtime waits for the thread that answers it, turns are short: reports are taken in between them.
+TURN_BESIDE_RUNTIME_NS = 5 * MS
 # One stat(2): whether resctrl is still, or again, mounted.
 MOUNT_INTERVAL_NS = 1 * S
 # Removing 448 groups takes a quarter of a second; the agent's end has little more.
@@ -37,6 +40,19 @@ FAREWELL_NS = 500 * MS
 # Kinds that hold for everything: nothing is tried until they are over.
 _OF_THE_MOUNT = frozenset({ProblemKind.NOT_MOUNTED, ProblemKind.UNSUPPORTED})
 MakeThreads = Callable[[Mapping[tuple[str, str], tuple[str, ...]]], UnitThreads]
+
+
+class RuntimeView(Protocol):
+    """What a runtime has reported and the plan may not know yet."""
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there are reports that were not taken in."""
+        ...
+
+    def groups(self) -> frozenset[str]:
+        """The groups, by the rules, of all pods that there are now."""
+        ...
 
 
 class GroupController:
@@ -50,8 +66,12 @@ class GroupController:
         bus: Bus,
         config: Config,
         heartbeat: Callable[[], None] | None = None,
+        runtime: RuntimeView | None = None,
     ) -> None:
+        """`runtime` is asked before a directory is removed, where containers are given their groups as they start."""
         self._heartbeat = heartbeat or Heartbeat()
+        self._runtime = runtime
+        self._turn_ns = TURN_NS if runtime is None else TURN_BESIDE_RUNTIME_NS
         groups.heartbeat = self._heartbeat
         self._groups = groups
         self._make_threads = make_threads
@@ -64,6 +84,7 @@ class GroupController:
         self._places: Mapping[str, Places] = {}
         # By group, the threads of its containers as they were listed last.
         self._in_containers: dict[str, frozenset[int]] = {}
+        self._members = GroupMembers()
         self._mount_id: int | None = None
         # Why there is none, once that is known.
         self._lost: tuple[ProblemKind, str] | None = None
@@ -112,20 +133,55 @@ class GroupController:
     def want(self, assignments: Mapping[str, Assignment], places: Mapping[str, Places], now_ns: int) -> None:
         """The assignments after a look or a change of rules, and where the threads of their units are."""
         self._places = places
-        members: dict[str, list[Assignment]] = {}
-        for assignment in beating(assignments.values(), self._heartbeat):
-            if assignment.group is not None:
-                members.setdefault(assignment.group, []).append(assignment)
-        self._plan.want([desired_group(group, held, places) for group, held in beating(members.items(), self._heartbeat)], now_ns)
-        self._in_containers = {group: threads for group, threads in self._in_containers.items() if group in members}
-        if self._lost is not None:
-            self._plan.on_lost(*self._lost)
+        self._members.replace(beating(assignments.values(), self._heartbeat))
+        wanted = [self._desired(group, held) for group, held in beating(self._members.by_group.items(), self._heartbeat)]
+        self._plan.want(wanted, now_ns)
+        self._in_containers = {group: threads for group, threads in self._in_containers.items() if group in self._members.by_group}
+        self._after_wish()
         if not self._has_looked:
             self._has_looked = self._ends_adoption = True
+
+    def change(self, uids: Iterable[str], assignments: Mapping[str, Assignment], places: Mapping[str, Places], now_ns: int) -> None:
+        """As `want`, where only these units are others than before: it costs what they cost."""
+        self._places = places
+        changes: dict[str, DesiredGroup | None] = {}
+        for group in self._members.change(uids, assignments):
+            held = self._members.by_group.get(group)
+            changes[group] = None if held is None else self._desired(group, held)
+            if held is None:
+                self._in_containers.pop(group, None)
+        self._plan.change(changes, now_ns)
+        self._after_wish()
+
+    def on_assigned(self, started: StartedContainer, now_ns: int) -> None:
+        """What was done for a container before its first instruction. What could not be done then is tried here."""
+        outcome = started.outcome
+        self._steps["start"] += 1
+        if outcome.group is not None and outcome.path:
+            part = (started.uid, started.container_id)
+            self._plan.on_assigned(outcome.group, outcome.path, part, now_ns, is_whole=outcome.is_whole)
+        elif outcome.problem is not None:
+            self._failures[f"start_{outcome.problem.value}"] += 1
+
+    def _desired(self, group: str, held: Mapping[str, Assignment]) -> DesiredGroup:
+        return desired_group(group, list(held.values()), self._places)
+
+    def _after_wish(self) -> None:
+        if self._lost is not None:
+            self._plan.on_lost(*self._lost)
 
     def share(self, names: frozenset[str]) -> None:
         """The names of shared groups by the rules: groups of these names are ours wherever they are."""
         self._stale.shared_groups = names
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a container that starts can be given its group: resctrl is there, and what an earlier agent left is gone."""
+        return self._mount_id is not None and self._cleanup is None
+
+    def path_by_group(self) -> dict[str, str]:
+        """The directory of every group that has one, below the mount."""
+        return self._plan.path_by_group()
 
     @property
     def is_settled(self) -> bool:
@@ -166,7 +222,7 @@ class GroupController:
             self._plan.retry_all(now_ns)
             self._sweeps_inside = self._has_looked
         if self._mount_id is not None:
-            self._work(now_ns + TURN_NS)
+            self._work(now_ns + self._turn_ns)
         if now_ns >= self._health_at_ns:
             self._health_at_ns = now_ns + self._health_interval_ns
             self._report.tell_health(self._failures["vanished"])
@@ -240,7 +296,8 @@ class GroupController:
         now_ns = self._clock.now_ns()
         if also_outside:
             self._plan.end_adoption(now_ns)
-            for path in self._stale.outside_control_groups():
+            needed = frozenset() if self._runtime is None else self._runtime.groups()
+            for path in self._stale.outside_control_groups(needed):
                 self._plan.remove(path, now_ns)
         for path in self._stale.inside_control_groups():
             self._plan.remove(path, now_ns)
@@ -262,6 +319,9 @@ class GroupController:
             self._heartbeat()
             match self._plan.next_step(now_ns):
                 case Delete() as step:
+                    if self._runtime is not None and self._runtime.has_news:
+                        # A container that started meanwhile may be in this very group.
+                        return
                     self._delete(step)
                 case Create() as step:
                     self._create(step)

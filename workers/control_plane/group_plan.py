@@ -6,11 +6,11 @@ group decides: a group gives way to one of higher priority, never to an equal. A
 `next_step` names one thing to do; the caller reports how it ended, and the plan goes on from there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from agent.model.rule import Monitoring
 from agent.model.timebase import MS, S
-from workers.control_plane.group_step import Check, CheckResult, Create, Delete, DesiredGroup, Step
+from workers.control_plane.group_step import Check, CheckResult, Create, Delete, DesiredGroup, Part, Step
 from workers.control_plane.planned_group import PlannedGroup, parts_by_unit
 from workers.resctrl.problem import ProblemKind
 
@@ -50,27 +50,37 @@ class GroupPlan:
 
     def want(self, wanted: Sequence[DesiredGroup], now_ns: int) -> None:
         """From now on exactly these groups are wanted. Directories of all others are to be removed, ids first for the rest."""
-        assert len({each.group for each in wanted}) == len(wanted), "a group is wanted once"
-        before, self._groups = self._groups, {}
-        units = {uid: each.group for each in wanted for uid, _part in each.parts}
-        for each in wanted:
-            known = before.pop(each.group, None)
+        by_group = {each.group: each for each in wanted}
+        assert len(by_group) == len(wanted), "a group is wanted once"
+        self.change({**dict.fromkeys(self._groups.keys() - by_group.keys()), **by_group}, now_ns)
+
+    def change(self, changes: Mapping[str, DesiredGroup | None], now_ns: int) -> None:
+        """These groups are wanted like this from now on, or (None) not any more; all others as before."""
+        for name, wanted in changes.items():
+            known = self._groups.get(name)
+            units: Iterable[str] = () if wanted is None else parts_by_unit(wanted)
+            for uid in () if known is None else known.by_unit.keys() - units:
+                self._changed.add(uid)
+                if self._of_unit.get(uid) == name:
+                    del self._of_unit[uid]
+            self._of_unit.update(dict.fromkeys(units, name))
             if known is None:
-                known = self._new(each, now_ns)
-            elif known.wanted != each:
-                is_other = set(each.parts) != set(known.wanted.parts)
-                if each.priority > known.wanted.priority:
-                    self._create_soon(now_ns)
-                known.want(each)
-                if is_other:
-                    # Threads of a part that came are to be moved in, those of one that went are to be let go.
-                    known.check_soon(now_ns)
-                self._touch(known)
-            self._groups[each.group] = known
-        for gone in before.values():
-            self._leave(gone, now_ns)
-        self._changed |= {uid for uid in self._of_unit if uid not in units}
-        self._of_unit = units
+                if wanted is not None:
+                    self._groups[name] = self._new(wanted, now_ns)
+            elif wanted is None:
+                self._leave(self._groups.pop(name), now_ns)
+            elif known.wanted != wanted:
+                self._want_otherwise(known, wanted, now_ns)
+
+    def _want_otherwise(self, known: PlannedGroup, wanted: DesiredGroup, now_ns: int) -> None:
+        is_other = set(wanted.parts) != set(known.wanted.parts)
+        if wanted.priority > known.wanted.priority:
+            self._create_soon(now_ns)
+        known.want(wanted)
+        if is_other:
+            # Threads of a part that came are to be moved in, those of one that went are to be let go.
+            known.check_soon(now_ns)
+        self._touch(known)
 
     def end_adoption(self, now_ns: int) -> None:
         """Remove what a predecessor made and no unit has asked for by now."""
@@ -171,6 +181,19 @@ class GroupPlan:
         group.paths, group.problem, group.detail, group.tried = (path,), None, "", True
         group.outside = {}
         group.check_soon(now_ns)
+        self._touch(group)
+
+    def on_assigned(self, name: str, path: str, part: Part, now_ns: int, *, is_whole: bool) -> None:
+        """The directory is there, made or found by the start of a container, whose threads were moved into it: `is_whole`, all."""
+        group = self._groups.get(name)
+        if group is None or not group.paths:
+            self.on_created(name, path, now_ns)
+        if group is None or path not in group.paths:
+            return
+        if is_whole:
+            group.on_assigned(part, now_ns)
+        else:
+            group.check_soon(now_ns)
         self._touch(group)
 
     def on_create_failed(self, name: str, kind: ProblemKind, detail: str, now_ns: int) -> None:
@@ -296,6 +319,10 @@ class GroupPlan:
         """Every directory that is held or on its way out."""
         held = [path for group in self._groups.values() for path in group.paths]
         return held + list(self._leaving) + [path for paths in self._adopted.values() for path in paths]
+
+    def path_by_group(self) -> dict[str, str]:
+        """The first directory of every group that has one."""
+        return {name: group.paths[0] for name, group in self._groups.items() if group.paths}
 
     def is_whole(self, name: str) -> bool:
         """Whether a wanted group holds all threads of all its parts, as last looked at."""

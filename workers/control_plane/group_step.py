@@ -5,7 +5,10 @@ from msgspec import Struct
 from workers.resctrl.problem import ProblemKind
 
 Part = tuple[str, str]
-"""A unit's uid, and a container's id within it; empty: the unit itself."""
+"""A unit's uid, and a container's id within it; empty: the unit itself, SANDBOX: what a pod has beside its containers."""
+
+# The part of a runtime's pod that is none of its containers. It is measured with the pod, and counts as no container.
+SANDBOX = "sandbox"
 
 
 class DesiredGroup(Struct, frozen=True):

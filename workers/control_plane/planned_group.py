@@ -4,7 +4,7 @@ from msgspec import Struct
 
 from agent.model.rule import Monitoring
 from agent.model.timebase import MS
-from workers.control_plane.group_step import CheckResult, DesiredGroup, Part
+from workers.control_plane.group_step import SANDBOX, CheckResult, DesiredGroup, Part
 from workers.resctrl.problem import ProblemKind
 
 # A container that has not started yet, or one that forks faster than it can be caught.
@@ -43,16 +43,22 @@ class PlannedGroup(Struct):
     @property
     def is_whole(self) -> bool:
         """Whether the group holds all threads of all its parts, as last looked at."""
-        return all(self.outside.get(part) == 0 for part in self.wanted.parts)
+        return all(map(self._is_complete, self.wanted.parts))
 
     @property
     def incomplete_units(self) -> list[str]:
         """Its units with a part that is not known to be complete."""
-        return [uid for uid, parts in self.by_unit.items() if any(self.outside.get(part) != 0 for part in parts)]
+        return [uid for uid, parts in self.by_unit.items() if not all(map(self._is_complete, parts))]
+
+    def _is_complete(self, part: Part) -> bool:
+        if part[1] == SANDBOX:
+            # Many pods have nothing beside their containers, and nobody waits for it.
+            return not self.outside.get(part)
+        return self.outside.get(part) == 0
 
     def monitoring(self, uid: str) -> Monitoring:
         """How the group stands for one of its units; paths relative to the mount."""
-        own = self.by_unit.get(uid, [])
+        own = [part for part in self.by_unit.get(uid, ()) if part[1] != SANDBOX]
         whole = sum(self.outside.get(part) == 0 for part in own) if self.paths else 0
         problem = "" if self.problem is None else self.problem.value
         return Monitoring(self.paths, problem, self.detail, len(own), whole)
@@ -66,6 +72,14 @@ class PlannedGroup(Struct):
     def check_soon(self, now_ns: int) -> None:
         """Look at its threads at once, and as patiently as at first."""
         self.check_at_ns, self.passes, self.idle = now_ns, 0, 0
+
+    def on_assigned(self, part: Part, now_ns: int) -> None:
+        """All threads of one part were moved into the group before the first of them ran; forks that were under way are looked
+        for like after every move."""
+        if part in self.wanted.parts:
+            self.outside = {**self.outside, part: 0}
+        self.check_at_ns = min(self.check_at_ns, now_ns + SECOND_LOOK_NS) if self.is_whole else now_ns
+        self.passes, self.idle = min(self.passes, 1), 0
 
     def on_checked(self, found: CheckResult, now_ns: int, check_interval_ns: int) -> None:
         """One pass is over; one that found nothing outside proves that all of a part's threads are in."""

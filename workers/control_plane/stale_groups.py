@@ -22,9 +22,11 @@ class StaleGroups:
         prefix = self._groups.prefix
         return is_unmistakable(name, prefix) or name in {group_name(each, prefix) for each in self.shared_groups}
 
-    def outside_control_groups(self) -> Iterator[str]:
-        """Paths of groups that nobody wants, such as one made just before a predecessor died. *Raises:* ResctrlError."""
-        known = {*self._plan.paths(), *(under("", group_name(name, self._groups.prefix)) for name in self._plan.names())}
+    def outside_control_groups(self, needed: frozenset[str] = frozenset()) -> Iterator[str]:
+        """Paths of groups that nobody wants, such as one made just before a predecessor died; `needed` are groups that the plan
+        does not know yet. *Raises:* ResctrlError."""
+        names = (*self._plan.names(), *needed)
+        known = {*self._plan.paths(), *(under("", group_name(name, self._groups.prefix)) for name in names)}
         for group in self._groups.list_groups():
             if group.place is not GroupPlace.CONTROL_GROUP and group.path not in known:
                 yield group.path

@@ -12,14 +12,13 @@ from msgspec.structs import replace
 from agent.config import CONTROL_PLANE_INTERVAL, Config
 from agent.failpoint import failpoint
 from agent.model.errors import EvergaugeError, FormatError
-from agent.model.foreign import readable
 from agent.model.heartbeat import Heartbeat, beating
 from agent.model.message import Note
 from agent.model.rule import Assignment, GroupRule, Unit, canonical, decode_rule, in_order, pod_key, rule_key
 from agent.model.rule_state import Change, RuleState
 from agent.model.table import Row, Table
 from agent.model.tables import CONTAINER_NAME, POD_GROUP
-from agent.ports import Bus, Clock, KernelTree, Outbox
+from agent.ports import Bus, Clock, Interest, KernelTree, Outbox
 from workers.control_plane.assignment_update import (
     POD_PREFIX,
     AssignmentUpdate,
@@ -28,13 +27,18 @@ from workers.control_plane.assignment_update import (
     opening_row,
     repairs,
     update_assignments,
+    update_changed,
 )
 from workers.control_plane.binding import Binder
-from workers.control_plane.cgroups import DEPTH_MAX, DIRECTORIES_MAX, CgroupScan, CgroupTree
-from workers.control_plane.container_rows import NameRows
+from workers.control_plane.cgroups import CgroupScan, CgroupTree
+from workers.control_plane.container_rows import NameRows, RepeatedRows
+from workers.control_plane.container_runtime.link import OUTCOMES_MAX, StartedContainer
 from workers.control_plane.group_controller import GroupController
 from workers.control_plane.group_step import Part
+from workers.control_plane.look_sentence import sentence_of_failure, truncated_sentence, unreadable_sentence
+from workers.control_plane.merged_units import MergedUnits
 from workers.control_plane.pods import Places, observe, with_unseen
+from workers.control_plane.runtime_follower import RuntimeFollower, places_of_container
 from workers.control_plane.unit_threads import UnitThreads
 from workers.framework.condition import Conditions
 from workers.framework.work import BaseWork
@@ -43,8 +47,6 @@ from workers.resctrl.groups import MonitoringGroups
 RULE_PREFIX = rule_key("")
 # A message or a batch of this many is below 1 MiB, and the supervisor takes it in within a millisecond or two.
 CHUNK = 1_000
-# The largest number of places with left out groups that are named.
-_PARENTS_SHOWN = 3
 
 
 class ControlPlaneWork(BaseWork):
@@ -61,8 +63,10 @@ class ControlPlaneWork(BaseWork):
         run: str,
         groups: MonitoringGroups | None = None,
         heartbeat: Heartbeat | None = None,
+        runtime: RuntimeFollower | None = None,
     ) -> None:
-        """`groups` is the resctrl of this host; None where nothing is to be measured by groups.
+        """`groups` is the resctrl of this host; None where nothing is to be measured by groups. `runtime`: the container runtime's
+        reports; None where none is heard.
 
         `heartbeat` is given all along: with the most units and rules that there may be, a look or a binding takes seconds.
         """
@@ -75,7 +79,16 @@ class ControlPlaneWork(BaseWork):
         self._interval_ns = config.of(CONTROL_PLANE_INTERVAL)
         self._cgroups = CgroupTree(tree, self.heartbeat)
         self._tree = tree
-        self._controller = None if groups is None else GroupController(groups, self._threads_of, clock, bus, config, self.heartbeat)
+        self._runtime = runtime
+        self._merged = MergedUnits(places_of_container)
+        # What was done for containers before a first look could say which groups are wanted.
+        self._started_early: list[StartedContainer] = []
+        self._choice_due = False
+        self._was_open = False
+        self._controller = None
+        if groups is not None:
+            view = None if runtime is None else self
+            self._controller = GroupController(groups, self._threads_of, clock, bus, config, self.heartbeat, view)
         self._places: dict[str, Places] = {}
         self._started = False
         # The next look at the cgroup tree.
@@ -109,10 +122,14 @@ class ControlPlaneWork(BaseWork):
         wall_ns = self._clock.wall_ns()
         self._write([opening_row(assignment, wall_ns) for assignment in beating(self._assignments.values(), self.heartbeat)])
         self._units = {uid: assignment.unit for uid, assignment in self._assignments.items()}
+        self._merged.adopt(beating(self._assignments.values(), self.heartbeat))
         self._started = True
         self._look_at_ns = now_ns
         if self._controller is not None:
             self._controller.on_start(self._assignments, now_ns)
+        if self._runtime is not None:
+            self._choose()
+            self._runtime.start()
 
     def on_rules(self, rules: RuleState) -> None:
         """Bind again at once when operator rules changed; entries of pods are compared at the next look."""
@@ -124,12 +141,14 @@ class ControlPlaneWork(BaseWork):
         self._rule_entries = entries
         operator_rules = self._operator_rules(entries)
         self._binder = Binder(operator_rules, self.heartbeat)
+        self._choice_due = True
         if self._controller is not None:
             self._controller.share(frozenset(rule.action.group for rule in operator_rules if rule.action.kind == "shared"))
         self._rebind_due = True
         if self._started and not self.is_stopped:
             update = self._updated()
             self._carry_out(update, update.changes)
+        self._choose()
 
     def _operator_rules(self, entries: list[Change]) -> list[GroupRule]:
         rules: list[GroupRule] = []
@@ -155,15 +174,76 @@ class ControlPlaneWork(BaseWork):
         elif self._controller is not None:
             self._controller.on_timer(now_ns)
             self._follow_groups()
+        self._choose()
+
+    def interests(self) -> tuple[Interest, ...]:
+        """The container runtime's reports."""
+        return () if self._runtime is None or self.is_stopped else self._runtime.interests
+
+    def on_readable(self, descriptor: int, now_ns: int) -> None:
+        """Bind what the runtime reports at once; all that waits is one change."""
+        touched = self._follow_runtime(now_ns)
+        if not self._complete or self.is_stopped:
+            # The first look is due, and binds everything.
+            return
+        found = {uid: self._merged.unit(uid) for uid in beating(sorted(touched), self.heartbeat)}
+        for uid, placed in found.items():
+            if placed is None:
+                self._units.pop(uid, None)
+                self._places.pop(uid, None)
+            else:
+                self._units[uid], self._places[uid] = placed
+        units = {uid: placed and placed[0] for uid, placed in found.items()}
+        update = update_changed(self._assignments, units, self._binder, self._clock.wall_ns())
+        if self._controller is not None:
+            self._controller.change(found, self._assignments, self._places, now_ns)
+        names = self._name_rows.due_of(found, self._assignments, self._clock.wall_ns())
+        self._finish(update.rows, names, update.changes)
+        self._choose()
+
+    def _follow_runtime(self, now_ns: int) -> set[str]:
+        """Take the runtime's news in. Gives the uids of the units that may be others now."""
+        if self._runtime is None:
+            return set()
+        news = self._runtime.take(now_ns)
+        if self._controller is not None:
+            self._started_early = [*self._started_early, *news.outcomes][-OUTCOMES_MAX:]
+        return self._merged.follow(news.changed) | self._merged.set_away(self._runtime.is_away)
+
+    def _choose(self) -> None:
+        """Let the fast path know rules and groups as they are now."""
+        if self._runtime is None:
+            return
+        is_open = self._controller is not None and self._controller.is_open
+        if self._choice_due or is_open != self._was_open:
+            self._choice_due, self._was_open = False, is_open
+            self._runtime.choose(
+                self._binder, {} if self._controller is None else self._controller.path_by_group(), is_open=is_open
+            )
+
+    # ---- what the groups ask of the runtime's reports ----------------------------------------------
+
+    @property
+    def has_news(self) -> bool:
+        """Whether the runtime has reported what is not taken in yet."""
+        return self._runtime is not None and self._runtime.has_news
+
+    def groups(self) -> frozenset[str]:
+        """The groups, by the rules, of all pods that the runtime has at this moment."""
+        found = [] if self._runtime is None else self._runtime.named_units()
+        bound = (self._binder.bind(unit)[0] for unit in found)
+        return frozenset(unit.uid for unit in found) | frozenset(group for group in bound if group is not None)
 
     def _look_now(self, now_ns: int) -> None:
         """Look, bind, publish. What cannot be looked at is a condition, and all assignments stay as they are."""
         self._look_at_ns = now_ns + self._interval_ns
+        # What the runtime reported before a look must be seen by it; what it reports during the look is taken in after it.
+        self._follow_runtime(now_ns)
         began_ns = self._clock.now_ns()
         try:
             look = self._cgroups.look()
         except (OSError, EvergaugeError) as problem:
-            self._conditions.tell("cgroup_tree", f"the cgroup tree cannot be looked at: {_sentence(problem)}")
+            self._conditions.tell("cgroup_tree", f"the cgroup tree cannot be looked at: {sentence_of_failure(problem)}")
             return
         self._take_in(look)
         self._looks += 1
@@ -173,10 +253,13 @@ class ControlPlaneWork(BaseWork):
         observation = observe(look.found, self.heartbeat)
         self._look = look
         self._left_out = observation.left_out
-        self._units = with_unseen(observation.units, self._assignments, look.unreadable)
-        self._places = {uid: observation.places.get(uid) or self._places.get(uid, {}) for uid in self._units}
-        self._conditions.tell("cgroup_tree", _unreadable_sentence(look.unreadable))
-        self._conditions.tell("units_truncated", _truncated_sentence(look, observation.left_out))
+        seen = with_unseen(observation.units, self._assignments, look.unreadable)
+        places = {uid: observation.places.get(uid) or self._places.get(uid, {}) for uid in seen}
+        merged = self._merged.look(seen, places, self.heartbeat)
+        self._units = {uid: unit for uid, (unit, _places) in merged.items()}
+        self._places = {uid: places for uid, (_unit, places) in merged.items()}
+        self._conditions.tell("cgroup_tree", unreadable_sentence(look.unreadable))
+        self._conditions.tell("units_truncated", truncated_sentence(look, observation.left_out))
         update = self._updated()
         changes = update.changes
         if self._heard:
@@ -196,25 +279,40 @@ class ControlPlaneWork(BaseWork):
 
     def _follow_groups(self) -> None:
         """Publish how the groups stand, as far as it changed."""
-        assert self._controller is not None
-        changes: list[Change] = []
-        for uid in beating(sorted(self._controller.take_changed()), self.heartbeat):
-            held = self._assignments.get(uid)
-            if held is not None and held.monitoring != (monitoring := self._controller.monitoring(uid)):
-                self._assignments[uid] = new = replace(held, monitoring=monitoring)
-                changes.append((pod_key(uid), canonical(new)))
+        changes = self._with_monitoring([])
         if changes:
             failpoint("resctrl.before_publish")
         self._publish_what_is_new(changes)
+
+    def _with_monitoring(self, changes: list[Change]) -> list[Change]:
+        """The changes, with how the groups stand now where that changed too: one message for each unit."""
+        if self._controller is None or not self._complete:
+            return changes
+        by_key = dict(changes)
+        for uid in beating(sorted(self._controller.take_changed()), self.heartbeat):
+            self._choice_due = True
+            held = self._assignments.get(uid)
+            if held is not None and held.monitoring != (monitoring := self._controller.monitoring(uid)):
+                self._assignments[uid] = new = replace(held, monitoring=monitoring)
+                by_key[pod_key(uid)] = canonical(new)
+        return list(by_key.items())
 
     def _carry_out(self, update: AssignmentUpdate, changes: list[Change]) -> None:
         self._assignments = update.assignments
         if self._controller is not None and self._complete:
             self._controller.want(self._assignments, self._places, self._clock.now_ns())
-        due = self._name_rows.due(self._assignments, self._clock.wall_ns(), self.heartbeat)
-        self._write([*update.rows, *due.pods])
-        self._write(due.containers, CONTAINER_NAME)
-        self._publish_what_is_new(changes)
+        names = self._name_rows.due(self._assignments, self._clock.wall_ns(), self.heartbeat)
+        self._finish(update.rows, names, changes)
+
+    def _finish(self, rows: list[Row], names: RepeatedRows, changes: list[Change]) -> None:
+        """Write and publish what was bound, together with what the fast path has done for it."""
+        if self._controller is not None and self._complete:
+            started, self._started_early = self._started_early, []
+            for each in started:
+                self._controller.on_assigned(each, self._clock.now_ns())
+        self._write([*rows, *names.pods])
+        self._write(names.containers, CONTAINER_NAME)
+        self._publish_what_is_new(self._with_monitoring(changes))
 
     def _publish_what_is_new(self, changes: list[Change]) -> None:
         if changes or (self._is_whole and not self._told_complete):
@@ -251,6 +349,7 @@ class ControlPlaneWork(BaseWork):
             "unreadable": 0 if look is None else len(look.unreadable),
             "truncated": self._left_out > 0 or (look is not None and look.truncated),
             **({} if self._controller is None else {"resctrl": self._controller.stats()}),
+            **({} if self._runtime is None else {"runtime": self._runtime.stats()}),
         }
 
     def on_taken_over(self, now_ns: int) -> None:
@@ -269,6 +368,8 @@ class ControlPlaneWork(BaseWork):
         """
         self._look_at_ns = None
         self.is_stopped = True
+        if self._runtime is not None:
+            self._runtime.stop()
         if not for_good:
             return
         if self._controller is not None:
@@ -279,42 +380,3 @@ class ControlPlaneWork(BaseWork):
         if self._assignments:
             self._publish([(pod_key(uid), None) for uid in self._assignments])
         self._units, self._assignments = {}, {}
-
-
-def _sentence(problem: OSError | EvergaugeError) -> str:
-    if isinstance(problem, EvergaugeError):
-        return problem.sentence
-    where = readable(str(problem.filename or "cgroup root"))
-    return f"{problem.strerror or problem} ({where}); mount it, or set kernel.cgroup_root"
-
-
-def _unreadable_sentence(unreadable: tuple[str, ...]) -> str:
-    if not unreadable:
-        return ""
-    return f"{len(unreadable)} cgroups cannot be listed, first {readable(unreadable[0])}; units below them are kept as last seen"
-
-
-def _truncated_sentence(look: CgroupScan, left_out: int) -> str:
-    parts = []
-    if left_out:
-        parts.append(
-            f"there are more units than can be held, {_about(left_out)} are left out: pods come first, "
-            "then containers, services, scopes and slices, and neighbours take turns"
-        )
-    if look.left_out:
-        worst = sorted(look.left_out.items(), key=lambda item: (-item[1], item[0]))[:_PARENTS_SHOWN]
-        named = ", ".join(f"{_about(count)} in {readable(path or '/')}" for path, count in worst)
-        rest = "" if len(look.left_out) <= len(worst) else f" and some in {_about(len(look.left_out) - len(worst))} others"
-        parts.append(
-            f"the cgroup tree has more than {DIRECTORIES_MAX} directories; pods come first, left out are {named}{rest}: "
-            "remove groups that nobody uses there"
-        )
-    if look.too_deep:
-        parts.append(f"the cgroup tree has more than {DEPTH_MAX} levels; the deepest are left out")
-    return "; ".join(parts)
-
-
-def _about(count: int) -> str:
-    """A count by its first digit, so that a sentence stays the same while groups come and go."""
-    unit = 10 ** (len(str(count)) - 1)
-    return str(count) if count < 10 else f"{count // unit * unit} or more"

@@ -51,13 +51,13 @@ class RuntimeNews(Struct, frozen=True):
     """What the loop takes: pods of which something changed (None: gone), what the fast path did since it took last, oldest
     first, and how each way to the runtime stands.
 
-    `is_synchronized`: the runtime has reported everything at least once.
+    `synchronizations`: how often a runtime has reported everything.
     """
 
     changed: dict[str, KnownPod | None]
     outcomes: tuple[StartedContainer, ...]
     states: tuple[LinkState, ...]
-    is_synchronized: bool
+    synchronizations: int
 
 
 class RuntimeSource(Protocol):
@@ -129,7 +129,7 @@ class RuntimeLink:
         with self._lock:
             outcomes, self._outcomes = tuple(self._outcomes), []
             changed = {uid: self._registry.known(uid) for uid in self._registry.take_changed()}
-            return RuntimeNews(changed, outcomes, tuple(self._states.values()), self._registry.is_synchronized)
+            return RuntimeNews(changed, outcomes, tuple(self._states.values()), self._registry.synchronizations)
 
     @property
     def has_news(self) -> bool:

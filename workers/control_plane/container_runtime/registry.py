@@ -77,8 +77,8 @@ class RuntimeRegistry:
         """What did not fit in all: `pods`, `containers`, `labels`."""
         self.left_out: Counter[str] = Counter()
         """The same since the runtime last reported everything: what is missing now, as far as it is known."""
-        self.is_synchronized = False
-        """Whether the runtime has reported everything at least once."""
+        self.synchronizations = 0
+        """How often the runtime has reported everything."""
 
     # ---- reports -----------------------------------------------------------------------------------
 
@@ -134,7 +134,7 @@ class RuntimeRegistry:
 
     def _synchronize(self, event: Synchronized) -> None:
         """What is missing is gone. Whether a sandbox has ended is not said, so only an end that was seen is known."""
-        self.is_synchronized = True
+        self.synchronizations += 1
         self.left_out.clear()
         for sandbox_id in self._sandboxes.keys() - {pod.sandbox_id for pod in event.pods}:
             self._remove_sandbox(sandbox_id)

@@ -1,0 +1,160 @@
+"""What the worker's loop has of the container runtime: its news, how the way to it stands, and the choice for the fast path."""
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from agent.model.message import Note
+from agent.model.rule import Unit, UnitKind
+from agent.model.timebase import S
+from agent.ports import Bus, Interest
+from workers.control_plane.binding import Binder
+from workers.control_plane.container_runtime.cgroup_place import cgroup_places
+from workers.control_plane.container_runtime.event import LinkState, RuntimeContainer, RuntimePod, RuntimeWire
+from workers.control_plane.container_runtime.link import GroupChoice, RuntimeLink, RuntimeNews, RuntimeSource
+from workers.framework.condition import Conditions
+
+# The thread that answers the runtime waits at most this long for the interpreter, whatever the loop computes. Python's own
+# default is 5 ms; a switch costs some microseconds.
+SWITCH_SECONDS = 0.0005
+# A runtime that comes and goes is reported no more often than this.
+NOTE_INTERVAL_NS = 10 * S
+_Fields = dict[str, str | int | float | bool | None]
+
+
+def places_of_container(pod: RuntimePod, container: RuntimeContainer) -> tuple[str, ...]:
+    """Where a container's threads may be, as its runtime places them."""
+    return cgroup_places(pod.cgroup_parent, container.cgroups_path, container.id)
+
+
+def named_unit(pod: RuntimePod) -> Unit:
+    """A pod as the rules see it."""
+    return Unit(pod.uid, UnitKind.POD, "", 0, pod.namespace or None, pod.name or None, None, pod.labels)
+
+
+class RuntimeFollower:
+    """The loop's end of one link. `sources` are the threads that hear the runtime; `is_required`: not ready without NRI."""
+
+    def __init__(
+        self, link: RuntimeLink, bus: Bus, sources: Mapping[RuntimeWire, RuntimeSource], *, is_required: bool = False
+    ) -> None:
+        self._link = link
+        self._bus = bus
+        self._sources = sources
+        self._is_required = is_required
+        self._conditions = Conditions(bus)
+        self._states: dict[RuntimeWire, LinkState] = {}
+        self._noted_at_ns: dict[tuple[RuntimeWire, bool], int] = {}
+        self._hidden = 0
+        self._synchronizations = 0
+        # How often everything was reported when the last connection went.
+        self._lost_at = 0
+        self._is_away = True
+        # The rules of the loop, prepared for the threads that hear the runtime.
+        self._of_loop: Binder | None = None
+        self._binder = link.choice.binder
+
+    def start(self) -> None:
+        """Begin to hear the runtime."""
+        sys.setswitchinterval(SWITCH_SECONDS)
+        for source in self._sources.values():
+            source.start()
+
+    def stop(self) -> None:
+        """Hear nothing any more. The link stays usable: a thread that does not end may still tell it something."""
+        for source in self._sources.values():
+            source.stop()
+
+    @property
+    def interests(self) -> tuple[Interest, ...]:
+        """What wakes the loop."""
+        return (Interest(self._link.descriptor, readable=True, writable=False),)
+
+    @property
+    def is_away(self) -> bool:
+        """Whether no runtime has reported everything since its last connection was lost."""
+        return self._is_away
+
+    def take(self, now_ns: int) -> RuntimeNews:
+        """What is new; what a person should know of the way to the runtime is told."""
+        news = self._link.take()
+        for state in news.states:
+            if (before := self._states.get(state.wire)) != state:
+                self._states[state.wire] = state
+                self._note(before, state, now_ns)
+        if news.states:
+            self._tell_conditions()
+        self._synchronizations = news.synchronizations
+        if any(state.is_connected for state in self._states.values()):
+            self._is_away = self._is_away and self._synchronizations == self._lost_at
+        elif not self._is_away:
+            self._is_away, self._lost_at = True, self._synchronizations
+        return news
+
+    def _tell_conditions(self) -> None:
+        nri, cri = self._states.get(RuntimeWire.NRI), self._states.get(RuntimeWire.CRI)
+        is_told = nri is not None and not nri.is_connected and (nri.is_there or self._is_required)
+        self._conditions.tell("nri", nri.problem if nri is not None and is_told else "", blocks_ready=self._is_required)
+        is_asked = cri is not None and cri.is_there and not (nri is not None and nri.is_connected)
+        self._conditions.tell("cri", cri.problem if cri is not None and is_asked else "")
+
+    def _note(self, before: LinkState | None, state: LinkState, now_ns: int) -> None:
+        """A connection that was made or lost, at most once in a while."""
+        if state.is_connected == (before is not None and before.is_connected):
+            return
+        key = state.wire, state.is_connected
+        if now_ns - self._noted_at_ns.get(key, -NOTE_INTERVAL_NS) < NOTE_INTERVAL_NS:
+            self._hidden += 1
+            return
+        self._noted_at_ns[key] = now_ns
+        runtime = state.runtime or (before.runtime if before is not None else "")
+        fields: _Fields = {"wire": state.wire.value, "runtime": runtime, "hidden": self._hidden}
+        self._hidden = 0
+        if state.is_connected:
+            self._bus.note(Note("runtime_connected", "info", fields))
+        else:
+            self._bus.note(Note("runtime_lost", "warning", {**fields, "sentence": state.problem}))
+
+    # ---- for the threads that hear the runtime ------------------------------------------------------
+
+    def choose(self, binder: Binder, paths: Mapping[str, str], *, is_open: bool) -> None:
+        """Containers that start from now on get their groups by these rules, and (`is_open`) are moved into them."""
+        if self._of_loop is not binder:
+            self._of_loop, self._binder = binder, binder.for_another_thread()
+        self._link.choice = GroupChoice(self._binder, paths if is_open else {}, is_measured=is_open)
+
+    # ---- for the groups ----------------------------------------------------------------------------
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there are reports that were not taken in."""
+        return self._link.has_news
+
+    def named_units(self) -> list[Unit]:
+        """All pods that the runtime has at this moment, with what rules ask about, as the fast path binds them."""
+        return [named_unit(pod) for pod, _containers in self._link.pods().values()]
+
+    # ---- for people --------------------------------------------------------------------------------
+
+    def stats(self) -> dict[str, Any]:
+        """How the way to the runtime stands and what came over it."""
+        wires = {}
+        for wire, state in self._states.items():
+            wires[wire.value] = {
+                "is_connected": state.is_connected,
+                "is_there": state.is_there,
+                "runtime": state.runtime,
+                "problem": state.problem,
+            }
+        runtime = next((state.runtime for state in self._states.values() if state.is_connected and state.runtime), "")
+        return {
+            "runtime": runtime,
+            "is_connected": int(any(state.is_connected for state in self._states.values())),
+            "synchronizations": self._synchronizations,
+            **self._link.stats(),
+            "wires": {wire: {**held, **self._source_stats(wire)} for wire, held in wires.items()},
+        }
+
+    def _source_stats(self, wire: str) -> dict[str, Any]:
+        source = self._sources.get(RuntimeWire(wire))
+        return {} if source is None else source.stats()
