@@ -78,7 +78,7 @@ class CgroupTree:
 
     def look(self) -> CgroupScan:
         """One whole look. *Raises:* OSError when a hierarchy cannot be listed, UnavailableError when there is none."""
-        hierarchy, roots = self._hierarchies()
+        hierarchy, roots = hierarchies(self._tree)
         walk = _Walk(self._tree, self._known, self._heartbeat)
         walk.through(roots)
         if hierarchy == "hybrid" and not walk.seen:
@@ -97,20 +97,26 @@ class CgroupTree:
             walk.too_deep,
         )
 
-    def _hierarchies(self) -> tuple[str, list[str]]:
-        names = set(self._tree.list_names("."))
-        if "cgroup.controllers" in names:
-            return "v2", ["."]
-        if "cgroup.procs" in names:
-            # The setting names one hierarchy of v1 and not the folder of them all.
-            return "v1", ["."]
-        controller = next((name for name in _CONTROLLERS if name in names), None)
-        roots = [name for name in ("systemd", controller) if name is not None and name in names]
-        if not roots and "unified" not in names:
-            raise UnavailableError(
-                "cgroup root", "no cgroup hierarchy is mounted there", "mount one, or name the right folder by kernel.cgroup_root"
-            )
-        return ("hybrid" if "unified" in names else "v1"), roots
+
+def hierarchies(tree: KernelTree) -> tuple[str, list[str]]:
+    """Whether a cgroup mount is v1, v2 or hybrid, and the hierarchies to look at as its directories, the most telling first.
+
+    On a hybrid host `unified` is none of them; where nothing is found in the others it is the one.
+    *Raises:* OSError when it cannot be listed, UnavailableError when there is no hierarchy.
+    """
+    names = set(tree.list_names("."))
+    if "cgroup.controllers" in names:
+        return "v2", ["."]
+    if "cgroup.procs" in names:
+        # The setting names one hierarchy of v1 and not the folder of them all.
+        return "v1", ["."]
+    controller = next((name for name in _CONTROLLERS if name in names), None)
+    roots = [name for name in ("systemd", controller) if name is not None and name in names]
+    if not roots and "unified" not in names:
+        raise UnavailableError(
+            "cgroup root", "no cgroup hierarchy is mounted there", "mount one, or name the right folder by kernel.cgroup_root"
+        )
+    return ("hybrid" if "unified" in names else "v1"), roots
 
 
 class _Walk:

@@ -158,6 +158,12 @@ class GroupTree:
         with self.changing(), self._translated(path, "threads cannot be moved into this group"):
             return self._mover.move(path, thread_ids)
 
+    def assign_unlocked(self, path: str, thread_ids: Iterable[int]) -> Assigned:
+        """The same without the lock, for threads that nobody else moves: the kernel takes each list in one step, and a group that
+        is removed meanwhile only refuses it. *Raises:* ResctrlError like `assign`, but never LOCKED."""
+        with self._translated(path, "threads cannot be moved into this group"):
+            return self._mover.move(path, thread_ids)
+
     def release(self, path: str, thread_ids: Iterable[int]) -> Assigned:
         """Move those of the threads that are in a monitoring group back to the group that holds it.
 
