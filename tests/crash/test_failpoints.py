@@ -23,7 +23,7 @@ STIMULI_ROUNDS_MAX = 6
 
 # Those of monitoring groups need a resctrl, those of compaction a finished day: `test_resctrl_failpoints.py` and
 # `test_compaction_failpoints.py` kill them. The id of an installation is made once: `test_install.py` does so.
-FAILPOINTS = sorted(point for point in failpoints() if not point.startswith(("resctrl.", "compactor.", "install.")))
+FAILPOINTS = sorted(point for point in failpoints() if not point.startswith(("resctrl.", "compactor.", "install.", "nri.")))
 
 
 class Ordeal:
