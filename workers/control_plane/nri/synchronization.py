@@ -25,8 +25,10 @@ class Synchronization:
     Events between two parts change it, too: what they report is later than the parts before.
     """
 
-    def __init__(self, counters: SessionCounters) -> None:
+    def __init__(self, counters: SessionCounters, *, pods_max: int = PODS_MAX, containers_max: int = CONTAINERS_MAX) -> None:
         self._counters = counters
+        self._pods_max = pods_max
+        self._containers_max = containers_max
         self._pods: dict[str, RuntimePod] = {}
         self._containers: dict[str, RuntimeContainer] = {}
         self._is_open = False
@@ -36,7 +38,8 @@ class Synchronization:
 
         *Range:* records above the limits are counted and not decoded. *Raises:* ProtocolError.
         """
-        pods_left, containers_left, has_more = PODS_MAX - len(self._pods), CONTAINERS_MAX - len(self._containers), False
+        pods_left, containers_left = self._pods_max - len(self._pods), self._containers_max - len(self._containers)
+        has_more = False
         for number, wire_type, begin, end in fields(data):
             if number == 1 and wire_type == BYTES:
                 pods_left -= 1
@@ -91,9 +94,9 @@ class Synchronization:
             self._keep_container(container)
 
     def _keep_pod(self, pod: RuntimePod) -> None:
-        if len(self._pods) < PODS_MAX:
+        if len(self._pods) < self._pods_max:
             self._pods[pod.sandbox_id] = pod
 
     def _keep_container(self, container: RuntimeContainer) -> None:
-        if len(self._containers) < CONTAINERS_MAX:
+        if len(self._containers) < self._containers_max:
             self._containers[container.id] = container
