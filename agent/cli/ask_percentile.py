@@ -11,16 +11,15 @@ from agent.cli.local_zone import LocalZone
 from agent.cli.moment import parse_moment
 from agent.cli.option import near
 from agent.cli.percentile_text import coverage_lines, group_document, percentile_table
-from agent.cli.pod_name import pod_name
 from agent.cli.render import counted
 from agent.cli.sketch_merge import BY, COLUMNS, SketchMerge
 from agent.cli.span import span_of
 from agent.cli.state_dir import check_state_dir
+from agent.cli.stored_names import StoredNames
 from agent.cli.stored_rows import StoredRows
 from agent.cli.time_bounds import FIRST_NS, TimeBounds
 from agent.cli.top_names import Names
 from agent.model.errors import BusyError, MisuseError, UnavailableError
-from agent.model.table import Table
 from agent.model.timebase import DAY, MINUTE
 from agent.store.left_out import LeftOut, warnings_of
 
@@ -54,7 +53,7 @@ def answer(call: Call) -> int:
 
     declared = {table.name: table for table in tables()}
     rows = StoredRows(state_dir, declared["process_sketch"])
-    names = names_of(call, state_dir, declared["pod_group"], question.bounds)
+    names = names_of(call, state_dir, question.bounds)
     merge = merged_rows(call, rows, question, names)
     if not merge.groups:
         raise _no_data(question, merge, names)
@@ -124,15 +123,12 @@ def _bounds_of(call: Call) -> TimeBounds:
     return TimeBounds(parse_moment(DEFAULT_SPAN, option="--since", now_wall_ns=max(0, until_ns), zone=LocalZone()), span.until_ns)
 
 
-def names_of(call: Call, state_dir: str, pod_group: Table, bounds: TimeBounds) -> dict[str, str]:
+def names_of(call: Call, state_dir: str, bounds: TimeBounds) -> dict[str, str]:
     """Names of pods by uid: those of table pod_group, since a day before, then those that a running agent knows."""
     agent = Names(call)
     agent.refresh(0.0)
-    rows = StoredRows(state_dir, pod_group).rows(
-        TimeBounds(bounds.since_ns - DAY, bounds.until_ns), ("timestamp", "pod_uid", "pod_namespace", "pod_name")
-    )
-    named = {str(row["pod_uid"]): pod_name(row["pod_namespace"], row["pod_name"]) for row in rows if row.get("pod_name")}
-    return {**agent.pods, **{uid: name for uid, name in named.items() if name}}
+    stored = StoredNames(state_dir).between(TimeBounds(bounds.since_ns - DAY, bounds.until_ns))
+    return dict(stored.over(agent.known).pods)
 
 
 def merged_rows(call: Call, rows: StoredRows, question: PercentileQuestion, names: Mapping[str, str]) -> SketchMerge:

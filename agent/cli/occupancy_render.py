@@ -4,10 +4,12 @@ A group's values are in one line, however many pods share it, so that a column a
 says; whatever has no line of its own is in the last one.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
+from agent.cli.known_names import KnownNames
+from agent.cli.name_filter import FilterTarget, NameFilter
 from agent.cli.occupancy_sample import Occupancy, PodReading, Unmeasured, groups_of
 from agent.cli.render import ABSENT, GAP, TextColumn, bytes_of, counted, number_of, percent_of, table, text_of
 from agent.cli.top_heading import HistoryMoment, heading
@@ -33,8 +35,8 @@ class OccupancyView(Struct, frozen=True):
     """How a sample is to be shown: room, order, and what it does not hold.
 
     `width` None is room without end, `trouble` says why the agent tells nothing (empty: it does), `unmeasured` is None where
-    it is not known, `has_letters` says whether the terminal has more than ASCII. `filter` has words that must all be in the name
-    of a pod; `offset` groups are scrolled past.
+    it is not known, `has_letters` says whether the terminal has more than ASCII. `filter` has words that must all hold for
+    a pod; `offset` groups are scrolled past.
     """
 
     width: int | None
@@ -42,7 +44,7 @@ class OccupancyView(Struct, frozen=True):
     sort: str
     now_wall_ns: int
     trouble: str
-    pod_names: Mapping[str, str]
+    names: KnownNames
     unmeasured: tuple[Unmeasured, ...] | None
     has_letters: bool = True
     keys: str = ""
@@ -157,7 +159,7 @@ def _pod_name(reading: PodReading, view: OccupancyView) -> str:
     """As list-pods names it: by namespace and name where they are known, else by its uid."""
     if reading.pod_name is not None:
         return text_of(f"{reading.pod_namespace}/{reading.pod_name}" if reading.pod_namespace else reading.pod_name)
-    return text_of(view.pod_names.get(reading.pod_uid, reading.pod_uid))
+    return text_of(view.names.pods.get(reading.pod_uid, reading.pod_uid))
 
 
 def _most_first(value: float | None) -> float:
@@ -221,21 +223,26 @@ def _why(reading: PodReading, everywhere: frozenset[Missing]) -> str:
 # ---- lines ----------------------------------------------------------------------------------------
 
 
-def kept_by_filter(names: Sequence[str], words: str) -> bool:
-    """Whether one of some names has all words of a filter in it, in letters of either case."""
-    return any(all(word in name.casefold() for word in words.casefold().split()) for name in names)
+def _is_kept(group: SharedGroup, view: OccupancyView) -> bool:
+    """Whether one of the group's pods is what the filter looks for."""
+    return any(_keeps(view, reading.pod_uid, name) for name, reading in group.pods)
+
+
+def _keeps(view: OccupancyView, uid: str, name: str) -> bool:
+    labels = view.names.labels.get(uid, {})
+    return NameFilter(view.filter).keeps(FilterTarget((uid,), pod=name, containers=view.names.containers_in(uid), labels=labels))
 
 
 def offset_max(sample: Occupancy, view: OccupancyView) -> int:
     """How many groups can be scrolled past."""
-    return max(0, sum(kept_by_filter([name for name, _ in group.pods], view.filter) for group in _in_order(sample, view)) - 1)
+    return max(0, sum(_is_kept(group, view) for group in _in_order(sample, view)) - 1)
 
 
 def _rows(groups: Sequence[SharedGroup], everywhere: frozenset[Missing], sample: Occupancy, view: OccupancyView) -> list[Cells]:
     """A line for each pod, those of one group below each other, then the pods without values; the last sums up the rest."""
-    kept = [group for group in groups if kept_by_filter([name for name, _ in group.pods], view.filter)]
+    kept = [group for group in groups if _is_kept(group, view)]
     kept = kept[min(view.offset, max(0, len(kept) - 1)) :]
-    unmeasured = [pod for pod in view.unmeasured or () if kept_by_filter([pod.pod], view.filter)]
+    unmeasured = [pod for pod in view.unmeasured or () if _keeps(view, pod.uid, pod.pod)]
     wanted = len(sample.pods) + len(view.unmeasured or ())
     room = max(1, view.height - HEADER_LINES)
     # The last line is needed only where something has none.

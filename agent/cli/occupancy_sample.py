@@ -192,13 +192,14 @@ class Unmeasured(Struct, frozen=True):
 
     pod: str
     reason: str
+    uid: str = ""
 
 
 def unmeasured_of(pods: Iterable[PodRow], names: Mapping[str, str], readings: Iterable[PodReading]) -> tuple[Unmeasured, ...]:
     """The pods of `list-pods` that are not among the readings, in the order of their names (by uid; else the uid stands for it)."""
     measured = {reading.pod_uid for reading in readings}
     missing = [pod for pod in pods if pod.uid not in measured]
-    return tuple(sorted((Unmeasured(names.get(pod.uid, pod.uid), _why(pod)) for pod in missing), key=lambda pod: pod.pod))
+    return tuple(sorted((Unmeasured(names.get(pod.uid, pod.uid), _why(pod), pod.uid) for pod in missing), key=lambda pod: pod.pod))
 
 
 # States of `list-pods` in which a pod has no group, whatever it had in the newest tick.

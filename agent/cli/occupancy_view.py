@@ -93,7 +93,7 @@ class OccupancyTop(Top[Occupancy]):
             sort=self.state.sort,
             now_wall_ns=self.now_wall_ns(),
             trouble=self.names.trouble,
-            pod_names=self.names.pods,
+            names=self.names.known,
             unmeasured=self._unmeasured(sample),
             has_letters=self.has_letters,
             keys=self._keys() if has_keys else "",
@@ -123,4 +123,4 @@ class OccupancyTop(Top[Occupancy]):
         """*Absent:* None where the agent does not tell its pods now."""
         if self.moment is not None or self.names.trouble or self.names.listed is None:
             return None
-        return unmeasured_of(self.names.listed, self.names.pods, sample.pods)
+        return unmeasured_of(self.names.listed, self.names.known.pods, sample.pods)

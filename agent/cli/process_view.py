@@ -1,10 +1,11 @@
 """What `agentctl top` shows of processes at a moment."""
 
 import time
-from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 from agent.cli.call import Call
+from agent.cli.known_names import KnownNames
+from agent.cli.named_sample import named_sample
 from agent.cli.problem import HostProblem
 from agent.cli.remedy import start_remedy
 from agent.cli.top_filter import ProcessFilter, kept_of
@@ -33,10 +34,13 @@ from agent.paths import checkout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from agent.cli.top_history import HistoryReader, PastNames
+    from agent.cli.stored_names import StoredNames
+    from agent.cli.top_history import HistoryReader
 
 # A tick of the host that is farther away is not near, at any usual interval.
 HOST_REACH_NS = 15 * S
+# Without an agent that answers, stored names are read so seldom: a day of them takes some milliseconds.
+STORED_NAMES_SECONDS = 60.0
 
 
 class ProcessTop(Top[Sample]):
@@ -46,7 +50,8 @@ class ProcessTop(Top[Sample]):
 
     def __init__(self, call: Call) -> None:
         super().__init__(call)
-        self._past_names: PastNames | None = None
+        self._stored_names: StoredNames | None = None
+        self._stored_at_s = 0.0
         self._follower = SpoolFollower(self.state_dir, (*TICK_TABLES, *HOST_TABLES), ProcessTicks())
 
     def history(self) -> "HistoryReader[Sample]":
@@ -74,18 +79,21 @@ class ProcessTop(Top[Sample]):
 
         return HistoryReader(source, sample_at)
 
-    def _pod_names(self, sample: Sample) -> Mapping[str, str]:
-        """The names that the agent gives now; for the past, stored names where it gives none."""
+    def _known_names(self, sample: Sample) -> KnownNames:
+        """The names that the agent gives now; stored ones of the past, and where it gives none."""
+        known = self.names.known
+        if self.moment is None and not self.names.trouble:
+            return known
         uids = {process.pod_uid for process in sample.processes if process.pod_uid is not None}
-        if self.moment is None or uids <= self.names.pods.keys():
-            return self.names.pods
-        if self._past_names is None:
-            from agent.cli.stored_rows import StoredRows
-            from agent.cli.top_history import PastNames
-            from agent.model.tables import POD_GROUP
+        ids = {process.container for process in sample.processes if process.container is not None}
+        if uids <= known.pods.keys() and ids <= known.containers.keys():
+            return known
+        now_s = time.monotonic()
+        if self._stored_names is None or (self.moment is None and now_s - self._stored_at_s > STORED_NAMES_SECONDS):
+            from agent.cli.stored_names import StoredNames
 
-            self._past_names = PastNames(StoredRows(self.state_dir, POD_GROUP))
-        return self._past_names.at(sample.at_wall_ns) | self.names.pods
+            self._stored_names, self._stored_at_s = StoredNames(self.state_dir), now_s
+        return known.over(self._stored_names.at(sample.at_wall_ns))
 
     def from_open_spool(self) -> Sample | None:
         """The newest whole tick in the open spool."""
@@ -106,19 +114,16 @@ class ProcessTop(Top[Sample]):
         from msgspec.structs import replace
 
         sample = self.sample()
-        if self.state.filter:
-            self.names.refresh(time.monotonic())
-        kept = kept_of(sample, ProcessFilter(self.state.filter, self._pod_name(sample), self.names.user))
+        self.names.refresh(time.monotonic())
+        names = self._known_names(sample)
+        kept = kept_of(named_sample(sample, names), ProcessFilter(self.state.filter, names, self.names.user))
         whole = to_builtins({"problems": self._problems(sample), **to_builtins(replace(kept, before=()))})
         del whole["before"]
         return whole if self.moment is None else {**whole, "asked_wall_ns": self.moment.asked_ns}
 
-    def _pod_name(self, sample: Sample) -> Callable[[str], str]:
-        names = self._pod_names(sample)
-        return lambda uid: names.get(uid, uid)
-
     def _problems(self, sample: Sample) -> list[HostProblem]:
-        return problems(sample, sample.before, None if self.moment is not None else self.now_wall_ns())
+        now_wall_ns = None if self.moment is not None else self.now_wall_ns()
+        return problems(sample, sample.before, now_wall_ns, self._known_names(sample).pods)
 
     def draw(self, width: int | None, height: int, *, has_keys: bool) -> list[Line]:
         """The lines of the screen now. *Raises:* EvergaugeError."""
@@ -132,7 +137,7 @@ class ProcessTop(Top[Sample]):
                 state=self.state,
                 now_wall_ns=self.now_wall_ns(),
                 trouble=self.names.trouble,
-                pod_names=self._pod_names(sample),
+                names=self._known_names(sample),
                 user_name=self.names.user,
                 problems=self._problems(sample),
                 figures=head_lines(sample, width),

@@ -104,6 +104,7 @@ The head says what is wrong and who causes it; below are the processes, with the
 one core. The last line holds everything that is not shown by name, so that the lines sum up to the host; what ended since the
 last tick has the line before it. The wider the terminal, the more columns. Keys: c CPU, r RSS, i I/O, n network, T threads,
 a latest start, p pod; t tree, / filter, space pause, ? help, q quit; Ctrl-Z stops it until `fg`. docs/top.md has the rest.
+Words of a filter must all hold. namespace:TEXT, pod:TEXT and container:TEXT look there alone, label:K=V is for a label.
 With --occupancy: how much of the last-level cache each pod holds, its memory bandwidth (in total, and to the memory of its
 own socket), and the trend of the sorted value over the last ticks (each line is scaled to its own maximum). Pods that
 share a group have one value, shown once. An unknown value is `-`, and WHY gives the reason. If some containers of a pod
@@ -121,7 +122,7 @@ within a minute, it gives the nearest ones before and after, and what table `gap
                 "cpu (default), rss, io, net, threads, age or pod; with --occupancy llc (default), bw or name",
                 choices=("cpu", "rss", "io", "net", "threads", "age", "pod", "llc", "bw", "name"),
             ),
-            Option("--filter", "TEXT", "only what has these words in its command, user or pod, or this pid"),
+            Option("--filter", "TEXT", "only what has these words in its command, user, pod or container, or this pid"),
             Option("--tree", "", "processes below their parents", kind=SWITCH),
             Option("--color", "WHEN", "auto (default: on terminals, unless NO_COLOR is set), always or never", choices=COLOUR),
             Option("--at", "WHEN", "show that moment: -20m, 03:12, 2024-01-31T03:12, with Z or +01:00 if not local time"),
@@ -132,6 +133,7 @@ within a minute, it gives the nearest ones before and after, and what table `gap
             "agentctl top",
             "agentctl top --once --sort rss | head -20",
             "agentctl top --filter nginx --tree",
+            "agentctl top --filter 'namespace:shop label:app=web'",
             "agentctl top --occupancy --sort bw",
             "# What was going on at twelve past three, and twenty minutes ago?",
             'agentctl top --at "03:12"',

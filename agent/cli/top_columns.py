@@ -26,7 +26,7 @@ class ScreenColumn(Struct, frozen=True):
     name: str
     title: str
     least: int
-    rank: int
+    rank: float
     figure: Callable[[Part, int], str] | None = None
     is_right: bool = True
 
@@ -54,12 +54,13 @@ def _of_process(field: str) -> Callable[[Part, int], str]:
     return text
 
 
-PID, USER, POD, CPU, COMMAND = "pid", "user", "pod", "cpu", "command"
+PID, USER, POD, CONTAINER, CPU, COMMAND = "pid", "user", "pod", "container", "cpu", "command"
 # In their order on the screen.
 COLUMNS = (
     ScreenColumn(PID, "PID", 3, 1),
     ScreenColumn(USER, "USER", 4, 5, is_right=False),
     ScreenColumn(POD, "POD/UNIT", POD_COLUMNS_LEAST, 7, is_right=False),
+    ScreenColumn(CONTAINER, "CONTAINER", 10, 9.5, is_right=False),
     ScreenColumn("ppid", "PPID", 5, 21, _of_process("ppid")),
     ScreenColumn("state", "S", 1, 3, _of_process("state"), is_right=False),
     ScreenColumn("threads", "THR", 3, 4, _number("threads", short_count)),
@@ -95,6 +96,7 @@ _BASIC = frozenset((PID, "cpu", "rss", COMMAND))
 _FIELDS: Mapping[str, tuple[str, ...]] = {
     USER: ("uid",),
     POD: ("pod_uid",),
+    CONTAINER: ("container_name",),
     "ppid": ("ppid",),
     "state": ("state",),
     "threads": ("threads",),

@@ -8,7 +8,7 @@ _SORTS = ("c r i n T a p", "by CPU, RSS, I/O, network, threads, latest start, po
 _OCCUPANCY_SORTS = ("l b n", "by cache, bandwidth, name")
 _CHOICES = (
     ("s S, Tab", "the next order, the one before"),
-    ("/", "filter by command, user, pod, pid; Enter keeps, Esc clears"),
+    ("/", "filter: word, pid, pod:X, label:K=V; Enter keeps, Esc clears"),
 )
 _TREE = ("t", "tree by parents; + makes its lines sums of all below")
 _MOVES = (

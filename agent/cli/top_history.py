@@ -11,7 +11,7 @@ from agent.cli.time_bounds import TimeBounds
 from agent.cli.top_heading import HistoryMoment
 from agent.model.foreign import readable
 from agent.model.table import HOST_COLUMN, Table
-from agent.model.timebase import DAY, S
+from agent.model.timebase import S
 
 # A tick is looked for this far around a moment before names of files say where the nearest is: the usual second, then pauses.
 REACHES_NS = (15 * S, 600 * S)
@@ -145,30 +145,3 @@ def host_of(rows: Sequence[Named]) -> str:
     """The host that rows are of: what they say, else this one."""
     named = next((row[HOST_COLUMN] for row in rows if row.get(HOST_COLUMN)), None)
     return named if isinstance(named, str) else os.uname().nodename
-
-
-class PastNames:
-    """Names of pods at moments of the past, from table `pod_group`; those of one day are kept.
-
-    *Absent:* a pod whose last row is older than a day before the moment; the running agent may know it.
-    """
-
-    def __init__(self, rows: StoredRows) -> None:
-        self._rows = rows
-        self._day = -1
-        self._names: dict[str, str] = {}
-
-    def at(self, at_ns: int) -> dict[str, str]:
-        """The names by uid, as `list-pods` writes them. *Raises:* EvergaugeError."""
-        if at_ns // DAY != self._day:
-            self._day = at_ns // DAY
-            # A name may come some seconds after the pod.
-            bounds = TimeBounds((self._day - 1) * DAY, (self._day + 1) * DAY)
-            rows = self._rows.rows(bounds, ("timestamp", "pod_uid", "pod_namespace", "pod_name"))
-            self._names = {str(row["pod_uid"]): _pod_name(row) for row in rows if row.get("pod_name")}
-        return self._names
-
-
-def _pod_name(row: Named) -> str:
-    namespace, name = row.get("pod_namespace"), row.get("pod_name")
-    return f"{namespace}/{name}" if isinstance(namespace, str) and namespace else str(name)

@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING
 
 from agent.cli.call import Call
+from agent.cli.known_names import KnownNames
+from agent.cli.pod_name import pod_name
 from agent.model.errors import EvergaugeError, MisuseError, PermissionRefused
 
 if TYPE_CHECKING:
@@ -23,8 +25,8 @@ class Names:
         self._call = call
         self._asked_at = float("-inf")
         self._users: dict[int, str] = {}
-        # Names by uid, of the pods that have one.
-        self.pods: dict[str, str] = {}
+        # As the agent last gave them.
+        self.known = KnownNames()
         # Every pod as `list-pods` tells it; None before the first answer.
         self.listed: list[PodRow] | None = None
         self.trouble = NOT_RUNNING
@@ -38,7 +40,6 @@ class Names:
             return
         self._asked_at = now
         from agent.cli.control_client import NoAgentError, ask
-        from agent.cli.pod_name import pod_name
         from agent.model.control.answer import AnsweredError
         from agent.model.control.result import PodList
 
@@ -54,7 +55,7 @@ class Names:
             return
         self.trouble = ""
         self.listed = pods
-        self.pods = {pod.uid: name for pod in pods if (name := pod_name(pod.namespace, pod.name))}
+        self.known = names_of_pods(pods)
 
     def user(self, uid: int) -> str:
         """The name of a user, the number where it has none."""
@@ -66,3 +67,16 @@ class Names:
             except (KeyError, OverflowError):
                 self._users[uid] = str(uid)
         return self._users[uid]
+
+
+def names_of_pods(pods: "list[PodRow]") -> KnownNames:
+    """The names in an answer of `list-pods`."""
+    containers: dict[str, str] = {}
+    for pod in pods:
+        containers.update(pod.container_names)
+    return KnownNames(
+        {pod.uid: name for pod in pods if (name := pod_name(pod.namespace, pod.name))},
+        containers,
+        {pod.uid: pod.labels for pod in pods if pod.labels},
+        {pod.uid: frozenset(pod.container_names) for pod in pods if pod.container_names},
+    )

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 
+from agent.cli.known_names import KnownNames
+from agent.cli.named_sample import named_sample
 from agent.cli.problem import HeadLine, HostProblem, Severity
 from agent.cli.problem_blame import counted_command
 from agent.cli.render import ABSENT, bytes_of, counted, text_of
@@ -34,7 +36,7 @@ __all__ = ["SORTS", "ProcessView", "Screen", "render"]
 class ProcessView(Struct, frozen=True):
     """How a sample is to be shown: room, what a person chose, and the names that are not in it.
 
-    `width` None is room without end, `trouble` says why the agent tells no names; empty: it does. `problems` and `figures` are the
+    `width` None is room without end, `trouble` says why the agent gives no names; empty: it does. `problems` and `figures` are the
     head, no figure wider than `width`. `has_keys`: somebody can type.
     """
 
@@ -43,7 +45,7 @@ class ProcessView(Struct, frozen=True):
     state: TopState
     now_wall_ns: int
     trouble: str
-    pod_names: Mapping[str, str]
+    names: KnownNames
     user_name: Callable[[int], str]
     problems: Sequence[HostProblem] = ()
     figures: Sequence[HeadLine] = ()
@@ -67,7 +69,8 @@ def render(sample: Sample, view: ProcessView) -> Screen:
     top = [*_head(sample, view)]
     # The line that says what is shown, and the titles.
     room = max(1, view.height - len(top) - 2 - bool(_time_keys(view, top)))
-    row_view = RowView(view.state, view.pod_names, view.user_name, guilty_of(view.problems, sample.processes), view.has_letters)
+    row_view = RowView(view.state, view.names, view.user_name, guilty_of(view.problems, sample.processes), view.has_letters)
+    sample = named_sample(sample, view.names)
     page = rows_of(sample, row_view, room)
     table = RowTable(page.rows, sample.processes, view.state.sort, sample.at_wall_ns)
     lines = [*top, _status(sample, view, page), *_time_keys(view, top), *laid_out(table, view.width)]

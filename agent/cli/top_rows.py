@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
+from agent.cli.known_names import KnownNames
 from agent.cli.render import ABSENT, counted, text_of
-from agent.cli.top_columns import COMMAND, PID, POD, USER
+from agent.cli.top_columns import COMMAND, CONTAINER, PID, POD, USER
 from agent.cli.top_filter import ProcessFilter
 from agent.cli.top_load import Load, Part, io_of, load_of, network_of
 from agent.cli.top_number import grouped
@@ -32,18 +33,18 @@ class RowView(Struct, frozen=True):
     """What rows are made with: what a person chose, the names that a sample lacks, and the styles of the guilty, by pid."""
 
     state: TopState
-    pod_names: Mapping[str, str]
+    names: KnownNames
     user_name: Callable[[int], str]
     guilty: Mapping[int, str] = {}
     has_letters: bool = True
 
     def pod(self, uid: str) -> str:
         """The displayed name of a pod."""
-        return text_of(self.pod_names.get(uid, uid))
+        return text_of(self.names.pods.get(uid, uid))
 
     def filter(self) -> ProcessFilter:
         """What the filter keeps."""
-        return ProcessFilter(self.state.filter, self.pod, self.user_name)
+        return ProcessFilter(self.state.filter, self.names, self.user_name)
 
 
 class RowPage(Struct, frozen=True):
@@ -132,6 +133,7 @@ def _process_row(process: NamedProcess, view: RowView, begin: str = "", part: Pa
         PID: str(process.pid),
         USER: ABSENT if process.uid is None else text_of(view.user_name(process.uid)),
         POD: ABSENT if process.pod_uid is None else view.pod(process.pod_uid),
+        CONTAINER: text_of(process.container_name),
         COMMAND: begin + text_of(process.command),
     }
     return TableRow(

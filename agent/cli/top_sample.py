@@ -71,6 +71,9 @@ class NamedProcess(Struct, frozen=True):
     absent: str | None = None
     # As in the lines of the tail and of the dead, which have no other name.
     comm: str | None = None
+    # No columns of the tables: `named_sample` looks them up.
+    pod_name: str | None = None
+    container_name: str | None = None
 
 
 class Tail(Struct, frozen=True):
@@ -88,6 +91,7 @@ class Tail(Struct, frozen=True):
     cpu_largest_share: float | None = None
     rss_largest_bytes: int | None = None
     absent: str | None = None
+    pod_name: str | None = None
 
 
 class Ended(Struct, frozen=True):
@@ -108,6 +112,7 @@ class Ended(Struct, frozen=True):
     lifetime_ns: int | None = None
     source: str | None = None
     absent: str | None = None
+    pod_name: str | None = None
 
 
 class ScanAccount(Struct, frozen=True):

@@ -25,10 +25,13 @@ def row_of(table: Table, values: Mapping[str, Value]) -> Row:
     return tuple(values.get(name) for name in table.column_names)
 
 
-def process_row(at: int, pid: int, *, cpu: float | None = 0.1, rss: int = 1 << 20, pod: str | None = None) -> Row:
+def process_row(
+    at: int, pid: int, *, cpu: float | None = 0.1, rss: int = 1 << 20, pod: str | None = None, container: str | None = None
+) -> Row:
     """A row of table `process`."""
     values: dict[str, Value] = {
         "timestamp": at, "pid": pid, "start_ticks": 7, "ppid": 1, "comm": f"task-{pid}", "uid": 0, "cgroup": "/", "pod_uid": pod,
+        "container": container,
         "state": "S", "threads": 1, "cpu_total_ns": 10**9, "cpu_ns": None if cpu is None else int(cpu * 1e9), "cpu_share": cpu,
         "rss_bytes": rss, "chosen_for": "cpu",
     }  # fmt: skip

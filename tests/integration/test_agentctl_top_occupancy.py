@@ -103,7 +103,7 @@ def test_a_running_agent_tells_names_and_who_is_not_measured(tmp_path: Path, top
         ["batch/job", "-", "-"],
         ["system.slice/x.service", "-", "-"],
     ]
-    assert document["unmeasured"][0] == {"pod": "batch/job", "reason": "capacity"}
+    assert document["unmeasured"][0] == {"pod": "batch/job", "reason": "capacity", "uid": "u3"}
     assert [pod["llc_bytes"] for pod in document["pods"]] == [MIB, MIB]
 
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from agent.cli.known_names import KnownNames
 from agent.cli.occupancy_render import (
     HEADER_LINES,
     LEVELS,
@@ -68,7 +69,7 @@ class Seen:
             sort=self.sort,
             now_wall_ns=self.now_wall_ns,
             trouble=self.trouble,
-            pod_names={"u9": "shop/told"},
+            names=KnownNames({"u9": "shop/told"}),
             unmeasured=self.unmeasured,
             has_letters=self.has_letters,
             filter=self.filter,

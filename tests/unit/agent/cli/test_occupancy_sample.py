@@ -145,9 +145,9 @@ def test_pods_without_a_row_have_their_reason() -> None:
     ]
     names = {"a": "shop/web", "b": "z/last", "c": "b", "d": "c", "e": "d"}
     assert unmeasured_of(listed, names, newest(ticks).pods) == (
-        Unmeasured("b", "ignored by a rule"),
-        Unmeasured("c", "no row yet"),
-        Unmeasured("d", "pending"),
-        Unmeasured("no-name", "no groups in use"),
-        Unmeasured("z/last", "capacity"),
+        Unmeasured("b", "ignored by a rule", "c"),
+        Unmeasured("c", "no row yet", "d"),
+        Unmeasured("d", "pending", "e"),
+        Unmeasured("no-name", "no groups in use", "no-name"),
+        Unmeasured("z/last", "capacity", "b"),
     )

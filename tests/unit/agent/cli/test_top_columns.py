@@ -31,6 +31,7 @@ WHOLE = NamedProcess(
     minor_faults_per_second=1.0,
     major_faults_per_second=1.0,
     switches_per_second=1.0,
+    container_name="nginx",
 )
 BARE = NamedProcess(1, "x", None, None, None, None, None, None)
 
@@ -56,7 +57,7 @@ def test_a_wider_screen_has_no_fewer_columns(sort: str, width: int) -> None:
 def test_the_widest_usual_screen_has_every_column() -> None:
     """Without an end too; what no process has a value of has no column."""
     every = [column.name for column in COLUMNS]
-    assert names(WHOLE, "cpu", 220) == names(WHOLE, "cpu", None) == every
+    assert names(WHOLE, "cpu", 240) == names(WHOLE, "cpu", None) == every
     assert names(BARE, "cpu", 220) == [PID, "cpu", "rss", COMMAND]
     assert POD not in names(WHOLE, "pod", 220)
     assert "net" in names(BARE, "net", 80)

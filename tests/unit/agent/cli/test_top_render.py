@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from agent.cli.known_names import KnownNames
 from agent.cli.problem import Culprit, HeadLine, HeadPart, HostProblem, Severity
 from agent.cli.top_render import ProcessView, Screen, render
 from agent.cli.top_rows import SORTS
@@ -106,7 +107,7 @@ class Seen:
                 state=self.state,
                 now_wall_ns=self.now_wall_ns,
                 trouble=self.trouble,
-                pod_names=NAMES,
+                names=KnownNames(NAMES),
                 user_name=lambda uid: USERS.get(uid, f"u{uid}"),
                 problems=self.problems,
                 figures=self.figures,

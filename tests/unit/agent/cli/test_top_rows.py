@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.cli.known_names import KnownNames
 from agent.cli.top_rows import PROCESSES_OF_POD, RowView, order_by, rows_of, shares_of_room
 from agent.cli.top_sample import Ended, NamedProcess, Sample, Tail
 from agent.cli.top_state import TopState
@@ -13,7 +14,7 @@ def process(pid: int, cpu: float, pod: str | None = None) -> NamedProcess:
 
 
 def view(state: TopState) -> RowView:
-    return RowView(state, {}, str)
+    return RowView(state, KnownNames(), str)
 
 
 @given(st.lists(st.integers(0, 50), max_size=20), st.integers(1, 100))
