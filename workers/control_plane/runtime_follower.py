@@ -1,35 +1,21 @@
 """What the worker's loop has of the container runtime: its news, how the way to it stands, and the choice for the fast path."""
 
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 from agent.model.message import Note
-from agent.model.rule import Unit, UnitKind
+from agent.model.rule import Unit
 from agent.model.timebase import S
 from agent.ports import Bus, Interest
 from workers.control_plane.binding import Binder
-from workers.control_plane.container_runtime.cgroup_place import cgroup_places
-from workers.control_plane.container_runtime.event import LinkState, RuntimeContainer, RuntimePod, RuntimeWire
+from workers.control_plane.container_runtime.event import LinkState, RuntimeWire
 from workers.control_plane.container_runtime.link import GroupChoice, RuntimeLink, RuntimeNews, RuntimeSource
+from workers.control_plane.container_runtime.pod_unit import unit_of_pod
 from workers.framework.condition import Conditions
 
-# The thread that answers the runtime waits at most this long for the interpreter, whatever the loop computes. Python's own
-# default is 5 ms; a switch costs some microseconds.
-SWITCH_SECONDS = 0.0005
 # A runtime that comes and goes is reported no more often than this.
 NOTE_INTERVAL_NS = 10 * S
 _Fields = dict[str, str | int | float | bool | None]
-
-
-def places_of_container(pod: RuntimePod, container: RuntimeContainer) -> tuple[str, ...]:
-    """Where a container's threads may be, as its runtime places them."""
-    return cgroup_places(pod.cgroup_parent, container.cgroups_path, container.id)
-
-
-def named_unit(pod: RuntimePod) -> Unit:
-    """A pod as the rules see it."""
-    return Unit(pod.uid, UnitKind.POD, "", 0, pod.namespace or None, pod.name or None, None, pod.labels)
 
 
 class RuntimeFollower:
@@ -56,7 +42,6 @@ class RuntimeFollower:
 
     def start(self) -> None:
         """Begin to hear the runtime."""
-        sys.setswitchinterval(SWITCH_SECONDS)
         for source in self._sources.values():
             source.start()
 
@@ -132,7 +117,7 @@ class RuntimeFollower:
 
     def named_units(self) -> list[Unit]:
         """All pods that the runtime has at this moment, with what rules ask about, as the fast path binds them."""
-        return [named_unit(pod) for pod, _containers in self._link.pods().values()]
+        return [unit_of_pod(pod, containers) for pod, containers in self._link.pods().values()]
 
     # ---- for people --------------------------------------------------------------------------------
 

@@ -32,13 +32,14 @@ from workers.control_plane.assignment_update import (
 from workers.control_plane.binding import Binder
 from workers.control_plane.cgroups import CgroupScan, CgroupTree
 from workers.control_plane.container_rows import NameRows, RepeatedRows
+from workers.control_plane.container_runtime.cgroup_place import container_places
 from workers.control_plane.container_runtime.link import OUTCOMES_MAX, StartedContainer
 from workers.control_plane.group_controller import GroupController
 from workers.control_plane.group_step import Part
 from workers.control_plane.look_sentence import sentence_of_failure, truncated_sentence, unreadable_sentence
 from workers.control_plane.merged_units import MergedUnits
 from workers.control_plane.pods import Places, observe, with_unseen
-from workers.control_plane.runtime_follower import RuntimeFollower, places_of_container
+from workers.control_plane.runtime_follower import RuntimeFollower
 from workers.control_plane.unit_threads import UnitThreads
 from workers.framework.condition import Conditions
 from workers.framework.work import BaseWork
@@ -80,7 +81,7 @@ class ControlPlaneWork(BaseWork):
         self._cgroups = CgroupTree(tree, self.heartbeat)
         self._tree = tree
         self._runtime = runtime
-        self._merged = MergedUnits(places_of_container)
+        self._merged = MergedUnits(container_places)
         # What was done for containers before a first look could say which groups are wanted.
         self._started_early: list[StartedContainer] = []
         self._choice_due = False

@@ -2,13 +2,19 @@
 
 from typing import TYPE_CHECKING
 
-from agent.config import CGROUP_ROOT, CRI_ENABLED, CRI_INTERVAL, CRI_SOCKET, RESCTRL_ENABLED, RESCTRL_MOUNT
+from agent.config import CGROUP_ROOT, CRI_ENABLED, CRI_INTERVAL, CRI_SOCKET, NRI_ENABLED, RESCTRL_ENABLED, RESCTRL_MOUNT
+from agent.model.timebase import S
 from agent.model.worker_kind import Statistic, WorkerKind
 from agent.ports import Work
 from workers.framework.declaration import Worker, WorkerContext
 
 if TYPE_CHECKING:
     from workers.control_plane.runtime_follower import RuntimeFollower
+
+# NRI reports everything within some 20 ms where it is switched on; then CRI need not be asked at all.
+_NRI_GRACE_NS = 1 * S
+# Where the counts of the plugin stand in the worker's.
+_NRI = ("runtime", "wires", "nri")
 
 
 def _make(context: WorkerContext) -> Work:
@@ -38,16 +44,24 @@ def _runtime(context: WorkerContext) -> "RuntimeFollower | None":
     from workers.control_plane.container_runtime.event import RuntimeWire
     from workers.control_plane.container_runtime.link import RuntimeLink, RuntimeSource
     from workers.control_plane.cri.source import CriReader
+    from workers.control_plane.nri.plugin import make_plugin
     from workers.control_plane.runtime_follower import RuntimeFollower
 
     config = context.launch.config
     link = RuntimeLink(Binder([]))
     sources: dict[RuntimeWire, RuntimeSource] = {}
+    plugin = make_plugin(link, context)
+    if plugin is not None:
+        sources[RuntimeWire.NRI] = plugin
     if config.of(CRI_ENABLED) != "false":
         sources[RuntimeWire.CRI] = CriReader(
-            link, context.clock, socket_path=config.of(CRI_SOCKET), interval_ns=config.of(CRI_INTERVAL)
+            link,
+            context.clock,
+            socket_path=config.of(CRI_SOCKET),
+            interval_ns=config.of(CRI_INTERVAL),
+            grace_ns=0 if plugin is None else _NRI_GRACE_NS,
         )
-    return RuntimeFollower(link, context.bus, sources) if sources else None
+    return RuntimeFollower(link, context.bus, sources, is_required=config.of(NRI_ENABLED) == "true") if sources else None
 
 
 WORKER = Worker(
@@ -56,6 +70,7 @@ WORKER = Worker(
     make=_make,
     preload=(
         "workers.control_plane.work",
+        "workers.control_plane.nri.plugin",
         "workers.control_plane.cri.source",
         "workers.resctrl.filesystem",
         "workers.resctrl.groups",
@@ -87,5 +102,24 @@ WORKER = Worker(
             ("runtime", "dropped"),
             by="what",
         ),
+        Statistic("evergauge_nri_events_total", "counter", "Reports over NRI.", (*_NRI, "events"), by="event"),
+        Statistic("evergauge_nri_connections_total", "counter", "Connections made to the NRI socket.", (*_NRI, "connections")),
+        Statistic("evergauge_nri_ends_total", "counter", "Ends of connections to the NRI socket.", (*_NRI, "ends"), by="stage"),
+        Statistic("evergauge_nri_protocol_total", "counter", "What was left out and why.", (*_NRI, "protocol"), by="what"),
+        Statistic("evergauge_nri_starts_total", "counter", "Starts of containers that were answered.", (*_NRI, "starts")),
+        Statistic(
+            "evergauge_nri_start_misses_total",
+            "counter",
+            "Starts that were answered at their deadline, before all threads were in their group.",
+            (*_NRI, "deadline_misses"),
+        ),
+        Statistic(
+            "evergauge_nri_start_skips_total",
+            "counter",
+            "Starts that were answered at once because an earlier change of resctrl had not returned.",
+            (*_NRI, "refused"),
+        ),
+        Statistic("evergauge_nri_start_p99_ns", "gauge", "Time of 99 of 100 answers at most.", (*_NRI, "start_ns_p99")),
+        Statistic("evergauge_nri_start_max_ns", "gauge", "Longest time of an answer.", (*_NRI, "start_ns_max")),
     ),
 )

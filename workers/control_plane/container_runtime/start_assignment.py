@@ -11,14 +11,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from agent.failpoint import failpoint
-from agent.model.cgroup_path import unit_of
-from agent.model.rule import QosClass, Unit, UnitKind
 from agent.model.timebase import MS, S
 from agent.ports import KernelTree
-from workers.control_plane.container_runtime.cgroup_place import container_places
 from workers.control_plane.container_runtime.container_threads import CgroupRoots, ContainerThreads
 from workers.control_plane.container_runtime.event import RuntimeContainer, RuntimePod, StartOutcome
 from workers.control_plane.container_runtime.link import GroupChoice
+from workers.control_plane.container_runtime.pod_unit import unit_of_pod
 from workers.resctrl.name import group_name
 from workers.resctrl.place import under
 from workers.resctrl.ports import Filesystem
@@ -70,7 +68,7 @@ class StartAssignment:
     def carry_out(self, task: ContainerStart) -> None:
         """Place the container; `task.outcome` says what came of it. Nothing is raised for what can fail."""
         choice = self._choice()
-        group, _rule = choice.binder.bind_quietly(unit_of_pod(task.pod, task.container))
+        group, _rule = choice.binder.bind(unit_of_pod(task.pod, (task.container,)))
         task.outcome = StartOutcome(group)
         if group is None or not choice.is_measured:
             return
@@ -171,17 +169,3 @@ class StartAssignment:
             return True
         task.outcome = replace(task.outcome, problem=ProblemKind.IO, detail="the deadline of the start came first")
         return False
-
-
-def unit_of_pod(pod: RuntimePod, container: RuntimeContainer) -> Unit:
-    """A pod as rules ask about it, before it was seen in the cgroup tree."""
-    cgroup, qos = _place_of_pod(pod, container)
-    return Unit(pod.uid, UnitKind.POD, cgroup, namespace=pod.namespace or None, name=pod.name or None, qos=qos, labels=pod.labels)
-
-
-def _place_of_pod(pod: RuntimePod, container: RuntimeContainer) -> tuple[str, QosClass | None]:
-    for path in (*container_places(pod, container), pod.cgroup_parent):
-        identity = unit_of(path)
-        if identity is not None and identity.kind is UnitKind.POD:
-            return identity.cgroup, identity.qos
-    return "", None
