@@ -8,6 +8,7 @@ import ast
 import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from itertools import product
@@ -19,8 +20,14 @@ import pytest
 from agent.cli.query_database import is_named
 from agent.model import cgroup_path, secret, secret_name, secret_option, secret_shape, secret_value
 from agent.model.command_line import parse_command_line
+from agent.model.errors import ProtocolError
 from agent.model.foreign import readable
 from agent.model.glob import Glob
+from workers.control_plane.nri.message import SessionCounters, parse_configuration, parse_container, parse_pod, parse_subject
+from workers.control_plane.nri.mux import FrameReader, pack_frames
+from workers.control_plane.nri.session import PluginSession
+from workers.control_plane.nri.synchronization import Synchronization
+from workers.control_plane.nri.ttrpc import HEADER, MessageReader, pack_request, parse_response
 
 ROOT = Path(__file__).parents[2]
 SMALL, LARGE = 1_000, 12_000
@@ -285,6 +292,64 @@ def test_what_takes_foreign_text_is_linear(look: Callable[[str], object]) -> Non
     """Names, paths, statements, globs."""
     for unit in ("a", "/", "app", "web-", "\x1b", "kubepods/pod0-", "0::/a\n", "process", "_", "a/b-c.slice/"):
         assert_linear(look, unit)
+
+
+def in_pieces(text: str, size: int) -> Iterator[bytes]:
+    """The text's bytes, some at a time."""
+    data = text.encode("latin-1")
+    return (data[at : at + size] for at in range(0, len(data), size))
+
+
+def hear_frames(text: str, size: int) -> None:
+    """Frames of a container runtime, as they arrive."""
+    reader = FrameReader((1, 2))
+    for piece in in_pieces(text, size):
+        reader.read(piece)
+
+
+def hear_message(text: str, size: int) -> None:
+    """One message of a container runtime that is as long as the text."""
+    reader = MessageReader()
+    reader.read(HEADER.pack(len(text), 1, 1, 0))
+    for piece in in_pieces(text, size):
+        reader.read(piece)
+
+
+def hear_calls(text: str) -> None:
+    """As many calls as the text has letters / 8, all at once."""
+    calls = range(1, len(text) // 4, 2)
+    PluginSession().receive(b"".join(pack_frames(1, pack_request(stream, "", "", b"")) for stream in calls))
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda text: hear_frames(text, 1),
+        lambda text: hear_frames(text, 1_000_000),
+        lambda text: hear_message(text, 1),
+        lambda text: hear_message(text, 100),
+        hear_calls,
+        lambda text: parse_pod(text.encode("latin-1"), SessionCounters()),
+        lambda text: parse_container(text.encode("latin-1")),
+        lambda text: parse_subject(text.encode("latin-1"), is_state_change=True),
+        lambda text: parse_configuration(text.encode("latin-1")),
+        lambda text: parse_response(text.encode("latin-1")),
+        lambda text: Synchronization(SessionCounters()).add_part(text.encode("latin-1")),
+    ],
+)
+def test_what_a_container_runtime_sends_is_linear(look: Callable[[str], object]) -> None:
+    """Bytes one at a time or all at once; messages that are one field again and again, each as short as a field can be."""
+    # Empty frames and frames of two bytes; empty fields 1, 2, 3, 5, 8, 11; a pod with an id.
+    for unit in ("\0\0\0\1\0\0\0\0", "\0\0\0\1\0\0\0\2ab", "\x0a\0", "\x12\0", "\x1a\0", "\x2a\0", "\x42\0", "\x5a\0"):
+        assert_linear(partial(forgiving, look), unit)
+    for unit in ("\x0a\3\x0a\1a", "\x12\6\x0a\1a\x12\1b", "\x2a\6\x0a\1a\x12\1b"):
+        assert_linear(partial(forgiving, look), unit)
+
+
+def forgiving(look: Callable[[str], object], text: str) -> None:
+    """What is no message is refused where it ends to be one."""
+    with suppress(ProtocolError):
+        look(text)
 
 
 def test_the_modules_of_masking_are_all_here() -> None:
