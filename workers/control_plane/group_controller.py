@@ -188,8 +188,11 @@ class GroupController:
         """Whether for every group that is wanted something was tried, so that its state is known."""
         return self._has_looked and self._plan.is_settled
 
-    def monitoring(self, uid: str) -> Monitoring | None:
-        """How a unit's group stands, with absolute paths; None: none is wanted."""
+    def monitoring(self, uid: str, before: Monitoring | None = None) -> Monitoring | None:
+        """How a unit's group stands, with absolute paths; None: none is wanted. What a predecessor published, `before`, holds
+        until its group was looked at."""
+        if not self._plan.is_checked(uid):
+            return before
         found = self._plan.monitoring(uid)
         if found is None or not found.paths:
             return found

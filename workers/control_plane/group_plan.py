@@ -178,7 +178,7 @@ class GroupPlan:
             self._leaving[path] = (name, now_ns)
             return
         self._leaving.pop(path, None)
-        group.paths, group.problem, group.detail, group.tried = (path,), None, "", True
+        group.paths, group.problem, group.detail, group.tried, group.is_checked = (path,), None, "", True, True
         group.outside = {}
         group.check_soon(now_ns)
         self._touch(group)
@@ -287,6 +287,11 @@ class GroupPlan:
         """How the group of a unit stands; None: none is wanted for it."""
         group = self._groups.get(self._of_unit.get(uid, ""))
         return None if group is None else group.monitoring(uid)
+
+    def is_checked(self, uid: str) -> bool:
+        """Whether more is known of a unit's group than that a predecessor made it."""
+        group = self._groups.get(self._of_unit.get(uid, ""))
+        return group is None or not group.paths or group.is_checked
 
     def take_changed(self) -> set[str]:
         """The units about which `monitoring` may say something else than when this was asked last."""

@@ -37,7 +37,7 @@ class MergedUnits:
         self._runtime: dict[str, KnownPod] = {}
         # By id of a container or sandbox that the runtime has, its pod.
         self._owner: dict[str, str] = {}
-        # Pods, sandboxes and containers that the runtime has ended and the last look saw.
+        # Pods, sandboxes and containers that the runtime has ended and a look may still see: until one that does not.
         self._ended: set[str] = set()
         # Pods of a predecessor that no runtime has reported yet.
         self._adopted: set[str] = set()
@@ -76,13 +76,12 @@ class MergedUnits:
             left = set() if before is None else {*_ids(before)} - ({*_ids(known)} if known is not None else set())
             for each in left:
                 self._owner.pop(each, None)
-            self._ended |= left & self._seen_in.keys()
+            self._ended |= left
             self._adopted.discard(uid)
             self._missed.pop(uid, None)
             if known is None:
                 self._forget(uid)
-                if uid in self._scanned:
-                    self._ended.add(uid)
+                self._ended.add(uid)
             else:
                 self._ended -= {uid, *_ids(known)}
                 self._runtime[uid] = known

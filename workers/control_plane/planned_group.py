@@ -32,6 +32,8 @@ class PlannedGroup(Struct):
     # How often in a row a look changed nothing and yet not all was whole.
     idle: int = 0
     outside: dict[Part, int | None] = {}
+    # A predecessor's directory says nothing until its threads were looked at.
+    is_checked: bool = False
     # The parts of `wanted` by unit: thousands of units may share a group, and each is asked about.
     by_unit: dict[str, list[Part]] = {}
 
@@ -83,6 +85,7 @@ class PlannedGroup(Struct):
 
     def on_checked(self, found: CheckResult, now_ns: int, check_interval_ns: int) -> None:
         """One pass is over; one that found nothing outside proves that all of a part's threads are in."""
+        self.is_checked = True
         self.paths = found.paths
         self.outside = self._outside(found)
         self.problem = found.problem if found.refused else None

@@ -293,7 +293,7 @@ class ControlPlaneWork(BaseWork):
         for uid in beating(sorted(self._controller.take_changed()), self.heartbeat):
             self._choice_due = True
             held = self._assignments.get(uid)
-            if held is not None and held.monitoring != (monitoring := self._controller.monitoring(uid)):
+            if held is not None and held.monitoring != (monitoring := self._controller.monitoring(uid, held.monitoring)):
                 self._assignments[uid] = new = replace(held, monitoring=monitoring)
                 by_key[pod_key(uid)] = canonical(new)
         return list(by_key.items())

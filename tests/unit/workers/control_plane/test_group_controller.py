@@ -1,15 +1,10 @@
 """The control plane over a resctrl in memory: from cgroups to groups, through shortage, foreign hands and its own restarts."""
 
 import errno
-from collections.abc import Callable, Iterable
 
 import pytest
-from fakes.bus import RecordingBus
-from fakes.clock import FakeClock
-from fakes.kernel_tree import MemoryTree
+from fakes.group_host import FIRST, SECOND, UID, UIDS, Host, pod_path, thread_lines
 from fakes.memory_resctrl import ROOT, MemoryResctrl
-from fakes.outbox import RecordingOutbox
-from fakes.thread_table import ThreadTable
 
 from agent.config import (
     CONTROL_PLANE_INTERVAL,
@@ -20,143 +15,11 @@ from agent.config import (
     RESCTRL_RETRY_INTERVAL,
     Config,
 )
-from agent.model.message import Condition
-from agent.model.rule import Action, Assignment, GroupRule, Match, QosClass, canonical, decode_assignment, rule_key
-from agent.model.rule_state import RuleState
+from agent.model.rule import Action, GroupRule, Match, QosClass
 from agent.model.timebase import MS, S
-from workers.control_plane.work import ControlPlaneWork
-from workers.resctrl.groups import MonitoringGroups
 from workers.resctrl.name import group_name
 
-FIRST, SECOND = "c" * 64, "d" * 64
-UIDS = [f"{number:08x}-3e0b-4d6a-9f21-7c5d0e4b6a13" for number in range(20)]
-UID = UIDS[0]
 DIGESTED = group_name("/system.slice/nginx.service")
-
-
-def _pod(uid: str, qos: str = "burstable") -> str:
-    # The kubelet puts guaranteed pods above the other two classes.
-    return f"kubepods/pod{uid}" if qos == "guaranteed" else f"kubepods/{qos}/pod{uid}"
-
-
-def _threads(ids: Iterable[int]) -> bytes:
-    return b"".join(b"%d\n" % thread_id for thread_id in ids)
-
-
-class Host:
-    """A host with cgroups, threads and a small resctrl; control planes come and go on it."""
-
-    def __init__(self, profile: str = "tiny", *, is_mounted: bool = True) -> None:
-        self.clock = FakeClock()
-        self.table = ThreadTable([1])
-        self.tree = MemoryTree({"cgroup.controllers": b""})
-        self.resctrl = MemoryResctrl(self.table, self.clock, profile)
-        if not is_mounted:
-            self.resctrl.host.unmount()
-        self.bus = RecordingBus()
-        # What others do while the worker waits for the lock.
-        self.on_wait: Callable[[], object] = lambda: None
-        self.rules: list[GroupRule] = []
-        self.config = Config({})
-        self.work = self._start(RuleState())
-
-    def _start(self, rules: RuleState) -> ControlPlaneWork:
-        groups = MonitoringGroups(self.resctrl.view(), now_ns=self.clock.now_ns, sleep_seconds=self._wait)
-        work = ControlPlaneWork(self.clock, self.tree, RecordingOutbox(), self.bus, self.config, run="r", groups=groups)
-        work.on_rules(rules)
-        work.on_start(self.clock.now_ns())
-        return work
-
-    def _wait(self, seconds: float) -> None:
-        self.clock.advance(int(seconds * S))
-        self.on_wait()
-
-    # ---- what happens on the host ------------------------------------------------------------------
-
-    def run(self, uid: str, *ids: int, container: str = FIRST, qos: str = "burstable") -> None:
-        """These are the threads of a pod's container now."""
-        for thread_id in ids:
-            if not self.table.exists(thread_id):
-                self.table.start(thread_id)
-        self.tree.put(f"{_pod(uid, qos)}/{container}/cgroup.threads", _threads(ids))
-
-    def end(self, uid: str) -> None:
-        """The pod's cgroup goes."""
-        self.tree.remove(_pod(uid))
-
-    def set_rules(self, *rules: GroupRule) -> None:
-        """The operator's rules are these, and the worker hears of everything that the supervisor holds."""
-        self.rules = list(rules)
-        self.echo()
-
-    def echo(self) -> RuleState:
-        """What the supervisor holds, handed to the worker."""
-        state = RuleState(self.bus.entries().items())
-        for rule in self.rules:
-            state.put(rule_key(rule.name), canonical(rule))
-        self.work.on_rules(state)
-        return state
-
-    def restart(self) -> None:
-        """The control plane is killed, and its successor gets the snapshot."""
-        state = RuleState(self.bus.entries().items())
-        for rule in self.rules:
-            state.put(rule_key(rule.name), canonical(rule))
-        self.work = self._start(state)
-
-    def pass_time(self, span_ns: int) -> "Host":
-        """Every deadline of the worker in this span comes; ids leave limbo meanwhile."""
-        end_ns = self.clock.now_ns() + span_ns
-        while (deadline_ns := self.work.next_deadline_ns()) is not None and max(deadline_ns, self.clock.now_ns()) <= end_ns:
-            self.clock.advance(max(0, deadline_ns - self.clock.now_ns()))
-            self._pass_limbo()
-            self.work.on_timer(self.clock.now_ns())
-        # The worker itself may have waited, for a lock.
-        self.clock.advance(max(0, end_ns - self.clock.now_ns()))
-        self._pass_limbo()
-        return self
-
-    def _pass_limbo(self) -> None:
-        emulation = self.resctrl.host.emulation
-        while emulation is not None and (due_ns := emulation.next_deadline_ns()) is not None and due_ns <= self.clock.now_ns():
-            emulation.on_timer(self.clock.now_ns())
-
-    # ---- what can be seen --------------------------------------------------------------------------
-
-    def assigned(self, uid: str = UID) -> Assignment:
-        """What the supervisor holds of a pod."""
-        return decode_assignment(self.bus.entries()[f"pod/{uid}"])
-
-    def paths(self, uid: str = UID) -> tuple[str, ...]:
-        """The directories of a pod's group, as published."""
-        monitoring = self.assigned(uid).monitoring
-        assert monitoring is not None
-        return monitoring.paths
-
-    def problem(self, uid: str = UID) -> str:
-        """The kind of reason why a pod has no group, as published."""
-        monitoring = self.assigned(uid).monitoring
-        assert monitoring is not None
-        return monitoring.problem
-
-    def whole(self, uid: str = UID) -> tuple[int, int]:
-        """How many containers of a pod are whole in its group, of how many."""
-        monitoring = self.assigned(uid).monitoring
-        assert monitoring is not None
-        return monitoring.reconciled_containers, monitoring.total_containers
-
-    def tasks(self, path: str) -> set[int]:
-        """The threads in a group."""
-        return set(map(int, self.resctrl.read(f"{path.removeprefix(ROOT + '/')}/tasks").split()))
-
-    def groups(self) -> set[str]:
-        """All monitoring groups there are."""
-        return set(self.resctrl.list_directories("mon_groups"))
-
-    def condition(self, kind: str = "resctrl") -> Condition | None:
-        """A condition as last announced, None when it is over."""
-        told = [condition for condition in self.bus.conditions if condition.kind == kind]
-        return told[-1] if told and told[-1].active else None
 
 
 def test_pods_that_ran_before_have_every_thread_in_their_group() -> None:
@@ -293,7 +156,7 @@ def test_pods_come_before_services_of_the_same_priority() -> None:
     host = Host()
     for number in range(7):
         host.table.start(50 + number)
-        host.tree.put(f"system.slice/s{number}.service/cgroup.threads", _threads([50 + number]))
+        host.tree.put(f"system.slice/s{number}.service/cgroup.threads", thread_lines([50 + number]))
     host.pass_time(1 * S)
     host.run(UID, 10)
     host.pass_time(9 * S)
@@ -307,7 +170,7 @@ def test_a_service_is_taken_without_the_units_below_it() -> None:
     for path, ids in {manager: [50], f"{manager}/init.scope": [51], f"{manager}/app.slice/a.service": [52, 53]}.items():
         for thread_id in ids:
             host.table.start(thread_id)
-        host.tree.put(f"{path}/cgroup.threads", _threads(ids))
+        host.tree.put(f"{path}/cgroup.threads", thread_lines(ids))
     host.pass_time(1 * S)
     assert host.tasks(host.paths(f"/{manager}/app.slice/a.service")[0]) == {52, 53}
     assert 52 not in host.tasks(host.paths(f"/{manager}")[0])
@@ -569,8 +432,8 @@ def test_a_container_that_systemd_counts_to_its_engine_is_the_containers() -> No
     for thread_id in (10, 20, 21):
         host.table.start(thread_id)
     host.tree.put("unified/cgroup.controllers")
-    host.tree.put("systemd/system.slice/engine.service/tasks", _threads([10, 20, 21]))
-    host.tree.put(f"memory/{_pod(UID)}/{FIRST}/tasks", _threads([20, 21]))
+    host.tree.put("systemd/system.slice/engine.service/tasks", thread_lines([10, 20, 21]))
+    host.tree.put(f"memory/{pod_path(UID)}/{FIRST}/tasks", thread_lines([20, 21]))
     host.pass_time(2 * S)
     for _look in range(30):
         host.pass_time(1 * S)
@@ -691,7 +554,7 @@ def test_a_container_that_cannot_be_listed_keeps_nobody_else_out_of_a_shared_gro
     host.set_rules(GroupRule("front", match=Match(qos=QosClass.BURSTABLE), action=Action("shared", "front")))
     host.run(UIDS[1], 20)
     host.pass_time(1 * S)
-    host.tree.fail(f"{_pod(UIDS[1])}/{FIRST}/cgroup.threads", errno.EACCES)
+    host.tree.fail(f"{pod_path(UIDS[1])}/{FIRST}/cgroup.threads", errno.EACCES)
     host.run(UIDS[0], 10)
     host.pass_time(30 * S)
     assert host.tasks(host.paths(UIDS[0])[0]) == {10, 20}
