@@ -27,7 +27,8 @@ from workers.control_plane.container_runtime.event import (
     Synchronized,
 )
 from workers.control_plane.container_runtime.link import RuntimeLink
-from workers.control_plane.runtime_follower import RuntimeFollower, named_unit
+from workers.control_plane.container_runtime.pod_unit import unit_of_pod
+from workers.control_plane.runtime_follower import RuntimeFollower
 from workers.control_plane.work import ControlPlaneWork
 from workers.resctrl.groups import MonitoringGroups
 from workers.resctrl.problem import ResctrlError
@@ -168,7 +169,7 @@ class Host:
         """A container is about to start with these threads; they are moved into its group as the thread `start` does it."""
         self.run(pod.uid, *ids, container=container.id)
         choice = self.link.choice
-        group, _rule = choice.binder.bind(named_unit(pod))
+        group, _rule = choice.binder.bind(unit_of_pod(pod, [container]))
         outcome = StartOutcome(group)
         if group is not None and choice.is_measured:
             groups = MonitoringGroups(self.resctrl.view(), now_ns=self.clock.now_ns, sleep_seconds=self._wait)

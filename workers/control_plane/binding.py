@@ -5,7 +5,6 @@ units the loop of this worker would stand still for seconds, so here rules are p
 """
 
 from collections.abc import Callable
-from copy import copy
 
 from agent.model.glob import Glob
 from agent.model.heartbeat import beating
@@ -37,12 +36,6 @@ class Binder:
         self._without_namespace = [candidate for candidate in self._all if candidate[1] is None]
         self._answers: dict[_Question, GroupRule | None] = {}
         self._priorities = {rule.name: rule.priority for rule in ordered_rules}
-
-    def for_another_thread(self) -> "Binder":
-        """The same rules, which are not prepared again: it remembers answers of its own and gives no heartbeat."""
-        other = copy(self)
-        other._heartbeat, other._answers = None, {}
-        return other
 
     def priority(self, rule: str | None) -> int:
         """The priority that a rule gives to what it binds; 0 without a rule."""

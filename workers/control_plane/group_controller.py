@@ -4,29 +4,25 @@
 (no resctrl, nobody may write, ids all in use) is a condition with its remedy.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from agent.config import RESCTRL_AUTO_MOUNT, RESCTRL_CHECK_INTERVAL, RESCTRL_HEALTH_INTERVAL, RESCTRL_RETRY_INTERVAL, Config
-from agent.failpoint import failpoint
 from agent.model.heartbeat import Heartbeat, beating
 from agent.model.rule import Assignment, Monitoring
 from agent.model.timebase import MS, S
 from agent.ports import Bus, Clock
 from workers.control_plane.container_runtime.link import StartedContainer
 from workers.control_plane.desired_groups import GroupMembers, desired_group
-from workers.control_plane.group_check import check_group, release_strays
 from workers.control_plane.group_plan import GroupPlan
 from workers.control_plane.group_report import GroupReport
-from workers.control_plane.group_step import Check, CheckResult, Create, Delete, DesiredGroup
+from workers.control_plane.group_step import Delete, DesiredGroup
+from workers.control_plane.group_steps import GroupSteps, MakeThreads
 from workers.control_plane.pods import Places
 from workers.control_plane.stale_groups import StaleGroups
-from workers.control_plane.unit_threads import UnitThreads
 from workers.resctrl.cleanup import Cleanup
 from workers.resctrl.groups import MonitoringGroups
 from workers.resctrl.problem import ProblemKind, ResctrlError
-from workers.resctrl.tree import GONE
 
 # The loop has other things to do, and a heartbeat every 250 ms; single steps take a millisecond or two.
 TURN_NS = 20 * MS
@@ -36,10 +32,6 @@ TURN_BESIDE_RUNTIME_NS = 5 * MS
 MOUNT_INTERVAL_NS = 1 * S
 # Removing 448 groups takes a quarter of a second; the agent's end has little more.
 FAREWELL_NS = 500 * MS
-
-# Kinds that hold for everything: nothing is tried until they are over.
-_OF_THE_MOUNT = frozenset({ProblemKind.NOT_MOUNTED, ProblemKind.UNSUPPORTED})
-MakeThreads = Callable[[Mapping[tuple[str, str], tuple[str, ...]]], UnitThreads]
 
 
 class RuntimeView(Protocol):
@@ -74,16 +66,12 @@ class GroupController:
         self._turn_ns = TURN_NS if runtime is None else TURN_BESIDE_RUNTIME_NS
         groups.heartbeat = self._heartbeat
         self._groups = groups
-        self._make_threads = make_threads
         self._clock = clock
         self._is_auto_mounted = config.of(RESCTRL_AUTO_MOUNT)
         self._retry_interval_ns = config.of(RESCTRL_RETRY_INTERVAL)
         self._health_interval_ns = config.of(RESCTRL_HEALTH_INTERVAL)
         self._plan = GroupPlan(check_interval_ns=config.of(RESCTRL_CHECK_INTERVAL), retry_interval_ns=self._retry_interval_ns)
         self._report = GroupReport(self._plan, clock, bus)
-        self._places: Mapping[str, Places] = {}
-        # By group, the threads of its containers as they were listed last.
-        self._in_containers: dict[str, frozenset[int]] = {}
         self._members = GroupMembers()
         self._mount_id: int | None = None
         # Why there is none, once that is known.
@@ -96,8 +84,7 @@ class GroupController:
         self._sweeps_inside = False
         self._stale = StaleGroups(groups, self._plan)
         self._mount_at_ns = self._retry_at_ns = self._health_at_ns = 0
-        self._steps: Counter[str] = Counter()
-        self._failures: Counter[str] = Counter()
+        self._steps = GroupSteps(groups, self._plan, make_threads, clock, self._lose)
 
     # ---- beginning and end -------------------------------------------------------------------------
 
@@ -126,45 +113,45 @@ class GroupController:
             step = self._plan.next_step(now_ns)
             if not isinstance(step, Delete):
                 break
-            self._delete(step)
+            self._steps.carry_out(step)
 
     # ---- what is wanted ----------------------------------------------------------------------------
 
     def want(self, assignments: Mapping[str, Assignment], places: Mapping[str, Places], now_ns: int) -> None:
         """The assignments after a look or a change of rules, and where the threads of their units are."""
-        self._places = places
+        self._steps.places = places
         self._members.replace(beating(assignments.values(), self._heartbeat))
         wanted = [self._desired(group, held) for group, held in beating(self._members.by_group.items(), self._heartbeat)]
         self._plan.want(wanted, now_ns)
-        self._in_containers = {group: threads for group, threads in self._in_containers.items() if group in self._members.by_group}
+        self._steps.keep(self._members.by_group)
         self._after_wish()
         if not self._has_looked:
             self._has_looked = self._ends_adoption = True
 
     def change(self, uids: Iterable[str], assignments: Mapping[str, Assignment], places: Mapping[str, Places], now_ns: int) -> None:
         """As `want`, where only these units are others than before: it costs what they cost."""
-        self._places = places
+        self._steps.places = places
         changes: dict[str, DesiredGroup | None] = {}
         for group in self._members.change(uids, assignments):
             held = self._members.by_group.get(group)
             changes[group] = None if held is None else self._desired(group, held)
             if held is None:
-                self._in_containers.pop(group, None)
+                self._steps.forget(group)
         self._plan.change(changes, now_ns)
         self._after_wish()
 
     def on_assigned(self, started: StartedContainer, now_ns: int) -> None:
         """What was done for a container before its first instruction. What could not be done then is tried here."""
         outcome = started.outcome
-        self._steps["start"] += 1
+        self._steps.done["start"] += 1
         if outcome.group is not None and outcome.path:
             part = (started.uid, started.container_id)
             self._plan.on_assigned(outcome.group, outcome.path, part, now_ns, is_whole=outcome.is_whole)
         elif outcome.problem is not None:
-            self._failures[f"start_{outcome.problem.value}"] += 1
+            self._steps.failures[f"start_{outcome.problem.value}"] += 1
 
     def _desired(self, group: str, held: Mapping[str, Assignment]) -> DesiredGroup:
-        return desired_group(group, list(held.values()), self._places)
+        return desired_group(group, list(held.values()), self._steps.places)
 
     def _after_wish(self) -> None:
         if self._lost is not None:
@@ -228,7 +215,7 @@ class GroupController:
             self._work(now_ns + self._turn_ns)
         if now_ns >= self._health_at_ns:
             self._health_at_ns = now_ns + self._health_interval_ns
-            self._report.tell_health(self._failures["vanished"])
+            self._report.tell_health(self._steps.failures["vanished"])
         self._report.tell_state(now_ns, is_mounted=self._mount_id is not None)
 
     def stats(self) -> dict[str, Any]:
@@ -237,8 +224,8 @@ class GroupController:
             "groups": sum(1 for _path in self._plan.paths()),
             "unmeasured": len(self._plan.unmeasured()),
             "unreconciled": len(self._plan.unreconciled()),
-            "steps": dict(self._steps),
-            "failures": dict(self._failures),
+            "steps": dict(self._steps.done),
+            "failures": dict(self._steps.failures),
         }
 
     # ---- the mount ---------------------------------------------------------------------------------
@@ -268,7 +255,7 @@ class GroupController:
         kind = problem.kind if isinstance(problem, ResctrlError) else ProblemKind.IO
         sentence = problem.sentence if isinstance(problem, ResctrlError) else f"{self._groups.filesystem.root}: {problem}"
         self._mount_id, self._lost = None, (kind, sentence)
-        self._failures[kind.value] += 1
+        self._steps.failures[kind.value] += 1
         self._plan.on_lost(kind, sentence)
         self._report.conditions.tell("resctrl", sentence, blocks_ready=True)
 
@@ -283,7 +270,7 @@ class GroupController:
             try:
                 is_over = self._cleanup.step()
             except ResctrlError as problem:
-                if self._count_failure(problem):
+                if self._steps.count_failure(problem):
                     return
                 # What is left is tried at the next turn; any other failure would only come again.
                 is_over = problem.kind is not ProblemKind.LOCKED
@@ -316,88 +303,12 @@ class GroupController:
             try:
                 self._remove_stale(also_outside=is_whole_sweep)
             except ResctrlError as problem:
-                self._failures[problem.kind.value] += 1
+                self._steps.failures[problem.kind.value] += 1
                 self._ends_adoption = is_whole_sweep and problem.kind is ProblemKind.LOCKED
         while self._mount_id is not None and (now_ns := self._clock.now_ns()) < until_ns:
             self._heartbeat()
-            match self._plan.next_step(now_ns):
-                case Delete() as step:
-                    if self._runtime is not None and self._runtime.has_news:
-                        # A container that started meanwhile may be in this very group.
-                        return
-                    self._delete(step)
-                case Create() as step:
-                    self._create(step)
-                case Check() as step:
-                    self._check(step)
-                case None:
-                    return
-
-    def _create(self, step: Create) -> None:
-        self._steps["create"] += 1
-        failpoint("resctrl.before_create")
-        try:
-            path = self._groups.create_group(step.group)
-            failpoint("resctrl.created")
-        except ResctrlError as problem:
-            if not self._count_failure(problem):
-                # It stands for all who wait, so it names no directory.
-                detail = problem.sentence.removeprefix(f"{problem.path}: ")
-                self._plan.on_create_failed(step.group, problem.kind, detail, self._clock.now_ns())
-            return
-        self._plan.on_created(step.group, path, self._clock.now_ns())
-
-    def _delete(self, step: Delete) -> None:
-        self._steps["delete"] += 1
-        failpoint("resctrl.before_delete")
-        try:
-            self._groups.delete_group(step.path)
-            failpoint("resctrl.deleted")
-        except ResctrlError as problem:
-            if not self._count_failure(problem):
-                self._plan.on_delete_failed(step.path, problem.kind, self._clock.now_ns())
-            return
-        self._plan.on_deleted(step.path, self._clock.now_ns())
-
-    def _check(self, step: Check) -> None:
-        self._steps["check"] += 1
-        threads = self._make_threads({part: self._places.get(part[0], {}).get(part[1], ()) for part in step.parts})
-        if any(not container for _uid, container in step.parts):
-            # Only units without containers can have others' containers counted to them.
-            threads.of_others = frozenset().union(*(held for group, held in self._in_containers.items() if group != step.group))
-        failpoint("resctrl.before_check")
-        try:
-            found = check_group(self._groups, threads, step.paths)
-            failpoint("resctrl.checked")
-        except ResctrlError as problem:
-            self._on_check_failed(step, problem)
-            return
-        self._in_containers[step.group] = threads.in_containers
-        if found.may_hold_strays:
-            self._release_strays(step, threads, found.result.paths)
-        self._plan.on_checked(step.group, found.result, self._clock.now_ns())
-
-    def _on_check_failed(self, step: Check, problem: ResctrlError) -> None:
-        now_ns = self._clock.now_ns()
-        if problem.kind is ProblemKind.EMPTY_THREAD_SET:
-            self._plan.on_checked(step.group, CheckResult(step.paths, dict.fromkeys(step.parts)), now_ns)
-        elif problem.kind is ProblemKind.IO and problem.errno in GONE:
-            self._failures["vanished"] += 1
-            self._plan.on_vanished(step.group, now_ns)
-        elif not self._count_failure(problem):
-            self._plan.on_check_failed(step.group, problem.kind, problem.sentence, now_ns)
-
-    def _release_strays(self, step: Check, threads: UnitThreads, paths: tuple[str, ...]) -> None:
-        try:
-            self._steps["release"] += release_strays(self._groups, threads, step.paths[0], paths)
-        except ResctrlError as problem:
-            # The next check tries again.
-            self._failures[problem.kind.value] += 1
-
-    def _count_failure(self, problem: ResctrlError) -> bool:
-        """Count it. One that holds for the whole mount gives the mount up until it is looked at again: True."""
-        self._failures[problem.kind.value] += 1
-        if problem.kind in _OF_THE_MOUNT:
-            self._lose(problem)
-            return True
-        return False
+            step = self._plan.next_step(now_ns)
+            if step is None or (isinstance(step, Delete) and self._runtime is not None and self._runtime.has_news):
+                # A container that has started meanwhile may be in the very group that is to be removed.
+                return
+            self._steps.carry_out(step)

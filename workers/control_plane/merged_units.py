@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable, Mapping
 
 from msgspec.structs import replace
 
-from agent.model.cgroup_path import path_text, unit_of
+from agent.model.cgroup_path import path_text
 from agent.model.heartbeat import beating
 from agent.model.rule import Assignment, QosClass, Unit, UnitKind
 from workers.control_plane.container_runtime.event import RuntimeContainer, RuntimePod
+from workers.control_plane.container_runtime.pod_unit import unit_of_pod
 from workers.control_plane.container_runtime.registry import KnownPod
 from workers.control_plane.group_step import SANDBOX
 from workers.control_plane.pods import Places
@@ -205,13 +206,10 @@ class MergedUnits:
         if (seen := self._scanned.get(uid)) is not None:
             self._placed[uid] = seen.cgroup, seen.qos
         if uid not in self._placed:
-            sandbox = (self._container_places(known.pod, RuntimeContainer(each, each)) for each in known.sandbox_ids)
-            candidates = [*paths, *(path for found in sandbox for path in found), known.pod.cgroup_parent]
-            pods = (identity for path in candidates if (identity := unit_of(path)) is not None and identity.kind is UnitKind.POD)
-            if (identity := next(pods, None)) is not None:
-                self._placed[uid] = identity.cgroup, identity.qos
-            else:
-                self._placed[uid] = next(filter(None, map(path_text, candidates)), ""), None
+            # As the fast path does, so that both give it the same group.
+            found = unit_of_pod(known.pod, known.containers)
+            candidates = (found.cgroup, *map(path_text, paths), known.pod.cgroup_parent)
+            self._placed[uid] = next(filter(None, candidates), ""), found.qos
         return self._placed[uid]
 
 

@@ -36,9 +36,6 @@ class RuntimeFollower:
         # How often everything was reported when the last connection went.
         self._lost_at = 0
         self._is_away = True
-        # The rules of the loop, prepared for the threads that hear the runtime.
-        self._of_loop: Binder | None = None
-        self._binder = link.choice.binder
 
     def start(self) -> None:
         """Begin to hear the runtime."""
@@ -104,9 +101,7 @@ class RuntimeFollower:
 
     def choose(self, binder: Binder, paths: Mapping[str, str], *, is_open: bool) -> None:
         """Containers that start from now on get their groups by these rules, and (`is_open`) are moved into them."""
-        if self._of_loop is not binder:
-            self._of_loop, self._binder = binder, binder.for_another_thread()
-        self._link.choice = GroupChoice(self._binder, paths if is_open else {}, is_measured=is_open)
+        self._link.choice = GroupChoice(binder, paths if is_open else {}, is_measured=is_open)
 
     # ---- for the groups ----------------------------------------------------------------------------
 
