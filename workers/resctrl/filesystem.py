@@ -8,6 +8,8 @@ apart. It stays open until `mount_id` is asked and finds that something else is 
 import errno
 import fcntl
 import os
+import stat
+from collections.abc import Callable
 from contextlib import suppress
 
 from agent.kernel_file import read_text, read_to_end
@@ -132,11 +134,11 @@ class MountedFilesystem:
 
     def mkdir(self, path: str) -> None:
         """Make a group. *Raises:* OSError."""
-        os.mkdir(_inner(path), 0o755, dir_fd=self._root())
+        self._changing_in_own_directory(path, lambda: os.mkdir(_inner(path), 0o755, dir_fd=self._root()))
 
     def rmdir(self, path: str) -> None:
         """Remove a group with everything in it. *Raises:* OSError."""
-        os.rmdir(_inner(path), dir_fd=self._root())
+        self._changing_in_own_directory(path, lambda: os.rmdir(_inner(path), dir_fd=self._root()))
 
     def list_directories(self, path: str) -> list[str]:
         """The names of the sub-directories; symbolic links are none. *Raises:* OSError."""
@@ -178,6 +180,37 @@ class MountedFilesystem:
         os.close(descriptor)
 
     # ---- inside ------------------------------------------------------------------------------------
+
+    def _changing_in_own_directory(self, path: str, change: Callable[[], None]) -> None:
+        """Do a change in the directory that holds `path`, which is opened to its owner first if only that stands against it.
+
+        The kernel makes the root and its `mon_groups` with mode 0555, and so even root changes nothing in them without
+        CAP_DAC_OVERRIDE, which would open every file of the host. The owner may change the mode without any capability. Nobody
+        else gains by it. *Source:* `rdtgroup_setup_root` in linux/fs/resctrl/rdtgroup.c, `kernfs_iop_setattr` in fs/kernfs/inode.c.
+        """
+        try:
+            change()
+        except PermissionError as refusal:
+            if refusal.errno != errno.EACCES or not self._open_to_owner(os.path.dirname(_inner(path)) or "."):
+                raise
+            change()
+
+    def _open_to_owner(self, path: str) -> bool:
+        """Whether the mode of this directory, which this user owns, kept its owner from writing; it no longer does."""
+        try:
+            descriptor = os.open(path, _DIRECTORY, dir_fd=self._root())
+        except OSError:
+            return False
+        try:
+            found = os.fstat(descriptor)
+            if found.st_uid != os.geteuid() or found.st_mode & stat.S_IWUSR:
+                return False
+            os.fchmod(descriptor, stat.S_IMODE(found.st_mode) | stat.S_IWUSR)
+        except OSError:
+            return False
+        finally:
+            os.close(descriptor)
+        return True
 
     def _root(self) -> int:
         if self._descriptor is None and self.mount_id() is None:

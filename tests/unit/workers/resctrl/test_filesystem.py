@@ -3,9 +3,11 @@
 import errno
 import os
 import resource
+import stat
 from pathlib import Path
 
 import pytest
+from fakes.capability import without_effective
 
 from workers.resctrl.filesystem import MountedFilesystem
 
@@ -236,3 +238,26 @@ def test_a_table_of_mounts_that_cannot_be_read_is_an_error(folder: Folder) -> No
 
     with pytest.raises(FileNotFoundError):
         folder.filesystem.mount_id()
+
+
+def test_a_directory_that_only_its_mode_closes_is_opened_to_its_owner(folder: Folder) -> None:
+    """The kernel makes `mon_groups` with mode 0555: groups come and go there without a capability, and others gain nothing."""
+    groups = folder.root / "mon_groups"
+    groups.chmod(0o555)
+    with without_effective("CAP_DAC_OVERRIDE"):
+        folder.filesystem.mkdir("mon_groups/pod_a")
+        assert (groups / "pod_a").is_dir()
+        groups.chmod(0o555)
+        folder.filesystem.rmdir("mon_groups/pod_a")
+    assert stat.S_IMODE(groups.stat().st_mode) == 0o755
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a folder away")
+def test_a_directory_of_another_owner_stays_closed(folder: Folder) -> None:
+    """Then EACCES is the answer, and its mode is untouched."""
+    groups = folder.root / "mon_groups"
+    groups.chmod(0o555)
+    os.chown(groups, 65534, 65534)
+    with without_effective("CAP_DAC_OVERRIDE"), pytest.raises(PermissionError):
+        folder.filesystem.mkdir("mon_groups/pod_a")
+    assert stat.S_IMODE(groups.stat().st_mode) == 0o555
