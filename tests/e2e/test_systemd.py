@@ -10,7 +10,7 @@ import time
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -171,7 +171,8 @@ def machine(tmp_path_factory: pytest.TempPathFactory, wheels: Path) -> Iterator[
     """A booted container, without a network, with the checkout and the wheels to look at."""
     folder = tmp_path_factory.mktemp("machine")
     _said([LAB, "image"])
-    command = [LAB, "boot", str(folder), f"--bind-ro={wheels}:/wheels"]
+    # For an emulated resctrl; the service itself sees no device.
+    command = [LAB, "boot", str(folder), f"--bind-ro={wheels}:/wheels", "--bind=/dev/fuse"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as lab:
         assert lab.stdout is not None
         word, _, leader = lab.stdout.readline().partition(" ")
@@ -387,6 +388,88 @@ def test_members_of_a_reader_group_look_and_nobody_else_does(service: Machine) -
     service.run("rm", "-f", "--", *(path for path in service.files() - before if path.startswith("/etc/")))
 
 
+RESCTRL = "/sys/fs/resctrl"
+RESCTRL_DROP_IN = f"/etc/systemd/system/{UNIT}.d/resctrl.conf"
+RESCTRL_SETTINGS = """[resctrl]
+check_interval = "200ms"
+[control_plane]
+interval = "200ms"
+[sampler.resctrl]
+enabled = "true"
+"""
+
+
+@contextmanager
+def _emulated(service: Machine) -> Iterator[None]:
+    """A resctrl mounted in the container, by an emulator that another service of it runs."""
+    # The kernel makes the folder where it knows resctrl. /sys of a container is a file system of its own, which takes one.
+    make = f"mount -o remount,bind,rw /sys && mkdir -p {RESCTRL} && mount -o remount,bind,ro /sys"
+    service.run("sh", "-c", make)
+    run = ["systemd-run", "--quiet", "--collect", "--unit=emulator", "agentctl", "emulate-resctrl", "--mount", RESCTRL]
+    service.run(*run)
+    try:
+        wait_until(lambda: RESCTRL in service.read("/proc/self/mounts"), "it is mounted", seconds=20)
+        yield
+    finally:
+        service.run("systemctl", "stop", "emulator", check=False)
+        wait_until(lambda: RESCTRL not in service.read("/proc/self/mounts"), "it is unmounted")
+
+
+def _groups(service: Machine) -> set[str]:
+    return set(service.run("ls", f"{RESCTRL}/mon_groups").stdout.split())
+
+
+def _why_not_ready(service: Machine) -> str:
+    return " ".join(service.status().get("reasons", []))
+
+
+def test_a_host_with_resctrl_gets_the_drop_in_that_making_groups_needs(service: Machine) -> None:
+    """The installation finds the mount; the service makes groups without a further capability; without the one line it cannot."""
+    version = service.installed_version()
+    service.write(CONFIG, RESCTRL_SETTINGS)
+    with _emulated(service):
+        told = service.install(version).stderr
+        assert f"resctrl is mounted on {RESCTRL}: the service may make groups there" in told
+        wait_until(lambda: _groups(service), "there are groups")
+        assert service.status()["ready"]
+        ours = service.run("sh", "-c", f"cat {RESCTRL}/mon_groups/*/tasks").stdout.split()
+        # systemd's own services, which the agent moved: threads of root and of other users.
+        assert ours
+        granted = Path(f"/proc/{service.process('eg:control-plane'[:15]).pid}/status").read_text()
+        assert "CapBnd:\t0000000000081000" in granted
+        lines = [line for line in service.read(RESCTRL_DROP_IN).splitlines() if not line.startswith(("#", "["))]
+        assert lines == [f"ReadWritePaths=-{RESCTRL}"]
+
+        service.run("systemctl", "stop", UNIT)
+        wait_until(lambda: not _groups(service), "an agent that ends gives its groups back")
+        service.write(RESCTRL_DROP_IN, "[Service]\n")
+        service.run("systemctl", "start", "--no-block", UNIT)
+        wait_until(lambda: RESCTRL in _why_not_ready(service), "it says that it may not write there")
+        assert _groups(service) == set()
+
+        # A drop-in of somebody's own stays as it is.
+        assert "is there and not ours" in service.install(version, "--no-start").stderr
+        assert service.read(RESCTRL_DROP_IN) == "[Service]\n"
+        service.run("rm", RESCTRL_DROP_IN)
+        service.install(version, "--no-start")
+        assert RESCTRL in service.read(RESCTRL_DROP_IN)
+        service.install(version, "--no-start", "--no-resctrl")
+        assert service.read(RESCTRL_DROP_IN) == ""
+        service.install(version, "--no-start")
+    # Nothing is granted where there is nothing, and what was granted goes.
+    service.write(CONFIG, DEFAULTS)
+    service.install(version)
+    assert service.read(RESCTRL_DROP_IN) == ""
+
+
+def test_a_version_that_does_not_become_ready_gets_its_drop_in_taken_back(service: Machine) -> None:
+    """What an upgrade found goes with it."""
+    with _emulated(service):
+        assert service.install(BROKEN_VERSION, check=False).returncode == 1
+        assert service.read(RESCTRL_DROP_IN) == ""
+    service.wait_whole()
+
+
 def test_an_upgrade_takes_over_and_keeps_settings_and_data(service: Machine) -> None:
     """scripts/install with another version: that one runs, an edited configuration and the rows of before are still there."""
     service.write(CONFIG, '[sampler.process]\ninterval = "500ms"\n')
@@ -426,6 +509,7 @@ def test_what_cannot_be_installed_is_said_in_a_sentence(service: Machine) -> Non
         ([install, "--wheels", "/etc"], 69, "holds no evergauge-*.whl"),
         ([install, "--start"], 64, "does not know --start"),
         ([install, "--reader-group", "no\nGroup"], 64, "takes a name of small letters"),
+        ([install, "--remove", "--no-resctrl"], 64, "--no-resctrl goes with an installation"),
     ):
         ended = service.run(*words, check=False)
         assert (code, True) == (ended.returncode, sentence in ended.stderr), ended.stderr

@@ -1,0 +1,226 @@
+"""The chart and the manifests, by a real helm and the schemas of Kubernetes: what they accept, refuse and give."""
+
+import itertools
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import agent
+from agent.capability import GRANTED
+
+CHECKOUT = Path(__file__).parents[2]
+KUBERNETES = CHECKOUT / "scripts" / "kubernetes"
+CHART = str(KUBERNETES / "chart")
+HELM = str(CHECKOUT / "scripts" / "lab" / "helm")
+SCHEMAS = str(CHECKOUT / "scripts" / "lab" / "kubernetes-schemas")
+# The oldest that the chart takes (its kubeVersion), and the newest that the schemas have.
+OLDEST, NEWEST = "1.30", "1.37"
+# Every choice that adds or removes lines together with others; 72 combinations.
+CHOICES = (
+    ("mode=all", "mode=sample"),
+    ("resctrl.enabled=false", "resctrl.enabled=true", "resctrl.enabled=true,resctrl.autoMountHost=true"),
+    ("nri.enabled=false", "nri.enabled=true", "nri.enabled=true,nri.failIfUnavailable=true"),
+    ("cri.enabled=false", "cri.enabled=true"),
+    ("storage.volume=hostPath", "storage.volume=emptyDir"),
+)
+# What changes a line of its own.
+ALONE = (
+    "gateway.address=node,gateway.port=9999",
+    "collector.verbose=true",
+    "storage.quota=2GiB,storage.hostPath=/srv/gauges",
+    "image.repository=registry.example.org/evergauge,image.tag=v7,imagePullSecrets[0].name=key",
+    "priorityClassName=,seLinuxType=",
+    "resctrl.enabled=true,resctrl.samplingInterval=250ms,resctrl.mountpoint=/srv/resctrl",
+    "cri.enabled=true,cri.socketPath=/run/crio/crio.sock,nri.socketPath=/run/nri/other.sock",
+)
+CONFIGURATION = '[sampler.process]\ninterval = "500ms"\n'
+
+# The first test waits for helm too, which is built once on a machine.
+pytestmark = pytest.mark.timeout(600)
+
+
+def _run(*words: str, given: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(words, input=given, capture_output=True, text=True, timeout=500, check=False, cwd=CHECKOUT)
+
+
+def _rendered(*sets: str, values: str = "{}") -> str:
+    words = [HELM, "template", "evergauge", CHART, "--namespace", "evergauge", "--values", "-"]
+    ended = _run(*words, *(word for each in sets for word in ("--set", each)), given=values)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def _refusal(*sets: str) -> str:
+    ended = _run(HELM, "template", "evergauge", CHART, *(word for each in sets for word in ("--set", each)))
+    assert (ended.returncode, ended.stdout) == (1, ""), ended.stdout
+    return ended.stderr
+
+
+def _documents(text: str) -> list[dict[str, Any]]:
+    ended = _run(SCHEMAS, "json", given=text)
+    assert ended.returncode == 0, ended.stderr
+    documents: list[dict[str, Any]] = json.loads(ended.stdout)
+    return documents
+
+
+def _pod(*sets: str, values: str = "{}") -> dict[str, Any]:
+    documents = _documents(_rendered(*sets, values=values))
+    (workload,) = (each for each in documents if each["kind"] in ("DaemonSet", "Deployment"))
+    pod: dict[str, Any] = workload["spec"]["template"]["spec"]
+    return pod
+
+
+def _environment(pod: dict[str, Any]) -> dict[str, str]:
+    """The agent's variables; those that the cluster fills in have an address and a name of a node."""
+    (container,) = pod["containers"]
+    filled = {"spec.nodeName": "node-7", "status.hostIP": "192.0.2.7"}
+    return {
+        each["name"]: each["value"] if "value" in each else filled[each["valueFrom"]["fieldRef"]["fieldPath"]]
+        for each in container["env"]
+    }
+
+
+def _workload(document: dict[str, Any]) -> bool:
+    return document["kind"] in ("DaemonSet", "Deployment")
+
+
+def test_every_choice_is_rendered_fits_the_schemas_and_is_understood_by_the_agent() -> None:
+    """Of each combination of switches: Kubernetes takes the documents, and agentd the variables."""
+    rendered = [_rendered(*sets) for sets in itertools.product(*CHOICES)] + [_rendered(sets) for sets in ALONE]
+    rendered.append(_rendered(values=json.dumps({"config": CONFIGURATION, "podLabels": {"a": "b"}, "podAnnotations": {"c": "d"}})))
+    assert len(set(rendered)) == len(rendered) > 72
+    everything = "\n---\n".join(rendered)
+    for version in (OLDEST, NEWEST):
+        checked = _run(SCHEMAS, "check", version, given=everything)
+        assert checked.returncode == 0, checked.stderr
+    pods = [document["spec"]["template"]["spec"] for document in _documents(everything) if _workload(document)]
+    for environment in {json.dumps(_environment(pod), sort_keys=True) for pod in pods}:
+        _assert_understood(json.loads(environment))
+
+
+def _assert_understood(environment: dict[str, str]) -> None:
+    command = [sys.executable, "-c", "from agent.daemon.main import main; main()", "--check-config"]
+    ended = subprocess.run(command, env=environment, cwd=CHECKOUT, capture_output=True, text=True, timeout=30, check=False)
+    assert ended.returncode == 0, (environment, ended.stderr)
+    for name, value in environment.items():
+        assert value in ended.stdout, (name, value, ended.stdout)
+
+
+def test_the_manifests_are_what_the_chart_gives() -> None:
+    """For those without helm: the same lines, and both are made again when the chart changes."""
+    checked = _run(str(KUBERNETES / "render"), "--check")
+    assert checked.returncode == 0, checked.stderr
+    for name in ("evergauge.yaml", "evergauge-resctrl.yaml"):
+        text = (KUBERNETES / name).read_text()
+        checked = _run(SCHEMAS, "check", NEWEST, given=text)
+        assert checked.returncode == 0, checked.stderr
+        assert [document["kind"] for document in _documents(text)] == ["Namespace", "DaemonSet"]
+
+
+def test_a_manifest_that_kubernetes_would_not_take_is_found() -> None:
+    """The judge itself: a word that no schema has, and a value of another type."""
+    text = _rendered()
+    for right, wrong in (("hostPID: true", "hostPid: true"), ("hostNetwork: true", "hostNetwork: maybe")):
+        checked = _run(SCHEMAS, "check", NEWEST, given=text.replace(right, wrong))
+        assert (checked.returncode, "DaemonSet evergauge: spec/template/spec" in checked.stderr) == (1, True), checked.stderr
+
+
+def test_an_agent_has_the_least_that_works() -> None:
+    """Nothing privileged, two capabilities, all folders of the node read-only but its own, no word to the cluster."""
+    pod = _pod("cri.enabled=true")
+    (container,) = pod["containers"]
+    assert container["securityContext"] == {
+        "privileged": False,
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"], "add": [name.removeprefix("CAP_") for name in GRANTED]},
+        "appArmorProfile": {"type": "Unconfined"},
+    }
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert (pod["automountServiceAccountToken"], pod["enableServiceLinks"], pod["hostPID"]) == (False, False, True)
+    assert "initContainers" not in pod
+    of_the_node = {volume["name"] for volume in pod["volumes"] if "hostPath" in volume}
+    writable = {mount["name"] for mount in container["volumeMounts"] if not mount.get("readOnly")}
+    assert of_the_node == {"state", "cgroup", "nri", "cri"}
+    assert of_the_node & writable == {"state"}
+    with_resctrl = _pod("resctrl.enabled=true")
+    assert with_resctrl["containers"][0]["securityContext"] == container["securityContext"]
+    assert "initContainers" not in with_resctrl
+
+
+def test_only_mounting_resctrl_is_privileged_and_only_where_it_is_asked_for() -> None:
+    """A container that ends before the agent starts; the agent beside it has no more than without it."""
+    pod = _pod("resctrl.enabled=true", "resctrl.autoMountHost=true")
+    (mount,) = pod["initContainers"]
+    assert mount["securityContext"]["privileged"]
+    assert mount["command"][0] == "nsenter"
+    assert pod["containers"][0]["securityContext"] == _pod()["containers"][0]["securityContext"]
+
+
+def test_a_configuration_is_a_file_that_the_agent_takes(tmp_path: Path) -> None:
+    """Word for word, where agentd looks for it; another text is another pod, so that agents restart."""
+    values = json.dumps({"config": CONFIGURATION})
+    texts = _rendered(), _rendered(values=values)
+    kinds = {document["kind"]: document for document in _documents(texts[1])}
+    assert kinds["ConfigMap"]["data"] == {"agentd.toml": CONFIGURATION}
+    assert {"name": "config", "mountPath": "/etc/evergauge", "readOnly": True} in _pod(values=values)["containers"][0][
+        "volumeMounts"
+    ]
+    sums = {line for text in texts for line in text.splitlines() if "checksum/config" in line}
+    assert len(sums) == 2
+
+
+def test_a_sample_of_nodes_has_one_agent_each() -> None:
+    """A Deployment of so many, which never puts two on one node."""
+    (document,) = _documents(_rendered("mode=sample", "sampleSize=3"))
+    assert (document["kind"], document["spec"]["replicas"], document["spec"]["strategy"]) == ("Deployment", 3, {"type": "Recreate"})
+    (term,) = document["spec"]["template"]["spec"]["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert term["topologyKey"] == "kubernetes.io/hostname"
+    assert term["labelSelector"]["matchLabels"] == document["spec"]["selector"]["matchLabels"]
+
+
+@pytest.mark.parametrize(
+    ("sets", "sentence"),
+    [
+        ("storage.type=s3", "storage.type: this version stores files on the node only"),
+        ("storage.type=nfs", "/storage/type"),
+        ("storage.prefix=mine-", "storage.prefix: this version names files by table and node"),
+        ("resctrl.prefix=mine-", "resctrl.prefix: in this version"),
+        ("nri.configure=true", "this chart never changes the container runtime"),
+        ("nri.restart=true", "this chart never changes the container runtime"),
+        ("nri.enabled=false,nri.failIfUnavailable=true", "nri.failIfUnavailable needs nri.enabled=true"),
+        ("resctrl.autoMountHost=true", "resctrl.autoMountHost needs resctrl.enabled=true"),
+        ("resctrl.enabled=true,resctrl.autoMountHost=true,resctrl.mountpoint=/x", "mounts on /sys/fs/resctrl"),
+        ("resctrl.samplingInterval=soon", "/resctrl/samplingInterval"),
+        ("resctrl.mountpoint=/a b", "/resctrl/mountpoint"),
+        ("resctrl.enable=true", "additional properties 'enable' not allowed"),
+        ("sampleSize=0", "/sampleSize"),
+        ("gateway.port=80", "/gateway/port"),
+        ("gateway.address=0.0.0.0", "/gateway/address"),
+        ("storage.quota=lots", "/storage/quota"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_sentence(sets: str, sentence: str) -> None:
+    """By the schema where a value has no meaning, else by a word on what to do."""
+    assert sentence in _refusal(sets)
+
+
+def test_an_older_kubernetes_is_refused() -> None:
+    """It would drop the line on AppArmor without a word."""
+    ended = _run(HELM, "template", "evergauge", CHART, "--kube-version", "1.29.0")
+    assert (ended.returncode, "chart requires kubeVersion" in ended.stderr) == (1, True)
+
+
+def test_the_chart_is_of_this_version_and_says_what_it_starts() -> None:
+    """Its version is the agent's, helm's own judgement finds nothing, and two releases do not meet."""
+    about = (KUBERNETES / "chart" / "Chart.yaml").read_text()
+    assert f'version: {agent.__version__}\nappVersion: "{agent.__version__}"' in about
+    linted = _run(HELM, "lint", "--strict", CHART)
+    assert linted.returncode == 0, linted.stdout
+    assert f'image: "localhost/evergauge:{agent.__version__}"' in _rendered()
+    names = {_documents(_run(HELM, "template", name, CHART).stdout)[0]["metadata"]["name"] for name in ("evergauge", "night")}
+    assert names == {"evergauge", "night-evergauge"}
