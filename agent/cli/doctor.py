@@ -7,7 +7,7 @@ from agent.model.errors import ExitCode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from agent.doctor import Finding
+    from agent.doctor import Finding, WireFacts
 
 _ORDER = ("missing", "limited", "usable", "unused")
 
@@ -26,7 +26,8 @@ def doctor(call: Call) -> int:
     if isinstance(said, dict):
         told = {setting.key: said[setting.key] for setting in PLACES if isinstance(said.get(setting.key), str)}
         config = Config({**config.values, **told})
-    findings = examine(config, state_dir=call.state_dir(), environment=call.environment)
+    wires = _wires(call) if said else None
+    findings = examine(config, state_dir=call.state_dir(), environment=call.environment, wires=wires)
     is_lacking = lacks_essential(findings)
     if call.wants_json:
         from msgspec import to_builtins
@@ -35,6 +36,28 @@ def doctor(call: Call) -> int:
     else:
         _show(call, findings)
     return ExitCode.UNAVAILABLE if is_lacking else ExitCode.DONE
+
+
+def _wires(call: Call) -> "dict[str, WireFacts] | None":
+    """How the running agent's ways to the container runtime stand. *Absent:* None where it does not answer, or hears none."""
+    import msgspec
+
+    from agent.doctor import WireFacts
+    from agent.model.errors import EvergaugeError
+
+    try:
+        answer = call.ask("status")
+    except EvergaugeError:
+        # The host is examined in any case; `agentctl status` says why the agent does not answer.
+        return None
+    held: object = answer
+    for name in ("stats", "control-plane", "runtime", "wires"):
+        held = held.get(name) if isinstance(held, dict) else None
+    try:
+        return None if held is None else msgspec.convert(held, dict[str, WireFacts])
+    except msgspec.ValidationError:
+        # An agent of another version.
+        return None
 
 
 def _show(call: Call, findings: "list[Finding]") -> None:
@@ -51,7 +74,7 @@ COMMANDS = (
         "doctor",
         doctor,
         about="what the agent can use on this host, and how to enable the rest",
-        details="usable: a running agent uses it. unused: this version does not use it, found or not.\n"
+        details="usable: a running agent uses it. unused: this host has nothing for it, or it is switched off.\n"
         "It checks what the calling user can do: call it as the user that runs the agent.\n"
         "The exit code is 69 when something essential is missing, else 0.",
         examples=("agentctl doctor", "agentctl doctor --json | jq '.findings[] | select(.state == \"missing\")'"),

@@ -19,9 +19,6 @@ RULE_COLUMNS = (
     TextColumn("ACTION", yields=True),
 )
 
-# To go with the first release that talks to a container runtime.
-NO_RUNTIME = "namespaces and labels come from a container runtime, and this version is connected to none"
-
 _WHICH_PODS = "it is not said which pods the rule takes"
 
 
@@ -151,15 +148,12 @@ def add_rule(call: Call) -> int:
     """`agentctl add-rule NAME ...`."""
     rule = rule_of(call)
     answer = call.ask("add-rule", {"rule": rule})
-    if _needs_runtime(rule):
-        call.warn(f"add-rule: rule {text_of(rule.get('name'))} takes no pod yet: {NO_RUNTIME}")
-    return _changed(call, answer, text_of(rule.get("name")), "is in force")
+    code = _changed(call, answer, text_of(rule.get("name")), "is in force")
+    if not call.wants_json:
+        from agent.cli.rule_preview import preview
 
-
-def _needs_runtime(rule: dict[str, object]) -> bool:
-    """Whether a rule asks for what only a container runtime knows; a name may also be that of a service or scope."""
-    match = _part(rule, "match")
-    return match.get("namespace", "*") != "*" or bool(match.get("labels"))
+        preview(call, rule)
+    return code
 
 
 def remove_rule(call: Call) -> int:
@@ -193,8 +187,8 @@ COMMANDS = (
         details="The rule matches a pod if all given conditions hold; --all matches every pod.\n"
         "In a GLOB `*` is any text (at most 16 of them), `?` any letter, `[ab]` one of these.\n"
         "If several rules match, the highest priority wins; if priorities are equal, the first by name.\n"
-        "The answer comes once the rule is durable. Rules by namespace or label match no pod yet: only a container runtime\n"
-        "knows these, and this version talks to none.",
+        "The answer comes once the rule is durable. It says how many pods and units the rule matches now, whatever other\n"
+        "rules take them. Namespaces and labels come from the container runtime: `agentctl doctor` says whether it is heard.",
         arguments=(Argument("NAME", "the rule's name; with --from-json the JSON may have it instead", required=False),),
         options=(
             Option(
@@ -204,9 +198,9 @@ COMMANDS = (
                 kind=WHOLE,
             ),
             Option("--all", "", "every pod", kind=SWITCH),
-            Option("--namespace", "GLOB", "pods of these namespaces (none without a container runtime)"),
-            Option("--pod", "GLOB", "pods of these names"),
-            Option("--label", "K=V", "pods with this label (none without a container runtime)", many=True),
+            Option("--namespace", "GLOB", "pods of these namespaces"),
+            Option("--pod", "GLOB", "pods, services and scopes of these names"),
+            Option("--label", "K=V", "pods with this label", many=True),
             Option(
                 "--qos",
                 "CLASS",

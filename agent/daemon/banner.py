@@ -4,9 +4,10 @@ from agent.doctor.finding import Finding, Usability
 from agent.model.timebase import MS, format_duration
 
 # What the missing thing would have shown, in the words of an operator who looks for a noisy neighbour.
+_NAMES = "container runtime"
 _WOULD_SHOW = {
     "resctrl": "which pod holds the cache and eats the memory bandwidth",
-    "container runtime": "names and labels of pods",
+    _NAMES: "names and labels of pods",
     "NRI": "a pod's first instructions",
 }
 
@@ -51,10 +52,13 @@ def banner(
 
 
 def _measures_nothing(finding: Finding) -> bool:
-    """Whether nothing is measured by it: missing, or of no use (a resctrl mounted elsewhere, read-only or for others)."""
+    """Whether nothing is measured by it: missing, or of no use (a resctrl mounted elsewhere, a socket that lets nobody in).
+
+    Where there is no container runtime, that alone is worth a line: nobody misses NRI there.
+    """
     if finding.state is Usability.LIMITED:
-        return finding.topic == "resctrl"
-    return finding.state is Usability.MISSING or (finding.state is Usability.UNUSED and finding.topic in _WOULD_SHOW)
+        return finding.topic in _WOULD_SHOW
+    return finding.state is Usability.MISSING or (finding.state is Usability.UNUSED and finding.topic == _NAMES)
 
 
 def _cannot(finding: Finding) -> str:

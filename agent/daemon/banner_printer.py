@@ -77,10 +77,11 @@ class BannerPrinter:
 
     def _text(self, answer: bytes | None) -> str:
         """The few lines of a start in the foreground: what is measured, what is not and why, where the data goes."""
-        pods = f"pods, services and scopes of the cgroup tree, every {format_duration(self._config.of(CONTROL_PLANE_INTERVAL))}"
         # Looked at by the child: this process touches no mount, whose program may have stopped.
         findings = decode_findings(answer)
         remarks = {finding.topic: finding.remark for finding in findings or ()}
+        period = f"every {format_duration(self._config.of(CONTROL_PLANE_INTERVAL))}"
+        pods = ", ".join(filter(None, ("pods, services and scopes of the cgroup tree", remarks.get("container runtime"), period)))
         samplers = [
             ", ".join(
                 filter(None, (each.about, remarks.get(each.name), f"every {format_duration(self._config.of(each.interval))}"))

@@ -56,10 +56,20 @@ class ResctrlFacts(Struct, frozen=True):
 
 
 class SocketFacts(Struct, frozen=True):
-    """A socket of a container runtime that exists."""
+    """A socket of a container runtime that exists. `is_usable`: this user may connect to it, as far as its modes say."""
 
     name: str
     path: str
+    is_usable: bool = True
+
+
+class WireFacts(Struct, frozen=True):
+    """How a running agent's way to the container runtime stands, in its own words (`LinkState` of the control plane)."""
+
+    is_connected: bool
+    is_there: bool = True
+    runtime: str = ""
+    problem: str = ""
 
 
 class FolderFacts(Struct, frozen=True):
@@ -74,7 +84,8 @@ class FolderFacts(Struct, frozen=True):
 class Facts(Struct, frozen=True):
     """Everything that the doctor looks at.
 
-    `exits` is None when the sources of deaths were not tried. `packages` maps a required package to its version, None when it is
+    `wires` is what a running agent says of NRI and CRI, None where none answers. `exits` is None when the sources of deaths were
+    not tried. `packages` maps a required package to its version, None when it is
     not installed; it is None when packages were not looked up.
     """
 
@@ -97,3 +108,6 @@ class Facts(Struct, frozen=True):
     clock_sources: tuple[str, ...]
     python: tuple[int, int, int]
     packages: dict[str, str | None] | None
+    nri_enabled: str = "auto"
+    cri_enabled: str = "auto"
+    wires: dict[str, WireFacts] | None = None

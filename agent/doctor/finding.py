@@ -8,7 +8,7 @@ from msgspec import Struct
 class Usability(StrEnum):
     """How well something works for this agent on this host.
 
-    `usable`: a running agent uses it. `unused`: this version does not use it, whether the host has it or not.
+    `usable`: a running agent uses it. `unused`: this host has nothing for which the agent would use it, or it is switched off.
     """
 
     USABLE = "usable"

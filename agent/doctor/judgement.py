@@ -5,6 +5,7 @@ from shlex import quote
 
 from agent.doctor.facts import ExitFacts, Facts, FolderFacts, ResctrlFacts
 from agent.doctor.finding import Finding, Usability
+from agent.doctor.runtime_judgement import judge_runtime
 from agent.model.foreign import readable
 
 MIB = 1 << 20
@@ -35,8 +36,7 @@ def judge(facts: Facts) -> list[Finding]:
         *_exit_records(facts.exits),
         _cgroup(facts),
         _resctrl(facts),
-        _runtimes(facts),
-        _nri(facts),
+        *judge_runtime(facts),
         _pressure(facts),
         _schedstat(facts),
         _open_files(facts),
@@ -59,11 +59,6 @@ def _limited(topic: str, detail: str, remedy: str) -> Finding:
 
 def _missing(topic: str, detail: str, remedy: str) -> Finding:
     return Finding(topic, Usability.MISSING, detail, remedy)
-
-
-def _unused(topic: str, detail: str) -> Finding:
-    # Without a remedy: nobody should change a host for something that this version would not use.
-    return Finding(topic, Usability.UNUSED, detail)
 
 
 def _kernel(facts: Facts) -> Finding:
@@ -181,19 +176,6 @@ def _resctrl_not_mounted(found: ResctrlFacts) -> Finding:
         topic,
         "this kernel or CPU has none",
         "needs Intel RDT, AMD QoS or Arm MPAM; virtual machines rarely have it; to try it: agentctl emulate-resctrl --help",
-    )
-
-
-def _runtimes(facts: Facts) -> Finding:
-    listed = ", ".join(f"{runtime.name} on {runtime.path}" for runtime in facts.runtimes)
-    found = f"found {listed}" if listed else "none found"
-    return _unused("container runtime", f"{found}; this version uses none: pods have uids, no names")
-
-
-def _nri(facts: Facts) -> Finding:
-    found = "not found on" if facts.nri is None else "found on"
-    return _unused(
-        "NRI", f"{found} {readable(facts.nri_path)}; this version does not use it: pods are found by scanning the cgroup tree"
     )
 
 

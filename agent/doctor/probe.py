@@ -29,6 +29,7 @@ def probe(
     state_dir: str,
     resctrl_mount: str = "/sys/fs/resctrl",
     nri_socket: str = "/var/run/nri/nri.sock",
+    cri_socket: str = "",
     root: str = "/",
     with_packages: bool = True,
     with_others: bool = True,
@@ -49,8 +50,8 @@ def probe(
         exits=_exits() if with_others else None,
         cgroup=_cgroup(cgroup_root),
         resctrl=_resctrl(proc_root, root, os.path.abspath(resctrl_mount)),
-        runtimes=tuple(_sockets((name, _below(root, path)) for name, path in RUNTIME_SOCKETS)),
-        nri=next(iter(_sockets([("NRI", _below(root, nri_socket))])), None),
+        runtimes=tuple(_sockets(_runtime_sockets(root, cri_socket), ours)),
+        nri=next(iter(_sockets([("NRI", _below(root, nri_socket))], ours)), None),
         nri_path=nri_socket,
         open_files_max=_limit(soft),
         open_files_hard_max=_limit(hard),
@@ -203,8 +204,31 @@ def _cpu_flags(proc_root: str) -> frozenset[str]:
     return frozenset()
 
 
-def _sockets(candidates: Iterable[tuple[str, str]]) -> list[SocketFacts]:
-    return [SocketFacts(name, path) for name, path in candidates if os.path.exists(path)]
+def _runtime_sockets(root: str, cri_socket: str) -> list[tuple[str, str]]:
+    """The places of sockets by the names of runtimes; a place that was set comes first."""
+    known = {path: name for name, path in RUNTIME_SOCKETS}
+    places = {**({cri_socket: known.get(cri_socket, "container runtime")} if cri_socket else {}), **known}
+    return [(name, _below(root, path)) for path, name in places.items()]
+
+
+def _sockets(candidates: Iterable[tuple[str, str]], ours: int) -> list[SocketFacts]:
+    return [SocketFacts(name, path, _may_connect(path, ours)) for name, path in candidates if _is_there(path)]
+
+
+def _is_there(path: str) -> bool:
+    """Whether something is there, or its folder does not say."""
+    try:
+        os.stat(path)
+    except PermissionError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _may_connect(path: str, ours: int) -> bool:
+    # *Source:* unix(7): connecting needs permission to write. Another user's answer is not asked of the kernel.
+    return ours == 0 or os.access(path, os.W_OK)
 
 
 def _capabilities(proc_root: str) -> int | None:

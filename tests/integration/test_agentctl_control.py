@@ -191,29 +191,48 @@ def test_the_request_is_what_the_protocol_says(server: FakeControlServer, agentc
     """Version, operation and arguments."""
     agentctl("add-rule", "a", "--namespace", "n")
     rule = {"name": "a", "priority": 0, "match": {"namespace": "n"}, "action": {"kind": "own"}}
-    assert server.requests == [{"v": 1, "op": "add-rule", "args": {"rule": rule}}]
+    assert server.requests[0] == {"v": 1, "op": "add-rule", "args": {"rule": rule}}
+
+
+@pytest.mark.parametrize(
+    ("words", "matched"),
+    [
+        (["web", "--namespace", "sh*"], 1),
+        (["web", "--label", "app=front"], 1),
+        (["web", "--from-json", '{"match": {"labels": {"app": "web"}}}'], 0),
+        (["web", "--namespace", "prod"], 0),
+        (["web", "--pod", "front"], 1),
+        (["web", "--qos", "burstable"], 1),
+        (["web", "--all"], 1),
+    ],
+)
+def test_a_new_rule_says_what_it_matches(words: list[str], matched: int, server: FakeControlServer, agentctl: Program) -> None:
+    """By namespace, name, label and class of the pods that there are now."""
+    told = f"rule web is in force; revision 8\nit matches {matched} of 1 pods and units now\n"
+    assert agentctl("add-rule", *words) == (0, told, "")
 
 
 @pytest.mark.parametrize(
     ("words", "is_warned"),
-    [
-        (["web", "--namespace", "prod-*"], True),
-        (["web", "--label", "app=web"], True),
-        (["web", "--from-json", '{"match": {"labels": {"app": "web"}}}'], True),
-        (["web", "--namespace", "*"], False),
-        (["web", "--pod", "nginx.service"], False),
-        (["web", "--qos", "burstable"], False),
-        (["web", "--all"], False),
-    ],
+    [(["--namespace", "prod"], True), (["--label", "a=b"], True), (["--namespace", "*"], False), (["--pod", "x"], False)],
 )
-def test_a_rule_that_takes_no_pod_yet_is_in_force_with_a_warning(
-    words: list[str], is_warned: bool, server: FakeControlServer, agentctl: Program
+def test_a_rule_for_names_that_nobody_reports_is_in_force_with_a_warning(
+    words: list[str], is_warned: bool, tmp_path: Path, agentctl: Program
 ) -> None:
     """Without a container runtime no pod has a namespace or a label; a name may be a service's."""
-    code, text, told = agentctl("add-rule", *words)
-    assert (code, text) == (0, "rule web is in force; revision 8\n")
-    warning = "agentctl: add-rule: rule web takes no pod yet: namespaces and labels come from a container runtime, and this version"
-    assert told == (f"{warning} is connected to none\n" if is_warned else "")
+    nameless = {**POD, "namespace": None, "name": None, "labels": {}}
+    answers: dict[str, Any] = {**ANSWERS, "list-pods": {"complete": True, "pods": [nameless]}}
+    with FakeControlServer(str(tmp_path), answers):
+        code, _, told = agentctl("add-rule", "web", *words)
+    warning = "agentctl: add-rule: rule web takes no pod yet: no container runtime has reported a namespace or label of any pod"
+    assert (code, told) == (0, f"{warning}; `agentctl doctor` says why\n" if is_warned else "")
+
+
+def test_a_rule_is_in_force_whether_or_not_pods_can_be_listed(tmp_path: Path, agentctl: Program) -> None:
+    """What it matches is not said then; its JSON is the agent's answer alone."""
+    with FakeControlServer(str(tmp_path), {"add-rule": ANSWERS["add-rule"]}):
+        assert agentctl("add-rule", "web", "--all") == (0, "rule web is in force; revision 8\n", "")
+        assert json.loads(agentctl("add-rule", "web", "--all", "--json")[1]) == ANSWERS["add-rule"]
 
 
 def test_the_agents_error_is_the_users_sentence(server: FakeControlServer, agentctl: Program) -> None:

@@ -56,19 +56,6 @@ def changed(facts: Any, **fields: Any) -> Any:
     return msgspec.structs.replace(facts, **fields)
 
 
-# What a later version may use: nothing of this one reads, asks or needs it.
-UNUSED = {"container runtime", "NRI"}
-
-
-@pytest.mark.parametrize("topic", sorted(UNUSED))
-def test_what_nothing_uses_is_never_called_usable_and_asks_for_nothing(topic: str) -> None:
-    """There or not there, readable or not: the detail says which, and no remedy changes a host for it."""
-    there, absent = finding(topic), finding(topic, runtimes=(), nri=None)
-    assert {there.state, absent.state} == {Usability.UNUSED}
-    assert there.detail != absent.detail
-    assert (there.remedy, absent.remedy) == ("", "")
-
-
 def test_no_word_of_a_capability_that_nothing_needs() -> None:
     """No limit of the system is raised; what exit records need is said where they are judged."""
     for capabilities in (0, ALL_CAPABILITIES):
@@ -80,7 +67,7 @@ def test_no_word_of_a_capability_that_nothing_needs() -> None:
 def test_a_good_host_is_usable_in_every_topic() -> None:
     """Nothing is to be done, and no topic is named twice."""
     findings = judge(GOOD)
-    assert {finding.topic for finding in findings if finding.state is not Usability.USABLE} == UNUSED
+    assert {finding.topic for finding in findings if finding.state is not Usability.USABLE} == set()
     assert [finding.remedy for finding in findings if finding.remedy] == []
     topics = [finding.topic for finding in findings]
     assert len(set(topics)) == len(topics)

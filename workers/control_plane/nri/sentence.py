@@ -7,10 +7,10 @@ from agent.model.timebase import S
 from workers.control_plane.nri.stage import Stage
 
 _TEXT_CHARACTERS_MAX = 200
-_CONTAINERD = (
+CONTAINERD_REMEDY = (
     'set `disable = false` under [plugins."io.containerd.nri.v1.nri"] in its config.toml and restart it (containerd 1.7 has it off)'
 )
-_CRIO = "set `enable_nri = true` under [crio.nri] in its configuration and restart it"
+CRIO_REMEDY = "set `enable_nri = true` under [crio.nri] in its configuration and restart it"
 
 
 def absent_sentence(path: str, runtime: str) -> str:
@@ -18,7 +18,7 @@ def absent_sentence(path: str, runtime: str) -> str:
     where = readable(path)
     if not runtime:
         return f"{where}: there is no NRI socket; on a host with containers switch NRI on, or set nri.socket_path"
-    remedy = _CRIO if runtime == "CRI-O" else _CONTAINERD
+    remedy = CRIO_REMEDY if runtime == "CRI-O" else CONTAINERD_REMEDY
     return f"{where}: {runtime} is there and NRI is switched off; {remedy}, or set nri.socket_path"
 
 

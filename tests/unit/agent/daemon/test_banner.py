@@ -52,14 +52,27 @@ def test_a_resctrl_that_is_of_no_use_is_told_like_one_that_is_missing() -> None:
     assert "  cannot    which pod holds the cache and eats the memory bandwidth (resctrl: /r is mounted read-only)" in lines
 
 
-def test_what_this_version_does_not_use_is_told_where_somebody_would_look_for_it() -> None:
-    """Pods have no names, whether a runtime is here or not; what no column could show is left out."""
+def test_a_container_runtime_that_is_not_there_is_told_once() -> None:
+    """Somebody who looks for names of pods finds why there are none; nobody misses NRI there, nor what no column could show."""
     findings = [
-        Finding("container runtime", Usability.UNUSED, "not asked yet"),
-        Finding("pressure", Usability.UNUSED, "not read yet"),
+        Finding("container runtime", Usability.UNUSED, "none here"),
+        Finding("NRI", Usability.UNUSED, "not here"),
+        Finding("pressure", Usability.UNUSED, "not here"),
     ]
-    lines = [line for line in _banner(findings=findings) if "yet" in line]
-    assert lines == ["  cannot    names and labels of pods (container runtime: not asked yet)"]
+    lines = [line for line in _banner(findings=findings) if "here" in line]
+    assert lines == ["  cannot    names and labels of pods (container runtime: none here)"]
+
+
+def test_a_runtime_that_reports_nothing_is_told_with_what_is_lost() -> None:
+    """Its socket lets nobody in, or NRI is switched off."""
+    findings = [
+        Finding("container runtime", Usability.LIMITED, "not for this user"),
+        Finding("NRI", Usability.MISSING, "not found", "switch it on"),
+    ]
+    assert [line for line in _banner(findings=findings) if " not " in line] == [
+        "  cannot    names and labels of pods (container runtime: not for this user)",
+        "            a pod's first instructions (NRI: not found)",
+    ]
 
 
 def test_an_agent_that_is_not_ready_says_why_first() -> None:
