@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from agent.model.rule import Monitoring
 from agent.model.timebase import MS, S
+from workers.control_plane.check_queue import CheckQueue
 from workers.control_plane.group_step import Check, CheckResult, Create, Delete, DesiredGroup, Part, Step
 from workers.control_plane.planned_group import PlannedGroup, parts_by_unit
 from workers.resctrl.problem import ProblemKind
@@ -41,6 +42,10 @@ class GroupPlan:
         self._create_at_ns = 0
         self._paused_until_ns = 0
         self._changed: set[str] = set()
+        # Groups without a directory, and those for which nothing was tried yet.
+        self._missing: dict[str, PlannedGroup] = {}
+        self._untried: set[str] = set()
+        self._checks = CheckQueue()
 
     # ---- what is wanted ---------------------------------------------------------------------------
 
@@ -69,6 +74,8 @@ class GroupPlan:
                     self._groups[name] = self._new(wanted, now_ns)
             elif wanted is None:
                 self._leave(self._groups.pop(name), now_ns)
+                self._missing.pop(name, None)
+                self._untried.discard(name)
             elif known.wanted != wanted:
                 self._want_otherwise(known, wanted, now_ns)
 
@@ -96,15 +103,25 @@ class GroupPlan:
     def _new(self, wanted: DesiredGroup, now_ns: int) -> PlannedGroup:
         self._numbers += 1
         new = PlannedGroup(wanted, self._numbers, check_at_ns=now_ns, by_unit=parts_by_unit(wanted))
+        self._untried.add(wanted.group)
         # One that is wanted again before its directory was removed keeps it, and its counters.
         still_there = tuple(path for path, (group, _due_ns) in self._leaving.items() if group == wanted.group)
-        new.paths = self._adopted.pop(wanted.group, ()) or still_there
+        self._give(new, self._adopted.pop(wanted.group, ()) or still_there)
         for path in new.paths:
             self._leaving.pop(path, None)
-        new.tried = bool(new.paths)
         self._create_soon(now_ns)
         self._touch(new)
         return new
+
+    def _give(self, group: PlannedGroup, paths: tuple[str, ...]) -> None:
+        """The group has these directories from now on, or (empty) none."""
+        group.paths = paths
+        name = group.wanted.group
+        if paths:
+            self._missing.pop(name, None)
+            self._untried.discard(name)
+        elif name not in self._missing:
+            self._missing[name] = group
 
     def _create_soon(self, now_ns: int) -> None:
         """A group that did not wait yet may have enough priority for another one to give way."""
@@ -113,7 +130,7 @@ class GroupPlan:
     def _leave(self, group: PlannedGroup, now_ns: int) -> None:
         for path in group.paths:
             self._leaving[path] = (group.wanted.group, now_ns)
-        group.paths = ()
+        self._give(group, ())
         group.outside = {}
         self._touch(group)
 
@@ -136,6 +153,7 @@ class GroupPlan:
             group.create_at_ns = min(group.create_at_ns, now_ns)
             if group.paths and not group.is_whole:
                 group.check_soon(now_ns)
+                self._checks.put(group)
 
     # ---- what to do next --------------------------------------------------------------------------
 
@@ -145,9 +163,8 @@ class GroupPlan:
         if now_ns >= self._paused_until_ns and (change := self._next_change(now_ns)) is not None:
             return change
         # A check that finds no thread outside takes no lock.
-        due = [group for group in self._groups.values() if group.paths and group.check_at_ns <= now_ns]
-        if due:
-            group = min(due, key=lambda each: (each.check_at_ns, each.rank))
+        group = self._checks.first(self._groups)
+        if group is not None and group.check_at_ns <= now_ns:
             return Check(group.wanted.group, group.paths, group.wanted.parts)
         return None
 
@@ -155,20 +172,19 @@ class GroupPlan:
         for path, (name, due_ns) in self._leaving.items():
             if due_ns <= now_ns:
                 return Delete(name, path)
-        if now_ns >= self._create_at_ns and (missing := [each for each in self._missing() if each.create_at_ns <= now_ns]):
+        if now_ns >= self._create_at_ns and (missing := [each for each in self._missing.values() if each.create_at_ns <= now_ns]):
             return Create(min(missing, key=lambda each: each.rank).wanted.group)
         return None
 
     def next_deadline_ns(self) -> int | None:
         """When `next_step` has something to do; None: never, as things are."""
         instants = [max(self._paused_until_ns, due_ns) for _group, due_ns in self._leaving.values()]
-        if missing := self._missing():
-            instants.append(max(self._paused_until_ns, self._create_at_ns, min(each.create_at_ns for each in missing)))
-        instants += [group.check_at_ns for group in self._groups.values() if group.paths]
+        if self._missing:
+            create_ns = min(each.create_at_ns for each in self._missing.values())
+            instants.append(max(self._paused_until_ns, self._create_at_ns, create_ns))
+        if (group := self._checks.first(self._groups)) is not None:
+            instants.append(group.check_at_ns)
         return min(instants, default=None)
-
-    def _missing(self) -> list[PlannedGroup]:
-        return [group for group in self._groups.values() if not group.paths]
 
     # ---- how it ended -----------------------------------------------------------------------------
 
@@ -178,7 +194,8 @@ class GroupPlan:
             self._leaving[path] = (name, now_ns)
             return
         self._leaving.pop(path, None)
-        group.paths, group.problem, group.detail, group.tried, group.is_checked = (path,), None, "", True, True
+        self._give(group, (path,))
+        group.problem, group.detail, group.is_checked = None, "", True
         group.outside = {}
         group.check_soon(now_ns)
         self._touch(group)
@@ -215,7 +232,7 @@ class GroupPlan:
                 self._create_at_ns = now_ns
             case _:
                 self._create_at_ns = now_ns + self._retry_interval_ns
-        for waiting in self._missing():
+        for waiting in self._missing.values():
             # Hundreds may wait: they are told once, not again each time that one of them is tried.
             # Whose own directory fails keeps that reason.
             if waiting.create_at_ns > now_ns:
@@ -250,6 +267,7 @@ class GroupPlan:
             return
         if kind is ProblemKind.LOCKED:
             self._paused_until_ns = group.check_at_ns = now_ns + LOCKED_RETRY_NS
+            self._checks.put(group)
             return
         group.problem, group.detail = kind, detail
         group.check_at_ns, group.passes = now_ns + self._retry_interval_ns, 0
@@ -264,7 +282,7 @@ class GroupPlan:
     def _evict(self, now_ns: int) -> bool:
         """Groups with an id give it back to waiting groups of higher priority; True when any did."""
         # Nobody gives way to a group that cannot be made whatever ids are free: an equal one would take the id, and so on for ever.
-        waiting = sorted((group for group in self._missing() if group.create_at_ns <= now_ns), key=lambda each: each.rank)
+        waiting = sorted((group for group in self._missing.values() if group.create_at_ns <= now_ns), key=lambda each: each.rank)
         holding = sorted((group for group in self._groups.values() if group.paths), key=lambda each: each.rank, reverse=True)
         evicted = 0
         for low, high in zip(holding, waiting, strict=False):
@@ -276,7 +294,9 @@ class GroupPlan:
         return evicted > 0
 
     def _fail(self, group: PlannedGroup, kind: ProblemKind, detail: str) -> None:
-        group.paths, group.outside, group.tried = (), {}, True
+        self._give(group, ())
+        self._untried.discard(group.wanted.group)
+        group.outside = {}
         if (group.problem, group.detail) != (kind, detail):
             group.problem, group.detail = kind, detail
             self._touch(group)
@@ -301,14 +321,13 @@ class GroupPlan:
     @property
     def is_settled(self) -> bool:
         """Whether every wanted group was tried at least once."""
-        return not self._any_untried()
+        return not self._untried
 
     def unmeasured(self) -> dict[str, tuple[str, str]]:
         """The units whose group has no directory, with kind and detail of the reason."""
         return {
             uid: (group.problem.value if group.problem else "", group.detail)
-            for group in self._groups.values()
-            if not group.paths
+            for group in self._missing.values()
             for uid in group.by_unit
         }
 
@@ -334,8 +353,7 @@ class GroupPlan:
         group = self._groups.get(name)
         return group is not None and bool(group.paths) and group.is_whole
 
-    def _any_untried(self) -> bool:
-        return any(not group.tried for group in self._groups.values())
-
     def _touch(self, group: PlannedGroup) -> None:
-        self._changed |= {uid for uid, _part in group.wanted.parts}
+        self._changed.update(group.by_unit)
+        if group.paths:
+            self._checks.put(group)

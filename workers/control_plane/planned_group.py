@@ -25,9 +25,10 @@ class PlannedGroup(Struct):
     paths: tuple[str, ...] = ()
     problem: ProblemKind | None = None
     detail: str = ""
-    tried: bool = False
     create_at_ns: int = 0
     check_at_ns: int = 0
+    # For which instant it waits in the queue of checks.
+    queued_at_ns: int = -1
     passes: int = 0
     # How often in a row a look changed nothing and yet not all was whole.
     idle: int = 0
