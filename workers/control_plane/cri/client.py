@@ -13,22 +13,24 @@ from workers.control_plane.cri.grpc_frame import ANSWER_BYTES_MAX, GrpcError, Gr
 from workers.control_plane.cri.interrupt import Interrupt
 from workers.control_plane.cri.session import GoneAway, GrpcEnded, GrpcEvent, GrpcMessage, GrpcSession
 
-# A runtime that starts a hundred pods answers late; the kubelet waits two minutes. Nobody waits for this thread.
-CALL_NS = 10 * S
 _READ_BYTES = 256 << 10
 # An event names one pod with its containers.
 EVENT_BYTES_MAX = 1 << 20
 # Beyond this, what comes between two lists is no stream of events.
 UNASKED_BYTES_MAX = 8 << 20
 
+_CLOSED = "the runtime closed the connection"
+
 
 class CriConnection:
     """A connection that is open. Every method but `close` *raises* OSError, ProtocolError or Interrupted; then close it."""
 
-    def __init__(self, path: str, interrupt: Interrupt, now_ns: Callable[[], int]) -> None:
+    def __init__(self, path: str, interrupt: Interrupt, now_ns: Callable[[], int], call_ns: int) -> None:
+        """`call_ns` is the longest time for an answer, or for the runtime to read."""
         self._path = path
         self._interrupt = interrupt
         self._now_ns = now_ns
+        self._call_ns = call_ns
         self._session = GrpcSession()
         self._events_call: int | None = None
         self._events_pending = 0
@@ -48,11 +50,11 @@ class CriConnection:
         """Drop the connection; the runtime sees it at once."""
         self._socket.close()
 
-    def call(self, method: str, message: bytes, duration_ns: int = CALL_NS) -> bytes:
+    def call(self, method: str, message: bytes) -> bytes:
         """The answer to one call. *Raises:* GrpcError for a status that is not OK; UnavailableError at the deadline."""
-        end_ns = self._now_ns() + duration_ns
+        end_ns = self._now_ns() + self._call_ns
         self._unasked_bytes = 0
-        number = self._session.begin(method, message, deadline_ns=duration_ns, bytes_max=ANSWER_BYTES_MAX)
+        number = self._session.begin(method, message, deadline_ns=self._call_ns, bytes_max=ANSWER_BYTES_MAX)
         payload: bytes | None = None
         while (left_ns := end_ns - self._now_ns()) > 0:
             self._send(left_ns)
@@ -66,25 +68,30 @@ class CriConnection:
                         return self._answer(method, status, payload)
                     case _:
                         self._note(event)
-        raise UnavailableError(self._path, f"{_short(method)} has no answer within {duration_ns / S:g} s")
+            self._check_presence()
+        raise UnavailableError(self._path, f"{_short(method)} has no answer within {self._call_ns / S:g} s")
 
     def subscribe(self, method: str, message: bytes) -> None:
         """Begin the stream of events; its first one can come at any time."""
         self._events_call = self._session.begin(method, message, deadline_ns=None, bytes_max=EVENT_BYTES_MAX)
 
     def take_events(self, until_ns: int) -> int:
-        """The number of events that have come since this was called last; waits for the first one until then."""
-        while not self._events_pending:
+        """The number of events since this was called last; waits for the first one, or for the end of the stream, until then."""
+        end = self.events_end
+        while not self._events_pending and self.events_end is end:
             left_ns = until_ns - self._now_ns()
             if left_ns <= 0:
                 break
-            self._send(min(left_ns, CALL_NS))
+            self._send(self._call_ns)
             for event in self._receive(left_ns):
                 self._note(event)
-            if self._is_gone_away:
-                raise UnavailableError(self._path, "the runtime closes the connection")
+            self._check_presence()
         pending, self._events_pending = self._events_pending, 0
         return pending
+
+    def _check_presence(self) -> None:
+        if self._is_gone_away:
+            raise UnavailableError(self._path, "the runtime closes the connection")
 
     def _answer(self, method: str, status: GrpcStatus, payload: bytes | None) -> bytes:
         if not status.is_ok:
@@ -111,8 +118,10 @@ class CriConnection:
             data = self._socket.recv(_READ_BYTES)
         except BlockingIOError:
             return []
+        except ConnectionResetError:
+            data = b""
         if not data:
-            raise UnavailableError(self._path, "the runtime closed the connection")
+            raise UnavailableError(self._path, _CLOSED)
         self._unasked_bytes += len(data)
         if self._unasked_bytes > ANSWER_BYTES_MAX + UNASKED_BYTES_MAX:
             raise ProtocolError(self._path, "what listens sends without an end")
@@ -125,6 +134,8 @@ class CriConnection:
         while output:
             try:
                 output = output[self._socket.send(output) :]
+            except (BrokenPipeError, ConnectionResetError) as cause:
+                raise UnavailableError(self._path, _CLOSED) from cause
             except BlockingIOError as cause:
                 left_ns = end_ns - self._now_ns()
                 if left_ns <= 0 or not self._interrupt.wait(left_ns, self._socket.fileno(), select.POLLOUT):

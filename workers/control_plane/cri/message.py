@@ -1,15 +1,15 @@
 """The messages of CRI v1, as far as names need them. PURE.
 
 *Source:* `api.proto` of cri-api, package `runtime.v1`; of containerd's own events `api/services/events/v1`. What the runtime
-reports is foreign: texts are made readable and bounded, unknown fields are skipped, an item without an id is left out and counted.
+reports is foreign: texts are made readable and bounded as those of NRI are, and what is left out is counted.
 """
 
 from msgspec import Struct
 
-from agent.model.errors import ProtocolError
 from agent.model.foreign import readable
 from workers.control_plane.container_runtime.event import ContainerState, RuntimeContainer, RuntimePod, uid_of
-from workers.control_plane.cri.protobuf import fields, text_field
+from workers.control_plane.nri.message import NAME_CHARACTERS_MAX, SessionCounters, parse_identity, parse_labels
+from workers.control_plane.nri.protobuf import BYTES, VARINT, fields, pack_bytes
 
 VERSION = "/runtime.v1.RuntimeService/Version"
 # What runtimes offered before v1: containerd up to 1.5, CRI-O up to 1.19.
@@ -21,13 +21,8 @@ CONTAINERD_EVENTS = "/containerd.services.events.v1.Events/Subscribe"
 
 # A node has some hundred pods; this many are a runtime out of control.
 ITEMS_MAX = 20_000
-LABELS_MAX = 256
-# The longest key of a Kubernetes label has 253 + 1 + 63 characters, a pod's name 253.
-TEXT_CHARACTERS_MAX = 320
-ID_CHARACTERS_MAX = 128
 # CRI numbers them so; NRI has other numbers.
 _STATES = (ContainerState.CREATED, ContainerState.RUNNING, ContainerState.STOPPED, ContainerState.UNKNOWN)
-_READY, _RUNNING = 0, 1
 
 
 class RuntimeVersion(Struct, frozen=True):
@@ -41,10 +36,15 @@ class RuntimeVersion(Struct, frozen=True):
 
 
 class SandboxList(Struct, frozen=True):
-    """The sandboxes of one answer, in the order of their ids. `left_out`: without an id, or beyond ITEMS_MAX."""
+    """The sandboxes of one answer, in the order of their ids.
+
+    `left_out` have no identity or one that is too long, are repeated, or stand beyond ITEMS_MAX. `labels_dropped` are above the
+    limits of one pod.
+    """
 
     pods: tuple[RuntimePod, ...]
     left_out: int = 0
+    labels_dropped: int = 0
 
 
 class ContainerList(Struct, frozen=True):
@@ -56,7 +56,7 @@ class ContainerList(Struct, frozen=True):
 
 def version_request() -> bytes:
     """Asks who answers."""
-    return text_field(1, "v1")
+    return pack_bytes(1, b"v1")
 
 
 def sandboxes_request(*, only_ready: bool) -> bytes:
@@ -78,110 +78,83 @@ def cri_events_request() -> bytes:
 def containerd_events_request() -> bytes:
     """Asks containerd for starts and ends of Kubernetes' containers, and not for the exec probes, which are many."""
     topics = ("/tasks/start", "/tasks/delete")
-    return b"".join(text_field(1, f'namespace=="k8s.io",topic=="{topic}"') for topic in topics)
+    return b"".join(pack_bytes(1, f'namespace=="k8s.io",topic=="{topic}"'.encode()) for topic in topics)
 
 
-def parse_version(payload: bytes) -> RuntimeVersion:
+def parse_version(data: bytes) -> RuntimeVersion:
     """*Raises:* ProtocolError for bytes that are no message."""
-    name = version = ""
-    for number, value in fields(payload):
-        if number == 2:
-            name = _text(value)
-        elif number == 3:
-            version = _text(value)
-    return RuntimeVersion(name, version)
+    texts = _texts(data, (2, 3))
+    return RuntimeVersion(*(readable(texts[number], NAME_CHARACTERS_MAX) for number in (2, 3)))
 
 
-def parse_sandboxes(payload: bytes) -> SandboxList:
+def parse_sandboxes(data: bytes) -> SandboxList:
     """*Raises:* ProtocolError for bytes that are no message."""
-    items, left_out = _items(payload)
-    pods = {pod.sandbox_id: pod for item in items if (pod := _parse_sandbox(item)) is not None}
-    return SandboxList(tuple(pods[key] for key in sorted(pods)), left_out + len(items) - len(pods))
+    items, left_out = _items(data)
+    counters = SessionCounters()
+    pods = {pod.sandbox_id: pod for item in items if (pod := _parse_sandbox(item, counters)) is not None}
+    in_order = tuple(pods[sandbox_id] for sandbox_id in sorted(pods))
+    return SandboxList(in_order, left_out + len(items) - len(pods), counters.labels_dropped)
 
 
-def parse_containers(payload: bytes) -> ContainerList:
+def parse_containers(data: bytes) -> ContainerList:
     """*Raises:* ProtocolError for bytes that are no message."""
-    items, left_out = _items(payload)
-    parsed = [_parse_container(item) for item in items]
-    known = {container.id: container for container in parsed if container is not None}
+    items, left_out = _items(data)
+    known = {container.id: container for item in items if (container := _parse_container(item)) is not None}
     living = sorted(key for key, container in known.items() if container.state is not ContainerState.STOPPED)
     return ContainerList(tuple(known[key] for key in living), left_out + len(items) - len(known))
 
 
-def _items(payload: bytes) -> tuple[list[bytes], int]:
-    items = [_bytes(value) for number, value in fields(payload) if number == 1]
+def _items(data: bytes) -> tuple[list[bytes], int]:
+    items = [data[begin:end] for number, wire_type, begin, end in fields(data) if number == 1 and wire_type == BYTES]
     return items[:ITEMS_MAX], max(0, len(items) - ITEMS_MAX)
 
 
-def _parse_sandbox(item: bytes) -> RuntimePod | None:
-    sandbox_id, metadata = "", b""
-    labels: dict[str, str] = {}
-    for number, value in fields(item):
-        if number == 1:
-            sandbox_id = _text(value, ID_CHARACTERS_MAX)
-        elif number == 2:
-            metadata = _bytes(value)
-        elif number == 5 and len(labels) < LABELS_MAX:
-            key, label = _parse_entry(_bytes(value))
-            labels[key] = label
+def _texts(data: bytes, wanted: tuple[int, ...]) -> dict[int, bytes]:
+    """The last text of each number; empty where there is none."""
+    texts = dict.fromkeys(wanted, b"")
+    for number, wire_type, begin, end in fields(data):
+        if wire_type == BYTES and number in texts:
+            texts[number] = data[begin:end]
+    return texts
+
+
+def _parse_sandbox(item: bytes, counters: SessionCounters) -> RuntimePod | None:
+    texts = {1: b"", 2: b""}
+    labels: list[bytes] = []
+    for number, wire_type, begin, end in fields(item):
+        if wire_type != BYTES:
+            continue
+        if number in texts:
+            texts[number] = item[begin:end]
+        elif number == 5:
+            labels.append(item[begin:end])
+    sandbox_id = parse_identity(texts[1])
     if not sandbox_id:
         return None
-    name, uid, namespace = _parse_sandbox_metadata(metadata)
-    return RuntimePod(sandbox_id, uid_of(uid, sandbox_id), namespace=namespace, name=name, labels=labels)
-
-
-def _parse_sandbox_metadata(metadata: bytes) -> tuple[str, str, str]:
-    texts = {1: "", 2: "", 3: ""}
-    for number, value in fields(metadata):
-        if number in texts:
-            texts[number] = _text(value)
-    return texts[1], texts[2], texts[3]
+    metadata = _texts(texts[2], (1, 2, 3))
+    return RuntimePod(
+        sandbox_id,
+        uid_of(parse_identity(metadata[2]), sandbox_id),
+        namespace=readable(metadata[3], NAME_CHARACTERS_MAX),
+        name=readable(metadata[1], NAME_CHARACTERS_MAX),
+        labels=parse_labels(labels, counters),
+    )
 
 
 def _parse_container(item: bytes) -> RuntimeContainer | None:
-    container_id = sandbox_id = name = ""
-    state = _STATES[0]
-    for number, value in fields(item):
-        if number == 1:
-            container_id = _text(value, ID_CHARACTERS_MAX)
-        elif number == 2:
-            sandbox_id = _text(value, ID_CHARACTERS_MAX)
-        elif number == 3:
-            name = _first_text(_bytes(value))
-        elif number == 6:
-            state = _state(value)
-    return RuntimeContainer(container_id, sandbox_id, name=name, state=state) if container_id else None
-
-
-def _state(value: int | bytes) -> ContainerState:
-    if not isinstance(value, int):
-        raise ProtocolError("CRI socket", "a container's state is no number")
-    return _STATES[value] if value < len(_STATES) else ContainerState.UNKNOWN
-
-
-def _first_text(message: bytes) -> str:
-    text = ""
-    for number, value in fields(message):
-        if number == 1:
-            text = _text(value)
-    return text
-
-
-def _parse_entry(entry: bytes) -> tuple[str, str]:
-    key = text = ""
-    for number, value in fields(entry):
-        if number == 1:
-            key = _text(value)
-        elif number == 2:
-            text = _text(value)
-    return key, text
-
-
-def _text(value: int | bytes, characters_max: int = TEXT_CHARACTERS_MAX) -> str:
-    return readable(_bytes(value), characters_max)
-
-
-def _bytes(value: int | bytes) -> bytes:
-    if not isinstance(value, bytes):
-        raise ProtocolError("CRI socket", "a text of a message is a number")
-    return value
+    texts = {1: b"", 2: b"", 3: b""}
+    state = 0
+    for number, wire_type, begin, end in fields(item):
+        if wire_type == BYTES and number in texts:
+            texts[number] = item[begin:end]
+        elif wire_type == VARINT and number == 6:
+            state = begin
+    container_id, sandbox_id = parse_identity(texts[1]), parse_identity(texts[2])
+    if not (container_id and sandbox_id):
+        return None
+    return RuntimeContainer(
+        container_id,
+        sandbox_id,
+        name=readable(_texts(texts[3], (1,))[1], NAME_CHARACTERS_MAX),
+        state=_STATES[state] if state < len(_STATES) else ContainerState.UNKNOWN,
+    )

@@ -18,10 +18,11 @@ from h2.events import (
     WindowUpdated,
 )
 from h2.exceptions import H2Error
-from h2.settings import SettingCodes
+from h2.settings import SettingCodes, Settings
 from msgspec import Struct
 
 from agent.model.errors import ProtocolError
+from workers.control_plane.cri.frame_guard import FrameGuard
 from workers.control_plane.cri.grpc_frame import (
     GrpcCode,
     GrpcStatus,
@@ -81,9 +82,16 @@ class GrpcSession:
             normalize_outbound_headers=False,
         )
         self._connection = H2Connection(config)
-        self._connection.local_settings[SettingCodes.ENABLE_PUSH] = 0
-        self._connection.local_settings[SettingCodes.INITIAL_WINDOW_SIZE] = _WINDOW_BYTES
-        self._connection.local_settings[SettingCodes.MAX_HEADER_LIST_SIZE] = _HEADER_BYTES_MAX
+        # Replaced as a whole: what is set in the old ones is not sent with the first frame, and then both ends count differently.
+        self._connection.local_settings = Settings(
+            client=True,
+            initial_values={
+                SettingCodes.ENABLE_PUSH: 0,
+                SettingCodes.INITIAL_WINDOW_SIZE: _WINDOW_BYTES,
+                SettingCodes.MAX_HEADER_LIST_SIZE: _HEADER_BYTES_MAX,
+            },
+        )
+        self._guard = FrameGuard()
         self._calls: dict[int, _Call] = {}
         self._connection.initiate_connection()
         self._connection.increment_flow_control_window(_WINDOW_BYTES)
@@ -111,6 +119,7 @@ class GrpcSession:
 
     def receive(self, data: bytes) -> list[GrpcEvent]:
         """What has come. *Raises:* ProtocolError: the connection is of no more use."""
+        self._guard.check(data)
         try:
             events = self._connection.receive_data(data)
         except (H2Error, ValueError, LookupError) as cause:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.model.errors import EvergaugeError
 from agent.model.runtime_socket import CRI_SOCKETS
+from agent.model.timebase import S
 from agent.ports import Clock
 from workers.control_plane.container_runtime.event import LinkState, RuntimeWire, Synchronized
 from workers.control_plane.container_runtime.link import RuntimeLink
@@ -42,7 +43,9 @@ from workers.control_plane.cri.sentence import alpha_sentence, problem_sentence,
 if TYPE_CHECKING:
     from workers.control_plane.cri.client import CriConnection
 
-_KNOWN_PATHS = [path for _, path in CRI_SOCKETS]
+_KNOWN_PATHS = tuple(path for _, path in CRI_SOCKETS)
+# A runtime that starts a hundred pods answers late; the kubelet waits two minutes. Nobody waits for this thread.
+CALL_NS = 10 * S
 # How long `stop` waits for the thread, which no call holds up: every wait ends with the interrupt.
 STOP_SECONDS = 0.5
 
@@ -55,11 +58,7 @@ class _Retired(Exception):
 
 
 class CriReader:
-    """Reads the CRI socket in a thread of its own and tells the link.
-
-    `socket_path` empty: the first of `candidates` that is there. `interval_ns` from list to list; `grace_ns` is how long NRI
-    is given at the start to connect, 0 where it is switched off. `start` and `stop` once each; `stats` at any time.
-    """
+    """Reads the CRI socket in a thread of its own and tells the link. `start` and `stop` once each; `stats` at any time."""
 
     def __init__(
         self,
@@ -69,14 +68,21 @@ class CriReader:
         socket_path: str,
         interval_ns: int,
         grace_ns: int = 0,
-        candidates: Sequence[str] = _KNOWN_PATHS,
+        call_ns: int = CALL_NS,
+        known_paths: Sequence[str] = _KNOWN_PATHS,
     ) -> None:
+        """`socket_path` empty: the first of `known_paths` that is there. `interval_ns` is the time from list to list.
+
+        `grace_ns` is how long NRI is given at the start to connect, 0 where it is switched off; `call_ns` is how long the
+        runtime may take for an answer.
+        """
         self._link = link
         self._clock = clock
         self._socket_path = socket_path
         self._interval_ns = interval_ns
         self._grace_ns = grace_ns
-        self._candidates = candidates
+        self._call_ns = call_ns
+        self._known_paths = known_paths
         self._interrupt = Interrupt()
         self._thread = threading.Thread(target=self._run, name="cri", daemon=True)
         self._state = LinkState(RuntimeWire.CRI, is_connected=False, is_there=False)
@@ -88,6 +94,7 @@ class CriReader:
         self._events = 0
         self._has_events = False
         self._left_out = 0
+        self._labels_dropped = 0
 
     def start(self) -> None:
         """Begin to read."""
@@ -113,6 +120,7 @@ class CriReader:
             "has_events": self._has_events,
             "events": self._events,
             "left_out": self._left_out,
+            "labels_dropped": self._labels_dropped,
             "sandboxes": 0 if told is None else len(told.pods),
             "containers": 0 if told is None else len(told.containers),
         }
@@ -149,7 +157,7 @@ class CriReader:
     def _follow(self) -> LinkState | None:
         """One connection from its beginning to its end. *Absent:* None: NRI reports everything now."""
         self._told, self._has_events = None, False
-        path = self._socket_path or next((path for path in self._candidates if os.path.exists(path)), "")
+        path = self._socket_path or next((path for path in self._known_paths if os.path.exists(path)), "")
         if not path:
             return LinkState(RuntimeWire.CRI, is_connected=False, is_there=False)
         try:
@@ -172,7 +180,7 @@ class CriReader:
         os.stat(path)
         from workers.control_plane.cri.client import CriConnection
 
-        connection = CriConnection(path, self._interrupt, self._clock.now_ns)
+        connection = CriConnection(path, self._interrupt, self._clock.now_ns, self._call_ns)
         self._connections += 1
         return connection
 
@@ -225,6 +233,7 @@ class CriReader:
             ready = parse_sandboxes(connection.call(LIST_SANDBOXES, sandboxes_request(only_ready=False)))
         self._lists += 1
         self._left_out = running.left_out + ready.left_out
+        self._labels_dropped = ready.labels_dropped
         everything = Synchronized(ready.pods, running.containers)
         if everything != self._told:
             self._link.tell(RuntimeWire.CRI, everything)

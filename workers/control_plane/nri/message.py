@@ -113,7 +113,7 @@ def parse_id(record: bytes) -> str:
     for number, wire_type, begin, end in fields(record):
         if number == 1 and wire_type == BYTES:
             found = record[begin:end]
-    return _identity(found)
+    return parse_identity(found)
 
 
 def parse_pod(record: bytes, counters: SessionCounters) -> RuntimePod | None:
@@ -130,15 +130,15 @@ def parse_pod(record: bytes, counters: SessionCounters) -> RuntimePod | None:
             labels.append(record[begin:end])
         elif number == 8:
             linux.append(record[begin:end])
-    sandbox_id = _identity(texts[1])
+    sandbox_id = parse_identity(texts[1])
     if not sandbox_id:
         return None
     return RuntimePod(
         sandbox_id=sandbox_id,
-        uid=uid_of(_identity(texts[3]), sandbox_id),
+        uid=uid_of(parse_identity(texts[3]), sandbox_id),
         namespace=readable(texts[4], NAME_CHARACTERS_MAX),
         name=readable(texts[2], NAME_CHARACTERS_MAX),
-        labels=_labels(labels, counters),
+        labels=parse_labels(labels, counters),
         cgroup_parent=_text(b"".join(linux), 3),
     )
 
@@ -162,7 +162,7 @@ def parse_container(record: bytes) -> RuntimeContainer | None:
                 linux.append(record[begin:end])
         elif wire_type == VARINT and number in numbers:
             numbers[number] = begin
-    container_id, sandbox_id = _identity(texts[1]), _identity(texts[2])
+    container_id, sandbox_id = parse_identity(texts[1]), parse_identity(texts[2])
     if not (container_id and sandbox_id):
         return None
     return RuntimeContainer(
@@ -191,7 +191,8 @@ def pack_synchronized(*, has_more: bool) -> bytes:
     return pack_number(2, has_more)
 
 
-def _identity(text: bytes) -> str:
+def parse_identity(text: bytes) -> str:
+    """An id or uid as text. *Absent:* empty: there is none, or it is too long."""
     # A cut identity could be that of another pod.
     return readable(text) if len(text) <= ID_BYTES_MAX else ""
 
@@ -205,7 +206,7 @@ def _text(record: bytes, wanted: int) -> str:
     return readable(found)
 
 
-def _labels(entries: list[bytes], counters: SessionCounters) -> dict[str, str]:
+def parse_labels(entries: list[bytes], counters: SessionCounters) -> dict[str, str]:
     """The labels of a pod, the last of one key; above the limits those that come first by their keys."""
     labels: dict[str, str] = {}
     for entry in entries[:LABELS_READ_MAX]:
