@@ -17,6 +17,8 @@ GROUPS_MAX = 8
 # The views that say of a moment which pod was what, and of a container what it is called, with what they are made from.
 PODS, PODS_FROM = "pod", "pod_group"
 CONTAINERS, CONTAINERS_FROM = "container", "container_name"
+# What a runtime reports of a pod, which may come later than the pod.
+_REPORTED = ("pod_namespace", "pod_name", "labels")
 UTC_MACRO = "CREATE MACRO utc(unix_ns) AS make_timestamp_ns(unix_ns)"
 
 Columns = Sequence[tuple[str, str]]
@@ -118,21 +120,26 @@ def pods_statement(source: str) -> str:
     """The statement that makes the view of pods by interval from a view of `pod_group` (as SQL has its name).
 
     *Shape:* each interval once, by the last row that was written of it. Where the agent ended before it could close one, the
-    pod's next ends it. A name that came later counts from the beginning, and a name that later rows lack stays; so do labels.
+    pod's next ends it. A name that came later counts from the beginning, and one that later rows lack stays; so do labels.
     """
+    known = ", ".join(
+        f"coalesce(first_value({column} IGNORE NULLS) OVER later, last_value({column} IGNORE NULLS) OVER earlier) AS {column}"
+        for column in _REPORTED
+    )
     return f"""
 CREATE VIEW {PODS} AS
 WITH told AS (
-    SELECT *, coalesce(pod_namespace || '/', '') || pod_name AS told_name FROM {source}
-    QUALIFY row_number() OVER (PARTITION BY pod_uid, valid_from ORDER BY timestamp DESC, valid_until DESC NULLS LAST) = 1)
-SELECT pod_uid,
-       coalesce(first_value(told_name IGNORE NULLS) OVER later, last_value(told_name IGNORE NULLS) OVER earlier, pod_uid) AS name,
-       valid_from, least(valid_until, lead(valid_from) OVER (PARTITION BY pod_uid ORDER BY valid_from)) AS valid_until,
-       coalesce(first_value(labels IGNORE NULLS) OVER later, last_value(labels IGNORE NULLS) OVER earlier) AS labels,
-       * EXCLUDE (pod_uid, valid_from, valid_until, labels, timestamp, {quoted(COLUMN_AT)}, told_name)
-FROM told
-WINDOW later AS (PARTITION BY pod_uid ORDER BY valid_from ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING),
-       earlier AS (PARTITION BY pod_uid ORDER BY valid_from ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
+    SELECT * FROM {source}
+    QUALIFY row_number() OVER (PARTITION BY pod_uid, valid_from ORDER BY timestamp DESC, valid_until DESC NULLS LAST) = 1),
+known AS (
+    SELECT * REPLACE ({known}),
+           least(valid_until, lead(valid_from) OVER (PARTITION BY pod_uid ORDER BY valid_from)) AS ended
+    FROM told
+    WINDOW later AS (PARTITION BY pod_uid ORDER BY valid_from ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING),
+           earlier AS (PARTITION BY pod_uid ORDER BY valid_from ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW))
+SELECT pod_uid, coalesce(coalesce(pod_namespace || '/', '') || pod_name, pod_uid) AS name, valid_from, ended AS valid_until,
+       * EXCLUDE (pod_uid, valid_from, valid_until, ended, timestamp, {quoted(COLUMN_AT)})
+FROM known
 """
 
 

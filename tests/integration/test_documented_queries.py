@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from fakes.stored_data import FORMS, batch_of, head_of, process_row, tail_row, write_parquet, write_segment
+from fakes.stored_names import CONTAINER_FORM, container_name_row
 from fakes.stored_occupancy import MIB, OCCUPANCY, occupancy_row, occupancy_tick
 from fakes.stored_sketches import SKETCH_FORM, WINDOW_NS, sketch_row
 
@@ -98,7 +99,10 @@ def process_rows(second: int) -> tuple[list[Row], list[Row]]:
         "u-dns": 0.1,
     }
     stamp = at(second) + 700_000_000
-    named = [process_row(stamp, 100 + index, pod=uid, cpu=share / 2) for index, (uid, share) in enumerate(cpu.items())]
+    named = [
+        process_row(stamp, 100 + index, pod=uid, cpu=share / 2, container=uid.replace("u-", "c-"))
+        for index, (uid, share) in enumerate(cpu.items())
+    ]
     return named, [tail_row(stamp, 3, pod=uid, cpu=share / 2) for uid, share in cpu.items()]
 
 
@@ -148,6 +152,13 @@ POD_ROWS = [
 ]
 
 
+# Written when the agent began and again since; the container of `shop/idle` has no name.
+CONTAINERS = {"web": "nginx", "db": "postgres", "crunch": "job", "sort": "job", "dns": "coredns", "gate": "nginx"}
+CONTAINER_ROWS = [
+    container_name_row(at(second), f"c-{pod}", name, f"u-{pod}") for second in (0, 150) for pod, name in CONTAINERS.items()
+]
+
+
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The story: its first part sealed, its last 50 seconds in the open spool."""
@@ -161,7 +172,14 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Path:
     *sealed_windows, last_window = sorted({at(second) // WINDOW_NS for second in range(SECONDS)})
     write_parquet(state, "process_sketch", "a", [row for each in sealed_windows for row in sketch_rows(each)], form=SKETCH_FORM)
     write_parquet(state, "pod_group", "a", POD_ROWS[:9], form=form_of(POD_GROUP))
-    data = head_of("b", {**FORMS, "occupancy": OCCUPANCY, "pod_group": form_of(POD_GROUP), "process_sketch": SKETCH_FORM})
+    write_parquet(state, "container_name", "a", CONTAINER_ROWS[:6], form=CONTAINER_FORM)
+    forms = {
+        "occupancy": OCCUPANCY,
+        "pod_group": form_of(POD_GROUP),
+        "process_sketch": SKETCH_FORM,
+        "container_name": CONTAINER_FORM,
+    }
+    data = head_of("b", {**FORMS, **forms}) + batch_of("container_name", CONTAINER_ROWS[6:])
     data += batch_of("pod_group", POD_ROWS[9:]) + batch_of("process_sketch", sketch_rows(last_window))
     for second in spooled:
         named, tail = ticks[second]
@@ -184,7 +202,10 @@ def rows_of(host: Path, statement: str) -> list[dict[str, Any]]:
 
 def test_the_page_has_its_queries() -> None:
     """Each with its output."""
-    assert STATEMENTS == ["pods.sql", "percentiles.sql", "holders.sql", "neighbours.sql", "latency.sql"]
+    assert [
+        *("pods.sql", "namespaces.sql", "labels.sql", "containers.sql", "beside.sql"),
+        *("percentiles.sql", "holders.sql", "neighbours.sql", "latency.sql"),
+    ] == STATEMENTS
     assert {f"output of {name}" for name in STATEMENTS} | set(STATEMENTS) == set(BLOCKS)
 
 
@@ -357,3 +378,38 @@ def test_the_memory_of_each_pod_is_that_of_its_last_sample(host: Path) -> None:
     (statement,) = [text for text in commands_of("\n".join(find_command("query").examples)) if "rss_mib" in text]
     names = ("batch/crunch", "kube/dns", "shop/db", "shop/idle", "shop/web", "u-gate", "u-sort")
     assert sorted(tuple(row.values()) for row in rows_of(host, statement)) == [(name, 2.0) for name in names]
+
+
+def test_namespaces_and_labels_add_up_to_the_host(host: Path) -> None:
+    """Each pod counts in one line, also one that changed its group, and what nobody named has a line of its own."""
+    whole = (18 * 4 + 42) / 60 + (18 * 0.6 + 42 * 1.5) / 60 + 50 / 60 + 0.01 + (18 * 0.2 + 42) / 60 + (6 * 0.2 + 54) / 60 + 0.1
+    for name in ("namespaces.sql", "labels.sql"):
+        rows = rows_of(host, BLOCKS[name])
+        assert sum(row["mean_cores"] for row in rows) == pytest.approx(whole, abs=0.005)
+        assert sum(row["pods"] for row in rows) == len(UIDS)
+    assert {row["namespace"] for row in rows_of(host, BLOCKS["namespaces.sql"])} == {"shop", "batch", "kube", "none"}
+
+
+UIDS = ("u-crunch", "u-web", "u-db", "u-idle", "u-gate", "u-sort", "u-dns")
+
+
+def test_a_label_whose_key_has_dots_is_quoted(host: Path) -> None:
+    """As most of Kubernetes' own are; the plain form would be a path."""
+    statement = """SELECT name, labels->>'$."app.kubernetes.io/part-of"' AS part FROM pod WHERE name = 'shop/web'"""
+    assert rows_of(host, statement) == [{"name": "shop/web", "part": "shop"}]
+
+
+def test_a_container_is_there_once_and_is_found_in_a_short_range(host: Path) -> None:
+    """Its row of the agent's start was written long before the range; the table itself has the rows of the range alone."""
+    statement = "SELECT container_id, name, pod_uid FROM container WHERE name = 'postgres'"
+    since = "2023-11-14T22:16:30Z"
+    assert json.loads(ask(host, statement, "--json", "--since", since)) == [
+        {"container_id": "c-db", "name": "postgres", "pod_uid": "u-db"}
+    ]
+    assert json.loads(ask(host, "SELECT * FROM container_name", "--json", "--since", since)) == []
+
+
+def test_the_pod_beside_which_another_suffers_is_found_by_name(host: Path) -> None:
+    """Crunch takes four cores in exactly the seconds in which shop/web has little."""
+    first = rows_of(host, BLOCKS["beside.sql"])[0]
+    assert (first["pod"], first["bad_seconds"], first["cores_then"], first["cores_else"]) == ("batch/crunch", 60, 4.0, 1.0)
