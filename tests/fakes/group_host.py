@@ -28,6 +28,7 @@ from workers.control_plane.container_runtime.event import (
 )
 from workers.control_plane.container_runtime.link import RuntimeLink
 from workers.control_plane.container_runtime.pod_unit import unit_of_pod
+from workers.control_plane.group_controller import GroupController
 from workers.control_plane.runtime_follower import RuntimeFollower
 from workers.control_plane.work import ControlPlaneWork
 from workers.resctrl.groups import MonitoringGroups
@@ -181,6 +182,24 @@ class Host:
                 outcome = StartOutcome(group, problem=problem.kind, detail=problem.sentence)
         self.hear(ContainerStarting(pod, container, outcome))
         return outcome
+
+    # ---- what an operator may ask for --------------------------------------------------------------
+
+    @property
+    def controller(self) -> GroupController:
+        """What carries the plan of groups out; what it changes is published with `follow`."""
+        controller = self.work._controller
+        assert controller is not None
+        return controller
+
+    def follow(self) -> "Host":
+        """Publish how the groups stand, and do nothing else."""
+        self.work._follow_groups()
+        return self
+
+    def creates(self) -> int:
+        """How often a group's directory was tried to be made."""
+        return int(self.controller.stats()["steps"].get("create", 0))
 
     # ---- what can be seen --------------------------------------------------------------------------
 

@@ -16,8 +16,9 @@ from workers.control_plane.container_runtime.link import StartedContainer
 from workers.control_plane.desired_groups import GroupMembers, desired_group
 from workers.control_plane.group_plan import GroupPlan
 from workers.control_plane.group_report import GroupReport
-from workers.control_plane.group_step import Delete, DesiredGroup
+from workers.control_plane.group_step import Check, Create, Delete, DesiredGroup, PartState
 from workers.control_plane.group_steps import GroupSteps, MakeThreads
+from workers.control_plane.planned_group import PASSES_MAX
 from workers.control_plane.pods import Places
 from workers.control_plane.stale_groups import StaleGroups
 from workers.resctrl.cleanup import Cleanup
@@ -190,6 +191,44 @@ class GroupController:
         """The units whose `monitoring` may have changed."""
         return self._plan.take_changed()
 
+    # ---- retries -----------------------------------------------------------------------------------
+
+    def retry_group_creation(self, uid: str) -> Monitoring | None:
+        """Try once, now, to make the group of a unit that has none; one that is there stays as it is. Gives how it stands.
+
+        *Absent:* None where no group is wanted for this uid. *Raises:* ResctrlError, CAPACITY or BUSY among others, as the kernel
+        refuses; nothing is published then.
+        """
+        group = self._plan.group_of(uid)
+        if group is None:
+            return None
+        if not group.paths and (problem := self._steps.carry_out(Create(group.wanted.group))) is not None:
+            raise problem
+        return self.monitoring(uid)
+
+    def retry_container_reconcile(self, uid: str, container_id: str) -> tuple[PartState, int] | None:
+        """Look now at the threads of a container that is not whole, and move those that are outside. Gives how it stands and how
+        many are outside.
+
+        Nothing is done where the pod has no group, or the container is whole. *Absent:* None where this container is not known.
+        """
+        part = (uid, container_id)
+        group = self._plan.group_of(uid)
+        if group is None or part not in group.wanted.parts:
+            return None
+        for _pass in range(PASSES_MAX):
+            if not group.paths or group.state(part)[0] is PartState.RECONCILED:
+                break
+            passes = group.passes
+            self._steps.carry_out(Check(group.wanted.group, group.paths, group.wanted.parts))
+            if group.passes <= passes:
+                break
+        return group.state(part)
+
+    def retry_all_once(self) -> None:
+        """Have every failed group tried until the first refusal for want of ids, and every container that is not whole."""
+        self._plan.retry_all_once(self._clock.now_ns())
+
     # ---- time --------------------------------------------------------------------------------------
 
     def next_deadline_ns(self) -> int:
@@ -209,7 +248,7 @@ class GroupController:
             self._look_at_mount(now_ns)
         if now_ns >= self._retry_at_ns:
             self._retry_at_ns = now_ns + self._retry_interval_ns
-            self._plan.retry_all(now_ns)
+            self._plan.retry_all_once(now_ns)
             self._sweeps_inside = self._has_looked
         if self._mount_id is not None:
             self._work(now_ns + self._turn_ns)

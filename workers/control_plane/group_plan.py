@@ -146,8 +146,9 @@ class GroupPlan:
         """There is resctrl (again): everything is made at once."""
         self._create_at_ns = self._paused_until_ns = now_ns
 
-    def retry_all(self, now_ns: int) -> None:
-        """Failed groups are tried again and every part that is not whole is looked at, before their turn."""
+    def retry_all_once(self, now_ns: int) -> None:
+        """Failed groups are tried again until the first for which there is no id, and every part that is not whole is looked at,
+        before their turn. Ids in limbo hold up nobody else."""
         self._create_at_ns = min(self._create_at_ns, now_ns)
         for group in self._groups.values():
             group.create_at_ns = min(group.create_at_ns, now_ns)
@@ -305,12 +306,16 @@ class GroupPlan:
 
     def monitoring(self, uid: str) -> Monitoring | None:
         """How the group of a unit stands; None: none is wanted for it."""
-        group = self._groups.get(self._of_unit.get(uid, ""))
+        group = self.group_of(uid)
         return None if group is None else group.monitoring(uid)
+
+    def group_of(self, uid: str) -> PlannedGroup | None:
+        """The group that is wanted for a unit; None: none is."""
+        return self._groups.get(self._of_unit.get(uid, ""))
 
     def is_checked(self, uid: str) -> bool:
         """Whether more is known of a unit's group than that a predecessor made it."""
-        group = self._groups.get(self._of_unit.get(uid, ""))
+        group = self.group_of(uid)
         return group is None or not group.paths or group.is_checked
 
     def take_changed(self) -> set[str]:

@@ -1,5 +1,7 @@
 """What is wanted of resctrl, what is to be done for it, and how that ended. PURE data."""
 
+from enum import StrEnum
+
 from msgspec import Struct
 
 from workers.resctrl.problem import ProblemKind
@@ -9,6 +11,14 @@ Part = tuple[str, str]
 
 # The part of a runtime's pod that is none of its containers. It is measured with the pod, and counts as no container.
 SANDBOX = "sandbox"
+
+
+class PartState(StrEnum):
+    """How a container stands: a whole pass found no thread of it outside its group, or some, or no thread at all."""
+
+    RECONCILED = "reconciled"
+    PARTIAL = "partial"
+    PENDING = "pending"
 
 
 class DesiredGroup(Struct, frozen=True):

@@ -51,17 +51,18 @@ class GroupSteps:
         """No others are wanted."""
         self._in_containers = {group: threads for group, threads in self._in_containers.items() if group in groups}
 
-    def carry_out(self, step: Step) -> None:
-        """Do what the plan asks for."""
+    def carry_out(self, step: Step) -> ResctrlError | None:
+        """Do what the plan asks for. Gives why a group could not be made; every other failure is the plan's alone."""
         match step:
             case Delete():
                 self._delete(step)
             case Create():
-                self._create(step)
+                return self._create(step)
             case Check():
                 self._check(step)
+        return None
 
-    def _create(self, step: Create) -> None:
+    def _create(self, step: Create) -> ResctrlError | None:
         self.done["create"] += 1
         failpoint("resctrl.before_create")
         try:
@@ -72,8 +73,9 @@ class GroupSteps:
                 # It stands for all who wait, so it names no directory.
                 detail = problem.sentence.removeprefix(f"{problem.path}: ")
                 self._plan.on_create_failed(step.group, problem.kind, detail, self._clock.now_ns())
-            return
+            return problem
         self._plan.on_created(step.group, path, self._clock.now_ns())
+        return None
 
     def _delete(self, step: Delete) -> None:
         self.done["delete"] += 1

@@ -4,7 +4,7 @@ from msgspec import Struct
 
 from agent.model.rule import Monitoring
 from agent.model.timebase import MS
-from workers.control_plane.group_step import SANDBOX, CheckResult, DesiredGroup, Part
+from workers.control_plane.group_step import SANDBOX, CheckResult, DesiredGroup, Part, PartState
 from workers.resctrl.problem import ProblemKind
 
 # A container that has not started yet, or one that forks faster than it can be caught.
@@ -58,6 +58,14 @@ class PlannedGroup(Struct):
             # Many pods have nothing beside their containers, and nobody waits for it.
             return not self.outside.get(part)
         return self.outside.get(part) == 0
+
+    def state(self, part: Part) -> tuple[PartState, int]:
+        """How a container stands, and how many of its threads are outside as last looked at; a group without a directory holds
+        none of them."""
+        count = self.outside.get(part, 1) if self.paths else 1
+        if count is None:
+            return PartState.PENDING, 0
+        return (PartState.PARTIAL, self.outside.get(part) or 0) if count else (PartState.RECONCILED, 0)
 
     def monitoring(self, uid: str) -> Monitoring:
         """How the group stands for one of its units; paths relative to the mount."""

@@ -1,5 +1,6 @@
 """What happens with pods and their groups, by the numbers of the specification of pod groups, with and without a runtime."""
 
+import pytest
 from fakes.group_host import UID, UIDS, Host, container_of, sandbox
 from fakes.memory_resctrl import ROOT
 
@@ -14,8 +15,11 @@ from workers.control_plane.container_runtime.event import (
     PodRemoved,
     PodStarted,
     PodStopped,
+    RuntimeWire,
     Synchronized,
 )
+from workers.control_plane.group_step import PartState
+from workers.resctrl.problem import ProblemKind, ResctrlError
 
 POD = sandbox(app="web")
 MAIN, SIDE = container_of(POD), container_of(POD, "d", "side")
@@ -116,6 +120,128 @@ def test_2_ended_init_containers_and_late_ephemeral_ones() -> None:
     host.start_container(POD, debug, 30)
     assert host.whole() == (2, 2)
     assert [row["name"] for row in host.outbox.records(CONTAINER_NAME)] == ["main", "side", "debugger"]
+
+
+# ---- 3. capacity -----------------------------------------------------------------------------------
+
+
+def _full_host(free: int = 0) -> Host:
+    """Others hold all ids but some."""
+    host = _host()
+    for number in range(7 - free):
+        host.resctrl.view().mkdir(f"mon_groups/theirs{number}")
+    return host
+
+
+def _release(host: Host, count: int = 7) -> None:
+    """Others give ids back, and the cache forgets them."""
+    for number in range(count):
+        host.resctrl.view().rmdir(f"mon_groups/theirs{number}")
+    host.clock.advance(2 * S)
+    host._pass_limbo()
+
+
+def test_3_a_group_that_cannot_be_made_is_failed_until_there_is_an_id() -> None:
+    """While it is full a retry is an error and no event; once free it is one event, and the reconciled container one more."""
+    host = _full_host()
+    host.start_container(POD, MAIN, 10)
+    host.pass_time(1 * S)
+    assert (host.problem(), host.whole(), host.paths()) == ("capacity", (0, 1), ())
+    said = host.events()
+    with pytest.raises(ResctrlError) as refused:
+        host.controller.retry_group_creation(UID)
+    assert (refused.value.kind, host.follow().events()) == (ProblemKind.CAPACITY, said)
+    assert host.controller.retry_container_reconcile(UID, MAIN.id) == (PartState.PARTIAL, 0)
+
+    _release(host)
+    made = host.controller.retry_group_creation(UID)
+    assert made is not None
+    assert (made.paths, host.follow().events()) == ((f"{ROOT}/mon_groups/pod_{UID}",), said + 1)
+    assert host.controller.retry_group_creation(UID) == made
+    assert host.follow().events() == said + 1
+    assert host.controller.retry_container_reconcile(UID, MAIN.id) == (PartState.RECONCILED, 0)
+    assert (host.follow().events(), host.whole()) == (said + 2, (1, 1))
+    assert host.controller.retry_container_reconcile(UID, MAIN.id) == (PartState.RECONCILED, 0)
+    assert host.follow().events() == said + 2
+
+
+def test_3_what_is_not_known_cannot_be_retried() -> None:
+    """Neither a pod nor a container; an empty container is pending."""
+    host = _host().hear(ContainerStarting(POD, MAIN)).pass_time(1 * S)
+    assert host.controller.retry_group_creation("unknown") is None
+    assert host.controller.retry_container_reconcile("unknown", MAIN.id) is None
+    assert host.controller.retry_container_reconcile(UID, "unknown") is None
+    assert host.controller.retry_container_reconcile(UID, MAIN.id) == (PartState.PENDING, 0)
+
+
+# ---- 4. the periodic retry ---------------------------------------------------------------------------
+
+
+def test_4_the_first_refusal_for_want_of_ids_ends_the_tries_and_containers_are_looked_at() -> None:
+    """One mkdir for all pods that wait; the container that is partial is reconciled in the same round."""
+    host = _full_host(free=1)
+    host.start_container(POD, MAIN, 10)
+    others = [sandbox(uid, uid[:8]) for uid in UIDS[1:5]]
+    for number, pod in enumerate(others):
+        host.start_container(pod, container_of(pod), 20 + number)
+    host.pass_time(1 * S)
+    host.table.start(11)
+    host.hear(ContainerStarting(POD, SIDE)).pass_time(1 * S)
+    host.run(UID, 11, container=SIDE.id)
+    tries, said = host.creates(), host.events()
+    host.controller.retry_all_once()
+    host.pass_time(10 * MS)
+    assert host.creates() == tries + 1
+    assert (host.whole(), host.events()) == ((2, 2), said + 1)
+    assert [host.problem(pod.uid) for pod in others] == ["capacity"] * 4
+
+
+def test_4_ids_in_limbo_are_tried_again_when_they_can_be_free_and_starve_nobody() -> None:
+    """The pod that waits for an id has it within two seconds; a container that starts meanwhile is reconciled at once."""
+    host = _full_host(free=1)
+    host.start_container(POD, MAIN, 10)
+    host.pass_time(1 * S)
+    host.resctrl.view().rmdir("mon_groups/theirs0")
+    second = sandbox(UIDS[1], "second")
+    outcome = host.start_container(second, container_of(second), 20)
+    assert outcome.problem == "busy"
+    host.start_container(POD, SIDE, 11)
+    host.pass_time(100 * MS)
+    assert (host.whole(), host.problem(UIDS[1])) == ((2, 2), "busy")
+    host.pass_time(2 * S)
+    assert host.whole(UIDS[1]) == (1, 1)
+
+
+# ---- 5. cleanup at the start --------------------------------------------------------------------------
+
+
+def test_5_the_first_start_cleans_up_before_any_container_is_given_its_group() -> None:
+    """What an earlier agent left goes and is counted; a container that starts meanwhile is not moved into a directory that goes."""
+    host = Host(is_mounted=False, has_runtime=True)
+    host.resctrl.host.mount()
+    for path in ("mon_groups/pod_old", f"mon_groups/pod_{UID}", "mon_groups/theirs"):
+        host.resctrl.view().mkdir(path)
+    host.connect()
+    outcome = host.start_container(POD, MAIN, 10)
+    assert (outcome.path, outcome.problem) == ("", None)
+    host.pass_time(1 * S)
+    assert (host.whole(), host.groups()) == ((1, 1), {f"pod_{UID}", "theirs"})
+    (note,) = [note for note in host.bus.notes if note.kind == "resctrl_cleanup"]
+    assert (note.severity, note.fields["removed"], note.fields["non_prefix_groups"]) == ("info", 2, 1)
+
+
+def test_5_a_restarted_control_plane_removes_no_group_that_a_start_has_just_made() -> None:
+    """The container starts between the successor's registration and its first look."""
+    host = _host()
+    host.start_container(POD, MAIN, 10)
+    host.pass_time(1 * S)
+    host.restart()
+    other = sandbox(UIDS[1], "db")
+    host.pass_time(0)
+    host.link.tell(RuntimeWire.NRI, PodStarted(other))
+    host.resctrl.view().mkdir(f"mon_groups/pod_{UIDS[1]}")
+    host.pass_time(1 * S)
+    assert host.groups() == {f"pod_{UID}", f"pod_{UIDS[1]}"}
 
 
 # ---- 6. runtime events -----------------------------------------------------------------------------
