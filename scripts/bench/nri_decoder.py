@@ -27,6 +27,8 @@ RIVAL_PACKAGES = ("protobuf", "grpcio-tools")
 FIXTURE = "containerd-2.1.9"
 PODS, CONTAINERS_OF_A_POD = 1000, 3
 PART_BYTES_MAX = 4 << 20
+# How much of the socket is read at once.
+READ_BYTES = 64 << 10
 CALLS = 3000
 DECODERS = ("own", "official")
 Decode = tuple[Callable[[bytes], object], Callable[[list[bytes]], object]]
@@ -94,7 +96,9 @@ def own() -> Decode:
     def synchronize(parts: list[bytes]) -> object:
         found = Synchronization(counters)
         for part in parts:
-            found.add_part(part)
+            for at in range(0, len(part), READ_BYTES):
+                found.add_piece(part[at : at + READ_BYTES])
+            found.end_part()
         return found.take()
 
     return start, synchronize

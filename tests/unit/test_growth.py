@@ -315,6 +315,14 @@ def hear_message(text: str, size: int) -> None:
         reader.read(piece)
 
 
+def hear_synchronization(text: str, size: int) -> None:
+    """The content of one message, as it arrives."""
+    found = Synchronization(SessionCounters())
+    for piece in in_pieces(text, size):
+        found.add_piece(piece)
+    found.end_part()
+
+
 def hear_calls(text: str) -> None:
     """As many calls as the text has letters / 8, all at once."""
     calls = range(1, len(text) // 4, 2)
@@ -334,7 +342,8 @@ def hear_calls(text: str) -> None:
         lambda text: parse_subject(text.encode("latin-1"), is_state_change=True),
         lambda text: parse_configuration(text.encode("latin-1")),
         lambda text: parse_response(text.encode("latin-1")),
-        lambda text: Synchronization(SessionCounters()).add_part(text.encode("latin-1")),
+        lambda text: hear_synchronization(text, 1),
+        lambda text: hear_synchronization(text, 1_000_000),
     ],
 )
 def test_what_a_container_runtime_sends_is_linear(look: Callable[[str], object]) -> None:

@@ -12,6 +12,8 @@ VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 _FIXED_BYTES = {FIXED64: 8, FIXED32: 4}
 # A varint of 64 bits.
 VARINT_BYTES_MAX = 10
+# The tag of a field and its length or value.
+FIELD_HEAD_BYTES_MAX = 2 * VARINT_BYTES_MAX
 FIELD_NUMBER_MAX = (1 << 29) - 1
 _UINT64 = (1 << 64) - 1
 
@@ -46,6 +48,28 @@ def fields(data: bytes) -> Iterator[tuple[int, int, int, int]]:
         if place > end:
             raise ProtocolError("nri", f"a protobuf field of {place - begin} bytes where {end - begin} are left")
         yield number, wire_type, begin, place
+
+
+def whole_fields(data: bytes) -> tuple[int, int]:
+    """How many bytes from the beginning of a message that still arrives are whole fields, and how many one more would need.
+
+    The last few bytes are never whole fields: a number among them could go on. *Raises:* ProtocolError.
+    """
+    place, end = 0, len(data)
+    while end - place >= FIELD_HEAD_BYTES_MAX:
+        tag, after = read_varint(data, place)
+        wire_type = tag & 7
+        if wire_type in (VARINT, BYTES):
+            value, after = read_varint(data, after)
+            after += value if wire_type == BYTES else 0
+        elif wire_type in _FIXED_BYTES:
+            after += _FIXED_BYTES[wire_type]
+        else:
+            raise ProtocolError("nri", f"a protobuf field of wire type {wire_type}")
+        if after > end:
+            return place, after
+        place = after
+    return place, place + FIELD_HEAD_BYTES_MAX
 
 
 def read_varint(data: bytes, place: int) -> tuple[int, int]:

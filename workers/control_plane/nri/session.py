@@ -41,6 +41,7 @@ from workers.control_plane.nri.ttrpc import (
     REQUEST,
     RESPONSE,
     MessageReader,
+    PayloadTaker,
     TtrpcMessage,
     TtrpcRequest,
     TtrpcResponse,
@@ -158,7 +159,7 @@ class PluginSession:
         self._index = index
         self.counters = SessionCounters()
         self._frames = FrameReader((PLUGIN_CONNECTION, RUNTIME_CONNECTION))
-        self._messages = {PLUGIN_CONNECTION: MessageReader(), RUNTIME_CONNECTION: MessageReader()}
+        self._messages = {PLUGIN_CONNECTION: MessageReader(self._taker_of), RUNTIME_CONNECTION: MessageReader()}
         self._synchronization = Synchronization(self.counters)
         self._output: list[bytes] = []
         self._starts: set[int] = set()
@@ -202,6 +203,10 @@ class PluginSession:
         """Everything that is to be sent, in frames that every runtime can read; empty: nothing."""
         output, self._output = b"".join(self._output), []
         return output
+
+    def _taker_of(self, request: TtrpcRequest) -> PayloadTaker | None:
+        is_synchronization = request.service == PLUGIN_SERVICE and request.method == "Synchronize"
+        return self._synchronization.add_piece if is_synchronization else None
 
     # ---- what the runtime answers ------------------------------------------------------------------
 
@@ -257,7 +262,9 @@ class PluginSession:
         ]
 
     def _on_synchronize(self, stream: int, payload: bytes) -> list[SessionEvent]:
-        has_more = self._synchronization.add_part(payload)
+        # A long one has come before, in pieces.
+        self._synchronization.add_piece(payload)
+        has_more = self._synchronization.end_part()
         self._answer(stream, pack_synchronized(has_more=has_more))
         return [] if has_more else [Reported(self._synchronization.take())]
 

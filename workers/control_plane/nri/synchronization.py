@@ -13,10 +13,12 @@ from workers.control_plane.container_runtime.event import (
     Synchronized,
 )
 from workers.control_plane.nri.message import SessionCounters, parse_container, parse_pod
-from workers.control_plane.nri.protobuf import BYTES, VARINT, fields
+from workers.control_plane.nri.protobuf import BYTES, VARINT, fields, whole_fields
 
 # A node of Kubernetes has at most some hundred pods; the largest that anybody tests has 1,000.
 PODS_MAX, CONTAINERS_MAX = 10_000, 50_000
+# Pieces that arrive are joined up to this size before they are looked at; larger ones are kept by the process once they were used.
+PIECE_BYTES = 32 << 10
 
 
 class Synchronization:
@@ -32,29 +34,53 @@ class Synchronization:
         self._pods: dict[str, RuntimePod] = {}
         self._containers: dict[str, RuntimeContainer] = {}
         self._is_open = False
+        self._rest = bytearray()
+        """What came of a field that is not complete."""
+        self._needed = PIECE_BYTES
+        """How long it has to be before looking at it again is of use."""
+        self._records = 0
+        self._has_more = False
 
-    def add_part(self, data: bytes) -> bool:
-        """Take the content of one Synchronize; whether another part follows.
+    def add_piece(self, data: bytes) -> None:
+        """Take some bytes of the content of one Synchronize, cut anywhere.
 
         *Range:* records above the limits are counted and not decoded. *Raises:* ProtocolError.
         """
-        pods_left, containers_left = self._pods_max - len(self._pods), self._containers_max - len(self._containers)
-        has_more = False
+        self._rest += data
+        if len(self._rest) >= self._needed:
+            whole = bytes(self._rest)
+            end, needed = whole_fields(whole)
+            self._add_fields(whole[:end])
+            del self._rest[:end]
+            self._needed = max(needed - end, PIECE_BYTES)
+
+    def end_part(self) -> bool:
+        """The content of one Synchronize is complete; whether another one follows. *Raises:* ProtocolError."""
+        self._add_fields(bytes(self._rest))
+        self._is_open, self._has_more = self._has_more, False
+        self._rest, self._needed, self._records = bytearray(), PIECE_BYTES, 0
+        return self._is_open
+
+    def _add_fields(self, data: bytes) -> None:
         for number, wire_type, begin, end in fields(data):
-            if number == 1 and wire_type == BYTES:
-                pods_left -= 1
-                if pods_left >= 0:
-                    self._add_pod(data[begin:end])
-            elif number == 2 and wire_type == BYTES:
-                containers_left -= 1
-                if containers_left >= 0:
-                    self._add_container(data[begin:end])
+            if wire_type == BYTES and number in (1, 2):
+                self._records += 1
+                self._add_record(number, data, begin, end)
             elif number == 3 and wire_type == VARINT:
-                has_more = begin != 0
-        self._counters.pods_over_limit += max(0, -pods_left)
-        self._counters.containers_over_limit += max(0, -containers_left)
-        self._is_open = has_more
-        return has_more
+                self._has_more = begin != 0
+
+    def _add_record(self, number: int, data: bytes, begin: int, end: int) -> None:
+        # Records without an identity count, too: a message full of them costs no more than one full of pods.
+        is_over = self._records > self._pods_max + self._containers_max
+        if number == 1:
+            if is_over or len(self._pods) >= self._pods_max:
+                self._counters.pods_over_limit += 1
+            else:
+                self._add_pod(data[begin:end])
+        elif is_over or len(self._containers) >= self._containers_max:
+            self._counters.containers_over_limit += 1
+        else:
+            self._add_container(data[begin:end])
 
     def follow(self, event: RuntimeEvent) -> None:
         """An event that came between two parts; it is later than what the parts before said."""

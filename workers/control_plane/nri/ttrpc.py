@@ -4,13 +4,23 @@ A message is a header of 10 bytes (length of the data and stream, 32 bits each, 
 calls of one request and one response. *Source:* github.com/containerd/ttrpc, PROTOCOL.md and request.proto.
 """
 
+from collections.abc import Callable
 from struct import Struct as Layout
 
 from msgspec import Struct
 
 from agent.model.errors import ProtocolError
 from agent.model.foreign import readable
-from workers.control_plane.nri.protobuf import BYTES, VARINT, fields, pack_bytes, pack_number, signed
+from workers.control_plane.nri.protobuf import (
+    BYTES,
+    FIELD_HEAD_BYTES_MAX,
+    VARINT,
+    fields,
+    pack_bytes,
+    pack_number,
+    read_varint,
+    signed,
+)
 
 HEADER = Layout(">IIBB")
 REQUEST, RESPONSE = 1, 2
@@ -18,6 +28,11 @@ DATA_BYTES_MAX = 4 << 20
 # Service and method are names of a few dozen letters.
 NAME_CHARACTERS_MAX = 128
 MESSAGE_CHARACTERS_MAX = 512
+# A call of one container has 3 kB; what is longer is a synchronization.
+LONG_BYTES = 16 << 10
+_PAYLOAD = 3
+# Service and method.
+_HEAD_FIELDS_MAX = 3
 # gRPC's code for a service or method that is not served.
 UNIMPLEMENTED = 12
 
@@ -48,32 +63,124 @@ class TtrpcResponse(Struct, frozen=True):
     payload: bytes
 
 
-class MessageReader:
-    """Puts the messages of one stream of bytes together. *Range:* it holds at most one message and the piece it was just given."""
+# Takes the payload of a long request as it arrives; None: it is wanted as a whole.
+PayloadTaker = Callable[[bytes], None]
 
-    def __init__(self) -> None:
+
+class _Incoming(Struct):
+    """A message of which the header has come. `missing` counts its data that are neither in `head` nor handed on."""
+
+    stream: int
+    kind: int
+    flags: int
+    missing: int
+    is_looked_at: bool = False
+    head: bytes = b""
+    payload_missing: int = 0
+    take: PayloadTaker | None = None
+
+
+class MessageReader:
+    """Puts the messages of one stream of bytes together.
+
+    The payload of a long request can be handed on as it arrives, so that its 4 MiB are never held in one piece, which the process
+    would keep. *Range:* it holds at most one message and the piece it was just given.
+    """
+
+    def __init__(self, taker_of: Callable[[TtrpcRequest], PayloadTaker | None] = lambda _request: None) -> None:
+        """`taker_of` gets a long request without its payload, and gives what takes that."""
         self._buffer = bytearray()
+        self._incoming: _Incoming | None = None
+        self._taker_of = taker_of
 
     def read(self, data: bytes | bytearray | memoryview) -> list[TtrpcMessage]:
-        """The messages that these bytes complete.
+        """The messages that these bytes complete; one whose payload was handed on has the rest of its data.
 
         *Raises:* ProtocolError: a message is longer than any that ttrpc sends; found before its data are held.
         """
         self._buffer += data
         messages: list[TtrpcMessage] = []
         place = 0
-        while len(self._buffer) - place >= HEADER.size:
+        while (after := self._step(place, messages)) is not None:
+            place = after
+        del self._buffer[:place]
+        return messages
+
+    def _step(self, place: int, messages: list[TtrpcMessage]) -> int | None:
+        """Take what comes next from a place; the place after it, None: more bytes are needed."""
+        incoming, held = self._incoming, len(self._buffer) - place
+        if incoming is None:
+            if held < HEADER.size:
+                return None
             length, stream, kind, flags = HEADER.unpack_from(self._buffer, place)
             if length > DATA_BYTES_MAX:
                 raise ProtocolError("nri", f"a ttrpc message of {length} bytes, more than {DATA_BYTES_MAX}")
-            begin, end = place + HEADER.size, place + HEADER.size + length
-            if end > len(self._buffer):
-                break
-            with memoryview(self._buffer) as view:
-                messages.append(TtrpcMessage(stream, kind, flags, bytes(view[begin:end])))
-            place = end
-        del self._buffer[:place]
-        return messages
+            self._incoming = _Incoming(stream, kind, flags, length)
+            return place + HEADER.size
+        if incoming.payload_missing:
+            return self._hand_on(incoming, place, min(held, incoming.payload_missing))
+        if incoming.missing >= LONG_BYTES and not incoming.is_looked_at and incoming.kind == REQUEST:
+            return self._look(incoming, place) if held >= LONG_BYTES else None
+        if held < incoming.missing:
+            return None
+        data = incoming.head + self._bytes(place, place + incoming.missing)
+        messages.append(TtrpcMessage(incoming.stream, incoming.kind, incoming.flags, data))
+        self._incoming = None
+        return place + incoming.missing
+
+    def _look(self, incoming: _Incoming, place: int) -> int:
+        """Find out whether somebody takes the payload of a long request."""
+        incoming.is_looked_at = True
+        found = find_payload(self._bytes(place, place + LONG_BYTES))
+        if found is None or found.begin + found.length > incoming.missing:
+            return place
+        head = self._bytes(place, place + found.head_length)
+        incoming.take = self._taker_of(parse_request(head))
+        if incoming.take is None:
+            return place
+        incoming.head, incoming.payload_missing = head, found.length
+        incoming.missing -= found.begin
+        return place + found.begin
+
+    def _hand_on(self, incoming: _Incoming, place: int, length: int) -> int | None:
+        if not length:
+            return None
+        assert incoming.take is not None
+        incoming.take(self._bytes(place, place + length))
+        incoming.payload_missing -= length
+        incoming.missing -= length
+        return place + length
+
+    def _bytes(self, begin: int, end: int) -> bytes:
+        with memoryview(self._buffer) as view:
+            return bytes(view[begin:end])
+
+
+class PayloadPlace(Struct, frozen=True):
+    """Where the payload of a request is: the fields before it end at `head_length`, its content begins at `begin`."""
+
+    head_length: int
+    begin: int
+    length: int
+
+
+def find_payload(data: bytes) -> PayloadPlace | None:
+    """The payload's place from the first bytes of a request, where service and method come before it.
+
+    *Absent:* it does not begin within them. *Raises:* ProtocolError.
+    """
+    place = 0
+    for _ in range(_HEAD_FIELDS_MAX):
+        if len(data) - place < FIELD_HEAD_BYTES_MAX:
+            return None
+        tag, after = read_varint(data, place)
+        if tag & 7 != BYTES:
+            return None
+        length, after = read_varint(data, after)
+        if tag >> 3 == _PAYLOAD:
+            return PayloadPlace(place, after, length)
+        place = after + length
+    return None
 
 
 def parse_request(data: bytes) -> TtrpcRequest:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from agent.model.errors import ProtocolError
 from workers.control_plane.nri.protobuf import (
     BYTES,
+    FIELD_HEAD_BYTES_MAX,
     FIXED32,
     FIXED64,
     VARINT,
@@ -17,6 +18,7 @@ from workers.control_plane.nri.protobuf import (
     pack_varint,
     read_varint,
     signed,
+    whole_fields,
 )
 
 
@@ -91,6 +93,25 @@ def test_numbers_round_trip(number: int) -> None:
     packed = pack_varint(number)
     assert packed == nri_wire.varint(number)
     assert read_varint(packed, 0) == (number % 2**64, len(packed))
+
+
+@given(st.lists(st.binary(max_size=90), max_size=6), st.lists(st.integers(0, 2**64 - 1), max_size=3), st.integers(0, 700))
+def test_of_a_message_that_still_arrives_only_whole_fields_are_used(texts: list[bytes], numbers: list[int], size: int) -> None:
+    """Each prefix of a message has some, and with the bytes that one more needs there is one more."""
+    message = b"\x19ABCDEFGH\x25abcd" + nri_wire.repeated(2, texts) + b"".join(nri_wire.field(1, number) for number in numbers)
+    every = contents(message)
+    end, needed = whole_fields(message[:size])
+    assert contents(message[:end]) == every[: len(contents(message[:end]))]
+    assert needed > min(size, len(message))
+    more, _ = whole_fields((message + b"\x08" * 40)[:needed])
+    assert more > end or needed == end + FIELD_HEAD_BYTES_MAX
+
+
+@pytest.mark.parametrize("data", [b"\x0b" + b"\0" * 30, b"\xff" * 30, b"\x08" + b"\xff" * 30])
+def test_a_message_that_still_arrives_may_be_refused(data: bytes) -> None:
+    """Groups, and numbers without an end."""
+    with pytest.raises(ProtocolError):
+        whole_fields(data)
 
 
 values = st.one_of(st.integers(1, 2**64 - 1), st.binary(min_size=1, max_size=300))

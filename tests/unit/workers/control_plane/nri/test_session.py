@@ -85,6 +85,12 @@ class Runtime:
         self._stream += 2
         return self.send(request(self._stream, method, payload, LIMIT_NS))
 
+    def answered_after(self, stream: int, method: str) -> tuple[list[SessionEvent], bytes]:
+        """Call the plugin on the stream after this one, without looking at earlier answers."""
+        self.answers()
+        self._stream = stream
+        return self.answered(method)
+
     def answered(self, method: str, payload: bytes = b"") -> tuple[list[SessionEvent], bytes]:
         """Call the plugin; what the session reports, and the payload of the answer, which is no error."""
         events = self.call(method, payload)
@@ -278,6 +284,30 @@ def test_a_synchronization_in_parts_is_reported_after_the_last() -> None:
     assert ([], field(2, 1)) == runtime.answered("Synchronize", repeated(1, [POD_RECORD]) + field(3, 1))
     assert ([], field(2, 1)) == runtime.answered("Synchronize", repeated(2, [CONTAINER_RECORD]) + field(3, 1))
     assert ([Reported(Synchronized((POD,), (CONTAINER,)))], b"") == runtime.answered("Synchronize")
+
+
+@pytest.mark.parametrize("size", [1000, 4096, 65_536, 1 << 30])
+def test_a_long_synchronization_is_heard_in_pieces_of_any_size(size: int) -> None:
+    """Its parts are as long as messages may be, in frames as the Go side makes them."""
+    containers = [field(1, f"{number:064}") + field(2, "sandbox") + field(8, "x" * 2000) for number in range(3000)]
+    parts = [repeated(1, [POD_RECORD]) + repeated(2, containers[:1500]) + field(3, 1), repeated(2, containers[1500:])]
+    data = b"".join(frames(1, request(1 + 2 * at, "Synchronize", part, LIMIT_NS)) for at, part in enumerate(parts))
+    runtime = Runtime()
+    (report,) = [event for at in range(0, len(data), size) for event in runtime.session.receive(data[at : at + size])]
+    assert isinstance(report, Reported)
+    assert isinstance(report.event, Synchronized)
+    assert report.event.pods == (POD,)
+    assert [f"{number:064}" for number in range(3000)] == [container.id for container in report.event.containers]
+    assert [field(2, field(2, 1)), b""] == [answer.data for answer in runtime.answers()]
+
+
+def test_a_long_call_of_another_service_is_unimplemented() -> None:
+    """Its payload is not a synchronization, whatever its method is called."""
+    runtime = Runtime()
+    payload = repeated(1, [POD_RECORD] * 2000)
+    assert runtime.send(request(1, "Synchronize", payload, 0, "nri.pkg.api.v2.Plugin")) == []
+    assert runtime.session.counters.calls_unknown == 1
+    assert runtime.answered_after(1, "Synchronize") == ([Reported(Synchronized((), ()))], b"")
 
 
 def test_an_event_between_two_parts_is_reported_and_counts() -> None:

@@ -9,7 +9,9 @@ from agent.model.errors import ProtocolError
 from workers.control_plane.nri.ttrpc import (
     DATA_BYTES_MAX,
     HEADER,
+    LONG_BYTES,
     MessageReader,
+    PayloadTaker,
     TtrpcMessage,
     TtrpcRequest,
     TtrpcResponse,
@@ -114,6 +116,91 @@ def test_answers_are_read_by_the_other_side() -> None:
     assert nri_wire.message_bytes(7, nri_wire.RESPONSE, b"") == pack_response(7)
     status = nri_wire.fields(nri_wire.bytes_of(nri_wire.fields(only(pack_unimplemented(9, "Sing")).data), 1))
     assert (nri_wire.number_of(status, 1), nri_wire.text_of(status, 2)) == (12, "Sing is not served by this plugin")
+
+
+# ---- long requests ---------------------------------------------------------------------------------
+
+PAYLOAD = bytes(range(256)) * 200
+
+
+class Taker:
+    """Takes the payloads of one method."""
+
+    def __init__(self, method: str = "Synchronize") -> None:
+        self.method = method
+        self.asked: list[str] = []
+        self.pieces: list[bytes] = []
+
+    def of(self, request: TtrpcRequest) -> PayloadTaker | None:
+        """The taker of a long request."""
+        self.asked.append(request.method)
+        return self.pieces.append if request.method == self.method else None
+
+
+def long_request(method: str = "Synchronize", payload: bytes = PAYLOAD) -> bytes:
+    """A long request, with a limit and metadata behind its payload."""
+    data = only(nri_wire.request(1, method, payload, 7)).data + nri_wire.field(5, {"key": "value"})
+    return nri_wire.message_bytes(1, 1, data)
+
+
+@pytest.mark.parametrize("size", [1, 13, 4096, 65536, 1 << 20])
+def test_the_payload_of_a_long_request_is_handed_on_as_it_arrives(size: int) -> None:
+    """The request has all but its payload, and what follows it is read."""
+    taker = Taker()
+    reader = MessageReader(taker.of)
+    data = long_request() + nri_wire.request(3, "Shutdown", b"end", 0)
+    messages = [message for at in range(0, len(data), size) for message in reader.read(data[at : at + size])]
+    assert b"".join(taker.pieces) == PAYLOAD
+    assert [parse_request(message.data) for message in messages] == [
+        TtrpcRequest(SERVICE, "Synchronize", b"", 7),
+        TtrpcRequest(SERVICE, "Shutdown", b"end", 0),
+    ]
+    assert taker.asked == ["Synchronize"]
+
+
+def test_a_long_request_that_nobody_takes_is_whole() -> None:
+    """Another method's; one that is not long is not even asked about."""
+    taker = Taker()
+    (message,) = MessageReader(taker.of).read(long_request("StateChange"))
+    assert parse_request(message.data).payload == PAYLOAD
+    (message,) = MessageReader(taker.of).read(long_request(payload=b"short"))
+    assert parse_request(message.data).payload == b"short"
+    assert (taker.asked, taker.pieces) == (["StateChange"], [])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        # The payload before the names, names that are too long to look through, a number first, more fields than there are.
+        nri_wire.field(3, PAYLOAD) + nri_wire.field(2, "Synchronize"),
+        nri_wire.field(2, "x" * LONG_BYTES) + nri_wire.field(3, PAYLOAD),
+        nri_wire.field(4, 7) + nri_wire.field(2, "Synchronize") + nri_wire.field(3, PAYLOAD),
+        nri_wire.field(2, "Synchronize") * 5 + nri_wire.field(3, PAYLOAD),
+    ],
+)
+def test_a_long_request_in_another_order_is_whole(data: bytes) -> None:
+    """Protobuf allows any order; only the usual one is handed on."""
+    taker = Taker()
+    (message,) = MessageReader(taker.of).read(nri_wire.message_bytes(1, 1, data))
+    assert (message.data, taker.pieces) == (data, [])
+
+
+def test_a_long_payload_that_claims_more_than_its_message_is_not_handed_on() -> None:
+    """The message is read as a whole, and its parser refuses it."""
+    taker = Taker()
+    data = nri_wire.field(2, "Synchronize") + b"\x1a" + nri_wire.varint(len(PAYLOAD) + 1) + PAYLOAD
+    (message,) = MessageReader(taker.of).read(nri_wire.message_bytes(1, 1, data))
+    assert taker.pieces == []
+    with pytest.raises(ProtocolError):
+        parse_request(message.data)
+
+
+def test_long_responses_are_whole() -> None:
+    """Only requests have takers."""
+    taker = Taker()
+    data = only(long_request()).data
+    assert MessageReader(taker.of).read(nri_wire.message_bytes(1, 2, data))[0].data == data
+    assert taker.asked == []
 
 
 messages = st.tuples(st.integers(0, 2**32 - 1), st.integers(0, 255), st.integers(0, 255), st.binary(max_size=400))
