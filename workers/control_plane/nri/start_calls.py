@@ -1,14 +1,13 @@
 """Containers that wait for their start: each is answered when its threads are placed or at its deadline, whichever is first."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from workers.control_plane.container_runtime.event import ContainerStarting, StartOutcome
 from workers.control_plane.container_runtime.start_assignment import ContainerStart
-from workers.control_plane.container_runtime.start_thread import StartThread
 from workers.control_plane.nri.latency import LatencyCount
 from workers.control_plane.nri.session import StartCall, StartRequested
 from workers.resctrl.problem import ProblemKind
@@ -27,6 +26,22 @@ class StartAnswer(Struct, frozen=True):
     begun_ns: int
 
 
+class StartQueue(Protocol):
+    """Where starts are carried out; `StartThread` is the one."""
+
+    def offer(self, task: ContainerStart) -> bool:
+        """Have a task carried out. False: too many wait already."""
+        ...
+
+    def take_done(self) -> list[ContainerStart]:
+        """The tasks that are over."""
+        ...
+
+    def late_ns(self) -> int:
+        """For how long the current task has been going on after its deadline."""
+        ...
+
+
 class _Waiting(Struct):
     call: StartCall | None
     task: ContainerStart
@@ -36,7 +51,7 @@ class _Waiting(Struct):
 class StartCalls:
     """The starts of one plugin. `thread` None: nothing is measured here, and every start is answered at once."""
 
-    def __init__(self, thread: StartThread | None, deadline_ns: int, now_ns: Callable[[], int]) -> None:
+    def __init__(self, thread: StartQueue | None, deadline_ns: int, now_ns: Callable[[], int]) -> None:
         self._thread = thread
         self._deadline_ns = deadline_ns
         self._now_ns = now_ns
