@@ -66,7 +66,7 @@ class RuntimeSocket:
 
     def _as_no_socket(self, problem: OSError) -> OSError:
         # The kernel answers ECONNREFUSED for a plain file too.
-        with suppress(OSError):
+        with suppress(OSError, ValueError):
             if not stat.S_ISSOCK(os.stat(self.path).st_mode):
                 return OSError(ENOTSOCK, os.strerror(ENOTSOCK), self.path)
         return problem
