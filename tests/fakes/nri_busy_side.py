@@ -5,6 +5,7 @@
 """
 
 import json
+import os
 import select
 import subprocess
 import sys
@@ -36,10 +37,10 @@ def _compute(load: str) -> None:
     """Some milliseconds of work."""
     if load == "python":
         total = 0
-        for number in range(50_000):
+        for number in _NUMBERS:
             total += number
     else:
-        _NUMBERS.sort(key=lambda _number: 0) if load == "" else sorted(_NUMBERS, reverse=True)
+        sorted(_NUMBERS, key=str)
 
 
 def main() -> None:
@@ -66,7 +67,8 @@ def busy_side(path: Path, mount: Path, cgroup_root: Path, load: str, switch_seco
     """The process for the block; its counts are in the list afterwards."""
     counts: list[dict[str, Any]] = []
     words = [sys.executable, "-m", "fakes.nri_busy_side", str(path), str(mount), str(cgroup_root), load, switch_seconds]
-    process = subprocess.Popen([word for word in words if word], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    process = subprocess.Popen([word for word in words if word], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
     assert process.stdin is not None
     assert process.stdout is not None
     try:

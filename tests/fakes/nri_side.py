@@ -81,7 +81,7 @@ class Side:
         return self.problem
 
     def wait_outcomes(self, count: int) -> list[StartOutcome]:
-        """What was told of starts, once there is so much of it."""
+        """What was reported about starts, once there are so many reports."""
         wait_until(lambda: self.state is not None and len(self.outcomes) >= count, f"{count} outcomes, of {self.outcomes}")
         return [each.outcome for each in self.outcomes]
 

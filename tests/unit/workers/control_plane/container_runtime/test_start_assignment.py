@@ -328,7 +328,7 @@ def test_a_lock_that_is_given_back_is_taken(host: Host) -> None:
 
 
 def test_a_group_that_stands_needs_no_lock(host: Host) -> None:
-    """One write is the kernel's own step, whoever holds the lock; also where the loop has not told of the group."""
+    """One write is a single step of the kernel; also where the loop does not know the group yet."""
     host.world.groups.create_group(UID)
     other = _hold(host)
 
