@@ -11,6 +11,7 @@ from agent.cli.local_zone import LocalZone
 from agent.cli.moment import parse_moment
 from agent.cli.option import near
 from agent.cli.percentile_text import coverage_lines, group_document, percentile_table
+from agent.cli.pod_name import namespace_of
 from agent.cli.render import counted
 from agent.cli.sketch_merge import BY, COLUMNS, SketchMerge
 from agent.cli.span import span_of
@@ -40,8 +41,14 @@ class PercentileQuestion(Struct, frozen=True):
     by: tuple[str, ...]
     pods: frozenset[str]
     commands: frozenset[str]
+    namespaces: frozenset[str]
     bounds: TimeBounds
     lines: int
+
+    @property
+    def is_chosen(self) -> bool:
+        """Whether some of the units and commands are asked for."""
+        return bool(self.pods or self.commands or self.namespaces)
 
 
 def answer(call: Call) -> int:
@@ -65,7 +72,7 @@ def answer(call: Call) -> int:
     call.show_table(columns, lines[: question.lines])
     if len(lines) > question.lines:
         call.show([f"and {counted(len(lines) - question.lines, 'more line')}; --lines shows more, --json all"])
-    call.show(["", *coverage_lines(question.metric, merge, is_chosen=bool(question.pods or question.commands), zone=LocalZone())])
+    call.show(["", *coverage_lines(question.metric, merge, is_chosen=question.is_chosen, zone=LocalZone())])
     return 0
 
 
@@ -83,6 +90,7 @@ def question_of(call: Call) -> PercentileQuestion:
         parts_of(call.text("--by")),
         frozenset(call.texts("--pod")),
         frozenset(call.texts("--command")),
+        frozenset(call.texts("--namespace")),
         _bounds_of(call),
         lines,
     )
@@ -110,7 +118,8 @@ def parts_of(text: str | None) -> tuple[str, ...]:
     parts = [] if text is None else [part.strip() for part in text.split(",")]
     for part in parts:
         if part not in BY:
-            raise MisuseError("--by", f"{part!a} is not accepted", near(part, BY) or "write pod, command or pod,command")
+            remedy = near(part, BY) or "write pod, namespace or command, or several: pod,command"
+            raise MisuseError("--by", f"{part!a} is not accepted", remedy)
     return tuple(dict.fromkeys(parts))
 
 
@@ -134,12 +143,17 @@ def names_of(call: Call, state_dir: str, bounds: TimeBounds) -> dict[str, str]:
 def merged_rows(call: Call, rows: StoredRows, question: PercentileQuestion, names: Mapping[str, str]) -> SketchMerge:
     """All sketches that are asked for. *Raises:* BusyError after the deadline, EvergaugeError."""
     uids = question.pods | {uid for uid, name in names.items() if name in question.pods}
-    commands = question.commands
+    commands, chosen = question.commands, question.namespaces
+    namespaces = {uid: namespace for uid, name in names.items() if (namespace := namespace_of(name))}
 
     def is_wanted(pod_uid: str | None, command: str | None) -> bool:
-        return (not uids or pod_uid in uids) and (not commands or command in commands)
+        return (
+            (not uids or pod_uid in uids)
+            and (not commands or command in commands)
+            and (not chosen or namespaces.get(pod_uid or "") in chosen)
+        )
 
-    merge = SketchMerge(question.bounds, question.by, is_wanted if uids or commands else None)
+    merge = SketchMerge(question.bounds, question.by, is_wanted if question.is_chosen else None, namespaces)
     written = TimeBounds(question.bounds.since_ns, question.bounds.until_ns + WRITTEN_WITHIN_NS)
     for part in rows.scan(written, COLUMNS, ("metric", question.metric), BATCH_ROWS):
         merge.take(part)
@@ -150,7 +164,7 @@ def merged_rows(call: Call, rows: StoredRows, question: PercentileQuestion, name
 
 
 def _no_data(question: PercentileQuestion, merge: SketchMerge, names: Mapping[str, str]) -> UnavailableError:
-    chosen = ", ".join(sorted(question.pods | question.commands))
+    chosen = ", ".join(sorted(question.pods | question.commands | question.namespaces))
     if merge.coverage().windows and chosen:
         similar = near(next(iter(question.pods)), list(names.values())) if question.pods else ""
         remedy = similar or "`--by pod,command` shows which there are"

@@ -8,7 +8,7 @@ from agent.cli.sketch_merge import Coverage, GroupKey, SketchGroup, SketchMerge
 from agent.model.timebase import S
 
 _TIME_UNITS = ((1e9, "s"), (1e6, "ms"), (1e3, "us"))
-NO_POD, FURTHER = "no pod", "further pods and commands"
+NO_POD, NO_NAMESPACE, FURTHER = "no pod", "no namespace", "further pods and commands"
 
 
 def time_of(value_ns: float) -> str:
@@ -55,11 +55,16 @@ def key_texts(key: GroupKey, by: Sequence[str], names: Mapping[str, str], keys: 
     if key is None:
         # They may be others in each window.
         return (f"{FURTHER}, up to {keys} at once", *("-" for _ in by[1:]))
-    return tuple(_pod_text(value, names) if part == "pod" else text_of(value) for part, value in zip(by, key, strict=True))
+    return tuple(_part_text(part, value, names) for part, value in zip(by, key, strict=True))
 
 
-def _pod_text(uid: str | None, names: Mapping[str, str]) -> str:
-    return NO_POD if uid is None else text_of(names.get(uid, uid))
+def _part_text(part: str, value: str | None, names: Mapping[str, str]) -> str:
+    match part:
+        case "pod":
+            return NO_POD if value is None else text_of(names.get(value, value))
+        case "namespace":
+            return NO_NAMESPACE if value is None else text_of(value)
+    return text_of(value)
 
 
 def coverage_lines(metric: str, merge: SketchMerge, zone: tzinfo, *, is_chosen: bool) -> list[str]:

@@ -11,7 +11,7 @@ from agent.model.errors import FormatError, MisuseError
 from agent.model.sketch import Sketch, SketchColumns
 
 # The parts of a key that an answer may be split by, and the columns of `process_sketch` that they are.
-BY = {"pod": "pod_uid", "command": "command"}
+BY = {"pod": "pod_uid", "command": "command", "namespace": "pod_uid"}
 # A sketch takes up to some hundred KiB; more lines nobody reads.
 GROUPS_MAX = 4_096
 COLUMNS = ("timestamp", "window_start", "window_ns", "pod_uid", "command", "ticks", "keys", *SketchColumns.__struct_fields__)
@@ -45,15 +45,22 @@ class Coverage(Struct, frozen=True):
 class SketchMerge:
     """Takes rows of `process_sketch` one by one and keeps one sketch for each line of the answer.
 
-    `by` are the parts that split the answer. `is_wanted` says of a unit and command whether it counts; None: all do. Rows of
-    further keys are a line of their own where the answer is split, and are left out where something is chosen; their windows
-    are in `shared_windows`.
+    `by` are the parts that split the answer; `namespaces` has those of pods by uid. `is_wanted` says of a unit and command whether
+    it counts; None: all do. Rows of further keys are a line of their own where the answer is split, and are left out where
+    something is chosen; their windows are in `shared_windows`.
     """
 
-    def __init__(self, bounds: TimeBounds, by: tuple[str, ...], is_wanted: Callable[[str | None, str | None], bool] | None) -> None:
+    def __init__(
+        self,
+        bounds: TimeBounds,
+        by: tuple[str, ...],
+        is_wanted: Callable[[str | None, str | None], bool] | None,
+        namespaces: Mapping[str, str] | None = None,
+    ) -> None:
         self._bounds = bounds
         self._by = by
         self._is_wanted = is_wanted
+        self._namespaces = namespaces or {}
         self.groups: dict[GroupKey, SketchGroup] = {}
         # Rows that hold no sketch.
         self.damaged = 0
@@ -86,11 +93,15 @@ class SketchMerge:
         except (FormatError, TypeError):
             self.damaged += 1
             return
-        key = None if is_shared and self._by else tuple(row[BY[part]] for part in self._by)
+        key = None if is_shared and self._by else tuple(self._part(row, part) for part in self._by)
         group = self._group(key)
         group.sketch.merge(sketch)
         group.windows.add(start_ns)
         group.keys = max(group.keys, keys)
+
+    def _part(self, row: Mapping[str, Any], part: str) -> str | None:
+        value: str | None = row[BY[part]]
+        return self._namespaces.get(value or "") if part == "namespace" else value
 
     def _group(self, key: GroupKey) -> SketchGroup:
         group = self.groups.get(key)

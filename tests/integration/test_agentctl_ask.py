@@ -145,7 +145,7 @@ def test_the_table_has_as_many_lines_as_are_asked_for(ask: Ask) -> None:
         (("--metric", "cpu", "--p", "50;95"), "--p: '50;95' is no percentile; write numbers from 0 to 100"),
         (("--metric", "cpu", "--p", ",".join(map(str, range(21)))), "21 percentiles are too many; write 20 at most"),
         (("--metric", "cpu", "--by", "pods"), "--by: 'pods' is not accepted; did you mean pod?"),
-        (("--metric", "cpu", "--by", "node"), "write pod, command or pod,command"),
+        (("--metric", "cpu", "--by", "node"), "write pod, namespace or command, or several: pod,command"),
         (("--metric", "cpu", "--lines", "0"), "--lines: 0 is not accepted; write 1 or more"),
     ],
 )
@@ -203,3 +203,13 @@ def test_a_deadline_ends_it(ask: Ask) -> None:
     code, _, warnings = ask("--metric", "cpu", "--timeout", "0.000001", *SPAN)
     assert code == 75
     assert "were over before all sketches were read; ask for a shorter time, or give a longer --timeout" in warnings
+
+
+@pytest.mark.usefixtures("stored")
+def test_an_answer_by_namespace_sums_its_pods(ask: Ask) -> None:
+    """A pod that nobody named is in none; one namespace can be chosen."""
+    _, output, _ = ask("--metric", "cpu", "--by", "namespace", "--p", "99", *SPAN)
+    assert [line.split()[:2] for line in output.splitlines()[:3]] == [["NAMESPACE", "VALUES"], ["no", "namespace"], ["shop", "500"]]
+    (group,) = document(ask("--metric", "cpu", "--by", "namespace", "--namespace", "shop", "--json", *SPAN))["groups"]
+    assert (group["namespace"], group["values"], group["max"]) == ("shop", 500, 6_000)
+    assert ask("--metric", "cpu", "--namespace", "shpo", *SPAN)[0] == 69
