@@ -10,7 +10,7 @@ EARLY_SPACING_NS = 250 * MS
 # Early lists take at most this part of one CPU, also while pods start without an end.
 EARLY_SHARE = 20
 
-RETRY_FIRST_NS = 1 * S
+RETRY_FIRST_NS, RETRY_MAX_NS = 1 * S, 30 * S
 # A connection that lived so long was a good one.
 STABLE_NS = 1 * MINUTE
 
@@ -18,7 +18,7 @@ STABLE_NS = 1 * MINUTE
 def retry_delay_ns(failures: int, interval_ns: int) -> int:
     """The wait before the next connection, after so many failures in a row. *Range:* at most the interval between lists."""
     assert failures > 0
-    return min(interval_ns, RETRY_FIRST_NS << min(failures - 1, 16))
+    return min(interval_ns, RETRY_MAX_NS, RETRY_FIRST_NS << min(failures - 1, 16))
 
 
 class ListSchedule:

@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 _KNOWN_PATHS = tuple(path for _, path in CRI_SOCKETS)
 # A runtime that starts a hundred pods answers late; the kubelet waits two minutes. Nobody waits for this thread.
 CALL_NS = 10 * S
+# How often it is looked whether NRI still reports. A connection that NRI makes again within this time is not noticed.
+AWAY_NS = 10 * S
 # How long `stop` waits for the thread, which no call holds up: every wait ends with the interrupt.
 STOP_SECONDS = 0.5
 
@@ -145,11 +147,11 @@ class CriReader:
         if self._link.is_nri_connected:
             self._failures = 0
             self._tell(LinkState(RuntimeWire.CRI, is_connected=False, runtime=self._state.runtime))
-            return self._interval_ns
+            return min(self._interval_ns, AWAY_NS)
         began_ns = self._clock.now_ns()
         state = self._follow()
         if state is None:
-            return self._interval_ns
+            return 0
         self._tell(state)
         self._failures = 1 if self._clock.now_ns() - began_ns >= STABLE_NS else self._failures + 1
         return retry_delay_ns(self._failures, self._interval_ns)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.model.timebase import MS, S
-from workers.control_plane.cri.schedule import EARLY_SHARE, EARLY_SPACING_NS, SETTLED_NS, ListSchedule, retry_delay_ns
+from workers.control_plane.cri.schedule import EARLY_SHARE, EARLY_SPACING_NS, RETRY_MAX_NS, SETTLED_NS, ListSchedule, retry_delay_ns
 
 INTERVAL = 10 * S
 
@@ -83,5 +83,6 @@ def test_early_lists_keep_their_distance() -> None:
 
 
 def test_connections_are_retried_ever_more_rarely_up_to_the_interval() -> None:
-    """From a second on, doubled with each failure."""
+    """From a second on, doubled with each failure; a long interval does not make a runtime wait for it."""
     assert [retry_delay_ns(failures, INTERVAL) for failures in (1, 2, 4, 5, 1000)] == [1 * S, 2 * S, 8 * S, INTERVAL, INTERVAL]
+    assert retry_delay_ns(1000, 3_600 * S) == RETRY_MAX_NS
