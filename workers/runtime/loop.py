@@ -247,5 +247,8 @@ class WorkerLoop:
             "revision": self._replica.revision,
             "digest": state.digest.hex(),
             "rules": [msgspec.to_builtins(decode_rule(content)) for _key, content in beating(state.items("rule/"), self.heartbeat)],
-            "pods": [{"uid": held.unit.uid, "group": held.group, "rule": held.rule} for held in assignments],
+            "pods": [
+                {"uid": unit.uid, "namespace": unit.namespace, "name": unit.name, "group": held.group, "rule": held.rule}
+                for held, unit in ((held, held.unit) for held in assignments)
+            ],
         }

@@ -419,7 +419,7 @@ def test_what_rules_are_held_is_answered_by_the_loop_itself(story: Story) -> Non
     assert story.bus.said[0] == (1, empty)
     assert (ask, document["revision"], document["digest"]) == (2, 5, RuleState(entries).digest.hex())
     assert [rule["name"] for rule in document["rules"]] == ["a"]
-    assert document["pods"] == [{"uid": "u1", "group": "g", "rule": "a"}]
+    assert document["pods"] == [{"uid": "u1", "namespace": None, "name": None, "group": "g", "rule": "a"}]
 
 
 def test_a_heartbeat_is_a_beat_in_the_middle_of_a_turn(story: Story) -> None:

@@ -1,0 +1,138 @@
+"""Names through a whole agent: from the container runtime's wire to rules, commands, queries and the doctor."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fakes.agentctl_here import agentctl_here
+from fakes.nri_agent import listed, nri_flags, wait_true
+from fakes.nri_dialect import FakePod, container_of, pod_of
+from fakes.nri_runtime import NriRuntime
+from harness.agent_process import AgentProcess
+from harness.waiting import wait_until
+
+
+@contextmanager
+def _together(folder: Path) -> Iterator[tuple[AgentProcess, NriRuntime]]:
+    with NriRuntime(folder / "nri.sock") as runtime, AgentProcess(folder, flags=nri_flags(folder, runtime)) as agent:
+        runtime.wait_plugin()
+        yield agent, runtime
+
+
+def _agentctl(agent: AgentProcess, command: str, *words: str) -> tuple[int, str, str]:
+    """A command over the folders of the agent."""
+    places = ("--state-dir", str(agent.state_dir), "--runtime-dir", str(agent.runtime_dir))
+    return agentctl_here(agent.state_dir, command, *words, *places)
+
+
+def _rows(agent: AgentProcess, statement: str) -> list[dict[str, Any]]:
+    code, text, told = _agentctl(agent, "query", statement, "--json")
+    assert (code, told) == (0, "")
+    rows: list[dict[str, Any]] = json.loads(text)
+    return rows
+
+
+def _start(runtime: NriRuntime, pod: FakePod, containers: int = 1) -> FakePod:
+    runtime.start_pod(pod, *(container_of(pod, number) for number in range(containers)))
+    return pod
+
+
+def test_rules_by_namespace_name_and_label_take_the_pods_they_name(tmp_path: Path) -> None:
+    """A pod that comes later, too; the one that a rule does not name keeps a group of its own."""
+    with _together(tmp_path) as (agent, runtime):
+        first, second = _start(runtime, pod_of(1)), _start(runtime, pod_of(2))
+        wait_true(agent, runtime)
+
+        for words, matched in (
+            (["by-namespace", "--namespace", "team-1", "--shared", "one"], 1),
+            (["by-label", "--label", "app=app-2", "--label", "tier=backend", "--shared", "two"], 1),
+            (["by-name", "--pod", "app-3-*", "--ignore"], 0),
+        ):
+            code, text, told = _agentctl(agent, "add-rule", *words)
+            assert (code, told, text.splitlines()[-1]) == (0, "", f"it matches {matched} of 2 pods and units now")
+        third, fourth = _start(runtime, pod_of(3)), _start(runtime, pod_of(4))
+        wait_true(agent, runtime)
+
+        def groups() -> dict[str, object]:
+            return {uid: row["group"] for uid, row in listed(agent).items()}
+
+        wanted = {first.uid: "one", second.uid: "two", third.uid: None, fourth.uid: fourth.uid}
+        wait_until(lambda: groups() == wanted, f"each pod has its group, not {groups()}")
+        rules = {str(row["uid"]): row["rule"] for row in listed(agent).values()}
+        assert rules == {first.uid: "by-namespace", second.uid: "by-label", third.uid: "by-name", fourth.uid: None}
+
+
+def test_commands_and_queries_have_the_names_that_the_runtime_reported(tmp_path: Path) -> None:
+    """list-pods, the views `pod` and `container`, worker-state, and what the doctor says of the connection."""
+    with _together(tmp_path) as (agent, runtime):
+        pod = _start(runtime, pod_of(1), containers=2)
+        _start(runtime, pod_of(2))
+        wait_true(agent, runtime)
+        wait_until(lambda: len(listed(agent)[str(pod.uid)]["container_names"]) == 2, "both containers are listed")
+
+        code, text, _ = _agentctl(agent, "list-pods", "--namespace", "team-1", "--wide")
+        assert code == 0
+        title, line = text.splitlines()
+        assert title.split()[:3] == ["KIND", "POD", "UID"]
+        assert line.split()[:3] == ["pod", f"team-1/{pod.name!s}", pod.uid]
+        assert "app=app-1,pod-template-hash=00000001,tier=backend" in line
+        assert "main-0,main-1" in line
+
+        named = wait_until(lambda: _rows(agent, f"SELECT * FROM container WHERE pod_uid = '{pod.uid!s}'"), "rows of containers")
+        assert {row["name"] for row in named} == {"main-0", "main-1"}
+        assert {row["container_id"] for row in named} == set(listed(agent)[str(pod.uid)]["container_names"])
+        (row,) = _rows(agent, f"SELECT name, pod_namespace, labels->>'app' AS app FROM pod WHERE pod_uid = '{pod.uid!s}'")
+        assert row == {"name": f"team-1/{pod.name!s}", "pod_namespace": "team-1", "app": "app-1"}
+
+        assert f"team-1/{pod.name!s}" in _agentctl(agent, "worker-state", "control-plane")[1]
+        findings = {found["topic"]: found for found in json.loads(_agentctl(agent, "doctor", "--json")[1])["findings"]}
+        assert findings["NRI"]["state"] == findings["container runtime"]["state"] == "usable"
+        assert findings["NRI"]["detail"].startswith("connected to containerd ")
+
+
+def test_the_doctor_of_an_agent_without_its_runtime_has_the_agents_sentence(tmp_path: Path) -> None:
+    """The socket is still there, and nobody listens: only the agent knows, and says what to do."""
+    with _together(tmp_path) as (agent, runtime):
+        wait_until(lambda: _nri(agent)["state"] == "usable", "it is connected")
+        runtime.end()
+        found = wait_until(lambda: found if (found := _nri(agent))["state"] != "usable" else None, "the doctor says so")
+        assert str(runtime.path) in found["detail"]
+
+
+def _nri(agent: AgentProcess) -> dict[str, Any]:
+    found = json.loads(_agentctl(agent, "doctor", "--json")[1])["findings"]
+    return next(each for each in found if each["topic"] == "NRI")
+
+
+def test_names_stay_when_the_agent_is_gone_and_when_its_pods_are(tmp_path: Path) -> None:
+    """A removed pod is in the stored rows by its name, and its containers by theirs."""
+    with _together(tmp_path) as (agent, runtime):
+        pod = _start(runtime, pod_of(6))
+        wait_true(agent, runtime)
+        wait_until(lambda: _rows(agent, "FROM container_name"), "the name is stored")
+        runtime.remove_pod(pod)
+        wait_true(agent, runtime)
+    (row,) = _rows(agent, "SELECT name, valid_until IS NOT NULL AS has_ended FROM pod")
+    assert row == {"name": f"team-1/{pod.name!s}", "has_ended": True}
+    (row,) = _rows(agent, "SELECT c.name, p.name AS pod FROM container c JOIN pod p USING (pod_uid)")
+    assert row == {"name": "main-0", "pod": f"team-1/{pod.name!s}"}
+
+
+def test_hostile_names_cross_the_whole_agent_and_stay_readable(tmp_path: Path) -> None:
+    """Escapes, bidi, bytes that are no UTF-8, and a megabyte: listed, stored, and matched by rules."""
+    names: list[str | bytes] = ["\x1b[2J\x07", "web\u202etxt", b"\xff\xfe", "负载均衡器", "n" * 1_000_000]
+    with _together(tmp_path) as (agent, runtime):
+        for number, name in enumerate(names):
+            pod = pod_of(number)
+            _start(runtime, FakePod(pod.id, pod.uid, name, name, {name: name, "app": "x"}, pod.cgroup_parent))
+        wait_until(lambda: len(listed(agent)) == len(names), "all pods are listed")
+        for words in (("list-pods",), ("list-pods", "--wide"), ("list-pods", "--label", "app=x")):
+            code, text, _ = _agentctl(agent, *words)
+            lines = text.splitlines()
+            assert (code, len(lines)) == (0, 1 + len(names))
+            assert all(letter.isprintable() for line in lines for letter in line)
+        assert len(_rows(agent, "SELECT name FROM pod WHERE labels->>'app' = 'x'")) == len(names)
+        code, text, _ = _agentctl(agent, "add-rule", "x", "--label", "app=x", "--ignore")
+        assert text.splitlines()[-1] == f"it matches {len(names)} of {len(names)} pods and units now"
