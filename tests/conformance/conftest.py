@@ -1,17 +1,14 @@
 """Where the cases run: emulated mounts, one for each profile and file of cases, or the real one that the environment names."""
 
-import os
 import sys
 from collections.abc import Iterator
 
 import pytest
 from conformance.companion import Companion, companion
 from conformance.mounted import LASTING_PREFIX, PREFIX, REAL, Mounted
+from fakes.resctrl_machine import MAY_DISTURB, REAL_MOUNT
 from fakes.resctrl_mount import EmulatedResctrl
 
-# Taken out of the environment, as agents refuse EVERGAUGE_ variables that are no setting of theirs.
-REAL_MOUNT = os.environ.pop("EVERGAUGE_REAL_RESCTRL", "")
-MAY_DISTURB = os.environ.pop("EVERGAUGE_REAL_RESCTRL_DISTURB", "") == "1"
 # Two domains, three events, allocation of cache and bandwidth, ids in plenty: what most rules need.
 USUAL_PROFILE = "intel-2socket"
 
@@ -60,7 +57,7 @@ class DebugResctrl(EmulatedResctrl):
 @pytest.fixture(scope="module")
 def _mounted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mounted]:
     if request.param == REAL:
-        real = Mounted(REAL_MOUNT.rstrip("/"), REAL, may_disturb=MAY_DISTURB)
+        real = Mounted(REAL_MOUNT, REAL, may_disturb=MAY_DISTURB)
         # What a broken run has left.
         real.clean_up(PREFIX, LASTING_PREFIX)
         yield real

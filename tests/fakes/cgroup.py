@@ -1,4 +1,4 @@
-"""A control group of a test's own, in one of the version 1 hierarchies: how many processes, how much memory."""
+"""A control group of a test's own: in one of the version 1 hierarchies (how many processes, how much memory), or on version 2."""
 
 import os
 from collections.abc import Iterator
@@ -15,16 +15,18 @@ ROOT = Path("/sys/fs/cgroup")
 def group(controller: str, name: str) -> Iterator[Path]:
     """The folder of a new group below `controller` (`pids`, `memory`); processes that are still in it at the end are put back.
 
-    Only root can; .ci/run is root on a host with version 1 hierarchies, and there no test may skip.
+    On a host with version 2 alone it is in the only hierarchy, and limits nothing. Only root can; .ci/run is root on a host with
+    version 1 hierarchies, and there no test may skip.
     """
-    if os.geteuid() != 0 or not (ROOT / controller / "cgroup.procs").exists():
+    hierarchy = ROOT / controller if (ROOT / controller / "cgroup.procs").exists() else ROOT
+    if os.geteuid() != 0 or not (hierarchy / "cgroup.procs").exists():
         pytest.skip(f"needs root and the hierarchy {ROOT / controller}")
-    folder = ROOT / controller / f"evergauge-test-{os.getpid()}-{name}"
+    folder = hierarchy / f"evergauge-test-{os.getpid()}-{name}"
     folder.mkdir()
     try:
         yield folder
     finally:
-        home = ROOT / controller / _own_group(controller).lstrip("/")
+        home = hierarchy / _own_group(controller if hierarchy != ROOT else "").lstrip("/")
         wait_until(lambda: not _move_all(folder, home), "the group is empty")
         folder.rmdir()
 
@@ -49,7 +51,7 @@ def _move_all(folder: Path, to: Path) -> list[int]:
 
 
 def _own_group(controller: str) -> str:
-    """The group of this process, from which everything that a test starts begins."""
+    """The group of this process, from which everything that a test starts begins; version 2 has no name of a controller."""
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         _number, controllers, path = line.split(":", 2)
         if controller in controllers.split(","):

@@ -1,0 +1,39 @@
+"""Where there is no hardware, `scripts/e2e --hardware` says so: it never looks like a success that tested nothing."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from fakes.resctrl_mount import EmulatedResctrl
+
+CHECKOUT = Path(__file__).parents[2]
+E2E = str(CHECKOUT / "scripts" / "e2e")
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a mount namespace of its own needs root")
+
+
+def _run(*words: str) -> tuple[int, str]:
+    ended = subprocess.run([E2E, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=50, check=False)
+    assert ended.stdout == ""
+    return ended.returncode, ended.stderr
+
+
+def test_a_machine_without_a_mount_there_is_told_apart_in_one_sentence(tmp_path: Path) -> None:
+    """Exit code 69 and why, whether the kernel has resctrl or not; no scenario ran."""
+    code, said = _run("--hardware", str(tmp_path))
+    assert (code, len(said.splitlines())) == (69, 1), said
+    assert "skipped, nothing was tested: " in said
+    assert "has no resctrl" in said or f"mount -t resctrl resctrl {tmp_path}" in said
+
+
+def test_an_emulator_is_no_hardware(tmp_path: Path) -> None:
+    """Its values would be taken for the machine's."""
+    with EmulatedResctrl(tmp_path) as emulator:
+        code, said = _run("--hardware", str(emulator.mount))
+    assert (code, "is an emulator's" in said) == (69, True), said
+
+
+def test_what_changes_the_whole_machine_is_asked_for_together_with_the_hardware() -> None:
+    """A word without its other is a mistake."""
+    code, said = _run("--disturb")
+    assert (code, "--disturb goes with --hardware" in said) == (64, True), said
