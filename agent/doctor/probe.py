@@ -3,6 +3,7 @@
 import errno
 import os
 import resource
+import stat
 import sys
 from collections.abc import Iterable
 
@@ -216,14 +217,13 @@ def _sockets(candidates: Iterable[tuple[str, str]], ours: int) -> list[SocketFac
 
 
 def _is_there(path: str) -> bool:
-    """Whether something is there, or its folder does not say."""
+    """Whether a socket is there, or its folder does not say."""
     try:
-        os.stat(path)
+        return stat.S_ISSOCK(os.stat(path).st_mode)
     except PermissionError:
         return True
     except (OSError, ValueError):
         return False
-    return True
 
 
 def _may_connect(path: str, ours: int) -> bool:

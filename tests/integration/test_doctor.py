@@ -4,6 +4,7 @@ import io
 import json
 import os
 import socket
+import stat
 import subprocess
 import sys
 from functools import partial
@@ -208,7 +209,7 @@ def test_the_agent_is_told_where_resctrl_is_and_where_it_looks(host: Path) -> No
     """An emulator's mount counts, a read-only one is told, and one elsewhere is found; the NRI socket is the one that was set."""
     mounts = host / "proc/self/mountinfo"
     mounts.write_text("31 1 0:9 / /mnt/r ro,relatime - fuse.resctrl evergauge rw\n")
-    (host / "nri.sock").touch()
+    os.mknod(host / "nri.sock", stat.S_IFSOCK | 0o600)
     probe_host = partial(probe, proc_root=str(host / "proc"), cgroup_root=str(host), state_dir=str(host), root=str(host))
     elsewhere = probe_host().resctrl
     assert (elsewhere.mount_point, elsewhere.wanted_point) == ("/mnt/r", "/sys/fs/resctrl")
