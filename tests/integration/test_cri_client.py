@@ -14,7 +14,7 @@ from harness.waiting import wait_until
 from agent.model.errors import ProtocolError, UnavailableError
 from agent.model.timebase import MS, S
 from workers.control_plane.container_runtime.event import RuntimePod
-from workers.control_plane.cri.client import CriConnection
+from workers.control_plane.cri.client import EVENTS_MAX, CriConnection
 from workers.control_plane.cri.grpc_frame import GrpcError
 from workers.control_plane.cri.interrupt import Interrupt, Interrupted
 from workers.control_plane.cri.message import CONTAINERD_EVENTS, LIST_SANDBOXES, VERSION, parse_sandboxes, parse_version
@@ -125,6 +125,22 @@ def test_events_are_counted_and_waited_for(tmp_path: Path, interrupt: Interrupt)
             assert count > 0
             total += count
         assert client.take_events(time.monotonic_ns() + 1 * MS) == 0
+
+
+def test_a_stream_of_events_without_measure_is_given_up(tmp_path: Path, interrupt: Interrupt) -> None:
+    """Reading them would take a CPU; a list resets the count."""
+    with CriRuntime(str(tmp_path / "s")) as runtime, connection(tmp_path / "s", interrupt) as client:
+        client.subscribe(CONTAINERD_EVENTS, b"")
+        assert client.call(VERSION, b"")
+        runtime.emit(EVENTS_MAX + 1)
+        with pytest.raises(ProtocolError, match="more than 4000 events"):
+            take_all(client, EVENTS_MAX + 1)
+
+
+def take_all(client: CriConnection, count: int) -> None:
+    """So many events."""
+    while count > 0:
+        count -= client.take_events(time.monotonic_ns() + 5 * S)
 
 
 def test_the_end_of_a_stream_is_kept(tmp_path: Path, interrupt: Interrupt) -> None:

@@ -5,10 +5,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from fakes.cri_peer import PeerState, bytes_field, prefixed
 from fakes.cri_runtime import CriRuntime
+from fakes.other_user import as_other_user
 from harness.waiting import wait_until
 
 from agent.clock import SystemClock
@@ -247,6 +249,22 @@ def test_a_file_that_is_no_socket_is_a_sentence(tmp_path: Path) -> None:
         heard = Heard()
         with reading(heard, path):
             assert sentence in heard.wait_state(lambda told: told.problem, "a problem").problem
+
+
+def problem_of(path: Path) -> str:
+    """What a reader says of a socket."""
+    heard = Heard()
+    with reading(heard, path):
+        return heard.wait_state(lambda told: told.problem, "a problem").problem
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_socket_that_belongs_to_root_is_a_sentence() -> None:
+    """An agent that runs as another user may not open it."""
+    with TemporaryDirectory(prefix="cri-") as folder, CriRuntime(f"{folder}/s"):
+        os.chmod(folder, 0o755)
+        os.chmod(f"{folder}/s", 0o600)
+        assert "the agent may not open it; run the agent as root" in as_other_user(lambda: problem_of(Path(folder) / "s"))
 
 
 def test_a_stopped_reader_leaves_no_descriptor(tmp_path: Path) -> None:
