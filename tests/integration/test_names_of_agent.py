@@ -9,7 +9,9 @@ from typing import Any
 from fakes.agentctl_here import agentctl_here
 from fakes.nri_agent import listed, nri_flags, wait_true
 from fakes.nri_dialect import FakePod, container_of, pod_of
+from fakes.nri_node import real_node
 from fakes.nri_runtime import NriRuntime
+from fakes.resctrl_mount import EmulatedResctrl
 from harness.agent_process import AgentProcess
 from harness.waiting import wait_until
 
@@ -136,3 +138,30 @@ def test_hostile_names_cross_the_whole_agent_and_stay_readable(tmp_path: Path) -
         assert len(_rows(agent, "SELECT name FROM pod WHERE labels->>'app' = 'x'")) == len(names)
         code, text, _ = _agentctl(agent, "add-rule", "x", "--label", "app=x", "--ignore")
         assert text.splitlines()[-1] == f"it matches {len(names)} of {len(names)} pods and units now"
+
+
+def test_occupancy_rows_have_names_and_counts_of_containers(tmp_path: Path) -> None:
+    """Real threads in a mounted resctrl: each row says whose it is, and of how many containers every thread is in the group."""
+    with (
+        NriRuntime(tmp_path / "nri.sock") as runtime,
+        EmulatedResctrl(tmp_path) as resctrl,
+        real_node("names", runtime, resctrl.mount) as node,
+    ):
+        more = {"sampler_resctrl_interval": "100ms", "sampler_resctrl_enabled": "true"}
+        flags = nri_flags(tmp_path, runtime, **more)
+        flags |= {"--resctrl-mount": str(resctrl.mount), "--kernel-cgroup-root": str(node.root)}
+        with AgentProcess(tmp_path, flags=flags) as agent:
+            runtime.wait_plugin()
+            pod = node.run_pod(1)
+            for number in range(2):
+                node.start(pod, number)
+            statement = (
+                "SELECT DISTINCT pod_namespace || '/' || pod_name AS pod, total_containers AS total, "
+                "reconciled_containers AS whole FROM occupancy ORDER BY total, whole"
+            )
+            wanted = {"pod": f"team-1/{pod.name!s}", "total": 2, "whole": 2}
+            wait_until(lambda: wanted in _rows(agent, statement), f"rows with names, not {_rows(agent, statement)}")
+            text = _agentctl(agent, "top", "--occupancy", "--filter", "namespace:team-1 container:main-1 label:tier=backend")[1]
+            assert f"team-1/{pod.name!s}" in text
+            row = listed(agent)[str(pod.uid)]
+            assert (row["total_containers"], row["reconciled_containers"], row["group_state"]) == (2, 2, "exists")
