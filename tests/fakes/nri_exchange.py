@@ -7,7 +7,7 @@ from pathlib import Path
 from workers.control_plane.nri.session import PluginSession, SessionEvent, StartRequested
 
 FOLDER = Path(__file__).parents[1] / "fixtures/nri"
-RECORDED = ("containerd-1.7.24", "containerd-2.1.9", "nri-0.12.5")
+RECORDED = ("containerd-1.7.24", "containerd-2.1.9", "nri-0.3.0", "nri-0.10.0", "nri-0.12.5")
 
 
 def recorded(name: str) -> list[tuple[bool, bytes]]:

@@ -120,7 +120,7 @@ class RegistrationRefused(Struct, frozen=True):
 class Configured(Struct, frozen=True):
     """The runtime has asked for the events that are wanted; the answer is queued.
 
-    *Absent:* empty texts and limits of 0 were not reported; runtimes before NRI 0.8 report no version, some no limits.
+    *Absent:* empty texts and limits of 0 were not reported: limits come since NRI 0.8, the version of NRI after 0.10.
     """
 
     runtime_name: str

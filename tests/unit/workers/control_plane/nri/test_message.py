@@ -57,7 +57,7 @@ def test_a_configuration_of_new_runtimes_is_read() -> None:
 
 
 def test_a_configuration_of_old_runtimes_is_read() -> None:
-    """Before NRI 0.8 there are neither limits nor a version of NRI."""
+    """Before NRI 0.8 there are no limits, and up to 0.10 no version of NRI."""
     assert Configuration("containerd", "1.7.24") == parse_configuration(field(2, "containerd") + field(3, "1.7.24"))
 
 

@@ -121,6 +121,8 @@ def test_a_recorded_exchange_is_heard_and_answered_as_it_was(name: str) -> None:
     [
         ("containerd-1.7.24", Configured("containerd", "1.7.24~ds1")),
         ("containerd-2.1.9", Configured("containerd", "2.1.9+unknown", "", 5_000_000_000, LIMIT_NS)),
+        ("nri-0.3.0", Configured("judge", "1.2.3")),
+        ("nri-0.10.0", Configured("judge", "1.2.3", "", 5_000_000_000, LIMIT_NS)),
         ("nri-0.12.5", Configured("judge", "1.2.3", "v0.12.5", 5_000_000_000, LIMIT_NS)),
     ],
 )
