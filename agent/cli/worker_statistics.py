@@ -66,6 +66,7 @@ def _worker_lines(name: str, worker: dict[str, object], missed_in_run: object) -
         lines.append((text_of(name), told + _seen(worker)))
     if worker.get("emulated") is True:
         lines.append((text_of(name), "on an emulated resctrl: its values are no hardware's"))
+    lines += _runtime_lines(name, _object(worker, "runtime"))
     outbox = _object(worker, "outbox")
     if outbox:
         waiting = f"{counted(outbox.get('unacknowledged'), 'batch')} unacknowledged"
@@ -73,6 +74,16 @@ def _worker_lines(name: str, worker: dict[str, object], missed_in_run: object) -
     if worker.get("address"):
         lines.append((text_of(name), f"serves on {text_of(worker['address'])}"))
     return lines
+
+
+def _runtime_lines(name: str, runtime: dict[str, object]) -> Lines:
+    """Over which wire the container runtime reports its pods; nothing where there is none."""
+    for wire, told in sorted(_object(runtime, "wires").items(), reverse=True):
+        if isinstance(told, dict) and told.get("is_connected") is True:
+            who = text_of(told.get("runtime") or "the container runtime")
+            counts = f"{counted(runtime.get('pods'), 'pod')} with {counted(runtime.get('containers'), 'container')}"
+            return [(text_of(name), f"{who} reports {counts} over {text_of(wire).upper()}")]
+    return []
 
 
 def _seen(worker: dict[str, object]) -> str:
