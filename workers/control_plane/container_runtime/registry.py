@@ -6,6 +6,7 @@ what it is about is ignored. What a runtime reports has no other bound than thos
 
 from collections import Counter
 from collections.abc import Iterable
+from sys import intern
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -207,7 +208,7 @@ class RuntimeRegistry:
         self._sandboxes_of.setdefault(pod.uid, set()).add(pod.sandbox_id)
         labels, known.label_bytes = self._labels_that_fit(pod.labels)
         self._label_bytes += known.label_bytes
-        known.pod = pod if len(labels) == len(pod.labels) else replace(pod, labels=labels)
+        known.pod = replace(pod, labels=labels, namespace=intern(pod.namespace))
         return known
 
     def _labels_that_fit(self, labels: dict[str, str]) -> tuple[dict[str, str], int]:
@@ -220,7 +221,8 @@ class RuntimeRegistry:
             if used + size > room:
                 self._drop("labels")
                 break
-            kept[key] = labels[key]
+            # Thousands of pods have the same few texts.
+            kept[intern(key)] = intern(labels[key])
             used += size
         return kept, used
 
@@ -229,9 +231,14 @@ class RuntimeRegistry:
         if known is None and len(self._containers) >= CONTAINERS_MAX:
             self._drop("containers")
             return
+        if known == container:
+            # The older one stays: what a whole list brought again is given back at once, and memory does not scatter.
+            return
         if known is not None and known.sandbox_id != container.sandbox_id:
             _take_out(self._containers_of, known.sandbox_id, container.id)
-        self._containers[container.id] = container
+        sandbox = self._sandboxes.get(container.sandbox_id)
+        sandbox_id = container.sandbox_id if sandbox is None else sandbox.pod.sandbox_id
+        self._containers[container.id] = replace(container, sandbox_id=sandbox_id, name=intern(container.name))
         self._containers_of.setdefault(container.sandbox_id, set()).add(container.id)
 
     def _drop(self, what: str) -> None:
