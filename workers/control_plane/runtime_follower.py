@@ -39,6 +39,8 @@ class RuntimeFollower:
 
     def start(self) -> None:
         """Begin to hear the runtime."""
+        if self._is_required:
+            self._conditions.begin("nri", "the container runtime has not reported its pods yet", blocks_ready=True)
         for source in self._sources.values():
             source.start()
 
@@ -66,6 +68,7 @@ class RuntimeFollower:
                 self._note(before, state, now_ns)
         if news.states:
             self._tell_conditions()
+        self._conditions.tell("runtime_truncated", _left_out_sentence(news.left_out))
         self._synchronizations = news.synchronizations
         if any(state.is_connected for state in self._states.values()):
             self._is_away = self._is_away and self._synchronizations == self._lost_at
@@ -138,3 +141,11 @@ class RuntimeFollower:
     def _source_stats(self, wire: str) -> dict[str, Any]:
         source = self._sources.get(RuntimeWire(wire))
         return {} if source is None else source.stats()
+
+
+def _left_out_sentence(left_out: Mapping[str, int]) -> str:
+    """What did not fit, by its first digit so that the sentence stays while pods come and go; empty: all did."""
+    if not left_out:
+        return ""
+    counts = ", ".join(f"{10 ** (len(str(count)) - 1)} or more {what}" for what, count in sorted(left_out.items()))
+    return f"the container runtime reports more than can be held; left out are {counts}: units are still found by their cgroups"

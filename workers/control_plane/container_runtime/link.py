@@ -51,13 +51,14 @@ class RuntimeNews(Struct, frozen=True):
     """What the loop takes: pods of which something changed (None: gone), what the fast path did since it took last, oldest
     first, and how each way to the runtime stands.
 
-    `synchronizations`: how often a runtime has reported everything.
+    `synchronizations`: how often a runtime has reported everything. `left_out`: how much of what it has did not fit, by kind.
     """
 
     changed: dict[str, KnownPod | None]
     outcomes: tuple[StartedContainer, ...]
     states: tuple[LinkState, ...]
     synchronizations: int
+    left_out: dict[str, int] = {}
 
 
 class RuntimeSource(Protocol):
@@ -129,7 +130,9 @@ class RuntimeLink:
         with self._lock:
             outcomes, self._outcomes = tuple(self._outcomes), []
             changed = {uid: self._registry.known(uid) for uid in self._registry.take_changed()}
-            return RuntimeNews(changed, outcomes, tuple(self._states.values()), self._registry.synchronizations)
+            return RuntimeNews(
+                changed, outcomes, tuple(self._states.values()), self._registry.synchronizations, dict(self._registry.left_out)
+            )
 
     @property
     def has_news(self) -> bool:

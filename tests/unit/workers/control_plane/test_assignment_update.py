@@ -21,7 +21,14 @@ from agent.model.rule import (
 )
 from agent.model.table import Value
 from agent.model.tables import POD_GROUP
-from workers.control_plane.assignment_update import AssignmentUpdate, adopt, labels_text, repairs, update_assignments
+from workers.control_plane.assignment_update import (
+    AssignmentUpdate,
+    adopt,
+    labels_text,
+    repairs,
+    update_assignments,
+    update_changed,
+)
 from workers.control_plane.binding import Binder
 
 POD = Unit("p1", UnitKind.POD, "/kubepods/podp1", 1, qos=QosClass.GUARANTEED)
@@ -243,3 +250,30 @@ def test_labels_that_nobody_reported_are_absent_and_none_are_an_empty_object() -
     """A pod that a runtime reports without labels has none; of one that no runtime knows they are not known."""
     assert labels_text(POD) is None
     assert labels_text(replace(POD, namespace="shop", name="web-0")) == "{}"
+
+
+_CHANGES = st.dictionaries(
+    st.sampled_from(["p1", "p2", "p3"]),
+    st.none() | st.builds(lambda name, containers: (name, containers), st.sampled_from(["a", "b", None]), st.integers(0, 2)),
+    max_size=3,
+)
+
+
+@given(st.lists(_CHANGES, max_size=6))
+def test_an_update_of_some_units_is_as_one_of_all(steps: list[dict[str, tuple[str | None, int] | None]]) -> None:
+    """The same changes, rows and assignments, whatever changes when."""
+    binder = _binder(GroupRule("a", match=Match(pod="a"), action=Action("shared", "front")))
+    units: dict[str, Unit] = {}
+    by_all: dict[str, Assignment] = {}
+    by_some: dict[str, Assignment] = {}
+    for wall_ns, step in enumerate(steps, 1):
+        changed = {
+            uid: None if what is None else Unit(uid, UnitKind.POD, f"/{uid}", what[1], name=what[0]) for uid, what in step.items()
+        }
+        units = {uid: unit for uid, unit in {**units, **changed}.items() if unit is not None}
+        of_all = update_assignments(by_all, units, binder, wall_ns, rebind=False)
+        of_some = update_changed(by_some, changed, binder, wall_ns)
+        by_all = of_all.assignments
+        assert by_all == by_some
+        assert sorted(of_all.changes) == sorted(of_some.changes)
+        assert sorted(of_all.rows, key=repr) == sorted(of_some.rows, key=repr)

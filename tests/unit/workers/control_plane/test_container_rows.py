@@ -63,3 +63,12 @@ def test_what_is_gone_is_forgotten() -> None:
 def test_units_without_names_have_no_rows() -> None:
     """No container runtime reported them."""
     assert NameRows().due(_assignments(replace(HELD, unit=replace(POD, container_names={}))), NOON).containers == []
+
+
+def test_names_of_a_few_units_are_written_like_those_of_all() -> None:
+    """A report of the runtime concerns some pods; what it said is not said again by the next look."""
+    rows = NameRows()
+    assert rows.due_of(["p1", "ended"], _assignments(), NOON).containers == [(NOON, "c1", "nginx", "p1"), (NOON, "c2", "log", "p1")]
+    assert rows.due(_assignments(), NOON + S).containers == []
+    assert rows.due_of(["p1"], {}, NOON + S).containers == []
+    assert len(rows.due_of(["p1"], _assignments(), NOON + S).containers) == 2

@@ -328,6 +328,67 @@ def test_threads_that_may_not_be_moved_are_told_and_not_tried_in_a_circle() -> N
     assert plan.next_step(0) is None
 
 
+def test_what_a_start_has_made_is_not_made_again() -> None:
+    """The container is whole at once, and there is a second look for forks that were under way."""
+    plan, pod = _plan(), _own("a", containers=2)
+    plan.want([pod], 0)
+    plan.on_assigned("a", "mon_groups/a", ("a", "c0"), 0, is_whole=True)
+    monitoring = plan.monitoring("a")
+    assert monitoring is not None
+    assert (monitoring.paths, monitoring.total_containers, monitoring.reconciled_containers) == (("mon_groups/a",), 2, 1)
+    assert isinstance(plan.next_step(0), Check), "the other container was not looked at"
+    plan.on_checked("a", CheckResult(("mon_groups/a",), _clean(pod)), 0)
+    plan.on_assigned("a", "mon_groups/a", ("a", "c1"), S, is_whole=True)
+    assert plan.next_step(S) is None
+    assert plan.next_deadline_ns() == S + SECOND_LOOK_NS
+
+
+def test_what_a_start_did_not_finish_is_looked_at_at_once() -> None:
+    """Its deadline came first."""
+    plan = _plan()
+    plan.want([_own("a")], 0)
+    _whole(plan, _own("a"))
+    plan.on_assigned("a", "mon_groups/a", ("a", "c0"), S, is_whole=False)
+    assert isinstance(plan.next_step(S), Check)
+
+
+def test_a_group_that_a_start_has_made_for_nobody_goes() -> None:
+    """Its pod ended, or a rule changed, in the same moment."""
+    plan = _plan()
+    plan.want([], 0)
+    plan.on_assigned("a", "mon_groups/a", ("a", "c0"), 0, is_whole=True)
+    assert plan.next_step(0) == Delete("a", "mon_groups/a")
+
+
+_WORLDS = st.dictionaries(st.sampled_from("abcd"), st.tuples(st.integers(0, 2), st.integers(1, 3)), max_size=4)
+
+
+@given(st.lists(_WORLDS, min_size=1, max_size=5))
+def test_a_change_of_some_groups_is_as_a_new_list_of_all(worlds: list[dict[str, tuple[int, int]]]) -> None:
+    """Whatever came and went: the same steps, the same state of each unit."""
+    by_list, by_change = _plan(), _plan()
+    before: dict[str, DesiredGroup] = {}
+    for now_ns, world in enumerate(worlds):
+        wanted = {name: _own(name, priority, containers) for name, (priority, containers) in world.items()}
+        by_list.want(list(wanted.values()), now_ns)
+        others = {name: wanted.get(name) for name in before.keys() | wanted.keys() if before.get(name) != wanted.get(name)}
+        by_change.change(others, now_ns)
+        before = wanted
+        assert by_list.take_changed() == by_change.take_changed()
+        assert sorted(by_list.names()) == sorted(by_change.names())
+        for plan in (by_list, by_change):
+            while (step := plan.next_step(now_ns)) is not None:
+                match step:
+                    case Create():
+                        plan.on_created(step.group, step.group, now_ns)
+                    case Delete():
+                        plan.on_deleted(step.path, now_ns)
+                    case Check():
+                        plan.on_checked(step.group, CheckResult(step.paths, dict.fromkeys(step.parts, 0)), now_ns)
+        assert {uid: by_list.monitoring(uid) for uid in "abcd"} == {uid: by_change.monitoring(uid) for uid in "abcd"}
+        assert by_list.take_changed() == by_change.take_changed()
+
+
 class _Ids:
     """A host with few monitoring ids, each in limbo for a while after its release; and what carries out the plan's steps."""
 
