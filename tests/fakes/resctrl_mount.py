@@ -26,6 +26,9 @@ class EmulatedResctrl:
     `host_cpus=True` for a switch.
     """
 
+    # Longer where the processor is an emulated one.
+    start_seconds = DEADLINE_SECONDS
+
     def __init__(self, folder: Path, profile: str = "intel-2socket", scenario: str = "", **options: str | bool) -> None:
         self.mount = folder / "resctrl"
         self.socket = folder / "resctrl.sock"
@@ -72,7 +75,7 @@ class EmulatedResctrl:
         with (self._folder / "resctrl.output").open("wb") as output:
             self.process = subprocess.Popen(self.command_line(), stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         try:
-            wait_until(self._is_ready, "the emulator is mounted", seconds=DEADLINE_SECONDS)
+            wait_until(self._is_ready, "the emulator is mounted", seconds=self.start_seconds)
         except BaseException as failure:
             self.__exit__(type(failure))
             raise

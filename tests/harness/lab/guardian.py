@@ -48,7 +48,9 @@ class Guardian:
         self.place = Place(folder)
         self._package = package
         self._version = version
-        self._cgroup = LabCgroup(f"evergauge-runtime-{os.getpid()}")
+        # systemd makes the cgroups of its pods itself, where it wants them: only a machine of the lab's own is used so.
+        self._is_apart = not systemd_cgroups
+        self._cgroup = LabCgroup(f"evergauge-runtime-{os.getpid()}" if self._is_apart else "")
         self._config = configuration(self.place, version, has_nri=has_nri, systemd_cgroups=systemd_cgroups)
         self._holder: subprocess.Popen[bytes] | None = None
         self._runtime: subprocess.Popen[bytes] | None = None
@@ -60,10 +62,11 @@ class Guardian:
         for path in (self.place.shared, self.place.data):
             path.mkdir(parents=True)
         self.place.config.write_text(self._config)
-        subprocess.run(["mount", "--bind", self.place.shared, self.place.shared], check=True)
-        subprocess.run(["mount", "--make-shared", self.place.shared], check=True)
-        self._cgroup.make()
-        self._hold_namespaces()
+        if self._is_apart:
+            subprocess.run(["mount", "--bind", self.place.shared, self.place.shared], check=True)
+            subprocess.run(["mount", "--make-shared", self.place.shared], check=True)
+            self._cgroup.make()
+            self._hold_namespaces()
         programs = {"bin/busybox": self._package / "usr/bin/busybox", "bin/load": self._package / "usr/bin/load"}
         for name in IMAGES:
             write_archive(self._archive(name), name, programs)
@@ -92,10 +95,11 @@ class Guardian:
 
     def start(self) -> dict[str, object]:
         """Start containerd, the images imported; where everything is."""
-        assert self._holder is not None
-        enter = "".join(f"echo $$ >{folder}/runtime/cgroup.procs; " for folder in self._cgroup.folders())
-        pid = self._holder.pid
-        words = ["nsenter", f"--mount=/proc/{pid}/ns/mnt", f"--cgroup=/proc/{pid}/ns/cgroup"]
+        enter, words = "", list[str]()
+        if self._holder is not None:
+            enter = "".join(f"echo $$ >{folder}/runtime/cgroup.procs; " for folder in self._cgroup.folders())
+            pid = self._holder.pid
+            words = ["nsenter", f"--mount=/proc/{pid}/ns/mnt", f"--cgroup=/proc/{pid}/ns/cgroup"]
         words += [str(self._package / "usr/bin/containerd"), "--config", str(self.place.config)]
         with self.place.log.open("ab") as log:
             self._runtime = subprocess.Popen(
@@ -114,7 +118,7 @@ class Guardian:
             "nri": str(self.place.nri),
             "shared": str(self.place.shared),
             "cgroup_root": str(self._cgroup.root),
-            "cgroup_folders": list(map(str, self._cgroup.folders())),
+            "cgroup_folders": list(map(str, self._cgroup.folders())) if self._is_apart else [],
         }
 
     def _wait_for_images(self) -> None:
@@ -157,19 +161,22 @@ class Guardian:
         self.stop(signal.SIGKILL)
         end = time.monotonic() + END_SECONDS
         # Shims, then what they leave, which becomes a child of this process.
-        while (left := self._cgroup.processes() | _children()) and time.monotonic() < end:
+        while (left := self._processes()) and time.monotonic() < end:
             for pid in left - {os.getpid()}:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             _reap()
             time.sleep(0.01)
         problems = [f"process {pid}" for pid in left]
-        problems += map(str, self._cgroup.remove())
+        problems += map(str, self._cgroup.remove() if self._is_apart else [])
         self._unmount()
         shutil.rmtree(self.place.data, ignore_errors=True)
         for path in (self.place.socket, self.place.nri, Path(f"{self.place.socket}.ttrpc")):
             path.unlink(missing_ok=True)
         return problems
+
+    def _processes(self) -> set[int]:
+        return _children() | (self._cgroup.processes() if self._is_apart else set())
 
     def _unmount(self) -> None:
         inside = [line.split(" ")[1] for line in Path("/proc/self/mounts").read_text().splitlines()]

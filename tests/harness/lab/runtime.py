@@ -51,10 +51,12 @@ def uid_of_number(number: int) -> str:
 class LabRuntime:
     """Use it as a context: leaving it ends every process, mount and cgroup of the lab and asserts that none is left."""
 
-    def __init__(self, folder: Path, version: str = "1.7", *, has_nri: bool = True) -> None:
+    def __init__(self, folder: Path, version: str = "1.7", *, has_nri: bool = True, systemd: bool = False) -> None:
         self.place = Place(folder)
         self.version = version
+        self._has_systemd = systemd
         self._words = [str(LAB), "start", str(folder), "--version", version, *([] if has_nri else ["--no-nri"])]
+        self._words += ["--systemd-cgroups"] if systemd else []
         self._process: subprocess.Popen[str] | None = None
         self._numbers = iter(range(1, 1_000_000))
         self._lock = threading.Lock()
@@ -159,9 +161,15 @@ class LabRuntime:
             uid=uid,
             namespace="lab",
             labels=labels or {"app": name or f"pod-{number}"},
-            cgroup_parent=f"/kubepods/besteffort/pod{uid}",
+            cgroup_parent=self._cgroup_parent(uid),
             host_pids=host_pids,
         )
+
+    def _cgroup_parent(self, uid: str) -> str:
+        if self._has_systemd:
+            # A dash stands for a level of slices.
+            return f"kubepods-besteffort-pod{uid.replace('-', '_')}.slice"
+        return f"/kubepods/besteffort/pod{uid}"
 
     def run(self, spec: PodSpec, *containers: ContainerSpec, cri: CriClient | None = None) -> LabPod:
         """A pod with its containers, each started in turn."""
@@ -206,6 +214,8 @@ class LabRuntime:
 
     def cgroup(self, pod: LabPod) -> Path:
         """The pod's folder in the hierarchy that an agent looks at."""
+        if self._has_systemd:
+            return self.cgroup_root / "kubepods.slice" / "kubepods-besteffort.slice" / pod.spec.cgroup_parent
         return self.cgroup_root / pod.spec.cgroup_parent.strip("/")
 
     def threads(self, pod: LabPod) -> set[int]:

@@ -1,0 +1,96 @@
+"""Runs in the guest of scripts/lab/guest: `python -m harness.lab.inside_guest VERSION`; what it saw is one line of JSON.
+
+containerd with the systemd cgroup driver, an emulated resctrl, the whole agent, and a pod with two containers that starts after it.
+"""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from fakes.resctrl_mount import EmulatedResctrl, tasks_of
+from harness.agent_process import AgentProcess
+from harness.lab.cri import ContainerSpec
+from harness.lab.runtime import LabPod, LabRuntime
+from harness.waiting import wait_until
+
+# An emulated processor is some fifteen times slower.
+SECONDS = 90.0
+FOLDER = Path("/lab")
+
+
+def main() -> None:
+    """Set everything up, look, and say what was seen."""
+    version = sys.argv[1]
+    started = time.monotonic()
+    seen: dict[str, Any] = {}
+    EmulatedResctrl.start_seconds = SECONDS
+    (FOLDER / "agent").mkdir()
+    with LabRuntime(FOLDER / "runtime", version, systemd=True) as runtime:
+        seen["runtime_seconds"] = round(time.monotonic() - started, 1)
+        early = runtime.run_idle("early", threads=3)
+        with EmulatedResctrl(runtime.place.shared) as emulator:
+            seen["emulator_seconds"] = round(time.monotonic() - started, 1)
+            agent = _agent(runtime, emulator)
+            agent.start(ready=False)
+            try:
+                wait_until(agent.is_ready, "the agent is ready", seconds=SECONDS)
+                seen["agent_seconds"] = round(time.monotonic() - started, 1)
+                late = runtime.run(
+                    runtime.spec("late"),
+                    ContainerSpec("first", ("/bin/load", "threads", "4")),
+                    ContainerSpec("second", ("/bin/load", "threads", "2")),
+                )
+                for pod in (early, late):
+                    wait_until(lambda: _is_whole(agent, pod), f"{pod.spec.name} is whole in its group", seconds=SECONDS)  # noqa: B023
+                    seen[pod.spec.name] = _seen(agent, runtime, emulator, pod)
+                runtime.remove(early)
+                wait_until(lambda: early.uid not in _pods(agent), "the removed pod is gone", seconds=SECONDS)
+                seen["groups"] = sorted(path for path in emulator.groups() if path)
+            finally:
+                print(agent.output, file=sys.stderr)
+                agent.end(seconds=SECONDS)
+    seen["seconds"] = round(time.monotonic() - started, 1)
+    print(json.dumps(seen), flush=True)
+
+
+def _agent(runtime: LabRuntime, emulator: EmulatedResctrl) -> AgentProcess:
+    flags = {
+        "--gateway-port": "0",
+        "--resctrl-mount": str(emulator.mount),
+        "--nri-socket-path": str(runtime.place.nri),
+        "--supervisor-hang-timeout": "60s",
+        # Nothing but the pods is looked at here, and every start costs seconds.
+        "--sampler-process-enabled": "false",
+        "--sampler-host-enabled": "false",
+    }
+    return AgentProcess(FOLDER / "agent", flags=flags, quick=False)
+
+
+def _pods(agent: AgentProcess) -> dict[str, dict[str, Any]]:
+    return {pod["uid"]: pod for pod in agent.call("list-pods")["pods"]}
+
+
+def _is_whole(agent: AgentProcess, pod: LabPod) -> bool:
+    row = _pods(agent).get(pod.uid)
+    if row is None or row["group_state"] != "exists":
+        return False
+    return bool(row["reconciled_containers"] == row["total_containers"] == len(pod.containers))
+
+
+def _seen(agent: AgentProcess, runtime: LabRuntime, emulator: EmulatedResctrl, pod: LabPod) -> dict[str, Any]:
+    group = Path(_pods(agent)[pod.uid]["group_path"])
+    threads = runtime.threads(pod)
+    return {
+        "uid": pod.uid,
+        "row": _pods(agent)[pod.uid],
+        "threads": sorted(threads),
+        "tasks": sorted(tasks_of(group)),
+        "cgroups": sorted(Path(f"/proc/{thread}/cgroup").read_text().strip() for thread in threads),
+        "containers": pod.containers,
+    }
+
+
+if __name__ == "__main__":
+    main()
