@@ -11,8 +11,8 @@ from harness.lab.grpc import GrpcClient
 from harness.lab.protobuf import Message, encode
 
 _RUNTIME = "runtime.v1.RuntimeService"
-# Of a namespace option: the host's own.
-_NODE = 2
+# Of a namespace option: one of the container's own, and the host's.
+_CONTAINER, _NODE = 1, 2
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class PodSpec:
 
     def encoded(self) -> bytes:
         """PodSandboxConfig."""
-        options = encode({1: _NODE, 2: _NODE if self.host_pids else 0})
+        options = encode({1: _NODE, 2: _NODE if self.host_pids else _CONTAINER})
         linux = encode({1: self.cgroup_parent, 2: encode({1: options})})
         metadata = encode({1: self.name, 2: self.uid, 3: self.namespace})
         return encode({1: metadata, 6: self.labels, 8: linux})
@@ -46,7 +46,7 @@ class ContainerSpec:
 
     def encoded(self, pod: PodSpec) -> bytes:
         """ContainerConfig."""
-        options = encode({1: _NODE, 2: _NODE if pod.host_pids else 0})
+        options = encode({1: _NODE, 2: _NODE if pod.host_pids else _CONTAINER})
         mounts = [encode({1: inside, 2: str(outside), 3: int(not writable)}) for outside, inside, writable in self.mounts]
         return encode(
             {

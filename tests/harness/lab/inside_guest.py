@@ -61,6 +61,8 @@ def _agent(runtime: LabRuntime, emulator: EmulatedResctrl) -> AgentProcess:
         "--resctrl-mount": str(emulator.mount),
         "--nri-socket-path": str(runtime.place.nri),
         "--supervisor-hang-timeout": "60s",
+        "--supervisor-start-timeout": "60s",
+        "--supervisor-spare-workers": "0",
         # Nothing but the pods is looked at here, and every start costs seconds.
         "--sampler-process-enabled": "false",
         "--sampler-host-enabled": "false",
@@ -80,7 +82,7 @@ def _is_whole(agent: AgentProcess, pod: LabPod) -> bool:
 
 
 def _seen(agent: AgentProcess, runtime: LabRuntime, emulator: EmulatedResctrl, pod: LabPod) -> dict[str, Any]:
-    group = Path(_pods(agent)[pod.uid]["group_path"])
+    (group,) = map(Path, _pods(agent)[pod.uid]["group_paths"])
     threads = runtime.threads(pod)
     return {
         "uid": pod.uid,

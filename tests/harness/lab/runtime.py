@@ -199,14 +199,22 @@ class LabRuntime:
 
     def remove(self, pod: LabPod) -> None:
         """The pod ends and is forgotten."""
-        self.cri.stop_pod(pod.sandbox_id)
-        self.cri.remove_pod(pod.sandbox_id)
+        self._remove(pod.sandbox_id, pod.uid)
 
     def remove_all(self) -> None:
         """No pod is left."""
-        for sandbox_id in self.cri.pods():
-            self.cri.stop_pod(sandbox_id)
-            self.cri.remove_pod(sandbox_id)
+        for sandbox_id, uid in self.cri.pods().items():
+            self._remove(sandbox_id, uid)
+
+    def _remove(self, sandbox_id: str, uid: str) -> None:
+        self.cri.stop_pod(sandbox_id)
+        self.cri.remove_pod(sandbox_id)
+        # The runtime makes the pod's cgroup, but its removal is the kubelet's.
+        for folder in self._cgroup_folders:
+            top = folder / self._cgroup_parent(uid).strip("/")
+            for path in sorted(_tree(top), reverse=True):
+                with suppress(FileNotFoundError):
+                    path.rmdir()
 
     def container(self, pod: LabPod, name: str) -> ListedContainer:
         """How the runtime lists a container of a pod."""
