@@ -36,7 +36,7 @@ class NameRows:
         """
         day = wall_ns // DAY
         begins = self._day is not None and day != self._day
-        if day != self._day:
+        if begins:
             self._written = {}
         self._day = day
         due = RepeatedRows([], [])
