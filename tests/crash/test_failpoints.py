@@ -21,8 +21,9 @@ DURABLE_STEPS = ("rules_store.", "spool.", "sealer.")
 STIMULI_ROUNDS_MAX = 6
 
 
-# Those of monitoring groups need a resctrl, those of compaction a finished day: `test_resctrl_failpoints.py` and
-# `test_compaction_failpoints.py` kill them. The id of an installation is made once: `test_install.py` does so.
+# Those of monitoring groups need a resctrl, those of the plugin a container runtime, those of compaction a finished day:
+# `test_resctrl_failpoints.py`, `test_nri_failpoints.py` and `test_compaction_failpoints.py` kill them. The id of an
+# installation is made once: `test_install.py` does so.
 FAILPOINTS = sorted(point for point in failpoints() if not point.startswith(("resctrl.", "compactor.", "install.", "nri.")))
 
 

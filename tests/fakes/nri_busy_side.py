@@ -1,7 +1,8 @@
 """The plugin in a process of its own, whose main thread computes without a pause: what a start then waits for the interpreter.
 
-`python -m fakes.nri_busy_side SOCKET MOUNT CGROUP_ROOT LOAD [SWITCH_SECONDS]` runs until its input ends, then prints its counts.
-`LOAD` is `idle`, `python` (a loop of the interpreter) or `library` (calls of a few milliseconds that hold the interpreter).
+`python -m fakes.nri_busy_side SOCKET MOUNT CGROUP_ROOT LOAD WAY [SWITCH_SECONDS]` runs until its input ends and prints its counts.
+`LOAD` is `idle`, `python` (a loop of the interpreter) or `library` (calls of a millisecond that hold the interpreter). `WAY` is
+`gives-way` where the main thread stands still while a start waits, as the worker's loop does.
 """
 
 import json
@@ -26,7 +27,8 @@ from workers.control_plane.nri.runtime_socket import RuntimeSocket
 from workers.resctrl.filesystem import MountedFilesystem
 from workers.runtime.kernel_tree import OpenKernelTree
 
-_NUMBERS = list(range(50_000))
+# As much as the loop does from one sign of its progress to the next: about a millisecond.
+_NUMBERS = list(range(5_000))
 
 
 def _is_over() -> bool:
@@ -45,7 +47,8 @@ def _compute(load: str) -> None:
 
 def main() -> None:
     """Run until the input ends."""
-    path, mount, cgroup_root, load, *rest = sys.argv[1:]
+    path, mount, cgroup_root, load, way, *rest = sys.argv[1:]
+    gives_way = way == "gives-way"
     if rest:
         plugin_module.SWITCH_INTERVAL_SECONDS = float(rest[0])
     link = RuntimeLink(Binder([]))
@@ -58,15 +61,20 @@ def main() -> None:
             select.select([sys.stdin], [], [])
         else:
             _compute(load)
+            if gives_way:
+                plugin.give_way()
     print(json.dumps(plugin.stats()), flush=True)
     plugin.stop()
 
 
 @contextmanager
-def busy_side(path: Path, mount: Path, cgroup_root: Path, load: str, switch_seconds: str = "") -> Iterator[list[dict[str, Any]]]:
+def busy_side(
+    path: Path, mount: Path, cgroup_root: Path, load: str, *, gives_way: bool = True, switch_seconds: str = ""
+) -> Iterator[list[dict[str, Any]]]:
     """The process for the block; its counts are in the list afterwards."""
     counts: list[dict[str, Any]] = []
-    words = [sys.executable, "-m", "fakes.nri_busy_side", str(path), str(mount), str(cgroup_root), load, switch_seconds]
+    words = [sys.executable, "-m", "fakes.nri_busy_side", str(path), str(mount), str(cgroup_root), load]
+    words += ["gives-way" if gives_way else "insists", switch_seconds]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     process = subprocess.Popen([word for word in words if word], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
     assert process.stdin is not None

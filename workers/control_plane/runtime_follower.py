@@ -1,14 +1,16 @@
 """What the worker's loop has of the container runtime: its news, how the way to it stands, and the choice for the fast path."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from agent.model.heartbeat import Heartbeat
 from agent.model.message import Note
 from agent.model.rule import Unit
 from agent.model.timebase import S
 from agent.ports import Bus, Interest
 from workers.control_plane.binding import Binder
 from workers.control_plane.container_runtime.event import LinkState, RuntimeWire
+from workers.control_plane.container_runtime.giving_way import GivingWay
 from workers.control_plane.container_runtime.link import GroupChoice, RuntimeLink, RuntimeNews, RuntimeSource
 from workers.control_plane.container_runtime.pod_unit import unit_of_pod
 from workers.framework.condition import Conditions
@@ -22,12 +24,20 @@ class RuntimeFollower:
     """The loop's end of one link. `sources` are the threads that hear the runtime; `is_required`: not ready without NRI."""
 
     def __init__(
-        self, link: RuntimeLink, bus: Bus, sources: Mapping[RuntimeWire, RuntimeSource], *, is_required: bool = False
+        self,
+        link: RuntimeLink,
+        bus: Bus,
+        sources: Mapping[RuntimeWire, RuntimeSource],
+        *,
+        is_required: bool = False,
+        give_way: Callable[[], None] | None = None,
     ) -> None:
+        """`give_way` stands still for a moment while a container waits for its start."""
         self._link = link
         self._bus = bus
         self._sources = sources
         self._is_required = is_required
+        self._give_way = give_way
         self._conditions = Conditions(bus)
         self._states: dict[RuntimeWire, LinkState] = {}
         self._noted_at_ns: dict[tuple[RuntimeWire, bool], int] = {}
@@ -48,6 +58,10 @@ class RuntimeFollower:
         """Hear nothing any more. The link stays usable: a thread that does not end may still tell it something."""
         for source in self._sources.values():
             source.stop()
+
+    def giving_way(self, heartbeat: Heartbeat) -> Heartbeat:
+        """The heartbeat for long work of the loop: a container that waits for its start goes first."""
+        return heartbeat if self._give_way is None else GivingWay(heartbeat, self._give_way)
 
     @property
     def interests(self) -> tuple[Interest, ...]:

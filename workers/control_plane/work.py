@@ -72,7 +72,8 @@ class ControlPlaneWork(BaseWork):
         `heartbeat` is given all along: with the most units and rules that there may be, a look or a binding takes seconds.
         """
         super().__init__()
-        self.heartbeat = heartbeat or Heartbeat()
+        beat = heartbeat or Heartbeat()
+        self.heartbeat = beat if runtime is None else runtime.giving_way(beat)
         self._clock = clock
         self._run = run
         self._outbox = outbox
@@ -89,7 +90,7 @@ class ControlPlaneWork(BaseWork):
         self._controller = None
         if groups is not None:
             view = None if runtime is None else self
-            self._controller = GroupController(groups, self._threads_of, clock, bus, config, self.heartbeat, view)
+            self._controller = GroupController(groups, self._threads_of, clock, bus, config, beat, view)
         self._places: dict[str, Places] = {}
         self._started = False
         # The next look at the cgroup tree.

@@ -61,7 +61,10 @@ def _runtime(context: WorkerContext) -> "RuntimeFollower | None":
             interval_ns=config.of(CRI_INTERVAL),
             grace_ns=0 if plugin is None else _NRI_GRACE_NS,
         )
-    return RuntimeFollower(link, context.bus, sources, is_required=config.of(NRI_ENABLED) == "true") if sources else None
+    if not sources:
+        return None
+    give_way = None if plugin is None else plugin.give_way
+    return RuntimeFollower(link, context.bus, sources, is_required=config.of(NRI_ENABLED) == "true", give_way=give_way)
 
 
 WORKER = Worker(

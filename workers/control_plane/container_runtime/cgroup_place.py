@@ -113,4 +113,8 @@ def _is_name(name: str) -> bool:
     """Whether this can be the name of one directory."""
     if not name or name in (".", "..") or "/" in name or "\0" in name or len(name) > _NAME_BYTES_MAX:
         return False
-    return len(name.encode("utf-8", "surrogatepass")) <= _NAME_BYTES_MAX
+    try:
+        # As the system's calls write it; other lone surrogates are in no name of a directory.
+        return len(name.encode("utf-8", "surrogateescape")) <= _NAME_BYTES_MAX
+    except UnicodeEncodeError:
+        return False

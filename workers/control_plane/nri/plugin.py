@@ -8,6 +8,7 @@ link in one sentence, and the runtime is tried again.
 import os
 import select
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -47,6 +48,8 @@ from workers.resctrl.filesystem import MountedFilesystem
 # A thread that computes gives way after this time to one that has something to answer. One start has some forty system calls and
 # may wait at each: with Python's own 5 ms every thirtieth start took over 75 ms beside a loop that computes, with this one 16 ms.
 SWITCH_INTERVAL_SECONDS = 0.00005
+# How long the loop gives way at one time. A start takes 2 ms; one that hangs holds the loop up in steps, and not for good.
+GIVE_WAY_SECONDS = 0.01
 # How often to look which runtime is installed while there is no socket.
 _ABSENCE_NS = 10 * S
 # With that of the thread `start` half a second.
@@ -81,6 +84,9 @@ class NriPlugin:
         self._runtime = ""
         self._absence_at_ns = 0
         self._is_stopping = False
+        # Clear while a container waits for its start.
+        self._is_quiet = threading.Event()
+        self._is_quiet.set()
         self._thread = VitalThread("nri", self._run, end_process)
         self._events: Counter[str] = Counter()
         self._ends: Counter[str] = Counter()
@@ -103,6 +109,14 @@ class NriPlugin:
             is_over = self._start_thread.stop() and is_over
         if is_over:
             os.close(self._wake)
+
+    def give_way(self) -> None:
+        """For the loop, in the middle of long work: while a container waits for its start, stand still for a moment.
+
+        Without it the two threads would wait for the interpreter at each of their system calls.
+        """
+        if not self._is_quiet.is_set():
+            self._is_quiet.wait(GIVE_WAY_SECONDS)
 
     def stats(self) -> dict[str, Any]:
         """Counts for `status` and /metrics; any thread may ask."""
@@ -229,7 +243,9 @@ class NriPlugin:
             case StartRequested():
                 self._events["ContainerStarting"] += 1
                 answer = self._calls.request(event, begun_ns)
-                if answer is not None:
+                if answer is None:
+                    self._is_quiet.clear()
+                else:
                     self._answer([answer])
             case RuntimeShutDown():
                 connection.advance(Stage.LEAVING)
@@ -256,6 +272,8 @@ class NriPlugin:
                 connection.flush()
                 self._calls.on_sent(answer)
             self._link.tell(RuntimeWire.NRI, answer.event)
+        if answers and self._calls.next_deadline_ns() is None:
+            self._is_quiet.set()
 
 
 def _counted(session: PluginSession) -> Counter[str]:

@@ -108,6 +108,9 @@ HOSTILE = {
     "ten thousand names": ("", "/a" * 10_000 + f"/{ID}", ID),
     "ten thousand colons": ("", ":" * 10_000 + ID, ID),
     "ten thousand slices": ("", "a-" * 5_000 + f"b.slice:x:{ID}", ID),
+    "a lone surrogate": ("", f"/kubepods/\ud800/{ID}", ID),
+    "a name of 256 bytes": ("", "/kubepods/" + "\u00e4" * 128 + f"/{ID}", ID),
+    "a name of 256 characters": ("", f"/kubepods/{'a' * 256}/{ID}", ID),
     "an id of another": ("", f"/kubepods/pod{UID}/{ID}", "f" * 64),
     "a longer id": ("", f"/kubepods/pod{UID}/x{ID}", ID),
 }
