@@ -228,9 +228,9 @@ def _first_labels(labels: dict[str, str], counters: SessionCounters) -> dict[str
     # By the keys and not as they came: the runtime sends them in another order each time.
     kept: dict[str, str] = {}
     room = LABEL_CHARACTERS_MAX
-    for key in sorted(labels):
+    for key in sorted(labels)[:LABELS_MAX]:
         room -= len(key) + len(labels[key])
-        if room < 0 or len(kept) == LABELS_MAX:
+        if room < 0:
             break
         kept[key] = labels[key]
     counters.labels_dropped += len(labels) - len(kept)

@@ -96,8 +96,8 @@ class Synchronization:
                 self._pods.pop(sandbox_id, None)
             case ContainerStopped(container_id) | ContainerRemoved(container_id):
                 self._containers.pop(container_id, None)
-            case Synchronized():
-                pass
+            case _:
+                assert isinstance(event, Synchronized), event
 
     def take(self) -> Synchronized:
         """The whole, after its last part; the next one begins empty."""
