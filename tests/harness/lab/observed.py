@@ -48,6 +48,18 @@ class ObservedAgent:
         """How list-pods shows a pod; nothing where it does not."""
         return self.pods().get(pod.uid, {})
 
+    def connections(self) -> int:
+        """How often the agent has reached the runtime over NRI."""
+        return int(self._nri()["connections"])
+
+    def is_hearing(self) -> bool:
+        """Whether the runtime reports to the agent over NRI now."""
+        return bool(self._nri()["is_connected"])
+
+    def _nri(self) -> dict[str, Any]:
+        wires: dict[str, dict[str, Any]] = self.process.call("status")["stats"]["control-plane"]["runtime"]["wires"]
+        return wires.get("nri", {"connections": 0, "is_connected": False})
+
     def group(self, pod: LabPod) -> Path:
         """The directory of a pod's own group."""
         return self._emulator.mount / "mon_groups" / f"pod_{pod.uid}"
