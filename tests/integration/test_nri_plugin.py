@@ -17,6 +17,7 @@ from fakes.nri_wire import PLUGIN_SERVICE, frame, request
 from harness.waiting import wait_until
 
 from workers.control_plane.container_runtime.event import LinkState, RuntimeWire
+from workers.control_plane.nri.plugin import GIVE_WAY_SECONDS
 from workers.resctrl.problem import ProblemKind
 
 CONNECTED = LinkState(RuntimeWire.NRI, is_connected=True, runtime="containerd 2.4.2")
@@ -143,6 +144,32 @@ def _is_placed(runtime: NriRuntime, side: Side, work: ScriptedWork) -> bool:
     pod = pod_of(1)
     runtime.start_container(container_of(pod, 1_000 + len(runtime.delivered)))
     return len(work.tasks) > before and side.stats()["stage"] == "connected"
+
+
+def test_the_loop_gives_way_while_a_start_waits(path: Path, work: ScriptedWork) -> None:
+    """Until it is answered, and for a moment at a time; otherwise it costs nothing."""
+    release = threading.Event()
+    work.before = lambda: release.wait(30)
+    with NriRuntime(path) as runtime, running(path, work, deadline_ms=1_000) as side:
+        runtime.wait_plugin()
+        began = time.monotonic()
+        for _sign in range(1_000):
+            side.plugin.give_way()
+        assert time.monotonic() - began < 0.5
+        pod = pod_of(1)
+        starter = threading.Thread(target=lambda: runtime.start_pod(pod, container_of(pod)))
+        starter.start()
+        wait_until(lambda: work.tasks, "the start is under way")
+        began = time.monotonic()
+        side.plugin.give_way()
+        assert GIVE_WAY_SECONDS <= time.monotonic() - began < GIVE_WAY_SECONDS + SLACK_MS / 1_000
+        release.set()
+        starter.join(10)
+        side.wait_outcomes(1)
+        began = time.monotonic()
+        for _sign in range(1_000):
+            side.plugin.give_way()
+        assert time.monotonic() - began < 0.5
 
 
 def test_without_resctrl_no_start_waits(path: Path) -> None:
