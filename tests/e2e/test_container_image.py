@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.nri_node import Where, real_node
+from fakes.nri_runtime import NriRuntime
 from fakes.pod import node
 from fakes.resctrl_mount import EmulatedResctrl
 from harness.waiting import wait_until
@@ -233,3 +235,21 @@ def test_groups_are_made_with_what_the_manifest_gives(image: Path, tmp_path: Pat
             tasks = group / "tasks"
             wait_until(lambda: {int(line) for line in tasks.read_text().split()} == running.threads(), "all threads are in it")
             wait_until(lambda: _probe(port, pod, "readinessProbe") == 200, "kubelet finds it ready")
+
+
+def test_a_container_starts_inside_its_group_with_what_the_manifest_gives(image: Path, tmp_path: Path) -> None:
+    """Over a socket in a folder that is read-only for the agent, with nri.failIfUnavailable; the runtime answered on time."""
+    port = _free_port()
+    pod = _manifest(f"gateway.port={port}", "resctrl.enabled=true", "nri.failIfUnavailable=true")
+    with EmulatedResctrl(tmp_path / "emulated") as emulator:
+        folders = _folders(tmp_path, resctrl=emulator.mount)
+        with (
+            NriRuntime(folders["nri"] / "nri.sock") as runtime,
+            real_node("image", runtime, emulator.mount) as host,
+            _agent(image, pod, folders | {"cgroup": host.root}),
+        ):
+            runtime.wait_plugin(30)
+            wait_until(lambda: _probe(port, pod, "readinessProbe") == 200, "kubelet finds it ready", seconds=30)
+            running = host.run_pod(1)
+            assert host.start(running, children=2).where is Where.INSIDE
+            assert runtime.failed_operations == []

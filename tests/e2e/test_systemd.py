@@ -462,6 +462,32 @@ def test_a_host_with_resctrl_gets_the_drop_in_that_making_groups_needs(service: 
     assert service.read(RESCTRL_DROP_IN) == ""
 
 
+# A runtime that hears what a plugin says first, and answers nothing.
+LISTENER = """
+import os, socket
+os.makedirs("/run/nri", 0o700, exist_ok=True)
+listening = socket.socket(socket.AF_UNIX)
+listening.bind("/run/nri/nri.sock")
+listening.listen()
+connection = listening.accept()[0]
+open("/run/nri/heard", "wb").write(connection.recv(4096))
+listening.recv(1)
+"""
+
+
+def test_the_socket_of_a_container_runtime_needs_no_drop_in(service: Machine) -> None:
+    """The service as it is registers over NRI; the installation says that it will, and grants nothing for it."""
+    try:
+        service.run("systemd-run", "--quiet", "--collect", "--unit=listener", "python3", "-c", LISTENER)
+        wait_until(lambda: "RegisterPlugin" in service.read("/run/nri/heard"), "the plugin speaks", seconds=30)
+        told = service.install(service.installed_version(), "--no-start").stderr
+        assert "a container runtime answers on /run/nri/nri.sock" in told
+        assert service.read(RESCTRL_DROP_IN) == ""
+    finally:
+        service.run("systemctl", "stop", "listener", check=False)
+        service.run("rm", "-rf", "/run/nri")
+
+
 def test_a_version_that_does_not_become_ready_gets_its_drop_in_taken_back(service: Machine) -> None:
     """What an upgrade found goes with it."""
     with _emulated(service):
