@@ -180,7 +180,7 @@ class Guardian:
 
     def _unmount(self) -> None:
         inside = [line.split(" ")[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
-        for point in reversed([each for each in inside if Path(each).is_relative_to(self.place.shared)]):
+        for point in reversed([each for each in inside if Path(each).is_relative_to(self.place.folder)]):
             subprocess.run(["umount", "--lazy", point], check=False)
 
 
