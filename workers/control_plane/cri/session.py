@@ -5,17 +5,14 @@ Only the thread `cri` may import this, and only when it is needed: `h2` costs so
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
-from h2.errors import ErrorCodes
 from h2.events import (
     ConnectionTerminated,
     DataReceived,
     Event,
-    RemoteSettingsChanged,
     ResponseReceived,
     StreamEnded,
     StreamReset,
     TrailersReceived,
-    WindowUpdated,
 )
 from h2.exceptions import H2Error
 from h2.settings import SettingCodes, Settings
@@ -62,6 +59,7 @@ class GoneAway(Struct, frozen=True):
 
 
 GrpcEvent = GrpcMessage | GrpcEnded | GoneAway
+_CallEvent = DataReceived | ResponseReceived | TrailersReceived | StreamEnded | StreamReset
 
 
 class _Call:
@@ -108,22 +106,13 @@ class GrpcSession:
         self._calls[call] = _Call(bytes_max)
         return call
 
-    def cancel(self, call: int) -> None:
-        """Queue the end of a call; nothing more is reported of it."""
-        if self._calls.pop(call, None) is not None:
-            try:
-                self._connection.reset_stream(call, ErrorCodes.CANCEL)
-            except H2Error:
-                # The runtime ended it in the same moment.
-                return
-
     def receive(self, data: bytes) -> list[GrpcEvent]:
         """What has come. *Raises:* ProtocolError: the connection is of no more use."""
         self._guard.check(data)
         try:
             events = self._connection.receive_data(data)
         except (H2Error, ValueError, LookupError) as cause:
-            # The library's own exceptions, and what its parsers were seen to let through.
+            # The library raises its own exceptions. The others are for a parser that lets one through: it must not end the thread.
             raise ProtocolError(_WHERE, f"what listens breaks the rules of HTTP/2: {cause}") from cause
         found: list[GrpcEvent] = []
         for event in events:
@@ -136,48 +125,37 @@ class GrpcSession:
 
     def _take(self, event: Event, found: list[GrpcEvent]) -> None:
         match event:
-            case DataReceived():
-                self._take_data(event, found)
-            case ResponseReceived() | TrailersReceived():
-                self._take_headers(event)
-            case StreamEnded():
-                self._end(event.stream_id, found)
-            case StreamReset():
-                self._reset(event.stream_id, int(event.error_code), found)
             case ConnectionTerminated():
                 found.append(GoneAway(int(event.error_code or 0)))
-            case RemoteSettingsChanged() | WindowUpdated() | _:
-                # Acknowledged by the library; a request always fits the first window.
-                return
+            case DataReceived() | ResponseReceived() | TrailersReceived() | StreamEnded() | StreamReset():
+                call = self._calls.get(event.stream_id)
+                # A runtime may break a call off that it has answered; that is no news.
+                if call is not None:
+                    self._take_of_call(call, event, found)
 
-    def _take_data(self, event: DataReceived, found: list[GrpcEvent]) -> None:
-        call = self._calls.get(event.stream_id)
-        self._connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
-        if call is not None:
-            found += [GrpcMessage(event.stream_id, payload) for payload in call.splitter.feed(event.data)]
+    def _take_of_call(self, call: _Call, event: _CallEvent, found: list[GrpcEvent]) -> None:
+        number = event.stream_id
+        match event:
+            case DataReceived():
+                self._connection.acknowledge_received_data(event.flow_controlled_length, number)
+                found += [GrpcMessage(number, payload) for payload in call.splitter.feed(event.data)]
+            case ResponseReceived() | TrailersReceived():
+                headers = {_bytes(name): _bytes(value) for name, value in event.headers}
+                if isinstance(event, ResponseReceived):
+                    check_response(headers)
+                call.status = status_of(headers) or call.status
+            case StreamEnded():
+                found.append(GrpcEnded(number, self._end_of(call)))
+                del self._calls[number]
+            case StreamReset():
+                problem = f"the runtime broke the call off (HTTP/2 error {int(event.error_code)})"
+                found.append(GrpcEnded(number, GrpcStatus(GrpcCode.UNAVAILABLE, problem)))
+                del self._calls[number]
 
-    def _take_headers(self, event: ResponseReceived | TrailersReceived) -> None:
-        call = self._calls.get(event.stream_id)
-        if call is None:
-            return
-        headers = {_bytes(name): _bytes(value) for name, value in event.headers}
-        if isinstance(event, ResponseReceived):
-            check_response(headers)
-        call.status = status_of(headers) or call.status
-
-    def _end(self, number: int, found: list[GrpcEvent]) -> None:
-        call = self._calls.pop(number, None)
-        if call is None:
-            return
+    def _end_of(self, call: _Call) -> GrpcStatus:
         if call.status is None or (call.status.is_ok and not call.splitter.is_between_messages):
             raise ProtocolError(_WHERE, "a call ended in the middle of its answer")
-        found.append(GrpcEnded(number, call.status))
-
-    def _reset(self, number: int, code: int, found: list[GrpcEvent]) -> None:
-        if self._calls.pop(number, None) is not None:
-            found.append(
-                GrpcEnded(number, GrpcStatus(GrpcCode.UNAVAILABLE, f"the runtime broke the call off (HTTP/2 error {code})"))
-            )
+        return call.status
 
 
 def _bytes(text: bytes | str) -> bytes:
