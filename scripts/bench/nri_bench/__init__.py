@@ -1,0 +1,1 @@
+"""What pods cost at their start, and how soon they are known: the parts of `scripts/bench/nri`."""

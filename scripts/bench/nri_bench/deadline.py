@@ -1,0 +1,63 @@
+"""The reply while the same worker computes for seconds: the most rules and units that there may be."""
+
+import time
+
+from fakes.nri_dialect import Event
+from fakes.nri_node import Where
+from harness.agent_process import AgentProcess
+from resctrl_bench.figures import Figure, Section
+
+from agent.model.rule import GroupRule, Match
+from nri_bench.bench import Bench, World
+from nri_bench.inside import reply_figures
+from supervisor.core.rulebook import Rulebook, encode_rulebook
+
+ALIVE_MAX = 50
+
+
+def measure(bench: Bench) -> Section:
+    """A rule changes all along, so that everything is bound again and again while containers start."""
+    options = bench.options
+    with bench.world("d", ids=2_000) as world:
+        for number in range(options.deadline_units):
+            (world.node.root / f"app-{'x' * 60}-{number:04}.service").mkdir()
+        rules = tuple(
+            GroupRule(f"r{number:04}", number, Match(pod=f"*x*-?-{number}*")) for number in range(options.deadline_rules - 1)
+        )
+        (world.folder / "state").mkdir()
+        (world.folder / "state" / "rules.json").write_bytes(encode_rulebook(Rulebook(1, rules)))
+        with world.agent({"--control-plane-interval": "1s"}) as agent:
+            world.runtime.wait_plugin()
+            places, changes = _start(bench, world, agent)
+            row = agent.workers()["control-plane"]
+    replies = world.runtime.replies(Event.START)
+    return Section(
+        "deadline",
+        f"beside {options.deadline_rules:,} rules and {options.deadline_units:,} services; a rule changed {changes} times",
+        [
+            *reply_figures(replies),
+            Figure("container starts", len(replies)),
+            Figure("containers with an instruction outside of their group", len(places) - places.count(Where.INSIDE)),
+            Figure("operations that failed", len(world.runtime.failed_operations), "", 0),
+            Figure("connections that were lost", len(world.runtime.dropped), "", 0),
+            Figure("restarts of the control plane", row["restarts"], "", 0),
+        ],
+        {"reply_ms": replies},
+    )
+
+
+def _start(bench: Bench, world: World, agent: AgentProcess) -> tuple[list[Where | None], int]:
+    places, changes = list[Where | None](), 0
+    end = time.monotonic() + bench.options.deadline_seconds
+    change_at = 0.0
+    while (now := time.monotonic()) < end:
+        if now >= change_at:
+            changes += 1
+            rule = {"name": "changing", "priority": changes, "match": {"pod": f"never-{changes}"}}
+            agent.call("add-rule", rule=rule)
+            change_at = now + 1.0
+        pod = world.node.run_pod(len(places))
+        places.append(world.node.start(pod).where)
+        if len(world.node.running) > ALIVE_MAX:
+            world.node.remove_pod(world.node.running[0].pod)
+    return places, changes

@@ -1,0 +1,95 @@
+"""What the command line can ask for."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+PARTS = {
+    "starts": "start of pods through a real containerd: no plugin, this agent, and the runtime's own example plugin",
+    "inside": "container starts with real processes: time of the reply, instructions outside of the group",
+    "deadline": "the reply beside the most rules and units that there may be, all of which are bound again and again",
+    "before": "pods that ran before the agent: time until all are grouped and named",
+    "drops": "a runtime that is lost again and again in mid-stream: time until the list is the truth",
+    "memory": "memory of the control plane with many pods, beside the example plugin",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How much is measured."""
+
+    only: tuple[str, ...] = tuple(PARTS)
+    seed: int = 1
+    containerd: str = "1.7"
+    start_pods: int = 402
+    pause_ms: int = 40
+    rival: bool = True
+    inside_starts: int = 1_000
+    inside_pods: int = 50
+    deadline_rules: int = 1_000
+    deadline_units: int = 4_000
+    deadline_seconds: float = 30.0
+    before_pods: int = 110
+    before_children: int = 4
+    repeats: int = 3
+    drops: int = 20
+    drop_pods: int = 1_000
+    memory_pods: int = 1_000
+    memory_containers: int = 3
+    json_path: str = ""
+
+    def document(self) -> dict[str, Any]:
+        """As JSON; where the results go is no part of them."""
+        return {name: value for name, value in asdict(self).items() if not name.endswith("_path")}
+
+
+# For anyone who changed something here.
+QUICK = {
+    "start_pods": 12, "inside_starts": 60, "inside_pods": 10, "deadline_rules": 100, "deadline_units": 400,
+    "deadline_seconds": 3.0, "before_pods": 20, "repeats": 1, "drops": 3, "drop_pods": 100, "memory_pods": 100,
+}  # fmt: skip
+
+
+def parse(arguments: Sequence[str]) -> Options:
+    """The options; ends the program when they make no sense."""
+    parts = "\n".join(f"  {name:9} {about}" for name, about in PARTS.items())
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench/nri",
+        description="Measures what the agent costs a container runtime, and how soon it knows and measures pods.",
+        epilog=f"parts:\n{parts}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--quick", action="store_true", help="small and short, for a look: no figures to quote")
+    parser.add_argument("--only", metavar="PART,…", help="only these parts (see below)")
+    parser.add_argument("--json", dest="json_path", metavar="FILE", help="write everything there, every sample included")
+    parser.add_argument(
+        "--no-rival", dest="rival", action="store_const", const=False, help="leave out the example plugin, which needs Go"
+    )
+    for field, about in {
+        "seed": "of everything that is drawn by chance",
+        "containerd": "version of the real runtime: 1.7 or 2",
+        "start_pods": "pods of each kind in the part starts; a multiple of 3 is best",
+        "pause_ms": "between two pods of the part starts",
+        "inside_starts": "container starts of the part inside",
+        "inside_pods": "pods in which they are",
+        "deadline_rules": "rules of the part deadline",
+        "deadline_units": "services that there are beside the pods",
+        "deadline_seconds": "length of the part deadline",
+        "before_pods": "pods that ran before the agent",
+        "repeats": "of the part before; medians are reported",
+        "drops": "how often the runtime is lost",
+        "drop_pods": "pods that it has",
+        "memory_pods": "pods of the part memory",
+        "memory_containers": "containers of each of them",
+    }.items():
+        default = Options.__dataclass_fields__[field].default
+        kind = type(default)
+        parser.add_argument(f"--{field.replace('_', '-')}", type=kind, metavar="N", help=f"{about} (default {default})")
+    given = {name: value for name, value in vars(parser.parse_args(arguments)).items() if value is not None}
+    quick, only = given.pop("quick"), given.pop("only", "")
+    if only:
+        given["only"] = tuple(only.split(","))
+        if unknown := sorted(set(given["only"]) - set(PARTS)):
+            parser.error(f"there is no part {', '.join(unknown)}")
+    return Options(**{**(QUICK if quick else {}), **given})
