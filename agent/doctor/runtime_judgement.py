@@ -61,7 +61,7 @@ def _names_by_sockets(facts: Facts) -> Finding:
         detail = f"this user may not use {speaking[0].path} ({speaking[0].name}): pods have uids, no names"
         return Finding(RUNTIME, Usability.LIMITED, detail, _entry_remedy(facts, speaking[0].path))
     found = f"found {listed}, which speaks no CRI" if listed else "none found"
-    return Finding(RUNTIME, Usability.UNUSED, f"{found}: containers have ids, no names")
+    return Finding(RUNTIME, Usability.UNUSED, f"{found}; containers have ids, no names")
 
 
 def _usable_names(detail: str, remark: str) -> Finding:
