@@ -195,6 +195,17 @@ def test_the_first_known_socket_that_is_there_is_taken(tmp_path: Path) -> None:
     assert (state.is_there, state.problem) == (False, "")
 
 
+def test_a_socket_without_cri_does_not_hide_the_next_one(tmp_path: Path) -> None:
+    """Docker's containerd stands beside that of K3s."""
+    heard = Heard()
+    paths = [str(tmp_path / name) for name in ("docker", "k3s")]
+    with CriRuntime(paths[0], PeerState(refused=status_12(VERSION, VERSION_ALPHA))), CriRuntime(paths[1], PeerState(pods=[POD])):
+        reader = CriReader(heard.link, SystemClock(), socket_path="", interval_ns=NEVER_NS, known_paths=paths)
+        reader.start()
+        heard.wait_pods("web-0")
+        reader.stop()
+
+
 def status_12(*methods: str) -> dict[str, tuple[int, str]]:
     """These methods are not implemented."""
     return dict.fromkeys(methods, (12, "unknown service"))

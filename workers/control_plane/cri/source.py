@@ -73,7 +73,7 @@ class CriReader:
         call_ns: int = CALL_NS,
         known_paths: Sequence[str] = _KNOWN_PATHS,
     ) -> None:
-        """`socket_path` empty: the first of `known_paths` that is there. `interval_ns` is the time from list to list.
+        """`socket_path` empty: the first of `known_paths` that is there and offers CRI. `interval_ns` is the time between lists.
 
         `grace_ns` is how long NRI is given at the start to connect, 0 where it is switched off; `call_ns` is how long the
         runtime may take for an answer.
@@ -158,10 +158,17 @@ class CriReader:
 
     def _follow(self) -> LinkState | None:
         """One connection from its beginning to its end. *Absent:* None: NRI reports everything now."""
+        paths = [self._socket_path] if self._socket_path else [path for path in self._known_paths if os.path.exists(path)]
+        state: LinkState | None = LinkState(RuntimeWire.CRI, is_connected=False, is_there=False)
+        for path in paths:
+            state = self._follow_at(path)
+            # One that offers no CRI, Docker's containerd, may stand beside that of K3s.
+            if state is None or state.is_there:
+                break
+        return state
+
+    def _follow_at(self, path: str) -> LinkState | None:
         self._told, self._has_events = None, False
-        path = self._socket_path or next((path for path in self._known_paths if os.path.exists(path)), "")
-        if not path:
-            return LinkState(RuntimeWire.CRI, is_connected=False, is_there=False)
         try:
             connection = self._connect(path)
         except (OSError, EvergaugeError) as problem:
