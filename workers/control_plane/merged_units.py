@@ -49,6 +49,8 @@ class MergedUnits:
         self._seen: dict[str, set[str]] = {}
         self._missed: dict[str, set[str]] = {}
         self._is_away = True
+        # As it was at the last look: what a look shows is judged once.
+        self._looked_away = True
         self._looks = 0
         # What was a unit when it was asked about last.
         self._alive: set[str] = set()
@@ -104,6 +106,7 @@ class MergedUnits:
     ) -> dict[str, PlacedUnit]:
         """Take in what the tree shows, and give all units."""
         self._looks += 1
+        self._looked_away = self._is_away
         self._scanned, self._scanned_places = scanned, places
         self._seen_in = {
             part: uid for uid, parts in beating(places.items(), heartbeat) for part in parts if part not in ("", SANDBOX)
@@ -181,7 +184,7 @@ class MergedUnits:
     def _counts(self, uid: str, known: KnownPod, part: str) -> bool:
         """Whether what a look saw beside the containers that the runtime reported is a container: where the runtime can report,
         it would have; a predecessor knew all but the sandbox."""
-        return self._is_away and uid not in self._adopted and part not in ("", SANDBOX, *known.sandbox_ids)
+        return self._looked_away and uid not in self._adopted and part not in ("", SANDBOX, *known.sandbox_ids)
 
     def _visible_parts(self, uid: str, known: KnownPod) -> Places:
         """What the last look saw of a pod, wherever it saw it."""

@@ -1,8 +1,11 @@
 """The merge of the cgroup tree with the runtime's reports: names, places, what ends when, and what a lost runtime leaves."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agent.model.rule import Assignment, QosClass, Unit, UnitKind
 from workers.control_plane.container_runtime.event import RuntimeContainer, RuntimePod
@@ -226,3 +229,50 @@ def test_a_pod_whose_cgroup_nobody_can_guess_has_none() -> None:
     """It is a unit nevertheless, and waits for its threads."""
     unit, places = Story().look({}, {}).report(_known(NGINX, pod=RuntimePod("s9", "u9")), "u9").units["u9"]
     assert (unit.cgroup, places) == ("", {NGINX: (), SANDBOX: ()})
+
+
+_PODS = {"u1": ("s1", "/kubepods/podu1"), "u2": ("s2", ""), "u3": ("s3", "/kubepods/podu3")}
+_STATES = st.one_of(
+    st.none(),
+    st.tuples(st.sets(st.sampled_from(["c1", "c2", "c3"]), max_size=3), st.booleans()),
+)
+_SIGHTS = st.dictionaries(
+    st.sampled_from(["u1", "u3", "/scope/c1", "/scope/s2", "/a.service"]),
+    st.sets(st.sampled_from(["c1", "c2", "s1", "s2"]), max_size=2),
+)
+_REPORTS = st.tuples(st.just("report"), st.sampled_from(sorted(_PODS)), _STATES)
+_STEPS = st.lists(st.one_of(_REPORTS, st.tuples(st.just("look"), _SIGHTS), st.booleans()), max_size=14)
+
+
+def _sight(sights: Mapping[str, set[str]]) -> tuple[dict[str, Unit], dict[str, Places]]:
+    kinds = {uid: UnitKind.POD if uid.startswith("u") else UnitKind.SCOPE for uid in sights}
+    units = {uid: Unit(uid, kind, f"/kubepods/pod{uid}" if kind is UnitKind.POD else uid) for uid, kind in kinds.items()}
+    taken: set[str] = set()
+    places: dict[str, Places] = {}
+    for uid, parts in sights.items():
+        # A container is seen in one unit only.
+        places[uid] = {part: (f"{uid}/{part}",) for part in sorted(parts - taken)} or {"": (uid,)}
+        taken |= parts
+    return units, places
+
+
+@settings(max_examples=300, deadline=None)
+@given(_STEPS)
+def test_a_report_touches_every_unit_that_it_changes(steps: list[Any]) -> None:
+    """Whatever was reported and seen: what follows from the touched units alone is what asking about all gives. What the runtime
+    has ended is no unit, and no container is a part of two."""
+    story = Story()
+    for step in steps:
+        if isinstance(step, bool):
+            story.merged.set_away(True) if step else story.connect()
+        elif step[0] == "look":
+            story.look(*_sight(step[1]))
+        else:
+            _kind, uid, state = step
+            sandbox_id, parent = _PODS[uid]
+            pod = RuntimePod(sandbox_id, uid, "shop", "web", {}, parent)
+            story.report(None if state is None else _known(*sorted(state[0]), pod=pod, is_running=state[1]), uid)
+            assert state is not None or uid not in story.units
+        everything = {**story.merged._scanned, **story.merged._runtime}
+        again = {uid: found for uid in everything if (found := story.merged.unit(uid)) is not None}
+        assert story.units == again
