@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from fakes.cgroup import enter
-from fakes.resctrl_mount import EmulatedResctrl
+from fakes.resctrl_machine import emulated, resctrl_machine
 from harness.agent_process import run_agentctl
 from harness.lab.cri import ContainerSpec
 from harness.lab.observed import ObservedAgent
@@ -39,7 +39,7 @@ def runtime(running: LabRuntime) -> Iterator[LabRuntime]:
 def test_pods_from_before_and_after_the_start_are_named_measured_and_stored(tmp_path: Path, runtime: LabRuntime) -> None:
     """Two pods run, two follow: names, uids and bytes of all in rows; every thread in its group; a rotation seals them."""
     early = [runtime.run(runtime.spec(name), BUSY) for name in ("early-1", "early-2")]
-    with EmulatedResctrl(runtime.place.shared) as emulator, ObservedAgent(tmp_path, runtime, emulator) as agent:
+    with resctrl_machine(runtime.place.shared) as emulator, ObservedAgent(tmp_path, runtime, emulator) as agent:
         agent.wait_whole(*early)
         late = [runtime.run(runtime.spec(name), BUSY) for name in ("late-1", "late-2")]
         agent.wait_whole(*late)
@@ -60,7 +60,7 @@ def test_pods_from_before_and_after_the_start_are_named_measured_and_stored(tmp_
 
 def test_init_ephemeral_and_nested_parts_of_a_pod_are_all_its_own(tmp_path: Path, runtime: LabRuntime) -> None:
     """An init container that ended counts no more; containers added later and processes in cgroups of their own below do."""
-    with EmulatedResctrl(runtime.place.shared) as emulator, ObservedAgent(tmp_path, runtime, emulator) as agent:
+    with resctrl_machine(runtime.place.shared) as emulator, ObservedAgent(tmp_path, runtime, emulator) as agent:
         pod = runtime.run(runtime.spec("parts"), ContainerSpec("init", ("/bin/load", "end")))
         wait_until(lambda: runtime.container(pod, "init").is_over, "the init container has ended")
         for name in ("first", "second"):
@@ -84,7 +84,7 @@ def test_init_ephemeral_and_nested_parts_of_a_pod_are_all_its_own(tmp_path: Path
 
 def test_a_full_resctrl_is_retried_once_ids_are_free(tmp_path: Path, runtime: LabRuntime) -> None:
     """Another tool holds every id: the pod starts and says why it is not measured; then ids are free, and it is whole."""
-    with EmulatedResctrl(runtime.place.shared, profile="tiny") as emulator:
+    with emulated(runtime.place.shared, "has so few ids", profile="tiny") as emulator:
         for number in range(7):
             emulator.make_group(f"mon_groups/theirs{number}")
         with ObservedAgent(tmp_path, runtime, emulator) as agent:
@@ -102,7 +102,7 @@ def test_a_full_resctrl_is_retried_once_ids_are_free(tmp_path: Path, runtime: La
 def test_only_groups_of_the_agents_own_go_at_its_first_start(tmp_path: Path, runtime: LabRuntime) -> None:
     """What an earlier agent left goes, other tools' groups stay, and a pod that runs is grouped."""
     pod = runtime.run(runtime.spec("early"), MAIN)
-    with EmulatedResctrl(runtime.place.shared) as emulator:
+    with emulated(runtime.place.shared, "is free of other tools") as emulator:
         for path in ("mon_groups/pod_stale", "mon_groups/theirs", "batch", "batch/mon_groups/pod_theirs"):
             emulator.make_group(path)
         with ObservedAgent(tmp_path, runtime, emulator) as agent:
@@ -118,7 +118,7 @@ def test_only_groups_of_the_agents_own_go_at_its_first_start(tmp_path: Path, run
 
 def test_readiness_follows_the_mount_while_pods_start(tmp_path: Path, runtime: LabRuntime) -> None:
     """Not mounted: not ready, no row, and pods start; mounted: ready, and each of them is whole in its group."""
-    emulator = EmulatedResctrl(runtime.place.shared)
+    emulator = emulated(runtime.place.shared, "can be mounted while a scenario runs")
     emulator.mount.mkdir(exist_ok=True)
     agent = ObservedAgent(tmp_path, runtime, emulator, sampler_resctrl_enabled="true")
     agent.process.start(ready=False)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fakes.resctrl_mount import EmulatedResctrl
+from fakes.resctrl_machine import REAL_MOUNT, resctrl_machine
 from harness.lab.cri import ContainerSpec, CriClient
 from harness.lab.observed import ObservedAgent
 from harness.lab.place import VERSIONS
@@ -51,7 +51,9 @@ class Looking:
 
     def _container(self, uid: str, name: str) -> ContainerSpec:
         tasks = f"/resctrl/resctrl/mon_groups/pod_{uid}/tasks"
-        mounts = ((self._runtime.place.shared, "/resctrl", False), (self._folder, "/verdicts", True))
+        # An emulator is mounted in the shared folder after the containers' folders are, the real one is there before.
+        shown = (Path(REAL_MOUNT), "/resctrl/resctrl", False) if REAL_MOUNT else (self._runtime.place.shared, "/resctrl", False)
+        mounts = (shown, (self._folder, "/verdicts", True))
         return ContainerSpec(name, ("/bin/load", "inside", tasks, f"/verdicts/{uid}.{name}"), mounts=mounts)
 
     def verdicts(self, pods: list[LabPod]) -> dict[str, str]:
@@ -67,7 +69,7 @@ def test_no_first_program_runs_outside_its_group(tmp_path: Path, runtime: LabRun
     # Where other tests take the processors, a start may take longer than the usual limit; the limit is not what is tested here.
     slow = "1s"
     with (
-        EmulatedResctrl(runtime.place.shared) as emulator,
+        resctrl_machine(runtime.place.shared) as emulator,
         ObservedAgent(tmp_path, runtime, emulator, nri_start_deadline=slow) as agent,
     ):
         wait_until(agent.is_hearing, "the agent hears the runtime")
@@ -82,7 +84,10 @@ def test_no_first_program_runs_outside_its_group(tmp_path: Path, runtime: LabRun
 def test_a_control_plane_that_dies_in_a_burst_neither_fails_nor_loses_a_pod(tmp_path: Path, runtime: LabRuntime) -> None:
     """Killed again and again while pods start: each start succeeds, and in the end every pod is whole in its group."""
     looking = Looking(runtime, tmp_path / "verdicts")
-    with EmulatedResctrl(runtime.place.shared) as emulator, ObservedAgent(tmp_path, runtime, emulator) as agent:
+    with (
+        resctrl_machine(runtime.place.shared) as emulator,
+        ObservedAgent(tmp_path, runtime, emulator) as agent,
+    ):
         first = runtime.run_idle("first", threads=3)
         agent.wait_whole(first)
         pods: list[LabPod] = []
@@ -106,7 +111,7 @@ def test_a_control_plane_that_dies_in_a_burst_neither_fails_nor_loses_a_pod(tmp_
 def test_a_storm_of_forks_is_caught_whole(tmp_path: Path, runtime: LabRuntime) -> None:
     """A pod that forks without end is running when the agent comes: in the end no thread of it lives outside its group."""
     storm = runtime.run(runtime.spec("storm"), ContainerSpec("storm", ("/bin/load", "storm")))
-    with EmulatedResctrl(runtime.place.shared) as emulator, ObservedAgent(tmp_path, runtime, emulator) as agent:
+    with resctrl_machine(runtime.place.shared) as emulator, ObservedAgent(tmp_path, runtime, emulator) as agent:
         wait_until(lambda: agent.row(storm).get("group_state") == "exists", "it has its group")
         # Each look is at children that were born after the last one.
         for _ in range(20):

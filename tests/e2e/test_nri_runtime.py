@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from fakes.cgroup import enter
-from fakes.resctrl_mount import EmulatedResctrl, tasks_of
+from fakes.resctrl_machine import resctrl_machine
+from fakes.resctrl_mount import tasks_of
 from harness.lab.cri import ContainerSpec
 from harness.lab.observed import ObservedAgent
 from harness.lab.place import VERSIONS
@@ -40,7 +41,7 @@ def runtime(running: LabRuntime) -> Iterator[LabRuntime]:
 def test_a_runtime_that_crashes_and_returns_costs_no_group(tmp_path: Path, runtime: LabRuntime) -> None:
     """containerd is killed; its pods stay in their groups with the same ids, one that ends meanwhile is let go, and new ones
     are grouped once it is back."""
-    with EmulatedResctrl(runtime.place.shared) as emulator, ObservedAgent(tmp_path, runtime, emulator) as agent:
+    with resctrl_machine(runtime.place.shared) as emulator, ObservedAgent(tmp_path, runtime, emulator) as agent:
         pod = runtime.run(runtime.spec("stays"), MAIN)
         ending = runtime.run(runtime.spec("ends"), MAIN)
         agent.wait_whole(pod, ending)
@@ -63,7 +64,7 @@ def test_a_runtime_that_crashes_and_returns_costs_no_group(tmp_path: Path, runti
 
 def test_a_killed_control_plane_adopts_its_groups(tmp_path: Path, runtime: LabRuntime) -> None:
     """The next one hears of all pods from the runtime again and keeps the groups with their ids and counters."""
-    with EmulatedResctrl(runtime.place.shared) as emulator, ObservedAgent(tmp_path, runtime, emulator) as agent:
+    with resctrl_machine(runtime.place.shared) as emulator, ObservedAgent(tmp_path, runtime, emulator) as agent:
         pods = [runtime.run(runtime.spec(f"pod-{number}"), MAIN) for number in range(3)]
         agent.wait_whole(*pods)
         before = {path: group["rmid"] for path, group in emulator.groups().items()}
@@ -79,7 +80,7 @@ def test_a_killed_control_plane_adopts_its_groups(tmp_path: Path, runtime: LabRu
 
 def test_a_process_number_that_another_pod_gets_is_measured_there(tmp_path: Path, runtime: LabRuntime) -> None:
     """A container's process ends, and a process of another pod gets its number: it is in the group of the pod it is in."""
-    with EmulatedResctrl(runtime.place.shared) as emulator, ObservedAgent(tmp_path, runtime, emulator) as agent:
+    with resctrl_machine(runtime.place.shared) as emulator, ObservedAgent(tmp_path, runtime, emulator) as agent:
         first = runtime.run(runtime.spec("first"), MAIN, ContainerSpec("more", ("/bin/load", "threads", "2")))
         second = runtime.run(runtime.spec("second"), MAIN)
         agent.wait_whole(first, containers=2)
@@ -119,7 +120,7 @@ def test_without_nri_names_come_over_cri_and_the_agent_says_so(tmp_path: Path, v
     with (
         tempfile.TemporaryDirectory(prefix="lab-") as folder,
         LabRuntime(Path(folder), version, has_nri=False) as runtime,
-        EmulatedResctrl(runtime.place.shared) as emulator,
+        resctrl_machine(runtime.place.shared) as emulator,
         ObservedAgent(tmp_path, runtime, emulator, cri_interval="500ms") as agent,
     ):
         pod = runtime.run(runtime.spec("named"), MAIN)

@@ -4,7 +4,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Self
 
-from fakes.resctrl_mount import EmulatedResctrl, tasks_of
+from fakes.resctrl_machine import ResctrlMachine
+from fakes.resctrl_mount import tasks_of
 from harness.agent_process import AgentProcess
 from harness.lab.runtime import LabPod, LabRuntime
 from harness.waiting import wait_until
@@ -16,7 +17,7 @@ from workers import registry
 class ObservedAgent:
     """An agent that measures the pods of one runtime. Use it as a context; `more` are settings beside the usual ones."""
 
-    def __init__(self, folder: Path, runtime: LabRuntime, emulator: EmulatedResctrl, **more: str) -> None:
+    def __init__(self, folder: Path, runtime: LabRuntime, emulator: ResctrlMachine, **more: str) -> None:
         flags = {
             "--kernel-cgroup-root": str(runtime.cgroup_root),
             "--resctrl-mount": str(emulator.mount),
