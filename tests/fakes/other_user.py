@@ -1,5 +1,7 @@
 """Work done by a real second user of the machine: a forked child gives up root for a user id that nothing else uses."""
 
+# What `work` may import late, and could not where the interpreter lies in a home of root's: loaded before the fork.
+import ctypes  # noqa: F401
 import json
 import os
 import shutil
