@@ -13,6 +13,8 @@ POD_COLUMNS_LEAST = 12
 COMMAND_COLUMNS_LEAST = 15
 # From this width on COMMAND has at least a quarter of it.
 _WIDE_FROM = 4 * COMMAND_COLUMNS_LEAST
+# From this rank on columns are for special questions: a whole name of a pod comes first.
+SPECIAL_FROM_RANK = 12
 GAP = " "
 
 
@@ -123,10 +125,13 @@ def command_least(width: int, sort: str) -> int:
     return max(COMMAND_COLUMNS_LEAST, part if width >= _WIDE_FROM else 0)
 
 
-def columns_for(processes: Sequence[NamedProcess], sort: str, width: int | None) -> list[ScreenColumn]:
+def columns_for(
+    processes: Sequence[NamedProcess], sort: str, width: int | None, pod_columns: int = POD_COLUMNS_LEAST
+) -> list[ScreenColumn]:
     """The columns that a width has room for and that hold anything, in their order; None: all that hold anything.
 
-    In an order by pods these have lines of their own, and no column.
+    In an order by pods these have lines of their own, and no column. `pod_columns` is what the names of pods take: they have that
+    before any column that few people look for.
     """
     known = _with_values(processes) | {*COLUMNS_OF_SORT[sort]}
     columns = [column for column in COLUMNS if column.name in known and (column.name, sort) != (POD, "pod")]
@@ -139,7 +144,8 @@ def columns_for(processes: Sequence[NamedProcess], sort: str, width: int | None)
     left = width + len(GAP)
     for column in ranked:
         least = wanted.get(column.name, column.least) + len(GAP)
-        if column.rank == 0 or least <= left:
+        is_held = POD in chosen and column.rank >= SPECIAL_FROM_RANK and column.name not in COLUMNS_OF_SORT[sort]
+        if column.rank == 0 or least + (max(0, pod_columns - POD_COLUMNS_LEAST) if is_held else 0) <= left:
             chosen.add(column.name)
             left -= least
     return [column for column in columns if column.name in chosen]

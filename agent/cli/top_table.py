@@ -53,7 +53,8 @@ class RowTable(Struct, frozen=True):
 
 def laid_out(table: RowTable, width: int | None) -> list[Line]:
     """Aligned lines, the titles first. *Range:* none is wider than `width`; None: nothing is cut."""
-    shown = columns_for(table.processes, table.sort, width)
+    pod_columns = min(POD_COLUMNS_MAX, max((display_width(row.words.get(POD, "")) for row in table.rows), default=0))
+    shown = columns_for(table.processes, table.sort, width, pod_columns)
     cells = [_cells(row, shown, table.at_wall_ns) for row in table.rows]
     widths = _widths(shown, cells, width, table.sort)
     sorted_by = COLUMNS_OF_SORT[table.sort]

@@ -89,3 +89,12 @@ def test_a_sum_has_no_parent_state_or_start() -> None:
     texts = cells(Load(3, cpu_share=0.5, rss_bytes=1 << 20))
     assert {texts[name] for name in ("ppid", "state", "start", "age")} == {""}
     assert (texts["cpu"], texts["rss"]) == ("50.0", "1.0M")
+
+
+def test_a_whole_name_of_a_pod_comes_before_columns_for_special_questions() -> None:
+    """What an order sorts by is there in any case, and with short names nothing is held back."""
+    short = [column.name for column in columns_for([WHOLE], "cpu", 160)]
+    long = [column.name for column in columns_for([WHOLE], "cpu", 160, 30)]
+    assert len(long) < len(short)
+    assert {"container", "age", "major"} <= set(long) < set(short)
+    assert [column.name for column in columns_for([WHOLE], "cpu", 160, 5)] == short
