@@ -11,6 +11,7 @@ import pytest
 from fakes.cgroup import enter
 from fakes.resctrl_machine import resctrl_machine
 from fakes.resctrl_mount import tasks_of
+from harness.agent_process import run_agentctl
 from harness.lab.cri import ContainerSpec
 from harness.lab.observed import ObservedAgent
 from harness.lab.place import VERSIONS
@@ -131,5 +132,7 @@ def test_without_nri_names_come_over_cri_and_the_agent_says_so(tmp_path: Path, v
         assert agent.process.call("status")["ready"]
         runtime.remove(pod)
         wait_until(lambda: pod.uid not in agent.pods(), "the removed pod goes")
-        told = agent.process.output
-        assert "over CRI" in told or "wire=cri" in told, told
+        assert "container runtime (CRI)" in agent.process.output
+        doctor = run_agentctl("--runtime-dir", str(agent.process.runtime_dir), "doctor").stdout
+        assert "missing  NRI" in doctor
+        assert "reports names and labels of pods over its CRI" in doctor
