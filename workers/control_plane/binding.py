@@ -22,6 +22,13 @@ _RULES_PER_BEAT = 16
 _TRIES_PER_BEAT = 64
 
 
+class _Unanswered:
+    """Stands where there is no answer yet: None is one."""
+
+
+_UNANSWERED = _Unanswered()
+
+
 class Binder:
     """The rules in the order in which they are tried (`agent.model.rule.in_order`), ready to be asked."""
 
@@ -43,21 +50,30 @@ class Binder:
 
     def bind(self, unit: Unit) -> tuple[str | None, str | None]:
         """The group and the rule for a unit, as `agent.model.rule.bind` gives them."""
+        return self._bound(unit, self._heartbeat)
+
+    def bind_quietly(self, unit: Unit) -> tuple[str | None, str | None]:
+        """The same for another thread than the one that the heartbeat speaks for; both may ask at once."""
+        return self._bound(unit, None)
+
+    def _bound(self, unit: Unit, heartbeat: Callable[[], None] | None) -> tuple[str | None, str | None]:
         question = (unit.namespace, unit.name, unit.qos, tuple(sorted(unit.labels.items())))
-        if question not in self._answers:
+        # Each of these is one step for every thread. Whatever another does in between, an answer is only missing and found again.
+        rule = self._answers.get(question, _UNANSWERED)
+        if isinstance(rule, _Unanswered):
+            rule = self._first_match(unit, heartbeat)
             if len(self._answers) >= _ANSWERS_MAX:
                 self._answers.clear()
-            self._answers[question] = self._first_match(unit)
-        rule = self._answers[question]
+            self._answers[question] = rule
         if rule is None:
             return unit.uid, None
         if rule.action.kind == "ignore":
             return None, rule.name
         return (rule.action.group if rule.action.kind == "shared" else unit.uid), rule.name
 
-    def _first_match(self, unit: Unit) -> GroupRule | None:
+    def _first_match(self, unit: Unit, heartbeat: Callable[[], None] | None) -> GroupRule | None:
         candidates = self._without_namespace if unit.namespace is None else self._all
-        for rule, namespace, pod in beating(candidates, self._heartbeat, _TRIES_PER_BEAT):
+        for rule, namespace, pod in beating(candidates, heartbeat, _TRIES_PER_BEAT):
             want = rule.match
             if (
                 (want.qos is None or want.qos is unit.qos)

@@ -68,7 +68,7 @@ class StartAssignment:
     def carry_out(self, task: ContainerStart) -> None:
         """Place the container; `task.outcome` says what came of it. Nothing is raised for what can fail."""
         choice = self._choice()
-        group, _rule = choice.binder.bind(unit_of_pod(task.pod, (task.container,)))
+        group, _rule = choice.binder.bind_quietly(unit_of_pod(task.pod, (task.container,)))
         task.outcome = StartOutcome(group)
         if group is None or not choice.is_measured:
             return

@@ -4,6 +4,7 @@ import string
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from agent.model.rule import Action, GroupRule, Match, QosClass, Unit, UnitKind, bind, in_order
 from workers.control_plane.binding import Binder
@@ -46,3 +47,18 @@ def test_units_that_ask_alike_keep_their_own_groups() -> None:
     binder = Binder([])
     assert binder.bind(Unit("u1", UnitKind.POD, "/1")) == ("u1", None)
     assert binder.bind(Unit("u2", UnitKind.POD, "/2")) == ("u2", None)
+
+
+def test_another_thread_gets_the_same_answer_and_gives_no_heartbeat() -> None:
+    """What places a starting container would wait for itself there, and hide that the loop hangs."""
+    beats: list[None] = []
+    binder = Binder(
+        [GroupRule(f"r{number:03}", number, Match(pod=f"x{number}")) for number in range(200)], lambda: beats.append(None)
+    )
+    unit = Unit("u1", UnitKind.POD, "/1", namespace="n", name="x7")
+    prepared = len(beats)
+
+    assert binder.bind_quietly(unit) == ("u1", "r007")
+    assert len(beats) == prepared
+    assert binder.bind(replace(unit, name="x8")) == ("u1", "r008")
+    assert len(beats) > prepared
