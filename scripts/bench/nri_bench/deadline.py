@@ -5,14 +5,16 @@ import time
 from fakes.nri_dialect import Event
 from fakes.nri_node import Where
 from harness.agent_process import AgentProcess
+from harness.waiting import wait_until
 from resctrl_bench.figures import Figure, Section
 
-from agent.model.rule import GroupRule, Match
+from agent.model.rule import Action, GroupRule, Match
 from nri_bench.bench import Bench, World
 from nri_bench.inside import reply_figures
 from supervisor.core.rulebook import Rulebook, encode_rulebook
 
 ALIVE_MAX = 50
+BOUND_SECONDS = 120.0
 
 
 def measure(bench: Bench) -> Section:
@@ -21,13 +23,14 @@ def measure(bench: Bench) -> Section:
     with bench.world("d", ids=2_000) as world:
         for number in range(options.deadline_units):
             (world.node.root / f"app-{'x' * 60}-{number:04}.service").mkdir()
-        rules = tuple(
-            GroupRule(f"r{number:04}", number, Match(pod=f"*x*-?-{number}*")) for number in range(options.deadline_rules - 1)
-        )
+        rules = _rules(options.deadline_rules - 1)
         (world.folder / "state").mkdir()
         (world.folder / "state" / "rules.json").write_bytes(encode_rulebook(Rulebook(1, rules)))
         with world.agent({"--control-plane-interval": "1s"}) as agent:
             world.runtime.wait_plugin()
+            wait_until(
+                lambda: len(agent.call("list-pods")["pods"]) >= options.deadline_units, "all are bound", seconds=BOUND_SECONDS
+            )
             places, changes = _start(bench, world, agent)
             row = agent.workers()["control-plane"]
     replies = world.runtime.replies(Event.START)
@@ -46,6 +49,13 @@ def measure(bench: Bench) -> Section:
     )
 
 
+def _rules(count: int) -> tuple[GroupRule, ...]:
+    """Rules that are all tried before one gives pods a group; services, which fall to the last one, get none, as ids are few."""
+    passed = [GroupRule(f"r{number:04}", 10 + number, Match(pod=f"*x*-?-{number}*")) for number in range(count - 2)]
+    pods = GroupRule("pods", 5, Match(namespace="team-*"))
+    return (*passed, pods, GroupRule("rest", 0, Match(), Action(kind="ignore")))
+
+
 def _start(bench: Bench, world: World, agent: AgentProcess) -> tuple[list[Where | None], int]:
     places, changes = list[Where | None](), 0
     end = time.monotonic() + bench.options.deadline_seconds
@@ -53,7 +63,7 @@ def _start(bench: Bench, world: World, agent: AgentProcess) -> tuple[list[Where 
     while (now := time.monotonic()) < end:
         if now >= change_at:
             changes += 1
-            rule = {"name": "changing", "priority": changes, "match": {"pod": f"never-{changes}"}}
+            rule = {"name": "changing", "priority": 10_000 + changes, "match": {"pod": f"never-{changes}"}}
             agent.call("add-rule", rule=rule)
             change_at = now + 1.0
         pod = world.node.run_pod(len(places))
