@@ -85,8 +85,8 @@ class Facts(Struct, frozen=True):
     """Everything that the doctor looks at.
 
     `wires` is what a running agent says of NRI and CRI, None where none answers. `exits` is None when the sources of deaths were
-    not tried. `packages` maps a required package to its version, None when it is
-    not installed; it is None when packages were not looked up.
+    not tried. `packages` maps a required package to its version, None when it is not installed; it is None when packages were not
+    looked up. `is_in_pod`: this is a container of Kubernetes, which sees of its node what the pod mounts.
     """
 
     kernel: str
@@ -110,4 +110,5 @@ class Facts(Struct, frozen=True):
     packages: dict[str, str | None] | None
     nri_enabled: str = "auto"
     cri_enabled: str = "auto"
+    is_in_pod: bool = False
     wires: dict[str, WireFacts] | None = None

@@ -138,7 +138,7 @@ def _cgroup(facts: Facts) -> Finding:
 def _resctrl(facts: Facts) -> Finding:
     topic, found = "resctrl", facts.resctrl
     if found.mount_point is None:
-        return _resctrl_not_mounted(found)
+        return _resctrl_not_mounted(found, is_in_pod=facts.is_in_pod)
     point = readable(found.mount_point)
     if found.mount_point != found.wanted_point:
         return _limited(
@@ -164,8 +164,13 @@ def _resctrl(facts: Facts) -> Finding:
     return _usable(topic, usable)
 
 
-def _resctrl_not_mounted(found: ResctrlFacts) -> Finding:
+def _resctrl_not_mounted(found: ResctrlFacts, *, is_in_pod: bool) -> Finding:
     topic = "resctrl"
+    if found.is_in_kernel and is_in_pod:
+        remedy = (
+            "mount it on the node and its folder here (chart: resctrl.enabled, and resctrl.autoMountHost where the node has it not)"
+        )
+        return _missing(topic, "this kernel has it, but none is mounted in this pod", remedy)
     if found.is_in_kernel:
         remedy = f"mount -t resctrl resctrl {quote(readable(found.wanted_point))}, or set resctrl.auto_mount"
         return _missing(topic, "this kernel has it, but it is not mounted", remedy)

@@ -18,6 +18,8 @@ EXIT_BUFFER_BYTES = 64 << 10
 # /proc/cpuinfo repeats the flags for each CPU; the first block, of some 2 KiB, is enough.
 CPU_BYTES_MAX = 16 << 10
 
+# The kubelet sets it in every container, whatever the pod says. *Source:* Kubernetes, "Accessing the API from a Pod".
+_POD_VARIABLE = "KUBERNETES_SERVICE_HOST"
 # The flags of /proc/cpuinfo for cache and memory bandwidth monitoring.
 RESCTRL_FLAGS = ("cqm", "cqm_llc", "cqm_occup_llc", "cqm_mbm_total", "cqm_mbm_local")
 PACKAGES = ("multiprocess", "pyzmq", "msgspec", "tenacity", "pyarrow", "duckdb", "prometheus-client", "h2")
@@ -64,6 +66,7 @@ def probe(
         clock_sources=tuple((_read(os.path.join(clock, "available_clocksource")) or "").split()),
         python=sys.version_info[:3],
         packages=_packages() if with_packages else None,
+        is_in_pod=_POD_VARIABLE in os.environ,
     )
 
 

@@ -10,6 +10,10 @@ RUNTIME, NRI = "container runtime", "NRI"
 _NRI_WIRE, _CRI_WIRE = "nri", "cri"
 _WITHOUT_NRI = "pods are found by scanning the cgroup tree, some seconds after their start"
 _DOCKER = "docker"
+# A pod sees no socket that it does not mount, and is itself proof of a runtime.
+_FROM_A_POD = (
+    "switch NRI on in the node's runtime, and mount the folder of its socket here (chart: nri.socketPath); docs/kubernetes.md"
+)
 
 
 def judge_runtime(facts: Facts) -> list[Finding]:
@@ -60,6 +64,10 @@ def _names_by_sockets(facts: Facts) -> Finding:
     if speaking:
         detail = f"this user may not use {speaking[0].path} ({speaking[0].name}): pods have uids, no names"
         return Finding(RUNTIME, Usability.LIMITED, detail, _entry_remedy(facts, speaking[0].path))
+    if facts.is_in_pod:
+        return Finding(
+            RUNTIME, Usability.LIMITED, "no socket of the node's runtime is in this pod: pods have uids, no names", _FROM_A_POD
+        )
     found = f"found {listed}, which speaks no CRI" if listed else "none found"
     return Finding(RUNTIME, Usability.UNUSED, f"{found}; containers have ids, no names")
 
@@ -103,6 +111,8 @@ def _nri(facts: Facts) -> Finding:
 
 def _nri_absent(facts: Facts, path: str) -> Finding:
     speaking = [runtime for runtime in facts.runtimes if runtime.name != _DOCKER]
+    if not speaking and facts.is_in_pod:
+        return Finding(NRI, Usability.MISSING, f"not found on {path}: {_WITHOUT_NRI}", _FROM_A_POD)
     if not speaking:
         return Finding(NRI, Usability.UNUSED, f"not found on {path}: there is no container runtime that has it")
     return Finding(NRI, Usability.MISSING, f"not found on {path}: {_WITHOUT_NRI}", _enabling(speaking[0]))

@@ -40,6 +40,22 @@ def host(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_a_container_of_kubernetes_is_known_by_the_variable_that_kubelet_sets(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that remedies are those of a pod."""
+
+    def is_in_pod() -> bool:
+        nowhere = str(host / "x")
+        facts = probe(
+            proc_root=nowhere, cgroup_root=nowhere, state_dir=nowhere, root=nowhere, with_packages=False, with_others=False
+        )
+        return facts.is_in_pod
+
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    assert not is_in_pod()
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "192.0.2.1")
+    assert is_in_pod()
+
+
 def test_facts_are_those_of_the_files(host: Path) -> None:
     """Mount options, capabilities, CPU flags and sockets are found where the kernel puts them."""
     (host / "cgroup").mkdir()

@@ -194,6 +194,14 @@ def test_what_was_not_looked_up_is_no_finding() -> None:
     assert topics.isdisjoint({"packages", "exit records"})
 
 
+def test_in_a_pod_resctrl_is_mounted_on_the_node() -> None:
+    """A mount inside the pod would need a capability that it does not have, and the node's own mount may be there already."""
+    found = finding("resctrl", resctrl=ResctrlFacts((), True, None, False, False), is_in_pod=True)
+    assert (found.state, "none is mounted in this pod" in found.detail) == (Usability.MISSING, True)
+    assert "on the node" in found.remedy
+    assert "auto_mount" not in found.remedy
+
+
 def test_an_emulated_resctrl_is_usable_and_named_as_what_it_is() -> None:
     """Nobody takes its numbers for those of the hardware."""
     found = finding("resctrl", resctrl=changed(RESCTRL, is_emulated=True))

@@ -130,3 +130,13 @@ def test_texts_of_the_runtime_are_readable() -> None:
     hostile = WireFacts(True, True, "x\x1b[2J")
     for found in of(wires={"nri": hostile, "cri": hostile}):
         assert found.detail.isprintable()
+
+
+def test_a_pod_without_its_nodes_sockets_is_not_taken_for_a_host_without_containers() -> None:
+    """It is itself proof of a runtime; the remedy is on the node and in the pod, not in another user."""
+    names, nri = of(is_in_pod=True)
+    assert (names.state, nri.state) == (Usability.LIMITED, Usability.MISSING)
+    for found in (names, nri):
+        assert "switch NRI on in the node's runtime, and mount the folder of its socket here" in found.remedy
+        assert "no container runtime" not in found.detail
+    assert {found.state for found in of(is_in_pod=True, nri=NRI_SOCKET)} == {Usability.USABLE}
