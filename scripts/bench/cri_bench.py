@@ -32,7 +32,7 @@ from agent.multiprocess_bootstrap import prologue
 from workers.control_plane.binding import Binder
 from workers.control_plane.container_runtime.event import ContainerState, RuntimeContainer, RuntimePod
 from workers.control_plane.container_runtime.link import RuntimeLink
-from workers.control_plane.cri.source import CriReader
+from workers.control_plane.cri.reader import CriReader
 
 ROOT = Path(__file__).resolve().parents[2]
 # The default of `cri.interval`.
@@ -45,7 +45,7 @@ import gc, os, sys, time
 def kib(key):
     with open("/proc/self/smaps_rollup") as file:
         return next(int(line.split()[1]) for line in file if line.startswith(key))
-import workers.runtime.preload, workers.control_plane.cri.source
+import workers.runtime.preload, workers.control_plane.cri.reader
 gc.collect(), gc.freeze()
 if {more}:
     # grpcio needs what the agent hides from the others.

@@ -169,15 +169,15 @@ class Host:
     def start_container(self, pod: RuntimePod, container: RuntimeContainer, *ids: int) -> StartOutcome:
         """A container is about to start with these threads; they are moved into its group as the thread `start` does it."""
         self.run(pod.uid, *ids, container=container.id)
-        choice = self.link.choice
-        group, _rule = choice.binder.bind(unit_of_pod(pod, [container]))
+        snapshot = self.link.snapshot
+        group, _rule = snapshot.binder.bind(unit_of_pod(pod, [container]))
         outcome = StartOutcome(group)
-        if group is not None and choice.is_measured:
+        if group is not None and snapshot.is_measured:
             groups = MonitoringGroups(self.resctrl.view(), now_ns=self.clock.now_ns, sleep_seconds=self._wait)
             try:
-                path = choice.paths.get(group) or groups.create_group(group)
+                path = snapshot.paths.get(group) or groups.create_group(group)
                 groups.assign(path, ids)
-                outcome = StartOutcome(group, path, is_new=group not in choice.paths, is_whole=True, threads=len(ids))
+                outcome = StartOutcome(group, path, is_new=group not in snapshot.paths, is_whole=True, threads=len(ids))
             except ResctrlError as problem:
                 outcome = StartOutcome(group, problem=problem.kind, detail=problem.sentence)
         self.hear(ContainerStarting(pod, container, outcome))

@@ -19,7 +19,7 @@ from typing import Any
 from agent.clock import SystemClock
 from agent.model.timebase import MS
 from workers.control_plane.binding import Binder
-from workers.control_plane.container_runtime.link import GroupChoice, RuntimeLink
+from workers.control_plane.container_runtime.link import GroupSnapshot, RuntimeLink
 from workers.control_plane.container_runtime.start_assignment import StartAssignment
 from workers.control_plane.nri import plugin as plugin_module
 from workers.control_plane.nri.plugin import NriPlugin
@@ -52,8 +52,8 @@ def main() -> None:
     if rest:
         plugin_module.SWITCH_INTERVAL_SECONDS = float(rest[0])
     link = RuntimeLink(Binder([]))
-    link.choice = GroupChoice(Binder([]), {}, is_measured=True)
-    work = StartAssignment(lambda: link.choice, MountedFilesystem(mount), OpenKernelTree(cgroup_root), OpenKernelTree("/proc"))
+    link.snapshot = GroupSnapshot(Binder([]), {}, is_measured=True)
+    work = StartAssignment(lambda: link.snapshot, MountedFilesystem(mount), OpenKernelTree(cgroup_root), OpenKernelTree("/proc"))
     plugin = NriPlugin(link, SystemClock(), RuntimeSocket(path), work, deadline_ns=100 * MS, rng=Random(1))
     plugin.start()
     while not _is_over():
@@ -62,7 +62,7 @@ def main() -> None:
         else:
             _compute(load)
             if gives_way:
-                plugin.give_way()
+                plugin.yield_to_start()
     print(json.dumps(plugin.stats()), flush=True)
     plugin.stop()
 

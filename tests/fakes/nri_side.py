@@ -13,7 +13,7 @@ from agent.clock import SystemClock
 from agent.model.timebase import MS
 from workers.control_plane.binding import Binder
 from workers.control_plane.container_runtime.event import LinkState, RuntimeWire, StartOutcome
-from workers.control_plane.container_runtime.link import GroupChoice, RuntimeLink, StartedContainer
+from workers.control_plane.container_runtime.link import GroupSnapshot, RuntimeLink, StartedContainer
 from workers.control_plane.container_runtime.start_assignment import ContainerStart, StartAssignment
 from workers.control_plane.container_runtime.start_thread import StartWork
 from workers.control_plane.nri.plugin import NriPlugin
@@ -102,9 +102,9 @@ def running(path: Path | str, work: StartWork | None = None, deadline_ms: int = 
 def placing(path: Path, mount: Path, cgroup_root: Path) -> Iterator[Side]:
     """The same with the true fast path over a mounted resctrl and a cgroup tree."""
     filesystem = MountedFilesystem(str(mount))
-    choices: list[GroupChoice] = [GroupChoice(Binder([]), {}, is_measured=True)]
-    work = StartAssignment(lambda: choices[-1], filesystem, OpenKernelTree(str(cgroup_root)), OpenKernelTree("/proc"))
+    snapshots: list[GroupSnapshot] = [GroupSnapshot(Binder([]), {}, is_measured=True)]
+    work = StartAssignment(lambda: snapshots[-1], filesystem, OpenKernelTree(str(cgroup_root)), OpenKernelTree("/proc"))
     with running(path, work) as side:
-        side.link.choice = choices[-1]
+        side.link.snapshot = snapshots[-1]
         yield side
     filesystem.forget()

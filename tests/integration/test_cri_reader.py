@@ -26,7 +26,7 @@ from workers.control_plane.cri.message import (
     VERSION,
     VERSION_ALPHA,
 )
-from workers.control_plane.cri.source import CriReader
+from workers.control_plane.cri.reader import CriReader
 
 # No test waits for it: what changes sooner was brought by an event or by a new connection.
 NEVER_NS = 3_600 * S
@@ -55,7 +55,7 @@ class Heard:
 
     def names(self) -> list[str]:
         """The names of the pods that are known."""
-        return sorted(pod.name for pod, _ in self.link.pods().values())
+        return sorted(known.pod.name for known in self.link.pods().values())
 
 
 @contextmanager
@@ -76,7 +76,8 @@ def test_pods_that_run_already_are_named(tmp_path: Path) -> None:
     heard = Heard()
     with CriRuntime(str(tmp_path / "s"), PeerState(pods=[POD], containers=[CONTAINER])), reading(heard, tmp_path / "s") as reader:
         state = heard.wait_state(lambda state: state.is_connected, "a connection")
-        assert (state.runtime, *heard.link.pods()["uid-a"]) == ("containerd 1.7.24", POD, (CONTAINER,))
+        known = heard.link.pods()["uid-a"]
+        assert (state.runtime, known.pod, known.containers) == ("containerd 1.7.24", POD, (CONTAINER,))
         stats = reader.stats()
     assert (stats["sandboxes"], stats["containers"], stats["lists"], stats["left_out"]) == (1, 1, 1, 0)
 
@@ -130,7 +131,8 @@ def test_a_pod_whose_first_process_ended_is_kept_while_a_container_runs(tmp_path
     state = PeerState(not_ready=[POD, RuntimePod("b" * 64, "uid-b", name="other")], containers=[CONTAINER])
     with CriRuntime(str(tmp_path / "s"), state) as runtime, reading(heard, tmp_path / "s"):
         heard.wait_state(lambda state: state.is_connected, "a connection")
-        assert heard.link.pods()["uid-a"] == (POD, (CONTAINER,))
+        known = heard.link.pods()["uid-a"]
+        assert (known.pod, known.containers) == (POD, (CONTAINER,))
         assert runtime.state.calls.count(LIST_SANDBOXES) == 2
 
 

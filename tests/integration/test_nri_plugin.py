@@ -17,7 +17,7 @@ from fakes.nri_wire import PLUGIN_SERVICE, frame, request
 from harness.waiting import wait_until
 
 from workers.control_plane.container_runtime.event import LinkState, RuntimeWire
-from workers.control_plane.nri.plugin import GIVE_WAY_SECONDS
+from workers.control_plane.nri.plugin import YIELD_SECONDS
 from workers.resctrl.problem import ProblemKind
 
 CONNECTED = LinkState(RuntimeWire.NRI, is_connected=True, runtime="containerd 2.4.2")
@@ -154,21 +154,21 @@ def test_the_loop_gives_way_while_a_start_waits(path: Path, work: ScriptedWork) 
         runtime.wait_plugin()
         began = time.monotonic()
         for _sign in range(1_000):
-            side.plugin.give_way()
+            side.plugin.yield_to_start()
         assert time.monotonic() - began < 0.5
         pod = pod_of(1)
         starter = threading.Thread(target=lambda: runtime.start_pod(pod, container_of(pod)))
         starter.start()
         wait_until(lambda: work.tasks, "the start is under way")
         began = time.monotonic()
-        side.plugin.give_way()
-        assert GIVE_WAY_SECONDS <= time.monotonic() - began < GIVE_WAY_SECONDS + SLACK_MS / 1_000
+        side.plugin.yield_to_start()
+        assert YIELD_SECONDS <= time.monotonic() - began < YIELD_SECONDS + SLACK_MS / 1_000
         release.set()
         starter.join(10)
         side.wait_outcomes(1)
         began = time.monotonic()
         for _sign in range(1_000):
-            side.plugin.give_way()
+            side.plugin.yield_to_start()
         assert time.monotonic() - began < 0.5
 
 

@@ -17,10 +17,10 @@ from workers.control_plane.desired_groups import GroupMembers, desired_group
 from workers.control_plane.group_plan import GroupPlan
 from workers.control_plane.group_report import GroupReport
 from workers.control_plane.group_step import Check, Create, Delete, DesiredGroup, PartState
-from workers.control_plane.group_steps import GroupSteps, MakeThreads
 from workers.control_plane.planned_group import PASSES_MAX
 from workers.control_plane.pods import Places
 from workers.control_plane.stale_groups import StaleGroups
+from workers.control_plane.step_runner import MakeThreads, StepRunner
 from workers.resctrl.cleanup import Cleanup
 from workers.resctrl.groups import MonitoringGroups
 from workers.resctrl.problem import ProblemKind, ResctrlError
@@ -85,7 +85,7 @@ class GroupController:
         self._sweeps_inside = False
         self._stale = StaleGroups(groups, self._plan)
         self._mount_at_ns = self._retry_at_ns = self._health_at_ns = 0
-        self._steps = GroupSteps(groups, self._plan, make_threads, clock, self._lose)
+        self._runner = StepRunner(groups, self._plan, make_threads, clock, self._lose)
 
     # ---- beginning and end -------------------------------------------------------------------------
 
@@ -114,45 +114,45 @@ class GroupController:
             step = self._plan.next_step(now_ns)
             if not isinstance(step, Delete):
                 break
-            self._steps.carry_out(step)
+            self._runner.carry_out(step)
 
     # ---- what is wanted ----------------------------------------------------------------------------
 
     def want(self, assignments: Mapping[str, Assignment], places: Mapping[str, Places], now_ns: int) -> None:
         """The assignments after a look or a change of rules, and where the threads of their units are."""
-        self._steps.places = places
+        self._runner.places = places
         self._members.replace(beating(assignments.values(), self._heartbeat))
         wanted = [self._desired(group, held) for group, held in beating(self._members.by_group.items(), self._heartbeat)]
         self._plan.want(wanted, now_ns)
-        self._steps.keep(self._members.by_group)
+        self._runner.keep(self._members.by_group)
         self._after_wish()
         if not self._has_looked:
             self._has_looked = self._ends_adoption = True
 
     def change(self, uids: Iterable[str], assignments: Mapping[str, Assignment], places: Mapping[str, Places], now_ns: int) -> None:
         """As `want`, where only these units are others than before: it costs what they cost."""
-        self._steps.places = places
+        self._runner.places = places
         changes: dict[str, DesiredGroup | None] = {}
         for group in self._members.change(uids, assignments):
             held = self._members.by_group.get(group)
             changes[group] = None if held is None else self._desired(group, held)
             if held is None:
-                self._steps.forget(group)
+                self._runner.forget(group)
         self._plan.change(changes, now_ns)
         self._after_wish()
 
     def on_assigned(self, started: StartedContainer, now_ns: int) -> None:
         """What was done for a container before its first instruction. What could not be done then is tried here."""
         outcome = started.outcome
-        self._steps.done["start"] += 1
+        self._runner.done["start"] += 1
         if outcome.group is not None and outcome.path:
             part = (started.uid, started.container_id)
             self._plan.on_assigned(outcome.group, outcome.path, part, now_ns, is_whole=outcome.is_whole)
         elif outcome.problem is not None:
-            self._steps.failures[f"start_{outcome.problem.value}"] += 1
+            self._runner.failures[f"start_{outcome.problem.value}"] += 1
 
     def _desired(self, group: str, held: Mapping[str, Assignment]) -> DesiredGroup:
-        return desired_group(group, list(held.values()), self._steps.places)
+        return desired_group(group, list(held.values()), self._runner.places)
 
     def _after_wish(self) -> None:
         if self._lost is not None:
@@ -202,7 +202,7 @@ class GroupController:
         group = self._plan.group_of(uid)
         if group is None:
             return None
-        if not group.paths and (problem := self._steps.carry_out(Create(group.wanted.group))) is not None:
+        if not group.paths and (problem := self._runner.carry_out(Create(group.wanted.group))) is not None:
             raise problem
         return self.monitoring(uid)
 
@@ -220,7 +220,7 @@ class GroupController:
             if not group.paths or group.state(part)[0] is PartState.RECONCILED:
                 break
             passes = group.passes
-            self._steps.carry_out(Check(group.wanted.group, group.paths, group.wanted.parts))
+            self._runner.carry_out(Check(group.wanted.group, group.paths, group.wanted.parts))
             if group.passes <= passes:
                 break
         return group.state(part)
@@ -254,7 +254,7 @@ class GroupController:
             self._work(now_ns + self._turn_ns)
         if now_ns >= self._health_at_ns:
             self._health_at_ns = now_ns + self._health_interval_ns
-            self._report.tell_health(self._steps.failures["vanished"])
+            self._report.tell_health(self._runner.failures["vanished"])
         self._report.tell_state(now_ns, is_mounted=self._mount_id is not None)
 
     def stats(self) -> dict[str, Any]:
@@ -263,8 +263,8 @@ class GroupController:
             "groups": sum(1 for _path in self._plan.paths()),
             "unmeasured": len(self._plan.unmeasured()),
             "unreconciled": len(self._plan.unreconciled()),
-            "steps": dict(self._steps.done),
-            "failures": dict(self._steps.failures),
+            "steps": dict(self._runner.done),
+            "failures": dict(self._runner.failures),
         }
 
     # ---- the mount ---------------------------------------------------------------------------------
@@ -294,7 +294,7 @@ class GroupController:
         kind = problem.kind if isinstance(problem, ResctrlError) else ProblemKind.IO
         sentence = problem.sentence if isinstance(problem, ResctrlError) else f"{self._groups.filesystem.root}: {problem}"
         self._mount_id, self._lost = None, (kind, sentence)
-        self._steps.failures[kind.value] += 1
+        self._runner.failures[kind.value] += 1
         self._plan.on_lost(kind, sentence)
         self._report.conditions.tell("resctrl", sentence, blocks_ready=True)
 
@@ -309,7 +309,7 @@ class GroupController:
             try:
                 is_over = self._cleanup.step()
             except ResctrlError as problem:
-                if self._steps.count_failure(problem):
+                if self._runner.count_failure(problem):
                     return
                 # What is left is tried at the next turn; any other failure would only come again.
                 is_over = problem.kind is not ProblemKind.LOCKED
@@ -342,7 +342,7 @@ class GroupController:
             try:
                 self._remove_stale(also_outside=is_whole_sweep)
             except ResctrlError as problem:
-                self._steps.failures[problem.kind.value] += 1
+                self._runner.failures[problem.kind.value] += 1
                 self._ends_adoption = is_whole_sweep and problem.kind is ProblemKind.LOCKED
         while self._mount_id is not None and (now_ns := self._clock.now_ns()) < until_ns:
             self._heartbeat()
@@ -350,4 +350,4 @@ class GroupController:
             if step is None or (isinstance(step, Delete) and self._runtime is not None and self._runtime.has_news):
                 # A container that has started meanwhile may be in the very group that is to be removed.
                 return
-            self._steps.carry_out(step)
+            self._runner.carry_out(step)

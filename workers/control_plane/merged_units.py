@@ -48,9 +48,9 @@ class MergedUnits:
         # more while no runtime is connected; with its own uid where nothing of it is seen.
         self._seen: dict[str, set[str]] = {}
         self._missed: dict[str, set[str]] = {}
-        self._is_away = True
+        self._is_disconnected = True
         # As it was at the last look: what a look shows is judged once.
-        self._looked_away = True
+        self._looked_disconnected = True
         self._looks = 0
         # What was a unit when it was asked about last.
         self._alive: set[str] = set()
@@ -92,10 +92,10 @@ class MergedUnits:
             touched |= {self._seen_in[each] for each in left if each in self._seen_in}
         return touched
 
-    def set_away(self, is_away: bool) -> set[str]:
+    def set_disconnected(self, is_disconnected: bool) -> set[str]:
         """Whether no runtime is connected, so that only looks show what ended. Gives the uids of units that may be others now."""
-        was_away, self._is_away = self._is_away, is_away
-        if is_away or not was_away:
+        was_disconnected, self._is_disconnected = self._is_disconnected, is_disconnected
+        if is_disconnected or not was_disconnected:
             return set()
         # It has reported everything: what it did not name is gone, and what looks missed is there after all.
         touched, self._missed = set(self._missed), {}
@@ -106,7 +106,7 @@ class MergedUnits:
     ) -> dict[str, PlacedUnit]:
         """Take in what the tree shows, and give all units."""
         self._looks += 1
-        self._looked_away = self._is_away
+        self._looked_disconnected = self._is_disconnected
         self._scanned, self._scanned_places = scanned, places
         self._seen_in = {
             part: uid for uid, parts in beating(places.items(), heartbeat) for part in parts if part not in ("", SANDBOX)
@@ -127,7 +127,7 @@ class MergedUnits:
         visible = ids & self._seen_in.keys() | ({""} if uid in self._scanned else set())
         seen = self._seen.get(uid, set()) & ids
         has_grace = uid in self._adopted and self._looks < _LOOKS_OF_GRACE
-        if self._is_away and not (has_grace and not visible):
+        if self._is_disconnected and not (has_grace and not visible):
             missed = seen - visible
             self._missed[uid] = missed if visible or not missed else {*missed, uid}
         self._seen[uid] = seen | visible
@@ -184,7 +184,7 @@ class MergedUnits:
     def _counts(self, uid: str, known: KnownPod, part: str) -> bool:
         """Whether what a look saw beside the containers that the runtime reported is a container: where the runtime can report,
         it would have; a predecessor knew all but the sandbox."""
-        return self._looked_away and uid not in self._adopted and part not in ("", SANDBOX, *known.sandbox_ids)
+        return self._looked_disconnected and uid not in self._adopted and part not in ("", SANDBOX, *known.sandbox_ids)
 
     def _visible_parts(self, uid: str, known: KnownPod) -> Places:
         """What the last look saw of a pod, wherever it saw it."""

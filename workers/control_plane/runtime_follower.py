@@ -10,9 +10,9 @@ from agent.model.timebase import S
 from agent.ports import Bus, Interest
 from workers.control_plane.binding import Binder
 from workers.control_plane.container_runtime.event import LinkState, RuntimeWire
-from workers.control_plane.container_runtime.giving_way import GivingWay
-from workers.control_plane.container_runtime.link import GroupChoice, RuntimeLink, RuntimeNews, RuntimeSource
+from workers.control_plane.container_runtime.link import GroupSnapshot, RuntimeLink, RuntimeNews, RuntimeSource
 from workers.control_plane.container_runtime.pod_unit import unit_of_pod
+from workers.control_plane.container_runtime.yielding_heartbeat import YieldingHeartbeat
 from workers.framework.condition import Conditions
 
 # A runtime that comes and goes is reported no more often than this.
@@ -30,14 +30,14 @@ class RuntimeFollower:
         sources: Mapping[RuntimeWire, RuntimeSource],
         *,
         is_required: bool = False,
-        give_way: Callable[[], None] | None = None,
+        yield_to_start: Callable[[], None] | None = None,
     ) -> None:
-        """`give_way` stands still for a moment while a container waits for its start."""
+        """`yield_to_start` stands still for a moment while a container waits for its start."""
         self._link = link
         self._bus = bus
         self._sources = sources
         self._is_required = is_required
-        self._give_way = give_way
+        self._yield_to_start = yield_to_start
         self._conditions = Conditions(bus)
         self._states: dict[RuntimeWire, LinkState] = {}
         self._noted_at_ns: dict[tuple[RuntimeWire, bool], int] = {}
@@ -45,7 +45,7 @@ class RuntimeFollower:
         self._synchronizations = 0
         # How often everything was reported when the last connection went.
         self._lost_at = 0
-        self._is_away = True
+        self._is_disconnected = True
 
     def start(self) -> None:
         """Begin to hear the runtime."""
@@ -59,9 +59,9 @@ class RuntimeFollower:
         for source in self._sources.values():
             source.stop()
 
-    def giving_way(self, heartbeat: Heartbeat) -> Heartbeat:
+    def yielding(self, heartbeat: Heartbeat) -> Heartbeat:
         """The heartbeat for long work of the loop: a container that waits for its start goes first."""
-        return heartbeat if self._give_way is None else GivingWay(heartbeat, self._give_way)
+        return heartbeat if self._yield_to_start is None else YieldingHeartbeat(heartbeat, self._yield_to_start)
 
     @property
     def interests(self) -> tuple[Interest, ...]:
@@ -69,9 +69,9 @@ class RuntimeFollower:
         return (Interest(self._link.descriptor, readable=True, writable=False),)
 
     @property
-    def is_away(self) -> bool:
+    def is_disconnected(self) -> bool:
         """Whether no runtime has reported everything since its last connection was lost."""
-        return self._is_away
+        return self._is_disconnected
 
     def take(self, now_ns: int) -> RuntimeNews:
         """What is new; what a person should know of the way to the runtime is told."""
@@ -85,9 +85,9 @@ class RuntimeFollower:
         self._conditions.tell("runtime_truncated", _left_out_sentence(news.left_out))
         self._synchronizations = news.synchronizations
         if any(state.is_connected for state in self._states.values()):
-            self._is_away = self._is_away and self._synchronizations == self._lost_at
-        elif not self._is_away:
-            self._is_away, self._lost_at = True, self._synchronizations
+            self._is_disconnected = self._is_disconnected and self._synchronizations == self._lost_at
+        elif not self._is_disconnected:
+            self._is_disconnected, self._lost_at = True, self._synchronizations
         return news
 
     def _tell_conditions(self) -> None:
@@ -116,9 +116,9 @@ class RuntimeFollower:
 
     # ---- for the threads that hear the runtime ------------------------------------------------------
 
-    def choose(self, binder: Binder, paths: Mapping[str, str], *, is_open: bool) -> None:
+    def update_snapshot(self, binder: Binder, paths: Mapping[str, str], *, is_open: bool) -> None:
         """Containers that start from now on get their groups by these rules, and (`is_open`) are moved into them."""
-        self._link.choice = GroupChoice(binder, paths if is_open else {}, is_measured=is_open)
+        self._link.snapshot = GroupSnapshot(binder, paths if is_open else {}, is_measured=is_open)
 
     # ---- for the groups ----------------------------------------------------------------------------
 
@@ -129,7 +129,7 @@ class RuntimeFollower:
 
     def named_units(self) -> list[Unit]:
         """All pods that the runtime has at this moment, with what rules ask about, as the fast path binds them."""
-        return [unit_of_pod(pod, containers) for pod, containers in self._link.pods().values()]
+        return [unit_of_pod(known.pod, known.containers) for known in self._link.pods().values()]
 
     # ---- for people --------------------------------------------------------------------------------
 

@@ -31,13 +31,13 @@ from workers.control_plane.assignment_update import (
 )
 from workers.control_plane.binding import Binder
 from workers.control_plane.cgroups import CgroupScan, CgroupTree
-from workers.control_plane.container_rows import NameRows, RepeatedRows
 from workers.control_plane.container_runtime.cgroup_place import container_places
 from workers.control_plane.container_runtime.link import OUTCOMES_MAX, StartedContainer
 from workers.control_plane.group_controller import GroupController
 from workers.control_plane.group_step import Part
 from workers.control_plane.look_sentence import sentence_of_failure, truncated_sentence, unreadable_sentence
 from workers.control_plane.merged_units import MergedUnits
+from workers.control_plane.name_rows import NameRows, RepeatedRows
 from workers.control_plane.pods import Places, observe, with_unseen
 from workers.control_plane.runtime_follower import RuntimeFollower
 from workers.control_plane.unit_threads import UnitThreads
@@ -73,7 +73,7 @@ class ControlPlaneWork(BaseWork):
         """
         super().__init__()
         beat = heartbeat or Heartbeat()
-        self.heartbeat = beat if runtime is None else runtime.giving_way(beat)
+        self.heartbeat = beat if runtime is None else runtime.yielding(beat)
         self._clock = clock
         self._run = run
         self._outbox = outbox
@@ -85,7 +85,7 @@ class ControlPlaneWork(BaseWork):
         self._merged = MergedUnits(container_places)
         # What was done for containers before a first look could say which groups are wanted.
         self._started_early: list[StartedContainer] = []
-        self._choice_due = False
+        self._snapshot_due = False
         self._was_open = False
         self._controller = None
         if groups is not None:
@@ -130,7 +130,7 @@ class ControlPlaneWork(BaseWork):
         if self._controller is not None:
             self._controller.on_start(self._assignments, now_ns)
         if self._runtime is not None:
-            self._choose()
+            self._update_snapshot()
             self._runtime.start()
 
     def on_rules(self, rules: RuleState) -> None:
@@ -143,14 +143,14 @@ class ControlPlaneWork(BaseWork):
         self._rule_entries = entries
         operator_rules = self._operator_rules(entries)
         self._binder = Binder(operator_rules, self.heartbeat)
-        self._choice_due = True
+        self._snapshot_due = True
         if self._controller is not None:
             self._controller.share(frozenset(rule.action.group for rule in operator_rules if rule.action.kind == "shared"))
         self._rebind_due = True
         if self._started and not self.is_stopped:
             update = self._updated()
             self._carry_out(update, update.changes)
-        self._choose()
+        self._update_snapshot()
 
     def _operator_rules(self, entries: list[Change]) -> list[GroupRule]:
         rules: list[GroupRule] = []
@@ -176,7 +176,7 @@ class ControlPlaneWork(BaseWork):
         elif self._controller is not None:
             self._controller.on_timer(now_ns)
             self._follow_groups()
-        self._choose()
+        self._update_snapshot()
 
     def interests(self) -> tuple[Interest, ...]:
         """The container runtime's reports."""
@@ -201,7 +201,7 @@ class ControlPlaneWork(BaseWork):
             self._controller.change(found, self._assignments, self._places, now_ns)
         names = self._name_rows.due_of(found, self._assignments, self._clock.wall_ns())
         self._finish(update.rows, names, update.changes)
-        self._choose()
+        self._update_snapshot()
 
     def _follow_runtime(self, now_ns: int) -> set[str]:
         """Take the runtime's news in. Gives the uids of the units that may be others now."""
@@ -210,16 +210,16 @@ class ControlPlaneWork(BaseWork):
         news = self._runtime.take(now_ns)
         if self._controller is not None:
             self._started_early = [*self._started_early, *news.outcomes][-OUTCOMES_MAX:]
-        return self._merged.follow(news.changed) | self._merged.set_away(self._runtime.is_away)
+        return self._merged.follow(news.changed) | self._merged.set_disconnected(self._runtime.is_disconnected)
 
-    def _choose(self) -> None:
+    def _update_snapshot(self) -> None:
         """Let the fast path know rules and groups as they are now."""
         if self._runtime is None:
             return
         is_open = self._controller is not None and self._controller.is_open
-        if self._choice_due or is_open != self._was_open:
-            self._choice_due, self._was_open = False, is_open
-            self._runtime.choose(
+        if self._snapshot_due or is_open != self._was_open:
+            self._snapshot_due, self._was_open = False, is_open
+            self._runtime.update_snapshot(
                 self._binder, {} if self._controller is None else self._controller.path_by_group(), is_open=is_open
             )
 
@@ -292,7 +292,7 @@ class ControlPlaneWork(BaseWork):
             return changes
         by_key = dict(changes)
         for uid in beating(sorted(self._controller.take_changed()), self.heartbeat):
-            self._choice_due = True
+            self._snapshot_due = True
             held = self._assignments.get(uid)
             if held is not None and held.monitoring != (monitoring := self._controller.monitoring(uid, held.monitoring)):
                 self._assignments[uid] = new = replace(held, monitoring=monitoring)

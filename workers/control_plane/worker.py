@@ -43,7 +43,7 @@ def _runtime(context: WorkerContext) -> "RuntimeFollower | None":
     from workers.control_plane.binding import Binder
     from workers.control_plane.container_runtime.event import RuntimeWire
     from workers.control_plane.container_runtime.link import RuntimeLink, RuntimeSource
-    from workers.control_plane.cri.source import CriReader
+    from workers.control_plane.cri.reader import CriReader
     from workers.control_plane.nri.plugin import make_plugin
     from workers.control_plane.runtime_follower import RuntimeFollower
 
@@ -63,8 +63,8 @@ def _runtime(context: WorkerContext) -> "RuntimeFollower | None":
         )
     if not sources:
         return None
-    give_way = None if plugin is None else plugin.give_way
-    return RuntimeFollower(link, context.bus, sources, is_required=config.of(NRI_ENABLED) == "true", give_way=give_way)
+    yield_to_start = None if plugin is None else plugin.yield_to_start
+    return RuntimeFollower(link, context.bus, sources, is_required=config.of(NRI_ENABLED) == "true", yield_to_start=yield_to_start)
 
 
 WORKER = Worker(
@@ -74,7 +74,7 @@ WORKER = Worker(
     preload=(
         "workers.control_plane.work",
         "workers.control_plane.nri.plugin",
-        "workers.control_plane.cri.source",
+        "workers.control_plane.cri.reader",
         "workers.resctrl.filesystem",
         "workers.resctrl.groups",
     ),

@@ -16,20 +16,18 @@ from workers.control_plane.binding import Binder
 from workers.control_plane.container_runtime.event import (
     ContainerStarting,
     LinkState,
-    RuntimeContainer,
     RuntimeEvent,
-    RuntimePod,
     RuntimeWire,
     StartOutcome,
 )
 from workers.control_plane.container_runtime.registry import KnownPod, RuntimeRegistry
 
-# Directories that the fast path made and the loop has not heard of; the loop makes what is missing again, which costs one call.
+# What was done for starting containers and the loop has not taken; it makes a directory that it missed again, which costs one call.
 OUTCOMES_MAX = 10_000
 
 
-class GroupChoice(Struct, frozen=True):
-    """What the fast path needs to choose a group, as the loop last knew it; it is replaced as a whole and never changed.
+class GroupSnapshot(Struct, frozen=True):
+    """Rules and groups for containers that start, as the loop last knew them; it is replaced as a whole and never changed.
 
     `paths` are the directories of groups that exist, by group; `is_measured` false: there is no resctrl, nothing is assigned.
     """
@@ -83,7 +81,7 @@ class RuntimeLink:
         self._registry = RuntimeRegistry()
         self._outcomes: list[StartedContainer] = []
         self._states: dict[RuntimeWire, LinkState] = {}
-        self.choice = GroupChoice(binder)
+        self.snapshot = GroupSnapshot(binder)
         """Read by the fast path, replaced by the loop."""
         self.outcomes_dropped = 0
 
@@ -129,7 +127,7 @@ class RuntimeLink:
             os.eventfd_read(self._wake)
         with self._lock:
             outcomes, self._outcomes = tuple(self._outcomes), []
-            changed = {uid: self._registry.known(uid) for uid in self._registry.take_changed()}
+            changed = {uid: self._registry.pod(uid) for uid in self._registry.take_changed()}
             return RuntimeNews(
                 changed, outcomes, tuple(self._states.values()), self._registry.synchronizations, dict(self._registry.left_out)
             )
@@ -153,15 +151,10 @@ class RuntimeLink:
                 "left_out": dict(registry.left_out),
             }
 
-    def pods(self) -> dict[str, tuple[RuntimePod, tuple[RuntimeContainer, ...]]]:
-        """By uid every pod that the runtime has, with its containers in the order of their ids."""
+    def pods(self) -> dict[str, KnownPod]:
+        """Every pod that the runtime has, by uid."""
         with self._lock:
             return self._registry.pods()
-
-    def pod(self, uid: str) -> tuple[RuntimePod, tuple[RuntimeContainer, ...]] | None:
-        """One pod; None: the runtime has none of this uid."""
-        with self._lock:
-            return self._registry.pod(uid)
 
     def close(self) -> None:
         """Give the descriptor back, when no thread tells anything any more."""

@@ -86,11 +86,11 @@ class RuntimeRegistry:
     def take(self, event: RuntimeEvent) -> None:
         """Follow one event."""
         self.events[type(event).__name__] += 1
-        before = {uid: self._view(uid) for uid in self._touched(event)}
+        before = {uid: self.pod(uid) for uid in self._touched(event)}
         self._apply(event)
         if isinstance(event, Synchronized):
             before.update((uid, None) for uid in self._sandboxes_of if uid not in before)
-        changed = {uid for uid, was in before.items() if self._view(uid) != was}
+        changed = {uid for uid, was in before.items() if self.pod(uid) != was}
         self.repeated += not changed
         self._changed |= changed
 
@@ -252,19 +252,19 @@ class RuntimeRegistry:
         changed, self._changed = frozenset(self._changed), set()
         return changed
 
-    def known(self, uid: str) -> KnownPod | None:
+    def pods(self) -> dict[str, KnownPod]:
+        """Every pod, by uid."""
+        found = ((uid, self.pod(uid)) for uid in self._sandboxes_of)
+        return {uid: known for uid, known in found if known is not None}
+
+    def pod(self, uid: str) -> KnownPod | None:
         """One pod with all that is known of it; None: there is none of this uid."""
-        return self._view(uid)
-
-    def pods(self) -> dict[str, tuple[RuntimePod, tuple[RuntimeContainer, ...]]]:
-        """By uid every pod, with its containers that have not ended in the order of their ids."""
-        views = ((uid, self._view(uid)) for uid in self._sandboxes_of)
-        return {uid: (view.pod, view.containers) for uid, view in views if view is not None}
-
-    def pod(self, uid: str) -> tuple[RuntimePod, tuple[RuntimeContainer, ...]] | None:
-        """One pod; None: there is none of this uid."""
-        view = self._view(uid)
-        return None if view is None else (view.pod, view.containers)
+        if (sandbox_ids := self._sandboxes_of.get(uid)) is None:
+            return None
+        in_order = sorted((self._sandboxes[each] for each in sandbox_ids), key=lambda each: -each.number)
+        containers = tuple(sorted(self._living(sandbox_ids), key=lambda each: each.id))
+        is_running = bool(containers) or any(each.is_started and not each.is_stopped for each in in_order)
+        return KnownPod(in_order[0].pod, containers, tuple(each.pod.sandbox_id for each in in_order), is_running)
 
     @property
     def has_changed(self) -> bool:
@@ -280,14 +280,6 @@ class RuntimeRegistry:
     def containers_count(self) -> int:
         """How many containers there are, with those that have ended and are not removed."""
         return len(self._containers)
-
-    def _view(self, uid: str) -> KnownPod | None:
-        if (sandbox_ids := self._sandboxes_of.get(uid)) is None:
-            return None
-        in_order = sorted((self._sandboxes[each] for each in sandbox_ids), key=lambda each: -each.number)
-        containers = tuple(sorted(self._living(sandbox_ids), key=lambda each: each.id))
-        is_running = bool(containers) or any(each.is_started and not each.is_stopped for each in in_order)
-        return KnownPod(in_order[0].pod, containers, tuple(each.pod.sandbox_id for each in in_order), is_running)
 
     def _living(self, sandbox_ids: Iterable[str]) -> Iterable[RuntimeContainer]:
         for sandbox_id in sandbox_ids:

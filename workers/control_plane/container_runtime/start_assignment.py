@@ -15,7 +15,7 @@ from agent.model.timebase import MS, S
 from agent.ports import KernelTree
 from workers.control_plane.container_runtime.container_threads import CgroupRoots, ContainerThreads
 from workers.control_plane.container_runtime.event import RuntimeContainer, RuntimePod, StartOutcome
-from workers.control_plane.container_runtime.link import GroupChoice
+from workers.control_plane.container_runtime.link import GroupSnapshot
 from workers.control_plane.container_runtime.pod_unit import unit_of_pod
 from workers.resctrl.name import group_name
 from workers.resctrl.place import under
@@ -46,7 +46,7 @@ class StartAssignment:
 
     def __init__(
         self,
-        choice: Callable[[], GroupChoice],
+        snapshot: Callable[[], GroupSnapshot],
         filesystem: Filesystem,
         tree: KernelTree,
         proc: KernelTree,
@@ -54,7 +54,7 @@ class StartAssignment:
         now_ns: Callable[[], int] = time.monotonic_ns,
         sleep_seconds: Callable[[float], object] = time.sleep,
     ) -> None:
-        self._choice = choice
+        self._snapshot = snapshot
         self._filesystem = filesystem
         self._roots = CgroupRoots(tree)
         self._proc = proc
@@ -67,14 +67,14 @@ class StartAssignment:
 
     def carry_out(self, task: ContainerStart) -> None:
         """Place the container; `task.outcome` says what came of it. Nothing is raised for what can fail."""
-        choice = self._choice()
-        group, _rule = choice.binder.bind_quietly(unit_of_pod(task.pod, (task.container,)))
+        snapshot = self._snapshot()
+        group, _rule = snapshot.binder.bind_quietly(unit_of_pod(task.pod, (task.container,)))
         task.outcome = StartOutcome(group)
-        if group is None or not choice.is_measured:
+        if group is None or not snapshot.is_measured:
             return
         threads = ContainerThreads(self._roots, self._proc, task.pod, task.container)
         try:
-            self._place(task, group, choice.paths.get(group) or self._made.get(group, ""), threads)
+            self._place(task, group, snapshot.paths.get(group) or self._made.get(group, ""), threads)
         except ResctrlError as problem:
             task.outcome = replace(task.outcome, problem=problem.kind, detail=problem.sentence)
         except OSError as problem:

@@ -49,7 +49,7 @@ from workers.resctrl.filesystem import MountedFilesystem
 # may wait at each: with Python's own 5 ms every thirtieth start took over 75 ms beside a loop that computes, with this one 16 ms.
 SWITCH_INTERVAL_SECONDS = 0.00005
 # How long the loop gives way at one time. A start takes 2 ms; one that hangs holds the loop up in steps, and not for good.
-GIVE_WAY_SECONDS = 0.01
+YIELD_SECONDS = 0.01
 # How often to look which runtime is installed while there is no socket.
 _ABSENCE_NS = 10 * S
 # With that of the thread `start` half a second.
@@ -110,13 +110,13 @@ class NriPlugin:
         if is_over:
             os.close(self._wake)
 
-    def give_way(self) -> None:
+    def yield_to_start(self) -> None:
         """For the loop, in the middle of long work: while a container waits for its start, stand still for a moment.
 
         Without it the two threads would wait for the interpreter at each of their system calls.
         """
         if not self._is_quiet.is_set():
-            self._is_quiet.wait(GIVE_WAY_SECONDS)
+            self._is_quiet.wait(YIELD_SECONDS)
 
     def stats(self) -> dict[str, Any]:
         """Counts for `status` and /metrics; any thread may ask."""
@@ -288,7 +288,7 @@ def make_plugin(link: RuntimeLink, context: WorkerContext) -> NriPlugin | None:
     assignment = None
     if config.of(RESCTRL_ENABLED) == "true":
         assignment = StartAssignment(
-            lambda: link.choice,
+            lambda: link.snapshot,
             MountedFilesystem(config.of(RESCTRL_MOUNT)),
             context.tree(config.of(CGROUP_ROOT)),
             context.tree(config.of(PROC_ROOT)),

@@ -35,9 +35,9 @@ def _known(*ids: str, pod: RuntimePod = POD, is_running: bool = True) -> KnownPo
 class Story:
     """One merge; the runtime is connected unless a test says otherwise."""
 
-    def __init__(self, *, is_away: bool = False) -> None:
+    def __init__(self, *, is_disconnected: bool = False) -> None:
         self.merged = MergedUnits(_places)
-        self.merged.set_away(is_away)
+        self.merged.set_disconnected(is_disconnected)
         self.units: dict[str, tuple[Unit, Places]] = {}
 
     def look(self, scanned: Mapping[str, Unit] | None = None, places: Mapping[str, Places] | None = None) -> "Story":
@@ -51,7 +51,7 @@ class Story:
 
     def connect(self) -> "Story":
         """The runtime has reported everything."""
-        return self.take(self.merged.set_away(False))
+        return self.take(self.merged.set_disconnected(False))
 
     def take(self, touched: set[str]) -> "Story":
         """Follow what was touched, and nothing else."""
@@ -171,7 +171,7 @@ def test_while_no_runtime_is_connected_only_the_tree_ends_things() -> None:
     """A container and then the pod end; what was never seen stays; the runtime's return says how it is."""
     story = Story().report(_known(NGINX, LOGS)).look(places={UID: {**SEEN_PLACES, LOGS: ("/l",)}})
     story.report(_known("f" * 64, pod=RuntimePod("s2", "unseen")), "unseen")
-    story.merged.set_away(True)
+    story.merged.set_disconnected(True)
     assert story.look().units[UID][0].container_names == {NGINX: "name-a"}
     story.look({}, {})
     assert set(story.units) == {"unseen"}
@@ -185,7 +185,7 @@ def test_while_no_runtime_is_connected_only_the_tree_ends_things() -> None:
 def test_a_container_that_starts_while_no_runtime_is_connected_is_counted() -> None:
     """Nobody else would report it."""
     story = Story().report(_known(NGINX)).look()
-    story.merged.set_away(True)
+    story.merged.set_disconnected(True)
     unit, places = story.look(places={UID: {**SEEN_PLACES, LOGS: ("/l",)}}).units[UID]
     assert (unit.containers, places[LOGS]) == (2, ("/l",))
 
@@ -197,7 +197,7 @@ def _adopted(*names: str) -> Assignment:
 
 def test_names_of_a_predecessor_hold_until_the_runtime_reports() -> None:
     """The look of a restarted control plane comes before the runtime is connected."""
-    story = Story(is_away=True)
+    story = Story(is_disconnected=True)
     story.merged.adopt([_adopted(NGINX)])
     story.look()
     assert story.units[UID] == (_adopted(NGINX).unit, {NGINX: SEEN_PLACES[NGINX], SANDBOX: SEEN_PLACES[PAUSE]})
@@ -208,7 +208,7 @@ def test_names_of_a_predecessor_hold_until_the_runtime_reports() -> None:
 @pytest.mark.parametrize("is_seen", [True, False])
 def test_a_predecessors_pod_that_the_runtime_does_not_name_is_gone(is_seen: bool) -> None:
     """It ended while no control plane ran."""
-    story = Story(is_away=True)
+    story = Story(is_disconnected=True)
     story.merged.adopt([_adopted(NGINX)])
     story.look() if is_seen else story.look({}, {})
     assert UID in story.units
@@ -217,7 +217,7 @@ def test_a_predecessors_pod_that_the_runtime_does_not_name_is_gone(is_seen: bool
 
 def test_a_predecessors_pod_that_no_look_sees_goes_with_the_second() -> None:
     """The runtime has had the time to report it; units that are no pods or have no names are the tree's alone."""
-    story = Story(is_away=True)
+    story = Story(is_disconnected=True)
     story.merged.adopt(
         [_adopted(NGINX), Assignment(SEEN, UID, None, 7), Assignment(Unit("/a", UnitKind.SLICE, "/a"), "/a", None, 7)]
     )
@@ -264,7 +264,7 @@ def test_a_report_touches_every_unit_that_it_changes(steps: list[Any]) -> None:
     story = Story()
     for step in steps:
         if isinstance(step, bool):
-            story.merged.set_away(True) if step else story.connect()
+            story.merged.set_disconnected(True) if step else story.connect()
         elif step[0] == "look":
             story.look(*_sight(step[1]))
         else:

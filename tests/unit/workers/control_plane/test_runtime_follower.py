@@ -132,14 +132,14 @@ def test_a_runtime_that_comes_and_goes_is_noted_once_in_a_while(story: Story) ->
 
 def test_the_runtime_is_away_until_it_has_reported_everything(story: Story) -> None:
     """Connected is not enough; a connection that was lost and made again between two looks at the link is none."""
-    assert story.follower.is_away
-    assert story.tell(CONTAINERD).follower.is_away
-    assert not story.synchronize().follower.is_away
-    assert story.tell(GONE).follower.is_away
-    assert story.tell(CONTAINERD).follower.is_away
-    assert not story.synchronize().follower.is_away
+    assert story.follower.is_disconnected
+    assert story.tell(CONTAINERD).follower.is_disconnected
+    assert not story.synchronize().follower.is_disconnected
+    assert story.tell(GONE).follower.is_disconnected
+    assert story.tell(CONTAINERD).follower.is_disconnected
+    assert not story.synchronize().follower.is_disconnected
     story.link.tell_state(GONE)
-    assert not story.tell(CONTAINERD).follower.is_away
+    assert not story.tell(CONTAINERD).follower.is_disconnected
 
 
 def test_either_wire_is_enough(story: Story) -> None:
@@ -147,16 +147,16 @@ def test_either_wire_is_enough(story: Story) -> None:
     story.tell(ABSENT, CRI)
     story.link.tell(RuntimeWire.CRI, Synchronized((), ()))
     story.follower.take(0)
-    assert not story.follower.is_away
+    assert not story.follower.is_disconnected
 
 
 def test_the_fast_path_knows_groups_only_where_they_can_be_used(story: Story) -> None:
     """Rules always; directories while resctrl is there and what was left is cleaned up."""
     binder = Binder([])
-    story.follower.choose(binder, {"a": "mon_groups/pod_a"}, is_open=False)
-    assert (story.link.choice.binder, dict(story.link.choice.paths), story.link.choice.is_measured) == (binder, {}, False)
-    story.follower.choose(binder, {"a": "mon_groups/pod_a"}, is_open=True)
-    assert (dict(story.link.choice.paths), story.link.choice.is_measured) == ({"a": "mon_groups/pod_a"}, True)
+    story.follower.update_snapshot(binder, {"a": "mon_groups/pod_a"}, is_open=False)
+    assert (story.link.snapshot.binder, dict(story.link.snapshot.paths), story.link.snapshot.is_measured) == (binder, {}, False)
+    story.follower.update_snapshot(binder, {"a": "mon_groups/pod_a"}, is_open=True)
+    assert (dict(story.link.snapshot.paths), story.link.snapshot.is_measured) == ({"a": "mon_groups/pod_a"}, True)
 
 
 def test_what_runs_and_what_is_reported_is_shown(story: Story) -> None:

@@ -37,8 +37,8 @@ def _after(*events: RuntimeEvent) -> RuntimeRegistry:
 
 
 def _names(registry: RuntimeRegistry, uid: str = "u1") -> list[str] | None:
-    pod = registry.pod(uid)
-    return None if pod is None else [container.name for container in pod[1]]
+    known = registry.pod(uid)
+    return None if known is None else [container.name for container in known.containers]
 
 
 def test_a_pod_and_its_containers_come_and_go() -> None:
@@ -116,7 +116,7 @@ def test_ended_containers_are_no_parts() -> None:
 def test_a_pod_with_two_sandboxes_goes_with_the_last() -> None:
     """The kubelet makes a new sandbox while the old one still stops; the newest gives the names."""
     registry = _after(PodStarted(WEB), ContainerStarting(WEB, NGINX), PodStarted(AGAIN))
-    known = registry.known("u1")
+    known = registry.pod("u1")
     assert known is not None
     assert (known.pod, known.sandbox_ids, known.is_running) == (AGAIN, ("s2", "s1"), True)
     registry.take(PodRemoved("s1"))
@@ -141,7 +141,7 @@ def test_a_sandbox_that_is_only_listed_is_not_known_to_run() -> None:
         ((PodStarted(WEB), PodStopped("s1")), False),
         ((PodStarted(WEB), Synchronized((WEB,), ())), False),
     ):
-        known = _after(*events).known("u1")
+        known = _after(*events).pod("u1")
         assert known is not None
         assert known.is_running is is_running, events
 
@@ -175,11 +175,11 @@ def test_labels_have_room_for_each_pod_and_in_all(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(module, "LABEL_BYTES_MAX", 12)
     labels = {"c": "ccc", "a": "aaa", "b": "bbb"}
     registry = _after(PodStarted(replace(WEB, labels=labels)), PodStarted(replace(DB, labels=labels)))
-    assert [pod.labels for pod, _containers in registry.pods().values()] == [{"a": "aaa", "b": "bbb"}, {"a": "aaa"}]
+    assert [known.pod.labels for known in registry.pods().values()] == [{"a": "aaa", "b": "bbb"}, {"a": "aaa"}]
     assert registry.left_out == {"labels": 2}
     registry.take(PodRemoved("s1"))
     registry.take(PodStarted(replace(DB, labels=labels)))
-    assert [pod.labels for pod, _containers in registry.pods().values()] == [{"a": "aaa", "b": "bbb"}]
+    assert [known.pod.labels for known in registry.pods().values()] == [{"a": "aaa", "b": "bbb"}]
 
 
 def test_what_ended_is_remembered_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,7 +290,7 @@ def test_after_any_reports_it_holds_what_the_plainest_model_holds(events: list[R
         registry.take(event)
         model.take(event)
         after = registry.pods()
-        assert after == model.view()
+        assert {uid: (known.pod, known.containers) for uid, known in after.items()} == model.view()
         changed = registry.take_changed()
         assert {uid for uid in before.keys() | after.keys() if before.get(uid) != after.get(uid)} <= changed
         registry.take(event)

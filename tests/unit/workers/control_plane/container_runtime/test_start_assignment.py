@@ -12,7 +12,7 @@ from agent.model.rule import Action, GroupRule, Match
 from agent.model.timebase import MS, S
 from workers.control_plane.binding import Binder
 from workers.control_plane.container_runtime.event import RuntimeContainer, RuntimePod, StartOutcome
-from workers.control_plane.container_runtime.link import GroupChoice
+from workers.control_plane.container_runtime.link import GroupSnapshot
 from workers.control_plane.container_runtime.start_assignment import (
     LOCK_WAIT_NS,
     LOCKED_NS,
@@ -38,13 +38,13 @@ class Host:
         self.pod = self.world.pod(threads)
         self.tree = MemoryTree({"cgroup.controllers": b""})
         self.list_threads()
-        self.choice = GroupChoice(Binder([]), {}, is_measured=True)
+        self.snapshot = GroupSnapshot(Binder([]), {}, is_measured=True)
         self.work = self.make_work()
 
     def make_work(self) -> StartAssignment:
         """The work, with what it was not told forgotten."""
         return StartAssignment(
-            lambda: self.choice,
+            lambda: self.snapshot,
             self.world.filesystem,
             self.tree,
             MemoryTree(),
@@ -58,7 +58,7 @@ class Host:
 
     def know(self, paths: Mapping[str, str], *rules: GroupRule) -> None:
         """What the loop knows."""
-        self.choice = GroupChoice(Binder(list(rules)), paths, is_measured=True)
+        self.snapshot = GroupSnapshot(Binder(list(rules)), paths, is_measured=True)
 
     def start(self, pod: RuntimePod = POD, container: RuntimeContainer = CONTAINER) -> StartOutcome:
         """The container starts; what came of it."""
@@ -136,7 +136,7 @@ def test_an_ignored_pod_is_left_alone(host: Host) -> None:
 
 def test_without_resctrl_nothing_is_done(host: Host) -> None:
     """The group stays what the rules say."""
-    host.choice = GroupChoice(Binder([]))
+    host.snapshot = GroupSnapshot(Binder([]))
 
     assert host.start() == StartOutcome(UID)
     assert host.world.filesystem.calls == []

@@ -19,7 +19,7 @@ _OF_THE_MOUNT = frozenset({ProblemKind.NOT_MOUNTED, ProblemKind.UNSUPPORTED})
 MakeThreads = Callable[[Mapping[tuple[str, str], tuple[str, ...]]], UnitThreads]
 
 
-class GroupSteps:
+class StepRunner:
     """Carries out steps. `on_lost` is called with a failure that holds for the whole mount."""
 
     def __init__(

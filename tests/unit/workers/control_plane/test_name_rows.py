@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from agent.model.rule import Assignment, Unit, UnitKind
 from agent.model.tables import CONTAINER_NAME, POD_GROUP
 from agent.model.timebase import DAY, S
-from workers.control_plane.container_rows import NameRows
+from workers.control_plane.name_rows import NameRows
 
 POD = Unit("p1", UnitKind.POD, "/kubepods/podp1", 2, "shop", "web-0", None, {"app": "web"}, {"c1": "nginx", "c2": "log"})
 HELD = Assignment(POD, "p1", None, 5)

@@ -5,18 +5,18 @@ from collections.abc import Callable
 from agent.model.heartbeat import Heartbeat
 
 
-class GivingWay(Heartbeat):
-    """Gives another heartbeat, then stands still for a moment while a container waits for its start (`give_way`).
+class YieldingHeartbeat(Heartbeat):
+    """Gives another heartbeat, then stands still for a moment while a container waits for its start (`yield_to_start`).
 
     It is not for work that holds the lock of resctrl: the start may wait for just that.
     """
 
-    def __init__(self, own: Heartbeat, give_way: Callable[[], None]) -> None:
+    def __init__(self, own: Heartbeat, yield_to_start: Callable[[], None]) -> None:
         super().__init__()
         self._own = own
-        self._give_way = give_way
+        self._yield_to_start = yield_to_start
 
     def __call__(self) -> None:
         """The work makes progress."""
         self._own()
-        self._give_way()
+        self._yield_to_start()
