@@ -16,7 +16,14 @@ from harness.waiting import wait_until
 from agent.clock import SystemClock
 from agent.model.timebase import MS, S
 from workers.control_plane.binding import Binder
-from workers.control_plane.container_runtime.event import ContainerState, LinkState, RuntimeContainer, RuntimePod, RuntimeWire
+from workers.control_plane.container_runtime.event import (
+    ContainerState,
+    LinkState,
+    PodStarted,
+    RuntimeContainer,
+    RuntimePod,
+    RuntimeWire,
+)
 from workers.control_plane.container_runtime.link import RuntimeLink
 from workers.control_plane.cri.message import (
     CONTAINERD_EVENTS,
@@ -107,6 +114,17 @@ def test_a_pod_that_is_listed_late_is_found_by_the_settled_list(tmp_path: Path) 
         runtime.emit()
         wait_until(lambda: reader.stats()["lists"] == 2, "the early list")
         runtime.state.pods.append(POD)
+        heard.wait_pods("web-0")
+
+
+def test_what_nri_left_behind_between_two_lists_is_put_right(tmp_path: Path) -> None:
+    """The list is the same as before NRI came and went, and yet it counts: a pod has ended that only NRI reported."""
+    heard = Heard()
+    with CriRuntime(str(tmp_path / "s"), PeerState(pods=[POD])), reading(heard, tmp_path / "s", 100 * MS):
+        heard.wait_pods("web-0")
+        heard.link.tell_state(LinkState(RuntimeWire.NRI, is_connected=True))
+        heard.link.tell(RuntimeWire.NRI, PodStarted(RuntimePod("b" * 64, "uid-b", namespace="shop", name="web-1")))
+        heard.link.tell_state(LinkState(RuntimeWire.NRI, is_connected=False, problem="lost"))
         heard.wait_pods("web-0")
 
 

@@ -19,6 +19,7 @@ from workers.control_plane.container_runtime.event import (
     RuntimeEvent,
     RuntimeWire,
     StartOutcome,
+    Synchronized,
 )
 from workers.control_plane.container_runtime.registry import KnownPod, RuntimeRegistry
 
@@ -84,6 +85,7 @@ class RuntimeLink:
         self.snapshot = GroupSnapshot(binder)
         """Read by the fast path, replaced by the loop."""
         self.outcomes_dropped = 0
+        self._nri_changes = 0
 
     # ---- for threads that hear a runtime -----------------------------------------------------------
 
@@ -92,19 +94,34 @@ class RuntimeLink:
         with self._lock:
             if wire is RuntimeWire.CRI and self._is_connected(RuntimeWire.NRI):
                 return
-            self._registry.take(event)
-            if isinstance(event, ContainerStarting) and event.outcome is not None:
-                if len(self._outcomes) < OUTCOMES_MAX:
-                    self._outcomes.append(StartedContainer(event.pod.uid, event.container.id, event.outcome))
-                else:
-                    self.outcomes_dropped += 1
+            self._take(event)
         os.eventfd_write(self._wake, 1)
+
+    def tell_list(self, everything: Synchronized, nri_changes: int) -> bool:
+        """Take in what was listed over CRI, with `nri_changes` as it was before the list was begun.
+
+        False: NRI has been connected since then, and what it reported is newer; or it is connected now.
+        """
+        with self._lock:
+            if nri_changes != self._nri_changes or self._is_connected(RuntimeWire.NRI):
+                return False
+            self._take(everything)
+        os.eventfd_write(self._wake, 1)
+        return True
+
+    @property
+    def nri_changes(self) -> int:
+        """How often NRI was connected or lost."""
+        with self._lock:
+            return self._nri_changes
 
     def tell_state(self, state: LinkState) -> None:
         """How the way to the runtime stands from now on."""
         with self._lock:
             if self._states.get(state.wire) == state:
                 return
+            if state.wire is RuntimeWire.NRI and state.is_connected != self._is_connected(RuntimeWire.NRI):
+                self._nri_changes += 1
             self._states[state.wire] = state
         os.eventfd_write(self._wake, 1)
 
@@ -159,6 +176,14 @@ class RuntimeLink:
     def close(self) -> None:
         """Give the descriptor back, when no thread tells anything any more."""
         os.close(self._wake)
+
+    def _take(self, event: RuntimeEvent) -> None:
+        self._registry.take(event)
+        if isinstance(event, ContainerStarting) and event.outcome is not None:
+            if len(self._outcomes) < OUTCOMES_MAX:
+                self._outcomes.append(StartedContainer(event.pod.uid, event.container.id, event.outcome))
+            else:
+                self.outcomes_dropped += 1
 
     def _is_connected(self, wire: RuntimeWire) -> bool:
         return wire in self._states and self._states[wire].is_connected

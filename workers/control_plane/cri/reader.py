@@ -88,7 +88,7 @@ class CriReader:
         self._interrupt = Interrupt()
         self._thread = threading.Thread(target=self._run, name="cri", daemon=True)
         self._state = LinkState(RuntimeWire.CRI, is_connected=False, is_there=False)
-        self._told: Synchronized | None = None
+        self._told: tuple[Synchronized, int] | None = None
         self._failures = 0
         self._connections = 0
         self._lists = 0
@@ -111,7 +111,7 @@ class CriReader:
 
     def stats(self) -> dict[str, Any]:
         """What was read and what it cost. `has_events` false: new pods are found at the interval only."""
-        told = self._told
+        told = None if self._told is None else self._told[0]
         return {
             "runtime": self._state.runtime,
             "is_connected": self._state.is_connected,
@@ -234,6 +234,7 @@ class CriReader:
         raise _Retired(self._failed(alpha_sentence(path, str(alpha))))
 
     def _list(self, connection: "CriConnection") -> None:
+        nri_changes = self._link.nri_changes
         # Containers first: a pod that starts in between comes with the next list, and no container is without its pod.
         running = parse_containers(connection.call(LIST_CONTAINERS, running_containers_request()))
         ready = parse_sandboxes(connection.call(LIST_SANDBOXES, sandboxes_request(only_ready=True)))
@@ -244,9 +245,9 @@ class CriReader:
         self._left_out = running.left_out + ready.left_out
         self._labels_dropped = ready.labels_dropped
         everything = Synchronized(ready.pods, running.containers)
-        if everything != self._told:
-            self._link.tell(RuntimeWire.CRI, everything)
-            self._told = everything
+        # What NRI reported meanwhile is newer, and what it reported since the last list may be what this one ends.
+        if (everything, nri_changes) != self._told and self._link.tell_list(everything, nri_changes):
+            self._told = everything, nri_changes
 
     def _failed(self, sentence: str) -> LinkState:
         return LinkState(RuntimeWire.CRI, is_connected=False, problem=sentence)

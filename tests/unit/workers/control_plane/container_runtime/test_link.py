@@ -63,6 +63,20 @@ def test_cri_counts_only_without_nri(link: RuntimeLink) -> None:
     assert link.take().changed == {"u1": None}
 
 
+def test_a_list_over_cri_is_older_than_nri_that_came_and_went_meanwhile(link: RuntimeLink) -> None:
+    """It would take away what NRI reported after the list was begun; the next list counts."""
+    begun = link.nri_changes
+    link.tell_state(LinkState(RuntimeWire.NRI, is_connected=True))
+    link.tell(RuntimeWire.NRI, PodStarted(POD))
+    assert not link.tell_list(Synchronized((), ()), link.nri_changes)
+    link.tell_state(LinkState(RuntimeWire.NRI, is_connected=False, problem="gone"))
+    assert not link.tell_list(Synchronized((), ()), begun)
+    assert list(link.pods()) == ["u1"]
+    link.tell_state(LinkState(RuntimeWire.NRI, is_connected=False, problem="still gone"))
+    assert link.tell_list(Synchronized((), ()), begun + 2)
+    assert link.pods() == {}
+
+
 def test_a_state_that_is_told_again_wakes_nobody(link: RuntimeLink) -> None:
     """Only how things stand from now on counts."""
     state = LinkState(RuntimeWire.NRI, is_connected=True)
