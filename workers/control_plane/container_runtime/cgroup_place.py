@@ -5,9 +5,14 @@ directories; the caller takes the first that holds threads. `agent.model.cgroup_
 *Source:* OCI runtime-spec, config-linux.md (cgroupsPath); runc and crun, cgroup managers; systemd.slice(5).
 """
 
+import re
+
 from agent.model.cgroup_path import PATH_CHARACTERS_MAX
 from workers.control_plane.container_runtime.event import RuntimeContainer, RuntimePod
 
+# As all runtimes make them (64 digits), and as the cgroup tree is read. `kubepods`, `containerd.service` or a pod's own directory
+# must never pass for a container's, whatever a runtime calls its containers.
+_CONTAINER_ID = re.compile(r"[0-9a-f]{12,128}")
 _NAME_BYTES_MAX = 255
 _NAMES_MAX = 48
 # The kubelet's own slices are four deep.
@@ -31,17 +36,22 @@ def cgroup_places(cgroup_parent: str, cgroups_path: str, container_id: str) -> t
     cgroup than the container's own be taken.
     *Absent:* an empty tuple for what names no place: hostile, too long or unknown forms.
     """
-    if not _is_name(container_id) or ":" in container_id:
+    if not is_container_id(container_id):
         return ()
     places = _of_path(cgroup_parent, cgroups_path) if cgroups_path else _of_parent(cgroup_parent, container_id)
     return tuple(dict.fromkeys(place for place in places if _is_place(place) and names_container(place, container_id)))
+
+
+def is_container_id(text: str) -> bool:
+    """Whether this can be a container's id, which names no other cgroup."""
+    return _CONTAINER_ID.fullmatch(text) is not None
 
 
 def names_container(path: str, container_id: str) -> bool:
     """Whether a path's last name is that of a container's directory or scope: the id alone or behind the engine's prefix."""
     name = path.rpartition("/")[2].removesuffix(".scope")
     before = name.removesuffix(container_id)
-    return bool(container_id) and name.endswith(container_id) and (not before or before[-1] in "-_:")
+    return is_container_id(container_id) and name.endswith(container_id) and (not before or before[-1] in "-_:")
 
 
 def slice_path(name: str) -> str | None:

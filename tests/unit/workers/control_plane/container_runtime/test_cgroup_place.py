@@ -170,3 +170,26 @@ def test_the_last_name_is_the_containers(path: str, is_its: bool) -> None:
     """The id alone or behind a prefix that ends with a separator."""
     assert names_container(path, ID) is is_its
     assert not names_container(path, "")
+
+
+@pytest.mark.parametrize(
+    ("parent", "path", "container_id"),
+    [
+        ("", "/kubepods", "kubepods"),
+        ("", "/system.slice/containerd.service", "containerd.service"),
+        ("", "/user.slice", "user.slice"),
+        ("", f"/kubepods/besteffort/pod{UID}", f"pod{UID}"),
+        ("", "/init.scope", "init"),
+        ("/", "", "kubepods"),
+        ("/kubepods.slice", "system.slice::containerd", "containerd"),
+        ("", f"/kubepods/besteffort/pod{UID}", ID),
+        ("", "/", ID),
+        ("", f"/../../{ID}", ID),
+        ("", f"/proc/../{ID}", ID),
+        ("", "/a", "a"),
+    ],
+)
+def test_no_report_makes_another_cgroup_a_containers(parent: str, path: str, container_id: str) -> None:
+    """Whatever a runtime calls its containers: threads of the host, of the runtime or of other pods are not touched."""
+    assert cgroup_places(parent, path, container_id) == ()
+    assert ".." in path or not names_container(path, container_id)
