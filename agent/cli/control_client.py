@@ -138,8 +138,8 @@ def ask(path: str, operation: str, arguments: "dict[str, object]", timeout_secon
             client.send(request)
             return parse_answer(operation, client.line())
     except TimeoutError as cause:
-        waited = round(timeout_seconds, 1 if timeout_seconds >= 0.1 else 4)
-        problem = f"no answer within {waited:g} s from {path}"
+        waited = f"{round(timeout_seconds, 1):g}" if timeout_seconds >= 0.1 else f"{timeout_seconds:.2g}"
+        problem = f"no answer within {waited} s from {path}"
         raise BusyError(operation, problem, "try again, or give a longer --timeout") from cause
 
 
