@@ -7,13 +7,22 @@ import socket
 from collections.abc import Callable
 
 from agent.model.errors import ProtocolError
-from workers.control_plane.nri.sentence import ended_sentence, protocol_sentence, silent_sentence, unread_sentence
+from agent.model.timebase import S
+from workers.control_plane.nri.sentence import (
+    ended_sentence,
+    protocol_sentence,
+    silent_sentence,
+    unfinished_sentence,
+    unread_sentence,
+)
 from workers.control_plane.nri.session import PluginSession, SessionEvent, StartCall
 from workers.control_plane.nri.stage import LIMITS_NS, Stage
 
 _READ_BYTES = 64 << 10
 # A synchronization of 4 MiB takes five turns; starts and stops in between are heard.
 _READS_MAX = 16
+# A runtime writes a message in one go; one that has begun and does not go on has lost its place or hangs.
+UNFINISHED_NS = 30 * S
 # Answers are empty: ten thousand of them. A runtime asks one thing at a time and stops when it is not answered.
 OUTPUT_BYTES_MAX = 256 << 10
 
@@ -28,6 +37,8 @@ class RuntimeConnection:
         self._path = path
         self._now_ns = now_ns
         self._output = b""
+        self._stage_ends_at_ns: int | None = None
+        self._message_ends_at_ns: int | None = None
         self.end = ""
         """Why it is over; empty while it is not."""
         stream.setblocking(False)
@@ -53,15 +64,22 @@ class RuntimeConnection:
         """The connection is in this stage from now on."""
         self.stage = stage
         limit_ns = LIMITS_NS[stage]
-        self.deadline_ns = None if limit_ns is None else self._now_ns() + limit_ns
+        self._stage_ends_at_ns = None if limit_ns is None else self._now_ns() + limit_ns
+
+    @property
+    def deadline_ns(self) -> int | None:
+        """When `check` is due. *Absent:* None: nothing is awaited."""
+        return min((each for each in (self._stage_ends_at_ns, self._message_ends_at_ns) if each is not None), default=None)
 
     def receive(self) -> list[SessionEvent]:
         """What has come, as far as it can be had without waiting."""
         events: list[SessionEvent] = []
+        has_come = False
         for _read in range(_READS_MAX):
             data = self._read()
             if not data:
                 break
+            has_come = True
             try:
                 events += self._session.receive(data)
             except ProtocolError as problem:
@@ -69,6 +87,8 @@ class RuntimeConnection:
                 break
             if len(data) < _READ_BYTES:
                 break
+        if has_come:
+            self._message_ends_at_ns = self._now_ns() + UNFINISHED_NS if self._session.is_unfinished else None
         return events
 
     def answer(self, call: StartCall) -> None:
@@ -92,9 +112,12 @@ class RuntimeConnection:
             self.end = self.end or unread_sentence(self._path)
 
     def check(self) -> None:
-        """End it when its stage has taken too long."""
-        if self.deadline_ns is not None and self._now_ns() >= self.deadline_ns:
+        """End it when its stage has taken too long, or a message that has begun does not go on."""
+        now_ns = self._now_ns()
+        if self._stage_ends_at_ns is not None and now_ns >= self._stage_ends_at_ns:
             self.end = self.end or silent_sentence(self._path, self.stage, LIMITS_NS[self.stage] or 0)
+        if self._message_ends_at_ns is not None and now_ns >= self._message_ends_at_ns:
+            self.end = self.end or unfinished_sentence(self._path, UNFINISHED_NS)
 
     def close(self) -> None:
         """Give the socket back."""

@@ -47,6 +47,11 @@ class FrameReader:
                 pieces.append((self._connection, piece))
         return pieces
 
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether a frame has begun of which a part is to come."""
+        return bool(self._header or self._missing)
+
     def _read_header(self, view: memoryview, place: int) -> int:
         """Take up to one header; the place after it."""
         end = min(len(view), place + HEADER.size - len(self._header))

@@ -67,6 +67,11 @@ def silent_sentence(path: str, stage: Stage, limit_ns: int) -> str:
     return f"{readable(path)}: the container runtime {what} within {limit_ns // S} s; see its log for other plugins that hold it up"
 
 
+def unfinished_sentence(path: str, limit_ns: int) -> str:
+    """The runtime stopped in the middle of a message."""
+    return f"{readable(path)}: the container runtime stopped in the middle of a message for {limit_ns // S} s; it is tried again"
+
+
 def unread_sentence(path: str) -> str:
     """The runtime does not read what is sent."""
     return f"{readable(path)}: the container runtime does not read the plugin's answers; see its log"

@@ -204,6 +204,11 @@ class PluginSession:
         output, self._output = b"".join(self._output), []
         return output
 
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether the runtime has begun to say something of which a part is to come."""
+        return self._frames.is_unfinished or any(reader.is_unfinished for reader in self._messages.values())
+
     def _taker_of(self, request: TtrpcRequest) -> PayloadTaker | None:
         is_synchronization = request.service == PLUGIN_SERVICE and request.method == "Synchronize"
         return self._synchronization.add_piece if is_synchronization else None

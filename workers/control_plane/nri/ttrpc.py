@@ -106,6 +106,11 @@ class MessageReader:
         del self._buffer[:place]
         return messages
 
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether a message has begun of which a part is to come."""
+        return bool(self._buffer) or self._incoming is not None
+
     def _step(self, place: int, messages: list[TtrpcMessage]) -> int | None:
         """Take what comes next from a place; the place after it, None: more bytes are needed."""
         incoming, held = self._incoming, len(self._buffer) - place

@@ -7,7 +7,7 @@ import pytest
 from fakes.clock import FakeClock
 
 from agent.model.errors import ProtocolError
-from workers.control_plane.nri.connection import OUTPUT_BYTES_MAX, RuntimeConnection
+from workers.control_plane.nri.connection import OUTPUT_BYTES_MAX, UNFINISHED_NS, RuntimeConnection
 from workers.control_plane.nri.session import PluginSession, Registered, SessionEvent, StartCall
 from workers.control_plane.nri.stage import LIMITS_NS, Stage
 
@@ -21,6 +21,11 @@ class EchoSession(PluginSession):
         super().__init__()
         self.queued: list[bytes] = []
         self.answered: list[StartCall] = []
+        self.is_in_message = False
+
+    @property
+    def is_unfinished(self) -> bool:
+        return self.is_in_message
 
     def begin(self) -> None:
         self.queued.append(b"register")
@@ -141,6 +146,31 @@ def test_each_stage_ends_at_its_limit(pair: Pair, stage: Stage) -> None:
     pair.connection.check()
 
     assert bool(pair.connection.end) == (limit_ns is not None)
+
+
+def test_a_message_that_does_not_go_on_ends_it(pair: Pair) -> None:
+    """Each byte gives it time again; between two messages there is all the time of the world."""
+    pair.connection.advance(Stage.CONNECTED)
+    pair.session.is_in_message = True
+    for _byte in range(3):
+        pair.peer.send(b"a")
+        pair.connection.receive()
+        pair.clock.advance(UNFINISHED_NS - 1)
+        pair.connection.receive()
+        pair.connection.check()
+        assert pair.connection.end == ""
+    pair.peer.send(b"a")
+    pair.session.is_in_message = False
+    pair.connection.receive()
+    assert (pair.connection.deadline_ns, pair.connection.end) == (None, "")
+    pair.session.is_in_message = True
+    pair.peer.send(b"a")
+    pair.connection.receive()
+    assert pair.connection.deadline_ns == pair.clock.now_ns() + UNFINISHED_NS
+    pair.clock.advance(UNFINISHED_NS)
+    pair.connection.check()
+
+    assert "in the middle of a message for 30 s" in pair.connection.end
 
 
 def test_the_first_reason_stays(pair: Pair) -> None:

@@ -13,6 +13,7 @@ from workers.control_plane.nri.sentence import (
     protocol_sentence,
     refused_sentence,
     silent_sentence,
+    unfinished_sentence,
     unread_sentence,
 )
 from workers.control_plane.nri.stage import Stage
@@ -101,3 +102,8 @@ def test_the_sentences_of_all_stages_differ() -> None:
 def test_a_runtime_that_does_not_read_is_named() -> None:
     """Its log says why."""
     assert "does not read" in unread_sentence(PATH)
+
+
+def test_a_runtime_that_stops_in_a_message_is_named() -> None:
+    """With the time that it was given."""
+    assert "in the middle of a message for 30 s" in unfinished_sentence(PATH, 30 * S)

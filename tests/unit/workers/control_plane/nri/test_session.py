@@ -303,6 +303,18 @@ def test_a_long_synchronization_is_heard_in_pieces_of_any_size(size: int) -> Non
     assert [field(2, field(2, 1)), b""] == [answer.data for answer in runtime.answers()]
 
 
+@pytest.mark.parametrize("containers", [1, 600])
+def test_what_has_begun_is_unfinished_until_its_last_byte(containers: int) -> None:
+    """Of a short call and of a synchronization that is taken in pieces."""
+    records = repeated(1, [POD_RECORD]) + repeated(2, [CONTAINER_RECORD + field(8, "x" * 100)] * containers)
+    data = frames(PLUGIN_SERVICE, request(1, "Synchronize", records, LIMIT_NS))
+    runtime = Runtime()
+    assert not runtime.session.is_unfinished
+    for byte in range(len(data)):
+        runtime.session.receive(data[byte : byte + 1])
+        assert runtime.session.is_unfinished is (byte < len(data) - 1)
+
+
 def test_a_long_call_of_another_service_is_unimplemented() -> None:
     """Its payload is not a synchronization, whatever its method is called."""
     runtime = Runtime()
