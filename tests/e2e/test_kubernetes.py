@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -36,6 +37,12 @@ ALONE = (
     "priorityClassName=,seLinuxType=",
     "resctrl.enabled=true,resctrl.samplingInterval=250ms,resctrl.mountpoint=/srv/resctrl",
     "cri.enabled=true,cri.socketPath=/run/crio/crio.sock,nri.socketPath=/run/nri/other.sock",
+    f"image.digest=sha256:{0:064}",
+    "serviceAccountName=gauges,extraEnv[0].name=EVERGAUGE_SAMPLER_PROCESS_INTERVAL,extraEnv[0].value=2s",
+    "updateStrategy.type=OnDelete,updateStrategy.rollingUpdate=null",
+    "mode=sample,affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].weight=1,"
+    "affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].preference.matchExpressions[0].key=a,"
+    "affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].preference.matchExpressions[0].operator=Exists",
 )
 CONFIGURATION = '[sampler.process]\ninterval = "500ms"\n'
 
@@ -202,11 +209,81 @@ def test_a_sample_of_nodes_has_one_agent_each() -> None:
         ("gateway.port=80", "/gateway/port"),
         ("gateway.address=0.0.0.0", "/gateway/address"),
         ("storage.quota=lots", "/storage/quota"),
+        ("resctrl.samplingInterval=10ms", "resctrl.samplingInterval: 10ms is not from 50ms to 10m"),
+        ("resctrl.samplingInterval=10.5m", "resctrl.samplingInterval: 10.5m is not from 50ms to 10m"),
+        ("nri.socketPath=/nri.sock", "that of /nri.sock is the whole node"),
+        ("cri.socketPath=/cri.sock", "that of /cri.sock is the whole node"),
+        ("storage.hostPath=/var/../etc", "storage.hostPath: Kubernetes takes no path with .."),
+        ("image.tag=a b", "/image/tag"),
+        ("image.digest=sha256:12", "/image/digest"),
+        ("updateStrategy.rollingUpdate.maxSurge=1", "two agents of a node would want the same port and folder"),
+        ("updateStrategy.rollingUpdate.maxSurge=25%", "two agents of a node would want the same port and folder"),
+        ("updateStrategy.type=Recreate", "/updateStrategy/type"),
+        ("mode=sample,affinity.podAntiAffinity.x=1", "with mode=sample the chart sets it"),
+        ("podLabels.app\\.kubernetes\\.io/name=x", "podLabels: the chart finds its pods by app.kubernetes.io/name"),
+        ("podAnnotations.checksum/config=x", "podAnnotations: checksum/config is the chart's own"),
+        (
+            "extraEnv[0].name=EVERGAUGE_LOG_LEVEL,extraEnv[0].value=x",
+            "extraEnv: EVERGAUGE_LOG_LEVEL is set by a value of this chart",
+        ),
+        ("extraEnv[0].value=x", "/extraEnv/0"),
+        ("nodeSelectors.a=b", "additional properties 'nodeSelectors' not allowed"),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_sentence(sets: str, sentence: str) -> None:
     """By the schema where a value has no meaning, else by a word on what to do."""
     assert sentence in _refusal(sets)
+
+
+def test_options_have_the_names_that_people_know_from_other_collectors() -> None:
+    """Each is accepted under that name, and does what it says or is at its only value."""
+    sets = (
+        "resctrl.enabled=true,resctrl.samplingInterval=2s,resctrl.mountpoint=/srv/resctrl,resctrl.prefix=resctrl-occupancy-",
+        "resctrl.autoMountHost=false,nri.configure=false,nri.restart=false,nri.failIfUnavailable=true",
+        "storage.type=local,storage.prefix=,collector.verbose=true,mode=all,sampleSize=5",
+    )
+    told = _environment(_pod(*sets))
+    assert told["EVERGAUGE_SAMPLER_RESCTRL_ENABLED"] == "true"
+    assert told["EVERGAUGE_SAMPLER_RESCTRL_INTERVAL"] == "2s"
+    assert told["EVERGAUGE_RESCTRL_MOUNT"] == "/srv/resctrl"
+    assert told["EVERGAUGE_NRI_ENABLED"] == "true"
+    assert told["EVERGAUGE_LOG_LEVEL"] == "debug"
+
+
+def test_what_helm_says_at_the_end_is_what_to_do_next(tmp_path: Path) -> None:
+    """Commands for this release, and what the chosen values leave out."""
+    chart = shutil.copytree(CHART, tmp_path / "chart")
+    # Only a cluster shows the notes; as a template they are rendered without one.
+    notes = (chart / "templates" / "NOTES.txt").read_text()
+    wrapped = '{{- define "notes" -}}' + notes + '{{- end -}}notes: {{ include "notes" . | quote }}'
+    (chart / "templates" / "shown.yaml").write_text(wrapped)
+
+    def told(*sets: str) -> str:
+        words = [HELM, "template", "night", str(chart), "--namespace", "gauges", "--show-only", "templates/shown.yaml"]
+        (document,) = _documents(_run(*words, *(word for each in sets for word in ("--set", each))).stdout)
+        return str(document["notes"])
+
+    plain = told()
+    assert "kubectl --namespace gauges rollout status daemonset/night-evergauge" in plain
+    assert "exec POD -- agentctl doctor" in plain
+    assert "Cache and memory bandwidth are not measured" in plain
+    assert "Pods have no names" not in plain
+    other = told("mode=sample,resctrl.enabled=true,nri.enabled=false,storage.volume=emptyDir,gateway.address=node")
+    assert "rollout status deployment/night-evergauge" in other
+    for word in ("Pods have no names", "Data go with each pod", "http://NODE:9464/metrics"):
+        assert word in other
+    assert "Cache and memory bandwidth" not in other
+
+
+def test_objects_are_labelled_as_kubernetes_recommends_and_selected_by_what_never_changes() -> None:
+    """An upgrade changes the version and not the selector, which Kubernetes would refuse."""
+    documents = _documents(_rendered(values=json.dumps({"config": CONFIGURATION})))
+    for document in documents:
+        labels = document["metadata"]["labels"]
+        recommended = {"name", "instance", "version", "component", "managed-by"}
+        assert {f"app.kubernetes.io/{name}" for name in recommended} | {"helm.sh/chart"} == set(labels)
+    (workload,) = filter(_workload, documents)
+    assert set(workload["spec"]["selector"]["matchLabels"]) == {"app.kubernetes.io/name", "app.kubernetes.io/instance"}
 
 
 def test_an_older_kubernetes_is_refused() -> None:

@@ -3,12 +3,21 @@ app.kubernetes.io/name: evergauge
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
+{{/* For people and tools; never a selector, which cannot change. */}}
+{{- define "evergauge.about" -}}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/component: agent
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end -}}
+
 {{- define "evergauge.name" -}}
 {{- if eq .Release.Name "evergauge" }}evergauge{{ else }}{{ .Release.Name | trunc 40 | trimSuffix "-" }}-evergauge{{ end -}}
 {{- end -}}
 
 {{- define "evergauge.image" -}}
-{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{ .Values.image.repository }}
+{{- if .Values.image.digest }}@{{ .Values.image.digest }}{{ else }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{ end }}
 {{- end -}}
 
 {{/* The pod of an agent, the same in every mode. */}}
@@ -22,6 +31,7 @@ metadata:
   annotations:
     # A changed configuration is a changed pod: the agents restart with it.
     checksum/config: {{ .Values.config | sha256sum }}
+    kubectl.kubernetes.io/default-container: agent
     {{- with .Values.podAnnotations }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
@@ -33,9 +43,12 @@ spec:
   dnsPolicy: ClusterFirstWithHostNet
   # The agent asks nothing of the cluster.
   automountServiceAccountToken: false
+  {{- with .Values.serviceAccountName }}
+  serviceAccountName: {{ . }}
+  {{- end }}
   # Variables of the cluster's services, of which the agent uses none.
   enableServiceLinks: false
-  # The agent stops within 1.5 s.
+  # The agent stops within 1.5 s (supervisor.stop_timeout).
   terminationGracePeriodSeconds: 10
   {{- with .Values.priorityClassName }}
   priorityClassName: {{ . }}
@@ -60,7 +73,7 @@ spec:
           labelSelector:
             matchLabels:
               {{- include "evergauge.labels" . | nindent 14 }}
-    {{- with omit .Values.affinity "podAntiAffinity" }}
+    {{- with .Values.affinity }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
   {{- else }}
@@ -104,6 +117,9 @@ spec:
           type: Unconfined
       env:
         {{- include "evergauge.environment" . | nindent 8 }}
+        {{- with .Values.extraEnv }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
       ports:
         - name: http
           containerPort: {{ .Values.gateway.port }}
