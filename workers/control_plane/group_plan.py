@@ -80,13 +80,16 @@ class GroupPlan:
                 self._want_otherwise(known, wanted, now_ns)
 
     def _want_otherwise(self, known: PlannedGroup, wanted: DesiredGroup, now_ns: int) -> None:
-        is_other = set(wanted.parts) != set(known.wanted.parts)
+        before, after = set(known.wanted.parts), set(wanted.parts)
         if wanted.priority > known.wanted.priority:
             self._create_soon(now_ns)
         known.want(wanted)
-        if is_other:
-            # Threads of a part that came are to be moved in, those of one that went are to be let go.
+        if after - before:
+            # Threads of a part that came are to be moved in.
             known.check_soon(now_ns)
+        elif before - after:
+            # Those of one that went are to be let go; most have ended.
+            known.check_later(now_ns)
         self._touch(known)
 
     def end_adoption(self, now_ns: int) -> None:
@@ -198,7 +201,11 @@ class GroupPlan:
         self._give(group, (path,))
         group.problem, group.detail, group.is_checked = None, "", True
         group.outside = {}
-        group.check_soon(now_ns)
+        if group.is_whole:
+            # A pod whose containers are still to come.
+            group.check_later(now_ns)
+        else:
+            group.check_soon(now_ns)
         self._touch(group)
 
     def on_assigned(self, name: str, path: str, part: Part, now_ns: int, *, is_whole: bool) -> None:

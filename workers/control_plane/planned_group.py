@@ -27,6 +27,8 @@ class PlannedGroup(Struct):
     detail: str = ""
     create_at_ns: int = 0
     check_at_ns: int = 0
+    # When a look that nobody waits for is due at the latest; 0: none is put off.
+    look_by_ns: int = 0
     # For which instant it waits in the queue of checks.
     queued_at_ns: int = -1
     passes: int = 0
@@ -84,17 +86,26 @@ class PlannedGroup(Struct):
         """Look at its threads at once, and as patiently as at first."""
         self.check_at_ns, self.passes, self.idle = now_ns, 0, 0
 
+    def check_later(self, now_ns: int) -> None:
+        """Look at its threads within `SECOND_LOOK_NS`, and not at once: a runtime starts or ends a container just now, and a look
+        would take processor time from it. However often this is asked for, the look comes when it was due at first."""
+        self.look_by_ns = self.look_by_ns or now_ns + SECOND_LOOK_NS
+        self.check_at_ns = self.look_by_ns if self.check_at_ns <= now_ns else min(self.check_at_ns, self.look_by_ns)
+
     def on_assigned(self, part: Part, now_ns: int) -> None:
         """All threads of one part were moved into the group before the first of them ran; forks that were under way are looked
         for like after every move."""
         if part in self.wanted.parts:
             self.outside = {**self.outside, part: 0}
-        self.check_at_ns = min(self.check_at_ns, now_ns + SECOND_LOOK_NS) if self.is_whole else now_ns
+        if self.is_whole:
+            self.check_later(now_ns)
+        else:
+            self.check_at_ns = now_ns
         self.passes, self.idle = min(self.passes, 1), 0
 
     def on_checked(self, found: CheckResult, now_ns: int, check_interval_ns: int) -> None:
         """One pass is over; one that found nothing outside proves that all of a part's threads are in."""
-        self.is_checked = True
+        self.is_checked, self.look_by_ns = True, 0
         self.paths = found.paths
         self.outside = self._outside(found)
         self.problem = found.problem if found.refused else None

@@ -11,7 +11,7 @@ from workers.control_plane.group_plan import (
     LOCKED_RETRY_NS,
     GroupPlan,
 )
-from workers.control_plane.group_step import Check, CheckResult, Create, Delete, DesiredGroup
+from workers.control_plane.group_step import SANDBOX, Check, CheckResult, Create, Delete, DesiredGroup
 from workers.control_plane.planned_group import PASSES_MAX, SECOND_LOOK_NS, UNSETTLED_RETRY_NS
 from workers.resctrl.problem import ProblemKind
 
@@ -341,6 +341,29 @@ def test_what_a_start_has_made_is_not_made_again() -> None:
     plan.on_assigned("a", "mon_groups/a", ("a", "c1"), S, is_whole=True)
     assert plan.next_step(S) is None
     assert plan.next_deadline_ns() == S + SECOND_LOOK_NS
+
+
+def test_nothing_is_looked_at_while_a_runtime_starts_a_pod() -> None:
+    """The sandbox is there, then a container that its start has placed: one look comes soon after both."""
+    plan, empty = _plan(), DesiredGroup("a", 0, (("a", SANDBOX),))
+    plan.want([empty], 0)
+    plan.on_created("a", "mon_groups/a", 0)
+    assert plan.next_step(0) is None
+    plan.change({"a": DesiredGroup("a", 0, (("a", "c0"), ("a", SANDBOX)))}, 1)
+    plan.on_assigned("a", "mon_groups/a", ("a", "c0"), 1, is_whole=True)
+    assert plan.next_step(1) is None
+    assert plan.next_deadline_ns() == SECOND_LOOK_NS
+    assert isinstance(plan.next_step(SECOND_LOOK_NS), Check)
+
+
+def test_a_container_that_ended_is_let_go_soon_and_not_at_once() -> None:
+    """Its runtime is still busy with it, and its threads have ended."""
+    plan, pod = _plan(), _own("a", containers=2)
+    plan.want([pod], 0)
+    _whole(plan, pod)
+    plan.change({"a": _own("a")}, S)
+    assert plan.next_step(S) is None
+    assert isinstance(plan.next_step(S + SECOND_LOOK_NS), Check)
 
 
 def test_what_a_start_did_not_finish_is_looked_at_at_once() -> None:

@@ -86,6 +86,27 @@ def test_a_clean_pass_after_moves_is_proved_by_a_second_look_soon() -> None:
     assert (group.check_at_ns, group.passes) == (6 + SECOND_LOOK_NS, 0)
 
 
+def test_a_look_that_nobody_waits_for_is_put_off_once() -> None:
+    """Containers that start all along in one group do not put it off for ever."""
+    group = _group()
+    group.check_soon(5)
+    for now_ns in range(5, SECOND_LOOK_NS, SECOND_LOOK_NS // 4):
+        group.check_soon(now_ns)
+        group.on_assigned(A, now_ns)
+        assert group.check_at_ns == 5 + SECOND_LOOK_NS
+    group.on_checked(_found(a=0), 5 + SECOND_LOOK_NS, CHECK_NS)
+    group.on_assigned(A, 6 + SECOND_LOOK_NS)
+    assert group.check_at_ns == 6 + 2 * SECOND_LOOK_NS
+
+
+def test_a_look_that_is_due_sooner_is_not_put_off() -> None:
+    """Only one that would be at this moment is."""
+    group = _group()
+    group.check_at_ns = 7
+    group.check_later(5)
+    assert group.check_at_ns == 7
+
+
 def test_whole_groups_are_looked_at_once_an_interval_and_not_all_at_once() -> None:
     """Their numbers spread them over half of it."""
     instants = set()
