@@ -22,6 +22,8 @@ class TestProcess(Protocol):
     workerinput: dict[str, object]
 
 
+# sysexits.h, EX_UNAVAILABLE, as scripts/e2e ends where it cannot begin.
+NOTHING_TESTED = 69
 # Taken out of the environment: the agents that tests start refuse EVERGAUGE_ variables which are no setting.
 MAY_NOT_SKIP = os.environ.pop("EVERGAUGE_TESTS_MAY_NOT_SKIP", "") == "1"
 
@@ -42,6 +44,18 @@ def pytest_configure(config: pytest.Config) -> None:
 hypothesis.settings.register_profile("evergauge", deadline=None, print_blob=True)
 hypothesis.settings.register_profile("thorough", deadline=None, print_blob=True, max_examples=5000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "evergauge"))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """On real hardware a run of which everything was skipped tested nothing, which is no success."""
+    from fakes.resctrl_machine import REAL_MOUNT
+
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if not REAL_MOUNT or exitstatus != pytest.ExitCode.OK or reporter is None or reporter.stats.get("passed"):
+        return
+    reporter.write_line(f"\nnothing was tested: every scenario was skipped on {REAL_MOUNT}")
+    session.exitstatus = NOTHING_TESTED
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,36 @@ def test_what_changes_the_whole_machine_is_asked_for_together_with_the_hardware(
     """A word without its other is a mistake."""
     code, said = _run("--disturb")
     assert (code, "--disturb goes with --hardware" in said) == (64, True), said
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--hardware", "sys/fs/resctrl"), "--hardware takes a whole path, such as /sys/fs/resctrl, and not 'sys/fs/resctrl'"),
+        (("--hardware", ""), "--hardware takes a whole path"),
+        (("--hardware=/sys/fs/resctrl",), "write --hardware /sys/fs/resctrl"),
+    ],
+)
+def test_a_place_that_is_none_is_a_mistake_and_not_the_default(words: tuple[str, ...], sentence: str) -> None:
+    """The scenarios would run on another mount than the one that was meant."""
+    code, said = _run(*words)
+    assert (code, sentence in said, len(said.splitlines())) == (64, True, 1), said
+
+
+def test_a_run_of_which_everything_was_skipped_is_no_success(tmp_path: Path) -> None:
+    """A scenario that only an emulator can play, on a mount that is named as real: the reason is shown, and the exit code is 69."""
+    words = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "tests/e2e/test_resctrl_agent.py",
+        "-rs",
+        "-k",
+        "top_shows_who",
+        f"--basetemp={tmp_path}/t",
+    ]
+    environment = {**os.environ, "EVERGAUGE_REAL_RESCTRL": str(tmp_path)}
+    ended = subprocess.run(words, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=50, check=False)
+    assert ended.returncode == 69, ended.stdout
+    assert "only an emulator has so few ids" in ended.stdout
+    assert f"nothing was tested: every scenario was skipped on {tmp_path}" in ended.stdout
