@@ -299,5 +299,8 @@ def test_the_chart_is_of_this_version_and_says_what_it_starts() -> None:
     linted = _run(HELM, "lint", "--strict", CHART)
     assert linted.returncode == 0, linted.stdout
     assert f'image: "localhost/evergauge:{agent.__version__}"' in _rendered()
-    names = {_documents(_run(HELM, "template", name, CHART).stdout)[0]["metadata"]["name"] for name in ("evergauge", "night")}
-    assert names == {"evergauge", "night-evergauge"}
+    names = {
+        _documents(_run(HELM, "template", name, CHART).stdout)[0]["metadata"]["name"]
+        for name in ("evergauge", "night", "evergauge-b")
+    }
+    assert names == {"evergauge", "night-evergauge", "evergauge-b"}

@@ -12,7 +12,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 
 {{- define "evergauge.name" -}}
-{{- if eq .Release.Name "evergauge" }}evergauge{{ else }}{{ .Release.Name | trunc 40 | trimSuffix "-" }}-evergauge{{ end -}}
+{{- if contains "evergauge" .Release.Name }}{{ .Release.Name }}{{ else }}{{ .Release.Name | trunc 40 | trimSuffix "-" }}-evergauge{{ end -}}
 {{- end -}}
 
 {{- define "evergauge.image" -}}
