@@ -5,12 +5,13 @@ from collections.abc import Iterable, Mapping
 from agent.cli.call import Call
 from agent.cli.option import SWITCH, Command, Option
 from agent.cli.pod_name import pod_name
-from agent.cli.render import ABSENT, GAP, TextColumn, text_of
+from agent.cli.render import ABSENT, GAP, TextColumn, table, text_of
 from agent.cli.rules import label_of
 from agent.cli.terminal_width import width_of
 from agent.cli.width import display_width
 from agent.model.control.document import members
 from agent.model.control.result import PodList
+from agent.model.errors import MisuseError
 
 # A pod's own group is named by its uid, which is too long for a table of many pods.
 OWN_GROUP = "its own"
@@ -63,9 +64,9 @@ def _members(pod: dict[str, object], name: str) -> Mapping[str, object]:
 
 
 def _containers(pod: dict[str, object]) -> str:
-    """Their number; where threads of some are not in the group yet, how many are whole, of how many."""
+    """Their number; where threads of some are not in the group yet, of how many all threads are."""
     whole, total = pod.get("reconciled_containers"), pod.get("total_containers")
-    return text_of(pod.get("containers")) if whole == total else f"{text_of(whole)} of {text_of(total)} whole"
+    return text_of(pod.get("containers")) if whole == total else f"{text_of(whole)} of {text_of(total)} grouped"
 
 
 def _group_state(pod: dict[str, object]) -> str:
@@ -76,7 +77,7 @@ def _group_state(pod: dict[str, object]) -> str:
 def show_pods(call: Call, pods: list[dict[str, object]], *, is_wide: bool = False) -> None:
     """Print pods as a table without the columns in which no pod has a value, or a sentence where there are no pods.
 
-    The uid is shown where there is room for it; --wide and --json always have it.
+    The uid is shown where there is room for it; --wide and --json always have it. With --wide nothing is cut: a terminal wraps it.
     """
     if not pods:
         call.show(["no pods or units seen"])
@@ -90,7 +91,11 @@ def show_pods(call: Call, pods: list[dict[str, object]], *, is_wide: bool = Fals
     width = width_of(call.output)
     if not is_wide and _UID in kept and width is not None and _columns_of(rows, kept) > width:
         kept.remove(_UID)
-    call.show_table([POD_COLUMNS[index] for index in kept], [[row[index] for index in kept] for row in rows])
+    columns, cells = [POD_COLUMNS[index] for index in kept], [[row[index] for index in kept] for row in rows]
+    if is_wide:
+        call.show(table(columns, cells))
+    else:
+        call.show_table(columns, cells)
 
 
 def _columns_of(rows: list[tuple[str, ...]], kept: list[int]) -> int:
@@ -103,10 +108,14 @@ class PodChoice:
     """Which pods are asked for: all conditions must hold, as those of a rule."""
 
     def __init__(self, call: Call) -> None:
-        """*Raises:* MisuseError for a label that is none."""
+        """*Raises:* MisuseError for a label that is none, and an empty pattern."""
         from agent.model.glob import Glob
 
-        self._globs = {name: Glob(text) for name in ("namespace", "name") if (text := call.text(_OPTION_OF[name])) is not None}
+        texts = {name: call.text(option) for name, option in _OPTION_OF.items()}
+        for name, text in texts.items():
+            if text == "":
+                raise MisuseError("list-pods", f"{_OPTION_OF[name]}: an empty pattern matches no pod", "`*` matches every one")
+        self._globs = {name: Glob(text) for name, text in texts.items() if text}
         self._labels = dict(map(label_of, call.texts("--label")))
         self._kind = call.text("--kind")
 
@@ -154,7 +163,7 @@ def list_pods(call: Call) -> int:
 
 def _none_of(pods: list[dict[str, object]]) -> str:
     if any(pod.get("namespace") for pod in pods):
-        return f"none of {len(pods)} pods and units is such a one"
+        return f"no match among {len(pods)} pods and units"
     return f"no container runtime has reported a name of any of {len(pods)} pods and units; `agentctl doctor` says why"
 
 
@@ -165,6 +174,7 @@ COMMANDS = (
         about="the observed pods, services and scopes, each with its group and rule",
         details="A pod without a rule has a group of its own. A group of `-` means that a rule ignores the pod.\n"
         "A group's state is assigned (no monitoring groups in use), pending, exists, or failed; --wide says more.\n"
+        "`1 of 2 grouped`: all threads of one container are in the group, those of the other are not yet.\n"
         "Namespace, name and labels come from the container runtime (`agentctl doctor`); without them a pod has its uid.\n"
         "If several conditions are given, all must hold; they mean what they mean in add-rule.",
         options=(
@@ -172,7 +182,7 @@ COMMANDS = (
             Option("--pod", "GLOB", "only pods, services and scopes of these names"),
             Option("--label", "K=V", "only pods with this label", many=True),
             Option("--kind", "KIND", "only these: pod, service, scope or slice", choices=KINDS),
-            Option("--wide", "", "also uids, labels, names of containers, and why there is no group", kind=SWITCH),
+            Option("--wide", "", "also uids, labels, names of containers, and why there is no group; nothing is cut", kind=SWITCH),
         ),
         examples=(
             "agentctl list-pods",

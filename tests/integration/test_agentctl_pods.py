@@ -12,6 +12,7 @@ from fakes.terminal import TerminalOutput
 
 from agent.cli.program import run
 from agent.cli.width import display_width
+from agent.model.errors import ExitCode
 
 UID = "8a7f1c52-3e0b-4d6a-9f21-7c5d0e4b6a13"
 WEB = pod_row(
@@ -58,7 +59,7 @@ def test_pods_have_their_names_and_uids(tmp_path: Path, list_pods: Program) -> N
         ["service", "nginx.service", "-"],
     ]
     assert [line.split()[-1] for line in lines if "shop" in line] == ["capacity", "exists"]
-    assert "1 of 2 whole" in lines[1]
+    assert "1 of 2 grouped" in lines[1]
 
 
 def test_wide_shows_labels_and_containers(tmp_path: Path, list_pods: Program) -> None:
@@ -101,10 +102,26 @@ def test_conditions_mean_what_they_mean_in_a_rule(words: list[str], uids: list[s
 def test_nothing_found_says_whether_names_are_known(tmp_path: Path, list_pods: Program) -> None:
     """Where no runtime reports names, a wrong condition is not what is wrong."""
     with FakeControlServer(str(tmp_path), {"list-pods": pod_list(WEB)}):
-        assert list_pods("--namespace", "shpo") == "none of 1 pods and units is such a one\n"
+        assert list_pods("--namespace", "shpo") == "no match among 1 pods and units\n"
     (tmp_path / "control.sock").unlink(missing_ok=True)
     with FakeControlServer(str(tmp_path), {"list-pods": pod_list(NAMELESS, NGINX)}):
         assert "`agentctl doctor` says why" in list_pods("--namespace", "shop")
+
+
+def test_an_empty_pattern_is_refused_as_in_a_rule(tmp_path: Path) -> None:
+    """It would match no pod, which nobody means."""
+    for option in ("--namespace", "--pod"):
+        warnings = io.StringIO()
+        assert run(["list-pods", option, ""], {"EVERGAUGE_RUNTIME_DIR": str(tmp_path)}, io.StringIO(), warnings) == ExitCode.MISUSE
+        assert f"{option}: an empty pattern matches no pod; `*` matches every one" in warnings.getvalue()
+
+
+def test_wide_cuts_nothing(tmp_path: Path, list_pods: Program) -> None:
+    """A terminal wraps it: a name of six letters and a mark is of no use to anybody."""
+    long = pod_row(UID, namespace="production", name="checkout-7d9c5b8f6d-x2k4p", group=UID, labels={"app": "checkout" * 5})
+    with FakeControlServer(str(tmp_path), {"list-pods": pod_list(long)}):
+        text = list_pods("--wide", is_terminal=True)
+    assert {"production/checkout-7d9c5b8f6d-x2k4p", UID, f"app={'checkout' * 5}"} <= set(text.split())
 
 
 HOSTILE = ("\x1b[2J\x1b]0;owned\x07", "web\u202etxt.exe", "a" * 1_000_000, "负载均衡器" * 9, "line\nbreak", "\udcff\udc80")
