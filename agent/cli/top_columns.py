@@ -13,6 +13,8 @@ POD_COLUMNS_LEAST = 12
 COMMAND_COLUMNS_LEAST = 15
 # From this width on COMMAND has at least a quarter of it.
 _WIDE_FROM = 4 * COMMAND_COLUMNS_LEAST
+# What stands for the pod of a process that is in none.
+_NO_POD = "-"
 # From this rank on columns are for special questions: a whole name of a pod comes first.
 SPECIAL_FROM_RANK = 12
 GAP = " "
@@ -125,15 +127,15 @@ def command_least(width: int, sort: str) -> int:
     return max(COMMAND_COLUMNS_LEAST, part if width >= _WIDE_FROM else 0)
 
 
-def columns_for(
-    processes: Sequence[NamedProcess], sort: str, width: int | None, pod_columns: int = POD_COLUMNS_LEAST
-) -> list[ScreenColumn]:
+def columns_for(processes: Sequence[NamedProcess], sort: str, width: int | None, pod_columns: int = 0) -> list[ScreenColumn]:
     """The columns that a width has room for and that hold anything, in their order; None: all that hold anything.
 
-    In an order by pods these have lines of their own, and no column. `pod_columns` is what the names of pods take: they have that
-    before any column that few people look for.
+    In an order by pods these have lines of their own, and no column. `pod_columns` is what the names of pods take, also those of
+    sums over processes: they have that before any column that few people look for.
     """
     known = _with_values(processes) | {*COLUMNS_OF_SORT[sort]}
+    if pod_columns > len(_NO_POD):
+        known.add(POD)
     columns = [column for column in COLUMNS if column.name in known and (column.name, sort) != (POD, "pod")]
     if width is None:
         return columns

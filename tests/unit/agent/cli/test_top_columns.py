@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from agent.cli.top_columns import COLUMNS, COLUMNS_OF_SORT, COMMAND, PID, POD, columns_for, command_least
 from agent.cli.top_load import Load, Part
@@ -89,6 +90,16 @@ def test_a_sum_has_no_parent_state_or_start() -> None:
     texts = cells(Load(3, cpu_share=0.5, rss_bytes=1 << 20))
     assert {texts[name] for name in ("ppid", "state", "start", "age")} == {""}
     assert (texts["cpu"], texts["rss"]) == ("50.0", "1.0M")
+
+
+def test_pods_of_sums_alone_have_their_column() -> None:
+    """Sleeping pods have no process with a row: without the column nobody sees which pod a sum is of."""
+    outside = replace(WHOLE, pod_uid=None)
+    assert [POD in [column.name for column in columns_for([outside], "cpu", 160, width)] for width in (0, 1, 9)] == [
+        False,
+        False,
+        True,
+    ]
 
 
 def test_a_whole_name_of_a_pod_comes_before_columns_for_special_questions() -> None:
