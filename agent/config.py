@@ -28,6 +28,7 @@ from agent.setting import (
     Hosts,
     Setting,
     Size,
+    SocketPath,
     Switch,
     T,
     Text,
@@ -54,7 +55,9 @@ NRI_ENABLED = AutoSwitch(
     "auto",
     "hear of pods from the container runtime over NRI; auto: where the socket is; true: not ready without it",
 )
-NRI_SOCKET = Text("nri.socket_path", "/var/run/nri/nri.sock", "the container runtime's NRI socket").known_as("NRI_SOCKET_PATH")
+NRI_SOCKET = SocketPath("nri.socket_path", "/var/run/nri/nri.sock", "the container runtime's NRI socket").known_as(
+    "NRI_SOCKET_PATH"
+)
 # The runtime holds every container's start until the answer, and drops a plugin that takes longer than 2 s. Groups take 2 ms.
 NRI_START_DEADLINE = Duration(
     "nri.start_deadline",
@@ -70,7 +73,7 @@ CRI_ENABLED = Choice(
     ("auto", "false"),
     "ask the container runtime for the names of pods over its CRI socket; auto: while NRI is not connected",
 )
-CRI_SOCKET = Text("cri.socket_path", "", "the container runtime's CRI socket; empty: the first known one that is there")
+CRI_SOCKET = SocketPath("cri.socket_path", "", "the container runtime's CRI socket; empty: the first known one that is there")
 # The runtime's events bring a new pod at once; the interval bounds how long a missed one stays without its name.
 CRI_INTERVAL = Duration("cri.interval", 10 * S, 500 * MS, 1 * HOUR, "how often to list the pods over the CRI socket")
 

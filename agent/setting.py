@@ -202,6 +202,22 @@ class Text(Setting[str]):
         return value
 
 
+class SocketPath(Text):
+    """The absolute path of a Unix socket; empty only where that is the default. *Range:* 4096 bytes."""
+
+    @property
+    def accepted(self) -> str:
+        return f"an absolute path{'' if self.default else ', or nothing'}"
+
+    def parse(self, value: object) -> str:
+        path = super().parse(value)
+        if path == self.default:
+            return path
+        if not path.startswith("/"):
+            raise ValueError("no absolute path")
+        return path
+
+
 class Address(Setting[str]):
     """A numeric IP address, or empty. Not a name, because resolving a name can block."""
 

@@ -23,7 +23,19 @@ from agent.config import (
 )
 from agent.model.errors import ConfigError
 from agent.model.timebase import DAY, MINUTE, S
-from agent.setting import AUTO_BYTES, AnySetting, AutoSwitch, Duration, Setting, Share, Size, Switch, Text, Whole
+from agent.setting import (
+    AUTO_BYTES,
+    AnySetting,
+    AutoSwitch,
+    Duration,
+    Setting,
+    Share,
+    Size,
+    SocketPath,
+    Switch,
+    Text,
+    Whole,
+)
 
 SWITCH = Switch("sampler.switch", True, "an example")
 AUTO = AutoSwitch("sampler.auto", "auto", "an example")
@@ -189,6 +201,18 @@ def test_a_text_setting_takes_printable_text_only(text: str) -> None:
         assert text == "" or text.isprintable()
     except ValueError:
         assert not text.isprintable() or len(text.encode()) > 4096
+
+
+@pytest.mark.parametrize("text", ["run/nri.sock", "nri.sock", " /run/nri.sock", "/" + "a" * 4096, "/run/\x00", "@abstract"])
+def test_what_cannot_be_a_socket_is_refused_before_the_start(text: str) -> None:
+    """A relative path would mean another place in each working folder."""
+    for default in ("", "/run/nri.sock"):
+        setting = SocketPath("a.b", default, "an example")
+        assert setting.parse(default) == default
+        with pytest.raises(ValueError):
+            setting.parse(text)
+    with pytest.raises(ValueError):
+        SocketPath("a.b", "/run/nri.sock", "an example").parse("")
 
 
 @given(st.text(max_size=60))
