@@ -86,7 +86,8 @@ class Facts(Struct, frozen=True):
 
     `wires` is what a running agent says of NRI and CRI, None where none answers. `exits` is None when the sources of deaths were
     not tried. `packages` maps a required package to its version, None when it is not installed; it is None when packages were not
-    looked up. `is_in_pod`: this is a container of Kubernetes, which sees of its node what the pod mounts.
+    looked up. `is_in_pod`: this is a container of Kubernetes, which sees of its node what the pod mounts. `is_in_service`: this is
+    a service of systemd, for which its unit may have made file systems read-only.
     """
 
     kernel: str
@@ -111,4 +112,5 @@ class Facts(Struct, frozen=True):
     nri_enabled: str = "auto"
     cri_enabled: str = "auto"
     is_in_pod: bool = False
+    is_in_service: bool = False
     wires: dict[str, WireFacts] | None = None

@@ -153,15 +153,22 @@ def _resctrl(facts: Facts) -> Finding:
         remedy = "boot with rdt=cmt,mbmtotal,mbmlocal where the CPU can monitor"
         return _limited(topic, f"{point} has no L3 monitoring", remedy)
     if found.is_read_only:
-        return _limited(topic, f"{point} is mounted read-only", f"mount -o remount,rw {quote(point)}")
+        return _limited(topic, f"{point} is mounted read-only", _for_writing(facts, point))
     if not found.is_readable:
-        remedy = f"mount -o remount,rw {quote(point)}" if facts.is_root else "run the agent as root"
+        remedy = _for_writing(facts, point) if facts.is_root else "run the agent as root"
         return _limited(topic, f"this user may not use {point}/mon_groups", remedy)
     usable = f"mounted on {point}, with monitoring"
     if found.is_emulated:
         detail = f"{usable}; emulated: its values do not come from hardware"
         return Finding(topic, Usability.USABLE, detail, remark="on an emulated resctrl")
     return _usable(topic, usable)
+
+
+def _for_writing(facts: Facts, point: str) -> str:
+    remount = f"mount -o remount,rw {quote(point)}"
+    if not facts.is_in_service:
+        return remount
+    return f"run scripts/install again, which lets the service write to resctrl; if the host has it read-only too: {remount}"
 
 
 def _resctrl_not_mounted(found: ResctrlFacts, *, is_in_pod: bool) -> Finding:

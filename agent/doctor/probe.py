@@ -20,6 +20,8 @@ CPU_BYTES_MAX = 16 << 10
 
 # The kubelet sets it in every container, whatever the pod says. *Source:* Kubernetes, "Accessing the API from a Pod".
 _POD_VARIABLE = "KUBERNETES_SERVICE_HOST"
+# systemd gives it to every process of a service (systemd.exec(5)).
+_SERVICE_VARIABLE = "INVOCATION_ID"
 # The flags of /proc/cpuinfo for cache and memory bandwidth monitoring.
 RESCTRL_FLAGS = ("cqm", "cqm_llc", "cqm_occup_llc", "cqm_mbm_total", "cqm_mbm_local")
 PACKAGES = ("multiprocess", "pyzmq", "msgspec", "tenacity", "pyarrow", "duckdb", "prometheus-client", "h2")
@@ -67,6 +69,7 @@ def probe(
         python=sys.version_info[:3],
         packages=_packages() if with_packages else None,
         is_in_pod=_POD_VARIABLE in os.environ,
+        is_in_service=_SERVICE_VARIABLE in os.environ,
     )
 
 

@@ -41,19 +41,22 @@ def host(tmp_path: Path) -> Path:
 
 
 def test_a_container_of_kubernetes_is_known_by_the_variable_that_kubelet_sets(host: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that remedies are those of a pod."""
+    """So that remedies are those of a pod; and a service of systemd by that of systemd."""
 
-    def is_in_pod() -> bool:
+    def surroundings() -> tuple[bool, bool]:
         nowhere = str(host / "x")
         facts = probe(
             proc_root=nowhere, cgroup_root=nowhere, state_dir=nowhere, root=nowhere, with_packages=False, with_others=False
         )
-        return facts.is_in_pod
+        return facts.is_in_pod, facts.is_in_service
 
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    assert not is_in_pod()
+    monkeypatch.delenv("INVOCATION_ID", raising=False)
+    assert surroundings() == (False, False)
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "192.0.2.1")
-    assert is_in_pod()
+    assert surroundings() == (True, False)
+    monkeypatch.setenv("INVOCATION_ID", "0123456789abcdef0123456789abcdef")
+    assert surroundings() == (True, True)
 
 
 def test_facts_are_those_of_the_files(host: Path) -> None:

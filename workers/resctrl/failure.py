@@ -13,7 +13,7 @@ _KINDS = {
     EBUSY: ProblemKind.BUSY,
 }
 _REMEDIES = {
-    ProblemKind.NO_PERMISSION: "run as root, on a resctrl that is mounted read-write",
+    ProblemKind.NO_PERMISSION: "run as root, on a resctrl that is mounted read-write (for the service: scripts/install again)",
     ProblemKind.CAPACITY: "every monitoring id is in use: remove groups that nobody needs any more",
     ProblemKind.BUSY: "freed monitoring ids wait until the cache has forgotten them: try again in a second",
 }

@@ -202,6 +202,17 @@ def test_in_a_pod_resctrl_is_mounted_on_the_node() -> None:
     assert "auto_mount" not in found.remedy
 
 
+@pytest.mark.parametrize("how", [{"is_read_only": True}, {"is_readable": False}])
+def test_a_service_that_may_not_write_to_resctrl_is_installed_again(how: dict[str, bool]) -> None:
+    """Its unit makes /sys read-only, and a remount of the host's, which is not, changes nothing."""
+    closed = changed(RESCTRL, **how)
+    remount = "mount -o remount,rw /sys/fs/resctrl"
+    assert finding("resctrl", resctrl=closed, is_root=True).remedy == remount
+    remedy = finding("resctrl", resctrl=closed, is_root=True, is_in_service=True).remedy
+    assert remedy.startswith("run scripts/install again")
+    assert remedy.endswith(remount)
+
+
 def test_an_emulated_resctrl_is_usable_and_named_as_what_it_is() -> None:
     """Nobody takes its numbers for those of the hardware."""
     found = finding("resctrl", resctrl=changed(RESCTRL, is_emulated=True))
