@@ -10,6 +10,7 @@ RUNTIME, NRI = "container runtime", "NRI"
 _NRI_WIRE, _CRI_WIRE = "nri", "cri"
 _WITHOUT_NRI = "pods are found by scanning the cgroup tree, some seconds after their start"
 _DOCKER = "docker"
+_WAIT = "wait; if it lasts for a minute, condition `nri` in `agentctl status` says why"
 # A pod sees no socket that it does not mount, and is itself proof of a runtime.
 _FROM_A_POD = (
     "switch NRI on in the node's runtime, and mount the folder of its socket here (chart: nri.socketPath); docs/kubernetes.md"
@@ -38,9 +39,21 @@ def _names(facts: Facts) -> Finding:
             runtime = readable(told.runtime) or "the container runtime"
             return _usable_names(f"{runtime} reports names and labels of pods {way}", f"with names from {runtime} ({wire.upper()})")
     problem = _problem_of(facts, _CRI_WIRE) or _problem_of(facts, _NRI_WIRE)
+    if problem and _was_connected(facts):
+        return Finding(RUNTIME, Usability.LIMITED, f"known pods keep their names, new ones have uids: {problem}")
     if problem:
         return Finding(RUNTIME, Usability.LIMITED, f"pods have uids, no names: {problem}")
     return _names_by_sockets(facts)
+
+
+def _was_connected(facts: Facts) -> bool:
+    return facts.wires is not None and any(told.runtime for told in facts.wires.values())
+
+
+def _is_connecting(facts: Facts) -> bool:
+    """Whether an agent runs that may use the NRI socket and has not got through yet: the socket alone proves nothing then."""
+    told = _wire(facts, _NRI_WIRE)
+    return facts.wires is not None and _is_nri_usable(facts) and not (told is not None and told.is_connected)
 
 
 def _problem_of(facts: Facts, wire: str) -> str:
@@ -49,6 +62,11 @@ def _problem_of(facts: Facts, wire: str) -> str:
 
 
 def _names_by_sockets(facts: Facts) -> Finding:
+    if _is_connecting(facts):
+        whose = "known pods keep their names, new ones" if _was_connected(facts) else "pods"
+        return Finding(
+            RUNTIME, Usability.LIMITED, f"{whose} have uids: the agent is not connected to the container runtime yet", _WAIT
+        )
     listed = ", ".join(f"{runtime.name} on {runtime.path}" for runtime in facts.runtimes)
     speaking = [runtime for runtime in facts.runtimes if runtime.name != _DOCKER]
     first = next((runtime for runtime in speaking if runtime.is_usable), None)
@@ -106,6 +124,8 @@ def _nri(facts: Facts) -> Finding:
         return Finding(
             NRI, Usability.LIMITED, f"this user may not use {path}: {_WITHOUT_NRI}", _entry_remedy(facts, facts.nri_path)
         )
+    if _is_connecting(facts):
+        return Finding(NRI, Usability.LIMITED, f"found on {path}, not connected yet; until then {_WITHOUT_NRI}", _WAIT)
     return Finding(NRI, Usability.USABLE, f"found on {path}: each pod is known as it starts")
 
 

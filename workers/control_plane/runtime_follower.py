@@ -92,7 +92,9 @@ class RuntimeFollower:
 
     def _tell_conditions(self) -> None:
         nri, cri = self._states.get(RuntimeWire.NRI), self._states.get(RuntimeWire.CRI)
-        is_told = nri is not None and not nri.is_connected and (nri.is_there or self._is_required)
+        # A host without containers has no socket, and nothing is wrong; a runtime that was connected has gone with its own.
+        is_gone = nri is not None and bool(nri.runtime) and not (cri is not None and cri.is_connected)
+        is_told = nri is not None and not nri.is_connected and (nri.is_there or self._is_required or is_gone)
         self._conditions.tell("nri", nri.problem if nri is not None and is_told else "", blocks_ready=self._is_required)
         is_asked = cri is not None and cri.is_there and not (nri is not None and nri.is_connected)
         self._conditions.tell("cri", cri.problem if cri is not None and is_asked else "")
@@ -135,7 +137,8 @@ class RuntimeFollower:
 
     def stats(self) -> dict[str, Any]:
         """How the way to the runtime stands and what came over it."""
-        wires = {}
+        # A wire that has told nothing yet is not connected.
+        wires: dict[str, dict[str, Any]] = {wire.value: {"is_connected": False} for wire in self._sources}
         for wire, state in self._states.items():
             wires[wire.value] = {
                 "is_connected": state.is_connected,

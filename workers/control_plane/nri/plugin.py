@@ -185,7 +185,8 @@ class NriPlugin:
             self._connect()
         elif seen is None and now_ns >= self._absence_at_ns:
             self._absence_at_ns = now_ns + _ABSENCE_NS
-            self._tell(LinkState(RuntimeWire.NRI, is_connected=False, is_there=False, problem=self._socket.absent_sentence()))
+            problem = self._socket.absent_sentence(self._runtime)
+            self._tell(LinkState(RuntimeWire.NRI, is_connected=False, is_there=False, problem=problem, runtime=self._runtime))
 
     def _connect(self) -> None:
         self._absence_at_ns = 0

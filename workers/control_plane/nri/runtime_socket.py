@@ -34,9 +34,9 @@ class RuntimeSocket:
             return None if problem.errno in (ENOENT, ENOTDIR) else _HIDDEN
         return found.st_dev, found.st_ino, found.st_ctime_ns
 
-    def absent_sentence(self) -> str:
-        """Why nothing is there, as far as that can be known."""
-        return absent_sentence(self.path, self._find_runtime())
+    def absent_sentence(self, before: str = "") -> str:
+        """Why nothing is there, as far as that can be known; `before` is the runtime that was connected earlier."""
+        return absent_sentence(self.path, self._find_runtime(), before)
 
     def connect(self) -> socket.socket | str:
         """A connected stream, or a sentence that says why there is none."""

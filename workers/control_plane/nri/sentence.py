@@ -13,9 +13,12 @@ CONTAINERD_REMEDY = (
 CRIO_REMEDY = "set `enable_nri = true` under [crio.nri] in its configuration and restart it"
 
 
-def absent_sentence(path: str, runtime: str) -> str:
-    """There is no NRI socket. `runtime` is the container runtime that was found without one, empty: none was."""
+def absent_sentence(path: str, runtime: str, before: str = "") -> str:
+    """There is no NRI socket. `runtime` is the container runtime that was found without one, empty: none was; `before` is the
+    one that was connected earlier."""
     where = readable(path)
+    if before and not runtime:
+        return f"{where}: {readable(before)} has gone with its NRI socket; start it, and it is connected to again"
     if not runtime:
         return f"{where}: there is no NRI socket; on a host with containers switch NRI on, or set nri.socket_path"
     remedy = CRIO_REMEDY if runtime == "CRI-O" else CONTAINERD_REMEDY
@@ -28,7 +31,7 @@ def connect_sentence(path: str, problem: OSError) -> str:
     if code in (EACCES, EPERM):
         return f"{where}: this user may not connect ({problem.strerror}); run the agent as root, or let it into the socket's folder"
     if code == ECONNREFUSED:
-        return f"{where}: nobody listens at this socket; start the container runtime (what it left behind goes by itself)"
+        return f"{where}: nobody listens at this socket; start the container runtime"
     if code in (ENOTSOCK, EPROTOTYPE):
         return f"{where}: this is no stream socket; set nri.socket_path to the container runtime's NRI socket"
     if code == EAGAIN:
@@ -64,7 +67,8 @@ def silent_sentence(path: str, stage: Stage, limit_ns: int) -> str:
         Stage.CONNECTED: "was silent",
         Stage.LEAVING: "announced its end and did not end",
     }[stage]
-    return f"{readable(path)}: the container runtime {what} within {limit_ns // S} s; see its log for other plugins that hold it up"
+    remedy = "it hangs or waits for another plugin: see its log"
+    return f"{readable(path)}: the container runtime {what} within {limit_ns // S} s; {remedy}"
 
 
 def unfinished_sentence(path: str, limit_ns: int) -> str:

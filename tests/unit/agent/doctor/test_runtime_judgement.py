@@ -35,6 +35,7 @@ BARE = Facts(
     packages=None,
 )
 UP = WireFacts(True, True, "containerd 1.7.24")
+SILENT = WireFacts(False)
 ABSENT = WireFacts(False, False, "", "there is no socket")
 
 
@@ -140,3 +141,24 @@ def test_a_pod_without_its_nodes_sockets_is_not_taken_for_a_host_without_contain
         assert "switch NRI on in the node's runtime, and mount the folder of its socket here" in found.remedy
         assert "no container runtime" not in found.detail
     assert {found.state for found in of(is_in_pod=True, nri=NRI_SOCKET)} == {Usability.USABLE}
+
+
+@pytest.mark.parametrize("wires", [{}, {"nri": SILENT}, {"nri": SILENT, "cri": SILENT}])
+def test_a_socket_proves_nothing_while_the_agent_is_not_connected(wires: dict[str, WireFacts]) -> None:
+    """A runtime that hangs has its socket too. Without an agent that could be asked, the socket is what there is."""
+    found = {"runtimes": (CONTAINERD,), "nri": NRI_SOCKET}
+    assert [finding.state for finding in of(**found)] == [Usability.USABLE] * 2
+    names, nri = of(**found, wires=wires)
+    assert (names.state, nri.state) == (Usability.LIMITED, Usability.LIMITED)
+    assert "not connected" in names.detail
+    assert "not connected yet" in nri.detail
+    assert "agentctl status" in nri.remedy
+
+
+def test_pods_keep_their_names_when_the_runtime_goes() -> None:
+    """Only new ones are known by their uids until it is back."""
+    gone = WireFacts(False, True, "containerd 1.7.24", "nri.sock: nobody listens at this socket")
+    names, _nri = of(runtimes=(CONTAINERD,), nri=NRI_SOCKET, wires={"nri": gone})
+    assert names.detail == "known pods keep their names, new ones have uids: nri.sock: nobody listens at this socket"
+    again = replace(gone, problem="")
+    assert of(runtimes=(CONTAINERD,), nri=NRI_SOCKET, wires={"nri": again})[0].detail.startswith("known pods keep their names")

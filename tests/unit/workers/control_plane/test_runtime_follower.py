@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from fakes.bus import RecordingBus
+from msgspec.structs import replace
 
 from agent.model.rule import Action, GroupRule, Match
 from workers.control_plane.binding import Binder
@@ -179,3 +180,16 @@ def test_the_groups_of_pods_that_were_not_taken_in_are_known(story: Story) -> No
     assert story.follower.has_news
     rule = GroupRule("front", match=Match(namespace="shop"), action=Action("shared", "front"))
     assert [Binder([rule]).bind(unit)[0] for unit in story.follower.named_units()] == ["front"]
+
+
+def test_a_runtime_that_was_connected_and_has_no_socket_any_more_is_missed() -> None:
+    """A host without containers lacks nothing; where names come over CRI nothing is missing either."""
+    taken_down = replace(ABSENT, runtime="containerd 1.7.24")
+    story = Story().tell(CONTAINERD, taken_down)
+    assert story.conditions() == [("nri", True, False)]
+    assert story.tell(CRI).conditions()[-1] == ("nri", False, False)
+
+
+def test_a_wire_that_has_told_nothing_yet_is_not_connected() -> None:
+    """`agentctl doctor` must not take the silence of a runtime that hangs for a connection."""
+    assert Story().follower.stats()["wires"] == {"nri": {"is_connected": False, "stage": "connected"}}

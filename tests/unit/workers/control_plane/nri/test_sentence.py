@@ -40,6 +40,12 @@ def test_without_a_socket_it_says_how_to_switch_nri_on(runtime: str, words: str)
     assert runtime in sentence
 
 
+def test_a_runtime_that_took_its_socket_with_it_is_to_be_started() -> None:
+    """Unless it is there, without NRI now: then that is what to switch on."""
+    assert "containerd 1.7.24 has gone with its NRI socket; start it" in absent_sentence(PATH, "", "containerd 1.7.24")
+    assert "`disable = false`" in absent_sentence(PATH, "containerd", "containerd 1.7.24")
+
+
 @pytest.mark.parametrize(
     ("code", "words"),
     [
