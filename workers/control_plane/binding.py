@@ -16,7 +16,7 @@ _Test = Callable[[str], object]
 _Candidate = tuple[GroupRule, _Test | None, _Test | None]
 
 # Services of one kind and pods without names ask the same question; more different ones than this are no host's.
-_ANSWERS_MAX = 20_000
+ANSWERS_MAX = 20_000
 # Preparing a glob takes up to a millisecond; trying one takes a microsecond, or for the longest globs and names a hundred.
 _RULES_PER_BEAT = 16
 _TRIES_PER_BEAT = 64
@@ -48,6 +48,11 @@ class Binder:
         """The priority that a rule gives to what it binds; 0 without a rule."""
         return 0 if rule is None else self._priorities.get(rule, 0)
 
+    @property
+    def answers_count(self) -> int:
+        """How many answers are remembered; at most ANSWERS_MAX."""
+        return len(self._answers)
+
     def bind(self, unit: Unit) -> tuple[str | None, str | None]:
         """The group and the rule for a unit, as `agent.model.rule.bind` gives them."""
         return self._bound(unit, self._heartbeat)
@@ -62,7 +67,7 @@ class Binder:
         rule = self._answers.get(question, _UNANSWERED)
         if isinstance(rule, _Unanswered):
             rule = self._first_match(unit, heartbeat)
-            if len(self._answers) >= _ANSWERS_MAX:
+            if len(self._answers) >= ANSWERS_MAX:
                 self._answers.clear()
             self._answers[question] = rule
         if rule is None:

@@ -19,6 +19,10 @@ class CheckQueue:
     def __init__(self) -> None:
         self._entries: list[tuple[int, tuple[int, int], str]] = []
 
+    def __len__(self) -> int:
+        """How many entries there are, with those that are out of date."""
+        return len(self._entries)
+
     def put(self, group: PlannedGroup) -> None:
         """The group is to be looked at when its `check_at_ns` comes."""
         if group.queued_at_ns != group.check_at_ns:

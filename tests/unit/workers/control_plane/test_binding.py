@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from agent.model.rule import Action, GroupRule, Match, QosClass, Unit, UnitKind, bind, in_order
-from workers.control_plane.binding import Binder
+from workers.control_plane.binding import ANSWERS_MAX, Binder
 
 _WORD = st.text("ab-[]*?!.\n", max_size=4)
 _LABELS = st.dictionaries(st.sampled_from(string.ascii_lowercase[:3]), st.sampled_from("xy"), max_size=2)
@@ -62,3 +62,12 @@ def test_another_thread_gets_the_same_answer_and_gives_no_heartbeat() -> None:
     assert len(beats) == prepared
     assert binder.bind(replace(unit, name="x8")) == ("u1", "r008")
     assert len(beats) > prepared
+
+
+def test_answers_are_kept_up_to_a_maximum() -> None:
+    """More pods than that ask with other labels each; all are still bound right."""
+    binder = Binder([GroupRule("front", 0, Match(namespace="shop"), Action("shared", "front"))])
+    unit = Unit("u1", UnitKind.POD, "/c", namespace="shop")
+    for number in range(ANSWERS_MAX + 1):
+        assert binder.bind(replace(unit, labels={"number": str(number)})) == ("front", "front")
+    assert binder.answers_count == 1

@@ -37,6 +37,17 @@ def test_a_group_of_the_same_name_is_another() -> None:
     assert queue.first({"a": again}) is again
 
 
+def test_entries_that_are_out_of_date_are_cleared_away() -> None:
+    """A group that is put again and again costs no more memory than one."""
+    group = _group("a", 1)
+    queue = CheckQueue()
+    for check_at_ns in range(10_000, 0, -1):
+        group.check_at_ns = check_at_ns
+        queue.put(group)
+        assert queue.first({"a": group}) is group
+    assert len(queue) < 1_000
+
+
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 9), st.booleans()), max_size=600))
 def test_whatever_changes_the_first_is_the_least(changes: list[tuple[str, int, bool]]) -> None:
     """Also of groups that lose their directory and get one again, and when old entries were cleared away."""

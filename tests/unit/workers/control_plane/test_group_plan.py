@@ -383,6 +383,47 @@ def test_a_group_that_a_start_has_made_for_nobody_goes() -> None:
     assert plan.next_step(0) == Delete("a", "mon_groups/a")
 
 
+def test_a_look_that_fails_is_repeated_after_the_retry_interval_with_its_reason() -> None:
+    """The directory stays, with its counters; a held lock is waited for only a moment."""
+    plan = _plan()
+    plan.want([_own("a")], 0)
+    _whole(plan, _own("a"))
+    plan.on_check_failed("a", ProblemKind.IO, "tasks: I/O error", S)
+    monitoring = plan.monitoring("a")
+    assert monitoring is not None
+    assert (monitoring.paths, monitoring.problem, monitoring.detail) == (("mon_groups/a",), "io", "tasks: I/O error")
+    assert (plan.next_step(S), plan.next_deadline_ns()) == (None, S + RETRY_NS)
+    plan.on_check_failed("a", ProblemKind.LOCKED, "", 10 * S)
+    assert plan.next_step(10 * S) is None
+    assert isinstance(plan.next_step(10 * S + LOCKED_RETRY_NS), Check)
+
+
+def test_an_end_that_is_reported_for_what_is_not_wanted_any_more_changes_nothing() -> None:
+    """Between a step and its end the pod may go."""
+    plan = _plan()
+    plan.want([], 0)
+    plan.change({"a": None}, 0)
+    plan.on_checked("a", CheckResult(("mon_groups/a",), {("a", "c0"): 1}), 0)
+    plan.on_check_failed("a", ProblemKind.IO, "", 0)
+    plan.on_vanished("a", 0)
+    plan.on_create_failed("a", ProblemKind.IO, "", 0)
+    plan.on_delete_failed("mon_groups/a", ProblemKind.IO, 0)
+    assert (plan.monitoring("a"), plan.next_step(0), plan.take_changed()) == (None, None, set())
+
+
+def test_a_unit_that_changes_its_group_belongs_to_the_new_one() -> None:
+    """In whichever order both groups change."""
+    parts = (("u", "c0"),)
+    for names in (("a", "b"), ("b", "a")):
+        plan = _plan()
+        plan.want([DesiredGroup("a", 0, parts)], 0)
+        changes = {"a": None, "b": DesiredGroup("b", 0, parts)}
+        plan.change({name: changes[name] for name in names}, 0)
+        group = plan.group_of("u")
+        assert group is not None
+        assert group.wanted.group == "b"
+
+
 _WORLDS = st.dictionaries(st.sampled_from("abcd"), st.tuples(st.integers(0, 2), st.integers(1, 3)), max_size=4)
 
 

@@ -143,3 +143,11 @@ def test_threads_of_a_whole_part_that_ended_before_they_were_looked_for_say_noth
     group.outside = {A: 0}
     group.on_checked(_found(a=None), 0, CHECK_NS)
     assert group.outside == {A: None}
+
+
+def test_what_a_start_reports_of_a_part_that_went_counts_for_nothing() -> None:
+    """The container ended at once; the group is looked at, for forks may be left."""
+    group = _group(A)
+    group.outside = {A: 3}
+    group.on_assigned(B, 7)
+    assert (group.outside, group.is_whole, group.check_at_ns) == ({A: 3}, False, 7)
