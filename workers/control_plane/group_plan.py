@@ -21,6 +21,9 @@ BUSY_RETRY_NS = 250 * MS
 LOCKED_RETRY_NS = 50 * MS
 # A group that cannot be removed now (still mounted elsewhere, a fault of the file system) must not be tried in a busy loop.
 DELETE_RETRY_NS = 1 * S
+# A start that moved its threads just before the directory was removed is heard of well within this time.
+DELETED_NS = 2 * S
+DELETED_MAX = 1_000
 # What is over in a moment: nobody forgets the true reason for it.
 _MOMENTARY = frozenset({ProblemKind.BUSY, ProblemKind.LOCKED})
 
@@ -38,6 +41,8 @@ class GroupPlan:
         self._numbers = 0
         # Directories to be removed, with the instant from which that may be tried.
         self._leaving: dict[str, tuple[str, int]] = {}
+        # Directories that were removed a moment ago, with the instant.
+        self._deleted: dict[str, int] = {}
         self._adopted: dict[str, tuple[str, ...]] = {}
         self._create_at_ns = 0
         self._paused_until_ns = 0
@@ -209,13 +214,16 @@ class GroupPlan:
         self._touch(group)
 
     def on_assigned(self, name: str, path: str, part: Part, now_ns: int, *, is_whole: bool) -> None:
-        """The directory is there, made or found by the start of a container, whose threads were moved into it: `is_whole`, all."""
+        """The directory is there, made or found by the start of a container, whose threads were moved into it: `is_whole`, all.
+
+        It may have been removed in between, with its threads let go; then a look decides.
+        """
         group = self._groups.get(name)
         if group is None or not group.paths:
             self.on_created(name, path, now_ns)
         if group is None or path not in group.paths:
             return
-        if is_whole:
+        if is_whole and now_ns - self._deleted.get(path, -DELETED_NS) >= DELETED_NS:
             group.on_assigned(part, now_ns)
         else:
             group.check_soon(now_ns)
@@ -251,6 +259,10 @@ class GroupPlan:
     def on_deleted(self, path: str, now_ns: int) -> None:
         """The directory is gone; its id will be free when the cache has forgotten it."""
         self._leaving.pop(path, None)
+        self._deleted.pop(path, None)
+        self._deleted[path] = now_ns
+        if len(self._deleted) > DELETED_MAX:
+            del self._deleted[next(iter(self._deleted))]
         self._create_at_ns = min(self._create_at_ns, now_ns)
 
     def on_delete_failed(self, path: str, kind: ProblemKind, now_ns: int) -> None:

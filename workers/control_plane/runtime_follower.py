@@ -30,9 +30,9 @@ class RuntimeFollower:
         sources: Mapping[RuntimeWire, RuntimeSource],
         *,
         is_required: bool = False,
-        yield_to_start: Callable[[], None] | None = None,
+        yield_to_start: Callable[[], bool] | None = None,
     ) -> None:
-        """`yield_to_start` stands still for a moment while a container waits for its start."""
+        """`yield_to_start` stands still for a moment while a container waits for its start, and says whether one still does."""
         self._link = link
         self._bus = bus
         self._sources = sources
@@ -126,8 +126,8 @@ class RuntimeFollower:
 
     @property
     def has_news(self) -> bool:
-        """Whether there are reports that were not taken in."""
-        return self._link.has_news
+        """Whether there are reports that were not taken in, or a container is being placed of which one will come."""
+        return (self._yield_to_start is not None and self._yield_to_start()) or self._link.has_news
 
     def named_units(self) -> list[Unit]:
         """All pods that the runtime has at this moment, with what rules ask about, as the fast path binds them."""

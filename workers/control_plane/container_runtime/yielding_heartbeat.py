@@ -11,7 +11,7 @@ class YieldingHeartbeat(Heartbeat):
     It is not for work that holds the lock of resctrl: the start may wait for just that.
     """
 
-    def __init__(self, own: Heartbeat, yield_to_start: Callable[[], None]) -> None:
+    def __init__(self, own: Heartbeat, yield_to_start: Callable[[], object]) -> None:
         super().__init__()
         self._own = own
         self._yield_to_start = yield_to_start

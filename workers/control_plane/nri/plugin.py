@@ -110,13 +110,13 @@ class NriPlugin:
         if is_over:
             os.close(self._wake)
 
-    def yield_to_start(self) -> None:
-        """For the loop, in the middle of long work: while a container waits for its start, stand still for a moment.
+    def yield_to_start(self) -> bool:
+        """For the loop, in the middle of long work: while a container waits for its start, stand still for a moment. Gives
+        whether one still waits.
 
         Without it the two threads would wait for the interpreter at each of their system calls.
         """
-        if not self._is_quiet.is_set():
-            self._is_quiet.wait(YIELD_SECONDS)
+        return not (self._is_quiet.is_set() or self._is_quiet.wait(YIELD_SECONDS))
 
     def stats(self) -> dict[str, Any]:
         """Counts for `status` and /metrics; any thread may ask."""
@@ -243,10 +243,9 @@ class NriPlugin:
                 self._take(connection, report)
             case StartRequested():
                 self._events["ContainerStarting"] += 1
-                answer = self._calls.request(event, begun_ns)
-                if answer is None:
-                    self._is_quiet.clear()
-                else:
+                # Before the other thread begins: the loop must know of it.
+                self._is_quiet.clear()
+                if (answer := self._calls.request(event, begun_ns)) is not None:
                     self._answer([answer])
             case RuntimeShutDown():
                 connection.advance(Stage.LEAVING)

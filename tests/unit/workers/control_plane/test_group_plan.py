@@ -7,6 +7,8 @@ from agent.model.timebase import MS, S
 from workers.control_plane.group_plan import (
     BUSY_RETRY_NS,
     DELETE_RETRY_NS,
+    DELETED_MAX,
+    DELETED_NS,
     GAVE_WAY,
     LOCKED_RETRY_NS,
     GroupPlan,
@@ -422,6 +424,37 @@ def test_a_unit_that_changes_its_group_belongs_to_the_new_one() -> None:
         group = plan.group_of("u")
         assert group is not None
         assert group.wanted.group == "b"
+
+
+def test_what_a_start_says_of_a_directory_that_was_removed_meanwhile_is_looked_at() -> None:
+    """It moved its threads just before the removal, which let them go; a moment later starts are believed again."""
+    plan = _plan()
+    plan.want([_own("a")], 0)
+    _whole(plan, _own("a"))
+    plan.want([], S)
+    assert plan.next_step(S) == Delete("a", "mon_groups/a")
+    plan.on_deleted("mon_groups/a", S)
+    plan.want([_own("a")], S)
+    plan.on_assigned("a", "mon_groups/a", ("a", "c0"), S, is_whole=True)
+    monitoring = plan.monitoring("a")
+    assert monitoring is not None
+    assert monitoring.reconciled_containers == 0
+    assert isinstance(plan.next_step(S), Check)
+    plan.on_assigned("a", "mon_groups/a", ("a", "c0"), S + DELETED_NS, is_whole=True)
+    monitoring = plan.monitoring("a")
+    assert monitoring is not None
+    assert monitoring.reconciled_containers == 1
+
+
+def test_the_memory_of_removed_directories_is_bounded() -> None:
+    """The oldest is forgotten first."""
+    plan = _plan()
+    for number in range(DELETED_MAX + 1):
+        plan.on_deleted(f"mon_groups/{number}", number)
+    plan.want([_own("a"), _own("b")], S)
+    plan.on_assigned("a", "mon_groups/0", ("a", "c0"), 0, is_whole=True)
+    plan.on_assigned("b", "mon_groups/1", ("b", "c0"), 0, is_whole=True)
+    assert [plan.is_whole("a"), plan.is_whole("b")] == [True, False]
 
 
 _WORLDS = st.dictionaries(st.sampled_from("abcd"), st.tuples(st.integers(0, 2), st.integers(1, 3)), max_size=4)

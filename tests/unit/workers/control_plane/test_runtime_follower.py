@@ -193,3 +193,11 @@ def test_a_runtime_that_was_connected_and_has_no_socket_any_more_is_missed() -> 
 def test_a_wire_that_has_told_nothing_yet_is_not_connected() -> None:
     """`agentctl doctor` must not take the silence of a runtime that hangs for a connection."""
     assert Story().follower.stats()["wires"] == {"nri": {"is_connected": False, "stage": "connected"}}
+
+
+def test_a_container_that_is_being_placed_is_news_to_come(story: Story) -> None:
+    """Its group must not be removed under its threads."""
+    waiting = [True, False]
+    follower = RuntimeFollower(story.link, story.bus, {}, yield_to_start=lambda: waiting.pop(0))
+    assert follower.has_news
+    assert not follower.has_news
