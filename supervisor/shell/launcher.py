@@ -11,6 +11,7 @@ from contextlib import suppress
 from msgspec import Struct
 
 from agent.failpoint import failpoint
+from agent.model.timebase import S
 from agent.ports import Clock
 from supervisor.shell.background_thread import BackgroundThread
 from supervisor.shell.fork_server import ForkServer
@@ -25,6 +26,9 @@ from supervisor.shell.takeover import TakenOverServer
 from supervisor.shell.takeover_record import TakeoverRecordFile
 
 CLOSE_SECONDS_MAX = 1.0
+# A new fork server imports for half a second, on an emulated processor for ten. Killed in the middle of that, the next one would
+# begin from the start, and so on without an end.
+IMPORT_NS_MAX = 60 * S
 
 
 class NotStarted(Struct, frozen=True):
@@ -57,6 +61,8 @@ class Launcher:
         self._clock = clock
         self._starts_open = 0
         self._forks_standby = False
+        # None: the server has made a process, or was taken over.
+        self._importing_since_ns: int | None = None
         self.server = ForkServer(settings, record, taken_over)
         self._sweeper = StraySweeper(self.server, settings.run, is_alone=is_alone, on_killed=on_killed)
         self.pool = StandbyPool(settings.spares, on_discard=self._sweeper.forget)
@@ -84,8 +90,18 @@ class Launcher:
         return None
 
     def reset(self) -> None:
-        """The fork server does not answer: kill it. The start that waits for it fails and the next one makes a new server."""
-        self.server.kill()
+        """The fork server does not answer: kill it. The start that waits for it fails and the next one makes a new server.
+
+        One that is new is left alone as long as it may still import.
+        """
+        if not self.is_importing:
+            self.server.kill()
+
+    @property
+    def is_importing(self) -> bool:
+        """Whether the fork server is so new that it may still import, and has made no process."""
+        since_ns = self._importing_since_ns
+        return since_ns is not None and self._clock.now_ns() - since_ns < IMPORT_NS_MAX
 
     def note_gone(self, pid: int) -> None:
         """A worker's process has ended."""
@@ -115,7 +131,14 @@ class Launcher:
     def _warm_up(self) -> None:
         # A failure here is met again, and reported, by the first start.
         with suppress(OSError):
-            _masked(self.server.ensure_running)
+            _masked(self._ensure_running)
+
+    def _ensure_running(self) -> None:
+        """*Raises:* OSError."""
+        before = self.server.pid
+        self.server.ensure_running()
+        if self.server.pid != before:
+            self._importing_since_ns = self._clock.now_ns()
 
     def _launch(self, task: StartTask) -> StartedWorker | NotStarted:
         outcome = self._fork()
@@ -135,10 +158,12 @@ class Launcher:
         """A standby process, or why there is none."""
         try:
             failpoint("launcher.before_start")
+            self._ensure_running()
             standby = self._fork_even_if_unnamed()
+            self._importing_since_ns = None
         except (FileNotFoundError, ConnectionRefusedError) as failure:
             # The fork server lives and cannot be found, and did not listen again: only a new one can be reached.
-            self.reset()
+            self.server.kill()
             return f"the fork server cannot be reached: {failure.strerror}"
         except EOFError:
             self._sweeper.note_unknown()
@@ -152,11 +177,11 @@ class Launcher:
     def _fork_even_if_unnamed(self) -> StandbyProcess:
         """*Raises:* as `fork_standby`."""
         try:
-            return fork_standby(self._settings.entry, self._clock.now_ns())
+            return fork_standby(self._settings.entry, self._clock.now_ns)
         except FileNotFoundError:
             # Something cleans the runtime folder.
             self.server.wait_named()
-            return fork_standby(self._settings.entry, self._clock.now_ns())
+            return fork_standby(self._settings.entry, self._clock.now_ns)
 
 
 def _masked(call: Callable[[], object]) -> None:

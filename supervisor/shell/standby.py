@@ -9,6 +9,7 @@ import mmap
 import os
 import pickle
 import resource
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from errno import EMFILE
 
@@ -47,7 +48,7 @@ class StandbyProcess(Struct, frozen=True):
         return self.page[WAITING_OFFSET] == 1
 
 
-def fork_standby(entry: str, now_ns: int) -> StandbyProcess:
+def fork_standby(entry: str, now_ns: Callable[[], int]) -> StandbyProcess:
     """Have the fork server make a process that begins with `entry` (`module:function`). Waits for the fork server.
 
     *Raises:* OSError, EOFError when the fork server cannot be reached, dies, or cannot fork.
@@ -75,7 +76,8 @@ def fork_standby(entry: str, now_ns: int) -> StandbyProcess:
         pid: int = forkserver.read_signed(status)
         failpoint("launcher.started")
         os.set_blocking(status, False)
-        standby = StandbyProcess(pid, _pidfd(pid), status, stderr, order, view, now_ns)
+        # The wait for a fork server that still imports is not this process's.
+        standby = StandbyProcess(pid, _pidfd(pid), status, stderr, order, view, now_ns())
         on_failure.pop_all()
         return standby
 

@@ -18,6 +18,7 @@ from msgspec import structs
 
 from agent.clock import SystemClock
 from agent.model.heartbeat_page import BODY_BYTES, BODY_OFFSET, VERSION, WAITING_OFFSET, Beat, parse_page
+from supervisor.shell import launcher as module
 from supervisor.shell.fork_server_start import ForkServerSettings
 from supervisor.shell.launcher import Launcher, NotStarted
 from supervisor.shell.standby_pool import START_NS_MAX
@@ -273,6 +274,38 @@ def test_a_stopped_server_delays_a_start_until_it_is_reset(starter: Starter) -> 
     # StartedWorker: the order was still in line when the server ended, so it went to the new one.
     assert isinstance(outcome, StartedWorker) or outcome.problem
     _wait_ended(stopped)
+    assert _status(starter.start("exit 6")) == 6
+    assert starter.server() != stopped
+
+
+def _stop_new_server(starter: Starter) -> int:
+    """A server that was just started stands still before it has made a process, and somebody waits for one."""
+    wait_until(lambda: starter.launcher.is_importing, "a new server")
+    stopped = starter.server()
+    os.kill(stopped, signal.SIGSTOP)
+    wait_until(lambda: psutil.Process(stopped).status() == psutil.STATUS_STOPPED, "the server is stopped")
+    starter.order("exit 0")
+    return stopped
+
+
+def test_a_new_server_is_waited_for_while_it_imports(starter: Starter) -> None:
+    """On a slow machine each next one would be killed in the middle of its imports, too."""
+    stopped = _stop_new_server(starter)
+    starter.launcher.reset()
+    assert psutil.Process(stopped).status() == psutil.STATUS_STOPPED
+    os.kill(stopped, signal.SIGCONT)
+    assert isinstance(starter.outcome(), StartedWorker)
+    assert starter.server() == stopped
+    assert not starter.launcher.is_importing
+
+
+def test_a_new_server_that_imports_for_too_long_is_killed(starter: Starter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next order is served by another one."""
+    stopped = _stop_new_server(starter)
+    monkeypatch.setattr(module, "IMPORT_NS_MAX", 0)
+    starter.launcher.reset()
+    _wait_ended(stopped)
+    starter.outcome()
     assert _status(starter.start("exit 6")) == 6
     assert starter.server() != stopped
 
