@@ -21,7 +21,7 @@ class ContainerState(StrEnum):
 
 
 class RuntimePod(Struct, frozen=True):
-    """One pod sandbox. *Absent:* empty texts were not reported; `uid` is never empty (`uid_of` makes one of the sandbox's id).
+    """One pod sandbox. *Absent:* empty texts were not reported; `uid` is never empty and no path (`uid_of`).
 
     Two sandboxes may have one uid: the kubelet makes a new sandbox for a pod while the old one still stops.
     """
@@ -133,5 +133,8 @@ class LinkState(Struct, frozen=True):
 
 
 def uid_of(uid: str, sandbox_id: str) -> str:
-    """A pod's identity: its uid, or, for a pod that was made without one, its sandbox's id."""
-    return uid or f"sandbox-{sandbox_id}"
+    """A pod's identity: its uid, or, for a pod that was made without one, its sandbox's id.
+
+    Services and slices are known by their paths: a pod with a path for its uid would take the threads of one.
+    """
+    return uid if uid and not uid.startswith("/") else f"sandbox-{sandbox_id}"

@@ -132,6 +132,12 @@ def test_a_pod_without_uid_is_known_by_its_sandbox() -> None:
     assert list(registry.pods()) == [uid] == ["sandbox-s7"]
 
 
+@pytest.mark.parametrize("uid", ["/", "/system.slice/sshd.service", "/kubepods"])
+def test_a_uid_that_is_a_path_is_none(uid: str) -> None:
+    """Units without a pod are known by their paths: the pod would take the threads of one."""
+    assert uid_of(uid, "s7") == "sandbox-s7"
+
+
 def test_a_sandbox_that_is_only_listed_is_not_known_to_run() -> None:
     """Runtimes list those that ended like all others; a start or a container proves more."""
     for events, is_running in (
