@@ -59,9 +59,10 @@ NRI_SOCKET = SocketPath("nri.socket_path", "/var/run/nri/nri.sock", "the contain
     "NRI_SOCKET_PATH"
 )
 # The runtime holds every container's start until the answer, and drops a plugin that takes longer than 2 s. Groups take 2 ms.
+# No start is to be held up for more than 100 ms: the rest is for the answer itself, on a host whose CPUs are all busy.
 NRI_START_DEADLINE = Duration(
     "nri.start_deadline",
-    100 * MS,
+    80 * MS,
     1 * MS,
     1 * S,
     "longest time a container's start waits until its threads are in their monitoring group; what is not done then follows later",

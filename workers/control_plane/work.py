@@ -95,6 +95,8 @@ class ControlPlaneWork(BaseWork):
         self._started = False
         # The next look at the cgroup tree.
         self._look_at_ns: int | None = None
+        # The last turn was a look.
+        self._was_look = False
         # A whole look is taken in; and all groups it asks for have been tried, so that what is published is the whole picture.
         self._complete = False
         self._told_complete = False
@@ -169,9 +171,14 @@ class ControlPlaneWork(BaseWork):
         return min(self._look_at_ns, self._controller.next_deadline_ns())
 
     def on_timer(self, now_ns: int) -> None:
-        """A look when it is due, else a turn of work on the groups: the one can take as long as the other may."""
+        """A look when it is due, else a turn of work on the groups: the one can take as long as the other may.
+
+        Where looks and rules take longer than the interval, a look is always due: then the groups have every second turn.
+        """
         assert self._look_at_ns is not None
-        if now_ns >= self._look_at_ns:
+        groups_wait = self._controller is not None and self._was_look and self._controller.next_deadline_ns() <= now_ns
+        self._was_look = now_ns >= self._look_at_ns and not groups_wait
+        if self._was_look:
             self._look_now(now_ns)
         elif self._controller is not None:
             self._controller.on_timer(now_ns)

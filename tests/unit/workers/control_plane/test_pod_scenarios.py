@@ -367,3 +367,14 @@ def test_the_retry_interval_finds_ids_that_others_release() -> None:
         other.rmdir(f"mon_groups/theirs{number}")
     host.pass_time(RESCTRL_RETRY_INTERVAL.default + 2 * S)
     assert host.whole() == (1, 1)
+
+
+def test_looks_that_are_always_due_leave_the_groups_every_second_turn() -> None:
+    """On a host where a look takes longer than its interval, groups are still made."""
+    host = _host()
+    host.run(UID, 10)
+    for _turn in range(40):
+        # Each turn ends after the next look was due.
+        host.work.on_timer(host.clock.advance(CONTROL_PLANE_INTERVAL.default))
+    assert host.paths()
+    assert {10} == host.tasks(host.paths()[0])
