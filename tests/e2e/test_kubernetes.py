@@ -38,6 +38,8 @@ ALONE = (
     "resctrl.enabled=true,resctrl.samplingInterval=250ms,resctrl.mountpoint=/srv/resctrl",
     "cri.enabled=true,cri.socketPath=/run/crio/crio.sock,nri.socketPath=/run/nri/other.sock",
     f"image.digest=sha256:{0:064}",
+    "capabilities={SYS_PTRACE}",
+    "capabilities=null",
     "serviceAccountName=gauges,extraEnv[0].name=EVERGAUGE_SAMPLER_PROCESS_INTERVAL,extraEnv[0].value=2s",
     "updateStrategy.type=OnDelete,updateStrategy.rollingUpdate=null",
     "mode=sample,affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].weight=1,"
@@ -154,6 +156,11 @@ def test_an_agent_has_the_least_that_works() -> None:
     writable = {mount["name"] for mount in container["volumeMounts"] if not mount.get("readOnly")}
     assert of_the_node == {"state", "cgroup", "nri", "cri"}
     assert of_the_node & writable == {"state"}
+    fewer = _pod("capabilities={NET_ADMIN}"), _pod("capabilities=null")
+    assert [pod["containers"][0]["securityContext"]["capabilities"] for pod in fewer] == [
+        {"drop": ["ALL"], "add": ["NET_ADMIN"]},
+        {"drop": ["ALL"]},
+    ]
     with_resctrl = _pod("resctrl.enabled=true")
     assert with_resctrl["containers"][0]["securityContext"] == container["securityContext"]
     assert "initContainers" not in with_resctrl
@@ -227,6 +234,7 @@ def test_a_sample_of_nodes_has_one_agent_each() -> None:
             "extraEnv: EVERGAUGE_LOG_LEVEL is set by a value of this chart",
         ),
         ("extraEnv[0].value=x", "/extraEnv/0"),
+        ("capabilities={SYS_ADMIN}", "/capabilities/0"),
         ("nodeSelectors.a=b", "additional properties 'nodeSelectors' not allowed"),
     ],
 )

@@ -107,11 +107,17 @@ spec:
         readOnlyRootFilesystem: true
         capabilities:
           drop: [ALL]
+          {{- if .Values.capabilities }}
           add:
+            {{- if has "NET_ADMIN" .Values.capabilities }}
             # The kernel's exit records, without which the CPU of short-lived processes is guessed. Kept by one worker.
             - NET_ADMIN
+            {{- end }}
+            {{- if has "SYS_PTRACE" .Values.capabilities }}
             # io and smaps_rollup of processes of other users. Kept by the same worker.
             - SYS_PTRACE
+            {{- end }}
+          {{- end }}
         # The runtimes' default profile forbids both to read processes outside the container, and to write to /sys/fs/resctrl.
         appArmorProfile:
           type: Unconfined
