@@ -33,6 +33,7 @@ class Options:
     before_pods: int = 110
     before_children: int = 4
     repeats: int = 3
+    steady_seconds: float = 20.0
     drops: int = 20
     drop_pods: int = 1_000
     memory_pods: int = 1_000
@@ -47,7 +48,8 @@ class Options:
 # For anyone who changed something here.
 QUICK = {
     "start_pods": 12, "inside_starts": 60, "inside_pods": 10, "deadline_rules": 100, "deadline_units": 400,
-    "deadline_seconds": 3.0, "before_pods": 20, "repeats": 1, "drops": 3, "drop_pods": 100, "memory_pods": 100,
+    "deadline_seconds": 3.0, "before_pods": 20, "repeats": 1, "steady_seconds": 1.0, "drops": 3, "drop_pods": 100,
+    "memory_pods": 100,
 }  # fmt: skip
 
 
@@ -78,6 +80,7 @@ def parse(arguments: Sequence[str]) -> Options:
         "deadline_seconds": "length of the part deadline",
         "before_pods": "pods that ran before the agent",
         "repeats": "of the part before; medians are reported",
+        "steady_seconds": "in which nothing changes, at the end of the part before",
         "drops": "how often the runtime is lost",
         "drop_pods": "pods that it has",
         "memory_pods": "pods of the part memory",
