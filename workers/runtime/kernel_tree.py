@@ -5,12 +5,17 @@ as an error and never read by mistake.
 """
 
 import os
+import stat
 import time
 from collections.abc import Sequence
 
 from agent.kernel_file import read_to_end
 
 READ_BYTES_MAX = 1 << 20
+# A directory's own name and its `.`; each sub-directory's `..` is one more. A file system that does not count them says 1. Most
+# cgroups have none, and the names of their thirty files need not be read for that.
+# *Source:* `kernfs_refresh_inode` in linux/fs/kernfs/inode.c.
+_LINKS_OF_LEAF = 2
 
 
 class OpenKernelTree:
@@ -40,6 +45,9 @@ class OpenKernelTree:
 
     def list_directories(self, path: str = ".") -> list[str]:
         """The names of the sub-directories; symbolic links are none. *Raises:* OSError."""
+        found = os.stat(path, dir_fd=self._root)
+        if found.st_nlink == _LINKS_OF_LEAF and stat.S_ISDIR(found.st_mode):
+            return []
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._root)
         try:
             with os.scandir(descriptor) as entries:

@@ -53,6 +53,21 @@ def test_a_link_to_a_directory_is_no_directory(tmp_path: Path) -> None:
     assert sorted(tree.list_names()) == ["link", "real"]
 
 
+def test_directories_are_found_wherever_there_are_some(tmp_path: Path) -> None:
+    """A directory without any is told by its count of links; a file with two links is no directory."""
+    (tmp_path / "leaf").mkdir()
+    (tmp_path / "leaf" / "file").touch()
+    (tmp_path / "leaf" / "again").hardlink_to(tmp_path / "leaf" / "file")
+    tree = OpenKernelTree(str(tmp_path))
+    assert (tree.list_directories(), tree.list_directories("leaf")) == (["leaf"], [])
+    (tmp_path / "leaf" / "new").mkdir()
+    assert tree.list_directories("leaf") == ["new"]
+    with pytest.raises(NotADirectoryError):
+        tree.list_directories("leaf/file")
+    with pytest.raises(FileNotFoundError):
+        tree.list_directories("none")
+
+
 def test_a_file_that_is_given_out_in_parts_is_read_whole() -> None:
     """The kernel hands large files out in pages; `read` goes on until the end or the bound."""
     tree = OpenKernelTree("/proc/self")
