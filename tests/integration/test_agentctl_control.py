@@ -195,21 +195,23 @@ def test_the_request_is_what_the_protocol_says(server: FakeControlServer, agentc
 
 
 @pytest.mark.parametrize(
-    ("words", "matched"),
+    ("words", "reason"),
     [
-        (["web", "--namespace", "sh*"], 1),
-        (["web", "--label", "app=front"], 1),
-        (["web", "--from-json", '{"match": {"labels": {"app": "web"}}}'], 0),
-        (["web", "--namespace", "prod"], 0),
-        (["web", "--pod", "front"], 1),
-        (["web", "--qos", "burstable"], 1),
-        (["web", "--all"], 1),
+        (["web", "--namespace", "sh*"], ""),
+        (["web", "--label", "app=front"], ""),
+        (["web", "--from-json", '{"match": {"labels": {"app": "web"}}}'], "no pod has label app=web; its values are front"),
+        (["web", "--namespace", "prod"], "no pod has namespace prod; there are shop"),
+        (["web", "--pod", "front"], ""),
+        (["web", "--qos", "burstable"], ""),
+        (["web", "--all"], ""),
     ],
 )
-def test_a_new_rule_says_what_it_matches(words: list[str], matched: int, server: FakeControlServer, agentctl: Program) -> None:
-    """By namespace, name, label and class of the pods that there are now."""
+def test_a_new_rule_says_what_it_matches(words: list[str], reason: str, server: FakeControlServer, agentctl: Program) -> None:
+    """By namespace, name, label and class of the pods that there are now; where none is met, which condition it is."""
+    matched = 0 if reason else 1
     told = f"rule web is in force; revision 8\nit matches {matched} of 1 pods and units now\n"
-    assert agentctl("add-rule", *words) == (0, told, "")
+    warning = f"agentctl: add-rule: rule web takes no pod yet: {reason}\n" if reason else ""
+    assert agentctl("add-rule", *words) == (0, told, warning)
 
 
 @pytest.mark.parametrize(

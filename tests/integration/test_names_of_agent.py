@@ -47,13 +47,14 @@ def test_rules_by_namespace_name_and_label_take_the_pods_they_name(tmp_path: Pat
         first, second = _start(runtime, pod_of(1)), _start(runtime, pod_of(2))
         wait_true(agent, runtime)
 
-        for words, matched in (
-            (["by-namespace", "--namespace", "team-1", "--shared", "one"], 1),
-            (["by-label", "--label", "app=app-2", "--label", "tier=backend", "--shared", "two"], 1),
-            (["by-name", "--pod", "app-3-*", "--ignore"], 0),
+        for words, matched, hint in (
+            (["by-namespace", "--namespace", "team-1", "--shared", "one"], 1, ""),
+            (["by-label", "--label", "app=app-2", "--label", "tier=backend", "--shared", "two"], 1, ""),
+            (["by-name", "--pod", "app-3-*", "--ignore"], 0, "no pod has name app-3-*; there are app-1-00001, app-2-00002"),
         ):
             code, text, told = _agentctl(agent, "add-rule", *words)
-            assert (code, told, text.splitlines()[-1]) == (0, "", f"it matches {matched} of 2 pods and units now")
+            assert (code, text.splitlines()[-1]) == (0, f"it matches {matched} of 2 pods and units now")
+            assert told == (f"agentctl: add-rule: rule by-name takes no pod yet: {hint}\n" if hint else "")
         third, fourth = _start(runtime, pod_of(3)), _start(runtime, pod_of(4))
         wait_true(agent, runtime)
 
