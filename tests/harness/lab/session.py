@@ -23,7 +23,8 @@ def main() -> None:
             for number in range(int(count)):
                 runtime.run_idle(f"pod-{number + 1}")
             print(f"{runtime.cri.version()}; CRI {runtime.place.socket}; NRI {runtime.place.nri}")
-            print(f"agentd --kernel-cgroup-root {runtime.cgroup_root} --nri-socket-path {runtime.place.nri}", flush=True)
+            sockets = f"--nri-socket-path {runtime.place.nri} --cri-socket-path {runtime.place.socket}"
+            print(f"scripts/run --kernel-cgroup-root {runtime.cgroup_root} {sockets}", flush=True)
             _wait(int(count), program, version, runtime)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
