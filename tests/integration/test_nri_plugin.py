@@ -107,7 +107,7 @@ def test_a_start_is_answered_at_its_deadline(path: Path, work: ScriptedWork) -> 
         (reply_ms,) = runtime.replies(Event.START)
         assert DEADLINE_MS <= reply_ms < DEADLINE_MS + SLACK_MS
         (outcome,) = side.wait_outcomes(1)
-        assert (outcome.path, outcome.problem) == ("", ProblemKind.IO)
+        assert (outcome.path, outcome.problem) == ("", ProblemKind.TIMEOUT)
         assert side.stats()["deadline_misses"] == 1
         release.set()
         assert side.wait_outcomes(2)[1].path == "mon_groups/pod_g"

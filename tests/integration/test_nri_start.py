@@ -75,7 +75,7 @@ def test_a_resctrl_that_takes_seconds_does_not_hold_a_start(
     (reply_ms,) = runtime.replies(Event.START)
     assert DEADLINE_MS <= reply_ms < DEADLINE_MS + SLACK_MS
     first, later = side.wait_outcomes(2)
-    assert first.problem is ProblemKind.IO
+    assert first.problem is ProblemKind.TIMEOUT
     assert "deadline" in first.detail
     assert later.path == f"mon_groups/pod_{pod.uid!s}"
     assert node.start(node.run_pod(2)).where is Where.INSIDE

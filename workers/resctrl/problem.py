@@ -22,6 +22,8 @@ class ProblemKind(StrEnum):
     """ENODEV, EINVAL, ENOTSUP, ENOSYS at mount: this kernel or CPU has no resctrl."""
     EMPTY_THREAD_SET = "empty_thread_set"
     """There is no thread yet (a container that has not started); nothing was done."""
+    TIMEOUT = "timeout"
+    """It was not done in time: a container's start came to its deadline, or an earlier change has not returned."""
     IO = "io"
     """Everything else, with path and errno."""
 

@@ -167,5 +167,5 @@ class StartAssignment:
         """Whether the deadline is still to come; else the outcome says that it has passed."""
         if self._now_ns() < task.deadline_ns:
             return True
-        task.outcome = replace(task.outcome, problem=ProblemKind.IO, detail="the deadline of the start came first")
+        task.outcome = replace(task.outcome, problem=ProblemKind.TIMEOUT, detail="the deadline of the start came first")
         return False

@@ -76,7 +76,7 @@ class StartCalls:
         task = ContainerStart(start.pod, start.container, begun_ns + budget_ns, StartOutcome(start.pod.uid))
         if self._thread.late_ns() > budget_ns or not self._thread.offer(task):
             self.refused += 1
-            task.outcome = replace(task.outcome, problem=ProblemKind.IO, detail=_HANGS)
+            task.outcome = replace(task.outcome, problem=ProblemKind.TIMEOUT, detail=_HANGS)
             return StartAnswer(start.call, self._event(task, begun_ns), begun_ns)
         self._waiting[id(task)] = _Waiting(start.call, task, begun_ns)
         return None
@@ -126,7 +126,7 @@ class StartCalls:
     def _given_up(self, waiting: _Waiting) -> StartAnswer:
         outcome = waiting.task.outcome
         if outcome.problem is None and not outcome.is_whole:
-            outcome = replace(outcome, problem=ProblemKind.IO, detail=_TOO_LATE)
+            outcome = replace(outcome, problem=ProblemKind.TIMEOUT, detail=_TOO_LATE)
         call, waiting.call = waiting.call, None
         event = ContainerStarting(waiting.task.pod, waiting.task.container, self._timed(outcome, waiting.begun_ns))
         return StartAnswer(call, event, waiting.begun_ns)

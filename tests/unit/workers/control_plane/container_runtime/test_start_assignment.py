@@ -367,7 +367,7 @@ def test_after_a_slow_step_there_is_no_other(host: Host, operation: str) -> None
     host.world.filesystem.before = delay
     outcome = host.start()
 
-    assert (outcome.path, outcome.is_whole, outcome.problem) == (GROUP, False, ProblemKind.IO)
+    assert (outcome.path, outcome.is_whole, outcome.problem) == (GROUP, False, ProblemKind.TIMEOUT)
     assert "deadline" in outcome.detail
     assert len(host.calls("write")) == (operation == "write")
 
@@ -377,7 +377,7 @@ def test_a_start_that_is_late_already_makes_no_group(host: Host) -> None:
     task = ContainerStart(POD, CONTAINER, host.world.clock.now_ns(), StartOutcome(UID))
     host.work.carry_out(task)
 
-    assert (task.outcome.path, task.outcome.problem) == ("", ProblemKind.IO)
+    assert (task.outcome.path, task.outcome.problem) == ("", ProblemKind.TIMEOUT)
     assert host.calls("mkdir") == []
 
 

@@ -102,7 +102,7 @@ def test_a_start_is_answered_at_its_deadline(starts: Starts) -> None:
 
     assert answer.call == StartCall(1)
     assert answer.event.outcome is not None
-    assert (answer.event.outcome.group, answer.event.outcome.problem) == (UID, ProblemKind.IO)
+    assert (answer.event.outcome.group, answer.event.outcome.problem) == (UID, ProblemKind.TIMEOUT)
     assert "deadline" in answer.event.outcome.detail
     assert starts.calls.deadline_misses == 1
     assert starts.calls.next_deadline_ns() is None
@@ -145,7 +145,7 @@ def test_what_was_done_until_the_deadline_is_in_the_answer(starts: Starts) -> No
 
     assert answer.event.outcome is not None
     assert (answer.event.outcome.path, answer.event.outcome.threads) == ("mon_groups/pod_g", 2)
-    assert answer.event.outcome.problem is ProblemKind.IO
+    assert answer.event.outcome.problem is ProblemKind.TIMEOUT
 
 
 def test_a_reason_that_is_known_is_kept_at_the_deadline(starts: Starts) -> None:
