@@ -53,7 +53,7 @@ CGROUP_ROOT = Text("kernel.cgroup_root", "/sys/fs/cgroup", "where the cgroup hie
 NRI_ENABLED = AutoSwitch(
     "nri.enabled",
     "auto",
-    "hear of pods from the container runtime over NRI; auto: where the socket is; true: not ready without it",
+    "let the container runtime report pods over NRI; auto: where the socket is; true: not ready without it",
 )
 NRI_SOCKET = SocketPath("nri.socket_path", "/var/run/nri/nri.sock", "the container runtime's NRI socket").known_as(
     "NRI_SOCKET_PATH"

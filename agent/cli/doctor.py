@@ -39,7 +39,7 @@ def doctor(call: Call) -> int:
 
 
 def _wires(call: Call) -> "dict[str, WireFacts] | None":
-    """How the running agent's ways to the container runtime stand. *Absent:* None where it does not answer, or hears none."""
+    """The running agent's connections to the container runtime. *Absent:* None where it does not answer, or has none."""
     import msgspec
 
     from agent.doctor import WireFacts

@@ -188,7 +188,7 @@ COMMANDS = (
         "In a GLOB `*` is any text (at most 16 of them), `?` any letter, `[ab]` one of these.\n"
         "If several rules match, the highest priority wins; if priorities are equal, the first by name.\n"
         "The answer comes once the rule is durable. It says how many pods and units the rule matches now, whatever other\n"
-        "rules take them. Namespaces and labels come from the container runtime: `agentctl doctor` says whether it is heard.",
+        "rules take them. Namespaces and labels come from the container runtime: `agentctl doctor` says whether it is connected.",
         arguments=(Argument("NAME", "the rule's name; with --from-json the JSON may have it instead", required=False),),
         options=(
             Option(

@@ -64,7 +64,7 @@ class SocketFacts(Struct, frozen=True):
 
 
 class WireFacts(Struct, frozen=True):
-    """How a running agent's way to the container runtime stands, in its own words (`LinkState` of the control plane)."""
+    """The state of a running agent's connection to the container runtime, in its own words (`LinkState` of the control plane)."""
 
     is_connected: bool
     is_there: bool = True

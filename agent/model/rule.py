@@ -41,7 +41,7 @@ class UnitKind(StrEnum):
 class Match(Struct, frozen=True, forbid_unknown_fields=True):
     """Which pods a rule takes: all that is given must hold; nothing given takes every pod.
 
-    A pod whose namespace or name is not known (no container runtime told it) matches only the glob `*`.
+    A pod whose namespace or name is not known (no container runtime reported it) matches only the glob `*`.
     """
 
     namespace: str = "*"
@@ -69,7 +69,7 @@ class GroupRule(Struct, frozen=True, forbid_unknown_fields=True):
 class Unit(Struct, frozen=True):
     """A pod, service, scope or slice as observed. `uid` is its identity; absent names are None, never empty.
 
-    `container_names` has the names of a pod's containers by their ids, as far as a container runtime told them.
+    `container_names` has the names of a pod's containers by their ids, as far as a container runtime reported them.
     """
 
     uid: str

@@ -61,7 +61,7 @@ class Side:
 
     @property
     def state(self) -> LinkState | None:
-        """How the way to the runtime stands."""
+        """The state of the connection to the runtime."""
         news = self.link.take()
         self.outcomes += news.outcomes
         return next((state for state in news.states if state.wire is RuntimeWire.NRI), None)

@@ -1,6 +1,6 @@
 """Carries the plan of monitoring groups out, through the resctrl library, a few milliseconds at a time.
 
-`group_plan` decides what is to be done; here it is done, and what came of it told back. What lasts and a person should know
+`group_plan` decides what is to be done; here it is done, and its end is reported to the plan. What lasts and a person should know
 (no resctrl, nobody may write, ids all in use) is a condition with its remedy.
 """
 

@@ -1,4 +1,4 @@
-"""What the worker's loop has of the container runtime: its news, how the way to it stands, and the choice for the fast path."""
+"""The loop's view of the container runtime: its news, the state of its connections, the snapshot for starting containers."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -21,7 +21,7 @@ _Fields = dict[str, str | int | float | bool | None]
 
 
 class RuntimeFollower:
-    """The loop's end of one link. `sources` are the threads that hear the runtime; `is_required`: not ready without NRI."""
+    """The loop's end of one link. `sources` are the threads that receive its reports; `is_required`: not ready without NRI."""
 
     def __init__(
         self,
@@ -48,14 +48,14 @@ class RuntimeFollower:
         self._is_disconnected = True
 
     def start(self) -> None:
-        """Begin to hear the runtime."""
+        """Begin to receive reports."""
         if self._is_required:
             self._conditions.begin("nri", "the container runtime has not reported its pods yet", blocks_ready=True)
         for source in self._sources.values():
             source.start()
 
     def stop(self) -> None:
-        """Hear nothing any more. The link stays usable: a thread that does not end may still tell it something."""
+        """End the threads. The link stays usable: a thread that does not end may still report to it."""
         for source in self._sources.values():
             source.stop()
 
@@ -74,7 +74,7 @@ class RuntimeFollower:
         return self._is_disconnected
 
     def take(self, now_ns: int) -> RuntimeNews:
-        """What is new; what a person should know of the way to the runtime is told."""
+        """What is new; what a person should know of the connections becomes conditions and events."""
         news = self._link.take()
         for state in news.states:
             if (before := self._states.get(state.wire)) != state:
@@ -116,7 +116,7 @@ class RuntimeFollower:
         else:
             self._bus.note(Note("runtime_lost", "warning", {**fields, "sentence": state.problem}))
 
-    # ---- for the threads that hear the runtime ------------------------------------------------------
+    # ---- for the threads that receive reports -------------------------------------------------------
 
     def update_snapshot(self, binder: Binder, paths: Mapping[str, str], *, is_open: bool) -> None:
         """Containers that start from now on get their groups by these rules, and (`is_open`) are moved into them."""
@@ -136,8 +136,8 @@ class RuntimeFollower:
     # ---- for people --------------------------------------------------------------------------------
 
     def stats(self) -> dict[str, Any]:
-        """How the way to the runtime stands and what came over it."""
-        # A wire that has told nothing yet is not connected.
+        """The state of each connection and what came over it."""
+        # A wire that has reported nothing yet is not connected.
         wires: dict[str, dict[str, Any]] = {wire.value: {"is_connected": False} for wire in self._sources}
         for wire, state in self._states.items():
             wires[wire.value] = {

@@ -67,7 +67,7 @@ class ControlPlaneWork(BaseWork):
         runtime: RuntimeFollower | None = None,
     ) -> None:
         """`groups` is the resctrl of this host; None where nothing is to be measured by groups. `runtime`: the container runtime's
-        reports; None where none is heard.
+        reports; None where none is asked for.
 
         `heartbeat` is given all along: with the most units and rules that there may be, a look or a binding takes seconds.
         """

@@ -39,7 +39,7 @@ def _make(context: WorkerContext) -> Work:
 
 
 def _runtime(context: WorkerContext) -> "RuntimeFollower | None":
-    """What hears the container runtime of this host; None where nothing is to be heard."""
+    """The threads that follow the container runtime of this host; None where all are switched off."""
     from workers.control_plane.binding import Binder
     from workers.control_plane.container_runtime.event import RuntimeWire
     from workers.control_plane.container_runtime.link import RuntimeLink, RuntimeSource

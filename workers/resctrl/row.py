@@ -35,8 +35,8 @@ OCCUPANCY = Table(
     key=("timestamp", "pod_uid"),
     columns=(
         Column("timestamp", DType.INT64, "ns", "when this pod was read, unix time", _SAMPLER),
-        Column("pod_namespace", DType.UTF8, "", "namespace; null: no runtime told it yet", "container runtime", True),
-        Column("pod_name", DType.UTF8, "", "name; null: no runtime told it yet", "container runtime", True),
+        Column("pod_namespace", DType.UTF8, "", "namespace; null: no runtime reported it yet", "container runtime", True),
+        Column("pod_name", DType.UTF8, "", "name; null: no runtime reported it yet", "container runtime", True),
         Column("pod_uid", DType.UTF8, "", "identity of the pod or unit", _CONTROL_PLANE),
         Column("resctrl_group", DType.UTF8, "", "absolute path of its monitoring group", _CONTROL_PLANE),
         Column("llc_occupancy_bytes", DType.INT64, "bytes", "what it holds of the last-level caches", _EVENT, True),

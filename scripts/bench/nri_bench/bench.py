@@ -32,7 +32,7 @@ class World:
     folder: Path
 
     def agent(self, flags: Mapping[str, str] | None = None) -> AgentProcess:
-        """An agent that hears the runtime; it is not started yet."""
+        """An agent beside the runtime; it is not started yet."""
         own = {
             "--nri-socket-path": str(self.runtime.path),
             "--kernel-cgroup-root": str(self.node.root),

@@ -1,4 +1,4 @@
-"""The example plugin: the runtime's own library for plugins, in Go, hears the same events and does nothing with them."""
+"""The example plugin: the runtime's own library for plugins, in Go, receives the same events and does nothing with them."""
 
 import os
 import shutil

@@ -112,14 +112,14 @@ RuntimeEvent = Synchronized | PodStarted | PodStopped | PodRemoved | ContainerSt
 
 
 class RuntimeWire(StrEnum):
-    """Over which wire a runtime is heard."""
+    """The protocol over which a runtime reports."""
 
     NRI = "nri"
     CRI = "cri"
 
 
 class LinkState(Struct, frozen=True):
-    """How the way to the runtime stands. `problem` is empty while it works, else one sentence with what to do.
+    """The state of the connection to the runtime. `problem` is empty while it works, else one sentence with what to do.
 
     `is_there` false: there is no socket at all, which is normal on a host without containers.
     """

@@ -48,7 +48,7 @@ class StartedContainer(Struct, frozen=True):
 
 class RuntimeNews(Struct, frozen=True):
     """What the loop takes: pods of which something changed (None: gone), what the fast path did since it took last, oldest
-    first, and how each way to the runtime stands.
+    first, and the state of each connection to the runtime.
 
     `synchronizations`: how often a runtime has reported everything. `left_out`: how much of what it has did not fit, by kind.
     """
@@ -61,7 +61,7 @@ class RuntimeNews(Struct, frozen=True):
 
 
 class RuntimeSource(Protocol):
-    """What hears a runtime in a thread of its own and reports to the link."""
+    """Receives a runtime's reports in a thread of its own and hands them to the link."""
 
     def start(self) -> None:
         """Begin; it never waits. Called once."""
@@ -87,7 +87,7 @@ class RuntimeLink:
         self.outcomes_dropped = 0
         self._nri_changes = 0
 
-    # ---- for threads that hear a runtime -----------------------------------------------------------
+    # ---- for threads that receive reports ----------------------------------------------------------
 
     def tell(self, wire: RuntimeWire, event: RuntimeEvent) -> None:
         """Take one event in. Reports over CRI count only while NRI is not connected."""
@@ -116,7 +116,7 @@ class RuntimeLink:
             return self._nri_changes
 
     def tell_state(self, state: LinkState) -> None:
-        """How the way to the runtime stands from now on."""
+        """The state of a connection from now on."""
         with self._lock:
             if self._states.get(state.wire) == state:
                 return

@@ -28,7 +28,7 @@ LOCK_WAIT_NS = 20 * MS
 LOCKED_NS = 1 * S
 # The runtime's first process has a handful of threads and forks seldom: the second pass finds nobody new.
 PASSES_MAX = 5
-# Groups that the loop has not heard of yet; one that is forgotten is found by making it again.
+# Groups that the loop does not know yet; one that is forgotten is found by making it again.
 _MADE_MAX = 1_000
 
 
@@ -82,7 +82,7 @@ class StartAssignment:
             task.outcome = replace(task.outcome, problem=ProblemKind.IO, detail=detail)
 
     def on_idle(self) -> None:
-        """To be called about once a second: a mount that was taken away is let go of."""
+        """To be called about once a second: a resctrl that was unmounted is let go of."""
         try:
             self._filesystem.mount_id()
         except OSError:

@@ -1,7 +1,7 @@
 """The thread `start`: it places starting containers, one after another, so that a call that hangs holds up only itself.
 
-The thread that answers the runtime offers tasks and hears of their ends; it never waits here. However many containers start, there
-is one thread and a short queue: with resctrl stuck, nothing gathers.
+The thread that answers the runtime offers tasks and is woken at their ends; it never waits here. However many containers start,
+there is one thread and a short queue: with resctrl stuck, nothing gathers.
 """
 
 from collections import deque

@@ -53,14 +53,14 @@ STOP_SECONDS = 0.5
 
 
 class _Retired(Exception):
-    """This way to the runtime is of no use now; the state says why."""
+    """This connection is of no use now; the state says why."""
 
     def __init__(self, state: LinkState) -> None:
         self.state = state
 
 
 class CriReader:
-    """Reads the CRI socket in a thread of its own and tells the link. `start` and `stop` once each; `stats` at any time."""
+    """Reads the CRI socket in a thread of its own and reports to the link. `start` and `stop` once each; `stats` at any time."""
 
     def __init__(
         self,
@@ -111,7 +111,7 @@ class CriReader:
 
     def stats(self) -> dict[str, Any]:
         """What was read and what it cost. `has_events` false: new pods are found at the interval only."""
-        told = None if self._told is None else self._told[0]
+        last = None if self._told is None else self._told[0]
         return {
             "runtime": self._state.runtime,
             "is_connected": self._state.is_connected,
@@ -123,8 +123,8 @@ class CriReader:
             "events": self._events,
             "left_out": self._left_out,
             "labels_dropped": self._labels_dropped,
-            "sandboxes": 0 if told is None else len(told.pods),
-            "containers": 0 if told is None else len(told.containers),
+            "sandboxes": 0 if last is None else len(last.pods),
+            "containers": 0 if last is None else len(last.containers),
         }
 
     # ---- in the thread -----------------------------------------------------------------------------

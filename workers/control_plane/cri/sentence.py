@@ -1,4 +1,4 @@
-"""What a failed way to the CRI socket means for its operator, in one sentence. PURE."""
+"""What a failed connection to the CRI socket means for its operator, in one sentence. PURE."""
 
 from errno import EACCES, EAGAIN, ECONNREFUSED, ENOENT, ENOTDIR, ENOTSOCK, EPERM, EPROTOTYPE
 

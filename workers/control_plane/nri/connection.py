@@ -1,6 +1,6 @@
 """One connection to a container runtime: a socket whose calls never wait, and the session that reads and writes its bytes.
 
-How it ended, whatever the way, is one sentence in `end`; nothing is raised.
+However it ends, `end` is one sentence about it; nothing is raised.
 """
 
 import socket
@@ -19,7 +19,7 @@ from workers.control_plane.nri.session import PluginSession, SessionEvent, Start
 from workers.control_plane.nri.stage import LIMITS_NS, Stage
 
 _READ_BYTES = 64 << 10
-# A synchronization of 4 MiB takes five turns; starts and stops in between are heard.
+# A synchronization of 4 MiB takes five turns; starts and stops in between are taken.
 _READS_MAX = 16
 # A runtime writes a message in one go; one that has begun and does not go on has lost its place or hangs.
 UNFINISHED_NS = 30 * S

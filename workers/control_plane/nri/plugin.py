@@ -1,8 +1,8 @@
 """The thread `nri`: this agent as a plugin of the host's container runtime.
 
 It answers every call at once, whatever the rest of the worker does; only the start of a container waits for its threads to be
-placed, by the thread `start`, and no longer than the deadline. Nothing that goes wrong with the runtime is fatal: it is told to the
-link in one sentence, and the runtime is tried again.
+placed, by the thread `start`, and no longer than the deadline. Nothing that goes wrong with the runtime is fatal: the link
+gets one sentence about it, and the runtime is tried again.
 """
 
 import os
@@ -57,7 +57,7 @@ STOP_SECONDS = 0.3
 
 
 class NriPlugin:
-    """Hears a runtime over NRI from `start` to `stop`, and tells the link. One object serves once."""
+    """Receives a runtime's reports over NRI from `start` to `stop`, and hands them to the link. One object serves once."""
 
     def __init__(
         self,
@@ -152,7 +152,7 @@ class NriPlugin:
                 os.eventfd_read(self._wake)
         connection = self._connection
         if connection is not None and connection.descriptor in ready:
-            self._hear(connection, begun_ns)
+            self._receive(connection, begun_ns)
         self._answer(self._calls.take_answers())
         if connection is not None:
             connection.flush()
@@ -202,7 +202,7 @@ class NriPlugin:
         connection.flush()
 
     def _lose(self, connection: RuntimeConnection) -> None:
-        """Let a connection go. What the runtime asked is told as far as it is known, and nothing that is known is forgotten."""
+        """Let a connection go. What is known of starts that wait is reported; nothing that is known is forgotten."""
         self._answer(self._calls.take_all())
         self._poller.unregister(connection.descriptor)
         self._ends[connection.stage.value] += 1
@@ -218,11 +218,11 @@ class NriPlugin:
     def _tell(self, state: LinkState) -> None:
         self._link.tell_state(state)
 
-    # ---- hearing -----------------------------------------------------------------------------------
+    # ---- receiving ---------------------------------------------------------------------------------
 
-    def _hear(self, connection: RuntimeConnection, begun_ns: int) -> None:
+    def _receive(self, connection: RuntimeConnection, begun_ns: int) -> None:
         events = connection.receive()
-        # The answers go first, for the runtime waits; then what was heard is told, whether or not they could go.
+        # The answers go first, for the runtime waits; then the link gets what came, whether or not they could go.
         connection.flush()
         for event in events:
             self._follow(connection, event, begun_ns)

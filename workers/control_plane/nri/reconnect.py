@@ -5,7 +5,7 @@ from random import Random
 from agent.model.timebase import MS, S
 
 # A runtime that restarts is back within a second. One that refuses this plugin is asked thirty times a minute, which costs both
-# nothing; what it starts once it works again is heard within two seconds.
+# nothing; what it starts once it works again is known within two seconds.
 BASE_NS = 100 * MS
 CEILING_NS = 2 * S
 # Many agents' runtimes may have been restarted by one tool at one time.

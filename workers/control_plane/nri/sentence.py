@@ -1,4 +1,4 @@
-"""Sentences about the way to a container runtime: what is wrong and what to do. PURE."""
+"""Sentences about the connection to a container runtime: what is wrong and what to do. PURE."""
 
 from errno import EACCES, EAGAIN, ECONNREFUSED, ENOENT, ENOTDIR, ENOTSOCK, EPERM, EPROTOTYPE
 

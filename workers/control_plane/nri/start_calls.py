@@ -19,7 +19,7 @@ _TOO_LATE = "not placed before its start: the deadline came first"
 
 
 class StartAnswer(Struct, frozen=True):
-    """What is to be answered and told. *Absent:* `call` is None where the start was answered before, at its deadline."""
+    """What is to be answered and reported. *Absent:* `call` is None where the start was answered before, at its deadline."""
 
     call: StartCall | None
     event: ContainerStarting
@@ -86,7 +86,7 @@ class StartCalls:
         return min((each.task.deadline_ns for each in self._waiting.values() if each.call is not None), default=None)
 
     def take_answers(self) -> list[StartAnswer]:
-        """Those that are placed, and those whose time is over. One that is placed later is told once more, without a call."""
+        """Those that are placed, and those whose time is over. One that is placed later is reported once more, without a call."""
         answers = []
         for task in self._thread.take_done() if self._thread is not None else ():
             waiting = self._waiting.pop(id(task))
