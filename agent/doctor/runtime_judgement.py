@@ -58,7 +58,8 @@ def _is_connecting(facts: Facts) -> bool:
 
 def _problem_of(facts: Facts, wire: str) -> str:
     told = _wire(facts, wire)
-    return "" if told is None or not told.is_there else readable(told.problem)
+    # Where there is no socket nothing is wrong, unless a runtime was connected there.
+    return readable(told.problem) if told is not None and (told.is_there or told.runtime) else ""
 
 
 def _names_by_sockets(facts: Facts) -> Finding:
@@ -116,8 +117,8 @@ def _nri(facts: Facts) -> Finding:
     if told is not None and told.is_connected:
         runtime = readable(told.runtime) or "the container runtime"
         return Finding(NRI, Usability.USABLE, f"connected to {runtime} on {path}: each pod is known as it starts")
-    if told is not None and told.is_there and told.problem:
-        return Finding(NRI, Usability.LIMITED, f"{readable(told.problem)}; until then {_WITHOUT_NRI}")
+    if problem := _problem_of(facts, _NRI_WIRE):
+        return Finding(NRI, Usability.LIMITED, f"{problem}; until then {_WITHOUT_NRI}")
     if facts.nri is None:
         return _nri_absent(facts, path)
     if not facts.nri.is_usable:

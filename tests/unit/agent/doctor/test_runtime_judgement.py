@@ -162,3 +162,12 @@ def test_pods_keep_their_names_when_the_runtime_goes() -> None:
     assert names.detail == "known pods keep their names, new ones have uids: nri.sock: nobody listens at this socket"
     again = replace(gone, problem="")
     assert of(runtimes=(CONTAINERD,), nri=NRI_SOCKET, wires={"nri": again})[0].detail.startswith("known pods keep their names")
+
+
+def test_a_runtime_that_has_gone_with_its_socket_is_missed() -> None:
+    """That there is no socket is no fault of a host without containers; here it is where a runtime was connected."""
+    gone = WireFacts(False, False, "containerd 1.7.24", "nri.sock: containerd 1.7.24 has gone with its NRI socket; start it")
+    names, nri = of(wires={"nri": gone})
+    assert (names.state, nri.state) == (Usability.LIMITED, Usability.LIMITED)
+    assert "has gone with its NRI socket" in nri.detail
+    assert names.detail.startswith("known pods keep their names")
