@@ -63,7 +63,7 @@ def test_only_living_containers_are_in_a_synchronization(clean: LabRuntime) -> N
     (container,) = first.containers
     (sandbox,) = first.pods
     assert (sandbox.uid, sandbox.namespace, sandbox.name) == (pod.uid, "lab", "early")
-    assert sandbox.labels["app"] == "early"
+    assert sandbox.labels == {"app": "early"}
     assert (container.name, container.state) == ("main", ContainerState.RUNNING)
     assert container.pid in clean.threads(pod)
     assert container.cgroups_path == f"{pod.spec.cgroup_parent}/{container.id}"

@@ -20,6 +20,8 @@ NAME_CHARACTERS_MAX = 253
 LABEL_KEY_CHARACTERS_MAX, LABEL_VALUE_CHARACTERS_MAX = 317, 1024
 # Pods of real clusters have 5 to 20 labels. A rule that names a label above these limits does not match.
 LABELS_MAX, LABEL_CHARACTERS_MAX = 128, 16_384
+# Containerd's own notes. They are no labels of the pod, and CRI does not have them: a pod has the same labels over both.
+_CONTAINERD_LABELS = b"io.cri-containerd."
 # Entries that are looked at, so that a message full of small ones costs no more than its decoding.
 LABELS_READ_MAX = 1024
 # The kernel's longest pid. A larger number is none.
@@ -207,7 +209,7 @@ def _text(record: bytes, wanted: int) -> str:
 
 
 def parse_labels(entries: list[bytes], counters: SessionCounters) -> dict[str, str]:
-    """The labels of a pod, the last of one key; above the limits those that come first by their keys."""
+    """The labels of a pod, the last of one key, without containerd's own; above the limits those first by their keys."""
     labels: dict[str, str] = {}
     for entry in entries[:LABELS_READ_MAX]:
         key = value = b""
@@ -216,6 +218,8 @@ def parse_labels(entries: list[bytes], counters: SessionCounters) -> dict[str, s
                 key = entry[begin:end]
             elif wire_type == BYTES and number == 2:
                 value = entry[begin:end]
+        if key.startswith(_CONTAINERD_LABELS):
+            continue
         # Pods of one kind have the same keys: one object serves all.
         labels[intern(readable(key, LABEL_KEY_CHARACTERS_MAX))] = readable(value, LABEL_VALUE_CHARACTERS_MAX)
     counters.labels_dropped += max(0, len(entries) - LABELS_READ_MAX)

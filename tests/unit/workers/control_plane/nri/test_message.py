@@ -130,6 +130,12 @@ def test_keys_and_values_of_labels_are_bounded() -> None:
     assert label == ("k" * (LABEL_KEY_CHARACTERS_MAX - 1) + "…", "v" * (LABEL_VALUE_CHARACTERS_MAX - 1) + "…")
 
 
+def test_containerds_own_labels_are_none_of_the_pod() -> None:
+    """CRI does not have them: a pod whose source changes would change its labels, and be published again."""
+    labels: dict[str | bytes, str | bytes] = {"io.cri-containerd.kind": "sandbox", "app": "web", "io.cri-containerd": "kept"}
+    assert pod_of(field(1, ID) + field(5, labels)).labels == {"app": "web", "io.cri-containerd": "kept"}
+
+
 @pytest.mark.parametrize(
     ("count", "length", "kept"),
     [(LABELS_MAX, 1, LABELS_MAX), (LABELS_MAX + 5, 1, LABELS_MAX), (40, 1000, LABEL_CHARACTERS_MAX // 1004)],
