@@ -20,9 +20,9 @@ RECORDED = [(version, name) for version in VERSIONS for name in PARSERS]
 # Any text as it comes through the wire: without what `readable` writes in another way.
 TEXT = st.text(st.characters(exclude_categories=("C", "Z")), max_size=20)
 ID = st.text("0123456789abcdef", min_size=1, max_size=64)
-POD = st.builds(
-    RuntimePod, sandbox_id=ID, uid=TEXT.filter(bool), namespace=TEXT, name=TEXT, labels=st.dictionaries(TEXT, TEXT, max_size=4)
-)
+# A path is no uid.
+UID = TEXT.filter(lambda uid: bool(uid) and not uid.startswith("/"))
+POD = st.builds(RuntimePod, sandbox_id=ID, uid=UID, namespace=TEXT, name=TEXT, labels=st.dictionaries(TEXT, TEXT, max_size=4))
 CONTAINER = st.builds(RuntimeContainer, id=ID, sandbox_id=ID, name=TEXT, state=st.sampled_from(ContainerState))
 
 
