@@ -14,7 +14,7 @@ REQUEST, RESPONSE = 1, 2
 READ_BUFFER_BYTES = 4096
 # ttrpc refuses to send or to take a message with more data.
 MESSAGE_BYTES_MAX = 4 << 20
-OK, UNKNOWN, INVALID_ARGUMENT, RESOURCE_EXHAUSTED, UNIMPLEMENTED = 0, 2, 3, 8, 12
+OK, UNKNOWN, INVALID_ARGUMENT, UNIMPLEMENTED = 0, 2, 3, 12
 
 Value = int | bytes | str | Mapping[str | bytes, str | bytes]
 Fields = dict[int, list[int | bytes]]

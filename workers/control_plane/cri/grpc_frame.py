@@ -23,14 +23,8 @@ class GrpcCode(IntEnum):
     """The status codes that decide what is done next; any other is a plain failure."""
 
     OK = 0
-    CANCELLED = 1
-    UNKNOWN = 2
-    DEADLINE_EXCEEDED = 4
-    PERMISSION_DENIED = 7
-    RESOURCE_EXHAUSTED = 8
     UNIMPLEMENTED = 12
     UNAVAILABLE = 14
-    UNAUTHENTICATED = 16
 
 
 class GrpcStatus(Struct, frozen=True):
