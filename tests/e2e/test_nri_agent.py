@@ -2,8 +2,6 @@
 
 import os
 import signal
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,6 @@ from fakes.resctrl_machine import emulated, resctrl_machine
 from harness.agent_process import run_agentctl
 from harness.lab.cri import ContainerSpec
 from harness.lab.observed import ObservedAgent
-from harness.lab.place import VERSIONS
 from harness.lab.runtime import LabRuntime
 from harness.waiting import wait_until
 
@@ -20,20 +17,6 @@ from harness.waiting import wait_until
 pytestmark = [pytest.mark.timeout(300), pytest.mark.skipif(os.geteuid() != 0, reason="running containers needs root")]
 BUSY = ContainerSpec("busy", ("/bin/load", "busy", "2"))
 MAIN = ContainerSpec("main", ("/bin/load", "threads", "3"))
-
-
-@pytest.fixture(scope="module", params=VERSIONS)
-def running(request: pytest.FixtureRequest) -> Iterator[LabRuntime]:
-    """A runtime with NRI, for all tests of this file."""
-    with tempfile.TemporaryDirectory(prefix="lab-") as folder, LabRuntime(Path(folder), request.param) as made:
-        yield made
-
-
-@pytest.fixture
-def runtime(running: LabRuntime) -> Iterator[LabRuntime]:
-    """The runtime, without pods afterwards."""
-    yield running
-    running.remove_all()
 
 
 def test_pods_from_before_and_after_the_start_are_named_measured_and_stored(tmp_path: Path, runtime: LabRuntime) -> None:

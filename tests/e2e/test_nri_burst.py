@@ -4,36 +4,19 @@ The first program of each container looks for its own number in its pod's group:
 """
 
 import os
-import tempfile
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from fakes.resctrl_machine import REAL_MOUNT, resctrl_machine
 from harness.lab.cri import ContainerSpec, CriClient
 from harness.lab.observed import ObservedAgent
-from harness.lab.place import VERSIONS
 from harness.lab.runtime import LabPod, LabRuntime
 from harness.waiting import wait_until
 
 # Fetching containerd comes first on a machine that has none yet.
 pytestmark = [pytest.mark.timeout(300), pytest.mark.skipif(os.geteuid() != 0, reason="running containers needs root")]
 PODS = 20
-
-
-@pytest.fixture(scope="module", params=VERSIONS)
-def running(request: pytest.FixtureRequest) -> Iterator[LabRuntime]:
-    """A runtime with NRI, for all tests of this file."""
-    with tempfile.TemporaryDirectory(prefix="lab-") as folder, LabRuntime(Path(folder), request.param) as made:
-        yield made
-
-
-@pytest.fixture
-def runtime(running: LabRuntime) -> Iterator[LabRuntime]:
-    """The runtime, without pods afterwards."""
-    yield running
-    running.remove_all()
 
 
 class Looking:

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,20 +22,6 @@ pytestmark = [pytest.mark.timeout(300), pytest.mark.skipif(os.geteuid() != 0, re
 MAIN = ContainerSpec("main", ("/bin/load", "threads", "3"))
 # The kernel gives the next free number; others may take it first.
 TRIES_MAX = 200
-
-
-@pytest.fixture(scope="module", params=VERSIONS)
-def running(request: pytest.FixtureRequest) -> Iterator[LabRuntime]:
-    """A runtime with NRI, for all tests of this file that can share one."""
-    with tempfile.TemporaryDirectory(prefix="lab-") as folder, LabRuntime(Path(folder), request.param) as made:
-        yield made
-
-
-@pytest.fixture
-def runtime(running: LabRuntime) -> Iterator[LabRuntime]:
-    """The runtime, without pods afterwards."""
-    yield running
-    running.remove_all()
 
 
 def test_a_runtime_that_crashes_and_returns_costs_no_group(tmp_path: Path, runtime: LabRuntime) -> None:
