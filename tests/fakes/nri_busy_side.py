@@ -53,7 +53,9 @@ def main() -> None:
         plugin_module.SWITCH_INTERVAL_SECONDS = float(rest[0])
     link = RuntimeLink(Binder([]))
     link.snapshot = GroupSnapshot(Binder([]), {}, is_measured=True)
-    work = StartAssignment(lambda: link.snapshot, MountedFilesystem(mount), OpenKernelTree(cgroup_root), OpenKernelTree("/proc"))
+    work = StartAssignment(
+        lambda: link.snapshot, MountedFilesystem(mount), OpenKernelTree(cgroup_root), OpenKernelTree("/proc"), link.placing
+    )
     plugin = NriPlugin(link, SystemClock(), RuntimeSocket(path), work, deadline_ns=100 * MS, rng=Random(1))
     plugin.start()
     while not _is_over():

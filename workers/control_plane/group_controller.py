@@ -47,6 +47,14 @@ class RuntimeView(Protocol):
         """The groups, by the rules, of all pods that there are now."""
         ...
 
+    def begin_removal(self) -> bool:
+        """Keep containers from being placed until `end_removal`. False: one may be in the group that is to be removed."""
+        ...
+
+    def end_removal(self) -> None:
+        """Containers may be placed again."""
+        ...
+
 
 class GroupController:
     """The monitoring groups of this host, as the assignments want them."""
@@ -347,7 +355,17 @@ class GroupController:
         while self._mount_id is not None and (now_ns := self._clock.now_ns()) < until_ns:
             self._heartbeat()
             step = self._plan.next_step(now_ns)
-            if step is None or (isinstance(step, Delete) and self._runtime is not None and self._runtime.has_news):
+            if step is None:
+                return
+            if not isinstance(step, Delete) or self._runtime is None:
+                self._runner.carry_out(step)
+            elif self._runtime.has_news:
                 # A container that has started meanwhile may be in the very group that is to be removed.
                 return
-            self._runner.carry_out(step)
+            elif self._runtime.begin_removal():
+                try:
+                    self._runner.carry_out(step)
+                finally:
+                    self._runtime.end_removal()
+            else:
+                self._plan.on_delete_failed(step.path, ProblemKind.BUSY, now_ns)

@@ -1,7 +1,7 @@
 """The loop's view of the container runtime: its news, the state of its connections, the snapshot for starting containers."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from agent.model.heartbeat import Heartbeat
 from agent.model.message import Note
@@ -17,7 +17,17 @@ from workers.framework.condition import Conditions
 
 # A runtime that comes and goes is reported no more often than this.
 NOTE_INTERVAL_NS = 10 * S
+# A start takes 2 ms; one that hangs must not hold the loop up.
+PLACING_SECONDS = 0.01
 _Fields = dict[str, str | int | float | bool | None]
+
+
+class YieldToStart(Protocol):
+    """Stands still for a moment while a container waits for its start."""
+
+    def __call__(self, seconds_max: float = ...) -> bool:
+        """Gives whether one still waits."""
+        ...
 
 
 class RuntimeFollower:
@@ -30,7 +40,7 @@ class RuntimeFollower:
         sources: Mapping[RuntimeWire, RuntimeSource],
         *,
         is_required: bool = False,
-        yield_to_start: Callable[[], bool] | None = None,
+        yield_to_start: YieldToStart | None = None,
     ) -> None:
         """`yield_to_start` stands still for a moment while a container waits for its start, and says whether one still does."""
         self._link = link
@@ -128,6 +138,22 @@ class RuntimeFollower:
     def has_news(self) -> bool:
         """Whether there are reports that were not taken in, or a container is being placed of which one will come."""
         return (self._yield_to_start is not None and self._yield_to_start()) or self._link.has_news
+
+    def begin_removal(self) -> bool:
+        """Keep containers from being placed until `end_removal`, so that a directory is not removed under their threads.
+
+        False: one is being placed, or was and has to be heard of first; nothing is to be ended then.
+        """
+        if not self._link.placing.acquire(timeout=PLACING_SECONDS):
+            return False
+        if (self._yield_to_start is None or not self._yield_to_start(0)) and not self._link.has_news:
+            return True
+        self._link.placing.release()
+        return False
+
+    def end_removal(self) -> None:
+        """After a `begin_removal` that was granted."""
+        self._link.placing.release()
 
     def named_units(self) -> list[Unit]:
         """All pods that the runtime has at this moment, with what rules ask about, as the fast path binds them."""

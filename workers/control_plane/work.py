@@ -237,6 +237,15 @@ class ControlPlaneWork(BaseWork):
         """Whether the runtime has reported what is not taken in yet."""
         return self._runtime is not None and self._runtime.has_news
 
+    def begin_removal(self) -> bool:
+        """Keep containers from being placed until `end_removal`. False: one may be in the group that is to be removed."""
+        return self._runtime is None or self._runtime.begin_removal()
+
+    def end_removal(self) -> None:
+        """Containers may be placed again."""
+        if self._runtime is not None:
+            self._runtime.end_removal()
+
     def groups(self) -> frozenset[str]:
         """The groups, by the rules, of all pods that the runtime has at this moment."""
         found = [] if self._runtime is None else self._runtime.named_units()

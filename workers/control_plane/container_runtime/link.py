@@ -84,6 +84,8 @@ class RuntimeLink:
         self._states: dict[RuntimeWire, LinkState] = {}
         self.snapshot = GroupSnapshot(binder)
         """Read by the fast path, replaced by the loop."""
+        self.placing = threading.Lock()
+        """Held while a container is placed, and while a directory of a group is removed: neither may undo the other."""
         self.outcomes_dropped = 0
         self._nri_changes = 0
 

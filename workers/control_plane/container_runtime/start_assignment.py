@@ -4,6 +4,7 @@ The runtime has made the container's cgroup, with its own first process waiting 
 creator, so these few threads are enough. All that is not done by the deadline is left to the worker's loop.
 """
 
+import threading
 import time
 from collections.abc import Callable
 
@@ -50,6 +51,7 @@ class StartAssignment:
         filesystem: Filesystem,
         tree: KernelTree,
         proc: KernelTree,
+        placing: "threading.Lock | None" = None,
         *,
         now_ns: Callable[[], int] = time.monotonic_ns,
         sleep_seconds: Callable[[float], object] = time.sleep,
@@ -58,6 +60,7 @@ class StartAssignment:
         self._filesystem = filesystem
         self._roots = CgroupRoots(tree)
         self._proc = proc
+        self._placing = placing or threading.Lock()
         self._now_ns = now_ns
         self._patient = GroupTree(filesystem, now_ns=now_ns, sleep_seconds=sleep_seconds, lock_wait_ns=LOCK_WAIT_NS)
         self._hasty = GroupTree(filesystem, now_ns=now_ns, sleep_seconds=sleep_seconds, lock_wait_ns=0)
@@ -73,6 +76,8 @@ class StartAssignment:
         if group is None or not snapshot.is_measured:
             return
         threads = ContainerThreads(self._roots, self._proc, task.pod, task.container)
+        # A directory is removed within a millisecond or two; what holds that up is waited for as for the lock of resctrl.
+        is_held = self._placing.acquire(timeout=LOCK_WAIT_NS / S)
         try:
             self._place(task, group, snapshot.paths.get(group) or self._made.get(group, ""), threads)
         except ResctrlError as problem:
@@ -80,6 +85,9 @@ class StartAssignment:
         except OSError as problem:
             detail = f"its threads cannot be listed: {problem.strerror or problem} ({problem.filename or 'cgroup'})"
             task.outcome = replace(task.outcome, problem=ProblemKind.IO, detail=detail)
+        finally:
+            if is_held:
+                self._placing.release()
 
     def on_idle(self) -> None:
         """To be called about once a second: a resctrl that was unmounted is let go of."""

@@ -110,13 +110,13 @@ class NriPlugin:
         if is_over:
             os.close(self._wake)
 
-    def yield_to_start(self) -> bool:
+    def yield_to_start(self, seconds_max: float = YIELD_SECONDS) -> bool:
         """For the loop, in the middle of long work: while a container waits for its start, stand still for a moment. Gives
         whether one still waits.
 
         Without it the two threads would wait for the interpreter at each of their system calls.
         """
-        return not (self._is_quiet.is_set() or self._is_quiet.wait(YIELD_SECONDS))
+        return not (self._is_quiet.is_set() or self._is_quiet.wait(seconds_max))
 
     def stats(self) -> dict[str, Any]:
         """Counts for `status` and /metrics; any thread may ask."""
@@ -292,6 +292,7 @@ def make_plugin(link: RuntimeLink, context: WorkerContext) -> NriPlugin | None:
             MountedFilesystem(config.of(RESCTRL_MOUNT)),
             context.tree(config.of(CGROUP_ROOT)),
             context.tree(config.of(PROC_ROOT)),
+            link.placing,
             now_ns=context.clock.now_ns,
         )
     return NriPlugin(

@@ -378,3 +378,16 @@ def test_looks_that_are_always_due_leave_the_groups_every_second_turn() -> None:
         host.work.on_timer(host.clock.advance(CONTROL_PLANE_INTERVAL.default))
     assert host.paths()
     assert {10} == host.tasks(host.paths()[0])
+
+
+def test_7_a_group_is_not_removed_while_a_container_is_being_placed() -> None:
+    """It may be in that very group; it is tried again a moment later, and everything else goes on."""
+    host = _host()
+    host.start_container(POD, MAIN, 10)
+    host.pass_time(1 * S)
+    with host.link.placing:
+        host.end(UID)
+        host.hear(PodRemoved(POD.sandbox_id)).pass_time(100 * MS)
+        assert f"pod_{UID}" in host.groups()
+    host.pass_time(2 * S)
+    assert host.groups() == set()

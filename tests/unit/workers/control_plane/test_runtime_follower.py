@@ -198,6 +198,23 @@ def test_a_wire_that_has_told_nothing_yet_is_not_connected() -> None:
 def test_a_container_that_is_being_placed_is_news_to_come(story: Story) -> None:
     """Its group must not be removed under its threads."""
     waiting = [True, False]
-    follower = RuntimeFollower(story.link, story.bus, {}, yield_to_start=lambda: waiting.pop(0))
+    follower = RuntimeFollower(story.link, story.bus, {}, yield_to_start=lambda _seconds=0.0: waiting.pop(0))
     assert follower.has_news
     assert not follower.has_news
+
+
+def test_no_directory_is_removed_beside_a_start(story: Story) -> None:
+    """Neither while a container is placed, nor before what was done for it is taken in; during the removal none is placed."""
+    waiting = [True, False, False]
+    follower = RuntimeFollower(story.link, story.bus, {}, yield_to_start=lambda _seconds=0.0: waiting.pop(0))
+    with story.link.placing:
+        assert not follower.begin_removal()
+    assert not follower.begin_removal()
+    story.link.tell(RuntimeWire.NRI, PodStarted(RuntimePod("s1", "u1", "shop", "web")))
+    assert not follower.begin_removal()
+    assert not story.link.placing.locked()
+    story.link.take()
+    assert story.follower.begin_removal()
+    assert story.link.placing.locked()
+    story.follower.end_removal()
+    assert not story.link.placing.locked()

@@ -1,6 +1,7 @@
 """A starting container's threads into its pod's group, over the emulator's rules in memory and a clock of the test."""
 
 import errno
+import threading
 from collections.abc import Mapping
 
 import pytest
@@ -35,6 +36,7 @@ class Host:
 
     def __init__(self, threads: int = 3, profile: str = "tiny") -> None:
         self.world = MemoryWorld(profile)
+        self.placing = threading.Lock()
         self.pod = self.world.pod(threads)
         self.tree = MemoryTree({"cgroup.controllers": b""})
         self.list_threads()
@@ -48,6 +50,7 @@ class Host:
             self.world.filesystem,
             self.tree,
             MemoryTree(),
+            self.placing,
             now_ns=self.world.clock.now_ns,
             sleep_seconds=lambda seconds: self.world.clock.advance(round(seconds * S)),
         )
@@ -407,3 +410,13 @@ def test_what_was_made_is_forgotten_at_a_limit(host: Host) -> None:
 
     assert "pod-0" not in made
     assert host.start(RuntimePod("s", "pod-0")).is_whole
+
+
+def test_a_removal_that_goes_on_is_waited_for_a_moment_only(host: Host) -> None:
+    """What holds the removal up must not hold the start up."""
+    host.placing.acquire()
+    assert host.start().is_whole
+    assert host.placing.locked()
+    host.placing.release()
+    assert host.start().is_whole
+    assert not host.placing.locked()
