@@ -19,7 +19,7 @@ def schema(call: Call) -> int:
 
     known = {table.name: table for table in tables()}
     if call.words and call.words[0] not in known:
-        remedy = near(call.words[0], known) or f"the tables are {', '.join(sorted(known))}"
+        remedy = _of_view(call.words[0]) or near(call.words[0], known) or f"the tables are {', '.join(sorted(known))}"
         raise MisuseError("schema", f"there is no table {call.words[0]}", remedy)
     chosen = [known[call.words[0]]] if call.words else sorted(known.values(), key=lambda table: table.name)
     if call.wants_json:
@@ -33,6 +33,14 @@ def schema(call: Call) -> int:
     else:
         _show_tables(call, chosen)
     return 0
+
+
+def _of_view(name: str) -> str:
+    """What to do for the name of a view, which is no table. *Absent:* empty for any other name."""
+    from agent.cli.query_view import DERIVED_VIEWS
+
+    source = next((view.source for view in DERIVED_VIEWS if view.name == name), "")
+    return f"it is a view of table {source}: `agentctl query 'DESCRIBE {name}'` shows its columns" if source else ""
 
 
 def _show_tables(call: Call, tables: Sequence["Table"]) -> None:

@@ -182,6 +182,15 @@ def test_a_statement_that_cannot_be_run_is_one_sentence(statement: str, told: st
     assert told in said
 
 
+@pytest.mark.parametrize(("view", "table"), [("pod", "pod_group"), ("container", "container_name")])
+def test_schema_says_how_to_see_the_columns_of_a_view(view: str, table: str, query: Query) -> None:
+    """Queries name it like a table."""
+    output, warnings = io.StringIO(), io.StringIO()
+    assert run(["schema", view], {}, output, warnings) == 64
+    assert warnings.getvalue().endswith(f"it is a view of table {table}: `agentctl query 'DESCRIBE {view}'` shows its columns\n")
+    assert query(f"DESCRIBE {view}")[0] == 0
+
+
 def test_a_statement_cannot_write_into_the_data_folder(tmp_path: Path, query: Query) -> None:
     """The folder that may be read stays as it is."""
     file = write_parquet(tmp_path, "process", "a", [process_row(1, 1)])
