@@ -368,4 +368,5 @@ class GroupController:
                 finally:
                     self._runtime.end_removal()
             else:
-                self._plan.on_delete_failed(step.path, ProblemKind.BUSY, now_ns)
+                # As where another program holds the lock: a start that hangs costs a try now and then, and checks go on.
+                self._plan.on_delete_failed(step.path, ProblemKind.LOCKED, self._clock.now_ns())
