@@ -276,7 +276,11 @@ def test_nonsense_on_the_socket_is_a_sentence(tmp_path: Path, greeting: bytes) -
 def test_a_file_that_is_no_socket_is_a_sentence(tmp_path: Path) -> None:
     """And so is a path that no socket can have."""
     (tmp_path / "s").write_text("no socket")
-    for path, sentence in ((tmp_path / "s", "no program listens there"), ("/" + "x" * 200, "")):
+    for path, sentence in (
+        (tmp_path / "s", "it is no socket; correct"),
+        (tmp_path, "it is no socket; correct"),
+        ("/" + "x" * 200, "too long"),
+    ):
         heard = Heard()
         with reading(heard, path):
             assert sentence in heard.wait_state(lambda told: told.problem, "a problem").problem

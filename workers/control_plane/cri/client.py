@@ -3,9 +3,13 @@
 It blocks its thread, never longer than the deadline, and `Interrupt` ends every wait at once. It imports `h2` (by `session`).
 """
 
+import os
 import select
 import socket
+import stat
 from collections.abc import Callable
+from contextlib import suppress
+from errno import ENOTSOCK
 
 from agent.model.errors import ProtocolError, UnavailableError
 from agent.model.timebase import S
@@ -45,6 +49,9 @@ class CriConnection:
         try:
             # A Unix socket connects at once or not at all.
             self._socket.connect(path)
+        except ConnectionRefusedError as problem:
+            self._socket.close()
+            raise _as_no_socket(path, problem) from problem
         except BaseException:
             self._socket.close()
             raise
@@ -150,3 +157,11 @@ class CriConnection:
 
 def _short(method: str) -> str:
     return method.rpartition("/")[2]
+
+
+def _as_no_socket(path: str, problem: OSError) -> OSError:
+    # The kernel refuses a folder, a file and a pipe as it refuses a socket at which nobody listens.
+    with suppress(OSError):
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            return OSError(ENOTSOCK, os.strerror(ENOTSOCK), path)
+    return problem

@@ -21,7 +21,8 @@ def problem_sentence(path: str, problem: OSError | EvergaugeError) -> str:
     """One line that names the socket, what is wrong with it and what to do."""
     if isinstance(problem, EvergaugeError):
         return problem.sentence
-    known = _BY_ERRNO.get(problem.errno or 0)
+    # Python itself refuses a path that does not fit into an address, without a code.
+    known = _BY_ERRNO.get(problem.errno) if problem.errno else "the path is too long for a socket; shorten cri.socket_path"
     return f"{readable(path)}: {known or problem.strerror or readable(str(problem))}"
 
 

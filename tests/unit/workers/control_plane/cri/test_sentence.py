@@ -12,9 +12,9 @@ from workers.control_plane.cri.sentence import alpha_sentence, problem_sentence,
     ("problem", "sentence"),
     [
         (PermissionError(EACCES, "x"), "/s: the agent may not open it; run the agent as root, or set cri.enabled to false"),
+        (OSError("AF_UNIX path too long"), "/s: the path is too long for a socket; shorten cri.socket_path"),
         (ConnectionRefusedError(ECONNREFUSED, "x"), "/s: no program listens there; start the container runtime"),
         (OSError(EIO, "Input/output error"), "/s: Input/output error"),
-        (OSError("AF_UNIX path too long"), "/s: AF_UNIX path too long"),
         (UnavailableError("/s", "Version has no answer within 10 s"), "/s: Version has no answer within 10 s"),
     ],
 )
