@@ -162,6 +162,16 @@ def _agent(image: Path, pod: dict[str, Any], folders: dict[str, Path]) -> Iterat
             assert agent.wait(20) == 0
 
 
+def _exec(agent: subprocess.Popen[bytes], *words: str) -> str:
+    """What a command prints that is started as `kubectl exec` does it: beside the agent, with its variables and kubelet's."""
+    variables = Path(f"/proc/{agent.pid}/environ").read_text().rstrip("\0").split("\0")
+    enter = ["nsenter", f"--target={agent.pid}", "--mount", f"--root=/proc/{agent.pid}/root", "--wd=/"]
+    command = [*enter, "env", "-i", *variables, "KUBERNETES_SERVICE_HOST=192.0.2.1", *words]
+    ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.stdout, ended.stderr
+    return ended.stdout
+
+
 def _answer(port: int, path: str) -> tuple[int, str]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     with closing(connection):
@@ -220,6 +230,9 @@ def test_an_agent_is_ready_with_what_the_manifest_gives(image: Path, tmp_path: P
         held = Path(f"/proc/{agent.pid}/status").read_text()
         assert "CapBnd:\t0000000000081000" in held
         wait_until(lambda: list((folders["state"] / "spool").glob("*.spool")), "it stores")
+        told = _exec(agent, "agentctl", "doctor", "--json")
+        (found,) = (each for each in json.loads(told)["findings"] if each["topic"] == "NRI")
+        assert (found["state"], "mount the folder of its socket here" in found["remedy"]) == ("missing", True), found
 
 
 def test_groups_are_made_with_what_the_manifest_gives(image: Path, tmp_path: Path) -> None:
