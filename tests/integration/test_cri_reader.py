@@ -279,7 +279,7 @@ def test_a_file_that_is_no_socket_is_a_sentence(tmp_path: Path) -> None:
     for path, sentence in (
         (tmp_path / "s", "it is no socket; correct"),
         (tmp_path, "it is no socket; correct"),
-        ("/" + "x" * 200, "too long"),
+        ("/" + "x" * 200, "there is no such socket"),
     ):
         heard = Heard()
         with reading(heard, path):
