@@ -16,7 +16,7 @@ from harness.agent_process import AgentProcess
 from harness.waiting import wait_until
 
 PODS, DEATHS = 40, 4
-QUICK_RESTARTS = {"supervisor_backoff_base": "5ms", "supervisor_backoff_ceiling": "50ms"}
+QUICK_RESTARTS = {"nri_start_deadline": "1s", "supervisor_backoff_base": "5ms", "supervisor_backoff_ceiling": "50ms"}
 
 
 def _all_in_place(node: RealNode) -> bool:

@@ -17,8 +17,8 @@ from harness.waiting import wait_until
 
 # The fake runtime's own limit of a call, as of the real ones.
 REQUEST_SECONDS = 2.0
-# Neither is what is tested here, on a machine that may be busy.
-PATIENT = {"supervisor_hang_timeout": "60s", "supervisor_orphan_grace": "30s"}
+# None of them is what is tested here, on a machine that may be busy.
+PATIENT = {"supervisor_hang_timeout": "60s", "supervisor_orphan_grace": "30s", "nri_start_deadline": "1s"}
 
 
 class Side:

@@ -48,7 +48,7 @@ def side(tmp_path: Path) -> Iterator[SharedSide]:
         NriRuntime(tmp_path / "nri.sock") as runtime,
         real_node("shared", runtime, resctrl.mount) as node,
     ):
-        flags = nri_flags(tmp_path, runtime, resctrl_mount=str(resctrl.mount))
+        flags = nri_flags(tmp_path, runtime, resctrl_mount=str(resctrl.mount), nri_start_deadline="1s")
         flags["--kernel-cgroup-root"] = str(node.root)
         with AgentProcess(tmp_path, flags=flags) as agent:
             runtime.wait_plugin()

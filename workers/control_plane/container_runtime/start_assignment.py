@@ -27,6 +27,8 @@ from workers.resctrl.tree import GONE, GroupTree
 # Others hold the lock for single changes of a millisecond. One that holds it longer is not waited for at every start.
 LOCK_WAIT_NS = 20 * MS
 LOCKED_NS = 1 * S
+# Of the time until the deadline, the part for which a removal of a directory is waited for.
+_SHARE_FOR_REMOVAL = 4
 # The runtime's first process has a handful of threads and forks seldom: the second pass finds nobody new.
 PASSES_MAX = 5
 # Groups that the loop does not know yet; one that is forgotten is found by making it again.
@@ -76,8 +78,8 @@ class StartAssignment:
         if group is None or not snapshot.is_measured:
             return
         threads = ContainerThreads(self._roots, self._proc, task.pod, task.container)
-        # A directory is removed within a millisecond or two; what holds that up is waited for as for the lock of resctrl.
-        is_held = self._placing.acquire(timeout=LOCK_WAIT_NS / S)
+        # A directory is removed within a millisecond or two; what holds that up must not take the time that there is.
+        is_held = self._placing.acquire(timeout=max(0, task.deadline_ns - self._now_ns()) / _SHARE_FOR_REMOVAL / S)
         try:
             self._place(task, group, snapshot.paths.get(group) or self._made.get(group, ""), threads)
         except ResctrlError as problem:
