@@ -49,7 +49,8 @@ class Speaking(Protocol):
 B = TypeVar("B", bound=Speaking)
 
 
-@dataclass(frozen=True, slots=True)
+# Without slots: Python 3.11 cannot tell such a frozen object what B is.
+@dataclass(frozen=True)
 class Program(Generic[B]):
     """One benchmark. `unavailable` are the failures that say what is missing on this machine."""
 
