@@ -300,8 +300,9 @@ class NriRuntime:
 
     def _parts(self) -> Iterator[tuple[int, int, bytes]]:
         """Pods and containers in as many messages as are needed; halved until each fits, as the real one does."""
-        pods = [pod.encoded() for pod in self.pods.values()]
-        containers = [container.encoded() for container in self.containers.values()]
+        # Copies: a test makes pods while this thread synchronises.
+        pods = [pod.encoded() for pod in list(self.pods.values())]
+        containers = [container.encoded() for container in list(self.containers.values())]
         # What stands beside the payload in a message: service, method, limits.
         room = self._message_bytes_max - 200
         pieces = 1

@@ -122,9 +122,9 @@ class RuntimeFollower:
         fields: _Fields = {"wire": state.wire.value, "runtime": runtime, "hidden": self._hidden}
         self._hidden = 0
         if state.is_connected:
-            self._bus.note(Note("runtime_connected", "info", fields))
+            self._bus.note(Note("container_runtime_connected", "info", fields))
         else:
-            self._bus.note(Note("runtime_lost", "warning", {**fields, "sentence": state.problem}))
+            self._bus.note(Note("container_runtime_lost", "warning", {**fields, "sentence": state.problem}))
 
     # ---- for the threads that receive reports -------------------------------------------------------
 

@@ -39,6 +39,11 @@ class NriListener:
         return not self._thread.is_alive()
 
     def _listen(self) -> None:
+        # A runtime that ends with an answer on its way resets the connection.
+        with suppress(OSError):
+            self._take_reports()
+
+    def _take_reports(self) -> None:
         while data := self._socket.recv(65536):
             for event in self._session.receive(data):
                 match event:

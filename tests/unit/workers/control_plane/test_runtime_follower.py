@@ -125,10 +125,10 @@ def test_cri_is_a_condition_only_while_nri_is_not_connected(story: Story) -> Non
 def test_a_runtime_that_comes_and_goes_is_noted_once_in_a_while(story: Story) -> None:
     """The next note says how many it hides."""
     story.tell(*[CONTAINERD, GONE] * 3)
-    assert story.notes() == [("runtime_connected", 0), ("runtime_lost", 0)]
+    assert story.notes() == [("container_runtime_connected", 0), ("container_runtime_lost", 0)]
     story.now_ns += NOTE_INTERVAL_NS
     story.tell(CONTAINERD)
-    assert story.notes()[2:] == [("runtime_connected", 4)]
+    assert story.notes()[2:] == [("container_runtime_connected", 4)]
 
 
 def test_the_runtime_is_away_until_it_has_reported_everything(story: Story) -> None:
