@@ -94,6 +94,8 @@ class GroupController:
         self._stale = StaleGroups(groups, self._plan)
         self._mount_at_ns = self._retry_at_ns = self._health_at_ns = 0
         self._runner = StepRunner(groups, self._plan, make_threads, clock, self._lose)
+        if runtime is not None:
+            self._runner.begin_removal, self._runner.end_removal = runtime.begin_removal, runtime.end_removal
 
     # ---- beginning and end -------------------------------------------------------------------------
 

@@ -35,6 +35,9 @@ class StepRunner:
         self._make_threads = make_threads
         self._clock = clock
         self._on_lost = on_lost
+        # Asked before anything leaves a group: no container may be placed meanwhile, or was and is not known yet.
+        self.begin_removal: Callable[[], bool] = lambda: True
+        self.end_removal: Callable[[], None] = lambda: None
         self.places: Mapping[str, Places] = {}
         # By group, the threads of its containers as they were listed last.
         self._in_containers: dict[str, frozenset[int]] = {}
@@ -118,11 +121,16 @@ class StepRunner:
             self._plan.on_check_failed(step.group, problem.kind, problem.sentence, now_ns)
 
     def _release_strays(self, step: Check, threads: UnitThreads, paths: tuple[str, ...]) -> None:
+        if not self.begin_removal():
+            # Threads that a start has just moved in look like strays until its report is taken in.
+            return
         try:
             self.done["release"] += release_strays(self._groups, threads, step.paths[0], paths)
         except ResctrlError as problem:
             # The next check tries again.
             self.failures[problem.kind.value] += 1
+        finally:
+            self.end_removal()
 
     def count_failure(self, problem: ResctrlError) -> bool:
         """Count it. One that holds for the whole mount gives the mount up until it is looked at again: True."""

@@ -391,3 +391,18 @@ def test_7_a_group_is_not_removed_while_a_container_is_being_placed() -> None:
         assert f"pod_{UID}" in host.groups()
     host.pass_time(2 * S)
     assert host.groups() == set()
+
+
+def test_6_threads_of_a_container_that_is_being_placed_are_no_strays() -> None:
+    """A check that is older than the report of its start lets nobody go; those that nobody reports go later."""
+    host = _host()
+    host.start_container(POD, MAIN, 10)
+    host.pass_time(1 * S)
+    path = host.paths()[0]
+    host.table.start(20)
+    host.resctrl.write(f"{path.removeprefix(ROOT + '/')}/tasks", b"20\n")
+    with host.link.placing:
+        host.pass_time(30 * S)
+        assert host.tasks(path) == {10, 20}
+    host.pass_time(60 * S)
+    assert host.tasks(path) == {10}
