@@ -62,7 +62,8 @@ def container_of(pod: RuntimePod, first: str = "c", name: str = "main") -> Runti
 class Host:
     """A host with cgroups, threads and a small resctrl; control planes come and go on it."""
 
-    def __init__(self, profile: str = "tiny", *, is_mounted: bool = True, has_runtime: bool = False) -> None:
+    def __init__(self, profile: str = "tiny", *, is_mounted: bool = True, has_runtime: bool = False, gather_ns: int = 0) -> None:
+        self.gather_ns = gather_ns
         self.clock = FakeClock()
         self.table = ThreadTable([1])
         self.tree = MemoryTree({"cgroup.controllers": b""})
@@ -83,7 +84,7 @@ class Host:
         self.link.close()
         self.link = RuntimeLink(Binder([]))
         self.outbox = RecordingOutbox()
-        runtime = RuntimeFollower(self.link, self.bus, {}) if self.has_runtime else None
+        runtime = RuntimeFollower(self.link, self.bus, {}, gather_ns=self.gather_ns) if self.has_runtime else None
         work = ControlPlaneWork(self.clock, self.tree, self.outbox, self.bus, self.config, run="r", groups=groups, runtime=runtime)
         work.on_rules(rules)
         work.on_start(self.clock.now_ns())

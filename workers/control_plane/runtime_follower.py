@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from agent.model.heartbeat import Heartbeat
 from agent.model.message import Note
 from agent.model.rule import Unit
-from agent.model.timebase import S
+from agent.model.timebase import MS, S
 from agent.ports import Bus, Interest
 from workers.control_plane.binding import Binder
 from workers.control_plane.container_runtime.event import LinkState, RuntimeWire
@@ -17,6 +17,8 @@ from workers.framework.condition import Conditions
 
 # A runtime that comes and goes is reported no more often than this.
 NOTE_INTERVAL_NS = 10 * S
+# A pod starts with two or three reports within this time, and the loop that binds them would take processors from its start.
+GATHER_NS = 200 * MS
 # A start takes 2 ms; one that hangs must not hold the loop up.
 PLACING_SECONDS = 0.01
 _Fields = dict[str, str | int | float | bool | None]
@@ -41,8 +43,14 @@ class RuntimeFollower:
         *,
         is_required: bool = False,
         yield_to_start: YieldToStart | None = None,
+        gather_ns: int = 0,
     ) -> None:
-        """`yield_to_start` stands still for a moment while a container waits for its start, and says whether one still does."""
+        """`yield_to_start` stands still for a moment while a container waits for its start, and says whether one still does.
+
+        `gather_ns`: how long the first report may wait for those that follow it.
+        """
+        self._gather_ns = gather_ns
+        self._due_ns: int | None = None
         self._link = link
         self._bus = bus
         self._sources = sources
@@ -76,7 +84,20 @@ class RuntimeFollower:
     @property
     def interests(self) -> tuple[Interest, ...]:
         """What wakes the loop."""
-        return (Interest(self._link.descriptor, readable=True, writable=False),)
+        return () if self._due_ns is not None else (Interest(self._link.descriptor, readable=True, writable=False),)
+
+    @property
+    def due_ns(self) -> int | None:
+        """When the reports that wait are to be taken. *Absent:* None while none waits."""
+        return self._due_ns
+
+    def gathers(self, now_ns: int) -> bool:
+        """There are reports. True: they wait until `due_ns`."""
+        if not self._gather_ns:
+            return False
+        if self._due_ns is None:
+            self._due_ns = now_ns + self._gather_ns
+        return now_ns < self._due_ns
 
     @property
     def is_disconnected(self) -> bool:
@@ -85,6 +106,7 @@ class RuntimeFollower:
 
     def take(self, now_ns: int) -> RuntimeNews:
         """What is new; what a person should know of the connections becomes conditions and events."""
+        self._due_ns = None
         news = self._link.take()
         for state in news.states:
             if (before := self._states.get(state.wire)) != state:

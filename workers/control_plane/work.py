@@ -165,10 +165,12 @@ class ControlPlaneWork(BaseWork):
         return in_order(rules)
 
     def next_deadline_ns(self) -> int | None:
-        """The next look at the tree, or what is due at the groups before."""
-        if self._look_at_ns is None or self._controller is None:
-            return self._look_at_ns
-        return min(self._look_at_ns, self._controller.next_deadline_ns())
+        """The next look at the tree, or what is due at the groups or of the runtime's reports before."""
+        if self._look_at_ns is None:
+            return None
+        reports_ns = None if self._runtime is None else self._runtime.due_ns
+        groups_ns = None if self._controller is None else self._controller.next_deadline_ns()
+        return min(due_ns for due_ns in (self._look_at_ns, reports_ns, groups_ns) if due_ns is not None)
 
     def on_timer(self, now_ns: int) -> None:
         """A look when it is due, else a turn of work on the groups: the one can take as long as the other may.
@@ -176,6 +178,10 @@ class ControlPlaneWork(BaseWork):
         Where looks and rules take longer than the interval, a look is always due: then the groups have every second turn.
         """
         assert self._look_at_ns is not None
+        if self._runtime is not None and self._runtime.due_ns is not None:
+            # Before any work on groups: it may concern the very pods that the reports are about.
+            self._take_reports(now_ns)
+            return
         groups_wait = self._controller is not None and self._was_look and self._controller.next_deadline_ns() <= now_ns
         self._was_look = now_ns >= self._look_at_ns and not groups_wait
         if self._was_look:
@@ -190,7 +196,12 @@ class ControlPlaneWork(BaseWork):
         return () if self._runtime is None or self.is_stopped else self._runtime.interests
 
     def on_readable(self, descriptor: int, now_ns: int) -> None:
-        """Bind what the runtime reports at once; all that waits is one change."""
+        """The runtime reports: what follows within a moment is bound together with it."""
+        if self._runtime is not None and not self._runtime.gathers(now_ns):
+            self._take_reports(now_ns)
+
+    def _take_reports(self, now_ns: int) -> None:
+        """Bind what the runtime has reported; all that waits is one change."""
         touched = self._follow_runtime(now_ns)
         if not self._complete or self.is_stopped:
             # The first look is due, and binds everything.

@@ -45,7 +45,7 @@ def _runtime(context: WorkerContext) -> "RuntimeFollower | None":
     from workers.control_plane.container_runtime.link import RuntimeLink, RuntimeSource
     from workers.control_plane.cri.reader import CriReader
     from workers.control_plane.nri.plugin import make_plugin
-    from workers.control_plane.runtime_follower import RuntimeFollower
+    from workers.control_plane.runtime_follower import GATHER_NS, RuntimeFollower
 
     config = context.launch.config
     link = RuntimeLink(Binder([]))
@@ -64,7 +64,8 @@ def _runtime(context: WorkerContext) -> "RuntimeFollower | None":
     if not sources:
         return None
     yield_to_start = None if plugin is None else plugin.yield_to_start
-    return RuntimeFollower(link, context.bus, sources, is_required=config.of(NRI_ENABLED) == "true", yield_to_start=yield_to_start)
+    is_required = config.of(NRI_ENABLED) == "true"
+    return RuntimeFollower(link, context.bus, sources, is_required=is_required, yield_to_start=yield_to_start, gather_ns=GATHER_NS)
 
 
 WORKER = Worker(

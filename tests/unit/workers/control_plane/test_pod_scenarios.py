@@ -19,6 +19,7 @@ from workers.control_plane.container_runtime.event import (
     Synchronized,
 )
 from workers.control_plane.group_step import PartState
+from workers.control_plane.runtime_follower import GATHER_NS
 from workers.resctrl.problem import ProblemKind, ResctrlError
 
 POD = sandbox(app="web")
@@ -406,3 +407,31 @@ def test_6_threads_of_a_container_that_is_being_placed_are_no_strays() -> None:
         assert host.tasks(path) == {10, 20}
     host.pass_time(60 * S)
     assert host.tasks(path) == {10}
+
+
+def test_reports_that_follow_one_another_are_bound_together_a_moment_later() -> None:
+    """While a pod starts the loop leaves the processors to the runtime: its reports are one change, after they were gathered."""
+    host = Host(has_runtime=True, gather_ns=GATHER_NS)
+    host.hear(Synchronized((), ())).pass_time(1 * S)
+    before = len(host.bus.published)
+    host.hear(PodStarted(POD))
+    assert host.work.interests() == ()
+    assert host.work.next_deadline_ns() == host.clock.now_ns() + GATHER_NS
+    host.link.tell(RuntimeWire.NRI, ContainerStarting(POD, MAIN))
+    host.clock.advance(GATHER_NS - 1)
+    assert len(host.bus.published) == before
+
+    host.work.on_timer(host.clock.advance(1))
+    assert len(host.bus.published) == before + 1
+    assert host.assigned(POD.uid).unit.container_names == {MAIN.id: MAIN.name}
+    assert host.work.interests() != ()
+
+
+def test_work_on_groups_does_not_overtake_reports_that_are_gathered() -> None:
+    """A directory is removed only after what the runtime has reported is known."""
+    host = Host(has_runtime=True, gather_ns=GATHER_NS)
+    host.hear(Synchronized((), ())).pass_time(1 * S)
+    host.hear(PodStarted(POD))
+    assert host.work.next_deadline_ns() is not None
+    host.work.on_timer(host.clock.now_ns())
+    assert host.assigned(POD.uid).unit.name == POD.name
