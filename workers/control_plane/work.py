@@ -11,10 +11,9 @@ from msgspec.structs import replace
 
 from agent.config import CONTROL_PLANE_INTERVAL, Config
 from agent.failpoint import failpoint
-from agent.model.errors import EvergaugeError, FormatError
+from agent.model.errors import EvergaugeError
 from agent.model.heartbeat import Heartbeat, beating
-from agent.model.message import Note
-from agent.model.rule import Assignment, GroupRule, Unit, canonical, decode_rule, in_order, pod_key, rule_key
+from agent.model.rule import Assignment, Unit, canonical, pod_key, rule_key
 from agent.model.rule_state import Change, RuleState
 from agent.model.table import Row, Table
 from agent.model.tables import CONTAINER_NAME, POD_GROUP
@@ -38,6 +37,7 @@ from workers.control_plane.group_step import Part
 from workers.control_plane.look_sentence import sentence_of_failure, truncated_sentence, unreadable_sentence
 from workers.control_plane.merged_units import MergedUnits
 from workers.control_plane.name_rows import NameRows, RepeatedRows
+from workers.control_plane.operator_rules import read_rules
 from workers.control_plane.pods import Places, observe, with_unseen
 from workers.control_plane.runtime_follower import RuntimeFollower
 from workers.control_plane.unit_threads import UnitThreads
@@ -143,7 +143,7 @@ class ControlPlaneWork(BaseWork):
         if entries == self._rule_entries:
             return
         self._rule_entries = entries
-        operator_rules = self._operator_rules(entries)
+        operator_rules = read_rules(entries, self._bus, self.heartbeat)
         self._binder = Binder(operator_rules, self.heartbeat)
         self._snapshot_due = True
         if self._controller is not None:
@@ -154,16 +154,6 @@ class ControlPlaneWork(BaseWork):
             self._carry_out(update, update.changes)
         self._update_snapshot()
 
-    def _operator_rules(self, entries: list[Change]) -> list[GroupRule]:
-        rules: list[GroupRule] = []
-        for key, content in beating(entries, self.heartbeat):
-            try:
-                rules.append(decode_rule(content or b""))
-            except FormatError as problem:
-                # The supervisor checked it before it was durable: a rule of a newer version, most likely.
-                self._bus.note(Note("rule_unreadable", "error", {"key": key, "problem": problem.sentence}))
-        return in_order(rules)
-
     def next_deadline_ns(self) -> int | None:
         """The next look at the tree, or what is due at the groups or of the runtime's reports before."""
         if self._look_at_ns is None:
@@ -173,10 +163,7 @@ class ControlPlaneWork(BaseWork):
         return min(due_ns for due_ns in (self._look_at_ns, reports_ns, groups_ns) if due_ns is not None)
 
     def on_timer(self, now_ns: int) -> None:
-        """A look when it is due, else a turn of work on the groups: the one can take as long as the other may.
-
-        Where looks and rules take longer than the interval, a look is always due: then the groups have every second turn.
-        """
+        """A look when it is due, else a turn of work on the groups; where a look is always due they have every second turn."""
         assert self._look_at_ns is not None
         if self._runtime is not None and self._runtime.due_ns is not None:
             # Before any work on groups: it may concern the very pods that the reports are about.
