@@ -23,6 +23,8 @@ def _cgroups(root: Path) -> None:
         for name in NAMES:
             os.makedirs(os.fsencode(root) + above + b"/" + name)
     for folder in (os.fsencode(root) + b"/x\xff", os.fsencode(root) + b"/\xff\xfe.service"):
+        # What has nothing below it need not be listed.
+        os.mkdir(folder + b"/below")
         os.chmod(folder, 0)
 
 

@@ -155,6 +155,7 @@ HOSTILE: dict[str, tuple[str, ...]] = {
     ),
     "agent/model/secret_option.py": ("x ", "a/", "userid=a/", "$", "`"),
     "agent/model/cgroup_path.py": ("a-", "0", "0a-", "pod", "kubepods-", "\\x2d", "\\x", "pod0-"),
+    "workers/control_plane/container_runtime/cgroup_place.py": ("0", "0a", "cri-containerd-", "a-", ".scope", ":"),
     "agent/model/host.py": ("a", "a.", "[", "[::", "[::%a", "1.", "255.", ":", ":1"),
     "agent/model/service_variable.py": (
         "A",
