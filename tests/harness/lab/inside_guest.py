@@ -47,6 +47,9 @@ def main() -> None:
                     seen[pod.spec.name] = _seen(agent, runtime, emulator, pod)
                 runtime.remove(early)
                 wait_until(lambda: early.uid not in _pods(agent), "the removed pod is gone", seconds=SECONDS)
+                # Its directory goes after its name.
+                own = f"mon_groups/pod_{early.uid}"
+                wait_until(lambda: own not in emulator.groups(), "the group of the removed pod is gone", seconds=SECONDS)
                 seen["groups"] = sorted(path for path in emulator.groups() if path)
             finally:
                 print(agent.output, file=sys.stderr)
