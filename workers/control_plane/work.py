@@ -167,8 +167,8 @@ class ControlPlaneWork(BaseWork):
         assert self._look_at_ns is not None
         if self._runtime is not None and self._runtime.due_ns is not None:
             # Before any work on groups: it may concern the very pods that the reports are about.
+            # The turn goes on, for reports that never cease would put off looks and groups for ever.
             self._take_reports(now_ns)
-            return
         groups_wait = self._controller is not None and self._was_look and self._controller.next_deadline_ns() <= now_ns
         self._was_look = now_ns >= self._look_at_ns and not groups_wait
         if self._was_look:

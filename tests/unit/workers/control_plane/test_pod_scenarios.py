@@ -5,7 +5,7 @@ from fakes.group_host import UID, UIDS, Host, container_of, sandbox
 from fakes.memory_resctrl import ROOT
 
 from agent.config import CONTROL_PLANE_INTERVAL, RESCTRL_RETRY_INTERVAL
-from agent.model.rule import Action, GroupRule, Match
+from agent.model.rule import Action, GroupRule, Match, decode_assignment
 from agent.model.tables import CONTAINER_NAME
 from agent.model.timebase import MS, S
 from workers.control_plane.container_runtime.event import (
@@ -422,8 +422,10 @@ def test_reports_that_follow_one_another_are_bound_together_a_moment_later() -> 
     assert len(host.bus.published) == before
 
     host.work.on_timer(host.clock.advance(1))
-    assert len(host.bus.published) == before + 1
-    assert host.assigned(POD.uid).unit.container_names == {MAIN.id: MAIN.name}
+    # One message binds it; those that follow in the same turn say how its group stands.
+    held = [decode_assignment(content) for each in host.bus.published[before:] for _key, content in each.changes if content]
+    assert [{MAIN.id: MAIN.name}] * len(held) == [each.unit.container_names for each in held]
+    assert [bool(each.monitoring and each.monitoring.paths) for each in held] == [False, True]
     assert host.work.interests() != ()
 
 
@@ -435,3 +437,14 @@ def test_work_on_groups_does_not_overtake_reports_that_are_gathered() -> None:
     assert host.work.next_deadline_ns() is not None
     host.work.on_timer(host.clock.now_ns())
     assert host.assigned(POD.uid).unit.name == POD.name
+
+
+def test_reports_without_a_pause_put_off_neither_looks_nor_groups() -> None:
+    """Each turn of the loop finds a new report: the first look comes, and groups are made."""
+    host = Host(has_runtime=True, gather_ns=GATHER_NS)
+    host.run(UID, 10)
+    for number in range(40):
+        host.hear(PodStarted(sandbox(UIDS[1], name=f"pod-{number}")))
+        host.work.on_timer(host.clock.advance(10 * MS))
+    assert host.paths()
+    assert {10} == host.tasks(host.paths()[0])
