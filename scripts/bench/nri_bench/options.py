@@ -1,9 +1,10 @@
 """What the command line can ask for."""
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from resctrl_bench.command_line import CommandLine
 
 PARTS = {
     "starts": "start of pods through a real containerd: no plugin, this agent, and the runtime's own example plugin",
@@ -53,46 +54,35 @@ QUICK = {
 }  # fmt: skip
 
 
+NUMBERS = {
+    "seed": "of everything that is drawn by chance",
+    "containerd": "version of the real runtime: 1.7 or 2",
+    "start_pods": "pods of each kind in the part starts; a multiple of 3 is best",
+    "pause_ms": "between two pods of the part starts",
+    "inside_starts": "container starts of the part inside",
+    "inside_pods": "pods in which they are",
+    "deadline_rules": "rules of the part deadline",
+    "deadline_units": "services that there are beside the pods",
+    "deadline_seconds": "length of the part deadline",
+    "before_pods": "pods that ran before the agent",
+    "repeats": "of the part before; medians are reported",
+    "steady_seconds": "in which nothing changes, at the end of the part before",
+    "drops": "how often the runtime is lost",
+    "drop_pods": "pods that it has",
+    "memory_pods": "pods of the part memory",
+    "memory_containers": "containers of each of them",
+}
+COMMAND_LINE = CommandLine(
+    "scripts/bench/nri",
+    "Measures what the agent costs a container runtime, and how soon it knows and measures pods.",
+    PARTS,
+    NUMBERS,
+    QUICK,
+)
+
+
 def parse(arguments: Sequence[str]) -> Options:
     """The options; ends the program when they make no sense."""
-    parts = "\n".join(f"  {name:9} {about}" for name, about in PARTS.items())
-    parser = argparse.ArgumentParser(
-        prog="scripts/bench/nri",
-        description="Measures what the agent costs a container runtime, and how soon it knows and measures pods.",
-        epilog=f"parts:\n{parts}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+    return Options(
+        **COMMAND_LINE.parse(arguments, Options, switches={"--no-rival": ("rival", "leave out the example plugin, which needs Go")})
     )
-    parser.add_argument("--quick", action="store_true", help="small and short, for a look: no figures to quote")
-    parser.add_argument("--only", metavar="PART,…", help="only these parts (see below)")
-    parser.add_argument("--json", dest="json_path", metavar="FILE", help="write everything there, every sample included")
-    parser.add_argument(
-        "--no-rival", dest="rival", action="store_const", const=False, help="leave out the example plugin, which needs Go"
-    )
-    for field, about in {
-        "seed": "of everything that is drawn by chance",
-        "containerd": "version of the real runtime: 1.7 or 2",
-        "start_pods": "pods of each kind in the part starts; a multiple of 3 is best",
-        "pause_ms": "between two pods of the part starts",
-        "inside_starts": "container starts of the part inside",
-        "inside_pods": "pods in which they are",
-        "deadline_rules": "rules of the part deadline",
-        "deadline_units": "services that there are beside the pods",
-        "deadline_seconds": "length of the part deadline",
-        "before_pods": "pods that ran before the agent",
-        "repeats": "of the part before; medians are reported",
-        "steady_seconds": "in which nothing changes, at the end of the part before",
-        "drops": "how often the runtime is lost",
-        "drop_pods": "pods that it has",
-        "memory_pods": "pods of the part memory",
-        "memory_containers": "containers of each of them",
-    }.items():
-        default = Options.__dataclass_fields__[field].default
-        kind = type(default)
-        parser.add_argument(f"--{field.replace('_', '-')}", type=kind, metavar="N", help=f"{about} (default {default})")
-    given = {name: value for name, value in vars(parser.parse_args(arguments)).items() if value is not None}
-    quick, only = given.pop("quick"), given.pop("only", "")
-    if only:
-        given["only"] = tuple(only.split(","))
-        if unknown := sorted(set(given["only"]) - set(PARTS)):
-            parser.error(f"there is no part {', '.join(unknown)}")
-    return Options(**{**(QUICK if quick else {}), **given})

@@ -1,9 +1,10 @@
 """What the command line can ask for."""
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from resctrl_bench.command_line import CommandLine
 
 PARTS = {
     "cost": "processor time of the sampler and of pqos for each event file; how long a scan takes",
@@ -64,42 +65,32 @@ QUICK = {
 }  # fmt: skip
 
 
+NUMBERS = {
+    "seed": "of everything that is drawn by chance",
+    "repeats": "of cost, coverage and storm; medians are reported",
+    "groups": "monitoring groups of the part cost",
+    "cost_seconds": "length of one window in the part cost",
+    "pqos_seconds": "length of one run of pqos; 0: none",
+    "jitter_seconds": "length of the part jitter",
+    "rate_seconds": "length of the part rates",
+    "storm_pods": "pods that fork",
+    "storm_forks": "processes that each of them makes a second",
+    "storm_seconds": "how long threads are looked for after the first clean pass",
+    "churn_profile": "whose ids are churned over",
+    "churn_pods": "pods at any time in the part churn",
+    "churn_a_second": "pods that go, and as many that come, in a second",
+    "churn_seconds": "length of the part churn",
+    "bad_seconds": "length of the part bad",
+}
+COMMAND_LINE = CommandLine(
+    "scripts/bench/resctrl",
+    "Measures the agent's monitoring groups and their sampler over an emulated resctrl, beside pqos on another.",
+    PARTS,
+    NUMBERS,
+    QUICK,
+)
+
+
 def parse(arguments: Sequence[str]) -> Options:
     """The options; ends the program when they make no sense."""
-    parts = "\n".join(f"  {name:9} {about}" for name, about in PARTS.items())
-    parser = argparse.ArgumentParser(
-        prog="scripts/bench/resctrl",
-        description="Measures the agent's monitoring groups and their sampler over an emulated resctrl, beside pqos on another.",
-        epilog=f"parts:\n{parts}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--quick", action="store_true", help="small and short, for a look: no figures to quote")
-    parser.add_argument("--only", metavar="PART,…", help="only these parts (see below)")
-    parser.add_argument("--json", dest="json_path", metavar="FILE", help="write everything there, every sample included")
-    for field, about in {
-        "seed": "of everything that is drawn by chance",
-        "repeats": "of cost, coverage and storm; medians are reported",
-        "groups": "monitoring groups of the part cost",
-        "cost_seconds": "length of one window in the part cost",
-        "pqos_seconds": "length of one run of pqos; 0: none",
-        "jitter_seconds": "length of the part jitter",
-        "rate_seconds": "length of the part rates",
-        "storm_pods": "pods that fork",
-        "storm_forks": "processes that each of them makes a second",
-        "storm_seconds": "how long threads are looked for after the first clean pass",
-        "churn_profile": "whose ids are churned over",
-        "churn_pods": "pods at any time in the part churn",
-        "churn_a_second": "pods that go, and as many that come, in a second",
-        "churn_seconds": "length of the part churn",
-        "bad_seconds": "length of the part bad",
-    }.items():
-        default = Options.__dataclass_fields__[field].default
-        kind = type(default)
-        parser.add_argument(f"--{field.replace('_', '-')}", type=kind, metavar="N", help=f"{about} (default {default})")
-    given = {name: value for name, value in vars(parser.parse_args(arguments)).items() if value is not None}
-    quick, only = given.pop("quick"), given.pop("only", "")
-    if only:
-        given["only"] = tuple(only.split(","))
-        if unknown := sorted(set(given["only"]) - set(PARTS)):
-            parser.error(f"there is no part {', '.join(unknown)}")
-    return Options(**{**(QUICK if quick else {}), **given})
+    return Options(**COMMAND_LINE.parse(arguments, Options, switches={}))
