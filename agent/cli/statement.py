@@ -54,12 +54,24 @@ class QueryAnswer:
         self.progress = progress
         self._runner = runner
         self._reader = asked.reader
+        self._first: Any = None
+
+    def read_first(self) -> None:
+        """Read the first portion now: what fails before any row was given can be asked again. *Raises:* EvergaugeError."""
+        self._first = self._portion() if self._reader is None else self._batch()
 
     def rows(self) -> Iterator[Row]:
         """The rows, once. *Raises:* EvergaugeError."""
-        while portion := self._runner.do(lambda connection: connection.fetchmany(FETCH_ROWS)):
-            self._arrived(len(portion))
+        portion, self._first = self._first, None
+        while portion:
             yield from portion
+            portion = self._portion()
+
+    def _portion(self) -> Sequence[Row]:
+        portion = self._runner.do(lambda connection: connection.fetchmany(FETCH_ROWS))
+        if portion:
+            self._arrived(len(portion))
+        return portion
 
     @property
     def schema(self) -> Any:
@@ -68,9 +80,16 @@ class QueryAnswer:
 
     def batches(self) -> Iterator[Any]:
         """The rows as Arrow's batches, where it was asked for these. *Raises:* EvergaugeError."""
-        while (batch := self._runner.do(self._next_batch)) is not None:
-            self._arrived(batch.num_rows)
+        batch, self._first = self._first, None
+        while batch is not None:
             yield batch
+            batch = self._batch()
+
+    def _batch(self) -> Any:
+        batch = self._runner.do(self._next_batch)
+        if batch is not None:
+            self._arrived(batch.num_rows)
+        return batch
 
     def _next_batch(self, _: object) -> Any:
         need_room(ARROW_CALL_BYTES)
@@ -175,7 +194,9 @@ def answer(
     deadline, KeyboardInterrupt.
     """
     runner = QueryRunner(database, seconds=seconds, seconds_left=seconds_left, progress=progress)
-    return QueryAnswer(runner, runner.do(lambda connection: _execute(connection, statement, as_arrow=as_arrow)), progress)
+    answered = QueryAnswer(runner, runner.do(lambda connection: _execute(connection, statement, as_arrow=as_arrow)), progress)
+    answered.read_first()
+    return answered
 
 
 def _execute(connection: "duckdb.DuckDBPyConnection", statement: str, *, as_arrow: bool) -> Asked:
