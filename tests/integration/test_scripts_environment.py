@@ -26,6 +26,11 @@ case "$*" in
 esac
 """
 
+SENTENCES = [
+    "evergauge: setting up .venv (once, about a minute)",
+    "evergauge: interrupted while setting up .venv; the next start begins it again",
+]
+
 
 def _has_ended(pid: int) -> bool:
     return not Path(f"/proc/{pid}").exists()
@@ -40,41 +45,53 @@ def test_an_interrupted_set_up_ends_with_one_sentence_and_is_begun_again(
 ) -> None:
     """As a terminal sends it, to all in the foreground, or somebody else to the script alone: nothing of it goes on."""
     checkout, at_work = tmp_path / "checkout", tmp_path / "at-work"
-    (checkout / "scripts").mkdir(parents=True)
-    for name in ("run", "environment"):
-        shutil.copy(ROOT / "scripts" / name, checkout / "scripts" / name)
-    (checkout / "pyproject.toml").write_text("")
-    python = tmp_path / "python3.12"
-    python.write_text(PYTHON)
-    python.chmod(0o755)
-    environment = {**os.environ, "PYTHON": str(python), "AT_WORK": str(at_work)}
+    environment = _prepare(tmp_path, checkout, at_work)
     for _ in range(2 if whole_group else 1):
-        run = subprocess.Popen(
-            [checkout / "scripts" / "run"],
-            env=environment,
-            stderr=subprocess.PIPE,
-            stdin=subprocess.DEVNULL,
-            text=True,
-            start_new_session=True,
-        )
-        with run:
+        with _started(checkout, environment) as run:
             wait_until(lambda: at_work.exists() and at_work.read_text().strip(), "pip is at work")
             if whole_group:
                 os.killpg(run.pid, number)
             else:
                 run.send_signal(number)
             _, told = run.communicate(timeout=20)
-        assert (run.returncode, told.splitlines()) == (
-            code,
-            [
-                "evergauge: setting up .venv (once, about a minute)",
-                "evergauge: interrupted while setting up .venv; the next start begins it again",
-            ],
-        )
+        assert (run.returncode, told.splitlines()) == (code, SENTENCES)
         pip = int(at_work.read_text())
         wait_until(partial(_has_ended, pip), "pip has ended")
         assert (checkout / ".venv" / "evergauge.unfinished").exists()
         at_work.unlink()
+
+
+def test_an_interrupt_just_after_the_start_of_a_part_ends_that_part(tmp_path: Path) -> None:
+    """The signal comes when pip, the second part, runs and the script has not yet noted which process it is."""
+    checkout, at_work = tmp_path / "checkout", tmp_path / "at-work"
+    moment = tmp_path / "moment"
+    moment.write_text("parts=0; trap '[[ $BASH_COMMAND != group=* ]] || ((++parts < 2)) || kill -HUP $$' DEBUG; set -o functrace\n")
+    with _started(checkout, _prepare(tmp_path, checkout, at_work) | {"BASH_ENV": str(moment)}) as run:
+        _, told = run.communicate(timeout=20)
+    assert (run.returncode, told.splitlines()) == (129, SENTENCES)
+
+
+def _prepare(folder: Path, checkout: Path, at_work: Path) -> dict[str, str]:
+    """A checkout with the scripts alone, and the environment in which the stand-in sets it up."""
+    (checkout / "scripts").mkdir(parents=True)
+    for name in ("run", "environment"):
+        shutil.copy(ROOT / "scripts" / name, checkout / "scripts" / name)
+    (checkout / "pyproject.toml").write_text("")
+    python = folder / "python3.12"
+    python.write_text(PYTHON)
+    python.chmod(0o755)
+    return {**os.environ, "PYTHON": str(python), "AT_WORK": str(at_work)}
+
+
+def _started(checkout: Path, environment: dict[str, str]) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [checkout / "scripts" / "run"],
+        env=environment,
+        stderr=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
 
 
 HELD_BACK = """
