@@ -122,13 +122,13 @@ def test_a_spool_that_does_not_fit_says_how_to_go_on(tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path)
     many = batch_of("process", [process_row(number, number) for number in range(5_000)])
     write_segment(tmp_path, "a", head_of("a") + many * 150)
-    line = ["query", "SELECT count(*) AS n FROM process", "--json", "--state-dir", str(tmp_path), "--memory-limit", "128MiB"]
-    output, warnings = io.StringIO(), io.StringIO()
-    assert run(line, {}, output, warnings) == 64, warnings.getvalue()
-    assert "needs more memory than its limit of 128MiB; `agentctl rotate`" in warnings.getvalue()
-    write_segment(tmp_path, "a", head_of("a") + many * 20)
-    assert run(line, {}, output, warnings) == 0
-    assert output.getvalue() == '[{"n": 100000}]\n'
+    statement = "SELECT count(*) AS n FROM process"
+    refused = ask(tmp_path, 128, statement, "--json")
+    assert refused.returncode == 64, refused.stderr
+    assert "needs more memory than its limit of 128MiB; `agentctl rotate`" in refused.stderr
+    write_segment(tmp_path, "a", head_of("a") + many)
+    answered = ask(tmp_path, 128, statement, "--json")
+    assert (answered.returncode, answered.stdout) == (0, '[{"n": 5000}]\n'), answered.stderr
     assert [entry.name for entry in tmp_path.iterdir()] == ["spool"]
 
 
