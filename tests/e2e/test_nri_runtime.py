@@ -58,6 +58,7 @@ def test_a_killed_control_plane_adopts_its_groups(tmp_path: Path, runtime: LabRu
         gone = pods.pop()
         runtime.remove(gone)
         wait_until(lambda: gone.uid not in agent.pods(), "a pod that is removed goes")
+        wait_until(lambda: not agent.group(gone).exists(), "its group goes after its name")
         agent.wait_whole(*pods)
         agent.assert_all_inside(*pods)
         after = {path: group["rmid"] for path, group in emulator.groups().items()}

@@ -44,6 +44,8 @@ def main() -> None:
                 )
                 for pod in (early, late):
                     wait_until(lambda: _is_whole(agent, pod), f"{pod.spec.name} is whole in its group", seconds=SECONDS)  # noqa: B023
+                    # The thread of the sandbox itself, which no report of a container names, follows with the next look.
+                    wait_until(lambda: _has_all(agent, runtime, pod), f"{pod.spec.name} has all its threads", seconds=SECONDS)  # noqa: B023
                     seen[pod.spec.name] = _seen(agent, runtime, emulator, pod)
                 runtime.remove(early)
                 wait_until(lambda: early.uid not in _pods(agent), "the removed pod is gone", seconds=SECONDS)
@@ -82,6 +84,11 @@ def _is_whole(agent: AgentProcess, pod: LabPod) -> bool:
     if row is None or row["group_state"] != "exists":
         return False
     return bool(row["reconciled_containers"] == row["total_containers"] == len(pod.containers))
+
+
+def _has_all(agent: AgentProcess, runtime: LabRuntime, pod: LabPod) -> bool:
+    (group,) = map(Path, _pods(agent)[pod.uid]["group_paths"])
+    return tasks_of(group) == runtime.threads(pod)
 
 
 def _seen(agent: AgentProcess, runtime: LabRuntime, emulator: EmulatedResctrl, pod: LabPod) -> dict[str, Any]:
