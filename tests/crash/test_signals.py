@@ -67,25 +67,28 @@ def test_a_stopped_worker_of_any_kind_is_replaced(tmp_path: Path) -> None:
         for name in KINDS:
             agent.wait_for_replacement(rows[name])
         assert {event["worker"] for event in events(agent, "worker_hung")} == set(KINDS)
+        for name in _crashed_while_writing_stacks(deaths(agent)):
+            again = agent.workers()[name]
+            os.kill(again["pid"], signal.SIGSTOP)
+            agent.wait_for_replacement(again)
         found = deaths(agent)
-        assert set(found) == set(KINDS)
-        for death in found.values():
-            _assert_ended_as_hung(death, "loop.py")
+        assert {name: (death["exit"], death["reason"]) for name, death in found.items()} == dict.fromkeys(
+            KINDS, ("SIGKILL", "hung")
+        )
+        assert all(any("loop.py" in line for line in death["stderr_tail"]) for death in found.values()), "their stacks are kept"
         assert_converged(agent, before)
 
 
-def _assert_ended_as_hung(death: dict[str, Any], *where: str) -> None:
-    """It was ended for that reason, and what it did is in the tail of its stderr: the stacks that were asked for before.
+def _crashed_while_writing_stacks(found: dict[str, dict[str, Any]]) -> list[str]:
+    """The worker that CPython's own fault ended before the kill: it is asked once more. There is one at most.
 
-    CPython 3.11 itself crashes at about one of 1,400 requests for the stacks of a busy thread; then its own report is there.
+    Version 3.11 crashes at about one of 1,400 requests for the stacks of a busy thread.
     """
-    assert death["reason"] == "hung", death
-    text = "\n".join(death["stderr_tail"])
-    if death["exit"] == "SIGSEGV":
-        assert "Fatal Python error: Segmentation fault" in text, death
-    else:
-        assert death["exit"] == "SIGKILL", death
-        assert any(all(word in line for word in where) for line in death["stderr_tail"]), death
+    report = "Fatal Python error: Segmentation fault"
+    names = [name for name, death in found.items() if death["exit"] == "SIGSEGV" and report in "\n".join(death["stderr_tail"])]
+    assert len(names) <= 1, found
+    assert all(found[name]["reason"] == "hung" for name in names)
+    return names
 
 
 def test_every_exit_code_has_its_name_and_its_policy(tmp_path: Path) -> None:
@@ -144,10 +147,15 @@ def test_every_way_to_hang_is_seen_and_replaced_in_time(tmp_path: Path) -> None:
                     agent.wait_for_replacement(rows[way], seconds=HANG_SECONDS_MAX - (time.monotonic() - hung_at))
                 print(f"{together} replaced after {time.monotonic() - hung_at:.2f} s")
         assert {event["worker"] for event in events(agent, "worker_hung")} == set(ways)
-        found = {death["worker"]: death for death in agent.call("diag", limit=512)["deaths"]}
-        assert set(found) == set(ways)
-        for death in found.values():
-            _assert_ended_as_hung(death, "order.py", "_hang")
+        for way in _crashed_while_writing_stacks(deaths(agent)):
+            again = agent.workers()[way]
+            agent.order(way, way)
+            agent.wait_for_replacement(again)
+        found = deaths(agent)
+        assert {name: (death["exit"], death["reason"]) for name, death in found.items()} == dict.fromkeys(ways, ("SIGKILL", "hung"))
+        for way in ways:
+            # What it did when it hung is in the tail of its stderr: the stacks that were asked for before the kill.
+            assert any("order.py" in line and "_hang" in line for line in found[way]["stderr_tail"]), found[way]
         assert_converged(agent, before)
 
 
