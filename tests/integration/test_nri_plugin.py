@@ -210,6 +210,8 @@ def test_a_connection_that_ends_with_a_start_under_way(path: Path, work: Scripte
         wait_until(lambda: work.tasks, "the start is under way")
         runtime.drop()
         starter.join(10)
+        # Told at the loss; work that ended before it would be told with its outcome, once.
+        assert side.wait_outcomes(1)[0].path == ""
         release.set()
 
         wait_until(lambda: side.stats()["synchronizations"] == 2, "back")
