@@ -57,7 +57,8 @@ def take_samples(tested: AgentUnderTest, at_seconds: float, kills: int) -> list[
             _sample(role, pid, at_seconds, kills) for role, pid in (("supervisor", tested.supervisor), ("fork server", server))
         ]
         held = [(each.descriptors, each.threads, each.zombies) for each in samples]
-        if held == last:
+        # The supervisor waits for orphans four times a second: a dead child is one that it forgets only if it stays.
+        if held == last and not any(each.zombies for each in samples):
             break
         # A start that nobody sees from outside is under way: the process in reserve is being made.
         last = held
