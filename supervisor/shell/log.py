@@ -51,9 +51,13 @@ class EventLog:
         self._output.put(self._line(kind, severity, {**fields, **hidden}), tells=untold)
 
     def note_killed(self, strays: Sequence[Stray]) -> None:
-        """Name the processes that were ended as strays: the first of very many, and how many more there were."""
+        """Name the processes that were ended as strays: the first of very many, and how many more there were.
+
+        One whose end had begun before, as that of a child which dies with its worker, is nothing to look into.
+        """
         for stray in strays[:STRAYS_NAMED_MAX]:
-            self.write("stray_killed", "warning", {"pid": stray.pid, "name": stray.name, "reason": stray.reason})
+            severity = "debug" if stray.was_ending else "warning"
+            self.write("stray_killed", severity, {"pid": stray.pid, "name": stray.name, "reason": stray.reason})
         if more := strays[STRAYS_NAMED_MAX:]:
             self.write("strays_killed", "warning", {"more": len(more)})
 

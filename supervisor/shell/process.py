@@ -11,11 +11,16 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from agent.model.foreign import readable
-from agent.model.proc_stat import Stat
+from agent.model.proc_stat import STAT_BYTES_MAX, Stat, stat_fields
 from agent.process_stat import read_stat
 
 # TASK_COMM_LEN is 16; kernel threads may have longer names.
 NAME_BYTES_MAX = 64
+# Some sixty lines; the longest names all groups of its user, at most 65,536, and all processors it may use.
+STATUS_BYTES_MAX = 1 << 20
+# *Source:* linux/sched.h, PF_EXITING.
+_EXITING = 0x0000_0004
+_KILL_PENDING = 1 << (signal.SIGKILL - 1)
 
 
 def open_process(pid: int, is_it: Callable[[Stat], bool]) -> int | None:
@@ -51,6 +56,21 @@ def kill(pidfd: int) -> bool:
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         return True
     return False
+
+
+def is_ending(pid: int) -> bool:
+    """Whether the end of a process has begun: it is being taken apart, or was sent SIGKILL. True once it is gone.
+
+    *Source:* proc_pid_stat(5), flags; proc_pid_status(5), ShdPnd: a SIGKILL to the process stays there until it is gone.
+    """
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            pending = _line_of(file.read(STATUS_BYTES_MAX), b"ShdPnd:")
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            flags = stat_fields(file.read(STAT_BYTES_MAX))[6]
+    except OSError:
+        return True
+    return bool(int(pending, 16) & _KILL_PENDING or int(flags) & _EXITING)
 
 
 def start_ticks_of(pid: int) -> int | None:
@@ -96,3 +116,8 @@ def _stat_of(pid: int) -> Stat | None:
         return read_stat(f"/proc/{pid}")
     except OSError:
         return None
+
+
+def _line_of(text: bytes, name: bytes) -> bytes:
+    """What a line behind this name says; `0` without such a line."""
+    return next((line.removeprefix(name).strip() for line in text.splitlines() if line.startswith(name)), b"0")

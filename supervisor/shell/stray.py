@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 
 from supervisor.shell.descendants import children_of, has_mark
-from supervisor.shell.process import kill, name_of, open_process, wait_ended
+from supervisor.shell.process import is_ending, kill, name_of, open_process, wait_ended
 
 # Why a process is killed as a stray.
 LEFT_BEHIND = "left behind by a worker that is gone"
@@ -17,11 +17,12 @@ OTHER_AGENT = "of a former agent that was started otherwise"
 
 
 class Stray(Struct, frozen=True):
-    """A process that was killed, and why."""
+    """A process that was killed, and why. `was_ending`: its end had begun before."""
 
     pid: int
     name: str
     reason: str
+    was_ending: bool = False
 
 
 # Called with everybody who was killed.
@@ -29,8 +30,8 @@ OnKilled = Callable[[Sequence[Stray]], None]
 
 
 def stray(pid: int, reason: str) -> Stray:
-    """The stray with the name that the process has now."""
-    return Stray(pid, name_of(pid), reason)
+    """The stray with the name that the process has now, before it is killed."""
+    return Stray(pid, name_of(pid), reason, is_ending(pid))
 
 
 def end_strays(
@@ -46,7 +47,7 @@ def end_strays(
     assert wait_ms >= 0
     strays: list[Stray] = []
     for pid in children_of(parent):
-        if pid in known or (pidfd := open_process(pid, lambda stat: stat.ppid == parent and stat.state != "Z")) is None:
+        if pid in known or (pidfd := open_process(pid, lambda stat: stat.ppid == parent and not stat.is_ended)) is None:
             continue
         if mark is None or has_mark(pid, mark):
             found = stray(pid, reason)

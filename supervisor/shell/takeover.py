@@ -83,7 +83,7 @@ def _sort_out(server: int, run: str, names: frozenset[str], on_killed: OnKilled)
     ending: list[int] = []
     killed: list[Stray] = []
     for pid in children_of(server):
-        pidfd = open_process(pid, lambda stat: stat.ppid == server and stat.state != "Z")
+        pidfd = open_process(pid, lambda stat: stat.ppid == server and not stat.is_ended)
         if pidfd is None:
             continue
         worker = _recognise(pid, pidfd, server, run)

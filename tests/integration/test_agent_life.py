@@ -45,14 +45,34 @@ def test_it_becomes_ready_with_all_workers_up_and_says_what_each_costs(tmp_path:
 
 def test_for_a_duration_it_ends_by_itself_with_exit_0(tmp_path: Path) -> None:
     """`--for 300ms` measures, seals and goes."""
-    ended = run_agentd("--for", "300ms", "--state-dir", str(tmp_path), "--runtime-dir", str(tmp_path), "--gateway-port", "0")
+    folders = ("--state-dir", str(tmp_path), "--runtime-dir", str(tmp_path), "--gateway-port", "0")
+    # A machine with other tests on it may take longer than the usual 1.5 s to seal.
+    ended = run_agentd("--for", "300ms", *folders, "--supervisor-stop-timeout", "10s")
     assert ended.returncode == 0, ended.stderr
     assert "evergauge" in ended.stdout
-    assert "warning" not in ended.stderr, "a good end alarms nobody"
+    assert "warning" not in ended.stderr, ended.stderr
     assert str(tmp_path / "data") in ended.stdout
     assert list(tmp_path.glob("data/process/date=*/*.parquet"))
     assert list(tmp_path.glob("*.sock")) == []
     assert not (tmp_path / "fork").exists()
+
+
+def test_an_end_without_time_to_seal_alarms_nobody_and_the_next_start_seals(tmp_path: Path) -> None:
+    """The sealer dies with the writer; the segment is still there."""
+    folders = {"--state-dir": tmp_path / "state", "--runtime-dir": tmp_path / "run", "--gateway-port": "0"}
+    points = tmp_path / "points"
+    points.mkdir()
+    (points / "sealer.before_report").write_text("hang")
+    options = [str(word) for option in folders.items() for word in option]
+    ended = run_agentd("--for", "300ms", *options, environment={"EVERGAUGE_FAILPOINTS": str(points)})
+    assert ended.returncode == 0, ended.stderr
+    assert list(points.iterdir()) == [], "a sealer came so far"
+    assert "stray_killed" not in ended.stderr
+    segment = min(tmp_path.glob("state/spool/*.spool"))
+
+    with AgentProcess(tmp_path):
+        wait_until(lambda: not segment.exists(), "the next agent has sealed it")
+    assert list(tmp_path.glob("state/data/process/date=*/*.parquet"))
 
 
 def test_a_start_in_a_pod_beside_services_of_its_name_ignores_their_variables_and_says_so_once(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -10,6 +11,7 @@ from fakes.clock import FakeClock
 from agent.daemon.text_output import TextOutput
 from agent.model.timebase import S
 from supervisor.shell.log import LINE_BYTES_MAX, EventLog, LineSink
+from supervisor.shell.stray import Stray
 
 WALL_NS = 1_800_000_000 * S
 AT = "2027-01-15T08:00:00.000Z"
@@ -197,3 +199,12 @@ def test_a_name_that_is_no_utf8_is_written_in_both_forms() -> None:
     fields: dict[str, object] = {"path": "/x\udcff\x1b[2J y"}
     assert _written(fields) == f'{AT} info    worker_up path="/x\\xff\\x1b[2J y"\n'
     assert json.loads(_written(fields, form="json"))["path"] == "/x\\xff\x1b[2J y"
+
+
+def test_a_stray_that_was_ending_anyway_alarms_nobody() -> None:
+    """It is named for those who want to see everything."""
+    strays = [Stray(7, "python", "left behind", was_ending=True), Stray(8, "sleep", "left behind")]
+    for level, pids in {"debug": ("7", "8"), "info": ("8",)}.items():
+        lines = Lines()
+        _log(lines, level=level).note_killed(strays)
+        assert re.findall(r"stray_killed pid=(\d+)", lines.text) == list(pids)
