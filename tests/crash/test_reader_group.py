@@ -55,7 +55,7 @@ def agent() -> Iterator[AgentProcess]:
     """An agent with readers, in a folder that everybody may pass through, with data sealed and open."""
     with folder_for_all() as folder, AgentProcess(folder, flags=READERS) as started:
         wait_until(lambda: started.call("status")["stats"]["writer"]["batches"] >= 2, "batches are stored")
-        started.call("rotate")
+        started.wait_sealed("process")
         yield started
 
 
@@ -161,8 +161,7 @@ def test_data_of_before_are_opened_at_the_start_and_what_is_not_the_agents_is_no
     with folder_for_all() as folder:
         with AgentProcess(folder) as private:
             wait_until(lambda: private.call("status")["stats"]["writer"]["batches"] >= 2, "batches are stored")
-            private.call("rotate")
-        sealed, *_ = (private.state_dir / "data" / "process").rglob("*.parquet")
+            sealed, *_ = private.wait_sealed("process")
         link, theirs = sealed.parent / "link.parquet", sealed.parent / "theirs.parquet"
         link.symlink_to(victim)
         theirs.write_text("theirs")

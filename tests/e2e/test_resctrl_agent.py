@@ -192,8 +192,7 @@ def test_without_resctrl_an_agent_that_demands_it_is_not_ready_and_says_why(tmp_
         assert not status["ready"]
         assert any("no resctrl is mounted" in reason and "mount -t resctrl" in reason for reason in status["reasons"]), status
         wait_until(lambda: {row["state"] for row in demanding.workers().values()} == {"up"}, "all workers do what they can")
-        demanding.call("rotate")
-        wait_until(lambda: list((demanding.state_dir / "data").glob("*/*/*.parquet")), "files of the other tables")
+        demanding.wait_sealed("process")
         assert list((demanding.state_dir / "data").glob("occupancy*/*/*.parquet")) == []
     finally:
         demanding.end()

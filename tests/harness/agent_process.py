@@ -177,6 +177,15 @@ class AgentProcess:
         row: dict[str, Any] = wait_until(replaced, f"{before['name']} is replaced", seconds=seconds)
         return row
 
+    def wait_sealed(self, table: str) -> list[Path]:
+        """Seal until a table has files; those files. A worker that is up may not have stored anything yet."""
+
+        def files() -> list[Path]:
+            self.call("rotate")
+            return sorted((self.state_dir / "data" / table).glob("date=*/*.parquet"))
+
+        return wait_until(files, f"a file of {table}", pause_seconds=0.1)
+
     def end(self, number: int = signal.SIGTERM, *, seconds: float = DEADLINE_SECONDS) -> int:
         """End the agent by a signal and give its exit code."""
         assert self.process is not None

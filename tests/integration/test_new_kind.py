@@ -28,7 +28,6 @@ def test_a_kind_in_a_folder_of_its_own_is_run_stored_and_shown(tmp_path: Path) -
         with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
             assert b'evergauge_made_up_turns_total{worker="made-up"}' in answer.read()
         agent.wait_for_replacement(agent.kill_worker("made-up"))
-        agent.call("rotate")
-        assert list((agent.state_dir / "data" / "made_up").glob("date=*/*.parquet"))
+        assert agent.wait_sealed("made_up")
     with AgentProcess(folder, program=program, flags={"--made-up-enabled": "false"}) as agent:
         assert "made-up" not in agent.workers()
