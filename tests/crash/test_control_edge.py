@@ -362,6 +362,8 @@ def test_a_thousand_idle_and_ten_slow_clients_hold_up_nobody_and_are_all_served(
     with AgentProcess(tmp_path) as agent, many_descriptors():
         assert agent.process is not None
         control, pid = agent.runtime_dir / "control.sock", agent.process.pid
+        # It has descriptors of its own, and comes a moment after the workers.
+        wait_until(agent.spares, "there is a process in reserve")
         Probe(control).run_while(lambda: False, least=20)
         before = descriptors(pid)
         with Crowd(control, idle=1000, deaf=10, slow=10) as crowd:

@@ -49,7 +49,7 @@ def test_init_ephemeral_and_nested_parts_of_a_pod_are_all_its_own(tmp_path: Path
         for name in ("first", "second"):
             pod.add(runtime.cri, ContainerSpec(name, ("/bin/load", "threads", "2")))
         agent.wait_whole(pod, containers=2)
-        assert set(agent.row(pod)["container_names"].values()) == {"first", "second"}
+        wait_until(lambda: set(agent.row(pod)["container_names"].values()) == {"first", "second"}, "they have their names")
         pod.add(runtime.cri, ContainerSpec("debug", ("/bin/load", "threads", "40")))
         agent.wait_whole(pod, containers=3)
         agent.assert_all_inside(pod)
@@ -73,8 +73,9 @@ def test_a_full_resctrl_is_retried_once_ids_are_free(tmp_path: Path, runtime: La
         with ObservedAgent(tmp_path, runtime, emulator) as agent:
             pod = runtime.run(runtime.spec("late"), MAIN)
             wait_until(lambda: agent.row(pod).get("group_problem") == "capacity", "there is no id")
+            # A look at the cgroup tree may find it before the runtime's reports, which are gathered, name it.
+            wait_until(lambda: agent.row(pod).get("name") == "late", "its name is known")
             assert agent.row(pod)["group_state"] == "failed"
-            assert agent.row(pod)["name"] == "late"
             for number in range(2):
                 (emulator.mount / "mon_groups" / f"theirs{number}").rmdir()
             agent.wait_whole(pod)

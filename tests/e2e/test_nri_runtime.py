@@ -113,7 +113,7 @@ def test_without_nri_names_come_over_cri_and_the_agent_says_so(tmp_path: Path, v
         pod = runtime.run(runtime.spec("named"), MAIN)
         agent.wait_whole(pod)
         assert agent.row(pod)["namespace"] == "lab"
-        assert set(agent.row(pod)["container_names"].values()) == {"main"}
+        wait_until(lambda: set(agent.row(pod)["container_names"].values()) == {"main"}, "its container has its name")
         agent.assert_all_inside(pod)
         assert agent.process.call("status")["ready"]
         runtime.remove(pod)

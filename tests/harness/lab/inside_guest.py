@@ -81,7 +81,8 @@ def _pods(agent: AgentProcess) -> dict[str, dict[str, Any]]:
 
 def _is_whole(agent: AgentProcess, pod: LabPod) -> bool:
     row = _pods(agent).get(pod.uid)
-    if row is None or row["group_state"] != "exists":
+    # A look at the cgroup tree may find containers before the runtime's reports name them.
+    if row is None or row["group_state"] != "exists" or set(row["container_names"]) != set(pod.containers.values()):
         return False
     return bool(row["reconciled_containers"] == row["total_containers"] == len(pod.containers))
 
