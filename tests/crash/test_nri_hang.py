@@ -13,6 +13,7 @@ from fakes.nri_node import RealNode, Where, real_node
 from fakes.nri_runtime import NriRuntime
 from fakes.resctrl_mount import EmulatedResctrl, tasks_of
 from harness.agent_process import AgentProcess
+from harness.proc import is_stopped
 from harness.waiting import wait_until
 
 # The fake runtime's own limit of a call, as of the real ones.
@@ -64,6 +65,8 @@ def test_a_control_plane_that_stands_still_costs_one_limit_of_the_runtime(side: 
     """The runtime lets go of it at the first call, and what starts without it is known and grouped when it goes on."""
     pid = side.agent.workers()["control-plane"]["pid"]
     os.kill(pid, signal.SIGSTOP)
+    # The kernel tells one thread, which may have to wait for a processor first; until then the others go on.
+    wait_until(lambda: is_stopped(pid), "it stands still")
     began = time.monotonic()
     for number in range(1, 6):
         side.node.start(side.node.run_pod(number))
