@@ -15,10 +15,12 @@ from agent.model.timebase import HOUR, S
 from agent.store.layout import SealedName, file_name
 from agent.store.parquet_writer import FileMarks, ParquetFile
 from agent.store.segment import segment_id
+from workers.writer.compaction_job import Job, SourceList
 from workers.writer.compaction_report import CompactReport, Outcome
 from workers.writer.compaction_window import ROWS_MAX
 from workers.writer.compactor import compact, main
 from workers.writer.compactor_order import Order
+from workers.writer.readers import ReaderGroup
 
 MIDNIGHT_NS = 1_704_067_200 * S
 FOLDER = "date=2024-01-01"
@@ -71,6 +73,35 @@ class Day:
 def day(tmp_path: Path) -> Day:
     """An empty one."""
     return Day(tmp_path)
+
+
+def test_the_sources_stay_for_those_who_opened_the_day_before(tmp_path: Path) -> None:
+    """A whole second after the exchange, in pauses of which a machine that stands still takes one: none is missing."""
+    pauses: list[float] = []
+    listed: list[list[str]] = []
+    opened = -1
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        listed.append(os.listdir(opened))
+
+    job = Job(str(tmp_path), "t", FOLDER, pause)
+    live = Path(job.live)
+    live.mkdir(parents=True)
+    (live / "old.parquet").write_bytes(b"old")
+    opened = os.open(live, os.O_RDONLY)
+    try:
+        job.prepare(ReaderGroup(None))
+        Path(job.day, "new.parquet").write_bytes(b"new")
+        job.take_place(SourceList("new.parquet", ("old.parquet",)))
+        assert job.finish() == []
+        assert os.listdir(opened) == []
+    finally:
+        os.close(opened)
+    assert os.listdir(live) == ["new.parquet"]
+    assert listed == [["old.parquet"]] * len(pauses)
+    assert max(pauses) <= 0.05
+    assert sum(pauses) == pytest.approx(1.0)
 
 
 def test_rows_come_out_in_order_whatever_the_order_of_the_sources(day: Day) -> None:

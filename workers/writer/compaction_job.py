@@ -10,7 +10,7 @@ at any step is undone or finished by looking which of the two `day` holds.
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from stat import S_IMODE, S_ISDIR
 
@@ -30,8 +30,10 @@ _LIST = "sources.json"
 # 20,000 names of some 100 bytes.
 _LIST_BYTES_MAX = 8 << 20
 # A program that has opened the day's folder and not listed it yet would find nothing once the sources have gone, and take that for
-# a day without rows. No program is known that waits in between; so long it may be kept from the processor.
-LISTING_SECONDS = 0.05
+# a day without rows. No program is known that waits in between; so long it may be kept from the processor. The pauses are many
+# and short, so that a moment in which the whole machine stands still ends one of them and not all.
+LISTING_PAUSES = 20
+LISTING_PAUSE_SECONDS = 0.05
 # A killed writer leaves one job; more come from hands.
 JOBS_MAX = 64
 
@@ -46,7 +48,8 @@ class SourceList(Struct, frozen=True):
 class Job:
     """The working folder of one date of a table."""
 
-    def __init__(self, state_directory: str, table: str, folder: str) -> None:
+    def __init__(self, state_directory: str, table: str, folder: str, pause: Callable[[float], None] = time.sleep) -> None:
+        self._pause = pause
         self.root = os.path.join(state_directory, COMPACTING_FOLDER)
         self.path = os.path.join(self.root, f"{table}@{folder}")
         self.day = os.path.join(self.path, _DAY)
@@ -116,7 +119,8 @@ class Job:
         except OSError as cause:
             raise storage_error(self.live, cause) from cause
         failpoint("compactor.synced")
-        time.sleep(LISTING_SECONDS)
+        for _ in range(LISTING_PAUSES):
+            self._pause(LISTING_PAUSE_SECONDS)
         left: list[StorageError] = []
         ours = {*sources.names, sources.compacted}
         for name in _names(self.day):
