@@ -155,7 +155,7 @@ def test_whatever_it_makes_belongs_to_its_user_alone(tmp_path: Path) -> None:
         agent = AgentProcess(tmp_path)
         agent.start()
         agent.call("add-rule", rule={"name": "kept"})
-        wait_until(lambda: agent.call("status")["stats"]["writer"]["batches"] >= 2, "batches are stored")
+        wait_until(lambda: agent.stats("writer")["batches"] >= 2, "batches are stored")
         assert agent.process is not None
         agent.process.kill()
         agent.process.wait()

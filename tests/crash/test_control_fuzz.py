@@ -113,9 +113,9 @@ def test_noise_of_strangers_on_bus_and_data_socket_is_counted_and_harms_nothing(
         # A forged message that was accepted would have set conditions. How much the rows hold depends on what else runs here.
         assert [each["kind"] for each in status["conditions"] if each["kind"] != "capture_below_target"] == []
         assert status["counters"]["bus_malformed"] > bus // 4
-        assert status["stats"]["writer"]["data_malformed"] + status["stats"]["writer"]["malformed"] > data // 4
-        ticks = status["stats"]["sampler/process"]["ticks"]
-        wait_until(lambda: agent.call("status")["stats"]["sampler/process"]["ticks"] > ticks, "samples go on")
+        assert unstored(agent) > data // 4
+        ticks = agent.stats("sampler/process")["ticks"]
+        wait_until(lambda: agent.stats("sampler/process")["ticks"] > ticks, "samples go on")
 
 
 def test_a_worker_that_says_anything_at_all_on_the_bus_harms_nobody_else(tmp_path: Path) -> None:
@@ -176,8 +176,8 @@ def has_more_unstored(agent: AgentProcess, before: int) -> bool:
 
 def unstored(agent: AgentProcess) -> int:
     """How many messages the writer found to be none."""
-    stats = agent.call("status")["stats"]["writer"] or {}
-    return int(stats.get("malformed", 0) + stats.get("data_malformed", 0))
+    stats = agent.stats("writer")
+    return int(stats["malformed"] + stats["data_malformed"])
 
 
 @pytest.fixture

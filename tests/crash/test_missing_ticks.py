@@ -42,12 +42,12 @@ def _uncovered(agent: AgentProcess) -> list[int]:
 
 
 def _ticks(agent: AgentProcess) -> int:
-    ticks: int = agent.call("status")["stats"].get(SAMPLER, {}).get("ticks", 0)
+    ticks: int = agent.stats(SAMPLER)["ticks"]
     return ticks
 
 
 def _missed(agent: AgentProcess) -> int:
-    missed: int = agent.call("status")["stats"]["writer"]["ticks_missed"].get(SAMPLER, 0)
+    missed: int = agent.stats("writer")["ticks_missed"].get(SAMPLER, 0)
     return missed
 
 

@@ -54,7 +54,7 @@ def _read(path: Path) -> str:
 def agent() -> Iterator[AgentProcess]:
     """An agent with readers, in a folder that everybody may pass through, with data sealed and open."""
     with folder_for_all() as folder, AgentProcess(folder, flags=READERS) as started:
-        wait_until(lambda: started.call("status")["stats"]["writer"]["batches"] >= 2, "batches are stored")
+        wait_until(lambda: started.stats("writer")["batches"] >= 2, "batches are stored")
         started.wait_sealed("process")
         yield started
 
@@ -139,7 +139,7 @@ def test_group_and_modes_are_as_documented_and_off_by_default_nothing_is_open(ag
     before = set(modes(agent))
     closed = AgentProcess(agent.folder)
     with closed:
-        wait_until(lambda: closed.call("status")["stats"]["writer"]["batches"] >= 2, "batches are stored")
+        wait_until(lambda: closed.stats("writer")["batches"] >= 2, "batches are stored")
         made = {path: mode for path, mode in modes(closed).items() if path not in before}
         assert "run/control.sock" in made
         assert set(made.values()) <= {"700 0", "600 0"}
@@ -160,7 +160,7 @@ def test_data_of_before_are_opened_at_the_start_and_what_is_not_the_agents_is_no
     victim.write_text("precious")
     with folder_for_all() as folder:
         with AgentProcess(folder) as private:
-            wait_until(lambda: private.call("status")["stats"]["writer"]["batches"] >= 2, "batches are stored")
+            wait_until(lambda: private.stats("writer")["batches"] >= 2, "batches are stored")
             sealed, *_ = private.wait_sealed("process")
         link, theirs = sealed.parent / "link.parquet", sealed.parent / "theirs.parquet"
         link.symlink_to(victim)

@@ -21,7 +21,7 @@ def test_a_stopped_worker_delays_no_probe(tmp_path: Path) -> None:
     """/live and /ready need nothing of it; readiness stays what the supervisor knows until the worker counts as hung."""
     with AgentProcess(tmp_path, flags={"--supervisor-hang-timeout": "10m"}) as agent:
         assert agent.process is not None
-        address = wait_until(lambda: agent.call("status")["stats"]["gateway"]["address"], "the gateway serves")
+        address = wait_until(lambda: agent.stats("gateway")["address"], "the gateway serves")
         rows = agent.workers()
         stopped = psutil.Process(rows["sampler/process"]["pid"])
         os.kill(stopped.pid, signal.SIGSTOP)
@@ -40,7 +40,7 @@ def test_a_stopped_worker_delays_no_probe(tmp_path: Path) -> None:
 def test_readiness_is_told_alike_on_every_way(tmp_path: Path) -> None:
     """HTTP, the control socket and agentctl say the same."""
     with AgentProcess(tmp_path) as agent:
-        address = wait_until(lambda: agent.call("status")["stats"]["gateway"]["address"], "the gateway serves")
+        address = wait_until(lambda: agent.stats("gateway")["address"], "the gateway serves")
         status, body = ask_http(address, "/ready")
         assert (status, json.loads(body)) == (200, {"ready": True, "reasons": []})
         assert agent.call("ready") == {"ready": True, "reasons": []}

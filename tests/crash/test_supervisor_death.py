@@ -73,7 +73,7 @@ def test_the_next_supervisor_takes_all_workers_over_and_no_sample_is_missing(age
     """Same processes, same starts, the rules acknowledged again; between two samples lies at most the time without supervisor."""
     agent.call("add-rule", rule={"name": "kept"})
     before = agent.workers()
-    wait_until(lambda: agent.call("status")["stats"]["sampler/process"]["ticks"] >= 10, "ten samples")
+    wait_until(lambda: agent.stats("sampler/process")["ticks"] >= 10, "ten samples")
     _kill(agent)
     agent.start()
     after = agent.workers()
@@ -82,9 +82,9 @@ def test_the_next_supervisor_takes_all_workers_over_and_no_sample_is_missing(age
     }
     assert_converged(agent)
     assert [rule["name"] for rule in agent.call("worker-state", name="sampler/process")["rules"]] == ["kept"]
-    ticks = agent.call("status")["stats"]["sampler/process"]["ticks"]
-    wait_until(lambda: agent.call("status")["stats"]["sampler/process"]["ticks"] >= ticks + 10, "ten more samples")
-    last = agent.call("status")["stats"]["sampler/process"]["ticks"]
+    ticks = agent.stats("sampler/process")["ticks"]
+    wait_until(lambda: agent.stats("sampler/process")["ticks"] >= ticks + 10, "ten more samples")
+    last = agent.stats("sampler/process")["ticks"]
     agent.end()
     # One sampler from first to last, and it has skipped nothing that it counted.
     assert len(_sampled_at_ns(agent.state_dir)) >= last

@@ -54,8 +54,7 @@ def is_named(agent: AgentProcess, pod: LabPod) -> bool:
 
 def cri_stats(agent: AgentProcess) -> dict[str, Any]:
     """What the control plane says of the way over CRI; empty: it has not tried yet."""
-    stats = agent.call("status")["stats"].get("control-plane") or {}
-    found: dict[str, Any] = stats.get("runtime", {}).get("wires", {}).get("cri", {})
+    found: dict[str, Any] = agent.stats("control-plane").get("runtime", {}).get("wires", {}).get("cri", {})
     return found
 
 

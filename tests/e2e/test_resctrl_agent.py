@@ -64,7 +64,7 @@ def _group(resctrl: ResctrlMachine, pod: Pod) -> Path:
 
 def _ready(agent: AgentProcess) -> tuple[int, str]:
     """What /ready says."""
-    address = agent.call("status")["stats"]["gateway"]["address"]
+    address = agent.stats("gateway")["address"]
     try:
         with urllib.request.urlopen(f"http://{address}/ready", timeout=5) as answer:
             return answer.status, answer.read().decode()
@@ -220,7 +220,7 @@ def test_the_usual_names_of_the_settings_reach_every_part(tmp_path: Path, host: 
         with AgentProcess(tmp_path, flags={"--kernel-cgroup-root": str(host.root)}) as agent:
             wait_until(lambda: _group(resctrl, pod).exists(), "the group is made there")
             wait_until(lambda: _rows(agent, "SELECT 1 FROM occupancy"), "and read there")
-            assert agent.call("status")["stats"]["sampler/resctrl"]["interval_seconds"] == 0.07
+            assert agent.stats("sampler/resctrl")["interval_seconds"] == 0.07
     monkeypatch.setenv("RESCTRL_SAMPLING_INTERVAL", "soon")
     refused = subprocess.run(
         ["env", "RESCTRL_SAMPLING_INTERVAL=soon", *agent.command_line()], capture_output=True, text=True, timeout=20, check=False

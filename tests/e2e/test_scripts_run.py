@@ -53,7 +53,7 @@ def test_kill_9_of_any_worker_while_it_runs_loses_no_acknowledged_row_and_is_rep
     acknowledged: Counter[int] = Counter()
 
     def note() -> dict[str, Any]:
-        stats: dict[str, Any] = agent.call("status")["stats"]["sampler/process"]
+        stats: dict[str, Any] = agent.stats("sampler/process")
         epoch = agent.workers()["sampler/process"]["epoch"]
         acknowledged[epoch] = max(acknowledged[epoch], stats["outbox"]["acknowledged_seq"])
         return stats

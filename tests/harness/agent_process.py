@@ -113,9 +113,11 @@ class AgentProcess:
         assert self.process is not None
         assert self.process.poll() is None, f"the agent ended with {self.process.returncode}:\n{self.output}"
         try:
-            return bool(self.call("status")["ready"])
+            status = self.call("status")
         except (OSError, ValueError):
             return False
+        # A worker's own word that it is up may be quicker than the launcher's, which has its pid.
+        return bool(status["ready"]) and all(row["pid"] is not None for row in status["workers"])
 
     def note_processes(self) -> set[psutil.Process]:
         """Remember every process of the agent, to know later whether one is left."""
@@ -132,6 +134,11 @@ class AgentProcess:
     def call(self, operation: str, **arguments: Any) -> Any:
         """The result of one operation on the control socket. *Raises:* Refused; OSError and ValueError without an answer."""
         return call(self.runtime_dir / "control.sock", operation, **arguments)
+
+    def stats(self, worker: str) -> dict[str, Any]:
+        """What a worker says of itself. `status` waits 0.3 s for it, which a busy machine may exceed: then it is asked again."""
+        found: dict[str, Any] = wait_until(lambda: self.call("status")["stats"].get(worker), f"{worker} tells its counts")
+        return found
 
     def workers(self) -> dict[str, dict[str, Any]]:
         """The rows of list-workers by name."""
@@ -162,17 +169,18 @@ class AgentProcess:
         return _environment() | armed | self._variables
 
     def kill_worker(self, name: str, number: int = signal.SIGKILL) -> dict[str, Any]:
-        """Send a signal to a worker; gives its row before."""
-        row = self.workers()[name]
+        """Send a signal to a worker that runs; gives its row before."""
+        row = wait_until(lambda: row if (row := self.workers()[name])["pid"] is not None else None, f"{name} has a process")
         os.kill(row["pid"], number)
         return row
 
-    def wait_for_replacement(self, before: dict[str, Any], *, seconds: float = 5.0) -> dict[str, Any]:
+    def wait_for_replacement(self, before: dict[str, Any], *, seconds: float = DEADLINE_SECONDS) -> dict[str, Any]:
         """The row of the next generation, up and in sync."""
 
         def replaced() -> dict[str, Any] | None:
             row = self.workers()[before["name"]]
-            return row if row["epoch"] > before["epoch"] and row["state"] == "up" and row["in_sync"] else None
+            is_up = row["state"] == "up" and row["in_sync"] and row["pid"] is not None
+            return row if is_up and row["epoch"] > before["epoch"] else None
 
         row: dict[str, Any] = wait_until(replaced, f"{before['name']} is replaced", seconds=seconds)
         return row

@@ -24,7 +24,7 @@ def _lost_batches(state_dir: Path) -> list[dict[str, Any]]:
 
 
 def _sampler(agent: AgentProcess) -> dict[str, Any]:
-    stats: dict[str, Any] = agent.call("status")["stats"]["sampler/process"]
+    stats: dict[str, Any] = agent.stats("sampler/process")
     return stats
 
 

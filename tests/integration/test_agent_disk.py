@@ -29,11 +29,11 @@ def test_a_full_disk_stops_nothing_and_loses_nothing(small_disk: Path) -> None:
         fill(ballast)
         reasons = wait_until(lambda: agent.call("status")["reasons"], "the agent says that it is not ready")
         assert any(str(agent.state_dir) in reason for reason in reasons), reasons
-        ticks = agent.call("status")["stats"]["sampler/process"]["ticks"]
-        wait_until(lambda: agent.call("status")["stats"]["sampler/process"]["ticks"] >= ticks + 20, "the sampler goes on")
+        ticks = agent.stats("sampler/process")["ticks"]
+        wait_until(lambda: agent.stats("sampler/process")["ticks"] >= ticks + 20, "the sampler goes on")
         ballast.unlink()
         wait_until(agent.is_ready, "ready again")
-        last = agent.call("status")["stats"]["sampler/process"]
+        last = agent.stats("sampler/process")
     rows = sealed_rows(agent.state_dir, "process")
     stored = sum(len(sealed_rows(agent.state_dir, table.name)) for table in TABLES)
     assert stored >= last["outbox"]["offered_rows"]
@@ -59,7 +59,7 @@ def test_a_damaged_spool_record_costs_only_itself_and_its_file_is_kept(tmp_path:
     """One byte altered in the middle of a dead agent's spool: set aside, a row of gap, every other record in Parquet."""
     agent = AgentProcess(tmp_path)
     agent.start()
-    wait_until(lambda: agent.call("status")["stats"]["writer"]["batches"] >= 20, "twenty batches are stored")
+    wait_until(lambda: agent.stats("writer")["batches"] >= 20, "twenty batches are stored")
     assert agent.process is not None
     agent.process.kill()
     agent.process.wait()
@@ -112,15 +112,15 @@ def test_a_stop_while_the_disk_is_full_ends_in_time_and_says_what_was_lost(small
 def test_a_spool_that_is_removed_while_the_agent_runs_costs_nothing(tmp_path: Path) -> None:
     """The folder and all in it: made again within a tick, and every row that was acknowledged is stored once."""
     with AgentProcess(tmp_path) as agent:
-        wait_until(lambda: agent.call("status")["stats"]["writer"]["batches"] >= 10, "ten batches are stored")
+        wait_until(lambda: agent.stats("writer")["batches"] >= 10, "ten batches are stored")
         shutil.rmtree(agent.state_dir / "spool")
         wait_until(lambda: list(agent.state_dir.glob("spool/*.spool")), "the spool is there again")
         assert agent.is_ready()
-        rows = agent.call("status")["stats"]["writer"]["rows_by_table"]["process"]
-        wait_until(lambda: agent.call("status")["stats"]["writer"]["rows_by_table"]["process"] > rows, "rows go on")
+        rows = agent.stats("writer")["rows_by_table"]["process"]
+        wait_until(lambda: agent.stats("writer")["rows_by_table"]["process"] > rows, "rows go on")
         events = [event["kind"] for event in agent.call("diag", limit=200)["events"]]
         assert events.count("segment_removed") == 1
-        stored = agent.call("status")["stats"]["writer"]["rows_by_table"]["process"]
+        stored = agent.stats("writer")["rows_by_table"]["process"]
     rows_found = sealed_rows(agent.state_dir, "process")
     assert len(rows_found) >= stored
     assert max(Counter((row["timestamp"], row["pid"], row["start_ticks"]) for row in rows_found).values()) == 1
@@ -129,5 +129,5 @@ def test_a_spool_that_is_removed_while_the_agent_runs_costs_nothing(tmp_path: Pa
 
 
 def _ticks(agent: AgentProcess) -> int:
-    ticks: int = agent.call("status")["stats"]["sampler/process"]["ticks"]
+    ticks: int = agent.stats("sampler/process")["ticks"]
     return ticks

@@ -275,7 +275,7 @@ def test_a_reader_who_has_seen_enough_is_no_failure(what: str) -> None:
 
 
 def _stored_batches(agent: AgentProcess, sampler: str) -> int:
-    count: int = agent.call("status")["stats"][sampler]["outbox"]["acknowledged_seq"]
+    count: int = agent.stats(sampler)["outbox"]["acknowledged_seq"]
     return count
 
 
@@ -290,7 +290,7 @@ def test_rotate_answers_with_the_sealed_files(tmp_path: Path) -> None:
         assert agent.process is not None
         agent.process.send_signal(signal.SIGUSR1)
         sealed = len(answer["files"])
-        wait_until(lambda: agent.call("status")["stats"]["writer"]["sealed_files"] > sealed, "SIGUSR1 seals too")
+        wait_until(lambda: agent.stats("writer")["sealed_files"] > sealed, "SIGUSR1 seals too")
 
 
 def test_for_a_duration_it_ends_even_when_it_never_becomes_ready(tmp_path: Path) -> None:
@@ -355,8 +355,7 @@ def test_garbage_on_the_inner_sockets_is_counted_visibly_and_harms_nothing(tmp_p
             stranger.close()
 
         def is_counted() -> bool:
-            status = agent.call("status")
-            return bool(status["counters"]["bus_malformed"] and status["stats"]["writer"]["data_malformed"])
+            return bool(agent.call("status")["counters"]["bus_malformed"] and agent.stats("writer")["data_malformed"])
 
         wait_until(is_counted, "both are counted")
         context.term()

@@ -85,7 +85,7 @@ def test_an_agent_says_everywhere_which_source_it_has(prefix: tuple[str, ...], s
     with AgentProcess(tmp_path, program=program) as agent:
         held = wait_until(lambda: _condition(agent), "the condition holds")
         assert "AF_NETLINK in RestrictAddressFamilies=" in held["detail"]
-        address = agent.call("status")["stats"]["gateway"]["address"]
+        address = agent.stats("gateway")["address"]
         wait_until(lambda: f'exit_source{{source="{source}"' in _ones(address), "metrics name the source")
     (rows,) = json.loads(
         _agentctl(agent, "query", "SELECT count(*) AS n, any_value(exit_source) AS source FROM process_scan", "--json")

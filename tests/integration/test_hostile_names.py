@@ -63,8 +63,8 @@ def test_no_name_ends_a_worker(tmp_path: Path) -> None:
                 return [each for each in agent.call("status")["conditions"] if each["kind"] == "cgroup_tree"]
 
             (condition,) = wait_until(told, "the condition about the refused folders")
-            wait_until(lambda: agent.call("status")["stats"]["sampler/process"].get("rows"), "rows of processes")
-            wait_until(lambda: agent.call("status")["stats"]["writer"].get("stored_rows", 1), "stored rows")
+            wait_until(lambda: agent.stats("sampler/process").get("rows"), "rows of processes")
+            wait_until(lambda: agent.stats("writer").get("stored_rows", 1), "stored rows")
             workers = agent.workers()
     finally:
         for folder in (b"/x\xff", b"/\xff\xfe.service"):

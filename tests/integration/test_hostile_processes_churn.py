@@ -33,7 +33,7 @@ def test_a_fork_storm_costs_no_tick(rate: int, burn_us: int, tmp_path: Path) -> 
     with only_storm(), AgentProcess(tmp_path, quick=False) as agent:
 
         def ticks() -> int:
-            return int(agent.call("status")["stats"].get("sampler/process", {}).get("ticks", 0))
+            return int(agent.stats("sampler/process")["ticks"])
 
         wait_until(lambda: ticks() > 1, "the first ticks")
         words = [str(program), "churn", "burn-storm", str(rate), str(burn_us), str(burn_us), str(SECONDS), "plain"]

@@ -23,8 +23,8 @@ def test_a_kind_in_a_folder_of_its_own_is_run_stored_and_shown(tmp_path: Path) -
     program = ("env", "-C", str(TESTS_FOLDER), f"EXTRA_KINDS={kinds}", sys.executable, "-m", "fakes.extended_agent")
     with AgentProcess(folder, program=program) as agent:
         assert list(agent.workers())[-2:] == ["made-up", "gateway"]
-        wait_until(lambda: agent.call("status")["stats"]["made-up"]["turns"] > 1, "it turns")
-        address = agent.call("status")["stats"]["gateway"]["address"]
+        wait_until(lambda: agent.stats("made-up")["turns"] > 1, "it turns")
+        address = agent.stats("gateway")["address"]
         with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
             assert b'evergauge_made_up_turns_total{worker="made-up"}' in answer.read()
         agent.wait_for_replacement(agent.kill_worker("made-up"))

@@ -86,8 +86,8 @@ def test_switched_off_nobody_connects(tmp_path: Path) -> None:
         NriRuntime(tmp_path / "nri.sock") as runtime,
         AgentProcess(tmp_path, flags=nri_flags(tmp_path, runtime, nri_enabled="false", control_plane_interval="50ms")) as agent,
     ):
-        looks = agent.call("status")["stats"]["control-plane"]["scans"]
-        wait_until(lambda: agent.call("status")["stats"]["control-plane"]["scans"] > looks + 5, "time has passed")
+        looks = agent.stats("control-plane")["scans"]
+        wait_until(lambda: agent.stats("control-plane")["scans"] > looks + 5, "time has passed")
         assert (runtime.connections, condition(agent)) == (0, "")
 
 

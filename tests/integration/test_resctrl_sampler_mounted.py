@@ -188,7 +188,7 @@ def test_a_scan_longer_than_the_supervisors_patience_is_no_hang(tmp_path: Path) 
         with AgentProcess(tmp_path / "agent", flags=flags) as agent:
 
             def stats() -> dict[str, Any]:
-                return agent.call("status")["stats"].get("sampler/resctrl") or {}
+                return agent.stats("sampler/resctrl")
 
             wait_until(lambda: stats().get("tick_seconds_most", 0) >= 36 * 0.04, "a whole slow scan is done")
             assert stats()["pods"] == 6

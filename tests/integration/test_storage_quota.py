@@ -24,7 +24,7 @@ def _old_file(state: Path, table: str, month: int, *, size_bytes: int = 10 * MIB
 
 
 def _quota(agent: AgentProcess) -> dict[str, Any]:
-    quota: dict[str, Any] = agent.call("status")["stats"]["writer"]["quota"]
+    quota: dict[str, Any] = agent.stats("writer")["quota"]
     return quota
 
 
@@ -33,7 +33,7 @@ def _held_bytes(state: Path) -> int:
 
 
 def _metrics(agent: AgentProcess) -> dict[str, float]:
-    address = agent.call("status")["stats"]["gateway"]["address"]
+    address = agent.stats("gateway")["address"]
     with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
         text: str = answer.read().decode()
     lines = (line.rpartition(" ") for line in text.splitlines() if line.startswith("evergauge_writer_"))
@@ -55,7 +55,7 @@ def test_the_oldest_files_go_at_the_start_and_after_each_sealing(tmp_path: Path)
         assert [path.exists() for path in old] == [False] * 2 + [True] * 6
         # Now the limit is reached to the byte, and the spool is above it.
         _old_file(state, "process", 9, size_bytes=4 * MIB)
-        wait_until(lambda: agent.call("status")["stats"]["writer"]["rows"] > 0, "something is stored")
+        wait_until(lambda: agent.stats("writer")["rows"] > 0, "something is stored")
         sealed = [Path(file["path"]) for file in agent.call("rotate")["files"]]
         wait_until(lambda: _quota(agent)["removed_files"] == 3, "what is too much after the sealing has gone")
         assert _held_bytes(state) <= 64 * MIB
@@ -91,8 +91,8 @@ def test_a_limit_that_cannot_be_kept_is_told_and_nothing_is_lost_for_it(tmp_path
         (detail,) = wait_until(lambda: _conditions(agent), "the condition is told")
         assert "writer.storage_quota: the spool alone holds" in detail
         assert "raise it" in detail
-        rows = agent.call("status")["stats"]["writer"]["rows"]
-        wait_until(lambda: agent.call("status")["stats"]["writer"]["rows"] > rows, "rows are stored anyway")
+        rows = agent.stats("writer")["rows"]
+        wait_until(lambda: agent.stats("writer")["rows"] > rows, "rows are stored anyway")
         assert agent.is_ready()
         assert kept.exists()
 
@@ -102,9 +102,9 @@ def test_without_a_quota_nothing_goes_and_nothing_is_said_of_it(tmp_path: Path) 
     state = tmp_path / "state"
     old = [_old_file(state, "process", month) for month in range(1, 9)]
     with AgentProcess(tmp_path, flags={"--writer-storage-quota": "0"}) as agent:
-        wait_until(lambda: agent.call("status")["stats"]["writer"]["rows"] > 0, "something is stored")
+        wait_until(lambda: agent.stats("writer")["rows"] > 0, "something is stored")
         agent.call("rotate")
-        assert "quota" not in agent.call("status")["stats"]["writer"]
+        assert "quota" not in agent.stats("writer")
         metrics = _metrics(agent)
         assert 'evergauge_writer_rows_total{worker="writer"}' in metrics
         assert not [name for name in metrics if "quota" in name]

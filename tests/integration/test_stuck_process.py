@@ -103,8 +103,7 @@ def test_an_agent_starts_measures_and_ends_beside_it(stuck: StuckProcess, tmp_pa
         assert ", ready after" in wait_until(lambda: agent.output, "the banner")
 
         def sampler() -> dict[str, Any]:
-            stats: dict[str, Any] = agent.call("status")["stats"].get("sampler/process", {})
-            return stats
+            return agent.stats("sampler/process")
 
         wait_until(lambda: sampler().get("readers_stuck"), "it has been asked")
         ticks = sampler()["ticks"]

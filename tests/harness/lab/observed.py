@@ -58,7 +58,7 @@ class ObservedAgent:
         return bool(self._nri()["is_connected"])
 
     def _nri(self) -> dict[str, Any]:
-        wires: dict[str, dict[str, Any]] = self.process.call("status")["stats"]["control-plane"]["runtime"]["wires"]
+        wires: dict[str, dict[str, Any]] = self.process.stats("control-plane")["runtime"]["wires"]
         return wires.get("nri", {"connections": 0, "is_connected": False})
 
     def group(self, pod: LabPod) -> Path:
