@@ -139,8 +139,8 @@ class NetlinkSocket:
             return self._socket.recv_into(buffer)
         poller = select.poll()
         poller.register(self._socket, select.POLLIN)
-        wait_ms = (until_ns - time.monotonic_ns()) // MS
-        if wait_ms <= 0 or not poller.poll(wait_ms):
+        # However late it has become: what has come meanwhile is an answer.
+        if not poller.poll(max(0, (until_ns - time.monotonic_ns()) // MS)):
             raise OSError(EAGAIN, "netlink: the kernel does not answer")
         return self._socket.recv_into(buffer)
 

@@ -48,8 +48,12 @@ class ConnectorListener:
         buffer = memoryview(bytearray(_DATAGRAM_BYTES))
         poller = select.poll()
         poller.register(self._socket.fileno(), select.POLLIN)
-        while (wait_ms := (until_ns - time.monotonic_ns()) // MS) >= 0:
+        for _ in range(DATAGRAMS_MAX):
+            # What lies in the buffer is looked at however late it has become: the answer may have been there for long.
+            wait_ms = max(0, (until_ns - time.monotonic_ns()) // MS)
             if not poller.poll(wait_ms):
+                if not wait_ms:
+                    break
                 continue
             try:
                 number = acknowledged(buffer[: self._socket.receive_into(buffer)])

@@ -1,6 +1,8 @@
 """What old kernels really send, through the sockets that the sources read: every death once, with its CPU."""
 
 from errno import EPERM
+from itertools import count
+from types import SimpleNamespace
 from typing import Self
 
 import pytest
@@ -13,7 +15,8 @@ from hypothesis import strategies as st
 
 from agent.model.table import Row
 from agent.model.timebase import MS, S
-from workers.process.exits.connector import ConnectorListener
+from workers.process.exits import connector
+from workers.process.exits.connector import ACKNOWLEDGED_NS_MAX, ConnectorListener
 from workers.process.exits.connector_event import ConnectorExit, parse_exit
 from workers.process.exits.deaths import Deaths, TickTimes
 from workers.process.exits.taskstats import TaskstatsListener
@@ -118,6 +121,19 @@ def test_records_have_the_layout_and_the_marks_of_their_version(kernel: str) -> 
     assert [each.exit_code for each in threads] == [3 << 8, 0, 7 << 8, 9]
     # Each of them ran a program of its own.
     assert not any(each.flags & FORKED for each in threads)
+
+
+@pytest.mark.parametrize("late_ns", [ACKNOWLEDGED_NS_MAX, 10 * S])
+def test_an_acknowledgement_that_was_there_in_time_counts_however_late_it_is_read(
+    late_ns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who gets no processor for a while after the order has not been refused; without an answer the source is given up."""
+    times = count(0, late_ns)
+    monkeypatch.setattr(connector, "time", SimpleNamespace(monotonic_ns=lambda: next(times)))
+    others, answer = recorded("6.12", "connector")[CONNECTOR_ANSWERS:][:2], recorded("6.12", "connector")[:CONNECTOR_ANSWERS]
+    ConnectorListener(buffer_bytes=1, connection=RecordedSocket([*others, *answer])).close()
+    with pytest.raises(OSError, match="does not answer in this namespace"):
+        ConnectorListener(buffer_bytes=1, connection=RecordedSocket(others))
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
