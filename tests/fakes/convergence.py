@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Self
 import psutil
 from harness.agent_process import AgentProcess
 from harness.control_connection import ControlConnection, Refused
+from harness.pressure import FairSpan
 from harness.proc import descriptor_kinds
 from harness.waiting import DEADLINE_SECONDS, wait_until
 
@@ -118,6 +119,8 @@ class Pollster:
     def __init__(self, agent: AgentProcess, *, pause_seconds: float = POLL_PAUSE_SECONDS) -> None:
         self._pause_seconds = pause_seconds
         self._path = str(agent.runtime_dir / "control.sock")
+        assert agent.process is not None
+        self._pid = agent.process.pid
         self._ends = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pollster")
         self.answers = 0
@@ -147,9 +150,9 @@ class Pollster:
             self.problem = problem
 
     def _ask(self, connection: ControlConnection) -> None:
-        asked_at = time.monotonic()
+        span = FairSpan(self._pid)
         result = connection.call("list-workers")
-        self.slowest_seconds = max(self.slowest_seconds, time.monotonic() - asked_at)
+        self.slowest_seconds = max(self.slowest_seconds, span.seconds())
         self.rows = {row["name"]: row for row in result["workers"]}
         self.answers += 1
 
