@@ -106,6 +106,10 @@ class AgentProcess:
             wait_until(self.is_ready, f"the agent is ready; it says:\n{self.output}")
             self.note_processes()
 
+    def wait_banner(self, found: str) -> None:
+        """Until the banner says what was found on this host. It waits 2 s for that, and then says that it did."""
+        wait_until(lambda: found in self.output or "the look at this host did not end" in self.output, f"the banner has: {found}")
+
     def outlive_tests(self) -> None:
         """Run on when a test ends: what made it for several tests ends it."""
         _STARTED.discard(self)
