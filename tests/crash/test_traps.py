@@ -44,7 +44,6 @@ a health check that kills busy workers
 import os
 import signal
 import socket
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -58,6 +57,7 @@ from fakes.restarts import JSON_LOG, delays_ms, pauses_ms
 from fakes.story import Story
 from fakes.worker_set_agent import WorkerSetAgent
 from harness.agent_process import AgentProcess, run_agentd
+from harness.numbered_process import NumberedProcess
 from harness.waiting import wait_until
 
 from agent.model.heartbeat_page import Beat
@@ -294,31 +294,18 @@ def test_a_stranger_with_a_dead_workers_number_is_not_signalled(tmp_path: Path) 
         row = agent.kill_worker("stopped", signal.SIGSTOP)
         asked = agent.orders / "swap"
         wait_until(asked.exists, "the supervisor is about to kill it")
-        with _process_numbered(int(asked.read_text())) as stranger:
+        stranger = NumberedProcess(int(asked.read_text()))
+        try:
             assert stranger.pid == row["pid"]
             (agent.orders / "swapped").touch()
             agent.wait_for_replacement(row)
             assert_converged(agent)
-            assert stranger.poll() is None
+            assert stranger.is_running()
+        finally:
+            stranger.kill()
 
 
 # ---- parts -----------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _process_numbered(pid: int) -> "Iterator[subprocess.Popen[bytes]]":
-    """A process of no interest with this number, which is free."""
-    for _ in range(1000):
-        Path("/proc/sys/kernel/ns_last_pid").write_text(str(pid - 1))
-        stranger = subprocess.Popen(["/bin/sleep", "1000"])
-        try:
-            if stranger.pid == pid:
-                yield stranger
-                return
-        finally:
-            stranger.kill()
-            stranger.wait()
-    raise AssertionError(f"others always had number {pid} first")
 
 
 @contextmanager

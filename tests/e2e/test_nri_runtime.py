@@ -1,9 +1,7 @@
 """A real containerd that dies, comes back, or has NRI switched off, and process numbers that change hands."""
 
 import os
-import subprocess
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,13 +13,12 @@ from harness.lab.cri import ContainerSpec
 from harness.lab.observed import ObservedAgent
 from harness.lab.place import VERSIONS
 from harness.lab.runtime import LabRuntime
+from harness.numbered_process import NumberedProcess
 from harness.waiting import wait_until
 
 # Fetching containerd comes first on a machine that has none yet.
 pytestmark = [pytest.mark.timeout(300), pytest.mark.skipif(os.geteuid() != 0, reason="running containers needs root")]
 MAIN = ContainerSpec("main", ("/bin/load", "threads", "3"))
-# The kernel gives the next free number; others may take it first.
-TRIES_MAX = 200
 
 
 def test_a_runtime_that_crashes_and_returns_costs_no_group(tmp_path: Path, runtime: LabRuntime) -> None:
@@ -75,7 +72,8 @@ def test_a_process_number_that_another_pod_gets_is_measured_there(tmp_path: Path
         folder = runtime.cgroup(first) / first.containers["more"]
         (number,) = {int(line) for line in (folder / "cgroup.procs").read_text().split()}
         runtime.cri.stop_container(first.containers["more"])
-        process = _take_number(number)
+        wait_until(lambda: not Path(f"/proc/{number}").exists(), "the container's process is gone")
+        process = NumberedProcess(number)
         try:
             enter(runtime.cgroup(second) / second.containers["main"], process.pid)
             wait_until(lambda: number in tasks_of(agent.group(second)), "it is in the group of its pod")
@@ -84,21 +82,6 @@ def test_a_process_number_that_another_pod_gets_is_measured_there(tmp_path: Path
             agent.assert_all_inside(first, second)
         finally:
             process.kill()
-            process.wait()
-
-
-def _take_number(number: int) -> subprocess.Popen[bytes]:
-    """A process that has this number."""
-    wait_until(lambda: not Path(f"/proc/{number}").exists(), "the number is free")
-    for _ in range(TRIES_MAX):
-        with suppress(OSError):
-            Path("/proc/sys/kernel/ns_last_pid").write_text(str(number - 1))
-        process = subprocess.Popen(["sleep", "600"])
-        if process.pid == number:
-            return process
-        process.kill()
-        process.wait()
-    raise AssertionError(f"number {number} could not be had")
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -118,7 +101,7 @@ def test_without_nri_names_come_over_cri_and_the_agent_says_so(tmp_path: Path, v
         assert agent.process.call("status")["ready"]
         runtime.remove(pod)
         wait_until(lambda: pod.uid not in agent.pods(), "the removed pod goes")
-        assert "container runtime (CRI)" in agent.process.output
+        agent.process.wait_banner("container runtime (CRI)")
         doctor = run_agentctl("--runtime-dir", str(agent.process.runtime_dir), "doctor").stdout
         assert "missing  NRI" in doctor
         assert "reports names and labels of pods over its CRI" in doctor
