@@ -24,6 +24,8 @@ TRAFFIC = "".join(
 )
 # pqos divides by its own idea of the time that has gone by.
 TOLERANCE = 0.5
+# One row a second.
+SECONDS = "4"
 
 # The first test fetches the package, once on a machine.
 pytestmark = [pytest.mark.timeout(300), pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")]
@@ -75,17 +77,25 @@ def csv_rows(text: str) -> list[dict[str, str]]:
     return [dict(zip(head, re.findall(r'"[^"]*"|[^,]+', row), strict=True)) for row in rows]
 
 
-def assert_measured(row: dict[str, str], profile: Profile, domains: int) -> None:
-    """A row has exactly the events of the machine, with the traffic that was declared."""
-    expected = BYTES_PER_SECOND / (1 << 20) * domains
-    assert ("LLC[KB]" in row) == (OCCUPANCY in profile.events)
-    assert ("MBL[MB/s]" in row) == (LOCAL in profile.events)
-    if OCCUPANCY in profile.events:
-        assert float(row["LLC[KB]"]) > 0
-    if LOCAL in profile.events:
-        assert float(row["MBL[MB/s]"]) == pytest.approx(expected * 0.75, rel=TOLERANCE)
-    if {TOTAL, LOCAL} <= set(profile.events):
-        assert float(row["MBR[MB/s]"]) == pytest.approx(expected * 0.25, rel=TOLERANCE)
+def assert_measured(rows: list[dict[str, str]], profile: Profile, domains: int) -> None:
+    """Rows of one core or process have exactly the events of the machine, and one of them the traffic that was declared.
+
+    Not each of them: where pqos or the emulator waits for a processor, what belongs to one second is counted in the next.
+    """
+    for row in rows:
+        assert ("LLC[KB]" in row) == (OCCUPANCY in profile.events)
+        assert ("MBL[MB/s]" in row) == (LOCAL in profile.events)
+    assert any(has_traffic(row, profile, BYTES_PER_SECOND / (1 << 20) * domains) for row in rows), rows
+
+
+def has_traffic(row: dict[str, str], profile: Profile, expected: float) -> bool:
+    """Whether a row has so many MiB per second, and something in the cache."""
+    if OCCUPANCY in profile.events and float(row["LLC[KB]"]) <= 0:
+        return False
+    if LOCAL in profile.events and float(row["MBL[MB/s]"]) != pytest.approx(expected * 0.75, rel=TOLERANCE):
+        return False
+    remote = pytest.approx(expected * 0.25, rel=TOLERANCE)
+    return not {TOTAL, LOCAL} <= set(profile.events) or float(row["MBR[MB/s]"]) == remote
 
 
 def prepare_classes(emulated: EmulatedResctrl) -> set[str]:
@@ -133,10 +143,11 @@ def test_it_monitors_cores_and_cleans_up(machine: tuple[Profile, EmulatedResctrl
     profile, emulated = machine
     before = prepare_classes(emulated)
     cores = list(map(str, sorted(os.sched_getaffinity(0))[:2]))
-    rows = csv_rows(pqos(emulated, *WITHOUT_PMU, "-m", f"all:{','.join(cores)}", "-t", "2", "-u", "csv"))
+    rows = csv_rows(pqos(emulated, *WITHOUT_PMU, "-m", f"all:{','.join(cores)}", "-t", SECONDS, "-u", "csv"))
     assert {row["Core"].strip('"') for row in rows} == set(cores)
-    for row in rows[-len(cores) :]:
-        assert_measured(row, profile, len(profile.caches[0].nodes) or 1)
+    for core in cores:
+        own = [row for row in rows if row["Core"].strip('"') == core]
+        assert_measured(own, profile, len(profile.caches[0].nodes) or 1)
     assert group_folders(emulated) == before
 
 
@@ -145,10 +156,10 @@ def test_it_monitors_a_process_and_cleans_up(machine: tuple[Profile, EmulatedRes
     profile, emulated = machine
     before = prepare_classes(emulated)
     with sleeper() as pid:
-        rows = csv_rows(pqos(emulated, *WITHOUT_PMU, "-p", f"all:{pid}", "-t", "2", "-u", "csv"))
+        rows = csv_rows(pqos(emulated, *WITHOUT_PMU, "-p", f"all:{pid}", "-t", SECONDS, "-u", "csv"))
         assert {row["PID"] for row in rows} == {f'"{pid}"'}
         online = {int(folder.name[-2:]) for folder in (emulated.mount / "mon_data").glob("mon_L3_*")}
-        assert_measured(rows[-1], profile, sum(len(cache.nodes) or 1 for cache in profile.caches if cache.id in online))
+        assert_measured(rows, profile, sum(len(cache.nodes) or 1 for cache in profile.caches if cache.id in online))
         if profile.allocates:
             assert pid in tasks_of(emulated.mount)
     wait_until(lambda: group_folders(emulated) == before, "no group is left")
