@@ -98,7 +98,8 @@ def test_a_start_comes_with_the_number_of_the_process_that_becomes_the_container
     assert start.container.state is ContainerState.CREATED
     assert start.container.cgroups_path == f"{pod.spec.cgroup_parent}/{start.container.id}"
     assert start.container.pid in clean.threads(pod)
-    assert Path(f"/proc/{start.container.pid}/comm").read_text() == "load\n"
+    # The runtime answers before the process has become the program.
+    wait_until(lambda: Path(f"/proc/{start.container.pid}/comm").read_text() == "load\n", "it is the program")
 
 
 def test_limits_are_reported_by_the_newer_version_only(clean: LabRuntime) -> None:

@@ -9,9 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any, Self
 
-from harness.waiting import wait_until
-
-DEADLINE_SECONDS = 15.0
+from harness.waiting import DEADLINE_SECONDS, wait_until
 
 
 def is_mounted(point: Path) -> bool:
@@ -25,9 +23,6 @@ class EmulatedResctrl:
     `mount` is where it is mounted; `options` are more options of the command, `names_valid="1s"` for `--names-valid 1s` and
     `host_cpus=True` for a switch.
     """
-
-    # Longer where the processor is an emulated one.
-    start_seconds = DEADLINE_SECONDS
 
     def __init__(self, folder: Path, profile: str = "intel-2socket", scenario: str = "", **options: str | bool) -> None:
         self.mount = folder / "resctrl"
@@ -75,7 +70,7 @@ class EmulatedResctrl:
         with (self._folder / "resctrl.output").open("wb") as output:
             self.process = subprocess.Popen(self.command_line(), stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         try:
-            wait_until(self._is_ready, "the emulator is mounted", seconds=self.start_seconds)
+            wait_until(self._is_ready, "the emulator is mounted")
         except BaseException as failure:
             self.__exit__(type(failure))
             raise

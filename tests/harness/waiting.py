@@ -1,12 +1,15 @@
 """Waiting for a condition, with a deadline: the only way in which tests, benchmarks and the soak wait."""
 
+import os
 import time
 from collections.abc import Callable
 from typing import Literal, TypeVar
 
 T = TypeVar("T")
+# How many times longer everything takes here than on a quiet host: the guest of scripts/lab/guest says so.
+SLOWNESS = float(os.environ.get("LAB_SLOWNESS", "1"))
 # A thing that comes at all has come by then, also on a machine that is ten times slower than usual.
-DEADLINE_SECONDS = 30.0
+DEADLINE_SECONDS = 30.0 * SLOWNESS
 # The smallest pause that keeps a wait from being a busy loop beside the processes that it waits for.
 PAUSE_SECONDS = 0.005
 

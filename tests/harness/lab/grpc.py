@@ -8,6 +8,7 @@ from pathlib import Path
 import h2.config
 import h2.connection
 import h2.events
+from harness.waiting import SLOWNESS
 
 
 class CallFailed(Exception):
@@ -20,7 +21,7 @@ class GrpcClient:
     *Raises:* OSError where nothing listens or nothing answers; CallFailed for a refusal.
     """
 
-    def __init__(self, path: Path, *, seconds: float = 60.0) -> None:
+    def __init__(self, path: Path, *, seconds: float = 120.0 * SLOWNESS) -> None:
         self._lock = threading.Lock()
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(seconds)

@@ -23,11 +23,12 @@ from types import FrameType
 from harness.lab.image import write_archive
 from harness.lab.lab_cgroup import LabCgroup
 from harness.lab.place import IMAGES, Place, configuration
+from harness.waiting import SLOWNESS
 
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_PDEATHSIG = 1
-READY_SECONDS = 60.0
-END_SECONDS = 20.0
+READY_SECONDS = 120.0 * SLOWNESS
+END_SECONDS = 30.0 * SLOWNESS
 REAP_MILLISECONDS = 200
 # Makes, in mount and cgroup namespaces of its own, the branch the root of every hierarchy, and /run private; then it waits.
 _NAMESPACES = r"""

@@ -15,8 +15,6 @@ from harness.lab.cri import ContainerSpec
 from harness.lab.runtime import LabPod, LabRuntime
 from harness.waiting import wait_until
 
-# An emulated processor is some fifteen times slower.
-SECONDS = 90.0
 FOLDER = Path("/lab")
 
 
@@ -25,7 +23,6 @@ def main() -> None:
     version = sys.argv[1]
     started = time.monotonic()
     seen: dict[str, Any] = {}
-    EmulatedResctrl.start_seconds = SECONDS
     (FOLDER / "agent").mkdir()
     with LabRuntime(FOLDER / "runtime", version, systemd=True) as runtime:
         seen["runtime_seconds"] = round(time.monotonic() - started, 1)
@@ -35,27 +32,31 @@ def main() -> None:
             agent = _agent(runtime, emulator)
             agent.start(ready=False)
             try:
-                wait_until(agent.is_ready, "the agent is ready", seconds=SECONDS)
+                wait_until(agent.is_ready, "the agent is ready")
                 seen["agent_seconds"] = round(time.monotonic() - started, 1)
                 late = runtime.run(
                     runtime.spec("late"),
                     ContainerSpec("first", ("/bin/load", "threads", "4")),
                     ContainerSpec("second", ("/bin/load", "threads", "2")),
                 )
-                for pod in (early, late):
-                    wait_until(lambda: _is_whole(agent, pod), f"{pod.spec.name} is whole in its group", seconds=SECONDS)  # noqa: B023
+                # The sandbox has one thread, and each program as many as it was told.
+                for pod, threads in ((early, 1 + 3), (late, 1 + 4 + 2)):
+                    # The runtime answers before the programs have made theirs.
+                    made = f"{pod.spec.name} has {threads} threads"
+                    wait_until(lambda: len(runtime.threads(pod)) == threads, made)  # noqa: B023
+                    wait_until(lambda: _is_whole(agent, pod), f"{pod.spec.name} is whole in its group")  # noqa: B023
                     # The thread of the sandbox itself, which no report of a container names, follows with the next look.
-                    wait_until(lambda: _has_all(agent, runtime, pod), f"{pod.spec.name} has all its threads", seconds=SECONDS)  # noqa: B023
+                    wait_until(lambda: _has_all(agent, runtime, pod), f"{pod.spec.name} has all its threads")  # noqa: B023
                     seen[pod.spec.name] = _seen(agent, runtime, emulator, pod)
                 runtime.remove(early)
-                wait_until(lambda: early.uid not in _pods(agent), "the removed pod is gone", seconds=SECONDS)
+                wait_until(lambda: early.uid not in _pods(agent), "the removed pod is gone")
                 # Its directory goes after its name.
                 own = f"mon_groups/pod_{early.uid}"
-                wait_until(lambda: own not in emulator.groups(), "the group of the removed pod is gone", seconds=SECONDS)
+                wait_until(lambda: own not in emulator.groups(), "the group of the removed pod is gone")
                 seen["groups"] = sorted(path for path in emulator.groups() if path)
             finally:
                 print(agent.output, file=sys.stderr)
-                agent.end(seconds=SECONDS)
+                agent.end()
     seen["seconds"] = round(time.monotonic() - started, 1)
     print(json.dumps(seen), flush=True)
 
@@ -83,6 +84,8 @@ def _is_whole(agent: AgentProcess, pod: LabPod) -> bool:
     row = _pods(agent).get(pod.uid)
     # A look at the cgroup tree may find containers before the runtime's reports name them.
     if row is None or row["group_state"] != "exists" or set(row["container_names"]) != set(pod.containers.values()):
+        return False
+    if row["name"] != pod.spec.name or not all(row["container_names"].values()):
         return False
     return bool(row["reconciled_containers"] == row["total_containers"] == len(pod.containers))
 

@@ -93,7 +93,7 @@ class ObservedAgent:
         """
         for pod in pods:
             assert self._runtime.threads(pod), f"{pod.spec.name} has no thread"
-            wait_until(lambda: self._agree(pod), f"{pod.spec.name} has all its threads in its group", seconds=3)  # noqa: B023
+            wait_until(lambda: self._agree(pod), f"{pod.spec.name} has all its threads in its group")  # noqa: B023
 
     def _agree(self, pod: LabPod) -> bool:
         threads = self._runtime.threads(pod)

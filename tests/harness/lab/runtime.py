@@ -1,10 +1,11 @@
 """A real containerd of a test's own, with the pods that a test makes in it. `scripts/lab/containerd` is started and ended."""
 
+import errno
 import json
 import os
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,12 +15,12 @@ from typing import Self, cast
 from harness.lab.cri import ContainerSpec, CriClient, ListedContainer, PodSpec
 from harness.lab.grpc import CallFailed
 from harness.lab.place import Place
-from harness.waiting import wait_until
+from harness.waiting import SLOWNESS, wait_until
 
 LAB = Path(__file__).parents[3] / "scripts" / "lab" / "containerd"
-# Fetching containerd comes first on a machine that has none yet.
-START_SECONDS = 240.0
-END_SECONDS = 60.0
+END_SECONDS = 120.0 * SLOWNESS
+# Of a cgroup's file whose directory has gone since it was opened.
+_GONE = (errno.ENOENT, errno.ENODEV)
 
 
 @dataclass
@@ -210,11 +211,8 @@ class LabRuntime:
         self.cri.stop_pod(sandbox_id)
         self.cri.remove_pod(sandbox_id)
         # The runtime makes the pod's cgroup, but its removal is the kubelet's.
-        for folder in self._cgroup_folders:
-            top = folder / self._cgroup_parent(uid).strip("/")
-            for path in sorted(_tree(top), reverse=True):
-                with suppress(FileNotFoundError):
-                    path.rmdir()
+        tops = [folder / self._cgroup_parent(uid).strip("/") for folder in self._cgroup_folders]
+        wait_until(lambda: not any(_is_left(top) for top in tops), f"the cgroups of pod {uid} are empty and gone")
 
     def container(self, pod: LabPod, name: str) -> ListedContainer:
         """How the runtime lists a container of a pod."""
@@ -230,11 +228,28 @@ class LabRuntime:
         """All threads of the pod's cgroup and of those below it, the sandbox's own included, as the kernel lists them."""
         found: set[int] = set()
         for folder in _tree(self.cgroup(pod)):
-            name = "cgroup.threads" if (folder / "cgroup.threads").exists() else "tasks"
-            found |= set(map(int, (folder / name).read_text().split()))
+            found |= _threads_of(folder)
         return found
 
 
-def _tree(top: Path) -> Iterator[Path]:
-    yield top
-    yield from (path for path in top.rglob("*") if path.is_dir())
+def _tree(top: Path) -> list[Path]:
+    """The folder and all below it, outermost first. What goes meanwhile, as with a container that ends, is left out."""
+    return [Path(path) for path, _folders, _files in os.walk(top)]
+
+
+def _threads_of(folder: Path) -> set[int]:
+    name = "cgroup.threads" if (folder / "cgroup.threads").exists() else "tasks"
+    try:
+        return set(map(int, (folder / name).read_text().split()))
+    except OSError as problem:
+        if problem.errno in _GONE:
+            return set()
+        raise
+
+
+def _is_left(top: Path) -> bool:
+    """Remove a tree of cgroups; whether some is left. A process that was just killed is in its cgroup for a moment yet."""
+    for path in reversed(_tree(top)):
+        with suppress(OSError):
+            path.rmdir()
+    return top.exists()
