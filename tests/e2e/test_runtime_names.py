@@ -65,7 +65,7 @@ def test_processes_of_real_containers_have_their_names(folder: Path, version: st
         spec = runtime.spec("web-0", labels={"app": "web", "app.kubernetes.io/part-of": "shop"})
         pod = runtime.run(spec, ContainerSpec("server", IDLE), ContainerSpec("sidecar", IDLE))
         with _agent(folder, runtime) as agent:
-            names = wait_until(lambda: _pod(agent, pod).get("container_names"), "the runtime's names are there", seconds=20)
+            names = wait_until(lambda: _names(agent, pod, 2), "the runtime's names of both containers are there")
             assert {name: id_ for id_, name in names.items()} == pod.containers
             row = _pod(agent, pod)
             assert (row["namespace"], row["name"], row["labels"]["app"]) == ("lab", "web-0", "web")
@@ -77,7 +77,7 @@ def test_processes_of_real_containers_have_their_names(folder: Path, version: st
 
             both = {("lab/web-0", "server"), ("lab/web-0", "sidecar")}
             wait_until(lambda: found("namespace:lab") == both, f"both containers are on the screen, not {found('namespace:lab')}")
-            assert found("label:app=web", "container:side") == {("lab/web-0", "sidecar")}
+            wait_until(lambda: found("label:app=web", "container:side") == {("lab/web-0", "sidecar")}, "one of them is found")
             findings = {each["topic"]: each for each in _json(agent, "doctor")["findings"]}
             assert findings["container runtime"]["state"] == "usable"
             assert findings["NRI"]["state"] == ("usable" if has_nri else "missing" if _is_known(findings) else "unused")
@@ -88,6 +88,12 @@ def test_processes_of_real_containers_have_their_names(folder: Path, version: st
         assert _json(agent, "query", statement) == [
             {"pod": "lab/web-0", "container": name, "app": "web"} for name in ("server", "sidecar")
         ]
+
+
+def _names(agent: AgentProcess, pod: LabPod, count: int) -> dict[str, str] | None:
+    """Names of the pod's containers by their ids, once there are so many."""
+    names: dict[str, str] = _pod(agent, pod).get("container_names") or {}
+    return names if len(names) == count else None
 
 
 def _is_known(findings: dict[str, Any]) -> bool:
