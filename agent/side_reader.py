@@ -5,6 +5,9 @@ system can hold that lock for ever. Such files are read in a thread beside the c
 hand-over, and the caller waits only as long as the thread gets on. A thread that does not is left behind, and another one
 serves the rest. What it was reading is not asked again before it has come back.
 
+A thread that is only kept from a CPU, as all are on a busy or stopped machine, is not left behind: the kernel tells it from one
+that waits.
+
 The thread sleeps without a timeout between hand-overs. Waiting for a memory lock ends with SIGKILL since Linux 5.3, so a
 stuck thread does not outlive its process.
 """
@@ -12,12 +15,21 @@ stuck thread does not outlive its process.
 import threading
 from collections.abc import Callable, Hashable, Sequence
 from enum import Enum
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
+
+from agent.kernel_file import read_whole
+from agent.model.errors import KernelFormatError
+from agent.model.proc_stat import STAT_BYTES_MAX
+from agent.model.timebase import S
+from agent.process_stat import read_stat
 
 T = TypeVar("T")
 
-# A read of /proc takes some 10 us. A thread that is only kept from a CPU gets one within this time.
+# A read of /proc takes some 10 us.
 PATIENCE_SECONDS = 0.08
+# For so long it is looked whether a thread is kept from a CPU; and so often at most a call waits on for that.
+LOOK_SECONDS = 0.01
+STARVED_ROUNDS_MAX = 12
 # So often at most a call waits that long, however many reads stick: what is left is not read this time.
 ROUNDS_MAX = 3
 # A long list gets one more round for each this many reads.
@@ -35,10 +47,40 @@ class Unanswered(Enum):
     """Too many others have not come back."""
 
 
+class Scheduling(NamedTuple):
+    """What the kernel says of a thread: its state, how long it ran, and how often it was given a CPU."""
+
+    state: str
+    ran_ns: int
+    slices: int
+
+
+def scheduling_of(thread_id: int) -> Scheduling | None:
+    """Of a thread of this process. *Absent:* it has ended, or the kernel does not tell.
+
+    *Source:* proc_pid_stat(5); linux/Documentation/scheduler/sched-stats.rst, "/proc/<pid>/schedstat".
+    """
+    folder = f"/proc/self/task/{thread_id}"
+    try:
+        ran, _, slices = read_whole(f"{folder}/schedstat", STAT_BYTES_MAX).split()
+        return Scheduling(read_stat(folder).state, int(ran), int(slices))
+    except (OSError, ValueError, KernelFormatError):
+        return None
+
+
+def is_starved(before: Scheduling | None, after: Scheduling | None) -> bool:
+    """Whether a thread was kept from a CPU between two looks: it can run, or was just let run, and has not run for most of it."""
+    if before is None or after is None or after.ran_ns - before.ran_ns > LOOK_SECONDS * S / 2:
+        return False
+    # T: everything stands still, by SIGSTOP.
+    return after.state in "RT" or after.slices != before.slices
+
+
 class SideReader(Generic[T]):
     """Reads whole lists of paths with `read`, which may be stuck in one of them for ever.
 
-    `beat` is called while it waits. `wait` waits for the end of a list, and says whether it has come; tests replace it.
+    `beat` is called while it waits. `wait` waits for the end of a list, and says whether it has come; tests replace it, and
+    `scheduling`, which asks the kernel about a thread.
     """
 
     def __init__(
@@ -47,11 +89,13 @@ class SideReader(Generic[T]):
         *,
         beat: Callable[[], None] = lambda: None,
         wait: Callable[[threading.Event], bool] = lambda finished: finished.wait(PATIENCE_SECONDS),
+        scheduling: Callable[[int], Scheduling | None] = scheduling_of,
         stuck_max: int = STUCK_MAX,
     ) -> None:
         self._read = read
         self._beat = beat
         self._wait = wait
+        self._scheduling = scheduling
         self._stuck_max = stuck_max
         self._helper: _Helper[T] | None = None
         self._stuck: dict[Hashable, _Helper[T]] = {}
@@ -100,6 +144,7 @@ class SideReader(Generic[T]):
     def _await(self, work: "_Work[T]", rounds: int) -> int:
         """Wait as long as reads come back; gives the rounds that are left."""
         seen = 0
+        starved_rounds = STARVED_ROUNDS_MAX
         while True:
             is_finished = self._wait(work.finished)
             self._beat()
@@ -107,11 +152,20 @@ class SideReader(Generic[T]):
                 if work.bug is not None:
                     raise work.bug
                 return rounds
+            if starved_rounds and self._is_starved(work):
+                starved_rounds -= 1
+                continue
             rounds -= 1
             is_over = rounds <= 0
             if work.is_left_behind(None if is_over else seen):
                 return rounds
             seen = len(work.answers)
+
+    def _is_starved(self, work: "_Work[T]") -> bool:
+        """Whether the thread would get on if it had a CPU; also where it was through meanwhile."""
+        assert self._helper is not None
+        before = self._scheduling(self._helper.thread_id)
+        return work.finished.wait(LOOK_SECONDS) or is_starved(before, self._scheduling(self._helper.thread_id))
 
     def _forget_returned(self) -> None:
         for key in [key for key, helper in self._stuck.items() if not helper.is_alive]:
@@ -158,6 +212,10 @@ class _Helper(Generic[T]):
     @property
     def is_alive(self) -> bool:
         return self._thread.is_alive()
+
+    @property
+    def thread_id(self) -> int:
+        return self._thread.native_id or 0
 
     def take(self, work: _Work[T] | None) -> None:
         self._work = work

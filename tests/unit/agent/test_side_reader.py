@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent.side_reader import ROUNDS_MAX, STUCK_MAX, SideReader, Unanswered
+from agent.side_reader import ROUNDS_MAX, STUCK_MAX, Scheduling, SideReader, Unanswered, is_starved, scheduling_of
 
 
 class Paths:
@@ -171,6 +171,58 @@ def test_slow_reads_that_come_back_are_waited_for(paths: Paths) -> None:
     assert reader.read_all(_asks("a", "stuck", "b")) == {"a": "A", "stuck": "STUCK", "b": "B"}
     assert reader.stuck == 0
     reader.close()
+
+
+def test_a_thread_that_is_kept_from_a_cpu_is_waited_for(paths: Paths) -> None:
+    """It stands where it stands because nobody lets it run; that is over after three looks."""
+    looks = iter([Scheduling("R", 0, 1)] * 2 + [Scheduling("T", 0, 1)] * 2 + [Scheduling("S", 0, 1), Scheduling("S", 0, 2)])
+    waits: list[int] = []
+
+    def wait(finished: threading.Event) -> bool:
+        waits.append(0)
+        if len(waits) > 3:
+            paths.let_go("stuck")
+            return finished.wait(30)
+        return False
+
+    reader = SideReader(paths.read, wait=wait, scheduling=lambda _thread_id: next(looks))
+    assert reader.read_all(_asks("a", "stuck", "b")) == {"a": "A", "stuck": "STUCK", "b": "B"}
+    assert (len(waits), reader.stuck) == (4, 0)
+    reader.close()
+
+
+def test_nobody_is_waited_for_for_ever(paths: Paths) -> None:
+    """A thread that gets no CPU for a second costs one value, as one that is stuck."""
+    reader = SideReader(paths.read, wait=lambda _finished: False, scheduling=lambda _thread_id: Scheduling("R", 0, 1))
+    assert set(reader.read_all(_asks("stuck")).values()) == {Unanswered.STUCK}
+    reader.close()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (Scheduling("D", 5, 1), Scheduling("D", 5, 1), False),
+        (Scheduling("S", 5, 1), Scheduling("S", 5, 1), False),
+        (Scheduling("R", 5, 1), Scheduling("R", 5, 1), True),
+        (Scheduling("D", 5, 1), Scheduling("D", 9, 2), True),
+        # It has a CPU, and what it reads takes long.
+        (Scheduling("R", 0, 1), Scheduling("R", 9_000_000, 1), False),
+        (None, Scheduling("R", 5, 1), False),
+        (Scheduling("R", 5, 1), None, False),
+    ],
+)
+def test_who_waits_is_told_from_who_is_kept_from_a_cpu(before: Scheduling | None, after: Scheduling | None, expected: bool) -> None:
+    """By what the kernel says of the thread."""
+    assert is_starved(before, after) is expected
+
+
+def test_the_kernel_is_asked_about_threads() -> None:
+    """Of this one, which runs; one that is not there is absent."""
+    found = scheduling_of(threading.get_native_id())
+    assert found is not None
+    assert found.state == "R"
+    assert found.slices > 0
+    assert scheduling_of(0) is None
 
 
 def test_a_bug_in_a_read_is_the_callers(paths: Paths) -> None:
