@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from pathlib import Path
 import pytest
 from fakes.other_user import OTHER_UID, as_other_user, folder_for_all
 from fakes.resctrl_mount import EmulatedResctrl, assign, is_mounted, tasks_of
+from harness.proc import stat_of
 from harness.waiting import wait_until
 
 from agent.cli.program import run
@@ -92,7 +92,7 @@ class Family:
 def run_emulator(*words: str) -> subprocess.CompletedProcess[str]:
     """A command that is expected to end by itself."""
     command = [sys.executable, "-c", "from agent.cli.main import main; raise SystemExit(main())", "emulate-resctrl", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
 
 
 @contextmanager
@@ -105,7 +105,7 @@ def family() -> Iterator[Family]:
             yield Family(process, int(process.stdout.readline()))
         finally:
             process.stdin.close()
-            process.wait(10)
+            process.wait(30)
 
 
 def errno_of(work: object, *arguments: object) -> int | None:
@@ -279,6 +279,8 @@ def test_the_values_follow_the_cpu_time_of_the_members(tmp_path: Path) -> None:
     with EmulatedResctrl(tmp_path, "tiny", scenario) as emulated, subprocess.Popen(["sleep", "60"]) as idle:
         busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
         try:
+            # What it uses to begin is no traffic of its group's.
+            wait_until(lambda: (stat := stat_of(idle.pid)) is not None and stat.state == "S", "it sleeps")
             for name, process in (("busy", busy), ("idle", idle)):
                 assign(emulated.make_group(f"mon_groups/{name}"), process.pid)
 
@@ -291,7 +293,7 @@ def test_the_values_follow_the_cpu_time_of_the_members(tmp_path: Path) -> None:
         finally:
             for process in (busy, idle):
                 process.kill()
-            busy.wait(10)
+            busy.wait(30)
 
 
 def test_a_scenario_says_what_goes_wrong(tmp_path: Path) -> None:
@@ -329,17 +331,15 @@ def test_an_answer_can_come_late_while_others_are_served(tmp_path: Path) -> None
     with EmulatedResctrl(tmp_path, scenario=scenario) as emulated:
         late = emulated.mount / "mon_data" / "mon_L3_00" / "mbm_total_bytes"
         started = time.monotonic()
-        waiting = threading.Thread(target=late.read_text)
-        waiting.start()
-        (late.with_name("llc_occupancy")).read_text()
-        assert waiting.is_alive(), f"after {time.monotonic() - started} s"
-        waiting.join(10)
+        late.read_text()
         assert time.monotonic() - started >= 0.3
         emulated.control({"do": "fault", "operation": "read", "path": "info/L3_MON/num_rmids", "delay": "1h"})
         reader = subprocess.Popen(["cat", emulated.mount / "info" / "L3_MON" / "num_rmids"], stdout=subprocess.DEVNULL)
         wait_until(lambda: emulated.control({"do": "stats"})["held_answers"] == 1, "the answer is held back")
+        late.with_name("llc_occupancy").read_text()
+        assert reader.poll() is None
         reader.terminate()
-        assert reader.wait(10) == -signal.SIGTERM
+        assert reader.wait(30) == -signal.SIGTERM
         wait_until(lambda: emulated.control({"do": "stats"})["held_answers"] == 0, "nothing is held back any more")
 
 
@@ -348,9 +348,9 @@ def test_groups_and_domains_can_vanish(tmp_path: Path) -> None:
     scenario = '[[event]]\nat = "200ms"\ndo = "occupy"\nname = "foreign_"\n'
     with EmulatedResctrl(tmp_path, "tiny", scenario) as emulated:
         root = emulated.mount
-        emulated.make_group("mon_groups/pod")
-        # Eight ids: the root's, the group's, and what is left.
+        # Eight ids: the root's, and what is left.
         wait_until(lambda: len(list((root / "mon_groups").iterdir())) == 7, "all ids are taken")
+        next((root / "mon_groups").iterdir()).rename(root / "mon_groups" / "pod")
         assert errno_of((root / "mon_groups" / "more").mkdir) == errno.ENOSPC
         descriptor = os.open(root / "mon_groups" / "pod" / "mon_data" / "mon_L3_01" / "llc_occupancy", os.O_RDONLY)
         try:
@@ -378,9 +378,11 @@ def test_counters_wrap_and_begin_anew(tmp_path: Path) -> None:
         emulated.control({"do": "wrap", "bits": 32})
         assert int(total.read_text()) < 1 << 32
         emulated.control({"do": "wrap"})
-        before = int(total.read_text())
+        # It counts on by the clock, and may be read long after the reset.
+        began = time.monotonic()
         emulated.control({"do": "reset", "path": "mon_groups/pod"})
-        assert int(total.read_text()) < before
+        counted = int(total.read_text())
+        assert counted <= 100_000_000_000 * (time.monotonic() - began)
 
 
 def test_a_killed_emulator_leaves_a_mount_that_the_next_one_takes_away(tmp_path: Path) -> None:
@@ -412,7 +414,7 @@ def test_somebody_else_may_unmount_it(tmp_path: Path) -> None:
     with EmulatedResctrl(tmp_path) as emulated:
         subprocess.run(["umount", emulated.mount], check=True)
         assert emulated.process is not None
-        assert emulated.process.wait(10) == 0
+        assert emulated.process.wait(30) == 0
         assert "it was unmounted from outside" in emulated.output
 
 
@@ -477,9 +479,9 @@ def test_without_root_it_says_so() -> None:
 def test_five_thousand_threads_are_assigned_by_lists(tmp_path: Path) -> None:
     """5,000 threads of one process come into a group by lists of a page each, are listed whole, and leave with it."""
     program = (
-        "import sys, threading; threading.stack_size(65536); ended = threading.Event()\n"
-        "threads = [threading.Thread(target=ended.wait, daemon=True) for _ in range(4999)]\n"
-        "for thread in threads: thread.start()\n"
+        # Nobody waits until each of them has run once, which takes a busy machine long.
+        "import _thread, sys; _thread.stack_size(65536); ended = _thread.allocate_lock(); ended.acquire()\n"
+        "for _ in range(4999): _thread.start_new_thread(ended.acquire, ())\n"
         "print('ready', flush=True); sys.stdin.read()"
     )
     with (
@@ -492,17 +494,18 @@ def test_five_thousand_threads_are_assigned_by_lists(tmp_path: Path) -> None:
         group = emulated.make_group("mon_groups/pod")
         members = sorted(int(name) for name in os.listdir(f"/proc/{crowd.pid}/task"))
         assert len(members) == 5000
-        started = time.monotonic()
+        # Processor time of both: how long it takes is the machine's, too.
+        started = cpu_seconds(emulated) + time.thread_time()
         for first in range(0, len(members), 500):
             assign(group, *members[first : first + 500])
-        written = time.monotonic()
+        written = cpu_seconds(emulated) + time.thread_time()
         assert tasks_of(group) == set(members)
-        listed = time.monotonic()
+        listed = cpu_seconds(emulated) + time.thread_time()
         print(f"5,000 threads: assigned in {(written - started) * 1e3:.0f} ms, listed in {(listed - written) * 1e3:.0f} ms")
         # Measured: 0.15 s and 0.02 s on two cores. What takes seconds has become quadratic.
         assert listed - started < 5
         crowd.stdin.close()
-        crowd.wait(20)
+        crowd.wait(30)
         wait_until(lambda: tasks_of(group) == set(), "nobody is left")
 
 
@@ -527,8 +530,8 @@ def test_a_scan_of_a_full_machine_is_read_once_a_second(tmp_path: Path) -> None:
                 assert len(values) == 2688
                 time.sleep(max(0.0, wall + 1 - time.monotonic()))
             print(f"us a file: wall {min(walls):.1f}, client {min(clients):.1f}, server {min(servers):.1f}")
-            # Measured: 20 us. On a machine that does other things too, more; a scan must fit into its second.
-            assert min(walls) < 300
+            # Measured: 20 us. A scan must fit into its second; that others keep both from the processor is no matter of theirs.
+            assert min(map(sum, zip(clients, servers, strict=True))) < 300
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)

@@ -2,6 +2,7 @@
 
 import subprocess
 import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,16 +29,20 @@ path = "mon_groups/*"
 domains = { "0" = 3_000_000_000, "1" = 1_000_000_000 }
 local_fraction = 0.5
 """
-# One reading in twenty is bad, in one of four ways.
-BAD_READINGS = SCENARIO + "".join(
-    f"""
+# One reading in twenty is bad, in one of four ways; always the same ones.
+BAD_READINGS = (
+    "seed = 1\n"
+    + SCENARIO
+    + "".join(
+        f"""
 [[fault]]
 operation = "read"
 path = "**/mon_data/*/*"
 {fault}
 probability = 0.0125
 """
-    for fault in ('errno = "EIO"', 'errno = "ENOENT"', 'answer = "Unavailable"', 'answer = "garbage"')
+        for fault in ('errno = "EIO"', 'errno = "ENOENT"', 'answer = "Unavailable"', 'answer = "garbage"')
+    )
 )
 REASONS = {"error", "unavailable", "malformed"}
 # A file that is said to have vanished is opened again within the same tick, and is there; its counter starts again.
@@ -100,13 +105,24 @@ def mounted(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Mounted]
 
 
 def test_rates_are_those_of_the_hardware(mounted: Mounted) -> None:
-    """Half of the ticks within half a percent, at intervals of a twentieth of a second: a stalled machine spoils some of them."""
+    """Half of 21 ticks within half a percent, at intervals of a twentieth of a second: a stalled machine spoils some of them.
+
+    One that is stalled a few milliseconds all the time spoils more, so they may be any 21 that follow each other.
+    """
     mounted.tick()
-    rows = [row for _ in range(21) for row in mounted.tick()]
-    assert {row["absent"] for row in rows} == {None}
-    off = sorted(abs(number_of(row["mbm_total_bytes_per_second"]) / (4 * GB) - 1) for row in rows)
-    assert off[len(off) // 2] < 0.005
-    assert number_of(rows[-1]["mbm_local_bytes_per_second"]) == pytest.approx(2 * GB, rel=0.1)
+    rows: deque[dict[str, Value]] = deque(maxlen=21)
+
+    def median(column: str) -> float:
+        return sorted(number_of(row[column]) for row in rows)[len(rows) // 2]
+
+    def are_right() -> bool:
+        rows.extend(mounted.tick())
+        assert {row["absent"] for row in rows} == {None}
+        off = sorted(abs(number_of(row["mbm_total_bytes_per_second"]) / (4 * GB) - 1) for row in rows)
+        return len(rows) == rows.maxlen and off[len(off) // 2] < 0.005
+
+    wait_until(are_right, "half of the rates are right", seconds=40)
+    assert median("mbm_local_bytes_per_second") == pytest.approx(2 * GB, rel=0.1)
     assert number_of(rows[-1]["llc_occupancy_bytes"]) > 0
     # By the type of the mount.
     assert {row["emulated"] for row in rows} == {True}
@@ -190,7 +206,7 @@ def test_a_scan_longer_than_the_supervisors_patience_is_no_hang(tmp_path: Path) 
             def stats() -> dict[str, Any]:
                 return agent.stats("sampler/resctrl")
 
-            wait_until(lambda: stats().get("tick_seconds_most", 0) >= 36 * 0.04, "a whole slow scan is done")
+            wait_until(lambda: stats().get("tick_seconds_most", 0) >= 36 * 0.04, "a whole slow scan is done", seconds=40)
             assert stats()["pods"] == 6
             assert agent.workers()["sampler/resctrl"]["restarts"] == 0
 
