@@ -4,10 +4,10 @@ import termios
 from pathlib import Path
 
 from fakes.stopped_terminal import MuteAgent, full_pipe, read_all, terminal
-from harness.waiting import wait_until
+from harness.waiting import DEADLINE_SECONDS, wait_until
 
-# A turn of the loop and the time of a starved machine; a process that waits for a reader waits for ever.
-END_SECONDS = 4.0
+# A process that waits for a reader waits for ever.
+END_SECONDS = DEADLINE_SECONDS
 
 
 def assert_lives(agent: MuteAgent) -> None:
@@ -15,6 +15,18 @@ def assert_lives(agent: MuteAgent) -> None:
     agent.wait_for_replacement(agent.kill_worker("writer"))
     assert agent.end(seconds=END_SECONDS) == 0
     agent.assert_nothing_left()
+
+
+def read_banner(leader: int) -> str:
+    """All that is said until the banner ends; it comes in pieces."""
+    parts: list[str] = []
+
+    def is_banner_read() -> bool:
+        parts.append(read_all(leader))
+        return "Ctrl-C ends it" in "".join(parts)
+
+    wait_until(is_banner_read, "the banner is read")
+    return "".join(parts)
 
 
 def test_a_full_pipe_delays_nothing(tmp_path: Path) -> None:
@@ -36,14 +48,7 @@ def test_a_terminal_that_was_stopped_before_the_banner_delays_nothing(tmp_path: 
         agent.wait_for_replacement(agent.kill_worker("gateway"))
         assert agent.call("status")["counters"]["log_unwritten"] == 0
         termios.tcflow(follower, termios.TCOON)
-        parts: list[str] = []
-
-        def is_banner_read() -> bool:
-            parts.append(read_all(leader))
-            return "Ctrl-C ends it" in "".join(parts)
-
-        wait_until(is_banner_read, "the banner is read")
-        said = "".join(parts)
+        said = read_banner(leader)
         assert said.index(" starting ") < said.index(" ready") < said.index("Ctrl-C ends it")
         assert_lives(agent)
 
@@ -54,7 +59,7 @@ def test_a_terminal_that_is_stopped_later_delays_nothing(tmp_path: Path) -> None
         agent = MuteAgent(tmp_path)
         agent.stream, agent.is_terminal = follower, True
         agent.start()
-        wait_until(lambda: "Ctrl-C ends it" in read_all(leader), "the banner is read")
+        read_banner(leader)
         termios.tcflow(follower, termios.TCOOFF)
         assert_lives(agent)
 
