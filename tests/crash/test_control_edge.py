@@ -6,6 +6,7 @@ The other user is a real one (`fakes.other_user`), the sockets are looked at fro
 import json
 import os
 import subprocess
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -15,19 +16,21 @@ from typing import Any
 import psutil
 import pytest
 from fakes.crowd import Crowd, give_many_rules
-from fakes.edge import Probe, many_descriptors
+from fakes.edge import Probe, found_in, many_descriptors
 from fakes.hollow_worker import HollowVoice, hollow_agent
 from fakes.other_user import OTHER_UID, as_other_user, connect_to, folder_for_all
 from harness.agent_process import AgentProcess, run_agentd
 from harness.control_connection import ControlConnection, ask
 from harness.proc import descriptors, rss_bytes
-from harness.waiting import wait_until
+from harness.waiting import DEADLINE_SECONDS, wait_until
 
 from agent.cli.control_client import ask_here_or_there
 from agent.model.control import READ_OPERATIONS, REQUEST_BYTES_MAX, WRITE_OPERATIONS
 from agent.model.errors import EvergaugeError
 from agent.model.message import Hello, Identity, encode
+from agent.model.timebase import S
 from agent.paths import takeover_record as takeover_record_path
+from supervisor.shell.control_socket import UNREAD_NS_MAX
 from supervisor.shell.process import start_ticks_of
 from supervisor.shell.takeover_record import ServerRecord, TakeoverRecordFile, boot_id
 
@@ -126,11 +129,11 @@ def test_where_the_control_socket_is_opened_another_user_may_look_and_change_not
 def test_where_every_socket_is_opened_another_user_is_still_no_worker() -> None:
     """Anyone who says hello on the bus or on the data socket as somebody else is not answered; our own user is."""
 
-    def is_greeted(path: Path, identity: Identity, word: bytes) -> Callable[[], bool]:
+    def is_greeted(path: Path, identity: Identity, word: bytes, *, seconds: float = 0.5) -> Callable[[], bool]:
         def work() -> bool:
             voice = HollowVoice(str(path), identity)
             voice.say(word)
-            heard = bool(voice.socket.poll(500))
+            heard = bool(voice.socket.poll(int(seconds * 1000)))
             voice.close()
             return heard
 
@@ -138,14 +141,17 @@ def test_where_every_socket_is_opened_another_user_is_still_no_worker() -> None:
 
     with folder_for_all() as folder, hollow_agent(folder, "writer=writer,hollow=idle", ready=False) as agent:
         wait_until(lambda: agent.workers()["writer"]["state"] == "up", "the writer is up")
-        run, row = agent.call("hello")["run"], agent.workers()["hollow"]
+        row = wait_until(lambda: row if (row := agent.workers()["hollow"])["pid"] else None, "the hollow one runs")
+        run = agent.call("hello")["run"]
         bus, data = agent.runtime_dir / "bus.sock", agent.runtime_dir / "data.sock"
         open_to_all(agent, bus, data)
-        on_bus = is_greeted(bus, Identity(run, "hollow", row["epoch"]), encode(Hello(row["pid"])))
-        on_data = is_greeted(data, Identity(run, "sampler/theirs", 1), b"")
+        calls: tuple[tuple[Path, Identity, bytes], ...] = (
+            (bus, Identity(run, "hollow", row["epoch"]), encode(Hello(row["pid"]))),
+            (data, Identity(run, "sampler/theirs", 1), b""),
+        )
         assert (as_other_user(connect_to(bus)), as_other_user(connect_to(data))) == ("connected", "connected")
-        assert (as_other_user(on_bus), as_other_user(on_data)) == (False, False)
-        assert (on_bus(), on_data()) == (True, True)
+        assert [as_other_user(is_greeted(*call)) for call in calls] == [False, False]
+        assert [is_greeted(*call, seconds=DEADLINE_SECONDS)() for call in calls] == [True, True]
 
 
 def test_whatever_it_makes_belongs_to_its_user_alone(tmp_path: Path) -> None:
@@ -164,11 +170,11 @@ def test_whatever_it_makes_belongs_to_its_user_alone(tmp_path: Path) -> None:
         spool.write_bytes(spool.read_bytes()[:-20] + bytes(20) + spool.read_bytes()[-400:])
         with agent:
             agent.call("rotate")
-            made = [*agent.state_dir.rglob("*"), *agent.runtime_dir.rglob("*"), agent.state_dir, agent.runtime_dir]
+            made = dict(found_in(agent.state_dir, agent.runtime_dir))
             assert {"set-aside", "rules.json", "data", "control.sock"} <= {path.name for path in made}
-            open_ones = {str(path): oct(path.lstat().st_mode) for path in made if path.lstat().st_mode & 0o7077}
+            open_ones = {str(path): oct(stat.st_mode) for path, stat in made.items() if stat.st_mode & 0o7077}
             assert open_ones == {}
-            assert {(path.lstat().st_uid, path.lstat().st_gid) for path in made} == {(os.geteuid(), os.getegid())}
+            assert {(stat.st_uid, stat.st_gid) for stat in made.values()} == {(os.geteuid(), os.getegid())}
     finally:
         os.umask(before)
 
@@ -206,7 +212,8 @@ def test_a_second_agent_in_folders_of_its_own_cannot_take_a_socket_that_is_named
 
 def test_what_a_dead_agent_left_is_replaced_and_not_believed(tmp_path: Path) -> None:
     """After SIGKILL of everything the socket files are there and nobody listens; the next agent's are others."""
-    agent = AgentProcess(tmp_path)
+    # Those of it that are killed last do not come to take the sockets away before.
+    agent = AgentProcess(tmp_path, flags={"--supervisor-orphan-grace": "60s"})
     agent.start()
     before = files_of_sockets(agent)
     processes = agent.note_processes()
@@ -366,6 +373,7 @@ def test_a_thousand_idle_and_ten_slow_clients_hold_up_nobody_and_are_all_served(
         wait_until(agent.spares, "there is a process in reserve")
         Probe(control).run_while(lambda: False, least=20)
         before = descriptors(pid)
+        begun = time.monotonic()
         with Crowd(control, idle=1000, deaf=10, slow=10) as crowd:
             probe = Probe(control)
             probe.run_while(crowd.go_on, least=300)
@@ -373,8 +381,11 @@ def test_a_thousand_idle_and_ten_slow_clients_hold_up_nobody_and_are_all_served(
             assert crowd.slow_answers() == [True] * 10
             assert [crowd.idle[number].ask("hello")["ok"] for number in (0, 499, 999)] == [True] * 3
             counters = agent.call("status")["counters"]
-            assert [counters[f"control_{name}"] for name in ("refused", "cut_off", "malformed")] == [0, 0, 0]
+            # Who never reads is cut off in the end: rightly, where this has taken so long.
+            is_early = time.monotonic() - begun < UNREAD_NS_MAX / S
+            assert [counters[f"control_{name}"] for name in ("refused", "malformed")] == [0, 0]
+            assert counters["control_cut_off"] == 0 or not is_early
             assert descriptors(pid) >= before + 1000
             # Longer than what a socket holds: the agent has kept the rest for anyone who reads at last.
-            assert len(crowd.deaf[0].answer()["result"]["rules"]) == 1000
+            assert not is_early or len(crowd.deaf[0].answer()["result"]["rules"]) == 1000
         wait_until(lambda: descriptors(pid) <= before, "all descriptors are given back")

@@ -110,8 +110,8 @@ def test_noise_of_strangers_on_bus_and_data_socket_is_counted_and_harms_nothing(
         bus, data, *_ = (each.result()["frames"] for each in started)
         status = agent.call("status")
         unharmed.check()
-        # A forged message that was accepted would have set conditions. How much the rows hold depends on what else runs here.
-        assert [each["kind"] for each in status["conditions"] if each["kind"] != "capture_below_target"] == []
+        # A forged message that was accepted would have set conditions of such names. Others depend on what else runs here.
+        assert {each["kind"] for each in status["conditions"]} & set(attack.WORDS) == set()
         assert status["counters"]["bus_malformed"] > bus // 4
         assert unstored(agent) > data // 4
         ticks = agent.stats("sampler/process")["ticks"]
@@ -194,7 +194,14 @@ def pages(tmp_path: Path) -> Iterator[tuple[AgentProcess, list[int]]]:
 def page_of(pid: int) -> int:
     """The page of a worker, opened once more."""
     names = [f"/proc/{pid}/fd/{name}" for name in os.listdir(f"/proc/{pid}/fd")]
-    return os.open(next(name for name in names if "memfd:" in os.readlink(name)), os.O_RDWR)
+    return os.open(next(name for name in names if is_page(name)), os.O_RDWR)
+
+
+def is_page(descriptor: str) -> bool:
+    """Whether a worker's descriptor is that of its page; most others come and go."""
+    with suppress(FileNotFoundError):
+        return "memfd:" in os.readlink(descriptor)
+    return False
 
 
 def test_noise_in_the_heartbeat_pages_is_looked_at_and_harms_nothing(pages: tuple[AgentProcess, list[int]]) -> None:

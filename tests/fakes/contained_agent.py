@@ -3,6 +3,7 @@
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import psutil
 from fakes.worker_set_agent import WorkerSetAgent
@@ -41,11 +42,16 @@ class ContainedAgent(WorkerSetAgent):
         return int(next(line for line in lines if line.startswith("NSpid:")).split()[-1])
 
     def restart(self, name: str) -> None:
-        """Kill a worker and wait for the next generation."""
-        row = self.workers()[name]
-        worker = next(each for each in self.server().children() if self.inner_pid(each) == row["pid"])
+        """Kill a worker that runs and wait for the next generation."""
+        row, worker = wait_until(lambda: self._running(name), f"{name} runs")
         worker.kill()
         self.wait_for_replacement(row)
+
+    def _running(self, name: str) -> tuple[dict[str, Any], psutil.Process] | None:
+        """Its row and its process. *Absent:* it, or the fork server, is still to come."""
+        row, server = self.workers()[name], self._recorded_server()
+        below = [] if server is None else server.children()
+        return next(((row, each) for each in below if self.inner_pid(each) == row["pid"]), None)
 
     def server(self) -> psutil.Process:
         """The fork server."""

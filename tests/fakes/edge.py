@@ -4,7 +4,7 @@ import os
 import resource
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from harness.control_connection import ControlConnection, ask
@@ -60,6 +60,14 @@ class Probe:
         """How long agent and asker have waited for a processor so far. *Source:* proc_pid_schedstat."""
         waits = (Path(f"/proc/{pid}/schedstat").read_text().split()[1] for pid in self._pids)
         return sum(int(nanoseconds) for nanoseconds in waits) / 1e9
+
+
+def found_in(*folders: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """These folders with everything in them; what is renamed or removed at this moment is left out."""
+    for folder in folders:
+        for path in (folder, *folder.rglob("*")):
+            with suppress(FileNotFoundError):
+                yield path, path.lstat()
 
 
 def percentile(values: list[float], share: float) -> float:
