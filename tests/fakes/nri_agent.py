@@ -8,7 +8,7 @@ from typing import Any
 from fakes.nri_dialect import FakePod
 from fakes.nri_runtime import NriRuntime
 from harness.agent_process import AgentProcess
-from harness.waiting import wait_until
+from harness.waiting import DEADLINE_SECONDS, wait_until
 
 # Where the agent looks for pods by itself: a tree with nothing in it, so that all it knows comes from the runtime.
 EMPTY_TREE = "empty-cgroups"
@@ -46,7 +46,7 @@ def is_true(agent: AgentProcess, runtime: NriRuntime) -> bool:
     return False
 
 
-def wait_true(agent: AgentProcess, runtime: NriRuntime, *, seconds: float = 5.0) -> float:
+def wait_true(agent: AgentProcess, runtime: NriRuntime, *, seconds: float = DEADLINE_SECONDS) -> float:
     """Wait until the agent lists the truth; gives the seconds that it took."""
     began = time.monotonic()
     wait_until(lambda: is_true(agent, runtime), f"the agent lists the pods of {runtime.summary()}", seconds=seconds)

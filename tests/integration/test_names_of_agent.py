@@ -12,13 +12,16 @@ from fakes.nri_dialect import FakePod, container_of, pod_of
 from fakes.nri_node import real_node
 from fakes.nri_runtime import NriRuntime
 from fakes.resctrl_mount import EmulatedResctrl
-from harness.agent_process import AgentProcess
+from harness.agent_process import UNHURRIED, AgentProcess
 from harness.waiting import wait_until
 
 
 @contextmanager
 def _together(folder: Path) -> Iterator[tuple[AgentProcess, NriRuntime]]:
-    with NriRuntime(folder / "nri.sock") as runtime, AgentProcess(folder, flags=nri_flags(folder, runtime)) as agent:
+    with (
+        NriRuntime(folder / "nri.sock") as runtime,
+        AgentProcess(folder, flags=nri_flags(folder, runtime) | UNHURRIED) as agent,
+    ):
         runtime.wait_plugin()
         yield agent, runtime
 
@@ -63,6 +66,7 @@ def test_rules_by_namespace_name_and_label_take_the_pods_they_name(tmp_path: Pat
 
         wanted = {first.uid: "one", second.uid: "two", third.uid: None, fourth.uid: fourth.uid}
         wait_until(lambda: groups() == wanted, f"each pod has its group, not {groups()}")
+        # A pod's rule comes with its group.
         rules = {str(row["uid"]): row["rule"] for row in listed(agent).values()}
         assert rules == {first.uid: "by-namespace", second.uid: "by-label", third.uid: "by-name", fourth.uid: None}
 
@@ -83,13 +87,18 @@ def test_commands_and_queries_have_the_names_that_the_runtime_reported(tmp_path:
         assert "app=app-1,pod-template-hash=00000001,tier=backend" in line
         assert "main-0,main-1" in line
 
-        named = wait_until(lambda: _rows(agent, f"SELECT * FROM container WHERE pod_uid = '{pod.uid!s}'"), "rows of containers")
-        assert {row["name"] for row in named} == {"main-0", "main-1"}
-        assert {row["container_id"] for row in named} == set(listed(agent)[str(pod.uid)]["container_names"])
-        (row,) = _rows(agent, f"SELECT name, pod_namespace, labels->>'app' AS app FROM pod WHERE pod_uid = '{pod.uid!s}'")
-        assert row == {"name": f"team-1/{pod.name!s}", "pod_namespace": "team-1", "app": "app-1"}
+        statement = f"SELECT container_id, name FROM container WHERE pod_uid = '{pod.uid!s}'"
+        known = listed(agent)[str(pod.uid)]["container_names"]
+        assert set(known.values()) == {"main-0", "main-1"}
+        # What is listed is stored a moment later.
+        wait_until(lambda: {row["container_id"]: row["name"] for row in _rows(agent, statement)} == known, "rows of containers")
+        statement = f"SELECT name, pod_namespace, labels->>'app' AS app FROM pod WHERE pod_uid = '{pod.uid!s}'"
+        wanted = {"name": f"team-1/{pod.name!s}", "pod_namespace": "team-1", "app": "app-1"}
+        wait_until(lambda: _rows(agent, statement) == [wanted], f"a row of the pod, not {_rows(agent, statement)}")
 
-        assert f"team-1/{pod.name!s}" in _agentctl(agent, "worker-state", "control-plane")[1]
+        # The supervisor lists it before it has told the worker.
+        name = f"team-1/{pod.name!s}"
+        wait_until(lambda: name in _agentctl(agent, "worker-state", "control-plane")[1], "the worker holds it")
         findings = {found["topic"]: found for found in json.loads(_agentctl(agent, "doctor", "--json")[1])["findings"]}
         assert findings["NRI"]["state"] == findings["container runtime"]["state"] == "usable"
         assert findings["NRI"]["detail"].startswith("connected to containerd ")
@@ -136,7 +145,9 @@ def test_hostile_names_cross_the_whole_agent_and_stay_readable(tmp_path: Path) -
             lines = text.splitlines()
             assert (code, len(lines)) == (0, 1 + len(names))
             assert all(letter.isprintable() for line in lines for letter in line)
-        assert len(_rows(agent, "SELECT name FROM pod WHERE labels->>'app' = 'x'")) == len(names)
+        statement = "SELECT name FROM pod WHERE labels->>'app' = 'x'"
+        # What is listed is stored a moment later.
+        wait_until(lambda: len(_rows(agent, statement)) == len(names), "all pods are stored")
         code, text, _ = _agentctl(agent, "add-rule", "x", "--label", "app=x", "--ignore")
         assert text.splitlines()[-1] == f"it matches {len(names)} of {len(names)} pods and units now"
 
