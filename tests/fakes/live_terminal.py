@@ -14,17 +14,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 30.0
+# Well within the time that `agentctl top` waits for the rest of a sequence (`_SEQUENCE_SECONDS` of `top_screen.py`).
+PIECES_SECONDS_MAX = 0.02
 
 
 class Terminal:
     """A pseudo terminal with `agentctl top` in it, and everything that it wrote."""
 
-    def __init__(self, leader: int, follower: int, program: "subprocess.Popen[bytes]") -> None:
+    def __init__(self, leader: int, follower: int, program: "subprocess.Popen[bytes]", modes_before: int) -> None:
         self.leader = leader
         self.follower = follower
         self.program = program
         self.seen = ""
+        self.modes_before = modes_before
+        """Echo, line editing and similar modes before the program began."""
 
     def wait_for(self, pattern: str) -> None:
         """Read until the pattern is there, from what was not read before."""
@@ -36,13 +40,28 @@ class Terminal:
             fresh += os.read(self.leader, 65536).decode(errors="replace")
         self.seen += fresh
 
+    def type_in_pieces(self, *pieces: bytes) -> bool:
+        """Type pieces one after the other; whether they came as fast as those of one key do.
+
+        A test that had to wait for a processor between two of them has typed something else: the key Esc, or half a letter.
+        """
+        began = time.monotonic()
+        for piece in pieces:
+            os.write(self.leader, piece)
+        return time.monotonic() - began < PIECES_SECONDS_MAX
+
     def resize(self, *, columns: int, lines: int) -> None:
         """Another size, which the kernel tells the program."""
         fcntl.ioctl(self.leader, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
 
     def local_modes(self) -> int:
         """Echo, line editing and similar modes."""
-        return int(termios.tcgetattr(self.follower)[3])
+        return local_modes_of(self.follower)
+
+
+def local_modes_of(terminal: int) -> int:
+    """Echo, line editing and similar modes."""
+    return int(termios.tcgetattr(terminal)[3])
 
 
 def top_line(state: Path, *words: str) -> list[str]:
@@ -63,6 +82,7 @@ def on_terminal(line: list[str], *, kind: str = "xterm", environment: dict[str, 
     """A program on a terminal of 80 x 24; it is ended with the block."""
     leader, follower = pty.openpty()
     fcntl.ioctl(leader, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    modes_before = local_modes_of(follower)
     # A session of its own, so that the terminal is its controlling one and Ctrl-C reaches it.
     program = subprocess.Popen(
         line,
@@ -76,7 +96,7 @@ def on_terminal(line: list[str], *, kind: str = "xterm", environment: dict[str, 
     try:
         with program:
             try:
-                yield Terminal(leader, follower, program)
+                yield Terminal(leader, follower, program, modes_before)
             finally:
                 program.kill()
     finally:

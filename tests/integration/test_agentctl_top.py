@@ -196,7 +196,6 @@ def test_the_screen_follows_the_spool_and_q_gives_the_terminal_back(tmp_path: Pa
     """Live: new ticks, keys and a new size are shown; afterwards everything is as before."""
     path = write_segment(tmp_path, "a", head_of("a") + tick(1, 11))
     with watching(tmp_path) as terminal:
-        before = terminal.local_modes()
         terminal.wait_for(r"\x1b\[\?1049h.*task-11.*7 others")
         assert terminal.local_modes() & (termios.ECHO | termios.ICANON) == 0
         with path.open("ab") as spool:
@@ -213,7 +212,7 @@ def test_the_screen_follows_the_spool_and_q_gives_the_terminal_back(tmp_path: Pa
         os.write(terminal.leader, b"q")
         terminal.wait_for(r"\x1b\[\?25h\x1b\[\?1049l")
         assert terminal.program.wait(DEADLINE_SECONDS) == 0
-        assert terminal.local_modes() == before
+        assert terminal.local_modes() == terminal.modes_before
         assert terminal.program.stderr is not None
         assert terminal.program.stderr.read() == b""
 
@@ -223,7 +222,6 @@ def test_a_signal_gives_the_terminal_back(number: signal.Signals, code: int, tmp
     """However it is ended, the terminal has its echo and its first screen again, and nothing is complained of."""
     write_segment(tmp_path, "a", head_of("a") + tick(1, 11))
     with watching(tmp_path) as terminal:
-        before = terminal.local_modes()
         terminal.wait_for("task-11")
         if number is signal.SIGINT:
             os.write(terminal.leader, b"\x03")
@@ -231,7 +229,7 @@ def test_a_signal_gives_the_terminal_back(number: signal.Signals, code: int, tmp
             terminal.program.send_signal(number)
         terminal.wait_for(r"\x1b\[\?1049l")
         assert terminal.program.wait(DEADLINE_SECONDS) == code
-        assert terminal.local_modes() == before
+        assert terminal.local_modes() == terminal.modes_before
         assert terminal.program.stderr is not None
         assert terminal.program.stderr.read() == b""
 
@@ -363,8 +361,10 @@ def test_keys_filter_scroll_pause_and_help(tmp_path: Path) -> None:
         terminal.wait_for(r"paused(?!.*task-999).*\x1b\[J.*paused(?!.*task-999).*\x1b\[J")
         os.write(terminal.leader, b" ")
         terminal.wait_for("task-999")
-        os.write(terminal.leader, "/漢".encode()[:2])
-        os.write(terminal.leader, "/漢".encode()[2:])
+        letter = "漢".encode()
+        os.write(terminal.leader, b"/")
+        while not terminal.type_in_pieces(letter[:1], letter[1:]):
+            os.write(terminal.leader, b"\x15")
         terminal.wait_for("filter: 漢_")
         os.write(terminal.leader, b"\x04")
         assert terminal.program.wait(DEADLINE_SECONDS) == 0

@@ -241,10 +241,13 @@ def test_a_key_that_is_held_down_is_never_cut_in_two(tmp_path: Path, stored: Non
     """More sequences than are read at once, and one that comes in pieces: no part of one is the key of a minute."""
     with watching(tmp_path, "--at", "2024-01-02T01:01:09Z") as terminal:
         terminal.wait_for(r"01:01:09 UTC   as asked.*task-3009")
-        os.write(terminal.leader, b"\x1b[D" * 25)
-        terminal.wait_for(r"00:00:04 UTC   as asked.*task-1004")
-        for piece in (b"\x1b", b"[", b"C"):
-            os.write(terminal.leader, piece)
+        while True:
+            os.write(terminal.leader, b"\x1b[D" * 25)
+            terminal.wait_for(r"00:00:04 UTC   as asked.*task-1004")
+            if terminal.type_in_pieces(b"\x1b", b"[", b"C"):
+                break
+            os.write(terminal.leader, b"}}")
+            terminal.wait_for(r"01:01:09 UTC   .*task-3009")
         terminal.wait_for(r"00:00:05 UTC   as asked.*task-1005")
         os.write(terminal.leader, b"\x1b")
         os.write(terminal.leader, b"\x1b[24;5~q")

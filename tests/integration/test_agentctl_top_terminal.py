@@ -39,14 +39,13 @@ def test_a_terminal_that_takes_nothing_keeps_nobody_from_quitting(tmp_path: Path
     """Its output is stopped (Ctrl-S): keys are still read, and the program ends within its deadline."""
     path = write_segment(tmp_path, "a", head_of("a") + tick(1, 11))
     with watching(tmp_path) as terminal:
-        before = terminal.local_modes()
         terminal.wait_for("task-11")
         termios.tcflow(terminal.follower, termios.TCOOFF)
         with path.open("ab") as spool:
             spool.write(tick(2, *range(100, 150)))
         os.write(terminal.leader, b"crq")
         assert terminal.program.wait(DEADLINE_SECONDS) == 0
-        assert terminal.local_modes() == before
+        assert terminal.local_modes() == terminal.modes_before
 
 
 def test_a_stop_by_another_program_is_got_over(tmp_path: Path) -> None:
