@@ -27,7 +27,7 @@ MIB = 1 << 20
 # Half of the usual interval: what a person sees within a minute, a test sees within seconds.
 FLAGS = {"--sampler-process-interval": "500ms", "--sampler-host-interval": "500ms"}
 # The load starts, is sampled in the tick after, and has a rate in the next; the others are for a machine that is busy.
-TICKS_MAX = 30
+TICKS_MAX = 60
 SECONDS_MAX = TICKS_MAX * 0.5
 LOOK_SECONDS = 0.2
 # How a load ended is told for a minute after, also to an agent of another test: two of them crash, and those that their test kills
@@ -57,16 +57,19 @@ class Newcomer:
         host, scan = sample.get("machine", {}).get("host"), sample.get("scan")
         return bool(host and host["elapsed_ns"] and scan and scan["elapsed_ns"])
 
-    def first(self, *names: str, blamed: str) -> Told:
-        """Wait until the first problem that blames a load is one of these and blames this load."""
+    def first(self, *names: str, blamed: str, beside: str | None = None) -> Told:
+        """Wait until the first problem that blames a load is one of these and blames this load, and only this one `beside` it."""
         seen: list[Told] = []
         others = LOADS - {blamed}
 
         def found() -> Told | None:
-            seen[:] = self.sample()["problems"]
+            seen[:] = self.sample().get("problems", [])
             ours = [problem for problem in seen if any(is_load(culprit["name"]) for culprit in problem["culprits"])]
             ours = [problem for problem in ours if problem["culprits"][0]["name"] not in others]
-            return ours[0] if ours and ours[0]["name"] in names and pid_of(ours[0], blamed) is not None else None
+            if not ours or ours[0]["name"] not in names or pid_of(ours[0], blamed) is None:
+                return None
+            all_blamed = [culprit["name"] for culprit in ours[0]["culprits"]]
+            return ours[0] if beside is None or all_blamed == [blamed, beside] else None
 
         try:
             return wait_until(found, f"{names} {blamed}", seconds=SECONDS_MAX, pause_seconds=LOOK_SECONDS)
@@ -142,9 +145,8 @@ def test_a_fork_storm(newcomer: Newcomer, loads: Loads) -> None:
     """The script that starts them, and the command that they are."""
     storm = loads.script("eg-storm", "while :; do /bin/true; done")
     with only_storm(), started([str(storm)], nice=NICE) as script:
-        problem = newcomer.first("fork_storm", blamed="eg-storm")
+        problem = newcomer.first("fork_storm", blamed="eg-storm", beside="true")
     assert pid_of(problem, "eg-storm") == script.pid
-    assert [culprit["name"] for culprit in problem["culprits"]] == ["eg-storm", "true"]
 
 
 def test_a_disk_writer(newcomer: Newcomer, loads: Loads) -> None:
@@ -167,9 +169,8 @@ def test_a_network_sender(newcomer: Newcomer, loads: Loads) -> None:
         pair_of_interfaces(receiver) as interface,
         loads.running("eg-sender", "send", THERE, "9000", str(150 * MIB), nice=NICE) as sender,
     ):
-        problem = newcomer.first("network_heavy", "network_full", blamed="eg-sender")
+        problem = newcomer.first("network_heavy", "network_full", blamed="eg-sender", beside=interface)
     assert pid_of(problem, "eg-sender") == sender.pid
-    assert [culprit["name"] for culprit in problem["culprits"]] == ["eg-sender", interface]
 
 
 def test_a_process_with_five_hundred_threads(newcomer: Newcomer, loads: Loads) -> None:
