@@ -9,6 +9,8 @@ import ctypes
 import mmap
 import os
 import socket
+import time
+from bisect import bisect_right
 from collections.abc import Callable
 from contextlib import suppress
 from errno import EACCES, ECONNREFUSED, EINVAL, ENOBUFS, ENODEV, ENOENT, ENOSYS, EPERM, EPROTONOSUPPORT
@@ -91,6 +93,8 @@ class PerfEvents:
         if machine() not in _SYSCALL_NUMBER:
             raise OSError(ENOSYS, "the number of perf_event_open is not known for this machine")
         self._rings: list[tuple[int, mmap.mmap]] = []
+        # Taken from a ring, and later than the last call: of another ring something earlier may be missing.
+        self._held_back: list[ThreadEvent] = []
         try:
             for cpu in range(os.cpu_count() or 1):
                 self._open(cpu)
@@ -121,8 +125,13 @@ class PerfEvents:
         return [descriptor for descriptor, _ in self._rings]
 
     def drain(self) -> tuple[list[ThreadEvent], bool]:
-        """See `EventSource`."""
-        events: list[ThreadEvent] = []
+        """See `EventSource`.
+
+        Rings are read one after the other. What happened meanwhile waits for the next call: else the end of a thread could be told
+        before its beginning, which stands in a ring that was read earlier.
+        """
+        until_ns = time.monotonic_ns()
+        events, self._held_back = self._held_back, []
         lost = False
         for _, ring in self._rings:
             head, tail = _TWO_LONGS.unpack_from(ring, _HEAD_AT)
@@ -130,7 +139,9 @@ class PerfEvents:
                 lost |= _take_records(_between(ring, tail, head), events)
                 _TIME.pack_into(ring, _HEAD_AT + 8, head)
         events.sort()
-        return events, lost
+        first_later = bisect_right(events, until_ns, key=lambda event: event.at_ns)
+        self._held_back = events[first_later:]
+        return events[:first_later], lost
 
     def close(self) -> None:
         """Ends the subscription."""
