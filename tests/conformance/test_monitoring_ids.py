@@ -2,8 +2,8 @@
 
 import os
 import time
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from errno import EBUSY, ENOSPC
 from itertools import count
 
@@ -17,6 +17,7 @@ OUT = "Out of RMIDs\n"
 # The kernel looks at resting ids once a second; a little less, as it counts in ticks.
 REST_SECONDS = 0.95
 _NUMBERS = count(1)
+Rest = Callable[[], AbstractContextManager[None]]
 
 
 def errno_of_making(resctrl: Mounted, made: list[str], parent: str = "") -> int:
@@ -72,12 +73,20 @@ def errno_of_making_lasting(resctrl: Mounted, groups: list[str]) -> int:
 
 
 @pytest.fixture
-def threshold(resctrl: Mounted) -> Iterator[tuple[str, str, str]]:
-    """The file that says when an id is clean, with its content put back at the end."""
+def resting(resctrl: Mounted) -> Rest:
+    """While this lasts no id that rests is clean, however long that takes: the threshold is 0, and the usual one at the end."""
     place = ("info", "L3_MON", "max_threshold_occupancy")
-    before = resctrl.read(*place)
-    yield place
-    resctrl.write(before, *place)
+
+    @contextmanager
+    def rest() -> Iterator[None]:
+        usual = resctrl.read(*place)
+        resctrl.write("0\n", *place)
+        try:
+            yield
+        finally:
+            resctrl.write(usual, *place)
+
+    return rest
 
 
 def can_be_made(resctrl: Mounted) -> bool:
@@ -113,42 +122,42 @@ def test_a_shortage_of_monitoring_ids_costs_no_control_id(resctrl: Mounted, full
         assert resctrl.status() == OUT
 
 
-def test_an_id_rests_after_its_group(resctrl: Mounted, full: list[str]) -> None:
+def test_an_id_rests_after_its_group(resctrl: Mounted, full: list[str], resting: Rest) -> None:
     """EBUSY and not ENOSPC, with the same word, until the kernel has looked at the cache a second later."""
     resctrl.need_events("llc_occupancy")
     began = time.monotonic()
-    resctrl.remove(full.pop())
-    assert not can_be_made(resctrl)
-    assert resctrl.status() == OUT
+    with resting():
+        resctrl.remove(full.pop())
+        assert not can_be_made(resctrl)
+        assert resctrl.status() == OUT
     wait_until(lambda: can_be_made(resctrl), "the id is free again", seconds=PATIENCE_SECONDS)
     assert time.monotonic() - began >= REST_SECONDS
     with refused(ENOSPC):
         resctrl.new_monitor()
 
 
-def test_control_groups_wait_for_ids_too(resctrl: Mounted, full: list[str]) -> None:
+def test_control_groups_wait_for_ids_too(resctrl: Mounted, full: list[str], resting: Rest) -> None:
     """EBUSY for them as well, and no control id is lost by it."""
     resctrl.need_events("llc_occupancy")
-    resctrl.remove(full.pop())
     resctrl.need_control()
     limit = min(int(resctrl.read("info", resource, "num_closids")) for resource in resctrl.control_resources())
-    for _ in range(2 * limit):
-        with refused(EBUSY):
-            os.mkdir(resctrl.path(f"{PREFIX}control"))
-        assert resctrl.status() == OUT
+    with resting():
+        resctrl.remove(full.pop())
+        for _ in range(2 * limit):
+            with refused(EBUSY):
+                os.mkdir(resctrl.path(f"{PREFIX}control"))
+            assert resctrl.status() == OUT
 
 
-def test_an_id_that_is_never_clean_rests_for_ever(resctrl: Mounted, full: list[str], threshold: tuple[str, str, str]) -> None:
+def test_an_id_that_is_never_clean_rests_for_ever(resctrl: Mounted, full: list[str], resting: Rest) -> None:
     """Clean is below the threshold, and nothing is below 0; raised again, the id comes free."""
     resctrl.need_events("llc_occupancy")
-    usual = resctrl.read(*threshold)
-    resctrl.write("0\n", *threshold)
-    resctrl.remove(full.pop())
-    until = time.monotonic() + 1.15 * REST_SECONDS
-    while time.monotonic() < until:
-        assert not can_be_made(resctrl)
-        time.sleep(0.02)
-    resctrl.write(usual, *threshold)
+    with resting():
+        resctrl.remove(full.pop())
+        until = time.monotonic() + 1.15 * REST_SECONDS
+        while time.monotonic() < until:
+            assert not can_be_made(resctrl)
+            time.sleep(0.02)
     wait_until(lambda: can_be_made(resctrl), "the id is free again", seconds=PATIENCE_SECONDS)
 
 
@@ -238,15 +247,16 @@ def test_where_ids_belong_to_control_groups_each_has_its_own(resctrl: Mounted) -
 
 
 @pytest.mark.profiles("arm-mpam")
-def test_where_ids_belong_to_control_groups_a_shortage_is_no_rest(resctrl: Mounted) -> None:
+def test_where_ids_belong_to_control_groups_a_shortage_is_no_rest(resctrl: Mounted, resting: Rest) -> None:
     """ENOSPC and not EBUSY for a full control group whose id rests, as long as others have free ones."""
     resctrl.need(_ids_belong_to_control_groups(resctrl), "ids that are common to all control groups")
     parent = resctrl.new_control()
     _fill(resctrl, parent)
     inner = next(iter(resctrl.names(parent, "mon_groups")))
-    resctrl.remove(f"{parent}/mon_groups/{inner}")
-    with refused(ENOSPC):
-        resctrl.new_monitor(parent)
+    with resting():
+        resctrl.remove(f"{parent}/mon_groups/{inner}")
+        with refused(ENOSPC):
+            resctrl.new_monitor(parent)
     wait_until(lambda: _made(resctrl.path(parent, "mon_groups", inner)), "the id is free again", seconds=PATIENCE_SECONDS)
 
 

@@ -60,10 +60,10 @@ class Pod:
             assert self.process.stdin is not None
             self.process.stdin.close()
             try:
-                self.process.wait(10)
+                self.process.wait(30)
             except subprocess.TimeoutExpired:
                 self.process.kill()
-                self.process.wait(10)
+                self.process.wait(30)
         assert self.process.stdout is not None
         self.process.stdout.close()
         if self.container.exists():

@@ -72,8 +72,8 @@ def script(text: str, *arguments: str) -> Iterator[tuple["subprocess.Popen[str]"
     finally:
         process.stdin.close()
         try:
-            process.wait(10)
+            process.wait(30)
         finally:
             process.kill()
-            process.wait(10)
+            process.wait(30)
             process.stdout.close()
