@@ -2,9 +2,10 @@
 
 A point costs one comparison unless the environment variable EVERGAUGE_FAILPOINTS names a folder when the process starts.
 A test creates a file in this folder, named like the point or like the point and a process (`writer.appended@writer`). The first
-process that passes the point removes the file, and the text of the file says what happens to that process:
+process that passes the point removes the file, and the text of the file says what happens to that process (without a text it is
+still being written, and nothing happens):
 
-    kill          SIGKILL, the default             stop          SIGSTOP
+    kill          SIGKILL                          stop          SIGSTOP
     signal N      this signal                      hang          an endless loop that holds the interpreter
     exit N        this exit code, at once          error NAME    OSError of this name, such as ENOSPC
 """
@@ -34,6 +35,8 @@ def failpoint(name: str) -> None:
         try:
             with open(path) as file:
                 order = file.read()
+            if not order:
+                continue
             os.unlink(path)
         except FileNotFoundError:
             continue
@@ -42,7 +45,7 @@ def failpoint(name: str) -> None:
 
 def _carry_out(order: list[str], name: str) -> None:
     match order:
-        case [] | ["kill"]:
+        case ["kill"]:
             os.kill(os.getpid(), signal.SIGKILL)
         case ["signal", number]:
             os.kill(os.getpid(), int(number))

@@ -33,7 +33,6 @@ def _pass(folder: Path | None, *, process: str = "sampler/x", seconds: float = 2
 @pytest.mark.parametrize(
     ("order", "code", "said"),
     [
-        ("", -signal.SIGKILL, ""),
         ("kill", -signal.SIGKILL, ""),
         ("signal 11", -signal.SIGSEGV, ""),
         ("exit 7", 7, ""),
@@ -53,6 +52,13 @@ def test_a_point_for_another_process_is_passed(tmp_path: Path) -> None:
     (tmp_path / "a.point@writer").write_text("exit 7")
     assert _pass(tmp_path).stdout == "passed\npassed again\n"
     assert _pass(tmp_path, process="writer").returncode == 7
+
+
+def test_an_order_that_is_still_being_written_is_none(tmp_path: Path) -> None:
+    """A test makes the file and then writes into it; a process may pass between the two."""
+    (tmp_path / "a.point").touch()
+    assert _pass(tmp_path).stdout == "passed\npassed again\n"
+    assert (tmp_path / "a.point").exists()
 
 
 def test_a_hang_holds_the_interpreter(tmp_path: Path) -> None:
