@@ -44,7 +44,7 @@ from supervisor.core.watchdog import WatchVerdict
 
 # As often as workers are observed by default, so that both come with one wake-up.
 HOUSEKEEPING_NS = 250 * MS
-# Every worker brings the news of the fork server's death; it is logged once within this time.
+# A process in reserve may be handed out in the moment in which it dies with its fork server: no news within this time.
 FORK_SERVER_LOG_NS = 1 * S
 
 
@@ -62,7 +62,7 @@ class Machine:
         self._stop = StopSequence(state, policy.stop_timeout_ns)
         self._next_observation_at_ns = 0
         self._next_housekeeping_at_ns = 0
-        self._fork_server_logged_until_ns = 0
+        self._fork_server_logged_at_ns: int | None = None
 
     def begin(self, now_ns: int, survivors: Survivors | None = None) -> list[Effect]:
         """Start all children, in order, without waiting for one another; those that a dead supervisor left are taken over."""
@@ -144,15 +144,17 @@ class Machine:
         self.state.beats_at_ns.pop(child.name, None)
         effects = self._control.on_worker_gone(child.name, now_ns)
         self._stop.on_gone(child.name)
+        noted = self._note_launcher(child, now_ns) if event.with_launcher else []
         death, after = child.on_exited(event, now_ns)
         self.state.history.deaths.append(death)
-        return [*self._note_launcher(event, now_ns), *effects, *after, *self._stop.go_on(now_ns)]
+        return [*noted, *effects, *after, *self._stop.go_on(now_ns)]
 
-    def _note_launcher(self, event: Exited, now_ns: int) -> list[Effect]:
-        """Log the fork server's death once, although every worker brings the news of it."""
-        if not event.with_launcher or now_ns < self._fork_server_logged_until_ns:
+    def _note_launcher(self, child: Child, now_ns: int) -> list[Effect]:
+        """Log the fork server's death once, although every worker brings the news of it, on a starved machine seconds apart."""
+        logged_at_ns = self._fork_server_logged_at_ns
+        if logged_at_ns is not None and (child.started_at_ns < logged_at_ns or now_ns < logged_at_ns + FORK_SERVER_LOG_NS):
             return []
-        self._fork_server_logged_until_ns = now_ns + FORK_SERVER_LOG_NS
+        self._fork_server_logged_at_ns = now_ns
         return [Log("fork_server_died", "error", {"effect": "it took all workers along; another is started with them"})]
 
     def _on_observation(self, seen: WorkerObservation, now_ns: int) -> list[Effect]:

@@ -377,6 +377,18 @@ def test_workers_that_die_with_the_fork_server_are_started_at_once_and_not_blame
     assert len(story.noted("fork_server_died")) == 3
 
 
+def test_a_fork_servers_death_is_one_event_however_late_its_workers_are_seen_to_have_died() -> None:
+    """A starved machine takes seconds to end a process."""
+    story = Story(PAIR)
+    for name in PAIR:
+        story.bring_up(name)
+    story.advance(1 * S)
+    for name in PAIR:
+        story.tell(Exited(name, story.child(name).epoch, None, (), with_launcher=True))
+        story.advance(3 * S)
+    assert len(story.noted("fork_server_died")) == 1
+
+
 def test_a_worker_that_was_not_up_when_the_fork_server_died_backs_off() -> None:
     """Else a fork server whose children always die would spin."""
     story = Story({"writer": "writer"})
