@@ -22,6 +22,8 @@ from workers.resctrl.filesystem import MountedFilesystem
 from workers.runtime.kernel_tree import OpenKernelTree
 
 DEADLINE_MS = 100
+# No start waits for so long: for tests of starts that have all the time they need, on a machine that may stand still.
+PATIENT_MS, PATIENT_SECONDS = 10_000, 30.0
 
 
 class ScriptedWork:
@@ -42,11 +44,23 @@ class ScriptedWork:
         """Nothing is held."""
 
 
+class _ToldLink(RuntimeLink):
+    """A link that keeps every state that it was told: the next one may be told before anybody looks."""
+
+    def __init__(self) -> None:
+        super().__init__(Binder([]))
+        self.told: list[LinkState] = []
+
+    def tell_state(self, state: LinkState) -> None:
+        self.told.append(state)
+        super().tell_state(state)
+
+
 class Side:
     """One plugin with its link. `deaths` has the threads that ended by a bug."""
 
     def __init__(self, path: Path | str, work: StartWork | None, deadline_ms: int) -> None:
-        self.link = RuntimeLink(Binder([]))
+        self.link = _ToldLink()
         self.deaths: list[str] = []
         self.outcomes: list[StartedContainer] = []
         self.plugin = NriPlugin(
@@ -76,9 +90,10 @@ class Side:
         return self.plugin.stats()
 
     def wait_problem(self, words: str) -> str:
-        """The sentence, once it has these words."""
-        wait_until(lambda: words in self.problem, f"{words!r} in the sentence, which is {self.problem!r}")
-        return self.problem
+        """The sentence that had these words, once one was told; by now another one may hold."""
+        return wait_until(
+            lambda: next((each.problem for each in list(self.link.told) if words in each.problem), ""), f"a sentence with {words!r}"
+        )
 
     def wait_outcomes(self, count: int) -> list[StartOutcome]:
         """What was reported about starts, once there are so many reports."""
@@ -99,12 +114,12 @@ def running(path: Path | str, work: StartWork | None = None, deadline_ms: int = 
 
 
 @contextmanager
-def placing(path: Path, mount: Path, cgroup_root: Path) -> Iterator[Side]:
+def placing(path: Path, mount: Path, cgroup_root: Path, deadline_ms: int = DEADLINE_MS) -> Iterator[Side]:
     """The same with the true fast path over a mounted resctrl and a cgroup tree."""
     filesystem = MountedFilesystem(str(mount))
     snapshots: list[GroupSnapshot] = [GroupSnapshot(Binder([]), {}, is_measured=True)]
     work = StartAssignment(lambda: snapshots[-1], filesystem, OpenKernelTree(str(cgroup_root)), OpenKernelTree("/proc"))
-    with running(path, work) as side:
+    with running(path, work, deadline_ms) as side:
         side.link.snapshot = snapshots[-1]
         yield side
     filesystem.forget()
