@@ -81,7 +81,7 @@ def test_a_synchronisation_above_the_limit_is_split(tmp_path: Path) -> None:
 def test_a_plugin_that_breaks_a_rule_is_dropped(tmp_path: Path, habits: Habits, version: str, reason: str) -> None:
     """Each rule of the registration, with the reason in which it ends."""
     with (
-        NriRuntime(tmp_path / "nri.sock", DIALECTS[version], request_seconds=0.2) as runtime,
+        NriRuntime(tmp_path / "nri.sock", DIALECTS[version], request_seconds=1.0) as runtime,
         SimplePlugin(runtime.path, habits),
     ):
         dropped = wait_until(lambda: runtime.dropped, "the plugin is dropped")
@@ -107,7 +107,7 @@ def test_an_error_counts_as_a_failed_pod_and_a_late_answer_as_a_lost_plugin(tmp_
         runtime.start_pod(pod, container_of(pod))
         assert len(runtime.failed_operations) == 1
     silent = Habits(silent_on=frozenset({"StartContainer"}))
-    with NriRuntime(tmp_path / "nri.sock", request_seconds=0.2) as runtime, SimplePlugin(runtime.path, silent):
+    with NriRuntime(tmp_path / "nri.sock", request_seconds=1.0) as runtime, SimplePlugin(runtime.path, silent):
         runtime.wait_plugin()
         runtime.start_pod(pod, container_of(pod))
         assert runtime.failed_operations == []

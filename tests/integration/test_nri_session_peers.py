@@ -132,7 +132,7 @@ def test_a_connection_cut_at_every_byte(tmp_path: Path) -> None:
 )
 def test_nonsense_is_a_protocol_error(tmp_path: Path, nonsense: bytes) -> None:
     """One error with a sentence that can be shown."""
-    with NriRuntime(tmp_path / "nri.sock", registration_seconds=0.2) as runtime:
+    with NriRuntime(tmp_path / "nri.sock") as runtime:
         runtime.manner = Manner(nonsense=nonsense)
         with SessionDriver(runtime.path) as driver:
             wait_until(lambda: driver.is_over, "it has ended")
