@@ -105,11 +105,12 @@ class NriRuntime:
         if announced and self._plugin is not None:
             with suppress(PluginGone), self._lock:
                 self._plugin.call("Shutdown", field(1, "the runtime ends"), self._request_seconds)
-        if self._listener is not None:
+        # Forgotten before the connections are ended: one that is taken at this moment is ended by the thread that takes it.
+        listener, self._listener = self._listener, None
+        if listener is not None:
             with suppress(OSError):
-                self._listener.shutdown(socket.SHUT_RDWR)
-            self._listener.close()
-            self._listener = None
+                listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
         for peer in self._peers:
             peer.close()
         if self._acceptor is not None:
@@ -248,6 +249,8 @@ class NriRuntime:
             self.connections += 1
             peer = PluginPeer(stream, replace(self.manner))
             self._peers.append(peer)
+            if self._listener is not listener:
+                peer.close()
             peer.start()
             try:
                 self._register(peer, replace(self.manner))

@@ -144,9 +144,10 @@ def test_connections_that_end_in_the_midst_of_a_message(tmp_path: Path) -> None:
         with AgentProcess(tmp_path, flags=nri_flags(tmp_path, runtime)) as agent:
             for number, cut in enumerate(cuts):
                 runtime.manner = Manner(cut_after_bytes=cut)
+                before = runtime.connections
                 # A new socket is tried at once; on the same one the agent would wait longer each time.
                 runtime.restart()
-                wait_until(partial(_was_tried_again, runtime, runtime.connections), f"it comes after cut {number}")
+                wait_until(partial(_was_tried_again, runtime, before), f"it comes after cut {number}")
                 pod = pod_of(100 + number)
                 runtime.start_pod(pod, container_of(pod))
             runtime.manner = Manner()
