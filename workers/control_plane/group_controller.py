@@ -100,17 +100,22 @@ class GroupController:
     # ---- beginning and end -------------------------------------------------------------------------
 
     def on_start(self, adopted: Mapping[str, Assignment], now_ns: int) -> None:
-        """Go on with what the adopted assignments name; without any this is the first start of the agent."""
+        """Go on with what the adopted assignments name; without any this is the first start of the agent.
+
+        The mount is looked at here already: a runtime may start containers before the first turn, and a successor has nothing to
+        clean up that would keep it from placing them.
+        """
         prefix = f"{self._groups.filesystem.root}/"
         for assignment in beating(adopted.values(), self._heartbeat):
             if assignment.group is not None and assignment.monitoring is not None and assignment.monitoring.paths:
                 paths = tuple(path.removeprefix(prefix) for path in assignment.monitoring.paths)
                 self._plan.adopt(assignment.group, paths)
         self._is_first_start = not adopted
-        self._mount_at_ns = now_ns
         self._report.on_start(now_ns)
         self._retry_at_ns = now_ns + self._retry_interval_ns
         self._health_at_ns = now_ns + self._health_interval_ns
+        self._mount_at_ns = now_ns
+        self._look_at_mount(now_ns)
 
     def on_stop(self) -> None:
         """The agent ends: give every id back, as far as there is time; the next start removes what is left."""

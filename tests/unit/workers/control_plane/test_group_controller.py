@@ -332,6 +332,7 @@ def test_a_read_only_mount_is_named_as_such() -> None:
     """Nothing is tried on it; it is looked at again until it can be written."""
     host = Host()
     host.resctrl.host.is_read_only = True
+    host.restart()
     host.run(UID, 10)
     host.pass_time(2 * S)
     told = host.condition()

@@ -231,6 +231,19 @@ def test_5_the_first_start_cleans_up_before_any_container_is_given_its_group() -
     assert (note.severity, note.fields["removed"], note.fields["non_prefix_groups"]) == ("info", 2, 1)
 
 
+def test_5_a_restarted_control_plane_places_containers_before_its_first_turn() -> None:
+    """The runtime takes the successor as soon as it registers, and what starts then begins in its group."""
+    host = _host()
+    host.start_container(POD, MAIN, 10)
+    host.pass_time(1 * S)
+    host.restart()
+    other = sandbox(UIDS[1], "db")
+    assert host.start_container(other, container_of(other), 20).is_whole
+    host.connect(POD, other, containers=[MAIN, container_of(other)]).pass_time(1 * S)
+    assert host.groups() == {f"pod_{UID}", f"pod_{UIDS[1]}"}
+    assert (host.whole(), host.whole(UIDS[1])) == ((1, 1), (1, 1))
+
+
 def test_5_a_restarted_control_plane_removes_no_group_that_a_start_has_just_made() -> None:
     """The container starts between the successor's registration and its first look."""
     host = _host()
