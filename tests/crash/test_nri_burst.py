@@ -7,13 +7,13 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from fakes.nri_agent import nri_flags, wait_true
+from fakes.nri_agent import nri_flags, wait_connected, wait_true
 from fakes.nri_dialect import container_of, pod_of
 from fakes.nri_node import RealNode, Where, real_node
 from fakes.nri_runtime import NriRuntime
 from fakes.resctrl_mount import EmulatedResctrl, tasks_of
 from harness.agent_process import AgentProcess
-from harness.waiting import wait_until
+from harness.waiting import DEADLINE_SECONDS, wait_until
 
 PODS, DEATHS = 40, 4
 QUICK_RESTARTS = {"nri_start_deadline": "1s", "supervisor_backoff_base": "5ms", "supervisor_backoff_ceiling": "50ms"}
@@ -26,10 +26,11 @@ def _all_in_place(node: RealNode) -> bool:
 
 
 def _kill(agent: AgentProcess) -> None:
-    """Kill the control plane that there is; between two of them, the next one."""
+    """Kill the control plane that there is; between two of them, the next one. It is replaced at the end."""
     row = wait_until(lambda: (row := agent.workers()["control-plane"])["pid"] and row, "a control plane")
     with suppress(ProcessLookupError):
         os.kill(row["pid"], signal.SIGKILL)
+    agent.wait_for_replacement(row, seconds=DEADLINE_SECONDS)
 
 
 def test_kill_9_in_the_middle_of_a_burst(tmp_path: Path) -> None:
@@ -43,14 +44,15 @@ def test_kill_9_in_the_middle_of_a_burst(tmp_path: Path) -> None:
         flags["--kernel-cgroup-root"] = str(node.root)
         with AgentProcess(tmp_path, flags=flags) as agent:
             runtime.wait_plugin()
+            killing = [threading.Thread(target=_kill, args=(agent,)) for _death in range(DEATHS)]
             for number in range(PODS):
                 if number % (PODS // DEATHS) == PODS // DEATHS // 2:
-                    killing = threading.Thread(target=_kill, args=(agent,))
-                    killing.start()
+                    killing[number // (PODS // DEATHS)].start()
                 pod = node.run_pod(number)
                 node.start(pod)
-            killing.join()
-            runtime.wait_plugin()
+            for each in killing:
+                each.join()
+            wait_connected(agent, runtime)
             wait_true(agent, runtime)
             wait_until(lambda: _all_in_place(node), "every thread is in the group of its pod")
             assert runtime.failed_operations == []

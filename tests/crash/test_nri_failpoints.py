@@ -47,6 +47,8 @@ def test_a_death_in_the_middle_of_a_start_is_made_good(tmp_path: Path, point: st
             "--resctrl-mount": str(resctrl.mount),
             "--resctrl-check-interval": "200ms",
             "--supervisor-backoff-base": "5ms",
+            # It dies at its failpoint, and not because a busy machine kept it silent.
+            "--supervisor-hang-timeout": "60s",
         }
         with AgentProcess(tmp_path, flags=flags, failpoints=points) as agent:
             runtime.wait_plugin()

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from fakes.nri_agent import nri_flags, wait_true
+from fakes.nri_agent import nri_flags, wait_connected, wait_true
 from fakes.nri_node import RealNode, Where, real_node
 from fakes.nri_runtime import NriRuntime
 from fakes.resctrl_mount import EmulatedResctrl, tasks_of
@@ -19,7 +19,7 @@ from harness.waiting import wait_until
 # The fake runtime's own limit of a call, as of the real ones.
 REQUEST_SECONDS = 2.0
 # None of them is what is tested here, on a machine that may be busy.
-PATIENT = {"supervisor_hang_timeout": "60s", "supervisor_orphan_grace": "30s", "nri_start_deadline": "1s"}
+PATIENT = {"supervisor_orphan_grace": "30s", "nri_start_deadline": "1s"}
 
 
 class Side:
@@ -32,8 +32,8 @@ class Side:
 
     def wait_whole(self) -> None:
         """The agent lists the pods that there are, and every thread is in its group."""
-        self.runtime.wait_plugin()
-        wait_true(self.agent, self.runtime, seconds=10)
+        wait_connected(self.agent, self.runtime)
+        wait_true(self.agent, self.runtime)
         wait_until(self._is_in_place, "every thread is in the group of its pod")
         assert self.runtime.failed_operations == []
 

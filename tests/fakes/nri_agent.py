@@ -25,6 +25,8 @@ def nri_flags(folder: Path, runtime: NriRuntime, **more: str) -> dict[str, str]:
         "--resctrl-mount": str(folder / "no-resctrl"),
         "--sampler-process-enabled": "false",
         "--sampler-host-enabled": "false",
+        # No test with these flags is about a worker that is silent: on a busy machine any may be for a moment.
+        "--supervisor-hang-timeout": "60s",
     }
     return flags | {f"--{name.replace('_', '-')}": value for name, value in more.items()}
 
@@ -51,6 +53,16 @@ def wait_true(agent: AgentProcess, runtime: NriRuntime, *, seconds: float = DEAD
     began = time.monotonic()
     wait_until(lambda: is_true(agent, runtime), f"the agent lists the pods of {runtime.summary()}", seconds=seconds)
     return time.monotonic() - began
+
+
+def wait_connected(agent: AgentProcess, runtime: NriRuntime) -> None:
+    """Wait until the registered plugin is the control plane that there is now. One that was killed may still look registered."""
+    wait_until(lambda: _is_connected(agent, runtime), f"the control plane is registered at {runtime.summary()}")
+
+
+def _is_connected(agent: AgentProcess, runtime: NriRuntime) -> bool:
+    plugin = runtime.plugin
+    return plugin is not None and plugin.pid == agent.workers()["control-plane"]["pid"]
 
 
 def condition(agent: AgentProcess, kind: str = "nri") -> str:

@@ -2,6 +2,7 @@
 
 import queue
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ from fakes.nri_wire import (
 
 _NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.+-")
 UNKNOWN_CONNECTION = 77
+_CREDENTIALS = struct.Struct("3i")
 
 
 class PluginGone(Exception):
@@ -90,6 +92,12 @@ class PluginPeer:
     def largest_frame_bytes(self) -> int:
         """The longest payload of a frame that the plugin sent."""
         return self._reader.largest_frame_bytes
+
+    @property
+    def pid(self) -> int:
+        """The process that connected, by the kernel's word."""
+        pid: int = _CREDENTIALS.unpack(self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))[0]
+        return pid
 
     @property
     def sent_bytes(self) -> int:
