@@ -19,6 +19,7 @@ import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 
+from agent.failpoint import failpoint
 from supervisor.shell.descendants import become_subreaper, children_of, set_mark
 
 # Children of children of children: each round of kills reparents the next generation to us.
@@ -123,6 +124,15 @@ def _keep_selector() -> None:
 
 def _on_listen_again(_number: int, _frame: object) -> None:
     """Bind the socket's name once more, if it is gone, and put the new socket in the place of the old one."""
+    # Asked again meanwhile, because the name is gone once more: that waits until the new socket is in its place.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (LISTEN_AGAIN,))
+    try:
+        _listen_again()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _listen_again() -> None:
     if os.getpid() != _server or _selector is None or os.path.lexists(_listener_path):
         return
     # Bound under another name: a caller that finds the name before anybody listens is refused, and counts the server as dead.
@@ -136,6 +146,7 @@ def _on_listen_again(_number: int, _frame: object) -> None:
             os.chmod(temporary, 0o600)
             listener.listen(BACKLOG)
             os.rename(temporary, _listener_path)
+            failpoint("fork_server.named")
             os.dup2(listener.fileno(), _listener, inheritable=False)
         # The kernel has forgotten the old one with its last descriptor.
         waiting = _selector.get_key(_listener).fileobj

@@ -17,6 +17,7 @@ from harness.waiting import wait_until
 from msgspec import structs
 
 from agent.clock import SystemClock
+from agent.failpoint import VARIABLE
 from agent.model.heartbeat_page import BODY_BYTES, BODY_OFFSET, VERSION, WAITING_OFFSET, Beat, parse_page
 from supervisor.shell import launcher as module
 from supervisor.shell.fork_server_start import ForkServerSettings
@@ -261,6 +262,30 @@ def test_a_socket_that_is_made_again_refuses_nobody_who_finds_it(starter: Starte
     assert [name for name in os.listdir(os.path.dirname(path)) if name.startswith("listener-")] == [os.path.basename(path)]
 
 
+@pytest.fixture
+def points(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder in which files arm failpoints of the server."""
+    folder = tmp_path_factory.mktemp("points")
+    monkeypatch.setenv(VARIABLE, str(folder))
+    return folder
+
+
+def test_a_name_that_is_removed_while_it_is_made_again_is_made_once_more(points: Path, starter: Starter) -> None:
+    """The server is asked again before the new socket is in the place of the old one: who finds the name finds it listening."""
+    assert _status(starter.start("exit 0")) == 0
+    server, path = starter.server(), starter.launcher.server.path
+    (points / "fork_server.named").write_text("stop")
+    os.unlink(path)
+    starter.launcher.server.make_again()
+    wait_until(lambda: psutil.Process(server).status() == psutil.STATUS_STOPPED, "it has just made the name")
+    os.unlink(path)
+    starter.launcher.server.make_again()
+    os.kill(server, signal.SIGCONT)
+    wait_until(lambda: os.path.exists(path), "the name is back")
+    assert _status(starter.start("exit 3")) == 3
+    assert starter.server() == server
+
+
 def test_a_stopped_server_delays_a_start_until_it_is_reset(starter: Starter) -> None:
     """Until then nothing comes; the order under way fails with a problem in words, the next is served by a new server."""
     assert _status(starter.start("exit 0")) == 0
@@ -323,7 +348,8 @@ def _reserve(starter: Starter) -> int:
 
     def has_spare() -> int:
         starter.launcher.housekeep()
-        return sum(spare.is_waiting for spare in starter.launcher.pool.processes)
+        # A copy: the launcher's thread adds to them.
+        return sum(spare.is_waiting for spare in list(starter.launcher.pool.processes))
 
     wait_until(has_spare, "a process is in reserve")
     return starter.launcher.pool.processes[0].pid
@@ -394,6 +420,8 @@ def test_a_process_in_reserve_that_never_comes_to_wait_is_replaced(with_reserve:
     _reserve(with_reserve)
     hung = with_reserve.launcher.pool.processes[0]
     hung.page[WAITING_OFFSET] = 0
+    # Its time begins now, however long this machine took until here.
+    with_reserve.launcher.pool.processes[0] = hung = structs.replace(hung, forked_at_ns=SystemClock().now_ns())
     with_reserve.launcher.housekeep()
     assert with_reserve.launcher.pool.take() is None
     with_reserve.launcher.pool.processes[0] = structs.replace(hung, forked_at_ns=hung.forked_at_ns - START_NS_MAX)
