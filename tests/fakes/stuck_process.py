@@ -1,9 +1,9 @@
 """A process whose memory lock is held for ever: every reader of its command line waits with it, until the test is over.
 
 A raw FUSE server answers everything but READ. One thread of the process reads its own mapping of the file, through
-`/proc/self/mem`, which holds the memory lock for reading; another one maps something and waits for that lock; everybody who
-comes later stands behind it. The server is a process of its own with an alarm: when it ends, however it ends, the kernel
-aborts the connection and everything goes on.
+`/proc/self/mem`, which holds the memory lock for reading; another one maps something and waits for that lock; everybody who comes
+later stands behind it. The server is a process of its own that ends with the test, and has an alarm: when it ends, however it
+ends, the kernel aborts the connection and everything goes on.
 """
 
 import ctypes
@@ -14,6 +14,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -21,10 +22,11 @@ from pathlib import Path
 from harness.proc import STUCK_NAME, stat_of
 
 # Whatever becomes of the test: others on this machine read command lines too.
-ALARM_SECONDS = 20
+ALARM_SECONDS = 60
 _HEAD = struct.Struct("<IIQQ16x")
 _LIBC = ctypes.CDLL(None, use_errno=True)
-_PR_SET_NAME = 15
+_PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
+STUCK_LOOKS = 10
 _LOOKUP, _FORGET, _GETATTR, _OPEN, _READ, _RELEASE, _FLUSH, _INIT, _INTERRUPT, _BATCH_FORGET = 1, 2, 3, 14, 15, 18, 25, 26, 36, 42
 _ENOSYS = 38
 
@@ -63,8 +65,12 @@ def stuck_process(folder: Path) -> Iterator[StuckProcess]:
         assert server.stdout.readline() == "held\n"
         process.stdin.write(b"\n")
         process.stdin.flush()
-        while (stat := stat_of(process.pid)) is None or stat.state != "D":
+        # Several times in a row: a process waits for its program's pages in the same way, for a moment.
+        looks = 0
+        while looks < STUCK_LOOKS:
             assert server.poll() is None, "the alarm has rung"
+            looks = looks + 1 if (stat := stat_of(process.pid)) is not None and stat.state == "D" else 0
+            time.sleep(0.002)
         yield StuckProcess(process.pid, server)
     finally:
         server.kill()
@@ -80,6 +86,7 @@ def stuck_process(folder: Path) -> Iterator[StuckProcess]:
 
 def _serve(point: str) -> None:
     signal.alarm(ALARM_SECONDS)
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
     options = f"fd={device},rootmode=40000,user_id=0,group_id=0".encode()
     if _LIBC.mount(b"stuck", point.encode(), b"fuse.stuck", 0, options):

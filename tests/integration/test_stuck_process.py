@@ -12,7 +12,7 @@ from fakes.bus import RecordingBus
 from fakes.host import why
 from fakes.stuck_process import StuckProcess, stuck_process
 from harness.agent_process import AgentProcess, run_agentctl
-from harness.waiting import wait_until
+from harness.waiting import DEADLINE_SECONDS, wait_until
 
 from agent.clock import SystemClock
 from agent.config import Config
@@ -91,7 +91,7 @@ def test_the_doctor_is_not_kept_waiting(stuck: StuckProcess) -> None:
     assert may_read_any([folder], "cmdline") is None
     assert time.monotonic() - begun < 10 * PATIENCE_SECONDS + 5
     wait_until(lambda: may_read_any([folder, "/proc/self"], "cmdline"), "another one tells")
-    done = run_agentctl("doctor", "--json", "--state-dir", "/", seconds=15)
+    done = run_agentctl("doctor", "--json", "--state-dir", "/", seconds=30)
     assert json.loads(done.stdout)["findings"], done.stderr
 
 
@@ -100,7 +100,7 @@ def test_an_agent_starts_measures_and_ends_beside_it(stuck: StuckProcess, tmp_pa
     with AgentProcess(
         tmp_path, flags={"--sampler-process-top-rows": "10000", "--sampler-process-top-rows-least": "10000"}
     ) as agent:
-        assert ", ready after" in wait_until(lambda: agent.output, "the banner")
+        wait_until(lambda: ", ready after" in agent.output, "the banner")
 
         def sampler() -> dict[str, Any]:
             return agent.stats("sampler/process")
@@ -112,5 +112,5 @@ def test_an_agent_starts_measures_and_ends_beside_it(stuck: StuckProcess, tmp_pa
         assert (row["restarts"], row["state"]) == (0, "up")
         assert agent.process is not None
         agent.process.terminate()
-        assert agent.process.wait(10) == 0
+        assert agent.process.wait(DEADLINE_SECONDS) == 0
         stuck.release()
