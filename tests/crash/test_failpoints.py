@@ -60,6 +60,7 @@ class Ordeal:
             self._rotate,
             self._kill_supervisor,
             self._kill_fork_server,
+            self._unname_fork_server,
         )
         for _ in range(STIMULI_ROUNDS_MAX):
             for stimulus in stimuli:
@@ -108,6 +109,10 @@ class Ordeal:
 
     def _kill_fork_server(self) -> None:
         self.agent.fork_server().kill()
+
+    def _unname_fork_server(self) -> None:
+        for path in (self.agent.runtime_dir / "fork").glob("listener-*"):
+            path.unlink()
 
     def _kill_supervisor(self) -> None:
         assert self.agent.process is not None
