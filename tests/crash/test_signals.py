@@ -13,7 +13,7 @@ import pytest
 from fakes.convergence import Pollster, assert_converged, deaths, events, spares, take_census
 from fakes.worker_set_agent import WorkerSetAgent
 from harness.agent_process import AgentProcess, run_agentctl
-from harness.waiting import wait_until
+from harness.waiting import in_time, wait_until
 
 KINDS = ("control-plane", "sampler/host", "sampler/process", "writer", "gateway")
 # A worker that is killed by a test has done nothing wrong, and waits for nothing.
@@ -22,6 +22,7 @@ FORGIVING = {"--supervisor-stable-period": "10ms"}
 SLOW_BACKOFF = {"--supervisor-backoff-base": "10m", "--supervisor-backoff-ceiling": "10m"}
 AS_BY_DEFAULT = {"--supervisor-heartbeat-interval": "250ms", "--supervisor-hang-timeout": "1s"}
 HANG_SECONDS_MAX = 3.0
+ASKED_AGAIN_MAX = 3
 # Exit code to its name; all but the last are started again.
 CODES = {
     0: "done (0)",
@@ -67,27 +68,27 @@ def test_a_stopped_worker_of_any_kind_is_replaced(tmp_path: Path) -> None:
         for name in KINDS:
             agent.wait_for_replacement(rows[name])
         assert {event["worker"] for event in events(agent, "worker_hung")} == set(KINDS)
-        for name in _crashed_while_writing_stacks(deaths(agent)):
-            again = agent.workers()[name]
-            os.kill(again["pid"], signal.SIGSTOP)
-            agent.wait_for_replacement(again)
-        found = deaths(agent)
-        assert {name: (death["exit"], death["reason"]) for name, death in found.items()} == dict.fromkeys(
-            KINDS, ("SIGKILL", "hung")
-        )
-        assert all(any("loop.py" in line for line in death["stderr_tail"]) for death in found.values()), "their stacks are kept"
+        for _ in range(ASKED_AGAIN_MAX):
+            for name in _without_stacks(deaths(agent), "loop.py"):
+                agent.wait_for_replacement(agent.kill_worker(name, signal.SIGSTOP))
+        assert _without_stacks(found := deaths(agent), "loop.py") == [], f"their stacks are kept: {found}"
+        assert set(found) == set(KINDS)
         assert_converged(agent, before)
 
 
-def _crashed_while_writing_stacks(found: dict[str, dict[str, Any]]) -> list[str]:
-    """The worker that CPython's own fault ended before the kill: it is asked once more. There is one at most.
+def _without_stacks(found: dict[str, dict[str, Any]], *words: str) -> list[str]:
+    """Workers that were found hung and killed, and left no stacks, with no line of these words: they are to be asked again.
 
-    Version 3.11 crashes at about one of 1,400 requests for the stacks of a busy thread.
+    CPython's own fault may have ended one: version 3.11 crashes at about one of 1,400 requests for the stacks of a busy thread.
+    And the tenth of a second for writing them passes on a busy machine without a processor.
     """
-    report = "Fatal Python error: Segmentation fault"
-    names = [name for name, death in found.items() if death["exit"] == "SIGSEGV" and report in "\n".join(death["stderr_tail"])]
-    assert len(names) <= 1, found
-    assert all(found[name]["reason"] == "hung" for name in names)
+    names = []
+    for name, death in found.items():
+        has_crashed = death["exit"] == "SIGSEGV" and "Fatal Python error: Segmentation fault" in "\n".join(death["stderr_tail"])
+        assert death["reason"] == "hung", death
+        assert has_crashed or death["exit"] == "SIGKILL", death
+        if has_crashed or not any(all(word in line for word in words) for line in death["stderr_tail"]):
+            names.append(name)
     return names
 
 
@@ -137,25 +138,29 @@ def test_every_way_to_hang_is_seen_and_replaced_in_time(tmp_path: Path) -> None:
     rounds = [("spin", "deadlock", "sleep"), ("compute",), ("search",)]
     ways = [way for each in rounds for way in each]
     with WorkerSetAgent(tmp_path, ",".join(f"{way}=idle" for way in ways), flags=AS_BY_DEFAULT) as agent:
-        before, rows = take_census(agent), agent.workers()
+        before = take_census(agent)
+
+        def hang(together: tuple[str, ...], _number: int) -> float:
+            rows = agent.workers()
+            for way in together:
+                agent.order(way, way)
+            hung_at = time.monotonic()
+            for way in together:
+                agent.wait_for_replacement(rows[way])
+            return time.monotonic() - hung_at
+
         with Pollster(agent):
             for together in rounds:
-                for way in together:
-                    agent.order(way, way)
-                hung_at = time.monotonic()
-                for way in together:
-                    agent.wait_for_replacement(rows[way], seconds=HANG_SECONDS_MAX - (time.monotonic() - hung_at))
-                print(f"{together} replaced after {time.monotonic() - hung_at:.2f} s")
+                in_time(partial(hang, together), seconds=HANG_SECONDS_MAX)
         assert {event["worker"] for event in events(agent, "worker_hung")} == set(ways)
-        for way in _crashed_while_writing_stacks(deaths(agent)):
-            again = agent.workers()[way]
-            agent.order(way, way)
-            agent.wait_for_replacement(again)
-        found = deaths(agent)
-        assert {name: (death["exit"], death["reason"]) for name, death in found.items()} == dict.fromkeys(ways, ("SIGKILL", "hung"))
-        for way in ways:
-            # What it did when it hung is in the tail of its stderr: the stacks that were asked for before the kill.
-            assert any("order.py" in line and "_hang" in line for line in found[way]["stderr_tail"]), found[way]
+        # What each did when it hung is in the tail of its stderr: the stacks that were asked for before the kill.
+        for _ in range(ASKED_AGAIN_MAX):
+            for way in _without_stacks(deaths(agent), "order.py", "_hang"):
+                again = agent.workers()[way]
+                agent.order(way, way)
+                agent.wait_for_replacement(again)
+        assert _without_stacks(found := deaths(agent), "order.py", "_hang") == [], found
+        assert set(found) == set(ways)
         assert_converged(agent, before)
 
 
@@ -227,7 +232,7 @@ def test_two_workers_killed_in_one_moment_are_two_deaths(tmp_path: Path) -> None
 def test_a_worker_killed_while_it_starts_is_started_again(tmp_path: Path) -> None:
     """Three times before it is ready: each is a failure with its wait, the others go on, and then it is up with all rules."""
     flags = {"--supervisor-backoff-base": "20ms", "--supervisor-backoff-jitter-percent": "0"}
-    with WorkerSetAgent(tmp_path, "slow=slow-400,other=idle", flags=flags) as agent:
+    with WorkerSetAgent(tmp_path, "slow=slow-1500,other=idle", flags=flags) as agent:
         before, other = take_census(agent), agent.workers()["other"]
         agent.call("add-rule", rule={"name": "kept"})
         agent.kill_worker("slow")
