@@ -14,7 +14,7 @@ from agent.model.control.document import Document
 from supervisor.core.effect import Commanded
 from supervisor.shell.control_socket import ControlSocket
 
-DEADLINE_SECONDS = 10.0
+DEADLINE_SECONDS = 30.0
 
 
 class Echo(Document):

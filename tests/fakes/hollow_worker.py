@@ -25,7 +25,7 @@ from agent.worker_set import WorkerSet
 from workers.runtime.heartbeat_page import HeartbeatPage
 
 BEAT_SECONDS = 0.05
-POLL_MS = 10_000
+POLL_MS = 30_000
 
 
 def be_worker(take_order: Callable[[], bytes], page: int, stderr: int) -> None:

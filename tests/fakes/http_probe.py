@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-DEADLINE_SECONDS = 10.0
+DEADLINE_SECONDS = 30.0
 RECEIVE_BYTES = 1 << 16
 
 

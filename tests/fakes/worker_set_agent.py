@@ -11,7 +11,7 @@ import psutil
 from fakes.scripted_worker import FOLDER_VARIABLE, VARIABLE, fifo_name
 from harness.agent_process import AgentProcess
 from harness.proc import processes_with
-from harness.waiting import wait_until
+from harness.waiting import DEADLINE_SECONDS, wait_until
 
 TESTS_FOLDER = Path(__file__).parents[1]
 WITHOUT_HOST = "control-plane=control-plane"
@@ -105,7 +105,7 @@ class WorkerSetAgent(AgentProcess):
         """The processes that workers have started."""
         return [each for each in self.marked() if _name(each) == "sleep"]
 
-    def assert_no_marked_process_left(self, *, seconds: float = 2.0) -> None:
+    def assert_no_marked_process_left(self, *, seconds: float = DEADLINE_SECONDS) -> None:
         """Not one process is left, also of those that nobody knew by their parent."""
         wait_until(lambda: not self.marked(), f"no process is left, not {self.marked()}", seconds=seconds)
 

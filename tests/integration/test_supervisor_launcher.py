@@ -30,7 +30,7 @@ from supervisor.shell.takeover_record import TakeoverRecordFile
 # Behind the launcher, which prepares it.
 from multiprocess import forkserver, resource_tracker, util  # isort: skip
 
-DEADLINE_SECONDS = 20.0
+DEADLINE_SECONDS = 30.0
 # The moment between a bind and a listen is short: one try seldom meets it.
 TIMES_MADE_AGAIN = 500
 

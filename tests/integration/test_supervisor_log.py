@@ -15,7 +15,7 @@ from supervisor.shell.stray import Stray
 
 WALL_NS = 1_800_000_000 * S
 AT = "2027-01-15T08:00:00.000Z"
-DEADLINE_SECONDS = 10.0
+DEADLINE_SECONDS = 30.0
 
 
 class Lines:

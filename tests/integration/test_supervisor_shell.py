@@ -25,7 +25,7 @@ from supervisor.shell.process_statistics import ProcessStatistics
 from supervisor.shell.rules_store import RulesStore, load_rulebook
 
 T = TypeVar("T")
-DEADLINE_SECONDS = 10.0
+DEADLINE_SECONDS = 30.0
 WALL_NS = 1_800_000_000 * S
 
 # ---- locks -----------------------------------------------------------------------------------------
