@@ -74,7 +74,7 @@ def test_a_dead_workers_grandchild_does_not_hold_its_successor(agent: WorkerSetA
     grandchild = _have_grandchild(agent)
     assert Path(f"/proc/{grandchild.pid}/fd/2").readlink() == Path(f"/proc/{agent.workers()['parent']['pid']}/fd/2").readlink()
     row = agent.kill_worker("parent")
-    # Whoever waited for the end of that stderr would wait for a thousand seconds: the grandchild goes when the death is noted.
+    # A supervisor that waited for the end of that stderr would wait for ever: the grandchild goes when the death is noted.
     after = agent.wait_for_replacement(row)
     assert events(agent, "worker_backoff") == []
     assert after["restarts"] == 1
