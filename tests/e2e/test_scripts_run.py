@@ -27,12 +27,12 @@ def stored_rows(state_dir: Path, statement: str) -> list[dict[str, Any]]:
 
 
 def test_for_a_while_it_measures_and_ends_by_itself(tmp_path: Path) -> None:
-    """`scripts/run --for 500ms` from another folder: exit 0, a banner of a few lines, Parquet where the environment says."""
+    """`scripts/run --for 3s` from another folder: exit 0, a banner of a few lines, Parquet where the environment says."""
     environment = {**os.environ, "EVERGAUGE_STATE_DIR": str(tmp_path), "EVERGAUGE_RUNTIME_DIR": str(tmp_path)}
     # What a busy machine leaves no time to seal stays in the spool: here it has the time.
     environment["EVERGAUGE_SUPERVISOR_STOP_TIMEOUT"] = "30s"
     ended = subprocess.run(
-        [RUN, "--for", "500ms", "--gateway-port", "0"],
+        [RUN, "--for", "3s", "--gateway-port", "0"],
         cwd="/",
         env=environment,
         capture_output=True,
