@@ -10,7 +10,6 @@ from errno import EPERM
 import pytest
 from fakes.taken_away import WITHOUT_CAPABILITY, has_filter, without_netlink
 from fakes.watched_host import WatchedHost
-from harness.waiting import wait_until
 
 from workers.process.exits.connector import ConnectorListener
 from workers.process.exits.connector_event import ConnectorExit
@@ -37,11 +36,8 @@ def test_short_lived_cpu_is_attributed_by_command(seconds: float, rate: float) -
         assert host.watcher.source == "taskstats"
         host.tick()
         host.burn(CHILDREN, rate=rate * 2, seconds=0.0001)
-        host.forget()
-        truth_ns = host.burn(CHILDREN, rate=rate, seconds=seconds)
-        assert host.lost == 0
+        assert host.share_of_burn(CHILDREN, rate=rate, seconds=seconds) == pytest.approx(1, abs=0.1)
         assert host.deaths >= CHILDREN
-        assert abs(host.dead_ns[host.command] / truth_ns - 1) <= 0.1
 
 
 def test_lost_records_are_counted_exactly() -> None:
@@ -49,11 +45,13 @@ def test_lost_records_are_counted_exactly() -> None:
     own = 400
     everything = open_taskstats(8 * MIB)
     listener = open_taskstats(64 << 10)
+    small, all_records = ExitRecords(), ExitRecords()
     for _ in range(own):
         if (pid := os.fork()) == 0:
             os._exit(0)
         os.waitpid(pid, 0)
-    small, all_records = ExitRecords(), ExitRecords()
+        # Beside a storm of others' processes, forks that take long would overflow this one too.
+        everything.drain(all_records)
     listener.drain(small)
     everything.drain(all_records)
     listener.close()
@@ -85,11 +83,15 @@ def test_a_threads_end_is_no_death_and_the_last_one_has_the_sum() -> None:
 def test_events_name_who_ended_and_how(may_filter: bool) -> None:
     """With the filter of newer kernels, and without it: all other events are passed over."""
     connector = ConnectorListener(buffer_bytes=MIB, may_filter=may_filter)
-    if (pid := os.fork()) == 0:
-        os._exit(3)
-    os.waitpid(pid, 0)
     events: list[ConnectorExit] = []
-    wait_until(lambda: connector.drain(events)[1] == 0 and any(each.pid == pid for each in events), "its event comes")
+    lost = 1
+    # It is there when its process has been waited for, unless a storm of others' processes fills the buffer meanwhile.
+    while lost:
+        if (pid := os.fork()) == 0:
+            os._exit(3)
+        os.waitpid(pid, 0)
+        events.clear()
+        _, lost = connector.drain(events)
     connector.close()
     assert ConnectorExit(pid, 3 << 8, os.getpid()) in events
 
