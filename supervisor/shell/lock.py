@@ -6,7 +6,11 @@ import time
 
 from agent.model.errors import BusyError, StorageError
 
+# A holder that lives is not waited for longer than this.
 TRIES = 10
+# A fork server that no supervisor took over holds the lock at its end, while it removes the sockets of its dead supervisor, whose
+# number is in the file: microseconds, unless it gets no processor.
+TRIES_AFTER_A_DEATH = 200
 TRY_SECONDS = 0.01
 # A pid and a path.
 NOTE_BYTES_MAX = 4096 + 32
@@ -23,7 +27,7 @@ class FolderLock:
         self._what = what
         self._remedy = remedy
         self._note = note
-        self._descriptor, self.previous_note = self._hold(tries=TRIES)
+        self._descriptor, self.previous_note = self._hold(may_wait=True)
 
     def is_there(self) -> bool:
         """Whether a process that opens the path meets this lock."""
@@ -35,10 +39,10 @@ class FolderLock:
     def make_again(self) -> None:
         """The file was removed: hold a new one. Never waits. *Raises:* as the construction."""
         lost = self._descriptor
-        self._descriptor, _note = self._hold(tries=0)
+        self._descriptor, _note = self._hold(may_wait=False)
         os.close(lost)
 
-    def _hold(self, *, tries: int) -> tuple[int, str]:
+    def _hold(self, *, may_wait: bool) -> tuple[int, str]:
         """The locked file, and the note that its last holder left in it."""
         try:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -46,7 +50,7 @@ class FolderLock:
             problem = f"cannot be written: {cause.strerror}"
             raise StorageError(self.path, problem, "give the agent a folder that it can write") from cause
         try:
-            _take(descriptor, tries)
+            _take(descriptor, may_wait=may_wait)
         except BlockingIOError as cause:
             holder = _lines(descriptor)[0].strip() or "unknown"
             os.close(descriptor)
@@ -63,16 +67,24 @@ class FolderLock:
         return descriptor, previous_note
 
 
-def _take(descriptor: int, tries: int) -> None:
+def _take(descriptor: int, *, may_wait: bool) -> None:
     """*Raises:* BlockingIOError when another process holds it."""
-    # A fork server that no supervisor took over holds it for a moment at its end, while it removes the sockets.
-    for _ in range(tries):
+    tries = 0
+    while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         except BlockingIOError:
+            if not may_wait or tries >= (TRIES if _names_the_living(descriptor) else TRIES_AFTER_A_DEATH):
+                raise
+            tries += 1
             time.sleep(TRY_SECONDS)
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _names_the_living(descriptor: int) -> bool:
+    """Whether the process that noted itself in the file last is there, or nobody can say."""
+    pid = _lines(descriptor)[0]
+    return not pid.isdecimal() or os.path.exists(f"/proc/{pid}") or not os.path.exists("/proc/self")
 
 
 def _lines(descriptor: int) -> tuple[str, str]:

@@ -76,6 +76,26 @@ def test_the_holders_death_frees_the_lock(tmp_path: Path) -> None:
     assert path.read_text() == f"{os.getpid()}\n"
 
 
+# Its child holds the lock for a moment longer than it lives.
+LEAVER = """
+import os, sys, time
+from supervisor.shell.lock import FolderLock
+lock = FolderLock(sys.argv[1], what="state folder", remedy="stop it")
+if os.fork() == 0:
+    time.sleep(0.5)
+    os._exit(0)
+os._exit(0)
+"""
+
+
+def test_a_lock_that_its_dead_holder_left_to_a_process_that_is_ending_is_waited_for(tmp_path: Path) -> None:
+    """As a fork server without a supervisor holds it while it removes the sockets, and gets no processor."""
+    path = tmp_path / "runtime.lock"
+    subprocess.run([sys.executable, "-c", LEAVER, str(path)], check=True)
+    _lock(path)
+    assert path.read_text() == f"{os.getpid()}\n"
+
+
 def test_a_lock_whose_file_was_removed_is_held_again_unless_somebody_was_faster(tmp_path: Path) -> None:
     """A process that opens the path must meet it; another's lock there is never taken away."""
     path = tmp_path / "runtime.lock"
