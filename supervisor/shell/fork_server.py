@@ -5,6 +5,7 @@ It imports once what every worker needs, and freezes it; a start is a fork of it
 
 import os
 import signal
+import threading
 import time
 from contextlib import suppress
 
@@ -38,6 +39,8 @@ class ForkServer:
         self._record = record
         self._pidfd = -1
         self._alive = -1
+        # The loop signals the server while the launcher's thread may find that it has ended, and close what led to it.
+        self._lock = threading.Lock()
         # What every worker passes through is imported before it is forked.
         forkserver.set_forkserver_preload([WorkerStart.__module__, *settings.preload])
         # The fork server's socket belongs beside ours, where a later start finds and removes it after a SIGKILL.
@@ -69,8 +72,8 @@ class ForkServer:
     def make_again(self) -> None:
         """Its socket was removed: it is asked to listen at another of the same name, and soon does. *Raises:* OSError."""
         os.makedirs(self._settings.socket_dir, mode=0o700, exist_ok=True)
-        if self._pidfd >= 0:
-            with suppress(ProcessLookupError):
+        with self._lock, suppress(ProcessLookupError):
+            if self._pidfd >= 0:
                 signal.pidfd_send_signal(self._pidfd, LISTEN_AGAIN)
 
     def wait_named(self) -> None:
@@ -102,8 +105,9 @@ class ForkServer:
 
     def kill(self) -> None:
         """SIGKILL; its workers end with it. A start that waits for it fails, and the next one makes a new server."""
-        if self._pidfd >= 0:
-            kill(self._pidfd)
+        with self._lock:
+            if self._pidfd >= 0:
+                kill(self._pidfd)
 
     def end(self) -> None:
         """Kill it, wait for its end at most a second, and give everything back."""
@@ -123,12 +127,13 @@ class ForkServer:
 
     def _forget(self) -> None:
         """It has ended: close what led to it."""
-        for descriptor in (self._pidfd, self._alive, self._package._forkserver_alive_fd):
-            os.close(descriptor)
+        with self._lock:
+            for descriptor in (self._pidfd, self._alive, self._package._forkserver_alive_fd):
+                os.close(descriptor)
+            self._pidfd = self._alive = -1
         with suppress(ChildProcessError):
             # Not our child when it was taken over.
             os.waitpid(self._package._forkserver_pid, os.WNOHANG)
-        self._pidfd = self._alive = -1
         self._package._forkserver_pid = self._package._forkserver_alive_fd = self._package._forkserver_address = None
 
 
