@@ -19,6 +19,7 @@ from agent.cli.held_files import DESCRIPTORS_DIR, HeldChoice, HeldFile, HeldFile
 from agent.cli.memory_limit import threads
 from agent.cli.query_sketch import SKETCH_MACROS
 from agent.cli.query_sketch import WORD as SKETCH_WORD
+from agent.cli.query_thread import QueryThread
 from agent.cli.query_view import (
     AT_TYPE,
     DERIVED_VIEWS,
@@ -88,13 +89,15 @@ class QueryDatabase:
     """An open database with the tables that a statement names.
 
     `tables` are the names of all there are, `damaged` counts what of the spool could not be read, `left_out` are the
-    entries of spool and data folder that were not read, `memory_bytes` is the limit, None: DuckDB's own.
+    entries of spool and data folder that were not read, `memory_bytes` is the limit, None: DuckDB's own. `thread` runs the
+    statement, as `agent.cli.statement` does it.
     """
 
     def __init__(self, connection: "duckdb.DuckDBPyConnection", held: HeldFiles, memory_bytes: int | None = None) -> None:
         self.connection = connection
         self.memory_bytes = memory_bytes
         self.held = held
+        self.thread = QueryThread()
         self.files: list[HeldFile] = []
         self.tables: list[str] = []
         self.damaged = 0
@@ -108,6 +111,7 @@ class QueryDatabase:
 
     def close(self) -> None:
         """Give the memory back. A statement that nothing could interrupt keeps it until this process ends."""
+        self.thread.close()
         with suppress(duckdb.Error):
             self.connection.close()
         self.held.close()

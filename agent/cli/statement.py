@@ -108,7 +108,7 @@ class Asked(NamedTuple):
 
 
 class QueryRunner:
-    """Runs DuckDB in a thread, so that the deadline and Ctrl-C work whatever DuckDB does.
+    """Runs DuckDB in the database's thread, so that the deadline and Ctrl-C work whatever DuckDB does.
 
     DuckDB 2.0 checks for signals only now and then, and never in some operators.
     """
@@ -139,7 +139,7 @@ class QueryRunner:
             finally:
                 done.set()
 
-        _start(attempt)
+        self._database.thread.begin(attempt)
         try:
             is_in_time = self._wait(done)
         except KeyboardInterrupt:
@@ -174,14 +174,6 @@ class QueryRunner:
     def _late(self) -> BusyError:
         remedy = "ask for a shorter span of `timestamp`, or give --timeout"
         return BusyError("query", f"it took longer than {self._seconds:g} s until a row came", remedy)
-
-
-def _start(work: Callable[[], None]) -> None:
-    """Run it in a thread. *Raises:* MemoryError where there is no room for a stack."""
-    try:
-        threading.Thread(target=work, daemon=True).start()
-    except RuntimeError as cause:
-        raise MemoryError("no thread can be started") from cause
 
 
 def answer(

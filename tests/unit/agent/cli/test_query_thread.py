@@ -1,0 +1,60 @@
+"""The thread in which DuckDB runs."""
+
+import threading
+import weakref
+from collections.abc import Callable
+
+from agent.cli.query_thread import QueryThread
+
+SECONDS = 30
+
+
+def done_in(thread: QueryThread, work: Callable[[], None]) -> None:
+    """Have it done, and wait for its end."""
+    done = threading.Event()
+
+    def attempt() -> None:
+        work()
+        done.set()
+
+    thread.begin(attempt)
+    assert done.wait(SECONDS)
+
+
+def test_all_pieces_of_work_have_one_thread_which_ends_when_it_is_closed() -> None:
+    """So that there is never a second stack beside it."""
+    seen: list[threading.Thread] = []
+    thread = QueryThread()
+    for _ in range(3):
+        done_in(thread, lambda: seen.append(threading.current_thread()))
+    thread.close()
+    seen[0].join(SECONDS)
+    assert not seen[0].is_alive()
+    assert len(set(seen)) == 1
+
+
+def test_what_a_piece_of_work_holds_is_given_back_with_its_end() -> None:
+    """The rows that it gave are the caller's alone while the next piece is waited for."""
+
+    class Rows:
+        """What was fetched."""
+
+    def fetch(rows: Rows) -> Callable[[], None]:
+        return lambda: held.append(weakref.ref(rows))
+
+    held: list[weakref.ref[Rows]] = []
+    is_gone = threading.Event()
+    thread = QueryThread()
+    rows = Rows()
+    weakref.finalize(rows, is_gone.set)
+    thread.begin(fetch(rows))
+    del rows
+    assert is_gone.wait(SECONDS)
+    thread.close()
+
+
+def test_one_that_was_never_asked_has_no_thread() -> None:
+    """A question that fails before its statement runs."""
+    before = threading.active_count()
+    QueryThread().close()
+    assert threading.active_count() == before
