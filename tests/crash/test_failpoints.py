@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 from fakes.convergence import assert_converged
-from fakes.failpoints import failpoints
+from fakes.failpoints import arm, failpoints
 from harness.agent_process import AgentProcess
 from harness.waiting import wait_until
 
@@ -47,9 +47,7 @@ class Ordeal:
 
     def arm(self, point: str, order: str) -> Path:
         """Put the order where the first process that passes the point finds it; gives the file that goes when it is met."""
-        armed = self.points / f".{point}"
-        armed.write_text(order)
-        return armed.rename(self.points / point)
+        return arm(self.points, point, order)
 
     def meet(self, armed: Path) -> None:
         """Do everything there is to do, again and again, until the point is met."""

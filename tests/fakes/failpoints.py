@@ -1,4 +1,4 @@
-"""Every failpoint that the source names."""
+"""Every failpoint that the source names, and how one is armed."""
 
 import ast
 from collections.abc import Iterator
@@ -17,3 +17,10 @@ def failpoints() -> Iterator[str]:
                     assert isinstance(argument, ast.Constant), f"{path}:{node.lineno}: the name of a failpoint is written out"
                     assert isinstance(argument.value, str)
                     yield argument.value
+
+
+def arm(folder: Path, point: str, order: str) -> Path:
+    """The file of an order, which goes when a process meets it. It comes with its text: one that is met without it says `kill`."""
+    unfinished = folder / f".{point}"
+    unfinished.write_text(order)
+    return unfinished.rename(folder / point)
