@@ -45,6 +45,11 @@ def agentctl(agent: AgentProcess, *words: str) -> Callable[[], tuple[int, str, s
     return work
 
 
+def _group_and_mode(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_gid, stat.S_IMODE(status.st_mode)
+
+
 def _read(path: Path) -> str:
     path.read_bytes()
     return "read"
@@ -121,7 +126,8 @@ def test_who_is_no_member_hears_which_group_to_join(agent: AgentProcess) -> None
 
 def test_group_and_modes_are_as_documented_and_off_by_default_nothing_is_open(agent: AgentProcess) -> None:
     """With readers: folders 0750, files 0640, socket 0660; all else, and all of an agent without readers, 0700 and 0600."""
-    theirs = {path: mode for path, mode in modes(agent).items() if mode.endswith(str(GROUP))}
+    seen = modes(agent)
+    theirs = {path: mode for path, mode in seen.items() if mode.endswith(str(GROUP))}
     assert theirs["run"] == f"710 {GROUP}"
     assert theirs["run/control.sock"] == f"660 {GROUP}"
     rest = {path: mode for path, mode in theirs.items() if path not in ("run", "run/control.sock")}
@@ -131,9 +137,9 @@ def test_group_and_modes_are_as_documented_and_off_by_default_nothing_is_open(ag
     assert "state/install-id" in files, "a query tells by it which files are this agent's"
     assert set(files.values()) == {f"640 {GROUP}"}
     assert {mode for path, mode in rest.items() if path not in files} == {f"750 {GROUP}"}
-    others = set(modes(agent)) - set(theirs)
+    others = set(seen) - set(theirs)
     assert {"state/set-aside", "state/state.lock", "state/data/.tmp", "run/fork", "run/bus.sock", "run/data.sock"} <= others
-    assert {mode for path, mode in modes(agent).items() if path in others} <= {"700 0", "600 0"}
+    assert {seen[path] for path in others} <= {"700 0", "600 0"}
     agent.end()
     # Without the setting again: what it makes from now on is its own alone.
     before = set(modes(agent))
@@ -148,7 +154,8 @@ def test_group_and_modes_are_as_documented_and_off_by_default_nothing_is_open(ag
 def test_a_runtime_folder_that_is_made_again_is_open_to_the_group_again(agent: AgentProcess) -> None:
     """A cleaner removes it: folder and control socket come back with the group and modes that they had."""
     before = {path: mode for path, mode in modes(agent).items() if path in ("run", "run/control.sock")}
-    shutil.rmtree(agent.runtime_dir)
+    # At once: of a folder that goes file by file the agent may have made something again before it is gone.
+    shutil.rmtree(agent.runtime_dir.rename(agent.folder / "removed"))
     wait_until(lambda: (agent.runtime_dir / "control.sock").exists(), "the control socket is there again")
     assert {path: mode for path, mode in modes(agent).items() if path in before} == before
     assert as_other_user(lambda: ask(agent.runtime_dir / "control.sock", "hello")["ok"], groups=[GROUP])
@@ -168,8 +175,9 @@ def test_data_of_before_are_opened_at_the_start_and_what_is_not_the_agents_is_no
         os.chown(theirs, OTHER_UID, OTHER_UID)
         before = (victim.stat(), theirs.stat())
         with AgentProcess(folder, flags=READERS) as agent:
-            wait_until(lambda: (agent.state_dir / "data").stat().st_gid == GROUP, "what is old is handed over")
-            assert (sealed.stat().st_gid, stat.S_IMODE(sealed.stat().st_mode)) == (GROUP, 0o640)
+            # The folder is opened last, and the mode after the group.
+            wait_until(lambda: _group_and_mode(agent.state_dir / "data") == (GROUP, 0o750), "what is old is handed over")
+            assert _group_and_mode(sealed) == (GROUP, 0o640)
             assert as_other_user(lambda: sealed.read_bytes()[:4].decode(), groups=[GROUP]) == "PAR1"
             after = (victim.stat(), theirs.stat())
             assert [(each.st_mode, each.st_gid) for each in after] == [(each.st_mode, each.st_gid) for each in before]

@@ -28,7 +28,18 @@ def group(controller: str, name: str) -> Iterator[Path]:
     finally:
         home = hierarchy / _own_group(controller if hierarchy != ROOT else "").lstrip("/")
         wait_until(lambda: not _move_all(folder, home), "the group is empty")
-        folder.rmdir()
+        remove(folder)
+
+
+def remove(folder: Path) -> None:
+    """Remove a group that nobody is in. The kernel lists a process that is dying no more, and refuses until it is dead."""
+
+    def is_removed() -> bool:
+        with suppress(OSError):
+            folder.rmdir()
+        return not folder.exists()
+
+    wait_until(is_removed, f"{folder} is removed")
 
 
 def members(folder: Path) -> list[int]:

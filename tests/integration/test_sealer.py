@@ -12,11 +12,13 @@ import time
 from pathlib import Path
 
 import pytest
+from fakes.failpoints import arm
 from fakes.segment import WALL_NS, WHO, batch_frame, head_of, segment_of
 from fakes.sender import SAMPLE, sample_rows
 from fakes.small_disk import mounted
 from harness.waiting import wait_until
 
+from agent.failpoint import VARIABLE
 from agent.model.errors import EvergaugeError, ExitCode
 from agent.model.message import encode
 from agent.model.table import Row
@@ -222,15 +224,23 @@ def test_sealing_again_gives_the_same(tmp_path: Path) -> None:
     assert same(rows_of(tmp_path), expected_rows(range(1, 31)))
 
 
+def hanging_while_it_writes(folder: Path) -> tuple[Path, dict[str, str]]:
+    """The environment of a sealer that works on before its files have their names, until it is killed, however late that is; and
+    the file that goes when it is there."""
+    points = folder / "points"
+    points.mkdir()
+    return arm(points, "sealer.file_written", "hang"), {**os.environ, "PYTHONPATH": str(ROOT), VARIABLE: str(points)}
+
+
 def test_killed_sealer_leaves_no_half_file_and_is_repeated(tmp_path: Path) -> None:
     """A sealer killed while it writes has given no final name; the next one gives every row."""
     segment = segment_in(tmp_path, segment_of(3000))
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    hidden = tmp_path / "data" / ".tmp"
+    armed, environment = hanging_while_it_writes(tmp_path)
     with subprocess.Popen(command(segment, tmp_path), env=environment, stdout=subprocess.PIPE) as process:
-        wait_until(lambda: hidden.is_dir() and any(hidden.iterdir()), "it writes hidden files")
+        wait_until(lambda: not armed.exists(), "it has written a hidden file")
         process.kill()
     assert process.returncode == -signal.SIGKILL
+    assert parquet_files(tmp_path)
     assert all(path.startswith("data/.tmp/") for path in parquet_files(tmp_path))
     assert sealed(segment, tmp_path)["rows"] == 120_000
     assert parquet_files(tmp_path) == [f"{DATE}/sample-node-1-20231114T221321Z-20231114T230320Z-00000000456789ab.parquet"]
@@ -258,16 +268,16 @@ def test_sealer_dies_with_its_parent(tmp_path: Path) -> None:
         "print(s._process.pid, flush=True)\n"
         "os.read(0, 1)\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    armed, environment = hanging_while_it_writes(tmp_path)
     line = [sys.executable, "-c", script, str(segment), str(tmp_path)]
     with subprocess.Popen(line, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
         assert writer.stdout is not None
         child = os.pidfd_open(int(writer.stdout.readline()))
-        hidden = tmp_path / "data" / ".tmp"
-        wait_until(lambda: hidden.is_dir() and any(hidden.iterdir()), "it writes hidden files")
+        wait_until(lambda: not armed.exists(), "it has written a hidden file")
         writer.kill()
     wait_until(lambda: _has_ended(child), "the sealer has ended")
     os.close(child)
+    assert parquet_files(tmp_path)
     assert all(path.startswith("data/.tmp/") for path in parquet_files(tmp_path))
     done = seal(segment, tmp_path, "--parent", "999999999")
     assert (done.returncode, "writer has ended" in done.stderr) == (ExitCode.TRY_AGAIN, True)

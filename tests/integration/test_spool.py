@@ -41,8 +41,8 @@ def sequence_numbers(path: Path) -> list[int]:
 
 
 def wait_synced(spool: Spool) -> StorageError | None:
-    """The end of the round under way, or a failed test after ten seconds."""
-    assert select.select([spool.syncer.descriptor], [], [], 10)[0]
+    """The end of the round under way, or a failed test after half a minute."""
+    assert select.select([spool.syncer.descriptor], [], [], 30)[0]
     return spool.take_synced()
 
 
