@@ -1,17 +1,21 @@
 """Container starts one after the other: how long the runtime waits for the reply, and whether an instruction ran outside."""
 
 from collections import Counter
+from typing import Any
 
 from fakes.nri_dialect import Event
 from fakes.nri_node import RealContainer, Where
+from harness.agent_process import AgentProcess
 from harness.proc import cpu_ns
+from harness.waiting import wait_until
 from resctrl_bench.figures import Figure, Section, spread
 
-from nri_bench.bench import Bench, World, control_plane_pid
+from nri_bench.bench import CONTROL_PLANE, Bench, World, control_plane_pid
 
 REPLY_MUST_MS, REPLY_GOAL_MS, REPLY_MAX_MS = 20.0, 10.0, 100.0
 # Containers of a pod that run at any time; older ones end.
 ALIVE_MAX = 200
+COUNTED_SECONDS = 30.0
 
 
 def measure(bench: Bench) -> Section:
@@ -23,6 +27,14 @@ def measure(bench: Bench) -> Section:
         before_ns = cpu_ns(pid)
         started = _start(bench, world, count)
         cost_ms = (cpu_ns(pid) - before_ns) / 1e6 / count
+        # Its counts are told with its heartbeats.
+        answered = len(world.runtime.replies(Event.START))
+        wait_until(
+            lambda: _plugin_stats(agent)["starts"] >= answered or agent.workers()[CONTROL_PLANE]["restarts"],
+            "all answers are counted",
+            seconds=COUNTED_SECONDS,
+        )
+        counts = _plugin_stats(agent)
         deaths = agent.workers()["control-plane"]["restarts"]
     places = Counter(made.where for made in started)
     replies = world.runtime.replies(Event.START)
@@ -32,6 +44,7 @@ def measure(bench: Bench) -> Section:
         [
             *reply_figures(replies),
             Figure("containers with an instruction outside of their group", count - places[Where.INSIDE], "", 0),
+            Figure("starts that were answered before their threads were placed", counts["deadline_misses"] + counts["refused"], ""),
             Figure("operations that failed", len(world.runtime.failed_operations), "", 0),
             Figure("connections that were lost", len(world.runtime.dropped), "", 0),
             Figure("restarts of the control plane", deaths, "", 0),
@@ -40,6 +53,12 @@ def measure(bench: Bench) -> Section:
         {"reply_ms": replies, "run_pod_ms": world.runtime.replies(Event.RUN_POD)},
         [f"outside: {places[Where.OUTSIDE]}, without a group: {places[Where.MISSING]}"],
     )
+
+
+def _plugin_stats(agent: AgentProcess) -> dict[str, Any]:
+    """The plugin's own counts."""
+    stats: dict[str, Any] = agent.call("status")["stats"]["control-plane"]["runtime"]["wires"]["nri"]
+    return stats
 
 
 def reply_figures(replies: list[float], *, goal: float = REPLY_GOAL_MS) -> list[Figure]:
