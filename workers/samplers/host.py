@@ -11,7 +11,7 @@ from msgspec import Struct
 from agent.config import CGROUP_ROOT, PROC_ROOT, Config
 from agent.model.absence import Absence
 from agent.model.table import Row
-from agent.model.timebase import MS
+from agent.model.timebase import MS, US
 from agent.model.worker_kind import Statistic
 from agent.ports import KernelTree
 from agent.side_reader import SideReader
@@ -31,6 +31,8 @@ from workers.host.tcp import SOCKSTAT_BYTES_MAX, parse_sockstat
 # The boot is the difference of two clocks that are read one after the other. A new one is taken when they have moved apart by
 # more than this: the wall clock was set, or has drifted.
 BOOT_STEP_NS = 10 * MS
+# They are read within this time, or again, so often at most.
+BOOT_SPREAD_NS, BOOT_TRIES = 100 * US, 4
 
 
 class HostTrees(Struct, frozen=True):
@@ -135,9 +137,18 @@ class HostProbe(NoRules):
         return network_rows(increases, (named, others), links, interval)
 
 
+def boot_at_wall_ns(read_boot_ns: Callable[[], int], read_wall_ns: Callable[[], int]) -> int:
+    """The boot as unix time: one clock read between two readings of the other, again if this process was interrupted meanwhile."""
+    pairs: list[tuple[int, int]] = []
+    while len(pairs) < BOOT_TRIES and (not pairs or pairs[-1][0] > BOOT_SPREAD_NS):
+        before_ns, wall_ns, after_ns = read_boot_ns(), read_wall_ns(), read_boot_ns()
+        pairs.append((after_ns - before_ns, wall_ns - (before_ns + after_ns) // 2))
+    return min(pairs)[1]
+
+
 def _boot_at_wall_ns() -> int:
-    """The boot as unix time. CLOCK_BOOTTIME counts suspended time too, as the starts of processes do."""
-    return time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    """By CLOCK_BOOTTIME, which counts suspended time too, as the starts of processes do."""
+    return boot_at_wall_ns(lambda: time.clock_gettime_ns(time.CLOCK_BOOTTIME), time.time_ns)
 
 
 def network_folder(proc_root: str) -> tuple[str, bool]:

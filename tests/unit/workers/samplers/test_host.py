@@ -12,7 +12,7 @@ from agent.model.table import Table
 from agent.model.timebase import MS, US, S
 from workers.framework.sampler import UnreadableError
 from workers.host.schema import HOST, HOST_DISK, HOST_NETWORK
-from workers.samplers.host import BOOT_STEP_NS, HostProbe, HostTrees
+from workers.samplers.host import BOOT_STEP_NS, HostProbe, HostTrees, boot_at_wall_ns
 
 MOUNTS = b"33 31 0:30 / /sys/fs/cgroup/cpuacct rw,relatime - cgroup cgroup rw,cpuacct\n"
 USAGE = "sys/fs/cgroup/cpuacct/cpuacct.usage"
@@ -186,6 +186,24 @@ def test_the_boot_follows_the_clock_only_when_it_is_set() -> None:
     assert story.host()["boot_timestamp"] == first
     story.boot_at_wall_ns += 1
     assert story.host()["boot_timestamp"] == first + BOOT_STEP_NS + 1
+
+
+@pytest.mark.parametrize(
+    ("pauses_ns", "expected_ns"), [([0], 0), ([70 * MS, 0], 0), ([70 * MS, 50 * MS, 30 * MS, 90 * MS], 15 * MS)]
+)
+def test_who_is_interrupted_between_two_clocks_reads_them_again(pauses_ns: list[int], expected_ns: int) -> None:
+    """The pair that was read in the shortest time counts, for a machine that interrupts each of them."""
+    now_ns = 5 * S
+    pauses = iter(pauses_ns)
+
+    def read_wall_ns() -> int:
+        nonlocal now_ns
+        read_ns = now_ns + 1000 * S
+        now_ns += next(pauses)
+        return read_ns
+
+    assert boot_at_wall_ns(lambda: now_ns, read_wall_ns) == 1000 * S - expected_ns
+    assert next(pauses, None) is None
 
 
 def test_a_disk_and_an_interface_have_a_row() -> None:
