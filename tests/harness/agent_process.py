@@ -234,7 +234,7 @@ def _state(process: psutil.Process) -> str:
 
 
 def run_agentd(
-    *arguments: str, seconds: float = 20.0, environment: dict[str, str] | None = None
+    *arguments: str, seconds: float = 45.0, environment: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """An agentd that is expected to end by itself, with these variables beside the usual ones."""
     command = [sys.executable, "-c", "from agent.daemon.main import main; main()", *arguments]
@@ -242,7 +242,7 @@ def run_agentd(
     return subprocess.run(command, capture_output=True, text=True, timeout=seconds, env=variables, check=False)
 
 
-def run_agentctl(*arguments: str, seconds: float = 20.0, text: str | None = None) -> subprocess.CompletedProcess[str]:
+def run_agentctl(*arguments: str, seconds: float = DEADLINE_SECONDS, text: str | None = None) -> subprocess.CompletedProcess[str]:
     """One agentctl command as a process."""
     command = [sys.executable, "-c", "from agent.cli.main import main; raise SystemExit(main())", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=seconds, env=_environment(), input=text, check=False)
