@@ -339,14 +339,15 @@ def test_keys_filter_scroll_pause_and_help(tmp_path: Path) -> None:
     path = write_segment(tmp_path, "a", head_of("a") + tick(1, *range(100, 150)))
     with watching(tmp_path, environment={"NO_COLOR": "1"}) as terminal:
         terminal.resize(columns=120, lines=24)
+        # The last line of any screen names commands that have no line: only a line of its own is a process's.
         for keys, seen in (
             ("/", "filter: _"),
             ("task-14q", r"filter: task-14q_ \(0 found\)"),
             ("\x7f", r"filter: task-14_ \(10 found\).*task-140"),
             ("\r", r"filter: task-14 \(10 found\).*by cpu   \? help"),
-            ("\x1b", r"by cpu   \? help.*task-100"),
+            ("\x1b", r"by cpu   \? help.*\n +100 root"),
             ("\x1b[6~", r"from \d+ on"),
-            ("\x1b[H", r"by cpu   \? help.*task-100"),
+            ("\x1b[H", r"by cpu   \? help.*\n +100 root"),
             ("t", r"by cpu   tree .*\(not named\)"),
             ("+", "tree of sums"),
             ("?", "any key leads back"),
