@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import psutil
 from harness.control_connection import call
-from harness.waiting import DEADLINE_SECONDS, wait_until
+from harness.waiting import DEADLINE_SECONDS, NotInTime, wait_until
 
 from supervisor.shell.takeover_record import read_takeover_record
 
@@ -103,7 +103,11 @@ class AgentProcess:
             )
         _STARTED.add(self)
         if ready:
-            wait_until(self.is_ready, f"the agent is ready; it says:\n{self.output}")
+            try:
+                wait_until(self.is_ready, "the agent is ready")
+            except NotInTime as late:
+                late.add_note(self.output)
+                raise
             self.note_processes()
 
     def wait_banner(self, found: str) -> None:
