@@ -76,8 +76,8 @@ def test_an_agent_that_sees_only_a_part_is_not_ready_and_claims_nothing_else(tmp
     # Root may trace a process that has no more rights than itself: without one right, process 1 is hidden from it.
     program = ("setpriv", "--bounding-set", "-sys_ptrace", sys.executable, "-c", "from agent.daemon.main import main; main()")
     with _proc("hidepid=ptraceable") as root:
-        # The first lines come when all is well, or when this time is over.
-        flags = {"--kernel-proc-root": str(root), "--supervisor-start-timeout": "2s"}
+        # The first lines come when all is well, or when this time is over; by then every worker must have started.
+        flags = {"--kernel-proc-root": str(root), "--supervisor-start-timeout": "6s"}
         agent = AgentProcess(tmp_path, flags=flags, program=program)
         agent.start(ready=False)
         try:

@@ -1,13 +1,14 @@
 """A real agent beside a fork storm: every tick is taken, and the deaths are in its tables."""
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.load import only_storm
+from fakes.load import NICE, only_storm
 from harness.agent_process import AgentProcess, run_agentctl
 from harness.waiting import wait_until
 
@@ -24,6 +25,7 @@ def _query(agent: AgentProcess, statement: str) -> list[dict[str, Any]]:
     return rows
 
 
+@pytest.mark.timeout(150)
 @pytest.mark.parametrize(("rate", "burn_us"), [(2000, 200), (5000, 20)])
 def test_a_fork_storm_costs_no_tick(rate: int, burn_us: int, tmp_path: Path) -> None:
     """Thousands of new processes a second: no tick is missing for a reason that is the sampler's."""
@@ -38,7 +40,9 @@ def test_a_fork_storm_costs_no_tick(rate: int, burn_us: int, tmp_path: Path) -> 
         wait_until(lambda: ticks() > 1, "the first ticks")
         words = [str(program), "churn", "burn-storm", str(rate), str(burn_us), str(burn_us), str(SECONDS), "plain"]
         storm = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        said, _ = storm.communicate("\nend\n", timeout=40)
+        # Before the tests beside it, or it is none; its children inherit that.
+        os.setpriority(os.PRIO_PROCESS, storm.pid, NICE)
+        said, _ = storm.communicate("\nend\n", timeout=80)
         count = int(said.split()[1])
         seen = ticks()
         wait_until(lambda: ticks() > seen + 1, "two further ticks")
@@ -49,4 +53,4 @@ def test_a_fork_storm_costs_no_tick(rate: int, burn_us: int, tmp_path: Path) -> 
     assert [row for row in gaps if row["reason"] not in NOT_ITS_OWN] == []
     assert restarts == dict.fromkeys(restarts, 0)
     assert count > rate * SECONDS / 4
-    assert scan["ticks"] >= SECONDS - 2
+    assert scan["ticks"] + sum(row["ticks"] for row in gaps) >= SECONDS - 2
