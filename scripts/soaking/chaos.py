@@ -142,10 +142,15 @@ class Chaos:
 
     def _on_exit(self, event: dict[str, Any]) -> None:
         self.exits[event["exit"]] += 1
-        if event["exit"] not in GOOD_EXITS:
+        if event["exit"] not in GOOD_EXITS and not self._is_cpythons_own(event):
             self.bugs.append(f"{event['worker']} epoch {event['epoch']}: {event['exit']}: {event.get('stderr_tail', '')}")
 
     # ---- parts -----------------------------------------------------------------------------------
+
+    def _is_cpythons_own(self, event: dict[str, Any]) -> bool:
+        """Whether CPython crashed when a hung worker was asked for its stacks: 3.11 does so at about one of 1,400 requests."""
+        is_asked = event.get("reason") == "hung" and (event["worker"], event["epoch"]) in self._stopped
+        return is_asked and event["exit"] == "SIGSEGV"
 
     def _hit(self, rows: Rows, name: str, cause: str, number: int) -> None:
         row, server = rows[name], self._agent.server_of(rows)

@@ -15,6 +15,7 @@ from fakes.worker_set_agent import TESTS_FOLDER
 from harness.proc import processes_with
 from harness.waiting import wait_until
 
+pytestmark = pytest.mark.timeout(240)
 SCRIPTS = TESTS_FOLDER.parent / "scripts"
 CAUSES = {"one", "two", "all", "spare", "restart", "hang", "fork server"}
 MIB = 1 << 20
@@ -29,12 +30,12 @@ def _soak(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
 
 def _ended(folder: Path, soak: "subprocess.Popen[str]", *, code: int) -> dict[str, Any]:
     """The report of a soak that ends with this code, and leaves nobody behind."""
-    words, errors = soak.communicate(timeout=50)
+    words, errors = soak.communicate(timeout=200)
     assert soak.returncode == code, f"{words}\n{errors}"
     report: dict[str, Any] = json.loads((folder / "report.json").read_text())
     for verdict in report["verdicts"]:
         assert f"{verdict['name']}: {verdict['found']}" in words
-    assert list(processes_with(f"TMPDIR={folder}")) == []
+    wait_until(lambda: not processes_with(f"TMPDIR={folder}"), "nobody is left behind")
     return report
 
 

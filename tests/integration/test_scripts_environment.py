@@ -53,7 +53,7 @@ def test_an_interrupted_set_up_ends_with_one_sentence_and_is_begun_again(
                 os.killpg(run.pid, number)
             else:
                 run.send_signal(number)
-            _, told = run.communicate(timeout=20)
+            _, told = run.communicate(timeout=50)
         assert (run.returncode, told.splitlines()) == (code, SENTENCES)
         pip = int(at_work.read_text())
         wait_until(partial(_has_ended, pip), "pip has ended")
@@ -67,7 +67,7 @@ def test_an_interrupt_just_after_the_start_of_a_part_ends_that_part(tmp_path: Pa
     moment = tmp_path / "moment"
     moment.write_text("parts=0; trap '[[ $BASH_COMMAND != group=* ]] || ((++parts < 2)) || kill -HUP $$' DEBUG; set -o functrace\n")
     with _started(checkout, _prepare(tmp_path, checkout, at_work) | {"BASH_ENV": str(moment)}) as run:
-        _, told = run.communicate(timeout=20)
+        _, told = run.communicate(timeout=50)
     assert (run.returncode, told.splitlines()) == (129, SENTENCES)
 
 
@@ -109,7 +109,7 @@ print("goes on")
 def test_ctrl_c_while_a_program_imports_prints_nothing(program: str) -> None:
     """It ends as the shell knows it, not with the stack of an import."""
     code = HELD_BACK.format(program=program, root=str(ROOT), moment="")
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False)
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")
 
 
@@ -118,12 +118,12 @@ def test_where_ctrl_c_is_ignored_it_stays_so() -> None:
     code = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)" + HELD_BACK.format(
         program="agentctl", root=str(ROOT), moment=""
     )
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False)
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "goes on\n", "")
 
 
 def test_once_a_program_listens_ctrl_c_is_its_own() -> None:
     """agentctl stops cleanly, with exit code 130."""
     code = HELD_BACK.format(program="agentctl", root=str(ROOT), moment="evergauge._hear_interrupts()")
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False)
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50, check=False)
     assert "KeyboardInterrupt" in ended.stderr

@@ -14,6 +14,8 @@ import pytest
 from harness.agent_process import AgentProcess
 from harness.waiting import wait_until
 
+# Pip is called seven times and an agent is started twice.
+pytestmark = pytest.mark.timeout(300)
 ROOT = Path(__file__).parents[2]
 SOURCES = ("agent", "evergauge", "supervisor", "workers")
 # What the other project's package holds; its own programs import it.
@@ -84,7 +86,7 @@ class Installation:
     def run(self, *command: str) -> str:
         """What a program of this environment prints."""
         words = [str(self.folder / "bin" / command[0]), *command[1:]]
-        done = subprocess.run(words, env=self.environment, cwd="/", capture_output=True, text=True, timeout=20, check=False)
+        done = subprocess.run(words, env=self.environment, cwd="/", capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
