@@ -26,7 +26,9 @@ from agent.store.digest import DigestVerdict, check_digest
 from agent.store.install import read_install
 from agent.store.sealed import wanted_of
 from agent.store.segment import generation_of
+from workers.writer.compacting import start_compactor
 from workers.writer.compaction_plan import LATE_FILES_MIN
+from workers.writer.compactor_order import Order
 
 NewHost = Callable[..., WriterHost]
 NUMBERS = "select number, count(*) from {sample} group by 1 order by 1"
@@ -268,6 +270,32 @@ def test_a_seal_ends_the_compactor_and_the_day_is_taken_up_again(new_host: NewHo
     turn_until(host, lambda: compacted(host) == 1)
     assert host.query("select count(*) from {sample} where epoch = 1") == [(batches * 40,)]
     assert host.bus.conditions == []
+
+
+class LatelyKilled:
+    """A compactor that comes to its end before it can be ended."""
+
+    def __init__(self, order: Order | str) -> None:
+        self._compaction = start_compactor(order)
+        self.descriptors, self.poll, self.close = self._compaction.descriptors, self._compaction.poll, self._compaction.close
+
+    def kill(self) -> None:
+        """Too late."""
+        os.waitid(os.P_PIDFD, self.descriptors()[0], os.WEXITED | os.WNOWAIT)
+        self._compaction.kill()
+
+
+def test_a_day_that_is_done_when_its_compactor_is_ended_is_counted_and_told(new_host: NewHost) -> None:
+    """A seal is due in the moment in which the compactor has made its report."""
+    host = new_host(OFF)
+    measure_days(host, 1)
+    host.config = Config({})
+    host.start(compact=LatelyKilled)
+    turn_until(host, lambda: host.work._archive._compacting.is_busy)
+    host.measure(host.sender(epoch=2), 1)
+    assert host.rotate()["rows"] > 0
+    assert (host.stats()["compaction"]["given_up"], compacted(host)) == (1, 1)
+    assert [note.fields["rows"] for note in host.bus.notes if note.kind == "compacted"] == [360]
 
 
 def test_a_writer_that_stops_does_not_wait_for_a_compactor(new_host: NewHost, points: Path) -> None:

@@ -224,7 +224,7 @@ class Compacting:
             return False
         self._running = None
         self._needs_cleaning = isinstance(end, EvergaugeError)
-        if self._is_given_up or self._is_stopped:
+        if self._is_stopped or (self._is_given_up and isinstance(end, EvergaugeError)):
             return False
         if isinstance(end, EvergaugeError):
             self._fail(end, now_ns)
