@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from fakes.cgroup import enter, group, members
+from fakes.cgroup import enter, group, is_removed
 from harness.waiting import wait_until
 
 # Starts as many threads as it is told, one of which copies memory when it is told to, more than a cache of a few megabytes holds,
@@ -67,8 +67,7 @@ class Pod:
         assert self.process.stdout is not None
         self.process.stdout.close()
         if self.container.exists():
-            wait_until(lambda: not members(self.container), "the container is empty")
-            self.container.rmdir()
+            wait_until(lambda: is_removed(self.container), "the container is empty and removed")
             self.folder.rmdir()
 
 

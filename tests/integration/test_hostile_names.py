@@ -64,7 +64,7 @@ def test_no_name_ends_a_worker(tmp_path: Path) -> None:
 
             (condition,) = wait_until(told, "the condition about the refused folders")
             wait_until(lambda: agent.stats("sampler/process").get("rows"), "rows of processes")
-            wait_until(lambda: agent.stats("writer").get("stored_rows", 1), "stored rows")
+            wait_until(lambda: agent.stats("writer")["rows"], "stored rows")
             workers = agent.workers()
     finally:
         for folder in (b"/x\xff", b"/\xff\xfe.service"):
