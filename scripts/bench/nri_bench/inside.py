@@ -57,7 +57,7 @@ def measure(bench: Bench) -> Section:
 
 def _plugin_stats(agent: AgentProcess) -> dict[str, Any]:
     """The plugin's own counts."""
-    stats: dict[str, Any] = agent.call("status")["stats"]["control-plane"]["runtime"]["wires"]["nri"]
+    stats: dict[str, Any] = agent.stats(CONTROL_PLANE)["runtime"]["wires"]["nri"]
     return stats
 
 
