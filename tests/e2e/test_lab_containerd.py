@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import psutil
@@ -66,6 +66,18 @@ def test_killed_users_leave_neither_shims_nor_mounts_nor_cgroups(folder: Path) -
         caller.kill()
         caller.wait()
         wait_until(lambda: not _left(folder, branch), f"nothing is left of {_left(folder, branch)}", seconds=60)
+
+
+def test_a_hierarchy_that_is_mounted_twice_is_used_once(folder: Path) -> None:
+    """Another test mounts the unified hierarchy once more, and takes that away while the lab is at work."""
+    again = folder / "again"
+    again.mkdir()
+    subprocess.run(["mount", "-t", "cgroup2", "none", again], check=True)
+    with ExitStack() as unmounting:
+        unmounting.callback(lambda: subprocess.run(["umount", again], check=True))
+        with LabRuntime(folder / "lab") as runtime:
+            unmounting.close()
+            runtime.run_idle()
 
 
 def test_pods_outlive_their_runtime_and_the_next_one_knows_them(folder: Path) -> None:

@@ -7,6 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+USUAL_PLACE = "/sys/fs/cgroup"
+
 
 @dataclass(frozen=True)
 class Hierarchy:
@@ -23,17 +25,21 @@ class Hierarchy:
 
 
 def hierarchies() -> list[Hierarchy]:
-    """All that are mounted, outermost first."""
-    found = []
+    """All that are mounted below the usual place, each once, outermost first.
+
+    Others, a test beside this one for instance, mount them elsewhere too: the same folders once more, and gone a moment later.
+    """
+    found: dict[str, Hierarchy] = {}
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         before, after = line.split(" - ")
         kind, _source, options = after.split(" ")[:3]
-        if kind in ("cgroup", "cgroup2"):
+        _id, _parent, device, _root, place = before.split(" ")[:5]
+        if kind in ("cgroup", "cgroup2") and Path(place).is_relative_to(USUAL_PLACE):
             words = [
                 word for word in options.split(",") if (word not in ("rw", "ro") and "=" not in word) or word.startswith("name=")
             ]
-            found.append(Hierarchy(Path(before.split(" ")[4]), kind, ",".join(words)))
-    return found
+            found.setdefault(device, Hierarchy(Path(place), kind, ",".join(words)))
+    return list(found.values())
 
 
 class LabCgroup:
