@@ -20,7 +20,7 @@ CONTAINER = "c" * 64
 UID = "8a7f1c52-3e0b-4d6a-9f21-7c5d0e4b6a13"
 POD = f"kubepods/burstable/pod{UID}"
 CGROUPS = Path("/sys/fs/cgroup")
-DEADLINE_SECONDS = 10.0
+DEADLINE_SECONDS = 30.0
 
 
 def _group(directory: Path) -> None:

@@ -4,7 +4,7 @@ import errno
 from collections.abc import Iterator
 
 import pytest
-from fakes.resctrl_world import MakeWorld, World, foreign_lock, outside, refusal_of, worlds
+from fakes.resctrl_world import MakeWorld, World, foreign_lock, outside, refusal_of, resting, worlds
 
 from workers.resctrl.place import GroupPlace
 from workers.resctrl.problem import ProblemKind
@@ -88,8 +88,9 @@ def test_all_ids_taken_by_others(world: World) -> None:
     assert full.path == f"{world.filesystem.root}/mon_groups/pod_{UID}"
     assert "every monitoring id is in use" in full.sentence
 
-    world.other.rmdir("mon_groups/theirs_3")
-    busy = refusal_of(lambda: world.groups.create_group(UID))
+    with resting(world):
+        world.other.rmdir("mon_groups/theirs_3")
+        busy = refusal_of(lambda: world.groups.create_group(UID))
     assert (busy.kind, busy.errno, busy.status) == (ProblemKind.BUSY, errno.EBUSY, "Out of RMIDs")
 
     world.pass_limbo()

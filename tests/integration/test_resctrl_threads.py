@@ -4,7 +4,7 @@ import errno
 from collections.abc import Iterator
 
 import pytest
-from fakes.resctrl_world import MakeWorld, Told, World, outside, refusal_of, worlds
+from fakes.resctrl_world import MakeWorld, Told, World, outside, refusal_of, resting, worlds
 
 from workers.resctrl.failure import SourceError
 from workers.resctrl.problem import ProblemKind
@@ -195,8 +195,9 @@ def test_no_id_for_the_second_directory(world: World) -> None:
     assert (result.is_clean, result.outside, result.problem, result.paths) == (False, 2, ProblemKind.CAPACITY, (path,))
     assert world.groups.list_group_tasks(path) == here.threads()
 
-    world.other.rmdir("mon_groups/theirs_0")
-    assert world.groups.reconcile_group(path, both).problem is ProblemKind.BUSY
+    with resting(world):
+        world.other.rmdir("mon_groups/theirs_0")
+        assert world.groups.reconcile_group(path, both).problem is ProblemKind.BUSY
     world.pass_limbo()
     result = world.groups.reconcile_group(path, both)
     assert (result.is_clean, result.problem) == (True, None)
