@@ -162,11 +162,13 @@ class Guardian:
         self.stop(signal.SIGKILL)
         end = time.monotonic() + END_SECONDS
         # Shims, then what they leave, which becomes a child of this process.
-        while (left := self._processes()) and time.monotonic() < end:
+        while True:
+            has_children, left = _has_children(), self._processes()
+            if time.monotonic() > end or not (has_children or left):
+                break
             for pid in left - {os.getpid()}:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            _reap()
             time.sleep(0.01)
         problems = [f"process {pid}" for pid in left]
         problems += map(str, self._cgroup.remove() if self._is_apart else [])
@@ -193,10 +195,14 @@ def _children() -> set[int]:
     return set(map(int, Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()))
 
 
-def _reap() -> None:
-    with suppress(ChildProcessError):
+def _has_children() -> bool:
+    """Whether any is left once those that have ended are reaped; the kernel's list may miss one while another ends (proc(5))."""
+    try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
+    except ChildProcessError:
+        return False
+    return True
 
 
 def _orders(guardian: Guardian) -> Iterator[str]:
