@@ -113,7 +113,7 @@ def test_every_choice_is_rendered_fits_the_schemas_and_is_understood_by_the_agen
 
 def _assert_understood(environment: dict[str, str]) -> None:
     command = [sys.executable, "-c", "from agent.daemon.main import main; main()", "--check-config"]
-    ended = subprocess.run(command, env=environment, cwd=CHECKOUT, capture_output=True, text=True, timeout=30, check=False)
+    ended = subprocess.run(command, env=environment, cwd=CHECKOUT, capture_output=True, text=True, timeout=120, check=False)
     assert ended.returncode == 0, (environment, ended.stderr)
     for name, value in environment.items():
         assert value in ended.stdout, (name, value, ended.stdout)

@@ -10,11 +10,16 @@ from fakes.resctrl_mount import EmulatedResctrl
 
 CHECKOUT = Path(__file__).parents[2]
 E2E = str(CHECKOUT / "scripts" / "e2e")
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a mount namespace of its own needs root")
+# Each starts a shell or a pytest of its own, which takes a second or three where nothing else runs.
+SECONDS = 120.0
+pytestmark = [
+    pytest.mark.timeout(SECONDS + 30),
+    pytest.mark.skipif(os.geteuid() != 0, reason="a mount namespace of its own needs root"),
+]
 
 
 def _run(*words: str) -> tuple[int, str]:
-    ended = subprocess.run([E2E, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=50, check=False)
+    ended = subprocess.run([E2E, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=SECONDS, check=False)
     assert ended.stdout == ""
     return ended.returncode, ended.stderr
 
@@ -67,7 +72,7 @@ def test_a_run_of_which_everything_was_skipped_is_no_success(tmp_path: Path) -> 
         f"--basetemp={tmp_path}/t",
     ]
     environment = {**os.environ, "EVERGAUGE_REAL_RESCTRL": str(tmp_path)}
-    ended = subprocess.run(words, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=50, check=False)
+    ended = subprocess.run(words, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False)
     assert ended.returncode == 69, ended.stdout
     assert "only an emulator has so few ids" in ended.stdout
     assert f"nothing was tested: every scenario was skipped on {tmp_path}" in ended.stdout

@@ -26,6 +26,7 @@ def stored_rows(state_dir: Path, statement: str) -> list[dict[str, Any]]:
     return rows
 
 
+@pytest.mark.timeout(120)
 def test_for_a_while_it_measures_and_ends_by_itself(tmp_path: Path) -> None:
     """`scripts/run --for 3s` from another folder: exit 0, a banner of a few lines, Parquet where the environment says."""
     environment = {**os.environ, "EVERGAUGE_STATE_DIR": str(tmp_path), "EVERGAUGE_RUNTIME_DIR": str(tmp_path)}
@@ -37,7 +38,7 @@ def test_for_a_while_it_measures_and_ends_by_itself(tmp_path: Path) -> None:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=90,
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
@@ -48,7 +49,7 @@ def test_for_a_while_it_measures_and_ends_by_itself(tmp_path: Path) -> None:
     assert list(tmp_path.glob("data/process/date=*/process-*.parquet"))
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_kill_9_of_any_worker_while_it_runs_loses_no_acknowledged_row_and_is_repaired_at_once(tmp_path: Path) -> None:
     """Each worker is killed twice; every row that a sampler knew to be acknowledged is stored exactly once."""
     agent = AgentProcess(tmp_path, program=(RUN,))
