@@ -6,8 +6,9 @@ from agent.model.mountinfo import KERNEL_RESCTRL_TYPE
 from agent.mount_lookup import mount_of
 from workers.resctrl.filesystem import MountedFilesystem
 
-# An emulator answers within milliseconds, also on a busy machine.
-ANSWER_SECONDS_MAX = 1.0
+# An emulator answers within milliseconds; kept from a processor it can take seconds, and what is not there now is not measured in
+# this run.
+ANSWER_SECONDS_MAX = 5.0
 
 
 def is_available(config: Config) -> bool:
