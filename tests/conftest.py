@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -35,8 +36,16 @@ def pytest_configure_node(node: TestProcess) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Take over what `pytest_configure_node` said, in a test process."""
+    """Take over what `pytest_configure_node` said, in a test process; hand on no signal as ignored.
+
+    What a shell starts in the background ignores SIGINT, and what is under `nohup` SIGHUP: so would every program under test, where
+    it is told to end by these.
+    """
     global MAY_NOT_SKIP
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            # As before for this process; one that it starts has the default.
+            signal.signal(number, lambda _number, _frame: None)
     MAY_NOT_SKIP = getattr(config, "workerinput", {}).get("may_not_skip", MAY_NOT_SKIP)
 
 

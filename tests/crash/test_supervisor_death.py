@@ -193,6 +193,7 @@ def test_one_successor_after_another_leaks_nothing(agent: AgentProcess) -> None:
     assert_converged(agent, census)
 
 
+@pytest.mark.timeout(300)
 def test_killed_at_random_moments(agent: AgentProcess) -> None:
     """Also in the middle of its start, of a restart and of a rule: never two workers of a name, no rule lost, all well after."""
     seed = int.from_bytes(os.urandom(4), "big")
