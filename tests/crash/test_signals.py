@@ -4,6 +4,7 @@ import itertools
 import os
 import signal
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -164,6 +165,7 @@ def test_every_way_to_hang_is_seen_and_replaced_in_time(tmp_path: Path) -> None:
         assert_converged(agent, before)
 
 
+@pytest.mark.timeout(150)
 def test_a_worker_that_is_merely_busy_is_never_killed(tmp_path: Path) -> None:
     """Twenty seconds on processors that four others want: a busy one, an idle one and one that gets next to nothing live on."""
     with WorkerSetAgent(tmp_path, "busy=busy,idle=idle,starved=busy", flags=AS_BY_DEFAULT) as agent:
@@ -176,6 +178,9 @@ def test_a_worker_that_is_merely_busy_is_never_killed(tmp_path: Path) -> None:
         starved.nice(19)
         for pid in (starved.pid, rows["busy"]["pid"]):
             psutil.Process(pid).cpu_affinity(processors[:1])
+        # Where all these tests run with a low priority, the others would weigh little more than it.
+        with suppress(psutil.AccessDenied):
+            psutil.Process(rows["busy"]["pid"]).nice(0)
         hogs = [psutil.Popen(["/bin/sh", "-c", "while :; do :; done"]) for _ in range(4)]
         try:
             for hog, processor in zip(hogs, itertools.cycle(processors), strict=False):
@@ -185,14 +190,13 @@ def test_a_worker_that_is_merely_busy_is_never_killed(tmp_path: Path) -> None:
 
             def is_over() -> bool:
                 ages_seconds.append(agent.workers()["starved"]["heartbeat_age_seconds"] or 0.0)
-                return time.monotonic() > until
+                return time.monotonic() > until and max(ages_seconds) > 1.0
 
-            wait_until(is_over, "the twenty seconds are over", seconds=30)
+            wait_until(is_over, "twenty seconds are over, and it was starved for longer than the hang timeout", seconds=90)
         finally:
             for hog in hogs:
                 hog.kill()
                 hog.wait()
-        assert max(ages_seconds) > 1.0, "it was starved for longer than the hang timeout"
         assert events(agent, "worker_hung") == []
         assert {name: row["pid"] for name, row in agent.workers().items()} == {name: row["pid"] for name, row in rows.items()}
         assert_converged(agent)
