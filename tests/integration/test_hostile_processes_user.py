@@ -24,7 +24,8 @@ def test_an_ordinary_user_measures_every_process_and_says_what_it_may_not_read()
 
     seen = as_other_user(look)
     assert seen["others"]
-    assert all(row["rss_bytes"] is not None for row in seen["others"])
+    # Of one whose first thread has ended the others may be about to end, and have no memory any more.
+    assert all(row["rss_bytes"] is not None for row in seen["others"] if row["state"] not in "ZX")
     assert all(row["read_bytes"] is None and row["absent"] for row in seen["others"])
     assert any("no_permission" in row["absent"] for row in seen["others"])
     assert seen["scan"]["io_unreadable"] >= len(seen["others"])
