@@ -12,7 +12,7 @@ from contextlib import suppress
 from agent.failpoint import failpoint
 from supervisor.shell.fork_server_start import ForkServerSettings, do_without_tracker, hide_main_module, start_with_guard
 from supervisor.shell.orphan_guard import LISTEN_AGAIN
-from supervisor.shell.process import kill, start_ticks_of, wait_ended
+from supervisor.shell.process import kill, start_ticks_of, state_of, wait_ended
 from supervisor.shell.takeover import TakenOverServer
 from supervisor.shell.takeover_record import ServerRecord, TakeoverRecordFile
 from supervisor.shell.worker_start import WorkerStart
@@ -68,6 +68,11 @@ class ForkServer:
     def is_there(self) -> bool:
         """Whether a start finds it."""
         return os.path.lexists(self.path)
+
+    def is_starved(self) -> bool:
+        """Whether it would run, and gets no processor or waits for a disk. *Source:* proc_pid_stat(5)."""
+        pid = self.pid
+        return pid is not None and state_of(pid) in ("R", "D")
 
     def make_again(self) -> None:
         """Its socket was removed: it is asked to listen at another of the same name, and soon does. *Raises:* OSError."""

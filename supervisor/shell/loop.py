@@ -106,7 +106,7 @@ class SupervisorLoop:
         self._poller = Poller()
         self._events: deque[Event] = deque()
         register = self._poller.register
-        self._processes = WorkerProcessTable(parts.clock, parts.log, register)
+        self._processes = WorkerProcessTable(parts.clock, parts.log, register, is_starved=parts.launcher.server.is_starved)
         catch_signals(register, self._events.append)
         register(parts.launcher.thread.descriptor, select.EPOLLIN, self._on_launched)
         register(parts.rules_store.thread.descriptor, select.EPOLLIN, self._on_persisted)

@@ -79,6 +79,12 @@ def start_ticks_of(pid: int) -> int | None:
     return None if stat is None else stat.start_ticks
 
 
+def state_of(pid: int) -> str | None:
+    """The letter of its state. *Absent:* it is gone. *Source:* proc_pid_stat(5)."""
+    stat = _stat_of(pid)
+    return None if stat is None else stat.state
+
+
 def name_of(pid: int) -> str:
     """The process's name, safe to print; `?` when it is gone. *Source:* proc_pid_comm(5)."""
     try:

@@ -3,6 +3,7 @@
 import os
 import select
 import signal
+from collections.abc import Callable
 from typing import TypeVar
 
 from msgspec import Struct
@@ -11,7 +12,7 @@ from agent.failpoint import failpoint
 from agent.model.control.document import replaced
 from agent.model.control.result import WorkerRow, WorkerStatus
 from agent.model.heartbeat_page import BODY_BYTES, BODY_OFFSET, MEMORY, MEMORY_OFFSET, VERSION, Beat, parse_page
-from agent.model.timebase import MS
+from agent.model.timebase import MS, S
 from agent.ports import Clock
 from supervisor.core.effect import Exited, ObserveWorkers, Signal, Survivor, WorkerObservation, WorkersObserved
 from supervisor.shell.log import EventLog
@@ -21,9 +22,11 @@ from supervisor.shell.started_worker import StartedWorker
 from supervisor.shell.worker_stderr import WorkerStderr
 
 # The fork server writes the exit status when it has reaped the child; after the death was seen this is a matter of
-# microseconds, on a starved machine of some hundred milliseconds. A dead fork server's pipe ends at once; only for a stopped
-# one this is waited out, and then the status stays unknown.
+# microseconds. A dead one's pipe ends at once; only for a stopped one this is waited out, and then the status stays unknown.
 STATUS_GRACE_NS = 500 * MS
+# One that is only kept from a processor is waited for longer, and looked at again and again.
+STARVED_GRACE_NS = 5 * S
+STARVED_LOOK_NS = 50 * MS
 WorkerT = TypeVar("WorkerT", bound=WorkerRow)
 # A worker that makes progress is measured for its CPU share alone: this often is enough, and fifty of them are cheap.
 OBSERVATIONS_PER_SAMPLE = 8
@@ -43,9 +46,10 @@ class _WorkerProcess(Struct, weakref=False):
 
 
 class WorkerProcessTable:
-    """Every process from its start until its end has been reported."""
+    """Every process from its start until its end has been reported. `is_starved`: the fork server would run if it could."""
 
-    def __init__(self, clock: Clock, log: EventLog, register: Register) -> None:
+    def __init__(self, clock: Clock, log: EventLog, register: Register, *, is_starved: Callable[[], bool]) -> None:
+        self._is_starved = is_starved
         self._clock = clock
         self._log = log
         self._register = register
@@ -83,7 +87,7 @@ class WorkerProcessTable:
             if process.gone_at_ns is None:
                 continue
             is_known, status, with_launcher = _read_status(process.started.status)
-            if is_known or self._clock.now_ns() >= process.gone_at_ns + STATUS_GRACE_NS:
+            if is_known or self._is_given_up(self._clock.now_ns() - process.gone_at_ns):
                 failpoint("supervisor.worker_gone")
                 self._on_stderr(process)
                 tail = process.stderr.tail()
@@ -93,9 +97,12 @@ class WorkerProcessTable:
         return gone
 
     def next_deadline_ns(self) -> int | None:
-        """When a death is reported although its status has not come. *Absent:* no death is waited for."""
+        """When a death may be reported although its status has not come. *Absent:* no death is waited for."""
         waiting = [each.gone_at_ns for each in self._processes.values() if each.gone_at_ns is not None]
-        return min(waiting) + STATUS_GRACE_NS if waiting else None
+        return max(min(waiting) + STATUS_GRACE_NS, self._clock.now_ns() + STARVED_LOOK_NS) if waiting else None
+
+    def _is_given_up(self, waited_ns: int) -> bool:
+        return waited_ns >= STATUS_GRACE_NS and (waited_ns >= STARVED_GRACE_NS or not self._is_starved())
 
     def signal(self, order: Signal) -> None:
         """Send a signal to a process, by its own descriptor and never by its number alone. *Raises:* OSError."""

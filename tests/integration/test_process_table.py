@@ -1,0 +1,75 @@
+"""How the end of a worker is told when the fork server, which knows its exit status, does not come to tell it."""
+
+import mmap
+import os
+from collections.abc import Iterator
+
+import pytest
+from fakes.clock import FakeClock
+
+from agent.model.heartbeat_page import PAGE_BYTES
+from agent.model.timebase import MS
+from supervisor.core.effect import Exited
+from supervisor.shell.log import EventLog
+from supervisor.shell.process_table import STARVED_GRACE_NS, STATUS_GRACE_NS, WorkerProcessTable
+from supervisor.shell.started_worker import StartedWorker
+
+
+class _Nowhere:
+    lost = untold = 0
+
+    def put(self, piece: bytes, *, tells: int = 0) -> None:
+        """Drop it."""
+
+
+class Table:
+    """A table with one worker that has ended, and the fork server's end of its status."""
+
+    def __init__(self) -> None:
+        self.is_starved = True
+        self.clock = FakeClock()
+        log = EventLog(self.clock, level="error", form="text", output=_Nowhere())
+        self.table = WorkerProcessTable(self.clock, log, lambda *_: None, is_starved=lambda: self.is_starved)
+        status, self.status_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        stderr, stderr_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        os.close(stderr_end)
+        page = mmap.mmap(-1, PAGE_BYTES)
+        self.table.add(StartedWorker("writer", 1, 4711, -1, status, stderr, page, started_at_ns=0))
+
+    def told_after(self, waited_ns: int) -> list[Exited]:
+        """What is told so long after the last look."""
+        self.clock.advance(waited_ns)
+        return [gone for _pid, gone in self.table.take_gone()]
+
+
+@pytest.fixture
+def dead() -> Iterator[Table]:
+    """One of them; its descriptors are given back."""
+    table = Table()
+    yield table
+    table.table.close()
+    os.close(table.status_end)
+
+
+def test_a_status_that_comes_late_from_a_starved_fork_server_is_told(dead: Table) -> None:
+    """An exit code that ends all restarts must not be lost because a machine is busy."""
+    assert dead.told_after(STATUS_GRACE_NS) == []
+    deadline_ns = dead.table.next_deadline_ns()
+    assert deadline_ns is not None
+    assert deadline_ns > dead.clock.now_ns(), "nobody turns for it without a pause"
+    os.write(dead.status_end, (78).to_bytes(8, "little", signed=True))
+    assert [gone.status for gone in dead.told_after(0)] == [78]
+    assert dead.table.next_deadline_ns() is None
+
+
+def test_a_stopped_fork_server_is_waited_for_shortly(dead: Table) -> None:
+    """Its worker's end is told without a status."""
+    dead.is_starved = False
+    assert dead.told_after(STATUS_GRACE_NS - MS) == []
+    assert [gone.status for gone in dead.told_after(MS)] == [None]
+
+
+def test_a_starved_fork_server_is_not_waited_for_without_an_end(dead: Table) -> None:
+    """A bug may keep it busy for ever."""
+    assert dead.told_after(STARVED_GRACE_NS - MS) == []
+    assert [gone.status for gone in dead.told_after(MS)] == [None]
