@@ -79,6 +79,15 @@ def test_cpu_time_is_that_of_the_root_cgroup_and_holds_a_known_burn(ticks: HostT
         # In a container the root is not there to be read, which the row says.
         assert {"root_hidden", "not_in_kernel"} & set(ticks.host()["absent"].split(","))
         return
+    # The root of version 2 is sampled by clock ticks, as /proc/stat is, and a virtual machine that is kept from its CPU loses some
+    # (0.55 to 0.75 were seen of an emulated one), so the best of a few burns counts; that of version 1 is exact.
+    is_exact = source.endswith("cpuacct.usage")
+    shares = [_share_of_a_burn(ticks, source) for _ in range(1 if is_exact else 3)]
+    assert max(shares) >= (1.0 if is_exact else 0.4), shares
+
+
+def _share_of_a_burn(ticks: HostTicks, source: str) -> float:
+    """What the host used meanwhile, as a part of what the burn used."""
     outer_ns = _usage_ns(source)
     ticks.tick()
     inner_ns = _usage_ns(source)
@@ -86,12 +95,10 @@ def test_cpu_time_is_that_of_the_root_cgroup_and_holds_a_known_burn(ticks: HostT
     subprocess.run([sys.executable, "-c", BURN], check=True, timeout=60)
     burned_ns = _children_cpu_ns() - before_ns
     least_ns = _usage_ns(source) - inner_ns
-    cpu_ns = ticks.host()["cpu_ns"]
+    cpu_ns = int(ticks.host()["cpu_ns"])
     assert least_ns <= cpu_ns <= _usage_ns(source) - outer_ns
     assert burned_ns >= 500 * MS
-    # The root of version 2 is sampled by clock ticks, as /proc/stat is, and a virtual machine that is kept from its CPU loses some
-    # (0.55 to 0.75 were seen of an emulated one); that of version 1 is exact.
-    assert cpu_ns >= burned_ns * (1.0 if source.endswith("cpuacct.usage") else 0.4)
+    return cpu_ns / burned_ns
 
 
 def test_the_start_of_a_process_can_be_read_as_a_time(ticks: HostTicks) -> None:
