@@ -111,6 +111,7 @@ def test_a_restarted_runtime_is_heard_again(tmp_path: Path, runtime: LabRuntime)
         wait_until(lambda: not is_connected(agent), "the loss")
         assert is_named(agent, before)
         runtime.start()
-        wait_until(lambda: is_connected(agent), "a new connection")
+        # Tries are up to 30 s apart where a runtime takes long to come back.
+        wait_until(lambda: is_connected(agent), "a new connection", seconds=90)
         after = runtime.run_idle("after")
         wait_named(agent, before, after)
