@@ -55,7 +55,7 @@ class Machine:
         self._leader = leader
         self.fresh = self.files()
 
-    def run(self, *words: str, check: bool = True, seconds: float = 60) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, check: bool = True, seconds: float = 120) -> subprocess.CompletedProcess[str]:
         """One command in the container, with what it said."""
         path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
         spaces = ["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"]
@@ -66,7 +66,7 @@ class Machine:
 
     def install(self, version: str, *flags: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """scripts/install with the wheels of this version."""
-        return self.run("/checkout/scripts/install", "--wheels", f"/wheels/{version}", *flags, check=check, seconds=120)
+        return self.run("/checkout/scripts/install", "--wheels", f"/wheels/{version}", *flags, check=check, seconds=240)
 
     def show(self, name: str) -> str:
         """A property of the unit."""
