@@ -40,6 +40,7 @@ _grace_seconds = 0.0
 _remains: tuple[str, tuple[str, ...]] = ("", ())
 _listener = -1
 _listener_path = ""
+_is_asked = _is_binding = False
 _selector: selectors.BaseSelector | None = None
 
 
@@ -124,12 +125,16 @@ def _keep_selector() -> None:
 
 def _on_listen_again(_number: int, _frame: object) -> None:
     """Bind the socket's name once more, if it is gone, and put the new socket in the place of the old one."""
-    # Asked again meanwhile, because the name is gone once more: that waits until the new socket is in its place.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (LISTEN_AGAIN,))
-    try:
-        _listen_again()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    global _is_asked, _is_binding
+    _is_asked = True
+    # Asked again meanwhile, because the name is gone once more: that waits until the new socket is in its place. The signal is
+    # not blocked for so long: those that wait would come one within the other when it is let through, as deep as they are many.
+    while _is_asked and not _is_binding:
+        _is_binding, _is_asked = True, False
+        try:
+            _listen_again()
+        finally:
+            _is_binding = False
 
 
 def _listen_again() -> None:
