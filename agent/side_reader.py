@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 # A read of /proc takes some 10 us.
 PATIENCE_SECONDS = 0.08
-# For so long it is looked whether a thread is kept from a CPU; and so often at most a call waits on for that.
+# For so long it is looked whether a thread is kept from a CPU; and so often at most one call waits on for that: a second in all.
 LOOK_SECONDS = 0.01
 STARVED_ROUNDS_MAX = 12
 # So often at most a call waits that long, however many reads stick: what is left is not read this time.
@@ -97,6 +97,8 @@ class SideReader(Generic[T]):
         self._wait = wait
         self._scheduling = scheduling
         self._stuck_max = stuck_max
+        # How often the present call may still wait on.
+        self._starved_rounds = 0
         self._helper: _Helper[T] | None = None
         self._stuck: dict[Hashable, _Helper[T]] = {}
 
@@ -115,6 +117,7 @@ class SideReader(Generic[T]):
             answers = {key: Unanswered.STUCK for key, _ in asks if key in self._stuck}
             left = [ask for ask in asks if ask[0] not in self._stuck]
         rounds = ROUNDS_MAX + len(left) // READS_PER_ROUND
+        self._starved_rounds = STARVED_ROUNDS_MAX
         while left and rounds > 0 and len(self._stuck) < self._stuck_max:
             work = self._hand_over(left)
             rounds = self._await(work, rounds)
@@ -144,7 +147,6 @@ class SideReader(Generic[T]):
     def _await(self, work: "_Work[T]", rounds: int) -> int:
         """Wait as long as reads come back; gives the rounds that are left."""
         seen = 0
-        starved_rounds = STARVED_ROUNDS_MAX
         while True:
             is_finished = self._wait(work.finished)
             self._beat()
@@ -152,8 +154,8 @@ class SideReader(Generic[T]):
                 if work.bug is not None:
                     raise work.bug
                 return rounds
-            if starved_rounds and self._is_starved(work):
-                starved_rounds -= 1
+            if self._starved_rounds and self._is_starved(work):
+                self._starved_rounds -= 1
                 continue
             rounds -= 1
             is_over = rounds <= 0

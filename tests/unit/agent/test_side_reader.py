@@ -6,7 +6,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent.side_reader import ROUNDS_MAX, STUCK_MAX, Scheduling, SideReader, Unanswered, is_starved, scheduling_of
+from agent.side_reader import (
+    ROUNDS_MAX,
+    STARVED_ROUNDS_MAX,
+    STUCK_MAX,
+    Scheduling,
+    SideReader,
+    Unanswered,
+    is_starved,
+    scheduling_of,
+)
 
 
 class Paths:
@@ -61,7 +70,8 @@ def paths() -> Iterator[Paths]:
 
 
 def _reader(paths: Paths, *, stuck_max: int = STUCK_MAX) -> SideReader[str]:
-    paths.reader = SideReader(paths.read, wait=paths.wait, stuck_max=stuck_max)
+    # Who stands before a gate is stuck, also where this machine had no CPU for the last step to it.
+    paths.reader = SideReader(paths.read, wait=paths.wait, scheduling=lambda _thread_id: None, stuck_max=stuck_max)
     return paths.reader
 
 
@@ -192,9 +202,18 @@ def test_a_thread_that_is_kept_from_a_cpu_is_waited_for(paths: Paths) -> None:
 
 
 def test_nobody_is_waited_for_for_ever(paths: Paths) -> None:
-    """A thread that gets no CPU for a second costs one value, as one that is stuck."""
-    reader = SideReader(paths.read, wait=lambda _finished: False, scheduling=lambda _thread_id: Scheduling("R", 0, 1))
-    assert set(reader.read_all(_asks("stuck")).values()) == {Unanswered.STUCK}
+    """Threads that get no CPU cost a call a second in all, and then their values, as those that are stuck."""
+    waits: list[int] = []
+
+    def wait(_finished: threading.Event) -> bool:
+        waits.append(0)
+        return False
+
+    reader = SideReader(paths.read, wait=wait, scheduling=lambda _thread_id: Scheduling("R", 0, 1))
+    assert set(reader.read_all(_asks("stuck1", "stuck2")).values()) == {Unanswered.STUCK}
+    assert len(waits) == STARVED_ROUNDS_MAX + 2
+    reader.read_all(_asks("stuck3"))
+    assert len(waits) == 2 * STARVED_ROUNDS_MAX + 3, "each call may wait on"
     reader.close()
 
 
