@@ -65,7 +65,8 @@ class Probe:
 def found_in(*folders: Path) -> Iterator[tuple[Path, os.stat_result]]:
     """These folders with everything in them; what is renamed or removed at this moment is left out."""
     for folder in folders:
-        for path in (folder, *folder.rglob("*")):
+        below = (Path(place, name) for place, names, files in os.walk(folder) for name in (*names, *files))
+        for path in (folder, *below):
             with suppress(FileNotFoundError):
                 yield path, path.lstat()
 

@@ -55,6 +55,7 @@ def test_what_a_piece_of_work_holds_is_given_back_with_its_end() -> None:
 
 def test_one_that_was_never_asked_has_no_thread() -> None:
     """A question that fails before its statement runs."""
-    before = threading.active_count()
+    before = set(threading.enumerate())
     QueryThread().close()
-    assert threading.active_count() == before
+    # One of an earlier test may end meanwhile.
+    assert set(threading.enumerate()) <= before
