@@ -44,7 +44,7 @@ from supervisor.core.watchdog import WatchVerdict
 
 # As often as workers are observed by default, so that both come with one wake-up.
 HOUSEKEEPING_NS = 250 * MS
-# A process in reserve may be handed out in the moment in which it dies with its fork server: no news within this time.
+# A process in reserve may be handed out in the moment in which it dies with its fork server: a death this soon is no second one.
 FORK_SERVER_LOG_NS = 1 * S
 
 

@@ -59,8 +59,8 @@ def _agent(folder: Path, dead: Path) -> AgentProcess:
 
 
 @pytest.mark.parametrize("path", ["dead", "link"])
-def test_a_resctrl_that_does_not_answer_delays_the_start_by_a_moment(tmp_path: Path, path: str) -> None:
-    """It is measured by nobody in this run, and SIGTERM is heard; a link to it leads to the same."""
+def test_a_resctrl_that_does_not_answer_does_not_hold_the_start(tmp_path: Path, path: str) -> None:
+    """Some seconds later the agent is ready, nobody measures resctrl in this run, and SIGTERM is heard; so with a link to it."""
     (tmp_path / "link").symlink_to(tmp_path / "dead")
     with dead_mount(tmp_path / "dead"):
         agent = AgentProcess(tmp_path, flags={"--resctrl-mount": str(tmp_path / path)})

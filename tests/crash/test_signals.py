@@ -81,7 +81,7 @@ def _without_stacks(found: dict[str, dict[str, Any]], *words: str) -> list[str]:
     """Workers that were found hung and killed, and left no stacks, with no line of these words: they are to be asked again.
 
     CPython's own fault may have ended one: version 3.11 crashes at about one of 1,400 requests for the stacks of a busy thread.
-    And the tenth of a second for writing them passes on a busy machine without a processor.
+    And on a busy machine a worker may get no processor in the tenth of a second that it has for writing them.
     """
     names = []
     for name, death in found.items():

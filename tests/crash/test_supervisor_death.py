@@ -225,5 +225,5 @@ def test_killed_at_random_moments(agent: AgentProcess) -> None:
         held = {rule["name"] for rule in agent.call("list-rules")["rules"]}
         assert promised <= held, f"lost after moment {number} of seed {seed}: {promised - held}"
     assert_converged(agent)
-    # A worker that a test has killed, or that hung, is another; but that is not the rule.
+    # Only a worker that this test killed, or that hung meanwhile, is a new one.
     assert kept >= MOMENTS, f"{kept} workers taken over in {MOMENTS} moments"

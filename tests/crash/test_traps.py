@@ -116,7 +116,7 @@ def test_a_wall_clock_that_jumps_by_days_changes_no_delay(tmp_path: Path) -> Non
         agent.wait_for_replacement(row)
         waited_ms = wait_until(lambda: len(found := pauses_ms(agent.ledger("bad"))) >= 4 and found, "four restarts")
         agent.spare("bad")
-        # Ever so late on a busy machine, but neither at once nor in a day, for which nobody has waited.
+        # A busy machine makes them late. None comes at once, and one that came a day later would have ended the wait above.
         assert all(each >= BASE_MS for each in waited_ms[1:4]), waited_ms
         assert_converged(agent)
         rows = agent.workers()

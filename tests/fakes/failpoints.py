@@ -20,7 +20,7 @@ def failpoints() -> Iterator[str]:
 
 
 def arm(folder: Path, point: str, order: str) -> Path:
-    """The file of an order, which goes when a process meets it. It comes with its text: one that is met without it says `kill`."""
+    """The file of an order, which goes when a process meets it. It is there with its whole text or not at all."""
     unfinished = folder / f".{point}"
     unfinished.write_text(order)
     return unfinished.rename(folder / point)

@@ -17,7 +17,7 @@ class FairSpan:
         self._waited_before = self._waited()
 
     def seconds(self) -> float:
-        """As long as it would have been on a machine that was free."""
+        """At most as long as it would have been on a free machine: where two waited at the same time, both are taken off."""
         taken = time.monotonic() - self._began_at
         # One that has gone says nothing any more: it is judged as if it had not waited.
         return taken - sum(max(0.0, now - before) for now, before in zip(self._waited(), self._waited_before, strict=True))

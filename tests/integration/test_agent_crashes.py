@@ -180,5 +180,5 @@ def test_the_fork_servers_death_is_named_and_nobody_is_blamed(tmp_path: Path) ->
         assert kinds["fork_server_died"] == 1
         assert kinds["worker_backoff"] == 0
         agent.fork_server().suspend()
-        # Half a second for the exit code of each worker, which it does not tell, and some for a busy machine.
+        # The agent waits half a second for exit codes that the stopped server does not tell; the rest is for a busy machine.
         assert agent.end(seconds=15.0) == 0

@@ -40,7 +40,7 @@ def test_a_fork_storm_costs_no_tick(rate: int, burn_us: int, tmp_path: Path) -> 
         wait_until(lambda: ticks() > 1, "the first ticks")
         words = [str(program), "churn", "burn-storm", str(rate), str(burn_us), str(burn_us), str(SECONDS), "plain"]
         storm = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        # Before the tests beside it, or it is none; its children inherit that.
+        # Ahead of the tests beside it, or it would be no storm; its children inherit the priority.
         os.setpriority(os.PRIO_PROCESS, storm.pid, NICE)
         said, _ = storm.communicate("\nend\n", timeout=80)
         count = int(said.split()[1])

@@ -530,7 +530,7 @@ def test_a_scan_of_a_full_machine_is_read_once_a_second(tmp_path: Path) -> None:
                 assert len(values) == 2688
                 time.sleep(max(0.0, wall + 1 - time.monotonic()))
             print(f"us a file: wall {min(walls):.1f}, client {min(clients):.1f}, server {min(servers):.1f}")
-            # Measured: 20 us. A scan must fit into its second; that others keep both from the processor is no matter of theirs.
+            # Measured: 20 us. A scan must fit into its second. Time in which both waited for a processor does not count.
             assert min(map(sum, zip(clients, servers, strict=True))) < 300
         finally:
             for descriptor in descriptors:

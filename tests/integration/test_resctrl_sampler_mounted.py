@@ -193,7 +193,7 @@ delay = "80ms"
 def test_a_scan_longer_than_the_supervisors_patience_is_no_hang(tmp_path: Path) -> None:
     """Three seconds of slow readings, with half of that as patience: the worker beats meanwhile, and is not killed.
 
-    No less: a worker that waits for an emulator which is kept from a processor looks as one that hangs.
+    The patience is no shorter, because a worker looks hung while the emulator that it waits for gets no processor.
     """
     cgroups = tmp_path / "cgroup"
     for number in range(6):
@@ -233,7 +233,7 @@ def test_with_auto_it_is_wanted_where_it_is_mounted(mounted: Mounted, tmp_path: 
 
 
 def test_with_auto_an_emulator_that_is_kept_from_a_processor_is_waited_for(mounted: Mounted) -> None:
-    """It stands still for longer than a busy machine keeps it."""
+    """It stands still for a second and a half, as on a busy machine."""
     assert mounted.resctrl.process is not None
     emulator = mounted.resctrl.process
     emulator.send_signal(signal.SIGSTOP)

@@ -59,8 +59,10 @@ class Newcomer:
     def first(
         self, *names: str, blamed: str, pid: int | None = None, beside: str | None = None, seconds: float = SECONDS_MAX
     ) -> Told:
-        """Wait until the first problem that blames this load is one of these, and blames the process of this number, and only
-        this one `beside` it. Other loads may run side by side, and how one ended is told for a minute after.
+        """Wait until the first problem that blames this load is one of these.
+
+        `pid`: and it blames this process. `beside`: and it blames this one too, and no other. Other tests run loads at the same
+        time, and how a load ended is told for a minute after.
         """
         seen: list[Told] = []
 
