@@ -26,13 +26,15 @@ from workers.process.tracked_process import TrackedProcess
 from workers.runtime.kernel_tree import OpenKernelTree
 
 MB = 1_000_000
-# Connects, says so, and for each line on stdin sends that many bytes, whole, and says so.
+# Connects, says so; for each line on stdin sends that many bytes, and says so when all are acknowledged (tcp(7), SIOCOUTQ).
 SENDER = """
-import socket, sys
+import fcntl, socket, struct, sys, termios, time
 connection = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
 print("ready", flush=True)
 for line in sys.stdin:
     connection.sendall(bytes(int(line)))
+    while struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4)))[0]:
+        time.sleep(0.001)
     print("sent", flush=True)
 """
 # Accepts one connection, reads for ever.
@@ -89,11 +91,10 @@ def test_a_sender_and_its_receiver_have_their_bytes_and_nobody_else() -> None:
         reader.close()
         sent, received = processes[0].tcp_sent, processes[1].tcp_received
         assert [each.why_no_tcp for each in processes] == [None, None, None]
-        # What is sent is counted when the other side has acknowledged it: a window of it may be on its way.
         assert sent is not None
         assert received is not None
-        assert 6 * MB < sent < 14 * MB
-        assert 6 * MB < received < 14 * MB
+        assert 9 * MB < sent < 11 * MB
+        assert 9 * MB < received < 11 * MB
         assert (processes[0].tcp_received, processes[1].tcp_sent) == (0, 0)
         assert (processes[2].tcp_sent, processes[2].tcp_received) == (0, 0)
 
