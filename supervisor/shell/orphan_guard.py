@@ -128,7 +128,7 @@ def _on_listen_again(_number: int, _frame: object) -> None:
     global _is_asked, _is_binding
     _is_asked = True
     # Asked again meanwhile, because the name is gone once more: that waits until the new socket is in its place. The signal is
-    # not blocked for so long: those that wait would come one within the other when it is let through, as deep as they are many.
+    # not blocked for so long: Python would run the next one while it lets it through, inside of this one, and so on without an end.
     while _is_asked and not _is_binding:
         _is_binding, _is_asked = True, False
         try:
