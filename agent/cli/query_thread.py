@@ -13,25 +13,39 @@ class QueryThread:
     """
 
     def __init__(self) -> None:
-        self._works: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._is_started = False
+        self._works: SimpleQueue[tuple[Callable[[], None], threading.Event] | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._done = threading.Event()
 
-    def begin(self, work: Callable[[], None]) -> None:
-        """Have this done, which raises nothing. *Raises:* MemoryError where there is no room for a stack."""
-        if not self._is_started:
+    def begin(self, work: Callable[[], None]) -> threading.Event:
+        """Have this done, which raises nothing; what is set at its end.
+
+        *Raises:* MemoryError where there is no room for a stack.
+        """
+        if self._thread is None:
+            thread = threading.Thread(target=self._run, name="query", daemon=True)
             try:
-                threading.Thread(target=self._run, name="query", daemon=True).start()
+                thread.start()
             except RuntimeError as cause:
                 raise MemoryError("no thread can be started") from cause
-            self._is_started = True
-        self._works.put(work)
+            self._thread = thread
+        # An event: Python 3.11 takes a thread whose join was interrupted for ended.
+        done = self._done = threading.Event()
+        self._works.put((work, done))
+        return done
 
     def close(self) -> None:
-        """End the thread after what it does now."""
+        """End the thread, and wait for that, unless it does what nothing could interrupt: then after it."""
         self._works.put(None)
+        if self._thread is not None and self._done.is_set():
+            self._thread.join()
 
     def _run(self) -> None:
-        while (work := self._works.get()) is not None:
-            work()
-            # It holds the rows that it gave.
-            del work
+        while (next_one := self._works.get()) is not None:
+            work, done = next_one
+            try:
+                work()
+            finally:
+                # It holds the rows that it gave.
+                del next_one, work
+                done.set()

@@ -128,18 +128,13 @@ class QueryRunner:
         outcome: list[T] = []
         failure: list[Exception] = []
 
-        # An event: Python 3.11 takes a thread whose join was interrupted for ended.
-        done = threading.Event()
-
         def attempt() -> None:
             try:
                 outcome.append(work(self._database.connection))
             except Exception as cause:  # noqa: BLE001 - raised again where the work was asked for
                 failure.append(cause)
-            finally:
-                done.set()
 
-        self._database.thread.begin(attempt)
+        done = self._database.thread.begin(attempt)
         try:
             is_in_time = self._wait(done)
         except KeyboardInterrupt:

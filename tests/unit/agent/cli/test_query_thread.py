@@ -9,28 +9,34 @@ from agent.cli.query_thread import QueryThread
 SECONDS = 30
 
 
-def done_in(thread: QueryThread, work: Callable[[], None]) -> None:
-    """Have it done, and wait for its end."""
-    done = threading.Event()
-
-    def attempt() -> None:
-        work()
-        done.set()
-
-    thread.begin(attempt)
-    assert done.wait(SECONDS)
-
-
-def test_all_pieces_of_work_have_one_thread_which_ends_when_it_is_closed() -> None:
-    """So that there is never a second stack beside it."""
+def test_all_pieces_of_work_have_one_thread_which_has_ended_when_it_is_closed() -> None:
+    """So that there is never a second stack beside it, and the program's end finds no thread at work."""
     seen: list[threading.Thread] = []
     thread = QueryThread()
     for _ in range(3):
-        done_in(thread, lambda: seen.append(threading.current_thread()))
+        assert thread.begin(lambda: seen.append(threading.current_thread())).wait(SECONDS)
     thread.close()
-    seen[0].join(SECONDS)
     assert not seen[0].is_alive()
     assert len(set(seen)) == 1
+
+
+def test_work_that_cannot_be_interrupted_holds_nobody_up() -> None:
+    """The end of the program does not wait for it; it ends after it."""
+    is_over = threading.Event()
+    seen: list[threading.Thread] = []
+
+    def work() -> None:
+        seen.append(threading.current_thread())
+        is_over.wait(SECONDS)
+
+    thread = QueryThread()
+    done = thread.begin(work)
+    thread.close()
+    assert not done.is_set()
+    is_over.set()
+    assert done.wait(SECONDS)
+    seen[0].join(SECONDS)
+    assert not seen[0].is_alive()
 
 
 def test_what_a_piece_of_work_holds_is_given_back_with_its_end() -> None:
