@@ -33,14 +33,8 @@ def group(controller: str, name: str) -> Iterator[Path]:
 
 
 def remove(folder: Path) -> None:
-    """Remove a group that nobody is in. The kernel lists a process that is dying no more, and refuses until it is dead."""
-
-    def is_removed() -> bool:
-        with suppress(OSError):
-            folder.rmdir()
-        return not folder.exists()
-
-    wait_until(is_removed, f"{folder} is removed")
+    """Remove a group that nobody is in."""
+    wait_until(lambda: is_removed(folder), f"{folder} is removed")
 
 
 def is_removed(folder: Path) -> bool:
