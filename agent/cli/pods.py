@@ -15,7 +15,7 @@ from agent.model.errors import MisuseError
 
 # A pod's own group is named by its uid, which is too long for a table of many pods.
 OWN_GROUP = "its own"
-KINDS = ("pod", "service", "scope", "slice")
+KINDS = ("pod", "service", "scope", "slice", "workload")
 POD_COLUMNS = (
     TextColumn("KIND"),
     TextColumn("POD", yields=True),
@@ -181,7 +181,7 @@ COMMANDS = (
             Option("--namespace", "GLOB", "only pods of these namespaces"),
             Option("--pod", "GLOB", "only pods, services and scopes of these names"),
             Option("--label", "K=V", "only pods with this label", many=True),
-            Option("--kind", "KIND", "only these: pod, service, scope or slice", choices=KINDS),
+            Option("--kind", "KIND", "only these: pod, service, scope, slice or workload", choices=KINDS),
             Option("--wide", "", "also uids, labels, names of containers, and why there is no group; nothing is cut", kind=SWITCH),
         ),
         examples=(

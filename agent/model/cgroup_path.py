@@ -1,4 +1,6 @@
-"""What a cgroup path says about a workload: pod, container, service, scope or slice. PURE, and light: samplers import it.
+"""What a cgroup path says of its processes: their pod, container, service, scope, slice or workload. PURE.
+
+It is light, because samplers import it.
 
 Two functions turn the content of `/proc/PID/cgroup` into a unit: `parse_proc_cgroup` picks the path that tells most,
 `unit_of` reads it. Both take bytes and names that any user of the host may have chosen: they never raise and are bounded.
@@ -48,6 +50,10 @@ _CONTAINER_OF_POD = re.compile(r"(?:([a-z][0-9a-z_-]{0,31})[-_])?([0-9a-f]{12,12
 # Outside of pods only complete ids count, because any user may name a directory with twelve hexadecimal digits.
 _CONTAINER = re.compile(r"(?:([a-z][0-9a-z_-]{0,31})-)?([0-9a-f]{64})(?:\.scope)?")
 _HASH = re.compile(r"[0-9a-f]{32,128}")
+# A workload's group is made by the agent's own keeper, in its service or, without systemd, in a directory of its own.
+WORKLOADS_SERVICE = "evergauge-workloads.service"
+WORKLOADS_DIRECTORY = "evergauge-workloads"
+WORKLOAD_SUFFIX = ".workload"
 _ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
 
 
@@ -117,7 +123,8 @@ def unit_of(path: str) -> UnitIdentity | None:
     """The unit that a path lies in, None where it lies in none (the root, plain directories, hostile names).
 
     In this order: the outermost pod; the outermost container, machine or job of an engine (`agent.model.container_engine`), which
-    is one workload with everything inside it; the innermost service or scope; the slice at the end of the path.
+    is one workload with everything inside it, or the agent's own workload; the innermost service or scope; the slice at the end
+    of the path.
     """
     if not path.startswith("/") or len(path) > PATH_CHARACTERS_MAX:
         return None
@@ -195,6 +202,8 @@ def _unit(names: list[str], path: str) -> UnitIdentity | None:
         if len(name) >= 64 and (found := _CONTAINER.fullmatch(name)) is not None and not (found[1] or "").endswith("conmon"):
             container = index, found[2]
             break
+        if name.endswith(WORKLOAD_SUFFIX) and index and names[index - 1] in (WORKLOADS_SERVICE, WORKLOADS_DIRECTORY):
+            return _named_by_path(names[: index + 1], UnitKind.WORKLOAD)
         if name.endswith((".service", ".scope")):
             inner = index
     boundary = boundary_of(path)
@@ -245,6 +254,8 @@ def name_of(identity: UnitIdentity) -> str | None:
             return _printable(_name_of_form(identity.cgroup, boundary))
         engine = (found and found[1]) or parent.rpartition("/")[2]
         return _printable(f"{engine or 'container'}-{identity.container[:_CONTAINER_NAME_CHARACTERS]}")
+    if identity.kind is UnitKind.WORKLOAD:
+        last = last.removesuffix(WORKLOAD_SUFFIX)
     return _printable(_unescape(last) if "\\x" in last else last)
 
 

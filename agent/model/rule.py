@@ -36,6 +36,7 @@ class UnitKind(StrEnum):
     SERVICE = "service"
     SCOPE = "scope"
     SLICE = "slice"
+    WORKLOAD = "workload"
 
 
 class Match(Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,7 +68,7 @@ class GroupRule(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Unit(Struct, frozen=True):
-    """A pod, service, scope or slice as observed. `uid` is its identity; absent names are None, never empty.
+    """A pod, service, scope, slice or workload as observed. `uid` is its identity; absent names are None, never empty.
 
     `container_names` has the names of a pod's containers by their ids, as far as a container runtime reported them.
     """

@@ -41,7 +41,7 @@ POD_GROUP = Table(
     columns=(
         Column("timestamp", DType.INT64, "ns", "when this row was written, unix time", "control plane clock"),
         Column("pod_uid", DType.UTF8, "", "identity of the pod, or cgroup path of the unit", "cgroup tree"),
-        Column("kind", DType.UTF8, "", "pod, service, scope or slice", "cgroup tree"),
+        Column("kind", DType.UTF8, "", "pod, service, scope, slice or workload", "cgroup tree"),
         Column("pod_namespace", DType.UTF8, "", "namespace; null: no runtime reported it", "container runtime", True),
         Column("pod_name", DType.UTF8, "", "name; null: no runtime reported it", "container runtime", True),
         Column("qos_class", DType.UTF8, "", "guaranteed, burstable or besteffort; null: not a pod", "cgroup tree", True),

@@ -19,7 +19,7 @@ UNITS_MAX = 10_000
 # the snapshot writes them: a control character takes six bytes there.
 PATH_CHARACTERS_MAX = 3 << 20
 # What is left out first where there is not room for all: last of this.
-_KINDS = {UnitKind.POD: 0, UnitKind.SERVICE: 2, UnitKind.SCOPE: 3, UnitKind.SLICE: 4}
+_KINDS = {UnitKind.POD: 0, UnitKind.WORKLOAD: 1, UnitKind.SERVICE: 2, UnitKind.SCOPE: 3, UnitKind.SLICE: 4}
 _CONTAINER = 1
 # What users made of their own: nobody can tell a made-up pod from a true one there, so they stand two kinds lower.
 _GUEST_PENALTY = 2

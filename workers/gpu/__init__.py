@@ -1,0 +1,1 @@
+"""What GPUs do and who uses them, from NVML, amdgpu, kfd and DRM."""

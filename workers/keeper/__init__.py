@@ -1,0 +1,1 @@
+"""The keeper: the parent of all workloads, a process of its own that outlives the agent."""

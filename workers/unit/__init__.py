@@ -1,0 +1,1 @@
+"""What units cost and suffer, from their cgroups: reading, rows, events."""
