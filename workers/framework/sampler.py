@@ -15,7 +15,7 @@ from agent.model.rule_state import RuleState
 from agent.model.table import Row, Table
 from agent.model.timebase import MINUTE, MS, S
 from agent.model.worker_kind import Statistic, WorkerKind
-from agent.ports import Bus, Clock, KernelTree, Work
+from agent.ports import Bus, Clock, Interest, KernelTree, Work
 from agent.setting import AnySetting, AutoSwitch, Duration, Switch, Whole
 from workers.framework.declaration import Worker, WorkerContext
 
@@ -42,7 +42,18 @@ class SamplerContext(Struct, frozen=True):
     heartbeat: Heartbeat
 
 
-class NoRules:
+class NoDescriptors:
+    """The part of a probe that reads at its ticks alone."""
+
+    def interests(self) -> tuple[Interest, ...]:
+        """None."""
+        return ()
+
+    def on_readable(self, descriptor: int, now_ns: int) -> None:
+        """Never called without an interest."""
+
+
+class NoRules(NoDescriptors):
     """The part of a probe that measures everything, whatever the rules, and does all of its work in its ticks."""
 
     def rest(self) -> Sample:
@@ -88,6 +99,14 @@ class Probe(Protocol):
 
     def catch_up(self, until_ns: int) -> None:
         """Some of it, between two ticks, until about this instant."""
+        ...
+
+    def interests(self) -> tuple[Interest, ...]:
+        """The descriptors to wait for between two ticks, for reading, each once; asked after every turn of the loop."""
+        ...
+
+    def on_readable(self, descriptor: int, now_ns: int) -> None:
+        """One of them can be read, or has failed. It may have been closed earlier in the same turn. Rows wait for the next tick."""
         ...
 
     def sample(self, now_ns: int, wall_ns: int) -> Sample:

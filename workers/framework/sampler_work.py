@@ -10,7 +10,7 @@ from agent.model.rule_state import RuleState
 from agent.model.table import Row, Table
 from agent.model.tick_grid import TickGrid
 from agent.model.timebase import MINUTE, MS, S
-from agent.ports import Bus, Clock, Outbox
+from agent.ports import Bus, Clock, Interest, Outbox
 from workers.framework.condition import Conditions
 from workers.framework.sampler import Probe, Sample, Sampler, UnreadableError
 from workers.framework.work import BaseWork
@@ -95,6 +95,15 @@ class SamplerWork(BaseWork):
         self._tick_ns_most = max(self._tick_ns_most, self._tick_ns_last)
         # Ticks that went by meanwhile are missed and reported, never made up for.
         self._grid.done(self._clock.reading())
+
+    def interests(self) -> tuple[Interest, ...]:
+        """What the probe waits for; nothing before the first tick can be due, and nothing after the end."""
+        return () if self.is_stopped or self._grid is None else self._probe.interests()
+
+    def on_readable(self, descriptor: int, now_ns: int) -> None:
+        """The probe's; one that ended in this turn is left alone."""
+        if not self.is_stopped:
+            self._do_between_ticks(lambda: self._probe.on_readable(descriptor, now_ns))
 
     def _do_between_ticks(self, work: Callable[[], None]) -> None:
         """Counted as the sampler's own work, should it make a tick late."""

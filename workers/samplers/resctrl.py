@@ -17,7 +17,7 @@ from agent.model.timebase import MS, S
 from agent.model.worker_kind import Statistic
 from agent.ports import Bus, Clock
 from agent.setting import Whole
-from workers.framework.sampler import Sample, Sampler, SamplerContext, UnreadableError, interval_setting
+from workers.framework.sampler import NoDescriptors, Sample, Sampler, SamplerContext, UnreadableError, interval_setting
 from workers.resctrl.availability import is_available
 from workers.resctrl.cache import ROOT as CPU_ROOT
 from workers.resctrl.cache import sysfs_l3_bytes
@@ -49,7 +49,7 @@ GROUPS_LOOKED_AT = 4
 Sizes = Callable[[FileReader], Mapping[int, int]]
 
 
-class ResctrlProbe:
+class ResctrlProbe(NoDescriptors):
     """Reads all groups of one mount. One tick costs one read per event file and nothing else, as long as no group changes."""
 
     def __init__(

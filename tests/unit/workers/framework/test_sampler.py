@@ -64,3 +64,5 @@ def test_a_probe_without_rules_is_never_behind() -> None:
     probe = EmptyProbe()
     probe.catch_up(1)
     assert not probe.is_behind()
+    probe.on_readable(3, 1)
+    assert probe.interests() == ()

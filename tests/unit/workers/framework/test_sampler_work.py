@@ -15,6 +15,7 @@ from agent.model.message import Missed, Tick
 from agent.model.rule_state import RuleState
 from agent.model.table import Column, Table
 from agent.model.timebase import MS, S
+from agent.ports import Interest
 from agent.setting import AutoSwitch, Whole
 from workers.framework.sampler import Sample, Sampler, SamplerContext, UnreadableError, enabled_setting, interval_setting
 from workers.framework.sampler_work import CATCH_UP_NS, SamplerWork
@@ -38,6 +39,8 @@ class SlowProbe:
         self.wake_ns: int | None = None
         self.caught_up: list[int] = []
         self.sampled: list[tuple[int, int]] = []
+        self.waits_for: tuple[Interest, ...] = ()
+        self.readable: list[tuple[int, int]] = []
         self.is_closed = False
 
     def check(self) -> None:
@@ -58,6 +61,13 @@ class SlowProbe:
         self.parts_left -= 1
         self.caught_up.append(self._clock.now_ns())
         self._clock.advance(until_ns - self._clock.now_ns())
+
+    def interests(self) -> tuple[Interest, ...]:
+        return self.waits_for
+
+    def on_readable(self, descriptor: int, now_ns: int) -> None:
+        self.readable.append((descriptor, now_ns))
+        self._clock.advance(self.duration_ns)
 
     def sample(self, now_ns: int, wall_ns: int) -> Sample:
         if self.failure is not None:
@@ -133,6 +143,33 @@ def test_rows_are_offered_with_the_time_of_the_tick_and_empty_tables_not_at_all(
     story.run_until(START_NS)
     (offer,) = story.outbox.offers
     assert (offer.table, offer.rows, offer.stamp_wall_ns) == (ROWS, ((wall_ns,), (wall_ns + 1,)), wall_ns)
+
+
+def test_a_probe_hears_its_descriptors_from_its_start_to_its_end() -> None:
+    """Neither before there are ticks nor after the last: descriptor numbers may belong to other files then."""
+    story = Story()
+    story.probe.waits_for = (Interest(7),)
+    assert story.work.interests() == ()
+    story.work.on_rules(RuleState())
+    story.work.on_start(START_NS)
+    assert story.work.interests() == (Interest(7),)
+    story.work.on_readable(7, START_NS + 1)
+    story.work.on_stop(START_NS + 2, for_good=True)
+    story.work.on_readable(7, START_NS + 3)
+    assert story.work.interests() == ()
+    assert story.probe.readable == [(7, START_NS + 1)]
+
+
+def test_a_tick_that_is_late_for_a_descriptor_was_kept_by_the_sampler_itself() -> None:
+    """Work between two ticks counts as its own, whatever began it."""
+    story = _started()
+    story.run_until(START_NS)
+    story.probe.duration_ns = 3 * S
+    story.work.on_readable(7, story.clock.now_ns())
+    story.probe.duration_ns = 0
+    story.run_until(START_NS + 4 * S)
+    missed = [part for offer in story.outbox.offers if offer.tick is not None for part in offer.tick.missed]
+    assert {part.reason for part in missed} == {GapCause.SLOW_READ}
 
 
 def test_ticks_that_went_by_are_counted_and_not_made_up_for() -> None:
