@@ -66,3 +66,7 @@ class Absence(StrEnum):
     """The kernel had no room for the exit record of this process."""
     SEVERAL_THREADS = "several_threads"
     """The kernel has this value for each thread, and not for the whole process."""
+    NO_CONTROLLER = "no_controller"
+    """The cgroup controller of this file is not enabled for this cgroup, or not mounted."""
+    DESCRIPTORS_SHORT = "descriptors_short"
+    """Not read, because the system refused to open another file."""

@@ -25,6 +25,7 @@ def nri_flags(folder: Path, runtime: NriRuntime, **more: str) -> dict[str, str]:
         "--resctrl-mount": str(folder / "no-resctrl"),
         "--sampler-process-enabled": "false",
         "--sampler-host-enabled": "false",
+        "--sampler-unit-enabled": "false",
         # No test with these flags is about a worker that is silent: on a busy machine any may be for a moment.
         "--supervisor-hang-timeout": "60s",
     }

@@ -19,6 +19,7 @@ FLAGS = {
     "--sampler-resctrl-interval": "60s",
     "--sampler-process-enabled": "false",
     "--sampler-host-enabled": "false",
+    "--sampler-unit-enabled": "false",
 }
 
 

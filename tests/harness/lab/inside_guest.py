@@ -72,6 +72,7 @@ def _agent(runtime: LabRuntime, emulator: EmulatedResctrl) -> AgentProcess:
         # Nothing but the pods is looked at here, and every start costs seconds.
         "--sampler-process-enabled": "false",
         "--sampler-host-enabled": "false",
+        "--sampler-unit-enabled": "false",
     }
     return AgentProcess(FOLDER / "agent", flags=flags, quick=False)
 

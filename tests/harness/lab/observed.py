@@ -28,6 +28,7 @@ class ObservedAgent:
             "--sampler-resctrl-interval": "100ms",
             "--sampler-process-enabled": "false",
             "--sampler-host-enabled": "false",
+            "--sampler-unit-enabled": "false",
         }
         folder.mkdir(parents=True, exist_ok=True)
         self.process = AgentProcess(folder, flags=flags | {f"--{name.replace('_', '-')}": value for name, value in more.items()})

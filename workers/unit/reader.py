@@ -1,0 +1,218 @@
+"""Reads the files of units, over as many kept descriptors as this process may have."""
+
+from collections.abc import Callable, Iterator
+from errno import EACCES, ENODEV, ENOENT, ENOTDIR, EOPNOTSUPP, EPERM, ESRCH
+
+from agent.model.absence import Absence
+from agent.model.cgroup_path import path_text
+from agent.model.errors import KernelFormatError
+from agent.ports import KernelTree
+from workers.framework.descriptor_pool import DescriptorPool, is_shortage
+from workers.unit.layout import CgroupLayout
+from workers.unit.tracked_unit import NO_FILE, NOT_OPEN, DirectoryState, TrackedUnit
+
+# Nearly every file is shorter, and a buffer of this size costs nothing; what fills it is read once more, whole.
+FIRST_BYTES = 4096
+# The kernel's answers for a file that was removed while it is open, and for a path that is not there.
+GONE = frozenset({ENODEV, ESRCH, ENOENT, ENOTDIR})
+_REASONS = {EACCES: Absence.NO_PERMISSION, EPERM: Absence.NO_PERMISSION, EOPNOTSUPP: Absence.NOT_IN_KERNEL}
+_UNKNOWN_CHARACTER = "\ufffd"
+
+
+class UnitReader:
+    """`look_at` gives the state of a directory below the cgroup root. *Raises:* OSError."""
+
+    def __init__(self, tree: KernelTree, look_at: Callable[[str], DirectoryState], layout: CgroupLayout) -> None:
+        self._tree = tree
+        self._look_at = look_at
+        self.layout = layout
+        self._pread = tree.read_open
+        self._pool: DescriptorPool[tuple[TrackedUnit, int]] = DescriptorPool(tree, self._on_closed)
+        self._fast = tuple(index for index, file in enumerate(layout.files) if index and not file.is_slow)
+        self._all = tuple(range(1, len(layout.files)))
+        self._begun = 0
+        self.reads = 0
+        self.unreadable = 0
+
+    @property
+    def kept(self) -> int:
+        """How many files are kept open."""
+        return len(self._pool)
+
+    def begin(self, unit: TrackedUnit) -> bool:
+        """Find its directory; whether there is one."""
+        unit.path = unit.cgroup
+        state = self._find(unit)
+        if state is None and _UNKNOWN_CHARACTER in unit.cgroup:
+            unit.path = self._path_by_listing(unit.cgroup)
+            state = self._find(unit)
+        if state is None:
+            return False
+        self._begun += 1
+        unit.number = self._begun
+        unit.state, unit.started_wall_ns = state, state.modified_ns
+        unit.descriptors = [NOT_OPEN] * len(self.layout.files)
+        unit.texts = [b""] * len(self.layout.files)
+        unit.is_gone = False
+        return True
+
+    def directory(self, unit: TrackedUnit) -> str:
+        """The unit's directory in its home hierarchy, relative to the cgroup root."""
+        return f"{unit.home}{unit.path}".lstrip("/")
+
+    def state(self, unit: TrackedUnit) -> DirectoryState | None:
+        """What its directory is now. *Absent:* it is gone, or another one has taken its path."""
+        try:
+            state = self._look_at(self.directory(unit))
+        except OSError as refused:
+            return None if refused.errno in GONE else unit.state
+        return state if state.inode == unit.state.inode else None
+
+    def read_cpu(self, unit: TrackedUnit) -> None:
+        """The file that tells whether the unit did anything."""
+        self._read(unit, 0)
+
+    def read_fast(self, unit: TrackedUnit) -> None:
+        """All others that change whenever the unit does something."""
+        for index in self._fast:
+            self._read(unit, index)
+
+    def read_rest(self, unit: TrackedUnit) -> None:
+        """All others, those too that were not there the last time."""
+        for index in self._all:
+            if unit.descriptors[index] == NO_FILE:
+                unit.descriptors[index] = NOT_OPEN
+            self._read(unit, index)
+
+    def end(self, unit: TrackedUnit) -> None:
+        """Close its descriptors."""
+        for index, descriptor in enumerate(unit.descriptors):
+            if descriptor >= 0:
+                self._pool.give_back((unit, index))
+                unit.descriptors[index] = NOT_OPEN
+
+    def close(self, beat: Callable[[], None]) -> None:
+        """Close everything."""
+        self._pool.close(beat)
+
+    # ---- one file ----------------------------------------------------------------------------------
+
+    def _read(self, unit: TrackedUnit, index: int) -> None:
+        descriptor = unit.descriptors[index]
+        try:
+            if descriptor >= 0:
+                text = self._pread(descriptor, FIRST_BYTES)
+                if len(text) == FIRST_BYTES:
+                    text = self._pread(descriptor, self.layout.files[index].bytes_max)
+            elif descriptor == NO_FILE or unit.is_gone:
+                return
+            else:
+                text = self._open_and_read(unit, index)
+        except OSError as refused:
+            self._on_refused(unit, index, refused)
+            return
+        self.reads += 1
+        if text == unit.texts[index]:
+            return
+        file = self.layout.files[index]
+        try:
+            file.parse(text, unit.values)
+        except KernelFormatError:
+            self.unreadable += 1
+            self._forget(unit, index, Absence.UNREADABLE)
+            return
+        unit.texts[index] = text if len(text) < FIRST_BYTES else b""
+        if unit.absences:
+            unit.absences.pop(file.name, None)
+
+    def _open_and_read(self, unit: TrackedUnit, index: int) -> bytes:
+        file = self.layout.files[index]
+        root = self.layout.roots.get(file.controller)
+        if root is None:
+            raise OSError(ENOENT, "no such hierarchy")
+        path = f"{root}{unit.path}/{file.name}".lstrip("/")
+        descriptor = self._pool.keep((unit, index), path)
+        if descriptor is None:
+            text = self._pool.with_room(lambda: self._tree.read(path, file.bytes_max))
+        else:
+            unit.descriptors[index] = descriptor
+            text = self._pread(descriptor, file.bytes_max)
+        # Another cgroup may have taken the path since the unit's own was found.
+        if self.state(unit) is None:
+            raise OSError(ENODEV, "the cgroup is another one")
+        return text
+
+    def _on_refused(self, unit: TrackedUnit, index: int, refused: OSError) -> None:
+        file = self.layout.files[index]
+        if unit.descriptors[index] >= 0:
+            self._pool.give_back((unit, index))
+        unit.descriptors[index] = NOT_OPEN
+        if refused.errno in GONE:
+            if self.state(unit) is None:
+                # What was last known stays, for its last row.
+                unit.is_gone = True
+                return
+            unit.descriptors[index] = NO_FILE
+            reason = Absence.NO_CONTROLLER if self._lacks_controller(unit, file.controller) else Absence.NOT_IN_KERNEL
+        elif is_shortage(refused):
+            reason = Absence.DESCRIPTORS_SHORT
+        else:
+            reason = _REASONS.get(refused.errno or 0, Absence.UNREADABLE)
+            unit.descriptors[index] = NO_FILE
+        self._forget(unit, index, reason)
+
+    def _forget(self, unit: TrackedUnit, index: int, reason: Absence) -> None:
+        file = self.layout.files[index]
+        unit.texts[index] = b""
+        unit.absences[file.name] = reason
+        for place in file.places:
+            unit.values[place] = None
+
+    def _lacks_controller(self, unit: TrackedUnit, controller: str) -> bool:
+        """Whether no file of a controller can be read: it is not mounted, or not enabled for this cgroup."""
+        if not controller:
+            return False
+        if self.layout.hierarchy != "v2":
+            root = self.layout.roots.get(controller)
+            try:
+                return root is None or not self._look_at(f"{root}{unit.path}".lstrip("/")).inode
+            except OSError:
+                return True
+        return not any(
+            descriptor >= 0 and file.controller == controller
+            for descriptor, file in zip(unit.descriptors, self.layout.files, strict=True)
+        )
+
+    def _on_closed(self, key: tuple[TrackedUnit, int]) -> None:
+        unit, index = key
+        unit.descriptors[index] = NOT_OPEN
+
+    # ---- where it is -------------------------------------------------------------------------------
+
+    def _find(self, unit: TrackedUnit) -> DirectoryState | None:
+        for home in self.layout.homes:
+            unit.home = home
+            try:
+                return self._look_at(self.directory(unit))
+            except OSError:
+                continue
+        return None
+
+    def _path_by_listing(self, cgroup: str) -> str:
+        """The kernel's own path of a unit whose names are not all text; the path as it is where there is none."""
+        for home in self.layout.homes:
+            path = ""
+            for wanted in cgroup.strip("/").split("/"):
+                name = next((name for name in self._names(f"{home}{path}") if path_text(f"/{name}") == f"/{wanted}"), None)
+                if name is None:
+                    break
+                path = f"{path}/{name}"
+            else:
+                return path
+        return cgroup
+
+    def _names(self, directory: str) -> Iterator[str]:
+        try:
+            yield from self._tree.list_directories(directory.lstrip("/") or ".")
+        except OSError:
+            return
