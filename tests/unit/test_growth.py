@@ -23,6 +23,10 @@ from agent.model.command_line import parse_command_line
 from agent.model.errors import ProtocolError
 from agent.model.foreign import readable
 from agent.model.glob import Glob
+from agent.model.served_model import model_by_arguments, parse_environment, variables_wanted
+from agent.model.served_model_document import name_of_manifest, parse_manifest, parse_model_list
+from agent.model.served_model_name import blob_of, canonical_name
+from agent.model.served_model_title import model_by_title
 from workers.control_plane.nri.message import SessionCounters, parse_configuration, parse_container, parse_pod, parse_subject
 from workers.control_plane.nri.mux import FrameReader, pack_frames
 from workers.control_plane.nri.session import PluginSession
@@ -123,6 +127,30 @@ def test_the_usual_command_line_is_only_looked_through_for_signs(arguments: str)
     assert secret.masked(data) is data
 
 
+@pytest.mark.parametrize("first", ["", "vllm\0serve\0", "llama-server\0-m\0", "sh\0-c\0", "python\0", "tini\0"])
+def test_a_servers_command_line_is_read_in_linear_time(first: str) -> None:
+    """Words, options, separators, quotation marks and names of servers, again and again."""
+    for unit in (
+        "x",
+        "\0",
+        "a\0",
+        "--model\0",
+        "--model=",
+        "-m ",
+        "'\"",
+        "; ",
+        "&& vllm serve ",
+        "vllm\0",
+        "/",
+        "hf://",
+        "models--",
+        "-Q4_K",
+    ):
+        assert_linear(lambda text: model_by_arguments(text.encode()), unit, prefix=first)
+        assert_linear(lambda text: variables_wanted(text.encode()), unit, prefix=first)
+        assert_linear(lambda text: parse_environment(text.encode(), frozenset({b"MODEL_ID"})), unit, prefix=first)
+
+
 # ---- every pattern of the source -----------------------------------------------------------------
 
 # Text that is almost what each pattern looks for, again and again. Of those that meet no foreign text, why.
@@ -198,6 +226,7 @@ HOSTILE: dict[str, tuple[str, ...]] = {
     "workers/resctrl/info_file.py": ("[a", "a_", "]", "0", "[a]"),
     "workers/resctrl/reader.py": ("mon_", "_1", "mon_sub_", "_1_", "1"),
     "workers/resctrl/cache.py": ("cpu", "cpu1", "index", "1", "1K"),
+    "agent/model/served_model_name.py": ("0", "f", "q4_", "iq2_", "-00001-of-", "_0", "bf16", "mxfp4"),
     "agent/model/mountinfo.py": ("\\", "\\0", "\\040"),
     "workers/host/disk.py": ("1 ", " ", "1", "\n", "1 1 a", " 1 1 a 1"),
     "workers/host/memory.py": ("pgsteal_", "pgscan_kswapd", "_dma", "pg", "direct_"),
@@ -286,6 +315,12 @@ def test_every_pattern_is_linear(path: str) -> None:
         lambda text: cgroup_path.parse_proc_cgroup(text.encode()),
         lambda text: is_named("process", text),
         lambda text: Glob("*app*app*app*web-7").matches(text),
+        canonical_name,
+        blob_of,
+        name_of_manifest,
+        lambda text: model_by_title(text.encode()),
+        lambda text: parse_manifest(text.encode()),
+        lambda text: parse_model_list(text.encode(), "vllm"),
         lambda text: Glob("*" * 16 + "?[a-z]*" * 8).matches(text),
     ],
 )
