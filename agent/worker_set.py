@@ -11,14 +11,18 @@ from workers import registry
 
 class WorkerSet(Struct, frozen=True):
     """`kinds` maps name to kind in the order of their start; they are stopped in the reverse order. `entry` is the
-    `module:function` that a new process calls, `preload` what the fork server imports for all of them.
+    `module:function` that a new process calls, `preload` what the fork server imports for all of them. `members` names the
+    samplers that share the process of a worker.
     """
 
     kinds: Mapping[str, WorkerKind]
     entry: str = "workers.runtime.worker_main:run_worker"
     preload: Sequence[str] = ("workers.runtime.preload",)
+    members: Mapping[str, tuple[str, ...]] = {}
 
 
 def agent_worker_set(config: Config) -> WorkerSet:
     """The agent's own workers that this configuration wants."""
-    return WorkerSet({each.name: each.kind for each in registry.all_workers() if each.is_wanted(config)})
+    wanted = [each for each in registry.all_workers() if each.is_wanted(config)]
+    members = {each.name: tuple(member.name for member in each.wanted_members(config)) for each in wanted if each.members}
+    return WorkerSet({each.name: each.kind for each in wanted}, members=members)

@@ -18,7 +18,7 @@ from agent.model.worker_kind import RULES, STATS, Statistic
 from agent.setting import AUTO_BYTES, AnySetting, AutoSwitch
 from workers import samplers
 from workers.framework.declaration import Worker
-from workers.framework.sampler import Sampler, sampler_worker
+from workers.framework.sampler import Sampler, sampler_workers
 
 # What every worker that sends rows says of its buffer.
 _OF_OUTBOXES = (
@@ -41,12 +41,13 @@ def all_samplers() -> tuple[Sampler, ...]:
 @cache
 def all_workers() -> tuple[Worker, ...]:
     """Every worker that there can be, in the order of their start."""
-    found = [sampler_worker(each) for each in all_samplers()]
+    found = sampler_workers(all_samplers())
     for name in sorted(_kind_folders(workers.__path__)):
         worker = import_module(f"{workers.__name__}.{name}.worker").WORKER
         assert isinstance(worker, Worker), name
         found.append(worker)
-    assert len({each.name for each in found}) == len(found), "two workers have one name"
+    names = [each.name for worker in found for each in (worker, *worker.members)]
+    assert len(set(names)) == len(names), "two workers have one name"
     assert all({STATS, RULES} <= each.kind.answers for each in found), "every worker answers for its statistics and its rules"
     return tuple(sorted(found, key=lambda each: (each.kind.start_order, each.name)))
 
@@ -68,7 +69,7 @@ def _kind_folders(folders: Iterable[str]) -> set[str]:
 
 
 def sampler(name: str) -> Sampler:
-    """The sampler of a worker `sampler/<name>`. *Raises:* KeyError."""
+    """The sampler `sampler/<name>`. *Raises:* KeyError."""
     return {candidate.name: candidate for candidate in all_samplers()}[name]
 
 
@@ -93,8 +94,9 @@ def settings() -> tuple[AnySetting, ...]:
 
 
 def statistics() -> Mapping[str, tuple[Statistic, ...]]:
-    """What the `stats` of each worker mean for /metrics, by worker name; under "" what holds for all."""
-    return {"": _OF_OUTBOXES, **{each.name: each.statistics for each in all_workers()}}
+    """What the `stats` of each worker and member mean for /metrics, by name; under "" what holds for all."""
+    named = [each for worker in all_workers() for each in (worker, *worker.members)]
+    return {"": _OF_OUTBOXES, **{each.name: each.statistics for each in named}}
 
 
 def preload() -> None:

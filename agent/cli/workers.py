@@ -21,6 +21,7 @@ WORKER_COLUMNS = (
     TextColumn("CPU", right=True),
     TextColumn("RSS", right=True),
     TextColumn("PSS", right=True),
+    TextColumn("SAMPLERS", yields=True),
     TextColumn("STDERR", yields=True),
 )
 RSS_COLUMN, PSS_COLUMN = 11, 12
@@ -42,6 +43,7 @@ def worker_cells(worker: WorkerRow) -> tuple[str, ...]:
         percent_of(worker.cpu_percent),
         bytes_of(worker.rss_bytes),
         bytes_of(worker.pss_bytes),
+        text_of(", ".join(name.removeprefix("sampler/") for name in worker.members)) if worker.members else ABSENT,
         text_of(" / ".join(text_of(line).strip() for line in worker.stderr_tail)),
     )
 
@@ -111,6 +113,7 @@ COMMANDS = (
         details="EPOCH counts starts; DEATHS counts unexpected ends (--json: by cause). BEAT is the age of the last heartbeat.\n"
         "RULES is the revision that the worker holds; an exclamation mark means that another one is in force.\n"
         "RETRY is the time until the next start. STDERR is the end of what its previous process wrote to it; `diag` shows more.\n"
+        "SAMPLERS are those that share the worker's process.\n"
         "CPU is a share of one core. PSS divides shared memory among its users; RSS is shown where PSS cannot be read.",
         examples=("agentctl list-workers", "agentctl list-workers --json | jq '.workers[] | select(.state != \"up\")'"),
     ),

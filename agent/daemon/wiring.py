@@ -149,7 +149,9 @@ def _state(config: Config, worker_set: WorkerSet, about: About, log: EventLog, c
     book, damage = load_rulebook(config.of(STATE_DIR), clock.wall_ns())
     seed = int.from_bytes(os.urandom(8), "big")
     rng = random.Random(seed)
-    children = [Child(name, kind, policy_of(config, name), rng) for name, kind in worker_set.kinds.items()]
+    children = [
+        Child(name, kind, policy_of(config, name), rng, worker_set.members.get(name, ())) for name, kind in worker_set.kinds.items()
+    ]
     state = SupervisorState(about, children, Authority(book, first_sequence=about.started_at_ns))
     log.write("starting", "info", {"version": about.version, "run": about.run, "pid": about.pid, "seed": seed})
     if ignored := service_variables(os.environ):

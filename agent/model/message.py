@@ -92,20 +92,25 @@ class Publish(Struct, frozen=True, tag="publish"):
 
 
 class Condition(Struct, frozen=True, tag="condition"):
-    """Something lasting that a person should know: it begins (`active`) and it ends. `blocks_ready`: not ready while active."""
+    """Something lasting that a person should know: it begins (`active`) and it ends. `blocks_ready`: not ready while active.
+
+    `member`: whose it is, where several samplers share the worker's process.
+    """
 
     kind: str
     active: bool
     detail: str
     blocks_ready: bool = False
+    member: str = ""
 
 
 class Note(Struct, frozen=True, tag="note"):
-    """One diagnostic event of a worker: a fixed name, a severity (`info`, `warning`, `error`) and fields."""
+    """One diagnostic event of a worker: a fixed name, a severity (`info`, `warning`, `error`) and fields. `member` as above."""
 
     kind: str
     severity: str
     fields: dict[str, str | int | float | bool | None]
+    member: str = ""
 
 
 class Reply(Struct, frozen=True, tag="reply"):

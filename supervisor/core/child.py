@@ -63,11 +63,15 @@ class Policy(Struct, frozen=True):
 
 
 class Child:
-    """One worker: its state, its present epoch and its failures. Methods return the effects of what happened."""
+    """One worker: its state, its present epoch and its failures. Methods return the effects of what happened.
 
-    def __init__(self, name: str, kind: WorkerKind, policy: Policy, rng: Random) -> None:
+    `members` are the names of the samplers that share its process.
+    """
+
+    def __init__(self, name: str, kind: WorkerKind, policy: Policy, rng: Random, members: tuple[str, ...] = ()) -> None:
         self.name = name
         self.kind = kind
+        self.members = members
         self._policy = policy
         self._rng = rng
         self.state = ChildState.DOWN
@@ -98,6 +102,10 @@ class Child:
     def has_process(self) -> bool:
         """Whether a process of this child is ordered or alive."""
         return self.state in (ChildState.STARTING, ChildState.UP, ChildState.STOPPING)
+
+    def name_of(self, member: str) -> str:
+        """Under which name something is shown that this process says of a member; its own where there is none of that name."""
+        return member if member in self.members else self.name
 
     # ---- orders ----------------------------------------------------------------------------------
 

@@ -143,7 +143,10 @@ class ControlOperations:
 
     def _on_status(self, asker: Asker, arguments: Arguments, now_ns: int) -> list[Effect]:
         def finish(replies: Replies, at_ns: int) -> Document:
-            stats = {name: (replies[name].body if name in replies else None) for name in self._state.children}
+            stats: dict[str, dict[str, object] | None] = {}
+            for child in self._state.children.values():
+                told = replies[child.name].body if child.name in replies else None
+                stats |= report.statistics_by_name(child, told)
             return self._state.status(stats, at_ns)
 
         workers = tuple(child.name for child in self._state.children_answering(STATS) if child.state is ChildState.UP)
@@ -229,6 +232,10 @@ class ControlOperations:
     def _problem_of_worker(self, name: object) -> Problem | None:
         if isinstance(name, str) and name in self._state.children:
             return None
+        for child in self._state.children.values():
+            if name in child.members:
+                inside = f"{name} shares the process of worker {child.name} with {_others(child.members, str(name))}"
+                return Problem("shares_a_process", f"{inside}; name {child.name} instead", int(ExitCode.MISUSE))
         known = ", ".join(self._state.children)
         return Problem("no_such_worker", f"there is no worker {name!r}; there are {known}", int(ExitCode.MISUSE))
 
@@ -239,6 +246,10 @@ def _checked_reply(kind: type[D], body: Arguments, worker: str) -> D | Problem:
         return decode(kind, body, worker)
     except ProtocolError as refused:
         return Problem("bad_answer", refused.sentence, int(ExitCode.BAD_DATA))
+
+
+def _others(members: tuple[str, ...], name: str) -> str:
+    return ", ".join(each for each in members if each != name) or "no other sampler"
 
 
 def _refusal(asker: Asker, code: str, sentence: str, exit_code: ExitCode = ExitCode.MISUSE) -> Respond:

@@ -140,7 +140,8 @@ class Machine:
     def _on_exited(self, child: Child, event: Exited, now_ns: int) -> list[Effect]:
         self.state.authority.on_gone(child.name)
         self._takeover.on_answered(child.name)
-        self.state.history.forget_worker(child.name)
+        for name in (child.name, *child.members):
+            self.state.history.forget_worker(name)
         self.state.beats_at_ns.pop(child.name, None)
         effects = self._control.on_worker_gone(child.name, now_ns)
         self._stop.on_gone(child.name)

@@ -46,7 +46,7 @@ class MessageHandler:
             case Condition():
                 return self._on_condition(child, message)
             case Note():
-                return [log_of(child.name, message)]
+                return [log_of(child.name_of(message.member), message)]
             case Reply():
                 return self._control.on_reply(child.name, message, now_ns)
             case Request():
@@ -71,8 +71,9 @@ class MessageHandler:
         return effects
 
     def _on_condition(self, child: Child, condition: Condition) -> list[Effect]:
-        if not self._state.history.set_condition(child.name, condition):
+        name = child.name_of(condition.member)
+        if not self._state.history.set_condition(name, condition):
             return []
         kind = "condition_begins" if condition.active else "condition_ends"
         severity = "warning" if condition.active else "info"
-        return [Log(kind, severity, {"worker": child.name, "condition": condition.kind, "detail": condition.detail})]
+        return [Log(kind, severity, {"worker": name, "condition": condition.kind, "detail": condition.detail})]

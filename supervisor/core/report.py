@@ -4,6 +4,7 @@ CPU and memory are null here. The shell fills them in; where they cannot be meas
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -69,8 +70,20 @@ def worker_status(child: Child, authority: Authority, beat_at_ns: int | None, no
         cpu_percent=None,
         rss_bytes=None,
         pss_bytes=None,
+        members=list(child.members),
         cpu_seconds=None,
     )
+
+
+def statistics_by_name(child: Child, told: dict[str, Any] | None) -> dict[str, dict[str, object] | None]:
+    """What a worker says of itself, and of each sampler that shares its process. *Absent:* None for what it does not say."""
+    if not child.members:
+        return {child.name: told}
+    of_members = (told or {}).get("members")
+    found = of_members if isinstance(of_members, dict) else {}
+    own = None if told is None else {key: value for key, value in told.items() if key != "members"}
+    each = {name: found.get(name) for name in child.members}
+    return {child.name: own, **{name: part if isinstance(part, dict) else None for name, part in each.items()}}
 
 
 def group_state(assignment: Assignment) -> str:

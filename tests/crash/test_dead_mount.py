@@ -65,7 +65,7 @@ def test_a_resctrl_that_does_not_answer_does_not_hold_the_start(tmp_path: Path, 
     with dead_mount(tmp_path / "dead"):
         agent = AgentProcess(tmp_path, flags={"--resctrl-mount": str(tmp_path / path)})
         agent.start()
-        assert set(agent.workers()) == {"control-plane", "sampler/host", "sampler/process", "sampler/unit", "writer", "gateway"}
+        assert set(agent.workers()) == {"control-plane", "sampler/node", "sampler/process", "writer", "gateway"}
         # Who waited for the mount would wait for ever.
         assert agent.end() == 0
         agent.assert_nothing_left()

@@ -14,7 +14,7 @@ from fakes.networked_agent import NetworkedAgent, network_of
 from harness.agent_process import AgentProcess
 from harness.waiting import wait_until
 
-NAMES = {"control-plane", "sampler/host", "sampler/process", "sampler/unit", "writer", "gateway"}
+NAMES = {"control-plane", "sampler/node", "sampler/process", "writer", "gateway"}
 ANSWER_SECONDS = 30.0
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a network")

@@ -16,7 +16,7 @@ from fakes.worker_set_agent import WorkerSetAgent
 from harness.agent_process import AgentProcess, run_agentctl
 from harness.waiting import in_time, wait_until
 
-KINDS = ("control-plane", "sampler/host", "sampler/process", "sampler/unit", "writer", "gateway")
+KINDS = ("control-plane", "sampler/node", "sampler/process", "writer", "gateway")
 # A worker that is killed by a test has done nothing wrong, and waits for nothing.
 FORGIVING = {"--supervisor-stable-period": "10ms"}
 # Long enough that nothing is started twice while a test looks.

@@ -25,7 +25,7 @@ CHECKOUT = Path(__file__).parents[2]
 LAB = str(CHECKOUT / "scripts" / "lab" / "systemd")
 INSTALL = str(CHECKOUT / "scripts" / "install")
 UNIT = "evergauge.service"
-WORKERS = ("control-plane", "gateway", "sampler/host", "sampler/process", "sampler/unit", "writer")
+WORKERS = ("control-plane", "gateway", "sampler/node", "sampler/process", "writer")
 # A look at the agent, and a process that waits to become a worker.
 NOT_COUNTED = ("agentctl", "eg:spare")
 # As the kernel names the processes of a whole agent, each once: the supervisor, the fork server, the workers.

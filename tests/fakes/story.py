@@ -1,5 +1,6 @@
 """Plays a supervisor's machine: time moves only when told to, effects are collected."""
 
+from collections.abc import Mapping
 from random import Random
 
 from fakes.kind import kind_of
@@ -57,11 +58,12 @@ class Story:
         book: Rulebook | None = None,
         survivors: Survivors | None = None,
         now_ns: int = 0,
+        members: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
         rng = Random(seed)
         self.supervisor_state = SupervisorState(
             structs.replace(ABOUT, started_at_ns=now_ns),
-            [Child(name, kind_of(kind), policy, rng) for name, kind in children.items()],
+            [Child(name, kind_of(kind), policy, rng, (members or {}).get(name, ())) for name, kind in children.items()],
             Authority(book or Rulebook(), first_sequence=now_ns),
         )
         self.machine = Machine(self.supervisor_state, policy)

@@ -26,7 +26,7 @@ server = socket.create_server(("0.0.0.0", 0))
 print(server.getsockname()[1], flush=True)
 sys.stdin.read()
 """
-NAMES = {"control-plane", "sampler/host", "sampler/process", "sampler/unit", "writer", "gateway"}
+NAMES = {"control-plane", "sampler/node", "sampler/process", "writer", "gateway"}
 # Warnings about the host, which other tests keep busy: what a sampler finds, folders of the cgroup tree that cannot be read, and a
 # worker that gets no processor for a second. Conditions of the other workers are the agent's own.
 OF_A_BUSY_MACHINE = (" condition_begins worker=sampler/", " condition=cgroup_tree ", " rules_drift ")

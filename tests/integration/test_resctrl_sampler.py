@@ -325,7 +325,7 @@ def test_the_capacity_that_is_set_is_the_one_in_use(tmp_path: Path) -> None:
     ports = ProcessContext(launch, context, SystemClock(), RecordingBus())  # type: ignore[arg-type]  # it says nothing here
     work = registered_maker(launch)(ports)
     assert isinstance(work, SamplerWork)
-    outbox = ports.made_outbox
+    outbox = ports.made_outboxes[""]
     assert outbox is not None
     row = (1, None, None, "a", "/g", *[None] * (len(OCCUPANCY.columns) - 5))
     assert [outbox.offer(OCCUPANCY, [row], stamp) for stamp in (1, 1, 2, 2, 3, 3)] == [True] * 4 + [False] * 2

@@ -45,8 +45,11 @@ class WorkerContext(Protocol):
         """The kernel files below a directory, which need not be there yet."""
         ...
 
-    def outbox(self, ticks_max: int | None = None) -> Outbox:
-        """The way of this worker's rows to the writer; at most one is made. `ticks_max` bounds what may wait."""
+    def outbox(self, ticks_max: int | None = None, *, member: str = "") -> Outbox:
+        """The way of this worker's rows to the writer; at most one is made. `ticks_max` bounds what may wait.
+
+        Each `member` that shares the process has one of its own, and its rows its own name.
+        """
         ...
 
     def data_peer(self) -> DataPeer:
@@ -73,7 +76,8 @@ class Worker(Struct, frozen=True):
     """One worker. `make` is called in its own process; the modules that it needs are `preload`ed by the fork server.
 
     `tables` are those that it writes, `settings` those that only it reads. `capabilities` are those of `agent.capability` that it
-    keeps; all others are given up before its work is made.
+    keeps; all others are given up before its work is made. `members` are declared like workers but share this one's process:
+    rows, statistics and conditions have their names.
     """
 
     name: str
@@ -85,3 +89,13 @@ class Worker(Struct, frozen=True):
     settings: tuple[AnySetting, ...] = ()
     statistics: tuple[Statistic, ...] = ()
     capabilities: tuple[str, ...] = ()
+    members: tuple["Worker", ...] = ()
+
+    def wanted_members(self, config: Config) -> tuple["Worker", ...]:
+        """Those that run with this configuration."""
+        return tuple(each for each in self.members if each.is_wanted(config))
+
+    def kept_capabilities(self, config: Config) -> tuple[str, ...]:
+        """Its own, and those of the members that run."""
+        kept = [*self.capabilities, *(name for each in self.wanted_members(config) for name in each.capabilities)]
+        return tuple(dict.fromkeys(kept))

@@ -3,8 +3,8 @@
 A sampler is one module in `workers/samplers` with a `SAMPLER`. The supervisor imports it too, for what it declares.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
 
@@ -18,6 +18,9 @@ from agent.model.worker_kind import Statistic, WorkerKind
 from agent.ports import Bus, Clock, Interest, KernelTree, Work
 from agent.setting import AnySetting, AutoSwitch, Duration, Switch, Whole
 from workers.framework.declaration import Worker, WorkerContext
+
+if TYPE_CHECKING:
+    from workers.framework.sampler_work import SamplerWork
 
 # What one tick gives: rows by table.
 Sample = Sequence[tuple[Table, Sequence[Row]]]
@@ -134,8 +137,10 @@ def _always(config: Config) -> bool:
 
 
 class Sampler(Struct, frozen=True):
-    """One sampler: its worker is `sampler/<name>`, `open` makes its probe.
+    """One sampler: its name is `sampler/<name>`, `open` makes its probe.
 
+    `process`: it shares the process `sampler/<process>` with all samplers that say so; empty: it has one of its own. Samplers share
+    one that are cheap, and whose reads cannot hang.
     `is_available` says whether this host has what it needs, asked where the switch says `auto`. `capacity` is how many ticks
     may wait for the writer; without it only their bytes are bounded. `statistics` say what of the probe's `stats` is a metric.
     `capabilities` are as in `workers.framework.declaration.Worker`.
@@ -153,6 +158,7 @@ class Sampler(Struct, frozen=True):
     capacity: Whole | None = None
     statistics: tuple[Statistic, ...] = ()
     capabilities: tuple[str, ...] = ()
+    process: str = ""
 
     @property
     def settings(self) -> tuple[AnySetting, ...]:
@@ -169,7 +175,7 @@ class Sampler(Struct, frozen=True):
 
 def enabled_setting(name: str) -> Switch:
     """The switch that every sampler has."""
-    return Switch(f"sampler.{name}.enabled", True, f"whether the worker sampler/{name} runs")
+    return Switch(f"sampler.{name}.enabled", True, f"whether sampler/{name} runs")
 
 
 def interval_setting(name: str, default_ns: int = 1 * S) -> Duration:
@@ -181,21 +187,23 @@ SAMPLER_KIND = WorkerKind("sampler", start_order=50)
 _TICKS = Statistic("evergauge_sampler_ticks_total", "counter", "Ticks taken.", ("ticks",))
 
 
+def sampler_workers(samplers: Iterable[Sampler]) -> list[Worker]:
+    """One worker for each process: of samplers that share it, or of the one that has it for itself."""
+    by_process: dict[tuple[str, bool], list[Sampler]] = {}
+    for each in samplers:
+        by_process.setdefault((each.process or each.name, bool(each.process)), []).append(each)
+    return [
+        _shared_worker(process, inside) if is_shared else sampler_worker(inside[0])
+        for (process, is_shared), inside in by_process.items()
+    ]
+
+
 def sampler_worker(sampler: Sampler) -> Worker:
-    """The worker `sampler/<name>`."""
-
-    def make(context: WorkerContext) -> Work:
-        from workers.framework.sampler_work import SamplerWork
-
-        config = context.launch.config
-        outbox = context.outbox(None if sampler.capacity is None else config.of(sampler.capacity))
-        probe = sampler.open(SamplerContext(config, context.clock, context.bus, context.tree, context.heartbeat))
-        return SamplerWork(sampler, probe, context.clock, outbox, context.bus, config)
-
+    """The worker `sampler/<name>`, or the member of this name."""
     return Worker(
         name=f"sampler/{sampler.name}",
         kind=SAMPLER_KIND,
-        make=make,
+        make=lambda context: _make_work(sampler, context),
         # The module of the sampler itself is loaded by its discovery.
         preload=("workers.framework.sampler_work",),
         is_wanted=sampler.is_wanted,
@@ -204,3 +212,37 @@ def sampler_worker(sampler: Sampler) -> Worker:
         statistics=(_TICKS, *sampler.statistics),
         capabilities=sampler.capabilities,
     )
+
+
+def _shared_worker(process: str, samplers: Sequence[Sampler]) -> Worker:
+    """The worker `sampler/<process>` of all samplers that share it."""
+    members = tuple(map(sampler_worker, samplers))
+
+    def make(context: WorkerContext) -> Work:
+        from workers.framework.member_context import MemberContext
+        from workers.framework.shared_work import SharedWork
+
+        wanted = [each for each in samplers if each.is_wanted(context.launch.config)]
+        names = [f"sampler/{each.name}" for each in wanted]
+        works = {name: _make_work(each, MemberContext(context, name)) for name, each in zip(names, wanted, strict=True)}
+        return SharedWork(context.clock, works)
+
+    return Worker(
+        name=f"sampler/{process}",
+        kind=SAMPLER_KIND,
+        make=make,
+        preload=("workers.framework.sampler_work", "workers.framework.member_context", "workers.framework.shared_work"),
+        is_wanted=lambda config: any(each.is_wanted(config) for each in members),
+        tables=tuple(table for each in members for table in each.tables),
+        settings=tuple(setting for each in members for setting in each.settings),
+        members=members,
+    )
+
+
+def _make_work(sampler: Sampler, context: WorkerContext) -> "SamplerWork":
+    from workers.framework.sampler_work import SamplerWork
+
+    config = context.launch.config
+    outbox = context.outbox(None if sampler.capacity is None else config.of(sampler.capacity))
+    probe = sampler.open(SamplerContext(config, context.clock, context.bus, context.tree, context.heartbeat))
+    return SamplerWork(sampler, probe, context.clock, outbox, context.bus, config)

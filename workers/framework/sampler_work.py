@@ -69,15 +69,27 @@ class SamplerWork(BaseWork):
         """The probe follows them."""
         self._do_between_ticks(lambda: self._probe.on_rules(rules))
 
-    def next_deadline_ns(self) -> int | None:
-        """The next tick; at once while there is other work and time for it."""
+    @property
+    def next_tick_ns(self) -> int | None:
+        """When its next tick is due. *Absent:* before the start and after the stop."""
+        return None if self.is_stopped or self._grid is None else self._grid.next_at_ns
+
+    def note_busy(self, span_ns: int) -> None:
+        """Another sampler of this process has worked this long: a tick that is late for it was not kept from a processor."""
+        if self._grid is not None:
+            self._grid.note_busy(span_ns)
+
+    def next_deadline_ns(self, room_until_ns: int | None = None) -> int | None:
+        """The next tick; at once while there is other work and time for it, before `room_until_ns` too if that is known."""
         if self.is_stopped or self._grid is None:
             return None
-        if self._probe.is_behind() and self._clock.now_ns() + CATCH_UP_NS < self._grid.next_at_ns:
+        tick_ns = self._grid.next_at_ns
+        until_ns = tick_ns if room_until_ns is None else min(tick_ns, room_until_ns)
+        if self._probe.is_behind() and self._clock.now_ns() + CATCH_UP_NS < until_ns:
             # Already: an instant taken here would be later than the one that the loop compares it with, and never come.
             return 0
         wake_at_ns = self._probe.wake_at_ns()
-        return self._grid.next_at_ns if wake_at_ns is None else min(wake_at_ns, self._grid.next_at_ns)
+        return tick_ns if wake_at_ns is None else min(wake_at_ns, tick_ns)
 
     def on_timer(self, now_ns: int) -> None:
         """One tick, or what need not wait for it."""
@@ -109,8 +121,7 @@ class SamplerWork(BaseWork):
         """Counted as the sampler's own work, should it make a tick late."""
         started_ns = self._clock.now_ns()
         work()
-        if self._grid is not None:
-            self._grid.note_busy(self._clock.now_ns() - started_ns)
+        self.note_busy(self._clock.now_ns() - started_ns)
 
     def _offer(self, grid: TickGrid, number: int, sample: Sample, wall_ns: int) -> None:
         """All batches of a tick say which one it is; one without rows says so too, but not one that could not be read."""

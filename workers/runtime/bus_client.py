@@ -38,7 +38,7 @@ class BusClient:
         """`socket` is a DEALER that nobody has used yet."""
         self.malformed = 0
         self._last_request = 0
-        self._conditions: dict[str, Condition] = {}
+        self._conditions: dict[tuple[str, str], Condition] = {}
         self.socket = socket
         self.socket.setsockopt(zmq.LINGER, 200)
         self.socket.setsockopt(zmq.IDENTITY, identity.encode())
@@ -69,10 +69,11 @@ class BusClient:
     def condition(self, condition: Condition) -> None:
         """See `agent.ports.Bus`. What a name in it brings along is made readable here, so that no caller can forget it."""
         condition = replace(condition, detail=readable(condition.detail))
+        key = (condition.member, condition.kind)
         if condition.active:
-            self._conditions[condition.kind] = condition
+            self._conditions[key] = condition
         else:
-            self._conditions.pop(condition.kind, None)
+            self._conditions.pop(key, None)
         self.send(condition)
 
     def say_again(self, pid: int) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import zmq
+from msgspec.structs import replace
 
 from agent.clock import SystemClock
 from agent.config import BUFFER_BYTES
@@ -26,7 +27,8 @@ class ProcessContext:
         self.clock = clock
         self.bus = bus
         self.heartbeat = Heartbeat()
-        self.made_outbox: SocketOutbox | None = None
+        # By the name of the member whose rows go through it; the worker's own under "".
+        self.made_outboxes: dict[str, SocketOutbox] = {}
         self.made_peer: SocketDataPeer | None = None
         self._context = context
 
@@ -34,20 +36,22 @@ class ProcessContext:
         """See `WorkerContext`."""
         return OpenKernelTree(root)
 
-    def outbox(self, ticks_max: int | None = None) -> SocketOutbox:
+    def outbox(self, ticks_max: int | None = None, *, member: str = "") -> SocketOutbox:
         """See `WorkerContext`."""
-        assert self.made_outbox is None, "a worker has one outbox"
+        assert member not in self.made_outboxes, "a worker has one outbox, and each of its members one"
         launch = self.launch
-        self.made_outbox = SocketOutbox(
+        # All outboxes of a process have its epoch, and tell how its starts before ended.
+        identity = replace(launch.identity, worker=member) if member else launch.identity
+        made = self.made_outboxes[member] = SocketOutbox(
             self._context,
             launch.data_path,
-            launch.identity,
+            identity,
             bytes_max=launch.config.of(BUFFER_BYTES),
             ticks_max=ticks_max,
             endings=launch.endings,
-            note=self.bus.note,
+            note=lambda note: self.bus.note(replace(note, member=member)),
         )
-        return self.made_outbox
+        return made
 
     def data_peer(self) -> SocketDataPeer:
         """See `WorkerContext`."""
@@ -65,7 +69,7 @@ class ProcessContext:
 
     def close(self) -> None:
         """End all connections, and wait until what was said last has gone out."""
-        for end in (self.bus, self.made_outbox, self.made_peer):
+        for end in (self.bus, *self.made_outboxes.values(), self.made_peer):
             if end is not None:
                 end.close()
         self._context.term()

@@ -1,7 +1,8 @@
 """The one loop of a worker: bus, rules, timers, data, heartbeat."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import msgspec
 import zmq
@@ -32,7 +33,7 @@ class WorkerLoop:
         page: HeartbeatPage,
         bus: BusClient,
         work: Work,
-        outbox: SocketOutbox | None,
+        outboxes: Mapping[str, SocketOutbox],
         peer: SocketDataPeer | None = None,
         heartbeat_interval_ns: int,
         memory: Callable[[], int] = lambda: 0,
@@ -43,7 +44,7 @@ class WorkerLoop:
         self._page = page
         self._bus = bus
         self._work = work
-        self._outbox = outbox
+        self._outboxes = outboxes
         self._heartbeat_interval_ns = heartbeat_interval_ns
         self._replica = RulesReplica()
         self._is_started = False
@@ -59,7 +60,8 @@ class WorkerLoop:
         self._interests: tuple[Interest, ...] = ()
         # The same by descriptor, as the poller reports them.
         self._interest_by_source: dict[object, Interest] = {}
-        self._hears_writer = False
+        # The outboxes whose answers wake the loop.
+        self._heard: set[str] = set()
         # The replica has changed since the work heard of it.
         self._has_fresh_rules = False
 
@@ -72,7 +74,7 @@ class WorkerLoop:
             if self._is_over(now_ns):
                 self._tell_unstored()
                 return
-            self._follow_writer()
+            self._follow_writers()
             ready = dict(self._poller.poll(self._wait_ms(now_ns)))
             self._turn(ready)
 
@@ -96,8 +98,8 @@ class WorkerLoop:
         for source, events in ready.items():
             if (interest := self._interest_by_source.get(source)) is not None:
                 self._on_event(interest, events, now_ns)
-        if self._outbox is not None:
-            self._outbox.pump()
+        for outbox in self._outboxes.values():
+            outbox.pump()
         if self._is_started:
             self._on_timer()
             self._send_late_replies()
@@ -146,8 +148,8 @@ class WorkerLoop:
                 self._stop_until_ns = until_ns if self._stop_until_ns is None else min(until_ns, self._stop_until_ns)
                 if self._is_started:
                     self._work.on_stop(now_ns, for_good=message.for_good)
-                if self._outbox is not None:
-                    self._outbox.end()
+                for outbox in self._outboxes.values():
+                    outbox.end()
 
     def _tell_rules(self) -> None:
         """Tell the work of the changes that came one after the other, once: to bind a thousand rules takes seconds, and a
@@ -172,14 +174,16 @@ class WorkerLoop:
         document = self._work.on_ask(ask.what, now_ns) if self._is_started else None
         if document is None:
             self._late_asks.setdefault(ask.what, []).append(ask.ask)
-        elif ask.what == "stats":
-            counts: dict[str, object] = {"bus_malformed": self._bus.malformed}
-            if self._peer is not None:
-                counts |= self._peer.stats()
-            outbox = {} if self._outbox is None else {"outbox": self._outbox.stats()}
-            self._bus.reply(ask.ask, {**document, **outbox, **counts})
         else:
-            self._bus.reply(ask.ask, document)
+            self._bus.reply(ask.ask, self._with_counts(document) if ask.what == "stats" else document)
+
+    def _with_counts(self, stats: dict[str, Any]) -> dict[str, Any]:
+        """What the work says of itself, with the counts of its sockets; those of a member's outbox are in the member's part."""
+        members = {name: dict(part) for name, part in stats.get("members", {}).items()}
+        document: dict[str, Any] = {**stats, **({"members": members} if members else {}), "bus_malformed": self._bus.malformed}
+        for name, outbox in self._outboxes.items():
+            (members[name] if name else document)["outbox"] = outbox.stats()
+        return document if self._peer is None else {**document, **self._peer.stats()}
 
     def _send_late_replies(self) -> None:
         for what, document in self._work.take_replies():
@@ -205,18 +209,15 @@ class WorkerLoop:
             return False
         if now_ns >= self._stop_until_ns:
             return True
-        sent = self._outbox is None or self._outbox.buffer.is_empty
+        sent = all(outbox.buffer.is_empty for outbox in self._outboxes.values())
         return sent and (not self._is_started or self._work.is_done())
 
     def _tell_unstored(self) -> None:
         """What the writer has not taken by the end is lost, and where nothing can be stored only the log can say so."""
-        if self._outbox is None or self._outbox.buffer.unstored_batches == 0:
-            return
-        fields: dict[str, str | int | float | bool | None] = {
-            "batches": self._outbox.buffer.unstored_batches,
-            "rows": self._outbox.buffer.unstored_rows,
-        }
-        self._bus.note(Note("rows_not_stored", "error", fields))
+        for name, outbox in self._outboxes.items():
+            if batches := outbox.buffer.unstored_batches:
+                fields: dict[str, str | int | float | bool | None] = {"batches": batches, "rows": outbox.buffer.unstored_rows}
+                self._bus.note(Note("rows_not_stored", "error", fields, member=name))
 
     def _wait_ms(self, now_ns: int) -> int:
         deadline_ns = now_ns + self._heartbeat_interval_ns
@@ -227,18 +228,17 @@ class WorkerLoop:
         # Up, never down: waking before a deadline would only turn the loop once more.
         return max(0, -((now_ns - deadline_ns) // MS))
 
-    def _follow_writer(self) -> None:
+    def _follow_writers(self) -> None:
         # In the middle of life the writer's answers are taken at the next turn, whatever wakes it: they cost no turn of
         # their own. Before its first hello and at the end they are waited for.
-        if self._outbox is None:
-            return
-        wanted = self._stop_until_ns is not None or self._outbox.writer_epoch is None
-        if wanted != self._hears_writer:
-            self._hears_writer = wanted
-            if wanted:
-                self._poller.register(self._outbox.socket, zmq.POLLIN)
-            else:
-                self._poller.unregister(self._outbox.socket)
+        for name, outbox in self._outboxes.items():
+            wanted = self._stop_until_ns is not None or outbox.writer_epoch is None
+            if wanted and name not in self._heard:
+                self._heard.add(name)
+                self._poller.register(outbox.socket, zmq.POLLIN)
+            elif not wanted and name in self._heard:
+                self._heard.remove(name)
+                self._poller.unregister(outbox.socket)
 
     def _rules_document(self) -> dict[str, object]:
         state = self._replica.state

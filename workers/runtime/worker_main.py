@@ -41,7 +41,7 @@ def registered_maker(launch: Launch) -> MakeWork:
 def declared_capabilities(launch: Launch) -> tuple[str, ...]:
     """What a worker of the registry keeps; nothing for any other."""
     with suppress(KeyError):
-        return registry.worker(launch.identity.worker).capabilities
+        return registry.worker(launch.identity.worker).kept_capabilities(launch.config)
     return ()
 
 
@@ -131,7 +131,7 @@ def _live(
         page=HeartbeatPage(page),
         bus=bus,
         work=work,
-        outbox=context.made_outbox,
+        outboxes=context.made_outboxes,
         peer=context.made_peer,
         heartbeat_interval_ns=launch.config.of(HEARTBEAT_INTERVAL),
         memory=process.own_pss_bytes,

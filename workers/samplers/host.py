@@ -187,4 +187,5 @@ SAMPLER = Sampler(
     further_settings=(),
     statistics=(Statistic("evergauge_sampler_host_files", "gauge", "Kernel files kept open.", ("files",)),),
     open=_open,
+    process="node",
 )

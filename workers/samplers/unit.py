@@ -252,4 +252,5 @@ SAMPLER = Sampler(
         Statistic("evergauge_unit_reads_total", "counter", "Cgroup files read.", ("reads",)),
     ),
     open=_open,
+    process="node",
 )

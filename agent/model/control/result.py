@@ -29,7 +29,8 @@ class WorkerRow(Document):
     """One worker. *Absent:* pid, uptime and cost of one that does not run; what cannot be measured here.
 
     `deaths` counts ends by their cause, `stderr_tail` are the last lines of its stderr before the last one. `rules_revision`
-    and `rules_digest` are what it has acknowledged, `in_sync` whether that is what is in force.
+    and `rules_digest` are what it has acknowledged, `in_sync` whether that is what is in force. `members` are the samplers that
+    share its process.
     """
 
     name: str
@@ -50,6 +51,7 @@ class WorkerRow(Document):
     cpu_percent: float | None
     rss_bytes: int | None
     pss_bytes: int | None
+    members: list[str] = []  # noqa: RUF012 - documents do not change
 
 
 class WorkerStatus(WorkerRow):
@@ -182,7 +184,10 @@ class RulesInForce(Document):
 
 
 class AgentStatus(Document):
-    """`status`. `stats` is what each worker says about itself. *Absent:* null for one that is down or did not answer in time."""
+    """`status`. `stats` is what each worker says about itself, and each sampler that shares a process with others.
+
+    *Absent:* null for one that is down or did not answer in time.
+    """
 
     ready: bool
     reasons: list[str]

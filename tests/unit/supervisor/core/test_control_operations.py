@@ -60,7 +60,7 @@ def test_list_workers_has_exactly_its_columns() -> None:
     assert list(rows[0]) == [
         "name", "kind", "state", "pid", "epoch", "uptime_seconds", "restarts", "last_exit", "deaths", "stderr_tail",
         "backoff_seconds", "heartbeat_age_seconds", "rules_revision", "rules_digest", "in_sync",
-        "cpu_percent", "rss_bytes", "pss_bytes",
+        "cpu_percent", "rss_bytes", "pss_bytes", "members",
     ]  # fmt: skip
 
 

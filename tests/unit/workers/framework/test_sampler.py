@@ -1,10 +1,21 @@
 """A sampler's declaration is all that its worker is made of."""
 
 from fakes.new_kind import MADE_UP
+from msgspec.structs import replace
 
 from agent.config import Config
 from agent.setting import Whole
-from workers.framework.sampler import SAMPLER_KIND, NoRules, Probe, Sample, Sampler, SamplerContext, enabled_setting, sampler_worker
+from workers.framework.sampler import (
+    SAMPLER_KIND,
+    NoRules,
+    Probe,
+    Sample,
+    Sampler,
+    SamplerContext,
+    enabled_setting,
+    sampler_worker,
+    sampler_workers,
+)
 from workers.framework.sampler import interval_setting as interval
 
 
@@ -66,3 +77,32 @@ def test_a_probe_without_rules_is_never_behind() -> None:
     assert not probe.is_behind()
     probe.on_readable(3, 1)
     assert probe.interests() == ()
+
+
+def _shared(name: str, *capabilities: str) -> Sampler:
+    return replace(
+        SAMPLER, name=name, is_enabled=enabled_setting(name), interval=interval(name), process="both", capabilities=capabilities
+    )
+
+
+def test_samplers_of_one_process_are_one_worker_with_the_tables_and_settings_of_all() -> None:
+    """Those that name no process have one of their own."""
+    first, second = _shared("first", "a", "b"), _shared("second", "b", "c")
+    alone, both = sampler_workers([SAMPLER, first, second])
+    assert (alone.name, alone.members) == ("sampler/empty", ())
+    assert (both.name, both.kind) == ("sampler/both", SAMPLER_KIND)
+    assert [member.name for member in both.members] == ["sampler/first", "sampler/second"]
+    assert both.tables == (MADE_UP, MADE_UP)
+    assert both.settings == first.settings + second.settings
+
+
+def test_a_process_runs_those_that_are_wanted_and_keeps_what_these_need() -> None:
+    """With one of them switched off the other runs alone; without any there is no process."""
+    (both,) = sampler_workers([_shared("first", "a", "b"), _shared("second", "b", "c")])
+    first_off = {"sampler.first.enabled": False}
+    for values, names, kept in (({}, ["first", "second"], ("a", "b", "c")), (first_off, ["second"], ("b", "c"))):
+        config = Config(dict(values))
+        assert both.is_wanted(config)
+        assert [member.name for member in both.wanted_members(config)] == [f"sampler/{name}" for name in names]
+        assert both.kept_capabilities(config) == kept
+    assert not both.is_wanted(Config({**first_off, "sampler.second.enabled": False}))

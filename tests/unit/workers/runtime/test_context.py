@@ -28,17 +28,24 @@ def context(tmp_path: Path) -> Iterator[ProcessContext]:
 
 def test_what_nobody_asks_for_is_not_made(context: ProcessContext) -> None:
     """The loop then drives neither."""
-    assert (context.made_outbox, context.made_peer) == (None, None)
+    assert (context.made_outboxes, context.made_peer) == ({}, None)
 
 
 def test_what_is_asked_for_is_remembered_for_the_loop(context: ProcessContext) -> None:
     """And made only once."""
-    assert context.outbox(3) is context.made_outbox
+    assert context.outbox(3) is context.made_outboxes[""]
     assert context.data_peer() is context.made_peer
     with pytest.raises(AssertionError, match="one outbox"):
         context.outbox()
     with pytest.raises(AssertionError, match="one data socket"):
         context.data_peer()
+
+
+def test_each_member_of_a_shared_process_has_an_outbox_of_its_own(context: ProcessContext) -> None:
+    """By its name, with the run and the epoch of the process."""
+    made = [context.outbox(member=name) for name in ("sampler/a", "sampler/b")]
+    assert list(context.made_outboxes.values()) == made
+    assert [outbox.socket.get(zmq.IDENTITY) for outbox in made] == [b"r/1/sampler/a", b"r/1/sampler/b"]
 
 
 def test_tables_and_statistics_are_those_of_the_registry(context: ProcessContext, tmp_path: Path) -> None:

@@ -188,6 +188,7 @@ class Story:
         self.clock = FakeClock(START_NS)
         self.work = RecordingWork()
         self.outbox = RecordingOutboxSocket() if with_outbox else None
+        self.outboxes = {} if self.outbox is None else {"": self.outbox}
         self.page = os.memfd_create("heartbeat-test", os.MFD_CLOEXEC)
         os.ftruncate(self.page, PAGE_BYTES)
         self._is_killed = False
@@ -212,7 +213,7 @@ class Story:
             page=HeartbeatPage(self.page),
             bus=self.bus,  # type: ignore[arg-type]
             work=self.work,
-            outbox=self.outbox,  # type: ignore[arg-type]
+            outboxes=self.outboxes,  # type: ignore[arg-type]
             peer=self.peer,  # type: ignore[arg-type]
             heartbeat_interval_ns=HOUR,
             memory=self._measure_memory,
@@ -237,7 +238,7 @@ class Story:
 
     def close(self) -> None:
         """Give every descriptor back."""
-        outbox = [] if self.outbox is None else [self.outbox.socket]
+        outbox = [each.socket for each in self.outboxes.values()]
         bus = [] if self.bus is None else [self.bus.socket]
         for descriptor in [self.page, *outbox, *bus]:
             os.close(descriptor)
@@ -445,6 +446,18 @@ def test_stats_are_the_works_and_the_sockets(sender: Story) -> None:
     """What the outbox holds and what the bus could not read stand beside what the work says."""
     *_, answer = sender.play(_snapshot(), Ask(8, "stats"))
     assert answer == (8, {"ticks": 1, "outbox": {"unacknowledged": 0}, "bus_malformed": 3})
+
+
+def test_the_outbox_of_a_member_stands_in_the_members_part(sender: Story) -> None:
+    """Who reads its statistics finds them as if it had a process of its own; its losses at the end have its name too."""
+    assert sender.outbox is not None
+    sender.outboxes = {"sampler/a": sender.outbox}
+    sender.work.answers["stats"] = {"members": {"sampler/a": {"ticks": 1}, "sampler/b": {"ticks": 2}}}
+    sender.outbox.buffer.is_empty = False
+    said = sender.play(_snapshot(), Ask(8, "stats"), Stop(GRACE_NS), sender.advance(GRACE_NS))
+    members = {"sampler/a": {"ticks": 1, "outbox": {"unacknowledged": 0}}, "sampler/b": {"ticks": 2}}
+    assert (8, {"members": members, "bus_malformed": 3}) in said
+    assert said[-1] == Note("rows_not_stored", "error", {"batches": 2, "rows": 7}, member="sampler/a")
 
 
 def test_stats_without_an_outbox_have_none(story: Story) -> None:
