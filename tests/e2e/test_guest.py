@@ -8,20 +8,15 @@ import os
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.lab.guest_tests import CHECKOUT, GUEST_SECONDS, SLOWNESS
 from harness.lab.place import VERSIONS
 
-CHECKOUT = Path(__file__).parents[2]
 LAB = CHECKOUT / "scripts" / "lab"
 # Fetching a kernel and containerd comes first on a machine that has none yet.
 FETCH_SECONDS = 420.0
-# Ten times what a quiet machine needs: the guest has one of two processors, on which other tests run.
-GUEST_SECONDS = 1000
-# So much slower than this machine is a guest: all deadlines in it are longer.
-SLOWNESS = 15
 pytestmark = [
     pytest.mark.timeout(FETCH_SECONDS + GUEST_SECONDS + 60),
     pytest.mark.skipif(os.geteuid() != 0, reason="sharing the disk needs root"),

@@ -1,0 +1,117 @@
+"""Runs test files in a virtual machine with a kernel of its own (scripts/lab/guest), and gives what became of each test.
+
+    run = run_in_guest(["tests/guest/test_memory_limit.py", ...], kernel="5.10")
+    run.assert_passed("tests/guest/test_memory_limit.py::test_…")
+
+- The files of `tests/guest/` are for such machines alone; the host's own run does not collect them. `tests/e2e/test_guest_files.py`
+  runs all of them in one boot of the default kernel, and has a test of the host for each of theirs, which fails if that one failed,
+  was skipped, or did not run. A new file needs nothing more. A test of the host may run any file, on any kernel of KERNELS.
+- The guest has this checkout and its `.venv` at their own paths, as root, and changes to it are lost with it. It is a bare one:
+  cgroup version 2 at /sys/fs/cgroup with every controller enabled for the root's children, /tmp and /run empty, one processor,
+  1.5 GB of memory.
+- Everything takes some fifteen times longer: `harness.waiting.SLOWNESS` says so there, all deadlines follow, and so do pytest's.
+  A guest judges right and wrong. Cost is judged on the host, or as a ratio to a reference that runs in the same guest.
+"""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+CHECKOUT = Path(__file__).parents[3]
+KERNELS = ("5.10", "6.1", "6.12", "7.2")
+# Debian 13's, which .ci/run fetches.
+DEFAULT_KERNEL = "6.12"
+# So much slower than this machine is a guest.
+SLOWNESS = 15
+# As pyproject.toml has it for a quiet host.
+_TEST_SECONDS = 60
+# Ten times what most files need: the guest has one of two processors, on which other tests run.
+GUEST_SECONDS = 1000
+_OUTPUT_LENGTH_MAX = 4_000
+
+
+@dataclass(frozen=True, slots=True)
+class GuestTest:
+    """What became of one test: `passed`, `failed`, `skipped`, or `unfinished` where the guest ended before it."""
+
+    name: str
+    outcome: str
+    message: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class GuestRun:
+    """What became of all tests of one boot; `output` is what pytest printed, for a person."""
+
+    tests: tuple[GuestTest, ...]
+    output: str
+
+    def of(self, name: str) -> tuple[GuestTest, ...]:
+        """One test with all its parameters: `tests/guest/test_x.py::test_y`."""
+        return tuple(test for test in self.tests if test.name.partition("[")[0] == name)
+
+    def assert_passed(self, name: str) -> None:
+        """It ran, with all its parameters, and every one passed. *Raises:* AssertionError with the guest's own message."""
+        found = self.of(name)
+        assert found, f"{name} did not run in the guest, which printed:\n{self.output[-_OUTPUT_LENGTH_MAX:]}"
+        bad = [f"{test.name}: {test.outcome}\n{test.message}" for test in found if test.outcome != "passed"]
+        assert not bad, "\n\n".join(bad)
+
+
+def test_names(path: str) -> list[str]:
+    """The tests that a file has, without their parameters, in its own order; nothing of it is run."""
+    body = ast.parse((CHECKOUT / path).read_text()).body
+    return [f"{path}::{each.name}" for each in body if isinstance(each, ast.FunctionDef) and each.name.startswith("test_")]
+
+
+# pytest would take it for a test of every file that imports it.
+test_names.__test__ = False  # type: ignore[attr-defined]  # a function may have any attribute
+
+
+def run_in_guest(
+    tests: Sequence[str],
+    *,
+    kernel: str = DEFAULT_KERNEL,
+    seconds: float = GUEST_SECONDS,
+    environment: Mapping[str, str] = {},
+) -> GuestRun:
+    """Boot a guest, run these files (or `file::test`, or options of pytest) in it, one after another, and end it.
+
+    A guest that dies, or is not done within `seconds`, gives what it had reported by then.
+    """
+    with tempfile.TemporaryDirectory(prefix="guest-") as folder:
+        variables = {
+            "PYTHONPATH": f"{CHECKOUT}/tests:{CHECKOUT}",
+            "LAB_SLOWNESS": str(SLOWNESS),
+            "LAB_GUEST_REPORT": "/mnt/share/report",
+            **environment,
+        }
+        inner = [
+            *("env", "--chdir", str(CHECKOUT), *(f"{name}={value}" for name, value in variables.items())),
+            *(sys.executable, "-m", "pytest", "-p", "harness.lab.guest_report", "-p", "no:cacheprovider", "-o"),
+            # Sockets have at most 107 bytes of path.
+            *(f"timeout={_TEST_SECONDS * SLOWNESS}", "--basetemp=/tmp/t", *tests),
+        ]
+        command = [str(CHECKOUT / "scripts/lab/guest"), "--kernel", kernel, "--bare", "run", folder, *inner]
+        limit = os.environ | {"LAB_GUEST_SECONDS": str(round(seconds))}
+        ended = subprocess.run(command, capture_output=True, text=True, errors="replace", env=limit, check=False)
+        report = Path(folder) / "report"
+        lines = report.read_text().splitlines() if report.exists() else []
+        return GuestRun(_ends(lines), ended.stdout + ended.stderr)
+
+
+def _ends(lines: Sequence[str]) -> tuple[GuestTest, ...]:
+    # A later line of a test replaces an earlier one.
+    found: dict[str, GuestTest] = {}
+    for line in lines:
+        row: dict[str, Any] = json.loads(line)
+        found[row["test"]] = GuestTest(row["test"], row["outcome"], row["message"], row["seconds"])
+    return tuple(found.values())
