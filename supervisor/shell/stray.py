@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
+from agent.model.self_ending import is_self_ending
 from supervisor.shell.descendants import children_of, has_mark
 from supervisor.shell.process import is_ending, kill, name_of, open_process, wait_ended
 
@@ -51,7 +52,8 @@ def end_strays(
             continue
         if mark is None or has_mark(pid, mark):
             found = stray(pid, reason)
-            if kill(pidfd):
+            # One that ends by itself is left alone: killing it can freeze what it waits for.
+            if not is_self_ending(found.name) and kill(pidfd):
                 strays.append(found)
                 wait_ms = wait_ms if wait_ended(pidfd, wait_ms) else 0
         os.close(pidfd)

@@ -12,8 +12,9 @@ from msgspec import Struct
 
 from agent.failpoint import failpoint
 from agent.model.heartbeat_page import PAGE_BYTES
+from agent.model.self_ending import is_self_ending
 from supervisor.shell.descendants import children_of
-from supervisor.shell.process import descriptors_of, kill, open_process, reopen_pipe, wait_ended
+from supervisor.shell.process import descriptors_of, kill, name_of, open_process, reopen_pipe, wait_ended
 from supervisor.shell.started_worker import PAGE_NAME, StartedWorker, read_certificate
 from supervisor.shell.stray import OLD_GENERATION, OTHER_AGENT, UNKNOWN_WORKER, OnKilled, Stray, stray
 from supervisor.shell.takeover_record import ServerRecord, TakeoverRecord
@@ -86,6 +87,9 @@ def _sort_out(server: int, run: str, names: frozenset[str], on_killed: OnKilled)
         pidfd = open_process(pid, lambda stat: stat.ppid == server and not stat.is_ended)
         if pidfd is None:
             continue
+        if is_self_ending(name_of(pid)):
+            os.close(pidfd)
+            continue
         worker = _recognise(pid, pidfd, server, run)
         if worker is None or worker.child not in names:
             killed.append(stray(pid, UNKNOWN_WORKER))
@@ -146,7 +150,8 @@ def _let_go(worker: StartedWorker) -> int:
 
 def _end_all(server_pidfd: int, server: int) -> list[Stray]:
     """End a fork server that does not fit, with its children, and wait for that. Returns the ended processes."""
-    opened = [(pid, open_process(pid, lambda stat: stat.ppid == server)) for pid in children_of(server)]
+    children = [pid for pid in children_of(server) if not is_self_ending(name_of(pid))]
+    opened = [(pid, open_process(pid, lambda stat: stat.ppid == server)) for pid in children]
     ending = [(server, server_pidfd), *((pid, pidfd) for pid, pidfd in opened if pidfd is not None)]
     killed = [stray(pid, OTHER_AGENT) for pid, _pidfd in ending]
     _end([pidfd for _pid, pidfd in ending])

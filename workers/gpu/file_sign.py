@@ -1,0 +1,15 @@
+"""Names of the sets of GPUs, and where nvidia-smi is. Light: collectors import it."""
+
+import os
+from collections.abc import Mapping
+
+NVIDIA, DRM = "nvidia", "drm"
+
+
+def smi_path(environment: Mapping[str, str]) -> str | None:
+    """Where nvidia-smi is. *Absent:* nowhere on the search path."""
+    for folder in environment.get("PATH", "").split(":"):
+        path = os.path.join(folder, "nvidia-smi")
+        if folder and os.access(path, os.X_OK):
+            return path
+    return None
