@@ -13,7 +13,7 @@ from workers.gpu.collector_process import Collector, Debris, StartCollector
 from workers.gpu.problem import Sentence, sentence_of, stuck_sentence
 from workers.gpu.reading import DeviceIdentity, DeviceReading, GpuAnswer, decode_answer
 from workers.gpu.row import PlaceOf, device_row, process_rows, unanswered_row
-from workers.gpu.watch import CollectorWatch, Phase
+from workers.gpu.watch import CollectorWatch, CollectorPhase
 
 # So often at most nvidia-smi is run: frequent runs freeze some cards (nvidia_gpu_exporter issue 89).
 SMI_NS = 10 * S
@@ -47,7 +47,7 @@ class GpuSet:
     @property
     def is_asked(self) -> bool:
         """Whether an answer may come at any moment."""
-        return self._watch.phase is Phase.ASKED
+        return self._watch.phase is CollectorPhase.ASKED
 
     def due_at_ns(self) -> int | None:
         """When `turn` has something to start or to ask."""
@@ -76,7 +76,7 @@ class GpuSet:
         elif (how := collector.ended()) is not None:
             collector.close()
             self._collector = None
-            is_told = self._watch.phase is Phase.IDLE and bool(self.problem)
+            is_told = self._watch.phase is CollectorPhase.IDLE and bool(self.problem)
             self._watch.on_ended(now_ns)
             if not is_told:
                 self._tell(Sentence(f"its collector {how}", "it is started again; if it happens often, look at the kernel log"))
@@ -133,7 +133,7 @@ class GpuSet:
 
     def _take(self, line: bytes, now_ns: int, next_ask_ns: int) -> None:
         assert self._collector is not None
-        was_abandoned = self._watch.phase is Phase.ABANDONED
+        was_abandoned = self._watch.phase is CollectorPhase.ABANDONED
         try:
             answer = decode_answer(line)
         except FormatError as failure:
@@ -146,7 +146,7 @@ class GpuSet:
         self.source, self.driver = answer.source, answer.driver or self.driver
         self.refused += answer.refused
         if answer.problem:
-            # It ends now; how long to wait grows, because no answer told of devices.
+            # It ends now; how long to wait grows, because no answer named devices.
             self._watch.on_refused()
             self._tell(sentence_of(answer.problem, answer.detail))
             return

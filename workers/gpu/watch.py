@@ -17,7 +17,7 @@ RETRY_LEAST_NS = 1 * S
 FIRST_ANSWER_FACTOR = 6
 
 
-class Phase(Enum):
+class CollectorPhase(Enum):
     """What is known of a collector now."""
 
     WAITING = "waiting"
@@ -30,7 +30,7 @@ class CollectorWatch:
     """Of one set of GPUs. `patience_ns` bounds an answer, `retry_most_ns` the wait before a further start."""
 
     def __init__(self, *, patience_ns: int, retry_most_ns: int) -> None:
-        self.phase = Phase.WAITING
+        self.phase = CollectorPhase.WAITING
         self.abandoned = 0
         self.starts = 0
         # Since when nothing is answered; None while that is not known to be so.
@@ -47,45 +47,45 @@ class CollectorWatch:
     @property
     def start_at_ns(self) -> int | None:
         """When to start one. *Absent:* there is one."""
-        return self._start_at_ns if self.phase is Phase.WAITING else None
+        return self._start_at_ns if self.phase is CollectorPhase.WAITING else None
 
     @property
     def ask_at_ns(self) -> int | None:
         """When to ask it. *Absent:* it cannot be asked now."""
-        return self._ask_at_ns if self.phase is Phase.IDLE else None
+        return self._ask_at_ns if self.phase is CollectorPhase.IDLE else None
 
     def on_started(self, now_ns: int) -> None:
         """There is one now; its first answer takes longest, so it is asked at once."""
-        assert self.phase is Phase.WAITING
-        self.phase, self._ask_at_ns, self._has_answered = Phase.IDLE, now_ns, False
+        assert self.phase is CollectorPhase.WAITING
+        self.phase, self._ask_at_ns, self._has_answered = CollectorPhase.IDLE, now_ns, False
         self.starts += 1
 
     def on_asked(self, now_ns: int, wall_ns: int) -> None:
         """It was asked."""
-        assert self.phase is Phase.IDLE
-        self.phase, self._asked_at_ns, self._asked_wall_ns = Phase.ASKED, now_ns, wall_ns
+        assert self.phase is CollectorPhase.IDLE
+        self.phase, self._asked_at_ns, self._asked_wall_ns = CollectorPhase.ASKED, now_ns, wall_ns
 
     def on_answer(self, ask_at_ns: int) -> None:
         """It answered, perhaps after it was given up; the next question is due at `ask_at_ns`."""
-        self.phase, self._ask_at_ns = Phase.IDLE, ask_at_ns
+        self.phase, self._ask_at_ns = CollectorPhase.IDLE, ask_at_ns
         self._failures, self._has_answered, self.stuck_since_wall_ns = 0, True, None
 
     def on_refused(self) -> None:
         """It said why there is nothing, and ends."""
-        self.phase, self._ask_at_ns, self.stuck_since_wall_ns = Phase.IDLE, None, None
+        self.phase, self._ask_at_ns, self.stuck_since_wall_ns = CollectorPhase.IDLE, None, None
 
     def on_time(self, now_ns: int) -> bool:
         """Whether it is given up now."""
         patience_ns = self._patience_ns if self._has_answered else FIRST_ANSWER_FACTOR * self._patience_ns
-        if self.phase is not Phase.ASKED or now_ns - self._asked_at_ns < patience_ns:
+        if self.phase is not CollectorPhase.ASKED or now_ns - self._asked_at_ns < patience_ns:
             return False
-        self.phase, self.stuck_since_wall_ns = Phase.ABANDONED, self._asked_wall_ns
+        self.phase, self.stuck_since_wall_ns = CollectorPhase.ABANDONED, self._asked_wall_ns
         self.abandoned += 1
         return True
 
     def on_ended(self, now_ns: int) -> None:
         """Its process is gone, or could not be started."""
-        self.phase, self.stuck_since_wall_ns = Phase.WAITING, None
+        self.phase, self.stuck_since_wall_ns = CollectorPhase.WAITING, None
         self._back_off(now_ns)
 
     def on_blocked(self, now_ns: int, stuck_since_wall_ns: int | None) -> None:
