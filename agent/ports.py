@@ -110,6 +110,14 @@ class Interest(NamedTuple):
     writable: bool = False
 
 
+class Operation(NamedTuple):
+    """An operation of the control socket that this worker carries out. `number` is for its answer."""
+
+    number: int
+    name: str
+    arguments: dict[str, Any]
+
+
 class Work(Protocol):
     """What one kind of worker does; `workers.runtime` owns its process and calls it from one loop.
 
@@ -157,6 +165,15 @@ class Work(Protocol):
         """Late answers to asks, as (what, document); each is handed out once."""
         ...
 
+    def on_operation(self, operation: Operation, now_ns: int) -> dict[str, Any] | None:
+        """Carry out an operation; its result, `refused` with a code, a sentence and an exit code, or None: the answer comes later
+        through `take_answers`."""
+        ...
+
+    def take_answers(self) -> Sequence[tuple[int, dict[str, Any]]]:
+        """Late answers to operations, as (number, document); each is handed out once."""
+        ...
+
     def on_answer(self, request: int, body: dict[str, Any]) -> None:
         """The supervisor's answer to `Bus.request`."""
         ...
@@ -186,4 +203,4 @@ class DataPeer(Protocol):
         ...
 
 
-__all__ = ["Bus", "Clock", "DataPeer", "Interest", "KernelTree", "Lost", "Outbox", "Work"]
+__all__ = ["Bus", "Clock", "DataPeer", "Interest", "KernelTree", "Lost", "Operation", "Outbox", "Work"]

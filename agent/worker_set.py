@@ -12,17 +12,19 @@ from workers import registry
 class WorkerSet(Struct, frozen=True):
     """`kinds` maps name to kind in the order of their start; they are stopped in the reverse order. `entry` is the
     `module:function` that a new process calls, `preload` what the fork server imports for all of them. `members` names the
-    samplers that share the process of a worker.
+    samplers that share the process of a worker. `asleep` has those that have nothing to do at the agent's start, with the reason.
     """
 
     kinds: Mapping[str, WorkerKind]
     entry: str = "workers.runtime.worker_main:run_worker"
     preload: Sequence[str] = ("workers.runtime.preload",)
     members: Mapping[str, tuple[str, ...]] = {}
+    asleep: Mapping[str, str] = {}
 
 
 def agent_worker_set(config: Config) -> WorkerSet:
     """The agent's own workers that this configuration wants."""
     wanted = [each for each in registry.all_workers() if each.is_wanted(config)]
     members = {each.name: tuple(member.name for member in each.wanted_members(config)) for each in wanted if each.members}
-    return WorkerSet({each.name: each.kind for each in wanted}, members=members)
+    asleep = {each.name: reason for each in wanted if each.kind.is_on_demand and (reason := each.idle_reason(config))}
+    return WorkerSet({each.name: each.kind for each in wanted}, members=members, asleep=asleep)

@@ -23,6 +23,7 @@ WORKER_COLUMNS = (
     TextColumn("PSS", right=True),
     TextColumn("SAMPLERS", yields=True),
     TextColumn("STDERR", yields=True),
+    TextColumn("ASLEEP BECAUSE", yields=True),
 )
 RSS_COLUMN, PSS_COLUMN = 11, 12
 
@@ -45,6 +46,7 @@ def worker_cells(worker: WorkerRow) -> tuple[str, ...]:
         bytes_of(worker.pss_bytes),
         text_of(", ".join(name.removeprefix("sampler/") for name in worker.members)) if worker.members else ABSENT,
         text_of(" / ".join(text_of(line).strip() for line in worker.stderr_tail)),
+        text_of(worker.asleep_why),
     )
 
 
@@ -114,6 +116,7 @@ COMMANDS = (
         "RULES is the revision that the worker holds; an exclamation mark means that another one is in force.\n"
         "RETRY is the time until the next start. STDERR is the end of what its previous process wrote to it; `diag` shows more.\n"
         "SAMPLERS are those that share the worker's process.\n"
+        "A worker that is asleep has nothing to do and starts when it is needed.\n"
         "CPU is a share of one core. PSS divides shared memory among its users; RSS is shown where PSS cannot be read.",
         examples=("agentctl list-workers", "agentctl list-workers --json | jq '.workers[] | select(.state != \"up\")'"),
     ),

@@ -35,10 +35,10 @@ from agent.daemon.banner_printer import BannerPrinter, how_to_end
 from agent.daemon.takeover import make_launcher, remove_remains, take_over_previous
 from agent.daemon.text_output import TextOutput
 from agent.launch import Launch, encode_launch
+from agent.model.backoff import Backoff
 from agent.model.message import Identity
 from agent.worker_set import WorkerSet
 from supervisor.core.authority import Authority
-from supervisor.core.backoff import Backoff
 from supervisor.core.child import Child, Policy
 from supervisor.core.event_history import DiagnosticEvent
 from supervisor.core.machine import Machine
@@ -149,8 +149,10 @@ def _state(config: Config, worker_set: WorkerSet, about: About, log: EventLog, c
     book, damage = load_rulebook(config.of(STATE_DIR), clock.wall_ns())
     seed = int.from_bytes(os.urandom(8), "big")
     rng = random.Random(seed)
+    asleep, members = worker_set.asleep, worker_set.members
     children = [
-        Child(name, kind, policy_of(config, name), rng, worker_set.members.get(name, ())) for name, kind in worker_set.kinds.items()
+        Child(name, kind, policy_of(config, name), rng, members.get(name, ()), asleep_why=asleep.get(name, ""))
+        for name, kind in worker_set.kinds.items()
     ]
     state = SupervisorState(about, children, Authority(book, first_sequence=about.started_at_ns))
     log.write("starting", "info", {"version": about.version, "run": about.run, "pid": about.pid, "seed": seed})

@@ -152,10 +152,12 @@ class Delta(Struct, frozen=True, tag="delta"):
 
 
 class Ask(Struct, frozen=True, tag="ask"):
-    """A question to the worker itself: `rules`, `stats`, `rotate`."""
+    """A question to the worker itself: `rules`, `stats`, `rotate`; or, with `arguments`, an operation of the control socket that it
+    carries out."""
 
     ask: int
     what: str
+    arguments: dict[str, Any] | None = None
 
 
 class Answer(Struct, frozen=True, tag="answer"):

@@ -28,7 +28,10 @@ class WorkerKind(Struct, frozen=True):
     `may_publish`: its workers announce the assignments of pods; no other may. The agent is not ready before a first whole
     announcement, and after a takeover workers keep their rules until then.
     `binds_data_socket`: it is restarted when somebody has removed the data socket's name.
-    `answers`: what the supervisor can ask its workers. `asks`: what they may ask the supervisor.
+    `answers`: what the supervisor can ask its workers, operations of the control socket that it hands to them included.
+    `asks`: what they may ask the supervisor.
+    `is_on_demand`: its workers sleep, without a process, while there is nothing to do for them; who declares the worker says at
+    the agent's start whether there is, and the first operation that is handed to it starts it too.
     """
 
     name: str
@@ -37,6 +40,7 @@ class WorkerKind(Struct, frozen=True):
     binds_data_socket: bool = False
     answers: frozenset[str] = frozenset({STATS, RULES})
     asks: frozenset[str] = frozenset()
+    is_on_demand: bool = False
 
 
 class Statistic(Struct, frozen=True):

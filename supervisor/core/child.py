@@ -1,6 +1,7 @@
 """The life of one worker as a table of states. PURE.
 
 state      what holds                                      leaves by
+asleep     there is nothing to do for it, no process       start: an operation needs it, or the operator
 down       not wanted, no process                          start
 starting   a process is ordered or runs, not yet ready     ready -> up; exit; start timeout -> stopping
 up         it said ready with its snapshot loaded          exit; hang, restart, stop -> stopping
@@ -15,11 +16,11 @@ from random import Random
 
 from msgspec import Struct
 
+from agent.model.backoff import Backoff, delay_ns
 from agent.model.errors import ends_restarts
 from agent.model.message import Ending, Stop
 from agent.model.timebase import MS, S
 from agent.model.worker_kind import WorkerKind
-from supervisor.core.backoff import Backoff, delay_ns
 from supervisor.core.death import Death, describe_exit, telling_lines
 from supervisor.core.effect import Effect, Exited, Log, ResetLauncher, Send, Signal, Spawn, Survivor
 from supervisor.core.watchdog import Watch
@@ -43,6 +44,7 @@ ENDINGS_MAX = 8
 class ChildState(StrEnum):
     """The states; the words are shown to operators."""
 
+    ASLEEP = "asleep"
     DOWN = "down"
     STARTING = "starting"
     UP = "up"
@@ -65,16 +67,21 @@ class Policy(Struct, frozen=True):
 class Child:
     """One worker: its state, its present epoch and its failures. Methods return the effects of what happened.
 
-    `members` are the names of the samplers that share its process.
+    `members` are the names of the samplers that share its process. `asleep_why`: why there is nothing to do for it at the agent's
+    start; empty: there is, or it always runs.
     """
 
-    def __init__(self, name: str, kind: WorkerKind, policy: Policy, rng: Random, members: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, name: str, kind: WorkerKind, policy: Policy, rng: Random, members: tuple[str, ...] = (), *, asleep_why: str = ""
+    ) -> None:
+        assert kind.is_on_demand or not asleep_why, name
         self.name = name
         self.kind = kind
         self.members = members
         self._policy = policy
         self._rng = rng
-        self.state = ChildState.DOWN
+        self.asleep_why = asleep_why
+        self.state = ChildState.ASLEEP if asleep_why else ChildState.DOWN
         self.epoch = 0
         self.pid: int | None = None
         self.restarts = 0
@@ -154,7 +161,7 @@ class Child:
     def want_no_more(self) -> None:
         """The agent ends: however this worker ends before its turn to stop, it is not started again."""
         self._wanted = False
-        if self.state is ChildState.BACKOFF:
+        if self.state in (ChildState.BACKOFF, ChildState.ASLEEP):
             self.state = ChildState.DOWN
             self.deadline_ns = None
 
@@ -222,7 +229,7 @@ class Child:
                 self.deadline_ns = None
                 self.failures = 0
                 return [Log("worker_stable", "debug", {"worker": self.name, "epoch": self.epoch})]
-            case ChildState.DOWN | ChildState.FAILED:
+            case ChildState.ASLEEP | ChildState.DOWN | ChildState.FAILED:
                 self.deadline_ns = None
                 return []
 

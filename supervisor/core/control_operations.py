@@ -1,7 +1,7 @@
 """The operations of the control socket. PURE.
 
 Most are answered immediately from what the supervisor knows. One that needs the disk (`rule_changes`) or a worker
-(`worker_question`) is answered later, within its deadline.
+(`worker_question`) is answered later, within its deadline; some are handed to a worker as they are (`served_operations`).
 """
 
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from agent.model.control import DEADLINE_SECONDS, OPERATIONS, ROTATE_DEADLINE_SECONDS
+from agent.model.control import DEADLINE_SECONDS, OPERATIONS, ROTATE_DEADLINE_SECONDS, SERVED_OPERATIONS
 from agent.model.control.document import Document, decode, narrowed
 from agent.model.control.result import (
     AgentInfo,
@@ -29,6 +29,7 @@ from supervisor.core import report
 from supervisor.core.child import ChildState
 from supervisor.core.effect import Asker, Effect, Persisted, Problem, Respond, WorkerAsker
 from supervisor.core.rule_changes import Mutation, RuleChanges
+from supervisor.core.served_operations import ServedOperations
 from supervisor.core.supervisor_state import SupervisorState
 from supervisor.core.worker_question import Question, Replies, WorkerQuestions
 
@@ -49,6 +50,7 @@ class ControlOperations:
     def __init__(self, state: SupervisorState) -> None:
         self._state = state
         self._questions = WorkerQuestions(state)
+        self._served = ServedOperations(state, self._questions)
         self._changes = RuleChanges(state.authority, state.history)
         self._handlers: dict[str, Handler] = {
             "hello": self._on_hello,
@@ -64,6 +66,7 @@ class ControlOperations:
             "restart-worker": self._on_restart_worker,
             "reset-worker": self._on_reset_worker,
             "rotate": self._on_rotate,
+            **{operation: self._served.handler(operation) for operation in SERVED_OPERATIONS},
         }
         assert self._handlers.keys() == OPERATIONS, "every operation has its handler"
 
@@ -89,6 +92,10 @@ class ControlOperations:
     def on_reply(self, worker: str, reply: Reply, now_ns: int) -> list[Effect]:
         """A worker replied to an Ask."""
         return self._questions.on_reply(worker, reply, now_ns)
+
+    def on_worker_up(self, worker: str) -> list[Effect]:
+        """The worker is up: what waited for it is handed to it."""
+        return self._questions.on_worker_up(worker)
 
     def on_worker_gone(self, worker: str, now_ns: int) -> list[Effect]:
         """The worker has died and will not reply."""

@@ -6,7 +6,7 @@ from supervisor.core.child import ChildState
 from supervisor.core.supervisor_state import SupervisorState
 
 _TIMED = (ChildState.STARTING, ChildState.BACKOFF)
-_WITHOUT_PROCESS = (ChildState.DOWN, ChildState.BACKOFF, ChildState.FAILED)
+_WITHOUT_PROCESS = (ChildState.ASLEEP, ChildState.DOWN, ChildState.BACKOFF, ChildState.FAILED)
 
 
 def broken_invariants(state: SupervisorState, now_ns: int) -> Iterator[str]:
@@ -28,6 +28,8 @@ def _of_children(state: SupervisorState, now_ns: int) -> Iterator[str]:
             yield f"{child.name} is {child.state} and has a process"
         if child.state in _WITHOUT_PROCESS and child.name in state.authority.replicas:
             yield f"{child.name} is {child.state} and has a replica of the rules"
+        if child.state is ChildState.ASLEEP and (not child.asleep_why or child.deadline_ns is not None or state.is_stopping):
+            yield f"{child.name} is asleep without a reason, with a deadline, or at the agent's end"
         if child.state is ChildState.UP and child.up_at_ns is None:
             yield f"{child.name} is up without a time since when"
         if child.deadline_ns is not None and child.deadline_ns <= now_ns:

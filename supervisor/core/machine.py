@@ -65,13 +65,16 @@ class Machine:
         self._fork_server_logged_at_ns: int | None = None
 
     def begin(self, now_ns: int, survivors: Survivors | None = None) -> list[Effect]:
-        """Start all children, in order, without waiting for one another; those that a dead supervisor left are taken over."""
+        """Start all children that have something to do, in order, without waiting for one another.
+
+        Those that a dead supervisor left are taken over.
+        """
         self._next_observation_at_ns = now_ns + self._policy.heartbeat_interval_ns
         self._next_housekeeping_at_ns = now_ns + HOUSEKEEPING_NS
         self._readiness.begin(now_ns)
         effects: list[Effect] = [] if survivors is None else self._takeover.begin(survivors, now_ns)
         for child in self.state.children.values():
-            if not child.has_process:
+            if not child.has_process and child.state is not ChildState.ASLEEP:
                 effects += child.start(now_ns)
         self._keep_notes(effects, now_ns)
         return effects

@@ -3,7 +3,7 @@
 from typing import assert_never
 
 from agent.model.message import Ack, Condition, Hello, Nack, Note, Publish, Ready, Reply, Request, Resync
-from supervisor.core.child import Child
+from supervisor.core.child import Child, ChildState
 from supervisor.core.control_operations import ControlOperations
 from supervisor.core.effect import Effect, Log, MessageReceived, WorkerAsker
 from supervisor.core.supervisor_state import SupervisorState
@@ -34,7 +34,7 @@ class MessageHandler:
         match message:
             case Ready():
                 # Ready without its snapshot would be a half-loaded worker: it counts only after the acknowledgement.
-                return child.on_ready(now_ns) if replica.is_loaded else []
+                return self._on_ready(child, now_ns) if replica.is_loaded else []
             case Ack():
                 return authority.on_ack(replica, message)
             case Nack():
@@ -59,6 +59,10 @@ class MessageHandler:
         is_held = self._takeover.keeps_its_rules(child)
         self._takeover.on_answered(child.name)
         return [*self._state.authority.on_hello(child.name, child.epoch, is_held=is_held), *child.on_hello(now_ns)]
+
+    def _on_ready(self, child: Child, now_ns: int) -> list[Effect]:
+        effects = child.on_ready(now_ns)
+        return [*effects, *self._control.on_worker_up(child.name)] if child.state is ChildState.UP else effects
 
     def _on_publish(self, child: Child, message: Publish) -> list[Effect]:
         if not child.kind.may_publish or (problem := problem_of_publish(message)) is not None:

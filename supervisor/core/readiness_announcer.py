@@ -1,6 +1,7 @@
 """Announces readiness: the moment when a start is over, and each change between ready and not ready. PURE."""
 
 from agent.model.timebase import S
+from supervisor.core.child import ChildState
 from supervisor.core.effect import Announce, Effect, Log, Settled
 from supervisor.core.supervisor_state import SupervisorState
 
@@ -38,7 +39,7 @@ class ReadinessAnnouncer:
             return []
         self._was_ready = is_ready
         if is_ready:
-            status = f"ready, {len(self._state.children)} workers up"
+            status = f"ready, {sum(child.state is ChildState.UP for child in self._state.children.values())} workers up"
             return [Log("ready", "info", {}), Announce(status), *self._settle(())]
         if self._state.is_stopping:
             return []

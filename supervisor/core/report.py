@@ -26,6 +26,9 @@ from supervisor.core.child import Child, ChildState
 from supervisor.core.death import Death
 from supervisor.core.event_history import DiagnosticEvent, EventHistory
 
+# The states in which a worker is no reason why the agent is not ready: one that sleeps has nothing to do.
+SETTLED = frozenset({ChildState.UP, ChildState.ASLEEP})
+
 
 class About(Struct, frozen=True):
     """What does not change while the supervisor runs."""
@@ -67,6 +70,7 @@ def worker_status(child: Child, authority: Authority, beat_at_ns: int | None, no
         rules_revision=replica.acked_revision if replica else None,
         rules_digest=replica.acked_digest.hex() if replica and replica.acked_revision is not None else None,
         in_sync=authority.is_in_sync(child.name),
+        asleep_why=child.asleep_why if child.state is ChildState.ASLEEP else None,
         cpu_percent=None,
         rss_bytes=None,
         pss_bytes=None,
@@ -179,7 +183,7 @@ def reasons_not_ready(children: Mapping[str, Child], history: EventHistory, *, l
     """Why the agent is not ready, one sentence each; empty: it is ready."""
     reasons = []
     for child in children.values():
-        if child.state is ChildState.UP:
+        if child.state in SETTLED:
             continue
         text = f"{child.name} is {child.state}"
         if child.state is ChildState.BACKOFF and child.deadline_ns is not None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from agent.model.control.result import AgentStatus, Diagnostics, Readiness, WorkerStatus
 from supervisor.core import report
 from supervisor.core.authority import Authority
-from supervisor.core.child import Child, ChildState
+from supervisor.core.child import Child
 from supervisor.core.event_history import EventHistory
 from supervisor.core.report import About
 
@@ -34,7 +34,7 @@ class SupervisorState:
         """Whether there is no reason why the agent would not be ready; asked after every event, so it makes no sentences."""
         return (
             self.looked_at_host
-            and all(child.state is ChildState.UP for child in self.children.values())
+            and all(child.state in report.SETTLED for child in self.children.values())
             and not any(held.blocks_ready for held in self.history.conditions.values())
         )
 

@@ -4,12 +4,14 @@ Nothing waits here: a question stays open until its workers have answered or die
 """
 
 from collections.abc import Callable
+from typing import Any
 
 from msgspec import Struct
 
 from agent.model.control.document import Document
 from agent.model.errors import ExitCode
 from agent.model.message import Ask, Reply
+from supervisor.core.child import ChildState
 from supervisor.core.effect import Asker, Effect, Problem, Respond, Send
 from supervisor.core.supervisor_state import SupervisorState
 
@@ -21,22 +23,29 @@ Finish = Callable[[Replies, int], Document | Problem]
 
 
 class Question(Struct, frozen=True):
-    """A question to some workers: how long to wait for replies, and how they become the answer."""
+    """A question to some workers: how long to wait for replies, and how they become the answer.
+
+    `arguments` make it an operation. `waits`: one that is not up yet is asked as soon as it is.
+    """
 
     asker: Asker
     what: str
     workers: tuple[str, ...]
     patience_ns: int
     finish: Finish
+    arguments: dict[str, Any] | None = None
+    waits: bool = False
 
 
 class _OpenQuestion(Struct):
-    """A question that has been sent. `waiting`: workers that have not replied yet, by the numbers of their Asks."""
+    """A question that has been sent. `waiting`: workers that have not replied yet, by the numbers of their Asks; `unsent`: those
+    that are not up yet."""
 
     question: Question
     waiting: dict[int, str]
     replies: Replies
     deadline_ns: int
+    unsent: list[str]
 
 
 class WorkerQuestions:
@@ -53,14 +62,22 @@ class WorkerQuestions:
         if len(self._open) >= OPEN_QUESTIONS_MAX:
             sentence = f"{OPEN_QUESTIONS_MAX} questions are open; try again"
             return [Respond(question.asker, None, Problem("too_busy", sentence, int(ExitCode.TRY_AGAIN)))]
-        sent = _OpenQuestion(question, {}, {}, now_ns + question.patience_ns)
+        sent = _OpenQuestion(question, {}, {}, now_ns + question.patience_ns, [])
         effects: list[Effect] = []
         for worker in question.workers:
-            self._last_ask += 1
-            sent.waiting[self._last_ask] = worker
-            effects.append(Send(worker, self._state.children[worker].epoch, Ask(self._last_ask, question.what)))
+            if question.waits and self._state.children[worker].state is not ChildState.UP:
+                sent.unsent.append(worker)
+            else:
+                effects.append(self._send(sent, worker))
         self._open.append(sent)
         return effects + self._finish_answered(now_ns)
+
+    def on_worker_up(self, worker: str) -> list[Effect]:
+        """It is up now: it is asked what waited for that."""
+        waited = [each for each in self._open if worker in each.unsent]
+        for each in waited:
+            each.unsent.remove(worker)
+        return [self._send(each, worker) for each in waited]
 
     def on_reply(self, worker: str, reply: Reply, now_ns: int) -> list[Effect]:
         """A worker replied to an Ask. A reply that comes after its question was answered is ignored."""
@@ -83,15 +100,22 @@ class WorkerQuestions:
         for each in self._open:
             if each.deadline_ns <= now_ns:
                 each.waiting.clear()
+                each.unsent.clear()
         return self._finish_answered(now_ns)
 
     def next_deadline_ns(self) -> int | None:
         """When the first open question must be answered. *Absent:* None without one."""
         return min((each.deadline_ns for each in self._open), default=None)
 
+    def _send(self, sent: _OpenQuestion, worker: str) -> Effect:
+        self._last_ask += 1
+        sent.waiting[self._last_ask] = worker
+        ask = Ask(self._last_ask, sent.question.what, sent.question.arguments)
+        return Send(worker, self._state.children[worker].epoch, ask)
+
     def _finish_answered(self, now_ns: int) -> list[Effect]:
         effects: list[Effect] = []
-        for each in [each for each in self._open if not each.waiting]:
+        for each in [each for each in self._open if not each.waiting and not each.unsent]:
             self._open.remove(each)
             outcome = each.question.finish(each.replies, now_ns)
             result, problem = (None, outcome) if isinstance(outcome, Problem) else (outcome, None)

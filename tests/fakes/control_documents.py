@@ -9,7 +9,13 @@ from supervisor.core.effect import Exited, Respond
 from supervisor.core.rulebook import Rulebook
 from supervisor.shell.control_socket import answer_of
 
-WORKERS = {"writer": "writer", "control-plane": "control-plane", "gateway": "gateway", "sampler/process": "sampler"}
+WORKERS = {
+    "writer": "writer",
+    "control-plane": "control-plane",
+    "gateway": "gateway",
+    "sampler/process": "sampler",
+    "workloads": "on-demand",
+}
 
 
 def story_of_everything() -> Story:

@@ -6,10 +6,10 @@ from random import Random
 from fakes.kind import kind_of
 from msgspec import structs
 
+from agent.model.backoff import Backoff
 from agent.model.message import Ack, Delta, Hello, Publish, Ready, Snapshot
 from agent.model.timebase import MS, S
 from supervisor.core.authority import Authority
-from supervisor.core.backoff import Backoff
 from supervisor.core.child import Child, ChildState, Policy
 from supervisor.core.effect import (
     ClientAsker,
@@ -59,11 +59,15 @@ class Story:
         survivors: Survivors | None = None,
         now_ns: int = 0,
         members: Mapping[str, tuple[str, ...]] | None = None,
+        asleep: dict[str, str] | None = None,
     ) -> None:
         rng = Random(seed)
         self.supervisor_state = SupervisorState(
             structs.replace(ABOUT, started_at_ns=now_ns),
-            [Child(name, kind_of(kind), policy, rng, (members or {}).get(name, ())) for name, kind in children.items()],
+            [
+                Child(name, kind_of(kind), policy, rng, (members or {}).get(name, ()), asleep_why=(asleep or {}).get(name, ""))
+                for name, kind in children.items()
+            ],
             Authority(book or Rulebook(), first_sequence=now_ns),
         )
         self.machine = Machine(self.supervisor_state, policy)

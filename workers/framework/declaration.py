@@ -72,12 +72,17 @@ def _always(config: Config) -> bool:
     return True
 
 
+def _never_idle(config: Config) -> str:
+    return ""
+
+
 class Worker(Struct, frozen=True):
     """One worker. `make` is called in its own process; the modules that it needs are `preload`ed by the fork server.
 
     `tables` are those that it writes, `settings` those that only it reads. `capabilities` are those of `agent.capability` that it
     keeps; all others are given up before its work is made. `members` are declared like workers but share this one's process:
-    rows, statistics and conditions have their names.
+    rows, statistics and conditions have their names. `idle_reason` says of one that runs on demand why there is nothing to do for
+    it at the agent's start; empty: there is.
     """
 
     name: str
@@ -90,6 +95,7 @@ class Worker(Struct, frozen=True):
     statistics: tuple[Statistic, ...] = ()
     capabilities: tuple[str, ...] = ()
     members: tuple["Worker", ...] = ()
+    idle_reason: Callable[[Config], str] = _never_idle
 
     def wanted_members(self, config: Config) -> tuple["Worker", ...]:
         """Those that run with this configuration."""

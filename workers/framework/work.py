@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+from agent.model.errors import ExitCode
 from agent.model.rule_state import RuleState
 from agent.model.worker_kind import STATS
-from agent.ports import Interest
+from agent.ports import Interest, Operation
 
 
 class BaseWork:
@@ -50,6 +51,15 @@ class BaseWork:
         return self.stats() if what == STATS else {"problem": f"this worker has no answer to «{what}»"}
 
     def take_replies(self) -> Sequence[tuple[str, dict[str, Any]]]:
+        """None: every answer is given at once."""
+        return ()
+
+    def on_operation(self, operation: Operation, now_ns: int) -> dict[str, Any] | None:
+        """It carries out none."""
+        sentence = f"this worker does not carry out {operation.name}"
+        return {"refused": {"code": "no_such_operation", "sentence": sentence, "exit": int(ExitCode.MISUSE)}}
+
+    def take_answers(self) -> Sequence[tuple[int, dict[str, Any]]]:
         """None: every answer is given at once."""
         return ()
 

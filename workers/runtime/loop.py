@@ -8,11 +8,12 @@ import msgspec
 import zmq
 
 from agent.failpoint import failpoint
+from agent.model.errors import ExitCode
 from agent.model.heartbeat import beating
 from agent.model.message import Ack, Answer, Ask, Delta, Note, Snapshot, Stop, TakenOver, ToWorker
 from agent.model.rule import decode_assignment, decode_rule
 from agent.model.timebase import MS, S
-from agent.ports import Clock, Interest, Work
+from agent.ports import Clock, Interest, Operation, Work
 from workers.runtime.bus_client import BusClient
 from workers.runtime.data_peer import SocketDataPeer
 from workers.runtime.heartbeat_page import HeartbeatPage
@@ -167,7 +168,19 @@ class WorkerLoop:
             self._is_ready_told = True
             self._bus.ready()
 
+    def _on_operation(self, operation: Operation, now_ns: int) -> None:
+        if self._is_started:
+            document = self._work.on_operation(operation, now_ns)
+        else:
+            sentence = "the worker has just been started; try again"
+            document = {"refused": {"code": "worker_not_up", "sentence": sentence, "exit": int(ExitCode.TRY_AGAIN)}}
+        if document is not None:
+            self._bus.reply(operation.number, document)
+
     def _on_ask(self, ask: Ask, now_ns: int) -> None:
+        if ask.arguments is not None:
+            self._on_operation(Operation(ask.ask, ask.what, ask.arguments), now_ns)
+            return
         if ask.what == "rules":
             self._bus.reply(ask.ask, self._rules_document())
             return
@@ -189,6 +202,8 @@ class WorkerLoop:
         for what, document in self._work.take_replies():
             for ask in self._late_asks.pop(what, []):
                 self._bus.reply(ask, document)
+        for number, document in self._work.take_answers():
+            self._bus.reply(number, document)
 
     def _follow_interests(self) -> None:
         wanted = self._work.interests()

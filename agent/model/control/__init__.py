@@ -4,8 +4,8 @@
     answer    {"v": 1, "ok": true, "result": {...}}
               {"v": 1, "ok": false, "error": {"code": "no_such_worker", "sentence": "...", "exit": 64}}
 
-`request` and `answer` read and write these lines, `result` has the type of each operation's result, `document` is what
-these types are made of. `exit` is the exit code (`agent.model.errors.ExitCode`) that agentctl ends with.
+`request` and `answer` read and write these lines, `result` and `workload` have the types of the operations' results,
+`document` is what these types are made of. `exit` is the exit code (`agent.model.errors.ExitCode`) that agentctl ends with.
 """
 
 PROTOCOL_VERSION = 1
@@ -18,6 +18,12 @@ ROTATE_DEADLINE_SECONDS = 60.0
 
 # Operations that only read: members of the reader group may call them; without such a group, every user that the mode of the
 # socket lets in.
-READ_OPERATIONS = frozenset({"hello", "ready", "list-workers", "worker-state", "list-pods", "list-rules", "status", "diag"})
-WRITE_OPERATIONS = frozenset({"add-rule", "remove-rule", "restart-worker", "reset-worker", "rotate"})
+READ_OPERATIONS = frozenset(
+    {"hello", "ready", "list-workers", "worker-state", "list-pods", "list-rules", "list-workloads", "status", "diag"}
+)
+WRITE_OPERATIONS = frozenset(
+    {"add-rule", "remove-rule", "restart-worker", "reset-worker", "rotate", "run-workload", "stop-workload", "forget-workload"}
+)
+# Carried out by a worker: the supervisor hands them over as they are, and the answer back.
+SERVED_OPERATIONS = frozenset({"list-workloads", "run-workload", "stop-workload", "forget-workload"})
 OPERATIONS = READ_OPERATIONS | WRITE_OPERATIONS

@@ -30,7 +30,7 @@ class WorkerRow(Document):
 
     `deaths` counts ends by their cause, `stderr_tail` are the last lines of its stderr before the last one. `rules_revision`
     and `rules_digest` are what it has acknowledged, `in_sync` whether that is what is in force. `members` are the samplers that
-    share its process.
+    share its process. `asleep_why` is why one in state `asleep` has nothing to do.
     """
 
     name: str
@@ -48,6 +48,7 @@ class WorkerRow(Document):
     rules_revision: int | None
     rules_digest: str | None
     in_sync: bool | None
+    asleep_why: str | None
     cpu_percent: float | None
     rss_bytes: int | None
     pss_bytes: int | None

@@ -43,6 +43,16 @@ def _change(story: Story, operation: str, **arguments: object) -> Respond:
     return _answer(story.tell(Persisted(persist.token)))
 
 
+WORKLOAD: dict[str, object] = {
+    "name": "train", "state": "running", "pid": 7, "started": "2027-01-15T08:00:00.000Z", "uptime_seconds": 1.0,
+    "restart": "always",
+    "restarts": 2, "backoff_seconds": None, "command": "python train.py --token ***", "environment": ["TOKEN"],
+    "labels": {"team": "a"},
+    "user": "", "gpus": ["0"], "source": "command", "has_changed": False, "adopted": True, "birth": "clone_into_cgroup",
+    "cgroup": "/evergauge-workloads/train.workload", "in_force": {"memory.max": "4294967296"}, "cpu_seconds": 3.5,
+    "memory_bytes": 4096, "ended": None, "ended_how": None, "exit_code": None, "signal": None, "oom_kills": None,
+    "memory_peak_bytes": None, "output": "/s/workloads/train.out", "problem": None,
+}  # fmt: skip
 HELD: dict[str, object] = {
     "revision": 2,
     "digest": "00ff",
@@ -50,6 +60,8 @@ HELD: dict[str, object] = {
     "pods": [{"unit": {"uid": "u1", "kind": "pod", "cgroup": "/k/u1"}, "group": "u1"}],
 }
 SEALED: dict[str, object] = {"files": [{"table": "process", "path": "/s/data/process/a.parquet", "rows": 3}], "rows": 3}
+CHANGED: dict[str, object] = {"name": "train", "state": "running", "pid": 7, "birth": "clone_into_cgroup", "note": None}
+LISTED: dict[str, object] = {"is_asked": True, "problem": None, "workloads": [WORKLOAD]}
 
 ASKED: dict[str, Callable[[Story], Respond]] = {
     "hello": lambda story: story.ask("hello"),
@@ -65,6 +77,10 @@ ASKED: dict[str, Callable[[Story], Respond]] = {
     "remove-rule": lambda story: _change(story, "remove-rule", name="web"),
     "restart-worker": lambda story: story.ask("restart-worker", name="sampler/process"),
     "reset-worker": lambda story: story.ask("reset-worker", name="writer"),
+    "list-workloads": lambda story: _ask_worker(story, "list-workloads", "workloads", LISTED),
+    "run-workload": lambda story: _ask_worker(story, "run-workload", "workloads", CHANGED, name="train"),
+    "stop-workload": lambda story: _ask_worker(story, "stop-workload", "workloads", CHANGED, name="train"),
+    "forget-workload": lambda story: _ask_worker(story, "forget-workload", "workloads", CHANGED, name="train"),
     "error": lambda story: story.ask("worker-state", name="nobody"),
 }
 

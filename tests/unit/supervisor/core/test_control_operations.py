@@ -59,7 +59,7 @@ def test_list_workers_has_exactly_its_columns() -> None:
     assert [row["name"] for row in rows] == list(TRIO)
     assert list(rows[0]) == [
         "name", "kind", "state", "pid", "epoch", "uptime_seconds", "restarts", "last_exit", "deaths", "stderr_tail",
-        "backoff_seconds", "heartbeat_age_seconds", "rules_revision", "rules_digest", "in_sync",
+        "backoff_seconds", "heartbeat_age_seconds", "rules_revision", "rules_digest", "in_sync", "asleep_why",
         "cpu_percent", "rss_bytes", "pss_bytes", "members",
     ]  # fmt: skip
 

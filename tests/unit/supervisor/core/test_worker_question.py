@@ -1,6 +1,7 @@
 """Questions to workers: sent, answered once, bounded in number and time."""
 
 from fakes.story import Story
+from msgspec.structs import replace
 
 from agent.model.control.result import Readiness
 from agent.model.message import Ask, Reply
@@ -85,3 +86,27 @@ def test_too_many_open_questions_are_refused() -> None:
     assert refused.problem is not None
     assert (refused.problem.code, refused.problem.exit) == ("too_busy", 75)
     assert len(questions.on_deadline(PATIENCE_NS)) == OPEN_QUESTIONS_MAX
+
+
+def test_a_question_that_waits_is_sent_when_its_worker_is_up() -> None:
+    """It carries its arguments; its patience counts from the moment it was asked."""
+    story = Story(PAIR)
+    story.bring_up("gateway")
+    questions = WorkerQuestions(story.supervisor_state)
+    waiting = replace(_question("writer", "gateway"), arguments={"name": "a"}, waits=True)
+    assert list(_numbers(questions.ask(waiting, 0))) == ["gateway"]
+    assert (questions.on_worker_up("gateway"), questions.on_worker_gone("writer", 1)) == ([], [])
+    story.bring_up("writer")
+    (sent,) = questions.on_worker_up("writer")
+    assert isinstance(sent, Send)
+    assert (sent.child, isinstance(sent.message, Ask) and sent.message.arguments) == ("writer", {"name": "a"})
+    assert questions.on_worker_up("writer") == []
+    assert questions.on_deadline(PATIENCE_NS) == [Respond(ASKER, Readiness(ready=False, reasons=[]))]
+
+
+def test_a_question_whose_worker_never_comes_up_ends_with_its_deadline() -> None:
+    """Nobody waits for ever for a worker that does not start."""
+    questions = WorkerQuestions(Story(PAIR).supervisor_state)
+    assert questions.ask(replace(_question("writer"), waits=True), 0) == []
+    assert questions.on_deadline(PATIENCE_NS) == [Respond(ASKER, Readiness(ready=False, reasons=[]))]
+    assert questions.on_worker_up("writer") == []

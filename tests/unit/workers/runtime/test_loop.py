@@ -13,7 +13,7 @@ from agent.model.message import Ack, Answer, Ask, Delta, Nack, Note, Resync, Sna
 from agent.model.rule import Assignment, GroupRule, Unit, UnitKind, canonical, pod_key, rule_key
 from agent.model.rule_state import RuleState
 from agent.model.timebase import HOUR, MS, S
-from agent.ports import Interest
+from agent.ports import Interest, Operation
 from workers.runtime.heartbeat_page import HeartbeatPage
 from workers.runtime.loop import MEMORY_PERIOD_NS, WorkerLoop
 
@@ -79,6 +79,7 @@ class RecordingWork:
         self.wanted: tuple[Interest, ...] = ()
         self.late: list[tuple[str, dict[str, Any]]] = []
         self.answers: dict[str, dict[str, Any] | None] = {"stats": {"ticks": 1}, "rotate": None}
+        self.late_answers: list[tuple[int, dict[str, Any]]] = []
         self.is_finished = True
 
     def on_start(self, now_ns: int) -> None:
@@ -112,6 +113,14 @@ class RecordingWork:
 
     def take_replies(self) -> Sequence[tuple[str, dict[str, Any]]]:
         taken, self.late = self.late, []
+        return taken
+
+    def on_operation(self, operation: Operation, now_ns: int) -> dict[str, Any] | None:
+        self.calls.append(("operation", *operation))
+        return operation.arguments.get("at_once")
+
+    def take_answers(self) -> Sequence[tuple[int, dict[str, Any]]]:
+        taken, self.late_answers = self.late_answers, []
         return taken
 
     def on_answer(self, request: int, body: dict[str, Any]) -> None:
@@ -559,3 +568,17 @@ def test_at_the_end_the_writers_acknowledgement_wakes_the_loop(sender: Story) ->
 
     sender.play(_snapshot(), Stop(HOUR), everything_arrives)
     assert sender.was_cut_short()
+
+
+def test_an_operation_is_handed_to_the_work_and_answered_by_its_number(story: Story) -> None:
+    """At once, or later in any order; before the work has started it is refused with what to do."""
+
+    def answer_late() -> None:
+        story.work.late_answers = [(8, {"late": 8}), (7, {"late": 7})]
+
+    asked = (Ask(7, "run-it", {"name": "a"}), Ask(8, "run-it", {}), Ask(9, "run-it", {"at_once": {"done": True}}))
+    said = story.play(Ask(6, "run-it", {}), _snapshot(), asked, answer_late)
+    refused = {"code": "worker_not_up", "sentence": "the worker has just been started; try again", "exit": 75}
+    numbered = [each for each in said if isinstance(each, tuple) and isinstance(each[0], int)]
+    assert numbered == [(6, {"refused": refused}), (9, {"done": True}), (8, {"late": 8}), (7, {"late": 7})]
+    assert story.work.called("operation")[0] == ("operation", 7, "run-it", {"name": "a"})

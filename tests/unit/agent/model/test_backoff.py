@@ -5,8 +5,8 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.model.backoff import Backoff, delay_ns, full_delay_ns
 from agent.model.timebase import MS, S
-from supervisor.core.backoff import Backoff, delay_ns, full_delay_ns
 
 POLICY = Backoff(base_ns=100 * MS, factor=2, ceiling_ns=30 * S, jitter_percent=10)
 

@@ -1,4 +1,4 @@
-"""How long a worker waits before its next start. PURE: tenacity computes the growth, the caller hands in the randomness."""
+"""How long a worker or workload waits before its next start. PURE: tenacity computes the growth, the caller has the chance."""
 
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple, cast
@@ -40,7 +40,7 @@ def full_delay_ns(failures: int, policy: Backoff) -> int:
 
 
 def delay_ns(failures: int, policy: Backoff, rng: Random) -> int:
-    """The wait before the next start: the full delay, shortened at random so that workers killed together do not start together."""
+    """The wait before the next start: the full delay, shortened at random so that those killed together do not start together."""
     full_ns = full_delay_ns(failures, policy)
     assert 0 <= policy.jitter_percent <= 100, policy.jitter_percent
     return full_ns - rng.randint(0, full_ns * policy.jitter_percent // 100)
