@@ -1,6 +1,7 @@
 """The files of a cgroup that are read again and again, and how their numbers are found. PURE."""
 
 from collections.abc import Callable
+from enum import Enum
 
 from msgspec import Struct
 
@@ -12,11 +13,25 @@ from workers.unit.value import Values
 _DIGITS_MAX = 20
 
 
+class When(Enum):
+    """When a file is read, of a unit that did something; at long intervals every file is."""
+
+    ALWAYS = "always"
+    COUNTED_ABOVE = "counted above"
+    """What it counts is counted in all cgroups above it too: it is left out while nothing moved there."""
+    LATER = "later"
+    """Costly, or of little weight: some seconds after the last time, or when the unit's memory has changed much."""
+    LIMITED = "limited"
+    """Only where a CPU limit is in force, without which all of it stays 0."""
+    SELDOM = "seldom"
+    """What changes slowly."""
+
+
 class CgroupFile(Struct, frozen=True):
     """One file in each unit's cgroup. `parse` puts its numbers into their places of the list, which are `places`.
 
-    `controller` must be enabled for the cgroup, empty: the file needs none. `is_slow`: what it says changes slowly or matters
-    little, so it is read less often. *Raises:* `parse` a KernelFormatError, with the list as it was or in part.
+    `controller` must be enabled for the cgroup, empty: the file needs none. *Raises:* `parse` a KernelFormatError, perhaps with
+    some places filled.
     """
 
     name: str
@@ -24,7 +39,7 @@ class CgroupFile(Struct, frozen=True):
     places: tuple[int, ...]
     parse: Callable[[bytes, Values], None]
     bytes_max: int = 4096
-    is_slow: bool = False
+    when: When = When.ALWAYS
 
 
 def number(word: bytes, scale: int = 1) -> int | None:

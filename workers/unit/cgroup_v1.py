@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from agent.model.timebase import S
 from workers.unit import value
-from workers.unit.cgroup_file import CgroupFile, level_of, number, unreadable
+from workers.unit.cgroup_file import CgroupFile, When, level_of, number, unreadable
 from workers.unit.cgroup_v2 import IO_BYTES_MAX, MEMORY_STAT_BYTES_MAX, pressure_of
 from workers.unit.value import Values
 
@@ -117,37 +117,40 @@ def files(ticks_per_second: int) -> tuple[CgroupFile, ...]:
         CgroupFile(
             "cpuacct.stat", "cpuacct", (value.CPU_USER, value.CPU_SYSTEM), cpuacct_stat_of(ticks_per_second), 256
         ),
-        CgroupFile("cpu.stat", "cpu", limited, parse_cpu_stat),
+        CgroupFile("cpu.stat", "cpu", limited, parse_cpu_stat, when=When.LIMITED),
         CgroupFile("memory.usage_in_bytes", "memory", (value.CURRENT,), level_of(value.CURRENT, "memory.usage_in_bytes"), 64),
-        CgroupFile("memory.stat", "memory", memory_places, parse_memory_stat, MEMORY_STAT_BYTES_MAX),
+        CgroupFile("memory.stat", "memory", memory_places, parse_memory_stat, MEMORY_STAT_BYTES_MAX, When.LATER),
         CgroupFile(
             "blkio.throttle.io_service_bytes_recursive", "blkio", (value.READ_BYTES, value.WRITE_BYTES),
             blkio_of("blkio.throttle.io_service_bytes_recursive", value.READ_BYTES, value.WRITE_BYTES), IO_BYTES_MAX,
+            When.COUNTED_ABOVE,
         ),
         CgroupFile(
             "blkio.throttle.io_serviced_recursive", "blkio", (value.READS, value.WRITES),
-            blkio_of("blkio.throttle.io_serviced_recursive", value.READS, value.WRITES), IO_BYTES_MAX,
+            blkio_of("blkio.throttle.io_serviced_recursive", value.READS, value.WRITES), IO_BYTES_MAX, When.COUNTED_ABOVE,
         ),
-        CgroupFile("pids.current", "pids", (value.PIDS,), level_of(value.PIDS, "pids.current"), 64),
+        CgroupFile("pids.current", "pids", (value.PIDS,), level_of(value.PIDS, "pids.current"), 64, When.LATER),
         CgroupFile(
-            "cpu.pressure", "unified", (value.CPU_SOME, value.CPU_FULL), pressure_of("cpu", value.CPU_SOME, value.CPU_FULL), 512
+            "cpu.pressure", "unified", (value.CPU_SOME, value.CPU_FULL), pressure_of("cpu", value.CPU_SOME, value.CPU_FULL), 512,
+            When.COUNTED_ABOVE,
         ),
         CgroupFile(
             "memory.pressure", "unified", (value.MEMORY_SOME, value.MEMORY_FULL),
-            pressure_of("memory", value.MEMORY_SOME, value.MEMORY_FULL), 512,
+            pressure_of("memory", value.MEMORY_SOME, value.MEMORY_FULL), 512, When.COUNTED_ABOVE,
         ),
         CgroupFile(
-            "io.pressure", "unified", (value.IO_SOME, value.IO_FULL), pressure_of("io", value.IO_SOME, value.IO_FULL), 512
+            "io.pressure", "unified", (value.IO_SOME, value.IO_FULL), pressure_of("io", value.IO_SOME, value.IO_FULL), 512,
+            When.COUNTED_ABOVE,
         ),
-        CgroupFile("memory.oom_control", "memory", (value.OOM_KILL,), parse_oom_control, 512),
-        CgroupFile("memory.failcnt", "memory", (value.OOM_MAX,), level_of(value.OOM_MAX, "memory.failcnt"), 64),
+        CgroupFile("memory.oom_control", "memory", (value.OOM_KILL,), parse_oom_control, 512, When.SELDOM),
+        CgroupFile("memory.failcnt", "memory", (value.OOM_MAX,), level_of(value.OOM_MAX, "memory.failcnt"), 64, When.SELDOM),
         CgroupFile(
             "memory.kmem.usage_in_bytes", "memory", (value.KERNEL,), level_of(value.KERNEL, "memory.kmem.usage_in_bytes"), 64,
-            is_slow=True,
+            when=When.SELDOM,
         ),
         CgroupFile(
             "memory.max_usage_in_bytes", "memory", (value.PEAK,), level_of(value.PEAK, "memory.max_usage_in_bytes"), 64,
-            is_slow=True,
+            when=When.SELDOM,
         ),
-        CgroupFile("cpu.shares", "cpu", (value.WEIGHT,), parse_shares, 64, is_slow=True),
+        CgroupFile("cpu.shares", "cpu", (value.WEIGHT,), parse_shares, 64, when=When.SELDOM),
     )  # fmt: skip

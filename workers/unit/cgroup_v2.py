@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from agent.model.timebase import US
 from workers.unit import value
-from workers.unit.cgroup_file import CgroupFile, level_of, number, unreadable
+from workers.unit.cgroup_file import CgroupFile, When, level_of, number, unreadable
 from workers.unit.value import Values
 
 # A line per device of some 80 bytes; hosts with a thousand disks exist.
@@ -135,20 +135,24 @@ _CPU = (value.CPU, value.CPU_USER, value.CPU_SYSTEM, value.PERIODS, value.THROTT
 FILES: tuple[CgroupFile, ...] = (
     CgroupFile("cpu.stat", "", _CPU, parse_cpu_stat),
     CgroupFile("memory.current", "memory", (value.CURRENT,), level_of(value.CURRENT, "memory.current"), 64),
-    CgroupFile("memory.stat", "memory", tuple(place for _, place in _MEMORY), parse_memory_stat, MEMORY_STAT_BYTES_MAX),
-    CgroupFile("io.stat", "io", tuple(place for _, place in _IO), parse_io_stat, IO_BYTES_MAX),
-    CgroupFile("pids.current", "pids", (value.PIDS,), level_of(value.PIDS, "pids.current"), 64),
+    CgroupFile("memory.stat", "memory", tuple(place for _, place in _MEMORY), parse_memory_stat, MEMORY_STAT_BYTES_MAX, When.LATER),
+    CgroupFile("io.stat", "io", tuple(place for _, place in _IO), parse_io_stat, IO_BYTES_MAX, When.COUNTED_ABOVE),
+    CgroupFile("pids.current", "pids", (value.PIDS,), level_of(value.PIDS, "pids.current"), 64, When.LATER),
     CgroupFile(
-        "cpu.pressure", "", (value.CPU_SOME, value.CPU_FULL), pressure_of("cpu", value.CPU_SOME, value.CPU_FULL), 512
+        "cpu.pressure", "", (value.CPU_SOME, value.CPU_FULL), pressure_of("cpu", value.CPU_SOME, value.CPU_FULL), 512,
+        When.COUNTED_ABOVE,
     ),
     CgroupFile(
         "memory.pressure", "", (value.MEMORY_SOME, value.MEMORY_FULL),
-        pressure_of("memory", value.MEMORY_SOME, value.MEMORY_FULL), 512,
+        pressure_of("memory", value.MEMORY_SOME, value.MEMORY_FULL), 512, When.COUNTED_ABOVE,
     ),
-    CgroupFile("io.pressure", "", (value.IO_SOME, value.IO_FULL), pressure_of("io", value.IO_SOME, value.IO_FULL), 512),
-    CgroupFile("memory.events", "memory", tuple(place for _, place in _EVENTS), parse_memory_events, 512),
-    CgroupFile("memory.swap.current", "memory", (value.SWAP,), level_of(value.SWAP, "memory.swap.current"), 64, is_slow=True),
+    CgroupFile(
+        "io.pressure", "", (value.IO_SOME, value.IO_FULL), pressure_of("io", value.IO_SOME, value.IO_FULL), 512,
+        When.COUNTED_ABOVE,
+    ),
+    CgroupFile("memory.events", "memory", tuple(place for _, place in _EVENTS), parse_memory_events, 512, When.COUNTED_ABOVE),
+    CgroupFile("memory.swap.current", "memory", (value.SWAP,), level_of(value.SWAP, "memory.swap.current"), 64, when=When.SELDOM),
     # Since Linux 5.19.
-    CgroupFile("memory.peak", "memory", (value.PEAK,), level_of(value.PEAK, "memory.peak"), 64, is_slow=True),
-    CgroupFile("cpu.weight", "cpu", (value.WEIGHT,), level_of(value.WEIGHT, "cpu.weight"), 64, is_slow=True),
+    CgroupFile("memory.peak", "memory", (value.PEAK,), level_of(value.PEAK, "memory.peak"), 64, when=When.SELDOM),
+    CgroupFile("cpu.weight", "cpu", (value.WEIGHT,), level_of(value.WEIGHT, "cpu.weight"), 64, when=When.SELDOM),
 )  # fmt: skip

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 
+from agent.model.timebase import MINUTE, S
 from agent.ports import KernelTree
 from workers.unit.layout import CgroupLayout
 from workers.unit.tracked_unit import TrackedUnit
 
-# A changed limit is seen after this time at the latest, by one unit; of what is above it too.
-LIMITS_NS = 5_000_000_000
+# A changed limit is seen after this time at the latest where a unit does something, after the second where it does nothing.
+LIMITS_NS, IDLE_LIMITS_NS = 10 * S, 5 * MINUTE
 LIMIT_BYTES_MAX = 64
 # Where nobody asks for them any more, they are forgotten.
 DIRECTORIES_MAX = 20_000
@@ -26,9 +27,9 @@ class LimitsInForce:
         self._layout = layout
         self._known: dict[str, tuple[int, tuple[Limit, ...]]] = {}
 
-    def follow(self, unit: TrackedUnit, now_ns: int) -> None:
+    def follow(self, unit: TrackedUnit, now_ns: int, *, is_idle: bool = False) -> None:
         """Bring `unit.limits` up to date, if it is time for that."""
-        if unit.limits_at_ns is not None and now_ns - unit.limits_at_ns < LIMITS_NS:
+        if unit.limits_at_ns is not None and now_ns - unit.limits_at_ns < (IDLE_LIMITS_NS if is_idle else LIMITS_NS):
             return
         unit.limits_at_ns = now_ns
         lowest = list(_NONE)

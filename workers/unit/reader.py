@@ -1,21 +1,29 @@
 """Reads the files of units, over as many kept descriptors as this process may have."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from errno import EACCES, ENODEV, ENOENT, ENOTDIR, EOPNOTSUPP, EPERM, ESRCH
 
 from agent.model.absence import Absence
 from agent.model.cgroup_path import path_text
 from agent.model.errors import KernelFormatError
+from agent.model.timebase import S
 from agent.ports import KernelTree
 from workers.framework.descriptor_pool import DescriptorPool, is_shortage
+from workers.unit import value
+from workers.unit.cgroup_file import When
 from workers.unit.layout import CgroupLayout
 from workers.unit.tracked_unit import NO_FILE, NOT_OPEN, DirectoryState, TrackedUnit
+from workers.unit.value import COUNTERS_COUNT, Values
 
 # Nearly every file is shorter, and a buffer of this size costs nothing; what fills it is read once more, whole.
 FIRST_BYTES = 4096
 # The kernel's answers for a file that was removed while it is open, and for a path that is not there.
 GONE = frozenset({ENODEV, ESRCH, ENOENT, ENOTDIR})
 _REASONS = {EACCES: Absence.NO_PERMISSION, EPERM: Absence.NO_PERMISSION, EOPNOTSUPP: Absence.NOT_IN_KERNEL}
+# What is read later is read at this interval, and when the memory charged has changed by more than this part and these bytes.
+LATER_NS = 5 * S
+MUCH_MEMORY, MUCH_BYTES = 16, 1 << 20
+_FIRST = (0,)
 _UNKNOWN_CHARACTER = "\ufffd"
 
 
@@ -28,8 +36,11 @@ class UnitReader:
         self.layout = layout
         self._pread = tree.read_open
         self._pool: DescriptorPool[tuple[TrackedUnit, int]] = DescriptorPool(tree, self._on_closed)
-        self._fast = tuple(index for index, file in enumerate(layout.files) if index and not file.is_slow)
+        by_when = {when: tuple(index for index, file in enumerate(layout.files) if index and file.when is when) for when in When}
+        self._always, self._above = by_when[When.ALWAYS], by_when[When.COUNTED_ABOVE]
+        self._later, self._limited = by_when[When.LATER], by_when[When.LIMITED]
         self._all = tuple(range(1, len(layout.files)))
+        self._parse = tuple(file.parse for file in layout.files)
         self._begun = 0
         self.reads = 0
         self.unreadable = 0
@@ -68,21 +79,49 @@ class UnitReader:
             return None if refused.errno in GONE else unit.state
         return state if state.inode == unit.state.inode else None
 
-    def read_cpu(self, unit: TrackedUnit) -> None:
-        """The file that tells whether the unit did anything."""
-        self._read(unit, 0)
+    def read_cpu(self, unit: TrackedUnit) -> int | None:
+        """The file that tells whether the unit did anything; by how much its CPU time grew. *Absent:* nobody knows."""
+        before = unit.values[value.CPU]
+        self._read(unit, _FIRST)
+        now = unit.values[value.CPU]
+        return None if before is None or now is None or now < before else now - before
 
-    def read_fast(self, unit: TrackedUnit) -> None:
-        """All others that change whenever the unit does something."""
-        for index in self._fast:
-            self._read(unit, index)
+    def read_changing(self, unit: TrackedUnit, above: frozenset[int], now_ns: int) -> None:
+        """Those that change when a unit does something; of those that are counted above it only what moved there."""
+        self._read(unit, self._always)
+        if above:
+            self._read(unit, [index for index in self._above if index in above])
+        if unit.limits[0] is not None and self._limited:
+            self._read(unit, self._limited)
+        charged = unit.values[value.CURRENT] or 0
+        if now_ns >= unit.later_at_ns or abs(charged - unit.charged) > MUCH_BYTES + unit.charged // MUCH_MEMORY:
+            unit.later_at_ns, unit.charged = now_ns + LATER_NS, charged
+            self._read(unit, self._later)
+
+    def read_gate(self, unit: TrackedUnit) -> frozenset[int]:
+        """Of a cgroup with units directly below it: which files of theirs may say more than before, the first one too."""
+        before = unit.values[:COUNTERS_COUNT]
+        self._read(unit, _FIRST)
+        self._read(unit, self._above)
+        return self.moved(unit, before)
+
+    def moved(self, unit: TrackedUnit, before: Values) -> frozenset[int]:
+        """Which of these files have other numbers than before, or none."""
+        values, files = unit.values, self.layout.files
+        found = [
+            index for index in self._above
+            if any(values[place] is None or values[place] != before[place] for place in files[index].places)
+        ]  # fmt: skip
+        if values[value.CPU] is None or values[value.CPU] != before[value.CPU]:
+            found.append(0)
+        return frozenset(found)
 
     def read_rest(self, unit: TrackedUnit) -> None:
         """All others, those too that were not there the last time."""
         for index in self._all:
             if unit.descriptors[index] == NO_FILE:
                 unit.descriptors[index] = NOT_OPEN
-            self._read(unit, index)
+        self._read(unit, self._all)
 
     def end(self, unit: TrackedUnit) -> None:
         """Close its descriptors."""
@@ -95,35 +134,33 @@ class UnitReader:
         """Close everything."""
         self._pool.close(beat)
 
-    # ---- one file ----------------------------------------------------------------------------------
+    # ---- files -------------------------------------------------------------------------------------
 
-    def _read(self, unit: TrackedUnit, index: int) -> None:
-        descriptor = unit.descriptors[index]
-        try:
-            if descriptor >= 0:
-                text = self._pread(descriptor, FIRST_BYTES)
-                if len(text) == FIRST_BYTES:
-                    text = self._pread(descriptor, self.layout.files[index].bytes_max)
-            elif descriptor == NO_FILE or unit.is_gone:
-                return
+    def _read(self, unit: TrackedUnit, indexes: Sequence[int]) -> None:
+        """Nearly all time of the sampler is spent here."""
+        descriptors, texts, pread = unit.descriptors, unit.texts, self._pread
+        self.reads += len(indexes)
+        for index in indexes:
+            try:
+                if (descriptor := descriptors[index]) >= 0:
+                    text = pread(descriptor, FIRST_BYTES)
+                    if len(text) == FIRST_BYTES:
+                        text = pread(descriptor, self.layout.files[index].bytes_max)
+                elif descriptor == NO_FILE or unit.is_gone:
+                    continue
+                else:
+                    text = self._open_and_read(unit, index)
+                if text != texts[index]:
+                    self._parse[index](text, unit.values)
+                    texts[index] = text
+            except OSError as refused:
+                self._on_refused(unit, index, refused)
+            except KernelFormatError:
+                self.unreadable += 1
+                self._forget(unit, index, Absence.UNREADABLE)
             else:
-                text = self._open_and_read(unit, index)
-        except OSError as refused:
-            self._on_refused(unit, index, refused)
-            return
-        self.reads += 1
-        if text == unit.texts[index]:
-            return
-        file = self.layout.files[index]
-        try:
-            file.parse(text, unit.values)
-        except KernelFormatError:
-            self.unreadable += 1
-            self._forget(unit, index, Absence.UNREADABLE)
-            return
-        unit.texts[index] = text if len(text) < FIRST_BYTES else b""
-        if unit.absences:
-            unit.absences.pop(file.name, None)
+                if unit.absences:
+                    unit.absences.pop(self.layout.files[index].name, None)
 
     def _open_and_read(self, unit: TrackedUnit, index: int) -> bytes:
         file = self.layout.files[index]

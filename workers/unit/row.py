@@ -1,5 +1,7 @@
 """The row of a unit, from what was read last and what its last row was made of. PURE."""
 
+from operator import sub
+
 from agent.model.absence import Absence
 from agent.model.table import Row
 from agent.model.timebase import S
@@ -7,53 +9,62 @@ from workers.unit import value
 from workers.unit.tracked_unit import Instant, TrackedUnit
 from workers.unit.value import COUNTERS_COUNT, Values
 
+_IO = slice(value.READ_BYTES, value.WRITES + 1)
+_NOTHING, _STILL = [0, 0, 0, 0], (0.0, 0.0, 0.0, 0.0)
+_WEIGHT_TO_KERNEL = slice(value.WEIGHT, value.KERNEL + 1)
+
 
 def row_of(unit: TrackedUnit, at: Instant, *, is_final: bool = False) -> Row:
     """One row, in the order of the columns of table `unit`. From here on the next row counts."""
-    values = unit.values
-    told = unit.told
+    values, told = unit.values, unit.told
     elapsed_ns = None if told is None else max(1, at.now_ns - unit.told_at_ns)
     reasons = set(unit.absences.values())
-    grown = _grown(told, values, reasons)
-    unit.told, unit.told_at_ns, unit.is_changed = values[:COUNTERS_COUNT], at.now_ns, False
-    (
-        cpu, cpu_user, cpu_system, periods, throttled_periods, throttled, faults, major_faults,
-        read_bytes, write_bytes, reads, writes, *pressure_and_events,
-    ) = grown  # fmt: skip
-    cpu_limit, memory_limit, memory_high, pids_limit = unit.limits
-    current, inactive = values[value.CURRENT], values[value.INACTIVE_FILE]
+    now = values[:COUNTERS_COUNT]
+    try:
+        # In C; it fails where one of the numbers is not known.
+        grown: Values = list(map(sub, now, told))  # type: ignore[arg-type]
+        is_plain = min(grown) >= 0  # type: ignore[type-var, operator]
+    except TypeError:
+        is_plain = False
+    if not is_plain:
+        grown = _grown(told, now, reasons)
+    unit.told, unit.told_at_ns = now, at.now_ns
     started = unit.started_wall_ns
+    limits, network = unit.limits, unit.network
+    current, inactive = values[value.CURRENT], values[value.INACTIVE_FILE]
     return (
-        at.wall_ns, unit.uid, unit.kind.value, unit.container, unit.cgroup,
+        at.wall_ns, unit.uid, unit.kind_word, unit.container, unit.cgroup,
         started, None if started is None else max(0, at.wall_ns - started), elapsed_ns, is_final,
-        cpu, cpu_user, cpu_system, _per(cpu, elapsed_ns, 1),
-        periods, throttled_periods, throttled, cpu_limit, values[value.WEIGHT],
-        current, values[value.ANON], values[value.FILE], values[value.SHMEM], values[value.KERNEL],
+        *grown[:3], _per(grown[value.CPU], elapsed_ns, 1), *grown[3:6], limits[0], *values[_WEIGHT_TO_KERNEL],
         None if current is None or inactive is None else max(0, current - inactive),
-        values[value.SWAP], _peak(values), memory_limit, memory_high,
-        faults, major_faults, read_bytes, write_bytes, reads, writes,
-        _per(read_bytes, elapsed_ns, S), _per(write_bytes, elapsed_ns, S), _per(reads, elapsed_ns, S), _per(writes, elapsed_ns, S),
-        values[value.PIDS], pids_limit, *pressure_and_events, *unit.network,
-        ",".join(sorted(reason.value for reason in reasons)) or None,
+        values[value.SWAP], _peak(values), limits[1], limits[2], *grown[6:12],
+        *_rates(grown, elapsed_ns),
+        values[value.PIDS], limits[3], *grown[12:], *network,
+        ",".join(sorted(reasons)) if reasons else None,
     )  # fmt: skip
 
 
-def _grown(told: Values | None, values: Values, reasons: set[Absence]) -> Values:
+def _rates(grown: Values, elapsed_ns: int | None) -> tuple[float | None, ...]:
+    parts = grown[_IO]
+    return _STILL if parts == _NOTHING and elapsed_ns else tuple(_per(part, elapsed_ns, S) for part in parts)
+
+
+def _grown(told: Values | None, now: Values, reasons: set[Absence]) -> Values:
     if told is None:
         reasons.add(Absence.FIRST_TICK)
         return [None] * COUNTERS_COUNT
     grown: Values = []
-    for before, now in zip(told, values, strict=False):
-        if before is None or now is None:
+    for before, after in zip(told, now, strict=True):
+        if before is None or after is None:
             grown.append(None)
-            if now is not None:
+            if after is not None:
                 # It could not be read before.
                 reasons.add(Absence.FIRST_TICK)
-        elif now < before:
+        elif after < before:
             reasons.add(Absence.COUNTER_RESET)
             grown.append(None)
         else:
-            grown.append(now - before)
+            grown.append(after - before)
     return grown
 
 

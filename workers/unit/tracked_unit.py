@@ -37,9 +37,10 @@ class TrackedUnit:
     """
 
     __slots__ = (
-        "absences", "active_at_ns", "cgroup", "container", "containers", "descriptors", "home", "is_changed", "is_gone", "kind",
-        "limits", "limits_at_ns", "listed_links", "network", "number", "path", "pod", "slow_at_ns", "started_wall_ns", "state",
-        "texts", "told", "told_at_ns", "uid", "values",
+        "absences", "active_at_ns", "cgroup", "charged", "container", "containers", "descriptors", "home", "is_gone",
+        "kind", "kind_word", "later_at_ns", "limits", "limits_at_ns", "listed_links", "looked_at_ns", "network",
+        "number", "path", "pod", "rest_at_ns", "started_wall_ns", "state", "texts", "told", "told_at_ns", "uid",
+        "values",
     )  # fmt: skip
 
     def __init__(
@@ -47,6 +48,8 @@ class TrackedUnit:
     ) -> None:
         self.uid = uid
         self.kind = kind
+        # Of an enumeration it takes a call each time.
+        self.kind_word: str = kind.value
         self.cgroup = cgroup
         self.container = container
         self.pod = pod
@@ -64,12 +67,16 @@ class TrackedUnit:
         self.told: Values | None = None
         self.told_at_ns = 0
         self.active_at_ns = 0
-        self.slow_at_ns: int | None = None
+        self.looked_at_ns = 0
+        # When the files are due that are read later, and the memory charged when they were read.
+        self.later_at_ns = 0
+        self.charged = 0
+        # When all of its files were read.
+        self.rest_at_ns: int | None = None
         self.limits: tuple[int | float | None, ...] = (None, None, None, None)
         self.limits_at_ns: int | None = None
         self.network: list[int | None] = [None] * NETWORK_COLUMNS_COUNT
         self.absences: dict[str, Absence] = {}
-        self.is_changed = False
         self.is_gone = False
 
     @property

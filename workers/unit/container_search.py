@@ -9,7 +9,7 @@ from workers.unit.tracked_unit import TrackedUnit
 CONTAINERS_MAX = 1000
 
 
-def look(pod: TrackedUnit, reader: UnitReader, tree: KernelTree, *, is_certain: bool = False) -> list[TrackedUnit]:
+def new_containers(pod: TrackedUnit, reader: UnitReader, tree: KernelTree, *, is_certain: bool = False) -> list[TrackedUnit]:
     """Containers that are new in a pod's directory. Its links count its directories; `is_certain` looks whatever they say."""
     state = reader.state(pod)
     if state is None or (state.links == pod.listed_links and not is_certain):
