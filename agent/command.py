@@ -10,12 +10,13 @@ from agent.model.timebase import parse_duration_ns
 from agent.model.toml import quoted
 from agent.setting import AnySetting
 
-HEAD = """usage: agentd [--config FILE] [--for DURATION] [--check-config] [--SETTING VALUE ...]
+HEAD = """usage: agentd [--config FILE] [--for DURATION] [--check-config | --keep-workloads] [--SETTING VALUE ...]
 
 Runs the evergauge agent in the foreground until it gets SIGINT or SIGTERM.
 
   --config FILE      read settings from this TOML file (default: EVERGAUGE_CONFIG, else /etc/evergauge/agentd.toml if it exists)
   --for DURATION     stop this long after the start, such as 10s; the start ends when the agent is ready, or has failed to be
+  --keep-workloads   be the keeper of workloads, the process that starts them, waits for them and outlives the agent
   --check-config     check the configuration, print it as a settings file, and exit
   --version, --help
 
@@ -32,6 +33,7 @@ class Invocation(Struct, frozen=True):
     config_path: str = ""
     for_ns: int | None = None
     check_config: bool = False
+    keep_workloads: bool = False
     help: bool = False
     version: bool = False
     flags: dict[str, str] = {}
@@ -40,7 +42,13 @@ class Invocation(Struct, frozen=True):
 def parse_invocation(arguments: Sequence[str], settings: Sequence[AnySetting]) -> Invocation:
     """What agentd's arguments ask for. *Raises:* MisuseError that names the argument that is not understood."""
     keys = {setting.flag: setting.key for setting in settings}
-    switches = {"--check-config": "check_config", "--help": "help", "-h": "help", "--version": "version"}
+    switches = {
+        "--check-config": "check_config",
+        "--keep-workloads": "keep_workloads",
+        "--help": "help",
+        "-h": "help",
+        "--version": "version",
+    }
     found: dict[str, str | bool] = {}
     flags: dict[str, str] = {}
     rest = list(arguments)
@@ -63,6 +71,7 @@ def parse_invocation(arguments: Sequence[str], settings: Sequence[AnySetting]) -
         config_path=str(found.get("--config", "")),
         for_ns=_duration(found.get("--for")),
         check_config="check_config" in found,
+        keep_workloads="keep_workloads" in found,
         help="help" in found,
         version="version" in found,
         flags=flags,

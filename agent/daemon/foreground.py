@@ -5,13 +5,14 @@ import resource
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from errno import EACCES, EPERM, EROFS
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import agent
 from agent import paths, reader_group
 from agent.command import parse_invocation, settings_document, usage
 from agent.config import (
     BUS_SOCKET,
+    CGROUP_ROOT,
     CONTROL_SOCKET,
     DATA_SOCKET,
     READER_GROUP,
@@ -47,7 +48,19 @@ def run(
         # A comment at the end: what is printed is a settings file as a whole.
         _show(f"{settings_document(config, settings, registry.worker_names())}\n# the configuration is good")
         return ExitCode.DONE
+    if invocation.keep_workloads:
+        _become_keeper(config)
     return supervise(config, for_ns=invocation.for_ns, worker_set=worker_set)
+
+
+def _become_keeper(config: Config) -> NoReturn:
+    """Go on as the keeper: the same process, without all that reading the configuration has taken. *Raises:* OSError."""
+    from workers.keeper.program import keeper_command
+
+    # Held back until here; the keeper hears them itself.
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    command = keeper_command(config.of(STATE_DIR), config.of(CGROUP_ROOT), detached=False)
+    os.execv(command[0], command)
 
 
 def _show(text: str) -> None:

@@ -21,7 +21,8 @@ from contextlib import suppress
 
 from agent.failpoint import failpoint
 from agent.model.self_ending import is_self_ending
-from supervisor.shell.descendants import become_subreaper, children_of, set_mark
+from agent.process_mark import set_mark
+from supervisor.shell.descendants import become_subreaper, own_children_of
 from supervisor.shell.process import name_of
 
 # Children of children of children: each round of kills reparents the next generation to us.
@@ -188,7 +189,7 @@ def _on_alarm(_number: int, _frame: object) -> None:
         return
     for _ in range(_ROUNDS_MAX):
         # One that ends by itself may be stuck in the kernel: it would be waited for without end.
-        children = [pid for pid in children_of(_server) if not is_self_ending(name_of(pid))]
+        children = [pid for pid in own_children_of(_server) if not is_self_ending(name_of(pid))]
         if not children:
             break
         # They are our children and not yet waited for, so no other process can have their numbers.

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 
 from agent.model.self_ending import is_self_ending
-from supervisor.shell.descendants import children_of, has_mark
+from agent.process_mark import has_mark, is_spared
+from supervisor.shell.descendants import children_of
 from supervisor.shell.process import is_ending, kill, name_of, open_process, wait_ended
 
 # Why a process is killed as a stray.
@@ -50,7 +51,8 @@ def end_strays(
     for pid in children_of(parent):
         if pid in known or (pidfd := open_process(pid, lambda stat: stat.ppid == parent and not stat.is_ended)) is None:
             continue
-        if mark is None or has_mark(pid, mark):
+        # A keeper and workloads are of no worker, although the kernel gives the orphans among them to the same parent.
+        if (mark is None or has_mark(pid, mark)) and not is_spared(pid):
             found = stray(pid, reason)
             # One that ends by itself is left alone: killing it can freeze what it waits for.
             if not is_self_ending(found.name) and kill(pidfd):

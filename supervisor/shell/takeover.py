@@ -13,7 +13,7 @@ from msgspec import Struct
 from agent.failpoint import failpoint
 from agent.model.heartbeat_page import PAGE_BYTES
 from agent.model.self_ending import is_self_ending
-from supervisor.shell.descendants import children_of
+from supervisor.shell.descendants import own_children_of
 from supervisor.shell.process import descriptors_of, kill, name_of, open_process, reopen_pipe, wait_ended
 from supervisor.shell.started_worker import PAGE_NAME, StartedWorker, read_certificate
 from supervisor.shell.stray import OLD_GENERATION, OTHER_AGENT, UNKNOWN_WORKER, OnKilled, Stray, stray
@@ -83,7 +83,7 @@ def _sort_out(server: int, run: str, names: frozenset[str], on_killed: OnKilled)
     found: dict[str, StartedWorker] = {}
     ending: list[int] = []
     killed: list[Stray] = []
-    for pid in children_of(server):
+    for pid in own_children_of(server):
         pidfd = open_process(pid, lambda stat: stat.ppid == server and not stat.is_ended)
         if pidfd is None:
             continue
@@ -150,7 +150,7 @@ def _let_go(worker: StartedWorker) -> int:
 
 def _end_all(server_pidfd: int, server: int) -> list[Stray]:
     """End a fork server that does not fit, with its children, and wait for that. Returns the ended processes."""
-    children = [pid for pid in children_of(server) if not is_self_ending(name_of(pid))]
+    children = [pid for pid in own_children_of(server) if not is_self_ending(name_of(pid))]
     opened = [(pid, open_process(pid, lambda stat: stat.ppid == server)) for pid in children]
     ending = [(server, server_pidfd), *((pid, pidfd) for pid, pidfd in opened if pidfd is not None)]
     killed = [stray(pid, OTHER_AGENT) for pid, _pidfd in ending]

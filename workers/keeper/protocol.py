@@ -28,8 +28,28 @@ class Birth(StrEnum):
     NO_CGROUP = "no_cgroup"
 
 
+class RefusalWord(StrEnum):
+    """Why the keeper refused, for programs; `KeeperRefused.sentence` says it to people."""
+
+    BAD_NAME = "bad_name"
+    BAD_COMMAND = "bad_command"
+    BAD_LIMIT = "bad_limit"
+    BAD_SETTING = "bad_setting"
+    NAME_TAKEN = "name_taken"
+    NO_LIMITS = "no_limits"
+    ABOVE_PARENT = "above_parent"
+    MISSING_BINARY = "missing_binary"
+    NOT_EXECUTABLE = "not_executable"
+    BAD_FOLDER = "bad_folder"
+    BAD_USER = "bad_user"
+    NOT_FOUND = "not_found"
+    STILL_RUNS = "still_runs"
+    SYSTEM = "system"
+    NOT_UNDERSTOOD = "not_understood"
+
+
 class IoLimit(Struct, frozen=True, forbid_unknown_fields=True):
-    """WorkloadLimits on one whole disk, given as a path of /dev or as `MAJOR:MINOR`. *Absent:* 0 is no limit."""
+    """Limits on one whole disk, given as a path of /dev or as `MAJOR:MINOR`. *Absent:* 0 is no limit."""
 
     device: str
     read_bytes_per_second: int = 0
@@ -76,6 +96,7 @@ class WorkloadEnding(Struct, frozen=True):
     """How a workload's first process ended, and what its cgroup said in its last reading.
 
     *Absent:* `code` and `signal` are both None where nobody could know; then `unknown_why` has the reason. `stopped`: on request.
+    `left_behind`: why its cgroup could not be removed.
     """
 
     at_wall_ns: int
@@ -88,13 +109,17 @@ class WorkloadEnding(Struct, frozen=True):
     memory_peak_bytes: int | None = None
     io_read_bytes: int | None = None
     io_write_bytes: int | None = None
+    left_behind: str = ""
 
 
 class WorkloadRecord(Struct, frozen=True):
     """One start of a workload, as the keeper keeps it on the disk. `incarnation` counts the starts of this name.
 
-    `cgroup` is the path below the cgroup root; empty without one. `in_force` maps the limit files to their content now.
-    `adopted`: found running by a keeper that did not start it. *Absent:* `ending` is None while it runs.
+    `cgroup` is the path below the cgroup root; empty without one. `cgroup_id` is its number within this boot. `in_force` maps the
+    limit files to what the kernel made of them. `adopted`: found running by a keeper that did not start it. `output_lost_bytes`:
+    what was cut off the head of its output. `moved_to`: its first process has left the cgroup for this one, where no limit
+    of ours holds.
+    *Absent:* `ending` is None while it runs; `pid` is 0 while it is being born.
     """
 
     spec: WorkloadSpec
@@ -105,9 +130,12 @@ class WorkloadRecord(Struct, frozen=True):
     started_wall_ns: int
     birth: Birth
     cgroup: str = ""
+    cgroup_id: int = 0
     in_force: dict[str, str] = {}
     output: str = ""
+    output_lost_bytes: int = 0
     adopted: bool = False
+    moved_to: str = ""
     ending: WorkloadEnding | None = None
 
 
@@ -147,7 +175,7 @@ class KeeperSpawned(Struct, frozen=True, tag="spawned"):
 
 
 class KeeperRefused(Struct, frozen=True, tag="refused"):
-    """It could not be done, and nothing is left behind. `code` is a word, `sentence` says what to do."""
+    """It could not be done, and nothing is left behind. `code` is a `RefusalWord`, `sentence` says what to do."""
 
     request: int
     code: str
@@ -161,12 +189,18 @@ class KeeperDone(Struct, frozen=True, tag="done"):
 
 
 class KeeperRecords(Struct, frozen=True, tag="records"):
-    """Every workload the keeper knows, running or ended. `problem`: why limits cannot be set here; empty: they can."""
+    """Every workload the keeper knows, running or ended. `problem`: why limits cannot be set here; empty: they can.
+
+    `notes`: what it found damaged or could not do, the latest last. `version` is the keeper's own: it outlives an upgrade.
+    """
 
     request: int
     records: tuple[WorkloadRecord, ...]
     cgroup_root: str = ""
     problem: str = ""
+    notes: tuple[str, ...] = ()
+    version: str = ""
+    pid: int = 0
 
 
 class WorkloadEnded(Struct, frozen=True, tag="ended"):
