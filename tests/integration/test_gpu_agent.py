@@ -91,7 +91,7 @@ def test_gpu_library_timeout(tmp_path: Path, stub: NvmlStub) -> None:
 
 
 def test_a_stuck_collector_outlives_its_worker_and_is_the_only_one(tmp_path: Path, stub: NvmlStub) -> None:
-    """Killed in the middle, the worker comes back and knows the device; nobody kills the collector, and no second one is started."""
+    """Killed, the worker comes back and knows the device; nobody kills the collector, and no second one is started."""
     with agent_over(tmp_path, stub) as agent:
         wait_until(lambda: last(agent, "state") == ("ok",), "it answers")
         stub.say("hang nvmlDeviceGetPowerUsage")

@@ -5,11 +5,9 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from workers.gpu.file_sign import DRM, NVIDIA, smi_path
+from workers.gpu.file_sign import DRM, NO_GPU, NVIDIA, smi_path
 
 LIBRARY = "libnvidia-ml.so.1"
-# Drivers of displays and of servers' own management chips: they have no processes on a GPU.
-_NO_GPU = frozenset({"ast", "mgag200", "simpledrm", "bochs-drm", "cirrus", "hibmc-drm", "nvidia"})
 
 
 class GpuSigns(Struct, frozen=True):
@@ -50,4 +48,4 @@ def _drm_drivers(folder: str) -> tuple[str, ...]:
             found.add(os.path.basename(os.readlink(os.path.join(folder, node, "device/driver"))))
         except OSError:
             continue
-    return tuple(sorted(found - _NO_GPU))
+    return tuple(sorted(found - NO_GPU))

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from agent.capability import keep_only
 from agent.model.self_ending import SELF_ENDING
 from workers.gpu import problem
 from workers.gpu.file_sign import NVIDIA, smi_path
@@ -45,8 +46,12 @@ def main() -> None:
 
 def _reader(name: str, proc: ProcView, root: str) -> Read:
     if name == NVIDIA:
+        # NVIDIA's library needs no capability, and gets none.
+        keep_only(())
         return _nvidia(proc)
-    raise SystemExit(f"no such set of GPUs: {name}")
+    from workers.gpu.drm_reader import DrmReader
+
+    return DrmReader(root, proc).read
 
 
 def _nvidia(proc: ProcView) -> Read:

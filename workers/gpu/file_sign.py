@@ -4,6 +4,8 @@ import os
 from collections.abc import Mapping
 
 NVIDIA, DRM = "nvidia", "drm"
+# Drivers of displays and of servers' own management chips have no processes on a GPU; NVIDIA's own is asked by NVML.
+NO_GPU = frozenset({"ast", "mgag200", "simpledrm", "bochs-drm", "cirrus", "hibmc-drm", "virtio-pci", "nvidia"})
 
 
 def smi_path(environment: Mapping[str, str]) -> str | None:

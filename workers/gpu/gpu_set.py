@@ -13,7 +13,7 @@ from workers.gpu.collector_process import Collector, Debris, StartCollector
 from workers.gpu.problem import Sentence, sentence_of, stuck_sentence
 from workers.gpu.reading import DeviceIdentity, DeviceReading, GpuAnswer, decode_answer
 from workers.gpu.row import PlaceOf, device_row, process_rows, unanswered_row
-from workers.gpu.watch import CollectorWatch, CollectorPhase
+from workers.gpu.watch import CollectorPhase, CollectorWatch
 
 # So often at most nvidia-smi is run: frequent runs freeze some cards (nvidia_gpu_exporter issue 89).
 SMI_NS = 10 * S

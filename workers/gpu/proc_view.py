@@ -15,8 +15,10 @@ class ProcView:
     """Drivers number processes as the host does. `sees_host`: this /proc numbers them so too; otherwise none can be attributed."""
 
     def __init__(self, root: str, *, sees_host: bool | None = None) -> None:
-        self._root = root
+        self.root = root
         self.sees_host = _sees_host(root) if sees_host is None else sees_host
+        # Where other users' processes are hidden, one that is not there may well exist.
+        self._sees_all = self.sees_host and os.path.exists(f"{root}/1/stat")
         # What is known of a number, with the start of its process: the number may be given to another one.
         self._known: dict[int, tuple[bytes, dict[str, Any]]] = {}
         self._told: dict[int, dict[str, Any]] = {}
@@ -28,7 +30,7 @@ class ProcView:
     @property
     def exists(self) -> Any:
         """Whether there is a process of that number; None where that cannot be asked."""
-        return (lambda pid: os.path.exists(f"{self._root}/{pid}")) if self.sees_host else None
+        return (lambda pid: os.path.exists(f"{self.root}/{pid}")) if self._sees_all else None
 
     def look(self, pid: int) -> None:
         """Have it among those that are told."""
@@ -57,11 +59,11 @@ class ProcView:
         except (OSError, IndexError) as failure:
             # It ended; what it was, the last look knew.
             known = self._known.get(pid)
-            refused = isinstance(failure, PermissionError)
-            return {**({} if known is None else known[1]), "absent": "no_permission" if refused else "vanished"}
+            is_hidden = isinstance(failure, PermissionError) or not self._sees_all
+            return {**({} if known is None else known[1]), "absent": "no_permission" if is_hidden else "vanished"}
 
     def _read(self, pid: int, name: str) -> bytes:
-        descriptor = os.open(f"{self._root}/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(f"{self.root}/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
         try:
             return os.read(descriptor, 4096)
         finally:

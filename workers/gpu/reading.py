@@ -32,7 +32,7 @@ class DeviceReading(Struct, frozen=True):
     absent: dict[str, str] = {}
     processes: list[tuple[int, int | None]] | None = None
     processes_absent: str = ""
-    samples: list[tuple[int, int, int]] | None = None
+    samples: list[tuple[int, float, int]] | None = None
     samples_absent: str = ""
 
 

@@ -9,7 +9,7 @@ that others used: so samples say how the time is divided, the device how much it
 from collections.abc import Collection, Iterable, Mapping
 
 # process, percent of the time, microseconds of unix time
-UtilizationSample = tuple[int, int, int]
+UtilizationSample = tuple[int, float, int]
 PERCENT_MAX = 100
 # Beyond this a device without any sample was not idle: who used it is unknown, which is not zero.
 IDLE_BUSY_TIME = 0.02
@@ -30,7 +30,7 @@ def busy_shares(samples: Iterable[UtilizationSample], busy_time: float | None) -
 
     *Absent:* None where the device was busy and no sample says for whom. *Range:* 0 to 1, also in sum.
     """
-    percent: dict[int, int] = {}
+    percent: dict[int, float] = {}
     for pid, value, _ in samples:
         percent[pid] = max(value, percent.get(pid, 0))
     total = sum(percent.values())
