@@ -20,7 +20,7 @@ import pytest
 from agent.cli.query_database import is_named
 from agent.model import cgroup_path, secret, secret_name, secret_option, secret_shape, secret_value
 from agent.model.command_line import parse_command_line
-from agent.model.errors import ProtocolError
+from agent.model.errors import KernelFormatError, ProtocolError
 from agent.model.foreign import readable
 from agent.model.glob import Glob
 from agent.model.served_model import model_by_arguments, parse_environment, variables_wanted
@@ -32,6 +32,8 @@ from workers.control_plane.nri.mux import FrameReader, pack_frames
 from workers.control_plane.nri.session import PluginSession
 from workers.control_plane.nri.synchronization import Synchronization
 from workers.control_plane.nri.ttrpc import HEADER, MessageReader, pack_request, parse_response
+from workers.unit import cgroup_file, cgroup_v1, cgroup_v2
+from workers.unit.value import VALUES_COUNT
 
 ROOT = Path(__file__).parents[2]
 SMALL, LARGE = 1_000, 12_000
@@ -108,6 +110,26 @@ def test_masking_is_linear_in_the_bytes_read(first: str) -> None:
     for second in PIECES[PIECES.index(first) :]:
         assert_linear(lambda text: secret.masked(text.encode()), first + second)
     assert_linear(lambda text: secret.masked(text.encode()), first, prefix='"')
+
+
+@pytest.mark.parametrize("file", [*cgroup_v2.FILES, *cgroup_v1.files(100)], ids=lambda file: file.name)
+def test_files_of_cgroups_are_read_in_linear_time(file: cgroup_file.CgroupFile) -> None:
+    """A line, its label, a number, again and again."""
+
+    def look(text: str) -> None:
+        with suppress(KernelFormatError):
+            file.parse(text.encode(), [None] * VALUES_COUNT)
+
+    for unit in ("8:0 rbytes=1 wbytes=2 rios=3 wios=4\n", "8:0 Read 5\n", "\nshmem ", "\ntotal_rss ", " total=", "9", "\n", " "):
+        for prefix in (
+            "",
+            "anon 1\n",
+            "usage_usec 1\nuser_usec 1\nsystem_usec 1\n",
+            "cache 1\ntotal_cache 1\n",
+            "some ",
+            "low 0\n",
+        ):
+            assert_linear(look, unit, prefix)
 
 
 @pytest.mark.parametrize("shown", ["program", "masked", "full"])

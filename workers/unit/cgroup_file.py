@@ -1,6 +1,6 @@
 """The files of a cgroup that are read again and again, and how their numbers are found. PURE."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import Enum
 
 from msgspec import Struct
@@ -48,6 +48,16 @@ def number(word: bytes, scale: int = 1) -> int | None:
         return None
     found = int(word) * scale
     return found if found <= NUMBER_MAX else None
+
+
+def total_of(parts: Iterable[bytes]) -> int | None:
+    """The sum of the numbers that words are. *Absent:* one is none, or the sum does not fit a column of 64 bits."""
+    total = 0
+    for part in parts:
+        if (found := number(part)) is None:
+            return None
+        total += found
+    return total if total <= NUMBER_MAX else None
 
 
 def level_of(place: int, name: str) -> Callable[[bytes, Values], None]:

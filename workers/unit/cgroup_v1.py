@@ -4,11 +4,11 @@
 the cgroups below too, as version 2 does everywhere.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from agent.model.timebase import S
 from workers.unit import value
-from workers.unit.cgroup_file import CgroupFile, When, level_of, number, unreadable
+from workers.unit.cgroup_file import CgroupFile, When, level_of, number, total_of, unreadable
 from workers.unit.cgroup_v2 import IO_BYTES_MAX, MEMORY_STAT_BYTES_MAX, pressure_of
 from workers.unit.value import Values
 
@@ -88,19 +88,17 @@ def blkio_of(name: str, read: int, write: int) -> Callable[[bytes, Values], None
     def parse(text: bytes, values: Values) -> None:
         if not text.rstrip(b"\n").rpartition(b"\n")[2].startswith(b"Total "):
             raise unreadable(name, text)
-        values[read], values[write] = _total(text, b" Read "), _total(text, b" Write ")
+        values[read], values[write] = total_of(_words(text, b" Read ")), total_of(_words(text, b" Write "))
 
     return parse
 
 
-def _total(text: bytes, label: bytes) -> int | None:
-    total: int | None = 0
+def _words(text: bytes, label: bytes) -> Iterator[bytes]:
+    """What follows each label up to the end of its line."""
     found = text.find(label)
     while found >= 0:
-        part = number(text[found + len(label) : _end(text, found)])
-        total = None if part is None or total is None else total + part
+        yield text[found + len(label) : _end(text, found)]
         found = text.find(label, found + 1)
-    return total
 
 
 def _end(text: bytes, at: int) -> int:

@@ -4,11 +4,11 @@ Each kernel has its lines in one order, which is another one in another version:
 one before it was found, and from the beginning if it is not there. That is linear and makes no list of the lines.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from agent.model.timebase import US
 from workers.unit import value
-from workers.unit.cgroup_file import CgroupFile, When, level_of, number, unreadable
+from workers.unit.cgroup_file import CgroupFile, When, level_of, number, total_of, unreadable
 from workers.unit.value import Values
 
 # A line per device of some 80 bytes; hosts with a thousand disks exist.
@@ -96,17 +96,19 @@ def parse_io_stat(text: bytes, values: Values) -> None:
     *Absent:* the sum where the number of one device cannot be read.
     """
     for label, place in _IO:
-        total: int | None = 0
-        found = text.find(label)
-        while found >= 0:
-            at = found + len(label)
-            end = text.find(b" ", at)
-            part = number(text[at:end] if end >= 0 else b"")
-            total = None if part is None or total is None else total + part
-            found = text.find(label, at)
-        values[place] = total
+        values[place] = total_of(_words(text, label))
     if text and values[value.READS] is None and values[value.READ_BYTES] is None:
         raise unreadable("io.stat", text)
+
+
+def _words(text: bytes, label: bytes) -> Iterator[bytes]:
+    """What follows each label up to the next blank."""
+    found = text.find(label)
+    while found >= 0:
+        at = found + len(label)
+        end = text.find(b" ", at)
+        yield text[at:end] if end >= 0 else b""
+        found = text.find(label, at)
 
 
 def pressure_of(resource: str, some: int, full: int) -> Callable[[bytes, Values], None]:

@@ -24,6 +24,8 @@ _REASONS = {EACCES: Absence.NO_PERMISSION, EPERM: Absence.NO_PERMISSION, EOPNOTS
 LATER_NS = 5 * S
 MUCH_MEMORY, MUCH_BYTES = 16, 1 << 20
 _FIRST = (0,)
+# By controller of version 2, a file that it has in every kernel.
+_SIGNS = {"cpu": "cpu.weight", "memory": "memory.current", "io": "io.stat", "pids": "pids.current"}
 _UNKNOWN_CHARACTER = "\ufffd"
 
 
@@ -39,6 +41,7 @@ class UnitReader:
         by_when = {when: tuple(index for index, file in enumerate(layout.files) if index and file.when is when) for when in When}
         self._always, self._above = by_when[When.ALWAYS], by_when[When.COUNTED_ABOVE]
         self._later, self._limited = by_when[When.LATER], by_when[When.LIMITED]
+        self._stalls = tuple(index for index in self._above if layout.files[index].name in ("io.pressure", "memory.pressure"))
         self._all = tuple(range(1, len(layout.files)))
         self._parse = tuple(file.parse for file in layout.files)
         self._begun = 0
@@ -79,6 +82,13 @@ class UnitReader:
             return None if refused.errno in GONE else unit.state
         return state if state.inode == unit.state.inode else None
 
+    def names_below(self, unit: TrackedUnit) -> frozenset[str] | None:
+        """The directories in its own. *Absent:* they cannot be listed."""
+        try:
+            return frozenset(self._tree.list_directories(self.directory(unit) or "."))
+        except OSError:
+            return None
+
     def read_cpu(self, unit: TrackedUnit) -> int | None:
         """The file that tells whether the unit did anything; by how much its CPU time grew. *Absent:* nobody knows."""
         before = unit.values[value.CPU]
@@ -97,6 +107,11 @@ class UnitReader:
         if now_ns >= unit.later_at_ns or abs(charged - unit.charged) > MUCH_BYTES + unit.charged // MUCH_MEMORY:
             unit.later_at_ns, unit.charged = now_ns + LATER_NS, charged
             self._read(unit, self._later)
+
+    def read_stalls(self, unit: TrackedUnit, above: frozenset[int]) -> None:
+        """Where something moved above: what a unit that uses no CPU may wait for."""
+        if moved := [index for index in self._stalls if index in above]:
+            self._read(unit, moved)
 
     def read_gate(self, unit: TrackedUnit) -> frozenset[int]:
         """Of a cgroup with units directly below it: which files of theirs may say more than before, the first one too."""
@@ -154,13 +169,25 @@ class UnitReader:
                     self._parse[index](text, unit.values)
                     texts[index] = text
             except OSError as refused:
-                self._on_refused(unit, index, refused)
+                if self._is_worth_another(unit, index, refused):
+                    # Its controller was taken away and given back: the file of this name is another one now.
+                    self._read(unit, (index,))
+                else:
+                    self._on_refused(unit, index, refused)
             except KernelFormatError:
                 self.unreadable += 1
                 self._forget(unit, index, Absence.UNREADABLE)
             else:
                 if unit.absences:
                     unit.absences.pop(self.layout.files[index].name, None)
+
+    def _is_worth_another(self, unit: TrackedUnit, index: int, refused: OSError) -> bool:
+        """Whether an open file is gone while its cgroup is there: it is closed then."""
+        if unit.descriptors[index] < 0 or refused.errno not in GONE:
+            return False
+        self._pool.give_back((unit, index))
+        unit.descriptors[index] = NOT_OPEN
+        return self.state(unit) is not None
 
     def _open_and_read(self, unit: TrackedUnit, index: int) -> bytes:
         file = self.layout.files[index]
@@ -209,16 +236,13 @@ class UnitReader:
         """Whether no file of a controller can be read: it is not mounted, or not enabled for this cgroup."""
         if not controller:
             return False
-        if self.layout.hierarchy != "v2":
-            root = self.layout.roots.get(controller)
-            try:
-                return root is None or not self._look_at(f"{root}{unit.path}".lstrip("/")).inode
-            except OSError:
-                return True
-        return not any(
-            descriptor >= 0 and file.controller == controller
-            for descriptor, file in zip(unit.descriptors, self.layout.files, strict=True)
-        )
+        root = self.layout.roots.get(controller)
+        sign = f"/{_SIGNS[controller]}" if self.layout.hierarchy == "v2" else ""
+        try:
+            self._look_at(f"{root}{unit.path}{sign}".lstrip("/"))
+        except OSError:
+            return True
+        return root is None
 
     def _on_closed(self, key: tuple[TrackedUnit, int]) -> None:
         unit, index = key

@@ -13,12 +13,10 @@ from workers.unit.limit import LimitsInForce
 from workers.unit.part import UnitPart
 from workers.unit.reader import UnitReader
 from workers.unit.row import row_of
-from workers.unit.siblings import BUSY_NS, Siblings
+from workers.unit.siblings import BUSY_NS, SILENCE_NS, Siblings
 from workers.unit.tracked_unit import Instant, TrackedUnit
 from workers.unit.value import COUNTERS_COUNT, CPU
 
-# A unit that did nothing has a row after this time at the latest; somewhat earlier by its number, so that not all have it at once.
-SILENCE_NS, SILENCE_SPREAD_NS = 60 * S, 15 * S
 # All files of a busy unit are read at this interval, of an idle one at the second.
 REST_NS, IDLE_REST_NS = 30 * S, 10 * MINUTE
 # A directory that is not there is looked for at this interval.
@@ -131,8 +129,9 @@ class UnitTable:
         above = self._reader.read_gate(siblings.gate)
         now = siblings.gate.values[CPU]
         used = None if before is None or now is None else now - before
-        explained = self._measure_all(list(siblings.busy), above, siblings) if 0 in above else self._wait(siblings)
-        in_turn = siblings.in_turn(self._at.now_ns, SILENCE_NS - SILENCE_SPREAD_NS, is_moved=0 in above)
+        self._follow_links(siblings)
+        explained = self._measure_all(list(siblings.busy), above, siblings) if above else self._wait(siblings)
+        in_turn = siblings.in_turn(self._at.now_ns, is_moved=bool(above))
         explained += self._measure_all(in_turn, above, siblings)
         others = list(siblings.others(used, explained, in_turn))
         if others:
@@ -140,6 +139,19 @@ class UnitTable:
 
     def _measure_all(self, units: Iterable[TrackedUnit], above: frozenset[int], siblings: Siblings) -> int:
         return sum(self._measure(unit, above, siblings) for unit in beating(units, self._heartbeat))
+
+    def _follow_links(self, siblings: Siblings) -> None:
+        """The links of a directory count its directories: when there are fewer, one of the units may be gone."""
+        state = self._reader.state(siblings.gate)
+        if state is None or state.links == siblings.links:
+            return
+        siblings.links = state.links
+        names = self._reader.names_below(siblings.gate)
+        if names is None:
+            return
+        for unit in [unit for group in (siblings.busy, siblings.idle) for unit in group]:
+            if unit.path.rpartition("/")[2] not in names:
+                self._measure(unit, frozenset(), siblings)
 
     def _wait(self, siblings: Siblings) -> int:
         """Nothing was done: the busy ones become idle, those that are new or have something to tell are measured."""
@@ -165,12 +177,16 @@ class UnitTable:
             reader.read_rest(unit)
         elif used != 0 or is_silent:
             reader.read_changing(unit, above, at.now_ns)
+        else:
+            reader.read_stalls(unit, above)
         if unit.is_gone:
             self._replace(unit)
             return 0
         if is_first:
             self._count_from_birth(unit)
         if is_first or is_silent or unit.values[:COUNTERS_COUNT] != unit.told:
+            if not is_silent:
+                unit.active_at_ns = at.now_ns
             self._tell(unit)
         if before is not None and unit.pod is None:
             self._measure_containers(unit, before)
@@ -183,6 +199,8 @@ class UnitTable:
         if gone.pod is None and gone.uid in self._named:
             # Another one may have taken its place at once.
             self._try(gone.uid)
+            if (unit := self.units.get(gone.uid)) is not None:
+                self._measure(unit, frozenset(), None)
 
     def _measure_containers(self, pod: TrackedUnit, before: list[int | None]) -> None:
         above = self._reader.moved(pod, before)
@@ -207,8 +225,7 @@ class UnitTable:
             unit.told, unit.told_at_ns = [0] * COUNTERS_COUNT, at.now_ns - age_ns
 
     def _is_silent(self, unit: TrackedUnit) -> bool:
-        spread_ns = unit.number * S % SILENCE_SPREAD_NS
-        return self._at.now_ns - unit.told_at_ns >= SILENCE_NS - SILENCE_SPREAD_NS + spread_ns
+        return self._at.now_ns - unit.told_at_ns >= SILENCE_NS
 
     def _tell(self, unit: TrackedUnit, *, is_final: bool = False) -> None:
         if not unit.is_gone:
