@@ -1,7 +1,8 @@
 """The words of a filter of `agentctl top`, and what they are looked for in. PURE.
 
 A word is looked for in everything that a line shows. `namespace:`, `pod:` and `container:` look for the rest of the word in
-this name alone; `label:K=V` is for pods whose label K is V, `label:K` for those that have one.
+this name alone, `kind:` for the beginning of the kind of a unit; `label:K=V` is for pods whose label K is V, `label:K` for those
+that have one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ from msgspec import Struct
 
 from agent.cli.pod_name import namespace_of
 
-FIELDS = ("namespace", "pod", "container", "label")
+FIELDS = ("namespace", "pod", "container", "kind", "label")
 
 
 class FilterTarget(Struct, frozen=True):
@@ -24,6 +25,7 @@ class FilterTarget(Struct, frozen=True):
     pod: str = ""
     containers: Sequence[str] = ()
     labels: Mapping[str, str] = {}
+    kind: str = ""
 
 
 class NameFilter:
@@ -59,6 +61,8 @@ def _holds(field: str, text: str, target: FilterTarget) -> bool:
             return text in namespace_of(target.pod).casefold()
         case "pod":
             return text in target.pod.casefold()
+        case "kind":
+            return target.kind.casefold().startswith(text)
         case "container":
             return any(text in name.casefold() for name in target.containers)
     key, equals, value = text.partition("=")

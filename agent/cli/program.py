@@ -27,6 +27,7 @@ MODULES = {
     "diag": "status",
     "rotate": "status",
     "top": "top",
+    "neighbours": "neighbours",
     "query": "query",
     "ask": "ask",
     "verify-data": "verify",

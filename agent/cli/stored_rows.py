@@ -6,9 +6,9 @@ that it needs are decoded, batch by batch, so that memory does not grow with the
 
 import os
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, TypeVar
 
 from agent.cli.held_files import HeldFile, HeldFiles
 from agent.cli.sealed_listing import list_sealed, reaches_spool
@@ -30,10 +30,13 @@ if TYPE_CHECKING:
 TIMESTAMP = "timestamp"
 ATTEMPTS = 3
 BATCH_ROWS = 8_192
+# As columns they are smaller, and each batch costs some time of its own.
+HELD_BATCH_ROWS = 65_536
 # A batch is stamped with its tick; its rows are read, and a new segment may take it in, within this time.
 STAMP_SLACK_NS = 600 * S
 
 Named = dict[str, Value]
+RowsT = TypeVar("RowsT")
 
 
 class StoredRows:
@@ -58,12 +61,21 @@ class StoredRows:
 
     def scan(self, bounds: TimeBounds, columns: Sequence[str], equal: tuple[str, str], batch_rows: int) -> Iterator[list[Named]]:
         """The rows in which a column has this text, in parts of some rows, of which only one is held. *Raises:* EvergaugeError."""
-        with self._chosen(bounds) as (spooled, files):
+        with self._chosen(bounds, None, self._spooled) as (spooled, files):
             name, text = equal
             yield [{column: row.get(column) for column in columns} for row in spooled if row.get(name) == text]
             for file in files:
                 for batch in _batches(file, bounds, (*columns, *({name} - {*columns})), batch_rows):
                     yield _equal(batch, name, text).select(list(columns)).to_pylist()
+
+    @contextmanager
+    def held(self, bounds: TimeBounds, columns: Sequence[str]) -> Iterator["HeldRows"]:
+        """The rows as columns, to be looked at again and again: those of the spool are decoded once, files stay open.
+
+        *Raises:* EvergaugeError.
+        """
+        with self._chosen(bounds, columns, self._spooled_batches) as (spooled, files):
+            yield HeldRows(spooled, files, columns)
 
     def values(self, bounds: TimeBounds, column: str) -> set[int]:
         """The whole numbers that a column has within the bounds. *Raises:* EvergaugeError."""
@@ -91,17 +103,22 @@ class StoredRows:
         self, bounds: TimeBounds, columns: Sequence[str] | None, *, distinct: str | None = None
     ) -> list[tuple[set[int], list[Named]]]:
         """What each file and segment gives: distinct values of one column where these are asked for, or else rows."""
-        with self._chosen(bounds, columns) as (spooled, files):
+        with self._chosen(bounds, columns, self._spooled) as (spooled, files):
             return [(set(), spooled), *(_sealed(file, bounds, columns, distinct) for file in files)]
 
     @contextmanager
-    def _chosen(self, bounds: TimeBounds, columns: Sequence[str] | None = None) -> Iterator[tuple[list[Named], Sequence[HeldFile]]]:
-        """The rows of the spool, and the sealed files that have the others, held open meanwhile."""
+    def _chosen(
+        self,
+        bounds: TimeBounds,
+        columns: Sequence[str] | None,
+        spool: Callable[[TimeBounds, Sequence[str] | None, set[str]], list[RowsT]],
+    ) -> Iterator[tuple[list[RowsT], Sequence[HeldFile]]]:
+        """The rows of the spool as `spool` gives them, and the sealed files that have the others, held open meanwhile."""
         known: frozenset[str] = frozenset()
         for _ in range(ATTEMPTS):
             read: set[str] = set()
             # The spool comes first: of a segment that is sealed from now on, the files are left out.
-            spooled = self._spooled(bounds, columns, read)
+            spooled = spool(bounds, columns, read)
             listing = list_sealed(self._state_dir, self._table.name, self._table.prefix, bounds, frozenset(read))
             if reaches_spool(listing, sorted(read), known):
                 known |= listing.compacted.keys()
@@ -123,6 +140,26 @@ class StoredRows:
 
     def _spooled(self, bounds: TimeBounds, columns: Sequence[str] | None, read: set[str]) -> list[Named]:
         rows: list[Named] = []
+        for head, record in self._records(bounds, read):
+            rows += _within(_named(head.tables[self._table.name], record.rows, head.host), bounds, columns)
+        return rows
+
+    def _spooled_batches(self, bounds: TimeBounds, columns: Sequence[str] | None, read: set[str]) -> "list[pyarrow.RecordBatch]":
+        from agent.store.arrow import Conversion
+
+        batches: list[pyarrow.RecordBatch] = []
+        made: dict[tuple[TableForm, str], Conversion] = {}
+        for head, record in self._records(bounds, read):
+            key = head.tables[self._table.name], head.host
+            # A batch that cannot be read costs no other; table gap records it when the segment is sealed.
+            with suppress(FormatError):
+                made.setdefault(key, Conversion(*key))
+                batch = made[key].convert(record.rows).batch
+                batches.append(_filtered(batch.select([name for name in columns or () if name in batch.schema.names]), bounds))
+        return batches
+
+    def _records(self, bounds: TimeBounds, read: set[str]) -> Iterator[tuple[SegmentHead, Record]]:
+        """The batches of the spool that may have rows within the bounds; `read` gets the ids of the segments."""
         for path in list_segments(self._state_dir):
             created_ns = created_wall_ns(os.path.basename(path))
             # A segment from the future was opened before the clock was set back, and has rows of the time since.
@@ -135,9 +172,7 @@ class StoredRows:
             for record in records:
                 stamp_ns = record.entry.stamp_wall_ns
                 if bounds.overlaps(stamp_ns - STAMP_SLACK_NS, stamp_ns + STAMP_SLACK_NS):
-                    named = _named(head.tables[self._table.name], record.rows, head.host)
-                    rows += _within(named, bounds, columns)
-        return rows
+                    yield head, record
 
     def _batches(self, path: str) -> tuple[SegmentHead | None, list[Record]]:
         """The head of a segment and its batches of the table.
@@ -161,6 +196,22 @@ class StoredRows:
         found = parse_records(data, begin, {table_word(self._table.name)})
         records = [record for record in found if not isinstance(record, Damage)]
         return head, [record for record in records if record.entry.rows and record.entry.table == self._table.name]
+
+
+class HeldRows:
+    """The rows of a time as columns. *Shape:* batches of the asked columns; one that a file lacks is missing in its batches."""
+
+    def __init__(self, spooled: "list[pyarrow.RecordBatch]", files: Sequence[HeldFile], columns: Sequence[str]) -> None:
+        self._spooled = spooled
+        self._files = files
+        self._columns = columns
+
+    def batches(self, bounds: TimeBounds) -> "Iterator[pyarrow.RecordBatch]":
+        """The rows within narrower bounds, in no order. *Raises:* FormatError."""
+        for batch in self._spooled:
+            yield _filtered(batch, bounds)
+        for file in self._files:
+            yield from _batches(file, bounds, self._columns, HELD_BATCH_ROWS)
 
 
 def _named(form: TableForm, encoded: bytes, host: str) -> Iterator[Named]:
