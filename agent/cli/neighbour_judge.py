@@ -50,19 +50,21 @@ MIB = 1024 * 1024
 class Cause(Struct, frozen=True):
     """A column whose rise in others may cause a symptom: the least rise, and how long before the victim it may begin.
 
-    `part_of_host` is the least rise as a part of the host's cores or memory, where that is more.
+    `part_of_host` is the least rise as a part of the host's cores, where that is more. Up to `behind_seconds` behind the episode it
+    must fall as the symptom does.
     """
 
     column: str
     least: float
     reach_seconds: int = 8
     part_of_host: float = 0.0
+    behind_seconds: int = BEHIND_SECONDS
 
 
-# Memory is taken long before it is short.
+# Memory is taken long before it is short, and kept when the victim has found another way.
 CAUSES: Mapping[Symptom, Sequence[Cause]] = {
     Symptom.CPU: (Cause(CPU, 0.1, part_of_host=0.05),),
-    Symptom.MEMORY: (Cause(MEMORY, 16 * MIB, reach_seconds=90),),
+    Symptom.MEMORY: (Cause(MEMORY, 16 * MIB, reach_seconds=90, behind_seconds=0),),
     Symptom.IO: (Cause(IO_BYTES, MIB), Cause(IO_OPERATIONS, 30.0)),
     Symptom.CACHE: (Cause(LLC, MIB / 4), Cause(BANDWIDTH, 50 * MIB)),
 }
@@ -136,14 +138,13 @@ def _tried(trial: Trial, cause: Cause) -> tuple[NoisyNeighbour, ...] | Innocence
     }
     if cause.column in (LLC, BANDWIDTH):
         others = _once_per_group(window, others)
-    if not others:
-        return Innocence.NOTHING_ROSE
     roots = [rise_of(unit.columns.get(cause.column), sides) for unit in outermost(window)]
     inside = sum(rise.size for rise in roots if rise is not None)
     outside = rise_outside(window, inside, cause.column, sides)
-    total = sum(others.values()) + outside
+    # Small changes of many units are noise, and together much.
+    total = outside + sum(size for place, size in others.items() if (rise := rises[place]) is not None and rise.is_unusual)
     own = 0.0 if trial.symptom is Symptom.CACHE else own_rise(window, trial.victim, cause.column, sides)
-    if own >= total:
+    if own >= total and own > 0:
         return Innocence.OWN_LOAD
     least = max(cause.least, cause.part_of_host * (window.host.cores or 0.0))
     named = []
@@ -183,7 +184,7 @@ def _culprit(trial: Trial, cause: Cause, place: int, rise: Rise, part: float) ->
     if onset is None:
         return None
     suffered = trial.victim.columns[RULES[trial.symptom].column]
-    begin, end = max(0, trial.episode.begin - BEFORE_SECONDS), min(trial.window.seconds, trial.sides.end + BEHIND_SECONDS)
+    begin, end = max(0, trial.episode.begin - BEFORE_SECONDS), min(trial.window.seconds, trial.sides.end + cause.behind_seconds)
     found = coincidence_of(suffered, series, begin, end)
     if found is None or found.correlation < CORRELATION_LEAST or found.chance > CHANCE_MOST:
         return None

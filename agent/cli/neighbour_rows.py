@@ -5,14 +5,18 @@ never with the time that is asked for.
 """
 
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import chain
 from math import nan
+from typing import Any
 
 import pyarrow
 from msgspec import Struct
 from pyarrow import compute
 
+from agent.cli.neighbour_episode import RULES
 from agent.cli.neighbour_series import Series, gap_series, put
 from agent.cli.neighbour_unit import (
     BANDWIDTH,
@@ -52,15 +56,18 @@ _SUMS = {
     MEMORY_EVENTS: ("memory_max_events", "memory_high_events", "oom_events"),
 }
 _LEVELS = {MEMORY: "memory_current_bytes", MEMORY_LIMIT: "memory_limit_bytes"}
+_SOURCES = {column: (name,) for column, name in (*_SHARES.items(), *_LEVELS.items())} | _SUMS
 _IDENTITY = ("timestamp", "unit", "kind", "container", "cgroup", "elapsed_ns", "is_final")
 UNIT_COLUMNS = (*_IDENTITY, *_SHARES.values(), *(name for names in _SUMS.values() for name in names), *_LEVELS.values())
 HOST_COLUMNS = ("timestamp", "elapsed_ns", "cores", "cpu_ns", "memory_total_bytes", "memory_available_bytes")
 DISK_COLUMNS = ("timestamp", "utilisation")
 CACHE_COLUMNS = ("timestamp", "pod_uid", "resctrl_group", "llc_occupancy_bytes", "mbm_total_bytes_per_second")
 _TABLES = {"unit": UNIT_COLUMNS, "host": HOST_COLUMNS, "host_disk": DISK_COLUMNS, "occupancy": CACHE_COLUMNS}
-# What is enough to find episodes.
-SYMPTOM_COLUMNS = tuple(_SHARES)
-ALL_COLUMNS = (*_SHARES, *_SUMS, *_LEVELS)
+# What is enough to find episodes: no other values make one.
+SYMPTOM_COLUMNS = {rule.column: rule.floor for rule in RULES.values() if rule.column in _SHARES}
+ALL_COLUMNS = dict.fromkeys((*_SHARES, *_SUMS, *_LEVELS), 0.0)
+# A tick may be late; the one behind it is then early.
+_USUAL_NS_MAX = 3 * S // 2
 
 
 class NodeRows:
@@ -69,10 +76,13 @@ class NodeRows:
     def __init__(self, rows: Mapping[str, HeldRows]) -> None:
         self._rows = rows
 
-    def window(self, begin_s: int, seconds: int, columns: Sequence[str] = ALL_COLUMNS) -> NodeWindow:
-        """All units in a number of seconds, with some of their columns. *Raises:* FormatError."""
+    def window(self, begin_s: int, seconds: int, columns: Mapping[str, float] = ALL_COLUMNS) -> NodeWindow:
+        """All units in a number of seconds, with those of some columns in which a value is at least as large as it says.
+
+        *Raises:* FormatError.
+        """
         bounds = TimeBounds(begin_s * S, (begin_s + seconds + IDLE_SECONDS) * S)
-        units = _units(self._table("unit", bounds, UNIT_COLUMNS), begin_s, seconds, columns)
+        units = _units(self._coded(bounds, columns), begin_s, seconds, columns)
         cache = _cache(self._table("occupancy", bounds, CACHE_COLUMNS), begin_s, seconds)
         joined = [_with_cache(unit, cache.pop(unit.unit.uid, None)) for unit in units]
         alone = [_with_cache(UnitWindow(JudgedUnit(uid, "", f"/?/{uid}"), {}), found) for uid, found in cache.items()]
@@ -84,8 +94,16 @@ class NodeRows:
         table = self._table("unit", TimeBounds(begin_s * S, (begin_s + seconds) * S), ("timestamp",))
         return len(compute.unique(compute.divide(table["timestamp"], S)))
 
+    def _coded(self, bounds: TimeBounds, columns: Iterable[str]) -> "_CodedUnits":
+        """The rows of whole units, with numbers for their names; rows of containers are parts of them."""
+        numbers = tuple(dict.fromkeys(name for column in columns for name in _SOURCES[column]))
+        coded = _CodedUnits(numbers)
+        for batch in self._rows["unit"].batches(bounds, (*_IDENTITY, *numbers)):
+            coded.take(_cast(pyarrow.Table.from_batches([batch]), (*_IDENTITY, *numbers)))
+        return coded
+
     def _table(self, name: str, bounds: TimeBounds, columns: Sequence[str]) -> "pyarrow.Table":
-        batches = [batch for batch in self._rows[name].batches(bounds) if len(batch)]
+        batches = [batch for batch in self._rows[name].batches(bounds, columns) if len(batch)]
         tables = [pyarrow.Table.from_batches([batch]) for batch in batches]
         if not tables:
             return pyarrow.table({column: pyarrow.array([], _type_of(column)) for column in columns})
@@ -148,27 +166,60 @@ def _unless_empty(series: Series) -> Series | None:
 # ---- units -------------------------------------------------------------------------------------------
 
 
-def _units(table: "pyarrow.Table", begin_s: int, seconds: int, columns: Sequence[str]) -> list[UnitWindow]:
-    """Whole units in the order of their names; rows of containers are parts of them."""
-    table = table.filter(compute.is_null(table["container"]))
-    if not len(table):
+class _CodedUnits:
+    """Rows of whole units, put together batch by batch: names are kept once, and a row has the number of its unit."""
+
+    def __init__(self, numbers: Sequence[str]) -> None:
+        self._columns = ("code", "timestamp", "elapsed_ns", "is_final", *numbers)
+        self._tables: list[pyarrow.Table] = []
+        self._codes: dict[str, int] = {}
+        # Kind and cgroup of each unit, by its code.
+        self.identities: list[JudgedUnit] = []
+
+    def take(self, table: "pyarrow.Table") -> None:
+        """Take rows in."""
+        table = table.filter(compute.is_null(table["container"]))
+        if not len(table):
+            return
+        names = table["unit"].combine_chunks().dictionary_encode()
+        for uid, kind, cgroup in _identities(table):
+            if uid not in self._codes:
+                self._codes[uid] = len(self._codes)
+                self.identities.append(JudgedUnit(uid, kind, cgroup))
+        codes = pyarrow.array([self._codes[uid] for uid in names.dictionary.to_pylist()], pyarrow.int32())
+        self._tables.append(table.append_column("code", codes.take(names.indices)).select(list(self._columns)))
+
+    def table(self) -> "pyarrow.Table | None":
+        """All rows, by unit and time. *Absent:* None where there is none."""
+        if not self._tables:
+            return None
+        table = pyarrow.concat_tables(self._tables)
+        self._tables.clear()
+        return table.take(compute.sort_indices(table, [("code", "ascending"), ("timestamp", "ascending")]))
+
+
+def _identities(table: "pyarrow.Table") -> Iterator[tuple[str, str, str]]:
+    """Uid, kind and cgroup of each unit of a batch."""
+    found = table.select(["unit", "kind", "cgroup"]).group_by("unit").aggregate([("kind", "max"), ("cgroup", "max")])
+    for row in found.to_pylist():
+        yield str(row["unit"] or ""), str(row["kind_max"] or ""), str(row["cgroup_max"] or "")
+
+
+def _units(coded: _CodedUnits, begin_s: int, seconds: int, columns: Mapping[str, float]) -> list[UnitWindow]:
+    """Whole units in a window, in the order of their first rows."""
+    table = coded.table()
+    if table is None:
         return []
-    values = {column: _values(table, column) for column in columns}
-    order = compute.sort_indices(table, [("unit", "ascending"), ("timestamp", "ascending")])
-    sorted_table = table.select(list(_IDENTITY)).take(order).combine_chunks()
-    sorted_values = {column: array("d", _doubles(found.take(order))) for column, found in values.items()}
-    times, elapsed = sorted_table["timestamp"].to_pylist(), sorted_table["elapsed_ns"].to_pylist()
+    values = {column: array("d", _doubles(_values(table, column))) for column in columns}
+    times, elapsed = table["timestamp"].to_pylist(), table["elapsed_ns"].to_pylist()
     # Behind the last tick of the node nothing is known of anybody.
-    seconds_known = min(seconds, compute.max(table["timestamp"]).as_py() // S - begin_s + 1)
+    seconds_known = min(seconds, max(times) // S - begin_s + 1)
     units = []
-    for first, behind in _runs(sorted_table["unit"]):
-        last = behind - 1
-        identity = JudgedUnit(*(str(sorted_table[name][last].as_py() or "") for name in ("unit", "kind", "cgroup")))
-        is_final = bool(sorted_table["is_final"][last].as_py())
-        until = 0 if is_final else seconds_known
+    for code, first, behind in _runs(table["code"]):
+        until = 0 if table["is_final"][behind - 1].as_py() else seconds_known
         rows = _UnitRows(times[first:behind], elapsed[first:behind], _WindowPlace(begin_s, seconds, until))
-        series = {column: rows.series(column, found[first:behind]) for column, found in sorted_values.items()}
-        units.append(UnitWindow(identity, {column: found for column, found in series.items() if found is not None}))
+        series = {name: rows.series(name, found[first:behind], columns[name]) for name, found in values.items()}
+        units.append(UnitWindow(coded.identities[code], {name: each for name, each in series.items() if each is not None}))
     return units
 
 
@@ -195,13 +246,12 @@ def _doubles(values: "pyarrow.ChunkedArray") -> bytes:
     return b"" if data is None else memoryview(data)[begin : begin + 8 * len(whole)].tobytes()
 
 
-def _runs(names: "pyarrow.ChunkedArray") -> Iterator[tuple[int, int]]:
-    """Where each name begins, and the place behind its last row."""
-    counts = compute.value_counts(names)
+def _runs(names: "pyarrow.ChunkedArray") -> Iterator[tuple[Any, int, int]]:
+    """Each value, the place of its first row, and the place behind its last."""
     first = 0
-    for count in counts.field("counts").to_pylist():
-        yield first, first + count
-        first += count
+    for counted in compute.value_counts(names).to_pylist():
+        yield counted["values"], first, first + counted["counts"]
+        first += counted["counts"]
 
 
 class _WindowPlace(Struct, frozen=True):
@@ -216,31 +266,48 @@ class _UnitRows:
     """The rows of one unit in the order of time, and how they lie in a window."""
 
     def __init__(self, times: Sequence[int], elapsed: Sequence[int | None], place: _WindowPlace) -> None:
-        self._begin_s = place.begin_s
-        self._seconds = place.seconds
-        self._times = times
-        self._elapsed = [each or S for each in elapsed]
-        self._until = place.until
+        self._place = place
         places = [at // S - place.begin_s for at in times]
-        self._first, self._last = places[0], places[-1]
-        # One row in every second: what an active unit has.
-        self._is_dense = self._last - self._first + 1 == len(places) == len(set(places)) and max(self._elapsed) < 1.5 * S
+        # The first row behind the window covers the time since the one before it, and no other does.
+        count = min(len(places), bisect_left(places, place.seconds) + 1)
+        self._times = times[:count]
+        self._elapsed = [each or S for each in elapsed[:count]]
+        self._places = places[:count]
+        self._stretches = list(_stretches(self._places, self._elapsed, place.seconds))
 
-    def series(self, column: str, values: Series) -> Series | None:
-        """*Absent:* None where no row has a value."""
-        if not any(value == value for value in values):
+    def series(self, column: str, values: Series, least: float) -> Series | None:
+        """*Absent:* None where no row has a value of at least `least`."""
+        values = values[: len(self._places)]
+        if max(chain((-1.0,), values)) < least:
             return None
-        if self._is_dense and self._first >= 0 and self._last < self._seconds:
-            series = gap_series(self._first) + values + gap_series(self._seconds - 1 - self._last)
-        else:
-            series = gap_series(self._seconds)
-            for at, elapsed, value in zip(self._times, self._elapsed, values, strict=True):
-                put(series, self._begin_s, at, elapsed, value)
+        series = gap_series(self._place.seconds)
+        for first, behind in self._stretches:
+            if behind - first > 1:
+                place = self._places[first]
+                series[place : place + behind - first] = values[first:behind]
+            else:
+                put(series, self._place.begin_s, self._times[first], self._elapsed[first], values[first])
         # Its next row has not come yet: it does nothing, and holds what it held.
         rest = values[-1] if column in _LEVELS else 0.0
-        for place in range(max(0, self._last + 1), min(self._until, self._last + IDLE_SECONDS)):
+        last = self._places[-1]
+        for place in range(max(0, last + 1), min(self._place.until, last + IDLE_SECONDS)):
             series[place] = rest
         return series
+
+
+def _stretches(places: Sequence[int], elapsed: Sequence[int], seconds: int) -> Iterator[tuple[int, int]]:
+    """Rows of seconds in a row, from one on and before another: what an active unit has. Any other row stands alone."""
+    first = 0
+    for index in range(1, len(places) + 1):
+        if (
+            index == len(places)
+            or places[index] != places[index - 1] + 1
+            or not 0 <= places[index - 1] < places[index] < seconds
+            or elapsed[index] > _USUAL_NS_MAX
+            or elapsed[index - 1] > _USUAL_NS_MAX
+        ):
+            yield first, index
+            first = index
 
 
 # ---- cache -------------------------------------------------------------------------------------------
@@ -256,10 +323,10 @@ def _cache(table: "pyarrow.Table", begin_s: int, seconds: int) -> dict[str, tupl
     values = {column: array("d", _doubles(table[name])) for column, name in columns.items()}
     places = [at // S - begin_s for at in table["timestamp"].to_pylist()]
     found: dict[str, tuple[str | None, dict[str, Series]]] = {}
-    for first, behind in _runs(table["pod_uid"]):
+    for uid, first, behind in _runs(table["pod_uid"]):
         series = {column: _placed(places[first:behind], numbers[first:behind], seconds) for column, numbers in values.items()}
         known = {column: each for column, each in series.items() if _unless_empty(each) is not None}
-        found[table["pod_uid"][first].as_py()] = table["resctrl_group"][behind - 1].as_py(), known
+        found[str(uid)] = table["resctrl_group"][behind - 1].as_py(), known
     return found
 
 

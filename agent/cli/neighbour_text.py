@@ -8,7 +8,7 @@ from msgspec import Struct
 from agent.cli.neighbour_episode import Symptom
 from agent.cli.neighbour_ranking import VictimFinding
 from agent.cli.neighbour_unit import BANDWIDTH, CPU, IO_BYTES, IO_OPERATIONS, LLC, MEMORY
-from agent.cli.neighbour_verdict import Innocence, NoisyNeighbour, Verdict
+from agent.cli.neighbour_verdict import Innocence, NoisyNeighbour
 from agent.cli.render import ABSENT, TextColumn, bytes_of, counted, seconds_of
 
 Name = Callable[[str], str]
@@ -18,19 +18,18 @@ COLUMNS = (
     TextColumn("SUFFERS"),
     TextColumn("SINCE"),
     TextColumn("TIME", right=True),
-    TextColumn("BEFORE", right=True),
-    TextColumn("DURING", right=True),
+    TextColumn("SHARE", right=True),
     TextColumn("CULPRIT", yields=True),
     TextColumn("PART", right=True),
     TextColumn("USED", right=True),
 )
 NOBODY = "nobody"
 _SUFFERS = {
-    Symptom.CPU: "waited for a CPU",
-    Symptom.MEMORY: "waited for memory",
-    Symptom.IO: "waited for I/O",
-    Symptom.THROTTLED: "was held back by its CPU limit",
-    Symptom.CACHE: "lacked last-level cache that it usually holds",
+    Symptom.CPU: "waited for a CPU {} of the time{}",
+    Symptom.MEMORY: "waited for memory {} of the time{}",
+    Symptom.IO: "waited for I/O {} of the time{}",
+    Symptom.THROTTLED: "was held back by its CPU limit {} of the time{}",
+    Symptom.CACHE: "lacked {} of the last-level cache that it usually holds{}",
 }
 _WHY = {
     Innocence.OWN_LIMIT: "its own limit held it back, so no neighbour is at fault",
@@ -58,20 +57,19 @@ class Looked(Struct, frozen=True):
 
 
 def table_rows(findings: Sequence[VictimFinding], name: Name, zone: tzinfo) -> list[tuple[str, ...]]:
-    """A line for each victim and culprit."""
+    """A line for each victim and culprit. The sentences have the dates."""
     rows: list[tuple[str, ...]] = []
     for found in findings:
         worst = found.worst
         head = (
             name(found.unit),
             found.symptom.value,
-            moment_text(worst.begin_s, zone),
+            moment_text(worst.begin_s, zone)[-8:],
             seconds_of(found.seconds),
-            _percent(worst.before),
-            _percent(worst.during),
+            f"{_percent(worst.before)} to {_percent(worst.during)}",
         )
         for place, blame in enumerate(found.blames):
-            lead = head if place == 0 else ("", "", "", "", "", "")
+            lead = head if place == 0 else ("", "", "", "", "")
             culprit = blame.worst
             rows.append((*lead, name(blame.unit), _percent(culprit.part), _used(culprit)))
         if not found.blames:
@@ -80,16 +78,12 @@ def table_rows(findings: Sequence[VictimFinding], name: Name, zone: tzinfo) -> l
     return rows
 
 
-def sentences(findings: Sequence[VictimFinding], name: Name, zone: tzinfo) -> list[str]:
-    """A sentence for each victim."""
-    return [sentence_of(found, name, zone) for found in findings]
-
-
 def sentence_of(found: VictimFinding, name: Name, zone: tzinfo) -> str:
     """What happened to a victim and who caused it, in plain words."""
     worst = found.worst
     when = f"for {worst.seconds} s from {moment_text(worst.begin_s, zone)}"
-    told = f"{name(found.unit)} {_SUFFERS[found.symptom]} {_share_of_time(worst)} {when}"
+    before = "" if worst.before is None else f" (before: {_percent(worst.before)})"
+    told = f"{name(found.unit)} {_SUFFERS[found.symptom].format(_percent(worst.during), before)} {when}"
     if worst.culprits:
         cause = " and ".join(_did(culprit, name) for culprit in worst.culprits)
         under = f", below the memory limit of {name(worst.limit)}" if worst.limit else ""
@@ -104,12 +98,6 @@ def _further(found: VictimFinding, others: int) -> str:
     named = sum(bool(verdict.culprits) for verdict in found.verdicts)
     times = counted(others, "further time")
     return f"It suffered {times}; a neighbour is named in {named} of {others + 1}." if found.blames else f"It suffered {times}."
-
-
-def _share_of_time(verdict: Verdict) -> str:
-    before = "" if verdict.before is None else f" (before: {_percent(verdict.before)})"
-    what = "of it" if verdict.symptom is Symptom.CACHE else "of the time"
-    return f"{_percent(verdict.during)} {what}{before}"
 
 
 def _did(culprit: NoisyNeighbour, name: Name) -> str:
@@ -133,7 +121,9 @@ _USED = {
 
 
 def _used(culprit: NoisyNeighbour) -> str:
-    return f"{amount_of(culprit.column, culprit.before)} to {amount_of(culprit.column, culprit.during)}"
+    before, during = (amount_of(culprit.column, value) for value in (culprit.before, culprit.during))
+    number, _, unit = before.partition(" ")
+    return f"{number} to {during}" if during.endswith(f" {unit}") else f"{before} to {during}"
 
 
 def amount_of(column: str, value: float) -> str:

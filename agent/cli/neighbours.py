@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from agent.cli.call import Call
-from agent.cli.option import Command, Option
+from agent.cli.option import WHOLE, Command, Option
 from agent.model.errors import BusyError, MisuseError, UnavailableError
 
 TYPE_CHECKING = False
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 DEFAULT_SPAN = "1h"
 # Around the moment of --at.
 AROUND_SECONDS = 300
+VICTIMS = 12
 NEIGHBOURS_SECONDS = 60.0
 
 
@@ -25,10 +26,13 @@ def neighbours(call: Call) -> int:
     from agent.cli.local_zone import LocalZone
     from agent.cli.neighbour_name import UnitNames
     from agent.cli.neighbour_ranking import findings_of
-    from agent.cli.neighbour_text import COLUMNS, looked_lines, sentences, table_rows
+    from agent.cli.neighbour_text import COLUMNS, looked_lines, sentence_of, table_rows
+    from agent.cli.render import counted
     from agent.cli.state_dir import check_state_dir
     from agent.cli.width import wrapped
 
+    if call.whole("--victims", VICTIMS) < 1:
+        raise MisuseError("--victims", "at least one is told", "write 1 or more")
     bounds = bounds_of(call)
     state_dir = call.state_dir()
     check_state_dir(state_dir)
@@ -43,11 +47,13 @@ def neighbours(call: Call) -> int:
         return 0
     zone = LocalZone()
     if findings:
-        call.show_table(COLUMNS, table_rows(findings, names.name, zone))
+        shown = findings[: call.whole("--victims", VICTIMS)]
+        call.show_table(COLUMNS, table_rows(shown, names.name, zone))
+        for found in shown:
+            call.show(["", *wrapped(sentence_of(found, names.name, zone), call.text_columns())])
         call.show([""])
-        for sentence in sentences(findings, names.name, zone):
-            call.show(wrapped(sentence, call.text_columns()))
-        call.show([""])
+        if len(findings) > len(shown):
+            call.show([f"and {counted(len(findings) - len(shown), 'more victim')}; --victims shows more, --json all"])
     else:
         call.show(["no unit waited, was throttled or lost cache clearly more than is usual for it: no culprit seen"])
     for line in looked_lines(answer.looked, findings, zone):
@@ -112,9 +118,8 @@ def _answer(call: Call, state_dir: str, bounds: "TimeBounds", names: "UnitNamesL
         call.warn(f"neighbours: {line}")
     if not answer.looked.ticks:
         problem = f"there is no row of any unit in this time in {state_dir}"
-        raise UnavailableError(
-            "neighbours", problem, "ask for another --since, or see whether `agentctl status` lists sampler/unit"
-        )
+        remedy = "ask for another --since; `agentctl list-workers` tells whether the agent measures units"
+        raise UnavailableError("neighbours", problem, remedy)
     return answer
 
 
@@ -150,6 +155,7 @@ docs/neighbours.md says how it judges, how often it is right, and what it cannot
             Option("--until", "WHEN", "look before this time"),
             Option("--at", "WHEN", "look at the five minutes before and behind a moment"),
             Option("--unit", "UNIT", "only this victim, by name, uid or cgroup path; may be given again", many=True),
+            Option("--victims", "N", f"how many victims are told at most, the worst first (default {VICTIMS})", kind=WHOLE),
             Option("--filter", "WORDS", "only victims with these words: TEXT, namespace:X, pod:X, label:K=V, kind:X"),
         ),
         examples=(

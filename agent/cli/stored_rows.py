@@ -75,7 +75,7 @@ class StoredRows:
         *Raises:* EvergaugeError.
         """
         with self._chosen(bounds, columns, self._spooled_batches) as (spooled, files):
-            yield HeldRows(spooled, files, columns)
+            yield HeldRows(spooled, files)
 
     def values(self, bounds: TimeBounds, column: str) -> set[int]:
         """The whole numbers that a column has within the bounds. *Raises:* EvergaugeError."""
@@ -199,19 +199,19 @@ class StoredRows:
 
 
 class HeldRows:
-    """The rows of a time as columns. *Shape:* batches of the asked columns; one that a file lacks is missing in its batches."""
+    """The rows of a time as columns. *Shape:* batches of some columns; one that a file lacks is missing in its batches."""
 
-    def __init__(self, spooled: "list[pyarrow.RecordBatch]", files: Sequence[HeldFile], columns: Sequence[str]) -> None:
+    def __init__(self, spooled: "list[pyarrow.RecordBatch]", files: Sequence[HeldFile]) -> None:
         self._spooled = spooled
         self._files = files
-        self._columns = columns
 
-    def batches(self, bounds: TimeBounds) -> "Iterator[pyarrow.RecordBatch]":
-        """The rows within narrower bounds, in no order. *Raises:* FormatError."""
+    def batches(self, bounds: TimeBounds, columns: Sequence[str]) -> "Iterator[pyarrow.RecordBatch]":
+        """The rows within narrower bounds, in no order; the time is always among the columns. *Raises:* FormatError."""
+        wanted = dict.fromkeys((TIMESTAMP, *columns))
         for batch in self._spooled:
-            yield _filtered(batch, bounds)
+            yield _filtered(batch.select([name for name in batch.schema.names if name in wanted]), bounds)
         for file in self._files:
-            yield from _batches(file, bounds, self._columns, HELD_BATCH_ROWS)
+            yield from _batches(file, bounds, tuple(wanted), HELD_BATCH_ROWS)
 
 
 def _named(form: TableForm, encoded: bytes, host: str) -> Iterator[Named]:

@@ -24,7 +24,8 @@ from agent.cli.neighbour_unit import (
 )
 
 MIB = 1 << 20
-BEGIN_S = 1_700_000_000
+# When the segments of tests were made.
+BEGIN_S = 1_704_067_200
 CORES = 8
 
 

@@ -1,0 +1,71 @@
+"""When a unit suffered."""
+
+from array import array
+from math import nan
+from random import Random
+
+from agent.cli.neighbour_episode import EPISODES_MAX, RULES, Symptom, episodes_of, loss_of
+
+RULE = RULES[Symptom.CPU]
+
+
+def series_of(*stretches: tuple[int, float]) -> "array[float]":
+    rng = Random(1)
+    return array("d", [max(0.0, rng.gauss(part, part / 20)) for seconds, part in stretches for _ in range(seconds)])
+
+
+def test_a_lasting_rise_is_an_episode() -> None:
+    """From its first second to its last, with what was usual before."""
+    (found,) = episodes_of(series_of((100, 0.01), (30, 0.4), (60, 0.01)), RULE)
+    assert (found.begin, found.end, found.seconds) == (100, 130, 30)
+    assert found.usual is not None
+    assert 0.005 < found.usual.median < 0.015
+    assert 11 < found.lost_seconds < 13
+
+
+def test_a_second_of_pressure_is_none() -> None:
+    """Neither is a level that does not change, nor one that is too small to notice."""
+    assert episodes_of(series_of((100, 0.01), (2, 0.9), (60, 0.01)), RULE) == []
+    assert episodes_of(series_of((200, 0.3)), RULE)[1:] == []
+    assert episodes_of(series_of((100, 0.0), (60, 0.03)), RULE) == []
+
+
+def test_without_a_past_it_is_not_known_what_is_usual() -> None:
+    """The episode is there, and says so."""
+    (found,) = episodes_of(series_of((10, 0.01), (30, 0.4), (60, 0.01)), RULE)
+    assert found.usual is None
+    assert found.lost_seconds > 11
+
+
+def test_a_short_calm_does_not_end_it() -> None:
+    """Two bursts with five seconds between them are one, with a minute two; the second is told against calm seconds alone."""
+    assert len(episodes_of(series_of((100, 0.01), (10, 0.4), (5, 0.01), (10, 0.4), (60, 0.01)), RULE)) == 1
+    first, second = episodes_of(series_of((100, 0.01), (60, 0.4), (60, 0.01), (60, 0.4), (30, 0.01)), RULE)
+    assert (first.begin, second.begin) == (100, 220)
+    assert second.usual is not None
+    assert second.usual.median < 0.02
+
+
+def test_gaps_are_no_calm_and_no_pressure() -> None:
+    """What nobody measured neither begins an episode nor makes a usual."""
+    series = series_of((100, 0.01), (30, 0.4), (30, 0.01))
+    for place in (*range(40, 60), 110):
+        series[place] = nan
+    (found,) = episodes_of(series, RULE)
+    assert (found.begin, found.end) == (100, 130)
+
+
+def test_there_is_an_end_to_episodes() -> None:
+    """A series that swings for ever gives the first ones."""
+    swings = [(20, 0.0), (10, 0.9)] * (EPISODES_MAX + 20)
+    assert len(episodes_of(series_of(*swings), RULE)) <= EPISODES_MAX
+
+
+def test_lost_cache_is_told_against_the_minutes_before() -> None:
+    """Half of it gone is a loss of a half; a gain is none; who holds next to nothing has none to lose."""
+    mib = float(1 << 20)
+    lost = loss_of(array("d", [8 * mib] * 100 + [4 * mib] * 30 + [9 * mib] * 20 + [nan] * 5))
+    assert lost[10] != lost[10]
+    assert (lost[60], lost[110], lost[140]) == (0.0, 0.5, 0.0)
+    assert lost[154] != lost[154]
+    assert all(value != value for value in loss_of(array("d", [1024.0] * 200)))
