@@ -8,6 +8,7 @@ import fcntl
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Protocol
 
@@ -143,8 +144,13 @@ class CollectorProcess:
                 into += data
 
 
-def start_collector(name: str, *, folder: str, proc_root: str, root: str = "/") -> Collector | Debris:
-    """Start the collector of a set of GPUs, unless one is there: its lock is in `folder`. *Raises:* OSError."""
+def start_collector(
+    name: str, *, folder: str, proc_root: str, root: str = "/", environment: Mapping[str, str] | None = None
+) -> Collector | Debris:
+    """Start the collector of a set of GPUs, unless one is there: its lock is in `folder`. *Raises:* OSError.
+
+    `environment`: other variables than those of this process.
+    """
     lock = os.open(os.path.join(folder, f"gpu-{name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -163,7 +169,7 @@ def start_collector(name: str, *, folder: str, proc_root: str, root: str = "/") 
         (asked, ask), (answers, answer), (printed, printer) = pipes
         with suppress(OSError):
             fcntl.fcntl(answers, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
-        pid = _spawn([name, proc_root, root], (asked, answer, printer, lock))
+        pid = _spawn([name, proc_root, root], (asked, answer, printer, lock), os.environ if environment is None else environment)
         _write_record(lock, Debris(pid))
     except OSError:
         for descriptor in opened:
@@ -174,13 +180,13 @@ def start_collector(name: str, *, folder: str, proc_root: str, root: str = "/") 
     return CollectorProcess(pid, (ask, answers, printed), lock)
 
 
-def _spawn(arguments: list[str], ends: tuple[int, int, int, int]) -> int:
+def _spawn(arguments: list[str], ends: tuple[int, int, int, int], environment: Mapping[str, str]) -> int:
     """Without `site`: what it searches for costs time and memory, and is known. An empty entry stands for the present folder."""
     code = _CODE.format(path=[entry for entry in sys.path if entry])
     # The lock comes last, because its number may be that of an end.
     actions = [(os.POSIX_SPAWN_DUP2, end, number) for end, number in zip(ends, (0, 1, 2, LOCK), strict=True)]
     command = [sys.executable, "-S", "-P", "-c", code, *arguments]
-    return os.posix_spawn(sys.executable, command, os.environ, file_actions=actions, setsigmask=(), setsigdef=(signal.SIGPIPE,))
+    return os.posix_spawn(sys.executable, command, environment, file_actions=actions, setsigmask=(), setsigdef=(signal.SIGPIPE,))
 
 
 def _write_record(lock: int, debris: Debris) -> None:
