@@ -60,4 +60,5 @@ def examine(
         with_others=with_others,
     )
     switches = {"nri_enabled": settings.of(NRI_ENABLED), "cri_enabled": settings.of(CRI_ENABLED)}
-    return judge(replace(facts, **switches, wires=None if wires is None else dict(wires)))
+    gpu = None if facts.gpu is None else replace(facts.gpu, enabled=str(settings.values.get("sampler.gpu.enabled", "auto")))
+    return judge(replace(facts, **switches, gpu=gpu, wires=None if wires is None else dict(wires)))

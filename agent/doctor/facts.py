@@ -72,6 +72,20 @@ class WireFacts(Struct, frozen=True):
     problem: str = ""
 
 
+class GpuFacts(Struct, frozen=True):
+    """GPUs as files show them; no driver is asked. `nvidia`: its driver or library is there. `drm_drivers`: of render nodes.
+
+    `has_binding`: Python package nvidia-ml-py is installed. `may_use_nvidia`: this user may use its device files.
+    """
+
+    nvidia: bool = False
+    has_binding: bool = False
+    has_smi: bool = False
+    may_use_nvidia: bool = True
+    drm_drivers: tuple[str, ...] = ()
+    enabled: str = "auto"
+
+
 class FolderFacts(Struct, frozen=True):
     """The state folder or, where it does not exist yet, the nearest folder above it. *Source:* statvfs(3)."""
 
@@ -84,10 +98,11 @@ class FolderFacts(Struct, frozen=True):
 class Facts(Struct, frozen=True):
     """Everything that the doctor looks at.
 
-    `wires` is what a running agent says of NRI and CRI, None where none answers. `exits` is None when the sources of deaths were
-    not tried. `packages` maps a required package to its version, None when it is not installed; it is None when packages were not
-    looked up. `is_in_pod`: this is a container of Kubernetes, which sees of its node what the pod mounts. `is_in_service`: this is
-    a service of systemd, for which its unit may have made file systems read-only.
+    `wires` is what a running agent says of NRI and CRI, None where none answers. `gpu` is None where nobody looked. `exits`
+    is None when the sources of deaths were not tried. `packages` maps a required package to its version, None when it is not
+    installed; it is None when packages were not looked up. `is_in_pod`: this is a container of Kubernetes, which sees of its
+    node what the pod mounts. `is_in_service`: this is a service of systemd, for which its unit may have made file systems
+    read-only.
     """
 
     kernel: str
@@ -114,3 +129,4 @@ class Facts(Struct, frozen=True):
     is_in_pod: bool = False
     is_in_service: bool = False
     wires: dict[str, WireFacts] | None = None
+    gpu: GpuFacts | None = None

@@ -5,6 +5,7 @@ from shlex import quote
 
 from agent.doctor.facts import ExitFacts, Facts, FolderFacts, ResctrlFacts
 from agent.doctor.finding import Finding, Usability
+from agent.doctor.gpu_judgement import judge_gpu
 from agent.doctor.runtime_judgement import judge_runtime
 from agent.model.foreign import readable
 
@@ -37,6 +38,7 @@ def judge(facts: Facts) -> list[Finding]:
         _cgroup(facts),
         _resctrl(facts),
         *judge_runtime(facts),
+        *judge_gpu(facts.gpu),
         _pressure(facts),
         _schedstat(facts),
         _open_files(facts),

@@ -7,7 +7,7 @@ import stat
 import sys
 from collections.abc import Iterable
 
-from agent.doctor.facts import CgroupFacts, ExitFacts, Facts, FolderFacts, ProcessFacts, ResctrlFacts, SocketFacts
+from agent.doctor.facts import CgroupFacts, ExitFacts, Facts, FolderFacts, GpuFacts, ProcessFacts, ResctrlFacts, SocketFacts
 from agent.kernel_file import read_text, read_whole
 from agent.model.mountinfo import BYTES_MAX, NAME, mount_at, resctrl_mounts
 from agent.model.runtime_socket import RUNTIME_SOCKETS
@@ -70,7 +70,30 @@ def probe(
         packages=_packages() if with_packages else None,
         is_in_pod=_POD_VARIABLE in os.environ,
         is_in_service=_SERVICE_VARIABLE in os.environ,
+        gpu=_gpu(root),
     )
+
+
+def _gpu(root: str) -> GpuFacts:
+    from workers.gpu.availability import NVIDIA_CONTROL, gpu_signs
+
+    signs = gpu_signs(os.environ, root)
+    has_nvidia = signs.has_nvidia_driver or signs.has_nvidia_library
+    control = _below(root, NVIDIA_CONTROL)
+    return GpuFacts(
+        nvidia=has_nvidia,
+        has_binding=has_nvidia and _has_binding(),
+        has_smi=signs.has_smi,
+        may_use_nvidia=not os.path.exists(control) or os.access(control, os.R_OK | os.W_OK),
+        drm_drivers=signs.drm_drivers,
+    )
+
+
+def _has_binding() -> bool:
+    # Imported here: most hosts have no use for it.
+    from importlib.util import find_spec
+
+    return find_spec("pynvml") is not None
 
 
 def _read(path: str, bytes_max: int = FILE_BYTES_MAX) -> str | None:

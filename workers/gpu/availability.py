@@ -8,6 +8,7 @@ from msgspec import Struct
 from workers.gpu.file_sign import DRM, NO_GPU, NVIDIA, smi_path
 
 LIBRARY = "libnvidia-ml.so.1"
+NVIDIA_CONTROL = "/dev/nvidiactl"
 
 
 class GpuSigns(Struct, frozen=True):
