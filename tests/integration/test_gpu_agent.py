@@ -1,7 +1,8 @@
 """The whole agent over a stand-in for NVIDIA's library: rows, a driver that hangs, recovery, and what is left behind."""
 
+import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,13 @@ from harness.waiting import wait_until
 from agent.cli.query_database import QueryRequest, open_query_database
 from workers import registry
 
-TICK = {"--sampler-gpu-interval": "100ms", "--sampler-gpu-patience": "500ms", "--sampler-gpu-retry-interval": "300ms"}
+# The watchdog of workers is not tested here, and a busy machine wakes it.
+TICK = {
+    "--supervisor-hang-timeout": "10s",
+    "--sampler-gpu-interval": "100ms",
+    "--sampler-gpu-patience": "500ms",
+    "--sampler-gpu-retry-interval": "300ms",
+}
 
 
 @pytest.fixture
@@ -35,6 +42,11 @@ def busy() -> Iterator[int]:
 def agent_over(folder: Path, stub: NvmlStub, **flags: str) -> AgentProcess:
     """A default agent but for its times."""
     return AgentProcess(folder, flags=TICK | flags, environment=stub.environment)
+
+
+def wait_row(found: Callable[[], object], what: str) -> None:
+    """Until rows say so. Each look is a query, which takes processor time from the agent."""
+    wait_until(lambda: bool(found()), what, pause_seconds=0.2)
 
 
 def query(agent: AgentProcess, statement: str) -> list[tuple[Any, ...]]:
@@ -66,26 +78,26 @@ def test_collect_queries_gpu(tmp_path: Path, stub: NvmlStub, busy: int) -> None:
     with agent_over(tmp_path, stub) as agent:
         columns = "device, name, state, busy_time, memory_used_bytes, power_milliwatts, clock_graphics_hz"
         wanted = ("GPU-00000000", "Stub H0", "ok", 0.6, 4096, 100_000, 1_980_000_000)
-        wait_until(lambda: last(agent, columns) == wanted, "a row of the device")
+        wait_row(lambda: last(agent, columns) == wanted, "a row of the device")
         columns = "pid, driver_pid, comm, memory_bytes, busy_share"
-        wait_until(lambda: last(agent, columns, "gpu_process") == (busy, busy, "sleep", 2048, 0.6), "a row of the process")
+        wait_row(lambda: last(agent, columns, "gpu_process") == (busy, busy, "sleep", 2048, 0.6), "a row of the process")
 
 
 def test_gpu_library_timeout(tmp_path: Path, stub: NvmlStub) -> None:
     """A library that hangs leaves the device stuck, with no value; the rest goes on, and it recovers with its answer."""
     stub.say("gpu 0 busy 40")
     with agent_over(tmp_path, stub) as agent:
-        wait_until(lambda: last(agent, "state, busy_time") == ("ok", 0.4), "it answers")
+        wait_row(lambda: last(agent, "state, busy_time") == ("ok", 0.4), "it answers")
         (collector,) = collectors(agent)
         stub.say("hang nvmlDeviceGetPowerUsage")
         columns = "state, busy_time, absent, stuck_since_timestamp IS NOT NULL"
-        wait_until(lambda: last(agent, columns) == ("stuck", None, "not_answered", True), "the device is stuck")
+        wait_row(lambda: last(agent, columns) == ("stuck", None, "not_answered", True), "the device is stuck")
         assert f"process {collector.pid} waits" in wait_until(lambda: condition(agent, "gpu_nvidia"), "it is said")
         ticks = agent.stats("sampler/gpu")["ticks"]
         wait_until(lambda: agent.stats("sampler/gpu")["ticks"] > ticks + 5, "its own ticks go on")
         assert collectors(agent) == [collector]
         stub.unsay("hang")
-        wait_until(lambda: last(agent, "state, busy_time") == ("ok", 0.4), "it recovers")
+        wait_row(lambda: last(agent, "state, busy_time") == ("ok", 0.4), "it recovers")
         wait_until(lambda: not condition(agent, "gpu_nvidia"), "that is over")
         assert collectors(agent) == [collector]
 
@@ -93,25 +105,25 @@ def test_gpu_library_timeout(tmp_path: Path, stub: NvmlStub) -> None:
 def test_a_stuck_collector_outlives_its_worker_and_is_the_only_one(tmp_path: Path, stub: NvmlStub) -> None:
     """Killed, the worker comes back and knows the device; nobody kills the collector, and no second one is started."""
     with agent_over(tmp_path, stub) as agent:
-        wait_until(lambda: last(agent, "state") == ("ok",), "it answers")
+        wait_row(lambda: last(agent, "state") == ("ok",), "it answers")
         stub.say("hang nvmlDeviceGetPowerUsage")
-        wait_until(lambda: last(agent, "state") == ("stuck",), "the device is stuck")
+        wait_row(lambda: last(agent, "state") == ("stuck",), "the device is stuck")
         (collector,) = collectors(agent)
         agent.wait_for_replacement(agent.kill_worker("sampler/gpu"))
         wait_until(lambda: "earlier worker" in condition(agent, "gpu_nvidia"), "the next worker knows why")
         assert last(agent, "state, device") == ("stuck", "GPU-00000000")
         assert collectors(agent) == [collector]
         stub.unsay("hang")
-        wait_until(lambda: last(agent, "state") == ("ok",), "a new one answers")
+        wait_row(lambda: last(agent, "state") == ("ok",), "a new one answers")
         wait_until(lambda: not collector.is_running(), "the old one has ended by itself")
 
 
 def test_an_agent_ends_while_its_collector_hangs(tmp_path: Path, stub: NvmlStub) -> None:
     """Its end does not wait for the collector, which ends by itself as soon as the driver answers."""
     with agent_over(tmp_path, stub) as agent:
-        wait_until(lambda: last(agent, "state") == ("ok",), "it answers")
+        wait_row(lambda: last(agent, "state") == ("ok",), "it answers")
         stub.say("hang nvmlDeviceGetPowerUsage")
-        wait_until(lambda: last(agent, "state") == ("stuck",), "the device is stuck")
+        wait_row(lambda: last(agent, "state") == ("stuck",), "the device is stuck")
         (collector,) = collectors(agent)
         assert agent.end() == 0
         assert collector.is_running()
@@ -136,3 +148,46 @@ def test_collect_handles_missing_gpu(tmp_path: Path) -> None:
     finally:
         agent.end()
     agent.assert_nothing_left()
+
+
+def test_a_fork_server_that_nobody_takes_over_ends_beside_a_stuck_collector(tmp_path: Path, stub: NvmlStub) -> None:
+    """The supervisor is killed and none follows: all processes end, without a wait for the one that nobody can end."""
+    with agent_over(tmp_path, stub) as agent:
+        wait_row(lambda: last(agent, "state") == ("ok",), "it answers")
+        stub.say("hang nvmlDeviceGetPowerUsage")
+        wait_row(lambda: last(agent, "state") == ("stuck",), "the device is stuck")
+        (collector,) = collectors(agent)
+        agent.end(signal.SIGKILL)
+        wait_until(lambda: agent.living() == [collector], "all others are gone")
+        # The next agent finds the collector, and goes on when that has ended.
+        agent.start()
+        assert collectors(agent) == [collector]
+        stub.unsay("hang")
+        wait_row(lambda: last(agent, "state") == ("ok",), "a new one answers")
+
+
+def test_a_next_agent_takes_over_and_leaves_a_stuck_collector_alone(tmp_path: Path, stub: NvmlStub) -> None:
+    """The worker goes on under the next supervisor, with its collector."""
+    with agent_over(tmp_path, stub) as agent:
+        wait_row(lambda: last(agent, "state") == ("ok",), "it answers")
+        stub.say("hang nvmlDeviceGetPowerUsage")
+        wait_row(lambda: last(agent, "state") == ("stuck",), "the device is stuck")
+        (collector,) = collectors(agent)
+        agent.end(signal.SIGKILL)
+        agent.start()
+        assert collectors(agent) == [collector]
+        stub.unsay("hang")
+        wait_row(lambda: last(agent, "state") == ("ok",), "it recovers")
+
+
+def test_a_collector_that_is_killed_is_replaced(tmp_path: Path, stub: NvmlStub) -> None:
+    """By a person, or for lack of memory; the process on the device keeps its unit."""
+    with agent_over(tmp_path, stub) as agent:
+        wait_row(lambda: last(agent, "state") == ("ok",), "it answers")
+        (collector,) = collectors(agent)
+        collector.kill()
+        wait_until(lambda: [each for each in collectors(agent) if each != collector], "there is another one")
+        before = last(agent, "timestamp")
+        assert before is not None
+        wait_row(lambda: (row := last(agent, "timestamp")) is not None and row > before, "rows go on")
+        wait_until(lambda: not condition(agent, "gpu_nvidia"), "nothing is wrong")

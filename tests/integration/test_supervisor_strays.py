@@ -58,3 +58,14 @@ def test_one_whose_first_thread_has_ended_is_no_dead_one() -> None:
         (found,) = end_strays(os.getpid(), others, wait_ms=10_000)
         assert found.pid == headless.pid
         assert headless.wait() == -signal.SIGKILL
+
+
+def test_one_that_ends_by_itself_is_left_alone() -> None:
+    """It may be inside a driver, where killing it freezes a device; its name says so."""
+    code = "import ctypes, sys; ctypes.CDLL(None).prctl(15, b'eg~gpu-test', 0, 0, 0); print(flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as asking:
+        assert asking.stdout is not None
+        asking.stdout.readline()
+        others = frozenset(children_of(os.getpid())) - {asking.pid}
+        assert end_strays(os.getpid(), others, wait_ms=10) == []
+        assert asking.poll() is None

@@ -59,7 +59,7 @@ class GpuSet:
         self.listen(now_ns, wall_ns, next_ask_ns)
         start_at_ns = self._watch.start_at_ns
         if start_at_ns is not None and start_at_ns <= now_ns:
-            self._start_one(now_ns)
+            self._start_one(now_ns, wall_ns)
         ask_at_ns = self._watch.ask_at_ns
         if self._collector is not None and ask_at_ns is not None and ask_at_ns <= now_ns:
             self._watch.on_asked(now_ns, wall_ns)
@@ -114,7 +114,7 @@ class GpuSet:
             self._collector.close()
             self._collector = None
 
-    def _start_one(self, now_ns: int) -> None:
+    def _start_one(self, now_ns: int, wall_ns: int) -> None:
         try:
             started = self._start(self.name)
         except OSError as failure:
@@ -122,10 +122,10 @@ class GpuSet:
             self._tell(Sentence(f"its collector cannot be started ({failure.strerror})", "look at the agent's limits"))
             return
         if isinstance(started, Debris):
-            self._watch.on_blocked(now_ns, started.since_wall_ns)
-            if started.since_wall_ns is not None:
-                self._known = self._known or {each.device: each for each in started.devices}
-                self.source = self.source or started.source
+            self._watch.on_blocked(now_ns, wall_ns, started.since_wall_ns)
+            self._known = self._known or {each.device: each for each in started.devices}
+            self.source = self.source or started.source
+            if self._watch.stuck_since_wall_ns is not None:
                 self._tell(stuck_sentence(started.pid, ""))
             return
         self._collector = started
@@ -174,6 +174,9 @@ class GpuSet:
             if device not in named and identity.parent is None:
                 devices.append(unanswered_row(identity, answer.source, wall_ns, stuck_since_wall_ns=None))
                 named[device] = identity
+        if named.keys() != self._known.keys() and self._collector is not None:
+            # For a worker that comes after this one, should it end while the driver hangs.
+            self._collector.record(Debris(self._collector.pid, None, list(named.values()), answer.source))
         self._known = named
         return devices, processes
 

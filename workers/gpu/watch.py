@@ -43,6 +43,8 @@ class CollectorWatch:
         self._asked_wall_ns = 0
         self._ask_at_ns: int | None = None
         self._has_answered = False
+        # By both clocks: since when another one is in the way.
+        self._blocked_since: tuple[int, int] | None = None
 
     @property
     def start_at_ns(self) -> int | None:
@@ -58,6 +60,7 @@ class CollectorWatch:
         """There is one now; its first answer takes longest, so it is asked at once."""
         assert self.phase is CollectorPhase.WAITING
         self.phase, self._ask_at_ns, self._has_answered = CollectorPhase.IDLE, now_ns, False
+        self._blocked_since = self.stuck_since_wall_ns = None
         self.starts += 1
 
     def on_asked(self, now_ns: int, wall_ns: int) -> None:
@@ -88,8 +91,16 @@ class CollectorWatch:
         self.phase, self.stuck_since_wall_ns = CollectorPhase.WAITING, None
         self._back_off(now_ns)
 
-    def on_blocked(self, now_ns: int, stuck_since_wall_ns: int | None) -> None:
-        """None can be started: one that an earlier worker gave up is still there. *Absent:* it may just be ending."""
+    def on_blocked(self, now_ns: int, wall_ns: int, stuck_since_wall_ns: int | None) -> None:
+        """None can be started: one of an earlier worker is still there, given up since that moment.
+
+        *Absent:* that worker did not give it up. It may just be ending, for so long as an answer may take.
+        """
+        if self._blocked_since is None:
+            self._blocked_since = (now_ns, wall_ns)
+        since_ns, since_wall_ns = self._blocked_since
+        if stuck_since_wall_ns is None and now_ns - since_ns >= self._patience_ns:
+            stuck_since_wall_ns = since_wall_ns
         self.stuck_since_wall_ns = stuck_since_wall_ns
         self._back_off(now_ns)
 

@@ -128,8 +128,8 @@ def test_one_that_never_answers_is_given_up_and_said_once() -> None:
     assert "process 7 waits for it inside the kernel" in story.held["gpu_nvidia"]
     assert len([each for each in story.bus.conditions if each.active]) == 1
     assert [note.kind for note in story.bus.notes] == ["gpu_collector_abandoned"]
-    (recorded,) = collector.recorded
-    assert recorded.devices == [DeviceIdentity("GPU-1", None, 0)]
+    known = [DeviceIdentity("GPU-1", None, 0)]
+    assert collector.recorded == [Debris(7, None, known), Debris(7, rows[0]["stuck_since_timestamp"], known)]
     assert story.probe.wake_at_ns() is None
 
 
@@ -171,6 +171,15 @@ def test_what_an_earlier_worker_left_is_told_with_its_devices() -> None:
     story.tick()
     (row,) = story.tick()
     assert (row["device"], row["state"], row["stuck_since_timestamp"]) == ("GPU-9", "stuck", 123)
+    assert "process 9 of an earlier worker" in story.held["gpu_nvidia"]
+
+
+def test_what_an_earlier_worker_could_not_give_up_is_given_up_by_the_next() -> None:
+    """It was killed while the driver hung, before its patience was over."""
+    story = Story(Debris(9, None, [DeviceIdentity("GPU-9")]))
+    for _ in range(9):
+        rows = story.tick()
+    assert [(row["device"], row["state"]) for row in rows] == [("GPU-9", "stuck")]
     assert "process 9 of an earlier worker" in story.held["gpu_nvidia"]
 
 

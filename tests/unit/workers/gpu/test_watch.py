@@ -89,10 +89,22 @@ def test_a_refusal_is_no_answer() -> None:
 def test_while_another_one_is_in_the_way_it_is_only_looked_for() -> None:
     """It may be stuck since long, or just be ending."""
     made = watch()
-    made.on_blocked(0, WALL)
+    made.on_blocked(0, WALL + S, WALL)
     assert (made.phase, made.stuck_since_wall_ns, made.start_at_ns) == (CollectorPhase.WAITING, WALL, RETRY_LEAST_NS)
-    made.on_blocked(0, None)
+    made.on_blocked(0, WALL + S, None)
     assert (made.stuck_since_wall_ns, made.start_at_ns) == (None, 2 * RETRY_LEAST_NS)
+
+
+def test_one_in_the_way_that_does_not_end_is_stuck_since_it_was_first_seen() -> None:
+    """The worker that had started it ended before it could give it up."""
+    made = watch()
+    made.on_blocked(0, WALL, None)
+    made.on_blocked(5 * S - 1, WALL + 5 * S - 1, None)
+    assert made.stuck_since_wall_ns is None
+    made.on_blocked(5 * S, WALL + 5 * S, None)
+    assert made.stuck_since_wall_ns == WALL
+    made.on_started(6 * S)
+    assert made.stuck_since_wall_ns is None
 
 
 @given(st.lists(st.integers(0, 5), max_size=60))
