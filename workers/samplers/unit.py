@@ -91,7 +91,9 @@ class UnitProbe(NoRules):
         return layout
 
 
-def _look_at_of(root: str) -> LookAt:
+def look_at_below(root: str) -> LookAt:
+    """What gives the state of directories and files below a cgroup root."""
+
     def look_at(path: str) -> DirectoryState:
         found = os.stat(f"{root}/{path}")
         return DirectoryState(found.st_ino, found.st_nlink, found.st_mtime_ns)
@@ -101,7 +103,7 @@ def _look_at_of(root: str) -> LookAt:
 
 def _open(around: SamplerContext) -> UnitProbe:
     root = around.config.of(CGROUP_ROOT)
-    return UnitProbe(around.tree(root), _look_at_of(root), around.heartbeat)
+    return UnitProbe(around.tree(root), look_at_below(root), around.heartbeat)
 
 
 SAMPLER = Sampler(
