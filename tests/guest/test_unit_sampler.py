@@ -85,9 +85,15 @@ def units() -> Iterator[Units]:
         units = Units()
         stack.callback(remove, units.home)
         stack.callback(lambda: remove(units.cgroup) if units.cgroup.exists() else None)
-        stack.callback(lambda: [end(load) for load in units.loads])
+        stack.callback(end_all, units.loads)
         stack.callback(units.probe.close)
         yield units
+
+
+def end_all(loads: "list[subprocess.Popen[str]]") -> None:
+    """All that a test began, whatever became of it."""
+    for load in loads:
+        end(load)
 
 
 def end(load: "subprocess.Popen[str]") -> None:

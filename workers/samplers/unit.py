@@ -40,7 +40,7 @@ class UnitProbe(NoRules):
 
     def check(self) -> None:
         """See `workers.framework.sampler.Probe`."""
-        self._layout()
+        self._find_layout()
 
     def on_rules(self, rules: RuleState) -> None:
         """Measure what the assignments name from the next tick on."""
@@ -50,7 +50,7 @@ class UnitProbe(NoRules):
         """One tick: rows of `unit` and of the parts' tables, see `workers.framework.sampler.Probe`."""
         at = Instant(now_ns, wall_ns)
         if self._reader is None or self._table is None:
-            self._reader = UnitReader(self._tree, self._look_at, self._layout())
+            self._reader = UnitReader(self._tree, self._look_at, self._find_layout())
             self._table = UnitTable(self._tree, self._reader, self._parts, self._heartbeat)
             self._is_plan_changed = True
         if self._is_plan_changed:
@@ -74,6 +74,11 @@ class UnitProbe(NoRules):
             **{name: number for part in self._parts for name, number in part.stats().items()},
         }
 
+    @property
+    def layout(self) -> CgroupLayout:
+        """Which files are read where. *Raises:* OSError, UnreadableError: there is nothing to read."""
+        return self._find_layout() if self._reader is None else self._reader.layout
+
     def close(self) -> None:
         """Close every descriptor."""
         for part in self._parts:
@@ -81,7 +86,7 @@ class UnitProbe(NoRules):
         if self._table is not None:
             self._table.close()
 
-    def _layout(self) -> CgroupLayout:
+    def _find_layout(self) -> CgroupLayout:
         layout = layout_of(self._tree.list_names("."), os.sysconf("SC_CLK_TCK"))
         if layout is None:
             raise UnreadableError(
