@@ -12,10 +12,10 @@ import pytest
 from fakes.contained_agent import ContainedAgent
 from fakes.networked_agent import NetworkedAgent, network_of
 from harness.agent_process import AgentProcess
-from harness.waiting import wait_until
+from harness.waiting import SLOWNESS, wait_until
 
 NAMES = {"control-plane", "sampler/node", "sampler/process", "writer", "gateway"}
-ANSWER_SECONDS = 30.0
+ANSWER_SECONDS = 30.0 * SLOWNESS
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a network")
 

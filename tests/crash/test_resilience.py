@@ -10,17 +10,17 @@ import psutil
 from fakes.convergence import Pollster, assert_converged, assert_holds_the_rules, take_census, wait_until_up
 from fakes.restarts import JSON_LOG, delays_ms, pauses_ms, told_waits_ms
 from fakes.worker_set_agent import WorkerSetAgent
-from harness.agent_process import AgentProcess
-from harness.waiting import wait_until
+from harness.agent_process import AgentProcess, slowed
+from harness.waiting import SLOWNESS, wait_until
 
-REPLACED_SECONDS_MAX = 5.0
-REPLACED_SECONDS_GOAL = 0.1
+REPLACED_SECONDS_MAX = 5.0 * SLOWNESS
+REPLACED_SECONDS_GOAL = 0.1 * SLOWNESS
 TRIES_MAX = 25
 # A machine with other things to do may keep the supervisor from waking for some hundredths of a second.
-BASE_MS, CEILING_MS, SPELL_MS = 400, 1000, 1500
+BASE_MS, CEILING_MS, SPELL_MS = (round(each * SLOWNESS) for each in (400, 1000, 1500))
 BACKOFF = {"--supervisor-backoff-base": f"{BASE_MS}ms", "--supervisor-backoff-ceiling": f"{CEILING_MS}ms", **JSON_LOG}
 # A worker that is killed again and again by a test has done nothing wrong, and waits for nothing.
-FORGIVING = {"--supervisor-stable-period": "10ms"}
+FORGIVING = {"--supervisor-stable-period": slowed(10)}
 
 
 def test_a_killed_control_plane_worker_is_replaced(tmp_path: Path) -> None:
@@ -31,7 +31,7 @@ def test_a_killed_control_plane_worker_is_replaced(tmp_path: Path) -> None:
         taken_seconds: list[float] = []
         # What else runs here may hold up any of them, but not all.
         while len(taken_seconds) < 5 or (min(taken_seconds) >= REPLACED_SECONDS_GOAL and len(taken_seconds) < TRIES_MAX):
-            row = wait_until_up(agent, "control-plane", spell_seconds=0.05)
+            row = wait_until_up(agent, "control-plane", spell_seconds=0.05 * SLOWNESS)
             killed_at = time.monotonic()
             os.kill(row["pid"], signal.SIGKILL)
             successor = agent.wait_for_replacement(row, seconds=REPLACED_SECONDS_MAX)
@@ -77,7 +77,7 @@ def test_a_worker_that_always_dies_waits_exponentially_longer_until_a_stable_per
         wait_until(lambda: len(delays_ms(agent, "bad")) >= 5, "five restarts")
         agent.spare("bad")
         policy_ms = [0, *(min(CEILING_MS, BASE_MS << number) for number in range(4))]
-        assert policy_ms == [0, 400, 800, 1000, 1000]
+        assert policy_ms == [round(each * SLOWNESS) for each in (0, 400, 800, 1000, 1000)]
         assert told_waits_ms(agent, "bad")[:4] == policy_ms[1:]
         lived_ms = pauses_ms(agent.ledger("bad"))[:5]
         assert all(pause >= policy for pause, policy in zip(lived_ms, policy_ms, strict=True)), lived_ms
@@ -85,7 +85,7 @@ def test_a_worker_that_always_dies_waits_exponentially_longer_until_a_stable_per
         late_ms = [waited - policy for waited, policy in zip(delays_ms(agent, "bad")[:5], policy_ms, strict=True)]
         assert min(late_ms[1:]) < BASE_MS / 10, late_ms
         # The spell counts from when it was up, and its uptime from its start.
-        row = wait_until_up(agent, "bad", spell_seconds=SPELL_MS / 1000 + 2.0)
+        row = wait_until_up(agent, "bad", spell_seconds=SPELL_MS / 1000 + 2.0 * SLOWNESS)
         told = told_waits_ms(agent, "bad")
         os.kill(row["pid"], signal.SIGKILL)
         agent.wait_for_replacement(row)
@@ -100,9 +100,10 @@ def test_declared_jitter_shortens_the_delays_within_its_band_and_parts_the_worke
     names = [f"bad{number}" for number in range(6)]
     with WorkerSetAgent(tmp_path, "bad*6=dies", flags=flags, ready=False) as agent:
         wait_until(lambda: all(len(delays_ms(agent, name)) >= 4 for name in names), "four restarts of each")
+        full_ms = [BASE_MS, 2 * BASE_MS, CEILING_MS]
         told_ms = {name: told_waits_ms(agent, name)[:3] for name in names}
         for name, waits in told_ms.items():
-            assert all(full * 0.6 - 1 <= wait <= full for wait, full in zip(waits, [400, 800, 1000], strict=True)), told_ms
+            assert all(full * 0.6 - 1 <= wait <= full for wait, full in zip(waits, full_ms, strict=True)), told_ms
             lived_ms = pauses_ms(agent.ledger(name))[1:4]
             assert all(pause >= wait for pause, wait in zip(lived_ms, waits, strict=True)), (told_ms, lived_ms)
         last = [waits[-1] for waits in told_ms.values()]

@@ -13,15 +13,15 @@ import psutil
 import pytest
 from fakes.convergence import Pollster, assert_converged, deaths, events, spares, take_census
 from fakes.worker_set_agent import WorkerSetAgent
-from harness.agent_process import AgentProcess, run_agentctl
-from harness.waiting import in_time, wait_until
+from harness.agent_process import AgentProcess, run_agentctl, slowed
+from harness.waiting import SLOWNESS, in_time, wait_until
 
 KINDS = ("control-plane", "sampler/node", "sampler/process", "writer", "gateway")
 # A worker that is killed by a test has done nothing wrong, and waits for nothing.
 FORGIVING = {"--supervisor-stable-period": "10ms"}
 # Long enough that nothing is started twice while a test looks.
 SLOW_BACKOFF = {"--supervisor-backoff-base": "10m", "--supervisor-backoff-ceiling": "10m"}
-AS_BY_DEFAULT = {"--supervisor-heartbeat-interval": "250ms", "--supervisor-hang-timeout": "1s"}
+AS_BY_DEFAULT = {"--supervisor-heartbeat-interval": slowed(250), "--supervisor-hang-timeout": slowed(1_000)}
 HANG_SECONDS_MAX = 3.0
 ASKED_AGAIN_MAX = 3
 # Exit code to its name; all but the last are started again.
@@ -190,9 +190,11 @@ def test_a_worker_that_is_merely_busy_is_never_killed(tmp_path: Path) -> None:
 
             def is_over() -> bool:
                 ages_seconds.append(agent.workers()["starved"]["heartbeat_age_seconds"] or 0.0)
-                return time.monotonic() > until and max(ages_seconds) > 1.0
+                return time.monotonic() > until and max(ages_seconds) > SLOWNESS
 
-            wait_until(is_over, "twenty seconds are over, and it was starved for longer than the hang timeout", seconds=90)
+            wait_until(
+                is_over, "twenty seconds are over, and it was starved for longer than the hang timeout", seconds=90 * SLOWNESS
+            )
         finally:
             for hog in hogs:
                 hog.kill()

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from fakes.bus import RecordingBus
+from harness.waiting import SLOWNESS
 
 from agent.model.timebase import S
 from workers.process.exits.deaths import Deaths, TickTimes
@@ -83,8 +84,10 @@ class WatchedHost:
     def burn(self, children: int, *, rate: float, seconds: float, pause: float = 0.0) -> int:
         """Let a burner fork, ticking until all its children are counted; the CPU that the kernel counted of them, in ns.
 
-        The burner itself lives on until everything is counted, so that its own end is not among the dead.
+        The burner itself lives on until everything is counted, so that its own end is not among the dead. In a guest the way in and
+        out of a process takes longer: so does the burning, or the part after the kernel's record would be a larger one there.
         """
+        rate, seconds = rate / SLOWNESS, seconds * SLOWNESS
         arguments = [sys.executable, "-S", BURNER, str(children), str(rate), str(seconds), str(pause)]
         pipe = subprocess.PIPE
         with subprocess.Popen(arguments, stdin=pipe, stdout=pipe, text=True) as burner:

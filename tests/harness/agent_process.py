@@ -10,22 +10,30 @@ from typing import Any, Self
 
 import psutil
 from harness.control_connection import call
-from harness.waiting import DEADLINE_SECONDS, NotInTime, wait_until
+from harness.waiting import DEADLINE_SECONDS, SLOWNESS, NotInTime, wait_until
 
 from supervisor.shell.takeover_record import read_takeover_record
+
+
+def slowed(milliseconds: float) -> str:
+    """A time as a setting: so long on a usual host, longer in a guest, where everything takes longer."""
+    return f"{round(milliseconds * SLOWNESS)}ms"
+
 
 # Short enough that a test of hundreds of ticks takes seconds; every time is a setting of the agent's own.
 QUICK = {
     "--gateway-port": "0",
-    "--sampler-process-interval": "50ms",
-    "--supervisor-heartbeat-interval": "100ms",
-    "--supervisor-hang-timeout": "600ms",
-    "--control-plane-interval": "200ms",
-    "--writer-sync-interval": "100ms",
+    "--sampler-process-interval": slowed(50),
+    "--supervisor-heartbeat-interval": slowed(100),
+    "--supervisor-hang-timeout": slowed(600),
+    "--control-plane-interval": slowed(200),
+    "--writer-sync-interval": slowed(100),
 }
+# What a test leaves as it is by default is longer too, where everything is.
+DEFAULTS = {} if SLOWNESS == 1 else {"--supervisor-start-timeout": slowed(10_000), "--supervisor-stop-timeout": slowed(1_500)}
 
 # For what an agent stores and seals at its end: a machine with other tests on it may take longer than the usual 1.5 s.
-UNHURRIED = {"--supervisor-stop-timeout": "20s"}
+UNHURRIED = {"--supervisor-stop-timeout": slowed(20_000)}
 
 # Every agent that a test has started and not yet seen ended.
 _STARTED: "set[AgentProcess]" = set()
@@ -62,7 +70,7 @@ class AgentProcess:
         self._program = program
         self.state_dir = folder / "state"
         self.runtime_dir = folder / "run"
-        self._flags = {**(QUICK if quick else {"--gateway-port": "0"}), **(flags or {})}
+        self._flags = {**DEFAULTS, **(QUICK if quick else {"--gateway-port": "0"}), **(flags or {})}
         self.process: subprocess.Popen[str] | None = None
         self.seen: set[psutil.Process] = set()
 
@@ -212,7 +220,7 @@ class AgentProcess:
             self.process.send_signal(number)
         return self.process.wait(seconds)
 
-    def assert_nothing_left(self, *, seconds: float = 10.0) -> None:
+    def assert_nothing_left(self, *, seconds: float = 10.0 * SLOWNESS) -> None:
         """No process, no socket of this agent remains. The time is for one that was killed while the disk flushed its file."""
         wait_until(lambda: not self.living(), f"all processes are gone, not {self.living()}", seconds=seconds)
         sockets = [path.name for path in self.runtime_dir.rglob("*") if path.is_socket()]
@@ -238,7 +246,7 @@ def _state(process: psutil.Process) -> str:
 
 
 def run_agentd(
-    *arguments: str, seconds: float = 45.0, environment: dict[str, str] | None = None
+    *arguments: str, seconds: float = 45.0 * SLOWNESS, environment: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """An agentd that is expected to end by itself, with these variables beside the usual ones."""
     command = [sys.executable, "-c", "from agent.daemon.main import main; main()", *arguments]

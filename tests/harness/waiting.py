@@ -20,8 +20,10 @@ class NotInTime(AssertionError):
 
 def in_time(attempt: Callable[[int], float], *, seconds: float, tries: int = 4) -> None:
     """Judge a promise of time: `attempt`, which is given its number and gives the seconds that it took, keeps it in one of its
-    tries. Beside other tests any single one may have to wait for a processor or a disk. *Raises:* NotInTime.
+    tries. Beside other tests any single one may have to wait for a processor or a disk. In a guest all is slower, and so is this.
+    *Raises:* NotInTime.
     """
+    seconds *= SLOWNESS
     took: list[float] = []
     for number in range(tries):
         took.append(attempt(number))

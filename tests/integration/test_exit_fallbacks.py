@@ -13,7 +13,7 @@ from fakes.http_probe import ask_http
 from fakes.taken_away import WITHOUT_CAPABILITY, has_filter, without_netlink
 from fakes.watched_host import WatchedHost
 from harness.agent_process import AgentProcess
-from harness.waiting import wait_until
+from harness.waiting import SLOWNESS, wait_until
 
 from agent.capability import NET_ADMIN
 from workers.process.exits.watcher import RETRY_NS
@@ -49,9 +49,9 @@ PID_NAMESPACE = ("unshare", "--pid", "--fork", "--mount-proc")
 )
 def test_the_next_source_has_all_the_cpu_of_the_dead(prefix: Sequence[str], source: str, remedy: str) -> None:
     """Of children of 3 ms the counters of their parent have it, in steps of 10 ms; a condition has why and what to do."""
-    environment = {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+    environment = {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LAB_SLOWNESS": str(SLOWNESS)}
     ended = subprocess.run(
-        [*prefix, sys.executable, "-c", WATCH], capture_output=True, text=True, env=environment, timeout=60, check=True
+        [*prefix, sys.executable, "-c", WATCH], capture_output=True, text=True, env=environment, timeout=60 * SLOWNESS, check=True
     )
     said: dict[str, Any] = json.loads(ended.stdout)
     assert (said["source"], said["kind"]) == (source, "exit_source_fallback")
@@ -112,6 +112,7 @@ def _ones(address: str) -> str:
 def _agentctl(agent: AgentProcess, *words: str, prefix: Sequence[str] = ()) -> str:
     code = "from agent.cli.main import main; main()"
     options = ["--state-dir", str(agent.state_dir)]
-    done = subprocess.run([*prefix, sys.executable, "-c", code, *words, *options], capture_output=True, text=True, timeout=60)
+    command = [*prefix, sys.executable, "-c", code, *words, *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60 * SLOWNESS)
     assert done.returncode in (0, 69), done.stderr
     return done.stdout

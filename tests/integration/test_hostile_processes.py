@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from fakes.real_processes import RealTicks, script, ticking
 from harness.proc import rss_bytes, stat_of
-from harness.waiting import wait_until
+from harness.waiting import SLOWNESS, wait_until
 
 LOAD = Path(__file__).parents[2] / "scripts" / "bench" / "process_bench" / "load.c"
 NAMES = (
@@ -86,7 +86,7 @@ def _many_threads(tmp_path: Path, count: int) -> Iterator[int]:
         yield process.pid
     finally:
         process.stdin.close()
-        process.wait(30)
+        process.wait(30 * SLOWNESS)
         process.stdout.close()
 
 
@@ -130,7 +130,7 @@ def test_a_command_line_of_two_megabytes_is_cut_and_costs_no_more_than_a_short_o
             row = _row(ticks, process.pid)
     finally:
         process.stdin.close()
-        process.wait(30)
+        process.wait(30 * SLOWNESS)
         process.stdout.close()
     assert row["command_line"].startswith(sys.executable)
     assert len(row["command_line"].encode()) <= 256
@@ -147,7 +147,7 @@ def test_ten_thousand_threads_are_one_number(tmp_path: Path) -> None:
         ticks.tick()
         took_seconds = time.thread_time() - begun
     assert [row["threads"] for row in rows] == [count]
-    assert took_seconds < 1.0
+    assert took_seconds < 1.0 * SLOWNESS
 
 
 def test_zombies_are_counted_and_what_they_used_is_not_lost() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from fakes.load import NICE, only_storm
 from harness.agent_process import AgentProcess, run_agentctl
-from harness.waiting import wait_until
+from harness.waiting import SLOWNESS, wait_until
 
 LOAD = Path(__file__).parents[2] / "scripts" / "bench" / "process_bench" / "load.c"
 SECONDS = 8
@@ -42,7 +42,7 @@ def test_a_fork_storm_costs_no_tick(rate: int, burn_us: int, tmp_path: Path) -> 
         storm = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         # Ahead of the tests beside it, or it would be no storm; its children inherit the priority.
         os.setpriority(os.PRIO_PROCESS, storm.pid, NICE)
-        said, _ = storm.communicate("\nend\n", timeout=80)
+        said, _ = storm.communicate("\nend\n", timeout=80 * SLOWNESS)
         count = int(said.split()[1])
         seen = ticks()
         wait_until(lambda: ticks() > seen + 1, "two further ticks")

@@ -5,6 +5,7 @@ One line of JSON at a test's start and one at its end, so that a guest that dies
 
 import json
 import os
+import platform
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,6 +18,11 @@ _RANKS = ("passed", "skipped", "failed")
 _MESSAGE_LENGTH_MAX = 20_000
 # The phases of the running test; pytest runs one at a time.
 _phases: list[pytest.TestReport] = []
+
+
+def pytest_sessionstart() -> None:
+    """The first line names the kernel."""
+    _write({"release": platform.release(), "slowness": SLOWNESS})
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -48,7 +54,8 @@ def pytest_runtest_logfinish(nodeid: str) -> None:
     """The test has ended: its worst phase is its outcome."""
     worst = max(_phases, key=lambda phase: _RANKS.index(phase.outcome))
     seconds = round(sum(phase.duration for phase in _phases), 3)
-    _write({"test": nodeid, "outcome": worst.outcome, "message": _message_of(worst), "seconds": seconds})
+    properties = dict(worst.user_properties)
+    _write({"test": nodeid, "outcome": worst.outcome, "message": _message_of(worst), "seconds": seconds, "properties": properties})
 
 
 def _message_of(report: pytest.CollectReport | pytest.TestReport) -> str:
