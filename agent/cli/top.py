@@ -12,11 +12,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from agent.cli.occupancy_view import OccupancyTop
     from agent.cli.process_view import ProcessTop
+    from agent.cli.unit_view import UnitTop
 
 INTERVAL_SECONDS = 1.0
 INTERVAL_SECONDS_LEAST = 0.1
 # Without a screen everything is shown; the samplers bound how much that is.
 LINES_UNBOUNDED = 100_000
+# Words that several views have stand in each.
+_PROCESS_SORTS = ("cpu", "rss", "io", "net", "threads", "age", "pod")
+_UNIT_SORTS = ("mem", "throttled", "pressure", "oom")
+_OCCUPANCY_SORTS = ("llc", "bw", "name")
 COLOUR = ("auto", "always", "never")
 
 
@@ -46,13 +51,19 @@ def top(call: Call) -> int:
 def _check_document(call: Call) -> None:
     """*Raises:* MisuseError for what a document cannot have: nothing that is asked for is passed over."""
     if call.wants_json and call.has("--tree"):
-        raise MisuseError("--tree", "a document has no tree", "leave it out; `ppid` of each process tells its parent")
+        raise MisuseError("--tree", "a document has no tree", "leave it out; `ppid` or `cgroup` tells what lies below what")
     if call.wants_json and call.has("--occupancy") and call.text("--filter"):
         raise MisuseError("--filter", "the document of --occupancy holds all pods", "leave it out, and choose with jq")
 
 
-def _view(call: Call) -> "ProcessTop | OccupancyTop":
+def _view(call: Call) -> "ProcessTop | OccupancyTop | UnitTop":
     _hide_for_msgspec()
+    if call.has("--occupancy") and call.has("--units"):
+        raise MisuseError("--units", "--occupancy is another view", "leave one of them out")
+    if call.has("--units"):
+        from agent.cli.unit_view import UnitTop
+
+        return UnitTop(call)
     if call.has("--occupancy"):
         from agent.cli.occupancy_view import OccupancyTop
 
@@ -109,18 +120,24 @@ With --occupancy: how much of the last-level cache each pod holds, its memory ba
 own socket), and the trend of the sorted value over the last ticks (each line is scaled to its own maximum). Pods that
 share a group have one value, shown once. An unknown value is `-`, and WHY gives the reason. If some containers of a pod
 are not completely in its group, WHY counts those that are. Keys: l by cache, b by bandwidth, n by name.
+With --units: what each pod, service, scope, slice and workload costs and suffers: CPU in cores and as part of its limit, the time
+in which its limit held it back (THR%), memory, storage, the time in which a thread waited (pCPU, pMEM, pIO), OOM kills of the last
+minute; network, cache, bandwidth, GPUs and the model it serves where they are measured. A unit that holds others has its line in
+the tree (key t), with containers below their pods, so that lines add up. Keys: c m x i p n o a.
 A terminal that can only print (TERM=dumb) gets one screen below the other. Without a terminal it is printed once, in full.
 It also works without a running agent; the age of the data is shown.
 --at shows a moment of the past. The keys left and right go one tick back and forth, [ and ] a minute, { and } an hour; 0 or
 End returns to now. The first line gives the time of the tick and its distance from the requested moment. If there is no tick
 within a minute, it gives the nearest ones before and after, and what table `gap` says about that time.""",
         options=(
+            Option("--units", "", "pods, services, scopes, slices and workloads: what each costs and suffers", kind=SWITCH),
             Option("--occupancy", "", "pods by cache occupancy and memory bandwidth (resctrl)", kind=SWITCH),
             Option(
                 "--sort",
                 "ORDER",
-                "cpu (default), rss, io, net, threads, age or pod; with --occupancy llc (default), bw or name",
-                choices=("cpu", "rss", "io", "net", "threads", "age", "pod", "llc", "bw", "name"),
+                "cpu (default), rss, io, net, threads, age, pod; with --units cpu, mem, throttled, io, pressure, net, oom, "
+                "name; with --occupancy llc (default), bw, name",
+                choices=(*_PROCESS_SORTS, *_UNIT_SORTS, *_OCCUPANCY_SORTS),
             ),
             Option("--filter", "TEXT", "only what has these words in its command, user, pod or container, or this pid"),
             Option("--tree", "", "processes below their parents", kind=SWITCH),
@@ -134,6 +151,8 @@ within a minute, it gives the nearest ones before and after, and what table `gap
             "agentctl top --once --sort rss | head -20",
             "agentctl top --filter nginx --tree",
             "agentctl top --filter 'namespace:shop label:app=web'",
+            "agentctl top --units --sort pressure",
+            "agentctl top --units --tree --filter 'kind:pod namespace:shop'",
             "agentctl top --occupancy --sort bw",
             "# What was going on at twelve past three, and twenty minutes ago?",
             'agentctl top --at "03:12"',

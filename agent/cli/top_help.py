@@ -31,6 +31,17 @@ _OCCUPANCY_COLUMNS = (
     ("TREND", "the sorted value over the last ticks, up to its own maximum"),
     ("WHY", "why a value is absent or less than the whole"),
 )
+_UNIT_SORTS = ("c m x i p n o a", "by CPU, memory, throttled, I/O, pressure, network, OOM kills, name")
+_UNIT_TREE = ("t", "tree: slices, what lies in them, containers below pods")
+_UNIT_COLUMNS = (
+    ("CPU, LIM%", "cores in use, and their part of the lowest limit above it"),
+    ("THR%", "of the time: its CPU limit held it back"),
+    ("MEM, LIM%", "working set, and its part of the lowest limit above it"),
+    ("pCPU pMEM pIO", "of the time: a thread waited for a CPU, memory, a disk"),
+    ("OOM", "processes killed for lack of memory in the last minute"),
+    ("LLC BW/s GPU% GMEM", "cache, bandwidth, GPUs: where they are measured"),
+    ("-", "not known, or no limit; `absent` in the data says why"),
+)
 _TITLE_COLUMNS = 20
 
 
@@ -49,6 +60,11 @@ def occupancy_help() -> list[Line]:
         *_page((_OCCUPANCY_SORTS, *_CHOICES, *_MOVES), _OCCUPANCY_COLUMNS),
         line_of("Pods that share a group have one value, shown once."),
     ]
+
+
+def unit_help() -> list[Line]:
+    """The page of units."""
+    return _page((_UNIT_SORTS, *_CHOICES, _UNIT_TREE, *_MOVES), _UNIT_COLUMNS)
 
 
 def _page(keys: Sequence[tuple[str, str]], columns: Sequence[tuple[str, str]]) -> list[Line]:

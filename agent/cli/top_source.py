@@ -39,10 +39,10 @@ class TickCollector(Protocol[SampleT_co]):
 class SpoolFollower(Generic[SampleT]):
     """Follows some tables of the spool, the main one first, from segment to segment; those of other installations are left out.
 
-    `damaged` counts stretches of bytes that were no record.
+    `damaged` counts stretches of bytes that were no record. Of a segment that is opened at least `span_ns` is read.
     """
 
-    def __init__(self, state_dir: str, tables: tuple[str, ...], ticks: TickCollector[SampleT]) -> None:
+    def __init__(self, state_dir: str, tables: tuple[str, ...], ticks: TickCollector[SampleT], *, span_ns: int = 0) -> None:
         self._state_dir = state_dir
         self._tables = tables
         self._words = frozenset(map(table_word, tables))
@@ -52,6 +52,7 @@ class SpoolFollower(Generic[SampleT]):
         # Of the last segment that had one: the newest may be without a head yet, and the tick is in the one before it.
         self._host: str | None = None
         self._ticks = ticks
+        self._span_ns = span_ns
         self._sample: SampleT | None = None
         self.damaged = 0
 
@@ -99,7 +100,8 @@ class SpoolFollower(Generic[SampleT]):
         while len(data) - size > begin:
             found = list(parse_records(data, len(data) - size, self._words))
             records = [each for each in found if isinstance(each, Record)]
-            if len({each.entry.stamp_wall_ns for each in records if each.entry.table == self._tables[0]}) > 1:
+            stamps = {each.entry.stamp_wall_ns for each in records if each.entry.table == self._tables[0]}
+            if len(stamps) > 1 and max(stamps) - min(stamps) >= self._span_ns:
                 # What stands before the first record is the end of one that began earlier, and no damage.
                 return found if isinstance(found[0], Record) else found[1:]
             size *= 8
