@@ -88,7 +88,7 @@ def judge(window: NodeWindow, uid: str, symptom: Symptom, episode: Episode, mask
     if symptom is not Symptom.THROTTLED and (episode.usual is None or len(sides.calm) < BEFORE_SECONDS_LEAST):
         return _verdict(window, uid, symptom, episode, innocence=Innocence.TOO_LITTLE)
     shortage = shortage_of(window, victim, symptom, sides)
-    limit = None if shortage.limit is None else shortage.limit.unit.uid
+    limit = shortage.limit
     if shortage.innocence is not None:
         return _verdict(window, uid, symptom, episode, innocence=shortage.innocence)
     trial = Trial(window, victim, symptom, episode, sides, shortage)

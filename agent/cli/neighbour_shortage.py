@@ -15,7 +15,7 @@ from agent.cli.neighbour_unit import (
     JudgedUnit,
     NodeWindow,
     UnitWindow,
-    are_related,
+    parents_of,
 )
 from agent.cli.neighbour_verdict import Innocence
 
@@ -24,6 +24,8 @@ CPU_FULL_PART = 0.8
 # The kernel reclaims before memory is used up.
 MEMORY_AVAILABLE_PART = 0.15
 LIMIT_PART = 0.9
+# What is in no unit counts too, and is not known.
+SHARED_PART = 0.85
 # A disk is asked for several things at once; where it had nothing to do half of the time, it kept nobody waiting.
 DISK_BUSY_PART = 0.5
 LESS_WORK_PART = 0.6
@@ -34,14 +36,14 @@ LIMIT_EVENTS_LEAST = 1.0
 
 
 class Shortage(Struct, frozen=True):
-    """Who may have caused it: everybody, or those that lie in `limit` with the victim. `innocence`: nobody, for this reason."""
+    """Who may have caused it: everybody, or those below the cgroup `limit` as the victim. `innocence`: nobody, for this reason."""
 
     innocence: Innocence | None = None
-    limit: UnitWindow | None = None
+    limit: str | None = None
 
     def reaches(self, unit: JudgedUnit) -> bool:
         """Whether a unit takes from what was short."""
-        return self.limit is None or are_related(self.limit.unit, unit)
+        return self.limit is None or unit.cgroup.startswith(f"{self.limit}/")
 
 
 def shortage_of(window: NodeWindow, victim: UnitWindow, symptom: Symptom, sides: Sides) -> Shortage:
@@ -101,17 +103,36 @@ def _of_memory(window: NodeWindow, victim: UnitWindow, sides: Sides) -> Shortage
     return Shortage()
 
 
-def _shared_limit(window: NodeWindow, victim: UnitWindow, sides: Sides) -> UnitWindow | None:
-    """The innermost unit around the victim that was at its limit. *Absent:* None where none was."""
-    around = [
-        unit for unit in window.units if unit.unit.uid != victim.unit.uid and victim.unit.cgroup.startswith(unit.unit.cgroup + "/")
-    ]
-    for unit in sorted(around, key=lambda each: -len(each.unit.cgroup)):
-        limit, held = _during(unit, MEMORY_LIMIT, sides), _during(unit, MEMORY, sides)
-        is_full = bool(limit) and held is not None and held >= LIMIT_PART * (limit or 0.0)
-        if is_full or (_events(unit, sides) >= LIMIT_EVENTS_LEAST and limit):
-            return unit
+def _shared_limit(window: NodeWindow, victim: UnitWindow, sides: Sides) -> str | None:
+    """The innermost cgroup around the victim that was at its limit. *Absent:* None where none was.
+
+    A cgroup that is no unit has no row. Its limit is known by the units in it, which have no higher one, and it is full if they
+    together hold nearly all of it.
+    """
+    units = {unit.unit.cgroup: unit for unit in window.units}
+    limit = _during(victim, MEMORY_LIMIT, sides)
+    path = victim.unit.cgroup.rpartition("/")[0]
+    # As many steps as the path has names.
+    while path:
+        if (path in units and _is_full(units[path], sides)) or (limit and _hold_all(window, path, limit, sides)):
+            return path
+        path = path.rpartition("/")[0]
     return None
+
+
+def _is_full(unit: UnitWindow, sides: Sides) -> bool:
+    limit, held = _during(unit, MEMORY_LIMIT, sides), _during(unit, MEMORY, sides)
+    return bool(limit) and ((held or 0.0) >= LIMIT_PART * (limit or 0.0) or _events(unit, sides) >= LIMIT_EVENTS_LEAST)
+
+
+def _hold_all(window: NodeWindow, path: str, limit: float, sides: Sides) -> bool:
+    """Whether the units in a cgroup hold nearly all of a limit that all of them have."""
+    inside = [unit for unit in window.units if unit.unit.cgroup.startswith(f"{path}/")]
+    limits = [_during(unit, MEMORY_LIMIT, sides) for unit in inside]
+    # Of a unit and what lies in it, the inner is part of the outer.
+    parents = parents_of([unit.unit for unit in inside])
+    held = sum(_during(unit, MEMORY, sides) or 0.0 for unit, parent in zip(inside, parents, strict=True) if parent is None)
+    return len(inside) > 1 and all(each and each <= limit for each in limits) and held >= SHARED_PART * limit
 
 
 def _during(unit: UnitWindow, column: str, sides: Sides) -> float | None:

@@ -53,7 +53,7 @@ class NoisyNeighbour(Struct, frozen=True):
 class Verdict(Struct, frozen=True):
     """An episode of a unit (`unit` its uid), from `begin_s` on and before `end_s` (unix time), and who caused it.
 
-    `before` and `during` are the symptom's means. Without a culprit `innocence` says why; `limit` names the unit whose limit was
+    `before` and `during` are the symptom's means. Without a culprit `innocence` says why; `limit` is the cgroup whose limit was
     hit, where that is known and is not its own.
     """
 

@@ -173,6 +173,10 @@ def test_memory_under_a_shared_limit() -> None:
     (verdict,) = judged(units)
     assert [culprit.unit for culprit in verdict.culprits] == [NOISY]
     assert verdict.limit == "/system.slice"
+    # Without a row of the slice its limit is that of the units in it, which hold nearly all of it.
+    inside = {VICTIM: units[VICTIM], NOISY: {**grows, MEMORY_LIMIT: flat(limit)}, "/elsewhere": units["/elsewhere"]}
+    (verdict,) = judged(inside)
+    assert ([culprit.unit for culprit in verdict.culprits], verdict.limit) == ([NOISY], "/system.slice")
     units[VICTIM] = {**units[VICTIM], MEMORY_LIMIT: flat(105 * MIB)}
     (verdict,) = judged(units)
     assert verdict.innocence is Innocence.OWN_LIMIT

@@ -1,0 +1,1 @@
+"""How often `agentctl neighbours` is right, and what it costs."""

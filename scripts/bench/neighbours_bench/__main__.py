@@ -1,0 +1,99 @@
+"""The command line of scripts/bench/neighbours."""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from machine import circumstances
+
+ROOT = Path(__file__).parents[3]
+FIXTURES = ROOT / "tests" / "fixtures" / "neighbours"
+
+
+def made_up(runs: int) -> dict[str, Any]:
+    """Made-up nodes of each kind of noise, and quiet ones."""
+    from fakes.neighbour_story import noisy_node, quiet_node
+
+    from agent.cli.neighbour_search import verdicts_of
+
+    found: dict[str, Any] = {}
+    for kind in ("cpu", "io", "memory", "cache"):
+        right = wrong = 0
+        for seed in range(runs):
+            window, victim, culprit = noisy_node(seed, kind)
+            named = {(each.unit, other.unit) for each in verdicts_of(window) for other in each.culprits}
+            right += (victim, culprit) in named and all(other == culprit for _, other in named)
+            wrong += any(other != culprit for _, other in named)
+        found[kind] = {"runs": runs, "right": right, "others_named": wrong}
+    quiet = sum(not any(each.culprits for each in verdicts_of(quiet_node(10_000 + seed))) for seed in range(runs))
+    return {**found, "quiet": {"runs": runs, "right": quiet}}
+
+
+def recorded(runs: int) -> dict[str, Any]:
+    """Recorded runs, varied by seeds."""
+    from neighbours_bench.replay import outcomes
+
+    return outcomes(sorted(FIXTURES.glob("*.json.gz")), runs)
+
+
+def speed(units: int, repeats: int) -> dict[str, Any]:
+    """An hour of rows of so many units, all active: seconds, CPU seconds and peak memory of a whole command."""
+    from fakes.neighbour_story import BEGIN_S, Node
+    from fakes.stored_units import store_window
+
+    from agent.cli.neighbour_unit import CPU, PRESSURE_CPU
+
+    taken: dict[str, list[float]] = {"seconds": [], "cpu_seconds": [], "peak_mib": []}
+    with tempfile.TemporaryDirectory(prefix="eg-") as folder:
+        node = Node(5, seconds=3600, units=units)
+        node.add(node.actors[1], CPU, 2000, 2060, 7.0)
+        node.suffer(node.actors[0], PRESSURE_CPU, 2000, 2060, 0.5)
+        store_window(Path(folder), node.window(gaps=5))
+        bounds = ["--since", f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(BEGIN_S))}", "--until"]
+        bounds.append(time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(BEGIN_S + 3600)))
+        command = [sys.executable, "-m", "agent.cli.main", "neighbours", "--json", "--state-dir", folder, "--runtime-dir", folder]
+        for _ in range(repeats):
+            begin = time.monotonic()
+            with subprocess.Popen([*command, *bounds], stdout=subprocess.DEVNULL, cwd=ROOT) as process:
+                _, status, used = os.wait4(process.pid, 0)
+                process.returncode = os.waitstatus_to_exitcode(status)
+            assert process.returncode == 0
+            taken["seconds"].append(time.monotonic() - begin)
+            taken["cpu_seconds"].append(used.ru_utime + used.ru_stime)
+            taken["peak_mib"].append(used.ru_maxrss / 1024)
+    return {"units": units, **{name: round(statistics.median(values), 2) for name, values in taken.items()}}
+
+
+def main() -> None:
+    """Measure what is named, and print it."""
+    parser = argparse.ArgumentParser(prog="scripts/bench/neighbours", description=__doc__)
+    parser.add_argument("what", choices=("made-up", "recorded", "real", "speed"))
+    parser.add_argument("--runs", type=int, default=None)
+    parser.add_argument("--keep", default=None)
+    parser.add_argument("--units", type=int, default=200)
+    parser.add_argument("--repeats", type=int, default=5)
+    asked = parser.parse_args()
+    told = circumstances()
+    match asked.what:
+        case "made-up":
+            told |= made_up(asked.runs or 100)
+        case "recorded":
+            told |= recorded(asked.runs or 100)
+        case "real":
+            from neighbours_bench.real import run
+
+            told |= run(asked.runs or 10, asked.keep)
+        case _:
+            told |= speed(asked.units, asked.repeats)
+    print(json.dumps(told, indent=2))
+
+
+if __name__ == "__main__":
+    main()
