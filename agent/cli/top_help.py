@@ -31,7 +31,7 @@ _OCCUPANCY_COLUMNS = (
     ("TREND", "the sorted value over the last ticks, up to its own maximum"),
     ("WHY", "why a value is absent or less than the whole"),
 )
-_UNIT_SORTS = ("c m x i p n o a", "by CPU, memory, throttled, I/O, pressure, network, OOM kills, name")
+_UNIT_SORTS = ("c m x i p n o a", "by CPU, memory, throttled, I/O, pressure, network, OOM, name")
 _UNIT_TREE = ("t", "tree: slices, what lies in them, containers below pods")
 _UNIT_COLUMNS = (
     ("CPU, LIM%", "cores in use, and their part of the lowest limit above it"),
@@ -39,7 +39,7 @@ _UNIT_COLUMNS = (
     ("MEM, LIM%", "working set, and its part of the lowest limit above it"),
     ("pCPU pMEM pIO", "of the time: a thread waited for a CPU, memory, a disk"),
     ("OOM", "processes killed for lack of memory in the last minute"),
-    ("LLC BW/s GPU% GMEM", "cache, bandwidth, GPUs: where they are measured"),
+    ("LLC BW/s GPU%", "cache, bandwidth, GPUs: where they are measured"),
     ("-", "not known, or no limit; `absent` in the data says why"),
 )
 _TITLE_COLUMNS = 20
