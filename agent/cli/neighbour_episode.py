@@ -25,7 +25,7 @@ EPISODES_MAX = 200
 # Who holds less has none to lose: the counters of caches are coarse.
 CACHE_BYTES_LEAST = 256 * 1024
 # A level that has held so long is what is usual now.
-EPISODE_SECONDS_MAX = 900
+EPISODE_SECONDS_MAX = 300
 
 
 class Symptom(StrEnum):
@@ -88,21 +88,25 @@ def episodes_of(series: Series, rule: SymptomRule) -> list[Episode]:
     calm = series[:]
     place, usual_until = 0, 0
     usual: Level | None = None
+    threshold = rule.floor
     while place < len(series) and len(found) < EPISODES_MAX:
         if not series[place] >= rule.floor:
             place += 1
             continue
         if place >= usual_until:
             usual, usual_until = usual_before(calm, place), place + USUAL_STEP
-        threshold = threshold_of(rule, usual)
+            # Without a past a level counts that is above what follows: one that never changes is no rise.
+            expected = usual or level_of(known(series, place, place + USUAL_SECONDS))
+            threshold = threshold_of(rule, expected)
         if not series[place] >= threshold or not _lasts(series, place, threshold):
             place += 1
             continue
         end = _end_of(series, place, threshold)
         values = known(series, place, end)
         found.append(Episode(place, end, usual, sum(values) / len(values)))
-        for second in range(place, end):
-            calm[second] = nan
+        if end - place < EPISODE_SECONDS_MAX:
+            for second in range(place, end):
+                calm[second] = nan
         place, usual_until = end, 0
     return found
 
@@ -116,7 +120,7 @@ def usual_before(calm: Series, place: int) -> Level | None:
 def threshold_of(rule: SymptomRule, usual: Level | None) -> float:
     """From which value on a second counts."""
     if usual is None:
-        return max(rule.floor, rule.rise)
+        return rule.floor
     return max(rule.floor, usual.median + max(rule.rise, SIGMAS * usual.spread, RISE_OF_USUAL * usual.median))
 
 

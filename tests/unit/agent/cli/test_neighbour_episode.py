@@ -26,7 +26,6 @@ def test_a_lasting_rise_is_an_episode() -> None:
 def test_a_second_of_pressure_is_none() -> None:
     """Neither is a level that does not change, nor one that is too small to notice."""
     assert episodes_of(series_of((100, 0.01), (2, 0.9), (60, 0.01)), RULE) == []
-    assert episodes_of(series_of((200, 0.3)), RULE)[1:] == []
     assert episodes_of(series_of((100, 0.0), (60, 0.03)), RULE) == []
 
 
@@ -35,6 +34,13 @@ def test_without_a_past_it_is_not_known_what_is_usual() -> None:
     (found,) = episodes_of(series_of((10, 0.01), (30, 0.4), (60, 0.01)), RULE)
     assert found.usual is None
     assert found.lost_seconds > 11
+
+
+def test_a_level_that_never_changes_is_no_episode() -> None:
+    """Also where it was there from the first second on; one that comes to stay is one, for five minutes."""
+    assert episodes_of(series_of((400, 0.3)), RULE) == []
+    (found,) = episodes_of(series_of((100, 0.1), (900, 0.4)), RULE)
+    assert (found.begin, found.end) == (100, 400)
 
 
 def test_a_short_calm_does_not_end_it() -> None:
