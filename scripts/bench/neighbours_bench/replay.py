@@ -36,12 +36,43 @@ def _cases(path: Path) -> list[tuple[NodeWindow, str, tuple[int, int]]]:
     return cases
 
 
+def unvaried(paths: list[Path]) -> dict[str, Any]:
+    """What is right of the runs as they were, and what was named in each."""
+    verdicts = []
+    for path in paths:
+        for window, kind, times in _cases(path):
+            named = _named(window, times)
+            verdicts.append(
+                {"kind": kind, "begin_s": times[0], "is_right": _is_right(named, kind), "named": sorted(map(list, named))}
+            )
+    counts: dict[str, Any] = {}
+    for name, of_kind in (
+        ("noisy", [v for v in verdicts if v["kind"] != "quiet"]),
+        ("quiet", [v for v in verdicts if v["kind"] == "quiet"]),
+    ):
+        counts[name] = {"runs": len(of_kind), "right": sum(bool(each["is_right"]) for each in of_kind)}
+    return {**counts, "verdicts": verdicts}
+
+
 def is_right(window: NodeWindow, kind: str, times: tuple[int, int], seed: int) -> bool:
     """Whether in a variation the noisy unit is named for its victim and nobody else is; in a quiet one nobody."""
     kept = frozenset(unit.unit.uid for unit in window.units if unit.unit.uid.rpartition("/")[2] in {NOISY, *VICTIMS.values()})
-    verdicts = verdicts_of(varied(window, kept, seed))
-    inside = [each for each in verdicts if times[0] - 3 <= each.begin_s < times[1]]
-    named = {(each.unit.rpartition("/")[2], other.unit.rpartition("/")[2]) for each in inside for other in each.culprits}
+    return _is_right(_named(varied(window, kept, seed), times), kind)
+
+
+def _named(window: NodeWindow, times: tuple[int, int]) -> set[tuple[str, str, str]]:
+    """Victim, symptom and culprit of every episode that begins in a run."""
+    inside = [each for each in verdicts_of(window) if times[0] - 3 <= each.begin_s < times[1]]
+    return {(_short(each.unit), each.symptom.value, _short(other.unit)) for each in inside for other in each.culprits}
+
+
+def _is_right(named: set[tuple[str, str, str]], kind: str) -> bool:
     if kind == "quiet":
         return not named
-    return (VICTIMS[kind], NOISY) in named and {other for _, other in named} == {NOISY}
+    return any((victim, culprit) == (VICTIMS[kind], NOISY) for victim, _, culprit in named) and {each[2] for each in named} == {
+        NOISY
+    }
+
+
+def _short(uid: str) -> str:
+    return uid.rpartition("/")[2]
