@@ -184,10 +184,10 @@ def _status(sample: UnitSample, shown: Sequence[ShownUnit], view: UnitView) -> L
     throttled = sum((throttled_of(line) or 0.0) >= NOTABLE for line in own)
     waiting = sum((pressure_of(line) or 0.0) >= NOTABLE for line in own)
     told = f"{sum(cpu):.2f}" if cpu else ABSENT
-    parts.append(f"{counted(len(own), 'unit')}   CPU {told}   MEM {bytes_of(sum(memory) if memory else None)}")
-    parts.append(f"   {throttled} throttled, {waiting} waiting   by {state.sort}")
+    parts.append(f"{counted(len(own), 'unit')}  CPU {told}  MEM {bytes_of(sum(memory) if memory else None)}")
+    parts.append(f"  {throttled} throttled, {waiting} waiting  by {state.sort}")
     if state.is_tree:
-        parts.append("   tree")
+        parts.append("  tree")
     if state.is_paused:
         parts.append(Span("   paused", WARNING))
     if state.offset and len(shown) > 1:
@@ -200,7 +200,7 @@ def _status(sample: UnitSample, shown: Sequence[ShownUnit], view: UnitView) -> L
 
 
 def _keys(view: UnitView) -> str:
-    return f"   {view.time_keys}" if view.moment is not None else "   ? help   q quit"
+    return f"   {view.time_keys}" if view.moment is not None else "  ? help  q quit"
 
 
 def _table(page: Sequence[ShownUnit], shown: Sequence[ShownUnit], view: UnitView) -> list[Line]:

@@ -58,7 +58,7 @@ def test_the_newest_tick_and_idle_units_of_the_minute_before(tmp_path: Path, top
     write_segment(tmp_path, "a", data + tick(120, service("web", 0.5), service("db", 1.5, pressure_io_some_ns=S // 2)))
     code, text, told = top()
     assert (code, told) == (0, "")
-    assert "3 units   CPU 2.00   MEM 11.0 MiB   0 throttled, 1 waiting   by cpu" in text
+    assert "3 units  CPU 2.00  MEM 11.0 MiB  0 throttled, 1 waiting  by cpu" in text
     assert names_in(top()) == ["db.service", "web.service", "idle.service"]
     assert names_in(top("--sort", "mem")) == ["idle.service", "db.service", "web.service"]
     assert names_in(top("--sort", "name")) == ["db.service", "idle.service", "web.service"]

@@ -25,7 +25,7 @@ MIB = 1 << 20
 MEMORY_LIMIT = 700 * MIB
 HELD, TABLE = 560 * MIB, 160 * MIB
 # Other work of the machine must not drown them: weight against its processes.
-WEIGHT = 8192
+WEIGHT = 262_144
 # Version 1 of cgroups counts I/O only where a rule may throttle it: one that never does.
 NEVER_THROTTLED = 100_000_000_000
 WARM_SECONDS, CALM_SECONDS, NOISE_SECONDS = 45, 34, 14

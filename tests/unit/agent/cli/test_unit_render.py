@@ -48,7 +48,7 @@ def test_lines_add_up_to_the_host() -> None:
     """A unit that holds others has no line, containers are part of their pods."""
     head, status, titles, *rows = texts(view())
     assert head.startswith("node7   ")
-    assert status == "2 units   CPU 2.10   MEM 2.0 MiB   1 throttled, 1 waiting   by cpu"
+    assert status == "2 units  CPU 2.10  MEM 2.0 MiB  1 throttled, 1 waiting  by cpu"
     assert titles.split()[:2] == ["UNIT", "CPU"]
     assert [row.split()[0] for row in rows] == ["shop/web-0", "ssh.service"]
 
