@@ -21,6 +21,10 @@ class Launch(Struct, frozen=True):
     endings: tuple[Ending, ...] = ()
 
 
+# Made with the module, once for all workers that are forked: it takes longer than the decoding, and touches much memory.
+_DECODER = msgspec.msgpack.Decoder(Launch)
+
+
 def encode_launch(launch: Launch) -> bytes:
     """The bytes handed to the new process."""
     return msgspec.msgpack.encode(launch)
@@ -28,4 +32,4 @@ def encode_launch(launch: Launch) -> bytes:
 
 def decode_launch(data: bytes) -> Launch:
     """The launch order in the new process."""
-    return msgspec.msgpack.decode(data, type=Launch)
+    return _DECODER.decode(data)

@@ -21,6 +21,7 @@ from agent.config import (
     Config,
 )
 from agent.config_file import load_config
+from agent.forked import Forked
 from agent.model.errors import ConfigError, ExitCode, StorageError
 
 if TYPE_CHECKING:
@@ -122,6 +123,9 @@ def supervise(config: Config, *, for_ns: int | None, worker_set: "Callable[[Conf
         if all(lock.is_there() for lock in held.locks):
             # Otherwise another agent may have the folder by now.
             remove_remains(config)
+    except Forked as fork:
+        # In the fork server, of which this process is the parent.
+        fork.go_on()
     finally:
         for stream in {held.out, held.err}:
             stream.close(seconds=FINAL_OUTPUT_SECONDS_MAX)

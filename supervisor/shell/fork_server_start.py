@@ -1,4 +1,5 @@
-"""Fits the start of the `multiprocess` package's fork server to this agent: no tracker, our search path, the orphan guard.
+"""Fits the start of the `multiprocess` package's fork server to this agent: no tracker, our search path, the orphan guard; and
+the first one is forked from this process, so that both share what they have imported.
 
 These are changes to private parts of multiprocess 0.70; `tests/integration/test_supervisor_launcher.py` fails when a new version
 moves them.
@@ -6,11 +7,13 @@ moves them.
 
 import os
 import sys
+import threading
 from collections.abc import Sequence
 
 from msgspec import Struct
 
 from agent import multiprocess_bootstrap
+from agent.forked import Forked
 from supervisor.shell.descendants import mark_of_run
 from supervisor.shell.living_lock import hold_living_lock
 
@@ -26,6 +29,7 @@ class ForkServerSettings(Struct, frozen=True):
     `entry` (`module:function`) is what each worker calls, `preload` what is imported for all of them. `orphan_grace_ns` is how
     long it lives on when the supervisor dies. `living_path` is locked as long as any worker lives (`living_lock`). `spares` is
     the size of the standby pool. When no supervisor has come it removes `sockets`, if the lock at `lock_path` is free.
+    `is_forked`: the first one is a fork of this process, which has imported the same.
     """
 
     run: str
@@ -37,6 +41,7 @@ class ForkServerSettings(Struct, frozen=True):
     spares: int = 0
     lock_path: str = ""
     sockets: Sequence[str] = ()
+    is_forked: bool = False
 
 
 def do_without_tracker() -> None:
@@ -61,6 +66,9 @@ def start_with_guard(settings: ForkServerSettings) -> None:
             mark = mark_of_run(settings.run)
             guarded = (*descriptors, living, settings.orphan_grace_ns, mark, settings.lock_path, list(settings.sockets))
             guard = f"from supervisor.shell import orphan_guard; orphan_guard.arm(*{guarded!r}); "
+            # Only while nothing else runs in this process: a fork has one thread, and locks that others held stay locked.
+            if settings.is_forked and threading.active_count() == 1:
+                return _fork(guard + arguments[-1], [*descriptors, living])
             code = multiprocess_bootstrap.prologue(sys.path) + guard + arguments[-1]
             pid: int = start(path, [*arguments[:-1], code], [*descriptors, living])
             return pid
@@ -68,6 +76,16 @@ def start_with_guard(settings: ForkServerSettings) -> None:
             os.close(living)
 
     util.spawnv_passfds = start_with_prologue
+
+
+def _fork(code: str, kept: Sequence[int]) -> int:
+    """The pid of a new process that runs the code with these descriptors. *Raises:* OSError; in the new process `Forked`."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if not pid:
+        raise Forked(code, kept)
+    return pid
 
 
 def hide_main_module() -> None:

@@ -68,6 +68,9 @@ class Launcher:
         self.pool = StandbyPool(settings.spares, on_discard=self._sweeper.forget)
         for worker in () if taken_over is None else taken_over.workers:
             self._sweeper.add(worker.pid)
+        if settings.is_forked and taken_over is None:
+            # Here and not in the thread, which a fork must come before.
+            self._warm_up()
         self.thread: BackgroundThread[StartedWorker | NotStarted | None] = BackgroundThread("launcher")
         self.thread.send(self._warm_up)
 

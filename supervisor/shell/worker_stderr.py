@@ -5,7 +5,7 @@ from collections import deque
 
 from supervisor.shell.log import EventLog
 
-TAIL_LINES_MAX = 40
+TAIL_LINES_MAX = 64
 LINE_BYTES_MAX = 400
 READ_BYTES = 64 << 10
 # A traceback of every thread fits; a worker in a loop of complaints does not fill the log.

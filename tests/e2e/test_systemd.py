@@ -29,7 +29,7 @@ WORKERS = ("control-plane", "gateway", "sampler/node", "sampler/process", "write
 # A look at the agent, and a process that waits to become a worker.
 NOT_COUNTED = ("agentctl", "eg:spare")
 # As the kernel names the processes of a whole agent, each once: the supervisor, the fork server, the workers.
-WHOLE = Counter(["agentd", "python", *(f"eg:{name}"[:15] for name in WORKERS)])
+WHOLE = Counter(["agentd", "eg:fork-server", *(f"eg:{name}"[:15] for name in WORKERS)])
 DROP_IN = f"/etc/systemd/system/{UNIT}.d/test.conf"
 CONFIG = "/etc/evergauge/agentd.toml"
 DEFAULTS = (CHECKOUT / "scripts" / "systemd" / "agentd.toml").read_text()

@@ -46,10 +46,17 @@ def test_the_fork_server_has_nothing_heavy() -> None:
     assert loaded_by(multiprocess_bootstrap.prologue([str(ROOT), *sys.path]) + "import workers.runtime.preload") == set()
 
 
-def test_the_supervisor_has_nothing_heavy_but_what_tenacity_brings() -> None:
-    """As agentd begins, with all that it needs to be the agent."""
+def test_the_supervisor_has_nothing_heavy() -> None:
+    """As agentd begins, with all that it needs to be the agent, and what it imports for the fork server."""
     begin = "from agent.multiprocess_bootstrap import hide_unused_packages; hide_unused_packages()\n"
-    assert loaded_by(begin + "import agent.daemon.foreground, agent.daemon.wiring") == BROUGHT_BY_TENACITY
+    assert loaded_by(begin + "import agent.daemon.foreground, agent.daemon.wiring as it; it._import_for_workers()") == set()
+
+
+def test_a_second_restart_in_a_row_brings_what_tenacity_brings() -> None:
+    """And no more: the wait before it is the first that is computed."""
+    policy = "Backoff(base_ns=1, factor=2, ceiling_ns=9, jitter_percent=0)"
+    code = f"from agent.model.backoff import Backoff, full_delay_ns; full_delay_ns(2, {policy})"
+    assert loaded_by("import agent.multiprocess_bootstrap as it; it.hide_unused_packages()\n" + code) == BROUGHT_BY_TENACITY
 
 
 def test_agentd_hides_it_before_anything_else() -> None:

@@ -1,7 +1,7 @@
 """Imported once by the fork server: everything that a worker needs, then frozen.
 
 Pages that no collection touches stay shared with every worker; frozen objects are never looked at again by the
-collector of a worker.
+collector of a worker. A fork server that is itself a fork has imported all of it before, and frozen it.
 """
 
 import gc
@@ -18,5 +18,8 @@ os.setsid()
 process.server_pid = os.getpid()
 # The supervisor starts this process with all signals blocked; of them it needs to hear of its children's ends.
 signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
-gc.collect()
+if not gc.get_freeze_count():
+    # A collection writes to every object: it would copy all pages that a forked server shares.
+    gc.collect()
 gc.freeze()
+process.set_name("fork-server")

@@ -1,6 +1,7 @@
 """An agent of a checkout in a folder of its own: started, asked for its pods, measured process by process."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ from msgspec import Struct
 HERE = Path(__file__).resolve().parents[3]
 SETTLE_SECONDS = 60.0
 # `agentd` itself, and its child that all others are forked from.
-SUPERVISOR, FORK_SERVER = "supervisor", "fork server"
+SUPERVISOR, FORK_SERVER = "supervisor", "fork-server"
 _ENTRY = "import sys; sys.path[:0] = [{root!r}]; from agent.daemon.main import main; main()"
 
 
@@ -63,12 +64,15 @@ class Agent(Struct, frozen=True):
 
 
 @contextmanager
-def agent(folder: Path, flags: Mapping[str, str], base: Path = HERE) -> Iterator[Agent]:
-    """A default agent, but for its folders, its port (a machine may run another one) and these flags."""
+def agent(
+    folder: Path, flags: Mapping[str, str], base: Path = HERE, *, variables: Mapping[str, str] | None = None, entry: str = _ENTRY
+) -> Iterator[Agent]:
+    """A default agent, but for its folders, its port (a machine may run another one), these flags and variables."""
     folder.mkdir()
     own = {"--state-dir": str(folder), "--runtime-dir": str(folder), "--gateway-port": "0", **flags}
-    command = [sys.executable, "-c", _ENTRY.format(root=str(base)), *(word for pair in own.items() for word in pair)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=folder)
+    command = [sys.executable, "-c", entry.format(root=str(base)), *(word for pair in own.items() for word in pair)]
+    environment = {**os.environ, **(variables or {})}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=folder, env=environment)
     try:
         assert process.stdout is not None
         first = process.stdout.readline()
@@ -108,7 +112,9 @@ def costs(one: Agent, seconds: float) -> dict[str, Cost]:
 def total(found: Mapping[str, Cost]) -> Cost:
     """Of all processes."""
     every = found.values()
-    return Cost(sum(each.cpu_percent for each in every), sum(each.pss_mib for each in every), sum(each.private_mib for each in every))
+    return Cost(
+        sum(each.cpu_percent for each in every), sum(each.pss_mib for each in every), sum(each.private_mib for each in every)
+    )
 
 
 def list_workers_ms(one: Agent) -> float:

@@ -15,13 +15,15 @@ from footprint_bench.room import Hierarchy
 # A pod as a runtime reports it has some hundred bytes of annotations and mounts, which the agent leaves out.
 PADDING_BYTES = 1_200
 LOOP_STEPS = 2_000
+# Seconds of sleep, and how often the loop follows, of some 20 us each: 1 % of a core for one that burns.
+SLEEP, WAKE, BURN = (3600.0, 1), (0.1, 1), (0.2, 100)
 
 
 @contextmanager
 def node(found: Sequence[Hierarchy], socket: Path, *, processes: int, pods: int, busy: bool = False) -> Iterator[None]:
-    """So many processes, one of them in each pod. Without pods there is no runtime either. `busy`: those of pods never sleep."""
+    """So many processes, one of them in each pod. Without pods there is no runtime either. `busy`: those of pods burn CPU."""
     with ExitStack() as stack:
-        pids = stack.enter_context(_processes(processes, always_busy=pods if busy else 0))
+        pids = stack.enter_context(_processes(processes, busy=pods if busy else 0))
         if pods:
             runtime = stack.enter_context(NriRuntime(socket))
             for number, pid in zip(range(pods), pids, strict=False):
@@ -42,14 +44,14 @@ def _start_pod(found: Sequence[Hierarchy], runtime: NriRuntime, number: int, pid
 
 
 @contextmanager
-def _processes(count: int, *, always_busy: int) -> Iterator[list[int]]:
-    """Five of six sleep, one of six wakes ten times a second and works for some 0.1 ms; the first `always_busy` only work."""
+def _processes(count: int, *, busy: int) -> Iterator[list[int]]:
+    """Five of six sleep, one of six wakes ten times a second and works for some 0.1 ms; the first `busy` burn CPU."""
     children: list[int] = []
     try:
         for number in range(count):
             pid = os.fork()
             if pid == 0:
-                _be_process(0.0 if number < always_busy else 0.1 if number % 6 == 0 else 3600)
+                _be_process(BURN if number < busy else WAKE if number % 6 == 0 else SLEEP)
             children.append(pid)
         yield children
     finally:
@@ -59,9 +61,12 @@ def _processes(count: int, *, always_busy: int) -> Iterator[list[int]]:
             os.waitpid(pid, 0)
 
 
-def _be_process(pause_seconds: float) -> None:
+def _be_process(habit: tuple[float, int]) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # At the lowest priority: a hundred that burn must not keep the agent, nor the rest of this machine, from a processor.
+    os.nice(19)
+    pause_seconds, loops = habit
     while True:
-        if pause_seconds:
-            time.sleep(pause_seconds)
-        sum(range(LOOP_STEPS))
+        time.sleep(pause_seconds)
+        for _ in range(loops):
+            sum(range(LOOP_STEPS))

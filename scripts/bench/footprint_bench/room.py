@@ -95,7 +95,9 @@ def _mounted() -> Iterator[Hierarchy]:
         kind, _source, options = after.split()[:3]
         point = Path(fields.split()[4])
         if kind in ("cgroup", "cgroup2") and (point == ROOT or ROOT in point.parents):
-            words = [word for word in options.split(",") if word not in ("rw", "ro") and not word.startswith(("release_agent", "ns"))]
+            words = [
+                word for word in options.split(",") if word not in ("rw", "ro") and not word.startswith(("release_agent", "ns"))
+            ]
             if not _LEFT_OUT & set(words):
                 named = ",".join(["none", *words]) if any(word.startswith("name=") for word in words) else ",".join(words)
                 yield Hierarchy(str(point.relative_to(ROOT)), kind, named if kind == "cgroup" else "")
