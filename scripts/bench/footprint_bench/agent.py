@@ -59,7 +59,10 @@ class Agent(Struct, frozen=True):
             # What looks at the host for the first lines ends by itself.
             with suppress(psutil.NoSuchProcess):
                 words = each.cmdline()
-                names[each.pid] = words[2] if words[1:2] == ["evergauge"] else FORK_SERVER if each.ppid() == self.pid else "other"
+                is_named = words[1:2] == ["evergauge"]
+                # What a worker has started, such as a collector of GPUs, names itself too.
+                own = each.name() if each.name().startswith("eg~") else FORK_SERVER if each.ppid() == self.pid else "other"
+                names[each.pid] = words[2] if is_named else own
         return names
 
 

@@ -73,7 +73,9 @@ def _functions(stacks: Counter[str]) -> dict[str, dict[str, float]]:
     samples = max(1, sum(stacks.values()))
 
     def shares(counted: Counter[str]) -> dict[str, float]:
-        return {name: round(100 * count / samples, 1) for name, count in counted.most_common(SHOWN)}
+        # What every stack has, the way into the loop, says nothing.
+        telling = [(name, count) for name, count in counted.most_common() if count < samples]
+        return {name: round(100 * count / samples, 1) for name, count in telling[:SHOWN]}
 
     return {"samples": {"all": samples}, "itself_percent": shares(own), "with_callees_percent": shares(within)}
 
