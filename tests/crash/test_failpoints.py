@@ -23,8 +23,10 @@ STIMULI_ROUNDS_MAX = 6
 
 # Those of monitoring groups need a resctrl, those of the plugin a container runtime, those of compaction a finished day:
 # `test_resctrl_failpoints.py`, `test_nri_failpoints.py` and `test_compaction_failpoints.py` kill them. The id of an
-# installation is made once: `test_install.py` does so.
-FAILPOINTS = sorted(point for point in failpoints() if not point.startswith(("resctrl.", "compactor.", "install.", "nri.")))
+# installation is made once: `test_install.py` does so. The keeper is no process of the agent: `test_keeper_crashes.py`.
+FAILPOINTS = sorted(
+    point for point in failpoints() if not point.startswith(("resctrl.", "compactor.", "install.", "nri.", "keeper."))
+)
 
 
 class Ordeal:

@@ -95,18 +95,22 @@ def members(tree: Path) -> list[int]:
 class KeeperProcess:
     """One keeper with its client. Use it as a context: leaving it ends the keeper, not the workloads."""
 
-    def __init__(self, state_dir: Path, cgroup_root: Path, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, state_dir: Path, cgroup_root: Path, environment: dict[str, str] | None = None, user: int | None = None
+    ) -> None:
         self.state_dir = state_dir
         self.cgroup_root = cgroup_root
         self.folder = state_dir / "workloads"
         self._environment = environment or {}
+        self._user = user
         self.process: subprocess.Popen[bytes] | None = None
         self.client = self._new_client()
         self._request = 0
         self.ended: list[WorkloadRecord] = []
 
     def __enter__(self) -> Self:
-        self.start()
+        if self.process is None:
+            self.start()
         return self
 
     def __exit__(self, _kind: type[BaseException] | None, _value: BaseException | None, _trace: TracebackType | None) -> None:
@@ -119,29 +123,46 @@ class KeeperProcess:
 
     def start(self) -> None:
         """Start and connect."""
+        self.start_alone()
+        self.connect()
+
+    def start_alone(self) -> None:
+        """Start, and expect nothing of it."""
         self.process = subprocess.Popen(
             keeper_command(str(self.state_dir), str(self.cgroup_root), detached=False),
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             env={"PATH": os.defpath, **self._environment},
+            user=self._user,
         )
-        self.connect()
 
     def connect(self) -> None:
         """A new connection."""
         self.client.close()
         self.client = self._new_client()
 
-        def is_connected() -> bool:
-            self.client.on_timer(time.monotonic_ns() + 10**12)
-            return self.client.is_connected
+        asked = 0
 
-        wait_until(is_connected, "the keeper listens")
+        def is_answered() -> bool:
+            # A process that a killed keeper was about to bear still holds its socket for a moment: such a connection ends.
+            nonlocal asked
+            self.client.on_timer(time.monotonic_ns() + 10**12)
+            if self.client.is_connected and asked != self.client.connections:
+                asked = self.client.connections
+                self.client.send(ListWorkloads(self.next()))
+            return any(isinstance(each, KeeperRecords) for each in self.read())
+
+        wait_until(is_answered, "the keeper answers")
 
     def kill(self) -> None:
         """End it as a crash does."""
         assert self.process is not None
         self.process.kill()
+        self.wait_dead()
+
+    def wait_dead(self) -> None:
+        """Until it is gone, by whatever end."""
+        assert self.process is not None
         self.process.wait(DEADLINE_SECONDS)
         assert self.process.stderr is not None
         self.process.stderr.close()
@@ -156,6 +177,12 @@ class KeeperProcess:
         answer = self.ask(SpawnWorkload(self.next(), spec))
         assert isinstance(answer, KeeperSpawned), answer
         return answer.record
+
+    def refusal_or_record(self, name: str, *argv: str) -> KeeperRefused | WorkloadRecord:
+        """Start a workload that may be refused."""
+        answer = self.ask(SpawnWorkload(self.next(), WorkloadSpec(name=name, argv=argv)))
+        assert isinstance(answer, KeeperRefused | KeeperSpawned), answer
+        return answer if isinstance(answer, KeeperRefused) else answer.record
 
     def refusal(self, name: str, *argv: str, **more: object) -> KeeperRefused:
         """Start a workload that is expected to be refused."""

@@ -6,6 +6,7 @@ daemonize     has a grandchild that leaves it at once  eat N      takes N MiB of
 spin          a loop of Python without an end          compute    a loop in C that holds the interpreter
 search        a regular expression that never ends     deadlock   waits for a lock that it holds itself
 sleep         waits in the kernel for a thousand seconds flood N    writes N MiB of lines on stderr
+keep F R   starts the keeper of state folder F, with cgroup root R
 """
 
 import os
@@ -35,6 +36,8 @@ def carry_out(order: str) -> None:
             daemonize()
         case "eat":
             _eat(int(argument))
+        case "keep":
+            _keep(*argument.split())
         case "flood":
             _flood(int(argument))
         case "spin" | "compute" | "search" | "deadlock" | "sleep":
@@ -71,6 +74,13 @@ def _live_on() -> None:
     for number in _DEAF_TO:
         signal.signal(number, signal.SIG_IGN)
     os.execv("/bin/sleep", ["sleep", str(_LONG_SECONDS)])
+
+
+def _keep(state_dir: str, cgroup_root: str) -> None:
+    from workers.keeper.program import start_detached
+
+    # Not waited for: the start takes longer than a worker may be silent.
+    start_detached(state_dir, cgroup_root)
 
 
 def _eat(mebibytes: int) -> None:

@@ -14,6 +14,8 @@ from workers.keeper.cgroup_place import CgroupPlace
 from workers.keeper.protocol import WorkloadRecord
 from workers.keeper.workload_cgroup import WorkloadCgroup, find_cgroup
 
+# What the keeper is called; PR_SET_NAME takes 15 bytes.
+TITLE = "eg:keeper"
 OTHER_BOOT = "the machine was restarted"
 UNWATCHED = "it ended while no keeper ran"
 NEVER_BORN = "the keeper was killed at its birth"
@@ -41,9 +43,23 @@ def find_again(record: WorkloadRecord, place: CgroupPlace, boot_id: str) -> Foun
     if record.pid == 0 and cgroup is not None:
         record = _with_first_process(record, cgroup)
     pidfd = open_first(record) if record.pid else None
-    if pidfd is not None:
-        return FoundWorkload(replace(record, adopted=True), pidfd, cgroup)
-    return FoundWorkload(record, None, cgroup, UNWATCHED if record.pid else NEVER_BORN)
+    if pidfd is None:
+        return FoundWorkload(record, None, cgroup, UNWATCHED if record.pid else NEVER_BORN)
+    if is_unborn(record.pid):
+        # It ends by itself: the other end of its gate is gone.
+        os.close(pidfd)
+        return FoundWorkload(record, None, cgroup, NEVER_BORN)
+    return FoundWorkload(replace(record, adopted=True), pidfd, cgroup)
+
+
+def is_unborn(pid: int) -> bool:
+    """Whether it waits at its gate, or has ended there: only exec gives it another name than the keeper's. *Source:*
+    proc_pid_comm(5)."""
+    try:
+        with open(f"/proc/{pid}/comm", "rb", buffering=0) as file:
+            return file.read(64).rstrip(b"\n") == TITLE.encode()
+    except OSError:
+        return False
 
 
 def open_first(record: WorkloadRecord) -> int | None:

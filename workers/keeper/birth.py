@@ -13,7 +13,7 @@ import pwd
 import resource
 import signal
 from contextlib import suppress
-from errno import EACCES, EBUSY, ENOENT, ENOSYS, ENOTDIR, EOPNOTSUPP
+from errno import EACCES, EBUSY, ENOENT, ENOSYS, ENOTDIR, EOPNOTSUPP, EPERM
 from typing import NoReturn
 
 from msgspec import Struct
@@ -27,8 +27,8 @@ _MACHINES = frozenset({"x86_64", "aarch64", "riscv64", "ppc64le", "s390x"})
 CLONE_PIDFD = 0x1000
 CLONE_INTO_CGROUP = 0x2_0000_0000
 # By these the kernel says that this way is closed: before 5.7 or filtered, a threaded cgroup, an inner cgroup, no permission for
-# the common ancestor (clone(2), cgroups(7)).
-_CLOSED = (ENOSYS, EOPNOTSUPP, EBUSY, EACCES)
+# the common ancestor (clone(2), cgroups(7)); EPERM is an older filter of a container.
+_CLOSED = (ENOSYS, EOPNOTSUPP, EBUSY, EACCES, EPERM)
 # What the kernel itself starts with: programs that use select(2) break above it.
 _OPEN_FILES = 1024
 # PyDLL keeps the interpreter's lock, as the child needs it.
@@ -81,7 +81,7 @@ def give_birth(order: BirthOrder, *, may_clone: bool = True) -> Newborn:
     """A new process at its gate. *Raises:* OSError, with nothing left behind."""
     gate_read, gate_write = os.pipe2(os.O_CLOEXEC)
     try:
-        said_read, said_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        said_read, said_write = os.pipe2(os.O_CLOEXEC)
     except OSError:
         os.close(gate_read)
         os.close(gate_write)
@@ -147,12 +147,11 @@ def _become(order: BirthOrder, birth: Birth, gate: int, said: int) -> NoReturn:
             stage = BirthStage.PREPARE
             _prepare(order.output)
             stage = BirthStage.USER
-            if order.user:
-                _change_user(order.user)
+            home = _change_user(order.user)
             stage = BirthStage.FOLDER
             os.chdir(order.folder)
             stage = BirthStage.COMMAND
-            _execute(order.argv, order.env)
+            _execute(order.argv, {**home, **order.env})
     except OSError as cause:
         os.write(said, message(stage, cause.errno or 0))
     except BaseException:  # noqa: BLE001  the broad handler of this process, which must not go on as a second keeper
@@ -181,14 +180,27 @@ def _prepare(output: int) -> None:
         os.dup2(descriptor, number)
 
 
-def _change_user(user: str) -> None:
-    """*Raises:* OSError; KeyError where there is no such user."""
+def _change_user(user: str) -> dict[str, str]:
+    """The variables that say who it is. Without a user it stays the keeper's.
+
+    *Raises:* OSError; KeyError where there is no such user.
+    """
+    if not user:
+        try:
+            return _variables(pwd.getpwuid(os.geteuid()))
+        except KeyError:
+            # A container whose user has no name.
+            return {"HOME": "/"}
     entry = pwd.getpwuid(int(user)) if user.isdecimal() else pwd.getpwnam(user)
-    if entry.pw_uid == os.geteuid() and entry.pw_uid != 0:
-        return
-    os.initgroups(entry.pw_name, entry.pw_gid)
-    os.setgid(entry.pw_gid)
-    os.setuid(entry.pw_uid)
+    if entry.pw_uid != os.geteuid() or entry.pw_uid == 0:
+        os.initgroups(entry.pw_name, entry.pw_gid)
+        os.setgid(entry.pw_gid)
+        os.setuid(entry.pw_uid)
+    return _variables(entry)
+
+
+def _variables(entry: pwd.struct_passwd) -> dict[str, str]:
+    return {"HOME": entry.pw_dir, "USER": entry.pw_name, "LOGNAME": entry.pw_name}
 
 
 def _execute(argv: tuple[str, ...], env: dict[str, str]) -> None:

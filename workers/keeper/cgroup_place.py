@@ -78,7 +78,8 @@ def find_place(cgroup_root: str, own_cgroup: str) -> CgroupPlace:
     except OSError as cause:
         problem = f"no cgroup can be made in {readable(folder)}: {cause.strerror}"
         return CgroupPlace(problem=f"{problem}; run the keeper as root, with a writable /sys/fs/cgroup")
-    problem = _enable(root, path)
+    # Above its own units the hierarchy is systemd's, which hands down what the unit's Delegate= says.
+    problem = _enable(root, path, first=0 if path == f"/{WORKLOADS_DIRECTORY}" else path.count("/"))
     enabled = frozenset(_words(f"{folder}/cgroup.subtree_control"))
     return CgroupPlace(root, path, shown, enabled & frozenset(CONTROLLERS), problem if not enabled.issuperset(CONTROLLERS) else "")
 
@@ -104,11 +105,11 @@ def place_path(own_cgroup: str) -> tuple[str, bool]:
     return f"/{WORKLOADS_DIRECTORY}", False
 
 
-def _enable(root: str, path: str) -> str:
-    """Hand the controllers down to the place, level by level. Returns what stands in the way; empty: nothing."""
+def _enable(root: str, path: str, first: int) -> str:
+    """Hand the controllers down to the place, level by level from the `first` on. Returns what stands in the way, or nothing."""
     problem = ""
     names = [name for name in path.split("/") if name]
-    for depth in range(len(names) + 1):
+    for depth in range(first, len(names) + 1):
         folder = "/".join([root, *names[:depth]])
         available, enabled = _words(f"{folder}/cgroup.controllers"), _words(f"{folder}/cgroup.subtree_control")
         for controller in CONTROLLERS:

@@ -188,12 +188,8 @@ class Keeper:
         record = self._first_record(spec, prepared, previous)
         try:
             self._write_first(record)
-        except WorkloadRefused:
-            prepared.undo()
-            raise
-        try:
             newborn = self._bear(record, prepared)
-        except OSError:
+        except (WorkloadRefused, OSError):
             prepared.undo()
             self._restore(spec.name, previous)
             raise
@@ -251,12 +247,12 @@ class Keeper:
     def _on_said(self, name: str) -> None:
         """The new process has become its command, or says why not."""
         birth, workload = self._births[name], self._running[name]
-        try:
-            said = os.read(birth.said, MESSAGE_BYTES_MAX)
-        except BlockingIOError:
+        if birth.said < 0:
             return
+        said = os.read(birth.said, MESSAGE_BYTES_MAX)
         self._poller.forget(birth.said)
         os.close(birth.said)
+        birth.said = -1
         if said:
             # It ends by itself now. The answer waits until nothing of it is left.
             birth.refused = failure_of(said, workload.record.spec, os.strerror)
@@ -313,15 +309,13 @@ class Keeper:
     def _conclude(self, workload: RunningWorkload) -> None:
         """It has ended, and nothing of it is left."""
         name, record = workload.name, workload.record
-        birth = self._births.get(name)
-        if birth is not None and birth.refused is None:
-            # Its end came before its word.
+        if name in self._births:
+            # Its end may have come before its word.
             self._on_said(name)
-            birth = self._births.get(name)
         del self._running[name]
         workload.close()
+        birth = self._births.pop(name, None)
         if birth is not None and birth.refused is not None:
-            del self._births[name]
             self._restore(name, birth.previous)
             birth.client.send(KeeperRefused(birth.request, birth.refused.word, birth.refused.sentence))
             return

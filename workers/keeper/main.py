@@ -4,6 +4,7 @@ Started by systemd with a socket, or by worker `workloads` without. It ends by i
 """
 
 import os
+import resource
 import signal
 import socket
 import sys
@@ -15,6 +16,7 @@ from agent.model.errors import ExitCode
 from agent.model.foreign import readable
 from agent.prctl import PR_SET_CHILD_SUBREAPER, PR_SET_NAME, prctl
 from agent.process_mark import KEEPER_MARK, set_mark
+from workers.keeper.adoption import TITLE
 from workers.keeper.cgroup_place import find_place
 from workers.keeper.connection import ClientConnection
 from workers.keeper.keeper import Keeper
@@ -24,7 +26,6 @@ from workers.keeper.poller import DescriptorPoller
 from workers.keeper.program import DETACHED
 from workers.keeper.workload_folder import WorkloadFolder
 
-TITLE = "eg:keeper"
 # A client that comes back, or a workload that is started again, finds the same keeper.
 IDLE_NS = 60_000_000_000
 # After a refusal to accept: no descriptor is left, and asking again at once would be a busy loop.
@@ -39,6 +40,9 @@ def run(state_dir: str, cgroup_root: str, idle_ns: int = IDLE_NS) -> ExitCode:
     """Be the keeper of this state folder until told to end, or until nobody needs one."""
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     _name()
+    # Four descriptors for each workload; a workload itself begins with the kernel's own limit.
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     notes = KeeperNotes()
     os.umask(0o077)
     os.chdir("/")

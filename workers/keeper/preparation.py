@@ -1,6 +1,7 @@
 """Everything a workload needs before its birth: its cgroup with limits in force, its output file. All of it, or nothing."""
 
 import os
+import time
 from contextlib import ExitStack
 
 from msgspec import Struct
@@ -18,6 +19,9 @@ from workers.keeper.workload_folder import WorkloadFolder
 
 # All that a program gets of the keeper's own environment is nothing: this, its folder's name and what its order says.
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+# Until an empty cgroup can be removed: microseconds, here 20 ms at most.
+REMOVALS_MAX = 20
+REMOVAL_SECONDS = 0.001
 # By these CUDA and HIP programs know which devices they may use; each takes indices and UUIDs. ROCR_VISIBLE_DEVICES is not set: HIP
 # would count within what that leaves.
 GPU_VARIABLES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")
@@ -35,8 +39,7 @@ class Prepared(Struct, frozen=True):
         """Remove it again: nothing was born, or nothing lives."""
         os.close(self.output)
         if self.cgroup is not None:
-            self.cgroup.remove()
-            self.cgroup.close()
+            _remove(self.cgroup)
 
 
 def prepare(spec: WorkloadSpec, place: CgroupPlace, folder: WorkloadFolder) -> Prepared:
@@ -95,5 +98,9 @@ def _files(spec: WorkloadSpec, place: CgroupPlace) -> list[LimitWrite]:
 
 
 def _remove(cgroup: WorkloadCgroup) -> None:
-    cgroup.remove()
+    for _ in range(REMOVALS_MAX):
+        if not cgroup.remove():
+            break
+        # A process that was waited for leaves its cgroup a moment later.
+        time.sleep(REMOVAL_SECONDS)
     cgroup.close()

@@ -186,6 +186,9 @@ def make_cgroup(place: CgroupPlace, name: str) -> WorkloadCgroup:
     """A new cgroup for a workload. *Raises:* WorkloadRefused, with nothing left behind."""
     path = f"{place.path}/{name}{WORKLOAD_SUFFIX}"
     full = place.root + path
+    with suppress(OSError):
+        # One that a keeper made which was killed before its record: nobody is in it.
+        os.rmdir(full)
     try:
         os.mkdir(full, 0o755)
     except FileExistsError as cause:
