@@ -96,13 +96,14 @@ class KeeperProcess:
     """One keeper with its client. Use it as a context: leaving it ends the keeper, not the workloads."""
 
     def __init__(
-        self, state_dir: Path, cgroup_root: Path, environment: dict[str, str] | None = None, user: int | None = None
+        self, state_dir: Path, cgroup_root: Path, environment: dict[str, str] | None = None, prefix: tuple[str, ...] = ()
     ) -> None:
         self.state_dir = state_dir
         self.cgroup_root = cgroup_root
         self.folder = state_dir / "workloads"
         self._environment = environment or {}
-        self._user = user
+        # Words before the command.
+        self._prefix = prefix
         self.process: subprocess.Popen[bytes] | None = None
         self.client = self._new_client()
         self._request = 0
@@ -129,11 +130,10 @@ class KeeperProcess:
     def start_alone(self) -> None:
         """Start, and expect nothing of it."""
         self.process = subprocess.Popen(
-            keeper_command(str(self.state_dir), str(self.cgroup_root), detached=False),
+            [*self._prefix, *keeper_command(str(self.state_dir), str(self.cgroup_root), detached=False)],
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             env={"PATH": os.defpath, **self._environment},
-            user=self._user,
         )
 
     def connect(self) -> None:

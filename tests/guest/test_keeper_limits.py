@@ -141,21 +141,6 @@ def test_a_disk_that_is_none_is_refused(keeper: KeeperProcess) -> None:
         assert not (PLACE / "web.workload").exists()
 
 
-def test_cgroup_permission_denied(tmp_path: Path) -> None:
-    """A keeper that may not write to the hierarchy says so and what to do; without limits a workload runs."""
-    tmp_path.chmod(0o777)
-    for parent in tmp_path.parents[:2]:
-        parent.chmod(0o755)
-    with KeeperProcess(tmp_path / "state", ROOT, user=65534) as keeper:
-        limits = WorkloadLimits(pids=10)
-        refused = keeper.refusal("web", "sleep", "1000", limits=limits)
-        assert refused.code == RefusalWord.NO_LIMITS
-        assert "no cgroup can be made in /sys/fs/cgroup/evergauge-workloads: Permission denied" in refused.sentence
-        assert keeper.run("web", "sleep", "1000", limits=limits, without_limits=True).birth is Birth.NO_CGROUP
-        keeper.stop("web", grace_ns=0)
-        keeper.wait_ended("web")
-
-
 def test_a_killed_keeper_loses_nothing(keeper: KeeperProcess) -> None:
     """The next keeper finds the workload by its cgroup, with its limits, and takes the last reading at its end."""
     record = keeper.run("web", "sleep", "1000", limits=WorkloadLimits(memory_bytes=64 * MIB))

@@ -198,3 +198,18 @@ def test_spawn_fallback_without_cgroups(tmp_path: Path) -> None:
         ended = keeper.wait_ended("web").ending
         assert ended is not None
         assert ended.signal == signal.SIGTERM
+
+
+def test_cgroup_permission_denied(tmp_path: Path, tree: Path) -> None:
+    """A keeper that may not write to the hierarchy says so and what to do; without limits a workload runs."""
+    # Another user's, for a root without the power to write everywhere.
+    os.chown(tree, 65534, 65534)
+    prefix = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--")
+    with KeeperProcess(tmp_path, tree, prefix=prefix) as keeper:
+        limits = WorkloadLimits(pids=10)
+        refused = keeper.refusal("web", "sleep", "1000", limits=limits)
+        assert refused.code == RefusalWord.NO_LIMITS
+        assert f"no cgroup can be made in {tree}/evergauge-workloads: Permission denied; run the keeper as root" in refused.sentence
+        assert keeper.run("web", "sleep", "1000", limits=limits, without_limits=True).birth is Birth.NO_CGROUP
+        keeper.stop("web", grace_ns=0)
+        keeper.wait_ended("web")
