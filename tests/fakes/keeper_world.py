@@ -245,7 +245,8 @@ class KeeperProcess:
 
     def cgroup(self, record: WorkloadRecord) -> Path:
         """Where its cgroup is."""
-        return Path(f"{self.cgroup_root}{record.cgroup}")
+        below = "/freezer" if (self.cgroup_root / "freezer").exists() else ""
+        return Path(f"{self.cgroup_root}{below}{record.cgroup}")
 
     def output(self, name: str) -> str:
         """What it has written."""

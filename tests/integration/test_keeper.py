@@ -2,14 +2,18 @@
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fakes.keeper_world import KeeperProcess, is_done, members, own_tree
-from harness.waiting import wait_until
+from fakes.keeper_world import KeeperProcess, is_done, members, own_tree, remove_tree
+from harness.waiting import DEADLINE_SECONDS, wait_until
 
 from agent.process_mark import KEEPER_MARK, has_mark
+from workers.keeper.client import KeeperClient
 from workers.keeper.protocol import Birth, KeeperRefused, RefusalWord, WorkloadLimits
 
 SECOND = 10**9
@@ -213,3 +217,63 @@ def test_cgroup_permission_denied(tmp_path: Path, tree: Path) -> None:
         assert keeper.run("web", "sleep", "1000", limits=limits, without_limits=True).birth is Birth.NO_CGROUP
         keeper.stop("web", grace_ns=0)
         keeper.wait_ended("web")
+
+
+@pytest.mark.skipif(not Path("/sys/fs/cgroup/freezer/cgroup.procs").exists(), reason="this host has no cgroup version 1")
+def test_version_1_ends_a_workload_by_its_freezer(tmp_path: Path) -> None:
+    """Without version 2 nothing can be limited, but no child of a workload is lost."""
+    group = Path(f"/sys/fs/cgroup/freezer/evergauge-test-{os.getpid()}")
+    group.mkdir()
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / "freezer").symlink_to(group)
+    try:
+        with KeeperProcess(tmp_path / "state", tmp_path / "root") as keeper:
+            assert keeper.refusal("web", "true", limits=WorkloadLimits(pids=5)).code == RefusalWord.NO_LIMITS
+            record = keeper.run("web", "sh", "-c", "trap '' TERM; setsid sleep 1000 & echo up; while :; do sleep 1000; done")
+            assert record.birth is Birth.STUB
+            wait_until(lambda: len(members(keeper.cgroup(record))) == 3, "all of it is in there")
+            keeper.stop("web", grace_ns=SECOND // 10)
+            ended = keeper.wait_ended("web").ending
+            assert ended is not None
+            assert ended.signal == signal.SIGKILL
+            assert not keeper.cgroup(record).exists()
+    finally:
+        remove_tree(group)
+
+
+def test_agentd_becomes_a_keeper(tmp_path: Path, tree: Path) -> None:
+    """With the folder and the cgroup root of its own configuration."""
+    flags = ("--state-dir", str(tmp_path), "--runtime-dir", str(tmp_path / "run"), "--kernel-cgroup-root", str(tree))
+    code = "from agent.daemon.main import main; main()"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen([sys.executable, "-c", code, "--keep-workloads", *flags], env=environment) as process:
+        keeper = KeeperProcess(tmp_path, tree)
+        (tmp_path / "workloads").mkdir(exist_ok=True)
+        keeper.connect()
+        assert keeper.listing().pid == process.pid
+        keeper.client.close()
+        process.terminate()
+        assert process.wait(DEADLINE_SECONDS) == 0
+    assert not (tmp_path / "workloads" / "keeper.sock").exists()
+
+
+def test_a_client_starts_a_keeper_where_none_runs(tmp_path: Path, tree: Path) -> None:
+    """It is nobody's child, holds none of the client's descriptors, and bears the mark that every agent spares."""
+    client = KeeperClient(str(tmp_path), str(tree), may_start=True)
+
+    def is_connected() -> bool:
+        client.on_timer(time.monotonic_ns())
+        return client.is_connected
+
+    wait_until(is_connected, "it has a keeper")
+    keeper = KeeperProcess(tmp_path, tree)
+    keeper.connect()
+    pid = keeper.listing().pid
+    stat = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    assert int(stat[1]) != os.getpid()
+    assert has_mark(pid, KEEPER_MARK)
+    assert Path(f"/proc/{pid}/comm").read_text() == "eg:keeper\n"
+    client.close()
+    keeper.client.close()
+    os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: not (keeper.folder / "keeper.sock").exists(), "it has ended")

@@ -10,9 +10,10 @@ from msgspec.structs import replace
 
 from agent.model.errors import KernelFormatError
 from agent.process_stat import read_stat
+from workers.keeper.cgroup_making import find_cgroup
 from workers.keeper.cgroup_place import CgroupPlace
 from workers.keeper.protocol import WorkloadRecord
-from workers.keeper.workload_cgroup import WorkloadCgroup, find_cgroup
+from workers.keeper.workload_cgroup import WorkloadCgroup
 
 # What the keeper is called; PR_SET_NAME takes 15 bytes.
 TITLE = "eg:keeper"

@@ -57,7 +57,7 @@ class _CloneArguments(ctypes.Structure):
 
 
 class BirthOrder(Struct, frozen=True):
-    """What the new process shall become. *Absent:* `cgroup` None: it stays in the keeper's."""
+    """What the new process shall become. `may_clone`: not into version 1. *Absent:* `cgroup` None: it stays in the keeper's."""
 
     argv: tuple[str, ...]
     env: dict[str, str]
@@ -65,6 +65,7 @@ class BirthOrder(Struct, frozen=True):
     user: str
     output: int
     cgroup: int | None
+    may_clone: bool = True
 
 
 class Newborn(Struct, frozen=True):
@@ -77,7 +78,7 @@ class Newborn(Struct, frozen=True):
     birth: Birth
 
 
-def give_birth(order: BirthOrder, *, may_clone: bool = True) -> Newborn:
+def give_birth(order: BirthOrder) -> Newborn:
     """A new process at its gate. *Raises:* OSError, with nothing left behind."""
     gate_read, gate_write = os.pipe2(os.O_CLOEXEC)
     try:
@@ -88,7 +89,7 @@ def give_birth(order: BirthOrder, *, may_clone: bool = True) -> Newborn:
         raise
     held = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
-        pid, pidfd, birth = _split(order, may_clone=may_clone)
+        pid, pidfd, birth = _split(order)
         if pid == 0:
             os.close(gate_write)
             _become(order, birth, gate_read, said_write)
@@ -103,9 +104,9 @@ def give_birth(order: BirthOrder, *, may_clone: bool = True) -> Newborn:
     return Newborn(pid, pidfd, gate_write, said_read, birth)
 
 
-def _split(order: BirthOrder, *, may_clone: bool) -> tuple[int, int, Birth]:
+def _split(order: BirthOrder) -> tuple[int, int, Birth]:
     """In the keeper: pid and pidfd of the new process. In that one: 0."""
-    if order.cgroup is not None and may_clone and os.uname().machine in _MACHINES:
+    if order.cgroup is not None and order.may_clone and os.uname().machine in _MACHINES:
         try:
             return (*_clone_into(order.cgroup), Birth.CLONE)
         except OSError as cause:

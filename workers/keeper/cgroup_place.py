@@ -28,7 +28,8 @@ class CgroupPlace(Struct, frozen=True):
     """The directory that workloads' cgroups are made in: `root`, a v2 hierarchy, and `path` below it.
 
     `shown`: the same path as /proc/PID/cgroup shows it. `controllers`: of these limits can be set. `problem`: why not of all;
-    empty: of all. *Absent:* `root` is empty where no cgroup can be made at all.
+    empty: of all. `is_freezer`: the hierarchy is version 1's, for births and ends without limits.
+    *Absent:* `root` is empty where no cgroup can be made at all.
     """
 
     root: str = ""
@@ -36,6 +37,7 @@ class CgroupPlace(Struct, frozen=True):
     shown: str = ""
     controllers: frozenset[str] = frozenset()
     problem: str = ""
+    is_freezer: bool = False
 
     @property
     def folder(self) -> str:
@@ -65,7 +67,7 @@ def find_place(cgroup_root: str, own_cgroup: str) -> CgroupPlace:
     """
     root = hierarchy_root(cgroup_root)
     if root is None:
-        return CgroupPlace(problem=f"{_NO_V2.format(root=readable(cgroup_root))}; {_NO_V2_REMEDY}")
+        return _freezer_place(cgroup_root, f"{_NO_V2.format(root=readable(cgroup_root))}; {_NO_V2_REMEDY}")
     path, is_placed = place_path(own_cgroup)
     folder = root + path
     try:
@@ -82,6 +84,17 @@ def find_place(cgroup_root: str, own_cgroup: str) -> CgroupPlace:
     problem = _enable(root, path, first=0 if path == f"/{WORKLOADS_DIRECTORY}" else path.count("/"))
     enabled = frozenset(_words(f"{folder}/cgroup.subtree_control"))
     return CgroupPlace(root, path, shown, enabled & frozenset(CONTROLLERS), problem if not enabled.issuperset(CONTROLLERS) else "")
+
+
+def _freezer_place(cgroup_root: str, problem: str) -> CgroupPlace:
+    """On a host with version 1 alone workloads are told apart, and ended whole, by its freezer."""
+    root, path = f"{cgroup_root.rstrip('/')}/freezer", f"/{WORKLOADS_DIRECTORY}"
+    try:
+        os.stat(f"{root}/cgroup.procs")
+        os.makedirs(root + path, mode=0o755, exist_ok=True)
+    except OSError:
+        return CgroupPlace(problem=problem)
+    return CgroupPlace(root, path, path, problem=problem, is_freezer=True)
 
 
 def hierarchy_root(cgroup_root: str) -> str | None:

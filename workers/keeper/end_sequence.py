@@ -47,6 +47,11 @@ class EndSequence:
         self._pause_ns = 0
         self._removals = 0
 
+    @property
+    def is_under_way(self) -> bool:
+        """Whether it waits for processes to end."""
+        return self.phase in (EndPhase.TERMINATING, EndPhase.KILLING)
+
     def ask(self, now_ns: int, grace_ns: int | None = None) -> None:
         """It shall end. Asked again it may end sooner, never later."""
         self.was_asked = True

@@ -18,6 +18,7 @@ from agent.ports import Clock
 from workers.keeper.adoption import find_again, start_ticks
 from workers.keeper.birth import Newborn, give_birth
 from workers.keeper.birth_failure import MESSAGE_BYTES_MAX, failure_of
+from workers.keeper.cgroup_making import find_cgroup
 from workers.keeper.cgroup_place import CgroupPlace
 from workers.keeper.connection import ClientConnection
 from workers.keeper.notes import KeeperNotes
@@ -43,7 +44,7 @@ from workers.keeper.protocol import (
 from workers.keeper.refusal import WorkloadRefused
 from workers.keeper.running_workload import RunningWorkload
 from workers.keeper.spec_check import check_spec
-from workers.keeper.workload_cgroup import WorkloadCgroup, find_cgroup
+from workers.keeper.workload_cgroup import WorkloadCgroup
 from workers.keeper.workload_folder import WorkloadFolder
 
 ORPHANS_PER_TURN_MAX = 256

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from msgspec import Struct
 
 from workers.keeper.birth import BirthOrder
+from workers.keeper.cgroup_making import make_cgroup
 from workers.keeper.cgroup_place import CgroupPlace
 from workers.keeper.disk import disk_number
 from workers.keeper.limit_file import LimitWrite, check_below_parents, limit_files
@@ -14,7 +15,7 @@ from workers.keeper.output_bound import OutputBound
 from workers.keeper.protocol import RefusalWord, WorkloadSpec
 from workers.keeper.refusal import WorkloadRefused
 from workers.keeper.spec_check import has_limits
-from workers.keeper.workload_cgroup import WorkloadCgroup, make_cgroup
+from workers.keeper.workload_cgroup import WorkloadCgroup
 from workers.keeper.workload_folder import WorkloadFolder
 
 # All that a program gets of the keeper's own environment is nothing: this, its folder's name and what its order says.
@@ -65,6 +66,7 @@ def prepare(spec: WorkloadSpec, place: CgroupPlace, folder: WorkloadFolder) -> P
         user=spec.user,
         output=output,
         cgroup=None if cgroup is None else cgroup.folder,
+        may_clone=not place.is_freezer,
     )
     return Prepared(cgroup, in_force, output, order)
 

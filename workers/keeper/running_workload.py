@@ -18,6 +18,8 @@ from workers.keeper.workload_cgroup import WorkloadCgroup
 NOT_NOTED = "it was another process's child, and this kernel (before 6.15) does not note how such a process ended"
 # How long the parent of an adopted one may take to wait for it, before its exit status counts as unknown.
 NOTED_WITHIN_NS = 2_000_000_000
+# Version 1 does not tell when a cgroup is empty.
+EMPTY_NS = 50_000_000
 # Whether the first process is still in its cgroup is looked at this often.
 MEMBERSHIP_NS = 5_000_000_000
 
@@ -44,6 +46,7 @@ class RunningWorkload:
         self._poller = poller
         self._on_change = on_change
         self._membership_at_ns = now_ns + MEMBERSHIP_NS
+        self._looked_at_ns = now_ns
         # An adopted one has ended, and its parent has perhaps not yet waited for it.
         self._noted_until_ns: int | None = None
         self._has_ended = pidfd is None
@@ -52,7 +55,7 @@ class RunningWorkload:
         self._ending: WorkloadEnding | None = None
         if pidfd is not None:
             poller.watch(pidfd, self._on_first, READABLE)
-        if cgroup is not None:
+        if cgroup is not None and cgroup.events is not None:
             poller.watch(cgroup.events, self._on_event, CHANGED)
 
     @property
@@ -70,6 +73,8 @@ class RunningWorkload:
         wanted = [self._membership_at_ns]
         if self.output is not None:
             wanted.append(self.output.look_at_ns)
+        if self.cgroup is not None and self.cgroup.events is None and self.sequence.is_under_way:
+            wanted.append(self._looked_at_ns + EMPTY_NS)
         wanted += [each for each in (self.sequence.deadline_ns, self._noted_until_ns) if each is not None]
         return min(wanted)
 
@@ -84,6 +89,7 @@ class RunningWorkload:
     def step(self, now_ns: int, wall_ns: int) -> bool:
         """Do what is due. Whether the record has changed."""
         before = self.record
+        self._looked_at_ns = now_ns
         self._learn_status(now_ns)
         is_empty = self.cgroup is None or not self.cgroup.is_populated()
         has_ended = self._has_ended and self._noted_until_ns is None

@@ -11,8 +11,6 @@ from contextlib import suppress
 from errno import EBUSY, ENODEV
 
 from agent.kernel_file import read_to_end
-from agent.model.cgroup_path import WORKLOAD_SUFFIX
-from agent.model.foreign import readable
 from workers.keeper.cgroup_place import CgroupPlace, cgroup_of
 from workers.keeper.limit_file import OPTIONAL, LimitWrite, flat_keyed, io_bytes
 from workers.keeper.protocol import RefusalWord, WorkloadEnding
@@ -35,12 +33,13 @@ class WorkloadCgroup:
         self._shown = place.shown + path.removeprefix(place.path)
         self.folder = folder
         self.number = os.fstat(folder).st_ino
-        # Readable with EPOLLPRI when it becomes empty or populated.
-        self.events = self._open("cgroup.events", os.O_RDONLY)
+        # Ready with EPOLLPRI when it becomes empty or populated. *Absent:* None where the kernel tells no change.
+        self.events = self._open_events()
 
     def close(self) -> None:
         """Let go; the cgroup stays."""
-        os.close(self.events)
+        if self.events is not None:
+            os.close(self.events)
         os.close(self.folder)
 
     def limit(self, name: str, files: Sequence[LimitWrite]) -> dict[str, str]:
@@ -58,6 +57,7 @@ class WorkloadCgroup:
 
     def is_populated(self) -> bool:
         """Whether any process is in it or below it; one that was removed has none."""
+        assert self.events is not None
         try:
             return flat_keyed(os.pread(self.events, FILE_BYTES_MAX, 0).decode()).get("populated", 0) != 0
         except OSError:
@@ -155,6 +155,9 @@ class WorkloadCgroup:
                 finally:
                     os.close(folder)
 
+    def _open_events(self) -> int | None:
+        return self._open("cgroup.events", os.O_RDONLY)
+
     def _keyed(self, name: str) -> dict[str, int]:
         return flat_keyed(self._text(name) or "")
 
@@ -180,49 +183,6 @@ class WorkloadCgroup:
             os.write(descriptor, text.encode())
         finally:
             os.close(descriptor)
-
-
-def make_cgroup(place: CgroupPlace, name: str) -> WorkloadCgroup:
-    """A new cgroup for a workload. *Raises:* WorkloadRefused, with nothing left behind."""
-    path = f"{place.path}/{name}{WORKLOAD_SUFFIX}"
-    full = place.root + path
-    with suppress(OSError):
-        # One that a keeper made which was killed before its record: nobody is in it.
-        os.rmdir(full)
-    try:
-        os.mkdir(full, 0o755)
-    except FileExistsError as cause:
-        problem = f"cgroup {readable(full)} is there already, of another agent or of a workload whose record is lost"
-        raise WorkloadRefused(RefusalWord.NAME_TAKEN, name, problem, "take another name, or end what is in it") from cause
-    except OSError as cause:
-        problem = f"cgroup {readable(full)} cannot be made: {cause.strerror}"
-        raise WorkloadRefused(RefusalWord.SYSTEM, name, problem, "give the keeper a writable cgroup v2 hierarchy") from cause
-    try:
-        return _opened(place, path)
-    except OSError as cause:
-        os.rmdir(full)
-        raise WorkloadRefused(RefusalWord.SYSTEM, name, f"cgroup {readable(full)} cannot be opened: {cause.strerror}") from cause
-
-
-def find_cgroup(place: CgroupPlace, path: str, number: int) -> WorkloadCgroup | None:
-    """The cgroup of a record. *Absent:* it is gone, or another one has its name."""
-    try:
-        found = _opened(place, path)
-    except OSError:
-        return None
-    if found.number == number:
-        return found
-    found.close()
-    return None
-
-
-def _opened(place: CgroupPlace, path: str) -> WorkloadCgroup:
-    folder = os.open(place.root + path, os.O_RDONLY | os.O_DIRECTORY | _OPEN)
-    try:
-        return WorkloadCgroup(place, path, folder)
-    except OSError:
-        os.close(folder)
-        raise
 
 
 def _refused(name: str, file: LimitWrite, cause: OSError) -> WorkloadRefused:
