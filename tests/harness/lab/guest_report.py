@@ -54,7 +54,8 @@ def pytest_runtest_logfinish(nodeid: str) -> None:
     """The test has ended: its worst phase is its outcome."""
     worst = max(_phases, key=lambda phase: _RANKS.index(phase.outcome))
     seconds = round(sum(phase.duration for phase in _phases), 3)
-    properties = dict(worst.user_properties)
+    # Those of the last phase: what a test records is not yet there when its setup has ended.
+    properties = dict(_phases[-1].user_properties)
     _write({"test": nodeid, "outcome": worst.outcome, "message": _message_of(worst), "seconds": seconds, "properties": properties})
 
 
