@@ -8,19 +8,24 @@ import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from agent.config import CGROUP_ROOT
+from agent.config import CGROUP_ROOT, PROC_ROOT
 from agent.model.heartbeat import Heartbeat
 from agent.model.rule_state import RuleState
 from agent.model.worker_kind import Statistic
-from agent.ports import KernelTree
+from agent.ports import Interest, KernelTree
 from workers.framework.sampler import NoRules, Sample, Sampler, SamplerContext, UnreadableError, enabled_setting, interval_setting
+from workers.unit.events import UnitEvents
 from workers.unit.layout import CgroupLayout, layout_of
+from workers.unit.oom_watch import open_watch
 from workers.unit.part import UnitPart
 from workers.unit.plan import UnitPlan
 from workers.unit.reader import UnitReader
 from workers.unit.schema import UNIT, UNIT_EVENT, UNIT_MODEL
 from workers.unit.tracked_unit import DirectoryState, Instant
 from workers.unit.unit_table import UnitTable
+
+# A node with a thousand containers has some ten mounts for each.
+MOUNTS_BYTES_MAX = 1 << 20
 
 LookAt = Callable[[str], DirectoryState]
 
@@ -58,6 +63,15 @@ class UnitProbe(NoRules):
             self._table.arrange(self._plan.units, at)
         rows = self._table.tick(at)
         return ((UNIT, rows), *(table_rows for part in self._parts for table_rows in part.rows(at)))
+
+    def interests(self) -> tuple[Interest, ...]:
+        """Those of all parts."""
+        return tuple(interest for part in self._parts for interest in part.interests())
+
+    def on_readable(self, descriptor: int, now_ns: int) -> None:
+        """The part that waits there takes it."""
+        for part in self._parts:
+            part.on_readable(descriptor, now_ns)
 
     def stats(self) -> dict[str, Any]:
         """Units, containers and files; what could not be read."""
@@ -106,9 +120,18 @@ def look_at_below(root: str) -> LookAt:
     return look_at
 
 
+def _mounts(proc: KernelTree) -> bytes:
+    try:
+        return proc.read("self/mountinfo", MOUNTS_BYTES_MAX)
+    except OSError:
+        return b""
+
+
 def _open(around: SamplerContext) -> UnitProbe:
-    root = around.config.of(CGROUP_ROOT)
-    return UnitProbe(around.tree(root), look_at_below(root), around.heartbeat)
+    root, proc_root = around.config.of(CGROUP_ROOT), around.config.of(PROC_ROOT)
+    tree, proc = around.tree(root), around.tree(proc_root)
+    events = UnitEvents(lambda: open_watch(tree, root, around.bus, _mounts(proc)))
+    return UnitProbe(tree, look_at_below(root), around.heartbeat, (events,))
 
 
 SAMPLER = Sampler(

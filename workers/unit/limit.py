@@ -1,6 +1,7 @@
 """The limits in force for a unit: of each kind the lowest of it and all above it."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from agent.model.timebase import MINUTE, S
 from agent.ports import KernelTree
@@ -19,11 +20,22 @@ COLUMNS = ("cpu_limit_cores", "memory_limit_bytes", "memory_high_bytes", "pids_l
 _NONE: tuple[Limit, ...] = (None,) * len(COLUMNS)
 
 
-class LimitsInForce:
-    """Remembers what each cgroup has, since many units have the same ones above them."""
+class LimitChange(NamedTuple):
+    """A limit of one cgroup, by the name of its file. *Absent:* there is none."""
 
-    def __init__(self, tree: KernelTree, layout: CgroupLayout) -> None:
+    file: str
+    before: Limit
+    after: Limit
+
+
+class LimitsInForce:
+    """Remembers what each cgroup has, since many units have the same ones above them. `on_change` hears of each other one."""
+
+    def __init__(
+        self, tree: KernelTree, layout: CgroupLayout, on_change: Callable[[str, LimitChange], None] = lambda _path, _change: None
+    ) -> None:
         self._tree = tree
+        self._on_change = on_change
         self._layout = layout
         self._known: dict[str, tuple[int, tuple[Limit, ...]]] = {}
 
@@ -47,6 +59,10 @@ class LimitsInForce:
         if known is not None and now_ns - known[0] < LIMITS_NS:
             return known[1]
         limits = self._read(path)
+        if known is not None and known[1] != limits:
+            for file, before, after in zip(self._layout.limits, known[1], limits, strict=False):
+                if before != after:
+                    self._on_change(path, LimitChange(file.name, before, after))
         if len(self._known) >= DIRECTORIES_MAX:
             self._known.clear()
         self._known[path] = now_ns, limits

@@ -9,7 +9,7 @@ from agent.model.table import Row
 from agent.model.timebase import MINUTE, MS, S
 from agent.ports import KernelTree
 from workers.unit.container_search import new_containers
-from workers.unit.limit import LimitsInForce
+from workers.unit.limit import LimitChange, LimitsInForce
 from workers.unit.part import UnitPart
 from workers.unit.reader import UnitReader
 from workers.unit.row import row_of
@@ -33,7 +33,7 @@ class UnitTable:
         self._reader = reader
         self._parts = tuple(parts)
         self._heartbeat = heartbeat
-        self._limits = LimitsInForce(tree, reader.layout)
+        self._limits = LimitsInForce(tree, reader.layout, self._on_limit)
         # By uid, without containers; and those whose directory is not there, with when they were looked for.
         self.units: dict[str, TrackedUnit] = {}
         self.missing: dict[str, int] = {}
@@ -77,6 +77,10 @@ class UnitTable:
         self._reader.close(self._heartbeat)
 
     # ---- beginning and ending ----------------------------------------------------------------------
+
+    def _on_limit(self, path: str, change: LimitChange) -> None:
+        for part in self._parts:
+            part.on_limit(path, change)
 
     def _try(self, uid: str) -> None:
         named = self._named[uid]

@@ -1,0 +1,300 @@
+"""Whose limit was hit when a process was killed for lack of memory: a unit's own, one above it, or the host's. PURE.
+
+The kernel counts in each cgroup and in all above it, so nothing is lost when a cgroup is removed at once: what the counts of a
+parent have more than those of its children belongs to one that is gone. A look begins at the top and goes where something is new.
+"""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Protocol
+
+from msgspec import Struct
+
+from workers.unit.oom_node import GROUP_NS, LimitHits, OomLevel, OomNode
+from workers.unit.oom_reading import OomReading
+
+# One look reads at most so many cgroups: 50 ms. What is left is read by the next one.
+READS_MAX = 4096
+VANISHED_MAX = 1024
+
+
+class OomVerdict(StrEnum):
+    """Whose limit it was. The words stand in the column `verdict` of table `unit_event`."""
+
+    OWN_LIMIT = "own_limit"
+    """The unit's own, or one inside it."""
+    ANCESTOR = "ancestor"
+    """That of a cgroup above the unit."""
+    HOST = "host"
+    """No cgroup's: the host had no memory left."""
+
+
+class CgroupMemory(Protocol):
+    """The memory controller's files of all cgroups."""
+
+    def read(self, path: str) -> OomReading | None:
+        """*Absent:* the cgroup is gone, or has no memory controller."""
+        ...
+
+    def children(self, path: str) -> list[str]:
+        """The paths of the cgroups right below one; none when it is gone."""
+        ...
+
+    def limit_bytes(self, path: str) -> int | None:
+        """*Absent:* there is none, or the cgroup is gone."""
+        ...
+
+
+class OomKill(Struct, frozen=True):
+    """Kills in one cgroup for one cause. `culprit` is the cgroup whose limit was hit. *Absent:* as in table `unit_event`."""
+
+    path: str
+    verdict: OomVerdict | None
+    kills: int
+    culprit: str | None = None
+    limit_bytes: int | None = None
+
+
+class _Victims:
+    """Kills in one cgroup that wait for their verdict; `node` is the cgroup, or the parent of one that is gone."""
+
+    def __init__(self, node: OomNode, gone: OomNode | None, kills: int) -> None:
+        self.node = node
+        self.gone = gone
+        self.kills = kills
+
+    @property
+    def victim(self) -> OomNode:
+        return self.gone or self.node
+
+    def levels(self) -> list[OomLevel]:
+        """Whose limit it may have been, the innermost first; whether that is the unit's own."""
+        innermost = self.victim
+        found = [OomLevel(innermost, innermost.own, True), OomLevel(innermost, innermost.inner, True)]
+        for node in innermost.chain[1:]:
+            if node is self.node:
+                found.append(self._gone_level())
+            found.append(OomLevel(node, node.own, False))
+        return found
+
+    def _gone_level(self) -> OomLevel:
+        """Limits inside the node that no cgroup of now explains were those of one that is gone: the lowest, as it was known."""
+        chain = self.victim.chain
+        gone = chain[: chain.index(self.node)]
+        lowest = min(gone, key=lambda each: (each.limit_bytes is None, each.limit_bytes or 0))
+        return OomLevel(lowest, self.node.inner, lowest is self.victim)
+
+
+class OomLedger:
+    """The account of all cgroups that are known. `is_root_hidden`: what is above the uppermost ones is not seen.
+
+    `is_whole`: the kernel counts in all above a cgroup too; where not, each known cgroup is read at each look.
+    """
+
+    def __init__(self, memory: CgroupMemory, *, is_whole: bool = True, is_root_hidden: bool = False) -> None:
+        self._memory = memory
+        self._is_whole = is_whole
+        self._is_root_hidden = is_root_hidden
+        self._tops: dict[str, OomNode] = {}
+        self._by_path: dict[str, OomNode] = {}
+        self._with_vanished: list[OomNode] = []
+        self._reads_left = READS_MAX
+        self._begun = 0
+
+    def __len__(self) -> int:
+        return len(self._by_path)
+
+    @property
+    def tops(self) -> tuple[str, ...]:
+        """The uppermost cgroups that are known."""
+        return tuple(self._tops)
+
+    def add(self, path: str, *, is_leaf: bool = False) -> bool:
+        """Account for a cgroup and all above it from now on. False: it has no memory controller, or is gone."""
+        node: OomNode | None = None
+        for each in _with_ancestors(path):
+            node = self._by_path.get(each) or self._added(each, node, is_fresh=False) or node
+        if node is not None and is_leaf:
+            node.is_leaf = True
+        return path in self._by_path
+
+    def remove(self, path: str) -> None:
+        """No longer account for a cgroup: it is gone, or no unit any more. Kills in it that are not reported yet will be."""
+        node = self._by_path.get(path)
+        if node is not None:
+            self._vanish(node)
+
+    def look(self, now_ns: int) -> list[OomKill]:
+        """What was killed since the last look."""
+        self._reads_left = READS_MAX
+        vanished_before = self._with_vanished
+        self._with_vanished = []
+        victims: list[_Victims] = []
+        stack: list[tuple[OomNode, OomReading | None]] = [(top, None) for top in self._tops.values()]
+        while stack:
+            node, reading = stack.pop()
+            if reading is not None:
+                self._account(node, reading, victims, now_ns)
+            elif (read := self._read(node)) is not None:
+                stack.append((node, read))
+                stack.extend((child, None) for child in node.children.values())
+        found = self._judge(victims, now_ns)
+        for node in vanished_before:
+            if node not in self._with_vanished:
+                node.vanished.clear()
+        return found
+
+    def _read(self, node: OomNode) -> OomReading | None:
+        """What a cgroup has now, where something is new in it. *Absent:* nothing is new, or it is gone."""
+        if self._reads_left <= 0:
+            return None
+        self._reads_left -= 1
+        reading = self._memory.read(node.path)
+        if reading is None:
+            self._vanish(node)
+            return None
+        node.see(reading)
+        if node.parent is not None and node.parent.vanished:
+            self._with_vanished.append(node.parent)
+        if self._is_whole and not node.unexplained_kills and not node.unexplained_ooms:
+            return None
+        if self._is_whole and not node.is_leaf:
+            for path in self._memory.children(node.path):
+                if path not in self._by_path:
+                    self._added(path, node)
+        return reading
+
+    def _added(self, path: str, parent: OomNode | None, *, is_fresh: bool = True) -> OomNode | None:
+        reading = self._memory.read(path)
+        if reading is None:
+            return None
+        # The parent is read after it, or it would not have what this one has just counted.
+        if not is_fresh and parent is not None and (above := self._memory.read(parent.path)) is not None:
+            parent.see(above)
+        node = OomNode(path, parent)
+        self._begun += 1
+        node.number = self._begun
+        node.begin(reading)
+        node.limit_bytes = self._memory.limit_bytes(path)
+        self._by_path[path] = node
+        (self._tops if parent is None else parent.children)[path] = node
+        return node
+
+    def _vanish(self, node: OomNode) -> None:
+        stack = [node]
+        while stack:
+            each = stack.pop()
+            self._by_path.pop(each.path, None)
+            stack.extend(each.children.values())
+        if node.parent is None:
+            self._tops.pop(node.path, None)
+            return
+        node.parent.children.pop(node.path, None)
+        # Of the cgroups below it the innermost that was a unit is not known; it stands for them.
+        if len(node.parent.vanished) < VANISHED_MAX:
+            node.parent.vanished.append(node)
+            self._with_vanished.append(node.parent)
+
+    def _account(self, node: OomNode, reading: OomReading, victims: list[_Victims], now_ns: int) -> None:
+        """Its own hits and kills: what its children, who were read after it, do not explain."""
+        self._take_hits(node, reading, now_ns)
+        if self._is_whole and (inner := node.unexplained_ooms):
+            node.inner.add(inner, now_ns)
+            node.explain(ooms=inner)
+        if kills := node.unexplained_kills:
+            node.explain(kills=kills, is_whole=self._is_whole)
+            victims += _shared(node, kills, now_ns)
+
+    def _take_hits(self, node: OomNode, reading: OomReading, now_ns: int) -> None:
+        hits = reading.own.ooms - node.own_ooms
+        if hits > 0:
+            node.own_ooms = reading.own.ooms
+            node.own.add(hits, now_ns)
+            node.explain(ooms=hits, is_whole=self._is_whole)
+            node.limit_bytes = self._memory.limit_bytes(node.path)
+
+    def _judge(self, victims: list[_Victims], now_ns: int) -> list[OomKill]:
+        """Each limit is hit before its victim is killed: read after the kills were seen, the hits have them all."""
+        killing: set[OomNode] = set()
+        for node in {node for each in victims for node in each.node.chain}:
+            reading = self._memory.read(node.path)
+            if reading is not None:
+                self._take_hits(node, reading, now_ns)
+                if node.has_killed_group(reading.own):
+                    killing.add(node)
+        found: list[OomKill] = []
+        taken: set[LimitHits] = set()
+        for each in sorted(victims, key=lambda each: sum(level.hits.is_waiting(now_ns) for level in each.levels())):
+            # A limit that no other kill is for comes first, then the innermost.
+            waiting = sorted(
+                (level for level in each.levels() if level.hits.is_waiting(now_ns)), key=lambda level: level.hits in taken
+            )
+            if not waiting and _is_of_group(each, killing, now_ns):
+                assert each.victim.last_level is not None
+                waiting = [each.victim.last_level]
+            taken.update(level.hits for level in waiting[: each.kills])
+            found += self._verdicts(each, waiting, now_ns)
+        return found
+
+    def _verdicts(self, victims: _Victims, levels: list[OomLevel], now_ns: int) -> list[OomKill]:
+        """Each limit that was hit explains one kill, the first one all the others."""
+        victims.victim.last_level = levels[0] if levels else None
+        victims.victim.group_until_ns = now_ns + GROUP_NS
+        if not levels:
+            return [OomKill(victims.victim.path, None if self._is_root_hidden else OomVerdict.HOST, victims.kills)]
+        others = levels[1 : victims.kills]
+        found: list[OomKill] = []
+        for level, kills in [(levels[0], victims.kills - len(others)), *((level, 1) for level in others)]:
+            level.hits.take(kills, now_ns)
+            found.append(_kill(victims.victim.path, level, kills))
+        return found
+
+
+def _kill(path: str, level: OomLevel, kills: int) -> OomKill:
+    if level.is_own:
+        return OomKill(path, OomVerdict.OWN_LIMIT, kills, None, level.node.limit_bytes)
+    return OomKill(path, OomVerdict.ANCESTOR, kills, level.node.path, level.node.limit_bytes)
+
+
+def _shared(node: OomNode, kills: int, now_ns: int) -> Iterable[_Victims]:
+    """Kills that no child explains: of children that are gone, first those whose limit was hit; else of the cgroup itself."""
+    # Then those of which a group is being killed, then what was known last: what has long been gone may be seen only now.
+    gone = sorted(
+        _leaves(node.vanished), key=lambda each: (not each.own.is_waiting(now_ns), not each.is_group_killed(now_ns), -each.number)
+    )
+    node.vanished.clear()
+    if not gone:
+        yield _Victims(node, None, kills)
+        return
+    if gone[0].is_group_killed(now_ns):
+        gone = gone[:1]
+    for number, each in enumerate(gone[:kills]):
+        # With fewer that are gone than kills, the first one had the rest.
+        yield _Victims(node, each, kills - len(gone[:kills]) + 1 if number == 0 else 1)
+
+
+def _leaves(nodes: Iterable[OomNode]) -> list[OomNode]:
+    """Of cgroups that are gone, those below which there was nothing: they had the processes."""
+    found: list[OomNode] = []
+    stack = list(nodes)
+    while stack:
+        node = stack.pop()
+        below = [*node.children.values(), *node.vanished]
+        stack += below
+        if not below:
+            found.append(node)
+    return found
+
+
+def _is_of_group(victims: _Victims, killing: set[OomNode], now_ns: int) -> bool:
+    """Whether the kills go on that were seen just before: of a group, as far as the kernel says (from Linux 5.17 on)."""
+    victim = victims.victim
+    if victim.last_level is None or now_ns > victim.group_until_ns:
+        return False
+    return victim.is_group_killed(now_ns) or not killing.isdisjoint(victims.node.chain) or victims.kills > 1
+
+
+def _with_ancestors(path: str) -> list[str]:
+    """`/a`, `/a/b`, `/a/b/c`; of `/` itself the root."""
+    parts = [part for part in path.split("/") if part]
+    return ["/" + "/".join(parts[: number + 1]) for number in range(len(parts))] or ["/"]

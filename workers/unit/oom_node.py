@@ -1,0 +1,143 @@
+"""One cgroup in the account of lacks of memory: what was counted, what of it is explained, and what waits for a kill. PURE."""
+
+from typing import NamedTuple
+
+from agent.model.timebase import MS, S
+from workers.unit.oom_reading import MemoryEvents, OomReading
+
+# Between the moment at which a limit cannot be kept and the kill the kernel chooses a victim and writes its report, which takes
+# seconds on a serial console. A limit that was hit for longer without a kill has made room in another way.
+WAIT_FOR_KILL_NS = 5 * S
+# Until its victim is gone a limit is hit some more times, without a further kill.
+REPEAT_NS = 250 * MS
+# The processes of a group are killed one after the other.
+GROUP_NS = 250 * MS
+
+
+class LimitHits:
+    """How often a limit was hit that no kill is known for yet."""
+
+    def __init__(self) -> None:
+        self.waiting = 0
+        self._until_ns = 0
+
+    def add(self, hits: int, now_ns: int) -> None:
+        """It was hit again."""
+        if hits > 0:
+            self.waiting = hits + (self.waiting if now_ns <= self._until_ns else 0)
+            self._until_ns = now_ns + WAIT_FOR_KILL_NS
+
+    def is_waiting(self, now_ns: int) -> bool:
+        """Whether a kill of now may be for this."""
+        return self.waiting > 0 and now_ns <= self._until_ns
+
+    def take(self, kills: int, now_ns: int) -> None:
+        """So many kills were for this."""
+        self.waiting = max(0, self.waiting - kills)
+        self._until_ns = min(self._until_ns, now_ns + REPEAT_NS)
+
+
+class OomLevel(NamedTuple):
+    """Whose limit a kill may have been for; `is_own`: it counts as the victim's own."""
+
+    node: "OomNode"
+    hits: LimitHits
+    is_own: bool
+
+
+class OomNode:
+    """One cgroup. Counts are the kernel's own, from zero; those `_done` are explained by this cgroup or by one below it.
+
+    `own` are hits of its own limit, `inner` those of limits below it that belong to no cgroup that is known. `is_leaf`: what is
+    below it belongs to it, whatever it is called.
+    """
+
+    def __init__(self, path: str, parent: "OomNode | None", *, is_leaf: bool = False) -> None:
+        self.path = path
+        self.parent = parent
+        self.is_leaf = is_leaf
+        # Counts up: which one was known first.
+        self.number = 0
+        self.children: dict[str, OomNode] = {}
+        # Children that are gone since it was last looked: their counts stay in those of this one.
+        self.vanished: list[OomNode] = []
+        # What was read last, and what of it new children have been found to explain.
+        self.last = MemoryEvents(0, 0)
+        self.granted_kills = self.granted_ooms = 0
+        self.kills_done = self.ooms_done = 0
+        self.own_ooms = 0
+        self.group_kills: int | None = 0
+        self.own = LimitHits()
+        self.inner = LimitHits()
+        self.limit_bytes: int | None = None
+        # What the last kill in it was for, and until when others of the same group may follow.
+        self.last_level: OomLevel | None = None
+        self.group_until_ns = 0
+        self.is_group = False
+
+    @property
+    def chain(self) -> "list[OomNode]":
+        """It and all above it, itself first."""
+        found: list[OomNode] = []
+        node: OomNode | None = self
+        while node is not None:
+            found.append(node)
+            node = node.parent
+        return found
+
+    def begin(self, reading: OomReading) -> None:
+        """What it has counted so far is not reported, unless its parent has as many that nothing explains: then it is new too."""
+        self.last = reading.whole or reading.own
+        self.kills_done, self.ooms_done, self.own_ooms = self.last.kills, self.last.ooms, reading.own.ooms
+        self.group_kills = reading.own.group_kills
+        if self.parent is None or reading.whole is None:
+            return
+        if 0 < self.kills_done <= self.parent.unexplained_kills - self.parent.granted_kills:
+            self.parent.granted_kills += self.kills_done
+            self.kills_done = 0
+        if 0 < self.ooms_done <= self.parent.unexplained_ooms - self.parent.granted_ooms:
+            self.parent.granted_ooms += self.ooms_done
+            self.ooms_done = self.own_ooms = 0
+
+    def see(self, reading: OomReading) -> None:
+        """What was read now. Counts that fell are those of another cgroup that has taken the path: it counts from zero."""
+        counted = reading.whole or reading.own
+        if counted.kills < self.last.kills or counted.ooms < self.last.ooms:
+            if self.parent is not None:
+                self.parent.vanished.append(self._stand_in())
+            self.kills_done = self.ooms_done = self.own_ooms = 0
+            self.own, self.inner = LimitHits(), LimitHits()
+        self.last = counted
+        self.granted_kills = self.granted_ooms = 0
+
+    def _stand_in(self) -> "OomNode":
+        before = OomNode(self.path, self.parent, is_leaf=self.is_leaf)
+        before.own, before.inner, before.limit_bytes = self.own, self.inner, self.limit_bytes
+        return before
+
+    def has_killed_group(self, own: MemoryEvents) -> bool:
+        """Whether a whole group was killed here since the last time. Before Linux 5.17 nobody knows."""
+        before, self.group_kills = self.group_kills, own.group_kills
+        is_new = own.group_kills is not None and before is not None and own.group_kills > before
+        self.is_group = self.is_group or is_new
+        return is_new
+
+    def is_group_killed(self, now_ns: int) -> bool:
+        """Whether more kills of a group that was killed here may follow."""
+        return self.last_level is not None and now_ns <= self.group_until_ns and (self.is_group or self.group_kills is None)
+
+    @property
+    def unexplained_kills(self) -> int:
+        """Of what was read last."""
+        return max(0, self.last.kills - self.kills_done)
+
+    @property
+    def unexplained_ooms(self) -> int:
+        """Of what was read last."""
+        return max(0, self.last.ooms - self.ooms_done)
+
+    def explain(self, *, kills: int = 0, ooms: int = 0, is_whole: bool = True) -> None:
+        """So many more are explained here, and so in all above it, where the kernel counts them there too."""
+        for node in self.chain if is_whole else [self]:
+            node.kills_done += kills
+            node.ooms_done += ooms
