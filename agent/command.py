@@ -8,6 +8,7 @@ from agent.config import POLICY_SETTINGS, Config, policy_key
 from agent.model.errors import MisuseError
 from agent.model.timebase import parse_duration_ns
 from agent.model.toml import quoted
+from agent.model.workload_section import section_document
 from agent.setting import AnySetting
 
 HEAD = """usage: agentd [--config FILE] [--for DURATION] [--check-config | --keep-workloads] [--SETTING VALUE ...]
@@ -21,6 +22,7 @@ Runs the evergauge agent in the foreground until it gets SIGINT or SIGTERM.
   --version, --help
 
   [worker."NAME"]    a section of the file: the keys hang_timeout to stable_period of [supervisor], for one worker
+  [workload."NAME"]  a section of the file: a program that the agent runs within limits (docs/workloads.md)
 
 Every setting can be in the file, in the environment and in a flag; the later of these wins. A file consists of the lines
 `[section]` and `key = value` below, keys without a section first. The values shown are the defaults.
@@ -108,6 +110,8 @@ def settings_document(config: Config, settings: Sequence[AnySetting], workers: I
         if own:
             lines += ["", f"[worker.{quoted(worker)}]"]
             lines += [f"{each.name} = {each.toml(int(config.values[key]))}" for each, key in own]
+    for name, described in config.workloads.items():
+        lines += section_document(name, described)
     return "\n".join(lines)
 
 

@@ -223,9 +223,17 @@ def default_quota_bytes(file_system_bytes: int) -> int:
 
 
 class Config(Struct, frozen=True):
-    """The values of all settings by key; `of` gives one with its type. Plain data, so that it can be sent to a worker."""
+    """The values of all settings by key; `of` gives one with its type. Plain data, so that it can be sent to a worker.
+
+    `workloads` are the sections `[workload."NAME"]` of the file, by name, checked and as they were written.
+    """
 
     values: dict[str, int | str | bool]
+    workloads: dict[str, dict[str, Any]] = {}
+
+    def with_values(self, values: Mapping[str, int | str | bool]) -> "Config":
+        """The same configuration with other values of some settings."""
+        return Config({**self.values, **values}, self.workloads)
 
     def of_worker(self, setting: Setting[int], worker: str) -> int:
         """The value of a policy setting for one worker: its own, else the one for all workers."""
@@ -269,14 +277,25 @@ def parse_config(
     in_file: dict[str, AnySetting] = {policy_key(setting, worker): setting for worker in workers for setting in POLICY_SETTINGS}
     in_file |= by_key
     values: dict[str, int | str | bool] = {}
-    for key, value in _flatten(parse_toml(document, origin=origin)):
+    table = parse_toml(document, origin=origin)
+    sections = _workload_sections(table.pop("workload", None), origin)
+    for key, value in _flatten(table):
         if key not in in_file:
             raise ConfigError(f"{origin}: {key}", "there is no such setting", _suggestion(key, in_file))
         values[key] = _parse_value(in_file[key], value, origin=f"{origin}: {key}")
     values |= _from_environment(by_key.values(), environment or {})
     for key, text in (flags or {}).items():
         values[key] = _parse_value(by_key[key], text, origin=by_key[key].flag)
-    return Config(values)
+    return Config(values, sections)
+
+
+def _workload_sections(table: object, origin: str) -> dict[str, dict[str, Any]]:
+    if table is None:
+        return {}
+    # Imported here: few files describe workloads.
+    from agent.model.workload_section import checked_sections
+
+    return checked_sections(table, origin=origin)
 
 
 def service_variables(environment: Mapping[str, str]) -> list[str]:

@@ -58,7 +58,10 @@ def load_config(invocation: Invocation, environment: Mapping[str, str]) -> Confi
     _check_host_name(host)
     reader_group.group_number(READER_GROUP.key, config.of(READER_GROUP))
     folders = {STATE_DIR.key: state_dir, RUNTIME_DIR.key: runtime_dir, HOST_NAME.key: host}
-    return Config({**config.values, **folders, **sockets})
+    config = config.with_values({**folders, **sockets})
+    for worker in registry.all_workers():
+        worker.check(config, path)
+    return config
 
 
 def _read_document(path: str) -> str:

@@ -118,7 +118,7 @@ def decided(config: Config) -> Config:
     }
     if config.of(STORAGE_QUOTA) == AUTO_BYTES:
         words[STORAGE_QUOTA.key] = default_quota_bytes(_file_system_bytes(config.of(STATE_DIR)))
-    return Config({**config.values, **words})
+    return config.with_values(words)
 
 
 def _file_system_bytes(folder: str) -> int:

@@ -23,7 +23,8 @@ def help_of_program(commands: Iterable[Command]) -> str:
     lines = [
         "usage: agentctl [OPTION ...] COMMAND [ARGUMENT ...]",
         "",
-        "Look at a running evergauge agent, change its rules, and query its data (also while it does not run).",
+        "Look at a running evergauge agent, change its rules, run programs within limits, and query its data, also while it does",
+        "not run.",
         "",
         "commands:",
         *_indented(pairs((command.name, command.about) for command in commands)),
@@ -42,7 +43,12 @@ def help_of_program(commands: Iterable[Command]) -> str:
 def help_of_command(command: Command) -> str:
     """The text of `agentctl COMMAND --help`."""
     words = [argument.name if argument.required else f"[{argument.name}]" for argument in command.arguments]
-    usage = " ".join(["agentctl", command.name, *words, *(["[OPTION ...]"] if command.options else [])])
+    options = ["[OPTION ...]"] if command.options else []
+    if command.arguments and command.arguments[-1].rest:
+        # What follows is another program's command line: its options are not ours.
+        usage = " ".join(["agentctl", command.name, *words[:-1], *options, f"[-- {command.arguments[-1].name} ...]"])
+    else:
+        usage = " ".join(["agentctl", command.name, *words, *options])
     lines = [f"usage: {usage}", "", command.about[0].upper() + command.about[1:] + "."]
     if command.details:
         lines += ["", *command.details.strip().splitlines()]

@@ -30,14 +30,15 @@ class Option:
 
 
 class Argument:
-    """One word behind the command; `required` words come before the others."""
+    """One word behind the command; `required` words come before the others. `rest`: it is all words that follow."""
 
-    __slots__ = ("about", "name", "required")
+    __slots__ = ("about", "name", "required", "rest")
 
-    def __init__(self, name: str, about: str, *, required: bool = True) -> None:
+    def __init__(self, name: str, about: str, *, required: bool = True, rest: bool = False) -> None:
         self.name = name
         self.about = about
         self.required = required
+        self.rest = rest
 
 
 class Command:
@@ -119,7 +120,8 @@ def check_words(line: Line, command: Command) -> None:
     if len(line.words) < len(required):
         missing = required[len(line.words)].name
         raise MisuseError(command.name, f"{missing} is missing", f"`agentctl {command.name} --help` shows an example")
-    if len(line.words) > len(command.arguments):
+    takes_all = bool(command.arguments) and command.arguments[-1].rest
+    if len(line.words) > len(command.arguments) and not takes_all:
         extra = line.words[len(command.arguments)]
         raise MisuseError(command.name, f"{extra!r} is one word too many", f"`agentctl {command.name} --help` shows its usage")
 

@@ -173,7 +173,7 @@ def _with_readers(config: Config) -> Config:
             reader_group.share_folder(os.path.realpath(folder), gid, mode)
         except OSError as cause:
             raise reader_group.refusal(folder, gid, READER_GROUP.key, cause) from cause
-    return Config({**config.values, READER_GROUP.key: str(gid)})
+    return config.with_values({READER_GROUP.key: str(gid)})
 
 
 def _make_folder(path: str, what: str, flag: str) -> None:

@@ -62,6 +62,8 @@ class Absence(StrEnum):
     """Not read, because hardly anything went through the host's interfaces since the last tick."""
     TOO_MANY = "too_many"
     """Not read, because the host has too many sockets, or the process too many open files."""
+    NOT_SEEN = "not_seen"
+    """It happened while nobody could see it: the host went down, or the process was nobody's child."""
     RECORD_LOST = "record_lost"
     """The kernel had no room for the exit record of this process."""
     SEVERAL_THREADS = "several_threads"

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from agent.model.control import DEADLINE_SECONDS, READ_OPERATIONS
+from agent.model.control import CHANGE_DEADLINE_SECONDS, DEADLINE_SECONDS, READ_OPERATIONS
 from agent.model.control.document import Document, decode
 from agent.model.control.workload import WorkloadChange, WorkloadList
 from agent.model.errors import ExitCode, ProtocolError
@@ -29,7 +29,8 @@ RESULTS: dict[str, type[Document]] = {
 }
 # What those that only read are answered while nobody has ever had anything to do with it: a look starts no process.
 EMPTY: dict[str, Document] = {"list-workloads": WorkloadList(is_asked=False, problem=None, workloads=[])}
-PATIENCE_NS = int(DEADLINE_SECONDS * S * 0.9)
+LOOK_PATIENCE_NS = int(DEADLINE_SECONDS * S * 0.9)
+CHANGE_PATIENCE_NS = int(CHANGE_DEADLINE_SECONDS * S * 0.95)
 
 Arguments = dict[str, Any]
 
@@ -68,7 +69,8 @@ class ServedOperations:
                 return _silence(operation, child)
             return _outcome(operation, replies[child.name].body, child.name)
 
-        question = Question(asker, operation, (child.name,), PATIENCE_NS, finish, arguments=arguments, waits=True)
+        patience_ns = LOOK_PATIENCE_NS if operation in READ_OPERATIONS else CHANGE_PATIENCE_NS
+        question = Question(asker, operation, (child.name,), patience_ns, finish, arguments=arguments, waits=True)
         return [*effects, *self._questions.ask(question, now_ns)]
 
     def _problem(self, operation: str, child: Child | None) -> Problem | None:

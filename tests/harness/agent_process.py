@@ -135,7 +135,7 @@ class AgentProcess:
         except (OSError, ValueError):
             return False
         # A worker's own word that it is up may be quicker than the launcher's, which has its pid.
-        return bool(status["ready"]) and all(row["pid"] is not None for row in status["workers"])
+        return bool(status["ready"]) and all(row["pid"] is not None or row["state"] == "asleep" for row in status["workers"])
 
     def note_processes(self) -> set[psutil.Process]:
         """Remember every process of the agent, to know later whether one is left."""

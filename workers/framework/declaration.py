@@ -76,13 +76,18 @@ def _never_idle(config: Config) -> str:
     return ""
 
 
+def _accept(config: Config, origin: str) -> None:
+    """Any configuration whose settings are good."""
+
+
 class Worker(Struct, frozen=True):
     """One worker. `make` is called in its own process; the modules that it needs are `preload`ed by the fork server.
 
     `tables` are those that it writes, `settings` those that only it reads. `capabilities` are those of `agent.capability` that it
     keeps; all others are given up before its work is made. `members` are declared like workers but share this one's process:
     rows, statistics and conditions have their names. `idle_reason` says of one that runs on demand why there is nothing to do for
-    it at the agent's start; empty: there is.
+    it at the agent's start; empty: there is. `check` raises ConfigError for a configuration, read from `origin`, that it cannot
+    use.
     """
 
     name: str
@@ -96,6 +101,7 @@ class Worker(Struct, frozen=True):
     capabilities: tuple[str, ...] = ()
     members: tuple["Worker", ...] = ()
     idle_reason: Callable[[Config], str] = _never_idle
+    check: Callable[[Config, str], None] = _accept
 
     def wanted_members(self, config: Config) -> tuple["Worker", ...]:
         """Those that run with this configuration."""

@@ -15,6 +15,8 @@ ANSWER_BYTES_MAX = 32 << 20
 # How long an operation may take in the agent before it is answered with an error.
 DEADLINE_SECONDS = 5.0
 ROTATE_DEADLINE_SECONDS = 60.0
+# A start or a stop of a workload may have to wait for a worker and a keeper that are started for it, on a busy machine.
+CHANGE_DEADLINE_SECONDS = 30.0
 
 # Operations that only read: members of the reader group may call them; without such a group, every user that the mode of the
 # socket lets in.

@@ -12,7 +12,7 @@ from agent.model.message import Ask, Reply
 from agent.model.timebase import S
 from supervisor.core.child import ChildState
 from supervisor.core.effect import Effect, Problem, Respond, Send, StopRequested
-from supervisor.core.served_operations import EMPTY, PATIENCE_NS, RESULTS
+from supervisor.core.served_operations import CHANGE_PATIENCE_NS, EMPTY, RESULTS
 
 WHY = "no workload is configured"
 PAIR = {"writer": "writer", "jobs": "on-demand"}
@@ -122,7 +122,7 @@ def test_nobody_waits_longer_than_the_deadline() -> None:
     """The worker does not come up."""
     story = _asleep()
     story.command("run-workload")
-    assert not [each for each in story.advance(PATIENCE_NS - 1 * S) if isinstance(each, Respond)]
+    assert not [each for each in story.advance(CHANGE_PATIENCE_NS - 1 * S) if isinstance(each, Respond)]
     assert _problem(story.advance(1 * S)).code == "no_answer"
 
 

@@ -1,0 +1,1 @@
+"""Worker `workloads`: decides which programs run within limits, and tells the keeper."""
