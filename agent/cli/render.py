@@ -26,6 +26,7 @@ _TIME_UNITS = (("d", 86_400, "h", 3_600), ("h", 3_600, "min", 60), ("min", 60, "
 _COLOURS = {"red": "31", "green": "32", "yellow": "33", "bold": "1", "dim": "2"}
 COLOUR_OF_STATE = {
     "up": "green",
+    "asleep": "dim",
     "starting": "yellow",
     "stopping": "yellow",
     "backoff": "red",

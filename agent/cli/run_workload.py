@@ -5,7 +5,6 @@ from agent.cli.option import SWITCH, Argument, Command, Option
 from agent.cli.render import text_of
 from agent.cli.workload_order import RESTARTS, order_of
 from agent.model.control.workload import WorkloadChange
-from agent.model.workload_text import IO_WORDS
 
 _BORN = {
     "clone_into_cgroup": "born in its cgroup",
@@ -47,7 +46,7 @@ COMMANDS = (
             Option("--memory", "SIZE", "most memory, such as 512M or 4G; beyond it the kernel kills"),
             Option("--memory-high", "SIZE", "memory beyond which the kernel slows it down and takes memory back"),
             Option("--pids", "N", "most processes and threads"),
-            Option("--io", "LIMITS", f"limits on a disk: {IO_WORDS}", many=True),
+            Option("--io", "LIMITS", "limits on a disk, such as /dev/sda:rbps=50M,wbps=1M,riops=100,wiops=100", many=True),
             Option("--gpu", "ID", "index or UUID of a GPU that it may see", many=True),
             Option("--restart", "WHEN", "start it again when it ends: no, on-failure or always", choices=RESTARTS),
             Option("--env", "K=V", "a variable of its environment; K alone takes the value from yours", many=True),

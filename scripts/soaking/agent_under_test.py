@@ -105,7 +105,8 @@ class AgentUnderTest(AgentProcess):
         begun = time.monotonic()
         rows = self.call("list-workers")["workers"]
         self.control_ms.append((time.monotonic() - begun) * 1e3)
-        return {row["name"]: row for row in rows}
+        # One that sleeps has nothing to do, and no process.
+        return {row["name"]: row for row in rows if row["state"] != "asleep"}
 
     def server_of(self, rows: dict[str, dict[str, Any]]) -> int | None:
         """The parent of the workers in these rows; None when none of them lives. It need not be the supervisor's child.

@@ -69,7 +69,7 @@ def worker_status(child: Child, authority: Authority, beat_at_ns: int | None, no
         heartbeat_age_seconds=_seconds(max(0, now_ns - beat_at_ns)) if beat_at_ns is not None else None,
         rules_revision=replica.acked_revision if replica else None,
         rules_digest=replica.acked_digest.hex() if replica and replica.acked_revision is not None else None,
-        in_sync=authority.is_in_sync(child.name),
+        in_sync=None if child.state is ChildState.ASLEEP else authority.is_in_sync(child.name),
         asleep_why=child.asleep_why if child.state is ChildState.ASLEEP else None,
         cpu_percent=None,
         rss_bytes=None,

@@ -159,8 +159,8 @@ class AgentProcess:
         return found
 
     def workers(self) -> dict[str, dict[str, Any]]:
-        """The rows of list-workers by name."""
-        rows = {row["name"]: row for row in self.call("list-workers")["workers"]}
+        """The rows of list-workers by name, without those that sleep because there is nothing to do for them."""
+        rows = {row["name"]: row for row in self.call("list-workers")["workers"] if row["state"] != "asleep"}
         self.note_processes()
         return rows
 

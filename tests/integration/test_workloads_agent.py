@@ -32,7 +32,7 @@ def tree(request: pytest.FixtureRequest) -> Iterator[Path]:
 def test_a_person_runs_looks_stops_and_forgets(tmp_path: Path, tree: Path) -> None:
     """The worker sleeps until then; each command says what it did, each refusal what to do, and nothing is left behind."""
     with workload_agent(tmp_path, tree) as host:
-        worker = host.agent.workers()["workloads"]
+        (worker,) = [row for row in host.agent.call("list-workers")["workers"] if row["name"] == "workloads"]
         assert (worker["state"], worker["pid"]) == ("asleep", None)
         assert "agentctl run" in worker["asleep_why"]
         code, text, _ = host.ctl("list-workloads")

@@ -77,7 +77,13 @@ def _of_workers(workers: Iterable[WorkerStatus]) -> list[Family]:
         return Family(name, kind, about, {(("worker", worker.name),): value for worker, value in pairs if value is not None})
 
     return [
-        family("evergauge_worker_up", "gauge", "1 when the worker does its work.", (int(w.state == "up") for w in all_workers)),
+        # One that sleeps has nothing to do: no sample, so that nobody is alarmed.
+        family(
+            "evergauge_worker_up",
+            "gauge",
+            "1 when the worker does its work.",
+            (None if w.state == "asleep" else int(w.state == "up") for w in all_workers),
+        ),
         family("evergauge_worker_restarts_total", "counter", "Starts after the first.", (w.restarts for w in all_workers)),
         family("evergauge_worker_cpu_seconds_total", "counter", "CPU time used.", (w.cpu_seconds for w in all_workers)),
         family("evergauge_worker_resident_memory_bytes", "gauge", "Resident memory.", (w.rss_bytes for w in all_workers)),

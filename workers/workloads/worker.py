@@ -81,7 +81,7 @@ def _check(config: Config, origin: str) -> None:
 
 WORKER = Worker(
     name="workloads",
-    kind=WorkerKind("workloads", start_order=70, answers=frozenset({STATS, RULES}) | SERVED_OPERATIONS, is_on_demand=True),
+    kind=WorkerKind("workloads", start_order=55, answers=frozenset({STATS, RULES}) | SERVED_OPERATIONS, is_on_demand=True),
     make=_make,
     preload=(),
     statistics=(
