@@ -12,6 +12,9 @@ from fakes.keeper_world import members
 from harness.agent_process import AgentProcess, run_agentctl
 from harness.waiting import wait_until
 
+# On a machine with other tests a worker may get no processor for seconds, and its death is another test's matter.
+UNHURRIED = {"--supervisor-start-timeout": "2m", "--supervisor-hang-timeout": "30s", "--supervisor-stop-timeout": "20s"}
+
 
 class WorkloadAgent:
     """The agent, and what is asked about workloads."""
@@ -55,6 +58,11 @@ class WorkloadAgent:
         assert len(pids) == 1, pids
         return psutil.Process(pids[0])
 
+    def kill_keeper(self) -> None:
+        """End the keeper as a crash does; one that is just being started is left alone."""
+        with suppress(psutil.NoSuchProcess, AssertionError):
+            self.keeper().kill()
+
     def processes(self, name: str) -> list[int]:
         """Every process of a workload."""
         return members(self.tree / "evergauge-workloads" / f"{name}.workload")
@@ -73,7 +81,11 @@ class WorkloadAgent:
 @contextmanager
 def workload_agent(folder: Path, tree: Path, **flags: str) -> Iterator[WorkloadAgent]:
     """An agent; at the end its workloads and their keeper are ended too."""
-    settings = {"--kernel-cgroup-root": str(tree), **{f"--{name.replace('_', '-')}": text for name, text in flags.items()}}
+    settings = {
+        **UNHURRIED,
+        "--kernel-cgroup-root": str(tree),
+        **{f"--{name.replace('_', '-')}": text for name, text in flags.items()},
+    }
     with AgentProcess(folder, flags=settings) as agent:
         yield WorkloadAgent(agent, tree)
         end_all(tree)
