@@ -539,6 +539,59 @@ def test_an_upgrade_takes_over_and_keeps_settings_and_data(service: Machine) -> 
     assert len(service.run("ls", "/opt/evergauge/releases").stdout.split()) == 1
 
 
+@pytest.fixture
+def workload(service: Machine) -> Iterator[Callable[[], tuple[str, int]]]:
+    """A workload that runs beside the service; gives its state and its process. At the end nothing of it is left."""
+
+    def look() -> tuple[str, int]:
+        listed = json.loads(service.run("agentctl", "list-workloads", "--json").stdout)
+        (row,) = listed["workloads"]
+        return row["state"], row["pid"]
+
+    assert "is running" in service.run("agentctl", "run", "job", "--restart", "always", "--", "sleep", "100000").stdout
+    try:
+        yield look
+    finally:
+        service.run("agentctl", "stop", "job", check=False)
+        service.run("agentctl", "forget", "job", check=False)
+        # Without a record worker and keeper are not needed: the next test finds the agent as a newcomer has it.
+        service.run("systemctl", "stop", "evergauge-keeper.service")
+        service.run("systemctl", "restart", UNIT)
+
+
+def test_workloads_run_on_whatever_becomes_of_the_service(service: Machine, workload: Callable[[], tuple[str, int]]) -> None:
+    """A restart, a SIGKILL of everything, a keeper that is killed, an upgrade: the same process runs on, and is known again."""
+    state, pid = workload()
+    assert state == "running"
+    (cgroup,) = (line for line in service.read(f"/proc/{pid}/cgroup").splitlines() if line.startswith("0::"))
+    assert cgroup.endswith("/evergauge-workloads.service/job.workload")
+    service.run("systemctl", "restart", UNIT)
+    assert wait_until(workload, "it is listed", seconds=SLOW_SECONDS) == (state, pid)
+    service.run("systemctl", "kill", "--kill-whom=all", "--signal=KILL", UNIT)
+    wait_until(lambda: service.status().get("ready"), "the agent is ready again", seconds=SLOW_SECONDS)
+    wait_until(lambda: workload() == (state, pid), "it is known again", seconds=SLOW_SECONDS)
+    service.run("systemctl", "kill", "--signal=KILL", "evergauge-keeper.service")
+    wait_until(lambda: workload() == (state, pid), "another keeper knows it", seconds=SLOW_SECONDS)
+    (other,) = {agent.__version__, NEXT_VERSION} - {service.installed_version()}
+    service.install(other)
+    wait_until(lambda: service.status().get("version") == other, "the other version runs", seconds=SLOW_SECONDS)
+    wait_until(lambda: workload() == (state, pid), "it is known to the other version", seconds=SLOW_SECONDS)
+
+
+def test_removal_is_refused_while_a_workload_runs(service: Machine, workload: Callable[[], tuple[str, int]]) -> None:
+    """With its name and what to do; service and workload go on."""
+    state, pid = workload()
+    ended = service.run("/checkout/scripts/install", "--remove", check=False)
+    assert (ended.returncode, "workloads run: job; end them first: agentctl stop NAME" in ended.stderr) == (69, True), ended.stderr
+    assert workload() == (state, pid)
+    service.run("systemctl", "stop", UNIT)
+    assert service.run("/checkout/scripts/install", "--remove", check=False).returncode == 69
+    assert service.run("kill", "-0", str(pid), check=False).returncode == 0
+    service.run("systemctl", "start", UNIT)
+    assert "has ended" in service.run("agentctl", "stop", "job").stdout
+    assert service.run("systemctl", "is-active", "evergauge-workloads.service").stdout.strip() == "active"
+
+
 def test_an_upgrade_that_does_not_become_ready_leaves_the_old_version_at_work(service: Machine) -> None:
     """A version that dies at its start is taken back: exit 1 with the reason, the old one runs, nothing of the new stays."""
     before, version = service.files(), service.installed_version()
