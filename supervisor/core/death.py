@@ -3,9 +3,7 @@
 from msgspec import Struct
 
 from agent.model.errors import exit_code_name
-
-SIGNAL_NAMES = {1: "HUP", 2: "INT", 3: "QUIT", 4: "ILL", 6: "ABRT", 7: "BUS", 8: "FPE", 9: "KILL", 10: "USR1", 11: "SEGV",
-                12: "USR2", 13: "PIPE", 14: "ALRM", 15: "TERM", 24: "XCPU", 25: "XFSZ", 31: "SYS"}  # fmt: skip
+from agent.model.signal_name import signal_name
 
 
 class Death(Struct, frozen=True):
@@ -31,7 +29,7 @@ def describe_exit(status: int | None) -> str:
     if status is None:
         return "unknown"
     if status < 0:
-        return f"SIG{SIGNAL_NAMES.get(-status, -status)}"
+        return signal_name(-status)
     return f"{exit_code_name(status)} ({status})"
 
 

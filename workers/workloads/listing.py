@@ -3,7 +3,6 @@
 Readers see it too, so nothing that may be a secret is in it: of the environment the names, command lines and labels masked.
 """
 
-import signal
 from collections.abc import Iterable
 
 from msgspec import Struct
@@ -12,6 +11,7 @@ from agent.model.command_line import parse_command_line
 from agent.model.control.workload import WorkloadList, WorkloadRow
 from agent.model.foreign import readable
 from agent.model.secret import masked
+from agent.model.signal_name import signal_name
 from agent.model.timebase import S, iso_utc
 from workers.keeper.protocol import WorkloadEnding, WorkloadRecord
 from workers.workloads.core import WorkloadsCore
@@ -93,14 +93,6 @@ def ended_how(ending: WorkloadEnding) -> str:
         how = f"unknown: {readable(ending.unknown_why)}" if ending.unknown_why else "unknown"
     why = [word for word, holds in (("out of memory", bool(ending.oom_kills)), ("stopped", ending.stopped)) if holds]
     return ", ".join([how, *why])
-
-
-def signal_name(number: int) -> str:
-    """`SIGTERM`; a signal without a name by its number."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 def shown_command(argv: Iterable[str]) -> str:
