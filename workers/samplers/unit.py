@@ -16,6 +16,7 @@ from agent.ports import Interest, KernelTree
 from workers.framework.sampler import NoRules, Sample, Sampler, SamplerContext, UnreadableError, enabled_setting, interval_setting
 from workers.unit.events import UnitEvents
 from workers.unit.layout import CgroupLayout, layout_of
+from workers.unit.network import ProcessNetworks, UnitNetworks, processes_of
 from workers.unit.oom_watch import open_watch
 from workers.unit.part import UnitPart
 from workers.unit.plan import UnitPlan
@@ -131,7 +132,10 @@ def _open(around: SamplerContext) -> UnitProbe:
     root, proc_root = around.config.of(CGROUP_ROOT), around.config.of(PROC_ROOT)
     tree, proc = around.tree(root), around.tree(proc_root)
     events = UnitEvents(lambda: open_watch(tree, root, around.bus, _mounts(proc)))
-    return UnitProbe(tree, look_at_below(root), around.heartbeat, (events,))
+    files = ProcessNetworks(proc, proc_root)
+    # An agent in a container has a network of its own: the host's is that of its first process.
+    networks = UnitNetworks(files, lambda unit: processes_of(tree, unit), files.namespace(1))
+    return UnitProbe(tree, look_at_below(root), around.heartbeat, (events, networks))
 
 
 SAMPLER = Sampler(
