@@ -259,9 +259,10 @@ class Keeper:
             birth.refused = failure_of(said, workload.record.spec, os.strerror)
             return
         del self._births[name]
-        with suppress(OSError):
-            self._folder.sync(name)
         birth.client.send(KeeperSpawned(birth.request, workload.record))
+        with suppress(OSError):
+            # Nobody waits for it: what must outlive the boot was synced before the birth.
+            self._folder.sync(name)
 
     def _hold(
         self, record: WorkloadRecord, *, pidfd: int | None, cgroup: WorkloadCgroup | None, output: OutputBound | None
