@@ -77,6 +77,7 @@ def main() -> None:
     parser.add_argument("what", choices=("made-up", "recorded", "real", "speed"))
     parser.add_argument("--runs", type=int, default=None)
     parser.add_argument("--keep", default=None)
+    parser.add_argument("--kinds", default="cpu,io,cpu,memory,io")
     parser.add_argument("--units", type=int, default=200)
     parser.add_argument("--repeats", type=int, default=5)
     asked = parser.parse_args()
@@ -89,7 +90,7 @@ def main() -> None:
         case "real":
             from neighbours_bench.real import run
 
-            told |= run(asked.runs or 10, asked.keep)
+            told |= run(asked.runs or 10, asked.keep, asked.kinds.split(","))
         case _:
             told |= speed(asked.units, asked.repeats)
     print(json.dumps(told, indent=2))

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,7 +131,7 @@ def noise(units: Units, kind: str, scratch: str) -> Truth:
     return Truth(kind, begin_s, int(time.time()) + 1)
 
 
-def run(runs: int, keep: str | None) -> dict[str, Any]:
+def run(runs: int, keep: str | None, kinds: Sequence[str] = KINDS) -> dict[str, Any]:
     """So many noisy runs, and as many quiet ones; what was named in each."""
     from neighbours_bench.recording import record
     from neighbours_bench.replay import unvaried
@@ -147,7 +147,7 @@ def run(runs: int, keep: str | None) -> dict[str, Any]:
                     begin_s = int(time.time())
                     time.sleep(CALM_SECONDS)
                     truths.append(Truth("quiet", begin_s + 10, int(time.time())))
-                    truths.append(noise(units, KINDS[place % len(KINDS)], name))
+                    truths.append(noise(units, kinds[place % len(kinds)], name))
                 time.sleep(CALM_SECONDS)
                 began = time.monotonic()
                 answer = ask(options, truths[0].begin_s, truths[-1].end_s)
@@ -180,7 +180,9 @@ def _populate(units: Units, scratch: str) -> None:
     names = [f"ordinary-{index}.service" for index in range(ORDINARY)]
     for name in (*VICTIMS.values(), NOISY, *names):
         units.make(name)
-    units.start(VICTIMS["cpu"], "work", "0.3")
+    # More than its part where others want theirs too: one that wants less never waits.
+    for _ in range(os.cpu_count() or 1):
+        units.start(VICTIMS["cpu"], "work", "0.7")
     units.start(VICTIMS["io"], "store", scratch)
     units.start(VICTIMS["memory"], "reread", scratch, str(TABLE))
     for index, name in enumerate(names):
