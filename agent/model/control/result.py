@@ -48,7 +48,7 @@ class WorkerRow(Document):
     rules_revision: int | None
     rules_digest: str | None
     in_sync: bool | None
-    asleep_why: str | None
+    asleep_why: str | None = None
     cpu_percent: float | None
     rss_bytes: int | None
     pss_bytes: int | None
