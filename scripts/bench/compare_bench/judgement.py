@@ -50,10 +50,10 @@ class Verdict:
     @property
     def sentence(self) -> str:
         """For a person."""
-        kept = f"{self.ratio:.2f} times the reference, the baseline is {self.baseline.ratio:.2f}"
+        kept = f"{self.ratio:.3g} times the reference, the baseline is {self.baseline.ratio:.3g}"
         if self.is_regression:
             return (
-                f"{self.name}: REGRESSION: {self.about} costs {kept}, and {self.baseline.limit:.2f} is the limit, "
+                f"{self.name}: REGRESSION: {self.about} costs {kept}, and {self.baseline.limit:.3g} is the limit, "
                 f"in each of {len(self.tries)} tries; make it cheaper, or say why it must be so and take --update"
             )
         return f"{self.name}: fine: {self.about} costs {kept}"
