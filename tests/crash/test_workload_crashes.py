@@ -54,7 +54,7 @@ def test_every_workload_is_found_again_whatever_was_killed(tmp_path: Path, tree:
 
 
 def test_restarts_go_on_through_random_deaths(tmp_path: Path, tree: Path) -> None:
-    """A server that ends by itself all the time has one process at most, whoever of worker and keeper dies; then it is stopped."""
+    """A server that ends by itself all the time has one process at most, whether worker or keeper dies; then it is stopped."""
     with workload_agent(tmp_path, tree, supervisor_backoff_ceiling="200ms") as host:
         host.run("server", "sh", "-c", "sleep 0.2; exit 1", restart="always")
         chance = random.Random(5)

@@ -173,7 +173,7 @@ def test_a_process_that_goes_to_another_network_begins_again() -> None:
 
 
 def test_a_number_that_belongs_to_another_process_now_is_not_read() -> None:
-    """The pidfd says that the process has ended, whoever has its number."""
+    """The pidfd says that the process has ended, even if another one has its number."""
     with place() as first, place() as second:
         story = Networks(a=[first.pid])
         story.tick()

@@ -44,7 +44,9 @@ def _add(sums: list[int | None], numbers: Sequence[int | None]) -> None:
 
 def parse_retransmits(text: bytes) -> int | None:
     """TCP segments sent again, so far. *Raises:* KernelFormatError."""
-    return parse_snmp(text)["tcp_retransmits"]
+    number = parse_snmp(text)["tcp_retransmits"]
+    assert not isinstance(number, float)
+    return number
 
 
 def parse_sockets(text: bytes, text6: bytes | None) -> int:

@@ -100,11 +100,11 @@ def test_one_in_the_way_that_does_not_end_is_stuck_since_it_was_first_seen() -> 
     made = watch()
     made.on_blocked(0, WALL, None)
     made.on_blocked(5 * S - 1, WALL + 5 * S - 1, None)
-    assert made.stuck_since_wall_ns is None
+    early = made.stuck_since_wall_ns
     made.on_blocked(5 * S, WALL + 5 * S, None)
-    assert made.stuck_since_wall_ns == WALL
+    late = made.stuck_since_wall_ns
     made.on_started(6 * S)
-    assert made.stuck_since_wall_ns is None
+    assert (early, late, made.stuck_since_wall_ns) == (None, WALL, None)
 
 
 @given(st.lists(st.integers(0, 5), max_size=60))

@@ -51,7 +51,7 @@ class ListedKills:
 
 
 class Story:
-    """Units, and what is told of them tick by tick."""
+    """Units, and what a table says of them tick by tick."""
 
     def __init__(self, exit_: UnitExit | None = None) -> None:
         self.watch = ListedKills()

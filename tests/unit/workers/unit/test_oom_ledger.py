@@ -89,7 +89,7 @@ def test_a_unit_that_is_gone_at_once_has_its_verdict() -> None:
 
 
 def test_a_unit_whose_end_is_told_before_the_kill_is_seen_has_its_verdict_too() -> None:
-    """Whoever is first."""
+    """In any order."""
     story = Ledger(A, B)
     story.memory.hit(A)
     story.memory.kill(A)
