@@ -78,8 +78,8 @@ def test_restarts_go_on_through_random_deaths(tmp_path: Path, tree: Path) -> Non
 def test_an_end_while_nobody_looked_is_found_with_its_code_and_stored_once(tmp_path: Path, tree: Path) -> None:
     """The worker is dead when the workload ends: the keeper knows how, and table unit_event has it."""
     with workload_agent(tmp_path, tree) as host:
-        host.run("job", "sh", "-c", "read line < $FIFO; exit 7", env={"FIFO": str(tmp_path / "fifo")})
         os.mkfifo(tmp_path / "fifo")
+        host.run("job", "sh", "-c", "read line < $FIFO; exit 7", env={"FIFO": str(tmp_path / "fifo")})
         row = host.agent.kill_worker("workloads", signal.SIGSTOP)
         with (tmp_path / "fifo").open("w") as fifo:
             fifo.write("go\n")
