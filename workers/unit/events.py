@@ -84,7 +84,8 @@ class UnitEvents(QuietPart):
         assert self._watch is not None
         self._watch.end(unit.path)
         self._ended.append(unit.path)
-        if unit.is_gone:
+        # The end of a workload is written by worker `workloads`: the keeper, its parent, knows how it ended.
+        if unit.is_gone and unit.kind is not UnitKind.WORKLOAD:
             found = self._exit_of(unit)
             self._ends.append(
                 self._row(at.wall_ns, _named(unit), "ended", exit_code=found.code, signal=found.signal, reason=found.reason)

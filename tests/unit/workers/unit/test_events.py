@@ -233,3 +233,11 @@ def test_before_the_first_unit_nothing_is_watched() -> None:
     story.events.close()
     assert story.watch.readable == [7]
     assert story.watch.is_closed
+
+
+def test_the_end_of_a_workload_is_left_to_who_knows_how_it_ended() -> None:
+    """Worker `workloads` writes it with the keeper's exit code; two rows of one end would be two ends."""
+    story = Story()
+    path = "/evergauge-workloads/a.workload"
+    story.end(story.begin(TrackedUnit(path, UnitKind.WORKLOAD, path)))
+    assert story.tick() == []
