@@ -77,34 +77,44 @@ def inject(kills: int, seed: int, host_kills: int = 0) -> OomReport:
 
 
 def _follow(watch: OomWatch, injector: "subprocess.Popen[str]") -> OomReport:
-    """Between ticks only the kernel's notices; a scene's kills are asked for when it is over."""
+    """Only the kernel's notices until a scene is over; then its kills are asked for."""
     assert injector.stdout is not None
     assert injector.stdin is not None
-    poller = select.poll()
-    poller.register(injector.stdout, select.POLLIN)
-    done: list[Counter[Verdict]] = []
-    said: list[Counter[Verdict]] = []
+    report = OomReport([], [], 0)
     known: list[str] = []
+    for line in _lines(watch, injector.stdout.fileno()):
+        word, _, rest = line.partition(" ")
+        if word == "made":
+            known = rest.split()
+            for path in known:
+                watch.begin(path, is_leaf=True)
+            injector.stdin.write("\n")
+        elif word == "killed":
+            report.done.append(Counter(tuple(kill) for kill in json.loads(rest)))
+            for path in known:
+                watch.end(path)
+            report.said.append(_together([kill for _, kill in watch.take(time.monotonic_ns())]))
+    report.notices = watch.notices
+    return report
+
+
+def _lines(watch: OomWatch, descriptor: int) -> Iterator[str]:
+    """What the injector says, line by line to its end; the watch hears the kernel meanwhile."""
+    # Not through a file object: what it has read ahead no poll would report.
+    begun = b""
     while True:
-        for interest in watch.interests():
-            poller.register(interest.descriptor, select.POLLIN)
-        for descriptor, _ in poller.poll():
-            if descriptor != injector.stdout.fileno():
-                watch.on_readable(descriptor, time.monotonic_ns())
+        poller = select.poll()
+        for each in (descriptor, *(interest.descriptor for interest in watch.interests())):
+            poller.register(each, select.POLLIN)
+        for ready, _ in poller.poll():
+            if ready != descriptor:
+                watch.on_readable(ready, time.monotonic_ns())
                 continue
-            word, _, rest = injector.stdout.readline().partition(" ")
-            if word == "made":
-                known = rest.split()
-                for path in known:
-                    watch.begin(path, is_leaf=True)
-                injector.stdin.write("\n")
-            elif word == "killed":
-                done.append(Counter(tuple(kill) for kill in json.loads(rest)))
-                for path in known:
-                    watch.end(path)
-                said.append(_together([kill for _, kill in watch.take(time.monotonic_ns())]))
-            else:
-                return OomReport(done, said, watch.notices)
+            data = os.read(descriptor, 4096)
+            if not data:
+                return
+            *whole, begun = (begun + data).split(b"\n")
+            yield from (line.decode() for line in whole)
 
 
 def _together(kills: list[OomKill]) -> Counter[Verdict]:
