@@ -5,10 +5,8 @@ never with the time that is asked for.
 """
 
 from array import array
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from itertools import chain
 from math import nan
 from typing import Any
 
@@ -66,8 +64,10 @@ _TABLES = {"unit": UNIT_COLUMNS, "host": HOST_COLUMNS, "host_disk": DISK_COLUMNS
 # What is enough to find episodes: no other values make one.
 SYMPTOM_COLUMNS = {rule.column: rule.floor for rule in RULES.values() if rule.column in _SHARES}
 ALL_COLUMNS = dict.fromkeys((*_SHARES, *_SUMS, *_LEVELS), 0.0)
-# A tick may be late; the one behind it is then early.
-_USUAL_NS_MAX = 3 * S // 2
+# Texts that repeat in every tick.
+_CODED = ("unit", "kind", "container", "cgroup")
+# A row of so long covers more than its own second.
+_LONG_NS = 3 * S // 2
 
 
 class NodeRows:
@@ -98,8 +98,9 @@ class NodeRows:
         """The rows of whole units, with numbers for their names; rows of containers are parts of them."""
         numbers = tuple(dict.fromkeys(name for column in columns for name in _SOURCES[column]))
         coded = _CodedUnits(numbers)
-        for batch in self._rows["unit"].batches(bounds, (*_IDENTITY, *numbers)):
-            coded.take(_cast(pyarrow.Table.from_batches([batch]), (*_IDENTITY, *numbers)))
+        wanted = (*_IDENTITY, *numbers)
+        for batch in self._rows["unit"].batches(bounds, wanted, _CODED):
+            coded.take(batch, tuple(name for name in wanted if name not in _CODED))
         return coded
 
     def _table(self, name: str, bounds: TimeBounds, columns: Sequence[str]) -> "pyarrow.Table":
@@ -176,33 +177,40 @@ class _CodedUnits:
         # Kind and cgroup of each unit, by its code.
         self.identities: list[JudgedUnit] = []
 
-    def take(self, table: "pyarrow.Table") -> None:
+    def take(self, batch: "pyarrow.RecordBatch", columns: Sequence[str]) -> None:
         """Take rows in."""
-        table = table.filter(compute.is_null(table["container"]))
-        if not len(table):
+        if "container" in batch.schema.names:
+            batch = batch.filter(compute.is_null(batch.column("container")))
+        if not len(batch):
             return
-        names = table["unit"].combine_chunks().dictionary_encode()
-        for uid, kind, cgroup in _identities(table):
-            if uid not in self._codes:
-                self._codes[uid] = len(self._codes)
-                self.identities.append(JudgedUnit(uid, kind, cgroup))
-        codes = pyarrow.array([self._codes[uid] for uid in names.dictionary.to_pylist()], pyarrow.int32())
-        self._tables.append(table.append_column("code", codes.take(names.indices)).select(list(self._columns)))
+        names = _dictionary(batch.column("unit"))
+        codes = [self._code(name, place, names.indices, batch) for place, name in enumerate(names.dictionary.to_pylist())]
+        table = _cast(pyarrow.Table.from_batches([batch]), columns)
+        code = pyarrow.array(codes, pyarrow.int32()).take(names.indices)
+        self._tables.append(table.append_column("code", code).select(list(self._columns)))
+
+    def _code(self, name: str, place: int, indices: "pyarrow.Array", batch: "pyarrow.RecordBatch") -> int | None:
+        """*Absent:* None for a name that stands in a file's dictionary and in no row of the batch."""
+        if name not in self._codes:
+            row = compute.index(indices, pyarrow.scalar(place, indices.type)).as_py()
+            if row < 0:
+                return None
+            kind, cgroup = (str(batch.column(column)[row].as_py() or "") for column in ("kind", "cgroup"))
+            self._codes[name] = len(self._codes)
+            self.identities.append(JudgedUnit(str(name), kind, cgroup))
+        return self._codes[name]
 
     def table(self) -> "pyarrow.Table | None":
-        """All rows, by unit and time. *Absent:* None where there is none."""
+        """All rows. *Absent:* None where there is none."""
         if not self._tables:
             return None
-        table = pyarrow.concat_tables(self._tables)
+        table = pyarrow.concat_tables(self._tables).combine_chunks()
         self._tables.clear()
-        return table.take(compute.sort_indices(table, [("code", "ascending"), ("timestamp", "ascending")]))
+        return table
 
 
-def _identities(table: "pyarrow.Table") -> Iterator[tuple[str, str, str]]:
-    """Uid, kind and cgroup of each unit of a batch."""
-    found = table.select(["unit", "kind", "cgroup"]).group_by("unit").aggregate([("kind", "max"), ("cgroup", "max")])
-    for row in found.to_pylist():
-        yield str(row["unit"] or ""), str(row["kind_max"] or ""), str(row["cgroup_max"] or "")
+def _dictionary(names: "pyarrow.Array") -> "pyarrow.DictionaryArray":
+    return names if pyarrow.types.is_dictionary(names.type) else names.dictionary_encode()
 
 
 def _units(coded: _CodedUnits, begin_s: int, seconds: int, columns: Mapping[str, float]) -> list[UnitWindow]:
@@ -210,40 +218,111 @@ def _units(coded: _CodedUnits, begin_s: int, seconds: int, columns: Mapping[str,
     table = coded.table()
     if table is None:
         return []
-    values = {column: array("d", _doubles(_values(table, column))) for column in columns}
-    times, elapsed = table["timestamp"].to_pylist(), table["elapsed_ns"].to_pylist()
-    # Behind the last tick of the node nothing is known of anybody.
-    seconds_known = min(seconds, max(times) // S - begin_s + 1)
-    units = []
-    for code, first, behind in _runs(table["code"]):
-        until = 0 if table["is_final"][behind - 1].as_py() else seconds_known
-        rows = _UnitRows(times[first:behind], elapsed[first:behind], _WindowPlace(begin_s, seconds, until))
-        series = {name: rows.series(name, found[first:behind], columns[name]) for name, found in values.items()}
-        units.append(UnitWindow(coded.identities[code], {name: each for name, each in series.items() if each is not None}))
-    return units
+    grid = _Grid(table, begin_s, seconds)
+    found: list[dict[str, Series]] = [{} for _ in coded.identities]
+    for column, least in columns.items():
+        for code, series in grid.series(_values(table, column), least, holds=column in _LEVELS):
+            found[code][column] = series
+    return [UnitWindow(identity, found[code]) for code, identity in enumerate(coded.identities)]
 
 
-def _values(table: "pyarrow.Table", column: str) -> "pyarrow.ChunkedArray":
+def _values(table: "pyarrow.Table", column: str) -> "pyarrow.Array":
     """A column of a window, as numbers."""
     if column in _SHARES:
-        part = compute.divide(table[_SHARES[column]].cast(pyarrow.float64()), table["elapsed_ns"].cast(pyarrow.float64()))
+        part = compute.divide(_floats(table[_SHARES[column]]), _floats(table["elapsed_ns"]))
         return compute.min_element_wise(part, 1.0, skip_nulls=False)
     if column in _LEVELS:
-        return table[_LEVELS[column]]
-    first, *others = (table[name] for name in _SUMS[column])
+        return _floats(table[_LEVELS[column]])
+    first, *others = (_floats(table[name]) for name in _SUMS[column])
     total = first
     for other in others:
         total = compute.add(total, other)
     return total
 
 
-def _doubles(values: "pyarrow.ChunkedArray") -> bytes:
+def _floats(values: "pyarrow.ChunkedArray") -> "pyarrow.Array":
+    joined = values.cast(pyarrow.float64())
+    return joined.chunk(0) if joined.num_chunks == 1 else pyarrow.concat_arrays(joined.chunks)
+
+
+def _doubles(values: "pyarrow.Array") -> memoryview:
     """The numbers as the bytes of doubles, null as NaN."""
-    joined = compute.fill_null(values.cast(pyarrow.float64()), nan)
-    whole = pyarrow.concat_arrays(joined.chunks) if joined.num_chunks != 1 else joined.chunk(0)
+    whole = compute.fill_null(values, nan)
     data = whole.buffers()[1]
     begin = 8 * whole.offset
-    return b"" if data is None else memoryview(data)[begin : begin + 8 * len(whole)].tobytes()
+    return memoryview(b"" if data is None else data)[begin : begin + 8 * len(whole)]
+
+
+class _LastRow(Struct, frozen=True):
+    """The last row of a unit: where it lies in the table, its second, and whether the unit is gone since."""
+
+    row: int
+    second: int
+    is_final: bool
+
+
+class _Grid:
+    """Where the rows of a table lie in units times seconds. Rows of one second are placed all at once.
+
+    Only those that cover several seconds, which idle units and late ticks have, are looked at one by one.
+    """
+
+    def __init__(self, table: "pyarrow.Table", begin_s: int, seconds: int) -> None:
+        self._seconds, self._codes = seconds, table["code"]
+        second = compute.subtract(compute.divide(table["timestamp"], S), begin_s)
+        elapsed = compute.if_else(compute.greater(compute.fill_null(table["elapsed_ns"], 0), 0), table["elapsed_ns"], S)
+        is_long = compute.greater_equal(elapsed, _LONG_NS)
+        is_inside = compute.and_(compute.greater_equal(second, 0), compute.less(second, seconds))
+        cell = compute.add(compute.multiply(self._codes.cast(pyarrow.int64()), seconds), second)
+        cell = compute.if_else(compute.and_(is_inside, compute.invert(is_long)), cell, -1)
+        self._last = _last_rows(table, second)
+        cells = pyarrow.array(array("q", range((max(self._last) + 1) * seconds)), pyarrow.int64())
+        self._rows = compute.index_in(cells, value_set=cell)
+        long_rows = compute.indices_nonzero(is_long)
+        order = compute.sort_indices(table["timestamp"].take(long_rows))
+        long_rows = long_rows.take(order)
+        self._long = [
+            (row, code, at - max(1, round(length / S)) + 1, at + 1)
+            for row, code, at, length in zip(
+                *(values.to_pylist() for values in (long_rows, *(each.take(long_rows) for each in (self._codes, second, elapsed)))),
+                strict=True,
+            )
+        ]
+        # Behind the last tick of the node nothing is known of anybody.
+        self._known = min(seconds, max(last.second for last in self._last.values()) + 1)
+
+    def series(self, values: "pyarrow.Array", least: float, *, holds: bool) -> Iterator[tuple[int, Series]]:
+        """The values of each unit that has one of at least `least`, by its code. `holds`: an idle unit keeps what it had."""
+        table = pyarrow.table({"code": self._codes, "value": values})
+        high = compute.greater_equal(compute.fill_null(values, -1.0), least)
+        codes = set(compute.unique(table["code"].filter(high)).to_pylist())
+        if not codes:
+            return
+        placed, plain = _doubles(values.take(self._rows)), _doubles(values).cast("d")
+        found = {code: array("d", placed[8 * code * self._seconds :][: 8 * self._seconds].tobytes()) for code in sorted(codes)}
+        for row, code, first, behind in self._long:
+            if code in codes:
+                first, behind = max(0, first), min(behind, self._seconds)
+                found[code][first:behind] = array("d", [plain[row]]) * max(0, behind - first)
+        for code, series in found.items():
+            last = self._last[code]
+            # Its next row has not come yet: it does nothing, and holds what it held.
+            rest = plain[last.row] if holds else 0.0
+            for place in range(max(0, last.second + 1), min(0 if last.is_final else self._known, last.second + IDLE_SECONDS)):
+                series[place] = rest
+            yield code, series
+
+
+def _last_rows(table: "pyarrow.Table", second: "pyarrow.ChunkedArray") -> dict[int, _LastRow]:
+    """The last row of each unit, by its code."""
+    latest = table.group_by("code").aggregate([("timestamp", "max")])
+    places = compute.index_in(table["code"], value_set=latest["code"])
+    rows = compute.indices_nonzero(compute.equal(table["timestamp"], latest["timestamp_max"].take(places)))
+    found = (values.to_pylist() for values in (rows, *(each.take(rows) for each in (table["code"], second, table["is_final"]))))
+    return {code: _LastRow(row, at, bool(is_final)) for row, code, at, is_final in zip(*found, strict=True)}
+
+
+# ---- cache -------------------------------------------------------------------------------------------
 
 
 def _runs(names: "pyarrow.ChunkedArray") -> Iterator[tuple[Any, int, int]]:
@@ -254,65 +333,6 @@ def _runs(names: "pyarrow.ChunkedArray") -> Iterator[tuple[Any, int, int]]:
         first += counted["counts"]
 
 
-class _WindowPlace(Struct, frozen=True):
-    """A window, and the second in it up to which a unit whose next row has not come yet is known to be idle."""
-
-    begin_s: int
-    seconds: int
-    until: int
-
-
-class _UnitRows:
-    """The rows of one unit in the order of time, and how they lie in a window."""
-
-    def __init__(self, times: Sequence[int], elapsed: Sequence[int | None], place: _WindowPlace) -> None:
-        self._place = place
-        places = [at // S - place.begin_s for at in times]
-        # The first row behind the window covers the time since the one before it, and no other does.
-        count = min(len(places), bisect_left(places, place.seconds) + 1)
-        self._times = times[:count]
-        self._elapsed = [each or S for each in elapsed[:count]]
-        self._places = places[:count]
-        self._stretches = list(_stretches(self._places, self._elapsed, place.seconds))
-
-    def series(self, column: str, values: Series, least: float) -> Series | None:
-        """*Absent:* None where no row has a value of at least `least`."""
-        values = values[: len(self._places)]
-        if max(chain((-1.0,), values)) < least:
-            return None
-        series = gap_series(self._place.seconds)
-        for first, behind in self._stretches:
-            if behind - first > 1:
-                place = self._places[first]
-                series[place : place + behind - first] = values[first:behind]
-            else:
-                put(series, self._place.begin_s, self._times[first], self._elapsed[first], values[first])
-        # Its next row has not come yet: it does nothing, and holds what it held.
-        rest = values[-1] if column in _LEVELS else 0.0
-        last = self._places[-1]
-        for place in range(max(0, last + 1), min(self._place.until, last + IDLE_SECONDS)):
-            series[place] = rest
-        return series
-
-
-def _stretches(places: Sequence[int], elapsed: Sequence[int], seconds: int) -> Iterator[tuple[int, int]]:
-    """Rows of seconds in a row, from one on and before another: what an active unit has. Any other row stands alone."""
-    first = 0
-    for index in range(1, len(places) + 1):
-        if (
-            index == len(places)
-            or places[index] != places[index - 1] + 1
-            or not 0 <= places[index - 1] < places[index] < seconds
-            or elapsed[index] > _USUAL_NS_MAX
-            or elapsed[index - 1] > _USUAL_NS_MAX
-        ):
-            yield first, index
-            first = index
-
-
-# ---- cache -------------------------------------------------------------------------------------------
-
-
 def _cache(table: "pyarrow.Table", begin_s: int, seconds: int) -> dict[str, tuple[str | None, dict[str, Series]]]:
     """Group and columns of each unit that has cache measured, by its uid."""
     if not len(table):
@@ -320,7 +340,7 @@ def _cache(table: "pyarrow.Table", begin_s: int, seconds: int) -> dict[str, tupl
     order = compute.sort_indices(table, [("pod_uid", "ascending"), ("timestamp", "ascending")])
     table = table.take(order).combine_chunks()
     columns = {LLC: "llc_occupancy_bytes", BANDWIDTH: "mbm_total_bytes_per_second"}
-    values = {column: array("d", _doubles(table[name])) for column, name in columns.items()}
+    values = {column: array("d", _doubles(_floats(table[name])).tobytes()) for column, name in columns.items()}
     places = [at // S - begin_s for at in table["timestamp"].to_pylist()]
     found: dict[str, tuple[str | None, dict[str, Series]]] = {}
     for uid, first, behind in _runs(table["pod_uid"]):

@@ -1,6 +1,6 @@
 """The one conversion of rows to Arrow. It imports pyarrow: only the sealer and `agentctl query` import it, and late."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 
 import pyarrow
 from msgspec import Struct
@@ -42,8 +42,11 @@ class Conversion:
     *Raises:* FormatError at its making, for types that this version does not know.
     """
 
-    def __init__(self, form: TableForm, host: str) -> None:
-        self.schema = schema_of(form)
+    def __init__(self, form: TableForm, host: str, wanted: Container[str] | None = None) -> None:
+        """*Absent:* `wanted` None: all columns, else only those, in the table's order."""
+        whole = schema_of(form)
+        self._kept = [place for place, name in enumerate(form.names) if wanted is None or name in wanted]
+        self.schema = pyarrow.schema([*(whole.field(place) for place in self._kept), whole.field(HOST_COLUMN)])
         self._decoder = RowDecoder(form)
         self._hosts = pyarrow.array([host], pyarrow.utf8())
         is_timed = TIMESTAMP in form.names and form.dtypes[form.names.index(TIMESTAMP)] == DType.INT64
@@ -53,8 +56,8 @@ class Conversion:
         """One stored batch. *Raises:* FormatError when the bytes are no rows at all; MemoryError."""
         rows, bad = self._decoder.decode(encoded)
         columns = list(zip(*rows, strict=True)) if rows else [()] * len(self._decoder.dtypes)
-        typed = zip(columns, self._decoder.dtypes, self.schema.types[:-1], strict=True)
-        arrays = [_array(column, dtype, arrow_type) for column, dtype, arrow_type in typed]
+        typed = zip(self._kept, self.schema.types[:-1], strict=True)
+        arrays = [_array(columns[place], self._decoder.dtypes[place], arrow_type) for place, arrow_type in typed]
         indices = pyarrow.repeat(pyarrow.scalar(0, pyarrow.int32()), len(rows))
         arrays.append(pyarrow.DictionaryArray.from_arrays(indices, self._hosts))
         batch = pyarrow.RecordBatch.from_arrays(arrays, schema=self.schema)
