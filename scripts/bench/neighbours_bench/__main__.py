@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[3]
 FIXTURES = ROOT / "tests" / "fixtures" / "neighbours"
 
 
-def made_up(runs: int) -> dict[str, Any]:
+def made_up(runs: int, first: int) -> dict[str, Any]:
     """Made-up nodes of each kind of noise, and quiet ones."""
     from fakes.neighbour_story import noisy_node, quiet_node
 
@@ -26,21 +26,21 @@ def made_up(runs: int) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for kind in ("cpu", "io", "memory", "cache"):
         right = wrong = 0
-        for seed in range(runs):
+        for seed in range(first, first + runs):
             window, victim, culprit = noisy_node(seed, kind)
             named = {(each.unit, other.unit) for each in verdicts_of(window) for other in each.culprits}
             right += (victim, culprit) in named and all(other == culprit for _, other in named)
             wrong += any(other != culprit for _, other in named)
         found[kind] = {"runs": runs, "right": right, "others_named": wrong}
-    quiet = sum(not any(each.culprits for each in verdicts_of(quiet_node(10_000 + seed))) for seed in range(runs))
+    quiet = sum(not any(each.culprits for each in verdicts_of(quiet_node(10_000 + seed))) for seed in range(first, first + runs))
     return {**found, "quiet": {"runs": runs, "right": quiet}}
 
 
-def recorded(runs: int) -> dict[str, Any]:
+def recorded(runs: int, first: int) -> dict[str, Any]:
     """Recorded runs, varied by seeds."""
     from neighbours_bench.replay import outcomes
 
-    return outcomes(sorted(FIXTURES.glob("*.json.gz")), runs)
+    return outcomes(sorted(FIXTURES.glob("*.json.gz")), range(first, first + runs))
 
 
 def speed(units: int, repeats: int) -> dict[str, Any]:
@@ -76,6 +76,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench/neighbours", description=__doc__)
     parser.add_argument("what", choices=("made-up", "recorded", "real", "speed"))
     parser.add_argument("--runs", type=int, default=None)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--keep", default=None)
     parser.add_argument("--kinds", default="cpu,io,cpu,memory,io")
     parser.add_argument("--units", type=int, default=200)
@@ -84,9 +85,9 @@ def main() -> None:
     told = circumstances()
     match asked.what:
         case "made-up":
-            told |= made_up(asked.runs or 100)
+            told |= made_up(asked.runs or 100, asked.first_seed)
         case "recorded":
-            told |= recorded(asked.runs or 100)
+            told |= recorded(asked.runs or 100, asked.first_seed)
         case "real":
             from neighbours_bench.real import run
 

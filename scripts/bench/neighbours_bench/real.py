@@ -180,9 +180,9 @@ def _populate(units: Units, scratch: str) -> None:
     names = [f"ordinary-{index}.service" for index in range(ORDINARY)]
     for name in (*VICTIMS.values(), NOISY, *names):
         units.make(name)
-    # More than its part where others want theirs too: one that wants less never waits.
+    # What is free of the CPUs while it is calm, which is more than its part beside noise. One that wants more waits all the time.
     for _ in range(os.cpu_count() or 1):
-        units.start(VICTIMS["cpu"], "work", "0.7")
+        units.start(VICTIMS["cpu"], "work", "0.45")
     units.start(VICTIMS["io"], "store", scratch)
     units.start(VICTIMS["memory"], "reread", scratch, str(TABLE))
     for index, name in enumerate(names):

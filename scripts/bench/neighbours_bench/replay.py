@@ -14,14 +14,14 @@ VICTIMS = {"cpu": "worker.service", "io": "store.service", "memory": "reader.ser
 NOISY = "noisy.service"
 
 
-def outcomes(paths: list[Path], runs: int) -> dict[str, Any]:
-    """How many of so many noisy and quiet runs are right."""
+def outcomes(paths: list[Path], seeds: range) -> dict[str, Any]:
+    """How many noisy and quiet runs of these seeds are right."""
     cases = [case for path in paths for case in _cases(path)]
     noisy, quiet = ([case for case in cases if (case[1] == "quiet") == is_quiet] for is_quiet in (False, True))
     found: dict[str, Any] = {}
     for name, of_kind in (("noisy", noisy), ("quiet", quiet)):
-        wrong = [seed for seed in range(runs) if not is_right(*of_kind[seed % len(of_kind)], seed)]
-        found[name] = {"recorded": len(of_kind), "runs": runs, "right": runs - len(wrong), "wrong_seeds": wrong}
+        wrong = [seed for seed in seeds if not is_right(*of_kind[seed % len(of_kind)], seed)]
+        found[name] = {"recorded": len(of_kind), "runs": len(seeds), "right": len(seeds) - len(wrong), "wrong_seeds": wrong}
     return found
 
 
