@@ -102,7 +102,7 @@ def varied(window: NodeWindow, kept: frozenset[str], seed: int) -> NodeWindow:
 
 
 def _scale(name: str, scale: float) -> float:
-    return 1.0 if name.startswith("pressure") or name == "throttled" else scale
+    return 1.0 if name.startswith("pressure") or name in ("throttled", "memory_limit_bytes") else scale
 
 
 def _turned(series: "array[float]", shift: int, scale: float) -> "array[float]":
