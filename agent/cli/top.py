@@ -119,11 +119,12 @@ Words of a filter must all hold. namespace:TEXT, pod:TEXT and container:TEXT loo
 With --occupancy: how much of the last-level cache each pod holds, its memory bandwidth (in total, and to the memory of its
 own socket), and the trend of the sorted value over the last ticks (each line is scaled to its own maximum). Pods that
 share a group have one value, shown once. An unknown value is `-`, and WHY gives the reason. If some containers of a pod
-are not completely in its group, WHY counts those that are. Keys: l by cache, b by bandwidth, n by name.
+are not completely in its group, WHY counts those that are. Keys: l by cache, b by bandwidth, n by name; --sort llc (default), bw, name.
 With --units: what each pod, service, scope, slice and workload costs and suffers: CPU in cores and as part of its limit, the time
 in which its limit held it back (THR%), memory, storage, the time in which a thread waited (pCPU, pMEM, pIO), OOM kills of the last
 minute; network, cache, bandwidth, GPUs and the model it serves where they are measured. A unit that holds others has its line in
-the tree (key t), with containers below their pods, so that lines add up. Keys: c m x i p n o a.
+the tree (key t), with containers below their pods, so that lines add up. Keys: c m x i p n o a, for --sort cpu (default), mem,
+throttled, io, pressure, net, oom, name.
 A terminal that can only print (TERM=dumb) gets one screen below the other. Without a terminal it is printed once, in full.
 It also works without a running agent; the age of the data is shown.
 --at shows a moment of the past. The keys left and right go one tick back and forth, [ and ] a minute, { and } an hour; 0 or
@@ -135,8 +136,7 @@ within a minute, it gives the nearest ones before and after, and what table `gap
             Option(
                 "--sort",
                 "ORDER",
-                "cpu (default), rss, io, net, threads, age, pod; with --units cpu, mem, throttled, io, pressure, net, oom, "
-                "name; with --occupancy llc (default), bw, name",
+                "cpu (default), rss, io, net, threads, age, pod; of units and occupancy as below",
                 choices=(*_PROCESS_SORTS, *_UNIT_SORTS, *_OCCUPANCY_SORTS),
             ),
             Option("--filter", "TEXT", "only what has these words in its command, user, pod or container, or this pid"),

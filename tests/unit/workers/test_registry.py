@@ -18,7 +18,7 @@ from agent.worker_set import agent_worker_set
 from workers import registry, samplers
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
-UNITS = {"", "1", "ns", "ns or bytes", "bytes", "bytes/s", "bits/s", "clock ticks", "clock ticks/s", "mW", "Hz", "Celsius"}
+UNITS = {"", "1", "ns", "ns or bytes", "bytes", "bytes/s", "bits/s", "1/s", "clock ticks", "clock ticks/s", "mW", "Hz", "Celsius"}
 NEW_SAMPLER = """
 from agent.model.column_type import DType
 from agent.model.table import Column, Table
