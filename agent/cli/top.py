@@ -119,7 +119,8 @@ Words of a filter must all hold. namespace:TEXT, pod:TEXT and container:TEXT loo
 With --occupancy: how much of the last-level cache each pod holds, its memory bandwidth (in total, and to the memory of its
 own socket), and the trend of the sorted value over the last ticks (each line is scaled to its own maximum). Pods that
 share a group have one value, shown once. An unknown value is `-`, and WHY gives the reason. If some containers of a pod
-are not completely in its group, WHY counts those that are. Keys: l by cache, b by bandwidth, n by name; --sort llc (default), bw, name.
+are not completely in its group, WHY counts those that are. Keys: l by cache, b by bandwidth, n by name, for --sort llc (default),
+bw, name.
 With --units: what each pod, service, scope, slice and workload costs and suffers: CPU in cores and as part of its limit, the time
 in which its limit held it back (THR%), memory, storage, the time in which a thread waited (pCPU, pMEM, pIO), OOM kills of the last
 minute; network, cache, bandwidth, GPUs and the model it serves where they are measured. A unit that holds others has its line in
@@ -136,7 +137,7 @@ within a minute, it gives the nearest ones before and after, and what table `gap
             Option(
                 "--sort",
                 "ORDER",
-                "cpu (default), rss, io, net, threads, age, pod; of units and occupancy as below",
+                "cpu (default), rss, io, net, threads, age, pod; of units and occupancy as above",
                 choices=(*_PROCESS_SORTS, *_UNIT_SORTS, *_OCCUPANCY_SORTS),
             ),
             Option("--filter", "TEXT", "only what has these words in its command, user, pod or container, or this pid"),
