@@ -9,15 +9,18 @@ from typing import Any
 
 import pytest
 from fakes.stored_data import FORMS, batch_of, head_of, process_row, tail_row, write_parquet, write_segment
+from fakes.stored_data import row_of as stored_row
 from fakes.stored_names import CONTAINER_FORM, container_name_row
 from fakes.stored_occupancy import MIB, OCCUPANCY, occupancy_row, occupancy_tick
 from fakes.stored_sketches import SKETCH_FORM, WINDOW_NS, sketch_row
+from fakes.stored_units import UNIT_EVENT_FORM, UNIT_FORM, unit_row
 
 from agent.cli.program import find_command, run
 from agent.model.table import Row
 from agent.model.tables import POD_GROUP
 from agent.store.record import TableForm, form_of
 from workers.process import schema
+from workers.unit.schema import UNIT_EVENT
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/queries.md"
@@ -159,6 +162,37 @@ CONTAINER_ROWS = [
 ]
 
 
+def unit_rows(second: int) -> list[Row]:
+    """The database waits half of the time, the exporter has worked once in a minute and a container is a part of its pod."""
+    half, mib = 500_000_000, 1 << 20
+    rows = [unit_row(at(second), "/system.slice/db.service", cpu_ns=half, pressure_cpu_some_ns=half, memory_current_bytes=64 * mib)]
+    pod = {
+        "kind": "pod",
+        "cgroup": "/kubepods/u-web",
+        "cpu_ns": half // 2,
+        "pressure_cpu_some_ns": 0,
+        "memory_current_bytes": 8 * mib,
+    }
+    rows += [unit_row(at(second), "u-web", **pod), unit_row(at(second), "u-web", container="c-web", **pod)]
+    if second % 60 == 59:
+        minute = {"elapsed_ns": 60 * 10**9, "cpu_ns": half, "pressure_cpu_some_ns": 6 * 10**9, "memory_current_bytes": mib}
+        rows.append(unit_row(at(second), "/system.slice/exporter.service", **minute))
+    return rows
+
+
+def event_row(sequence: int, unit: str, verdict: str, culprit: str | None, kills: int) -> Row:
+    """A unit that ran out of memory."""
+    values = {"timestamp": at(sequence), "unit": unit, "kind": "pod", "cgroup": f"/kubepods/{unit}", "sequence": sequence}
+    return stored_row(UNIT_EVENT, {**values, "event": "oom", "verdict": verdict, "culprit": culprit, "kills": kills})
+
+
+EVENT_ROWS = [
+    event_row(1, "u-crunch", "own_limit", None, 1),
+    event_row(2, "u-crunch", "own_limit", None, 2),
+    event_row(3, "u-web", "ancestor", "/kubepods", 1),
+]
+
+
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The story: its first part sealed, its last 50 seconds in the open spool."""
@@ -173,7 +207,10 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_parquet(state, "process_sketch", "a", [row for each in sealed_windows for row in sketch_rows(each)], form=SKETCH_FORM)
     write_parquet(state, "pod_group", "a", POD_ROWS[:9], form=form_of(POD_GROUP))
     write_parquet(state, "container_name", "a", CONTAINER_ROWS[:6], form=CONTAINER_FORM)
+    write_parquet(state, "unit", "a", [row for second in sealed for row in unit_rows(second)], form=UNIT_FORM)
+    write_parquet(state, "unit_event", "a", EVENT_ROWS, form=UNIT_EVENT_FORM)
     forms = {
+        "unit": UNIT_FORM,
         "occupancy": OCCUPANCY,
         "pod_group": form_of(POD_GROUP),
         "process_sketch": SKETCH_FORM,
@@ -184,6 +221,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for second in spooled:
         named, tail = ticks[second]
         data += occupancy_tick(at(second), occupancy_rows(second)) + batch_of("process", named) + batch_of("process_tail", tail)
+        data += batch_of("unit", unit_rows(second))
     write_segment(state, "b", data)
     return state
 
@@ -204,7 +242,7 @@ def test_the_page_has_its_queries() -> None:
     """Each with its output."""
     assert [
         *("pods.sql", "namespaces.sql", "labels.sql", "containers.sql", "beside.sql"),
-        *("percentiles.sql", "holders.sql", "neighbours.sql", "latency.sql"),
+        *("percentiles.sql", "units.sql", "events.sql", "holders.sql", "neighbours.sql", "latency.sql"),
     ] == STATEMENTS
     assert {f"output of {name}" for name in STATEMENTS} | set(STATEMENTS) == set(BLOCKS)
 
@@ -345,6 +383,11 @@ EXPECTED: dict[str, list[tuple[Any, ...]]] = {
     ],
     "SELECT coalesce(p.name, u.pod_uid, 'no pod') AS pod, round(sum(rss_bytes)": [],
     "SELECT at, worker, reason, rows FROM gap": [],
+    "SELECT timestamp, unit, verdict, culprit, kills, limit_bytes FROM unit_event": [
+        (at(1), "u-crunch", "own_limit", None, 1, None),
+        (at(2), "u-crunch", "own_limit", None, 2, None),
+        (at(3), "u-web", "ancestor", "/kubepods", 1, None),
+    ],
     # The story has no accounts of ticks.
     "SELECT at, processes, cpu_share, cpu_capture, rss_capture": [],
     # The story is long ago.
