@@ -41,6 +41,8 @@ class UnitReader:
         by_when = {when: tuple(index for index, file in enumerate(layout.files) if index and file.when is when) for when in When}
         self._always, self._above = by_when[When.ALWAYS], by_when[When.COUNTED_ABOVE]
         self._later, self._limited = by_when[When.LATER], by_when[When.LIMITED]
+        # What is read of a unit that was not looked at when something moved above it.
+        self.every_above = frozenset((0, *self._above))
         self._stalls = tuple(index for index in self._above if layout.files[index].name in ("io.pressure", "memory.pressure"))
         self._all = tuple(range(1, len(layout.files)))
         self._parse = tuple(file.parse for file in layout.files)
@@ -66,7 +68,7 @@ class UnitReader:
         unit.number = self._begun
         unit.state, unit.started_wall_ns = state, state.modified_ns
         unit.descriptors = [NOT_OPEN] * len(self.layout.files)
-        unit.texts = [b""] * len(self.layout.files)
+        unit.texts = [None] * len(self.layout.files)
         unit.is_gone = False
         return True
 
@@ -227,7 +229,7 @@ class UnitReader:
 
     def _forget(self, unit: TrackedUnit, index: int, reason: Absence) -> None:
         file = self.layout.files[index]
-        unit.texts[index] = b""
+        unit.texts[index] = None
         unit.absences[file.name] = reason
         for place in file.places:
             unit.values[place] = None

@@ -62,7 +62,8 @@ class TrackedUnit:
         self.started_wall_ns: int | None = None
         self.number = 0
         self.descriptors: list[int] = []
-        self.texts: list[bytes] = []
+        # None: not read yet. An empty file is one that was read.
+        self.texts: list[bytes | None] = []
         self.values: Values = [None] * VALUES_COUNT
         self.told: Values | None = None
         self.told_at_ns = 0

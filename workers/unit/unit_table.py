@@ -72,6 +72,10 @@ class UnitTable:
         rows, self._rows = self._rows, []
         return rows
 
+    @property
+    def _last_ns(self) -> int:
+        return 0 if self._last is None else self._last.now_ns
+
     def close(self) -> None:
         """Close every descriptor."""
         self._reader.close(self._heartbeat)
@@ -160,6 +164,8 @@ class UnitTable:
     def _wait(self, siblings: Siblings) -> int:
         """Nothing was done: the busy ones become idle, those that are new or have something to tell are measured."""
         for unit in list(siblings.busy):
+            # There was nothing to miss.
+            unit.looked_at_ns = self._at.now_ns if unit.looked_at_ns == self._last_ns else unit.looked_at_ns
             if unit.rest_at_ns is None or self._at.now_ns - unit.active_at_ns >= BUSY_NS:
                 self._measure(unit, frozenset(), siblings)
         return 0
@@ -170,6 +176,8 @@ class UnitTable:
         is_first = unit.rest_at_ns is None
         before = unit.values[:COUNTERS_COUNT] if unit.kind is UnitKind.POD else None
         used = reader.read_cpu(unit)
+        # What moved above while a unit was not looked at is not known any more.
+        is_missed = unit.looked_at_ns not in (self._last_ns, at.now_ns)
         unit.looked_at_ns = at.now_ns
         is_silent = self._is_silent(unit)
         # Where its CPU time is not known, nothing says that it is idle.
@@ -180,7 +188,7 @@ class UnitTable:
             unit.rest_at_ns = at.now_ns - (unit.number * S % REST_NS if is_first else 0)
             reader.read_rest(unit)
         elif used != 0 or is_silent:
-            reader.read_changing(unit, above, at.now_ns)
+            reader.read_changing(unit, reader.every_above if is_missed or is_silent else above, at.now_ns)
         else:
             reader.read_stalls(unit, above)
         if unit.is_gone:

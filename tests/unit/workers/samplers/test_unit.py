@@ -256,6 +256,37 @@ def test_stalls_without_cpu_time_are_told(world: UnitWorld) -> None:
     assert (row["cpu_ns"], row["pressure_io_some_ns"]) == (0, 900 * MS)
 
 
+def test_what_is_written_back_while_a_unit_is_idle_is_told_with_its_next_row() -> None:
+    """The kernel writes for it later, without any CPU time of the unit, in ticks in which nobody looks at it."""
+    world = UnitWorld()
+    paths = [f"/system.slice/{number}.service" for number in range(250)]
+    for path in paths:
+        world.make(path)
+        world.name(path)
+    for _ in range(15):
+        world.sample()
+    for path in ("", "/system.slice", paths[200]):
+        world.cgroups[path].read_bytes += 4096
+    rows = [row for _ in range(60) for row in world.sample()]
+    assert sum(row["io_read_bytes"] for row in rows if row["unit"] == paths[200]) == 4096  # type: ignore[misc]
+
+
+def test_the_first_input_and_output_of_a_unit_is_counted(world: UnitWorld) -> None:
+    """Until then its file is empty, which means zero and not unknown."""
+    path = "/system.slice/quiet.service"
+    world.make(path)
+    for each in ("", "/system.slice", path):
+        world.tree.put(f"{each}/io.stat".lstrip("/"), b"")
+    world.name(path)
+    rows = world.sample(is_written=False)
+    assert [row["absent"] for row in rows if row["unit"] == path] == ["first_tick"]
+    for each in ("", "/system.slice", path):
+        world.cgroups[each].read_bytes += 4096
+    world.use(path, 10)
+    row = world.row(unit=path)
+    assert (row["io_read_bytes"], row["absent"]) == (4096, None)
+
+
 def test_a_limit_above_counts_and_a_higher_one_below_does_not() -> None:
     """In force is the lowest of the unit and all above it."""
     world = UnitWorld()
