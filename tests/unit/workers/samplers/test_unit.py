@@ -279,7 +279,7 @@ def test_the_first_input_and_output_of_a_unit_is_counted(world: UnitWorld) -> No
         world.tree.put(f"{each}/io.stat".lstrip("/"), b"")
     world.name(path)
     rows = world.sample(is_written=False)
-    assert [row["absent"] for row in rows if row["unit"] == path] == ["first_tick"]
+    assert [row["io_read_bytes"] for row in rows if row["unit"] == path] == [0]
     for each in ("", "/system.slice", path):
         world.cgroups[each].read_bytes += 4096
     world.use(path, 10)
