@@ -25,6 +25,7 @@ CHECKOUT = Path(__file__).parents[2]
 LAB = str(CHECKOUT / "scripts" / "lab" / "systemd")
 INSTALL = str(CHECKOUT / "scripts" / "install")
 UNIT = "evergauge.service"
+KEEPER, PLACE = "evergauge-keeper.service", "evergauge-workloads.service"
 WORKERS = ("control-plane", "gateway", "sampler/node", "sampler/process", "writer")
 # A look at the agent, and a process that waits to become a worker.
 NOT_COUNTED = ("agentctl", "eg:spare")
@@ -35,6 +36,7 @@ CONFIG = "/etc/evergauge/agentd.toml"
 DEFAULTS = (CHECKOUT / "scripts" / "systemd" / "agentd.toml").read_text()
 # With cgroup v2 alone, and with v1 beside it.
 OWN_CGROUPS = (f"/sys/fs/cgroup/system.slice/{UNIT}", f"/sys/fs/cgroup/unified/system.slice/{UNIT}")
+PLACES = (f"/sys/fs/cgroup/system.slice/{PLACE}", f"/sys/fs/cgroup/unified/system.slice/{PLACE}")
 NEXT_VERSION, BROKEN_VERSION = "900.1", "900.2"
 # What systemd, dpkg and Python write while a machine runs, and what is no file of the disk.
 NOT_OURS = re.compile(
@@ -68,9 +70,9 @@ class Machine:
         """scripts/install with the wheels of this version."""
         return self.run("/checkout/scripts/install", "--wheels", f"/wheels/{version}", *flags, check=check, seconds=240)
 
-    def show(self, name: str) -> str:
+    def show(self, name: str, unit: str = UNIT) -> str:
         """A property of the unit."""
-        return self.run("systemctl", "show", "--value", "--property", name, UNIT).stdout.strip()
+        return self.run("systemctl", "show", "--value", "--property", name, unit).stdout.strip()
 
     def main(self) -> str:
         """The number of the service's main process, as systemd has it; nothing while it has none."""
@@ -544,9 +546,10 @@ def workload(service: Machine) -> Iterator[Callable[[], tuple[str, int]]]:
     """A workload that runs beside the service; gives its state and its process. At the end nothing of it is left."""
 
     def look() -> tuple[str, int]:
-        listed = json.loads(service.run("agentctl", "list-workloads", "--json").stdout)
-        (row,) = listed["workloads"]
-        return row["state"], row["pid"]
+        # An agent that has just started may not answer yet, and then not yet know any.
+        listed = service.run("agentctl", "list-workloads", "--json", check=False).stdout or '{"workloads": []}'
+        rows = json.loads(listed)["workloads"]
+        return (rows[0]["state"], rows[0]["pid"]) if rows else ("", 0)
 
     assert "is running" in service.run("agentctl", "run", "job", "--restart", "always", "--", "sleep", "100000").stdout
     try:
@@ -554,9 +557,9 @@ def workload(service: Machine) -> Iterator[Callable[[], tuple[str, int]]]:
     finally:
         service.run("agentctl", "stop", "job", check=False)
         service.run("agentctl", "forget", "job", check=False)
-        # Without a record worker and keeper are not needed: the next test finds the agent as a newcomer has it.
-        service.run("systemctl", "stop", "evergauge-keeper.service")
+        # Without a record nobody asks for the keeper: the next test finds the agent as a newcomer has it.
         service.run("systemctl", "restart", UNIT)
+        service.run("systemctl", "stop", KEEPER)
 
 
 def test_workloads_run_on_whatever_becomes_of_the_service(service: Machine, workload: Callable[[], tuple[str, int]]) -> None:
@@ -564,18 +567,65 @@ def test_workloads_run_on_whatever_becomes_of_the_service(service: Machine, work
     state, pid = workload()
     assert state == "running"
     (cgroup,) = (line for line in service.read(f"/proc/{pid}/cgroup").splitlines() if line.startswith("0::"))
-    assert cgroup.endswith("/evergauge-workloads.service/job.workload")
+    assert cgroup.endswith(f"/{PLACE}/job.workload")
+    is_known = partial(_is_seen, workload, (state, pid))
     service.run("systemctl", "restart", UNIT)
-    assert wait_until(workload, "it is listed", seconds=SLOW_SECONDS) == (state, pid)
+    wait_until(is_known, "it is listed", seconds=SLOW_SECONDS)
     service.run("systemctl", "kill", "--kill-whom=all", "--signal=KILL", UNIT)
     wait_until(lambda: service.status().get("ready"), "the agent is ready again", seconds=SLOW_SECONDS)
-    wait_until(lambda: workload() == (state, pid), "it is known again", seconds=SLOW_SECONDS)
-    service.run("systemctl", "kill", "--signal=KILL", "evergauge-keeper.service")
-    wait_until(lambda: workload() == (state, pid), "another keeper knows it", seconds=SLOW_SECONDS)
+    wait_until(is_known, "it is known again", seconds=SLOW_SECONDS)
+    keeper = service.show("MainPID", KEEPER)
+    service.run("systemctl", "kill", "--signal=KILL", KEEPER)
+    wait_until(lambda: service.show("MainPID", KEEPER) not in ("0", keeper), "there is another keeper", seconds=SLOW_SECONDS)
+    wait_until(is_known, "another keeper knows it", seconds=SLOW_SECONDS)
     (other,) = {agent.__version__, NEXT_VERSION} - {service.installed_version()}
     service.install(other)
     wait_until(lambda: service.status().get("version") == other, "the other version runs", seconds=SLOW_SECONDS)
-    wait_until(lambda: workload() == (state, pid), "it is known to the other version", seconds=SLOW_SECONDS)
+    wait_until(is_known, "it is known to the other version", seconds=SLOW_SECONDS)
+
+
+def _is_seen(workload: Callable[[], tuple[str, int]], expected: tuple[str, int]) -> bool:
+    return workload() == expected
+
+
+def test_the_place_of_workloads_stays_while_one_runs_and_its_stop_ends_them(
+    service: Machine, workload: Callable[[], tuple[str, int]]
+) -> None:
+    """systemd knows the processes of the place also without its own one; `systemctl stop` ends them, and a restart works there."""
+    _state, pid = workload()
+    assert service.show("ControlGroup", PLACE).endswith(f"/{PLACE}")
+    held = service.run("systemctl", "status", "--no-pager", PLACE).stdout
+    assert "job.workload" in held
+    holder = re.search(r"([0-9]+) sleep infinity", held)
+    assert holder is not None, held
+    service.run("kill", "-KILL", holder[1])
+    wait_until(
+        lambda: "sleep infinity" not in service.run("systemctl", "status", PLACE, check=False).stdout, "it has gone", seconds=60
+    )
+    assert (service.show("ActiveState", PLACE), workload()) == ("active", ("running", pid))
+    service.run("systemctl", "stop", PLACE)
+    assert service.run("kill", "-0", str(pid), check=False).returncode != 0
+    wait_until(lambda: workload()[0] == "running" and workload()[1] != pid, "its policy starts it again", seconds=SLOW_SECONDS)
+    wait_until(lambda: service.show("ActiveState", PLACE) == "active", "the place is there again", seconds=SLOW_SECONDS)
+
+
+def test_limits_are_in_force_or_refused_with_a_sentence(service: Machine, workload: Callable[[], tuple[str, int]]) -> None:
+    """Where the v2 hierarchy has the controller the kernel's own file has the limit; where not, it is said and nothing starts."""
+    assert workload()[0] == "running"
+    place = next(path for path in PLACES if service.run("test", "-d", path, check=False).returncode == 0)
+    has_controller = "memory" in service.read(f"{place}/cgroup.controllers").split()
+    ended = service.run("agentctl", "run", "tight", "--memory", "100M", "--", "sleep", "100000", check=False)
+    if has_controller:
+        assert service.read(f"{place}/tight.workload/memory.max").strip() == str(100 << 20), ended.stderr
+        assert "has ended" in service.run("agentctl", "stop", "tight").stdout
+    else:
+        assert (ended.returncode, "its limits (memory) cannot be set here" in ended.stderr) == (69, True), ended.stderr
+        assert service.run("test", "-e", f"{place}/tight.workload", check=False).returncode != 0
+        told = service.run("agentctl", "run", "tight", "--memory", "100M", "--without-limits", "--", "true").stdout
+        assert told.startswith("tight is ")
+        wait_until(lambda: "tight" in service.run("agentctl", "forget", "tight", check=False).stdout, "it is forgotten", seconds=60)
+        return
+    service.run("agentctl", "forget", "tight")
 
 
 def test_removal_is_refused_while_a_workload_runs(service: Machine, workload: Callable[[], tuple[str, int]]) -> None:
@@ -589,7 +639,7 @@ def test_removal_is_refused_while_a_workload_runs(service: Machine, workload: Ca
     assert service.run("kill", "-0", str(pid), check=False).returncode == 0
     service.run("systemctl", "start", UNIT)
     assert "has ended" in service.run("agentctl", "stop", "job").stdout
-    assert service.run("systemctl", "is-active", "evergauge-workloads.service").stdout.strip() == "active"
+    assert service.run("systemctl", "is-active", PLACE).stdout.strip() == "active"
 
 
 def test_an_upgrade_that_does_not_become_ready_leaves_the_old_version_at_work(service: Machine) -> None:

@@ -3,9 +3,9 @@
 import os
 from contextlib import suppress
 
-from agent.model.cgroup_path import WORKLOAD_SUFFIX
+from agent.model.cgroup_path import WORKLOAD_SUFFIX, WORKLOADS_SERVICE
 from agent.model.foreign import readable
-from workers.keeper.cgroup_place import CgroupPlace
+from workers.keeper.cgroup_place import CgroupPlace, renew
 from workers.keeper.freezer_cgroup import FreezerCgroup
 from workers.keeper.protocol import RefusalWord
 from workers.keeper.refusal import WorkloadRefused
@@ -20,6 +20,8 @@ def make_cgroup(place: CgroupPlace, name: str) -> WorkloadCgroup:
         # One that a keeper made which was killed before its record: nobody is in it.
         os.rmdir(full)
     try:
+        if problem := renew(place):
+            raise WorkloadRefused(RefusalWord.SYSTEM, name, problem, f"try again, or: systemctl start {WORKLOADS_SERVICE}")
         os.mkdir(full, 0o755)
     except FileExistsError as cause:
         problem = f"cgroup {readable(full)} is there already, of another agent or of a workload whose record is lost"

@@ -18,6 +18,8 @@ from workers.keeper.limit_file import CONTROLLERS, PARENT_FILES
 
 KEEPER_SERVICE = "evergauge-keeper.service"
 KEEPER_DIRECTORY = "keeper"
+# Where the unit of systemd has its one process.
+HOLDER_DIRECTORY = "holder"
 FILE_BYTES_MAX = 64 << 10
 DEPTH_MAX = 64
 _NO_V2 = "there is no cgroup v2 hierarchy at {root}"
@@ -29,6 +31,7 @@ class CgroupPlace(Struct, frozen=True):
 
     `shown`: the same path as /proc/PID/cgroup shows it. `controllers`: of these limits can be set. `problem`: why not of all;
     empty: of all. `is_freezer`: the hierarchy is version 1's, for births and ends without limits.
+    `is_unit`: the directory is of a unit of systemd, which makes it.
     *Absent:* `root` is empty where no cgroup can be made at all.
     """
 
@@ -38,6 +41,7 @@ class CgroupPlace(Struct, frozen=True):
     controllers: frozenset[str] = frozenset()
     problem: str = ""
     is_freezer: bool = False
+    is_unit: bool = False
 
     @property
     def folder(self) -> str:
@@ -80,10 +84,24 @@ def find_place(cgroup_root: str, own_cgroup: str) -> CgroupPlace:
     except OSError as cause:
         problem = f"no cgroup can be made in {readable(folder)}: {cause.strerror}"
         return CgroupPlace(problem=f"{problem}; run the keeper as root, with a writable /sys/fs/cgroup")
-    # Above its own units the hierarchy is systemd's, which hands down what the unit's Delegate= says.
-    problem = _enable(root, path, first=0 if path == f"/{WORKLOADS_DIRECTORY}" else path.count("/"))
+    problem = _enable(root, path)
     enabled = frozenset(_words(f"{folder}/cgroup.subtree_control"))
-    return CgroupPlace(root, path, shown, enabled & frozenset(CONTROLLERS), problem if not enabled.issuperset(CONTROLLERS) else "")
+    why_not = problem if not enabled.issuperset(CONTROLLERS) else ""
+    return CgroupPlace(root, path, shown, enabled & frozenset(CONTROLLERS), why_not, is_unit=is_placed)
+
+
+def renew(place: CgroupPlace) -> str:
+    """Make it again where it has gone: systemd removes the cgroup of a unit that has ended. Returns what stands in the way, or
+    nothing. *Raises:* OSError.
+    """
+    if place.controllers and place.controllers <= frozenset(_words(f"{place.folder}/cgroup.subtree_control")):
+        return ""
+    if not place.is_unit:
+        os.makedirs(place.folder, mode=0o755, exist_ok=True)
+    elif not os.path.exists(f"{place.folder}/{HOLDER_DIRECTORY}"):
+        # Made here, systemd could not start the unit: it puts no process into a cgroup that hands controllers on.
+        return f"{WORKLOADS_SERVICE} has been stopped, and its cgroup is gone"
+    return _enable(place.root, place.path) if place.controllers else ""
 
 
 def _freezer_place(cgroup_root: str, problem: str) -> CgroupPlace:
@@ -118,16 +136,18 @@ def place_path(own_cgroup: str) -> tuple[str, bool]:
     return f"/{WORKLOADS_DIRECTORY}", False
 
 
-def _enable(root: str, path: str, first: int) -> str:
-    """Hand the controllers down to the place, level by level from the `first` on. Returns what stands in the way, or nothing."""
-    problem = ""
+def _enable(root: str, path: str) -> str:
+    """Hand the controllers down to the place, level by level. Returns what stands in the way, or nothing."""
+    # Above its own units the hierarchy is systemd's, which hands down what the unit's Delegate= says.
+    first = 0 if path == f"/{WORKLOADS_DIRECTORY}" else path.count("/")
+    problem = _not_in_hierarchy(root)
     names = [name for name in path.split("/") if name]
     for depth in range(first, len(names) + 1):
         folder = "/".join([root, *names[:depth]])
         available, enabled = _words(f"{folder}/cgroup.controllers"), _words(f"{folder}/cgroup.subtree_control")
         for controller in CONTROLLERS:
             if controller not in available:
-                problem = problem or _missing(root, folder, controller)
+                problem = problem or _missing(folder, controller)
             elif controller not in enabled:
                 try:
                     _write(f"{folder}/cgroup.subtree_control", f"+{controller}")
@@ -136,13 +156,21 @@ def _enable(root: str, path: str, first: int) -> str:
     return problem
 
 
-def _missing(root: str, folder: str, controller: str) -> str:
-    if folder != root:
-        return f"controller {controller} is not handed down to {readable(folder)}; enable it in the cgroup.subtree_control above"
+def _not_in_hierarchy(root: str) -> str:
+    """Which controllers the whole hierarchy lacks; empty: none."""
+    available = _words(f"{root}/cgroup.controllers")
+    missing = [controller for controller in CONTROLLERS if controller not in available]
+    if not missing:
+        return ""
+    what = f"controller {missing[0]} is" if len(missing) == 1 else f"controllers {', '.join(missing)} are"
     return (
-        f"controller {controller} is not in the cgroup v2 hierarchy {readable(root)} (it is off, or on v1); "
+        f"{what} not in the cgroup v2 hierarchy {readable(root)} (off, or on v1); "
         "boot with cgroup_no_v1=all, or in a container share the host's cgroups"
     )
+
+
+def _missing(folder: str, controller: str) -> str:
+    return f"controller {controller} is not handed down to {readable(folder)}; enable it in the cgroup.subtree_control above"
 
 
 def _refused(folder: str, controller: str, cause: OSError) -> str:
