@@ -10,7 +10,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from workers.unit.oom_node import GROUP_NS, LimitHits, OomLevel, OomNode
+from workers.unit.oom_node import LimitHits, OomLevel, OomNode
 from workers.unit.oom_reading import OomReading
 
 # One look reads at most so many cgroups: 50 ms. What is left is read by the next one.
@@ -229,8 +229,7 @@ class OomLedger:
             waiting = sorted(
                 (level for level in each.levels() if level.hits.is_waiting(now_ns)), key=lambda level: level.hits in taken
             )
-            if not waiting and _is_of_group(each, killing, now_ns):
-                assert each.victim.last_level is not None
+            if _goes_on(each, killing, now_ns) and not waiting and each.victim.last_level is not None:
                 waiting = [each.victim.last_level]
             taken.update(level.hits for level in waiting[: each.kills])
             found += self._verdicts(each, waiting, now_ns)
@@ -239,7 +238,7 @@ class OomLedger:
     def _verdicts(self, victims: _Victims, levels: list[OomLevel], now_ns: int) -> list[OomKill]:
         """Each limit that was hit explains one kill, the first one all the others."""
         victims.victim.last_level = levels[0] if levels else None
-        victims.victim.group_until_ns = now_ns + GROUP_NS
+        victims.victim.killed_at_ns = now_ns
         if not levels:
             return [OomKill(victims.victim.path, None if self._is_root_hidden else OomVerdict.HOST, victims.kills)]
         others = levels[1 : victims.kills]
@@ -257,20 +256,25 @@ def _kill(path: str, level: OomLevel, kills: int) -> OomKill:
 
 
 def _shared(node: OomNode, kills: int, now_ns: int) -> Iterable[_Victims]:
-    """Kills that no child explains: of children that are gone, first those whose limit was hit; else of the cgroup itself."""
-    # Then those of which a group is being killed, then what was known last: what has long been gone may be seen only now.
-    gone = sorted(
-        _leaves(node.vanished), key=lambda each: (not each.own.is_waiting(now_ns), not each.is_group_killed(now_ns), -each.number)
-    )
+    """Kills that no child explains: of children that are gone, the likeliest first; else of the cgroup itself."""
+    is_hit = node.inner.is_waiting(now_ns)
+    gone = sorted(_leaves(node.vanished), key=lambda each: _unlikeliness(each, now_ns, is_hit=is_hit))
     node.vanished.clear()
     if not gone:
         yield _Victims(node, None, kills)
         return
-    if gone[0].is_group_killed(now_ns):
+    if gone[0].is_group_killed(now_ns) and not is_hit:
         gone = gone[:1]
     for number, each in enumerate(gone[:kills]):
         # With fewer that are gone than kills, the first one had the rest.
         yield _Victims(node, each, kills - len(gone[:kills]) + 1 if number == 0 else 1)
+
+
+def _unlikeliness(gone: OomNode, now_ns: int, *, is_hit: bool) -> tuple[bool, bool, bool, int]:
+    """A group that is being killed, unless another limit was hit; one that had no kill yet; one whose limit was hit; one that was
+    known last, since what has long been gone may be seen only now."""
+    is_group = gone.is_group_killed(now_ns) and not is_hit
+    return not is_group, gone.last_level is not None, not gone.own.is_waiting(now_ns), -gone.number
 
 
 def _leaves(nodes: Iterable[OomNode]) -> list[OomNode]:
@@ -286,12 +290,18 @@ def _leaves(nodes: Iterable[OomNode]) -> list[OomNode]:
     return found
 
 
-def _is_of_group(victims: _Victims, killing: set[OomNode], now_ns: int) -> bool:
-    """Whether the kills go on that were seen just before: of a group, as far as the kernel says (from Linux 5.17 on)."""
+def _goes_on(victims: _Victims, killing: set[OomNode], now_ns: int) -> bool:
+    """Whether these are further kills of a group of which some were seen before.
+
+    From Linux 5.17 on the kernel counts a group when its first process has been killed: a count that is new belongs to the kill
+    before it, unless that had one already.
+    """
     victim = victims.victim
-    if victim.last_level is None or now_ns > victim.group_until_ns:
-        return False
-    return victim.is_group_killed(now_ns) or not killing.isdisjoint(victims.node.chain) or victims.kills > 1
+    is_counted_now = not killing.isdisjoint(victims.node.chain)
+    is_known = victim.is_group
+    goes_on = victim.is_just_killed(now_ns) and (victim.group_kills is None or is_counted_now != is_known)
+    victim.is_group = is_counted_now or (is_known and goes_on)
+    return goes_on
 
 
 def _with_ancestors(path: str) -> list[str]:

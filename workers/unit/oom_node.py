@@ -10,8 +10,9 @@ from workers.unit.oom_reading import MemoryEvents, OomReading
 WAIT_FOR_KILL_NS = 5 * S
 # Until its victim is gone a limit is hit some more times, without a further kill.
 REPEAT_NS = 250 * MS
-# The processes of a group are killed one after the other.
-GROUP_NS = 250 * MS
+# The processes of a group are killed one after the other, with a line on the console for each. Where the kernel does not say that
+# it kills a group, a shorter time has to do.
+GROUP_NS, PERHAPS_GROUP_NS = 2 * S, 250 * MS
 
 
 class LimitHits:
@@ -72,7 +73,7 @@ class OomNode:
         self.limit_bytes: int | None = None
         # What the last kill in it was for, and until when others of the same group may follow.
         self.last_level: OomLevel | None = None
-        self.group_until_ns = 0
+        self.killed_at_ns = 0
         self.is_group = False
 
     @property
@@ -118,13 +119,15 @@ class OomNode:
     def has_killed_group(self, own: MemoryEvents) -> bool:
         """Whether a whole group was killed here since the last time. Before Linux 5.17 nobody knows."""
         before, self.group_kills = self.group_kills, own.group_kills
-        is_new = own.group_kills is not None and before is not None and own.group_kills > before
-        self.is_group = self.is_group or is_new
-        return is_new
+        return own.group_kills is not None and before is not None and own.group_kills > before
 
     def is_group_killed(self, now_ns: int) -> bool:
         """Whether more kills of a group that was killed here may follow."""
-        return self.last_level is not None and now_ns <= self.group_until_ns and (self.is_group or self.group_kills is None)
+        return (self.is_group or self.group_kills is None) and self.is_just_killed(now_ns)
+
+    def is_just_killed(self, now_ns: int) -> bool:
+        """Whether something was killed here, so short a time ago that it may go on."""
+        return self.last_level is not None and now_ns - self.killed_at_ns <= (GROUP_NS if self.is_group else PERHAPS_GROUP_NS)
 
     @property
     def unexplained_kills(self) -> int:

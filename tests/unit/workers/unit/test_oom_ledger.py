@@ -145,8 +145,17 @@ def test_a_whole_group_is_killed_for_one_hit() -> None:
     assert story.look() == [own(A, 2)]
     story.memory.kill(A, 3)
     assert story.look(100 * MS) == [own(A, 3)]
+    # A slow console has a line for each.
     story.memory.kill(A)
-    assert story.look(500 * MS) == [host(A)]
+    story.memory.remove(A)
+    assert story.look(1 * S) == [own(A)]
+    story = Ledger(A)
+    story.memory.hit(A)
+    story.memory.kill_group(A)
+    story.memory.kill(A, 2)
+    assert story.look() == [own(A, 2)]
+    story.memory.kill(A)
+    assert story.look(6 * S) == [host(A)]
 
 
 def test_the_first_of_a_group_is_killed_before_the_kernel_counts_the_group() -> None:
@@ -159,7 +168,7 @@ def test_the_first_of_a_group_is_killed_before_the_kernel_counts_the_group() -> 
     story.memory.kill(A)
     assert story.look(100 * MS) == [by(POD, A)]
     story.memory.kill(A)
-    assert story.look(300 * MS) == [host(A)]
+    assert story.look(3 * S) == [host(A)]
 
 
 def test_before_linux_5_17_the_kills_that_follow_one_are_of_its_group() -> None:
@@ -277,6 +286,21 @@ def test_of_two_containers_that_are_gone_with_their_pod_the_one_has_the_kill_who
     assert story.look() == [own(second)]
 
 
+def test_of_two_that_are_gone_the_one_without_a_kill_had_the_next() -> None:
+    """Also where the limit of the other one was hit once more before its process was gone."""
+    story = Ledger(A, B)
+    for _ in range(3):
+        story.memory.hit(B)
+    story.memory.kill(B)
+    assert story.look() == [own(B)]
+    story.memory.hit(A)
+    story.memory.kill(A)
+    for path in (A, B):
+        story.memory.remove(path)
+        story.ledger.remove(path)
+    assert story.look(100 * MS) == [own(A)]
+
+
 def test_below_a_hidden_root_a_kill_without_a_limit_has_no_verdict() -> None:
     """It may be the host, or a limit above what this container sees."""
     story = Ledger(A, is_root_hidden=True)
@@ -361,5 +385,5 @@ def test_fifty_random_kills_are_all_told_right(seed: int) -> None:
             story.memory.make(paths[-1])
             story.ledger.add(paths[-1], is_leaf=True)
         # Between two kills nothing of the first one is left over.
-        story.now_ns += 400 * MS
+        story.now_ns += 400 * MS if kills == 1 else 2 * S
     assert found == expected
