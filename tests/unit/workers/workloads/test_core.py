@@ -276,7 +276,7 @@ def test_operations_wait_for_the_keepers_records_and_not_for_ever() -> None:
 
 
 def test_an_order_on_the_way_is_judged_by_the_next_records() -> None:
-    """Carried out or not, nobody waits in vain, and nothing runs twice."""
+    """Carried out or not, nobody waits for ever, and nothing runs twice."""
     for is_carried_out in (True, False):
         story = CoreStory().connect()
         story.is_there = False
