@@ -20,6 +20,8 @@ FIRST_BYTES = 4096
 # The kernel's answers for a file that was removed while it is open, and for a path that is not there.
 GONE = frozenset({ENODEV, ESRCH, ENOENT, ENOTDIR})
 _REASONS = {EACCES: Absence.NO_PERMISSION, EPERM: Absence.NO_PERMISSION, EOPNOTSUPP: Absence.NOT_IN_KERNEL}
+# Longer texts are hardly ever the same at two readings.
+KEPT_BYTES = 128
 # What is read later is read at this interval, and when the memory charged has changed by more than this part and these bytes.
 LATER_NS = 5 * S
 MUCH_MEMORY, MUCH_BYTES = 16, 1 << 20
@@ -169,7 +171,8 @@ class UnitReader:
                     text = self._open_and_read(unit, index)
                 if text != texts[index]:
                     self._parse[index](text, unit.values)
-                    texts[index] = text
+                    # Only what is often the same again: ten thousand units are many.
+                    texts[index] = text if len(text) <= KEPT_BYTES else None
             except OSError as refused:
                 if self._is_worth_another(unit, index, refused):
                     # Its controller was taken away and given back: the file of this name is another one now.

@@ -19,6 +19,8 @@ from workers.unit.value import COUNTERS_COUNT, CPU
 
 # All files of a busy unit are read at this interval, of an idle one at the second.
 REST_NS, IDLE_REST_NS = 30 * S, 10 * MINUTE
+# A new unit that does nothing counts as idle after this time.
+NEW_NS = 2 * S
 # A directory that is not there is looked for at this interval.
 MISSING_NS = 1 * S
 # CPU time may be counted up to a timer tick late.
@@ -105,7 +107,8 @@ class UnitTable:
     def _begin(self, unit: TrackedUnit) -> bool:
         if not self._reader.begin(unit):
             return False
-        unit.active_at_ns = self._at.now_ns
+        # At the agent's start all units are new, and most of them idle: a few ticks show which.
+        unit.active_at_ns = self._at.now_ns - BUSY_NS + NEW_NS
         for part in self._parts:
             part.begin(unit, self._at)
         self._heartbeat()

@@ -34,6 +34,8 @@ MEMORY_GOAL_MIB = 8.0
 # A busy unit works so long, so often.
 BURN_US, PERIOD_MS = 50, 200
 COLLECTIONS = 200
+# Until it is known which units are idle.
+SETTLING_TICKS = 5
 
 
 def main() -> None:
@@ -82,7 +84,9 @@ def _steady(programs: dict[str, str], count: int, working: int, options: Any) ->
         before = _pss_bytes()
         probe = probe_over(path, count)
         check = check_of(UNIT)
-        _tick(probe, check)
+        for _ in range(SETTLING_TICKS):
+            _tick(probe, check)
+            time.sleep(1)
         # As workers do when their modules are loaded.
         gc.freeze()
         ours: list[float] = []
