@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from fakes.cgroup import remove
-from harness.waiting import SLOWNESS, wait_until
+from harness.waiting import wait_until
 
 from agent.model.heartbeat import Heartbeat
 from agent.model.rule import Assignment, Unit, UnitKind, canonical, pod_key
