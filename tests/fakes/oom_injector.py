@@ -40,7 +40,8 @@ def eat(cgroup: Path, size: int, *, waits: bool = False) -> int:
         # In pieces: the kernel refuses one that is more than the machine has.
         pieces = []
         for _ in range(0, size, PIECE):
-            pieces.append(mmap.mmap(-1, PIECE))
+            # The kernel's reaper frees private memory at once, and shared memory only when the process has ended.
+            pieces.append(mmap.mmap(-1, PIECE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
             for at in range(0, PIECE, 4096):
                 pieces[-1][at] = 1
     finally:

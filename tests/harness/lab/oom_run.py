@@ -65,6 +65,8 @@ def parent_cgroup() -> Iterator[str]:
 
 def inject(kills: int, seed: int, host_kills: int = 0) -> OomReport:
     """So many kills, in scenes that depend on the seed."""
+    # While the machine has no memory left nobody else is to be killed.
+    Path("/proc/self/oom_score_adj").write_text("-1000")
     watch = open_watch(OpenKernelTree(ROOT), ROOT, RecordingBus(), b"")
     with parent_cgroup() as folder:
         watch.take(time.monotonic_ns())
@@ -73,6 +75,7 @@ def inject(kills: int, seed: int, host_kills: int = 0) -> OomReport:
             report = _follow(watch, injector)
         assert injector.returncode == 0
     watch.close()
+    Path("/proc/self/oom_score_adj").write_text("0")
     return report
 
 
