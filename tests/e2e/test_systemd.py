@@ -31,6 +31,8 @@ WORKERS = ("control-plane", "gateway", "sampler/node", "sampler/process", "write
 NOT_COUNTED = ("agentctl", "eg:spare")
 # As the kernel names the processes of a whole agent, each once: the supervisor, the fork server, the workers.
 WHOLE = Counter(["agentd", "eg:fork-server", *(f"eg:{name}"[:15] for name in WORKERS)])
+# What keeps the capabilities of the service: the sampler that needs them, and those that it is forked from.
+MAY_HAND_DOWN = ("eg:sampler/process"[:15], "eg:spare", "eg:fork-server")
 DROP_IN = f"/etc/systemd/system/{UNIT}.d/test.conf"
 CONFIG = "/etc/evergauge/agentd.toml"
 DEFAULTS = (CHECKOUT / "scripts" / "systemd" / "agentd.toml").read_text()
@@ -274,7 +276,7 @@ def test_its_protections_hold_and_refuse_nothing_that_it_does(service: Machine) 
         facts = dict(line.split(":\t") for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
         # CAP_NET_ADMIN and CAP_SYS_PTRACE: for the process sampler, and for those that hand them down to it.
         assert (facts["CapBnd"], facts["NoNewPrivs"], facts["Seccomp"]) == ("0000000000081000", "1", "2")
-        is_other_worker = facts["Name"].startswith("eg:") and facts["Name"] not in ("eg:sampler/process"[:15], "eg:spare")
+        is_other_worker = facts["Name"].startswith("eg:") and facts["Name"] not in MAY_HAND_DOWN
         assert facts["CapPrm"] == ("0000000000000000" if is_other_worker else "0000000000081000"), facts["Name"]
     inside = ["nsenter", "--mount", "--target", service.show("MainPID")]
     for path in (
