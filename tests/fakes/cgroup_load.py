@@ -1,8 +1,8 @@
 """A program that does a known amount of something inside a cgroup, and says what it did; it ends with its standard input.
 
 `python cgroup_load.py CGROUP burn SECONDS` uses so much CPU time; `... hold BYTES` touches so much memory; `... rest` does nothing;
-`... read DEVICE BYTES` reads past the page cache. It writes `done NUMBER`, then waits. Its last line is `used NS`: its CPU time since
-it joined the cgroup.
+`... read DEVICE BYTES` reads past the page cache. It writes `done NUMBER`, then waits.
+Its last line is `used NS`: its CPU time since it joined the cgroup.
 """
 
 import mmap
