@@ -16,7 +16,7 @@ from fakes.stored_sketches import SKETCH_FORM, WINDOW_NS, sketch_row
 from fakes.stored_units import UNIT_EVENT_FORM, UNIT_FORM, unit_row
 
 from agent.cli.program import find_command, run
-from agent.model.table import Row
+from agent.model.table import Row, Value
 from agent.model.tables import POD_GROUP
 from agent.store.record import TableForm, form_of
 from workers.process import schema
@@ -166,7 +166,7 @@ def unit_rows(second: int) -> list[Row]:
     """The database waits half of the time, the exporter has worked once in a minute and a container is a part of its pod."""
     half, mib = 500_000_000, 1 << 20
     rows = [unit_row(at(second), "/system.slice/db.service", cpu_ns=half, pressure_cpu_some_ns=half, memory_current_bytes=64 * mib)]
-    pod = {
+    pod: dict[str, Value] = {
         "kind": "pod",
         "cgroup": "/kubepods/u-web",
         "cpu_ns": half // 2,
@@ -182,7 +182,13 @@ def unit_rows(second: int) -> list[Row]:
 
 def event_row(sequence: int, unit: str, verdict: str, culprit: str | None, kills: int) -> Row:
     """A unit that ran out of memory."""
-    values = {"timestamp": at(sequence), "unit": unit, "kind": "pod", "cgroup": f"/kubepods/{unit}", "sequence": sequence}
+    values: dict[str, Value] = {
+        "timestamp": at(sequence),
+        "unit": unit,
+        "kind": "pod",
+        "cgroup": f"/kubepods/{unit}",
+        "sequence": sequence,
+    }
     return stored_row(UNIT_EVENT, {**values, "event": "oom", "verdict": verdict, "culprit": culprit, "kills": kills})
 
 
