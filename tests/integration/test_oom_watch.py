@@ -161,6 +161,24 @@ def test_version_1_has_its_kills_in_another_file(tmp_path: Path) -> None:
     watch.close()
 
 
+def test_where_each_cgroup_is_counted_alone_they_are_read_when_somebody_was_killed(tmp_path: Path) -> None:
+    """The host's own count says so, in one file."""
+    unit = tmp_path / "memory/pods/a"
+    unit.mkdir(parents=True)
+    for folder in (unit, unit.parent):
+        (folder / "memory.oom_control").write_text("oom_kill 0\n")
+        (folder / "memory.failcnt").write_text("0\n")
+    kills = [5]
+    watch = open_watch(OpenKernelTree(str(tmp_path)), str(tmp_path), RecordingBus(), b"", lambda: kills[-1])
+    watch.begin(UNIT, is_leaf=True)
+    assert watch.take(1 * S) == []
+    (unit / "memory.oom_control").write_text("oom_kill 1\n")
+    assert watch.take(2 * S) == []
+    kills.append(6)
+    assert watch.take(3 * S) == [(3 * S, OomKill(UNIT, OomVerdict.HOST, 1))]
+    watch.close()
+
+
 def test_a_hidden_root_is_the_uppermost_cgroup(cgroups: CgroupFolder) -> None:
     """In a container with a cgroup namespace it has files that the host's root has not."""
     for name in ("memory.events", "memory.events.local"):

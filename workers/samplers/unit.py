@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from agent.config import CGROUP_ROOT, PROC_ROOT
+from agent.model.errors import KernelFormatError
 from agent.model.heartbeat import Heartbeat
 from agent.model.rule_state import RuleState
 from agent.model.worker_kind import Statistic
@@ -17,6 +18,7 @@ from workers.framework.sampler import NoRules, Sample, Sampler, SamplerContext, 
 from workers.unit.events import UnitEvents
 from workers.unit.layout import CgroupLayout, layout_of
 from workers.unit.network import ProcessNetworks, UnitNetworks, processes_of
+from workers.unit.oom_reading import parse_oom_kills
 from workers.unit.oom_watch import open_watch
 from workers.unit.part import UnitPart
 from workers.unit.plan import UnitPlan
@@ -27,6 +29,8 @@ from workers.unit.unit_table import UnitTable
 
 # A node with a thousand containers has some ten mounts for each.
 MOUNTS_BYTES_MAX = 1 << 20
+# Some two hundred lines.
+VMSTAT_BYTES_MAX = 64 << 10
 
 LookAt = Callable[[str], DirectoryState]
 
@@ -128,10 +132,17 @@ def _mounts(proc: KernelTree) -> bytes:
         return b""
 
 
+def _host_kills(proc: KernelTree) -> int | None:
+    try:
+        return parse_oom_kills(proc.read("vmstat", VMSTAT_BYTES_MAX))
+    except (OSError, KernelFormatError):
+        return None
+
+
 def _open(around: SamplerContext) -> UnitProbe:
     root, proc_root = around.config.of(CGROUP_ROOT), around.config.of(PROC_ROOT)
     tree, proc = around.tree(root), around.tree(proc_root)
-    events = UnitEvents(lambda: open_watch(tree, root, around.bus, _mounts(proc)))
+    events = UnitEvents(lambda: open_watch(tree, root, around.bus, _mounts(proc), lambda: _host_kills(proc)))
     files = ProcessNetworks(proc, proc_root)
     # An agent in a container has a network of its own: the host's is that of its first process.
     networks = UnitNetworks(files, lambda unit: processes_of(tree, unit), files.namespace(1))

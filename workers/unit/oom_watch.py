@@ -1,6 +1,7 @@
 """Looks for kills as soon as the kernel notifies of one, and at each tick; what was found waits for its row."""
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 
 from agent.ports import Bus, Interest, KernelTree
@@ -23,9 +24,17 @@ NOTICES = "oom_notices"
 
 
 class OomWatch:
-    """`inotify` None: there are no notices, and kills are found at each tick. `root` is the path of the cgroup root."""
+    """`inotify` None: there are no notices, and kills are found at each tick. `root` is the path of the cgroup root.
 
-    def __init__(self, files: OomFiles, root: str, inotify: Inotify | None) -> None:
+    `host_kills` gives the kills of the whole host so far, None where the kernel does not count them.
+    """
+
+    def __init__(
+        self, files: OomFiles, root: str, inotify: Inotify | None, host_kills: Callable[[], int | None] = lambda: None
+    ) -> None:
+        self._host_kills = host_kills
+        self._host_kills_seen: int | None = None
+        self._tops: frozenset[str] = frozenset()
         self._files = files
         self._root = root
         self._inotify = inotify
@@ -75,6 +84,12 @@ class OomWatch:
             self._inotify = None
 
     def _look(self, now_ns: int) -> bool:
+        if not self._files.is_whole:
+            # Every cgroup would be read, for nothing as long as nobody on the host was killed.
+            killed = self._host_kills()
+            if killed is not None and killed == self._host_kills_seen:
+                return False
+            self._host_kills_seen = killed
         kills = self._ledger.look(now_ns)
         room = KILLS_MAX - len(self._found)
         self._found += [(now_ns, kill) for kill in kills[:room]]
@@ -83,9 +98,11 @@ class OomWatch:
 
     def _follow_tops(self) -> None:
         """Uppermost cgroups come and go; only the kernel of cgroup v2 notifies."""
-        for path in self._files.tops if self._files.is_whole else ():
-            if path not in self._ledger.tops:
+        if self._files.is_whole:
+            tops_now = frozenset(self._files.tops)
+            for path in tops_now - self._tops:
                 self._ledger.add(path)
+            self._tops = tops_now
         if self._inotify is None or not self._files.is_whole:
             return
         tops = set(self._ledger.tops[:WATCHES_MAX])
@@ -103,7 +120,9 @@ class OomWatch:
         return f"{self._root}/{self._files.events_path(path)}"
 
 
-def open_watch(tree: KernelTree, root: str, bus: Bus, mounts: bytes) -> OomWatch:
+def open_watch(
+    tree: KernelTree, root: str, bus: Bus, mounts: bytes, host_kills: Callable[[], int | None] = lambda: None
+) -> OomWatch:
     """The watch over a cgroup root; `mounts` is the content of `/proc/self/mountinfo`. *Raises:* OSError: there is no such root."""
     layout = layout_of(tree.list_names("."), os.sysconf("SC_CLK_TCK"))
     # An option of the mount, for everybody who looks at it.
@@ -118,4 +137,4 @@ def open_watch(tree: KernelTree, root: str, bus: Bus, mounts: bytes) -> OomWatch
                 NOTICES, f"kills for lack of memory are seen once a tick and not at once: inotify: {refused.strerror}; "
                 "raise fs.inotify.max_user_instances",
             )  # fmt: skip
-    return OomWatch(files, root, inotify)
+    return OomWatch(files, root, inotify, host_kills)
