@@ -144,7 +144,8 @@ def test_memory_is_that_of_a_known_load(units: Units) -> None:
     (units.cgroup / "memory.max").write_text(str(300 * MIB))
     load = units.load("hold", str(40 * MIB))
     assert done(load) == 40 * MIB
-    units.until(lambda: bool(units.rows) and (units.rows[-1]["memory_anon_bytes"] or 0) >= 40 * MIB, "the memory is told")
+    # Older kernels count in batches of some pages for each processor.
+    units.until(lambda: bool(units.rows) and (units.rows[-1]["memory_anon_bytes"] or 0) >= 39 * MIB, "the memory is told")
     row = units.rows[-1]
     assert row["memory_anon_bytes"] <= 56 * MIB
     assert row["memory_anon_bytes"] <= row["memory_working_set_bytes"] <= row["memory_current_bytes"] <= 80 * MIB
