@@ -89,7 +89,7 @@ class KeeperModel:
         return WorkloadEnded(self.records[name])
 
     def die(self) -> None:
-        """The keeper is killed: what it was ending runs on, and the next one knows nothing of that."""
+        """The keeper is killed: what it was ending runs on, and the next one does not know that it was to end."""
         self.stopping.clear()
 
     def reboot(self, boot_id: str) -> None:

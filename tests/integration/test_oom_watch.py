@@ -131,7 +131,7 @@ def test_more_kills_than_a_tick_keeps_are_counted(cgroups: CgroupFolder, watch: 
 
 
 def test_a_mount_that_counts_each_cgroup_alone_is_read_at_each_tick(cgroups: CgroupFolder) -> None:
-    """What is above a unit knows nothing of it there."""
+    """The cgroup above the unit is not watched there."""
     mounts = b"1 2 0:3 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,memory_localevents\n"
     watch = opened(cgroups.root, mounts=mounts)
     watch.begin(UNIT, is_leaf=True)
