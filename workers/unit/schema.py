@@ -123,7 +123,7 @@ UNIT_EVENT = Table(
 UNIT_MODEL = Table(
     name="unit_model",
     version=1,
-    about="Which model each unit serves. A row is written when it becomes known, when it changes, and once in every day.",
+    about="Which model each unit serves. No part of the agent writes rows yet.",
     key=("timestamp", "unit", "container"),
     columns=(
         _TIMESTAMP,
