@@ -294,9 +294,9 @@ def test_a_source_that_was_put_back_beside_its_compacted_file_is_left_out(tmp_pa
 
 def test_any_number_of_tables_is_asked_while_a_segment_cannot_be_sealed(tmp_path: Path, day: list[Path], query: Query) -> None:
     """The second attempt knows the younger compacted files of all tables, not of one more each time."""
-    plain: dict[str, Value] = {"int64": 0, "float64": 0.0, "utf8": "", "list<int64>": []}
+    plain: dict[str, Value] = {"int64": 0, "float64": 0.0, "utf8": "", "bool": False, "binary": b""}
     for table in tables():
-        values = [plain.get(column.dtype) for column in table.columns]
+        values = [plain.get(column.dtype, []) for column in table.columns]
         form = form_of(table)
         seal(tmp_path, table.name, 9, [(MIDNIGHT, *values[1:])], form=form, is_compacted=True)
     assert query("SHOW TABLES")[0] == 0

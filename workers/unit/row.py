@@ -10,7 +10,8 @@ from workers.unit.tracked_unit import Instant, TrackedUnit
 from workers.unit.value import COUNTERS_COUNT, Values
 
 _IO = slice(value.READ_BYTES, value.WRITES + 1)
-_NOTHING, _STILL = [0, 0, 0, 0], (0.0, 0.0, 0.0, 0.0)
+# A whole number takes one byte on the wire, a fraction nine; most units have no I/O in most seconds.
+_NOTHING, _STILL = [0, 0, 0, 0], (0, 0, 0, 0)
 _WEIGHT_TO_KERNEL = slice(value.WEIGHT, value.KERNEL + 1)
 
 
