@@ -18,7 +18,7 @@ from agent.model.absence import Absence
 from agent.model.rule import UnitKind
 from agent.model.timebase import S
 from workers.runtime.kernel_tree import OpenKernelTree
-from workers.unit.network import RETRY_NS, SLOW_NS, ProcessNetworks, UnitNetworks, processes_of
+from workers.unit.network import CGROUPS_SEARCHED_MAX, RETRY_NS, SLOW_NS, ProcessNetworks, UnitNetworks, processes_of
 from workers.unit.tracked_unit import Instant, TrackedUnit
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="a network namespace needs root")
@@ -28,6 +28,23 @@ import socket, sys
 sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 for _ in range(int(sys.argv[2])):
     sender.sendto(b"x" * 100, (sys.argv[1], 9))
+"""
+
+
+CHECKOUT = Path(__file__).parents[2]
+WITHOUT_CAPABILITIES = """
+import os, sys
+from agent.capability import keep_only
+from workers.runtime.kernel_tree import OpenKernelTree
+from workers.unit.network import ProcessNetworks
+keep_only(())
+try:
+    os.stat(f"/proc/{sys.argv[1]}/ns/net")
+except OSError as refused:
+    print(type(refused).__name__)
+networks = ProcessNetworks(OpenKernelTree("/proc"), "/proc")
+own, other = (networks.namespace(pid) for pid in (1, int(sys.argv[1])))
+print(type(own).__name__, type(other).__name__, own != other)
 """
 
 
@@ -226,6 +243,32 @@ def test_the_processes_of_a_pod_are_those_of_its_containers(tmp_path: Path) -> N
     assert processes_of(tree, pod) == b"7\n8\n"
     with pytest.raises(FileNotFoundError):
         processes_of(tree, pod.containers["gone"])
+
+
+def test_a_service_that_divides_itself_is_read_through_a_process_below_it(tmp_path: Path) -> None:
+    """As far down as need be, but through no thousands of cgroups; a slice's units are others."""
+    service = TrackedUnit("/s.service", UnitKind.SERVICE, "/s.service")
+    for path in ("s.service", "s.service/a", "s.service/b", "s.service/b/deep"):
+        (tmp_path / path).mkdir(parents=True)
+        (tmp_path / path / "cgroup.procs").write_text("9\n" if path.endswith("deep") else "")
+    tree = OpenKernelTree(str(tmp_path))
+    assert processes_of(tree, service) == b"9\n"
+    assert processes_of(tree, TrackedUnit("/s.slice", UnitKind.SLICE, "/s.service")) == b""
+    for number in range(2 * CGROUPS_SEARCHED_MAX):
+        (tmp_path / f"s.service/b/{number}").mkdir()
+        (tmp_path / f"s.service/b/{number}/cgroup.procs").write_text("")
+    (tmp_path / "s.service/b/deep/cgroup.procs").write_text("")
+    (tmp_path / "s.service/b/deep/deeper").mkdir()
+    (tmp_path / "s.service/b/deep/deeper/cgroup.procs").write_text("9\n")
+    assert processes_of(tree, service) == b""
+
+
+def test_namespaces_are_told_apart_without_any_capability() -> None:
+    """As the installed service does: of a process with more capabilities than its own it may not follow the link `ns/net`."""
+    with place() as process:
+        words = [sys.executable, "-c", WITHOUT_CAPABILITIES, str(process.pid)]
+        ended = subprocess.run(words, capture_output=True, text=True, check=True, cwd=CHECKOUT)
+    assert ended.stdout.split() == ["PermissionError", "int", "int", "True"]
 
 
 def test_where_the_hosts_network_is_not_known_nothing_is_told() -> None:

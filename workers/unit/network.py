@@ -2,10 +2,14 @@
 
 A namespace is read through a process of the unit, by paths: a descriptor that stayed open would keep the namespace after its last
 process. The process is held by a pidfd, which keeps nothing but tells whether the number still is that process's.
+
+Which namespace a process is in is known by the inode of `net/dev`, of which each namespace has one of its own, and everybody may
+look at it. The link `ns/net` would need CAP_SYS_PTRACE for a process with more capabilities than the agent, such as a container's.
 """
 
 import os
 import signal
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from errno import EACCES, EPERM, ESRCH
@@ -15,6 +19,7 @@ from msgspec import Struct
 
 from agent.model.absence import Absence
 from agent.model.errors import KernelFormatError
+from agent.model.rule import UnitKind
 from agent.model.timebase import S
 from agent.ports import KernelTree
 from workers.host.network import NET_DEV_BYTES_MAX
@@ -28,6 +33,8 @@ SLOW_NS = 10 * S
 # Of the processes of a unit so many are tried, the first ones: a process that is just ending has no network any more.
 PROCESSES_TRIED_MAX = 8
 PROCS_BYTES_MAX = 4096
+# Of a unit without a process of its own so many cgroups are looked at for one.
+CGROUPS_SEARCHED_MAX = 32
 # Without a process a unit is looked at again at this interval, where it has something to tell.
 RETRY_NS = 5 * S
 # Most services use the host's network for as long as they run.
@@ -51,9 +58,12 @@ class ProcessNetworks:
         self._root = proc_root
 
     def namespace(self, pid: int) -> int | Absence:
-        """The number of the namespace that a process is in now; looking at it keeps nothing."""
+        """What tells the namespace that a process is in now from all others that live; looking at it keeps nothing.
+
+        *Source:* linux/fs/proc/generic.c, proc_alloc_inum: one number space for the whole kernel.
+        """
         try:
-            return os.stat(f"{self._root}/{pid}/ns/net").st_ino
+            return os.stat(f"{self._root}/{pid}/net/dev").st_ino
         except OSError as refused:
             return Absence.NO_PERMISSION if refused.errno in (EACCES, EPERM) else Absence.VANISHED
 
@@ -270,11 +280,20 @@ class UnitNetworks(QuietPart):
 
 
 def processes_of(tree: KernelTree, unit: TrackedUnit) -> bytes:
-    """`cgroup.procs` of a unit below the cgroup root; of a pod those of its containers too. *Raises:* OSError: it is gone."""
-    found = tree.read(f"{unit.home}{unit.path}/cgroup.procs".lstrip("/"), PROCS_BYTES_MAX)
-    for container in unit.containers.values():
-        if found:
+    """`cgroup.procs` of a unit below the cgroup root, or of the first cgroup below it that has processes: of a pod's containers,
+    of a service that divides itself. Nothing for a slice. *Raises:* OSError: it is gone."""
+    home = f"{unit.home}{unit.path}".lstrip("/")
+    found = tree.read(f"{home}/cgroup.procs", PROCS_BYTES_MAX)
+    if unit.kind is UnitKind.SLICE:
+        return found
+    pending = deque([f"{container.home}{container.path}".lstrip("/") for container in unit.containers.values()] or [home])
+    for _ in range(CGROUPS_SEARCHED_MAX):
+        if found or not pending:
             break
+        below = pending.popleft()
+        # It may have gone meanwhile.
         with suppress(OSError):
-            found = tree.read(f"{container.home}{container.path}/cgroup.procs".lstrip("/"), PROCS_BYTES_MAX)
+            found = tree.read(f"{below}/cgroup.procs", PROCS_BYTES_MAX)
+            if not found:
+                pending += [f"{below}/{name}" for name in tree.list_directories(below)]
     return found
