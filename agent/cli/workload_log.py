@@ -1,5 +1,6 @@
 """The command logs: the output of a workload, read from its bounded file."""
 
+import codecs
 import os
 import time
 from collections.abc import Iterator
@@ -26,13 +27,16 @@ def logs(call: Call) -> int:
         raise MisuseError("--lines", f"{lines} is not accepted", f"write a whole number from 0 to {LINES_MAX}")
     path, _is_running = _output_of(call, name)
     descriptor = _open(path)
+    # What it writes may be cut within a character anywhere.
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
     try:
         end = os.fstat(descriptor).st_size
         for chunk in _from(descriptor, tail_start(descriptor, end, lines), end):
-            _print(call, chunk)
+            _print(call, decoder.decode(chunk))
         if call.has("--follow"):
             call.output.flush()
-            _follow(call, name, descriptor, end)
+            _follow(call, name, descriptor, end, decoder)
+        _print(call, decoder.decode(b"", final=True))
     finally:
         os.close(descriptor)
     return 0
@@ -87,7 +91,7 @@ def _from(descriptor: int, begin: int, end: int) -> Iterator[bytes]:
         yield chunk
 
 
-def _follow(call: Call, name: str, descriptor: int, position: int) -> None:
+def _follow(call: Call, name: str, descriptor: int, position: int, decoder: codecs.IncrementalDecoder) -> None:
     """Print what comes, until the workload has ended or the reader ends this command."""
     while True:
         size = os.fstat(descriptor).st_size
@@ -95,7 +99,7 @@ def _follow(call: Call, name: str, descriptor: int, position: int) -> None:
             # The head was dropped to keep it within its bound.
             position = size
         for chunk in _from(descriptor, position, size):
-            _print(call, chunk)
+            _print(call, decoder.decode(chunk))
             position += len(chunk)
         call.output.flush()
         if size == os.fstat(descriptor).st_size:
@@ -105,9 +109,9 @@ def _follow(call: Call, name: str, descriptor: int, position: int) -> None:
             time.sleep(LOOK_SECONDS)
 
 
-def _print(call: Call, chunk: bytes) -> None:
+def _print(call: Call, text: str) -> None:
     # Where the file's head was dropped, blocks may be holes.
-    text = chunk.replace(b"\0", b"").decode("utf-8", "replace")
+    text = text.replace("\0", "")
     if call.output.isatty():
         # A workload may write what moves a terminal's cursor.
         text = "\n".join(map(escape, text.replace("\r\n", "\n").replace("\t", "    ").split("\n")))
