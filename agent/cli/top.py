@@ -123,7 +123,7 @@ are not completely in its group, WHY counts those that are. Keys: l by cache, b 
 bw, name.
 With --units: what each pod, service, scope, slice and workload costs and suffers: CPU in cores and as part of its limit, the time
 in which its limit held it back (THR%), memory, storage, the time in which a thread waited (pCPU, pMEM, pIO), OOM kills of the last
-minute; network, cache, bandwidth and GPUs where they are measured. A unit that holds others has its line in
+minute; network, cache, bandwidth, GPUs and the model it serves where they are known. A unit that holds others has its line in
 the tree (key t), with containers below their pods, so that lines add up. Keys: c m x i p n o a, for --sort cpu (default), mem,
 throttled, io, pressure, net, oom, name.
 A terminal that can only print (TERM=dumb) gets one screen below the other. Without a terminal it is printed once, in full.

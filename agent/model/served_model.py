@@ -16,6 +16,8 @@ from agent.model.served_model_engine import Engine, program_at
 from agent.model.served_model_name import canonical_name
 from agent.model.served_model_words import CommandWords, command_of, options_of
 
+# More is no name; its masking would take a process milliseconds in which it does nothing else.
+NAME_BYTES_READ_MAX = 4 << 10
 # A repository's name has at most 96 characters, an organisation's 42, a path of a model is seldom longer than this.
 NAME_CHARACTERS_MAX = 512
 
@@ -68,7 +70,8 @@ def parse_environment(content: bytes, wanted: frozenset[bytes]) -> dict[bytes, b
 
 def shown_name(value: bytes) -> str:
     """A name that others chose, as it may be stored: its secrets masked, on one line, bounded."""
-    return readable(masked(value), NAME_CHARACTERS_MAX)
+    head = value[:NAME_BYTES_READ_MAX]
+    return readable(masked(head, is_whole=head == value), NAME_CHARACTERS_MAX)
 
 
 def _served(

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from agent.model.absence import Absence
 from agent.model.served_model import ServedModel, shown_name
 from agent.model.served_model_name import blob_of, canonical_name
 
@@ -25,14 +26,22 @@ class _Manifest(msgspec.Struct):
 class _Card(msgspec.Struct):
     id: str = ""
     root: str | None = None
+    owned_by: str | None = None
 
 
-class _Cards(msgspec.Struct):
-    data: list[_Card] = []
+class _Loaded(msgspec.Struct):
+    name: str = ""
 
 
+class _Answer(msgspec.Struct):
+    data: list[_Card] | None = None
+    models: list[_Loaded] | None = None
+
+
+# How servers name themselves in their lists; others write there whatever the model's owner is called.
+_ENGINE_BY_OWNER = {"vllm": "vllm", "sglang": "sglang", "llamacpp": "llama-server"}
 _MANIFEST = msgspec.json.Decoder(_Manifest)
-_CARDS = msgspec.json.Decoder(_Cards)
+_ANSWER = msgspec.json.Decoder(_Answer)
 _REFUSALS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -68,20 +77,39 @@ def with_store_name(model: ServedModel, names: dict[str, str]) -> ServedModel:
     return ServedModel(model.engine, name or digest, model.raw, model.served or name, model.is_several)
 
 
-def parse_model_list(content: bytes, engine: str) -> ServedModel | None:
-    """The first model that an engine's `/v1/models` lists; several, where its models have different roots.
+def parse_answer(content: bytes) -> ServedModel | Absence | None:
+    """What an engine's own list names: `/v1/models`, or Ollama's `/api/ps`. Several, where its models have different roots.
 
-    vLLM lists the adapters beside their base, whose root is the model that was given. *Absent:* it lists none.
+    vLLM lists the adapters beside their base, whose root is the model that was given. `engine` is empty where the list does not
+    say it. *Absent:* None: it lists none; MALFORMED: it is no list.
     """
     try:
-        cards = [card for card in _CARDS.decode(content).data if card.id]
+        answer = _ANSWER.decode(content)
     except _REFUSALS:
-        return None
-    if not cards:
-        return None
+        return Absence.MALFORMED
+    if answer.data is not None:
+        cards = [card for card in answer.data if card.id]
+        return _of_cards(cards) if cards else None
+    if answer.models is not None:
+        names = [shown_name(_bytes(loaded.name)) for loaded in answer.models if loaded.name]
+        return _of_loaded(names) if names else None
+    return Absence.MALFORMED
+
+
+def _of_cards(cards: list[_Card]) -> ServedModel:
     first = cards[0]
-    raw = shown_name((first.root or first.id).encode("utf-8", "surrogatepass"))
-    served = shown_name(first.id.encode("utf-8", "surrogatepass"))
+    raw, served = shown_name(_bytes(first.root or first.id)), shown_name(_bytes(first.id))
     bases = {card.root or card.id for card in cards if card.root is None or "/" in card.root}
     is_several = len(bases) > 1 and all(card.root in (None, card.id) for card in cards)
+    engine = _ENGINE_BY_OWNER.get(first.owned_by or "", "")
     return ServedModel(engine, None if is_several else canonical_name(raw), raw, served, is_several)
+
+
+def _of_loaded(names: list[str]) -> ServedModel:
+    """Ollama's own: names as it shows them."""
+    is_several = len(set(names)) > 1
+    return ServedModel("ollama", None if is_several else names[0], names[0], names[0], is_several)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")

@@ -13,14 +13,14 @@ from fakes.stored_data import row_of as stored_row
 from fakes.stored_names import CONTAINER_FORM, container_name_row
 from fakes.stored_occupancy import MIB, OCCUPANCY, occupancy_row, occupancy_tick
 from fakes.stored_sketches import SKETCH_FORM, WINDOW_NS, sketch_row
-from fakes.stored_units import UNIT_EVENT_FORM, UNIT_FORM, unit_row
+from fakes.stored_units import UNIT_EVENT_FORM, UNIT_FORM, UNIT_MODEL_FORM, unit_row
 
 from agent.cli.program import find_command, run
 from agent.model.table import Row, Value
 from agent.model.tables import POD_GROUP
 from agent.store.record import TableForm, form_of
 from workers.process import schema
-from workers.unit.schema import UNIT_EVENT
+from workers.unit.schema import UNIT_EVENT, UNIT_MODEL
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/queries.md"
@@ -199,6 +199,25 @@ EVENT_ROWS = [
 ]
 
 
+def model_row(second: int, unit: str, model: str | None, served: str | None, source: str, container: str | None = None) -> Row:
+    """What a unit serves from then on."""
+    values: dict[str, Value] = {"timestamp": at(second), "unit": unit, "kind": "service", "container": container}
+    engine = None if model is None else "vllm"
+    return stored_row(
+        UNIT_MODEL, {**values, "model": model, "model_raw": model, "served_model": served, "engine": engine, "model_source": source}
+    )
+
+
+# The pod changes its model after 100 seconds; the exporter serves none any more.
+MODEL_ROWS = [
+    model_row(0, "/system.slice/exporter.service", "org/old", "old", "arguments"),
+    model_row(0, "u-web", "org/small", "chat", "arguments"),
+    model_row(0, "u-web", "org/small", "chat", "arguments", "c-web"),
+    model_row(50, "/system.slice/exporter.service", None, None, "arguments"),
+    model_row(100, "u-web", "org/large", "chat", "label"),
+]
+
+
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The story: its first part sealed, its last 50 seconds in the open spool."""
@@ -215,6 +234,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_parquet(state, "container_name", "a", CONTAINER_ROWS[:6], form=CONTAINER_FORM)
     write_parquet(state, "unit", "a", [row for second in sealed for row in unit_rows(second)], form=UNIT_FORM)
     write_parquet(state, "unit_event", "a", EVENT_ROWS, form=UNIT_EVENT_FORM)
+    write_parquet(state, "unit_model", "a", MODEL_ROWS, form=UNIT_MODEL_FORM)
     forms = {
         "unit": UNIT_FORM,
         "occupancy": OCCUPANCY,
@@ -394,13 +414,16 @@ EXPECTED: dict[str, list[tuple[Any, ...]]] = {
         (at(2), "u-crunch", "own_limit", None, 2, None),
         (at(3), "u-web", "ancestor", "/kubepods", 1, None),
     ],
+    "SELECT unit, arg_max(coalesce(model, engine), timestamp) AS model": [("u-web", "org/large", "chat")],
+    # A quarter of a CPU for a hundred seconds each; the exporter worked before its model was gone for none.
+    "SELECT m.model, count(DISTINCT u.unit) AS units": [("org/large", 1, 25.0), ("org/small", 1, 25.0)],
     # The story has no accounts of ticks.
     "SELECT at, processes, cpu_share, cpu_capture, rss_capture": [],
     # The story is long ago.
     "SELECT at, pid, comm FROM process WHERE at > now()": [],
 }
 # A whole table is what is stored, in any order.
-WHOLE = ("SELECT pid, comm, rss_bytes FROM process", "SELECT * FROM process", "FROM process", "FROM gap")
+WHOLE = ("SELECT pid, comm, rss_bytes FROM process", "SELECT * FROM process", "FROM process", "FROM gap", "FROM unit_model")
 
 
 def test_every_command_line_of_the_pages_answers_right(host: Path) -> None:

@@ -24,7 +24,7 @@ from agent.model.errors import KernelFormatError, ProtocolError
 from agent.model.foreign import readable
 from agent.model.glob import Glob
 from agent.model.served_model import model_by_arguments, parse_environment, variables_wanted
-from agent.model.served_model_document import name_of_manifest, parse_manifest, parse_model_list
+from agent.model.served_model_document import name_of_manifest, parse_answer, parse_manifest
 from agent.model.served_model_name import blob_of, canonical_name
 from agent.model.served_model_title import model_by_title
 from workers.control_plane.nri.message import SessionCounters, parse_configuration, parse_container, parse_pod, parse_subject
@@ -342,7 +342,7 @@ def test_every_pattern_is_linear(path: str) -> None:
         name_of_manifest,
         lambda text: model_by_title(text.encode()),
         lambda text: parse_manifest(text.encode()),
-        lambda text: parse_model_list(text.encode(), "vllm"),
+        lambda text: parse_answer(text.encode()),
         lambda text: Glob("*" * 16 + "?[a-z]*" * 8).matches(text),
     ],
 )

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from agent.config import CGROUP_ROOT, PROC_ROOT
+from agent.config import CGROUP_ROOT, PROC_ROOT, STATE_DIR
 from agent.model.errors import KernelFormatError
 from agent.model.heartbeat import Heartbeat
 from agent.model.rule_state import RuleState
@@ -17,6 +17,11 @@ from agent.ports import Interest, KernelTree
 from workers.framework.sampler import NoRules, Sample, Sampler, SamplerContext, UnreadableError, enabled_setting, interval_setting
 from workers.unit.events import UnitEvents
 from workers.unit.layout import CgroupLayout, layout_of
+from workers.unit.model.engine_address import EngineAddress, Engines, parse_engines
+from workers.unit.model.finding import ModelFinding
+from workers.unit.model.look import UnitLook, records_below
+from workers.unit.model.part import UnitModels
+from workers.unit.model.side_queue import SideQueue
 from workers.unit.network import ProcessNetworks, UnitNetworks, processes_of
 from workers.unit.oom_reading import parse_oom_kills
 from workers.unit.oom_watch import open_watch
@@ -31,6 +36,8 @@ from workers.unit.unit_table import UnitTable
 MOUNTS_BYTES_MAX = 1 << 20
 # Some two hundred lines.
 VMSTAT_BYTES_MAX = 64 << 10
+
+ENGINES = Engines("sampler.unit.engines", "", "engines to ask for the model they serve")
 
 LookAt = Callable[[str], DirectoryState]
 
@@ -54,7 +61,10 @@ class UnitProbe(NoRules):
 
     def on_rules(self, rules: RuleState) -> None:
         """Measure what the assignments name from the next tick on."""
-        self._is_plan_changed |= self._plan.take(rules)
+        if self._plan.take(rules):
+            self._is_plan_changed = True
+            for part in self._parts:
+                part.on_units(self._plan.units)
 
     def sample(self, now_ns: int, wall_ns: int) -> Sample:
         """One tick: rows of `unit` and of the parts' tables, see `workers.framework.sampler.Probe`."""
@@ -146,7 +156,20 @@ def _open(around: SamplerContext) -> UnitProbe:
     files = ProcessNetworks(proc, proc_root)
     # An agent in a container has a network of its own: the host's is that of its first process.
     networks = UnitNetworks(files, lambda unit: processes_of(tree, unit), files.namespace(1))
-    return UnitProbe(tree, look_at_below(root), around.heartbeat, (events, networks))
+    return UnitProbe(tree, look_at_below(root), around.heartbeat, (events, networks, _models(around)))
+
+
+def _models(around: SamplerContext) -> UnitModels:
+    config = around.config
+    # Trees of their own: the thread that reads there may be left behind in them.
+    look = UnitLook(around.tree(config.of(CGROUP_ROOT)), around.tree(config.of(PROC_ROOT)), records_below(config.of(STATE_DIR)))
+    engines = parse_engines(config.of(ENGINES))
+    asks: SideQueue[EngineAddress, ModelFinding] | None = None
+    if engines:
+        from workers.unit.model.engine_api import ask_engine
+
+        asks = SideQueue(ask_engine)
+    return UnitModels(SideQueue(look), asks, engines)
 
 
 SAMPLER = Sampler(
@@ -159,12 +182,16 @@ SAMPLER = Sampler(
     ),
     is_enabled=enabled_setting("unit"),
     interval=interval_setting("unit"),
-    further_settings=(),
+    further_settings=(ENGINES,),
     statistics=(
         Statistic("evergauge_unit_units", "gauge", "Units that are measured.", ("units",)),
         Statistic("evergauge_unit_containers", "gauge", "Containers of pods that are measured.", ("containers",)),
         Statistic("evergauge_unit_files", "gauge", "Cgroup files kept open.", ("files",)),
         Statistic("evergauge_unit_reads_total", "counter", "Cgroup files read.", ("reads",)),
+        Statistic("evergauge_unit_models", "gauge", "Units and containers whose model is known.", ("models",)),
+        Statistic(
+            "evergauge_unit_model_looks_total", "counter", "Looks at the processes of a unit for its model.", ("model_looks",)
+        ),
     ),
     open=_open,
     process="node",

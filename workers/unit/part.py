@@ -1,7 +1,9 @@
 """What else is measured of a unit than its cgroup's numbers: one object each, which the probe calls."""
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
+from agent.model.rule import Unit
 from agent.ports import Interest
 from workers.framework.sampler import Sample
 from workers.unit.limit import LimitChange
@@ -10,6 +12,10 @@ from workers.unit.tracked_unit import Instant, TrackedUnit
 
 class UnitPart(Protocol):
     """Events, kills, network, the served model. No call may block, and none raises for what can vanish at any moment."""
+
+    def on_units(self, units: Mapping[str, Unit]) -> None:
+        """These are the units now, by uid, with labels and names. It is the same object each time, changed."""
+        ...
 
     def begin(self, unit: TrackedUnit, at: Instant) -> None:
         """A unit or container is measured from now on; its files have not been read yet."""
@@ -50,6 +56,9 @@ class UnitPart(Protocol):
 
 class QuietPart:
     """A part that has no need of most calls overrides the others."""
+
+    def on_units(self, units: Mapping[str, Unit]) -> None:
+        """It needs no names."""
 
     def begin(self, unit: TrackedUnit, at: Instant) -> None:
         """Nothing to prepare."""

@@ -120,10 +120,12 @@ UNIT_EVENT = Table(
     ),
 )
 
+_MODEL_SAYER = "column model_source, or the next source that says it"
+
 UNIT_MODEL = Table(
     name="unit_model",
     version=1,
-    about="Which model each unit serves. No part of the agent writes rows yet.",
+    about="Which model each unit serves. A row is written when it becomes known, when it changes, and once in every day.",
     key=("timestamp", "unit", "container"),
     columns=(
         _TIMESTAMP,
@@ -134,18 +136,18 @@ UNIT_MODEL = Table(
             "model",
             DType.UTF8,
             "",
-            "repository and name; null: the unit serves none any more",
+            "repository and name; null: not known, for the reason in absent, or the unit serves none any more",
             "column model_source",
             True,
         ),
         Column("model_raw", DType.UTF8, "", "as it was given, secrets masked", "column model_source", True),
-        Column("served_model", DType.UTF8, "", "the name that clients ask for", "column model_source", True),
+        Column("served_model", DType.UTF8, "", "the name that clients ask for", _MODEL_SAYER, True),
         Column(
             "engine",
             DType.UTF8,
             "",
-            "vllm, sglang, llama-server, tgi, tei, ollama, trtllm, triton, ray-serve",
-            "column model_source",
+            "vllm, sglang, llama-server, tgi, tei, ollama, trtllm, triton or ray-serve",
+            _MODEL_SAYER,
             True,
         ),
         Column("model_source", DType.UTF8, "", "label, spawn_record, engine_api, arguments, descendant or title", SAMPLER),

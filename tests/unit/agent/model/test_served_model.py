@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.model.served_model import (
+    NAME_BYTES_READ_MAX,
     NAME_CHARACTERS_MAX,
     ServedModel,
     model_by_arguments,
@@ -193,3 +194,9 @@ def test_any_bytes_give_a_model_that_a_row_can_hold(data: bytes, prefix: bytes) 
     found = model_by_arguments(prefix + data)
     for name in () if found is None else (found.model, found.raw, found.served):
         assert name is None or (name.isprintable() and name.encode() and len(name) <= 2 * NAME_CHARACTERS_MAX)
+
+
+def test_of_a_name_without_end_little_is_looked_at() -> None:
+    """No half secret is left where it is cut."""
+    assert len(shown_name(b"a/" * (64 << 10))) <= NAME_CHARACTERS_MAX
+    assert "hf_" not in shown_name(b"x " * (NAME_BYTES_READ_MAX // 2 - 3) + b"hf_" + b"a1B2" * 8)

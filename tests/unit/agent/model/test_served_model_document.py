@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.model.absence import Absence
 from agent.model.served_model import ServedModel
-from agent.model.served_model_document import name_of_manifest, parse_manifest, parse_model_list, with_store_name
+from agent.model.served_model_document import name_of_manifest, parse_answer, parse_manifest, with_store_name
 
 DIGEST = "sha256:" + "6a" * 32
 MANIFEST = json.dumps(
@@ -65,24 +66,44 @@ def test_a_blob_gets_the_name_of_its_manifest() -> None:
 
 def test_an_engines_list_names_the_model_and_what_clients_call_it() -> None:
     """Adapters beside it are not models of their own."""
-    assert parse_model_list(VLLM, "vllm") == ServedModel("vllm", "Qwen/Qwen3-8B", "Qwen/Qwen3-8B", "chat")
+    assert parse_answer(VLLM) == ServedModel("vllm", "Qwen/Qwen3-8B", "Qwen/Qwen3-8B", "chat")
 
 
 def test_a_list_of_different_models_is_that_of_several() -> None:
-    """A router's, or Ollama's."""
-    content = b'{"data": [{"id": "a"}, {"id": "b"}]}'
-    assert parse_model_list(content, "ollama") == ServedModel("ollama", None, "a", "a", True)
-    assert parse_model_list(b'{"data": [{"id": "a"}, {"id": "a"}]}', "x") == ServedModel("x", "a", "a", "a")
+    """A router's; and of what the owner of a model is called only names of servers are believed."""
+    content = b'{"data": [{"id": "a", "owned_by": "me"}, {"id": "b"}]}'
+    assert parse_answer(content) == ServedModel("", None, "a", "a", True)
+    assert parse_answer(b'{"data": [{"id": "a", "owned_by": "sglang"}, {"id": "a"}]}') == ServedModel("sglang", "a", "a", "a")
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b'{"data": [{"id": ""}]}', b'{"data": 1}', b"\xff", b"[" * 100_000])
-def test_what_is_no_list_has_no_model(content: bytes) -> None:
+def test_llama_server_lists_its_model_twice() -> None:
+    """As OpenAI does, and as Ollama does."""
+    content = b'{"models": [{"name": "/m/q-Q4_K_M.gguf"}], "data": [{"id": "/m/q-Q4_K_M.gguf", "owned_by": "llamacpp"}]}'
+    raw = "/m/q-Q4_K_M.gguf"
+    assert parse_answer(content) == ServedModel("llama-server", "q:Q4_K_M", raw, raw)
+
+
+def test_ollama_lists_what_it_has_loaded() -> None:
+    """Nothing, one, several."""
+    assert parse_answer(b'{"models": []}') is None
+    assert parse_answer(b'{"models": [{"name": "a:8b", "size": 1}]}') == ServedModel("ollama", "a:8b", "a:8b", "a:8b")
+    assert parse_answer(b'{"models": [{"name": "a"}, {"name": "b"}]}') == ServedModel("ollama", None, "a", "a", True)
+
+
+@pytest.mark.parametrize("content", [b'{"data": [{"id": ""}]}', b'{"data": []}', b'{"models": [{}]}'])
+def test_a_list_of_none_has_no_model(content: bytes) -> None:
+    """The engine is there, and has none loaded."""
+    assert parse_answer(content) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b'{"data": 1}', b"\xff", b"[" * 100_000, b"<html>"])
+def test_what_is_no_list_is_malformed(content: bytes) -> None:
     """Neither does it raise."""
-    assert parse_model_list(content, "vllm") is None
+    assert parse_answer(content) is Absence.MALFORMED
     assert parse_manifest(content) is None
 
 
-@pytest.mark.parametrize(("content", "parse"), [(MANIFEST, parse_manifest), (VLLM, lambda data: parse_model_list(data, "vllm"))])
+@pytest.mark.parametrize(("content", "parse"), [(MANIFEST, parse_manifest), (VLLM, parse_answer)])
 def test_every_prefix_and_every_altered_byte_is_survived(content: bytes, parse: object) -> None:
     """Of real documents."""
     for at in range(len(content)):
@@ -94,11 +115,11 @@ def test_every_prefix_and_every_altered_byte_is_survived(content: bytes, parse: 
 def test_any_bytes_are_survived(content: bytes) -> None:
     """As an answer and as a manifest."""
     parse_manifest(content)
-    parse_model_list(content, "vllm")
-    parse_model_list(b'{"data": [{"id": "a' + content + b'"}]}', "vllm")
+    parse_answer(content)
+    parse_answer(b'{"data": [{"id": "a' + content + b'"}]}')
 
 
 def test_a_secret_in_an_answer_is_masked() -> None:
     """An engine repeats the address that it was given."""
     content = b'{"data": [{"id": "c", "root": "https://user:hf_abcdefghijklmnopqrstuvwxyzabcdefgh@hub.example/a"}]}'
-    assert "hf_" not in repr(parse_model_list(content, "vllm"))
+    assert "hf_" not in repr(parse_answer(content))

@@ -1,7 +1,7 @@
 """The sampler of units over a host in memory."""
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -10,11 +10,12 @@ from fakes.kernel_tree import MemoryTree
 from fakes.unit_world import FIRST, POD, POD_UID, SECOND, UnitWorld
 
 from agent.model.heartbeat import Heartbeat
-from agent.model.rule import UnitKind
+from agent.model.rule import Unit, UnitKind
 from agent.model.rule_state import RuleState
 from agent.model.timebase import MINUTE, MS, US, S
 from workers.framework.sampler import UnreadableError
 from workers.samplers.unit import SAMPLER, UnitProbe
+from workers.unit.part import QuietPart
 from workers.unit.schema import UNIT
 from workers.unit.tracked_unit import DirectoryState
 
@@ -464,7 +465,31 @@ def test_rows_of_one_unit_follow_each_other(world: UnitWorld) -> None:
 
 
 def test_the_sampler_declares_what_it_fills() -> None:
-    """Its tables, and the two settings that every sampler has."""
+    """Its tables, the two settings that every sampler has, and whom to ask for models."""
     assert SAMPLER.name == "unit"
     assert SAMPLER.tables[0] is UNIT
-    assert [setting.name for setting in SAMPLER.settings] == ["enabled", "interval"]
+    assert [setting.name for setting in SAMPLER.settings] == ["enabled", "interval", "engines"]
+
+
+class Listening(QuietPart):
+    """A part that keeps the names it hears."""
+
+    def __init__(self) -> None:
+        self.told: list[dict[str, Unit]] = []
+
+    def on_units(self, units: Mapping[str, Unit]) -> None:
+        self.told.append(dict(units))
+
+
+def test_parts_hear_of_the_names_of_units() -> None:
+    """When there is another one, or anything about one changes."""
+    part = Listening()
+    world = UnitWorld((part,))
+    world.name(WEB)
+    world.name("/other.service")
+    world.unname(WEB)
+    assert [sorted(units) for units in part.told] == [[WEB], ["/other.service", WEB], ["/other.service"]]
+    world.probe.on_rules(RuleState())
+    world.probe.on_rules(RuleState())
+    assert len(part.told) == 4
+    world.probe.close()
