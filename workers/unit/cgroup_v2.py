@@ -15,21 +15,22 @@ from workers.unit.value import Values
 IO_BYTES_MAX = 256 << 10
 # Some 60 lines, and more with each kernel.
 MEMORY_STAT_BYTES_MAX = 16 << 10
+# A line's label, its place among the values, and what one of its units is in ours.
 _MEMORY = (
-    (b"anon ", value.ANON),
-    (b"\nfile ", value.FILE),
+    (b"anon ", value.ANON, 1),
+    (b"\nfile ", value.FILE, 1),
     # Since Linux 5.18.
-    (b"\nkernel ", value.KERNEL),
-    (b"\nshmem ", value.SHMEM),
-    (b"\ninactive_file ", value.INACTIVE_FILE),
-    (b"\npgfault ", value.FAULTS),
-    (b"\npgmajfault ", value.MAJOR_FAULTS),
+    (b"\nkernel ", value.KERNEL, 1),
+    (b"\nshmem ", value.SHMEM, 1),
+    (b"\ninactive_file ", value.INACTIVE_FILE, 1),
+    (b"\npgfault ", value.FAULTS, 1),
+    (b"\npgmajfault ", value.MAJOR_FAULTS, 1),
 )
 _EVENTS = (
-    (b"\nhigh ", value.OOM_HIGH),
-    (b"\nmax ", value.OOM_MAX),
-    (b"\noom ", value.OOM),
-    (b"\noom_kill ", value.OOM_KILL),
+    (b"\nhigh ", value.OOM_HIGH, 1),
+    (b"\nmax ", value.OOM_MAX, 1),
+    (b"\noom ", value.OOM, 1),
+    (b"\noom_kill ", value.OOM_KILL, 1),
 )
 _LIMITED = (
     (b"\nnr_periods ", value.PERIODS, 1),
@@ -51,43 +52,21 @@ def parse_cpu_stat(text: bytes, values: Values) -> None:
     values[value.CPU_USER] = number(text[user + 11 : system], US)
     at = system + 13
     values[value.CPU_SYSTEM] = number(text[at : _end(text, at)], US)
-    for label, place, scale in _LIMITED:
-        found = text.find(label, at)
-        if found < 0:
-            values[place] = None
-            continue
-        at = found + len(label)
-        values[place] = number(text[at : _end(text, at)], scale)
+    _fill(values, text, _LIMITED, at)
 
 
 def parse_memory_stat(text: bytes, values: Values) -> None:
     """What the memory is used for, and page faults. *Raises:* KernelFormatError."""
     if not text.startswith(b"anon "):
         raise unreadable("memory.stat", text)
-    at = 0
-    for label, place in _MEMORY:
-        found = text.find(label, at)
-        if found < 0 and at:
-            found = text.find(label)
-        if found < 0:
-            values[place] = None
-            continue
-        at = found + len(label)
-        values[place] = number(text[at : _end(text, at)])
+    _fill(values, text, _MEMORY)
 
 
 def parse_memory_events(text: bytes, values: Values) -> None:
     """How often limits were reached, and what that led to. *Raises:* KernelFormatError."""
     if not text.startswith(b"low "):
         raise unreadable("memory.events", text)
-    at = 0
-    for label, place in _EVENTS:
-        found = text.find(label, at)
-        if found < 0:
-            values[place] = None
-            continue
-        at = found + len(label)
-        values[place] = number(text[at : _end(text, at)])
+    _fill(values, text, _EVENTS)
 
 
 def parse_io_stat(text: bytes, values: Values) -> None:
@@ -99,6 +78,19 @@ def parse_io_stat(text: bytes, values: Values) -> None:
         values[place] = total_of(_words(text, label))
     if text and values[value.READS] is None and values[value.READ_BYTES] is None:
         raise unreadable("io.stat", text)
+
+
+def _fill(values: Values, text: bytes, labels: tuple[tuple[bytes, int, int], ...], at: int = 0) -> None:
+    """Take the number behind each label; None where there is no such line."""
+    for label, place, scale in labels:
+        found = text.find(label, at)
+        if found < 0 and at:
+            found = text.find(label)
+        if found < 0:
+            values[place] = None
+            continue
+        at = found + len(label)
+        values[place] = number(text[at : _end(text, at)], scale)
 
 
 def _words(text: bytes, label: bytes) -> Iterator[bytes]:
@@ -137,7 +129,9 @@ _CPU = (value.CPU, value.CPU_USER, value.CPU_SYSTEM, value.PERIODS, value.THROTT
 FILES: tuple[CgroupFile, ...] = (
     CgroupFile("cpu.stat", "", _CPU, parse_cpu_stat),
     CgroupFile("memory.current", "memory", (value.CURRENT,), level_of(value.CURRENT, "memory.current"), 64),
-    CgroupFile("memory.stat", "memory", tuple(place for _, place in _MEMORY), parse_memory_stat, MEMORY_STAT_BYTES_MAX, When.LATER),
+    CgroupFile(
+        "memory.stat", "memory", tuple(place for _, place, _ in _MEMORY), parse_memory_stat, MEMORY_STAT_BYTES_MAX, When.LATER
+    ),
     CgroupFile("io.stat", "io", tuple(place for _, place in _IO), parse_io_stat, IO_BYTES_MAX, When.COUNTED_ABOVE),
     CgroupFile("pids.current", "pids", (value.PIDS,), level_of(value.PIDS, "pids.current"), 64, When.LATER),
     CgroupFile(
@@ -152,7 +146,7 @@ FILES: tuple[CgroupFile, ...] = (
         "io.pressure", "", (value.IO_SOME, value.IO_FULL), pressure_of("io", value.IO_SOME, value.IO_FULL), 512,
         When.COUNTED_ABOVE,
     ),
-    CgroupFile("memory.events", "memory", tuple(place for _, place in _EVENTS), parse_memory_events, 512, When.COUNTED_ABOVE),
+    CgroupFile("memory.events", "memory", tuple(place for _, place, _ in _EVENTS), parse_memory_events, 512, When.COUNTED_ABOVE),
     CgroupFile("memory.swap.current", "memory", (value.SWAP,), level_of(value.SWAP, "memory.swap.current"), 64, when=When.SELDOM),
     # Since Linux 5.19.
     CgroupFile("memory.peak", "memory", (value.PEAK,), level_of(value.PEAK, "memory.peak"), 64, when=When.SELDOM),

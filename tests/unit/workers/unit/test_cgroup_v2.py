@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from fakes.damaged_cgroup_file import assert_damage_is_borne, assert_within_bounds
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -92,25 +93,10 @@ def test_garbage_is_refused_or_gives_no_number(file: CgroupFile, text: bytes) ->
         assert file.name == "io.stat"
 
 
-def assert_within_bounds(file: CgroupFile, text: bytes) -> None:
-    """A parser raises its own error or fills its own places with what fits a column."""
-    values: Values = [None] * VALUES_COUNT
-    try:
-        file.parse(text, values)
-    except KernelFormatError:
-        return
-    for place, found in enumerate(values):
-        assert found is None or (place in file.places and 0 <= found <= INT64_MAX)
-
-
 @pytest.mark.parametrize(("file", "path"), CAPTURED, ids=lambda each: getattr(each, "name", None))
 def test_every_prefix_and_every_altered_byte_is_borne(file: CgroupFile, path: Path) -> None:
-    """A file cut anywhere, and one with any byte changed to four others."""
-    text = path.read_bytes()
-    for at in range(len(text)):
-        assert_within_bounds(file, text[:at])
-        for other in (0, 0x20, 0x39, 0xFF):
-            assert_within_bounds(file, text[:at] + bytes([other]) + text[at + 1 :])
+    """A parser raises its own error or fills its own places with what fits a column."""
+    assert_damage_is_borne(file, path.read_bytes())
 
 
 @given(text=st.binary(max_size=300), file=st.sampled_from(FILES))
