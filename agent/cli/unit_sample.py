@@ -112,7 +112,7 @@ class UnitMinute:
         self._kills: dict[tuple[str, str | None], list[tuple[int, int]]] = {}
         self._cache: dict[str, tuple[int, UnitCache]] = {}
         self._gpu: dict[tuple[object, ...], Named] = {}
-        self._models: dict[str, tuple[int, str | None]] = {}
+        self._models: dict[tuple[str, object], tuple[int, str | None]] = {}
         self._newest_ns = 0
 
     def take(self, table: str, rows: Iterable[Named]) -> None:
@@ -145,10 +145,10 @@ class UnitMinute:
             self._cache[uid] = at, UnitCache(_whole(llc), float(moved) if isinstance(moved, int | float) else None)
 
     def _take_model(self, row: Named) -> None:
-        at, uid, served, model = (row.get(name) for name in ("timestamp", "unit", "served_model", "model"))
-        if isinstance(at, int) and isinstance(uid, str) and at >= self._models.get(uid, (0, None))[0]:
+        at, uid, container, served, model = (row.get(name) for name in _MODEL_COLUMNS)
+        if isinstance(at, int) and isinstance(uid, str) and at >= self._models.get((uid, container), (0, None))[0]:
             name = model or served
-            self._models[uid] = at, name if isinstance(name, str) else None
+            self._models[uid, container] = at, name if isinstance(name, str) else None
 
     def sample(self, host: str, bad_rows: int = 0) -> UnitSample | None:
         """The newest moment. *Absent:* None without any row of a unit."""
@@ -168,7 +168,7 @@ class UnitMinute:
             None if reading.oom_kills is None and not kills else kills,
             cache if abs(self._newest_ns - cache_at) < NEAR_NS else UnitCache(),
             gpus.get(reading.unit, UnitGpu()) if reading.container is None else UnitGpu(),
-            self._models.get(reading.unit, (0, None))[1] if reading.container is None else None,
+            self._models.get(reading.key, (0, None))[1],
         )
 
     def _forget(self) -> None:
@@ -190,6 +190,7 @@ class UnitMinute:
         return {uid: UnitGpu(_sum(rows, "busy_share"), _whole(_sum(rows, "memory_bytes"))) for uid, rows in by_unit.items()}
 
 
+_MODEL_COLUMNS = ("timestamp", "unit", "container", "served_model", "model")
 _CACHE_COLUMNS = ("timestamp", "pod_uid", "llc_occupancy_bytes", "mbm_total_bytes_per_second")
 
 

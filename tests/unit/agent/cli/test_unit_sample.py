@@ -64,6 +64,8 @@ def test_cache_gpus_and_models_are_joined_by_the_unit() -> None:
     assert (whole.cache.llc_bytes, whole.cache.bandwidth) == (7, 9.0)
     assert (whole.gpu.busy, whole.gpu.memory_bytes, whole.model) == (0.5, 200, "org/model")
     assert (inner.cache.llc_bytes, inner.gpu.busy, inner.model) == (None, None, None)
+    minute.take("unit_model", [{"timestamp": AT, "unit": "a", "container": "c1", "model": None, "served_model": "inner"}])
+    assert [lines(minute)["a", container].model for container in (None, "c1")] == ["org/model", "inner"]
     minute.take("unit", [row(AT + 30 * S, "a")])
     late = lines(minute)["a", None]
     assert (late.cache.llc_bytes, late.gpu.busy, late.model) == (None, None, "org/model")
