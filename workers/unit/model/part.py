@@ -246,6 +246,9 @@ class UnitModels(QuietPart):
             followed.take(look)
         if followed.seen != before:
             self._changed[followed.unit.key] = None
+            if followed.told is None:
+                # What has just been executed may execute something else; once only, so that nobody can have a row each second.
+                followed.looks = 1
         longest_ns = WATCH_NS if followed.known else LONGEST_NS
         self._look_times.put(followed.unit.key, at.now_ns + distance_ns(followed.looks, longest_ns))
 

@@ -1,6 +1,7 @@
 """Rows of `unit_model`: when something is known, when it changes, once a day, and when it is over."""
 
 from collections.abc import Hashable
+from itertools import pairwise
 from typing import Any, Generic, TypeVar
 
 import pytest
@@ -154,6 +155,16 @@ def test_what_is_known_is_watched() -> None:
         story.tick(WATCH_NS)
     # Every other tick takes the answer.
     assert story.part.looked == 10
+
+
+def test_what_was_just_found_is_looked_at_again_soon() -> None:
+    """It may execute something else. Only once: nobody has a row each second by changing for ever."""
+    story = Story()
+    other = Look((ModelFinding(ModelSource.ARGUMENTS, ServedModel("tgi", "org/t", "t")),), ROOT, (ROOT,))
+    story.begin(WEB, [NOTHING] * 5 + [KNOWN, other] * 50)
+    rows = [row["timestamp"] for _ in range(200) for row in story.tick()]
+    waits = [(later - before) // S for before, later in pairwise(rows)]
+    assert waits == [2, 3, 5, 9, 17, 31, 31]
 
 
 def test_a_title_over_the_arguments_changes_nothing() -> None:
