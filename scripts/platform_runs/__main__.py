@@ -9,13 +9,13 @@ from pathlib import Path
 from harness.lab.guest_tests import KERNELS, GuestTest, run_in_guest
 
 from platform_runs.cases import PROCESS_TESTS, SOURCE_TESTS, crash_tests
-from platform_runs.outcome import Ended, Outcome, from_json, merged, placed, table, to_json
+from platform_runs.outcome import Ended, Outcome, from_json, merged, placed, reason, table, to_json
 
 DOCS = Path(__file__).parents[2] / "docs"
 KEPT, PAGE = DOCS / "platforms.json", DOCS / "platforms.md"
 GROUPS = {"sources": SOURCE_TESTS, "crash": crash_tests(), "process": PROCESS_TESTS}
 # A whole kernel beside other work on two processors; less than half of it on quiet ones.
-SECONDS_MAX = 3 * 3600
+MINUTES_MAX = 180
 MISUSE, FAILED, UNAVAILABLE = 64, 1, 69
 
 
@@ -31,13 +31,14 @@ def main(arguments: Sequence[str]) -> int:
         return UNAVAILABLE
     found: dict[str, Outcome] = {}
     for kernel in options.kernels:
-        found[kernel] = _run(kernel, [test for group in options.only for test in GROUPS[group]])
+        found[kernel] = _run(kernel, [test for group in options.only for test in GROUPS[group]], options.minutes * 60)
+        if options.write and found[kernel].tests:
+            # At once: an interruption loses one kernel and not the hours before it.
+            kept[kernel] = merged(kept.get(kernel), found[kernel])
+            together = {each: kept[each] for each in KERNELS if each in kept}
+            KEPT.write_text(to_json(together))
+            PAGE.write_text(placed(PAGE.read_text(), table(together)))
     print(table(found))
-    if options.write:
-        together = {kernel: found.get(kernel) or kept[kernel] for kernel in KERNELS if kernel in found or kernel in kept}
-        together |= {kernel: merged(kept.get(kernel), outcome) for kernel, outcome in found.items()}
-        KEPT.write_text(to_json(together))
-        PAGE.write_text(placed(PAGE.read_text(), table(together)))
     bad = {kernel: outcome for kernel, outcome in found.items() if outcome.failures() or not outcome.tests}
     for kernel, outcome in bad.items():
         names = ", ".join(each.name for each in outcome.failures()) or "nothing ran"
@@ -45,12 +46,12 @@ def main(arguments: Sequence[str]) -> int:
     return FAILED if bad else 0
 
 
-def _run(kernel: str, tests: Sequence[str]) -> Outcome:
+def _run(kernel: str, tests: Sequence[str], seconds: float) -> Outcome:
     print(f"Linux {kernel}: boots", file=sys.stderr)
-    run = run_in_guest([*tests, "-p", "no:randomly"], kernel=kernel, seconds=SECONDS_MAX, on_end=lambda test: _tell(kernel, test))
+    run = run_in_guest([*tests, "-p", "no:randomly"], kernel=kernel, seconds=seconds, on_end=lambda test: _tell(kernel, test))
     if not run.tests:
         print(f"Linux {kernel}: nothing ran; the guest said:\n{run.output[-4000:]}", file=sys.stderr)
-    ended = [Ended(each.name, each.outcome, each.message.strip().rpartition("\n")[2], each.properties) for each in run.tests]
+    ended = [Ended(each.name, each.outcome, reason(each.message), each.properties) for each in run.tests]
     return Outcome(run.release, tuple(ended))
 
 
@@ -64,6 +65,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/platforms")
     parser.add_argument("--kernels", default=",".join(KERNELS))
     parser.add_argument("--only", default=",".join(GROUPS))
+    parser.add_argument("--minutes", type=float, default=MINUTES_MAX)
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--render", action="store_true")
     options = parser.parse_args(arguments)

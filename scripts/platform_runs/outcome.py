@@ -8,10 +8,12 @@ from platform_runs.cases import CRASH_CASES, PROCESS_TESTS, CrashCase
 
 BEGIN, END = "<!-- written by scripts/platforms -->", "<!-- written until here -->"
 
+_REASON_LENGTH_MAX = 200
+
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """One test: its name with parameters, how it ended, the last line of what it said, and what it recorded."""
+    """One test: its name with parameters, how it ended, why it did not pass (`reason`), and what it recorded."""
 
     name: str
     outcome: str
@@ -68,7 +70,25 @@ def table(outcomes: Mapping[str, Outcome]) -> str:
     sources = [[name, *(_property(outcomes[kernel], name) for kernel in kernels)] for name in _properties(outcomes.values())]
     cases = [[case.name, *(_case_word(outcomes[kernel], case) for kernel in kernels)] for case in CRASH_CASES]
     parts = [_lines(["Linux", *kernels], sums), _lines(["source", *kernels], sources), _lines(["crash case", *kernels], cases)]
+    bad = [
+        [kernel, *(word.replace("|", "/") for word in (f"`{each.name.rpartition('/')[2]}`", each.outcome, f"`{each.sentence}`"))]
+        for kernel, outcome in outcomes.items()
+        for each in outcome.failures()
+    ]
+    if bad:
+        parts.append(_lines(["Linux", "test that did not pass", "outcome", "reason"], bad))
     return "\n\n".join(parts)
+
+
+def reason(message: str) -> str:
+    """Of what pytest says of a test that did not pass, the line with the error; of a skipped one all. Cut to a line of a table."""
+    lines = message.strip().splitlines()
+    # An error may have several lines, and another one may have led to it: the first line of the last one.
+    errors = [
+        line for before, line in zip(["", *lines], lines, strict=False) if line.startswith("E ") and not before.startswith("E ")
+    ]
+    line = errors[-1][1:] if errors else (lines or [""])[-1]
+    return line.strip()[:_REASON_LENGTH_MAX].replace("`", "'")
 
 
 def placed(page: str, text: str) -> str:

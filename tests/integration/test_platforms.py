@@ -10,7 +10,7 @@ from harness.lab.guest_tests import KERNELS, test_names
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
 from platform_runs.cases import CRASH_CASES, PROCESS_TESTS, SOURCE_TESTS, crash_tests
-from platform_runs.outcome import Ended, Outcome, from_json, merged, placed, table, to_json
+from platform_runs.outcome import Ended, Outcome, from_json, merged, placed, reason, table, to_json
 
 CHECKOUT = Path(__file__).parents[2]
 KEPT = CHECKOUT / "docs/platforms.json"
@@ -53,6 +53,33 @@ def test_what_a_kernel_has_is_told_with_the_reason_where_it_has_not() -> None:
     old = Outcome("5.10", (Ended("x", "passed", properties={"cgroup.kill": "no: Linux 5.14 and later"}),))
     new = Outcome("7.2", (Ended("x", "passed", properties={"cgroup.kill": "yes"}),))
     assert _cells(table({"5.10": old, "7.2": new}), "cgroup.kill") == ["no: Linux 5.14 and later", "yes"]
+
+
+def test_what_did_not_pass_is_told_with_its_reason() -> None:
+    """Below the tables, by kernel; nothing is told where everything passed."""
+    bad = Ended("tests/crash/test_x.py::test_y[a|b]", "failed", "AssertionError: 1 | 2")
+    lines = table({"5.10": Outcome("5.10.0-32", (bad, Ended("b", "passed")))}).splitlines()
+    assert lines[-3:] == [
+        "| Linux | test that did not pass | outcome | reason |",
+        "| --- | --- | --- | --- |",
+        "| 5.10 | `test_x.py::test_y[a/b]` | failed | `AssertionError: 1 / 2` |",
+    ]
+    assert "did not pass" not in table({"5.10": Outcome("5.10.0-32", (Ended("b", "passed"),))})
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("> assert 1 == 2\nE   assert 1 == 2\nE    +  where `1` is\n\ntests/x.py:3: AssertionError", "assert 1 == 2"),
+        ("E   KeyError: 'a'\n\nDuring handling:\nE   OSError: no\nE   more\nx.py:3: OSError", "OSError: no"),
+        ("needs Linux 5.14", "needs Linux 5.14"),
+        ("", ""),
+        ("E   " + "x" * 300, "x" * 200),
+    ],
+)
+def test_the_reason_of_a_failure_is_one_line(message: str, expected: str) -> None:
+    """That of the error, and not of the place in the test."""
+    assert reason(message) == expected
 
 
 def test_a_later_run_of_some_tests_keeps_the_others() -> None:
