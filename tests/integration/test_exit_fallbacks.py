@@ -11,7 +11,7 @@ import pytest
 from fakes.capability import without_effective
 from fakes.http_probe import ask_http
 from fakes.taken_away import WITHOUT_CAPABILITY, has_filter, without_netlink
-from fakes.watched_host import WatchedHost
+from fakes.watched_host import WatchedHost, fewer
 from harness.agent_process import AgentProcess
 from harness.waiting import SLOWNESS, wait_until
 
@@ -23,10 +23,10 @@ EVENTS = "connector" if has_filter() else "cutime"
 # A process that lost something watches the host while children of a burner come and go, most of them unseen.
 WATCH = """
 import json
-from fakes.watched_host import WatchedHost
+from fakes.watched_host import WatchedHost, fewer
 with WatchedHost() as host:
     host.tick()
-    share = host.share_of_burn(200, rate=200, seconds=0.003)
+    share = host.share_of_burn(fewer(200), rate=200, seconds=0.003)
     host.forget()
     host.end_unseen(20)
     (condition,) = host.bus.conditions
@@ -68,12 +68,12 @@ def test_a_capability_that_comes_back_brings_the_records_back() -> None:
     with host:
         assert host.watcher.source == EVENTS
         host.tick()
-        assert 0.9 <= host.share_of_burn(200, rate=200, seconds=0.003) <= 1.1
+        assert 0.9 <= host.share_of_burn(fewer(200), rate=200, seconds=0.003) <= 1.1
         host.later_ns += RETRY_NS
         host.tick()
         assert host.watcher.source == "taskstats"
         assert [condition.active for condition in host.bus.conditions] == [True, False]
-        assert 0.9 <= host.share_of_burn(200, rate=200, seconds=0.003) <= 1.1
+        assert 0.9 <= host.share_of_burn(fewer(200), rate=200, seconds=0.003) <= 1.1
         host.forget()
         host.end_unseen(20)
         assert host.unseen >= 20

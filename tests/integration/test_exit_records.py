@@ -9,7 +9,7 @@ from errno import EPERM
 
 import pytest
 from fakes.taken_away import WITHOUT_CAPABILITY, has_filter, without_netlink
-from fakes.watched_host import WatchedHost
+from fakes.watched_host import WatchedHost, fewer
 
 from workers.process.exits.connector import ConnectorListener
 from workers.process.exits.connector_event import ConnectorExit
@@ -18,7 +18,7 @@ from workers.process.exits.taskstats_record import ExitRecords
 from workers.process.exits.watcher import Openers
 
 MIB = 1 << 20
-CHILDREN = 1_200
+CHILDREN = fewer(1_200)
 
 
 def refused(_buffer_bytes: int) -> ConnectorListener:
@@ -102,8 +102,8 @@ def test_without_exit_records_deaths_are_seen_and_their_cpu_is_their_parents() -
     with WatchedHost(openers=openers) as host:
         assert host.watcher.source == "connector"
         host.tick()
-        truth_ns = host.burn(300, rate=300, seconds=0.002)
-        assert host.deaths >= 300
+        truth_ns = host.burn(fewer(300), rate=300, seconds=0.002)
+        assert host.deaths >= fewer(300)
         assert host.unseen > 0
         assert host.dead_ns[host.command] >= 0.9 * truth_ns
         (condition,) = host.bus.conditions
@@ -117,7 +117,7 @@ def test_with_nothing_but_counters_the_sum_is_still_right() -> None:
     with WatchedHost(openers=openers) as host:
         assert host.watcher.source == "cutime"
         host.tick()
-        truth_ns = host.burn(300, rate=300, seconds=0.002)
+        truth_ns = host.burn(fewer(300), rate=300, seconds=0.002)
         assert host.dead_ns[host.command] >= 0.9 * truth_ns
 
 
