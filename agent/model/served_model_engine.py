@@ -46,6 +46,20 @@ class Engine(Struct, frozen=True):
         return frozenset((*self.model_options, *self.served_options, *self.revision_options, *self.several_options))
 
 
+def _hugging_face(name: str, program: bytes) -> Engine:
+    """Hugging Face's servers take each option as a variable too."""
+    return Engine(
+        name,
+        programs=frozenset({program}),
+        model_options=(b"--model-id",),
+        served_options=_SERVED,
+        revision_options=_REVISION,
+        model_variables=(b"MODEL_ID",),
+        served_variables=(b"SERVED_MODEL_NAME",),
+        revision_variables=(b"REVISION",),
+    )
+
+
 _SERVE = frozenset({b"serve"})
 ENGINES: tuple[Engine, ...] = (
     Engine(
@@ -91,16 +105,7 @@ ENGINES: tuple[Engine, ...] = (
         model_variables=(b"LLAMA_ARG_HF_REPO", b"LLAMA_ARG_MODEL", b"LLAMA_ARG_MODEL_URL"),
         served_variables=(b"LLAMA_ARG_ALIAS",),
     ),
-    Engine(
-        "tgi",
-        programs=frozenset({b"text-generation-launcher"}),
-        model_options=(b"--model-id",),
-        served_options=_SERVED,
-        revision_options=_REVISION,
-        model_variables=(b"MODEL_ID",),
-        served_variables=(b"SERVED_MODEL_NAME",),
-        revision_variables=(b"REVISION",),
-    ),
+    _hugging_face("tgi", b"text-generation-launcher"),
     Engine(
         # A shard of it.
         "tgi",
@@ -110,16 +115,7 @@ ENGINES: tuple[Engine, ...] = (
         is_positional=True,
         revision_options=_REVISION,
     ),
-    Engine(
-        "tei",
-        programs=frozenset({b"text-embeddings-router"}),
-        model_options=(b"--model-id",),
-        served_options=_SERVED,
-        revision_options=_REVISION,
-        model_variables=(b"MODEL_ID",),
-        served_variables=(b"SERVED_MODEL_NAME",),
-        revision_variables=(b"REVISION",),
-    ),
+    _hugging_face("tei", b"text-embeddings-router"),
     Engine(
         "ollama",
         programs=frozenset({b"ollama"}),
