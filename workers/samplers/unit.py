@@ -179,6 +179,7 @@ SAMPLER = Sampler(
     files=(
         "/sys/fs/cgroup/UNIT/{cpu,memory,io,pids}.*",
         "/sys/fs/cgroup/{cpu,cpuacct,memory,blkio,pids,unified}/UNIT/* with cgroup v1",
+        "/proc/PID/{stat,cmdline,environ} of units, for their models",
     ),
     is_enabled=enabled_setting("unit"),
     interval=interval_setting("unit"),
