@@ -25,6 +25,11 @@ class TestProcess(Protocol):
 
 # These are for a machine with cgroup version 2 and all its controllers: tests/e2e/test_guest_files.py runs them in one.
 collect_ignore = [] if "LAB_GUEST_REPORT" in os.environ else ["guest"]
+# Each takes minutes: they begin first, so that at the end no process of tests waits for another one's last file.
+LONG = (
+    "e2e/test_systemd.py", "e2e/test_guest_files.py", "e2e/test_container_image.py", "property/test_rules_machine.py",
+    "e2e/test_kubernetes.py", "integration/test_exit_records.py", "integration/test_compaction.py",
+)  # fmt: skip
 # sysexits.h, EX_UNAVAILABLE, as scripts/e2e ends where it cannot begin.
 NOTHING_TESTED = 69
 # Taken out of the environment: the agents that tests start refuse EVERGAUGE_ variables which are no setting.
@@ -49,6 +54,14 @@ def pytest_configure(config: pytest.Config) -> None:
             # As before for this process; one that it starts has the default.
             signal.signal(number, lambda _number, _frame: None)
     MAY_NOT_SKIP = getattr(config, "workerinput", {}).get("may_not_skip", MAY_NOT_SKIP)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long files first, the others in the order that chance gave them."""
+    folder = Path(__file__).parent
+    place = {folder / name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path, len(LONG)))
 
 
 # Time is no property of the code on a loaded machine; what failed is printed so that it can be played again.
