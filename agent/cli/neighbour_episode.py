@@ -15,8 +15,9 @@ USUAL_SECONDS, USUAL_SECONDS_LEAST = 120, 20
 USUAL_STEP = 20
 # A rise is that of an episode if it lasts: so many of so many seconds.
 SUSTAINED, SUSTAINED_OF = 5, 8
-# An episode ends when so many seconds in a row are calm.
-CALM_SECONDS = 8
+# An episode ends when the next seconds are calm. So few of them that count are odd ones, which every unit has: they would stretch
+# an episode far behind its cause, and its means would say that nothing was short.
+CALM_SECONDS, ODD_SECONDS_MAX = 8, 2
 # A rise must be so many usual deviations large.
 SIGMAS = 4.0
 # And such a part of what is usual.
@@ -130,15 +131,20 @@ def _lasts(series: Series, place: int, threshold: float) -> bool:
 
 def _end_of(series: Series, place: int, threshold: float) -> int:
     """Behind the last second that counts before a calm stretch."""
-    last, calm = place, 0
-    for second in range(place + 1, min(len(series), place + EPISODE_SECONDS_MAX)):
-        if series[second] >= threshold:
-            last, calm = second, 0
-        else:
-            calm += 1
-        if calm >= CALM_SECONDS:
+    limit = min(len(series), place + EPISODE_SECONDS_MAX)
+    # What made it begin is part of it.
+    last = _counting(series, place, min(limit, place + SUSTAINED_OF), threshold)[-1]
+    # Each step takes a second of the episode.
+    while following := _counting(series, last + 1, min(limit, last + 1 + CALM_SECONDS), threshold):
+        are_odd = following[0] > last + 1 and len(following) <= ODD_SECONDS_MAX
+        if are_odd and not any(_lasts(series, second, threshold) for second in following):
             break
+        last = following[0]
     return last + 1
+
+
+def _counting(series: Series, begin: int, end: int, threshold: float) -> list[int]:
+    return [second for second in range(begin, end) if series[second] >= threshold]
 
 
 def loss_of(occupancy: Series) -> Series:

@@ -52,6 +52,33 @@ def test_a_short_calm_does_not_end_it() -> None:
     assert second.usual.median < 0.02
 
 
+def test_odd_seconds_do_not_prolong_it() -> None:
+    """One of each five seconds is high in calm times too: the episode ends with what lasts, and its mean is that of it."""
+    series = series_of((100, 0.02), (15, 0.6), (60, 0.02))
+    for place in (*range(4, 95, 5), *range(117, 175, 5)):
+        series[place] = 0.25
+    (found,) = episodes_of(series, RULE)
+    assert (found.begin, found.end) == (100, 115)
+    assert 0.55 < found.during < 0.65
+
+
+def test_a_symptom_with_holes_is_one_episode() -> None:
+    """Every other second high is no calm but for the last two, and neither are six calm seconds before a stretch that lasts."""
+    series = series_of((100, 0.02), (10, 0.6), (20, 0.02), (60, 0.02))
+    series[110:130] = array("d", [0.02, 0.6] * 10)
+    (found,) = episodes_of(series, RULE)
+    assert (found.begin, found.end) == (100, 126)
+    (found,) = episodes_of(series_of((100, 0.02), (10, 0.6), (6, 0.02), (10, 0.6), (60, 0.02)), RULE)
+    assert (found.begin, found.end) == (100, 126)
+
+
+def test_the_seconds_that_make_it_begin_are_all_of_it() -> None:
+    """Three high seconds and two more within eight are an episode of eight, and none of three."""
+    series = series_of((100, 0.02), (3, 0.6), (3, 0.02), (2, 0.6), (60, 0.02))
+    (found,) = episodes_of(series, RULE)
+    assert (found.begin, found.end) == (100, 108)
+
+
 def test_gaps_are_no_calm_and_no_pressure() -> None:
     """What nobody measured neither begins an episode nor makes a usual."""
     series = series_of((100, 0.01), (30, 0.4), (30, 0.01))
