@@ -8,6 +8,7 @@ from agent.cli.neighbour_series import known, mean
 from agent.cli.neighbour_unit import (
     BANDWIDTH,
     CPU,
+    LLC,
     MEMORY,
     MEMORY_EVENTS,
     MEMORY_LIMIT,
@@ -29,8 +30,8 @@ SHARED_PART = 0.85
 # A disk is asked for several things at once; where it had nothing to do half of the time, it kept nobody waiting.
 DISK_BUSY_PART = 0.5
 LESS_WORK_PART = 0.6
-# Its own limit is to blame if it explains so much of the rise.
-LIMIT_EXPLAINS = 0.5
+# What is its own, a limit or less work, is to blame if it explains so much of the change.
+OWN_EXPLAINS = 0.5
 # A shared limit that is hit so often in an episode is short.
 LIMIT_EVENTS_LEAST = 1.0
 
@@ -64,7 +65,7 @@ def shortage_of(window: NodeWindow, victim: UnitWindow, symptom: Symptom, sides:
 def _of_cpu(window: NodeWindow, victim: UnitWindow, sides: Sides) -> Shortage:
     throttled = rise_of(victim.columns.get(THROTTLED), sides)
     waited = rise_of(victim.columns.get("pressure_cpu"), sides)
-    if throttled is not None and waited is not None and throttled.size >= LIMIT_EXPLAINS * waited.size > 0:
+    if throttled is not None and waited is not None and throttled.size >= OWN_EXPLAINS * waited.size > 0:
         return Shortage(Innocence.OWN_LIMIT)
     cores = window.host.cores
     busy = None if window.host.cpu_cores is None else mean(known(window.host.cpu_cores, sides.begin, sides.end))
@@ -79,12 +80,21 @@ def _of_disk(window: NodeWindow, sides: Sides) -> Shortage:
 
 
 def _works_less(victim: UnitWindow, sides: Sides) -> bool:
-    """Whether the victim itself moved less memory, or computed less: a unit that loses cache to another moves more."""
-    for column in (BANDWIDTH, CPU):
-        rise = rise_of(victim.columns.get(column), sides)
-        if rise is not None and rise.before > 0:
-            return rise.during < LESS_WORK_PART * rise.before
-    return False
+    """Whether the victim itself moved less memory, or computed less: a unit that loses cache to another moves more.
+
+    Either much less, or so much that this explains what it lost of the cache: who brings a third less holds a third less.
+    """
+    lost = _fall(victim, LLC, sides) or 0.0
+    fell = _fall(victim, BANDWIDTH, sides)
+    if fell is None:
+        fell = _fall(victim, CPU, sides)
+    return fell is not None and (fell > 1 - LESS_WORK_PART or fell >= OWN_EXPLAINS * lost > 0)
+
+
+def _fall(unit: UnitWindow, column: str, sides: Sides) -> float | None:
+    """By which part a column went down; below 0 where it went up. *Absent:* None where nothing is known, or nothing was there."""
+    rise = rise_of(unit.columns.get(column), sides)
+    return None if rise is None or rise.before <= 0 else -rise.size / rise.before
 
 
 def _of_memory(window: NodeWindow, victim: UnitWindow, sides: Sides) -> Shortage:

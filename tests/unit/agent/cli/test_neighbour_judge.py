@@ -200,3 +200,14 @@ def test_cache_that_another_took() -> None:
     assert verdict.culprits == ()
     (verdict,) = judged({VICTIM: {**loses, BANDWIDTH: step(100 * MIB, MIB)}, NOISY: takes})
     assert verdict.innocence is Innocence.LESS_WORK
+
+
+def test_who_moves_a_third_less_holds_a_third_less() -> None:
+    """What it leaves others have, and did not take; a little less work does not explain that most of it is gone."""
+    leaves = {LLC: step(9 * MIB, 6 * MIB), BANDWIDTH: step(100 * MIB, 67 * MIB)}
+    gains = {LLC: step(20 * MIB, 23 * MIB), BANDWIDTH: flat(300 * MIB)}
+    (verdict,) = judged({VICTIM: leaves, NOISY: gains})
+    assert verdict.innocence is Innocence.LESS_WORK
+    loses = {LLC: step(8 * MIB, 2 * MIB), BANDWIDTH: step(100 * MIB, 85 * MIB)}
+    (verdict,) = judged({VICTIM: loses, NOISY: {LLC: step(MIB, 7 * MIB), BANDWIDTH: step(MIB, 900 * MIB)}})
+    assert [culprit.unit for culprit in verdict.culprits] == [NOISY]
