@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -71,17 +72,32 @@ def speed(units: int, repeats: int) -> dict[str, Any]:
     return {"units": units, **{name: round(statistics.median(values), 2) for name, values in taken.items()}}
 
 
+def _arguments() -> argparse.Namespace:
+    from neighbours_bench.real import minutes
+
+    parser = argparse.ArgumentParser(
+        prog="scripts/bench/neighbours",
+        description="How often `agentctl neighbours` is right, and what it costs.",
+        epilog=f"`real` takes the machine for {minutes(10)} minutes: all CPUs, the disk or 700 MiB of memory are short again and"
+        " again. `cache` lasts as long and takes little. Both need root, and remove what they made, also what an earlier run that"
+        " was killed left behind.",
+    )
+    parser.add_argument("what", choices=("made-up", "recorded", "real", "cache", "speed"))
+    parser.add_argument("--runs", type=int, default=None, help="noisy runs, and as many quiet ones: 100, of real and cache 10")
+    parser.add_argument("--first-seed", type=int, default=0, help="of made-up, recorded and cache")
+    parser.add_argument("--keep", default=None, metavar="FILE", help="of real and cache: gets a recording")
+    parser.add_argument("--kinds", default=None, help="of real: kinds of noise by turns, such as cpu,io,memory")
+    parser.add_argument("--units", type=int, default=200, help="of speed")
+    parser.add_argument("--repeats", type=int, default=5, help="of speed: the median of so many")
+    return parser.parse_args()
+
+
 def main() -> None:
     """Measure what is named, and print it."""
-    parser = argparse.ArgumentParser(prog="scripts/bench/neighbours", description=__doc__)
-    parser.add_argument("what", choices=("made-up", "recorded", "real", "speed"))
-    parser.add_argument("--runs", type=int, default=None)
-    parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--keep", default=None)
-    parser.add_argument("--kinds", default="cpu,io,cpu,memory,io")
-    parser.add_argument("--units", type=int, default=200)
-    parser.add_argument("--repeats", type=int, default=5)
-    asked = parser.parse_args()
+    # An order to end is an end: what was made is removed.
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, lambda number, _frame: sys.exit(128 + number))
+    asked = _arguments()
     told = circumstances()
     match asked.what:
         case "made-up":
@@ -89,9 +105,13 @@ def main() -> None:
         case "recorded":
             told |= recorded(asked.runs or 100, asked.first_seed)
         case "real":
-            from neighbours_bench.real import run
+            from neighbours_bench.real import KINDS, run
 
-            told |= run(asked.runs or 10, asked.keep, asked.kinds.split(","))
+            told |= run(asked.runs or 10, asked.keep, asked.kinds.split(",") if asked.kinds else KINDS)
+        case "cache":
+            from neighbours_bench import cache
+
+            told |= cache.run(asked.runs or 10, asked.keep, asked.first_seed)
         case _:
             told |= speed(asked.units, asked.repeats)
     print(json.dumps(told, indent=2))

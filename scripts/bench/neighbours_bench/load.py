@@ -24,6 +24,19 @@ def work(duty: float) -> None:
         time.sleep(0.1 * (1 - duty))
 
 
+def serve(duty: float, quantum: float) -> None:
+    """A victim of CPU: requests of so many seconds' work, one at a time, with a pause behind each."""
+    while True:
+        spin(quantum)
+        time.sleep(quantum / duty - quantum)
+
+
+def rest() -> None:
+    """Nothing, for ever."""
+    while True:
+        time.sleep(3600)
+
+
 def ordinary(folder: str, seed: int) -> None:
     """Changing work: mostly little, sometimes a burst, sometimes a file."""
     rng = random.Random(seed)
@@ -88,6 +101,10 @@ def main(words: list[str]) -> None:
     match words:
         case ["work", duty]:
             work(float(duty))
+        case ["serve", duty, quantum]:
+            serve(float(duty), float(quantum))
+        case ["rest"]:
+            rest()
         case ["ordinary", folder, seed]:
             ordinary(folder, int(seed))
         case ["store", folder]:

@@ -17,20 +17,21 @@ LEAD_SECONDS = 60
 DIGITS = 4
 
 
-def record(state: Path, truths: list[dict[str, Any]], path: Path) -> None:
-    """Write the columns of the time of all runs, with what was done when."""
+def record(state: Path, truths: list[dict[str, Any]], path: Path, below: str = "") -> None:
+    """Write the columns of the time of all runs, with what was done when. `below`: only of units in this cgroup."""
     begin_s = min(truth["begin_s"] for truth in truths) - LEAD_SECONDS
     seconds = max(truth["end_s"] for truth in truths) + LEAD_SECONDS - begin_s
     with node_rows(str(state), tables(), EVERYTHING) as (rows, _):
         window = rows.window(begin_s, seconds)
     document = {
-        "origin": "scripts/bench/neighbours real --keep",
+        "origin": "scripts/bench/neighbours --keep",
         "begin_s": begin_s,
         "seconds": seconds,
         "truths": truths,
         "units": [
             {**_identity(unit.unit), "columns": {name: _packed(series) for name, series in unit.columns.items()}}
             for unit in window.units
+            if unit.unit.cgroup.startswith(below)
         ],
         "host": {name: _packed(value) if isinstance(value, array) else value for name, value in _host(window.host).items()},
     }

@@ -9,8 +9,10 @@ from neighbours_bench.recording import cut, load, varied
 
 # Around a run: enough to know what is usual.
 BEFORE_SECONDS, BEHIND_SECONDS = 120, 40
+# What begins so shortly before a run belongs to it: a cause may be seen a little later than what it causes.
+BORDER_SECONDS = 3
 # Of names in the recording.
-VICTIMS = {"cpu": "worker.service", "io": "store.service", "memory": "reader.service"}
+VICTIMS = {"cpu": "worker.service", "io": "store.service", "memory": "reader.service", "cache": "holder.service"}
 NOISY = "noisy.service"
 
 
@@ -62,7 +64,7 @@ def is_right(window: NodeWindow, kind: str, times: tuple[int, int], seed: int) -
 
 def _named(window: NodeWindow, times: tuple[int, int]) -> set[tuple[str, str, str]]:
     """Victim, symptom and culprit of every episode that begins in a run."""
-    inside = [each for each in verdicts_of(window) if times[0] - 3 <= each.begin_s < times[1]]
+    inside = [each for each in verdicts_of(window) if times[0] <= each.begin_s + BORDER_SECONDS < times[1]]
     return {(_short(each.unit), each.symptom.value, _short(other.unit)) for each in inside for other in each.culprits}
 
 
