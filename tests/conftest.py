@@ -15,6 +15,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from harness.agent_process import end_strays
+from harness.long_files import LONG
 
 
 class TestProcess(Protocol):
@@ -25,11 +26,6 @@ class TestProcess(Protocol):
 
 # These are for a machine with cgroup version 2 and all its controllers: tests/e2e/test_guest_files.py runs them in one.
 collect_ignore = [] if "LAB_GUEST_REPORT" in os.environ else ["guest"]
-# Each takes minutes: they begin first, so that at the end no process of tests waits for another one's last file.
-LONG = (
-    "e2e/test_systemd.py", "e2e/test_guest_files.py", "e2e/test_container_image.py", "property/test_rules_machine.py",
-    "e2e/test_kubernetes.py", "integration/test_exit_records.py", "integration/test_compaction.py",
-)  # fmt: skip
 # sysexits.h, EX_UNAVAILABLE, as scripts/e2e ends where it cannot begin.
 NOTHING_TESTED = 69
 # Taken out of the environment: the agents that tests start refuse EVERGAUGE_ variables which are no setting.

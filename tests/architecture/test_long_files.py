@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.conftest import LONG
+from harness.long_files import LONG
 
 TESTS = Path(__file__).parents[1]
 
