@@ -51,6 +51,7 @@ def main() -> None:
     parser.add_argument("--starts", type=int, default=9, help="starts of the agent, and half as many commands again")
     parser.add_argument("--base", type=Path, help="another checkout, measured by turns with this one")
     parser.add_argument("--options", action="store_true", help="what each option costs beyond the default, instead of the rest")
+    parser.add_argument("--only", default="", help="with --options: those with this word in their name")
     options = parser.parse_args()
     if not is_inside():
         run_inside("footprint_bench", sys.argv[1:])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -18,7 +19,7 @@ from msgspec import Struct
 HERE = Path(__file__).resolve().parents[3]
 SETTLE_SECONDS = 60.0
 # `agentd` itself, and its child that all others are forked from.
-SUPERVISOR, FORK_SERVER = "supervisor", "fork-server"
+SUPERVISOR, FORK_SERVER, KEEPER = "supervisor", "fork-server", "keeper"
 _ENTRY = "import sys; sys.path[:0] = [{root!r}]; from agent.daemon.main import main; main()"
 
 
@@ -56,13 +57,17 @@ class Agent(Struct, frozen=True):
         root = psutil.Process(self.pid)
         names = {self.pid: SUPERVISOR}
         for each in root.children(recursive=True):
-            # What looks at the host for the first lines ends by itself.
+            # What looks at the host for the first lines ends by itself; what is asked to run is no part of the agent.
             with suppress(psutil.NoSuchProcess):
                 words = each.cmdline()
+                if words[:1] == ["sleep"]:
+                    continue
                 is_named = words[1:2] == ["evergauge"]
                 # What a worker has started, such as a collector of GPUs, names itself too.
                 own = each.name() if each.name().startswith("eg~") else FORK_SERVER if each.ppid() == self.pid else "other"
-                names[each.pid] = words[2] if is_named else own
+                # Parent of the workloads, which are no part of the agent.
+                is_keeper = any("workers.keeper.main" in word for word in words)
+                names[each.pid] = words[2] if is_named else KEEPER if is_keeper else own
         return names
 
 
@@ -93,6 +98,21 @@ def wait_settled(one: Agent, pods: int) -> None:
     """Until it knows the pods, and what a start leaves behind is over."""
     wait_until(lambda: one.pods >= pods, f"{pods} pods are known", seconds=SETTLE_SECONDS, pause_seconds=0.2)
     wait_until(lambda: "other" not in one.processes().values(), "the look at the host is over", seconds=SETTLE_SECONDS)
+
+
+@contextmanager
+def a_workload(one: Agent) -> Iterator[None]:
+    """While a program runs that the agent keeps. At the end neither it nor its keeper is left."""
+    socket = one.folder / "control.sock"
+    pid = call(socket, "run-workload", workload={"name": "bench", "argv": ["sleep", "100000"]})["pid"]
+    (keeper,) = (pid for pid, name in one.processes().items() if name == KEEPER)
+    try:
+        yield
+    finally:
+        call(socket, "stop-workload", name="bench")
+        wait_until(lambda: not psutil.pid_exists(pid), "the workload has ended")
+        with suppress(ProcessLookupError):
+            os.kill(keeper, signal.SIGKILL)
 
 
 def costs(one: Agent, seconds: float) -> dict[str, Cost]:
