@@ -23,13 +23,21 @@ class HistoryMoment(Struct, frozen=True):
     gaps: tuple[str, ...] = ()
 
 
-def heading(host: str, at_wall_ns: int, now_wall_ns: int, trouble: str, moment: HistoryMoment | None = None) -> str:
+def heading(
+    host: str,
+    at_wall_ns: int,
+    now_wall_ns: int,
+    trouble: str,
+    moment: HistoryMoment | None = None,
+    *,
+    live_seconds: float = LIVE_SECONDS,
+) -> str:
     """The line; `trouble` says what is wrong with the agent; empty: nothing. `moment`: the one that is shown, None: now."""
     if moment is not None:
         return f"{text_of(host)}   {_stamp(at_wall_ns)}   {_of_moment(at_wall_ns, moment)}"
     age_seconds = max(0.0, (now_wall_ns - at_wall_ns) / 1e9)
     age = seconds_of(round(age_seconds, 1))
-    why = trouble or ("no new samples" if age_seconds > LIVE_SECONDS else "")
+    why = trouble or ("no new samples" if age_seconds > live_seconds else "")
     told = f"{why}: data is {age} old" if why else f"data is {age} old"
     clock = now_wall_ns // 1_000_000_000 % 86_400
     at = f"{clock // 3600:02d}:{clock // 60 % 60:02d}:{clock % 60:02d} UTC"

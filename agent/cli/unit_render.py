@@ -32,6 +32,8 @@ from agent.model.cgroup_path import name_of, unit_of
 
 # Host, what is shown, titles.
 HEADER_LINES = 3
+# Units that do nothing have a row a minute, and on a quiet node none may do anything.
+LIVE_SECONDS = 65.0
 KIND_COLUMNS = 8
 MODEL_COLUMNS_LEAST = 12
 # From so wide on a kind has its column, and the model from the next on, where some unit serves one.
@@ -82,7 +84,7 @@ def render_units(sample: UnitSample, view: UnitView) -> UnitScreen:
     room = max(1, view.height - HEADER_LINES)
     offset_max = max(0, len(shown) - room)
     page = shown[min(view.state.offset, offset_max) :][:room]
-    first = heading(sample.host, sample.at_wall_ns, view.now_wall_ns, view.trouble, view.moment)
+    first = heading(sample.host, sample.at_wall_ns, view.now_wall_ns, view.trouble, view.moment, live_seconds=LIVE_SECONDS)
     host, gap, rest = first.partition("   ")
     style = WARNING if view.trouble or "no new samples" in rest else ""
     lines = [line_of(Span(host, STRONG), gap, Span(rest, style)), _status(sample, shown, view), *_table(page, shown, view)]

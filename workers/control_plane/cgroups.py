@@ -2,15 +2,25 @@
 
 cgroup v2 is one hierarchy. v1 has one per controller and hybrid hosts have v2 beside them: there systemd keeps its whole
 tree only in the hierarchy it named, while an engine without systemd may leave that one empty and put containers under
-the controllers only. So `systemd` and `memory` are looked at and merged; the other controllers repeat them.
+the controllers only. So `systemd` and `memory` are looked at and merged; the other controllers repeat them. Workloads are in
+none of the two there: the keeper has them in v2 beside v1, or in v1's freezer.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from errno import ENODEV
 
 from msgspec import Struct
 
-from agent.model.cgroup_path import UnitIdentity, holds_guests, path_text, unit_of
+from agent.model.cgroup_path import (
+    WORKLOAD_SUFFIX,
+    WORKLOADS_DIRECTORY,
+    WORKLOADS_SERVICE,
+    UnitIdentity,
+    holds_guests,
+    path_text,
+    unit_of,
+)
 from agent.model.errors import UnavailableError
 from agent.model.foreign import encodable
 from agent.model.heartbeat import Heartbeat
@@ -28,6 +38,9 @@ DIRECTORIES_MAX = 20_000
 _CONTROLLERS = ("memory", "cpu", "cpu,cpuacct", "cpuacct", "pids", "blkio", "cpuset", "freezer", "devices")
 # One process id is enough to know that there is one.
 _ONE_LINE_BYTES = 16
+
+# In an own service of the first slice, or without systemd; the keeper's `cgroup_place.py` decides it.
+_WORKLOAD_PLACES = (f"/system.slice/{WORKLOADS_SERVICE}", f"/{WORKLOADS_DIRECTORY}")
 
 _VALUES = {"slice": Value.SLICE, "service": Value.SERVICE, "scope": Value.SCOPE}
 # Where engines without systemd put their containers.
@@ -85,6 +98,8 @@ class CgroupTree:
             # Nobody uses v1 here although it is mounted (a container's own view, an init other than systemd).
             walk.through(["unified"])
             roots = [*roots, "unified"]
+        elif hierarchy != "v2" and walk.workloads(apart := "unified" if hierarchy == "hybrid" else "freezer"):
+            roots = [*roots, apart]
         self._known = walk.seen
         return CgroupScan(
             hierarchy,
@@ -145,6 +160,18 @@ class _Walk:
             self._heartbeat()
             frontier.settle(taken, *self._looked_at(taken))
         self.left_out = {path: count for path, count in frontier.left_out.items() if count}
+
+    def workloads(self, root: str) -> bool:
+        """Look for workloads in a hierarchy that nothing else is looked for in, where the keeper makes their cgroups when the
+        controllers are those of v1. Whether there are any."""
+        before = len(self.found)
+        for place in _WORKLOAD_PLACES:
+            # Most hosts have none of them, and where v1 is one hierarchy there is no such root.
+            with suppress(OSError):
+                for name in sorted(self._tree.list_directories(f"{root}{place}")):
+                    if name.endswith(WORKLOAD_SUFFIX) and len(self.seen) < DIRECTORIES_MAX:
+                        self._note(Directory(root, f"{place}/{name}", 0, is_first=False))
+        return len(self.found) > before
 
     def _looked_at(self, taken: Directory) -> tuple[list[tuple[Value, str]], bool]:
         """Note one directory; what is in it, and whether pods in it come before all others."""

@@ -9,8 +9,8 @@ from workers.unit.cgroup_file import CgroupFile, number
 
 # v1 writes this for no limit: the largest number of pages, in bytes (`PAGE_COUNTER_MAX`). Nothing near it limits anything.
 _NO_LIMIT_MIN = 1 << 62
-# In this order, because that of `memory` is the one that every engine fills.
-_HOMES_V1 = ("memory", "cpuacct", "cpu", "pids", "systemd", "unified")
+# In this order, because that of `memory` is the one that every engine fills. The last two have workloads that no other one has.
+_HOMES_V1 = ("memory", "cpuacct", "cpu", "pids", "systemd", "unified", "freezer")
 _TOGETHER = "cpu,cpuacct"
 
 
@@ -46,7 +46,7 @@ def layout_of(names: Collection[str], ticks_per_second: int) -> CgroupLayout | N
     if "cgroup.procs" in names:
         # The setting names one hierarchy of version 1: what it has is read.
         return CgroupLayout("v1", files, _LIMITS_V1, dict.fromkeys(controllers, ""), ("",))
-    roots = {name: name for name in (*controllers, "systemd", "unified") if name in names}
+    roots = {name: name for name in (*controllers, "systemd", "unified", "freezer") if name in names}
     if _TOGETHER in names:
         roots = dict.fromkeys(("cpu", "cpuacct"), _TOGETHER) | roots
     homes = tuple(dict.fromkeys(roots[name] for name in _HOMES_V1 if name in roots))

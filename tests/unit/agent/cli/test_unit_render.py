@@ -118,6 +118,14 @@ def test_who_suffers_has_a_colour() -> None:
     assert CRITICAL not in {span.style for span in screen.lines[4]}
 
 
+def test_rows_may_be_a_minute_old_where_no_unit_does_anything() -> None:
+    """Not before then is something wrong."""
+    seen = {age: texts(replace(view(), now_wall_ns=AT + age * S))[0] for age in (60, 70)}
+    assert "no new samples" not in seen[60]
+    assert "data is 1 min old" in seen[60]
+    assert "no new samples" in seen[70]
+
+
 def test_what_is_chosen_is_told() -> None:
     """Pause, scrolling, typing, bad rows, and the keys of time while the past is shown."""
     told = texts(view(None, 4, is_paused=True, offset=1), replace(SAMPLE, bad_rows=2))[1]

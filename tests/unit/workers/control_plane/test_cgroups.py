@@ -6,6 +6,7 @@ import pytest
 from fakes.kernel_tree import MemoryTree
 
 from agent.model.errors import UnavailableError
+from agent.model.rule import UnitKind
 from workers.control_plane.cgroups import DEPTH_MAX, DIRECTORIES_MAX, CgroupTree
 
 CONTAINER = "c" * 64
@@ -71,6 +72,27 @@ def test_on_hybrid_v2_counts_when_v1_holds_nothing() -> None:
     """The hierarchies of v1 are mounted but nobody made a group in them."""
     tree = MemoryTree({"unified/a.service/cgroup.procs": b"", "systemd/tasks": b"", "memory/tasks": b""})
     assert _paths(tree) == ["/a.service"]
+
+
+@pytest.mark.parametrize("place", ["system.slice/evergauge-workloads.service", "evergauge-workloads"])
+@pytest.mark.parametrize(("apart", "hierarchy"), [("unified", "hybrid"), ("freezer", "v1")])
+def test_workloads_are_found_where_the_keeper_has_them(place: str, apart: str, hierarchy: str) -> None:
+    """On hosts with controllers of v1 they are in a hierarchy in which nothing else is looked for."""
+    tree = MemoryTree(
+        {
+            "systemd/a.service/tasks": b"",
+            "memory/a.service/tasks": b"",
+            f"{apart}/b.service/cgroup.procs": b"",
+            f"{apart}/{place}/job.workload/cgroup.procs": b"7\n",
+            f"{apart}/{place}/keeper/cgroup.procs": b"6\n",
+        }
+    )
+    look = CgroupTree(tree).look()
+    assert (look.hierarchy, look.roots) == (hierarchy, ("systemd", "memory", apart))
+    assert {found.path: found.identity.kind for found in look.found} == {
+        "/a.service": UnitKind.SERVICE,
+        f"/{place}/job.workload": UnitKind.WORKLOAD,
+    }
 
 
 def test_one_hierarchy_of_v1_may_be_the_root() -> None:
