@@ -11,14 +11,14 @@ from harness.agent_process import AgentProcess
 from harness.control_connection import ControlConnection, Refused
 from harness.pressure import FairSpan
 from harness.proc import descriptor_kinds
-from harness.waiting import DEADLINE_SECONDS, SLOWNESS, wait_until
+from harness.waiting import DEADLINE_SECONDS, PAUSE_SECONDS, SLOWNESS, wait_until
 
 from agent.config import SPARE_WORKERS
 
 SPARE_NAME = "eg:spare"
 # What an answer may take while the world burns; the daily figure is far below and is the benchmark's to hold.
 ANSWER_SECONDS_MAX = 0.5 * SLOWNESS
-POLL_PAUSE_SECONDS = 0.005
+POLL_PAUSE_SECONDS = PAUSE_SECONDS
 # So many equal counts in a row, five milliseconds and what a count takes apart: on a busy machine the supervisor may take a
 # tenth of a second for the last step with a new process.
 CALM_LOOKS = 20

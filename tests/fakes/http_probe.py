@@ -5,7 +5,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-DEADLINE_SECONDS = 30.0
+from harness.waiting import DEADLINE_SECONDS
+
 RECEIVE_BYTES = 1 << 16
 
 

@@ -10,8 +10,9 @@ T = TypeVar("T")
 SLOWNESS = float(os.environ.get("LAB_SLOWNESS", "1"))
 # A thing that comes at all has come by then, also on a machine that is ten times slower than usual.
 DEADLINE_SECONDS = 30.0 * SLOWNESS
-# The smallest pause that keeps a wait from being a busy loop beside the processes that it waits for.
-PAUSE_SECONDS = 0.005
+# The smallest pause that keeps a wait from being a busy loop beside the processes that it waits for. One look at an agent takes
+# some milliseconds, and longer where everything does.
+PAUSE_SECONDS = 0.005 * SLOWNESS
 
 
 class NotInTime(AssertionError):
