@@ -8,7 +8,6 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Protocol
 
-import hypothesis
 import pytest
 
 # `from fakes.clock import FakeClock`: with importmode=importlib nothing else puts this folder on the path.
@@ -25,7 +24,8 @@ class TestProcess(Protocol):
 
 
 # These are for a machine with cgroup version 2 and all its controllers: tests/e2e/test_guest_files.py runs them in one.
-collect_ignore = [] if "LAB_GUEST_REPORT" in os.environ else ["guest"]
+IS_GUEST = "LAB_GUEST_REPORT" in os.environ
+collect_ignore = [] if IS_GUEST else ["guest"]
 # sysexits.h, EX_UNAVAILABLE, as scripts/e2e ends where it cannot begin.
 NOTHING_TESTED = 69
 # Taken out of the environment: the agents that tests start refuse EVERGAUGE_ variables which are no setting.
@@ -60,10 +60,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: place.get(item.path, len(LONG)))
 
 
-# Time is no property of the code on a loaded machine; what failed is printed so that it can be played again.
-hypothesis.settings.register_profile("evergauge", deadline=None, print_blob=True)
-hypothesis.settings.register_profile("thorough", deadline=None, print_blob=True, max_examples=5000)
-hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "evergauge"))
+if not IS_GUEST:
+    # A quarter of what pytest needs to start, which is seconds of an emulated processor; no test of a kernel needs it.
+    import hypothesis
+
+    # Time is no property of the code on a loaded machine; what failed is printed so that it can be played again.
+    hypothesis.settings.register_profile("evergauge", deadline=None, print_blob=True)
+    hypothesis.settings.register_profile("thorough", deadline=None, print_blob=True, max_examples=5000)
+    hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "evergauge"))
 
 
 @pytest.hookimpl(trylast=True)

@@ -107,6 +107,8 @@ def run_in_guest(
             *("env", "--chdir", str(CHECKOUT), *(f"{name}={value}" for name, value in variables.items())),
             *(sys.executable, "-m", "harness.lab.slowness"),
             *(sys.executable, "-m", "pytest", "-p", "harness.lab.guest_report", "-p", "no:cacheprovider"),
+            # See tests/conftest.py.
+            *("-p", "no:hypothesispytest"),
             # Sockets have at most 107 bytes of path.
             *("--basetemp=/tmp/t", *tests),
         ]
