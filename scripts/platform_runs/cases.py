@@ -63,7 +63,6 @@ PROCESS_TESTS = tuple(
     f"tests/integration/test_{name}.py"
     for name in (
         "process_sampler",
-        "process_table",
         "process_stat",
         "pid_sequence",
         "netlink",
