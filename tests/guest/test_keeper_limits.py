@@ -20,15 +20,26 @@ EATER = "data = bytearray(b'x') * (256 << 20); print('had it', flush=True)"
 FORKER = "for i in 1 2 3 4 5 6 7 8; do (cat /proc/self/cgroup) & done; cat /proc/self/cgroup; wait"
 
 
-@pytest.fixture
-def keeper(tmp_path: Path) -> Iterator[KeeperProcess]:
-    """A keeper in the machine's own hierarchy; what a test leaves running is ended."""
-    with KeeperProcess(tmp_path, ROOT) as keeper:
+@pytest.fixture(scope="module")
+def one_keeper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeeperProcess]:
+    """A keeper in the machine's own hierarchy, for all tests: in a guest its start takes longer than what they do with it."""
+    with KeeperProcess(tmp_path_factory.mktemp("keeper"), ROOT) as keeper:
         yield keeper
-        for record in keeper.listing().records:
-            if record.ending is None:
-                keeper.stop(record.spec.name, grace_ns=0)
-                keeper.wait_ended(record.spec.name)
+
+
+@pytest.fixture
+def keeper(one_keeper: KeeperProcess) -> Iterator[KeeperProcess]:
+    """It knows of no workload; what a test leaves running is ended, and everything forgotten."""
+    if one_keeper.process is None:
+        # A test that kills it has failed halfway.
+        one_keeper.start()
+    yield one_keeper
+    for record in one_keeper.listing().records:
+        if record.ending is None:
+            one_keeper.stop(record.spec.name, grace_ns=0)
+            one_keeper.wait_ended(record.spec.name)
+        one_keeper.forget(record.spec.name)
+    one_keeper.ended.clear()
 
 
 def test_spawn_creates_cgroup(keeper: KeeperProcess) -> None:
