@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -187,8 +188,10 @@ def _kill_supervisor(agent: WorkerSetAgent) -> None:
 
 def _kill_all(agent: WorkerSetAgent) -> None:
     for process in agent.note_processes():
-        if process.name() not in ("sleep", "sh", "eg:keeper"):
-            process.kill()
+        # With the supervisor or the fork server others end by themselves.
+        with suppress(psutil.NoSuchProcess):
+            if process.name() not in ("sleep", "sh", "eg:keeper"):
+                process.kill()
     assert agent.process is not None
     agent.process.wait(DEADLINE_SECONDS)
     agent.start()

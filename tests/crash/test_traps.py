@@ -85,8 +85,8 @@ def test_polling_without_a_pause_delays_neither_restarts_nor_the_finding_of_hang
             wait_until(lambda: len(delays_ms(agent, "bad")) >= 6, "six restarts")
         agent.spare("bad")
         assert all(each >= BASE_MS for each in pauses_ms(agent.ledger("bad"))[1:6])
-        # The one that the machine held up least tells.
-        assert min(delays_ms(agent, "bad")[1:6]) == pytest.approx(BASE_MS, rel=0.1)
+        # The one that the machine held up least tells. Before the line of the first of them the supervisor imports what plans them.
+        assert min(delays_ms(agent, "bad")[2:6]) == pytest.approx(BASE_MS, rel=0.1)
         assert_converged(agent)
 
 
