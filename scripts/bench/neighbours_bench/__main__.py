@@ -2,13 +2,8 @@
 
 import argparse
 import json
-import os
 import signal
-import statistics
-import subprocess
 import sys
-import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -42,34 +37,6 @@ def recorded(runs: int, first: int) -> dict[str, Any]:
     from neighbours_bench.replay import outcomes
 
     return outcomes(sorted(FIXTURES.glob("*.json.gz")), range(first, first + runs))
-
-
-def speed(units: int, repeats: int) -> dict[str, Any]:
-    """An hour of rows of so many units, all active: seconds, CPU seconds and peak memory of a whole command."""
-    from fakes.neighbour_story import BEGIN_S, Node
-    from fakes.stored_units import store_window
-
-    from agent.cli.neighbour_unit import CPU, PRESSURE_CPU
-
-    taken: dict[str, list[float]] = {"seconds": [], "cpu_seconds": [], "peak_mib": []}
-    with tempfile.TemporaryDirectory(prefix="eg-") as folder:
-        node = Node(5, seconds=3600, units=units)
-        node.add(node.actors[1], CPU, 2000, 2060, 7.0)
-        node.suffer(node.actors[0], PRESSURE_CPU, 2000, 2060, 0.5)
-        store_window(Path(folder), node.window(gaps=5))
-        bounds = ["--since", f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(BEGIN_S))}", "--until"]
-        bounds.append(time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(BEGIN_S + 3600)))
-        command = [sys.executable, "-m", "agent.cli.main", "neighbours", "--json", "--state-dir", folder, "--runtime-dir", folder]
-        for _ in range(repeats):
-            begin = time.monotonic()
-            with subprocess.Popen([*command, *bounds], stdout=subprocess.DEVNULL, cwd=ROOT) as process:
-                _, status, used = os.wait4(process.pid, 0)
-                process.returncode = os.waitstatus_to_exitcode(status)
-            assert process.returncode == 0
-            taken["seconds"].append(time.monotonic() - begin)
-            taken["cpu_seconds"].append(used.ru_utime + used.ru_stime)
-            taken["peak_mib"].append(used.ru_maxrss / 1024)
-    return {"units": units, **{name: round(statistics.median(values), 2) for name, values in taken.items()}}
 
 
 def _arguments() -> argparse.Namespace:
@@ -113,6 +80,8 @@ def main() -> None:
 
             told |= cache.run(asked.runs or 10, asked.keep, asked.first_seed)
         case _:
+            from neighbours_bench.speed import speed
+
             told |= speed(asked.units, asked.repeats)
     print(json.dumps(told, indent=2))
 
