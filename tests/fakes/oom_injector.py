@@ -12,12 +12,15 @@ import mmap
 import os
 import signal
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import Random
 
 MIB = 1 << 20
 LIMIT, EATEN, PIECE = 4 * MIB, 64 * MIB, 16 * MIB
+# Of the machine's memory, when all of it is to be used.
+LEFT, HUGE_PAGE = 256 * MIB, 2 * MIB
 
 
 def write(path: Path, text: str) -> None:
@@ -46,6 +49,20 @@ def eat(cgroup: Path, size: int, *, waits: bool = False) -> int:
                 pieces[-1][at] = 1
     finally:
         os._exit(1)
+
+
+@contextmanager
+def most_set_aside() -> Iterator[None]:
+    """Leave little of the machine's memory: what waits as huge pages need not be touched before nothing is left."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    (available,) = (int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:"))
+    huge = Path("/proc/sys/vm/nr_hugepages")
+    before = huge.read_text()
+    write(huge, str(max(0, available - LEFT) // HUGE_PAGE))
+    try:
+        yield
+    finally:
+        write(huge, before)
 
 
 def reap(*pids: int) -> int:
@@ -187,7 +204,8 @@ class Injector:
     def _host(self) -> list[tuple[Path, str, Path | None, int]]:
         unit = self._leaf("c", self._pod)
         self._tell(unit)
-        kills = reap(eat(unit, 8 << 30))
+        with most_set_aside():
+            kills = reap(eat(unit, 8 << 30))
         self._removed_perhaps(unit)
         return [(unit, "host", None, kills)]
 
