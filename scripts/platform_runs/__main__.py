@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
         return UNAVAILABLE
     found: dict[str, Outcome] = {}
     for kernel in options.kernels:
-        found[kernel] = _run(kernel, [test for group in options.only for test in GROUPS[group]], options.minutes * 60)
+        found[kernel] = _run(kernel, options.tests, options.minutes * 60)
         if options.write and found[kernel].tests:
             # At once: an interruption loses one kernel and not the hours before it.
             kept[kernel] = merged(kept.get(kernel), found[kernel])
@@ -70,6 +70,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/platforms")
     parser.add_argument("--kernels", default=",".join(KERNELS))
     parser.add_argument("--only", default=",".join(GROUPS))
+    parser.add_argument("--matching", default="")
     parser.add_argument("--minutes", type=float, default=MINUTES_MAX)
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--render", action="store_true")
@@ -80,6 +81,10 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
             if word not in known:
                 print(f"scripts/platforms: '{word}' is none of {', '.join(known)}; see scripts/platforms --help", file=sys.stderr)
                 raise SystemExit(MISUSE)
+    options.tests = [test for group in options.only for test in GROUPS[group] if options.matching in test]
+    if not options.tests:
+        print(f"scripts/platforms: '{options.matching}' is in the name of no test; see scripts/platforms --help", file=sys.stderr)
+        raise SystemExit(MISUSE)
     return options
 
 
