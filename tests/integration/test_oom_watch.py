@@ -142,14 +142,20 @@ def test_a_mount_that_counts_each_cgroup_alone_is_read_at_each_tick(cgroups: Cgr
     watch.close()
 
 
-def test_version_1_has_its_kills_in_another_file(tmp_path: Path) -> None:
-    """And counts how often a limit was met."""
-    unit = tmp_path / "memory/pods/a"
+def unit_of_version_1(root: Path) -> Path:
+    """The cgroup of UNIT in the hierarchy of the memory controller: nothing was killed in it or above it."""
+    unit = root / "memory/pods/a"
     unit.mkdir(parents=True)
     for folder in (unit, unit.parent):
         (folder / "memory.oom_control").write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 0\n")
         (folder / "memory.failcnt").write_text("0\n")
         (folder / "memory.limit_in_bytes").write_text("8192\n")
+    return unit
+
+
+def test_version_1_has_its_kills_in_another_file(tmp_path: Path) -> None:
+    """And counts how often a limit was met."""
+    unit = unit_of_version_1(tmp_path)
     watch = opened(tmp_path)
     watch.begin(UNIT, is_leaf=True)
     assert watch.take(1 * S) == []
@@ -163,11 +169,7 @@ def test_version_1_has_its_kills_in_another_file(tmp_path: Path) -> None:
 
 def test_where_each_cgroup_is_counted_alone_they_are_read_when_somebody_was_killed(tmp_path: Path) -> None:
     """The host's own count says so, in one file."""
-    unit = tmp_path / "memory/pods/a"
-    unit.mkdir(parents=True)
-    for folder in (unit, unit.parent):
-        (folder / "memory.oom_control").write_text("oom_kill 0\n")
-        (folder / "memory.failcnt").write_text("0\n")
+    unit = unit_of_version_1(tmp_path)
     kills = [5]
     watch = open_watch(OpenKernelTree(str(tmp_path)), str(tmp_path), RecordingBus(), b"", lambda: kills[-1])
     watch.begin(UNIT, is_leaf=True)
