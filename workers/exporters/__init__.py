@@ -1,0 +1,1 @@
+"""The kinds of sinks: each module here has a `SINK`, and nothing else names it."""
