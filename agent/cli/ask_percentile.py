@@ -19,7 +19,7 @@ from agent.cli.state_dir import check_state_dir
 from agent.cli.stored_names import StoredNames
 from agent.cli.stored_rows import StoredRows
 from agent.cli.time_bounds import FIRST_NS, TimeBounds
-from agent.cli.top_names import Names
+from agent.cli.top_names import TopNames
 from agent.model.errors import BusyError, MisuseError, UnavailableError
 from agent.model.timebase import DAY, MINUTE
 from agent.store.left_out import LeftOut, warnings_of
@@ -134,7 +134,7 @@ def _bounds_of(call: Call) -> TimeBounds:
 
 def names_of(call: Call, state_dir: str, bounds: TimeBounds) -> dict[str, str]:
     """Names of pods by uid: those of table pod_group, since a day before, then those that a running agent knows."""
-    agent = Names(call)
+    agent = TopNames(call)
     agent.refresh(0.0)
     stored = StoredNames(state_dir).between(TimeBounds(bounds.since_ns - DAY, bounds.until_ns))
     return dict(stored.over(agent.known).pods)

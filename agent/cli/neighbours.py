@@ -86,10 +86,10 @@ def _known_names(call: Call, state_dir: str, bounds: "TimeBounds") -> "KnownName
     """Names of pods: those stored since a day before, then those that a running agent knows."""
     from agent.cli.stored_names import StoredNames
     from agent.cli.time_bounds import TimeBounds
-    from agent.cli.top_names import Names
+    from agent.cli.top_names import TopNames
     from agent.model.timebase import DAY
 
-    agent = Names(call)
+    agent = TopNames(call)
     agent.refresh(0.0)
     stored = StoredNames(state_dir).between(TimeBounds(bounds.since_ns - DAY, bounds.until_ns))
     return agent.known.over(stored)

@@ -18,7 +18,7 @@ ASK_SECONDS_MAX = 1.0
 NOT_RUNNING, SILENT, REFUSES = "agent not running", "agent does not answer", "agent refuses this user"
 
 
-class Names:
+class TopNames:
     """What a sample lacks: names of pods (asked of the agent) and users, and what is wrong with the agent."""
 
     def __init__(self, call: Call) -> None:

@@ -11,7 +11,7 @@ from agent.cli.call import Call
 from agent.cli.span import moment_of
 from agent.cli.top_heading import HistoryMoment
 from agent.cli.top_keys import NOW_KEYS, TICK_STEPS, TIME_STEPS_NS
-from agent.cli.top_names import Names
+from agent.cli.top_names import TopNames
 from agent.cli.top_state import FILTER_CHARACTERS_MAX, NO_TREE, KeyRules, Scroll, TopState, on_key
 from agent.cli.top_style import Line, Span
 from agent.cli.width import ELLIPSIS
@@ -53,7 +53,7 @@ class Top(ABC, Generic[StampedT]):
         self.has_letters = _has_letters(getattr(sys.stdout, "encoding", None))
         self.scroll = Scroll()
         self.state_dir = call.state_dir()
-        self.names = Names(call)
+        self.names = TopNames(call)
         self._sealed: StampedT | None = None
         # What is shown of the past: the moment that was asked for, and the sample of it; None: now is shown.
         self.moment: HistoryMoment | None = None

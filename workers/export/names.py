@@ -117,7 +117,7 @@ class Names:
                 self._form, self._decoder = batch.form, RowDecoder(batch.form)
             return list(self._decoder.decode(batch.rows)[0])
         except FormatError:
-            # Who counts rows decodes them too and tells of it; a name that is not learned is one that is not shown.
+            # The worker counts rows and finds the same and reports it; here it only means that no name is shown.
             return []
 
     def _add_pod(self, uid: str | None, kind: str | None, namespace: str | None, name: str | None) -> None:
