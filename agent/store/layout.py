@@ -15,6 +15,10 @@ from agent.model.timebase import S, compact_utc, parse_compact_utc
 
 DATA_FOLDER = "data"
 SPOOL_FOLDER = "spool"
+# Sealed segments that some sink has not read yet.
+KEPT_FOLDER = "kept"
+# What sinks keep: a folder of each, with its cursor.
+SINKS_FOLDER = "sinks"
 # Beside the data folder: where days are compacted, and for a moment what they were made of.
 COMPACTING_FOLDER = "compacting"
 # Below the data folder: files that are being written and have no name yet.

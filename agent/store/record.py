@@ -119,11 +119,12 @@ class BatchIdentity(Struct, frozen=True):
 
 
 class Record(Struct, frozen=True):
-    """One whole entry of a spool, with its rows still encoded, and where its frame begins in the file."""
+    """One whole entry of a spool, with its rows still encoded, and where its frame begins and ends in the file."""
 
     entry: Entry
     rows: bytes
     offset: int
+    end: int
 
     def identity(self, head: SegmentHead) -> BatchIdentity:
         """Which batch this is; `head` is that of its segment."""
@@ -330,7 +331,8 @@ def _record(payload: memoryview, offset: int) -> Record | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         # A checksum that holds over a head that does not decode: damage of another making, reported like the rest.
         return None
-    return Record(entry=entry, rows=bytes(payload[head_end:]), offset=offset)
+    end = offset + FRAME_HEAD_BYTES + len(payload)
+    return Record(entry=entry, rows=bytes(payload[head_end:]), offset=offset, end=end)
 
 
 def _next_frame(source: ByteSource, position: int) -> int:
