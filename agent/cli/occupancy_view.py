@@ -20,7 +20,7 @@ from agent.cli.time_bounds import TimeBounds
 from agent.cli.top_help import occupancy_help
 from agent.cli.top_history import TICK_NS, HistoryReader, host_of, source_of
 from agent.cli.top_keys import HINT, HINT_ASCII
-from agent.cli.top_source import SpoolFollower, newest_sealed_rows
+from agent.cli.top_source import SampleFollower, newest_sealed_rows
 from agent.cli.top_state import KeyRules, Scroll
 from agent.cli.top_style import STRONG, TITLE, Line, Span, fitted, line_of
 from agent.cli.top_view import Top
@@ -38,7 +38,7 @@ class OccupancyTop(Top[Occupancy]):
 
     def __init__(self, call: Call) -> None:
         super().__init__(call)
-        self._follower = SpoolFollower(self.state_dir, (OCCUPANCY_TABLE,), OccupancyTicks())
+        self._follower = SampleFollower(self.state_dir, (OCCUPANCY_TABLE,), OccupancyTicks())
 
     def history(self) -> HistoryReader[Occupancy]:
         """The ticks of the past, each with those before it."""

@@ -23,7 +23,7 @@ from agent.cli.top_sample import (
     Sample,
     sample_of,
 )
-from agent.cli.top_source import SpoolFollower, newest_sealed_sample
+from agent.cli.top_source import SampleFollower, newest_sealed_sample
 from agent.cli.top_state import KeyRules
 from agent.cli.top_style import Line
 from agent.cli.top_ticks import ProcessTicks
@@ -52,7 +52,7 @@ class ProcessTop(Top[Sample]):
         super().__init__(call)
         self._stored_names: StoredNames | None = None
         self._stored_at_s = 0.0
-        self._follower = SpoolFollower(self.state_dir, (*TICK_TABLES, *HOST_TABLES), ProcessTicks())
+        self._follower = SampleFollower(self.state_dir, (*TICK_TABLES, *HOST_TABLES), ProcessTicks())
 
     def history(self) -> "HistoryReader[Sample]":
         """The ticks of the past."""

@@ -36,7 +36,7 @@ class TickCollector(Protocol[SampleT_co]):
         ...
 
 
-class SpoolFollower(Generic[SampleT]):
+class SampleFollower(Generic[SampleT]):
     """Follows some tables of the spool, the main one first, from segment to segment; those of other installations are left out.
 
     `damaged` counts stretches of bytes that were no record. Of a segment that is opened at least `span_ns` is read.

@@ -13,7 +13,7 @@ from agent.cli.time_bounds import TimeBounds
 from agent.cli.top_help import unit_help
 from agent.cli.top_history import HistoryReader, host_of, source_of
 from agent.cli.top_keys import HINT, HINT_ASCII
-from agent.cli.top_source import SpoolFollower, newest_sealed_rows
+from agent.cli.top_source import SampleFollower, newest_sealed_rows
 from agent.cli.top_state import KeyRules
 from agent.cli.top_style import Line, fitted
 from agent.cli.top_view import Top
@@ -37,7 +37,7 @@ class UnitTop(Top[UnitSample]):
     def __init__(self, call: Call) -> None:
         super().__init__(call)
         self._ticks = UnitTicks()
-        self._follower = SpoolFollower(self.state_dir, UNIT_TABLES, self._ticks, span_ns=IDLE_NS)
+        self._follower = SampleFollower(self.state_dir, UNIT_TABLES, self._ticks, span_ns=IDLE_NS)
         self._stored_names: StoredNames | None = None
         self._stored_at_s = float("-inf")
 

@@ -20,7 +20,7 @@ from fakes.live_terminal import DEADLINE_SECONDS, on_terminal, top_line, watchin
 from fakes.stored_data import PROCESS, batch_of, head_of, process_row, tail_row, write_parquet, write_segment
 
 from agent.cli.program import run
-from agent.cli.top_source import END_BYTES, SpoolFollower
+from agent.cli.top_source import END_BYTES, SampleFollower
 from agent.cli.top_ticks import ProcessTicks
 
 Top = Callable[..., tuple[int, str, str]]
@@ -135,7 +135,7 @@ def test_an_order_or_interval_that_is_none_is_told(top: Top) -> None:
 def test_only_new_bytes_are_read_and_rotations_followed(tmp_path: Path) -> None:
     """The follower goes from record to record and from segment to segment, at any cut."""
     path = write_segment(tmp_path, "a", b"")
-    follower = SpoolFollower(str(tmp_path), ("process", "process_tail"), ProcessTicks())
+    follower = SampleFollower(str(tmp_path), ("process", "process_tail"), ProcessTicks())
     data = head_of("a") + tick(1, 11) + tick(2, 22)
     seen = []
     for end in (*range(0, len(data), 7), len(data)):
@@ -156,7 +156,7 @@ def test_a_large_segment_is_read_from_its_end(is_sparse: bool, tmp_path: Path) -
     many = batch_of("process_tail", [tail_row(1, 7)] * 5_000) if is_sparse else tick(4, *range(100, 150))
     data = head_of("a") + begin + many * (4 * END_BYTES // len(many) + 1)
     write_segment(tmp_path, "a", data + (b"" if is_sparse else tick(5, 55)))
-    follower = SpoolFollower(str(tmp_path), ("process", "process_tail"), ProcessTicks())
+    follower = SampleFollower(str(tmp_path), ("process", "process_tail"), ProcessTicks())
     assert getattr(follower.poll(), "at_wall_ns", None) == (3 if is_sparse else 5)
     assert follower.damaged == 0
 
@@ -165,7 +165,7 @@ def test_a_segment_without_a_head_yet_hides_no_tick(tmp_path: Path) -> None:
     """It was opened a moment ago; the newest tick is at the end of the one before it."""
     write_segment(tmp_path, "a", head_of("a") + tick(1, 11))
     write_segment(tmp_path, "b", head_of("b")[:7])
-    follower = SpoolFollower(str(tmp_path), ("process", "process_tail"), ProcessTicks())
+    follower = SampleFollower(str(tmp_path), ("process", "process_tail"), ProcessTicks())
     assert getattr(follower.poll(), "at_wall_ns", None) == 1
 
 
@@ -174,7 +174,7 @@ def test_a_segment_of_another_installation_is_not_shown(tmp_path: Path) -> None:
     (tmp_path / "install-id").write_text("0123456789abcdef\n")
     write_segment(tmp_path, "a", head_of("a", install="0123456789abcdef") + tick(1, 11))
     write_segment(tmp_path, "b", head_of("b", install="fedcba9876543210") + tick(2, 22))
-    follower = SpoolFollower(str(tmp_path), ("process", "process_tail"), ProcessTicks())
+    follower = SampleFollower(str(tmp_path), ("process", "process_tail"), ProcessTicks())
     assert getattr(follower.poll(), "at_wall_ns", None) == 1
 
 
@@ -183,7 +183,7 @@ def test_a_row_that_does_not_fit_is_left_out_alone(tmp_path: Path, top: Top) -> 
     bad = list(process_row(1, 12))
     bad[PROCESS.names.index("rss_bytes")] = 1.5
     write_segment(tmp_path, "a", head_of("a") + batch_of("process", [process_row(1, 11), tuple(bad), process_row(1, 13)]))
-    sample = SpoolFollower(str(tmp_path), ("process", "process_tail"), ProcessTicks()).poll()
+    sample = SampleFollower(str(tmp_path), ("process", "process_tail"), ProcessTicks()).poll()
     assert sample is not None
     assert ([process.pid for process in sample.processes], sample.bad_rows) == ([11, 13], 1)
     assert "by cpu   1 bad row left out\n" in top()[1]

@@ -151,7 +151,7 @@ class SinkKind(Struct, frozen=True):
     because rows of others build on them (names of pods); they are never counted as its rows unless they are asked for.
     `is_ordered`: it gets everything in the order of the spool, so that after an outage the newest comes last; otherwise the
     newest comes first, and what was missed beside it. `identity`: which options say that it is another sink (such as the
-    endpoint): where one of them changes, the cursor begins anew. `check` gives a sentence for a section that cannot be used.
+    endpoint): where one of them changes, the cursor begins again. `check` gives a sentence for a section that cannot be used.
     """
 
     name: str

@@ -12,7 +12,7 @@ from agent.ports import Bus
 from workers.gpu.collector_process import Collector, Debris, StartCollector
 from workers.gpu.problem import Sentence, sentence_of, stuck_sentence
 from workers.gpu.reading import DeviceIdentity, DeviceReading, GpuAnswer, decode_answer
-from workers.gpu.row import PlaceOf, device_row, process_rows, unanswered_row
+from workers.gpu.row import UnitPlaceOf, device_row, process_rows, unanswered_row
 from workers.gpu.watch import CollectorPhase, CollectorWatch
 
 # So often at most nvidia-smi is run: frequent runs freeze some cards (nvidia_gpu_exporter issue 89).
@@ -22,7 +22,7 @@ SMI_NS = 10 * S
 class GpuSet:
     """`name` is that of the collector, `start` starts one; `place_of` says which unit a cgroup belongs to."""
 
-    def __init__(self, name: str, start: StartCollector, watch: CollectorWatch, bus: Bus, *, place_of: PlaceOf) -> None:
+    def __init__(self, name: str, start: StartCollector, watch: CollectorWatch, bus: Bus, *, place_of: UnitPlaceOf) -> None:
         self.name = name
         self.driver = ""
         self.source = ""

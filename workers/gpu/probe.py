@@ -15,7 +15,7 @@ from workers.gpu.availability import gpu_signs
 from workers.gpu.collector_process import start_collector
 from workers.gpu.file_sign import NVIDIA
 from workers.gpu.gpu_set import GpuSet
-from workers.gpu.row import PlaceOf
+from workers.gpu.row import UnitPlaceOf
 from workers.gpu.schema import GPU, GPU_PROCESS
 from workers.gpu.watch import CollectorWatch
 
@@ -49,7 +49,7 @@ class GpuProbe(NoRules):
         self._has_listened = True
 
     @classmethod
-    def of_host(cls, terms: Terms, clock: Clock, bus: Bus, place_of: PlaceOf) -> Self:
+    def of_host(cls, terms: Terms, clock: Clock, bus: Bus, place_of: UnitPlaceOf) -> Self:
         """Those that this host has, as its files say."""
         start = partial(start_collector, folder=terms.folder, proc_root=terms.proc_root)
         # Where it was demanded and nothing is there, the driver of most hosts says what is missing.

@@ -34,14 +34,14 @@ _RATIOS = frozenset({"busy_time", "memory_busy_time", "temperature_celsius"})
 _AHEAD_US = 60_000_000
 
 
-class Place(NamedTuple):
+class UnitPlace(NamedTuple):
     """The unit and container that a cgroup belongs to."""
 
     unit: str | None
     container: str | None
 
 
-PlaceOf = Callable[[str], Place]
+UnitPlaceOf = Callable[[str], UnitPlace]
 
 
 def device_row(reading: DeviceReading, source: str, wall_ns: int) -> Row:
@@ -59,7 +59,7 @@ def unanswered_row(identity: DeviceIdentity, source: str, wall_ns: int, *, stuck
 
 
 def process_rows(
-    reading: DeviceReading, answer: GpuAnswer, earlier: frozenset[int], place_of: PlaceOf, wall_ns: int
+    reading: DeviceReading, answer: GpuAnswer, earlier: frozenset[int], place_of: UnitPlaceOf, wall_ns: int
 ) -> Sequence[Row]:
     """Rows of `gpu_process` of one device; `earlier` are the processes that it had at the answer before."""
     if reading.processes is None:
@@ -84,7 +84,7 @@ def process_rows(
         share = None if shares is None else shares.get(pid, 0.0)
         if share is None:
             absent.append(f"busy_share:{why_no_share}")
-        place = Place(None, None) if identity.cgroup is None else place_of(identity.cgroup)
+        place = UnitPlace(None, None) if identity.cgroup is None else place_of(identity.cgroup)
         rows.append(
             (
                 wall_ns,

@@ -10,7 +10,7 @@ from errno import E2BIG, EINVAL, EPERM, ESRCH, errorcode
 from agent.model.heartbeat import beating
 from workers.resctrl.place import inside, is_monitoring
 from workers.resctrl.ports import Filesystem
-from workers.resctrl.report import Assigned, Refused
+from workers.resctrl.report import Assigned, MoveRefused
 from workers.resctrl.task_list import TASKS_BYTES_MAX, command_of, commands, failed_id, parse_tasks, says_foreign
 
 # Errors of one thread; every other one is an error of the group or of the mount and ends the work.
@@ -58,7 +58,7 @@ class _Move:
 
     def result(self) -> Assigned:
         """What became of all of them."""
-        refused = tuple(Refused(thread_id, reason) for thread_id, reason in sorted(self._refused.items()))
+        refused = tuple(MoveRefused(thread_id, reason) for thread_id, reason in sorted(self._refused.items()))
         return Assigned(len(self._assigned), len(self._missing), frozenset(self._foreign), refused)
 
     def as_list(self, batch: list[int]) -> bool:

@@ -14,7 +14,7 @@ from workers.resctrl.failure import SourceError, empty_thread_set
 from workers.resctrl.place import name_of
 from workers.resctrl.ports import ThreadSource
 from workers.resctrl.problem import ProblemKind, ResctrlError
-from workers.resctrl.report import Assigned, Reconciled, Refused
+from workers.resctrl.report import Assigned, MoveRefused, Reconciled
 from workers.resctrl.tree import GONE, GroupTree
 
 # Answers that stand for the whole mount: another directory of the group would fail the same way.
@@ -42,7 +42,7 @@ class Reconciliation:
         self._assigned = 0
         self._passes = 0
         self._is_clean = False
-        self._refused: tuple[Refused, ...] = ()
+        self._refused: tuple[MoveRefused, ...] = ()
         self._problem: ResctrlError | None = None
         self.is_stuck = False
         self.outside_threads: frozenset[int] = frozenset()
@@ -115,7 +115,7 @@ class Reconciliation:
     def _assign(self, outside: frozenset[int]) -> Assigned:
         """Move threads into the main directory. Threads in a directory where the kernel has refused another one are not tried."""
         left, foreign, known = outside, frozenset[int](), frozenset[int]()
-        assigned, missing, refused = 0, 0, tuple[Refused, ...]()
+        assigned, missing, refused = 0, 0, tuple[MoveRefused, ...]()
         while left:
             self._tree.heartbeat()
             batch = frozenset(islice(sorted(left), _TRIED_AT_ONCE))
@@ -135,7 +135,7 @@ class Reconciliation:
         """Put threads into a directory of ours inside the control groups where they live; True when something changed meanwhile."""
         holders = self._tree.holders_of(foreign)
         lost = foreign.difference(*holders.values())
-        self._refused += tuple(Refused(thread_id, _NOT_FOUND) for thread_id in sorted(lost))
+        self._refused += tuple(MoveRefused(thread_id, _NOT_FOUND) for thread_id in sorted(lost))
         has_raced = bool(lost)
         for control, thread_ids in holders.items():
             try:

@@ -8,7 +8,7 @@ from workers.resctrl.place import GroupPlace
 from workers.resctrl.problem import ProblemKind
 
 
-class Refused(Struct, frozen=True):
+class MoveRefused(Struct, frozen=True):
     """One thread that the kernel does not move, with the kernel's reason."""
 
     thread_id: int
@@ -25,7 +25,7 @@ class Assigned(Struct, frozen=True):
     assigned: int
     missing: int = 0
     foreign: frozenset[int] = frozenset()
-    refused: tuple[Refused, ...] = ()
+    refused: tuple[MoveRefused, ...] = ()
 
 
 class Reconciled(Struct, frozen=True):
@@ -41,7 +41,7 @@ class Reconciled(Struct, frozen=True):
     outside: int
     is_clean: bool
     paths: tuple[str, ...]
-    refused: tuple[Refused, ...] = ()
+    refused: tuple[MoveRefused, ...] = ()
     problem: ProblemKind | None = None
 
 

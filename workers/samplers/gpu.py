@@ -30,14 +30,14 @@ def is_available(config: Config) -> bool:
 
 def _open(around: SamplerContext) -> Probe:
     from workers.gpu.probe import GpuProbe, Terms
-    from workers.gpu.row import Place
+    from workers.gpu.row import UnitPlace
     from workers.process.placement import Placements
 
     placements = Placements()
 
-    def place_of(cgroup: str) -> Place:
+    def place_of(cgroup: str) -> UnitPlace:
         found = placements.of(cgroup.encode("utf-8", "replace"))
-        return Place(found.pod_uid, found.container)
+        return UnitPlace(found.pod_uid, found.container)
 
     config = around.config
     terms = Terms(

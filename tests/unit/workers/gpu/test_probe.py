@@ -15,7 +15,7 @@ from workers.gpu.collector_process import Collector, Debris
 from workers.gpu.gpu_set import SMI_NS, GpuSet
 from workers.gpu.probe import LEAD_NS, GpuProbe, Terms
 from workers.gpu.reading import DeviceIdentity
-from workers.gpu.row import Place
+from workers.gpu.row import UnitPlace
 from workers.gpu.watch import CollectorWatch
 
 TERMS = Terms(1 * S, 5 * S, MINUTE, is_demanded=False, folder="", proc_root="")
@@ -31,7 +31,7 @@ class Story:
         self.bus = RecordingBus()
         self.starts = FakeStarts(*given)
         watch = CollectorWatch(patience_ns=TERMS.patience_ns, retry_most_ns=TERMS.retry_most_ns)
-        self.set = GpuSet("nvidia", self.starts, watch, self.bus, place_of=lambda _cgroup: Place("u", None))
+        self.set = GpuSet("nvidia", self.starts, watch, self.bus, place_of=lambda _cgroup: UnitPlace("u", None))
         terms = Terms(1 * S, 5 * S, MINUTE, is_demanded=is_demanded, folder="", proc_root="")
         self.probe = GpuProbe([self.set], terms, self.clock, self.bus)
         self.probe.check()

@@ -7,7 +7,7 @@ from fakes.row_problem import problem_of_row
 
 from agent.model.table import Row, Table
 from workers.gpu.reading import DeviceIdentity, DeviceReading, GpuAnswer, GpuProcessIdentity, Number
-from workers.gpu.row import Place, device_row, process_rows, unanswered_row
+from workers.gpu.row import UnitPlace, device_row, process_rows, unanswered_row
 from workers.gpu.schema import GPU, GPU_PROCESS
 
 WALL = 1_700_000_000_000_000_000
@@ -29,7 +29,7 @@ def device(**values: Number) -> dict[str, Any]:
 def processes(reading: DeviceReading, *earlier: int, **known: GpuProcessIdentity) -> list[dict[str, Any]]:
     """The rows of processes of a device; `known` are p1, p2 and so on."""
     answer = GpuAnswer("nvml", [reading], {name[1:]: identity for name, identity in known.items()})
-    rows = process_rows(reading, answer, frozenset(earlier), lambda cgroup: Place(f"unit of {cgroup}", None), WALL)
+    rows = process_rows(reading, answer, frozenset(earlier), lambda cgroup: UnitPlace(f"unit of {cgroup}", None), WALL)
     return [named(GPU_PROCESS, row) for row in rows]
 
 

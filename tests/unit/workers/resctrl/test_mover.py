@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from workers.resctrl.emulator.profile import PROFILES, Profile
 from workers.resctrl.mover import Mover
 from workers.resctrl.problem import ProblemKind, ResctrlError
-from workers.resctrl.report import Assigned, Refused
+from workers.resctrl.report import Assigned, MoveRefused
 
 OLD_KERNEL = replace(PROFILES["tiny"], task_lists=False)
 GROUP = "mon_groups/pod_x"
@@ -97,7 +97,7 @@ def test_threads_of_other_users_are_refused_one_by_one_with_the_reason() -> None
     assert {f"No permission to move task {thread_id}" in reason for thread_id, reason in map(_pair, assigned.refused)} == {True}
 
 
-def _pair(refused: Refused) -> tuple[int, str]:
+def _pair(refused: MoveRefused) -> tuple[int, str]:
     return refused.thread_id, refused.reason
 
 
@@ -193,7 +193,7 @@ def test_a_refusal_that_is_none_of_the_control_groups() -> None:
     world.filesystem.before = before
     assigned = world.groups.assign(GROUP, pod)
     assert (assigned.assigned, assigned.foreign) == (0, frozenset())
-    assert assigned.refused == tuple(Refused(thread_id, "Pseudo-locking in progress") for thread_id in sorted(pod))
+    assert assigned.refused == tuple(MoveRefused(thread_id, "Pseudo-locking in progress") for thread_id in sorted(pod))
 
 
 @given(
