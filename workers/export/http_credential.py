@@ -1,0 +1,114 @@
+"""Headers that say who we are, from files and the environment. They are in no sentence, log line or exception."""
+
+import os
+import re
+import stat
+
+from agent.model.errors import ConfigError
+from workers.export.http_option import HttpSetup
+
+FILE_BYTES_MAX = 64 << 10
+HEADERS_MAX = 64
+HIDDEN = "…"
+_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
+_VALUE = re.compile(r"[\x21-\x7e\x80-\xff]([\x20-\x7e\x80-\xff\t]*[\x21-\x7e\x80-\xff])?")
+# These say what the request is, so they are not a file's to set.
+_OWN = frozenset({"host", "content-length", "content-type", "content-encoding", "transfer-encoding", "connection", "user-agent"})
+
+
+class HttpCredentials:
+    """What a request carries beside its content."""
+
+    def __init__(self, setup: HttpSetup) -> None:
+        self._setup = setup
+        self._headers: dict[str, str] = {}
+        self._secrets: tuple[str, ...] = ()
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """As last read."""
+        return self._headers
+
+    def read(self) -> bool:
+        """Read all of them again; whether anything is another than before. *Raises:* ConfigError: what is wrong, and with what."""
+        setup = self._setup
+        headers = dict(setup.secret_headers)
+        if setup.headers_file:
+            headers |= _parse_headers(_text_of(setup.headers_file, "headers_file"))
+        if setup.token_file:
+            headers["Authorization"] = "Bearer " + _one_line(_text_of(setup.token_file, "token_file"), "token_file")
+        elif setup.token_variable:
+            found = setup.variables.get(setup.token_variable, "")
+            if not found:
+                raise ConfigError("token_variable", f"the agent has no variable {setup.token_variable}", "set it for the agent")
+            headers["Authorization"] = "Bearer " + _one_line(found, "token_variable")
+        elif setup.username:
+            headers["Authorization"] = "Basic " + _basic(setup)
+        is_changed = headers != self._headers
+        self._headers = headers
+        words = {word for value in headers.values() for word in (value, value.partition(" ")[2])}
+        self._secrets = tuple(sorted((word for word in words if len(word) > 3), key=len, reverse=True))
+        return is_changed
+
+    def hidden(self, text: str) -> str:
+        """The text of a server without what it may have repeated of ours."""
+        for secret in self._secrets:
+            text = text.replace(secret, HIDDEN)
+        return text
+
+
+def _text_of(path: str, key: str) -> str:
+    """The text of a file. A link is followed, as the secrets of Kubernetes are links. *Raises:* ConfigError."""
+    try:
+        # A named pipe must not keep us waiting.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise ConfigError(key, f"{path} is no file", "name a file")
+            data = os.read(descriptor, FILE_BYTES_MAX + 1)
+        finally:
+            os.close(descriptor)
+    except OSError as cause:
+        raise ConfigError(key, f"{path} cannot be read ({cause.strerror})", "the agent's user must be able to read it") from cause
+    except ValueError as cause:
+        raise ConfigError(key, "the path has a zero byte", "name a file") from cause
+    if len(data) > FILE_BYTES_MAX:
+        raise ConfigError(key, f"{path} is longer than {FILE_BYTES_MAX} bytes", "name another file")
+    # Any bytes are text of this kind; what no header can hold is refused below.
+    return data.decode("latin-1")
+
+
+def _one_line(text: str, key: str) -> str:
+    word = text.strip()
+    if _VALUE.fullmatch(word) is None:
+        raise ConfigError(key, "it is empty, or has several lines or control characters", "put the token there, on one line")
+    return word
+
+
+def _basic(setup: HttpSetup) -> str:
+    from binascii import b2a_base64
+
+    # Spaces may belong to a password, line ends of an editor do not.
+    password = _text_of(setup.password_file, "password_file").rstrip("\r\n")
+    return b2a_base64(setup.username.encode() + b":" + password.encode("latin-1"), newline=False).decode()
+
+
+def _parse_headers(text: str) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        name, _, value = line.partition(":")
+        headers[name.strip()] = checked_header(name.strip(), value.strip(), f"headers_file, line {number}")
+        if len(headers) > HEADERS_MAX:
+            raise ConfigError("headers_file", f"more than {HEADERS_MAX} headers", "take some out")
+    return headers
+
+
+def checked_header(name: str, value: str, where: str) -> str:
+    """The value, where the header can be sent. *Raises:* ConfigError without the value."""
+    if _NAME.fullmatch(name) is None or _VALUE.fullmatch(value) is None:
+        raise ConfigError(where, "it is no header", "write `Name: value`")
+    if name.lower() in _OWN:
+        raise ConfigError(where, f"{name} is set by the agent itself", "take it out")
+    return value
