@@ -236,12 +236,18 @@ def test_a_network_that_loses_packets_brings_every_request(tmp_path: Path) -> No
 # ---- all of them -------------------------------------------------------------------------------------
 
 
-def test_a_program_that_is_paused_answers_later(tmp_path: Path) -> None:
-    """As one that hangs: what was sent meanwhile is not lost."""
-    with FaultProxy(tmp_path / "proxy") as proxy:
-        proxy.pause()
-        proxy.resume()
-        assert proxy.is_ready()
+def test_a_program_that_is_paused_answers_later(way: tuple[FaultProxy, FaultyWay]) -> None:
+    """As one that hangs: its kernel takes the connection and what is sent, and the answer comes when it goes on."""
+    proxy, faulty = way
+    proxy.pause()
+    connection = http.client.HTTPConnection("127.0.0.1", faulty.port, timeout=0.3)
+    connection.request("GET", "/")
+    with pytest.raises(TimeoutError):
+        connection.sock.recv(1)
+    proxy.resume()
+    connection.sock.settimeout(20)
+    assert connection.getresponse().status == 200
+    connection.close()
 
 
 def test_a_program_ends_with_the_test_run_that_started_it(tmp_path: Path) -> None:
