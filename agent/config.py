@@ -189,6 +189,19 @@ GATEWAY_ALLOWED_HOSTS = Hosts(
     "host names that requests may use, beside localhost and (on other than loopback addresses) IP addresses; *: every name",
 )
 
+GATEWAY_METRICS = Choice(
+    "gateway.metrics",
+    "measured",
+    ("off", "agent", "measured"),
+    "what /metrics shows: nothing, the agent itself, or also what it measures; read from the spool only when it is scraped",
+)
+# A node of 110 pods with two containers each has some 7,000. Prometheus takes a million of some hundred nodes easily.
+GATEWAY_SERIES_MAX = Whole(
+    "gateway.series_max", 10_000, 0, 1_000_000, "how many series of what is measured /metrics shows at most; the rest is counted"
+)
+# Every process that comes among the first five would be a series for good.
+GATEWAY_PID_LABEL = Switch("gateway.pid_label", False, "rank processes instead of commands on /metrics, with their pid as label")
+
 SETTINGS: tuple[AnySetting, ...] = (
     STATE_DIR, RUNTIME_DIR, CONTROL_SOCKET, BUS_SOCKET, DATA_SOCKET, READER_GROUP, HOST_NAME, PROC_ROOT, CGROUP_ROOT,
     NRI_ENABLED, NRI_SOCKET, NRI_START_DEADLINE, CRI_ENABLED, CRI_SOCKET, CRI_INTERVAL, RESCTRL_MOUNT,
@@ -196,7 +209,7 @@ SETTINGS: tuple[AnySetting, ...] = (
     HEARTBEAT_INTERVAL, HANG_TIMEOUT, START_TIMEOUT, STOP_TIMEOUT, BACKOFF_BASE, BACKOFF_FACTOR, BACKOFF_CEILING,
     BACKOFF_JITTER, STABLE_PERIOD, ORPHAN_GRACE, SPARE_WORKERS, CONTROL_PLANE_INTERVAL, SEAL_INTERVAL, SEAL_BYTES, SYNC_INTERVAL,
     STORAGE_QUOTA, COMPACTION, BUFFER_BYTES,
-    GATEWAY_ADDRESS, GATEWAY_PORT, GATEWAY_ALLOWED_HOSTS,
+    GATEWAY_ADDRESS, GATEWAY_PORT, GATEWAY_ALLOWED_HOSTS, GATEWAY_METRICS, GATEWAY_SERIES_MAX, GATEWAY_PID_LABEL,
 )  # fmt: skip
 
 # The settings that say where on this host the agent reads.

@@ -39,14 +39,17 @@ class _OpenSegment:
 class SpoolFollower:
     """The batches of some tables (None: all) after a place. The segment that was read last is kept open.
 
-    `install`: segments of other installations are passed over. *Raises:* PermissionRefused, StorageError.
+    `install`: segments of other installations are passed over. `reads_removed`: the segment that is kept open is read to its end
+    also when the writer has removed it meanwhile; a sink must not do that, because the writer counts it as pruned.
+    *Raises:* PermissionRefused, StorageError.
     """
 
-    def __init__(self, state_dir: str, tables: Collection[str] | None, install: str = "") -> None:
+    def __init__(self, state_dir: str, tables: Collection[str] | None, install: str = "", *, reads_removed: bool = False) -> None:
         self._state_dir = state_dir
         self._tables = None if tables is None else frozenset(tables)
         self._words = None if self._tables is None else frozenset(map(table_word, self._tables))
         self._install = install
+        self._reads_removed = reads_removed
         self._open: _OpenSegment | None = None
         # Segments of another installation or format, and what only has the name of one.
         self._passed_over: set[str] = set()
@@ -100,6 +103,10 @@ class SpoolFollower:
                 finally:
                     os.close(descriptor)
 
+    def holds(self, segment: str) -> bool:
+        """Whether it is the one that is kept open."""
+        return self._open is not None and self._open.head.segment == segment
+
     def close(self) -> None:
         """Give the descriptor back."""
         if self._open is not None:
@@ -110,8 +117,8 @@ class SpoolFollower:
         # The sizes are taken after the listing: a segment takes no more once a later one is listed. So the last one of the listing
         # is the only one whose end may be torn.
         paths = self.paths()
-        if after.segment in paths:
-            yield from self._records(after, paths[after.segment])
+        if after.segment in paths or (self._reads_removed and self.holds(after.segment)):
+            yield from self._records(after, paths.get(after.segment, ""))
         for segment, path in paths.items():
             if _age(segment) > _age(after.segment):
                 yield from self._records(Place(segment, self._begin_in(segment, path, after)), path)
@@ -150,7 +157,7 @@ class SpoolFollower:
 
     def _segment(self, segment: str, path: str) -> _OpenSegment | None:
         """The open segment of this id; None: it is gone, or is none of ours."""
-        if self._open is not None and self._open.head.segment == segment:
+        if self._open is not None and self.holds(segment):
             return self._open
         descriptor = _opened(path)
         if descriptor is None:

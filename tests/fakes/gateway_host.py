@@ -13,6 +13,7 @@ from fakes.status import status_document
 from msgspec import Struct
 
 from agent.config import Config
+from agent.model.rule_state import RuleState
 from workers import registry
 from workers.gateway.work import GatewayWork
 
@@ -73,13 +74,24 @@ class Client:
 class GatewayHost:
     """The loop around one GatewayWork. `status` is what the supervisor answers; None: it is silent."""
 
-    def __init__(self, *, address: str = "127.0.0.1", port: int = 0, proc_root: str = "/proc", allowed_hosts: str = "") -> None:
+    def __init__(
+        self,
+        *,
+        address: str = "127.0.0.1",
+        port: int = 0,
+        proc_root: str = "/proc",
+        allowed_hosts: str = "",
+        state_dir: str = "/nonexistent",
+        **more: int | str | bool,
+    ) -> None:
         self.clock = FakeClock()
         self.bus = RecordingBus()
         self.status: dict[str, Any] | None = status_document()
         settings: dict[str, int | str | bool] = {"gateway.address": address, "gateway.port": port, "kernel.proc_root": proc_root}
         settings["gateway.allowed_hosts"] = allowed_hosts
-        self.work = GatewayWork(self.clock, self.bus, Config(settings), registry.statistics())
+        settings |= more
+        self.work = GatewayWork(self.clock, self.bus, Config(settings), registry.statistics(), state_dir)
+        self.rules = RuleState()
         self._answered = 0
         self._clients: list[Client] = []
         self.work.on_start(self.clock.now_ns())
@@ -107,6 +119,7 @@ class GatewayHost:
             self._answered += 1
             if self.status is not None:
                 self.work.on_answer(self._answered, self.status)
+        self.work.on_rules(self.rules)
         deadline_ns = self.work.next_deadline_ns()
         if deadline_ns is not None and deadline_ns <= self.clock.now_ns():
             self.work.on_timer(self.clock.now_ns())

@@ -55,5 +55,5 @@ def shown(table: SeriesTable, name: str) -> dict[str, Any]:
         if family.metric.name == name:
             for tracked, metric, value in family.samples:
                 labels = [f'{label}="{text}"' for label, text in metric.labels]
-                found[",".join([*labels, *filter(None, [tracked.identity.text])])] = value
+                found[",".join([*labels, *filter(None, [tracked.labels.text])])] = value
     return found

@@ -138,3 +138,17 @@ def test_reading_stops_before_a_place_and_at_a_size(tmp_path: Path) -> None:
     assert [batch.entry.seq for batch in follower.read(BEGINNING, 1)] == [1]
     assert batches[0].entry.stamp_wall_ns == WALL_NS + 10**9
     follower.close()
+
+
+@pytest.mark.parametrize("reads_removed", [False, True])
+def test_a_segment_that_is_kept_open_is_read_to_its_end_only_where_that_is_wanted(tmp_path: Path, reads_removed: bool) -> None:
+    """A sink must not: what was removed before it read it counts as pruned."""
+    path = put(tmp_path, FIRST, segment_of(1, segment=FIRST))
+    follower = SpoolFollower(str(tmp_path), None, reads_removed=reads_removed)
+    (first,) = follower.read(BEGINNING, ALL)
+    path.write_bytes(segment_of(2, segment=FIRST))
+    path.unlink()
+    put(tmp_path, SECOND, segment_of(3, segment=SECOND))
+    found = [batch.entry.seq for batch in follower.read(first.behind, ALL)]
+    assert found == ([2, 1, 2, 3] if reads_removed else [1, 2, 3])
+    follower.close()

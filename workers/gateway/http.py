@@ -5,6 +5,7 @@ It reads no body and keeps no connection: every response says `Connection: close
 """
 
 import re
+from enum import Enum
 
 from msgspec import Struct
 
@@ -124,19 +125,31 @@ def refusal_response(refusal: Refusal, *, with_body: bool = True) -> bytes:
     return response(refusal.status, f"{refusal.sentence}\n".encode(), with_body=with_body)
 
 
-def wants_openmetrics(accept: str) -> bool:
-    """Whether an Accept header prefers OpenMetrics 1 to the plain text format, by the quality of its ranges.
+class MetricsFormat(Enum):
+    """The formats in which metrics are shown; between equals in an Accept header the later one wins."""
 
-    A range that names a version other than 1.x, or quality 0, does not count; between equals OpenMetrics wins.
+    PLAIN = ("text/plain", ())
+    OPENMETRICS = ("application/openmetrics-text", (("version", "1."),))
+    PROTOBUF = (
+        "application/vnd.google.protobuf",
+        (("proto", "io.prometheus.client.metricfamily"), ("encoding", "delimited")),
+    )
+
+
+def preferred_format(accept: str) -> MetricsFormat:
+    """The format that an Accept header prefers by the quality of its ranges; the plain text format where it names none.
+
+    A range of another version, message or encoding, or of quality 0, does not count.
     """
-    best = {"application/openmetrics-text": 0.0, "text/plain": 0.0}
+    best: dict[MetricsFormat, float] = {}
     for media_range in accept.split(","):
         media_type, *parameters = (part.strip().lower() for part in media_range.split(";"))
         values = dict(parameter.partition("=")[::2] for parameter in parameters)
-        if media_type not in best or (media_type != "text/plain" and not values.get("version", "1.").startswith("1.")):
-            continue
-        best[media_type] = max(best[media_type], _quality(values.get("q", "1")))
-    return best["application/openmetrics-text"] >= max(best["text/plain"], 0.001)
+        for each in MetricsFormat:
+            if media_type == each.value[0] and all(values.get(name, wanted).startswith(wanted) for name, wanted in each.value[1]):
+                best[each] = max(best.get(each, 0.0), _quality(values.get("q", "1")))
+    found = [(quality, number) for number, each in enumerate(MetricsFormat) if (quality := best.get(each, 0.0)) > 0]
+    return list(MetricsFormat)[max(found)[1]] if found else MetricsFormat.PLAIN
 
 
 def _quality(text: str) -> float:

@@ -1,32 +1,48 @@
 """The gateway's work: /live, /ready and /metrics over HTTP, from what the supervisor answers.
 
 It holds no state of the agent. /live is answered here. /ready and /metrics ask the supervisor for each answer: `ready`, which
-it answers from what it knows, and `status`, for which it asks every worker. Called by the worker's loop only.
+it answers from what it knows, and `status`, for which it asks every worker. What the agent measures is read from the spool, when
+/metrics is asked for. Called by the worker's loop only.
 """
 
 import errno
+from collections.abc import Iterator, Sequence
 from socket import gaierror
 from typing import TYPE_CHECKING, Any
 
-from agent.config import GATEWAY_ADDRESS, GATEWAY_ALLOWED_HOSTS, GATEWAY_PORT, PROC_ROOT, Config
+from agent.config import (
+    GATEWAY_ADDRESS,
+    GATEWAY_ALLOWED_HOSTS,
+    GATEWAY_METRICS,
+    GATEWAY_PID_LABEL,
+    GATEWAY_PORT,
+    GATEWAY_SERIES_MAX,
+    PROC_ROOT,
+    Config,
+)
 from agent.model.control.result import AgentStatus, Readiness
 from agent.model.json_text import json_bytes
-from agent.model.timebase import S
+from agent.model.rule_state import RuleState
+from agent.model.timebase import MINUTE, S
 from agent.model.worker_kind import READY, STATUS
 from agent.ports import Bus, Clock, Interest
 from workers.framework.condition import Conditions
 from workers.framework.work import BaseWork
 from workers.gateway.host import host_policy
-from workers.gateway.http import PLAIN, HttpRequest, response, wants_openmetrics
+from workers.gateway.http import PLAIN, HttpRequest, MetricsFormat, preferred_format, response
 from workers.gateway.metrics import GatewayCounts, Statistics, families
 from workers.gateway.request_coalescer import RequestCoalescer
+from workers.gateway.scrape import ScrapeQueue
 from workers.gateway.server import Server
 from workers.gateway.supervisor_answer import SILENCE, readiness_of, status_of, unready
 
 if TYPE_CHECKING:
     from workers.gateway.holder import HolderSearch
+    from workers.gateway.measured import MeasuredSeries
 
 BIND_RETRY_NS = 2 * S
+# After so long without a scrape the next one begins again, so nothing is held for it.
+FORGET_NS = 5 * MINUTE + 5 * S
 _CONDITION = "gateway"
 # A request that waits for the supervisor, with the ticket of its connection.
 Waiting = tuple[int, HttpRequest]
@@ -40,7 +56,7 @@ _PROBLEM_BY_ERRNO = {
 class GatewayWork(BaseWork):
     """The `agent.ports.Work` of the worker `gateway`."""
 
-    def __init__(self, clock: Clock, bus: Bus, config: Config, statistics: Statistics) -> None:
+    def __init__(self, clock: Clock, bus: Bus, config: Config, statistics: Statistics, state_dir: str) -> None:
         super().__init__()
         self._clock = clock
         self._conditions = Conditions(bus)
@@ -51,6 +67,13 @@ class GatewayWork(BaseWork):
         # Apart: a question about readiness does not wait for the workers that a status waits for.
         self._readiness: RequestCoalescer[Waiting] = RequestCoalescer(lambda: bus.request(READY))
         self._status: RequestCoalescer[Waiting] = RequestCoalescer(lambda: bus.request(STATUS))
+        self._config = config
+        self._state_dir = state_dir
+        self._rules: RuleState | None = None
+        self._metrics = config.of(GATEWAY_METRICS)
+        self._measured: MeasuredSeries | None = None
+        self._scrapes: ScrapeQueue[Waiting] | None = None
+        self._forget_at_ns: int | None = None
         self._listen_at_ns: int | None = None
         self._proc_root = config.of(PROC_ROOT)
         self._holder: HolderSearch | None = None
@@ -60,21 +83,33 @@ class GatewayWork(BaseWork):
         if self._address:
             self._listen(now_ns)
 
+    def on_rules(self, rules: RuleState) -> None:
+        """They have the names of pods; read at the next scrape."""
+        self._rules = rules
+
     def next_deadline_ns(self) -> int | None:
-        """None without clients while the port is served: an idle gateway never wakes."""
+        """None without clients while the port is served: an idle gateway never wakes, once it has forgotten the last scrape."""
+        if self._scrapes is not None and self._scrapes.is_busy:
+            return 0
         questions = (self._readiness.next_deadline_ns(), self._status.next_deadline_ns())
-        deadlines = (self._listen_at_ns, self._server.next_deadline_ns(), *questions)
+        deadlines = (self._listen_at_ns, self._forget_at_ns, self._server.next_deadline_ns(), *questions)
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def on_timer(self, now_ns: int) -> None:
-        """Do what is due: try the port again, give up on the supervisor's answer, cut off slow clients."""
+        """Do what is due: try the port again, give up on the supervisor's answer, cut off slow clients, go on with a scrape."""
         if self._listen_at_ns is not None and self._listen_at_ns <= now_ns:
             self._listen(now_ns)
         for waiting in self._readiness.on_timer(now_ns):
             self._answer_ready(waiting, unready(SILENCE), now_ns)
         for waiting in self._status.on_timer(now_ns):
-            self._answer_metrics(waiting, None, now_ns)
+            self._scrape([waiting], None, now_ns)
         self._server.on_timer(now_ns)
+        if self._scrapes is not None:
+            self._scrapes.turn()
+        if self._forget_at_ns is not None and self._forget_at_ns <= now_ns:
+            self._forget_at_ns = None
+            if self._measured is not None:
+                self._measured.close_if_idle(self._clock.wall_ns())
 
     def interests(self) -> tuple[Interest, ...]:
         """The listening socket and the clients that still have something to say."""
@@ -101,9 +136,7 @@ class GatewayWork(BaseWork):
             for waiting in asked:
                 self._answer_ready(waiting, readiness, now_ns)
         elif asked := self._status.on_answer(request, now_ns):
-            status = status_of(body)
-            for waiting in asked:
-                self._answer_metrics(waiting, status, now_ns)
+            self._scrape(asked, status_of(body), now_ns)
 
     def on_taken_over(self, now_ns: int) -> None:
         """Questions to the earlier supervisor stay unanswered; they are given up and asked again in their time."""
@@ -150,10 +183,11 @@ class GatewayWork(BaseWork):
             self._send(ticket, request, (200, b"alive\n", PLAIN), now_ns)
         elif request.path == "/ready":
             self._readiness.add((ticket, request), now_ns)
-        elif request.path == "/metrics":
+        elif request.path == "/metrics" and self._metrics != "off":
             self._status.add((ticket, request), now_ns)
         else:
-            self._send(ticket, request, (404, b"There is only /live, /ready and /metrics here.\n", PLAIN), now_ns)
+            there = b"/live and /ready" if self._metrics == "off" else b"/live, /ready and /metrics"
+            self._send(ticket, request, (404, b"There is only %b here.\n" % there, PLAIN), now_ns)
 
     def _send(self, ticket: int, request: HttpRequest, content: tuple[int, bytes, str], now_ns: int) -> None:
         self._server.answer(ticket, response(*content, with_body=request.method != "HEAD"), now_ns)
@@ -162,11 +196,34 @@ class GatewayWork(BaseWork):
         status = 200 if readiness.ready else 503
         self._send(*waiting, (status, json_bytes(readiness) + b"\n", "application/json"), now_ns)
 
-    def _answer_metrics(self, waiting: Waiting, status: AgentStatus | None, now_ns: int) -> None:
-        # The encoder is loaded by the first scrape: an agent without a scraper never pays for it.
-        from workers.gateway.exposition import expose
+    def _scrape(self, asked: Sequence[Waiting], status: AgentStatus | None, now_ns: int) -> None:
+        if self._scrapes is None:
+            # Made by the first scrape, with all that it imports: an agent without a scraper never pays for it.
+            self._measured = self._make_measured() if self._metrics == "measured" else None
+            self._scrapes = ScrapeQueue(self._measured, self._pieces, self._send_metrics, self._clock.wall_ns)
+        if self._measured is not None:
+            self._forget_at_ns = now_ns + FORGET_NS
+        self._scrapes.add([(waiting, preferred_format(waiting[1].accept)) for waiting in asked], status)
 
-        ticket, request = waiting
+    def _make_measured(self) -> "MeasuredSeries":
+        from workers.gateway.measured import MeasuredSeries
+        from workers.gateway.stored_tail import StoredTail
+
+        has_pids, series_max = self._config.of(GATEWAY_PID_LABEL), self._config.of(GATEWAY_SERIES_MAX)
+        return MeasuredSeries(StoredTail(self._state_dir), lambda: self._rules, series_max=series_max, has_pids=has_pids)
+
+    def _pieces(self, form: MetricsFormat, status: AgentStatus | None) -> Iterator[bytes]:
+        from workers.gateway.answer import pieces
+
         counts = GatewayCounts(requests=self._server.requests, refused=self._server.refused)
-        content = expose(families(status, counts, self._statistics), openmetrics=wants_openmetrics(request.accept))
-        self._send(ticket, request, (200, *content), now_ns)
+        own = families(status, counts, self._statistics)
+        if self._measured is None:
+            return pieces(form, own, ())
+        return pieces(form, [*own, *self._measured.own_families()], self._measured.families())
+
+    def _send_metrics(self, waiting: Sequence[Waiting], form: MetricsFormat, body: bytes) -> None:
+        from workers.gateway.answer import CONTENT_TYPES
+
+        now_ns = self._clock.now_ns()
+        for ticket, request in waiting:
+            self._send(ticket, request, (200, body, CONTENT_TYPES[form]), now_ns)

@@ -9,7 +9,7 @@ from workers.framework.declaration import Worker, WorkerContext
 def _make(context: WorkerContext) -> Work:
     from workers.gateway.work import GatewayWork
 
-    return GatewayWork(context.clock, context.bus, context.launch.config, context.statistics())
+    return GatewayWork(context.clock, context.bus, context.launch.config, context.statistics(), context.launch.state_dir)
 
 
 def _is_wanted(config: Config) -> bool:

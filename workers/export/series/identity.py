@@ -1,9 +1,9 @@
 """The labels of series: values that are harmless whatever names others chose, and never the same for two entities. PURE."""
 
 from functools import cached_property
-from hashlib import blake2b
 from typing import Protocol
 
+from agent.model.checksum import blake2b
 from agent.model.foreign import readable
 from agent.model.table import Value
 

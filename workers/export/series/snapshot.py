@@ -99,7 +99,7 @@ def _metrics_of(state: ViewState) -> str:
 def _held(tracked: Tracked) -> HeldEntity:
     return HeldEntity(
         list(tracked.key),
-        list(tracked.identity.pairs),
+        list(tracked.labels.pairs),
         tracked.created_ns,
         tracked.at_ns,
         tracked.spacing_ns,

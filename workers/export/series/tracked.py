@@ -21,7 +21,7 @@ class SeriesPoint(NamedTuple):
     those whose series end there. `created_ns`: since when its counters count."""
 
     view: View
-    identity: SeriesLabels
+    labels: SeriesLabels
     at_ns: int
     created_ns: int
     values: tuple["Number | SketchColumns | None", ...]
@@ -35,8 +35,8 @@ class Tracked:
         "at_ns",
         "counts",
         "created_ns",
-        "identity",
         "key",
+        "labels",
         "names_version",
         "sent",
         "size",
@@ -45,9 +45,9 @@ class Tracked:
         "values",
     )
 
-    def __init__(self, key: Key, identity: SeriesLabels, names_version: int, created_ns: int) -> None:
+    def __init__(self, key: Key, labels: SeriesLabels, names_version: int, created_ns: int) -> None:
         self.key = key
-        self.identity = identity
+        self.labels = labels
         self.names_version = names_version
         self.created_ns = created_ns
         self.at_ns = created_ns

@@ -73,7 +73,7 @@ class ViewState:
         stale = tuple(sorted(tracked.sent - present))
         tracked.sent = present
         if present or stale:
-            self.points.append(SeriesPoint(self.view, tracked.identity, at_ns, tracked.created_ns, values, stale))
+            self.points.append(SeriesPoint(self.view, tracked.labels, at_ns, tracked.created_ns, values, stale))
 
     def tell_tick(self, at_ns: int) -> None:
         """Note the samples of all entities of this time, where several rows make one value."""
@@ -100,7 +100,7 @@ class ViewState:
         """Its series end."""
         self._end_sent(tracked, at_ns)
         self._budget.used -= tracked.size
-        self._taken.pop(tracked.identity.pairs, None)
+        self._taken.pop(tracked.labels.pairs, None)
         del self.entities[tracked.key]
 
     def end_others(self, at_ns: int) -> None:
@@ -140,7 +140,7 @@ class ViewState:
     def hold(self, tracked: Tracked) -> None:
         """Take an entity back, as it was."""
         self.entities[tracked.key] = tracked
-        self._taken[tracked.identity.pairs] = tracked.key
+        self._taken[tracked.labels.pairs] = tracked.key
         self._budget.used += tracked.size
 
     def _identity_of(self, key: Key) -> SeriesLabels:
@@ -190,18 +190,18 @@ class ViewState:
     def _name_again(self, tracked: Tracked, at_ns: int) -> None:
         """A name became known, or another one."""
         tracked.names_version = self._names.version
-        held = tracked.identity
+        held = tracked.labels
         self._taken.pop(held.pairs, None)
         identity = self._identity_of(tracked.key)
         if identity.pairs != held.pairs:
             self._end_sent(tracked, at_ns)
-            tracked.identity, tracked.slot = identity, -1
+            tracked.labels, tracked.slot = identity, -1
 
     def _end_sent(self, tracked: Tracked, at_ns: int) -> None:
         if tracked.sent:
             nothing = (None,) * len(self._places)
             stale = tuple(sorted(tracked.sent))
-            self.points.append(SeriesPoint(self.view, tracked.identity, at_ns, tracked.created_ns, nothing, stale))
+            self.points.append(SeriesPoint(self.view, tracked.labels, at_ns, tracked.created_ns, nothing, stale))
             tracked.sent = frozenset()
 
 

@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 from workers.gateway.http import (
     HEAD_BYTES_MAX,
     HttpRequest,
+    MetricsFormat,
     Refusal,
     parse_request,
+    preferred_format,
     refusal_response,
     response,
-    wants_openmetrics,
 )
 
 # As sent by Prometheus 3.5, curl 8.5, a kubelet's probe and wget.
@@ -179,10 +180,32 @@ def test_a_refused_method_hears_which_are_not() -> None:
 )
 def test_openmetrics_is_given_to_who_prefers_it(accept: str, openmetrics: bool) -> None:
     """Everybody else gets the plain text format."""
-    assert wants_openmetrics(accept) is openmetrics
+    expected = MetricsFormat.OPENMETRICS if openmetrics else MetricsFormat.PLAIN
+    assert preferred_format(accept) is expected
 
 
 @given(st.text(max_size=60))
 def test_any_accept_header_has_an_answer(accept: str) -> None:
     """Noise raises nothing."""
-    assert isinstance(wants_openmetrics(accept), bool)
+    assert isinstance(preferred_format(accept), MetricsFormat)
+
+
+PROTOBUF = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
+
+
+@pytest.mark.parametrize(
+    ("accept", "found"),
+    [
+        (
+            f"{PROTOBUF};q=0.6,application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,*/*;q=0.2",
+            MetricsFormat.PROTOBUF,
+        ),
+        (f"{PROTOBUF};q=0.4,application/openmetrics-text;version=1.0.0;q=0.5", MetricsFormat.OPENMETRICS),
+        (PROTOBUF.replace("delimited", "text"), MetricsFormat.PLAIN),
+        (PROTOBUF.replace("MetricFamily", "Other"), MetricsFormat.PLAIN),
+        (PROTOBUF + ";q=0", MetricsFormat.PLAIN),
+    ],
+)
+def test_protobuf_is_given_to_who_prefers_it(accept: str, found: MetricsFormat) -> None:
+    """As Prometheus asks for it where it wants native histograms."""
+    assert preferred_format(accept) is found

@@ -10,7 +10,7 @@ from workers.gateway.work import GatewayWork
 def test_an_empty_address_serves_nothing_and_says_so() -> None:
     """No descriptor, no timer, no condition: it was asked for."""
     bus = RecordingBus()
-    work = GatewayWork(FakeClock(), bus, Config({"gateway.address": ""}), {})
+    work = GatewayWork(FakeClock(), bus, Config({"gateway.address": ""}), {}, "/nonexistent")
     work.on_start(0)
     assert work.on_ask("stats", 0) == {"address": None, "requests": 0, "refused": 0, "problem": None}
     assert (list(work.interests()), work.next_deadline_ns(), bus.conditions) == ([], None, [])
@@ -20,6 +20,6 @@ def test_an_empty_address_serves_nothing_and_says_so() -> None:
 
 def test_an_answer_nobody_waits_for_is_nobody_s() -> None:
     """Answers to questions that were given up come late and change nothing."""
-    work = GatewayWork(FakeClock(), RecordingBus(), Config({"gateway.address": ""}), {})
+    work = GatewayWork(FakeClock(), RecordingBus(), Config({"gateway.address": ""}), {}, "/nonexistent")
     work.on_answer(7, {"not": "a status"})
     assert list(work.take_replies()) == []

@@ -20,7 +20,7 @@ def pids(points: list[SeriesPoint]) -> list[tuple[str, float, object]]:
             if metric.name == "evergauge_unit_pids":
                 value: object = "end" if place in point.stale else point.values[place]
                 if value is not None:
-                    found.append((dict(point.identity.pairs)["unit"], (point.at_ns - at(0)) / S, value))
+                    found.append((dict(point.labels.pairs)["unit"], (point.at_ns - at(0)) / S, value))
     return found
 
 
@@ -81,8 +81,8 @@ def test_a_name_that_becomes_known_ends_the_series_without_it() -> None:
     table.take(unit_batch(1, "uid-1", pids=2))
     points = table.take_points()
     assert pids(points) == [("uid-1", 0, 1), ("uid-1", 1, "end"), ("uid-1", 1, 2)]
-    assert "pod" not in dict(points[1].identity.pairs)
-    assert dict(points[2].identity.pairs)["pod"] == "web-0"
+    assert "pod" not in dict(points[1].labels.pairs)
+    assert dict(points[2].labels.pairs)["pod"] == "web-0"
 
 
 def test_a_command_that_leaves_its_rank_ends() -> None:
@@ -90,9 +90,9 @@ def test_a_command_that_leaves_its_rank_ends() -> None:
     table = writing(10)
     table.take(process_batch(0, ("a", 1, 100, 0, 0), ("b", 2, 50, 0, 0)))
     table.take(process_batch(10, ("b", 2, 100, 0, 0)))
-    assert [(dict(point.identity.pairs)["command"], point.stale) for point in table.take_points()] == [("a", ()), ("b", ())]
+    assert [(dict(point.labels.pairs)["command"], point.stale) for point in table.take_points()] == [("a", ()), ("b", ())]
     table.take(process_batch(20, ("b", 2, 100, 0, 0)))
-    points = [(dict(point.identity.pairs), point.stale, (point.at_ns - at(0)) // S) for point in table.take_points()]
+    points = [(dict(point.labels.pairs), point.stale, (point.at_ns - at(0)) // S) for point in table.take_points()]
     assert points == [
         ({"command": "b", "rank": "1"}, (), 10),
         ({"command": "a", "rank": "1"}, (0,), 10),

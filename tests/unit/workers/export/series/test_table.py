@@ -56,7 +56,7 @@ def test_a_counter_begins_where_its_first_row_began() -> None:
     table.take(stored(HOST_DISK, [{"timestamp": at(1), "device": "sda", "devices": 1, "reads": 1}]))
     table.take(stored(HOST_DISK, [{"timestamp": at(2), "device": name, "devices": 1, "reads": 1} for name in ("sda", "sdb")]))
     created = {
-        tracked.identity.text: tracked.created_ns - BEGIN_NS
+        tracked.labels.text: tracked.created_ns - BEGIN_NS
         for family in table.families()
         for tracked, metric, _ in family.samples
         if metric.name in (CPU, "evergauge_disk_reads_total")
@@ -226,7 +226,7 @@ def test_a_restart_changes_nothing() -> None:
         each.take(unit_batch(61, "/b", cpu_user_ns=7))
         each.take(process_batch(62, ("a", 1, 5, 100, 0)))
         each.settle(at(200))
-    ours, theirs = ([(point.identity.pairs, *point[2:]) for point in each.take_points()] for each in (table, restored))
+    ours, theirs = ([(point.labels.pairs, *point[2:]) for point in each.take_points()] for each in (table, restored))
     assert ours == theirs
     assert len(ours) > 3
     assert restored.snapshot() == table.snapshot()

@@ -1,0 +1,27 @@
+"""One answer to /metrics, piece by piece: the agent's own metrics, then what it measures. May import what `exposition` may."""
+
+from collections.abc import Iterator, Sequence
+
+from workers.export.series.table import SeriesFamily
+from workers.gateway.exposition import OPENMETRICS, PLAIN_TEXT, expose
+from workers.gateway.http import MetricsFormat
+from workers.gateway.measured_protobuf import PROTOBUF, agent_protobuf, measured_protobuf
+from workers.gateway.measured_text import measured_text
+from workers.gateway.metrics import Family
+
+CONTENT_TYPES = {MetricsFormat.PLAIN: PLAIN_TEXT, MetricsFormat.OPENMETRICS: OPENMETRICS, MetricsFormat.PROTOBUF: PROTOBUF}
+_OPENMETRICS_END = b"# EOF\n"
+
+
+def pieces(form: MetricsFormat, own: Sequence[Family], measured: Sequence[SeriesFamily]) -> Iterator[bytes]:
+    """The parts of an answer; each is made when it is asked for."""
+    if form is MetricsFormat.PROTOBUF:
+        yield from agent_protobuf(own)
+        yield from measured_protobuf(measured)
+        return
+    is_openmetrics = form is MetricsFormat.OPENMETRICS
+    text, _ = expose(own, openmetrics=is_openmetrics)
+    yield text.removesuffix(_OPENMETRICS_END)
+    yield from measured_text(measured, openmetrics=is_openmetrics)
+    if is_openmetrics:
+        yield _OPENMETRICS_END
