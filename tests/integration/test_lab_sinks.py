@@ -1,11 +1,15 @@
 """The real programs that exports go to: each takes a real payload, has it after a SIGKILL too, and leaves nothing behind."""
 
 import http.client
+import os
+import signal
+import socket
 import ssl
 import subprocess
+import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.error import HTTPError
 
@@ -15,18 +19,18 @@ from harness import proc
 from harness.sinks.certificates import Authority
 from harness.sinks.collector import Collector, CollectorTls, requests_of
 from harness.sinks.fault_proxy import FaultProxy, FaultyWay
-from harness.sinks.http_answer import status
 from harness.sinks.http_sink import HttpSink
 from harness.sinks.lossy_network import LossyNetwork
 from harness.sinks.object_server import ObjectServer
 from harness.sinks.program import SINKS, ask, get
-from harness.sinks.prometheus import Prometheus, Promtool, Refused, Version
+from harness.sinks.prometheus import Prometheus
 from harness.waiting import in_time, wait_until
 from obstore.exceptions import AlreadyExistsError
 from obstore.store import S3Store
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from remote_pb2.remote_pb2 import WriteRequest
+
+from agent.prctl import PR_SET_CHILD_SUBREAPER, prctl
 
 MS = 1_000_000
 
@@ -46,9 +50,9 @@ def logs_request(text: str) -> bytes:
     return bytes(request.SerializeToString())
 
 
-def post(url: str, body: bytes, *, context: ssl.SSLContext | None = None, headers: Mapping[str, str] | None = None) -> int:
+def post(url: str, body: bytes, *, context: ssl.SSLContext | None = None) -> int:
     """The status of the answer to an OTLP request. *Raises:* OSError, HTTPError."""
-    request = urllib.request.Request(url, body, {"Content-Type": "application/x-protobuf", **(headers or {})})
+    request = urllib.request.Request(url, body, {"Content-Type": "application/x-protobuf"})
     with urllib.request.urlopen(request, timeout=20, context=context) as answer:
         return int(answer.status)
 
@@ -57,38 +61,6 @@ def values(collector: Collector) -> list[int]:
     """The value of the one point of each request that it took."""
     points = [each["resourceMetrics"][0]["scopeMetrics"][0]["metrics"][0]["gauge"]["dataPoints"][0] for each in collector.records()]
     return [int(point["asInt"]) for point in points]
-
-
-def snappy(data: bytes) -> bytes:
-    """A block in snappy's format that compresses nothing: the length, then literals of at most 60 bytes.
-
-    *Source:* github.com/google/snappy, format_description.txt.
-    """
-    length, block = len(data), bytearray()
-    while length >= 0x80:
-        block.append(length & 0x7F | 0x80)
-        length >>= 7
-    block.append(length)
-    for place in range(0, len(data), 60):
-        literal = data[place : place + 60]
-        block.append(len(literal) - 1 << 2)
-        block += literal
-    return bytes(block)
-
-
-def write(prometheus: Prometheus, value: float, at: float, **labels: str) -> int:
-    """The status of the answer to a remote write 1.0 of one sample at a time in seconds."""
-    request = WriteRequest()
-    series = request.timeseries.add()
-    for name, text in sorted({"__name__": "lab", **labels}.items()):
-        series.labels.add(name=name, value=text)
-    series.samples.add(value=value, timestamp=round(at * 1000))
-    headers = {"Content-Encoding": "snappy", "X-Prometheus-Remote-Write-Version": "0.1.0"}
-    try:
-        return post(prometheus.write_url, snappy(request.SerializeToString()), headers=headers)
-    except HTTPError as refused:
-        with refused:
-            return refused.code
 
 
 # ---- the collector -----------------------------------------------------------------------------------
@@ -105,6 +77,10 @@ def test_what_a_collector_acknowledged_is_there_after_it_was_killed(tmp_path: Pa
         collector.start()
         assert post(collector.url("metrics"), metrics_request(4)) == 200
         assert values(collector) == [1, 2, 4]
+        # What gRPC says first: a connection of HTTP/2 begins with the server's settings.
+        with socket.create_connection(("127.0.0.1", collector.grpc_port), 20) as grpc:
+            grpc.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0")
+            assert grpc.recv(9)[3] == 4
         (logs,) = collector.records("logs")
         assert logs["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0]["body"] == {"stringValue": "text"}
 
@@ -161,75 +137,6 @@ def test_a_collector_hands_metrics_to_a_prometheus(tmp_path: Path) -> None:
         wait_until(lambda: prometheus.samples("lab"), "the sample is there", pause_seconds=0.05)
         (series,) = prometheus.samples("lab")
         assert series.samples == ((1_700_000_000.0, 6.0),)
-
-
-# ---- Prometheus --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("version", ["old", "new"])
-def test_what_a_prometheus_acknowledged_is_there_after_it_was_killed(tmp_path: Path, version: Version) -> None:
-    """A remote write of version 1.0, which both know; every way to ask finds it."""
-    now = float(int(time.time()))
-    with Prometheus(tmp_path / "prometheus", version) as prometheus:
-        assert write(prometheus, 1.5, now - 2, host="a") == 204
-        prometheus.kill()
-        prometheus.start()
-        assert write(prometheus, 2.5, now - 1, host="a") == 204
-        (stored,) = prometheus.samples("lab")
-        assert (stored.labels["host"], stored.samples) == ("a", ((now - 2, 1.5), (now - 1, 2.5)))
-        assert [each.samples[0][1] for each in prometheus.query("lab", at=now - 2)] == [1.5]
-        assert [each.samples for each in prometheus.query_range("lab", now - 2, now - 1, 1)] == [((now - 2, 1.5), (now - 1, 2.5))]
-        assert prometheus.series("lab") == [{"__name__": "lab", "host": "a"}]
-        with pytest.raises(Refused, match="parse error"):
-            prometheus.query("lab{")
-
-
-@pytest.mark.parametrize("version", ["old", "new"])
-def test_a_prometheus_refuses_what_is_older_than_its_window(tmp_path: Path, version: Version) -> None:
-    """Within the window it takes samples in any order."""
-    now = float(int(time.time()))
-    with Prometheus(tmp_path / "prometheus", version, out_of_order_window="1h") as prometheus:
-        given = [write(prometheus, 1, now - ago) for ago in (1, 1800, 7200)]
-        # The old one asks, by its status, for the same request again, which it will refuse again.
-        assert given == [204, 204, 500 if version == "old" else 400]
-        (stored,) = prometheus.samples("lab")
-        assert [at for at, _ in stored.samples] == [now - 1800, now - 1]
-
-
-@pytest.mark.parametrize("version", ["old", "new"])
-def test_a_prometheus_scrapes_a_page(tmp_path: Path, version: Version) -> None:
-    """A target is any server of a test."""
-    page = status(200, b"# TYPE lab gauge\nlab 7\n", content_type="text/plain; version=0.0.4")
-    with (
-        HttpSink(otherwise=page) as target,
-        Prometheus(tmp_path / "prometheus", version, scrape=[f"127.0.0.1:{target.port}"], scrape_interval="200ms") as prometheus,
-    ):
-        found = wait_until(lambda: prometheus.query("lab"), "the page was scraped", pause_seconds=0.05)
-        assert [(each.labels["job"], each.samples[0][1]) for each in found] == [("test", 7.0)]
-
-
-@pytest.mark.parametrize("version", ["old", "new"])
-def test_promtool_judges_pages_and_rules(tmp_path: Path, version: Version) -> None:
-    """A clean page, one with bad habits, one that cannot be read; rules that alert as their test says, and others."""
-    promtool = Promtool(version)
-    assert promtool.check_metrics("# HELP lab_bytes A size.\n# TYPE lab_bytes gauge\nlab_bytes 1\n") == (0, "")
-    code, said = promtool.check_metrics("# HELP lab A size.\n# TYPE lab counter\nlab 1\n")
-    assert (code, "_total" in said) == (3, True)
-    assert promtool.check_metrics("lab{ 1\n")[0] == 1
-    rules = tmp_path / "rules.yaml"
-    rules.write_text('groups: [{name: lab, rules: [{alert: Down, expr: "up == 0"}]}]')
-    assert promtool.check_rules(rules)[0] == 0
-    test = """
-rule_files: [rules.yaml]
-tests:
-  - interval: 1m
-    input_series: [{{series: up, values: "0 0"}}]
-    alert_rule_test: [{{eval_time: 1m, alertname: {}, exp_alerts: [{{}}]}}]
-"""
-    (tmp_path / "test.yaml").write_text(test.format("Down"))
-    assert promtool.test_rules(tmp_path)[0] == 0
-    (tmp_path / "test.yaml").write_text(test.format("Other"))
-    assert promtool.test_rules(tmp_path)[0] == 1
 
 
 # ---- the object server -------------------------------------------------------------------------------
@@ -329,12 +236,43 @@ def test_a_network_that_loses_packets_brings_every_request(tmp_path: Path) -> No
 # ---- all of them -------------------------------------------------------------------------------------
 
 
-def test_a_program_that_is_paused_answers_later(tmp_path: Path) -> None:
-    """As one that hangs: what was sent meanwhile is not lost."""
-    with FaultProxy(tmp_path / "proxy") as proxy:
-        proxy.pause()
-        proxy.resume()
-        assert proxy.is_ready()
+def test_a_program_that_is_paused_answers_later(way: tuple[FaultProxy, FaultyWay]) -> None:
+    """As one that hangs: its kernel takes the connection and what is sent, and the answer comes when it goes on."""
+    proxy, faulty = way
+    proxy.pause()
+    connection = http.client.HTTPConnection("127.0.0.1", faulty.port, timeout=0.3)
+    connection.request("GET", "/")
+    with pytest.raises(TimeoutError):
+        connection.sock.recv(1)
+    proxy.resume()
+    connection.sock.settimeout(20)
+    assert connection.getresponse().status == 200
+    connection.close()
+
+
+def test_a_program_ends_with_the_test_run_that_started_it(tmp_path: Path) -> None:
+    """Also where that is killed, and ends nothing itself."""
+    code = """
+import pathlib, sys, time
+from harness.sinks.fault_proxy import FaultProxy
+with FaultProxy(pathlib.Path(sys.argv[1])) as proxy:
+    print(proxy.pid, flush=True)
+    time.sleep(60)
+"""
+    variables = {**os.environ, "PYTHONPATH": str(SINKS.parents[2] / "tests")}
+    with subprocess.Popen(
+        [sys.executable, "-c", code, tmp_path / "proxy"], stdout=subprocess.PIPE, text=True, env=variables
+    ) as run:
+        assert run.stdout is not None
+        pid = int(run.stdout.readline())
+        # It becomes a child of this process, which alone can wait for it where nobody reaps orphans.
+        prctl(PR_SET_CHILD_SUBREAPER, 1)
+        try:
+            run.kill()
+            run.wait()
+            assert os.waitpid(pid, 0) == (pid, signal.SIGKILL)
+        finally:
+            prctl(PR_SET_CHILD_SUBREAPER, 0)
 
 
 def test_nothing_of_a_program_outlives_its_test(tmp_path: Path) -> None:
