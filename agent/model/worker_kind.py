@@ -46,7 +46,8 @@ class WorkerKind(Struct, frozen=True):
 class Statistic(Struct, frozen=True):
     """A metric that is found at `path` in what a worker answers to `stats`.
 
-    With `by` there is a mapping at that place, and each of its keys is a sample with that label instead of the worker's.
+    The value is divided by `per`: 1e9 makes seconds of nanoseconds. With `by` there is a mapping at that place, and each of its
+    keys is a sample with that label instead of the worker's.
     *Absent:* a value that is no number gives no sample.
     """
 
@@ -55,3 +56,4 @@ class Statistic(Struct, frozen=True):
     about: str
     path: tuple[str, ...]
     by: str = ""
+    per: int = 1

@@ -123,7 +123,7 @@ WORKER = Worker(
             "Starts that were answered at once because an earlier change of resctrl had not returned.",
             (*_NRI, "refused"),
         ),
-        Statistic("evergauge_nri_start_p99_ns", "gauge", "Time of 99 of 100 answers at most.", (*_NRI, "start_ns_p99")),
-        Statistic("evergauge_nri_start_max_ns", "gauge", "Longest time of an answer.", (*_NRI, "start_ns_max")),
+        Statistic("evergauge_nri_start_p99_seconds", "gauge", "Time of 99 of 100 answers at most.", (*_NRI, "start_ns_p99"), per=S),
+        Statistic("evergauge_nri_start_max_seconds", "gauge", "Longest time of an answer.", (*_NRI, "start_ns_max"), per=S),
     ),
 )

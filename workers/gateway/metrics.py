@@ -115,10 +115,14 @@ def _of_statistics(status: AgentStatus, statistics: Statistics) -> list[Family]:
 def _samples(statistic: Statistic, worker: str, document: object) -> dict[Labels, Number]:
     if not statistic.by:
         value = _number_at(document, statistic.path)
-        return {} if value is None else {(("worker", worker),): value}
+        return {} if value is None else {(("worker", worker),): _scaled(value, statistic)}
     values = _value_at(document, statistic.path)
     numbers = {str(label): _number_at(values, (label,)) for label in values} if isinstance(values, dict) else {}
-    return {((statistic.by, label),): number for label, number in numbers.items() if number is not None}
+    return {((statistic.by, label),): _scaled(number, statistic) for label, number in numbers.items() if number is not None}
+
+
+def _scaled(value: Number, statistic: Statistic) -> Number:
+    return value if statistic.per == 1 else value / statistic.per
 
 
 def _value_at(document: object, path: tuple[str, ...]) -> object:

@@ -53,7 +53,7 @@ WORKER = Worker(
             ("quota", "removed_bytes"),
         ),
         Statistic(
-            "evergauge_writer_compacted_days_total",
+            "evergauge_writer_compacted_dates_total",
             "counter",
             "Days of a table that were compacted into one file.",
             ("compaction", "days"),

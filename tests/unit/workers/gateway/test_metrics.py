@@ -5,6 +5,7 @@ import re
 import pytest
 from fakes.status import status_document, worker_row
 
+from agent.model.worker_kind import Statistic
 from workers import registry
 from workers.gateway.metrics import Family, GatewayCounts, Labels, families
 from workers.gateway.supervisor_answer import status_of
@@ -151,3 +152,17 @@ def test_without_an_answer_only_the_gateway_speaks() -> None:
         "evergauge_gateway_requests_total": {(): 4},
         "evergauge_gateway_refused_total": {(): 1},
     }
+
+
+def test_nanoseconds_are_shown_as_seconds() -> None:
+    """Prometheus counts in base units."""
+    stats = {"w": {"start_ns": 1_500_000_000, "by": {"a": 5 * 10**8}}}
+    statistics = {
+        "w": (
+            Statistic("evergauge_a_seconds", "gauge", "A.", ("start_ns",), per=10**9),
+            Statistic("evergauge_b_seconds", "gauge", "B.", ("by",), by="kind", per=10**9),
+        )
+    }
+    found = {family.name: family.samples for family in families(status_of(status_document(stats=stats)), COUNTS, statistics)}
+    assert found["evergauge_a_seconds"] == {of("w"): 1.5}
+    assert found["evergauge_b_seconds"] == {(("kind", "a"),): 0.5}
