@@ -1,0 +1,1 @@
+"""OTLP: the mapping of tables to metrics and log records, its protobuf and JSON, and what a receiver answers."""

@@ -1,0 +1,48 @@
+"""Every table of the agent by version 1.44.0 of the semantic conventions of OpenTelemetry. PURE.
+
+Another version is another module beside this one: a name that moved in the conventions must not move for who pinned them.
+*Source:* open-telemetry/semantic-conventions, tag v1.44.0, folder model.
+"""
+
+from workers.export.otlp import conventions_1_44_host, conventions_1_44_process, conventions_1_44_unit
+from workers.export.otlp.column_map import Conventions, Dimension, Logged, RecordMap, Role, TableMap
+from workers.export.otlp.words import added
+
+_GAP, _EXPORT_GAP = "evergauge.gap", "evergauge.export.gap"
+
+GAP = TableMap(
+    table="gap",
+    record=RecordMap(_GAP, is_warning=True),
+    columns={
+        "timestamp": Role.TIME,
+        "worker": (Dimension(f"{_GAP}.worker"), Logged(f"{_GAP}.worker")),
+        "run": Logged(f"{_GAP}.run"),
+        "epoch": Logged(f"{_GAP}.epoch"),
+        "table": (Dimension("evergauge.table"), Logged("evergauge.table")),
+        "first_seq": Logged(f"{_GAP}.first_seq"),
+        "last_seq": Logged(f"{_GAP}.last_seq"),
+        "rows": (added(f"{_GAP}.rows", unit="{row}"), Logged(f"{_GAP}.rows")),
+        "from_timestamp": Logged(f"{_GAP}.from_timestamp"),
+        "until_timestamp": Logged(f"{_GAP}.until_timestamp"),
+        "reason": (Dimension(f"{_GAP}.reason"), Logged(f"{_GAP}.reason")),
+        "ticks": (added(f"{_GAP}.ticks", unit="{tick}"), Logged(f"{_GAP}.ticks")),
+        "last_tick": Logged(f"{_GAP}.last_tick"),
+    },
+)
+
+_ALL = (
+    GAP,
+    *conventions_1_44_process.TABLES,
+    *conventions_1_44_unit.TABLES,
+    *conventions_1_44_host.TABLES,
+)
+
+CONVENTIONS = Conventions(
+    version="1.44.0",
+    schema_url="https://opentelemetry.io/schemas/1.44.0",
+    tables={each.table: each for each in _ALL},
+    context={
+        "pod_group": "names and namespaces of pods are attributes of their metrics",
+        "container_name": "names of containers are attributes of their metrics",
+    },
+)
