@@ -1,6 +1,6 @@
 """agentd's command line: each setting is a flag, plus a few options. PURE, and light, because every start loads it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -98,8 +98,11 @@ def usage(settings: Sequence[AnySetting]) -> str:
     return "\n".join(lines)
 
 
-def settings_document(config: Config, settings: Sequence[AnySetting], workers: Iterable[str]) -> str:
-    """Every setting with its value, as a settings file that gives exactly this configuration."""
+def settings_document(
+    config: Config, settings: Sequence[AnySetting], workers: Iterable[str], sinks: Mapping[str, Sequence[AnySetting]] | None = None
+) -> str:
+    """Every setting with its value, as a settings file that gives exactly this configuration. `sinks`: the settings of each kind
+    of sink."""
     lines: list[str] = []
     for section, members in _by_section(settings).items():
         lines += ["", f"[{section}]"] if section else []
@@ -112,6 +115,12 @@ def settings_document(config: Config, settings: Sequence[AnySetting], workers: I
             lines += [f"{each.name} = {each.toml(int(config.values[key]))}" for each, key in own]
     for name, described in config.workloads.items():
         lines += section_document(name, described)
+    if config.sinks:
+        # Imported here: few files describe sinks.
+        from agent.sink_section import sink_document
+
+        for name, described in config.sinks.items():
+            lines += sink_document(name, described, (sinks or {}).get(described["kind"], ()))
     return "\n".join(lines)
 
 

@@ -5,7 +5,7 @@ Samplers declare their own settings beside their code; `workers.registry` hands 
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -221,6 +221,10 @@ POLICY_SETTINGS: tuple[Setting[int], ...] = (
 )  # fmt: skip
 
 
+# Gives the settings of each kind of sink, by its name.
+SinkKinds = Callable[[], Mapping[str, Sequence[AnySetting]]]
+
+
 def policy_key(setting: AnySetting, worker: str) -> str:
     """`supervisor.hang_timeout` of one worker is `worker.NAME.hang_timeout`."""
     return f"worker.{worker}.{setting.key.removeprefix('supervisor.')}"
@@ -238,15 +242,17 @@ def default_quota_bytes(file_system_bytes: int) -> int:
 class Config(Struct, frozen=True):
     """The values of all settings by key; `of` gives one with its type. Plain data, so that it can be sent to a worker.
 
-    `workloads` are the sections `[workload."NAME"]` of the file, by name, checked and as they were written.
+    `workloads` are the sections `[workload."NAME"]` of the file, by name, checked and as they were written; `sinks` the sections
+    `[sink."NAME"]`, by name, with the value of each key that is given (`agent.sink_section`).
     """
 
     values: dict[str, int | str | bool]
     workloads: dict[str, dict[str, Any]] = {}
+    sinks: dict[str, dict[str, Any]] = {}
 
     def with_values(self, values: Mapping[str, int | str | bool]) -> "Config":
         """The same configuration with other values of some settings."""
-        return Config({**self.values, **values}, self.workloads)
+        return Config({**self.values, **values}, self.workloads, self.sinks)
 
     def of_worker(self, setting: Setting[int], worker: str) -> int:
         """The value of a policy setting for one worker: its own, else the one for all workers."""
@@ -280,18 +286,22 @@ def parse_config(
     environment: Mapping[str, str] | None = None,
     flags: Mapping[str, str] | None = None,
     workers: Iterable[str] = (),
+    sink_kinds: "SinkKinds | None" = None,
 ) -> Config:
     """The configuration that file (`document`, read from `origin`), environment and flags give, in this order.
 
-    `workers` are the names that the file may set a policy for; `flags` maps a setting's key to its text.
+    `workers` are the names that the file may set a policy for, beside those of its sinks; `flags` maps a setting's key to its text.
+    `sink_kinds` gives the settings of each kind of sink; it is called where the file describes some.
     *Raises:* ConfigError that names the origin, the key, the value and what is accepted. *Source:* TOML 1.0.
     """
     by_key = {setting.key: setting for setting in settings}
-    in_file: dict[str, AnySetting] = {policy_key(setting, worker): setting for worker in workers for setting in POLICY_SETTINGS}
-    in_file |= by_key
-    values: dict[str, int | str | bool] = {}
     table = parse_toml(document, origin=origin)
     sections = _workload_sections(table.pop("workload", None), origin)
+    sinks = _sink_sections(table.pop("sink", None), sink_kinds or dict, origin)
+    named = (*workers, *map(exporter_name, sinks))
+    in_file: dict[str, AnySetting] = {policy_key(setting, worker): setting for worker in named for setting in POLICY_SETTINGS}
+    in_file |= by_key
+    values: dict[str, int | str | bool] = {}
     for key, value in _flatten(table):
         if key not in in_file:
             raise ConfigError(f"{origin}: {key}", "there is no such setting", _suggestion(key, in_file))
@@ -299,7 +309,7 @@ def parse_config(
     values |= _from_environment(by_key.values(), environment or {})
     for key, text in (flags or {}).items():
         values[key] = _parse_value(by_key[key], text, origin=by_key[key].flag)
-    return Config(values, sections)
+    return Config(values, sections, sinks)
 
 
 def _workload_sections(table: object, origin: str) -> dict[str, dict[str, Any]]:
@@ -309,6 +319,20 @@ def _workload_sections(table: object, origin: str) -> dict[str, dict[str, Any]]:
     from agent.model.workload_section import checked_sections
 
     return checked_sections(table, origin=origin)
+
+
+def _sink_sections(table: object, kinds: SinkKinds, origin: str) -> dict[str, dict[str, Any]]:
+    if table is None:
+        return {}
+    # Imported here: few files describe sinks.
+    from agent.sink_section import checked_sinks
+
+    return checked_sinks(table, kinds(), origin=origin)
+
+
+def exporter_name(sink: str) -> str:
+    """The worker that serves a sink."""
+    return f"exporter/{sink}"
 
 
 def service_variables(environment: Mapping[str, str]) -> list[str]:

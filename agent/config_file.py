@@ -39,6 +39,7 @@ def load_config(invocation: Invocation, environment: Mapping[str, str]) -> Confi
         environment=known,
         flags=invocation.flags,
         workers=registry.worker_names(),
+        sink_kinds=registry.sink_options,
     )
     state_dir = os.path.abspath(config.of(STATE_DIR) or paths.default_state_dir(dict(known)))
     runtime_dir = os.path.abspath(config.of(RUNTIME_DIR) or paths.default_runtime_dir(dict(known)))
@@ -59,7 +60,7 @@ def load_config(invocation: Invocation, environment: Mapping[str, str]) -> Confi
     reader_group.group_number(READER_GROUP.key, config.of(READER_GROUP))
     folders = {STATE_DIR.key: state_dir, RUNTIME_DIR.key: runtime_dir, HOST_NAME.key: host}
     config = config.with_values({**folders, **sockets})
-    for worker in registry.all_workers():
+    for worker in registry.workers_of(config):
         worker.check(config, path)
     return config
 

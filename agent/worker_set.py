@@ -24,7 +24,7 @@ class WorkerSet(Struct, frozen=True):
 
 def agent_worker_set(config: Config) -> WorkerSet:
     """The agent's own workers that this configuration wants."""
-    wanted = [each for each in registry.all_workers() if each.is_wanted(config)]
+    wanted = [each for each in registry.workers_of(config) if each.is_wanted(config)]
     members = {each.name: tuple(member.name for member in each.wanted_members(config)) for each in wanted if each.members}
     asleep = {each.name: reason for each in wanted if each.kind.is_on_demand and (reason := each.idle_reason(config))}
     return WorkerSet({each.name: each.kind for each in wanted}, members=members, asleep=asleep)

@@ -1,7 +1,8 @@
 """What there is to run and to store: every worker, found by discovery, and every table and setting.
 
 A kind of worker is one folder `workers/<kind>` with a `worker.py` that has a `WORKER`; a sampler is one module in
-`workers/samplers` with a `SAMPLER`. Nothing here or elsewhere names them.
+`workers/samplers` with a `SAMPLER`; a kind of sink is one in `workers/exporters` with a `SINK`, and each sink that the settings
+describe is a worker. Nothing here or elsewhere names them.
 """
 
 import os
@@ -16,9 +17,14 @@ from agent.model.table import Table
 from agent.model.tables import SYSTEM_TABLES
 from agent.model.worker_kind import RULES, STATS, Statistic
 from agent.setting import AUTO_BYTES, AnySetting, AutoSwitch
-from workers import samplers
+from workers import exporters, samplers
+from workers.export.declaration import exporter_worker
+from workers.export.sink import SinkKind
 from workers.framework.declaration import Worker
 from workers.framework.sampler import Sampler, sampler_workers
+
+# Without sinks, for example.
+_NOTHING_SET = Config({})
 
 # What every worker that sends rows says of its buffer.
 _OF_OUTBOXES = (
@@ -36,6 +42,36 @@ def all_samplers() -> tuple[Sampler, ...]:
         assert isinstance(sampler, Sampler), name
         found.append(sampler)
     return tuple(found)
+
+
+@cache
+def all_sink_kinds() -> tuple[SinkKind, ...]:
+    """Every kind of sink in the package, in the order of their names."""
+    found = []
+    for name in sorted(_module_names(exporters.__path__) - {"__init__"}):
+        kind = import_module(f"{exporters.__name__}.{name}").SINK
+        assert isinstance(kind, SinkKind), name
+        found.append(kind)
+    return tuple(found)
+
+
+def sink_options() -> Mapping[str, tuple[AnySetting, ...]]:
+    """The settings of each kind of sink, beside those that all have."""
+    return {kind.name: kind.options for kind in all_sink_kinds()}
+
+
+def exporters_of(config: Config) -> tuple[Worker, ...]:
+    """A worker for each sink that the settings describe, in the order of their names."""
+    if not config.sinks:
+        return ()
+    kinds = {kind.name: kind for kind in all_sink_kinds()}
+    tables = tuple(table.name for table in SYSTEM_TABLES) + tuple(table.name for each in all_workers() for table in each.tables)
+    return tuple(exporter_worker(kinds[section["kind"]], name, section, tables) for name, section in sorted(config.sinks.items()))
+
+
+def workers_of(config: Config) -> tuple[Worker, ...]:
+    """Every worker that there can be with this configuration, in the order of their start."""
+    return tuple(sorted((*all_workers(), *exporters_of(config)), key=lambda each: (each.kind.start_order, each.name)))
 
 
 @cache
@@ -73,9 +109,9 @@ def sampler(name: str) -> Sampler:
     return {candidate.name: candidate for candidate in all_samplers()}[name]
 
 
-def worker(name: str) -> Worker:
+def worker(name: str, config: Config = _NOTHING_SET) -> Worker:
     """The worker of this name. *Raises:* KeyError."""
-    return {candidate.name: candidate for candidate in all_workers()}[name]
+    return {candidate.name: candidate for candidate in workers_of(config)}[name]
 
 
 def worker_names() -> tuple[str, ...]:
@@ -93,15 +129,15 @@ def settings() -> tuple[AnySetting, ...]:
     return SETTINGS + tuple(setting for each in all_workers() for setting in each.settings)
 
 
-def statistics() -> Mapping[str, tuple[Statistic, ...]]:
+def statistics(config: Config = _NOTHING_SET) -> Mapping[str, tuple[Statistic, ...]]:
     """What the `stats` of each worker and member mean for /metrics, by name; under "" what holds for all."""
-    named = [each for worker in all_workers() for each in (worker, *worker.members)]
+    named = [each for worker in workers_of(config) for each in (worker, *worker.members)]
     return {"": _OF_OUTBOXES, **{each.name: each.statistics for each in named}}
 
 
-def preload() -> None:
+def preload(config: Config = _NOTHING_SET) -> None:
     """Import all that any worker needs, so that the fork server's children share it."""
-    for each in all_workers():
+    for each in workers_of(config):
         for module in each.preload:
             import_module(module)
 

@@ -47,7 +47,9 @@ def run(
     config = load_config(invocation, environment)
     if invocation.check_config:
         # A comment at the end: what is printed is a settings file as a whole.
-        _show(f"{settings_document(config, settings, registry.worker_names())}\n# the configuration is good")
+        names = [each.name for each in registry.workers_of(config)]
+        options = registry.sink_options() if config.sinks else {}
+        _show(f"{settings_document(config, settings, names, options)}\n# the configuration is good")
         return ExitCode.DONE
     if invocation.keep_workloads:
         _become_keeper(config)

@@ -106,7 +106,7 @@ def wire(config: Config, worker_set: WorkerSet, held: Resources, *, for_ns: int 
     remove_remains(config, taken_over)
     run = os.urandom(8).hex() if taken_over is None else taken_over.run
     if taken_over is None:
-        _import_for_workers()
+        _import_for_workers(config)
     # As early as possible: before there is any other thread, and the workers start while everything else is made.
     launcher = make_launcher(config, worker_set, taken_over, run=run, on_killed=log.note_killed)
     about = _about(config, run, clock, started_at_ns)
@@ -133,7 +133,7 @@ def wire(config: Config, worker_set: WorkerSet, held: Resources, *, for_ns: int 
     )
 
 
-def _import_for_workers() -> None:
+def _import_for_workers(config: Config) -> None:
     """Import what every worker needs, here and now: the fork server is a fork of this process and shares it.
 
     What is frozen is never looked at by a collector again, here or there: so its pages stay shared.
@@ -141,7 +141,7 @@ def _import_for_workers() -> None:
     from workers import registry
     from workers.runtime import worker_main  # noqa: F401  it is what a worker begins with
 
-    registry.preload()
+    registry.preload(config)
     gc.collect()
     gc.freeze()
 

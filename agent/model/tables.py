@@ -1,4 +1,4 @@
-"""The tables that belong to no sampler: `gap`, `pod_group` and `container_name`. PURE."""
+"""The tables that belong to no sampler: `gap`, `pod_group`, `container_name` and `export_gap`. PURE."""
 
 from agent.model.column_type import DType
 from agent.model.table import Column, Table
@@ -71,4 +71,21 @@ CONTAINER_NAME = Table(
     ),
 )
 
-SYSTEM_TABLES: tuple[Table, ...] = (GAP, POD_GROUP, CONTAINER_NAME)
+EXPORT_GAP = Table(
+    name="export_gap",
+    version=1,
+    about="Rows that a sink never gets, because they were removed before they could be sent. They were stored all the while, and "
+    "what is still there can be queried here.",
+    key=("sink", "timestamp", "reason", "from_timestamp"),
+    columns=(
+        Column("timestamp", DType.INT64, "ns", "when the loss was noticed, unix time", "exporter clock"),
+        Column("sink", DType.UTF8, "", "the sink, by its name in the settings file", "settings"),
+        Column("kind", DType.UTF8, "", "its kind", "settings"),
+        Column("rows", DType.INT64, "1", "rows it does not get; null: unknown", "exporter", True),
+        Column("from_timestamp", DType.INT64, "ns", "the last batch it got before; null: none", "batch header", True),
+        Column("until_timestamp", DType.INT64, "ns", "the last batch that is missing; null: unknown", "batch header", True),
+        Column("reason", DType.UTF8, "", "sink_quota, storage_quota, removed, unreadable or not_configured", "writer, exporter"),
+    ),
+)
+
+SYSTEM_TABLES: tuple[Table, ...] = (GAP, POD_GROUP, CONTAINER_NAME, EXPORT_GAP)

@@ -15,7 +15,7 @@ from agent.store.foreign_file import open_regular
 from agent.store.install import is_other
 from agent.store.layout import KEPT_FOLDER, SPOOL_FOLDER
 from agent.store.left_out import LeftOut
-from agent.store.place import Place
+from agent.store.place import BEGINNING, Place
 from agent.store.record import Damage, SegmentHead, parse_head, parse_records, table_word
 from agent.store.segment import SEGMENT_BYTES_MAX, generation_of, id_in, is_segment_name
 from agent.store.spool_reader import refusal
@@ -53,6 +53,8 @@ class SpoolFollower:
         self._open: _OpenSegment | None = None
         # Segments of another installation or format, and what only has the name of one.
         self._passed_over: set[str] = set()
+        # Behind the last place that the last `read` has looked at, as far as whole segments go: nothing before it is left.
+        self.reached = BEGINNING
         # Bytes that were no record, for statistics.
         self.damaged_bytes = 0
 
@@ -117,11 +119,14 @@ class SpoolFollower:
         # The sizes are taken after the listing: a segment takes no more once a later one is listed. So the last one of the listing
         # is the only one whose end may be torn.
         paths = self.paths()
+        self.reached = after
         if after.segment in paths or (self._reads_removed and self.holds(after.segment)):
             yield from self._records(after, paths.get(after.segment, ""))
         for segment, path in paths.items():
             if _age(segment) > _age(after.segment):
-                yield from self._records(Place(segment, self._begin_in(segment, path, after)), path)
+                begin = Place(segment, self._begin_in(segment, path, after))
+                self.reached = begin
+                yield from self._records(begin, path)
 
     def _begin_in(self, segment: str, path: str, after: Place) -> int:
         """How much of a later segment is behind a place already: the writer wrote a segment again that somebody had removed."""

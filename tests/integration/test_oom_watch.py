@@ -10,9 +10,9 @@ from fakes.bus import RecordingBus
 from fakes.cgroup_folder import CgroupFolder
 
 from agent.model.timebase import S
+from workers.framework.inotify import Inotify
 from workers.runtime.kernel_tree import OpenKernelTree
 from workers.unit import oom_watch
-from workers.unit.inotify import Inotify
 from workers.unit.layout import CgroupLayout, layout_of
 from workers.unit.oom_files import OomFiles
 from workers.unit.oom_ledger import OomKill, OomVerdict

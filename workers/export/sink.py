@@ -126,7 +126,8 @@ class SinkValues(Struct, frozen=True):
 class SinkContext(Struct, frozen=True):
     """What a sink is opened with. `folder`: its own folder below the state folder. `variables`: the environment of the agent.
 
-    `wall_ns` gives unix time; `note` tells something that happens once, as (kind, severity, sentence).
+    `wall_ns` gives unix time; `note` tells something that happens once, as (kind, severity, sentence). `tables` are those whose
+    rows it is to send; batches of others (`SinkKind.context_tables`) only say what is called how.
     """
 
     settings: SinkValues
@@ -137,6 +138,7 @@ class SinkContext(Struct, frozen=True):
     variables: Mapping[str, str]
     wall_ns: Callable[[], int]
     note: Callable[[str, str, str], None]
+    tables: tuple[str, ...] = ()
 
 
 def _no_problem(values: SinkValues) -> str:

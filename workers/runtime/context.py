@@ -65,7 +65,7 @@ class ProcessContext:
 
     def statistics(self) -> Mapping[str, Sequence[Statistic]]:
         """See `WorkerContext`."""
-        return registry.statistics()
+        return registry.statistics(self.launch.config)
 
     def close(self) -> None:
         """End all connections, and wait until what was said last has gone out."""

@@ -35,13 +35,13 @@ ZmqEnds = tuple["zmq.Context[zmq.Socket[bytes]]", "zmq.Socket[bytes]"]
 
 def registered_maker(launch: Launch) -> MakeWork:
     """How the work of a worker of the registry is made. *Raises:* KeyError for a name that is not there."""
-    return registry.worker(launch.identity.worker).make
+    return registry.worker(launch.identity.worker, launch.config).make
 
 
 def declared_capabilities(launch: Launch) -> tuple[str, ...]:
     """What a worker of the registry keeps; nothing for any other."""
     with suppress(KeyError):
-        return registry.worker(launch.identity.worker).kept_capabilities(launch.config)
+        return registry.worker(launch.identity.worker, launch.config).kept_capabilities(launch.config)
     return ()
 
 

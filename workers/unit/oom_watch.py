@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from agent.ports import Bus, Interest, KernelTree
 from workers.framework.condition import Conditions
-from workers.unit.inotify import Inotify
+from workers.framework.inotify import Inotify
 from workers.unit.layout import CgroupLayout, layout_of
 from workers.unit.oom_files import OomFiles
 from workers.unit.oom_ledger import OomKill, OomLedger

@@ -20,6 +20,7 @@ from agent.store.segment import id_in
 from workers.framework.condition import Conditions
 from workers.writer.compacting import Compacting
 from workers.writer.folder import storage_error
+from workers.writer.kept import KeptSegments
 from workers.writer.pruning import Pruning
 from workers.writer.report import SealReport
 from workers.writer.rotation_answers import RotationAnswers
@@ -53,6 +54,7 @@ class Archive:
         pruning: Pruning,
         on_missing: Callable[[str], None] = lambda _name: None,
         compacting: Compacting | None = None,
+        kept: KeptSegments | None = None,
     ) -> None:
         self._spool = spool
         self._state_directory = state_directory
@@ -62,6 +64,7 @@ class Archive:
         self._pruning = pruning
         self._on_missing = on_missing
         self._compacting = compacting
+        self._kept = kept
         self._turns = Turns()
         self._aside = AsideKeeper(spool.aside, bus, pruning.limit_bytes)
         self._conditions = Conditions(bus)
@@ -107,7 +110,8 @@ class Archive:
         counts = {"segments_waiting": self.waiting, "sealed_files": self._sealed_files, "sealed_rows": self._sealed_rows}
         counts["bad_rows"] = self._refused_rows
         compaction = {} if self._compacting is None else self._compacting.stats()
-        return {**counts, **self._aside.stats(), **self._pruning.stats(), **compaction}
+        kept = {} if self._kept is None else self._kept.stats()
+        return {**counts, **self._aside.stats(), **self._pruning.stats(), **compaction, **kept}
 
     def prepare(self) -> None:
         """Make the spool's folders, remove what a killed writer or sealer left under hidden names, and begin to remove what
@@ -116,6 +120,8 @@ class Archive:
         *Raises:* StorageError when there can be no spool.
         """
         self._hidden_left = self._spool.prepare()
+        if self._kept is not None:
+            self._kept.prepare(self._spool.names())
         self._pruning.begin()
         self._hidden_left += _remove_hidden(os.path.join(self._state_directory, "data", ".tmp"))
         for name, (is_damaged, _) in tuple(self._segments_left.items()):
@@ -169,7 +175,7 @@ class Archive:
         if self._is_compacting:
             # The others wait for its end, or have ended it: its descriptors tell.
             return now_ns + _POLL_NS
-        deadlines = [self._pruning.next_deadline_ns()]
+        deadlines = [self._pruning.next_deadline_ns(), None if self._kept is None else self._kept.next_deadline_ns()]
         if self._needs_tidying and self._sealing is None:
             deadlines.append(self._tidy_at_ns)
         if self._compacting is not None and self._sealing is None:
@@ -198,6 +204,9 @@ class Archive:
         """Look after what is at work, then let the next one begin: see `workers.writer.turn`."""
         if self._sealing is not None:
             self._look(self._sealing, now_ns)
+        if self._kept is not None:
+            self._kept.advance(now_ns)
+            self._pruning.kept_bytes = self._kept.bytes
         if self._needs_tidying and self._sealing is None and now_ns >= self._tidy_at_ns:
             self._tidy_at_ns = now_ns + _TIDY_NS
             with suppress(StorageError):
@@ -238,6 +247,8 @@ class Archive:
     def _record_missing(self, name: str, now_ns: int) -> None:
         """Somebody removed a segment before it was sealed: its rows are lost, and the loss is recorded."""
         try:
+            if self._kept is not None:
+                self._kept.note_removed(name)
             self._on_missing(name)
         except StorageError as failure:
             self._fail(failure, now_ns)
@@ -293,7 +304,10 @@ class Archive:
         try:
             if is_damaged:
                 path = self._spool.set_aside(name)
-            else:
+                if self._kept is not None:
+                    # What is whole in it is in Parquet; a person has the file.
+                    self._kept.note_removed(name)
+            elif self._kept is None or not self._kept.take(self._spool.path(name)):
                 self._spool.remove(name)
         except StorageError as failure:
             self._segments_left[name] = is_damaged, failure

@@ -50,6 +50,8 @@ class Pruning:
         self._aside_bytes = self._foreign_files = 0
         # Kept free under the quota: for the second copy of a day that is compacted.
         self.reserved_bytes = 0
+        # What is kept for sinks; it counts too.
+        self.kept_bytes = 0
         self._ahead_files = self._told_ahead_files = 0
         self._horizon = horizon(clock.wall_ns())
         self._removed_files = self._removed_bytes = 0
@@ -131,11 +133,11 @@ class Pruning:
             yield from self._remove_surplus(found, spool)
             # A further walk needs more files than one can hold, and something removed by the one before: so there is an end.
             surplus = self._surplus(found, spool) if found.is_cut and found.removed_files else 0
-        self._conclude(found, sum(spool.values()) + self._aside_bytes)
+        self._conclude(found, sum(spool.values()) + self._aside_bytes + self.kept_bytes)
 
     def _surplus(self, found: Inventory, spool: dict[str, int]) -> int:
         # Without knowing what is in the spool nothing is removed; `_failure` says why.
-        held_bytes = sum(spool.values()) + self._aside_bytes
+        held_bytes = sum(spool.values()) + self._aside_bytes + self.kept_bytes
         return surplus_bytes(self._quota.limit_bytes, found.bytes, held_bytes + self.reserved_bytes) if spool else 0
 
     def _remove_surplus(self, found: Inventory, spool: dict[str, int]) -> Iterator[None]:

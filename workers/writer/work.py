@@ -14,6 +14,7 @@ from agent.model.message import DataAck, DataHello, Identity
 from agent.model.table import Table
 from agent.model.tables import GAP
 from agent.ports import Bus, Clock, DataPeer, Interest
+from agent.sink_section import QUOTA
 from agent.store.layout import DATA_FOLDER, SPOOL_FOLDER
 from agent.store.record import SegmentHead
 from agent.store.segment import created_wall_ns
@@ -28,6 +29,7 @@ from workers.writer.gap import Gap, Reason
 from workers.writer.handover import Handover
 from workers.writer.heads import SegmentHeads
 from workers.writer.intake import AppendBatch, Intake
+from workers.writer.kept import KeptSegments
 from workers.writer.pruning import Pruning
 from workers.writer.quota import Quota
 from workers.writer.readers import ReaderGroup
@@ -87,7 +89,11 @@ class WriterWork(BaseWork):
         )
         room = RoomKeeper(state_dir, pruning)
         compacting = Compacting(setup, self._spool, room, clock, bus, segment_ids, compact)
-        self._archive = Archive(self._spool, state_dir, bus, launch, self._note_damage, pruning, self._note_removal, compacting)
+        quotas = {sink: section.get(QUOTA.key, QUOTA.default) for sink, section in config.sinks.items()}
+        kept = KeptSegments(state_dir, quotas, limit_bytes, bus, self._spool_progress)
+        self._archive = Archive(
+            self._spool, state_dir, bus, launch, self._note_damage, pruning, self._note_removal, compacting, kept
+        )
         self._segments = Segments(
             spool=self._spool,
             archive=self._archive,
@@ -146,6 +152,9 @@ class WriterWork(BaseWork):
     def on_progress(self, beat: Callable[[], None]) -> None:
         """Have `beat` called between the steps of what may take long."""
         self._spool.on_progress = beat
+
+    def _spool_progress(self) -> None:
+        self._spool.on_progress()
 
     def interests(self) -> tuple[Interest, ...]:
         return tuple(map(Interest, (self._spool.syncer.descriptor, *self._archive.descriptors())))

@@ -1,0 +1,123 @@
+"""The sections `[sink."NAME"]` of the settings file. PURE.
+
+    [sink."central"]
+    kind = "otlp"
+    endpoint = "https://collector.example.org:4318"
+    tables = ["unit", "host"]
+
+Which keys a section may have depends on its kind; `workers.registry` hands the kinds in. Credentials are never a value here: a
+section names the file or the variable that holds them.
+"""
+
+import string
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from agent.model.errors import ConfigError
+from agent.model.foreign import readable
+from agent.model.timebase import HOUR, MS, S
+from agent.model.toml import quoted
+from agent.setting import KIB, MIB, AnySetting, Duration, Setting, Size, Whole
+
+SECTION = "sink"
+SINKS_MAX = 16
+NAME_CHARACTERS_MAX = 32
+TABLES_MAX = 64
+_FIRST = frozenset(string.ascii_lowercase + string.digits)
+_LATER = _FIRST | frozenset("_-")
+
+
+class TableNames(Setting[str]):
+    """Names of tables, a list in the file; kept as one text with commas. Empty: what the kind of sink takes by itself."""
+
+    @property
+    def accepted(self) -> str:
+        return 'a list of names of tables such as ["unit", "host"]; `agentctl schema` lists them'
+
+    def parse(self, value: object) -> str:
+        names = value.split(",") if isinstance(value, str) and value else value or []
+        if not isinstance(names, list) or not all(isinstance(name, str) and name.strip().isidentifier() for name in names):
+            raise ValueError("not a list of names of tables")
+        if len(names) > TABLES_MAX:
+            raise ValueError(f"more than {TABLES_MAX} names")
+        return ",".join(dict.fromkeys(name.strip() for name in names))
+
+    def toml(self, value: str) -> str:
+        return f"[{', '.join(map(quoted, value.split(',') if value else ()))}]"
+
+
+TABLES = TableNames("tables", "", "which tables it gets; empty: those that its kind has a place for")
+# A week of the default agent's rows is some 4 GiB; a day, within which a sink that is away is noticed, a seventh of that.
+QUOTA = Size(
+    "quota",
+    1 << 30,
+    1 * MIB,
+    65536 * KIB * MIB,
+    "how much stored data may wait for this sink; beyond it the oldest is removed, counted and recorded in table `export_gap`",
+)
+INTERVAL = Duration("interval", 1 * S, 50 * MS, 1 * HOUR, "how often new rows are sent")
+BACKLOG_PERCENT = Whole(
+    "backlog_percent", 25, 1, 100, "percent of a core that sending a backlog may take after the sink was away; new rows go at once"
+)
+# An attempt that is refused costs a packet; the mean wait is half of it.
+RETRY_MOST = Duration(
+    "retry_most", 3 * S, 100 * MS, 1 * HOUR, "longest time between two attempts to reach a sink that is away; shortened at random"
+)
+COMMON: tuple[AnySetting, ...] = (TABLES, QUOTA, INTERVAL, BACKLOG_PERCENT, RETRY_MOST)
+
+SinkSections = dict[str, dict[str, Any]]
+
+
+def checked_sinks(table: object, kinds: Mapping[str, Sequence[AnySetting]], *, origin: str) -> SinkSections:
+    """The sections of all sinks by name: `kind`, and the parsed value of each key that is given.
+
+    `kinds` has the settings of each kind, beside those that all have. *Raises:* ConfigError naming the key that cannot be used.
+    """
+    if not isinstance(table, dict):
+        raise ConfigError(f"{origin}: {SECTION}", "this is no section", f'write [{SECTION}."NAME"]')
+    if len(table) > SINKS_MAX:
+        raise ConfigError(f"{origin}: {SECTION}", f"{len(table)} sinks are described", f"{SINKS_MAX} are the most")
+    return {name: _checked(name, section, kinds, origin) for name, section in table.items()}
+
+
+def _checked(name: str, section: object, kinds: Mapping[str, Sequence[AnySetting]], origin: str) -> dict[str, Any]:
+    where = f"{origin}: {SECTION}.{readable(name, 80)}"
+    if not 0 < len(name) <= NAME_CHARACTERS_MAX or name[0] not in _FIRST or not _LATER.issuperset(name):
+        accepted = f"choose one of at most {NAME_CHARACTERS_MAX} lower case letters, digits, - and _"
+        raise ConfigError(where, "a sink cannot have this name", accepted)
+    if not isinstance(section, dict):
+        raise ConfigError(where, "this is no section", f"write [{SECTION}.{quoted(name)}] and its keys below")
+    kind = section.get("kind")
+    if not isinstance(kind, str) or kind not in kinds:
+        given = "it is missing" if kind is None else f"there is no kind {readable(repr(kind), 80)}"
+        raise ConfigError(f"{where}.kind", given, f"write one of {', '.join(sorted(kinds))}")
+    known = {setting.key: setting for setting in (*COMMON, *kinds[kind])}
+    values: dict[str, Any] = {"kind": kind}
+    for key, value in section.items():
+        if key == "kind":
+            continue
+        if key not in known:
+            raise ConfigError(f"{where}.{readable(key, 80)}", "there is no such key", _nearest(key, known))
+        try:
+            values[key] = known[key].parse(value)
+        except ValueError as cause:
+            shown = readable(repr(value), 200)
+            raise ConfigError(f"{where}.{key}", f"{shown} is not accepted ({cause})", f"write {known[key].accepted}") from cause
+    return values
+
+
+def _nearest(key: str, known: Mapping[str, AnySetting]) -> str:
+    # Imported here: a correct section never needs it.
+    from difflib import get_close_matches
+
+    near = get_close_matches(key, known, n=1)
+    return f"did you mean {near[0]}?" if near else f"there are kind, {', '.join(known)}"
+
+
+def sink_document(name: str, section: Mapping[str, Any], settings: Sequence[AnySetting]) -> list[str]:
+    """The lines of a settings file that give this sink, all its values included. `settings`: those of its kind."""
+    lines = ["", f"[{SECTION}.{quoted(name)}]", f"kind = {quoted(section['kind'])}"]
+    for setting in (*COMMON, *settings):
+        # Each value came from its own setting.
+        lines.append(f"{setting.name} = {setting.toml(section.get(setting.key, setting.default))}")
+    return lines

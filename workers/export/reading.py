@@ -1,0 +1,73 @@
+"""Reads the spool for one sink: ahead for counting, on each of its lines, and once more at a start."""
+
+from collections.abc import Sequence
+
+from agent.model.errors import StorageError
+from agent.model.foreign import readable
+from agent.store.batch import StoredBatch
+from agent.store.keeping import Keeping
+from agent.store.keeping_file import read_keeping
+from agent.store.place import Place
+from agent.store.spool_follower import SpoolFollower
+from workers.export.progress import ExportLine, ExportProgress
+from workers.export.sink import SinkKind
+
+# The stored bytes of one delivery: some seconds of a busy host, some 50 ms of encoding.
+CHUNK_BYTES = 512 << 10
+SCAN_BYTES = 1 << 20
+
+
+class SinkReading:
+    """*Raises:* PermissionRefused, StorageError."""
+
+    def __init__(self, state_dir: str, kind: SinkKind, tables: Sequence[str], install: str) -> None:
+        self._state_dir = state_dir
+        read = {*tables, *kind.context_tables}
+        again = read if kind.is_ordered else set(kind.context_tables)
+        # One descriptor and one window each: they are at different places.
+        self._scanning = SpoolFollower(state_dir, read, install)
+        self._lines = {line: SpoolFollower(state_dir, read, install) for line in ExportLine}
+        self._again = SpoolFollower(state_dir, again, install)
+        self._forcing = SpoolFollower(state_dir, (), install)
+        self._keeping = Keeping()
+        self.is_at_end = False
+
+    def scan(self, progress: ExportProgress) -> bool:
+        """Count some of what is new. `is_at_end`: nothing more is there now. True: nothing before another segment is left."""
+        found = self._scanning.read(progress.scanned, SCAN_BYTES)
+        progress.scan(found)
+        self.is_at_end = sum(len(batch.rows) for batch in found) < SCAN_BYTES
+        # Segments in which there is nothing for this sink need not be kept for it.
+        return progress.move_on(self._scanning.reached)
+
+    def read(self, progress: ExportProgress, line: ExportLine, bytes_max: int) -> list[StoredBatch]:
+        """What is next on a line."""
+        after, until = progress.next_place(line)
+        return self._lines[line].read(after, bytes_max, until) if after.is_before(until) else []
+
+    def read_again(self, after: Place, until: Place) -> list[StoredBatch]:
+        """What later batches build on, and is settled."""
+        return self._again.read(after, CHUNK_BYTES, until) if after.is_before(until) else []
+
+    def keep_up(self, progress: ExportProgress) -> None:
+        """Pass what the writer had to remove."""
+        try:
+            keeping = read_keeping(self._state_dir)
+        except OSError as cause:
+            where = readable(self._state_dir)
+            raise StorageError(where, f"what the writer has removed cannot be read ({cause.strerror})", "look there") from cause
+        if keeping is not None and keeping != self._keeping:
+            # What is still there can be read: it is looked at again the next time.
+            present = self._scanning.paths().keys()
+            progress.keep_up(keeping, present)
+            if not any(each.segment in present for each in keeping.pruned):
+                self._keeping = keeping
+
+    def force(self, segments: Sequence[str]) -> None:
+        """Have these on the disk. It waits for it."""
+        self._forcing.force(segments)
+
+    def close(self) -> None:
+        """Give everything back."""
+        for each in (self._scanning, self._again, self._forcing, *self._lines.values()):
+            each.close()
