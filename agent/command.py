@@ -11,7 +11,7 @@ from agent.model.toml import quoted
 from agent.model.workload_section import section_document
 from agent.setting import AnySetting
 
-HEAD = """usage: agentd [--config FILE] [--for DURATION] [--check-config | --keep-workloads] [--SETTING VALUE ...]
+HEAD = """usage: agentd [--config FILE] [--for DURATION] [--check-config [--connect] | --keep-workloads] [--SETTING VALUE ...]
 
 Runs the evergauge agent in the foreground until it gets SIGINT or SIGTERM.
 
@@ -19,10 +19,12 @@ Runs the evergauge agent in the foreground until it gets SIGINT or SIGTERM.
   --for DURATION     stop this long after the start, such as 10s; the start ends when the agent is ready, or has failed to be
   --keep-workloads   be the keeper of workloads, the process that starts them, waits for them and outlives the agent
   --check-config     check the configuration, print it as a settings file, and exit
+  --connect          with --check-config: try to reach each sink too, without sending rows, and say what is wrong
   --version, --help
 
   [worker."NAME"]    a section of the file: the keys hang_timeout to stable_period of [supervisor], for one worker
   [workload."NAME"]  a section of the file: a program that the agent runs within limits (docs/workloads.md)
+  [sink."NAME"]      a section of the file: where measured rows are sent (docs/exports.md)
 
 Every setting can be in the file, in the environment and in a flag; the later of these wins. A file consists of the lines
 `[section]` and `key = value` below, keys without a section first. The values shown are the defaults.
@@ -35,6 +37,7 @@ class Invocation(Struct, frozen=True):
     config_path: str = ""
     for_ns: int | None = None
     check_config: bool = False
+    connect: bool = False
     keep_workloads: bool = False
     help: bool = False
     version: bool = False
@@ -46,6 +49,7 @@ def parse_invocation(arguments: Sequence[str], settings: Sequence[AnySetting]) -
     keys = {setting.flag: setting.key for setting in settings}
     switches = {
         "--check-config": "check_config",
+        "--connect": "connect",
         "--keep-workloads": "keep_workloads",
         "--help": "help",
         "-h": "help",
@@ -69,10 +73,13 @@ def parse_invocation(arguments: Sequence[str], settings: Sequence[AnySetting]) -
             flags[keys[word]] = value
         else:
             found[word] = value
+    if "connect" in found and "check_config" not in found:
+        raise MisuseError("--connect", "it is a part of checking the configuration", "write --check-config --connect")
     return Invocation(
         config_path=str(found.get("--config", "")),
         for_ns=_duration(found.get("--for")),
         check_config="check_config" in found,
+        connect="connect" in found,
         keep_workloads="keep_workloads" in found,
         help="help" in found,
         version="version" in found,

@@ -18,8 +18,8 @@ from agent.model.tables import SYSTEM_TABLES
 from agent.model.worker_kind import RULES, STATS, Statistic
 from agent.setting import AUTO_BYTES, AnySetting, AutoSwitch
 from workers import exporters, samplers
-from workers.export.declaration import exporter_worker
-from workers.export.sink import SinkKind
+from workers.export.declaration import exporter_worker, sink_values
+from workers.export.sink import SinkKind, SinkValues
 from workers.framework.declaration import Worker
 from workers.framework.sampler import Sampler, sampler_workers
 
@@ -60,13 +60,17 @@ def sink_options() -> Mapping[str, tuple[AnySetting, ...]]:
     return {kind.name: kind.options for kind in all_sink_kinds()}
 
 
-def exporters_of(config: Config) -> tuple[Worker, ...]:
-    """A worker for each sink that the settings describe, in the order of their names."""
+def sinks_of(config: Config) -> tuple[tuple[str, SinkKind, SinkValues], ...]:
+    """The sinks that the settings describe: name, kind and values of each, in the order of their names."""
     if not config.sinks:
         return ()
     kinds = {kind.name: kind for kind in all_sink_kinds()}
-    tables = tuple(table.name for table in SYSTEM_TABLES) + tuple(table.name for each in all_workers() for table in each.tables)
-    return tuple(exporter_worker(kinds[section["kind"]], name, section, tables) for name, section in sorted(config.sinks.items()))
+    return tuple((name, kinds[section["kind"]], sink_values(name, section)) for name, section in sorted(config.sinks.items()))
+
+
+def exporters_of(config: Config) -> tuple[Worker, ...]:
+    """A worker for each sink that the settings describe, in the order of their names."""
+    return tuple(exporter_worker(kind, values, tuple(table.name for table in tables())) for _, kind, values in sinks_of(config))
 
 
 def workers_of(config: Config) -> tuple[Worker, ...]:

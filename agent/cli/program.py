@@ -27,6 +27,7 @@ MODULES = {
     "list-workloads": "workloads",
     "logs": "workload_log",
     "forget": "workloads",
+    "list-exports": "exports",
     "status": "status",
     "ready": "status",
     "diag": "status",

@@ -50,10 +50,24 @@ def run(
         names = [each.name for each in registry.workers_of(config)]
         options = registry.sink_options() if config.sinks else {}
         _show(f"{settings_document(config, settings, names, options)}\n# the configuration is good")
-        return ExitCode.DONE
+        return _connect(config) if invocation.connect else ExitCode.DONE
     if invocation.keep_workloads:
         _become_keeper(config)
     return supervise(config, for_ns=invocation.for_ns, worker_set=worker_set)
+
+
+def _connect(config: Config) -> ExitCode:
+    """Try each sink, and say what came of it; the exit code says whether all can be reached."""
+    from workers import registry
+    from workers.export.connecting import probe_sink
+
+    code = ExitCode.DONE
+    for worker, problem in ((name, probe_sink(kind, values, config)) for name, kind, values in registry.sinks_of(config)):
+        _show(f"# {worker}: {problem or 'it can be reached'}")
+        code = ExitCode.UNAVAILABLE if problem else code
+    if not config.sinks:
+        _show('# no sinks are described; a section [sink."NAME"] describes one')
+    return code
 
 
 def _become_keeper(config: Config) -> NoReturn:

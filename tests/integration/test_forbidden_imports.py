@@ -49,7 +49,10 @@ def test_the_fork_server_has_nothing_heavy() -> None:
 def test_the_supervisor_has_nothing_heavy() -> None:
     """As agentd begins, with all that it needs to be the agent, and what it imports for the fork server."""
     begin = "from agent.multiprocess_bootstrap import hide_unused_packages; hide_unused_packages()\n"
-    assert loaded_by(begin + "import agent.daemon.foreground, agent.daemon.wiring as it; it._import_for_workers()") == set()
+    assert (
+        loaded_by(begin + "import agent.daemon.foreground, agent.daemon.wiring as it; it._import_for_workers(it.Config({}))")
+        == set()
+    )
 
 
 def test_a_second_restart_in_a_row_brings_what_tenacity_brings() -> None:

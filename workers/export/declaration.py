@@ -46,9 +46,9 @@ def wanted_tables(kind: SinkKind, values: SinkValues, every: Sequence[str]) -> t
     return tuple(named.split(",")) if named else kind.tables or tuple(every)
 
 
-def exporter_worker(kind: SinkKind, name: str, section: Mapping[str, Any], every: Sequence[str]) -> Worker:
+def exporter_worker(kind: SinkKind, values: SinkValues, every: Sequence[str]) -> Worker:
     """The worker of one sink. `every`: the names of all tables that the agent can write."""
-    values = sink_values(name, section)
+    name = values.name
     tables = wanted_tables(kind, values, every)
 
     def make(context: WorkerContext) -> Work:
