@@ -1,6 +1,7 @@
 """An exporter over real segments and a scripted sink: what is delivered, when it is tried again, what is lost and told."""
 
 from pathlib import Path
+from threading import Event
 
 import pytest
 from fakes.export_host import ExportHost, SpoolFolder
@@ -309,4 +310,27 @@ def test_segments_without_rows_for_the_sink_are_not_needed(spool: SpoolFolder, t
         return cursor is not None and bool(cursor.needs.segment == spool.segment)
 
     host.run_until(has_moved, "the cursor in the last segment")
+    host.kill()
+
+
+def test_the_end_does_not_wait_for_a_sink_that_does_not_answer(spool: SpoolFolder, tmp_path: Path) -> None:
+    """A delivery on its way gets a moment; it is sent again by the next process."""
+    host = ExportHost(tmp_path)
+    is_over = Event()
+
+    def never(_parcel: object) -> Delivered:
+        is_over.wait(30)
+        return Delivered()
+
+    host.sink.answer = never
+    spool.append(1)
+    host.run_until(lambda: host.sink.attempts != [], "the attempt")
+    assert host.work is not None
+    host.work.on_stop(host.clock.now_ns(), for_good=True)
+    assert not host.work.is_done()
+    host.run_for(1 * S)
+    assert host.work.is_done()
+    is_over.set()
+    host.start()
+    host.run_until(lambda: host.sink.got == [("sample", 1)], "the delivery")
     host.kill()

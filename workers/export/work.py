@@ -12,7 +12,7 @@ from typing import Any
 from msgspec import Struct
 
 from agent.model.errors import EvergaugeError, FormatError
-from agent.model.timebase import S
+from agent.model.timebase import MS, S
 from agent.ports import Interest
 from agent.sink_section import BACKLOG_PERCENT, INTERVAL, RETRY_MOST
 from agent.store.batch import StoredBatch
@@ -42,6 +42,8 @@ from workers.framework.work import BaseWork
 # Appends are noticed at once; this look finds them where the kernel has no watch left, and what is needed at a start.
 LOOK_NS = 1 * S
 SNAPSHOT_NS = 30 * S
+# How long a delivery that is on its way is waited for at the end.
+LEAVE_NS = 200 * MS
 # What is new goes first once it is so much younger than what would be next.
 LIVE_FIRST_NS = 10 * S
 # Batches in which the sink finds nothing, in one turn of the loop.
@@ -81,6 +83,7 @@ class ExporterWork(BaseWork):
         self._commit_at_ns = 0
         self._snapshot_at_ns = 0
         self._storage_at_ns = 0
+        self._leave_at_ns = 0
 
     # ---- Work ----
 
@@ -88,7 +91,9 @@ class ExporterWork(BaseWork):
         self._look_at_ns = now_ns
 
     def next_deadline_ns(self) -> int | None:
-        if self.is_stopped or self._look_at_ns is None:
+        if self.is_stopped:
+            return self._leave_at_ns if self._under_way is not None else None
+        if self._look_at_ns is None:
             return None
         if self._opened is None or self._carrier.is_busy:
             return self._look_at_ns
@@ -125,11 +130,14 @@ class ExporterWork(BaseWork):
 
     def on_stop(self, now_ns: int, *, for_good: bool) -> None:
         super().on_stop(now_ns, for_good=for_good)
+        self._leave_at_ns = now_ns + LEAVE_NS
         if self._opened is not None and self._is_dirty and not self._carrier.is_busy:
             self._commit(self._opened, now_ns)
 
     def is_done(self) -> bool:
-        return self.is_stopped and not self._carrier.is_busy
+        # A sink that does not answer keeps nobody from ending: the next process sends the same again.
+        is_left = self._under_way is not None and self._parts.clock.now_ns() >= self._leave_at_ns
+        return self.is_stopped and (not self._carrier.is_busy or is_left)
 
     def close(self) -> None:
         """Give everything back, as the end of the process does; for a process that outlives its exporter."""
