@@ -31,10 +31,15 @@ class SinkReading:
         self._forcing = SpoolFollower(state_dir, (), install)
         self._keeping = Keeping()
         self.is_at_end = False
+        # What was counted last, as long as it is no more than a delivery: while a sink keeps up nothing is read twice. It has all
+        # that follows this place; None: it would be too much.
+        self._recent: list[StoredBatch] = []
+        self._recent_after: Place | None = None
 
     def scan(self, progress: ExportProgress) -> bool:
         """Count some of what is new. `is_at_end`: nothing more is there now. True: nothing before another segment is left."""
         found = self._scanning.read(progress.scanned, SCAN_BYTES)
+        self._remember(progress.scanned, found)
         progress.scan(found)
         self.is_at_end = sum(len(batch.rows) for batch in found) < SCAN_BYTES
         # Segments in which there is nothing for this sink need not be kept for it.
@@ -43,7 +48,21 @@ class SinkReading:
     def read(self, progress: ExportProgress, line: ExportLine, bytes_max: int) -> list[StoredBatch]:
         """What is next on a line."""
         after, until = progress.next_place(line)
-        return self._lines[line].read(after, bytes_max, until) if after.is_before(until) else []
+        if not after.is_before(until):
+            return []
+        if line is ExportLine.LIVE and self._recent_after is not None and not after.is_before(self._recent_after):
+            self._recent = [batch for batch in self._recent if not batch.place.is_before(after)]
+            self._recent_after = after
+            return _up_to(self._recent, bytes_max)
+        return self._lines[line].read(after, bytes_max, until)
+
+    def _remember(self, after: Place, found: list[StoredBatch]) -> None:
+        if not self._recent:
+            self._recent_after = after
+        if self._recent_after is not None:
+            self._recent += found
+            if sum(len(batch.rows) for batch in self._recent) > CHUNK_BYTES:
+                self._recent, self._recent_after = [], None
 
     def read_again(self, after: Place, until: Place) -> list[StoredBatch]:
         """What later batches build on, and is settled."""
@@ -71,3 +90,15 @@ class SinkReading:
         """Give everything back."""
         for each in (self._scanning, self._again, self._forcing, *self._lines.values()):
             each.close()
+
+
+def _up_to(batches: Sequence[StoredBatch], bytes_max: int) -> list[StoredBatch]:
+    """The first of them, up to some bytes of rows, at least one."""
+    taken: list[StoredBatch] = []
+    held_bytes = 0
+    for batch in batches:
+        if held_bytes >= bytes_max:
+            break
+        taken.append(batch)
+        held_bytes += len(batch.rows)
+    return taken
