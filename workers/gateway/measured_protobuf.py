@@ -10,6 +10,7 @@ from agent.model.sketch_export import native_histogram
 from agent.model.timebase import S
 from workers.export.protobuf import delimited, double, packed, signed, text, varint, whole, zigzag
 from workers.export.series.metric import Metric
+from workers.export.series.sketch_cache import SketchCache
 from workers.export.series.table import SeriesFamily
 from workers.export.series.tracked import Number
 from workers.gateway.metrics import Family
@@ -31,7 +32,7 @@ def agent_protobuf(families: Iterable[Family]) -> Iterator[bytes]:
         yield _family(family.name, family.about, family.kind, metrics)
 
 
-def measured_protobuf(families: Iterable[SeriesFamily]) -> Iterator[bytes]:
+def measured_protobuf(families: Iterable[SeriesFamily], histograms: SketchCache[bytes]) -> Iterator[bytes]:
     """The families of stored rows, each in one piece; a sketch is a gauge histogram with native buckets."""
     for family in families:
         fixed: dict[Metric, bytes] = {}
@@ -41,7 +42,7 @@ def measured_protobuf(families: Iterable[SeriesFamily]) -> Iterator[bytes]:
             if head is None:
                 head = fixed[metric] = b"".join(_pair(*pair) for pair in metric.labels)
             pairs = head + b"".join(_pair(*pair) for pair in tracked.labels.pairs)
-            metrics.append(delimited(4, pairs + _value(metric, value, tracked.created_ns)))
+            metrics.append(delimited(4, pairs + _value(metric, value, tracked.created_ns, histograms)))
         yield _family(family.metric.name, family.metric.about, family.metric.type, metrics)
 
 
@@ -55,16 +56,17 @@ def _pair(name: str, value: str) -> bytes:
     return delimited(1, text(1, name) + text(2, value))
 
 
-def _value(metric: Metric, value: "Number | SketchColumns", created_ns: int) -> bytes:
+def _value(metric: Metric, value: "Number | SketchColumns", created_ns: int, histograms: SketchCache[bytes]) -> bytes:
     if isinstance(value, SketchColumns):
-        return delimited(7, _histogram(value))
+        return delimited(7, histograms.get(value))
     if metric.type == "counter" and metric.source == "grown":
         seconds, nanoseconds = divmod(created_ns, S)
         return delimited(3, double(1, value) + delimited(3, whole(1, seconds) + whole(2, nanoseconds)))
     return delimited(_FIELDS[metric.type], double(1, value))
 
 
-def _histogram(columns: SketchColumns) -> bytes:
+def histogram_of(columns: SketchColumns) -> bytes:
+    """A sketch as the fields of a Histogram."""
     found = native_histogram(columns)
     spans = b"".join(delimited(12, signed(1, span.offset) + whole(2, span.length)) for span in found.spans)
     deltas = packed(13, map(zigzag, found.deltas))

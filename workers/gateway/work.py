@@ -37,6 +37,7 @@ from workers.gateway.server import Server
 from workers.gateway.supervisor_answer import SILENCE, readiness_of, status_of, unready
 
 if TYPE_CHECKING:
+    from workers.gateway.answer import AnswerWriter
     from workers.gateway.holder import HolderSearch
     from workers.gateway.measured import MeasuredSeries
 
@@ -73,6 +74,7 @@ class GatewayWork(BaseWork):
         self._metrics = config.of(GATEWAY_METRICS)
         self._measured: MeasuredSeries | None = None
         self._scrapes: ScrapeQueue[Waiting] | None = None
+        self._writer: AnswerWriter | None = None
         self._forget_at_ns: int | None = None
         self._listen_at_ns: int | None = None
         self._proc_root = config.of(PROC_ROOT)
@@ -213,13 +215,14 @@ class GatewayWork(BaseWork):
         return MeasuredSeries(StoredTail(self._state_dir), lambda: self._rules, series_max=series_max, has_pids=has_pids)
 
     def _pieces(self, form: MetricsFormat, status: AgentStatus | None) -> Iterator[bytes]:
-        from workers.gateway.answer import pieces
+        from workers.gateway.answer import AnswerWriter
 
+        self._writer = self._writer or AnswerWriter()
         counts = GatewayCounts(requests=self._server.requests, refused=self._server.refused)
         own = families(status, counts, self._statistics)
         if self._measured is None:
-            return pieces(form, own, ())
-        return pieces(form, [*own, *self._measured.own_families()], self._measured.families())
+            return self._writer.pieces(form, own, ())
+        return self._writer.pieces(form, [*own, *self._measured.own_families()], self._measured.families())
 
     def _send_metrics(self, waiting: Sequence[Waiting], form: MetricsFormat, body: bytes) -> None:
         from workers.gateway.answer import CONTENT_TYPES

@@ -6,7 +6,8 @@ from harness.protobuf_fields import Fields, double_in, message_in, numbers_in, s
 from agent.model.sketch import Sketch
 from agent.model.sketch_export import BucketSpan, NativeHistogram, sketch_of_native
 from agent.model.timebase import S
-from workers.gateway.measured_protobuf import agent_protobuf, measured_protobuf
+from workers.export.series.sketch_cache import SketchCache
+from workers.gateway.measured_protobuf import agent_protobuf, histogram_of, measured_protobuf
 from workers.gateway.metrics import Family
 
 
@@ -32,7 +33,7 @@ def test_counters_have_their_start_and_gauges_their_value() -> None:
     """Types, labels and numbers."""
     table = made()
     table.take(unit_batch(5, "/a", "/b", cpu_user_ns=S // 2, memory_current_bytes=7, elapsed_ns=2 * S + 7))
-    found = families(b"".join(measured_protobuf(table.families())))
+    found = families(b"".join(measured_protobuf(table.families(), SketchCache(histogram_of))))
     cpu = found["evergauge_unit_cpu_seconds_total"]
     assert cpu[3] == [0]
     first = message_in(cpu[4][0])
@@ -50,7 +51,7 @@ def test_a_sketch_is_a_native_histogram_bucket_for_bucket() -> None:
     values = [0, 1, 5, 5, 1000, 10**9]
     table = made()
     table.take(sketch_batch(0, "/a", "x", "rss", values))
-    found = families(b"".join(measured_protobuf(table.families())))["evergauge_process_memory_bytes"]
+    found = families(b"".join(measured_protobuf(table.families(), SketchCache(histogram_of))))["evergauge_process_memory_bytes"]
     assert found[3] == [5]
     histogram = message_in(message_in(found[4][0])[7][0])
     spans = [message_in(span) for span in histogram[12]]
@@ -71,7 +72,7 @@ def test_a_sketch_without_buckets_says_that_it_is_a_native_histogram() -> None:
     """By an empty span; Prometheus would take it for a classic one."""
     table = made()
     table.take(sketch_batch(0, "/a", "x", "rss", [0]))
-    found = families(b"".join(measured_protobuf(table.families())))["evergauge_process_memory_bytes"]
+    found = families(b"".join(measured_protobuf(table.families(), SketchCache(histogram_of))))["evergauge_process_memory_bytes"]
     histogram = message_in(message_in(found[4][0])[7][0])
     assert histogram[12] == [b""]
     assert histogram[7] == [1]

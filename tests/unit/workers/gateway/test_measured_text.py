@@ -9,8 +9,9 @@ from prometheus_client.parser import text_string_to_metric_families as read_plai
 
 from workers import registry
 from workers.export.series.catalogue import RANKED, SKETCHED, VIEWS
+from workers.export.series.sketch_cache import SketchCache
 from workers.export.series.table import SeriesTable
-from workers.gateway.measured_text import measured_text
+from workers.gateway.measured_text import measured_text, quantiles_of
 
 
 def table() -> SeriesTable:
@@ -48,7 +49,10 @@ def samples(text: str, *, openmetrics: bool) -> list[tuple[str, str, str, frozen
 @pytest.mark.parametrize("openmetrics", [False, True])
 def test_the_samples_are_those_that_the_client_writes(openmetrics: bool) -> None:
     """Read back by the client's parsers, in the same order."""
-    text = b"".join(measured_text(table().families(), openmetrics=openmetrics)).decode() + "# EOF\n" * openmetrics
+    text = (
+        b"".join(measured_text(table().families(), SketchCache(quantiles_of), openmetrics=openmetrics)).decode()
+        + "# EOF\n" * openmetrics
+    )
     theirs = generate_latest(Families()).decode()
     ours = samples(text, openmetrics=openmetrics)
     assert len(ours) == 15
@@ -59,7 +63,7 @@ def test_a_sketch_is_shown_as_quantiles() -> None:
     """In base units, as exact as the sketch."""
     found = made()
     found.take(sketch_batch(0, None, None, "cpu", list(range(1_000_000, 101_000_000, 100_000))))
-    text = b"".join(measured_text(found.families(), openmetrics=False)).decode()
+    text = b"".join(measured_text(found.families(), SketchCache(quantiles_of), openmetrics=False)).decode()
     values = {dict(labels)["quantile"]: value for _, _, _, labels, value in samples(text, openmetrics=False)}
     assert values == {
         "0.5": pytest.approx(0.051, rel=0.007),
@@ -67,7 +71,7 @@ def test_a_sketch_is_shown_as_quantiles() -> None:
         "0.99": pytest.approx(0.1, rel=0.007),
     }
     found.take(sketch_batch(60, None, None, "cpu", []))
-    assert b"quantile=" not in b"".join(measured_text(found.families(), openmetrics=False))
+    assert b"quantile=" not in b"".join(measured_text(found.families(), SketchCache(quantiles_of), openmetrics=False))
 
 
 def test_names_are_unique_over_views_statistics_and_the_agent() -> None:
