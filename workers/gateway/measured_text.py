@@ -1,7 +1,7 @@
 """Writes series of stored rows in the text formats of Prometheus. PURE.
 
-The official client's encoder needs nine times as long for a node with 100 units (docs/decisions/0077-two-writers-of-metrics.md); its
-parsers read the same samples from both.
+The official client's encoder needs nine times as long for a node with 100 units (docs/decisions/0077-two-writers-of-metrics.md);
+its parsers read the same samples from both.
 """
 
 from collections.abc import Iterable, Iterator
