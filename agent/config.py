@@ -298,7 +298,7 @@ def parse_config(
     table = parse_toml(document, origin=origin)
     sections = _workload_sections(table.pop("workload", None), origin)
     sinks = _sink_sections(table.pop("sink", None), sink_kinds or dict, origin)
-    named = (*workers, *map(exporter_name, sinks))
+    named = (*workers, *{exporter_name(section.get("process") or sink) for sink, section in sinks.items()})
     in_file: dict[str, AnySetting] = {policy_key(setting, worker): setting for worker in named for setting in POLICY_SETTINGS}
     in_file |= by_key
     values: dict[str, int | str | bool] = {}
@@ -331,7 +331,7 @@ def _sink_sections(table: object, kinds: SinkKinds, origin: str) -> dict[str, di
 
 
 def exporter_name(sink: str) -> str:
-    """The worker that serves a sink."""
+    """The worker that serves a sink, or the sinks that share a process of this name."""
     return f"exporter/{sink}"
 
 

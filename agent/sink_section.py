@@ -27,6 +27,26 @@ _FIRST = frozenset(string.ascii_lowercase + string.digits)
 _LATER = _FIRST | frozenset("_-")
 
 
+_NAME_WORDS = f"at most {NAME_CHARACTERS_MAX} lower case letters, digits, - and _, the first one a letter or digit"
+
+
+def _is_name(text: str) -> bool:
+    return 0 < len(text) <= NAME_CHARACTERS_MAX and text[0] in _FIRST and _LATER.issuperset(text)
+
+
+class SinkName(Setting[str]):
+    """A name as sinks have it, or nothing."""
+
+    @property
+    def accepted(self) -> str:
+        return _NAME_WORDS
+
+    def parse(self, value: object) -> str:
+        if not isinstance(value, str) or (value and not _is_name(value)):
+            raise ValueError("not such a name")
+        return value
+
+
 class TableNames(Setting[str]):
     """Names of tables, a list in the file; kept as one text with commas. Empty: what the kind of sink takes by itself."""
 
@@ -63,7 +83,10 @@ BACKLOG_PERCENT = Whole(
 RETRY_MOST = Duration(
     "retry_most", 3 * S, 100 * MS, 1 * HOUR, "longest time between two attempts to reach a sink that is away; shortened at random"
 )
-COMMON: tuple[AnySetting, ...] = (TABLES, QUOTA, INTERVAL, BACKLOG_PERCENT, RETRY_MOST)
+PROCESS = SinkName(
+    "process", "", "name of a process to share with other sinks that name it too, to save memory; empty: a process of its own"
+)
+COMMON: tuple[AnySetting, ...] = (TABLES, QUOTA, INTERVAL, BACKLOG_PERCENT, RETRY_MOST, PROCESS)
 
 SinkSections = dict[str, dict[str, Any]]
 
@@ -77,14 +100,18 @@ def checked_sinks(table: object, kinds: Mapping[str, Sequence[AnySetting]], *, o
         raise ConfigError(f"{origin}: {SECTION}", "this is no section", f'write [{SECTION}."NAME"]')
     if len(table) > SINKS_MAX:
         raise ConfigError(f"{origin}: {SECTION}", f"{len(table)} sinks are described", f"{SINKS_MAX} are the most")
-    return {name: _checked(name, section, kinds, origin) for name, section in table.items()}
+    sinks = {name: _checked(name, section, kinds, origin) for name, section in table.items()}
+    for name, section in sinks.items():
+        if section.get(PROCESS.key) in sinks:
+            where = f"{origin}: {SECTION}.{name}.{PROCESS.key}"
+            raise ConfigError(where, f"{section[PROCESS.key]} is a sink, which has a worker of this name", "choose another name")
+    return sinks
 
 
 def _checked(name: str, section: object, kinds: Mapping[str, Sequence[AnySetting]], origin: str) -> dict[str, Any]:
     where = f"{origin}: {SECTION}.{readable(name, 80)}"
-    if not 0 < len(name) <= NAME_CHARACTERS_MAX or name[0] not in _FIRST or not _LATER.issuperset(name):
-        accepted = f"choose one of at most {NAME_CHARACTERS_MAX} lower case letters, digits, - and _"
-        raise ConfigError(where, "a sink cannot have this name", accepted)
+    if not _is_name(name):
+        raise ConfigError(where, "a sink cannot have this name", f"choose one of {_NAME_WORDS}")
     if not isinstance(section, dict):
         raise ConfigError(where, "this is no section", f"write [{SECTION}.{quoted(name)}] and its keys below")
     kind = section.get("kind")

@@ -18,7 +18,7 @@ from agent.model.tables import SYSTEM_TABLES
 from agent.model.worker_kind import RULES, STATS, Statistic
 from agent.setting import AUTO_BYTES, AnySetting, AutoSwitch
 from workers import exporters, samplers
-from workers.export.declaration import exporter_worker, sink_values
+from workers.export.declaration import exporter_workers, sink_values
 from workers.export.sink import SinkKind, SinkValues
 from workers.framework.declaration import Worker
 from workers.framework.sampler import Sampler, sampler_workers
@@ -69,8 +69,9 @@ def sinks_of(config: Config) -> tuple[tuple[str, SinkKind, SinkValues], ...]:
 
 
 def exporters_of(config: Config) -> tuple[Worker, ...]:
-    """A worker for each sink that the settings describe, in the order of their names."""
-    return tuple(exporter_worker(kind, values, tuple(table.name for table in tables())) for _, kind, values in sinks_of(config))
+    """The workers of the sinks that the settings describe, in the order of their names."""
+    every = tuple(table.name for table in tables())
+    return tuple(exporter_workers([(kind, values) for _, kind, values in sinks_of(config)], every))
 
 
 def workers_of(config: Config) -> tuple[Worker, ...]:

@@ -29,10 +29,12 @@ def reports_of(found: AgentStatus) -> list[ExportReport]:
     """The sinks, in the order of their names. Of a worker that does not answer only its name and state are known."""
     reports = []
     for worker in found.workers:
-        if worker.name.startswith(PREFIX):
-            document = dict(found.stats.get(worker.name) or {})
-            told = {**document, "worker": worker.name, "worker_state": worker.state, "sink": worker.name.removeprefix(PREFIX)}
-            reports.append(decode(ExportReport, told, worker.name))
+        # Those that share a process are members of its worker.
+        for name in worker.members or [worker.name]:
+            if name.startswith(PREFIX):
+                document = dict(found.stats.get(name) or {})
+                told = {**document, "worker": worker.name, "worker_state": worker.state, "sink": name.removeprefix(PREFIX)}
+                reports.append(decode(ExportReport, told, name))
     return sorted(reports, key=lambda report: report.sink)
 
 

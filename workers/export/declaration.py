@@ -1,13 +1,13 @@
 """The worker `exporter/NAME` of one sink, from its kind and its section of the settings file. The supervisor imports it too."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from agent.config import Config, exporter_name
 from agent.model.errors import ConfigError
 from agent.model.worker_kind import Statistic, WorkerKind
 from agent.ports import Work
-from agent.sink_section import SECTION, TABLES
+from agent.sink_section import PROCESS, SECTION, TABLES
 from workers.export.sink import SinkKind, SinkValues
 from workers.framework.declaration import Worker, WorkerContext
 
@@ -44,6 +44,46 @@ def wanted_tables(kind: SinkKind, values: SinkValues, every: Sequence[str]) -> t
     """The tables whose rows this sink gets and accounts for."""
     named = values.of(TABLES)
     return tuple(named.split(",")) if named else kind.tables or tuple(every)
+
+
+def exporter_workers(sinks: Iterable[tuple[SinkKind, SinkValues]], every: Sequence[str]) -> list[Worker]:
+    """A worker for each sink, or for all sinks that share a process. `every`: the names of all tables that the agent can write."""
+    by_process: dict[tuple[str, bool], list[tuple[SinkKind, SinkValues]]] = {}
+    for kind, values in sinks:
+        process = values.of(PROCESS)
+        by_process.setdefault((process or values.name, bool(process)), []).append((kind, values))
+    return [
+        _shared_worker(name, inside, every) if is_shared else exporter_worker(*inside[0], every)
+        for (name, is_shared), inside in by_process.items()
+    ]
+
+
+def _shared_worker(name: str, sinks: Sequence[tuple[SinkKind, SinkValues]], every: Sequence[str]) -> Worker:
+    members = tuple(exporter_worker(kind, values, every) for kind, values in sinks)
+
+    def make(context: WorkerContext) -> Work:
+        from workers.export.shared_exporters import SharedExporters
+        from workers.export.work import make_work
+        from workers.framework.member_context import MemberContext
+
+        works = {
+            member.name: make_work(kind, values, wanted_tables(kind, values, every), MemberContext(context, member.name))
+            for member, (kind, values) in zip(members, sinks, strict=True)
+        }
+        return SharedExporters(context.clock, works)
+
+    def check(config: Config, origin: str) -> None:
+        for member in members:
+            member.check(config, origin)
+
+    return Worker(
+        name=exporter_name(name),
+        kind=EXPORTER_KIND,
+        make=make,
+        preload=("workers.export.shared_exporters", *(module for member in members for module in member.preload)),
+        members=members,
+        check=check,
+    )
 
 
 def exporter_worker(kind: SinkKind, values: SinkValues, every: Sequence[str]) -> Worker:
