@@ -26,3 +26,5 @@ class Place(NamedTuple):
 
 
 BEGINNING = Place("", 0)
+# Longer than any segment can be: behind all of its records, so nothing of it is needed any more.
+BEHIND_SEGMENT = 1 << 62

@@ -82,7 +82,7 @@ class SpoolFollower:
         """
         found: list[StoredBatch] = []
         held_bytes = 0
-        for batch in self._follow(after):
+        for batch in self.batches(after):
             if until is not None and not batch.place.is_before(until):
                 break
             found.append(batch)
@@ -90,6 +90,10 @@ class SpoolFollower:
             if held_bytes >= bytes_max:
                 break
         return found
+
+    def is_kept(self, segment: str) -> bool:
+        """Whether it is sealed, and kept for those who have not read it: then it is whole."""
+        return os.path.basename(os.path.dirname(self.paths().get(segment, ""))) == KEPT_FOLDER
 
     def force(self, segments: Sequence[str]) -> None:
         """Force segments to the disk, so that no sink has what a power failure takes from here. It waits for the disk."""
@@ -115,7 +119,8 @@ class SpoolFollower:
             os.close(self._open.descriptor)
             self._open = None
 
-    def _follow(self, after: Place) -> Iterator[StoredBatch]:
+    def batches(self, after: Place) -> Iterator[StoredBatch]:
+        """What follows a place, one batch after the other, as far as it is there now."""
         # The sizes are taken after the listing: a segment takes no more once a later one is listed. So the last one of the listing
         # is the only one whose end may be torn.
         paths = self.paths()

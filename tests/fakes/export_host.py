@@ -57,6 +57,11 @@ class SpoolFolder:
         self.generation += 1
         self.path.write_bytes(encode_head(replace(head_of(self.segment), install=self.install)))
 
+    def seal(self, segment: str) -> None:
+        """As the writer keeps one whose Parquet files are there."""
+        name = segment_name(head_of(segment))
+        (self.state / "spool" / name).rename(self.state / "kept" / name)
+
     def append(self, batches: int = 1, rows: int = 10, stamp_wall_ns: int | None = None) -> None:
         """So many batches of table `sample`."""
         with self.path.open("ab") as file:
@@ -83,6 +88,7 @@ class ExportHost:
         self.tables: tuple[str, ...] = ("sample",)
         self._kind_fields = kind
         self.keeps_state = False
+        self.timers = 0
         self.sinks: list[ScriptedSink] = []
         self.work: ExporterWork | None = None
         self.start()
@@ -144,6 +150,7 @@ class ExportHost:
         deadline_ns = self.work.next_deadline_ns()
         now_ns = self.clock.now_ns()
         if deadline_ns is not None and deadline_ns <= now_ns:
+            self.timers += 1
             self.work.on_timer(now_ns)
         self.clock.advance(step_ns)
         os.sched_yield()

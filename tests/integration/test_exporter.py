@@ -334,3 +334,32 @@ def test_the_end_does_not_wait_for_a_sink_that_does_not_answer(spool: SpoolFolde
     host.start()
     host.run_until(lambda: host.sink.got == [("sample", 1)], "the delivery")
     host.kill()
+
+
+def test_a_sink_of_whole_segments_gets_each_once_it_is_sealed(spool: SpoolFolder, tmp_path: Path) -> None:
+    """Nothing of a segment that is open or waits to be sealed; then all of it as one, also when the exporter was killed."""
+    host = ExportHost(tmp_path, is_ordered=True, by_segment=True)
+    host.run_for(3 * S)
+    timers = host.timers
+    host.run_for(10 * S)
+    assert host.timers - timers <= 20, "it spins while it waits"
+    for round_ in range(1, 4):
+        segment = spool.segment
+        spool.append(5)
+        spool.rotate()
+        spool.append(1, rows=0)
+        host.run_until(lambda: host.stats.get("lag_rows") == 50, "the count")
+        host.run_for(5 * S)
+        assert len(host.sink.attempts) == (0 if round_ != 2 else 1)
+        timers = host.timers
+        host.run_for(10 * S)
+        assert host.timers - timers <= 20, "it spins while it waits"
+        spool.seal(segment)
+        host.run_until(lambda: host.ledger["delivered"] == host.ledger["produced"] and host.is_settled, "the segment")
+        assert host.ledger["produced"] == round_ * 50
+        if round_ == 2:
+            host.start()
+            host.run_until(lambda: "ledger" in host.stats, "the next exporter")
+    assert [parcel.rows for sink in host.sinks for parcel in sink.attempts] == [50, 50, 50]
+    assert host.ledger["produced"] == spool.rows
+    host.kill()

@@ -15,13 +15,11 @@ from msgspec.structs import astuple, replace
 from agent.store.batch import StoredBatch
 from agent.store.cursor import Cursor, ExportLedger, SegmentCount
 from agent.store.keeping import Keeping, PrunedSegment
-from agent.store.place import Place
+from agent.store.place import BEHIND_SEGMENT, Place
 from agent.store.segment import generation_of
 
 # Each outage during a backlog makes one more span; beyond so many the newest wait for their turn.
 SPANS_MAX = 8
-# Longer than any segment can be: behind all of its records.
-BEHIND_SEGMENT = 1 << 62
 
 
 class ExportLine(Enum):
@@ -242,9 +240,10 @@ class ExportProgress:
             if batch.table in self._tables:
                 count = self._segments[batch.place.segment]
                 rows += batch.entry.rows
-                self._segments[batch.place.segment] = SegmentCount(
-                    count.rows, count.bytes, count.settled_rows + batch.entry.rows, count.settled_bytes + len(batch.rows)
-                )
+                settled = count.settled_rows + batch.entry.rows
+                # One that stands for many has no bytes of its own.
+                settled_bytes = count.bytes if settled == count.rows else count.settled_bytes + len(batch.rows)
+                self._segments[batch.place.segment] = SegmentCount(count.rows, count.bytes, settled, settled_bytes)
         last = batches[-1]
         if line is ExportLine.LIVE and self._ahead:
             self._ahead[-1] = (self._ahead[-1][0], last.behind)

@@ -10,6 +10,7 @@ from agent.store.keeping_file import read_keeping
 from agent.store.place import Place
 from agent.store.spool_follower import SpoolFollower
 from workers.export.progress import ExportLine, ExportProgress
+from workers.export.segment_parts import segment_parts
 from workers.export.sink import SinkKind
 
 # The stored bytes of one delivery: some seconds of a busy host, some 50 ms of encoding.
@@ -30,11 +31,14 @@ class SinkReading:
         self._again = SpoolFollower(state_dir, again, install)
         self._forcing = SpoolFollower(state_dir, (), install)
         self._keeping = Keeping()
+        self._by_segment = kind.by_segment
         self.is_at_end = False
         # What was counted last, as long as it is no more than a delivery: while a sink keeps up nothing is read twice. It has all
         # that follows this place; None: it would be too much.
         self._recent: list[StoredBatch] = []
         self._recent_after: Place | None = None
+        # The last `read` gave nothing because what is next is not sealed yet.
+        self.is_waiting = False
 
     def scan(self, progress: ExportProgress) -> bool:
         """Count some of what is new. `is_at_end`: nothing more is there now. True: nothing before another segment is left."""
@@ -45,8 +49,17 @@ class SinkReading:
         # Segments in which there is nothing for this sink need not be kept for it.
         return progress.move_on(self._scanning.reached)
 
+    def first(self, progress: ExportProgress, line: ExportLine) -> StoredBatch | None:
+        """The next batch on a line; None: there is none yet, or none that can be read."""
+        found = self._next(progress, line, 1)
+        return found[0] if found else None
+
     def read(self, progress: ExportProgress, line: ExportLine, bytes_max: int) -> list[StoredBatch]:
-        """What is next on a line."""
+        """What is next on a line. A sink that gets whole segments gets the next one that is sealed, as `segment_parts` gives it."""
+        self.is_waiting = False
+        return self._sealed_segment(progress, line) if self._by_segment else self._next(progress, line, bytes_max)
+
+    def _next(self, progress: ExportProgress, line: ExportLine, bytes_max: int) -> list[StoredBatch]:
         after, until = progress.next_place(line)
         if not after.is_before(until):
             return []
@@ -57,12 +70,25 @@ class SinkReading:
         return self._lines[line].read(after, bytes_max, until)
 
     def _remember(self, after: Place, found: list[StoredBatch]) -> None:
+        if self._by_segment:
+            return
         if not self._recent:
             self._recent_after = after
         if self._recent_after is not None:
             self._recent += found
             if sum(len(batch.rows) for batch in self._recent) > CHUNK_BYTES:
                 self._recent, self._recent_after = [], None
+
+    def _sealed_segment(self, progress: ExportProgress, line: ExportLine) -> list[StoredBatch]:
+        first = self.first(progress, line)
+        if first is None:
+            return []
+        follower, segment = self._lines[line], first.place.segment
+        after, until = progress.next_place(line)
+        parts = segment_parts(follower.batches(after), segment, until) if follower.is_kept(segment) else None
+        # What was appended before it was sealed may not be counted yet.
+        self.is_waiting = parts is None
+        return parts or []
 
     def read_again(self, after: Place, until: Place) -> list[StoredBatch]:
         """What later batches build on, and is settled."""

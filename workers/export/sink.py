@@ -154,6 +154,7 @@ class SinkKind(Struct, frozen=True):
     `is_ordered`: it gets everything in the order of the spool, so that after an outage the newest comes last; otherwise the
     newest comes first, and what was missed beside it. `identity`: which options say that it is another sink (such as the
     endpoint): where one of them changes, the cursor begins again. `check` gives a sentence for a section that cannot be used.
+    `by_segment`: it gets whole segments, once they are sealed, as `SinkReading.read` says; it is ordered too.
     """
 
     name: str
@@ -164,5 +165,6 @@ class SinkKind(Struct, frozen=True):
     tables: tuple[str, ...] = ()
     context_tables: tuple[str, ...] = ()
     is_ordered: bool = False
+    by_segment: bool = False
     check: Callable[[SinkValues], str] = _no_problem
     preload: tuple[str, ...] = ()

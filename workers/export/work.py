@@ -16,6 +16,7 @@ from agent.model.timebase import MS, S
 from agent.ports import Interest
 from agent.sink_section import BACKLOG_PERCENT, INTERVAL, RETRY_MOST
 from agent.store.batch import StoredBatch
+from agent.store.place import Place
 from workers.export.attempt import Attempts
 from workers.export.carrier import Carried, Carrier
 from workers.export.open_sink import ExporterParts, OpenSink, open_sink, watch_spool
@@ -46,6 +47,8 @@ SNAPSHOT_NS = 30 * S
 LEAVE_NS = 200 * MS
 # What is new goes first once it is so much younger than what would be next.
 LIVE_FIRST_NS = 10 * S
+# How soon it is seen that a segment is sealed, for a sink that gets whole segments.
+SEALED_LOOK_NS = 2 * S
 # Batches in which the sink finds nothing, in one turn of the loop.
 EMPTY_CHUNKS_MAX = 16
 
@@ -57,6 +60,11 @@ class Delivery(Struct, frozen=True):
     batches: list[StoredBatch]
     parcel: Parcel
     is_backlog: bool
+
+    @property
+    def begin(self) -> Place:
+        """Where it begins in the spool. Parts of a whole segment are in the order of their ends."""
+        return min(batch.place for batch in self.batches)
 
 
 class ExporterWork(BaseWork):
@@ -205,7 +213,7 @@ class ExporterWork(BaseWork):
 
     def _next_delivery(self, opened: OpenSink, now_ns: int) -> Delivery | None:
         held, self._held = self._held, None
-        if held is not None and held.batches[0].place == self._next_on(opened, held.line):
+        if held is not None and held.begin == self._next_on(opened, held.line):
             return held
         if not opened.kind.is_ordered and self._attempts.is_up and self._is_late(opened):
             opened.progress.open_live()
@@ -217,19 +225,22 @@ class ExporterWork(BaseWork):
 
     def _is_late(self, opened: OpenSink) -> bool:
         """Whether what is next on the live line is so old that what is new should not wait for it."""
-        found = opened.reading.read(opened.progress, ExportLine.LIVE, 1)
-        return bool(found) and opened.progress.lag_ns(found[0]) > LIVE_FIRST_NS
+        found = opened.reading.first(opened.progress, ExportLine.LIVE)
+        return found is not None and opened.progress.lag_ns(found) > LIVE_FIRST_NS
 
-    def _next_on(self, opened: OpenSink, line: ExportLine) -> object:
+    def _next_on(self, opened: OpenSink, line: ExportLine) -> Place | None:
         """Where the next batch of a line begins. A delivery that is held is dropped where that is behind it: it was pruned."""
-        found = opened.reading.read(opened.progress, line, 1)
-        return found[0].place if found else None
+        found = opened.reading.first(opened.progress, line)
+        return None if found is None else found.place
 
     def _take(self, opened: OpenSink, line: ExportLine, now_ns: int) -> Delivery | None:
         """The next batches of a line, encoded. None: there are none."""
         for _ in range(EMPTY_CHUNKS_MAX):
             begun_ns = time.thread_time_ns()
             batches = opened.reading.read(opened.progress, line, CHUNK_BYTES)[: self._chunk_batches_max]
+            if opened.reading.is_waiting:
+                self._live_at_ns = now_ns + SEALED_LOOK_NS
+                return None
             if not batches:
                 if opened.progress.pass_unreadable(line):
                     self._settled(now_ns)
@@ -275,7 +286,6 @@ class ExporterWork(BaseWork):
             force(segments)
             return sink.deliver(parcel)
 
-        self._reporting.sent_bytes += parcel.size_bytes
         self._carrier.start(job)
 
     def _commit(self, opened: OpenSink, now_ns: int) -> None:
@@ -310,6 +320,8 @@ class ExporterWork(BaseWork):
             if not self.is_stopped:
                 self._turn(now_ns)
             return
+        # Only now: what is read while it is delivered is not known before.
+        self._reporting.sent_bytes += delivery.parcel.size_bytes
         if delivery.is_backlog:
             self._pace.on_spent(carried.cpu_ns, now_ns)
         assert result is not None

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from agent.store.place import Place
+from agent.store.place import BEHIND_SEGMENT, Place
 from agent.store.segment import generation_of
 
 # Of the storage quota kept segments take no more than this part: what was measured last is worth as much as what is sent late.
@@ -32,7 +32,9 @@ class SinkNeed(Struct, frozen=True):
 
     def needs(self, segment: str) -> bool:
         """Whether it may still read there."""
-        return self.place is None or _age(self.place.segment) <= _age(segment)
+        if self.place is None or _age(self.place.segment) < _age(segment):
+            return True
+        return self.place.segment == segment and self.place.offset < BEHIND_SEGMENT
 
 
 class Removal(Struct, frozen=True):
