@@ -1,7 +1,7 @@
 """The kind of sink `prometheus`: remote write, version 2.0 with fallback to 1.0."""
 
 from agent.model.errors import ConfigError
-from agent.model.timebase import HOUR, S
+from agent.model.timebase import HOUR, MS, S
 from agent.setting import Choice, Duration, Switch, Text, Whole
 from workers.export.endpoint import parse_endpoint
 from workers.export.http_option import HTTP_OPTIONS, check_http, http_setup
@@ -10,7 +10,7 @@ from workers.export.sink import Sink, SinkContext, SinkKind, SinkValues
 
 ENDPOINT = Text("endpoint", "", "URL that takes remote writes, such as http://prometheus:9090/api/v1/write")
 # As most scrapers scrape. Counters lose nothing by it: their sums go on with every row.
-INTERVAL = Duration("interval", 15 * S, 1 * S, 1 * HOUR, "one sample of each series in this time; 1s: of each row")
+RESOLUTION = Duration("resolution", 15 * S, 1 * MS, 1 * HOUR, "one sample of each series in this time; 1ms: of each row")
 PROTOCOL = Choice(
     "protocol", "auto", ("auto", "2.0", "1.0"), "version of remote write; auto: 2.0, or 1.0 where the receiver takes no other"
 )
@@ -53,7 +53,7 @@ def _open(context: SinkContext) -> Sink:
     options = RemoteWriteOptions(
         endpoint.target,
         common_labels(values, context.host),
-        values.of(INTERVAL),
+        values.of(RESOLUTION),
         values.of(SERIES_MAX),
         values.of(PID_LABEL),
         None if protocol == "auto" else int(protocol[0]),
@@ -65,7 +65,7 @@ def _open(context: SinkContext) -> Sink:
 SINK = SinkKind(
     name="prometheus",
     about="Prometheus remote write: Prometheus, Mimir, Thanos, VictoriaMetrics and others that take it",
-    options=(ENDPOINT, INTERVAL, PROTOCOL, SERIES_MAX, PID_LABEL, JOB, LABELS, *HTTP_OPTIONS),
+    options=(ENDPOINT, RESOLUTION, PROTOCOL, SERIES_MAX, PID_LABEL, JOB, LABELS, *HTTP_OPTIONS),
     identity=(ENDPOINT,),
     open=_open,
     tables=TABLES,
