@@ -1,12 +1,11 @@
 """What a real Prometheus makes of /metrics, and what promtool says about it."""
 
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from fakes.gateway_host import GatewayHost, running_gateway
+from fakes.gateway_thread import serving
 from fakes.http_probe import ask_http
 from fakes.series_rows import BEGIN_NS, process_batch, sketch_batch, unit_batch
 from fakes.spool_files import SpoolFiles
@@ -18,24 +17,6 @@ from agent.clock import SystemClock
 from agent.model.timebase import S
 
 QUANTILE = "histogram_quantile({part}, evergauge_process_memory_bytes{{command='x'}})"
-
-
-@contextmanager
-def serving(host: GatewayHost) -> Iterator[None]:
-    """The gateway's loop turns in a thread of its own."""
-    over = threading.Event()
-
-    def turn() -> None:
-        while not over.is_set():
-            host.turn(0.005)
-
-    thread = threading.Thread(target=turn)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
 
 
 @pytest.fixture

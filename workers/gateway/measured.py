@@ -120,12 +120,14 @@ class MeasuredSeries:
         )
         if self._table is None:
             return [readable]
-        left_out = _by_table(self._table.budget.left_out_total)
+        counts = self._table.count_by_table()
+        # From zero on, so that the first series that is left out is an increase.
+        left_out = _by_table(dict.fromkeys(counts, 0) | self._table.budget.left_out_total)
         about = "Series of stored rows that found no room within gateway.series_max."
         newest: dict[Labels, Number] = {(): self._table.newest_ns / S} if self._table.newest_ns else {}
         families = [
             readable,
-            Family("evergauge_metrics_series", "gauge", "Series of stored rows.", _by_table(self._table.count_by_table())),
+            Family("evergauge_metrics_series", "gauge", "Series of stored rows.", _by_table(counts)),
             Family("evergauge_metrics_series_left_out_total", "counter", about, left_out),
             Family("evergauge_metrics_newest_row_timestamp_seconds", "gauge", "Time of the newest row.", newest),
             Family("evergauge_metrics_batches_unreadable_total", "counter", "Stored batches without rows.", {(): self._unreadable}),
