@@ -1,19 +1,14 @@
 """Headers that say who we are, from files and the environment. They are in no sentence, log line or exception."""
 
 import os
-import re
 import stat
 
 from agent.model.errors import ConfigError
-from workers.export.http_option import HttpSetup
+from workers.export.http_option import HEADER_VALUE, HttpSetup, checked_header
 
 FILE_BYTES_MAX = 64 << 10
 HEADERS_MAX = 64
 HIDDEN = "…"
-_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
-_VALUE = re.compile(r"[\x21-\x7e\x80-\xff]([\x20-\x7e\x80-\xff\t]*[\x21-\x7e\x80-\xff])?")
-# These say what the request is, so they are not a file's to set.
-_OWN = frozenset({"host", "content-length", "content-type", "content-encoding", "transfer-encoding", "connection", "user-agent"})
 
 
 class HttpCredentials:
@@ -80,7 +75,7 @@ def _text_of(path: str, key: str) -> str:
 
 def _one_line(text: str, key: str) -> str:
     word = text.strip()
-    if _VALUE.fullmatch(word) is None:
+    if HEADER_VALUE.fullmatch(word) is None:
         raise ConfigError(key, "it is empty, or has several lines or control characters", "put the token there, on one line")
     return word
 
@@ -103,12 +98,3 @@ def _parse_headers(text: str) -> dict[str, str]:
         if len(headers) > HEADERS_MAX:
             raise ConfigError("headers_file", f"more than {HEADERS_MAX} headers", "take some out")
     return headers
-
-
-def checked_header(name: str, value: str, where: str) -> str:
-    """The value, where the header can be sent. *Raises:* ConfigError without the value."""
-    if _NAME.fullmatch(name) is None or _VALUE.fullmatch(value) is None:
-        raise ConfigError(where, "it is no header", "write `Name: value`")
-    if name.lower() in _OWN:
-        raise ConfigError(where, f"{name} is set by the agent itself", "take it out")
-    return value

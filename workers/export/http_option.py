@@ -1,5 +1,6 @@
 """The settings that every sink over HTTP has, and what cannot be used together. PURE."""
 
+import re
 from collections.abc import Mapping
 
 from msgspec import Struct
@@ -44,6 +45,10 @@ HTTP_OPTIONS: tuple[AnySetting, ...] = (
     PASSWORD_FILE,
     HEADERS_FILE,
 )
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
+HEADER_VALUE = re.compile(r"[\x21-\x7e\x80-\xff]([\x20-\x7e\x80-\xff\t]*[\x21-\x7e\x80-\xff])?")
+# These say what the request is, so they are not a file's to set.
+_OWN = frozenset({"host", "content-length", "content-type", "content-encoding", "transfer-encoding", "connection", "user-agent"})
 _OF_TLS = (CA_FILE, CERT_FILE, KEY_FILE, SERVER_NAME)
 
 
@@ -105,3 +110,12 @@ def check_http(values: SinkValues, endpoint: Endpoint) -> None:
     tokens = [option.key for option in (TOKEN_FILE, TOKEN_VARIABLE, USERNAME) if values.of(option)]
     if len(tokens) > 1:
         raise ConfigError(tokens[1], f"the section has {tokens[0]} too", "keep one of them")
+
+
+def checked_header(name: str, value: str, where: str) -> str:
+    """The value, where the header can be sent. *Raises:* ConfigError without the value."""
+    if _HEADER_NAME.fullmatch(name) is None or HEADER_VALUE.fullmatch(value) is None:
+        raise ConfigError(where, "it is no header", "write `Name: value`")
+    if name.lower() in _OWN:
+        raise ConfigError(where, f"{name} is set by the agent itself", "take it out")
+    return value

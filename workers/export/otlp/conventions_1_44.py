@@ -30,8 +30,23 @@ GAP = TableMap(
     },
 )
 
+EXPORT_GAP = TableMap(
+    table="export_gap",
+    record=RecordMap(_EXPORT_GAP, is_warning=True),
+    columns={
+        "timestamp": Role.TIME,
+        "sink": (Dimension(f"{_EXPORT_GAP}.sink"), Logged(f"{_EXPORT_GAP}.sink")),
+        "kind": Logged(f"{_EXPORT_GAP}.kind"),
+        "rows": (added(f"{_EXPORT_GAP}.rows", unit="{row}"), Logged(f"{_EXPORT_GAP}.rows")),
+        "from_timestamp": Logged(f"{_EXPORT_GAP}.from_timestamp"),
+        "until_timestamp": Logged(f"{_EXPORT_GAP}.until_timestamp"),
+        "reason": (Dimension(f"{_EXPORT_GAP}.reason"), Logged(f"{_EXPORT_GAP}.reason")),
+    },
+)
+
 _ALL = (
     GAP,
+    EXPORT_GAP,
     *conventions_1_44_process.TABLES,
     *conventions_1_44_unit.TABLES,
     *conventions_1_44_host.TABLES,

@@ -68,7 +68,7 @@ PROCESS_TAIL = TableMap(
         "timestamp": Role.TIME,
         "pod_uid": Role.UNIT,
         "command": Dimension("process.executable.name"),
-        "commands": level(f"{_TAIL}.commands", unit="{command}"),
+        "commands": NotSent("1 where process.executable.name says the command"),
         "processes": level(f"{_TAIL}.count", unit="{process}"),
         "cpu_ns": added(f"{_TAIL}.cpu.run_time", unit="ns"),
         "cpu_share": OF_INTERVAL,

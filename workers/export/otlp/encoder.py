@@ -24,6 +24,8 @@ from workers.export.otlp.words import added
 
 _INT64, _DOUBLE = Layout("<q"), Layout("<d")
 PLANS_MAX = 256
+# An option: sums of 0 since the last row have no points.
+NO_ZEROS = "no_zeros"
 _SENT = added("evergauge.export.rows", unit="{row}")
 _SENT_HEAD = metric_head(_SENT.names[0], _SENT.unit, _SENT.kind)
 _DIVISORS = {ValueForm.SECONDS: 1e9, ValueForm.FRACTION: 1.0, ValueForm.MILLI: 1e3}
@@ -46,12 +48,12 @@ class EncodedBatches(Struct, frozen=True):
 
 
 class OtlpEncoder:
-    """Encodes by one version of the conventions. `options`: which optional attributes are wanted."""
+    """Encodes by one version of the conventions. `options`: which optional attributes are wanted, or NO_ZEROS."""
 
     def __init__(self, conventions: Conventions, version: str, options: frozenset[str] = frozenset()) -> None:
         self._conventions = conventions
         self._version = version
-        self._options = options
+        self.options = options
         self.state = MappingState()
         self._scope = scope_of(version, conventions.schema_url)
         self._plans: dict[tuple[str, TableForm], TablePlan | None] = {}
@@ -65,9 +67,15 @@ class OtlpEncoder:
         if snapshot:
             self.state.restore(snapshot)
 
-    def take(self, batches: Sequence[StoredBatch]) -> EncodedBatches:
-        """The requests of these batches. *Raises:* FormatError where one cannot be read; then nothing was learned from any."""
-        decoded = self._decoded(batches)
+    def take(self, batches: Sequence[StoredBatch], tables: frozenset[str] | None = None) -> EncodedBatches:
+        """The requests of these batches. `tables`: those that are sent (None: all that are mapped); of others, names are learned.
+
+        *Raises:* FormatError where one cannot be read; then nothing was learned from any.
+        """
+        decoded = self._decoded([batch for batch in batches if tables is None or batch.table in tables])
+        # Names first: they may stand behind the rows that need them.
+        for batch in batches:
+            self.state.names.take(batch)
         sending = _Sending(self, batches)
         for batch, plan, rows, _ in decoded:
             sending.learn_ticks(batch, plan, rows)
@@ -77,11 +85,11 @@ class OtlpEncoder:
             sending.add(batch, plan, rows, self._agent)
         return sending.encoded()
 
-    def skip(self, batches: Sequence[StoredBatch]) -> None:
+    def skip(self, batches: Sequence[StoredBatch], tables: frozenset[str] | None = None) -> None:
         """Learn what `take` would have learned. A batch that cannot be read teaches nothing."""
         for batch in batches:
             with suppress(FormatError):
-                self.take([batch])
+                self.take([batch], tables)
 
     def _decoded(self, batches: Sequence[StoredBatch]) -> list[tuple[StoredBatch, TablePlan, Sequence[Row], int]]:
         decoded = []
@@ -90,9 +98,6 @@ class OtlpEncoder:
             if plan is not None and batch.entry.rows:
                 rows, bad = plan.decoder.decode(batch.rows)
                 decoded.append((batch, plan, rows, len(bad)))
-        # Names first: they may stand behind the rows that need them.
-        for batch in batches:
-            self.state.names.take(batch)
         return decoded
 
     def _plan(self, batch: StoredBatch) -> TablePlan | None:
@@ -102,7 +107,7 @@ class OtlpEncoder:
             if len(self._plans) >= PLANS_MAX:
                 self._plans.clear()
             mapped = self._conventions.tables.get(batch.table)
-            plan = None if mapped is None else TablePlan(mapped, batch.form, self.state.names, self._options)
+            plan = None if mapped is None else TablePlan(mapped, batch.form, self.state.names, self.options)
             self._plans[key] = plan if plan is not None and (plan.time is not None or plan.map.sketch is not None) else None
         return self._plans[key]
 
@@ -137,6 +142,7 @@ class _Sending:
         self._state = encoder.state
         self._metrics, self._logs = encoder.sending_scope(), encoder.sending_scope()
         self.points = self.records = self.metric_rows = self.log_rows = self.bad_rows = 0
+        self._zeros = NO_ZEROS not in encoder.options
         self._batch_id = batch_id(batches) if batches else ""
         self._sent: dict[bytes, bytearray] = {}
         # By worker and time: how long after the tick before. One table of each sampler says it for all of them.
@@ -207,7 +213,7 @@ class _Sending:
             birth_ns = 0
             if plan.start_ticks is not None and isinstance(ticks := row[plan.start_ticks], int):
                 birth_ns = self._state.start_of_process(ticks)
-            self.points += _add_row(parts.points, plan.points(row, entity.variant), row, (time_ns, start_ns, birth_ns))
+            self.points += _add_row(parts.points, plan.points(row, entity.variant), row, (time_ns, start_ns, birth_ns), self._zeros)
         self._state.learn_time(plan.map.table, time_ns)
         self.metric_rows += len(rows)
 
@@ -298,8 +304,11 @@ def batch_id(batches: Sequence[StoredBatch]) -> str:
     return f"{first.install}:{begin.segment}+{begin.offset}:{end.segment}+{end.offset}"
 
 
-def _add_row(slots: list[bytearray], points: Sequence[PreparedPoint], row: Row, times: tuple[int, int, int]) -> int:
-    """Add the points of a row; how many. `times`: of the points, the start of sums, the start of totals (0: not known)."""
+def _add_row(slots: list[bytearray], points: Sequence[PreparedPoint], row: Row, times: tuple[int, int, int], zeros: bool) -> int:
+    """Add the points of a row; how many. `times`: of the points, the start of sums, the start of totals (0: not known).
+
+    `zeros`: whether a sum of 0 has a point.
+    """
     time_ns, start_ns, birth_ns = times
     whole, double = time_parts(time_ns)
     start, birth = start_part(start_ns) if start_ns else b"", start_part(birth_ns) if birth_ns else b""
@@ -307,6 +316,8 @@ def _add_row(slots: list[bytearray], points: Sequence[PreparedPoint], row: Row, 
     for column, slot, form, is_delta, is_total, plain, started, ending in points:
         value = row[column]
         if value is None:
+            continue
+        if is_delta and not value and not zeros:
             continue
         begin = start if is_delta else birth if is_total else b""
         head = started + begin if begin else plain

@@ -21,7 +21,7 @@ from agent.model.timebase import S
 from agent.store.batch import StoredBatch
 from agent.store.record import form_of
 from workers.export.otlp.conventions_1_44 import CONVENTIONS
-from workers.export.otlp.encoder import EncodedBatches, OtlpEncoder, batch_id
+from workers.export.otlp.encoder import NO_ZEROS, EncodedBatches, OtlpEncoder, batch_id
 from workers.export.otlp.log_record import INFO, WARN
 from workers.gpu import schema as gpu
 from workers.host import schema as host
@@ -134,7 +134,7 @@ def test_a_process_has_its_resource_and_its_points() -> None:
     assert dict(resource) == {
         "process.pid": 7, "process.parent_pid": 1, "process.executable.name": "web", "process.user.id": 1000,
         "evergauge.process.start_ticks": 500, "k8s.pod.uid": "u1", "k8s.pod.name": "web-1", "k8s.namespace.name": "shop",
-        "container.id": "c1", "k8s.container.name": "nginx",
+        "k8s.container.name": "nginx",
     }  # fmt: skip
     series = only(encoded)
     assert value_of(series, "process.cpu.time", cpu_mode="user") == 0.2
@@ -156,6 +156,23 @@ def test_a_command_line_is_sent_only_if_an_option_says_so() -> None:
     batch = stored(process.PROCESS, [process_row(command_line="web -x", threads=1)])
     assert b"web -x" not in encoder().take([batch]).metrics
     assert b"process.command_line" in encoder("command_line").take([batch]).metrics
+
+
+def test_a_container_without_a_name_is_told_by_its_id() -> None:
+    """Of processes; of containers always."""
+    row = process_row(pod_uid="u1", unit_kind="pod", container="c1", threads=1)
+    assert b"container.id" in encoder().take([stored(process.PROCESS, [row])]).metrics
+    name = stored(CONTAINER_NAME, [{"timestamp": 1, "container_id": "c1", "name": "nginx", "pod_uid": "u1", "run": "r"}])
+    assert b"container.id" not in encoder().take([stored(process.PROCESS, [row]), name]).metrics
+    assert b"container.id" in encoder().take([stored(unit.UNIT, [unit_row(container="c1", pids=1)]), name]).metrics
+
+
+def test_sums_of_zero_can_be_left_out() -> None:
+    """Only those of an interval: a level of 0 is a value."""
+    row = process_row(threads=0, major_faults=0, minor_faults=1)
+    names = [name for name, _ in only(encoder(NO_ZEROS).take([stored(process.PROCESS, [row])]))]
+    assert names == ["process.thread.count", "process.paging.faults"]
+    assert len(only(encoder().take([stored(process.PROCESS, [row])]))) == 3
 
 
 def test_metrics_are_of_the_right_kind() -> None:

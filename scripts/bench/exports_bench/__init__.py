@@ -1,0 +1,1 @@
+"""What the exports cost: one module for each subject, named as the subject with `_` for `-`, with a `main`."""
