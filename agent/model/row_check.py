@@ -110,6 +110,13 @@ def _fits(column: CheckedColumn, values: Sequence[Value], found: set[type]) -> b
 def _is_list_of(element: DType, value: Value) -> bool:
     if not _is_list(value) or not COLUMN_TYPES[element].python.issuperset(map(type, value)):
         return False
+    if element is DType.INT64:
+        try:
+            # In C: a sketch has hundreds of buckets.
+            array("q", cast("Sequence[int]", value))
+        except OverflowError:
+            return False
+        return True
     return all(INT64_MIN <= number <= INT64_MAX for number in value if isinstance(number, int))
 
 

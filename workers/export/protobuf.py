@@ -10,6 +10,7 @@ from struct import Struct as Layout
 _DOUBLE = Layout("<d")
 _VARINT, _FIXED64, _BYTES = 0, 1, 2
 _SEVEN_BITS = 0x7F
+_TWO_BYTES_MAX = (1 << 14) - 1
 _WORD_BITS = 64
 # Most lengths, references and differences are small.
 _SMALL = tuple(bytes((number,)) for number in range(128))
@@ -19,6 +20,8 @@ def varint(number: int) -> bytes:
     """*Range:* 0 to 2^64 - 1; a negative number is written as its two's complement, as int64 has it."""
     if 0 <= number <= _SEVEN_BITS:
         return _SMALL[number]
+    if 0 < number <= _TWO_BYTES_MAX:
+        return bytes((number & _SEVEN_BITS | 0x80, number >> 7))
     if number < 0:
         number += 1 << _WORD_BITS
     found = bytearray()
@@ -56,7 +59,7 @@ def double(field: int, number: float) -> bytes:
 
 def delimited(field: int, content: bytes) -> bytes:
     """A field of bytes: a message or packed numbers."""
-    return tag(field, _BYTES) + varint(len(content)) + content
+    return varint(field << 3 | _BYTES) + varint(len(content)) + content
 
 
 def text(field: int, content: str) -> bytes:

@@ -48,10 +48,12 @@ def series_of(points: Iterable[SeriesPoint], common: Pairs) -> list[WrittenSerie
         grouped.setdefault(key, (point.view, point.labels, []))[2].append(point)
     found: list[WrittenSeries] = []
     for view, labels, of_entity in grouped.values():
+        # In order already, but for those of the metric: sorting it again costs little.
+        of_all = sorted((*labels.pairs, *common))
         for place, metric in enumerate(view.metrics):
             samples = _samples(of_entity, place, metric)
             if samples:
-                pairs = sorted((("__name__", metric.name), *metric.labels, *labels.pairs, *common))
+                pairs = sorted((("__name__", metric.name), *metric.labels, *of_all))
                 found.append(WrittenSeries(metric, tuple(pairs), samples))
     return _merged(found)
 

@@ -5,9 +5,10 @@
 
 from collections.abc import Iterable
 
-from workers.export.protobuf import delimited, double, text, whole
+from workers.export.protobuf import delimited, text
 from workers.export.remote_write.histogram import histogram_message
 from workers.export.remote_write.sample import WrittenSeries
+from workers.export.remote_write.sample_message import SampleWriter
 
 CONTENT_TYPE = "application/x-protobuf"
 VERSION = "0.1.0"
@@ -18,6 +19,7 @@ def encoded_1(series: Iterable[WrittenSeries]) -> bytes:
     # A pair stands in hundreds of series.
     labels: dict[tuple[str, str], bytes] = {}
     parts: list[bytes] = []
+    samples = SampleWriter(has_starts=False)
     for each in series:
         for pair in each.pairs:
             if pair not in labels:
@@ -26,6 +28,6 @@ def encoded_1(series: Iterable[WrittenSeries]) -> bytes:
         if each.is_histogram:
             body = b"".join(delimited(4, histogram_message(sample)) for sample in each.samples)
         else:
-            body = b"".join(delimited(2, double(1, sample.value) + whole(2, sample.at_ms)) for sample in each.samples)  # type: ignore[arg-type]  # no histogram
+            body = samples.fields(each.samples)
         parts.append(delimited(1, head + body))
     return b"".join(parts)

@@ -5,9 +5,10 @@
 
 from collections.abc import Iterable
 
-from workers.export.protobuf import delimited, double, text, varint, whole
+from workers.export.protobuf import delimited, text, varint, whole
 from workers.export.remote_write.histogram import histogram_message
-from workers.export.remote_write.sample import WrittenSample, WrittenSeries
+from workers.export.remote_write.sample import WrittenSeries
+from workers.export.remote_write.sample_message import SampleWriter
 from workers.export.series.metric import Metric
 
 CONTENT_TYPE = "application/x-protobuf;proto=io.prometheus.write.v2.Request"
@@ -39,6 +40,7 @@ def encoded_2(series: Iterable[WrittenSeries]) -> bytes:
     labels: dict[tuple[str, str], bytes] = {}
     metadata: dict[str, bytes] = {}
     parts: list[bytes] = []
+    samples = SampleWriter(has_starts=True)
     for each in series:
         for pair in each.pairs:
             if pair not in labels:
@@ -49,13 +51,9 @@ def encoded_2(series: Iterable[WrittenSeries]) -> bytes:
         if each.is_histogram:
             body = b"".join(delimited(3, histogram_message(sample)) for sample in each.samples)
         else:
-            body = b"".join(delimited(2, _sample(sample)) for sample in each.samples)
+            body = samples.fields(each.samples)
         parts.append(delimited(5, head + body + metadata[each.metric.name]))
     return symbols.message() + b"".join(parts)
-
-
-def _sample(sample: WrittenSample) -> bytes:
-    return double(1, sample.value) + whole(2, sample.at_ms) + whole(3, sample.created_ms)  # type: ignore[arg-type]  # no histogram
 
 
 def _metadata(metric: Metric, symbols: SymbolTable) -> bytes:

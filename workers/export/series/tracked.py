@@ -1,5 +1,6 @@
 """One entity of a view (a unit, a disk, a rank): its totals, its present values, and which of its series were sent. PURE."""
 
+from operator import add
 from typing import NamedTuple
 
 from agent.model.sketch import SketchColumns
@@ -35,6 +36,7 @@ class Tracked:
         "at_ns",
         "counts",
         "created_ns",
+        "has_nulls",
         "key",
         "labels",
         "names_version",
@@ -56,6 +58,7 @@ class Tracked:
         self.values: tuple[Value | SketchColumns, ...] = ()
         self.size = 0
         self.slot = -1
+        self.has_nulls = False
         # The places of the metrics whose series have a sample that is no end.
         self.sent: frozenset[int] = frozenset()
 
@@ -64,6 +67,15 @@ class Tracked:
         if not self.counts:
             self.counts = [part if isinstance(part, int | float) else None for part in grown]
             return
+        if not self.has_nulls:
+            try:
+                # In C; it fails where one of the numbers is not known.
+                self.counts = list(map(add, self.counts, grown))
+            except TypeError:
+                # A counter that a unit does not have is missing in each of its rows.
+                self.has_nulls = True
+            else:
+                return
         # A counter that could not be read for a while goes on where it stood.
         self.counts = [
             held if part is None else part if held is None else held + part  # type: ignore[operator, misc]  # columns of numbers

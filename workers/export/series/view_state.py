@@ -56,7 +56,8 @@ class ViewState:
         if not is_same_tick:
             tracked.spacing_ns = at_ns - tracked.at_ns
             tracked.at_ns = at_ns
-        if self.interval_ns is not None and not self.view.is_summed:
+        interval_ns = self.interval_ns
+        if interval_ns is not None and (is_final or at_ns // interval_ns != tracked.slot) and not self.view.is_summed:
             self.tell(tracked, at_ns, is_final=is_final)
         if is_final:
             self.end(tracked, at_ns + 1_000_000)
