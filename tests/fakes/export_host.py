@@ -80,12 +80,19 @@ class SpoolFolder:
 class ExportHost:
     """One exporter after another; an object that is dropped is an exporter that was killed."""
 
-    def __init__(self, state: Path, **kind: Any) -> None:
+    def __init__(
+        self,
+        state: Path,
+        *,
+        values: dict[str, int | str | bool] | None = None,
+        tables: tuple[str, ...] = ("sample",),
+        **kind: Any,
+    ) -> None:
         self.state = state
         self.clock = FakeClock()
         self.clock.set_wall_ns(1_700_000_000_000_000_000)
-        self.values: dict[str, int | str | bool] = {}
-        self.tables: tuple[str, ...] = ("sample",)
+        self.values: dict[str, int | str | bool] = values or {}
+        self.tables = tables
         self._kind_fields = kind
         self.keeps_state = False
         self.timers = 0

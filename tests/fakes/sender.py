@@ -50,6 +50,11 @@ class FakeSender:
         self._lost.clear()
         return self._keep(self.seq, encode(batch), encode(sample_rows(self.who, self.seq, stamp_wall_ns, rows)))
 
+    def lose(self, rows: int) -> None:
+        """One batch does not fit: the next one says so."""
+        self.seq += 1
+        self._lost.append(Lost(self.seq, self.seq, rows, "buffer_full"))
+
     def goodbye(self) -> list[tuple[bytes, bytes]]:
         """The last word."""
         self.is_told_goodbye = True

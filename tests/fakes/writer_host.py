@@ -24,10 +24,12 @@ DEADLINE_SECONDS = 30
 class WriterHost:
     """One writer after another over one state folder; an object that is dropped is a writer that was killed."""
 
-    def __init__(self, state: Path, values: dict[str, int | str | bool] | None = None) -> None:
+    def __init__(
+        self, state: Path, values: dict[str, int | str | bool] | None = None, sinks: dict[str, dict[str, Any]] | None = None
+    ) -> None:
         self.state = state
         self.clock = FakeClock()
-        self.config = Config(values or {})
+        self.config = Config(values or {}, {}, sinks or {})
         self.epoch = 0
         self.work: Any = None
         self.segments = 0

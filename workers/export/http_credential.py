@@ -29,9 +29,9 @@ class HttpCredentials:
         setup = self._setup
         headers = dict(setup.secret_headers)
         if setup.headers_file:
-            headers |= _parse_headers(_text_of(setup.headers_file, "headers_file"))
+            headers |= _parse_headers(text_of(setup.headers_file, "headers_file"))
         if setup.token_file:
-            headers["Authorization"] = "Bearer " + _one_line(_text_of(setup.token_file, "token_file"), "token_file")
+            headers["Authorization"] = "Bearer " + _one_line(text_of(setup.token_file, "token_file"), "token_file")
         elif setup.token_variable:
             found = setup.variables.get(setup.token_variable, "")
             if not found:
@@ -52,7 +52,7 @@ class HttpCredentials:
         return text
 
 
-def _text_of(path: str, key: str) -> str:
+def text_of(path: str, key: str) -> str:
     """The text of a file. A link is followed, as the secrets of Kubernetes are links. *Raises:* ConfigError."""
     try:
         # A named pipe must not keep us waiting.
@@ -84,7 +84,7 @@ def _basic(setup: HttpSetup) -> str:
     from binascii import b2a_base64
 
     # Spaces may belong to a password, line ends of an editor do not.
-    password = _text_of(setup.password_file, "password_file").rstrip("\r\n")
+    password = text_of(setup.password_file, "password_file").rstrip("\r\n")
     return b2a_base64(setup.username.encode() + b":" + password.encode("latin-1"), newline=False).decode()
 
 

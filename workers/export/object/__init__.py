@@ -1,0 +1,1 @@
+"""Sealed Parquet files to object storage or a folder."""
