@@ -8,6 +8,7 @@ from agent.model.foreign import readable
 from agent.paths import NO_FOLDER_SYNC
 from agent.store.cursor import HEAD_BYTES, SLOT_BYTES, SLOTS, Cursor, decode_slot, encode_slot, slot_bytes
 from agent.store.layout import SINKS_FOLDER
+from agent.store.state_file import write_at
 
 NAME = "cursor"
 
@@ -91,7 +92,7 @@ class CursorFile:
                 self._descriptor = self._opened()
             data = encode_slot(cursor, self._number + 1)
             failpoint("cursor.before_write")
-            os.pwrite(self._descriptor, data, self._slot * SLOT_BYTES)
+            write_at(self._descriptor, data, self._slot * SLOT_BYTES)
             failpoint("cursor.written")
             os.fdatasync(self._descriptor)
         except OSError as cause:

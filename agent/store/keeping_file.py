@@ -9,6 +9,7 @@ import msgspec
 from agent.failpoint import failpoint
 from agent.store.keeping import Keeping
 from agent.store.layout import SINKS_FOLDER
+from agent.store.state_file import create_unfinished, read_state_file, write_at
 
 NAME = "keeping"
 FILE_BYTES_MAX = 4 << 20
@@ -19,12 +20,8 @@ _DECODER = msgspec.msgpack.Decoder(Keeping)
 
 def read_keeping(state_dir: str) -> Keeping | None:
     """What the writer says. *Absent:* None where it has said nothing, or what is there is damaged. *Raises:* OSError."""
-    try:
-        with open(os.path.join(state_dir, SINKS_FOLDER, NAME), "rb") as file:
-            data = file.read(FILE_BYTES_MAX + 1)
-    except FileNotFoundError:
-        return None
-    if not 4 < len(data) <= FILE_BYTES_MAX or crc32(data[4:]).to_bytes(4, "little") != data[:4]:
+    data = read_state_file(os.path.join(state_dir, SINKS_FOLDER, NAME), FILE_BYTES_MAX)
+    if data is None or not 4 < len(data) <= FILE_BYTES_MAX or crc32(data[4:]).to_bytes(4, "little") != data[:4]:
         return None
     with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return _DECODER.decode(data[4:])
@@ -37,9 +34,9 @@ def write_keeping(state_dir: str, keeping: Keeping) -> None:
     os.makedirs(folder, mode=0o700, exist_ok=True)
     payload = _ENCODER.encode(keeping)
     unfinished = os.path.join(folder, f".{NAME}.new")
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    descriptor = create_unfinished(unfinished)
     try:
-        os.write(descriptor, crc32(payload).to_bytes(4, "little") + payload)
+        write_at(descriptor, crc32(payload).to_bytes(4, "little") + payload, 0)
         os.fdatasync(descriptor)
     finally:
         os.close(descriptor)

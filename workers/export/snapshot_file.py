@@ -13,6 +13,7 @@ from agent.failpoint import failpoint
 from agent.model.errors import StorageError
 from agent.model.foreign import readable
 from agent.store.place import Place
+from agent.store.state_file import create_unfinished, read_state_file, write_at
 
 NAME = "snapshot"
 BYTES_MAX = 64 << 20
@@ -33,13 +34,10 @@ def read_snapshot(folder: str) -> SinkSnapshot | None:
     """*Absent:* None where there is none, or it is damaged. *Raises:* StorageError."""
     path = os.path.join(folder, NAME)
     try:
-        with open(path, "rb") as file:
-            data = file.read(BYTES_MAX + 5)
-    except FileNotFoundError:
-        return None
+        data = read_state_file(path, BYTES_MAX + 4)
     except OSError as cause:
         raise _error(path, cause) from cause
-    if not 4 < len(data) <= BYTES_MAX + 4 or crc32(data[4:]).to_bytes(4, "little") != data[:4]:
+    if data is None or not 4 < len(data) <= BYTES_MAX + 4 or crc32(data[4:]).to_bytes(4, "little") != data[:4]:
         return None
     try:
         return _DECODER.decode(data[4:])
@@ -53,11 +51,9 @@ def write_snapshot(folder: str, snapshot: SinkSnapshot) -> None:
     path = os.path.join(folder, NAME)
     unfinished = os.path.join(folder, f".{NAME}.new")
     try:
-        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        descriptor = create_unfinished(unfinished)
         try:
-            view = memoryview(crc32(payload).to_bytes(4, "little") + payload)
-            while view:
-                view = view[os.write(descriptor, view) :]
+            write_at(descriptor, crc32(payload).to_bytes(4, "little") + payload, 0)
             os.fdatasync(descriptor)
         finally:
             os.close(descriptor)
