@@ -303,10 +303,10 @@ class Archive:
         path = ""
         try:
             if is_damaged:
-                path = self._spool.set_aside(name)
                 if self._kept is not None:
-                    # What is whole in it is in Parquet; a person has the file.
+                    # Before it goes: what is whole in it is in Parquet, and a person has the file.
                     self._kept.note_removed(name)
+                path = self._spool.set_aside(name)
             elif self._kept is None or not self._kept.take(self._spool.path(name)):
                 self._spool.remove(name)
         except StorageError as failure:

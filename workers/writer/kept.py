@@ -5,7 +5,9 @@ what goes, `workers.writer.kept_plan` decides. What a sink loses is written down
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from agent.failpoint import failpoint
 from agent.model.errors import FormatError, StorageError
@@ -26,6 +28,8 @@ from workers.writer.folder import make_folder, storage_error
 from workers.writer.kept_plan import QUOTA_PART, KeptFile, Removal, SinkNeed, removals
 
 LOOK_NS = 2 * S
+# After so many it is looked again what still has to go: a sink may have caught up meanwhile.
+GOING_MAX = 16
 _KIND = "kept_segments"
 
 
@@ -46,6 +50,11 @@ class KeptSegments:
         self._conditions = Conditions(bus)
         self._on_progress = on_progress
         self._keeping = Keeping()
+        # Before it was read nothing is removed that some sink needs: it would be written over.
+        self._is_known = False
+        self._spooled: Sequence[str] = ()
+        self._going: deque[Removal] = deque()
+        self._has_more = False
         # As of the last look; None: there was none yet.
         self._files: list[KeptFile] | None = None
         self._look_at_ns = 0
@@ -63,22 +72,26 @@ class KeptSegments:
     def prepare(self, spooled: Sequence[str]) -> None:
         """At the start, with the names of the segments in the spool: note since when everything is kept for each sink.
 
-        *Raises:* StorageError.
+        What fails is a condition, and is tried again with the next look: storing does not wait for sinks.
         """
+        self._spooled = spooled
+        with self._telling():
+            self._learn()
+
+    def _learn(self) -> None:
+        """*Raises:* OSError, StorageError."""
+        self._is_known = False
         if self._sinks:
             make_folder(self._directory)
-        try:
-            before = read_keeping(self._state_dir)
-            self._keeping = before or Keeping()
-            self._files = self._listed()
-            oldest = min((generation_of(id_in(name)) for name in [*spooled, *(file.name for file in self._files)]), default=1)
-            since = {sink: self._keeping.since.get(sink, oldest) for sink in self._sinks}
-            if before is None and not since:
-                return
-            if since != self._keeping.since:
-                self._write(Keeping(since, self._keeping.pruned if since else ()))
-        except OSError as cause:
-            raise storage_error(self._directory, cause) from cause
+        before = read_keeping(self._state_dir)
+        self._keeping = before or Keeping()
+        # What has gone since an earlier look is noticed by the next one.
+        self._files = self._listed() if self._files is None else self._files
+        oldest = min((generation_of(id_in(name)) for name in [*self._spooled, *(file.name for file in self._files)]), default=1)
+        since = {sink: self._keeping.since.get(sink, oldest) for sink in self._sinks}
+        if since != self._keeping.since and (since or before is not None):
+            self._write(Keeping(since, self._keeping.pruned if since else ()))
+        self._is_known = True
 
     def take(self, path: str) -> bool:
         """Keep a sealed segment of the spool, if some sink needs it; False: nobody does, and it can go. *Raises:* StorageError."""
@@ -101,25 +114,52 @@ class KeptSegments:
     def note_removed(self, name: str) -> None:
         """Somebody removed a segment that some sink may not have read. *Raises:* StorageError."""
         segment = id_in(name)
-        if any(need.needs(segment) for need in self._needs()):
+        try:
+            is_told = self._is_told(segment)
+        except OSError as cause:
+            raise storage_error(self._directory, cause) from cause
+        if not is_told and any(need.needs(segment) for need in self._needs()):
             self._prune(PrunedSegment(segment, None, 0, None, None, "removed"))
 
     def next_deadline_ns(self) -> int | None:
         """When `advance` wants to be called."""
-        return self._look_at_ns if self._files else None
+        return self._look_at_ns if self._files or not self._is_known else None
 
     def advance(self, now_ns: int) -> None:
-        """Look whether something can go, and let it go."""
-        if now_ns < self._look_at_ns or (not self._files and not self._sinks):
+        """Look whether something can go, and let a little of it go: senders' batches come first."""
+        if now_ns < self._look_at_ns or (self._is_known and not self._files and not self._sinks):
             return
         self._look_at_ns = now_ns + LOOK_NS
+        with self._telling():
+            if not self._is_known:
+                self._learn()
+            if not self._going:
+                self._look()
+            self._let_go()
+            if self._going or self._has_more:
+                self._look_at_ns = now_ns
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
         try:
-            self._look()
+            yield
         except (StorageError, OSError) as cause:
+            self._going.clear()
+            self._has_more = False
             failure = cause if isinstance(cause, StorageError) else storage_error(self._directory, cause)
             self._conditions.begin(_KIND, f"segments that are kept for sinks cannot be looked after: {failure.sentence}")
         else:
             self._conditions.end(_KIND)
+
+    def _let_go(self) -> None:
+        """One segment that a sink loses, or all before it that nobody needs. *Raises:* StorageError."""
+        while self._going:
+            removal = self._going.popleft()
+            self._remove(removal)
+            if self._files is not None:
+                self._files.remove(removal.file)
+            if removal.reason:
+                break
 
     def _look(self) -> None:
         """*Raises:* OSError, StorageError."""
@@ -130,9 +170,9 @@ class KeptSegments:
                 self.note_removed(file.name)
         self._files = files
         needs = self._needs()
-        for removal in removals(files, needs, self._cap_bytes):
-            self._remove(removal)
-        self._files = [file for file in files if os.path.lexists(os.path.join(self._directory, file.name))]
+        found = removals(files, needs, self._cap_bytes)
+        self._going.extend(found[:GOING_MAX])
+        self._has_more = len(found) > GOING_MAX
         self._forget_passed(needs)
 
     def _needs(self) -> list[SinkNeed]:
@@ -162,7 +202,7 @@ class KeptSegments:
 
     def _remove(self, removal: Removal) -> None:
         path = os.path.join(self._directory, removal.file.name)
-        if removal.reason:
+        if removal.reason and not self._is_told(removal.file.segment):
             self._prune(_account(path, removal, self._on_progress))
         try:
             failpoint("kept.before_remove")
@@ -171,6 +211,12 @@ class KeptSegments:
             pass  # A person was faster.
         except OSError as cause:
             raise storage_error(path, cause) from cause
+
+    def _is_told(self, segment: str) -> bool:
+        """Whether it was written down already: told twice, its rows would be lost twice. *Raises:* OSError, StorageError."""
+        if not self._is_known:
+            self._learn()
+        return any(each.segment == segment for each in self._keeping.pruned)
 
     def _prune(self, pruned: PrunedSegment) -> None:
         self.pruned_segments += 1
