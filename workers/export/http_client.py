@@ -246,7 +246,8 @@ class HttpClient:
 
     def _protocol_sentence(self, failure: EvergaugeError) -> str:
         place = self._endpoint.place
-        if isinstance(failure, CutAnswerError):
-            return f"{place} closed the connection in the middle of its answer"
         hint = "; OTLP over gRPC has port 4317, over HTTP it has 4318" if self._endpoint.port == 4317 else ""
+        if isinstance(failure, CutAnswerError):
+            when = "before it answered" if failure.is_silent else "in the middle of its answer"
+            return f"{place} closed the connection {when}{hint}"
         return f"{place} did not answer in HTTP/1.1 ({failure.problem}): this is not {self._setup.what}{hint}"

@@ -9,6 +9,8 @@ from workers.export.sink import Later, Paused, Refused, TooLarge
 TEXT_LENGTH_MAX = 200
 # What servers say in plain text to a request without TLS at a port that has it.
 _WANTS_TLS = (b"HTTP request to an HTTPS server", b"plain HTTP request was sent to HTTPS port", b"requires TLS")
+# A collector says 400 instead of 413, for a body that is too large once it is decompressed (opentelemetry-collector v0.161).
+_TOO_LARGE = b"request body too large"
 _REASONS = {
     400: "it is wrong",
     404: "there is nothing at this path",
@@ -52,6 +54,8 @@ def verdict_of(
         return Later(f"{place} is busy or not ready ({status}{said})", retry_after_ns(answer, wall_ns))
     if status == 400 and any(words in answer.body for words in _WANTS_TLS):
         return Paused(f"{place} takes TLS only; write the endpoint with https://")
+    if status == 400 and _TOO_LARGE in answer.body:
+        return TooLarge(f"{place} takes no request of this size ({status}{said})")
     match status:
         case 401:
             return Paused(f"{place} does not take our credentials (401{said}); look at the token, the password or the headers")
