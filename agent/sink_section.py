@@ -55,7 +55,7 @@ class TableNames(Setting[str]):
         return 'a list of names of tables such as ["unit", "host"]; `agentctl schema` lists them'
 
     def parse(self, value: object) -> str:
-        names = value.split(",") if isinstance(value, str) and value else value or []
+        names = value.split(",") if isinstance(value, str) and value else [] if value == "" else value
         if not isinstance(names, list) or not all(isinstance(name, str) and name.strip().isidentifier() for name in names):
             raise ValueError("not a list of names of tables")
         if len(names) > TABLES_MAX:
