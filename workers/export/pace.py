@@ -12,19 +12,15 @@ class Pace:
     def __init__(self, percent: int) -> None:
         assert 1 <= percent <= 100
         self._percent = percent
-        self._spent_ns = 0
-        self._since_ns: int | None = None
+        self._until_ns: int | None = None
 
     def on_spent(self, cpu_ns: int, now_ns: int) -> None:
-        """A piece of the backlog has cost so much CPU time."""
-        if self._since_ns is None or now_ns - self._since_ns - self._owed_ns() > REST_MOST_NS:
-            # The first piece for a while: what was not used before is not saved up.
-            self._since_ns, self._spent_ns = now_ns - cpu_ns, 0
-        self._spent_ns += cpu_ns
+        """A piece of the backlog, or a part of one, has cost so much CPU time."""
+        begun_ns = now_ns - cpu_ns
+        # What is owed for earlier pieces goes on from there; what was not used before is not saved up.
+        since_ns = begun_ns if self._until_ns is None else max(begun_ns, self._until_ns)
+        self._until_ns = since_ns + min(cpu_ns * 100 // self._percent, cpu_ns + REST_MOST_NS)
 
     def not_before_ns(self) -> int:
         """When the next piece may begin; 0: at once."""
-        return 0 if self._since_ns is None else self._since_ns + self._owed_ns()
-
-    def _owed_ns(self) -> int:
-        return min(self._spent_ns * 100 // self._percent, self._spent_ns + REST_MOST_NS)
+        return self._until_ns or 0
