@@ -77,8 +77,14 @@ QUOTA = Size(
 )
 INTERVAL = Duration("interval", 1 * S, 50 * MS, 1 * HOUR, "how often new rows are sent")
 BACKLOG_PERCENT = Whole(
-    "backlog_percent", 25, 1, 100, "percent of a core that sending a backlog may take after the sink was away; new rows go at once"
+    "backlog_percent",
+    0,
+    0,
+    100,
+    "percent of a core that sending a backlog may take after the sink was away; 0: 25, or 75 for kinds whose new rows wait for it",
 )
+# A sink whose new rows go at once can take its time with the others; one whose new rows wait behind them cannot.
+BACKLOG_BESIDE, BACKLOG_BEFORE = 25, 75
 # An attempt that is refused costs a packet; the mean wait is half of it.
 RETRY_MOST = Duration(
     "retry_most", 3 * S, 100 * MS, 1 * HOUR, "longest time between two attempts to reach a sink that is away; shortened at random"

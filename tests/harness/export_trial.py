@@ -13,7 +13,10 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
+import duckdb
 from harness.agent_process import AgentProcess
+from harness.sinks.collector import Collector
+from harness.sinks.object_server import ObjectServer
 from harness.sinks.prometheus import Prometheus
 from harness.waiting import wait_until
 from msgspec import Struct
@@ -29,43 +32,118 @@ Tick = tuple[int, int]
 
 
 class SinkSide(Protocol):
-    """The far end of a trial."""
+    """The far end of a trial. `flags`: what the agent needs for it. `doubled_max_per_kill`: how many deliveries a kill may repeat;
+    0 where the sink tells repeated ones apart. `is_prompt`: rows arrive within seconds."""
+
+    flags: dict[str, str]
+    doubled_max_per_kill: int
+    is_prompt: bool
 
     @property
     def section(self) -> str:
         """The section of the settings file, without its head."""
         ...
 
-    def ticks(self) -> Counter[Tick]:
-        """Each tick that has arrived, and how often."""
+    def deliveries(self) -> list[list[Tick]]:
+        """The ticks in each delivery that has arrived, in their order; a sink that cannot tell them apart gives one."""
         ...
 
 
 class Verdict(Struct, frozen=True):
-    """What a trial found: ticks stored here, of those missing there, and those that are there more than once."""
+    """What a trial found: ticks stored here, of those missing there, those that are there more than once, and how many deliveries
+    repeated some."""
 
     stored: int
     lost: int
     doubled: int
+    doubled_deliveries: int
 
 
 class PrometheusSide:
-    """A real Prometheus behind the kind `prometheus`."""
+    """A real Prometheus behind the kind `prometheus`: of a series there is one sample at a time."""
 
-    def __init__(self, prometheus: Prometheus) -> None:
+    flags: dict[str, str] = {}  # noqa: RUF012  never changed
+    doubled_max_per_kill = 0
+    is_prompt = True
+
+    def __init__(self, prometheus: Prometheus, resolution: str = "1ms") -> None:
         self.prometheus = prometheus
+        self._resolution = resolution
 
     @property
     def section(self) -> str:
         """See SinkSide."""
-        return f'kind = "prometheus"\nendpoint = "{self.prometheus.write_url}"\nresolution = "1ms"\n'
+        return f'kind = "prometheus"\nendpoint = "{self.prometheus.write_url}"\nresolution = "{self._resolution}"\n'
 
-    def ticks(self) -> Counter[Tick]:
-        """See SinkSide: one sample of a series at one time is all there can be."""
-        found: Counter[Tick] = Counter()
-        for series in self.prometheus.samples("evergauge_processes"):
-            found.update((round(at * 1000), round(value)) for at, value in series.samples)
-        return found
+    def deliveries(self) -> list[list[Tick]]:
+        """See SinkSide."""
+        found = [series.samples for series in self.prometheus.samples("evergauge_processes")]
+        return [[(round(at * 1000), round(value)) for samples in found for at, value in samples]]
+
+
+class CollectorSide:
+    """A real collector behind the kind `otlp`, which keeps every request."""
+
+    flags: dict[str, str] = {}  # noqa: RUF012  never changed
+    doubled_max_per_kill = 1
+    is_prompt = True
+
+    def __init__(self, collector: Collector) -> None:
+        self.collector = collector
+
+    @property
+    def section(self) -> str:
+        """See SinkSide."""
+        return f'kind = "otlp"\nendpoint = "http://127.0.0.1:{self.collector.http_port}"\n'
+
+    def deliveries(self) -> list[list[Tick]]:
+        """See SinkSide."""
+        return [ticks for request in self.collector.records("metrics") if (ticks := _ticks_in(request))]
+
+
+def _ticks_in(request: dict[str, Any]) -> list[Tick]:
+    """The points of the number of processes in a request of metrics. *Source:* the JSON form of OTLP."""
+    return [
+        (int(point["timeUnixNano"]) // MS, int(point["asInt"]))
+        for resource in request.get("resourceMetrics", ())
+        for scope in resource.get("scopeMetrics", ())
+        for metric in scope.get("metrics", ())
+        if metric["name"] == "system.process.count"
+        for point in (metric.get("sum") or metric.get("gauge"))["dataPoints"]
+    ]
+
+
+class ObjectSide:
+    """A real object server behind the kind `object`: files that are sealed every second."""
+
+    flags = {"--writer-seal-interval": "1s"}  # noqa: RUF012  never changed
+    doubled_max_per_kill = 0
+    is_prompt = False
+
+    def __init__(self, server: ObjectServer) -> None:
+        self.server = server
+
+    @property
+    def section(self) -> str:
+        """See SinkSide."""
+        server = self.server
+        lines = {"kind": "object", "url": f"s3://{server.bucket}/lake", "endpoint": server.endpoint, "region": "us-east-1"}
+        words = "".join(f'{key} = "{value}"\n' for key, value in lines.items())
+        return f'{words}allow_http = true\ntables = ["process_scan", "host"]\n'
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The credentials, as an agent finds them in its environment."""
+        return {"AWS_ACCESS_KEY_ID": self.server.access_key, "AWS_SECRET_ACCESS_KEY": self.server.secret_key}
+
+    def deliveries(self) -> list[list[Tick]]:
+        """See SinkSide."""
+        files = sorted(str(path) for path in self.server.bucket_folder.rglob("process_scan/**/*.parquet"))
+        if not files:
+            return []
+        with closing(duckdb.connect()) as database:
+            rows = database.execute("SELECT timestamp, processes FROM read_parquet($1)", [files]).fetchall()
+        return [[(at // MS, count) for at, count in rows]]
 
 
 class ExportTrial:
@@ -76,7 +154,9 @@ class ExportTrial:
         self.side = side
         path = folder / "agentd.toml"
         path.write_text(f'[sink."{NAME}"]\nretry_most = "500ms"\ninterval = "50ms"\n{side.section}')
-        self.agent = AgentProcess(folder, quick=quick, flags={"--config": str(path), **(flags or {})})
+        variables = getattr(side, "variables", {})
+        own = {"--config": str(path), **side.flags, **(flags or {})}
+        self.agent = AgentProcess(folder, quick=quick, flags=own, environment=variables)
 
     def __enter__(self) -> "ExportTrial":
         self.agent.__enter__()
@@ -96,7 +176,7 @@ class ExportTrial:
 
         def has_arrived() -> bool:
             with suppress(OSError, AssertionError):
-                return any(at > until_ms for at, _ in self.side.ticks())
+                return any(at > until_ms for delivery in self.side.deliveries() for at, _ in delivery)
             return False
 
         wait_until(has_arrived, "a tick after that moment", seconds=60, pause_seconds=0.1)
@@ -113,10 +193,21 @@ class ExportTrial:
         self.wait_arrived(now_ms)
         wait_until(lambda: self._settled_behind(now_ms), "all older rows are settled", seconds=120, pause_seconds=0.1)
         stored = Counter(tick for tick in self._stored() if tick[0] <= now_ms)
-        there = self.side.ticks()
+        there: Counter[Tick] = Counter()
+        repeated = 0
+        for delivery in self.side.deliveries():
+            repeated += any(tick in there for tick in delivery)
+            there.update(delivery)
         lost = sum(1 for tick in stored if tick not in there)
-        doubled = sum(times - 1 for tick, times in there.items() if times > 1 and tick[0] <= now_ms)
-        return Verdict(len(stored), lost, doubled)
+        doubled = sum(times - 1 for times in there.values())
+        return Verdict(len(stored), lost, doubled, repeated)
+
+    def recovery_seconds(self) -> float:
+        """How long from now until the sink acknowledges something new."""
+        begun = time.monotonic()
+        before = self.report.get("deliveries", 0)
+        wait_until(lambda: self.report.get("deliveries", before) > before, "a new delivery", pause_seconds=0.01)
+        return time.monotonic() - begun
 
     def totals_of(self, column: str) -> dict[int, int]:
         """The running sum of a column of `process_scan` by the time of each tick, in ms."""

@@ -1,6 +1,10 @@
-"""How fast a backlog goes: it takes a share of one core at most, while what is new goes at once. PURE."""
+"""How fast a backlog goes: it takes a share of one core at most, while what is new goes at once; how much goes together. PURE."""
 
-from agent.model.timebase import S
+from agent.model.timebase import MS, S
+
+# The stored bytes of one delivery. A kind that makes much of a row would otherwise hold the loop for longer than a heartbeat.
+CHUNK_LEAST_BYTES, CHUNK_MOST_BYTES = 16 << 10, 512 << 10
+ENCODING_LEAST_NS, ENCODING_MOST_NS = 40 * MS, 120 * MS
 
 # A delivery that took long is not paid back for ever.
 REST_MOST_NS = 10 * S
@@ -24,3 +28,10 @@ class Pace:
     def not_before_ns(self) -> int:
         """When the next piece may begin; 0: at once."""
         return self._until_ns or 0
+
+
+def next_chunk_bytes(now_bytes: int, took_ns: int) -> int:
+    """How much the next delivery may hold, by how long the last one took to encode."""
+    if took_ns > ENCODING_MOST_NS:
+        return max(CHUNK_LEAST_BYTES, now_bytes // 2)
+    return min(CHUNK_MOST_BYTES, now_bytes * 2) if took_ns < ENCODING_LEAST_NS else now_bytes

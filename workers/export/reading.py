@@ -9,12 +9,13 @@ from agent.store.keeping import Keeping
 from agent.store.keeping_file import read_keeping
 from agent.store.place import Place
 from agent.store.spool_follower import SpoolFollower
+from workers.export.pace import CHUNK_MOST_BYTES
 from workers.export.progress import ExportLine, ExportProgress
 from workers.export.segment_parts import segment_parts
 from workers.export.sink import SinkKind
 
-# The stored bytes of one delivery: some seconds of a busy host, some 50 ms of encoding.
-CHUNK_BYTES = 512 << 10
+# What is read again at a start, in one turn of the loop.
+AGAIN_BYTES = 64 << 10
 SCAN_BYTES = 1 << 20
 
 
@@ -76,7 +77,7 @@ class SinkReading:
             self._recent_after = after
         if self._recent_after is not None:
             self._recent += found
-            if sum(len(batch.rows) for batch in self._recent) > CHUNK_BYTES:
+            if sum(len(batch.rows) for batch in self._recent) > CHUNK_MOST_BYTES:
                 self._recent, self._recent_after = [], None
 
     def _sealed_segment(self, progress: ExportProgress, line: ExportLine) -> list[StoredBatch]:
@@ -92,7 +93,7 @@ class SinkReading:
 
     def read_again(self, after: Place, until: Place) -> list[StoredBatch]:
         """What later batches build on, and is settled."""
-        return self._again.read(after, CHUNK_BYTES, until) if after.is_before(until) else []
+        return self._again.read(after, AGAIN_BYTES, until) if after.is_before(until) else []
 
     def keep_up(self, progress: ExportProgress) -> None:
         """Pass what the writer had to remove."""

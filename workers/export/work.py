@@ -14,15 +14,14 @@ from msgspec import Struct
 from agent.model.errors import EvergaugeError, FormatError
 from agent.model.timebase import MS, S
 from agent.ports import Interest
-from agent.sink_section import BACKLOG_PERCENT, INTERVAL, RETRY_MOST
+from agent.sink_section import BACKLOG_BEFORE, BACKLOG_BESIDE, BACKLOG_PERCENT, INTERVAL, RETRY_MOST
 from agent.store.batch import StoredBatch
 from agent.store.place import Place
 from workers.export.attempt import Attempts
 from workers.export.carrier import Carried, Carrier
 from workers.export.open_sink import ExporterParts, OpenSink, open_sink, watch_spool
-from workers.export.pace import Pace
+from workers.export.pace import CHUNK_LEAST_BYTES, Pace, next_chunk_bytes
 from workers.export.progress import ExportLine, shown
-from workers.export.reading import CHUNK_BYTES
 from workers.export.reporting import Reporting
 from workers.export.sink import (
     Delivered,
@@ -76,7 +75,7 @@ class ExporterWork(BaseWork):
         self._parts = parts
         self._reporting = Reporting(values.name, values.kind, parts.clock, parts.bus, parts.outbox)
         self._attempts = Attempts(parts.rng, values.of(RETRY_MOST))
-        self._pace = Pace(values.of(BACKLOG_PERCENT))
+        self._pace = Pace(values.of(BACKLOG_PERCENT) or (BACKLOG_BEFORE if parts.kind.is_ordered else BACKLOG_BESIDE))
         self._interval_ns = values.of(INTERVAL)
         self._carrier: Carrier[Verdict | None] = Carrier()
         self._notices: Inotify | None = None
@@ -86,6 +85,7 @@ class ExporterWork(BaseWork):
         self._held: Delivery | None = None
         self._is_dirty = False
         self._chunk_batches_max: int | None = None
+        self._chunk_bytes = CHUNK_LEAST_BYTES
         self._look_at_ns: int | None = None
         self._live_at_ns = 0
         self._commit_at_ns = 0
@@ -237,7 +237,7 @@ class ExporterWork(BaseWork):
         """The next batches of a line, encoded. None: there are none."""
         for _ in range(EMPTY_CHUNKS_MAX):
             begun_ns = time.thread_time_ns()
-            batches = opened.reading.read(opened.progress, line, CHUNK_BYTES)[: self._chunk_batches_max]
+            batches = opened.reading.read(opened.progress, line, self._chunk_bytes)[: self._chunk_batches_max]
             if opened.reading.is_waiting:
                 self._live_at_ns = now_ns + SEALED_LOOK_NS
                 return None
@@ -250,11 +250,14 @@ class ExporterWork(BaseWork):
                 self._live_at_ns = self._pace.not_before_ns()
                 return None
             parcel = self._encoded(opened, line, batches, now_ns)
+            spent_ns = time.thread_time_ns() - begun_ns
+            self._chunk_bytes = next_chunk_bytes(self._chunk_bytes, spent_ns)
             if is_backlog:
-                self._pace.on_spent(time.thread_time_ns() - begun_ns, now_ns)
+                self._pace.on_spent(spent_ns, now_ns)
             if parcel is not None:
                 if line is ExportLine.LIVE:
-                    self._live_at_ns = now_ns if is_backlog else now_ns + self._interval_ns
+                    has_more = batches[-1].behind.is_before(opened.progress.scanned)
+                    self._live_at_ns = now_ns if is_backlog or has_more else now_ns + self._interval_ns
                 return Delivery(line, batches, parcel, is_backlog)
         return None
 
