@@ -149,11 +149,13 @@ class ObjectSide:
 class ExportTrial:
     """An agent in its folder that exports to one sink. Use it as a context."""
 
-    def __init__(self, folder: Path, side: SinkSide, *, quick: bool = True, flags: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, side: SinkSide, *, quick: bool = True, flags: dict[str, str] | None = None, more: str = ""
+    ) -> None:
         folder.mkdir(exist_ok=True)
         self.side = side
         path = folder / "agentd.toml"
-        path.write_text(f'[sink."{NAME}"]\nretry_most = "500ms"\ninterval = "50ms"\n{side.section}')
+        path.write_text(f'[sink."{NAME}"]\nretry_most = "500ms"\ninterval = "50ms"\n{side.section}{more}')
         variables = getattr(side, "variables", {})
         own = {"--config": str(path), **side.flags, **(flags or {})}
         self.agent = AgentProcess(folder, quick=quick, flags=own, environment=variables)

@@ -3,8 +3,8 @@
 from agent.model.timebase import MS, S
 
 # The stored bytes of one delivery. A kind that makes much of a row would otherwise hold the loop for longer than a heartbeat.
-CHUNK_LEAST_BYTES, CHUNK_MOST_BYTES = 16 << 10, 512 << 10
-ENCODING_LEAST_NS, ENCODING_MOST_NS = 40 * MS, 120 * MS
+CHUNK_LEAST_BYTES, CHUNK_MOST_BYTES = 16 << 10, 256 << 10
+ENCODING_LEAST_NS, ENCODING_MOST_NS = 25 * MS, 80 * MS
 
 # A delivery that took long is not paid back for ever.
 REST_MOST_NS = 10 * S

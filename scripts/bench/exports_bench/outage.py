@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from exports_bench import default_agent
 from harness.export_trial import WORKER, CollectorSide, ExportTrial, PrometheusSide, SinkSide
 from harness.proc import cpu_ns, memory
 from harness.sinks.collector import Collector
@@ -23,6 +22,7 @@ from agent.model.timebase import MINUTE, MS, S
 from agent.store.batch import StoredBatch
 from agent.store.record import FORMAT_VERSION, SegmentHead, TableForm, encode_entry, encode_head
 from agent.store.segment import segment_id, segment_name
+from exports_bench import default_agent
 
 SEGMENT_TICKS = 15 * MINUTE // S
 INSTALL = "00000000eeeeeeee"
@@ -35,6 +35,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("--minutes", type=int, default=60, help="how long the sink was away")
     parser.add_argument("--sinks", default="collector,prometheus", help="which ones, by commas")
     parser.add_argument("--away", type=float, default=20, help="seconds for which memory is watched before the sink is back")
+    parser.add_argument("--percent", type=int, default=0, help="backlog_percent of the sink; 0: its default")
     parser.add_argument("--resolution", default="15s", help="of the kind prometheus; 15s is its default")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(words)
@@ -57,7 +58,7 @@ def _trial(name: str, options: argparse.Namespace) -> dict[str, Any]:
             side = PrometheusSide(program, options.resolution)
         with program:
             # The port is known once it has started.
-            trial = ExportTrial(where / "agent", side, quick=False)
+            trial = ExportTrial(where / "agent", side, quick=False, more=f"backlog_percent = {options.percent}\n")
             program.stop()
             rows = lay_down(trial.agent.state_dir, options.minutes)
             with trial:
