@@ -110,6 +110,8 @@ def _ticks_in(request: dict[str, Any]) -> list[Tick]:
         for metric in scope.get("metrics", ())
         if metric["name"] == "system.process.count"
         for point in (metric.get("sum") or metric.get("gauge"))["dataPoints"]
+        # One without a value says that the series has a gap.
+        if "asInt" in point
     ]
 
 

@@ -54,7 +54,8 @@ class FakeProcess(Struct):
 class DefaultAgent:
     """Gives the batches of one tick after another."""
 
-    def __init__(self, seed: int = 1, processes: int = PROCESSES, units: int = UNITS) -> None:
+    def __init__(self, seed: int = 1, processes: int = PROCESSES, units: int = UNITS, begin_ns: int = STAMP_NS) -> None:
+        self.begin_ns = begin_ns
         self._random = random.Random(seed)
         self._seq = 0
         pick = self._random
@@ -87,12 +88,12 @@ class DefaultAgent:
         """The rows that name pods and containers."""
         pods: list[Mapping[str, Value]] = [
             {
-                "timestamp": STAMP_NS,
+                "timestamp": self.begin_ns,
                 "pod_uid": uid,
                 "kind": kind,
                 "cgroup": f"/kubepods/{uid}",
                 "containers": 1,
-                "valid_from": STAMP_NS,
+                "valid_from": self.begin_ns,
                 "run": "r",
                 "pod_namespace": "shop" if kind == "pod" else None,
                 "pod_name": f"web-{number}" if kind == "pod" else None,
@@ -100,7 +101,7 @@ class DefaultAgent:
             for number, (uid, kind, _) in enumerate(self.units)
         ]
         containers: list[Mapping[str, Value]] = [
-            {"timestamp": STAMP_NS, "container_id": container, "name": "main", "pod_uid": uid, "run": "r"}
+            {"timestamp": self.begin_ns, "container_id": container, "name": "main", "pod_uid": uid, "run": "r"}
             for uid, _, container in self.units
             if container
         ]
@@ -108,7 +109,7 @@ class DefaultAgent:
 
     def tick(self, number: int) -> list[StoredBatch]:
         """The batches of one second."""
-        at = STAMP_NS + number * S + self._random.randrange(200_000)
+        at = self.begin_ns + number * S + self._random.randrange(200_000)
         elapsed = S + self._random.randrange(-100_000, 100_000)
         spent = [self._spent(each) for each in self.processes]
         order = sorted(range(len(spent)), key=lambda index: -spent[index])
@@ -131,7 +132,7 @@ class DefaultAgent:
 
     def _batch(self, table: Table, rows: list[Mapping[str, Value]], tick: int, worker: str) -> StoredBatch:
         self._seq += 1
-        return stored(table, rows, seq=self._seq, worker=worker, stamp_ns=STAMP_NS + tick * S)
+        return stored(table, rows, seq=self._seq, worker=worker, stamp_ns=self.begin_ns + tick * S)
 
     def _spent(self, each: FakeProcess) -> int:
         pick, weight = self._random, each.weight
@@ -237,7 +238,7 @@ class DefaultAgent:
         row |= {
             "timestamp": at,
             "elapsed_ns": elapsed,
-            "boot_timestamp": STAMP_NS - 10**15,
+            "boot_timestamp": self.begin_ns - 10**15,
             "ticks_per_second": 100,
             "absent": None,
         }
@@ -282,8 +283,8 @@ class DefaultAgent:
         return row | {
             "timestamp": at,
             "cgroup": f"/kubepods/{number}",
-            "started_timestamp": STAMP_NS - 10**15,
-            "uptime_ns": at - STAMP_NS + 10**15,
+            "started_timestamp": self.begin_ns - 10**15,
+            "uptime_ns": at - self.begin_ns + 10**15,
             "elapsed_ns": elapsed,
             "is_final": False,
             "cpu_ns": cpu,

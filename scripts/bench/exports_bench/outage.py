@@ -22,7 +22,7 @@ from agent.model.timebase import MINUTE, MS, S
 from agent.store.batch import StoredBatch
 from agent.store.record import FORMAT_VERSION, SegmentHead, TableForm, encode_entry, encode_head
 from agent.store.segment import segment_id, segment_name
-from exports_bench import default_agent
+from exports_bench.default_agent import DefaultAgent
 
 SEGMENT_TICKS = 15 * MINUTE // S
 INSTALL = "00000000eeeeeeee"
@@ -118,8 +118,7 @@ def _pss(pid: int) -> float:
 def lay_down(state_dir: Path, minutes: int) -> int:
     """Segments of so many minutes up to now, in the spool of an agent that has not started yet; how many rows they have."""
     ticks = minutes * MINUTE // S
-    default_agent.STAMP_NS = time.time_ns() - (ticks + 5) * S
-    source = default_agent.DefaultAgent()
+    source = DefaultAgent(begin_ns=time.time_ns() - (ticks + 5) * S)
     spool = state_dir / "spool"
     spool.mkdir(parents=True)
     (state_dir / "install-id").write_text(f"{INSTALL}\n")
