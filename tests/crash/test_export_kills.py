@@ -8,7 +8,8 @@ from random import Random
 from time import sleep
 
 import pytest
-from harness.export_trial import ExportTrial, PrometheusSide
+from harness.export_trial import CollectorSide, ExportTrial, PrometheusSide
+from harness.sinks.collector import Collector
 from harness.sinks.prometheus import Prometheus
 
 KILLS = 5
@@ -44,3 +45,31 @@ def test_a_killed_prometheus_loses_nothing(tmp_path: Path) -> None:
         verdict = trial.judge()
         assert (verdict.lost, verdict.doubled) == (0, 0)
         assert trial.report["ledger"]["rejected"] == 0
+
+
+@pytest.mark.timeout(240)
+def test_a_killed_exporter_repeats_one_delivery_at_a_collector_at_most(tmp_path: Path) -> None:
+    """OTLP cannot tell a repeated request; nothing is lost."""
+    chance = Random(3)
+    with Collector(tmp_path / "collector") as collector, ExportTrial(tmp_path / "agent", CollectorSide(collector)) as trial:
+        for _ in range(KILLS):
+            sleep(chance.uniform(0.2, 1.5))
+            trial.kill_exporter()
+        verdict = trial.judge()
+        assert verdict.lost == 0
+        assert verdict.doubled_deliveries <= KILLS
+
+
+@pytest.mark.timeout(240)
+def test_a_killed_collector_loses_nothing(tmp_path: Path) -> None:
+    """What it had acknowledged is in its file, what it had not is sent again."""
+    chance = Random(4)
+    with Collector(tmp_path / "collector") as collector, ExportTrial(tmp_path / "agent", CollectorSide(collector)) as trial:
+        for _ in range(KILLS):
+            sleep(chance.uniform(0.2, 1.0))
+            collector.kill()
+            sleep(chance.uniform(0.0, 0.5))
+            collector.start()
+        verdict = trial.judge()
+        assert verdict.lost == 0
+        assert verdict.doubled_deliveries <= KILLS
