@@ -1,6 +1,7 @@
 """The writer's side of keeping as a process of its own, which can be killed.
 
-python kept_process.py STATE QUOTA      takes every segment of the spool, then removes what goes, for a sink `central`
+python kept_process.py STATE QUOTA              takes every segment of the spool but the last, then removes what goes, for a sink
+python kept_process.py STATE QUOTA damaged      takes every segment of the spool as a damaged one
 """
 
 import os
@@ -21,10 +22,10 @@ DEADLINE_SECONDS = 60
 TURNS_MAX = 10_000
 
 
-def kept_process(state: Path, quota: int, failpoints: Path) -> "subprocess.CompletedProcess[str]":
+def kept_process(state: Path, quota: int, failpoints: Path, *words_more: str) -> "subprocess.CompletedProcess[str]":
     """Run one to its end, which a failpoint may bring."""
     environment = {**os.environ, VARIABLE: str(failpoints)}
-    words = [sys.executable, "-P", __file__, str(state), str(quota)]
+    words = [sys.executable, "-P", __file__, str(state), str(quota), *words_more]
     return subprocess.run(words, capture_output=True, text=True, timeout=DEADLINE_SECONDS, env=environment, check=False)
 
 
@@ -45,12 +46,14 @@ def go(kept: KeptSegments) -> int:
 
 def main() -> None:
     """As the head of this file says."""
-    state, quota = sys.argv[1], int(sys.argv[2])
+    state, quota, is_damaged = sys.argv[1], int(sys.argv[2]), "damaged" in sys.argv
     spool = os.path.join(state, "spool")
     kept = KeptSegments(state, {"central": quota}, 0, RecordingBus(), lambda: None)
     names = in_order(os.listdir(spool))
     kept.prepare(names)
-    for name in names[:-1]:
+    for name in names if is_damaged else ():
+        kept.take_damaged(os.path.join(spool, name))
+    for name in () if is_damaged else names[:-1]:
         path = os.path.join(spool, name)
         if not kept.take(path):
             os.unlink(path)

@@ -355,3 +355,52 @@ def test_the_record_holds_no_more_than_its_most(tmp_path: Path) -> None:
     assert len(found.pruned) == 1024
     assert sum((each.rows or {})["unit"] for each in found.pruned) == 1030
     assert (found.pruned[0].first_wall_ns, found.pruned[0].last_wall_ns) == (1, 7)
+
+
+def damage_second_record(spool: Path) -> None:
+    """A byte of it, in the oldest segment."""
+    path = min(spool.glob("*.spool"))
+    content = bytearray(path.read_bytes())
+    second = content.index(b"EGR2", content.index(b"EGR2", content.index(b"EGR2", 4) + 4) + 4)
+    content[second + 30] ^= 0xFF
+    path.write_bytes(content)
+
+
+def test_a_damaged_segment_is_kept_too(tmp_path: Path) -> None:
+    """It is set aside for a person, and sinks get what is whole in it."""
+    host = WriterHost(tmp_path, sinks=SINKS)
+    host.measure(host.sender(), batches=5)
+    damage_second_record(tmp_path / "spool")
+    report = host.rotate()
+    (segment,) = kept_names(tmp_path)
+    (aside,) = aside_files(tmp_path)
+    assert id_in(aside.name) == segment
+    assert pruned(tmp_path) == ()
+    assert report["rows"] >= 4 * 40
+    exporter = ExportHost(tmp_path)
+    exporter.run_for(2 * S)
+    exporter.run_until(lambda: exporter.is_settled and len(exporter.got) == 4, "what is whole")
+    exporter.kill()
+    move_cursor(tmp_path, host.spool_files()[-1].partition("-")[2].partition(".")[0])
+    host.clock.advance(3 * S)
+    host.turn_until(lambda: kept_names(tmp_path) == [])
+    assert aside.exists()
+    host.close()
+
+
+def aside_files(state: Path) -> list[Path]:
+    """What was set aside, wherever that is."""
+    return [path for path in state.rglob("*.spool*") if path.parent.name not in ("spool", "kept")]
+
+
+def test_a_damaged_segment_survives_a_kill_between_its_two_names(tmp_path: Path) -> None:
+    """It is in `kept` already: the next writer sets it aside, and it is kept once."""
+    (points := tmp_path / "points").mkdir()
+    (state := tmp_path / "state").mkdir()
+    spool = SpoolFolder(state)
+    spool.append(2)
+    arm(points, "kept.linked", "kill")
+    assert kept_process(state, ENDLESS, points, "damaged").returncode == -9
+    assert kept_process(state, ENDLESS, points, "damaged").returncode == 0
+    assert (kept_names(state), pruned(state)) == ([spool.segment], ())
+    assert spool.path.exists()

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,28 @@ def test_a_folder_that_is_missing_is_not_made(tmp_path: Path) -> None:
     assert "there is no such folder" in host.sentence
     (tmp_path / "lake").mkdir()
     host.settle()
+    host.kill()
+
+
+def test_what_is_whole_in_a_damaged_segment_arrives(tmp_path: Path) -> None:
+    """The file that the sealer has made of it; also where it is made again."""
+    folder = tmp_path / "lake"
+    folder.mkdir()
+    stored = StoredSegments(tmp_path / "state", url := f"file://{folder}")
+    stored.writer.measure(stored.sender, batches=4)
+    (path,) = (stored.state / "spool").glob("*.spool")
+    content = bytearray(path.read_bytes())
+    content[-20] ^= 0xFF
+    path.write_bytes(content)
+    stored.writer.measure(stored.sender, batches=2)
+    stored.writer.rotate()
+    rows = stored.rows()
+    assert 5 * 40 <= sum(rows.values()) < 6 * 40
+    shutil.rmtree(stored.state / "data" / "sample")
+    host = ObjectExportHost(stored.state, url, tables=("sample",))
+    ledger = host.settle()
+    assert (ledger["delivered"], ledger["pruned"]) == (5 * 40, 0)
+    assert rows_in(files_below(folder)) == Counter({row: times for row, times in rows.items() if row[0] == "sample"})
     host.kill()
 
 

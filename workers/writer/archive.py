@@ -304,8 +304,7 @@ class Archive:
         try:
             if is_damaged:
                 if self._kept is not None:
-                    # Before it goes: what is whole in it is in Parquet, and a person has the file.
-                    self._kept.note_removed(name)
+                    self._kept.take_damaged(self._spool.path(name))
                 path = self._spool.set_aside(name)
             elif self._kept is None or not self._kept.take(self._spool.path(name)):
                 self._spool.remove(name)

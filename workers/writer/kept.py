@@ -111,6 +111,25 @@ class KeptSegments:
         self._look_at_ns = 0
         return True
 
+    def take_damaged(self, path: str) -> None:
+        """Keep a damaged segment too, which is set aside next: sinks get what is whole in it. It has two names then.
+
+        *Raises:* StorageError.
+        """
+        name = os.path.basename(path)
+        if not any(need.needs(id_in(name)) for need in self._needs()):
+            return
+        try:
+            make_folder(self._directory)
+            os.link(path, os.path.join(self._directory, name), follow_symlinks=False)
+            failpoint("kept.linked")
+        except FileExistsError:
+            pass  # A writer that was killed before it had set it aside.
+        except OSError:
+            # It is gone, or the file system has no second names.
+            self.note_removed(name)
+        self._look_at_ns = 0
+
     def note_removed(self, name: str) -> None:
         """Somebody removed a segment that some sink may not have read. *Raises:* StorageError."""
         segment = id_in(name)
