@@ -44,16 +44,15 @@ class OpenSink:
         self.sink = sink
         self.reading = reading
         self.is_replaying = False
-        self.needs = progress.cursor().needs
+        # The earliest place that a new process would read; kept until what comes after it is in a snapshot.
+        self.needs = progress.kept_needs
         self._replay_from = self.needs
 
     def restore(self, snapshot: SinkSnapshot | None, reporting: Reporting) -> None:
         """Begin with what the sink built on, and read again what came after it."""
-        if snapshot is None:
-            self.needs = self.progress.low
-            self._replay_from = self.progress.low
-        else:
-            self._replay_from = snapshot.place
+        if snapshot is not None:
+            # Without one its first may not have had its name yet: all that it would have held is kept.
+            self.needs = self._replay_from = snapshot.place
             try:
                 self.sink.restore(snapshot.content)
             except FormatError as failure:

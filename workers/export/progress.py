@@ -76,6 +76,11 @@ class ExportProgress:
         return self._low
 
     @property
+    def kept_needs(self) -> Place:
+        """The earliest place that a new process would read, as the last process has kept it."""
+        return self._cursor.needs
+
+    @property
     def has_backlog(self) -> bool:
         """Whether there is a line besides the live one."""
         return bool(self._ahead)
