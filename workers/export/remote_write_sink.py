@@ -189,7 +189,9 @@ class RemoteWriteSink:
     def probe(self) -> Verdict:
         """See Sink."""
         outcome = self._write(_Request(_NOTHING))
-        return Delivered(sentence=outcome.sentence) if isinstance(outcome, _Counted) else outcome
+        if isinstance(outcome, _Counted):
+            return Refused(outcome.reason, outcome.sentence) if outcome.reason else Delivered(sentence=outcome.sentence)
+        return outcome
 
     def close(self) -> None:
         """See Sink."""
@@ -229,13 +231,16 @@ class RemoteWriteSink:
                 return answer
             if isinstance(answer, Paused):
                 return answer
+            if answer.is_page and answer.status != 415:
+                # A web server or a proxy: its success means nothing, and its refusal is not for our samples.
+                return self._client.verdict(answer, self._options.target, is_retried) or _Counted(0, "", "")
             said = self._client.hidden(plain_text(answer) or readable(answer.body, 200))
             outcome = outcome_of(answer.status, answer.headers, request.samples, said, is_version_2=version == 2)
             if outcome is None:
                 verdict = self._client.verdict(answer, self._options.target, is_retried)
                 return verdict or _Counted(0, "", "")
             if outcome.speaks_2:
-                return _Counted(outcome.refused, outcome.reason, said if outcome.refused else "")
+                return _Counted(outcome.refused, outcome.reason, said if outcome.reason else "")
             if self._options.version == 2:
                 return Refused("no_version_2", "the receiver does not take remote write 2.0; set protocol to auto or 1.0")
             self._version = 1

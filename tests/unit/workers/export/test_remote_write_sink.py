@@ -20,7 +20,7 @@ from workers.export.endpoint import Endpoint
 from workers.export.http_client import HttpClient
 from workers.export.http_option import HttpSetup
 from workers.export.remote_write_sink import RemoteWriteOptions, RemoteWriteSink, WriteParcel
-from workers.export.sink import Delivered, Later, Paused, Verdict
+from workers.export.sink import Delivered, Later, Paused, Refused, Verdict
 
 OK_1 = http(204)
 
@@ -151,6 +151,20 @@ def test_other_answers_are_those_of_http() -> None:
         assert (verdict.refused_rows, verdict.reason) == (1, "http_422")
 
 
+@pytest.mark.parametrize("status", [200, 400])
+def test_a_page_for_people_is_no_receiver(status: int) -> None:
+    """A proxy that asks for a login answers 200: nothing was written, and nothing is counted as delivered or rejected."""
+    page = http(status, b"<html>Log in</html>", "Content-Type: text/html")
+    with serving(answering(page, page, page)) as server:
+        verdict = delivered(sink_at(server.port), *batches(0))
+        assert isinstance(verdict, Paused)
+        assert "page for people" in verdict.sentence
+        assert isinstance(delivered(sink_at(server.port, version=1), *batches(0)), Paused)
+        sink = sink_at(server.port)
+        assert isinstance(sink.probe(), Paused)
+        sink.close()
+
+
 def test_the_first_parcel_after_a_start_may_be_a_repetition() -> None:
     """What a receiver refuses of it as too old is there already, as far as anybody can know."""
     partial = http(400, b"out of order sample", "X-Prometheus-Remote-Write-Samples-Written: 6")
@@ -253,4 +267,8 @@ def test_a_probe_sends_no_samples() -> None:
         sink = sink_at(server.port)
         assert sink.probe() == Delivered()
         assert isinstance(sink.probe(), Paused)
+        sink.close()
+    with serving(answering(http(400, b"no tenant"))) as server:
+        sink = sink_at(server.port)
+        assert sink.probe() == Refused("http_400", "no tenant")
         sink.close()
