@@ -74,8 +74,9 @@ class FileSink:
     def __init__(self, context: SinkContext, rules: FileSinkRules, layout: FileFormat) -> None:
         self._layout = layout
         prefix = f"{safe_name(context.host)}-{safe_name(context.settings.name)}"
+        owner = f"{context.install} {layout.ending} {rules.path}"
         of_files = FileRules(
-            rules.path, prefix, layout.ending, rules.rotate_bytes, rules.rotate_ns, rules.keep_files, layout.finish
+            rules.path, prefix, layout.ending, rules.rotate_bytes, rules.rotate_ns, rules.keep_files, layout.finish, owner
         )
         self._files = RotatedFiles(
             of_files, context.folder, context.wall_ns, lambda sentence: context.note("file_changed", "warning", sentence)

@@ -47,12 +47,13 @@ class OpenedFile(Struct, frozen=True):
 
 
 class DeliveredRecord(Struct, frozen=True):
-    """What was delivered: the place behind its last batch, and every stream's file."""
+    """What was delivered: the place behind its last batch, and every stream's file. `owner`: see `FileRules`."""
 
     format: int = RECORD_FORMAT
     segment: str = ""
     offset: int = 0
     files: dict[str, OpenedFile] = {}
+    owner: str = ""
 
 
 class Piece(Struct, frozen=True):
@@ -67,7 +68,8 @@ class Piece(Struct, frozen=True):
 class FileRules(Struct, frozen=True):
     """Where the files are, what they are called, and when another one begins.
 
-    `finish` is called for each file that nothing more is added to, with the folder's descriptor and its name.
+    `finish` is called for each file that nothing more is added to, with the folder's descriptor and its name. `owner`: whose rows
+    these are and where they go; what was delivered for another says nothing about them.
     """
 
     path: str
@@ -77,6 +79,7 @@ class FileRules(Struct, frozen=True):
     rotate_ns: int
     keep_files: int
     finish: Callable[[int, str], None] | None = None
+    owner: str = ""
 
 
 class RotatedFiles:
@@ -114,7 +117,7 @@ class RotatedFiles:
         try:
             for piece in pieces:
                 files[piece.stream] = self._add(folder, files.get(piece.stream), piece, begun)
-            record = DeliveredRecord(RECORD_FORMAT, segment, offset, files)
+            record = DeliveredRecord(RECORD_FORMAT, segment, offset, files, self._rules.owner)
             self._write_record(record)
         except OSError as cause:
             # What was written stays behind the recorded lengths; here it gives its room back at once.
@@ -254,14 +257,15 @@ class RotatedFiles:
             with open(os.path.join(self._state_folder, RECORD), "rb") as file:
                 found = msgspec.json.decode(file.read(), type=DeliveredRecord)
         except FileNotFoundError:
-            return DeliveredRecord()
+            return DeliveredRecord(owner=self._rules.owner)
         except (OSError, msgspec.DecodeError) as cause:
             raise StorageError(
                 RECORD, f"what was delivered cannot be read ({cause})", "remove it; rows may then be twice"
             ) from cause
         if found.format != RECORD_FORMAT:
             raise StorageError(RECORD, f"format {found.format} is not known to this version", "remove it; rows may then be twice")
-        return found
+        # A folder of state that was copied, or another `path`: places in the spool of there would hide rows of here.
+        return found if found.owner == self._rules.owner else DeliveredRecord(owner=self._rules.owner)
 
     def _write_record(self, record: DeliveredRecord) -> None:
         path = os.path.join(self._state_folder, RECORD)

@@ -13,6 +13,7 @@ import pytest
 from fakes.sink_context import sink_context
 from fakes.small_disk import fill, mounted
 from fakes.stored_batch import STAMP_NS, stored, stored_bytes
+from msgspec.structs import replace
 
 from agent.model.errors import StorageError
 from agent.model.tables import GAP
@@ -306,3 +307,14 @@ def test_a_parcel_knows_its_size(folders: tuple[Path, Path]) -> None:
     assert isinstance(parcel, FileParcel)
     assert parcel.size_bytes == sum(len(piece.data) for piece in parcel.pieces.pieces)
     assert parcel.points == 2
+
+
+def test_what_another_folder_or_machine_has_hides_nothing(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    """Another `path`, or a copied folder of state: the same places in the spool are other rows, or have another way to go."""
+    put(sink_of(folders), [tick(0), tick(1)])
+    assert sink_of(folders).take([tick(0)]) is None
+    elsewhere = (tmp_path / "elsewhere", folders[1])
+    put(sink_of(elsewhere), [tick(0)])
+    assert len(list(elsewhere[0].iterdir())) == 1
+    context = replace(sink_context("file", {"path": str(elsewhere[0])}, tables=TABLES, folder=folders[1]), install="another")
+    assert SINK.open(context).take([tick(0)]) is not None
