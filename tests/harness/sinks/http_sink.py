@@ -115,6 +115,10 @@ class HttpSink:
             assert not thread.is_alive(), "a connection does not end"
         self._threads.clear()
 
+    def prove(self, tls: SinkTls) -> None:
+        """Another certificate, for connections from now on."""
+        self._context = tls.context()
+
     def then(self, *answers: Answer) -> None:
         """Further answers, after those that are left."""
         with self._lock:
