@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from struct import Struct as Layout
 
 _DOUBLE = Layout("<d")
-_VARINT, _FIXED64, _BYTES = 0, 1, 2
+VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 _SEVEN_BITS = 0x7F
 _TWO_BYTES_MAX = (1 << 14) - 1
 _WORD_BITS = 64
@@ -44,7 +44,7 @@ def tag(field: int, wire_type: int) -> bytes:
 
 def whole(field: int, number: int) -> bytes:
     """A field of a whole number; nothing for 0, the default."""
-    return tag(field, _VARINT) + varint(number) if number else b""
+    return tag(field, VARINT) + varint(number) if number else b""
 
 
 def signed(field: int, number: int) -> bytes:
@@ -54,12 +54,12 @@ def signed(field: int, number: int) -> bytes:
 
 def double(field: int, number: float) -> bytes:
     """A field of a floating point number, also where it is 0."""
-    return tag(field, _FIXED64) + _DOUBLE.pack(number)
+    return tag(field, FIXED64) + _DOUBLE.pack(number)
 
 
 def delimited(field: int, content: bytes) -> bytes:
     """A field of bytes: a message or packed numbers."""
-    return varint(field << 3 | _BYTES) + varint(len(content)) + content
+    return varint(field << 3 | BYTES) + varint(len(content)) + content
 
 
 def text(field: int, content: str) -> bytes:
@@ -69,5 +69,6 @@ def text(field: int, content: str) -> bytes:
 
 def packed(field: int, numbers: Iterable[int]) -> bytes:
     """A packed field of whole numbers; nothing where there are none."""
-    content = b"".join(map(varint, numbers))
+    small = _SMALL
+    content = b"".join([small[number] if 0 <= number <= _SEVEN_BITS else varint(number) for number in numbers])
     return delimited(field, content) if content else b""

@@ -11,7 +11,7 @@ from typing import Union
 
 import msgspec
 
-from workers.export.otlp.wire import BYTES, FIXED64, VARINT
+from workers.export.protobuf import BYTES, FIXED64, VARINT
 
 _DOUBLE, _UINT64, _INT64 = Layout("<d"), Layout("<Q"), Layout("<q")
 _INT64_BIAS = 1 << 64

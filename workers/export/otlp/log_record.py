@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from workers.export.otlp.column_map import RecordMap
-from workers.export.otlp.wire import AttributeValue, any_value, attributes, delimited, fixed64, number, text
+from workers.export.otlp.wire import AttributeValue, any_value, attributes, fixed64, text
+from workers.export.protobuf import delimited, whole
 
 INFO, WARN = 9, 13
 _WORDS = {INFO: "INFO", WARN: "WARN"}
@@ -13,7 +14,7 @@ def log_record(time_ns: int, name: str, severity: int, pairs: Sequence[tuple[str
     """A record as an element of `ScopeLogs.log_records`. Its body is its name, for those who show nothing else."""
     data = (
         fixed64(1, time_ns)
-        + number(2, severity)
+        + whole(2, severity)
         + text(3, _WORDS[severity])
         + delimited(5, any_value(name))
         + attributes(6, pairs)

@@ -3,7 +3,8 @@
 from msgspec import Struct
 
 from workers.export.otlp.metric import MetricHead
-from workers.export.otlp.wire import delimited, text
+from workers.export.otlp.wire import text
+from workers.export.protobuf import delimited
 
 _SCOPE_NAME = "evergauge"
 

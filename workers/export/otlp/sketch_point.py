@@ -7,17 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from agent.model.row_check import INT64_MAX
 from agent.model.table import Value
-from workers.export.otlp.wire import (
-    VARINT,
-    AttributeValue,
-    attributes,
-    delimited,
-    double,
-    fixed64,
-    packed_varints,
-    tag,
-    zigzag,
-)
+from workers.export.otlp.wire import AttributeValue, attributes, fixed64
+from workers.export.protobuf import delimited, double, packed, signed
 
 _INT32_MAX = (1 << 31) - 1
 _NUMBERS = ("timestamp", "window_start", "window_ns", "scale", "first_bucket", "zero_count", "count")
@@ -37,7 +28,7 @@ def histogram_point(row: Mapping[str, Value], dimensions: Sequence[tuple[str, At
     if len(buckets) < len(counts) or min(start, length, zeros, count) < 0 or max(abs(scale), abs(first)) > _INT32_MAX:
         return None
     least, most, total = row.get("min"), row.get("max"), row.get("sum")
-    positive = (tag(1, VARINT) + zigzag(first) if first else b"") + packed_varints(2, buckets)
+    positive = signed(1, first) + packed(2, buckets)
     return delimited(
         1,
         attributes(1, dimensions)
@@ -46,7 +37,7 @@ def histogram_point(row: Mapping[str, Value], dimensions: Sequence[tuple[str, At
         + fixed64(3, max(start, min(start + length, time)))
         + fixed64(4, count)
         + (double(5, float(total)) if isinstance(total, int) and total != INT64_MAX else b"")
-        + (tag(6, VARINT) + zigzag(scale) if scale else b"")
+        + signed(6, scale)
         + fixed64(7, zeros)
         + delimited(8, positive)
         + (double(12, float(least)) if isinstance(least, int) else b"")

@@ -14,7 +14,8 @@ from agent.model.timebase import S
 from workers.export.otlp.conventions_1_44 import CONVENTIONS
 from workers.export.otlp.encoder import OtlpEncoder
 from workers.export.otlp.json_line import logs_line, metrics_line
-from workers.export.otlp.wire import any_value, attributes, delimited, double
+from workers.export.otlp.wire import any_value, attributes
+from workers.export.protobuf import delimited, double
 from workers.host.schema import HOST
 from workers.process import schema as process
 

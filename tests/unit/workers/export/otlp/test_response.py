@@ -10,7 +10,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 
 from workers.export.http_answer import HttpAnswer
 from workers.export.otlp.response import PartialSuccess, error_text, partial_success
-from workers.export.otlp.wire import delimited, number, text
+from workers.export.otlp.wire import text
+from workers.export.protobuf import delimited, whole
 
 PROTOBUF = {"content-type": "application/x-protobuf"}
 JSON = {"content-type": "application/json; charset=utf-8"}
@@ -64,8 +65,8 @@ def test_any_bytes_are_an_answer_or_none(body: bytes) -> None:
 
 def test_the_text_of_an_error() -> None:
     """The message of a status, or plain text."""
-    status = number(1, 3) + text(2, "bad \x1b label") + delimited(3, b"x")
+    status = whole(1, 3) + text(2, "bad \x1b label") + delimited(3, b"x")
     assert error_text(HttpAnswer(400, PROTOBUF, status)) == "bad \\x1b label"
     assert error_text(HttpAnswer(400, PROTOBUF, b"\x0a\x05ab")) == ""
-    assert error_text(HttpAnswer(400, PROTOBUF, number(1, 3))) == ""
+    assert error_text(HttpAnswer(400, PROTOBUF, whole(1, 3))) == ""
     assert error_text(HttpAnswer(400, {}, b"plain  words")) == "plain words"

@@ -10,6 +10,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import ExponentialHistogramDataP
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from workers.export.otlp import wire
+from workers.export.protobuf import double, packed, signed, varint, whole
 
 INT64 = st.integers(-(1 << 63), (1 << 63) - 1)
 UINT64 = st.integers(0, (1 << 64) - 1)
@@ -20,21 +21,21 @@ INT32 = st.integers(-(1 << 31), (1 << 31) - 1)
 def test_whole_numbers(value: int) -> None:
     """Varints of 64 bits, negative ones too."""
     assert AnyValue(int_value=value).SerializeToString() == wire.any_value(value)
-    assert Sum(is_monotonic=value > 0).SerializeToString() == wire.number(3, int(value > 0))
+    assert Sum(is_monotonic=value > 0).SerializeToString() == whole(3, int(value > 0))
 
 
 @given(INT32, st.lists(UINT64, max_size=20))
 def test_buckets(offset: int, counts: list[int]) -> None:
     """Zigzag offsets and packed counts."""
     buckets = ExponentialHistogramDataPoint.Buckets(offset=offset, bucket_counts=counts)
-    head = wire.tag(1, wire.VARINT) + wire.zigzag(offset) if offset else b""
-    assert buckets.SerializeToString() == head + wire.packed_varints(2, counts)
+    head = signed(1, offset)
+    assert buckets.SerializeToString() == head + packed(2, counts)
 
 
 @given(st.floats())
 def test_doubles(value: float) -> None:
     """Infinite ones and NaN too."""
-    point = NumberDataPoint.FromString(wire.double(4, value))
+    point = NumberDataPoint.FromString(double(4, value))
     assert point.as_double == value or (isnan(value) and isnan(point.as_double))
 
 
@@ -76,4 +77,4 @@ def test_a_lone_surrogate_and_an_endless_text_do_no_harm() -> None:
 @pytest.mark.parametrize(("value", "expected"), [(0, b"\0"), (127, b"\x7f"), (128, b"\x80\x01"), (-1, b"\xff" * 9 + b"\x01")])
 def test_some_varints(value: int, expected: bytes) -> None:
     """As the documentation has them."""
-    assert wire.varint(value) == expected
+    assert varint(value) == expected
