@@ -98,10 +98,10 @@ class CollectorSide:
 
     def deliveries(self) -> list[list[Tick]]:
         """See SinkSide."""
-        return [ticks for request in self.collector.records("metrics") if (ticks := _ticks_in(request))]
+        return [ticks for request in self.collector.records("metrics") if (ticks := ticks_in(request))]
 
 
-def _ticks_in(request: dict[str, Any]) -> list[Tick]:
+def ticks_in(request: dict[str, Any]) -> list[Tick]:
     """The points of the number of processes in a request of metrics. *Source:* the JSON form of OTLP."""
     return [
         (int(point["timeUnixNano"]) // MS, int(point["asInt"]))

@@ -19,6 +19,7 @@ from harness import proc
 from harness.sinks.certificates import Authority
 from harness.sinks.collector import Collector, CollectorTls, requests_of
 from harness.sinks.fault_proxy import FaultProxy, FaultyWay
+from harness.sinks.http_answer import status
 from harness.sinks.http_sink import HttpSink
 from harness.sinks.lossy_network import LossyNetwork
 from harness.sinks.object_server import ObjectServer
@@ -221,6 +222,17 @@ def test_a_proxy_ends_connections(way: tuple[FaultProxy, FaultyWay], fault: obje
     assert get(faulty.port, "/")[0] == 200
 
 
+def test_a_proxy_leads_elsewhere(way: tuple[FaultProxy, FaultyWay]) -> None:
+    """From one request to the next, on the same port, and over a new start."""
+    proxy, faulty = way
+    with HttpSink(otherwise=status(429)) as other:
+        faulty.lead_to(other.port)
+        assert get(faulty.port, "/")[0] == 429
+        proxy.kill()
+        proxy.start()
+        assert get(faulty.port, "/")[0] == 429
+
+
 def test_a_network_that_loses_packets_brings_every_request(tmp_path: Path) -> None:
     """TCP repeats what is lost; the program is reached by another address."""
     with LossyNetwork(10) as network, network.place(Collector(tmp_path / "collector")) as collector:
@@ -229,8 +241,11 @@ def test_a_network_that_loses_packets_brings_every_request(tmp_path: Path) -> No
             assert post(collector.url("metrics"), metrics_request(sent)) == 200
             sent += 1
         collector.kill()
+        network.lose(0)
         collector.start()
-        assert values(collector) == list(range(sent))
+        assert post(collector.url("metrics"), metrics_request(sent)) == 200
+        assert network.lost == 0
+        assert values(collector) == list(range(sent + 1))
 
 
 # ---- all of them -------------------------------------------------------------------------------------

@@ -77,6 +77,13 @@ class FaultyWay:
         self._is_up = True
         self._proxy.call("POST", f"/proxies/{self.name}", {"enabled": True})
 
+    def lead_to(self, port: int, *, address: str = LOOPBACK) -> None:
+        """To another port from now on; connections that are open end."""
+        self.upstream = f"{address}:{port}"
+        # Without its address the proxy would listen on another port.
+        listen = f"{self._proxy.address}:{self.port}"
+        self._proxy.call("POST", f"/proxies/{self.name}", {"listen": listen, "upstream": self.upstream, "enabled": self._is_up})
+
     def heal(self) -> None:
         """All is well: up, and without any fault."""
         for name in self._faults:

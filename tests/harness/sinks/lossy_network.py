@@ -87,13 +87,18 @@ class LossyNetwork:
         program.prefix = self._in_host
         return program
 
+    def lose(self, percent: float) -> None:
+        """So many of 100 packets from now on; 0: none. What it has dropped is counted from 0 again."""
+        rule = f"add rule ip loss forward numgen random mod 1000 < {round(percent * 10)} counter drop\n" if percent else ""
+        _run(*self._in_router, "nft", "-f", "-", given=f"flush chain ip loss forward\n{rule}")
+
     @property
     def lost(self) -> int:
         """How many packets it has dropped."""
         found = json.loads(_run(*self._in_router, "nft", "-j", "list", "table", "ip", "loss"))["nftables"]
-        (rule,) = [each["rule"]["expr"] for each in found if "rule" in each]
-        (count,) = [part["counter"]["packets"] for part in rule if "counter" in part]
-        return int(count)
+        # There is no rule while nothing is dropped.
+        rules = [each["rule"]["expr"] for each in found if "rule" in each]
+        return sum(int(part["counter"]["packets"]) for rule in rules for part in rule if "counter" in part)
 
     def _take_number(self) -> int:
         self._stack.enter_context(self._reservation)
