@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from agent.cli.render import bytes_of, counted, number_of, text_of
+from agent.cli.render import bytes_of, counted, number_of, seconds_of, text_of
 
 Lines = list[tuple[str, str]]
 
@@ -67,6 +67,7 @@ def _worker_lines(name: str, worker: dict[str, object], missed_in_run: object) -
     if worker.get("emulated") is True:
         lines.append((text_of(name), "on an emulated resctrl: its values are no hardware's"))
     lines += _runtime_lines(name, _object(worker, "runtime"))
+    lines += _sink_lines(name, worker)
     outbox = _object(worker, "outbox")
     if outbox:
         waiting = f"{counted(outbox.get('unacknowledged'), 'batch')} unacknowledged"
@@ -74,6 +75,19 @@ def _worker_lines(name: str, worker: dict[str, object], missed_in_run: object) -
     if worker.get("address"):
         lines.append((text_of(name), f"serves on {text_of(worker['address'])}"))
     return lines
+
+
+def _sink_lines(name: str, worker: dict[str, object]) -> Lines:
+    """How far behind a sink is; `agentctl list-exports` has the whole account."""
+    ledger = _object(worker, "ledger")
+    if not ledger:
+        return []
+    told = f"sink is {text_of(worker.get('state'))}, {counted(ledger.get('delivered'), 'row')} delivered"
+    if number_of(ledger.get("pending")):
+        waiting = f"{counted(ledger.get('pending'), 'row')} ({bytes_of(worker.get('lag_bytes'))})"
+        told += f", {waiting} waiting for up to {seconds_of(worker.get('lag_seconds'))}"
+    lost = [f"{counted(ledger[key], 'row')} {key}" for key in ("rejected", "pruned") if number_of(ledger.get(key))]
+    return [(text_of(name), ", ".join([told, *lost]))]
 
 
 def _runtime_lines(name: str, runtime: dict[str, object]) -> Lines:

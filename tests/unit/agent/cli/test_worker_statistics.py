@@ -33,3 +33,13 @@ def test_a_container_runtime_is_named_with_what_it_reports() -> None:
     assert text == "the container runtime reports 3 pods with 7 containers over NRI"
     for silent in ({**runtime, "wires": {"nri": nri}}, {"wires": 7}, {"wires": {"nri": None}}, {}):
         assert written_lines({"control-plane": {"runtime": silent}}) == []
+
+
+def test_a_sink_says_how_far_behind_it_is() -> None:
+    """What waits and what was lost is named; a sink without either is one short line."""
+    ledger = {"produced": 9, "delivered": 5, "rejected": 1, "pruned": 2, "pending": 1}
+    behind = {"state": "down", "ledger": ledger, "lag_bytes": 2048, "lag_seconds": 42.0}
+    shown = "sink is down, 5 rows delivered, 1 row (2.0 KiB) waiting for up to 42 s, 1 row rejected, 2 rows pruned"
+    assert written_lines({"exporter/a": behind}) == [("exporter/a", shown)]
+    settled = {"state": "up", "ledger": {**ledger, "rejected": 0, "pruned": 0, "pending": 0}, "lag_seconds": 0}
+    assert written_lines({"exporter/a": settled}) == [("exporter/a", "sink is up, 5 rows delivered")]
