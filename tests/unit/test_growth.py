@@ -221,6 +221,12 @@ HOSTILE: dict[str, tuple[str, ...]] = {
     ),
     "agent/model/toml.py": (" (at line ", " (at line 1, column ", "1", " (at end of document", ")"),
     "agent/store/layout.py": ("/", "a", " "),
+    "workers/export/endpoint.py": ("http://", "a", ":", "[", "::", "0", "/", "@", "a."),
+    "workers/export/file/rotated.py": ("a", "-", "a-00000000.", "_", ".", "/"),
+    "workers/export/http_answer.py": ("HTTP/1.1 200 ", "a", " ", "0", ";", "\t", "Sun, 06 Nov 1994 08:49:37 GMT"),
+    "workers/export/http_option.py": ("a", " ", "\t", "!", "é", ": "),
+    "workers/export/object/bucket_store.py": ("non-2xx status code: ", "<Code>", "a", "</Code>", "kind: ", "kind: Timeout"),
+    "workers/export/object/option.py": ("s3://", "/", "a", ".", "-", "a/"),
     "agent/store/segment.py": ("a-", "-", "0", "20260101T000000Z-", ".spool"),
     "agent/model/timebase.py": ("1", "1.", ".1", "1m"),
     "agent/model/container_engine.py": (

@@ -55,7 +55,7 @@ def test_tables_are_a_list_of_names() -> None:
         ('[sink.a]\nkind = "file"\nquota = true', "sink.a.quota: True is not accepted"),
         ('[sink.a]\nkind = "file"\ninterval = "1ms"', "sink.a.interval: '1ms' is not accepted"),
         ('[sink.a]\nkind = "file"\nretry_most = "2d"', "sink.a.retry_most: '2d' is not accepted"),
-        ('[sink.a]\nkind = "file"\nbacklog_percent = 0', "sink.a.backlog_percent: 0 is not accepted"),
+        ('[sink.a]\nkind = "file"\nbacklog_percent = -1', "sink.a.backlog_percent: -1 is not accepted"),
         ('[sink.a]\nkind = "file"\nbacklog_percent = 101', "sink.a.backlog_percent: 101 is not accepted"),
         ('[sink.a]\nkind = "file"\ntables = "no table"', "not a list of names of tables"),
         ('[sink.a]\nkind = "file"\ntables = [1]', "not a list of names of tables"),
