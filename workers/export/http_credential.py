@@ -28,6 +28,7 @@ class HttpCredentials:
         """Read all of them again; whether anything is another than before. *Raises:* ConfigError: what is wrong, and with what."""
         setup = self._setup
         headers = dict(setup.secret_headers)
+        password = ""
         if setup.headers_file:
             headers |= _parse_headers(text_of(setup.headers_file, "headers_file"))
         if setup.token_file:
@@ -38,10 +39,12 @@ class HttpCredentials:
                 raise ConfigError("token_variable", f"the agent has no variable {setup.token_variable}", "set it for the agent")
             headers["Authorization"] = "Bearer " + _one_line(found, "token_variable")
         elif setup.username:
-            headers["Authorization"] = "Basic " + _basic(setup)
+            password = _password(setup)
+            headers["Authorization"] = "Basic " + _basic(setup.username, password)
         is_changed = headers != self._headers
         self._headers = headers
-        words = {word for value in headers.values() for word in (value, value.partition(" ")[2])}
+        # A server has the password itself, and not only how it travels.
+        words = {password, *(word for value in headers.values() for word in (value, value.partition(" ")[2]))}
         self._secrets = tuple(sorted((word for word in words if len(word) > 3), key=len, reverse=True))
         return is_changed
 
@@ -80,12 +83,15 @@ def _one_line(text: str, key: str) -> str:
     return word
 
 
-def _basic(setup: HttpSetup) -> str:
+def _password(setup: HttpSetup) -> str:
+    # Spaces may belong to a password, line ends of an editor do not.
+    return text_of(setup.password_file, "password_file").rstrip("\r\n")
+
+
+def _basic(username: str, password: str) -> str:
     from binascii import b2a_base64
 
-    # Spaces may belong to a password, line ends of an editor do not.
-    password = text_of(setup.password_file, "password_file").rstrip("\r\n")
-    return b2a_base64(setup.username.encode() + b":" + password.encode("latin-1"), newline=False).decode()
+    return b2a_base64(username.encode() + b":" + password.encode("latin-1"), newline=False).decode()
 
 
 def _parse_headers(text: str) -> dict[str, str]:

@@ -275,3 +275,14 @@ def test_a_server_that_repeats_our_secret_is_not_quoted(tmp_path: Path) -> None:
     assert isinstance(verdict, Refused)
     assert "bad token …" in verdict.sentence
     assert SECRET not in verdict.sentence
+
+
+def test_a_password_is_not_quoted_either(tmp_path: Path) -> None:
+    """A server decodes what it gets."""
+    (tmp_path / "password").write_text("correct horse\n")
+    with serving(answering(http(401, b"u, correct horse: unknown"), http(401, b"again"))) as server:
+        client = client_of(server.port, username="u", password_file=str(tmp_path / "password"))
+        verdict = client.verdict(answer_of(client.post("/", b"", {})), "/", lambda _status: False)
+        client.close()
+    assert isinstance(verdict, Paused)
+    assert "u, …: unknown" in verdict.sentence
