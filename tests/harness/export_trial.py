@@ -4,6 +4,7 @@ The witness is table `process_scan`: one row a tick. What it holds up to a momen
 there.
 """
 
+import json
 import os
 import signal
 import time
@@ -115,6 +116,27 @@ def ticks_in(request: dict[str, Any]) -> list[Tick]:
     ]
 
 
+class FileSide:
+    """The folder of the kind `file`, with lines of OTLP."""
+
+    flags: dict[str, str] = {}  # noqa: RUF012  never changed
+    doubled_max_per_kill = 0
+    is_prompt = True
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def section(self) -> str:
+        """See SinkSide."""
+        return f'kind = "file"\npath = "{self.folder}"\n'
+
+    def deliveries(self) -> list[list[Tick]]:
+        """See SinkSide. The last line may still be written."""
+        text = "".join(path.read_text() for path in sorted(self.folder.glob("*-metrics-*.jsonl")))
+        return [ticks for line in text.splitlines(keepends=True) if line.endswith("\n") and (ticks := ticks_in(json.loads(line)))]
+
+
 class ObjectSide:
     """A real object server behind the kind `object`: files that are sealed every second."""
 
@@ -172,15 +194,20 @@ class ExportTrial:
     @property
     def report(self) -> dict[str, Any]:
         """What the exporter says of itself; nothing while it does not answer."""
-        found = self.agent.call("status")["stats"].get(WORKER)
+        return self.report_of(NAME)
+
+    def report_of(self, sink: str) -> dict[str, Any]:
+        """The same of any sink of this agent."""
+        found = self.agent.call("status")["stats"].get(f"exporter/{sink}")
         return found if isinstance(found, dict) else {}
 
-    def wait_arrived(self, until_ms: int) -> None:
-        """Until a tick later than this moment is there."""
+    def wait_arrived(self, until_ms: int, side: SinkSide | None = None) -> None:
+        """Until a tick later than this moment is there. `side`: of another sink of this agent."""
+        deliveries = (side or self.side).deliveries
 
         def has_arrived() -> bool:
             with suppress(OSError, AssertionError):
-                return any(at > until_ms for delivery in self.side.deliveries() for at, _ in delivery)
+                return any(at > until_ms for delivery in deliveries() for at, _ in delivery)
             return False
 
         wait_until(has_arrived, "a tick after that moment", seconds=60, pause_seconds=0.1)
@@ -191,15 +218,16 @@ class ExportTrial:
         with suppress(ProcessLookupError):
             os.kill(row["pid"], signal.SIGKILL)
 
-    def judge(self) -> Verdict:
-        """Compare everything up to now."""
+    def judge(self, side: SinkSide | None = None, sink: str = NAME) -> Verdict:
+        """Compare everything up to now; with another sink of this agent, where one is named."""
+        side = side or self.side
         now_ms = time.time_ns() // MS
-        self.wait_arrived(now_ms)
-        wait_until(lambda: self._settled_behind(now_ms), "all older rows are settled", seconds=120, pause_seconds=0.1)
+        self.wait_arrived(now_ms, side)
+        wait_until(lambda: self._settled_behind(now_ms, sink), "all older rows are settled", seconds=120, pause_seconds=0.1)
         stored = Counter(tick for tick in self._stored() if tick[0] <= now_ms)
         there: Counter[Tick] = Counter()
         repeated = 0
-        for delivery in self.side.deliveries():
+        for delivery in side.deliveries():
             repeated += any(tick in there for tick in delivery)
             there.update(delivery)
         lost = sum(1 for tick in stored if tick not in there)
@@ -221,8 +249,8 @@ class ExportTrial:
             found[at] = total
         return found
 
-    def _settled_behind(self, now_ms: int) -> bool:
-        report = self.report
+    def _settled_behind(self, now_ms: int, sink: str) -> bool:
+        report = self.report_of(sink)
         lag_seconds = report.get("lag_seconds")
         has_caught_up = bool(report) and not report.get("has_backlog") and report.get("state") == "up"
         return has_caught_up and lag_seconds is not None and time.time() - lag_seconds > now_ms / 1000 + 0.2
