@@ -62,9 +62,11 @@ def _connect(config: Config) -> ExitCode:
     from workers.export.connecting import probe_sink
 
     code = ExitCode.DONE
-    for worker, problem in ((name, probe_sink(kind, values, config)) for name, kind, values in registry.sinks_of(config)):
-        _show(f"# {worker}: {problem or 'it can be reached'}")
-        code = ExitCode.UNAVAILABLE if problem else code
+    for name, kind, values in registry.sinks_of(config):
+        is_reached, sentence = probe_sink(kind, values, config)
+        words = ["it can be reached"] if is_reached else []
+        _show(f"# {name}: {'; '.join([*words, sentence] if sentence else words)}")
+        code = code if is_reached else ExitCode.UNAVAILABLE
     if not config.sinks:
         _show('# no sinks are described; a section [sink."NAME"] describes one')
     return code

@@ -9,9 +9,9 @@ from agent.config import HOST_NAME, Config
 from workers.export.sink import Delivered, SinkContext, SinkKind, SinkValues
 
 
-def probe_sink(kind: SinkKind, values: SinkValues, config: Config) -> str:
-    """Why it cannot be reached, in a sentence; "": it can."""
-    problems: list[str] = []
+def probe_sink(kind: SinkKind, values: SinkValues, config: Config) -> tuple[bool, str]:
+    """Whether it can be reached, and a sentence: why not, or what is remarkable about its answer; "": nothing."""
+    notes: list[str] = []
     # A folder of its own: that of the sink belongs to an agent that may be running.
     with tempfile.TemporaryDirectory(prefix="evergauge-connect-") as folder:
         context = SinkContext(
@@ -22,11 +22,13 @@ def probe_sink(kind: SinkKind, values: SinkValues, config: Config) -> str:
             folder=folder,
             variables=os.environ,
             wall_ns=time.time_ns,
-            note=lambda _kind, _severity, sentence: problems.append(sentence),
+            note=lambda _kind, _severity, sentence: notes.append(sentence),
         )
         sink = kind.open(context)
         try:
             verdict = sink.probe()
         finally:
             sink.close()
-    return "" if isinstance(verdict, Delivered) else verdict.sentence
+    if isinstance(verdict, Delivered):
+        return True, verdict.sentence or "; ".join(notes)
+    return False, verdict.sentence

@@ -79,15 +79,18 @@ class HttpClient:
     ) -> Refused | TooLarge | Later | Paused | None:
         """What the answer means, see `verdict_of`. `text`: what the server said; None: the body, where it is text."""
         said = plain_text(answer) if text is None else text
-        place = f"{self._endpoint.place}{target.partition('?')[0]}"
         return verdict_of(
             answer,
             what=self._setup.what,
-            place=place,
+            place=self.place_of(target),
             wall_ns=self._wall_ns(),
             is_retried=is_retried,
             text=self._credentials.hidden(said),
         )
+
+    def place_of(self, target: str) -> str:
+        """Host, port and path, for sentences; what stands behind `?` may be a secret."""
+        return f"{self._endpoint.place}{target.partition('?')[0]}"
 
     def hidden(self, text: str) -> str:
         """A server's text without what it repeats of our credentials."""

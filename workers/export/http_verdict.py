@@ -3,10 +3,12 @@
 from collections.abc import Callable
 
 from agent.model.foreign import readable
+from agent.model.timebase import S
 from workers.export.http_answer import HttpAnswer, retry_after_ns
 from workers.export.sink import Later, Paused, Refused, TooLarge
 
 TEXT_LENGTH_MAX = 200
+TOLD_AFTER_NS = 30 * S
 # What servers say in plain text to a request without TLS at a port that has it.
 _WANTS_TLS = (b"HTTP request to an HTTPS server", b"plain HTTP request was sent to HTTPS port", b"requires TLS")
 # A collector says 400 instead of 413, for a body that is too large once it is decompressed (opentelemetry-collector v0.161).
@@ -51,7 +53,10 @@ def verdict_of(
     if status < 300:
         return None
     if is_retried(status):
-        return Later(f"{place} is busy or not ready ({status}{said})", retry_after_ns(answer, wall_ns))
+        after_ns = retry_after_ns(answer, wall_ns)
+        # Otherwise somebody would wonder why nothing happens.
+        asks = f"; it asks us to wait {after_ns // S} s" if after_ns is not None and after_ns >= TOLD_AFTER_NS else ""
+        return Later(f"{place} is busy or not ready ({status}{said}){asks}", after_ns)
     if status == 400 and any(words in answer.body for words in _WANTS_TLS):
         return Paused(f"{place} takes TLS only; write the endpoint with https://")
     if status == 400 and _TOO_LARGE in answer.body:

@@ -130,11 +130,13 @@ class OtlpSink:
         if self._setup is None:
             return Paused(self._problem)
         wanted = [name for name, there in (("metrics", self._setup.metrics), ("logs", self._setup.logs)) if there is not None]
+        warning = ""
         for name in wanted:
             outcome = self._post(name, self._packed(b""), 0)
             if not isinstance(outcome, Delivered):
                 return outcome
-        return Delivered()
+            warning = warning or outcome.sentence
+        return Delivered(sentence=warning)
 
     def close(self) -> None:
         """See Sink."""
@@ -178,7 +180,7 @@ class OtlpSink:
         verdict = client.verdict(answer, target, RETRIED.__contains__, error_text(answer))
         if verdict is not None:
             return verdict
-        return _delivered(answer, client, rows)
+        return _delivered(answer, client, rows, client.place_of(target))
 
     @property
     def _takes_metrics(self) -> bool:
@@ -192,10 +194,12 @@ class OtlpSink:
         )
 
 
-def _delivered(answer: HttpAnswer, client: HttpClient, rows: int) -> Delivered:
+def _delivered(answer: HttpAnswer, client: HttpClient, rows: int, place: str) -> Delivered:
     found = partial_success(answer)
     if found is None:
-        return Delivered(sentence="the receiver took a request with an answer that cannot be read")
+        return Delivered(
+            sentence=f"{place} answered {answer.status} in no form that OTLP has; look whether an OTLP receiver is there"
+        )
     if not found.rejected:
         return Delivered(sentence=client.hidden(found.message))
     # The receiver counts points and records, the account counts rows: a row is rejected once any of its points is.

@@ -65,3 +65,10 @@ def test_a_sink_whose_worker_is_down_shows_that() -> None:
     """Absent numbers are absent."""
     shown = cells(status_with(None, "backoff"))
     assert (shown["STATE"], shown["PRODUCED"], shown["LAG"]) == ("worker backoff", "-", "-")
+
+
+def test_what_the_sink_warns_of_is_shown_while_it_is_up() -> None:
+    """Something may take requests and be no sink at all."""
+    account = {**STATS["ledger"], "rejected": 0}  # type: ignore[dict-item]  # it is a dict
+    told = {"state": "up", "problem": None, "ledger": account, "warnings": 3, "last_warning": "x answered 200 in no form"}
+    assert cells(status_with({**STATS, **told}))["PROBLEM"] == "warnings: 3, the last one: x answered 200 in no form"

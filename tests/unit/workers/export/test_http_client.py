@@ -177,6 +177,10 @@ def test_retry_after_is_kept() -> None:
     assert isinstance(verdict, Later)
     assert verdict.after_ns == 3 * S
     assert "(429: slow down)" in verdict.sentence
+    assert "wait" not in verdict.sentence
+    verdict = verdict_after(answering(http(429, b"slow down", "Retry-After: 600")))
+    assert isinstance(verdict, Later)
+    assert verdict.sentence.endswith("is busy or not ready (429: slow down); it asks us to wait 600 s")
 
 
 def test_a_refusal_before_the_whole_body_was_sent_is_heard() -> None:

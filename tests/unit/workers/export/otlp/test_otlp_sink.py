@@ -206,6 +206,12 @@ def test_a_probe_sends_no_rows() -> None:
         sink.close()
     assert [gzip.decompress(body) for _, body in server.requests] == [b"", b""]
     assert isinstance(sink_of(None).probe(), Later)
+    with serving(answering(http(200, b"hello", "Content-Type: text/plain"), OK)) as server:
+        sink = sink_of(server)
+        place = f"127.0.0.1:{server.port}/v1/metrics"
+        said = f"{place} answered 200 in no form that OTLP has; look whether an OTLP receiver is there"
+        assert sink.probe() == Delivered(sentence=said)
+        sink.close()
 
 
 def test_a_variable_that_cannot_be_used_pauses() -> None:
