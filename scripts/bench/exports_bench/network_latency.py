@@ -20,8 +20,9 @@ from harness.sinks.prometheus import Prometheus
 from exports_bench.fault_report import fault_options, report, run_turns
 from exports_bench.faulty_agent import Fault, FaultyAgent, FaultySink, calm, sleeping
 
-LATENCIES_MS = (50, 200, 1000)
+LATENCIES = {f"latency {ms} ms": ms for ms in (50, 200, 1000)}
 LOSS_PERCENT = 10.0
+LOSS = f"loss {LOSS_PERCENT:g} %"
 SINKS = ("collector", "prometheus")
 
 
@@ -31,14 +32,13 @@ def main(words: Sequence[str]) -> int:
     found: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory(prefix="eg-") as name, sleeping(options.processes):
         folder = Path(name)
-        if options.only in "latency":
+        if any(options.only in name for name in LATENCIES):
             found["latency"] = _latency(folder, options)
-        if options.only in "loss":
+        if options.only in LOSS:
             try:
                 found["loss"] = _loss(folder, options)
             except pytest.skip.Exception as reason:
                 print(f"without loss of packets: {reason}")
-    options.only = ""
     return report(found, options)
 
 
@@ -61,8 +61,7 @@ def _latency(folder: Path, options: Any) -> dict[str, Any]:
         ways = proxy.to(collector.http_port), proxy.to(prometheus.port)
         sinks = two_sinks(collector, prometheus, *(f"{proxy.address}:{way.port}" for way in ways))
         with FaultyAgent(folder / "a", sinks) as agent:
-            faults = [Fault(f"latency {ms} ms", _later(ways, ms), SINKS) for ms in LATENCIES_MS]
-            options.only = ""
+            faults = [Fault(name, _later(ways, ms), SINKS) for name, ms in LATENCIES.items()]
             return run_turns(agent, [calm(), *faults], options)
 
 
@@ -85,8 +84,7 @@ def _loss(folder: Path, options: Any) -> dict[str, Any]:
         with placed[0] as collector, placed[1] as prometheus:
             at = f"{collector.address}:{collector.http_port}", f"{prometheus.address}:{prometheus.port}"
             with FaultyAgent(folder / "la", two_sinks(collector, prometheus, *at)) as agent:
-                options.only = ""
-                return run_turns(agent, [calm(), Fault("loss 10 %", _losing(network), SINKS)], options)
+                return run_turns(agent, [calm(), Fault(LOSS, _losing(network), SINKS)], options)
 
 
 def _losing(network: LossyNetwork) -> Callable[[], AbstractContextManager[None]]:
