@@ -86,8 +86,8 @@ def otlp_setup(values: SinkValues, variables: Mapping[str, str]) -> OtlpSetup:
 def check_otlp(values: SinkValues) -> str:
     """The sentence for a section that cannot be used; empty: it can."""
     try:
-        if values.of(ENDPOINT):
-            check_http(values, parse_endpoint(values.of(ENDPOINT)))
+        # Where a variable may name the endpoint, it may be one with TLS; what does not go together is wrong with any.
+        check_http(values, parse_endpoint(values.of(ENDPOINT)) if values.of(ENDPOINT) else Endpoint(True, "localhost", 443))
     except ConfigError as failure:
         return failure.sentence
     if not values.of(METRICS) and not values.of(LOGS):

@@ -99,6 +99,8 @@ def test_variables_that_cannot_be_used_are_named(variables: dict[str, str], word
         ({"endpoint": "https://x", "username": "u"}, "username: username and password_file belong together"),
         ({"endpoint": "https://x", "username": "u:v", "password_file": "/p"}, "has no colon"),
         ({"endpoint": "https://x", "token_file": "/t", "token_variable": "T"}, "token_variable: the section has token_file too"),
+        ({"token_file": "/t", "username": "u", "password_file": "/p"}, "username: the section has token_file too"),
+        ({"ca_file": "/ca"}, ""),
         ({"metrics": False, "logs": False}, "nothing would be sent"),
     ],
 )
