@@ -239,6 +239,9 @@ class RemoteWriteSink:
             if outcome is None:
                 verdict = self._client.verdict(answer, self._options.target, is_retried)
                 return verdict or _Counted(0, "", "")
+            if outcome.speaks_2 and answer.status < 300 and version == 1 and answer.body:
+                place = self._client.place_of(self._options.target)
+                return _Counted(0, "", f"{place} answered {answer.status} with words of its own; look whether a receiver is there")
             if outcome.speaks_2:
                 return _Counted(outcome.refused, outcome.reason, said if outcome.reason else "")
             if self._options.version == 2:

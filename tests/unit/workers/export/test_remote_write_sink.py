@@ -165,6 +165,15 @@ def test_a_page_for_people_is_no_receiver(status: int) -> None:
         sink.close()
 
 
+def test_a_success_in_words_is_a_warning() -> None:
+    """Receivers of 1.0 answer without any; something else may take whatever comes."""
+    with serving(answering(http(200, b"hello"))) as server:
+        verdict = delivered(sink_at(server.port, version=1), *batches(0))
+        assert isinstance(verdict, Delivered)
+        assert verdict.refused_rows == 0
+        assert f"127.0.0.1:{server.port}/api/v1/write answered 200 with words of its own" in verdict.sentence
+
+
 def test_the_first_parcel_after_a_start_may_be_a_repetition() -> None:
     """What a receiver refuses of it as too old is there already, as far as anybody can know."""
     partial = http(400, b"out of order sample", "X-Prometheus-Remote-Write-Samples-Written: 6")
