@@ -181,7 +181,9 @@ class ExportTrial:
         path = folder / "agentd.toml"
         path.write_text(f'[sink."{NAME}"]\nretry_most = "500ms"\ninterval = "50ms"\n{side.section}{more}')
         variables = getattr(side, "variables", {})
-        own = {"--config": str(path), **side.flags, **(flags or {})}
+        # A worker that dies every second would soon wait half a minute before each start.
+        backoff = {"--supervisor-backoff-base": "1ms", "--supervisor-backoff-ceiling": "50ms"}
+        own = {"--config": str(path), **backoff, **side.flags, **(flags or {})}
         self.agent = AgentProcess(folder, quick=quick, flags=own, environment=variables)
 
     def __enter__(self) -> "ExportTrial":
