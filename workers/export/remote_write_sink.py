@@ -15,6 +15,7 @@ from agent.store.batch import StoredBatch
 from workers.export.http_client import HttpClient
 from workers.export.http_verdict import plain_text
 from workers.export.names import Names
+from workers.export.pace import CHUNK_MOST_BYTES
 from workers.export.remote_write import version_1, version_2
 from workers.export.remote_write.answer import is_retried, outcome_of
 from workers.export.remote_write.sample import WrittenSeries, divided_at, series_of
@@ -36,7 +37,8 @@ Pairs = tuple[tuple[str, str], ...]
 
 
 class RemoteWriteOptions(Struct, frozen=True):
-    """`common`: labels of every series. `version`: 1 or 2 where the protocol is set, None where it is found out."""
+    """`common`: labels of every series. `version`: 1 or 2 where the protocol is set, None where it is found out.
+    `repeated_bytes_max`: as many stored bytes as one delivery holds at most, which the process before may have sent already."""
 
     target: str
     common: Pairs
@@ -45,6 +47,7 @@ class RemoteWriteOptions(Struct, frozen=True):
     has_pids: bool
     version: int | None = None
     samples_max: int = SAMPLES_MAX
+    repeated_bytes_max: int = CHUNK_MOST_BYTES
 
 
 class _Request:
@@ -83,7 +86,7 @@ class WriteParcel:
         self.refused = 0
         self.reason = ""
         self.sentence = ""
-        # The first one after a start: the process before may have sent it too.
+        # One of the first after a start: the process before may have sent it too, divided in another way.
         self.is_perhaps_repeated = False
         self.divisions = 0
 
@@ -135,7 +138,8 @@ class RemoteWriteSink:
         self._version = options.version or 2
         self._names = Names()
         self._table = self._new_table()
-        self._is_first = True
+        # Stored bytes of rows that were taken since the start.
+        self._taken_bytes = 0
 
     def take(self, batches: Sequence[StoredBatch]) -> Parcel | None:
         """See Sink. Rows that cannot be read are told with the verdict, so that the others are not lost for them."""
@@ -146,7 +150,8 @@ class RemoteWriteSink:
         requests = [_Request(part) for part in _parts(series, self._options.samples_max)]
         size_bytes = sum(len(request.body(self._version)) for request in requests)
         parcel = WriteParcel(requests, rows, unreadable_rows, size_bytes)
-        parcel.is_perhaps_repeated, self._is_first = self._is_first, False
+        parcel.is_perhaps_repeated = self._taken_bytes < self._options.repeated_bytes_max
+        self._taken_bytes += sum(len(batch.rows) for batch in batches)
         return parcel
 
     def skip(self, batches: Sequence[StoredBatch]) -> None:

@@ -32,7 +32,9 @@ def ok_2(samples: int) -> bytes:
 
 def sink_at(port: int, version: int | None = None, notes: list[str] | None = None, samples_max: int = 10_000) -> RemoteWriteSink:
     """A sink that sends every row."""
-    options = RemoteWriteOptions("/api/v1/write", (("job", "evergauge"),), S, 10_000, False, version, samples_max)
+    options = RemoteWriteOptions(
+        "/api/v1/write", (("job", "evergauge"),), S, 10_000, False, version, samples_max, repeated_bytes_max=1
+    )
     client = HttpClient(Endpoint(False, "127.0.0.1", port), HttpSetup("a receiver of remote writes", timeout_ns=5 * S))
     return RemoteWriteSink(options, client, lambda kind, *_: None if notes is None else notes.append(kind))
 
