@@ -33,7 +33,7 @@ def prometheus(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Prome
 
 def sink_to(prometheus: Prometheus, notes: list[str] | None = None) -> RemoteWriteSink:
     """A sink that sends each row."""
-    options = RemoteWriteOptions("/api/v1/write", (("instance", "n"), ("job", "evergauge")), S, 10_000, False)
+    options = RemoteWriteOptions("/api/v1/write", (("instance", "n"), ("job", "evergauge")), S, 10_000, False, repeated_bytes_max=1)
     client = HttpClient(Endpoint(False, prometheus.address, prometheus.port), HttpSetup("a receiver of remote writes"))
     return RemoteWriteSink(options, client, lambda kind, *_: None if notes is None else notes.append(kind))
 
