@@ -43,6 +43,18 @@ def takeover_record(runtime_dir: str) -> str:
     return os.path.join(fork_server_dir(runtime_dir), "takeover-record")
 
 
+def sync_folder(path: str) -> None:
+    """Force the names in a folder to the disk, where its file system can do that. *Raises:* OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as cause:
+        if cause.errno not in NO_FOLDER_SYNC:
+            raise
+    finally:
+        os.close(descriptor)
+
+
 def _default(environment: "os._Environ[str] | dict[str, str]", system: str, variable: str, otherwise: str) -> str:
     root = checkout()
     if root is not None:

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from agent.model.errors import MisuseError, PermissionRefused, StorageError
 from agent.model.foreign import readable
-from agent.paths import NO_FOLDER_SYNC
+from agent.paths import sync_folder
 
 # What file systems answer that have no files without a name (open(2), O_TMPFILE).
 _NO_NAMELESS = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT, errno.ENOTSUP)
@@ -63,7 +63,7 @@ def finished_file(path: str) -> Iterator[BinaryIO]:
             is_named = True
         os.rename(hidden, target)
         is_named = False
-        _sync(folder)
+        sync_folder(folder)
     except BrokenPipeError:
         # A file has no reader that can leave: it was standard error.
         raise
@@ -102,14 +102,3 @@ def _keep_mode(descriptor: int, target: str) -> None:
     """Give the new file the mode of the file that it replaces."""
     with suppress(FileNotFoundError):
         os.fchmod(descriptor, stat.S_IMODE(os.stat(target).st_mode) & 0o777)
-
-
-def _sync(folder: str) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    except OSError as cause:
-        if cause.errno not in NO_FOLDER_SYNC:
-            raise
-    finally:
-        os.close(descriptor)

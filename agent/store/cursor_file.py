@@ -5,7 +5,7 @@ import os
 from agent.failpoint import failpoint
 from agent.model.errors import StorageError
 from agent.model.foreign import readable
-from agent.paths import NO_FOLDER_SYNC
+from agent.paths import sync_folder
 from agent.store.cursor import HEAD_BYTES, SLOT_BYTES, SLOTS, Cursor, decode_slot, encode_slot, slot_bytes
 from agent.store.layout import SINKS_FOLDER
 from agent.store.state_file import write_at
@@ -112,20 +112,9 @@ class CursorFile:
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
         if is_new:
             for folder in (self._folder, os.path.dirname(self._folder)):
-                _force_names(folder)
+                sync_folder(folder)
         return descriptor
 
     def _error(self, cause: OSError) -> StorageError:
         problem = f"the cursor of this sink cannot be kept ({cause.strerror})"
         return StorageError(readable(self.path), problem, "free space there, or let the agent's user write there")
-
-
-def _force_names(folder: str) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    except OSError as cause:
-        if cause.errno not in NO_FOLDER_SYNC:
-            raise
-    finally:
-        os.close(descriptor)

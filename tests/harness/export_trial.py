@@ -9,7 +9,6 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -262,10 +261,3 @@ class ExportTrial:
         request = QueryRequest(str(self.agent.state_dir), statement)
         with closing(open_query_database(request, registry.tables())) as database:
             return [(at // MS, count) for at, count in database.connection.execute(statement).fetchall()]
-
-
-def every(seconds: float, times: int, act: Callable[[], None]) -> None:
-    """Do something so many times, with a pause before each."""
-    for _ in range(times):
-        time.sleep(seconds)
-        act()

@@ -53,7 +53,6 @@ class HeldSeries(Struct, frozen=True, array_like=True):
 
 
 _DECODER = msgspec.msgpack.Decoder(HeldSeries)
-_SKETCH = msgspec.msgpack.Decoder(list[Any])
 
 
 def encoded(snapshot: HeldSeries) -> bytes:
