@@ -60,7 +60,7 @@ def parse_endpoint(url: str, *, key: str = "endpoint") -> Endpoint:
         raise ConfigError(key, "the URL has spaces, control characters or letters that are not ASCII", EXAMPLE)
     found = _URL.fullmatch(url)
     if found is None:
-        raise ConfigError(key, "it is no URL", EXAMPLE)
+        raise ConfigError(key, "it is no URL" if url else "it is missing", EXAMPLE)
     scheme, authority = found["scheme"].lower(), found["authority"]
     if scheme not in PORTS:
         raise ConfigError(key, f"{scheme} is not supported", EXAMPLE)

@@ -28,7 +28,7 @@ def test_what_is_taken(url: str, expected: Endpoint) -> None:
 @pytest.mark.parametrize(
     ("url", "problem"),
     [
-        ("", "it is no URL"),
+        ("", "it is missing"),
         ("collector:4318", "it is no URL"),
         ("grpc://collector:4317", "grpc is not supported"),
         ("unix:///run/x", "unix is not supported"),
