@@ -1,4 +1,4 @@
-"""Changes of a declaration, drawn at random: those that a schema gate must refuse, and those that it must let pass."""
+"""Changes of a declaration, drawn at random, that a schema gate must refuse."""
 
 from collections.abc import Callable, Sequence
 from random import Random
@@ -13,12 +13,7 @@ Mutation = Callable[[Plain, Random], str | None]
 
 def refused_mutation(plain: Plain, random: Random) -> str:
     """One change that is no addition, to something that is there."""
-    return _one_of(REFUSED, plain, random)
-
-
-def additive_mutation(plain: Plain, random: Random) -> str:
-    """One change that is an addition."""
-    return _one_of(ADDITIVE, plain, random)
+    return one_of(REFUSED, plain, random)
 
 
 def copied(plain: Plain) -> Plain:
@@ -27,19 +22,22 @@ def copied(plain: Plain) -> Plain:
     return found
 
 
-def _one_of(mutations: Sequence[Mutation], plain: Plain, random: Random) -> str:
+def one_of(mutations: Sequence[Mutation], plain: Plain, random: Random) -> str:
+    """Apply one of them that finds something to change; gives its name and what it did."""
     for mutation in random.sample(mutations, len(mutations)):
         if (told := mutation(plain, random)) is not None:
             return f"{mutation.__name__}: {told}"
     raise AssertionError("nothing can be changed")
 
 
-def _table(plain: Plain, random: Random) -> tuple[str, Plain]:
+def any_table(plain: Plain, random: Random) -> tuple[str, Plain]:
+    """The name of a table, and the table."""
     tables: list[tuple[str, Plain]] = sorted(plain["tables"].items())
     return random.choice(tables)
 
 
-def _message(plain: Plain, random: Random, wanted: Callable[[Plain], bool] = lambda _message: True) -> tuple[str, Plain]:
+def any_message(plain: Plain, random: Random, wanted: Callable[[Plain], bool] = lambda _message: True) -> tuple[str, Plain]:
+    """The name of a message that is as wanted, and the message."""
     messages: list[tuple[str, Plain]] = sorted(plain["messages"].items())
     return random.choice([each for each in messages if wanted(each[1])])
 
@@ -53,14 +51,14 @@ def _has_fields(message: Plain) -> bool:
 
 def remove_table(plain: Plain, random: Random) -> str:
     """A table is gone."""
-    name, _ = _table(plain, random)
+    name, _ = any_table(plain, random)
     del plain["tables"][name]
     return name
 
 
 def rename_table(plain: Plain, random: Random) -> str:
     """A table has another name."""
-    name, table = _table(plain, random)
+    name, table = any_table(plain, random)
     del plain["tables"][name]
     plain["tables"][f"{name}_2"] = table
     return name
@@ -68,7 +66,7 @@ def rename_table(plain: Plain, random: Random) -> str:
 
 def change_key(plain: Plain, random: Random) -> str:
     """A key lost a column, has one more, or has another order."""
-    name, table = _table(plain, random)
+    name, table = any_table(plain, random)
     rest = [column["name"] for column in table["columns"] if column["name"] not in table["key"]]
     keys = [table["key"][1:], [*table["key"], *random.sample(rest, min(1, len(rest)))], table["key"][::-1]]
     table["key"] = random.choice([key for key in keys if key != table["key"]])
@@ -77,28 +75,28 @@ def change_key(plain: Plain, random: Random) -> str:
 
 def change_prefix(plain: Plain, random: Random) -> str:
     """Files have other names."""
-    name, table = _table(plain, random)
+    name, table = any_table(plain, random)
     table["prefix"] = f"x{table['prefix']}"
     return name
 
 
 def lower_version(plain: Plain, random: Random) -> str:
     """A version fell."""
-    name, table = _table(plain, random)
+    name, table = any_table(plain, random)
     table["version"] -= 1
     return name
 
 
 def raise_version_alone(plain: Plain, random: Random) -> str:
     """A version grew without a column."""
-    name, table = _table(plain, random)
+    name, table = any_table(plain, random)
     table["version"] += random.randint(1, 3)
     return name
 
 
 def remove_column(plain: Plain, random: Random) -> str:
     """A column is gone; half of the time the version grew with it."""
-    name, table = _table(plain, random)
+    name, table = any_table(plain, random)
     column = table["columns"].pop(random.randrange(len(table["columns"])))
     table["version"] += random.randint(0, 1)
     return f"{name}.{column['name']}"
@@ -106,7 +104,7 @@ def remove_column(plain: Plain, random: Random) -> str:
 
 def rename_column(plain: Plain, random: Random) -> str:
     """A column has another name."""
-    name, table = _table(plain, random)
+    name, table = any_table(plain, random)
     column = random.choice(table["columns"])
     column["name"] += "_2"
     table["version"] += random.randint(0, 1)
@@ -115,7 +113,7 @@ def rename_column(plain: Plain, random: Random) -> str:
 
 def retype_column(plain: Plain, random: Random) -> str:
     """A column has another type."""
-    name, table = _table(plain, random)
+    name, table = any_table(plain, random)
     column = random.choice(table["columns"])
     types = {"int64", "float64", "utf8", "bool", "binary", "list<int64>"} - {column["type"]}
     column["type"] = random.choice(sorted(types))
@@ -124,7 +122,7 @@ def retype_column(plain: Plain, random: Random) -> str:
 
 def change_unit(plain: Plain, random: Random) -> str:
     """A column is in another unit."""
-    name, table = _table(plain, random)
+    name, table = any_table(plain, random)
     column = random.choice(table["columns"])
     column["unit"] = "ms" if column["unit"] == "ns" else "ns"
     return f"{name}.{column['name']}"
@@ -132,7 +130,7 @@ def change_unit(plain: Plain, random: Random) -> str:
 
 def flip_nullable(plain: Plain, random: Random) -> str:
     """A column may be null now, or may not any more."""
-    name, table = _table(plain, random)
+    name, table = any_table(plain, random)
     column = random.choice(table["columns"])
     column["nullable"] = not column["nullable"]
     return f"{name}.{column['name']}"
@@ -140,44 +138,44 @@ def flip_nullable(plain: Plain, random: Random) -> str:
 
 def swap_columns(plain: Plain, random: Random) -> str:
     """Two columns changed places."""
-    name, table = _table(plain, random)
+    name, table = any_table(plain, random)
     _swap(table["columns"], random)
     return name
 
 
 def insert_column(plain: Plain, random: Random) -> str:
     """A new column stands before an older one, with everything else right."""
-    name, table = _table(plain, random)
-    table["columns"].insert(random.randrange(len(table["columns"])), _new_column(True))
+    name, table = any_table(plain, random)
+    table["columns"].insert(random.randrange(len(table["columns"])), new_column(True))
     table["version"] += 1
     return name
 
 
 def append_column_never_null(plain: Plain, random: Random) -> str:
     """A new column is never null."""
-    name, table = _table(plain, random)
-    table["columns"].append(_new_column(False))
+    name, table = any_table(plain, random)
+    table["columns"].append(new_column(False))
     table["version"] += 1
     return name
 
 
 def append_column_in_silence(plain: Plain, random: Random) -> str:
     """A new column without a higher version."""
-    name, table = _table(plain, random)
-    table["columns"].append(_new_column(True))
+    name, table = any_table(plain, random)
+    table["columns"].append(new_column(True))
     return name
 
 
 def remove_message(plain: Plain, random: Random) -> str:
     """A message is gone."""
-    name, _ = _message(plain, random)
+    name, _ = any_message(plain, random)
     del plain["messages"][name]
     return name
 
 
 def rename_message(plain: Plain, random: Random) -> str:
     """A message has another name."""
-    name, message = _message(plain, random)
+    name, message = any_message(plain, random)
     del plain["messages"][name]
     plain["messages"][f"{name}2"] = message
     return name
@@ -185,34 +183,34 @@ def rename_message(plain: Plain, random: Random) -> str:
 
 def change_tag(plain: Plain, random: Random) -> str:
     """A tag changed, came or went."""
-    name, message = _message(plain, random)
+    name, message = any_message(plain, random)
     message["tag"] = "type=other" if message["tag"] is None else random.choice([None, f"{message['tag']}_2"])
     return name
 
 
 def change_form(plain: Plain, random: Random) -> str:
     """Fields are found otherwise."""
-    name, message = _message(plain, random)
+    name, message = any_message(plain, random)
     message["positional"] = not message["positional"]
     return name
 
 
 def refuse_unknown(plain: Plain, random: Random) -> str:
     """A reader got stricter."""
-    name, message = _message(plain, random, lambda each: not each["refuses_unknown"])
+    name, message = any_message(plain, random, lambda each: not each["refuses_unknown"])
     message["refuses_unknown"] = True
     return name
 
 
 def remove_field(plain: Plain, random: Random) -> str:
     """A field is gone."""
-    name, message = _message(plain, random, _has_fields)
+    name, message = any_message(plain, random, _has_fields)
     return f"{name}.{message['fields'].pop(random.randrange(len(message['fields'])))['name']}"
 
 
 def rename_field(plain: Plain, random: Random) -> str:
     """A field has another name."""
-    name, message = _message(plain, random, _has_fields)
+    name, message = any_message(plain, random, _has_fields)
     field = random.choice(message["fields"])
     field["name"] += "_2"
     return f"{name}.{field['name']}"
@@ -220,7 +218,7 @@ def rename_field(plain: Plain, random: Random) -> str:
 
 def retype_field(plain: Plain, random: Random) -> str:
     """A field has another type, or a wider one."""
-    name, message = _message(plain, random, _has_fields)
+    name, message = any_message(plain, random, _has_fields)
     field = random.choice(message["fields"])
     wider = field["type"] if "null" in field["type"] else f"{field['type']} | null"
     field["type"] = random.choice(sorted({"int", "str", "dict[str, any]", wider} - {field["type"]}))
@@ -229,39 +227,37 @@ def retype_field(plain: Plain, random: Random) -> str:
 
 def change_default(plain: Plain, random: Random) -> str:
     """A default changed, came or went."""
-    name, message = _message(plain, random, _has_fields)
+    name, message = any_message(plain, random, _has_fields)
     field = random.choice(message["fields"])
-    field["default"] = random.choice(sorted({"", "17", '"other"'} - {field["default"]})) or None
-    if field["default"] is None and all(each["default"] is None for each in message["fields"]):
-        field["default"] = "17"
+    field["default"] = random.choice([each for each in (None, "17", '"other"') if each != field["default"]])
     return f"{name}.{field['name']}"
 
 
 def add_required_field(plain: Plain, random: Random) -> str:
     """A new field must be there."""
-    name, message = _message(plain, random)
-    message["fields"].append(_new_field(None))
+    name, message = any_message(plain, random)
+    message["fields"].append(new_field(None))
     return name
 
 
 def insert_positional_field(plain: Plain, random: Random) -> str:
     """A new field stands before an older one, in a message that is read by position."""
-    name, message = _message(plain, random, lambda each: bool(each["positional"]))
-    message["fields"].insert(random.randrange(len(message["fields"])), _new_field("0"))
+    name, message = any_message(plain, random, lambda each: bool(each["positional"]))
+    message["fields"].insert(random.randrange(len(message["fields"])), new_field("0"))
     return name
 
 
 def swap_positional_fields(plain: Plain, random: Random) -> str:
     """Two fields changed places, in a message that is read by position."""
-    name, message = _message(plain, random, lambda each: bool(each["positional"]) and len(each["fields"]) > 1)
+    name, message = any_message(plain, random, lambda each: bool(each["positional"]) and len(each["fields"]) > 1)
     _swap(message["fields"], random)
     return name
 
 
 def add_to_strict_message(plain: Plain, random: Random) -> str:
     """A new field that is always written, in a message whose older readers refuse it."""
-    name, message = _message(plain, random, lambda each: bool(each["refuses_unknown"]) and not each["omits_defaults"])
-    message["fields"].append(_new_field("0"))
+    name, message = any_message(plain, random, lambda each: bool(each["refuses_unknown"]) and not each["omits_defaults"])
+    message["fields"].append(new_field("0"))
     return name
 
 
@@ -285,82 +281,13 @@ def change_layout(plain: Plain, random: Random) -> str:
     return name
 
 
-# ---- additive ------------------------------------------------------------------------------------
-
-
-def append_columns(plain: Plain, random: Random) -> str:
-    """New columns that may be null, behind the others, with a higher version."""
-    name, table = _table(plain, random)
-    count = random.randint(1, 3)
-    table["columns"] += [{**_new_column(True), "name": f"added_{len(table['columns'])}_{number}"} for number in range(count)]
-    table["version"] += 1
-    return name
-
-
-def add_table(plain: Plain, random: Random) -> str:
-    """A new table, of any columns."""
-    name = f"new_{random.getrandbits(32)}"
-    plain["tables"][name] = {"version": 1, "key": ["added"], "prefix": f"{name}-", "columns": [_new_column(False)]}
-    return name
-
-
-def append_field(plain: Plain, random: Random) -> str:
-    """A new field with a default, behind the others."""
-    name, message = _message(plain, random, lambda each: not each["refuses_unknown"])
-    message["fields"].append({**_new_field("0"), "name": f"added_{random.getrandbits(32)}"})
-    return name
-
-
-def insert_named_field(plain: Plain, random: Random) -> str:
-    """A new field with a default, anywhere in a message whose fields are found by name."""
-    name, message = _message(plain, random, lambda each: not each["refuses_unknown"] and not each["positional"])
-    field = {**_new_field("null"), "name": f"added_{random.getrandbits(32)}"}
-    message["fields"].insert(random.randint(0, len(message["fields"])), field)
-    return name
-
-
-def append_omitted_field(plain: Plain, random: Random) -> str:
-    """A new field in a strict message that is written only where it is used."""
-    name, message = _message(plain, random, lambda each: bool(each["refuses_unknown"]))
-    message["omits_defaults"] = True
-    message["fields"].append({**_new_field("null"), "name": f"added_{random.getrandbits(32)}"})
-    return name
-
-
-def add_message(plain: Plain, random: Random) -> str:
-    """A new message with a tag of its own, on a channel."""
-    name = f"New{random.getrandbits(32)}"
-    plain["messages"][name] = {
-        "tag": f"type={name}",
-        "positional": random.random() < 0.5,
-        "refuses_unknown": random.random() < 0.5,
-        "omits_defaults": False,
-        "fields": [_new_field(None)],
-    }
-    channel = random.choice(sorted(plain["channels"]))
-    plain["channels"][channel].append(name)
-    return f"{name} on {channel}"
-
-
-def add_word(plain: Plain, random: Random) -> str:
-    """A new word where there are others."""
-    name: str = random.choice(sorted(plain["words"]))
-    plain["words"][name].append(f"added_{random.getrandbits(32)}")
-    return name
-
-
-def add_layout(plain: Plain, random: Random) -> str:
-    """A new layout beside the others."""
-    name = f"new.{random.getrandbits(32)}"
-    plain["layouts"][name] = "<Q"
-    return name
-
-
-def _new_column(nullable: bool) -> Plain:
+def new_column(nullable: bool) -> Plain:
+    """A column of any kind."""
     return {"name": "added", "type": "int64", "unit": "1", "nullable": nullable}
 
 
-def _new_field(default: str | None) -> Plain:
+def new_field(default: str | None) -> Plain:
+    """A field of any kind."""
     return {"name": "added", "type": "int", "default": default}
 
 
@@ -400,14 +327,4 @@ REFUSED: tuple[Mutation, ...] = (
     add_to_strict_message,
     remove_word,
     change_layout,
-)
-ADDITIVE: tuple[Mutation, ...] = (
-    append_columns,
-    add_table,
-    append_field,
-    insert_named_field,
-    append_omitted_field,
-    add_message,
-    add_word,
-    add_layout,
 )

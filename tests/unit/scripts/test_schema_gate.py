@@ -7,7 +7,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from harness.schema_mutation import ADDITIVE, REFUSED, Plain, additive_mutation, copied, refused_mutation
+from harness.schema_addition import ADDITIVE, additive_mutation
+from harness.schema_mutation import REFUSED, Plain, copied, one_of, refused_mutation
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "scripts"))
 
@@ -16,6 +17,9 @@ from schema_gate.declaration import Declaration, from_json, to_json
 from schema_gate.declared import declared
 
 MUTATIONS = 300
+# An addition beside one of these may make an addition of both: a column for the version, or a strict message that omits defaults.
+COMPLETED = {"lower_version", "raise_version_alone", "append_column_in_silence", "add_to_strict_message"}
+LASTING = tuple(mutation for mutation in REFUSED if mutation.__name__ not in COMPLETED)
 SEED = random.SystemRandom().getrandbits(32)
 
 
@@ -77,7 +81,7 @@ def test_a_mutation_among_additions_is_refused(now: Declaration, chance: random.
     """What is added beside it hides nothing."""
     for _ in range(MUTATIONS // 3):
         mutant = plain_of(now)
-        told = refused_mutation(mutant, chance)
+        told = one_of(LASTING, mutant, chance)
         for _ in range(chance.randint(1, 3)):
             told = f"{told}; {additive_mutation(mutant, chance)}"
         assert refusals(now, changed(mutant)), told
