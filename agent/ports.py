@@ -178,6 +178,11 @@ class Work(Protocol):
         """The supervisor's answer to `Bus.request`."""
         ...
 
+    def on_level(self, steps: Sequence[str], *, is_off: bool) -> None:
+        """It uses more than it may: leave out what these steps say (`agent.model.limit.LadderStep`; those that mean nothing to it
+        change nothing), and, if `is_off`, do nothing but answer. What was left out before and is not named is done again."""
+        ...
+
     def on_taken_over(self, now_ns: int) -> None:
         """The supervisor died and another one has taken over: what was published or asked before is unknown to it."""
         ...

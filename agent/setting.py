@@ -12,6 +12,8 @@ KIB = 1 << 10
 MIB = 1 << 20
 # Stands for the size `auto` until the start resolves it.
 AUTO_BYTES = -1
+# The same for a share of the processor.
+AUTO_PERCENT = -1
 
 
 class Setting(Generic[T]):
@@ -156,6 +158,31 @@ class Share(Whole):
 
     def toml(self, value: int) -> str:
         return self.show(value)
+
+
+class Percent(Whole):
+    """A share of the processor in thousandths of a percent of one core, written `0.5%`; 0: no limit; or auto."""
+
+    @property
+    def accepted(self) -> str:
+        return f"auto, 0 for no limit, or a percentage of one core up to {self.show(self.most)}, such as 0.5%"
+
+    def parse(self, value: object) -> int:
+        return AUTO_PERCENT if value == "auto" else super().parse(value)
+
+    def _number(self, value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            raise ValueError("not a percentage")
+        text = value.removesuffix("%").strip() if isinstance(value, str) else value
+        try:
+            return round(float(text) * 1000)
+        except (ValueError, OverflowError) as cause:
+            raise ValueError("not a percentage") from cause
+
+    def show(self, value: int) -> str:
+        if value == AUTO_PERCENT:
+            return "auto"
+        return f"{value / 1000:.10g}%" if value else "0"
 
 
 class AutoSize(Size):

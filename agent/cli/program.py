@@ -18,6 +18,8 @@ MODULES = {
     "worker-state": "workers",
     "restart-worker": "workers",
     "reset-worker": "workers",
+    "list-limits": "limits",
+    "set-limit": "limits",
     "list-pods": "pods",
     "list-rules": "rules",
     "add-rule": "rules",

@@ -14,6 +14,7 @@ from agent.config import (
     BACKOFF_CEILING,
     BACKOFF_FACTOR,
     BACKOFF_JITTER,
+    BUFFER_BYTES,
     BUS_SOCKET,
     CONTROL_SOCKET,
     DATA_SOCKET,
@@ -36,17 +37,23 @@ from agent.daemon.banner_printer import BannerPrinter, how_to_end
 from agent.daemon.takeover import make_launcher, remove_remains, take_over_previous
 from agent.daemon.text_output import TextOutput
 from agent.launch import Launch, encode_launch
+from agent.limit_setting import CPU_LIMIT, DESCRIPTOR_LIMIT, GOVERNOR_ENABLED, MEMORY_LIMIT, QUEUE_LIMIT
 from agent.model.backoff import Backoff
+from agent.model.limit import Ladder, WorkerLimits
 from agent.model.message import Identity
+from agent.model.worker_kind import WorkerKind
+from agent.setting import AUTO_BYTES, AUTO_PERCENT
 from agent.worker_set import WorkerSet
 from supervisor.core.authority import Authority
 from supervisor.core.child import Child, Policy
 from supervisor.core.event_history import DiagnosticEvent
+from supervisor.core.governance import Governance, WorkerBudget
 from supervisor.core.machine import Machine
 from supervisor.core.report import About
 from supervisor.core.supervisor_state import SupervisorState
 from supervisor.shell.bus import BusRouter
 from supervisor.shell.control_listener import Readers
+from supervisor.shell.limits_store import load_limits
 from supervisor.shell.lock import FolderLock
 from supervisor.shell.log import EventLog
 from supervisor.shell.loop import LoopParts, SupervisorLoop
@@ -115,7 +122,7 @@ def wire(config: Config, worker_set: WorkerSet, held: Resources, *, for_ns: int 
     banner = BannerPrinter(config, about, clock, held.out, is_shared=held.out is held.err, ended_by=ended_by, for_ns=for_ns)
     return SupervisorLoop(
         LoopParts(
-            machine=Machine(state, policy_of(config)),
+            machine=Machine(state, policy_of(config), _governance(config, worker_set, state, log, clock)),
             clock=clock,
             log=log,
             launcher=launcher,
@@ -181,6 +188,33 @@ def _state(config: Config, worker_set: WorkerSet, about: About, log: EventLog, c
         # It stands until the agent is started again with the rules mended: the operator's rules are not in force.
         state.history.begin_own("rules_set_aside", damage)
     return state
+
+
+def budgets_of(config: Config, worker_set: WorkerSet) -> dict[str, WorkerBudget]:
+    """What each worker may use by the settings, and what it can leave out."""
+    return {name: WorkerBudget(_limits_of(config, name, kind), worker_set.ladders.get(name, Ladder()))
+            for name, kind in worker_set.kinds.items()}  # fmt: skip
+
+
+def _limits_of(config: Config, worker: str, kind: WorkerKind) -> WorkerLimits:
+    cpu, memory = config.of_worker(CPU_LIMIT, worker), config.of_worker(MEMORY_LIMIT, worker)
+    queue = config.of_worker(QUEUE_LIMIT, worker)
+    return WorkerLimits(
+        cpu=kind.cpu_limit if cpu == AUTO_PERCENT else cpu,
+        memory=kind.memory_limit if memory == AUTO_BYTES else memory,
+        descriptors=config.of_worker(DESCRIPTOR_LIMIT, worker),
+        queue=config.of(BUFFER_BYTES) * 4 // 5 if queue == AUTO_BYTES else queue,
+    )
+
+
+def _governance(config: Config, worker_set: WorkerSet, state: SupervisorState, log: EventLog, clock: SystemClock) -> Governance:
+    """The limits of all workers, with what the operator has set. *Raises:* StorageError."""
+    changed, damage = load_limits(config.of(STATE_DIR), clock.wall_ns())
+    if damage:
+        log.write("limits_set_aside", "error", {"problem": damage})
+        state.history.note(DiagnosticEvent(clock.now_ns(), "limits_set_aside", "error", "", {"problem": damage}))
+        state.history.begin_own("limits_set_aside", damage)
+    return Governance(state.history, budgets_of(config, worker_set), changed, is_enabled=config.of(GOVERNOR_ENABLED))
 
 
 def _readers(config: Config) -> Readers | None:

@@ -37,6 +37,8 @@ class GapCause(StrEnum):
     """The worker was stopped while it waited for its next tick: by a signal, the cgroup freezer, or a debugger."""
     UNREADABLE = "unreadable"
     """The tick was taken, but nothing at all could be read; a condition says what."""
+    DEGRADED = "degraded"
+    """The tick was left out on purpose: the worker used more than its limit (`agentctl list-limits`)."""
     UNKNOWN = "unknown"
     """The kernel does not count run delay (no /proc/self/schedstat), so waiting and stopping look alike."""
 

@@ -7,7 +7,8 @@ The page is a sequence lock: `version` is odd while the worker writes, and a rea
 versions around its copy, or an odd one, read a torn page and keeps its last good one.
 
 After the beat comes the worker's own measurement of its memory: another process would need the worker's memory lock for it, and
-could wait for that for ever. It is one aligned word, written and read as a whole; 0 means unknown.
+could wait for that for ever. It is one aligned word, written and read as a whole; 0 means unknown. A second such word has the bytes
+of rows that the writer has not acknowledged, which nobody else can see.
 
 Then comes the certificate, which the supervisor writes once. It says which worker the process is, for a later supervisor that
 finds it. Its length comes first and is written last.
@@ -25,6 +26,8 @@ BODY_OFFSET = VERSION.size
 BODY_BYTES = _BODY.size
 MEMORY = Layout("<Q")
 MEMORY_OFFSET = BODY_OFFSET + BODY_BYTES
+QUEUE = Layout("<Q")
+QUEUE_OFFSET = MEMORY_OFFSET + MEMORY.size
 CERTIFICATE_LENGTH = Layout("<I")
 # The last byte of the page: 1 once a standby process waits for its order.
 WAITING_OFFSET = PAGE_BYTES - 1

@@ -172,6 +172,15 @@ class TakenOver(Struct, frozen=True, tag="taken_over"):
     hello first; it goes on with its work, and is ready again with the next snapshot."""
 
 
+class WorkLevel(Struct, frozen=True, tag="level"):
+    """What the worker leaves out from now on, because it uses more than it may: `steps` are words of `LadderStep`,
+    and one that it does not know changes nothing; `is_off`: it does nothing at all but answer. Level 0 leaves nothing out."""
+
+    level: int
+    steps: list[str]
+    is_off: bool = False
+
+
 class Stop(Struct, frozen=True, tag="stop"):
     """Stop cleanly within this many nanoseconds; after that comes SIGKILL. Unless it is `for_good`, a successor
     starts at once and takes over what stands."""
@@ -180,7 +189,7 @@ class Stop(Struct, frozen=True, tag="stop"):
     for_good: bool = True
 
 
-ToWorker = Snapshot | Delta | Ask | Answer | TakenOver | Stop
+ToWorker = Snapshot | Delta | Ask | Answer | TakenOver | WorkLevel | Stop
 
 
 # ---- data ----------------------------------------------------------------------------------------

@@ -86,14 +86,16 @@ class Sketch:
     """Counts whole numbers. Equal values give equal sketches, in whatever order they were added and merged.
 
     `buckets_max` is the largest number of buckets that are not empty. Beyond it each two neighbours become one, which makes `scale`
-    smaller by one and `relative_error` about twice as large, for all values alike. `buckets` counts by index, without empty ones.
+    smaller by one and `relative_error` about twice as large, for all values alike. It may begin with a smaller `scale`.
+    `buckets` counts by index, without empty ones.
     """
 
     __slots__ = ("_shift", "buckets", "buckets_max", "max", "min", "sum", "zero_count")
 
-    def __init__(self, buckets_max: int = BUCKETS_MAX) -> None:
+    def __init__(self, buckets_max: int = BUCKETS_MAX, *, scale: int = SCALE) -> None:
         if buckets_max < BUCKETS_LEAST:
             raise ValueError(f"a sketch needs {BUCKETS_LEAST} buckets or more, and not {buckets_max}")
+        assert scale <= SCALE, scale
         self.buckets_max = buckets_max
         self.buckets: dict[int, int] = {}
         self.zero_count = 0
@@ -101,7 +103,7 @@ class Sketch:
         # Without values: above and below each value.
         self.min = VALUE_MAX + 1
         self.max = -1
-        self._shift = 0
+        self._shift = SCALE - scale
 
     @property
     def scale(self) -> int:

@@ -23,8 +23,8 @@ GAP = Table(
             "reason",
             DType.UTF8,
             "",
-            "frozen, suspended, starved, overrun, slow_read, unreadable, unknown, worker_died, worker_hung, worker_stopped, "
-            "buffer_full, sequence_hole, corrupt_record, segment_removed, unknown_table, malformed_rows or bad_row",
+            "frozen, suspended, starved, overrun, slow_read, unreadable, degraded, unknown, worker_died, worker_hung, "
+            "worker_stopped, buffer_full, sequence_hole, corrupt_record, segment_removed, unknown_table, malformed_rows or bad_row",
             "writer",
         ),
         Column("ticks", DType.INT64, "1", "ticks of that worker that are missing as a whole; null: unknown", "writer", True),

@@ -8,6 +8,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from agent.model.limit import CPU_PER_CORE
+
 # What every kind answers; what it answers beyond them stands in its description.
 STATS = "stats"
 RULES = "rules"
@@ -30,6 +32,7 @@ class WorkerKind(Struct, frozen=True):
     `binds_data_socket`: it is restarted when somebody has removed the data socket's name.
     `answers`: what the supervisor can ask its workers, operations of the control socket that it hands to them included.
     `asks`: what they may ask the supervisor.
+    `cpu_limit`, `memory_limit`: what each may use where the settings say `auto`, in the units of `agent.model.limit.Resource`.
     `is_on_demand`: its workers sleep, without a process, while there is nothing to do for them; who declares the worker says at
     the agent's start whether there is, and the first operation that is handed to it starts it too.
     """
@@ -41,6 +44,9 @@ class WorkerKind(Struct, frozen=True):
     answers: frozenset[str] = frozenset({STATS, RULES})
     asks: frozenset[str] = frozenset()
     is_on_demand: bool = False
+    # Half a core and 512 MiB: a worker that all others need is not restarted for a burst.
+    cpu_limit: int = CPU_PER_CORE // 2
+    memory_limit: int = 512 << 20
 
 
 class Statistic(Struct, frozen=True):

@@ -106,6 +106,11 @@ class Child:
         return Watch(timeout_ns=self._policy.hang_timeout_ns, interval_ns=self._policy.heartbeat_interval_ns)
 
     @property
+    def is_taken_over(self) -> bool:
+        """Whether its process was started by a supervisor that has died."""
+        return self._is_taken_over
+
+    @property
     def has_process(self) -> bool:
         """Whether a process of this child is ordered or alive."""
         return self.state in (ChildState.STARTING, ChildState.UP, ChildState.STOPPING)

@@ -27,7 +27,9 @@ from agent.model.timebase import MS, S
 from agent.model.worker_kind import READY, ROTATE, RULES, STATS, STATUS
 from supervisor.core import report
 from supervisor.core.child import ChildState
-from supervisor.core.effect import Asker, Effect, Persisted, Problem, Respond, WorkerAsker
+from supervisor.core.effect import Asker, Effect, LimitsPersisted, Persisted, Problem, Respond, WorkerAsker
+from supervisor.core.governance import Governance
+from supervisor.core.limit_operations import LimitOperations
 from supervisor.core.rule_changes import Mutation, RuleChanges
 from supervisor.core.served_operations import ServedOperations
 from supervisor.core.supervisor_state import SupervisorState
@@ -47,8 +49,9 @@ Handler = Callable[[Asker, Arguments, int], list[Effect]]
 class ControlOperations:
     """Answers operations from the supervisor's state."""
 
-    def __init__(self, state: SupervisorState) -> None:
+    def __init__(self, state: SupervisorState, governance: Governance) -> None:
         self._state = state
+        self._limits = LimitOperations(state, governance)
         self._questions = WorkerQuestions(state)
         self._served = ServedOperations(state, self._questions)
         self._changes = RuleChanges(state.authority, state.history)
@@ -66,6 +69,8 @@ class ControlOperations:
             "restart-worker": self._on_restart_worker,
             "reset-worker": self._on_reset_worker,
             "rotate": self._on_rotate,
+            "list-limits": self._limits.on_list_limits,
+            "set-limit": self._limits.on_set_limit,
             **{operation: self._served.handler(operation) for operation in SERVED_OPERATIONS},
         }
         assert self._handlers.keys() == OPERATIONS, "every operation has its handler"
@@ -104,6 +109,10 @@ class ControlOperations:
     def on_persisted(self, outcome: Persisted) -> list[Effect]:
         """The disk has answered for a rules document."""
         return self._changes.on_persisted(outcome)
+
+    def on_limits_persisted(self, outcome: LimitsPersisted, now_ns: int) -> list[Effect]:
+        """The disk has answered for a document of limits."""
+        return self._limits.on_persisted(outcome, now_ns)
 
     def on_deadline(self, now_ns: int) -> list[Effect]:
         """Answer the questions whose time is over."""
@@ -161,7 +170,7 @@ class ControlOperations:
 
     def _on_worker_state(self, asker: Asker, arguments: Arguments, now_ns: int) -> list[Effect]:
         name = arguments.get("name")
-        if (problem := self._problem_of_worker(name)) is not None:
+        if (problem := self._state.problem_of_worker(name)) is not None:
             return [Respond(asker, None, problem)]
         child = self._state.children[str(name)]
         if child.state is not ChildState.UP:
@@ -196,7 +205,7 @@ class ControlOperations:
 
     def _on_restart_worker(self, asker: Asker, arguments: Arguments, now_ns: int) -> list[Effect]:
         name = arguments.get("name")
-        if (problem := self._problem_of_worker(name)) is not None:
+        if (problem := self._state.problem_of_worker(name)) is not None:
             return [Respond(asker, None, problem)]
         if self._state.is_stopping:
             return [_refusal(asker, "stopping", "the agent ends; start it again instead", ExitCode.TRY_AGAIN)]
@@ -209,7 +218,7 @@ class ControlOperations:
 
     def _on_reset_worker(self, asker: Asker, arguments: Arguments, now_ns: int) -> list[Effect]:
         name = arguments.get("name")
-        if (problem := self._problem_of_worker(name)) is not None:
+        if (problem := self._state.problem_of_worker(name)) is not None:
             return [Respond(asker, None, problem)]
         if self._state.is_stopping:
             return [_refusal(asker, "stopping", "the agent ends; start it again instead", ExitCode.TRY_AGAIN)]
@@ -234,18 +243,6 @@ class ControlOperations:
         patience_ns = int(ROTATE_DEADLINE_SECONDS * S * 0.95)
         return self._questions.ask(Question(asker, ROTATE, (writer.name,), patience_ns, finish), now_ns)
 
-    # ---- parts -----------------------------------------------------------------------------------
-
-    def _problem_of_worker(self, name: object) -> Problem | None:
-        if isinstance(name, str) and name in self._state.children:
-            return None
-        for child in self._state.children.values():
-            if name in child.members:
-                inside = f"{name} shares the process of worker {child.name} with {_others(child.members, str(name))}"
-                return Problem("shares_a_process", f"{inside}; name {child.name} instead", int(ExitCode.MISUSE))
-        known = ", ".join(self._state.children)
-        return Problem("no_such_worker", f"there is no worker {name!r}; there are {known}", int(ExitCode.MISUSE))
-
 
 def _checked_reply(kind: type[D], body: Arguments, worker: str) -> D | Problem:
     """A worker's reply as a document: it is another process, so what it says is checked."""
@@ -253,10 +250,6 @@ def _checked_reply(kind: type[D], body: Arguments, worker: str) -> D | Problem:
         return decode(kind, body, worker)
     except ProtocolError as refused:
         return Problem("bad_answer", refused.sentence, int(ExitCode.BAD_DATA))
-
-
-def _others(members: tuple[str, ...], name: str) -> str:
-    return ", ".join(each for each in members if each != name) or "no other sampler"
 
 
 def _refusal(asker: Asker, code: str, sentence: str, exit_code: ExitCode = ExitCode.MISUSE) -> Respond:

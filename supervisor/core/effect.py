@@ -10,8 +10,10 @@ from msgspec import Struct
 
 from agent.model.control.document import Document
 from agent.model.heartbeat_page import Beat
+from agent.model.limit import SetLimits
 from agent.model.message import FromWorker, ToWorker
 from supervisor.core.rulebook import Rulebook
+from supervisor.core.usage import WorkerUsage
 from supervisor.core.watchdog import ProcessState
 
 # ---- events --------------------------------------------------------------------------------------
@@ -62,12 +64,13 @@ class SendRefused(Struct, frozen=True):
 
 
 class WorkerObservation(Struct, frozen=True):
-    """What was seen of one child. *Absent:* the beat before it wrote one, the state when it was not read."""
+    """What was seen of one child. *Absent:* the beat before it wrote one, the state and the usage when they were not read."""
 
     child: str
     epoch: int
     beat: Beat | None
     process_state: ProcessState | None
+    usage: WorkerUsage | None = None
 
 
 class WorkersObserved(Struct, frozen=True):
@@ -108,6 +111,13 @@ class Persisted(Struct, frozen=True):
     problem: str = ""
     is_in_place: bool = False
     weakness: str = ""
+
+
+class LimitsPersisted(Struct, frozen=True):
+    """The document of limits with this token is on the disk, or (`problem`) it is not known to be."""
+
+    token: int
+    problem: str = ""
 
 
 class StopRequested(Struct, frozen=True):
@@ -151,6 +161,7 @@ Event = (
     | RuntimeSeen
     | Commanded
     | Persisted
+    | LimitsPersisted
     | StopRequested
     | RotateRequested
     | Woke
@@ -227,6 +238,13 @@ class Persist(Struct, frozen=True):
     book: Rulebook
 
 
+class PersistLimits(Struct, frozen=True):
+    """Make the document of these limits durable, then report LimitsPersisted with the token."""
+
+    token: int
+    limits: dict[str, SetLimits]
+
+
 class ObserveWorkers(Struct, frozen=True):
     """Read these children's heartbeat pages and what the kernel shows of them, then report WorkersObserved."""
 
@@ -266,5 +284,17 @@ class Finished(Struct, frozen=True):
 
 
 Effect = (
-    Spawn | ResetLauncher | Signal | Send | Respond | Persist | ObserveWorkers | Housekeep | Log | Settled | Announce | Finished
+    Spawn
+    | ResetLauncher
+    | Signal
+    | Send
+    | Respond
+    | Persist
+    | PersistLimits
+    | ObserveWorkers
+    | Housekeep
+    | Log
+    | Settled
+    | Announce
+    | Finished
 )

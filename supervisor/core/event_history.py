@@ -34,6 +34,8 @@ class EventHistory:
         self.events: deque[DiagnosticEvent] = deque(maxlen=EVENTS_MAX)
         self.deaths: deque[Death] = deque(maxlen=DEATHS_MAX)
         self.conditions: dict[tuple[str, str], Condition] = {}
+        # Those of workers that the supervisor has found itself: they do not end with a process.
+        self._lasting: set[tuple[str, str]] = set()
         self.counts: Counter[str] = Counter()
 
     def note(self, event: DiagnosticEvent) -> None:
@@ -65,7 +67,16 @@ class EventHistory:
         """A condition of the supervisor itself does not hold; False when it did not before."""
         return self.set_condition(SUPERVISOR, Condition(kind, active=False, detail=""))
 
+    def set_lasting(self, worker: str, condition: Condition) -> bool:
+        """The same for what the supervisor has found of a worker: it does not end with the worker's process."""
+        key = (worker, condition.kind)
+        if condition.active:
+            self._lasting.add(key)
+        else:
+            self._lasting.discard(key)
+        return self.set_condition(worker, condition)
+
     def forget_worker(self, worker: str) -> None:
         """Drop a dead worker's conditions; its next generation announces its own."""
-        for key in [key for key in self.conditions if key[0] == worker]:
+        for key in [key for key in self.conditions if key[0] == worker and key not in self._lasting]:
             del self.conditions[key]

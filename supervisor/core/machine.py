@@ -18,6 +18,7 @@ from supervisor.core.effect import (
     Event,
     Exited,
     Housekeep,
+    LimitsPersisted,
     Log,
     MessageReceived,
     ObserveWorkers,
@@ -34,6 +35,7 @@ from supervisor.core.effect import (
     WorkersObserved,
 )
 from supervisor.core.event_history import DiagnosticEvent
+from supervisor.core.governance import Governance
 from supervisor.core.message_handler import MessageHandler
 from supervisor.core.readiness_announcer import ReadinessAnnouncer
 from supervisor.core.runtime_names import RuntimeNameWatch
@@ -51,12 +53,13 @@ FORK_SERVER_LOG_NS = 1 * S
 class Machine:
     """One supervisor. `begin` starts every child; `Finished` is the last effect."""
 
-    def __init__(self, state: SupervisorState, policy: Policy) -> None:
+    def __init__(self, state: SupervisorState, policy: Policy, governance: Governance | None = None) -> None:
         self.state = state
         self._policy = policy
-        self._control = ControlOperations(state)
+        self._governance = governance or Governance(state.history, {})
+        self._control = ControlOperations(state, self._governance)
         self._takeover = Takeover(state)
-        self._messages = MessageHandler(state, self._control, self._takeover)
+        self._messages = MessageHandler(state, self._control, self._takeover, self._governance)
         self._runtime_names = RuntimeNameWatch(state)
         self._readiness = ReadinessAnnouncer(state)
         self._stop = StopSequence(state, policy.stop_timeout_ns)
@@ -109,6 +112,8 @@ class Machine:
                 return self._control.on_command(ClientAsker(event.client), event.operation, event.arguments, now_ns)
             case Persisted():
                 return self._control.on_persisted(event)
+            case LimitsPersisted():
+                return self._control.on_limits_persisted(event, now_ns)
             case StopRequested():
                 return self._stop.begin(event.reason, now_ns)
             case RotateRequested():
@@ -173,8 +178,8 @@ class Machine:
             effects += self.state.authority.on_observed(replica, seen.beat)
         verdict = child.watch.observe(None if seen.beat is None else seen.beat.turns, seen.process_state, now_ns)
         if verdict is WatchVerdict.HUNG and child.state is ChildState.UP:
-            effects += child.replace_hung(now_ns)
-        return effects
+            return [*effects, *child.replace_hung(now_ns)]
+        return [*effects, *self._governance.on_observed(child, seen.usage, now_ns)]
 
     def _on_runtime_seen(self, seen: RuntimeSeen, now_ns: int) -> list[Effect]:
         effects, end = self._runtime_names.on_seen(seen, now_ns)

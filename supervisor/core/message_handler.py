@@ -6,6 +6,7 @@ from agent.model.message import Ack, Condition, Hello, Nack, Note, Publish, Read
 from supervisor.core.child import Child, ChildState
 from supervisor.core.control_operations import ControlOperations
 from supervisor.core.effect import Effect, Log, MessageReceived, WorkerAsker
+from supervisor.core.governance import Governance
 from supervisor.core.supervisor_state import SupervisorState
 from supervisor.core.takeover import Takeover
 from supervisor.core.worker_message import log_of, problem_of_publish
@@ -14,8 +15,9 @@ from supervisor.core.worker_message import log_of, problem_of_publish
 class MessageHandler:
     """Handles the messages of living workers; those of other generations do not come here."""
 
-    def __init__(self, state: SupervisorState, control: ControlOperations, takeover: Takeover) -> None:
+    def __init__(self, state: SupervisorState, control: ControlOperations, takeover: Takeover, governance: Governance) -> None:
         self._state = state
+        self._governance = governance
         self._control = control
         self._takeover = takeover
 
@@ -58,7 +60,8 @@ class MessageHandler:
     def _on_hello(self, child: Child, now_ns: int) -> list[Effect]:
         is_held = self._takeover.keeps_its_rules(child)
         self._takeover.on_answered(child.name)
-        return [*self._state.authority.on_hello(child.name, child.epoch, is_held=is_held), *child.on_hello(now_ns)]
+        greeted = self._state.authority.on_hello(child.name, child.epoch, is_held=is_held)
+        return [*greeted, *child.on_hello(now_ns), *self._governance.on_hello(child, now_ns)]
 
     def _on_ready(self, child: Child, now_ns: int) -> list[Effect]:
         effects = child.on_ready(now_ns)

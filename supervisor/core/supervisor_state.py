@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 
 from agent.model.control.result import AgentStatus, Diagnostics, Readiness, WorkerStatus
+from agent.model.errors import ExitCode
 from supervisor.core import report
 from supervisor.core.authority import Authority
 from supervisor.core.child import Child
+from supervisor.core.effect import Problem
 from supervisor.core.event_history import EventHistory
 from supervisor.core.report import About
 
@@ -24,6 +26,18 @@ class SupervisorState:
         # The agent has been asked to end: nothing is started any more.
         self.is_stopping = False
         self.stale_events = 0
+
+    def problem_of_worker(self, name: object) -> Problem | None:
+        """Why this names no worker. *Absent:* it names one."""
+        if isinstance(name, str) and name in self.children:
+            return None
+        for child in self.children.values():
+            if name in child.members:
+                others = ", ".join(each for each in child.members if each != name) or "no other sampler"
+                inside = f"{name} shares the process of worker {child.name} with {others}"
+                return Problem("shares_a_process", f"{inside}; name {child.name} instead", int(ExitCode.MISUSE))
+        known = ", ".join(self.children)
+        return Problem("no_such_worker", f"there is no worker {name!r}; there are {known}", int(ExitCode.MISUSE))
 
     def children_answering(self, what: str) -> list[Child]:
         """The workers of the kinds that answer this question."""

@@ -22,6 +22,7 @@ from supervisor.core.effect import (
     Log,
     ObserveWorkers,
     Persist,
+    PersistLimits,
     ResetLauncher,
     Respond,
     Send,
@@ -41,6 +42,7 @@ from supervisor.shell.bus import BusRouter
 from supervisor.shell.control_listener import Readers
 from supervisor.shell.control_socket import ControlSocket
 from supervisor.shell.launcher import Launcher, NotStarted
+from supervisor.shell.limits_store import LimitsStore
 from supervisor.shell.lock import FolderLock
 from supervisor.shell.log import EventLog
 from supervisor.shell.poller import Poller, Register
@@ -56,7 +58,7 @@ from supervisor.shell.takeover import TakenOverServer
 RULES_STORE_CLOSE_SECONDS = 1.0
 
 WorkerEffect = Spawn | ResetLauncher | Signal | Send | ObserveWorkers
-OtherEffect = Respond | Persist | Housekeep | Log | Settled | Announce | Finished
+OtherEffect = Respond | Persist | PersistLimits | Housekeep | Log | Settled | Announce | Finished
 
 
 class Settling(NamedTuple):
@@ -100,6 +102,7 @@ class SupervisorLoop:
         self._clock = parts.clock
         self._launcher = parts.launcher
         self._bus = parts.bus
+        self._limits_store = LimitsStore(parts.rules_store.state_dir, parts.rules_store.thread)
         self._look_at_host: ShortChild | None = None
         self._end_at_ns: int | None = None
         self._finished: Finished | None = None
@@ -196,6 +199,8 @@ class SupervisorLoop:
                 self._respond(effect)
             case Persist():
                 self._parts.rules_store.write(effect.token, effect.book)
+            case PersistLimits():
+                self._limits_store.write(effect.token, effect.limits)
             case Housekeep():
                 self._housekeep()
             case Log():

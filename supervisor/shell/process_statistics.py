@@ -4,6 +4,7 @@ Nothing here takes the memory lock of another process: a worker that waits with 
 """
 
 import os
+import time
 from collections import deque
 from errno import ESRCH
 
@@ -16,6 +17,9 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 # CPU in percent is shown over some ten seconds, however often it is asked for.
 _SAMPLES_MAX = 10
 _BETWEEN_SAMPLES_NS = 1 * S
+_BETWEEN_COUNTS_NS = 5 * S
+# *Source:* linux/include/linux/posix-timers_types.h, CPUCLOCK_SCHED and MAKE_PROCESS_CPUCLOCK.
+_SCHED, _PID_SHIFT = 2, 3
 
 
 class ProcessStatistics:
@@ -24,6 +28,10 @@ class ProcessStatistics:
     def __init__(self, pid: int) -> None:
         """*Raises:* OSError when the process is gone or there is no descriptor left. *Source:* proc_pid_stat(5)."""
         self._stat = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        self._clock = (~pid << _PID_SHIFT) | _SCHED
+        self._open_files_path = f"/proc/{pid}/fd"
+        self._open_files: int | None = None
+        self._open_files_at_ns: int | None = None
         self._samples: deque[tuple[int, int]] = deque(maxlen=_SAMPLES_MAX)
         self._latest: tuple[int, int] | None = None
         self.rss_bytes: int | None = None
@@ -46,6 +54,23 @@ class ProcessStatistics:
             self._samples.append(self._latest)
         return ProcessState(stat.state, cpu_ns)
 
+    def cpu_clock_ns(self) -> int | None:
+        """The run time of all threads, exact where `stat` counts in ticks, and read without a file. *Absent:* the process is gone.
+
+        *Source:* clock_getcpuclockid(3).
+        """
+        try:
+            return time.clock_gettime_ns(self._clock)
+        except OSError:
+            return None
+
+    def descriptors(self, now_ns: int) -> int | None:
+        """How many files it has open, counted once in some seconds. *Absent:* the kernel does not let it be counted."""
+        if self._open_files_at_ns is None or now_ns - self._open_files_at_ns >= _BETWEEN_COUNTS_NS:
+            self._open_files_at_ns = now_ns
+            self._open_files = _count_open_files(self._open_files_path)
+        return self._open_files
+
     @property
     def cpu_percent(self) -> float | None:
         """*Units:* percent of one core over the last samples. *Absent:* before there are two."""
@@ -62,3 +87,11 @@ class ProcessStatistics:
     def close(self) -> None:
         """Give the descriptor back."""
         os.close(self._stat)
+
+
+def _count_open_files(path: str) -> int | None:
+    """Since Linux 6.2 the size of the folder says it; before, its entries are counted."""
+    try:
+        return os.stat(path).st_size or len(os.listdir(path))
+    except OSError:
+        return None

@@ -11,10 +11,21 @@ from msgspec import Struct
 from agent.failpoint import failpoint
 from agent.model.control.document import replaced
 from agent.model.control.result import WorkerRow, WorkerStatus
-from agent.model.heartbeat_page import BODY_BYTES, BODY_OFFSET, MEMORY, MEMORY_OFFSET, VERSION, Beat, parse_page
+from agent.model.heartbeat_page import (
+    BODY_BYTES,
+    BODY_OFFSET,
+    MEMORY,
+    MEMORY_OFFSET,
+    QUEUE,
+    QUEUE_OFFSET,
+    VERSION,
+    Beat,
+    parse_page,
+)
 from agent.model.timebase import MS, S
 from agent.ports import Clock
 from supervisor.core.effect import Exited, ObserveWorkers, Signal, Survivor, WorkerObservation, WorkersObserved
+from supervisor.core.usage import WorkerUsage
 from supervisor.shell.log import EventLog
 from supervisor.shell.poller import Register
 from supervisor.shell.process_statistics import ProcessStatistics
@@ -158,7 +169,7 @@ class WorkerProcessTable:
         process.observations += 1
         is_due = not has_moved or process.observations % OBSERVATIONS_PER_SAMPLE == 0
         state = process.statistics.sample(now_ns) if process.statistics is not None and is_due else None
-        return WorkerObservation(key[0], key[1], process.last_beat, state)
+        return WorkerObservation(key[0], key[1], process.last_beat, state, _usage_of(process, now_ns))
 
     def measured(self, row: WorkerT) -> WorkerT:
         """The row with what is measured filled in; unchanged where nothing can be measured. *Raises:* OSError."""
@@ -170,6 +181,15 @@ class WorkerProcessTable:
         total = {"cpu_seconds": statistics.cpu_seconds} if isinstance(row, WorkerStatus) else {}
         memory = {"rss_bytes": statistics.rss_bytes, "pss_bytes": _pss_of(process.started)}
         return replaced(row, cpu_percent=statistics.cpu_percent, **memory, **total)
+
+
+def _usage_of(process: _WorkerProcess, now_ns: int) -> WorkerUsage | None:
+    """What it uses, by its clock and what was read last of it. *Absent:* it cannot be measured."""
+    statistics = process.statistics
+    if statistics is None or process.gone_at_ns is not None:
+        return None
+    queue_bytes = QUEUE.unpack_from(process.started.page, QUEUE_OFFSET)[0]
+    return WorkerUsage(statistics.cpu_clock_ns(), statistics.rss_bytes, statistics.descriptors(now_ns), queue_bytes)
 
 
 def _beat_of(worker: StartedWorker) -> Beat | None:

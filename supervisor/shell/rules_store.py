@@ -1,20 +1,21 @@
 """The rules document on the disk: read at the start, replaced as a whole, durable before it is in force."""
 
 import os
-from contextlib import suppress
 from functools import partial
 
-from agent.failpoint import failpoint
 from agent.model.errors import FormatError, StorageError
 from agent.model.timebase import compact_utc
 from agent.paths import NO_FOLDER_SYNC
-from supervisor.core.effect import Persisted
+from supervisor.core.effect import LimitsPersisted, Persisted
 from supervisor.core.rulebook import Rulebook, decode_rulebook, encode_rulebook
 from supervisor.shell.background_thread import BackgroundThread
+from supervisor.shell.durable_document import put_in_place, sync_folder
 
 FILE_NAME = "rules.json"
 # 10,000 rules are some 3 MB.
 DOCUMENT_BYTES_MAX = 64 << 20
+# Its failpoints begin with this name.
+_POINT = "rules_store"
 
 
 def load_rulebook(state_dir: str, wall_ns: int) -> tuple[Rulebook, str]:
@@ -40,11 +41,11 @@ def load_rulebook(state_dir: str, wall_ns: int) -> tuple[Rulebook, str]:
 
 
 class RulesStore:
-    """Writes the document in a background thread; each outcome is a Persisted from `thread.results`."""
+    """Writes the document in a background thread; each outcome is a Persisted from `thread.results`. The limits use it too."""
 
     def __init__(self, state_dir: str) -> None:
-        self._state_dir = state_dir
-        self.thread: BackgroundThread[Persisted] = BackgroundThread("rules-store")
+        self.state_dir = state_dir
+        self.thread: BackgroundThread[Persisted | LimitsPersisted] = BackgroundThread("rules-store")
 
     def write(self, token: int, book: Rulebook) -> None:
         """Replace the document by one with these rules. `token` comes back in the outcome."""
@@ -52,47 +53,15 @@ class RulesStore:
         self.thread.send(partial(self._write, token, book))
 
     def _write(self, token: int, book: Rulebook) -> Persisted:
-        path = os.path.join(self._state_dir, FILE_NAME)
+        path = os.path.join(self.state_dir, FILE_NAME)
         try:
-            _put_in_place(path, encode_rulebook(book))
+            put_in_place(path, encode_rulebook(book), point=_POINT)
         except OSError as failure:
             return Persisted(token, f"{path} cannot be written: {failure.strerror}")
         try:
-            _sync_folder(os.path.dirname(path))
+            sync_folder(os.path.dirname(path), point=_POINT)
         except OSError as failure:
             if failure.errno in NO_FOLDER_SYNC:
-                return Persisted(token, weakness=f"the file system of {self._state_dir} syncs no folders: {failure.strerror}")
-            return Persisted(token, f"{self._state_dir} cannot be synced: {failure.strerror}", is_in_place=True)
+                return Persisted(token, weakness=f"the file system of {self.state_dir} syncs no folders: {failure.strerror}")
+            return Persisted(token, f"{self.state_dir} cannot be synced: {failure.strerror}", is_in_place=True)
         return Persisted(token)
-
-
-def _put_in_place(path: str, document: bytes) -> None:
-    """Temporary file, fsync, rename: a reader finds the old document or the new one. *Raises:* OSError; the old one stays."""
-    failpoint("rules_store.before_write")
-    temporary = f"{path}.new"
-    # A file left by a killed agent, or a link that was planted: never written through.
-    with suppress(FileNotFoundError):
-        os.unlink(temporary)
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
-        file.write(document)
-        file.flush()
-        failpoint("rules_store.written")
-        os.fsync(file.fileno())
-    failpoint("rules_store.synced")
-    try:
-        os.rename(temporary, path)
-    except OSError:
-        # A file server may rename and its answer be lost: then the temporary name is gone.
-        if os.path.lexists(temporary):
-            raise
-
-
-def _sync_folder(path: str) -> None:
-    """Make the rename outlive a power failure. *Raises:* OSError; the new document is in place, but may not outlive one."""
-    failpoint("rules_store.renamed")
-    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-    failpoint("rules_store.durable")

@@ -7,6 +7,7 @@ from fakes.kind import kind_of
 from msgspec import structs
 
 from agent.model.backoff import Backoff
+from agent.model.limit import SetLimits
 from agent.model.message import Ack, Delta, Hello, Publish, Ready, Snapshot
 from agent.model.timebase import MS, S
 from supervisor.core.authority import Authority
@@ -27,6 +28,7 @@ from supervisor.core.effect import (
     Survivors,
     Woke,
 )
+from supervisor.core.governance import Governance, WorkerBudget
 from supervisor.core.invariants import broken_invariants
 from supervisor.core.machine import Machine
 from supervisor.core.report import About
@@ -60,6 +62,9 @@ class Story:
         now_ns: int = 0,
         members: Mapping[str, tuple[str, ...]] | None = None,
         asleep: dict[str, str] | None = None,
+        budgets: Mapping[str, WorkerBudget] | None = None,
+        set_limits: Mapping[str, SetLimits] | None = None,
+        is_governed: bool = True,
     ) -> None:
         rng = Random(seed)
         self.supervisor_state = SupervisorState(
@@ -70,7 +75,9 @@ class Story:
             ],
             Authority(book or Rulebook(), first_sequence=now_ns),
         )
-        self.machine = Machine(self.supervisor_state, policy)
+        budgets = dict.fromkeys(children, WorkerBudget()) if budgets is None else budgets
+        self.governance = Governance(self.supervisor_state.history, budgets, set_limits, is_enabled=is_governed)
+        self.machine = Machine(self.supervisor_state, policy, self.governance)
         self.now_ns = now_ns
         self.log: list[Log] = []
         self._last_client = 0

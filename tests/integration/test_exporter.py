@@ -363,3 +363,20 @@ def test_a_sink_of_whole_segments_gets_each_once_it_is_sealed(spool: SpoolFolder
     assert [parcel.rows for sink in host.sinks for parcel in sink.attempts] == [50, 50, 50]
     assert host.ledger["produced"] == spool.rows
     host.kill()
+
+
+def test_one_that_is_switched_off_sends_nothing_and_loses_nothing(spool: SpoolFolder, tmp_path: Path) -> None:
+    """It used more than its limit: what is stored meanwhile waits, and arrives when it is switched on again."""
+    host = ExportHost(tmp_path)
+    spool.append(2)
+    host.run_until(lambda: host.got == numbers(2) and host.is_settled, "what comes before")
+    assert host.work is not None
+    host.work.on_level(["backlog_paused"], is_off=True)
+    spool.append(3)
+    for _ in range(200):
+        host.turn()
+    assert host.got == numbers(2)
+    host.work.on_level(["backlog_paused"], is_off=False)
+    host.run_until(lambda: host.got == numbers(5) and host.is_settled, "what was stored meanwhile")
+    assert host.ledger["produced"] == host.ledger["delivered"] == spool.rows
+    host.kill()

@@ -4,7 +4,7 @@ It keeps nothing of its own: a successor adopts the assignments from the rule sn
 on through its death. Only a clean stop ends them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -13,6 +13,7 @@ from agent.config import CONTROL_PLANE_INTERVAL, Config
 from agent.failpoint import failpoint
 from agent.model.errors import EvergaugeError
 from agent.model.heartbeat import Heartbeat, beating
+from agent.model.limit import strides
 from agent.model.rule import Assignment, Unit, canonical, pod_key, rule_key
 from agent.model.rule_state import Change, RuleState
 from agent.model.table import Row, Table
@@ -45,7 +46,6 @@ from workers.framework.condition import Conditions
 from workers.framework.work import BaseWork
 from workers.resctrl.groups import MonitoringGroups
 
-RULE_PREFIX = rule_key("")
 # A message or a batch of this many is below 1 MiB, and the supervisor takes it in within a millisecond or two.
 CHUNK = 1_000
 
@@ -78,7 +78,7 @@ class ControlPlaneWork(BaseWork):
         self._run = run
         self._outbox = outbox
         self._bus = bus
-        self._interval_ns = config.of(CONTROL_PLANE_INTERVAL)
+        self._interval_ns = self._wanted_interval_ns = config.of(CONTROL_PLANE_INTERVAL)
         self._cgroups = CgroupTree(tree, self.heartbeat)
         self._tree = tree
         self._runtime = runtime
@@ -139,7 +139,7 @@ class ControlPlaneWork(BaseWork):
         """Bind again at once when operator rules changed; entries of pods are compared at the next look."""
         self._rules = rules
         self._heard = True
-        entries: list[Change] = list(rules.items(RULE_PREFIX))
+        entries: list[Change] = list(rules.items(rule_key("")))
         if entries == self._rule_entries:
             return
         self._rule_entries = entries
@@ -368,13 +368,16 @@ class ControlPlaneWork(BaseWork):
             **({} if self._runtime is None else {"runtime": self._runtime.stats()}),
         }
 
+    def on_level(self, steps: Sequence[str], *, is_off: bool) -> None:
+        """The cgroup tree is looked at less often; what the container runtime reports is followed as before."""
+        self._interval_ns = self._wanted_interval_ns * strides(steps)
+
     def on_taken_over(self, now_ns: int) -> None:
         """Look at once, and publish whatever the new supervisor does not hold."""
         if self._look_at_ns is not None:
             self._look_at_ns = now_ns
         self._complete = self._told_complete = False
-        self._heard = True
-        self._rules = RuleState()
+        self._heard, self._rules = True, RuleState()
 
     def on_stop(self, now_ns: int, *, for_good: bool) -> None:
         """End every interval in the table and take the assignments back, when no successor is to go on with them.
@@ -382,8 +385,7 @@ class ControlPlaneWork(BaseWork):
         Both or neither: a successor that adopted an assignment whose interval is closed would leave its pods without
         an open one. The look is no longer complete until a successor has had its own.
         """
-        self._look_at_ns = None
-        self.is_stopped = True
+        self._look_at_ns, self.is_stopped = None, True
         if self._runtime is not None:
             self._runtime.stop()
         if not for_good:

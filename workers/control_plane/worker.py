@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from agent.config import CGROUP_ROOT, CRI_ENABLED, CRI_INTERVAL, CRI_SOCKET, NRI_ENABLED, RESCTRL_ENABLED, RESCTRL_MOUNT
+from agent.model.limit import Ladder, LadderStep
 from agent.model.timebase import S
 from agent.model.worker_kind import Statistic, WorkerKind
 from agent.ports import Work
@@ -79,6 +80,7 @@ WORKER = Worker(
         "workers.resctrl.filesystem",
         "workers.resctrl.groups",
     ),
+    ladder=Ladder((LadderStep.LONGER_INTERVAL, LadderStep.MUCH_LONGER_INTERVAL)),
     statistics=(
         Statistic("evergauge_resctrl_groups", "gauge", "Monitoring group directories held.", ("resctrl", "groups")),
         Statistic("evergauge_resctrl_unmeasured", "gauge", "Units without a monitoring group.", ("resctrl", "unmeasured")),

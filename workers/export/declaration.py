@@ -5,6 +5,7 @@ from typing import Any
 
 from agent.config import Config, exporter_name
 from agent.model.errors import ConfigError
+from agent.model.limit import CPU_PER_CORE, Ladder, LadderStep
 from agent.model.worker_kind import Statistic, WorkerKind
 from agent.ports import Work
 from agent.sink_section import PROCESS, SECTION, TABLES
@@ -12,7 +13,9 @@ from workers.export.sink import SinkKind, SinkValues
 from workers.framework.declaration import Worker, WorkerContext
 
 # Behind the samplers, whose rows it sends; before the gateway, which shows it from its start.
-EXPORTER_KIND = WorkerKind("exporter", start_order=70)
+# A whole core: one that has waited for its sink catches up with as much of it as `backlog_percent` allows.
+EXPORTER_KIND = WorkerKind("exporter", start_order=70, cpu_limit=CPU_PER_CORE)
+_LADDER = Ladder((LadderStep.BACKLOG_PAUSED,), is_dispensable=True)
 
 
 def _rows(name: str, about: str, *path: str) -> Statistic:
@@ -83,6 +86,7 @@ def _shared_worker(name: str, sinks: Sequence[tuple[SinkKind, SinkValues]], ever
         preload=("workers.export.shared_exporters", *(module for member in members for module in member.preload)),
         members=members,
         check=check,
+        ladder=_LADDER,
     )
 
 
@@ -113,4 +117,5 @@ def exporter_worker(kind: SinkKind, values: SinkValues, every: Sequence[str]) ->
         preload=("workers.export.work", *kind.preload),
         statistics=STATISTICS,
         check=check,
+        ladder=_LADDER,
     )

@@ -18,6 +18,11 @@ class Pace:
         self._percent = percent
         self._until_ns: int | None = None
 
+    def set_percent(self, percent: int) -> None:
+        """Another share from the next piece on."""
+        assert 1 <= percent <= 100
+        self._percent = percent
+
     def on_spent(self, cpu_ns: int, now_ns: int) -> None:
         """A piece of the backlog, or a part of one, has cost so much CPU time."""
         begun_ns = now_ns - cpu_ns

@@ -3,7 +3,7 @@
 It saves some MiB for each sink beyond the first. A crash of one ends the process of all, and each may repeat a delivery.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agent.ports import Clock, Interest
@@ -53,6 +53,11 @@ class SharedExporters(BaseWork):
     def stats(self) -> dict[str, Any]:
         """What each says of itself, by its name."""
         return {"members": {name: work.stats() for name, work in self._works.items()}}
+
+    def on_level(self, steps: Sequence[str], *, is_off: bool) -> None:
+        """Each leaves it out: the process is measured as a whole."""
+        for work in self._works.values():
+            work.on_level(steps, is_off=is_off)
 
     def on_stop(self, now_ns: int, *, for_good: bool) -> None:
         """All of them stop."""

@@ -12,6 +12,7 @@ from typing import Any
 from msgspec import Struct
 
 from agent.model.errors import EvergaugeError, FormatError
+from agent.model.limit import LadderStep
 from agent.model.timebase import MS, S
 from agent.ports import Interest
 from agent.sink_section import BACKLOG_BEFORE, BACKLOG_BESIDE, BACKLOG_PERCENT, INTERVAL, RETRY_MOST
@@ -48,6 +49,8 @@ LEAVE_NS = 200 * MS
 LIVE_FIRST_NS = 10 * S
 # How soon it is seen that a segment is sealed, for a sink that gets whole segments.
 SEALED_LOOK_NS = 2 * S
+# A backlog that is to cost less gets this part of its share.
+BACKLOG_PAUSED_PART = 10
 # Batches in which the sink finds nothing, in one turn of the loop.
 EMPTY_CHUNKS_MAX = 16
 
@@ -75,7 +78,9 @@ class ExporterWork(BaseWork):
         self._parts = parts
         self._reporting = Reporting(values.name, values.kind, parts.clock, parts.bus, parts.outbox)
         self._attempts = Attempts(parts.rng, values.of(RETRY_MOST))
-        self._pace = Pace(values.of(BACKLOG_PERCENT) or (BACKLOG_BEFORE if parts.kind.is_ordered else BACKLOG_BESIDE))
+        self._percent = values.of(BACKLOG_PERCENT) or (BACKLOG_BEFORE if parts.kind.is_ordered else BACKLOG_BESIDE)
+        self._pace = Pace(self._percent)
+        self._is_off = False
         self._interval_ns = values.of(INTERVAL)
         self._carrier: Carrier[Verdict | None] = Carrier()
         self._notices: Inotify | None = None
@@ -101,7 +106,7 @@ class ExporterWork(BaseWork):
     def next_deadline_ns(self) -> int | None:
         if self.is_stopped:
             return self._leave_at_ns if self._under_way is not None else None
-        if self._look_at_ns is None:
+        if self._look_at_ns is None or self._is_off:
             return None
         if self._opened is None or self._carrier.is_busy:
             return self._look_at_ns
@@ -173,7 +178,17 @@ class ExporterWork(BaseWork):
             return 0
         return min(dirty, max(self._attempts.not_before_ns, min(live, backlog)))
 
+    def on_level(self, steps: Sequence[str], *, is_off: bool) -> None:
+        """Switched off, it sends nothing, and what is stored meanwhile waits for it as for a sink that is away."""
+        slow = LadderStep.BACKLOG_PAUSED in steps
+        self._pace.set_percent(max(1, self._percent // BACKLOG_PAUSED_PART) if slow else self._percent)
+        self._is_off = is_off
+        if self._look_at_ns is not None:
+            self._look_at_ns = 0
+
     def _turn(self, now_ns: int) -> None:
+        if self._is_off:
+            return
         try:
             opened = self._opened or self._open(now_ns)
             if opened is None:

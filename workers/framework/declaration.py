@@ -12,6 +12,7 @@ from msgspec import Struct
 from agent.config import Config
 from agent.launch import Launch
 from agent.model.heartbeat import Heartbeat
+from agent.model.limit import Ladder
 from agent.model.table import Table
 from agent.model.worker_kind import Statistic, WorkerKind
 from agent.ports import Bus, Clock, DataPeer, KernelTree, Outbox, Work
@@ -87,7 +88,7 @@ class Worker(Struct, frozen=True):
     keeps; all others are given up before its work is made. `members` are declared like workers but share this one's process:
     rows, statistics and conditions have their names. `idle_reason` says of one that runs on demand why there is nothing to do for
     it at the agent's start; empty: there is. `check` raises ConfigError for a configuration, read from `origin`, that it cannot
-    use.
+    use. `ladder` is what it can leave out while it uses more than it may.
     """
 
     name: str
@@ -102,6 +103,7 @@ class Worker(Struct, frozen=True):
     members: tuple["Worker", ...] = ()
     idle_reason: Callable[[Config], str] = _never_idle
     check: Callable[[Config, str], None] = _accept
+    ladder: Ladder = Ladder()
 
     def wanted_members(self, config: Config) -> tuple["Worker", ...]:
         """Those that run with this configuration."""

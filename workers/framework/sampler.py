@@ -11,12 +11,13 @@ from msgspec import Struct
 from agent.config import Config
 from agent.model.errors import EvergaugeError
 from agent.model.heartbeat import Heartbeat
+from agent.model.limit import CPU_PER_CORE, Ladder, LadderStep
 from agent.model.rule_state import RuleState
 from agent.model.table import Row, Table
 from agent.model.timebase import MINUTE, MS, S
 from agent.model.worker_kind import Statistic, WorkerKind
 from agent.ports import Bus, Clock, Interest, KernelTree, Work
-from agent.setting import AnySetting, AutoSwitch, Duration, Switch, Whole
+from agent.setting import MIB, AnySetting, AutoSwitch, Duration, Switch, Whole
 from workers.framework.declaration import Worker, WorkerContext
 
 if TYPE_CHECKING:
@@ -46,7 +47,10 @@ class SamplerContext(Struct, frozen=True):
 
 
 class NoDescriptors:
-    """The part of a probe that reads at its ticks alone."""
+    """The part of a probe that reads at its ticks alone, and reads the same at each."""
+
+    def on_steps(self, steps: frozenset[str]) -> None:
+        """Nothing is left out but ticks."""
 
     def interests(self) -> tuple[Interest, ...]:
         """None."""
@@ -119,6 +123,11 @@ class Probe(Protocol):
         """
         ...
 
+    def on_steps(self, steps: frozenset[str]) -> None:
+        """Leave out what these steps say from the next tick on (`agent.model.limit.LadderStep`), and nothing else; longer intervals
+        are none of its business."""
+        ...
+
     def rest(self) -> Sample:
         """At the end, before `close`: rows of what was gathered over several ticks and is in no sample yet."""
         ...
@@ -143,7 +152,8 @@ class Sampler(Struct, frozen=True):
     one that are cheap, and whose reads cannot hang.
     `is_available` says whether this host has what it needs, asked where the switch says `auto`. `capacity` is how many ticks
     may wait for the writer; without it only their bytes are bounded. `statistics` say what of the probe's `stats` is a metric.
-    `capabilities` are as in `workers.framework.declaration.Worker`.
+    `capabilities` are as in `workers.framework.declaration.Worker`. `steps` is what it can leave out when it costs too much, in
+    this order; behind them it is switched off.
     """
 
     name: str
@@ -159,6 +169,7 @@ class Sampler(Struct, frozen=True):
     statistics: tuple[Statistic, ...] = ()
     capabilities: tuple[str, ...] = ()
     process: str = ""
+    steps: tuple[LadderStep, ...] = (LadderStep.LONGER_INTERVAL, LadderStep.MUCH_LONGER_INTERVAL)
 
     @property
     def settings(self) -> tuple[AnySetting, ...]:
@@ -183,7 +194,8 @@ def interval_setting(name: str, default_ns: int = 1 * S) -> Duration:
     return Duration(f"sampler.{name}.interval", default_ns, 50 * MS, 10 * MINUTE, f"how often sampler/{name} measures")
 
 
-SAMPLER_KIND = WorkerKind("sampler", start_order=50)
+# A fifth of a core and 256 MiB: of samplers a tenth of that is used on a busy node.
+SAMPLER_KIND = WorkerKind("sampler", start_order=50, cpu_limit=CPU_PER_CORE // 5, memory_limit=256 * MIB)
 _TICKS = Statistic("evergauge_sampler_ticks_total", "counter", "Ticks taken.", ("ticks",))
 
 
@@ -211,6 +223,7 @@ def sampler_worker(sampler: Sampler) -> Worker:
         settings=sampler.settings,
         statistics=(_TICKS, *sampler.statistics),
         capabilities=sampler.capabilities,
+        ladder=Ladder(sampler.steps, is_dispensable=True),
     )
 
 
@@ -236,6 +249,8 @@ def _shared_worker(process: str, samplers: Sequence[Sampler]) -> Worker:
         tables=tuple(table for each in members for table in each.tables),
         settings=tuple(setting for each in members for setting in each.settings),
         members=members,
+        # What any of them can leave out; each does what concerns it.
+        ladder=Ladder(tuple(dict.fromkeys(step for each in samplers for step in each.steps)), is_dispensable=True),
     )
 
 

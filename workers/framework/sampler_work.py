@@ -5,6 +5,7 @@ from typing import Any
 
 from agent.config import Config
 from agent.model.gap_cause import GapCause
+from agent.model.limit import strides
 from agent.model.message import Note, Tick
 from agent.model.rule_state import RuleState
 from agent.model.table import Row, Table
@@ -53,6 +54,9 @@ class SamplerWork(BaseWork):
         self._rows = 0
         self._dropped_batches = self._dropped_rows = 0
         self._dropped_told_at_ns: int | None = None
+        # One of so many ticks is taken, and none at all while it is off.
+        self._stride = 1
+        self._is_off = False
 
     def on_start(self, now_ns: int) -> None:
         """The first tick is due at once; whether there is anything to measure is known before the worker is ready.
@@ -84,6 +88,8 @@ class SamplerWork(BaseWork):
         if self.is_stopped or self._grid is None:
             return None
         tick_ns = self._grid.next_at_ns
+        if self._is_off:
+            return tick_ns
         until_ns = tick_ns if room_until_ns is None else min(tick_ns, room_until_ns)
         if self._probe.is_behind() and self._clock.now_ns() + CATCH_UP_NS < until_ns:
             # Already: an instant taken here would be later than the one that the loop compares it with, and never come.
@@ -98,6 +104,9 @@ class SamplerWork(BaseWork):
             self._do_between_ticks(lambda: self._probe.catch_up(now_ns + CATCH_UP_NS))
             return
         number = self._grid.take(self._clock.reading())
+        if self._is_off or number % self._stride:
+            self._leave_out(self._grid, number)
+            return
         wall_ns = self._clock.wall_ns()
         self._offer(self._grid, number, self._sample(now_ns, wall_ns), wall_ns)
         done_ns = self._clock.now_ns()
@@ -107,6 +116,18 @@ class SamplerWork(BaseWork):
         self._tick_ns_most = max(self._tick_ns_most, self._tick_ns_last)
         # Ticks that went by meanwhile are missed and reported, never made up for.
         self._grid.done(self._clock.reading())
+
+    def on_level(self, steps: Sequence[str], *, is_off: bool) -> None:
+        """Ticks that are left out are missed ticks with the reason `degraded`; the probe leaves out what it can."""
+        self._stride, self._is_off = strides(steps), is_off
+        self._probe.on_steps(frozenset(steps))
+
+    def _leave_out(self, grid: TickGrid, number: int) -> None:
+        """Nothing is read at this tick. While none is taken at all, the missed ones are told once a minute."""
+        grid.miss(number, number, GapCause.DEGRADED)
+        if self._is_off and grid.is_report_due(UNREADABLE_NS // self._interval_ns):
+            self._tell_missed(grid)
+        grid.done(self._clock.reading())
 
     def interests(self) -> tuple[Interest, ...]:
         """What the probe waits for; nothing before the first tick can be due, and nothing after the end."""

@@ -4,7 +4,7 @@ One that cannot read says so in a condition of its own and keeps no other from i
 as the process's own work, should it make a tick of the other late.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from agent.model.rule_state import RuleState
@@ -66,6 +66,11 @@ class SharedWork(BaseWork):
     def stats(self) -> dict[str, Any]:
         """What each says of itself, by its name."""
         return {"members": {name: work.stats() for name, work in self._works.items()}}
+
+    def on_level(self, steps: Sequence[str], *, is_off: bool) -> None:
+        """Each leaves it out: the process is measured as a whole."""
+        for work in self._works.values():
+            work.on_level(steps, is_off=is_off)
 
     def on_taken_over(self, now_ns: int) -> None:
         """Each is told."""

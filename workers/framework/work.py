@@ -66,6 +66,9 @@ class BaseWork:
     def on_answer(self, request: int, body: dict[str, Any]) -> None:
         """Never called: it asks nothing."""
 
+    def on_level(self, steps: Sequence[str], *, is_off: bool) -> None:
+        """It has nothing to leave out."""
+
     def on_taken_over(self, now_ns: int) -> None:
         """What it does is the same for every supervisor."""
 

@@ -22,6 +22,7 @@ from agent.config import (
 )
 from agent.model.control.result import AgentStatus, Readiness
 from agent.model.json_text import json_bytes
+from agent.model.limit import LadderStep
 from agent.model.rule_state import RuleState
 from agent.model.timebase import MINUTE, S
 from agent.model.worker_kind import READY, STATUS
@@ -71,7 +72,10 @@ class GatewayWork(BaseWork):
         self._config = config
         self._state_dir = state_dir
         self._rules: RuleState | None = None
-        self._metrics = config.of(GATEWAY_METRICS)
+        self._shown = config.of(GATEWAY_METRICS)
+        self._metrics = self._shown
+        # What /metrics shows has changed since the queue of scrapes was made.
+        self._is_stale = False
         self._measured: MeasuredSeries | None = None
         self._scrapes: ScrapeQueue[Waiting] | None = None
         self._writer: AnswerWriter | None = None
@@ -88,6 +92,14 @@ class GatewayWork(BaseWork):
     def on_rules(self, rules: RuleState) -> None:
         """They have the names of pods; read at the next scrape."""
         self._rules = rules
+
+    def on_level(self, steps: Sequence[str], *, is_off: bool) -> None:
+        """What is measured is not shown, and what was held for it is given up; health and the agent itself are shown as before."""
+        is_left_out = LadderStep.MEASURED_METRICS_OFF in steps
+        wanted = "agent" if is_left_out and self._shown == "measured" else self._shown
+        if wanted != self._metrics:
+            self._metrics = wanted
+            self._is_stale = True
 
     def next_deadline_ns(self) -> int | None:
         """None without clients while the port is served: an idle gateway never wakes, once it has forgotten the last scrape."""
@@ -199,7 +211,8 @@ class GatewayWork(BaseWork):
         self._send(*waiting, (status, json_bytes(readiness) + b"\n", "application/json"), now_ns)
 
     def _scrape(self, asked: Sequence[Waiting], status: AgentStatus | None, now_ns: int) -> None:
-        if self._scrapes is None:
+        if self._scrapes is None or (self._is_stale and not self._scrapes.is_busy):
+            self._is_stale = False
             # Made by the first scrape, with all that it imports: an agent without a scraper never pays for it.
             self._measured = self._make_measured() if self._metrics == "measured" else None
             self._scrapes = ScrapeQueue(self._measured, self._pieces, self._send_metrics, self._clock.wall_ns)

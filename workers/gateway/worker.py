@@ -1,6 +1,7 @@
 """The worker `gateway`: /live, /ready and /metrics over HTTP. It starts last, so that it shows the others from their start."""
 
 from agent.config import GATEWAY_ADDRESS, Config
+from agent.model.limit import Ladder, LadderStep
 from agent.model.worker_kind import READY, STATUS, WorkerKind
 from agent.ports import Work
 from workers.framework.declaration import Worker, WorkerContext
@@ -23,4 +24,5 @@ WORKER = Worker(
     make=_make,
     preload=("workers.gateway.work",),
     is_wanted=_is_wanted,
+    ladder=Ladder((LadderStep.MEASURED_METRICS_OFF,)),
 )

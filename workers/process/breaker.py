@@ -55,11 +55,20 @@ class FileBreaker:
         self._bad_ticks = 0
         self._ticks_left = 0
         self._wait_ticks = WAIT_TICKS
-        self.is_open = False
+        self._is_tripped = False
+        # Nothing is read, whatever it costs: the sampler uses more than its limit.
+        self.is_held = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether no such file is read for now, but to try."""
+        return self._is_tripped or self.is_held
 
     def begin_tick(self, wanted: int) -> int:
         """How many files may be read in this tick; called once in each."""
-        if not self.is_open:
+        if self.is_held:
+            return 0
+        if not self._is_tripped:
             return wanted
         self._ticks_left -= 1
         return 0 if self._ticks_left > 0 else min(wanted, PROBE_READS)
@@ -69,13 +78,13 @@ class FileBreaker:
         if not outcome.reads:
             return
         problem = self._problem(outcome)
-        if self.is_open:
+        if self._is_tripped:
             self._judge_probe(problem)
             return
         weight = BAD_TICKS_MAX if outcome.cost_ns > FAR_OVER * self._limits.cost_ns_max else 1
         self._bad_ticks = self._bad_ticks + weight if problem else max(0, self._bad_ticks - 1)
         if self._bad_ticks >= BAD_TICKS_MAX:
-            self.is_open, self._wait_ticks = True, WAIT_TICKS
+            self._is_tripped, self._wait_ticks = True, WAIT_TICKS
             self._ticks_left = self._wait_ticks
             # The sentence stays as it is while the condition holds: its numbers are those of the moment.
             self._conditions.begin(self._kind, f"{self.file} of processes is not read for now: {problem}")
@@ -89,7 +98,7 @@ class FileBreaker:
             self._wait_ticks = min(2 * self._wait_ticks, WAIT_TICKS_MAX)
             self._ticks_left = self._wait_ticks
         else:
-            self.is_open, self._bad_ticks = False, 0
+            self._is_tripped, self._bad_ticks = False, 0
             self._conditions.end(self._kind, f"{self.file} of processes is read again")
 
     def _problem(self, outcome: ReadOutcome) -> str:
@@ -101,6 +110,6 @@ class FileBreaker:
             )
         if outcome.unanswered > self._limits.unanswered_max:
             return f"{outcome.unanswered} of {outcome.reads} reads in a tick have no answer"
-        if outcome.refused == outcome.reads and (outcome.reads >= REFUSED_READS_LEAST or self.is_open):
+        if outcome.refused == outcome.reads and (outcome.reads >= REFUSED_READS_LEAST or self._is_tripped):
             return f"all {outcome.reads} reads of a tick were refused: run the agent as root, with CAP_SYS_PTRACE"
         return ""

@@ -26,6 +26,10 @@ class CaptureWatch:
         self._limits = limits
         self._states = {metric: _State() for metric in _NAMES}
 
+    def set_limits(self, limits: Limits) -> None:
+        """Other limits hold from the next tick on."""
+        self._limits = limits
+
     def sentence(self, choice: ProcessChoice, deaths: Deaths) -> str:
         """What is short, with the ratio of the moment in which that began; empty: nothing is."""
         for metric, chosen in (("cpu", choice.cpu), ("rss", choice.rss), ("io", choice.io)):

@@ -41,6 +41,13 @@ class ProcessChoice(Struct):
     rss: MetricChoice
     io: MetricChoice
 
+    def without_rows(self) -> "ProcessChoice":
+        """The same tick in which no process has a row: everything is in the remainder, and nothing is held."""
+        return ProcessChoice(
+            {},
+            *(MetricChoice(0, 0, each.whole, is_short=each.whole > 0) for each in (self.cpu, self.rss, self.io)),
+        )
+
 
 class Wholes(Struct, frozen=True):
     """Sums over everything that the rows are measured by: with the dead, and without them for what only the living can hold."""
@@ -137,6 +144,12 @@ class Chooser:
         self._io = _Metric("io", limits, interval_io)
         self._least = limits.least
         self._most_threads: TrackedProcess | None = None
+
+    def set_limits(self, limits: Limits) -> None:
+        """Other limits hold from the next tick on; what is remembered of the processes stays."""
+        for metric in (self._cpu, self._rss, self._io):
+            metric.top.set_limits(limits)
+        self._least = limits.least
 
     def choose(self, processes: Collection[TrackedProcess], scan: Scan, wholes: Wholes) -> ProcessChoice:
         """The rows of a tick: most CPU first, then those that are there for their memory, and for input and output."""

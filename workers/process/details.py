@@ -65,6 +65,11 @@ class Details:
         self._identities.read(winners, now_ns)
         self._pss.read(winners, now_ns)
 
+    def hold(self, *, is_held: bool) -> None:
+        """Whether `io` and `smaps_rollup` are left unread, whatever they cost; command lines are read once for each process."""
+        for file in ("io", "smaps_rollup"):
+            self._breakers[file].is_held = is_held
+
     def stats(self) -> dict[str, Any]:
         """Command lines that were not answered so far, and processes whose I/O is refused."""
         return {

@@ -37,6 +37,12 @@ def limits_of(config: Config) -> Limits:
     return Limits(config.of(CAPTURE), min(config.of(TOP_ROWS_LEAST), most), most)
 
 
+def lower_cap(limits: Limits) -> Limits:
+    """A quarter of the rows, and never fewer than the least."""
+    most = max(limits.least, limits.most // 4)
+    return Limits(limits.capture, limits.least, most)
+
+
 def side_read_bytes(config: Config) -> int:
     """How much of a file is read aside at most."""
     return max(READ_PER_STORED * config.of(COMMAND_LINE_BYTES), SIDE_READ_BYTES_LEAST)

@@ -12,7 +12,7 @@ from heapq import nlargest
 from msgspec import Struct
 from msgspec.structs import astuple
 
-from agent.model.sketch import VALUE_MAX, Sketch
+from agent.model.sketch import SCALE, VALUE_MAX, Sketch
 from agent.model.table import Row
 from agent.model.timebase import S
 from workers.process.exits.deaths import Deaths
@@ -80,6 +80,8 @@ class SketchWindows:
     def __init__(self, beat: Callable[[], None] = lambda: None, *, keys_max: int = KEYS_MAX) -> None:
         self._beat = beat
         self._keys_max = keys_max
+        # Of sketches that are begun from now on; each row says the scale and the error of its own.
+        self.scale = SCALE
         self._window: _Window | None = None
         # Of the last tick.
         self._table: ProcessTable | None = None
@@ -235,7 +237,7 @@ class SketchWindows:
             if len(window.shared) < SHARED_KEYS_MAX:
                 window.shared.setdefault(key, 0)
             return self._sketches_of(OTHER, window)
-        sketches = window.by_key[key] = _KeySketches(key, Sketch(), Sketch())
+        sketches = window.by_key[key] = _KeySketches(key, Sketch(scale=self.scale), Sketch(scale=self.scale))
         return sketches
 
     def _beating(self, processes: Collection[TrackedProcess]) -> Iterator[TrackedProcess]:

@@ -126,6 +126,10 @@ class TcpReader:
         """Whether no open files are listed for now."""
         return self._breaker.is_open
 
+    def hold(self, *, is_held: bool) -> None:
+        """Whether no open files are listed, whatever it costs."""
+        self._breaker.is_held = is_held
+
     def close(self) -> None:
         """Give everything back."""
         self._reader.close()

@@ -95,6 +95,10 @@ class TopN(Generic[ItemT]):
         self._chosen: dict[ItemT, _Memory] = {}
         self._tick = 0
 
+    def set_limits(self, limits: Limits) -> None:
+        """Other limits hold from the next choice on."""
+        self._limits = limits
+
     def need(self, items: Iterable[ItemT], target: int) -> Need:
         """How many of these items hold `target`."""
         return need_of(map(self._value_of, items), target, self._limits.least, self._limits.most)

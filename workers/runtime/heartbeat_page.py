@@ -2,7 +2,17 @@
 
 import mmap
 
-from agent.model.heartbeat_page import BODY_OFFSET, MEMORY, MEMORY_OFFSET, PAGE_BYTES, VERSION, Beat, pack_body
+from agent.model.heartbeat_page import (
+    BODY_OFFSET,
+    MEMORY,
+    MEMORY_OFFSET,
+    PAGE_BYTES,
+    QUEUE,
+    QUEUE_OFFSET,
+    VERSION,
+    Beat,
+    pack_body,
+)
 
 
 class HeartbeatPage:
@@ -25,3 +35,7 @@ class HeartbeatPage:
     def tell_memory(self, pss_bytes: int) -> None:
         """The proportional memory of this process; 0: not known."""
         MEMORY.pack_into(self._page, MEMORY_OFFSET, pss_bytes)
+
+    def tell_queue(self, queue_bytes: int) -> None:
+        """Rows that the writer has not acknowledged."""
+        QUEUE.pack_into(self._page, QUEUE_OFFSET, queue_bytes)

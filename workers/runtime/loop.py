@@ -10,7 +10,7 @@ import zmq
 from agent.failpoint import failpoint
 from agent.model.errors import ExitCode
 from agent.model.heartbeat import beating
-from agent.model.message import Ack, Answer, Ask, Delta, Note, Snapshot, Stop, TakenOver, ToWorker
+from agent.model.message import Ack, Answer, Ask, Delta, Note, Snapshot, Stop, TakenOver, ToWorker, WorkLevel
 from agent.model.rule import decode_assignment, decode_rule
 from agent.model.timebase import MS, S
 from agent.ports import Clock, Interest, Operation, Work
@@ -51,6 +51,7 @@ class WorkerLoop:
         self._is_started = False
         # Whether the supervisor of now has been told that the work goes on.
         self._is_ready_told = False
+        self._level = WorkLevel(0, [])
         self._stop_until_ns: int | None = None
         self._late_asks: dict[str, list[int]] = {}
         self._poller = zmq.Poller()
@@ -72,6 +73,7 @@ class WorkerLoop:
             now_ns = self._clock.now_ns()
             self._page.beat(now_ns, self._replica.revision, self._replica.state.digest)
             self._tell_memory(now_ns)
+            self._page.tell_queue(sum(outbox.buffer.size_bytes for outbox in self._outboxes.values()))
             if self._is_over(now_ns):
                 self._tell_unstored()
                 return
@@ -143,6 +145,10 @@ class WorkerLoop:
                 self._is_ready_told = False
                 if self._is_started:
                     self._work.on_taken_over(now_ns)
+            case WorkLevel():
+                self._level = message
+                if self._is_started:
+                    self._work.on_level(message.steps, is_off=message.is_off)
             case Stop():
                 failpoint("worker.before_stop")
                 until_ns = now_ns + message.grace_ns
@@ -162,6 +168,8 @@ class WorkerLoop:
         now_ns = self._clock.now_ns()
         if not self._is_started and self._stop_until_ns is None:
             self._work.on_start(now_ns)
+            if self._level.level:
+                self._work.on_level(self._level.steps, is_off=self._level.is_off)
             self._is_started = True
             failpoint("worker.started")
         if self._is_started and not self._is_ready_told:

@@ -12,6 +12,8 @@ from agent.capability import NET_ADMIN, SYS_PTRACE
 from agent.config import PROC_ROOT, Config
 from agent.model.absence import Absence
 from agent.model.heartbeat import Heartbeat
+from agent.model.limit import LadderStep
+from agent.model.sketch import SCALE
 from agent.model.timebase import S
 from agent.model.worker_kind import Statistic
 from agent.ports import Bus, KernelTree
@@ -31,7 +33,7 @@ from workers.process.process_table import ProcessTable
 from workers.process.row import ProcessRows
 from workers.process.scan_row import NO_SOURCE, TickAccount, scan_row, sum_of, wholes_of
 from workers.process.schema import PROCESS, PROCESS_EXIT, PROCESS_SCAN, PROCESS_SKETCH, PROCESS_TAIL, TABLES
-from workers.process.setting import EXIT_BUFFER, PSS_BUDGET, SETTINGS, command_line_parser, limits_of, side_read_bytes
+from workers.process.setting import EXIT_BUFFER, PSS_BUDGET, SETTINGS, command_line_parser, limits_of, lower_cap, side_read_bytes
 from workers.process.sketches import SketchWindows
 from workers.process.tail import tail_parts, tail_row
 from workers.process.tcp import TCP, TCP_SOCKETS, TcpAround, TcpReader, open_tcp_reader
@@ -43,6 +45,8 @@ T = TypeVar("T")
 
 # A mount may be changed under a running agent, which is checked once in this many ticks.
 VISIBILITY_PERIOD_TICKS = 30
+# A step of the ladder makes sketches this much smaller in scale: the error is four times as large.
+COARSER_BY = 2
 _NS_PER_CLOCK_TICK = S // os.sysconf("SC_CLK_TCK")
 
 
@@ -112,7 +116,7 @@ class ProcessProbe(NoRules):
         self._tcp = (
             None if open_tcp is None else open_tcp(config, tree, TcpAround(self._table, self._conditions, heartbeat, cpu_ns))
         )
-        limits = limits_of(config)
+        limits = self._limits = limits_of(config)
         self._chooser = Chooser(limits, self._is_followed)
         self._capture = CaptureWatch(limits)
         self._reader = reader or SideReader(side_read(tree, side_read_bytes(config)), beat=heartbeat)
@@ -127,6 +131,20 @@ class ProcessProbe(NoRules):
         self._unreadable_before = 0
         self._stages_failed = 0
         self._tick = 0
+        self._has_rows = True
+
+    def on_steps(self, steps: frozenset[str]) -> None:
+        """What is left out because the sampler uses more than its limit, see `workers.framework.sampler.Probe`."""
+        is_held = LadderStep.DEAR_FILES_OFF in steps
+        self._details.hold(is_held=is_held)
+        self._task_breaker.is_held = is_held
+        if self._tcp is not None:
+            self._tcp.hold(is_held=is_held)
+        limits = lower_cap(self._limits) if LadderStep.LOWER_CAP in steps else self._limits
+        self._chooser.set_limits(limits)
+        self._capture.set_limits(limits)
+        self._sketches.scale = SCALE - COARSER_BY if LadderStep.COARSER_SKETCH in steps else SCALE
+        self._has_rows = LadderStep.SKETCH_ONLY not in steps
 
     def check(self) -> None:
         """See `workers.framework.sampler.Probe`."""
@@ -176,6 +194,8 @@ class ProcessProbe(NoRules):
         self._heartbeat()
         living = sum_of(self._table.totals.values())
         choice = self._last_choice = self._chooser.choose(processes, scan, wholes_of(living, deaths))
+        if not self._has_rows:
+            choice = self._last_choice = choice.without_rows()
         self._conditions.tell("capture_below_target", self._capture.sentence(choice, deaths))
         self._heartbeat()
         self._stage("tcp", lambda: self._read_tcp(choice.chosen_for, scan, times), None)
@@ -298,6 +318,13 @@ SAMPLER = Sampler(
     is_enabled=enabled_setting("process"),
     # For exit records, and for `io` and memory of other users' processes.
     capabilities=(NET_ADMIN, SYS_PTRACE),
+    steps=(
+        LadderStep.LONGER_INTERVAL,
+        LadderStep.DEAR_FILES_OFF,
+        LadderStep.LOWER_CAP,
+        LadderStep.COARSER_SKETCH,
+        LadderStep.SKETCH_ONLY,
+    ),
     interval=interval_setting("process"),
     further_settings=(*SETTINGS, TCP, TCP_SOCKETS),
     statistics=(

@@ -21,10 +21,13 @@ CHANGE_DEADLINE_SECONDS = 30.0
 # Operations that only read: members of the reader group may call them; without such a group, every user that the mode of the
 # socket lets in.
 READ_OPERATIONS = frozenset(
-    {"hello", "ready", "list-workers", "worker-state", "list-pods", "list-rules", "list-workloads", "status", "diag"}
+    {"hello", "ready", "list-workers", "worker-state", "list-pods", "list-rules", "list-workloads", "list-limits", "status", "diag"}
 )
 WRITE_OPERATIONS = frozenset(
-    {"add-rule", "remove-rule", "restart-worker", "reset-worker", "rotate", "run-workload", "stop-workload", "forget-workload"}
+    {
+        *("add-rule", "remove-rule", "restart-worker", "reset-worker", "set-limit", "rotate"),
+        *("run-workload", "stop-workload", "forget-workload"),
+    }
 )
 # Carried out by a worker: the supervisor hands them over as they are, and the answer back.
 SERVED_OPERATIONS = frozenset({"list-workloads", "run-workload", "stop-workload", "forget-workload"})

@@ -9,7 +9,7 @@ from fakes.story import Story
 
 from agent.model.control import OPERATIONS
 from agent.model.message import Ask, Reply
-from supervisor.core.effect import Effect, Persist, Persisted, Respond, Send
+from supervisor.core.effect import Effect, LimitsPersisted, Persist, Persisted, PersistLimits, Respond, Send
 
 FIXTURES = Path(__file__).parents[3] / "fixtures" / "control"
 
@@ -43,6 +43,11 @@ def _change(story: Story, operation: str, **arguments: object) -> Respond:
     return _answer(story.tell(Persisted(persist.token)))
 
 
+def _set_limit(story: Story) -> Respond:
+    (persist,) = [each for each in story.command("set-limit", name="writer", cpu=500) if isinstance(each, PersistLimits)]
+    return _answer(story.tell(LimitsPersisted(persist.token)))
+
+
 WORKLOAD: dict[str, object] = {
     "name": "train", "state": "running", "pid": 7, "started": "2027-01-15T08:00:00.000Z", "uptime_seconds": 1.0,
     "restart": "always",
@@ -67,6 +72,8 @@ ASKED: dict[str, Callable[[Story], Respond]] = {
     "hello": lambda story: story.ask("hello"),
     "ready": lambda story: story.ask("ready"),
     "list-workers": lambda story: story.ask("list-workers"),
+    "list-limits": lambda story: story.ask("list-limits"),
+    "set-limit": _set_limit,
     "list-pods": lambda story: story.ask("list-pods"),
     "list-rules": lambda story: story.ask("list-rules"),
     "diag": lambda story: story.ask("diag", limit=3),

@@ -3,6 +3,7 @@
 import errno
 from collections.abc import Iterable
 
+import pytest
 from fakes.bus import RecordingBus
 from fakes.clock import FakeClock
 from fakes.kernel_tree import MemoryTree
@@ -375,3 +376,20 @@ def test_groups_that_were_left_out_are_told_by_their_place() -> None:
     tree.leaked = 1
     assert [condition.active for condition in story.look().bus.conditions] == [True, False]
     assert UID in story.assigned()
+
+
+def test_a_longer_interval_makes_looks_rarer() -> None:
+    """The worker uses more than it may: the tree is walked half as often, and as often as before afterwards."""
+    story = Story()
+    interval_ns = Config({}).of(CONTROL_PLANE_INTERVAL)
+    for steps, factor in ((["longer_interval"], 2), (["longer_interval", "much_longer_interval"], 5), ([], 1)):
+        story.work.on_level(steps, is_off=False)
+        while True:
+            begun_ns = story.clock.now_ns()
+            story.look()
+            if story.clock.now_ns() - begun_ns >= interval_ns // 2:
+                break
+        begun_ns = story.clock.now_ns()
+        while (waited_ns := (story.work.next_deadline_ns() or 0) - begun_ns) <= interval_ns // 2:
+            story.look()
+        assert waited_ns == pytest.approx(factor * interval_ns, rel=0.1)

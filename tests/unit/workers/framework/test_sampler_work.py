@@ -42,6 +42,7 @@ class SlowProbe:
         self.waits_for: tuple[Interest, ...] = ()
         self.readable: list[tuple[int, int]] = []
         self.is_closed = False
+        self.steps: frozenset[str] = frozenset()
 
     def check(self) -> None:
         if self.failure is not None:
@@ -75,6 +76,9 @@ class SlowProbe:
         self.sampled.append((now_ns, wall_ns))
         self._clock.advance(self.duration_ns)
         return ((ROWS, [(wall_ns + number,) for number in self.rows]), (QUIET, []))
+
+    def on_steps(self, steps: frozenset[str]) -> None:
+        self.steps = steps
 
     def rest(self) -> Sample:
         assert not self.is_closed
@@ -452,3 +456,51 @@ def test_a_probe_is_called_when_it_wants_to_be_before_its_next_tick() -> None:
     assert story.work.next_deadline_ns() == START_NS + S // 4
     story.probe.wake_ns = START_NS + 5 * S
     assert story.work.next_deadline_ns() == START_NS + S
+
+
+# ---- levels --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("steps", "stride"), [(["longer_interval"], 2), (["longer_interval", "much_longer_interval"], 5)])
+def test_a_longer_interval_leaves_ticks_out_and_says_so(steps: list[str], stride: int) -> None:
+    """The grid stays: what is left out are missed ticks with a reason, and nothing is unaccounted for."""
+    story = _started()
+    story.work.on_level(steps, is_off=False)
+    story.run_until(START_NS + 40 * S)
+    assert story.probe.steps == frozenset(steps)
+    assert 40 // stride <= len(story.probe.sampled) <= 40 // stride + 1
+    told = [offer.tick for offer in story.outbox.offers if offer.tick is not None]
+    missed = [each for tick in told for each in tick.missed]
+    assert {each.reason for each in missed} == {GapCause.DEGRADED}
+    numbers = {tick.number for tick in told} | {n for each in missed for n in range(each.first_tick, each.last_tick + 1)}
+    assert numbers == set(range(min(numbers), max(numbers) + 1))
+
+
+def test_one_that_is_off_reads_nothing_and_tells_it_once_a_minute() -> None:
+    """Not even what waits between ticks; the first tick after it has what was missed."""
+    story = _started()
+    story.run_until(START_NS)
+    story.work.on_level([], is_off=True)
+    story.probe.wake_ns = START_NS + 100 * MS
+    story.probe.parts_left = 5
+    story.run_until(START_NS + 150 * S)
+    assert len(story.probe.sampled) == 1
+    assert story.probe.caught_up == []
+    assert 1 <= len(story.outbox.offers) - 1 <= 3
+    story.probe.wake_ns, story.probe.parts_left = None, 0
+    story.work.on_level([], is_off=False)
+    story.run_until(START_NS + 153 * S)
+    assert len(story.probe.sampled) >= 3
+    assert story.stats()["ticks_missed"] >= 149
+
+
+def test_a_level_that_is_over_takes_every_tick_again() -> None:
+    """Nothing is left of it."""
+    story = _started()
+    story.work.on_level(["longer_interval"], is_off=False)
+    story.run_until(START_NS + 10 * S)
+    story.work.on_level([], is_off=False)
+    before = len(story.probe.sampled)
+    story.run_until(START_NS + 20 * S)
+    assert len(story.probe.sampled) - before == 10
+    assert story.probe.steps == frozenset()

@@ -23,3 +23,15 @@ def test_an_answer_nobody_waits_for_is_nobody_s() -> None:
     work = GatewayWork(FakeClock(), RecordingBus(), Config({"gateway.address": ""}), {}, "/nonexistent")
     work.on_answer(7, {"not": "a status"})
     assert list(work.take_replies()) == []
+
+
+def test_measured_metrics_are_left_out_and_come_back() -> None:
+    """Only where they are shown at all; the agent's own stay."""
+    for setting, left_out in (("measured", "agent"), ("agent", "agent"), ("off", "off")):
+        work = GatewayWork(
+            FakeClock(), RecordingBus(), Config({"gateway.address": "", "gateway.metrics": setting}), {}, "/nonexistent"
+        )
+        work.on_level(["measured_metrics_off"], is_off=False)
+        assert work._metrics == left_out
+        work.on_level([], is_off=False)
+        assert work._metrics == setting

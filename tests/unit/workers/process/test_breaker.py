@@ -123,3 +123,15 @@ def test_it_tells_begin_and_end_in_turn(outcomes: list[ReadOutcome]) -> None:
     told = [is_active for _, is_active in breaking.told()]
     assert told == [number % 2 == 0 for number in range(len(told))]
     assert breaking.breaker.is_open == (len(told) % 2 == 1)
+
+
+def test_while_it_is_held_nothing_is_read_and_nothing_is_told() -> None:
+    """The governor says it; what was known of the file's cost stays."""
+    breaking = Breaking()
+    breaking.breaker.is_held = True
+    assert [breaking.tick(GOOD) for _ in range(WAIT_TICKS + 5)] == [0] * (WAIT_TICKS + 5)
+    assert breaking.breaker.is_open
+    assert breaking.told() == []
+    breaking.breaker.is_held = False
+    assert breaking.tick(GOOD) == GOOD.reads
+    assert not breaking.breaker.is_open

@@ -126,6 +126,9 @@ class RecordingWork:
     def on_answer(self, request: int, body: dict[str, Any]) -> None:
         self.calls.append(("answer", request, body))
 
+    def on_level(self, steps: Sequence[str], *, is_off: bool) -> None:
+        self.calls.append(("level", list(steps), is_off))
+
     def on_taken_over(self, now_ns: int) -> None:
         """See the class."""
         self.calls.append(("taken_over",))
@@ -146,6 +149,7 @@ class RecordingBuffer:
 
     is_empty = True
     unstored_rows = 7
+    size_bytes = 0
 
     @property
     def unstored_batches(self) -> int:

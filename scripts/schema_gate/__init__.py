@@ -1,1 +1,0 @@
-"""The schema gate: what a release has declared can be added to, and nothing else."""
