@@ -3,6 +3,8 @@
 One, two or all workers, the process in reserve, the fork server and, with --supervisor, the supervisor are killed; workers are
 stopped until they count as hung; workers are restarted by command; rules come and go. After every hundred kills there is a calm
 moment: everybody must be up and say itself that it holds the rules in force, and what supervisor and fork server hold is counted.
+In every calm moment all lasting processes and the state folder are measured too: their slopes per hour, after a warm-up, are judged
+whether or not anything is killed; a run that is too short for it says so.
 The report ends with verdicts; the exit code is 1 when one of them is bad. Ctrl-C ends the soak, not the report.
 """
 
@@ -22,8 +24,11 @@ from pathlib import Path
 
 from harness.control_connection import Refused
 from harness.waiting import NotInTime, wait_until
-from soaking.agent_under_test import AgentUnderTest
+from soaking.agent_under_test import QUOTA_BYTES, AgentUnderTest
 from soaking.chaos import Chaos
+from soaking.endurance import JUDGED_SECONDS_MIN, WARM_UP_SECONDS, Terms
+from soaking.endurance_report import write_report
+from soaking.moments import take_moment
 from soaking.report import Findings, document, text, verdicts
 from soaking.samples import read_stored, take_samples
 
@@ -46,6 +51,7 @@ class Soak:
         self._options = options
         self.chaos = Chaos(agent_under_test, random.Random(options.seed), with_supervisor=options.supervisor)
         self.findings = Findings()
+        self.findings.terms = Terms(options.warm_up, options.judge_from, QUOTA_BYTES)
         self.is_interrupted = False
         self._calm_at_kills = 0
         self._calm_at = 0.0
@@ -86,7 +92,7 @@ class Soak:
         return self.is_interrupted or seconds >= self._options.seconds or (limit is not None and 0 < limit <= self.chaos.killed)
 
     def _is_calm_due(self) -> bool:
-        is_late = time.monotonic() - self._calm_at >= CALM_INTERVAL_SECONDS
+        is_late = time.monotonic() - self._calm_at >= self._options.calm
         return is_late or self.chaos.killed - self._calm_at_kills >= KILLS_PER_CALM
 
     def _take_calm(self, begun: float) -> None:
@@ -103,6 +109,7 @@ class Soak:
         self.chaos.follow()
         self.findings.calms += 1
         self.findings.samples += take_samples(self._agent, time.monotonic() - begun, self.chaos.killed)
+        self.findings.moments.append(take_moment(self._agent, time.monotonic() - begun))
         self._calm_at_kills, self._calm_at = self.chaos.killed, time.monotonic()
 
     def _show_progress(self, begun: float) -> None:
@@ -134,6 +141,8 @@ def main() -> int:
     shown = {name: value for name, value in vars(options).items() if value not in (None, False)}
     report = document(soak.findings, soak.chaos, agent_under_test, shown)
     print(text(report))
+    if options.report:
+        write_report(Path(options.report), report, soak.findings.moments, options.warm_up)
     if options.json:
         Path(options.json).write_text(json.dumps(report, indent=1) + "\n")
     is_good = all(each.is_good is not False for each in verdicts(soak.findings, soak.chaos))
@@ -172,6 +181,14 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--supervisor", action="store_true", help="kill the supervisor too, and start it again at once")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().getrandbits(32), help="the same things in the same order")
     parser.add_argument("--json", metavar="FILE", help="write the report with all samples there")
+    parser.add_argument("--report", metavar="FOLDER", help="write report.md with a picture, and report.json, there")
+    warm, judged = f"{WARM_UP_SECONDS / 60:.0f}m", f"{JUDGED_SECONDS_MIN / 60:.0f}m"
+    about = f"what a process gains in it is left out of slopes per hour (default {warm})"
+    parser.add_argument("--warm-up", type=_seconds, default=WARM_UP_SECONDS, metavar="DURATION", help=about)
+    about = f"after so long a life behind the warm-up slopes are judged (default {judged})"
+    parser.add_argument("--judge-from", type=_seconds, default=JUDGED_SECONDS_MIN, metavar="DURATION", help=about)
+    about = f"time between two calm moments (default {CALM_INTERVAL_SECONDS:.0f}s)"
+    parser.add_argument("--calm", type=_seconds, default=CALM_INTERVAL_SECONDS, metavar="DURATION", help=about)
     parser.add_argument("--keep", action="store_true", help="keep the agent's folders (kept anyway when a verdict is bad)")
     default = f"{shlex.quote(sys.executable)} -c 'from agent.daemon.main import main; main()'"
     parser.add_argument("--agentd", default=default, metavar="COMMAND", help="the program to soak (default: of this checkout)")

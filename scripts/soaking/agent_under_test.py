@@ -15,6 +15,7 @@ from harness.control_connection import ControlConnection, Refused
 from harness.waiting import DEADLINE_SECONDS, NotInTime, wait_until
 
 SPARES = 1
+QUOTA_BYTES = 1 << 30
 # The time to an answer is measured.
 ANSWER_PAUSE_SECONDS = 0.002
 # So much of its log tells why it ended.
@@ -27,6 +28,8 @@ SETTINGS = {
     "--supervisor-spare-workers": str(SPARES),
     "--sampler-process-interval": "250ms",
     "--writer-seal-interval": "1m",
+    # A day fills it, so that removal is soaked too.
+    "--writer-storage-quota": "1GiB",
     "--gateway-port": "0",
     "--log-format": "json",
 }

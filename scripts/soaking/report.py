@@ -4,12 +4,15 @@ import os
 import platform
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import agent
 from soaking.agent_under_test import SETTINGS, AgentUnderTest
 from soaking.chaos import Chaos
+from soaking.endurance import Moment, Terms, judge_losses, judge_moments
+from soaking.endurance_report import moment_rows, slopes
 from soaking.judgement import (
     MIB,
     SLOPE_PER_KILLS,
@@ -45,6 +48,8 @@ class Findings:
         self.left_behind: list[int] = []
         self.stored = Stored()
         self.problem = ""
+        self.moments: list[Moment] = []
+        self.terms = Terms()
 
     @property
     def roles(self) -> list[str]:
@@ -75,7 +80,9 @@ def verdicts(findings: Findings, chaos: Chaos) -> list[Verdict]:
         judged += [judge_count(f"{name} of the {role}", findings.points(role, figure)) for name, figure in COUNTS.items()]
         # Not by PSS: that grows when another process ends with which pages were shared.
         judged.append(judge_memory(f"RSS of the {role}", findings.points(role, MEMORY["rss"])))
-    return judged
+    stored, terms = findings.stored, replace(findings.terms, kills=chaos.killed)
+    judged += judge_moments(findings.moments, terms)
+    return judged + judge_losses(stored.gaps, stored.missed, stored.ticks_due, terms)
 
 
 def document(findings: Findings, chaos: Chaos, agent_under_test: AgentUnderTest, options: dict[str, Any]) -> dict[str, Any]:
@@ -100,10 +107,14 @@ def document(findings: Findings, chaos: Chaos, agent_under_test: AgentUnderTest,
             "duplicates": findings.stored.duplicates,
             "gaps": findings.stored.gaps,
             "rows_told_as_missing": findings.stored.gap_rows,
+            "ticks_missed": findings.stored.missed,
+            "ticks_due": findings.stored.ticks_due,
             "segments_not_sealed": findings.stored.waiting_segments,
         },
+        "slopes_per_hour": slopes(findings.moments, findings.terms.warm_up_seconds),
         "verdicts": [{"name": each.name, "is_good": each.is_good, "found": each.found} for each in verdicts(findings, chaos)],
         "samples": [_sample_row(each) for each in findings.samples],
+        "moments": moment_rows(findings.moments),
     }
 
 

@@ -41,6 +41,9 @@ class Stored:
     duplicates: dict[str, int] = field(default_factory=dict)
     gaps: dict[str, int] = field(default_factory=dict)
     gap_rows: int = 0
+    # Ticks that the gaps tell, by reason, and all that there should be: those and the stored ones.
+    missed: dict[str, int] = field(default_factory=dict)
+    ticks_due: int = 0
     waiting_segments: int = 0
 
 
@@ -91,6 +94,9 @@ def read_stored(state_dir: Path) -> Stored:
                 _count(database, table, files, stored)
                 if table.name == "gap":
                     _read_gaps(database, files, stored)
+                elif table.name == "process_scan":
+                    stored.ticks_due += stored.rows[table.name]
+    stored.ticks_due += sum(stored.missed.values())
     return stored
 
 
@@ -107,3 +113,8 @@ def _read_gaps(database: Any, files: list[str], stored: Stored) -> None:
     for reason, gaps, rows in database.execute(statement, [files]).fetchall():
         stored.gaps[reason] = gaps
         stored.gap_rows += int(rows or 0)
+    statement = (
+        "SELECT reason, sum(ticks) FROM read_parquet(?) WHERE worker = ? AND ticks IS NOT NULL GROUP BY reason ORDER BY reason"
+    )
+    for reason, ticks in database.execute(statement, [files, "sampler/process"]).fetchall():
+        stored.missed[reason] = int(ticks)

@@ -73,6 +73,18 @@ def test_a_soak_finds_a_descriptor_that_a_supervisor_forgets_at_each_death(tmp_p
     assert (kept / "output").exists()
 
 
+def test_a_soak_without_kills_finds_what_grows_by_the_hour(tmp_path: Path) -> None:
+    """Five descriptors a second: bad verdicts on the supervisor's descriptors alone, and a report with a picture of them."""
+    agentd = f"env -C {TESTS_FOLDER} {sys.executable} -m fakes.hourly_leak_agent"
+    terms = ("--for", "45s", "--kills", "0", "--calm", "1s", "--warm-up", "3s", "--judge-from", "8s")
+    report = _ended(tmp_path, _soak(tmp_path, *terms, "--report", str(tmp_path / "shown"), "--agentd", agentd), code=1)
+    # What else a process fills in its first seconds is not this test's business.
+    assert "descriptors of supervisor by the hour" in _bad(report)
+    assert report["slopes_per_hour"]["supervisor"]["descriptors"]["per_hour"] == pytest.approx(18_000, rel=0.3)
+    assert [name for name in _bad(report) if name.startswith("descriptors of") and "supervisor" not in name] == []
+    assert {path.name for path in (tmp_path / "shown").iterdir()} == {"report.md", "report.json", "soak.svg"}
+
+
 def test_ctrl_c_ends_a_soak_with_its_report_and_kills_0_kills_nobody(tmp_path: Path) -> None:
     """`--kills 0 --load 1` for an hour, and SIGINT when it has begun: the verdicts on what has been seen until then."""
     soak = _soak(tmp_path, "--for", "1h", "--kills", "0", "--load", "1", "--seed", "7")

@@ -6,6 +6,10 @@
    load idle-threads COUNT THREADS          every thread sleeps; processes are said to be ready when their threads are
    load spikes COUNT MILLISECONDS SECONDS   each burns so much every SECONDS, at moments of its own
    load names COUNT MICROSECONDS            as sleep, every process under a name of its own, all of them busy
+   load steep COUNT MICROSECONDS MEBIBYTES KIBIBYTES FOLDER
+                                            few processes use most: once a second the k-th of them burns MICROSECONDS / k^1.5 and writes
+                                            KIBIBYTES / k to a file in FOLDER; it holds MEBIBYTES / k, of memory that all share, if it is
+                                            one of the first fifty. Less than 20 microseconds or 16 KiB it leaves out
    load grow COUNT MEBIBYTES                each grows by 1 MiB every 20 ms up to so much, gives all back and begins again
    load churn NAME RATE LEAST MOST SECONDS KIND
                                             RATE processes a second for SECONDS, each burns LEAST to MOST microseconds and ends;
@@ -16,6 +20,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
@@ -108,6 +113,44 @@ static void grow(long mebibytes, int number)
     }
 }
 
+/* What the k-th of these holds and burns is known beforehand. Memory is shared, so that some GiB of resident memory take the machine
+   as much as the largest of them. */
+static char *shared;
+static _Atomic int *settled;
+extern char __executable_start, etext;
+
+static void steep(int number, long microseconds, long mebibytes, long kibibytes, const char *folder)
+{
+    double k = number + 1;
+    long burn = (long)(microseconds / (k * sqrt(k))), hold = k <= 50 ? (long)(mebibytes * 1024 / k) : 0, write_kib = (long)(kibibytes / k);
+    static char block[4096];
+    char path[4096];
+    int file = -1;
+    set_name("steep-%02d", number % 25);
+    for (long at = 0; at < hold << 10; at += 4096)
+        (void)((volatile char *)shared)[at];
+    if (write_kib >= 16) {
+        snprintf(path, sizeof path, "%s/steep-%d", folder, number);
+        file = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    }
+    /* The pages of the program's text count in each process: without those of its start 500 that sleep hold some 60 MiB, and
+       not 250 which no ranking could name. */
+    uintptr_t begin = (uintptr_t)&__executable_start & ~4095ul;
+    madvise((void *)begin, (uintptr_t)&etext - begin, MADV_DONTNEED);
+    ++*settled;
+    int64_t due = read_clock(CLOCK_MONOTONIC) + (int64_t)(number * 2654435761u) % NS;
+    while (burn >= 20 || file >= 0) {
+        struct timespec at = {due / NS, due % NS};
+        clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
+        if (burn >= 20)
+            burn_us(burn);
+        for (long done = 0; file >= 0 && done < write_kib; done += 4)
+            if (pwrite(file, block, sizeof block, done << 10) != sizeof block)
+                _exit(1);
+        due += NS;
+    }
+}
+
 static void child_main(const char *mode, int number, int argc, char **argv)
 {
     long a = argc > 3 ? atol(argv[3]) : 0, b = argc > 4 ? atol(argv[4]) : 0;
@@ -149,6 +192,8 @@ static void child_main(const char *mode, int number, int argc, char **argv)
     } else if (!strcmp(mode, "names")) {
         set_name("name-%05d", number);
         pulse(a, NS, number);
+    } else if (!strcmp(mode, "steep")) {
+        steep(number, a, b, argc > 5 ? atol(argv[5]) : 0, argc > 6 ? argv[6] : "");
     } else if (!strcmp(mode, "grow")) {
         set_name("grow-%02d", number % 20);
         grow(a, number);
@@ -251,6 +296,12 @@ int main(int argc, char **argv)
     int count = atoi(argv[2]);
     pid_t *pids = calloc(count, sizeof *pids);
     set_name("loader", 0);
+    if (!strcmp(argv[1], "steep") && argc > 4) {
+        shared = mmap(NULL, ((size_t)atol(argv[4]) << 20) + 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        settled = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        if (shared == MAP_FAILED || settled == MAP_FAILED)
+            return 71;
+    }
     sigset_t told;
     sigemptyset(&told);
     sigaddset(&told, SIGUSR1);
@@ -272,6 +323,8 @@ int main(int argc, char **argv)
     int number;
     for (int i = 0; i < count && !strcmp(argv[1], "idle-threads"); i++)
         sigwait(&told, &number);
+    while (settled && *settled < count)
+        sleep_ns(10000000);
     puts("ready");
     fflush(stdout);
     while (getchar() != EOF)

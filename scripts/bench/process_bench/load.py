@@ -20,7 +20,7 @@ def build(folder: Path) -> Path:
         raise LoadError("needs gcc; on Debian: apt-get install gcc libc6-dev")
     program = folder / "load"
     # Linked statically it has fewer pages to copy, and a fork costs half.
-    command = ["gcc", "-O2", "-static", "-pthread", "-o", str(program), str(SOURCE)]
+    command = ["gcc", "-O2", "-static", "-pthread", "-o", str(program), str(SOURCE), "-lm"]
     made = subprocess.run(command, capture_output=True, text=True, check=False)
     if made.returncode != 0:
         raise LoadError(f"gcc failed: {made.stderr.strip()}")
@@ -28,7 +28,7 @@ def build(folder: Path) -> Path:
 
 
 @contextmanager
-def running(program: Path, words: Sequence[str | float], groups: Sequence[Path] = ()) -> Iterator["subprocess.Popen[str]"]:
+def running(program: Path, words: Sequence[str | float | Path], groups: Sequence[Path] = ()) -> Iterator["subprocess.Popen[str]"]:
     """A load that is complete, in these control groups; ended and reaped when the context ends. *Raises:* LoadError."""
 
     def enter() -> None:

@@ -15,10 +15,10 @@ from footprint_bench.price import rounded
 from footprint_bench.room import hierarchies, is_inside, run_inside
 
 from profile_bench.inside import FOLDER, KIND
+from profile_bench.summary import functions, memory
 
 _ENTRY = "import sys; sys.path[:0] = [{root!r}]; from agent.multiprocess_bootstrap import hide_unused_packages; \
 hide_unused_packages(); from profile_bench.inside import main; main()"
-SHOWN = 12
 
 
 def main() -> None:
@@ -50,7 +50,7 @@ def _profile(kind: str, options: argparse.Namespace, folder: Path) -> dict[str, 
         time.sleep(2.5)
         profiles = {path.name: json.loads(path.read_text()) for path in sorted(written.iterdir())}
     if kind == "memory":
-        return {name.removesuffix(".json"): _memory(each) for name, each in profiles.items()}
+        return {name.removesuffix(".json"): memory(each) for name, each in profiles.items()}
     after = {name: Counter(each) - Counter(json.loads(began.get(name, "{}"))) for name, each in profiles.items()}
     if options.stacks:
         options.stacks.mkdir(exist_ok=True)
@@ -58,31 +58,8 @@ def _profile(kind: str, options: argparse.Namespace, folder: Path) -> dict[str, 
             (options.stacks / name).write_text("".join(f"{stack} {count}\n" for stack, count in stacks.most_common()))
     return {
         "cost": {name: rounded(each) for name, each in spent.items()},
-        "functions": {name.removesuffix(".json"): _functions(stacks) for name, stacks in after.items()},
+        "functions": {name.removesuffix(".json"): functions(stacks) for name, stacks in after.items()},
     }
-
-
-def _functions(stacks: Counter[str]) -> dict[str, dict[str, float]]:
-    """Share of samples in a function itself, and with all that it calls: the highest of both."""
-    own, within = Counter[str](), Counter[str]()
-    for stack, count in stacks.items():
-        names = [word.split(":")[0].rpartition("/")[2].removesuffix(".py") + "." + word.split(":")[2] for word in stack.split(";")]
-        own[names[-1]] += count
-        for name in set(names):
-            within[name] += count
-    samples = max(1, sum(stacks.values()))
-
-    def shares(counted: Counter[str]) -> dict[str, float]:
-        # What every stack has, the way into the loop, says nothing.
-        telling = [(name, count) for name, count in counted.most_common() if count < samples]
-        return {name: round(100 * count / samples, 1) for name, count in telling[:SHOWN]}
-
-    return {"samples": {"all": samples}, "itself_percent": shares(own), "with_callees_percent": shares(within)}
-
-
-def _memory(profile: dict[str, Any]) -> dict[str, Any]:
-    lines = {line: round(size / 1024) for line, size in list(profile["lines"].items())[:SHOWN]}
-    return {"held_kib": profile["held_bytes"] // 1024, "most_kib": profile["most_bytes"] // 1024, "lines_kib": lines}
 
 
 if __name__ == "__main__":

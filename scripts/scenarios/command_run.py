@@ -1,0 +1,66 @@
+"""Scenarios that are programs: their exit code is the verdict; files of tests run here or in a guest."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from harness.lab.guest_tests import run_in_guest
+from process_bench.checkout import HERE
+
+from scenarios.definition import HOST, CommandStep
+from scenarios.judgement import Judgement
+
+SHOWN_LINES, SHOWN_LETTERS = 3, 400
+Say = Callable[[str], None]
+
+
+def run_step(step: CommandStep, platform: str, say: Say) -> Judgement:
+    """One program to its end, or to its time."""
+    say(step.name)
+    begun = time.monotonic()
+    if platform != HOST:
+        is_good, words = _in_guest(step, platform.removeprefix("guest-"), say)
+    else:
+        is_good, words = _here(step)
+    return Judgement("commands", step.goal, step.name, is_good, f"{words} ({time.monotonic() - begun:.0f} s)")
+
+
+def _here(step: CommandStep) -> tuple[bool, str]:
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *step.words] if step.tests else list(step.words)
+    # A program of the project's environment, by its path from the checkout.
+    process = subprocess.Popen(
+        words, cwd=HERE, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+        start_new_session=True, env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+    )  # fmt: skip
+    try:
+        output, _none = process.communicate(timeout=step.seconds)
+    except subprocess.TimeoutExpired:
+        return False, f"not ended after {step.seconds:g} s"
+    finally:
+        # What it started goes with it, also after Ctrl-C.
+        if process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+            process.communicate()
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    return process.returncode == 0, f"exit code {process.returncode}: {' / '.join(lines[-SHOWN_LINES:])[-SHOWN_LETTERS:]}"
+
+
+def _in_guest(step: CommandStep, kernel: str, say: Say) -> tuple[bool, str]:
+    if not step.tests:
+        return False, f"a program of this machine is not run in a guest: give it as `tests`, or run it on {HOST}"
+    run = run_in_guest(
+        [*step.words, "-p", "no:randomly"],
+        kernel=kernel,
+        seconds=step.seconds,
+        on_end=lambda test: say(f"{test.outcome}: {test.name}"),
+    )
+    bad = [test.name for test in run.tests if test.outcome != "passed"]
+    if not run.tests:
+        return False, f"nothing ran in the guest: {run.output[-SHOWN_LETTERS:]}"
+    words = f"Linux {run.release}: {len(run.tests) - len(bad)} of {len(run.tests)} tests passed"
+    return not bad, f"{words}; not: {', '.join(bad)}" if bad else words

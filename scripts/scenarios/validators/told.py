@@ -1,0 +1,81 @@
+"""Is everything told that happened: events with their ends (G-6), missing ticks with reasons; is what died back in time? PURE."""
+
+from collections.abc import Iterator
+
+from scenarios.definition import ExpectedEvent, ValidatorChoice
+from scenarios.evidence import Event, Evidence
+from scenarios.judgement import Judgement, below, missing
+
+MIB = 1 << 20
+SAMPLER = "sampler/process"
+
+
+def judge_events(choice: ValidatorChoice, evidence: Evidence) -> Iterator[Judgement]:
+    """Each expected event began after the window did, and ended where an end is due."""
+    for expected in choice.expected:
+        module = f" of {expected.module}" if expected.module else ""
+        found = [each for each in evidence.events if _is_meant(expected, each) and each.begin_ns >= evidence.begin_ns]
+        begin, what = min((each.begin_ns for each in found), default=None), f"event {expected.kind}{module}"
+        if begin is None:
+            kinds = ", ".join(sorted({each.kind for each in evidence.events})) or "none"
+            yield Judgement(choice.name, choice.goal, what, False, f"it was not told; told were: {kinds}")
+            continue
+        last = max(found, key=lambda each: each.begin_ns)
+        seen = f"begun {(begin - evidence.begin_ns) / 1e9:.1f} s after the window did, {len(found)} times: {last.detail[:200]}"
+        yield Judgement(choice.name, choice.goal, what, True, seen)
+        if expected.ends is not None:
+            has_ended = all(each.end_ns is not None for each in found)
+            shown = (
+                f"ended {((last.end_ns or 0) - evidence.begin_ns) / 1e9:.1f} s after the window began"
+                if has_ended
+                else "it has no end"
+            )
+            yield Judgement(choice.name, choice.goal, f"{what}, end", has_ended == expected.ends, shown)
+
+
+def _is_meant(expected: ExpectedEvent, event: Event) -> bool:
+    return event.kind == expected.kind and expected.module in (None, event.module)
+
+
+def judge_continuity(choice: ValidatorChoice, evidence: Evidence) -> Iterator[Judgement]:
+    """Ticks that the grid of time has, less those that are stored, less those for which table `gap` has a reason."""
+    before, window = evidence.window
+    if before is None or not window or evidence.interval_ns <= 0:
+        yield missing(choice.name, choice.goal, "ticks", "no tick lies in the window")
+        return
+    # One that is due in the last fifth of an interval may be read a little after the window's end.
+    due = int((evidence.end_ns - before.at_ns) / evidence.interval_ns - 0.2)
+    gaps = [gap for gap in evidence.gaps if gap.worker == SAMPLER and gap.at_ns >= evidence.begin_ns]
+    explained = sum(gap.ticks or 0 for gap in gaps)
+    reasons = ", ".join(sorted({gap.reason for gap in gaps})) or "none"
+    lost = max(0, due - len(window))
+    unexplained = max(0, lost - explained)
+    seen = f"{due} due, {len(window)} stored, {explained} explained in table gap ({reasons})"
+    yield below(
+        choice.name, choice.goal, "ticks missing without a reason", unexplained, float(choice.limits["missed_most"]), seen, ""
+    )
+    yield below(choice.name, choice.goal, "ticks missing in all", lost, float(choice.limits["explained_most"]), seen, "")
+
+
+def judge_replacement(choice: ValidatorChoice, evidence: Evidence) -> Iterator[Judgement]:
+    """Each part that was killed runs again within so many seconds."""
+    if not evidence.replacements:
+        yield missing(choice.name, choice.goal, "replacement", "nothing was killed")
+    limit = float(choice.limits["seconds"])
+    for each in evidence.replacements:
+        if each.seconds is None:
+            yield missing(choice.name, choice.goal, f"replacement of {each.part}", "it did not come back in time")
+        else:
+            seen = f"{1000 * each.seconds:.1f} ms from the signal until its successor is in step"
+            yield below(choice.name, choice.goal, f"replacement of {each.part}", each.seconds, limit, seen, "s")
+
+
+def judge_memory(choice: ValidatorChoice, evidence: Evidence) -> Iterator[Judgement]:
+    """The largest PSS of one worker."""
+    part = str(choice.limits["part"])
+    found = evidence.pss_by_worker.get(part)
+    if not found:
+        yield missing(choice.name, choice.goal, f"memory of {part}", "it was not read")
+        return
+    seen = f"{len(found)} readings, first {found[0] / MIB:.1f}, last {found[-1] / MIB:.1f} MiB"
+    yield below(choice.name, choice.goal, f"memory of {part} (PSS)", max(found) / MIB, float(choice.limits["pss_mib"]), seen, "MiB")

@@ -1,0 +1,1 @@
+"""The schema gate: what a release has declared can be added to, and nothing else."""
