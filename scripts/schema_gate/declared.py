@@ -29,6 +29,7 @@ from schema_gate.declaration import (
     DeclaredMessage,
     DeclaredTable,
 )
+from supervisor.core.limit_book import _LimitsDocument
 from supervisor.core.rulebook import _RulesDocument
 from supervisor.shell.started_worker import Certificate
 from workers import registry
@@ -59,6 +60,7 @@ ROOTS: tuple[type[Struct], ...] = (
     GroupRule,
     Assignment,
     _RulesDocument,
+    _LimitsDocument,
     Certificate,
     Debris,
     DeliveredRecord,
