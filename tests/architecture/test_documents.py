@@ -12,7 +12,8 @@ LINK = re.compile(r"\[[^]\n]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
 def links(page: Path) -> list[Path]:
     """The files that a page links to."""
-    targets = [target for target in LINK.findall(page.read_text()) if "://" not in target]
+    # A badge is made by the site that shows the page.
+    targets = [target for target in LINK.findall(page.read_text()) if "://" not in target and not target.endswith("/badge.svg")]
     return [(page.parent / target).resolve() for target in targets]
 
 
