@@ -32,7 +32,7 @@ MODULES = {
     "list-exports": "exports",
     "status": "status",
     "ready": "status",
-    "diag": "status",
+    "diag": "diag",
     "rotate": "status",
     "top": "top",
     "neighbours": "neighbours",

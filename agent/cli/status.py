@@ -1,7 +1,8 @@
-"""The commands about the whole agent: status, ready, diag, rotate."""
+"""The commands about the whole agent: status, ready, rotate."""
 
 from agent.cli.call import Call
-from agent.cli.option import WHOLE, Command, Option
+from agent.cli.event_text import EVENT_COLUMNS, event_cells
+from agent.cli.option import Command
 from agent.cli.render import TextColumn, counted, pairs, seconds_of, text_of
 from agent.cli.worker_statistics import written_lines
 from agent.cli.workers import worker_table
@@ -10,25 +11,15 @@ from agent.model.control.result import (
     AgentStatus,
     ConditionRow,
     DeathRow,
-    DiagnosticRow,
-    Diagnostics,
     Readiness,
     RotateOutcome,
 )
-from agent.model.errors import ExitCode, MisuseError
+from agent.model.errors import ExitCode
 
 # One screen; `agentctl diag` has what happened before.
 EVENTS_ON_SCREEN = 5
 DEATHS_ON_SCREEN = 5
-EVENTS_DEFAULT = 50
 
-EVENT_COLUMNS = (
-    TextColumn("AT"),
-    TextColumn("SEVERITY"),
-    TextColumn("WORKER"),
-    TextColumn("EVENT"),
-    TextColumn("FIELDS", yields=True),
-)
 DEATH_COLUMNS = (
     TextColumn("AT"),
     TextColumn("WORKER"),
@@ -37,11 +28,6 @@ DEATH_COLUMNS = (
     TextColumn("UPTIME", right=True),
     TextColumn("STDERR", yields=True),
 )
-
-
-def fields_of(fields: dict[str, object]) -> str:
-    """Fields of an event as `name=value` words."""
-    return text_of(" ".join(f"{name}={text_of(item)}" for name, item in fields.items()))
 
 
 def status(call: Call) -> int:
@@ -65,7 +51,7 @@ def status(call: Call) -> int:
         call.show_table(DEATH_COLUMNS, map(_death_cells, found.deaths[-DEATHS_ON_SCREEN:]))
     if found.diag:
         call.show(["", "last events:"])
-        call.show_table(EVENT_COLUMNS, map(_event_cells, found.diag[-EVENTS_ON_SCREEN:]))
+        call.show_table(EVENT_COLUMNS, map(event_cells, found.diag[-EVENTS_ON_SCREEN:]))
     return 0
 
 
@@ -78,35 +64,6 @@ def ready(call: Call) -> int:
     else:
         call.show(["ready"] if found.ready else [f"not ready: {text_of(reason)}" for reason in found.reasons])
     return ExitCode.DONE if found.ready else ExitCode.TRY_AGAIN
-
-
-def diag(call: Call) -> int:
-    """`agentctl diag`. *Raises:* EvergaugeError."""
-    limit = call.whole("--limit", EVENTS_DEFAULT)
-    if limit < 0:
-        raise MisuseError("--limit", f"{limit} is not accepted", "write 0 or more")
-    answer = call.ask("diag", {"limit": limit})
-    if call.wants_json:
-        call.show_json(answer)
-        return 0
-    found = call.read(Diagnostics, answer)
-    if found.events:
-        call.show_table(EVENT_COLUMNS, map(_event_cells, found.events))
-    elif limit:
-        call.show(["no events"])
-    for death in found.deaths:
-        _show_death(call, death)
-    if found.hidden:
-        call.show([f"… {counted(found.hidden, 'more event')} not shown"])
-    return 0
-
-
-def _show_death(call: Call, death: DeathRow) -> None:
-    """One death with the whole end of its stderr: of a hung worker these are its stacks."""
-    why = f" ({text_of(death.reason)})" if death.reason else ""
-    head = f"{text_of(death.at)} {text_of(death.worker)} epoch {death.epoch} ended with {text_of(death.exit)}{why}"
-    call.show(["", f"{head} after {seconds_of(death.uptime_seconds)}"])
-    call.show([f"    {text_of(line)}" for line in death.stderr_tail])
 
 
 def rotate(call: Call) -> int:
@@ -151,10 +108,6 @@ def _death_cells(row: DeathRow) -> tuple[str, ...]:
     )
 
 
-def _event_cells(row: DiagnosticRow) -> tuple[str, ...]:
-    return text_of(row.at), text_of(row.severity), text_of(row.worker), text_of(row.kind), fields_of(row.fields)
-
-
 COMMANDS = (
     Command(
         "status",
@@ -169,13 +122,6 @@ COMMANDS = (
         details="The exit code is 0 when it is ready, 75 when it is not, 69 when no agent runs here: for scripts, and for\n"
         "probes that run a command in a container. The gateway gives the same answer at /ready. No worker is asked.",
         examples=("agentctl ready", "until agentctl ready; do sleep 1; done"),
-    ),
-    Command(
-        "diag",
-        diag,
-        about="the last diagnostic events",
-        options=(Option("--limit", "N", f"the largest number of events (default {EVENTS_DEFAULT})", kind=WHOLE),),
-        examples=("agentctl diag --limit 10",),
     ),
     Command(
         "rotate",

@@ -46,7 +46,8 @@ from agent.setting import AUTO_BYTES, AUTO_PERCENT
 from agent.worker_set import WorkerSet
 from supervisor.core.authority import Authority
 from supervisor.core.child import Child, Policy
-from supervisor.core.event_history import DiagnosticEvent
+from supervisor.core.effect import Log
+from supervisor.core.event_history import event_of
 from supervisor.core.governance import Governance, WorkerBudget
 from supervisor.core.machine import Machine
 from supervisor.core.report import About
@@ -178,16 +179,23 @@ def _state(config: Config, worker_set: WorkerSet, about: About, log: EventLog, c
         for name, kind in worker_set.kinds.items()
     ]
     state = SupervisorState(about, children, Authority(book, first_sequence=about.started_at_ns))
-    log.write("starting", "info", {"version": about.version, "run": about.run, "pid": about.pid, "seed": seed})
+    lines = [Log("starting", "info", {"version": about.version, "run": about.run, "pid": about.pid, "seed": seed})]
     if ignored := service_variables(os.environ):
-        # Logged once, so that a setting of such a name that has no effect can be explained.
-        log.write("environment_ignored", "info", {"variables": len(ignored), "names": ", ".join(ignored[:IGNORED_NAMES_MAX])})
-    if damage:
-        log.write("rules_set_aside", "error", {"problem": damage})
-        state.history.note(DiagnosticEvent(about.started_at_ns, "rules_set_aside", "error", "", {"problem": damage}))
-        # It stands until the agent is started again with the rules mended: the operator's rules are not in force.
-        state.history.begin_own("rules_set_aside", damage)
+        # Told once, so that a setting of such a name that has no effect can be explained.
+        names = ", ".join(ignored[:IGNORED_NAMES_MAX])
+        lines.append(Log("environment_ignored", "info", {"variables": len(ignored), "names": names}))
+    # It stands until the agent is started again with the rules mended: the operator's rules are not in force.
+    if damage and (begun := state.history.begin_own("rules_set_aside", damage, about.started_at_ns)) is not None:
+        lines.append(begun.log())
+    for line in lines:
+        _tell(line, state, log, about.started_at_ns)
     return state
+
+
+def _tell(line: Log, state: SupervisorState, log: EventLog, at_ns: int) -> None:
+    """Before there is a machine: into the log and the history."""
+    log.write(line.kind, line.severity, line.fields)
+    state.history.note(event_of(line, at_ns))
 
 
 def budgets_of(config: Config, worker_set: WorkerSet) -> dict[str, WorkerBudget]:
@@ -210,10 +218,9 @@ def _limits_of(config: Config, worker: str, kind: WorkerKind) -> WorkerLimits:
 def _governance(config: Config, worker_set: WorkerSet, state: SupervisorState, log: EventLog, clock: SystemClock) -> Governance:
     """The limits of all workers, with what the operator has set. *Raises:* StorageError."""
     changed, damage = load_limits(config.of(STATE_DIR), clock.wall_ns())
-    if damage:
-        log.write("limits_set_aside", "error", {"problem": damage})
-        state.history.note(DiagnosticEvent(clock.now_ns(), "limits_set_aside", "error", "", {"problem": damage}))
-        state.history.begin_own("limits_set_aside", damage)
+    now_ns = clock.now_ns()
+    if damage and (begun := state.history.begin_own("limits_set_aside", damage, now_ns)) is not None:
+        _tell(begun.log(), state, log, now_ns)
     return Governance(state.history, budgets_of(config, worker_set), changed, is_enabled=config.of(GOVERNOR_ENABLED))
 
 

@@ -134,7 +134,10 @@ class Child:
         self.deadline_ns = now_ns + self._policy.start_timeout_ns
         self.watch = self._new_watch()
         self._is_killed = self._is_taken_over = False
-        return [Spawn(self.name, self.epoch)]
+        spawn = Spawn(self.name, self.epoch)
+        if self.epoch == 1:
+            return [spawn]
+        return [Log("worker_restart", "info", {"worker": self.name, "epoch": self.epoch, "after": self.last_exit}), spawn]
 
     def take_over(self, survivor: Survivor, now_ns: int) -> None:
         """Take over a living process of a dead supervisor: it runs, and counts as up when it has said so again."""

@@ -106,9 +106,9 @@ class ControlOperations:
         """The worker has died and will not reply."""
         return self._questions.on_worker_gone(worker, now_ns)
 
-    def on_persisted(self, outcome: Persisted) -> list[Effect]:
+    def on_persisted(self, outcome: Persisted, now_ns: int) -> list[Effect]:
         """The disk has answered for a rules document."""
-        return self._changes.on_persisted(outcome)
+        return self._changes.on_persisted(outcome, now_ns)
 
     def on_limits_persisted(self, outcome: LimitsPersisted, now_ns: int) -> list[Effect]:
         """The disk has answered for a document of limits."""

@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import Struct
 
 from agent.model.control.document import Document
+from agent.model.event_kind import ConditionPhase
 from agent.model.heartbeat_page import Beat
 from agent.model.limit import SetLimits
 from agent.model.message import FromWorker, ToWorker
@@ -147,6 +148,14 @@ class Survivors(Struct, frozen=True):
     epochs: dict[str, int]
 
 
+class Noted(Struct, frozen=True):
+    """The shell has announced something itself, which is in the log already."""
+
+    kind: str
+    severity: str
+    fields: dict[str, Any]
+
+
 class Woke(Struct, frozen=True):
     """A deadline may have passed; nothing else happened."""
 
@@ -164,6 +173,7 @@ Event = (
     | LimitsPersisted
     | StopRequested
     | RotateRequested
+    | Noted
     | Woke
 )
 
@@ -256,11 +266,13 @@ class Housekeep(Struct, frozen=True):
 
 
 class Log(Struct, frozen=True):
-    """Write one event to the log."""
+    """Write one event to the log. `phase` and `since_ns` are of a condition, which the fields name."""
 
     kind: str
     severity: str
     fields: dict[str, Any]
+    phase: ConditionPhase | None = None
+    since_ns: int | None = None
 
 
 class Settled(Struct, frozen=True):

@@ -124,21 +124,21 @@ class Governance:
         for ruling in rulings:
             match ruling:
                 case OverLimit():
-                    effects += self._announce(child, f"{MODULE_OVER_LIMIT}:{ruling.resource}", _over_sentence(ruling, governor))
+                    effects += self._announce(child, f"{MODULE_OVER_LIMIT}:{ruling.resource}", _over_sentence(ruling, governor), now_ns)
                 case WithinLimit():
                     within = f"{ruling.resource}: {shown_limit(ruling.resource, ruling.measured)}, within its limit"
-                    effects += self._end(child, f"{MODULE_OVER_LIMIT}:{ruling.resource}", within)
+                    effects += self._end(child, f"{MODULE_OVER_LIMIT}:{ruling.resource}", within, now_ns)
                 case LevelChanged():
-                    effects += self._change_level(child, governor, ruling)
+                    effects += self._change_level(child, governor, ruling, now_ns)
                 case BreakerChanged():
-                    effects += self._change_breaker(child, governor, ruling)
+                    effects += self._change_breaker(child, governor, ruling, now_ns)
                 case RestartNeeded():
                     effects += self._restart(child, ruling, now_ns)
                 case _:
                     assert_never(ruling)
         return effects
 
-    def _change_level(self, child: Child, governor: Governor, ruling: LevelChanged) -> list[Effect]:
+    def _change_level(self, child: Child, governor: Governor, ruling: LevelChanged, now_ns: int) -> list[Effect]:
         ladder = governor.ladder
         fields: dict[str, object] = {
             "worker": child.name,
@@ -157,12 +157,12 @@ class Governance:
         noted = Log("degradation_step", "warning" if ruling.after > ruling.before else "info", fields)
         if ruling.after:
             words = ", ".join(ladder.words(ruling.after)) if ruling.after <= ladder.lowest else "everything: it is switched off"
-            told = self._announce(child, DEGRADED, f"level {ruling.after} leaves out {words}")
+            told = self._announce(child, DEGRADED, f"level {ruling.after} leaves out {words}", now_ns)
         else:
-            told = self._end(child, DEGRADED, "it does all of its work again")
+            told = self._end(child, DEGRADED, "it does all of its work again", now_ns)
         return [noted, *told, self._level_of(child, governor)]
 
-    def _change_breaker(self, child: Child, governor: Governor, ruling: BreakerChanged) -> list[Effect]:
+    def _change_breaker(self, child: Child, governor: Governor, ruling: BreakerChanged, now_ns: int) -> list[Effect]:
         match ruling.state:
             case BreakerState.OPEN:
                 return self._announce(
@@ -170,11 +170,12 @@ class Governance:
                     BREAKER_OPEN,
                     f"{child.name} used more than its limit with everything left out that can be, and is switched off; it is tried "
                     f"again in {ruling.open_ns // S} s; `agentctl set-limit {child.name}` gives it more",
+                    now_ns,
                 )
             case BreakerState.HALF_OPEN:
                 return [Log("breaker_half_open", "info", {"worker": child.name})]
             case BreakerState.CLOSED:
-                return self._end(child, BREAKER_OPEN, "it keeps within its limit at its lowest level")
+                return self._end(child, BREAKER_OPEN, "it keeps within its limit at its lowest level", now_ns)
             case _:
                 assert_never(ruling.state)
 
@@ -193,15 +194,13 @@ class Governance:
         level, ladder = governor.level, governor.ladder
         return Send(child.name, child.epoch, WorkLevel(level, list(ladder.words(level)), is_off=level > ladder.lowest))
 
-    def _announce(self, child: Child, kind: str, detail: str) -> list[Effect]:
-        if not self._history.set_lasting(child.name, Condition(kind, active=True, detail=detail)):
-            return []
-        return [Log("condition_begins", "warning", {"worker": child.name, "condition": kind, "detail": detail})]
+    def _announce(self, child: Child, kind: str, detail: str, now_ns: int) -> list[Effect]:
+        change = self._history.set_lasting(child.name, Condition(kind, active=True, detail=detail), now_ns)
+        return [] if change is None else [change.log()]
 
-    def _end(self, child: Child, kind: str, detail: str) -> list[Effect]:
-        if not self._history.set_lasting(child.name, Condition(kind, active=False, detail=detail)):
-            return []
-        return [Log("condition_ends", "info", {"worker": child.name, "condition": kind, "detail": detail})]
+    def _end(self, child: Child, kind: str, detail: str, now_ns: int) -> list[Effect]:
+        change = self._history.set_lasting(child.name, Condition(kind, active=False, detail=detail), now_ns)
+        return [] if change is None else [change.log()]
 
 
 def _allowed(resource: Resource, limits: WorkerLimits) -> str:

@@ -21,6 +21,7 @@ from supervisor.core.effect import (
     LimitsPersisted,
     Log,
     MessageReceived,
+    Noted,
     ObserveWorkers,
     Persisted,
     RotateRequested,
@@ -34,7 +35,7 @@ from supervisor.core.effect import (
     WorkerObservation,
     WorkersObserved,
 )
-from supervisor.core.event_history import DiagnosticEvent
+from supervisor.core.event_history import event_of
 from supervisor.core.governance import Governance
 from supervisor.core.message_handler import MessageHandler
 from supervisor.core.readiness_announcer import ReadinessAnnouncer
@@ -111,7 +112,7 @@ class Machine:
             case Commanded():
                 return self._control.on_command(ClientAsker(event.client), event.operation, event.arguments, now_ns)
             case Persisted():
-                return self._control.on_persisted(event)
+                return self._control.on_persisted(event, now_ns)
             case LimitsPersisted():
                 return self._control.on_limits_persisted(event, now_ns)
             case StopRequested():
@@ -119,6 +120,9 @@ class Machine:
             case RotateRequested():
                 asked = Log("rotate_asked", "info", {"by": "SIGUSR1"})
                 return [asked, *self._control.on_command(ClientAsker(-1), "rotate", {}, now_ns)]
+            case Noted():
+                self._note(Log(event.kind, event.severity, event.fields), now_ns)
+                return []
             case Woke():
                 return []
             case _:
@@ -148,15 +152,15 @@ class Machine:
     def _on_exited(self, child: Child, event: Exited, now_ns: int) -> list[Effect]:
         self.state.authority.on_gone(child.name)
         self._takeover.on_answered(child.name)
-        for name in (child.name, *child.members):
-            self.state.history.forget_worker(name)
+        names = (child.name, *child.members)
+        ended: list[Effect] = [change.log() for name in names for change in self.state.history.forget_worker(name, now_ns)]
         self.state.beats_at_ns.pop(child.name, None)
         effects = self._control.on_worker_gone(child.name, now_ns)
         self._stop.on_gone(child.name)
         noted = self._note_launcher(child, now_ns) if event.with_launcher else []
         death, after = child.on_exited(event, now_ns)
         self.state.history.deaths.append(death)
-        return [*noted, *effects, *after, *self._stop.go_on(now_ns)]
+        return [*noted, *effects, *ended, *after, *self._stop.go_on(now_ns)]
 
     def _note_launcher(self, child: Child, now_ns: int) -> list[Effect]:
         """Log the fork server's death once, although every worker brings the news of it, on a starved machine seconds apart."""
@@ -211,6 +215,7 @@ class Machine:
     def _keep_notes(self, effects: list[Effect], now_ns: int) -> None:
         for effect in effects:
             if isinstance(effect, Log) and effect.severity != "debug":
-                fields = {key: value for key, value in effect.fields.items() if key != "worker"}
-                worker = str(effect.fields.get("worker", ""))
-                self.state.history.note(DiagnosticEvent(now_ns, effect.kind, effect.severity, worker, fields))
+                self._note(effect, now_ns)
+
+    def _note(self, line: Log, now_ns: int) -> None:
+        self.state.history.note(event_of(line, now_ns))

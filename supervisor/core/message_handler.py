@@ -46,7 +46,7 @@ class MessageHandler:
             case Publish():
                 return self._on_publish(child, message)
             case Condition():
-                return self._on_condition(child, message)
+                return self._on_condition(child, message, now_ns)
             case Note():
                 return [log_of(child.name_of(message.member), message)]
             case Reply():
@@ -77,10 +77,6 @@ class MessageHandler:
             effects += self._state.authority.release()
         return effects
 
-    def _on_condition(self, child: Child, condition: Condition) -> list[Effect]:
-        name = child.name_of(condition.member)
-        if not self._state.history.set_condition(name, condition):
-            return []
-        kind = "condition_begins" if condition.active else "condition_ends"
-        severity = "warning" if condition.active else "info"
-        return [Log(kind, severity, {"worker": name, "condition": condition.kind, "detail": condition.detail})]
+    def _on_condition(self, child: Child, condition: Condition, now_ns: int) -> list[Effect]:
+        change = self._state.history.set_condition(child.name_of(condition.member), condition, now_ns)
+        return [] if change is None else [change.log()]

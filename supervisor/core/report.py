@@ -18,7 +18,6 @@ from agent.model.control.result import (
     RulesInForce,
     WorkerStatus,
 )
-from agent.model.message import Condition
 from agent.model.rule import Assignment, decode_assignment
 from agent.model.timebase import S, iso_utc
 from supervisor.core.authority import Authority
@@ -158,6 +157,10 @@ def event_row(event: DiagnosticEvent, about: About) -> DiagnosticRow:
         severity=event.severity,
         worker=event.worker or None,
         fields=event.fields,
+        subject=event.subject,
+        phase=None if event.phase is None else str(event.phase),
+        since=None if event.since_ns is None else iso_utc(event.since_ns + about.wall_offset_ns),
+        count=event.count,
     )
 
 
@@ -174,9 +177,18 @@ def death_row(death: Death, about: About) -> DeathRow:
     )
 
 
-def condition_row(worker: str, condition: Condition) -> ConditionRow:
-    """One condition that holds now."""
-    return ConditionRow(worker=worker, kind=condition.kind, detail=condition.detail, blocks_ready=condition.blocks_ready)
+def condition_rows(history: EventHistory, about: About) -> list[ConditionRow]:
+    """The conditions that hold now, in the order of their beginnings."""
+    return [
+        ConditionRow(
+            worker=worker,
+            kind=kind,
+            detail=held.detail,
+            blocks_ready=held.blocks_ready,
+            since=iso_utc(history.since_ns(worker, kind) + about.wall_offset_ns),
+        )
+        for (worker, kind), held in history.conditions.items()
+    ]
 
 
 def reasons_not_ready(children: Mapping[str, Child], history: EventHistory, *, looked_at_host: bool, now_ns: int) -> list[str]:

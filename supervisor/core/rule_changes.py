@@ -57,7 +57,7 @@ class RuleChanges:
         self._waiting.append(mutation)
         return [] if self._under_way else self._write_waiting()
 
-    def on_persisted(self, outcome: Persisted) -> list[Effect]:
+    def on_persisted(self, outcome: Persisted, now_ns: int) -> list[Effect]:
         """The disk has answered for the document being written."""
         if outcome.token != self._last_token or not self._under_way:
             return []
@@ -69,21 +69,21 @@ class RuleChanges:
         else:
             changes: list[Change] = [(rule_key(each.name), None if each.rule is None else canonical(each.rule)) for each in done]
             effects += self._authority.apply(changes)
-            effects += self._answer_in_place(done, outcome.problem)
+            effects += self._answer_in_place(done, outcome.problem, now_ns)
         return effects + self._write_waiting()
 
-    def _answer_in_place(self, done: list[Mutation], problem: str) -> list[Effect]:
+    def _answer_in_place(self, done: list[Mutation], problem: str, now_ns: int) -> list[Effect]:
         """The document with these changes is what the next start reads, unless (`problem`) a power failure takes it away."""
         self._is_unsure = bool(problem)
         if not problem:
             effects: list[Effect] = []
-            if self._history.end_own(CONDITION):
-                effects.append(Log("rules_durable", "info", {}))
+            if (ended := self._history.end_own(CONDITION, now_ns)) is not None:
+                effects += [ended.log(), Log("rules_durable", "info", {})]
             return [*effects, *(Respond(each.asker, RuleChange(revision=self._authority.revision, changed=True)) for each in done)]
-        self._history.begin_own(CONDITION, problem)
+        begun = self._history.begin_own(CONDITION, problem, now_ns)
         sentence = f"{problem}; the change is in force, but until a later one is durable a power failure may undo it"
-        noted = Log(CONDITION, "error", {"problem": problem})
-        return [noted, *_refuse(done, Problem("durability_unknown", sentence, int(ExitCode.IO)))]
+        noted: list[Effect] = [] if begun is None else [begun.log()]
+        return [*noted, *_refuse(done, Problem("durability_unknown", sentence, int(ExitCode.IO)))]
 
     def _note_weakness(self, weakness: str) -> list[Effect]:
         """Once: it is the same for every document."""

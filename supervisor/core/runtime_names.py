@@ -38,9 +38,9 @@ class RuntimeNameWatch:
         if lost:
             fields = {"names": ", ".join(lost)} | ({"problem": seen.problem} if seen.problem else {})
             effects.insert(0, Log("runtime_lost", "error" if seen.problem else "warning", fields))
-            self._begin(f"{', '.join(lost)} gone; {seen.problem or 'made again'}")
+            effects += self._begin(f"{', '.join(lost)} gone; {seen.problem or 'made again'}", now_ns)
         elif self._is_lost and (writer is None or writer.state is ChildState.UP):
-            effects += self._end()
+            effects += self._end(now_ns)
         self._failed_looks = self._failed_looks + 1 if seen.problem else 0
         if seen.is_taken or self._failed_looks >= FAILED_LOOKS_MAX:
             return effects, f"the runtime folder is lost: {seen.problem}"
@@ -60,11 +60,12 @@ class RuntimeNameWatch:
         self._generations_without_data += 1
         return self._generations_without_data == 1
 
-    def _begin(self, detail: str) -> None:
+    def _begin(self, detail: str, now_ns: int) -> list[Effect]:
         self._is_lost = True
-        self._state.history.begin_own(CONDITION, detail)
+        begun = self._state.history.begin_own(CONDITION, detail, now_ns)
+        return [] if begun is None else [begun.log()]
 
-    def _end(self) -> list[Effect]:
+    def _end(self, now_ns: int) -> list[Effect]:
         self._is_lost = False
-        self._state.history.end_own(CONDITION)
-        return [Log("runtime_remade", "info", {})]
+        ended = self._state.history.end_own(CONDITION, now_ns)
+        return [*([] if ended is None else [ended.log()]), Log("runtime_remade", "info", {})]

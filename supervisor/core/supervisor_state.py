@@ -77,6 +77,7 @@ class SupervisorState:
             events=[report.event_row(event, self.about) for event in kept],
             deaths=[report.death_row(death, self.about) for death in deaths[len(deaths) - min(limit, len(deaths)) :]],
             hidden=self.history.hidden + len(events) - len(kept),
+            conditions=report.condition_rows(self.history, self.about),
         )
 
     def status(self, stats: dict[str, dict[str, object] | None], now_ns: int) -> AgentStatus:
@@ -84,6 +85,7 @@ class SupervisorState:
         about, authority = self.about, self.authority
         counters = {"drifts": authority.drifts, "snapshots": authority.snapshots, "stale_events": self.stale_events}
         events = {f"event_{kind}": count for kind, count in sorted(self.history.counts.items())}
+        ends = {f"event_{kind}_end": count for kind, count in sorted(self.history.ends.items())}
         reasons = self.reasons_not_ready(now_ns)
         return AgentStatus(
             ready=not reasons,
@@ -97,8 +99,8 @@ class SupervisorState:
             runtime_dir=about.runtime_dir,
             rules=report.rules_in_force(authority),
             workers=self.workers(now_ns),
-            conditions=[report.condition_row(worker, held) for (worker, _), held in self.history.conditions.items()],
-            counters={**counters, **events},
+            conditions=report.condition_rows(self.history, about),
+            counters={**counters, **events, **ends},
             deaths=[report.death_row(death, about) for death in list(self.history.deaths)[-10:]],
             diag=self.diag(10).events,
             stats=stats,

@@ -1,18 +1,22 @@
 """One line per event on stderr: a fixed name and fields, as text or as JSON."""
 
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from agent.model.foreign import readable
 from agent.model.json_text import json_bytes
 from agent.model.timebase import iso_utc
 from agent.ports import Clock
+from supervisor.core.effect import Noted
 from supervisor.shell.stray import Stray
 
 SEVERITIES = ("debug", "info", "warning", "error")
 # A pipe takes up to PIPE_BUF bytes, 4,096 on Linux, in one piece (pipe(7)): lines of several writers do not mix.
 LINE_BYTES_MAX = 4096
 STRAYS_NAMED_MAX = 20
+# Until the loop takes them, which it does several times a second.
+NOTED_MAX = 64
 
 
 class LineSink(Protocol):
@@ -36,6 +40,13 @@ class EventLog:
         self._least = SEVERITIES.index(level)
         self._form = form
         self._output = output
+        # From any thread.
+        self._noted: deque[Noted] = deque(maxlen=NOTED_MAX)
+
+    def take_noted(self) -> Iterator[Noted]:
+        """What was logged here that is an event too, once."""
+        while self._noted:
+            yield self._noted.popleft()
 
     @property
     def unwritten(self) -> int:
@@ -56,10 +67,17 @@ class EventLog:
         One whose end had begun before, as that of a child which dies with its worker, is nothing to look into.
         """
         for stray in strays[:STRAYS_NAMED_MAX]:
-            severity = "debug" if stray.was_ending else "warning"
-            self.write("stray_killed", severity, {"pid": stray.pid, "name": stray.name, "reason": stray.reason})
+            fields = {"pid": stray.pid, "name": stray.name, "reason": stray.reason}
+            if stray.was_ending:
+                self.write("stray_killed", "debug", fields)
+            else:
+                self._note(Noted("stray_killed", "warning", fields))
         if more := strays[STRAYS_NAMED_MAX:]:
-            self.write("strays_killed", "warning", {"more": len(more)})
+            self._note(Noted("strays_killed", "warning", {"more": len(more)}))
+
+    def _note(self, noted: Noted) -> None:
+        self.write(noted.kind, noted.severity, noted.fields)
+        self._noted.append(noted)
 
     def _line(self, kind: str, severity: str, fields: Mapping[str, Any]) -> bytes:
         at = iso_utc(self._clock.wall_ns())

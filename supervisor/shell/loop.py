@@ -144,6 +144,7 @@ class SupervisorLoop:
             self._look_at_host.turn(self._clock.now_ns())
         self._control.go_on()
         self._events.extend(self._bus.receive())
+        self._events.extend(self._parts.log.take_noted())
         self._notice_deaths()
         if self._end_at_ns is not None and self._end_at_ns <= self._clock.now_ns():
             self._end_at_ns = None

@@ -54,7 +54,7 @@ def test_the_next_source_has_all_the_cpu_of_the_dead(prefix: Sequence[str], sour
         [*prefix, sys.executable, "-c", WATCH], capture_output=True, text=True, env=environment, timeout=60 * SLOWNESS, check=True
     )
     said: dict[str, Any] = json.loads(ended.stdout)
-    assert (said["source"], said["kind"]) == (source, "exit_source_fallback")
+    assert (said["source"], said["kind"]) == (source, "sampler_fallback:exits")
     assert remedy in said["detail"]
     assert 0.9 <= said["share"] <= 1.1
     # Without events nobody knows how many they were; with them the machine's other processes are among them.
@@ -99,7 +99,7 @@ def test_an_agent_says_everywhere_which_source_it_has(prefix: tuple[str, ...], s
 
 
 def _condition(agent: AgentProcess) -> dict[str, Any] | None:
-    found: list[dict[str, Any]] = [each for each in agent.call("status")["conditions"] if each["kind"] == "exit_source_fallback"]
+    found: list[dict[str, Any]] = [each for each in agent.call("status")["conditions"] if each["kind"] == "sampler_fallback:exits"]
     return found[0] if found else None
 
 

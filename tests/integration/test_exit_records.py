@@ -107,7 +107,7 @@ def test_without_exit_records_deaths_are_seen_and_their_cpu_is_their_parents() -
         assert host.unseen > 0
         assert host.dead_ns[host.command] >= 0.9 * truth_ns
         (condition,) = host.bus.conditions
-        assert condition.kind == "exit_source_fallback"
+        assert condition.kind == "sampler_fallback:exits"
         assert "CAP_NET_ADMIN" in condition.detail
 
 

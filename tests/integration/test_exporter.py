@@ -66,7 +66,7 @@ def test_a_sink_that_is_away_costs_nothing_and_gets_the_newest_first(spool: Spoo
     for number in range(600):
         spool.append(1, rows=400, stamp_wall_ns=wall + number * S)
     host.run_until(lambda: host.stats["state"] == "down", "the failure")
-    assert [note.kind for note in host.bus.notes] == ["sink_down"]
+    assert [(note.kind, note.fields["state"]) for note in host.bus.notes] == [("sink_away", "down")]
     host.sink.answer = lambda _parcel: Delivered()
     host.run_until(lambda: bool(host.got) and host.stats["has_backlog"], "the return")
     spool.append(1, stamp_wall_ns=wall + 600 * S)

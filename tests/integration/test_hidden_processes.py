@@ -43,7 +43,7 @@ def _seen(root: Path) -> dict[str, Any]:
     probe = SAMPLER.open(SamplerContext(config, SystemClock(), bus, OpenKernelTree, Heartbeat()))
     probe.check()
     # Another user has no exit records either, which it says too.
-    told = [(each.kind, each.blocks_ready, each.detail) for each in bus.conditions if each.kind != "exit_source_fallback"]
+    told = [(each.kind, each.blocks_ready, each.detail) for each in bus.conditions if each.kind != "sampler_fallback:exits"]
     (_table, rows), *_ = probe.sample(time.monotonic_ns(), time.time_ns())
     stats = probe.stats()
     probe.close()

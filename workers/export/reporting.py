@@ -47,7 +47,7 @@ class Reporting:
             self._note("sink_up", "info", away_seconds=away, pending_rows=progress.pending_rows)
         else:
             self._down_since_ns = now_ns if self._down_since_ns is None else self._down_since_ns
-            self._note(str(f"sink_{state.value}"), "warning", problem=attempts.sentence, pending_rows=progress.pending_rows)
+            self._note("sink_away", "warning", state=state.value, problem=attempts.sentence, pending_rows=progress.pending_rows)
 
     def _sentence(self, attempts: Attempts) -> str:
         return f"sink {self._name}: {attempts.sentence}; rows wait in the spool meanwhile"

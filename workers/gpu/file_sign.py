@@ -4,6 +4,8 @@ import os
 from collections.abc import Mapping
 
 NVIDIA, DRM = "nvidia", "drm"
+# The word of an answer that came from nvidia-smi.
+SMI_SOURCE = "nvidia-smi"
 # Drivers of displays and of servers' own management chips have no processes on a GPU; NVIDIA's own is asked by NVML.
 NO_GPU = frozenset({"ast", "mgag200", "simpledrm", "bochs-drm", "cirrus", "hibmc-drm", "virtio-pci", "nvidia"})
 

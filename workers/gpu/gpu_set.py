@@ -10,6 +10,7 @@ from agent.model.table import Row
 from agent.model.timebase import S
 from agent.ports import Bus
 from workers.gpu.collector_process import Collector, Debris, StartCollector
+from workers.gpu.file_sign import SMI_SOURCE
 from workers.gpu.problem import Sentence, sentence_of, stuck_sentence
 from workers.gpu.reading import DeviceIdentity, DeviceReading, GpuAnswer, decode_answer
 from workers.gpu.row import UnitPlaceOf, device_row, process_rows, unanswered_row
@@ -150,7 +151,7 @@ class GpuSet:
             self._watch.on_refused()
             self._tell(sentence_of(answer.problem, answer.detail))
             return
-        self._watch.on_answer(now_ns + SMI_NS if answer.source == "nvidia-smi" else next_ask_ns)
+        self._watch.on_answer(now_ns + SMI_NS if answer.source == SMI_SOURCE else next_ask_ns)
         self._answer = answer
         self.problem = ""
         if was_abandoned:

@@ -13,7 +13,7 @@ from workers.framework.condition import Conditions
 from workers.framework.sampler import NoRules, Sample, UnreadableError
 from workers.gpu.availability import gpu_signs
 from workers.gpu.collector_process import start_collector
-from workers.gpu.file_sign import NVIDIA
+from workers.gpu.file_sign import NVIDIA, SMI_SOURCE
 from workers.gpu.gpu_set import GpuSet
 from workers.gpu.row import UnitPlaceOf
 from workers.gpu.schema import GPU, GPU_PROCESS
@@ -21,6 +21,7 @@ from workers.gpu.watch import CollectorWatch
 
 # So long before a tick the drivers are asked, so that their answers are fresh and there. One GPU takes some milliseconds.
 LEAD_NS, LEAD_SHARE = 200 * MS, 4
+_FALLBACK = "sampler_fallback:gpu"
 
 
 class Terms(Struct, frozen=True):
@@ -108,3 +109,6 @@ class GpuProbe(NoRules):
     def _tell(self, problems: dict[str, str]) -> None:
         for each in self._sets:
             self._conditions.tell(f"gpu_{each.name}", problems.get(each.name, ""))
+        is_worse = any(each.source == SMI_SOURCE and each.has_devices for each in self._sets)
+        sentence = "NVIDIA GPUs are asked by nvidia-smi, every few seconds alone: pip install 'evergauge[gpu]' to ask the driver"
+        self._conditions.tell(_FALLBACK, sentence if is_worse else "")

@@ -47,6 +47,11 @@ T = TypeVar("T")
 VISIBILITY_PERIOD_TICKS = 30
 # A step of the ladder makes sketches this much smaller in scale: the error is four times as large.
 COARSER_BY = 2
+_NO_CLOCKS = "sampler_fallback:clocks"
+_NO_CLOCKS_SENTENCE = (
+    "the CPU clocks of processes cannot be had, so each is read at every tick: the agent runs in another PID namespace than the "
+    "/proc that it reads; give it the host's (hostPID) to make it cheaper"
+)
 _NS_PER_CLOCK_TICK = S // os.sysconf("SC_CLK_TCK")
 
 
@@ -159,6 +164,7 @@ class ProcessProbe(NoRules):
         times = TickTimes(wall_ns, now_ns, self._boot_ns(), elapsed_ns)
         boot_ticks = self._table.boot_ticks()
         scan = self._scan(boot_ticks)
+        self._conditions.tell(_NO_CLOCKS, "" if self._table.has_clocks else _NO_CLOCKS_SENTENCE)
         self._heartbeat()
         self._visibility.on_refused(self._table.refused, len(self._table.processes) + self._table.refused)
         # After the scan: of every process that was not there any more the record has come by now.

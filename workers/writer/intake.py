@@ -24,6 +24,7 @@ class AppendBatch:
         self.rows_by_table: dict[str, int] = {}
         self.acks: dict[Identity, int] = {}
         self.greeted: dict[Identity, None] = {}
+        self.gaps: list[Gap] = []
         self.batches = 0
         self.duplicates = 0
         self.bytes = 0
@@ -51,6 +52,7 @@ class Intake:
             own = self._identity
             entry = Entry(own.run, own.worker, own.epoch, 0, GAP.name, wall_ns, len(gaps))
             _add_frame(entry, encode([gap.row(wall_ns) for gap in gaps]), append)
+            append.gaps += gaps
 
     def _refusal(self, batch: Batch, rows: bytes) -> str | None:
         table = self._tables.get(batch.table)

@@ -26,7 +26,7 @@ SLOW_SYNC_NS = 1 * S
 SUSPECTS_MAX = 16
 _SYNC = "sync"
 _ROTATION = "rotation"
-_RETURNED = "segment_returned"
+_RETURNED = "segment_back"
 
 MakeHead = Callable[[int, int, tuple[str, ...]], SegmentHead]
 

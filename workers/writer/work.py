@@ -26,6 +26,7 @@ from workers.writer.compacting import Launch as Compact
 from workers.writer.compaction_room import RoomKeeper
 from workers.writer.core import SENDERS_MAX, WriterCore
 from workers.writer.gap import Gap, Reason
+from workers.writer.gap_notes import GapNotes
 from workers.writer.handover import Handover
 from workers.writer.heads import SegmentHeads
 from workers.writer.intake import AppendBatch, Intake
@@ -107,6 +108,7 @@ class WriterWork(BaseWork):
         self._peers: dict[str, Identity] = {}
         self._counts = WriterStatistics()
         self._losses = 0
+        self._gap_notes = GapNotes()
         self._retry_at_ns: int | None = None
 
     # ---- Work ----
@@ -124,6 +126,7 @@ class WriterWork(BaseWork):
         deadlines = [
             now_ns if self._handover.is_left else None,
             self._retry_at_ns,
+            self._gap_notes.due_at_ns(),
             self._archive.next_deadline_ns(now_ns),
             *segments,
         ]
@@ -135,6 +138,11 @@ class WriterWork(BaseWork):
         self._try(lambda at_ns: self._segments.on_timer(at_ns, is_storing=self._is_storing), now_ns)
         self._archive.advance(now_ns)
         self._serve_readers()
+        self._tell_gaps(now_ns)
+
+    def _tell_gaps(self, now_ns: int) -> None:
+        if (note := self._gap_notes.take(now_ns)) is not None:
+            self._bus.note(note)
 
     def _serve_readers(self) -> None:
         """Open what is old, and say what the reader group cannot see although it should: stored it is."""
@@ -179,6 +187,7 @@ class WriterWork(BaseWork):
         if self._core is not None:
             self._try(self._segments.rotate, now_ns)
         self._archive.advance(now_ns)
+        self._tell_gaps(now_ns)
 
     def is_done(self) -> bool:
         # A spool that is not on the disk yet keeps its rows in the kernel's memory, which outlives the process.
@@ -238,6 +247,7 @@ class WriterWork(BaseWork):
                 return
             core.commit()
             self._counts.count_rows(append.batches, append.rows_by_table)
+            self._gap_notes.add(append.gaps)
             self._conditions.end("spool")
         self._counts.duplicates += append.duplicates
         for who, seq in append.acks.items():
@@ -340,6 +350,7 @@ class WriterWork(BaseWork):
         self._intake.add_gaps([gap], self._clock.wall_ns(), append)
         self._segments.append(append.frames, self._clock.now_ns())
         self._counts.count_rows(append.batches, append.rows_by_table)
+        self._gap_notes.add(append.gaps)
 
     def _stats(self) -> dict[str, Any]:
         counts = self._counts

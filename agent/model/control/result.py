@@ -137,13 +137,21 @@ class RuleChange(Document):
 
 
 class DiagnosticRow(Document):
-    """One event. *Absent:* `worker` where it is the supervisor's."""
+    """One event. *Absent:* `worker` where it is the supervisor's.
+
+    `phase`: what a condition does, `begin`, `change` or `end`; `since`: since when it holds; both null of what is no condition.
+    `count`: how often this kind of this worker has come so far.
+    """
 
     at: str
     kind: str
     severity: str
     worker: str | None
     fields: dict[str, object]
+    subject: str | None = None
+    phase: str | None = None
+    since: str | None = None
+    count: int | None = None
 
 
 class DeathRow(Document):
@@ -158,21 +166,23 @@ class DeathRow(Document):
     stderr_tail: list[str]
 
 
-class Diagnostics(Document):
-    """`diag`: the last events and deaths, the newest last; how many older events are not shown."""
-
-    events: list[DiagnosticRow]
-    deaths: list[DeathRow]
-    hidden: int
-
-
 class ConditionRow(Document):
-    """One lasting condition that holds now."""
+    """One lasting condition that holds now, and since when."""
 
     worker: str
     kind: str
     detail: str
     blocks_ready: bool
+    since: str | None = None
+
+
+class Diagnostics(Document):
+    """`diag`: the last events and deaths, the newest last; how many older events are not shown; the conditions that hold now."""
+
+    events: list[DiagnosticRow]
+    deaths: list[DeathRow]
+    hidden: int
+    conditions: list[ConditionRow] = []  # noqa: RUF012 - documents do not change
 
 
 class RulesInForce(Document):

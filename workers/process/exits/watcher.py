@@ -21,7 +21,7 @@ from workers.process.exits.taskstats_record import ExitRecords
 from workers.process.process_table import ProcessTable, Scan
 from workers.process.unit_command import UnitCommand
 
-_FALLBACK = "exit_source_fallback"
+_FALLBACK = "sampler_fallback:exits"
 # A better source may come back, such as after a change of the host's settings.
 RETRY_NS = 1 * MINUTE
 # A burst that nobody can foresee: at this rate half of the usual buffer is full after two seconds.

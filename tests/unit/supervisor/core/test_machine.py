@@ -11,6 +11,7 @@ from supervisor.core.child import ChildState
 from supervisor.core.effect import (
     Exited,
     Finished,
+    Noted,
     ResetLauncher,
     Send,
     Settled,
@@ -292,13 +293,49 @@ def test_a_workers_note_is_in_the_event_history() -> None:
     assert [event.fields for event in found.events if event.kind == "sealed"] == [{"rows": 3}]
 
 
+def test_a_condition_ends_when_its_worker_dies() -> None:
+    """Nothing that was begun is left open, and the end says how long it held."""
+    story = Story(PAIR)
+    story.bring_up("writer")
+    story.say("writer", Condition("spool", active=True, detail="no room"))
+    story.advance(2 * S)
+    story.die("writer")
+    found = story.ask("diag", limit=512).result
+    assert isinstance(found, Diagnostics)
+    begun, ended = [event for event in found.events if event.kind == "spool"]
+    assert (begun.phase, begun.severity, begun.fields) == ("begin", "error", {"detail": "no room"})
+    assert (ended.phase, ended.severity, ended.since) == ("end", "info", begun.at)
+    assert ended.fields == {"detail": "its worker ended", "held_seconds": 2.0}
+    assert found.conditions == []
+    assert [line.fields["condition"] for line in story.noted("condition_ends")] == ["spool"]
+
+
+def test_each_start_but_the_first_is_a_restart() -> None:
+    """It says how the start before it ended."""
+    story = Story(PAIR)
+    story.bring_up("writer")
+    assert story.noted("worker_restart") == []
+    story.die("writer")
+    assert [(line.fields["epoch"], line.fields["after"]) for line in story.noted("worker_restart")] == [(2, "SIGKILL")]
+
+
+def test_what_the_shell_announced_is_an_event_and_not_logged_again() -> None:
+    """It is in the log already."""
+    story = Story(PAIR)
+    story.tell(Noted("stray_killed", "warning", {"pid": 7}))
+    found = story.ask("diag", limit=512).result
+    assert isinstance(found, Diagnostics)
+    assert [event.fields for event in found.events if event.kind == "stray_killed"] == [{"pid": 7}]
+    assert story.noted("stray_killed") == []
+
+
 def test_diag_of_no_events_holds_none() -> None:
     """The last 0 of a list are none, and all that are kept are hidden."""
     story = Story(PAIR)
     story.bring_up("writer")
     whole, empty = story.ask("diag", limit=512).result, story.ask("diag", limit=0).result
     assert isinstance(whole, Diagnostics)
-    assert empty == Diagnostics(events=[], deaths=[], hidden=len(whole.events))
+    assert empty == Diagnostics(events=[], deaths=[], hidden=len(whole.events), conditions=[])
     assert story.ask("diag", limit=-1).problem is not None
     assert story.ask("diag", limit=True).problem is not None
 

@@ -187,7 +187,7 @@ def test_without_records_the_events_of_every_kernel_count_deaths(kernel: str) ->
         deaths = [story.begin(), story.end()]
         assert [(each.count, each.unseen) for each in deaths] == [(1, 1), (2, 1)]
         assert named(deaths[1], story.facts["killed"])["signal"] == 9
-        assert [condition.kind for condition in story.bus.conditions] == ["exit_source_fallback"]
+        assert [condition.kind for condition in story.bus.conditions] == ["sampler_fallback:exits"]
 
 
 @pytest.mark.parametrize("kernel", KERNELS)

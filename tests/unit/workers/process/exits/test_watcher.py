@@ -111,7 +111,7 @@ def test_without_them_the_next_best_is_used_and_said(has_connector: bool, source
     world.connector.waiting = [ConnectorExit(7, 0, 1)]
     assert world.tick(Scan(gone=[tracked(9)]))[2] == source
     (condition,) = world.bus.conditions
-    assert (condition.kind, condition.active, condition.blocks_ready) == ("exit_source_fallback", True, False)
+    assert (condition.kind, condition.active, condition.blocks_ready) == ("sampler_fallback:exits", True, False)
     assert "Operation not permitted" in condition.detail
     assert "CAP_NET_ADMIN" in condition.detail
     assert world.watcher.stats()["exit_source_problem"] == condition.detail
