@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 from agent.model.gap_cause import ClockReading
-from agent.model.message import Condition, DataAck, DataHello, Identity, Lost, Note, Tick
+from agent.model.message import Condition, DataAck, DataHello, Identity, Lost, Note, StoreEvents, Tick
 from agent.model.rule_state import Change, RuleState
 from agent.model.table import Row, Table
 
@@ -97,6 +97,10 @@ class Bus(Protocol):
         """Announce one diagnostic event."""
         ...
 
+    def delivered(self, sender: int, have_seq: int) -> None:
+        """Answer a delivery: up to which number the supervisor's batches are stored."""
+        ...
+
     def request(self, what: str) -> int:
         """Ask the supervisor; the answer comes through `Work.on_answer` with the number returned here."""
         ...
@@ -181,6 +185,10 @@ class Work(Protocol):
     def on_level(self, steps: Sequence[str], *, is_off: bool) -> None:
         """It uses more than it may: leave out what these steps say (`agent.model.limit.LadderStep`; those that mean nothing to it
         change nothing), and, if `is_off`, do nothing but answer. What was left out before and is not named is done again."""
+        ...
+
+    def on_delivery(self, delivery: StoreEvents, now_ns: int) -> None:
+        """Rows of the supervisor's: for the work whose kind stores them. It answers by `Bus.delivered` once they are stored."""
         ...
 
     def on_taken_over(self, now_ns: int) -> None:

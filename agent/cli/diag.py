@@ -142,7 +142,7 @@ def _show(call: Call, found: Diagnostics, all_events: list[DiagnosticRow], *, wa
     for death in found.deaths:
         _show_death(call, death)
     if found.hidden:
-        call.show([f"… {counted(found.hidden, 'more event')} not shown"])
+        call.show([f"… {counted(found.hidden, 'more event')} not shown; table diag has all: agentctl query"])
 
 
 def _condition_cells(row: ConditionRow) -> tuple[str, ...]:
@@ -165,7 +165,8 @@ COMMANDS = (
         about="the last events, and what holds now",
         details="A condition has two lines, PHASE begin and end, and more where its sentence changes. HELD is how long it held.\n"
         "KIND is a kind of docs/events.md, such as data_gap or breaker_open:io, or a name such as BreakerClosed.\n"
-        f"The agent keeps the last {EVENTS_MOST} events.",
+        f"The agent keeps the last {EVENTS_MOST} events. All of them, of earlier runs too, are in table diag:\n"
+        'agentctl query "SELECT at, module, kind, phase, detail FROM diag ORDER BY run, seq" --since 1d',
         options=(
             Option("--limit", "N", f"the largest number of events (default {EVENTS_DEFAULT})", kind=WHOLE),
             Option("--kind", "KIND", "only events of this kind"),

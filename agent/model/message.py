@@ -22,6 +22,10 @@ EPOCH_MAX = (1 << 63) - 1
 Count = Annotated[int, msgspec.Meta(ge=0, le=EPOCH_MAX)]
 
 
+# Under which name the supervisor's own rows are stored; no worker has it.
+SUPERVISOR = "supervisor"
+
+
 class Identity(Struct, frozen=True):
     """Which start of which worker in which run of the agent."""
 
@@ -127,7 +131,14 @@ class Request(Struct, frozen=True, tag="request"):
     what: str
 
 
-FromWorker = Hello | Ready | Ack | Nack | Resync | Publish | Condition | Note | Reply | Request
+class EventsStored(Struct, frozen=True, tag="events_stored"):
+    """The answer to a StoreEvents: up to which number the supervisor's batches of this run are stored. `sender` asked."""
+
+    sender: int
+    have_seq: Count
+
+
+FromWorker = Hello | Ready | Ack | Nack | Resync | Publish | Condition | Note | Reply | Request | EventsStored
 
 
 # ---- bus, supervisor to worker -------------------------------------------------------------------
@@ -189,7 +200,19 @@ class Stop(Struct, frozen=True, tag="stop"):
     for_good: bool = True
 
 
-ToWorker = Snapshot | Delta | Ask | Answer | TakenOver | WorkLevel | Stop
+class StoreEvents(Struct, frozen=True, tag="store_events"):
+    """Rows of the supervisor's own, for the worker that stores: what a sender puts on the data socket, a Batch and its rows.
+
+    Without a `batch` it asks what is stored, and says that this `sender` is the supervisor from now on: numbers go on behind the
+    answer. Batches of any other sender are dropped from then on, such as those of a dead supervisor that were on their way.
+    """
+
+    sender: int
+    batch: bytes = b""
+    rows: bytes = b""
+
+
+ToWorker = Snapshot | Delta | Ask | Answer | TakenOver | WorkLevel | Stop | StoreEvents
 
 
 # ---- data ----------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The tables that belong to no sampler: `gap`, `pod_group`, `container_name` and `export_gap`. PURE."""
+"""The tables that belong to no sampler: `gap`, `pod_group`, `container_name`, `export_gap` and `diag`. PURE."""
 
 from agent.model.column_type import DType
 from agent.model.table import Column, Table
@@ -88,4 +88,31 @@ EXPORT_GAP = Table(
     ),
 )
 
-SYSTEM_TABLES: tuple[Table, ...] = (GAP, POD_GROUP, CONTAINER_NAME, EXPORT_GAP)
+DIAG = Table(
+    name="diag",
+    version=1,
+    about="What the agent says of itself: every event, and what conditions do. `docs/events.md` has the kinds.",
+    key=("run", "seq"),
+    columns=(
+        Column("timestamp", DType.INT64, "ns", "when it happened, unix time", "supervisor clock"),
+        Column("run", DType.UTF8, "", "the run of the agent", "supervisor"),
+        Column("seq", DType.INT64, "1", "grows within a run; numbers may be left out", "supervisor"),
+        Column("kind", DType.UTF8, "", "what happened, or which condition it is", "supervisor, workers"),
+        Column("subject", DType.UTF8, "", "what the condition is about; null: the kind has none", "workers", True),
+        Column("phase", DType.UTF8, "", "of a condition: begin, change or end; null: it is an event", "supervisor", True),
+        Column("module", DType.UTF8, "", "the worker or sampler, or supervisor", "supervisor"),
+        Column("severity", DType.UTF8, "", "info, warning or error", "supervisor, workers"),
+        Column("detail", DType.UTF8, "", "a sentence; null: it has none", "supervisor, workers", True),
+        Column("fields", DType.UTF8, "", "what else it says, a JSON object; null: nothing", "supervisor, workers", True),
+        Column("since", DType.INT64, "ns", "since when the condition holds, unix time; null: it is an event", "supervisor", True),
+        Column(
+            "count",
+            DType.INT64,
+            "1",
+            "how often this kind of this module, beginnings alone, since the supervisor's start",
+            "supervisor",
+        ),
+    ),
+)
+
+SYSTEM_TABLES: tuple[Table, ...] = (GAP, POD_GROUP, CONTAINER_NAME, EXPORT_GAP, DIAG)

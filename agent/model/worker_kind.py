@@ -35,6 +35,7 @@ class WorkerKind(Struct, frozen=True):
     `cpu_limit`, `memory_limit`: what each may use where the settings say `auto`, in the units of `agent.model.limit.Resource`.
     `is_on_demand`: its workers sleep, without a process, while there is nothing to do for them; who declares the worker says at
     the agent's start whether there is, and the first operation that is handed to it starts it too.
+    `stores_events`: the supervisor hands it the rows of table `diag`.
     """
 
     name: str
@@ -47,6 +48,7 @@ class WorkerKind(Struct, frozen=True):
     # Half a core and 512 MiB: a worker that all others need is not restarted for a burst.
     cpu_limit: int = CPU_PER_CORE // 2
     memory_limit: int = 512 << 20
+    stores_events: bool = False
 
 
 class Statistic(Struct, frozen=True):

@@ -10,8 +10,6 @@ from agent.model.message import Condition
 from agent.model.timebase import S
 from supervisor.core.effect import Log
 
-# Whose conditions those of the supervisor itself are; no worker has this name.
-SUPERVISOR = "supervisor"
 LINES = {ConditionPhase.BEGIN: "condition_begins", ConditionPhase.CHANGE: "condition_changes", ConditionPhase.END: "condition_ends"}
 
 

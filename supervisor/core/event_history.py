@@ -7,8 +7,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from agent.model.event_kind import ConditionPhase, split_kind
-from agent.model.message import Condition
-from supervisor.core.condition_change import SUPERVISOR, ConditionChange
+from agent.model.message import SUPERVISOR, Condition
+from supervisor.core.condition_change import ConditionChange
 from supervisor.core.death import Death
 from supervisor.core.effect import Log
 

@@ -124,7 +124,9 @@ class Governance:
         for ruling in rulings:
             match ruling:
                 case OverLimit():
-                    effects += self._announce(child, f"{MODULE_OVER_LIMIT}:{ruling.resource}", _over_sentence(ruling, governor), now_ns)
+                    effects += self._announce(
+                        child, f"{MODULE_OVER_LIMIT}:{ruling.resource}", _over_sentence(ruling, governor), now_ns
+                    )
                 case WithinLimit():
                     within = f"{ruling.resource}: {shown_limit(ruling.resource, ruling.measured)}, within its limit"
                     effects += self._end(child, f"{MODULE_OVER_LIMIT}:{ruling.resource}", within, now_ns)

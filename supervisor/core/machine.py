@@ -35,6 +35,7 @@ from supervisor.core.effect import (
     WorkerObservation,
     WorkersObserved,
 )
+from supervisor.core.event_delivery import EventDelivery
 from supervisor.core.event_history import event_of
 from supervisor.core.governance import Governance
 from supervisor.core.message_handler import MessageHandler
@@ -59,11 +60,12 @@ class Machine:
         self._policy = policy
         self._governance = governance or Governance(state.history, {})
         self._control = ControlOperations(state, self._governance)
+        self._delivery = EventDelivery(state)
         self._takeover = Takeover(state)
-        self._messages = MessageHandler(state, self._control, self._takeover, self._governance)
+        self._messages = MessageHandler(state, self._control, self._takeover, self._governance, self._delivery)
         self._runtime_names = RuntimeNameWatch(state)
         self._readiness = ReadinessAnnouncer(state)
-        self._stop = StopSequence(state, policy.stop_timeout_ns)
+        self._stop = StopSequence(state, self._delivery, policy.stop_timeout_ns)
         self._next_observation_at_ns = 0
         self._next_housekeeping_at_ns = 0
         self._fork_server_logged_at_ns: int | None = None
@@ -89,13 +91,22 @@ class Machine:
         effects += self._on_deadlines(now_ns)
         effects += self._readiness.on_change(now_ns)
         self._keep_notes(effects, now_ns)
-        return effects
+        # Behind that: the writer is not stopped before these events are stored too.
+        last = self._stop.on_time(now_ns)
+        self._keep_notes(last, now_ns)
+        return [*effects, *last, *self._delivery.turn(now_ns)]
 
     def next_deadline_ns(self) -> int:
         """When `handle` must be called again at the latest."""
         deadlines = [child.deadline_ns for child in self.state.children.values() if child.deadline_ns is not None]
         control = self._control.next_deadline_ns()
-        further = (control, self._readiness.next_deadline_ns(), self._takeover.next_deadline_ns())
+        further = (
+            control,
+            self._readiness.next_deadline_ns(),
+            self._takeover.next_deadline_ns(),
+            self._delivery.next_deadline_ns(),
+            self._stop.next_deadline_ns(),
+        )
         own = [each for each in further if each is not None]
         return min([*deadlines, self._next_observation_at_ns, self._next_housekeeping_at_ns, *own])
 
@@ -218,4 +229,4 @@ class Machine:
                 self._note(effect, now_ns)
 
     def _note(self, line: Log, now_ns: int) -> None:
-        self.state.history.note(event_of(line, now_ns))
+        self._delivery.add(self.state.history.note(event_of(line, now_ns)))

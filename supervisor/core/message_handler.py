@@ -2,10 +2,12 @@
 
 from typing import assert_never
 
-from agent.model.message import Ack, Condition, Hello, Nack, Note, Publish, Ready, Reply, Request, Resync
+from agent.model.message import Ack, Condition, EventsStored, Hello, Nack, Note, Publish, Ready, Reply, Request, Resync
+from supervisor.core.authority import WorkerReplica
 from supervisor.core.child import Child, ChildState
 from supervisor.core.control_operations import ControlOperations
 from supervisor.core.effect import Effect, Log, MessageReceived, WorkerAsker
+from supervisor.core.event_delivery import EventDelivery
 from supervisor.core.governance import Governance
 from supervisor.core.supervisor_state import SupervisorState
 from supervisor.core.takeover import Takeover
@@ -15,20 +17,27 @@ from supervisor.core.worker_message import log_of, problem_of_publish
 class MessageHandler:
     """Handles the messages of living workers; those of other generations do not come here."""
 
-    def __init__(self, state: SupervisorState, control: ControlOperations, takeover: Takeover, governance: Governance) -> None:
+    def __init__(
+        self,
+        state: SupervisorState,
+        control: ControlOperations,
+        takeover: Takeover,
+        governance: Governance,
+        delivery: EventDelivery,
+    ) -> None:
         self._state = state
         self._governance = governance
         self._control = control
         self._takeover = takeover
+        self._delivery = delivery
 
     def on_message(self, child: Child, event: MessageReceived, now_ns: int) -> list[Effect]:
         """One message of the present generation of a worker."""
         assert (event.child, event.epoch) == (child.name, child.epoch), event
-        authority = self._state.authority
         message = event.message
         if isinstance(message, Hello):
             return self._on_hello(child, now_ns)
-        replica = authority.replicas.get(child.name)
+        replica = self._state.authority.replicas.get(child.name)
         if replica is None:
             # It sends before its hello: its loop is not ours, and it will be found not ready.
             self._state.stale_events += 1
@@ -37,18 +46,16 @@ class MessageHandler:
             case Ready():
                 # Ready without its snapshot would be a half-loaded worker: it counts only after the acknowledgement.
                 return self._on_ready(child, now_ns) if replica.is_loaded else []
-            case Ack():
-                return authority.on_ack(replica, message)
-            case Nack():
-                return authority.on_nack(replica, message)
-            case Resync():
-                return authority.on_resync(replica, message)
+            case Ack() | Nack() | Resync():
+                return self._on_rules_answer(replica, message)
             case Publish():
                 return self._on_publish(child, message)
             case Condition():
                 return self._on_condition(child, message, now_ns)
             case Note():
                 return [log_of(child.name_of(message.member), message)]
+            case EventsStored():
+                return self._delivery.on_delivered(child, message)
             case Reply():
                 return self._control.on_reply(child.name, message, now_ns)
             case Request():
@@ -56,6 +63,18 @@ class MessageHandler:
                 return self._control.on_request(asker, message.what, now_ns)
             case _:
                 assert_never(message)
+
+    def _on_rules_answer(self, replica: WorkerReplica, answer: Ack | Nack | Resync) -> list[Effect]:
+        authority = self._state.authority
+        match answer:
+            case Ack():
+                return authority.on_ack(replica, answer)
+            case Nack():
+                return authority.on_nack(replica, answer)
+            case Resync():
+                return authority.on_resync(replica, answer)
+            case _:
+                assert_never(answer)
 
     def _on_hello(self, child: Child, now_ns: int) -> list[Effect]:
         is_held = self._takeover.keeps_its_rules(child)

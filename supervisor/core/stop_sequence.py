@@ -7,16 +7,19 @@ and is left behind.
 from agent.model.timebase import MS
 from supervisor.core.child import Child, ChildState
 from supervisor.core.effect import Announce, Effect, Finished, Log
+from supervisor.core.event_delivery import EventDelivery
 from supervisor.core.supervisor_state import SupervisorState
 
 # However little time is left, a worker gets this much to end by itself.
 GRACE_LEAST_NS = 100 * MS
+# The writer stays this long for the last events of all others; it stores them in a millisecond, unless the disk stands still.
+EVENTS_GRACE_NS = 250 * MS
 
 
 class StopSequence:
     """Which workers are still to stop. `Finished` is its last effect."""
 
-    def __init__(self, state: SupervisorState, stop_timeout_ns: int) -> None:
+    def __init__(self, state: SupervisorState, delivery: EventDelivery, stop_timeout_ns: int) -> None:
         self._state = state
         self._stop_timeout_ns = stop_timeout_ns
         self._until_ns = 0
@@ -25,6 +28,10 @@ class StopSequence:
         self._killed: set[str] = set()
         self._is_finished = False
         self._try_again = False
+        self._delivery = delivery
+        # Until when the worker that stores events is not stopped, because it still takes some.
+        self._hold_until_ns: int | None = None
+        self._was_held = False
 
     @property
     def has_begun(self) -> bool:
@@ -53,6 +60,8 @@ class StopSequence:
             return []
         while self._order:
             child = self._state.children[self._order[0]]
+            if child.kind.stores_events and self._holds(now_ns):
+                return []
             effects = child.stop("the agent ends", now_ns, wanted=False, grace_ns=self._grace_ns(now_ns))
             if child.has_process:
                 return effects
@@ -60,6 +69,25 @@ class StopSequence:
         self._is_finished = True
         left = tuple(child.name for child in self._state.children.values() if child.has_process)
         return [Finished(left, self._try_again)]
+
+    def next_deadline_ns(self) -> int | None:
+        """When `go_on` has something to do although nothing happened. *Absent:* nothing is waited for."""
+        return self._hold_until_ns
+
+    def on_time(self, now_ns: int) -> list[Effect]:
+        """The last events may be stored by now, or have taken too long."""
+        return [] if self._hold_until_ns is None else self.go_on(now_ns)
+
+    def _holds(self, now_ns: int) -> bool:
+        """Whether the writer stays for the last events."""
+        if not self._was_held and self._delivery.takes_events:
+            # At least until the end of the worker before it is an event too.
+            self._was_held, self._hold_until_ns = True, now_ns + EVENTS_GRACE_NS
+            return True
+        if self._hold_until_ns is not None and self._delivery.is_under_way and now_ns < self._hold_until_ns:
+            return True
+        self._hold_until_ns = None
+        return False
 
     def on_gone(self, name: str) -> None:
         """A worker's process has ended."""

@@ -23,6 +23,7 @@ class RecordingBus:
         self.conditions: list[Condition] = []
         self.notes: list[Note] = []
         self.requests: list[str] = []
+        self.deliveries: list[tuple[int, int]] = []
 
     def publish(self, changes: Sequence[Change], *, complete: bool) -> None:
         """Keep the changes."""
@@ -35,6 +36,10 @@ class RecordingBus:
     def note(self, note: Note) -> None:
         """Keep the note."""
         self.notes.append(note)
+
+    def delivered(self, sender: int, have_seq: int) -> None:
+        """Keep the answer."""
+        self.deliveries.append((sender, have_seq))
 
     def request(self, what: str) -> int:
         """Keep the question; the numbers given are 1, 2, 3 …"""

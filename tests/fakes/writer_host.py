@@ -13,6 +13,7 @@ from fakes.sender import SAMPLE, FakePeer, FakeSender
 
 from agent.config import Config
 from agent.model.message import DataAck, DataHello, Identity
+from agent.model.table import Table
 from agent.model.timebase import S
 from agent.ports import Interest
 from agent.store.record import Record, parse_head, parse_records
@@ -25,9 +26,17 @@ class WriterHost:
     """One writer after another over one state folder; an object that is dropped is a writer that was killed."""
 
     def __init__(
-        self, state: Path, values: dict[str, int | str | bool] | None = None, sinks: dict[str, dict[str, Any]] | None = None
+        self,
+        state: Path,
+        values: dict[str, int | str | bool] | None = None,
+        sinks: dict[str, dict[str, Any]] | None = None,
+        *,
+        catalogue: tuple[Table, ...] = (),
+        run: str = "run-1",
     ) -> None:
         self.state = state
+        self.catalogue = (SAMPLE, *catalogue)
+        self.run = run
         self.clock = FakeClock()
         self.config = Config(values or {}, {}, sinks or {})
         self.epoch = 0
@@ -49,8 +58,8 @@ class WriterHost:
             peer=self.peer,
             bus=self.bus,
             config=self.config,
-            catalogue=(SAMPLE,),
-            identity=Identity("run-1", "writer", self.epoch),
+            catalogue=self.catalogue,
+            identity=Identity(self.run, "writer", self.epoch),
             state_dir=str(self.state),
             host="node-1",
             agent_version="0.1",

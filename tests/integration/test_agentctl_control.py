@@ -548,5 +548,5 @@ def test_diag_asks_for_as_many_events_as_it_was_told(limit: str, asked: list[dic
     with FakeControlServer(str(tmp_path), {"diag": {"events": [], "deaths": [], "hidden": 3}}) as server:
         ended = run(["diag", f"--limit={limit}"], {"EVERGAUGE_RUNTIME_DIR": str(tmp_path)}, (shown := io.StringIO()), io.StringIO())
     assert (ended, [request["args"] for request in server.requests]) == (code, asked)
-    hidden = "… 3 more events not shown\n"
+    hidden = "… 3 more events not shown; table diag has all: agentctl query\n"
     assert shown.getvalue() == {"0": hidden, "5": f"no events\n{hidden}", "-1": ""}[limit]

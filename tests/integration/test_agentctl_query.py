@@ -158,7 +158,7 @@ def test_a_long_table_is_cut_and_says_so(query: Query) -> None:
     ("statement", "told"),
     [
         ("SELECT * FROM proces", "there is no table proces; did you mean process"),
-        ("SELECT * FROM nothing_alike", "the tables are container_name, export_gap, gap"),
+        ("SELECT * FROM nothing_alike", "the tables are container_name, diag, export_gap, gap"),
         ("SELECT nope FROM gap", '"nope" not found'),
         ("SELEC 1", "syntax error"),
         ("SELECT 1; SELECT 2", "one SELECT"),

@@ -17,7 +17,7 @@ from fakes.stored_units import UNIT_EVENT_FORM, UNIT_FORM, UNIT_MODEL_FORM, unit
 
 from agent.cli.program import find_command, run
 from agent.model.table import Row, Value
-from agent.model.tables import POD_GROUP
+from agent.model.tables import DIAG, POD_GROUP
 from agent.store.record import TableForm, form_of
 from workers.process import schema
 from workers.unit.schema import UNIT_EVENT, UNIT_MODEL
@@ -218,6 +218,16 @@ MODEL_ROWS = [
 ]
 
 
+def _breaker(seq: int, second: int, phase: str, since: int) -> tuple[Any, ...]:
+    named = ("breaker_open", "io", phase, "sampler/process", "warning", "dear", None)
+    return (at(second), "run", seq, *named, at(since), 1)
+
+
+# The breaker held for 3 and for 5 seconds, and holds again.
+DIAG_ROWS = [_breaker(1, 1, "begin", 1), _breaker(2, 4, "end", 1), _breaker(3, 10, "begin", 10), _breaker(4, 15, "end", 10),
+             _breaker(5, 20, "begin", 20)]  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The story: its first part sealed, its last 50 seconds in the open spool."""
@@ -235,6 +245,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_parquet(state, "unit", "a", [row for second in sealed for row in unit_rows(second)], form=UNIT_FORM)
     write_parquet(state, "unit_event", "a", EVENT_ROWS, form=UNIT_EVENT_FORM)
     write_parquet(state, "unit_model", "a", MODEL_ROWS, form=UNIT_MODEL_FORM)
+    write_parquet(state, "diag", "a", DIAG_ROWS, form=form_of(DIAG))
     forms = {
         "unit": UNIT_FORM,
         "occupancy": OCCUPANCY,
@@ -409,6 +420,7 @@ EXPECTED: dict[str, list[tuple[Any, ...]]] = {
     ],
     "SELECT coalesce(p.name, u.pod_uid, 'no pod') AS pod, round(sum(rss_bytes)": [],
     "SELECT at, worker, reason, rows FROM gap": [],
+    "SELECT module, kind, subject, count(*) AS times": [("sampler/process", "breaker_open", "io", 2, 8.0)],
     "SELECT timestamp, unit, verdict, culprit, kills, limit_bytes FROM unit_event": [
         (at(1), "u-crunch", "own_limit", None, 1, None),
         (at(2), "u-crunch", "own_limit", None, 2, None),
@@ -423,7 +435,10 @@ EXPECTED: dict[str, list[tuple[Any, ...]]] = {
     "SELECT at, pid, comm FROM process WHERE at > now()": [],
 }
 # A whole table is what is stored, in any order.
-WHOLE = ("SELECT pid, comm, rss_bytes FROM process", "SELECT * FROM process", "FROM process", "FROM gap", "FROM unit_model")
+WHOLE = (
+    *("SELECT pid, comm, rss_bytes FROM process", "SELECT * FROM process", "FROM process", "FROM gap", "FROM unit_model"),
+    "SELECT at, module, kind",
+)
 
 
 def test_every_command_line_of_the_pages_answers_right(host: Path) -> None:

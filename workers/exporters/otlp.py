@@ -7,6 +7,7 @@ from workers.export.sink import Sink, SinkContext, SinkKind
 OTLP_TABLES = (
     "gap",
     "export_gap",
+    "diag",
     "process",
     "process_tail",
     "process_scan",

@@ -33,6 +33,10 @@ class MemberBus:
         """See `agent.ports.Bus`."""
         self._bus.note(replace(note, member=self._member))
 
+    def delivered(self, sender: int, have_seq: int) -> None:
+        """See `agent.ports.Bus`."""
+        self._bus.delivered(sender, have_seq)
+
     def request(self, what: str) -> int:
         """See `agent.ports.Bus`."""
         return self._bus.request(what)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from agent.model.errors import ExitCode
+from agent.model.message import StoreEvents
 from agent.model.rule_state import RuleState
 from agent.model.worker_kind import STATS
 from agent.ports import Interest, Operation
@@ -68,6 +69,9 @@ class BaseWork:
 
     def on_level(self, steps: Sequence[str], *, is_off: bool) -> None:
         """It has nothing to leave out."""
+
+    def on_delivery(self, delivery: StoreEvents, now_ns: int) -> None:
+        """Never called: its kind stores no rows of the supervisor's."""
 
     def on_taken_over(self, now_ns: int) -> None:
         """What it does is the same for every supervisor."""

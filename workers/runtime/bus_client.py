@@ -10,6 +10,7 @@ from agent.model.errors import ProtocolError
 from agent.model.foreign import readable
 from agent.model.message import (
     Condition,
+    EventsStored,
     FromWorker,
     Hello,
     Identity,
@@ -86,6 +87,10 @@ class BusClient:
         """See `agent.ports.Bus`; its fields are made readable like a condition's detail."""
         fields = {key: readable(value) if isinstance(value, str) else value for key, value in note.fields.items()}
         self.send(replace(note, fields=fields))
+
+    def delivered(self, sender: int, have_seq: int) -> None:
+        """See `agent.ports.Bus`."""
+        self.send(EventsStored(sender, have_seq))
 
     def request(self, what: str) -> int:
         """See `agent.ports.Bus`."""

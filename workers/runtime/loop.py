@@ -10,7 +10,7 @@ import zmq
 from agent.failpoint import failpoint
 from agent.model.errors import ExitCode
 from agent.model.heartbeat import beating
-from agent.model.message import Ack, Answer, Ask, Delta, Note, Snapshot, Stop, TakenOver, ToWorker, WorkLevel
+from agent.model.message import Ack, Answer, Ask, Delta, Note, Snapshot, Stop, StoreEvents, TakenOver, ToWorker, WorkLevel
 from agent.model.rule import decode_assignment, decode_rule
 from agent.model.timebase import MS, S
 from agent.ports import Clock, Interest, Operation, Work
@@ -139,24 +139,33 @@ class WorkerLoop:
                 self._on_ask(message, now_ns)
             case Answer():
                 self._work.on_answer(message.request, message.body)
-            case TakenOver():
-                failpoint("worker.taken_over")
-                self._bus.say_again(os.getpid())
-                self._is_ready_told = False
+            case StoreEvents():
                 if self._is_started:
-                    self._work.on_taken_over(now_ns)
+                    self._work.on_delivery(message, now_ns)
+            case TakenOver():
+                self._on_taken_over(now_ns)
             case WorkLevel():
                 self._level = message
                 if self._is_started:
                     self._work.on_level(message.steps, is_off=message.is_off)
             case Stop():
-                failpoint("worker.before_stop")
-                until_ns = now_ns + message.grace_ns
-                self._stop_until_ns = until_ns if self._stop_until_ns is None else min(until_ns, self._stop_until_ns)
-                if self._is_started:
-                    self._work.on_stop(now_ns, for_good=message.for_good)
-                for outbox in self._outboxes.values():
-                    outbox.end()
+                self._on_stop(message, now_ns)
+
+    def _on_taken_over(self, now_ns: int) -> None:
+        failpoint("worker.taken_over")
+        self._bus.say_again(os.getpid())
+        self._is_ready_told = False
+        if self._is_started:
+            self._work.on_taken_over(now_ns)
+
+    def _on_stop(self, message: Stop, now_ns: int) -> None:
+        failpoint("worker.before_stop")
+        until_ns = now_ns + message.grace_ns
+        self._stop_until_ns = until_ns if self._stop_until_ns is None else min(until_ns, self._stop_until_ns)
+        if self._is_started:
+            self._work.on_stop(now_ns, for_good=message.for_good)
+        for outbox in self._outboxes.values():
+            outbox.end()
 
     def _tell_rules(self) -> None:
         """Tell the work of the changes that came one after the other, once: to bind a thousand rules takes seconds, and a

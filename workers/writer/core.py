@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from agent.model.errors import ProtocolError
-from agent.model.message import Batch, Bye, Ending, Identity, Lost, Tick
+from agent.model.message import SUPERVISOR, Batch, Bye, Ending, Identity, Lost, Tick
 from agent.store.record import Mark
 from workers.writer.gap import Gap, Reason
 from workers.writer.ticks import count_ticks, missing
@@ -188,7 +188,8 @@ class WriterCore:
 
     def _deaths(self, who: Identity, endings: Sequence[Ending], until_wall_ns: int | None) -> list[Gap]:
         previous = self._latest(who.worker)
-        if previous is not None and _is_of(previous, who):
+        # The supervisor has no starts of its own in a run, and what it had not delivered is known to nobody.
+        if who.worker == SUPERVISOR or (previous is not None and _is_of(previous, who)):
             return []
         return _deaths_before(who, previous, endings, until_wall_ns)
 

@@ -10,7 +10,7 @@ from typing import Any
 from agent.config import COMPACTION, STORAGE_QUOTA, Config, reader_gid
 from agent.failpoint import failpoint
 from agent.model.errors import ProtocolError, StorageError
-from agent.model.message import DataAck, DataHello, Identity
+from agent.model.message import SUPERVISOR, DataAck, DataHello, Identity, StoreEvents
 from agent.model.table import Table
 from agent.model.tables import GAP
 from agent.ports import Bus, Clock, DataPeer, Interest
@@ -106,6 +106,9 @@ class WriterWork(BaseWork):
         )
         self._core: WriterCore | None = None
         self._peers: dict[str, Identity] = {}
+        # As whose the supervisor's own rows are stored, and which supervisor has asked what is stored.
+        self._supervisor = Identity(identity.run, SUPERVISOR, 1)
+        self._event_sender: int | None = None
         self._counts = WriterStatistics()
         self._losses = 0
         self._gap_notes = GapNotes()
@@ -252,7 +255,7 @@ class WriterWork(BaseWork):
         self._counts.duplicates += append.duplicates
         for who, seq in append.acks.items():
             failpoint("writer.before_ack")
-            self._peer.send(who, DataAck(seq))
+            self._answer(who, DataAck(seq))
             failpoint("writer.acknowledged")
         self._greet(core, append.greeted)
         if self._try(self._segments.rotate_if_due, now_ns):
@@ -260,7 +263,26 @@ class WriterWork(BaseWork):
 
     def _greet(self, core: WriterCore, whom: Iterable[Identity]) -> None:
         for who in whom:
-            self._peer.send(who, DataHello(self._identity.epoch, core.have(who)))
+            self._answer(who, DataHello(self._identity.epoch, core.have(who)))
+
+    def _answer(self, who: Identity, message: DataHello | DataAck) -> None:
+        if who != self._supervisor:
+            self._peer.send(who, message)
+        elif self._event_sender is not None and self._core is not None:
+            self._bus.delivered(self._event_sender, self._core.have(who))
+
+    def on_delivery(self, delivery: StoreEvents, now_ns: int) -> None:
+        """The supervisor's rows, stored like any sender's. While nothing can be stored nothing is answered: it sends them again."""
+        core = self._core
+        if core is None or self._retry_at_ns is not None:
+            return
+        if not delivery.batch:
+            self._event_sender = delivery.sender
+            self._bus.delivered(delivery.sender, core.have(self._supervisor))
+        elif delivery.sender == self._event_sender:
+            append = AppendBatch()
+            self._on_message(core, self._supervisor, delivery.batch, delivery.rows, append)
+            self._store(core, append, now_ns)
 
     # ---- storage that fails and comes back ----
 

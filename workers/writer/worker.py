@@ -30,7 +30,9 @@ def _make(context: WorkerContext) -> Work:
 
 WORKER = Worker(
     name="writer",
-    kind=WorkerKind("writer", start_order=10, binds_data_socket=True, answers=frozenset({STATS, RULES, ROTATE})),
+    kind=WorkerKind(
+        "writer", start_order=10, binds_data_socket=True, answers=frozenset({STATS, RULES, ROTATE}), stores_events=True
+    ),
     make=_make,
     preload=("workers.writer.work",),
     statistics=(

@@ -4,11 +4,13 @@ Another version is another module beside this one: a name that moved in the conv
 *Source:* open-telemetry/semantic-conventions, tag v1.44.0, folder model.
 """
 
+from agent.model.event_catalogue import KINDS
+from agent.model.event_kind import EventSeverity
 from workers.export.otlp import conventions_1_44_host, conventions_1_44_process, conventions_1_44_unit
 from workers.export.otlp.column_map import Conventions, Dimension, Logged, RecordMap, Role, TableMap
 from workers.export.otlp.words import added
 
-_GAP, _EXPORT_GAP = "evergauge.gap", "evergauge.export.gap"
+_GAP, _EXPORT_GAP, _EVENT = "evergauge.gap", "evergauge.export.gap", "evergauge.event"
 
 GAP = TableMap(
     table="gap",
@@ -44,9 +46,33 @@ EXPORT_GAP = TableMap(
     },
 )
 
+DIAG = TableMap(
+    table="diag",
+    record=RecordMap(
+        _EVENT,
+        column="kind",
+        warnings=frozenset(kind.name for kind in KINDS.values() if kind.severity is not EventSeverity.INFO),
+    ),
+    columns={
+        "timestamp": Role.TIME,
+        "run": Logged(f"{_EVENT}.run"),
+        "seq": Logged(f"{_EVENT}.seq"),
+        "kind": Logged(f"{_EVENT}.kind"),
+        "subject": Logged(f"{_EVENT}.subject"),
+        "phase": Logged(f"{_EVENT}.phase"),
+        "module": Logged(f"{_EVENT}.module"),
+        "severity": Logged(f"{_EVENT}.severity"),
+        "detail": Logged(f"{_EVENT}.detail"),
+        "fields": Logged(f"{_EVENT}.fields"),
+        "since": Logged(f"{_EVENT}.since"),
+        "count": Logged(f"{_EVENT}.count"),
+    },
+)
+
 _ALL = (
     GAP,
     EXPORT_GAP,
+    DIAG,
     *conventions_1_44_process.TABLES,
     *conventions_1_44_unit.TABLES,
     *conventions_1_44_host.TABLES,

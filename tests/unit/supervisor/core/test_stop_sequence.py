@@ -5,6 +5,7 @@ from fakes.story import POLICY, Story
 from agent.model.timebase import S
 from supervisor.core.child import ChildState
 from supervisor.core.effect import Announce, Effect, Finished, Signal
+from supervisor.core.event_delivery import EventDelivery
 from supervisor.core.stop_sequence import GRACE_LEAST_NS, StopSequence
 
 CHILDREN = {"writer": "writer", "control-plane": "control-plane"}
@@ -14,7 +15,7 @@ def _up() -> tuple[Story, StopSequence]:
     story = Story(CHILDREN)
     for number, name in enumerate(CHILDREN):
         story.bring_up(name, 100 + number)
-    return story, StopSequence(story.supervisor_state, POLICY.stop_timeout_ns)
+    return story, StopSequence(story.supervisor_state, EventDelivery(story.supervisor_state), POLICY.stop_timeout_ns)
 
 
 def _finished(effects: list[Effect]) -> list[Finished]:

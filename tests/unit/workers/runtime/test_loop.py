@@ -9,7 +9,7 @@ import pytest
 from fakes.clock import FakeClock
 
 from agent.model.heartbeat_page import BODY_BYTES, BODY_OFFSET, MEMORY, MEMORY_OFFSET, PAGE_BYTES, VERSION, Beat, parse_page
-from agent.model.message import Ack, Answer, Ask, Delta, Nack, Note, Resync, Snapshot, Stop, TakenOver, ToWorker
+from agent.model.message import Ack, Answer, Ask, Delta, Nack, Note, Resync, Snapshot, Stop, StoreEvents, TakenOver, ToWorker
 from agent.model.rule import Assignment, GroupRule, Unit, UnitKind, canonical, pod_key, rule_key
 from agent.model.rule_state import RuleState
 from agent.model.timebase import HOUR, MS, S
@@ -128,6 +128,10 @@ class RecordingWork:
 
     def on_level(self, steps: Sequence[str], *, is_off: bool) -> None:
         self.calls.append(("level", list(steps), is_off))
+
+    def on_delivery(self, delivery: StoreEvents, now_ns: int) -> None:
+        """See the class."""
+        self.calls.append(("delivery", delivery))
 
     def on_taken_over(self, now_ns: int) -> None:
         """See the class."""
@@ -356,6 +360,13 @@ def test_the_timer_is_not_called_before_the_start(story: Story) -> None:
     story.work.deadline_ns = START_NS
     story.play(story.advance(S), story.advance(S))
     assert story.work.calls == []
+
+
+def test_rows_of_the_supervisor_are_handed_to_the_work_once_it_has_started() -> None:
+    """Before that they are dropped: they are sent again."""
+    story = Story()
+    story.play(StoreEvents(1), _snapshot(), StoreEvents(2), Stop(GRACE_NS))
+    assert [call for call in story.work.calls if call[0] == "delivery"] == [("delivery", StoreEvents(2))]
 
 
 def test_another_supervisor_hears_who_it_is_and_that_it_goes_on(story: Story) -> None:
