@@ -257,10 +257,21 @@ class Config(Struct, frozen=True):
         """The same configuration with other values of some settings."""
         return Config({**self.values, **values}, self.workloads, self.sinks)
 
+    def with_kept(self, before: "Config", keys: Iterable[str]) -> "Config":
+        """The same configuration with the values that these settings had before."""
+        kept = set(keys)
+        values = {key: value for key, value in self.values.items() if key not in kept}
+        values |= {key: before.values[key] for key in kept & before.values.keys()}
+        return Config(values, self.workloads, self.sinks)
+
     def of_worker(self, setting: Setting[int], worker: str) -> int:
         """The value of a policy setting for one worker: its own, else the one for all workers."""
         value = self.values.get(policy_key(setting, worker))
         return self.of(setting) if value is None else int(value)
+
+    def of_any(self, setting: AnySetting) -> int | str | bool:
+        """The value of a setting whose type does not matter."""
+        return self.values.get(setting.key, setting.default)
 
     def show(self, setting: AnySetting) -> str:
         """The value of a setting as a person would write it."""

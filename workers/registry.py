@@ -12,7 +12,7 @@ from importlib import import_module
 from importlib.machinery import all_suffixes
 
 import workers
-from agent.config import SETTINGS, STATE_DIR, STORAGE_QUOTA, Config, default_quota_bytes
+from agent.config import BUFFER_BYTES, SETTINGS, STATE_DIR, STORAGE_QUOTA, Config, default_quota_bytes
 from agent.model.table import Table
 from agent.model.tables import SYSTEM_TABLES
 from agent.model.worker_kind import RULES, STATS, Statistic
@@ -132,6 +132,18 @@ def tables() -> tuple[Table, ...]:
 def settings() -> tuple[AnySetting, ...]:
     """Every setting there is: the agent's own and those that workers declare."""
     return SETTINGS + tuple(setting for each in all_workers() for setting in each.settings)
+
+
+def readers(*configs: Config) -> dict[str, frozenset[str]]:
+    """The keys of the settings that each worker reads and the supervisor does not, by worker: of all that there can be, also those
+    that do not run."""
+    found: dict[str, frozenset[str]] = {}
+    for config in configs:
+        for each in workers_of(config):
+            inside = (each, *each.members)
+            own = {key for part in inside for key in (*(setting.key for setting in part.settings), *part.reads)}
+            found[each.name] = found.get(each.name, frozenset()) | own | {BUFFER_BYTES.key}
+    return found
 
 
 def statistics(config: Config = _NOTHING_SET) -> Mapping[str, tuple[Statistic, ...]]:

@@ -20,6 +20,7 @@ MODULES = {
     "reset-worker": "workers",
     "list-limits": "limits",
     "set-limit": "limits",
+    "reload": "reload",
     "list-pods": "pods",
     "list-rules": "rules",
     "add-rule": "rules",

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from errno import EACCES, EPERM, EROFS
 from typing import TYPE_CHECKING, NoReturn
 
+from msgspec.structs import replace
+
 import agent
 from agent import paths, reader_group
 from agent.command import parse_invocation, settings_document, usage
@@ -53,7 +55,13 @@ def run(
         return _connect(config) if invocation.connect else ExitCode.DONE
     if invocation.keep_workloads:
         _become_keeper(config)
-    return supervise(config, for_ns=invocation.for_ns, worker_set=worker_set)
+    # Found again although the agent works in the root folder.
+    again = replace(invocation, config_path=os.path.abspath(invocation.config_path) if invocation.config_path else "")
+    known = {
+        **environment,
+        **({} if not (named := environment.get("EVERGAUGE_CONFIG")) else {"EVERGAUGE_CONFIG": os.path.abspath(named)}),
+    }
+    return supervise(config, for_ns=invocation.for_ns, worker_set=worker_set, load=lambda: load_config(again, known))
 
 
 def _connect(config: Config) -> ExitCode:
@@ -100,8 +108,14 @@ FINAL_OUTPUT_SECONDS_MAX = 0.3
 OPEN_FILES_LEAST = 64
 
 
-def supervise(config: Config, *, for_ns: int | None, worker_set: "Callable[[Config], WorkerSet] | None" = None) -> ExitCode:
-    """Be the agent until it is asked to end. *Raises:* EvergaugeError when it cannot begin."""
+def supervise(
+    config: Config,
+    *,
+    for_ns: int | None,
+    worker_set: "Callable[[Config], WorkerSet] | None" = None,
+    load: Callable[[], Config] | None = None,
+) -> ExitCode:
+    """Be the agent until it is asked to end; `load` reads the settings again. *Raises:* EvergaugeError when it cannot begin."""
     from supervisor.shell.lock import FolderLock
 
     _check_supervisor_package()
@@ -129,15 +143,18 @@ def supervise(config: Config, *, for_ns: int | None, worker_set: "Callable[[Conf
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     # Imported after the checks: a refused start costs nothing, and says why at once.
     from agent.daemon.takeover import remove_remains
-    from agent.daemon.wiring import resources, wire
+    from agent.daemon.wiring import Reading, resources, wire
     from agent.worker_set import agent_worker_set
     from workers.registry import decided
 
+    first = config
     config = decided(config)
-    chosen = (worker_set or agent_worker_set)(config)
+    worker_set_of = worker_set or agent_worker_set
+    chosen = worker_set_of(config)
+    reading = Reading(lambda: decided(load() if load is not None else first), worker_set_of)
     held = resources([state_lock, runtime_lock, *socket_locks], previous_record=state_lock.previous_note)
     try:
-        finished = wire(config, chosen, held, for_ns=for_ns).run()
+        finished = wire(config, chosen, held, reading, for_ns=for_ns).run()
         if all(lock.is_there() for lock in held.locks):
             # Otherwise another agent may have the folder by now.
             remove_remains(config)

@@ -41,7 +41,7 @@ def take_over_previous(config: Config, worker_set: WorkerSet, previous_record: s
     record = read_takeover_record(own)
     taken_over = None
     if record is not None:
-        terms = TakeoverTerms(boot_id(), _fingerprint(config, worker_set), frozenset(worker_set.kinds))
+        terms = TakeoverTerms(boot_id(), takeover_fingerprint(config, worker_set), frozenset(worker_set.kinds))
         taken_over = take_over(record, terms, on_killed=on_killed)
     if taken_over is None and not wait_all_gone(living := _living_path(config)):
         raise BusyError(living, "workers of a former agent still write into this state folder", "wait for supervisor.orphan_grace")
@@ -84,7 +84,7 @@ def make_launcher(
         takeover_record_path(runtime_dir),
         boot_id=boot_id(),
         run=run,
-        fingerprint=_fingerprint(config, worker_set),
+        fingerprint=takeover_fingerprint(config, worker_set),
         epochs=dict.fromkeys(worker_set.kinds, 0) if taken_over is None else taken_over.epochs,
         server=None if taken_over is None else taken_over.server,
     )
@@ -132,7 +132,7 @@ def _living_path(config: Config) -> str:
     return os.path.join(config.of(STATE_DIR), LIVING_NAME)
 
 
-def _fingerprint(config: Config, worker_set: WorkerSet) -> bytes:
+def takeover_fingerprint(config: Config, worker_set: WorkerSet) -> bytes:
     """What must be the same for workers to be taken over: the version, where the code is, the workers, every setting."""
     what = [
         agent.__version__,

@@ -4,7 +4,7 @@ passed: a refused start pays for none of it."""
 import gc
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import agent
@@ -34,7 +34,8 @@ from agent.config import (
     service_variables,
 )
 from agent.daemon.banner_printer import BannerPrinter, how_to_end
-from agent.daemon.takeover import make_launcher, remove_remains, take_over_previous
+from agent.daemon.settings_source import SettingsReader, SettingsSource
+from agent.daemon.takeover import make_launcher, remove_remains, take_over_previous, takeover_fingerprint
 from agent.daemon.text_output import TextOutput
 from agent.launch import Launch, encode_launch
 from agent.limit_setting import CPU_LIMIT, DESCRIPTOR_LIMIT, GOVERNOR_ENABLED, MEMORY_LIMIT, QUEUE_LIMIT
@@ -92,6 +93,13 @@ class Resources(NamedTuple):
     previous_record: str = ""
 
 
+class Reading(NamedTuple):
+    """How the settings are read again while the agent runs, and which workers they want. *Raises:* each EvergaugeError, OSError."""
+
+    load: Callable[[], Config]
+    worker_set_of: Callable[[Config], WorkerSet]
+
+
 def resources(locks: Sequence[FolderLock], *, previous_record: str) -> Resources:
     """These locks and this process's own streams. *Raises:* OSError."""
     err = TextOutput(2)
@@ -99,7 +107,7 @@ def resources(locks: Sequence[FolderLock], *, previous_record: str) -> Resources
     return Resources(locks, err if os.path.sameopenfile(1, 2) else TextOutput(1), err, previous_record)
 
 
-def wire(config: Config, worker_set: WorkerSet, held: Resources, *, for_ns: int | None) -> SupervisorLoop:
+def wire(config: Config, worker_set: WorkerSet, held: Resources, reading: Reading, *, for_ns: int | None) -> SupervisorLoop:
     """The whole agent, ready to run.
 
     *Raises:* EvergaugeError when a folder or socket cannot be used, OSError.
@@ -120,6 +128,14 @@ def wire(config: Config, worker_set: WorkerSet, held: Resources, *, for_ns: int 
     about = _about(config, run, clock, started_at_ns)
     state = _state(config, worker_set, about, log, clock)
     bus = BusRouter(config.of(BUS_SOCKET), run)
+
+    def on_applied(applied: Config, workers: WorkerSet) -> None:
+        # First where the next supervisor looks: one that finds other settings than its own would end all workers.
+        launcher.change_record(takeover_fingerprint(applied, workers), workers.kinds)
+        log.set_form(applied.of(LOG_LEVEL), applied.of(LOG_FORMAT))
+
+    reader = SettingsReader(reading.load, reading.worker_set_of, _child_maker(), policy_of, budgets_of)
+    settings = SettingsSource(config, worker_set, reader, on_applied)
     banner = BannerPrinter(config, about, clock, held.out, is_shared=held.out is held.err, ended_by=ended_by, for_ns=for_ns)
     return SupervisorLoop(
         LoopParts(
@@ -130,7 +146,8 @@ def wire(config: Config, worker_set: WorkerSet, held: Resources, *, for_ns: int 
             rules_store=RulesStore(about.state_dir),
             bus=bus,
             control_path=config.of(CONTROL_SOCKET),
-            make_order=lambda child, epoch: _order(config, about, state.children[child], epoch),
+            make_order=lambda child, epoch: _order(settings.config, about, state.children[child], epoch),
+            settings=settings,
             on_settled=banner.on_settled,
             service_manager=service_manager,
             locks=held.locks,
@@ -173,11 +190,8 @@ def _state(config: Config, worker_set: WorkerSet, about: About, log: EventLog, c
     book, damage = load_rulebook(config.of(STATE_DIR), clock.wall_ns())
     seed = int.from_bytes(os.urandom(8), "big")
     rng = random.Random(seed)
-    asleep, members = worker_set.asleep, worker_set.members
-    children = [
-        Child(name, kind, policy_of(config, name), rng, members.get(name, ()), asleep_why=asleep.get(name, ""))
-        for name, kind in worker_set.kinds.items()
-    ]
+    make_child = _child_maker(rng)
+    children = [make_child(name, config, worker_set) for name in worker_set.kinds]
     state = SupervisorState(about, children, Authority(book, first_sequence=about.started_at_ns))
     lines = [Log("starting", "info", {"version": about.version, "run": about.run, "pid": about.pid, "seed": seed})]
     if ignored := service_variables(os.environ):
@@ -196,6 +210,16 @@ def _tell(line: Log, state: SupervisorState, log: EventLog, at_ns: int) -> None:
     """Before there is a machine: into the log and the history."""
     log.write(line.kind, line.severity, line.fields)
     state.history.note(event_of(line, at_ns))
+
+
+def _child_maker(rng: random.Random | None = None) -> Callable[[str, Config, WorkerSet], Child]:
+    chance = rng or random.Random(int.from_bytes(os.urandom(8), "big"))
+
+    def make(name: str, config: Config, worker_set: WorkerSet) -> Child:
+        members, asleep_why = worker_set.members.get(name, ()), worker_set.asleep.get(name, "")
+        return Child(name, worker_set.kinds[name], policy_of(config, name), chance, members, asleep_why=asleep_why)
+
+    return make
 
 
 def budgets_of(config: Config, worker_set: WorkerSet) -> dict[str, WorkerBudget]:

@@ -105,6 +105,11 @@ class Child:
     def _new_watch(self) -> Watch:
         return Watch(timeout_ns=self._policy.hang_timeout_ns, interval_ns=self._policy.heartbeat_interval_ns)
 
+    def set_policy(self, policy: Policy) -> None:
+        """Other times govern it from now on; a deadline that is set already stays."""
+        self._policy = policy
+        self.watch.set_timeout(policy.hang_timeout_ns)
+
     @property
     def is_taken_over(self) -> bool:
         """Whether its process was started by a supervisor that has died."""

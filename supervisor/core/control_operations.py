@@ -30,6 +30,7 @@ from supervisor.core.child import ChildState
 from supervisor.core.effect import Asker, Effect, LimitsPersisted, Persisted, Problem, Respond, WorkerAsker
 from supervisor.core.governance import Governance
 from supervisor.core.limit_operations import LimitOperations
+from supervisor.core.reload import Reload
 from supervisor.core.rule_changes import Mutation, RuleChanges
 from supervisor.core.served_operations import ServedOperations
 from supervisor.core.supervisor_state import SupervisorState
@@ -49,7 +50,7 @@ Handler = Callable[[Asker, Arguments, int], list[Effect]]
 class ControlOperations:
     """Answers operations from the supervisor's state."""
 
-    def __init__(self, state: SupervisorState, governance: Governance) -> None:
+    def __init__(self, state: SupervisorState, governance: Governance, reload: Reload) -> None:
         self._state = state
         self._limits = LimitOperations(state, governance)
         self._questions = WorkerQuestions(state)
@@ -71,6 +72,7 @@ class ControlOperations:
             "rotate": self._on_rotate,
             "list-limits": self._limits.on_list_limits,
             "set-limit": self._limits.on_set_limit,
+            "reload": lambda asker, _arguments, now_ns: reload.ask(asker, now_ns),
             **{operation: self._served.handler(operation) for operation in SERVED_OPERATIONS},
         }
         assert self._handlers.keys() == OPERATIONS, "every operation has its handler"

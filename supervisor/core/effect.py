@@ -4,7 +4,7 @@ Events are past, effects are orders. An event that names an epoch other than the
 about a dead generation; it is dropped and counted.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -16,6 +16,9 @@ from agent.model.message import FromWorker, ToWorker
 from supervisor.core.rulebook import Rulebook
 from supervisor.core.usage import WorkerUsage
 from supervisor.core.watchdog import ProcessState
+
+if TYPE_CHECKING:
+    from supervisor.core.settings_change import SettingsChange
 
 # ---- events --------------------------------------------------------------------------------------
 
@@ -121,6 +124,18 @@ class LimitsPersisted(Struct, frozen=True):
     problem: str = ""
 
 
+class SettingsRead(Struct, frozen=True):
+    """The settings were read again. *Absent:* `change` where they are refused, with the `problem`."""
+
+    token: int
+    problem: str = ""
+    change: "SettingsChange | None" = None
+
+
+class ReloadRequested(Struct, frozen=True):
+    """A signal asks to read the settings again."""
+
+
 class StopRequested(Struct, frozen=True):
     """A signal, the end of `--for`, or the operator asks the agent to end."""
 
@@ -171,6 +186,8 @@ Event = (
     | Commanded
     | Persisted
     | LimitsPersisted
+    | SettingsRead
+    | ReloadRequested
     | StopRequested
     | RotateRequested
     | Noted
@@ -255,6 +272,18 @@ class PersistLimits(Struct, frozen=True):
     limits: dict[str, SetLimits]
 
 
+class ReadSettings(Struct, frozen=True):
+    """Read the settings again, in a thread, and report SettingsRead with the token."""
+
+    token: int
+
+
+class ApplySettings(Struct, frozen=True):
+    """What was read with this token is in force from now on: for workers that start, and for the log."""
+
+    token: int
+
+
 class ObserveWorkers(Struct, frozen=True):
     """Read these children's heartbeat pages and what the kernel shows of them, then report WorkersObserved."""
 
@@ -303,6 +332,8 @@ Effect = (
     | Respond
     | Persist
     | PersistLimits
+    | ReadSettings
+    | ApplySettings
     | ObserveWorkers
     | Housekeep
     | Log

@@ -119,6 +119,11 @@ class EventHistory:
             self._lasting.discard(key)
         return self.set_condition(worker, condition, now_ns)
 
+    def forget_lasting(self, worker: str, now_ns: int) -> list[ConditionChange]:
+        """The worker is not wanted any more: nothing that was found of it holds."""
+        self._lasting = {key for key in self._lasting if key[0] != worker}
+        return self.forget_worker(worker, now_ns)
+
     def forget_worker(self, worker: str, now_ns: int) -> list[ConditionChange]:
         """End a dead worker's conditions; its next generation announces its own."""
         kinds = [kind for name, kind in self.conditions if name == worker and (name, kind) not in self._lasting]

@@ -103,6 +103,12 @@ class Governance:
                 effects += self._apply_limits(children[name], now_ns)
         return effects
 
+    def forget(self, name: str, now_ns: int) -> list[Effect]:
+        """The worker is not wanted any more. What the operator has set for it is kept on the disk."""
+        self.by_settings.pop(name, None)
+        self.governors.pop(name, None)
+        return [each.log() for each in self._history.forget_lasting(name, now_ns)]
+
     def _limits_of(self, name: str) -> WorkerLimits:
         return effective_limits(self.by_settings[name].limits, self.changed.get(name, {}))
 

@@ -50,9 +50,11 @@ class LimitChanges:
         if self._under_way is None or outcome.token != self._token:
             return []
         (mutation, limits), self._under_way = self._under_way, None
-        if outcome.problem:
+        if mutation.name not in self._governance.governors:
+            effects: list[Effect] = [_gone(mutation)]
+        elif outcome.problem:
             sentence = f"{outcome.problem}; the limits are as before; make room or mend the state folder, then try again"
-            effects: list[Effect] = [Respond(mutation.asker, None, Problem("not_durable", sentence, int(ExitCode.IO)))]
+            effects = [Respond(mutation.asker, None, Problem("not_durable", sentence, int(ExitCode.IO)))]
         else:
             child = self._state.children[mutation.name]
             effects = self._governance.set_limits(child, limits, now_ns)
@@ -63,6 +65,9 @@ class LimitChanges:
         effects: list[Effect] = []
         while self._waiting and self._under_way is None:
             mutation = self._waiting.popleft()
+            if mutation.name not in self._governance.governors:
+                effects.append(_gone(mutation))
+                continue
             held = self._governance.changed.get(mutation.name)
             limits = self._wanted(mutation)
             if limits == held:
@@ -82,3 +87,8 @@ class LimitChanges:
     def _answer(self, mutation: LimitMutation, *, changed: bool, now_ns: int) -> Effect:
         row = limit_row(self._governance, self._state.children[mutation.name], now_ns)
         return Respond(mutation.asker, LimitOutcome(changed=changed, limit=row))
+
+
+def _gone(mutation: LimitMutation) -> Effect:
+    sentence = f"{mutation.name} has been switched off meanwhile"
+    return Respond(mutation.asker, None, Problem("no_such_worker", sentence, int(ExitCode.MISUSE)))

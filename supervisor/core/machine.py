@@ -24,9 +24,11 @@ from supervisor.core.effect import (
     Noted,
     ObserveWorkers,
     Persisted,
+    ReloadRequested,
     RotateRequested,
     RuntimeSeen,
     SendRefused,
+    SettingsRead,
     Spawned,
     SpawnFailed,
     StopRequested,
@@ -40,6 +42,7 @@ from supervisor.core.event_history import event_of
 from supervisor.core.governance import Governance
 from supervisor.core.message_handler import MessageHandler
 from supervisor.core.readiness_announcer import ReadinessAnnouncer
+from supervisor.core.reload import Reload
 from supervisor.core.runtime_names import RuntimeNameWatch
 from supervisor.core.stop_sequence import StopSequence
 from supervisor.core.supervisor_state import SupervisorState
@@ -59,7 +62,8 @@ class Machine:
         self.state = state
         self._policy = policy
         self._governance = governance or Governance(state.history, {})
-        self._control = ControlOperations(state, self._governance)
+        self._reload = Reload(state, self._governance)
+        self._control = ControlOperations(state, self._governance, self._reload)
         self._delivery = EventDelivery(state)
         self._takeover = Takeover(state)
         self._messages = MessageHandler(state, self._control, self._takeover, self._governance, self._delivery)
@@ -124,6 +128,8 @@ class Machine:
                 return self._control.on_command(ClientAsker(event.client), event.operation, event.arguments, now_ns)
             case Persisted():
                 return self._control.on_persisted(event, now_ns)
+            case SettingsRead() | ReloadRequested():
+                return self._on_settings(event, now_ns)
             case LimitsPersisted():
                 return self._control.on_limits_persisted(event, now_ns)
             case StopRequested():
@@ -138,6 +144,13 @@ class Machine:
                 return []
             case _:
                 assert_never(event)
+
+    def _on_settings(self, event: SettingsRead | ReloadRequested, now_ns: int) -> list[Effect]:
+        if isinstance(event, ReloadRequested):
+            return [Log("reload_asked", "info", {"by": "SIGHUP"}), *self._reload.ask(None, now_ns)]
+        if event.change is not None:
+            self._stop.stop_timeout_ns = event.change.stop_timeout_ns
+        return self._reload.on_read(event, now_ns)
 
     def _on_child_event(self, event: Spawned | SpawnFailed | Exited | MessageReceived | SendRefused, now_ns: int) -> list[Effect]:
         child = self.state.children.get(event.child)
@@ -171,7 +184,8 @@ class Machine:
         noted = self._note_launcher(child, now_ns) if event.with_launcher else []
         death, after = child.on_exited(event, now_ns)
         self.state.history.deaths.append(death)
-        return [*noted, *effects, *ended, *after, *self._stop.go_on(now_ns)]
+        left = self._reload.on_gone(child.name, now_ns)
+        return [*noted, *effects, *ended, *after, *left, *self._stop.go_on(now_ns)]
 
     def _note_launcher(self, child: Child, now_ns: int) -> list[Effect]:
         """Log the fork server's death once, although every worker brings the news of it, on a starved machine seconds apart."""

@@ -21,7 +21,7 @@ class StopSequence:
 
     def __init__(self, state: SupervisorState, delivery: EventDelivery, stop_timeout_ns: int) -> None:
         self._state = state
-        self._stop_timeout_ns = stop_timeout_ns
+        self.stop_timeout_ns = stop_timeout_ns
         self._until_ns = 0
         # None: nobody has asked the agent to end.
         self._order: list[str] | None = None
@@ -47,7 +47,7 @@ class StopSequence:
             return [effect for child in self._state.children.values() if child.has_process for effect in self._hurry(child, now_ns)]
         self._try_again = try_again
         self._state.is_stopping = True
-        self._until_ns = now_ns + self._stop_timeout_ns
+        self._until_ns = now_ns + self.stop_timeout_ns
         self._order = list(reversed(self._state.children))
         for child in self._state.children.values():
             child.want_no_more()

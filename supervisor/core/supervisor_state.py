@@ -20,12 +20,28 @@ class SupervisorState:
         self.children = {child.name: child for child in children}
         self.authority = authority
         self.history = EventHistory()
+        # How often workers were started that are not wanted any more: the next start of one must have a number of its own.
+        self.former_epochs: dict[str, int] = {}
         self.beats_at_ns: dict[str, int] = {}
         # The first whole look at the host's pods is in.
         self.looked_at_host = False
         # The agent has been asked to end: nothing is started any more.
         self.is_stopping = False
         self.stale_events = 0
+
+    def add_child(self, child: Child) -> None:
+        """Another worker from now on, at its place in the order of starts."""
+        assert child.name not in self.children, child.name
+        child.epoch = self.former_epochs.pop(child.name, child.epoch)
+        children = [*self.children.values(), child]
+        children.sort(key=lambda each: (each.kind.start_order, each.name))
+        self.children = {each.name: each for each in children}
+
+    def remove_child(self, name: str) -> None:
+        """A worker without a process is not wanted any more."""
+        child = self.children.pop(name)
+        assert not child.has_process, name
+        self.former_epochs[name] = child.epoch
 
     def problem_of_worker(self, name: object) -> Problem | None:
         """Why this names no worker. *Absent:* it names one."""

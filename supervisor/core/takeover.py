@@ -37,6 +37,8 @@ class Takeover:
         for name, epoch in survivors.epochs.items():
             if name in children:
                 children[name].epoch = epoch
+            elif epoch:
+                self._state.former_epochs[name] = epoch
         self._release_at_ns = now_ns + RELEASE_NS
         self._state.authority.continue_after(max((survivor.revision for survivor in survivors.workers), default=0))
         effects: list[Effect] = []

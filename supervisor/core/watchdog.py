@@ -43,6 +43,10 @@ class Watch:
         self._cpu_at_progress_ns: int | None = None
         self.silent_ns = 0
 
+    def set_timeout(self, timeout_ns: int) -> None:
+        """Another time without progress counts as hung from now on."""
+        self._timeout_ns = timeout_ns
+
     def observe(self, turns: int | None, process_state: ProcessState | None, now_ns: int) -> WatchVerdict:
         """Judge one observation. *Absent:* `turns`: the page is torn or was never written; `process_state`: it was not read."""
         elapsed_ns = 0 if self._observed_at_ns is None else min(now_ns - self._observed_at_ns, 2 * self._interval_ns)

@@ -5,7 +5,7 @@ else.
 """
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from msgspec import Struct
@@ -73,6 +73,10 @@ class Launcher:
             self._warm_up()
         self.thread: BackgroundThread[StartedWorker | NotStarted | None] = BackgroundThread("launcher")
         self.thread.send(self._warm_up)
+
+    def change_record(self, fingerprint: bytes, names: Iterable[str]) -> None:
+        """The agent has these workers and settings from now on. *Raises:* StorageError."""
+        self._record.change(fingerprint, names)
 
     @property
     def names(self) -> tuple[RuntimeName, RuntimeName]:

@@ -48,6 +48,10 @@ class EventLog:
         while self._noted:
             yield self._noted.popleft()
 
+    def set_form(self, level: str, form: str) -> None:
+        """Another least severity and form from the next line on."""
+        self._least, self._form = SEVERITIES.index(level), form
+
     @property
     def unwritten(self) -> int:
         """How many lines were lost."""

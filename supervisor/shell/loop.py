@@ -3,7 +3,8 @@
 import select
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, assert_never
+from functools import partial
+from typing import NamedTuple, Protocol, assert_never
 
 from msgspec import Struct
 
@@ -14,6 +15,7 @@ from agent.model.message import Answer
 from agent.ports import Clock
 from supervisor.core.effect import (
     Announce,
+    ApplySettings,
     ClientAsker,
     Effect,
     Event,
@@ -23,10 +25,12 @@ from supervisor.core.effect import (
     ObserveWorkers,
     Persist,
     PersistLimits,
+    ReadSettings,
     ResetLauncher,
     Respond,
     Send,
     SendRefused,
+    SettingsRead,
     Settled,
     Signal,
     Spawn,
@@ -38,6 +42,7 @@ from supervisor.core.effect import (
     WorkerAsker,
 )
 from supervisor.core.machine import Machine
+from supervisor.shell.background_thread import BackgroundThread
 from supervisor.shell.bus import BusRouter
 from supervisor.shell.control_listener import Readers
 from supervisor.shell.control_socket import ControlSocket
@@ -58,7 +63,7 @@ from supervisor.shell.takeover import TakenOverServer
 RULES_STORE_CLOSE_SECONDS = 1.0
 
 WorkerEffect = Spawn | ResetLauncher | Signal | Send | ObserveWorkers
-OtherEffect = Respond | Persist | PersistLimits | Housekeep | Log | Settled | Announce | Finished
+OtherEffect = Respond | Persist | PersistLimits | ReadSettings | ApplySettings | Housekeep | Log | Settled | Announce | Finished
 
 
 class Settling(NamedTuple):
@@ -67,6 +72,18 @@ class Settling(NamedTuple):
 
     end_at_ns: int | None
     look: ShortChild | None
+
+
+class LiveSettings(Protocol):
+    """The settings file while the agent runs (`agent.daemon.settings_source.SettingsSource`)."""
+
+    def read(self, token: int) -> SettingsRead:
+        """Read it again, in any thread."""
+        ...
+
+    def apply(self, token: int) -> None:
+        """What was read with this token is in force from now on. *Raises:* StorageError."""
+        ...
 
 
 class LoopParts(Struct, frozen=True):
@@ -86,6 +103,7 @@ class LoopParts(Struct, frozen=True):
     make_order: Callable[[str, int], bytes]
     on_settled: Callable[[tuple[str, ...], Register], Settling]
     service_manager: ServiceManager
+    settings: LiveSettings
     locks: Sequence[FolderLock] = ()
     data_path: str = ""
     taken_over: TakenOverServer | None = None
@@ -103,6 +121,7 @@ class SupervisorLoop:
         self._launcher = parts.launcher
         self._bus = parts.bus
         self._limits_store = LimitsStore(parts.rules_store.state_dir, parts.rules_store.thread)
+        self._settings_thread: BackgroundThread[SettingsRead] | None = None
         self._look_at_host: ShortChild | None = None
         self._end_at_ns: int | None = None
         self._finished: Finished | None = None
@@ -167,8 +186,10 @@ class SupervisorLoop:
     # ---- effects ---------------------------------------------------------------------------------
 
     def _carry_out(self, effects: list[Effect]) -> None:
-        # Starts first: nothing else depends on them, and everybody waits for them.
-        for effect in sorted(effects, key=lambda each: not isinstance(each, Spawn)):
+        # Starts first: nothing else depends on them, and everybody waits for them. Only settings come before: starts need them.
+        for effect in sorted(
+            effects, key=lambda each: 0 if isinstance(each, ApplySettings) else 1 if isinstance(each, Spawn) else 2
+        ):
             if isinstance(effect, WorkerEffect):
                 self._carry_out_on_workers(effect)
             else:
@@ -202,6 +223,10 @@ class SupervisorLoop:
                 self._parts.rules_store.write(effect.token, effect.book)
             case PersistLimits():
                 self._limits_store.write(effect.token, effect.limits)
+            case ReadSettings():
+                self._read_settings(effect.token)
+            case ApplySettings():
+                self._parts.settings.apply(effect.token)
             case Housekeep():
                 self._housekeep()
             case Log():
@@ -214,6 +239,17 @@ class SupervisorLoop:
                 self._finished = effect
             case _:
                 assert_never(effect)
+
+    def _read_settings(self, token: int) -> None:
+        """In a thread of its own, made for the first reading: a file may be on a disk that does not answer."""
+        if self._settings_thread is None:
+            self._settings_thread = BackgroundThread("settings")
+            self._poller.register(self._settings_thread.descriptor, select.EPOLLIN, self._on_settings_read)
+        self._settings_thread.send(partial(self._parts.settings.read, token))
+
+    def _on_settings_read(self, _mask: int) -> None:
+        if self._settings_thread is not None:
+            self._events.extend(self._settings_thread.results())
 
     def _settle(self, reasons: tuple[str, ...]) -> None:
         self._end_at_ns, self._look_at_host = self._parts.on_settled(reasons, self._poller.register)
@@ -290,6 +326,8 @@ class SupervisorLoop:
         self._control.close()
         self._processes.close()
         self._bus.close()
+        if self._settings_thread is not None:
+            self._settings_thread.close(timeout_seconds=0)
         self._parts.rules_store.thread.close(timeout_seconds=RULES_STORE_CLOSE_SECONDS)
         self._launcher.close()
         self._parts.service_manager.close()

@@ -10,7 +10,7 @@ that, and a full disk cannot refuse it. The room is allocated when the file is m
 import mmap
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from struct import Struct as Layout
 
 from msgspec import Struct
@@ -103,6 +103,25 @@ class TakeoverRecordFile:
         assert server.pid > 0, server
         with self._lock:
             _pack_server(self._map, server)
+
+    def change(self, fingerprint: bytes, names: Iterable[str]) -> None:
+        """The agent has these workers and settings from now on: another record with the same server and epochs takes the place of
+        this one in one step. *Raises:* StorageError; then this one stays."""
+        with self._lock:
+            before = self._map
+            epochs = {name: _PID.unpack_from(before, at)[0] for name, at in self._slots.items()}
+            # Of one that is not wanted any more the epoch is kept, should it be wanted again.
+            names = dict.fromkeys([*self._slots, *names])
+            content = bytearray(_SLOTS_AT + _SLOT.size * len(names))
+            content[:_SLOTS_AT] = before[:_SLOTS_AT]
+            magic, boot, run, _fingerprint = _HEADER.unpack_from(before, 0)
+            _HEADER.pack_into(content, 0, magic, boot, run, fingerprint)
+            slots = {name: _SLOTS_AT + number * _SLOT.size for number, name in enumerate(names)}
+            for name, at in slots.items():
+                _SLOT.pack_into(content, at, epochs.get(name, 0), name.encode())
+            self._map, self._inode = _make(self.path, bytes(content))
+            self._slots = slots
+        before.close()
 
     def note_epoch(self, name: str, epoch: int) -> None:
         """This start of this worker is about to be ordered."""

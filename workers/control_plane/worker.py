@@ -2,7 +2,17 @@
 
 from typing import TYPE_CHECKING
 
-from agent.config import CGROUP_ROOT, CRI_ENABLED, CRI_INTERVAL, CRI_SOCKET, NRI_ENABLED, RESCTRL_ENABLED, RESCTRL_MOUNT
+from agent.config import (
+    CGROUP_ROOT,
+    CRI_ENABLED,
+    CRI_INTERVAL,
+    CRI_SOCKET,
+    NRI_ENABLED,
+    PLACES,
+    RESCTRL_ENABLED,
+    RESCTRL_MOUNT,
+    SETTINGS,
+)
 from agent.model.limit import Ladder, LadderStep
 from agent.model.timebase import S
 from agent.model.worker_kind import Statistic, WorkerKind
@@ -79,6 +89,15 @@ WORKER = Worker(
         "workers.control_plane.cri.reader",
         "workers.resctrl.filesystem",
         "workers.resctrl.groups",
+    ),
+    # Where the sockets and mounts are is for the whole agent to know.
+    reads=(
+        RESCTRL_ENABLED.key,
+        *(
+            setting.key
+            for setting in SETTINGS
+            if setting.section in ("control_plane", "nri", "cri", "resctrl") and setting not in PLACES
+        ),
     ),
     ladder=Ladder((LadderStep.LONGER_INTERVAL, LadderStep.MUCH_LONGER_INTERVAL)),
     statistics=(

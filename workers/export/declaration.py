@@ -118,4 +118,5 @@ def exporter_worker(kind: SinkKind, values: SinkValues, every: Sequence[str]) ->
         statistics=STATISTICS,
         check=check,
         ladder=_LADDER,
+        reads=(f"sink.{name}",),
     )

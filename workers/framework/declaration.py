@@ -88,7 +88,8 @@ class Worker(Struct, frozen=True):
     keeps; all others are given up before its work is made. `members` are declared like workers but share this one's process:
     rows, statistics and conditions have their names. `idle_reason` says of one that runs on demand why there is nothing to do for
     it at the agent's start; empty: there is. `check` raises ConfigError for a configuration, read from `origin`, that it cannot
-    use. `ladder` is what it can leave out while it uses more than it may.
+    use. `ladder` is what it can leave out while it uses more than it may. `reads` are keys of settings that others read
+    too, or sections (`workload`, `sink.NAME`): it is restarted when one of them changes.
     """
 
     name: str
@@ -104,6 +105,7 @@ class Worker(Struct, frozen=True):
     idle_reason: Callable[[Config], str] = _never_idle
     check: Callable[[Config, str], None] = _accept
     ladder: Ladder = Ladder()
+    reads: tuple[str, ...] = ()
 
     def wanted_members(self, config: Config) -> tuple["Worker", ...]:
         """Those that run with this configuration."""

@@ -1,6 +1,6 @@
 """The worker `gateway`: /live, /ready and /metrics over HTTP. It starts last, so that it shows the others from their start."""
 
-from agent.config import GATEWAY_ADDRESS, Config
+from agent.config import GATEWAY_ADDRESS, SETTINGS, Config
 from agent.model.limit import Ladder, LadderStep
 from agent.model.worker_kind import READY, STATUS, WorkerKind
 from agent.ports import Work
@@ -24,5 +24,6 @@ WORKER = Worker(
     make=_make,
     preload=("workers.gateway.work",),
     is_wanted=_is_wanted,
+    reads=tuple(setting.key for setting in SETTINGS if setting.section == "gateway"),
     ladder=Ladder((LadderStep.MEASURED_METRICS_OFF,)),
 )

@@ -89,6 +89,11 @@ WORKER = Worker(
         Statistic("evergauge_workload_starts_total", "counter", "Workloads started by this process.", ("starts",)),
         Statistic("evergauge_workload_endings_total", "counter", "Ends of workloads that were seen.", ("endings",)),
     ),
+    # Workloads are started again as workers are.
+    reads=(
+        "workload",
+        *(each.key for each in (BACKOFF_BASE, BACKOFF_CEILING, BACKOFF_FACTOR, BACKOFF_JITTER, STABLE_PERIOD)),
+    ),
     idle_reason=_idle_reason,
     check=_check,
 )

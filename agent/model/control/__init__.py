@@ -25,7 +25,7 @@ READ_OPERATIONS = frozenset(
 )
 WRITE_OPERATIONS = frozenset(
     {
-        *("add-rule", "remove-rule", "restart-worker", "reset-worker", "set-limit", "rotate"),
+        *("add-rule", "remove-rule", "restart-worker", "reset-worker", "set-limit", "reload", "rotate"),
         *("run-workload", "stop-workload", "forget-workload"),
     }
 )

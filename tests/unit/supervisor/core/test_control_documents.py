@@ -9,7 +9,18 @@ from fakes.story import Story
 
 from agent.model.control import OPERATIONS
 from agent.model.message import Ask, Reply
-from supervisor.core.effect import Effect, LimitsPersisted, Persist, Persisted, PersistLimits, Respond, Send
+from supervisor.core.effect import (
+    Effect,
+    LimitsPersisted,
+    Persist,
+    Persisted,
+    PersistLimits,
+    ReadSettings,
+    Respond,
+    Send,
+    SettingsRead,
+)
+from supervisor.core.settings_change import ChangedSetting, Needed, SettingsChange
 
 FIXTURES = Path(__file__).parents[3] / "fixtures" / "control"
 
@@ -48,6 +59,19 @@ def _set_limit(story: Story) -> Respond:
     return _answer(story.tell(LimitsPersisted(persist.token)))
 
 
+def _reload(story: Story) -> Respond:
+    settings = (
+        ChangedSetting("log.level", "info", "debug", Needed.NOTHING),
+        ChangedSetting("sampler.process.top_rows", "50", "60", Needed.RESTARTED_WORKER, ("sampler/process",)),
+        ChangedSetting("state_dir", "/s", "/t", Needed.RESTART),
+    )
+    change = SettingsChange(
+        settings, 1, {}, {}, {}, is_governed=True, restarted=frozenset({"sampler/process"}), removed=frozenset({"gateway"})
+    )
+    (order,) = [each for each in story.command("reload") if isinstance(each, ReadSettings)]
+    return _answer(story.tell(SettingsRead(order.token, change=change)))
+
+
 WORKLOAD: dict[str, object] = {
     "name": "train", "state": "running", "pid": 7, "started": "2027-01-15T08:00:00.000Z", "uptime_seconds": 1.0,
     "restart": "always",
@@ -74,6 +98,7 @@ ASKED: dict[str, Callable[[Story], Respond]] = {
     "list-workers": lambda story: story.ask("list-workers"),
     "list-limits": lambda story: story.ask("list-limits"),
     "set-limit": _set_limit,
+    "reload": _reload,
     "list-pods": lambda story: story.ask("list-pods"),
     "list-rules": lambda story: story.ask("list-rules"),
     "diag": lambda story: story.ask("diag", limit=3),

@@ -3,7 +3,7 @@
 from fakes.story import Story, spawns
 
 from agent.model.heartbeat_page import Beat
-from agent.model.message import Ack, Delta, Hello, Publish, Ready, Snapshot, TakenOver
+from agent.model.message import Ack, Delta, Hello, Publish, Ready, Snapshot, TakenOver, WorkLevel
 from agent.model.rule import Assignment, GroupRule, Unit, UnitKind, canonical, pod_key
 from agent.model.timebase import MS, S
 from supervisor.core.child import ChildState
@@ -28,7 +28,9 @@ def _story(*names: str, epochs: dict[str, int] | None = None) -> Story:
 
 
 def _words(effects: list[Effect], name: str) -> list[object]:
-    return [effect.message for effect in effects if isinstance(effect, Send) and effect.child == name]
+    """What a worker is told, but for its level: at its hello it is told to leave nothing out."""
+    told = [effect.message for effect in effects if isinstance(effect, Send) and effect.child == name]
+    return [message for message in told if not isinstance(message, WorkLevel)]
 
 
 def test_living_workers_are_spoken_to_and_the_others_are_started() -> None:
