@@ -250,6 +250,10 @@ class Sketch:
                 break
         return [estimates[rank] for rank in ranks]
 
+    def estimates(self) -> list[tuple[int, int]]:
+        """What stands for each bucket, in ascending order, and how many values it counts; zeros are not among them."""
+        return [(round(self._estimate(index)), self.buckets[index]) for index in sorted(self.buckets)]
+
     def _estimate(self, index: int) -> float:
         """The value that is as far, in relation, from the lower end of a bucket as from its upper end."""
         base_log2 = 2.0**-self.scale

@@ -37,7 +37,6 @@ RESERVED = frozenset(
         "settings_reloaded",
         "reload_refused",
     }
-    | {"sketch_fallback"}
 )
 NAME = re.compile(r"[a-z][a-z0-9_]*(:[a-z{}_]*)?")
 

@@ -167,4 +167,23 @@ PROCESS_SKETCH = Table(
     ),
 )  # fmt: skip
 
-TABLES = (PROCESS, PROCESS_TAIL, PROCESS_SCAN, PROCESS_EXIT, PROCESS_SKETCH)
+PROCESS_RAW = Table(
+    name="process_raw",
+    version=1,
+    about="CPU and memory of a window of which no sketch could be built: each value, per unit and command.",
+    key=("window_start", "pod_uid", "command", "metric", "value", "relative_error", "timestamp"),
+    columns=(
+        Column("timestamp", _INT, "ns", "when the row was written, unix time", "sampler clock"),
+        Column("window_start", _INT, "ns", "beginning of the window, unix time", "sampler clock"),
+        Column("window_ns", _INT, "ns", "length of the window", "sampler"),
+        _POD_UID,
+        Column("command", _TEXT, "", "name of the executable; null: all further units and commands", STAT, True),
+        Column("metric", _TEXT, "", "cpu: ns per process and tick; rss: bytes per process and tick", "sampler"),
+        Column("ticks", _INT, "1", "ticks of the window so far", "sampler"),
+        Column("value", _INT, "ns or bytes", "the value", "sampler"),
+        Column("times", _INT, "1", "how often it came, over processes and ticks", "sampler"),
+        Column("relative_error", _SHARE, "1", "0: the value is exact; else it stands for a bucket of a sketch", "sampler"),
+    ),
+)  # fmt: skip
+
+TABLES = (PROCESS, PROCESS_TAIL, PROCESS_SCAN, PROCESS_EXIT, PROCESS_SKETCH, PROCESS_RAW)

@@ -3,6 +3,9 @@
 Each process counts once a tick with the CPU that it used in it, 0 where it slept, and with its resident memory. Neither costs
 anything while nothing changes: a process is remembered with the tick since which its memory is the same, and the zeros of those
 that slept are what the others leave of all. At a window's end each process is visited once.
+
+Where a sketch cannot be built, the values of the rest of the window are kept as they are, and become rows of table `process_raw`
+(docs/decisions/0082-raw-values-of-a-window.md). The next window begins with sketches again.
 """
 
 from collections import defaultdict, deque
@@ -12,11 +15,12 @@ from heapq import nlargest
 from msgspec import Struct
 from msgspec.structs import astuple
 
-from agent.model.sketch import SCALE, VALUE_MAX, Sketch
-from agent.model.table import Row
+from agent.model.sketch import SCALE, VALUE_MAX, Sketch, SketchColumns
+from agent.model.table import Row, Value
 from agent.model.timebase import S
 from workers.process.exits.deaths import Deaths
 from workers.process.process_table import ProcessTable
+from workers.process.raw_values import RawRoom, RawValues
 from workers.process.tracked_process import Scan, TrackedProcess
 from workers.process.unit_command import UnitCommand
 
@@ -36,6 +40,9 @@ PROCESSES_PER_BEAT = 512
 
 # The row of all further units and commands.
 OTHER = UnitCommand(None, None)
+# What a sketch that cannot be built or encoded raises; anything else is a bug, and ends the worker.
+FAILURES = (ValueError, ArithmeticError, MemoryError, OSError)
+_INSTEAD = "the values are in table process_raw"
 # The memory of a process is not known.
 _UNKNOWN = -1
 
@@ -45,8 +52,8 @@ class _KeySketches(Struct):
     `ran` how often one of them was counted with its own: the others are zeros."""
 
     key: UnitCommand
-    cpu: Sketch
-    rss: Sketch
+    cpu: Sketch | RawValues
+    rss: Sketch | RawValues
     process_ticks: int = 0
     ran: int = 0
 
@@ -62,12 +69,27 @@ class _Standing(Struct, eq=False):
 
 
 class _Window(Struct):
-    """A window. `ticks` are those taken so far. `shared` has the keys without sketches of their own, with the CPU they used."""
+    """A window. `ticks` are those taken so far. `shared` has the keys without sketches of their own, with the CPU they used.
+
+    `room`: no sketch can be built in it any more, and raw values have this room. `built` are its sketches until then.
+    """
 
     number: int
     ticks: int
     by_key: dict[UnitCommand, _KeySketches]
     shared: dict[UnitCommand, int]
+    room: RawRoom | None = None
+    built: list[tuple[str, UnitCommand, Sketch]] = []
+    is_encoded: bool = True
+
+
+class _EndedPart(Struct, frozen=True):
+    """A distribution of a window that has ended, to be written."""
+
+    window: _Window
+    metric: str
+    key: UnitCommand
+    values: Sketch | RawValues
 
 
 class SketchWindows:
@@ -77,8 +99,20 @@ class SketchWindows:
     ends the window; its ticks so far have their rows, and `ticks` says how many there were.
     """
 
-    def __init__(self, beat: Callable[[], None] = lambda: None, *, keys_max: int = KEYS_MAX) -> None:
+    def __init__(
+        self,
+        beat: Callable[[], None] = lambda: None,
+        *,
+        keys_max: int = KEYS_MAX,
+        fault: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`fault` is called before each tick is counted, and raises OSError where a test orders that no sketch can be built."""
         self._beat = beat
+        self._fault = fault
+        # Why sketches cannot be built or encoded now; empty: they can, as the last whole window showed.
+        self.problem = ""
+        self._raw_rows: list[Row] = []
+        self._raw_writes = self._raw_dropped = 0
         self._keys_max = keys_max
         # Of sketches that are begun from now on; each row says the scale and the error of its own.
         self.scale = SCALE
@@ -86,7 +120,7 @@ class SketchWindows:
         # Of the last tick.
         self._table: ProcessTable | None = None
         self._last_wall_ns = 0
-        self._pending: deque[tuple[_Window, str, _KeySketches]] = deque()
+        self._pending: deque[_EndedPart] = deque()
         # Rows that a next window's end finds unwritten are due at once, so that they never pile up.
         self._due = 0
         # What the processes of each key used in the last window.
@@ -103,9 +137,11 @@ class SketchWindows:
                 self._leave(process)
             self._end_window(table.processes.values())
             window = self._window = self._new_window(number, table)
+            self._meet_fault(window)
             self._begin_with(table.processes.values(), window)
         else:
             window = self._window
+            self._meet_fault(window)
             for process in (*scan.gone, *scan.lost):
                 self._leave(process)
             for process in scan.touched:
@@ -128,12 +164,20 @@ class SketchWindows:
             self._end_window(self._table.processes.values())
         return self._rows(len(self._pending), self._last_wall_ns)
 
+    def take_raw_rows(self) -> list[Row]:
+        """Rows of `process_raw` that came with the last rows of `process_sketch`."""
+        rows, self._raw_rows = self._raw_rows, []
+        return rows
+
     def stats(self) -> dict[str, int]:
-        """Keys of this window with sketches of their own, and keys that share a row."""
+        """Keys of this window with sketches of their own, and keys that share a row; rows of raw values so far, and values without
+        room."""
         window = self._window
         return {
             "sketch_keys": 0 if window is None else len(window.by_key),
             "sketch_keys_shared": 0 if window is None else len(window.shared),
+            "raw_writes": self._raw_writes,
+            "raw_dropped": self._raw_dropped,
         }
 
     def _count_dead(self, deaths: Deaths, window: _Window) -> None:
@@ -145,9 +189,14 @@ class SketchWindows:
             sketches = self._sketches_of(key, window)
             if len(values) < FEW_VALUES:
                 for cpu_ns in values:
-                    sketches.cpu.add(min(cpu_ns, VALUE_MAX))
+                    self._add_cpu(sketches, min(cpu_ns, VALUE_MAX), window)
             else:
-                sketches.cpu.add_all([min(cpu_ns, VALUE_MAX) for cpu_ns in values] if max(values) > VALUE_MAX else values)
+                whole = [min(cpu_ns, VALUE_MAX) for cpu_ns in values] if max(values) > VALUE_MAX else values
+                try:
+                    sketches.cpu.add_all(whole)
+                except FAILURES as failure:
+                    self._go_raw(window, failure)
+                    sketches.cpu.add_all(whole)
             if sketches.key is OTHER:
                 _note_shared(window, key, sum(values))
 
@@ -161,7 +210,12 @@ class SketchWindows:
         sketches = standing.sketches
         sketches.ran += standing.has_cpu
         if cpu_ns is not None:
-            sketches.cpu.add(min(cpu_ns, VALUE_MAX))
+            value = min(cpu_ns, VALUE_MAX)
+            try:
+                sketches.cpu.add(value)
+            except FAILURES as failure:
+                self._go_raw(window, failure)
+                sketches.cpu.add(value)
             if sketches.key is OTHER:
                 _note_shared(window, standing.key, cpu_ns)
 
@@ -175,7 +229,7 @@ class SketchWindows:
         has_cpu = process.cpu_ns is not None
         if standing.rss_bytes == rss_bytes and standing.key is process.key and standing.has_cpu is has_cpu:
             return
-        _settle(standing, window.ticks)
+        self._settle(standing, window)
         if standing.key is not process.key:
             standing.key, standing.sketches = process.key, self._sketches_of(process.key, window)
         standing.rss_bytes, standing.has_cpu = rss_bytes, has_cpu
@@ -189,7 +243,7 @@ class SketchWindows:
 
     def _leave(self, process: TrackedProcess) -> None:
         if self._window is not None and isinstance(process.sketched, _Standing):
-            _settle(process.sketched, self._window.ticks)
+            self._settle(process.sketched, self._window)
             process.sketched = None
 
     # ---- a window --------------------------------------------------------------------------------
@@ -202,13 +256,19 @@ class SketchWindows:
             self._leave(process)
         for sketches in window.by_key.values():
             if zeros := sketches.process_ticks - sketches.ran:
-                sketches.cpu.add(0, zeros)
+                self._add_cpu(sketches, 0, window, zeros)
         self._last_cpu = {**window.shared, **{key: sketches.cpu.sum for key, sketches in window.by_key.items()}}
         self._last_cpu.pop(OTHER, None)
         self._due = len(self._pending)
+        self._pending += [_EndedPart(window, *built) for built in window.built]
         for sketches in window.by_key.values():
-            self._pending += [(window, "cpu", sketches), (window, "rss", sketches)]
+            self._pending += [
+                _EndedPart(window, "cpu", sketches.key, sketches.cpu),
+                _EndedPart(window, "rss", sketches.key, sketches.rss),
+            ]
         self._window = None
+        if window.room is not None:
+            self._raw_dropped += window.room.dropped
 
     def _new_window(self, number: int, table: ProcessTable) -> _Window:
         window = _Window(number, 0, {}, {})
@@ -237,7 +297,12 @@ class SketchWindows:
             if len(window.shared) < SHARED_KEYS_MAX:
                 window.shared.setdefault(key, 0)
             return self._sketches_of(OTHER, window)
-        sketches = window.by_key[key] = _KeySketches(key, Sketch(scale=self.scale), Sketch(scale=self.scale))
+        room = window.room
+        if room is None:
+            sketches = _KeySketches(key, Sketch(scale=self.scale), Sketch(scale=self.scale))
+        else:
+            sketches = _KeySketches(key, RawValues(room), RawValues(room))
+        window.by_key[key] = sketches
         return sketches
 
     def _beating(self, processes: Collection[TrackedProcess]) -> Iterator[TrackedProcess]:
@@ -249,31 +314,83 @@ class SketchWindows:
     def _rows(self, count: int, wall_ns: int) -> list[Row]:
         rows = []
         for _ in range(count):
-            window, metric, sketches = self._pending.popleft()
-            columns = (sketches.cpu if metric == "cpu" else sketches.rss).to_columns()
-            if columns.count:
-                keys = max(1, len(window.shared)) if sketches.key == OTHER else 1
-                row = (
-                    *(wall_ns, window.number * WINDOW_NS, WINDOW_NS, *sketches.key, metric, window.ticks),
-                    *astuple(columns),
-                    keys,
-                )
-                rows.append(row)
+            part = self._pending.popleft()
+            window, values = part.window, part.values
+            head = (wall_ns, window.number * WINDOW_NS, WINDOW_NS, *part.key, part.metric, window.ticks)
+            if isinstance(values, RawValues):
+                self._write_raw(head, values.times.items(), 0.0)
+            elif (columns := self._columns(values, part)) is not None and columns.count:
+                keys = max(1, len(window.shared)) if part.key == OTHER else 1
+                rows.append((*head, *astuple(columns), keys))
+            if window.is_encoded and window.room is None and not (self._pending and self._pending[0].window is window):
+                # A whole window was built and encoded.
+                self.problem = ""
         return rows
+
+    # ---- where a sketch cannot be built ------------------------------------------------------------
+
+    def _meet_fault(self, window: _Window) -> None:
+        try:
+            self._fault()
+        except OSError as failure:
+            self._go_raw(window, failure)
+
+    def _add_cpu(self, sketches: _KeySketches, value: int, window: _Window, times: int = 1) -> None:
+        try:
+            sketches.cpu.add(value, times)
+        except FAILURES as failure:
+            self._go_raw(window, failure)
+            sketches.cpu.add(value, times)
+
+    def _settle(self, standing: _Standing, window: _Window) -> None:
+        """Count a process for the ticks since it was counted last, up to the one before this."""
+        ticks = window.ticks - standing.since_tick
+        if ticks:
+            standing.since_tick = window.ticks
+            sketches = standing.sketches
+            if standing.rss_bytes != _UNKNOWN:
+                value = min(standing.rss_bytes, VALUE_MAX)
+                try:
+                    sketches.rss.add(value, ticks)
+                except FAILURES as failure:
+                    self._go_raw(window, failure)
+                    sketches.rss.add(value, ticks)
+            if standing.has_cpu:
+                sketches.process_ticks += ticks
+
+    def _go_raw(self, window: _Window, failure: Exception) -> None:
+        """From now on the values of this window are kept as they are. Its sketches so far are good, and are written."""
+        self.problem = f"sketches of processes cannot be built: {str(failure) or type(failure).__name__}; {_INSTEAD}"
+        if window.room is not None:
+            return
+        room = window.room = RawRoom()
+        window.built = []
+        for key, sketches in window.by_key.items():
+            for metric, built in (("cpu", sketches.cpu), ("rss", sketches.rss)):
+                if isinstance(built, Sketch):
+                    window.built.append((metric, key, built))
+            sketches.cpu, sketches.rss = RawValues(room, sketches.cpu.sum), RawValues(room, sketches.rss.sum)
+
+    def _columns(self, sketch: Sketch, part: _EndedPart) -> SketchColumns | None:
+        """*Absent:* it cannot be encoded; what its buckets count is written as raw values, as exact as they are."""
+        try:
+            return sketch.to_columns()
+        except FAILURES as failure:
+            self.problem = f"sketches of processes cannot be encoded: {str(failure) or type(failure).__name__}; {_INSTEAD}"
+            window = part.window
+            window.is_encoded = False
+            head = (self._last_wall_ns, window.number * WINDOW_NS, WINDOW_NS, *part.key, part.metric, window.ticks)
+            self._write_raw(head, sketch.estimates(), sketch.relative_error)
+            self._write_raw(head, [(0, sketch.zero_count)] if sketch.zero_count else [], 0.0)
+            return None
+
+    def _write_raw(self, head: tuple[Value, ...], counted: Iterable[tuple[int, int]], error: float) -> None:
+        rows = [(*head, value, times, error) for value, times in counted]
+        self._raw_rows += rows
+        self._raw_writes += len(rows)
 
 
 def _note_shared(window: _Window, key: UnitCommand, cpu_ns: int) -> None:
     """Who uses much of it has sketches of its own in the next window."""
     if key in window.shared:
         window.shared[key] += cpu_ns
-
-
-def _settle(standing: _Standing, tick: int) -> None:
-    """Count a process for the ticks since it was counted last, up to the one before this."""
-    ticks = tick - standing.since_tick
-    if ticks:
-        standing.since_tick = tick
-        if standing.rss_bytes != _UNKNOWN:
-            standing.sketches.rss.add(min(standing.rss_bytes, VALUE_MAX), ticks)
-        if standing.has_cpu:
-            standing.sketches.process_ticks += ticks

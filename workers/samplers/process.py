@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from agent.capability import NET_ADMIN, SYS_PTRACE
 from agent.config import PROC_ROOT, Config
+from agent.failpoint import failpoint
 from agent.model.absence import Absence
 from agent.model.heartbeat import Heartbeat
 from agent.model.limit import LadderStep
@@ -32,7 +33,7 @@ from workers.process.pid_sequence import PidSequence
 from workers.process.process_table import ProcessTable
 from workers.process.row import ProcessRows
 from workers.process.scan_row import NO_SOURCE, TickAccount, scan_row, sum_of, wholes_of
-from workers.process.schema import PROCESS, PROCESS_EXIT, PROCESS_SCAN, PROCESS_SKETCH, PROCESS_TAIL, TABLES
+from workers.process.schema import PROCESS, PROCESS_EXIT, PROCESS_RAW, PROCESS_SCAN, PROCESS_SKETCH, PROCESS_TAIL, TABLES
 from workers.process.setting import EXIT_BUFFER, PSS_BUDGET, SETTINGS, command_line_parser, limits_of, lower_cap, side_read_bytes
 from workers.process.sketches import SketchWindows
 from workers.process.tail import tail_parts, tail_row
@@ -129,7 +130,7 @@ class ProcessProbe(NoRules):
         self._details = Details(self._files, self._reader, options, self._conditions, cpu_ns)
         self._rows = ProcessRows()
         self._largest = LargestUnshown()
-        self._sketches = SketchWindows(heartbeat)
+        self._sketches = SketchWindows(heartbeat, fault=lambda: failpoint("sampler.sketch"))
         self._visibility = Visibility(tree, config.of(PROC_ROOT), bus)
         self._last_at_ns: int | None = None
         self._last_choice: ProcessChoice | None = None
@@ -213,12 +214,15 @@ class ProcessProbe(NoRules):
         unreadable, self._unreadable_before = self._table.unreadable - self._unreadable_before, self._table.unreadable
         account = TickAccount(living, deaths, choice, len(scan.started), unreadable, self._details.io_unreadable)
         self._sketches.take(scan, deaths, self._table, times.wall_ns)
+        sketch_rows = self._sketches.rows(times.wall_ns)
+        self._conditions.tell("sketch_fallback", self._sketches.problem)
         return (
             (PROCESS, rows),
             (PROCESS_TAIL, [tail_row(part, times) for part in parts]),
             (PROCESS_SCAN, [scan_row(account, times)]),
             (PROCESS_EXIT, deaths.rows),
-            (PROCESS_SKETCH, self._sketches.rows(times.wall_ns)),
+            (PROCESS_SKETCH, sketch_rows),
+            (PROCESS_RAW, self._sketches.take_raw_rows()),
         )
 
     def _settle(self, scan: Scan, times: TickTimes) -> Deaths:
@@ -263,7 +267,7 @@ class ProcessProbe(NoRules):
 
     def rest(self) -> Sample:
         """The sketches of the window that is not over, see `workers.framework.sampler.Probe`."""
-        return ((PROCESS_SKETCH, self._sketches.flush()),)
+        return ((PROCESS_SKETCH, self._sketches.flush()), (PROCESS_RAW, self._sketches.take_raw_rows()))
 
     def stats(self) -> dict[str, Any]:
         """Processes now, those of them that are opened for every reading, those that refused to be read at the last tick;
@@ -343,6 +347,8 @@ SAMPLER = Sampler(
         Statistic("evergauge_sampler_exit_source", "gauge", "1: how their ends are known.", ("exit_sources",), by="source"),
         Statistic("evergauge_sampler_exit_records_lost_total", "counter", "Exit records lost.", ("exit_records_lost",)),
         Statistic("evergauge_sampler_stages_failed_total", "counter", "Parts of ticks that failed.", ("stages_failed",)),
+        Statistic("evergauge_sampler_raw_writes_total", "counter", "Rows of values without a sketch.", ("raw_writes",)),
+        Statistic("evergauge_sampler_raw_dropped_total", "counter", "Values without a sketch and without room.", ("raw_dropped",)),
         Statistic("evergauge_sampler_breakers_open", "gauge", "1: this file is not read for now.", ("breakers_open",), by="file"),
         Statistic("evergauge_sampler_io_unreadable", "gauge", "Processes whose I/O is refused.", ("io_unreadable",)),
         Statistic("evergauge_sampler_readers_stuck", "gauge", "Command lines that are not answered.", ("readers_stuck",)),

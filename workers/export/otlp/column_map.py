@@ -137,9 +137,11 @@ class TableMap(Struct, frozen=True):
 
 
 class Conventions(Struct, frozen=True):
-    """All tables by one version of the semantic conventions. `context`: tables that are sent as attributes of others, and why."""
+    """All tables by one version of the semantic conventions. `context`: tables that are sent as attributes of others, and why;
+    `left_out`: those that are not sent, and why."""
 
     version: str
     schema_url: str
     tables: Mapping[str, TableMap]
     context: Mapping[str, str]
+    left_out: Mapping[str, str] = {}

@@ -5,91 +5,17 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 import pytest
-from fakes.kernel_tree import MemoryTree
 from fakes.row_problem import problem_of_row
+from fakes.sketch_story import BEGIN_NS, DB, PAGE, WEB, SketchStory
 from msgspec import Struct
 
-from agent.model.proc_stat import parse_stat
 from agent.model.sketch import VALUE_MAX, Sketch, SketchColumns
 from agent.model.table import Row
 from agent.model.timebase import S
-from workers.process.exits.deaths import Deaths
-from workers.process.files import ProcFiles
-from workers.process.process_table import ProcessTable
 from workers.process.schema import PROCESS_SKETCH
 from workers.process.sketches import KEYS_LEFT_FOR_NEW, OTHER, ROWS_PER_TICK, WINDOW_NS, SketchWindows
-from workers.process.tracked_process import Scan, Totals, TrackedProcess
+from workers.process.tracked_process import TrackedProcess
 from workers.process.unit_command import UnitCommand
-
-BEGIN_NS = 28_333_334 * WINDOW_NS
-WEB, DB = UnitCommand("u-web", "nginx"), UnitCommand("u-db", "postgres")
-LINE = b"1 (a) S 0 1 1 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 5 0 0 18446744073709551615" + b" 0" * 27
-PAGE = 4096
-
-
-class Story:
-    """A table of processes that a test changes by hand, tick by tick, with the windows beside it."""
-
-    def __init__(self, windows: SketchWindows | None = None) -> None:
-        self.windows = windows or SketchWindows()
-        # It reads nothing: there is no scan.
-        self.table = ProcessTable(
-            ProcFiles(MemoryTree(), lambda: None), boot_ns=lambda: 0, ns_per_tick=1, page_bytes=PAGE, beat=lambda: None
-        )
-        self.scan = Scan([], [], [], [])
-        self.parts: list[tuple[UnitCommand, int]] = []
-        self.wall_ns = BEGIN_NS
-        self.rows: list[Row] = []
-        self._pids = 0
-
-    def start(self, key: UnitCommand, rss: int | None, cpu: int | None = 0) -> TrackedProcess:
-        self._pids += 1
-        name = str(self._pids)
-        process = TrackedProcess(name, self._pids, parse_stat(LINE), LINE, "a", key, Totals())
-        self.table.processes[name] = process
-        self.table.totals[key].processes += 1
-        self.scan.started.append(process)
-        self.read(process, rss, cpu)
-        return process
-
-    def read(self, process: TrackedProcess, rss: int | None, cpu: int | None, *, is_counted: bool = True) -> None:
-        """What this tick's reading shows; without `is_counted` its CPU is not known at all."""
-        self.table.totals[process.key].rss_bytes += (rss or 0) - process.rss_bytes
-        process.rss_bytes, process.why_no_rss = rss or 0, "unreadable" if rss is None else None
-        process.interval_cpu_ns, process.cpu_ns = cpu, 1 if is_counted else None
-        if process not in self.scan.touched:
-            self.scan.touched.append(process)
-        if cpu != 0 and process not in self.scan.active:
-            self.scan.active.append(process)
-
-    def move(self, process: TrackedProcess, key: UnitCommand) -> None:
-        self.table.totals[process.key].processes -= 1
-        process.key = key
-        self.table.totals[key].processes += 1
-        if process not in self.scan.touched:
-            self.scan.touched.append(process)
-
-    def end(self, process: TrackedProcess, cpu: int | None = None) -> None:
-        del self.table.processes[process.name]
-        self.table.totals[process.key].processes -= 1
-        self.scan.gone.append(process)
-        if cpu is not None:
-            self.parts.append((process.key, cpu))
-
-    def tick(self, seconds: float = 1) -> list[Row]:
-        self.windows.take(self.scan, Deaths(parts=self.parts), self.table, self.wall_ns)
-        rows = self.windows.rows(self.wall_ns)
-        self.rows += rows
-        for process in self.table.processes.values():
-            process.interval_cpu_ns = None if process.cpu_ns is None else 0
-        self.scan, self.parts = Scan([], [], [], []), []
-        self.wall_ns += int(seconds * S)
-        return rows
-
-    def flush(self) -> list[Row]:
-        rows = self.windows.flush()
-        self.rows += rows
-        return rows
 
 
 class Counted(Struct):
@@ -128,7 +54,7 @@ def sketch_of(values: Iterable[int]) -> Sketch:
 
 def test_a_process_counts_at_each_tick_with_its_cpu_and_memory() -> None:
     """Also where it sleeps, and is not even read."""
-    story = Story()
+    story = SketchStory()
     process = story.start(WEB, 5 * PAGE, cpu=1_000)
     story.tick()
     story.tick()
@@ -142,7 +68,7 @@ def test_a_process_counts_at_each_tick_with_its_cpu_and_memory() -> None:
 
 def test_a_window_has_its_rows_after_it_is_over() -> None:
     """60 ticks, aligned to UTC; what sleeps through it costs nothing and counts 60 times."""
-    story = Story()
+    story = SketchStory()
     story.start(WEB, PAGE)
     story.wall_ns += 30 * S
     for _ in range(30):
@@ -157,7 +83,7 @@ def test_a_window_has_its_rows_after_it_is_over() -> None:
 
 def test_unknown_values_are_not_counted_and_are_no_zeros() -> None:
     """CPU of the first tick of an old process, and memory that nothing told."""
-    story = Story()
+    story = SketchStory()
     story.start(WEB, None, cpu=None)
     story.tick()
     story.tick()
@@ -168,7 +94,7 @@ def test_unknown_values_are_not_counted_and_are_no_zeros() -> None:
 
 def test_memory_whose_sum_is_beyond_a_column_has_its_row() -> None:
     """The largest number there is stands for the sum; everything else is exact."""
-    story = Story()
+    story = SketchStory()
     story.start(WEB, VALUE_MAX)
     for _ in range(3):
         story.tick()
@@ -180,7 +106,7 @@ def test_memory_whose_sum_is_beyond_a_column_has_its_row() -> None:
 
 def test_a_process_whose_cpu_is_never_known_has_no_zeros() -> None:
     """Nor where it is not read in a tick."""
-    story = Story()
+    story = SketchStory()
     process = story.start(WEB, PAGE, cpu=None)
     story.read(process, PAGE, None, is_counted=False)
     story.tick()
@@ -190,7 +116,7 @@ def test_a_process_whose_cpu_is_never_known_has_no_zeros() -> None:
 
 def test_the_cpu_of_the_dead_is_counted_where_they_ran() -> None:
     """Their last part, and all of those that lived for a moment, whose key may have no living process."""
-    story = Story()
+    story = SketchStory()
     process = story.start(WEB, PAGE, cpu=10)
     story.tick()
     story.end(process, cpu=77)
@@ -204,7 +130,7 @@ def test_the_cpu_of_the_dead_is_counted_where_they_ran() -> None:
 
 def test_a_process_that_moves_counts_in_each_key_for_its_ticks() -> None:
     """It changed its name, or its unit."""
-    story = Story()
+    story = SketchStory()
     process = story.start(WEB, PAGE)
     story.tick()
     story.tick()
@@ -218,7 +144,7 @@ def test_a_process_that_moves_counts_in_each_key_for_its_ticks() -> None:
 @pytest.mark.parametrize("step", [-3_600, 7_200])
 def test_a_clock_that_is_set_ends_the_window(step: int) -> None:
     """Each side has its ticks, and no tick is counted twice."""
-    story = Story()
+    story = SketchStory()
     story.start(WEB, PAGE)
     story.tick()
     story.tick()
@@ -231,7 +157,7 @@ def test_a_clock_that_is_set_ends_the_window(step: int) -> None:
 
 def test_missed_ticks_are_not_made_up() -> None:
     """A window of which the host slept through a half says how many ticks it has."""
-    story = Story()
+    story = SketchStory()
     story.start(WEB, PAGE)
     story.tick(30)
     story.tick()
@@ -240,7 +166,7 @@ def test_missed_ticks_are_not_made_up() -> None:
 
 def test_rows_are_spread_over_the_ticks_after_a_window() -> None:
     """200 keys are 400 rows, at most 128 at a tick; none is lost."""
-    story = Story()
+    story = SketchStory()
     for number in range(200):
         story.start(UnitCommand(None, f"c{number}"), PAGE)
     story.tick()
@@ -251,7 +177,7 @@ def test_rows_are_spread_over_the_ticks_after_a_window() -> None:
 
 def test_rows_never_pile_up() -> None:
     """Where windows end faster than their rows are written, what is left is written at once."""
-    story = Story()
+    story = SketchStory()
     for number in range(200):
         story.start(UnitCommand(None, f"c{number}"), PAGE)
     for _ in range(20):
@@ -264,7 +190,7 @@ def test_rows_never_pile_up() -> None:
 
 def test_keys_beyond_the_limit_share_a_row() -> None:
     """It says how many they are; nothing is missing from the sums, and the number of rows is bounded."""
-    story = Story(SketchWindows(keys_max=4))
+    story = SketchStory(SketchWindows(keys_max=4))
     for number in range(10):
         story.start(UnitCommand("u", f"c{number}"), PAGE * (number + 1), cpu=number + 1)
     story.tick()
@@ -277,27 +203,28 @@ def test_keys_beyond_the_limit_share_a_row() -> None:
 
 def test_the_largest_keys_have_places_of_their_own() -> None:
     """Those with most CPU in the window before, and those with most memory; so a crowd of small ones hides none."""
-    story = Story(SketchWindows(keys_max=KEYS_LEFT_FOR_NEW + 4))
+    story = SketchStory(SketchWindows(keys_max=KEYS_LEFT_FOR_NEW + 4))
     for number in range(300):
         story.start(UnitCommand("u", f"c{number}"), PAGE, cpu=1)
     story.start(WEB, PAGE, cpu=10**9)
     story.start(DB, 10**9)
     story.parts.append((UnitCommand("u-jobs", "sh"), 10**8))
     story.tick()
-    assert story.windows.stats() == {"sketch_keys": KEYS_LEFT_FOR_NEW + 4, "sketch_keys_shared": 303 - KEYS_LEFT_FOR_NEW - 3}
+    raw = {"raw_writes": 0, "raw_dropped": 0}
+    assert story.windows.stats() == {"sketch_keys": KEYS_LEFT_FOR_NEW + 4, "sketch_keys_shared": 303 - KEYS_LEFT_FOR_NEW - 3, **raw}
     story.wall_ns += WINDOW_NS
     story.tick()
     story.flush()
     last = {each.key for each in counted(story.rows) if each.window_start > BEGIN_NS}
     assert {WEB, DB} <= last
     assert len(last) == KEYS_LEFT_FOR_NEW + 4
-    assert story.windows.stats() == {"sketch_keys": 0, "sketch_keys_shared": 0}
+    assert story.windows.stats() == {"sketch_keys": 0, "sketch_keys_shared": 0, **raw}
 
 
 def test_names_that_share_a_row_are_remembered_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Any user may make new ones all the time; their values still count."""
     monkeypatch.setattr("workers.process.sketches.SHARED_KEYS_MAX", 5)
-    story = Story(SketchWindows(keys_max=1))
+    story = SketchStory(SketchWindows(keys_max=1))
     story.parts += [(UnitCommand(None, f"c{number}"), 7) for number in range(20)]
     story.tick()
     (other,) = counted(story.flush())
@@ -306,7 +233,7 @@ def test_names_that_share_a_row_are_remembered_up_to_a_limit(monkeypatch: pytest
 
 def test_a_flush_begins_again() -> None:
     """Nothing of it comes twice; without a tick there is nothing."""
-    story = Story()
+    story = SketchStory()
     assert story.flush() == []
     story.start(WEB, PAGE)
     story.tick()
@@ -319,7 +246,7 @@ def test_a_flush_begins_again() -> None:
 def test_a_long_list_beats() -> None:
     """The worker shows that it goes on while a window ends."""
     beats: list[int] = []
-    story = Story(SketchWindows(lambda: beats.append(1)))
+    story = SketchStory(SketchWindows(lambda: beats.append(1)))
     for _ in range(1_100):
         story.start(WEB, PAGE)
     story.tick()
@@ -330,7 +257,7 @@ def test_a_long_list_beats() -> None:
 KEYS = [UnitCommand(unit, command) for unit in ("u-1", "u-2", None) for command in ("a", "b")]
 
 
-def change(story: Story, process: TrackedProcess, chance: random.Random) -> None:
+def change(story: SketchStory, process: TrackedProcess, chance: random.Random) -> None:
     """One of all things that can happen to a process in a tick."""
     match chance.randrange(5):
         case 0:
@@ -345,7 +272,7 @@ def change(story: Story, process: TrackedProcess, chance: random.Random) -> None
             story.read(process, PAGE, None, is_counted=chance.random() < 0.5)
 
 
-def values_of(story: Story) -> Iterable[tuple[UnitCommand, str, int]]:
+def values_of(story: SketchStory) -> Iterable[tuple[UnitCommand, str, int]]:
     """Every value of this tick, one by one."""
     for process in story.table.processes.values():
         if process.interval_cpu_ns is not None:
@@ -360,7 +287,7 @@ def values_of(story: Story) -> Iterable[tuple[UnitCommand, str, int]]:
 def test_it_is_as_if_each_process_were_counted_at_each_tick(seed: int) -> None:
     """Starts, ends, moves, unknown values, clock steps: every row is that of counting one by one."""
     chance = random.Random(seed)
-    story = Story()
+    story = SketchStory()
     expected: dict[tuple[int, UnitCommand, str], Sketch] = defaultdict(Sketch)
     for _ in range(200):
         living = list(story.table.processes.values())
@@ -384,7 +311,7 @@ def test_it_is_as_if_each_process_were_counted_at_each_tick(seed: int) -> None:
 def test_the_dead_of_one_key_count_one_by_one_however_many_they_are(count: int, most: int) -> None:
     """None of them was ever seen; what no column holds counts as the largest number."""
     rng = random.Random(count)
-    story = Story()
+    story = SketchStory()
     values = [rng.randrange(most) for _ in range(count)]
     story.parts = [(WEB, value) for value in values]
     story.parts.insert(1, (DB, 7))

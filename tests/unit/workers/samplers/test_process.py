@@ -338,6 +338,6 @@ def test_a_host_without_processes_is_measured_again_and_again() -> None:
 def test_its_declaration_names_what_it_reads_and_fills() -> None:
     """The name of the worker, its tables and its settings."""
     assert SAMPLER.name == "process"
-    names = ["process", "process_tail", "process_scan", "process_exit", "process_sketch"]
+    names = ["process", "process_tail", "process_scan", "process_exit", "process_sketch", "process_raw"]
     assert [table.name for table in SAMPLER.tables] == names
     assert all(setting.key.startswith("sampler.process.") for setting in SAMPLER.settings)
