@@ -48,6 +48,8 @@ class Chaos:
         self.took_ms: dict[str, list[float]] = {}
         self.hangs_seen = 0
         self.false_kills: list[str] = []
+        # Workers that used more than their limit, with what was done about it.
+        self.degradations: list[str] = []
         self.exits: Counter[str] = Counter()
         self.bugs: list[str] = []
 
@@ -122,6 +124,8 @@ class Chaos:
             match event["event"]:
                 case "worker_up":
                     self._on_up(event)
+                case "degradation_step" | "restarted_over_limit":
+                    self.degradations.append(f"{event['worker']} {event.get('to', 'restarted')} at {event['at']}")
                 case "worker_hung" | "worker_not_ready":
                     self._on_hung(event)
                 case "worker_died" | "worker_stopped":

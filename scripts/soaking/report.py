@@ -71,6 +71,7 @@ def verdicts(findings: Findings, chaos: Chaos) -> list[Verdict]:
             "; ".join(findings.not_calm[:LISTED_MAX]) or f"in each of {findings.calms} calm moments",
         ),
         _none("false kills", chaos.false_kills, f"{chaos.hangs_seen} hangs seen, {chaos.kills['hang']} caused"),
+        _none("worker over its limit", chaos.degradations),
         _none("workers that ended otherwise than they were ended", chaos.bugs, ", ".join(_counted(chaos.exits)) or "no exit"),
         _none("rows stored twice", [f"{name}: {count}" for name, count in findings.stored.duplicates.items() if count]),
         _none("processes left behind", findings.left_behind, f"exit code {findings.exit_code}"),
