@@ -69,6 +69,7 @@ def _run_all(scenarios: Sequence[Scenario], wanted: options.Options) -> int:
                     say=prefixed(_say, scenario.name + turn),
                     platform=platform,
                     profile=wanted.profile and number == 0,
+                    takes_last=wanted.last,
                 )
                 results.append(result.only(wanted.goals) if wanted.goals else result)
                 say_result(results[-1])

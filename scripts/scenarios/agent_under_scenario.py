@@ -118,6 +118,12 @@ class AgentUnderScenario(AgentProcess):
             for event in events_of(self.call("diag", limit=EVENTS_MAX)["events"]):
                 self.told[event.kind, event.module, event.begin_ns] = event
 
+    def count(self, worker: str, name: str) -> int | None:
+        """A count that a worker shows in `status`. *Absent:* None: it does not answer, or has no such count."""
+        with suppress(OSError, ValueError, Refused, KeyError, TypeError):
+            return int(self.call("status")["stats"][worker][name])
+        return None
+
     def ticks(self) -> int:
         """How many ticks the sampler of processes has made; 0 while it does not answer."""
         with suppress(OSError, ValueError, Refused):

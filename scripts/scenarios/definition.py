@@ -122,13 +122,15 @@ FAILURES: Mapping[str, Shape] = {
     "freeze_disk": Shape(
         "the state folder's file system answers no write (needs `disk` of kind loop)", {"lasts": Parameter(_seconds, 2.0)}
     ),
-    "step_clock": Shape("the wall clock is set; in a guest only", {"seconds": Parameter(_number(-86_400, 86_400))}),
+    "step_clock": Shape("the wall clock is set forward; in a guest only", {"seconds": Parameter(_number(60, 86_400))}),
     "slow_network": Shape(
         "the receiver of exports answers late", {"delay": Parameter(_seconds), "lasts": Parameter(_seconds, 5.0)}
     ),
     "partition": Shape("nobody answers exports", {"lasts": Parameter(_seconds, 5.0)}),
     "failpoint": Shape("a named point of the source fails", {"point": _PART, "order": Parameter(_text)}),
-    "set_limit": Shape("agentctl set-limit WORKER --cpu PERCENT", {"part": _PART, "cpu": Parameter(_percent)}),
+    "set_limit": Shape(
+        "agentctl set-limit WORKER --cpu PERCENT, after its cost was measured for 5 s", {"part": _PART, "cpu": Parameter(_percent)}
+    ),
     "relax_limit": Shape(
         "set-limit; where the worker costs more than that, `factor` times what it cost before",
         {"part": _PART, "cpu": Parameter(_percent), "factor": Parameter(_number(1, 10), 1.5)},
@@ -173,7 +175,15 @@ VALIDATORS: Mapping[str, Shape] = {
         {"missed_most": Parameter(_COUNT, 0.0), "explained_most": Parameter(_COUNT, 1e9)},
         "G-6",
     ),
-    "replacement": Shape("how soon a killed part runs again", {"seconds": Parameter(_number(0, 600), 5.0)}),
+    "replacement": Shape(
+        "how soon a killed part runs again; a sealer has a pause before it is tried again",
+        {"seconds": Parameter(_number(0, 600), 5.0), "sealer_seconds": Parameter(_number(0, 600), 15.0)},
+    ),
+    "counter": Shape(
+        "how far a count of a worker grew in the window",
+        {"part": _PART, "count": Parameter(_text), "least": Parameter(_COUNT, 1.0), "most": Parameter(_COUNT, 1e12)},
+        "G-6",
+    ),
     "memory": Shape("PSS of one worker", {"part": _PART, "pss_mib": Parameter(_COUNT)}, "G-2"),
 }
 

@@ -31,7 +31,7 @@ class DefinitionError(Exception):
 def near(word: str, known: Iterable[str]) -> str:
     """`; did you mean x or y?`, or the known words where none is near."""
     names = sorted(known)
-    found = difflib.get_close_matches(word, names, n=2, cutoff=0.6) or [name for name in names if word and name.startswith(word)]
+    found = difflib.get_close_matches(word, names, n=2, cutoff=0.65) or [name for name in names if word and name.startswith(word)]
     if found:
         return f"; did you mean {' or '.join(found)}?"
     return f"; known: {', '.join(names)}" if names else ""

@@ -10,6 +10,18 @@ from dataclasses import dataclass, field
 Series = Sequence[tuple[int, int]]
 
 
+@dataclass(frozen=True, slots=True)
+class ClockStep:
+    """The wall clock was set forward, by so much, when it showed this."""
+
+    at_ns: int
+    by_ns: int
+
+    def steady(self, at_ns: int) -> int:
+        """The time that a clock would show that was not set."""
+        return at_ns - self.by_ns if at_ns >= self.at_ns + self.by_ns else at_ns
+
+
 class NotRecorded(ValueError):
     """A moment for which there is no reading before and after."""
 
@@ -140,6 +152,8 @@ class Evidence:
     gaps: Sequence[GapRow] = ()
     replacements: Sequence[Replacement] = ()
     commands: Sequence[CommandCpu] = ()
+    # By worker and count: at the window's beginning and end.
+    counts: Mapping[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
     pss_by_worker: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     @property

@@ -21,7 +21,7 @@ from harness.waiting import NotInTime, wait_until
 
 from scenarios.agent_under_scenario import AgentUnderScenario
 from scenarios.definition import Argument, Failure
-from scenarios.evidence import Replacement
+from scenarios.evidence import ClockStep, Replacement
 from scenarios.receiver import Receiver
 from scenarios.stage import NotPossible, remove_group
 
@@ -30,6 +30,7 @@ SEALER = "eg:sealer"
 MEMORY = Path("/sys/fs/cgroup/memory")
 CPU = Path("/sys/fs/cgroup/cpu")
 QUOTA_PERIOD_US = 100_000
+COST_SECONDS = 5.0
 Say = Callable[[str], None]
 Values = Mapping[str, Argument]
 
@@ -53,6 +54,9 @@ class Failing:
     replacements: list[Replacement] = field(default_factory=list)
     groups: list[Path] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    step: ClockStep | None = None
+    # Percent of a core of a worker before it was first limited.
+    costs: dict[str, float] = field(default_factory=dict)
 
     def end(self) -> None:
         """The cgroups of limits are removed, after the agent."""
@@ -95,7 +99,11 @@ class Failing:
         yield Action(until, "the disk answers again", lambda: self._freeze("--unfreeze"))
 
     def _plan_step_clock(self, at: float, _until: float, _part: str, values: Values) -> Iterator[Action]:
-        yield Action(at, "the wall clock jumps", lambda: step_clock(float(values["seconds"])))
+        yield Action(at, "the wall clock jumps", lambda: self._step_clock(float(values["seconds"])))
+
+    def _step_clock(self, seconds: float) -> None:
+        self.step = ClockStep(time.time_ns(), round(seconds * 1e9))
+        step_clock(seconds)
 
     def _plan_slow_network(self, at: float, until: float, _part: str, values: Values) -> Iterator[Action]:
         yield from self._network(at, until, float(values["delay"]))
@@ -103,12 +111,13 @@ class Failing:
     def _plan_partition(self, at: float, until: float, _part: str, _values: Values) -> Iterator[Action]:
         yield from self._network(at, until, None)
 
-    def _plan_failpoint(self, at: float, _until: float, part: str, values: Values) -> Iterator[Action]:
-        yield Action(at, f"failpoint {part}", lambda: self._arm(part, str(values["order"])))
+    def _plan_failpoint(self, at: float, _until: float, _part: str, values: Values) -> Iterator[Action]:
+        point, order = str(values["point"]), str(values["order"])
+        yield Action(at, f"failpoint {point}: {order}", lambda: self._arm(point, order))
 
     def _plan_set_limit(self, at: float, _until: float, part: str, values: Values) -> Iterator[Action]:
         percent = float(values["cpu"])
-        yield Action(at, f"{part} may use {percent:g} %", lambda: self._set_limit(part, percent))
+        yield Action(at, f"{part} may use {percent:g} %", lambda: self._tighten(part, percent))
 
     def _plan_relax_limit(self, at: float, _until: float, part: str, values: Values) -> Iterator[Action]:
         percent, factor = float(values["cpu"]), float(values["factor"])
@@ -159,7 +168,7 @@ class Failing:
         rotation = threading.Thread(target=self._rotate, daemon=True)
         rotation.start()
         (pid, *_) = wait_until(
-            lambda: [pid for pid in self.agent.pids() if "seal" in proc.name(pid)], "a sealer", pause_seconds=0.001
+            lambda: [pid for pid in self.agent.pids() if "workers.writer.sealer" in _words(pid)], "a sealer", pause_seconds=0.001
         )
         os.kill(pid, number)
         rotation.join(BACK_SECONDS)
@@ -216,16 +225,23 @@ class Failing:
         if ended.returncode != 0:
             raise NotPossible(f"agentctl set-limit {part} --cpu {percent:g}%: {ended.stderr.strip()}")
 
+    def _tighten(self, part: str, percent: float) -> None:
+        """A limit; what the worker costs without it is measured before."""
+        if part not in self.costs:
+            pid = self.agent.worker_pid(part)
+            before = proc.cpu_ns(pid)
+            time.sleep(COST_SECONDS)
+            self.costs[part] = 100 * (proc.cpu_ns(pid) - before) / COST_SECONDS / 1e9
+            self.notes.append(f"{part} costs {self.costs[part]:.2f} % of a core before it is limited")
+        self._set_limit(part, percent)
+
     def _relax(self, part: str, percent: float, factor: float) -> None:
-        pid, seconds = self.agent.worker_pid(part), 5.0
-        before = proc.cpu_ns(pid)
-        time.sleep(seconds)
-        cost = 100 * (proc.cpu_ns(pid) - before) / seconds / 1e9
+        cost = self.costs.get(part, 0.0)
         limit = percent if cost <= percent else factor * cost
         if limit > percent:
             self.notes.append(
-                f"{part} costs {cost:.2f} % of a core here, above {percent:g} %: the second limit is {factor:g} times that, "
-                f"{limit:.2f} %, which is {limit - percent:.2f} points away from {percent:g} %"
+                f"{part} costs more than {percent:g} % on this machine: the second limit is {factor:g} times its cost, "
+                f"{limit:.2f} %, {limit - percent:.2f} points above {percent:g} %"
             )
         self._set_limit(part, limit)
 
@@ -263,6 +279,13 @@ class Failing:
         word = "answers nobody" if delay is None else f"answers after {delay:g} s"
         yield Action(at, f"the receiver {word}", lambda: receiver.set_delay(delay))
         yield Action(until, "the receiver answers again", lambda: receiver.set_delay(0.0))
+
+
+def _words(pid: int) -> str:
+    """The command line of a process; empty for one that has gone."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace")
+    return ""
 
 
 def step_clock(seconds: float) -> None:

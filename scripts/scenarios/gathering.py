@@ -1,5 +1,6 @@
 """From what a run left behind to evidence: the baseline's record, and the rows that the agent stored."""
 
+import dataclasses
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -132,6 +133,30 @@ def command_cpu(checkout: Checkout, agent: AgentUnderScenario, command: str) -> 
     return int(row["cpu"] or 0)
 
 
-def read_events(agent: AgentUnderScenario) -> list[Event]:
-    """What the agent told while it lived."""
-    return sorted(agent.told.values(), key=lambda event: event.begin_ns)
+def read_events(checkout: Checkout, agent: AgentUnderScenario) -> list[Event]:
+    """What the agent told: of table `diag`, and what the table lacks as it was told while the agent lived."""
+    rows = checkout.query(
+        agent, "SELECT timestamp, run, kind, subject, phase, module, detail, fields FROM diag ORDER BY timestamp, seq"
+    )
+    stored = events_of_rows(rows)
+    known = {(event.kind, event.module) for event in stored}
+    return sorted(
+        [*stored, *(event for event in agent.told.values() if (event.kind, event.module) not in known)], key=lambda e: e.begin_ns
+    )
+
+
+def events_of_rows(rows: Iterable[Mapping[str, Any]]) -> list[Event]:
+    """Rows of table `diag` in their order. A condition is one event from its beginning to its end, whichever run tells the end."""
+    found: list[Event] = []
+    open_at: dict[tuple[str, str, str | None], int] = {}
+    for row in rows:
+        key = row["kind"], row["module"], row["subject"]
+        detail = " ".join(str(word) for word in (row["subject"], row["detail"] or row["fields"]) if word)
+        if row["phase"] == "end":
+            if (at := open_at.pop(key, None)) is not None:
+                found[at] = dataclasses.replace(found[at], end_ns=row["timestamp"])
+        elif row["phase"] != "change" and key not in open_at:
+            if row["phase"] == "begin":
+                open_at[key] = len(found)
+            found.append(Event(row["kind"], row["module"], row["timestamp"], None, detail))
+    return found

@@ -9,12 +9,13 @@ from scenarios.validators.capture import judge_capture, judge_stability
 from scenarios.validators.closing import judge_closing
 from scenarios.validators.cost import judge_cost
 from scenarios.validators.sketch_error import judge_sketch_error, judge_sketch_keys
-from scenarios.validators.told import judge_continuity, judge_events, judge_memory, judge_replacement
+from scenarios.validators.told import judge_continuity, judge_counter, judge_events, judge_memory, judge_replacement
 
 JUDGES: Mapping[str, Callable[[ValidatorChoice, Evidence], Iterable[Judgement]]] = {
     "capture": judge_capture,
     "closing": judge_closing,
     "continuity": judge_continuity,
+    "counter": judge_counter,
     "cost": judge_cost,
     "events": judge_events,
     "memory": judge_memory,

@@ -1,5 +1,6 @@
 """Runs a scenario with an agent: load, baseline, psutil loop, agent, failures by the clock; gives the evidence."""
 
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
@@ -18,7 +19,7 @@ from scenarios import gathering
 from scenarios.agent_under_scenario import AgentUnderScenario, Profile
 from scenarios.baseline import Counter
 from scenarios.definition import Scenario
-from scenarios.evidence import CommandCpu, Cost, Evidence
+from scenarios.evidence import ClockStep, CommandCpu, Cost, Evidence
 from scenarios.failing import Action, Failing, check_programs
 from scenarios.receiver import receiver
 from scenarios.stage import Baseline, Groups, Load, baseline, disk, groups, load, reference_loop
@@ -55,6 +56,7 @@ class _Window:
     rss: list[int] = field(default_factory=list)
     by_part: dict[str, int] = field(default_factory=dict)
     by_worker: dict[str, list[int]] = field(default_factory=dict)
+    counts: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
     churned: tuple[int, int, int] | None = None
 
 
@@ -73,9 +75,10 @@ def measure(scenario: Scenario, folder: Path, say: Say, profile: Profile | None 
             network = stack.enter_context(receiver()) if scenario.sink else None
             written = folder / "w"
             written.mkdir()
-            recorder = stack.enter_context(baseline(where, folder / "baseline"))
             say(f"workload {scenario.workload.name}")
             made = stack.enter_context(load(program, scenario.workload, where, written, scenario.duration_seconds))
+            # What the load's processes hold now they hold for good, where they do not grow on purpose.
+            recorder = stack.enter_context(baseline(where, folder / "baseline"))
             wants_loop = any(each.name == "cost" for each in scenario.validators)
             loop = stack.enter_context(reference_loop()) if wants_loop else None
             agent = AgentUnderScenario(home, scenario, where, endpoint=network.endpoint if network else "", profile=profile)
@@ -104,6 +107,8 @@ def _run_window(
     workers = {str(each.limits["part"]) for each in scenario.validators if each.name == "memory"}
     actions = [action for failure in scenario.failures for action in failing.actions(failure)]
     actions += [Action(part * scenario.duration_seconds, "", lambda: _read_memory(agent, window, workers)) for part in MEMORY_PARTS]
+    counted = {(str(each.limits["part"]), str(each.limits["count"])) for each in scenario.validators if each.name == "counter"}
+    counts = {key: agent.count(*key) for key in counted}
     say(f"measuring {scenario.duration_seconds:g} s")
     made.begin()
     parts_before = agent.cpu_by_part()
@@ -115,6 +120,11 @@ def _run_window(
     window.elapsed_ns, window.agent_cpu_ns = time.monotonic_ns() - begun_ns, counter.read() - before
     window.reference_cpu_ns = proc.cpu_ns(loop) - loop_before if loop else None
     window.by_part = {name: used - parts_before.get(name, 0) for name, used in agent.cpu_by_part().items()}
+    window.counts = {
+        key: (before_count, after)
+        for key, before_count in counts.items()
+        if before_count is not None and (after := agent.count(*key)) is not None
+    }
     window.churned = made.end()
     _wait_ticks(agent)
     return window
@@ -184,12 +194,15 @@ def _gather(
         ticks=gathering.read_ticks(checkout, agent, uids),
         sketches=sketches,
         exact=exact,
-        events=gathering.read_events(agent),
+        events=gathering.read_events(checkout, agent),
         gaps=gathering.read_gaps(checkout, agent),
         replacements=failing.replacements,
         commands=commands,
+        counts=window.counts,
         pss_by_worker=window.by_worker,
     )
+    if failing.step is not None:
+        _set_steady(evidence, failing.step)
     notes = [*failing.notes, gathering.own_account(checkout, agent, window.begin_ns, window.end_ns)]
     if window.churned is not None:
         count, _used, took_ns = window.churned
@@ -199,6 +212,15 @@ def _gather(
         "CPU by process, % of a core: " + ", ".join(f"{name} {100 * used / window.elapsed_ns:.2f}" for name, used in shares)
     )
     return Run(evidence, notes, _series(evidence))
+
+
+def _set_steady(evidence: Evidence, step: ClockStep) -> None:
+    """Date everything as a clock would have that was not set."""
+    evidence.end_ns = step.steady(evidence.end_ns)
+    evidence.ticks = [dataclasses.replace(tick, at_ns=step.steady(tick.at_ns)) for tick in evidence.ticks]
+    evidence.gaps = [dataclasses.replace(gap, at_ns=step.steady(gap.at_ns)) for gap in evidence.gaps]
+    for name in ("host_cpu", "unit_cpu", "host_rss", "host_io"):
+        setattr(evidence, name, [(step.steady(at), value) for at, value in getattr(evidence, name)])
 
 
 def _cost(window: _Window, record: dict[str, Any]) -> Cost:

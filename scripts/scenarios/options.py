@@ -39,6 +39,7 @@ class Options:
     plan: bool
     quick: bool
     guests: bool
+    last: bool
 
 
 def parse(arguments: Sequence[str]) -> Options:
@@ -70,6 +71,7 @@ def parse(arguments: Sequence[str]) -> Options:
         "--quick", action="store_true", help="with --matrix: every workload, configuration and failure once, not every pair"
     )
     parser.add_argument("--guests", action="store_true", help="with --matrix: also in guests whose kernels are there")
+    parser.add_argument("--last", action="store_true", help="all_tests: take the last whole run's result, if no source is newer")
     found = parser.parse_args(arguments)
     for goal in found.goal:
         if goal not in GOALS:
@@ -86,7 +88,7 @@ def parse(arguments: Sequence[str]) -> Options:
         parser.error("name scenarios, or give one of --list and --matrix")
     return Options(
         tuple(found.names), tuple(found.goal), found.repeat, found.seconds, found.platform, found.json, found.report, found.profile,
-        found.list, found.check, found.matrix, found.plan, found.quick, found.guests,
+        found.list, found.check, found.matrix, found.plan, found.quick, found.guests, found.last,
     )  # fmt: skip
 
 

@@ -73,7 +73,7 @@ def prefixed(say: Say, name: str) -> Say:
     return lambda text: say(f"{name}: {text}")
 
 
-def run(scenario: Scenario, *, say: Say, platform: str = HOST, profile: bool = False) -> ScenarioResult:
+def run(scenario: Scenario, *, say: Say, platform: str = HOST, profile: bool = False, takes_last: bool = False) -> ScenarioResult:
     """Run it once. *Raises:* NotPossible where something needed is missing, with the remedy; KeyboardInterrupt."""
     # Inside of a guest this is its host.
     is_guest = os.environ.get(IN_GUEST) == "1"
@@ -85,7 +85,7 @@ def run(scenario: Scenario, *, say: Say, platform: str = HOST, profile: bool = F
         result.notes.append(f"the machine was not quiet: load {result.circumstances['load_before']:.2f} before the run")
     begun = time.monotonic()
     if scenario.commands:
-        result.judgements = [run_step(step, platform, say) for step in scenario.commands]
+        result.judgements = [run_step(step, platform, say, takes_last=takes_last) for step in scenario.commands]
     elif platform != HOST:
         result = run_in_machine(scenario, platform, result, say)
     else:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from scenarios.definition import ExpectedEvent, ValidatorChoice
 from scenarios.evidence import Event, Evidence
-from scenarios.judgement import Judgement, below, missing
+from scenarios.judgement import Judgement, above, below, missing
 
 MIB = 1 << 20
 SAMPLER = "sampler/process"
@@ -48,7 +48,9 @@ def judge_continuity(choice: ValidatorChoice, evidence: Evidence) -> Iterator[Ju
     gaps = [gap for gap in evidence.gaps if gap.worker == SAMPLER and gap.at_ns >= evidence.begin_ns]
     explained = sum(gap.ticks or 0 for gap in gaps)
     reasons = ", ".join(sorted({gap.reason for gap in gaps})) or "none"
-    lost = max(0, due - len(window))
+    # By its place in the grid of time: a sampler that begins again may read twice in an interval, which makes up for nothing.
+    taken = {int((tick.at_ns - before.at_ns) / evidence.interval_ns + 0.3) for tick in window}
+    lost = len(set(range(1, due + 1)) - taken)
     unexplained = max(0, lost - explained)
     seen = f"{due} due, {len(window)} stored, {explained} explained in table gap ({reasons})"
     yield below(
@@ -61,13 +63,26 @@ def judge_replacement(choice: ValidatorChoice, evidence: Evidence) -> Iterator[J
     """Each part that was killed runs again within so many seconds."""
     if not evidence.replacements:
         yield missing(choice.name, choice.goal, "replacement", "nothing was killed")
-    limit = float(choice.limits["seconds"])
     for each in evidence.replacements:
+        limit = float(choice.limits["sealer_seconds" if each.part == "sealer" else "seconds"])
         if each.seconds is None:
             yield missing(choice.name, choice.goal, f"replacement of {each.part}", "it did not come back in time")
         else:
             seen = f"{1000 * each.seconds:.1f} ms from the signal until its successor is in step"
             yield below(choice.name, choice.goal, f"replacement of {each.part}", each.seconds, limit, seen, "s")
+
+
+def judge_counter(choice: ValidatorChoice, evidence: Evidence) -> Iterator[Judgement]:
+    """A count grew, and not beyond what is expected. A worker that was replaced begins at nothing."""
+    part, name = str(choice.limits["part"]), str(choice.limits["count"])
+    found = evidence.counts.get((part, name))
+    if found is None:
+        yield missing(choice.name, choice.goal, f"{name} of {part}", "the worker does not show such a count")
+        return
+    before, after = found
+    grown, seen = after - before if after >= before else after, f"{before} when the window began, {after} at its end"
+    yield above(choice.name, choice.goal, f"{name} of {part}, growth", grown, float(choice.limits["least"]), seen)
+    yield below(choice.name, choice.goal, f"{name} of {part}, growth", grown, float(choice.limits["most"]), seen, "")
 
 
 def judge_memory(choice: ValidatorChoice, evidence: Evidence) -> Iterator[Judgement]:

@@ -56,6 +56,7 @@ def _world(**changed: Any) -> Evidence:
         events=[Event("module_over_limit", "sampler/process", BEGIN + 2 * S, BEGIN + 9 * S, "limit 0.1 %, measured 2 %")],
         replacements=[Replacement("writer", 0.05)],
         commands=[CommandCpu("burn", 100 * S, 99 * S)],
+        counts={("sampler/process", "raw_writes"): (3, 10)},
         pss_by_worker={"sampler/process": [9 * MIB, 10 * MIB]},
     )
     return dataclasses.replace(world, **changed)
@@ -80,7 +81,10 @@ def _bad(name: str, world: Evidence, **limits: float | str) -> list[str]:
     return [each.what for each in _judged(name, world, **limits) if not each.is_good]
 
 
-LIMITS: dict[str, dict[str, float | str]] = {"memory": {"part": "sampler/process", "pss_mib": 16.0}}
+LIMITS: dict[str, dict[str, float | str]] = {
+    "counter": {"part": "sampler/process", "count": "raw_writes"},
+    "memory": {"part": "sampler/process", "pss_mib": 16.0},
+}
 
 
 @pytest.mark.parametrize("name", sorted(JUDGES))
@@ -230,6 +234,13 @@ def test_a_part_that_is_late_or_lost_is_found() -> None:
     """Six seconds, and never."""
     late = [Replacement("writer", 6.0), Replacement("gateway", None), Replacement("sampler/node", 0.01)]
     assert _bad("replacement", _world(replacements=late)) == ["replacement of writer", "replacement of gateway"]
+
+
+@pytest.mark.parametrize(("counts", "is_good"), [((3, 3), False), ((9, 4), True), ((0, 200), False)])
+def test_a_count_that_stands_still_or_runs_away_is_found(counts: tuple[int, int], is_good: bool) -> None:
+    """A worker that was replaced has begun again at nothing."""
+    world = _world(counts={("sampler/process", "raw_writes"): counts})
+    assert (_bad("counter", world, **LIMITS["counter"], most=100.0) == []) == is_good
 
 
 def test_a_worker_that_grows_is_found() -> None:
