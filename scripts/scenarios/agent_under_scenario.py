@@ -1,10 +1,9 @@
 """The agent of a run: in a cgroup of its own, with a configuration, measured and asked."""
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,8 @@ from process_bench.checkout import HERE, SAMPLER
 
 from scenarios.baseline import pids_below
 from scenarios.definition import Scenario
-from scenarios.evidence import Event
 from scenarios.stage import Groups
 
-EVENTS_MAX = 512
 # The agent enters its cgroup before its first instruction, and ends with the harness also where that is killed.
 _ENTER = 'echo $$ >"$1/cgroup.procs" && shift && exec setpriv --pdeathsig TERM "$@"'
 SETTINGS: Mapping[str, Mapping[str, str]] = {
@@ -73,7 +70,6 @@ class AgentUnderScenario(AgentProcess):
             environment=dict(profile.variables) if profile else None,
             failpoints=self.points if any(each.kind.name == "failpoint" for each in scenario.failures) else None,
         )
-        self.told: dict[tuple[str, str, int], Event] = {}
 
     @property
     def checkout(self) -> Path:
@@ -112,12 +108,6 @@ class AgentUnderScenario(AgentProcess):
                 return pid
         raise KeyError(f"there is no worker {name}; there are {', '.join(sorted(rows))}")
 
-    def note_events(self) -> None:
-        """Keep what the agent tells now: a supervisor that is killed takes what it remembers along."""
-        with suppress(OSError, ValueError, Refused):
-            for event in events_of(self.call("diag", limit=EVENTS_MAX)["events"]):
-                self.told[event.kind, event.module, event.begin_ns] = event
-
     def count(self, worker: str, name: str) -> int | None:
         """A count that a worker shows in `status`. *Absent:* None: it does not answer, or has no such count."""
         with suppress(OSError, ValueError, Refused, KeyError, TypeError):
@@ -130,15 +120,3 @@ class AgentUnderScenario(AgentProcess):
             stats: Mapping[str, Any] = self.call("status")["stats"].get(SAMPLER) or {}
             return int(stats.get("ticks", 0))
         return 0
-
-
-def events_of(rows: Iterable[Mapping[str, Any]]) -> list[Event]:
-    """The rows of operation `diag`."""
-    found = []
-    for row in rows:
-        begin = datetime.fromisoformat(str(row["at"]).replace("Z", "+00:00"))
-        fields = row.get("fields") or {}
-        detail = " ".join(f"{key}={value}" for key, value in fields.items())
-        kind = str(fields.get("condition") or row["kind"])
-        found.append(Event(kind, str(row.get("worker") or "supervisor"), round(begin.timestamp() * 1e9), None, detail))
-    return found

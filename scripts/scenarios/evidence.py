@@ -108,12 +108,16 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class GapRow:
-    """Ticks that are missing as a whole, with the reason, noticed at a time. *Absent:* `ticks` None: unknown."""
+    """Ticks that are missing as a whole, with the reason, noticed at a time.
+
+    *Absent:* `ticks` None: unknown; then `between_ns` are the stored batches before and after the hole, as far as they are known.
+    """
 
     at_ns: int
     worker: str
     reason: str
     ticks: int | None
+    between_ns: tuple[int | None, int | None] = (None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +144,8 @@ class Evidence:
     begin_ns: int
     end_ns: int
     interval_ns: int
+    # When the machine booted, by its wall clock: ticks are numbered from there.
+    boot_at_ns: int = 0
     cost: Cost | None = None
     host_cpu: Series = ()
     unit_cpu: Series = ()

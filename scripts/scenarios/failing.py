@@ -127,7 +127,6 @@ class Failing:
 
     def _kill(self, part: str, name: str) -> None:
         number = signal.Signals[f"SIG{name}"]
-        self.agent.note_events()
         begin = time.monotonic()
         try:
             self._kill_part(part, number)
@@ -180,7 +179,6 @@ class Failing:
 
     def _restart(self) -> None:
         begin = time.monotonic()
-        self.agent.note_events()
         self.agent.end()
         self.agent.start()
         self.replacements.append(Replacement("agent, by SIGTERM", time.monotonic() - begin))

@@ -106,8 +106,11 @@ def exact_cpu(checkout: Checkout, agent: AgentUnderScenario, sketches: Sequence[
 
 def read_gaps(checkout: Checkout, agent: AgentUnderScenario) -> list[GapRow]:
     """All rows of table `gap`."""
-    rows = checkout.query(agent, "SELECT timestamp, worker, reason, ticks FROM gap")
-    return [GapRow(row["timestamp"], row["worker"], row["reason"], row["ticks"]) for row in rows]
+    rows = checkout.query(agent, "SELECT timestamp, worker, reason, ticks, from_timestamp, until_timestamp FROM gap")
+    return [
+        GapRow(row["timestamp"], row["worker"], row["reason"], row["ticks"], (row["from_timestamp"], row["until_timestamp"]))
+        for row in rows
+    ]
 
 
 def own_account(checkout: Checkout, agent: AgentUnderScenario, begin_ns: int, end_ns: int) -> str:
@@ -134,14 +137,9 @@ def command_cpu(checkout: Checkout, agent: AgentUnderScenario, command: str) -> 
 
 
 def read_events(checkout: Checkout, agent: AgentUnderScenario) -> list[Event]:
-    """What the agent told: of table `diag`, and what the table lacks as it was told while the agent lived."""
-    rows = checkout.query(
-        agent, "SELECT timestamp, run, kind, subject, phase, module, detail, fields FROM diag ORDER BY timestamp, seq"
-    )
-    stored = events_of_rows(rows)
-    known = {(event.kind, event.module) for event in stored}
-    return sorted(
-        [*stored, *(event for event in agent.told.values() if (event.kind, event.module) not in known)], key=lambda e: e.begin_ns
+    """What the agent told."""
+    return events_of_rows(
+        checkout.query(agent, "SELECT timestamp, kind, subject, phase, module, detail, fields FROM diag ORDER BY timestamp, seq")
     )
 
 

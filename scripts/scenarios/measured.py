@@ -48,6 +48,7 @@ class _Window:
     """What is read while the window lasts."""
 
     begin_ns: int = 0
+    boot_at_ns: int = 0
     end_ns: int = 0
     elapsed_ns: int = 0
     agent_cpu_ns: int = 0
@@ -88,7 +89,6 @@ def measure(scenario: Scenario, folder: Path, say: Say, profile: Profile | None 
             with agent:
                 window = _run_window(scenario, agent, failing, made, where, loop, say)
                 recorder.end()
-                agent.note_events()
         # The load has ended: reading takes nothing from it, and waits for nothing of it.
         say("reading what was stored")
         return _gather(scenario, checkout, agent, recorder, where, window, failing, made)
@@ -115,6 +115,7 @@ def _run_window(
     loop_before = proc.cpu_ns(loop) if loop else 0
     begun_ns, before = time.monotonic_ns(), counter.read()
     window.begin_ns = time.time_ns()
+    window.boot_at_ns = window.begin_ns - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
     _follow(sorted(actions, key=lambda action: action.at_seconds), scenario.duration_seconds, say)
     window.end_ns = time.time_ns()
     window.elapsed_ns, window.agent_cpu_ns = time.monotonic_ns() - begun_ns, counter.read() - before
@@ -186,6 +187,7 @@ def _gather(
         begin_ns=window.begin_ns,
         end_ns=window.end_ns,
         interval_ns=parse_duration_ns(scenario.settings.get("sampler.process.interval", "1s")),
+        boot_at_ns=window.boot_at_ns,
         cost=_cost(window, record),
         host_cpu=record["host"],
         unit_cpu=record["unit"],

@@ -1,9 +1,9 @@
 """Is everything told that happened: events with their ends (G-6), missing ticks with reasons; is what died back in time? PURE."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from scenarios.definition import ExpectedEvent, ValidatorChoice
-from scenarios.evidence import Event, Evidence
+from scenarios.evidence import Event, Evidence, GapRow
 from scenarios.judgement import Judgement, above, below, missing
 
 MIB = 1 << 20
@@ -43,20 +43,50 @@ def judge_continuity(choice: ValidatorChoice, evidence: Evidence) -> Iterator[Ju
     if before is None or not window or evidence.interval_ns <= 0:
         yield missing(choice.name, choice.goal, "ticks", "no tick lies in the window")
         return
-    # One that is due in the last fifth of an interval may be read a little after the window's end.
-    due = int((evidence.end_ns - before.at_ns) / evidence.interval_ns - 0.2)
+    due = _slots(evidence)
+    taken = taken_slots([before.at_ns, *(tick.at_ns for tick in window)], evidence.boot_at_ns, evidence.interval_ns)
+    missed = due - taken
+    lost = len(missed)
     gaps = [gap for gap in evidence.gaps if gap.worker == SAMPLER and gap.at_ns >= evidence.begin_ns]
-    explained = sum(gap.ticks or 0 for gap in gaps)
+    explained = sum(gap.ticks or 0 for gap in gaps) + _within_holes(evidence, gaps, missed)
     reasons = ", ".join(sorted({gap.reason for gap in gaps})) or "none"
-    # By its place in the grid of time: a sampler that begins again may read twice in an interval, which makes up for nothing.
-    taken = {int((tick.at_ns - before.at_ns) / evidence.interval_ns + 0.3) for tick in window}
-    lost = len(set(range(1, due + 1)) - taken)
     unexplained = max(0, lost - explained)
-    seen = f"{due} due, {len(window)} stored, {explained} explained in table gap ({reasons})"
+    seen = f"{len(due)} due, {len(window)} stored, {explained} explained in table gap ({reasons})"
     yield below(
         choice.name, choice.goal, "ticks missing without a reason", unexplained, float(choice.limits["missed_most"]), seen, ""
     )
     yield below(choice.name, choice.goal, "ticks missing in all", lost, float(choice.limits["explained_most"]), seen, "")
+
+
+def _slots(evidence: Evidence) -> set[int]:
+    """The numbers of the ticks that are due in the window. One that is due at its very end may be read a little after it."""
+    first = -(-(evidence.begin_ns - evidence.boot_at_ns) // evidence.interval_ns)
+    last = int((evidence.end_ns - evidence.boot_at_ns) / evidence.interval_ns - 0.2)
+    return set(range(first, last + 1))
+
+
+def _within_holes(evidence: Evidence, gaps: Sequence[GapRow], missed: set[int]) -> int:
+    """Missed ticks in a hole between two stored batches, such as a damaged record leaves: its row does not say how many."""
+    holes = []
+    for gap in gaps:
+        begin, end = gap.between_ns
+        if gap.ticks is None and begin is not None:
+            holes.append((begin, evidence.end_ns if end is None else end))
+    times = [evidence.boot_at_ns + number * evidence.interval_ns for number in missed]
+    return sum(any(begin <= at <= end for begin, end in holes) for at in times)
+
+
+def taken_slots(times: Sequence[int], boot_at_ns: int, interval_ns: int) -> set[int]:
+    """The numbers of ticks that were read at these times, in order: a grid of time since boot has them.
+
+    A sampler reads at once when it begins, and that is the tick of the nearest number. So it may read twice in an interval, which
+    makes up for nothing.
+    """
+    taken: set[int] = set()
+    for at_ns in times:
+        slot = (at_ns - boot_at_ns) // interval_ns
+        taken.add(slot if slot not in taken else round((at_ns - boot_at_ns) / interval_ns))
+    return taken
 
 
 def judge_replacement(choice: ValidatorChoice, evidence: Evidence) -> Iterator[Judgement]:

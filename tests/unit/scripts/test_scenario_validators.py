@@ -221,6 +221,10 @@ def test_a_missed_tick_is_found_unless_it_is_explained() -> None:
     assert _bad("continuity", _world(ticks=ticks)) == ["ticks missing without a reason"]
     assert _bad("continuity", _world(ticks=ticks, gaps=explained)) == []
     assert _bad("continuity", _world(ticks=ticks, gaps=explained), explained_most=0.0) == ["ticks missing in all"]
+    hole = [GapRow(BEGIN + 7 * S, "sampler/process", "corrupt_record", None, (BEGIN + 4 * S, BEGIN + 7 * S))]
+    assert _bad("continuity", _world(ticks=ticks, gaps=hole)) == []
+    half = [GapRow(BEGIN + 7 * S, "sampler/process", "corrupt_record", None, (BEGIN + 4 * S, BEGIN + 5 * S))]
+    assert _bad("continuity", _world(ticks=ticks, gaps=half)) == ["ticks missing without a reason"]
     other = [GapRow(BEGIN + 7 * S, "sampler/unit", "starved", 2), GapRow(BEGIN - S, "sampler/process", "starved", 2)]
     assert _bad("continuity", _world(ticks=ticks, gaps=other)) == ["ticks missing without a reason"]
 
@@ -257,3 +261,35 @@ def test_capture_that_jumps_from_tick_to_tick_is_found() -> None:
     ]
     assert _bad("stability", _world(ticks=ticks)) == ["capture from tick to tick, deviation"]
     assert _bad("closing", _world(ticks=ticks)) == []
+
+
+def test_a_condition_is_one_event_from_its_beginning_to_its_end() -> None:
+    """Also where another run of the agent tells the end; a beginning that is told again does not begin another."""
+    from scenarios.gathering import events_of_rows
+
+    def row(at: int, phase: str | None, kind: str = "degraded", subject: str | None = "cpu") -> dict[str, Any]:
+        return {"timestamp": at, "phase": phase, "kind": kind, "subject": subject, "module": "m", "detail": "why", "fields": None}
+
+    rows = [
+        row(1, "begin"),
+        row(2, None, "limit_changed", None),
+        row(3, "change"),
+        row(4, "begin"),
+        row(5, "end"),
+        row(6, "begin"),
+        row(7, "end", "x"),
+    ]
+    assert events_of_rows(rows) == [
+        Event("degraded", "m", 1, 5, "cpu why"),
+        Event("limit_changed", "m", 2, None, "why"),
+        Event("degraded", "m", 6, None, "cpu why"),
+    ]
+
+
+def test_a_sampler_that_begins_again_reads_twice_in_an_interval_and_makes_up_for_nothing() -> None:
+    """At 2.1 s its tick 2, at 2.4 s once more, at 4.7 s the tick nearest to it, which is 5, since 4 was read."""
+    from scenarios.validators.told import taken_slots
+
+    assert taken_slots([S, 2 * S + S // 10, 2 * S + 4 * S // 10], 0, S) == {1, 2}
+    assert taken_slots([4 * S + S // 10, 4 * S + 7 * S // 10], 0, S) == {4, 5}
+    assert taken_slots([4 * S + 7 * S // 10, 6 * S], 0, S) == {4, 6}
