@@ -6,9 +6,9 @@ from contextlib import suppress
 from agent.failpoint import failpoint
 
 
-def put_in_place(path: str, document: bytes, *, point: str) -> None:
-    """Temporary file, fsync, rename. `point` names the failpoints. *Raises:* OSError; the old document stays."""
-    failpoint(f"{point}.before_write")
+def put_in_place(path: str, document: bytes) -> None:
+    """Temporary file, fsync, rename. *Raises:* OSError; the old document stays."""
+    failpoint("document.before_write")
     temporary = f"{path}.new"
     # A file left by a killed agent, or a link that was planted: never written through.
     with suppress(FileNotFoundError):
@@ -16,9 +16,9 @@ def put_in_place(path: str, document: bytes, *, point: str) -> None:
     with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
         file.write(document)
         file.flush()
-        failpoint(f"{point}.written")
+        failpoint("document.written")
         os.fsync(file.fileno())
-    failpoint(f"{point}.synced")
+    failpoint("document.synced")
     try:
         os.rename(temporary, path)
     except OSError:
@@ -27,12 +27,12 @@ def put_in_place(path: str, document: bytes, *, point: str) -> None:
             raise
 
 
-def sync_folder(path: str, *, point: str) -> None:
+def sync_folder(path: str) -> None:
     """Make the rename outlive a power failure. *Raises:* OSError; the new document is in place, but may not outlive one."""
-    failpoint(f"{point}.renamed")
+    failpoint("document.renamed")
     folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(folder)
     finally:
         os.close(folder)
-    failpoint(f"{point}.durable")
+    failpoint("document.durable")

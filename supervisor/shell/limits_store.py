@@ -15,7 +15,6 @@ from supervisor.shell.durable_document import put_in_place, sync_folder
 
 FILE_NAME = "limits.json"
 DOCUMENT_BYTES_MAX = 1 << 20
-_POINT = "limits_store"
 
 
 def load_limits(state_dir: str, wall_ns: int) -> tuple[dict[str, SetLimits], str]:
@@ -55,11 +54,11 @@ class LimitsStore:
     def _write(self, token: int, limits: Mapping[str, SetLimits]) -> LimitsPersisted:
         path = os.path.join(self._state_dir, FILE_NAME)
         try:
-            put_in_place(path, encode_limits(limits), point=_POINT)
+            put_in_place(path, encode_limits(limits))
         except OSError as failure:
             return LimitsPersisted(token, f"{path} cannot be written: {failure.strerror}")
         try:
-            sync_folder(self._state_dir, point=_POINT)
+            sync_folder(self._state_dir)
         except OSError as failure:
             if failure.errno not in NO_FOLDER_SYNC:
                 return LimitsPersisted(token, f"{self._state_dir} cannot be synced: {failure.strerror}")

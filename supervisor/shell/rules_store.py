@@ -14,8 +14,6 @@ from supervisor.shell.durable_document import put_in_place, sync_folder
 FILE_NAME = "rules.json"
 # 10,000 rules are some 3 MB.
 DOCUMENT_BYTES_MAX = 64 << 20
-# Its failpoints begin with this name.
-_POINT = "rules_store"
 
 
 def load_rulebook(state_dir: str, wall_ns: int) -> tuple[Rulebook, str]:
@@ -55,11 +53,11 @@ class RulesStore:
     def _write(self, token: int, book: Rulebook) -> Persisted:
         path = os.path.join(self.state_dir, FILE_NAME)
         try:
-            put_in_place(path, encode_rulebook(book), point=_POINT)
+            put_in_place(path, encode_rulebook(book))
         except OSError as failure:
             return Persisted(token, f"{path} cannot be written: {failure.strerror}")
         try:
-            sync_folder(os.path.dirname(path), point=_POINT)
+            sync_folder(os.path.dirname(path))
         except OSError as failure:
             if failure.errno in NO_FOLDER_SYNC:
                 return Persisted(token, weakness=f"the file system of {self.state_dir} syncs no folders: {failure.strerror}")

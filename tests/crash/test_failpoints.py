@@ -17,7 +17,7 @@ from harness.agent_process import AgentProcess
 from harness.waiting import wait_until
 
 # Where the disk can fail instead of the process: a refusal there must not harm either.
-DURABLE_STEPS = ("rules_store.", "spool.", "sealer.")
+DURABLE_STEPS = ("document.", "spool.", "sealer.")
 STIMULI_ROUNDS_MAX = 6
 
 
@@ -153,7 +153,7 @@ def test_the_names_of_failpoints_are_unique() -> None:
         "supervisor",
         "launcher",
         "takeover",
-        "rules_store",
+        "document",
         "control",
         "spool",
         "writer",

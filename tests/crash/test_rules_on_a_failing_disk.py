@@ -27,7 +27,7 @@ def test_a_change_that_could_not_be_synced_is_in_force_and_told_as_unknown(tmp_p
     after = {"add-rule": ["new", "old"], "remove-rule": []}[operation]
     with AgentProcess(tmp_path, failpoints=points) as agent:
         agent.call("add-rule", rule={"name": "old"})
-        (points / "rules_store.renamed").write_text("error EIO")
+        (points / "document.renamed").write_text("error EIO")
         with pytest.raises(RuntimeError, match="until a later one is durable a power failure may undo it"):
             agent.call(operation, **arguments)
         assert names(agent) == after
@@ -47,7 +47,7 @@ def test_a_file_system_that_syncs_no_folders_takes_rules(tmp_path: Path) -> None
     points.mkdir()
     with AgentProcess(tmp_path, failpoints=points) as agent:
         for name in ("a", "b"):
-            (points / "rules_store.renamed").write_text("error EINVAL")
+            (points / "document.renamed").write_text("error EINVAL")
             folders = ("--runtime-dir", str(agent.runtime_dir))
             added = run_agentctl("add-rule", name, "--all", *folders)
             added = added if added.returncode != 64 else run_agentctl("add-rule", name, *folders)

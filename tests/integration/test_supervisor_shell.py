@@ -241,10 +241,10 @@ def test_a_folder_that_cannot_be_synced_leaves_the_document_in_place_and_says_so
     rules_store: RulesStore, tmp_path: Path, failing: Path
 ) -> None:
     """EIO after the rename: the next start reads the new rules, so what runs must not go on with the old ones."""
-    (failing / "rules_store.renamed").write_text("error EIO")
+    (failing / "document.renamed").write_text("error EIO")
     rules_store.write(1, BOOK)
     assert _results(rules_store.thread) == [
-        Persisted(1, f"{tmp_path} cannot be synced: failpoint rules_store.renamed", is_in_place=True)
+        Persisted(1, f"{tmp_path} cannot be synced: failpoint document.renamed", is_in_place=True)
     ]
     assert load_rulebook(str(tmp_path), WALL_NS) == (BOOK, "")
 
@@ -254,9 +254,9 @@ def test_a_file_system_that_syncs_no_folders_is_taken_as_it_is(
     rules_store: RulesStore, tmp_path: Path, failing: Path, word: str
 ) -> None:
     """As network file systems answer: the document is as durable as it can be there, and why is told."""
-    (failing / "rules_store.renamed").write_text(f"error {word}")
+    (failing / "document.renamed").write_text(f"error {word}")
     rules_store.write(1, BOOK)
-    reason = f"the file system of {tmp_path} syncs no folders: failpoint rules_store.renamed"
+    reason = f"the file system of {tmp_path} syncs no folders: failpoint document.renamed"
     assert _results(rules_store.thread) == [Persisted(1, weakness=reason)]
     assert load_rulebook(str(tmp_path), WALL_NS) == (BOOK, "")
 
