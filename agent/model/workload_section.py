@@ -159,3 +159,5 @@ _KEYS: dict[str, tuple[bool, str, _Parse, str]] = {
     "output": (False, "output_bytes_max", parse_size, SIZE_WORDS),
 }
 KEYS = tuple(_KEYS)
+# What each key takes, in words.
+ACCEPTED = {key: accepted for key, (_part, _field, _read, accepted) in _KEYS.items()}
