@@ -33,6 +33,8 @@ OPEN_NS, OPEN_MOST_NS = 1 * MINUTE, 1 * HOUR
 PROBE_NS = WINDOW_NS
 # Whole and quiet for so long, a worker is treated as if nothing had been.
 FORGIVEN_NS = 10 * MINUTE
+# Over so long it is judged how many steps are needed.
+RECENT_NS = 1 * S
 # From this multiple of the limit on two steps are taken at once, from the other one all that there are.
 TWO_STEPS_TIMES, ALL_STEPS_TIMES = 3, 8
 # A value counts as too large when it is so in readings so far apart.
@@ -172,7 +174,9 @@ class Governor:
             return [*begun, *self._restart_while_open(measured, now_ns)]
         if now_ns - self.changed_at_ns < SETTLE_NS and not self._is_fresh:
             return begun
-        times = measured // limit
+        # The window remembers the calm before: how far it is over now is seen in the last moments.
+        recent = self.history.share(now_ns - RECENT_NS) or 0
+        times = max(measured, recent) // limit
         count = self.ladder.lowest if times >= ALL_STEPS_TIMES else 2 if times >= TWO_STEPS_TIMES else 1
         return [*begun, *self._step_down(Resource.CPU, measured, count, now_ns)]
 

@@ -104,6 +104,17 @@ def test_an_overshoot_is_seen_within_two_seconds_and_over_within_ten(cores: floa
     assert worker.cost[worker.governor.level] <= 0.1 or worker.governor.level == LADDER.off_level
 
 
+def test_a_large_overshoot_out_of_calm_takes_all_steps_at_once() -> None:
+    """The window remembers the calm before it; what is used now is what counts."""
+    worker = MeteredWorker(WorkerLimits(cpu=TENTH), cost={0: 0.01})
+    worker.run(1 * MINUTE)
+    worker.cost = {0: 1.0, 3: 0.01}
+    rulings = worker.run(10 * S)
+    assert levels(rulings) == [(0, 3)]
+    (changed_at,) = [at for at, each in rulings if isinstance(each, LevelChanged)]
+    assert changed_at - 60 <= 2.0
+
+
 def test_a_small_overshoot_is_answered_by_one_step_and_ends() -> None:
     """A fifth too much is over after one step: the worker takes half of the ticks, and is told to be within its limit again."""
     worker = MeteredWorker(WorkerLimits(cpu=TENTH), cost={0: 0.12, 1: 0.06})
