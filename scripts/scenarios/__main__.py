@@ -5,6 +5,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from verification.scenario_record import keep_results
+
 from scenarios import options
 from scenarios.definition import Scenario
 from scenarios.document import DefinitionError
@@ -77,6 +79,7 @@ def _run_all(scenarios: Sequence[Scenario], wanted: options.Options) -> int:
 
 
 def _give(results: list[ScenarioResult], wanted: options.Options) -> int:
+    keep_results(results)
     if wanted.json:
         write_json(results, wanted.json)
     if wanted.report:

@@ -9,7 +9,7 @@ SCENARIO = "scenario "
 
 
 @cache
-def tests_in(path: Path) -> frozenset[str]:
+def named_tests(path: Path) -> frozenset[str]:
     """The names of the tests of a file, `Class::name` in classes. *Absent:* empty where there is no such file."""
     try:
         tree = ast.parse(path.read_bytes())
@@ -33,6 +33,6 @@ def missing_proofs(proofs: Iterable[str], root: Path, scenarios: Iterable[str]) 
                 problems.append(f"there is no {proof}")
             continue
         file, mark, name = proof.partition("::")
-        if not mark or not file.startswith("tests/") or name not in tests_in(root / file):
+        if not mark or not file.startswith("tests/") or name not in named_tests(root / file):
             problems.append(f"there is no test {proof}")
     return problems

@@ -10,13 +10,15 @@ ROOT = Path(__file__).parents[2]
 FOLDERS = (".ci", ".github", "agent", "docs", "evergauge", "scripts", "supervisor", "tests", "workers")
 # What programs leave there.
 PASSED_OVER = frozenset({"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".bench", "node_modules"})
-# Where results lie that outlive a run; outside of git. The variable names another folder.
+# Where results lie that outlive a run; outside of git. The variable names another folder. It is taken out of the environment:
+# agents refuse EVERGAUGE_ variables which are no setting.
 FOLDER_VARIABLE = "EVERGAUGE_RESULTS"
+_FOLDER = os.environ.pop(FOLDER_VARIABLE, "")
 
 
 def results_folder(root: Path = ROOT) -> Path:
     """Where results of tests and scenarios are kept."""
-    return Path(os.environ.get(FOLDER_VARIABLE) or root / ".evergauge")
+    return Path(_FOLDER or root / ".evergauge").absolute()
 
 
 def source_files(root: Path = ROOT) -> Iterator[Path]:
