@@ -23,7 +23,7 @@ SCAN_SECONDS = 1.0
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
-class Counter:
+class CpuCounter:
     """The CPU counter of a cgroup, kept open. *Units:* ns."""
 
     def __init__(self, group: Path) -> None:
@@ -125,7 +125,7 @@ def own_cpu_ns() -> int:
 
 def record(output: TextIO, root: Path, unit: Path) -> None:
     """Read until standard input ends."""
-    host, load, processes = Counter(root), Counter(unit), Processes()
+    host, load, processes = CpuCounter(root), CpuCounter(unit), Processes()
     seen: dict[int, tuple[int, int]] = {}
     next_scan, last = 0.0, False
     while True:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from process_bench.load import build
 from agent.model.timebase import parse_duration_ns
 from scenarios import gathering
 from scenarios.agent_under_scenario import AgentUnderScenario, Profile
-from scenarios.baseline import Counter
+from scenarios.baseline import CpuCounter
 from scenarios.definition import Scenario
 from scenarios.evidence import ClockStep, CommandCpu, Cost, Evidence
 from scenarios.failing import Action, Failing, check_programs
@@ -103,7 +104,7 @@ def _run_window(
 ) -> _Window:
     wait_until(agent.ticks, "the first tick", seconds=START_SECONDS, pause_seconds=0.1)
     time.sleep(scenario.warm_up_seconds)
-    window, counter = _Window(), Counter(where.agent)
+    window, counter = _Window(), CpuCounter(where.agent)
     workers = {str(each.limits["part"]) for each in scenario.validators if each.name == "memory"}
     actions = [action for failure in scenario.failures for action in failing.actions(failure)]
     actions += [Action(part * scenario.duration_seconds, "", lambda: _read_memory(agent, window, workers)) for part in MEMORY_PARTS]
@@ -206,6 +207,11 @@ def _gather(
     if failing.step is not None:
         _set_steady(evidence, failing.step)
     notes = [*failing.notes, gathering.own_account(checkout, agent, window.begin_ns, window.end_ns)]
+    lost = Counter((gap.worker, gap.reason) for gap in evidence.gaps)
+    if lost:
+        notes.append(
+            "rows of table gap: " + ", ".join(f"{worker} {reason} {count}" for (worker, reason), count in sorted(lost.items()))
+        )
     if window.churned is not None:
         count, _used, took_ns = window.churned
         notes.append(f"{count} processes in {took_ns / 1e9:.1f} s: {count / took_ns * 1e9:.0f} a second")

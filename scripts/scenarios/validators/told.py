@@ -66,12 +66,16 @@ def _slots(evidence: Evidence) -> set[int]:
 
 
 def _within_holes(evidence: Evidence, gaps: Sequence[GapRow], missed: set[int]) -> int:
-    """Missed ticks in a hole between two stored batches, such as a damaged record leaves: its row does not say how many."""
+    """Missed ticks that lie in a hole of unknown size, such as a damaged record leaves, or between two runs of the agent."""
     holes = []
     for gap in gaps:
         begin, end = gap.between_ns
         if gap.ticks is None and begin is not None:
             holes.append((begin, evidence.end_ns if end is None else end))
+    # An agent that is ended and started says both: what lies between is nobody's loss.
+    for stop in (event.begin_ns for event in evidence.events if event.kind == "stopping"):
+        ready = [event.begin_ns for event in evidence.events if event.kind == "ready" and event.begin_ns > stop]
+        holes.append((stop, min(ready, default=evidence.end_ns)))
     times = [evidence.boot_at_ns + number * evidence.interval_ns for number in missed]
     return sum(any(begin <= at <= end for begin, end in holes) for at in times)
 

@@ -293,3 +293,12 @@ def test_a_sampler_that_begins_again_reads_twice_in_an_interval_and_makes_up_for
     assert taken_slots([S, 2 * S + S // 10, 2 * S + 4 * S // 10], 0, S) == {1, 2}
     assert taken_slots([4 * S + S // 10, 4 * S + 7 * S // 10], 0, S) == {4, 5}
     assert taken_slots([4 * S + 7 * S // 10, 6 * S], 0, S) == {4, 6}
+
+
+def test_ticks_between_two_runs_are_told_by_the_agent_itself() -> None:
+    """It says that it stops, and that it is ready again; a tick after that is missing without a reason."""
+    ticks = [tick for number, tick in enumerate(_world().ticks) if number not in (5, 6)]
+    told = [Event("stopping", "supervisor", BEGIN + 5 * S - 1, None, ""), Event("ready", "supervisor", BEGIN + 6 * S + 1, None, "")]
+    assert _bad("continuity", _world(ticks=ticks, events=told)) == []
+    early = [told[0], Event("ready", "supervisor", BEGIN + 6 * S - 1, None, "")]
+    assert _bad("continuity", _world(ticks=ticks, events=early)) == ["ticks missing without a reason"]
