@@ -27,7 +27,8 @@ def judge_capture(choice: ValidatorChoice, evidence: Evidence) -> Iterator[Judge
         yield missing(name, goal, "capture", str(problem))
         return
     named = sum(tick.named_cpu_ns for tick in window)
-    seen = f"named {named / 1e9:.3f} s of {cpu / 1e9:.3f} s that the kernel counts for the host, {len(window)} ticks"
+    dead = f"{sum(tick.dead_cpu_ns for tick in window) / 1e9:.3f} s of processes that ended, whom no row can name"
+    seen = f"named {named / 1e9:.3f} s of {cpu / 1e9:.3f} s that the kernel counts for the host, {len(window)} ticks; {dead}"
     yield above(name, goal, "CPU held by named rows", named / cpu if cpu else 0.0, float(limits["cpu"]), seen)
     yield above(
         name, goal, "RSS held by named rows", mean(memory), float(limits["rss"]), f"least {min(memory):.3f} of {len(memory)} ticks"
