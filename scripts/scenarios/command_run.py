@@ -11,6 +11,8 @@ from pathlib import Path
 
 from harness.lab.guest_tests import run_in_guest
 from process_bench.checkout import HERE
+from verification.sources import source_digest, source_files
+from verification.test_record import read_record, record_path
 
 from scenarios.definition import HOST, CommandStep
 from scenarios.judgement import Judgement
@@ -25,7 +27,7 @@ def run_step(step: CommandStep, platform: str, say: Say, *, takes_last: bool = F
     say(step.name)
     begun = time.monotonic()
     if takes_last and step.words == ALL_TESTS:
-        is_good, words = last_tests(HERE)
+        is_good, words = last_tests(HERE, record_path())
         return Judgement("commands", step.goal, step.name, is_good, words)
     if platform != HOST:
         is_good, words = _in_guest(step, platform.removeprefix("guest-"), say)
@@ -34,24 +36,22 @@ def run_step(step: CommandStep, platform: str, say: Say, *, takes_last: bool = F
     return Judgement("commands", step.goal, step.name, is_good, f"{words} ({time.monotonic() - begun:.0f} s)")
 
 
-def last_tests(root: Path) -> tuple[bool, str]:
-    """What the last whole run of `scripts/test` gave; one from before a change of the sources says nothing."""
-    kept = root / ".evergauge/last-tests"
-    if not kept.exists():
+def last_tests(root: Path, kept: Path) -> tuple[bool, str]:
+    """What the last whole run of `scripts/test` gave, by its record; one from before a change of the sources says nothing."""
+    try:
+        record = read_record(kept)
+    except ValueError as problem:
+        return False, str(problem)
+    if record is None:
         return False, "no whole run is kept: scripts/test"
-    began, code = map(int, kept.read_text().split())
-    newest = max(_sources(root), key=lambda path: path.stat().st_mtime)
-    when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(began))
-    if newest.stat().st_mtime > began:
-        return False, f"the last whole run began {when}, before {newest.relative_to(root)} was changed: scripts/test"
-    return code == 0, f"exit code {code} of the whole run that began {when}, after the last change of a source"
-
-
-def _sources(root: Path) -> list[Path]:
-    folders = ("agent", "evergauge", "supervisor", "workers", "tests", "scripts")
-    names = (".py", ".c", ".json", ".yaml", ".toml", "")
-    found = [path for folder in folders for path in (root / folder).rglob("*") if path.suffix in names and path.is_file()]
-    return [path for path in found if "__pycache__" not in path.parts] + [root / "pyproject.toml", root / "setup.cfg"]
+    when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(record.began_at))
+    if record.sources != source_digest(root):
+        newest = max((path for path in source_files(root) if path.exists()), key=lambda path: path.stat().st_mtime)
+        return (
+            False,
+            f"the last whole run began {when}, other sources; {newest.relative_to(root)} was changed last: scripts/test",
+        )
+    return record.code == 0, f"exit code {record.code} of the whole run of these sources that began {when}"
 
 
 def _here(step: CommandStep) -> tuple[bool, str]:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+# Reports that somebody writes beside them are none.
+ROOT_FILES = (".gitignore", "ARCHITECTURE.md", "CONTRIBUTING.md", "README.md", "pyproject.toml", "setup.cfg", "setup.py")
 FOLDERS = (".ci", ".github", "agent", "docs", "evergauge", "scripts", "supervisor", "tests", "workers")
 # What programs leave there.
 PASSED_OVER = frozenset({"__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".bench", "node_modules"})
@@ -23,7 +25,7 @@ def results_folder(root: Path = ROOT) -> Path:
 
 def source_files(root: Path = ROOT) -> Iterator[Path]:
     """Every file of the sources, in order; also files that are not committed yet."""
-    yield from sorted(path for path in root.iterdir() if path.is_file() and path.name != "CHANGELOG.md")
+    yield from (root / name for name in ROOT_FILES if (root / name).is_file())
     for folder in FOLDERS:
         for at, folders, names in os.walk(root / folder):
             folders[:] = sorted(name for name in folders if name not in PASSED_OVER and not name.endswith(".egg-info"))

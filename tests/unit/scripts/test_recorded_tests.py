@@ -56,6 +56,7 @@ def test_the_digest_is_of_what_tests_depend_on(tmp_path: Path) -> None:
     (tmp_path / ".evergauge").mkdir()
     (tmp_path / ".evergauge/tests.json").write_text("{}")
     (tmp_path / "CHANGELOG.md").write_text("c")
+    (tmp_path / "verdict.json").write_text("{}")
     assert source_digest(tmp_path) == seen[0]
     (tmp_path / "agent/a.py").write_text("b")
     seen.append(source_digest(tmp_path))

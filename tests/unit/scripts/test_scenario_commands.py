@@ -2,7 +2,6 @@
 
 import os
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,8 @@ sys.path.insert(0, str(Path(__file__).parents[3] / "scripts"))
 
 from scenarios.command_run import last_tests, run_step
 from scenarios.definition import HOST, CommandStep
+from verification.sources import source_digest
+from verification.test_record import RecordedTests, write_record
 
 
 def _step(*words: str, seconds: float = 20.0) -> CommandStep:
@@ -32,35 +33,38 @@ def test_the_exit_code_is_the_verdict(step: CommandStep, is_good: bool, evidence
     assert (found.is_good, found.goal, evidence in found.evidence) == (is_good, "G-9", True), found.evidence
 
 
-def _checkout(folder: Path, kept: str) -> Path:
+def _checkout(folder: Path) -> Path:
     for name in ("pyproject.toml", "setup.cfg", "agent/a.py"):
-        path = folder / name
-        path.parent.mkdir(exist_ok=True)
+        path = folder / "checkout" / name
+        path.parent.mkdir(exist_ok=True, parents=True)
         path.write_text("")
         os.utime(path, (1_000, 1_000))
-    (folder / ".evergauge").mkdir()
-    (folder / ".evergauge/last-tests").write_text(kept)
-    return folder
+    return folder / "checkout"
 
 
 @pytest.mark.parametrize(
-    ("kept", "is_good", "evidence"),
-    [("2000 0\n", True, "exit code 0"), ("2000 1\n", False, "exit code 1"), ("500 0\n", False, "was changed: scripts/test")],
+    ("code", "is_known", "is_good", "evidence"),
+    [(0, True, True, "exit code 0"), (1, True, False, "exit code 1"), (0, False, False, "was changed last: scripts/test")],
 )
-def test_a_kept_result_counts_for_its_own_sources(tmp_path: Path, kept: str, is_good: bool, evidence: str) -> None:
+def test_a_kept_result_counts_for_its_own_sources(tmp_path: Path, code: int, is_known: bool, is_good: bool, evidence: str) -> None:
     """A failure stays one, and a change of any source makes it void."""
-    found, words = last_tests(_checkout(tmp_path, kept))
+    checkout, kept = _checkout(tmp_path), tmp_path / "tests.json"
+    write_record(RecordedTests(2_000, 1, code, "abc", source_digest(checkout) if is_known else "another"), kept)
+    found, words = last_tests(checkout, kept)
     assert (found, evidence in words) == (is_good, True), words
 
 
 def test_without_a_kept_result_nothing_is_proven(tmp_path: Path) -> None:
-    """And the remedy is named."""
-    assert last_tests(tmp_path) == (False, "no whole run is kept: scripts/test")
+    """And the remedy is named; as with one that a disk has damaged."""
+    kept = tmp_path / "tests.json"
+    assert last_tests(_checkout(tmp_path), kept) == (False, "no whole run is kept: scripts/test")
+    kept.write_text("{")
+    assert "is damaged" in last_tests(tmp_path / "checkout", kept)[1]
 
 
-def test_a_newer_file_is_named(tmp_path: Path) -> None:
+def test_a_changed_file_is_named(tmp_path: Path) -> None:
     """So that nobody has to look for it."""
-    checkout = _checkout(tmp_path, "2000 0\n")
+    checkout, kept = _checkout(tmp_path), tmp_path / "tests.json"
+    write_record(RecordedTests(2_000, 1, 0, "abc", source_digest(checkout)), kept)
     (checkout / "agent/a.py").write_text("new")
-    os.utime(checkout / "agent/a.py", (time.time(), time.time()))
-    assert "agent/a.py" in last_tests(checkout)[1]
+    assert "agent/a.py" in last_tests(checkout, kept)[1]
