@@ -8,6 +8,7 @@ bounds nothing at all. `OR` of two ranges is the range around both.
 import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import accumulate
 
 from agent.cli.time_bounds import BEHIND_LAST_NS, EVERYTHING, FIRST_NS, TimeBounds
 
@@ -87,12 +88,8 @@ def _of_expression(tokens: Tokens, depth: int) -> TimeBounds:
 
 def _closing(tokens: Tokens) -> int:
     """Where the parenthesis that opens first is closed."""
-    depth = 0
-    for index, token in enumerate(tokens):
-        depth += (token == "(") - (token == ")")
-        if depth == 0:
-            return index
-    raise AssertionError("parentheses are in pairs")
+    depths = accumulate((token == "(") - (token == ")") for token in tokens)
+    return next(index for index, depth in enumerate(depths) if depth == 0)
 
 
 def _top_level(tokens: Tokens) -> Iterator[str]:

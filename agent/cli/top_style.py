@@ -38,18 +38,15 @@ def cut_line(line: Line, columns: int) -> Line:
     """The line cut to a number of columns; an ellipsis marks a cut."""
     if sum(display_width(span.text) for span in line) <= columns:
         return line
-    kept: list[Span] = []
+    kept = 0
     left = columns
-    for span in line:
-        width = display_width(span.text)
-        # The ellipsis needs a column where more follows.
-        if width < left:
-            kept.append(span)
-            left -= width
-            continue
-        text = cut(span.text, left) if width > left else cut(span.text + ELLIPSIS, left)
-        return tuple(filter(lambda each: each.text, (*kept, Span(text if left > 0 else "", span.style))))
-    return tuple(kept)
+    # The line is wider than that, so that a span that does not fit comes before its end. The ellipsis needs a column.
+    while (width := display_width(line[kept].text)) < left:
+        left -= width
+        kept += 1
+    span = line[kept]
+    text = cut(span.text, left) if width > left else cut(span.text + ELLIPSIS, left)
+    return tuple(filter(lambda each: each.text, (*line[:kept], Span(text if left > 0 else "", span.style))))
 
 
 def fitted(lines: Sequence[Line], width: int | None, height: int) -> list[Line]:

@@ -70,10 +70,6 @@ def _pressure(resource: str) -> Callable[[UnitLine], float | None]:
     return lambda line: line.reading.share_of_time(getattr(line.reading, f"pressure_{resource}_some_ns"))
 
 
-def _memory_part(line: UnitLine) -> float | None:
-    return _of(line.reading.memory_bytes, line.reading.memory_limit_bytes)
-
-
 def _age(line: UnitLine) -> float | None:
     started = line.reading.started_timestamp
     return None if started is None else line.reading.timestamp - started

@@ -45,11 +45,9 @@ def cut(text: str, columns: int) -> str:
         return text
     left = columns - 1
     kept = 0
-    for letter_columns in widths:
-        # A letter of two columns is not halved: the line ends one column earlier.
-        if letter_columns > left:
-            break
-        left -= letter_columns
+    # The text is wider than that. A letter of two columns is not halved: the line ends one column earlier.
+    while widths[kept] <= left:
+        left -= widths[kept]
         kept += 1
     return text[:kept] + ELLIPSIS
 

@@ -51,8 +51,9 @@ def variables_wanted(command_line: bytes) -> frozenset[bytes]:
     """Which variables of the process can name a model that its arguments do not name; none for most processes."""
     command = command_of(command_line)
     found = program_at(command.words)
-    if found is None or (told := _served(*found, command, {})) is None:
+    if found is None:
         return frozenset()
+    told = _served(*found, command, {})
     engine = found[0]
     named = {*engine.model_variables, *engine.served_variables, *engine.revision_variables}
     return frozenset() if told.raw is not None else frozenset(named)
@@ -74,13 +75,9 @@ def shown_name(value: bytes) -> str:
     return readable(masked(head, is_whole=head == value), NAME_CHARACTERS_MAX)
 
 
-def _served(
-    engine: Engine, arguments: Sequence[bytes], command: CommandWords, environment: Mapping[bytes, bytes]
-) -> ServedModel | None:
-    if engine.subcommands and (not arguments or arguments[0] not in engine.subcommands):
-        if engine.is_subcommand_needed:
-            return None
-    elif engine.subcommands:
+def _served(engine: Engine, arguments: Sequence[bytes], command: CommandWords, environment: Mapping[bytes, bytes]) -> ServedModel:
+    # Where one is needed it is there: without it the program is none of this engine.
+    if arguments and arguments[0] in engine.subcommands:
         arguments = arguments[1:]
     options = options_of(arguments, engine.options)
     raw = _first(options, engine.model_options) or _positional(engine, arguments) or _first(environment, engine.model_variables)

@@ -176,8 +176,7 @@ class Sketch:
             return
         least, most = min(values), max(values)
         if set(map(type, values)) != {int} or least < 0 or most > VALUE_MAX:
-            for value in values:
-                _check(value)
+            _refuse(next(value for value in values if not _is_countable(value)))
         self.sum += sum(values)
         self.min, self.max = min(self.min, least), max(self.max, most)
         boundaries = _BOUNDARIES
@@ -305,9 +304,13 @@ def merged(sketches: Iterable[Sketch], buckets_max: int = BUCKETS_MAX) -> Sketch
 
 
 def _check(value: object) -> None:
-    # A truth value is a whole number to Python.
-    if type(value) is not int or not 0 <= value <= VALUE_MAX:
+    if not _is_countable(value):
         _refuse(value)
+
+
+def _is_countable(value: object) -> bool:
+    # A truth value is a whole number to Python.
+    return type(value) is int and 0 <= value <= VALUE_MAX
 
 
 def _refuse(value: object) -> NoReturn:
