@@ -6,6 +6,7 @@ from agent.command import Invocation, parse_invocation, settings_document, usage
 from agent.config import SETTINGS, parse_config
 from agent.model.errors import ExitCode, MisuseError
 from agent.model.timebase import MS, S
+from agent.setting import Text
 
 
 def _parse(*arguments: str) -> Invocation:
@@ -65,6 +66,7 @@ def test_a_file_and_a_duration() -> None:
         (["--config"], "--config: its value is missing"),
         (["--for", "soon"], "--for: 'soon' is not a duration such as 250ms, 1s or 15m; write --for 10s"),
         (["--for="], "--for: '' is not a duration"),
+        (["--connect"], "--connect: it is a part of checking the configuration; write --check-config --connect"),
     ],
 )
 def test_what_cannot_be_understood_is_named(arguments: list[str], sentence: str) -> None:
@@ -118,3 +120,21 @@ def test_what_check_config_prints_gives_the_same_configuration(document: str) ->
     config = parse_config(SETTINGS, document=document, origin="f", workers=workers)
     again = parse_config(SETTINGS, document=settings_document(config, SETTINGS, workers), origin="g", workers=workers)
     assert again.values == {each.key: each.default for each in SETTINGS} | config.values
+
+
+def test_workloads_and_sinks_are_printed_with_the_settings() -> None:
+    """Each section as a file has it; of a sink what nobody said too."""
+    kinds = {"file": (Text("folder", "/tmp", "where"),)}
+    document = '[workload.train]\ncommand = ["sleep", "1"]\n[sink.lake]\nkind = "file"\nfolder = "/data"\n'
+    config = parse_config(SETTINGS, document=document, origin="f", sink_kinds=lambda: kinds)
+    shown = settings_document(config, SETTINGS, (), kinds)
+    again = parse_config(SETTINGS, document=shown, origin="g", sink_kinds=lambda: kinds)
+    assert again.workloads == config.workloads
+    assert again.sinks["lake"].items() >= config.sinks["lake"].items()
+    assert (list(again.workloads), config.sinks) == (["train"], {"lake": {"kind": "file", "folder": "/data"}})
+
+
+def test_a_check_may_connect_to_what_the_settings_name() -> None:
+    """The two words may stand in any order."""
+    assert _parse("--connect", "--check-config") == _parse("--check-config", "--connect")
+    assert _parse("--check-config", "--connect").connect

@@ -19,7 +19,10 @@ from agent.config import (
     STORAGE_QUOTA,
     Config,
     default_quota_bytes,
+    exporter_name,
     parse_config,
+    reader_gid,
+    service_variables,
 )
 from agent.model.errors import ConfigError
 from agent.model.timebase import DAY, MINUTE, S
@@ -307,3 +310,46 @@ def test_the_storage_quota_is_decided_by_the_file_system_unless_it_is_said() -> 
         assert parse_config(SETTINGS, document=f"writer.storage_quota = {text}").of(STORAGE_QUOTA) == value
     sizes = [default_quota_bytes(size) for size in (0, 5 << 20, 999 << 20, 100 << 30, 1 << 50)]
     assert sizes == [10 << 30, 1 << 20, 99 << 20, 10 << 30, 10 << 30]
+
+
+def test_a_configuration_is_changed_by_making_another() -> None:
+    """Other values, or those that were before; what nobody had said before has its default again or stays as it was said."""
+    before = parse_config(SETTINGS, flags={GATEWAY_PORT.key: "1", LOG_LEVEL.key: "debug"})
+    after = before.with_values({GATEWAY_PORT.key: 2, BACKOFF_FACTOR.key: 3})
+    assert (before.of(GATEWAY_PORT), after.of(GATEWAY_PORT), after.of(BACKOFF_FACTOR)) == (1, 2, 3)
+    kept = after.with_kept(before, [GATEWAY_PORT.key, BACKOFF_FACTOR.key])
+    assert kept.values == before.values
+    assert after.with_kept(before, []) == after
+
+
+def test_any_setting_is_read_without_its_type() -> None:
+    """As it was said, or its default."""
+    config = Config({GATEWAY_PORT.key: 7})
+    assert [config.of_any(setting) for setting in (GATEWAY_PORT, LOG_LEVEL)] == [7, LOG_LEVEL.default]
+
+
+@pytest.mark.parametrize(("values", "gid"), [({}, None), ({"reader_group": ""}, None), ({"reader_group": "1001"}, 1001)])
+def test_the_reader_group_is_a_number_once_it_was_resolved(values: dict[str, int | str | bool], gid: int | None) -> None:
+    """Without one there is none, which is not the group 0."""
+    assert reader_gid(Config(values)) == gid
+
+
+def test_sections_of_workloads_and_sinks_are_theirs_and_no_settings() -> None:
+    """A process that sinks share is a worker that the file may set times for."""
+    kinds = {"file": (Text("folder", "/tmp", "where"),)}
+    document = (
+        '[workload.train]\ncommand = ["sleep", "1"]\n[sink.lake]\nkind = "file"\nprocess = "both"\n'
+        '[worker."exporter/both"]\nhang_timeout = "7s"\n'
+    )
+    config = parse_config(SETTINGS, document=document, origin="f", sink_kinds=lambda: kinds)
+    assert (list(config.workloads), list(config.sinks), exporter_name("both")) == (["train"], ["lake"], "exporter/both")
+    assert config.of_worker(HANG_TIMEOUT, exporter_name("both")) == 7 * S
+    with pytest.raises(ConfigError, match="there is no kind 'file'"):
+        parse_config(SETTINGS, document=document, origin="f")
+
+
+def test_what_kubernetes_puts_into_the_environment_is_ignored_and_told() -> None:
+    """It makes such variables of every service's name, an agent's own included."""
+    environment = {"EVERGAUGE_PORT": "tcp://10.0.0.1:80", "EVERGAUGE_GATEWAY_PORT": "7", "HOME": "/"}
+    assert parse_config(SETTINGS, environment=environment).values == {GATEWAY_PORT.key: 7}
+    assert service_variables(environment) == ["EVERGAUGE_PORT"]

@@ -9,6 +9,7 @@ WEB = FilterTarget(
     pid="900",
     pod="shop/Web-0",
     containers=("proxy",),
+    kind="pod",
     labels={"app": "web", "app.kubernetes.io/part-of": "Shop"},
 )
 
@@ -33,6 +34,8 @@ WEB = FilterTarget(
         ("label:app", True),
         ("label:app.kubernetes.io/part-of=shop", True),
         ("label:tier", False),
+        ("kind:po", True),
+        ("kind:od", False),
         ("namespace:shop label:app=db", False),
         ("label: namespace:", True),
         ("image:nginx", False),

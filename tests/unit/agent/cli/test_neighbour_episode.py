@@ -4,7 +4,10 @@ from array import array
 from math import nan
 from random import Random
 
-from agent.cli.neighbour_episode import EPISODES_MAX, RULES, Symptom, episodes_of, loss_of
+import pytest
+
+from agent.cli.neighbour_episode import EPISODES_MAX, RULES, Symptom, episodes_of, loss_of, threshold_of
+from agent.cli.neighbour_series import Level
 
 RULE = RULES[Symptom.CPU]
 
@@ -102,3 +105,11 @@ def test_lost_cache_is_told_against_the_minutes_before() -> None:
     assert (lost[60], lost[110], lost[140]) == (0.0, 0.5, 0.0)
     assert lost[154] != lost[154]
     assert all(value != value for value in loss_of(array("d", [1024.0] * 200)))
+
+
+def test_a_level_counts_from_a_clear_rise_above_what_is_usual_on() -> None:
+    """Four deviations, half of the usual, or the least rise, whichever is most; where nothing is known from the floor on."""
+    assert threshold_of(RULE, None) == RULE.floor
+    assert threshold_of(RULE, Level(0.4, 0.0, 60)) == pytest.approx(0.6)
+    assert threshold_of(RULE, Level(0.1, 0.05, 60)) == pytest.approx(0.3)
+    assert threshold_of(RULE, Level(0.0, 0.0, 60)) == max(RULE.floor, RULE.rise)

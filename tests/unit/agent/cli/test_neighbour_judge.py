@@ -211,3 +211,10 @@ def test_who_moves_a_third_less_holds_a_third_less() -> None:
     loses = {LLC: step(8 * MIB, 2 * MIB), BANDWIDTH: step(100 * MIB, 85 * MIB)}
     (verdict,) = judged({VICTIM: loses, NOISY: {LLC: step(MIB, 7 * MIB), BANDWIDTH: step(MIB, 900 * MIB)}})
     assert [culprit.unit for culprit in verdict.culprits] == [NOISY]
+
+
+def test_a_neighbour_that_rises_in_every_second_episode_alone_is_not_told() -> None:
+    """Its use goes up and down all the time, so that the seconds of the episode fit no better than others."""
+    restless = array("d", [3.0 if second // 40 % 2 == 0 or BEGIN <= second < END else 0.1 for second in range(SECONDS)])
+    for verdict in judged({VICTIM: SUFFERS, NOISY: {CPU: restless}}, full(1.0, 4.0)):
+        assert verdict.culprits == ()

@@ -26,3 +26,11 @@ def test_victims_with_a_culprit_come_before_larger_losses() -> None:
     found = findings_of([verdict("idle", 0, 10), verdict("long", 0, 90), verdict("named", 0, 10, a=1.0)])
     assert [each.unit for each in found] == ["named", "long", "idle"]
     assert found[1].innocence is Innocence.NOTHING_ROSE
+
+
+def test_the_episode_that_is_told_is_the_worst_with_a_culprit() -> None:
+    """A longer one that nobody caused is not; without any culprit the longest is."""
+    (found,) = findings_of([verdict("v", 0, 90), verdict("v", 100, 10, a=1.0), verdict("v", 200, 20, b=1.0)])
+    assert (found.worst.begin_s, found.innocence) == (200, Innocence.NOTHING_ROSE)
+    (alone,) = findings_of([verdict("v", 0, 10), verdict("v", 100, 90)])
+    assert alone.worst.begin_s == 100

@@ -103,3 +103,8 @@ def test_hostile_names_are_readable() -> None:
     target = NAMES.target_of(UNITS[VICTIM])
     assert (target.pod, target.kind, dict(target.labels)) == ("shop/web", "pod", {"app": "web"})
     assert NAMES.name("unknown") == "unknown"
+
+
+def test_nothing_is_said_of_what_was_not_left_out() -> None:
+    """One line alone."""
+    assert len(looked_lines(Looked(1_700_000_000, 1_700_000_060, 60, 2, 0), [], UTC)) == 1

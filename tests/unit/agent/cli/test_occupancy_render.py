@@ -247,6 +247,7 @@ def test_a_narrow_screen_keeps_who_and_how_much_and_why() -> None:
     assert titles[85] == ["POD", "LLC", "LLC%", "BW", "LLC", "TREND", "WHY"]
     assert titles[70] == ["POD", "LLC", "LLC%", "BW", "WHY"]
     assert titles[58] == ["POD", "LLC", "BW", "WHY"]
+    assert Seen(width=20).lines(sample_of(reading))[HEADER_LINES - 1].split()[0] == "POD"
     assert "WHY" not in Seen(width=130).lines(sample_of(pod("a")))[HEADER_LINES - 1]
 
 

@@ -13,6 +13,7 @@ from agent.cli.occupancy_sample import (
     OccupancyTicks,
     Unmeasured,
     groups_of,
+    held_now,
     occupancy_of_rows,
     unmeasured_of,
 )
@@ -151,3 +152,19 @@ def test_pods_without_a_row_have_their_reason() -> None:
         Unmeasured("no-name", "no groups in use", "no-name"),
         Unmeasured("z/last", "capacity", "b"),
     )
+
+
+def test_a_row_without_any_time_belongs_to_no_tick() -> None:
+    """Of an older version, or damaged: it is passed over."""
+    good, bad = dicts([occupancy_row(5, "a"), occupancy_row(5, "b")])
+    sample = occupancy_of_rows("h", [good, {**bad, "timestamp": None, "start_timestamp": None}])
+    assert sample is not None
+    assert [pod.pod_uid for pod in sample.pods] == ["a"]
+
+
+def test_a_pod_that_has_no_group_now_holds_nothing_any_more() -> None:
+    """Whatever the newest tick says of it; one that is not listed keeps its values."""
+    sample = occupancy_of_rows("h", dicts([occupancy_row(5, uid) for uid in ("a", "b", "c", "d")]))
+    assert sample is not None
+    pods = [pod_row("a"), pod_row("b", group_state="failed"), pod_row("c", group_state="ignored")]
+    assert [pod.pod_uid for pod in held_now(sample, pods).pods] == ["a", "d"]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from fakes.stored_sketches import WINDOW_NS, sketch_row
 
-from agent.cli.percentile_text import amount_of, coverage_lines, group_document, percentile_table, time_of
+from agent.cli.percentile_text import amount_of, coverage_lines, group_document, key_texts, percentile_table, time_of
 from agent.cli.sketch_merge import SketchMerge
 from agent.cli.time_bounds import EVERYTHING
 from agent.model.table import Row
@@ -101,3 +101,9 @@ def test_a_line_as_json_has_exact_numbers_beside_estimates() -> None:
         "percentiles": {"50": 0.0, "99": 0.0}, "relative_error": pytest.approx(0.005415, rel=1e-3), "sum": 7, "min": 0, "max": 7,
     }  # fmt: skip
     assert (documents[1]["is_further"], "pod" in documents[1]) == (True, False)
+
+
+def test_a_process_of_no_pod_has_no_namespace() -> None:
+    """An unknown command is a dash, which is another thing."""
+    assert key_texts((None, None, None), ("namespace", "pod", "command"), {}, 0) == ("no namespace", "no pod", "-")
+    assert key_texts(("shop", "u", "x"), ("namespace", "pod", "command"), {"u": "shop/web"}, 0) == ("shop", "shop/web", "x")

@@ -11,6 +11,7 @@ from agent.cli.query_view import (
     PODS_FROM,
     FileGroup,
     ViewParts,
+    containers_statement,
     pods_statement,
     sql_columns,
     sql_type,
@@ -108,3 +109,12 @@ def test_the_view_of_pods_has_no_time_of_a_row() -> None:
     found = connection.table("pod").columns
     assert found[:4] == ["pod_uid", "name", "valid_from", "valid_until"]
     assert {"at", "timestamp", "told_name"}.isdisjoint(found)
+
+
+def test_a_container_is_shown_once_by_its_last_name() -> None:
+    """With the time since which it is known."""
+    connection = duckdb.connect()
+    connection.execute("CREATE TABLE told (timestamp BIGINT, container_id VARCHAR, name VARCHAR, pod_uid VARCHAR)")
+    connection.execute("INSERT INTO told VALUES (2, 'c', 'old', 'p'), (5, 'c', 'new', 'p'), (3, 'd', 'other', NULL)")
+    connection.execute(containers_statement("told"))
+    assert connection.execute("SELECT * FROM container ORDER BY ALL").fetchall() == [("c", "new", "p", 2), ("d", "other", None, 3)]

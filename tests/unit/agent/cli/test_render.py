@@ -1,9 +1,25 @@
 """Values and tables as people read them."""
 
+from io import StringIO
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.cli.render import ABSENT, COLUMN_LEAST, TextColumn, bytes_of, counted, percent_of, seconds_of, table, text_of
+from agent.cli.output import Output
+from agent.cli.render import (
+    ABSENT,
+    COLUMN_LEAST,
+    TextColumn,
+    bytes_of,
+    counted,
+    is_colourful,
+    pairs,
+    percent_of,
+    seconds_of,
+    table,
+    text_of,
+)
 from agent.cli.width import cut
 
 
@@ -72,3 +88,36 @@ def test_colours_do_not_count_for_the_width() -> None:
 def test_a_cut_text_says_so() -> None:
     """An ellipsis stands for what is missing."""
     assert (cut("abcdef", 6), cut("abcdef", 5)) == ("abcdef", "abcd…")
+
+
+def test_the_widest_columns_yield_first_and_no_title_is_cut() -> None:
+    """A table of columns that cannot yield any more is rather too wide."""
+    columns = (TextColumn("A", yields=True), TextColumn("B", yields=True), TextColumn("KEPT"))
+    row = ("a" * 40, "b" * 30, "kept")
+    assert [len(word) for word in table(columns, [row], width=50)[1].split()] == [21, 21, 4]
+    assert [len(word) for word in table(columns, [row], width=1)[1].split()] == [COLUMN_LEAST, COLUMN_LEAST, 4]
+    titled = table((TextColumn("T" * 20, yields=True),), [("x" * 40,)], width=5)
+    assert titled == ["T" * 20, "x" * 19 + "…"]
+
+
+def test_pairs_have_their_values_below_each_other() -> None:
+    """None at all is no line."""
+    assert pairs([("a", "1"), ("long", "2")]) == ["a     1", "long  2"]
+    assert pairs([]) == []
+
+
+class TerminalText(StringIO):
+    """An output that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("environment", "has_colours"),
+    [({"TERM": "xterm"}, True), ({"TERM": "dumb"}, False), ({}, False), ({"TERM": "xterm", "NO_COLOR": "1"}, False)],
+)
+def test_colours_are_for_terminals_that_have_them(environment: dict[str, str], has_colours: bool) -> None:
+    """A pipe never gets any."""
+    assert is_colourful(Output(TerminalText(), "stdout"), environment) is has_colours
+    assert not is_colourful(Output(StringIO(), "stdout"), environment)

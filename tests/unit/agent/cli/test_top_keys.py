@@ -4,7 +4,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.cli.top_keys import BACKSPACE, DOWN, END, ENTER, HELP, HOME, LEFT, PAGE_DOWN, PAGE_UP, RIGHT, UP, is_cut, keys_of
+from agent.cli.top_keys import (
+    BACKSPACE,
+    DOWN,
+    END,
+    ENTER,
+    HELP,
+    HOME,
+    LEFT,
+    PAGE_DOWN,
+    PAGE_UP,
+    RIGHT,
+    UP,
+    is_cut,
+    is_cut_character,
+    keys_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -44,3 +59,11 @@ def test_any_input_ends(typed: str) -> None:
 def test_a_sequence_that_goes_on_is_known(typed: str, is_in_two: bool) -> None:
     """Only what ends within a sequence has a rest to come."""
     assert is_cut(typed) is is_in_two
+
+
+@pytest.mark.parametrize(
+    ("typed", "is_in_two"), [(b"", False), (b"a", False), ("é".encode(), False), ("é".encode()[:1], True), (b"\xff", False)]
+)
+def test_a_character_that_goes_on_is_known(typed: bytes, is_in_two: bool) -> None:
+    """A byte that begins none is complete as it is."""
+    assert is_cut_character(typed) is is_in_two

@@ -1,5 +1,6 @@
 """What top shows sums up to the host, on any size of terminal."""
 
+import dataclasses
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,8 @@ from msgspec.structs import replace
 
 from agent.cli.known_names import KnownNames
 from agent.cli.problem import Culprit, HeadLine, HeadPart, HostProblem, Severity
-from agent.cli.top_render import ProcessView, Screen, render
+from agent.cli.top_heading import HistoryMoment
+from agent.cli.top_render import ProcessView, Screen, guilty_of, render
 from agent.cli.top_rows import SORTS
 from agent.cli.top_sample import Ended, NamedProcess, Sample, Tail
 from agent.cli.top_state import TopState
@@ -96,6 +98,9 @@ class Seen:
     trouble: str = ""
     problems: tuple[HostProblem, ...] = ()
     figures: tuple[HeadLine, ...] = ()
+    has_keys: bool = True
+    time_keys: str = ""
+    moment: HistoryMoment | None = None
     has_letters: bool = True
 
     def screen(self, sample: Sample) -> Screen:
@@ -111,8 +116,10 @@ class Seen:
                 user_name=lambda uid: USERS.get(uid, f"u{uid}"),
                 problems=self.problems,
                 figures=self.figures,
-                has_keys=True,
+                has_keys=self.has_keys,
                 has_letters=self.has_letters,
+                time_keys=self.time_keys,
+                moment=self.moment,
             ),
         )
 
@@ -364,3 +371,28 @@ def test_the_pages_show_what_the_screen_shows() -> None:
     page = (ROOT / "docs/top.md").read_text(encoding="utf-8").split("```\n")[1].splitlines()
     assert page == Seen(CPU, 110, 28, now, problems=PROBLEMS_OF_STORY, figures=FIGURES_OF_STORY).lines(STORY)
     assert (GOLDEN / "80x24-cpu.txt").read_text(encoding="utf-8") in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_rows_that_were_left_out_are_told_and_keys_only_where_somebody_can_type() -> None:
+    """In a file there is nobody."""
+    sample = Sample(0, "h", (process(1, 0.1),), (), bad_rows=2)
+    (line,) = [line for line in Seen(has_keys=False).lines(sample) if "processes" in line or "1 process " in line]
+    assert line.endswith("by cpu   2 bad rows left out")
+
+
+def test_in_the_past_a_line_says_how_to_go_on() -> None:
+    """Where somebody can type, and the screen has room for it."""
+    sample = Sample(0, "h", (process(1, 0.1),), ())
+    past = Seen(moment=HistoryMoment(0, is_near=True), time_keys="(left right tick)")
+    assert "(left right tick)" in past.lines(sample)
+    assert "(left right tick)" not in dataclasses.replace(past, has_keys=False).lines(sample)
+    assert "(left right tick)" not in dataclasses.replace(past, height=5).lines(sample)
+
+
+def test_a_unit_that_is_to_blame_colours_no_process() -> None:
+    """Neither does a problem that is none."""
+    problems = (
+        HostProblem(Severity.CRITICAL, "cpu", "x", (Culprit("unit", "shop/web"),)),
+        HostProblem(Severity.CALM, "cpu", "x", (Culprit("process", "task-1", 1), Culprit("command", "task-1"))),
+    )
+    assert guilty_of(problems, (process(1, 0.1),)) == {}

@@ -4,7 +4,7 @@ from typing import Any
 
 from fakes.stored_data import PROCESS_TAIL
 
-from agent.cli.top_sample import HostRows, Named, sample_of
+from agent.cli.top_sample import HostRows, Named, elapsed_of, sample_of
 
 S = 10**9
 AT = 100 * S
@@ -79,3 +79,17 @@ def test_what_ended_has_its_command_and_number() -> None:
     ]
     ended = sample_of(AT, "h", {"process": [process()], "process_exit": exits}).ended
     assert [(each.command, each.deaths, each.pid, each.signal) for each in ended] == [("hog", 1, 7, 9), ("?", 800, None, None)]
+
+
+def test_the_time_between_two_samples_is_the_scan_s_or_the_usual_one() -> None:
+    """A scan may not know it either."""
+    for rows, elapsed in (({"process_scan": [scan()]}, 2 * S), ({"process_scan": [scan(elapsed_ns=None)]}, S), ({}, S)):
+        assert elapsed_of(sample_of(AT, "h", {"process": [process()], **rows})) == elapsed
+
+
+def test_a_row_of_the_host_without_a_time_is_of_no_moment() -> None:
+    """It is passed over, and the others are found by theirs."""
+    machines: list[Named] = [{"cores": 8}, {"timestamp": AT, "cores": 4}]
+    sample = sample_of(AT, "h", {"process": [process()], "host": machines})
+    assert sample.machine == sample_of(AT, "h", {"process": [process()], "host": machines[1:]}).machine
+    assert sample.machine != HostRows()

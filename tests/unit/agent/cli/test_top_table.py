@@ -79,3 +79,10 @@ def test_a_lead_goes_where_it_has_room(width: int, begin: str, end: str) -> None
     line = plain(laid_out(RowTable([user, row], [process], "cpu", 0), width)[2]).rstrip()
     assert line.startswith(begin), line
     assert line.endswith(end), line
+
+
+def test_without_a_width_every_name_stands_whole() -> None:
+    """In a file nothing is cut."""
+    rows = [TableRow(WHOLE, {PID: "1", USER: "u" * 90, POD: "p" * 300, COMMAND: "c" * 900})]
+    line = plain(laid_out(RowTable(rows, [WHOLE], "cpu", 0), None)[1])
+    assert [word for word in ("u" * 90, "p" * 300, "c" * 900) if word not in line] == []

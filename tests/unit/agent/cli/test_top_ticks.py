@@ -4,7 +4,7 @@ import msgspec
 import pytest
 from fakes.stored_data import FORMS, PROCESS, process_row, tail_row
 
-from agent.cli.top_ticks import ProcessTicks
+from agent.cli.top_ticks import TICKS_BEFORE, TICKS_KEPT, ProcessTicks
 from agent.model.errors import FormatError
 from agent.model.table import Row
 from agent.store.record import TableForm
@@ -124,3 +124,16 @@ def test_a_tick_of_the_host_that_comes_later_takes_the_place_of_an_older_one() -
     assert [stamp for stamp, _ in seen] == [9 * S + 5, 10 * S + 1]
     assert seen[0][1].started_wall_ns == S + 7 * 10_000_000
     assert seen[0][1] is seen[1][1]
+
+
+def test_the_oldest_tick_goes_and_the_processes_of_older_ones_before_it() -> None:
+    """A minute of what happened is kept, and of the large tables only what is shown."""
+    ticks = ProcessTicks()
+    for stamp in range(1, TICKS_BEFORE + 4):
+        put(ticks, "process", stamp, process_row(stamp, 1))
+        put(ticks, "process_scan", stamp, (stamp, 8, S))
+        put(ticks, "host", stamp, (stamp, 4, S))
+        assert stamp_of(ticks) == stamp
+    kept = list(ticks._by_stamp)
+    assert kept == list(ticks._of_host) == list(range(4, TICKS_BEFORE + 4))
+    assert [stamp for stamp in kept if "process" in ticks._by_stamp[stamp]] == kept[-TICKS_KEPT:]

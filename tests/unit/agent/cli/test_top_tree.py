@@ -1,5 +1,6 @@
 """Processes as trees by their parents, whatever the parents say."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -35,3 +36,11 @@ def test_a_deep_tree_leaves_the_name_its_room() -> None:
     assert max(display_width(branch(node, has_letters=True)) for node in nodes) == 2 * LEVELS_MAX
     assert branch(nodes[0], has_letters=False) == ""
     assert branch(nodes[1], has_letters=False) == "` "
+
+
+@pytest.mark.parametrize("parents", [{1: 2, 2: 1}, {1: 2, 2: 3, 3: 1}, {5: 1, 1: 2, 2: 1}])
+def test_a_cycle_has_one_process_at_its_top(parents: dict[int, int]) -> None:
+    """The kernel has none, but rows of two moments can."""
+    nodes = tree_of([process(pid, ppid) for pid, ppid in parents.items()], order_by("cpu"))
+    assert [node.process is not None for node in nodes] == [True] * len(parents)
+    assert sum(not node.is_last for node in nodes) == 1

@@ -89,3 +89,12 @@ def test_shares_and_rates_need_the_time() -> None:
     assert (first.share_of_time(5), first.per_second(5)) == (None, None)
     assert UnitReading(AT, "a", "pod", "/a", elapsed_ns=2 * S).per_second(4) == 2
     assert UnitReading(AT, "a", "pod", "/a", elapsed_ns=S).share_of_time(3 * S) == 1.0
+
+
+def test_a_table_that_says_nothing_of_units_changes_nothing() -> None:
+    """A segment has all tables."""
+    minute = UnitMinute()
+    minute.take("unit", [row(AT, "a")])
+    before = minute.sample("h")
+    minute.take("gap", [row(AT + S, "b")])
+    assert minute.sample("h") == before

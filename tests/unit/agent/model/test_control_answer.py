@@ -66,3 +66,20 @@ def test_what_json_cannot_hold_is_no_answer() -> None:
     with pytest.raises(TypeError):
         answer_line(SealedFileRow(table="t", path="p", rows=object()))  # type: ignore[arg-type]
     assert b'"path":"a\\\\xff"' in answer_line(SealedFileRow(table="t", path="a\udcff", rows=1))
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (b"", "is not JSON"),
+        (b"[]", "is not of version 1 of the control protocol"),
+        (b'{"v": 2, "ok": true, "result": {}}', "is not of version 1 of the control protocol"),
+        (b'{"v": 1, "ok": true, "error": {}}', "holds neither a result nor an error"),
+        (b'{"v": 1, "ok": false, "result": {}}', "holds neither a result nor an error"),
+        (b'{"v": 1, "ok": true, "result": []}', "holds neither a result nor an error"),
+    ],
+)
+def test_what_is_no_answer_is_told_by_what_is_wrong_with_it(line: bytes, problem: str) -> None:
+    """Another version, another shape, no JSON at all."""
+    with pytest.raises(ProtocolError, match=problem):
+        parse_answer("status", line)

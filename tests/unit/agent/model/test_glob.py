@@ -22,6 +22,7 @@ names = st.text("ab*?[]!-\n.", max_size=12)
 @example("[b-a]", "a")
 @example("[*]*", "*b")
 @example("*ab*ab", "abab")
+@example("*ab*cd*", "abdcabd")
 def test_it_says_what_fnmatch_says(pattern: str, name: str) -> None:
     """For every pattern and name, brackets that never close included."""
     assert Glob(pattern).matches(name) is fnmatchcase(name, pattern)

@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 from agent.model.heartbeat_page import (
     BODY_BYTES,
     BODY_OFFSET,
+    CERTIFICATE_BYTES_MAX,
+    CERTIFICATE_LENGTH,
     CERTIFICATE_OFFSET,
     MEMORY,
     MEMORY_OFFSET,
@@ -13,6 +15,7 @@ from agent.model.heartbeat_page import (
     VERSION,
     Beat,
     pack_body,
+    parse_certificate,
     parse_page,
 )
 
@@ -50,3 +53,16 @@ def test_the_page_has_room_for_the_body() -> None:
     assert BODY_OFFSET + BODY_BYTES <= MEMORY_OFFSET
     assert MEMORY_OFFSET % 8 == 0
     assert MEMORY_OFFSET + MEMORY.size <= CERTIFICATE_OFFSET
+
+
+@given(st.binary(min_size=1, max_size=CERTIFICATE_BYTES_MAX))
+def test_a_certificate_is_read_as_it_was_written(certificate: bytes) -> None:
+    """What stands behind it on the page is no part of it."""
+    area = (CERTIFICATE_LENGTH.pack(len(certificate)) + certificate).ljust(PAGE_BYTES - CERTIFICATE_OFFSET, b"\xff")
+    assert parse_certificate(area) == certificate
+
+
+def test_a_page_without_a_certificate_has_none() -> None:
+    """Nothing written yet, or a length that the page cannot hold."""
+    for length in (0, CERTIFICATE_BYTES_MAX + 1):
+        assert parse_certificate(CERTIFICATE_LENGTH.pack(length).ljust(PAGE_BYTES - CERTIFICATE_OFFSET, b"\xff")) is None

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.model.column_type import COLUMN_TYPES, DType
-from agent.model.row_check import BadRow, CheckedColumn, RowCheck, check_of
+from agent.model.row_check import BadRow, CheckedColumn, RowCheck, check_of, check_of_form
 from agent.model.table import Column, Row, Table
 
 TABLE = Table(
@@ -102,3 +102,10 @@ def test_every_type_has_its_words() -> None:
     assert (
         len({known.arrow for known in COLUMN_TYPES.values()}) == len({known.sql for known in COLUMN_TYPES.values()}) == len(DType)
     )
+
+
+def test_columns_of_an_older_file_may_be_null_where_it_does_not_say() -> None:
+    """A stored table that knew fewer columns said of those alone what may be null."""
+    check = check_of_form(["count", "word"], [DType.INT64, DType.UTF8], [False])
+    assert check.problem((1, None)) is None
+    assert check.problem((None, "x")) == BadRow("count", "missing and may not be")

@@ -126,6 +126,11 @@ def test_the_highest_priority_that_matches_wins_and_among_equals_the_first_name(
         (GroupRule("a", action=Action("own", "g")), "a shared group needs a name"),
         (GroupRule("a", action=Action("shared", "../g")), "a shared group's name holds no slash"),
         (GroupRule("a", action=Action("shared", "g" * 64)), "a shared group's name has 1 to 63"),
+        (GroupRule("a", match=Match(pod="é" * 127)), "a pattern has at most 253 bytes"),
+        (GroupRule("a", match=Match(namespace="x" * 254)), "a pattern has at most 253 bytes"),
+        (GroupRule("a", match=Match(labels={str(number): "" for number in range(33)})), "a rule names at most 32 labels"),
+        (GroupRule("a", match=Match(labels={"app": "x", "k" * 318: ""})), "a label's key has at most 317 bytes, its value 63"),
+        (GroupRule("a", match=Match(labels={"app": "x" * 64})), "a label's key has at most 317 bytes, its value 63"),
     ],
 )
 def test_a_rule_that_cannot_be_kept_says_why(rule: GroupRule, problem: str) -> None:
@@ -136,6 +141,8 @@ def test_a_rule_that_cannot_be_kept_says_why(rule: GroupRule, problem: str) -> N
 def test_a_sound_rule_has_no_problem() -> None:
     """At the limits too."""
     assert problem_of_rule(GroupRule("x" * NAME_BYTES_MAX, priority=-1_000_000, action=Action("shared", "gold"))) is None
+    labels = {f"{number}".rjust(317, "k"): "v" * 63 for number in range(32)}
+    assert problem_of_rule(GroupRule("x", match=Match(namespace="n" * 253, pod="p" * 253, labels=labels))) is None
 
 
 @given(rules)

@@ -131,6 +131,7 @@ def test_the_value_of_a_secret_name_is_masked(arguments: tuple[str, ...], expect
         "make basic training",
         "run --password",
         "run --password=",
+        "run --password= x",
         "x monkey=1 author=me --keyfile=/x",
         "x --bearer --token --password --fast",
         "kubectl get secret shop",

@@ -133,3 +133,23 @@ def test_git_takes_tokens_for_users() -> None:
 def test_addresses_and_words_without_a_secret_stay(line: str) -> None:
     """A port, a path with an at sign, a user, a digest."""
     assert masked(line.replace(" ", "\0").encode()).decode() == line.replace(" ", "\0")
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (f"curl Bearer {S} x", "curl Bearer *** x"),
+        ("curl Basic dXNlcjpodW50ZXIy x", "curl Basic *** x"),
+        ("curl Basic dXNlcjp4eA x", "curl Basic *** x"),
+        ("run basic training x", "run basic training x"),
+        ("run basic dXNlcnM x", "run basic dXNlcnM x"),
+        ("run basic abcde x", "run basic abcde x"),
+        ("run basic ... x", "run basic ... x"),
+        ("run bearer --fast x", "run bearer --fast x"),
+        (f"mysql -e CREATE USER u IDENTIFIED BY '{S}' x", "mysql -e CREATE USER u IDENTIFIED BY *** x"),
+        (f"mysql -e ALTER USER u IDENTIFIED WITH sha2 BY '{S}'", "mysql -e ALTER USER u IDENTIFIED WITH sha2 BY ***"),
+    ],
+)
+def test_a_secret_is_known_by_the_word_before_it(line: str, expected: str) -> None:
+    """`Basic` is an ordinary word too, so that what follows must be `user:password` in base64."""
+    assert masked(line.encode()).decode() == expected

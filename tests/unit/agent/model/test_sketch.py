@@ -306,3 +306,8 @@ def test_a_sketch_shows_what_it_holds() -> None:
     """In a failed test, and it is equal to nothing else."""
     assert repr(sketch_of([5])).startswith("Sketch(SketchColumns(scale=6")
     assert sketch_of([5]) != 5
+
+
+def test_zeros_alone_have_quantiles_without_any_bucket() -> None:
+    """They are counted apart."""
+    assert sketch_of([0, 0, 0]).quantiles((0, 0.5, 1)) == [0.0, 0.0, 0.0]

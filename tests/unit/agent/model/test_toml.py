@@ -71,3 +71,8 @@ def test_a_quoted_text_is_read_back(text: str) -> None:
     assert found == text or not text.isprintable()
     assert "\n" not in quoted(text)
     assert tomllib.loads(f"a = {quoted(chr(0xDCFF))}")["a"] == "\\xff"
+
+
+def test_an_empty_document_is_an_empty_table() -> None:
+    """An agent without a configuration file."""
+    assert parse_toml("", origin="f") == {}

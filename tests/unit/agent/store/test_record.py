@@ -1,14 +1,18 @@
 """The spool's bytes: whatever happens to them, no exception, no wrong row, and every undamaged record is found."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from agent.model.errors import FormatError
 from agent.model.message import encode
 from agent.model.tables import GAP
 from agent.store.record import (
     FORMAT_VERSION,
+    FRAME_HEAD_BYTES,
+    MAGIC,
     BatchIdentity,
     Damage,
     Entry,
@@ -20,6 +24,7 @@ from agent.store.record import (
     encode_entry,
     encode_head,
     form_of,
+    frame,
     is_cut_short,
     is_other_format,
     parse_head,
@@ -188,3 +193,62 @@ def test_a_form_says_which_columns_may_be_null() -> None:
     """As the table does."""
     form = form_of(GAP)
     assert (len(form.nullable), form.nullable[:2], form.nullable[4]) == (len(GAP.columns), (False, False), True)
+
+
+def broken(payload: bytes) -> bytes:
+    """A segment whose second record is of this payload, whole by its checksums."""
+    data, offset, _ = small_file()
+    second = [item.offset for item in parse_records(data, offset)][1]
+    return data[:second] + frame(payload, "sample") + data[second:]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"abc", (99).to_bytes(4, "little") + b"x", (3).to_bytes(4, "little") + b"abc", (1).to_bytes(4, "little") + b"\xc0"],
+)
+def test_a_whole_frame_that_holds_no_record_is_damage(payload: bytes) -> None:
+    """No length, a length beyond its end, a head that is none: the records around it are read."""
+    data = broken(payload)
+    _, offset = parse_head(data)
+    items = list(parse_records(data, offset))
+    assert [isinstance(item, Damage) for item in items] == [False, True, False, False]
+    assert [item.length for item in items if isinstance(item, Damage)] == [FRAME_HEAD_BYTES + len(payload)]
+
+
+def test_a_segment_whose_first_record_is_no_head_is_refused() -> None:
+    """Another record stands there, or the head of a format of tomorrow."""
+    with pytest.raises(FormatError, match="its first record is no head"):
+        parse_head(frame(b"\xc0"))
+    later = msgspec.msgpack.encode(replace(HEAD, format=FORMAT_VERSION + 1))
+    with pytest.raises(
+        FormatError, match=f"format {FORMAT_VERSION + 1} is not known to this version, which reads {FORMAT_VERSION}"
+    ):
+        parse_head(frame(later))
+
+
+def test_a_write_that_was_cut_short_is_told_from_bytes_that_changed() -> None:
+    """The head of a frame says how long it would have been; a few bytes may be the beginning of one."""
+    data, offset, _ = small_file()
+    starts = [item.offset for item in parse_records(data, offset)]
+    last = starts[-1]
+    for cut in (data[: last + 2], data[: last + FRAME_HEAD_BYTES - 1], data[: last + FRAME_HEAD_BYTES], data[:-1]):
+        (damage,) = [item for item in parse_records(cut, offset) if isinstance(item, Damage)]
+        assert is_cut_short(cut, damage)
+    for changed in (data[:-1] + b"?", data[:last] + b"?", data[:last] + b"?" * 40):
+        (damage,) = [item for item in parse_records(changed, offset) if isinstance(item, Damage)]
+        assert damage.torn
+        assert not is_cut_short(changed, damage)
+    (within,) = [item for item in parse_records(broken(b""), offset) if isinstance(item, Damage)]
+    assert not is_cut_short(broken(b""), within)
+
+
+def test_the_sign_of_a_frame_may_stand_in_rows_by_chance() -> None:
+    """It ends no damage: the next whole frame does."""
+    entry = Entry("run-1", "process", 1, 8, "sample", 1008, 1)
+    data = bytearray(encode_head(HEAD) + encode_entry(entry, b"x" + MAGIC * 9) + encode_entry(entry, encode([(8, "x")])))
+    _, offset = parse_head(bytes(data))
+    data[offset + FRAME_HEAD_BYTES] ^= 1
+    damage, record = parse_records(bytes(data), offset)
+    assert isinstance(damage, Damage)
+    assert isinstance(record, Record)
+    assert (damage.offset + damage.length, record.entry) == (record.offset, entry)
