@@ -37,7 +37,7 @@ from verification.verdict import GoalVerdict
 
 MEASURED, BREAKERS = "standard", "breakers"
 MEASURED_GOALS = ("G-2", "G-3", "G-4", "G-5")
-# A guest's kernel decides there; on this host it is proven by tests.
+# Programs that this one runs or reads by itself.
 LEFT_OUT = frozenset({"all_tests", "architecture_check", "runbook_scenarios", "proto_evolution"})
 Say = Callable[[str], None]
 

@@ -201,7 +201,7 @@ def rewritten(text: str, facts: CodeFacts) -> str:
         lines.append(line)
         if (mark := _MARK.match(line)) and mark[1] in GENERATED:
             names = chosen([part.strip() for part in mark[2].split(",") if part.strip()], facts.of(mark[1]))
-            lines += ["", table_line(HEADS[mark[1]]), table_line(["---"] * len(HEADS[mark[1]]))]
+            lines += ["", table_line(HEADS[mark[1]]), "|" + "---|" * len(HEADS[mark[1]])]
             for name in names:
                 cells = facts.of(mark[1])[name]
                 more = (normals.get(name, UNSAID),) if mark[1] == "metrics" else ()
