@@ -8,6 +8,7 @@ from scenarios.judgement import Judgement, above, below, missing
 
 MIB = 1 << 20
 SAMPLER = "sampler/process"
+WRITER = "writer"
 
 
 def judge_events(choice: ValidatorChoice, evidence: Evidence) -> Iterator[Judgement]:
@@ -47,7 +48,8 @@ def judge_continuity(choice: ValidatorChoice, evidence: Evidence) -> Iterator[Ju
     taken = taken_slots([before.at_ns, *(tick.at_ns for tick in window)], evidence.boot_at_ns, evidence.interval_ns)
     missed = due - taken
     lost = len(missed)
-    gaps = [gap for gap in evidence.gaps if gap.worker == SAMPLER and gap.at_ns >= evidence.begin_ns]
+    # What the writer lost after it was stored, such as a damaged record, may have been of any worker.
+    gaps = [gap for gap in evidence.gaps if gap.worker in (SAMPLER, WRITER) and gap.at_ns >= evidence.begin_ns]
     explained = sum(gap.ticks or 0 for gap in gaps) + _within_holes(evidence, gaps, missed)
     reasons = ", ".join(sorted({gap.reason for gap in gaps})) or "none"
     unexplained = max(0, lost - explained)

@@ -223,6 +223,8 @@ def test_a_missed_tick_is_found_unless_it_is_explained() -> None:
     assert _bad("continuity", _world(ticks=ticks, gaps=explained), explained_most=0.0) == ["ticks missing in all"]
     hole = [GapRow(BEGIN + 7 * S, "sampler/process", "corrupt_record", None, (BEGIN + 4 * S, BEGIN + 7 * S))]
     assert _bad("continuity", _world(ticks=ticks, gaps=hole)) == []
+    of_the_writer = [GapRow(BEGIN + 7 * S, "writer", "corrupt_record", None, (BEGIN + 4 * S, BEGIN + 7 * S))]
+    assert _bad("continuity", _world(ticks=ticks, gaps=of_the_writer)) == []
     half = [GapRow(BEGIN + 7 * S, "sampler/process", "corrupt_record", None, (BEGIN + 4 * S, BEGIN + 5 * S))]
     assert _bad("continuity", _world(ticks=ticks, gaps=half)) == ["ticks missing without a reason"]
     other = [GapRow(BEGIN + 7 * S, "sampler/unit", "starved", 2), GapRow(BEGIN - S, "sampler/process", "starved", 2)]
