@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from scenarios.document import near
+
 from verification.remedy_proof import missing_proofs
 from verification.runbook_facts import code_facts
 from verification.runbook_page import parse_runbook, problems_of, rewritten
@@ -50,8 +52,18 @@ def main(arguments: Sequence[str]) -> int:
         "says, and every remedy names a test or scenario that exists. Ends with 0 or 1.",
     )
     parser.add_argument("--write", action="store_true", help="write the tables of settings, metrics and events between their marks")
+    parser.add_argument(
+        "--proofs", metavar="SECTION", help="only print the tests and scenarios that prove the remedies of a section"
+    )
     options = parser.parse_args(arguments)
     text = PAGE.read_text()
+    if options.proofs is not None:
+        found = {each.title: each for each in parse_runbook(text)}
+        if options.proofs not in found:
+            parser.error(f"there is no section '{options.proofs}'{near(options.proofs, found)}")
+        proofs = dict.fromkeys(proof for each in found[options.proofs].remedies for proof in each.proofs)
+        print("\n".join(proofs))
+        return 0
     if options.write:
         text = rewritten(text, code_facts())
         PAGE.write_text(text)

@@ -8,7 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
-from verification.runbook import PAGE, page_problems, proof_problems
+from verification.runbook import PAGE, main, page_problems, proof_problems
 from verification.runbook_facts import code_facts
 from verification.runbook_page import CodeFacts, parse_runbook, problems_of, rewritten
 
@@ -79,3 +79,15 @@ def test_a_remedy_without_a_proof_is_found() -> None:
     assert any("nothing proves the remedy" in each for each in page_problems(TEXT.replace(proof[0], "", 1)))
     assert any("there is no test" in each for each in proof_problems(TEXT.replace(proof[0], "`tests/unit/x.py::test_y`", 1)))
     assert any("there is no scenario" in each for each in proof_problems(TEXT.replace(proof[0], "`scenario unheard_of`", 1)))
+
+
+def test_a_section_names_what_to_run(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its tests and scenarios, one a line; an unknown section is a sentence with those that are near."""
+    assert main(["--proofs", "Governor"]) == 0
+    assert "scenario breakers" in capsys.readouterr().out.splitlines()
+    with pytest.raises(SystemExit) as ended:
+        main(["--proofs", "Govenor"])
+    assert ended.value.code == 64
+    assert "did you mean Governor?" in capsys.readouterr().err
+    assert main([]) == 0
+    assert capsys.readouterr().out.startswith("runbook: ")
