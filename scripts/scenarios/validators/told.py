@@ -76,7 +76,10 @@ def _within_holes(evidence: Evidence, gaps: Sequence[GapRow], missed: set[int]) 
             holes.append((begin, evidence.end_ns if end is None else end))
     # An agent that is ended and started says both: what lies between is nobody's loss.
     for stop in (event.begin_ns for event in evidence.events if event.kind == "stopping"):
-        ready = [event.begin_ns for event in evidence.events if event.kind == "ready" and event.begin_ns > stop]
+        # The first tick of a start is read at once and stands for the nearest number, which may be the next one.
+        ready = [
+            event.begin_ns + evidence.interval_ns for event in evidence.events if event.kind == "ready" and event.begin_ns > stop
+        ]
         holes.append((stop, min(ready, default=evidence.end_ns)))
     times = [evidence.boot_at_ns + number * evidence.interval_ns for number in missed]
     return sum(any(begin <= at <= end for begin, end in holes) for at in times)
