@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "scripts"))
 
-from coverage_run.pure import import_lines, own_tests, pure_modules
+from coverage_run.pure import ALSO, import_lines, own_tests, pure_modules
 from portable_tests.selection import portable_tests
 
 ROOT = Path(__file__).parents[3]
@@ -33,6 +33,18 @@ def test_own_tests_are_named_after_the_module_and_after_no_other() -> None:
     own = own_tests(Path("agent/model/secret_option.py"))
     assert (own.by, own.files) == ("name", (Path("tests/unit/agent/model/test_secret_option.py"),))
     assert own_tests(Path("agent/model/secret.py")).by == "folder"
+
+
+def test_tests_of_another_name_are_a_module_s_own_only_where_the_table_says_so() -> None:
+    """Beside those that are named after it; each of them is there."""
+    machine = own_tests(Path("supervisor/core/machine.py"))
+    names = [path.name for path in machine.files]
+    assert machine.by == "name"
+    assert {"test_machine.py", "test_takeover.py"} <= set(names)
+    for module in ALSO:
+        own = own_tests(Path(module))
+        assert (own.by, len(set(own.files))) == ("name", len(own.files))
+        assert [path for path in own.files if not (ROOT / path).is_file()] == []
 
 
 def test_a_module_without_a_mirror_is_judged_by_the_files_named_after_its_folder(tmp_path: Path) -> None:
