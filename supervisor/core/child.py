@@ -13,6 +13,7 @@ failed     its exit code said: do not restart              reset by the operator
 from collections import Counter, deque
 from enum import StrEnum
 from random import Random
+from typing import assert_never
 
 from msgspec import Struct
 
@@ -245,6 +246,8 @@ class Child:
             case ChildState.ASLEEP | ChildState.DOWN | ChildState.FAILED:
                 self.deadline_ns = None
                 return []
+            case _:
+                assert_never(self.state)
 
     def on_exited(self, gone: Exited, now_ns: int) -> tuple[Death, list[Effect]]:
         """The process is gone: record how, and decide what comes next."""

@@ -101,8 +101,7 @@ class StopSequence:
             self._killed.add(child.name)
             return child.on_deadline(now_ns)
         child.deadline_ns = None
-        if child.name in self._order:
-            self._order.remove(child.name)
+        self._order.remove(child.name)
         return [Log("left_behind", "error", {"worker": child.name, "pid": child.pid}), *self.go_on(now_ns)]
 
     def _hurry(self, child: Child, now_ns: int) -> list[Effect]:

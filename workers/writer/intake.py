@@ -4,6 +4,7 @@ An `AppendBatch` is one turn of the loop: its frames are appended in one write, 
 """
 
 from collections.abc import Mapping, Sequence
+from typing import assert_never
 
 from agent.model.message import FRAME_BYTES_MAX, Batch, Identity, decode_to_writer, encode
 from agent.model.table import Table
@@ -75,6 +76,8 @@ class Intake:
             case Resend():
                 if verdict.ask:
                     append.greeted[verdict.who] = None
+            case _:
+                assert_never(verdict)
 
 
 def array_length(data: bytes) -> int | None:

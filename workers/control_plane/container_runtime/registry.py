@@ -7,6 +7,7 @@ what it is about is ignored. What a runtime reports has no other bound than thos
 from collections import Counter
 from collections.abc import Iterable
 from sys import intern
+from typing import assert_never
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -107,6 +108,8 @@ class RuntimeRegistry:
                 return {pod.uid, *self._uids(pod.sandbox_id), *self._uids_of_container(container.id)}
             case ContainerStopped(container_id=container_id) | ContainerRemoved(container_id=container_id):
                 return self._uids_of_container(container_id)
+            case _:
+                assert_never(event)
 
     def _uids(self, sandbox_id: str) -> set[str]:
         sandbox = self._sandboxes.get(sandbox_id)
@@ -132,6 +135,8 @@ class RuntimeRegistry:
                 self._stop_container(container_id)
             case ContainerRemoved(container_id=container_id):
                 self._remove_container(container_id)
+            case _:
+                assert_never(event)
 
     def _synchronize(self, event: Synchronized) -> None:
         """What is missing is gone. Whether a sandbox has ended is not said, so only an end that was seen is known."""

@@ -3,6 +3,8 @@
 Only the thread `cri` may import this, and only when it is needed: `h2` costs some 5 MiB.
 """
 
+from typing import assert_never
+
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import (
@@ -151,6 +153,8 @@ class GrpcSession:
                 problem = f"the runtime broke the call off (HTTP/2 error {int(event.error_code)})"
                 found.append(GrpcEnded(number, GrpcStatus(GrpcCode.UNAVAILABLE, problem)))
                 del self._calls[number]
+            case _:
+                assert_never(event)
 
     def _end_of(self, call: _Call) -> GrpcStatus:
         if call.status is None or (call.status.is_ok and not call.splitter.is_between_messages):
