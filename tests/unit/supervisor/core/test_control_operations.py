@@ -13,7 +13,20 @@ from agent.model.message import Ask, Publish, Reply, Request
 from agent.model.rule import Assignment, Monitoring, Unit, UnitKind, canonical, pod_key
 from agent.model.timebase import MS, S
 from supervisor.core.control_operations import STATS_DEADLINE_NS
-from supervisor.core.effect import ClientAsker, Effect, Exited, Respond, RotateRequested, Send, WorkerAsker
+from supervisor.core.effect import (
+    ClientAsker,
+    Effect,
+    Exited,
+    LimitsPersisted,
+    Persist,
+    Persisted,
+    PersistLimits,
+    Respond,
+    RotateRequested,
+    Send,
+    StopRequested,
+    WorkerAsker,
+)
 from supervisor.core.worker_question import OPEN_QUESTIONS_MAX
 
 TRIO = {"writer": "writer", "control-plane": "control-plane", "gateway": "gateway"}
@@ -285,3 +298,51 @@ def test_restart_worker_in_backoff_starts_it_now() -> None:
     assert _result(story.ask("restart-worker", name="gateway"))["state"] == "starting"
     assert story.child("gateway").epoch == before + 1
     assert story.advance(200 * MS) == []
+
+
+def test_what_is_no_operation_is_refused_with_those_that_are() -> None:
+    """A client of another version sees what this one knows."""
+    problem = _up().ask("list-wrkers").problem
+    assert problem is not None
+    assert problem.sentence.startswith("there is no operation 'list-wrkers'; there are ")
+    assert "list-workers" in problem.sentence
+
+
+@pytest.mark.parametrize("limit", [-1, 1_000_000, True, "5", None])
+def test_diag_takes_a_number_of_events_that_it_could_have(limit: object) -> None:
+    """True is no number."""
+    problem = _up().ask("diag", limit=limit).problem
+    assert problem is not None
+    assert problem.sentence.startswith("limit is a whole number from 0 to ")
+
+
+def test_a_rule_is_kept_on_the_disk_and_refused_with_its_reason() -> None:
+    """It is in force, and gone, once the disk has answered."""
+    story = _up()
+    problem = story.ask("add-rule", rule={"name": "a", "priority": 1 << 40}).problem
+    assert problem is not None
+    assert problem.sentence == "rule 'a': a priority lies between -1000000 and 1000000"
+    for operation, arguments in (("add-rule", {"rule": {"name": "a"}}), ("remove-rule", {"name": "a"})):
+        (order,) = [effect for effect in story.command(operation, **arguments) if isinstance(effect, Persist)]
+        (answer,) = _answers(story.tell(Persisted(order.token)))
+        assert _result(answer)["changed"] is True
+    assert _result(story.ask("list-rules"))["rules"] == []
+
+
+def test_a_limit_is_kept_on_the_disk() -> None:
+    """The answer follows it."""
+    story = _up()
+    effects = story.command("set-limit", name="gateway", descriptors=77)
+    (order,) = [effect for effect in effects if isinstance(effect, PersistLimits)]
+    (answer,) = _answers(story.tell(LimitsPersisted(order.token)))
+    assert _result(answer)["limit"]["descriptor_limit"] == 77
+
+
+@pytest.mark.parametrize("operation", ["restart-worker", "reset-worker"])
+def test_no_worker_is_started_while_the_agent_ends(operation: str) -> None:
+    """Who asks is told to start the agent instead."""
+    story = _up()
+    story.tell(StopRequested("SIGTERM"))
+    problem = story.ask(operation, name="gateway").problem
+    assert problem is not None
+    assert (problem.code, problem.exit) == ("stopping", int(ExitCode.TRY_AGAIN))

@@ -12,7 +12,7 @@ from agent.model.tables import DIAG
 from agent.model.timebase import MS, S
 from agent.store.record import decode_rows
 from supervisor.core.effect import Effect, Finished, Send, StopRequested
-from supervisor.core.event_delivery import RETRY_NS, WAITING_MAX
+from supervisor.core.event_delivery import RETRY_NS, WAITING_MAX, EventDelivery
 from supervisor.core.event_history import DiagnosticEvent
 from supervisor.core.event_row import event_row
 from supervisor.core.stop_sequence import EVENTS_GRACE_NS
@@ -300,3 +300,12 @@ def test_random_lives_store_every_event_once() -> None:
         assert numbers == list(range(told)), seed
         assert seqs(writer) == sorted(set(seqs(writer))), seed
         assert writer.lost == 0
+
+
+def test_what_happened_before_there_was_anybody_to_store_it_is_delivered_too() -> None:
+    """The events of the start itself."""
+    story = Story(PAIR)
+    noted = len(story.supervisor_state.history.events)
+    story.supervisor_state.history.note(DiagnosticEvent(5, "early", "info", "", {}))
+    late = EventDelivery(story.supervisor_state)
+    assert late.unstored == noted + 1

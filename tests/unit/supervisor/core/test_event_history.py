@@ -111,3 +111,27 @@ def test_a_dead_workers_conditions_end_with_it() -> None:
     (ended,) = history.forget_worker("writer", 4 * S)
     assert (ended.phase, ended.condition.detail, ended.held_seconds) == (ConditionPhase.END, WORKER_ENDED, 3.0)
     assert list(history.conditions) == [("gateway", "port")]
+
+
+def test_what_a_condition_does_is_an_event_of_its_own_kind() -> None:
+    """The line of the log names the condition with its subject; another line is an event of its own word."""
+    line = Log("condition", "warning", {"worker": "writer", "condition": "spool:a", "detail": "x"}, ConditionPhase.BEGIN, 3)
+    assert event_of(line, 5) == DiagnosticEvent(5, "spool", "warning", "writer", {"detail": "x"}, "a", ConditionPhase.BEGIN, 3)
+    assert event_of(Log("sealed", "info", {"worker": "writer", "rows": 3}), 5) == DiagnosticEvent(
+        5, "sealed", "info", "writer", {"rows": 3}
+    )
+
+
+def test_what_the_supervisor_found_of_a_worker_outlives_its_process() -> None:
+    """It ends when it is found no more, or when the worker is not wanted any more."""
+    history = EventHistory()
+    over = Condition("module_over_limit:cpu", active=True, detail="x")
+    history.set_lasting("writer", over, 1)
+    history.set_condition("writer", FULL, 1)
+    assert [change.condition.kind for change in history.forget_worker("writer", 2)] == ["spool"]
+    change = history.set_lasting("writer", Condition("module_over_limit:cpu", active=False, detail=""), 3)
+    assert change is not None
+    assert change.phase is ConditionPhase.END
+    history.set_lasting("writer", over, 4)
+    assert [change.condition.kind for change in history.forget_lasting("writer", 5)] == ["module_over_limit:cpu"]
+    assert history.conditions == {}

@@ -11,6 +11,7 @@ from supervisor.core.child import ChildState
 from supervisor.core.effect import (
     Effect,
     LimitsPersisted,
+    Log,
     PersistLimits,
     Respond,
     Send,
@@ -273,3 +274,47 @@ def test_ready_after_a_level_is_as_before() -> None:
     assert story.state(SAMPLER) is ChildState.UP
     assert story.say(SAMPLER, Ready()) == []
     assert story.now_ns > 4 * S - 1
+
+
+def test_a_worker_without_a_budget_is_neither_told_nor_measured() -> None:
+    """One that has just been forgotten may still say hello."""
+    story = make_story()
+    child = story.child(SAMPLER)
+    story.governance.forget(SAMPLER, story.now_ns)
+    assert story.governance.on_hello(child, story.now_ns) == []
+    assert story.governance.on_observed(child, WorkerUsage(5), story.now_ns) == []
+
+
+def test_what_was_found_of_a_worker_that_is_not_wanted_any_more_ends() -> None:
+    """The limits that the operator has set for it are kept, for when it comes back with the settings."""
+    story = make_story(set_limits={SAMPLER: {Resource.CPU: 10}})
+    measure(story, 4, cores=0.3)
+    ended = story.governance.forget(SAMPLER, story.now_ns)
+    assert {line.fields["condition"] for line in ended if isinstance(line, Log)} >= {"module_over_limit:cpu"}
+    story.governance.replace_budgets(BUDGETS, story.supervisor_state.children, story.now_ns)
+    assert story.governance.governors[SAMPLER].limits.cpu == 10
+
+
+def test_the_same_budget_again_changes_nothing() -> None:
+    """A file that was read again without a difference; a worker that is not there yet has its limits ready."""
+    story = make_story()
+    budgets = {**BUDGETS, "sampler/new": WorkerBudget(WorkerLimits(cpu=7))}
+    assert story.governance.replace_budgets(budgets, story.supervisor_state.children, story.now_ns) == []
+    assert story.governance.governors["sampler/new"].limits.cpu == 7
+    assert story.governance.replace_budgets({"sampler/new": WorkerBudget()}, {}, story.now_ns) == []
+
+
+def test_who_has_nothing_to_leave_out_is_named_all_the_same() -> None:
+    """The sentence says that nothing follows."""
+    story = make_story(budgets={**BUDGETS, SAMPLER: WorkerBudget(WorkerLimits(cpu=CPU_PER_CORE // 10))})
+    measure(story, 4, cores=0.3)
+    held = {kind: condition.detail for (_, kind), condition in story.supervisor_state.history.conditions.items()}
+    assert held["module_over_limit:cpu"].endswith("there is nothing that it could leave out")
+
+
+def test_without_a_figure_of_the_processor_the_others_are_kept() -> None:
+    """Where nothing is ruled too."""
+    story = make_story(is_governed=False)
+    usage = WorkerUsage(None, rss_bytes=5)
+    assert story.governance.on_observed(story.child(SAMPLER), usage, story.now_ns) == []
+    assert story.governance.governors[SAMPLER].usage == usage

@@ -362,3 +362,11 @@ def test_a_relapse_counts_only_soon_after_a_restoration() -> None:
     up = [at for at, each in worker.rulings if isinstance(each, LevelChanged) and each.after == 0]
     down = [at for at, each in worker.rulings if isinstance(each, LevelChanged) and each.after == 1]
     assert all(later - earlier < 2 * QUIET_NS / S + 30 for earlier, later in zip(down, up, strict=True))
+
+
+def test_the_share_of_a_span_is_that_of_its_processor_time() -> None:
+    """In thousandths of a percent; before there is anything to compare with it is not known."""
+    worker = MeteredWorker(WorkerLimits(), cost={0: 0.25})
+    assert worker.governor.cpu_share(0, 10 * S) is None
+    worker.run(20 * S)
+    assert worker.governor.cpu_share(worker.now_ns, 10 * S) == CPU_PER_CORE // 4

@@ -48,3 +48,15 @@ def test_the_end_of_the_agent_is_announced_as_stopping_alone() -> None:
     announcer.on_change(story.now_ns)
     story.supervisor_state.is_stopping = True
     assert announcer.on_change(story.now_ns) == []
+
+
+def test_an_agent_that_is_ready_again_was_started_long_ago() -> None:
+    """Its start is over once."""
+    story, announcer = _begun()
+    story.bring_up("writer")
+    story.supervisor_state.looked_at_host = True
+    announcer.on_change(story.now_ns)
+    story.die("writer")
+    announcer.on_change(story.now_ns)
+    story.bring_up("writer")
+    assert announcer.on_change(story.now_ns) == [Log("ready", "info", {}), Announce("ready, 1 workers up")]

@@ -192,3 +192,23 @@ def test_at_the_end_of_the_agent_nothing_is_read() -> None:
     effects = story.tell(SettingsRead(order.token, change=a_change(restarted=frozenset({"writer"}))))
     assert [type(each) for each in effects] == [Respond]
     assert answer_of(story.command("reload")).problem.code == "too_busy"  # type: ignore[union-attr]
+
+
+def test_a_worker_without_a_process_is_forgotten_at_once() -> None:
+    """There is no end of it to wait for."""
+    story = make_story()
+    story.die("sampler/gpu", 78)
+    effects = read(story, a_change(removed=frozenset({"sampler/gpu"})))
+    assert "sampler/gpu" not in story.supervisor_state.children
+    assert answer_of(effects).result is not None
+
+
+def test_a_sleeping_worker_is_started_by_the_change_that_gives_it_work() -> None:
+    """It had nothing to do by the settings before."""
+    story = Story({**CHILDREN, "jobs": "on-demand"}, budgets=BUDGETS, asleep={"jobs": "no workload"})
+    for number, name in enumerate(CHILDREN):
+        story.bring_up(name, pid=100 + number)
+    story.look_complete()
+    assert story.state("jobs") is ChildState.ASLEEP
+    effects = read(story, a_change(restarted=frozenset({"jobs"})))
+    assert [effect.child for effect in effects if isinstance(effect, Spawn)] == ["jobs"]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.model.errors import FormatError
-from agent.model.rule import Action, GroupRule, Match
+from agent.model.rule import RULES_MAX, Action, GroupRule, Match
 from supervisor.core.rulebook import Rulebook, decode_rulebook, encode_rulebook
 
 names = st.text("abcdefghijklmnop-.", min_size=1, max_size=20)
@@ -44,3 +44,12 @@ def test_every_altered_byte_is_noticed_or_changes_nothing() -> None:
             assert decode_rulebook(bytes(altered)).rules == book.rules
         except FormatError:
             continue
+
+
+def test_a_document_with_rules_that_no_agent_makes_is_refused() -> None:
+    """Too many of them, or one with a problem, although its checksum holds."""
+    many = Rulebook(1, tuple(GroupRule(f"r{number:05}") for number in range(RULES_MAX + 1)))
+    with pytest.raises(FormatError, match=f"{RULES_MAX + 1} rules are more than {RULES_MAX}"):
+        decode_rulebook(encode_rulebook(many))
+    with pytest.raises(FormatError, match="rule 'a/b': a rule's name holds no slash"):
+        decode_rulebook(encode_rulebook(Rulebook(1, (GroupRule("a/b"),))))

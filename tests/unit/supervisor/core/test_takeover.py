@@ -147,3 +147,17 @@ def test_deltas_follow_the_snapshot_after_a_takeover() -> None:
     story.acknowledge("control-plane", story.say("control-plane", Hello(103)))
     effects = story.supervisor_state.authority.apply([POD])
     assert [type(word) for word in _words(effects, "control-plane")] == [Delta]
+
+
+def test_a_name_that_was_never_started_leaves_nothing_behind() -> None:
+    """A number that was used is kept for a worker of that name that may come back."""
+    state = _story(epochs={"sampler/gone": 7, "sampler/never": 0}).supervisor_state
+    assert state.former_epochs == {"sampler/gone": 7}
+
+
+def test_a_refused_message_to_a_worker_that_has_answered_is_not_tried_again() -> None:
+    """It knows already that it is taken over; its rules are mended elsewhere."""
+    story = _story("writer")
+    story.say("writer", Hello(103))
+    story.tell(SendRefused("writer", 3))
+    assert [word for word in _words(story.advance(100 * MS), "writer") if isinstance(word, TakenOver)] == []

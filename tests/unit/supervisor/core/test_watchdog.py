@@ -65,3 +65,19 @@ def test_a_torn_page_is_no_progress_and_no_hang() -> None:
     assert watch.observe(None, ProcessState("S", 0), STEP) is WatchVerdict.SILENT
     assert watch.observe(2, ProcessState("S", 0), 2 * STEP) is WatchVerdict.PROGRESS
     assert watch.silent_ns == 0
+
+
+def test_another_timeout_holds_from_now_on() -> None:
+    """Also for a silence that has begun."""
+    watch = _watch()
+    assert _looks(watch, [1] * 3, [ProcessState("S", 0)] * 3)[-1] is WatchVerdict.SILENT
+    watch.set_timeout(1 * S)
+    assert watch.observe(1, ProcessState("S", 0), 3 * STEP) is WatchVerdict.HUNG
+
+
+def test_processor_time_counts_from_the_first_silent_look_at_which_it_is_known() -> None:
+    """A worker that turns is not measured: what it used before is no sign of a loop without end."""
+    used: list[ProcessState | None] = [None, *[ProcessState("R", 100 * S)] * 4]
+    assert _looks(_watch(), [1] * 5, used)[-1] is WatchVerdict.SILENT
+    burning: list[ProcessState | None] = [None, *[ProcessState("R", 100 * S + number * STEP) for number in range(4)]]
+    assert _looks(_watch(), [1] * 5, burning)[-1] is WatchVerdict.HUNG

@@ -71,3 +71,9 @@ def test_answers_are_kept_up_to_a_maximum() -> None:
     for number in range(ANSWERS_MAX + 1):
         assert binder.bind(replace(unit, labels={"number": str(number)})) == ("front", "front")
     assert binder.answers_count == 1
+
+
+def test_what_a_rule_binds_has_its_priority() -> None:
+    """Without a rule, and by one that is gone meanwhile, it is 0."""
+    binder = Binder([GroupRule("r", priority=7)])
+    assert [binder.priority(name) for name in ("r", "gone", None)] == [7, 0, 0]

@@ -1,6 +1,6 @@
 """What is known of one group: who is outside, when its threads are looked at next, and how it stands for a unit."""
 
-from workers.control_plane.group_step import CheckResult, DesiredGroup
+from workers.control_plane.group_step import SANDBOX, CheckResult, DesiredGroup, PartState
 from workers.control_plane.planned_group import (
     IDLE_MAX,
     PASSES_MAX,
@@ -151,3 +151,26 @@ def test_what_a_start_reports_of_a_part_that_went_counts_for_nothing() -> None:
     group.outside = {A: 3}
     group.on_assigned(B, 7)
     assert (group.outside, group.is_whole, group.check_at_ns) == ({A: 3}, False, 7)
+
+
+def test_how_a_part_stands_is_what_was_last_found() -> None:
+    """Threads outside, none, or no thread at all; before a first look and without a directory one counts as outside."""
+    group = _group(A, B, OTHER)
+    group.outside = {A: 0, B: 3, OTHER: None}
+    assert [group.state(part) for part in (A, B, OTHER)] == [
+        (PartState.RECONCILED, 0),
+        (PartState.PARTIAL, 3),
+        (PartState.PENDING, 0),
+    ]
+    assert group.state(("new", "c")) == (PartState.PARTIAL, 0)
+    group.paths = ()
+    assert group.state(A) == (PartState.PARTIAL, 0)
+
+
+def test_nobody_waits_for_threads_beside_a_pod_s_containers() -> None:
+    """Most pods have none; one that is there belongs to the group."""
+    sandbox = ("a", SANDBOX)
+    group = _group(A, sandbox)
+    for outside, is_whole in ((None, True), (0, True), (2, False)):
+        group.outside = {A: 0, sandbox: outside}
+        assert group.is_whole is is_whole

@@ -135,3 +135,12 @@ def test_paths_count_as_the_snapshot_writes_them() -> None:
     services = [f"/{chr(1) * 900}/{number:04}.service" for number in range(4000)]
     observation = observe(_found(*services))
     assert len(json_bytes(list(observation.units))) <= PATH_CHARACTERS_MAX * 1.01
+
+
+def test_long_plain_paths_are_all_carried_where_the_message_has_room_for_them() -> None:
+    """How long they are as JSON is counted only where the longest that they could become would not fit."""
+    services = [f"/{'x' * 900}/{number:04}.service" for number in range(1000)]
+
+    observation = observe(_found(*services))
+
+    assert (len(observation.units), observation.left_out) == (1000, 0)

@@ -135,3 +135,14 @@ def test_while_it_is_held_nothing_is_read_and_nothing_is_told() -> None:
     breaking.breaker.is_held = False
     assert breaking.tick(GOOD) == GOOD.reads
     assert not breaking.breaker.is_open
+
+
+def test_a_tick_without_reads_judges_nothing() -> None:
+    """A host without such files is neither good nor bad."""
+    breaking = Breaking()
+    for _ in range(BAD_TICKS_MAX - 1):
+        breaking.tick(SLOW)
+    breaking.breaker.end_tick(ReadOutcome(0))
+    assert not breaking.breaker.is_open
+    breaking.tick(SLOW)
+    assert breaking.breaker.is_open

@@ -52,3 +52,12 @@ def test_two_metrics_are_one_sentence() -> None:
     """One condition says all."""
     watch = CaptureWatch(Limits(950, 5, 100))
     assert _told(watch, _choice(cpu=SHORT, rss=SHORT), BEGIN_TICKS).count("41.0 % of") == 2
+
+
+def test_other_limits_are_told_from_then_on() -> None:
+    """The share and the number that hold now."""
+    watch = CaptureWatch(Limits(950, 5, 100))
+    watch.set_limits(Limits(900, 5, 25))
+    told = _told(watch, _choice(rss=SHORT), BEGIN_TICKS)
+    assert told.startswith("named processes hold less than 90 %: ")
+    assert "sampler.process.top_rows = 25" in told

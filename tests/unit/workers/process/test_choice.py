@@ -107,3 +107,25 @@ def test_looking_at_few_processes_chooses_what_looking_at_all_would() -> None:
         best = sum(sorted((process.rss_bytes for process in living), reverse=True)[:5])
         assert not gone & set(choice.chosen_for)
         assert 0.75 * best - 1 <= choice.rss.held <= best
+
+
+def test_other_limits_hold_for_every_metric() -> None:
+    """From the next tick on."""
+    processes = [sleeping(pid, interval_cpu_ns=100, rss_bytes=100, io=ProcessIo(9, 9, 50, 50)) for pid in range(1, 41)]
+    chooser = Chooser(LIMITS, _always)
+    assert _choose(chooser, processes).cpu.rows > 10
+    chooser.set_limits(Limits(950, 1, 10))
+    for _ in range(2):
+        choice = _choose(chooser, processes)
+    assert [metric.rows for metric in (choice.cpu, choice.rss, choice.io)] == [10, 10, 10]
+
+
+def test_without_rows_everything_is_left_and_said_to_be_short() -> None:
+    """Of a metric of which there is nothing, nothing is missing."""
+    choice = _choose(Chooser(LIMITS, _always), [sleeping(1, interval_cpu_ns=900, rss_bytes=10)]).without_rows()
+    assert choice.chosen_for == {}
+    assert [(metric.rows, metric.held, metric.whole, metric.is_short) for metric in (choice.cpu, choice.rss, choice.io)] == [
+        (0, 0, 900, True),
+        (0, 0, 10, True),
+        (0, 0, 0, False),
+    ]

@@ -138,3 +138,10 @@ def test_a_clock_counts_where_stat_has_no_cpu() -> None:
     """All of it is user time: nothing says that the kernel worked for it."""
     process = _met(_stat(None), 0)
     assert _read(process, _stat(None), 70) == (70, 70, 0)
+
+
+def test_of_a_process_whose_cpu_is_not_known_none_is_counted() -> None:
+    """Its faults are, which are known."""
+    process = _met(_stat(None, faults=3), None)
+    count_whole(process)
+    assert (process.interval_cpu_ns, process.interval_minor_faults, process.totals.cpu_ns) == (None, 3, 0)

@@ -9,6 +9,7 @@ from workers.process.setting import (
     SIDE_READ_BYTES_LEAST,
     command_line_parser,
     limits_of,
+    lower_cap,
     side_read_bytes,
 )
 from workers.process.top_n import Limits
@@ -47,3 +48,9 @@ def test_command_lines_can_be_switched_off() -> None:
 def test_every_setting_is_of_this_sampler() -> None:
     """Each belongs to one section."""
     assert {setting.section for setting in SETTINGS} == {"sampler.process"}
+
+
+def test_a_lower_cap_is_a_quarter_of_the_rows_and_not_below_the_least() -> None:
+    """The share that they shall hold stays."""
+    assert lower_cap(Limits(950, 5, 100)) == Limits(950, 5, 25)
+    assert lower_cap(Limits(950, 5, 8)) == Limits(950, 5, 5)

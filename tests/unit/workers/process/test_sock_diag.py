@@ -5,7 +5,7 @@ from struct import pack
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.framework.netlink_message import DONE, ERROR, MESSAGE_HEAD, pack_attribute, pack_message
+from workers.framework.netlink_message import DONE, ERROR, MESSAGE_HEAD, MESSAGES_MAX, pack_attribute, pack_message
 from workers.process.sock_diag import IPV4, SOCK_DIAG_BY_FAMILY, TcpListing, TcpSocket, pack_tcp_query
 
 SEQUENCE = 7
@@ -89,3 +89,9 @@ def test_foreign_bytes_are_taken_without_failing(data: bytes) -> None:
     """Also behind the head of a message that is right."""
     _taken(data)
     _taken(_socket(1, data))
+
+
+def test_a_datagram_of_messages_without_end_is_left() -> None:
+    """Each has its head alone: no more of them are looked at than a datagram can sensibly hold."""
+    found, result = _taken(pack_message(99, b"", sequence=SEQUENCE) * MESSAGES_MAX, _socket(11, _info(1, 2)))
+    assert (found, result) == ({}, None)

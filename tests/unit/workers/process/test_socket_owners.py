@@ -102,3 +102,15 @@ def test_no_more_than_a_limit_is_remembered() -> None:
         owners.take(process, frozenset())
     assert owners.holding(crowd[0]) is None
     assert owners.holding(crowd[1]) is not None
+
+
+def test_a_socket_that_one_of_two_has_closed_belongs_to_the_other() -> None:
+    """Its files were read again without it; and when nobody has it, it is nobody's."""
+    parent, child = tracked(1, cpu_ns=9), tracked(2, cpu_ns=1)
+    owners = _owners(parent, child)
+    for process in (parent, child):
+        owners.take(process, frozenset({7}))
+    owners.take(parent, frozenset())
+    assert owners.bytes_by_process({7: (5, 1)}) == {child: (5, 1)}
+    owners.take(child, frozenset())
+    assert owners.bytes_by_process({7: (5, 1)}) == {}

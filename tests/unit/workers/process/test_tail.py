@@ -58,3 +58,10 @@ def test_the_first_tick_has_no_cpu_and_an_incomplete_sum_says_so() -> None:
     part = TailPart(UnitCommand(None, "a"), Totals(processes=2, incomplete=1))
     row = dict(zip(PROCESS_TAIL.column_names, tail_row(part, TickTimes(1, 1, 1, None)), strict=True))
     assert (row["cpu_ns"], row["cpu_largest_ns"], row["absent"]) == (None, None, "cpu:first_tick,incomplete")
+
+
+def test_several_of_one_command_with_rows_are_all_taken_away() -> None:
+    """The rest is that of the others."""
+    processes = [sleeping(pid, command="a", rss_bytes=pid, interval_cpu_ns=pid) for pid in (1, 2, 4)]
+    (part,) = tail_parts(totals_of(processes), processes[1:], NOTHING)
+    assert (part.totals.processes, part.totals.rss_bytes) == (1, 1)

@@ -162,3 +162,12 @@ def test_without_items_nothing_is_chosen() -> None:
     top: TopN[Item] = TopN(Limits(CAPTURE, 5, 10), _value_of)
     choice = top.choose([], 0, _is_alive)
     assert (choice.items, choice.held, choice.is_reached) == ([], 0, True)
+
+
+def test_other_limits_hold_from_the_next_choice_on() -> None:
+    """Fewer rows, although the target is not reached with them."""
+    items = [Item(pid, 7) for pid in range(1, 21)]
+    top: TopN[Item] = TopN(Limits(CAPTURE, 0, 20), _value_of)
+    assert top.need(items, 140).count == 20
+    top.set_limits(Limits(CAPTURE, 0, 3))
+    assert (top.need(items, 140).count, len(top.choose(items, 140, _is_alive).items)) == (3, 3)

@@ -4,7 +4,8 @@ from fakes.row_problem import problem_of_row
 
 from agent.model.message import Identity
 from agent.model.tables import GAP
-from workers.writer.gap import REASON_CHARACTERS_MAX, Gap, Reason
+from agent.store.record import Entry
+from workers.writer.gap import REASON_CHARACTERS_MAX, Gap, Reason, bad_rows_gap
 
 WHO = Identity("run-1", "process", 3)
 
@@ -19,3 +20,9 @@ def test_row_fits_the_table() -> None:
 def test_long_reason_is_cut() -> None:
     """A sender's word is no place for prose."""
     assert Gap(WHO, 1, 1, 1, None, None, None, "x" * 1000).row(9)[GAP.column_names.index("reason")] == "x" * REASON_CHARACTERS_MAX
+
+
+def test_rows_that_do_not_fit_are_a_gap_of_their_one_batch() -> None:
+    """From its number to its number, at its time."""
+    gap = bad_rows_gap(Entry("run-1", "process", 3, 7, "sample", 99, 5), 2)
+    assert gap == Gap(WHO, 7, 7, 2, "sample", 99, 99, Reason.BAD_ROW)

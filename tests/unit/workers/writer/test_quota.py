@@ -195,3 +195,8 @@ def test_a_clock_that_says_1970_changes_nothing() -> None:
     """Everything is from the future then, and the order among it is that of the generations."""
     files = [sealed(3, "20240103T000000Z"), sealed(1, "20240101T000000Z"), sealed(2, "20250101T000000Z")]
     assert choose(files, 30, (), horizon(0)) == [files[1], files[2], files[0]]
+
+
+def test_a_folder_is_one_of_a_declared_table_or_not() -> None:
+    """Others are looked at too, and told apart."""
+    assert [QUOTA.is_table(folder) for folder in ("process", "occupancy", "mine")] == [True, True, False]

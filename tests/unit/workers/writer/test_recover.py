@@ -206,3 +206,12 @@ def test_the_newest_superseded_segments_are_remembered() -> None:
     findings = [SegmentFinding(head, 0, 0, torn=False) for head in heads]
     assert superseded([*findings, SegmentFinding(None, 0, 1, torn=False)]) == names[2:]
     assert superseded([]) == ()
+
+
+def test_a_row_of_a_gap_without_numbers_and_ticks_moves_no_mark() -> None:
+    """It accounts for nothing that a sender could ask about; neither does a record that is of no sender."""
+    nothing = Gap(Identity("run-1", "process", 1), None, None, 5, "sample", 1, 2, "x").row(99)
+    other = encode_entry(Entry("run-1", "writer", 1, 0, "diag", 99, 1), encode([(1,)]))
+    recovery = Recovery("run-1")
+    recovery.take(head() + encode_entry(Entry("run-1", "writer", 1, 0, "gap", 99, 1), encode([nothing])) + other)
+    assert recovery.marks() == ()

@@ -40,3 +40,13 @@ def test_a_flood_of_asks_ends() -> None:
     assert "64 others wait" in refused["problem"]
     answers.on_sealed("a", report("a", 1))
     assert len(answers.take_replies()) == WAITS_MAX
+
+
+def test_a_segment_that_nobody_waits_for_answers_nobody() -> None:
+    """It was sealed in its turn."""
+    answers = RotationAnswers()
+    answers.wait_for({"a"})
+    answers.on_sealed("other", report("other", 9))
+    assert answers.take_replies() == []
+    answers.on_sealed("a", report("a", 1))
+    assert [body["rows"] for _, body in answers.take_replies()] == [1]

@@ -301,3 +301,13 @@ def test_after_any_reports_it_holds_what_the_plainest_model_holds(events: list[R
         assert {uid for uid in before.keys() | after.keys() if before.get(uid) != after.get(uid)} <= changed
         registry.take(event)
         assert (registry.pods(), registry.take_changed()) == (after, frozenset())
+
+
+def test_a_removed_container_is_not_shown_and_what_is_new_is_known_before_it_is_taken() -> None:
+    """A runtime may leave out that it stopped before."""
+    registry = _after(PodStarted(WEB), ContainerStarting(WEB, NGINX), ContainerStarting(WEB, LOGS))
+    changes = [registry.has_changed]
+    registry.take_changed()
+    changes.append(registry.has_changed)
+    registry.take(ContainerRemoved("c1"))
+    assert ([*changes, registry.has_changed], _names(registry)) == ([True, False, True], ["logs"])

@@ -74,3 +74,13 @@ def test_what_is_packed_is_read(messages: list[tuple[int, bytes]], data: st.Data
         if (whole := b"".join(message for number, message in messages if number == connection))
     }
     assert expected == streams(FrameReader((1, 2)), *pieces)
+
+
+def test_a_frame_of_which_a_part_is_to_come_is_unfinished() -> None:
+    """From the first byte of its header to the last one of its payload."""
+    reader = FrameReader((1,))
+    data = frame(1, b"ab")
+    for place, byte in enumerate(data):
+        assert reader.is_unfinished is (place > 0)
+        reader.read(bytes([byte]))
+    assert not reader.is_unfinished

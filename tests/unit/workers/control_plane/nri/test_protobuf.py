@@ -135,3 +135,23 @@ def test_any_bytes_are_fields_or_refused(data: bytes) -> None:
     except ProtocolError:
         return
     assert all(wire_type == VARINT or 0 <= begin <= end <= len(data) for _, wire_type, begin, end in found)
+
+
+@pytest.mark.parametrize(
+    ("data", "whole", "needed"),
+    [
+        (b"", 0, FIELD_HEAD_BYTES_MAX),
+        (b"\x08\x01" + bytes(FIELD_HEAD_BYTES_MAX - 1), 2, 2 + FIELD_HEAD_BYTES_MAX),
+        (b"\x12\x7f" + b"x" * FIELD_HEAD_BYTES_MAX, 0, 129),
+        (b"\x08\x01\x19" + b"x" * 8 + b"\x12\x7f" + b"x" * FIELD_HEAD_BYTES_MAX, 11, 140),
+    ],
+)
+def test_of_a_message_that_still_arrives_the_whole_fields_are_counted(data: bytes, whole: int, needed: int) -> None:
+    """And how many bytes one more would need: a long text is not looked at again before it has come."""
+    assert whole_fields(data) == (whole, needed)
+
+
+def test_a_message_that_still_arrives_may_not_hold_what_no_message_holds() -> None:
+    """It is refused before the rest has come."""
+    with pytest.raises(ProtocolError, match="wire type 3"):
+        whole_fields(b"\x0b" + bytes(FIELD_HEAD_BYTES_MAX))

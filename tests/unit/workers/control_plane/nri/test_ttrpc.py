@@ -215,3 +215,12 @@ def test_messages_round_trip(expected: list[tuple[int, int, int, bytes]], data: 
     for begin, end in zip([0, *cuts], [*cuts, len(sent)], strict=True):
         found += reader.read(sent[begin:end])
     assert expected == [(message.stream, message.kind, message.flags, message.data) for message in found]
+
+
+def test_a_message_of_which_a_part_is_to_come_is_unfinished() -> None:
+    """From the first byte of its head to the last one of its data."""
+    reader = MessageReader()
+    for place, byte in enumerate(nri_wire.message_bytes(3, 9, b"ab")):
+        assert reader.is_unfinished is (place > 0)
+        reader.read(bytes([byte]))
+    assert not reader.is_unfinished

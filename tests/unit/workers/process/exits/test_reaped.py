@@ -4,7 +4,7 @@ from fakes.dying_world import POD, tracked
 
 from agent.model.timebase import MS
 from workers.process.exits.connector_event import ConnectorExit
-from workers.process.exits.reaped import EventLedger, ReapedLedger, Remainder, lost_remainders, vanished
+from workers.process.exits.reaped import PARENTS_MAX, EventLedger, ReapedLedger, Remainder, lost_remainders, vanished
 from workers.process.process_table import Scan, TrackedProcess
 from workers.process.unit_command import UnitCommand
 
@@ -89,3 +89,32 @@ def test_a_number_that_is_given_out_again_within_a_tick_is_two_deaths() -> None:
     gone = tracked(7)
     found = EventLedger().settle(Scan(gone=[gone]), {}, [ConnectorExit(7, 0, 1), ConnectorExit(7, 9, 1)])
     assert [(each.process, each.record) for each in found] == [(None, ConnectorExit(7, 9, 1)), (gone, ConnectorExit(7, 0, 1))]
+
+
+def test_what_a_parent_that_is_gone_owed_is_forgotten() -> None:
+    """Its number may come back as another process's."""
+    shell, child = parent(5, 50 * MS), tracked(7, cpu_ns=57 * MS, ppid=5)
+    ledger = ReapedLedger()
+    ledger.remainders(Scan(touched=[shell], gone=[child]), {"5": shell})
+    ledger.remainders(Scan(), {})
+    again = parent(5, 20 * MS)
+    assert ledger.remainders(Scan(touched=[again]), {"5": again}) == {SHELL: Remainder(20 * MS, "parent")}
+
+
+def test_a_child_without_a_known_parent_is_nobody_s() -> None:
+    """Neither one whose line did not say it, nor one whose parent is not followed."""
+    orphan, stranger = tracked(7, cpu_ns=MS), tracked(8, cpu_ns=MS, ppid=99)
+    orphan.stat = orphan.stat._replace(ppid=None)
+    shell = parent(5, 100 * MS)
+    scan = Scan(touched=[shell], gone=[orphan, stranger])
+    assert ReapedLedger().remainders(scan, {"5": shell}) == {SHELL: Remainder(100 * MS, "parent")}
+    assert lost_remainders(scan, {"5": shell}, {}) == {SHELL: Remainder(100 * MS, "parent")}
+
+
+def test_events_of_zombies_are_kept_up_to_a_bound() -> None:
+    """Beyond it a death is one whose event is not known."""
+    zombies = {str(pid): tracked(pid, state="Z") for pid in range(1, PARENTS_MAX + 2)}
+    ledger = EventLedger()
+    assert ledger.settle(Scan(), zombies, [ConnectorExit(process.pid, 0, 1) for process in zombies.values()]) == []
+    dead = ledger.settle(Scan(gone=list(zombies.values())), {}, [])
+    assert [each.record is None for each in dead].count(True) == 1

@@ -9,7 +9,7 @@ from workers.process.exits.connector_event import ConnectorExit
 from workers.process.exits.deaths import Deaths, TickTimes
 from workers.process.exits.ledger import DeadProcess
 from workers.process.exits.reaped import Remainder
-from workers.process.exits.rows import SINGLE_ROWS_MAX, SUM_ROWS_MAX, deaths_of
+from workers.process.exits.rows import PARTS_MAX, SINGLE_ROWS_MAX, SUM_ROWS_MAX, deaths_of
 from workers.process.schema import PROCESS_EXIT
 from workers.process.unit_command import UnitCommand
 
@@ -107,3 +107,16 @@ def test_a_sum_of_seen_and_unseen_says_no_way_of_both() -> None:
     found += [DeadProcess(0, 0, KEY, "seen", tracked(pid), record(pid), 0, 0, None) for pid in range(300, 400)]
     (summed,) = [row for row in named(deaths_of(found, {}, "taskstats", TIMES)) if row["pid"] is None]
     assert summed["unit_from"] is None
+
+
+def test_parts_for_the_sketches_are_bounded() -> None:
+    """The sums have all of them."""
+    deaths = deaths_of([dead(pid, 1) for pid in range(PARTS_MAX + 1)], {}, "taskstats", TIMES)
+    assert (len(deaths.parts), deaths.cpu_ns) == (PARTS_MAX, PARTS_MAX + 1)
+
+
+def test_a_death_of_which_no_unit_is_known_is_counted_under_none() -> None:
+    """Neither as seen nor as its parent's."""
+    unknown = DeadProcess(MS, 0, UnitCommand(None, None), None, None, record(9), None, None, None)
+    (row,) = named(deaths_of([unknown], {}, "taskstats", TIMES))
+    assert (row["pod_uid"], row["unit_from"]) == (None, None)

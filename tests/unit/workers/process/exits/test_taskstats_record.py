@@ -11,6 +11,7 @@ from workers.framework.netlink_message import pack_attribute, pack_generic, pack
 from workers.process.exits.taskstats_record import (
     LAST_OF_GROUP,
     ExitRecord,
+    ExitRecords,
     SlotFormat,
     is_usual,
     layout_of,
@@ -132,3 +133,10 @@ def event(data: bytes, padding: bytes = b"") -> bytes:
     """A datagram with one record."""
     parts = pack_attribute(1, pack_uint32(11)) + padding + pack_attribute(3, data)
     return pack_message(FAMILY, pack_generic(2, pack_attribute(4, parts)))
+
+
+def test_records_begin_empty() -> None:
+    """Nothing lost, nothing malformed; two of them share no list."""
+    first, second = ExitRecords(), ExitRecords()
+    first.threads.append(parse_stats(stats(12, 400)))  # type: ignore[arg-type]  # it has a layout
+    assert (second.threads, second.groups, second.lost, second.malformed) == ([], {}, 0, 0)
