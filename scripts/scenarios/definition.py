@@ -184,6 +184,7 @@ VALIDATORS: Mapping[str, Shape] = {
         {"part": _PART, "count": Parameter(_text), "least": Parameter(_COUNT, 1.0), "most": Parameter(_COUNT, 1e12)},
         "G-6",
     ),
+    "calm": Shape("no worker is slowed, switched off or restarted for its cost", {"most": Parameter(_COUNT, 0.0)}, "G-2"),
     "memory": Shape("PSS of one worker", {"part": _PART, "pss_mib": Parameter(_COUNT)}, "G-2"),
 }
 

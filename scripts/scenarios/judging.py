@@ -9,9 +9,10 @@ from scenarios.validators.capture import judge_capture, judge_stability
 from scenarios.validators.closing import judge_closing
 from scenarios.validators.cost import judge_cost
 from scenarios.validators.sketch_error import judge_sketch_error, judge_sketch_keys
-from scenarios.validators.told import judge_continuity, judge_counter, judge_events, judge_memory, judge_replacement
+from scenarios.validators.told import judge_calm, judge_continuity, judge_counter, judge_events, judge_memory, judge_replacement
 
 JUDGES: Mapping[str, Callable[[ValidatorChoice, Evidence], Iterable[Judgement]]] = {
+    "calm": judge_calm,
     "capture": judge_capture,
     "closing": judge_closing,
     "continuity": judge_continuity,

@@ -9,6 +9,8 @@ from scenarios.judgement import Judgement, above, below, missing
 MIB = 1 << 20
 SAMPLER = "sampler/process"
 WRITER = "writer"
+# What the governor announces of a worker that uses more than its limit.
+GOVERNED = frozenset({"module_over_limit", "degraded", "degradation_step", "restarted_over_limit"})
 
 
 def judge_events(choice: ValidatorChoice, evidence: Evidence) -> Iterator[Judgement]:
@@ -109,6 +111,18 @@ def judge_replacement(choice: ValidatorChoice, evidence: Evidence) -> Iterator[J
         else:
             seen = f"{1000 * each.seconds:.1f} ms from the signal until its successor is in step"
             yield below(choice.name, choice.goal, f"replacement of {each.part}", each.seconds, limit, seen, "s")
+
+
+def judge_calm(choice: ValidatorChoice, evidence: Evidence) -> Iterator[Judgement]:
+    """The governor had nothing to do in the window, or no more than so often."""
+    if not evidence.events:
+        # Each start tells something: then nothing was read.
+        yield missing(choice.name, choice.goal, "the governor", "no event at all was found")
+        return
+    found = [each for each in evidence.events if each.kind in GOVERNED and each.begin_ns >= evidence.begin_ns]
+    shown = "; ".join(f"{each.kind} of {each.module}: {each.detail[:80]}" for each in found[:3]) or "none"
+    what = "times that a worker was over its limit or did less"
+    yield below(choice.name, choice.goal, what, len(found), float(choice.limits["most"]), shown, "")
 
 
 def judge_counter(choice: ValidatorChoice, evidence: Evidence) -> Iterator[Judgement]:

@@ -84,6 +84,7 @@ def _bad(name: str, world: Evidence, **limits: float | str) -> list[str]:
 LIMITS: dict[str, dict[str, float | str]] = {
     "counter": {"part": "sampler/process", "count": "raw_writes"},
     "memory": {"part": "sampler/process", "pss_mib": 16.0},
+    "calm": {"most": 1.0},
 }
 
 
@@ -307,3 +308,13 @@ def test_ticks_between_two_runs_are_told_by_the_agent_itself() -> None:
         Event("ready", "supervisor", BEGIN + 5 * S - 1, None, ""),
     ]
     assert _bad("continuity", _world(ticks=ticks, events=early)) == ["ticks missing without a reason"]
+
+
+@pytest.mark.parametrize("kind", ["module_over_limit", "degraded", "degradation_step", "restarted_over_limit"])
+def test_a_worker_that_was_slowed_is_found(kind: str) -> None:
+    """In the window; what was before it, and what else is told, is none of this validator's business."""
+    inside = [Event(kind, "sampler/process", BEGIN + S, None, "20 % are allowed")]
+    assert _bad("calm", _world(events=inside)) == ["times that a worker was over its limit or did less"]
+    assert _bad("calm", _world(events=inside), most=1.0) == []
+    before = [Event(kind, "sampler/process", BEGIN - S, None, ""), Event("sealed", "writer", BEGIN + S, None, "")]
+    assert _bad("calm", _world(events=before)) == []
