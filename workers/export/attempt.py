@@ -6,6 +6,7 @@ come at once; one delivery at a time, so the first one after a failure is the pr
 
 from enum import StrEnum
 from random import Random
+from typing import assert_never
 
 from agent.model.timebase import HOUR, MS, S
 from workers.export.sink import Delivered, Later, Paused, Refused, TooLarge, Verdict
@@ -58,6 +59,8 @@ class Attempts:
                 self.failures += 1
                 self.not_before_ns = now_ns + PAUSED_NS // 2 + self._rng.randint(0, PAUSED_NS // 2)
                 self.state, self.sentence = ExportState.PAUSED, verdict.sentence
+            case _:
+                assert_never(verdict)
         return self.state != before
 
     def _wait(self, after_ns: int | None, now_ns: int) -> None:

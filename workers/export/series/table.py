@@ -5,6 +5,7 @@ points that were noted (`take_points`). What `snapshot` gives, `restore` goes on
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import takewhile
 from operator import itemgetter
 
 from msgspec import Struct
@@ -161,9 +162,7 @@ class SeriesTable:
 
     def _make_room(self, view: View, series: int) -> bool:
         """End what comes after a view until so many series fit; False: they do not."""
-        for state in reversed(self._states):
-            if state.view.rank <= view.rank:
-                return False
+        for state in takewhile(lambda each: each.view.rank > view.rank, reversed(self._states)):
             while state.end_last(self.newest_ns):
                 if self.budget.has_room(series):
                     return True
