@@ -9,6 +9,8 @@ ROOT = Path(__file__).parents[2]
 
 # Tests below tests/unit that are a module's own too, although they are named after something else.
 ALSO = {
+    # The doctor is told what it finds on whole hosts.
+    "agent/doctor/judgement.py": ("agent/test_doctor.py",),
     # The machine hands every event to one of its parts, and the stories of a part are told to the machine.
     "supervisor/core/machine.py": (
         "supervisor/core/test_authority.py",
@@ -30,6 +32,8 @@ ALSO = {
         "workers/resctrl/emulator/test_directory.py",
         "workers/resctrl/emulator/test_values.py",
     ),
+    # The table asks the budget for room with each entity.
+    "workers/export/series/table.py": ("workers/export/series/test_budget.py",),
     # Which files are read when, and the rows that are made of them, are what the sampler does.
     "workers/resctrl/plan.py": ("workers/samplers/test_resctrl.py",),
     "workers/resctrl/row.py": ("workers/samplers/test_resctrl.py",),
