@@ -135,3 +135,19 @@ def test_how_long_to_wait(word: str, expected: int | None) -> None:
     """Seconds or a date; a date in the past, as after a clock that was set, means at once; never more than an hour."""
     wall_ns = 784_111_807 * S  # Sun, 06 Nov 1994 08:50:07 GMT
     assert retry_after_ns(HttpAnswer(503, {"retry-after": word}), wall_ns) == expected
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "is_page"),
+    [
+        ({"content-type": "text/html; charset=utf-8"}, b"x", True),
+        ({"content-type": "Application/XHTML+xml"}, b"x", True),
+        ({"content-type": "text/plain"}, b"  <!DOCTYPE html><p>", True),
+        ({}, b"<HTML>", True),
+        ({}, b"no <html> here", False),
+        ({"content-type": "application/json"}, b"{}", False),
+    ],
+)
+def test_a_page_for_people_is_known_by_its_type_or_by_how_it_begins(headers: dict[str, str], body: bytes, is_page: bool) -> None:
+    """Proxies and web servers answer with one; some do not say its type."""
+    assert HttpAnswer(200, headers, body).is_page is is_page

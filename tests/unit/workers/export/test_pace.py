@@ -1,10 +1,19 @@
 """A backlog takes its share of a core, however long it is, and never waits for ever."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.model.timebase import MS, S
-from workers.export.pace import REST_MOST_NS, Pace
+from workers.export.pace import (
+    CHUNK_LEAST_BYTES,
+    CHUNK_MOST_BYTES,
+    ENCODING_LEAST_NS,
+    ENCODING_MOST_NS,
+    REST_MOST_NS,
+    Pace,
+    next_chunk_bytes,
+)
 
 
 def test_the_first_piece_waits_for_nothing() -> None:
@@ -67,3 +76,29 @@ def test_a_long_backlog_takes_its_share_and_no_more(percent: int, costs_ms: list
         pace.on_spent(cost_ms * MS, now_ns)
         assert now_ns <= pace.not_before_ns() <= now_ns + REST_MOST_NS
     assert pace.not_before_ns() - begin_ns >= owed_ns
+
+
+def test_another_share_holds_from_the_next_piece_on() -> None:
+    """What is owed already stays."""
+    pace = Pace(50)
+    pace.on_spent(100 * MS, 10 * S)
+    pace.set_percent(10)
+    assert pace.not_before_ns() == 10 * S + 100 * MS
+    pace.on_spent(100 * MS, 20 * S)
+    assert pace.not_before_ns() == 20 * S + 900 * MS
+
+
+@pytest.mark.parametrize(
+    ("now_bytes", "took_ns", "then_bytes"),
+    [
+        (64 << 10, ENCODING_MOST_NS + 1, 32 << 10),
+        (CHUNK_LEAST_BYTES, ENCODING_MOST_NS + 1, CHUNK_LEAST_BYTES),
+        (64 << 10, ENCODING_MOST_NS, 64 << 10),
+        (64 << 10, ENCODING_LEAST_NS, 64 << 10),
+        (64 << 10, ENCODING_LEAST_NS - 1, 128 << 10),
+        (CHUNK_MOST_BYTES, 0, CHUNK_MOST_BYTES),
+    ],
+)
+def test_a_delivery_is_as_large_as_it_can_be_encoded_in_time(now_bytes: int, took_ns: int, then_bytes: int) -> None:
+    """Half of it after one that took too long, twice as much after a quick one, within the bounds."""
+    assert next_chunk_bytes(now_bytes, took_ns) == then_bytes

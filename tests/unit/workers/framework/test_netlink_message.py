@@ -6,8 +6,10 @@ from hypothesis import strategies as st
 
 from workers.framework.netlink_message import (
     ATTRIBUTE_HEAD,
+    ATTRIBUTES_MAX,
     ERROR,
     MESSAGE_HEAD,
+    MESSAGES_MAX,
     NetlinkMessage,
     attributes,
     error_number,
@@ -17,6 +19,7 @@ from workers.framework.netlink_message import (
     pack_connector,
     pack_family_query,
     pack_message,
+    pack_uint32,
     parse_family_id,
     uint32,
 )
@@ -83,3 +86,16 @@ def test_queries_name_their_target() -> None:
     """The family's name ends with a zero, and a connector message has the length of its content."""
     assert b"TASKSTATS\0" in pack_family_query("TASKSTATS")
     assert pack_connector(1, 1, b"abcd") == b"\1\0\0\0\1\0\0\0" + bytes(8) + b"\4\0\0\0abcd"
+
+
+def test_a_number_is_packed_as_it_is_read() -> None:
+    """32 bits in the order of the machine."""
+    content = first_attribute(pack_attribute(3, pack_uint32(1 << 31)), 3)
+    assert content is not None
+    assert uint32(content) == 1 << 31
+
+
+def test_messages_and_attributes_without_end_are_left() -> None:
+    """A datagram of heads alone is no reason to loop for ever."""
+    assert len(list(messages(pack_message(99, b"") * (MESSAGES_MAX + 1)))) == MESSAGES_MAX
+    assert len(list(attributes(pack_attribute(1, b"") * (ATTRIBUTES_MAX + 1)))) == ATTRIBUTES_MAX

@@ -43,3 +43,10 @@ def test_a_sum_says_what_it_lacks() -> None:
     assert summed([known, first]) == Increase((2, None), Absence.INCOMPLETE)
     assert summed([first, Increase((None, None), Absence.COUNTER_RESET)]) == first
     assert (summed([known, first]).is_known, first.is_known) == (True, False)
+
+
+def test_the_same_counters_again_have_not_moved() -> None:
+    """A file that did not change is not parsed twice: its numbers are the same object."""
+    devices, counters = Devices(), {"a": (1, 5)}
+    devices.increases(counters)
+    assert devices.increases(counters) == {"a": Increase((0, 0))}

@@ -83,3 +83,15 @@ def test_a_cgroup_that_stays_busy_is_given_up() -> None:
     assert end.note_removal(now, is_gone=False)
     assert end.phase is EndPhase.ENDED
     assert 20 * S < now < 60 * S
+
+
+def test_an_end_is_under_way_from_the_first_signal_until_nobody_is_left() -> None:
+    """Reading and removing wait for nobody."""
+    end = EndSequence(10 * S)
+    seen = [end.is_under_way]
+    end.step(0, has_ended=True, is_empty=False)
+    seen.append(end.is_under_way)
+    end.step(10 * S, has_ended=True, is_empty=False)
+    seen.append(end.is_under_way)
+    end.step(11 * S, has_ended=True, is_empty=True)
+    assert [*seen, end.is_under_way] == [False, True, True, False]

@@ -99,3 +99,8 @@ def test_the_least_limits_are_taken() -> None:
 def test_a_setting_outside_its_range_is_refused(changes: dict[str, object]) -> None:
     """A grace and a size of the output."""
     assert refused(**changes).word is RefusalWord.BAD_SETTING
+
+
+def test_variables_with_names_are_taken() -> None:
+    """Whatever their values are."""
+    check_spec(WorkloadSpec("web", ("true",), env={"A": "", "B": "a=b"}))

@@ -44,3 +44,12 @@ def test_a_sysfs_that_cannot_be_read_is_an_error() -> None:
 
     with pytest.raises(PermissionError):
         sysfs_l3_bytes(tree)
+
+
+def test_other_folders_beside_the_caches_are_passed_over() -> None:
+    """`power` and `uevent` are there too; a folder of caches that cannot be listed is an error."""
+    tree = MemoryTree(_cache(0, 3, "3", "0", "32M") | {"cpu0/cache/power/control": b"auto\n"})
+    assert sysfs_l3_bytes(tree) == {0: 32 << 20}
+    tree.fail("cpu0/cache", errno.EACCES)
+    with pytest.raises(PermissionError):
+        sysfs_l3_bytes(tree)

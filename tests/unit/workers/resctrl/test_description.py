@@ -209,3 +209,16 @@ def test_no_content_of_files_makes_it_fail(contents: dict[str, bytes]) -> None:
 
     assert found.l3 is not None
     assert found.l3.domains == (0, 1)
+
+
+@pytest.mark.parametrize(("code", "notes"), [(errno.ENOENT, 0), (errno.EACCES, 1)])
+def test_directories_that_cannot_be_listed_are_noted(code: int, notes: int) -> None:
+    """That there are none is nothing; that nobody may list them is something. `info` itself must be there."""
+    world = MemoryWorld("tiny")
+
+    def before(operation: str, path: str) -> None:
+        if operation == "list_directories" and path != "info":
+            raise OSError(code, os.strerror(code))
+
+    world.filesystem.before = before
+    assert len([note for note in describe(world.filesystem).absent if os.strerror(code) in note]) == notes

@@ -5,7 +5,7 @@ from errno import EACCES, EBADF, EBUSY, EINVAL, EIO, ENODEV, ENOENT, ENOSPC, ENO
 
 import pytest
 
-from workers.resctrl.failure import SourceError, failure_of, mount_failure, status_text
+from workers.resctrl.failure import SourceError, empty_thread_set, failure_of, mount_failure, not_mounted, status_text
 from workers.resctrl.problem import ProblemKind
 
 ROOT = "/sys/fs/resctrl"
@@ -61,3 +61,18 @@ def test_a_failing_source_is_not_taken_for_a_failing_group() -> None:
 def test_the_kernels_explanation(content: bytes, text: str) -> None:
     """In one line; nothing where it has none."""
     assert status_text(content) == text
+
+
+def test_what_is_not_mounted_names_the_command_that_mounts_it() -> None:
+    """At the place that was looked at."""
+    failure = not_mounted("/r", 2)
+    assert (failure.kind, failure.path, failure.errno) == (ProblemKind.NOT_MOUNTED, "/r", 2)
+    assert "no resctrl is mounted here" in failure.sentence
+    assert "/r" in failure.sentence
+
+
+def test_without_a_thread_there_is_nothing_to_do() -> None:
+    """It is no fault of anybody."""
+    failure = empty_thread_set("/r/mon_groups/a")
+    assert failure.kind is ProblemKind.EMPTY_THREAD_SET
+    assert "nothing to do until one starts" in failure.sentence

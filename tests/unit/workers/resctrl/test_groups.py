@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from workers.resctrl.cleanup import REMOVALS_PER_STEP, Cleanup
 from workers.resctrl.emulator.profile import PROFILES
+from workers.resctrl.failure import SourceError
 from workers.resctrl.groups import MonitoringGroups
 from workers.resctrl.problem import ProblemKind, ResctrlError
 from workers.resctrl.report import CleanupReport, Mounted
@@ -398,3 +399,68 @@ def test_after_a_clean_pass_nobody_is_outside_and_nobody_will_be(seed: int, call
     for _moment in range(20):
         storm.blow()
     assert {members.group_of(thread_id) for thread_id in storm.living} == {path}
+
+
+class ListedThreads:
+    """A source that lists these, or fails."""
+
+    def __init__(self, *ids: int, problem: OSError | None = None) -> None:
+        self._ids, self._problem = frozenset(ids), problem
+
+    def threads(self) -> frozenset[int]:
+        if self._problem is not None:
+            raise self._problem
+        return self._ids
+
+
+def test_strays_are_threads_of_a_group_that_its_source_does_not_list() -> None:
+    """Their ids were used again, or they were moved to another pod; directories without any are not named."""
+    world = MemoryWorld("tiny")
+    path = world.groups.create_group("x")
+    pod = world.pod(2)
+    world.groups.reconcile_group(path, pod)
+    assert world.groups.strays(path, pod) == {}
+    listed = pod.threads()
+    assert world.groups.strays(path, ListedThreads(*sorted(listed)[1:]), [path]) == {path: frozenset({min(listed)})}
+    assert world.groups.strays(path, ListedThreads(), ["mon_groups/gone"]) == {}
+
+
+def test_all_groups_are_removed_in_as_many_steps_as_it_takes() -> None:
+    """More of them than one step removes."""
+    world = MemoryWorld("amd-abmc")
+    for number in range(REMOVALS_PER_STEP + 1):
+        world.groups.create_group(f"x{number}")
+    report = world.groups.cleanup_all()
+    assert (report.removed, report.removal_failures) == (REMOVALS_PER_STEP + 1, 0)
+
+
+def test_a_group_that_cannot_be_removed_is_counted_and_a_mount_that_went_is_not() -> None:
+    """Without resctrl nothing is left to do here: the caller goes on when it is back."""
+    world = MemoryWorld("tiny")
+    world.groups.create_group("x")
+
+    def before(operation: str, path: str) -> None:
+        if operation == "rmdir":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    world.filesystem.before = before
+    assert world.groups.cleanup_all() == CleanupReport(removal_failures=1)
+    work = Cleanup(world.groups)
+
+    def gone(operation: str, path: str) -> None:
+        if operation == "rmdir":
+            world.unmount()
+
+    world.filesystem.before = gone
+    assert _failure(work.step).kind is ProblemKind.NOT_MOUNTED
+
+
+def test_a_source_that_fails_or_lists_nobody_is_told() -> None:
+    """The path is that of the file that failed, where that is known."""
+    world = MemoryWorld("tiny")
+    path = world.groups.create_group("x")
+    assert _failure(world.groups.reconciliation(path, ListedThreads()).step).kind is ProblemKind.EMPTY_THREAD_SET
+    for problem, where in ((OSError(errno.EIO, "bad", "/pod/threads"), "/pod/threads"), (OSError(errno.EIO, "bad"), path)):
+        with pytest.raises(SourceError, match="bad") as failure:
+            world.groups.reconciliation(path, ListedThreads(problem=problem)).step()
+        assert where in failure.value.sentence

@@ -172,3 +172,11 @@ def test_one_cgroup_without_those_below() -> None:
 
     assert CgroupThreads(tree, ("",), "user.slice", is_recursive=False).threads() == {1, 2}
     assert all(call != "list_directories" for call, _path in tree.calls)
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error() -> None:
+    """Threads below it would be missing without a word; one that is gone has none."""
+    tree = _v2()
+    tree.fail(POD, errno.EACCES)
+    with pytest.raises(PermissionError):
+        CgroupThreads(tree, ("",), f"/{POD}").threads()

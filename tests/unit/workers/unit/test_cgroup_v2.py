@@ -132,3 +132,12 @@ def test_what_only_looks_like_such_a_file_is_refused() -> None:
             parse(text, [None] * VALUES_COUNT)
     with pytest.raises(KernelFormatError, match=r"memory\.stat"):
         parse_memory_stat(b"file 1\n", [None] * VALUES_COUNT)
+
+
+def test_an_io_file_without_any_number_that_can_be_read_is_refused() -> None:
+    """A cgroup that never did I/O has no line at all."""
+    values: Values = [None] * VALUES_COUNT
+    with pytest.raises(KernelFormatError, match=r"io\.stat"):
+        parse_io_stat(b"8:0 rbytes=x wbytes=1 rios=x wios=1\n", values)
+    parse_io_stat(b"", values)
+    assert values[value.READS] == 0

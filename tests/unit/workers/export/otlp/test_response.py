@@ -70,3 +70,9 @@ def test_the_text_of_an_error() -> None:
     assert error_text(HttpAnswer(400, PROTOBUF, b"\x0a\x05ab")) == ""
     assert error_text(HttpAnswer(400, PROTOBUF, whole(1, 3))) == ""
     assert error_text(HttpAnswer(400, {}, b"plain  words")) == "plain words"
+
+
+def test_fields_of_a_later_version_are_passed_over() -> None:
+    """What is known is read."""
+    body = delimited(1, text(2, "slow down") + text(9, "x"))
+    assert partial_success(HttpAnswer(200, PROTOBUF, body)) == PartialSuccess(0, "slow down")

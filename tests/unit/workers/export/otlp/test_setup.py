@@ -109,3 +109,17 @@ def test_a_section_is_checked(section: dict[str, str | bool], words: str) -> Non
     found = check_otlp(values(**section))
     assert words in found
     assert bool(words) == bool(found)
+
+
+def test_a_certificate_of_the_section_is_used_with_its_own_key() -> None:
+    """That of the variables would not fit to it."""
+    variables = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "https://all:1",
+        "OTEL_EXPORTER_OTLP_CERTIFICATE": "/ca",
+        "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE": "/crt",
+        "OTEL_EXPORTER_OTLP_CLIENT_KEY": "/key",
+    }
+    found = setup(variables, cert_file="/own")
+    assert found.metrics is not None
+    http = found.metrics[1]
+    assert (http.ca_file, http.cert_file, http.key_file) == ("/ca", "/own", "")

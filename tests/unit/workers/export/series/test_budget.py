@@ -6,6 +6,7 @@ from fakes.known_names import KnownNames
 from fakes.series_rows import at, made, shown, sketch_batch, unit_batch
 from fakes.stored_batch import stored
 
+from workers.export.series.budget import REMEMBERED_MAX, Budget
 from workers.export.series.catalogue_unit import UNIT as UNIT_VIEW
 from workers.export.series.identity import LABEL_LENGTH_MAX, label_text
 from workers.host.schema import HOST_DISK
@@ -106,3 +107,18 @@ def test_a_second_pod_of_the_same_name_is_a_series_of_its_own() -> None:
     table = made(names=names)
     table.take(unit_batch(0, "uid-1", "uid-2", kind="pod", pids=1))
     assert len(shown(table, "evergauge_unit_pids")) == 2
+
+
+def test_what_found_no_room_is_remembered_up_to_a_bound() -> None:
+    """The one that asked first is forgotten, and counted again when it comes back."""
+    budget = Budget(0)
+    for number in range(REMEMBERED_MAX + 1):
+        budget.leave_out("unit", "unit", (number,), 1, 5)
+    assert budget.left_out() == {"unit": REMEMBERED_MAX}
+    budget.leave_out("unit", "unit", (0,), 1, 6)
+    assert budget.left_out_total == {"unit": REMEMBERED_MAX + 2}
+
+
+def test_a_truth_is_a_word_of_prometheus() -> None:
+    """In lower case, as its own labels are."""
+    assert [label_text(value) for value in (True, False, 7, None)] == ["true", "false", "7", "None"]

@@ -4,7 +4,7 @@ from errno import EBUSY, EIO
 
 import pytest
 
-from workers.resctrl.emulator.faults import ScriptedFaults, fits
+from workers.resctrl.emulator.faults import REMEMBERED_MAX, ScriptedFaults, fits
 from workers.resctrl.emulator.scenario import Fault
 
 SECOND = 1_000_000_000
@@ -129,3 +129,12 @@ def test_the_first_of_several_wins() -> None:
 def test_a_pattern_fits_part_by_part(pattern: str, path: str, fitting: bool) -> None:
     """No wildcard goes beyond a slash but `**`, alone or in front."""
     assert fits(pattern, path) == fitting
+
+
+def test_an_answer_that_does_not_strike_leaves_the_value() -> None:
+    """And paths without end do not fill the memory: what is looked for again gives the same."""
+    scripted = faults(Fault(operation="read", path="a*", answer="empty", count=1))
+    assert [scripted.value("a", START_NS) for _ in range(2)] == [b"", None]
+    for number in range(REMEMBERED_MAX + 1):
+        assert scripted.value(f"b{number}", START_NS) is None
+    assert not strikes(scripted, "mkdir", "a")
