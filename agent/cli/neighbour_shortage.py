@@ -1,5 +1,7 @@
 """Whether a unit could be slowed by others at all: what was short, and for which units. PURE."""
 
+from typing import assert_never
+
 from msgspec import Struct
 
 from agent.cli.neighbour_episode import Symptom
@@ -60,6 +62,8 @@ def shortage_of(window: NodeWindow, victim: UnitWindow, symptom: Symptom, sides:
             return _of_disk(window, sides)
         case Symptom.CACHE:
             return Shortage(Innocence.LESS_WORK if _works_less(victim, sides) else None)
+        case _:
+            assert_never(symptom)
 
 
 def _of_cpu(window: NodeWindow, victim: UnitWindow, sides: Sides) -> Shortage:

@@ -342,6 +342,5 @@ def _columns_that_fit(columns: Sequence[TextColumn], rows: Sequence[Cells], widt
     for dropped in _DROPPED:
         if width is None or sum(least[index] for index in shown) + len(GAP) * (len(shown) - 1) <= width:
             break
-        if dropped in shown:
-            shown.remove(dropped)
+        shown.remove(dropped)
     return shown
