@@ -311,3 +311,14 @@ def head_of(buffer: SendBuffer) -> Batch:
     buffer.mark_sent()
     assert isinstance(head, Batch)
     return head
+
+
+def test_what_the_writer_has_not_acknowledged_is_counted() -> None:
+    """Batches and their rows, sent or not."""
+    buffer = SendBuffer(bytes_max=BYTES_MAX)
+    for rows in (5, 3):
+        assert buffer.offer("process", 3, 17, b"rows", rows)
+    _send_all(buffer)
+    assert (buffer.unstored_batches, buffer.unstored_rows) == (2, 8)
+    buffer.on_acknowledged(1)
+    assert (buffer.unstored_batches, buffer.unstored_rows) == (1, 3)

@@ -118,3 +118,14 @@ def test_labels_are_masked_whole_where_their_key_is_part_of_a_secret() -> None:
     """Never half a secret."""
     assert shown_label("token", "abc") == ("token", "***")
     assert shown_label("a", "b=c") == ("a", "b=c")
+
+
+def test_a_cgroup_that_could_not_be_removed_is_told() -> None:
+    """It is in the way of nobody, and a person may want to look."""
+    keeper = KeeperModel()
+    keeper.answer(SpawnWorkload(1, replace(SPEC, restart=Restart.NO)))
+    keeper.end("web", 0)
+    record = keeper.records["web"]
+    assert record.ending is not None
+    keeper.records["web"] = replace(record, ending=replace(record.ending, left_behind="Device or resource busy"))
+    assert _rows(_core(keeper), keeper)["web"]["problem"] == "its cgroup could not be removed: Device or resource busy"
