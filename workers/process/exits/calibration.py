@@ -172,7 +172,8 @@ class ExitCalibration:
             return None
         factor = (noise * account.prior_ns / whole_ns + whole_ns * missing_ns) / (noise + whole_ns**2)
         factor = self.factor_of[parent] = min(whole.most_ns / whole_ns, max(FACTOR_LEAST, factor))
-        if whole_ns > _TOLD_NS:
+        # Of children whose time is known to the end nothing can be learnt.
+        if whole_ns > _TOLD_NS and base_ns > 0:
             self._learn(factor, children)
         expected_ns = factor * base_ns
         weight = base_ns**2 / (base_ns**2 + noise)

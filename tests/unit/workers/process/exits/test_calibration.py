@@ -131,6 +131,16 @@ def test_the_parents_that_are_measured_are_bounded() -> None:
     assert len(calibration.parents()) == PARENTS_MAX
 
 
+def test_children_whose_time_is_known_to_the_end_teach_nothing() -> None:
+    """A tick may have none but such, after ticks with many others."""
+    calibration = ExitCalibration()
+    run(calibration, lambda _: 40_000)
+    before = (calibration.tail_factor, calibration.share)
+    known = ChildSums(known_ns=50 * MS)
+    assert calibration.take({7: known}, {7: 50 * MS}, is_whole=True) == {}
+    assert (calibration.tail_factor, calibration.share) == before
+
+
 def test_children_of_a_child_are_folded() -> None:
     """A shell that has waited for its commands brings their time to its parent."""
     sums = ChildSums(MS, 1, 2, 3, 4)
