@@ -9,6 +9,7 @@ neither back by doing less.
 """
 
 from enum import StrEnum
+from typing import assert_never
 
 from msgspec import Struct
 
@@ -292,6 +293,8 @@ class Governor:
                 if waited_ns >= FORGIVEN_NS and not self.over and self.level == 0:
                     self._quiet_ns, self._open_ns, self._restart_ns = QUIET_NS, OPEN_NS, RESTART_NS
                 return self._restore(waited_ns, now_ns)
+            case _:
+                assert_never(self.breaker)
 
     def _restore(self, waited_ns: int, now_ns: int) -> list[Ruling]:
         if not self.level or self.over or waited_ns < self._quiet_ns:

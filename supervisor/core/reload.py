@@ -4,6 +4,8 @@ The shell reads the file in a thread. What it finds is carried out as a whole or
 goes on with the settings that it has, and says why.
 """
 
+from typing import assert_never
+
 from msgspec import Struct
 
 from agent.model.control.reload import ChangedSettingRow, ReloadOutcome
@@ -128,6 +130,8 @@ def _restart(child: Child, now_ns: int) -> list[Effect]:
             return child.forgive(now_ns)
         case ChildState.ASLEEP | ChildState.DOWN:
             return child.start(now_ns)
+        case _:
+            assert_never(child.state)
 
 
 def _outcome(change: SettingsChange) -> ReloadOutcome:
