@@ -74,7 +74,7 @@ def _many_threads(tmp_path: Path, count: int) -> Iterator[int]:
     assert shutil.which("gcc"), "needs gcc"
     program = tmp_path / "load"
     if not program.exists():
-        subprocess.run(["gcc", "-O2", "-static", "-pthread", "-o", str(program), str(LOAD)], check=True)
+        subprocess.run(["gcc", "-O2", "-static", "-pthread", "-o", str(program), str(LOAD), "-lm"], check=True)
     # One burn of nothing in ten seconds: what is large here is the number.
     process = subprocess.Popen(
         [str(program), "idle-threads", "1", str(count)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

@@ -31,7 +31,7 @@ def test_a_fork_storm_costs_no_tick(rate: int, burn_us: int, tmp_path: Path) -> 
     """Thousands of new processes a second: no tick is missing for a reason that is the sampler's."""
     assert shutil.which("gcc"), "needs gcc"
     program = tmp_path / "load"
-    subprocess.run(["gcc", "-O2", "-static", "-pthread", "-o", str(program), str(LOAD)], check=True)
+    subprocess.run(["gcc", "-O2", "-static", "-pthread", "-o", str(program), str(LOAD), "-lm"], check=True)
     with only_storm(), AgentProcess(tmp_path, quick=False) as agent:
 
         def ticks() -> int:
