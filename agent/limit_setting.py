@@ -3,9 +3,9 @@
 from agent.model.limit import CPU_PER_CORE
 from agent.setting import AUTO_BYTES, AUTO_PERCENT, AutoSize, Percent, Switch, Whole
 
-# What a worker may use. `auto` for the processor is a fifth of a core for a sampler, a core for an exporter and half of one for all
-# others; for memory 256 MiB for a sampler and 512 MiB for all others. Standing load is some tenth of that; a limit is for what goes
-# wrong, and not for what is busy.
+# What a worker may use. `auto` for the processor is a fifth of a core for a sampler and each tick in a second, a core for an
+# exporter and half of one for all others; for memory 256 MiB for a sampler and 512 MiB for all others. Standing load is some tenth
+# of that; a limit is for what goes wrong, and not for what is busy.
 CPU_LIMIT = Percent("supervisor.cpu_limit", AUTO_PERCENT, 0, 1024 * CPU_PER_CORE, "most processor time of a worker, of one core")
 MEMORY_LIMIT = AutoSize("supervisor.memory_limit", AUTO_BYTES, 0, 1 << 40, "most resident memory of a worker; 0: no limit")
 # The process sampler keeps as many files open as the system lets it.

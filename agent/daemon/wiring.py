@@ -224,15 +224,18 @@ def _child_maker(rng: random.Random | None = None) -> Callable[[str, Config, Wor
 
 def budgets_of(config: Config, worker_set: WorkerSet) -> dict[str, WorkerBudget]:
     """What each worker may use by the settings, and what it can leave out."""
-    return {name: WorkerBudget(_limits_of(config, name, kind), worker_set.ladders.get(name, Ladder()))
-            for name, kind in worker_set.kinds.items()}  # fmt: skip
+    factors, ladders = worker_set.cpu_factors, worker_set.ladders
+    return {
+        name: WorkerBudget(_limits_of(config, name, kind, factors.get(name, 1)), ladders.get(name, Ladder()))
+        for name, kind in worker_set.kinds.items()
+    }
 
 
-def _limits_of(config: Config, worker: str, kind: WorkerKind) -> WorkerLimits:
+def _limits_of(config: Config, worker: str, kind: WorkerKind, cpu_factor: int) -> WorkerLimits:
     cpu, memory = config.of_worker(CPU_LIMIT, worker), config.of_worker(MEMORY_LIMIT, worker)
     queue = config.of_worker(QUEUE_LIMIT, worker)
     return WorkerLimits(
-        cpu=kind.cpu_limit if cpu == AUTO_PERCENT else cpu,
+        cpu=kind.cpu_limit * cpu_factor if cpu == AUTO_PERCENT else cpu,
         memory=kind.memory_limit if memory == AUTO_BYTES else memory,
         descriptors=config.of_worker(DESCRIPTOR_LIMIT, worker),
         queue=config.of(BUFFER_BYTES) * 4 // 5 if queue == AUTO_BYTES else queue,

@@ -77,6 +77,10 @@ def _never_idle(config: Config) -> str:
     return ""
 
 
+def _once(config: Config) -> int:
+    return 1
+
+
 def _accept(config: Config, origin: str) -> None:
     """Any configuration whose settings are good."""
 
@@ -90,6 +94,7 @@ class Worker(Struct, frozen=True):
     it at the agent's start; empty: there is. `check` raises ConfigError for a configuration, read from `origin`, that it cannot
     use. `ladder` is what it can leave out while it uses more than it may. `reads` are keys of settings that others read
     too, or sections (`workload`, `sink.NAME`): it is restarted when one of them changes.
+    `cpu_factor`: by how much its default limit of processor time is larger than that of its kind.
     """
 
     name: str
@@ -106,6 +111,7 @@ class Worker(Struct, frozen=True):
     check: Callable[[Config, str], None] = _accept
     ladder: Ladder = Ladder()
     reads: tuple[str, ...] = ()
+    cpu_factor: Callable[[Config], int] = _once
 
     def wanted_members(self, config: Config) -> tuple["Worker", ...]:
         """Those that run with this configuration."""

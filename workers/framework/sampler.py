@@ -199,6 +199,11 @@ SAMPLER_KIND = WorkerKind("sampler", start_order=50, cpu_limit=CPU_PER_CORE // 5
 _TICKS = Statistic("evergauge_sampler_ticks_total", "counter", "Ticks taken.", ("ticks",))
 
 
+def ticks_per_second(interval_ns: int) -> int:
+    """*Range:* 1 for an interval of a second and more; else as many as begin in one."""
+    return max(1, -(-S // interval_ns))
+
+
 def sampler_workers(samplers: Iterable[Sampler]) -> list[Worker]:
     """One worker for each process: of samplers that share it, or of the one that has it for itself."""
     by_process: dict[tuple[str, bool], list[Sampler]] = {}
@@ -224,6 +229,7 @@ def sampler_worker(sampler: Sampler) -> Worker:
         statistics=(_TICKS, *sampler.statistics),
         capabilities=sampler.capabilities,
         ladder=Ladder(sampler.steps, is_dispensable=True),
+        cpu_factor=lambda config: ticks_per_second(config.of(sampler.interval)),
     )
 
 
@@ -249,6 +255,7 @@ def _shared_worker(process: str, samplers: Sequence[Sampler]) -> Worker:
         tables=tuple(table for each in members for table in each.tables),
         settings=tuple(setting for each in members for setting in each.settings),
         members=members,
+        cpu_factor=lambda config: max(ticks_per_second(config.of(each.interval)) for each in samplers if each.is_wanted(config)),
         # What any of them can leave out; each does what concerns it.
         ladder=Ladder(tuple(dict.fromkeys(step for each in samplers for step in each.steps)), is_dispensable=True),
     )

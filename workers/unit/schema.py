@@ -30,7 +30,8 @@ UNIT = Table(
     version=1,
     about="What each pod, container, service, scope, slice and workload costs and suffers. A unit that did something has a row "
     "each tick; one that did nothing has its next row after a minute at most, which covers the whole time (`elapsed_ns`).",
-    key=("timestamp", "unit", "container"),
+    # A service that is started again in one tick has two: the last one of its former cgroup, and the first one of the next.
+    key=("timestamp", "unit", "container", "is_final"),
     columns=(
         _TIMESTAMP,
         _UNIT,
