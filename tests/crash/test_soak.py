@@ -78,10 +78,12 @@ def test_a_soak_without_kills_finds_what_grows_by_the_hour(tmp_path: Path) -> No
     agentd = f"env -C {TESTS_FOLDER} {sys.executable} -m fakes.hourly_leak_agent"
     terms = ("--for", "45s", "--kills", "0", "--calm", "1s", "--warm-up", "3s", "--judge-from", "8s")
     report = _ended(tmp_path, _soak(tmp_path, *terms, "--report", str(tmp_path / "shown"), "--agentd", agentd), code=1)
-    # What else a process fills in its first seconds is not this test's business.
+    # What else a process fills in its first seconds is not this test's business. Samplers keep files of the host's processes and
+    # units open, which come and go: over half a minute of a busy host that is no slope.
     assert "descriptors of supervisor by the hour" in _bad(report)
     assert report["slopes_per_hour"]["supervisor"]["descriptors"]["per_hour"] == pytest.approx(18_000, rel=0.3)
-    assert [name for name in _bad(report) if name.startswith("descriptors of") and "supervisor" not in name] == []
+    others = [name for name in _bad(report) if name.startswith("descriptors of") and "supervisor" not in name]
+    assert [name for name in others if "sampler/" not in name] == []
     assert {path.name for path in (tmp_path / "shown").iterdir()} == {"report.md", "report.json", "soak.svg"}
 
 
