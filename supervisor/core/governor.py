@@ -17,7 +17,10 @@ from agent.model.limit import CPU_PER_CORE, Ladder, Resource, WorkerLimits
 from agent.model.timebase import HOUR, MINUTE, S
 from supervisor.core.usage import CpuHistory, WorkerUsage
 
-# A burst may take what this span allows. It is the longest of the time in which an overshoot must be over.
+# A burst may take what this span allows: an overshoot of twice the limit is seen within two seconds.
+BURST_NS = 4 * S
+# The same for a process that is new, whose first look at everything costs more, and for one on probation. It is the longest of the
+# time in which an overshoot must be over.
 WINDOW_NS = 10 * S
 # After a step the next one waits until its effect can be seen: a sampler that takes every second tick takes one or two in it.
 SETTLE_NS = 3 * S
@@ -164,9 +167,11 @@ class Governor:
         limit = self.limits.cpu
         if not limit:
             return []
-        since_ns = max(now_ns - WINDOW_NS, self.changed_at_ns)
-        used_ns, span_ns = self.history.used(since_ns)
-        allowed_ns = limit * self._allowed_span_ns(span_ns) // CPU_PER_CORE
+        if self._is_fresh and now_ns - self.changed_at_ns >= WINDOW_NS:
+            self._is_fresh = False
+        burst_ns = WINDOW_NS if self._is_fresh or self.breaker is not BreakerState.CLOSED else BURST_NS
+        used_ns, span_ns = self.history.used(max(now_ns - burst_ns, self.changed_at_ns))
+        allowed_ns = limit * self._allowed_span_ns(span_ns, burst_ns) // CPU_PER_CORE
         if not span_ns or used_ns <= allowed_ns:
             return self._end_over_cpu(now_ns)
         measured = used_ns * CPU_PER_CORE // max(span_ns, 1 * S)
@@ -181,11 +186,10 @@ class Governor:
         count = self.ladder.lowest if times >= ALL_STEPS_TIMES else 2 if times >= TWO_STEPS_TIMES else 1
         return [*begun, *self._step_down(Resource.CPU, measured, count, now_ns)]
 
-    def _allowed_span_ns(self, span_ns: int) -> int:
-        """What this span allows may be used. A worker that is new, or on probation, may spend that of a whole window at once; one
-        that was slowed is judged by what it uses since."""
+    def _allowed_span_ns(self, span_ns: int, burst_ns: int) -> int:
+        """What this span allows may be used: that of a whole burst at once. One that was slowed is judged by what it uses since."""
         is_judged_by_rate = not self._is_fresh and self.breaker is BreakerState.CLOSED and self.level > 0
-        return max(SETTLE_NS, span_ns) if is_judged_by_rate else WINDOW_NS
+        return max(SETTLE_NS, span_ns) if is_judged_by_rate else burst_ns
 
     def _end_over_cpu(self, now_ns: int) -> list[Ruling]:
         if Resource.CPU not in self.over or self.breaker is not BreakerState.CLOSED:
