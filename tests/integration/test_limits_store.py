@@ -1,10 +1,11 @@
 """The limits on the disk: what is written is found again, and what is damaged is set aside."""
 
-import time
 from pathlib import Path
 
+from harness.waiting import wait_until
+
 from agent.model.limit import Resource
-from supervisor.core.effect import LimitsPersisted
+from supervisor.core.effect import LimitsPersisted, Persisted
 from supervisor.shell.background_thread import BackgroundThread
 from supervisor.shell.limits_store import FILE_NAME, LimitsStore, load_limits
 from supervisor.shell.rules_store import RulesStore
@@ -12,19 +13,22 @@ from supervisor.shell.rules_store import RulesStore
 LIMITS = {"sampler/process": {Resource.CPU: 500}}
 
 
-def _outcome(thread: BackgroundThread[object]) -> object:
-    for _ in range(1000):
-        if found := thread.results():
-            return found[0]
-        time.sleep(0.01)
-    raise AssertionError("the disk did not answer")
+def _outcome(thread: BackgroundThread[Persisted | LimitsPersisted]) -> Persisted | LimitsPersisted:
+    found: list[Persisted | LimitsPersisted] = []
+
+    def has_answered() -> bool:
+        found.extend(thread.results())
+        return bool(found)
+
+    wait_until(has_answered, "the disk answers")
+    return found[0]
 
 
 def test_what_is_written_is_in_force_at_the_next_start(tmp_path: Path) -> None:
     """The outcome has the token, the file only the owner's rights."""
     rules = RulesStore(str(tmp_path))
     LimitsStore(str(tmp_path), rules.thread).write(7, LIMITS)
-    assert _outcome(rules.thread) == LimitsPersisted(7)  # type: ignore[arg-type]
+    assert _outcome(rules.thread) == LimitsPersisted(7)
     rules.thread.close(5)
     assert load_limits(str(tmp_path), 0) == (LIMITS, "")
     assert (tmp_path / FILE_NAME).stat().st_mode & 0o777 == 0o600
@@ -35,7 +39,7 @@ def test_a_folder_that_cannot_be_written_is_a_problem_with_a_sentence(tmp_path: 
     """The old document stays."""
     rules = RulesStore(str(tmp_path / "gone"))
     LimitsStore(str(tmp_path / "gone"), rules.thread).write(1, LIMITS)
-    outcome = _outcome(rules.thread)  # type: ignore[arg-type]
+    outcome = _outcome(rules.thread)
     rules.thread.close(5)
     assert isinstance(outcome, LimitsPersisted)
     assert "cannot be written" in outcome.problem
