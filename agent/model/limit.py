@@ -62,7 +62,7 @@ class LadderStep(StrEnum):
     """Sketches have a quarter of the buckets for each doubling, and an error four times as large, which their rows say."""
     SKETCH_ONLY = "sketch_only"
     """No process has a row of its own: all are in the remainder, and in the sketches."""
-    BACKLOG_PAUSED = "backlog_paused"
+    BACKLOG_SLOWED = "backlog_slowed"
     """What has waited is sent with a tenth of the processor time that it may take otherwise; what is new is sent at once."""
     MEASURED_METRICS_OFF = "measured_metrics_off"
     """/metrics shows the agent itself only."""

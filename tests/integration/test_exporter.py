@@ -371,12 +371,12 @@ def test_one_that_is_switched_off_sends_nothing_and_loses_nothing(spool: SpoolFo
     spool.append(2)
     host.run_until(lambda: host.got == numbers(2) and host.is_settled, "what comes before")
     assert host.work is not None
-    host.work.on_level(["backlog_paused"], is_off=True)
+    host.work.on_level(["backlog_slowed"], is_off=True)
     spool.append(3)
     for _ in range(200):
         host.turn()
     assert host.got == numbers(2)
-    host.work.on_level(["backlog_paused"], is_off=False)
+    host.work.on_level(["backlog_slowed"], is_off=False)
     host.run_until(lambda: host.got == numbers(5) and host.is_settled, "what was stored meanwhile")
     assert host.ledger["produced"] == host.ledger["delivered"] == spool.rows
     host.kill()

@@ -15,7 +15,7 @@ from workers.framework.declaration import Worker, WorkerContext
 # Behind the samplers, whose rows it sends; before the gateway, which shows it from its start.
 # A whole core: one that has waited for its sink catches up with as much of it as `backlog_percent` allows.
 EXPORTER_KIND = WorkerKind("exporter", start_order=70, cpu_limit=CPU_PER_CORE)
-_LADDER = Ladder((LadderStep.BACKLOG_PAUSED,), is_dispensable=True)
+_LADDER = Ladder((LadderStep.BACKLOG_SLOWED,), is_dispensable=True)
 
 
 def _rows(name: str, about: str, *path: str) -> Statistic:

@@ -50,7 +50,7 @@ LIVE_FIRST_NS = 10 * S
 # How soon it is seen that a segment is sealed, for a sink that gets whole segments.
 SEALED_LOOK_NS = 2 * S
 # A backlog that is to cost less gets this part of its share.
-BACKLOG_PAUSED_PART = 10
+BACKLOG_SLOWED_PART = 10
 # Batches in which the sink finds nothing, in one turn of the loop.
 EMPTY_CHUNKS_MAX = 16
 
@@ -180,8 +180,8 @@ class ExporterWork(BaseWork):
 
     def on_level(self, steps: Sequence[str], *, is_off: bool) -> None:
         """Switched off, it sends nothing, and what is stored meanwhile waits for it as for a sink that is away."""
-        slow = LadderStep.BACKLOG_PAUSED in steps
-        self._pace.set_percent(max(1, self._percent // BACKLOG_PAUSED_PART) if slow else self._percent)
+        slow = LadderStep.BACKLOG_SLOWED in steps
+        self._pace.set_percent(max(1, self._percent // BACKLOG_SLOWED_PART) if slow else self._percent)
         self._is_off = is_off
         if self._look_at_ns is not None:
             self._look_at_ns = 0
