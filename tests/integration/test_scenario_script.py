@@ -87,7 +87,7 @@ def test_an_interrupted_scenario_ends_all_that_it_started(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("words", "code", "sentence"),
     [
-        (["standart"], 64, "there is no scenario 'standart'; did you mean standard?"),
+        (["standart"], 64, "there is no scenario 'standart'; did you mean standard or standard_hour?"),
         (["standard", "--goal", "G-11"], 64, "there is no goal 'G-11'; did you mean G-1"),
         (["failover", "--goal", "G-9"], 64, "failover judges G-6, and not G-9"),
         (["standard", "--platform", "guest-6.2"], 64, "there is no platform 'guest-6.2'; did you mean"),
