@@ -254,6 +254,8 @@ class Scenario:
     validators: tuple[ValidatorChoice, ...]
     commands: tuple[CommandStep, ...]
     platforms: tuple[str, ...]
+    # Sections of the runbook with a remedy that this scenario proves.
+    runbook: tuple[str, ...]
     # The text that says all this.
     source: str
 
@@ -264,7 +266,7 @@ class Scenario:
         return tuple(goal for goal in GOALS if goal in named)
 
 
-_COMMON = ("name", "about", "platforms")
+_COMMON = ("name", "about", "platforms", "runbook")
 _MEASURED = ("workload", "configuration", "settings", "disk", "sink", "warm_up", "duration", "failures", "validators")
 
 
@@ -296,6 +298,7 @@ def parse_scenario(text: str, *, origin: str) -> Scenario:
         validators=tuple(_validator(each) for each in found["validators"].items(1)) if "validators" in found else (),
         commands=tuple(_command(each) for each in found["commands"].items(1)) if "commands" in found else (),
         platforms=tuple(each.choice(PLATFORMS) for each in found["platforms"].items(1)) if "platforms" in found else (HOST,),
+        runbook=tuple(each.text() for each in found["runbook"].items(1)) if "runbook" in found else (),
         source=text,
     )
 

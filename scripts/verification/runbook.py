@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from scenarios.definition import parse_scenario
 from scenarios.document import near
 
-from verification.remedy_proof import missing_proofs
+from verification.remedy_proof import SCENARIO, marked_tests, missing_proofs, unlike_marks
 from verification.runbook_facts import code_facts
 from verification.runbook_page import parse_runbook, problems_of, rewritten
 from verification.sources import ROOT
@@ -35,13 +36,26 @@ def page_problems(text: str) -> list[str]:
 
 
 def proof_problems(text: str, root: Path = ROOT) -> list[str]:
-    """Remedies whose test or scenario does not exist."""
-    return [
+    """Remedies whose test or scenario does not exist, or does not name their section; and those that name one for nothing."""
+    remedies = [remedy for section in parse_runbook(text) for remedy in section.remedies]
+    missing = [
         f"section {remedy.section}: {problem}"
-        for section in parse_runbook(text)
-        for remedy in section.remedies
+        for remedy in remedies
         for problem in missing_proofs(remedy.proofs, root, scenario_names())
     ]
+    wanted: dict[str, frozenset[str]] = {}
+    for remedy in remedies:
+        for proof in remedy.proofs:
+            wanted[proof] = wanted.get(proof, frozenset()) | {remedy.section}
+    return missing or unlike_marks(wanted, marked_tests(root) | _marked_scenarios())
+
+
+def _marked_scenarios() -> dict[str, frozenset[str]]:
+    found = {}
+    for path in sorted(DEFINITIONS.glob("*.yaml")):
+        if sections := parse_scenario(path.read_text(), origin=path.name).runbook:
+            found[SCENARIO + path.stem] = frozenset(sections)
+    return found
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -49,7 +63,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = _RunbookWords(
         prog="scripts/runbook",
         description="Check docs/runbook.md: every feature, setting, metric and event is in one section, tables are as the code "
-        "says, and every remedy names a test or scenario that exists. Ends with 0 or 1.",
+        "says, and every remedy names a test or scenario that exists and names its section. Ends with 0 or 1.",
     )
     parser.add_argument("--write", action="store_true", help="write the tables of settings, metrics and events between their marks")
     parser.add_argument(

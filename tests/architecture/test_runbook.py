@@ -8,6 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 
+from verification.remedy_proof import unlike_marks
 from verification.runbook import PAGE, main, page_problems, proof_problems
 from verification.runbook_facts import code_facts
 from verification.runbook_page import CodeFacts, parse_runbook, problems_of, rewritten
@@ -21,8 +22,8 @@ def test_the_page_has_every_feature_setting_metric_and_event() -> None:
     assert page_problems(TEXT) == []
 
 
-def test_every_remedy_names_a_test_or_scenario_that_exists() -> None:
-    """One that was renamed takes the page along."""
+def test_every_remedy_names_a_test_or_scenario_that_exists_and_names_its_section() -> None:
+    """One that was renamed takes the page along, and who changes one sees which remedy relies on it."""
     assert proof_problems(TEXT) == []
 
 
@@ -79,6 +80,33 @@ def test_a_remedy_without_a_proof_is_found() -> None:
     assert any("nothing proves the remedy" in each for each in page_problems(TEXT.replace(proof[0], "", 1)))
     assert any("there is no test" in each for each in proof_problems(TEXT.replace(proof[0], "`tests/unit/x.py::test_y`", 1)))
     assert any("there is no scenario" in each for each in proof_problems(TEXT.replace(proof[0], "`scenario unheard_of`", 1)))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "sentence"),
+    [
+        (["Governor"], [], 'section Governor: tests/x.py::test_y does not name it: @pytest.mark.runbook("Governor")'),
+        ([], ["Governor"], "tests/x.py::test_y names section Governor, of which no remedy names it"),
+    ],
+)
+def test_a_proof_that_names_another_section_is_found(wanted: list[str], found: list[str], sentence: str) -> None:
+    """The page and the tests say the same of each other."""
+    proof = "tests/x.py::test_y"
+    assert unlike_marks({proof: frozenset(wanted)}, {proof: frozenset(found)}) == [sentence]
+    scenario = unlike_marks({"scenario breakers": frozenset({"Governor"})}, {})
+    assert scenario == ["section Governor: scenario breakers does not name it: runbook: [Governor]"]
+
+
+def test_tests_and_scenarios_are_asked_for_the_sections_they_name() -> None:
+    """A remedy that goes from the page leaves a mark that nothing wants."""
+    without = TEXT.replace("`scenario breakers`", "").replace(
+        "test_agentctl_diag.py::test_filters_choose`", "test_agentctl_diag.py`"
+    )
+    problems = proof_problems(without.replace("`tests/integration/test_agentctl_diag.py`, ", ""))
+    assert sorted(problems) == [
+        "scenario breakers names section Governor, of which no remedy names it",
+        "tests/integration/test_agentctl_diag.py::test_filters_choose names section Status and events, of which no remedy names it",
+    ]
 
 
 def test_a_section_names_what_to_run(capsys: pytest.CaptureFixture[str]) -> None:

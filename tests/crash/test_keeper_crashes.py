@@ -70,6 +70,7 @@ def test_a_keeper_killed_anywhere_starts_nothing_twice(tmp_path: Path, tree: Pat
         assert not keeper.cgroup(record).exists()
 
 
+@pytest.mark.runbook("Workloads")
 def test_the_next_keeper_finds_what_runs(tmp_path: Path, tree: Path) -> None:
     """With its name, limits and start; its exit code where the kernel notes it, else the reason why it is unknown."""
     keeper = KeeperProcess(tmp_path, tree)
@@ -92,6 +93,7 @@ def test_the_next_keeper_finds_what_runs(tmp_path: Path, tree: Path) -> None:
             assert "6.15" in ended.unknown_why
 
 
+@pytest.mark.runbook("Workloads")
 def test_what_ended_while_no_keeper_ran_is_unknown(tmp_path: Path, tree: Path) -> None:
     """Nobody could know its exit code; the last reading of its cgroup is taken all the while."""
     keeper = KeeperProcess(tmp_path, tree)

@@ -75,6 +75,7 @@ def _no_forks(processes: list[psutil.Process]) -> Iterator[None]:
         yield
 
 
+@pytest.mark.runbook("Supervision")
 def test_when_nothing_can_be_forked_it_answers_and_recovers(tmp_path: Path) -> None:
     """Every process of the agent at its limit while a worker dies: starts fail and are tried again, then all is as it was."""
     with WorkerSetAgent(tmp_path, "one=idle,two=idle", flags=QUICK_BACKOFF) as agent:
@@ -270,6 +271,7 @@ def test_a_flood_on_stderr_costs_the_supervisor_no_memory(tmp_path: Path) -> Non
         assert_converged(agent)
 
 
+@pytest.mark.runbook("Supervision")
 def test_a_start_under_a_limit_that_is_too_low_says_so(tmp_path: Path) -> None:
     """Too few descriptors for the default workers: it ends at once, with one sentence, and makes nothing."""
     folders = ["--state-dir", str(tmp_path / "state"), "--runtime-dir", str(tmp_path / "run")]

@@ -60,6 +60,7 @@ def _ticks_again(agent: AgentProcess) -> None:
     wait_until(lambda: _ticks(agent) >= ticks + 3, "the sampler ticks again")
 
 
+@pytest.mark.runbook("Writer and spool")
 def test_ticks_lost_in_kills_and_stops_all_have_their_row(tmp_path: Path) -> None:
     """kill -9 of sampler, writer and control plane in turn, a SIGSTOP of the sampler: nothing is uncovered, and all is counted."""
     rng = random.Random(8)
@@ -81,6 +82,7 @@ def test_ticks_lost_in_kills_and_stops_all_have_their_row(tmp_path: Path) -> Non
     assert "frozen" in {row["reason"] for row in gaps}
 
 
+@pytest.mark.runbook("Supervision")
 def test_ticks_lost_in_a_hang_say_so(tmp_path: Path) -> None:
     """A sampler that hangs until the supervisor ends it: its successor's first batch brings the row."""
     points = tmp_path / "failpoints"

@@ -108,6 +108,7 @@ def test_every_operation_that_only_looks_is_a_members_and_no_other(agent: AgentP
     assert agent.call("status")["counters"]["control_refused"] == len(WRITE_OPERATIONS)
 
 
+@pytest.mark.runbook("Reader group")
 def test_who_is_no_member_hears_which_group_to_join(agent: AgentProcess) -> None:
     """77 for a question and for the data; the group is asked for even where somebody has opened the socket's mode."""
     for words in (("status",), ("query", QUERY), ("query", QUERY, "--state-dir", str(agent.state_dir))):
@@ -161,6 +162,7 @@ def test_a_runtime_folder_that_is_made_again_is_open_to_the_group_again(agent: A
     assert as_other_user(lambda: ask(agent.runtime_dir / "control.sock", "hello")["ok"], groups=[GROUP])
 
 
+@pytest.mark.runbook("Reader group")
 def test_data_of_before_are_opened_at_the_start_and_what_is_not_the_agents_is_not(tmp_path: Path) -> None:
     """Sealed files and segments that a private agent has left; links and other people's files in its folders stay as they are."""
     victim = tmp_path / "victim"
@@ -183,6 +185,7 @@ def test_data_of_before_are_opened_at_the_start_and_what_is_not_the_agents_is_no
             assert [(each.st_mode, each.st_gid) for each in after] == [(each.st_mode, each.st_gid) for each in before]
 
 
+@pytest.mark.runbook("Reader group")
 def test_a_group_that_the_agents_user_is_not_in_is_refused_at_the_start() -> None:
     """78 with what to do, as is one that there is none of; a group of its own user's can be used without a privilege."""
     with folder_for_all() as folder:

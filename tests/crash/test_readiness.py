@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 import psutil
+import pytest
 from fakes.edge import percentile
 from fakes.http_probe import HttpProbe, ask_http
 from harness.agent_process import AgentProcess, run_agentctl
@@ -37,6 +38,7 @@ def test_a_stopped_worker_delays_no_probe(tmp_path: Path) -> None:
         assert max(percentile(probe.own_seconds, 0.99) for probe in probes) <= PROBE_SECONDS_P99_MAX
 
 
+@pytest.mark.runbook("Status and events")
 def test_readiness_is_told_alike_on_every_way(tmp_path: Path) -> None:
     """HTTP, the control socket and agentctl say the same."""
     with AgentProcess(tmp_path) as agent:

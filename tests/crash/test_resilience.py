@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 from fakes.convergence import Pollster, assert_converged, assert_holds_the_rules, take_census, wait_until_up
 from fakes.restarts import JSON_LOG, delays_ms, pauses_ms, told_waits_ms
 from fakes.worker_set_agent import WorkerSetAgent
@@ -23,6 +24,7 @@ BACKOFF = {"--supervisor-backoff-base": f"{BASE_MS}ms", "--supervisor-backoff-ce
 FORGIVING = {"--supervisor-stable-period": slowed(10)}
 
 
+@pytest.mark.runbook("Supervision")
 def test_a_killed_control_plane_worker_is_replaced(tmp_path: Path) -> None:
     """kill -9: a new process is up within 5 s, the best of some within 100 ms, and no other worker has noticed."""
     with AgentProcess(tmp_path, flags=FORGIVING) as agent:
@@ -47,6 +49,7 @@ def test_a_killed_control_plane_worker_is_replaced(tmp_path: Path) -> None:
         assert_converged(agent, before)
 
 
+@pytest.mark.runbook("Rules")
 def test_a_killed_sampler_comes_back_with_exactly_the_rules_that_were_added(tmp_path: Path) -> None:
     """Added, changed, removed, then kill -9: the new process itself reports the rules as the operator left them."""
     with AgentProcess(tmp_path) as agent:
@@ -69,6 +72,7 @@ def test_a_killed_sampler_comes_back_with_exactly_the_rules_that_were_added(tmp_
         assert_converged(agent)
 
 
+@pytest.mark.runbook("Supervision")
 def test_a_worker_that_always_dies_waits_exponentially_longer_until_a_stable_period(tmp_path: Path) -> None:
     """Without jitter: none, base, twice, ceiling, ceiling, never early by the worker's own clock; forgiven after a stable spell."""
     flags = {**BACKOFF, "--supervisor-backoff-jitter-percent": "0", "--supervisor-stable-period": f"{SPELL_MS}ms"}

@@ -19,6 +19,7 @@ def conditions(agent: AgentProcess) -> list[str]:
 
 
 @pytest.mark.parametrize("operation", ["add-rule", "remove-rule"])
+@pytest.mark.runbook("Rules")
 def test_a_change_that_could_not_be_synced_is_in_force_and_told_as_unknown(tmp_path: Path, operation: str) -> None:
     """EIO: agentctl ends with 74 and says what is not known; the workers hold it, a restart finds it, a later change settles it."""
     points = tmp_path / "points"
@@ -41,6 +42,7 @@ def test_a_change_that_could_not_be_synced_is_in_force_and_told_as_unknown(tmp_p
         assert names(agent) == after
 
 
+@pytest.mark.runbook("Rules")
 def test_a_file_system_that_syncs_no_folders_takes_rules(tmp_path: Path) -> None:
     """EINVAL, as network file systems answer: the rule is in force, agentctl ends well, and the log says once what it means."""
     points = tmp_path / "points"

@@ -7,6 +7,7 @@ import socket
 from functools import partial
 from pathlib import Path
 
+import pytest
 from harness.agent_process import AgentProcess
 from harness.proc import is_stopped
 from harness.waiting import DEADLINE_SECONDS, wait_until
@@ -73,6 +74,7 @@ def remove(agent: AgentProcess, names: str) -> None:
             path.unlink()
 
 
+@pytest.mark.runbook("Service and folders")
 def test_what_is_removed_is_made_again(tmp_path: Path) -> None:
     """Name by name, all of them, and the folder with them: it is noticed; workers live on, except the writer where its socket
     is gone; after it each death is followed by the next start, more often than there are reserves."""
@@ -99,6 +101,7 @@ def test_what_is_removed_is_made_again(tmp_path: Path) -> None:
         assert [rule["name"] for rule in agent.call("list-rules")["rules"]] == ["kept"]
 
 
+@pytest.mark.runbook("Service and folders")
 def test_a_folder_that_cannot_be_made_again_ends_the_agent_for_another_try(tmp_path: Path) -> None:
     """A file stands where the folder was: the exit code asks the service manager to start it again."""
     agent = AgentProcess(tmp_path)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from fakes.failpoints import arm
 from fakes.sealed_rows import sealed_rows
 from harness.agent_process import AgentProcess
@@ -10,6 +11,7 @@ from harness.waiting import wait_until
 SAMPLER = "sampler/process"
 
 
+@pytest.mark.runbook("Sketches")
 def test_a_sketch_that_cannot_be_built_is_told_and_its_values_are_kept(tmp_path: Path) -> None:
     """By the agent itself: the condition names its module and why, the sampler goes on, rows come with the window's end."""
     points = tmp_path / "points"

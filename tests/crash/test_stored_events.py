@@ -37,6 +37,7 @@ def _rows(agent: AgentProcess) -> list[dict[str, Any]]:
     return sorted(sealed_rows(agent.state_dir, "diag"), key=lambda row: row["seq"])
 
 
+@pytest.mark.runbook("Status and events")
 def test_events_are_stored_once_over_deaths_of_writer_and_supervisor(agent: AgentProcess) -> None:
     """Numbers grow, no row is there twice, and each death has its row."""
     for _ in range(KILLS):

@@ -73,6 +73,7 @@ def agent(tmp_path: Path) -> Iterator[AgentProcess]:
     agent.assert_nothing_left()
 
 
+@pytest.mark.runbook("Supervision")
 def test_the_next_supervisor_takes_all_workers_over_and_no_sample_is_missing(agent: AgentProcess) -> None:
     """Same processes, same starts, the rules acknowledged again; between two samples lies at most the time without supervisor."""
     agent.call("add-rule", rule={"name": "kept"})

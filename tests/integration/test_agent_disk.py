@@ -32,6 +32,7 @@ def _agent_on(disk: Path, elsewhere: Path, flags: dict[str, str]) -> AgentProces
     return agent
 
 
+@pytest.mark.runbook("Writer and spool")
 def test_a_full_disk_stops_nothing_and_loses_nothing(small_disk: Path, tmp_path: Path) -> None:
     """Not ready with the folder named, samplers go on into their buffers; with room again all rows are stored once."""
     with _agent_on(small_disk, tmp_path, UNHURRIED) as agent:
@@ -52,6 +53,7 @@ def test_a_full_disk_stops_nothing_and_loses_nothing(small_disk: Path, tmp_path:
     assert [row for row in sealed_rows(agent.state_dir, "gap") if row["first_seq"] is not None] == []
 
 
+@pytest.mark.runbook("Rules")
 def test_a_rule_that_cannot_be_made_durable_is_refused(small_disk: Path, tmp_path: Path) -> None:
     """add-rule on a full disk: a sentence with the remedy, the rules as before."""
     with _agent_on(small_disk, tmp_path, {}) as agent:
@@ -95,6 +97,7 @@ def test_a_damaged_spool_record_costs_only_itself_and_its_file_is_kept(tmp_path:
     assert len(ticks ^ tails) <= 2
 
 
+@pytest.mark.runbook("Service and folders")
 def test_a_state_folder_that_cannot_be_written_is_named_at_the_start(small_disk: Path) -> None:
     """A file system mounted read-only: exit code 74 and one sentence."""
     from harness.agent_process import run_agentd
@@ -130,6 +133,7 @@ def test_a_stop_while_the_disk_is_full_ends_in_time_and_says_what_was_lost(small
     in_time(attempt, seconds=2.5)
 
 
+@pytest.mark.runbook("Writer and spool")
 def test_a_spool_that_is_removed_while_the_agent_runs_costs_nothing(tmp_path: Path) -> None:
     """The folder and all in it: made again within a tick, and every row that was acknowledged is stored once."""
     with AgentProcess(tmp_path, flags=UNHURRIED) as agent:

@@ -166,6 +166,7 @@ def test_an_unknown_question_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("stored")
+@pytest.mark.runbook("Sketches")
 def test_no_data_says_what_to_do(ask: Ask) -> None:
     """In a time without windows, and of a pod that there is not."""
     code, output, warnings = ask("--metric", "cpu")

@@ -106,6 +106,7 @@ def test_beginnings_say_how_long_they_held(tmp_path: Path) -> None:
         (["--since", "2023-11-14T22:13:07Z"], [("sync_failed", None), ("breaker_open", "begin")]),
     ],
 )
+@pytest.mark.runbook("Status and events")
 def test_filters_choose(words: list[str], expected: list[tuple[str, str | None]], tmp_path: Path) -> None:
     """Each of them alone and together; a limit counts what they choose."""
     assert kinds(tmp_path, *words) == expected

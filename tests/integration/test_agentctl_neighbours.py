@@ -49,6 +49,7 @@ def test_the_culprit_is_found_in_files_and_spool(tmp_path: Path, ask: Ask) -> No
     assert json.loads(document)["looked"]["since_s"] == BEGIN_S
 
 
+@pytest.mark.runbook("Neighbours")
 def test_victims_are_chosen_by_name_kind_and_time(tmp_path: Path, ask: Ask) -> None:
     """By the names of pods as they are stored; another time has no such episode."""
     window, victim, culprit = noisy_node(3, "io")
@@ -97,6 +98,7 @@ def test_cache_comes_from_the_table_of_cache(tmp_path: Path, ask: Ask) -> None:
     assert (victim, "cache", culprit) in named(ask(*BOUNDS, "--json")[1])
 
 
+@pytest.mark.runbook("Unit sampler")
 def test_idle_units_have_rows_seldom(tmp_path: Path, ask: Ask) -> None:
     """A row that covers a minute is no burst, and no episode."""
     rows = [unit_row((BEGIN_S + at) * S, "/idle.service", elapsed_ns=60 * S, cpu_cores=0.0, cpu_ns=0) for at in range(60, 600, 60)]
@@ -109,6 +111,7 @@ def test_idle_units_have_rows_seldom(tmp_path: Path, ask: Ask) -> None:
     assert "looked at 2 units" in text
 
 
+@pytest.mark.runbook("Neighbours")
 def test_without_rows_the_way_to_some_is_told(tmp_path: Path, ask: Ask) -> None:
     """An agent without a sampler of units, and a folder that no agent had."""
     assert ask()[0] == 69

@@ -91,6 +91,7 @@ def test_sealed_data_is_shown_where_there_is_no_spool(tmp_path: Path, top: Top) 
     assert json.loads(top("--json")[1])["processes"][0]["pid"] == 22
 
 
+@pytest.mark.runbook("Top")
 def test_without_data_the_way_to_some_is_told(tmp_path: Path, top: Top) -> None:
     """One sentence, exit code 69."""
     code, text, told = top()
@@ -105,6 +106,7 @@ def test_a_damaged_sealed_file_does_not_end_top(tmp_path: Path, top: Top) -> Non
     assert json.loads(top("--json")[1])["processes"][0]["pid"] == 11
 
 
+@pytest.mark.runbook("Top")
 def test_what_ails_the_agent_is_told(tmp_path: Path, top: Top) -> None:
     """An agent that does not answer runs; one without a socket does not; an error is an answer."""
     write_segment(tmp_path, "a", head_of("a") + tick(1, 11))

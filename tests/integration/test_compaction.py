@@ -217,6 +217,7 @@ def test_days_are_in_order_with_what_they_are_made_of(new_host: NewHost) -> None
     assert (note.fields["files"], note.fields["rows"]) == (3, 360)
 
 
+@pytest.mark.runbook("Compaction")
 def test_a_damaged_file_leaves_its_day_as_it_is_and_is_named(new_host: NewHost) -> None:
     """No row is taken from a file whose bytes have changed; the other days are compacted, and the condition ends with its cause."""
     host = new_host(OFF)
@@ -240,6 +241,7 @@ def test_a_damaged_file_leaves_its_day_as_it_is_and_is_named(new_host: NewHost) 
     turn_until(host, lambda: compacted(host) == 2 and not host.bus.conditions[-1].active)
 
 
+@pytest.mark.runbook("Compaction")
 def test_a_strangers_file_leaves_its_day_as_it_is_and_is_told_once(new_host: NewHost) -> None:
     """It stays where somebody has put it; when it has gone the day is compacted."""
     host = new_host(OFF)
@@ -356,6 +358,7 @@ def test_the_reader_group_may_read_what_was_compacted(new_host: NewHost) -> None
     assert stat.S_IMODE((host.state / "compacting").stat().st_mode) == 0o700
 
 
+@pytest.mark.runbook("Compaction")
 def test_a_short_disk_makes_it_wait(new_host: NewHost, tmp_path: Path) -> None:
     """The spool needs what is left; a condition says how much is missing."""
     with mounted(tmp_path / "disk", "32m") as disk:

@@ -199,6 +199,7 @@ def test_a_lost_connection_is_made_again_and_no_pod_is_forgotten(tmp_path: Path,
         assert runtime.connections == 2
 
 
+@pytest.mark.runbook("CRI")
 def test_a_restarted_runtime_is_found_again(tmp_path: Path) -> None:
     """Its socket was away for a while."""
     heard = Heard()
@@ -251,6 +252,7 @@ def test_the_first_known_socket_that_is_there_is_taken(tmp_path: Path) -> None:
     assert (state.is_there, state.problem) == (False, "")
 
 
+@pytest.mark.runbook("CRI")
 def test_a_socket_without_cri_does_not_hide_the_next_one(tmp_path: Path) -> None:
     """Docker's containerd stands beside that of K3s."""
     heard = Heard()
@@ -334,6 +336,7 @@ def problem_of(path: Path) -> str:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.runbook("CRI")
 def test_a_socket_that_belongs_to_root_is_a_sentence() -> None:
     """An agent that runs as another user may not open it."""
     with TemporaryDirectory(prefix="cri-") as folder, CriRuntime(f"{folder}/s"):

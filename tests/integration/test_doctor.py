@@ -159,6 +159,7 @@ def test_older_cgroup_mounts_are_told_apart(made: list[str], version: str, tmp_p
     assert "unified" not in facts.cgroup.controllers
 
 
+@pytest.mark.runbook("Service and folders")
 def test_the_command_prints_every_topic(tmp_path: Path) -> None:
     """On this host the essential things are there; a table within 100 columns, or JSON."""
     folders = ["--state-dir", str(tmp_path), "--runtime-dir", str(tmp_path)]

@@ -441,6 +441,7 @@ WHOLE = (
 )
 
 
+@pytest.mark.runbook("Status and events")
 def test_every_command_line_of_the_pages_answers_right(host: Path) -> None:
     """A query that somebody adds to README, a page or the help fails here until its answer is written down."""
     statements = [statement for page in PAGES for statement in commands_of(page.read_text())]

@@ -61,6 +61,7 @@ def test_the_next_source_has_all_the_cpu_of_the_dead(prefix: Sequence[str], sour
     assert said["unseen"] == 0 if source == "cutime" else said["unseen"] >= 20
 
 
+@pytest.mark.runbook("Process sampler")
 def test_a_capability_that_comes_back_brings_the_records_back() -> None:
     """Within a minute; the condition ends, and nothing that ended meanwhile is missing or counted twice."""
     with without_effective(NET_ADMIN):
@@ -80,6 +81,7 @@ def test_a_capability_that_comes_back_brings_the_records_back() -> None:
 
 
 @pytest.mark.parametrize(("prefix", "source"), [(WITHOUT_CAPABILITY, EVENTS), (without_netlink(), "cutime")])
+@pytest.mark.runbook("Exit records")
 def test_an_agent_says_everywhere_which_source_it_has(prefix: tuple[str, ...], source: str, tmp_path: Path) -> None:
     """Its rows, its status, its metrics, and the doctor with the remedy."""
     program = (*prefix, sys.executable, "-c", "from agent.daemon.main import main; main()")

@@ -58,6 +58,7 @@ def test_a_killed_exporter_repeats_one_delivery_at_most(spool: SpoolFolder, tmp_
     host.kill()
 
 
+@pytest.mark.runbook("Exports")
 def test_a_sink_that_is_away_costs_nothing_and_gets_the_newest_first(spool: SpoolFolder, tmp_path: Path) -> None:
     """After an outage the next rows come at once, the missed ones beside them, and each of them once."""
     host = ExportHost(tmp_path)
@@ -159,6 +160,7 @@ def test_a_delivery_that_is_too_large_is_divided(spool: SpoolFolder, tmp_path: P
     host.kill()
 
 
+@pytest.mark.runbook("Exports")
 def test_a_sink_that_does_not_know_us_is_paused(spool: SpoolFolder, tmp_path: Path) -> None:
     """A person must act: it is a condition, it is asked seldom, and it goes on by itself once it is mended."""
     host = ExportHost(tmp_path)
@@ -174,6 +176,7 @@ def test_a_sink_that_does_not_know_us_is_paused(spool: SpoolFolder, tmp_path: Pa
     host.kill()
 
 
+@pytest.mark.runbook("Exports")
 def test_what_the_writer_had_to_remove_is_an_event_and_a_row(spool: SpoolFolder, tmp_path: Path) -> None:
     """The account has it to the row, and what follows is delivered."""
     host = ExportHost(tmp_path)

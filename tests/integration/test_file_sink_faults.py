@@ -34,6 +34,7 @@ def times_in(folder: Path) -> list[int]:
     return [(at - stamp_of(0)) // (stamp_of(1) - stamp_of(0)) for at in points]
 
 
+@pytest.mark.runbook("Sink of kind file")
 def test_a_full_disk(spool: HostSpool, tmp_path: Path) -> None:
     """It is down as long as there is no room."""
     with mounted(tmp_path / "disk", "256k") as disk:
@@ -68,6 +69,7 @@ def test_a_file_in_place_of_the_folder(spool: HostSpool, tmp_path: Path) -> None
     host.kill()
 
 
+@pytest.mark.runbook("Sink of kind file")
 def test_a_folder_that_was_removed(spool: HostSpool, tmp_path: Path) -> None:
     """It is made again, and its loss is told; where the one above is missing too, a person has to act."""
     out = tmp_path / "above" / "out"

@@ -209,6 +209,7 @@ def test_the_loopback_names_are_answered_in_every_form(gateway: GatewayHost, hos
     assert gateway.ask("/live", host=host).status == 200
 
 
+@pytest.mark.runbook("Gateway")
 def test_names_that_are_set_are_answered_and_addresses_where_it_is_asked_from_outside() -> None:
     """A scraper asks by the address of the pod, or by a name that an operator has added."""
     with running_gateway(address="0.0.0.0", allowed_hosts="node-7.example., metrics_lb") as gateway:
@@ -419,6 +420,7 @@ def test_a_holder_that_cannot_be_seen_is_not_guessed(tmp_path: Path) -> None:
             )
 
 
+@pytest.mark.runbook("Gateway")
 def test_a_port_in_use_is_a_condition_until_it_is_free() -> None:
     """The worker stays up, says what is wrong and what to do, and tries every two seconds."""
     with socket.socket() as other:

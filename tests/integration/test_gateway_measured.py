@@ -195,12 +195,14 @@ def test_batches_that_cannot_be_read_are_counted(scraped: Scraped) -> None:
     assert scraped.scrape()["evergauge_metrics_batches_unreadable_total", frozenset()] == 1
 
 
+@pytest.mark.runbook("Gateway")
 def test_metrics_can_be_switched_off(tmp_path: Path) -> None:
     """Nobody reads them then; the other paths stay."""
     with running_gateway(state_dir=str(tmp_path), **{"gateway.metrics": "off"}) as host:
         assert [host.ask(path).status for path in ("/metrics", "/live", "/ready")] == [404, 200, 200]
 
 
+@pytest.mark.runbook("Gateway")
 def test_a_budget_of_series_is_kept(tmp_path: Path) -> None:
     """What found no room is counted."""
     with running_gateway(state_dir=str(tmp_path), **{"gateway.series_max": 50}) as host:

@@ -47,6 +47,7 @@ def test_every_worker_is_measured(tmp_path: Path) -> None:
         assert "settings" in control(agent, "list-limits")
 
 
+@pytest.mark.runbook("Governor")
 def test_an_overshoot_is_seen_told_and_ended_by_a_higher_limit(tmp_path: Path) -> None:
     """No sampler keeps within a thousandth of a percent: it is slowed, switched off, and whole again with its old limit."""
     with AgentProcess(tmp_path, flags=UNHURRIED) as agent:
@@ -64,6 +65,7 @@ def test_an_overshoot_is_seen_told_and_ended_by_a_higher_limit(tmp_path: Path) -
         assert limits(agent)["is_changed"] is False
 
 
+@pytest.mark.runbook("Governor")
 def test_what_is_set_outlives_the_agent_and_a_damaged_file_is_told(tmp_path: Path) -> None:
     """Durable before the answer; a file that a disk has damaged is set aside, and the agent starts without it."""
     with AgentProcess(tmp_path, flags=UNHURRIED) as agent:
@@ -78,6 +80,7 @@ def test_what_is_set_outlives_the_agent_and_a_damaged_file_is_told(tmp_path: Pat
         assert list(tmp_path.glob("state/limits.json.damaged-*"))
 
 
+@pytest.mark.runbook("Governor")
 def test_too_much_memory_brings_another_process(tmp_path: Path) -> None:
     """The worker is restarted cleanly, and its next process is not restarted again at once."""
     with AgentProcess(tmp_path, flags=UNHURRIED) as agent:

@@ -83,6 +83,7 @@ def test_collect_queries_gpu(tmp_path: Path, stub: NvmlStub, busy: int) -> None:
         wait_row(lambda: last(agent, columns, "gpu_process") == (busy, busy, "sleep", 2048, 0.6), "a row of the process")
 
 
+@pytest.mark.runbook("GPUs")
 def test_gpu_library_timeout(tmp_path: Path, stub: NvmlStub) -> None:
     """A library that hangs leaves the device stuck, with no value; the rest goes on, and it recovers with its answer."""
     stub.say("gpu 0 busy 40")
@@ -180,6 +181,7 @@ def test_a_next_agent_takes_over_and_leaves_a_stuck_collector_alone(tmp_path: Pa
         wait_row(lambda: last(agent, "state") == ("ok",), "it recovers")
 
 
+@pytest.mark.runbook("GPUs")
 def test_a_collector_that_is_killed_is_replaced(tmp_path: Path, stub: NvmlStub) -> None:
     """By a person, or for lack of memory; the process on the device keeps its unit."""
     with agent_over(tmp_path, stub) as agent:

@@ -328,6 +328,7 @@ def test_nvidia_smi_timeout(tmp_path: Path, folder: Path, start: Start) -> None:
     wait_until(lambda: not hanging.is_running(), "it ends")
 
 
+@pytest.mark.runbook("GPUs")
 def test_without_library_and_program_both_are_named(tmp_path: Path, start: Start) -> None:
     """With what to install."""
     (tmp_path / "empty").mkdir()

@@ -51,6 +51,7 @@ def _seen(root: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("options", "begin"), [("hidepid=2", "only 1 process seen, and the kernel runs "), ("hidepid=1", "")])
+@pytest.mark.runbook("Process sampler")
 def test_another_user_is_told_that_processes_are_hidden(options: str, begin: str) -> None:
     """It is not ready, and knows how many it sees and what to do; its own process is measured."""
     with _proc(options) as root:

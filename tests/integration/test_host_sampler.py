@@ -170,6 +170,7 @@ def test_what_goes_over_loopback_is_seen_at_its_interface(ticks: HostTicks) -> N
 
 
 @pytest.mark.parametrize(("is_same", "found"), [(True, ("self/net", True)), (False, ("1/net", False))])
+@pytest.mark.runbook("Host sampler")
 def test_the_network_is_that_of_the_first_process(is_same: bool, found: tuple[str, bool], tmp_path: Path) -> None:
     """In a container with the host's processes and a network of its own that is the host's."""
     assert network_folder(str(tmp_path)) == ("self/net", True), "without the right to look it is the agent's own"
@@ -203,6 +204,7 @@ print(json.dumps(dict(zip(table.column_names, rows[0], strict=True))))
 """
 
 
+@pytest.mark.runbook("Host sampler")
 def test_a_proc_file_system_of_processes_alone_says_what_is_missing(tmp_path: Path) -> None:
     """Mounted with `subset=pid`, as container runtimes may do."""
     root = Path(__file__).parents[2]

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from harness.agent_process import AgentProcess
 from harness.waiting import wait_until
 
@@ -13,6 +14,7 @@ RULES, UNITS = 1_000, 4_000
 FLAGS = {"--supervisor-hang-timeout": "1s", "--sampler-process-enabled": "false"}
 
 
+@pytest.mark.runbook("Unit sampler")
 def test_a_binding_that_takes_seconds_is_no_hang(tmp_path: Path) -> None:
     """Every rule is tried for every unit, and the first control plane does it all."""
     cgroups = tmp_path / "cgroup"

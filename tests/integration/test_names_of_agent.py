@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from fakes.agentctl_here import agentctl_here
 from fakes.nri_agent import listed, nri_flags, wait_true
 from fakes.nri_dialect import FakePod, container_of, pod_of
@@ -104,6 +105,7 @@ def test_commands_and_queries_have_the_names_that_the_runtime_reported(tmp_path:
         assert findings["NRI"]["detail"].startswith("connected to containerd ")
 
 
+@pytest.mark.runbook("Control plane and pods")
 def test_the_doctor_of_an_agent_without_its_runtime_has_the_agents_sentence(tmp_path: Path) -> None:
     """The socket is still there, and nobody listens: only the agent knows, and says what to do."""
     with _together(tmp_path) as (agent, runtime):
@@ -118,6 +120,7 @@ def _nri(agent: AgentProcess) -> dict[str, Any]:
     return next(each for each in found if each["topic"] == "NRI")
 
 
+@pytest.mark.runbook("Control plane and pods")
 def test_names_stay_when_the_agent_is_gone_and_when_its_pods_are(tmp_path: Path) -> None:
     """A removed pod is in the stored rows by its name, and its containers by theirs."""
     with _together(tmp_path) as (agent, runtime):

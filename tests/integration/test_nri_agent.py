@@ -71,6 +71,7 @@ def test_a_synchronisation_in_parts(tmp_path: Path) -> None:
             wait_true(agent, runtime)
 
 
+@pytest.mark.runbook("NRI")
 def test_six_hundred_events_in_a_burst(tmp_path: Path) -> None:
     """100 pods come with all their containers as fast as the agent answers; 50 of them go at once."""
     with _together(tmp_path) as (runtime, agent):
@@ -84,6 +85,7 @@ def test_six_hundred_events_in_a_burst(tmp_path: Path) -> None:
         wait_true(agent, runtime)
 
 
+@pytest.mark.runbook("NRI")
 def test_a_runtime_that_ends_with_and_without_notice(tmp_path: Path) -> None:
     """Pods that went meanwhile go, those that came are there, and what stayed stays all along."""
     with NriRuntime(tmp_path / "nri.sock") as runtime:

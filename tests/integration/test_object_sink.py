@@ -109,6 +109,7 @@ def test_a_server_that_is_killed_gets_each_file_once(tmp_path: Path, bucket: Obj
     host.kill()
 
 
+@pytest.mark.runbook("Sink of kind object")
 def test_a_wrong_secret_pauses_and_is_never_shown(tmp_path: Path, bucket: ObjectServer) -> None:
     """The sentence names the bucket and what is refused; a corrected file is read without a restart."""
     stored = StoredSegments(tmp_path / "state", url := f"s3://{bucket.bucket}/x")
@@ -124,6 +125,7 @@ def test_a_wrong_secret_pauses_and_is_never_shown(tmp_path: Path, bucket: Object
     host.kill()
 
 
+@pytest.mark.runbook("Sink of kind object")
 def test_a_missing_bucket_pauses(tmp_path: Path, bucket: ObjectServer) -> None:
     """Nothing is made that nobody asked for; once it is there the rows come."""
     stored = StoredSegments(tmp_path / "state", url := "s3://nowhere")

@@ -162,6 +162,7 @@ def test_a_collector_that_is_killed_has_every_batch_and_the_repeated_one_can_be_
     assert len(ids) <= 9 + 3
 
 
+@pytest.mark.runbook("Sink of kind otlp")
 def test_tls_on_both_sides(tmp_path: Path) -> None:
     """With certificates of an own authority; without ours the sink pauses and nothing is lost."""
     authority = Authority(tmp_path / "authority")
@@ -187,6 +188,7 @@ def test_tls_on_both_sides(tmp_path: Path) -> None:
         assert written(collector)[0] == [sent(parcel)[0]]
 
 
+@pytest.mark.runbook("Sink of kind otlp")
 def test_a_request_that_is_too_large_for_it_is_divided(tmp_path: Path) -> None:
     """It says so, and halves of it are taken."""
     with Collector(tmp_path / "collector", body_bytes_max=20_000) as collector:
@@ -198,6 +200,7 @@ def test_a_request_that_is_too_large_for_it_is_divided(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("port_of", ["http", "grpc"])
+@pytest.mark.runbook("Sink of kind otlp")
 def test_a_wrong_port_is_told(tmp_path: Path, port_of: str) -> None:
     """The one of gRPC speaks another protocol; another path has nothing."""
     with Collector(tmp_path / "collector") as collector:

@@ -124,6 +124,7 @@ def test_what_is_too_old_is_refused_and_counted(prometheus: Prometheus) -> None:
     late.close()
 
 
+@pytest.mark.runbook("Sink of kind prometheus")
 def test_a_receiver_that_was_killed_gets_all_when_it_is_back(prometheus: Prometheus) -> None:
     """Nothing is missing, nothing stands twice."""
     sink = sink_to(prometheus)
@@ -139,6 +140,7 @@ def test_a_receiver_that_was_killed_gets_all_when_it_is_back(prometheus: Prometh
     assert [value for _, value in found.samples] == [(second + 1) / 2 for second in range(10)]
 
 
+@pytest.mark.runbook("Sink of kind prometheus")
 def test_a_window_takes_what_is_out_of_order(tmp_path: Path) -> None:
     """As the page of this sink recommends."""
     with Prometheus(tmp_path, "new", out_of_order_window="30m") as prometheus:

@@ -65,6 +65,7 @@ FOREIGN: dict[str, tuple[str, Put, str]] = {
 
 
 @pytest.mark.parametrize("name", FOREIGN)
+@pytest.mark.runbook("Queries")
 def test_what_is_not_the_agents_is_left_out_and_said(name: str, tmp_path: Path, folder: Path) -> None:
     """The agent's own rows keep their types, nothing waits, and one line names the entry and its kind."""
     file_name, put, told = FOREIGN[name]

@@ -45,6 +45,7 @@ def ask(state_dir: Path, limit_mib: int, statement: str, *words: str) -> subproc
 
 
 @pytest.mark.parametrize("statement", HOSTILE)
+@pytest.mark.runbook("Queries")
 def test_a_hostile_statement_ends_in_a_sentence(statement: str, tmp_path: Path) -> None:
     """The process stays below its limit, says what to do, and writes no file where the user stands."""
     (tmp_path / "state/spool").mkdir(parents=True)

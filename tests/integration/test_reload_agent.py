@@ -82,6 +82,7 @@ def test_a_sink_comes_and_goes(tmp_path: Path) -> None:
         wait_until(lambda: "exporter/copy" not in agent.workers(), "it is gone")
 
 
+@pytest.mark.runbook("Reload of settings")
 def test_a_mistake_in_the_file_changes_nothing(tmp_path: Path) -> None:
     """The sentence names the line; the condition stands until the file is good."""
     with agent_of(tmp_path, "") as agent:
@@ -106,6 +107,7 @@ def test_a_mistake_in_the_file_changes_nothing(tmp_path: Path) -> None:
         assert "reload_refused" not in {row["kind"] for row in agent.call("status")["conditions"]}
 
 
+@pytest.mark.runbook("Reload of settings")
 def test_what_needs_a_start_is_named_and_waits(tmp_path: Path) -> None:
     """A folder of the state: everything stays where it is, and each reading says so."""
     with agent_of(tmp_path, "") as agent:

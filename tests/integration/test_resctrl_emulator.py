@@ -273,6 +273,7 @@ def test_a_write_longer_than_a_page_changes_nothing(tmp_path: Path) -> None:
         assert tasks_of(group) == set()
 
 
+@pytest.mark.runbook("Cache and memory bandwidth")
 def test_the_values_follow_the_cpu_time_of_the_members(tmp_path: Path) -> None:
     """Where nothing is declared a group that computes has traffic in the domain of its CPU, and one that sleeps has none."""
     scenario = "bytes_per_cpu_second = 1000000000\n"

@@ -79,6 +79,7 @@ def test_what_is_not_ours_cannot_be_removed(world: World, path: str) -> None:
 # ---- ids ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.runbook("Cache and memory bandwidth")
 def test_all_ids_taken_by_others(world: World) -> None:
     """Full says so, with the kernel's own words; released ids are busy for a moment; then the group can be made."""
     for number in range(TINY_IDS):
@@ -155,6 +156,7 @@ def test_on_a_monitor_only_machine_there_are_no_control_groups(make_world: MakeW
 # ---- others meddle --------------------------------------------------------------------------------
 
 
+@pytest.mark.runbook("Cache and memory bandwidth")
 def test_a_group_that_somebody_removes_in_the_midst_can_be_made_again(world: World) -> None:
     """The failure is one of this group, with its errno; made again it holds all threads."""
     pod = world.pod(5)

@@ -56,6 +56,7 @@ def story(new_story: NewStory) -> OccupancyStory:
     return story
 
 
+@pytest.mark.runbook("Cache and memory bandwidth")
 def test_readiness_waits_for_the_mount_names_cause_and_remedy_and_is_lost_with_it(new_story: NewStory) -> None:
     """Not ready before it is there, ready while it is, not ready when it is gone again, each told once."""
     story = new_story(enabled="true")

@@ -157,6 +157,7 @@ def test_a_token_that_was_exchanged(host: RealSinkHost, spool: HostSpool, receiv
 
 
 @pytest.mark.parametrize("answer", [status(400), status(422)])
+@pytest.mark.runbook("Exports")
 def test_what_is_refused_for_good(host: RealSinkHost, spool: HostSpool, receiver: Receiver, answer: Answer) -> None:
     """It is counted with its reason and told once, and keeps nothing else."""
     receiver.answer = answer
@@ -201,6 +202,7 @@ def test_a_body_of_one_byte_too_much(host: RealSinkHost, spool: HostSpool, recei
         pytest.param("client", ("does not take our certificate", "cert_file"), id="wants-a-certificate"),
     ],
 )
+@pytest.mark.runbook("Exports")
 def test_a_certificate(spool: HostSpool, tmp_path: Path, kind: str, fault: str, words: tuple[str, ...]) -> None:
     """The sink pauses, and goes on once the certificate is another."""
     authority, stranger = Authority(tmp_path / "known"), Authority(tmp_path / "stranger")
@@ -331,6 +333,7 @@ def test_a_cursor_of_another_machine(host: RealSinkHost, spool: HostSpool, recei
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.runbook("Exports")
 def test_a_full_disk_of_the_agent(tmp_path: Path, receiver: Receiver, kind: str) -> None:
     """Without room for the cursor nothing more is sent, which is told; then it goes on."""
     with mounted(tmp_path / "small", "8m") as state:

@@ -44,6 +44,7 @@ def _conditions(agent: AgentProcess) -> list[str]:
     return [row["detail"] for row in agent.call("status")["conditions"] if row["kind"] == "storage_quota"]
 
 
+@pytest.mark.runbook("Storage quota")
 def test_the_oldest_files_go_at_the_start_and_after_each_sealing(tmp_path: Path) -> None:
     """All tables together stay below the limit, what was just measured stays, and status, diag and metrics say what went."""
     state = tmp_path / "state"
@@ -83,6 +84,7 @@ def test_a_writer_that_is_killed_goes_on_where_there_is_too_much(tmp_path: Path)
         assert [path.exists() for path in old] == [False] * 2 + [True] * 6
 
 
+@pytest.mark.runbook("Storage quota")
 def test_a_limit_that_cannot_be_kept_is_told_and_nothing_is_lost_for_it(tmp_path: Path) -> None:
     """A limit below the open spool: the agent is ready, stores on, keeps what is sealed, and names the remedy."""
     state = tmp_path / "state"
@@ -126,6 +128,7 @@ def test_the_default_quota_is_named_in_the_banner_and_in_status(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("value", ["-1", "65537GiB", "10 GB", "most"])
+@pytest.mark.runbook("Service and folders")
 def test_a_quota_that_is_no_size_is_refused_at_the_start(value: str) -> None:
     """The sentence names the setting, the value and what is accepted."""
     from harness.agent_process import run_agentd

@@ -62,6 +62,7 @@ class Ticks:
         return told
 
 
+@pytest.mark.runbook("Process sampler")
 def test_its_row_is_null_with_a_reason_and_all_others_go_on(stuck: StuckProcess) -> None:
     """It is not asked again, and is there as soon as it answers."""
     ticks = Ticks()

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
 from fakes.bus import RecordingBus
 from fakes.tcp_world import tracked
 from harness.waiting import wait_until
@@ -173,6 +174,7 @@ def test_a_process_in_another_network_namespace_says_so() -> None:
         running.kill()
 
 
+@pytest.mark.runbook("Process sampler")
 def test_it_can_be_switched_off() -> None:
     """Then there is no reader."""
     table = type("Table", (), {"processes": {}})()

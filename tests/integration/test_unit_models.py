@@ -158,6 +158,7 @@ class Models(BaseHTTPRequestHandler):
         """Nobody reads it."""
 
 
+@pytest.mark.runbook("Unit sampler")
 def test_an_engine_is_asked_where_the_operator_names_it(tmp_path: Path, tree: Path) -> None:
     """It is believed before the arguments; one that never answers delays no tick and leaves the arguments."""
     argv = program(tmp_path, "vllm")

@@ -105,6 +105,7 @@ def test_other_readers_take_the_file_as_any_other(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.runbook("Queries")
 def test_the_report_names_what_is_damaged_and_ends_with_65(tmp_path: Path) -> None:
     """Good files are counted, the others are listed with the reason."""
     good, bad = seal_rows(tmp_path, "a"), seal_rows(tmp_path, "b")

@@ -69,6 +69,7 @@ def test_a_person_runs_looks_stops_and_forgets(tmp_path: Path, tree: Path) -> No
         assert host.rows() == {}
 
 
+@pytest.mark.runbook("Workloads")
 def test_described_workloads_start_once_and_changes_wait_for_a_restart(tmp_path: Path, tree: Path) -> None:
     """The agent's own restart starts nothing twice; a changed description is a condition until the workload is started again."""
     config = tmp_path / "agentd.toml"
@@ -111,6 +112,7 @@ def test_bad_descriptions_are_refused_before_anything_starts(tmp_path: Path) -> 
     assert '[workload."web"]\ncommand = ["sleep", "1000"]' in done.stdout
 
 
+@pytest.mark.runbook("Workloads")
 def test_limits_that_cannot_be_set_are_refused_and_nothing_is_left(tmp_path: Path) -> None:
     """No cgroup v2 at all: the sentence says so; with --without-limits it runs without."""
     root = tmp_path / "no-cgroups"

@@ -148,6 +148,7 @@ def test_a_disk_that_fails_at_every_sync_gets_no_end_of_segments(host: WriterHos
     assert len(host.spool_files()) <= SUSPECTS_MAX + 2
 
 
+@pytest.mark.runbook("Writer and spool")
 def test_a_sync_that_does_not_end_is_a_condition(host: WriterHost) -> None:
     """Longer than its interval: told, storing goes on, a stop does not wait for it; and it ends with the sync."""
     syncer = BrokenSyncer()

@@ -78,6 +78,7 @@ def host(tmp_path: Path) -> Iterator[WriterHost]:
     host.close()
 
 
+@pytest.mark.runbook("Writer and spool")
 def test_damaged_files_are_a_condition_until_somebody_removes_them(host: WriterHost) -> None:
     """It says how many, where and what to do; they count in the quota; the next writer says it too."""
     data = bytearray(segment_of(3, segment=segment_id(5, "00000000")))

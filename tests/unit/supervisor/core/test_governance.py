@@ -1,5 +1,6 @@
 """Limits of workers in the supervisor: measured, announced, carried out, changed."""
 
+import pytest
 from fakes.story import Story
 from msgspec.structs import replace
 
@@ -81,6 +82,7 @@ def test_an_overshoot_is_told_to_the_worker_and_to_people() -> None:
     assert held["degraded"] == "level 2 leaves out longer_interval, lower_cap"
 
 
+@pytest.mark.runbook("Governor")
 def test_every_condition_of_a_quiet_worker_has_its_end() -> None:
     """After the load has gone nothing holds any more, and each end was said."""
     story = make_story()
@@ -205,6 +207,7 @@ def test_the_same_limit_again_writes_nothing() -> None:
     assert answer.result.changed is False  # type: ignore[attr-defined]
 
 
+@pytest.mark.runbook("Governor")
 def test_a_reset_gives_back_the_limits_of_the_settings() -> None:
     """And the document forgets the worker."""
     story = make_story(set_limits={SAMPLER: {Resource.CPU: 500}})
@@ -246,6 +249,7 @@ def test_wrong_limits_are_refused_with_a_sentence() -> None:
         assert sentence in problem.sentence, arguments
 
 
+@pytest.mark.runbook("Reload of settings")
 def test_other_settings_change_limits_that_the_operator_has_not_set() -> None:
     """A reload: what the operator has set stays."""
     story = make_story(set_limits={SAMPLER: {Resource.CPU: 500}})

@@ -2,6 +2,7 @@
 
 from random import Random
 
+import pytest
 from fakes.kind import kind_of
 from fakes.story import POLICY, Story
 from msgspec.structs import replace
@@ -164,6 +165,7 @@ def test_what_an_older_reading_found_is_dropped() -> None:
     assert story.tell(SettingsRead(77, change=a_change())) == []
 
 
+@pytest.mark.runbook("Reload of settings")
 def test_a_failed_worker_is_started_by_the_change_that_may_have_mended_it() -> None:
     """Exit code 78 says that its settings are wrong."""
     story = make_story()

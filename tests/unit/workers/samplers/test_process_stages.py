@@ -18,6 +18,7 @@ def _conditions(host: Host) -> list[tuple[str, bool]]:
     return [(each.kind, each.active) for each in host.bus.conditions if each.kind != "sampler_fallback:clocks"]
 
 
+@pytest.mark.runbook("Exit records")
 def test_exit_records_that_cannot_be_read_cost_the_dead_alone() -> None:
     """Everything that lives is measured; the condition ends with the failure."""
     host = Host()
@@ -74,6 +75,7 @@ def test_what_ended_before_the_first_tick_is_of_no_interval() -> None:
     assert (scan["deaths"], scan["cpu_ns"], scan["cpu_dead_ns"], scan["exit_source"]) == (None, None, None, "taskstats")
 
 
+@pytest.mark.runbook("Top rows and the remainder")
 def test_a_flat_load_begins_and_ends_the_condition_once() -> None:
     """The cap bites for a while; afterwards few processes hold everything."""
     host = Host(top_rows=2)
