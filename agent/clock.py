@@ -30,10 +30,11 @@ class SystemClock:
         *Absent:* `run_delay_ns` where the kernel does not count it. *Source:* clock_gettime(2), /proc/self/schedstat in proc(5).
         """
         run_delay_ns = self._run_delay_ns()
-        # Monotonic and boot time are compared with each other, so they are read one right after the other.
+        # They are compared with each other, so they are read one right after the other.
         return ClockReading(
             now_ns=time.monotonic_ns(),
             boot_ns=time.clock_gettime_ns(time.CLOCK_BOOTTIME),
+            wall_ns=time.time_ns(),
             cpu_ns=time.thread_time_ns(),
             run_delay_ns=run_delay_ns,
         )

@@ -33,7 +33,8 @@ def _tick_gaps(agent: AgentProcess) -> list[dict[str, Any]]:
 
 def _uncovered(agent: AgentProcess) -> list[int]:
     """The ticks between the first and the last stored one that have neither rows nor a row of table `gap`."""
-    boot_wall_ns = time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+    # The largest: of the others something came between the two clocks.
+    boot_wall_ns = max(time.time_ns() - time.clock_gettime_ns(time.CLOCK_BOOTTIME) for _ in range(9))
     stored: set[int] = set()
     for at_ns in {row["timestamp"] - boot_wall_ns for row in sealed_rows(agent.state_dir, "process")}:
         stored.add(at_ns // INTERVAL_NS)

@@ -24,7 +24,7 @@ class FakeClock:
 
     def reading(self) -> ClockReading:
         """All clocks; the host booted when the monotonic one was at zero."""
-        return ClockReading(self._now_ns, self._now_ns + self.suspended_ns, self.cpu_ns, self.run_delay_ns)
+        return ClockReading(self._now_ns, self._now_ns + self.suspended_ns, self._wall_ns, self.cpu_ns, self.run_delay_ns)
 
     def suspend(self, span_ns: int) -> None:
         """The host sleeps for this time: the monotonic clock stands still."""

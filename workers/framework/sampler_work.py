@@ -103,11 +103,13 @@ class SamplerWork(BaseWork):
         if now_ns < self._grid.next_at_ns:
             self._do_between_ticks(lambda: self._probe.catch_up(now_ns + CATCH_UP_NS))
             return
-        number = self._grid.take(self._clock.reading())
+        taken = self._clock.reading()
+        number = self._grid.take(taken)
         if self._is_off or number % self._stride:
             self._leave_out(self._grid, number)
             return
-        wall_ns = self._clock.wall_ns()
+        # Of the same moment as the number: read later, by a process that was held in between, it would lie in another tick.
+        wall_ns = taken.wall_ns
         self._offer(self._grid, number, self._sample(now_ns, wall_ns), wall_ns)
         done_ns = self._clock.now_ns()
         self._tell_dropped(done_ns)

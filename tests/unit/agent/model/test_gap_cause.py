@@ -5,7 +5,7 @@ import pytest
 from agent.model.gap_cause import ClockReading, GapCause, cause_of_gap
 from agent.model.timebase import MS, S
 
-BEFORE = ClockReading(now_ns=100 * S, boot_ns=500 * S, cpu_ns=7 * S, run_delay_ns=3 * S)
+BEFORE = ClockReading(now_ns=100 * S, boot_ns=500 * S, wall_ns=9000 * S, cpu_ns=7 * S, run_delay_ns=3 * S)
 
 
 def after(*, now_ns: int = 0, suspended_ns: int = 0, cpu_ns: int = 0, run_delay_ns: int | None = 0) -> ClockReading:
@@ -13,6 +13,7 @@ def after(*, now_ns: int = 0, suspended_ns: int = 0, cpu_ns: int = 0, run_delay_
     return ClockReading(
         BEFORE.now_ns + now_ns,
         BEFORE.boot_ns + now_ns + suspended_ns,
+        BEFORE.wall_ns + now_ns + suspended_ns,
         BEFORE.cpu_ns + cpu_ns,
         None if run_delay_ns is None else 3 * S + run_delay_ns,
     )
@@ -53,5 +54,5 @@ def test_where_the_kernel_counts_no_waiting_a_stop_is_no_more_than_unknown() -> 
 
 def test_clocks_that_seem_to_go_back_are_nobodys_fault() -> None:
     """A counter that is smaller than before (another /proc, say) explains nothing, and breaks nothing."""
-    odd = ClockReading(BEFORE.now_ns + 3 * S, BEFORE.boot_ns + 2 * S, 0, 0)
+    odd = ClockReading(BEFORE.now_ns + 3 * S, BEFORE.boot_ns + 2 * S, BEFORE.wall_ns + 2 * S, 0, 0)
     assert cause_of_gap(BEFORE, odd, planned_ns=0, busy_ns=0) is GapCause.FROZEN

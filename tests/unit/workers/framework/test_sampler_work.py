@@ -9,7 +9,7 @@ from fakes.outbox import RecordingOutbox
 
 from agent.config import Config
 from agent.model.column_type import DType
-from agent.model.gap_cause import GapCause
+from agent.model.gap_cause import ClockReading, GapCause
 from agent.model.heartbeat import Heartbeat
 from agent.model.message import Missed, Tick
 from agent.model.rule_state import RuleState
@@ -137,6 +137,26 @@ def test_it_ticks_at_once_and_then_on_the_raster() -> None:
     story.probe.duration_ns = 200 * MS
     story.run_until(START_NS + 3 * S)
     assert [now_ns - START_NS for now_ns, _wall_ns in story.probe.sampled] == [0, 1 * S, 2 * S, 3 * S]
+
+
+def test_a_tick_has_number_and_stamp_of_one_moment() -> None:
+    """Held just after its clocks were read, it is still the tick of that moment; those that went by meanwhile are missed."""
+    story = _started()
+    first, wall_ns, read = START_NS // S, story.clock.wall_ns(), story.clock.reading
+
+    def held() -> ClockReading:
+        found = read()
+        story.clock.reading = read  # type: ignore[method-assign]
+        story.clock.advance(2500 * MS)
+        return found
+
+    story.clock.reading = held  # type: ignore[method-assign]
+    story.work.on_timer(START_NS)
+    (offer,) = story.outbox.offers
+    assert offer.tick is not None
+    assert (offer.tick.number, offer.stamp_wall_ns) == (first, wall_ns)
+    story.run_until(START_NS + 3 * S)
+    assert story.outbox.offers[-1].tick == Tick(first + 3, (Missed(first + 1, first + 2, GapCause.SLOW_READ),))
 
 
 def test_rows_are_offered_with_the_time_of_the_tick_and_empty_tables_not_at_all() -> None:
