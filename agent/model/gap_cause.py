@@ -12,8 +12,9 @@ from msgspec import Struct
 class ClockReading(Struct, frozen=True):
     """The clocks of one thread at one moment, in nanoseconds.
 
-    `now_ns` stands still while the host is suspended, `boot_ns` does not. `wall_ns` is Unix time. `run_delay_ns` is the time that the thread was
-    runnable without a processor. *Absent:* None where the kernel does not count it. *Source:* proc(5), /proc/PID/schedstat.
+    `now_ns` stands still while the host is suspended, `boot_ns` does not. `wall_ns` is Unix time. `run_delay_ns` is the time that
+    the thread was runnable without a processor. *Absent:* None where the kernel does not count it.
+    *Source:* proc(5), /proc/PID/schedstat.
     """
 
     now_ns: int
