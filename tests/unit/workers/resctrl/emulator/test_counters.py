@@ -184,6 +184,18 @@ def test_filters() -> None:
     assert tree.status == "Invalid memory transaction type reads\n"
 
 
+def test_a_filter_gives_nobody_a_counter() -> None:
+    """A group that has none for the event goes on without, while the count of one that has it starts again."""
+    tree = grown()
+    tree.write("mon_groups/b/mbm_L3_assignments", "mbm_local_bytes:*=_\n")
+    for name in ("a", "b"):
+        tree.emulation.declare(f"mon_groups/{name}", {0: 1000}, tree.now_ns)
+    tree.pass_seconds(1)
+    tree.write(f"{INFO}/event_configs/mbm_local_bytes/event_filter", "local_reads\n")
+    assert (tree.read(f"mon_groups/a/{LOCAL}"), tree.read(f"mon_groups/b/{LOCAL}")) == ("0\n", "Unassigned\n")
+    assert tree.read("mon_groups/b/mbm_L3_assignments") == "mbm_total_bytes:0=e;1=e\nmbm_local_bytes:0=_;1=_\n"
+
+
 @pytest.mark.parametrize(
     ("text", "error", "status"),
     [

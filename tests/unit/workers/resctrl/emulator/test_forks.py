@@ -195,8 +195,21 @@ def test_back_in_the_root_a_thread_is_remembered_from_the_last_time() -> None:
         tree.write(f"{group}/tasks".lstrip("/"), "1")
         tree.pass_seconds(0.5)
     tree.pass_seconds(1.2)
+    # What is old is forgotten when something new is told.
+    tree.emulation.on_fork(3, 4, tree.now_ns)
     tree.emulation.on_fork(1, 150, tree.now_ns - round(1.9 * SECOND))
     assert tree.emulation.group_of(150) == "mon_groups/b"
+
+
+def test_a_thread_that_left_the_root_again_stays_where_it_is() -> None:
+    """It is not forgotten two seconds after it was in the root, nor at any time later."""
+    tree = grown()
+    for group in ("mon_groups/a", "", "mon_groups/b"):
+        tree.write(f"{group}/tasks".lstrip("/"), "1")
+        tree.pass_seconds(0.5)
+    tree.pass_seconds(MEMORY_NS / SECOND)
+    tree.emulation.on_fork(3, 4, tree.now_ns)
+    assert (tree.emulation.group_of(1), tree.tasks("mon_groups/b")) == ("mon_groups/b", [1])
 
 
 def test_the_dead_are_forgotten_after_a_while() -> None:

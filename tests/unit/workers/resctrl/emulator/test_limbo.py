@@ -116,6 +116,16 @@ def test_nothing_waits_for_a_domain_that_is_gone() -> None:
     assert tree.emulation.truth(tree.now_ns)["rmids"] == {"free": 1, "limbo": 0}
 
 
+def test_an_id_that_no_group_ever_had_is_clean() -> None:
+    """A mkdir that fails gives back the id that it took; nothing was counted under it, and the next look frees it."""
+    tree = EmulatedTree("tiny")
+    tree.write("mode", "exclusive\n")
+    assert tree.refused("mkdir", "a") == "ENOSPC"
+    assert tree.emulation.truth(tree.now_ns)["rmids"] == {"free": 6, "limbo": 1}
+    tree.pass_seconds(1)
+    assert tree.emulation.truth(tree.now_ns)["rmids"] == {"free": 7, "limbo": 0}
+
+
 def test_lines_of_the_old_group_are_still_there() -> None:
     """A new group begins its byte counts at 0, but finds what is left in the cache under its id."""
     tree = EmulatedTree("tiny", ambient_bytes_per_second=0, rmids=2)

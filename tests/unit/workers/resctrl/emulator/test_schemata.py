@@ -139,6 +139,25 @@ def test_bits_of_the_hardware_are_nobodys_own() -> None:
     assert bare.status == "Cannot be exclusive without CAT/CDP\n"
 
 
+def test_bits_of_the_hardware_are_marked() -> None:
+    """`X` where a group may use them as well, `H` where only devices do; the others are shared, or nobody's."""
+    tree = EmulatedTree("intel-2socket")
+    tree.write("schemata", "L3:0=3\n")
+    assert tree.read("info/L3/bit_usage") == f"0=HH{'0' * 11}SS;1=XX{'S' * 13}\n"
+
+
+def test_a_cache_that_is_offline_is_not_to_be_divided() -> None:
+    """It stands in no line and is refused; when it is back it has what it had."""
+    tree = EmulatedTree("tiny")
+    tree.write("schemata", "L3:1=3\n")
+    tree.emulation.set_domain_online(1, False, tree.now_ns)
+    assert tree.read("schemata") == "    MB:0=100\n    L3:0=ff\n"
+    assert tree.read("info/L3/bit_usage") == "0=SSSSSSSS\n"
+    assert tree.refused("write", "schemata", "L3:1=f\n") == "EINVAL"
+    tree.emulation.set_domain_online(1, True, tree.now_ns)
+    assert tree.read("schemata") == "    MB:0=100;1=100\n    L3:0=ff;1=3\n"
+
+
 @pytest.mark.parametrize(
     ("text", "error", "status"),
     [
