@@ -1,0 +1,53 @@
+"""Kills in cgroups that go while they are looked at, or with a thousand others."""
+
+from fakes.cgroup_memory import CountingCgroups
+
+from workers.unit.oom_ledger import VANISHED_MAX, OomKill, OomLedger, OomVerdict
+from workers.unit.oom_reading import OomReading
+
+A, POD = "/pods/a", "/pods"
+
+
+class GoingCgroups(CountingCgroups):
+    """One of its cgroups is removed as soon as it has been read."""
+
+    going = ""
+
+    def read(self, path: str) -> OomReading | None:
+        """What the kernel shows for the last time."""
+        reading = super().read(path)
+        if path == self.going:
+            self.remove(path)
+        return reading
+
+
+def test_a_unit_that_goes_before_its_verdict_has_it_all_the_same() -> None:
+    """What was read of it before is enough: its own limit, or the host."""
+    for is_hit, verdict in ((True, OomVerdict.OWN_LIMIT), (False, OomVerdict.HOST)):
+        memory = GoingCgroups(A)
+        ledger = OomLedger(memory)
+        ledger.add(A, is_leaf=True)
+        memory.hit(A, int(is_hit))
+        memory.kill(A)
+        memory.going = A
+        assert ledger.look(1) == [OomKill(A, verdict, 1)]
+        assert A not in memory.groups
+        assert ledger.look(2) == []
+
+
+def test_of_a_thousand_that_are_gone_no_kill_is_lost() -> None:
+    """So many are remembered by name; the kill in one more is counted to one of them."""
+    paths = [f"{POD}/{number}" for number in range(VANISHED_MAX + 1)]
+    memory = CountingCgroups(*paths)
+    ledger = OomLedger(memory)
+    for path in paths:
+        ledger.add(path, is_leaf=True)
+        memory.kill(path)
+    for path in paths:
+        memory.remove(path)
+        ledger.remove(path)
+    kills = ledger.look(1)
+    assert {kill.path for kill in kills} == set(paths[:VANISHED_MAX])
+    assert sorted(kill.kills for kill in kills) == [1] * (VANISHED_MAX - 1) + [2]
+    assert {kill.verdict for kill in kills} == {OomVerdict.HOST}
+    assert ledger.look(2) == []
