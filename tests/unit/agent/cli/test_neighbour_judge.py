@@ -218,3 +218,14 @@ def test_a_neighbour_that_rises_in_every_second_episode_alone_is_not_told() -> N
     restless = array("d", [3.0 if second // 40 % 2 == 0 or BEGIN <= second < END else 0.1 for second in range(SECONDS)])
     for verdict in judged({VICTIM: SUFFERS, NOISY: {CPU: restless}}, full(1.0, 4.0)):
         assert verdict.culprits == ()
+
+
+def test_a_neighbour_that_hardly_ever_pauses_is_not_told() -> None:
+    """It rises in the very second, and higher than ever; but its ups and downs are not those of the victim."""
+    busy = array("d", [0.1 if second % 40 in range(10, 20) else 3.0 for second in range(SECONDS)])
+    busy[BEGIN:END] = array("d", [3.4] * (END - BEGIN))
+    (verdict,) = judged({VICTIM: SUFFERS, NOISY: {CPU: busy}}, full(3.0, 4.0))
+    assert (verdict.culprits, verdict.innocence) == ((), Innocence.NOTHING_ROSE)
+    # The same rise of one that was even before is a neighbour's.
+    (verdict,) = judged({VICTIM: SUFFERS, NOISY: {CPU: step(2.3, 3.4)}}, full(3.0, 4.0))
+    assert [culprit.unit for culprit in verdict.culprits] == [NOISY]

@@ -99,6 +99,7 @@ def test_a_token_is_known_by_its_look(token: str, around: str) -> None:
         ("https://discord.com/api/webhooks/123/abcdef", "https://discord.com/api/webhooks/***"),
         (f"-----BEGIN RSA PRIVATE KEY-----\n{S}\n-----END RSA PRIVATE KEY-----", "-----BEGIN RSA PRIVATE KEY-----***"),
         (f"http://a:{S}@h,http://b:{S}@i", "http://a:***@h,http://b:***@i"),
+        (f"http://h:80/x,postgres://u:{S}@h/db,http://i", "http://h:80/x,postgres://u:***@h/db,http://i"),
     ],
 )
 def test_a_secret_in_an_address_is_masked(argument: str, expected: str) -> None:

@@ -311,3 +311,12 @@ def test_a_sketch_shows_what_it_holds() -> None:
 def test_zeros_alone_have_quantiles_without_any_bucket() -> None:
     """They are counted apart."""
     assert sketch_of([0, 0, 0]).quantiles((0, 0.5, 1)) == [0.0, 0.0, 0.0]
+
+
+def test_what_stands_for_a_bucket_is_near_each_value_that_it_counts() -> None:
+    """In ascending order, each with how many there are; zeros are not among them."""
+    found = sketch_of([1_000_000, 0, 7_000, 0, 7_000, 3]).estimates()
+    assert [times for _, times in found] == [1, 2, 1]
+    for (estimate, _), value in zip(found, (3, 7_000, 1_000_000), strict=True):
+        assert abs(estimate - value) <= relative_error(SCALE) * value
+    assert sketch_of([0, 0]).estimates() == []

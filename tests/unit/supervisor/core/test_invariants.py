@@ -92,6 +92,13 @@ def test_a_broken_state_is_told(damage: Callable[[Story], None], sentence: str) 
     assert sentence in broken(story)
 
 
+def test_a_condition_of_a_worker_that_runs_is_no_fault() -> None:
+    """It says what is the matter, and somebody is there to take it back."""
+    story = make_story()
+    story.supervisor_state.history.set_condition("writer", Condition("spool", active=True, detail="x"), 0)
+    assert broken(story) == []
+
+
 def test_readiness_and_its_reasons_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not ready without a reason leaves a person with nothing to do."""
     story = make_story()

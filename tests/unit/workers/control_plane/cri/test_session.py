@@ -201,6 +201,23 @@ def test_an_answered_call_may_be_broken_off() -> None:
     assert len(exchange.run()) == 2
 
 
+def test_what_a_runtime_says_of_a_call_that_could_not_be_made_is_no_news() -> None:
+    """It grants no byte, so that only the head of the call is sent; nobody waits for the end of it."""
+    exchange = Exchange()
+    assert exchange.run() == []
+    exchange.peer.connection.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 0})
+    assert exchange.run() == []
+    with pytest.raises(ProtocolError, match="flow control window is 0"):
+        exchange.begin()
+    assert exchange.run() == []
+    exchange.peer.connection.reset_stream(1)
+    assert exchange.run() == []
+    exchange.peer.connection.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 1_000})
+    assert exchange.run() == []
+    call = exchange.begin()
+    assert [event.call for event in exchange.run() if not isinstance(event, GoneAway)] == [call, call]
+
+
 @pytest.mark.parametrize(
     ("headers", "problem"),
     [

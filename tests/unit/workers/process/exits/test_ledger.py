@@ -284,3 +284,25 @@ def test_before_version_12_what_failed_or_was_forked_is_a_process_beside_threads
     ]
     dead = Ledger(ExitCalibration()).settle(Scan(), {"3": sibling}, records(*ended), NOW)
     assert [each.record.pid for each in dead if isinstance(each.record, ExitRecord)] == [7, 8]
+
+
+def test_a_number_that_is_given_out_again_while_its_zombie_is_listed_has_two_deaths() -> None:
+    """The first record is that of the process which was followed; the second is of one that was never seen."""
+    process = tracked(7, cpu_ns=4 * MS, start_ns=99 * S)
+    ended = (record(7, run_ns=5 * MS, elapsed_us=5_000), record(7, run_ns=2 * MS, elapsed_us=2_000))
+    found = Ledger(ExitCalibration()).settle(Scan(), {"7": process}, records(*ended), NOW)
+    assert [(each.process, each.cpu_ns) for each in found] == [(process, MS + TAIL_NS), (None, 2 * MS + TAIL_NS)]
+
+
+def test_a_zombie_has_its_part_of_what_the_parents_counters_show() -> None:
+    """It is in the zombie's own sum, so that its next reading is not counted again; children of others have no part."""
+    parent, zombie = tracked(5), tracked(7, ppid=5, start_ns=99 * S)
+    parent.interval_reaped_ns = 2_000 * 1_060_000
+    children = [record(1_000 + number, ppid=5, run_ns=MS, rss_max_kib=0) for number in range(2_000)]
+    ended = (record(9_000, ppid=99, run_ns=MS, rss_max_kib=0), record(7, ppid=5, run_ns=MS, rss_max_kib=0), *children)
+    other, own, *rest = Ledger(ExitCalibration()).settle(Scan(), {"5": parent, "7": zombie}, records(*ended), NOW)
+    assert other.tail_ns == THREAD_TAIL_NS
+    assert own.process is zombie
+    assert own.tail_ns == pytest.approx(60_000, rel=0.02)
+    assert {each.tail_ns for each in rest} == {own.tail_ns}
+    assert zombie.cpu_ns == own.cpu_ns == MS + own.tail_ns
