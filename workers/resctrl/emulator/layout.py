@@ -119,7 +119,9 @@ class Layout:
         self._constant(shape, f"{above}/num_closids", schema.closids)
         if schema.bandwidth is not None:
             self._add_bandwidth_info(shape, above, schema.bandwidth)
-        elif self._parts.profile.cache_control is not None:
+        else:
+            # Only a cache control makes schemas without a bandwidth.
+            assert self._parts.profile.cache_control is not None
             self._add_cache_info(shape, above, schema, self._parts.profile.cache_control)
 
     def _add_cache_info(self, shape: Shape, above: str, schema: Schema, control: CacheControl) -> None:
