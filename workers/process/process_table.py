@@ -162,13 +162,18 @@ class ProcessTable:
         return list(dict.fromkeys(due))
 
     def _read_whole(self, process: TrackedProcess, scan: Scan) -> None:
-        """Read a process whose turn it is, unless it ran and was read already, and compare its memory with the exact count."""
-        is_corrected = self._correct_memory(process)
+        """Read a process whose turn it is, unless it ran and was read already, and compare its memory with the exact count.
+
+        In this order: the difference belongs to the line that was read last. Reclaim changes the memory of one that sleeps.
+        """
         if process.read_at == self._tick:
+            self._correct_memory(process)
             return
         self._read_again(process, None, scan)
+        if self.processes.get(process.name) is not process:
+            return
         is_told = bool(scan.touched) and scan.touched[-1] is process
-        if is_corrected and not is_told and self.processes.get(process.name) is process:
+        if self._correct_memory(process) and not is_told:
             scan.touched.append(process)
 
     def _correct_memory(self, process: TrackedProcess) -> bool:

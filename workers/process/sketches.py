@@ -367,8 +367,9 @@ class SketchWindows:
         window.built = []
         for key, sketches in window.by_key.items():
             for metric, built in (("cpu", sketches.cpu), ("rss", sketches.rss)):
-                if isinstance(built, Sketch):
-                    window.built.append((metric, key, built))
+                # A window without room has nothing else yet.
+                assert isinstance(built, Sketch)
+                window.built.append((metric, key, built))
             sketches.cpu, sketches.rss = RawValues(room, sketches.cpu.sum), RawValues(room, sketches.rss.sum)
 
     def _columns(self, sketch: Sketch, part: _EndedPart) -> SketchColumns | None:

@@ -69,6 +69,19 @@ def test_a_process_that_executes_another_program_has_its_name() -> None:
     assert row["comm"] == "server"
 
 
+@pytest.mark.parametrize(("before", "after"), [(300, 100), (100, 300)])
+def test_a_sleeper_whose_memory_changes_has_it_once_at_its_turn(before: int, after: int) -> None:
+    """Reclaim takes from a process that does not run: its line and its exact count change together."""
+    host = Host()
+    process = host.born(5, cgroup=POD_CGROUP, rss_pages=before)
+    host.tick()
+    process.rss_pages = after
+    host.show(process)
+    ticks = [host.tick() for _ in range(ROTATION_TICKS)]
+    assert {tick.row(5)["rss_bytes"] for tick in ticks} <= {before * PAGE_BYTES, after * PAGE_BYTES}
+    assert ticks[-1].row(5)["rss_bytes"] == after * PAGE_BYTES
+
+
 def test_a_sleeper_whose_parent_ended_has_the_next_one_at_its_turn() -> None:
     """It did not run for that, and no CPU is made of it."""
     host = Host()
