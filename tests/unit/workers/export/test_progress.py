@@ -5,10 +5,10 @@ from random import Random
 import pytest
 from fakes.export_world import ExportWorld, batch_at
 
-from agent.store.cursor import Cursor, decode_slot, encode_slot
+from agent.store.cursor import Cursor, ExportLedger, decode_slot, encode_slot
 from agent.store.keeping import Keeping, PrunedSegment
 from agent.store.place import Place
-from workers.export.progress import ExportLine, ExportProgress, new_cursor
+from workers.export.progress import SPANS_MAX, ExportLine, ExportProgress, new_cursor, shown
 
 FIRST, SECOND, THIRD, FIFTH = ("0000000100000000", "0000000200000000", "0000000300000000", "0000000500000000")
 
@@ -151,6 +151,140 @@ def test_the_cursor_is_the_same_after_its_file() -> None:
     assert again.cursor() == kept
     again.deliver(ExportLine.LIVE, batches[3:])
     again.check()
+
+
+def test_what_is_pending_is_told_in_bytes_too_and_how_old_it_is() -> None:
+    """Before anything was found or delivered there is no age."""
+    held = progress()
+    batches = [batch_at(FIRST, number, rows=10, stamp=stamp) for number, stamp in enumerate((100, 200, 300))]
+    assert (held.pending_bytes, held.last_stamp_wall_ns, held.deliveries, held.lag_ns(batches[0])) == (0, None, 0, 0)
+    held.scan(batches)
+    assert (held.pending_bytes, held.lag_ns(batches[0]), held.lag_ns(batches[2])) == (30, 200, 0)
+    held.deliver(ExportLine.LIVE, batches[:2])
+    assert (held.pending_bytes, held.last_stamp_wall_ns, held.deliveries) == (10, 200, 1)
+
+
+def test_what_a_new_process_would_read_is_as_it_was_kept() -> None:
+    """The writer removes nothing behind it; what was delivered since is not written down yet."""
+    held = progress()
+    batches = [batch_at(FIRST, number) for number in range(3)]
+    held.scan(batches)
+    held.deliver(ExportLine.LIVE, batches[:2])
+    needs = batches[1].place
+    again = progress(held.cursor(needs))
+    again.deliver(ExportLine.LIVE, batches[2:])
+    assert (again.kept_needs, again.low) == (needs, batches[2].behind)
+    # Later than `low` is no place to begin with: what lies between is not settled.
+    assert again.cursor(Place(SECOND, 0)).needs == again.low
+
+
+def test_rows_of_context_tables_are_rejected_without_being_counted() -> None:
+    """No reason has a count of 0."""
+    held = progress()
+    names = batch_at(FIRST, 0, table="pod_group")
+    held.scan([names])
+    assert held.reject(ExportLine.LIVE, [names], "http_400") == 0
+    assert (held.ledger(), held.low) == (ExportLedger(), names.behind)
+
+
+def test_a_settled_sink_moves_on_to_the_next_segment() -> None:
+    """Nothing of the segment before it is needed any more; the same place is reached once."""
+    held = progress()
+    first = batch_at(FIRST, 0)
+    held.scan([first])
+    held.deliver(ExportLine.LIVE, [first])
+    reached = Place(SECOND, 0)
+    assert held.move_on(reached)
+    assert (held.low, held.scanned) == (reached, reached)
+    assert not held.move_on(reached)
+    held.check()
+
+
+def test_a_sink_with_rows_pending_moves_on_without_passing_them() -> None:
+    """Only the counting goes on."""
+    held = progress()
+    first = batch_at(FIRST, 0)
+    held.scan([first])
+    assert not held.move_on(Place(SECOND, 0))
+    assert (held.low, held.scanned, held.pending_rows) == (Place("", 0), Place(SECOND, 0), 10)
+    held.deliver(ExportLine.LIVE, [first])
+    held.check()
+
+
+def test_the_live_line_moves_on_while_the_backlog_stays() -> None:
+    """The last span grows up to the next segment."""
+    held = progress()
+    old, new = batch_at(FIRST, 0), batch_at(SECOND, 0)
+    held.scan([old])
+    held.open_live()
+    held.scan([new])
+    held.deliver(ExportLine.LIVE, [new])
+    assert held.move_on(Place(THIRD, 0))
+    assert (held.low, held.end_of_spans, held.pending_rows) == (Place("", 0), Place(THIRD, 0), 10)
+    held.check()
+
+
+def test_too_many_outages_during_one_backlog_wait_for_their_turn() -> None:
+    """And no span begins where nothing is pending."""
+    held = progress()
+    assert not held.open_live()
+    for number in range(SPANS_MAX):
+        held.scan([batch_at(FIRST, number)])
+        assert held.open_live()
+    held.scan([batch_at(FIRST, SPANS_MAX)])
+    assert not held.open_live()
+
+
+def test_a_live_line_that_cannot_be_read_is_lost_and_passed() -> None:
+    """What was counted of its segment is a loss once the line has left it; then there is nothing to pass."""
+    held = progress()
+    batches = [batch_at(FIRST, 0, rows=7), batch_at(SECOND, 0, rows=5)]
+    held.scan(batches)
+    assert held.pass_unreadable(ExportLine.LIVE)
+    assert (held.low, [(loss.reason, loss.rows) for loss in held.take_losses()]) == (batches[1].behind, [("unreadable", 7)])
+    assert not held.pass_unreadable(ExportLine.LIVE)
+    held.check()
+
+
+def test_a_live_line_that_cannot_be_read_leaves_the_backlog() -> None:
+    """The rows before the span can still be delivered."""
+    held = progress()
+    old, new = batch_at(FIRST, 0), batch_at(SECOND, 0)
+    held.scan([old])
+    held.open_live()
+    held.scan([new])
+    assert held.pass_unreadable(ExportLine.LIVE)
+    assert (held.low, held.end_of_spans, held.take_losses()) == (Place("", 0), new.behind, [])
+    held.deliver(ExportLine.BACKLOG, [old])
+    assert held.ledger().delivered == 10
+    held.check()
+
+
+def test_a_backlog_that_cannot_be_read_is_done_with() -> None:
+    """Its rows are lost, those of the live line are not."""
+    held = progress()
+    old, new = batch_at(FIRST, 0, rows=7), batch_at(SECOND, 0, rows=5)
+    held.scan([old])
+    held.open_live()
+    held.scan([new])
+    held.deliver(ExportLine.LIVE, [new])
+    assert held.pass_unreadable(ExportLine.BACKLOG)
+    assert (held.low, held.has_backlog) == (new.behind, False)
+    assert [(loss.reason, loss.rows) for loss in held.take_losses()] == [("unreadable", 7)]
+    assert (held.ledger().pruned, held.ledger().delivered) == (7, 5)
+    held.check()
+
+
+def test_statistics_have_refused_rows_as_a_sum_and_by_their_reason() -> None:
+    """What is pending stands beside the account, so that it adds up."""
+    assert shown(ExportLedger(30, 12, 4, {"too_old": 3, "http_400": 5}), 6) == {
+        "produced": 30,
+        "delivered": 12,
+        "rejected": 8,
+        "rejected_by_reason": {"too_old": 3, "http_400": 5},
+        "pruned": 4,
+        "pending": 6,
+    }
 
 
 @pytest.mark.parametrize("seed", range(200))

@@ -20,8 +20,9 @@ from agent.model.tables import CONTAINER_NAME, GAP, POD_GROUP
 from agent.model.timebase import S
 from agent.store.batch import StoredBatch
 from agent.store.record import form_of
+from workers.export.otlp.column_map import Role
 from workers.export.otlp.conventions_1_44 import CONVENTIONS
-from workers.export.otlp.encoder import NO_ZEROS, EncodedBatches, OtlpEncoder, batch_id
+from workers.export.otlp.encoder import NO_ZEROS, PLANS_MAX, EncodedBatches, OtlpEncoder, batch_id
 from workers.export.otlp.log_record import INFO, WARN
 from workers.gpu import schema as gpu
 from workers.host import schema as host
@@ -557,3 +558,115 @@ def test_the_cost_is_linear() -> None:
         return best
 
     assert seconds(80) < 12 * max(seconds(20), 0.001)
+
+
+def test_an_empty_snapshot_begins_from_nothing() -> None:
+    """Names and times that were learned before it are forgotten."""
+    at = encoder()
+    at.take([*ticks(2), pod_row()])
+    assert at.state.snapshot() != encoder().state.snapshot()
+    at.restore(b"")
+    assert at.state.snapshot() == encoder().state.snapshot()
+    assert at.take(ticks(2)) == encoder().take(ticks(2))
+
+
+def test_a_batch_whose_rows_are_all_bad_is_counted_and_sends_nothing() -> None:
+    """There is not even a point that counts its rows."""
+    encoded = encoder().take([stored_bytes("host", form_of(host.HOST), msgspec.msgpack.encode([["soon"]]), 1)])
+    assert encoded == EncodedBatches(b"", b"", 0, 0, 0, 0, bad_rows=1)
+
+
+def test_more_forms_of_a_table_than_are_remembered_are_encoded_all_the_same() -> None:
+    """A spool may hold segments of many versions; what is forgotten is made again, and gives the same bytes."""
+    form = msgspec.structs.replace(form_of(host.HOST), dtypes=("int64", "int64", "int64"), nullable=(False,))
+    batches = [
+        stored_bytes(
+            "host",
+            msgspec.structs.replace(form, names=("timestamp", "cores", f"future_{number}")),
+            msgspec.msgpack.encode([(STAMP_NS, number, 0)]),
+            1,
+        )
+        for number in range(PLANS_MAX + 1)
+    ]
+    at = encoder()
+    first = at.take(batches[:1])
+    encoded = at.take(batches)
+    points = [
+        point.as_int
+        for each in metrics_of(encoded).resource_metrics
+        for metric in each.scope_metrics[0].metrics
+        if metric.name == "system.cpu.logical.count"
+        for point in metric.sum.data_points
+    ]
+    assert points == list(range(PLANS_MAX + 1))
+    assert at.take(batches[:1]) == first
+
+
+def test_a_tick_from_a_backlog_has_its_own_length_and_leaves_the_newest_known() -> None:
+    """Rows of other tables of either tick begin where their own tick did."""
+    at = encoder()
+
+    def start_of(time_ns: int, *before: StoredBatch) -> int:
+        row: Fields = {"timestamp": time_ns, "device": "sda", "devices": 1, "reads": 5}
+        series = only(at.take([*before, stored(host.HOST_DISK, [row])]))
+        (point,) = (each for (name, _), each in series.items() if name == "system.disk.operations")
+        return int(point.start_time_unix_nano)
+
+    old_ns = STAMP_NS - 1000 * S
+    at.take([stored(host.HOST, [host_row(elapsed_ns=S)])])
+    assert start_of(old_ns, stored(host.HOST, [host_row(timestamp=old_ns, elapsed_ns=5 * S)])) == old_ns - 5 * S
+    assert start_of(STAMP_NS) == STAMP_NS - S
+
+
+def test_a_tick_of_unknown_length_says_nothing_of_how_long_others_were() -> None:
+    """The sums of other tables have no start then, as without any row of the host."""
+    disk: Fields = {"timestamp": STAMP_NS, "device": "sda", "devices": 1, "reads": 5}
+    series = only(encoder().take([stored(host.HOST, [host_row(elapsed_ns=None)]), stored(host.HOST_DISK, [disk])]))
+    (point,) = (each for (name, _), each in series.items() if name == "system.disk.operations")
+    assert (point.as_int, point.start_time_unix_nano) == (5, 0)
+
+
+def test_only_rows_of_the_host_say_when_it_was_booted() -> None:
+    """A scan of the processes is of the whole host too, and tells no boot."""
+    at = encoder()
+    at.take([stored(process.PROCESS_SCAN, [{"timestamp": STAMP_NS, "processes": 9}])])
+    scanned = stored(process.PROCESS, [process_row(cpu_total_ns=5)])
+
+    def start_of_process() -> int:
+        series = only(at.take([scanned]))
+        return int(series["evergauge.process.cpu.run_time", frozenset()].start_time_unix_nano)
+
+    assert start_of_process() == 0
+    at.take([stored(host.HOST, [host_row()])])
+    assert start_of_process() == STAMP_NS - 95 * S
+
+
+def test_a_table_that_these_conventions_do_not_know_has_no_points_in_a_gap() -> None:
+    """Another version of the conventions may have sent its series."""
+    before = encoder()
+    before.take([stored(host.HOST, [host_row(cores=2)])])
+    gap: Fields = {"timestamp": STAMP_NS + S, "worker": "sampler/x", "run": "r", "epoch": 1, "rows": 4, "reason": "worker_died"}
+    without_host = {name: mapped for name, mapped in CONVENTIONS.tables.items() if name != "host"}
+    for mapped, names in (
+        (CONVENTIONS.tables, ["evergauge.gap.rows", "system.cpu.logical.count"]),
+        (without_host, ["evergauge.gap.rows"]),
+    ):
+        at = OtlpEncoder(msgspec.structs.replace(CONVENTIONS, tables=mapped), "9")
+        at.restore(before.state.snapshot())
+        assert [name for name, _ in only(at.take([stored(GAP, [gap])]))] == names
+
+
+def test_a_gap_of_unknown_time_has_no_points_without_a_value() -> None:
+    """Nobody knows where in the series it lies; the gap itself is told, at the time that its table has by another name."""
+    mapped = CONVENTIONS.tables["gap"]
+    columns = {name: meaning for name, meaning in mapped.columns.items() if name != "timestamp"} | {"found": Role.TIME}
+    renamed = msgspec.structs.replace(mapped, columns=columns)
+    at = OtlpEncoder(msgspec.structs.replace(CONVENTIONS, tables={**CONVENTIONS.tables, "gap": renamed}), "9")
+    at.take([stored(host.HOST, [host_row(cores=2)])])
+    names, dtypes = ("found", "worker", "rows"), ("int64", "utf8", "int64")
+    form = msgspec.structs.replace(form_of(GAP), names=names, dtypes=dtypes, nullable=())
+    rows = msgspec.msgpack.encode([(STAMP_NS + S, "sampler/x", 4)])
+    encoded = at.take([stored_bytes("gap", form, rows, 1)])
+    ((key, point),) = only(encoded).items()
+    assert key == ("evergauge.gap.rows", frozenset({("evergauge.gap.worker", "sampler/x")}))
+    assert (point.as_int, encoded.records) == (4, 1)

@@ -2,6 +2,7 @@
 
 import struct
 
+from fakes.known_names import KnownNames
 from fakes.series_rows import at, made, sketch_batch, unit_batch
 from harness.protobuf_fields import double_in, fields_of, message_in, numbers_in, signed_in, text_in
 from remote_pb2.remote_pb2 import WriteRequest
@@ -9,7 +10,7 @@ from remote_pb2.remote_pb2 import WriteRequest
 from agent.model.sketch import Sketch
 from agent.model.sketch_export import BucketSpan, NativeHistogram, sketch_of_native
 from agent.model.timebase import MS, S
-from workers.export.remote_write.sample import STALE, WrittenSeries, series_of
+from workers.export.remote_write.sample import STALE, WrittenSeries, divided_at, series_of
 from workers.export.remote_write.version_1 import encoded_1
 from workers.export.remote_write.version_2 import encoded_2, unit_of
 from workers.export.series.catalogue import SKETCHED, VIEWS
@@ -156,6 +157,35 @@ def test_one_time_has_one_sample_and_times_are_in_order() -> None:
     (series,) = series_of(table.take_points(), COMMON)
     assert isinstance(series, WrittenSeries)
     assert [(sample.at_ms - at(0) // MS) for sample in series.samples] == [5000, 6000, 6001, 7000, 8000]
+
+
+def test_an_end_comes_behind_the_sample_of_its_own_millisecond() -> None:
+    """Else the sample would be taken for what came after the end."""
+    names = KnownNames()
+    table = made(names=names, interval_ns=S)
+    table.take(unit_batch(0, "uid-1", pids=1))
+    names.learn("uid-1", "shop", "web-0")
+    table.take(unit_batch(0.0004, "uid-1", pids=2))
+    unnamed, named = series_of(table.take_points(), COMMON)
+    assert [(sample.at_ms - at(0) // MS, sample.value is STALE) for sample in unnamed.samples] == [(0, False), (1, True)]
+    assert ("pod", "web-0") in named.pairs
+    assert [(sample.at_ms - at(0) // MS, sample.value) for sample in named.samples] == [(0, 2)]
+
+
+def test_series_are_divided_at_a_time() -> None:
+    """A sample of that very time is later; a series is on a side only where it has samples there."""
+    earlier, later = divided_at(series_of(points(), COMMON), at(1) // MS)
+    assert shown_1(encoded_1(earlier)) == {
+        "evergauge_unit_cpu_seconds_totaluser/a": [(0, 0.5)],
+        "evergauge_unit_cpu_seconds_totaluser/b": [(0, 0.5)],
+        "evergauge_unit_pids/a": [(0, 3.0)],
+        "evergauge_unit_pids/b": [(0, 3.0)],
+    }
+    assert shown_1(encoded_1(later)) == {
+        "evergauge_unit_cpu_seconds_totaluser/a": [(1000, 1.0), (1001, "end")],
+        "evergauge_unit_pids/a": [(1000, 4.0), (1001, "end")],
+        "evergauge_process_memory_bytes/b": [(1000, 4)],
+    }
 
 
 def test_units_are_those_that_names_say() -> None:

@@ -119,3 +119,15 @@ def test_each_window_of_a_sketch_is_told() -> None:
         table.take(sketch_batch(60 * minute, "/a", "x", "rss", [minute]))
     values = [point.values[0] for point in table.take_points()]
     assert [getattr(value, "sum", None) for value in values] == [1, 2]
+
+
+def test_a_unit_without_parts_at_a_time_has_no_sample_of_it() -> None:
+    """What others have then says nothing of it once more."""
+    table = writing(1)
+    for second, units in enumerate((("/a", "/b"), ("/b",))):
+        rows: list[dict[str, Any]] = [
+            {"timestamp": at(second), "pod_uid": unit, "command": "x", "commands": 1, "processes": 1, "cpu_ns": S} for unit in units
+        ]
+        table.take(stored(PROCESS_TAIL, rows))
+    found = [(dict(point.labels.pairs)["unit"], (point.at_ns - at(0)) // S) for point in table.take_points()]
+    assert found == [("/a", 0), ("/b", 0), ("/b", 1)]

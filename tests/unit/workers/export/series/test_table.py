@@ -14,7 +14,7 @@ from agent.model.tables import GAP
 from agent.model.timebase import S
 from agent.store.record import form_of
 from workers.export.series.table import SeriesTable
-from workers.host.schema import HOST, HOST_DISK
+from workers.host.schema import HOST, HOST_DISK, HOST_NETWORK
 from workers.process.schema import PROCESS_TAIL
 from workers.unit.schema import UNIT, UNIT_EVENT
 
@@ -143,6 +143,18 @@ def test_rows_of_one_unit_add_up_where_they_are_parts_of_it() -> None:
         table.take(stored(PROCESS_TAIL, rows))
     assert shown(table, "evergauge_tail_processes") == {'unit="/a"': 4, 'unit="(none)"': 4}
     assert shown(table, "evergauge_tail_cpu_seconds_total") == {'unit="/a"': 4.0, 'unit="(none)"': 4.0}
+
+
+def test_a_yes_is_1_and_a_no_is_0() -> None:
+    """Null is neither."""
+    table = made()
+    up = (("eth0", True), ("eth1", False), ("lo", None))
+    table.take(
+        stored(HOST_NETWORK, [{"timestamp": at(0), "interface": name, "interfaces": 1, "is_up": is_up} for name, is_up in up])
+    )
+    found = shown(table, "evergauge_network_up")
+    assert found == {'interface="eth0"': 1, 'interface="eth1"': 0}
+    assert not any(isinstance(value, bool) for value in found.values())
 
 
 def test_commands_are_ranked_over_the_time_since_the_last_reading() -> None:
