@@ -125,6 +125,25 @@ def test_a_small_overshoot_is_answered_by_one_step_and_ends() -> None:
     assert within_at - over_at <= 10
 
 
+def test_one_that_was_over_stays_so_while_five_seconds_are_above_its_limit() -> None:
+    """Bursts may each be within what four seconds allow, and still not be within the limit."""
+    worker = MeteredWorker(WorkerLimits(cpu=TENTH), cost={0: 0.12})
+    while not of_kind(worker.rulings, OverLimit):
+        worker.run(BEAT_NS)
+    over_ns = worker.now_ns
+    worker.cost = {}
+    worker.run(500 * MS)
+    for pause_ns in (3750 * MS, 250 * MS):
+        worker.cost = {1: 1.2}
+        worker.run(BEAT_NS)
+        worker.cost = {}
+        worker.run(pause_ns)
+    assert worker.now_ns - over_ns == 5 * S
+    assert of_kind(worker.rulings, WithinLimit) == []
+    # With the first burst the reason is gone.
+    assert len(of_kind(worker.run(1 * S), WithinLimit)) == 1
+
+
 def test_a_quiet_worker_is_restored_step_by_step() -> None:
     """After the load has gone each step is taken back, one quiet span after the other."""
     worker = MeteredWorker(WorkerLimits(cpu=TENTH), cost={0: 1.0, 1: 0.6, 2: 0.4, 3: 0.05})

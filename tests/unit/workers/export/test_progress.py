@@ -5,6 +5,7 @@ from random import Random
 import pytest
 from fakes.export_world import ExportWorld, batch_at
 
+from agent.store.batch import StoredBatch
 from agent.store.cursor import Cursor, ExportLedger, decode_slot, encode_slot
 from agent.store.keeping import Keeping, PrunedSegment
 from agent.store.place import Place
@@ -153,6 +154,15 @@ def test_the_cursor_is_the_same_after_its_file() -> None:
     again.check()
 
 
+def live() -> tuple[ExportProgress, StoredBatch, StoredBatch]:
+    """A backlog of one batch, and one on the live line; nothing is delivered."""
+    held, old, new = progress(), batch_at(FIRST, 0), batch_at(SECOND, 0)
+    held.scan([old])
+    held.open_live()
+    held.scan([new])
+    return held, old, new
+
+
 def test_what_is_pending_is_told_in_bytes_too_and_how_old_it_is() -> None:
     """Before anything was found or delivered there is no age."""
     held = progress()
@@ -213,11 +223,7 @@ def test_a_sink_with_rows_pending_moves_on_without_passing_them() -> None:
 
 def test_the_live_line_moves_on_while_the_backlog_stays() -> None:
     """The last span grows up to the next segment."""
-    held = progress()
-    old, new = batch_at(FIRST, 0), batch_at(SECOND, 0)
-    held.scan([old])
-    held.open_live()
-    held.scan([new])
+    held, _old, new = live()
     held.deliver(ExportLine.LIVE, [new])
     assert held.move_on(Place(THIRD, 0))
     assert (held.low, held.end_of_spans, held.pending_rows) == (Place("", 0), Place(THIRD, 0), 10)
@@ -248,11 +254,7 @@ def test_a_live_line_that_cannot_be_read_is_lost_and_passed() -> None:
 
 def test_a_live_line_that_cannot_be_read_leaves_the_backlog() -> None:
     """The rows before the span can still be delivered."""
-    held = progress()
-    old, new = batch_at(FIRST, 0), batch_at(SECOND, 0)
-    held.scan([old])
-    held.open_live()
-    held.scan([new])
+    held, old, new = live()
     assert held.pass_unreadable(ExportLine.LIVE)
     assert (held.low, held.end_of_spans, held.take_losses()) == (Place("", 0), new.behind, [])
     held.deliver(ExportLine.BACKLOG, [old])
@@ -262,16 +264,12 @@ def test_a_live_line_that_cannot_be_read_leaves_the_backlog() -> None:
 
 def test_a_backlog_that_cannot_be_read_is_done_with() -> None:
     """Its rows are lost, those of the live line are not."""
-    held = progress()
-    old, new = batch_at(FIRST, 0, rows=7), batch_at(SECOND, 0, rows=5)
-    held.scan([old])
-    held.open_live()
-    held.scan([new])
+    held, _old, new = live()
     held.deliver(ExportLine.LIVE, [new])
     assert held.pass_unreadable(ExportLine.BACKLOG)
     assert (held.low, held.has_backlog) == (new.behind, False)
-    assert [(loss.reason, loss.rows) for loss in held.take_losses()] == [("unreadable", 7)]
-    assert (held.ledger().pruned, held.ledger().delivered) == (7, 5)
+    assert [(loss.reason, loss.rows) for loss in held.take_losses()] == [("unreadable", 10)]
+    assert (held.ledger().pruned, held.ledger().delivered) == (10, 10)
     held.check()
 
 
