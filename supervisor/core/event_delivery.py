@@ -50,7 +50,6 @@ class EventDelivery:
         # The generation of the writer that was asked, and what it has stored; None: it has not answered.
         self._epoch = 0
         self._have_seq: int | None = None
-        self._next_row_seq = 0
         self._retry_at_ns: int | None = None
         for event in state.history.events:
             self.add(event)
@@ -101,8 +100,6 @@ class EventDelivery:
         """The writer says what it has stored; `turn` follows. An answer to another supervisor, or of another worker, is ignored."""
         if message.sender == self._sender and child.kind.stores_events and child.epoch == self._epoch:
             is_first, self._have_seq = self._have_seq is None, message.have_seq
-            # Numbers of frames that were stored, and of the rows in them, are never given again.
-            self._next_row_seq = max(self._next_row_seq, (message.have_seq + 1) * FRAME_EVENTS_MAX)
             self._settle(message.have_seq, is_first=is_first)
         return []
 
@@ -134,10 +131,13 @@ class EventDelivery:
         if self._dropped:
             lost, seq = (Lost(seq, seq, self._dropped, DROPPED),), seq + 1
         events = tuple(self._waiting.popleft() for _ in range(min(FRAME_EVENTS_MAX, len(self._waiting))))
-        rows = []
-        for event in events:
-            rows.append(event_row(event, run=about.run, seq=self._next_row_seq, wall_offset_ns=about.wall_offset_ns))
-            self._next_row_seq += 1
+        # The number of a row follows from its frame's alone: a frame is stored once, by whichever supervisor, and one that died
+        # with its writer is made again.
+        first = seq * FRAME_EVENTS_MAX
+        rows = [
+            event_row(event, run=about.run, seq=first + index, wall_offset_ns=about.wall_offset_ns)
+            for index, event in enumerate(events)
+        ]
         batch = Batch(seq, DIAG.name, DIAG.version, now_ns + about.wall_offset_ns, len(rows), lost=lost)
         frame = _Frame(seq, events, self._dropped, StoreEvents(self._sender, encode(batch), encode(rows)))
         self._dropped = 0

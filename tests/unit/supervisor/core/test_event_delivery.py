@@ -12,7 +12,7 @@ from agent.model.tables import DIAG
 from agent.model.timebase import MS, S
 from agent.store.record import decode_rows
 from supervisor.core.effect import Effect, Finished, Send, StopRequested
-from supervisor.core.event_delivery import RETRY_NS, WAITING_MAX, EventDelivery
+from supervisor.core.event_delivery import FRAME_EVENTS_MAX, RETRY_NS, WAITING_MAX, EventDelivery
 from supervisor.core.event_history import DiagnosticEvent
 from supervisor.core.event_row import event_row
 from supervisor.core.stop_sequence import EVENTS_GRACE_NS
@@ -90,6 +90,16 @@ def up() -> tuple[EventStory, StoringWriter]:
     story.bring_up("gateway")
     story.settle(writer)
     return story, writer
+
+
+def restart(story: EventStory, writer: StoringWriter) -> None:
+    """The writer dies with what was on its way to it, and its next generation is up."""
+    story.sent.clear()
+    story.die("writer")
+    while not story.child("writer").has_process:
+        story.advance(1 * S)
+    writer.reborn()
+    story.bring_up("writer")
 
 
 def sealed(story: EventStory, number: int = 0) -> None:
@@ -229,6 +239,29 @@ def test_a_supervisor_that_takes_over_goes_on_behind_the_one_before() -> None:
     assert seqs(writer) == sorted(set(seqs(writer)))
 
 
+def test_rows_of_two_supervisors_have_different_numbers_however_many_writers_died() -> None:
+    """What died with a writer was numbered and is not stored; its numbers reach into no frame that a successor makes."""
+    story, writer = up()
+    for number in range(FRAME_EVENTS_MAX):
+        sealed(story, number)
+    for _ in range(3):
+        assert story.take_sent(), "a frame is on its way, and dies with its writer"
+        restart(story, writer)
+        (question,) = story.take_sent()
+        answer = writer.take(question)
+        assert answer is not None
+        story.say("writer", answer)
+    story.settle(writer)
+    successor = EventStory(now_ns=7 * S)
+    successor.bring_up("writer")
+    successor.bring_up("gateway")
+    for number in range(FRAME_EVENTS_MAX):
+        sealed(successor, number)
+    successor.settle(writer)
+    assert kinds(writer).count("sealed") == 2 * FRAME_EVENTS_MAX
+    assert seqs(writer) == sorted(set(seqs(writer)))
+
+
 def test_an_answer_that_is_not_for_this_supervisor_or_of_no_writer_changes_nothing() -> None:
     """What is on its way stays there."""
     story, writer = up()
@@ -272,12 +305,7 @@ def _random_step(rng: Random, story: EventStory, writer: StoringWriter) -> None:
         case 2:
             story.advance(rng.randrange(7) * S)
         case 3 if rng.random() < 0.3:
-            story.sent.clear()
-            story.die("writer")
-            while not story.child("writer").has_process:
-                story.advance(1 * S)
-            writer.reborn()
-            story.bring_up("writer")
+            restart(story, writer)
         case _:
             pass
 
