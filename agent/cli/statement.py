@@ -39,7 +39,7 @@ _FAULTS_OF_STATEMENT = (
     duckdb.NotImplementedException,
     duckdb.PermissionException,
 )
-_NO_MEMORY = re.compile(r"bad allocation|failed to allocate|could not allocate|malloc of size", re.IGNORECASE)
+_NO_MEMORY = re.compile(r"bad allocation|failed to allocate|could not allocate|malloc of size|failed: MemoryError\b", re.IGNORECASE)
 _UNKNOWN_TABLE = re.compile(r"Table with name (\S+) does not exist")
 
 Row = Sequence[object]
