@@ -31,7 +31,10 @@ MISSED_PER_DUE_MAX = 1e-3
 
 @dataclass(frozen=True)
 class ProcessMoment:
-    """One process: what it holds, and its CPU time since its start."""
+    """One process: what it holds, and its CPU time since its start.
+
+    `descriptors` has not the one of a file of a process that lives: those of a sampler follow the host.
+    """
 
     pid: int
     rss_bytes: int
@@ -98,7 +101,7 @@ class Figure:
 
 
 # The PSS of one process grows when another ends that shared pages with it, so that it is judged of the whole agent. A leak of one
-# descriptor at each seal (once a minute here) is 60 an hour; files of the host's processes come and go. CPU has a limit of its own.
+# descriptor at each seal (once a minute here) is 60 an hour. CPU has a limit of its own.
 FIGURES = (
     Figure("RSS", "MiB", 1.0, lambda process: process.rss_bytes / MIB),
     Figure("PSS", "MiB", None, lambda process: process.pss_bytes / MIB),

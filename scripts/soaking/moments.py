@@ -32,7 +32,8 @@ def _process(pid: int) -> ProcessMoment:
     memory, stat = proc.memory(pid), proc.stat_of(pid)
     if stat is None:
         raise ProcessLookupError(pid)
-    return ProcessMoment(pid, memory.rss_bytes, memory.pss_bytes, proc.descriptors(pid), proc.threads(pid), stat.cpu_ticks / _TICKS)
+    seconds = stat.cpu_ticks / _TICKS
+    return ProcessMoment(pid, memory.rss_bytes, memory.pss_bytes, proc.own_descriptors(pid), proc.threads(pid), seconds)
 
 
 def _bytes_below(folder: Path) -> int:

@@ -5,6 +5,7 @@ Reads `/proc` by itself, without the agent's own parsers: what is measured of th
 """
 
 import os
+import re
 import signal
 from collections import Counter
 from contextlib import suppress
@@ -16,6 +17,7 @@ MIB = 1 << 20
 DEAD = "ZX"
 # A process of a test that holds its own memory map locked: a look at its environment would wait for the end of that test.
 STUCK_NAME = "eg-stuck"
+_FILE_OF_PROCESS = re.compile(r"/proc/\d+/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +191,18 @@ def descriptor_kinds(pid: int) -> Counter[str]:
         with suppress(FileNotFoundError):
             kinds[_kind(os.readlink(f"/proc/{pid}/fd/{descriptor}"))] += 1
     return kinds
+
+
+def own_descriptors(pid: int) -> int:
+    """How many descriptors are open, but one for each file of each process that lives: those follow the host. *Raises:* OSError.
+
+    A second of the same file counts, and so does one that outlives its process.
+    """
+    targets: Counter[str] = Counter()
+    for descriptor in os.listdir(f"/proc/{pid}/fd"):
+        with suppress(FileNotFoundError):
+            targets[os.readlink(f"/proc/{pid}/fd/{descriptor}")] += 1
+    return targets.total() - sum(_FILE_OF_PROCESS.match(target) is not None and os.path.exists(target) for target in targets)
 
 
 def threads(pid: int) -> int:

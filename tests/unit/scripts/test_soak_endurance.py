@@ -1,13 +1,17 @@
 """What a soak judges by the hour: slopes with their errors, what is too short to say, losses, and the report that shows them."""
 
 import json
+import os
 import random
+import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from harness.proc import own_descriptors
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "scripts"))
 
@@ -54,6 +58,21 @@ def bad(found: list[Moment], terms: Terms = TERMS) -> list[str]:
 def unsaid(found: list[Moment], terms: Terms = TERMS) -> list[str]:
     """The names of the verdicts that nothing is said in."""
     return [each.name for each in judge_moments(found, terms) if each.is_good is None]
+
+
+def test_a_file_of_a_living_process_is_no_descriptor_of_ones_own_once() -> None:
+    """A second of the same file is, and so is one that outlives its process."""
+    with subprocess.Popen(["sleep", "60"]) as other, ExitStack() as files:
+        before = own_descriptors(os.getpid())
+        paths = [f"/proc/{other.pid}/stat", f"/proc/{other.pid}/io", f"/proc/{other.pid}/stat", "/proc/stat"]
+        counts = []
+        for path in paths:
+            files.enter_context(open(path))
+            counts.append(own_descriptors(os.getpid()) - before)
+        other.kill()
+        other.wait()
+        counts.append(own_descriptors(os.getpid()) - before)
+    assert counts == [0, 0, 1, 2, 4]
 
 
 def test_an_hour_in_which_nothing_grows_is_good_in_every_verdict() -> None:

@@ -75,6 +75,17 @@ def test_a_whole_group_is_looked_at_again_after_the_check_interval() -> None:
     assert isinstance(plan.next_step(due_ns), Check)
 
 
+def test_the_directory_of_a_group_is_known_once_it_is_made() -> None:
+    """The first of several; a group without one is in no answer."""
+    plan = _plan()
+    plan.want([_own("a"), _own("b")], 0)
+    assert plan.path_by_group() == {}
+    plan.next_step(0)
+    plan.on_created("a", "mon_groups/a", 0)
+    plan.on_checked("a", CheckResult(("mon_groups/a", "gold/mon_groups/a"), {("a", "c0"): 0}), 0)
+    assert plan.path_by_group() == {"a": "mon_groups/a"}
+
+
 def test_after_threads_had_to_be_moved_there_is_a_second_look_soon() -> None:
     """A fork that was under way while its creator was moved ends outside, after the pass that found nobody there."""
     plan, pod = _plan(), _own("a")

@@ -293,6 +293,19 @@ def test_a_group_in_a_control_group_whose_threads_are_elsewhere() -> None:
     assert world.groups.list_group_tasks("mon_groups/pod_x") == pod.threads()
 
 
+def test_a_thread_that_comes_while_others_are_placed_is_put_beside_the_others_of_its_control_group() -> None:
+    """The directory that was made there for them holds it too; none is made or named twice."""
+    world = MemoryWorld("tiny")
+    early, late = world.pod(2), world.pod(1)
+    world.other.mkdir("gold")
+    path = world.groups.create_group_under("gold", "x")
+
+    result = world.groups.reconcile_group(path, Told(early.threads(), early.threads() | late.threads()))
+
+    assert (result.is_clean, result.paths, result.assigned) == (True, (path, "mon_groups/pod_x"), 3)
+    assert world.groups.list_group_tasks("mon_groups/pod_x") == early.threads() | late.threads()
+
+
 def test_further_threads_are_those_that_the_source_does_not_list() -> None:
     """After a step the caller sees whether it is worth to look for strays."""
     world = MemoryWorld("tiny")
