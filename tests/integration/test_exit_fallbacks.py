@@ -74,7 +74,8 @@ def test_a_capability_that_comes_back_brings_the_records_back() -> None:
         host.tick()
         assert host.watcher.source == "taskstats"
         assert [condition.active for condition in host.bus.conditions] == [True, False]
-        assert 0.9 <= host.share_of_burn(fewer(200), rate=200, seconds=0.003) <= 1.1
+        # A record lacks the way out, up to half a millisecond on a busy machine, and so few children tell little of it.
+        assert 0.9 <= host.share_of_burn(fewer(50), rate=30, seconds=0.02) <= 1.1
         host.forget()
         host.end_unseen(20)
         assert host.unseen >= 20
