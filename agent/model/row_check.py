@@ -86,8 +86,9 @@ def check_of(table: Table) -> RowCheck:
 
 
 def check_of_form(names: Sequence[str], dtypes: Sequence[DType], nullable: Sequence[bool]) -> RowCheck:
-    """The check of the columns of a stored table; those that `nullable` says nothing of may be null."""
-    is_nullable = (*nullable, *(True,) * (len(names) - len(nullable)))
+    """The check of the columns of a stored table; those that `nullable` does not cover may be null, a time never."""
+    declared = (*nullable, *(True,) * (len(names) - len(nullable)))
+    is_nullable = (may_be_null and name != TIMESTAMP for name, may_be_null in zip(names, declared, strict=True))
     return RowCheck(CheckedColumn(*column) for column in zip(names, dtypes, is_nullable, strict=True))
 
 

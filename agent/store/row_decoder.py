@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from agent.model.column_type import DType
 from agent.model.errors import FormatError
-from agent.model.row_check import BadRow, RowCheck, check_of_form
+from agent.model.row_check import TIMESTAMP, BadRow, RowCheck, check_of_form
 from agent.model.table import Row
 from agent.store.record import TableForm, decode_rows
 
@@ -12,7 +12,7 @@ from agent.store.record import TableForm, decode_rows
 class RowDecoder:
     """Decodes the batches of one table in one segment. Every reader of a spool uses it, so that all see the same rows.
 
-    *Raises:* FormatError at its making, for column types that this version does not know.
+    *Raises:* FormatError at its making, for column types that this version does not know and for a time that is none.
     """
 
     def __init__(self, form: TableForm) -> None:
@@ -28,7 +28,7 @@ class RowDecoder:
 
 
 def dtypes_of(form: TableForm) -> tuple[DType, ...]:
-    """The types of the columns that a segment declares. *Raises:* FormatError for those that this version does not know."""
+    """The types of the columns that a segment declares. *Raises:* FormatError for types unknown here, or a wrong time."""
     try:
         known = tuple(DType(word) for word in form.dtypes)
     except ValueError as cause:
@@ -37,4 +37,6 @@ def dtypes_of(form: TableForm) -> tuple[DType, ...]:
         ) from cause
     if len(known) != len(form.names):
         raise FormatError("spool", f"a segment declares {len(form.names)} columns of a table and {len(known)} types")
+    if any(name == TIMESTAMP and dtype is not DType.INT64 for name, dtype in zip(form.names, known, strict=True)):
+        raise FormatError("spool", "a segment declares a table whose time is no int64")
     return known
