@@ -18,10 +18,10 @@ from prometheus_client.parser import text_string_to_metric_families as read_plai
 
 from agent.model.message import Condition
 from agent.model.timebase import MS, S
-from workers.gateway.connection import DRAIN_TIMEOUT_NS
-from workers.gateway.http import HEAD_BYTES_MAX
-from workers.gateway.server import CONNECTION_TIMEOUT_NS, CONNECTIONS_MAX
 from workers.gateway.work import BIND_RETRY_NS
+from workers.http.connection import DRAIN_TIMEOUT_NS
+from workers.http.request import HEAD_BYTES_MAX
+from workers.http.server import CONNECTION_TIMEOUT_NS, CONNECTIONS_MAX
 
 READY = b"GET /ready HTTP/1.1\r\nHost: localhost\r\n\r\n"
 METRICS = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"

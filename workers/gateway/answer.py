@@ -5,10 +5,10 @@ from collections.abc import Iterator, Sequence
 from workers.export.series.sketch_cache import SketchCache
 from workers.export.series.table import SeriesFamily
 from workers.gateway.exposition import OPENMETRICS, PLAIN_TEXT, expose
-from workers.gateway.http import MetricsFormat
 from workers.gateway.measured_protobuf import PROTOBUF, agent_protobuf, histogram_of, measured_protobuf
 from workers.gateway.measured_text import measured_text, quantiles_of
 from workers.gateway.metrics import Family
+from workers.gateway.metrics_format import MetricsFormat
 
 CONTENT_TYPES = {MetricsFormat.PLAIN: PLAIN_TEXT, MetricsFormat.OPENMETRICS: OPENMETRICS, MetricsFormat.PROTOBUF: PROTOBUF}
 _OPENMETRICS_END = b"# EOF\n"

@@ -11,8 +11,8 @@ from typing import Generic, Protocol, TypeVar
 from msgspec import Struct
 
 from agent.model.control.result import AgentStatus
-from workers.gateway.http import MetricsFormat
 from workers.gateway.metrics import Family
+from workers.gateway.metrics_format import MetricsFormat
 
 # Bytes of an answer that one turn writes.
 WRITTEN_BYTES = 96 << 10

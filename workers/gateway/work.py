@@ -29,13 +29,15 @@ from agent.model.worker_kind import READY, STATUS
 from agent.ports import Bus, Clock, Interest
 from workers.framework.condition import Conditions
 from workers.framework.work import BaseWork
-from workers.gateway.host import host_policy
-from workers.gateway.http import PLAIN, HttpRequest, MetricsFormat, preferred_format, response
 from workers.gateway.metrics import GatewayCounts, Statistics, families
+from workers.gateway.metrics_format import MetricsFormat, preferred_format
 from workers.gateway.request_coalescer import RequestCoalescer
 from workers.gateway.scrape import ScrapeQueue
-from workers.gateway.server import Server
 from workers.gateway.supervisor_answer import SILENCE, readiness_of, status_of, unready
+from workers.http.host import host_policy
+from workers.http.request import HttpRequest
+from workers.http.response import PLAIN, response
+from workers.http.server import Server
 
 if TYPE_CHECKING:
     from workers.gateway.answer import AnswerWriter

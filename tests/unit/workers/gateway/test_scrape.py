@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from agent.model.control.result import AgentStatus
-from workers.gateway.http import MetricsFormat
 from workers.gateway.metrics import Family
+from workers.gateway.metrics_format import MetricsFormat
 from workers.gateway.scrape import WRITTEN_BYTES, ScrapeQueue
 
 PLAIN, OPEN = MetricsFormat.PLAIN, MetricsFormat.OPENMETRICS

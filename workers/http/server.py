@@ -1,19 +1,24 @@
 """A small HTTP server without threads: it is called by the worker's one loop and never waits.
 
-It owns the listening socket and at most CONNECTIONS_MAX connections. Each has one deadline for its whole life; a client that
-is slow or silent is cut, and costs the others neither time nor a place. May import socket and errno; decides
-nothing about paths.
+It owns the listening socket and its connections. Short answers have CONNECTIONS_MAX places, each with one deadline for its whole
+life; a client that is slow or silent is cut, and costs the others neither time nor a place. Streams and answers that may come much
+later have `long_max` places of their own. May import socket and errno; decides nothing about paths.
 """
 
 import socket
 from collections.abc import Callable
 from errno import EAGAIN
+from typing import Protocol
+
+from msgspec.structs import replace
 
 from agent.model.timebase import MS, S
 from agent.ports import Interest
-from workers.gateway.connection import Connection, Phase
-from workers.gateway.host import HostPolicy
-from workers.gateway.http import HttpRequest, Refusal, parse_request, refusal_response
+from workers.http.connection import ByteStream, Connection, Handshake, Phase
+from workers.http.host import HostPolicy
+from workers.http.request import HttpRequest, Refusal, parse_request
+from workers.http.response import refusal_response
+from workers.http.stream import Stream, StreamSet
 
 CONNECTIONS_MAX = 64
 # The whole life of a connection. A scrape takes milliseconds; a scraper waits ten seconds by default.
@@ -22,16 +27,42 @@ CONNECTION_TIMEOUT_NS = 5 * S
 ACCEPTS_PER_TURN = 16
 # Without a free descriptor `accept` fails at once and the listener stays readable: pause rather than spin.
 ACCEPT_PAUSE_NS = 100 * MS
+# What may wait for one client of a stream, beside what the kernel holds for it.
+STREAM_BYTES_MAX = 256 << 10
+
+
+class TlsAccept(Protocol):
+    """What `workers.http.tls.ServerTls` is to a server."""
+
+    def accept(self, peer: socket.socket) -> tuple[ByteStream, Handshake]:
+        """The connection with its handshake still to come. *Raises:* OSError."""
+        ...
 
 
 class Server:
-    """Sockets in, `on_request(ticket, request, now_ns)` out; the answer comes back by `answer` under its ticket."""
+    """Sockets in, `on_request(ticket, request, now_ns)` out; the answer comes back by `answer` under its ticket, at once or later.
 
-    def __init__(self, on_request: Callable[[int, HttpRequest, int], None], hosts: HostPolicy) -> None:
+    An answer that takes longer than CONNECTION_TIMEOUT_NS asks for more time with `hold`; one without an end is a stream:
+    `open_stream`. *Range:* `long_max` clients have such answers at a time; 0: none.
+    """
+
+    def __init__(
+        self,
+        on_request: Callable[[int, HttpRequest, int], None],
+        hosts: HostPolicy,
+        *,
+        long_max: int = 0,
+        tls: TlsAccept | None = None,
+    ) -> None:
         self.requests = 0
         self.refused = 0
         self._on_request = on_request
         self._hosts = hosts
+        self._long_max = long_max
+        self._tls = tls
+        self._streams = StreamSet()
+        self._held = 0
+        self._ticketed: dict[int, Connection] = {}
         self._listener: socket.socket | None = None
         self._paused_until_ns = 0
         self._tickets = 0
@@ -70,7 +101,14 @@ class Server:
         waiting = [connection.interest for connection in self._connections.values() if connection.phase is not Phase.ASKING]
         if self._listener is not None and not self._paused_until_ns:
             waiting.append(Interest(self._listener.fileno()))
+        if (streams := self._streams.descriptor) is not None:
+            waiting.append(Interest(streams))
         return tuple(waiting)
+
+    @property
+    def streams(self) -> int:
+        """How many streams are open."""
+        return len(self._streams)
 
     def next_deadline_ns(self) -> int | None:
         """When `on_timer` has something to do; None: never, as long as nobody connects."""
@@ -86,11 +124,17 @@ class Server:
             self._on_bytes(connection, now_ns)
         elif self._listener is not None and descriptor == self._listener.fileno():
             self._accept(now_ns)
+        elif descriptor == self._streams.descriptor:
+            self._streams.on_ready(now_ns)
 
     def on_writable(self, descriptor: int, now_ns: int) -> None:
         """A client has taken some of its answer: there is room for more."""
         connection = self._connections.get(descriptor)
-        if connection is not None and connection.phase is Phase.WRITING:
+        if connection is None:
+            return
+        if connection.phase is Phase.SHAKING_HANDS:
+            self._shake_hands(connection)
+        elif connection.phase is Phase.WRITING:
             self._write(connection, now_ns)
 
     def on_timer(self, now_ns: int) -> None:
@@ -103,14 +147,50 @@ class Server:
 
     def answer(self, ticket: int, response: bytes, now_ns: int) -> None:
         """Send the answer to a request; nothing when its client has gone."""
-        for connection in self._connections.values():
-            if connection.ticket == ticket and connection.phase is Phase.ASKING:
-                connection.begin_writing(response)
-                self._write(connection, now_ns)
-                return
+        connection = self._ticketed.pop(ticket, None)
+        if connection is not None:
+            if connection.is_long:
+                # The time for its answer is over; that for writing it begins.
+                connection.deadline_ns = now_ns + CONNECTION_TIMEOUT_NS
+            connection.begin_writing(response)
+            self._write(connection, now_ns)
+
+    def is_waiting(self, ticket: int) -> bool:
+        """Whether a request still waits for its answer."""
+        return ticket in self._ticketed
+
+    def hold(self, ticket: int, until_ns: int) -> bool:
+        """The answer to a request comes until then: its connection gives its place to others. False: there is no place for more
+        such requests, or the client has gone."""
+        connection = self._ticketed.get(ticket)
+        if connection is None or (not connection.is_long and not self._has_long_place()):
+            return False
+        self._held += not connection.is_long
+        connection.is_long = True
+        connection.deadline_ns = until_ns
+        return True
+
+    def open_stream(self, ticket: int, head: bytes, now_ns: int, bytes_max: int = STREAM_BYTES_MAX) -> Stream | None:
+        """Answer a request with `head` (`response.stream_head`) and whatever `Stream.send` sends after it.
+
+        *Absent:* None: no place is free, and the request still waits for another answer (503 is one); or its client has gone.
+        """
+        connection = self._ticketed.get(ticket)
+        if connection is None or (not connection.is_long and not self._has_long_place()):
+            return None
+        try:
+            stream = self._streams.open(connection.handed_over(), bytes_max)
+        except OSError:
+            # No descriptor is left for the first one, or the kernel has no memory for more.
+            return None
+        del self._ticketed[ticket]
+        del self._connections[connection.descriptor]
+        self._held -= connection.is_long
+        return stream if stream.send(head, now_ns) else None
 
     def close(self) -> None:
         """Close everything."""
+        self._streams.close()
         for connection in list(self._connections.values()):
             self._forget(connection)
         if self._listener is not None:
@@ -121,7 +201,7 @@ class Server:
         assert self._listener is not None
         for _ in range(ACCEPTS_PER_TURN):
             try:
-                peer, _where = self._listener.accept()
+                peer, where = self._listener.accept()
             except BlockingIOError:
                 return
             except ConnectionAbortedError:
@@ -132,16 +212,29 @@ class Server:
                 self.refused += 1
                 self._paused_until_ns = now_ns + ACCEPT_PAUSE_NS
                 return
-            self._admit(peer, now_ns)
+            self._admit(peer, str(where[0]), now_ns)
 
-    def _admit(self, peer: socket.socket, now_ns: int) -> None:
+    def _has_long_place(self) -> bool:
+        return len(self._streams) + self._held < self._long_max
+
+    def _admit(self, peer: socket.socket, address: str, now_ns: int) -> None:
         peer.setblocking(False)
-        if len(self._connections) >= CONNECTIONS_MAX and not self._make_room():
+        if len(self._connections) - self._held >= CONNECTIONS_MAX and not self._make_room():
             self.refused += 1
             peer.close()
             return
+        stream: ByteStream = peer
+        handshake = None
+        if self._tls is not None:
+            try:
+                stream, handshake = self._tls.accept(peer)
+            except OSError:
+                self.refused += 1
+                peer.close()
+                return
         self._tickets += 1
-        self._connections[peer.fileno()] = Connection(peer, self._tickets, now_ns + CONNECTION_TIMEOUT_NS)
+        until_ns = now_ns + CONNECTION_TIMEOUT_NS
+        self._connections[stream.fileno()] = Connection(stream, self._tickets, until_ns, address, handshake)
 
     def _make_room(self) -> bool:
         # The oldest silent one goes: clients that only hold a place cannot keep others out.
@@ -151,7 +244,17 @@ class Server:
                 return True
         return False
 
+    def _shake_hands(self, connection: Connection) -> bool:
+        """Whether it is done."""
+        if not connection.shake_hands():
+            self._cut(connection)
+            return False
+        return connection.phase is not Phase.SHAKING_HANDS
+
     def _on_bytes(self, connection: Connection, now_ns: int) -> None:
+        # The request may have come with the last bytes of the handshake, and then nothing more would wake this.
+        if connection.phase is Phase.SHAKING_HANDS and not self._shake_hands(connection):
+            return
         if not connection.receive():
             self._forget(connection)
             return
@@ -167,7 +270,8 @@ class Server:
             case HttpRequest() as request:
                 self.requests += 1
                 connection.begin_asking()
-                self._on_request(connection.ticket, request, now_ns)
+                self._ticketed[connection.ticket] = connection
+                self._on_request(connection.ticket, replace(request, peer=connection.peer), now_ns)
 
     def _refuse(self, connection: Connection, response: bytes, now_ns: int) -> None:
         self.refused += 1
@@ -186,4 +290,6 @@ class Server:
 
     def _forget(self, connection: Connection) -> None:
         del self._connections[connection.descriptor]
+        self._ticketed.pop(connection.ticket, None)
+        self._held -= connection.is_long
         connection.close()

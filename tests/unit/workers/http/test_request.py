@@ -1,19 +1,13 @@
-"""A bounded request head in, one response out."""
+"""One bounded request in."""
+
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.gateway.http import (
-    HEAD_BYTES_MAX,
-    HttpRequest,
-    MetricsFormat,
-    Refusal,
-    parse_request,
-    preferred_format,
-    refusal_response,
-    response,
-)
+from workers.http.request import BODY_BYTES_MAX, HEAD_BYTES_MAX, HttpRequest, Refusal, parse_request
+from workers.http.response import refusal_response
 
 # As sent by Prometheus 3.5, curl 8.5, a kubelet's probe and wget.
 CAPTURED = {
@@ -29,28 +23,89 @@ CAPTURED = {
 }
 
 
+def get(path: str, accept: str, host: str | None, authority: str | None = None, **more: Any) -> HttpRequest:
+    """A request with these fields."""
+    return HttpRequest(more.pop("method", "GET"), path, accept, host, (host or "") if authority is None else authority, **more)
+
+
 @pytest.mark.parametrize(
     ("head", "request_"),
     [
-        (CAPTURED["curl"], HttpRequest("GET", "/ready", "*/*", "localhost")),
-        (CAPTURED["kubelet"], HttpRequest("GET", "/live", "*/*", "10.0.0.1")),
-        (CAPTURED["wget"], HttpRequest("HEAD", "/live", "", "127.0.0.1")),
-        (b"GET / HTTP/1.0\n\n", HttpRequest("GET", "/", "", None)),
-        (b"GET / HTTP/1.0\nHost: a\n\n", HttpRequest("GET", "/", "", "a")),
-        (b"\r\nGET /live?probe=1 HTTP/1.1\r\nHost: a\r\n\r\n", HttpRequest("GET", "/live", "", "a")),
-        (b"GET http://node:9464/live HTTP/1.1\r\nHost: other\r\n\r\n", HttpRequest("GET", "/live", "", "node")),
-        (b"GET HTTPS://Node:9464 HTTP/1.1\r\nHost:\r\n\r\n", HttpRequest("GET", "/", "", "node")),
-        (b"GET / HTTP/1.1\r\nHost: \r\n\r\n", HttpRequest("GET", "/", "", "")),
-        (b"POST /ready HTTP/1.1\r\nhost: a\r\nContent-Length: 3\r\n\r\nabc", HttpRequest("POST", "/ready", "", "a")),
+        (CAPTURED["curl"], get("/ready", "*/*", "localhost", "localhost:9464")),
+        (CAPTURED["kubelet"], get("/live", "*/*", "10.0.0.1", "10.0.0.1:9464")),
+        (CAPTURED["wget"], get("/live", "", "127.0.0.1", "127.0.0.1:9464", method="HEAD")),
+        (b"GET / HTTP/1.0\n\n", get("/", "", None)),
+        (b"GET / HTTP/1.0\nHost: A\n\n", get("/", "", "a")),
+        (b"\r\nGET /live?probe=1 HTTP/1.1\r\nHost: a\r\n\r\n", get("/live", "", "a", query={"probe": ["1"]})),
+        (b"GET http://node:9464/live HTTP/1.1\r\nHost: other\r\n\r\n", get("/live", "", "node", "node:9464")),
+        (b"GET HTTPS://Node:9464 HTTP/1.1\r\nHost:\r\n\r\n", get("/", "", "node", "node:9464")),
+        (b"GET / HTTP/1.1\r\nHost: \r\n\r\n", get("/", "", "")),
+        (b"GET /a?x=1#y HTTP/1.1\r\nHost: a\r\n\r\n", get("/a", "", "a", query={"x": ["1"]})),
+        (
+            b"POST /ready HTTP/1.1\r\nhost: a\r\nContent-Length: 3\r\n\r\nabcd",
+            get("/ready", "", "a", method="POST", content=b"abc"),
+        ),
+        (b"POST /ready HTTP/1.1\r\nhost: a\r\n\r\nabcd", get("/ready", "", "a", method="POST")),
+        (b"\r\nPUT / HTTP/1.1\nhost: a\ncontent-length: 1\n\nz", get("/", "", "a", method="PUT", content=b"z")),
+        (b"GET / HTTP/1.1\r\nhost: a\r\nContent-Length: 99999\r\n\r\n", get("/", "", "a")),
         (
             b"GET /a HTTP/1.1\r\nHOST:a \r\nACCEPT: text/plain\r\naccept:\ta/b\r\n\r\n",
-            HttpRequest("GET", "/a", "text/plain,a/b", "a"),
+            get("/a", "text/plain,a/b", "a"),
+        ),
+        (
+            b"GET / HTTP/1.1\r\nHost: a\r\nLast-Event-ID: e-1\r\nAuthorization: Bearer x\r\nOrigin: http://a\r\n"
+            b'Sec-Fetch-Site: same-origin\r\nIf-None-Match: "1"\r\nIf-None-Match: "2"\r\nCookie: a=1\r\nCookie: b=2\r\n\r\n',
+            get(
+                "/",
+                "",
+                "a",
+                last_event_id="e-1",
+                authorization="Bearer x",
+                origin="http://a",
+                fetch_site="same-origin",
+                if_none_match='"1","2"',
+                cookie="a=1; b=2",
+            ),
+        ),
+        (
+            b"GET / HTTP/1.1\r\nHost: a\r\nOrigin: http://a\r\nOrigin: http://b\r\n\r\n",
+            get("/", "", "a", origin="http://a, http://b"),
         ),
     ],
 )
 def test_a_whole_head_is_a_request(head: bytes, request_: HttpRequest) -> None:
-    """Path without query, all Accept fields, whatever line ends; a body is not looked at."""
+    """The path apart from its query, all Accept fields, whatever line ends; the body of methods that have one."""
     assert parse_request(head) == request_
+
+
+def test_a_body_is_waited_for() -> None:
+    """Every prefix; its bytes may be any."""
+    whole = b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\n\r\n\x00\xffGE"
+    for length in range(len(whole)):
+        assert parse_request(whole[:length]) is None
+    assert parse_request(whole) == get("/x", "", "a", method="POST", content=b"\r\n\x00\xffGE")
+
+
+def test_a_body_at_the_limit_is_taken_and_one_byte_more_is_not() -> None:
+    """Before it comes."""
+    head = "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n"
+    found = parse_request(head.format(BODY_BYTES_MAX).encode() + b"x" * BODY_BYTES_MAX)
+    assert isinstance(found, HttpRequest)
+    assert len(found.content) == BODY_BYTES_MAX
+    refused = parse_request(head.format(BODY_BYTES_MAX + 1).encode())
+    assert isinstance(refused, Refusal)
+    assert refused.status == 413
+
+
+def test_a_parameter_that_is_given_once_has_its_last_value() -> None:
+    """Or what stands for it."""
+    request = HttpRequest("GET", "/", query={"a": ["1", "2"], "b": [""]})
+    assert [request.parameter("a"), request.parameter("b", "x"), request.parameter("c"), request.parameter("c", "x")] == [
+        "2",
+        "",
+        "",
+        "x",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -123,6 +178,14 @@ def test_any_bytes_are_a_request_or_refused_or_unfinished(received: bytes) -> No
         (b"GET / HTTP/1.1\r\nHost: loc\xe4lhost\r\n\r\n", 400),
         (b"GET http://user@localhost/ HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
         (b"GET http://evil/ HTTP/1.1\r\nHost: local host\r\n\r\n", 400),
+        (b"GET /?a=% HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        (b"GET /?a=%ff HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", 411),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n", 411),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 1\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999\r\n\r\n", 400),
         (b"GET /" + b"a" * HEAD_BYTES_MAX, 431),
         (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 2000 + b"\r\n", 431),
         (b"\r\n" * HEAD_BYTES_MAX, 431),
@@ -140,72 +203,5 @@ def test_a_head_at_the_limit_is_a_request_and_one_byte_more_is_not() -> None:
     """The limit is exact."""
     begin = b"GET / HTTP/1.1\r\nHost: a\r\nA: "
     fitting = begin + b"x" * (HEAD_BYTES_MAX - len(begin)) + b"\r\n\r\n"
-    assert parse_request(fitting) == HttpRequest("GET", "/", "", "a")
+    assert parse_request(fitting) == get("/", "", "a")
     assert isinstance(parse_request(begin + b"x" + fitting[len(begin) :]), Refusal)
-
-
-def test_a_response_is_whole_and_the_last() -> None:
-    """Length, type, and the end of the connection; HEAD gets the same head without the body."""
-    whole = response(200, b"alive\n")
-    head, _, body = whole.partition(b"\r\n\r\n")
-    lines = head.split(b"\r\n")
-    assert lines[0] == b"HTTP/1.1 200 OK"
-    assert {b"Content-Length: 6", b"Connection: close", b"Content-Type: text/plain; charset=utf-8"} <= set(lines)
-    assert body == b"alive\n"
-    assert response(200, b"alive\n", with_body=False) == head + b"\r\n\r\n"
-
-
-def test_a_refused_method_hears_which_are_not() -> None:
-    """RFC 9110 asks for the Allow field."""
-    assert b"\r\nAllow: GET, HEAD\r\n" in response(405, b"no\n")
-
-
-@pytest.mark.parametrize(
-    ("accept", "openmetrics"),
-    [
-        ("", False),
-        ("*/*", False),
-        ("text/plain", False),
-        ("application/openmetrics-text", True),
-        ("application/openmetrics-text; version=1.0.0", True),
-        ("APPLICATION/OpenMetrics-Text;VERSION=1.0.0", True),
-        ("application/openmetrics-text;version=0.0.1", False),
-        ("application/openmetrics-text;q=0", False),
-        ("application/openmetrics-text;q=x", False),
-        ("application/openmetrics-text;q=0.3,text/plain;q=0.7", False),
-        ("text/plain;version=0.0.4;q=0.5,application/openmetrics-text;version=1.0.0;q=0.5", True),
-        ("application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.3,*/*;q=0.2", True),
-        (",;,=;q=", False),
-    ],
-)
-def test_openmetrics_is_given_to_who_prefers_it(accept: str, openmetrics: bool) -> None:
-    """Everybody else gets the plain text format."""
-    expected = MetricsFormat.OPENMETRICS if openmetrics else MetricsFormat.PLAIN
-    assert preferred_format(accept) is expected
-
-
-@given(st.text(max_size=60))
-def test_any_accept_header_has_an_answer(accept: str) -> None:
-    """Noise raises nothing."""
-    assert isinstance(preferred_format(accept), MetricsFormat)
-
-
-PROTOBUF = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
-
-
-@pytest.mark.parametrize(
-    ("accept", "found"),
-    [
-        (
-            f"{PROTOBUF};q=0.6,application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,*/*;q=0.2",
-            MetricsFormat.PROTOBUF,
-        ),
-        (f"{PROTOBUF};q=0.4,application/openmetrics-text;version=1.0.0;q=0.5", MetricsFormat.OPENMETRICS),
-        (PROTOBUF.replace("delimited", "text"), MetricsFormat.PLAIN),
-        (PROTOBUF.replace("MetricFamily", "Other"), MetricsFormat.PLAIN),
-        (PROTOBUF + ";q=0", MetricsFormat.PLAIN),
-    ],
-)
-def test_protobuf_is_given_to_who_prefers_it(accept: str, found: MetricsFormat) -> None:
-    """As Prometheus asks for it where it wants native histograms."""
-    assert preferred_format(accept) is found

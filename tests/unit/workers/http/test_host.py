@@ -2,8 +2,8 @@
 
 import pytest
 
-from workers.gateway.host import host_policy
-from workers.gateway.http import HttpRequest
+from workers.http.host import host_policy
+from workers.http.request import HttpRequest
 
 ADDRESSES = ("10.0.0.1", "fd00::1")
 

@@ -1,0 +1,1 @@
+"""HTTP for the workers that serve it: requests, responses, streams, static files, who may ask."""
