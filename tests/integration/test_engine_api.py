@@ -10,10 +10,11 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from agent.model.absence import Absence
+from agent.model.engine_load import EngineLoad, no_load
 from agent.model.served_model import ServedModel
-from workers.unit.model import engine_api
+from workers.unit.model import engine_request
 from workers.unit.model.engine_address import EngineAddress
-from workers.unit.model.engine_api import ask_engine
+from workers.unit.model.engine_api import ask_engine, ask_load
 from workers.unit.model.finding import ModelFinding, ModelSource
 
 BODY = json.dumps({"data": [{"id": "chat", "root": "org/a", "owned_by": "vllm"}]}).encode()
@@ -40,6 +41,10 @@ def engine(serve: Serve, host: str = "127.0.0.1") -> Iterator[EngineAddress]:
         with suppress(OSError):
             listener.shutdown(socket.SHUT_RDWR)
         thread.join()
+
+
+METRICS = b"vllm:num_requests_waiting 3\nvllm:num_requests_running 4\nvllm:kv_cache_usage_perc 0.5\n"
+LOAD = EngineLoad("vllm", 3, 4, 0.5)
 
 
 def nothing(reason: Absence) -> ModelFinding:
@@ -145,4 +150,60 @@ def test_no_engine_takes_longer_than_the_deadline(serve: Serve, reason: Absence)
     with engine(serve) as address:
         begun = time.monotonic()
         assert ask_engine(address) == nothing(reason)
-        assert time.monotonic() - begun < engine_api.DEADLINE_SECONDS + 2
+        assert time.monotonic() - begun < engine_request.DEADLINE_SECONDS + 2
+
+
+def sending(answer: bytes) -> Serve:
+    """Nothing else."""
+
+    def send(peer: socket.socket) -> None:
+        with suppress(OSError):
+            peer.sendall(answer)
+
+    return send
+
+
+def test_metrics_in_chunks_with_a_length_and_up_to_the_end() -> None:
+    """Uvicorn writes chunks also to those who ask by HTTP/1.0."""
+    chunks = b"%x\r\n%s\r\n0\r\n\r\n" % (len(METRICS), METRICS)
+    for rest in (
+        b"transfer-encoding: chunked\r\n\r\n" + chunks,
+        b"Content-Length: %d\r\n\r\n" % len(METRICS) + METRICS,
+        b"Content-Type: text/plain\r\n\r\n" + METRICS,
+    ):
+        with engine(sending(b"HTTP/1.1 200 OK\r\n" + rest)) as address:
+            assert ask_load(address) == LOAD
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (b"", Absence.MALFORMED),
+        (b"HTTP/1.1 404 Not Found\r\n\r\n", Absence.UNREADABLE),
+        (b"HTTP/1.1 501 Not Implemented\r\nContent-Length: 99\r\n\r\n{}", Absence.UNREADABLE),
+        (b"HTTP/1.1 401 Unauthorized\r\n\r\n", Absence.NO_PERMISSION),
+        (b"HTTP/1.1 307 Temporary Redirect\r\nLocation: /metrics/\r\n\r\n", Absence.UNREADABLE),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n" + METRICS, Absence.MALFORMED),
+        (b"HTTP/1.1 200 OK\r\n\r\n" + METRICS * 20_000, Absence.MALFORMED),
+        (b"HTTP/1.1 200 OK\r\n\r\n", Absence.NOT_TOLD),
+    ],
+)
+def test_metrics_that_are_none(answer: bytes, reason: Absence) -> None:
+    """An answer that is cut may lack an engine, so its sums are not believed."""
+    with engine(sending(answer)) as address:
+        assert ask_load(address) == no_load(reason)
+
+
+def hang(peer: socket.socket) -> None:
+    peer.recv(1)
+
+
+def test_metrics_of_nobody_and_of_one_that_hangs() -> None:
+    """Within the deadline."""
+    with engine(hang) as address:
+        begun = time.monotonic()
+        assert ask_load(address) == no_load(Absence.NOT_ANSWERED)
+        assert time.monotonic() - begun < engine_request.DEADLINE_SECONDS + 2
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    assert ask_load(EngineAddress("a", "127.0.0.1", port)) == no_load(Absence.NOT_ANSWERED)

@@ -1,4 +1,6 @@
-"""Which engines are asked for their models, by the setting `sampler.unit.engines`. PURE."""
+"""Which engines are asked for their models and their load, by the setting `sampler.unit.engines`. PURE."""
+
+from collections.abc import Mapping
 
 from msgspec import Struct
 
@@ -6,7 +8,7 @@ from agent.model.cgroup_path import WORKLOAD_SUFFIX
 from agent.model.rule import Unit, UnitKind
 from agent.setting import Text
 
-DEFAULT_PATH = "/v1/models"
+DEFAULT_PATH, METRICS_PATH = "/v1/models", "/metrics"
 # More than a node has GPUs.
 ENGINES_MAX = 64
 _SCHEME = "http://"
@@ -19,6 +21,11 @@ class EngineAddress(Struct, frozen=True):
     host: str
     port: int
     path: str = DEFAULT_PATH
+
+    @property
+    def metrics_path(self) -> str:
+        """Where its metrics are: beside its list of models, for a server that has all of its paths below one of its own."""
+        return self.path.removesuffix(DEFAULT_PATH) + METRICS_PATH if self.path.endswith(DEFAULT_PATH) else METRICS_PATH
 
 
 def parse_engines(text: str) -> tuple[EngineAddress, ...]:
@@ -76,3 +83,10 @@ def names_of(unit: Unit) -> frozenset[str]:
     if unit.kind is UnitKind.POD and unit.namespace and unit.name:
         names.add(f"{unit.namespace}/{unit.name}")
     return frozenset(names)
+
+
+def engine_of(unit: Unit | None, engines: Mapping[str, EngineAddress]) -> EngineAddress | None:
+    """The engine of a unit, by the names that the operator uses. *Absent:* none is named, or the unit is not known by name."""
+    if unit is None or not engines:
+        return None
+    return next((engines[name] for name in names_of(unit) if name in engines), None)

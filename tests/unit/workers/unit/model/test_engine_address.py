@@ -3,7 +3,7 @@
 import pytest
 
 from agent.model.rule import Unit, UnitKind
-from workers.unit.model.engine_address import ENGINES_MAX, EngineAddress, Engines, names_of, parse_engines
+from workers.unit.model.engine_address import ENGINES_MAX, EngineAddress, Engines, engine_of, names_of, parse_engines
 
 SETTING = Engines("sampler.unit.engines", "", "about")
 
@@ -64,3 +64,28 @@ def test_the_setting_is_its_text() -> None:
 def test_the_names_by_which_an_operator_means_a_unit(unit: Unit, names: set[str]) -> None:
     """Whole or short."""
     assert names_of(unit) == names
+
+
+@pytest.mark.parametrize(
+    ("path", "metrics"),
+    [
+        ("/v1/models", "/metrics"),
+        ("/base/v1/models", "/base/metrics"),
+        ("/api/ps", "/metrics"),
+        ("/", "/metrics"),
+        ("/v1/models/x", "/metrics"),
+    ],
+)
+def test_metrics_are_beside_the_list_of_models(path: str, metrics: str) -> None:
+    """Below the same path of their own; else at the root."""
+    assert EngineAddress("a", "127.0.0.1", 8000, path).metrics_path == metrics
+
+
+def test_the_engine_of_a_unit() -> None:
+    """By any of its names; none without names and without engines."""
+    unit = Unit("/a.slice/b.service", UnitKind.SERVICE, "/a.slice/b.service")
+    address = EngineAddress("b.service", "127.0.0.1", 8000)
+    assert engine_of(unit, {"b.service": address}) == address
+    assert engine_of(unit, {"c.service": address}) is None
+    assert engine_of(unit, {}) is None
+    assert engine_of(None, {"b.service": address}) is None
