@@ -20,7 +20,7 @@ from agent.model.table import Row, Value
 from agent.model.tables import DIAG, POD_GROUP
 from agent.store.record import TableForm, form_of
 from workers.process import schema
-from workers.unit.schema import UNIT_EVENT, UNIT_MODEL
+from workers.unit.schema import UNIT_ENGINE, UNIT_EVENT, UNIT_MODEL
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/queries.md"
@@ -218,6 +218,20 @@ MODEL_ROWS = [
 ]
 
 
+def engine_row(second: int, unit: str, waiting: int | None, running: int | None, share: float | None) -> tuple[Any, ...]:
+    absent = "not_answered" if waiting is None else None
+    return (at(second), unit, "service", None, "vllm", waiting, running, share, absent)
+
+
+ENGINE_ROWS = [
+    engine_row(20, "/system.slice/gone.service", 9, 9, 0.5),
+    engine_row(SECONDS - 60, "/system.slice/exporter.service", 0, 0, 0.0),
+    engine_row(SECONDS - 40, "u-web", 1, 8, 0.5),
+    engine_row(SECONDS - 20, "/system.slice/exporter.service", None, None, None),
+    engine_row(SECONDS - 10, "u-web", 4, 8, 0.75),
+]
+
+
 def _breaker(seq: int, second: int, phase: str, since: int) -> tuple[Any, ...]:
     named = ("breaker_open", "io", phase, "sampler/process", "warning", "dear", None)
     return (at(second), "run", seq, *named, at(since), 1)
@@ -245,6 +259,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_parquet(state, "unit", "a", [row for second in sealed for row in unit_rows(second)], form=UNIT_FORM)
     write_parquet(state, "unit_event", "a", EVENT_ROWS, form=UNIT_EVENT_FORM)
     write_parquet(state, "unit_model", "a", MODEL_ROWS, form=UNIT_MODEL_FORM)
+    write_parquet(state, "unit_engine", "a", ENGINE_ROWS, form=form_of(UNIT_ENGINE))
     write_parquet(state, "diag", "a", DIAG_ROWS, form=form_of(DIAG))
     forms = {
         "unit": UNIT_FORM,
@@ -427,6 +442,11 @@ EXPECTED: dict[str, list[tuple[Any, ...]]] = {
         (at(3), "u-web", "ancestor", "/kubepods", 1, None),
     ],
     "SELECT unit, arg_max(coalesce(model, engine), timestamp) AS model": [("u-web", "org/large", "chat")],
+    # The pod has the longer queue; the exporter's engine was idle and does not answer any more; the third one is gone.
+    "SELECT unit, waiting, running, kv_cache_share": [
+        ("u-web", 4, 8, 0.75, None),
+        ("/system.slice/exporter.service", None, None, None, "not_answered"),
+    ],
     # A quarter of a CPU for a hundred seconds each; the exporter worked before its model was gone for none.
     "SELECT m.model, count(DISTINCT u.unit) AS units": [("org/large", 1, 25.0), ("org/small", 1, 25.0)],
     # The story has no accounts of ticks.
@@ -437,7 +457,7 @@ EXPECTED: dict[str, list[tuple[Any, ...]]] = {
 # A whole table is what is stored, in any order.
 WHOLE = (
     *("SELECT pid, comm, rss_bytes FROM process", "SELECT * FROM process", "FROM process", "FROM gap", "FROM unit_model"),
-    "SELECT at, module, kind",
+    *("FROM unit_engine", "SELECT at, module, kind"),
 )
 
 

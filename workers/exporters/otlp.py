@@ -16,6 +16,7 @@ OTLP_TABLES = (
     "unit",
     "unit_event",
     "unit_model",
+    "unit_engine",
     "occupancy",
     "occupancy_domain",
     "host",

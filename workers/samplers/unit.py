@@ -12,8 +12,10 @@ from agent.config import CGROUP_ROOT, PROC_ROOT, STATE_DIR
 from agent.model.errors import KernelFormatError
 from agent.model.heartbeat import Heartbeat
 from agent.model.rule_state import RuleState
+from agent.model.timebase import S
 from agent.model.worker_kind import Statistic
 from agent.ports import Interest, KernelTree
+from agent.setting import Switch
 from workers.framework.sampler import NoRules, Sample, Sampler, SamplerContext, UnreadableError, enabled_setting, interval_setting
 from workers.unit.events import UnitEvents
 from workers.unit.layout import CgroupLayout, layout_of
@@ -21,14 +23,14 @@ from workers.unit.model.engine_address import EngineAddress, Engines, parse_engi
 from workers.unit.model.finding import ModelFinding
 from workers.unit.model.look import UnitLook, records_below
 from workers.unit.model.part import UnitModels
-from workers.unit.model.side_queue import SideQueue
+from workers.unit.model.side_queue import PATIENCE_TICKS, SideQueue
 from workers.unit.network import ProcessNetworks, UnitNetworks, processes_of
 from workers.unit.oom_reading import parse_oom_kills
 from workers.unit.oom_watch import open_watch
 from workers.unit.part import UnitPart
 from workers.unit.plan import UnitPlan
 from workers.unit.reader import UnitReader
-from workers.unit.schema import UNIT, UNIT_EVENT, UNIT_MODEL
+from workers.unit.schema import UNIT, UNIT_ENGINE, UNIT_EVENT, UNIT_MODEL
 from workers.unit.tracked_unit import DirectoryState, Instant
 from workers.unit.unit_table import UnitTable
 
@@ -37,7 +39,11 @@ MOUNTS_BYTES_MAX = 1 << 20
 # Some two hundred lines.
 VMSTAT_BYTES_MAX = 64 << 10
 
-ENGINES = Engines("sampler.unit.engines", "", "engines to ask for the model they serve")
+ENGINES = Engines("sampler.unit.engines", "", "engines to ask for the model they serve and for their load")
+# A server adds up for each answer what its processes counted.
+ENGINE_LOAD = Switch("sampler.unit.engine_load", True, "whether these engines are asked for their load once a second")
+
+INTERVAL = interval_setting("unit")
 
 LookAt = Callable[[str], DirectoryState]
 
@@ -156,7 +162,7 @@ def _open(around: SamplerContext) -> UnitProbe:
     files = ProcessNetworks(proc, proc_root)
     # An agent in a container has a network of its own: the host's is that of its first process.
     networks = UnitNetworks(files, lambda unit: processes_of(tree, unit), files.namespace(1))
-    return UnitProbe(tree, look_at_below(root), around.heartbeat, (events, networks, _models(around)))
+    return UnitProbe(tree, look_at_below(root), around.heartbeat, (events, networks, _models(around), *_loads(around)))
 
 
 def _models(around: SamplerContext) -> UnitModels:
@@ -172,18 +178,31 @@ def _models(around: SamplerContext) -> UnitModels:
     return UnitModels(SideQueue(look), asks, engines)
 
 
+def _loads(around: SamplerContext) -> tuple[UnitPart, ...]:
+    engines = parse_engines(around.config.of(ENGINES))
+    if not engines or not around.config.of(ENGINE_LOAD):
+        return ()
+    from workers.unit.model.engine_api import ask_load
+    from workers.unit.model.engine_request import DEADLINE_SECONDS
+    from workers.unit.model.load_part import EngineLoads
+
+    # An answer may take the whole deadline, which is many ticks where they are short.
+    patience = max(PATIENCE_TICKS, int(2 * DEADLINE_SECONDS * S) // around.config.of(INTERVAL))
+    return (EngineLoads(lambda: SideQueue(ask_load, patience_ticks=patience), engines),)
+
+
 SAMPLER = Sampler(
     name="unit",
     about="what every pod, container, service, scope, slice and workload costs and suffers",
-    tables=(UNIT, UNIT_EVENT, UNIT_MODEL),
+    tables=(UNIT, UNIT_EVENT, UNIT_MODEL, UNIT_ENGINE),
     files=(
         "/sys/fs/cgroup/UNIT/{cpu,memory,io,pids}.*",
         "/sys/fs/cgroup/{cpu,cpuacct,memory,blkio,pids,unified}/UNIT/* with cgroup v1",
         "/proc/PID/{stat,cmdline,environ} of units, for their models",
     ),
     is_enabled=enabled_setting("unit"),
-    interval=interval_setting("unit"),
-    further_settings=(ENGINES,),
+    interval=INTERVAL,
+    further_settings=(ENGINES, ENGINE_LOAD),
     statistics=(
         Statistic("evergauge_unit_units", "gauge", "Units that are measured.", ("units",)),
         Statistic("evergauge_unit_containers", "gauge", "Containers of pods that are measured.", ("containers",)),
@@ -192,6 +211,14 @@ SAMPLER = Sampler(
         Statistic("evergauge_unit_models", "gauge", "Units and containers whose model is known.", ("models",)),
         Statistic(
             "evergauge_unit_model_looks_total", "counter", "Looks at the processes of a unit for its model.", ("model_looks",)
+        ),
+        Statistic("evergauge_unit_engines", "gauge", "Engines whose load is known.", ("engines_known",)),
+        Statistic("evergauge_unit_engine_asks_total", "counter", "Questions to engines for their load.", ("engine_load_asks",)),
+        Statistic(
+            "evergauge_unit_engine_asks_unknown_total",
+            "counter",
+            "Those without a number in the answer.",
+            ("engine_load_unknown",),
         ),
     ),
     open=_open,

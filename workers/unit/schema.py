@@ -1,4 +1,4 @@
-"""The tables of units: what each costs and suffers, what happened to it, which model it serves. PURE."""
+"""The tables of units: what each costs and suffers, what happened to it, which model it serves, how busy it is. PURE."""
 
 from agent.model.column_type import DType
 from agent.model.table import Column, Table
@@ -156,4 +156,25 @@ UNIT_MODEL = Table(
     ),
 )
 
-TABLES: tuple[Table, ...] = (UNIT, UNIT_EVENT, UNIT_MODEL)
+_METRICS = "metrics of the engine"
+
+UNIT_ENGINE = Table(
+    name="unit_engine",
+    version=1,
+    about="How busy the engine of each unit is, where the operator named it: requests and KV cache. A row is written when "
+    "something changes, at once when it becomes unknown, and at least once a minute; unknown is null and never zero.",
+    key=("timestamp", "unit", "container"),
+    columns=(
+        Column("timestamp", DType.INT64, "ns", "when the engine was asked, or was found unknown, unix time", "sampler clock"),
+        _UNIT,
+        _KIND,
+        _CONTAINER,
+        Column("engine", DType.UTF8, "", "vllm, sglang, tgi or llama-server; null: not known so far", _METRICS, True),
+        _whole("waiting", "1", "requests that wait to be worked on, all data-parallel engines together", _METRICS),
+        _whole("running", "1", "requests that are worked on, all data-parallel engines together", _METRICS),
+        _ratio("kv_cache_share", "1", "share of the KV cache in use, 0 to 1; of several engines that of the fullest", _METRICS),
+        _ABSENT,
+    ),
+)
+
+TABLES: tuple[Table, ...] = (UNIT, UNIT_EVENT, UNIT_MODEL, UNIT_ENGINE)

@@ -145,6 +145,23 @@ UNIT_MODEL = TableMap(
     },
 )
 
+# Of what an engine has to do no convention was found: those of generative models are of its single requests.
+_ENGINE = "evergauge.engine"
+UNIT_ENGINE = TableMap(
+    table="unit_engine",
+    columns={
+        "timestamp": Role.TIME,
+        "unit": Role.UNIT,
+        "kind": Role.UNIT_KIND,
+        "container": Role.CONTAINER,
+        "engine": Dimension("evergauge.model.engine"),
+        "waiting": level(f"{_ENGINE}.requests", unit="{request}", attributes=(("evergauge.request.state", "waiting"),)),
+        "running": level(f"{_ENGINE}.requests", unit="{request}", attributes=(("evergauge.request.state", "running"),)),
+        "kv_cache_share": ratio(f"{_ENGINE}.kv_cache.utilization"),
+        "absent": ABSENT,
+    },
+)
+
 _LLC, _BANDWIDTH = "evergauge.llc", "evergauge.memory.bandwidth"
 _TOTAL, _LOCAL = (("evergauge.memory.traffic", "total"),), (("evergauge.memory.traffic", "local"),)
 # Not found in any convention: caches and the bandwidth of memory.
@@ -196,4 +213,4 @@ OCCUPANCY_DOMAIN = TableMap(
     },
 )
 
-TABLES = (UNIT, UNIT_EVENT, UNIT_MODEL, OCCUPANCY, OCCUPANCY_DOMAIN)
+TABLES = (UNIT, UNIT_EVENT, UNIT_MODEL, UNIT_ENGINE, OCCUPANCY, OCCUPANCY_DOMAIN)

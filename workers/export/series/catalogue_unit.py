@@ -188,6 +188,29 @@ GPU_PROCESS = View(
     ),
 )
 
+ENGINE = View(
+    name="engine",
+    table="unit_engine",
+    key=("unit", "kind"),
+    labels=_UNIT_LABELS,
+    unit="unit",
+    rank=17,
+    metrics=(
+        *by_label(
+            value,
+            "evergauge_unit_engine_requests",
+            "state",
+            "Requests of the unit's engine, all data-parallel engines together.",
+            [("waiting", "waiting"), ("running", "running")],
+        ),
+        value(
+            "evergauge_unit_engine_kv_cache_ratio",
+            "kv_cache_share",
+            "Share of the engine's KV cache in use; of several the fullest.",
+        ),
+    ),
+)
+
 TAIL = View(
     name="tail",
     table="process_tail",
@@ -204,4 +227,4 @@ TAIL = View(
     ),
 )
 
-VIEWS = (UNIT, CONTAINER, OCCUPANCY, OCCUPANCY_DOMAIN, EVENT, GPU, GPU_PROCESS, TAIL)
+VIEWS = (UNIT, CONTAINER, OCCUPANCY, OCCUPANCY_DOMAIN, EVENT, GPU, GPU_PROCESS, ENGINE, TAIL)

@@ -13,7 +13,7 @@ from agent.model.table import Row
 from agent.model.timebase import DAY, MINUTE
 from agent.side_reader import Unanswered
 from workers.framework.sampler import Sample
-from workers.unit.model.engine_address import EngineAddress, names_of
+from workers.unit.model.engine_address import EngineAddress, engine_of
 from workers.unit.model.family import Relative
 from workers.unit.model.finding import LABEL, ModelFinding, ModelSource, UnitModel, decide, in_common, of_container, of_label
 from workers.unit.model.look import Look, LookOrder
@@ -28,7 +28,7 @@ LOOKS_PER_TICK = 16
 ROWS_PER_TICK = 256
 # An engine that answers may load another model.
 ASK_NS = 1 * MINUTE
-_REASONS = {Unanswered.STUCK: Absence.NOT_ANSWERED, Unanswered.NOT_ASKED: Absence.READERS_STUCK}
+REASONS = {Unanswered.STUCK: Absence.NOT_ANSWERED, Unanswered.NOT_ASKED: Absence.READERS_STUCK}
 
 UnitKey = tuple[str, str | None]
 Asked = TypeVar("Asked", contravariant=True)
@@ -190,8 +190,7 @@ class UnitModels(QuietPart):
     # ---- what the operator says --------------------------------------------------------------------
 
     def _engine_of(self, unit: TrackedUnit) -> EngineAddress | None:
-        named = self._named.get(unit.uid) if self._engines else None
-        return None if named is None else next((self._engines[name] for name in names_of(named) if name in self._engines), None)
+        return engine_of(self._named.get(unit.uid), self._engines)
 
     def _take_name(self, followed: _ServingUnit) -> None:
         """The name of a pod, and its labels, may come after the pod."""
@@ -241,7 +240,7 @@ class UnitModels(QuietPart):
         before = followed.seen
         if isinstance(look, Unanswered):
             self.unanswered += 1
-            followed.seen = before or (ModelFinding(ModelSource.ARGUMENTS, None, _REASONS[look]),)
+            followed.seen = before or (ModelFinding(ModelSource.ARGUMENTS, None, REASONS[look]),)
         elif not look.is_same:
             followed.take(look)
         if followed.seen != before:
@@ -253,7 +252,7 @@ class UnitModels(QuietPart):
         self._look_times.put(followed.unit.key, at.now_ns + distance_ns(followed.looks, longest_ns))
 
     def _take_answer(self, followed: _ServingUnit, answer: ModelFinding | Unanswered, at: Instant) -> None:
-        found = ModelFinding(ModelSource.ENGINE_API, None, _REASONS[answer]) if isinstance(answer, Unanswered) else answer
+        found = ModelFinding(ModelSource.ENGINE_API, None, REASONS[answer]) if isinstance(answer, Unanswered) else answer
         self.unasked += found.absent is not None
         followed.asks = 1 if found.told is not None else followed.asks + 1
         has_told = followed.engine is not None and followed.engine.told is not None
