@@ -465,10 +465,10 @@ def test_rows_of_one_unit_follow_each_other(world: UnitWorld) -> None:
 
 
 def test_the_sampler_declares_what_it_fills() -> None:
-    """Its tables, the two settings that every sampler has, and whom to ask for models."""
+    """Its tables, the two settings that every sampler has, whom to ask for models, and whether for their load."""
     assert SAMPLER.name == "unit"
     assert SAMPLER.tables[0] is UNIT
-    assert [setting.name for setting in SAMPLER.settings] == ["enabled", "interval", "engines"]
+    assert [setting.name for setting in SAMPLER.settings] == ["enabled", "interval", "engines", "engine_load"]
 
 
 class Listening(QuietPart):
