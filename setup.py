@@ -24,6 +24,16 @@ class BuildPy(build_py):
             for name in (HOME, *INNER):
                 shutil.rmtree(os.path.join(self.build_lib, name), ignore_errors=True)
         super().run()
+        if not self.editable_mode:
+            self._move_data()
+
+    def _move_data(self) -> None:
+        """Files that are no modules (pages, styles, pictures) lie where setuptools puts them, beside HOME."""
+        for name in INNER:
+            laid = os.path.join(self.build_lib, name)
+            if os.path.isdir(laid):
+                shutil.copytree(laid, os.path.join(self.build_lib, HOME, "packages", name), dirs_exist_ok=True)
+                shutil.rmtree(laid)
 
     def get_module_outfile(self, build_dir: str, package: list[str], module: str) -> str:
         """Where a module's file is written."""

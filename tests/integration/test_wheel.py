@@ -122,6 +122,9 @@ def test_the_wheel_holds_every_module_and_one_name_at_the_top(wheel: Path) -> No
     inner = {path for name in SOURCES[:1] + SOURCES[2:] for path in (ROOT / name).rglob("*.py")}
     assert modules == {"evergauge/__init__.py"} | {f"evergauge/packages/{path.relative_to(ROOT)}" for path in inner}
     assert {name.split("/")[0] for name in names} == {"evergauge", Path(info).parent.name}
+    # Pages and what they load, with the library of charts where it was fetched.
+    data = {path for path in (ROOT / "workers").rglob("*") if path.suffix in (".html", ".css", ".js", ".svg", ".LICENSE")}
+    assert {f"evergauge/packages/{path.relative_to(ROOT)}" for path in data} <= set(names)
 
 
 def test_beside_another_projects_supervisor_both_work_and_each_goes_alone(wheel: Path, other: Path, tmp_path: Path) -> None:
