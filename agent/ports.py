@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 from agent.model.gap_cause import ClockReading
-from agent.model.message import Condition, DataAck, DataHello, Identity, Lost, Note, StoreEvents, Tick
+from agent.model.message import Condition, DataAck, DataHello, ForeignBatch, Identity, Lost, Note, StoreEvents, Tick
 from agent.model.rule_state import Change, RuleState
 from agent.model.table import Row, Table
+
+# The largest batch of another host: some times what a worker puts into one (`workers.runtime.outbox`).
+FORWARD_BYTES_MAX = 4 << 20
 
 
 class Clock(Protocol):
@@ -79,6 +82,26 @@ class Outbox(Protocol):
 
         A batch without rows is stored too: it says that its tick was measured and found nothing.
         """
+        ...
+
+
+class Forwarder(Protocol):
+    """Where a hub puts the batches of other hosts. It never blocks, and what it has taken goes to the writer, once.
+
+    The sender of a batch keeps it until it is stored: a hub that dies loses what it has taken, and the batch comes again. The
+    writer drops what comes twice.
+    """
+
+    def offer(self, batch: ForeignBatch) -> int | None:
+        """Take one batch; its number. *Absent:* None where there is no room now, and nothing was taken.
+
+        *Range:* `encoded` has at most FORWARD_BYTES_MAX bytes; a larger one is a mistake of the caller's.
+        """
+        ...
+
+    def stored(self) -> int:
+        """The highest number that the writer has appended, or accounted for in table `gap`; 0: none. It only grows, and
+        `Work.on_stored` is called when it has grown."""
         ...
 
 
@@ -159,6 +182,10 @@ class Work(Protocol):
 
     def on_data(self, now_ns: int) -> bool:
         """The data socket has something: for the work that was made with a `DataPeer`. True: there may be more."""
+        ...
+
+    def on_stored(self, now_ns: int) -> None:
+        """The writer has stored more of what its `Forwarder` has taken."""
         ...
 
     def on_ask(self, what: str, now_ns: int) -> dict[str, Any] | None:

@@ -249,13 +249,37 @@ class Ending(Struct, frozen=True):
     reason: str
 
 
+class BatchOrigin(Struct, frozen=True, array_like=True):
+    """Whose rows a batch has that its sender hands on for another host: that host's name and installation, and who sent it there
+    under which number. `form` has the columns, as `agent.store.origin_form.encode_form` writes them."""
+
+    host: str
+    install: str
+    run: str
+    worker: str
+    epoch: int
+    seq: int
+    form: bytes
+
+
+class ForeignBatch(Struct, frozen=True):
+    """One batch of another host, as it is handed on: `encoded` is the msgpack array of its `rows` rows."""
+
+    origin: BatchOrigin
+    table: str
+    stamp_wall_ns: Count
+    rows: Count
+    encoded: bytes
+
+
 class Batch(Struct, frozen=True, tag="batch"):
     """The head of a batch; the rows follow in a frame of their own. Who sends it is the routing identity.
 
     `seq` counts 1, 2, 3 … per start of a worker over all its tables, refused batches included; those stand in
     `lost` of the next one sent. `tick` is the tick that it belongs to (None: its sender does not tick); the writer finds
     by it which ticks are missing, `missed` says why. The first batch of a start says how the starts before it ended.
-    `bad_rows`: how many rows did not fit the table and were left out by the sender.
+    `bad_rows`: how many rows did not fit the table and were left out by the sender. `origin`: the rows are another host's, and
+    `table_version` says nothing.
     """
 
     seq: Count
@@ -268,6 +292,7 @@ class Batch(Struct, frozen=True, tag="batch"):
     missed: tuple[Missed, ...] = ()
     endings: tuple[Ending, ...] = ()
     bad_rows: Count = 0
+    origin: BatchOrigin | None = None
 
 
 class Bye(Struct, frozen=True, tag="bye"):

@@ -24,7 +24,8 @@ GAP = Table(
             DType.UTF8,
             "",
             "frozen, suspended, starved, overrun, slow_read, unreadable, degraded, unknown, worker_died, worker_hung, "
-            "worker_stopped, buffer_full, sequence_hole, corrupt_record, segment_removed, unknown_table, malformed_rows or bad_row",
+            "worker_stopped, buffer_full, sequence_hole, corrupt_record, segment_removed, unknown_table, malformed_rows, bad_row, "
+            "foreign_origin, foreign_table or foreign_columns",
             "writer",
         ),
         Column("ticks", DType.INT64, "1", "ticks of that worker that are missing as a whole; null: unknown", "writer", True),
@@ -116,3 +117,5 @@ DIAG = Table(
 )
 
 SYSTEM_TABLES: tuple[Table, ...] = (GAP, POD_GROUP, CONTAINER_NAME, EXPORT_GAP, DIAG)
+# Views that `agentctl query` makes of tables; a table of another host cannot have their names.
+VIEW_NAMES = frozenset({"pod", "container"})

@@ -29,7 +29,8 @@ class FileMarks(Struct, frozen=True):
 
     `segment`: the id in its name. `run`: that of the segment; of a compacted file that of its newest source.
     *Range:* `sources`, `segments` and `runs` say of a compacted file how many files it was made of, and the last ids of their
-    segments and runs, up to a bound; 0 and nothing in a sealed file.
+    segments and runs, up to a bound; 0 and nothing in a sealed file. `foreign_columns`: columns beyond those of `schema_version`,
+    which rows of other hosts have.
     """
 
     table: str
@@ -43,12 +44,14 @@ class FileMarks(Struct, frozen=True):
     sources: int = 0
     segments: tuple[str, ...] = ()
     runs: tuple[str, ...] = ()
+    foreign_columns: tuple[str, ...] = ()
 
     def metadata(self) -> dict[str, str]:
         """As they stand in the footer."""
         compacted = {"sources": str(self.sources), "segments": " ".join(self.segments), "runs": " ".join(self.runs)}
         return {
             **(compacted if self.sources else {}),
+            **({"foreign_columns": " ".join(self.foreign_columns)} if self.foreign_columns else {}),
             "host": self.host,
             "install": self.install,
             "run": self.run,

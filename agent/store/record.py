@@ -8,9 +8,12 @@ A spool file is a sequence of frames; a frame is
 `table` is the CRC-32 of the table's name (0: no table). A reader that wants some tables skips the records of all others: it reads
 the frame's head and goes on behind the payload, which it neither decodes nor checksums. The head's own checksum says that the
 length can be believed. The magic lets a reader find the next frame behind a damaged one.
+
+Rows of other hosts stand in records that no reader takes for this host's: their word is that of `foreign_name(table)`, and their
+entry names no table, but its `origin` does.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Container, Iterator
 from struct import Struct as Layout
 from typing import Any, Protocol
 from zlib import crc32
@@ -52,11 +55,40 @@ def form_of(table: Table) -> TableForm:
     return TableForm(table.version, table.column_names, dtypes, table.prefix, tuple(column.nullable for column in columns))
 
 
+class OtherForm(Struct, frozen=True, array_like=True):
+    """Columns that differ from those that the segment declares: the first `kept` of these, then the columns named here.
+
+    Versions of one table differ at the end, so this is short. *Range:* of a table that the segment does not declare all are here.
+    """
+
+    version: int
+    kept: int = 0
+    names: tuple[str, ...] = ()
+    dtypes: tuple[str, ...] = ()
+    nullable: tuple[bool, ...] = ()
+
+
+class EntryOrigin(Struct, frozen=True, array_like=True):
+    """Of a batch of another host: its table, that host's name and installation, and the batch's number there.
+
+    `form` None: the columns are those that the segment declares for the table.
+    """
+
+    table: str
+    host: str
+    install: str
+    run: str
+    worker: str
+    epoch: int
+    seq: int
+    form: OtherForm | None = None
+
+
 class Mark(Struct, frozen=True):
     """What the writer has of one sender: batches up to `seq`, the last stamped `stamp_wall_ns`; `ended` after its Bye.
 
     `tick` is the last tick of its grid that is stored or accounted for, `ticks_missed` how many of this run were missed:
-    both go on from one start of a worker to the next.
+    both go on from one start of a worker to the next. `hands_on`: its batches are other hosts', who keep them until then.
     """
 
     run: str
@@ -67,6 +99,7 @@ class Mark(Struct, frozen=True):
     ended: bool
     tick: int | None = None
     ticks_missed: int = 0
+    hands_on: bool = False
 
 
 class SegmentHead(Struct, frozen=True):
@@ -74,7 +107,8 @@ class SegmentHead(Struct, frozen=True):
 
     `durable`: every segment up to this generation was on the disk in whole when this one was opened. `superseded`: names of
     segments that lost their name while they were written, and whose rows later ones hold: should they come back, they count twice.
-    `install`: which installation of the agent wrote it (`agent.store.install`).
+    `install`: which installation of the agent wrote it (`agent.store.install`). `foreign`: what the writer has of other hosts
+    (`workers.writer.foreign`); no one else decodes it.
     """
 
     format: int
@@ -88,12 +122,14 @@ class SegmentHead(Struct, frozen=True):
     durable: int = 0
     superseded: tuple[str, ...] = ()
     install: str = ""
+    foreign: bytes = b""
 
 
 class Entry(Struct, frozen=True, omit_defaults=True):
     """The head of one stored batch. `seq` 0: rows made by the writer itself (table `gap`). `ended`: the sender's Bye.
 
-    `tick` and `ticks_missed` are the sender's mark after it.
+    `tick` and `ticks_missed` are the sender's mark after it. `origin`: the rows are another host's, and `table` is empty;
+    `run`, `worker`, `epoch` and `seq` are those of the worker that sent them here.
     """
 
     run: str
@@ -106,6 +142,12 @@ class Entry(Struct, frozen=True, omit_defaults=True):
     ended: bool = False
     tick: int | None = None
     ticks_missed: int = 0
+    origin: EntryOrigin | None = None
+
+    @property
+    def measured_table(self) -> str:
+        """The table of its rows, of any host."""
+        return self.table if self.origin is None else self.origin.table
 
 
 class BatchIdentity(Struct, frozen=True):
@@ -128,7 +170,9 @@ class Record(Struct, frozen=True):
 
     def identity(self, head: SegmentHead) -> BatchIdentity:
         """Which batch this is; `head` is that of its segment."""
-        entry = self.entry
+        entry, origin = self.entry, self.entry.origin
+        if origin is not None:
+            return BatchIdentity(origin.install, origin.run, origin.worker, origin.epoch, origin.seq)
         return BatchIdentity(head.install, entry.run, entry.worker, entry.epoch, entry.seq)
 
 
@@ -187,6 +231,11 @@ def table_word(table: str) -> int:
     return crc32(table.encode())
 
 
+def foreign_name(table: str) -> str:
+    """What stands for the rows of a table that are other hosts', where names of tables are told apart; no table is called so."""
+    return f"{table}@"
+
+
 def frame(payload: bytes, table: str = "") -> bytes:
     """The frame around a payload."""
     assert len(payload) <= PAYLOAD_BYTES_MAX
@@ -203,7 +252,8 @@ def encode_head(head: SegmentHead) -> bytes:
 def encode_entry(entry: Entry, rows: bytes) -> bytes:
     """The frame of one batch."""
     head = _ENCODER.encode(entry)
-    return frame(_LENGTH.pack(len(head)) + head + rows, entry.table)
+    word = entry.table if entry.origin is None else foreign_name(entry.origin.table)
+    return frame(_LENGTH.pack(len(head)) + head + rows, word)
 
 
 def decode_rows(rows: bytes) -> list[Row]:
@@ -245,7 +295,7 @@ def _unknown_format(number: int) -> str:
 
 
 def parse_records(
-    data: "bytes | memoryview | ByteSource", offset: int, wanted: Collection[int] | None = None
+    data: "bytes | memoryview | ByteSource", offset: int, wanted: Container[int] | None = None
 ) -> Iterator[Record | Damage]:
     """Every record from `offset` on, and every stretch of bytes that is none, in the order of the file.
 

@@ -7,13 +7,15 @@ from msgspec import Struct
 
 from agent.model.column_type import COLUMN_TYPES, DType
 from agent.model.foreign import readable
-from agent.model.table import HOST_COLUMN, Table
+from agent.model.table import HOST_COLUMN, INSTALL_COLUMN, Table
 from agent.store.footer import Footer, read_footer
 from agent.store.layout import parse_sealed_name
 from agent.store.left_out import OTHER_INSTALL, LeftOut
 from agent.store.record import TableForm
 
 _HOST = {HOST_COLUMN: COLUMN_TYPES[DType.UTF8].arrow}
+# Only files that have rows of other hosts have it.
+_INSTALL = {INSTALL_COLUMN: COLUMN_TYPES[DType.UTF8].arrow}
 
 
 class WantedFiles(Struct, frozen=True):
@@ -100,6 +102,7 @@ def why_foreign(path: str, footer: Footer, wanted: WantedFiles, types: Mapping[s
         reason = _why_not_written_here(path, footer, wanted)
         if reason is not None:
             return reason
+    types = {**_INSTALL, **types} if wanted.prefix else types
     for name, dtype in footer.columns.items():
         if types.get(name, dtype) != dtype:
             return f"its column {readable(name)} is {dtype}, not {types[name]}"
@@ -133,7 +136,8 @@ def _why_not_written_here(path: str, footer: Footer, wanted: WantedFiles) -> str
     missing = next((name for name in wanted.columns if name not in footer.columns), None)
     if missing is not None and int(version) >= wanted.version:
         return f"it has no column {missing}"
-    surplus = next((name for name in footer.columns if name not in wanted.columns), None)
+    known = {*wanted.columns, *_INSTALL, *footer.marks.get("foreign_columns", "").split()}
+    surplus = next((name for name in footer.columns if name not in known), None)
     if surplus is not None and int(version) <= wanted.version:
         return f"its column {readable(surplus)} is none of the table"
     return None

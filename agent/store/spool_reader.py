@@ -7,6 +7,7 @@ and who reads both leaves out the sealed files of segments that were read here (
 import errno
 import os
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -18,8 +19,21 @@ from agent.store.foreign_file import kind_of, open_regular
 from agent.store.install import is_other, read_install
 from agent.store.layout import DATA_FOLDER, SPOOL_FOLDER
 from agent.store.left_out import OTHER_INSTALL, LeftOut
-from agent.store.record import Damage, Record, SegmentHead, TableForm, is_other_format, parse_head, parse_records, table_word
+from agent.store.origin_form import form_in
+from agent.store.record import (
+    Damage,
+    OtherForm,
+    Record,
+    SegmentHead,
+    TableForm,
+    foreign_name,
+    is_other_format,
+    parse_head,
+    parse_records,
+    table_word,
+)
 from agent.store.segment import SEGMENT_BYTES_MAX, in_order
+from agent.store.word_filter import AllBut
 
 # What all waiting segments together may hold of the wanted tables before a query asks for a rotation first.
 SPOOL_BYTES_MAX = 1 << 30
@@ -28,19 +42,39 @@ READ_BYTES = 4 << 20
 LISTINGS_MAX = 8
 
 
+class OtherHost(NamedTuple):
+    """Who measured rows that are not of the host in whose spool they stand."""
+
+    host: str
+    install: str
+
+
+class StoredPart(NamedTuple):
+    """The rows of one stored batch, still encoded. `other` None: they are of the host in whose spool they stand."""
+
+    rows: bytes
+    other: OtherHost | None = None
+
+
 class Part(Struct, frozen=True):
-    """The stored batches of one table in one segment: their columns, whose host, and their rows, still encoded."""
+    """The stored batches of equal columns of one table in one segment, and the segment's own host."""
 
     form: TableForm
     host: str
-    batches: list[bytes]
+    batches: list[StoredPart]
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether rows of other hosts are among them."""
+        return any(batch.other is not None for batch in self.batches)
 
 
 class SpoolContents(Struct, frozen=True):
     """What the open spool holds.
 
-    `segments` are the ids of those read, `forms` the columns of every table that they declare, `parts` the batches of
-    the wanted tables, `damaged` counts stretches of bytes that are no record, `left_out` are entries that are no segment.
+    `segments` are the ids of those read, `forms` the columns of every table that they declare or have rows of, `parts` the batches
+    of the wanted tables, of all hosts. `damaged` counts stretches of bytes that are no record, and batches of other hosts
+    whose columns do not agree with the others'. `left_out` are entries that are no segment.
     """
 
     segments: frozenset[str]
@@ -181,27 +215,40 @@ class _Gathering:
             return
         self.segments.add(head.segment)
         self.forms.update(head.tables)
-        wanted = {table: table_word(table) for table in head.tables if self._is_wanted(table)}
-        if not wanted:
-            return
-        for found in parse_records(source, end, frozenset(wanted.values())):
+        of_segment: dict[tuple[str, OtherForm | None], Part] = {}
+        for found in parse_records(source, end, self._wanted(head)):
             if isinstance(found, Damage):
                 self.damaged += not found.torn
-            elif found.entry.rows > 0 and found.entry.table in wanted:
-                self.kept_bytes += len(found.rows)
-                _keep(self.parts, head, found)
+            elif found.entry.rows > 0 and self._is_wanted(found.entry.measured_table):
+                self._keep(of_segment, head, found)
                 if self.kept_bytes > SPOOL_BYTES_MAX:
                     return
 
+    def _wanted(self, head: SegmentHead) -> AllBut:
+        """The words of records that are looked at. A table that no head declares is known by its records alone."""
+        unwanted = [table for table in head.tables if not self._is_wanted(table)]
+        return AllBut(map(table_word, (*unwanted, *map(foreign_name, unwanted))))
 
-def _keep(parts: dict[str, list[Part]], head: SegmentHead, record: Record) -> None:
-    table = record.entry.table
-    of_table = parts.setdefault(table, [])
-    form = head.tables[table]
-    # Segments come one after another: the part of this one, if there is one, is the last.
-    if not of_table or of_table[-1].form is not form:
-        of_table.append(Part(form, head.host, []))
-    of_table[-1].batches.append(record.rows)
+    def _keep(self, of_segment: dict[tuple[str, OtherForm | None], Part], head: SegmentHead, record: Record) -> None:
+        origin, table = record.entry.origin, record.entry.measured_table
+        columns = table, None if origin is None else origin.form
+        part = of_segment.get(columns)
+        if part is None:
+            form = form_in(head, record.entry)
+            if form is None or (origin is not None and not self._agrees(table, form)):
+                self.damaged += origin is not None
+                return
+            part = of_segment[columns] = Part(form, head.host, [])
+            self.parts.setdefault(table, []).append(part)
+            self.forms.setdefault(table, form)
+        part.batches.append(StoredPart(record.rows, None if origin is None else OtherHost(origin.host, origin.install)))
+        self.kept_bytes += len(record.rows)
+
+    def _agrees(self, table: str, form: TableForm) -> bool:
+        """Whether columns of another host have the types that they have here; a view has one type for each."""
+        forms = [part.form for part in self.parts.get(table, [])] + [self.forms.get(table, form)]
+        types = {name: dtype for each in forms for name, dtype in zip(each.names, each.dtypes, strict=False)}
+        return all(types.get(name, dtype) == dtype for name, dtype in zip(form.names, form.dtypes, strict=False))
 
 
 def sealed_files(state_dir: str, table: str, without: frozenset[str] = frozenset()) -> list[str]:

@@ -39,6 +39,7 @@ from workers.gpu.collector_process import Debris
 from workers.keeper import protocol
 from workers.workloads.remembered import RememberedStarts
 from workers.writer.compaction_job import SourceList
+from workers.writer.foreign import ForeignHead
 
 # Where several messages may come, and which tell each other apart by their tags.
 CHANNELS: Mapping[str, Any] = {
@@ -54,6 +55,7 @@ ROOTS: tuple[type[Struct], ...] = (
     message.Identity,
     Launch,
     SegmentHead,
+    ForeignHead,
     Entry,
     Cursor,
     Keeping,

@@ -11,6 +11,7 @@ from fakes.writer_host import WriterHost
 from agent.model.message import DataHello
 from agent.store.record import encode_head
 from agent.store.segment import segment_id, segment_name
+from workers.writer.foreign import ForeignBatches
 from workers.writer.spool import Spool
 from workers.writer.start import Start, start
 
@@ -31,7 +32,7 @@ def started(folder: Path, data: bytes, *, durable: int = 0, segment: str = OPEN)
         later = replace(head_of(segment_id(durable + 2, "00000000")), durable=durable)
         (folder / "spool" / segment_name(later)).write_bytes(encode_head(later))
     bus = RecordingBus()
-    found = start(spool, str(folder / "data"), "run-1", bus)
+    found = start(spool, str(folder / "data"), "run-1", bus, ForeignBatches({}))
     spool.close()
     after = path.read_bytes()
     for file in (folder / "spool").iterdir():

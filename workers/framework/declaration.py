@@ -15,7 +15,7 @@ from agent.model.heartbeat import Heartbeat
 from agent.model.limit import Ladder
 from agent.model.table import Table
 from agent.model.worker_kind import Statistic, WorkerKind
-from agent.ports import Bus, Clock, DataPeer, KernelTree, Outbox, Work
+from agent.ports import Bus, Clock, DataPeer, Forwarder, KernelTree, Outbox, Work
 from agent.setting import AnySetting
 
 
@@ -51,6 +51,10 @@ class WorkerContext(Protocol):
 
         Each `member` that shares the process has one of its own, and its rows its own name.
         """
+        ...
+
+    def forwarder(self) -> Forwarder:
+        """The way of other hosts' batches to the writer; at most one is made. They share the numbers of `outbox`."""
         ...
 
     def data_peer(self) -> DataPeer:

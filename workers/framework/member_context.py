@@ -10,7 +10,7 @@ from agent.model.message import Condition, Note
 from agent.model.rule_state import Change
 from agent.model.table import Table
 from agent.model.worker_kind import Statistic
-from agent.ports import Bus, Clock, DataPeer, KernelTree, Outbox
+from agent.ports import Bus, Clock, DataPeer, Forwarder, KernelTree, Outbox
 from workers.framework.declaration import WorkerContext
 
 
@@ -77,6 +77,10 @@ class MemberContext:
     def outbox(self, ticks_max: int | None = None, *, member: str = "") -> Outbox:
         """See `WorkerContext`."""
         return self._around.outbox(ticks_max, member=member or self._member)
+
+    def forwarder(self) -> Forwarder:
+        """See `WorkerContext`."""
+        return self._around.forwarder()
 
     def data_peer(self) -> DataPeer:
         """See `WorkerContext`."""

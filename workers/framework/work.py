@@ -43,6 +43,9 @@ class BaseWork:
         """Never called without a data socket."""
         return False
 
+    def on_stored(self, now_ns: int) -> None:
+        """Never called without a forwarder."""
+
     def stats(self) -> dict[str, Any]:
         """Its statistics for `status` and /metrics: JSON values by name."""
         return {}

@@ -11,10 +11,11 @@ from agent.launch import Launch
 from agent.model.heartbeat import Heartbeat
 from agent.model.table import Table
 from agent.model.worker_kind import Statistic
-from agent.ports import KernelTree
+from agent.ports import Forwarder, KernelTree
 from workers import registry
 from workers.runtime.bus_client import BusClient
 from workers.runtime.data_peer import SocketDataPeer
+from workers.runtime.forwarder import FORWARD_BUFFER_BYTES, SocketForwarder
 from workers.runtime.kernel_tree import OpenKernelTree
 from workers.runtime.outbox import SocketOutbox
 
@@ -39,6 +40,14 @@ class ProcessContext:
     def outbox(self, ticks_max: int | None = None, *, member: str = "") -> SocketOutbox:
         """See `WorkerContext`."""
         assert member not in self.made_outboxes, "a worker has one outbox, and each of its members one"
+        return self._make_outbox(member, ticks_max)
+
+    def forwarder(self) -> Forwarder:
+        """See `WorkerContext`."""
+        own = self.made_outboxes.get("") or self._make_outbox("", None, bytes_min=FORWARD_BUFFER_BYTES)
+        return SocketForwarder(own)
+
+    def _make_outbox(self, member: str, ticks_max: int | None, *, bytes_min: int = 0) -> SocketOutbox:
         launch = self.launch
         # All outboxes of a process have its epoch, and tell how its starts before ended.
         identity = replace(launch.identity, worker=member) if member else launch.identity
@@ -46,7 +55,7 @@ class ProcessContext:
             self._context,
             launch.data_path,
             identity,
-            bytes_max=launch.config.of(BUFFER_BYTES),
+            bytes_max=max(bytes_min, launch.config.of(BUFFER_BYTES)),
             ticks_max=ticks_max,
             endings=launch.endings,
             note=lambda note: self.bus.note(replace(note, member=member)),

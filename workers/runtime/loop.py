@@ -64,6 +64,8 @@ class WorkerLoop:
         self._interest_by_source: dict[object, Interest] = {}
         # The outboxes whose answers wake the loop.
         self._heard: set[str] = set()
+        # Up to which number the work was told that what it hands on is stored.
+        self._stored = 0
         # The replica has changed since the work heard of it.
         self._has_fresh_rules = False
 
@@ -104,9 +106,16 @@ class WorkerLoop:
         for outbox in self._outboxes.values():
             outbox.pump()
         if self._is_started:
+            self._tell_stored()
             self._on_timer()
             self._send_late_replies()
             self._follow_interests()
+
+    def _tell_stored(self) -> None:
+        stored = sum(outbox.buffer.acknowledged_seq for outbox in self._outboxes.values() if outbox.is_awaited)
+        if stored > self._stored:
+            self._stored = stored
+            self._work.on_stored(self._clock.now_ns())
 
     def _on_event(self, interest: Interest, events: int, now_ns: int) -> None:
         # A failed descriptor is both readable and writable: reading or writing there gives the error.
@@ -262,9 +271,9 @@ class WorkerLoop:
 
     def _follow_writers(self) -> None:
         # In the middle of life the writer's answers are taken at the next turn, whatever wakes it: they cost no turn of
-        # their own. Before its first hello and at the end they are waited for.
+        # their own. Before its first hello and at the end they are waited for, and by who hands on what others keep meanwhile.
         for name, outbox in self._outboxes.items():
-            wanted = self._stop_until_ns is not None or outbox.writer_epoch is None
+            wanted = self._stop_until_ns is not None or outbox.writer_epoch is None or outbox.is_awaited
             if wanted and name not in self._heard:
                 self._heard.add(name)
                 self._poller.register(outbox.socket, zmq.POLLIN)

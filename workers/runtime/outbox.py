@@ -41,6 +41,8 @@ class SocketOutbox:
         # A batch larger than the buffer would be refused for ever, one larger than a frame would never arrive.
         self._part_bytes_max = min(PART_BYTES_MAX, max(1, bytes_max // 4))
         self.malformed = 0
+        # Somebody waits for what is stored: the writer's answers wake the loop.
+        self.is_awaited = False
         self.writer_epoch: int | None = None
         self.socket = context.socket(zmq.DEALER)
         self.socket.setsockopt(zmq.LINGER, 0)

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from agent.model.message import Batch, Bye, Ending, Lost, Missed, Tick
+from agent.model.message import Batch, Bye, Ending, ForeignBatch, Lost, Missed, Tick
 
 # The head of a batch and its place in the buffer, beside its rows.
 OVERHEAD_BYTES = 256
@@ -38,7 +38,8 @@ class PendingBatch(Struct, frozen=True):
     @property
     def size_bytes(self) -> int:
         """What it counts for against the bound."""
-        return len(self.rows) + OVERHEAD_BYTES
+        origin = self.head.origin if isinstance(self.head, Batch) else None
+        return len(self.rows) + OVERHEAD_BYTES + (0 if origin is None else len(origin.form))
 
 
 class SendBuffer:
@@ -87,6 +88,20 @@ class SendBuffer:
         self._keep(PendingBatch(head, rows))
         self._told()
         return True
+
+    def hand_on(self, batch: ForeignBatch) -> int | None:
+        """Keep a batch of another host; its number. *Absent:* None where it has no room: nothing is counted, its sender has it."""
+        assert not self.is_ended, "nothing is offered after the end"
+        if self._size_bytes + len(batch.encoded) + OVERHEAD_BYTES + len(batch.origin.form) > self._bytes_max:
+            return None
+        self._last_seq += 1
+        lost, missed = tuple(self._lost), tuple(self._missed)
+        head = Batch(
+            self._last_seq, batch.table, 0, batch.stamp_wall_ns, batch.rows, lost, None, missed, self._endings, origin=batch.origin
+        )
+        self._keep(PendingBatch(head, batch.encoded))
+        self._told()
+        return self._last_seq
 
     def end(self) -> None:
         """No batch follows: the writer is to know that none is missing. Calling it again changes nothing."""

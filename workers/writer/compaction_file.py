@@ -35,6 +35,7 @@ def marks_of(files: Sequence[SourceFile], order: Order, now_wall_ns: int) -> Fil
     newest = files[-1].marks
     segments = [each for file in files for each in segments_of(file)]
     runs = list(dict.fromkeys(each for file in files for each in runs_of(file)))
+    foreign = dict.fromkeys(each for file in files for each in file.marks.get("foreign_columns", "").split())
     return FileMarks(
         table=order.table,
         segment=order.segment,
@@ -47,6 +48,7 @@ def marks_of(files: Sequence[SourceFile], order: Order, now_wall_ns: int) -> Fil
         sources=len(files),
         segments=tuple(segments[-LISTED_MAX:]),
         runs=tuple(runs[-LISTED_MAX:]),
+        foreign_columns=tuple(foreign),
     )
 
 

@@ -14,8 +14,9 @@ import msgspec
 from msgspec import Struct
 
 from agent.model.errors import ProtocolError
-from agent.model.message import SUPERVISOR, Batch, Bye, Ending, Identity, Lost, Tick
+from agent.model.message import SUPERVISOR, Batch, BatchOrigin, Bye, Ending, Identity, Lost, Tick
 from agent.store.record import Mark
+from workers.writer.foreign import ForeignBatches
 from workers.writer.gap import Gap, Reason
 from workers.writer.ticks import count_ticks, missing
 
@@ -28,12 +29,16 @@ SILENT_EPOCHS_MAX = 8
 
 
 class Accept(Struct, frozen=True):
-    """Store `gaps` first, then (when `stored`) the rows, and acknowledge `mark.seq` after the append."""
+    """Store `gaps` first, then (when `stored`) the rows, and acknowledge `mark.seq` after the append.
+
+    `is_known`: the rows, another host's, were stored before under another number: a record without rows says that this number came.
+    """
 
     who: Identity
     gaps: tuple[Gap, ...]
     mark: Mark
     stored: bool
+    is_known: bool = False
 
 
 class Duplicate(Struct, frozen=True):
@@ -66,10 +71,12 @@ class _Asked(Struct):
 
 
 class WriterCore:
-    """What is stored of every sender. *Range:* one mark per worker name, at most SENDERS_MAX names."""
+    """What is stored of every sender, and in `foreign` of every other host. *Range:* one mark per worker name, at most SENDERS_MAX
+    names."""
 
-    def __init__(self, run: str, marks: Iterable[Mark] = ()) -> None:
+    def __init__(self, run: str, marks: Iterable[Mark] = (), foreign: ForeignBatches | None = None) -> None:
         self._run = run
+        self.foreign = foreign or ForeignBatches({})
         self._marks = {mark.worker: mark for mark in marks}
         self._pending: dict[str, Mark] = {}
         self._asked: dict[str, _Asked] = {}
@@ -103,6 +110,10 @@ class WriterCore:
         gaps, is_whole = _account(who, previous, batch.seq - 1, batch.lost, batch.stamp_wall_ns)
         if not is_whole and (resend := self._resend_order(who, previous.seq, position=batch.seq)) is not None:
             return resend
+        if batch.origin is not None:
+            return self._on_foreign(
+                who, msgspec.structs.replace(previous, seq=batch.seq, hands_on=True), batch, batch.origin, gaps, refusal
+            )
         gaps = self._deaths(who, batch.endings, batch.stamp_wall_ns) + gaps
         mark = msgspec.structs.replace(previous, seq=batch.seq)
         if batch.tick is not None:
@@ -116,6 +127,15 @@ class WriterCore:
         else:
             mark = msgspec.structs.replace(mark, stamp_wall_ns=batch.stamp_wall_ns)
         return self._accept(who, mark, gaps, stored=refusal is None)
+
+    def _on_foreign(
+        self, who: Identity, mark: Mark, batch: Batch, origin: BatchOrigin, gaps: list[Gap], refusal: str | None
+    ) -> Accept:
+        """Who hands on what others keep loses nothing by its death; only a refusal is a loss."""
+        if refusal is None:
+            return self._accept(who, mark, gaps, stored=True, is_known=not self.foreign.take(origin))
+        gaps.append(Gap(who, batch.seq, batch.seq, batch.rows, batch.table, None, batch.stamp_wall_ns, refusal))
+        return self._accept(who, mark, gaps, stored=False)
 
     def on_bye(self, who: Identity, bye: Bye) -> Decision:
         """What to do with a sender's last word. *Raises:* ProtocolError as for a batch."""
@@ -140,11 +160,13 @@ class WriterCore:
         """The append succeeded: what was decided since the last commit holds."""
         self._marks.update(self._pending)
         self._pending.clear()
+        self.foreign.commit()
 
     def rollback(self) -> None:
         """The append failed, or messages were dropped undecided: nothing was decided, and every sender starts again."""
         self._pending.clear()
         self._asked.clear()
+        self.foreign.rollback()
 
     def _latest(self, worker: str) -> Mark | None:
         return self._pending.get(worker) or self._marks.get(worker)
@@ -189,7 +211,7 @@ class WriterCore:
     def _deaths(self, who: Identity, endings: Sequence[Ending], until_wall_ns: int | None) -> list[Gap]:
         previous = self._latest(who.worker)
         # The supervisor has no starts of its own in a run, and what it had not delivered is known to nobody.
-        if who.worker == SUPERVISOR or (previous is not None and _is_of(previous, who)):
+        if who.worker == SUPERVISOR or (previous is not None and (previous.hands_on or _is_of(previous, who))):
             return []
         return _deaths_before(who, previous, endings, until_wall_ns)
 
@@ -207,10 +229,10 @@ class WriterCore:
         missed = mark.ticks_missed + sum(gap.ticks or 0 for gap in counted)
         return counted, msgspec.structs.replace(mark, tick=max(tick, mark.tick or 0), ticks_missed=missed)
 
-    def _accept(self, who: Identity, mark: Mark, gaps: list[Gap], *, stored: bool) -> Accept:
+    def _accept(self, who: Identity, mark: Mark, gaps: list[Gap], *, stored: bool, is_known: bool = False) -> Accept:
         self._asked.pop(who.worker, None)
         self._pending[who.worker] = mark
-        return Accept(who=who, gaps=tuple(gaps), mark=mark, stored=stored)
+        return Accept(who=who, gaps=tuple(gaps), mark=mark, stored=stored, is_known=is_known)
 
 
 def _is_of(mark: Mark, who: Identity) -> bool:

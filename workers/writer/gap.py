@@ -37,6 +37,12 @@ class Reason(StrEnum):
     """A batch whose rows are not the array that its head announces."""
     BAD_ROW = "bad_row"
     """Rows that do not fit the columns of their table; the others of their batch are stored."""
+    FOREIGN_ORIGIN = "foreign_origin"
+    """A batch of another host that does not say whose it is, or of no time of this era."""
+    FOREIGN_TABLE = "foreign_table"
+    """A batch of another host for a table whose name none can have, or that is one unknown table too many."""
+    FOREIGN_COLUMNS = "foreign_columns"
+    """Rows of another host with columns that none can have, or with another type than the table has here."""
     UNKNOWN = "unknown"
     """Ticks that are missing although neither a batch nor a word of their worker is."""
 
@@ -82,4 +88,4 @@ def bad_rows_gap(entry: Entry, rows: int) -> Gap:
     """Rows of one stored batch that do not fit their table."""
     who = Identity(entry.run, entry.worker, entry.epoch)
     stamp = entry.stamp_wall_ns
-    return Gap(who, entry.seq, entry.seq, rows, entry.table, stamp, stamp, Reason.BAD_ROW)
+    return Gap(who, entry.seq, entry.seq, rows, entry.measured_table, stamp, stamp, Reason.BAD_ROW)

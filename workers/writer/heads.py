@@ -13,7 +13,8 @@ from workers.writer.readers import ReaderGroup
 
 
 class SegmentHeads:
-    """Makes heads. `install` is the id of the installation; empty until `keep_install` has found or made it."""
+    """Makes heads. `install` is the id of the installation; empty until `keep_install` has found or made it. `forms` has the
+    columns of each table."""
 
     def __init__(
         self, clock: Clock, identity: Identity, tables: Mapping[str, Table], host: str, agent_version: str,
@@ -21,7 +22,7 @@ class SegmentHeads:
     ) -> None:  # fmt: skip
         self._clock = clock
         self._identity = identity
-        self._forms = {name: form_of(table) for name, table in tables.items()}
+        self.forms = {name: form_of(table) for name, table in tables.items()}
         self._host = host
         self._agent_version = agent_version
         self._segment_ids = segment_ids
@@ -35,7 +36,9 @@ class SegmentHeads:
         except OSError as cause:
             raise storage_error(path, cause) from cause
 
-    def make(self, generation: int, durable: int, superseded: tuple[str, ...], marks: tuple[Mark, ...]) -> SegmentHead:
+    def make(
+        self, generation: int, durable: int, superseded: tuple[str, ...], marks: tuple[Mark, ...], foreign: bytes
+    ) -> SegmentHead:
         """The head of a segment that is opened now."""
         assert self.install, "no segment is opened before the installation is known"
         return SegmentHead(
@@ -45,9 +48,10 @@ class SegmentHeads:
             run=self._identity.run,
             agent_version=self._agent_version,
             created_wall_ns=self._clock.wall_ns(),
-            tables=self._forms,
+            tables=self.forms,
             marks=marks,
             durable=durable,
             superseded=superseded,
             install=self.install,
+            foreign=foreign,
         )

@@ -6,11 +6,12 @@ An `AppendBatch` is one turn of the loop: its frames are appended in one write, 
 from collections.abc import Mapping, Sequence
 from typing import assert_never
 
-from agent.model.message import FRAME_BYTES_MAX, Batch, Identity, decode_to_writer, encode
+from agent.model.message import FRAME_BYTES_MAX, Batch, BatchOrigin, Identity, decode_to_writer, encode
 from agent.model.table import Table
 from agent.model.tables import GAP
 from agent.store.record import Entry, encode_entry
 from workers.writer.core import Accept, Decision, Duplicate, Resend, WriterCore
+from workers.writer.foreign import ForeignCounts
 from workers.writer.gap import Gap, Reason
 
 # An empty msgpack array: a Bye has no rows.
@@ -29,6 +30,7 @@ class AppendBatch:
         self.batches = 0
         self.duplicates = 0
         self.bytes = 0
+        self.foreign = ForeignCounts()
 
 
 class Intake:
@@ -42,8 +44,13 @@ class Intake:
         """Decide one message. *Raises:* ProtocolError, and then nothing has come of it."""
         decoded = decode_to_writer(message)
         if isinstance(decoded, Batch):
-            verdict = core.on_batch(who, decoded, refusal=self._refusal(decoded, rows))
-            self._gather(verdict, decoded, rows, wall_ns, append)
+            refusal = self._refusal(core, decoded, rows)
+            verdict = core.on_batch(who, decoded, refusal=refusal)
+            if decoded.origin is not None and isinstance(verdict, Accept):
+                self._gather_foreign(core, verdict, decoded, decoded.origin, rows, wall_ns, append)
+                append.foreign.refused.update([refusal] if refusal else ())
+            else:
+                self._gather(verdict, decoded, rows, wall_ns, append)
         else:
             self._gather(core.on_bye(who, decoded), None, _NO_ROWS, wall_ns, append)
 
@@ -55,9 +62,12 @@ class Intake:
             _add_frame(entry, encode([gap.row(wall_ns) for gap in gaps]), append)
             append.gaps += gaps
 
-    def _refusal(self, batch: Batch, rows: bytes) -> str | None:
+    def _refusal(self, core: WriterCore, batch: Batch, rows: bytes) -> str | None:
         table = self._tables.get(batch.table)
-        if table is None or table.version != batch.table_version:
+        if batch.origin is not None:
+            if (refusal := core.foreign.refusal(batch, batch.origin)) is not None:
+                return refusal
+        elif table is None or table.version != batch.table_version:
             return Reason.UNKNOWN_TABLE
         # Rows are not decoded here, that is the sealer's work; their announced number is one look at the first bytes.
         return None if len(rows) <= FRAME_BYTES_MAX and array_length(rows) == batch.rows else Reason.MALFORMED_ROWS
@@ -78,6 +88,23 @@ class Intake:
                     append.greeted[verdict.who] = None
             case _:
                 assert_never(verdict)
+
+    def _gather_foreign(
+        self, core: WriterCore, verdict: Accept, batch: Batch, origin: BatchOrigin, rows: bytes, wall_ns: int, append: AppendBatch
+    ) -> None:
+        """Rows of another host, with their mark in one record. What was stored before leaves a record that its number came."""
+        self.add_gaps(verdict.gaps, wall_ns, append)
+        who, seq = verdict.who, verdict.mark.seq
+        if verdict.is_known:
+            _add_frame(Entry(who.run, who.worker, who.epoch, seq, "", wall_ns, 0), _NO_ROWS, append)
+            append.duplicates += 1
+            append.foreign.duplicates += 1
+        elif verdict.stored:
+            stamp, about = batch.stamp_wall_ns, core.foreign.entry_origin(batch, origin)
+            _add_frame(Entry(who.run, who.worker, who.epoch, seq, "", stamp, batch.rows, origin=about), rows, append)
+            append.foreign.batches += 1
+            append.foreign.rows += batch.rows
+        append.acks[who] = seq
 
 
 def array_length(data: bytes) -> int | None:
@@ -111,5 +138,5 @@ def _add_frame(entry: Entry, rows: bytes, append: AppendBatch) -> None:
     frame = encode_entry(entry, rows)
     append.frames.append(frame)
     append.bytes += len(frame)
-    if entry.rows:
+    if entry.rows and entry.origin is None:
         append.rows_by_table[entry.table] = append.rows_by_table.get(entry.table, 0) + entry.rows

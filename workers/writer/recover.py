@@ -20,6 +20,7 @@ from agent.store.record import (
     parse_records,
 )
 from agent.store.segment import in_order
+from workers.writer.foreign import ForeignBatches
 from workers.writer.gap import Reason
 
 # Each stands for a folder that somebody took away while it was written, and may bring back; a head has room for this many.
@@ -89,10 +90,12 @@ def open_segment(data: bytes) -> tuple[SegmentHead | None, Iterator[Record | Dam
 
 
 class Recovery:
-    """Gathers the marks of segments; `run` is the present run, whose marks win over those of any other."""
+    """Gathers the marks of segments; `run` is the present run, whose marks win over those of any other. `foreign` gets those of
+    other hosts."""
 
-    def __init__(self, run: str) -> None:
+    def __init__(self, run: str, foreign: ForeignBatches | None = None) -> None:
         self._run = run
+        self._foreign = foreign or ForeignBatches({})
         self._marks: dict[str, Mark] = {}
 
     def marks(self) -> tuple[Mark, ...]:
@@ -103,6 +106,7 @@ class Recovery:
         """The marks that a segment began with."""
         for mark in head.marks:
             self._merge(mark)
+        self._foreign.take_head(head)
 
     def take(self, data: bytes) -> SegmentFinding:
         """A whole segment. Segments are taken in the order in which they were opened."""
@@ -126,6 +130,7 @@ class Recovery:
 
     def _take_record(self, head: SegmentHead | None, record: Record) -> None:
         entry = record.entry
+        self._foreign.take_entry(head, entry)
         if entry.seq > 0 or entry.ended:
             self._merge(_mark_of(entry))
         elif entry.table == GAP.name:
@@ -141,8 +146,10 @@ class Recovery:
 
 
 def _mark_of(entry: Entry) -> Mark:
-    stamp = None if entry.ended else entry.stamp_wall_ns
-    return Mark(entry.run, entry.worker, entry.epoch, entry.seq, stamp, entry.ended, entry.tick, entry.ticks_missed)
+    # Other hosts' rows and a Bye name no table; stamps of others say nothing of their sender.
+    stamp = entry.stamp_wall_ns if entry.table else None
+    hands_on = not entry.table and not entry.ended
+    return Mark(entry.run, entry.worker, entry.epoch, entry.seq, stamp, entry.ended, entry.tick, entry.ticks_missed, hands_on)
 
 
 def _rows_or_none(record: Record) -> Sequence[Row]:
@@ -179,8 +186,9 @@ def _marks_of_gaps(entry: Entry, rows: Iterable[Row], names: Sequence[str]) -> I
 def _later(previous: Mark, mark: Mark, run: str) -> Mark:
     if previous.run == mark.run and previous.epoch == mark.epoch:
         stamps = [stamp for stamp in (previous.stamp_wall_ns, mark.stamp_wall_ns) if stamp is not None]
-        ended = previous.ended or mark.ended
-        mark = replace(mark, seq=max(previous.seq, mark.seq), stamp_wall_ns=max(stamps, default=None), ended=ended)
+        ended, hands_on = previous.ended or mark.ended, previous.hands_on or mark.hands_on
+        seq, stamp = max(previous.seq, mark.seq), max(stamps, default=None)
+        mark = replace(mark, seq=seq, stamp_wall_ns=stamp, ended=ended, hands_on=hands_on)
     if previous.run == mark.run:
         # The grid goes on from one start to the next, and so does the count.
         ticks = [tick for tick in (previous.tick, mark.tick) if tick is not None]

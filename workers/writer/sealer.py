@@ -22,15 +22,27 @@ from agent.model.tables import GAP
 from agent.prctl import die_with_parent
 from agent.store.install import read_install
 from agent.store.layout import DATA_FOLDER
-from agent.store.record import FORMAT_VERSION, Damage, Record, SegmentHead, form_of, is_cut_short, parse_head
+from agent.store.record import (
+    FORMAT_VERSION,
+    Damage,
+    Record,
+    SegmentHead,
+    form_of,
+    is_cut_short,
+    parse_head,
+    parse_records,
+    table_word,
+)
+from agent.store.word_filter import AllBut
 from workers.writer.folder import read_file, storage_error
 from workers.writer.readers import ReaderGroup
 from workers.writer.recover import open_segment
 from workers.writer.report import SealReport, encode_report
 from workers.writer.segment_files import SegmentFiles
+from workers.writer.shared_tables import SharedTables
 
-# The head of a segment: forms of some tens of tables and marks of up to a thousand workers.
-HEAD_BYTES_MAX = 4 << 20
+# The head of a segment: forms of some tens of tables, marks of up to a thousand workers, and of all hosts (`ForeignMarks`).
+HEAD_BYTES_MAX = 16 << 20
 
 
 class _Tally:
@@ -77,7 +89,7 @@ def _seal_records(data: bytes, segment_path: str, data_directory: str, forms_fro
     if head is None:
         own = read_install(os.path.dirname(data_directory)) or ""
         head = replace(_stand_in_head(segment_path, forms_from), install=own)
-    files = SegmentFiles(head, data_directory, readers)
+    files = SegmentFiles(head, data_directory, readers, _shared_tables(head, data))
     try:
         for item in items:
             _take(item, data, files, tally)
@@ -96,6 +108,19 @@ def _seal_records(data: bytes, segment_path: str, data_directory: str, forms_fro
         unshared=readers.problem,
         refused=files.refused,
     )
+
+
+def _shared_tables(head: SegmentHead, data: bytes) -> SharedTables:
+    """What other hosts' rows bring into the files. This host's own records are passed over, a microsecond each."""
+    shared = SharedTables(head)
+    try:
+        _, offset = parse_head(data)
+    except FormatError:
+        offset = 0
+    for item in parse_records(data, offset, AllBut(map(table_word, head.tables))):
+        if isinstance(item, Record) and item.entry.origin is not None:
+            shared.learn(item.entry)
+    return shared
 
 
 def _take(item: Record | Damage, data: bytes, files: SegmentFiles, tally: _Tally) -> None:

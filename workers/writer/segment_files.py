@@ -15,18 +15,23 @@ from msgspec import Struct
 from agent.failpoint import failpoint
 from agent.model.errors import FormatError
 from agent.model.message import encode
-from agent.model.row_check import BadRow
+from agent.model.row_check import TIMESTAMP, BadRow
 from agent.model.tables import GAP
-from agent.model.timebase import DAY, civil_date
+from agent.model.timebase import DAY, HOUR, civil_date
 from agent.store.layout import HIDDEN_FOLDER, SealedName, date_folder, file_name, parse_sealed_name
 from agent.store.parquet_writer import FileMarks, ParquetFile
-from agent.store.record import Entry, Record, SegmentHead, TableForm
+from agent.store.record import Entry, EntryOrigin, OtherForm, Record, SegmentHead, TableForm
+from agent.store.spool_reader import OtherHost
 from workers.writer.folder import make_folder, sync_folder
+from workers.writer.foreign import STAMP_END_NS
 from workers.writer.gap import bad_rows_gap
 from workers.writer.readers import ReaderGroup
 from workers.writer.report import RefusedRows, SealedFile
+from workers.writer.shared_tables import SharedTables
 
 if TYPE_CHECKING:
+    import pyarrow
+
     from agent.store.arrow import Conversion, Converted
 
 # Bounds the memory of a sealer: at most this many rows of all files wait in memory, and no row group is larger.
@@ -36,8 +41,12 @@ BYTES_WAITING_MAX = 16 << 20
 FILES_MAX = 256
 # Rows are counted for at most this many different problems; further problems count with the last.
 PROBLEMS_MAX = 16
-# Year 9999: dates beyond it have no four digits.
-_STAMP_END_NS = 2_932_897 * DAY
+# Of them, those that other hosts can be the first to have: tables of newer versions, and dates of wrong clocks.
+FOREIGN_FILES_MAX = FILES_MAX // 2
+# Rows of another host may be so much older or newer than the stamp of their batch. A report may wait for a writer for hours.
+OLDER_MAX_NS, NEWER_MAX_NS = 1 * DAY, 1 * HOUR
+# Of what a decoder says about bytes that are no rows.
+_PROBLEM_CHARACTERS_MAX = 100
 
 
 class _Place(Struct, frozen=True):
@@ -51,9 +60,10 @@ class _Place(Struct, frozen=True):
 class _TableFile:
     """One Parquet file in the making. Record batches wait in memory until they are worth a row group."""
 
-    def __init__(self, place: _Place, file: ParquetFile, segment: str, host: str) -> None:
+    def __init__(self, place: _Place, file: ParquetFile, schema: "pyarrow.Schema", segment: str, host: str) -> None:
         self.place = place
         self.file = file
+        self.schema = schema
         self.rows_waiting = self.bytes_waiting = 0
         self._segment = segment
         self._host = host
@@ -67,9 +77,10 @@ class _TableFile:
         last = stamp_wall_ns if converted.last_wall_ns is None else converted.last_wall_ns
         self._first_wall_ns = first if self._first_wall_ns is None else min(self._first_wall_ns, first)
         self._last_wall_ns = last if self._last_wall_ns is None else max(self._last_wall_ns, last)
-        self._waiting.append(converted.batch)
-        self.rows_waiting += converted.batch.num_rows
-        self.bytes_waiting += converted.batch.nbytes
+        batch = converted.in_schema(self.schema)
+        self._waiting.append(batch)
+        self.rows_waiting += batch.num_rows
+        self.bytes_waiting += batch.nbytes
 
     def flush(self) -> None:
         """Write what waits as one row group."""
@@ -108,15 +119,22 @@ class _TableFile:
 
 
 class SegmentFiles:
-    """The files of one segment. `refused` counts the rows that were not stored, by table, column and problem."""
+    """The files of one segment. `refused` counts the rows that were not stored, by table, column and problem.
 
-    def __init__(self, head: SegmentHead, data_directory: str, readers: ReaderGroup | None = None) -> None:
+    `shared`: which columns rows of other hosts have in it. They lie in the files of their tables like this host's own.
+    """
+
+    def __init__(
+        self, head: SegmentHead, data_directory: str, readers: ReaderGroup | None = None, shared: SharedTables | None = None
+    ) -> None:
         self._head = head
+        self._shared = shared or SharedTables(head)
         self._readers = readers or ReaderGroup()
         self._data_directory = data_directory
         self._hidden_directory = os.path.join(data_directory, HIDDEN_FOLDER)
         self._files: dict[tuple[str, str], _TableFile] = {}
-        self._conversions: dict[str, Conversion] = {}
+        self._conversions: dict[tuple[str, OtherForm | None], Conversion] = {}
+        self._foreign_files: set[tuple[str, str]] = set()
         self._refused: dict[tuple[str, BadRow], int] = {}
         make_folder(data_directory, self._readers)
         make_folder(self._hidden_directory)
@@ -133,10 +151,12 @@ class SegmentFiles:
         *Raises:* FormatError when its bytes are no rows of a known table; OSError.
         """
         entry = record.entry
+        if entry.origin is not None:
+            return self._add_foreign(record, entry.origin)
         form = self._head.tables.get(entry.table)
         if form is None:
             raise FormatError("spool record", f"its segment has no table {entry.table!r}")
-        if not 0 <= entry.stamp_wall_ns < _STAMP_END_NS:
+        if not 0 <= entry.stamp_wall_ns < STAMP_END_NS:
             raise FormatError("spool record", f"its stamp {entry.stamp_wall_ns} is no time of this era")
         converted = self._conversion(entry.table, form).convert(record.rows)
         if converted.bad:
@@ -145,6 +165,47 @@ class SegmentFiles:
             self._file(entry.table, form, entry.stamp_wall_ns).add(converted, entry.stamp_wall_ns)
             self._flush_largest()
         return int(converted.batch.num_rows)
+
+    def _add_foreign(self, record: Record, origin: EntryOrigin) -> int:
+        """The same for another host's batch. What cannot be stored of it is refused; the segment is not damaged by it.
+
+        *Raises:* OSError.
+        """
+        entry, form = record.entry, self._shared.columns(record.entry)
+        if isinstance(form, TableForm) and not self._has_room(origin.table, entry.stamp_wall_ns):
+            form = f"the segment spans more than {FOREIGN_FILES_MAX} tables and dates of other hosts"
+        if isinstance(form, str):
+            self._refuse(entry, [BadRow("", form)] * entry.rows)
+            return 0
+        try:
+            conversion = self._conversion(origin.table, form, origin.form)
+            converted = conversion.convert(record.rows, OtherHost(origin.host, origin.install))
+        except FormatError as failure:
+            self._refuse(entry, [BadRow("", f"no rows: {failure.problem}"[:_PROBLEM_CHARACTERS_MAX])] * entry.rows)
+            return 0
+        bad = list(converted.bad)
+        rows = converted.batch.num_rows
+        if rows and not _is_about(converted, entry.stamp_wall_ns):
+            # The name of the file says between which times its rows are, and by it files are found and removed.
+            bad += [BadRow(TIMESTAMP, "of another day than its batch")] * rows
+            rows = 0
+        if bad:
+            self._refuse(entry, bad)
+        if rows:
+            self._file(origin.table, form, entry.stamp_wall_ns).add(converted, entry.stamp_wall_ns)
+            self._flush_largest()
+        return int(rows)
+
+    def _has_room(self, table: str, stamp_wall_ns: int) -> bool:
+        """Whether another host's batch has a file, or can have one: this host's own rows have the other half of them."""
+        if not 0 <= stamp_wall_ns < STAMP_END_NS:
+            return False
+        key = table, civil_date(stamp_wall_ns)
+        if key not in self._files and len(self._foreign_files) >= FOREIGN_FILES_MAX:
+            return False
+        if key not in self._files:
+            self._foreign_files.add(key)
+        return True
 
     def finish(self) -> tuple[SealedFile, ...]:
         """Write, force to the disk and rename all. *Raises:* OSError, and then no file or some files have their names."""
@@ -168,7 +229,7 @@ class SegmentFiles:
     def _refuse(self, entry: Entry, bad: Sequence[BadRow]) -> None:
         """Count bad rows, and account for them in table `gap`, beside the rows of the segment that were good."""
         for each in bad:
-            key = (entry.table, each)
+            key = (entry.measured_table, each)
             if key not in self._refused and len(self._refused) >= PROBLEMS_MAX:
                 key = next(reversed(self._refused))
             self._refused[key] = self._refused.get(key, 0) + 1
@@ -186,14 +247,18 @@ class SegmentFiles:
         # The names of new folders stand in the folders above them.
         return dates | {os.path.dirname(date) for date in dates} | ({self._data_directory} if dates else set())
 
-    def _conversion(self, table: str, form: TableForm) -> "Conversion":
+    def _conversion(self, table: str, form: TableForm, other: OtherForm | None = None) -> "Conversion":
         from agent.store.arrow import Conversion
 
-        if table not in self._conversions:
-            self._conversions[table] = Conversion(form, self._head.host)
-        return self._conversions[table]
+        found = self._conversions.get((table, other))
+        if found is None:
+            is_shared = self._shared.form(table) is not None
+            found = self._conversions[table, other] = Conversion(form, self._head.host, is_shared=is_shared)
+        return found
 
     def _file(self, table: str, form: TableForm, stamp_wall_ns: int) -> _TableFile:
+        from agent.store.arrow import schema_of
+
         date = civil_date(stamp_wall_ns)
         found = self._files.get((table, date))
         if found is None:
@@ -202,11 +267,14 @@ class SegmentFiles:
             head = self._head
             place = _Place(table, os.path.join(self._data_directory, table, date_folder(date)), form.prefix)
             hidden_path = os.path.join(self._hidden_directory, f"{table}-{date}-{head.segment}.parquet")
+            united = self._shared.form(table) or form
             marks = FileMarks(
-                table, head.segment, head.host, head.install, form.version, head.agent_version, head.created_wall_ns, head.run
-            )
-            file = ParquetFile(hidden_path, self._conversion(table, form).schema, marks)
-            found = self._files[table, date] = _TableFile(place, file, head.segment, head.host)
+                table, head.segment, head.host, head.install, united.version, head.agent_version, head.created_wall_ns, head.run,
+                foreign_columns=self._shared.foreign_columns(table),
+            )  # fmt: skip
+            schema = schema_of(united, is_shared=self._shared.form(table) is not None)
+            file = ParquetFile(hidden_path, schema, marks)
+            found = self._files[table, date] = _TableFile(place, file, schema, head.segment, head.host)
         return found
 
     def _flush_largest(self) -> None:
@@ -214,3 +282,11 @@ class SegmentFiles:
         too_many = sum(file.rows_waiting for file in files) >= ROWS_WAITING_MAX
         if too_many or sum(file.bytes_waiting for file in files) >= BYTES_WAITING_MAX:
             max(files, key=lambda file: file.bytes_waiting).flush()
+
+
+def _is_about(converted: "Converted", stamp_wall_ns: int) -> bool:
+    """Whether the rows of a batch are of about the time that the batch says."""
+    first, last = converted.first_wall_ns, converted.last_wall_ns
+    if first is None or last is None:
+        return False
+    return stamp_wall_ns - OLDER_MAX_NS <= first and last <= stamp_wall_ns + NEWER_MAX_NS

@@ -6,7 +6,7 @@ for another file) goes on beyond its limits; one that was removed is written aga
 
 from collections.abc import Callable, Sequence
 
-from agent.config import SEAL_BYTES, SEAL_INTERVAL, SYNC_INTERVAL, Config
+from agent.config import SEAL_BYTES, SEAL_INTERVAL, Config
 from agent.model.errors import StorageError
 from agent.model.foreign import readable
 from agent.model.message import Note
@@ -16,6 +16,7 @@ from agent.store.record import SegmentHead
 from agent.store.segment import GENERATION_MAX, SEGMENT_BYTES_MAX
 from workers.framework.condition import Conditions
 from workers.writer.archive import Archive
+from workers.writer.durability import sync_interval_ns
 from workers.writer.recover import SUPERSEDED_MAX
 from workers.writer.spool import Spool
 
@@ -57,7 +58,7 @@ class Segments:
         self._on_loss = on_loss
         self._seal_interval_ns = config.of(SEAL_INTERVAL)
         self._seal_bytes = config.of(SEAL_BYTES)
-        self._sync_interval_ns = config.of(SYNC_INTERVAL)
+        self._sync_interval_ns = sync_interval_ns(config)
         self._slow_ns = max(self._sync_interval_ns, SLOW_SYNC_NS)
         self.generation = 0
         # Segments that lost their name; their rows went to later ones, so they are not stored again when they come back.

@@ -13,6 +13,7 @@ from agent.ports import Bus
 from agent.store.record import Mark, is_other_format, parse_head
 from agent.store.segment import GENERATION_MAX, SEGMENT_BYTES_MAX, generation_in_sealed, generation_of, id_in
 from workers.writer.folder import read_file
+from workers.writer.foreign import ForeignBatches
 from workers.writer.recover import Recovery, SegmentFinding, durable_generation, newest, superseded, without_tail
 from workers.writer.spool import Spool
 
@@ -37,11 +38,12 @@ class Start(Struct, frozen=True):
     install: str | None
 
 
-def start(spool: Spool, data_directory: str, run: str, bus: Bus) -> Start:
-    """Read the newest segments and cut off what a power failure has left at their ends. *Raises:* StorageError."""
+def start(spool: Spool, data_directory: str, run: str, bus: Bus, foreign: ForeignBatches) -> Start:
+    """Read the newest segments, whose account of other hosts goes to `foreign`, and cut off what a power failure has left at their
+    ends. *Raises:* StorageError."""
     names = spool.names()
     _tell_foreign(spool.foreign, bus)
-    recovery = Recovery(run)
+    recovery = Recovery(run, foreign)
     findings: dict[str, tuple[SegmentFinding, int]] = {}
     for name in newest({name: spool.size_of(name) for name in names}, RECOVER_BYTES_MAX):
         try:

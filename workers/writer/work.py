@@ -25,6 +25,7 @@ from workers.writer.compacting import Compacting, CompactionSetup
 from workers.writer.compacting import Launch as Compact
 from workers.writer.compaction_room import RoomKeeper
 from workers.writer.core import SENDERS_MAX, WriterCore
+from workers.writer.foreign import ForeignBatches
 from workers.writer.gap import Gap, Reason
 from workers.writer.gap_notes import GapNotes
 from workers.writer.handover import Handover
@@ -250,6 +251,7 @@ class WriterWork(BaseWork):
                 return
             core.commit()
             self._counts.count_rows(append.batches, append.rows_by_table)
+            self._counts.count_foreign(append.foreign)
             self._gap_notes.add(append.gaps)
             self._conditions.end("spool")
         self._counts.duplicates += append.duplicates
@@ -335,11 +337,13 @@ class WriterWork(BaseWork):
 
     def _begin(self, now_ns: int) -> None:
         self._archive.prepare()
-        found = start(self._spool, f"{self._state_dir}/{DATA_FOLDER}", self._identity.run, self._bus)
+        foreign = ForeignBatches(self._heads.forms)
+        found = start(self._spool, f"{self._state_dir}/{DATA_FOLDER}", self._identity.run, self._bus, foreign)
         self._heads.keep_install(self._state_dir, found.install, self._readers)
+        foreign.install = self._heads.install
         self._segments.generation = found.generation
         self._segments.superseded = found.superseded
-        self._core = WriterCore(self._identity.run, found.marks)
+        self._core = WriterCore(self._identity.run, found.marks, foreign)
         try:
             self._segments.begin(now_ns)
         except StorageError:
@@ -354,7 +358,7 @@ class WriterWork(BaseWork):
 
     def _head(self, generation: int, durable: int, superseded: tuple[str, ...]) -> SegmentHead:
         assert self._core is not None
-        return self._heads.make(generation, durable, superseded, self._core.marks())
+        return self._heads.make(generation, durable, superseded, self._core.marks(), self._core.foreign.encode())
 
     def _note_damage(self, report: SealReport) -> None:
         """A row of table `gap` for what a segment lost. *Raises:* StorageError."""
@@ -382,6 +386,7 @@ class WriterWork(BaseWork):
             "rows_by_table": dict(counts.rows_by_table),
             "duplicates": counts.duplicates,
             "gap_rows": counts.gap_rows,
+            "foreign": counts.foreign(self._core.foreign if self._core is not None else None),
             "ticks_missed": {} if self._core is None else self._core.ticks_missed(),
             "malformed": counts.malformed,
             "spool_bytes": self._spool.size_bytes,

@@ -15,7 +15,7 @@ from agent.model.row_check import BadRow
 from agent.model.table import Row
 from agent.store.arrow import Conversion, Portions, arrow_type
 from agent.store.record import TableForm
-from agent.store.spool_reader import Part
+from agent.store.spool_reader import Part, StoredPart
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 FLOAT64 = st.floats(allow_nan=False) | st.integers(-(2**53), 2**53)
@@ -88,8 +88,8 @@ def test_portions_give_all_rows_with_the_host_of_each() -> None:
     """Two segments of two hosts; what cannot be read and what does not fit is counted, and the host stays the last column."""
     later = TableForm(2, ("timestamp", "n", "more"), ("int64", "int64", "utf8"), "t-")
     parts = [
-        Part(TIMED, "one", [encode([(1, 1), (2, 0.5)]), b"\xc1", encode([(3, 3)])]),
-        Part(later, "two", [encode([(4, 4, "x")])]),
+        Part(TIMED, "one", [StoredPart(encode([(1, 1), (2, 0.5)])), StoredPart(b"\xc1"), StoredPart(encode([(3, 3)]))]),
+        Part(later, "two", [StoredPart(encode([(4, 4, "x")]))]),
     ]
     portions = Portions(parts)
     assert portions.schema().names == ["timestamp", "n", "more", "host"]

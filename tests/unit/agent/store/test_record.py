@@ -16,6 +16,7 @@ from agent.store.record import (
     BatchIdentity,
     Damage,
     Entry,
+    EntryOrigin,
     Mark,
     Record,
     SegmentHead,
@@ -23,6 +24,7 @@ from agent.store.record import (
     decode_rows,
     encode_entry,
     encode_head,
+    foreign_name,
     form_of,
     frame,
     is_cut_short,
@@ -252,3 +254,16 @@ def test_the_sign_of_a_frame_may_stand_in_rows_by_chance() -> None:
     assert isinstance(damage, Damage)
     assert isinstance(record, Record)
     assert (damage.offset + damage.length, record.entry) == (record.offset, entry)
+
+
+def test_rows_of_another_host_have_a_word_of_their_own() -> None:
+    """Who reads this host's rows passes over them, and so does an earlier version, to which they are of no table."""
+    origin = EntryOrigin("sample", "node-2", "8899aabbccddeeff", "run-9", "process", 3, 41)
+    entry = Entry("run-1", "hub", 1, 8, "", 1008, 1, origin=origin)
+    data = encode_entry(entry, encode([(1, "x")]))
+    assert list(parse_records(data, 0, frozenset({table_word("sample")}))) == []
+    for wanted in (None, frozenset({table_word(foreign_name("sample"))})):
+        (record,) = parse_records(data, 0, wanted)
+        assert isinstance(record, Record)
+        assert (record.entry, record.entry.measured_table, decode_rows(record.rows)) == (entry, "sample", [(1, "x")])
+        assert record.identity(HEAD) == BatchIdentity("8899aabbccddeeff", "run-9", "process", 3, 41)

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 import zmq
+from fakes.foreign_node import ForeignNode
 
 from agent.clock import SystemClock
 from agent.config import Config
 from agent.launch import Launch
-from agent.model.message import Identity
+from agent.model.message import ForeignBatch, Identity
+from agent.ports import FORWARD_BYTES_MAX
 from workers import registry
 from workers.runtime.bus_client import BusClient
 from workers.runtime.context import ProcessContext
@@ -46,6 +48,20 @@ def test_each_member_of_a_shared_process_has_an_outbox_of_its_own(context: Proce
     made = [context.outbox(member=name) for name in ("sampler/a", "sampler/b")]
     assert list(context.made_outboxes.values()) == made
     assert [outbox.socket.get(zmq.IDENTITY) for outbox in made] == [b"r/1/sampler/a", b"r/1/sampler/b"]
+
+
+def test_a_forwarder_shares_the_numbers_of_the_outbox(context: ProcessContext) -> None:
+    """Its answers wake the loop, and nothing is stored yet."""
+    forwarder, node = context.forwarder(), ForeignNode(1)
+    outbox = context.made_outboxes[""]
+    assert outbox.is_awaited
+    assert [forwarder.offer(node.measure(5)) for _ in range(2)] == [1, 2]
+    assert forwarder.stored() == 0
+    outbox.buffer.on_acknowledged(2)
+    assert (forwarder.stored(), context.forwarder().stored()) == (2, 2)
+    large = ForeignBatch(node.batches[0].origin, "sample", 5, 1, bytes(FORWARD_BYTES_MAX + 1))
+    with pytest.raises(AssertionError, match="in one batch"):
+        forwarder.offer(large)
 
 
 def test_tables_and_statistics_are_those_of_the_registry(context: ProcessContext, tmp_path: Path) -> None:

@@ -108,6 +108,9 @@ class RecordingWork:
         self.calls.append(("data", now_ns))
         return False
 
+    def on_stored(self, now_ns: int) -> None:
+        self.calls.append(("stored", now_ns))
+
     def on_ask(self, what: str, now_ns: int) -> dict[str, Any] | None:
         return self.answers[what]
 
@@ -152,6 +155,7 @@ class RecordingBuffer:
     """The part of a buffer that the loop looks at."""
 
     is_empty = True
+    acknowledged_seq = 0
     unstored_rows = 7
     size_bytes = 0
 
@@ -168,6 +172,7 @@ class RecordingOutboxSocket:
         self.buffer = RecordingBuffer()
         self.socket = os.eventfd(0, os.EFD_CLOEXEC)
         self.writer_epoch: int | None = 1
+        self.is_awaited = False
         self.pumped = 0
         self.is_ended = False
         self.on_pump: Callable[[], object] = lambda: None
@@ -583,6 +588,21 @@ def test_at_the_end_the_writers_acknowledgement_wakes_the_loop(sender: Story) ->
 
     sender.play(_snapshot(), Stop(HOUR), everything_arrives)
     assert sender.was_cut_short()
+
+
+def test_who_hands_on_what_others_keep_is_told_when_more_of_it_is_stored(sender: Story) -> None:
+    """Once for each growth; the writer's answers wake the loop. Who only fills tables is told nothing."""
+    assert sender.outbox is not None
+    outbox = sender.outbox
+    stored = iter([0, 2, 2, 5])
+
+    def hear() -> None:
+        outbox.buffer.acknowledged_seq = next(stored, 5)
+
+    outbox.on_pump = hear
+    outbox.is_awaited = True
+    sender.play(_snapshot(), (), (), (), ())
+    assert sender.work.called("stored") == [("stored", START_NS)] * 2
 
 
 def test_an_operation_is_handed_to_the_work_and_answered_by_its_number(story: Story) -> None:

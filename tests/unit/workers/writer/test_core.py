@@ -1,6 +1,8 @@
 """What the writer decides: nothing acknowledged is lost, nothing is stored twice, and the account balances."""
 
 import pytest
+from fakes.foreign_node import HUB, ForeignNode
+from msgspec.structs import replace
 
 from agent.model.errors import ProtocolError
 from agent.model.message import Batch, Bye, Identity, Lost
@@ -223,6 +225,29 @@ def test_flood_of_names_ends() -> None:
     with pytest.raises(ProtocolError):
         core.on_batch(Identity("run-1", "one more", 1), batch(1))
     assert isinstance(core.on_batch(Identity("run-1", "w0", 1), batch(2)), Accept)
+
+
+def test_a_batch_of_another_host_is_new_once_under_whatever_number() -> None:
+    """The second time its number alone is accounted for; a refused one is a loss, of which the hub's number is told."""
+    core, node = WriterCore("run-1"), ForeignNode(1)
+    origin = node.measure(50).origin
+    first = accepted(core.on_batch(HUB, replace(batch(1), origin=origin)))
+    assert (first.stored, first.is_known, first.mark) == (True, False, Mark("run-1", "hub", 1, 1, None, False, hands_on=True))
+    again = accepted(core.on_batch(HUB, replace(batch(2), origin=origin)))
+    assert (again.stored, again.is_known, again.mark.seq) == (True, True, 2)
+    refused = accepted(core.on_batch(HUB, replace(batch(3), origin=node.measure(60).origin), refusal=Reason.FOREIGN_TABLE))
+    assert (refused.stored, brief(refused.gaps)) == (False, [(3, 3, 4, Reason.FOREIGN_TABLE)])
+    core.rollback()
+    assert not accepted(core.on_batch(HUB, replace(batch(1), origin=origin))).is_known
+
+
+def test_the_death_of_a_hub_is_no_loss() -> None:
+    """The nodes keep what was on its way; so a new start of it has no row of table gap, also if it says nothing but its Bye."""
+    later = replace(HUB, epoch=3)
+    core = WriterCore("run-1", [Mark("run-1", "hub", 1, 5, None, False, hands_on=True)])
+    assert accepted(core.on_batch(later, replace(batch(1), origin=ForeignNode(1).measure(50).origin))).gaps == ()
+    core = WriterCore("run-1", [Mark("run-1", "hub", 1, 5, None, False, hands_on=True)])
+    assert accepted(core.on_bye(later, Bye(1))).gaps == ()
 
 
 def test_marks_are_in_the_order_of_names() -> None:

@@ -3,6 +3,7 @@
 from random import Random
 
 import pytest
+from fakes.foreign_node import HUB, ForeignNode, ForwardingSender
 from fakes.sender import SAMPLE, FakeSender, sample_rows
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,8 +15,11 @@ from agent.model.tables import GAP
 from agent.store.record import (
     FORMAT_VERSION,
     Entry,
+    EntryOrigin,
+    OtherForm,
     Record,
     SegmentHead,
+    TableForm,
     decode_rows,
     encode_head,
     form_of,
@@ -23,6 +27,7 @@ from agent.store.record import (
     parse_records,
 )
 from workers.writer.core import WriterCore
+from workers.writer.foreign import ForeignBatches
 from workers.writer.gap import Reason
 from workers.writer.intake import AppendBatch, Intake, array_length
 from workers.writer.recover import Recovery
@@ -94,6 +99,46 @@ def test_foreign_message_is_a_protocol_error() -> None:
     """Bytes that are no message leave nothing behind."""
     with pytest.raises(ProtocolError):
         take((b"\xff\x00", b""))
+
+
+def test_rows_of_another_host_stand_in_a_record_with_their_mark() -> None:
+    """As they came, under a number of the hub's, in a record that names no table of this host's; they are counted apart."""
+    hub, node = ForwardingSender(HUB), ForeignNode(1)
+    first, newer = node.measure(5), node.send([(7,)], 7, "newer", TableForm(3, ("timestamp",), ("int64",), "x-"))
+    core, append = WriterCore("run-1", foreign=ForeignBatches(FORMS)), AppendBatch()
+    for each in (first, newer, first, node.send([], 9, "No such")):
+        for message, rows in hub.hand_on(each):
+            Intake(WRITER, TABLES).take(core, HUB, message, rows, WALL_NS, append)
+    who = node.who
+    expected = [
+        Entry("run-1", "hub", 1, 1, "", 5, 3, origin=EntryOrigin("sample", node.host, node.install, who.run, who.worker, 1, 1)),
+        Entry("run-1", "hub", 1, 2, "", 7, 1, origin=EntryOrigin(
+            "newer", node.host, node.install, who.run, who.worker, 1, 2, OtherForm(3, 0, ("timestamp",), ("int64",), (True,)))),
+        Entry("run-1", "hub", 1, 3, "", WALL_NS, 0),
+        Entry("run-1", "writer", 1, 0, "gap", WALL_NS, 1),
+    ]  # fmt: skip
+    found = entries_of(append)
+    assert [entry for entry, _ in found] == expected
+    assert found[0][1] == sample_rows(who, 1, 5, 3)
+    (gap,) = found[3][1]
+    assert (gap[1], gap[4], gap[5], gap[7], gap[10]) == ("hub", "No such", 4, 0, Reason.FOREIGN_TABLE)
+    counts = append.foreign
+    assert (counts.batches, counts.rows, counts.duplicates, counts.refused) == (2, 4, 1, {Reason.FOREIGN_TABLE: 1})
+    assert (append.acks, append.rows_by_table, append.batches, append.duplicates) == ({HUB: 4}, {"gap": 1}, 0, 1)
+
+
+def test_rows_of_another_host_are_as_many_as_announced() -> None:
+    """Else they are refused like anybody's; what has no room yet is asked for again like anybody's."""
+    node = ForeignNode(1)
+    batch = node.measure(5)
+    core, append = WriterCore("run-1", foreign=ForeignBatches(FORMS)), AppendBatch()
+    for message, _ in ForwardingSender(HUB).hand_on(batch):
+        Intake(WRITER, TABLES).take(core, HUB, message, b"\x90", WALL_NS, append)
+    assert append.foreign.refused == {Reason.MALFORMED_ROWS: 1}
+    core.commit()
+    message = encode(Batch(9, "sample", 0, 5, 3, origin=batch.origin))
+    Intake(WRITER, TABLES).take(core, HUB, message, batch.encoded, WALL_NS, append)
+    assert list(append.greeted) == [HUB]
 
 
 @given(st.lists(st.none(), max_size=40) | st.lists(st.integers(0, 300), max_size=40))
