@@ -13,6 +13,7 @@ from importlib.machinery import all_suffixes
 
 import workers
 from agent.config import BUFFER_BYTES, SETTINGS, STATE_DIR, STORAGE_QUOTA, Config, default_quota_bytes
+from agent.model.fleet_tables import FLEET_TABLES
 from agent.model.table import Table
 from agent.model.tables import SYSTEM_TABLES
 from agent.model.worker_kind import RULES, STATS, Statistic
@@ -125,8 +126,8 @@ def worker_names() -> tuple[str, ...]:
 
 
 def tables() -> tuple[Table, ...]:
-    """Every table that the agent can write, system tables first."""
-    return SYSTEM_TABLES + tuple(table for each in all_workers() for table in each.tables)
+    """Every table that the agent can write, system tables first, then what only a hub holds."""
+    return SYSTEM_TABLES + FLEET_TABLES + tuple(table for each in all_workers() for table in each.tables)
 
 
 def settings() -> tuple[AnySetting, ...]:

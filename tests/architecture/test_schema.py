@@ -32,6 +32,7 @@ NOT_DECLARED = {
     "_Saved": "inside a snapshot, which is thrown away where it does not decode",
     "_Held": "inside a snapshot, which is thrown away where it does not decode",
     "_Snapshot": "inside a snapshot, which is thrown away where it does not decode",
+    "_SavedMinutes": "inside a snapshot, which is thrown away where it does not decode",
     "Any": "rows, which their tables declare",
 }
 # What names a type that is decoded without being one.

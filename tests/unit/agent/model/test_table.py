@@ -3,6 +3,7 @@
 import pytest
 
 from agent.model.column_type import DType
+from agent.model.fleet_tables import FLEET_TABLES
 from agent.model.table import Table
 from agent.model.tables import SYSTEM_TABLES
 
@@ -13,7 +14,7 @@ def test_files_of_a_table_begin_with_its_name_unless_it_says_otherwise() -> None
     assert Table("t", 1, "", (), (), file_prefix="other-").prefix == "other-"
 
 
-@pytest.mark.parametrize("table", SYSTEM_TABLES, ids=lambda table: table.name)
+@pytest.mark.parametrize("table", [*SYSTEM_TABLES, *FLEET_TABLES], ids=lambda table: table.name)
 def test_tables_are_whole(table: Table) -> None:
     """Column names are unique, key columns exist, everything is described, numbers have a unit."""
     names = table.column_names
