@@ -39,10 +39,13 @@ What is missing is said below the answer: windows without rows or with fewer tic
         options=(
             Option("--metric", "METRIC", "cpu: CPU time of a process in a tick; rss: its resident memory", choices=METRICS),
             Option("--p", "PERCENTS", "which percentiles, such as 50,95,99.9 (default 50,95,99)"),
-            Option("--by", "PARTS", "a line for each pod, namespace or command, or several of them: pod,command"),
+            Option("--by", "PARTS", "a line for each pod, namespace, command or host, or several of them: pod,command"),
             Option("--pod", "POD", "only this pod or unit, by uid or name; may be given again", many=True),
             Option("--namespace", "NAME", "only pods of this namespace; may be given again", many=True),
             Option("--command", "COMMAND", "only this command, as COMM shows it; may be given again", many=True),
+            Option(
+                "--host", "NAME", "only this host, where a hub has stored the sketches of several; may be given again", many=True
+            ),
             Option("--since", "WHEN", "windows since then: 1h (default), 2d, 03:12, 2024-01-31 or 2024-01-31T03:12"),
             Option("--until", "WHEN", "windows before this time"),
             Option("--lines", "N", f"the largest number of lines of the table, the largest first (default {LINES})", kind=WHOLE),

@@ -42,6 +42,7 @@ class PercentileQuestion(Struct, frozen=True):
     pods: frozenset[str]
     commands: frozenset[str]
     namespaces: frozenset[str]
+    hosts: frozenset[str]
     bounds: TimeBounds
     lines: int
 
@@ -59,7 +60,7 @@ def answer(call: Call) -> int:
     from workers.registry import tables
 
     declared = {table.name: table for table in tables()}
-    rows = StoredRows(state_dir, declared["process_sketch"])
+    rows = StoredRows(state_dir, declared["process_sketch"], all_hosts=True)
     names = names_of(call, state_dir, question.bounds)
     merge = merged_rows(call, rows, question, names)
     if not merge.groups:
@@ -91,6 +92,7 @@ def question_of(call: Call) -> PercentileQuestion:
         frozenset(call.texts("--pod")),
         frozenset(call.texts("--command")),
         frozenset(call.texts("--namespace")),
+        frozenset(call.texts("--host")),
         _bounds_of(call),
         lines,
     )
@@ -118,7 +120,7 @@ def parts_of(text: str | None) -> tuple[str, ...]:
     parts = [] if text is None else [part.strip() for part in text.split(",")]
     for part in parts:
         if part not in BY:
-            remedy = near(part, BY) or "write pod, namespace or command, or several: pod,command"
+            remedy = near(part, BY) or "write pod, namespace, command or host, or several: pod,command"
             raise MisuseError("--by", f"{part!a} is not accepted", remedy)
     return tuple(dict.fromkeys(parts))
 
@@ -153,7 +155,7 @@ def merged_rows(call: Call, rows: StoredRows, question: PercentileQuestion, name
             and (not chosen or namespaces.get(pod_uid or "") in chosen)
         )
 
-    merge = SketchMerge(question.bounds, question.by, is_wanted if question.is_chosen else None, namespaces)
+    merge = SketchMerge(question.bounds, question.by, is_wanted if question.is_chosen else None, namespaces, question.hosts)
     written = TimeBounds(question.bounds.since_ns, question.bounds.until_ns + WRITTEN_WITHIN_NS)
     for part in rows.scan(written, COLUMNS, ("metric", question.metric), BATCH_ROWS):
         merge.take(part)

@@ -38,7 +38,7 @@ from agent.cli.statement_bounds import bounds_of_statement
 from agent.cli.time_bounds import EVERYTHING, NOTHING, TimeBounds
 from agent.model.column_type import DType
 from agent.model.errors import BusyError
-from agent.model.table import Table
+from agent.model.table import INSTALL_COLUMN, Table
 from agent.store.install import read_install
 from agent.store.layout import COMPACTING_FOLDER, DATA_FOLDER
 from agent.store.left_out import LeftOut
@@ -144,6 +144,8 @@ class _Opening:
         self._data_dir = os.path.join(self._state_dir, DATA_FOLDER)
         self._install = read_install(self._state_dir) or ""
         self._is_read = cache(self._is_read_by_statement)
+        # Tables with rows of several installations.
+        self._shared: set[str] = set()
 
     def open(self) -> QueryDatabase:
         connection, bounds = self._planned()
@@ -212,7 +214,7 @@ class _Opening:
         # A folder of the user's own keeps its name.
         for view in DERIVED_VIEWS:
             if view.source in names and view.name not in names and self._is_read(view.source):
-                database.connection.execute(view.statement(_of_all_times(view.source)))
+                database.connection.execute(view.statement(_of_all_times(view.source), is_shared=view.source in self._shared))
                 names = sorted([*names, view.name])
         database.tables = names
         for macro in self._macros():
@@ -224,8 +226,12 @@ class _Opening:
         # An interval of a pod may have begun, and been recorded, long before the times that are asked for.
         wanted = self._wanted(name, spool)
         chosen = self._choose(database, name, wanted, spool, EVERYTHING if self._derived_from(name) else bounds)
+        # What is loaded is let go of.
+        is_shared = any(part.is_shared for part in spool.parts.get(name, []))
         database.damaged += _load_spool(database.connection, name, spool.parts.get(name, []))
         has_spool = bool(spool.parts.get(name))
+        if any(INSTALL_COLUMN in dict(file.columns) for file in chosen.files) or is_shared:
+            self._shared.add(name)
         parts = _parts_of(self._known.get(name), chosen.files, spool, name, has_spool=has_spool)
         database.connection.execute(view_statement(quoted(name), parts, bounds))
         if name in _DERIVED_FROM:

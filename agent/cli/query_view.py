@@ -7,7 +7,7 @@ from msgspec import Struct
 from agent.cli.sql_text import COLUMN_AT, literal, quoted
 from agent.cli.time_bounds import BEHIND_LAST_NS, FIRST_NS, TimeBounds
 from agent.model.column_type import COLUMN_TYPES, DType
-from agent.model.table import HOST_COLUMN, Table
+from agent.model.table import HOST_COLUMN, INSTALL_COLUMN, Table
 
 TIMESTAMP = "timestamp"
 AT_TYPE = "TIMESTAMP WITH TIME ZONE"
@@ -116,12 +116,15 @@ def _empty(columns: Columns) -> str:
     return f"SELECT {', '.join(typed)} WHERE false"
 
 
-def pods_statement(source: str) -> str:
+def pods_statement(source: str, *, is_shared: bool = False) -> str:
     """The statement that makes the view of pods by interval from a view of `pod_group` (as SQL has its name).
 
-    *Shape:* each interval once, by the last row that was written of it. Where the agent ended before it could close one, the
-    pod's next ends it. A name that came later counts from the beginning, and one that later rows lack stays; so do labels.
+    *Shape:* each interval once, by the last row that was written of it; `is_shared`: each of each installation. Where the agent
+    ended before it could close one, the pod's next ends it. A name that came later counts from the beginning, and one that later
+    rows lack stays; so do labels.
     """
+    # Paths of units are alike on all hosts.
+    whose = f"{INSTALL_COLUMN}, " if is_shared else ""
     known = ", ".join(
         f"coalesce(first_value({column} IGNORE NULLS) OVER later, last_value({column} IGNORE NULLS) OVER earlier) AS {column}"
         for column in _REPORTED
@@ -130,23 +133,23 @@ def pods_statement(source: str) -> str:
 CREATE VIEW {PODS} AS
 WITH told AS (
     SELECT * FROM {source}
-    QUALIFY row_number() OVER (PARTITION BY pod_uid, valid_from ORDER BY timestamp DESC, valid_until DESC NULLS LAST) = 1),
+    QUALIFY row_number() OVER (PARTITION BY {whose}pod_uid, valid_from ORDER BY timestamp DESC, valid_until DESC NULLS LAST) = 1),
 known AS (
     SELECT * REPLACE ({known}),
-           least(valid_until, lead(valid_from) OVER (PARTITION BY pod_uid ORDER BY valid_from)) AS ended
+           least(valid_until, lead(valid_from) OVER (PARTITION BY {whose}pod_uid ORDER BY valid_from)) AS ended
     FROM told
-    WINDOW later AS (PARTITION BY pod_uid ORDER BY valid_from ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING),
-           earlier AS (PARTITION BY pod_uid ORDER BY valid_from ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW))
+    WINDOW later AS (PARTITION BY {whose}pod_uid ORDER BY valid_from ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING),
+           earlier AS (PARTITION BY {whose}pod_uid ORDER BY valid_from ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW))
 SELECT pod_uid, coalesce(coalesce(pod_namespace || '/', '') || pod_name, pod_uid) AS name, valid_from, ended AS valid_until,
        * EXCLUDE (pod_uid, valid_from, valid_until, ended, timestamp, {quoted(COLUMN_AT)})
 FROM known
 """
 
 
-def containers_statement(source: str) -> str:
+def containers_statement(source: str, *, is_shared: bool = False) -> str:
     """The statement that makes the view of containers by their ids from a view of `container_name` (as SQL has its name).
 
-    *Shape:* each container once, by the last row that was written of it.
+    *Shape:* each container once, by the last row that was written of it. An id is of one host, so `is_shared` changes nothing.
     """
     return f"""
 CREATE VIEW {CONTAINERS} AS
@@ -156,11 +159,14 @@ FROM {source} GROUP BY container_id
 
 
 class DerivedView(Struct, frozen=True):
-    """A view that is made of all rows of a table, whatever times are asked for: what it names may have begun long before."""
+    """A view that is made of all rows of a table, whatever times are asked for: what it names may have begun long before.
+
+    `statement` takes the table as SQL has its name, and whether rows of several installations are in it (`is_shared`).
+    """
 
     name: str
     source: str
-    statement: Callable[[str], str]
+    statement: Callable[..., str]
 
 
 DERIVED_VIEWS = (DerivedView(PODS, PODS_FROM, pods_statement), DerivedView(CONTAINERS, CONTAINERS_FROM, containers_statement))

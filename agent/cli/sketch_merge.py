@@ -11,10 +11,11 @@ from agent.model.errors import FormatError, MisuseError
 from agent.model.sketch import Sketch, SketchColumns
 
 # The parts of a key that an answer may be split by, and the columns of `process_sketch` that they are.
-BY = {"pod": "pod_uid", "command": "command", "namespace": "pod_uid"}
+BY = {"pod": "pod_uid", "command": "command", "namespace": "pod_uid", "host": "host"}
 # A sketch takes up to some hundred KiB; more lines nobody reads.
 GROUPS_MAX = 4_096
-COLUMNS = ("timestamp", "window_start", "window_ns", "pod_uid", "command", "ticks", "keys", *SketchColumns.__struct_fields__)
+_KEY_COLUMNS = ("timestamp", "window_start", "window_ns", "pod_uid", "command", "ticks", "keys", "host")
+COLUMNS = (*_KEY_COLUMNS, *SketchColumns.__struct_fields__)
 
 # What an answer has one line for: the parts of the key that it is split by; None: the row of all further keys.
 GroupKey = tuple[str | None, ...] | None
@@ -29,7 +30,8 @@ class SketchGroup(Struct):
 
 
 class Coverage(Struct, frozen=True):
-    """Which windows there are: those with any row, those with fewer ticks than the fullest, and those without rows in between.
+    """Which windows of each host there are: those with any row, those with fewer ticks than the fullest, and those without rows in
+    between.
 
     *Units:* ns. *Absent:* both ends are None without any window.
     """
@@ -45,9 +47,9 @@ class Coverage(Struct, frozen=True):
 class SketchMerge:
     """Takes rows of `process_sketch` one by one and keeps one sketch for each line of the answer.
 
-    `by` are the parts that split the answer; `namespaces` has those of pods by uid. `is_wanted` says of a unit and command whether
-    it counts; None: all do. Rows of further keys are a line of their own where the answer is split, and are left out where
-    something is chosen; their windows are in `shared_windows`.
+    `by` are the parts that split the answer; `namespaces` has those of pods by uid. `hosts` are those whose rows count; empty: all.
+    `is_wanted` says of a unit and command whether it counts; None: all do. Rows of further keys are a line of their own where the
+    answer is split, and are left out where something is chosen; their windows are in `shared_windows`.
     """
 
     def __init__(
@@ -56,18 +58,20 @@ class SketchMerge:
         by: tuple[str, ...],
         is_wanted: Callable[[str | None, str | None], bool] | None,
         namespaces: Mapping[str, str] | None = None,
+        hosts: frozenset[str] = frozenset(),
     ) -> None:
         self._bounds = bounds
         self._by = by
         self._is_wanted = is_wanted
         self._namespaces = namespaces or {}
+        self._hosts = hosts
         self.groups: dict[GroupKey, SketchGroup] = {}
         # Rows that hold no sketch.
         self.damaged = 0
         self.shared_windows: set[int] = set()
         self._window_ns = 0
         # A window that a restart cut in two has rows of both parts, with the ticks of each.
-        self._parts: set[tuple[int, int]] = set()
+        self._parts: set[tuple[str | None, int, int]] = set()
 
     def take(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Add rows that have `COLUMNS`. *Raises:* MisuseError where the answer would have too many lines."""
@@ -77,9 +81,10 @@ class SketchMerge:
             except (TypeError, ValueError):
                 self.damaged += 1
                 continue
-            if self._bounds.overlaps(start_ns, start_ns + window_ns):
+            host = row.get("host")
+            if (not self._hosts or host in self._hosts) and self._bounds.overlaps(start_ns, start_ns + window_ns):
                 self._window_ns = max(self._window_ns, window_ns)
-                self._parts.add((start_ns, ticks))
+                self._parts.add((host, start_ns, ticks))
                 self._add(row, start_ns, keys)
 
     def _add(self, row: Mapping[str, Any], start_ns: int, keys: int) -> None:
@@ -93,7 +98,7 @@ class SketchMerge:
         except (FormatError, TypeError):
             self.damaged += 1
             return
-        key = None if is_shared and self._by else tuple(self._part(row, part) for part in self._by)
+        key = None if is_shared and {*self._by} - {"host"} else tuple(self._part(row, part) for part in self._by)
         group = self._group(key)
         group.sketch.merge(sketch)
         group.windows.add(start_ns)
@@ -114,13 +119,19 @@ class SketchMerge:
 
     def coverage(self) -> Coverage:
         """Which windows of the time that was asked for there are, whatever is chosen of them."""
-        ticks: Counter[int] = Counter()
-        for start_ns, count in self._parts:
-            ticks[start_ns] += count
+        ticks: Counter[tuple[str | None, int]] = Counter()
+        starts: dict[str | None, set[int]] = {}
+        for host, start_ns, count in self._parts:
+            ticks[host, start_ns] += count
+            starts.setdefault(host, set()).add(start_ns)
         if not ticks:
             return Coverage(0, 0, 0, 0, None, None)
         full = max(ticks.values())
-        first_ns, last_ns = min(ticks), max(ticks)
-        possible = (last_ns - first_ns) // max(1, self._window_ns) + 1
+        first_ns, last_ns = min(map(min, starts.values())), max(map(max, starts.values()))
         partial = sum(count < full for count in ticks.values())
-        return Coverage(len(ticks), partial, max(0, possible - len(ticks)), full, first_ns, last_ns + self._window_ns)
+        missing = sum(map(self._missing, starts.values()))
+        return Coverage(len(ticks), partial, missing, full, first_ns, last_ns + self._window_ns)
+
+    def _missing(self, starts: set[int]) -> int:
+        possible = (max(starts) - min(starts)) // max(1, self._window_ns) + 1
+        return max(0, possible - len(starts))

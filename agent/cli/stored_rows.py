@@ -14,11 +14,12 @@ from agent.cli.held_files import HeldFile, HeldFiles
 from agent.cli.sealed_listing import list_sealed, reaches_spool
 from agent.cli.time_bounds import EVERYTHING, TimeBounds
 from agent.model.errors import BusyError, FormatError
-from agent.model.table import HOST_COLUMN, Table, Value
+from agent.model.table import HOST_COLUMN, INSTALL_COLUMN, Table, Value
 from agent.model.timebase import S
 from agent.store.install import is_other, read_install
 from agent.store.layout import DATA_FOLDER, parse_sealed_name
-from agent.store.record import Damage, Record, SegmentHead, TableForm, parse_head, parse_records, table_word
+from agent.store.origin_form import form_in
+from agent.store.record import Damage, Entry, Record, SegmentHead, TableForm, foreign_name, parse_head, parse_records, table_word
 from agent.store.row_decoder import RowDecoder
 from agent.store.sealed import owners_of, wanted_of
 from agent.store.segment import created_wall_ns
@@ -40,13 +41,19 @@ RowsT = TypeVar("RowsT")
 
 
 class StoredRows:
-    """Reads a table of a state folder. Nothing is locked or changed, and nothing is held between two calls."""
+    """Reads a table of a state folder. Nothing is locked or changed, and nothing is held between two calls.
 
-    def __init__(self, state_dir: str, table: Table) -> None:
+    Rows that a hub has stored of other hosts are passed over, unless `all_hosts`: then `host` says whose each is.
+    """
+
+    def __init__(self, state_dir: str, table: Table, *, all_hosts: bool = False) -> None:
         self._state_dir = os.path.realpath(state_dir)
         self._install = read_install(self._state_dir) or ""
         self._wanted = wanted_of(table, self._install)
         self._table = table
+        self._all_hosts = all_hosts
+        names = (table.name, foreign_name(table.name)) if all_hosts else (table.name,)
+        self._words = frozenset(map(table_word, names))
         # Why files within the bounds of calls since this was last emptied were not read, by path.
         self.left_out: dict[str, str] = {}
 
@@ -65,7 +72,8 @@ class StoredRows:
             name, text = equal
             yield [{column: row.get(column) for column in columns} for row in spooled if row.get(name) == text]
             for file in files:
-                for batch in _batches(file, bounds, (*columns, *({name} - {*columns})), batch_rows):
+                wanted = (*columns, *({name} - {*columns}))
+                for batch in _batches(file, bounds, wanted, batch_rows, all_hosts=self._all_hosts):
                     yield _equal(batch, name, text).select(list(columns)).to_pylist()
 
     @contextmanager
@@ -75,7 +83,7 @@ class StoredRows:
         *Raises:* EvergaugeError.
         """
         with self._chosen(bounds, columns, self._spooled_batches) as (spooled, files):
-            yield HeldRows(spooled, files)
+            yield HeldRows(spooled, files, all_hosts=self._all_hosts)
 
     def values(self, bounds: TimeBounds, column: str) -> set[int]:
         """The whole numbers that a column has within the bounds. *Raises:* EvergaugeError."""
@@ -104,7 +112,8 @@ class StoredRows:
     ) -> list[tuple[set[int], list[Named]]]:
         """What each file and segment gives: distinct values of one column where these are asked for, or else rows."""
         with self._chosen(bounds, columns, self._spooled) as (spooled, files):
-            return [(set(), spooled), *(_sealed(file, bounds, columns, distinct) for file in files)]
+            all_hosts = self._all_hosts
+            return [(set(), spooled), *(_sealed(file, bounds, columns, distinct, all_hosts=all_hosts) for file in files)]
 
     @contextmanager
     def _chosen(
@@ -140,8 +149,8 @@ class StoredRows:
 
     def _spooled(self, bounds: TimeBounds, columns: Sequence[str] | None, read: set[str]) -> list[Named]:
         rows: list[Named] = []
-        for head, record in self._records(bounds, read):
-            rows += _within(_named(head.tables[self._table.name], record.rows, head.host), bounds, columns)
+        for form, host, record in self._records(bounds, read):
+            rows += _within(_named(form, record.rows, host), bounds, columns)
         return rows
 
     def _spooled_batches(self, bounds: TimeBounds, columns: Sequence[str] | None, read: set[str]) -> "list[pyarrow.RecordBatch]":
@@ -150,8 +159,8 @@ class StoredRows:
         from agent.store.arrow import Conversion
 
         made: dict[tuple[TableForm, str], tuple[Conversion, list[pyarrow.RecordBatch]]] = {}
-        for head, record in self._records(bounds, read):
-            key = head.tables[self._table.name], head.host
+        for form, host, record in self._records(bounds, read):
+            key = form, host
             # A batch that cannot be read costs no other; table gap records it when the segment is sealed.
             with suppress(FormatError):
                 if key not in made:
@@ -162,8 +171,9 @@ class StoredRows:
         tables = [pyarrow.Table.from_batches(batches, schema=each.schema) for each, batches in made.values()]
         return [_filtered(batch, bounds) for table in tables for batch in table.combine_chunks().to_batches()]
 
-    def _records(self, bounds: TimeBounds, read: set[str]) -> Iterator[tuple[SegmentHead, Record]]:
-        """The batches of the spool that may have rows within the bounds; `read` gets the ids of the segments."""
+    def _records(self, bounds: TimeBounds, read: set[str]) -> Iterator[tuple[TableForm, str, Record]]:
+        """The batches of the spool that may have rows within the bounds, with their columns and host; `read` gets the ids of the
+        segments."""
         for path in list_segments(self._state_dir):
             created_ns = created_wall_ns(os.path.basename(path))
             # A segment from the future was opened before the clock was set back, and has rows of the time since.
@@ -176,7 +186,9 @@ class StoredRows:
             for record in records:
                 stamp_ns = record.entry.stamp_wall_ns
                 if bounds.overlaps(stamp_ns - STAMP_SLACK_NS, stamp_ns + STAMP_SLACK_NS):
-                    yield head, record
+                    origin, form = record.entry.origin, form_in(head, record.entry)
+                    if form is not None:
+                        yield form, head.host if origin is None else origin.host, record
 
     def _batches(self, path: str) -> tuple[SegmentHead | None, list[Record]]:
         """The head of a segment and its batches of the table.
@@ -197,17 +209,21 @@ class StoredRows:
             return None, []
         if self._table.name not in head.tables:
             return head, []
-        found = parse_records(data, begin, {table_word(self._table.name)})
-        records = [record for record in found if not isinstance(record, Damage)]
-        return head, [record for record in records if record.entry.rows and record.entry.table == self._table.name]
+        records = [record for record in parse_records(data, begin, self._words) if not isinstance(record, Damage)]
+        return head, [record for record in records if record.entry.rows and self._wants(record.entry)]
+
+    def _wants(self, entry: Entry) -> bool:
+        # Two words may be one.
+        return entry.measured_table == self._table.name and (entry.origin is None or self._all_hosts)
 
 
 class HeldRows:
     """The rows of a time as columns. *Shape:* batches of some columns; one that a file lacks is missing in its batches."""
 
-    def __init__(self, spooled: "list[pyarrow.RecordBatch]", files: Sequence[HeldFile]) -> None:
+    def __init__(self, spooled: "list[pyarrow.RecordBatch]", files: Sequence[HeldFile], *, all_hosts: bool = False) -> None:
         self._spooled = spooled
         self._files = files
+        self._all_hosts = all_hosts
 
     def batches(self, bounds: TimeBounds, columns: Sequence[str], coded: Sequence[str] = ()) -> "Iterator[pyarrow.RecordBatch]":
         """The rows within narrower bounds, in no order; the time is always among the columns.
@@ -218,7 +234,7 @@ class HeldRows:
         for batch in self._spooled:
             yield _filtered(batch.select([name for name in batch.schema.names if name in wanted]), bounds)
         for file in self._files:
-            yield from _batches(file, bounds, tuple(wanted), HELD_BATCH_ROWS, coded)
+            yield from _batches(file, bounds, tuple(wanted), HELD_BATCH_ROWS, coded, all_hosts=self._all_hosts)
 
 
 def _named(form: TableForm, encoded: bytes, host: str) -> Iterator[Named]:
@@ -237,12 +253,12 @@ def _within(rows: Iterator[Named], bounds: TimeBounds, columns: Sequence[str] | 
 
 
 def _sealed(
-    file: HeldFile, bounds: TimeBounds, columns: Sequence[str] | None, distinct: str | None
+    file: HeldFile, bounds: TimeBounds, columns: Sequence[str] | None, distinct: str | None, *, all_hosts: bool
 ) -> tuple[set[int], list[Named]]:
     """What a file gives. *Raises:* FormatError."""
     values: set[int] = set()
     rows: list[Named] = []
-    for batch in _batches(file, bounds, columns, BATCH_ROWS):
+    for batch in _batches(file, bounds, columns, BATCH_ROWS, all_hosts=all_hosts):
         if distinct is None:
             rows += batch.to_pylist()
         else:
@@ -251,20 +267,38 @@ def _sealed(
 
 
 def _batches(
-    file: HeldFile, bounds: TimeBounds, columns: Sequence[str] | None, batch_rows: int, coded: Sequence[str] = ()
+    file: HeldFile,
+    bounds: TimeBounds,
+    columns: Sequence[str] | None,
+    batch_rows: int,
+    coded: Sequence[str] = (),
+    *,
+    all_hosts: bool = False,
 ) -> Iterator["pyarrow.RecordBatch"]:
-    """The rows of a file within the bounds. *Raises:* FormatError."""
+    """The rows of a file within the bounds, those of other hosts only for `all_hosts`. *Raises:* FormatError."""
     import pyarrow
     from pyarrow import parquet
 
-    names = None if columns is None else [name for name in columns if name in dict(file.columns)]
+    there = dict(file.columns)
+    names = None if columns is None else [name for name in columns if name in there]
+    is_shared = INSTALL_COLUMN in there and not all_hosts
+    if is_shared and names is not None:
+        names.append(INSTALL_COLUMN)
     try:
         with parquet.ParquetFile(file.place, page_checksum_verification=True, read_dictionary=[*coded]) as opened:
             groups = [group for group in range(opened.num_row_groups) if _may_hold(opened.metadata.row_group(group), bounds)]
             for batch in opened.iter_batches(batch_size=batch_rows, row_groups=groups, columns=names) if groups else ():
-                yield _filtered(batch, bounds)
+                yield _filtered(own_rows(batch) if is_shared else batch, bounds)
     except (OSError, pyarrow.ArrowException) as cause:
         raise FormatError(file.path, f"it is no readable Parquet file ({cause})", "move it out of the data folder") from cause
+
+
+def own_rows(batch: "pyarrow.RecordBatch") -> "pyarrow.RecordBatch":
+    """This host's rows of a batch that has column `install`, without that column."""
+    from pyarrow import compute
+
+    kept = batch.filter(compute.is_null(batch.column(INSTALL_COLUMN)))
+    return kept.drop_columns([INSTALL_COLUMN])
 
 
 def _may_hold(group: object, bounds: TimeBounds) -> bool:

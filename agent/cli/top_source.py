@@ -9,6 +9,7 @@ from typing import Generic, Protocol, TypeVar
 
 from agent.cli.top_sample import HOST_TABLES, PROCESS_TABLE, TICK_TABLES, Named, Sample, sample_of
 from agent.model.errors import FormatError
+from agent.model.table import INSTALL_COLUMN
 from agent.store.install import is_other, read_install
 from agent.store.layout import DATA_FOLDER
 from agent.store.record import Damage, Record, SegmentHead, TableForm, parse_head, parse_records, table_word
@@ -146,22 +147,26 @@ def newest_sealed_rows(state_dir: str, table: str) -> list[Named]:
     # for a while.
     for path in sorted(sealed_files(state_dir, table), key=lambda path: (generation_in_sealed(path), path), reverse=True):
         found = choose([path], wanted_of(declared, read_install(state_dir) or ""), owners)
-        if found.files:
-            return _last_rows(path)
+        if found.files and (rows := _last_rows(path)):
+            return rows
         if any(entry.refused for entry in found.left_out):
             raise refusal(path, PermissionError())
     return []
 
 
 def _last_rows(path: str) -> list[Named]:
-    """The rows of the last row group of a Parquet file."""
+    """This host's rows of the last row group of a Parquet file that has any."""
     # pyarrow costs 100 ms; top needs it only where there is no open spool.
     import pyarrow
     from pyarrow import parquet
 
     try:
         with parquet.ParquetFile(path, page_checksum_verification=True) as file:
-            rows: list[Named] = file.read_row_group(file.num_row_groups - 1).to_pylist() if file.num_row_groups else []
+            for group in reversed(range(file.num_row_groups)):
+                rows: list[Named] = file.read_row_group(group).to_pylist()
+                # A hub's files have rows of other hosts too.
+                if own := [row for row in rows if row.pop(INSTALL_COLUMN, None) is None]:
+                    return own
     except (OSError, pyarrow.ArrowException) as cause:
         raise FormatError(path, f"it is no readable Parquet file ({cause})", "move it out of the data folder") from cause
-    return rows
+    return []

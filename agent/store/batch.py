@@ -11,7 +11,7 @@ class StoredBatch(Struct, frozen=True):
 
     `place` is before it, `behind` is before what follows. `entry` says who sent it, when, and how many rows it has. `form` has its
     columns, by which `agent.store.row_decoder` decodes `rows`. `host` is the name of the host at that time, `install` its
-    installation.
+    installation. `spool_host` is the host in whose spool it stands, whose name its sealed file has; empty: the same.
     """
 
     place: Place
@@ -21,6 +21,7 @@ class StoredBatch(Struct, frozen=True):
     host: str
     install: str
     rows: bytes
+    spool_host: str = ""
 
     @property
     def table(self) -> str:

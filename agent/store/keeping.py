@@ -14,7 +14,8 @@ PRUNED_MAX = 1024
 class PrunedSegment(Struct, frozen=True):
     """A segment that was removed before every sink had read it (the last of several, where they were put together).
 
-    `rows` counts by table what was in it; None: not known, since it was not there any more. `reason`: `sink_quota`, `storage_quota`
+    `rows` counts by table what was in it, rows of other hosts under `agent.store.record.foreign_name`.
+    None: not known, since it was not there any more. `reason`: `sink_quota`, `storage_quota`
     or `removed` (by somebody else). Times are those of its first and last batch; None: unknown.
     """
 

@@ -13,7 +13,7 @@ from agent.model.column_type import DType
 from agent.model.errors import FormatError
 from agent.model.row_check import TIMESTAMP
 from agent.model.table import HOST_COLUMN, INSTALL_COLUMN
-from agent.store.record import Entry, OtherForm, SegmentHead, TableForm
+from agent.store.record import Entry, EntryOrigin, OtherForm, SegmentHead, TableForm
 
 # Ours have at most 67 columns.
 COLUMNS_MAX = 256
@@ -120,3 +120,8 @@ def form_in(head: SegmentHead, entry: Entry) -> TableForm | None:
         declared.prefix,
         (*(column.nullable for column in kept), *other.nullable),
     )
+
+
+def own_entry(entry: Entry, origin: EntryOrigin) -> Entry:
+    """The head of another host's batch as it stood there."""
+    return Entry(origin.run, origin.worker, origin.epoch, origin.seq, origin.table, entry.stamp_wall_ns, entry.rows)

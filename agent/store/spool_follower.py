@@ -15,8 +15,9 @@ from agent.store.foreign_file import open_regular
 from agent.store.install import is_other
 from agent.store.layout import KEPT_FOLDER, SPOOL_FOLDER
 from agent.store.left_out import LeftOut
+from agent.store.origin_form import form_in, own_entry
 from agent.store.place import BEGINNING, Place
-from agent.store.record import Damage, SegmentHead, parse_head, parse_records, table_word
+from agent.store.record import Damage, Record, SegmentHead, foreign_name, parse_head, parse_records, table_word
 from agent.store.segment import SEGMENT_BYTES_MAX, generation_of, id_in, is_segment_name
 from agent.store.spool_reader import refusal
 
@@ -39,17 +40,27 @@ class _OpenSegment:
 class SpoolFollower:
     """The batches of some tables (None: all) after a place. The segment that was read last is kept open.
 
-    `install`: segments of other installations are passed over. `reads_removed`: the segment that is kept open is read to its end
-    also when the writer has removed it meanwhile; a sink must not do that, because the writer counts it as pruned.
+    `install`: segments of other installations are passed over. Rows that a hub has stored of other hosts are passed over unless
+    `all_hosts`: who reads them has to look at `host` and `install` of each batch. `reads_removed`: the segment that is kept open is
+    read to its end also when the writer has removed it meanwhile; a sink must not do that, because the writer counts it as pruned.
     *Raises:* PermissionRefused, StorageError.
     """
 
-    def __init__(self, state_dir: str, tables: Collection[str] | None, install: str = "", *, reads_removed: bool = False) -> None:
+    def __init__(
+        self,
+        state_dir: str,
+        tables: Collection[str] | None,
+        install: str = "",
+        *,
+        reads_removed: bool = False,
+        all_hosts: bool = False,
+    ) -> None:
         self._state_dir = state_dir
         self._tables = None if tables is None else frozenset(tables)
-        self._words = None if self._tables is None else frozenset(map(table_word, self._tables))
+        self._words = None if self._tables is None else _words_of(self._tables, all_hosts=all_hosts)
         self._install = install
         self._reads_removed = reads_removed
+        self._all_hosts = all_hosts
         self._open: _OpenSegment | None = None
         # Segments of another installation or format, and what only has the name of one.
         self._passed_over: set[str] = set()
@@ -148,18 +159,30 @@ class SpoolFollower:
             for record in parse_records(source, opened.head_bytes + begin.offset, self._words):
                 if isinstance(record, Damage):
                     self.damaged_bytes += 0 if record.torn else record.length
-                elif record.entry.rows > 0 and record.entry.table in opened.head.tables and self._wants(record.entry.table):
-                    yield StoredBatch(
-                        place=Place(begin.segment, record.offset - opened.head_bytes),
-                        behind=Place(begin.segment, record.end - opened.head_bytes),
-                        entry=record.entry,
-                        form=opened.head.tables[record.entry.table],
-                        host=opened.head.host,
-                        install=opened.head.install,
-                        rows=record.rows,
-                    )
+                elif record.entry.rows > 0 and (found := self._batch(begin.segment, opened, record)) is not None:
+                    yield found
         except OSError as cause:
             raise refusal(path, cause) from cause
+
+    def _batch(self, segment: str, opened: _OpenSegment, record: Record) -> StoredBatch | None:
+        """*Absent:* None for what is not wanted."""
+        entry, head = record.entry, opened.head
+        if not self._wants(entry.measured_table) or (entry.origin is not None and not self._all_hosts):
+            return None
+        form = form_in(head, entry)
+        if form is None:
+            return None
+        host, install = (head.host, head.install) if entry.origin is None else (entry.origin.host, entry.origin.install)
+        return StoredBatch(
+            place=Place(segment, record.offset - opened.head_bytes),
+            behind=Place(segment, record.end - opened.head_bytes),
+            entry=entry if entry.origin is None else own_entry(entry, entry.origin),
+            form=form,
+            host=host,
+            install=install,
+            rows=record.rows,
+            spool_host="" if entry.origin is None else head.host,
+        )
 
     def _wants(self, table: str) -> bool:
         # Two names of tables may share one word.
@@ -190,6 +213,10 @@ class SpoolFollower:
         self.close()
         self._open = _OpenSegment(descriptor, head, head_bytes)
         return self._open
+
+
+def _words_of(tables: Collection[str], *, all_hosts: bool) -> frozenset[int]:
+    return frozenset(map(table_word, (*tables, *(map(foreign_name, tables) if all_hosts else ()))))
 
 
 def _age(segment: str) -> tuple[int, str]:

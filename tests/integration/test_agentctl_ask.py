@@ -145,7 +145,7 @@ def test_the_table_has_as_many_lines_as_are_asked_for(ask: Ask) -> None:
         (("--metric", "cpu", "--p", "50;95"), "--p: '50;95' is no percentile; write numbers from 0 to 100"),
         (("--metric", "cpu", "--p", ",".join(map(str, range(21)))), "21 percentiles are too many; write 20 at most"),
         (("--metric", "cpu", "--by", "pods"), "--by: 'pods' is not accepted; did you mean pod?"),
-        (("--metric", "cpu", "--by", "node"), "write pod, namespace or command, or several: pod,command"),
+        (("--metric", "cpu", "--by", "node"), "write pod, namespace, command or host, or several: pod,command"),
         (("--metric", "cpu", "--lines", "0"), "--lines: 0 is not accepted; write 1 or more"),
     ],
 )

@@ -27,8 +27,10 @@ class SinkReading:
         read = {*tables, *kind.context_tables}
         again = read if kind.is_ordered else set(kind.context_tables)
         # One descriptor and one window each: they are at different places.
-        self._scanning = SpoolFollower(state_dir, read, install)
-        self._lines = {line: SpoolFollower(state_dir, read, install) for line in ExportLine}
+        # Rows of other hosts, which a hub stores, are in the sealed files; other sinks get them from their own hosts.
+        shared = kind.by_segment
+        self._scanning = SpoolFollower(state_dir, read, install, all_hosts=shared)
+        self._lines = {line: SpoolFollower(state_dir, read, install, all_hosts=shared) for line in ExportLine}
         self._again = SpoolFollower(state_dir, again, install)
         self._forcing = SpoolFollower(state_dir, (), install)
         self._keeping = Keeping()

@@ -154,7 +154,8 @@ class SinkKind(Struct, frozen=True):
     `is_ordered`: it gets everything in the order of the spool, so that after an outage the newest comes last; otherwise the
     newest comes first, and what was missed beside it. `identity`: which options say that it is another sink (such as the
     endpoint): where one of them changes, the cursor begins again. `check` gives a sentence for a section that cannot be used.
-    `by_segment`: it gets whole segments, once they are sealed, as `SinkReading.read` says; it is ordered too.
+    `by_segment`: it gets whole segments, once they are sealed, as `SinkReading.read` says; it is ordered too. Rows
+    of other hosts, which a hub stores, are in them; other kinds do not get these.
     """
 
     name: str

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from agent.store.cursor import Cursor
 from agent.store.cursor_file import CursorFile, sink_folder
+from agent.store.record import foreign_name
 from workers.export.progress import ExportProgress, new_cursor
 from workers.export.sink import SinkKind, SinkValues
 from workers.export.snapshot_file import SinkSnapshot, read_snapshot, write_snapshot
@@ -37,6 +38,7 @@ class SinkState:
         self.folder = sink_folder(state_dir, values.name)
         self._file = CursorFile(self.folder)
         self._kind, self._name, self._install = kind.name, values.name, install
+        self._gets_all_hosts = kind.by_segment
         self.identity = identity_of(kind, values)
 
     def load(self, tables: Collection[str], tell: Tell) -> tuple[ExportProgress, SinkSnapshot | None]:
@@ -53,7 +55,8 @@ class SinkState:
         snapshot = None if found is None else read_snapshot(self.folder)
         if snapshot is not None and (snapshot.identity != self.identity or cursor.low.is_before(snapshot.place)):
             snapshot = None
-        return ExportProgress(cursor, tables), snapshot
+        counted = (*tables, *map(foreign_name, tables)) if self._gets_all_hosts else tables
+        return ExportProgress(cursor, counted), snapshot
 
     def _foreign(self, cursor: Cursor) -> str:
         if cursor.install != self._install:

@@ -21,7 +21,7 @@ from agent.store.keeping import Keeping, PrunedSegment
 from agent.store.keeping_file import read_keeping, write_keeping
 from agent.store.layout import KEPT_FOLDER
 from agent.store.place import Place
-from agent.store.record import Record, parse_head, parse_records
+from agent.store.record import Record, foreign_name, parse_head, parse_records
 from agent.store.segment import SEGMENT_BYTES_MAX, generation_of, id_in, in_order, is_segment_name
 from workers.framework.condition import Conditions
 from workers.writer.folder import make_folder, storage_error
@@ -270,7 +270,8 @@ def _account(path: str, removal: Removal, on_progress: Callable[[], None]) -> Pr
             for number, record in enumerate(parse_records(source, parse_head(source)[1])):
                 if isinstance(record, Record) and record.entry.rows > 0:
                     entry = record.entry
-                    rows[entry.table] = rows.get(entry.table, 0) + entry.rows
+                    table = entry.table if entry.origin is None else foreign_name(entry.origin.table)
+                    rows[table] = rows.get(table, 0) + entry.rows
                     first = entry.stamp_wall_ns if first is None else first
                     last = entry.stamp_wall_ns
                 if number % 256 == 0:

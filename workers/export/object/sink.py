@@ -63,7 +63,7 @@ class ObjectSink:
         for batch in batches:
             key = batch.table, civil_date(batch.entry.stamp_wall_ns)
             rows[key] = rows.get(key, 0) + batch.entry.rows
-        return SegmentParcel(batches[0].place.segment, batches[0].host, rows)
+        return SegmentParcel(batches[0].place.segment, batches[0].spool_host or batches[0].host, rows)
 
     def skip(self, batches: Sequence[StoredBatch]) -> None:
         """Each segment stands for itself."""

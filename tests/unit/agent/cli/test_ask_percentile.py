@@ -64,7 +64,7 @@ def test_an_answer_is_split_by_each_part_once(text: str | None, parts: tuple[str
     assert parts_of(text) == parts
 
 
-@pytest.mark.parametrize("text", ["host", "pod,", "pods"])
+@pytest.mark.parametrize("text", ["node", "pod,", "pods"])
 def test_other_parts_are_refused(text: str) -> None:
     """The sentence names the option."""
     with pytest.raises(MisuseError, match="--by"):

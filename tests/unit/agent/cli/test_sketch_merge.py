@@ -29,6 +29,22 @@ def sketch_of(*values: int) -> Sketch:
     return sketch
 
 
+def test_hosts_are_told_apart_where_that_is_asked_for() -> None:
+    """A line for each, with the sketch that its keys share; of one host alone; windows are missing of each host by itself."""
+    rows = named(
+        [sketch_row(BEGIN, [1], key=WEB), sketch_row(BEGIN, [2], key=SHARED), sketch_row(BEGIN + 2 * WINDOW_NS, [3], key=WEB)]
+    )
+    other = named([sketch_row(BEGIN + WINDOW_NS, [9], key=WEB)])
+    merge = SketchMerge(EVERYTHING, ("host",), None)
+    merge.take([{**row, "host": "a"} for row in rows] + [{**row, "host": "b"} for row in other])
+    assert {key: group.sketch.count for key, group in merge.groups.items()} == {("a",): 3, ("b",): 1}
+    covered = merge.coverage()
+    assert (covered.windows, covered.missing, covered.first_ns, covered.behind_ns) == (3, 1, BEGIN, BEGIN + 3 * WINDOW_NS)
+    merge = SketchMerge(EVERYTHING, (), None, hosts=frozenset({"b"}))
+    merge.take([{**row, "host": "a"} for row in rows] + [{**row, "host": "b"} for row in other])
+    assert merge.groups[()].sketch == sketch_of(9)
+
+
 def test_without_a_choice_everything_is_one_sketch() -> None:
     """All units, commands and windows, and the row of those that share one."""
     merge = SketchMerge(EVERYTHING, (), None)
