@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from typing import Any
 
 from agent import paths, reader_group
 from agent.command import Invocation
@@ -16,9 +17,11 @@ from agent.config import (
     Config,
     parse_config,
 )
+from agent.fleet.joined import FOLDER, SUFFIX
 from agent.model.errors import ConfigError
 from agent.model.foreign import readable
 from agent.model.toml import decode_document
+from agent.sink_section import HUB_KIND, KEY_FILE, SINKS_MAX, is_sink_name
 
 DEFAULT_CONFIG_FILE = "/etc/evergauge/agentd.toml"
 CONFIG_BYTES_MAX = 1 << 20
@@ -59,10 +62,34 @@ def load_config(invocation: Invocation, environment: Mapping[str, str]) -> Confi
     _check_host_name(host)
     reader_group.group_number(READER_GROUP.key, config.of(READER_GROUP))
     folders = {STATE_DIR.key: state_dir, RUNTIME_DIR.key: runtime_dir, HOST_NAME.key: host}
-    config = config.with_values({**folders, **sockets})
+    config = with_key_files(with_joined_hubs(config.with_values({**folders, **sockets})))
     for worker in registry.workers_of(config):
         worker.check(config, path)
     return config
+
+
+def with_joined_hubs(config: Config) -> Config:
+    """The configuration with a sink for each hub that `agentctl join` has joined and no section of the file names."""
+    try:
+        names = sorted(os.listdir(os.path.join(config.of(STATE_DIR), FOLDER)))
+    except OSError:
+        # There is none, or this user may not look: who needs a hub's file says what is wrong with it.
+        return config
+    joined = [name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX)]
+    added = {name: {"kind": HUB_KIND} for name in joined if is_sink_name(name) and name not in config.sinks}
+    kept = dict(list(added.items())[: max(0, SINKS_MAX - len(config.sinks))])
+    return Config(config.values, config.workloads, {**config.sinks, **kept})
+
+
+def with_key_files(config: Config) -> Config:
+    """The configuration in which each hub names the file with its keys."""
+
+    def named(name: str, section: dict[str, Any]) -> dict[str, Any]:
+        if section["kind"] != HUB_KIND or section.get(KEY_FILE):
+            return section
+        return {**section, KEY_FILE: os.path.join(config.of(STATE_DIR), FOLDER, name + SUFFIX)}
+
+    return Config(config.values, config.workloads, {name: named(name, each) for name, each in config.sinks.items()})
 
 
 def _read_document(path: str) -> str:

@@ -20,6 +20,10 @@ from agent.model.toml import quoted
 from agent.setting import KIB, MIB, AnySetting, Duration, Setting, Size, Whole
 
 SECTION = "sink"
+# The kind of a sink that is a hub: beat and uplink report to it too.
+HUB_KIND = "hub"
+# Its key that names the file with this node's keys.
+KEY_FILE = "key_file"
 SINKS_MAX = 16
 NAME_CHARACTERS_MAX = 32
 TABLES_MAX = 64
@@ -30,7 +34,8 @@ _LATER = _FIRST | frozenset("_-")
 _NAME_WORDS = f"at most {NAME_CHARACTERS_MAX} lower case letters, digits, - and _, the first one a letter or digit"
 
 
-def _is_name(text: str) -> bool:
+def is_sink_name(text: str) -> bool:
+    """Whether a sink may be called so."""
     return 0 < len(text) <= NAME_CHARACTERS_MAX and text[0] in _FIRST and _LATER.issuperset(text)
 
 
@@ -42,7 +47,7 @@ class SinkName(Setting[str]):
         return _NAME_WORDS
 
     def parse(self, value: object) -> str:
-        if not isinstance(value, str) or (value and not _is_name(value)):
+        if not isinstance(value, str) or (value and not is_sink_name(value)):
             raise ValueError("not such a name")
         return value
 
@@ -116,7 +121,7 @@ def checked_sinks(table: object, kinds: Mapping[str, Sequence[AnySetting]], *, o
 
 def _checked(name: str, section: object, kinds: Mapping[str, Sequence[AnySetting]], origin: str) -> dict[str, Any]:
     where = f"{origin}: {SECTION}.{readable(name, 80)}"
-    if not _is_name(name):
+    if not is_sink_name(name):
         raise ConfigError(where, "a sink cannot have this name", f"choose one of {_NAME_WORDS}")
     if not isinstance(section, dict):
         raise ConfigError(where, "this is no section", f"write [{SECTION}.{quoted(name)}] and its keys below")
@@ -154,3 +159,8 @@ def sink_document(name: str, section: Mapping[str, Any], settings: Sequence[AnyS
         # Each value came from its own setting.
         lines.append(f"{setting.name} = {setting.toml(section.get(setting.key, setting.default))}")
     return lines
+
+
+def hub_names(sinks: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    """The sinks that are hubs, in the order of their names."""
+    return tuple(name for name, section in sorted(sinks.items()) if section["kind"] == HUB_KIND)

@@ -2,6 +2,8 @@
 
 import os
 
+from agent.failpoint import failpoint
+from agent.paths import sync_folder
 from agent.store.digest import read_range
 from agent.store.foreign_file import open_regular
 from agent.store.left_out import LeftOut
@@ -41,3 +43,21 @@ def write_at(descriptor: int, data: bytes, offset: int) -> None:
     while view:
         written = os.pwrite(descriptor, view, offset)
         view, offset = view[written:], offset + written
+
+
+def replace_state_file(path: str, data: bytes) -> None:
+    """Put a file in place as a whole: readers find the old one or the new one, after a power failure too.
+
+    *Raises:* OSError; then the old one stays.
+    """
+    unfinished = f"{path}.new"
+    descriptor = create_unfinished(unfinished)
+    try:
+        write_at(descriptor, data, 0)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    failpoint("state_file.written")
+    os.rename(unfinished, path)
+    failpoint("state_file.named")
+    sync_folder(os.path.dirname(path))

@@ -13,6 +13,8 @@ import msgspec
 from msgspec import NODEFAULT, Struct, inspect
 
 import agent
+from agent.fleet import message as fleet_message
+from agent.fleet.update import Update
 from agent.launch import Launch
 from agent.model import control, message
 from agent.model.control.document import Document
@@ -36,7 +38,9 @@ from workers import registry
 from workers.export.file.rotated import DeliveredRecord
 from workers.export.snapshot_file import SinkSnapshot
 from workers.gpu.collector_process import Debris
+from workers.hub.membership import MembershipDocument
 from workers.keeper import protocol
+from workers.uplink.live_builder import ModelFact
 from workers.workloads.remembered import RememberedStarts
 from workers.writer.compaction_job import SourceList
 from workers.writer.foreign import ForeignHead
@@ -49,6 +53,7 @@ CHANNELS: Mapping[str, Any] = {
     "data, from the writer": message.FromWriter,
     "keeper, orders": protocol.ToKeeper,
     "keeper, answers": protocol.FromKeeper,
+    "hub, answers": fleet_message.HubAnswer,
 }
 # What stands alone: in a file, on a page of shared memory, or as what a new process is told.
 ROOTS: tuple[type[Struct], ...] = (
@@ -70,6 +75,11 @@ ROOTS: tuple[type[Struct], ...] = (
     SourceList,
     RememberedStarts,
     protocol.WorkloadRecord,
+    fleet_message.NodeHello,
+    fleet_message.RowsHead,
+    Update,
+    MembershipDocument,
+    ModelFact,
 )
 # Fixed bytes, by the module that reads and writes them.
 LAYOUTS: Mapping[str, tuple[str, ...]] = {
@@ -79,6 +89,9 @@ LAYOUTS: Mapping[str, tuple[str, ...]] = {
     "supervisor.shell.takeover_record": ("_MAGIC", "_HEADER", "_SERVER", "_SLOT", "_SERVER_AT", "_SLOTS_AT"),
     "supervisor.core.rulebook": ("FORMAT_VERSION",),
     "agent.model.control": ("PROTOCOL_VERSION",),
+    "agent.fleet.beat": ("MARK", "VERSION", "_LAYOUT"),
+    "agent.fleet.update": ("UPDATE_MARK", "COMPRESSED_MARK"),
+    "agent.fleet.message": ("PROTOCOL_VERSION", "HELLO_MARK", "ROWS_MARK"),
 }
 _SIMPLE = {
     inspect.AnyType: "any",

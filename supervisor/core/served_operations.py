@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from agent.model.control import CHANGE_DEADLINE_SECONDS, DEADLINE_SECONDS, READ_OPERATIONS
+from agent.model.control import CHANGE_DEADLINE_SECONDS, DEADLINE_SECONDS, HUB_OPERATIONS, READ_OPERATIONS
 from agent.model.control.document import Document, decode
+from agent.model.control.fleet import FleetNodes, FleetUnits, FleetWorkers, HubInvitation, HubMembers, HubRemoval
 from agent.model.control.workload import WorkloadChange, WorkloadList
 from agent.model.errors import ExitCode, ProtocolError
 from agent.model.timebase import S
@@ -26,6 +27,12 @@ RESULTS: dict[str, type[Document]] = {
     "run-workload": WorkloadChange,
     "stop-workload": WorkloadChange,
     "forget-workload": WorkloadChange,
+    "fleet-nodes": FleetNodes,
+    "fleet-units": FleetUnits,
+    "fleet-workers": FleetWorkers,
+    "hub-list": HubMembers,
+    "hub-invite": HubInvitation,
+    "hub-remove": HubRemoval,
 }
 # What those that only read are answered while nobody has ever had anything to do with it: a look starts no process.
 EMPTY: dict[str, Document] = {"list-workloads": WorkloadList(is_asked=False, problem=None, workloads=[])}
@@ -57,7 +64,7 @@ class ServedOperations:
 
     def _on_operation(self, operation: str, asker: Asker, arguments: Arguments, now_ns: int) -> list[Effect]:
         child = next(iter(self._state.children_answering(operation)), None)
-        if operation in READ_OPERATIONS and (child is None or child.state is ChildState.ASLEEP):
+        if operation in EMPTY and (child is None or child.state is ChildState.ASLEEP):
             return [Respond(asker, EMPTY[operation])]
         if (problem := self._problem(operation, child)) is not None:
             return [Respond(asker, None, problem)]
@@ -75,7 +82,7 @@ class ServedOperations:
 
     def _problem(self, operation: str, child: Child | None) -> Problem | None:
         if child is None:
-            return Problem("no_such_worker", f"this agent has no worker for {operation}", int(ExitCode.UNAVAILABLE))
+            return Problem("no_such_worker", _absence(operation), int(ExitCode.UNAVAILABLE))
         if self._state.is_stopping:
             return Problem("stopping", "the agent ends; ask it when it runs again", int(ExitCode.TRY_AGAIN))
         if child.state is ChildState.FAILED:
@@ -84,11 +91,18 @@ class ServedOperations:
         return None
 
 
+def _absence(operation: str) -> str:
+    if operation in HUB_OPERATIONS:
+        return "this agent is no hub; set hub.listen, such as tcp://0.0.0.0:9465, and restart it (docs/fleet.md)"
+    return f"this agent has no worker for {operation}"
+
+
 def _silence(operation: str, child: Child) -> Problem:
     if operation in READ_OPERATIONS:
         sentence = f"{child.name} did not answer in time; try again"
     else:
-        sentence = f"{child.name} did not answer in time, it may have done it; `agentctl list-workloads` shows that"
+        look = "hub list" if operation in HUB_OPERATIONS else "list-workloads"
+        sentence = f"{child.name} did not answer in time, it may have done it; `agentctl {look}` shows that"
     return Problem("no_answer", sentence, int(ExitCode.TRY_AGAIN))
 
 

@@ -12,7 +12,7 @@ from agent.model.event_kind import ALIASES, ConditionPhase, EventAlias, EventFor
 
 ROOT = Path(__file__).parents[2]
 # What makes an event, a condition or a line of the log, by the name of what is called.
-MAKERS = frozenset({"Log", "Note", "Noted", "Condition", "begin_own", "DiagnosticEvent"})
+MAKERS = frozenset({"Log", "Note", "Noted", "Condition", "begin_own", "DiagnosticEvent", "Tell"})
 # Methods that hand a kind on, and the words in the text of their receiver.
 METHODS = {
     "begin": ("conditions",),

@@ -68,7 +68,7 @@ def test_each_kept_release_follows_the_one_before_it() -> None:
 def test_whatever_is_decoded_is_declared_or_needs_no_declaration() -> None:
     """A new kind of message cannot be forgotten: it is on a channel or among the roots of scripts/schema_gate, or stands above."""
     now = declared()
-    channels = {"FromWorker", "ToWorker", "ToWriter", "FromWriter", "FromKeeper", "ToKeeper"}
+    channels = {"FromWorker", "ToWorker", "ToWriter", "FromWriter", "FromKeeper", "ToKeeper", "HubAnswer"}
     found = {
         name
         for package in ("agent", "supervisor", "workers")

@@ -122,6 +122,10 @@ class AgentProcess:
         """Until the banner says what was found on this host. It waits 2 s for that, and then says that it did."""
         wait_until(lambda: found in self.output or "the look at this host did not end" in self.output, f"the banner has: {found}")
 
+    def run_as(self, *program: str) -> None:
+        """From the next start on it is this program."""
+        self._program = program
+
     def outlive_tests(self) -> None:
         """Run on when a test ends: what made it for several tests ends it."""
         _STARTED.discard(self)

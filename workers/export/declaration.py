@@ -46,7 +46,7 @@ def sink_values(name: str, section: Mapping[str, Any]) -> SinkValues:
 def wanted_tables(kind: SinkKind, values: SinkValues, every: Sequence[str]) -> tuple[str, ...]:
     """The tables whose rows this sink gets and accounts for."""
     named = values.of(TABLES)
-    return tuple(named.split(",")) if named else kind.tables or tuple(every)
+    return tuple(named.split(",")) if named else kind.default_tables or kind.tables or tuple(every)
 
 
 def exporter_workers(sinks: Iterable[tuple[SinkKind, SinkValues]], every: Sequence[str]) -> list[Worker]:

@@ -126,8 +126,9 @@ class SinkValues(Struct, frozen=True):
 class SinkContext(Struct, frozen=True):
     """What a sink is opened with. `folder`: its own folder below the state folder. `variables`: the environment of the agent.
 
-    `wall_ns` gives unix time; `note` tells something that happens once, as (kind, severity, sentence). `tables` are those whose
-    rows it is to send; batches of others (`SinkKind.context_tables`) only say what is called how.
+    `run` is that of the agent; empty where there is none. `wall_ns` gives unix time; `note` tells something that happens once, as
+    (kind, severity, sentence). `tables` are those whose rows it is to send; batches of others (`SinkKind.context_tables`) only say
+    what is called how.
     """
 
     settings: SinkValues
@@ -139,6 +140,7 @@ class SinkContext(Struct, frozen=True):
     wall_ns: Callable[[], int]
     note: Callable[[str, str, str], None]
     tables: tuple[str, ...] = ()
+    run: str = ""
 
 
 def _no_problem(values: SinkValues) -> str:
@@ -149,7 +151,8 @@ class SinkKind(Struct, frozen=True):
     """One kind of sink. `options` are the settings that a section of it may have beside those of all sinks; the key of each is its
     name in the section.
 
-    `tables`: what it gets where the section names none; empty: every table. `context_tables`: what it also gets, unasked for,
+    `tables`: what it gets where the section names none, and all that it has a place for; empty: every table. `default_tables`: what
+    it gets where the section names none, if that is less. `context_tables`: what it also gets, unasked for,
     because rows of others build on them (names of pods); they are never counted as its rows unless they are asked for.
     `is_ordered`: it gets everything in the order of the spool, so that after an outage the newest comes last; otherwise the
     newest comes first, and what was missed beside it. `identity`: which options say that it is another sink (such as the
@@ -165,6 +168,7 @@ class SinkKind(Struct, frozen=True):
     open: Callable[[SinkContext], Sink]
     tables: tuple[str, ...] = ()
     context_tables: tuple[str, ...] = ()
+    default_tables: tuple[str, ...] = ()
     is_ordered: bool = False
     by_segment: bool = False
     check: Callable[[SinkValues], str] = _no_problem

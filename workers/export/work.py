@@ -390,6 +390,6 @@ def make_work(kind: SinkKind, values: SinkValues, tables: tuple[str, ...], conte
     launch = context.launch
     parts = ExporterParts(
         kind, values, tables, launch.state_dir, launch.host, launch.agent_version, context.clock, context.bus, context.outbox(),
-        Random(),
+        Random(), launch.identity.run,
     )  # fmt: skip
     return ExporterWork(parts)

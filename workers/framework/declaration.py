@@ -5,7 +5,7 @@ names it. `worker.py` is imported by the supervisor too, so it imports what is h
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
@@ -17,6 +17,9 @@ from agent.model.table import Table
 from agent.model.worker_kind import Statistic, WorkerKind
 from agent.ports import Bus, Clock, DataPeer, Forwarder, KernelTree, Outbox, Work
 from agent.setting import AnySetting
+
+if TYPE_CHECKING:
+    import zmq
 
 
 class WorkerContext(Protocol):
@@ -62,6 +65,10 @@ class WorkerContext(Protocol):
 
         *Raises:* UnavailableError where the socket cannot be made.
         """
+        ...
+
+    def zmq_context(self) -> "zmq.Context[zmq.Socket[bytes]]":
+        """The process's own ZeroMQ context, for a worker that speaks to other hosts. It closes what it opens there."""
         ...
 
     def tables(self) -> Sequence[Table]:

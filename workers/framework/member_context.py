@@ -1,6 +1,7 @@
 """What a sampler is made with that shares its process: the process's own ports, under the sampler's name."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -12,6 +13,9 @@ from agent.model.table import Table
 from agent.model.worker_kind import Statistic
 from agent.ports import Bus, Clock, DataPeer, Forwarder, KernelTree, Outbox
 from workers.framework.declaration import WorkerContext
+
+if TYPE_CHECKING:
+    import zmq
 
 
 class MemberBus:
@@ -85,6 +89,10 @@ class MemberContext:
     def data_peer(self) -> DataPeer:
         """See `WorkerContext`."""
         return self._around.data_peer()
+
+    def zmq_context(self) -> "zmq.Context[zmq.Socket[bytes]]":
+        """See `WorkerContext`."""
+        return self._around.zmq_context()
 
     def tables(self) -> Sequence[Table]:
         """See `WorkerContext`."""

@@ -12,8 +12,8 @@ from agent.model.rule_state import RuleState
 from agent.model.timebase import MINUTE, S
 from agent.store.batch import StoredBatch
 from agent.store.place import Place
+from workers.export.assigned_names import AssignedNames
 from workers.export.series.table import SeriesFamily, SeriesTable
-from workers.gateway.assigned_names import AssignedNames
 from workers.gateway.metrics import Family, Labels, Number
 
 # A unit that does nothing has its next row after 60 s at most.

@@ -68,6 +68,10 @@ class ProcessContext:
         self.made_peer = SocketDataPeer(self._context, self.launch.data_path)
         return self.made_peer
 
+    def zmq_context(self) -> "zmq.Context[zmq.Socket[bytes]]":
+        """See `WorkerContext`."""
+        return self._context
+
     def tables(self) -> Sequence[Table]:
         """See `WorkerContext`."""
         return registry.tables()

@@ -76,7 +76,8 @@ class UnitEvents(QuietPart):
         # The containers of a pod and the units of a slice are below it; all else that is there belongs to the unit itself.
         is_leaf = unit.kind is not UnitKind.SLICE and (unit.kind is not UnitKind.POD or unit.pod is not None)
         self._watch.begin(unit.path, is_leaf=is_leaf)
-        if self._has_started(unit, at, self._first):
+        # Start and end of a workload are written by worker `workloads`: it knows them at once, and its keeper how they ended.
+        if unit.kind is not UnitKind.WORKLOAD and self._has_started(unit, at, self._first):
             self._starts.append(self._row(at.wall_ns, named, "started"))
 
     def end(self, unit: TrackedUnit, at: Instant) -> None:
@@ -84,7 +85,6 @@ class UnitEvents(QuietPart):
         assert self._watch is not None
         self._watch.end(unit.path)
         self._ended.append(unit.path)
-        # The end of a workload is written by worker `workloads`: the keeper, its parent, knows how it ended.
         if unit.is_gone and unit.kind is not UnitKind.WORKLOAD:
             found = self._exit_of(unit)
             self._ends.append(

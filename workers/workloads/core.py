@@ -21,7 +21,7 @@ from workers.keeper.protocol import (
     SpawnWorkload,
     WorkloadEnded,
 )
-from workers.workloads.effect import ListingDue, OperationDone, Remember, Say, WorkloadEffect
+from workers.workloads.effect import ListingDue, OperationDone, Remember, Say, StartSeen, WorkloadEffect
 from workers.workloads.operations import WorkloadOperations
 from workers.workloads.order_check import refused_body
 from workers.workloads.restart_policy import wait_ns
@@ -148,7 +148,7 @@ class WorkloadsCore:
         tracked.problem = ""
         fields: dict[str, str | int | float | bool | None] = {"workload": name, "pid": record.pid, "start": record.incarnation}
         note = Note("workload_started", "info", {**fields, "birth": str(record.birth)})
-        effects.append(Say(note))
+        effects += [StartSeen(record), Say(note)]
         if sent is not None and sent.operation is not None:
             effects.append(self.table.done(sent.operation, name))
         # The operator may have stopped it while it started.

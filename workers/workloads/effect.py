@@ -27,6 +27,12 @@ class ListingDue(Struct, frozen=True):
     number: int
 
 
+class StartSeen(Struct, frozen=True):
+    """A workload has just been started."""
+
+    record: WorkloadRecord
+
+
 class EndingSeen(Struct, frozen=True):
     """This start of a workload has ended, and nobody has written that down yet."""
 
@@ -43,4 +49,4 @@ class Remember(Struct, frozen=True):
     """What must outlive this process has changed (`remembered`)."""
 
 
-WorkloadEffect = KeeperOrder | OperationDone | ListingDue | EndingSeen | Say | Remember
+WorkloadEffect = KeeperOrder | OperationDone | ListingDue | StartSeen | EndingSeen | Say | Remember

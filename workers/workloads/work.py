@@ -8,6 +8,7 @@ from typing import Any
 
 from agent.model.control.document import plain
 from agent.model.message import Note
+from agent.model.table import Row
 from agent.model.timebase import S
 from agent.ports import Bus, Clock, Interest, KernelTree, Operation, Outbox
 from workers.framework.condition import Conditions
@@ -15,8 +16,8 @@ from workers.framework.work import BaseWork
 from workers.keeper.client import KeeperClient
 from workers.unit.schema import UNIT_EVENT
 from workers.workloads.core import WorkloadsCore
-from workers.workloads.effect import EndingSeen, KeeperOrder, ListingDue, OperationDone, Remember, Say, WorkloadEffect
-from workers.workloads.ending_row import ending_row
+from workers.workloads.effect import EndingSeen, KeeperOrder, ListingDue, OperationDone, Remember, Say, StartSeen, WorkloadEffect
+from workers.workloads.event_row import ending_row, starting_row
 from workers.workloads.listing import CgroupUse, ListingTime, ended_how, listing
 from workers.workloads.remembered_file import RememberedFile
 
@@ -165,6 +166,8 @@ class WorkloadsWork(BaseWork):
                     self._answers.append((number, body))
                 case ListingDue(number=number):
                     self._answers.append((number, self._listing()))
+                case StartSeen(record=record):
+                    self._offer(starting_row(record), record.started_wall_ns)
                 case EndingSeen():
                     self._store(effect)
                 case Say(note=note):
@@ -183,11 +186,14 @@ class WorkloadsWork(BaseWork):
     def _store(self, seen: EndingSeen) -> None:
         record, ending = seen.record, seen.record.ending
         assert ending is not None
-        if not self._outbox.offer(UNIT_EVENT, [ending_row(record)], ending.at_wall_ns):
-            self._lost_rows += 1
+        self._offer(ending_row(record), ending.at_wall_ns)
         fields: dict[str, str | int | float | bool | None] = {"workload": record.spec.name, "start": record.incarnation}
         severity = "info" if ending.stopped or ending.code == 0 else "warning"
         self._bus.note(Note("workload_ended", severity, {**fields, "how": ended_how(ending)}))
+
+    def _offer(self, row: Row, at_wall_ns: int) -> None:
+        if not self._outbox.offer(UNIT_EVENT, [row], at_wall_ns):
+            self._lost_rows += 1
 
     def _listing(self) -> dict[str, Any]:
         running = [each for each in self._core.table.workloads() if each.is_running][:USES_MAX]

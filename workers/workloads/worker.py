@@ -13,7 +13,7 @@ from agent.config import (
     STATE_DIR,
     Config,
 )
-from agent.model.control import SERVED_OPERATIONS
+from agent.model.control import WORKLOAD_OPERATIONS
 from agent.model.worker_kind import RULES, STATS, Statistic, WorkerKind
 from agent.ports import Work
 from workers.framework.declaration import Worker, WorkerContext
@@ -81,7 +81,7 @@ def _check(config: Config, origin: str) -> None:
 
 WORKER = Worker(
     name="workloads",
-    kind=WorkerKind("workloads", start_order=55, answers=frozenset({STATS, RULES}) | SERVED_OPERATIONS, is_on_demand=True),
+    kind=WorkerKind("workloads", start_order=55, answers=frozenset({STATS, RULES}) | WORKLOAD_OPERATIONS, is_on_demand=True),
     make=_make,
     preload=(),
     statistics=(

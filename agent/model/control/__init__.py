@@ -21,14 +21,19 @@ CHANGE_DEADLINE_SECONDS = 30.0
 # Operations that only read: members of the reader group may call them; without such a group, every user that the mode of the
 # socket lets in.
 READ_OPERATIONS = frozenset(
-    {"hello", "ready", "list-workers", "worker-state", "list-pods", "list-rules", "list-workloads", "list-limits", "status", "diag"}
+    {
+        *("hello", "ready", "list-workers", "worker-state", "list-pods", "list-rules", "list-workloads", "list-limits"),
+        *("status", "diag", "fleet-nodes", "fleet-units", "fleet-workers", "hub-list"),
+    }
 )
 WRITE_OPERATIONS = frozenset(
     {
         *("add-rule", "remove-rule", "restart-worker", "reset-worker", "set-limit", "reload", "rotate"),
-        *("run-workload", "stop-workload", "forget-workload"),
+        *("run-workload", "stop-workload", "forget-workload", "hub-invite", "hub-remove"),
     }
 )
 # Carried out by a worker: the supervisor hands them over as they are, and the answer back.
-SERVED_OPERATIONS = frozenset({"list-workloads", "run-workload", "stop-workload", "forget-workload"})
+WORKLOAD_OPERATIONS = frozenset({"list-workloads", "run-workload", "stop-workload", "forget-workload"})
+HUB_OPERATIONS = frozenset({"fleet-nodes", "fleet-units", "fleet-workers", "hub-list", "hub-invite", "hub-remove"})
+SERVED_OPERATIONS = WORKLOAD_OPERATIONS | HUB_OPERATIONS
 OPERATIONS = READ_OPERATIONS | WRITE_OPERATIONS

@@ -1,1 +1,1 @@
-"""What a node sends to a hub."""
+"""The sink of kind `hub`: rows as they are stored, and those of minutes, to a hub of evergauge."""

@@ -135,8 +135,9 @@ def test_run_list_end_and_forget(story: WorkStory, tmp_path: Path) -> None:
     assert (row["cpu_seconds"], row["memory_bytes"]) == (2.5, 4096)
     story.client.said.append(story.keeper.end("a", code=3))
     story.turn()
-    (event,) = story.outbox.records(UNIT_EVENT)
-    assert (event["event"], event["exit_code"], event["sequence"]) == ("ended", 3, 1)
+    start, end = story.outbox.records(UNIT_EVENT)
+    assert (start["event"], start["unit"], start["sequence"]) == ("started", end["unit"], 1)
+    assert (end["event"], end["exit_code"], end["sequence"]) == ("ended", 3, 1)
     assert [note.kind for note in story.bus.notes] == ["workload_started", "workload_ended"]
     assert json.loads((tmp_path / FILE_NAME).read_bytes()) == {"told": {"a": 1}, "held": {}}
     assert story.work.stats()["states"] == {"ended": 1}

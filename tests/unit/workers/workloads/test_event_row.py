@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from workers.keeper.protocol import SpawnWorkload, WorkloadRecord, WorkloadSpec
 from workers.unit.schema import UNIT_EVENT
-from workers.workloads.ending_row import ending_row, unit_path
+from workers.workloads.event_row import ending_row, unit_path
 
 
 def _ended(code: int | None, signal: int | None) -> WorkloadRecord:

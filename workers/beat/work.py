@@ -1,0 +1,163 @@
+"""The beat's work: one frame a second to each hub. It reads nothing but a page of memory, and waits for nothing."""
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import Struct
+
+from agent.fleet.beat import BeatProgress
+from agent.fleet.joined import JoinedHub
+from agent.fleet.message import NodeHello, decode_answer
+from agent.model.errors import EvergaugeError, ProtocolError
+from agent.model.timebase import MS, S
+from agent.ports import Bus, Clock, Interest
+from workers.beat.hub_beat import HubBeat
+from workers.fleet.beat_page import BeatPage
+from workers.fleet.hub_socket import HubSocket
+from workers.framework.condition import Conditions
+from workers.framework.work import BaseWork
+
+OPEN_AGAIN_NS = 10 * S
+ANSWERS_PER_TURN_MAX = 64
+# What has been sent last is on its way for so long before the connection ends.
+LEAVE_NS = 200 * MS
+
+
+class BeatParts(Struct, frozen=True):
+    """What the work is made of. `open` gives the hub of a name, `connect` its socket, `page` its page; each raises what its
+    room says."""
+
+    hubs: tuple[str, ...]
+    hello: NodeHello
+    read: Callable[[str], JoinedHub]
+    connect: Callable[[JoinedHub], HubSocket]
+    page: Callable[[str], BeatPage]
+
+
+class _BeatLink(Struct):
+    name: str
+    beat: HubBeat
+    socket: HubSocket | None = None
+    page: BeatPage | None = None
+    open_at_ns: int = 0
+
+
+class BeatWork(BaseWork):
+    """The `agent.ports.Work` of worker `beat`."""
+
+    def __init__(self, parts: BeatParts, clock: Clock, bus: Bus) -> None:
+        super().__init__()
+        self._parts = parts
+        self._clock = clock
+        self._conditions = Conditions(bus)
+        now_ns = clock.now_ns()
+        self._links = [_BeatLink(name, HubBeat(parts.hello, now_ns)) for name in parts.hubs]
+        self._has_answers = False
+        self._leave_at_ns: int | None = None
+
+    def on_start(self, now_ns: int) -> None:
+        """Connect to all hubs."""
+        for link in self._links:
+            link.beat.next_at_ns = now_ns
+            self._open(link, now_ns)
+
+    def next_deadline_ns(self) -> int | None:
+        """The next beat of any hub."""
+        if self.is_stopped:
+            return self._leave_at_ns
+        if self._has_answers:
+            return 0
+        return min((self._due_ns(link) for link in self._links), default=None)
+
+    def on_timer(self, now_ns: int) -> None:
+        """Beat where it is time."""
+        if self.is_stopped:
+            self._close()
+            return
+        self._has_answers = False
+        for link in self._links:
+            if link.socket is None and now_ns >= link.open_at_ns:
+                self._open(link, now_ns)
+            if link.socket is not None:
+                self._take_answers(link, link.socket, now_ns)
+                if now_ns >= link.beat.next_at_ns:
+                    self._beat(link, link.socket, now_ns)
+                    self._has_answers = True
+
+    def interests(self) -> tuple[Interest, ...]:
+        """The sockets of the hubs."""
+        return tuple(Interest(link.socket.descriptor) for link in self._links if link.socket is not None)
+
+    def on_readable(self, descriptor: int, now_ns: int) -> None:
+        """Something has happened at one of them."""
+        self._has_answers = True
+
+    def stats(self) -> dict[str, Any]:
+        """By hub: whether it takes the beats, how many were sent."""
+        links = self._links
+        return {
+            "hubs": {link.name: link.beat.contact.hub for link in links},
+            "welcome": {link.name: int(link.beat.contact.is_welcome) for link in links},
+            "problems": {link.name: link.beat.contact.problem for link in links if link.beat.contact.problem},
+            "sent": {link.name: link.beat.sent for link in links},
+            "unsent": {link.name: link.beat.unsent for link in links},
+        }
+
+    def on_stop(self, now_ns: int, *, for_good: bool) -> None:
+        """The agent ends for good: say so, so that the hub does not wait for this node."""
+        super().on_stop(now_ns, for_good=for_good)
+        self._leave_at_ns = now_ns
+        for link in self._links:
+            if for_good and link.socket is not None and link.beat.contact.is_welcome:
+                wall_ns = self._clock.wall_ns()
+                if link.socket.send(link.beat.beat(wall_ns, self._progress(link), leaves=True)):
+                    self._leave_at_ns = now_ns + LEAVE_NS
+
+    def is_done(self) -> bool:
+        """All connections have ended."""
+        return self.is_stopped and all(link.socket is None for link in self._links)
+
+    def _due_ns(self, link: _BeatLink) -> int:
+        return link.open_at_ns if link.socket is None else link.beat.next_at_ns
+
+    def _open(self, link: _BeatLink, now_ns: int) -> None:
+        try:
+            hub = self._parts.read(link.name)
+            link.page = link.page or self._parts.page(link.name)
+            link.socket = self._parts.connect(hub)
+        except EvergaugeError as failure:
+            self._fail(link, failure.sentence, now_ns)
+        except OSError as failure:
+            self._fail(link, f"the connection to the hub cannot be made: {failure.strerror}", now_ns)
+        else:
+            self._conditions.end(f"hub_unusable:{link.name}")
+
+    def _fail(self, link: _BeatLink, sentence: str, now_ns: int) -> None:
+        link.open_at_ns = now_ns + OPEN_AGAIN_NS
+        self._conditions.begin(f"hub_unusable:{link.name}", sentence)
+
+    def _beat(self, link: _BeatLink, socket: HubSocket, now_ns: int) -> None:
+        frame = link.beat.due(now_ns, self._clock.wall_ns(), self._progress(link))
+        if frame is not None:
+            link.beat.on_sent(is_sent=socket.send(frame))
+
+    def _progress(self, link: _BeatLink) -> BeatProgress:
+        return BeatProgress() if link.page is None else link.page.read(self._parts.hello.run)
+
+    def _take_answers(self, link: _BeatLink, socket: HubSocket, now_ns: int) -> None:
+        for _ in range(ANSWERS_PER_TURN_MAX):
+            frame = socket.receive()
+            if frame is None:
+                return
+            try:
+                link.beat.on_answer(decode_answer(frame), now_ns)
+            except ProtocolError as failure:
+                link.beat.contact.problem = failure.sentence
+            self._conditions.tell(f"hub_refuses:{link.name}", link.beat.contact.problem)
+        self._has_answers = True
+
+    def _close(self) -> None:
+        for link in self._links:
+            if link.socket is not None:
+                link.socket.close()
+                link.socket = None

@@ -1,0 +1,47 @@
+"""What follows from an event at the hub. PURE."""
+
+from msgspec import Struct
+
+from agent.fleet.message import HubAnswer
+
+
+class HubTerms(Struct, frozen=True):
+    """Who the hub is and how long it waits. *Units:* ns."""
+
+    name: str
+    run: str
+    beat_ns: int
+    stale_ns: int
+    admissions_per_second: int
+
+
+class AnswerNode(Struct, frozen=True):
+    """Answer on a connection."""
+
+    connection: bytes
+    answer: HubAnswer
+
+
+class Tell(Struct, frozen=True):
+    """An event for the diagnostics."""
+
+    kind: str
+    severity: str
+    fields: dict[str, str | int | float | bool | None]
+
+
+class NodeChanged(Struct, frozen=True):
+    """A node's phase, or who it is, has changed."""
+
+    install: str
+
+
+class UnitsChanged(Struct, frozen=True):
+    """Units of a node have begun, ended or changed what they are. `gone` are their keys."""
+
+    install: str
+    begun: tuple[int, ...]
+    gone: tuple[int, ...]
+
+
+HubEffect = AnswerNode | Tell | NodeChanged | UnitsChanged

@@ -1,0 +1,269 @@
+"""The hub's two sockets: where nodes report, and where invited ones join. ZeroMQ with CURVE; it never waits.
+
+Whose key it is, is asked before anything of a connection is decoded (ZAP, RFC 27 of ZeroMQ): at the endpoint for data only
+members get in, and each frame says whose key its connection has. Anybody may knock at the endpoint for joining, with one small
+frame.
+
+The ROUTERs take what comes from all connections in turn, so a flood on one delays no other. Connections are counted, and above a
+bound nothing more is accepted until some have ended: libzmq aborts its process where it accepts without a free descriptor.
+"""
+
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import zmq
+from zmq.utils.monitor import parse_monitor_message
+
+from agent.fleet.invitation import JOIN_BYTES_MAX
+from agent.fleet.message import ROWS_BYTES_MAX
+from agent.model.errors import UnavailableError
+from workers.hub.membership import key_text
+
+if TYPE_CHECKING:
+    ZmqContext = zmq.Context[zmq.Socket[bytes]]
+    ZmqSocket = zmq.Socket[bytes]
+
+ZAP_ENDPOINT = "inproc://zeromq.zap.01"
+DATA_DOMAIN, JOIN_DOMAIN = b"data", b"join"
+HANDSHAKE_MS = 5_000
+# A node that has gone without a word is noticed by its connection too; verdicts come from its beats alone.
+HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS = 10_000, 30_000
+# Waiting in the kernel for the handshake, when all come back at once.
+BACKLOG = 1024
+# Frames of one connection that wait here; TCP holds back the rest.
+RECEIVE_FRAMES = 64
+SEND_FRAMES = 64
+# Left for files, sockets of the agent and clients of the page.
+DESCRIPTORS_KEPT = 512
+CONNECTIONS_MIN = 64
+JOIN_CONNECTIONS_MAX = 256
+AGAIN_PART = 0.9
+_MONITORED = zmq.Event.ACCEPTED | zmq.Event.DISCONNECTED | zmq.Event.ACCEPT_FAILED
+
+
+class Arrival:
+    """What one node sent at once: the first frame and those behind it. A million of them an hour: nothing is made that is not asked
+    for."""
+
+    __slots__ = ("_route", "connection", "first", "rest")
+
+    def __init__(self, route: "zmq.Frame", first: bytes, rest: tuple[bytes, ...]) -> None:
+        self._route = route
+        self.connection = route.bytes
+        self.first = first
+        self.rest = rest
+
+    @property
+    def owner(self) -> str:
+        """The installation whose key the connection has."""
+        return str(self._route.get("User-Id"))
+
+
+class HubKeys:
+    """The hub's own key pair, 32 bytes each."""
+
+    __slots__ = ("public", "secret")
+
+    def __init__(self, public: bytes, secret: bytes) -> None:
+        self.public = public
+        self.secret = secret
+
+
+def connections_max(nodes_max: int) -> int:
+    """How many connections the descriptors of this process allow; the soft limit is raised to the hard one first."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+    room = soft - DESCRIPTORS_KEPT if soft != resource.RLIM_INFINITY else 1 << 20
+    # Beat, live state and rows.
+    return max(CONNECTIONS_MIN, min(room, 4 * nodes_max + CONNECTIONS_MIN))
+
+
+class _BoundRouter:
+    """One ROUTER that counts its connections and stops listening above a bound."""
+
+    def __init__(self, context: "ZmqContext", endpoint: str, domain: bytes, keys: HubKeys, *, bytes_max: int, most: int) -> None:
+        self.connections = 0
+        self.refused_accepts = 0
+        self.is_listening = False
+        self._endpoint = endpoint
+        self._most = most
+        self.socket = context.socket(zmq.ROUTER)
+        try:
+            for option, value in (
+                (zmq.LINGER, 0),
+                (zmq.IPV6, 1),
+                (zmq.CURVE_SERVER, 1),
+                (zmq.MAXMSGSIZE, bytes_max),
+                (zmq.RCVHWM, RECEIVE_FRAMES),
+                (zmq.SNDHWM, SEND_FRAMES),
+                (zmq.BACKLOG, BACKLOG),
+                (zmq.HANDSHAKE_IVL, HANDSHAKE_MS),
+                (zmq.HEARTBEAT_IVL, HEARTBEAT_MS),
+                (zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS),
+            ):
+                self.socket.setsockopt(option, value)
+            self.socket.setsockopt(zmq.ZAP_DOMAIN, domain)
+            self.socket.setsockopt(zmq.CURVE_SECRETKEY, keys.secret)
+            self.monitor = self.socket.get_monitor_socket(_MONITORED)
+            self._bind()
+        except zmq.ZMQError as cause:
+            self.close()
+            raise UnavailableError(endpoint, f"it cannot be listened at: {cause.strerror}", "see hub.listen") from cause
+
+    @property
+    def descriptors(self) -> tuple[int, int]:
+        """Of the socket and its monitor."""
+        return int(self.socket.getsockopt(zmq.FD)), int(self.monitor.getsockopt(zmq.FD))
+
+    def count(self) -> None:
+        """Take what the monitor has to say."""
+        while True:
+            try:
+                event = parse_monitor_message(self.monitor.recv_multipart(zmq.NOBLOCK))["event"]
+            except zmq.Again:
+                break
+            if event == zmq.Event.ACCEPTED:
+                self.connections += 1
+            elif event == zmq.Event.DISCONNECTED:
+                self.connections -= 1
+            elif event == zmq.Event.ACCEPT_FAILED:
+                self.refused_accepts += 1
+        if self.is_listening and self.connections >= self._most:
+            with suppress(zmq.ZMQError):
+                self.socket.unbind(self._endpoint)
+            self.is_listening = False
+        elif not self.is_listening and self.connections < AGAIN_PART * self._most:
+            with suppress(zmq.ZMQError):
+                self._bind()
+
+    def send(self, connection: bytes, frame: bytes) -> None:
+        """Answer; nothing where the connection has gone or takes no more."""
+        with suppress(zmq.Again, zmq.ZMQError):
+            self.socket.send_multipart((connection, frame), zmq.NOBLOCK)
+
+    def close(self) -> None:
+        """End everything."""
+        with suppress(zmq.ZMQError):
+            self.socket.disable_monitor()
+        self.socket.close(linger=0)
+
+    def _bind(self) -> None:
+        self.socket.bind(self._endpoint)
+        self.is_listening = True
+
+
+class HubEndpoint:
+    """Both sockets, and the gate before them. *Raises:* UnavailableError where an address cannot be listened at."""
+
+    def __init__(
+        self,
+        context: "ZmqContext",
+        keys: HubKeys,
+        data: str,
+        join: str,
+        owner_of: Callable[[str], str | None],
+        *,
+        most: int,
+    ) -> None:
+        """`owner_of` gives the installation of a public key; None: a stranger."""
+        self.strangers = 0
+        self._owner_of = owner_of
+        self._gate = context.socket(zmq.ROUTER)
+        self._gate.setsockopt(zmq.LINGER, 0)
+        try:
+            self._gate.bind(ZAP_ENDPOINT)
+            self._data = _BoundRouter(context, data, DATA_DOMAIN, keys, bytes_max=ROWS_BYTES_MAX, most=most)
+        except BaseException:
+            self._gate.close()
+            raise
+        try:
+            self._join = _BoundRouter(context, join, JOIN_DOMAIN, keys, bytes_max=JOIN_BYTES_MAX, most=JOIN_CONNECTIONS_MAX)
+        except BaseException:
+            self._data.close()
+            self._gate.close()
+            raise
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """To wait at; each reports a change once, so all is taken after one of them was readable, and after each send."""
+        return (int(self._gate.getsockopt(zmq.FD)), *self._data.descriptors, *self._join.descriptors)
+
+    @property
+    def connections(self) -> int:
+        """Of nodes that report."""
+        return self._data.connections
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no further connections are accepted."""
+        return not self._data.is_listening
+
+    def open_gate(self) -> None:
+        """Answer the questions whose key it is, and count connections. To be called before frames are taken."""
+        while True:
+            try:
+                request = self._gate.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                break
+            if len(request) >= 8:
+                self._answer_gate(request)
+        self._data.count()
+        self._join.count()
+
+    def arrivals(self, most: int) -> Iterator[Arrival]:
+        """What nodes have sent, at most so many."""
+        socket = self._data.socket
+        receive = socket.recv
+        for _ in range(most):
+            try:
+                route = receive(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                return
+            # The parts of a message arrive together.
+            first = receive(zmq.NOBLOCK)
+            rest = []
+            while socket.getsockopt(zmq.RCVMORE):
+                rest.append(receive(zmq.NOBLOCK))
+            yield Arrival(route, first, tuple(rest))
+
+    def join_requests(self, most: int) -> Iterator[tuple[bytes, str, bytes]]:
+        """Who knocks: the connection, its public key as text, what it says."""
+        for _ in range(most):
+            try:
+                parts = self._join.socket.recv_multipart(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                return
+            if len(parts) == 2:
+                yield parts[0].bytes, str(parts[0].get("User-Id")), parts[1].bytes
+
+    def answer(self, connection: bytes, frame: bytes) -> None:
+        """To a node that reports."""
+        self._data.send(connection, frame)
+
+    def answer_join(self, connection: bytes, frame: bytes) -> None:
+        """To one that knocks."""
+        self._join.send(connection, frame)
+
+    def close(self) -> None:
+        """End everything."""
+        self._join.close()
+        self._data.close()
+        self._gate.close()
+
+    def _answer_gate(self, request: list[bytes]) -> None:
+        route, empty, version, number, domain = request[:5]
+        key = key_text(request[8]) if len(request) > 8 and len(request[8]) == 32 else ""
+        if domain == JOIN_DOMAIN:
+            owner: str | None = key or None
+        else:
+            owner = self._owner_of(key)
+        if owner is None:
+            self.strangers += 1
+        code, user = (b"200", owner.encode()) if owner is not None else (b"400", b"")
+        with suppress(zmq.Again):
+            self._gate.send_multipart((route, empty, version, number, code, b"", user, b""), zmq.NOBLOCK)

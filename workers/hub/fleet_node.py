@@ -1,0 +1,92 @@
+"""What a hub holds of one node. PURE."""
+
+from enum import StrEnum
+
+from msgspec import Struct, field
+
+from agent.fleet.update import LiveState
+
+
+class NodePhase(StrEnum):
+    """How a node stands, by the hub's clock alone."""
+
+    FRESH = "fresh"
+    """It beats."""
+    LATE = "late"
+    """Three beats are missing."""
+    STALE = "stale"
+    """Silent for so long that it has left scheduling."""
+    GONE = "gone"
+    """It left on purpose."""
+    NEVER_SEEN = "never_seen"
+    """It has joined and never reported."""
+
+
+# Those whose units can be scheduled.
+PRESENT = frozenset({NodePhase.FRESH, NodePhase.LATE})
+
+
+class NodeRun(Struct, frozen=True):
+    """One life of a node's agent, as its hello says."""
+
+    run: str
+    boot: str
+    host: str
+    agent_version: str
+
+
+class Challenger(Struct, frozen=True):
+    """Another life that claims to be the same node, while the one before may still be alive."""
+
+    life: NodeRun
+    connection: bytes
+    since_ns: int
+
+
+class BeatCounts(Struct):
+    """Beats since the hub's start: those that came, whose numbers never came, that came twice, that came to a late node, and frames
+    that were refused."""
+
+    received: int = 0
+    lost: int = 0
+    doubled: int = 0
+    late: int = 0
+    refused: int = 0
+
+
+class FleetNode(Struct):
+    """One node. *Units:* `…_ns` by the hub's monotonic clock, `seen_wall_ns` unix time.
+
+    `sequence` is the number of its last beat, `progress_ms` how old its rows were then. `updated_ns`: when its state came last;
+    `confirmed_ns`: when the hub last knew that what it holds is what the node has. *Absent:* None before the first.
+    """
+
+    install: str
+    host: str
+    phase: NodePhase
+    phase_since_wall_ns: int
+    seen_wall_ns: int = 0
+    life: NodeRun | None = None
+    beat_connection: bytes = b""
+    live_connection: bytes = b""
+    last_beat_ns: int | None = None
+    sequence: int = 0
+    offset_us: int | None = None
+    progress_ms: int | None = None
+    updated_ns: int | None = None
+    confirmed_ns: int | None = None
+    behind_since_ns: int | None = None
+    wanted_at_ns: int = 0
+    counts: BeatCounts = field(default_factory=BeatCounts)
+    state: LiveState = field(default_factory=LiveState)
+    challenger: Challenger | None = None
+    retired: tuple[str, ...] = ()
+    problem: str = ""
+    # Grows with each change of its state, for those who keep something made of it.
+    version: int = 0
+
+    def age_ns(self, now_ns: int) -> int | None:
+        """How old what is held of it is. *Absent:* None where nothing is held."""
+        if self.confirmed_ns is None:
+            return None
+        return now_ns - self.confirmed_ns + (self.progress_ms or 0) * 1_000_000

@@ -1,0 +1,290 @@
+"""The operations of the control socket that a hub carries out. PURE but for the chance that is handed in."""
+
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+from msgspec import Struct
+
+from agent.fleet.invitation import Invitation, to_text
+from agent.model.control.document import Document, plain
+from agent.model.control.fleet import (
+    FleetNodes,
+    FleetUnits,
+    FleetWorkers,
+    HubInvitation,
+    HubMemberRow,
+    HubMembers,
+    HubRemoval,
+)
+from agent.model.errors import MisuseError
+from agent.model.host import parse_host
+from agent.model.timebase import DAY, S, iso_utc
+from workers.hub.effect import HubEffect
+from workers.hub.fleet_node import FleetNode, NodePhase
+from workers.hub.fleet_row import node_row, unit_row
+from workers.hub.membership import Membership, new_token
+from workers.hub.questions import LIMIT_MAX, ORDERS, STATES, WorkerQuestion, age_text_ns, answer_workers
+from workers.hub.registry import NodeRegistry
+from workers.hub.reservation import Reservation, Reservations
+from workers.hub.worker_index import Place, WorkerIndex
+
+# Worst first.
+_RANK = {NodePhase.STALE: 0, NodePhase.LATE: 1, NodePhase.NEVER_SEEN: 2, NodePhase.GONE: 3, NodePhase.FRESH: 4}
+UNITS_DEFAULT = 1000
+Arguments = dict[str, Any]
+
+
+class HubPlace(Struct, frozen=True):
+    """Where the hub is reached. `invited_by`: the host that stands in invitations. `page`: where the fleet's page is; None:
+    nowhere."""
+
+    listen: str
+    join: str
+    join_port: int
+    data_port: int
+    invited_by: str
+    key: bytes
+    ttl_ns: int
+    page: str | None = None
+
+
+class FleetOperations:
+    """`has_changed_members`: the members have to be stored before the answer is given."""
+
+    def __init__(
+        self,
+        registry: NodeRegistry,
+        index: WorkerIndex,
+        reservations: Reservations,
+        membership: Membership,
+        place: HubPlace,
+        chance: Random,
+        random_bytes: Callable[[int], bytes],
+    ) -> None:
+        self.has_changed_members = False
+        self._registry = registry
+        self._index = index
+        self._reservations = reservations
+        self._membership = membership
+        self._place = place
+        self._chance = chance
+        self._random_bytes = random_bytes
+        self._handlers: dict[str, Callable[[Arguments, int, int], Document]] = {
+            "fleet-nodes": self._nodes,
+            "fleet-units": self._units,
+            "fleet-workers": self._workers,
+            "hub-list": self._members,
+            "hub-invite": self._invite,
+        }
+
+    def carry_out(self, name: str, arguments: Arguments, now_ns: int, wall_ns: int) -> tuple[dict[str, Any], list[HubEffect]]:
+        """The answer, and what follows. *Raises:* MisuseError."""
+        if name == "hub-remove":
+            member = self._membership.remove(_text(arguments, "node"))
+            self.has_changed_members = True
+            return plain(HubRemoval(node=member.install, host=member.host)), self._registry.remove(member.install)
+        return plain(self._handlers[name](arguments, now_ns, wall_ns)), []
+
+    def summary(self) -> dict[str, object]:
+        """The hub in few words: how many nodes are in which state, and whether it trusts its picture."""
+        states: dict[str, int] = {}
+        for node in self._registry.nodes.values():
+            states[str(node.phase)] = states.get(str(node.phase), 0) + 1
+        terms = self._registry.terms
+        return {
+            "hub": terms.name,
+            "hub_run": terms.run,
+            "states": states,
+            "suspicion": self._suspicion(),
+            "workers": len(self._index),
+            "beat_seconds": terms.beat_ns / S,
+            "stale_seconds": terms.stale_ns / S,
+        }
+
+    def nodes(self, now_ns: int, wall_ns: int) -> FleetNodes:
+        """All nodes, those worst off first."""
+        registry = self._registry
+        nodes = self.worst_first()
+        states: dict[str, int] = {}
+        for node in nodes:
+            states[str(node.phase)] = states.get(str(node.phase), 0) + 1
+        return FleetNodes(
+            hub=registry.terms.name,
+            hub_run=registry.terms.run,
+            index=registry.index,
+            as_of=iso_utc(wall_ns),
+            states=states,
+            suspicion=self._suspicion(),
+            nodes=[node_row(node, now_ns) for node in nodes],
+        )
+
+    def worst_first(self) -> list[FleetNode]:
+        """All nodes, those worst off first."""
+        return sorted(self._registry.nodes.values(), key=_badness)
+
+    def best(self, question: WorkerQuestion, now_ns: int) -> list[Place]:
+        """The workers that fit a question, best first."""
+        return answer_workers(question, self._registry.nodes, self._index, self._reservations, self._chance, now_ns).places
+
+    def reserve(self, reservation: Reservation) -> None:
+        """Hold a worker."""
+        self._reservations.add(reservation)
+
+    def end_reservation(self, name: str) -> bool:
+        """Hold it no longer. False: there is none of this name."""
+        return self._reservations.end(name)
+
+    def held(self, place: Place) -> tuple[int, int]:
+        """How many hold a worker, and how many MiB of its GPU they want."""
+        return self._reservations.of(place)
+
+    def workers(self, question: WorkerQuestion, now_ns: int, wall_ns: int) -> FleetWorkers:
+        """The workers that fit a question."""
+        registry = self._registry
+        found = answer_workers(question, registry.nodes, self._index, self._reservations, self._chance, now_ns)
+        rows = []
+        for install, key in found.places:
+            node = registry.nodes[install]
+            state = node.state
+            rows.append(unit_row(node, state.labels[key], state.uses[key], self._reservations.of((install, key)), now_ns))
+        return FleetWorkers(
+            hub=registry.terms.name,
+            hub_run=registry.terms.run,
+            index=registry.index,
+            as_of=iso_utc(wall_ns),
+            found=found.found,
+            excluded=found.excluded,
+            suspicion=self._suspicion(),
+            workers=rows,
+        )
+
+    def units(self, arguments: Arguments, now_ns: int, wall_ns: int) -> FleetUnits:
+        """The units of one node, or of all; the busiest first."""
+        named, kind, limit = _text(arguments, "node"), _text(arguments, "kind"), _limit(arguments, UNITS_DEFAULT)
+        registry = self._registry
+        excluded: dict[str, int] = {}
+        found = []
+        for node in registry.nodes.values():
+            if named and named not in (node.install, node.host):
+                continue
+            for key, label in node.state.labels.items():
+                if kind and label.kind != kind:
+                    excluded["other_kind"] = excluded.get("other_kind", 0) + 1
+                    continue
+                use = node.state.uses[key]
+                found.append((-(use.cpu or 0), node.host, key, node, label, use))
+        found.sort(key=lambda each: each[:3])
+        rows = [
+            unit_row(node, label, use, self._reservations.of((node.install, key)), now_ns)
+            for _, _, key, node, label, use in found[:limit]
+        ]
+        return FleetUnits(
+            hub=registry.terms.name,
+            hub_run=registry.terms.run,
+            index=registry.index,
+            as_of=iso_utc(wall_ns),
+            found=len(found),
+            excluded=excluded,
+            units=rows,
+        )
+
+    def _suspicion(self) -> str | None:
+        if self._registry.is_in_grace:
+            return "the hub has just begun to listen: nobody is judged yet"
+        return self._registry.suspicion or None
+
+    def _nodes(self, arguments: Arguments, now_ns: int, wall_ns: int) -> Document:
+        return self.nodes(now_ns, wall_ns)
+
+    def _units(self, arguments: Arguments, now_ns: int, wall_ns: int) -> Document:
+        return self.units(arguments, now_ns, wall_ns)
+
+    def _workers(self, arguments: Arguments, now_ns: int, wall_ns: int) -> Document:
+        return self.workers(worker_question(arguments), now_ns, wall_ns)
+
+    def _members(self, arguments: Arguments, now_ns: int, wall_ns: int) -> Document:
+        phases = {install: str(node.phase) for install, node in self._registry.nodes.items()}
+        return HubMembers(
+            hub=self._registry.terms.name,
+            listen=self._place.listen,
+            join=self._place.join,
+            page=self._place.page,
+            key=to_text(self._place.key),
+            open_invitations=self._membership.open_invitations(wall_ns),
+            members=[
+                HubMemberRow(
+                    node=member.install,
+                    host=member.host,
+                    joined=iso_utc(member.joined_wall_ns),
+                    last_seen=_last_seen(self._registry.nodes.get(member.install), member.seen_wall_ns),
+                    state=phases.get(member.install, str(NodePhase.NEVER_SEEN)),
+                )
+                for member in self._membership.members()
+            ],
+            problem=None,
+        )
+
+    def _invite(self, arguments: Arguments, now_ns: int, wall_ns: int) -> Document:
+        host = _text(arguments, "address") or self._place.invited_by
+        if parse_host(f"[{host}]" if ":" in host else host) is None:
+            raise MisuseError("hub invite --address", "this is no host name and no address", "name it without a port")
+        ttl_ns = arguments.get("ttl_ns", self._place.ttl_ns)
+        uses = arguments.get("uses", 1)
+        if type(ttl_ns) is not int or not S <= ttl_ns <= 365 * DAY:
+            raise MisuseError("hub invite --ttl", "an invitation holds between a second and a year")
+        if type(uses) is not int:
+            raise MisuseError("hub invite --uses", "this is no number")
+        token = new_token(self._random_bytes)
+        made = self._membership.invite(token, wall_ns, ttl_ns, uses)
+        self.has_changed_members = True
+        text = Invitation(host, self._place.join_port, self._place.key, token).text
+        return HubInvitation(invitation=text, expires=iso_utc(made.expires_wall_ns), uses=uses)
+
+
+def worker_question(arguments: Arguments) -> WorkerQuestion:
+    """A question from its arguments, as the control socket and HTTP have them. *Raises:* MisuseError naming what is wrong."""
+    order, state = _text(arguments, "order") or "load", _text(arguments, "state")
+    if order not in ORDERS:
+        raise MisuseError("order", "there is no such order", f"one of {', '.join(ORDERS)}")
+    if state and state not in STATES:
+        raise MisuseError("state", "there is no such state", f"one of {', '.join(STATES)}")
+    free, max_age = arguments.get("min_free_vram"), _text(arguments, "max_age")
+    try:
+        free_mib = None if free in (None, "") else -(-int(free) // (1 << 20))
+        max_age_ns = age_text_ns(max_age) if max_age else None
+    except (ValueError, TypeError) as cause:
+        raise MisuseError("min_free_vram, max_age", "bytes, and an age such as 500ms or 5s") from cause
+    return WorkerQuestion(
+        _text(arguments, "model"), _text(arguments, "lora"), state, free_mib, max_age_ns, _text(arguments, "node"), order,
+        _limit(arguments, 20),
+    )  # fmt: skip
+
+
+def _text(arguments: Arguments, name: str) -> str:
+    value = arguments.get(name, "")
+    if not isinstance(value, str) or len(value) > 4096:
+        raise MisuseError(name, "this is no text")
+    return value
+
+
+def _limit(arguments: Arguments, otherwise: int) -> int:
+    value = arguments.get("limit", otherwise)
+    try:
+        limit = int(value)
+    except (ValueError, TypeError) as cause:
+        raise MisuseError("limit", "this is no number") from cause
+    if not 1 <= limit <= LIMIT_MAX:
+        raise MisuseError("limit", f"1 to {LIMIT_MAX}")
+    return limit
+
+
+def _badness(node: FleetNode) -> tuple[int, float, str]:
+    use = node.state.node_use
+    pressure = 0 if use is None else max(use.pressure_cpu or 0, use.pressure_memory or 0, use.pressure_io or 0)
+    return (_RANK[node.phase], -pressure, node.host)
+
+
+def _last_seen(node: FleetNode | None, seen_wall_ns: int) -> str | None:
+    newest_ns = max(seen_wall_ns, 0 if node is None else node.seen_wall_ns)
+    return iso_utc(newest_ns) if newest_ns else None

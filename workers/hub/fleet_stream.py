@@ -1,0 +1,102 @@
+"""What the hub's stream tells: the whole picture for one who comes, then what changes. PURE.
+
+Starts and ends of units go at once. Numbers of nodes go together, at most once in PERIOD_NS, and only while somebody listens.
+"""
+
+from collections.abc import Callable, Iterable
+
+from agent.model.control.document import plain
+from agent.model.json_text import json_bytes
+from agent.model.timebase import S
+from workers.http.event_stream import EventChannel, StreamEvent
+from workers.hub.effect import NodeChanged, UnitsChanged
+from workers.hub.fleet_operations import FleetOperations
+from workers.hub.fleet_row import node_row, unit_row
+from workers.hub.registry import NodeRegistry
+
+PERIOD_NS = 1 * S
+# A unit that begins is one event; a node that comes with all of its units is told as a node.
+UNIT_EVENTS_MAX = 50
+
+
+class FleetStream:
+    """`channel_of` makes the channel, given what a whole picture is."""
+
+    def __init__(
+        self,
+        registry: NodeRegistry,
+        operations: FleetOperations,
+        channel_of: Callable[[Callable[[frozenset[str]], Iterable[StreamEvent]]], EventChannel],
+        now_ns: Callable[[], int],
+    ) -> None:
+        self.channel = channel_of(self._picture)
+        self._registry = registry
+        self._operations = operations
+        self._now_ns = now_ns
+        self._changed: set[str] = set()
+        self._told: dict[str, int] = {}
+        self._hub = b""
+        self._next_ns = 0
+
+    def on_node(self, changed: NodeChanged, now_ns: int) -> None:
+        """A node's state has changed: told with the next event of nodes, which comes at once."""
+        if changed.install not in self._registry.nodes:
+            self._told.pop(changed.install, None)
+            self._publish("gone", {"node": changed.install}, now_ns)
+            return
+        self._changed.add(changed.install)
+        self._next_ns = min(self._next_ns, now_ns)
+
+    def on_units(self, changed: UnitsChanged, now_ns: int) -> None:
+        """Units have begun or ended: told at once."""
+        node = self._registry.nodes.get(changed.install)
+        if node is None or len(self.channel) == 0:
+            return
+        for key in changed.begun[:UNIT_EVENTS_MAX]:
+            label, use = node.state.labels.get(key), node.state.uses.get(key)
+            if label is not None and use is not None:
+                row = plain(unit_row(node, label, use, (0, 0), now_ns))
+                self._publish("unit", {"change": "started", "key": key, "unit": row, "node": changed.install}, now_ns)
+        for key in changed.gone[:UNIT_EVENTS_MAX]:
+            self._publish("unit", {"change": "ended", "key": key, "unit": None, "node": changed.install}, now_ns)
+
+    def next_deadline_ns(self) -> int | None:
+        """When there may be something to tell; None: nobody listens."""
+        deadlines = [each for each in (self.channel.next_deadline_ns(),) if each is not None]
+        return min((self._next_ns, *deadlines), default=None) if len(self.channel) else None
+
+    def on_timer(self, now_ns: int) -> None:
+        """Tell what has changed."""
+        self.channel.on_timer(now_ns)
+        if now_ns < self._next_ns or not len(self.channel):
+            return
+        self._next_ns = now_ns + PERIOD_NS
+        rows = []
+        for install, node in self._registry.nodes.items():
+            if self._told.get(install) != node.version or install in self._changed:
+                self._told[install] = node.version
+                rows.append(plain(node_row(node, now_ns)))
+        self._changed.clear()
+        if rows:
+            self._publish("nodes", {"nodes": rows, "index": self._registry.index}, now_ns)
+        hub = self._hub_data()
+        if hub != self._hub:
+            self._hub = hub
+            self.channel.publish(StreamEvent("hub", hub, "hub"), now_ns)
+
+    def _picture(self, topics: frozenset[str]) -> Iterable[StreamEvent]:
+        now_ns = self._now_ns()
+        if not topics or "hub" in topics:
+            yield StreamEvent("hub", self._hub_data(), "hub")
+        if not topics or "nodes" in topics:
+            rows = []
+            for install, node in self._registry.nodes.items():
+                self._told[install] = node.version
+                rows.append(plain(node_row(node, now_ns)))
+            yield StreamEvent("nodes", json_bytes({"nodes": rows, "index": self._registry.index, "whole": True}))
+
+    def _hub_data(self) -> bytes:
+        return json_bytes(self._operations.summary())
+
+    def _publish(self, event: str, data: dict[str, object], now_ns: int) -> None:
+        self.channel.publish(StreamEvent(event, json_bytes(data)), now_ns)
