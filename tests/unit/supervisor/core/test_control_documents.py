@@ -92,6 +92,37 @@ SEALED: dict[str, object] = {"files": [{"table": "process", "path": "/s/data/pro
 CHANGED: dict[str, object] = {"name": "train", "state": "running", "pid": 7, "birth": "clone_into_cgroup", "note": None}
 LISTED: dict[str, object] = {"is_asked": True, "problem": None, "workloads": [WORKLOAD]}
 
+FLEET: dict[str, object] = {"hub": "hub-1", "hub_run": "00ff", "index": 7, "as_of": "2027-01-15T08:00:00.000Z"}
+FLEET_NODE: dict[str, object] = {
+    "node": "0011223344556677", "host": "node-1", "state": "fresh", "since": "2027-01-15T08:00:00.000Z", "silent_seconds": 0.4,
+    "age_seconds": 0.9, "last_seen": "2027-01-15T08:00:00.000Z", "agent_version": "1.0", "run": "aa", "cpus": 8, "cpu_cores": 1.5,
+    "memory_bytes": 1024, "memory_available_bytes": 512, "pressure_cpu": 0.1, "pressure_memory": 0.0, "pressure_io": None,
+    "disk_bytes_per_second": 4096, "network_bytes_per_second": None, "gpus": 1, "units": 2, "workers": 1,
+    "conditions": ["writer: disk: nearly full"], "clock_offset_seconds": -3600.0, "received": 10, "lost": 1, "doubled": 0,
+    "late": 0, "refused": 0, "problem": None,
+}  # fmt: skip
+FLEET_UNIT: dict[str, object] = {
+    "node": "0011223344556677", "host": "node-1", "unit": "u1", "kind": "pod", "name": "cart", "namespace": "shop",
+    "model": "org/model", "served_model": "model", "lora": [], "engine": "vllm", "model_source": "engine_api", "state": "busy",
+    "started": None, "age_seconds": 0.9, "cpu_cores": 0.5, "memory_bytes": 1024, "memory_limit_bytes": None, "pressure_cpu": 0.0,
+    "pressure_memory": 0.0, "pressure_io": 0.0, "throttled": None, "io_bytes_per_second": 0, "cache_bytes": 4096,
+    "memory_bandwidth_bytes_per_second": None, "gpu_busy": 0.9, "vram_bytes": 8, "vram_free_bytes": 4, "waiting": 1, "running": 2,
+    "kv_cache": 0.5, "reserved": 1, "sources": {"cpu": "cgroup"},
+}  # fmt: skip
+NODES: dict[str, object] = {**FLEET, "states": {"fresh": 1}, "suspicion": None, "nodes": [FLEET_NODE]}
+UNITS: dict[str, object] = {**FLEET, "found": 1, "excluded": {"other_kind": 1}, "units": [FLEET_UNIT]}
+FITTING: dict[str, object] = {**FLEET, "found": 1, "excluded": {"too_old": 2}, "suspicion": None, "workers": [FLEET_UNIT]}
+INVITED: dict[str, object] = {"invitation": "evergauge-1:h:1:k:t", "expires": "2027-01-15T08:00:00.000Z", "uses": 1}
+REMOVED: dict[str, object] = {"node": "0011223344556677", "host": "node-1"}
+MEMBERS: dict[str, object] = {
+    "hub": "hub-1", "listen": "tcp://127.0.0.1:9465", "join": "tcp://127.0.0.1:9466", "page": None, "key": "k",
+    "open_invitations": 1,
+    "members": [
+        {"node": "0011223344556677", "host": "node-1", "joined": "2027-01-15T08:00:00.000Z", "last_seen": None, "state": "fresh"}
+    ],
+    "problem": None,
+}  # fmt: skip
+
 ASKED: dict[str, Callable[[Story], Respond]] = {
     "hello": lambda story: story.ask("hello"),
     "ready": lambda story: story.ask("ready"),
@@ -113,6 +144,12 @@ ASKED: dict[str, Callable[[Story], Respond]] = {
     "run-workload": lambda story: _ask_worker(story, "run-workload", "workloads", CHANGED, name="train"),
     "stop-workload": lambda story: _ask_worker(story, "stop-workload", "workloads", CHANGED, name="train"),
     "forget-workload": lambda story: _ask_worker(story, "forget-workload", "workloads", CHANGED, name="train"),
+    "fleet-nodes": lambda story: _ask_worker(story, "fleet-nodes", "workloads", NODES),
+    "fleet-units": lambda story: _ask_worker(story, "fleet-units", "workloads", UNITS),
+    "fleet-workers": lambda story: _ask_worker(story, "fleet-workers", "workloads", FITTING),
+    "hub-list": lambda story: _ask_worker(story, "hub-list", "workloads", MEMBERS),
+    "hub-invite": lambda story: _ask_worker(story, "hub-invite", "workloads", INVITED),
+    "hub-remove": lambda story: _ask_worker(story, "hub-remove", "workloads", REMOVED, node="node-1"),
     "error": lambda story: story.ask("worker-state", name="nobody"),
 }
 
