@@ -60,7 +60,7 @@ def _make(context: WorkerContext) -> Work:
 
 WORKER = Worker(
     name="made-up",
-    kind=WorkerKind("made-up", start_order=60, answers=frozenset({STATS, RULES})),
+    kind=WorkerKind("made-up", start_order=80, answers=frozenset({STATS, RULES})),
     make=_make,
     preload=(),
     is_wanted=lambda config: config.of(IS_ENABLED),

@@ -82,7 +82,11 @@ CONVENTIONS = Conventions(
     version="1.44.0",
     schema_url="https://opentelemetry.io/schemas/1.44.0",
     tables={each.table: each for each in _ALL},
-    left_out={"process_raw": "values of windows without a sketch: no histogram is made of them"},
+    left_out={
+        "process_raw": "values of windows without a sketch: no histogram is made of them",
+        "unit_minute": "only a hub holds it, of its nodes; the rows of ticks are mapped",
+        "host_minute": "only a hub holds it, of its nodes; the rows of ticks are mapped",
+    },
     context={
         "pod_group": "names and namespaces of pods are attributes of their metrics",
         "container_name": "names of containers are attributes of their metrics",
