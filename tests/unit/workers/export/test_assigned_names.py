@@ -2,8 +2,8 @@
 
 from agent.model.rule import Assignment, Unit, UnitKind, canonical, pod_key
 from agent.model.rule_state import RuleState
-from workers.export.names import ContainerName, PodName
 from workers.export.assigned_names import AssignedNames
+from workers.export.names import ContainerName, PodName
 
 WEB = Unit("u1", UnitKind.POD, "/kubepods/u1", 1, "shop", "web", container_names={"c1": "nginx"})
 PLAIN = Unit("/system.slice/cron.service", UnitKind.SERVICE, "/system.slice/cron.service")
