@@ -95,7 +95,8 @@ class Forwarder(Protocol):
     def offer(self, batch: ForeignBatch) -> int | None:
         """Take one batch; its number. *Absent:* None where there is no room now, and nothing was taken.
 
-        *Range:* `encoded` has at most FORWARD_BYTES_MAX bytes; a larger one is a mistake of the caller's.
+        *Range:* `encoded` has at most FORWARD_BYTES_MAX bytes; a larger one is a mistake of the caller's. What is under way fills
+        three quarters of `outbox.buffer_bytes`; one batch is always taken.
         """
         ...
 

@@ -21,6 +21,7 @@ def written_lines(stats: "Mapping[str, dict[str, object] | None]") -> Lines:
         sealed = f"{counted(writer.get('sealed_rows'), 'row')} in {counted(writer.get('sealed_files'), 'file')}"
         waiting = f"{counted(writer.get('segments_waiting'), 'segment')} waiting"
         lines.append(("sealed", f"{sealed}; spool {bytes_of(writer.get('spool_bytes'))}, {waiting}"))
+        lines += _foreign_lines(_object(writer, "foreign"))
         lines += _quota_lines(_object(writer, "quota"))
         lines += _compaction_lines(_object(writer, "compaction"))
     missed = _object(writer, "ticks_missed")
@@ -33,6 +34,19 @@ def written_lines(stats: "Mapping[str, dict[str, object] | None]") -> Lines:
 def _object(document: dict[str, object], key: str) -> dict[str, object]:
     found = document.get(key)
     return found if isinstance(found, dict) else {}
+
+
+def _foreign_lines(foreign: dict[str, object]) -> Lines:
+    if not foreign:
+        return []
+    stored = f"{counted(foreign.get('rows'), 'row')} of {counted(foreign.get('batches'), 'batch')} since the writer started"
+    lines = [
+        ("other hosts", f"{counted(foreign.get('hosts'), 'host')}; {stored}, {counted(foreign.get('duplicates'), 'duplicate')}")
+    ]
+    if number_of(foreign.get("refused_batches")):
+        refused = f"{counted(foreign.get('refused_batches'), 'batch')} refused, last: {text_of(foreign.get('problem'))}"
+        lines.append(("other hosts", refused))
+    return lines
 
 
 def _quota_lines(quota: dict[str, object]) -> Lines:

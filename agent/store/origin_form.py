@@ -20,8 +20,10 @@ COLUMNS_MAX = 256
 # Encoded; 256 columns of long names are below it.
 FORM_BYTES_MAX = 32 << 10
 VERSION_MAX = 1_000_000
-# Names of tables are names of folders and, without quotes, words of SQL; those of columns too.
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+# Names of tables are names of folders and begin those of files, which have 255 bytes at most beside a host's name of any length
+# that `agent.store.layout.host_bytes_max` allows; ours have at most 16. All are words of SQL that need no quotes.
+_TABLE = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_COLUMN = re.compile(r"[a-z][a-z0-9_]{0,62}")
 # Columns that every stored table has behind its own.
 _ADDED = frozenset({HOST_COLUMN, INSTALL_COLUMN})
 _TYPES = frozenset(map(str, DType))
@@ -54,7 +56,7 @@ def decode_form(data: bytes) -> TableForm:
 
 def is_table_name(name: str) -> bool:
     """Whether a table of another host can be called so here."""
-    return _NAME.fullmatch(name) is not None
+    return _TABLE.fullmatch(name) is not None
 
 
 def why_unfit(form: TableForm) -> str:
@@ -67,7 +69,7 @@ def why_unfit(form: TableForm) -> str:
         return "columns, types and nulls differ in number"
     if len(set(form.names)) != len(form.names):
         return "two columns of one name"
-    if not all(_NAME.fullmatch(name) for name in form.names) or not _ADDED.isdisjoint(form.names):
+    if not all(_COLUMN.fullmatch(name) for name in form.names) or not _ADDED.isdisjoint(form.names):
         return "a column has a name that none can have"
     if not _TYPES.issuperset(form.dtypes):
         return "a column has a type that is not known here"

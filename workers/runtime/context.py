@@ -15,7 +15,7 @@ from agent.ports import Forwarder, KernelTree
 from workers import registry
 from workers.runtime.bus_client import BusClient
 from workers.runtime.data_peer import SocketDataPeer
-from workers.runtime.forwarder import FORWARD_BUFFER_BYTES, SocketForwarder
+from workers.runtime.forwarder import SocketForwarder
 from workers.runtime.kernel_tree import OpenKernelTree
 from workers.runtime.outbox import SocketOutbox
 
@@ -44,10 +44,9 @@ class ProcessContext:
 
     def forwarder(self) -> Forwarder:
         """See `WorkerContext`."""
-        own = self.made_outboxes.get("") or self._make_outbox("", None, bytes_min=FORWARD_BUFFER_BYTES)
-        return SocketForwarder(own)
+        return SocketForwarder(self.made_outboxes.get("") or self._make_outbox("", None))
 
-    def _make_outbox(self, member: str, ticks_max: int | None, *, bytes_min: int = 0) -> SocketOutbox:
+    def _make_outbox(self, member: str, ticks_max: int | None) -> SocketOutbox:
         launch = self.launch
         # All outboxes of a process have its epoch, and tell how its starts before ended.
         identity = replace(launch.identity, worker=member) if member else launch.identity
@@ -55,7 +54,7 @@ class ProcessContext:
             self._context,
             launch.data_path,
             identity,
-            bytes_max=max(bytes_min, launch.config.of(BUFFER_BYTES)),
+            bytes_max=launch.config.of(BUFFER_BYTES),
             ticks_max=ticks_max,
             endings=launch.endings,
             note=lambda note: self.bus.note(replace(note, member=member)),

@@ -4,9 +4,6 @@ from agent.model.message import ForeignBatch
 from agent.ports import FORWARD_BYTES_MAX
 from workers.runtime.outbox import SocketOutbox
 
-# The hub of 1,000 nodes that were away for an hour: what is under way while the writer seals or syncs, some tenths of a second.
-FORWARD_BUFFER_BYTES = 16 << 20
-
 
 class SocketForwarder:
     """Puts batches into the worker's outbox, which sends them and keeps them until they are acknowledged."""

@@ -22,6 +22,9 @@ OVERHEAD_BYTES = 256
 # While the buffer is full, at most this many ranges of missed ticks keep their reasons. The writer counts further ones as
 # ticks of the refused batches.
 MISSED_MAX = 64
+# A full buffer is what the supervisor slows a worker for (80 %, `agent.model.limit`); for who only hands on it is the usual state
+# after an outage of others.
+HANDED_ON_SHARE = 0.75
 
 
 class PendingBatch(Struct, frozen=True):
@@ -90,9 +93,13 @@ class SendBuffer:
         return True
 
     def hand_on(self, batch: ForeignBatch) -> int | None:
-        """Keep a batch of another host; its number. *Absent:* None where it has no room: nothing is counted, its sender has it."""
+        """Keep a batch of another host; its number. *Absent:* None where it has no room: nothing is counted, its sender has it.
+
+        *Range:* such batches fill three quarters of the buffer, or one of them all that it needs.
+        """
         assert not self.is_ended, "nothing is offered after the end"
-        if self._size_bytes + len(batch.encoded) + OVERHEAD_BYTES + len(batch.origin.form) > self._bytes_max:
+        size_bytes = len(batch.encoded) + OVERHEAD_BYTES + len(batch.origin.form)
+        if self._pending and self._size_bytes + size_bytes > HANDED_ON_SHARE * self._bytes_max:
             return None
         self._last_seq += 1
         lost, missed = tuple(self._lost), tuple(self._missed)

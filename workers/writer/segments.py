@@ -220,7 +220,9 @@ class Segments:
     def _is_full(self, now_ns: int) -> bool:
         if self._first_at_ns is None:
             return False
-        return now_ns - self._first_at_ns >= self._seal_interval_ns or self._spool.size_bytes >= self._seal_bytes
+        # Without its head: that of a hub of many hosts may be larger than the smallest `writer.seal_bytes`.
+        records_bytes = self._spool.size_bytes - self._spool.head_bytes
+        return now_ns - self._first_at_ns >= self._seal_interval_ns or records_bytes >= self._seal_bytes
 
     # ---- disk ----
 

@@ -43,3 +43,16 @@ def test_a_sink_says_how_far_behind_it_is() -> None:
     assert written_lines({"exporter/a": behind}) == [("exporter/a", shown)]
     settled = {"state": "up", "ledger": {**ledger, "rejected": 0, "pruned": 0, "pending": 0}, "lag_seconds": 0}
     assert written_lines({"exporter/a": settled}) == [("exporter/a", "sink is up, 5 rows delivered")]
+
+
+def test_other_hosts_have_a_line_where_there_are_any() -> None:
+    """And one more where something of theirs was refused."""
+
+    def lines(**fields: object) -> list[str]:
+        return [text for name, text in written_lines({"writer": {"foreign": fields}}) if name == "other hosts"]
+
+    known: dict[str, object] = {"hosts": 2, "rows": 7, "batches": 1, "duplicates": 3, "refused_batches": 0, "problem": ""}
+    stored = "2 hosts; 7 rows of 1 batch since the writer started, 3 duplicates"
+    assert (lines(), lines(**known)) == ([], [stored])
+    refused = {**known, "refused_batches": 4, "problem": "table x of node-2: no table can have this name"}
+    assert lines(**refused) == [stored, "4 batches refused, last: table x of node-2: no table can have this name"]

@@ -46,21 +46,20 @@ def test_a_send_that_is_not_taken_is_offered_again() -> None:
 
 
 def test_a_batch_of_another_host_has_the_next_number_or_no_room() -> None:
-    """It says whose it is; where it has no room nothing is counted, since its sender has it still."""
-    buffer = SendBuffer(bytes_max=BYTES_MAX)
-    node = ForeignNode(1)
-    assert _offer(buffer)
-    batch = node.measure(1_800_000_000)
+    """It says whose it is; where it has no room nothing is counted, since its sender has it still. One is always taken."""
+    batch = ForeignNode(1).measure(1_800_000_000)
     size = len(batch.encoded) + OVERHEAD_BYTES + len(batch.origin.form)
-    buffer = SendBuffer(bytes_max=2 * size + 10 + OVERHEAD_BYTES)
-    assert _offer(buffer)
-    assert [buffer.hand_on(batch) for _ in range(3)] == [2, 3, None]
-    assert buffer.size_bytes == 2 * size + 10 + OVERHEAD_BYTES
+    buffer = SendBuffer(bytes_max=4 * size)
+    assert [buffer.hand_on(batch) for _ in range(4)] == [1, 2, 3, None]
+    assert _offer(buffer), "the last quarter is for rows of its own"
+    assert buffer.size_bytes == 3 * size + 10 + OVERHEAD_BYTES
     assert (buffer.refused_batches, buffer.offered_rows) == (0, 2)
     sent = [pending.head for pending in _send_all(buffer)]
     assert sent[1] == Batch(2, "sample", 0, 1_800_000_000, 3, origin=batch.origin)
-    buffer.on_acknowledged(3)
-    assert (buffer.size_bytes, buffer.hand_on(batch)) == (0, 4)
+    buffer.on_acknowledged(4)
+    assert (buffer.size_bytes, buffer.hand_on(batch)) == (0, 5)
+    small = SendBuffer(bytes_max=size // 2)
+    assert [small.hand_on(batch), small.hand_on(batch)] == [1, None]
 
 
 def test_a_new_writer_is_sent_everything_behind_what_it_has() -> None:
