@@ -12,6 +12,7 @@ parts: it is taken whole or refused whole, save where the bytes end in the middl
 
 from collections import deque
 from collections.abc import Iterator
+from typing import TypeGuard
 
 from msgspec import Struct
 
@@ -150,13 +151,13 @@ class SendBuffer:
 
     @property
     def unstored_batches(self) -> int:
-        """Batches that are kept and not acknowledged."""
-        return sum(isinstance(pending.head, Batch) for pending in self._pending)
+        """Batches of its own that are kept and not acknowledged. Those of other hosts are kept there too."""
+        return sum(_is_own(pending.head) for pending in self._pending)
 
     @property
     def unstored_rows(self) -> int:
         """Their rows."""
-        return sum(pending.head.rows for pending in self._pending if isinstance(pending.head, Batch))
+        return sum(pending.head.rows for pending in self._pending if _is_own(pending.head))
 
     @property
     def size_bytes(self) -> int:
@@ -202,3 +203,8 @@ class SendBuffer:
             self._lost[-1] = Lost(last.first_seq, self._last_seq, last.rows + count, last.reason)
         else:
             self._lost.append(Lost(self._last_seq, self._last_seq, count, "buffer_full"))
+
+
+def _is_own(head: Batch | Bye) -> TypeGuard[Batch]:
+    """Whether it has rows that nobody else keeps."""
+    return isinstance(head, Batch) and head.origin is None

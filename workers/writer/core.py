@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from agent.model.errors import ProtocolError
+from agent.model.foreign import readable
 from agent.model.message import SUPERVISOR, Batch, BatchOrigin, Bye, Ending, Identity, Lost, Tick
 from agent.store.record import Mark
 from workers.writer.foreign import ForeignBatches
@@ -24,6 +25,8 @@ from workers.writer.ticks import count_ticks, missing
 SENDERS_MAX = 1024
 # A sender that skips numbers and never sends again is believed after this many messages: more than a full buffer holds.
 IGNORED_MAX = 4096
+# Of the name of a table that another host has made up.
+TABLE_CHARACTERS_MAX = 64
 # A worker that dies at every start says nothing in most of its epochs; at most this many of them are told apart.
 SILENT_EPOCHS_MAX = 8
 
@@ -134,7 +137,8 @@ class WriterCore:
         """Who hands on what others keep loses nothing by its death; only a refusal is a loss."""
         if refusal is None:
             return self._accept(who, mark, gaps, stored=True, is_known=not self.foreign.take(origin))
-        gaps.append(Gap(who, batch.seq, batch.seq, batch.rows, batch.table, None, batch.stamp_wall_ns, refusal))
+        table = readable(batch.table, TABLE_CHARACTERS_MAX)
+        gaps.append(Gap(who, batch.seq, batch.seq, batch.rows, table, None, batch.stamp_wall_ns, refusal))
         return self._accept(who, mark, gaps, stored=False)
 
     def on_bye(self, who: Identity, bye: Bye) -> Decision:

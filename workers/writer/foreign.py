@@ -21,9 +21,11 @@ from workers.writer.foreign_forms import ForeignForms
 from workers.writer.foreign_marks import ForeignMarks, Installs, start_of
 from workers.writer.gap import Reason
 
-# A host's name as Linux has it has 64, a name in the DNS 253; a run has 16, a worker some tens.
+# A host's name as Linux has it has 64, a name in the DNS 253.
 HOST_CHARACTERS_MAX = 253
-NAME_CHARACTERS_MAX = 100
+# A run has 16; a worker has 41 at most, an exporter. Marks have both: with MARKS_MAX of them a head has room in its frame.
+RUN_CHARACTERS_MAX = 32
+WORKER_CHARACTERS_MAX = 48
 # As `agent.store.install` makes them.
 _INSTALL = re.compile(r"[0-9a-f]{16}")
 # Year 9999: dates beyond it have no four digits.
@@ -59,7 +61,7 @@ class ForeignBatches:
             return Reason.FOREIGN_ORIGIN
         verdict = self.forms.judge(batch.table, origin.form)
         if verdict.refusal:
-            self.last_problem = f"table {readable(batch.table, NAME_CHARACTERS_MAX)} of {origin.host}: {verdict.problem}"
+            self.last_problem = f"table {readable(batch.table, WORKER_CHARACTERS_MAX)} of {origin.host}: {verdict.problem}"
             return verdict.refusal
         return None
 
@@ -128,7 +130,7 @@ class ForeignCounts:
 
 
 def _is_sane(origin: BatchOrigin) -> bool:
-    names = ((origin.host, HOST_CHARACTERS_MAX), (origin.run, NAME_CHARACTERS_MAX), (origin.worker, NAME_CHARACTERS_MAX))
+    names = ((origin.host, HOST_CHARACTERS_MAX), (origin.run, RUN_CHARACTERS_MAX), (origin.worker, WORKER_CHARACTERS_MAX))
     return (
         all(0 < len(name) <= most and name.isprintable() for name, most in names)
         and _INSTALL.fullmatch(origin.install) is not None

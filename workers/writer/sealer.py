@@ -42,7 +42,7 @@ from workers.writer.segment_files import SegmentFiles
 from workers.writer.shared_tables import SharedTables
 
 # The head of a segment: forms of some tens of tables, marks of up to a thousand workers, and of all hosts (`ForeignMarks`).
-HEAD_BYTES_MAX = 16 << 20
+HEAD_BYTES_MAX = 32 << 20
 
 
 class _Tally:

@@ -54,6 +54,7 @@ def test_a_batch_of_another_host_has_the_next_number_or_no_room() -> None:
     assert _offer(buffer), "the last quarter is for rows of its own"
     assert buffer.size_bytes == 3 * size + 10 + OVERHEAD_BYTES
     assert (buffer.refused_batches, buffer.offered_rows) == (0, 2)
+    assert (buffer.unstored_batches, buffer.unstored_rows) == (1, 2), "what is lost if this process ends now"
     sent = [pending.head for pending in _send_all(buffer)]
     assert sent[1] == Batch(2, "sample", 0, 1_800_000_000, 3, origin=batch.origin)
     buffer.on_acknowledged(4)

@@ -237,6 +237,13 @@ def test_a_batch_of_another_host_is_new_once_under_whatever_number() -> None:
     assert (again.stored, again.is_known, again.mark.seq) == (True, True, 2)
     refused = accepted(core.on_batch(HUB, replace(batch(3), origin=node.measure(60).origin), refusal=Reason.FOREIGN_TABLE))
     assert (refused.stored, brief(refused.gaps)) == (False, [(3, 3, 4, Reason.FOREIGN_TABLE)])
+    hostile = (
+        accepted(core.on_batch(HUB, replace(batch(4), origin=origin, table="\x1b" * 500), refusal=Reason.FOREIGN_TABLE))
+        .gaps[0]
+        .table
+    )
+    assert hostile is not None
+    assert (len(hostile), hostile.isprintable()) == (64, True)
     core.rollback()
     assert not accepted(core.on_batch(HUB, replace(batch(1), origin=origin))).is_known
 

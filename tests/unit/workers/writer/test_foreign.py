@@ -1,12 +1,16 @@
 """The account of other hosts: what is refused and why, and that the next writer finds all of it."""
 
+import msgspec
 import pytest
 from fakes.foreign_node import FORM, HUB, ForeignNode
 from msgspec.structs import replace
 
-from agent.model.message import Batch, BatchOrigin, ForeignBatch
-from agent.store.record import FORMAT_VERSION, Entry, OtherForm, SegmentHead
-from workers.writer.foreign import STAMP_END_NS, ForeignBatches, ForeignCounts
+from agent.model.message import EPOCH_MAX, Batch, BatchOrigin, ForeignBatch
+from agent.store.origin_form import COLUMNS_MAX
+from agent.store.record import FORMAT_VERSION, PAYLOAD_BYTES_MAX, Entry, OtherForm, SegmentHead
+from workers.writer.foreign import RUN_CHARACTERS_MAX, STAMP_END_NS, WORKER_CHARACTERS_MAX, ForeignBatches, ForeignCounts
+from workers.writer.foreign_forms import TABLES_MAX
+from workers.writer.foreign_marks import MARKS_MAX, start_of
 from workers.writer.gap import Reason
 
 STAMP_NS = 1_700_000_000_000_000_000
@@ -61,7 +65,8 @@ def test_what_was_not_appended_is_new_again() -> None:
         {"host": "a\nb"},
         {"host": "\ud800"},
         {"run": ""},
-        {"worker": "w" * 101},
+        {"worker": "w" * 49},
+        {"run": "r" * 33},
         {"install": "A" * 16},
         {"install": "../../../../etc/"},
         {"seq": 0},
@@ -130,3 +135,11 @@ def test_counts_begin_at_nothing() -> None:
     """One turn of the writer."""
     counts = ForeignCounts()
     assert (counts.batches, counts.rows, counts.duplicates, counts.refused) == (0, 0, 0, {})
+
+
+def test_the_head_of_a_segment_has_room_for_all_marks() -> None:
+    """Also for those with the longest names and numbers, of which not one is shared."""
+    largest = {"f" * 16: {f"{0:0{WORKER_CHARACTERS_MAX}}": {start_of("r" * RUN_CHARACTERS_MAX, EPOCH_MAX): EPOCH_MAX}}}
+    each = len(msgspec.msgpack.encode(largest))
+    columns = TABLES_MAX * 2 * COLUMNS_MAX * (63 + 16)
+    assert MARKS_MAX * each + columns < PAYLOAD_BYTES_MAX - (1 << 20)
