@@ -4,6 +4,7 @@ stored."""
 import os
 
 from agent.config import COMPACTION, SEAL_BYTES, SEAL_INTERVAL, STORAGE_QUOTA, SYNC_INTERVAL
+from agent.hub_setting import HUB_LISTEN
 from agent.model.worker_kind import ROTATE, RULES, STATS, Statistic, WorkerKind
 from agent.ports import Work
 from workers.framework.declaration import Worker, WorkerContext
@@ -36,7 +37,7 @@ WORKER = Worker(
     ),
     make=_make,
     preload=("workers.writer.work",),
-    reads=tuple(setting.key for setting in (SEAL_INTERVAL, SEAL_BYTES, SYNC_INTERVAL, STORAGE_QUOTA, COMPACTION)),
+    reads=tuple(setting.key for setting in (SEAL_INTERVAL, SEAL_BYTES, SYNC_INTERVAL, STORAGE_QUOTA, COMPACTION, HUB_LISTEN)),
     statistics=(
         Statistic("evergauge_writer_rows_total", "counter", "Rows put into the spool.", ("rows",)),
         Statistic("evergauge_writer_batches_total", "counter", "Batches put into the spool.", ("batches",)),
