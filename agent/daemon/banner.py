@@ -29,9 +29,11 @@ def banner(
     seal_interval_ns: int,
     quota: str,
     agentctl: str,
+    page: str = "",
 ) -> str:
     """What is measured here, what is not and why, where the data goes, as text of a few lines.
 
+    `page`: the address of this node's page, "" where none is served.
     *Absent:* `findings` when the look at this host did not end in time.
     """
     missing = [_cannot(each) for each in findings or () if _measures_nothing(each)]
@@ -46,6 +48,7 @@ def banner(
             *_paragraph("measures", measured),
             *_paragraph("cannot", missing),
             *_paragraph("data", [data]),
+            *_paragraph("page", [page] if page else []),
             *_paragraph("look", [look]),
         ]
     )

@@ -7,10 +7,19 @@ import sys
 from collections.abc import Mapping
 
 from agent.clock import SystemClock
-from agent.config import CONTROL_PLANE_INTERVAL, RUNTIME_DIR, SEAL_INTERVAL, STORAGE_QUOTA, Config
+from agent.config import (
+    CONTROL_PLANE_INTERVAL,
+    GATEWAY_ADDRESS,
+    GATEWAY_PORT,
+    RUNTIME_DIR,
+    SEAL_INTERVAL,
+    STORAGE_QUOTA,
+    Config,
+)
 from agent.daemon.banner import banner, opening
 from agent.daemon.text_output import TextOutput
 from agent.doctor.child import CODE, decode_findings, encode_order
+from agent.gateway_setting import PAGE, TLS_CERT_FILE, TOKEN_FILE, TRUSTED_PROXY
 from agent.model.foreign import readable
 from agent.model.timebase import S, format_duration
 from agent.paths import default_runtime_dir
@@ -19,6 +28,7 @@ from supervisor.shell.loop import Settling
 from supervisor.shell.poller import Register
 from supervisor.shell.short_child import ShortChild
 from workers import registry
+from workers.http.host import is_beyond_loopback
 
 # The look at the host takes a tenth of a second; what has not come back after this may never do.
 LOOK_NS_MAX = 2 * S
@@ -96,7 +106,19 @@ class BannerPrinter:
             seal_interval_ns=self._config.of(SEAL_INTERVAL),
             quota=self._config.show(STORAGE_QUOTA) if self._config.of(STORAGE_QUOTA) else "",
             agentctl=_agentctl(self._config),
+            page=page_address(self._config),
         )
+
+
+def page_address(config: Config) -> str:
+    """Where a browser finds this node's page; "" where it is not served, or the system chooses the port."""
+    address, port = config.of(GATEWAY_ADDRESS), config.of(GATEWAY_PORT)
+    has_token = bool(config.of(TOKEN_FILE) and config.of(TLS_CERT_FILE))
+    is_open = not is_beyond_loopback(address) or has_token or bool(config.of(TRUSTED_PROXY))
+    if not address or not port or not config.of(PAGE) or not is_open:
+        return ""
+    scheme = "https" if config.of(TLS_CERT_FILE) else "http"
+    return f"{scheme}://{f'[{address}]' if ':' in address else address}:{port}/"
 
 
 def _agentctl(config: Config) -> str:

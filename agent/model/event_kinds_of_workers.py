@@ -124,6 +124,11 @@ WORKER_KINDS = (
         "Reduce their number on this host.",
     ),
     condition("gateway", "The gateway cannot listen at its address.", "Free the port, or set another with gateway.port."),
+    condition(
+        "page",
+        "This node's page and /v1 are not served, because other hosts could read them.",
+        "Set what its sentence names, or gateway.page to false.",
+    ),
     event("sink_up", _INFO, "A sink takes rows again, or for the first time.", _NOTHING, "one for each start of an exporter"),
     event("sink_away", _WARNING, "A sink takes no rows; its condition says why.", "Look at the sink.", "none"),
     event("sink_warning", _WARNING, "A sink took rows and said something.", _SENTENCE, "none"),

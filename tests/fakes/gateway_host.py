@@ -90,7 +90,9 @@ class GatewayHost:
         settings: dict[str, int | str | bool] = {"gateway.address": address, "gateway.port": port, "kernel.proc_root": proc_root}
         settings["gateway.allowed_hosts"] = allowed_hosts
         settings |= more
-        self.work = GatewayWork(self.clock, self.bus, Config(settings), registry.statistics(), state_dir)
+        self.work = GatewayWork(
+            self.clock, self.bus, Config(settings), registry.statistics(), state_dir, about=("node-7", "0.1.0"), epoch="e1"
+        )
         self.rules = RuleState()
         self._answered = 0
         self._clients: list[Client] = []

@@ -98,6 +98,7 @@ def test_another_package_is_refused(checkout: AssetsCheckout) -> None:
     assert "is not the package of package-lock.json" in ended.stderr
 
 
+@pytest.mark.runbook("Gateway")
 def test_without_a_network_a_sentence_says_how(checkout: AssetsCheckout, tmp_path: Path) -> None:
     """And a package that was brought by hand is taken after the same check."""
     elsewhere = tmp_path / "uplot.tgz"

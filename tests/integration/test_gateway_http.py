@@ -158,7 +158,7 @@ def test_metrics_come_in_the_format_that_is_asked_for(
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
-        ("GET", "/", 404),
+        ("GET", "/page", 404),
         ("GET", "/metrics/", 200),
         ("GET", "//metrics?name[]=evergauge_up", 200),
         ("GET", "/metrics/x", 404),

@@ -249,6 +249,7 @@ HOSTILE: dict[str, tuple[str, ...]] = {
     "agent/cli/statement.py": ("Table with name ", "Table with name x does not ", "x"),
     "workers/http/request.py": ("GET ", "a", "a:", "a: ", "\r", "\r\n", "https://", "A A HTTP/1", "x=%41&"),
     "workers/http/query.py": ("a", "%41", "%", "\x00", "%f0"),
+    "workers/http/static_files.py": ("a", ".", "a.", "-"),
     "workers/http/event.py": ("a", "-", "a-", "0", "\r\n"),
     "workers/gateway/metrics_format.py": ("0.", "1.0"),
     "workers/resctrl/task_list.py": ("Error while processing task ", "1"),

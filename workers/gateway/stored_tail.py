@@ -1,7 +1,7 @@
 """The end of the spool as the gateway reads it. Touches the file system, only to read."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from agent.model.errors import EvergaugeError
@@ -9,21 +9,21 @@ from agent.store.batch import StoredBatch
 from agent.store.install import read_install
 from agent.store.place import BEGINNING, Place
 from agent.store.segment import created_wall_ns, generation_of
-from workers.export.series.catalogue import TABLES
 
 if TYPE_CHECKING:
     from agent.store.spool_follower import SpoolFollower
 
 
 class StoredTail:
-    """A `workers.gateway.measured.BatchSource` over the spool of a state folder.
+    """A `workers.gateway.measured.BatchSource` over some tables in the spool of a state folder.
 
     The segment that was read last stays open, so that its rows are read also when it was sealed and removed since; `close` lets
     go of it.
     """
 
-    def __init__(self, state_dir: str) -> None:
+    def __init__(self, state_dir: str, tables: Collection[str]) -> None:
         self._state_dir = state_dir
+        self._tables = tables
         self._follower: SpoolFollower | None = None
 
     def begin(self, since_wall_ns: int) -> Place:
@@ -58,12 +58,12 @@ class StoredTail:
 
     def _following(self) -> "SpoolFollower":
         if self._follower is None:
-            # Imported by the first scrape: an agent without a scraper never pays for it.
+            # Imported by the first scrape or page: an agent without them never pays for it.
             from agent.store.spool_follower import SpoolFollower
 
             try:
                 install = read_install(self._state_dir) or ""
             except EvergaugeError:
                 install = ""
-            self._follower = SpoolFollower(self._state_dir, TABLES, install, reads_removed=True)
+            self._follower = SpoolFollower(self._state_dir, self._tables, install, reads_removed=True)
         return self._follower

@@ -43,7 +43,7 @@ class Server:
     """Sockets in, `on_request(ticket, request, now_ns)` out; the answer comes back by `answer` under its ticket, at once or later.
 
     An answer that takes longer than CONNECTION_TIMEOUT_NS asks for more time with `hold`; one without an end is a stream:
-    `open_stream`. *Range:* `long_max` clients have such answers at a time; 0: none.
+    `open_stream`. *Range:* `long_max` clients have such answers at a time; 0: none. `tls` counts for connections from then on.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Server:
         self._on_request = on_request
         self._hosts = hosts
         self._long_max = long_max
-        self._tls = tls
+        self.tls = tls
         self._streams = StreamSet()
         self._held = 0
         self._ticketed: dict[int, Connection] = {}
@@ -225,9 +225,9 @@ class Server:
             return
         stream: ByteStream = peer
         handshake = None
-        if self._tls is not None:
+        if self.tls is not None:
             try:
-                stream, handshake = self._tls.accept(peer)
+                stream, handshake = self.tls.accept(peer)
             except OSError:
                 self.refused += 1
                 peer.close()

@@ -24,6 +24,11 @@
   {{- end }}
 - name: EVERGAUGE_GATEWAY_PORT
   value: {{ .Values.gateway.port | quote }}
+{{- if ne .Values.gateway.address "127.0.0.1" }}
+# The page is for the node itself: beyond it, it needs a token and TLS, or a proxy (docs/pages.md), by extraEnv.
+- name: EVERGAUGE_GATEWAY_PAGE
+  value: "false"
+{{- end }}
 - name: EVERGAUGE_WRITER_STORAGE_QUOTA
   value: {{ .Values.storage.quota | quote }}
 - name: EVERGAUGE_SAMPLER_RESCTRL_ENABLED

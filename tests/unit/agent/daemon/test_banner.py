@@ -26,6 +26,20 @@ def test_a_ready_agent_says_what_it_measures_and_where_the_data_goes() -> None:
     ]
 
 
+def test_the_address_of_the_page_is_a_line_of_its_own() -> None:
+    """Terminals make a link of it."""
+    text = banner(
+        measured=[],
+        findings=[],
+        data_dir="/s",
+        seal_interval_ns=MINUTE,
+        quota="",
+        agentctl="agentctl",
+        page="http://127.0.0.1:9464/",
+    )
+    assert "  page      http://127.0.0.1:9464/" in text.splitlines()
+
+
 def test_data_without_a_limit_is_told() -> None:
     """Nobody finds out by a full disk."""
     assert "  data      /s/data (Parquet, sealed every 15m; without a limit)" in _banner(findings=[], quota="")
