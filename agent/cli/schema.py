@@ -68,6 +68,7 @@ def _show_columns(call: Call, table: "Table") -> None:
     call.show_wrapped_table(columns, rows)
     if any(column.name == "timestamp" for column in table.columns):
         call.show(["", "In a query column at stands before these: timestamp as TIMESTAMP WITH TIME ZONE."])
+    call.show(["On a hub column install stands behind host: which installation measured a row of another host, null for its own."])
 
 
 COMMANDS = (

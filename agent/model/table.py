@@ -32,9 +32,6 @@ class Column(Struct, frozen=True):
 INSTALL_COLUMN = "install"
 
 HOST = Column(HOST_COLUMN, DType.UTF8, "", "the host whose agent wrote the row, by the name it had then", "head of the segment")
-INSTALL = Column(
-    INSTALL_COLUMN, DType.UTF8, "", "the installation of the other host that wrote the row; null: this one", "batch header", True
-)
 
 
 class Table(Struct, frozen=True):

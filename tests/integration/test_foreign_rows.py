@@ -18,11 +18,13 @@ from msgspec.structs import replace
 
 from agent.cli.stored_rows import StoredRows
 from agent.cli.time_bounds import EVERYTHING
+from agent.cli.top_source import newest_sealed_rows
 from agent.model.message import ForeignBatch, Identity
+from agent.model.tables import GAP
 from agent.model.timebase import DAY, HOUR, MINUTE, MS
 from agent.store.install import read_install
 from agent.store.place import BEGINNING
-from agent.store.record import BatchIdentity, TableForm
+from agent.store.record import BatchIdentity, TableForm, form_of
 from agent.store.sealed import choose, owners_of, wanted_of
 from agent.store.spool_follower import SpoolFollower
 
@@ -203,6 +205,20 @@ def test_rows_of_this_host_are_told_from_those_of_others_of_its_name(host: HubHo
         assert len(part) + sum(map(len, more)) == 2 * own.seq
         assert alone.values(EVERYTHING, "number") == set(range(1, own.seq + 1))
         host.rotate()
+
+
+def test_the_newest_sealed_rows_are_this_hosts(host: HubHost) -> None:
+    """Where `agentctl top` finds no open spool it looks for them, also in an earlier file."""
+    own, hub = host.sender(), host.hub()
+    gap = ForeignNode(1)
+    own.lose(7)
+    host.measure(own)
+    host.rotate()
+    row = (host.clock.wall_ns(), "w", "r", 1, None, 1, 1, 1, None, None, "buffer_full", None, None)
+    host.hand_on(hub, gap.send([row], host.clock.wall_ns(), "gap", form_of(GAP)))
+    host.rotate()
+    assert len(ask(host.state, "select * from gap")) == 2
+    assert [(row["worker"], row["host"]) for row in newest_sealed_rows(str(host.state), "gap")] == [("process", "node-1")]
 
 
 def test_a_follower_passes_over_other_hosts_unless_it_wants_them(host: HubHost) -> None:

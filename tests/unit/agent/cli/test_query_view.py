@@ -111,6 +111,23 @@ def test_the_view_of_pods_has_no_time_of_a_row() -> None:
     assert {"at", "timestamp", "told_name"}.isdisjoint(found)
 
 
+def test_units_of_several_installations_are_told_apart() -> None:
+    """Paths of units are alike on all hosts: each has its own interval, whose end is not the beginning of another's."""
+    connection = duckdb.connect()
+    declared = ", ".join(
+        f'"{name}" {kind}' for name, kind in [("at", "TIMESTAMPTZ"), *sql_columns(POD_GROUP), ("install", "VARCHAR")]
+    )
+    connection.execute(f"CREATE TABLE told ({declared})")
+    for number, install in enumerate((None, "a", "b"), start=1):
+        values = "timestamp, pod_uid, valid_from, install"
+        connection.execute(
+            f"INSERT INTO told BY NAME (SELECT * FROM (VALUES ({number}, '/x', {number}, ?)) AS t({values}))", [install]
+        )
+    connection.execute(pods_statement("told", is_shared=True))
+    found = connection.execute("SELECT install, valid_from, valid_until FROM pod ORDER BY valid_from").fetchall()
+    assert found == [(None, 1, None), ("a", 2, None), ("b", 3, None)]
+
+
 def test_a_container_is_shown_once_by_its_last_name() -> None:
     """With the time since which it is known."""
     connection = duckdb.connect()
