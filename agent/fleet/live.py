@@ -14,6 +14,8 @@ from msgspec import Meta, Struct
 # What one node may send: the largest nodes run some hundred pods, and services beside them.
 UNITS_MAX = 10_000
 GPUS_MAX = 64
+# Engines load some at a time; a list without a bound would be the largest thing that a node can send.
+LORAS_MAX = 256
 CONDITIONS_MAX = 64
 NAME_CHARACTERS_MAX = 255
 PATH_CHARACTERS_MAX = 4096
@@ -77,7 +79,7 @@ class UnitLabel(Struct, frozen=True, array_like=True):
     namespace: Name | None = None
     model: Path | None = None
     served_model: Path | None = None
-    lora: tuple[Name, ...] = ()
+    lora: Annotated[tuple[Name, ...], Meta(max_length=LORAS_MAX)] = ()
     engine: Name | None = None
     model_source: Name | None = None
     started_ms: Amount | None = None

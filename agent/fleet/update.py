@@ -6,7 +6,7 @@ says, and asks for the whole state.
 """
 
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -147,12 +147,13 @@ def apply_update(state: LiveState, update: Update, digest: bytes) -> None:
     """Make the state what the update says. *Raises:* ProtocolError, and then the state is as it was."""
     assert is_fitting(update, state)
     is_whole = update.base == 0
-    known: Iterable[int] = () if is_whole else state.labels
+    known: Collection[int] = () if is_whole else state.labels
     named = {row.key for row in update.labels}
     stranger = next((row.key for row in update.uses if row.key not in named and row.key not in known), None)
     if stranger is not None:
         raise ProtocolError("update", f"unit {stranger} has no label")
-    if len(named.union(known)) > UNITS_MAX:
+    # Those that end make room for those that begin. The sets are compared only where there may be too many.
+    if len(named) + len(known) > UNITS_MAX and len(named.union(known).difference(update.gone)) > UNITS_MAX:
         raise ProtocolError("update", f"more than {UNITS_MAX} units")
     if is_whole:
         state.run, state.labels, state.uses = update.run, {}, {}
