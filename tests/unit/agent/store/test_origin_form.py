@@ -15,6 +15,7 @@ from agent.store.origin_form import (
     form_in,
     is_table_name,
     other_form,
+    own_entry,
     why_unfit,
 )
 from agent.store.record import FORMAT_VERSION, Entry, EntryOrigin, OtherForm, SegmentHead, TableForm, form_of
@@ -52,6 +53,13 @@ def test_a_table_that_is_not_declared_has_all_its_columns() -> None:
     assert found == replace(OLDER, prefix="u-")
     assert form_in(HEAD, entry("u", None)) is None
     assert form_in(HEAD, Entry("r", "w", 1, 1, "t", 5, 1)) is OURS
+
+
+def test_a_batch_is_told_as_it_stood_on_its_host() -> None:
+    """With its own number there, whatever the hub's is."""
+    origin = EntryOrigin("t", "n", "i", "r-9", "w", 3, 41)
+    stored = Entry("r", "hub", 1, 8, "", 5, 2, origin=origin)
+    assert own_entry(stored, origin) == Entry("r-9", "w", 3, 41, "t", 5, 2)
 
 
 def test_columns_travel_as_bytes() -> None:
