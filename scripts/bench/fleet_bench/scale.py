@@ -1,0 +1,80 @@
+"""A hub with many simulated nodes: what it costs, what it loses, how fast it answers meanwhile."""
+
+import argparse
+import http.client
+import time
+from typing import Any
+
+from machine import circumstances
+
+from fleet_bench.bench_hub import bench_hub, cpu_of, hub_pid, percentile, pss_mib, show, start_crowd
+
+ABOUT = "a hub with simulated nodes: CPU, memory, losses, questions under load"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Its options."""
+    parser.add_argument("--nodes", type=int, default=1000)
+    parser.add_argument("--units", type=int, default=100, help="workers on each node, all of which change each second")
+    parser.add_argument("--idle", action="store_true", help="none of them changes")
+    parser.add_argument("--processes", type=int, default=1, help="processes of simulated nodes")
+    parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--questions", type=int, default=300, help="over HTTP, one after the other, while the load goes on")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure."""
+    found = circumstances()
+    rows: list[tuple[str, Any, str]] = []
+    with bench_hub(options.nodes) as (hub, members):
+        pid = hub_pid(hub)
+        begin = time.monotonic()
+        crowd = start_crowd(hub, members, units=options.units, processes=options.processes, is_idle=options.idle)
+        try:
+            crowd.wait_ready(180.0)
+            rows.append(("all nodes welcome after", time.monotonic() - begin, "s"))
+            time.sleep(5.0)
+            before = hub.agent.stats("hub")
+            cpu, crowd_cpu, at = cpu_of(pid), crowd.cpu_seconds(), time.monotonic()
+            time.sleep(options.seconds)
+            took = time.monotonic() - at
+            after = hub.agent.stats("hub")
+            rows += [
+                ("CPU of the hub", 100 * (cpu_of(pid) - cpu) / took, "% of a core"),
+                ("CPU of the simulated nodes", 100 * (crowd.cpu_seconds() - crowd_cpu) / took, "% of a core"),
+                ("PSS of the hub", pss_mib(pid), "MiB"),
+                ("frames taken", (after["frames"] - before["frames"]) / took, "1/s"),
+                ("beats taken", (after["beats"] - before["beats"]) / took, "1/s"),
+                ("beats lost", after["lost"] - before["lost"], ""),
+                ("frames refused", after["refused"] - before["refused"], ""),
+                ("workers known", after["workers"], ""),
+                ("nodes fresh", after["states"].get("fresh", 0), ""),
+            ]
+            rows += _questions(hub.address(), options)
+        finally:
+            crowd.end()
+    show(rows, to=options.json, circumstances=found)
+    return 0
+
+
+def _questions(address: str, options: argparse.Namespace) -> list[tuple[str, Any, str]]:
+    host, _, port = address.rpartition(":")
+    rows: list[tuple[str, Any, str]] = []
+    for name, path in (
+        ("question by model", "/v1/workers?model=org/model-7&order=load&limit=5&max_age=5s"),
+        ("question of all, least load", "/v1/workers?order=load&limit=5"),
+        ("question of all, most room", "/v1/workers?order=vram&limit=5&min_free_vram=1000000"),
+    ):
+        took = []
+        for _ in range(options.questions if "model" in name else max(30, options.questions // 5)):
+            begin = time.perf_counter()
+            connection = http.client.HTTPConnection(host, int(port), timeout=30)
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            body = answer.read()
+            assert answer.status == 200, body
+            connection.close()
+            took.append(1000 * (time.perf_counter() - begin))
+            time.sleep(0.02)
+        rows += [(f"{name}, p50", percentile(took, 0.5), "ms"), (f"{name}, p99", percentile(took, 0.99), "ms")]
+    return rows

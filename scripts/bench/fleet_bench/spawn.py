@@ -1,0 +1,125 @@
+"""From the start of a workload on a node to the event on each client's stream, with many clients and one that reads nothing."""
+
+import argparse
+import json
+import resource
+import selectors
+import socket
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from fakes.fleet import fleet
+from fakes.keeper_world import own_tree
+from harness.waiting import wait_until
+from machine import circumstances
+
+from fleet_bench.bench_hub import hub_pid, percentile, pss_mib, show
+
+ABOUT = "from the start of a workload to each client's stream, with 100 clients and a stalled one"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Its options."""
+    parser.add_argument("--clients", type=int, default=100)
+    parser.add_argument("--idle-clients", type=int, default=1000, help="afterwards: what so many idle clients cost")
+    parser.add_argument("--starts", type=int, default=40)
+
+
+class Clients:
+    """Streams of the hub, read by one selector."""
+
+    def __init__(self, address: str, count: int) -> None:
+        self.selector = selectors.DefaultSelector()
+        self.streams: list[socket.socket] = []
+        self.seen: dict[str, list[float]] = {}
+        host, _, port = address.rpartition(":")
+        for _ in range(count):
+            stream = socket.create_connection((host, int(port)), 10)
+            stream.sendall(b"GET /v1/stream?topics=unit HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            stream.setblocking(False)
+            self.selector.register(stream, selectors.EVENT_READ, bytearray())
+            self.streams.append(stream)
+
+    def read(self, seconds: float) -> None:
+        """Take what comes within this time."""
+        for key, _ in self.selector.select(seconds):
+            stream: Any = key.fileobj
+            data = stream.recv(1 << 16)
+            now = time.time()
+            held: bytearray = key.data
+            held += data
+            while (end := held.find(b"\n\n")) >= 0:
+                event = bytes(held[:end])
+                del held[: end + 2]
+                for line in event.split(b"\n"):
+                    if line.startswith(b"data: ") and b'"started"' in line:
+                        self.seen.setdefault(json.loads(line[6:])["unit"]["name"], []).append(now)
+
+    def close(self) -> None:
+        """End all of them."""
+        self.selector.close()
+        for stream in self.streams:
+            stream.close()
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure, without and with a client that reads nothing."""
+    found = circumstances()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with TemporaryDirectory(prefix="eg-spawn-") as name, ExitStack() as stack:
+        tree = stack.enter_context(own_tree("fleet-bench"))
+        made = stack.enter_context(fleet(Path(name)))
+        node = made.add_node("node-1", tree)
+        address = made.hub.address()
+        rows: list[tuple[str, Any, str]] = []
+        clients = Clients(address, options.clients)
+        wait_until(lambda: made.hub.agent.stats("hub")["http"]["streams"] >= options.clients, "all clients listen")
+        plain = _starts(node, clients, options.starts, "a")
+        host, _, port = address.rpartition(":")
+        stalled = socket.create_connection((host, int(port)), 10)
+        stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        stalled.sendall(b"GET /v1/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        beside = _starts(node, clients, options.starts, "b")
+        for label, values in (("", plain), (", beside a stalled client", beside)):
+            rows += [
+                (f"start to stream{label}, p50", 1000 * percentile(values, 0.5), "ms"),
+                (f"start to stream{label}, p99", 1000 * percentile(values, 0.99), "ms"),
+            ]
+        moved = percentile(beside, 0.5) - percentile(plain, 0.5)
+        rows.append(("a stalled client moves the others' median by", 1000 * moved, "ms"))
+        clients.close()
+        stalled.close()
+        pid = hub_pid(made.hub)
+        wait_until(lambda: made.hub.agent.stats("hub")["http"]["streams"] == 0, "all clients have gone", seconds=60)
+        before = pss_mib(pid)
+        idle = Clients(address, options.idle_clients)
+        wait_until(lambda: made.hub.agent.stats("hub")["http"]["streams"] >= options.idle_clients, "all clients listen", seconds=60)
+        rows.append((f"PSS for {options.idle_clients} idle clients", pss_mib(pid) - before, "MiB"))
+        idle.close()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    show(rows, to=options.json, circumstances=found)
+    return 0
+
+
+def _starts(node: Any, clients: Clients, count: int, prefix: str) -> list[float]:
+    """Seconds from the order to each client, of all starts and clients. The order itself is part of it, as for a person."""
+    took: list[float] = []
+    for number in range(count):
+        name = f"{prefix}{number}"
+        begin = time.time()
+        node.call("run-workload", workload={"name": name, "argv": ["sleep", "1000"]})
+        end = time.monotonic() + 10
+        while len(clients.seen.get(name, [])) < len(clients.streams) and time.monotonic() < end:
+            clients.read(0.05)
+        seen = clients.seen.get(name, [])
+        assert len(seen) == len(clients.streams), f"{len(seen)} of {len(clients.streams)} clients saw {name}"
+        took += [at - begin for at in seen]
+        node.call("stop-workload", name=name)
+        quiet = time.monotonic() + 0.3
+        while time.monotonic() < quiet:
+            clients.read(0.05)
+    return took
