@@ -6,7 +6,7 @@ says, and asks for the whole state.
 """
 
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -18,9 +18,10 @@ from agent.model.checksum import blake2b
 from agent.model.errors import ProtocolError
 
 UPDATE_MARK = b"U1"
-# The same, compressed by zlib: an update that is large has many names in it.
+# The same, compressed by zlib: an update that is large has many names in it. Smaller ones are mostly numbers, which compress to two
+# thirds and cost the hub as much time as all the rest of an update.
 COMPRESSED_MARK = b"Z1"
-_COMPRESSED_FROM_BYTES = 1024
+_COMPRESSED_FROM_BYTES = 8 << 10
 # The least effort: 12 KiB in 0.1 ms, and half of them are left.
 _COMPRESSION = 1
 # A whole state of UNITS_MAX units with long names.
@@ -147,22 +148,22 @@ def apply_update(state: LiveState, update: Update, digest: bytes) -> None:
     """Make the state what the update says. *Raises:* ProtocolError, and then the state is as it was."""
     assert is_fitting(update, state)
     is_whole = update.base == 0
-    known: Collection[int] = () if is_whole else state.labels
-    named = {row.key for row in update.labels}
-    stranger = next((row.key for row in update.uses if row.key not in named and row.key not in known), None)
-    if stranger is not None:
-        raise ProtocolError("update", f"unit {stranger} has no label")
+    labels = {row.key: row for row in update.labels}
+    uses = {row.key: row for row in update.uses}
+    known = {} if is_whole else state.labels
+    if strangers := uses.keys() - known.keys() - labels.keys():
+        raise ProtocolError("update", f"unit {min(strangers)} has no label")
     # Those that end make room for those that begin. The sets are compared only where there may be too many.
-    if len(named) + len(known) > UNITS_MAX and len(named.union(known).difference(update.gone)) > UNITS_MAX:
+    if len(labels) + len(known) > UNITS_MAX and len((labels.keys() | known.keys()).difference(update.gone)) > UNITS_MAX:
         raise ProtocolError("update", f"more than {UNITS_MAX} units")
     if is_whole:
-        state.run, state.labels, state.uses = update.run, {}, {}
+        state.run, state.labels, state.uses = update.run, labels, uses
         state.node_label = state.node_use = None
-    for label in update.labels:
-        state.labels[label.key] = label
-        state.uses.setdefault(label.key, UnitUse(label.key))
-    for use in update.uses:
-        state.uses[use.key] = use
+    else:
+        state.labels.update(labels)
+        state.uses.update(uses)
+    for key in labels.keys() - uses.keys():
+        state.uses.setdefault(key, UnitUse(key))
     for key in update.gone:
         state.labels.pop(key, None)
         state.uses.pop(key, None)

@@ -189,9 +189,15 @@ class HubEndpoint:
             raise
 
     @property
-    def descriptors(self) -> tuple[int, ...]:
-        """To wait at; each reports a change once, so all is taken after one of them was readable, and after each send."""
-        return (int(self._gate.getsockopt(zmq.FD)), *self._data.descriptors, *self._join.descriptors)
+    def gate_descriptors(self) -> tuple[int, ...]:
+        """Of those who connect, join or go: seldom. Each reports a change once, so all is taken after one of them was readable, and
+        after each send."""
+        return (int(self._gate.getsockopt(zmq.FD)), self._data.descriptors[1], *self._join.descriptors)
+
+    @property
+    def data_descriptor(self) -> int:
+        """Of what nodes say."""
+        return self._data.descriptors[0]
 
     @property
     def connections(self) -> int:

@@ -5,6 +5,7 @@ from enum import StrEnum
 from msgspec import Struct, field
 
 from agent.fleet.update import LiveState
+from agent.model.timebase import MS
 
 
 class NodePhase(StrEnum):
@@ -58,7 +59,8 @@ class FleetNode(Struct):
     """One node. *Units:* `…_ns` by the hub's monotonic clock, `seen_wall_ns` unix time.
 
     `sequence` is the number of its last beat, `progress_ms` how old its rows were then. `updated_ns`: when its state came last;
-    `confirmed_ns`: when the hub last knew that what it holds is what the node has. *Absent:* None before the first.
+    `as_of_ns`: of when what is held of it is, by the hub's clock: when the hub last knew that it is what the node has, less the age
+    of the node's own rows. *Absent:* None before the first.
     """
 
     install: str
@@ -74,7 +76,7 @@ class FleetNode(Struct):
     offset_us: int | None = None
     progress_ms: int | None = None
     updated_ns: int | None = None
-    confirmed_ns: int | None = None
+    as_of_ns: int | None = None
     behind_since_ns: int | None = None
     wanted_at_ns: int = 0
     counts: BeatCounts = field(default_factory=BeatCounts)
@@ -85,8 +87,10 @@ class FleetNode(Struct):
     # Grows with each change of its state, for those who keep something made of it.
     version: int = 0
 
+    def confirm(self, now_ns: int) -> None:
+        """What is held of it is what the node has."""
+        self.as_of_ns = now_ns - (self.progress_ms or 0) * MS
+
     def age_ns(self, now_ns: int) -> int | None:
         """How old what is held of it is. *Absent:* None where nothing is held."""
-        if self.confirmed_ns is None:
-            return None
-        return now_ns - self.confirmed_ns + (self.progress_ms or 0) * 1_000_000
+        return None if self.as_of_ns is None else now_ns - self.as_of_ns

@@ -46,7 +46,7 @@ class NodeRegistry:
         self._silence = Silence(terms.beat_ns, terms.stale_ns, now_ns)
         self._challenged: set[str] = set()
         self._is_suspicious = False
-        self._listeners: list[Callable[[FleetNode], None]] = []
+        self._listeners: list[tuple[Callable[[FleetNode], None], Callable[[FleetNode], None]]] = []
         for member in members:
             self.add(member, wall_ns)
 
@@ -89,9 +89,9 @@ class NodeRegistry:
         denied = Denied("removed", f"{self.terms.name} has taken this node out; join it again with a new invitation")
         return [*(AnswerNode(connection, denied) for connection in connections), NodeChanged(install)]
 
-    def follow(self, listener: Callable[[FleetNode], None]) -> None:
-        """Call this after each change of what runs on a node."""
-        self._listeners.append(listener)
+    def follow(self, on_node: Callable[[FleetNode], None], on_uses: Callable[[FleetNode], None]) -> None:
+        """Call the first after each change of what runs on a node, the second after each change of what it does alone."""
+        self._listeners.append((on_node, on_uses))
 
     # ---- what nodes say ----
 
@@ -188,12 +188,15 @@ class NodeRegistry:
         except ProtocolError as failure:
             node.counts.refused += 1
             return [*self._refuse(node, connection, "bad_update", failure.sentence), *self._want(node, now_ns)]
-        node.updated_ns = node.confirmed_ns = now_ns
+        node.updated_ns = now_ns
+        node.confirm(now_ns)
         node.behind_since_ns = None
         node.version += 1
         if update.node_label is not None:
             node.host = update.node_label.host
         if not (update.labels or gone or update.base == 0):
+            for _, on_uses in self._listeners:
+                on_uses(node)
             return None
         self.index += 1
         self._tell_listeners(node)
@@ -323,7 +326,7 @@ class NodeRegistry:
         """Whether what is held is what the node has; if not for some time, it is asked for everything."""
         state = node.state
         if beat.state_version == state.version and beat.digest == state.digest:
-            node.confirmed_ns = now_ns
+            node.confirm(now_ns)
             node.behind_since_ns = None
             return []
         if beat.state_version == 0:
@@ -375,11 +378,11 @@ class NodeRegistry:
 
     def _drop_state(self, node: FleetNode) -> None:
         node.state = LiveState()
-        node.updated_ns = node.confirmed_ns = node.behind_since_ns = None
+        node.updated_ns = node.as_of_ns = node.behind_since_ns = None
         node.live_connection = b""
         node.version += 1
         self._tell_listeners(node)
 
     def _tell_listeners(self, node: FleetNode) -> None:
-        for listener in self._listeners:
-            listener(node)
+        for on_node, _ in self._listeners:
+            on_node(node)

@@ -17,7 +17,7 @@ from agent.fleet.message import HELLO_MARK, ROWS_MARK, decode_hello, decode_rows
 from agent.fleet.update import COMPRESSED_MARK, UPDATE_MARK
 from agent.model.errors import EvergaugeError, FormatError, ProtocolError, StorageError
 from agent.model.message import Note
-from agent.model.timebase import S
+from agent.model.timebase import MS, S
 from agent.ports import Bus, Clock, Forwarder, Interest, Operation
 from workers.framework.condition import Conditions
 from workers.framework.work import BaseWork
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 # A turn of the loop with so many beats takes some 10 ms.
 FRAMES_PER_TURN = 512
+# What nodes say is taken together: a turn of the loop for each frame would cost as much as the frames.
+GATHER_NS = 4 * MS
 JOINS_PER_TURN = 16
 OPEN_AGAIN_NS = 5 * S
 # When nodes reported last is remembered over a restart of the hub.
@@ -70,7 +72,7 @@ class HubWork(BaseWork):
         now_ns, wall_ns = clock.now_ns(), clock.wall_ns()
         self.registry = NodeRegistry(parts.terms, self._membership.members(), parts.chance, now_ns, wall_ns)
         self._index = WorkerIndex()
-        self.registry.follow(self._index.on_node)
+        self.registry.follow(self._index.on_node, self._index.on_uses)
         self._reservations = Reservations()
         self._operations = FleetOperations(
             self.registry, self._index, self._reservations, self._membership, parts.place, parts.chance, os.urandom
@@ -78,14 +80,16 @@ class HubWork(BaseWork):
         self._http = FleetHttp(parts.http, self.registry, self._operations, clock, parts.chance)
         self._deliveries = Deliveries(parts.forwarder, parts.chance)
         self._endpoint: HubEndpoint | None = None
-        self._descriptors: frozenset[int] = frozenset()
+        self._gate_descriptors: frozenset[int] = frozenset()
+        self._data_descriptor = -1
+        self._has_knocked = False
+        self._take_at_ns: int | None = None
         self._open_at_ns = now_ns
         self._seen_at_ns = now_ns + SEEN_NS
         self._turn_at_ns = now_ns
-        self._has_more = False
+        self._interests: tuple[Interest, ...] = ()
         self._malformed = 0
         self._frames = 0
-        self._seen_changed: set[str] = set()
 
     # ---- Work ----
 
@@ -97,19 +101,24 @@ class HubWork(BaseWork):
         """At once while there is more to take; else when somebody may have become late."""
         if self.is_stopped:
             return None
-        if self._has_more:
+        if self._has_knocked:
             return 0
         opens = self._open_at_ns if self._endpoint is None else self._seen_at_ns
-        return min(self._turn_at_ns, self._seen_at_ns, self._http.next_deadline_ns(), opens)
+        takes = opens if self._take_at_ns is None else self._take_at_ns
+        return min(self._turn_at_ns, self._seen_at_ns, self._http.next_deadline_ns(), opens, takes)
 
     def interests(self) -> tuple[Interest, ...]:
         """The sockets of nodes, and the clients of HTTP."""
-        return () if self.is_stopped else (*map(Interest, self._descriptors), *self._http.interests())
+        if self.is_stopped:
+            return ()
+        return (*self._interests, *self._http.interests())
 
     def on_readable(self, descriptor: int, now_ns: int) -> None:
         """Something has come; what nodes said is taken in the turn that follows at once."""
-        if descriptor in self._descriptors:
-            self._has_more = True
+        if descriptor == self._data_descriptor:
+            self._gather(now_ns)
+        elif descriptor in self._gate_descriptors:
+            self._has_knocked = True
         else:
             self._http.on_readable(descriptor, now_ns)
 
@@ -123,10 +132,10 @@ class HubWork(BaseWork):
             return
         if self._endpoint is None and now_ns >= self._open_at_ns:
             self._open(now_ns)
-        self._has_more = self._endpoint is not None and self._take(self._endpoint, now_ns)
+        has_more = self._endpoint is not None and self._take(self._endpoint, now_ns)
         now_ns = self._clock.now_ns()
         # Those who wait in the sockets have not been heard yet: no verdict before all of them are.
-        if not self._has_more or now_ns >= self._turn_at_ns + self._parts.terms.beat_ns:
+        if (not has_more and now_ns >= self._turn_at_ns) or now_ns >= self._turn_at_ns + self._parts.terms.beat_ns:
             self._carry_out(self.registry.on_turn(now_ns, self._clock.wall_ns()))
             self._turn_at_ns = self.registry.next_deadline_ns(now_ns)
             self._reservations.forget_old(now_ns)
@@ -184,7 +193,7 @@ class HubWork(BaseWork):
         super().on_stop(now_ns, for_good=for_good)
         self._keep_seen()
         self._http.close()
-        self._descriptors = frozenset()
+        self._interests = ()
         if self._endpoint is not None:
             self._endpoint.close()
             self._endpoint = None
@@ -198,27 +207,41 @@ class HubWork(BaseWork):
         except EvergaugeError as failure:
             self._conditions.begin("hub_endpoint", failure.sentence, blocks_ready=True)
         else:
-            self._descriptors = frozenset(self._endpoint.descriptors)
+            gates, data = self._endpoint.gate_descriptors, self._endpoint.data_descriptor
+            self._gate_descriptors, self._data_descriptor = frozenset(gates), data
+            self._interests = tuple(map(Interest, (*gates, data)))
             self._conditions.end("hub_endpoint")
-            self._has_more = True
+            self._has_knocked = True
+            self._take_at_ns = now_ns
 
     def _owner(self, key: str) -> str | None:
         member = self._membership.by_key(key)
         return None if member is None else member.install
 
+    def _gather(self, now_ns: int) -> None:
+        if self._take_at_ns is None:
+            self._take_at_ns = now_ns + GATHER_NS
+
     def _take(self, endpoint: "HubEndpoint", now_ns: int) -> bool:
-        """Take what has come, a bounded part of it. True: there may be more."""
-        endpoint.open_gate()
-        self._conditions.tell("hub_full", "no further connections are taken: raise LimitNOFILE" if endpoint.is_full else "")
+        """Take what has come, a bounded part of it. True: there is more."""
+        if self._has_knocked:
+            self._has_knocked = False
+            endpoint.open_gate()
+            self._conditions.tell("hub_full", "no further connections are taken: raise LimitNOFILE" if endpoint.is_full else "")
+            for connection, key, frame in endpoint.join_requests(JOINS_PER_TURN):
+                self._has_knocked = True
+                endpoint.answer_join(connection, self._join(key, frame, now_ns))
+        if self._take_at_ns is None or now_ns < self._take_at_ns:
+            return False
+        self._take_at_ns = None
         taken = 0
         for arrival in endpoint.arrivals(FRAMES_PER_TURN):
             taken += 1
             self._on_arrival(endpoint, arrival)
-        for connection, key, frame in endpoint.join_requests(JOINS_PER_TURN):
-            taken += 1
-            endpoint.answer_join(connection, self._join(key, frame, now_ns))
         self._frames += taken
-        return taken > 0
+        if taken == FRAMES_PER_TURN:
+            self._take_at_ns = now_ns
+        return taken == FRAMES_PER_TURN
 
     def _on_arrival(self, endpoint: "HubEndpoint", arrival: "Arrival") -> None:
         now_ns, wall_ns = self._clock.now_ns(), self._clock.wall_ns()
@@ -280,7 +303,7 @@ class HubWork(BaseWork):
                 case AnswerNode():
                     if self._endpoint is not None:
                         self._endpoint.answer(effect.connection, encode_answer(effect.answer))
-                        self._has_more = True
+                        self._gather(self._clock.now_ns())
                 case Tell():
                     self._bus.note(Note(effect.kind, effect.severity, effect.fields))
                 case NodeChanged() | UnitsChanged():
