@@ -4,6 +4,8 @@ A row has two parts. What says who it is (`UnitLabel`, `NodeLabel`) travels once
 it changes. Rows are arrays on the wire, and numbers are rounded to what a person or a scheduler can use, so that an idle node has
 nothing to send.
 
+A hub holds a hundred thousand of them: they refer to nothing that refers back, so the collector of cycles need not look at them.
+
 *Absent:* None is "not known", never zero, in every field that may be None.
 """
 
@@ -27,7 +29,7 @@ Name = Annotated[str, Meta(max_length=NAME_CHARACTERS_MAX)]
 Path = Annotated[str, Meta(max_length=PATH_CHARACTERS_MAX)]
 
 
-class GpuRow(Struct, frozen=True, array_like=True):
+class GpuRow(Struct, frozen=True, array_like=True, gc=False):
     """One GPU, or one slice of it. *Units:* MiB; busy time in thousandths. `stuck`: its driver does not answer."""
 
     device: Name
@@ -38,7 +40,7 @@ class GpuRow(Struct, frozen=True, array_like=True):
     stuck: bool = False
 
 
-class NodeLabel(Struct, frozen=True, array_like=True):
+class NodeLabel(Struct, frozen=True, array_like=True, gc=False):
     """What a node is. `memory_kib` is all of its memory. `started_ms`: the boot, unix time in milliseconds."""
 
     host: Name
@@ -48,7 +50,7 @@ class NodeLabel(Struct, frozen=True, array_like=True):
     started_ms: Amount | None
 
 
-class NodeUse(Struct, frozen=True, array_like=True):
+class NodeUse(Struct, frozen=True, array_like=True, gc=False):
     """What a node does now.
 
     *Units:* `cpu` in thousandths of one CPU; pressure in thousandths of the time in which some thread waited; disks and network in
@@ -66,7 +68,7 @@ class NodeUse(Struct, frozen=True, array_like=True):
     conditions: Annotated[tuple[Path, ...], Meta(max_length=CONDITIONS_MAX)] = ()
 
 
-class UnitLabel(Struct, frozen=True, array_like=True):
+class UnitLabel(Struct, frozen=True, array_like=True, gc=False):
     """Who a unit is. `key` stands for it in this run of the uplink. `unit` is the pod's uid or the path of the cgroup.
 
     `model_source` says who named the model (`agent.model.served_model`). `started_ms`: unix time in milliseconds.
@@ -86,7 +88,7 @@ class UnitLabel(Struct, frozen=True, array_like=True):
     memory_limit_kib: Amount | None = None
 
 
-class UnitUse(Struct, frozen=True, array_like=True):
+class UnitUse(Struct, frozen=True, array_like=True, gc=False):
     """What a unit does now.
 
     *Units:* `cpu` in thousandths of one CPU; `memory_kib` is its working set; pressure and `throttled` in thousandths of the time;

@@ -20,7 +20,7 @@ from agent.model.errors import ProtocolError
 from agent.model.timebase import MS, S
 from workers.hub.contacts import Contact, Contacts, is_flooding
 from workers.hub.effect import AnswerNode, HubEffect, HubTerms, NodeChanged, Tell, UnitsChanged
-from workers.hub.fleet_node import PRESENT, Challenger, FleetNode, NodePhase, NodeRun
+from workers.hub.fleet_node import PRESENT, Challenger, FleetNode, NodePhase, NodeRun, shared
 from workers.hub.membership import Member
 from workers.hub.silence import Silence
 
@@ -184,6 +184,7 @@ class NodeRegistry:
             before = node.state.labels if update.base else {}
             begun = tuple(label.key for label in update.labels if label.key not in before)
             gone = tuple(update.gone) if update.base else tuple(set(node.state.labels) - {label.key for label in update.labels})
+            update.labels[:] = map(shared, update.labels)
             apply_update(node.state, update, next_digest(node.state.digest, frame, is_whole=not update.base))
         except ProtocolError as failure:
             node.counts.refused += 1

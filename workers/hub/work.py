@@ -35,10 +35,12 @@ if TYPE_CHECKING:
     from workers.hub.endpoint import Arrival, HubEndpoint
     from workers.hub.hub_files import HubFiles
 
-# A turn of the loop with so many beats takes some 10 ms.
+# A turn of the loop ends after so many frames, or so much time: a beat takes 20 us, the whole state of a large node some ms.
+# Questions wait no longer.
 FRAMES_PER_TURN = 512
+TURN_NS = 4 * MS
 # What nodes say is taken together: a turn of the loop for each frame would cost as much as the frames.
-GATHER_NS = 4 * MS
+GATHER_NS = 8 * MS
 JOINS_PER_TURN = 16
 OPEN_AGAIN_NS = 5 * S
 # When nodes reported last is remembered over a restart of the hub.
@@ -111,7 +113,9 @@ class HubWork(BaseWork):
         """The sockets of nodes, and the clients of HTTP."""
         if self.is_stopped:
             return ()
-        return (*self._interests, *self._http.interests())
+        # While frames are gathered their descriptor stays readable, and would wake the loop without end.
+        nodes = self._interests if self._take_at_ns is None else self._interests[:-1]
+        return (*nodes, *self._http.interests())
 
     def on_readable(self, descriptor: int, now_ns: int) -> None:
         """Something has come; what nodes said is taken in the turn that follows at once."""
@@ -235,13 +239,16 @@ class HubWork(BaseWork):
             return False
         self._take_at_ns = None
         taken = 0
+        until_ns = now_ns + TURN_NS
+        has_more = False
         for arrival in endpoint.arrivals(FRAMES_PER_TURN):
             taken += 1
             self._on_arrival(endpoint, arrival)
+            if has_more := taken == FRAMES_PER_TURN or self._clock.now_ns() >= until_ns:
+                self._take_at_ns = now_ns
+                break
         self._frames += taken
-        if taken == FRAMES_PER_TURN:
-            self._take_at_ns = now_ns
-        return taken == FRAMES_PER_TURN
+        return has_more
 
     def _on_arrival(self, endpoint: "HubEndpoint", arrival: "Arrival") -> None:
         now_ns, wall_ns = self._clock.now_ns(), self._clock.wall_ns()

@@ -129,6 +129,12 @@ def cpu_of(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
+def loop_cpu_of(pid: int) -> float:
+    """Seconds of CPU of its main thread alone: the rest is encryption and the network, by ZeroMQ's threads."""
+    fields = Path(f"/proc/{pid}/task/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
 def pss_mib(pid: int) -> float:
     """Proportional memory."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():

@@ -7,7 +7,7 @@ from typing import Any
 
 from machine import circumstances
 
-from fleet_bench.bench_hub import bench_hub, cpu_of, hub_pid, percentile, pss_mib, show, start_crowd
+from fleet_bench.bench_hub import bench_hub, cpu_of, hub_pid, loop_cpu_of, percentile, pss_mib, show, start_crowd
 
 ABOUT = "a hub with simulated nodes: CPU, memory, losses, questions under load"
 
@@ -35,11 +35,12 @@ def run(options: argparse.Namespace) -> int:
             rows.append(("all nodes welcome after", time.monotonic() - begin, "s"))
             time.sleep(5.0)
             before = hub.agent.stats("hub")
-            cpu, crowd_cpu, at = cpu_of(pid), crowd.cpu_seconds(), time.monotonic()
+            cpu, loop, crowd_cpu, at = cpu_of(pid), loop_cpu_of(pid), crowd.cpu_seconds(), time.monotonic()
             time.sleep(options.seconds)
             took = time.monotonic() - at
             after = hub.agent.stats("hub")
             rows += [
+                ("CPU of the hub's loop", 100 * (loop_cpu_of(pid) - loop) / took, "% of a core"),
                 ("CPU of the hub", 100 * (cpu_of(pid) - cpu) / took, "% of a core"),
                 ("CPU of the simulated nodes", 100 * (crowd.cpu_seconds() - crowd_cpu) / took, "% of a core"),
                 ("PSS of the hub", pss_mib(pid), "MiB"),
