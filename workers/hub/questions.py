@@ -51,7 +51,7 @@ class WorkerAnswer(Struct, frozen=True):
     excluded: dict[str, int]
 
 
-class _Asked(Struct, frozen=True):
+class _WorkerAsking(Struct, frozen=True):
     """A question and what it is answered from."""
 
     question: WorkerQuestion
@@ -71,7 +71,7 @@ def answer_workers(
     now_ns: int,
 ) -> WorkerAnswer:
     """The workers that fit, best first."""
-    asked = _Asked(question, nodes, index, reservations, chance, now_ns)
+    asked = _WorkerAsking(question, nodes, index, reservations, chance, now_ns)
     named = question.model or question.lora
     excluded: Counter[str] = Counter()
     wanted = folded(named)
@@ -99,7 +99,7 @@ def _is_checked(question: WorkerQuestion) -> bool:
     return bool(question.node) or question.max_age_ns is not None
 
 
-def _node_reason(asked: _Asked, install: str) -> str:
+def _node_reason(asked: _WorkerAsking, install: str) -> str:
     """Why no worker of a node fits; empty: they may."""
     question, node = asked.question, asked.nodes[install]
     if question.node and question.node not in (node.install, node.host):
@@ -112,7 +112,7 @@ def _node_reason(asked: _Asked, install: str) -> str:
 # ---- all workers: the first of each node, by its summary ----
 
 
-def _from_summaries(asked: _Asked, excluded: "Counter[str]") -> tuple[list[Place], int]:
+def _from_summaries(asked: _WorkerAsking, excluded: "Counter[str]") -> tuple[list[Place], int]:
     """The best of all, and how many fit."""
     question = asked.question
     least, most = _wanted_scores(question)
@@ -175,7 +175,7 @@ def _count_others(question: WorkerQuestion, codes: list[int], begin: int, end: i
         excluded[other_word] += others - unknown
 
 
-def _with_reservations(asked: _Asked, taken: list[tuple[int, Place]]) -> list[Place]:
+def _with_reservations(asked: _WorkerAsking, taken: list[tuple[int, Place]]) -> list[Place]:
     """The best of those taken, of which some may be held. As many more were taken as are held: those may move back."""
     question, reservations = asked.question, asked.reservations
     if not len(reservations):
@@ -190,7 +190,7 @@ def _with_reservations(asked: _Asked, taken: list[tuple[int, Place]]) -> list[Pl
 # ---- workers of a model, or by several filters: one after the other ----
 
 
-def _scan(asked: _Asked, groups: Mapping[str, tuple[int, ...]], excluded: "Counter[str]") -> list[tuple[int, Place]]:
+def _scan(asked: _WorkerAsking, groups: Mapping[str, tuple[int, ...]], excluded: "Counter[str]") -> list[tuple[int, Place]]:
     question, reservations, nodes = asked.question, asked.reservations, asked.nodes
     is_room = question.order == "vram"
     score_of = room_score if is_room else load_score
