@@ -107,7 +107,8 @@ class Story:
             begin = self.stored[number] if self.random.random() < 0.3 else self.sent[number]
             for at in range(begin, len(node.batches)):
                 if not self.hub.hand_on(number, node.batches[at]):
-                    return
+                    # No room before the writer has answered.
+                    break
                 self.sent[number] = max(self.sent[number], at + 1)
         self.hear()
 
