@@ -78,7 +78,8 @@ def fleet(call: Call) -> int:
 def node_cells(row: FleetNodeRow) -> tuple[str, ...]:
     """One line of `fleet nodes`."""
     offset = row.clock_offset_seconds
-    problems = [*([row.problem] if row.problem else []), *row.conditions]
+    # Whose condition of which kind; its sentence is in --json, and in `agentctl diag` on the node.
+    problems = [*([row.problem] if row.problem else []), *(" ".join(each.split(": ")[:2]) for each in row.conditions)]
     return (
         text_of(row.host),
         text_of(row.state),
