@@ -3,4 +3,5 @@
 LONG = (
     "e2e/test_systemd.py", "e2e/test_guest_files.py", "e2e/test_container_image.py", "property/test_rules_machine.py",
     "e2e/test_kubernetes.py", "integration/test_exit_records.py", "integration/test_compaction.py",
+    "integration/test_page_browser.py",
 )  # fmt: skip

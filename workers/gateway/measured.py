@@ -4,8 +4,7 @@ Nothing is read while nobody scrapes. The first scrape begins SPAN_NS before it;
 removed unread, everything begins again with a new start time: counters fall back to zero, and never jump.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable
 
 from agent.model.errors import EvergaugeError, FormatError
 from agent.model.rule_state import RuleState
@@ -14,6 +13,7 @@ from agent.store.batch import StoredBatch
 from agent.store.place import Place
 from workers.export.assigned_names import AssignedNames
 from workers.export.series.table import SeriesFamily, SeriesTable
+from workers.gateway.batch_source import BatchSource
 from workers.gateway.metrics import Family, Labels, Number
 
 # A unit that does nothing has its next row after 60 s at most.
@@ -24,26 +24,6 @@ PAUSE_MAX_NS = 5 * MINUTE
 TURN_BYTES = 64 << 10
 # Batches of before the span are passed over by the head of their record.
 SKIPPED_BYTES = 512 << 10
-
-
-class BatchSource(Protocol):
-    """The stored batches, in order. *Raises:* EvergaugeError, where they cannot be read."""
-
-    def begin(self, since_wall_ns: int) -> Place:
-        """A place before everything that was stored since then, as far as it is still there."""
-        ...
-
-    def is_whole(self, after: Place) -> bool:
-        """Whether everything behind a place is still there."""
-        ...
-
-    def read(self, after: Place, bytes_max: int) -> Sequence[StoredBatch]:
-        """What follows a place; nothing: there is nothing yet."""
-        ...
-
-    def close(self) -> None:
-        """Give back what is held open between two reads."""
-        ...
 
 
 class MeasuredSeries:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class StoredTail:
-    """A `workers.gateway.measured.BatchSource` over some tables in the spool of a state folder.
+    """A `workers.gateway.batch_source.BatchSource` over some tables in the spool of a state folder.
 
     The segment that was read last stays open, so that its rows are read also when it was sealed and removed since; `close` lets
     go of it.

@@ -3,7 +3,7 @@
 from agent.model.errors import EvergaugeError
 from agent.model.timebase import S
 from agent.store.place import Place
-from workers.gateway.measured import BatchSource
+from workers.gateway.batch_source import BatchSource
 from workers.gateway.node.board import SECONDS_MAX, NodeBoard
 
 # Encoded rows of one turn: some 10 ms.

@@ -17,7 +17,7 @@ from agent.model.rule_state import RuleState
 from agent.model.timebase import MS, S
 from agent.ports import Clock, Interest
 from workers.export.assigned_names import AssignedNames
-from workers.gateway.measured import BatchSource
+from workers.gateway.batch_source import BatchSource
 from workers.gateway.node import question
 from workers.gateway.node.agent_document import UNKNOWN, agent_document
 from workers.gateway.node.board import SECONDS_MAX, NodeBoard
