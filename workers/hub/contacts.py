@@ -67,11 +67,11 @@ class Contacts:
             self.drop(connection)
         return found
 
-    def admission_wait_ms(self, now_ns: int) -> int | None:
-        """How long one who says hello must wait; None: it is greeted now."""
+    def admission_wait_ms(self, now_ns: int, *, is_beat: bool) -> int | None:
+        """How long one who says hello must wait; None: it is greeted now. Beats go first: they say who is there."""
         self._credit = min(self._rate, self._credit + (now_ns - self._credit_at_ns) * self._rate / S)
         self._credit_at_ns = now_ns
-        if self._credit < 1:
+        if self._credit < (1 if is_beat else min(self._rate, 1 + self._rate / 2)):
             return self._chance.randrange(HOLD_LEAST_MS, HOLD_MOST_MS)
         self._credit -= 1
         return None

@@ -56,8 +56,8 @@ class Arrival:
         self.rest = rest
 
     @property
-    def owner(self) -> str:
-        """The installation whose key the connection has."""
+    def key(self) -> str:
+        """The public key of the connection, as text."""
         return str(self._route.get("User-Id"))
 
 
@@ -166,13 +166,13 @@ class HubEndpoint:
         keys: HubKeys,
         data: str,
         join: str,
-        owner_of: Callable[[str], str | None],
+        is_member: Callable[[str], bool],
         *,
         most: int,
     ) -> None:
-        """`owner_of` gives the installation of a public key; None: a stranger."""
+        """`is_member`: whether a public key is that of a node that may report."""
         self.strangers = 0
-        self._owner_of = owner_of
+        self._is_member = is_member
         self._gate = context.socket(zmq.ROUTER)
         self._gate.setsockopt(zmq.LINGER, 0)
         try:
@@ -264,12 +264,9 @@ class HubEndpoint:
     def _answer_gate(self, request: list[bytes]) -> None:
         route, empty, version, number, domain = request[:5]
         key = key_text(request[8]) if len(request) > 8 and len(request[8]) == 32 else ""
-        if domain == JOIN_DOMAIN:
-            owner: str | None = key or None
-        else:
-            owner = self._owner_of(key)
-        if owner is None:
+        is_known = bool(key) if domain == JOIN_DOMAIN else self._is_member(key)
+        if not is_known:
             self.strangers += 1
-        code, user = (b"200", owner.encode()) if owner is not None else (b"400", b"")
+        code, user = (b"200", key.encode()) if is_known else (b"400", b"")
         with suppress(zmq.Again):
             self._gate.send_multipart((route, empty, version, number, code, b"", user, b""), zmq.NOBLOCK)

@@ -39,12 +39,15 @@ class NodeRun(Struct, frozen=True):
     agent_version: str
 
 
-class Challenger(Struct, frozen=True):
-    """Another life that claims to be the same node, while the one before may still be alive."""
+class Challenger(Struct):
+    """Another life that claims to be the same node, or the same one on another connection, while the one before may still be
+    alive. `heard` counts the beats that came there meanwhile, `first_sequence` is the number of the first of them."""
 
     life: NodeRun
     connection: bytes
     since_ns: int
+    heard: int = 0
+    first_sequence: int | None = None
 
 
 class BeatCounts(Struct):
@@ -76,6 +79,8 @@ class FleetNode(Struct):
     live_connection: bytes = b""
     last_beat_ns: int | None = None
     sequence: int = 0
+    # On a connection that is new: how many of its beats came before the one before was known to have ended.
+    heard_before: int | None = None
     offset_us: int | None = None
     progress_ms: int | None = None
     updated_ns: int | None = None
@@ -87,6 +92,8 @@ class FleetNode(Struct):
     challenger: Challenger | None = None
     retired: tuple[str, ...] = ()
     problem: str = ""
+    problem_at_ns: int = 0
+    told_at_ns: int | None = None
     # Grows with each change of its state, for those who keep something made of it.
     version: int = 0
 

@@ -14,15 +14,18 @@ from collections.abc import Callable, Iterable
 from random import Random
 
 from agent.fleet.beat import NodeBeat
+from agent.fleet.live import NAME_CHARACTERS_MAX
 from agent.fleet.message import PROTOCOL_VERSION, Denied, Greet, Hold, NodeHello, WantWhole, Welcome
 from agent.fleet.update import LiveState, apply_update, decode_update, is_fitting, next_digest
 from agent.model.errors import ProtocolError
+from agent.model.foreign import readable
 from agent.model.timebase import MS, S
 from workers.hub.contacts import Contact, Contacts, is_flooding
 from workers.hub.effect import AnswerNode, HubEffect, HubTerms, NodeChanged, Tell, UnitsChanged
 from workers.hub.fleet_node import PRESENT, Challenger, FleetNode, NodePhase, NodeRun, shared
 from workers.hub.membership import Member
 from workers.hub.silence import Silence
+from workers.hub.succession import are_two, begun_and_gone, count_beat, go_on
 
 # So many lives of one node are remembered as ended: what comes late of one is not taken for news.
 RETIRED_MAX = 8
@@ -31,6 +34,10 @@ BEHIND_NS = 3 * S
 WANT_EVERY_NS = 1 * S
 # The uplink starts a moment before its beat is heard.
 LIVE_FIRST_MS = 500
+# A node that is refused asks again once a minute: what was not repeated for so long is over.
+PROBLEM_NS = 180 * S
+# A node that makes up a new reason for each frame fills no log.
+TELL_EVERY_NS = 10 * S
 
 
 class NodeRegistry:
@@ -65,6 +72,8 @@ class NodeRegistry:
     def add(self, member: Member, wall_ns: int) -> list[HubEffect]:
         """A node has joined, now or before the hub's start."""
         if member.install in self.nodes:
+            # It may have another key now: each of its connections says again whose it is.
+            self.contacts.drop_node(member.install)
             return []
         if member.seen_wall_ns:
             # It was here before the hub was: it has as long as any other to be heard.
@@ -106,13 +115,14 @@ class NodeRegistry:
         if node is None:
             return [AnswerNode(connection, Denied("unknown_node", f"{self.terms.name} does not know this node; join it again"))]
         if hello.install != install:
-            return self._refuse(node, connection, "other_identity", f"its key is that of {install}, its install-id {hello.install}")
+            sentence = f"its key is that of {install}, its install-id {hello.install}"
+            return self._refuse(node, connection, "other_identity", sentence, now_ns)
         if hello.protocol != PROTOCOL_VERSION:
             sentence = f"{self.terms.name} speaks version {PROTOCOL_VERSION} of the protocol, the node {hello.protocol}"
-            return self._refuse(node, connection, "protocol", sentence)
-        if (wait_ms := self.contacts.admission_wait_ms(now_ns)) is not None:
+            return self._refuse(node, connection, "protocol", sentence, now_ns)
+        if (wait_ms := self.contacts.admission_wait_ms(now_ns, is_beat=hello.purpose == "beat")) is not None:
             return [AnswerNode(connection, Hold(wait_ms))]
-        life = NodeRun(hello.run, hello.boot, hello.host, hello.agent_version)
+        life = NodeRun(hello.run, hello.boot, readable(hello.host, NAME_CHARACTERS_MAX) or node.host, hello.agent_version)
         if hello.purpose == "beat":
             return self._on_beat_hello(node, connection, life, now_ns, wall_ns)
         if node.life is None or node.life.run != hello.run:
@@ -139,20 +149,25 @@ class NodeRegistry:
         counts = node.counts
         if beat.install != contact.install or node.life is None:
             counts.refused += 1
-            return self._refuse(
-                node, connection, "other_identity", f"a beat of {beat.install} came with the key of {contact.install}"
-            )
+            sentence = f"a beat of {beat.install} came with the key of {contact.install}"
+            return self._refuse(node, connection, "other_identity", sentence, now_ns)
         if beat.run != node.life.run:
             if node.challenger is not None and node.challenger.life.run == beat.run:
                 return None
             counts.refused += 1
             return [AnswerNode(connection, Greet())]
-        if connection != node.beat_connection:
-            return self._on_second_connection(node, connection, now_ns)
+        if (
+            connection != node.beat_connection
+            and (answers := self._on_other_connection(node, connection, beat, now_ns)) is not None
+        ):
+            return answers
         effects: list[HubEffect] = []
-        if node.challenger is not None:
-            effects += self._refuse_challenger(node, node.challenger)
-        self._count(node, beat)
+        if node.challenger is not None and are_two(node.challenger, beat, now_ns, self.terms.beat_ns):
+            effects += self._refuse_challenger(node, node.challenger, now_ns)
+        if node.problem and now_ns - node.problem_at_ns > PROBLEM_NS:
+            node.problem = ""
+            effects.append(NodeChanged(node.install))
+        count_beat(node, beat)
         node.last_beat_ns = now_ns
         node.seen_wall_ns = wall_ns
         node.progress_ms = beat.progress_ms
@@ -181,20 +196,18 @@ class NodeRegistry:
                 raise ProtocolError("update", "it is of another life of the agent")
             if not is_fitting(update, node.state):
                 return self._want(node, now_ns)
-            before = node.state.labels if update.base else {}
-            begun = tuple(label.key for label in update.labels if label.key not in before)
-            gone = tuple(update.gone) if update.base else tuple(set(node.state.labels) - {label.key for label in update.labels})
+            begun, gone = begun_and_gone(node.state, update)
             update.labels[:] = map(shared, update.labels)
             apply_update(node.state, update, next_digest(node.state.digest, frame, is_whole=not update.base))
         except ProtocolError as failure:
             node.counts.refused += 1
-            return [*self._refuse(node, connection, "bad_update", failure.sentence), *self._want(node, now_ns)]
+            return [*self._refuse(node, connection, "bad_update", failure.sentence, now_ns), *self._want(node, now_ns)]
         node.updated_ns = now_ns
         node.confirm(now_ns)
         node.behind_since_ns = None
         node.version += 1
         if update.node_label is not None:
-            node.host = update.node_label.host
+            node.host = readable(update.node_label.host, NAME_CHARACTERS_MAX) or node.host
         if not (update.labels or gone or update.base == 0):
             for _, on_uses in self._listeners:
                 on_uses(node)
@@ -233,7 +246,7 @@ class NodeRegistry:
 
     def _on_beat_hello(self, node: FleetNode, connection: bytes, life: NodeRun, now_ns: int, wall_ns: int) -> list[HubEffect]:
         if life.run in node.retired:
-            return self._refuse(node, connection, "old_life", f"run {life.run} of this node was replaced by a later one")
+            return self._refuse(node, connection, "old_life", f"run {life.run} of this node was replaced by a later one", now_ns)
         held = node.life
         is_alive = self._silence.is_alive(node.install, now_ns)
         # One machine has one agent at a time, because its state folder is locked: another life on one boot follows the one before.
@@ -242,7 +255,9 @@ class NodeRegistry:
             return self._begin(node, connection, life, now_ns, wall_ns)
         # The same life on a new connection, or another machine: if the one before beats once more, there are two.
         self.contacts.put(connection, node.install, "beat", life.run, now_ns)
-        node.challenger = Challenger(life, connection, now_ns)
+        known = node.challenger
+        if known is None or known.connection != connection or known.life.run != life.run:
+            node.challenger = Challenger(life, connection, now_ns)
         self._challenged.add(node.install)
         return [AnswerNode(connection, self._welcome() if held.run == life.run else Hold(self._silence.late_ns // MS))]
 
@@ -253,7 +268,9 @@ class NodeRegistry:
             gone = tuple(node.state.labels)
             self._drop_state(node)
             effects.append(UnitsChanged(node.install, (), gone))
-            node.sequence = 0
+            node.sequence, node.heard_before = 0, None
+        elif connection != node.beat_connection:
+            self._go_on(node, connection)
         node.life, node.host, node.beat_connection = life, life.host, connection
         node.challenger, node.problem = None, ""
         self._challenged.discard(node.install)
@@ -263,23 +280,29 @@ class NodeRegistry:
         effects += self._set_phase(node, NodePhase.FRESH, wall_ns)
         return [*effects, AnswerNode(connection, self._welcome())]
 
-    def _on_second_connection(self, node: FleetNode, connection: bytes, now_ns: int) -> list[HubEffect] | None:
-        """A beat of the present life, on another connection than its last one."""
+    def _on_other_connection(self, node: FleetNode, connection: bytes, beat: NodeBeat, now_ns: int) -> list[HubEffect] | None:
+        """A beat of the present life, on another connection than its last one. *Absent:* None where that one has ended, and this
+        is the one from now on."""
         challenger = node.challenger
         if challenger is None or challenger.connection != connection:
             node.counts.refused += 1
             return [AnswerNode(connection, Greet())]
-        if now_ns - challenger.since_ns > self._silence.late_ns or not self._silence.is_alive(node.install, now_ns):
-            # The connection before has ended.
-            node.beat_connection, node.challenger = connection, None
-            self._challenged.discard(node.install)
-            node.last_beat_ns = now_ns
-            self._silence.on_beat(node.install, now_ns)
+        if self._silence.is_alive(node.install, now_ns):
+            challenger.heard += 1
+            if challenger.first_sequence is None:
+                challenger.first_sequence = beat.sequence
+            return []
+        self._go_on(node, connection)
         return None
 
-    def _refuse_challenger(self, node: FleetNode, challenger: Challenger) -> list[HubEffect]:
+    def _go_on(self, node: FleetNode, connection: bytes) -> None:
+        go_on(node, connection)
+        self._challenged.discard(node.install)
+
+    def _refuse_challenger(self, node: FleetNode, challenger: Challenger, now_ns: int) -> list[HubEffect]:
         """The one before has beaten since: there are two."""
         node.challenger = None
+        node.problem_at_ns = now_ns
         self._challenged.discard(node.install)
         self.contacts.drop(challenger.connection)
         held = node.life
@@ -310,19 +333,6 @@ class NodeRegistry:
                 effects += self._begin(node, node.challenger.connection, node.challenger.life, now_ns, wall_ns)
         return effects
 
-    def _count(self, node: FleetNode, beat: NodeBeat) -> None:
-        counts = node.counts
-        counts.received += 1
-        if node.sequence:
-            step = (beat.sequence - node.sequence) & 0xFFFFFFFF
-            if step == 0 or step > 0x80000000:
-                counts.doubled += 1
-                return
-            counts.lost += step - 1
-        if node.phase in (NodePhase.LATE, NodePhase.STALE):
-            counts.late += 1
-        node.sequence = beat.sequence
-
     def _compare(self, node: FleetNode, beat: NodeBeat, now_ns: int) -> list[HubEffect]:
         """Whether what is held is what the node has; if not for some time, it is asked for everything."""
         state = node.state
@@ -343,12 +353,15 @@ class NodeRegistry:
         node.wanted_at_ns = now_ns
         return [AnswerNode(node.live_connection, WantWhole())]
 
-    def _refuse(self, node: FleetNode, connection: bytes, code: str, sentence: str) -> list[HubEffect]:
-        is_news = node.problem != sentence
-        node.problem = sentence
+    def _refuse(self, node: FleetNode, connection: bytes, code: str, sentence: str, now_ns: int) -> list[HubEffect]:
         denied = AnswerNode(connection, Denied(code, sentence))
+        is_news = node.problem != sentence
+        if is_news and node.told_at_ns is not None and now_ns - node.told_at_ns < TELL_EVERY_NS:
+            return [denied]
+        node.problem, node.problem_at_ns = sentence, now_ns
         if not is_news:
             return [denied]
+        node.told_at_ns = now_ns
         fields: dict[str, str | int | float | bool | None] = {
             "node": node.install,
             "host": node.host,

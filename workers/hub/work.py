@@ -49,13 +49,13 @@ _UPDATE_MARKS = frozenset({UPDATE_MARK, COMPRESSED_MARK})
 
 
 class HubParts(Struct, frozen=True):
-    """What the work is made of. `open` gives the sockets, for who asks whose a key is; it raises UnavailableError."""
+    """What the work is made of. `open` gives the sockets, for who asks whether a key is a member's; it raises UnavailableError."""
 
     terms: HubTerms
     place: HubPlace
     membership: Membership
     files: "HubFiles"
-    open: "Callable[[Callable[[str], str | None]], HubEndpoint]"
+    open: "Callable[[Callable[[str], bool]], HubEndpoint]"
     http: HttpPlace
     forwarder: Forwarder
     chance: Random
@@ -207,7 +207,7 @@ class HubWork(BaseWork):
     def _open(self, now_ns: int) -> None:
         self._open_at_ns = now_ns + OPEN_AGAIN_NS
         try:
-            self._endpoint = self._parts.open(self._owner)
+            self._endpoint = self._parts.open(lambda key: self._owner(key) != "")
         except EvergaugeError as failure:
             self._conditions.begin("hub_endpoint", failure.sentence, blocks_ready=True)
         else:
@@ -218,9 +218,10 @@ class HubWork(BaseWork):
             self._has_knocked = True
             self._take_at_ns = now_ns
 
-    def _owner(self, key: str) -> str | None:
+    def _owner(self, key: str) -> str:
+        """The installation that has a key now; "": none."""
         member = self._membership.by_key(key)
-        return None if member is None else member.install
+        return "" if member is None else member.install
 
     def _gather(self, now_ns: int) -> None:
         if self._take_at_ns is None:
@@ -264,7 +265,7 @@ class HubWork(BaseWork):
             elif (mark := frame[:2]) in _UPDATE_MARKS:
                 effects = registry.on_update(connection, frame, now_ns)
             elif mark == HELLO_MARK:
-                effects = registry.on_hello(connection, arrival.owner, decode_hello(frame), now_ns, wall_ns)
+                effects = registry.on_hello(connection, self._owner(arrival.key), decode_hello(frame), now_ns, wall_ns)
             elif mark == ROWS_MARK:
                 effects = self._on_rows(arrival, contact, now_ns)
             else:

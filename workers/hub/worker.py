@@ -63,7 +63,7 @@ def _make(context: WorkerContext) -> Work:
         place,
         membership,
         files,
-        lambda owner_of: HubEndpoint(zmq_context, keys, listen, join, owner_of, most=most),
+        lambda is_member: HubEndpoint(zmq_context, keys, listen, join, is_member, most=most),
         http,
         context.forwarder(),
         Random(os.urandom(8)),
