@@ -88,7 +88,7 @@ class HubStory:
         known = [member(number, WALL_NS - S if seen else 0) for number in range(1, members + 1)]
         self.registry = NodeRegistry(terms, known, Random(seed), self.now_ns, self.wall_ns)
         self.index = WorkerIndex()
-        self.registry.follow(self.index.on_node)
+        self.registry.follow(self.index.on_node, self.index.on_uses)
 
     def node(self, number: int) -> FleetNode:
         """What the hub holds of a node."""

@@ -10,15 +10,16 @@ from random import Random
 from msgspec import Struct
 
 from agent.fleet.message import Hold, HubAnswer, RowsHead, Taken, WantForms
-from agent.model.errors import FormatError
 from agent.model.message import BatchOrigin, ForeignBatch
 from agent.ports import FORWARD_BYTES_MAX, Forwarder
-from agent.store.origin_form import encode_form
+from agent.store.origin_form import FORM_BYTES_MAX, encode_form
 from workers.hub.effect import AnswerNode
 
 # Connections whose tables are remembered; one that is forgotten is asked for them once more.
 CONNECTIONS_MAX = 4096
 FORMS_MAX = 256
+# Of all connections together: tens of KiB of each node, some of whose tables are as many as there are.
+FORMS_BYTES_MAX = 64 << 20
 # While the writer has no room: those that wait do not come back at one moment.
 HOLD_LEAST_MS, HOLD_MOST_MS = 100, 1000
 
@@ -41,16 +42,23 @@ class Deliveries:
         self._forwarder = forwarder
         self._chance = chance
         self._forms: OrderedDict[bytes, dict[int, bytes]] = OrderedDict()
+        self._forms_bytes = 0
         self._under_way: deque[_UnderWay] = deque()
 
     def on_rows(self, connection: bytes, origin: tuple[str, str], head: RowsHead, rows: Sequence[bytes]) -> HubAnswer | None:
         """Hand a delivery on. `origin`: host and installation of the node. *Absent:* None: the answer comes when it is stored."""
         forms = self._forms_of(connection, head)
-        if any(batch.form not in forms for batch in head.batches):
+        unknown = {batch.form for batch in head.batches if batch.form not in forms}
+        if not unknown <= head.forms.keys():
             return WantForms(head.number)
         last, refused_rows, sentence = 0, 0, ""
         host, install = origin
         for batch, encoded in zip(head.batches, rows, strict=True):
+            if batch.form in unknown:
+                # Asked for again they would come again.
+                refused_rows += batch.rows
+                sentence = f"the columns of {batch.table} have more than {FORM_BYTES_MAX} bytes, or are of too many kinds"
+                continue
             if len(encoded) > FORWARD_BYTES_MAX:
                 refused_rows += batch.rows
                 sentence = f"a batch of {batch.table} has {len(encoded)} bytes, {FORWARD_BYTES_MAX} are the most"
@@ -81,12 +89,12 @@ class Deliveries:
     def _forms_of(self, connection: bytes, head: RowsHead) -> Mapping[int, bytes]:
         known = self._forms.setdefault(connection, {})
         self._forms.move_to_end(connection)
-        if len(self._forms) > CONNECTIONS_MAX:
-            self._forms.popitem(last=False)
         for word, form in head.forms.items():
-            if len(known) < FORMS_MAX:
-                try:
-                    known[word] = encode_form(form)
-                except FormatError:
-                    continue
+            encoded = encode_form(form)
+            if len(encoded) <= FORM_BYTES_MAX and (len(known) < FORMS_MAX or word in known):
+                self._forms_bytes += len(encoded) - len(known.get(word, b""))
+                known[word] = encoded
+        while len(self._forms) > 1 and (len(self._forms) > CONNECTIONS_MAX or self._forms_bytes > FORMS_BYTES_MAX):
+            _, forgotten = self._forms.popitem(last=False)
+            self._forms_bytes -= sum(map(len, forgotten.values()))
         return known

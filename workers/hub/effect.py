@@ -22,12 +22,15 @@ class AnswerNode(Struct, frozen=True):
     answer: HubAnswer
 
 
+TellFields = dict[str, str | int | float | bool | None]
+
+
 class Tell(Struct, frozen=True):
     """An event for the diagnostics."""
 
     kind: str
     severity: str
-    fields: dict[str, str | int | float | bool | None]
+    fields: TellFields
 
 
 class NodeChanged(Struct, frozen=True):

@@ -38,6 +38,12 @@ LONG_MAX = 1200
 HEAT_ROWS_DEFAULT, HEAT_ROWS_MAX = 200, 2000
 TTL_DEFAULT_NS, TTL_MAX_NS = 10 * S, 3600 * S
 TOPICS_MAX = 16
+# A thousand clients may wait for one change, and a document of a large fleet takes milliseconds: the others have their turn.
+ANSWERS_PER_TURN_MAX = 16
+# Clients that have gone are forgotten with the next look.
+WAITING_LOOK_NS = 1 * S
+# Of an index: it grows by some thousands a second at most.
+INDEX_DIGITS_MAX = 18
 
 
 class HttpPlace(Struct, frozen=True):
@@ -76,6 +82,8 @@ class FleetHttp:
         run = registry.terms.run
         self._stream = FleetStream(registry, operations, lambda picture: EventChannel(run, picture, chance), clock.now_ns)
         self._waiting: list[_IndexWaiter] = []
+        self._waiting_at_ns = 0
+        self._answered_index = 0
         self._listen_at_ns: int | None = clock.now_ns() if place.address else None
         self._reserved = 0
         self._openapi: bytes | None = None
@@ -113,8 +121,9 @@ class FleetHttp:
     def next_deadline_ns(self) -> int:
         """The next step of the history at the latest."""
         deadlines = [self._server.next_deadline_ns(), self._stream.next_deadline_ns(), self._listen_at_ns]
-        waits = [each.until_ns for each in self._waiting]
-        return min((self.history.next_at_ns, *waits, *(each for each in deadlines if each is not None)))
+        if self._waiting:
+            deadlines.append(self._waiting_at_ns)
+        return min((self.history.next_at_ns, *(each for each in deadlines if each is not None)))
 
     def on_timer(self, now_ns: int) -> None:
         """Do what is due."""
@@ -124,7 +133,7 @@ class FleetHttp:
             self.history.take(self._registry.nodes, now_ns)
         self._server.on_timer(now_ns)
         self._stream.on_timer(now_ns)
-        if self._waiting:
+        if self._waiting and (now_ns >= self._waiting_at_ns or self._registry.index != self._answered_index):
             self._answer_waiting(now_ns)
 
     def on_effect(self, effect: HubEffect, now_ns: int) -> None:
@@ -212,7 +221,7 @@ class FleetHttp:
         if metric not in METRICS:
             raise MisuseError("metric", "there is no such metric", f"one of {', '.join(METRICS)}")
         limit = request.parameter("limit", str(HEAT_ROWS_DEFAULT))
-        if not limit.isdecimal() or not 1 <= int(limit) <= HEAT_ROWS_MAX:
+        if not limit.isdecimal() or len(limit) > len(str(HEAT_ROWS_MAX)) or not 1 <= int(limit) <= HEAT_ROWS_MAX:
             raise MisuseError("limit", f"1 to {HEAT_ROWS_MAX}")
         nodes = self._operations.worst_first()
         rows = [
@@ -255,7 +264,7 @@ class FleetHttp:
     def _wait(self, ticket: int, request: HttpRequest, now_ns: int) -> None:
         index, wait = request.parameter("index"), request.parameter("wait", "30s")
         try:
-            if not index.isdecimal():
+            if not index.isdecimal() or len(index) > INDEX_DIGITS_MAX:
                 raise ValueError("no index")
             until_ns = now_ns + min(age_text_ns(wait), WAIT_SECONDS_MAX * S)
         except ValueError as cause:
@@ -264,13 +273,27 @@ class FleetHttp:
         if self._registry.index > waiting.index:
             self._answer(waiting, now_ns)
         elif self._server.hold(ticket, until_ns + S):
+            self._waiting_at_ns = min(until_ns, self._waiting_at_ns if self._waiting else now_ns + WAITING_LOOK_NS)
             self._waiting.append(waiting)
         else:
             self._send(ticket, request, (503, b"Too many clients wait here; try again.\n", PLAIN), now_ns)
 
     def _answer_waiting(self, now_ns: int) -> None:
-        due = [each for each in self._waiting if self._registry.index > each.index or each.until_ns <= now_ns]
-        self._waiting = [each for each in self._waiting if each not in due and self._server.is_waiting(each.ticket)]
+        """Answer those whose time has come, a bounded part of them at once."""
+        index = self._registry.index
+        due: list[_IndexWaiter] = []
+        kept: list[_IndexWaiter] = []
+        has_more = False
+        for each in self._waiting:
+            if not self._server.is_waiting(each.ticket):
+                continue
+            is_due = index > each.index or each.until_ns <= now_ns
+            has_more = has_more or (is_due and len(due) == ANSWERS_PER_TURN_MAX)
+            (due if is_due and not has_more else kept).append(each)
+        self._waiting = kept
+        self._answered_index = index
+        soonest_ns = min((each.until_ns for each in kept), default=now_ns + WAITING_LOOK_NS)
+        self._waiting_at_ns = now_ns if has_more else min(soonest_ns, now_ns + WAITING_LOOK_NS)
         for waiting in due:
             self._answer(waiting, now_ns)
 

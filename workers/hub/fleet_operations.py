@@ -253,7 +253,7 @@ def worker_question(arguments: Arguments) -> WorkerQuestion:
     try:
         free_mib = None if free in (None, "") else -(-int(free) // (1 << 20))
         max_age_ns = age_text_ns(max_age) if max_age else None
-    except (ValueError, TypeError) as cause:
+    except (ValueError, TypeError, OverflowError) as cause:
         raise MisuseError("min_free_vram, max_age", "bytes, and an age such as 500ms or 5s") from cause
     return WorkerQuestion(
         _text(arguments, "model"), _text(arguments, "lora"), state, free_mib, max_age_ns, _text(arguments, "node"), order,
@@ -272,7 +272,7 @@ def _limit(arguments: Arguments, otherwise: int) -> int:
     value = arguments.get("limit", otherwise)
     try:
         limit = int(value)
-    except (ValueError, TypeError) as cause:
+    except (ValueError, TypeError, OverflowError) as cause:
         raise MisuseError("limit", "this is no number") from cause
     if not 1 <= limit <= LIMIT_MAX:
         raise MisuseError("limit", f"1 to {LIMIT_MAX}")

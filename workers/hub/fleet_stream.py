@@ -52,13 +52,14 @@ class FleetStream:
         node = self._registry.nodes.get(changed.install)
         if node is None or len(self.channel) == 0:
             return
+        # A key may be another unit's after a restart of the uplink: its end comes before its beginning.
+        for key in changed.gone[:UNIT_EVENTS_MAX]:
+            self._publish("unit", {"change": "ended", "key": key, "unit": None, "node": changed.install}, now_ns)
         for key in changed.begun[:UNIT_EVENTS_MAX]:
             label, use = node.state.labels.get(key), node.state.uses.get(key)
             if label is not None and use is not None:
                 row = plain(unit_row(node, label, use, (0, 0), now_ns))
                 self._publish("unit", {"change": "started", "key": key, "unit": row, "node": changed.install}, now_ns)
-        for key in changed.gone[:UNIT_EVENTS_MAX]:
-            self._publish("unit", {"change": "ended", "key": key, "unit": None, "node": changed.install}, now_ns)
 
     def next_deadline_ns(self) -> int | None:
         """When there may be something to tell; None: nobody listens."""
@@ -89,10 +90,8 @@ class FleetStream:
         if not topics or "hub" in topics:
             yield StreamEvent("hub", self._hub_data(), "hub")
         if not topics or "nodes" in topics:
-            rows = []
-            for install, node in self._registry.nodes.items():
-                self._told[install] = node.version
-                rows.append(plain(node_row(node, now_ns)))
+            # What others have been told stays: this picture is for one client.
+            rows = [plain(node_row(node, now_ns)) for node in self._registry.nodes.values()]
             yield StreamEvent("nodes", json_bytes({"nodes": rows, "index": self._registry.index, "whole": True}))
 
     def _hub_data(self) -> bytes:

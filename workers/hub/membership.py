@@ -139,7 +139,9 @@ class Membership:
     def remove(self, named: str) -> Member:
         """Take a node out, by its id or by the name of its host. *Raises:* MisuseError where it is none, or several have the
         name."""
-        found = [member for member in self._members.values() if named in (member.install, member.host)]
+        # An id first: a node chooses the name of its host, and may choose another one's id.
+        known = self._members.get(named)
+        found = [member for member in self._members.values() if member.host == named] if known is None else [known]
         if not found:
             raise MisuseError(named, "no node has this id or host name", "`agentctl hub list` shows them")
         if len(found) > 1:

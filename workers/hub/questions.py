@@ -83,7 +83,8 @@ def answer_workers(
     else:
         groups = index.serving(named) if named else index.by_node
         fitting = _scan(asked, groups, excluded)
-        places, found = _chosen(question, fitting, chance), len(fitting)
+        found = len(fitting)
+        places = _chosen(question, fitting, chance)
     return WorkerAnswer(places, found, dict(excluded))
 
 
@@ -240,6 +241,7 @@ def _models(label: UnitLabel) -> list[str]:
 
 
 def _chosen(question: WorkerQuestion, fitting: list[tuple[int, Place]], chance: Random) -> list[Place]:
+    """Those that are answered. What was chosen at random is taken out of `fitting`."""
     if question.order != "random2":
         return [place for _, place in heapq.nsmallest(question.limit, fitting)]
     chosen: list[Place] = []

@@ -21,7 +21,7 @@ from agent.model.errors import ProtocolError
 from agent.model.foreign import readable
 from agent.model.timebase import MS, S
 from workers.hub.contacts import Contact, Contacts, is_flooding
-from workers.hub.effect import AnswerNode, HubEffect, HubTerms, NodeChanged, Tell, UnitsChanged
+from workers.hub.effect import AnswerNode, HubEffect, HubTerms, NodeChanged, Tell, TellFields, UnitsChanged
 from workers.hub.fleet_node import PRESENT, Challenger, FleetNode, NodePhase, NodeRun, shared
 from workers.hub.membership import Member
 from workers.hub.silence import Silence
@@ -311,7 +311,7 @@ class NodeRegistry:
             f"{challenger.life.host} (run {challenger.life.run}) has the same identity as {held.host} (run {held.run}), "
             "and both are alive; remove install-id and hubs/ from the copy's state folder, and let it join for itself"
         )
-        fields: dict[str, str | int | float | bool | None] = {
+        fields: TellFields = {
             "node": node.install,
             "host": held.host,
             "other_host": challenger.life.host,
@@ -362,12 +362,7 @@ class NodeRegistry:
         if not is_news:
             return [denied]
         node.told_at_ns = now_ns
-        fields: dict[str, str | int | float | bool | None] = {
-            "node": node.install,
-            "host": node.host,
-            "code": code,
-            "detail": sentence,
-        }
+        fields: TellFields = {"node": node.install, "host": node.host, "code": code, "detail": sentence}
         return [denied, Tell("hub_refused_node", "warning", fields), NodeChanged(node.install)]
 
     def _set_phase(self, node: FleetNode, phase: NodePhase, wall_ns: int) -> list[HubEffect]:
@@ -381,7 +376,7 @@ class NodeRegistry:
         if (phase in PRESENT) != (before in PRESENT):
             self._tell_listeners(node)
         effects: list[HubEffect] = [NodeChanged(node.install)]
-        fields: dict[str, str | int | float | bool | None] = {"node": node.install, "host": node.host}
+        fields: TellFields = {"node": node.install, "host": node.host}
         if phase is NodePhase.STALE:
             effects.append(Tell("hub_node_silent", "warning", fields))
         elif phase is NodePhase.GONE:

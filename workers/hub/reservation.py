@@ -28,6 +28,8 @@ class Reservations:
     def __init__(self) -> None:
         self._by_name: OrderedDict[str, Reservation] = OrderedDict()
         self._by_place: dict[Place, list[Reservation]] = {}
+        # No reservation ends before: each turn of the hub's loop asks.
+        self._first_end_ns = 0
 
     def __len__(self) -> int:
         return len(self._by_name)
@@ -36,6 +38,7 @@ class Reservations:
         """Hold a worker."""
         if len(self._by_name) >= RESERVATIONS_MAX:
             self.end(next(iter(self._by_name)))
+        self._first_end_ns = min(self._first_end_ns, reservation.until_ns) if self._by_name else reservation.until_ns
         self._by_name[reservation.name] = reservation
         self._by_place.setdefault(reservation.place, []).append(reservation)
 
@@ -52,8 +55,11 @@ class Reservations:
 
     def forget_old(self, now_ns: int) -> None:
         """End those whose time is over."""
+        if now_ns < self._first_end_ns:
+            return
         for name in [name for name, each in self._by_name.items() if each.until_ns <= now_ns]:
             self.end(name)
+        self._first_end_ns = min((each.until_ns for each in self._by_name.values()), default=0)
 
     def of(self, place: Place) -> tuple[int, int]:
         """How many hold a worker, and how many MiB of its GPU's memory they want."""
