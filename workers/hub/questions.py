@@ -133,7 +133,23 @@ def _from_summaries(asked: _WorkerAsking, excluded: "Counter[str]") -> tuple[lis
         if begin < end:
             found += end - begin
             heads.append((codes[begin], install, begin, end, codes))
+    if question.order == "vram" and least is not None and (full := _too_full(asked, -most)):
+        excluded["too_little_vram"] += full
+        found -= full
     return _with_reservations(asked, _first_of(heads, question.limit + len(asked.reservations))), found
+
+
+def _too_full(asked: _WorkerAsking, wanted_mib: int) -> int:
+    """How many workers would have room but for those who hold them; summaries know nothing of these."""
+    count = 0
+    is_checked = _is_checked(asked.question)
+    for install, key in asked.reservations.places():
+        if key not in asked.index.by_node.get(install, ()) or (is_checked and _node_reason(asked, install)):
+            continue
+        free_mib = asked.nodes[install].state.uses[key].vram_free_mib
+        if free_mib is not None and free_mib >= wanted_mib > free_mib - asked.reservations.of((install, key))[1]:
+            count += 1
+    return count
 
 
 def _first_of(heads: list[tuple[int, str, int, int, list[int]]], count: int) -> list[tuple[int, Place]]:

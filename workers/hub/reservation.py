@@ -5,6 +5,7 @@ free memory of its GPU.
 """
 
 from collections import OrderedDict
+from collections.abc import Iterable
 
 from msgspec import Struct
 
@@ -60,6 +61,10 @@ class Reservations:
         for name in [name for name, each in self._by_name.items() if each.until_ns <= now_ns]:
             self.end(name)
         self._first_end_ns = min((each.until_ns for each in self._by_name.values()), default=0)
+
+    def places(self) -> Iterable[Place]:
+        """The workers that are held."""
+        return self._by_place
 
     def of(self, place: Place) -> tuple[int, int]:
         """How many hold a worker, and how many MiB of its GPU's memory they want."""

@@ -11,6 +11,7 @@ def test_a_worker_is_held_by_several() -> None:
     held.add(Reservation("a", PLACE, 100, 50))
     held.add(Reservation("b", PLACE, 20, 10))
     held.add(Reservation("c", OTHER, 5, 30))
+    assert set(held.places()) == {PLACE, OTHER}
     assert (held.of(PLACE), held.of(OTHER), held.of(("n3", 1)), len(held)) == ((2, 120), (1, 5), (0, 0), 3)
     held.forget_old(9)
     assert len(held) == 3
