@@ -254,3 +254,26 @@ def test_an_agent_that_is_no_hub_says_so(tmp_path: Path) -> None:
         for words in (("hub", "list"), ("hub", "invite"), ("fleet", "nodes")):
             code, _, warnings = Hub(node).ctl(*words)
             assert (code, "this agent is no hub; set hub.listen" in warnings) == (ExitCode.UNAVAILABLE, True)
+
+
+def test_a_node_joins_by_itself_with_the_file_of_an_invitation(tmp_path: Path) -> None:
+    """As a node of a cluster does, which nobody types at; a used invitation is named, and another file is taken when it comes."""
+    with fleet(tmp_path) as made:
+        hub = made.hub
+        line = tmp_path / "invitation"
+        used = hub.invite()
+        other = node_agent(tmp_path / "o", "other")
+        assert join(other, used)[0] == 0
+        line.write_text(used + "\n")
+        config = tmp_path / "node.toml"
+        config.write_text(f'[sink."central"]\nkind = "hub"\ninvitation_file = "{line}"\n')
+        node = node_agent(tmp_path / "n", "node-1", **{"--config": str(config)})
+        with node:
+            conditions = wait_until(
+                lambda: [row for row in node.call("status")["conditions"] if row["kind"].startswith("hub_unusable")],
+                "the node says that it is refused",
+            )
+            assert "was used" in conditions[0]["detail"]
+            line.write_text(hub.invite("--uses", "5") + "\n")
+            hub.wait_state("node-1", "fresh", seconds=60)
+            assert (node.state_dir / "hubs" / "central.json").stat().st_mode & 0o777 == 0o600

@@ -12,26 +12,29 @@ from agent.model.errors import EvergaugeError, ProtocolError
 from agent.model.timebase import MS, S
 from agent.ports import Bus, Clock, Interest
 from workers.beat.hub_beat import HubBeat
+from workers.beat.joining import BeginJoining, Joining
 from workers.fleet.beat_page import BeatPage
 from workers.fleet.hub_socket import HubSocket
 from workers.framework.condition import Conditions
 from workers.framework.work import BaseWork
 
 OPEN_AGAIN_NS = 10 * S
+JOIN_LOOK_NS = 1 * S
 ANSWERS_PER_TURN_MAX = 64
 # What has been sent last is on its way for so long before the connection ends.
 LEAVE_NS = 200 * MS
 
 
 class BeatParts(Struct, frozen=True):
-    """What the work is made of. `open` gives the hub of a name, `connect` its socket, `page` its page; each raises what its
-    room says."""
+    """What the work is made of. `read` gives the hub of a name, `connect` its socket, `page` its page, `join` an attempt to join
+    it; each raises what its room says."""
 
     hubs: tuple[str, ...]
     hello: NodeHello
     read: Callable[[str], JoinedHub]
     connect: Callable[[JoinedHub], HubSocket]
     page: Callable[[str], BeatPage]
+    join: BeginJoining = lambda _name, _now_ns: None
 
 
 class _BeatLink(Struct):
@@ -39,6 +42,7 @@ class _BeatLink(Struct):
     beat: HubBeat
     socket: HubSocket | None = None
     page: BeatPage | None = None
+    joining: Joining | None = None
     open_at_ns: int = 0
 
 
@@ -76,7 +80,9 @@ class BeatWork(BaseWork):
             return
         self._has_answers = False
         for link in self._links:
-            if link.socket is None and now_ns >= link.open_at_ns:
+            if link.joining is not None:
+                self._go_on_joining(link, link.joining, now_ns)
+            elif link.socket is None and now_ns >= link.open_at_ns:
                 self._open(link, now_ns)
             if link.socket is not None:
                 self._take_answers(link, link.socket, now_ns)
@@ -86,7 +92,8 @@ class BeatWork(BaseWork):
 
     def interests(self) -> tuple[Interest, ...]:
         """The sockets of the hubs."""
-        return tuple(Interest(link.socket.descriptor) for link in self._links if link.socket is not None)
+        waiting = (link.socket or link.joining for link in self._links)
+        return tuple(Interest(each.descriptor) for each in waiting if each is not None)
 
     def on_readable(self, descriptor: int, now_ns: int) -> None:
         """Something has happened at one of them."""
@@ -118,11 +125,16 @@ class BeatWork(BaseWork):
         return self.is_stopped and all(link.socket is None for link in self._links)
 
     def _due_ns(self, link: _BeatLink) -> int:
+        # A request to join that is not answered ends after some seconds; until then its descriptor wakes the loop.
         return link.open_at_ns if link.socket is None else link.beat.next_at_ns
 
     def _open(self, link: _BeatLink, now_ns: int) -> None:
         try:
             hub = self._parts.read(link.name)
+        except EvergaugeError as failure:
+            self._join(link, failure.sentence, now_ns)
+            return
+        try:
             link.page = link.page or self._parts.page(link.name)
             link.socket = self._parts.connect(hub)
         except EvergaugeError as failure:
@@ -132,8 +144,37 @@ class BeatWork(BaseWork):
         else:
             self._conditions.end(f"hub_unusable:{link.name}")
 
+    def _join(self, link: _BeatLink, sentence: str, now_ns: int) -> None:
+        """There are no keys: join, if the settings name an invitation."""
+        try:
+            link.joining = self._parts.join(link.name, now_ns)
+        except EvergaugeError as failure:
+            self._fail(link, failure.sentence, now_ns)
+            return
+        if link.joining is None:
+            self._fail(link, sentence, now_ns)
+        else:
+            link.open_at_ns = now_ns + JOIN_LOOK_NS
+
+    def _go_on_joining(self, link: _BeatLink, joining: Joining, now_ns: int) -> None:
+        link.open_at_ns = now_ns + JOIN_LOOK_NS
+        try:
+            outcome = joining.turn(now_ns)
+        except EvergaugeError as failure:
+            outcome = failure.sentence
+        if outcome is False:
+            return
+        joining.close()
+        link.joining = None
+        if outcome is True:
+            self._open(link, now_ns)
+        else:
+            self._fail(link, str(outcome), now_ns)
+
     def _fail(self, link: _BeatLink, sentence: str, now_ns: int) -> None:
-        link.open_at_ns = now_ns + OPEN_AGAIN_NS
+        # Half of it to one and a half, each node at its own moment: a cluster's nodes are started together.
+        part = int(self._parts.hello.install[-4:], 16)
+        link.open_at_ns = now_ns + OPEN_AGAIN_NS // 2 + OPEN_AGAIN_NS * part // 0xFFFF
         self._conditions.begin(f"hub_unusable:{link.name}", sentence)
 
     def _beat(self, link: _BeatLink, socket: HubSocket, now_ns: int) -> None:
@@ -158,6 +199,7 @@ class BeatWork(BaseWork):
 
     def _close(self) -> None:
         for link in self._links:
-            if link.socket is not None:
-                link.socket.close()
-                link.socket = None
+            for end in (link.socket, link.joining):
+                if end is not None:
+                    end.close()
+            link.socket = link.joining = None

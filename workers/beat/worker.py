@@ -11,10 +11,11 @@ def _make(context: WorkerContext) -> Work:
     import os
 
     from agent.fleet.joined import FOLDER
+    from workers.beat.joining import Joining
     from workers.beat.work import BeatParts, BeatWork
     from workers.fleet.beat_page import SUFFIX, BeatPage
     from workers.fleet.hello import hello_of
-    from workers.fleet.hub_file import read_hub
+    from workers.fleet.hub_file import INVITATION_FILE, KEY_PATH, read_hub
     from workers.fleet.hub_socket import HubSocket
 
     launch = context.launch
@@ -25,12 +26,22 @@ def _make(context: WorkerContext) -> Work:
         os.makedirs(folder, mode=0o700, exist_ok=True)
         return BeatPage(os.path.join(folder, name + SUFFIX))
 
+    hello = hello_of(launch, "beat")
+
+    def join(name: str, now_ns: int) -> Joining | None:
+        section = launch.config.sinks[name]
+        invitation = section.get(INVITATION_FILE.key, "")
+        if not invitation:
+            return None
+        return Joining(zmq_context, invitation, section[KEY_PATH.key], (hello.install, hello.host), now_ns)
+
     parts = BeatParts(
         hub_names(launch.config.sinks),
-        hello_of(launch, "beat"),
+        hello,
         lambda name: read_hub(launch.config, name),
         lambda hub: HubSocket(zmq_context, hub),
         page,
+        join,
     )
     return BeatWork(parts, context.clock, context.bus)
 

@@ -4,7 +4,7 @@ Beat and live state go to the same hub, by the workers `beat` and `uplink`: they
 """
 
 from workers.export.sink import Sink, SinkContext, SinkKind, SinkValues
-from workers.fleet.hub_file import ANSWER_TIMEOUT, ENDPOINT, KEY_PATH
+from workers.fleet.hub_file import ANSWER_TIMEOUT, ENDPOINT, INVITATION_FILE, KEY_PATH
 
 # What a person looks for who asks what has happened on a node; a hub that stored each second of all would be a store, not a hub.
 HUB_TABLES = (
@@ -43,7 +43,7 @@ def _open(context: SinkContext) -> Sink:
 SINK = SinkKind(
     name="hub",
     about="A hub of evergauge: rows of events, gaps and minutes, stored there with the name of this host.",
-    options=(ENDPOINT, KEY_PATH, ANSWER_TIMEOUT),
+    options=(ENDPOINT, KEY_PATH, INVITATION_FILE, ANSWER_TIMEOUT),
     # Where the hub has moved to another address it is still the same hub.
     identity=(KEY_PATH,),
     open=_open,

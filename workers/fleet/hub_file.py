@@ -12,6 +12,9 @@ from agent.store.state_file import read_state_file
 ENDPOINT = Text("endpoint", "", "the hub's endpoint for data, tcp://HOST:9465; empty: as the key file says")
 KEY_PATH = Text(KEY_FILE, "", "file that `agentctl join` wrote, with the keys; empty: hubs/NAME.json of the state folder")
 
+INVITATION_FILE = Text(
+    "invitation_file", "", "file with the line of `agentctl hub invite`: the node joins by itself where it has no keys; empty: none"
+)
 ANSWER_TIMEOUT = Duration("answer_timeout", 10 * S, 1 * S, 10 * MINUTE, "how long to wait until the hub has stored a delivery")
 
 
