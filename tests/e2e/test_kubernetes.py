@@ -42,6 +42,9 @@ ALONE = (
     "capabilities=null",
     "serviceAccountName=gauges,extraEnv[0].name=EVERGAUGE_SAMPLER_PROCESS_INTERVAL,extraEnv[0].value=2s",
     "updateStrategy.type=OnDelete,updateStrategy.rollingUpdate=null",
+    "hub.enabled=true",
+    "hub.enabled=true,hub.invitationSecret=evergauge-invitation,hub.storage.claim=gauges,hub.service.type=NodePort,hub.name=central",
+    "hub.invitationSecret=evergauge-invitation",
     "mode=sample,affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].weight=1,"
     "affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].preference.matchExpressions[0].key=a,"
     "affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].preference.matchExpressions[0].operator=Exists",
@@ -186,6 +189,29 @@ def test_a_configuration_is_a_file_that_the_agent_takes(tmp_path: Path) -> None:
     ]
     sums = {line for text in texts for line in text.splitlines() if "checksum/config" in line}
     assert len(sums) == 2
+
+
+def test_a_hub_has_nothing_of_a_node_and_nodes_join_it_by_a_secret() -> None:
+    """One pod without rights and without folders of the node, behind a Service; the agents get the invitation and a sink."""
+    documents = {
+        (each["kind"], each["metadata"]["name"]): each
+        for each in _documents(_rendered("hub.enabled=true", "hub.invitationSecret=evergauge-invitation"))
+    }
+    hub = documents["Deployment", "evergauge-hub"]
+    pod = hub["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert (pod["securityContext"]["runAsNonRoot"], "hostPID" in pod, "hostNetwork" in pod) == (True, False, False)
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert not [volume for volume in pod["volumes"] if "hostPath" in volume]
+    service = documents["Service", "evergauge-hub"]
+    assert {port["port"] for port in service["spec"]["ports"]} == {9465, 9466}
+    assert service["spec"]["selector"] == hub["spec"]["selector"]["matchLabels"]
+    settings = documents["ConfigMap", "evergauge"]["data"]["agentd.toml"]
+    assert 'invitation_file = "/etc/evergauge-hub/invitation"' in settings
+    agents = documents["DaemonSet", "evergauge"]["spec"]["template"]["spec"]
+    (secret,) = [volume for volume in agents["volumes"] if "secret" in volume]
+    assert secret["secret"]["secretName"] == "evergauge-invitation"
+    assert documents["DaemonSet", "evergauge"]["spec"]["selector"]["matchLabels"] != service["spec"]["selector"]
 
 
 def test_a_sample_of_nodes_has_one_agent_each() -> None:

@@ -82,9 +82,14 @@
   mountPath: /host/cri
   readOnly: true
 {{- end }}
-{{- if .Values.config }}
+{{- if include "evergauge.config" . }}
 - name: config
   mountPath: /etc/evergauge
+  readOnly: true
+{{- end }}
+{{- if .Values.hub.invitationSecret }}
+- name: invitation
+  mountPath: /etc/evergauge-hub
   readOnly: true
 {{- end }}
 {{- end -}}
@@ -129,9 +134,17 @@
     path: {{ dir .Values.cri.socketPath }}
     type: Directory
 {{- end }}
-{{- if .Values.config }}
+{{- if include "evergauge.config" . }}
 - name: config
   configMap:
     name: {{ include "evergauge.name" . }}
+{{- end }}
+{{- if .Values.hub.invitationSecret }}
+- name: invitation
+  secret:
+    secretName: {{ .Values.hub.invitationSecret }}
+    # An agent starts without it, and joins once it is there.
+    optional: true
+    defaultMode: 0400
 {{- end }}
 {{- end -}}

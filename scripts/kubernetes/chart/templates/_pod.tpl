@@ -20,6 +20,18 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if .Values.image.digest }}@{{ .Values.image.digest }}{{ else }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{ end }}
 {{- end -}}
 
+{{/* The settings file of the agents: what the values say, and the hub that they report to. */}}
+{{- define "evergauge.config" -}}
+{{- .Values.config -}}
+{{- if .Values.hub.invitationSecret }}
+
+# The hub: the invitation is of a Secret.
+[sink."hub"]
+kind = "hub"
+invitation_file = "/etc/evergauge-hub/invitation"
+{{ end -}}
+{{- end -}}
+
 {{/* The pod of an agent, the same in every mode. */}}
 {{- define "evergauge.pod" -}}
 metadata:
@@ -30,7 +42,7 @@ metadata:
     {{- end }}
   annotations:
     # A changed configuration is a changed pod: the agents restart with it.
-    checksum/config: {{ .Values.config | sha256sum }}
+    checksum/config: {{ include "evergauge.config" . | sha256sum }}
     kubectl.kubernetes.io/default-container: agent
     {{- with .Values.podAnnotations }}
     {{- toYaml . | nindent 4 }}

@@ -50,6 +50,9 @@
 {{- if hasKey .Values.podAnnotations "checksum/config" -}}
 {{- fail "podAnnotations: checksum/config is the chart's own; choose another name" -}}
 {{- end -}}
+{{- if and .Values.hub.invitationSecret (regexMatch "(?m)^\\s*\\[\\s*sink\\.\"?hub\"?\\s*\\]" .Values.config) -}}
+{{- fail "hub.invitationSecret: the settings in config have a sink named hub already; name it otherwise" -}}
+{{- end -}}
 {{- $ours := list -}}
 {{- range include "evergauge.environment" . | fromYamlArray -}}{{- $ours = append $ours .name -}}{{- end -}}
 {{- range .Values.extraEnv -}}
