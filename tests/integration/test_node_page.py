@@ -157,7 +157,7 @@ def test_the_node_and_its_lines(page: PageHost) -> None:
     """The largest units over time, with the hole where nothing was stored."""
     about = page.get("/v1/node")
     assert (about["host"], about["version"], about["cores"], about["since"]) == ("node-7", "0.1.0", 16.0, BEGIN_S)
-    assert about["cache_bytes"] == 48 << 20
+    assert (about["cache_bytes"], about["older"]) == (48 << 20, False)
     found = page.get(f"/v1/node/series?since={BEGIN_S}&until={BEGIN_S + 600}")
     assert (found["since"], found["step"], len(found["host"]["cpu"])) == (BEGIN_S, 1, 600)
     assert found["gaps"] == [{"since": BEGIN_S + GAP.start, "until": BEGIN_S + GAP.stop, "reason": "suspended"}]

@@ -113,7 +113,7 @@ def test_a_table_has_the_numbers_of_its_chart(browser: Browser, node: ShownNode)
     with opened(browser, node.url, wanted=DRAWN) as (page, complaints):
         page.locator("#cpu details summary").click()
         rows = page.locator("#cpu details tbody tr")
-        assert rows.count() == SECONDS - len(GAP)
+        expect(rows).to_have_count(SECONDS - len(GAP), timeout=PATIENCE_MS)
         heads = page.locator("#cpu details thead th").all_inner_texts()
         assert heads[:2] == ["Time", "whole host"]
         series = page.evaluate(f"fetch('/v1/node/series?since={BEGIN_S}&until={BEGIN_S + SECONDS}').then((each) => each.json())")

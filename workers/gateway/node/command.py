@@ -15,6 +15,7 @@ from msgspec import Struct
 import workers
 from agent.model.timebase import S
 from agent.ports import Interest
+from agent.store.layout import DATA_FOLDER
 
 OUTPUT_BYTES_MAX = 16 << 20
 PROBLEM_BYTES_MAX = 4096
@@ -64,6 +65,14 @@ class CommandRunner:
         if self._process is None:
             self._start_next(now_ns)
         return True
+
+    def has_files(self) -> bool:
+        """Whether there are sealed files at all: a young agent has none, and need not be asked about them."""
+        try:
+            with os.scandir(os.path.join(self._state_dir, DATA_FOLDER)) as entries:
+                return any(True for _ in entries)
+        except OSError:
+            return False
 
     def interests(self) -> tuple[Interest, ...]:
         """What to wait for."""

@@ -12,15 +12,16 @@ Values = list[float | None]
 class NodeDocument(Struct, frozen=True, kw_only=True):
     """What this node is, and what can be seen of it now.
 
-    `since`: the oldest second that is at hand without a search in stored files. `charts`: the version of the library that draws
-    lines; null: it is not there, and `charts_remedy` says how to get it. `cores`, `memory_bytes` and `cache_bytes` (last-level
-    caches) are of the whole host.
+    `since`: the oldest second that is at hand without a search in stored files; `older`: whether there are such files.
+    `charts`: the version of the library that draws lines; null: it is not there, and `charts_remedy` says how to get it.
+    `cores`, `memory_bytes` and `cache_bytes` (last-level caches) are of the whole host.
     """
 
     host: str
     version: str
     now: float
     since: int
+    older: bool
     cores: float | None
     memory_bytes: float | None
     cache_bytes: float | None

@@ -236,6 +236,7 @@ class NodeSite:
             version=self._version,
             now=round(self._clock.wall_ns() / S, 3),
             since=max(min(firsts), newest - SECONDS_MAX + 1) if firsts and newest is not None else self._clock.wall_ns() // S,
+            older=self._runner.has_files(),
             cores=size.cores,
             memory_bytes=size.memory_bytes,
             cache_bytes=size.cache_bytes,

@@ -87,6 +87,8 @@ export class TimeChart {
   update(data, summary) {
     this.data = data;
     this.summary.replaceChildren(...summary);
+    // Without a line there is nothing to draw or to list.
+    this.root.classList.toggle("bare", data.lines.length === 0);
     this.draw();
   }
 
@@ -105,7 +107,7 @@ export class TimeChart {
       this.plot?.destroy();
       this.plot = null;
     }
-    if (this.uPlot && !this.plot && this.box.clientWidth > 0) this.plot = this.make();
+    if (this.uPlot && !this.plot && lines.length && this.box.clientWidth > 0) this.plot = this.make();
     else if (this.plot) this.plot.setData(this.columns());
     this.writeValues();
     if (this.details.open) this.writeTable();
@@ -165,7 +167,7 @@ export class TimeChart {
 
   span() {
     const { times, step } = this.data;
-    return times.length ? [times[0], times[times.length - 1] + step] : [0, 1];
+    return times.length ? [this.data.from ?? times[0], times[times.length - 1] + step] : [0, 1];
   }
 
   // A round number above the highest value, so that the scale does not tremble.
@@ -174,8 +176,10 @@ export class TimeChart {
     if (!(wanted > 0)) return this.least ?? 1;
     const base = this.format.isBytes ? 1024 ** Math.floor(Math.log(wanted) / Math.log(1024)) : 1;
     const scaled = wanted / base;
-    const power = 10 ** Math.floor(Math.log10(scaled));
-    const round = [1, 1.2, 1.6, 2, 2.4, 3.2, 4, 5, 6, 8, 10].find((step) => step * power >= scaled * 1.04) ?? 12;
+    // Quarters of it are labels, so they should be round too: of bytes in twos, of all else in tens.
+    const power = this.format.isBytes ? 2 ** Math.floor(Math.log2(scaled)) : 10 ** Math.floor(Math.log10(scaled));
+    const steps = this.format.isBytes ? [1, 1.5, 2] : [1, 1.2, 1.6, 2, 2.4, 3.2, 4, 5, 6, 8, 10];
+    const round = steps.find((step) => step * power >= scaled * 1.04) ?? (this.format.isBytes ? 3 : 12);
     return Math.max(round * power * base, this.least ?? 0);
   }
 

@@ -6,6 +6,9 @@ export const HOST_METRICS = ["cpu", "memory", "io", "pressure_cpu", "pressure_me
 const HELD = new Set(["memory"]);
 const MONITORED = new Set(["cache", "bandwidth"]);
 
+// No shorter time is shown, however young the agent is.
+const LEAST_SECONDS = 120;
+
 const empty = (count) => new Array(count).fill(null);
 
 export class Model {
@@ -144,6 +147,19 @@ export class Model {
     }
     sizes.sort((one, other) => other[0] - one[0] || (one[1].id < other[1].id ? -1 : 1));
     return sizes.slice(0, count).map(([, unit]) => unit);
+  }
+
+  // From where on something is known, with a little before it: an agent that has just begun fills the charts.
+  get from() {
+    const lists = [...Object.values(this.host), ...[...this.units.values()].flatMap((unit) => Object.values(unit.values))];
+    let first = this.count;
+    for (const values of lists) {
+      const place = values.findIndex((value) => value !== null);
+      if (place >= 0 && place < first) first = place;
+      if (first === 0) break;
+    }
+    const least = this.count - Math.ceil(LEAST_SECONDS / this.step);
+    return this.begin + Math.max(Math.min(first - 2, least), 0) * this.step;
   }
 
   place(second) {

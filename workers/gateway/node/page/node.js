@@ -11,6 +11,7 @@ const LINES = 6;
 const SPANS = [300, 900, 3600, 21600, 86400];
 const POLL_MS = 2000;
 const MISSING_SECONDS_MAX = 60;
+const HELD_SECONDS = 900;
 const RECENT_MAX = 60;
 const PROCESSES_LIVE_SECONDS = 3;
 const SVG = "http://www.w3.org/2000/svg";
@@ -91,14 +92,14 @@ async function loadSeries() {
   document.body.setAttribute("aria-busy", "true");
   try {
     askedAt = performance.now();
-    const { now, since: held } = await ask("/v1/node");
+    const { now, since: held, older } = await ask("/v1/node");
     about.now = now;
     const [since, until] = shownSpan();
     loaded = [since, until];
     const path = `/v1/node/series?since=${since}&until=${until}`;
     // What is at hand is shown at once; older rows are read from stored files, which takes seconds.
     if (until > held) take(await ask(`${path}&at_hand=true`));
-    if (since < held - MISSING_SECONDS_MAX) {
+    if (since < held - MISSING_SECONDS_MAX && (older || choice.span > HELD_SECONDS)) {
       isSearching = true;
       draw();
       take(await ask(path));
@@ -250,7 +251,7 @@ function summaryOf(each, lines) {
   const strong = (text) => element("strong", { text });
   const units = lines.filter((line) => line.id);
   const words = [];
-  const time = spanText(model.count * model.step);
+  const time = spanText(model.begin + model.count * model.step - model.from);
   if (units.length) {
     const largest = units.reduce((one, other) => ((mean(one.values) ?? 0) >= (mean(other.values) ?? 0) ? one : other));
     const at = highest(largest.values);
@@ -275,12 +276,13 @@ function summaryOf(each, lines) {
 }
 
 function drawCharts() {
+  const { from } = model;
   for (const each of CHARTS) {
     const chart = charts[each.id];
     const lines = linesOf(each);
     chart.pinned = choice.t;
     chart.floor = each.id === "cpu" ? Math.min(about.cores ?? 1, 1) : 0;
-    chart.update({ times: model.times, step: model.step, lines, gaps: model.gaps }, summaryOf(each, lines));
+    chart.update({ times: model.times, step: model.step, from, lines, gaps: model.gaps }, summaryOf(each, lines));
   }
 }
 
@@ -336,7 +338,8 @@ function drawVitals() {
     const values = each.spark();
     each.svg.toggleAttribute("hidden", !values);
     if (values) {
-      const [area, edge] = spark(values.slice(-150));
+      const begin = values.findIndex((value) => value !== null);
+      const [area, edge] = spark(values.slice(Math.max(-150, Math.min(begin - values.length, -40))));
       each.paths[0].setAttribute("d", area);
       each.paths[1].setAttribute("d", edge);
     }
@@ -600,12 +603,13 @@ async function begin() {
   listenToPerson();
   search();
   await loadAbout();
-  await loadSeries();
+  // Side by side: none of them waits for rows that are read from stored files.
+  loadLibrary(about.charts).then((library) => {
+    for (const chart of Object.values(charts)) chart.use(library);
+  });
+  loadSeries();
   subscribe("/v1/stream", ["tick", "processes", "agent", "reset", "dropped"], onEvent, onState);
-  const library = await loadLibrary(about.charts);
-  for (const chart of Object.values(charts)) chart.use(library);
   if (choice.t !== null) loadProcesses();
-  draw();
 }
 
 begin().catch((failure) => {
