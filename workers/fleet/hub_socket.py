@@ -22,7 +22,7 @@ HANDSHAKE_MS = 10_000
 
 
 class HubSocket:
-    """One DEALER. *Raises:* zmq.ZMQError where it cannot be made: no descriptor, no memory, a name that is no address."""
+    """One DEALER. *Raises:* OSError where it cannot be made: no descriptor, no memory, a name that is no address."""
 
     def __init__(self, context: "ZmqContext", hub: JoinedHub, *, waiting_max: int = 4) -> None:
         self._context = context
@@ -62,7 +62,10 @@ class HubSocket:
         self._socket.close(linger=0)
 
     def _connect(self) -> "zmq.Socket[bytes]":
-        made = self._context.socket(zmq.DEALER)
+        try:
+            made = self._context.socket(zmq.DEALER)
+        except zmq.ZMQError as cause:
+            raise _as_os_error(cause) from cause
         try:
             for option, value in (
                 (zmq.LINGER, 0),
@@ -82,7 +85,12 @@ class HubSocket:
             made.setsockopt(zmq.CURVE_PUBLICKEY, self._hub.public_key)
             made.setsockopt(zmq.CURVE_SECRETKEY, self._hub.secret_key)
             made.connect(self._hub.endpoint)
-        except zmq.ZMQError:
+        except zmq.ZMQError as cause:
             made.close(linger=0)
-            raise
+            raise _as_os_error(cause) from cause
         return made
+
+
+def _as_os_error(cause: zmq.ZMQError) -> OSError:
+    """An error of ZeroMQ is none of the system's by its type, and callers wait for those."""
+    return OSError(cause.errno or 0, cause.strerror or "ZeroMQ refuses it")

@@ -6,7 +6,6 @@ unit whose row is older than that is gone.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from msgspec import Struct
 
@@ -15,7 +14,6 @@ from agent.fleet.live import (
     GPUS_MAX,
     NAME_CHARACTERS_MAX,
     UNITS_MAX,
-    GpuRow,
     NodeLabel,
     NodeUse,
     UnitLabel,
@@ -30,6 +28,7 @@ from agent.store.batch import StoredBatch
 from agent.store.record import TableForm
 from agent.store.row_decoder import RowDecoder
 from workers.export.series.identity import NameSource
+from workers.uplink.live_row import CPUS_MAX, NEEDED, GpuShare, Row, counted, gpu_row, summed
 from workers.uplink.rounding import coarse, kib, mib, permille
 
 # A unit without a row for so long has missed its row of the minute, and the tick after it.
@@ -39,8 +38,8 @@ TICK_SLACK_NS = 1500 * MS
 GPU_LIFE_NS = 30 * S
 ENGINE_LIFE_NS = 150 * S
 OCCUPANCY_LIFE_NS = 10 * S
-
-Row = Mapping[str, Any]
+# Rows of one tick are not so far apart: the clock was set back.
+SET_BACK_NS = 10 * S
 
 
 class ModelFact(Struct, frozen=True):
@@ -121,7 +120,7 @@ class LiveBuilder:
 
     def set_conditions(self, sentences: Sequence[str]) -> None:
         """What holds of the agent now."""
-        self._conditions = tuple(sentences[:CONDITIONS_MAX])
+        self._conditions = tuple(map(readable, sentences[:CONDITIONS_MAX]))
 
     def take(self, batch: StoredBatch) -> bool:
         """Learn from one batch. True: a unit has begun, ended or changed what it is, which is worth telling at once.
@@ -136,6 +135,8 @@ class LiveBuilder:
         except FormatError:
             return False
         names = batch.form.names
+        if not set(NEEDED[batch.table]) <= set(names):
+            return False
         for row in rows:
             taker(dict(zip(names, row, strict=True)))
         return batch.table in ("unit_event", "unit_model")
@@ -192,8 +193,8 @@ class LiveBuilder:
         if unit is not None:
             unit.row_ns, unit.row = row["timestamp"], row
             unit.path = row["cgroup"]
-            unit.started_ns = row["started_timestamp"] or unit.started_ns
-            unit.memory_limit = row["memory_limit_bytes"]
+            unit.started_ns = row.get("started_timestamp") or unit.started_ns
+            unit.memory_limit = row.get("memory_limit_bytes")
 
     def _on_event(self, row: Row) -> None:
         if row["container"] is not None:
@@ -207,13 +208,14 @@ class LiveBuilder:
 
     def _on_model(self, row: Row) -> None:
         known = self._models.get(row["unit"])
-        if row["container"] is not None and row["model"] is None and known is not None:
+        fact = ModelFact(row.get("model"), row.get("served_model"), row.get("engine"), row.get("model_source"))
+        if row["container"] is not None and fact.model is None and known is not None:
             # Another container of the pod may be the one that serves.
             return
-        if row["model"] is None and row["served_model"] is None and row["engine"] is None:
+        if fact.model is None and fact.served_model is None and fact.engine is None:
             self._models.pop(row["unit"], None)
             return
-        self._models[row["unit"]] = ModelFact(row["model"], row["served_model"], row["engine"], row["model_source"])
+        self._models[row["unit"]] = fact
 
     def _on_engine(self, row: Row) -> None:
         if (unit := self._units.get(row["unit"])) is not None:
@@ -234,10 +236,20 @@ class LiveBuilder:
         if row["timestamp"] != at_ns:
             at_ns, shares = row["timestamp"], {}
         memory, busy = shares.get(row["unit"], (None, None))
-        shares[row["unit"]] = (_sum(memory, row["memory_bytes"]), _sum(busy, row["busy_share"]))
+        shares[row["unit"]] = (summed(memory, row.get("memory_bytes")), summed(busy, row.get("busy_share")))
         self._gpu_uses[row["device"]] = (at_ns, shares)
 
     def _see(self, at_ns: int) -> None:
+        if at_ns < self.sampled_ns - SET_BACK_NS:
+            # What was known before the clock was set back is as old as what comes now: else its time would never be over.
+            for unit in self._units.values():
+                unit.row_ns, unit.cache_ns, unit.engine_ns = (
+                    min(each, at_ns) for each in (unit.row_ns, unit.cache_ns, unit.engine_ns)
+                )
+            self._gpus.clear()
+            self._gpu_uses.clear()
+            self._unit_ns = min(self._unit_ns, at_ns)
+            self.sampled_ns = at_ns
         self.sampled_ns = max(self.sampled_ns, at_ns)
 
     def _unit(self, uid: str, kind: str) -> _LiveUnit | None:
@@ -270,19 +282,19 @@ class LiveBuilder:
         return UnitLabel(
             unit.key,
             readable(uid),
-            unit.kind,
+            readable(unit.kind, NAME_CHARACTERS_MAX),
             readable(name or (unit.path or uid).rsplit("/", 1)[-1].removesuffix(WORKLOAD_SUFFIX)),
             None if named is None or named.namespace is None else readable(named.namespace, NAME_CHARACTERS_MAX),
             None if fact is None or fact.model is None else readable(fact.model),
             None if fact is None or fact.served_model is None else readable(fact.served_model),
             (),
-            None if fact is None else fact.engine,
-            None if fact is None else fact.source,
+            None if fact is None or fact.engine is None else readable(fact.engine, NAME_CHARACTERS_MAX),
+            None if fact is None or fact.source is None else readable(fact.source, NAME_CHARACTERS_MAX),
             None if unit.started_ns is None else max(0, unit.started_ns // MS),
             kib(unit.memory_limit, 1),
         )
 
-    def _use(self, unit: _LiveUnit, gpu: "_GpuShare | None", wall_ns: int) -> UnitUse:
+    def _use(self, unit: _LiveUnit, gpu: GpuShare | None, wall_ns: int) -> UnitUse:
         row = unit.row
         get = row.get
         # It has no row at the last tick: it did nothing.
@@ -293,7 +305,7 @@ class LiveBuilder:
 
         elapsed = get("elapsed_ns")
         cores = get("cpu_cores")
-        moved = _sum(get("io_read_bytes_per_second"), get("io_write_bytes_per_second"))
+        moved = summed(get("io_read_bytes_per_second"), get("io_write_bytes_per_second"))
         has_cache = wall_ns - unit.cache_ns <= OCCUPANCY_LIFE_NS
         has_engine = wall_ns - unit.engine_ns <= ENGINE_LIFE_NS
         cache, engine = unit.cache if has_cache else {}, unit.engine if has_engine else {}
@@ -312,8 +324,8 @@ class LiveBuilder:
             None if gpu is None or gpu.busy is None else permille(gpu.busy, 1.0, 10),
             None if gpu is None else mib(gpu.memory),
             None if gpu is None else mib(gpu.free),
-            engine.get("waiting"),
-            engine.get("running"),
+            counted(engine.get("waiting")),
+            counted(engine.get("running")),
             None if kv_cache is None else permille(kv_cache, 1.0),
         )
 
@@ -326,7 +338,7 @@ class LiveBuilder:
         return NodeLabel(
             readable(self._host, NAME_CHARACTERS_MAX),
             self._agent_version,
-            None if cores is None else int(cores),
+            None if cores is None or not 0 <= cores <= CPUS_MAX else int(cores),
             kib(row.get("memory_total_bytes"), 1),
             # The kernel's time of the boot moves with its clock by some milliseconds.
             None if boot is None else max(0, boot // S * 1000),
@@ -337,7 +349,7 @@ class LiveBuilder:
         if not row:
             return None
         elapsed = row.get("elapsed_ns")
-        moved = _sum(row.get("read_in_bytes"), row.get("written_out_bytes"))
+        moved = summed(row.get("read_in_bytes"), row.get("written_out_bytes"))
         cpu = row.get("cpu_ns")
         return NodeUse(
             None if cpu is None or not elapsed else coarse(1000 * cpu / elapsed, 10),
@@ -347,24 +359,12 @@ class LiveBuilder:
             permille(row.get("pressure_io_some_ns"), elapsed),
             None if moved is None or not elapsed else kib(moved * S / elapsed, 16),
             kib(self._network_rate, 16),
-            tuple(self._gpu_row(device, found) for device, found in sorted(self._gpus.items())),
+            tuple(gpu_row(device, found) for device, found in sorted(self._gpus.items())),
             self._conditions,
         )
 
-    def _gpu_row(self, device: str, row: Row) -> GpuRow:
-        busy = row.get("busy_time")
-        name = row.get("name")
-        return GpuRow(
-            readable(device, NAME_CHARACTERS_MAX),
-            None if name is None else readable(name, NAME_CHARACTERS_MAX),
-            mib(row.get("memory_total_bytes")),
-            mib(row.get("memory_used_bytes")),
-            None if busy is None else permille(busy, 1.0, 10),
-            row.get("stuck_since_timestamp") is not None,
-        )
-
-    def _gpu_by_unit(self, wall_ns: int) -> "dict[str, _GpuShare]":
-        found: dict[str, _GpuShare] = {}
+    def _gpu_by_unit(self, wall_ns: int) -> dict[str, GpuShare]:
+        found: dict[str, GpuShare] = {}
         for device, (at_ns, shares) in self._gpu_uses.items():
             if wall_ns - at_ns > GPU_LIFE_NS:
                 continue
@@ -372,21 +372,8 @@ class LiveBuilder:
             total, used = row.get("memory_total_bytes"), row.get("memory_used_bytes")
             free = None if total is None or used is None else max(0, total - used - (row.get("memory_reserved_bytes") or 0))
             for uid, (memory, busy) in shares.items():
-                known = found.get(uid, _GpuShare())
+                known = found.get(uid, GpuShare())
                 # What a model needs has to be on one device: the one with the most room counts.
                 room = max((each for each in (known.free, free) if each is not None), default=None)
-                found[uid] = _GpuShare(_sum(known.memory, memory), _sum(known.busy, busy), room)
+                found[uid] = GpuShare(summed(known.memory, memory), summed(known.busy, busy), room)
         return found
-
-
-class _GpuShare(Struct, frozen=True):
-    memory: float | None = None
-    busy: float | None = None
-    free: float | None = None
-
-
-def _sum(first: Any, second: Any) -> Any:
-    """The sum of what is known of both; None: nothing is."""
-    if first is None or second is None:
-        return second if first is None else first
-    return first + second

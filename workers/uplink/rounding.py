@@ -1,5 +1,8 @@
 """Numbers rounded to what somebody looking at a fleet can use, so that noise is not sent. PURE."""
 
+# What a hub takes.
+PERMILLE_MAX = 1_000_000_000
+
 
 def coarse(value: float | None, least: int) -> int | None:
     """The nearest multiple of `least` times a power of two: within 1 % of a large number, within half of `least` of a small one.
@@ -16,10 +19,14 @@ def coarse(value: float | None, least: int) -> int | None:
 
 
 def permille(part: float | None, whole: float | None, least: int = 5) -> int | None:
-    """A share in thousandths, rounded to `least`. *Absent:* None where one of both is not known, or nothing is the whole."""
-    if part is None or not whole or part < 0:
+    """A share in thousandths, rounded to `least`. *Absent:* None where one of both is not known, or nothing is the whole.
+
+    *Range:* at most PERMILLE_MAX, which is no share of anything.
+    """
+    if part is None or whole is None or not (whole > 0 and part >= 0):
         return None
-    return least * round(1000 * part / whole / least)
+    share = 1000 * part / whole
+    return PERMILLE_MAX if share >= PERMILLE_MAX else least * round(share / least)
 
 
 def kib(count: float | None, least: int = 64) -> int | None:
