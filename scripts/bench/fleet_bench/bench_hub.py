@@ -107,7 +107,7 @@ def start_crowd(
             "endpoint": endpoint, "hub_key": members.hub_key, "nodes": members.nodes[number::processes], "units": units,
             "is_idle": is_idle, "skew_seconds": skew_seconds, "seed": chance.randrange(1 << 30), "interval": 1.0,
         }  # fmt: skip
-        path = hub.agent.folder / f"nodes-{number}.json"
+        path = hub.agent.folder / f"nodes-{seed}-{number}.json"
         path.write_text(json.dumps(order))
         crowd.processes.append(
             subprocess.Popen(
