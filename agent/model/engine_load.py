@@ -156,8 +156,13 @@ def _parse_sample(text: bytes, start: int, end: int) -> _Sample | Absence:
     if found is None:
         return Absence.MALFORMED
     labels, word = found[1] or b"", found[4]
-    pairs: list[tuple[bytes, bytes]] = _LABELS.findall(labels)
-    if len({label for label, _ in pairs}) < len(pairs):
+    pairs: list[tuple[bytes, bytes]] = []
+    place = 0
+    # One behind the other: looked for from each place, a long name without a value would take the square of its length.
+    while (label := _LABELS.match(labels, place)) is not None:
+        pairs.append((label[1], label[2]))
+        place = label.end() + 1
+    if len({name for name, _ in pairs}) < len(pairs):
         return Absence.MALFORMED
     if _NUMBER.fullmatch(word) is None:
         return Absence.OUT_OF_RANGE if _NO_NUMBER.fullmatch(word) else Absence.MALFORMED
