@@ -119,10 +119,10 @@ def join(agent: AgentProcess, invitation: str, *words: str) -> tuple[int, str, s
 class Fleet:
     """A hub and nodes, which end with it."""
 
-    def __init__(self, folder: Path, stack: ExitStack) -> None:
+    def __init__(self, folder: Path, stack: ExitStack, hub_folder: Path) -> None:
         self.folder = folder
         self._stack = stack
-        self.hub = Hub(stack.enter_context(hub_agent(folder / "h")))
+        self.hub = Hub(stack.enter_context(hub_agent(hub_folder)))
         self.nodes: dict[str, AgentProcess] = {}
 
     def join_node(self, host: str, **flags: str) -> AgentProcess:
@@ -144,7 +144,7 @@ class Fleet:
 
 
 @contextmanager
-def fleet(folder: Path) -> Iterator[Fleet]:
-    """A hub that nodes can be added to."""
+def fleet(folder: Path, hub_folder: Path | None = None) -> Iterator[Fleet]:
+    """A hub that nodes can be added to. `hub_folder`: where it is, if not in the same folder."""
     with ExitStack() as stack:
-        yield Fleet(folder, stack)
+        yield Fleet(folder, stack, hub_folder or folder / "h")

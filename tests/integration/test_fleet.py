@@ -4,13 +4,15 @@ import json
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fakes.fleet import Hub, fleet, join, node_agent
+from fakes.fleet import Hub, fleet, hub_agent, join, node_agent
 from fakes.keeper_world import own_tree
-from harness.waiting import wait_until
+from fakes.small_disk import fill, mounted
+from harness.waiting import in_time, wait_until
 
 from agent.model.errors import ExitCode
 
@@ -277,3 +279,78 @@ def test_a_node_joins_by_itself_with_the_file_of_an_invitation(tmp_path: Path) -
             line.write_text(hub.invite("--uses", "5") + "\n")
             hub.wait_state("node-1", "fresh", seconds=60)
             assert (node.state_dir / "hubs" / "central.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_two_hubs_have_the_same_node_each_for_itself(tmp_path: Path) -> None:
+    """One node reports to both; what one of them misses while it is away the other one has."""
+    with fleet(tmp_path) as made, hub_agent(tmp_path / "h2", **{"--hub-name": "second"}) as second_agent:
+        first, second = made.hub, Hub(second_agent)
+        node = made.join_node("node-1")
+        code, _, warnings = join(node, second.invite(), "--host", "node-1", "--name", "second")
+        assert code == 0, warnings
+        with node:
+            first.wait_state("node-1", "fresh")
+            second.wait_state("node-1", "fresh")
+            assert {name for name in node.workers() if name.startswith("exporter/")} == {"exporter/hub", "exporter/second"}
+            first.agent.end()
+            wait_until(lambda: second.query("SELECT 1 FROM diag WHERE host = 'node-1'"), "the second one stores its events")
+            assert second.nodes()["node-1"]["state"] == "fresh"
+            assert second.agent.call("fleet-nodes")["hub"] == "second"
+
+
+def test_slow_stream_client(tmp_path: Path, tree: Path) -> None:
+    """One that reads nothing delays nobody: the others see a start within a second while it stands still."""
+    import http.client
+    import socket
+
+    with fleet(tmp_path) as made:
+        hub, node = made.hub, made.add_node("node-1", tree)
+        host, _, port = hub.address().rpartition(":")
+        stalled = socket.create_connection((host, int(port)), 10)
+        stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        stalled.sendall(b"GET /v1/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        reader = http.client.HTTPConnection(host, int(port), timeout=30)
+        reader.request("GET", "/v1/stream?topics=unit")
+        stream = reader.getresponse()
+
+        def seconds(number: int) -> float:
+            name = f"job-{number}"
+            node.call("run-workload", workload={"name": name, "argv": ["sleep", "1000"]})
+            begun = time.monotonic()
+            while name.encode() not in (line := stream.readline()) or b"started" not in line:
+                assert line, "the stream has ended"
+            return time.monotonic() - begun
+
+        in_time(seconds, seconds=1.0)
+        stalled.close()
+        reader.close()
+
+
+def test_what_may_be_asked_is_described_as_openapi(tmp_path: Path) -> None:
+    """The description is valid, has every path, and a real answer fits its schema."""
+    from openapi_spec_validator import OpenAPIV31SpecValidator, validate
+
+    with fleet(tmp_path) as made:
+        _, document = made.hub.get("/v1/openapi.json")
+        validate(document, cls=OpenAPIV31SpecValidator)
+        assert set(document["paths"]) == {f"/v1/{name}" for name in ("nodes", "units", "workers", "reservations", "heat", "stream")}
+        for path in ("nodes", "units", "workers", "heat"):
+            assert made.hub.get(f"/v1/{path}")[0] == 200
+
+
+def test_a_hub_on_a_full_disk_says_so_and_loses_nothing(tmp_path: Path) -> None:
+    """Nobody joins, rows wait on the nodes, beats and questions go on; with room again everything is delivered."""
+    with mounted(tmp_path / "disk", "24m") as disk, fleet(tmp_path, hub_folder=disk / "h") as made:
+        hub, node = made.hub, made.add_node("node-1")
+        wait_until(lambda: hub.query("SELECT 1 FROM diag WHERE host = 'node-1'"), "its events are stored at the hub")
+        waiting = hub.invite()
+        ballast = disk / "ballast"
+        fill(ballast)
+        late = node_agent(tmp_path / "late", "late")
+        code, _, warnings = join(late, waiting, "--timeout", "10")
+        assert (code, "cannot store its members" in warnings) == (ExitCode.NO_PERMISSION, True)
+        assert hub.wait_state("node-1", "fresh")["state"] == "fresh"
+        ballast.unlink()
+        wait_until(lambda: node.call("status")["stats"]["exporter/hub"]["ledger"]["pending"] == 0, "all is delivered", seconds=90)
+        doubled = hub.query("SELECT seq, count(*) n FROM diag WHERE host = 'node-1' GROUP BY run, seq HAVING n > 1")
+        assert doubled == []
