@@ -137,7 +137,7 @@ class FleetWorld:
         self.registry = NodeRegistry(TERMS, self.members, Random(self.rng.random()), self.now_ns, self.wall_ns)
         self.index = WorkerIndex()
         self.registry.follow(self.index.on_node, self.index.on_uses)
-        self.listening_since_ns = self.turned_at_ns = self.now_ns
+        self.begun_ns = self.listening_since_ns = self.turned_at_ns = self.now_ns
         self.heard_ns.clear()
         self.lives: dict[str, list[str]] = {}
         for wire in self.open_wires.values():
@@ -296,7 +296,7 @@ class FleetWorld:
         registry = self.registry
         in_grace = self.now_ns < self.listening_since_ns + TERMS.stale_ns
         for install, node in registry.nodes.items():
-            heard_ns = self.heard_ns.get(install, self.listening_since_ns)
+            heard_ns = self.heard_ns.get(install, self.begun_ns)
             silent_ns = self.now_ns - heard_ns
             if node.phase is NodePhase.STALE and silent_ns < TERMS.stale_ns:
                 raise AssertionError(f"{install} is stale after {silent_ns / S} s")

@@ -39,6 +39,8 @@ SEND_FRAMES = 64
 DESCRIPTORS_KEPT = 512
 CONNECTIONS_MIN = 64
 JOIN_CONNECTIONS_MAX = 256
+# What CURVE adds to a frame, which counts for MAXMSGSIZE (RFC 26 of ZeroMQ: name, nonce, authenticator, flags).
+CURVE_BYTES = 33
 AGAIN_PART = 0.9
 _MONITORED = zmq.Event.ACCEPTED | zmq.Event.DISCONNECTED | zmq.Event.ACCEPT_FAILED
 
@@ -150,6 +152,9 @@ class _BoundRouter:
         """End everything."""
         with suppress(zmq.ZMQError):
             self.socket.disable_monitor()
+        # Its other end is a socket of its own, and one more is made with each attempt to listen.
+        if (monitor := getattr(self, "monitor", None)) is not None:
+            monitor.close(linger=0)
         self.socket.close(linger=0)
 
     def _bind(self) -> None:
@@ -182,7 +187,9 @@ class HubEndpoint:
             self._gate.close()
             raise
         try:
-            self._join = _BoundRouter(context, join, JOIN_DOMAIN, keys, bytes_max=JOIN_BYTES_MAX, most=JOIN_CONNECTIONS_MAX)
+            self._join = _BoundRouter(
+                context, join, JOIN_DOMAIN, keys, bytes_max=JOIN_BYTES_MAX + CURVE_BYTES, most=JOIN_CONNECTIONS_MAX
+            )
         except BaseException:
             self._data.close()
             self._gate.close()

@@ -1,0 +1,124 @@
+"""The hub's sockets over loopback: who gets in, and what is too large."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+import pytest
+import zmq
+from fakes.fleet import free_ports
+from harness.waiting import wait_until
+from zmq.utils import z85
+
+from agent.fleet.invitation import JOIN_BYTES_MAX
+from agent.fleet.joined import JoinedHub
+from agent.fleet.message import ROWS_BYTES_MAX
+from workers.fleet.hub_socket import HubSocket
+from workers.hub.endpoint import HubEndpoint, HubKeys
+from workers.hub.membership import key_text
+
+Keys = tuple[bytes, bytes]
+
+
+def new_keys() -> Keys:
+    """A public and a secret key."""
+    public, secret = zmq.curve_keypair()
+    return z85.decode(public), z85.decode(secret)
+
+
+class EndpointStory:
+    """An endpoint, turned by the test, and the clients that knock at it."""
+
+    def __init__(self, stack: ExitStack, most: int) -> None:
+        self.hub = new_keys()
+        self.member = new_keys()
+        self._stack = stack
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        stack.callback(self._context.term)
+        data, join = free_ports(2)
+        self.data, self.join = f"tcp://127.0.0.1:{data}", f"tcp://127.0.0.1:{join}"
+        keys = HubKeys(*self.hub)
+        self.endpoint = HubEndpoint(
+            self._context, keys, self.data, self.join, lambda key: key == key_text(self.member[0]), most=most
+        )
+        stack.callback(self.endpoint.close)
+        self.got: list[bytes] = []
+        self.knocked: list[bytes] = []
+
+    def client(self, keys: Keys, *, hub_key: bytes = b"", endpoint: str = "") -> HubSocket:
+        """A node with these keys."""
+        made = HubSocket(self._context, JoinedHub("hub", endpoint or self.data, hub_key or self.hub[0], *keys))
+        self._stack.callback(made.close)
+        return made
+
+    def turn(self) -> None:
+        """As the hub's loop does it."""
+        self.endpoint.open_gate()
+        for arrival in self.endpoint.arrivals(100):
+            assert arrival.key == key_text(self.member[0])
+            self.got.append(arrival.first)
+            self.endpoint.answer(arrival.connection, b"answer")
+        self.knocked += [frame for _, _, frame in self.endpoint.join_requests(100)]
+
+    def turn_until(self, condition: Callable[[], object], what: str) -> None:
+        """Turn until it holds."""
+
+        def turned() -> object:
+            self.turn()
+            return condition()
+
+        wait_until(turned, what)
+
+    def is_silent(self, client: HubSocket, frame: bytes, seconds: float = 1.0) -> bool:
+        """Whether nothing of a client arrives for so long."""
+        before, end = len(self.got) + len(self.knocked), time.monotonic() + seconds
+        while time.monotonic() < end:
+            client.send(frame)
+            self.turn()
+            client.wait(0.01)
+        return len(self.got) + len(self.knocked) == before
+
+
+@contextmanager
+def endpoint(most: int = 100) -> Iterator[EndpointStory]:
+    """An endpoint that closes with the block."""
+    with ExitStack() as stack:
+        yield EndpointStory(stack, most)
+
+
+def test_a_member_gets_in_and_a_stranger_does_not() -> None:
+    """Neither one with a key of its own, nor one that takes another for the hub. Nothing of theirs is seen."""
+    with endpoint() as story:
+        client = story.client(story.member)
+        story.turn_until(lambda: client.send(b"hello"), "the member is connected")
+        story.turn_until(lambda: story.got == [b"hello"], "its frame is there")
+        story.turn_until(lambda: client.receive() == b"answer", "it has its answer")
+        assert story.is_silent(story.client(new_keys()), b"nonsense")
+        assert story.endpoint.strangers > 0
+        assert story.is_silent(story.client(story.member, hub_key=new_keys()[0]), b"nonsense")
+
+
+def test_a_frame_that_is_too_large_ends_its_connection_alone() -> None:
+    """More than rows may have; the hub takes no memory for it and goes on."""
+    with endpoint() as story:
+        client, other = story.client(story.member), story.client(story.member)
+        story.turn_until(lambda: client.send(b"hello"), "the member is connected")
+        story.turn_until(lambda: other.send(b"hello"), "another one is connected")
+        story.turn_until(lambda: len(story.got) == 2, "both are heard")
+        client.send(bytes(ROWS_BYTES_MAX + 1))
+        story.turn_until(lambda: story.endpoint.connections == 1, "its connection has ended")
+        assert len(story.got) == 2
+        story.turn_until(lambda: other.send(b"again"), "the other one is there")
+        story.turn_until(lambda: story.got[-1] == b"again", "the other one is heard")
+
+
+@pytest.mark.parametrize(("size", "arrives"), [(JOIN_BYTES_MAX, True), (JOIN_BYTES_MAX + 1, False)])
+def test_anybody_may_knock_with_one_small_frame(size: int, *, arrives: bool) -> None:
+    """512 bytes; one more is not taken."""
+    with endpoint() as story:
+        client = story.client(new_keys(), endpoint=story.join)
+        story.turn_until(lambda: client.send(bytes(size)), "it is connected")
+        if arrives:
+            story.turn_until(lambda: story.knocked == [bytes(size)], "its frame is there")
+        else:
+            assert story.is_silent(client, bytes(size))
