@@ -10,7 +10,15 @@ from typing import Any
 from msgspec import defstruct
 
 from agent.model.control.document import Document
-from agent.model.control.fleet import FleetHeat, FleetNodes, FleetReservation, FleetUnits, FleetWorkers
+from agent.model.control.fleet import (
+    FleetChanges,
+    FleetHeat,
+    FleetNodeDetail,
+    FleetNodes,
+    FleetReservation,
+    FleetUnits,
+    FleetWorkers,
+)
 from workers.http.openapi import Route, RouteParameter
 from workers.hub.history import METRICS
 from workers.hub.questions import ORDERS, STATES
@@ -40,17 +48,31 @@ _BAD = {400: "A parameter cannot be used; the body says which."}
 STREAM_ABOUT = (
     "Events of the fleet as they come (server-sent events). First the whole picture: `hub` and `nodes`; then what changes: `hub` "
     "(states, suspicion), `nodes` (rows of nodes that have changed, at most once a second), `unit` (one has started or ended, at "
-    "once), `gone` (a node was taken out). `reset` says that a whole picture follows, `dropped` that events were left out for this "
+    "once), `change` (a row of /v1/changes), `gone` (a node was taken out). "
+    "`reset` says that a whole picture follows, `dropped` that events were left out for this "
     "client. `topics` names the events that are wanted, separated by commas."
 )
 
 ROUTES = (
     Route(f"{V1}/nodes", "The nodes, worst off first.", FleetNodes, parameters=_WAITING, problems=_BAD),
     Route(
+        f"{V1}/node",
+        "One node: its row, its GPUs, and its conditions with what to do.",
+        FleetNodeDetail,
+        parameters=(_NODE,),
+        problems=_BAD,
+    ),
+    Route(f"{V1}/changes", "What has changed lately, the newest first.", FleetChanges),
+    Route(
         f"{V1}/units",
         "Units of one node, or of all, busiest first.",
         FleetUnits,
-        parameters=(_NODE, RouteParameter("kind", "pod, service, scope, slice or workload"), _LIMIT),
+        parameters=(
+            _NODE,
+            RouteParameter("unit", "only this unit: a pod's uid, or the path of a cgroup"),
+            RouteParameter("kind", "pod, service, scope, slice or workload"),
+            _LIMIT,
+        ),
         problems=_BAD,
     ),
     Route(

@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from agent.fleet.live import UnitLabel
 from agent.fleet.message import HubAnswer
 
 
@@ -40,11 +41,15 @@ class NodeChanged(Struct, frozen=True):
 
 
 class UnitsChanged(Struct, frozen=True):
-    """Units of a node have begun, ended or changed what they are. `gone` are their keys."""
+    """Units of a node have begun, ended or changed what they are. `begun` and `gone` are their keys, `ended` who those
+    that are gone were. `is_arrival`: another life of the node begins, and then tells for the first time what runs on it; what is
+    the same as before is no news."""
 
     install: str
     begun: tuple[int, ...]
     gone: tuple[int, ...]
+    ended: tuple[UnitLabel, ...] = ()
+    is_arrival: bool = False
 
 
 HubEffect = AnswerNode | Tell | NodeChanged | UnitsChanged

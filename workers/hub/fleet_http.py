@@ -29,6 +29,7 @@ from workers.hub.fleet_row import MIB, unit_row
 from workers.hub.fleet_stream import FleetStream
 from workers.hub.history import METRICS, STEP_NS, STEPS, FleetHistory
 from workers.hub.questions import age_text_ns
+from workers.hub.recent_changes import RecentChanges
 from workers.hub.registry import NodeRegistry
 from workers.hub.reservation import Reservation
 
@@ -85,6 +86,7 @@ class FleetHttp:
         self._waiting_at_ns = 0
         self._answered_index = 0
         self._listen_at_ns: int | None = clock.now_ns() if place.address else None
+        self._changes = RecentChanges()
         self._reserved = 0
         self._openapi: bytes | None = None
 
@@ -138,6 +140,8 @@ class FleetHttp:
 
     def on_effect(self, effect: HubEffect, now_ns: int) -> None:
         """Something that the stream may tell."""
+        for change in self._changes.take(effect, self._registry.nodes, self._clock.wall_ns()):
+            self._stream.on_change(change, now_ns)
         if isinstance(effect, NodeChanged):
             self._stream.on_node(effect, now_ns)
         elif isinstance(effect, UnitsChanged):
@@ -160,6 +164,8 @@ class FleetHttp:
         else:
             self.problem = self._place.edge.problem
             self._listen_at_ns = None
+            scheme = "https" if self._place.tls is not None else "http"
+            self._operations.page = None if self.problem else f"{scheme}://{self._server.address}/"
 
     # ---- requests ----
 
@@ -208,6 +214,11 @@ class FleetHttp:
         match request.path:
             case "/v1/nodes":
                 return self._operations.nodes(now_ns, wall_ns)
+            case "/v1/node":
+                return self._operations.node(request.parameter("node"), now_ns, wall_ns)
+            case "/v1/changes":
+                terms = self._registry.terms
+                return self._changes.document((terms.name, terms.run), wall_ns)
             case "/v1/units":
                 return self._operations.units(arguments, now_ns, wall_ns)
             case "/v1/workers":

@@ -9,6 +9,7 @@ from msgspec import Struct
 from agent.fleet.invitation import Invitation, to_text
 from agent.model.control.document import Document, plain
 from agent.model.control.fleet import (
+    FleetNodeDetail,
     FleetNodes,
     FleetUnits,
     FleetWorkers,
@@ -24,6 +25,7 @@ from workers.hub.effect import HubEffect
 from workers.hub.fleet_node import FleetNode, NodePhase
 from workers.hub.fleet_row import node_row, unit_row
 from workers.hub.membership import Membership, new_token
+from workers.hub.node_detail import node_detail
 from workers.hub.questions import LIMIT_MAX, ORDERS, STATES, WorkerQuestion, age_text_ns, answer_workers
 from workers.hub.registry import NodeRegistry
 from workers.hub.reservation import Reservation, Reservations
@@ -36,8 +38,7 @@ Arguments = dict[str, Any]
 
 
 class HubPlace(Struct, frozen=True):
-    """Where the hub is reached. `invited_by`: the host that stands in invitations. `page`: where the fleet's page is; None:
-    nowhere."""
+    """Where the hub is reached. `invited_by`: the host that stands in invitations."""
 
     listen: str
     join: str
@@ -46,11 +47,11 @@ class HubPlace(Struct, frozen=True):
     invited_by: str
     key: bytes
     ttl_ns: int
-    page: str | None = None
 
 
 class FleetOperations:
-    """`has_changed_members`: the members have to be stored before the answer is given."""
+    """`has_changed_members`: the members have to be stored before the answer is given. `page`: where the fleet's page is; None:
+    nowhere."""
 
     def __init__(
         self,
@@ -63,6 +64,7 @@ class FleetOperations:
         random_bytes: Callable[[int], bytes],
     ) -> None:
         self.has_changed_members = False
+        self.page: str | None = None
         self._registry = registry
         self._index = index
         self._reservations = reservations
@@ -119,6 +121,14 @@ class FleetOperations:
             nodes=[node_row(node, now_ns) for node in nodes],
         )
 
+    def node(self, named: str, now_ns: int, wall_ns: int) -> FleetNodeDetail:
+        """One node, by its id or the name of its host. *Raises:* MisuseError where there is none."""
+        terms, nodes = self._registry.terms, self._registry.nodes
+        node = nodes.get(named) or next((each for each in nodes.values() if each.host == named), None)
+        if node is None:
+            raise MisuseError("node", "the hub knows no such node", "its id, or the name of its host")
+        return node_detail(node, (terms.name, terms.run), now_ns, wall_ns)
+
     def worst_first(self) -> list[FleetNode]:
         """All nodes, those worst off first."""
         return sorted(self._registry.nodes.values(), key=_badness)
@@ -162,6 +172,7 @@ class FleetOperations:
     def units(self, arguments: Arguments, now_ns: int, wall_ns: int) -> FleetUnits:
         """The units of one node, or of all; the busiest first."""
         named, kind, limit = _text(arguments, "node"), _text(arguments, "kind"), _limit(arguments, UNITS_DEFAULT)
+        unit = _text(arguments, "unit")
         registry = self._registry
         excluded: dict[str, int] = {}
         found = []
@@ -169,6 +180,8 @@ class FleetOperations:
             if named and named not in (node.install, node.host):
                 continue
             for key, label in node.state.labels.items():
+                if unit and label.unit != unit:
+                    continue
                 if kind and label.kind != kind:
                     excluded["other_kind"] = excluded.get("other_kind", 0) + 1
                     continue
@@ -209,7 +222,7 @@ class FleetOperations:
             hub=self._registry.terms.name,
             listen=self._place.listen,
             join=self._place.join,
-            page=self._place.page,
+            page=self.page,
             key=to_text(self._place.key),
             open_invitations=self._membership.open_invitations(wall_ns),
             members=[

@@ -6,6 +6,7 @@ Starts and ends of units go at once. Numbers of nodes go together, at most once 
 from collections.abc import Callable, Iterable
 
 from agent.model.control.document import plain
+from agent.model.control.fleet import FleetChange
 from agent.model.json_text import json_bytes
 from agent.model.timebase import S
 from workers.http.event_stream import EventChannel, StreamEvent
@@ -15,6 +16,8 @@ from workers.hub.fleet_row import node_row, unit_row
 from workers.hub.registry import NodeRegistry
 
 PERIOD_NS = 1 * S
+# Without any change the hub is told so often: who listens knows how old the picture is.
+HUB_EVERY_NS = 5 * S
 # A unit that begins is one event; a node that comes with all of its units is told as a node.
 UNIT_EVENTS_MAX = 50
 
@@ -37,6 +40,11 @@ class FleetStream:
         self._told: dict[str, int] = {}
         self._hub = b""
         self._next_ns = 0
+        self._hub_at_ns = 0
+
+    def on_change(self, change: FleetChange, now_ns: int) -> None:
+        """Something that is worth a line: told at once."""
+        self._publish("change", plain(change), now_ns)
 
     def on_node(self, changed: NodeChanged, now_ns: int) -> None:
         """A node's state has changed: told with the next event of nodes, which comes at once."""
@@ -81,8 +89,8 @@ class FleetStream:
         if rows:
             self._publish("nodes", {"nodes": rows, "index": self._registry.index}, now_ns)
         hub = self._hub_data()
-        if hub != self._hub:
-            self._hub = hub
+        if hub != self._hub or now_ns >= self._hub_at_ns:
+            self._hub, self._hub_at_ns = hub, now_ns + HUB_EVERY_NS
             self.channel.publish(StreamEvent("hub", hub, "hub"), now_ns)
 
     def _picture(self, topics: frozenset[str]) -> Iterable[StreamEvent]:

@@ -1,5 +1,9 @@
 """Where the hub's HTTP is served and who may ask, from the settings. Touches the file system."""
 
+import os
+
+import workers.http
+import workers.hub
 from agent.config import Config
 from agent.hub_setting import (
     HUB_ADDRESS,
@@ -14,6 +18,7 @@ from agent.kernel_file import read_whole
 from agent.model.errors import ConfigError
 from workers.http.edge import TOKEN_CHARACTERS_MAX, edge_of, token_of
 from workers.http.host import host_policy
+from workers.http.static_files import StaticFiles
 from workers.http.tls import ServerTls
 from workers.hub.fleet_http import HttpPlace
 
@@ -34,7 +39,14 @@ def http_place(config: Config) -> HttpPlace:
         cookie=f"evergauge-hub-{config.of(HUB_PORT)}",
     )
     hosts = host_policy(address or "127.0.0.1", config.of(HUB_ALLOWED_HOSTS), "hub.allowed_hosts (--hub-allowed-hosts)")
-    return HttpPlace(address, config.of(HUB_PORT), hosts, edge, tls)
+    return HttpPlace(address, config.of(HUB_PORT), hosts, edge, tls, page_files().answer)
+
+
+def page_files() -> StaticFiles:
+    """The files of the fleet's page, and what it shares with the node's."""
+    shared = os.path.join(os.path.dirname(workers.http.__file__), "assets")
+    page = os.path.join(os.path.dirname(workers.hub.__file__), "page")
+    return StaticFiles({"/assets": shared, "/fleet": page}, {"/": ("/fleet", "index.html")})
 
 
 def _token(path: str) -> bytes:

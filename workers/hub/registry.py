@@ -196,7 +196,9 @@ class NodeRegistry:
                 raise ProtocolError("update", "it is of another life of the agent")
             if not is_fitting(update, node.state):
                 return self._want(node, now_ns)
+            is_arrival = not update.base and not node.state.labels
             begun, gone = begun_and_gone(node.state, update)
+            ended = tuple(map(node.state.labels.__getitem__, gone))
             update.labels[:] = map(shared, update.labels)
             apply_update(node.state, update, next_digest(node.state.digest, frame, is_whole=not update.base))
         except ProtocolError as failure:
@@ -214,7 +216,7 @@ class NodeRegistry:
             return None
         self.index += 1
         self._tell_listeners(node)
-        return [UnitsChanged(node.install, begun, gone)]
+        return [UnitsChanged(node.install, begun, gone, ended, is_arrival)]
 
     # ---- time ----
 
@@ -265,9 +267,9 @@ class NodeRegistry:
         effects: list[HubEffect] = []
         if node.life is not None and node.life.run != life.run:
             node.retired = (*node.retired, node.life.run)[-RETIRED_MAX:]
-            gone = tuple(node.state.labels)
+            held = dict(node.state.labels)
             self._drop_state(node)
-            effects.append(UnitsChanged(node.install, (), gone))
+            effects.append(UnitsChanged(node.install, (), tuple(held), tuple(held.values()), is_arrival=True))
             node.sequence, node.heard_before = 0, None
         elif connection != node.beat_connection:
             self._go_on(node, connection)

@@ -63,6 +63,64 @@ class FleetNodes(Document):
     nodes: list[FleetNodeRow]
 
 
+class FleetGpuRow(Document):
+    """One GPU of a node, or one slice of it. *Units:* bytes; `busy` is a share of the time. `stuck`: its driver does not answer."""
+
+    device: str
+    name: str | None
+    vram_bytes: int | None
+    vram_used_bytes: int | None
+    busy: float | None
+    stuck: bool
+
+
+class FleetCondition(Document):
+    """A condition of a node's agent that holds now, as the node says it, and what to do. *Absent:* `remedy` is null where this hub
+    knows none."""
+
+    worker: str
+    kind: str
+    detail: str
+    severity: str
+    remedy: str | None
+
+
+class FleetNodeDetail(Document):
+    """One node with what is too long for a row of many."""
+
+    hub: str
+    hub_run: str
+    as_of: str
+    node: FleetNodeRow
+    gpus: list[FleetGpuRow]
+    conditions: list[FleetCondition]
+
+
+class FleetChange(Document):
+    """Something that has changed. `change`: `started` and `ended` of a unit, `state` of a node (with `was` and `state`; `was` is
+    null for one that has joined), `removed` of a node. `at`: by the hub's clock."""
+
+    at: str
+    change: str
+    node: str
+    host: str
+    unit: str | None
+    kind: str | None
+    name: str | None
+    was: str | None
+    state: str | None
+
+
+class FleetChanges(Document):
+    """What has changed lately, the newest first. `left_out`: how many changes since the hub's start are no longer kept."""
+
+    hub: str
+    hub_run: str
+    as_of: str
+    left_out: int
+    changes: list[FleetChange]
+
+
 class FleetUnitRow(Document):
     """One unit of one node: pod, container, service, scope or workload.
 
