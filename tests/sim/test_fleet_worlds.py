@@ -16,7 +16,7 @@ from agent.fleet.update import COMPRESSED_MARK, UPDATE_MARK, LiveState
 from agent.model.timebase import MS, S
 from workers.beat.hub_beat import HubBeat
 from workers.hub.effect import AnswerNode, HubEffect, Tell
-from workers.hub.fleet_node import PRESENT, NodePhase
+from workers.hub.fleet_node import PRESENT, NodePhase, NodeRun
 from workers.hub.membership import Member
 from workers.hub.registry import RETIRED_MAX, NodeRegistry
 from workers.hub.worker_index import WorkerIndex, is_worker
@@ -139,7 +139,7 @@ class FleetWorld:
         self.registry.follow(self.index.on_node, self.index.on_uses)
         self.begun_ns = self.listening_since_ns = self.turned_at_ns = self.now_ns
         self.heard_ns.clear()
-        self.lives: dict[str, list[str]] = {}
+        self.lives: dict[str, list[NodeRun]] = {}
         for wire in self.open_wires.values():
             wire.is_cut = True
         self.open_wires.clear()
@@ -311,10 +311,11 @@ class FleetWorld:
             assert min(counts.received, counts.lost, counts.doubled, counts.late, counts.refused) >= 0
             assert counts.doubled == 0
             if node.life is not None:
-                runs = self.lives.setdefault(install, [])
-                if not runs or runs[-1] != node.life.run:
-                    assert node.life.run not in runs[-RETIRED_MAX:], f"{install} went back to a life that had ended"
-                    runs.append(node.life.run)
+                lives = self.lives.setdefault(install, [])
+                if not lives or lives[-1].run != node.life.run:
+                    ended = [life.run for life, later in pairwise(lives) if life.boot == later.boot]
+                    assert node.life.run not in ended[-RETIRED_MAX:], f"{install} went back to a life that had ended"
+                    lives.append(node.life)
         assert len(registry.contacts) <= 6 * NODES
         assert set(self.index.places()) == {
             (node.install, key)

@@ -266,7 +266,9 @@ class NodeRegistry:
     def _begin(self, node: FleetNode, connection: bytes, life: NodeRun, now_ns: int, wall_ns: int) -> list[HubEffect]:
         effects: list[HubEffect] = []
         if node.life is not None and node.life.run != life.run:
-            node.retired = (*node.retired, node.life.run)[-RETIRED_MAX:]
+            if life.boot and life.boot == node.life.boot:
+                # It has ended for certain; one on another machine may only have been cut off.
+                node.retired = (*node.retired, node.life.run)[-RETIRED_MAX:]
             held = dict(node.state.labels)
             self._drop_state(node)
             effects.append(UnitsChanged(node.install, (), tuple(held), tuple(held.values()), is_arrival=True))

@@ -292,18 +292,23 @@ def test_a_machine_that_was_restarted_waits_until_the_life_before_is_silent() ->
     assert "hub_same_identity" not in [tell.kind for tell in story.tells]
 
 
-def test_a_copy_that_was_accepted_in_a_silence_keeps_its_place() -> None:
-    """The one before is refused when it comes back: one identity does not alternate between two lives."""
+def test_a_copy_that_was_accepted_in_a_silence_keeps_its_place_until_it_is_silent_itself() -> None:
+    """The one before was only cut off: it is refused while the copy beats, both are named, and it is the node again afterwards."""
     story, node, copy = HubStory(), StoryNode(1), StoryNode(1, run=2, boot="boot-2")
     beat, _ = story.connect(node)
     story.say_hello(copy, b"copy")
     story.pass_time(4 * S)
     for _ in range(3):
         assert answers(story.beat(node, beat)) == [Greet()]
-        [denied] = answers(story.say_hello(node, beat))
+        assert answers(story.say_hello(node, beat)) == [Hold(3000)]
+        story.pass_time(1 * S)
+        [denied] = answers(story.beat(copy, b"copy"))
         assert isinstance(denied, Denied)
-        assert denied.code == "old_life"
-    assert (story.node(1).life or node).run == copy.run
+        assert (denied.code, copy.host in denied.sentence, node.host in denied.sentence) == ("same_identity", True, True)
+        assert (story.node(1).life or node).run == copy.run
+    story.say_hello(node, beat)
+    story.pass_time(4 * S)
+    assert ((story.node(1).life or copy).run, story.node(1).phase) == (node.run, NodePhase.FRESH)
 
 
 def reconnected(story: HubStory, node: StoryNode, silent_ns: int) -> list[object]:
