@@ -122,3 +122,23 @@ def test_anybody_may_knock_with_one_small_frame(size: int, *, arrives: bool) -> 
             story.turn_until(lambda: story.knocked == [bytes(size)], "its frame is there")
         else:
             assert story.is_silent(client, bytes(size))
+
+
+def test_above_the_bound_nobody_gets_in_and_those_inside_stay() -> None:
+    """The fourth waits outside without costing a descriptor, and gets in when one of the three has gone."""
+    with endpoint(most=3) as story:
+        inside = [story.client(story.member) for _ in range(3)]
+        story.turn_until(lambda: story.endpoint.connections == 3, "three are in")
+        assert story.endpoint.is_full
+        for each in inside:
+            story.turn_until(lambda each=each: each.send(b"here"), "it can still speak")  # type: ignore[misc]
+        story.turn_until(lambda: story.got.count(b"here") >= 3, "all three are heard")
+        late = story.client(story.member)
+        quiet = time.monotonic() + 0.5
+        while time.monotonic() < quiet:
+            story.turn()
+            assert not late.send(b"late")
+        assert story.endpoint.connections == 3
+        inside[0].close()
+        story.turn_until(lambda: late.send(b"late"), "it gets in")
+        story.turn_until(lambda: b"late" in story.got, "it is heard")

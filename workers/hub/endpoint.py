@@ -5,7 +5,7 @@ members get in, and each frame says whose key its connection has. Anybody may kn
 frame.
 
 The ROUTERs take what comes from all connections in turn, so a flood on one delays no other. Connections are counted, and above a
-bound nothing more is accepted until some have ended: libzmq aborts its process where it accepts without a free descriptor.
+bound nobody gets in until some have ended: libzmq aborts its process where it accepts without a free descriptor.
 """
 
 import resource
@@ -19,6 +19,7 @@ from zmq.utils.monitor import parse_monitor_message
 from agent.fleet.invitation import JOIN_BYTES_MAX
 from agent.fleet.message import ROWS_BYTES_MAX
 from agent.model.errors import UnavailableError
+from workers.hub.gated_listener import GatedListener
 from workers.hub.membership import key_text
 
 if TYPE_CHECKING:
@@ -31,12 +32,12 @@ HANDSHAKE_MS = 5_000
 # A node that has gone without a word is noticed by its connection too; verdicts come from its beats alone.
 HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS = 10_000, 30_000
 # Waiting in the kernel for the handshake, when all come back at once.
-BACKLOG = 1024
+BACKLOG = 512
 # Frames of one connection that wait here; TCP holds back the rest.
 RECEIVE_FRAMES = 64
 SEND_FRAMES = 64
-# Left for files, sockets of the agent and clients of the page.
-DESCRIPTORS_KEPT = 512
+# Left for files, sockets of the agent, clients of the page, and those who wait in the kernel when the gate is closed.
+DESCRIPTORS_KEPT = 1024 + BACKLOG
 CONNECTIONS_MIN = 64
 JOIN_CONNECTIONS_MAX = 256
 # What CURVE adds to a frame, which counts for MAXMSGSIZE (RFC 26 of ZeroMQ: name, nonce, authenticator, flags).
@@ -86,14 +87,16 @@ def connections_max(nodes_max: int) -> int:
 
 
 class _BoundRouter:
-    """One ROUTER that counts its connections and stops listening above a bound."""
+    """One ROUTER that counts its connections and lets nobody in above a bound."""
 
     def __init__(self, context: "ZmqContext", endpoint: str, domain: bytes, keys: HubKeys, *, bytes_max: int, most: int) -> None:
         self.connections = 0
         self.refused_accepts = 0
-        self.is_listening = False
-        self._endpoint = endpoint
         self._most = most
+        try:
+            self._listener = GatedListener(endpoint, BACKLOG)
+        except OSError as cause:
+            raise UnavailableError(endpoint, f"it cannot be listened at: {cause.strerror}", "see hub.listen") from cause
         self.socket = context.socket(zmq.ROUTER)
         try:
             for option, value in (
@@ -103,7 +106,6 @@ class _BoundRouter:
                 (zmq.MAXMSGSIZE, bytes_max),
                 (zmq.RCVHWM, RECEIVE_FRAMES),
                 (zmq.SNDHWM, SEND_FRAMES),
-                (zmq.BACKLOG, BACKLOG),
                 (zmq.HANDSHAKE_IVL, HANDSHAKE_MS),
                 (zmq.HEARTBEAT_IVL, HEARTBEAT_MS),
                 (zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS),
@@ -112,10 +114,16 @@ class _BoundRouter:
             self.socket.setsockopt(zmq.ZAP_DOMAIN, domain)
             self.socket.setsockopt(zmq.CURVE_SECRETKEY, keys.secret)
             self.monitor = self.socket.get_monitor_socket(_MONITORED)
-            self._bind()
+            self.socket.setsockopt(zmq.USE_FD, self._listener.lend())
+            self.socket.bind(endpoint)
         except zmq.ZMQError as cause:
             self.close()
             raise UnavailableError(endpoint, f"it cannot be listened at: {cause.strerror}", "see hub.listen") from cause
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether those who connect get in."""
+        return self._listener.is_open
 
     @property
     def descriptors(self) -> tuple[int, int]:
@@ -135,13 +143,12 @@ class _BoundRouter:
                 self.connections -= 1
             elif event == zmq.Event.ACCEPT_FAILED:
                 self.refused_accepts += 1
-        if self.is_listening and self.connections >= self._most:
-            with suppress(zmq.ZMQError):
-                self.socket.unbind(self._endpoint)
-            self.is_listening = False
-        elif not self.is_listening and self.connections < AGAIN_PART * self._most:
-            with suppress(zmq.ZMQError):
-                self._bind()
+        # Where the kernel refuses the filter there is no bound but the kernel's own.
+        with suppress(OSError):
+            if self.is_listening and self.connections >= self._most:
+                self._listener.close_gate()
+            elif not self.is_listening and self.connections < AGAIN_PART * self._most:
+                self._listener.open_gate()
 
     def send(self, connection: bytes, frame: bytes) -> None:
         """Answer; nothing where the connection has gone or takes no more."""
@@ -156,10 +163,7 @@ class _BoundRouter:
         if (monitor := getattr(self, "monitor", None)) is not None:
             monitor.close(linger=0)
         self.socket.close(linger=0)
-
-    def _bind(self) -> None:
-        self.socket.bind(self._endpoint)
-        self.is_listening = True
+        self._listener.close()
 
 
 class HubEndpoint:

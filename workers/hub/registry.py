@@ -2,8 +2,7 @@
 
     known node, same life          beats count, updates are applied
     known node, another life       on the same boot the one before has ended, and its set is replaced in one step; else it is a
-                                   challenger: if the one before still beats, there are two of one identity, and the newer is
-                                   refused
+                                   challenger: if the one before still beats, there are two, and the newer is refused
     life that was replaced         refused
 
 Only the hub's monotonic clock decides what is late or stale. After its own start or a stall there are no verdicts for as long as a
