@@ -36,7 +36,7 @@ class ShownFleet:
 
     def __init__(self, count: int = 40, *, units: int = 5, seed: int = 7) -> None:
         self.random = Random(seed)
-        self.story = HubStory(count, terms=replace(TERMS, name="rack-7"))
+        self.story = HubStory(count, terms=replace(TERMS, name="rack-7", admissions_per_second=1 << 20))
         self.clock = FakeClock(self.story.now_ns, WALL_NS)
         self.nodes: dict[int, StoryNode] = {}
         self.connections: dict[int, tuple[bytes, bytes]] = {}
@@ -54,7 +54,6 @@ class ShownFleet:
         self._orders: list[Callable[[], None]] = []
         self._jobs: list[tuple[int, UnitLabel]] = []
         self._job = 0
-        self.http.on_timer(self.clock.now_ns())
         for number in range(1, count):
             self.begin(number, units)
 
@@ -179,6 +178,7 @@ class ShownFleet:
 @contextmanager
 def serving_fleet(shown: ShownFleet) -> Iterator[None]:
     """Its loop turns for the length of a block."""
+    shown.http.on_timer(shown.clock.now_ns())
     over = threading.Event()
 
     def turn() -> None:

@@ -217,6 +217,37 @@ def test_all_tabs_have_one_stream(browser: Browser, own_fleet: ShownFleet) -> No
     context.close()
 
 
+def test_a_hub_that_suspects_itself_says_so(browser: Browser, own_fleet: ShownFleet) -> None:
+    """All nodes are silent at once: it is rather the hub."""
+    with opened(browser, own_fleet.url, wanted="#strip .keys li") as (page, _):
+        expect(page.locator("#state")).to_contain_text("live", timeout=PATIENCE_MS)
+        assert page.locator("#suspicion").is_hidden()
+        own_fleet.say(lambda: own_fleet.pass_seconds(92, silent=frozenset(range(12))))
+        expect(page.locator("#suspicion")).to_contain_text("look at this host and its network first", timeout=PATIENCE_MS)
+        expect(page.locator("#health")).to_have_text("11 silent", timeout=PATIENCE_MS)
+
+
+def test_ten_thousand_nodes_are_as_few_elements_as_forty(browser: Browser) -> None:
+    """Only rows on the screen are in the document; the last one is a jump away, and a search finds any."""
+    shown = ShownFleet(10_001, units=2)
+    with serving_fleet(shown), opened(browser, f"{shown.url}#view=nodes", wanted="#nodes tbody th a") as (page, complaints):
+        expect(page.locator("#node-count")).to_contain_text("10001 of 10001 nodes", timeout=PATIENCE_MS)
+        assert page.locator("#nodes table").get_attribute("aria-rowcount") == "10002"
+        assert page.locator("#nodes tr").count() < 80
+        page.locator("#nodes thead button", has_text="Node").click()
+        page.locator("#nodes .long").evaluate("(box) => { box.scrollTop = box.scrollHeight; }")
+        expect(page.locator("#nodes tbody tr[aria-rowindex='10002'] th")).to_have_text("node-10001", timeout=PATIENCE_MS)
+        assert page.locator("#nodes tr").count() < 80
+        page.locator("#search").fill("gpu-7777")
+        expect(page.locator("#nodes tbody th")).to_have_text(["gpu-7777"], timeout=PATIENCE_MS)
+        page.goto(f"{shown.url}#view=workers&all=yes")
+        expect(page.locator("#worker-count")).to_contain_text("10000 of 10000 that fit", timeout=PATIENCE_MS)
+        assert page.locator("#workers tr").count() < 80
+        page.goto(f"{shown.url}#view=overview")
+        expect(page.locator("#strip-about")).to_have_text("10001 nodes", timeout=PATIENCE_MS)
+        assert complaints.found == []
+
+
 HOSTILE = ("<img src=x onerror=alert(1)>", "\u202eabc\u2066", "n" * 4096, "a/b?c#d&e=f%00")
 
 

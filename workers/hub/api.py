@@ -47,7 +47,8 @@ _BAD = {400: "A parameter cannot be used; the body says which."}
 
 STREAM_ABOUT = (
     "Events of the fleet as they come (server-sent events). First the whole picture: `hub` and `nodes`; then what changes: `hub` "
-    "(states, suspicion), `nodes` (rows of nodes that have changed, at most once a second), `unit` (one has started or ended, at "
+    "(states, suspicion), `nodes` (rows of nodes that have changed, at most "
+    "250 each second, those whose state has changed first), `unit` (one has started or ended, at "
     "once), `change` (a row of /v1/changes), `gone` (a node was taken out). "
     "`reset` says that a whole picture follows, `dropped` that events were left out for this "
     "client. `topics` names the events that are wanted, separated by commas."
@@ -99,7 +100,12 @@ ROUTES = (
         parameters=(RouteParameter("metric", "what is shown", choices=METRICS), _LIMIT),
         problems=_BAD,
     ),
-    Route(f"{V1}/stream", STREAM_ABOUT, None, parameters=(RouteParameter("topics", "names of events"),)),
+    Route(
+        f"{V1}/stream",
+        STREAM_ABOUT,
+        None,
+        parameters=(RouteParameter("topics", "names of events; `later` among them: without the rows of all nodes at the begin"),),
+    ),
 )
 
 

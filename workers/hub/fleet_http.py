@@ -21,12 +21,12 @@ from workers.http.event_stream import EventChannel
 from workers.http.host import HostPolicy
 from workers.http.request import HttpRequest
 from workers.http.response import DATA_HEADERS, JSON, PLAIN, response, stream_head
-from workers.http.server import Server, TlsAccept
+from workers.http.server import STREAM_BYTES_MAX, Server, TlsAccept
 from workers.hub.api import ROUTES, V1, WAIT_SECONDS_MAX, described
 from workers.hub.effect import HubEffect, NodeChanged, UnitsChanged
 from workers.hub.fleet_operations import FleetOperations, worker_question
 from workers.hub.fleet_row import MIB, unit_row
-from workers.hub.fleet_stream import FleetStream
+from workers.hub.fleet_stream import FleetStream, has_whole
 from workers.hub.history import METRICS, STEP_NS, STEPS, FleetHistory
 from workers.hub.questions import age_text_ns
 from workers.hub.recent_changes import RecentChanges
@@ -39,6 +39,8 @@ LONG_MAX = 1200
 HEAT_ROWS_DEFAULT, HEAT_ROWS_MAX = 200, 2000
 TTL_DEFAULT_NS, TTL_MAX_NS = 10 * S, 3600 * S
 TOPICS_MAX = 16
+# The row of a node in an event: some 600 bytes, and more where its conditions have long sentences.
+NODE_BYTES = 1500
 # A thousand clients may wait for one change, and a document of a large fleet takes milliseconds: the others have their turn.
 ANSWERS_PER_TURN_MAX = 16
 # Clients that have gone are forgotten with the next look.
@@ -317,7 +319,9 @@ class FleetHttp:
         topics = frozenset(filter(None, request.parameter("topics").split(",")))
         if len(topics) > TOPICS_MAX:
             raise MisuseError("topics", f"at most {TOPICS_MAX}")
-        stream = self._server.open_stream(ticket, stream_head(), now_ns)
+        # What waits for a client is bounded; one that wants the whole picture has room for it.
+        room = STREAM_BYTES_MAX + (NODE_BYTES * len(self._registry.nodes) if has_whole(topics) else 0)
+        stream = self._server.open_stream(ticket, stream_head(), now_ns, room)
         if stream is None:
             self._send(ticket, request, (503, b"Too many clients listen here; try again.\n", PLAIN), now_ns)
         else:

@@ -11,7 +11,7 @@ import { mark, stateWord } from "./mark.js";
 import { Strip } from "./strip.js";
 import { choice as select, nodeLink, nodeTable, taken, unitLink, workerTable } from "./tables.js";
 
-const STREAM = "/v1/stream?topics=hub,nodes,unit,gone,change";
+const STREAM = "/v1/stream?topics=hub,nodes,unit,gone,change,later";
 const HEAT_MS = 10000;
 const DETAIL_MS = 2000;
 const WORKERS_MS = 5000;
@@ -380,7 +380,7 @@ function onEvent(name, data) {
   } else if (name === "gone") {
     model.gone(data.node);
     draw();
-  } else again();
+  } else if (name === "reset" || name === "dropped") again();
 }
 
 // Many starts at once are one question.

@@ -49,6 +49,7 @@ export class FleetModel {
 
   keep(row) {
     row.at = performance.now();
+    row.worst = worstPressure(row) ?? 0;
     row.words = `${row.host} ${row.node} ${WORDS[row.state] ?? row.state} ${row.agent_version ?? ""} ${row.problem ?? ""}`.toLowerCase();
     this.nodes.set(row.node, row);
   }
@@ -99,7 +100,7 @@ export class FleetModel {
   }
 
   worstFirst() {
-    this.order ??= [...this.nodes.values()].sort((one, other) => RANK[one.state] - RANK[other.state] || (worstPressure(other) ?? 0) - (worstPressure(one) ?? 0) || (one.host < other.host ? -1 : 1));
+    this.order ??= [...this.nodes.values()].sort((one, other) => RANK[one.state] - RANK[other.state] || other.worst - one.worst || (one.host < other.host ? -1 : 1));
     return this.order;
   }
 

@@ -14,6 +14,8 @@ export function paintMark(ctx, state, x, y, size, colours) {
   ctx.lineWidth = Math.max(1, wide * 0.16);
   ctx.beginPath();
   if (state === "fresh") {
+    // A small one has no corners to be seen, and is drawn in a tenth of the time.
+    if (size < 10) return ctx.fillRect(left, top, wide, wide);
     ctx.roundRect(left, top, wide, wide, wide * 0.25);
     ctx.fill();
   } else if (state === "late") {

@@ -39,7 +39,10 @@ export class Strip {
     }
     this.box.setAttribute("aria-valuemax", Math.max(rows.length, 1));
     this.place = Math.min(this.place, Math.max(rows.length - 1, 0));
-    this.draw();
+    // Rows whose states stand as they stood look the same: ten thousand signs are drawn when one of them is another.
+    const look = rows.map((row) => row.state[0]).join("");
+    if (look !== this.look) this.draw();
+    this.look = look;
     this.say();
   }
 
