@@ -15,6 +15,7 @@ const STREAM = "/v1/stream?topics=hub,nodes,unit,gone,change,later";
 const HEAT_MS = 10000;
 const DETAIL_MS = 2000;
 const WORKERS_MS = 5000;
+const WORKERS_ALL_MS = 20000;
 const POLL_MS = 5000;
 const OLD_SECONDS = 10;
 const SILENT_MAX = 100;
@@ -30,6 +31,7 @@ let about = { hub: "", suspicion: null };
 let workers = { rows: [], found: 0, excluded: {}, isWanted: false };
 let tables = {};
 let lastEvent = performance.now();
+let workersAt = -Infinity;
 
 // ---- the address: what a person has chosen, so that a link shows the same ------------------------
 
@@ -116,7 +118,14 @@ async function loadWorkers() {
   if (isHidden("workers")) return;
   const query = new URLSearchParams({ order: "load", limit: choice.all ? WORKERS_ALL : WORKERS_FEW });
   for (const [key, value] of [["model", choice.model], ["state", choice.load], ["node", choice.on]]) if (value) query.set(key, value);
-  const found = await ask(`/v1/workers?${query}`);
+  let found;
+  try {
+    found = await ask(`/v1/workers?${query}`);
+  } catch (failure) {
+    $("worker-count").textContent = `The hub gave no answer (${failure.message}); it is asked again. The rows are those of the last one.`;
+    return;
+  }
+  workersAt = performance.now();
   workers = { rows: taken(found.workers), found: found.found, excluded: found.excluded };
   setHub({ hub: found.hub, suspicion: found.suspicion });
   drawWorkers();
@@ -487,7 +496,8 @@ function begin() {
   for (const load of [loadNodes, loadChanges]) quietly(load)();
   setInterval(quietly(loadHeat), HEAT_MS);
   setInterval(quietly(loadDetail), DETAIL_MS);
-  setInterval(quietly(loadWorkers), WORKERS_MS);
+  // Ten thousand rows are some megabytes, and a second of the hub's time on a busy host.
+  setInterval(quietly(() => (choice.all && performance.now() - workersAt < WORKERS_ALL_MS ? null : loadWorkers())), WORKERS_MS);
   // Ages and silences grow without any event.
   setInterval(() => {
     drawState();
