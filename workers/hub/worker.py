@@ -19,8 +19,13 @@ from agent.model.worker_kind import RULES, STATS, Statistic, WorkerKind
 from agent.ports import Work
 from workers.framework.declaration import Worker, WorkerContext
 
+# A collection of garbage looks at all that a hub of 1,000 nodes knows for 20 to 35 ms, in which no question is answered, and finds
+# nothing: what the hub holds has no cycles. One comes after so many objects more than before, instead of 700.
+GARBAGE_OBJECTS_MIN = 100_000
+
 
 def _make(context: WorkerContext) -> Work:
+    import gc
     import os
     from random import Random
 
@@ -37,6 +42,7 @@ def _make(context: WorkerContext) -> Work:
     from workers.hub.membership import Membership
     from workers.hub.work import HubParts, HubWork
 
+    gc.set_threshold(GARBAGE_OBJECTS_MIN)
     config = context.launch.config
     files = HubFiles(config.of(STATE_DIR))
     keys = files.keys(lambda: tuple(map(z85.decode, zmq.curve_keypair())))  # type: ignore[arg-type,return-value]  # two keys
