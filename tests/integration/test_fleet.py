@@ -333,8 +333,9 @@ def test_what_may_be_asked_is_described_as_openapi(tmp_path: Path) -> None:
     with fleet(tmp_path) as made:
         _, document = made.hub.get("/v1/openapi.json")
         validate(document, cls=OpenAPIV31SpecValidator)
-        assert set(document["paths"]) == {f"/v1/{name}" for name in ("nodes", "units", "workers", "reservations", "heat", "stream")}
-        for path in ("nodes", "units", "workers", "heat"):
+        listed = ("nodes", "units", "workers", "changes", "heat")
+        assert set(document["paths"]) == {f"/v1/{name}" for name in (*listed, "node", "reservations", "stream")}
+        for path in listed:
             assert made.hub.get(f"/v1/{path}")[0] == 200
 
 
