@@ -76,8 +76,10 @@ def test_a_removed_node_is_refused_and_what_it_said_stays(tmp_path: Path) -> Non
         code, text, _ = hub.ctl("hub", "remove", "node-1")
         assert (code, "it can report no more" in text) == (0, True)
         assert hub.nodes() == {}
-        conditions = wait_until(lambda: node.call("status")["conditions"], "the node says that it is refused")
-        assert any("taken this node out" in row["detail"] for row in conditions)
+        wait_until(
+            lambda: any("taken this node out" in row["detail"] for row in node.call("status")["conditions"]),
+            "the node says that it is refused",
+        )
         assert hub.query("SELECT 1 FROM diag WHERE host = 'node-1'")
         code, _, warnings = join(node, hub.invite(), "--host", "node-1")
         assert code == 0, warnings

@@ -102,4 +102,5 @@ def test_the_page_comes_back_after_its_hub_was_killed(shown: ShownHub) -> None:
         wait_until(lambda: shown.hub.agent.workers()["hub"]["pid"] not in (None, killed), "the hub is there again")
         wait_live(page)
         shown.node.call("run-workload", workload={"name": "after", "argv": ["sleep", "1000"]})
-        expect(page.locator("#changes li.started").first).to_contain_text("after (workload) started on node-1", timeout=PATIENCE_MS)
+        started = page.locator("#changes li.started", has_text="after (workload) started on node-1")
+        expect(started.first).to_be_visible(timeout=PATIENCE_MS)
