@@ -183,7 +183,7 @@ def test_what_happens_is_on_the_screen_without_a_question(browser: Browser, own_
     """A start, an end and a silence, over the stream."""
     with opened(browser, own_fleet.url, wanted="#strip .keys li") as (page, complaints):
         expect(page.locator("#state")).to_contain_text("live", timeout=PATIENCE_MS)
-        label = UnitLabel(77, "/work/job-77", "workload", "job-77")
+        label = UnitLabel(77, "/jobs/job-77", "workload", "job-77")
 
         def start() -> None:
             own_fleet.labels[1].append(label)

@@ -140,7 +140,7 @@ def _from_summaries(asked: _WorkerAsking, excluded: "Counter[str]") -> tuple[lis
 
 
 def _too_full(asked: _WorkerAsking, wanted_mib: int) -> int:
-    """How many workers would have room but for those who hold them; summaries know nothing of these."""
+    """How many workers have enough free memory only if reservations are ignored; summaries do not contain reservations."""
     count = 0
     is_checked = _is_checked(asked.question)
     for install, key in asked.reservations.places():

@@ -58,7 +58,7 @@ class HubWorld:
         self.segments.append(bytearray(encode_head(head)))
 
     def start_hub(self) -> None:
-        """It knows nothing of the one before; the nodes begin again behind what was answered."""
+        """It starts without the state of its predecessor; each node resends from the first batch without an acknowledgement."""
         self.hub_epoch += 1
         self.hub = ForwardingSender(Identity("run-1", "hub", self.hub_epoch))
         self.handed_on: dict[int, tuple[int, int]] = {}
