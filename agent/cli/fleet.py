@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from agent.cli.call import Call
 from agent.cli.option import NUMBER, TEXT, WHOLE, Argument, Command, Option
-from agent.cli.render import ABSENT, TextColumn, bytes_of, seconds_of, text_of
+from agent.cli.render import ABSENT, TextColumn, bytes_of, rate_of, seconds_of, text_of
 from agent.model.control.fleet import FleetNodeRow, FleetNodes, FleetUnitRow, FleetUnits, FleetWorkers
 from agent.model.errors import MisuseError
 
@@ -112,7 +112,7 @@ def unit_cells(row: FleetUnitRow) -> tuple[str, ...]:
         _percent(row.pressure_memory),
         _percent(row.pressure_io),
         bytes_of(row.cache_bytes),
-        _rate(row.memory_bandwidth_bytes_per_second),
+        rate_of(row.memory_bandwidth_bytes_per_second),
         text_of(row.model or row.served_model),
         seconds_of(row.age_seconds),
     )
@@ -255,10 +255,6 @@ def _cores(cores: float | None) -> str:
 
 def _percent(share: float | None) -> str:
     return ABSENT if share is None else f"{100 * share:.1f} %"
-
-
-def _rate(rate: int | None) -> str:
-    return ABSENT if rate is None else f"{bytes_of(rate)}/s"
 
 
 COMMANDS = (

@@ -11,7 +11,7 @@ from msgspec import Struct
 from agent.cli.known_names import KnownNames
 from agent.cli.name_filter import FilterTarget, NameFilter
 from agent.cli.occupancy_sample import Occupancy, PodReading, Unmeasured, groups_of
-from agent.cli.render import ABSENT, GAP, TextColumn, bytes_of, counted, number_of, percent_of, table, text_of
+from agent.cli.render import ABSENT, GAP, TextColumn, bytes_of, counted, number_of, percent_of, rate_of, table, text_of
 from agent.cli.top_heading import HistoryMoment, heading
 from agent.cli.width import cut, display_width
 
@@ -98,7 +98,7 @@ def _header(sample: Occupancy, groups: Sequence[SharedGroup], everywhere: frozen
     held, moved = _sums(groups)
     of_size = "" if size is None else f" of {bytes_of(size)}"
     reasons = _reasons_unmeasured(sample, view)
-    sums = (_pod_counts(sample, len(reasons), view), f"LLC {bytes_of(held)}{of_size}", f"BW {_per_second(moved)}")
+    sums = (_pod_counts(sample, len(reasons), view), f"LLC {bytes_of(held)}{of_size}", f"BW {rate_of(moved)}")
     notes = []
     if reasons:
         counts = sorted(((reasons.count(reason), reason) for reason in set(reasons)), key=lambda item: (-item[0], item[1]))
@@ -270,8 +270,8 @@ def _group_rows(group: SharedGroup, everywhere: frozenset[Missing], sample: Occu
         group.pods[0][0],
         bytes_of(reading.llc_bytes),
         _percent(reading.llc_bytes, reading.llc_size_bytes),
-        _per_second(reading.total_bytes_per_second),
-        _per_second(reading.local_bytes_per_second),
+        rate_of(reading.total_bytes_per_second),
+        rate_of(reading.local_bytes_per_second),
         _trend(reading.group, sample, view),
         _why(reading, everywhere),
     )
@@ -287,15 +287,11 @@ def _others(pods: int, groups: Sequence[SharedGroup], unmeasured: int) -> Cells:
     if not groups:
         # Nothing but pods without values, or ones whose group has its line above.
         return (name, ABSENT if not pods else SHARED, "", "", "", "", why)
-    return (name, bytes_of(held), _percent(held, sizes[0] if sizes else None), _per_second(moved), "", "", why)
+    return (name, bytes_of(held), _percent(held, sizes[0] if sizes else None), rate_of(moved), "", "", why)
 
 
 def _percent(part: float | None, whole: int | None) -> str:
     return ABSENT if part is None or not whole else percent_of(100 * part / whole).removesuffix(" %")
-
-
-def _per_second(value: float | None) -> str:
-    return ABSENT if value is None else f"{bytes_of(value)}/s"
 
 
 def _containers(reading: PodReading) -> str:

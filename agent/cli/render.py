@@ -79,6 +79,11 @@ def percent_of(value: object) -> str:
     return ABSENT if number is None else f"{number:.1f} %"
 
 
+def rate_of(value: object) -> str:
+    """A rate of bytes: `1.5 GiB/s`."""
+    return ABSENT if number_of(value) is None else f"{bytes_of(value)}/s"
+
+
 def seconds_of(value: object) -> str:
     """A span of seconds by its two largest units: `0.35 s`, `42 s`, `3 min 5 s`, `2 h 7 min`, `12 d 4 h`."""
     seconds = number_of(value)
