@@ -1,8 +1,7 @@
 """A gateway with real sockets in one thread: the test turns its loop and owns its time."""
 
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,15 +9,13 @@ from fakes.bus import RecordingBus
 from fakes.clock import FakeClock
 from fakes.interests import ready_of
 from fakes.status import status_document
+from fakes.turned_host import PATIENCE_SECONDS, TurnedHost
 from msgspec import Struct
 
 from agent.config import Config
 from agent.model.rule_state import RuleState
 from workers import registry
 from workers.gateway.work import GatewayWork
-
-# Real time that a condition may take; it takes milliseconds.
-PATIENCE_SECONDS = 20.0
 
 
 class Received(Struct):
@@ -71,7 +68,7 @@ class Client:
         return Received(status, {name.lower(): text for name, _, text in (line.partition(": ") for line in lines)}, body)
 
 
-class GatewayHost:
+class GatewayHost(TurnedHost):
     """The loop around one GatewayWork. `status` is what the supervisor answers; None: it is silent."""
 
     def __init__(
@@ -125,13 +122,6 @@ class GatewayHost:
         deadline_ns = self.work.next_deadline_ns()
         if deadline_ns is not None and deadline_ns <= self.clock.now_ns():
             self.work.on_timer(self.clock.now_ns())
-
-    def turn_until(self, condition: Callable[[], bool]) -> None:
-        """Turn until the condition holds; the gateway's own time stands still."""
-        give_up_at = time.monotonic() + PATIENCE_SECONDS
-        while not condition():
-            assert time.monotonic() < give_up_at, "the condition did not come true"
-            self.turn(0.001)
 
     def pass_time(self, span_ns: int) -> None:
         """Time goes by, and what is due is done."""

@@ -1,13 +1,13 @@
 """The loop around one `workers.http.server.Server`, for tests of what it does over real sockets."""
 
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from fakes.gateway_host import PATIENCE_SECONDS, Client
+from fakes.gateway_host import Client
 from fakes.interests import ready_of
+from fakes.turned_host import TurnedHost
 
 from agent.model.timebase import S
 from workers.http.host import host_policy
@@ -15,7 +15,7 @@ from workers.http.request import HttpRequest
 from workers.http.server import Server
 
 
-class HttpHost:
+class HttpHost(TurnedHost):
     """A server whose time is the test's. `requests` are those that wait for an answer, with their tickets."""
 
     def __init__(self, **options: Any) -> None:
@@ -55,13 +55,6 @@ class HttpHost:
         deadline_ns = self.server.next_deadline_ns()
         if deadline_ns is not None and deadline_ns <= self.now_ns:
             self.server.on_timer(self.now_ns)
-
-    def turn_until(self, condition: Callable[[], bool]) -> None:
-        """Turn until the condition holds; the server's own time stands still."""
-        give_up_at = time.monotonic() + PATIENCE_SECONDS
-        while not condition():
-            assert time.monotonic() < give_up_at, "the condition did not come true"
-            self.turn(0.001)
 
     def pass_time(self, span_ns: int) -> None:
         """Time goes by, and what is due is done."""
