@@ -16,7 +16,6 @@ MARK = b"EB"
 VERSION = 1
 _LAYOUT = Layout("<2sBB8s8sII8sQI")
 BEAT_BYTES = _LAYOUT.size
-ID_BYTES = 8
 DIGEST_BYTES = 8
 NO_DIGEST = bytes(DIGEST_BYTES)
 # The node leaves on purpose and does not come back by itself.

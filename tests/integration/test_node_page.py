@@ -6,7 +6,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 from fakes.gateway_host import Client, GatewayHost, running_gateway
 from fakes.page_story import BEGIN_S, GAP, NOISY, UNITS, PageStory, name_units
 from harness.sinks.certificates import Authority
+from harness.waiting import wait_until
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from agent.model.limit import LadderStep
@@ -363,6 +363,14 @@ def test_over_its_limit_the_gateway_leaves_the_page_out(page: PageHost) -> None:
     page.get("/v1/node")
 
 
+def connected(host: str, port: int) -> socket.socket | None:
+    """A client; None: the server takes none at the moment."""
+    try:
+        return socket.create_connection((host, port), 20)
+    except OSError:
+        return None
+
+
 IDLE_CLIENTS = """
 import gc, os, resource, socket, sys
 sys.path[:0] = {paths!r}
@@ -430,12 +438,7 @@ def test_a_thousand_idle_clients_fit_in_thirty_mebibytes(tmp_path: Path) -> None
         host, _, port = server.stdout.readline().strip().rpartition(":")
         marks = {}
         for number in range(1000):
-            for _ in range(50):
-                try:
-                    client = socket.create_connection((host, int(port)), 20)
-                    break
-                except OSError:
-                    time.sleep(0.05)
+            client = wait_until(lambda: connected(host, int(port)), "the server takes one client more")
             client.sendall(b"GET /v1/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
             clients.append(client)
             # A short place is free again once the stream has begun.

@@ -1,7 +1,6 @@
 """This node's page in a real Chromium."""
 
 import os
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from fakes.gateway_host import GatewayHost
 from fakes.gateway_thread import serving
 from fakes.page_story import BEGIN_S, GAP, NOISY, SECONDS, PageStory, name_units
 from fakes.status import status_document, worker_row
+from harness.waiting import wait_until
 from playwright.sync_api import Browser, Page, expect
 
 from agent.model.timebase import S
@@ -214,7 +214,7 @@ def test_two_tabs_share_one_stream(browser: Browser, own_node: ShownNode) -> Non
         expect(page.locator("#state")).to_have_text("live", timeout=PATIENCE_MS)
     assert server.streams == 1
     context.close()
-    wait_until(lambda: server.streams == 0)
+    wait_until(lambda: server.streams == 0, "the stream has ended")
 
 
 def test_without_shared_workers_one_tab_tells_the_others(browser: Browser, own_node: ShownNode) -> None:
@@ -234,16 +234,6 @@ def test_without_shared_workers_one_tab_tells_the_others(browser: Browser, own_n
     expect(second.locator("#cpu .chart")).to_have_attribute("aria-valuenow", str(newest), timeout=PATIENCE_MS)
     assert server.streams == 1
     context.close()
-
-
-def wait_until(condition: Any, seconds: float = 20.0) -> None:
-    """Wait for the gateway's thread."""
-    step = threading.Event()
-    for _ in range(int(seconds / 0.05)):
-        if condition():
-            return
-        step.wait(0.05)
-    raise AssertionError("the condition did not come true")
 
 
 def test_where_no_stream_is_free_the_page_asks(browser: Browser, own_node: ShownNode) -> None:

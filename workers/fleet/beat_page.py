@@ -18,7 +18,6 @@ PAGE_BYTES = 4096
 SUFFIX = ".page"
 _COUNT = Layout("<Q")
 _BODY = Layout("<8sI8sQ")
-_NO_RUN = bytes(8)
 TRIES = 3
 
 

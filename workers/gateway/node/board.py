@@ -78,10 +78,18 @@ class NodeBoard:
         self._processes: list[ProcessPoint] = []
         self._processes_at_ns = 0
         self.processes_changed = False
+        self._takers: dict[str, Callable[[Mapping[str, Value]], None]] = {
+            "host": self._take_host,
+            "unit": self._take_unit,
+            "occupancy": self._take_occupancy,
+            "process": self._take_process,
+            "gap": self._take_gap,
+        }
 
     def take(self, batch: StoredBatch) -> None:
         """Learn from one batch; of other tables nothing."""
-        if batch.table not in TABLES:
+        take = self._takers.get(batch.table)
+        if take is None:
             return
         try:
             known = self._decoders.get(batch.table)
@@ -92,7 +100,6 @@ class NodeBoard:
             self.unreadable += 1
             return
         names = batch.form.names
-        take = getattr(self, f"_take_{batch.table}")
         for row in rows:
             take(dict(zip(names, row, strict=True)))
 

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from agent.fleet.beat import (
     BEAT_BYTES,
     DIGEST_BYTES,
-    ID_BYTES,
     PROGRESS_UNKNOWN,
     BeatProgress,
     NodeBeat,
@@ -18,7 +17,7 @@ from agent.fleet.beat import (
 from agent.model.errors import ProtocolError
 
 BEAT = NodeBeat("00112233445566aa", "ffeeddccbbaa9988", 7, 3, b"digest08", 1_700_000_000_000_000, 250)
-IDS = st.binary(min_size=ID_BYTES, max_size=ID_BYTES).map(bytes.hex)
+IDS = st.binary(min_size=8, max_size=8).map(bytes.hex)
 U32 = st.integers(0, (1 << 32) - 1)
 BEATS = st.builds(
     NodeBeat,

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import pytest
 from fakes.page_story import story_table
 from fakes.stored_batch import stored
 from msgspec.structs import replace
@@ -83,15 +84,12 @@ def test_the_past_is_read_once_and_what_follows_is_told() -> None:
     assert source.is_closed
 
 
-def test_a_portion_is_bounded_by_its_rows(monkeypatch: object) -> None:
+def test_a_portion_is_bounded_by_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is taken costs time; the rest follows at the next turn."""
     source = FakeSource([batch("host", NOW - 9, 1), batch("host", NOW - 8, 2)])
     feed = NodeFeed(source, NodeBoard(AssignedNames()), NOW * S)
-    before, feed_module.TURN_BYTES = feed_module.TURN_BYTES, 1
-    try:
-        assert read_all(feed) == 3
-    finally:
-        feed_module.TURN_BYTES = before
+    monkeypatch.setattr(feed_module, "TURN_BYTES", 1)
+    assert read_all(feed) == 3
 
 
 def test_a_spool_that_cannot_be_read_is_a_problem_until_it_can() -> None:
