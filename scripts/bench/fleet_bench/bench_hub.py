@@ -1,7 +1,6 @@
 """A real hub of a benchmark, and simulated nodes that are its members from the beginning."""
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -15,14 +14,13 @@ from typing import Any
 
 import zmq
 from fakes.fleet import HUB_FLAGS, Hub, free_ports
+from harness import proc
 from harness.agent_process import AgentProcess
 from harness.waiting import wait_until
 from zmq.utils import z85
 
 from workers.hub.hub_files import HubFiles
 from workers.hub.membership import FORMAT, Member, MembershipDocument, key_text
-
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass
@@ -65,14 +63,14 @@ class Crowd:
         begin = time.monotonic()
         for process in self.processes:
             assert process.stdout is not None
-            while process.stdout.readline().strip() != "ready":
+            while (line := process.stdout.readline().strip()) != "ready":
                 assert process.poll() is None, "a process of simulated nodes ended"
-                assert time.monotonic() - begin < seconds, "not all nodes are welcome"
+                assert time.monotonic() - begin < seconds, f"{line} after {seconds:g} s"
         return time.monotonic() - begin
 
-    def cpu_seconds(self) -> float:
+    def cpu_ns(self) -> int:
         """Of all of them."""
-        return sum(cpu_of(process.pid) for process in self.processes)
+        return sum(proc.cpu_ns(process.pid) for process in self.processes)
 
     def end(self) -> None:
         """End all of them."""
@@ -123,30 +121,9 @@ def hub_pid(hub: Hub) -> int:
     return pid
 
 
-def cpu_of(pid: int) -> float:
-    """Seconds of CPU of a process, all its threads."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-def loop_cpu_of(pid: int) -> float:
-    """Seconds of CPU of its main thread alone: the rest is encryption and the network, by ZeroMQ's threads."""
-    fields = Path(f"/proc/{pid}/task/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-def pss_mib(pid: int) -> float:
-    """Proportional memory."""
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) / 1024
-    raise AssertionError("no Pss")
-
-
-def percentile(values: list[float], share: float) -> float:
-    """The value below which this share of them lies."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+def loop_cpu_ns(pid: int) -> int:
+    """Run time of its main thread alone: the rest is encryption and the network, by ZeroMQ's threads."""
+    return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[0])
 
 
 def show(rows: list[tuple[str, Any, str]], *, to: str | None, circumstances: dict[str, Any]) -> None:

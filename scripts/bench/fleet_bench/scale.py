@@ -5,9 +5,12 @@ import http.client
 import time
 from typing import Any
 
+from fakes.edge import percentile
+from harness import proc
+from harness.proc import MIB
 from machine import circumstances
 
-from fleet_bench.bench_hub import bench_hub, cpu_of, hub_pid, loop_cpu_of, percentile, pss_mib, show, start_crowd
+from fleet_bench.bench_hub import bench_hub, hub_pid, loop_cpu_ns, show, start_crowd
 
 ABOUT = "a hub with simulated nodes: CPU, memory, losses, questions under load"
 
@@ -35,17 +38,17 @@ def run(options: argparse.Namespace) -> int:
             rows.append(("all nodes welcome after", time.monotonic() - begin, "s"))
             time.sleep(5.0)
             before = hub.agent.stats("hub")
-            cpu, loop, crowd_cpu, at = cpu_of(pid), loop_cpu_of(pid), crowd.cpu_seconds(), time.monotonic()
+            cpu, loop, crowd_cpu, at = proc.cpu_ns(pid), loop_cpu_ns(pid), crowd.cpu_ns(), time.monotonic_ns()
             time.sleep(options.seconds)
-            took = time.monotonic() - at
+            took_ns = time.monotonic_ns() - at
             after = hub.agent.stats("hub")
             rows += [
-                ("CPU of the hub's loop", 100 * (loop_cpu_of(pid) - loop) / took, "% of a core"),
-                ("CPU of the hub", 100 * (cpu_of(pid) - cpu) / took, "% of a core"),
-                ("CPU of the simulated nodes", 100 * (crowd.cpu_seconds() - crowd_cpu) / took, "% of a core"),
-                ("PSS of the hub", pss_mib(pid), "MiB"),
-                ("frames taken", (after["frames"] - before["frames"]) / took, "1/s"),
-                ("beats taken", (after["beats"] - before["beats"]) / took, "1/s"),
+                ("CPU of the hub's loop", 100 * (loop_cpu_ns(pid) - loop) / took_ns, "% of a core"),
+                ("CPU of the hub", 100 * (proc.cpu_ns(pid) - cpu) / took_ns, "% of a core"),
+                ("CPU of the simulated nodes", 100 * (crowd.cpu_ns() - crowd_cpu) / took_ns, "% of a core"),
+                ("PSS of the hub", proc.memory(pid).pss_bytes / MIB, "MiB"),
+                ("frames taken", (after["frames"] - before["frames"]) / (took_ns / 1e9), "1/s"),
+                ("beats taken", (after["beats"] - before["beats"]) / (took_ns / 1e9), "1/s"),
                 ("beats lost", after["lost"] - before["lost"], ""),
                 ("frames refused", after["refused"] - before["refused"], ""),
                 ("workers known", after["workers"], ""),

@@ -176,12 +176,13 @@ def main() -> None:
         for node in nodes:
             node.turn(time.monotonic())
         welcome = sum(all(node.is_welcome.values()) for node in nodes)
+        # Nobody reads on once all are welcome.
         if not said and welcome == len(nodes):
             said = True
             print("ready", flush=True)
-        if time.monotonic() >= report_at:
+        elif not said and time.monotonic() >= report_at:
             report_at = time.monotonic() + 0.5
-            print(json.dumps({"welcome": welcome, "at": time.time()}), flush=True)
+            print(f"{welcome} of {len(nodes)} nodes are welcome", flush=True)
         time.sleep(max(0.0, 0.05 - (time.monotonic() - begin)))
 
 

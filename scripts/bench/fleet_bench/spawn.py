@@ -11,12 +11,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from fakes.edge import percentile
 from fakes.fleet import fleet
 from fakes.keeper_world import own_tree
+from harness import proc
+from harness.proc import MIB
 from harness.waiting import wait_until
 from machine import circumstances
 
-from fleet_bench.bench_hub import hub_pid, percentile, pss_mib, show
+from fleet_bench.bench_hub import hub_pid, show
 
 ABOUT = "from the start of a workload to each client's stream, with 100 clients and a stalled one"
 
@@ -95,10 +98,10 @@ def run(options: argparse.Namespace) -> int:
         stalled.close()
         pid = hub_pid(made.hub)
         wait_until(lambda: made.hub.agent.stats("hub")["http"]["streams"] == 0, "all clients have gone", seconds=60)
-        before = pss_mib(pid)
+        before = proc.memory(pid).pss_bytes
         idle = Clients(address, options.idle_clients)
         wait_until(lambda: made.hub.agent.stats("hub")["http"]["streams"] >= options.idle_clients, "all clients listen", seconds=60)
-        rows.append((f"PSS for {options.idle_clients} idle clients", pss_mib(pid) - before, "MiB"))
+        rows.append((f"PSS for {options.idle_clients} idle clients", (proc.memory(pid).pss_bytes - before) / MIB, "MiB"))
         idle.close()
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     show(rows, to=options.json, circumstances=found)
