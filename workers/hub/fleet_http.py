@@ -28,7 +28,7 @@ from workers.hub.fleet_operations import FleetOperations, worker_question
 from workers.hub.fleet_row import MIB, unit_row
 from workers.hub.fleet_stream import FleetStream, has_whole
 from workers.hub.history import METRICS, STEP_NS, STEPS, FleetHistory
-from workers.hub.questions import age_text_ns
+from workers.hub.questions import WorkerQuestion, age_text_ns
 from workers.hub.recent_changes import RecentChanges
 from workers.hub.registry import NodeRegistry
 from workers.hub.reservation import Reservation
@@ -62,10 +62,11 @@ class HttpPlace(Struct, frozen=True):
 
 
 class _IndexWaiter(Struct):
-    """A question that is answered when the index has grown."""
+    """Who is answered when the index has grown. *Absent:* `question` None: all nodes were asked for."""
 
     ticket: int
     request: HttpRequest
+    question: WorkerQuestion | None
     index: int
     until_ns: int
 
@@ -135,10 +136,11 @@ class FleetHttp:
             self._listen(now_ns)
         if now_ns >= self.history.next_at_ns:
             self.history.take(self._registry.nodes, now_ns)
-        self._server.on_timer(now_ns)
-        self._stream.on_timer(now_ns)
+        # Before the server ends those that have waited too long: after a stall both are due.
         if self._waiting and (now_ns >= self._waiting_at_ns or self._registry.index != self._answered_index):
             self._answer_waiting(now_ns)
+        self._server.on_timer(now_ns)
+        self._stream.on_timer(now_ns)
 
     def on_effect(self, effect: HubEffect, now_ns: int) -> None:
         """Something that the stream may tell."""
@@ -212,7 +214,7 @@ class FleetHttp:
 
     def _document(self, request: HttpRequest, now_ns: int) -> Document | None:
         wall_ns = self._clock.wall_ns()
-        arguments: dict[str, Any] = {name: values[-1] for name, values in request.query.items()}
+        arguments = _arguments(request)
         match request.path:
             case "/v1/nodes":
                 return self._operations.nodes(now_ns, wall_ns)
@@ -282,7 +284,9 @@ class FleetHttp:
             until_ns = now_ns + min(age_text_ns(wait), WAIT_SECONDS_MAX * S)
         except ValueError as cause:
             raise MisuseError("index, wait", "a whole number, and a span such as 30s") from cause
-        waiting = _IndexWaiter(ticket, request, int(index), until_ns)
+        # A bad question is refused now: when its time is over there is nobody to raise to.
+        question = worker_question(_arguments(request)) if request.path == f"{V1}/workers" else None
+        waiting = _IndexWaiter(ticket, request, question, int(index), until_ns)
         if self._registry.index > waiting.index:
             self._answer(waiting, now_ns)
         elif self._server.hold(ticket, until_ns + S):
@@ -311,8 +315,10 @@ class FleetHttp:
             self._answer(waiting, now_ns)
 
     def _answer(self, waiting: _IndexWaiter, now_ns: int) -> None:
-        document = self._document(waiting.request, now_ns)
-        assert document is not None
+        wall_ns, question = self._clock.wall_ns(), waiting.question
+        document = (
+            self._operations.nodes(now_ns, wall_ns) if question is None else self._operations.workers(question, now_ns, wall_ns)
+        )
         self._send_document(waiting.ticket, waiting.request, 200, document, now_ns)
 
     def _open_stream(self, ticket: int, request: HttpRequest, now_ns: int) -> None:
@@ -343,3 +349,8 @@ class FleetHttp:
 
     def _send_document(self, ticket: int, request: HttpRequest, status: int, document: object, now_ns: int) -> None:
         self._send(ticket, request, (status, json_bytes(document) + b"\n", JSON), now_ns)
+
+
+def _arguments(request: HttpRequest) -> dict[str, Any]:
+    """The parameters of a request; of one that is there twice the last."""
+    return {name: values[-1] for name, values in request.query.items()}
