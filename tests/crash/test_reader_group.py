@@ -23,7 +23,7 @@ from harness.control_connection import ControlConnection, ask
 from harness.waiting import wait_until
 
 from agent.cli.program import run
-from agent.model.control import READ_OPERATIONS, WRITE_OPERATIONS
+from agent.model.control import HUB_OPERATIONS, READ_OPERATIONS, WRITE_OPERATIONS
 from supervisor.core.client_quota import CONNECTIONS_MAX
 
 GROUP, OTHER_GROUP = 64888, 64777
@@ -104,7 +104,10 @@ def test_every_operation_that_only_looks_is_a_members_and_no_other(agent: AgentP
     operations = sorted(READ_OPERATIONS | WRITE_OPERATIONS)
     answers = as_other_user(lambda: [ask(control, each, name="writer") for each in operations], groups=[GROUP])
     outcomes = {each: answer.get("error", {}).get("code") for each, answer in zip(operations, answers, strict=True)}
-    assert outcomes == dict.fromkeys(READ_OPERATIONS) | dict.fromkeys(WRITE_OPERATIONS, "not_permitted")
+    refused = dict.fromkeys(WRITE_OPERATIONS, "not_permitted")
+    # This agent is no hub.
+    absent = dict.fromkeys(HUB_OPERATIONS - WRITE_OPERATIONS, "no_such_worker")
+    assert outcomes == dict.fromkeys(READ_OPERATIONS) | absent | refused
     assert agent.call("status")["counters"]["control_refused"] == len(WRITE_OPERATIONS)
 
 

@@ -73,22 +73,20 @@ def remove_tree(tree: Path) -> None:
         for pid in members(tree):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        for folder in sorted((path for path in tree.rglob("*") if path.is_dir()), reverse=True):
+        for folder, _, _ in os.walk(tree, topdown=False):
             with suppress(OSError):
-                folder.rmdir()
-        with suppress(OSError):
-            tree.rmdir()
+                os.rmdir(folder)
         return not tree.exists()
 
     wait_until(is_removed, f"{tree} is removed")
 
 
 def members(tree: Path) -> list[int]:
-    """Every process in a cgroup and below it."""
+    """Every process in a cgroup and below it. Groups that are removed meanwhile have none."""
     found: list[int] = []
-    for file in tree.rglob("cgroup.procs"):
+    for folder, _, _ in os.walk(tree):
         with suppress(OSError):
-            found += [int(word) for word in file.read_text().split()]
+            found += [int(word) for word in Path(folder, "cgroup.procs").read_text().split()]
     return found
 
 

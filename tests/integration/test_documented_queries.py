@@ -441,6 +441,8 @@ EXPECTED: dict[str, list[tuple[Any, ...]]] = {
         (at(2), "u-crunch", "own_limit", None, 2, None),
         (at(3), "u-web", "ancestor", "/kubepods", 1, None),
     ],
+    # A row may stand for several kills.
+    "SELECT host, sum(kills) AS kills FROM unit_event": [("node-1", 4)],
     "SELECT unit, arg_max(coalesce(model, engine), timestamp) AS model": [("u-web", "org/large", "chat")],
     # The pod has the longer queue; the exporter's engine was idle and does not answer any more; the third one is gone.
     "SELECT unit, waiting, running, kv_cache_share": [

@@ -72,7 +72,7 @@ def asked() -> Iterator[AskedFleet]:
 )
 @pytest.mark.parametrize("held", ["", HELD])
 def test_a_bad_question_is_refused_at_once(asked: AskedFleet, bad: str, held: str) -> None:
-    """Held or not: whoever asks it hears so, and the loop goes on."""
+    """Held or not: the client hears so, and the loop goes on."""
     answer = asked.ask(f"GET /v1/workers?{held}&{bad}")
     assert (answer.status, "sentence" in json.loads(answer.body)["error"]) == (400, True)
     assert asked.ask("GET /v1/workers").status == 200
