@@ -101,6 +101,8 @@ def test_the_page_comes_back_after_its_hub_was_killed(shown: ShownHub) -> None:
         # That the connection was lost may be shown for less time than the test takes to look.
         wait_until(lambda: shown.hub.agent.workers()["hub"]["pid"] not in (None, killed), "the hub is there again")
         wait_live(page)
+        # What runs when a node first tells the next hub is what it finds there, and no start.
+        wait_until(lambda: shown.hub.nodes()["node-1"]["age_seconds"] is not None, "the next hub has what the node has")
         shown.node.call("run-workload", workload={"name": "after", "argv": ["sleep", "1000"]})
         started = page.locator("#changes li.started", has_text="after (workload) started on node-1")
         expect(started.first).to_be_visible(timeout=PATIENCE_MS)
