@@ -5,24 +5,30 @@ known; one whose node is silent is left out and counted.
 """
 
 import heapq
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable
+from itertools import accumulate
 from random import Random
 
 from msgspec import Struct
 
-from agent.fleet.live import UnitLabel, UnitUse
+from agent.fleet.live import UnitLabel
 from agent.model.timebase import S
 from workers.hub.fleet_node import FleetNode
 from workers.hub.reservation import Reservations
-from workers.hub.worker_index import UNKNOWN_SCORE, Place, WorkerIndex, decoded, folded, load_score, room_score, within
+from workers.hub.worker_index import Place, WorkerIndex, folded
+from workers.hub.worker_scores import KEY_MASK, UNKNOWN_SCORE, WorkerScores, coded, key_of, score_of, span_of, unknown_in, within
 
 ORDERS = ("load", "vram", "random2")
 STATES = ("idle", "busy", "unknown")
 LIMIT_DEFAULT, LIMIT_MAX = 20, 10_000
-# The load scores of each state, from and to.
-_LOADS = {"idle": (0, 0), "busy": (1, UNKNOWN_SCORE - 1), "unknown": (UNKNOWN_SCORE, UNKNOWN_SCORE), "": (0, UNKNOWN_SCORE)}
-_NOT_HELD = (0, 0)
+# The codes of the loads of each state, from and to.
+_LOADS = {"idle": span_of(0, 0), "busy": span_of(1, UNKNOWN_SCORE - 1), "unknown": span_of(UNKNOWN_SCORE, UNKNOWN_SCORE)}
+# Before every room.
+_MOST_ROOM = -(1 << 62)
+# The part of a sorted list of codes that is still to be taken: its first code, the node, where it begins and ends, the list.
+Span = tuple[int, str, int, int, list[int]]
 
 
 class WorkerQuestion(Struct, frozen=True):
@@ -78,90 +84,136 @@ def answer_workers(
     for install, served in index.away.items():
         if count := len(served) if not named else sum(wanted in names for names in served):
             excluded[str(nodes[install].phase)] += count
-    if not named and _is_simple(question):
-        places, found = _from_summaries(asked, excluded)
-    else:
-        groups = index.serving(named) if named else index.by_node
-        fitting = _scan(asked, groups, excluded)
-        found = len(fitting)
-        places = _chosen(question, fitting, chance)
+    spans = _fitting(asked, named, excluded)
+    found = sum(end - begin for _, _, begin, end, _ in spans)
+    is_random = question.order == "random2"
+    places = _spread(spans, found, question.limit, chance) if is_random else _first_of(spans, question.limit)
     return WorkerAnswer(places, found, dict(excluded))
 
 
-def _is_simple(question: WorkerQuestion) -> bool:
-    """Whether its order and its one filter are about the same score."""
-    if question.order == "random2":
-        return False
-    return not question.state if question.order == "vram" else question.min_free_vram_mib is None
+# ---- which of a node fit ----
 
 
-def _is_checked(question: WorkerQuestion) -> bool:
-    """Whether it is asked of each node whether it counts at all."""
-    return bool(question.node) or question.max_age_ns is not None
-
-
-def _node_reason(asked: _WorkerAsking, install: str) -> str:
-    """Why no worker of a node fits; empty: they may."""
-    question, node = asked.question, asked.nodes[install]
-    if question.node and question.node not in (node.install, node.host):
-        return "other_node"
-    if question.max_age_ns is None:
-        return ""
-    return "too_old" if node.as_of_ns is None or asked.now_ns - node.as_of_ns > question.max_age_ns else ""
-
-
-# ---- all workers: the first of each node, by its summary ----
-
-
-def _from_summaries(asked: _WorkerAsking, excluded: "Counter[str]") -> tuple[list[Place], int]:
-    """The best of all, and how many fit."""
+def _fitting(asked: _WorkerAsking, named: str, excluded: "Counter[str]") -> list[Span]:
+    """Of each node with workers that fit: those, the best first."""
     question = asked.question
-    least, most = _wanted_scores(question)
-    is_checked = _is_checked(question)
-    # Of each node: its best code that was not taken yet, its name, where that is, where its list ends, the list.
-    heads: list[tuple[int, str, int, int, list[int]]] = []
-    found = 0
-    for install, summary in asked.index.summaries(asked.now_ns).items():
-        if is_checked and (reason := _node_reason(asked, install)):
-            excluded[reason] += len(summary.loads)
+    all_scores = asked.index.scores(named, asked.now_ns)
+    refused = _refused_nodes(asked, all_scores) if question.node or question.max_age_ns is not None else {}
+    held = {install for install, _ in asked.reservations.places()}
+    is_by_room = question.order == "vram"
+    # Its order and its one filter are about the same score, so what fits is one span of a list that is there.
+    is_plain = not question.lora and (not question.state if is_by_room else question.min_free_vram_mib is None)
+    wanted = _wanted_codes(question)
+    spans: list[Span] = []
+    for install, scores in all_scores.items():
+        if install in refused:
+            excluded[refused[install]] += len(scores.loads)
             continue
-        codes = summary.of(question.order)
-        begin, end = 0, len(codes)
-        if least is not None:
-            begin, end = within(codes, least, most)
-            _count_others(question, codes, begin, end, excluded)
+        if is_plain and install not in held:
+            codes = scores.rooms if is_by_room else scores.loads
+            begin, end = 0, len(codes)
+            if wanted is not None and not (codes[0] >= wanted[0] and codes[-1] <= wanted[1]):
+                begin, end = _span(codes, wanted, excluded, is_by_room=is_by_room)
+        else:
+            codes = _narrowed(asked, install, scores, excluded, is_held=install in held)
+            begin, end = 0, len(codes)
         if begin < end:
-            found += end - begin
-            heads.append((codes[begin], install, begin, end, codes))
-    if question.order == "vram" and least is not None and (full := _too_full(asked, -most)):
-        excluded["too_little_vram"] += full
-        found -= full
-    return _with_reservations(asked, _first_of(heads, question.limit + len(asked.reservations))), found
+            spans.append((codes[begin], install, begin, end, codes))
+    return spans
 
 
-def _too_full(asked: _WorkerAsking, wanted_mib: int) -> int:
-    """How many workers have enough free memory only if reservations are ignored; summaries do not contain reservations."""
-    count = 0
-    is_checked = _is_checked(asked.question)
-    for install, key in asked.reservations.places():
-        if key not in asked.index.by_node.get(install, ()) or (is_checked and _node_reason(asked, install)):
-            continue
-        free_mib = asked.nodes[install].state.uses[key].vram_free_mib
-        if free_mib is not None and free_mib >= wanted_mib > free_mib - asked.reservations.of((install, key))[1]:
-            count += 1
-    return count
+def _refused_nodes(asked: _WorkerAsking, installs: Iterable[str]) -> dict[str, str]:
+    """The nodes of which no worker fits, and why."""
+    question, nodes = asked.question, asked.nodes
+    refused: dict[str, str] = {}
+    if question.max_age_ns is not None:
+        least_ns = asked.now_ns - question.max_age_ns
+        for install in installs:
+            as_of_ns = nodes[install].as_of_ns
+            if as_of_ns is None or as_of_ns < least_ns:
+                refused[install] = "too_old"
+    if question.node:
+        refused |= {each: "other_node" for each in installs if question.node not in (each, nodes[each].host)}
+    return refused
 
 
-def _first_of(heads: list[tuple[int, str, int, int, list[int]]], count: int) -> list[tuple[int, Place]]:
-    """The best of all lists, by merging them as far as they are needed."""
+def _wanted_codes(question: WorkerQuestion) -> tuple[int, int] | None:
+    """From which code of its order to which. *Absent:* None where all fit."""
+    return _wanted_rooms(question) if question.order == "vram" else _LOADS.get(question.state)
+
+
+def _wanted_rooms(question: WorkerQuestion) -> tuple[int, int] | None:
+    free_mib = question.min_free_vram_mib
+    return None if free_mib is None else span_of(_MOST_ROOM, -free_mib)
+
+
+def _span(codes: list[int], wanted: tuple[int, int], excluded: "Counter[str]", *, is_by_room: bool) -> tuple[int, int]:
+    """Where the codes that are wanted begin and end; the others are counted: whose score is not known, and whose is another."""
+    begin, end = within(codes, *wanted)
+    if others := len(codes) - (end - begin):
+        unknown_word, other_word = ("unknown_vram", "too_little_vram") if is_by_room else ("unknown_state", "other_state")
+        unknown = 0 if wanted == _LOADS["unknown"] else unknown_in(codes)
+        if unknown:
+            excluded[unknown_word] += unknown
+        if others > unknown:
+            excluded[other_word] += others - unknown
+    return begin, end
+
+
+def _narrowed(asked: _WorkerAsking, install: str, scores: WorkerScores, excluded: "Counter[str]", *, is_held: bool) -> list[int]:
+    """The workers of one node that fit, by one filter after the other, and with what others hold of them."""
+    question = asked.question
+    is_by_room = question.order == "vram"
+    loads, rooms = scores.loads, scores.rooms
+    if question.lora:
+        labels = asked.nodes[install].state.labels
+        reasons = {key: _label_reason(question, labels[key]) for key in map(key_of, loads)}
+        excluded.update(filter(None, reasons.values()))
+        loads = [code for code in loads if not reasons[key_of(code)]]
+    if question.state:
+        begin, end = _span(loads, _LOADS[question.state], excluded, is_by_room=False)
+        loads = loads[begin:end]
+    wanted_rooms = _wanted_rooms(question)
+    if is_by_room or wanted_rooms is not None:
+        if len(loads) < len(rooms):
+            keys = {code & KEY_MASK for code in loads}
+            rooms = [code for code in rooms if code & KEY_MASK in keys]
+        if is_held:
+            rooms = sorted(code + coded(asked.reservations.of((install, key_of(code)))[1], 0) for code in rooms)
+        if wanted_rooms is not None:
+            # What nobody knows stays unknown, however much of it is held.
+            _, end = _span(rooms, wanted_rooms, excluded, is_by_room=True)
+            rooms = rooms[:end]
+        if is_by_room:
+            return rooms
+        keys = {code & KEY_MASK for code in rooms}
+        loads = [code for code in loads if code & KEY_MASK in keys]
+    if is_held:
+        loads = sorted(code + coded(asked.reservations.of((install, key_of(code)))[0], 0) for code in loads)
+    return loads
+
+
+def _label_reason(question: WorkerQuestion, label: UnitLabel) -> str:
+    """Why a worker that serves what was named does not fit; empty: it does."""
+    if folded(question.lora) not in map(folded, label.lora):
+        return "other_lora"
+    if question.model and folded(question.model) not in (folded(name) for name in (label.model, label.served_model) if name):
+        return "other_model"
+    return ""
+
+
+# ---- which of them are answered ----
+
+
+def _first_of(spans: list[Span], count: int) -> list[Place]:
+    """The best of all spans, by merging them as far as they are needed."""
     # No more nodes than that can have one of them.
-    heads = heapq.nsmallest(count, heads) if count < len(heads) // 4 else heads
+    heads = heapq.nsmallest(count, spans) if count < len(spans) // 4 else spans
     heapq.heapify(heads)
-    taken: list[tuple[int, Place]] = []
+    taken: list[Place] = []
     while heads and len(taken) < count:
         code, install, at, end, codes = heads[0]
-        score, key = decoded(code)
-        taken.append((score, (install, key)))
+        taken.append((install, key_of(code)))
         if at + 1 < end:
             heapq.heapreplace(heads, (codes[at + 1], install, at + 1, end, codes))
         else:
@@ -169,105 +221,27 @@ def _first_of(heads: list[tuple[int, str, int, int, list[int]]], count: int) -> 
     return taken
 
 
-def _wanted_scores(question: WorkerQuestion) -> tuple[int | None, int]:
-    """From which score to which; None: all."""
-    if question.order == "vram":
-        free = question.min_free_vram_mib
-        return (None, 0) if free is None else (-(1 << 62), -free)
-    return (None, 0) if not question.state else _LOADS[question.state]
-
-
-def _count_others(question: WorkerQuestion, codes: list[int], begin: int, end: int, excluded: "Counter[str]") -> None:
-    """Those of a node that do not fit: whose score is another one, and whose score is not known."""
-    others = len(codes) - (end - begin)
-    unknown = others and len(codes) - within(codes, UNKNOWN_SCORE, UNKNOWN_SCORE)[0]
-    if question.order == "vram":
-        unknown_word, other_word = "unknown_vram", "too_little_vram"
-    else:
-        unknown_word, other_word = "unknown_state", "other_state"
-        unknown = 0 if question.state == "unknown" else unknown
-    if unknown:
-        excluded[unknown_word] += unknown
-    if others > unknown:
-        excluded[other_word] += others - unknown
-
-
-def _with_reservations(asked: _WorkerAsking, taken: list[tuple[int, Place]]) -> list[Place]:
-    """The best of those taken, of which some may be held. As many more were taken as are held: those may move back."""
-    question, reservations = asked.question, asked.reservations
-    if not len(reservations):
-        return [place for _, place in taken[: question.limit]]
-    is_room = question.order == "vram"
-    again = [(score + reservations.of(place)[1 if is_room else 0], place) for score, place in taken]
-    if is_room and question.min_free_vram_mib is not None:
-        again = [(score, place) for score, place in again if -score >= question.min_free_vram_mib]
-    return [place for _, place in heapq.nsmallest(question.limit, again)]
-
-
-# ---- workers of a model, or by several filters: one after the other ----
-
-
-def _scan(asked: _WorkerAsking, groups: Mapping[str, tuple[int, ...]], excluded: "Counter[str]") -> list[tuple[int, Place]]:
-    question, reservations, nodes = asked.question, asked.reservations, asked.nodes
-    is_room = question.order == "vram"
-    score_of = room_score if is_room else load_score
-    is_checked = _is_checked(question)
-    has_filter = bool(question.state or question.lora) or question.min_free_vram_mib is not None
-    has_held = len(reservations) > 0
-    fitting: list[tuple[int, Place]] = []
-    for install, keys in groups.items():
-        if is_checked and (reason := _node_reason(asked, install)):
-            excluded[reason] += len(keys)
-            continue
-        state = nodes[install].state
-        uses = state.uses
-        if not has_filter and not has_held:
-            fitting += [(score_of(uses[key]), (install, key)) for key in keys]
-            continue
-        for key in keys:
-            held = reservations.of((install, key)) if has_held else _NOT_HELD
-            if has_filter and (reason := _reason(question, state.labels[key], uses[key], held)):
-                excluded[reason] += 1
-            else:
-                fitting.append((score_of(uses[key]) + held[1 if is_room else 0], (install, key)))
-    return fitting
-
-
-def _reason(question: WorkerQuestion, label: UnitLabel, use: UnitUse, held: tuple[int, int]) -> str:
-    """Why a worker does not fit; empty: it does."""
-    if question.lora and folded(question.lora) not in map(folded, label.lora):
-        return "other_lora"
-    if question.lora and question.model and folded(question.model) not in _models(label):
-        return "other_model"
-    if question.state:
-        least, most = _LOADS[question.state]
-        load = load_score(use)
-        if not least <= load <= most:
-            return "unknown_state" if load == UNKNOWN_SCORE else "other_state"
-    if question.min_free_vram_mib is not None:
-        if use.vram_free_mib is None:
-            return "unknown_vram"
-        if use.vram_free_mib - held[1] < question.min_free_vram_mib:
-            return "too_little_vram"
-    return ""
-
-
-def _models(label: UnitLabel) -> list[str]:
-    return [folded(name) for name in (label.model, label.served_model) if name]
-
-
-def _chosen(question: WorkerQuestion, fitting: list[tuple[int, Place]], chance: Random) -> list[Place]:
-    """Those that are answered. What was chosen at random is taken out of `fitting`."""
-    if question.order != "random2":
-        return [place for _, place in heapq.nsmallest(question.limit, fitting)]
+def _spread(spans: list[Span], found: int, limit: int, chance: Random) -> list[Place]:
+    """The less loaded of two random ones, again and again, none twice. Who is not drawn is not looked at."""
+    ends = list(accumulate(end - begin for _, _, begin, end, _ in spans))
+    # Of a row of all that fit: who stands now where another was drawn before.
+    moved: dict[int, int] = {}
     chosen: list[Place] = []
-    pool = fitting
-    while pool and len(chosen) < question.limit:
-        first, second = chance.randrange(len(pool)), chance.randrange(len(pool))
-        better = min(first, second, key=lambda at: pool[at][0])
-        chosen.append(pool[better][1])
-        pool[better] = pool[-1]
-        pool.pop()
+
+    def drawn(at: int) -> tuple[int, Place]:
+        number = moved.get(at, at)
+        span = bisect_right(ends, number)
+        _, install, _, end, codes = spans[span]
+        code = codes[end - (ends[span] - number)]
+        return score_of(code), (install, key_of(code))
+
+    for left in range(found, max(0, found - limit), -1):
+        draws = [(*drawn(at), at) for at in (chance.randrange(left), chance.randrange(left))]
+        _, place, at = min(draws, key=lambda each: each[0])
+        chosen.append(place)
+        last = moved.pop(left - 1, left - 1)
+        if at != left - 1:
+            moved[at] = last
     return chosen
 
 

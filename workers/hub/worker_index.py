@@ -1,29 +1,26 @@
-"""Which workers there are on nodes that are present: by the model that they serve, by what they have to do, by their room. PURE.
+"""Which workers there are on nodes that are present: by the model that they serve, and by their scores. PURE.
 
 A worker is a unit that serves a model, or a workload. What it serves changes when units come and go, what it does with each update.
-A question about all of them looks at the first few of each node's summary. Summaries are made when they are needed, and with each
-update as long as such questions are asked: they cost a third of what an update costs otherwise.
+Scores are made for who asks, of the workers that are asked for. As long as such questions come they are kept: an update then costs
+a third more, and the next question makes those of nodes that have told something since.
 """
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
 from agent.fleet.live import UnitLabel, UnitUse
 from agent.model.timebase import S
 from workers.hub.fleet_node import PRESENT, FleetNode
+from workers.hub.worker_scores import WorkerScores, scores_of
 
 WORKLOAD = "workload"
-# What a request that waits costs against one that runs, as vLLM's own router weighs them.
-WAITING_WEIGHT = 4
-# Behind every load, and every room, that is known.
-UNKNOWN_SCORE = 1 << 60
-# Keys of units have 31 bits.
-_KEY_BITS = 31
-_KEY_MASK = (1 << _KEY_BITS) - 1
-# For so long after a question about all of them summaries are kept up to date.
+# For so long after a question the scores that it needed are kept; of so many models at a time.
 WATCHED_NS = 60 * S
+WATCHED_MAX = 32
+# A node with so many of the workers that are asked for has its scores made with each update: a question that makes those of a
+# thousand such nodes at once would hold all others.
+EAGER_FROM = 16
 Place = tuple[str, int]
 
 
@@ -37,60 +34,12 @@ def folded(model: str) -> str:
     return model.casefold()
 
 
-def load_score(use: UnitUse) -> int:
-    """The less, the less it has to do. *Range:* UNKNOWN_SCORE where its engine says nothing; 0: it is idle."""
-    waiting, running = use.waiting, use.running
-    if waiting is None and running is None:
-        return UNKNOWN_SCORE
-    return (waiting or 0) * WAITING_WEIGHT + (running or 0)
+class _Watched(Struct):
+    """The scores of the workers of one model, or of all. `outdated`: nodes whose scores have to be made before the next use."""
 
-
-def room_score(use: UnitUse) -> int:
-    """The less, the more free memory one of its GPUs has. *Range:* UNKNOWN_SCORE where that is not known."""
-    return UNKNOWN_SCORE if use.vram_free_mib is None else -use.vram_free_mib
-
-
-class NodeSummary(Struct, frozen=True):
-    """The workers of one node by their scores, the best first. Each is one number, `coded`: a list of pairs takes twice as long."""
-
-    loads: list[int]
-    rooms: list[int]
-
-    def of(self, order: str) -> list[int]:
-        """Those of an order."""
-        return self.rooms if order == "vram" else self.loads
-
-
-def coded(score: int, key: int) -> int:
-    """Score and key in one number, in the order of the scores."""
-    return (score << _KEY_BITS) + key
-
-
-def decoded(code: int) -> tuple[int, int]:
-    """Score and key."""
-    return code >> _KEY_BITS, code & _KEY_MASK
-
-
-def within(codes: list[int], least: int, most: int) -> tuple[int, int]:
-    """Where the scores from `least` to `most` begin and end in a sorted list."""
-    return bisect_left(codes, least << _KEY_BITS), bisect_right(codes, coded(most, _KEY_MASK))
-
-
-def summary_of(keys: Iterable[int], uses: Mapping[int, UnitUse]) -> NodeSummary:
-    """The summary of these workers. Written out, because it is made for each node each second."""
-    shift, unknown = _KEY_BITS, UNKNOWN_SCORE << _KEY_BITS
-    loads, rooms = [], []
-    for key in keys:
-        use = uses[key]
-        waiting, running, free = use.waiting, use.running, use.vram_free_mib
-        if waiting is None and running is None:
-            loads.append(unknown + key)
-        else:
-            loads.append((((waiting or 0) * WAITING_WEIGHT + (running or 0)) << shift) + key)
-        rooms.append(unknown + key if free is None else (-free << shift) + key)
-    loads.sort()
-    rooms.sort()
-    return NodeSummary(loads, rooms)
+    scores: dict[str, WorkerScores]
+    outdated: set[str]
+    until_ns: int = 0
 
 
 class WorkerIndex:
@@ -99,9 +48,9 @@ class WorkerIndex:
     def __init__(self) -> None:
         self.by_node: dict[str, tuple[int, ...]] = {}
         self.away: dict[str, tuple[tuple[str, ...], ...]] = {}
-        self._summaries: dict[str, NodeSummary] = {}
-        self._outdated: set[str] = set()
         self._uses: dict[str, Mapping[int, UnitUse]] = {}
+        # By the folded name of a model, "": all workers; the one that was asked for longest ago first.
+        self._watched: dict[str, _Watched] = {}
         self._watched_until_ns = 0
         self._by_model: dict[str, dict[str, tuple[int, ...]]] = {}
         self._names: dict[str, dict[int, tuple[str, ...]]] = {}
@@ -127,25 +76,53 @@ class WorkerIndex:
     def on_uses(self, node: FleetNode) -> None:
         """What its workers do has changed."""
         install = node.install
-        if (keys := self.by_node.get(install)) is None:
+        if install not in self.by_node:
             return
-        self._uses[install] = node.state.uses
-        if (node.updated_ns or 0) < self._watched_until_ns:
-            self._summaries[install] = summary_of(keys, node.state.uses)
-        else:
-            self._outdated.add(install)
+        uses = self._uses[install] = node.state.uses
+        if not self._watched:
+            return
+        if (node.updated_ns or 0) >= self._watched_until_ns:
+            self._watched.clear()
+        for name, watched in self._watched.items():
+            if install not in watched.scores:
+                continue
+            keys = self._groups(name).get(install, ())
+            if len(keys) >= EAGER_FROM:
+                watched.scores[install] = scores_of(keys, uses)
+                watched.outdated.discard(install)
+            else:
+                watched.outdated.add(install)
 
-    def summaries(self, now_ns: int) -> Mapping[str, NodeSummary]:
-        """Of each present node with workers, as of now; from now on they are kept so for some time."""
-        self._watched_until_ns = now_ns + WATCHED_NS
-        for install in self._outdated:
-            self._summaries[install] = summary_of(self.by_node[install], self._uses[install])
-        self._outdated.clear()
-        return self._summaries
+    def scores(self, model: str, now_ns: int) -> Mapping[str, WorkerScores]:
+        """As of now, by node: of the workers that serve a model by any of its names; "": of all."""
+        name = folded(model)
+        groups = self._groups(name)
+        if not groups:
+            return {}
+        watched = self._watched.pop(name, None) or _Watched({}, set(groups))
+        for old in [each for each, found in self._watched.items() if found.until_ns <= now_ns]:
+            del self._watched[old]
+        if len(self._watched) >= WATCHED_MAX:
+            del self._watched[next(iter(self._watched))]
+        self._watched[name] = watched
+        watched.until_ns = self._watched_until_ns = now_ns + WATCHED_NS
+        scores, all_uses = watched.scores, self._uses
+        for install in watched.outdated:
+            if (keys := groups.get(install)) is None:
+                scores.pop(install, None)
+            else:
+                scores[install] = scores_of(keys, all_uses[install])
+        watched.outdated.clear()
+        return scores
+
+    @property
+    def watched(self) -> int:
+        """Of how many models, all workers counted as one, scores are kept now."""
+        return len(self._watched)
 
     def serving(self, model: str) -> Mapping[str, tuple[int, ...]]:
         """The workers that serve a model, by any of its names: the keys on each node."""
-        return self._by_model.get(folded(model), {})
+        return self._groups(folded(model))
 
     def places(self) -> Iterator[Place]:
         """All workers."""
@@ -160,9 +137,7 @@ class WorkerIndex:
             self.by_node[install] = tuple(now)
         else:
             self.by_node.pop(install, None)
-            self._summaries.pop(install, None)
             self._uses.pop(install, None)
-            self._outdated.discard(install)
         for name in {name for names in before.values() for name in names}:
             nodes = self._by_model[name]
             del nodes[install]
@@ -174,6 +149,13 @@ class WorkerIndex:
                 by_name.setdefault(name, []).append(key)
         for name, keys in by_name.items():
             self._by_model.setdefault(name, {})[install] = tuple(keys)
+        touched = {"", *(name for names in (*before.values(), *now.values()) for name in names)}
+        for name in touched & self._watched.keys():
+            self._watched[name].outdated.add(install)
+
+    def _groups(self, name: str) -> Mapping[str, tuple[int, ...]]:
+        """The keys on each node of the workers that serve it."""
+        return self._by_model.get(name, {}) if name else self.by_node
 
 
 def _names(label: UnitLabel) -> tuple[str, ...]:

@@ -66,8 +66,11 @@ def _questions(address: str, options: argparse.Namespace) -> list[tuple[str, Any
     rows: list[tuple[str, Any, str]] = []
     for name, path in (
         ("question by model", "/v1/workers?model=org/model-7&order=load&limit=5&max_age=5s"),
+        ("question by model, of two random ones", "/v1/workers?model=org/model-7&order=random2&limit=1"),
+        ("question by model, least load with room", "/v1/workers?model=org/model-7&limit=5&min_free_vram=32000000000"),
         ("question of all, least load", "/v1/workers?order=load&limit=5"),
         ("question of all, most room", "/v1/workers?order=vram&limit=5&min_free_vram=1000000"),
+        ("question of all, least load with room", "/v1/workers?limit=5&min_free_vram=32000000000"),
     ):
         took = []
         for _ in range(1 + options.questions):
@@ -80,7 +83,7 @@ def _questions(address: str, options: argparse.Namespace) -> list[tuple[str, Any
             connection.close()
             took.append(1000 * (time.perf_counter() - begin))
             time.sleep(0.02)
-        # The first of all workers makes the summaries of all nodes, which are kept up to date from then on.
+        # The first of all workers makes the scores of all nodes, which are kept up to date from then on.
         rows.append((f"{name}, the first", took.pop(0), "ms"))
         rows += [(f"{name}, p50", percentile(took, 0.5), "ms"), (f"{name}, p99", percentile(took, 0.99), "ms")]
     return rows

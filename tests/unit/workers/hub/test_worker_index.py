@@ -4,9 +4,14 @@ from random import Random
 
 from fakes.hub_story import install_id, labelled
 
+from agent.fleet.live import UnitUse
 from agent.fleet.update import LiveState
+from agent.model.timebase import S
 from workers.hub.fleet_node import PRESENT, FleetNode, NodePhase
-from workers.hub.worker_index import WorkerIndex, folded, is_worker
+from workers.hub.worker_index import EAGER_FROM, WATCHED_MAX, WATCHED_NS, WorkerIndex, folded, is_worker
+from workers.hub.worker_scores import WorkerScores, scores_of
+
+NOW_NS = 1000 * S
 
 
 def node(number: int, phase: NodePhase = NodePhase.FRESH) -> FleetNode:
@@ -73,3 +78,52 @@ def test_random_changes_leave_what_a_scan_finds() -> None:
                     if is_worker(label) and name in (label.model, *label.lora)
                 }
                 assert {(install, key) for install, keys in index.serving(name).items() for key in keys} == serving, f"seed {seed}"
+
+
+def scanned(nodes: list[FleetNode], model: str) -> dict[str, WorkerScores]:
+    """The scores that a scan of all nodes gives; "": of all workers."""
+    found = {}
+    for held in nodes:
+        labels = held.state.labels.items() if held.phase in PRESENT else ()
+        if keys := [key for key, label in labels if is_worker(label) and (not model or label.model == model)]:
+            found[held.install] = scores_of(keys, held.state.uses)
+    return found
+
+
+def test_scores_are_those_of_a_scan_whatever_has_changed_since() -> None:
+    """Asked often or seldom, over nodes with few workers and with many, that come, go, and change."""
+    for seed in range(20):
+        rng = Random(seed)
+        index, nodes, now_ns = WorkerIndex(), [node(number) for number in range(4)], NOW_NS
+        for _ in range(80):
+            held = rng.choice(nodes)
+            keys = range(rng.choice((0, 2, 2 * EAGER_FROM)))
+            uses = {key: UnitUse(key, waiting=rng.randrange(3), vram_free_mib=rng.choice((None, 4, 8))) for key in keys}
+            held.updated_ns = now_ns = now_ns + rng.choice((1, S, WATCHED_NS))
+            if rng.random() < 0.5 and held.state.labels:
+                for key in held.state.uses:
+                    held.state.uses[key] = UnitUse(key, running=rng.randrange(9), vram_free_mib=rng.randrange(9))
+                index.on_uses(held)
+            else:
+                held.phase = rng.choice((NodePhase.FRESH, NodePhase.LATE, NodePhase.STALE))
+                held.state = LiveState(labels={key: labelled(key, model=rng.choice("ab")) for key in keys}, uses=uses)
+                index.on_node(held)
+            if rng.random() < 0.3:
+                model = rng.choice(["", "a", "b", "none"])
+                assert dict(index.scores(model.upper(), now_ns)) == scanned(nodes, model), f"seed {seed}"
+
+
+def test_scores_are_kept_for_who_asks_and_for_some_models_only() -> None:
+    """What nobody asks for any more costs an update nothing, and a client that asks for all models costs it no more than some."""
+    index, held = WorkerIndex(), node(1)
+    labels = {key: labelled(key, model=f"m{key}") for key in range(2 * WATCHED_MAX)}
+    held.state = LiveState(labels=labels, uses={key: UnitUse(key) for key in labels})
+    index.on_node(held)
+    for key in labels:
+        assert index.scores(f"m{key}", NOW_NS) == {held.install: scores_of((key,), held.state.uses)}
+    assert index.watched == WATCHED_MAX
+    assert index.scores("none", NOW_NS) == {}
+    assert index.watched == WATCHED_MAX
+    held.updated_ns = NOW_NS + WATCHED_NS
+    index.on_uses(held)
+    assert index.watched == 0
