@@ -21,8 +21,10 @@ from workers.keeper.program import start_detached
 from workers.keeper.protocol import FromKeeper, ToKeeper
 
 READ_BYTES = 256 << 10
-# A started keeper listens after some 100 ms; on a busy machine later.
 AGAIN_NS_MIN, AGAIN_NS_MAX = 50_000_000, 5_000_000_000
+# A started keeper listens after some 100 ms, on a busy machine later, and somebody waits for the workload: it is looked for so
+# often, for so long.
+STARTING_AGAIN_NS, STARTING_NS = 10_000_000, 2_000_000_000
 # One that was started is given this long to listen before another is started; the second would meet the first one's lock.
 START_AGAIN_NS = 10_000_000_000
 # All records of a keeper in one line. A keeper that sends more is none.
@@ -147,6 +149,9 @@ class KeeperClient:
             os.close(folder)
 
     def _on_refused(self, cause: OSError, now_ns: int) -> None:
+        if self._started_at_ns is not None and now_ns - self._started_at_ns < STARTING_NS:
+            self._connect_at_ns = now_ns + STARTING_AGAIN_NS
+            return
         self._connect_at_ns = now_ns + self._pause_ns
         self._pause_ns = min(2 * self._pause_ns, AGAIN_NS_MAX)
         if cause.errno not in (ENOENT, ECONNREFUSED):
@@ -156,6 +161,7 @@ class KeeperClient:
         elif self._started_at_ns is None or now_ns - self._started_at_ns >= START_AGAIN_NS:
             self.problem = "no keeper runs; one is being started"
             self._started_at_ns = now_ns
+            self._connect_at_ns = now_ns + STARTING_AGAIN_NS
             self._pause_ns = AGAIN_NS_MIN
             try:
                 self._starter = self._start(self._state_dir, self._cgroup_root)
