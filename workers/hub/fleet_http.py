@@ -1,7 +1,9 @@
 """The hub's HTTP: documents of /v1, the stream, and the fleet's page. Called by the worker's loop; it waits for nothing."""
 
 from base64 import b64encode
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import islice
 from random import Random
 from socket import gaierror
 from typing import Any
@@ -14,7 +16,7 @@ from agent.model.control.document import Document
 from agent.model.control.fleet import FleetHeat, FleetHistoryRow, FleetReservation
 from agent.model.errors import EvergaugeError, MisuseError
 from agent.model.json_text import json_bytes
-from agent.model.timebase import S, iso_utc
+from agent.model.timebase import MS, S, iso_utc
 from agent.ports import Clock, Interest
 from workers.http.edge import Edge
 from workers.http.event_stream import EventChannel
@@ -26,8 +28,9 @@ from workers.hub.api import ROUTES, V1, WAIT_SECONDS_MAX, described
 from workers.hub.effect import HubEffect, NodeChanged, UnitsChanged
 from workers.hub.fleet_operations import FleetOperations, worker_question
 from workers.hub.fleet_row import MIB, unit_row
-from workers.hub.fleet_stream import FleetStream, has_whole
+from workers.hub.fleet_stream import WHOLE_NODES_MAX, FleetStream, has_whole
 from workers.hub.history import METRICS, STEP_NS, STEPS, FleetHistory
+from workers.hub.listing import Listing, in_parts
 from workers.hub.questions import WorkerQuestion, age_text_ns
 from workers.hub.recent_changes import RecentChanges
 from workers.hub.registry import NodeRegistry
@@ -41,8 +44,11 @@ TTL_DEFAULT_NS, TTL_MAX_NS = 10 * S, 3600 * S
 TOPICS_MAX = 16
 # The row of a node in an event: some 600 bytes, and more where its conditions have long sentences.
 NODE_BYTES = 1500
-# A thousand clients may wait for one change, and a document of a large fleet takes milliseconds: the others have their turn.
-ANSWERS_PER_TURN_MAX = 16
+# A thousand clients may wait for one change, and a document of a large fleet takes a second: in a turn of the loop so many rows are
+# made, a few milliseconds' worth. An answer whose turn does not come for so long is none.
+PARTS_PER_TURN = 64
+TURN_NS = 4 * MS
+LONG_ANSWER_NS = 60 * S
 # Clients that have gone are forgotten with the next look.
 WAITING_LOOK_NS = 1 * S
 # Of an index: it grows by some thousands a second at most.
@@ -71,6 +77,15 @@ class _IndexWaiter(Struct):
     until_ns: int
 
 
+class _LongAnswer(Struct):
+    """A document that is being made."""
+
+    ticket: int
+    request: HttpRequest
+    parts: Iterator[bytes]
+    body: bytearray
+
+
 class FleetHttp:
     """`problem`: why it does not serve, or not everything; empty: it does."""
 
@@ -88,6 +103,8 @@ class FleetHttp:
         self._waiting: list[_IndexWaiter] = []
         self._waiting_at_ns = 0
         self._answered_index = 0
+        # The first one is being made.
+        self._long: deque[_LongAnswer] = deque()
         self._listen_at_ns: int | None = clock.now_ns() if place.address else None
         self._changes = RecentChanges()
         self._reserved = 0
@@ -124,7 +141,9 @@ class FleetHttp:
         self._server.on_writable(descriptor, now_ns)
 
     def next_deadline_ns(self) -> int:
-        """The next step of the history at the latest."""
+        """At once while an answer is being made; the next step of the history at the latest."""
+        if self._long:
+            return 0
         deadlines = [self._server.next_deadline_ns(), self._stream.next_deadline_ns(), self._listen_at_ns]
         if self._waiting:
             deadlines.append(self._waiting_at_ns)
@@ -139,6 +158,7 @@ class FleetHttp:
         # Before the server ends those that have waited too long: after a stall both are due.
         if self._waiting and (now_ns >= self._waiting_at_ns or self._registry.index != self._answered_index):
             self._answer_waiting(now_ns)
+        self._go_on(now_ns)
         self._server.on_timer(now_ns)
         self._stream.on_timer(now_ns)
 
@@ -204,6 +224,8 @@ class FleetHttp:
             self._wait(ticket, request, now_ns)
         elif path == f"{V1}/openapi.json":
             self._send(ticket, request, (200, self._description(), JSON), now_ns)
+        elif (listing := self._listing(request, now_ns)) is not None:
+            self._send_listing(ticket, request, listing, now_ns)
         elif (document := self._document(request, now_ns)) is not None:
             self._send_document(ticket, request, 200, document, now_ns)
         elif self._place.assets is not None and (asset := self._place.assets(request)) is not None:
@@ -212,21 +234,25 @@ class FleetHttp:
             there = ", ".join(route.path for route in ROUTES)
             self._send(ticket, request, (404, f"There is only {there} and {V1}/openapi.json here.\n".encode(), PLAIN), now_ns)
 
-    def _document(self, request: HttpRequest, now_ns: int) -> Document | None:
+    def _listing(self, request: HttpRequest, now_ns: int) -> Listing | None:
         wall_ns = self._clock.wall_ns()
-        arguments = _arguments(request)
         match request.path:
             case "/v1/nodes":
                 return self._operations.nodes(now_ns, wall_ns)
+            case "/v1/units":
+                return self._operations.units(_arguments(request), now_ns, wall_ns)
+            case "/v1/workers":
+                return self._operations.workers(worker_question(_arguments(request)), now_ns, wall_ns)
+        return None
+
+    def _document(self, request: HttpRequest, now_ns: int) -> Document | None:
+        wall_ns = self._clock.wall_ns()
+        match request.path:
             case "/v1/node":
                 return self._operations.node(request.parameter("node"), now_ns, wall_ns)
             case "/v1/changes":
                 terms = self._registry.terms
                 return self._changes.document((terms.name, terms.run), wall_ns)
-            case "/v1/units":
-                return self._operations.units(arguments, now_ns, wall_ns)
-            case "/v1/workers":
-                return self._operations.workers(worker_question(arguments), now_ns, wall_ns)
             case "/v1/heat":
                 return self._heat(request, wall_ns)
         return None
@@ -296,35 +322,60 @@ class FleetHttp:
             self._send(ticket, request, (503, b"Too many clients wait here; try again.\n", PLAIN), now_ns)
 
     def _answer_waiting(self, now_ns: int) -> None:
-        """Answer those whose time has come, a bounded part of them at once."""
+        """Let those be answered whose time has come."""
         index = self._registry.index
-        due: list[_IndexWaiter] = []
         kept: list[_IndexWaiter] = []
-        has_more = False
         for each in self._waiting:
             if not self._server.is_waiting(each.ticket):
                 continue
-            is_due = index > each.index or each.until_ns <= now_ns
-            has_more = has_more or (is_due and len(due) == ANSWERS_PER_TURN_MAX)
-            (due if is_due and not has_more else kept).append(each)
+            if index > each.index or each.until_ns <= now_ns:
+                self._answer(each, now_ns)
+            else:
+                kept.append(each)
         self._waiting = kept
         self._answered_index = index
-        soonest_ns = min((each.until_ns for each in kept), default=now_ns + WAITING_LOOK_NS)
-        self._waiting_at_ns = now_ns if has_more else min(soonest_ns, now_ns + WAITING_LOOK_NS)
-        for waiting in due:
-            self._answer(waiting, now_ns)
+        self._waiting_at_ns = min([now_ns + WAITING_LOOK_NS, *(each.until_ns for each in kept)])
 
     def _answer(self, waiting: _IndexWaiter, now_ns: int) -> None:
         wall_ns, question = self._clock.wall_ns(), waiting.question
-        document = (
+        listing = (
             self._operations.nodes(now_ns, wall_ns) if question is None else self._operations.workers(question, now_ns, wall_ns)
         )
-        self._send_document(waiting.ticket, waiting.request, 200, document, now_ns)
+        self._send_later(_LongAnswer(waiting.ticket, waiting.request, in_parts(listing), bytearray()), now_ns)
+
+    def _send_listing(self, ticket: int, request: HttpRequest, listing: Listing, now_ns: int) -> None:
+        """At once where it is short."""
+        answer = _LongAnswer(ticket, request, in_parts(listing), bytearray())
+        if _make(answer, PARTS_PER_TURN):
+            self._send(ticket, request, (200, bytes(answer.body), JSON), now_ns)
+        else:
+            self._send_later(answer, now_ns)
+
+    def _send_later(self, answer: _LongAnswer, now_ns: int) -> None:
+        if self._server.hold(answer.ticket, now_ns + LONG_ANSWER_NS):
+            self._long.append(answer)
+        else:
+            self._send(answer.ticket, answer.request, (503, b"Too many clients wait here; try again.\n", PLAIN), now_ns)
+
+    def _go_on(self, now_ns: int) -> None:
+        """Make what is still to be answered, a bounded part of it."""
+        left = PARTS_PER_TURN
+        until_ns = self._clock.now_ns() + TURN_NS
+        while self._long and left and self._clock.now_ns() < until_ns:
+            answer = self._long[0]
+            if self._server.is_waiting(answer.ticket):
+                if not (left := _make(answer, left)):
+                    break
+                self._send(answer.ticket, answer.request, (200, bytes(answer.body), JSON), now_ns)
+            self._long.popleft()
 
     def _open_stream(self, ticket: int, request: HttpRequest, now_ns: int) -> None:
         topics = frozenset(filter(None, request.parameter("topics").split(",")))
         if len(topics) > TOPICS_MAX:
             raise MisuseError("topics", f"at most {TOPICS_MAX}")
+        if has_whole(topics) and len(self._registry.nodes) > WHOLE_NODES_MAX:
+            sentence = f"the rows of more than {WHOLE_NODES_MAX} nodes are no event"
+            raise MisuseError("topics", sentence, f"ask for {V1}/nodes, and name `later` among the topics")
         # What waits for a client is bounded; one that wants the whole picture has room for it.
         room = STREAM_BYTES_MAX + (NODE_BYTES * len(self._registry.nodes) if has_whole(topics) else 0)
         stream = self._server.open_stream(ticket, stream_head(), now_ns, room)
@@ -349,6 +400,16 @@ class FleetHttp:
 
     def _send_document(self, ticket: int, request: HttpRequest, status: int, document: object, now_ns: int) -> None:
         self._send(ticket, request, (status, json_bytes(document) + b"\n", JSON), now_ns)
+
+
+def _make(answer: _LongAnswer, parts: int) -> int:
+    """Make at most so many parts of an answer; how many fewer it took. 0: it is not whole yet."""
+    for part in islice(answer.parts, parts):
+        answer.body += part
+        parts -= 1
+    if parts:
+        answer.body += b"\n"
+    return parts
 
 
 def _arguments(request: HttpRequest) -> dict[str, Any]:

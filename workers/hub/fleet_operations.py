@@ -1,6 +1,8 @@
 """The operations of the control socket that a hub carries out. PURE but for the chance that is handed in."""
 
 from collections.abc import Callable
+from heapq import merge
+from itertools import islice
 from random import Random
 from typing import Any
 
@@ -11,6 +13,7 @@ from agent.model.control.document import Document, plain
 from agent.model.control.fleet import (
     FleetNodeDetail,
     FleetNodes,
+    FleetUnitRow,
     FleetUnits,
     FleetWorkers,
     HubInvitation,
@@ -24,6 +27,7 @@ from agent.model.timebase import DAY, S, iso_utc
 from workers.hub.effect import HubEffect
 from workers.hub.fleet_node import FleetNode, NodePhase
 from workers.hub.fleet_row import node_row, unit_row
+from workers.hub.listing import Listing, whole
 from workers.hub.membership import Membership, new_token
 from workers.hub.node_detail import node_detail
 from workers.hub.questions import LIMIT_MAX, ORDERS, STATES, WorkerQuestion, age_text_ns, answer_workers
@@ -104,22 +108,24 @@ class FleetOperations:
             "stale_seconds": terms.stale_ns / S,
         }
 
-    def nodes(self, now_ns: int, wall_ns: int) -> FleetNodes:
-        """All nodes, those worst off first."""
+    def nodes(self, now_ns: int, wall_ns: int) -> Listing:
+        """A FleetNodes: all nodes, those worst off first. Rows are as of the moment at which they are told."""
         registry = self._registry
         nodes = self.worst_first()
         states: dict[str, int] = {}
         for node in nodes:
             states[str(node.phase)] = states.get(str(node.phase), 0) + 1
-        return FleetNodes(
+        yield FleetNodes(
             hub=registry.terms.name,
             hub_run=registry.terms.run,
             index=registry.index,
             as_of=iso_utc(wall_ns),
             states=states,
             suspicion=self._suspicion(),
-            nodes=[node_row(node, now_ns) for node in nodes],
+            nodes=[],
         )
+        for node in nodes:
+            yield node_row(node, now_ns)
 
     def node(self, named: str, now_ns: int, wall_ns: int) -> FleetNodeDetail:
         """One node, by its id or the name of its host. *Raises:* MisuseError where there is none."""
@@ -149,16 +155,11 @@ class FleetOperations:
         """How many hold a worker, and how many MiB of its GPU they want."""
         return self._reservations.of(place)
 
-    def workers(self, question: WorkerQuestion, now_ns: int, wall_ns: int) -> FleetWorkers:
-        """The workers that fit a question."""
+    def workers(self, question: WorkerQuestion, now_ns: int, wall_ns: int) -> Listing:
+        """A FleetWorkers: the workers that fit a question."""
         registry = self._registry
         found = answer_workers(question, registry.nodes, self._index, self._reservations, self._chance, now_ns)
-        rows = []
-        for install, key in found.places:
-            node = registry.nodes[install]
-            state = node.state
-            rows.append(unit_row(node, state.labels[key], state.uses[key], self._reservations.of((install, key)), now_ns))
-        return FleetWorkers(
+        yield FleetWorkers(
             hub=registry.terms.name,
             hub_run=registry.terms.run,
             index=registry.index,
@@ -166,41 +167,46 @@ class FleetOperations:
             found=found.found,
             excluded=found.excluded,
             suspicion=self._suspicion(),
-            workers=rows,
+            workers=[],
         )
+        for install, key in found.places:
+            yield self._unit_row(install, key, now_ns)
 
-    def units(self, arguments: Arguments, now_ns: int, wall_ns: int) -> FleetUnits:
-        """The units of one node, or of all; the busiest first."""
+    def units(self, arguments: Arguments, now_ns: int, wall_ns: int) -> Listing:
+        """A FleetUnits: the units of one node, or of all; the busiest first. *Raises:* MisuseError."""
         named, kind, limit = _text(arguments, "node"), _text(arguments, "kind"), _limit(arguments, UNITS_DEFAULT)
         unit = _text(arguments, "unit")
         registry = self._registry
-        excluded: dict[str, int] = {}
-        found = []
-        for node in registry.nodes.values():
+        other_kinds = 0
+        busiest: list[list[tuple[int, str, int, str]]] = []
+        for node in list(registry.nodes.values()):
             if named and named not in (node.install, node.host):
                 continue
-            for key, label in node.state.labels.items():
-                if unit and label.unit != unit:
-                    continue
-                if kind and label.kind != kind:
-                    excluded["other_kind"] = excluded.get("other_kind", 0) + 1
-                    continue
-                use = node.state.uses[key]
-                found.append((-(use.cpu or 0), node.host, key, node, label, use))
-        found.sort(key=lambda each: each[:3])
-        rows = [
-            unit_row(node, label, use, self._reservations.of((node.install, key)), now_ns)
-            for _, _, key, node, label, use in found[:limit]
-        ]
-        return FleetUnits(
+            labels, uses = node.state.labels, node.state.uses
+            fitting = [key for key, label in labels.items() if not unit or label.unit == unit]
+            of_kind = [key for key in fitting if labels[key].kind == kind] if kind else fitting
+            other_kinds += len(fitting) - len(of_kind)
+            if of_kind:
+                busiest.append(sorted((-(uses[key].cpu or 0), node.host, key, node.install) for key in of_kind))
+            yield None
+        yield FleetUnits(
             hub=registry.terms.name,
             hub_run=registry.terms.run,
             index=registry.index,
             as_of=iso_utc(wall_ns),
-            found=len(found),
-            excluded=excluded,
-            units=rows,
+            found=sum(map(len, busiest)),
+            excluded={"other_kind": other_kinds} if other_kinds else {},
+            units=[],
         )
+        for _, _, key, install in islice(merge(*busiest), limit):
+            yield self._unit_row(install, key, now_ns)
+
+    def _unit_row(self, install: str, key: int, now_ns: int) -> FleetUnitRow | None:
+        """*Absent:* None where it has ended meanwhile."""
+        node = self._registry.nodes.get(install)
+        if node is None or (label := node.state.labels.get(key)) is None:
+            return None
+        return unit_row(node, label, node.state.uses[key], self._reservations.of((install, key)), now_ns)
 
     def _suspicion(self) -> str | None:
         if self._registry.is_in_grace:
@@ -208,13 +214,13 @@ class FleetOperations:
         return self._registry.suspicion or None
 
     def _nodes(self, arguments: Arguments, now_ns: int, wall_ns: int) -> Document:
-        return self.nodes(now_ns, wall_ns)
+        return whole(self.nodes(now_ns, wall_ns), FleetNodes)
 
     def _units(self, arguments: Arguments, now_ns: int, wall_ns: int) -> Document:
-        return self.units(arguments, now_ns, wall_ns)
+        return whole(self.units(arguments, now_ns, wall_ns), FleetUnits)
 
     def _workers(self, arguments: Arguments, now_ns: int, wall_ns: int) -> Document:
-        return self.workers(worker_question(arguments), now_ns, wall_ns)
+        return whole(self.workers(worker_question(arguments), now_ns, wall_ns), FleetWorkers)
 
     def _members(self, arguments: Arguments, now_ns: int, wall_ns: int) -> Document:
         phases = {install: str(node.phase) for install, node in self._registry.nodes.items()}

@@ -29,6 +29,8 @@ NEXT_NS = PERIOD_NS // 10
 CONDITIONS_MAX, CONDITION_CHARACTERS_MAX = 4, 120
 # Asks for no whole picture: the client has asked for the documents.
 LATER = "later"
+# The whole picture is one event, made at once and held for one client: that of so many nodes takes 0.15 s and 3 MB.
+WHOLE_NODES_MAX = 2000
 # Without any change the hub is told so often: who listens knows how old the picture is.
 HUB_EVERY_NS = 5 * S
 # A unit that begins is one event; a node that comes with all of its units is told as a node.
@@ -134,7 +136,8 @@ class FleetStream:
         now_ns = self._now_ns()
         if not topics or "hub" in topics:
             yield StreamEvent("hub", self._hub_data(), "hub")
-        if has_whole(topics):
+        # A fleet that has grown meanwhile is asked for, as by who comes now.
+        if has_whole(topics) and len(self._registry.nodes) <= WHOLE_NODES_MAX:
             # What others have been told stays: this picture is for one client.
             rows = [plain(node_row(node, now_ns)) for node in self._registry.nodes.values()]
             yield StreamEvent("nodes", json_bytes({"nodes": rows, "index": self._registry.index, "whole": True}))

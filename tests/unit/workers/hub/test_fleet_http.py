@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Iterator
+from functools import partial
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -10,6 +12,8 @@ from fakes.shown_fleet import ShownFleet
 from fakes.turned_host import TurnedHost
 
 from agent.model.timebase import S
+from workers.hub import fleet_http
+from workers.hub.fleet_http import PARTS_PER_TURN
 
 HELD = "index=999999999&wait=2s"
 
@@ -17,8 +21,8 @@ HELD = "index=999999999&wait=2s"
 class AskedFleet(TurnedHost):
     """A small fleet and its HTTP; the test turns the loop."""
 
-    def __init__(self) -> None:
-        self.fleet = ShownFleet(4, units=3)
+    def __init__(self, nodes: int = 4, units: int = 3) -> None:
+        self.fleet = ShownFleet(nodes, units=units)
         self.fleet.http.on_timer(self.fleet.clock.now_ns())
         self._clients: list[Client] = []
 
@@ -165,3 +169,71 @@ def test_a_wait_ends_with_the_bound(asked: AskedFleet) -> None:
     asked.fleet.clock.advance(61 * S)
     asked.turn_until(client.receive)
     assert client.response().status == 200
+
+
+@pytest.fixture
+def crowded() -> Iterator[AskedFleet]:
+    """A fleet whose documents take several turns of the loop."""
+    made = AskedFleet(1 + 4 * PARTS_PER_TURN // 10, units=10)
+    yield made
+    made.close()
+
+
+def _rows(answer: Received, name: str) -> list[dict[str, Any]]:
+    assert answer.status == 200
+    found: list[dict[str, Any]] = json.loads(answer.body)[name]
+    return found
+
+
+@pytest.mark.parametrize(("path", "name"), [("/v1/units?limit=1000", "units"), ("/v1/workers?limit=1000", "workers")])
+def test_a_long_answer_takes_turns_with_short_ones(crowded: AskedFleet, path: str, name: str) -> None:
+    """Who asks for a few rows does not wait until all rows of another are made; both have theirs."""
+    long = crowded.send(f"GET {path}")
+    crowded.turn_until(lambda: crowded.fleet.http.next_deadline_ns() == 0)
+    short = crowded.ask(f"GET {path.partition('?')[0]}?limit=2")
+    assert (len(_rows(short, name)), bool(long.received)) == (2, False)
+    crowded.turn_until(long.receive)
+    rows = _rows(long.response(), name)
+    assert len(rows) == json.loads(long.response().body)["found"] > 3 * PARTS_PER_TURN
+    assert _rows(short, name) == rows[:2]
+
+
+def test_a_long_answer_leaves_out_what_has_ended_meanwhile(crowded: AskedFleet) -> None:
+    """A node that is removed while its rows are made takes them with it, and whoever waits behind has an answer."""
+    long, other = crowded.send("GET /v1/units?limit=1000"), crowded.send("GET /v1/nodes")
+    crowded.turn_until(lambda: crowded.fleet.http.next_deadline_ns() == 0)
+    gone = sorted(crowded.fleet.story.registry.nodes)[:5]
+    for install in gone:
+        crowded.fleet.carry_out(crowded.fleet.story.registry.remove(install))
+    crowded.turn_until(long.receive)
+    document = json.loads(long.response().body)
+    # The first of them were made before.
+    assert not {row["node"] for row in document["units"][PARTS_PER_TURN:]} & set(gone)
+    assert len(document["units"]) < document["found"]
+    crowded.turn_until(other.receive)
+    assert other.response().status == 200
+
+
+def test_who_leaves_before_a_long_answer_is_made_holds_nobody(crowded: AskedFleet) -> None:
+    """The next one has its turn."""
+    left, other = crowded.send("GET /v1/units?limit=1000"), crowded.send("GET /v1/units?limit=999")
+    crowded.turn_until(lambda: crowded.fleet.http.next_deadline_ns() == 0)
+    left.socket.close()
+    crowded.turn_until(other.receive)
+    assert len(_rows(other.response(), "units")) > 3 * PARTS_PER_TURN
+    assert crowded.fleet.http.next_deadline_ns() > 0
+
+
+def _has_begun(stream: Client) -> bool:
+    return stream.receive() or b"200 OK" in stream.received
+
+
+def test_a_whole_picture_is_not_sent_of_too_many_nodes(asked: AskedFleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks for it hears how to do without; who does without has the stream."""
+    monkeypatch.setattr(fleet_http, "WHOLE_NODES_MAX", 2)
+    for topics in ("", "?topics=nodes,unit"):
+        answer = asked.ask(f"GET /v1/stream{topics}")
+        assert (answer.status, "`later`" in json.loads(answer.body)["error"]["sentence"]) == (400, True)
+    for topics in ("?topics=unit", "?topics=nodes,later"):
+        client = asked.send(f"GET /v1/stream{topics}")
+        asked.turn_until(partial(_has_begun, client))
