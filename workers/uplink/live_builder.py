@@ -40,6 +40,9 @@ ENGINE_LIFE_NS = 150 * S
 OCCUPANCY_LIFE_NS = 10 * S
 # Rows of one tick are not so far apart: the clock was set back.
 SET_BACK_NS = 10 * S
+# Ticks that are stored follow each other sooner: the clock was set forward, or nothing was measured for so long. Over anything less
+# a unit lives that has had its row of the minute.
+SET_FORWARD_NS = UNIT_LIFE_NS - 60 * S
 
 
 class ModelFact(Struct, frozen=True):
@@ -52,13 +55,17 @@ class ModelFact(Struct, frozen=True):
 
 
 class _LiveUnit(Struct):
-    """What is known of one unit. Times are those of the rows, unix time in nanoseconds; 0: no row yet."""
+    """What is known of one unit. Times are those of the rows, unix time in nanoseconds; 0: no row yet.
+
+    `alive_ns` is the time of its last row too, as if the clock had never been set forward.
+    """
 
     key: int
     kind: str
     path: str = ""
     started_ns: int | None = None
     memory_limit: int | None = None
+    alive_ns: int = 0
     row_ns: int = 0
     row: Row = {}
     cache_ns: int = 0
@@ -191,7 +198,8 @@ class LiveBuilder:
             return
         unit = self._unit(row["unit"], row["kind"])
         if unit is not None:
-            unit.row_ns, unit.row = row["timestamp"], row
+            unit.alive_ns = unit.row_ns = row["timestamp"]
+            unit.row = row
             unit.path = row["cgroup"]
             unit.started_ns = row.get("started_timestamp") or unit.started_ns
             unit.memory_limit = row.get("memory_limit_bytes")
@@ -205,6 +213,7 @@ class LiveBuilder:
             unit.path = row["cgroup"]
             unit.started_ns = unit.started_ns or row["timestamp"]
             unit.row_ns = unit.row_ns or row["timestamp"]
+            unit.alive_ns = unit.alive_ns or row["timestamp"]
 
     def _on_model(self, row: Row) -> None:
         known = self._models.get(row["unit"])
@@ -243,13 +252,17 @@ class LiveBuilder:
         if at_ns < self.sampled_ns - SET_BACK_NS:
             # What was known before the clock was set back is as old as what comes now: else its time would never be over.
             for unit in self._units.values():
-                unit.row_ns, unit.cache_ns, unit.engine_ns = (
-                    min(each, at_ns) for each in (unit.row_ns, unit.cache_ns, unit.engine_ns)
+                unit.alive_ns, unit.row_ns, unit.cache_ns, unit.engine_ns = (
+                    min(each, at_ns) for each in (unit.alive_ns, unit.row_ns, unit.cache_ns, unit.engine_ns)
                 )
             self._gpus.clear()
             self._gpu_uses.clear()
             self._unit_ns = min(self._unit_ns, at_ns)
             self.sampled_ns = at_ns
+        elif self.sampled_ns and at_ns > self.sampled_ns + SET_FORWARD_NS:
+            # Units had no time for a row of their own: each has as long for it as it had before.
+            for unit in self._units.values():
+                unit.alive_ns += at_ns - self.sampled_ns
         self.sampled_ns = max(self.sampled_ns, at_ns)
 
     def _unit(self, uid: str, kind: str) -> _LiveUnit | None:
@@ -267,7 +280,7 @@ class LiveBuilder:
     def _forget_old(self, wall_ns: int) -> None:
         # By the samplers' time where it goes on: a spool that is read late is not one whose units have ended.
         newest_ns = self._unit_ns or wall_ns
-        for uid in [uid for uid, unit in self._units.items() if newest_ns - unit.row_ns > UNIT_LIFE_NS]:
+        for uid in [uid for uid, unit in self._units.items() if newest_ns - unit.alive_ns > UNIT_LIFE_NS]:
             del self._units[uid]
         if len(self._models) > UNITS_MAX:
             self._models = {uid: fact for uid, fact in self._models.items() if uid in self._units}

@@ -19,7 +19,15 @@ from workers.gpu.schema import GPU, GPU_PROCESS
 from workers.host.schema import HOST, HOST_NETWORK
 from workers.resctrl.row import OCCUPANCY
 from workers.unit.schema import UNIT, UNIT_ENGINE, UNIT_EVENT, UNIT_MODEL
-from workers.uplink.live_builder import GPU_LIFE_NS, OCCUPANCY_LIFE_NS, SET_BACK_NS, UNIT_LIFE_NS, LiveBuilder, ModelFact
+from workers.uplink.live_builder import (
+    GPU_LIFE_NS,
+    OCCUPANCY_LIFE_NS,
+    SET_BACK_NS,
+    SET_FORWARD_NS,
+    UNIT_LIFE_NS,
+    LiveBuilder,
+    ModelFact,
+)
 from workers.uplink.live_row import NEEDED
 
 TABLES = (HOST, HOST_NETWORK, UNIT, UNIT_EVENT, UNIT_MODEL, UNIT_ENGINE, GPU, GPU_PROCESS, OCCUPANCY)
@@ -147,8 +155,9 @@ def test_a_unit_without_a_row_at_the_last_tick_is_idle() -> None:
     story.unit("/other.service")
     use = story.uses()["web.service"]
     assert (use.cpu, use.pressure_cpu, use.memory_kib is not None) == (0, None, True)
-    story.now_ns += UNIT_LIFE_NS
-    story.unit("/other.service")
+    for _ in range(2):
+        story.now_ns += UNIT_LIFE_NS // 2
+        story.unit("/other.service")
     assert list(story.uses()) == ["other.service"]
 
 
@@ -332,14 +341,37 @@ def test_a_clock_that_was_set_back_ends_no_unit() -> None:
     story.unit()
     assert set(story.uses()) == {"web.service", "gone.service"}
     assert story.builder.sampled_ns == story.now_ns
-    story.now_ns += UNIT_LIFE_NS + S
-    story.unit()
+    for _ in range(2):
+        story.now_ns += UNIT_LIFE_NS // 2 + S
+        story.unit()
     assert list(story.uses()) == ["web.service"]
     assert story.uses()["web.service"].cpu == 500
     before = story.builder.sampled_ns
     story.now_ns -= SET_BACK_NS
     story.unit()
     assert story.builder.sampled_ns == before
+
+
+def test_a_clock_that_was_set_forward_ends_no_unit() -> None:
+    """An hour ahead: who does nothing stays until its row of the minute is missing too, and its load is not known meanwhile."""
+    story = BuilderStory()
+    story.unit()
+    story.unit("/idle.service")
+    story.take(UNIT_ENGINE, {"unit": "/idle.service", "waiting": 3, "running": 1})
+    story.now_ns += 3600 * S
+    story.host()
+    story.unit()
+    assert {name: (use.cpu, use.waiting) for name, use in story.uses().items()} == {
+        "web.service": (500, None),
+        "idle.service": (0, None),
+    }
+    for _ in range(UNIT_LIFE_NS // SET_FORWARD_NS):
+        story.now_ns += SET_FORWARD_NS
+        story.unit()
+        assert set(story.uses()) == {"web.service", "idle.service"}
+    story.now_ns += SET_FORWARD_NS
+    story.unit()
+    assert set(story.uses()) == {"web.service"}
 
 
 def test_conditions_are_those_of_the_agent() -> None:
