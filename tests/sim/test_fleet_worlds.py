@@ -1,4 +1,5 @@
-"""Random worlds of a hub and its nodes: clocks, restarts, copies, partitions and stalls; after each step what is known is true."""
+"""Random worlds of a hub and its nodes: clocks, restarts, copies, partitions, stalls, floods and removals; after each step what is
+known is true."""
 
 import os
 from collections import deque
@@ -13,6 +14,7 @@ from agent.fleet.live import NodeUse, UnitUse
 from agent.fleet.message import HubAnswer, WantWhole, decode_hello, encode_answer
 from agent.fleet.message import decode_answer as decoded
 from agent.fleet.update import COMPRESSED_MARK, UPDATE_MARK, LiveState
+from agent.model.errors import ProtocolError
 from agent.model.timebase import MS, S
 from workers.beat.hub_beat import HubBeat
 from workers.hub.effect import AnswerNode, HubEffect, Tell
@@ -28,6 +30,9 @@ STEP_NS = 200 * MS
 NODES = 5
 UPDATES = (UPDATE_MARK, COMPRESSED_MARK)
 HOUR_NS = 3600 * S
+# More than a node has to say in an hour; and what is no frame at all.
+FLOOD = 4000
+NONSENSE = b"?" * 40
 
 
 class SimulatedWire:
@@ -52,6 +57,7 @@ class SimulatedAgent:
         self.begun_at_ns = world.now_ns
         self.state = LiveState(self.said.run, node_label=self.said.label, node_use=NodeUse(cpu=1))
         self.is_stopped = False
+        self.last_frame = b""
         self.start_beat()
         self.start_uplink()
 
@@ -64,6 +70,15 @@ class SimulatedAgent:
         """The process of the uplink starts."""
         self.feed = HubFeed(self.said.hello("live"))
         self.live_wire = self.world.wire()
+
+    def end_worker(self, what: int) -> None:
+        """The process of the beat, or of the uplink, ends and is started again."""
+        if what == 11:
+            self.beat_wire.is_cut = True
+            self.start_beat()
+        else:
+            self.live_wire.is_cut = True
+            self.start_uplink()
 
     def change(self, rng: Random) -> None:
         """Units come and go, and do something."""
@@ -106,6 +121,7 @@ class SimulatedAgent:
         if wire.is_cut:
             return False
         wire.to_hub.append(frame)
+        self.last_frame = frame
         return True
 
 
@@ -121,6 +137,9 @@ class FleetWorld:
         self.agents: dict[int, SimulatedAgent] = {}
         self.copies: list[SimulatedAgent] = []
         self.isolated: dict[int, int] = {}
+        # Nodes that were taken out, and when they join again.
+        self.removed: dict[int, int] = {}
+        self.floods = 0
         self.heard_ns: dict[str, int] = {}
         self.wants: dict[str, list[int]] = {}
         self.members: list[Member] = [member(number) for number in range(1, NODES + 1)]
@@ -167,7 +186,16 @@ class FleetWorld:
         registry, connection = self.registry, wire.connection
         contact = registry.contacts.get(connection)
         if contact is not None and registry.is_flooding(contact, self.now_ns):
+            self.floods += 1
             return
+        try:
+            self.take_frame(connection, frame)
+        except ProtocolError:
+            assert frame == NONSENSE
+
+    def take_frame(self, connection: bytes, frame: bytes) -> None:
+        """One frame that is not too much. *Raises:* ProtocolError."""
+        registry = self.registry
         if is_beat(frame):
             beat = decode_beat(frame)
             before = registry.nodes[beat.install].counts.received if beat.install in registry.nodes else 0
@@ -180,7 +208,8 @@ class FleetWorld:
             hello = decode_hello(frame)
             known = registry.nodes.get(hello.install)
             held = None if known is None else known.last_beat_ns
-            self.carry_out(registry.on_hello(connection, hello.install, hello, self.now_ns, self.wall_ns))
+            owner = hello.install if any(each.install == hello.install for each in self.members) else ""
+            self.carry_out(registry.on_hello(connection, owner, hello, self.now_ns, self.wall_ns))
             if known is not None and known.last_beat_ns != held:
                 self.heard_ns[hello.install] = self.now_ns
 
@@ -237,9 +266,11 @@ class FleetWorld:
         rng = self.rng
         for number in [number for number, until_ns in self.isolated.items() if until_ns <= self.now_ns]:
             del self.isolated[number]
+        for number in [number for number, until_ns in self.removed.items() if until_ns <= self.now_ns]:
+            self.join(number)
         number = rng.randrange(1, NODES + 1)
         agent = self.agents[number]
-        match rng.randrange(900):
+        match rng.randrange(1000):
             case 0 | 1 | 2 | 3 | 4 as what:
                 self.change_lives(what, number)
             case 5 | 6 | 7:
@@ -249,20 +280,42 @@ class FleetWorld:
                 self.cut(agent)
             case 9 | 10 as what:
                 self.harm_hub(what)
-            case 11:
-                agent.beat_wire.is_cut = True
-                agent.start_beat()
-            case 12:
-                agent.live_wire.is_cut = True
-                agent.start_uplink()
+            case 11 | 12 as what:
+                agent.end_worker(what)
             case 13:
                 agent.is_stopped = not agent.is_stopped
-            case 14:
-                agent.beat_wire.to_hub.extend([agent.beat.contact.hello] * 3)
-            case 15:
+            case 14 | 15 as what:
+                self.say_too_much(what, agent)
+            case 16:
                 agent.skew_ns = rng.randrange(-HOUR_NS, HOUR_NS)
+            case 17 if number not in self.removed:
+                self.remove(number)
             case _:
                 return
+
+    def say_too_much(self, what: int, agent: SimulatedAgent) -> None:
+        """A node says hello again and again, or floods a connection."""
+        if what == 14:
+            agent.beat_wire.to_hub.extend([agent.beat.contact.hello] * 3)
+            return
+        wire = self.rng.choice((agent.beat_wire, agent.live_wire))
+        if not wire.is_cut and not is_beat(agent.last_frame):
+            wire.to_hub.extend([self.rng.choice((NONSENSE, agent.last_frame))] * FLOOD)
+
+    def remove(self, number: int) -> None:
+        """A node is taken out for a while."""
+        self.removed[number] = self.now_ns + self.rng.randrange(120 * S)
+        install = install_id(number)
+        self.members = [each for each in self.members if each.install != install]
+        self.heard_ns.pop(install, None)
+        self.lives.pop(install, None)
+        self.carry_out(self.registry.remove(install))
+
+    def join(self, number: int) -> None:
+        """It joins again."""
+        del self.removed[number]
+        self.members.append(member(number))
+        self.carry_out(self.registry.add(self.members[-1], self.wall_ns))
 
     def change_lives(self, what: int, number: int) -> None:
         """An agent is started again, a machine too, or a copy of one comes or goes."""
@@ -294,6 +347,7 @@ class FleetWorld:
     def check(self) -> None:
         """After each step."""
         registry = self.registry
+        assert registry.nodes.keys() == {each.install for each in self.members}
         in_grace = self.now_ns < self.listening_since_ns + TERMS.stale_ns
         for install, node in registry.nodes.items():
             heard_ns = self.heard_ns.get(install, self.begun_ns)
@@ -340,6 +394,8 @@ class FleetWorld:
     def calm(self, seconds: int) -> None:
         """Nothing more goes wrong: copies are turned off, and all run."""
         self.isolated.clear()
+        for number in list(self.removed):
+            self.join(number)
         for copy in self.copies:
             self.cut(copy)
         self.copies.clear()
@@ -353,11 +409,13 @@ class FleetWorld:
 @pytest.mark.parametrize("part", range(4))
 def test_a_hub_knows_the_truth_in_random_worlds(part: int) -> None:
     """And when nothing more goes wrong all nodes are fresh, with the states that they have."""
+    floods = 0
     for seed in range(part, WORLDS, 4):
         print(f"seed {seed}")
         world = FleetWorld(seed)
         for _ in range(STEPS):
             world.step()
+        floods += world.floods
         world.calm(200)
         for number, agent in world.agents.items():
             node = world.registry.nodes[install_id(number)]
@@ -366,6 +424,8 @@ def test_a_hub_knows_the_truth_in_random_worlds(part: int) -> None:
             assert (node.state.labels, node.state.run) == (agent.feed._held.labels, agent.said.run), f"seed {seed}, node {number}"
         for times in world.wants.values():
             assert all(later - earlier >= 1 * S for earlier, later in pairwise(times)), f"seed {seed}"
+    # What is above a burst is not even decoded.
+    assert floods > FLOOD // 2
 
 
 def test_a_node_that_beats_is_never_late_whatever_its_clock_says() -> None:
