@@ -25,7 +25,7 @@ from harness.proc import descriptors, rss_bytes
 from harness.waiting import DEADLINE_SECONDS, wait_until
 
 from agent.cli.control_client import ask_here_or_there
-from agent.model.control import READ_OPERATIONS, REQUEST_BYTES_MAX, WRITE_OPERATIONS
+from agent.model.control import HUB_OPERATIONS, READ_OPERATIONS, REQUEST_BYTES_MAX, WRITE_OPERATIONS
 from agent.model.errors import EvergaugeError
 from agent.model.message import Hello, Identity, encode
 from agent.model.timebase import S
@@ -118,7 +118,10 @@ def test_where_the_control_socket_is_opened_another_user_may_look_and_change_not
         operations = sorted(READ_OPERATIONS | WRITE_OPERATIONS)
         answers = as_other_user(lambda: [ask(control, each, **ARGUMENTS.get(each, {})) for each in operations])
         outcomes = {each: answer.get("error", {}).get("code") for each, answer in zip(operations, answers, strict=True)}
-        assert outcomes == dict.fromkeys(READ_OPERATIONS) | dict.fromkeys(WRITE_OPERATIONS, "not_permitted")
+        refused = dict.fromkeys(WRITE_OPERATIONS, "not_permitted")
+        # This agent is no hub.
+        absent = dict.fromkeys(HUB_OPERATIONS - WRITE_OPERATIONS, "no_such_worker")
+        assert outcomes == dict.fromkeys(READ_OPERATIONS) | absent | refused
         assert f"user {OTHER_UID} may not do" in answers[operations.index("rotate")]["error"]["sentence"]
         assert [rule["name"] for rule in agent.call("list-rules")["rules"]] == ["ours"]
         assert agent.call("status")["counters"]["control_refused"] == len(WRITE_OPERATIONS)

@@ -4,7 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,11 +13,13 @@ from fakes.fleet import Hub, free_ports, hub_agent, join, node_agent
 from fakes.keeper_world import own_tree
 from fakes.workload_agent import end_all
 from harness.agent_process import AgentProcess
+from harness.sinks.certificates import Authority
 from harness.waiting import wait_until
 from playwright.sync_api import Page, expect
 
 pytestmark = [NEEDS_CHROMIUM, pytest.mark.timeout(240)]
 STARTS = 20
+TOKEN = "a-token-of-some-length"
 # When a text is in the list of changes and the browser has painted it: unix time in milliseconds by its name.
 WATCH = """
 () => {
@@ -44,19 +46,27 @@ class ShownHub:
         self.url = url
 
 
-@pytest.fixture
-def shown(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[ShownHub]:
-    """The page has a port that stays when the worker is started again."""
+@contextmanager
+def shown_hub(folder: Path, name: str, **flags: str) -> Iterator[ShownHub]:
+    """The page has a port that stays when the worker is started again. `flags` are the hub's."""
     with ExitStack() as stack:
-        tree = stack.enter_context(own_tree(str(abs(hash(request.node.nodeid)) % 10**8)))
+        tree = stack.enter_context(own_tree(str(abs(hash(name)) % 10**8)))
         [port] = free_ports(1)
-        hub = Hub(stack.enter_context(hub_agent(tmp_path / "h", **{"--hub-port": str(port)})))
-        node = node_agent(tmp_path / "n", "node-1", **{"--kernel-cgroup-root": str(tree)})
+        hub = Hub(stack.enter_context(hub_agent(folder / "h", **{"--hub-port": str(port), **flags})))
+        node = node_agent(folder / "n", "node-1", **{"--kernel-cgroup-root": str(tree)})
         assert join(node, hub.invite(), "--host", "node-1")[0] == 0
         stack.enter_context(node)
         stack.callback(end_all, tree)
         hub.wait_state("node-1", "fresh")
-        yield ShownHub(hub, node, f"http://127.0.0.1:{port}/")
+        scheme = "https" if flags else "http"
+        yield ShownHub(hub, node, f"{scheme}://127.0.0.1:{port}/")
+
+
+@pytest.fixture
+def shown(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[ShownHub]:
+    """On the loopback device, for everybody on this host."""
+    with shown_hub(tmp_path, request.node.nodeid) as made:
+        yield made
 
 
 def wait_live(page: Page) -> None:
@@ -106,3 +116,28 @@ def test_the_page_comes_back_after_its_hub_was_killed(shown: ShownHub) -> None:
         shown.node.call("run-workload", workload={"name": "after", "argv": ["sleep", "1000"]})
         started = page.locator("#changes li.started", has_text="after (workload) started on node-1")
         expect(started.first).to_be_visible(timeout=PATIENCE_MS)
+
+
+def test_the_page_behind_tls_is_for_who_has_the_token(tmp_path: Path) -> None:
+    """Brought once in the address, which it leaves; the stream and the other tabs have it from the browser."""
+    identity = Authority(tmp_path / "authority").server("localhost")
+    token = tmp_path / "token"
+    token.write_text(f"{TOKEN}\n")
+    flags = {"cert": str(identity.certificate), "key": str(identity.key)}
+    settings = {f"--hub-tls-{name}-file": path for name, path in flags.items()} | {"--hub-token-file": str(token)}
+    with shown_hub(tmp_path, "token", **settings) as shown, running_chromium() as browser:
+        with opened(browser, shown.url, ignore_https_errors=True) as (page, _):
+            assert "A token is needed" in page.content()
+            page.goto(f"{shown.url}?token=another-token-of-some-length")
+            assert "not the token of this server" in page.content()
+        with opened(browser, f"{shown.url}?token={TOKEN}#view=nodes", ignore_https_errors=True) as (page, complaints):
+            wait_live(page)
+            assert TOKEN not in page.url
+            assert page.evaluate("document.cookie") == ""
+            shown.node.call("run-workload", workload={"name": "seen", "argv": ["sleep", "1000"]})
+            other = page.context.new_page()
+            other.goto(shown.url)
+            wait_live(other)
+            started = other.locator("#changes li.started", has_text="seen (workload) started on node-1")
+            expect(started.first).to_be_visible(timeout=PATIENCE_MS)
+            assert complaints.found == []

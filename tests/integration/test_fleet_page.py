@@ -205,6 +205,39 @@ def test_what_happens_is_on_the_screen_without_a_question(browser: Browser, own_
         assert complaints.found == []
 
 
+@pytest.mark.parametrize("ahead", ["3600000", "-3600000"])
+def test_a_browser_whose_clock_is_wrong_shows_the_same_ages(browser: Browser, own_fleet: ShownFleet, ahead: str) -> None:
+    """An hour ahead or behind: every age is counted by steady clocks, and nobody is silent for an hour."""
+    skew = f"const now = Date.now.bind(Date); Date.now = () => now() + {ahead};"
+    own_fleet.say(lambda: own_fleet.pass_seconds(100, silent=frozenset({4})))
+    with opened(browser, "about:blank") as (page, complaints):
+        page.add_init_script(skew)
+        page.goto(own_fleet.url)
+        expect(page.locator("#state")).to_have_text("live, 1 s old", timeout=PATIENCE_MS)
+        expect(page.locator("#silents li")).to_contain_text("stale for 2 min", timeout=PATIENCE_MS)
+        assert complaints.found == []
+
+
+def test_a_browser_that_slept_shows_what_is_true_now(browser: Browser, own_fleet: ShownFleet) -> None:
+    """The tab was frozen, as browsers do it to save power, while a node fell silent and a workload began."""
+    with opened(browser, own_fleet.url, wanted="#strip .keys li") as (page, complaints):
+        expect(page.locator("#state")).to_contain_text("live", timeout=PATIENCE_MS)
+        devtools = page.context.new_cdp_session(page)
+        devtools.send("Page.setWebLifecycleState", {"state": "frozen"})
+        own_fleet.say(lambda: own_fleet.pass_seconds(100, silent=frozenset({4})))
+
+        def start() -> None:
+            own_fleet.labels[1].append(UnitLabel(78, "/jobs/job-78", "workload", "job-78"))
+            own_fleet.update(1)
+
+        own_fleet.say(start)
+        devtools.send("Page.setWebLifecycleState", {"state": "active"})
+        expect(page.locator("#silents li")).to_contain_text("gpu-004", timeout=PATIENCE_MS)
+        expect(page.locator("#changes li").first).to_contain_text("job-78 (workload) started on gpu-001", timeout=PATIENCE_MS)
+        expect(page.locator("#state")).to_contain_text("live", timeout=PATIENCE_MS)
+        assert complaints.found == []
+
+
 def test_all_tabs_have_one_stream(browser: Browser, own_fleet: ShownFleet) -> None:
     """A shared worker holds it; a later tab is whole too."""
     context = browser.new_context()

@@ -11,19 +11,25 @@ export function subscribe(url, names, onEvent, onState) {
     if (message.state) onState(message.state);
     else onEvent(message.name, message.data);
   };
+  let end = () => {};
+  const otherwise = () => {
+    end = typeof BroadcastChannel === "function" && navigator.locks ? byChannel(url, names, take) : listen(url, names, take);
+  };
   if (typeof SharedWorker === "function") {
     try {
-      return byWorker(url, names, take);
+      end = byWorker(url, names, take, otherwise);
     } catch {
       // A browser may have the word and forbid the thing.
+      otherwise();
     }
-  }
-  if (typeof BroadcastChannel === "function" && navigator.locks) return byChannel(url, names, take);
-  return listen(url, names, take);
+  } else otherwise();
+  return () => end();
 }
 
-function byWorker(url, names, take) {
+// `onFailure` is called where the browser cannot load the worker, such as one that trusts a certificate for pages only.
+function byWorker(url, names, take, onFailure) {
   const worker = new SharedWorker(new URL("./stream_worker.js", import.meta.url), { type: "module", name: url });
+  worker.onerror = onFailure;
   worker.port.onmessage = (event) => take(event.data);
   worker.port.start();
   worker.port.postMessage({ open: url, names });
