@@ -11,6 +11,7 @@ from agent.fleet.joined import FOLDER, SUFFIX, JoinedHub, encode_joined_hub
 from agent.model.errors import BusyError, MisuseError, PermissionRefused, StorageError, UnavailableError
 from agent.model.foreign import readable
 from agent.store.install import keep_install, read_install
+from agent.store.joining_keys import Keys, forget_joining_keys, joining_keys, pending_path
 
 NAME = "hub"
 _LINE_BYTES_MAX = 4096
@@ -28,13 +29,15 @@ def join_hub(call: Call, text: str) -> int:
     state_dir = call.state_dir()
     install = _install(state_dir)
     host = readable(call.text("--host") or _own_host(call), 255)
-    public, secret = _new_keys()
-    joined = _ask(call, invitation, (public, secret), encode_join(invitation.token, install, host))
+    path = os.path.join(state_dir, FOLDER, name + SUFFIX)
+    keys = _keys(path, invitation)
+    joined = _ask(call, invitation, keys, encode_join(invitation.token, install, host))
     if not joined.hub:
+        forget_joining_keys(path)
         raise PermissionRefused("the hub refuses", joined.sentence)
     endpoint = f"tcp://{bracketed(invitation.host)}:{joined.port}"
-    path = os.path.join(state_dir, FOLDER, name + SUFFIX)
-    _write(path, encode_joined_hub(JoinedHub(joined.hub, endpoint, invitation.key, public, secret)))
+    _write(path, encode_joined_hub(JoinedHub(joined.hub, endpoint, invitation.key, *keys)))
+    forget_joining_keys(path)
     if call.wants_json:
         call.show_json({"hub": joined.hub, "endpoint": endpoint, "name": name, "node": install, "host": host, "file": path})
         return 0
@@ -61,7 +64,7 @@ def _install(state_dir: str) -> str:
         raise StorageError(readable(state_dir), f"it cannot be written ({cause.strerror})", "run it as the agent's user") from cause
 
 
-def _new_keys() -> tuple[bytes, bytes]:
+def _new_keys() -> Keys:
     import zmq
     from zmq.utils import z85
 
@@ -69,7 +72,7 @@ def _new_keys() -> tuple[bytes, bytes]:
     return z85.decode(public), z85.decode(secret)
 
 
-def _ask(call: Call, invitation: Invitation, keys: tuple[bytes, bytes], request: bytes) -> Joined:
+def _ask(call: Call, invitation: Invitation, keys: Keys, request: bytes) -> Joined:
     """What the hub says. *Raises:* BusyError where it says nothing in time, UnavailableError where there is no way to it."""
     import zmq
 
@@ -99,20 +102,36 @@ def _ask(call: Call, invitation: Invitation, keys: tuple[bytes, bytes], request:
         context.term()
 
 
+def _keys(path: str, invitation: Invitation) -> Keys:
+    try:
+        found = joining_keys(path, invitation, _new_keys)
+        _give_path(pending_path(path))
+    except OSError as cause:
+        raise _no_write(path, cause) from cause
+    return found
+
+
 def _write(path: str, data: bytes) -> None:
     """Put the file in place for the owner of the state folder, who is the agent's user."""
     from agent.store.state_file import replace_state_file
 
-    folder = os.path.dirname(path)
     try:
-        owner = os.stat(os.path.dirname(folder))
-        os.makedirs(folder, mode=0o700, exist_ok=True)
         replace_state_file(path, data)
-        if os.geteuid() == 0:
-            for each in (folder, path):
-                os.chown(each, owner.st_uid, owner.st_gid, follow_symlinks=False)
+        _give_path(path)
     except OSError as cause:
-        raise StorageError(readable(path), f"it cannot be written ({cause.strerror})", "run it as the agent's user") from cause
+        raise _no_write(path, cause) from cause
+
+
+def _no_write(path: str, cause: OSError) -> StorageError:
+    return StorageError(readable(path), f"it cannot be written ({cause.strerror})", "run it as the agent's user")
+
+
+def _give_path(path: str) -> None:
+    if os.geteuid() == 0:
+        folder = os.path.dirname(path)
+        owner = os.stat(os.path.dirname(folder))
+        for each in (folder, path):
+            os.chown(each, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def _give(descriptor: int, owner: os.stat_result) -> None:

@@ -22,10 +22,13 @@ STIMULI_ROUNDS_MAX = 6
 
 
 # Those of monitoring groups need a resctrl, those of the plugin a container runtime, those of compaction a finished day, those of
-# exports a sink: `test_resctrl_failpoints.py`, `test_nri_failpoints.py`, `test_compaction_failpoints.py` and
-# `test_export_failpoints.py` kill them. The id of an installation is made once: `test_install.py` does so. The keeper is no
-# process of the agent: `test_keeper_crashes.py`.
-ELSEWHERE = ("resctrl.", "compactor.", "install.", "nri.", "keeper.", "cursor.", "snapshot.", "kept.", "keeping.", "object.")
+# exports a sink, those of state files a hub: `test_resctrl_failpoints.py`, `test_nri_failpoints.py`,
+# `test_compaction_failpoints.py`, `test_export_failpoints.py` and `test_hub_failpoints.py` kill them. The id of an installation is
+# made once: `test_install.py` does so. The keeper is no process of the agent: `test_keeper_crashes.py`.
+ELSEWHERE = (
+    *("resctrl.", "compactor.", "install.", "nri.", "keeper.", "cursor.", "snapshot.", "kept.", "keeping.", "object."),
+    "state_file.",
+)
 FAILPOINTS = sorted(point for point in failpoints() if not point.startswith(ELSEWHERE))
 
 

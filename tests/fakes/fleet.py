@@ -95,12 +95,12 @@ class Hub:
             return refused.code, text
 
 
-def hub_agent(folder: Path, **flags: str) -> AgentProcess:
-    """A hub that is still to be started."""
+def hub_agent(folder: Path, *, failpoints: Path | None = None, **flags: str) -> AgentProcess:
+    """A hub that is still to be started. `failpoints`: the folder in which files arm them."""
     folder.mkdir()
     data, join = free_ports(2)
     listen = {"--hub-listen": f"tcp://127.0.0.1:{data}", "--hub-join-port": str(join), "--host-name": "hub"}
-    return AgentProcess(folder, flags={**HUB_FLAGS, **listen, **flags})
+    return AgentProcess(folder, flags={**HUB_FLAGS, **listen, **flags}, failpoints=failpoints)
 
 
 def node_agent(folder: Path, host: str, **flags: str) -> AgentProcess:

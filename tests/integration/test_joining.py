@@ -95,12 +95,29 @@ def test_a_hub_that_takes_the_node_gives_a_file_with_its_keys(
 def test_a_refusal_is_the_hubs_sentence(
     hub: ScriptedHub, context: "zmq.Context[zmq.Socket[bytes]]", tmp_path: Path, frame: bytes, said: str
 ) -> None:
-    """And nothing is written."""
+    """And no keys are written, nor kept: a refusal is an answer, nonsense is none."""
     attempt = joining(context, hub.invitation(tmp_path), tmp_path)
     hub.answer(frame)
     assert said in str(wait_until(lambda: attempt.turn(2 * S), "the answer has come"))
     attempt.close()
-    assert not (tmp_path / "hubs").exists()
+    assert not (tmp_path / "hubs/hub.json").exists()
+    assert (tmp_path / "hubs/hub.json.joining").exists() is (said == "it cannot be read")
+
+
+def test_who_was_not_answered_asks_again_with_the_same_keys(
+    hub: ScriptedHub, context: "zmq.Context[zmq.Socket[bytes]]", tmp_path: Path
+) -> None:
+    """The hub may have taken it already. Another hub, or one that has answered, is asked with new ones."""
+    keys = []
+    for _ in range(2):
+        attempt = joining(context, hub.invitation(tmp_path), tmp_path)
+        keys.append(attempt._keys)
+        attempt.close()
+    assert keys[0] == keys[1]
+    hub.key = bytes(32)
+    attempt = joining(context, hub.invitation(tmp_path), tmp_path)
+    assert attempt._keys not in keys
+    attempt.close()
 
 
 def test_silence_ends(hub: ScriptedHub, context: "zmq.Context[zmq.Socket[bytes]]", tmp_path: Path) -> None:

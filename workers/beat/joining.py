@@ -4,7 +4,6 @@ It says who it is at the hub's endpoint for joining, and what comes back decides
 sentence says why not. A hub that does not answer is asked again.
 """
 
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from agent.kernel_file import read_whole
 from agent.model.errors import FormatError, StorageError, UnavailableError
 from agent.model.foreign import readable
 from agent.model.timebase import S
+from agent.store.joining_keys import Keys, forget_joining_keys, joining_keys
 from agent.store.state_file import replace_state_file
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _ANSWER_BYTES_MAX = 4096
 class Joining:
     """One attempt. `descriptor` is readable when something has happened; `turn` says what has become of it.
 
-    *Raises:* StorageError, FormatError for the invitation; UnavailableError where there is no way to the hub.
+    *Raises:* StorageError, FormatError for the invitation and the keys; UnavailableError where there is no way to the hub.
     """
 
     def __init__(self, context: "ZmqContext", invitation_file: str, key_file: str, who: tuple[str, str], now_ns: int) -> None:
@@ -40,8 +40,10 @@ class Joining:
         self._key_file = key_file
         self._invitation = _read_invitation(invitation_file)
         self._until_ns = now_ns + ANSWER_NS
-        public, secret = zmq.curve_keypair()
-        self._keys = z85.decode(public), z85.decode(secret)
+        try:
+            self._keys = joining_keys(key_file, self._invitation, _new_keys)
+        except OSError as cause:
+            raise _no_write(key_file, cause) from cause
         self._socket = context.socket(zmq.DEALER)
         endpoint = f"tcp://{bracketed(self._invitation.host)}:{self._invitation.port}"
         try:
@@ -82,16 +84,15 @@ class Joining:
         except FormatError as failure:
             return failure.sentence
         if not joined.hub:
+            forget_joining_keys(self._key_file)
             return f"the hub refuses: {joined.sentence}"
         endpoint = f"tcp://{bracketed(self._invitation.host)}:{joined.port}"
         hub = JoinedHub(joined.hub, endpoint, self._invitation.key, *self._keys)
         try:
-            os.makedirs(os.path.dirname(self._key_file), mode=0o700, exist_ok=True)
             replace_state_file(self._key_file, encode_joined_hub(hub))
         except OSError as cause:
-            raise StorageError(
-                readable(self._key_file), f"it cannot be written ({cause.strerror})", "make room on the disk"
-            ) from cause
+            raise _no_write(self._key_file, cause) from cause
+        forget_joining_keys(self._key_file)
         return True
 
     def close(self) -> None:
@@ -102,6 +103,15 @@ class Joining:
 
 # Begins an attempt for a hub by its name. *Absent:* None where the settings name no invitation.
 BeginJoining = Callable[[str, int], Joining | None]
+
+
+def _new_keys() -> Keys:
+    public, secret = zmq.curve_keypair()
+    return z85.decode(public), z85.decode(secret)
+
+
+def _no_write(path: str, cause: OSError) -> StorageError:
+    return StorageError(readable(path), f"it cannot be written ({cause.strerror})", "make room on the disk")
 
 
 def _read_invitation(path: str) -> Invitation:

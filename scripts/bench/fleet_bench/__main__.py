@@ -3,9 +3,9 @@
 import argparse
 import sys
 
-from fleet_bench import bytes_sent, returning, scale, silence, spawn
+from fleet_bench import bytes_sent, outage, returning, scale, silence, spawn
 
-SUBJECTS = {"scale": scale, "silence": silence, "return": returning, "spawn": spawn, "bytes": bytes_sent}
+SUBJECTS = {"scale": scale, "silence": silence, "return": returning, "spawn": spawn, "outage": outage, "bytes": bytes_sent}
 
 
 def main() -> int:
