@@ -17,7 +17,7 @@ def armed_hub(folder: Path) -> Iterator[tuple[Hub, Path]]:
     """A hub, and the folder in which files arm failpoints."""
     points = folder / "points"
     points.mkdir()
-    with hub_agent(folder / "h", failpoints=points) as agent:
+    with hub_agent(folder / "h", points) as agent:
         yield Hub(agent), points
 
 

@@ -58,6 +58,22 @@ def opened(
         context.close()
 
 
+# On the fleet's page: when a start is in the list of changes and the browser has painted it, unix time in milliseconds by its name.
+WATCH_STARTS = """
+() => {
+  window.seen = {};
+  const look = () => {
+    for (const line of document.querySelectorAll("#changes li.started .name")) {
+      const name = line.textContent;
+      if (name in window.seen) continue;
+      window.seen[name] = 0;
+      requestAnimationFrame(() => requestAnimationFrame(() => { window.seen[name] = Date.now(); }));
+    }
+  };
+  new MutationObserver(look).observe(document.getElementById("changes"), { childList: true, subtree: true });
+}
+"""
+
 # The contrast of every text with what is behind it. Colours with an alpha are laid over what is below them.
 CONTRAST = """
 () => {

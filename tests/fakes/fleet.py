@@ -95,7 +95,7 @@ class Hub:
             return refused.code, text
 
 
-def hub_agent(folder: Path, *, failpoints: Path | None = None, **flags: str) -> AgentProcess:
+def hub_agent(folder: Path, failpoints: Path | None = None, /, **flags: str) -> AgentProcess:
     """A hub that is still to be started. `failpoints`: the folder in which files arm them."""
     folder.mkdir()
     data, join = free_ports(2)

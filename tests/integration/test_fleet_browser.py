@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from fakes.browser import NEEDS_CHROMIUM, PATIENCE_MS, opened, running_chromium
+from fakes.browser import NEEDS_CHROMIUM, PATIENCE_MS, WATCH_STARTS, opened, running_chromium
 from fakes.fleet import Hub, free_ports, hub_agent, join, node_agent
 from fakes.keeper_world import own_tree
 from fakes.workload_agent import end_all
@@ -20,21 +20,6 @@ from playwright.sync_api import Page, expect
 pytestmark = [NEEDS_CHROMIUM, pytest.mark.timeout(240)]
 STARTS = 20
 TOKEN = "a-token-of-some-length"
-# When a text is in the list of changes and the browser has painted it: unix time in milliseconds by its name.
-WATCH = """
-() => {
-  window.seen = {};
-  const look = () => {
-    for (const line of document.querySelectorAll("#changes li.started .name")) {
-      const name = line.textContent;
-      if (name in window.seen) continue;
-      window.seen[name] = 0;
-      requestAnimationFrame(() => requestAnimationFrame(() => { window.seen[name] = Date.now(); }));
-    }
-  };
-  new MutationObserver(look).observe(document.getElementById("changes"), { childList: true, subtree: true });
-}
-"""
 
 
 class ShownHub:
@@ -85,7 +70,7 @@ def test_a_start_is_on_the_screen_soon(shown: ShownHub) -> None:
     """From the order on the node to what the browser has painted. The figures are printed, for who measures."""
     with running_chromium() as browser, opened(browser, shown.url) as (page, complaints):
         wait_live(page)
-        page.evaluate(WATCH)
+        page.evaluate(WATCH_STARTS)
         took = []
         for number in range(STARTS):
             name = f"job-{number}"

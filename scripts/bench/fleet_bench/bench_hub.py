@@ -1,12 +1,13 @@
 """A real hub of a benchmark, and simulated nodes that are its members from the beginning."""
 
 import json
+import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -79,9 +80,19 @@ class Crowd:
             process.wait()
 
 
+def raise_descriptors(count: int) -> None:
+    """Allow this process, and those it starts, so many descriptors where it may."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < count:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (count, count))
+
+
 @contextmanager
 def bench_hub(count: int, **flags: str) -> Iterator[tuple[Hub, Members]]:
     """A hub that so many nodes are members of. `flags` are options of agentd."""
+    # Two connections of each node, as the hub keeps descriptors for other things, and then some.
+    raise_descriptors(2 * count + 8192)
     with tempfile.TemporaryDirectory(prefix="eg-fleet-") as name:
         folder = Path(name)
         data, join = free_ports(2)

@@ -21,6 +21,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--units", type=int, default=100, help="workers on each node, all of which change each second")
     parser.add_argument("--idle", action="store_true", help="none of them changes")
     parser.add_argument("--processes", type=int, default=1, help="processes of simulated nodes")
+    parser.add_argument("--patience", type=float, default=300.0, help="seconds until all nodes have to be welcome")
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--questions", type=int, default=300, help="over HTTP, one after the other, while the load goes on")
 
@@ -34,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
         begin = time.monotonic()
         crowd = start_crowd(hub, members, units=options.units, processes=options.processes, is_idle=options.idle)
         try:
-            crowd.wait_ready(180.0)
+            crowd.wait_ready(options.patience)
             rows.append(("all nodes welcome after", time.monotonic() - begin, "s"))
             time.sleep(5.0)
             before = hub.agent.stats("hub")

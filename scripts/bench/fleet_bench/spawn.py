@@ -1,4 +1,5 @@
-"""From the start of a workload on a node to the event on each client's stream, with many clients and one that reads nothing."""
+"""From the start of a workload on a node to the event on each client's stream, and to the screen of a browser beside them, stage by
+stage; with a client that reads nothing, and what clients cost that hear nothing."""
 
 import argparse
 import json
@@ -11,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from fakes.browser import PROGRAM, WATCH_STARTS, opened, running_chromium
 from fakes.edge import percentile
 from fakes.fleet import fleet
 from fakes.keeper_world import own_tree
@@ -21,7 +23,7 @@ from machine import circumstances
 
 from fleet_bench.bench_hub import hub_pid, show
 
-ABOUT = "from the start of a workload to each client's stream, with 100 clients and a stalled one"
+ABOUT = "from the start of a workload to each client's stream and a browser's screen, with 100 clients and a stalled one"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -82,20 +84,20 @@ def run(options: argparse.Namespace) -> int:
         clients = Clients(address, options.clients)
         wait_until(lambda: made.hub.agent.stats("hub")["http"]["streams"] >= options.clients, "all clients listen")
         # The first one on a node starts the keeper of workloads too.
-        rows.append(("the first start to stream, the slowest client", 1000 * max(_starts(node, clients, 1, "first")), "ms"))
+        rows.append(("first start to stream, the slowest client", 1000 * max(_starts(node, clients, 1, "first").heard), "ms"))
         plain = _starts(node, clients, options.starts, "a")
         host, _, port = address.rpartition(":")
         stalled = socket.create_connection((host, int(port)), 10)
         stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         stalled.sendall(b"GET /v1/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
         beside = _starts(node, clients, options.starts, "b")
-        for label, values in (("", plain), (", beside a stalled client", beside)):
-            rows += [
-                (f"start to stream{label}, p50", 1000 * percentile(values, 0.5), "ms"),
-                (f"start to stream{label}, p99", 1000 * percentile(values, 0.99), "ms"),
-            ]
-        moved = percentile(beside, 0.5) - percentile(plain, 0.5)
+        rows += plain.rows("") + beside.rows(", beside a stalled client")
+        moved = percentile(beside.heard, 0.5) - percentile(plain.heard, 0.5)
         rows.append(("a stalled client moves the others' median by", 1000 * moved, "ms"))
+        if PROGRAM is not None:
+            with running_chromium() as browser, opened(browser, f"http://{address}/", wanted="#strip .keys li") as (page, _):
+                page.evaluate(WATCH_STARTS)
+                rows += _starts(node, clients, options.starts, "c", page).rows(", beside a browser")
         clients.close()
         stalled.close()
         pid = hub_pid(made.hub)
@@ -110,21 +112,45 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _starts(node: Any, clients: Clients, count: int, prefix: str) -> list[float]:
-    """Seconds from the order to each client, of all starts and clients. The order itself is part of it, as for a person."""
-    took: list[float] = []
+class Stages:
+    """Seconds since the order, of all starts: until the node has answered it, until each client has the event, until the browser
+    has painted it."""
+
+    def __init__(self) -> None:
+        self.answered: list[float] = []
+        self.heard: list[float] = []
+        self.painted: list[float] = []
+
+    def rows(self, label: str) -> list[tuple[str, Any, str]]:
+        """Median and p99 of each."""
+        named = (("order to answer", self.answered), ("order to stream", self.heard), ("order to screen", self.painted))
+        return [
+            (f"{name}{label}, {word}", 1000 * percentile(values, share), "ms")
+            for name, values in named
+            if values
+            for word, share in (("p50", 0.5), ("p99", 0.99))
+        ]
+
+
+def _starts(node: Any, clients: Clients, count: int, prefix: str, page: Any = None) -> Stages:
+    """The order itself is part of it, as for a person. `page`: one that shows the fleet."""
+    stages = Stages()
     for number in range(count):
         name = f"{prefix}{number}"
         begin = time.time()
         node.call("run-workload", workload={"name": name, "argv": ["sleep", "1000"]})
+        stages.answered.append(time.time() - begin)
         end = time.monotonic() + 10
         while len(clients.seen.get(name, [])) < len(clients.streams) and time.monotonic() < end:
             clients.read(0.05)
         seen = clients.seen.get(name, [])
         assert len(seen) == len(clients.streams), f"{len(seen)} of {len(clients.streams)} clients saw {name}"
-        took += [at - begin for at in seen]
+        stages.heard += [at - begin for at in seen]
+        if page is not None:
+            page.wait_for_function("(name) => window.seen[name] > 0", arg=name)
+            stages.painted.append(page.evaluate("(name) => window.seen[name]", name) / 1000 - begin)
         node.call("stop-workload", name=name)
         quiet = time.monotonic() + 0.3
         while time.monotonic() < quiet:
             clients.read(0.05)
-    return took
+    return stages
