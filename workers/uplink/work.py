@@ -35,8 +35,10 @@ from workers.uplink.live_builder import LiveBuilder, ModelFact
 from workers.uplink.models_file import ModelsFile
 
 INTERVAL_NS = 1 * S
-# A unit that started is worth an update of its own; a storm of starts is not worth a hundred a second.
-URGENT_NS = 20 * MS
+# A unit that started is worth an update of its own, with what is stored of it right after; a storm of starts is not worth a hundred
+# a second, and would be too many for a hub.
+URGENT_NS = 5 * MS
+APART_NS = 20 * MS
 # Without a notice of the kernel: a writer that is busy, a user without watches.
 LOOK_NS = 1 * S
 OPEN_AGAIN_NS = 10 * S
@@ -92,6 +94,7 @@ class UplinkWork(BaseWork):
         self._place: Place = BEGINNING
         self._look_at_ns = 0
         self._send_at_ns = 0
+        self._sent_at_ns = 0
         self._has_answers = False
         self._status_request: int | None = None
         self._status_at_ns = 0
@@ -217,7 +220,7 @@ class UplinkWork(BaseWork):
             if batch.table == _DIAG:
                 self._status_at_ns = min(self._status_at_ns, now_ns + STATUS_SOON_NS)
             elif self._builder.take(batch):
-                self._send_at_ns = min(self._send_at_ns, now_ns + URGENT_NS)
+                self._send_soon(now_ns)
         if sum(len(batch.rows) for batch in batches) >= READ_BYTES:
             self._look_at_ns = now_ns
         for link in self._links:
@@ -243,7 +246,11 @@ class UplinkWork(BaseWork):
             link.page = link.page or self._parts.page(link.name)
             link.socket = self._parts.connect(hub)
 
+    def _send_soon(self, now_ns: int) -> None:
+        self._send_at_ns = min(self._send_at_ns, max(now_ns + URGENT_NS, self._sent_at_ns + APART_NS))
+
     def _send(self, now_ns: int) -> None:
+        self._sent_at_ns = now_ns
         self._send_at_ns = now_ns + INTERVAL_NS
         self._names.refresh(self._rules)
         wall_ns = self._clock.wall_ns()
@@ -271,5 +278,5 @@ class UplinkWork(BaseWork):
             with suppress(ProtocolError):
                 link.feed.on_answer(decode_answer(frame), now_ns)
             if not was_welcome or link.feed.wants_whole:
-                self._send_at_ns = min(self._send_at_ns, now_ns + URGENT_NS)
+                self._send_soon(now_ns)
         self._has_answers = True
