@@ -60,8 +60,6 @@ def _list(call: Call) -> int:
     else:
         rows = [(row.node, row.host, row.state, row.joined, row.last_seen or ABSENT) for row in found.members]
         call.show_table(COLUMNS, [tuple(map(text_of, row)) for row in rows])
-    if found.problem:
-        call.warn(found.problem)
     return 0
 
 

@@ -27,7 +27,7 @@ from agent.model.timebase import DAY, S, iso_utc
 from workers.hub.effect import HubEffect
 from workers.hub.fleet_node import FleetNode, NodePhase
 from workers.hub.fleet_row import node_row, unit_row
-from workers.hub.listing import Listing, whole
+from workers.hub.listing import Listing
 from workers.hub.membership import Membership, new_token
 from workers.hub.node_detail import node_detail
 from workers.hub.questions import LIMIT_MAX, ORDERS, STATES, WorkerQuestion, age_text_ns, answer_workers
@@ -76,21 +76,29 @@ class FleetOperations:
         self._place = place
         self._chance = chance
         self._random_bytes = random_bytes
-        self._handlers: dict[str, Callable[[Arguments, int, int], Document]] = {
-            "fleet-nodes": self._nodes,
-            "fleet-units": self._units,
-            "fleet-workers": self._workers,
-            "hub-list": self._members,
-            "hub-invite": self._invite,
-        }
 
-    def carry_out(self, name: str, arguments: Arguments, now_ns: int, wall_ns: int) -> tuple[dict[str, Any], list[HubEffect]]:
-        """The answer, and what follows. *Raises:* MisuseError."""
+    def listing(self, name: str, arguments: Arguments, now_ns: int, wall_ns: int) -> Listing | None:
+        """The answer to an operation that lists something. *Absent:* None for any other. *Raises:* MisuseError, with the first row
+        too."""
+        match name:
+            case "fleet-nodes":
+                return self.nodes(now_ns, wall_ns)
+            case "fleet-units":
+                return self.units(arguments, now_ns, wall_ns)
+            case "fleet-workers":
+                return self.workers(worker_question(arguments), now_ns, wall_ns)
+            case "hub-list":
+                return self._members(wall_ns)
+        return None
+
+    def carry_out(self, name: str, arguments: Arguments, wall_ns: int) -> tuple[dict[str, Any], list[HubEffect]]:
+        """The answer to an operation that changes who belongs to the fleet, and what follows. *Raises:* MisuseError."""
         if name == "hub-remove":
             member = self._membership.remove(_text(arguments, "node"))
             self.has_changed_members = True
             return plain(HubRemoval(node=member.install, host=member.host)), self._registry.remove(member.install)
-        return plain(self._handlers[name](arguments, now_ns, wall_ns)), []
+        assert name == "hub-invite", name
+        return plain(self._invite(arguments, wall_ns)), []
 
     def summary(self) -> dict[str, object]:
         """The hub in few words: how many nodes are in which state, and whether it trusts its picture."""
@@ -213,38 +221,28 @@ class FleetOperations:
             return "the hub has just begun to listen: nobody is judged yet"
         return self._registry.suspicion or None
 
-    def _nodes(self, arguments: Arguments, now_ns: int, wall_ns: int) -> Document:
-        return whole(self.nodes(now_ns, wall_ns), FleetNodes)
-
-    def _units(self, arguments: Arguments, now_ns: int, wall_ns: int) -> Document:
-        return whole(self.units(arguments, now_ns, wall_ns), FleetUnits)
-
-    def _workers(self, arguments: Arguments, now_ns: int, wall_ns: int) -> Document:
-        return whole(self.workers(worker_question(arguments), now_ns, wall_ns), FleetWorkers)
-
-    def _members(self, arguments: Arguments, now_ns: int, wall_ns: int) -> Document:
-        phases = {install: str(node.phase) for install, node in self._registry.nodes.items()}
-        return HubMembers(
+    def _members(self, wall_ns: int) -> Listing:
+        nodes = self._registry.nodes
+        yield HubMembers(
             hub=self._registry.terms.name,
             listen=self._place.listen,
             join=self._place.join,
             page=self.page,
             key=to_text(self._place.key),
             open_invitations=self._membership.open_invitations(wall_ns),
-            members=[
-                HubMemberRow(
-                    node=member.install,
-                    host=member.host,
-                    joined=iso_utc(member.joined_wall_ns),
-                    last_seen=_last_seen(self._registry.nodes.get(member.install), member.seen_wall_ns),
-                    state=phases.get(member.install, str(NodePhase.NEVER_SEEN)),
-                )
-                for member in self._membership.members()
-            ],
-            problem=None,
+            members=[],
         )
+        for member in self._membership.members():
+            node = nodes.get(member.install)
+            yield HubMemberRow(
+                node=member.install,
+                host=member.host,
+                joined=iso_utc(member.joined_wall_ns),
+                last_seen=_last_seen(node, member.seen_wall_ns),
+                state=str(NodePhase.NEVER_SEEN if node is None else node.phase),
+            )
 
-    def _invite(self, arguments: Arguments, now_ns: int, wall_ns: int) -> Document:
+    def _invite(self, arguments: Arguments, wall_ns: int) -> Document:
         host = _text(arguments, "address") or self._place.invited_by
         if parse_host(f"[{host}]" if ":" in host else host) is None:
             raise MisuseError("hub invite --address", "this is no host name and no address", "name it without a port")

@@ -4,21 +4,41 @@ A row of a large fleet takes some 50 us, and ten thousand of them half a second,
 """
 
 from collections.abc import Iterator
-from typing import TypeVar
+from itertools import islice
+from typing import Any
 
-from agent.model.control.document import Document, members
+from agent.model.control.document import Document, plain
 from agent.model.json_text import json_bytes
 
 # First a document whose last field is an empty list, then the rows of that list. None: nothing to tell yet.
 Listing = Iterator[Document | None]
-D = TypeVar("D", bound=Document)
 
 
-def whole(listing: Listing, form: type[D]) -> D:
-    """The document with all of its rows."""
-    head, *rows = (each for each in listing if each is not None)
-    fields = members(head)
-    return form(**{**fields, list(fields)[-1]: rows})
+class Gathering:
+    """A document that is being made for a message, as `plain` gives it. `number` is that of the operation which asked for it."""
+
+    def __init__(self, number: int, listing: Listing) -> None:
+        self.number = number
+        self._listing = listing
+        self._rows: list[dict[str, object]] = []
+        self._head: dict[str, object] = {}
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """As far as it is made."""
+        return {**self._head, list(self._head)[-1]: self._rows}
+
+    def go_on(self, parts: int) -> int:
+        """Take at most so many parts of the listing; how many fewer it took. 0: it is not whole yet."""
+        for each in islice(self._listing, parts):
+            parts -= 1
+            if each is None:
+                continue
+            if self._head:
+                self._rows.append(plain(each))
+            else:
+                self._head = plain(each)
+        return parts
 
 
 def in_parts(listing: Listing) -> Iterator[bytes]:

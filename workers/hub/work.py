@@ -5,7 +5,8 @@ have their turns whatever comes.
 """
 
 import os
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from workers.hub.deliveries import Deliveries
 from workers.hub.effect import AnswerNode, HubEffect, HubTerms, NodeChanged, Tell, UnitsChanged
 from workers.hub.fleet_http import FleetHttp, HttpPlace
 from workers.hub.fleet_operations import FleetOperations, HubPlace
+from workers.hub.listing import Gathering
 from workers.hub.membership import Member, Membership
 from workers.hub.registry import NodeRegistry
 from workers.hub.reservation import Reservations
@@ -42,6 +44,8 @@ TURN_NS = 4 * MS
 # What nodes say is taken together: a turn of the loop for each frame would cost as much as the frames.
 GATHER_NS = 8 * MS
 JOINS_PER_TURN = 16
+# Of a long answer to an operation, some milliseconds' worth.
+ROWS_PER_TURN = 64
 OPEN_AGAIN_NS = 5 * S
 # When nodes reported last is remembered over a restart of the hub.
 SEEN_NS = 60 * S
@@ -90,6 +94,9 @@ class HubWork(BaseWork):
         self._seen_at_ns = now_ns + SEEN_NS
         self._turn_at_ns = now_ns
         self._interests: tuple[Interest, ...] = ()
+        # Answers to operations: the first of the former is being made, the latter are.
+        self._gatherings: deque[Gathering] = deque()
+        self._answers: list[tuple[int, dict[str, Any]]] = []
         self._malformed = 0
         self._frames = 0
 
@@ -103,7 +110,7 @@ class HubWork(BaseWork):
         """At once while there is more to take; else when somebody may have become late."""
         if self.is_stopped:
             return None
-        if self._has_knocked:
+        if self._has_knocked or self._gatherings:
             return 0
         opens = self._open_at_ns if self._endpoint is None else self._seen_at_ns
         takes = opens if self._take_at_ns is None else self._take_at_ns
@@ -144,6 +151,8 @@ class HubWork(BaseWork):
             self._turn_at_ns = self.registry.next_deadline_ns(now_ns)
             self._reservations.forget_old(now_ns)
             self._conditions.tell("hub_suspicion", self.registry.suspicion)
+        if self._gatherings:
+            self._gather_rows()
         self._http.on_timer(now_ns)
         self._conditions.tell("hub_http", self._http.problem)
         if now_ns >= self._seen_at_ns:
@@ -151,17 +160,41 @@ class HubWork(BaseWork):
             self._keep_seen()
 
     def on_operation(self, operation: Operation, now_ns: int) -> dict[str, Any] | None:
-        """Questions about the fleet, and changes of who belongs to it."""
+        """Questions about the fleet, and changes of who belongs to it. *Absent:* None where the answer is long and comes later."""
         now_ns, wall_ns = self._clock.now_ns(), self._clock.wall_ns()
+        operations = self._operations
         try:
-            document, effects = self._operations.carry_out(operation.name, operation.arguments, now_ns, wall_ns)
-            if self._operations.has_changed_members:
-                self._operations.has_changed_members = False
+            listing = operations.listing(operation.name, operation.arguments, now_ns, wall_ns)
+            if listing is not None:
+                gathering = Gathering(operation.number, listing)
+                if gathering.go_on(ROWS_PER_TURN):
+                    return gathering.document
+                self._gatherings.append(gathering)
+                return None
+            document, effects = operations.carry_out(operation.name, operation.arguments, wall_ns)
+            if operations.has_changed_members:
+                operations.has_changed_members = False
                 self._store_members()
         except EvergaugeError as failure:
-            return {"refused": {"code": "refused", "sentence": failure.sentence, "exit": int(failure.code)}}
+            return _refused(failure)
         self._carry_out(effects)
         return document
+
+    def take_answers(self) -> Sequence[tuple[int, dict[str, Any]]]:
+        """Long ones."""
+        taken, self._answers = self._answers, []
+        return taken
+
+    def _gather_rows(self) -> None:
+        """Go on with the first of the answers that are being made."""
+        gathering = self._gatherings[0]
+        try:
+            if gathering.go_on(ROWS_PER_TURN):
+                self._answers.append((gathering.number, gathering.document))
+                self._gatherings.popleft()
+        except EvergaugeError as failure:
+            self._answers.append((gathering.number, _refused(failure)))
+            self._gatherings.popleft()
 
     def on_stored(self, now_ns: int) -> None:
         """The writer has stored rows of nodes: they are told."""
@@ -339,3 +372,7 @@ class HubWork(BaseWork):
             except StorageError:
                 # It is told as a condition, and tried again in a minute.
                 return
+
+
+def _refused(failure: EvergaugeError) -> dict[str, Any]:
+    return {"refused": {"code": "refused", "sentence": failure.sentence, "exit": int(failure.code)}}

@@ -230,7 +230,6 @@ class HubMembers(Document):
     key: str
     open_invitations: int
     members: list[HubMemberRow]
-    problem: str | None
 
 
 class HubRemoval(Document):

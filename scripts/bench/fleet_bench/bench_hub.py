@@ -91,8 +91,8 @@ def raise_descriptors(count: int) -> None:
 @contextmanager
 def bench_hub(count: int, **flags: str) -> Iterator[tuple[Hub, Members]]:
     """A hub that so many nodes are members of. `flags` are options of agentd."""
-    # Two connections of each node, as the hub keeps descriptors for other things, and then some.
-    raise_descriptors(2 * count + 8192)
+    # A node has two sockets here, each with a descriptor for its connection and one for itself; the hub keeps some for other things.
+    raise_descriptors(4 * count + 8192)
     with tempfile.TemporaryDirectory(prefix="eg-fleet-") as name:
         folder = Path(name)
         data, join = free_ports(2)

@@ -1,10 +1,10 @@
-"""Documents with a long list: whole, and in parts."""
+"""Documents with a long list, in parts: as bytes, and as a message."""
 
 import json
 
 from agent.model.control.document import Document, plain
 from agent.model.control.fleet import FleetGpuRow
-from workers.hub.listing import Listing, in_parts, whole
+from workers.hub.listing import Gathering, Listing, in_parts
 
 
 class Rack(Document):
@@ -35,5 +35,15 @@ def test_parts_are_the_bytes_of_the_whole_document() -> None:
         document = json.loads(b"".join(parts))
         assert [each["device"].replace("\\xfe", "\udcfe") for each in document["gpus"]] == list(names)
         assert len(parts) == 3 + 2 * len(names)
-        assert whole(rack(*names), Rack) == Rack(name="r-\udcff", gpus=[gpu(name) for name in names])
-        assert plain(whole(rack("a"), Rack))["gpus"] == [plain(gpu("a"))]
+
+
+def test_a_document_is_gathered_a_few_rows_at_a_time() -> None:
+    """However few, it is the plain document in the end, and says how many parts it left."""
+    expected = plain(Rack(name="r-\udcff", gpus=[gpu(name) for name in ("a", "b")]))
+    for parts in range(1, 9):
+        gathering = Gathering(7, rack("a", "b"))
+        turns = 1
+        while not (left := gathering.go_on(parts)):
+            turns += 1
+        assert (gathering.document, gathering.number) == (expected, 7)
+        assert turns * parts - left == 6
