@@ -111,7 +111,11 @@ def scaled(amount: int | None, unit: int) -> int | None:
 
 def _sources(label: UnitLabel, use: UnitUse) -> dict[str, str]:
     """Who says the numbers of this row; those that nobody says are left out."""
-    found = {"cpu": "cgroup", "memory": "cgroup"}
+    found: dict[str, str] = {}
+    if use.cpu is not None:
+        found["cpu"] = "cgroup"
+    if use.memory_kib is not None:
+        found["memory"] = "cgroup"
     if use.cache_kib is not None:
         found["cache"] = "resctrl"
     if use.vram_mib is not None or use.gpu_busy is not None:
