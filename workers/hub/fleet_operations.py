@@ -195,7 +195,7 @@ class FleetOperations:
             of_kind = [key for key in fitting if labels[key].kind == kind] if kind else fitting
             other_kinds += len(fitting) - len(of_kind)
             if of_kind:
-                busiest.append(sorted((-(uses[key].cpu or 0), node.host, key, node.install) for key in of_kind))
+                busiest.append(sorted((_idleness(uses[key].cpu), node.host, key, node.install) for key in of_kind))
             yield None
         yield FleetUnits(
             hub=registry.terms.name,
@@ -300,6 +300,11 @@ def _badness(node: FleetNode) -> tuple[int, float, str]:
     use = node.state.node_use
     pressure = 0 if use is None else max(use.pressure_cpu or 0, use.pressure_memory or 0, use.pressure_io or 0)
     return (_RANK[node.phase], -pressure, node.host)
+
+
+def _idleness(cpu: int | None) -> int:
+    """What sorts the busiest first; what is not known comes behind what is known to do nothing."""
+    return 1 if cpu is None else -cpu
 
 
 def _last_seen(node: FleetNode | None, seen_wall_ns: int) -> str | None:
