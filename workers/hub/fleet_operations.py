@@ -268,10 +268,13 @@ def worker_question(arguments: Arguments) -> WorkerQuestion:
         raise MisuseError("state", "there is no such state", f"one of {', '.join(STATES)}")
     free, max_age = arguments.get("min_free_vram"), _text(arguments, "max_age")
     try:
-        free_mib = None if free in (None, "") else -(-int(free) // (1 << 20))
+        free_bytes = None if free in (None, "") else _whole(free)
+        if free_bytes is not None and free_bytes < 0:
+            raise ValueError("less than nothing")
         max_age_ns = age_text_ns(max_age) if max_age else None
-    except (ValueError, TypeError, OverflowError) as cause:
+    except ValueError as cause:
         raise MisuseError("min_free_vram, max_age", "bytes, and an age such as 500ms or 5s") from cause
+    free_mib = None if free_bytes is None else -(-free_bytes // (1 << 20))
     return WorkerQuestion(
         _text(arguments, "model"), _text(arguments, "lora"), state, free_mib, max_age_ns, _text(arguments, "node"), order,
         _limit(arguments, 20),
@@ -285,11 +288,18 @@ def _text(arguments: Arguments, name: str) -> str:
     return value
 
 
+def _whole(value: Any) -> int:
+    """A whole number, as JSON has it or as the text of a query. *Raises:* ValueError for anything else."""
+    if type(value) not in (int, str):
+        raise ValueError("no whole number")
+    return int(value)
+
+
 def _limit(arguments: Arguments, otherwise: int) -> int:
     value = arguments.get("limit", otherwise)
     try:
-        limit = int(value)
-    except (ValueError, TypeError, OverflowError) as cause:
+        limit = _whole(value)
+    except ValueError as cause:
         raise MisuseError("limit", "this is no number") from cause
     if not 1 <= limit <= LIMIT_MAX:
         raise MisuseError("limit", f"1 to {LIMIT_MAX}")

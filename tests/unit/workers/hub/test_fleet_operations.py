@@ -325,7 +325,24 @@ def test_a_question_has_what_was_asked() -> None:
 
 # ---- bad arguments ----
 
+NO_NUMBER: list[object] = [True, 1.5, "many", "", [], {}, float("nan"), float("inf"), "9" * 5000, "1.5"]
+LIMIT_RANGE = "limit: 1 to 10000"
 FREE_OR_AGE = "min_free_vram, max_age: bytes, and an age such as 500ms or 5s"
+
+
+@pytest.mark.parametrize("operation", ["fleet-units", "fleet-workers"])
+def test_a_limit_is_a_whole_number_in_bounds(hub: OperatedHub, operation: str) -> None:
+    """Half a row and a truth are no numbers of rows."""
+    for value in (*NO_NUMBER, None):
+        assert refusal(hub, operation, limit=value) == "limit: this is no number"
+    for value in (0, "0", -1, "-1", 10_001, "10001", 1 << 70):
+        assert refusal(hub, operation, limit=value) == LIMIT_RANGE
+
+
+@pytest.mark.parametrize("value", [*(each for each in NO_NUMBER if each != ""), -1, "-1", -(1 << 70)])
+def test_free_memory_is_bytes(hub: OperatedHub, value: object) -> None:
+    """A whole number that is not below zero."""
+    assert refusal(hub, "fleet-workers", min_free_vram=value) == FREE_OR_AGE
 
 
 @pytest.mark.parametrize("value", ["soon", "-1s", "nan", "inf", "5m", "s", "ms"])
