@@ -38,6 +38,7 @@ from workers.hub.worker_index import Place, WorkerIndex
 # Worst first.
 _RANK = {NodePhase.STALE: 0, NodePhase.LATE: 1, NodePhase.NEVER_SEEN: 2, NodePhase.GONE: 3, NodePhase.FRESH: 4}
 UNITS_DEFAULT = 1000
+TEXT_CHARACTERS_MAX = 4096
 Arguments = dict[str, Any]
 
 
@@ -283,8 +284,10 @@ def worker_question(arguments: Arguments) -> WorkerQuestion:
 
 def _text(arguments: Arguments, name: str) -> str:
     value = arguments.get(name, "")
-    if not isinstance(value, str) or len(value) > 4096:
+    if not isinstance(value, str):
         raise MisuseError(name, "this is no text")
+    if len(value) > TEXT_CHARACTERS_MAX:
+        raise MisuseError(name, f"it has more than {TEXT_CHARACTERS_MAX} characters")
     return value
 
 

@@ -325,9 +325,33 @@ def test_a_question_has_what_was_asked() -> None:
 
 # ---- bad arguments ----
 
+NO_TEXT: list[object] = [None, 5, True, ["a"], {}]
 NO_NUMBER: list[object] = [True, 1.5, "many", "", [], {}, float("nan"), float("inf"), "9" * 5000, "1.5"]
 LIMIT_RANGE = "limit: 1 to 10000"
 FREE_OR_AGE = "min_free_vram, max_age: bytes, and an age such as 500ms or 5s"
+
+
+@pytest.mark.parametrize(
+    ("operation", "name"),
+    [
+        *(("fleet-units", name) for name in ("node", "kind", "unit")),
+        *(("fleet-workers", name) for name in ("model", "lora", "state", "node", "order", "max_age")),
+        ("hub-invite", "address"),
+        ("hub-remove", "node"),
+    ],
+)
+def test_what_must_be_text_is_text_of_a_bounded_length(hub: OperatedHub, operation: str, name: str) -> None:
+    """The sentence names the argument."""
+    for value in NO_TEXT:
+        assert refusal(hub, operation, **{name: value}) == f"{name}: this is no text"
+    assert refusal(hub, operation, **{name: "x" * 4097}) == f"{name}: it has more than 4096 characters"
+
+
+def test_the_longest_text_is_taken() -> None:
+    """A path of a cgroup may have as many characters as a path has."""
+    hub = busy_hub()
+    assert hub.units(unit="x" * 4096) == []
+    assert hub.workers(model="x" * 4096) == []
 
 
 @pytest.mark.parametrize("operation", ["fleet-units", "fleet-workers"])
