@@ -336,7 +336,9 @@ def test_what_may_be_asked_is_described_as_openapi(tmp_path: Path) -> None:
         _, document = made.hub.get("/v1/openapi.json")
         validate(document, cls=OpenAPIV31SpecValidator)
         listed = ("nodes", "units", "workers", "changes", "heat")
-        assert set(document["paths"]) == {f"/v1/{name}" for name in (*listed, "node", "reservations", "stream")}
+        assert set(document["paths"]) == {
+            f"/v1/{name}" for name in (*listed, "node", "reservations", "reservations/{reservation}", "stream")
+        }
         for path in listed:
             assert made.hub.get(f"/v1/{path}")[0] == 200
 

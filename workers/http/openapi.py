@@ -26,7 +26,7 @@ class RouteParameter(Struct, frozen=True):
 class Route(Struct, frozen=True):
     """One method of one path. `answer`: the type of its document; None: a stream of events, described in `about`.
 
-    `problems`: other statuses and when they come; `body`: the type of a body that is sent.
+    `status`: that of the answer; `problems`: other statuses and when they come; `body`: the type of a body that is sent.
     """
 
     path: str
@@ -36,6 +36,7 @@ class Route(Struct, frozen=True):
     parameters: tuple[RouteParameter, ...] = ()
     body: Any = None
     problems: dict[int, str] = {}
+    status: int = 200
 
 
 def openapi_document(title: str, version: str, about: str, routes: Sequence[Route]) -> dict[str, Any]:
@@ -71,7 +72,7 @@ def _operation(route: Route, schema_by_type: dict[Any, Any]) -> dict[str, Any]:
         "summary": route.about.partition(". ")[0].rstrip("."),
         "description": route.about,
         "responses": {
-            "200": {"description": REASON_BY_STATUS[200], "content": content},
+            str(route.status): {"description": REASON_BY_STATUS[route.status], "content": content},
             **{str(status): {"description": about} for status, about in sorted(route.problems.items())},
         },
     }

@@ -97,6 +97,15 @@ ROUTES = (
         method="post",
         body=dict[str, Any],
         problems={**_BAD, 404: "No worker fits."},
+        status=201,
+    ),
+    Route(
+        f"{V1}/reservations/{{reservation}}",
+        "Hold a worker no longer.",
+        dict[str, bool],
+        method="delete",
+        parameters=(RouteParameter("reservation", "the name that its reservation was given"),),
+        problems={404: "No reservation has this name, or its time is over."},
     ),
     Route(
         f"{V1}/heat",

@@ -28,7 +28,7 @@ class Order(msgspec.Struct):
 ROUTES = (
     Route("/v1/cars", "All cars. In no order.", list[Car], parameters=(RouteParameter("order", "How", choices=("size", "name")),)),
     Route("/v1/cars/{name}", "One car.", Car, parameters=(RouteParameter("name", "Which"),), problems={404: "There is none."}),
-    Route("/v1/cars", "Order one.", Car, method="post", body=Order, problems={409: "Taken."}),
+    Route("/v1/cars", "Order one.", Car, method="post", body=Order, problems={409: "Taken."}, status=201),
     Route("/v1/stream", "Cars as they come."),
 )
 
@@ -48,6 +48,8 @@ def test_a_description_is_valid_and_names_every_type() -> None:
     assert (one["parameters"][0]["in"], one["parameters"][0]["required"]) == ("path", True)
     assert one["responses"]["404"] == {"description": "There is none."}
     assert list(document["paths"]["/v1/stream"]["get"]["responses"]["200"]["content"]) == ["text/event-stream"]
+    assert document["paths"]["/v1/cars"]["post"]["responses"].keys() == {"201", "409"}
+    assert document["paths"]["/v1/cars"]["post"]["responses"]["201"]["description"] == "Created"
     assert document["paths"]["/v1/cars"]["post"]["requestBody"]["content"]["application/json"]["schema"] == {
         "$ref": "#/components/schemas/Order"
     }

@@ -4,52 +4,16 @@ import json
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
+from fakes.asked_fleet import AskedFleet
 from fakes.gateway_host import Client, Received
-from fakes.shown_fleet import ShownFleet
-from fakes.turned_host import TurnedHost
 
 from agent.model.timebase import S
 from workers.hub import fleet_http
 from workers.hub.fleet_http import PARTS_PER_TURN
 
 HELD = "index=999999999&wait=2s"
-
-
-class AskedFleet(TurnedHost):
-    """A small fleet and its HTTP; the test turns the loop."""
-
-    def __init__(self, nodes: int = 4, units: int = 3) -> None:
-        self.fleet = ShownFleet(nodes, units=units)
-        self.fleet.http.on_timer(self.fleet.clock.now_ns())
-        self._clients: list[Client] = []
-
-    def turn(self, wait_seconds: float = 0.0) -> None:
-        """One turn of the worker's loop."""
-        self.fleet.turn(wait_seconds)
-
-    def send(self, request: str, body: str = "") -> Client:
-        """A client whose request is on its way."""
-        address = urlsplit(self.fleet.url)
-        client = Client((address.hostname or "", address.port or 0))
-        self._clients.append(client)
-        head = f"{request} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
-        client.send((head + body).encode())
-        return client
-
-    def ask(self, request: str, body: str = "") -> Received:
-        """The answer to a request."""
-        client = self.send(request, body)
-        self.turn_until(client.receive)
-        return client.response()
-
-    def close(self) -> None:
-        """End the server and every client."""
-        self.fleet.http.close()
-        for client in self._clients:
-            client.socket.close()
 
 
 @pytest.fixture
