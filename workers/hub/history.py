@@ -13,7 +13,7 @@ STEP_NS = 10 * S
 STEPS = 360
 METRICS = ("cpu", "memory", "pressure")
 HUNDRED_PERCENT = 200
-# Why there is no value: nothing is known, the node was late, silent, gone, or the hub did not listen.
+# Why there is no value: nothing is known, the node was late, silent, gone, or never reported.
 UNKNOWN, LATE, STALE, GONE, UNSEEN = 255, 254, 253, 252, 251
 _BY_PHASE = {NodePhase.LATE: LATE, NodePhase.STALE: STALE, NodePhase.GONE: GONE, NodePhase.NEVER_SEEN: UNSEEN}
 

@@ -249,7 +249,8 @@ class FleetHistoryRow(Document):
 
 
 class FleetHeat(Document):
-    """The heat map: the nodes that are worst off first, as they stand now. `until`: the end of the newest step."""
+    """The heat map: the nodes that are worst off first, as they stand now. The newest step ended at most
+    `step_seconds` before `as_of`."""
 
     hub: str
     as_of: str
