@@ -163,7 +163,7 @@ def test_a_long_answer_takes_turns_with_short_ones(crowded: AskedFleet, path: st
 
 
 def test_a_long_answer_leaves_out_what_has_ended_meanwhile(crowded: AskedFleet) -> None:
-    """A node that is removed while its rows are made takes them with it, and whoever waits behind has an answer."""
+    """A node that is removed while its rows are made takes them with it, and who waits behind them has an answer."""
     long, other = crowded.send("GET /v1/units?limit=1000"), crowded.send("GET /v1/nodes")
     crowded.turn_until(lambda: crowded.fleet.http.next_deadline_ns() == 0)
     gone = sorted(crowded.fleet.story.registry.nodes)[:5]
