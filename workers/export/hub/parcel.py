@@ -6,7 +6,7 @@ from zlib import crc32
 import msgspec
 from msgspec import Struct
 
-from agent.fleet.message import RowBatch, RowsHead, encode_rows_head
+from agent.fleet.message import BATCHES_MAX, RowBatch, RowsHead, encode_rows_head
 from agent.model.table import Row, Table
 from agent.store.batch import StoredBatch
 from agent.store.record import TableForm, form_of
@@ -30,6 +30,12 @@ class RowsParcel(Struct, frozen=True):
     def points(self) -> int:
         """How many rows."""
         return sum(batch.rows for batch in self.batches)
+
+    @property
+    def deliveries(self) -> list["RowsParcel"]:
+        """What of it goes out at once, in its order: a hub takes no delivery of more than BATCHES_MAX batches, however small."""
+        parts = [slice(start, start + BATCHES_MAX) for start in range(0, len(self.batches), BATCHES_MAX)]
+        return [RowsParcel(self.batches[part], self.forms, self.rows[part]) for part in parts]
 
     def frames(self, number: int, known_forms: Set[int]) -> tuple[bytes, ...]:
         """What is sent, without the columns that the hub knows."""

@@ -63,7 +63,14 @@ class HubSink:
     def deliver(self, parcel: Parcel) -> Verdict:
         """See Sink."""
         assert isinstance(parcel, RowsParcel)
-        return self._deliver(parcel)
+        refused_rows, sentence = 0, ""
+        for part in parcel.deliveries:
+            verdict = self._deliver(part)
+            if not isinstance(verdict, Delivered):
+                # What the hub has of it comes again, and is dropped there by its numbers.
+                return verdict
+            refused_rows, sentence = refused_rows + verdict.refused_rows, verdict.sentence or sentence
+        return Delivered(refused_rows, "refused_by_hub" if refused_rows else "", sentence)
 
     def probe(self) -> Verdict:
         """Whether the hub greets this node."""
@@ -100,7 +107,7 @@ class HubSink:
             match answer:
                 case Taken():
                     self._known_forms.update(parcel.forms)
-                    return Delivered(answer.refused_rows, "refused_by_hub" if answer.refused_rows else "", answer.sentence)
+                    return Delivered(answer.refused_rows, sentence=answer.sentence)
                 case WantForms():
                     self._known_forms.clear()
                 case Greet():

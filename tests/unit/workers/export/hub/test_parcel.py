@@ -1,10 +1,14 @@
 """One delivery: batches undecoded and in their order, columns once, bounded in what goes out at once."""
 
+from itertools import pairwise
+
 import msgspec
 import pytest
 from fakes.stored_batch import RUN, STAMP_NS, stored, stored_bytes
+from hypothesis import given
+from hypothesis import strategies as st
 
-from agent.fleet.message import RowBatch, RowsHead, decode_rows_head
+from agent.fleet.message import BATCHES_MAX, RowBatch, RowsHead, decode_rows_head
 from agent.model.fleet_tables import HOST_MINUTE
 from agent.model.tables import DIAG, GAP
 from agent.store.batch import StoredBatch
@@ -118,3 +122,21 @@ def test_a_parcel_keeps_no_window_of_the_spool() -> None:
     parcel = made_of(batch)
     memory[:] = b"\0\0\0"
     assert parcel.rows == (b"\x91\x91\x01",)
+
+
+@given(st.integers(1, 3 * BATCHES_MAX))
+def test_no_delivery_has_more_batches_than_a_hub_reads(count: int) -> None:
+    """Together they are the parcel, each as full as it may be, each with its columns."""
+    parcel = RowsParcel(
+        [RowBatch("r", "w", 1, seq, "small", 0, 1, 7) for seq in range(1, count + 1)],
+        {7: SMALL},
+        tuple(seq.to_bytes(2, "big") for seq in range(1, count + 1)),
+    )  # fmt: skip
+    parts = parcel.deliveries
+    assert len(parts) == -(-count // BATCHES_MAX)
+    assert all(len(part.batches) == BATCHES_MAX for part, _ in pairwise(parts))
+    assert [batch for part in parts for batch in part.batches] == parcel.batches
+    assert tuple(rows for part in parts for rows in part.rows) == parcel.rows
+    for part in parts:
+        head, _ = head_of(part)
+        assert head.forms == {7: SMALL}

@@ -11,6 +11,7 @@ import pytest
 import zmq
 from fakes.scripted_hub import (
     Act,
+    Asked,
     ScriptedHub,
     behind,
     deaf,
@@ -28,6 +29,7 @@ from harness.waiting import wait_until
 
 from agent.fleet.message import (
     ANSWER_BYTES_MAX,
+    BATCHES_MAX,
     Denied,
     Greet,
     Hold,
@@ -35,6 +37,7 @@ from agent.fleet.message import (
     WantForms,
     WantWhole,
     Welcome,
+    encode_answer,
 )
 from agent.model.tables import DIAG, GAP
 from agent.model.timebase import MINUTE, MS, S
@@ -304,6 +307,32 @@ def test_rows_that_a_hub_refuses_are_counted_with_its_reason(tmp_path: Path) -> 
     with story(tmp_path, *acts) as (_, sink):
         assert sink.deliver(taken(sink, diag(1), diag(2), diag(3))) == Delivered(2, "refused_by_hub", "a batch is too large")
         assert sink.deliver(taken(sink, diag(4))) == Delivered(0, "", "look at the disk")
+
+
+def refusing(rows: int, sentence: str) -> Act:
+    """It stores all, and says that it refuses so many rows."""
+
+    def act(hub: ScriptedHub, asked: Asked) -> list[bytes]:
+        hub.answers(asked)
+        return [encode_answer(Taken(asked.number, rows, sentence))]
+
+    return act
+
+
+def test_many_batches_are_several_deliveries(tmp_path: Path) -> None:
+    """A hub reads no delivery of more than 4096 batches. Where it puts one of them off all come again, and none is there twice."""
+    count = 2 * BATCHES_MAX + 1
+    with story(tmp_path, honest, refusing(3, "three"), honest, refusing(1, "")) as (hub, sink):
+        parcel = taken(sink, *(diag(seq) for seq in range(1, count + 1)))
+        assert sink.deliver(parcel) == Delivered(4, "refused_by_hub", "three")
+        assert [len(head.batches) for head in hub.deliveries] == [BATCHES_MAX, BATCHES_MAX, 1]
+        assert [len(head.forms) for head in hub.deliveries] == [1, 0, 0]
+        assert events(hub) == list(range(1, count + 1))
+    with story(tmp_path, honest, honest, saying(Hold(5, 2))) as (hub, sink):
+        assert sink.deliver(parcel) == Later("the hub takes no more rows at this moment", 5 * MS)
+        assert sink.deliver(parcel) == Delivered()
+        assert [len(head.batches) for head in hub.deliveries] == [BATCHES_MAX] * 4 + [1]
+        assert events(hub) == list(range(1, count + 1))
 
 
 # ---- whatever becomes of the hub ----
