@@ -15,11 +15,15 @@ _ENCODER = msgspec.msgpack.Encoder()
 
 
 class RowsParcel(Struct, frozen=True):
-    """*Shape:* `rows` has the rows of each batch, `forms` the columns of their tables by checksum."""
+    """`problem`: what could not be made of these batches; empty: nothing.
+
+    *Shape:* `rows` has the rows of each batch, `forms` the columns of their tables by checksum.
+    """
 
     batches: list[RowBatch]
     forms: Mapping[int, TableForm]
     rows: tuple[bytes, ...]
+    problem: str = ""
 
     @property
     def size_bytes(self) -> int:
@@ -65,6 +69,7 @@ class ParcelMaker:
     """Puts one delivery together. Its order is that in which batches are added."""
 
     def __init__(self) -> None:
+        self.problem = ""
         self._words: dict[int, int] = {}
         self._forms: dict[int, TableForm] = {}
         self._heads: list[RowBatch] = []
@@ -87,8 +92,10 @@ class ParcelMaker:
         self._rows.append(_ENCODER.encode(made.rows))
 
     def parcel(self) -> RowsParcel | None:
-        """*Absent:* None where nothing was added."""
-        return RowsParcel(self._heads, self._forms, tuple(self._rows)) if self._heads else None
+        """*Absent:* None where nothing was added, and there is no problem."""
+        if not self._heads and not self.problem:
+            return None
+        return RowsParcel(self._heads, self._forms, tuple(self._rows), self.problem)
 
     def _word(self, form: TableForm) -> int:
         # Batches of one segment share the object that describes their table.

@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 import zmq
 
 from agent.fleet.message import Denied, Greet, Hold, HubAnswer, Taken, WantForms, Welcome, decode_answer, encode_hello
-from agent.model.errors import EvergaugeError, ProtocolError
+from agent.model.errors import EvergaugeError, FormatError, ProtocolError
 from agent.model.timebase import MS, S
 from agent.store.batch import StoredBatch
 from workers.export.hub.minutes import Minutes
@@ -43,14 +44,21 @@ class HubSink:
         for batch in batches:
             if batch.table in self._tables:
                 maker.add(batch)
-            if (made := self._minutes.take(batch)) is not None:
+            try:
+                made = self._minutes.take(batch)
+            except FormatError as failure:
+                # Minutes lack it; whatever else is there is sent all the same.
+                maker.problem = f"no minutes are made of rows of table {batch.table}: {failure.sentence}"
+                continue
+            if made is not None:
                 maker.add_made(made)
         return maker.parcel()
 
     def skip(self, batches: Sequence[StoredBatch]) -> None:
         """See Sink."""
         for batch in batches:
-            self._minutes.take(batch)
+            with suppress(FormatError):
+                self._minutes.take(batch)
 
     def snapshot(self) -> bytes:
         """The open minutes."""
@@ -63,7 +71,7 @@ class HubSink:
     def deliver(self, parcel: Parcel) -> Verdict:
         """See Sink."""
         assert isinstance(parcel, RowsParcel)
-        refused_rows, sentence = 0, ""
+        refused_rows, sentence = 0, parcel.problem
         for part in parcel.deliveries:
             verdict = self._deliver(part)
             if not isinstance(verdict, Delivered):

@@ -24,7 +24,7 @@ from fakes.scripted_hub import (
     scripted_hub,
 )
 from fakes.sink_context import sink_context
-from fakes.stored_batch import stored
+from fakes.stored_batch import stored, stored_bytes
 from harness.waiting import wait_until
 
 from agent.fleet.message import (
@@ -42,6 +42,7 @@ from agent.fleet.message import (
 from agent.model.tables import DIAG, GAP
 from agent.model.timebase import MINUTE, MS, S
 from agent.store.batch import StoredBatch
+from agent.store.record import TableForm
 from workers.export.hub.parcel import RowsParcel
 from workers.export.hub.sink import TRIES, HubSink
 from workers.export.sink import Delivered, Later, Paused, Verdict
@@ -166,6 +167,42 @@ def test_a_table_that_is_asked_for_travels_beside_its_minutes(tmp_path: Path) ->
         sink = opened(hub.key_file(tmp_path), tables=("unit",))
         assert taken(sink, unit(120), unit(180)).points == 2
         assert sink.snapshot() == b""
+
+
+def unreadable(second: int) -> StoredBatch:
+    """Rows of units by a version to come."""
+    form = TableForm(99, ("timestamp", "unit", "shape"), ("int64", "utf8", "tensor"), "unit-")
+    return stored_bytes("unit", form, msgspec.msgpack.encode([[BEGIN, "/a", 1]]), 1, seq=second + 1, worker="sampler/unit")
+
+
+def test_rows_that_no_minutes_can_be_made_of_cost_no_others(tmp_path: Path) -> None:
+    """Such as those behind a version that was taken back: what is sent as it is goes out, and the minutes have all other rows."""
+    sentence = "no minutes are made of rows of table unit: "
+    with story(tmp_path) as (hub, sink):
+        verdict = sink.deliver(taken(sink, diag(1), unit(0), unreadable(1), unit(2), diag(2), unit(60)))
+        assert isinstance(verdict, Delivered)
+        assert (verdict.refused_rows, verdict.reason, verdict.sentence.startswith(sentence)) == (0, "", True)
+        assert events(hub) == [1, 2]
+        assert [(row[5], row[8]) for row in hub.rows("unit_minute")] == [(2, False)]
+        # Alone they are told, and nothing travels.
+        before = len(hub.asked)
+        parcel = taken(sink, unreadable(61))
+        assert (parcel.points, parcel.size_bytes) == (0, 0)
+        verdict = sink.deliver(parcel)
+        assert isinstance(verdict, Delivered)
+        assert verdict.sentence.startswith(sentence)
+        assert len(hub.asked) == before
+
+
+def test_rows_that_no_minutes_can_be_made_of_are_passed_by_at_a_restart(tmp_path: Path) -> None:
+    """However batches are grouped, the minutes have the rows behind them too."""
+    first, again = opened(tmp_path), opened(tmp_path)
+    batches = [unit(0), unreadable(1), unit(2), unit(3)]
+    assert taken(first, *batches[:2]).problem
+    assert first.take(batches[2:]) is None
+    again.skip(batches)
+    assert again.snapshot() == first.snapshot()
+    assert frames(again, [unit(60)]) == frames(first, [unit(60)])
 
 
 # ---- whatever becomes of answers ----
