@@ -44,7 +44,7 @@ from agent.model.timebase import MINUTE, MS, S
 from agent.store.batch import StoredBatch
 from agent.store.record import TableForm
 from workers.export.hub.parcel import RowsParcel
-from workers.export.hub.sink import TRIES, HubSink
+from workers.export.hub.sink import SENTENCE_CHARACTERS_MAX, TRIES, HubSink
 from workers.export.sink import Delivered, Later, Paused, Verdict
 from workers.unit.schema import UNIT
 
@@ -344,6 +344,22 @@ def test_rows_that_a_hub_refuses_are_counted_with_its_reason(tmp_path: Path) -> 
     with story(tmp_path, *acts) as (_, sink):
         assert sink.deliver(taken(sink, diag(1), diag(2), diag(3))) == Delivered(2, "refused_by_hub", "a batch is too large")
         assert sink.deliver(taken(sink, diag(4))) == Delivered(0, "", "look at the disk")
+
+
+def test_a_hub_that_says_more_than_is_true_is_not_believed(tmp_path: Path) -> None:
+    """No more rows are refused than were sent, and what it says is one line of printable text."""
+    acts = [
+        honest, saying(Taken(1, (1 << 63) - 1, "no\n\x1b[2Jroom")), saying(Denied("c", "\x1b]0;x\x07" + 600 * "x")),
+        saying(Denied("a\nb", "")),
+    ]  # fmt: skip
+    with story(tmp_path, *acts) as (_, sink):
+        assert sink.deliver(taken(sink, diag(1), diag(2))) == Delivered(2, "refused_by_hub", "no\\n\\x1b[2Jroom")
+        parcel = taken(sink, diag(3))
+        for expected in ("\\x1b]0;x\\x07", "a\\nb"):
+            verdict = sink.deliver(parcel)
+            assert isinstance(verdict, Paused)
+            assert verdict.sentence.startswith(expected)
+            assert len(verdict.sentence) <= SENTENCE_CHARACTERS_MAX
 
 
 def refusing(rows: int, sentence: str) -> Act:
