@@ -157,10 +157,12 @@ class _TableMinutes:
         if opened.minute_ns is None:
             opened.minute_ns = minute_ns
         elif minute_ns > opened.minute_ns:
-            closed += self._close(at_ns - elapsed, _slack(elapsed))
+            # Since when this row counts; what is before it may be missing.
+            closed += self._close(has_tail=at_ns - elapsed <= opened.last_ns + _slack(elapsed))
             opened.minute_ns = minute_ns
         elif minute_ns < opened.minute_ns - LATE_NS_MAX:
-            closed += self._close(at_ns - elapsed, _slack(elapsed))
+            # The end of that minute does not come in this row's time.
+            closed += self._close(has_tail=False)
             # Their times say nothing about those that come now.
             self.entities.clear()
             opened.minute_ns = minute_ns
@@ -214,11 +216,10 @@ class _TableMinutes:
 
     # ---- closing -----------------------------------------------------------------------------------
 
-    def _close(self, begin_ns: int, slack_ns: int) -> list[Row]:
-        """The rows of the open minute. `begin_ns`: since when the row behind it counts; what is before it may be missing."""
+    def _close(self, *, has_tail: bool) -> list[Row]:
+        """The rows of the open minute. `has_tail`: nothing is missing between its last row and the one behind it."""
         opened = self._open
         assert opened.minute_ns is not None
-        has_tail = begin_ns <= opened.last_ns + slack_ns
         opened.sequence += 1
         rows = []
         for key in sorted(self.entities, key=_order):

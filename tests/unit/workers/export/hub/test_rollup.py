@@ -219,6 +219,18 @@ def test_a_clock_that_is_set_back_by_much() -> None:
     assert story.rollup.late_rows == 0
 
 
+def test_a_minute_in_which_the_clock_was_set_back_is_not_whole() -> None:
+    """Its end never came: twenty seconds are not the sum of a minute, although no row is missing."""
+    story = Story()
+    story.take(*(unit(second) for second in range(20)))
+    (row,) = story.take(unit(-LATE_NS_MAX // S - 60))
+    assert (row["rows"], row["covered_ns"], row["is_whole"]) == (20, 20 * S, False)
+    story = Story()
+    story.take(*(unit(second) for second in range(20)), unit(20, is_final=True))
+    (row,) = story.take(unit(-LATE_NS_MAX // S - 60))
+    assert (row["rows"], row["is_final"], row["is_whole"]) == (21, True, True)
+
+
 def test_sums_that_no_column_holds() -> None:
     """They are null with the reason, also after a snapshot, and the others stand."""
     story = Story()
