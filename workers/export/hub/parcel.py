@@ -70,7 +70,8 @@ class ParcelMaker:
 
     def __init__(self) -> None:
         self.problem = ""
-        self._words: dict[int, int] = {}
+        # By the identity of a form, which is held with its word: another one has the identity of one that is gone.
+        self._words: dict[int, tuple[TableForm, int]] = {}
         self._forms: dict[int, TableForm] = {}
         self._heads: list[RowBatch] = []
         self._rows: list[bytes] = []
@@ -99,8 +100,8 @@ class ParcelMaker:
 
     def _word(self, form: TableForm) -> int:
         # Batches of one segment share the object that describes their table.
-        word = self._words.get(id(form))
-        if word is None:
-            word = self._words[id(form)] = form_word(form)
-            self._forms[word] = form
-        return word
+        known = self._words.get(id(form))
+        if known is None:
+            known = self._words[id(form)] = (form, form_word(form))
+            self._forms[known[1]] = form
+        return known[1]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.fleet.message import BATCHES_MAX, RowBatch, RowsHead, decode_rows_head
-from agent.model.fleet_tables import HOST_MINUTE
+from agent.model.fleet_tables import HOST_MINUTE, UNIT_MINUTE
 from agent.model.tables import DIAG, GAP
 from agent.store.batch import StoredBatch
 from agent.store.record import TableForm, form_of
@@ -107,6 +107,14 @@ def test_columns_are_named_once_and_only_what_the_hub_does_not_know() -> None:
 def test_any_other_columns_have_another_word(changed: TableForm) -> None:
     """A hub would otherwise take them for those that it knows."""
     assert form_word(changed) != form_word(SMALL)
+
+
+def test_made_rows_of_two_tables_have_the_columns_of_their_own() -> None:
+    """In whatever order they come: of several minutes of an outage in one delivery, each is described by its own table."""
+    order = [UNIT_MINUTE, UNIT_MINUTE, HOST_MINUTE, HOST_MINUTE, HOST_MINUTE, UNIT_MINUTE, HOST_MINUTE, UNIT_MINUTE] * 4
+    made = [MadeRows("run-1", "w", 1, seq, table, 9, [(None,) * len(table.columns)]) for seq, table in enumerate(order, 1)]
+    head, _ = head_of(made_of(*made))
+    assert [head.forms[batch.form] for batch in head.batches] == [form_of(table) for table in order]
 
 
 def test_the_same_batches_give_the_same_bytes() -> None:
