@@ -2,7 +2,6 @@
 
 from collections.abc import Collection
 
-from agent.model.errors import FormatError
 from agent.store.batch import StoredBatch
 from agent.store.record import TableForm
 from agent.store.row_decoder import RowDecoder
@@ -46,8 +45,4 @@ class Minutes:
         """Begin from there. *Raises:* FormatError; then it begins from nothing."""
         self._rollup = MinuteRollup()
         if content and self.sources:
-            try:
-                self._rollup = MinuteRollup.restore(content)
-            except FormatError:
-                self._rollup = MinuteRollup()
-                raise
+            self._rollup = MinuteRollup.restore(content)

@@ -276,6 +276,10 @@ def test_a_restart_anywhere_tells_each_minute_once_and_the_same(
         again.take(batch)
     assert [again.take(batch) for batch in batches[max(kept, settled) :]] == expected[max(kept, settled) :]
     assert again.snapshot() == whole.snapshot()
+    # A row that is told is of rows that came, so what travels is no more than what was read.
+    counts = [row["rows"] for made in expected for row in named(made)]
+    assert all(counts)
+    assert sum(counts) <= sum(batch.entry.rows for batch in batches)
     # Each minute that was told has a number of its own in its table.
     told = [(made.table.name, row["sequence"], row.get("unit")) for made in expected if made for row in named(made)]
     assert len(told) == len(set(told))
