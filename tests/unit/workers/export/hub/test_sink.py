@@ -39,13 +39,16 @@ from agent.fleet.message import (
     Welcome,
     encode_answer,
 )
+from agent.model.fleet_tables import HOST_MINUTE, UNIT_MINUTE
 from agent.model.tables import DIAG, GAP
 from agent.model.timebase import MINUTE, MS, S
 from agent.store.batch import StoredBatch
-from agent.store.record import TableForm
+from agent.store.origin_form import decode_form
+from agent.store.record import TableForm, form_of
 from workers.export.hub.parcel import RowsParcel
 from workers.export.hub.sink import SENTENCE_CHARACTERS_MAX, TRIES, HubSink
 from workers.export.sink import Delivered, Later, Paused, Verdict
+from workers.host.schema import HOST
 from workers.unit.schema import UNIT
 
 NODE, RUN = "00112233445566aa", "aabbccddeeff0011"
@@ -95,6 +98,12 @@ def unit(second: int, **values: Any) -> StoredBatch:
     """One row of one unit; of these only minutes are sent."""
     head: dict[str, Any] = {"timestamp": BEGIN + second * S, "unit": "/a", "kind": "service", "cgroup": "/a", "elapsed_ns": S}
     return stored(UNIT, [head | {"is_final": False, "cpu_ns": S // 2} | values], seq=second + 1, worker="sampler/unit")
+
+
+def host(second: int) -> StoredBatch:
+    """One row of the host."""
+    row: dict[str, Any] = {"timestamp": BEGIN + second * S, "elapsed_ns": S, "cpu_ns": S}
+    return stored(HOST, [row], seq=second + 1, worker="sampler/host")
 
 
 def taken(sink: HubSink, *batches: StoredBatch) -> RowsParcel:
@@ -155,6 +164,19 @@ def test_of_a_context_table_only_minutes_travel(tmp_path: Path) -> None:
         assert hub.numbers == [("supervisor", 1), ("sampler/unit/minutes", 61), ("supervisor", 2)]
         assert [row[:2] for row in hub.rows("unit_minute")] == [(BEGIN, "/a")]
         assert hub.rows("unit") == []
+
+
+def test_minutes_of_an_outage_travel_together(tmp_path: Path) -> None:
+    """Each once and in its order, those of units and of the host side by side, each with the columns of its table."""
+    with scripted_hub() as hub:
+        sink = opened(hub.key_file(tmp_path), tables=("unit_minute", "host_minute"))
+        batches = [batch for minute in range(9) for batch in (unit(60 * minute), host(60 * minute))]
+        assert sink.deliver(taken(sink, *batches)) == Delivered()
+        for table in (UNIT_MINUTE, HOST_MINUTE):
+            assert [row[0] for row in hub.rows(table.name)] == [BEGIN + minute * MINUTE for minute in range(8)]
+            forms = {decode_form(batch.origin.form) for batch in hub.stored if batch.table == table.name}
+            assert forms == {form_of(table)}
+        sink.close()
 
 
 def test_a_table_that_is_asked_for_travels_beside_its_minutes(tmp_path: Path) -> None:
@@ -281,6 +303,15 @@ def test_garbage_is_no_answer(tmp_path: Path, garbage: bytes, answer_ns: int, fr
         assert until_delivered(sink, parcel) == Delivered()
         assert events(hub) == [1]
         assert len({asked.connection for asked in hub.asked}) == 2
+
+
+def test_nothing_is_believed_behind_garbage(tmp_path: Path) -> None:
+    """The connection is given up before what follows on it is read; the rows, which are stored, come again and are there once."""
+    with story(tmp_path, honest, behind(b"nonsense")) as (hub, sink):
+        parcel = taken(sink, diag(1))
+        assert sink.deliver(parcel) == Later("the hub does not answer")
+        assert sink.deliver(parcel) == Delivered()
+        assert (len(hub.deliveries), events(hub)) == (2, [1])
 
 
 @pytest.mark.parametrize(
@@ -443,6 +474,7 @@ def test_rows_are_there_once_each_in_any_story(tmp_path: Path, seed: int) -> Non
     moods: list[Act] = [
         honest, lost, deaf, late, doubled, forgetful, saying(b"nonsense"), saying(Greet()), saying(Hold(1)),
         saying(Denied("c", "")), saying(Taken(10**9)), behind(Taken(1)), behind(Greet()), behind(Denied("c", "")),
+        behind(Hold(1)), behind(b"nonsense"),
     ]  # fmt: skip
     acts = [chance.choice(moods) for _ in range(30)]
     with scripted_hub(*acts) as hub:
