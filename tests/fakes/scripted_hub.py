@@ -89,7 +89,7 @@ def late(hub: "ScriptedHub", asked: Asked) -> Sequence[Frame]:
 
 
 def forgetful(hub: "ScriptedHub", asked: Asked) -> Sequence[Frame]:
-    """It was started anew between two frames: it knows what it has stored, and neither connections nor columns."""
+    """It was started again between two frames: it knows what it has stored, and neither connections nor columns."""
     hub.begin_again()
     return honest(hub, asked)
 

@@ -50,7 +50,7 @@ class HubSink:
             try:
                 made = self._minutes.take(batch)
             except FormatError as failure:
-                # Minutes lack it; whatever else is there is sent all the same.
+                # Minutes lack it; whatever else is there is sent.
                 maker.problem = f"no minutes are made of rows of table {batch.table}: {failure.sentence}"
                 continue
             if made is not None:

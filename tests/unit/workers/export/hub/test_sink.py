@@ -54,7 +54,7 @@ from workers.unit.schema import UNIT
 NODE, RUN = "00112233445566aa", "aabbccddeeff0011"
 TABLES = ("diag", "gap", "unit_minute")
 BEGIN = 1_700_000_040 * S
-# An answer that comes at all has come by then; one that a test waits for in vain costs it so much time.
+# An answer that comes at all has come by then; one that does not costs a test so much time.
 PATIENT_NS, HASTY_NS = 20 * S, 1 * S
 
 
@@ -487,7 +487,7 @@ def test_rows_are_there_once_each_in_any_story(tmp_path: Path, seed: int) -> Non
             parcel = taken(sink, *chunk)
             while not isinstance(sink.deliver(parcel), Delivered):
                 if chance.random() < 0.2:
-                    # The exporter is started anew: its snapshot is older than what was delivered since.
+                    # The exporter is started again: its snapshot is older than what was delivered since.
                     sink.close()
                     sink = opened(key_file, answer_ns=100 * MS)
                     sink.restore(snapshot)
