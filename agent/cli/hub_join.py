@@ -11,7 +11,7 @@ from agent.fleet.joined import FOLDER, SUFFIX, JoinedHub, encode_joined_hub
 from agent.model.errors import BusyError, MisuseError, PermissionRefused, StorageError, UnavailableError
 from agent.model.foreign import readable
 from agent.store.install import keep_install, read_install
-from agent.store.joining_keys import Keys, forget_joining_keys, joining_keys, pending_path
+from workers.fleet.joining_keys import Keys, forget_joining_keys, joining_keys, pending_path
 
 NAME = "hub"
 _LINE_BYTES_MAX = 4096

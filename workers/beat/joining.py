@@ -17,8 +17,8 @@ from agent.kernel_file import read_whole
 from agent.model.errors import FormatError, StorageError, UnavailableError
 from agent.model.foreign import readable
 from agent.model.timebase import S
-from agent.store.joining_keys import Keys, forget_joining_keys, joining_keys
 from agent.store.state_file import replace_state_file
+from workers.fleet.joining_keys import Keys, forget_joining_keys, joining_keys
 
 if TYPE_CHECKING:
     ZmqContext = zmq.Context[zmq.Socket[bytes]]

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 RECONNECT_MS = 2500
 # A path that swallows packets is noticed after so long.
 HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS = 5_000, 15_000
-HANDSHAKE_MS = 10_000
+# Longer than a hub gives it: it waits where all nodes come back at once.
+HANDSHAKE_MS = 20_000
 
 
 class HubSocket:

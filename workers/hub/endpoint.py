@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 ZAP_ENDPOINT = "inproc://zeromq.zap.01"
 DATA_DOMAIN, JOIN_DOMAIN = b"data", b"join"
-HANDSHAKE_MS = 5_000
+# When all nodes come back at once their handshakes wait for a processor: those that are given up begin again, and hold up others.
+HANDSHAKE_MS = 15_000
 # A node that has gone without a word is noticed by its connection too; verdicts come from its beats alone.
 HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS = 10_000, 30_000
 # Waiting in the kernel for the handshake, when all come back at once.

@@ -1,9 +1,7 @@
 """The hub's HTTP: documents of /v1, the stream, and the fleet's page. Called by the worker's loop; it waits for nothing."""
 
 from base64 import b64encode
-from collections import deque
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections.abc import Callable
 from random import Random
 from socket import gaierror
 from typing import Any
@@ -16,7 +14,7 @@ from agent.model.control.document import Document
 from agent.model.control.fleet import FleetHeat, FleetHistoryRow, FleetReservation
 from agent.model.errors import EvergaugeError, MisuseError
 from agent.model.json_text import json_bytes
-from agent.model.timebase import MS, S, iso_utc
+from agent.model.timebase import S, iso_utc
 from agent.ports import Clock, Interest
 from workers.http.edge import Edge
 from workers.http.event_stream import EventChannel
@@ -30,7 +28,8 @@ from workers.hub.fleet_operations import FleetOperations, worker_question
 from workers.hub.fleet_row import MIB, unit_row
 from workers.hub.fleet_stream import WHOLE_NODES_MAX, FleetStream, has_whole
 from workers.hub.history import METRICS, STEP_NS, STEPS, FleetHistory
-from workers.hub.listing import Listing, in_parts
+from workers.hub.listing import Listing
+from workers.hub.long_answers import LongAnswers
 from workers.hub.questions import WorkerQuestion, age_text_ns
 from workers.hub.recent_changes import RecentChanges
 from workers.hub.registry import NodeRegistry
@@ -44,11 +43,6 @@ TTL_DEFAULT_NS, TTL_MAX_NS = 10 * S, 3600 * S
 TOPICS_MAX = 16
 # The row of a node in an event: some 600 bytes, and more where its conditions have long sentences.
 NODE_BYTES = 1500
-# A thousand clients may wait for one change, and a document of a large fleet takes a second: in a turn of the loop so many rows are
-# made, a few milliseconds' worth. An answer whose turn does not come for so long is none.
-PARTS_PER_TURN = 64
-TURN_NS = 4 * MS
-LONG_ANSWER_NS = 60 * S
 # Clients that have gone are forgotten with the next look.
 WAITING_LOOK_NS = 1 * S
 # Of an index: it grows by some thousands a second at most.
@@ -77,15 +71,6 @@ class _IndexWaiter(Struct):
     until_ns: int
 
 
-class _LongAnswer(Struct):
-    """A document that is being made."""
-
-    ticket: int
-    request: HttpRequest
-    parts: Iterator[bytes]
-    body: bytearray
-
-
 class FleetHttp:
     """`problem`: why it does not serve, or not everything; empty: it does."""
 
@@ -103,8 +88,7 @@ class FleetHttp:
         self._waiting: list[_IndexWaiter] = []
         self._waiting_at_ns = 0
         self._answered_index = 0
-        # The first one is being made.
-        self._long: deque[_LongAnswer] = deque()
+        self._long = LongAnswers(self._server, clock)
         self._listen_at_ns: int | None = clock.now_ns() if place.address else None
         self._changes = RecentChanges()
         self._reserved = 0
@@ -158,7 +142,7 @@ class FleetHttp:
         # Before the server ends those that have waited too long: after a stall both are due.
         if self._waiting and (now_ns >= self._waiting_at_ns or self._registry.index != self._answered_index):
             self._answer_waiting(now_ns)
-        self._go_on(now_ns)
+        self._long.go_on(now_ns)
         self._server.on_timer(now_ns)
         self._stream.on_timer(now_ns)
 
@@ -225,7 +209,7 @@ class FleetHttp:
         elif path == f"{V1}/openapi.json":
             self._send(ticket, request, (200, self._description(), JSON), now_ns)
         elif (listing := self._listing(request, now_ns)) is not None:
-            self._send_listing(ticket, request, listing, now_ns)
+            self._long.answer(ticket, request, listing, now_ns)
         elif (document := self._document(request, now_ns)) is not None:
             self._send_document(ticket, request, 200, document, now_ns)
         elif self._place.assets is not None and (asset := self._place.assets(request)) is not None:
@@ -341,33 +325,7 @@ class FleetHttp:
         listing = (
             self._operations.nodes(now_ns, wall_ns) if question is None else self._operations.workers(question, now_ns, wall_ns)
         )
-        self._send_later(_LongAnswer(waiting.ticket, waiting.request, in_parts(listing), bytearray()), now_ns)
-
-    def _send_listing(self, ticket: int, request: HttpRequest, listing: Listing, now_ns: int) -> None:
-        """At once where it is short."""
-        answer = _LongAnswer(ticket, request, in_parts(listing), bytearray())
-        if _make(answer, PARTS_PER_TURN):
-            self._send(ticket, request, (200, bytes(answer.body), JSON), now_ns)
-        else:
-            self._send_later(answer, now_ns)
-
-    def _send_later(self, answer: _LongAnswer, now_ns: int) -> None:
-        if self._server.hold(answer.ticket, now_ns + LONG_ANSWER_NS):
-            self._long.append(answer)
-        else:
-            self._send(answer.ticket, answer.request, (503, b"Too many clients wait here; try again.\n", PLAIN), now_ns)
-
-    def _go_on(self, now_ns: int) -> None:
-        """Make what is still to be answered, a bounded part of it."""
-        left = PARTS_PER_TURN
-        until_ns = self._clock.now_ns() + TURN_NS
-        while self._long and left and self._clock.now_ns() < until_ns:
-            answer = self._long[0]
-            if self._server.is_waiting(answer.ticket):
-                if not (left := _make(answer, left)):
-                    break
-                self._send(answer.ticket, answer.request, (200, bytes(answer.body), JSON), now_ns)
-            self._long.popleft()
+        self._long.answer_later(waiting.ticket, waiting.request, listing, now_ns)
 
     def _open_stream(self, ticket: int, request: HttpRequest, now_ns: int) -> None:
         topics = frozenset(filter(None, request.parameter("topics").split(",")))
@@ -400,16 +358,6 @@ class FleetHttp:
 
     def _send_document(self, ticket: int, request: HttpRequest, status: int, document: object, now_ns: int) -> None:
         self._send(ticket, request, (status, json_bytes(document) + b"\n", JSON), now_ns)
-
-
-def _make(answer: _LongAnswer, parts: int) -> int:
-    """Make at most so many parts of an answer; how many fewer it took. 0: it is not whole yet."""
-    for part in islice(answer.parts, parts):
-        answer.body += part
-        parts -= 1
-    if parts:
-        answer.body += b"\n"
-    return parts
 
 
 def _arguments(request: HttpRequest) -> dict[str, Any]:

@@ -98,5 +98,6 @@ class Silence:
             self.suspicion = (
                 f"{at_once} of {present + at_once} nodes became silent at once: look at this host and its network first"
             )
-        elif not self._stale_at_ns or present > 2 * at_once:
+        elif present and (not self._stale_at_ns or present > 2 * at_once):
+            # Where nobody is heard at all the doubt stays until somebody is.
             self.suspicion = ""

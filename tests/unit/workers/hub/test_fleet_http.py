@@ -11,7 +11,7 @@ from fakes.gateway_host import Client, Received
 
 from agent.model.timebase import S
 from workers.hub import fleet_http
-from workers.hub.fleet_http import PARTS_PER_TURN
+from workers.hub.long_answers import PARTS_PER_TURN
 
 HELD = "index=999999999&wait=2s"
 

@@ -132,6 +132,21 @@ def test_a_doubt_stays_while_it_is_not_sure() -> None:
     assert silence.suspicion == ""
 
 
+def test_a_doubt_stays_while_nobody_is_heard() -> None:
+    """An operator who looks an hour later reads it too; the first nodes that are back, and nothing else, end it."""
+    silence = listening()
+    for name in "abcd":
+        silence.on_beat(name, 90 * S)
+    for second in range(91, 3800):
+        silence.on_turn(second * S)
+        silence.verdicts()
+        assert bool(silence.suspicion) is (second >= 180)
+    silence.on_beat("a", 3800 * S)
+    silence.on_turn(3800 * S)
+    silence.verdicts()
+    assert silence.suspicion == ""
+
+
 def test_verdicts_are_those_of_a_scan() -> None:
     """Random beats of forty nodes: the ordered sets say the same as looking at each of them."""
     for seed in range(20):
