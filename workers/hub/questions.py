@@ -7,13 +7,13 @@ known; one whose node is silent is left out and counted.
 import heapq
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import accumulate
 from random import Random
 
 from msgspec import Struct
 
-from agent.fleet.live import UnitLabel
+from agent.fleet.live import UnitLabel, UnitUse
 from agent.model.timebase import S
 from workers.hub.fleet_node import FleetNode
 from workers.hub.reservation import Reservations
@@ -27,8 +27,9 @@ LIMIT_DEFAULT, LIMIT_MAX = 20, 10_000
 _LOADS = {"idle": span_of(0, 0), "busy": span_of(1, UNKNOWN_SCORE - 1), "unknown": span_of(UNKNOWN_SCORE, UNKNOWN_SCORE)}
 # Before every room.
 _MOST_ROOM = -(1 << 62)
-# The part of a sorted list of codes that is still to be taken: its first code, the node, where it begins and ends, the list.
-Span = tuple[int, str, int, int, list[int]]
+# The part of a sorted list of codes that is still to be taken: its first code, the node, where it begins and ends, the list. And
+# what its workers do, where only those with enough room are to be taken of it; else None.
+Span = tuple[int, str, int, int, list[int], Mapping[int, UnitUse] | None]
 
 
 class WorkerQuestion(Struct, frozen=True):
@@ -84,18 +85,17 @@ def answer_workers(
     for install, served in index.away.items():
         if count := len(served) if not named else sum(wanted in names for names in served):
             excluded[str(nodes[install].phase)] += count
-    spans = _fitting(asked, named, excluded)
-    found = sum(end - begin for _, _, begin, end, _ in spans)
+    spans, found = _fitting(asked, named, excluded)
     is_random = question.order == "random2"
-    places = _spread(spans, found, question.limit, chance) if is_random else _first_of(spans, question.limit)
+    places = _spread(spans, found, question.limit, chance) if is_random else _first_of(spans, question)
     return WorkerAnswer(places, found, dict(excluded))
 
 
 # ---- which of a node fit ----
 
 
-def _fitting(asked: _WorkerAsking, named: str, excluded: "Counter[str]") -> list[Span]:
-    """Of each node with workers that fit: those, the best first."""
+def _fitting(asked: _WorkerAsking, named: str, excluded: "Counter[str]") -> tuple[list[Span], int]:
+    """Of each node with workers that fit: those, the best first; and how many fit in all."""
     question = asked.question
     all_scores = asked.index.scores(named, asked.now_ns)
     refused = _refused_nodes(asked, all_scores) if question.node or question.max_age_ns is not None else {}
@@ -103,23 +103,42 @@ def _fitting(asked: _WorkerAsking, named: str, excluded: "Counter[str]") -> list
     is_by_room = question.order == "vram"
     # Its order and its one filter are about the same score, so what fits is one span of a list that is there.
     is_plain = not question.lora and (not question.state if is_by_room else question.min_free_vram_mib is None)
-    wanted = _wanted_codes(question)
+    # Those with enough room are counted in one list, and looked for in the other one as far as they are needed.
+    is_load_with_room = question.order == "load" and not is_plain and not question.lora and not question.state
+    wanted = _wanted_rooms(question) if is_load_with_room else _wanted_codes(question)
     spans: list[Span] = []
+    found = 0
     for install, scores in all_scores.items():
         if install in refused:
             excluded[refused[install]] += len(scores.loads)
             continue
-        if is_plain and install not in held:
-            codes = scores.rooms if is_by_room else scores.loads
+        uses = None
+        if (is_plain or is_load_with_room) and install not in held:
+            codes = scores.rooms if is_by_room or is_load_with_room else scores.loads
             begin, end = 0, len(codes)
             if wanted is not None and not (codes[0] >= wanted[0] and codes[-1] <= wanted[1]):
-                begin, end = _span(codes, wanted, excluded, is_by_room=is_by_room)
+                begin, end = _span(codes, wanted, excluded, is_by_room=is_by_room or is_load_with_room)
         else:
             codes = _narrowed(asked, install, scores, excluded, is_held=install in held)
             begin, end = 0, len(codes)
-        if begin < end:
-            spans.append((codes[begin], install, begin, end, codes))
-    return spans
+        if begin == end:
+            continue
+        found += end - begin
+        if is_load_with_room and install not in held:
+            uses = None if end == len(codes) else asked.nodes[install].state.uses
+            codes, end = scores.loads, len(scores.loads)
+            begin = _next_fitting(codes, 0, end, uses, question)
+        spans.append((codes[begin], install, begin, end, codes, uses))
+    return spans, found
+
+
+def _next_fitting(codes: list[int], at: int, end: int, uses: Mapping[int, UnitUse] | None, question: WorkerQuestion) -> int:
+    """Where the next one is that has enough room, from `at` on; `end`: there is none."""
+    if uses is not None:
+        least_mib = question.min_free_vram_mib or 0
+        while at < end and ((free := uses[codes[at] & KEY_MASK].vram_free_mib) is None or free < least_mib):
+            at += 1
+    return at
 
 
 def _refused_nodes(asked: _WorkerAsking, installs: Iterable[str]) -> dict[str, str]:
@@ -205,17 +224,19 @@ def _label_reason(question: WorkerQuestion, label: UnitLabel) -> str:
 # ---- which of them are answered ----
 
 
-def _first_of(spans: list[Span], count: int) -> list[Place]:
+def _first_of(spans: list[Span], question: WorkerQuestion) -> list[Place]:
     """The best of all spans, by merging them as far as they are needed."""
+    count = question.limit
     # No more nodes than that can have one of them.
     heads = heapq.nsmallest(count, spans) if count < len(spans) // 4 else spans
     heapq.heapify(heads)
     taken: list[Place] = []
     while heads and len(taken) < count:
-        code, install, at, end, codes = heads[0]
+        code, install, at, end, codes, uses = heads[0]
         taken.append((install, key_of(code)))
-        if at + 1 < end:
-            heapq.heapreplace(heads, (codes[at + 1], install, at + 1, end, codes))
+        at = _next_fitting(codes, at + 1, end, uses, question)
+        if at < end:
+            heapq.heapreplace(heads, (codes[at], install, at, end, codes, uses))
         else:
             heapq.heappop(heads)
     return taken
@@ -223,7 +244,7 @@ def _first_of(spans: list[Span], count: int) -> list[Place]:
 
 def _spread(spans: list[Span], found: int, limit: int, chance: Random) -> list[Place]:
     """The less loaded of two random ones, again and again, none twice. Who is not drawn is not looked at."""
-    ends = list(accumulate(end - begin for _, _, begin, end, _ in spans))
+    ends = list(accumulate(end - begin for _, _, begin, end, _, _ in spans))
     # Of a row of all that fit: who stands now where another was drawn before.
     moved: dict[int, int] = {}
     chosen: list[Place] = []
@@ -231,7 +252,7 @@ def _spread(spans: list[Span], found: int, limit: int, chance: Random) -> list[P
     def drawn(at: int) -> tuple[int, Place]:
         number = moved.get(at, at)
         span = bisect_right(ends, number)
-        _, install, _, end, codes = spans[span]
+        _, install, _, end, codes, _ = spans[span]
         code = codes[end - (ends[span] - number)]
         return score_of(code), (install, key_of(code))
 
