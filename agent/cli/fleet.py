@@ -219,7 +219,7 @@ def _changes(before: dict[str, FleetNodeRow], now: dict[str, FleetNodeRow]) -> I
             yield f"{host} runs another life of its agent, {row.run}"
         if old.problem != row.problem and row.problem:
             yield f"{host}: {text_of(row.problem)}"
-        if old.workers != row.workers:
+        if old.workers != row.workers and None not in (old.workers, row.workers):
             yield f"{host} has {row.workers} workers, before {old.workers}"
     for node in before.keys() - now.keys():
         yield f"{text_of(before[node].host)} was taken out"

@@ -14,6 +14,8 @@ def node_row(node: FleetNode, now_ns: int) -> FleetNodeRow:
     """One node as it is shown."""
     label, use, life = node.state.node_label, node.state.node_use, node.life
     counts = node.counts
+    # Nothing is held before its first word, and of a new life of its agent.
+    labels = None if node.updated_ns is None else node.state.labels
     return FleetNodeRow(
         node=node.install,
         host=node.host,
@@ -33,9 +35,9 @@ def node_row(node: FleetNode, now_ns: int) -> FleetNodeRow:
         pressure_io=None if use is None else share(use.pressure_io),
         disk_bytes_per_second=None if use is None else scaled(use.disk_kib_s, KIB),
         network_bytes_per_second=None if use is None else scaled(use.network_kib_s, KIB),
-        gpus=0 if use is None else len(use.gpus),
-        units=len(node.state.labels),
-        workers=sum(map(is_worker, node.state.labels.values())),
+        gpus=None if use is None else len(use.gpus),
+        units=None if labels is None else len(labels),
+        workers=None if labels is None else sum(map(is_worker, labels.values())),
         conditions=[] if use is None else list(use.conditions),
         clock_offset_seconds=None if node.offset_us is None else round(node.offset_us / 1e6, 3),
         received=counts.received,

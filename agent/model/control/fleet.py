@@ -35,9 +35,9 @@ class FleetNodeRow(Document):
     pressure_io: float | None
     disk_bytes_per_second: int | None
     network_bytes_per_second: int | None
-    gpus: int
-    units: int
-    workers: int
+    gpus: int | None
+    units: int | None
+    workers: int | None
     conditions: list[str]
     clock_offset_seconds: float | None
     received: int

@@ -1,7 +1,7 @@
 // The fleet's page: asks for documents, follows one stream, and puts both where a person looks. What comes is kept at once, and
 // drawn at most once a frame.
 
-import { bytes, counted, element, moment, number, percent, span } from "/assets/format.js";
+import { bytes, counted, element, moment, NONE, number, percent, span } from "/assets/format.js";
 import { DataTable } from "/assets/data_table.js";
 import { subscribe } from "/assets/stream.js";
 import { Detail } from "./detail.js";
@@ -261,7 +261,7 @@ const worst = new DataTable({
     { key: "pressure", title: "Waits", about: "The worst of its pressures", number: true, text: (row) => percent(worstPressure(row)), value: worstPressure },
     { key: "cpu", title: "CPU", number: true, text: (row) => percent(cpuShare(row)), value: cpuShare },
     { key: "memory", title: "Memory", number: true, text: (row) => percent(memoryShare(row)), value: memoryShare },
-    { key: "units", title: "Units", number: true, text: (row) => String(row.units), value: (row) => row.units },
+    { key: "units", title: "Units", number: true, text: (row) => (row.units === null ? NONE : String(row.units)), value: (row) => row.units },
     { key: "conditions", title: "Conditions", number: true, text: (row) => String(row.conditions.length), value: (row) => row.conditions.length },
   ],
 });
@@ -305,10 +305,11 @@ function drawVitals(counts) {
   vital("cpu", "CPU in use", sums.cpuKnown ? percent(sums.cpu / sums.cpus) : "unknown", sums.cpuKnown ? `${number(sums.cpu)} of ${sums.cpus} cores${known(sums.cpuKnown)}` : "no node says it", sums.cpuKnown ? sums.cpu / sums.cpus : null, 0.9);
   vital("memory", "Memory in use", sums.memoryKnown ? percent(sums.memory / sums.memoryAll) : "unknown", sums.memoryKnown ? `${bytes(sums.memory)} of ${bytes(sums.memoryAll)}${known(sums.memoryKnown)}` : "no node says it", sums.memoryKnown ? sums.memory / sums.memoryAll : null, 0.9);
   vital("pressure", "Waits the most", sums.worst ? percent(sums.worst.pressure) : "unknown", sums.worst ? `on ${sums.worst.row.host.slice(0, 60)}` : "no node says it", sums.worst ? sums.worst.pressure : null, 0.2);
-  vital("units", "Units", String(sums.units), "on nodes that are present");
-  vital("workers", "Workers", String(sums.workers), "serve a model, or are workloads");
+  vital("units", "Units", sums.unitsKnown ? String(sums.units) : "unknown", `on nodes that are present${known(sums.unitsKnown)}`);
+  vital("workers", "Workers", sums.unitsKnown ? String(sums.workers) : "unknown", "serve a model, or are workloads");
 }
 
+const unitsThere = (row) => (row.units === null ? "its units are not known" : `${counted(row.units, "unit")} there`);
 let silentText = "";
 function drawSilent(rows) {
   const silent = rows.filter((row) => row.state === "stale" || row.state === "late").sort((one, other) => STATES.indexOf(one.state) - STATES.indexOf(other.state) || (model.silent(other) ?? 0) - (model.silent(one) ?? 0));
@@ -325,7 +326,7 @@ function drawSilent(rows) {
     $("silents").replaceChildren(...shown.map((row) => {
       const seconds = model.silent(row);
       const seen = row.last_seen ? `last seen ${moment(Date.parse(row.last_seen) / 1000)}` : "never seen";
-      return element("li", {}, mark(row.state), element("a", { class: "host", href: nodeLink(row.node), text: row.host.slice(0, 300), title: row.host }), element("span", { class: `since ${row.state === "stale" ? "bad" : "warn"}`, text: seconds === null ? WORDS[row.state] : `${WORDS[row.state]} for ${span(seconds)}` }), element("span", { class: "why", text: `${seen}; ${counted(row.units, "unit")} there${row.problem ? `; ${row.problem.slice(0, 300)}` : ""}` }));
+      return element("li", {}, mark(row.state), element("a", { class: "host", href: nodeLink(row.node), text: row.host.slice(0, 300), title: row.host }), element("span", { class: `since ${row.state === "stale" ? "bad" : "warn"}`, text: seconds === null ? WORDS[row.state] : `${WORDS[row.state]} for ${span(seconds)}` }), element("span", { class: "why", text: `${seen}; ${unitsThere(row)}${row.problem ? `; ${row.problem.slice(0, 300)}` : ""}` }));
     }));
   }
   $("silent-more").hidden = silent.length <= shown.length;

@@ -112,12 +112,15 @@ export class FleetModel {
 
   // Sums over nodes that are present; `of` counts those whose number is known.
   totals() {
-    const totals = { cpu: 0, cpus: 0, memory: 0, memoryAll: 0, units: 0, workers: 0, present: 0, cpuKnown: 0, memoryKnown: 0, worst: null };
+    const totals = { cpu: 0, cpus: 0, memory: 0, memoryAll: 0, units: 0, workers: 0, unitsKnown: 0, present: 0, cpuKnown: 0, memoryKnown: 0, worst: null };
     for (const row of this.nodes.values()) {
       if (row.state !== "fresh" && row.state !== "late") continue;
       totals.present += 1;
-      totals.units += row.units;
-      totals.workers += row.workers;
+      if (row.units !== null) {
+        totals.unitsKnown += 1;
+        totals.units += row.units;
+        totals.workers += row.workers;
+      }
       if (cpuShare(row) !== null) {
         totals.cpuKnown += 1;
         totals.cpu += row.cpu_cores;

@@ -96,7 +96,7 @@ export class Strip {
     const words = row.state === "fresh" ? "fresh" : `${WORDS[row.state]}${silent === null ? "" : `, silent for ${span(silent)}`}`;
     this.box.setAttribute("aria-valuenow", this.place + 1);
     this.box.setAttribute("aria-valuetext", `${row.host}: ${words}`);
-    if (this.chosen) this.said.replaceChildren(element("strong", { class: "host", text: row.host.slice(0, 200) }), ` is ${words}, ${row.units} units. Enter or a click shows it.`);
+    if (this.chosen) this.said.replaceChildren(element("strong", { class: "host", text: row.host.slice(0, 200) }), ` is ${words}, ${row.units === null ? "its units are not known" : `${row.units} units`}. Enter or a click shows it.`);
     else this.said.textContent = "Point at a cell, or use the arrow keys.";
   }
 

@@ -49,7 +49,7 @@ UNIT_NUMBERS = [
 
 def node(*labels: UnitLabel, label: NodeLabel | None = None, use: NodeUse | None = None) -> FleetNode:
     """A node on which these units run."""
-    made = FleetNode(install_id(1), "node-1", NodePhase.FRESH, WALL_NS)
+    made = FleetNode(install_id(1), "node-1", NodePhase.FRESH, WALL_NS, updated_ns=NOW_NS)
     made.state = LiveState(node_label=label, node_use=use, labels={each.key: each for each in labels})
     return made
 
@@ -70,9 +70,6 @@ def test_of_a_node_that_never_reported_only_who_it_is_is_known() -> None:
         "host": "node-1",
         "state": "never_seen",
         "since": "2023-11-14T22:13:20.000Z",
-        "gpus": 0,
-        "units": 0,
-        "workers": 0,
         "conditions": [],
         "received": 0,
         "lost": 0,
