@@ -5,11 +5,14 @@ time to time, because a person may have mended the reason.
 """
 
 from agent.fleet.message import Denied, Greet, Hold, HubAnswer, NodeHello, Welcome, encode_hello
+from agent.model.foreign import readable
 from agent.model.timebase import MS, S
 
 DENIED_AGAIN_NS = 60 * S
 # A hub answers a hello at once; one that is overloaded says Hold.
 UNANSWERED_NS = 10 * S
+# Of what a hub says; its own sentences have some 100.
+SENTENCE_CHARACTERS_MAX = 500
 
 
 class HubContact:
@@ -53,7 +56,13 @@ class HubContact:
             case Hold():
                 self._not_before_ns = now_ns + answer.after_ms * MS
             case Denied():
-                self.is_welcome, self.problem = False, answer.sentence or answer.code
+                self.is_welcome = False
+                self.problem = shown(answer.sentence or answer.code)
                 self._not_before_ns = now_ns + DENIED_AGAIN_NS
             case _:
                 pass
+
+
+def shown(sentence: str) -> str:
+    """What a hub says, as people see it: one line that can be printed."""
+    return readable(sentence, SENTENCE_CHARACTERS_MAX)

@@ -39,6 +39,7 @@ from workers.hub.worker_index import Place, WorkerIndex
 _RANK = {NodePhase.STALE: 0, NodePhase.LATE: 1, NodePhase.NEVER_SEEN: 2, NodePhase.GONE: 3, NodePhase.FRESH: 4}
 UNITS_DEFAULT = 1000
 TEXT_CHARACTERS_MAX = 4096
+IDS_SHOWN_MAX = 20
 Arguments = dict[str, Any]
 
 
@@ -137,12 +138,15 @@ class FleetOperations:
             yield node_row(node, now_ns)
 
     def node(self, named: str, now_ns: int, wall_ns: int) -> FleetNodeDetail:
-        """One node, by its id or the name of its host. *Raises:* MisuseError where there is none."""
+        """One node, by its id or the name of its host. *Raises:* MisuseError where there is none, or several have the name."""
         terms, nodes = self._registry.terms, self._registry.nodes
-        node = nodes.get(named) or next((each for each in nodes.values() if each.host == named), None)
-        if node is None:
+        found = [nodes[named]] if named in nodes else [each for each in nodes.values() if each.host == named]
+        if not found:
             raise MisuseError("node", "the hub knows no such node", "its id, or the name of its host")
-        return node_detail(node, (terms.name, terms.run), now_ns, wall_ns)
+        if len(found) > 1:
+            ids = ", ".join(sorted(each.install for each in found)[:IDS_SHOWN_MAX])
+            raise MisuseError("node", f"{len(found)} nodes have this host name", f"name one by its id: {ids}")
+        return node_detail(found[0], (terms.name, terms.run), now_ns, wall_ns)
 
     def worst_first(self) -> list[FleetNode]:
         """All nodes, those worst off first."""

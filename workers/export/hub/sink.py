@@ -8,21 +8,19 @@ import zmq
 
 from agent.fleet.message import Denied, Greet, Hold, HubAnswer, Taken, WantForms, Welcome, decode_answer, encode_hello
 from agent.model.errors import EvergaugeError, FormatError, ProtocolError
-from agent.model.foreign import readable
 from agent.model.timebase import MS, S
 from agent.store.batch import StoredBatch
 from workers.export.hub.minutes import Minutes
 from workers.export.hub.parcel import ParcelMaker, RowsParcel
 from workers.export.sink import Delivered, Later, Parcel, Paused, SinkContext, Verdict
 from workers.fleet.hello import node_hello
+from workers.fleet.hub_contact import shown
 from workers.fleet.hub_file import ANSWER_TIMEOUT, ENDPOINT, KEY_PATH, read_hub_file
 from workers.fleet.hub_socket import HubSocket
 
 # Until the connection stands: over a slow network that is a second.
 CONNECT_NS = 5 * S
 LOOK_SECONDS = 0.05
-# Of what a hub says; its own sentences have some 100.
-SENTENCE_CHARACTERS_MAX = 500
 # A hub that asks twice for the columns of one delivery has another fault.
 TRIES = 4
 
@@ -118,7 +116,7 @@ class HubSink:
             match answer:
                 case Taken():
                     self._known_forms.update(parcel.forms)
-                    return Delivered(min(answer.refused_rows, parcel.points), sentence=_shown(answer.sentence))
+                    return Delivered(min(answer.refused_rows, parcel.points), sentence=shown(answer.sentence))
                 case WantForms():
                     self._known_forms.clear()
                 case Greet():
@@ -127,7 +125,7 @@ class HubSink:
                     return Later("the hub takes no more rows at this moment", answer.after_ms * MS)
                 case Denied():
                     self._is_welcome = False
-                    return Paused(_shown(answer.sentence or answer.code))
+                    return Paused(shown(answer.sentence or answer.code))
                 case _:
                     self._disconnect()
                     return Later("the hub does not answer")
@@ -153,7 +151,7 @@ class HubSink:
             case Hold():
                 return Later("the hub greets others first", answer.after_ms * MS)
             case Denied():
-                return Paused(_shown(answer.sentence or answer.code))
+                return Paused(shown(answer.sentence or answer.code))
             case _:
                 self._disconnect()
                 return Later("the hub does not answer")
@@ -193,7 +191,3 @@ class HubSink:
             self._socket = None
         self._is_welcome = False
         self._known_forms.clear()
-
-
-def _shown(sentence: str) -> str:
-    return readable(sentence, SENTENCE_CHARACTERS_MAX)

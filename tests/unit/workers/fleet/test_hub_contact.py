@@ -2,7 +2,7 @@
 
 from agent.fleet.message import PROTOCOL_VERSION, Denied, Greet, Hold, NodeHello, Taken, Welcome, decode_hello
 from agent.model.timebase import MS, S
-from workers.fleet.hub_contact import DENIED_AGAIN_NS, UNANSWERED_NS, HubContact
+from workers.fleet.hub_contact import DENIED_AGAIN_NS, SENTENCE_CHARACTERS_MAX, UNANSWERED_NS, HubContact
 
 HELLO = NodeHello(PROTOCOL_VERSION, "beat", "00112233445566aa", "ffeeddccbbaa9988", "node-1", "boot-1", "1.0")
 WELCOME = Welcome("hub", "00000000000000ff", 1000, 0)
@@ -49,6 +49,8 @@ def test_a_hub_that_refuses_is_asked_once_a_minute() -> None:
     assert contact.greeting(DENIED_AGAIN_NS) == contact.hello
     contact.on_answer(Denied("code", ""), DENIED_AGAIN_NS)
     assert contact.problem == "code"
+    contact.on_answer(Denied("code", "a\x1b[31m\n" + "b" * 1000), DENIED_AGAIN_NS)
+    assert (contact.problem.isprintable(), len(contact.problem)) == (True, SENTENCE_CHARACTERS_MAX)
     contact.on_answer(WELCOME, 2 * DENIED_AGAIN_NS)
     assert contact.problem == ""
 

@@ -183,6 +183,16 @@ def test_one_node_is_found_by_its_id_or_its_host() -> None:
             hub.operations.node(nobody, now_ns, wall_ns)
 
 
+def test_a_name_that_several_nodes_have_is_not_enough() -> None:
+    """Which of them is meant is not guessed: the ids are named."""
+    hub = OperatedHub(3)
+    for number, host in ((1, "same"), (2, "other"), (3, "same")):
+        hub.come(number, [], host=host)
+    with pytest.raises(MisuseError, match=f"2 nodes have this host name; name one by its id: {install_id(1)}, {install_id(3)}"):
+        hub.operations.node("same", hub.story.now_ns, hub.story.wall_ns)
+    assert hub.operations.node(install_id(3), hub.story.now_ns, hub.story.wall_ns).node.host == "same"
+
+
 # ---- units ----
 
 

@@ -46,8 +46,9 @@ from agent.store.batch import StoredBatch
 from agent.store.origin_form import decode_form
 from agent.store.record import TableForm, form_of
 from workers.export.hub.parcel import RowsParcel
-from workers.export.hub.sink import SENTENCE_CHARACTERS_MAX, TRIES, HubSink
+from workers.export.hub.sink import TRIES, HubSink
 from workers.export.sink import Delivered, Later, Paused, Verdict
+from workers.fleet.hub_contact import SENTENCE_CHARACTERS_MAX
 from workers.host.schema import HOST
 from workers.unit.schema import UNIT
 
