@@ -30,8 +30,10 @@ ZAP_ENDPOINT = "inproc://zeromq.zap.01"
 DATA_DOMAIN, JOIN_DOMAIN = b"data", b"join"
 # When all nodes come back at once their handshakes wait for a processor: those that are given up begin again, and hold up others.
 HANDSHAKE_MS = 15_000
-# A node that has gone without a word is noticed by its connection too; verdicts come from its beats alone.
-HEARTBEAT_MS, HEARTBEAT_TIMEOUT_MS = 10_000, 30_000
+# A node that has gone without a word is noticed by its connection too, through the kernel: seconds until it is asked, between
+# questions, and how many stay without an answer. Heartbeats of ZeroMQ would take half of a processor with 8,000 connections
+# (docs/decisions/0093-the-kernel-keeps-connections-alive.md). Verdicts come from beats alone.
+KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_COUNT = 30, 10, 3
 # Waiting in the kernel for the handshake, when all come back at once.
 BACKLOG = 512
 # Frames of one connection that wait here; TCP holds back the rest.
@@ -108,8 +110,10 @@ class _BoundRouter:
                 (zmq.RCVHWM, RECEIVE_FRAMES),
                 (zmq.SNDHWM, SEND_FRAMES),
                 (zmq.HANDSHAKE_IVL, HANDSHAKE_MS),
-                (zmq.HEARTBEAT_IVL, HEARTBEAT_MS),
-                (zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS),
+                (zmq.TCP_KEEPALIVE, 1),
+                (zmq.TCP_KEEPALIVE_IDLE, KEEPALIVE_IDLE),
+                (zmq.TCP_KEEPALIVE_INTVL, KEEPALIVE_INTERVAL),
+                (zmq.TCP_KEEPALIVE_CNT, KEEPALIVE_COUNT),
             ):
                 self.socket.setsockopt(option, value)
             self.socket.setsockopt(zmq.ZAP_DOMAIN, domain)

@@ -84,9 +84,10 @@ def _is_wanted(config: Config) -> bool:
 
 WORKER = Worker(
     name="hub",
-    # Behind the writer, which stores what it takes; a whole core: it serves all nodes.
+    # Behind the writer, which stores what it takes; a whole core: it serves all nodes. A node takes some 105 KiB, most of it
+    # buffers of its connections in libzmq, and a unit 1.5 KiB: as many nodes as may join by default have room.
     kind=WorkerKind(
-        "hub", start_order=60, answers=frozenset({STATS, RULES}) | HUB_OPERATIONS, cpu_limit=CPU_PER_CORE, memory_limit=1 << 30
+        "hub", start_order=60, answers=frozenset({STATS, RULES}) | HUB_OPERATIONS, cpu_limit=CPU_PER_CORE, memory_limit=4 << 30
     ),
     make=_make,
     preload=(),

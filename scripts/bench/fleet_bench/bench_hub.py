@@ -91,7 +91,7 @@ def raise_descriptors(count: int) -> None:
 @contextmanager
 def bench_hub(count: int, **flags: str) -> Iterator[tuple[Hub, Members]]:
     """A hub that so many nodes are members of. `flags` are options of agentd."""
-    # A node has two sockets here, each with a descriptor for its connection and one for itself; the hub keeps some for other things.
+    # A node has two sockets here, each with a descriptor for its connection and one for itself; the hub keeps some besides.
     raise_descriptors(4 * count + 8192)
     with tempfile.TemporaryDirectory(prefix="eg-fleet-") as name:
         folder = Path(name)
