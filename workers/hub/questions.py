@@ -101,11 +101,11 @@ def _fitting(asked: _WorkerAsking, named: str, excluded: "Counter[str]") -> tupl
     refused = _refused_nodes(asked, all_scores) if question.node or question.max_age_ns is not None else {}
     held = {install for install, _ in asked.reservations.places()}
     is_by_room = question.order == "vram"
-    # Its order and its one filter are about the same score, so what fits is one span of a list that is there.
+    # Its order and its one filter are about the same score: what fits is one span of a list that is there.
     is_plain = not question.lora and (not question.state if is_by_room else question.min_free_vram_mib is None)
     # Those with enough room are counted in one list, and looked for in the other one as far as they are needed.
     is_load_with_room = question.order == "load" and not is_plain and not question.lora and not question.state
-    wanted = _wanted_rooms(question) if is_load_with_room else _wanted_codes(question)
+    wanted, wanted_rooms = _wanted_codes(question), _wanted_rooms(question)
     spans: list[Span] = []
     found = 0
     for install, scores in all_scores.items():
@@ -113,22 +113,22 @@ def _fitting(asked: _WorkerAsking, named: str, excluded: "Counter[str]") -> tupl
             excluded[refused[install]] += len(scores.loads)
             continue
         uses = None
-        if (is_plain or is_load_with_room) and install not in held:
-            codes = scores.rooms if is_by_room or is_load_with_room else scores.loads
-            begin, end = 0, len(codes)
-            if wanted is not None and not (codes[0] >= wanted[0] and codes[-1] <= wanted[1]):
-                begin, end = _span(codes, wanted, excluded, is_by_room=is_by_room or is_load_with_room)
-        else:
+        if install in held or not (is_plain or is_load_with_room):
             codes = _narrowed(asked, install, scores, excluded, is_held=install in held)
             begin, end = 0, len(codes)
-        if begin == end:
-            continue
-        found += end - begin
-        if is_load_with_room and install not in held:
-            uses = None if end == len(codes) else asked.nodes[install].state.uses
+            count = end
+        elif is_load_with_room:
+            _, count = _span(scores.rooms, wanted_rooms, excluded, is_by_room=True)
             codes, end = scores.loads, len(scores.loads)
-            begin = _next_fitting(codes, 0, end, uses, question)
-        spans.append((codes[begin], install, begin, end, codes, uses))
+            uses = None if count == end else asked.nodes[install].state.uses
+            begin = _next_fitting(codes, 0, end, uses, question) if count else end
+        else:
+            codes = scores.rooms if is_by_room else scores.loads
+            begin, end = _span(codes, wanted, excluded, is_by_room=is_by_room)
+            count = end - begin
+        if count:
+            found += count
+            spans.append((codes[begin], install, begin, end, codes, uses))
     return spans, found
 
 
@@ -166,8 +166,10 @@ def _wanted_rooms(question: WorkerQuestion) -> tuple[int, int] | None:
     return None if free_mib is None else span_of(_MOST_ROOM, -free_mib)
 
 
-def _span(codes: list[int], wanted: tuple[int, int], excluded: "Counter[str]", *, is_by_room: bool) -> tuple[int, int]:
+def _span(codes: list[int], wanted: tuple[int, int] | None, excluded: "Counter[str]", *, is_by_room: bool) -> tuple[int, int]:
     """Where the codes that are wanted begin and end; the others are counted: whose score is not known, and whose is another."""
+    if wanted is None or not codes or (codes[0] >= wanted[0] and codes[-1] <= wanted[1]):
+        return 0, len(codes)
     begin, end = within(codes, *wanted)
     if others := len(codes) - (end - begin):
         unknown_word, other_word = ("unknown_vram", "too_little_vram") if is_by_room else ("unknown_state", "other_state")
