@@ -119,9 +119,8 @@ def _fitting(asked: _WorkerAsking, named: str, excluded: "Counter[str]") -> tupl
             count = end
         elif is_load_with_room:
             _, count = _span(scores.rooms, wanted_rooms, excluded, is_by_room=True)
-            codes, end = scores.loads, len(scores.loads)
+            codes, begin, end = scores.loads, 0, len(scores.loads)
             uses = None if count == end else asked.nodes[install].state.uses
-            begin = _next_fitting(codes, 0, end, uses, question) if count else end
         else:
             codes = scores.rooms if is_by_room else scores.loads
             begin, end = _span(codes, wanted, excluded, is_by_room=is_by_room)
@@ -130,15 +129,6 @@ def _fitting(asked: _WorkerAsking, named: str, excluded: "Counter[str]") -> tupl
             found += count
             spans.append((codes[begin], install, begin, end, codes, uses))
     return spans, found
-
-
-def _next_fitting(codes: list[int], at: int, end: int, uses: Mapping[int, UnitUse] | None, question: WorkerQuestion) -> int:
-    """Where the next one is that has enough room, from `at` on; `end`: there is none."""
-    if uses is not None:
-        least_mib = question.min_free_vram_mib or 0
-        while at < end and ((free := uses[codes[at] & KEY_MASK].vram_free_mib) is None or free < least_mib):
-            at += 1
-    return at
 
 
 def _refused_nodes(asked: _WorkerAsking, installs: Iterable[str]) -> dict[str, str]:
@@ -228,20 +218,29 @@ def _label_reason(question: WorkerQuestion, label: UnitLabel) -> str:
 
 def _first_of(spans: list[Span], question: WorkerQuestion) -> list[Place]:
     """The best of all spans, by merging them as far as they are needed."""
-    count = question.limit
-    # No more nodes than that can have one of them.
-    heads = heapq.nsmallest(count, spans) if count < len(spans) // 4 else spans
+    count, least_mib = question.limit, question.min_free_vram_mib or 0
+    # No more nodes than that can have one of them, where all that a span has are to be taken.
+    is_cut = count < len(spans) // 4 and all(span[5] is None for span in spans)
+    heads = heapq.nsmallest(count, spans) if is_cut else spans
     heapq.heapify(heads)
     taken: list[Place] = []
     while heads and len(taken) < count:
         code, install, at, end, codes, uses = heads[0]
-        taken.append((install, key_of(code)))
-        at = _next_fitting(codes, at + 1, end, uses, question)
+        if uses is None or _has_room(uses, code, least_mib):
+            taken.append((install, key_of(code)))
+        at += 1
+        while uses is not None and at < end and not _has_room(uses, codes[at], least_mib):
+            at += 1
         if at < end:
             heapq.heapreplace(heads, (codes[at], install, at, end, codes, uses))
         else:
             heapq.heappop(heads)
     return taken
+
+
+def _has_room(uses: Mapping[int, UnitUse], code: int, least_mib: int) -> bool:
+    free_mib = uses[code & KEY_MASK].vram_free_mib
+    return free_mib is not None and free_mib >= least_mib
 
 
 def _spread(spans: list[Span], found: int, limit: int, chance: Random) -> list[Place]:
