@@ -235,7 +235,8 @@ def test_a_browser_that_slept_shows_what_is_true_now(browser: Browser, own_fleet
         expect(page.locator("#silents li")).to_contain_text("gpu-004", timeout=PATIENCE_MS)
         expect(page.locator("#changes li").first).to_contain_text("job-78 (workload) started on gpu-001", timeout=PATIENCE_MS)
         expect(page.locator("#state")).to_contain_text("live", timeout=PATIENCE_MS)
-        assert complaints.found == []
+        # Connections may be lost over a sleep; nothing of the page breaks by that.
+        assert [each for each in complaints.found if each.startswith("raised")] == []
 
 
 def test_all_tabs_have_one_stream(browser: Browser, own_fleet: ShownFleet) -> None:
