@@ -29,7 +29,7 @@ from workers.hub.fleet_row import MIB, unit_row
 from workers.hub.fleet_stream import WHOLE_NODES_MAX, FleetStream, has_whole
 from workers.hub.history import METRICS, STEP_NS, STEPS, FleetHistory
 from workers.hub.listing import Listing
-from workers.hub.long_answers import LongAnswers
+from workers.hub.long_answers import BUSY, LongAnswers
 from workers.hub.questions import WorkerQuestion, age_text_ns
 from workers.hub.recent_changes import RecentChanges
 from workers.hub.registry import NodeRegistry
@@ -208,7 +208,7 @@ class FleetHttp:
             self._wait(ticket, request, now_ns)
         elif path == f"{V1}/openapi.json":
             self._send(ticket, request, (200, self._description(), JSON), now_ns)
-        elif (listing := self._listing(request, now_ns)) is not None:
+        elif (listing := self._listing(request)) is not None:
             self._long.answer(ticket, request, listing, now_ns)
         elif (document := self._document(request, now_ns)) is not None:
             self._send_document(ticket, request, 200, document, now_ns)
@@ -218,16 +218,20 @@ class FleetHttp:
             there = ", ".join(route.path for route in ROUTES)
             self._send(ticket, request, (404, f"There is only {there} and {V1}/openapi.json here.\n".encode(), PLAIN), now_ns)
 
-    def _listing(self, request: HttpRequest, now_ns: int) -> Listing | None:
-        wall_ns = self._clock.wall_ns()
+    def _listing(self, request: HttpRequest) -> Listing | None:
         match request.path:
             case "/v1/nodes":
-                return self._operations.nodes(now_ns, wall_ns)
+                return self._asked(None)
             case "/v1/units":
-                return self._operations.units(_arguments(request), now_ns, wall_ns)
+                return self._operations.units(_arguments(request), self._clock.now_ns, self._clock.wall_ns())
             case "/v1/workers":
-                return self._operations.workers(worker_question(_arguments(request)), now_ns, wall_ns)
+                return self._asked(worker_question(_arguments(request)))
         return None
+
+    def _asked(self, question: WorkerQuestion | None) -> Listing:
+        """The workers that fit; None: all nodes."""
+        now, wall_ns = self._clock.now_ns, self._clock.wall_ns()
+        return self._operations.nodes(now, wall_ns) if question is None else self._operations.workers(question, now, wall_ns)
 
     def _document(self, request: HttpRequest, now_ns: int) -> Document | None:
         wall_ns = self._clock.wall_ns()
@@ -298,12 +302,12 @@ class FleetHttp:
         question = worker_question(_arguments(request)) if request.path == f"{V1}/workers" else None
         waiting = _IndexWaiter(ticket, request, question, int(index), until_ns)
         if self._registry.index > waiting.index:
-            self._answer(waiting, now_ns)
+            self._long.answer(ticket, request, self._asked(question), now_ns)
         elif self._server.hold(ticket, until_ns + S):
             self._waiting_at_ns = min(until_ns, self._waiting_at_ns if self._waiting else now_ns + WAITING_LOOK_NS)
             self._waiting.append(waiting)
         else:
-            self._send(ticket, request, (503, b"Too many clients wait here; try again.\n", PLAIN), now_ns)
+            self._send(ticket, request, (503, BUSY, PLAIN), now_ns)
 
     def _answer_waiting(self, now_ns: int) -> None:
         """Let those be answered whose time has come."""
@@ -313,19 +317,12 @@ class FleetHttp:
             if not self._server.is_waiting(each.ticket):
                 continue
             if index > each.index or each.until_ns <= now_ns:
-                self._answer(each, now_ns)
+                self._long.answer_later(each.ticket, each.request, self._asked(each.question), now_ns)
             else:
                 kept.append(each)
         self._waiting = kept
         self._answered_index = index
         self._waiting_at_ns = min([now_ns + WAITING_LOOK_NS, *(each.until_ns for each in kept)])
-
-    def _answer(self, waiting: _IndexWaiter, now_ns: int) -> None:
-        wall_ns, question = self._clock.wall_ns(), waiting.question
-        listing = (
-            self._operations.nodes(now_ns, wall_ns) if question is None else self._operations.workers(question, now_ns, wall_ns)
-        )
-        self._long.answer_later(waiting.ticket, waiting.request, listing, now_ns)
 
     def _open_stream(self, ticket: int, request: HttpRequest, now_ns: int) -> None:
         topics = frozenset(filter(None, request.parameter("topics").split(",")))

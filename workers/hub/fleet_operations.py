@@ -41,6 +41,8 @@ UNITS_DEFAULT = 1000
 TEXT_CHARACTERS_MAX = 4096
 IDS_SHOWN_MAX = 20
 Arguments = dict[str, Any]
+# The hub's monotonic clock. Rows of a listing are made one after the other: each is as of its own moment.
+Now = Callable[[], int]
 
 
 class HubPlace(Struct, frozen=True):
@@ -79,16 +81,16 @@ class FleetOperations:
         self._chance = chance
         self._random_bytes = random_bytes
 
-    def listing(self, name: str, arguments: Arguments, now_ns: int, wall_ns: int) -> Listing | None:
+    def listing(self, name: str, arguments: Arguments, now: Now, wall_ns: int) -> Listing | None:
         """The answer to an operation that lists something. *Absent:* None for any other. *Raises:* MisuseError, with the first row
         too."""
         match name:
             case "fleet-nodes":
-                return self.nodes(now_ns, wall_ns)
+                return self.nodes(now, wall_ns)
             case "fleet-units":
-                return self.units(arguments, now_ns, wall_ns)
+                return self.units(arguments, now, wall_ns)
             case "fleet-workers":
-                return self.workers(worker_question(arguments), now_ns, wall_ns)
+                return self.workers(worker_question(arguments), now, wall_ns)
             case "hub-list":
                 return self._members(wall_ns)
         return None
@@ -118,8 +120,8 @@ class FleetOperations:
             "stale_seconds": terms.stale_ns / S,
         }
 
-    def nodes(self, now_ns: int, wall_ns: int) -> Listing:
-        """A FleetNodes: all nodes, those worst off first. Rows are as of the moment at which they are told."""
+    def nodes(self, now: Now, wall_ns: int) -> Listing:
+        """A FleetNodes: all nodes, those worst off first."""
         registry = self._registry
         nodes = self.worst_first()
         states: dict[str, int] = {}
@@ -135,7 +137,7 @@ class FleetOperations:
             nodes=[],
         )
         for node in nodes:
-            yield node_row(node, now_ns)
+            yield node_row(node, now())
 
     def node(self, named: str, now_ns: int, wall_ns: int) -> FleetNodeDetail:
         """One node, by its id or the name of its host. *Raises:* MisuseError where there is none, or several have the name."""
@@ -168,10 +170,10 @@ class FleetOperations:
         """How many hold a worker, and how many MiB of its GPU they want."""
         return self._reservations.of(place)
 
-    def workers(self, question: WorkerQuestion, now_ns: int, wall_ns: int) -> Listing:
+    def workers(self, question: WorkerQuestion, now: Now, wall_ns: int) -> Listing:
         """A FleetWorkers: the workers that fit a question."""
         registry = self._registry
-        found = answer_workers(question, registry.nodes, self._index, self._reservations, self._chance, now_ns)
+        found = answer_workers(question, registry.nodes, self._index, self._reservations, self._chance, now())
         yield FleetWorkers(
             hub=registry.terms.name,
             hub_run=registry.terms.run,
@@ -183,9 +185,9 @@ class FleetOperations:
             workers=[],
         )
         for install, key in found.places:
-            yield self._unit_row(install, key, now_ns)
+            yield self._unit_row(install, key, now())
 
-    def units(self, arguments: Arguments, now_ns: int, wall_ns: int) -> Listing:
+    def units(self, arguments: Arguments, now: Now, wall_ns: int) -> Listing:
         """A FleetUnits: the units of one node, or of all; the busiest first. *Raises:* MisuseError."""
         named, kind, limit = _text(arguments, "node"), _text(arguments, "kind"), _limit(arguments, UNITS_DEFAULT)
         unit = _text(arguments, "unit")
@@ -212,7 +214,7 @@ class FleetOperations:
             units=[],
         )
         for _, _, key, install in islice(merge(*busiest), limit):
-            yield self._unit_row(install, key, now_ns)
+            yield self._unit_row(install, key, now())
 
     def _unit_row(self, install: str, key: int, now_ns: int) -> FleetUnitRow | None:
         """*Absent:* None where it has ended meanwhile."""

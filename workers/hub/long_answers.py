@@ -11,13 +11,13 @@ from agent.ports import Clock
 from workers.http.request import HttpRequest
 from workers.http.response import DATA_HEADERS, JSON, PLAIN, response
 from workers.http.server import Server
-from workers.hub.listing import Listing, in_parts
+from workers.hub.listing import PARTS_PER_TURN, Listing, in_parts
 
-# A thousand clients may wait for one change, and a document of a large fleet takes a second: in a turn of the loop so many rows are
-# made, a few milliseconds' worth. An answer whose turn does not come for so long is none.
-PARTS_PER_TURN = 64
+# Of a turn of the loop, whatever the rows take.
 TURN_NS = 4 * MS
+# An answer whose turn does not come for so long is none.
 LONG_ANSWER_NS = 60 * S
+BUSY = b"Too many clients wait here; try again.\n"
 
 
 class _LongAnswer(Struct):
@@ -68,7 +68,7 @@ class LongAnswers:
         if self._server.hold(answer.ticket, now_ns + LONG_ANSWER_NS):
             self._waiting.append(answer)
         else:
-            refusal = response(503, b"Too many clients wait here; try again.\n", PLAIN, headers=DATA_HEADERS)
+            refusal = response(503, BUSY, PLAIN, headers=DATA_HEADERS)
             self._server.answer(answer.ticket, refusal, now_ns)
 
     def _send(self, answer: _LongAnswer, now_ns: int) -> None:

@@ -16,7 +16,7 @@ from agent.fleet.beat import decode_beat, is_beat
 from agent.fleet.invitation import decode_join, encode_joined, encode_not_joined
 from agent.fleet.message import HELLO_MARK, ROWS_MARK, decode_hello, decode_rows_head, encode_answer
 from agent.fleet.update import COMPRESSED_MARK, UPDATE_MARK
-from agent.model.errors import EvergaugeError, FormatError, ProtocolError, StorageError
+from agent.model.errors import BusyError, EvergaugeError, FormatError, ProtocolError, StorageError
 from agent.model.message import Note
 from agent.model.timebase import MS, S
 from agent.ports import Bus, Clock, Forwarder, Interest, Operation
@@ -27,7 +27,7 @@ from workers.hub.deliveries import Deliveries
 from workers.hub.effect import AnswerNode, HubEffect, HubTerms, NodeChanged, Tell, UnitsChanged
 from workers.hub.fleet_http import FleetHttp, HttpPlace
 from workers.hub.fleet_operations import FleetOperations, HubPlace
-from workers.hub.listing import Gathering
+from workers.hub.listing import PARTS_PER_TURN, Gathering
 from workers.hub.membership import Member, Membership
 from workers.hub.registry import NodeRegistry
 from workers.hub.reservation import Reservations
@@ -44,8 +44,8 @@ TURN_NS = 4 * MS
 # What nodes say is taken together: a turn of the loop for each frame would cost as much as the frames.
 GATHER_NS = 8 * MS
 JOINS_PER_TURN = 16
-# Of a long answer to an operation, some milliseconds' worth.
-ROWS_PER_TURN = 64
+# Long answers to operations that are being made; a few people ask for them.
+GATHERINGS_MAX = 16
 OPEN_AGAIN_NS = 5 * S
 # When nodes reported last is remembered over a restart of the hub.
 SEEN_NS = 60 * S
@@ -161,14 +161,15 @@ class HubWork(BaseWork):
 
     def on_operation(self, operation: Operation, now_ns: int) -> dict[str, Any] | None:
         """Questions about the fleet, and changes of who belongs to it. *Absent:* None where the answer is long and comes later."""
-        now_ns, wall_ns = self._clock.now_ns(), self._clock.wall_ns()
-        operations = self._operations
+        wall_ns, operations = self._clock.wall_ns(), self._operations
         try:
-            listing = operations.listing(operation.name, operation.arguments, now_ns, wall_ns)
+            listing = operations.listing(operation.name, operation.arguments, self._clock.now_ns, wall_ns)
             if listing is not None:
                 gathering = Gathering(operation.number, listing)
-                if gathering.go_on(ROWS_PER_TURN):
+                if gathering.go_on(PARTS_PER_TURN):
                     return gathering.document
+                if len(self._gatherings) >= GATHERINGS_MAX:
+                    raise BusyError("hub", "it makes many long answers at this moment", "try again in a few seconds")
                 self._gatherings.append(gathering)
                 return None
             document, effects = operations.carry_out(operation.name, operation.arguments, wall_ns)
@@ -189,7 +190,7 @@ class HubWork(BaseWork):
         """Go on with the first of the answers that are being made."""
         gathering = self._gatherings[0]
         try:
-            if gathering.go_on(ROWS_PER_TURN):
+            if gathering.go_on(PARTS_PER_TURN):
                 self._answers.append((gathering.number, gathering.document))
                 self._gatherings.popleft()
         except EvergaugeError as failure:

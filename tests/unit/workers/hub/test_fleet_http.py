@@ -11,7 +11,7 @@ from fakes.gateway_host import Client, Received
 
 from agent.model.timebase import S
 from workers.hub import fleet_http
-from workers.hub.long_answers import PARTS_PER_TURN
+from workers.hub.listing import PARTS_PER_TURN
 
 HELD = "index=999999999&wait=2s"
 
@@ -176,6 +176,21 @@ def test_a_long_answer_leaves_out_what_has_ended_meanwhile(crowded: AskedFleet) 
     assert len(document["units"]) < document["found"]
     crowded.turn_until(other.receive)
     assert other.response().status == 200
+
+
+def test_the_rows_of_a_long_answer_are_as_of_when_they_are_made(crowded: AskedFleet) -> None:
+    """A node that has told something while the rows before were made is as old as that, and never younger than nothing."""
+    long = crowded.send("GET /v1/units?limit=1000")
+    crowded.turn_until(lambda: crowded.fleet.http.next_deadline_ns() == 0)
+    made = list(crowded.fleet.story.registry.nodes.values())
+    crowded.fleet.clock.advance(5 * S)
+    for node in made:
+        node.as_of_ns = None if node.as_of_ns is None else crowded.fleet.clock.now_ns()
+    crowded.turn_until(long.receive)
+    ages = [row["age_seconds"] for row in _rows(long.response(), "units")]
+    assert min(ages) >= 0
+    # The turn in which it came made two parts of it.
+    assert set(ages[2 * PARTS_PER_TURN :]) == {0.0}
 
 
 def test_who_leaves_before_a_long_answer_is_made_holds_nobody(crowded: AskedFleet) -> None:

@@ -56,7 +56,7 @@ class OperatedHub:
 
     def operate(self, name: str, arguments: dict[str, Any]) -> tuple[dict[str, Any], list[HubEffect]]:
         """The answer of an operation, all rows of it, and what follows."""
-        listing = self.operations.listing(name, arguments, self.story.now_ns, self.story.wall_ns)
+        listing = self.operations.listing(name, arguments, lambda: self.story.now_ns, self.story.wall_ns)
         if listing is None:
             return self.operations.carry_out(name, arguments, self.story.wall_ns)
         gathering = Gathering(1, listing)
@@ -263,7 +263,7 @@ def test_without_a_limit_a_thousand_units_and_twenty_workers_are_told(hub: Opera
 def test_a_unit_that_ends_while_rows_are_told_is_left_out() -> None:
     """As is one whose node is taken out; the others follow."""
     hub = busy_hub()
-    listing = hub.operations.units({}, hub.story.now_ns, hub.story.wall_ns)
+    listing = hub.operations.units({}, lambda: hub.story.now_ns, hub.story.wall_ns)
     told = [next(listing) for _ in range(5)]
     # One pause for each of three nodes, the head, and the busiest.
     assert [each is None for each in told] == [True, True, True, False, False]
