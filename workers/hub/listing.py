@@ -10,7 +10,7 @@ from typing import Any
 from agent.model.control.document import Document, plain
 from agent.model.json_text import json_bytes
 
-# In a turn of the loop so many rows are made, a few milliseconds' worth, whoever waits for them.
+# In a turn of the loop so many rows are made, a few milliseconds' worth, however many wait for them.
 PARTS_PER_TURN = 64
 # First a document whose last field is an empty list, then the rows of that list. None: nothing to tell yet.
 Listing = Iterator[Document | None]
