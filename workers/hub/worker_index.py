@@ -115,15 +115,6 @@ class WorkerIndex:
         watched.outdated.clear()
         return scores
 
-    @property
-    def watched(self) -> int:
-        """Of how many models, all workers counted as one, scores are kept now."""
-        return len(self._watched)
-
-    def serving(self, model: str) -> Mapping[str, tuple[int, ...]]:
-        """The workers that serve a model, by any of its names: the keys on each node."""
-        return self._groups(folded(model))
-
     def places(self) -> Iterator[Place]:
         """All workers."""
         return ((install, key) for install, keys in self.by_node.items() for key in keys)

@@ -4,14 +4,24 @@ from random import Random
 
 from fakes.hub_story import install_id, labelled
 
-from agent.fleet.live import UnitUse
+from agent.fleet.live import UnitLabel, UnitUse
 from agent.fleet.update import LiveState
 from agent.model.timebase import S
 from workers.hub.fleet_node import PRESENT, FleetNode, NodePhase
 from workers.hub.worker_index import EAGER_FROM, WATCHED_MAX, WATCHED_NS, WorkerIndex, folded, is_worker
-from workers.hub.worker_scores import WorkerScores, scores_of
+from workers.hub.worker_scores import WorkerScores, key_of, scores_of
 
 NOW_NS = 1000 * S
+
+
+def serving(index: WorkerIndex, model: str) -> dict[str, set[int]]:
+    """The keys on each node of the workers that serve it."""
+    return {install: set(map(key_of, scores.loads)) for install, scores in index.scores(model, NOW_NS).items()}
+
+
+def using(*labels: UnitLabel) -> LiveState:
+    """These units, which say nothing of what they do."""
+    return LiveState(labels={label.key: label for label in labels}, uses={label.key: UnitUse(label.key) for label in labels})
 
 
 def node(number: int, phase: NodePhase = NodePhase.FRESH) -> FleetNode:
@@ -30,26 +40,26 @@ def test_a_worker_serves_a_model_or_is_a_workload() -> None:
 def test_workers_are_found_by_any_of_their_names() -> None:
     """Upper and lower case are one."""
     index, held = WorkerIndex(), node(1)
-    held.state = LiveState(labels={1: labelled(1, model="Org/Big", served_model="big", lora=("Fast", "big")), 2: labelled(2)})
+    held.state = using(labelled(1, model="Org/Big", served_model="big", lora=("Fast", "big")), labelled(2))
     index.on_node(held)
     place = (held.install, 1)
     for name in ("org/big", "BIG", "fast"):
-        assert index.serving(name) == {held.install: (1,)}
-    assert (dict(index.serving("other")), len(index), list(index.places())) == ({}, 2, [place, (held.install, 2)])
+        assert serving(index, name) == {held.install: {1}}
+    assert (serving(index, "other"), len(index), list(index.places())) == ({}, 2, [place, (held.install, 2)])
     assert folded("STRASSE") == folded("straße")
 
 
 def test_the_workers_of_a_node_that_is_silent_are_away() -> None:
     """They are counted by what they served, and come back with it."""
     index, held = WorkerIndex(), node(1)
-    held.state = LiveState(labels={1: labelled(1, model="m"), 2: labelled(2, kind="service")})
+    held.state = using(labelled(1, model="m"), labelled(2, kind="service"))
     index.on_node(held)
     held.phase = NodePhase.STALE
     index.on_node(held)
-    assert (len(index), dict(index.serving("m")), index.away) == (0, {}, {held.install: (("m",),)})
+    assert (len(index), serving(index, "m"), index.away) == (0, {}, {held.install: (("m",),)})
     held.phase = NodePhase.LATE
     index.on_node(held)
-    assert (len(index), dict(index.serving("m")), index.away) == (1, {held.install: (1,)}, {})
+    assert (len(index), serving(index, "m"), index.away) == (1, {held.install: {1}}, {})
 
 
 def test_random_changes_leave_what_a_scan_finds() -> None:
@@ -60,24 +70,25 @@ def test_random_changes_leave_what_a_scan_finds() -> None:
         for _ in range(60):
             held = rng.choice(nodes)
             held.phase = rng.choice(list(NodePhase))
-            labels = {}
+            labels = []
             for key in range(rng.randrange(5)):
                 kind = rng.choice(("workload", "service"))
-                labels[key] = labelled(key, kind=kind, model=rng.choice((None, "a", "b")), lora=rng.choice(((), ("c", "a"))))
-            held.state = LiveState(labels=labels)
+                labels.append(labelled(key, kind=kind, model=rng.choice((None, "a", "b")), lora=rng.choice(((), ("c", "a")))))
+            held.state = using(*labels)
             index.on_node(held)
             present = [each for each in nodes if each.phase in PRESENT]
             workers = {(each.install, key) for each in present for key, label in each.state.labels.items() if is_worker(label)}
             assert set(index.places()) == workers, f"seed {seed}"
             assert len(index) == len(workers)
             for name in "abc":
-                serving = {
+                expected = {
                     (each.install, key)
                     for each in present
                     for key, label in each.state.labels.items()
                     if is_worker(label) and name in (label.model, *label.lora)
                 }
-                assert {(install, key) for install, keys in index.serving(name).items() for key in keys} == serving, f"seed {seed}"
+                found = {(install, key) for install, keys in serving(index, name).items() for key in keys}
+                assert found == expected, f"seed {seed}"
 
 
 def scanned(nodes: list[FleetNode], model: str) -> dict[str, WorkerScores]:
@@ -121,9 +132,9 @@ def test_scores_are_kept_for_who_asks_and_for_some_models_only() -> None:
     index.on_node(held)
     for key in labels:
         assert index.scores(f"m{key}", NOW_NS) == {held.install: scores_of((key,), held.state.uses)}
-    assert index.watched == WATCHED_MAX
+    assert len(index._watched) == WATCHED_MAX
     assert index.scores("none", NOW_NS) == {}
-    assert index.watched == WATCHED_MAX
+    assert len(index._watched) == WATCHED_MAX
     held.updated_ns = NOW_NS + WATCHED_NS
     index.on_uses(held)
-    assert index.watched == 0
+    assert len(index._watched) == 0
