@@ -64,14 +64,6 @@ def _install(state_dir: str) -> str:
         raise StorageError(readable(state_dir), f"it cannot be written ({cause.strerror})", "run it as the agent's user") from cause
 
 
-def _new_keys() -> Keys:
-    import zmq
-    from zmq.utils import z85
-
-    public, secret = zmq.curve_keypair()
-    return z85.decode(public), z85.decode(secret)
-
-
 def _ask(call: Call, invitation: Invitation, keys: Keys, request: bytes) -> Joined:
     """What the hub says. *Raises:* BusyError where it says nothing in time, UnavailableError where there is no way to it."""
     import zmq
@@ -104,7 +96,7 @@ def _ask(call: Call, invitation: Invitation, keys: Keys, request: bytes) -> Join
 
 def _keys(path: str, invitation: Invitation) -> Keys:
     try:
-        found = joining_keys(path, invitation, _new_keys)
+        found = joining_keys(path, invitation)
         _give_path(pending_path(path))
     except OSError as cause:
         raise _no_write(path, cause) from cause

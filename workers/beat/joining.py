@@ -9,7 +9,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import zmq
-from zmq.utils import z85
 
 from agent.fleet.invitation import JOIN_BYTES_MAX, Invitation, bracketed, decode_joined, encode_join, parse_invitation
 from agent.fleet.joined import JoinedHub, encode_joined_hub
@@ -18,7 +17,7 @@ from agent.model.errors import FormatError, StorageError, UnavailableError
 from agent.model.foreign import readable
 from agent.model.timebase import S
 from agent.store.state_file import replace_state_file
-from workers.fleet.joining_keys import Keys, forget_joining_keys, joining_keys
+from workers.fleet.joining_keys import forget_joining_keys, joining_keys
 
 if TYPE_CHECKING:
     ZmqContext = zmq.Context[zmq.Socket[bytes]]
@@ -41,7 +40,7 @@ class Joining:
         self._invitation = _read_invitation(invitation_file)
         self._until_ns = now_ns + ANSWER_NS
         try:
-            self._keys = joining_keys(key_file, self._invitation, _new_keys)
+            self._keys = joining_keys(key_file, self._invitation)
         except OSError as cause:
             raise _no_write(key_file, cause) from cause
         self._socket = context.socket(zmq.DEALER)
@@ -103,11 +102,6 @@ class Joining:
 
 # Begins an attempt for a hub by its name. *Absent:* None where the settings name no invitation.
 BeginJoining = Callable[[str, int], Joining | None]
-
-
-def _new_keys() -> Keys:
-    public, secret = zmq.curve_keypair()
-    return z85.decode(public), z85.decode(secret)
 
 
 def _no_write(path: str, cause: OSError) -> StorageError:

@@ -4,7 +4,6 @@ A hub that has taken a node has used the invitation up; where its answer was los
 """
 
 import os
-from collections.abc import Callable
 from contextlib import suppress
 
 from agent.fleet.invitation import Invitation, bracketed
@@ -20,7 +19,16 @@ def pending_path(key_file: str) -> str:
     return f"{key_file}.joining"
 
 
-def joining_keys(key_file: str, invitation: Invitation, new_keys: Callable[[], Keys]) -> Keys:
+def new_keys() -> Keys:
+    """A public and a secret key of CURVE, 32 bytes each. It imports zmq, and that late: commands start without it."""
+    import zmq
+    from zmq.utils import z85
+
+    public, secret = zmq.curve_keypair()
+    return z85.decode(public), z85.decode(secret)
+
+
+def joining_keys(key_file: str, invitation: Invitation) -> Keys:
     """Public and secret key to join with: those of a request to the same hub that was not answered, else new ones, which are
     kept. `key_file` is the file that is to come. *Raises:* OSError."""
     path = pending_path(key_file)

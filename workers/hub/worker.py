@@ -29,11 +29,9 @@ def _make(context: WorkerContext) -> Work:
     import os
     from random import Random
 
-    import zmq
-    from zmq.utils import z85
-
     from agent.fleet.invitation import bracketed
     from agent.model.host import parse_host
+    from workers.fleet.joining_keys import new_keys
     from workers.hub.effect import HubTerms
     from workers.hub.endpoint import HubEndpoint, connections_max
     from workers.hub.fleet_operations import HubPlace
@@ -45,7 +43,7 @@ def _make(context: WorkerContext) -> Work:
     gc.set_threshold(GARBAGE_OBJECTS_MIN)
     config = context.launch.config
     files = HubFiles(config.of(STATE_DIR))
-    keys = files.keys(lambda: tuple(map(z85.decode, zmq.curve_keypair())))  # type: ignore[arg-type,return-value]  # two keys
+    keys = files.keys(new_keys)
     nodes_max = config.of(HUB_NODES_MAX)
     membership = Membership(files.members(), nodes_max)
     listen = config.of(HUB_LISTEN)
