@@ -15,6 +15,7 @@ import select
 import selectors
 import signal
 import socket
+import time
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
@@ -27,6 +28,9 @@ from supervisor.shell.process import name_of
 
 # Children of children of children: each round of kills reparents the next generation to us.
 _ROUNDS_MAX = 100
+# The kernel ends the pipe of a supervisor that dies before it releases its lock: microseconds, unless it gets no processor.
+_LOCK_TRIES = 200
+_LOCK_TRY_SECONDS = 0.01
 # Only the supervisor calls, and it sends its request in one piece.
 CALL_SECONDS_MAX = 1.0
 # Sent by the supervisor when the socket at which requests come in was removed; a new worker ignores it by default.
@@ -205,7 +209,23 @@ def _remove_sockets() -> None:
     """Remove what the dead supervisor's sockets left in the file system, under its lock: another agent may be starting."""
     lock_path, sockets = _remains
     with suppress(OSError):
-        fcntl.flock(os.open(lock_path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        for path in sockets:
-            with suppress(FileNotFoundError):
-                os.unlink(path)
+        lock = os.open(lock_path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        for _ in range(_LOCK_TRIES):
+            if _take(lock):
+                for path in sockets:
+                    with suppress(FileNotFoundError):
+                        os.unlink(path)
+                return
+            # A next supervisor may hold it too, and the other end of the pipe.
+            if not _is_orphaned():
+                return
+            time.sleep(_LOCK_TRY_SECONDS)
+
+
+def _take(descriptor: int) -> bool:
+    """Take the lock, unless another process holds it; whether it was taken."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

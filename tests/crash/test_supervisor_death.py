@@ -15,6 +15,7 @@ import pytest
 from fakes.convergence import assert_converged, events, take_census
 from fakes.sealed_rows import sealed_rows
 from harness.agent_process import AgentProcess
+from harness.foreign_descriptor import descriptor_of
 from harness.waiting import wait_until
 
 # More of them by hand: EVERGAUGE_MOMENTS=500.
@@ -124,6 +125,19 @@ def test_without_a_grace_everything_is_gone_at_once(tmp_path: Path) -> None:
     """`supervisor.orphan_grace = 0`: nothing is ever taken over."""
     with AgentProcess(tmp_path, flags={"--supervisor-orphan-grace": "0s"}) as agent:
         assert _seconds_until_all_are_gone(agent, enough=0.5) < 0.5
+
+
+def test_a_supervisor_that_is_slow_to_die_leaves_no_socket(tmp_path: Path) -> None:
+    """Its pipe ends before its lock is free: the kernel does one after the other, and another process may run in between."""
+    with AgentProcess(tmp_path, flags={"--supervisor-orphan-grace": "0s"}) as agent:
+        assert agent.process is not None
+        lock = descriptor_of(agent.process.pid, agent.runtime_dir / "runtime.lock")
+        _kill(agent)
+        wait_until(lambda: len(agent.living()) <= 1, "no more than the fork server is left")
+        os.close(lock)
+        wait_until(lambda: not agent.living(), "all are gone")
+        assert [path.name for path in agent.runtime_dir.iterdir() if path.is_socket()] == []
+        agent.start()
 
 
 def test_an_agent_with_other_settings_ends_the_old_workers_before_it_starts_its_own(tmp_path: Path) -> None:
