@@ -1,6 +1,7 @@
 """The fleet's page in a real Chromium."""
 
 import os
+import re
 from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,14 +11,14 @@ import pytest
 from fakes.browser import CONTRAST, NEEDS_CHROMIUM, PATIENCE_MS, opened, running_chromium
 from fakes.hub_story import install_id
 from fakes.shown_fleet import ShownFleet, serving_fleet
-from harness.waiting import wait_until
 from playwright.sync_api import Browser, Page, expect
 
 from agent.fleet.live import UnitLabel
-from workers.http.connection import Phase
 
 pytestmark = [NEEDS_CHROMIUM, pytest.mark.timeout(240)]
 ROOT = Path(__file__).parents[2]
+# What Chromium says of a question whose connection had been closed.
+LOST_CONNECTION = re.compile(r"net::ERR_(SOCKET_NOT_CONNECTED|CONNECTION_CLOSED|CONNECTION_RESET|EMPTY_RESPONSE)$")
 PICTURES = ROOT / "docs" / "pictures"
 SILENT = frozenset({2, 5})
 # Everything is there: signs, heat map, changes.
@@ -224,9 +225,6 @@ def test_a_browser_that_slept_shows_what_is_true_now(browser: Browser, own_fleet
     """The tab was frozen, as browsers do it to save power, while a node fell silent and a workload began."""
     with opened(browser, own_fleet.url, wanted="#heat .scale span") as (page, complaints):
         expect(page.locator("#state")).to_contain_text("live", timeout=PATIENCE_MS)
-        # The fleet's time jumps below, and a question that is under way would be over by it.
-        connections = own_fleet.http._server._connections
-        wait_until(lambda: all(each.phase is Phase.READING for each in list(connections.values())), "every question is answered")
         devtools = page.context.new_cdp_session(page)
         devtools.send("Page.setWebLifecycleState", {"state": "frozen"})
         own_fleet.say(lambda: own_fleet.pass_seconds(100, silent=frozenset({4})))
@@ -240,7 +238,8 @@ def test_a_browser_that_slept_shows_what_is_true_now(browser: Browser, own_fleet
         expect(page.locator("#silents li")).to_contain_text("gpu-004", timeout=PATIENCE_MS)
         expect(page.locator("#changes li").first).to_contain_text("job-78 (workload) started on gpu-001", timeout=PATIENCE_MS)
         expect(page.locator("#state")).to_contain_text("live", timeout=PATIENCE_MS)
-        assert complaints.found == []
+        # The hub closed connections that were silent for so long. The browser may find that only when it asks; the page asks again.
+        assert [each for each in complaints.found if not LOST_CONNECTION.search(each)] == []
 
 
 def test_all_tabs_have_one_stream(browser: Browser, own_fleet: ShownFleet) -> None:
