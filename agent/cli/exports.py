@@ -46,6 +46,8 @@ def _cells(report: ExportReport) -> tuple[str, ...]:
     if problem is None and account is not None and account.rejected:
         reasons = ", ".join(f"{rows} {reason}" for reason, rows in sorted(account.rejected_by_reason.items()))
         problem = f"rejected: {reasons}"
+    if problem is None and (left_out := [f"{count} {what}" for what, count in sorted((report.left_out or {}).items()) if count]):
+        problem = f"left out: {', '.join(left_out)}"
     if problem is None and report.last_warning:
         problem = f"warnings: {report.warnings}, the last one: {report.last_warning}"
     return (

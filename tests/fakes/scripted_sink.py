@@ -1,6 +1,6 @@
 """A sink whose answers a test chooses, and which keeps what it was given."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
 
 from msgspec import Struct
@@ -62,6 +62,10 @@ class ScriptedSink:
         """Go on from there."""
         self.restored.append(snapshot)
         self.seen = int(snapshot or b"0")
+
+    def left_out(self) -> Mapping[str, int]:
+        """Nothing."""
+        return {}
 
     def deliver(self, parcel: Parcel) -> Verdict:
         """As the test says."""

@@ -34,6 +34,8 @@ STATISTICS = (
     Statistic("evergauge_export_deliveries_total", "counter", "Deliveries that the sink acknowledged.", ("deliveries",)),
     Statistic("evergauge_export_failures_total", "counter", "Attempts that failed and were tried again.", ("failures",)),
     Statistic("evergauge_export_sent_bytes_total", "counter", "Bytes sent, repeated ones too.", ("sent_bytes",)),
+    _rows("left_out_rows_total", "Rows that are in no minute of those that a hub gets.", "left_out", "rows"),
+    _rows("left_out_series_total", "Series beyond the budget of remote write.", "left_out", "series"),
     Statistic("evergauge_export_points_total", "counter", "Points, records or rows in acknowledged deliveries.", ("points",)),
 )
 

@@ -158,6 +158,10 @@ class RemoteWriteSink:
         """See Sink."""
         self._learn(batches)
 
+    def left_out(self) -> Mapping[str, int]:
+        """Series beyond the budget."""
+        return {"series": sum(self._table.budget.left_out_total.values())}
+
     def snapshot(self) -> bytes:
         """See Sink."""
         return msgspec.msgpack.encode(_Held(self._names.snapshot(), self._table.snapshot()))

@@ -1,6 +1,6 @@
 """What an exporter says of itself: conditions, events once per change, rows of table `export_gap`, statistics."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agent.model.message import Note
@@ -80,7 +80,9 @@ class Reporting:
         """What is kept on the disk cannot be read or written; empty: it can."""
         self._conditions.tell("sink_storage", sentence and f"sink {self._name}: {sentence}")
 
-    def stats(self, attempts: Attempts, progress: ExportProgress, ledger: dict[str, Any]) -> dict[str, Any]:
+    def stats(
+        self, attempts: Attempts, progress: ExportProgress, ledger: dict[str, Any], left_out: Mapping[str, int]
+    ) -> dict[str, Any]:
         """*Absent:* `problem` while the sink is up; `lag_seconds` before anything was found."""
         stamp = progress.last_stamp_wall_ns or progress.first_stamp_wall_ns
         lag_ns = 0 if not progress.pending_rows or stamp is None else max(0, self._clock.wall_ns() - stamp)
@@ -102,6 +104,7 @@ class Reporting:
             "warnings": self.warnings,
             "last_warning": self.last_warning or None,
             "lost_gap_rows": self.lost_gap_rows,
+            "left_out": dict(left_out),
         }
 
     def _note(self, kind: str, severity: str, **fields: str | int | float | bool | None) -> None:

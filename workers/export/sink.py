@@ -95,6 +95,11 @@ class Sink(Protocol):
         """Begin from there. *Raises:* FormatError for what it did not write; then it begins from nothing."""
         ...
 
+    def left_out(self) -> Mapping[str, int]:
+        """What found no place in parcels though nobody refused it, since the sink was made: `rows` of which it makes others,
+        `series` beyond its budget. Only what the kind of sink can leave out; for statistics."""
+        ...
+
     def deliver(self, parcel: Parcel) -> Verdict:
         """Bring it there and wait for the answer, at most for its own time-outs. A parcel may come again after `Later`: what of it
         was acknowledged already is not sent again. *Raises:* nothing but a bug: what fails is a verdict."""

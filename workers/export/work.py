@@ -139,7 +139,7 @@ class ExporterWork(BaseWork):
         progress = self._opened.progress
         progress.check()
         ledger = dict(shown(progress.ledger(), progress.pending_rows))
-        return self._reporting.stats(self._attempts, progress, ledger)
+        return self._reporting.stats(self._attempts, progress, ledger, self._opened.sink.left_out())
 
     def on_stop(self, now_ns: int, *, for_good: bool) -> None:
         super().on_stop(now_ns, for_good=for_good)

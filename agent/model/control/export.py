@@ -21,7 +21,8 @@ class ExportReport(Document):
     """One sink. `state`: up, down, paused or starting; `worker_state` is that of its worker.
 
     *Absent:* everything but `sink`, `worker` and `worker_state` of one whose worker does not answer or has just been started;
-    `problem` while it is up.
+    `problem` while it is up. `left_out`: what found no place in what is sent though it is delivered by the account, since the sink
+    was made: `rows` of which a hub gets minutes, `series` beyond the budget of remote write.
     """
 
     sink: str
@@ -42,3 +43,4 @@ class ExportReport(Document):
     warnings: int | None = None
     last_warning: str | None = None
     lost_gap_rows: int | None = None
+    left_out: dict[str, int] | None = None

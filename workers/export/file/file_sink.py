@@ -1,6 +1,6 @@
 """The sink of kind `file`: what is added to which file for the batches of one delivery."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -107,6 +107,10 @@ class FileSink:
     def restore(self, snapshot: bytes) -> None:
         """See Sink."""
         self._layout.restore(snapshot)
+
+    def left_out(self) -> Mapping[str, int]:
+        """Nothing."""
+        return {}
 
     def deliver(self, parcel: Parcel) -> Verdict:
         """See Sink."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 
+from agent.model.errors import FormatError
 from agent.store.batch import StoredBatch
 from agent.store.record import TableForm
 from agent.store.row_decoder import RowDecoder
@@ -25,10 +26,11 @@ class Minutes:
         """The minutes that a batch completes. *Absent:* None where it completes none. *Raises:* FormatError."""
         if batch.table not in self.sources:
             return None
-        known = self._decoders.get(batch.table)
-        if known is None or known[0] is not batch.form:
-            known = self._decoders[batch.table] = (batch.form, RowDecoder(batch.form))
-        rows, _ = known[1].decode(batch.rows)
+        try:
+            rows, _ = self._decoder(batch).decode(batch.rows)
+        except FormatError:
+            self._rollup.left_out_rows += batch.entry.rows
+            raise
         made = self._rollup.take(batch.table, batch.form, rows)
         if not made:
             return None
@@ -36,6 +38,11 @@ class Minutes:
         worker = f"{entry.worker}{SENDER_SUFFIX}"
         table = MINUTE_FORMS[batch.table].table
         return MadeRows(entry.run, worker, entry.epoch, entry.seq, table, entry.stamp_wall_ns, made)
+
+    @property
+    def left_out_rows(self) -> int:
+        """Rows of their sources that are in no minute, since the beginning."""
+        return self._rollup.left_out_rows
 
     def snapshot(self) -> bytes:
         """What later rows build on; b"": nothing is made."""
@@ -46,3 +53,9 @@ class Minutes:
         self._rollup = MinuteRollup()
         if content and self.sources:
             self._rollup = MinuteRollup.restore(content)
+
+    def _decoder(self, batch: StoredBatch) -> RowDecoder:
+        known = self._decoders.get(batch.table)
+        if known is None or known[0] is not batch.form:
+            known = self._decoders[batch.table] = (batch.form, RowDecoder(batch.form))
+        return known[1]

@@ -1,7 +1,7 @@
 """Brings rows to a hub and waits until it has stored them. The waiting is done by the exporter's thread."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 import zmq
@@ -68,6 +68,10 @@ class HubSink:
     def restore(self, snapshot: bytes) -> None:
         """See Sink."""
         self._minutes.restore(snapshot)
+
+    def left_out(self) -> Mapping[str, int]:
+        """Rows that are in no minute: unreadable ones, and those of more units than are held."""
+        return {"rows": self._minutes.left_out_rows}
 
     def deliver(self, parcel: Parcel) -> Verdict:
         """See Sink."""

@@ -3,7 +3,7 @@
 So a file that is sent again meets itself and is passed. What is under its name with another content stays, and counts as refused.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
@@ -74,6 +74,10 @@ class ObjectSink:
 
     def restore(self, snapshot: bytes) -> None:
         """Nothing."""
+
+    def left_out(self) -> Mapping[str, int]:
+        """Nothing."""
+        return {}
 
     def deliver(self, parcel: Parcel) -> Verdict:
         """File by file; what is there already is not sent again."""

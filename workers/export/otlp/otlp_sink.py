@@ -1,7 +1,7 @@
 """The sink of kind `otlp`: rows as OTLP over HTTP, metrics and log records in requests of their own."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from agent.model.errors import ConfigError
 from agent.store.batch import StoredBatch
@@ -107,6 +107,10 @@ class OtlpSink:
     def restore(self, snapshot: bytes) -> None:
         """See Sink."""
         self._encoder.restore(snapshot)
+
+    def left_out(self) -> Mapping[str, int]:
+        """Nothing."""
+        return {}
 
     def deliver(self, parcel: Parcel) -> Verdict:
         """See Sink. One signal that is refused does not keep the other one back."""

@@ -30,6 +30,7 @@ STATS = {
     "warnings": 0,
     "last_warning": None,
     "lost_gap_rows": 0,
+    "left_out": {},
 }
 
 
@@ -72,3 +73,11 @@ def test_what_the_sink_warns_of_is_shown_while_it_is_up() -> None:
     account = {**STATS["ledger"], "rejected": 0}  # type: ignore[dict-item]  # it is a dict
     told = {"state": "up", "problem": None, "ledger": account, "warnings": 3, "last_warning": "x answered 200 in no form"}
     assert cells(status_with({**STATS, **told}))["PROBLEM"] == "warnings: 3, the last one: x answered 200 in no form"
+
+
+def test_what_found_no_place_is_shown_while_the_sink_is_up() -> None:
+    """It counts as delivered, so the account does not tell it."""
+    account = {**STATS["ledger"], "rejected": 0}  # type: ignore[dict-item]  # it is a dict
+    told = {"state": "up", "problem": None, "ledger": account}
+    assert cells(status_with({**STATS, **told, "left_out": {"rows": 4}}))["PROBLEM"] == "left out: 4 rows"
+    assert cells(status_with({**STATS, **told, "left_out": {"rows": 0}}))["PROBLEM"] == "-"

@@ -75,6 +75,17 @@ def batches(*seconds: int) -> Sequence[StoredBatch]:
     return [unit_batch(second, "/a", pids=1, cpu_user_ns=1) for second in seconds]
 
 
+def test_series_beyond_the_budget_are_counted() -> None:
+    """Nobody refused them; over a restart they stay counted."""
+    options = RemoteWriteOptions("/", (), S, 2, False, None, 10_000, repeated_bytes_max=1)
+    sinks = [RemoteWriteSink(options, HttpClient(Endpoint(False, "127.0.0.1", 1), HttpSetup("nobody")), print) for _ in range(2)]
+    assert sinks[0].left_out() == {"series": 0}
+    sinks[0].take([unit_batch(1, name, pids=1, cpu_user_ns=1) for name in ("/a", "/b")])
+    assert sinks[0].left_out()["series"] > 0
+    sinks[1].restore(sinks[0].snapshot())
+    assert sinks[1].left_out() == sinks[0].left_out()
+
+
 def test_a_receiver_of_2_gets_2() -> None:
     """And is believed when it says that it wrote all."""
     with serving(answering(ok_2(2), ok_2(2))) as server:

@@ -207,6 +207,7 @@ def test_rows_that_no_minutes_can_be_made_of_cost_no_others(tmp_path: Path) -> N
         assert (verdict.refused_rows, verdict.reason, verdict.sentence.startswith(sentence)) == (0, "", True)
         assert events(hub) == [1, 2]
         assert [(row[5], row[8]) for row in hub.rows("unit_minute")] == [(2, False)]
+        assert sink.left_out() == {"rows": 1}
         # Alone they are told, and nothing travels.
         before = len(hub.asked)
         parcel = taken(sink, unreadable(61))
