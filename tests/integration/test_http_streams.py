@@ -126,6 +126,40 @@ def test_a_client_that_goes_while_bytes_wait_is_forgotten(host: HttpHost) -> Non
     assert stream.queued_bytes == 0
 
 
+def test_clients_that_take_nothing_are_crowded_out_together() -> None:
+    """Each is within its own bound. Who has taken nothing the longest goes; one that takes what it gets stays."""
+    with running_http(long_max=100, together_bytes_max=4 * STREAM_BYTES_MAX) as host:
+        stalled = [opened(host, receive_buffer_bytes=4096)[1] for _ in range(8)]
+        reader, stream = opened(host)
+        gone: list[int] = []
+        for number, each in enumerate(stalled):
+            each.on_closed = lambda _now_ns, number=number: gone.append(number)
+            host.pass_time(S)
+            while each.queued_bytes < STREAM_BYTES_MAX - (64 << 10):
+                assert each.send(b"x" * (64 << 10), host.now_ns)
+        assert gone == list(range(len(gone)))
+        assert host.server.crowded_out == len(gone) >= 3
+        assert sum(each.queued_bytes for each in stalled) <= 4 * STREAM_BYTES_MAX
+        for _ in range(10):
+            reader.received = b""
+            assert stream.send(b"y" * (100 << 10), host.now_ns)
+            host.turn_until(lambda: reader.receive() or len(reader.received) == 100 << 10)
+        assert stream.is_open
+
+
+def test_all_room_is_there_again_when_clients_went(host: HttpHost) -> None:
+    """However they went: by themselves, taken all, or sent away."""
+    streams = [opened(host, receive_buffer_bytes=4096) for _ in range(3)]
+    for _, stream in streams:
+        assert stream.send(b"x" * (200 << 10), host.now_ns)
+    assert host.server._streams.waiting_bytes == sum(stream.queued_bytes for _, stream in streams) > 0
+    shut(streams[0][0])
+    streams[1][1].close()
+    host.turn_until(lambda: streams[2][0].receive() or len(streams[2][0].received) == 200 << 10)
+    host.turn_until(lambda: host.server.streams == 1)
+    assert host.server._streams.waiting_bytes == 0
+
+
 def test_a_stalled_client_moves_others_by_less_than_a_millisecond(host: HttpHost) -> None:
     """The spread of an event to fifty clients takes no longer beside one that reads nothing, and that one is disconnected."""
     channel = EventChannel("e", lambda topics: (), Random(1))

@@ -18,7 +18,7 @@ from workers.http.connection import ByteStream, Connection, Handshake, Phase
 from workers.http.host import HostPolicy
 from workers.http.request import HttpRequest, Refusal, parse_request
 from workers.http.response import refusal_response
-from workers.http.stream import Stream, StreamSet
+from workers.http.stream import TOGETHER_BYTES_MAX, Stream, StreamSet
 
 CONNECTIONS_MAX = 64
 # The whole life of a connection. A scrape takes milliseconds; a scraper waits ten seconds by default.
@@ -43,7 +43,8 @@ class Server:
     """Sockets in, `on_request(ticket, request, now_ns)` out; the answer comes back by `answer` under its ticket, at once or later.
 
     An answer that takes longer than CONNECTION_TIMEOUT_NS asks for more time with `hold`; one without an end is a stream:
-    `open_stream`. *Range:* `long_max` clients have such answers at a time; 0: none. `tls` counts for connections from then on.
+    `open_stream`. *Range:* `long_max` clients have such answers at a time; 0: none. `together_bytes_max` may wait for all streams.
+    `tls` counts for connections from then on.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Server:
         hosts: HostPolicy,
         *,
         long_max: int = 0,
+        together_bytes_max: int = TOGETHER_BYTES_MAX,
         tls: TlsAccept | None = None,
     ) -> None:
         self.requests = 0
@@ -60,7 +62,7 @@ class Server:
         self._hosts = hosts
         self._long_max = long_max
         self.tls = tls
-        self._streams = StreamSet()
+        self._streams = StreamSet(together_bytes_max)
         self._held = 0
         self._ticketed: dict[int, Connection] = {}
         self._listener: socket.socket | None = None
@@ -109,6 +111,11 @@ class Server:
     def streams(self) -> int:
         """How many streams are open."""
         return len(self._streams)
+
+    @property
+    def crowded_out(self) -> int:
+        """How many streams were ended because more waited for all of them than may."""
+        return self._streams.crowded_out
 
     def next_deadline_ns(self) -> int | None:
         """When `on_timer` has something to do; None: never, as long as nobody connects."""

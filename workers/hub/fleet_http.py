@@ -109,7 +109,7 @@ class FleetHttp:
             "streams": len(channel),
             "events": channel.counts.published,
             "dropped": channel.counts.dropped,
-            "disconnected": channel.counts.disconnected,
+            "disconnected": channel.counts.disconnected + self._server.crowded_out,
         }
 
     def interests(self) -> tuple[Interest, ...]:
