@@ -3,6 +3,7 @@
 import os
 import re
 from base64 import b64decode
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -240,6 +241,18 @@ def test_a_browser_that_slept_shows_what_is_true_now(browser: Browser, own_fleet
         expect(page.locator("#state")).to_contain_text("live", timeout=PATIENCE_MS)
         # The hub closed connections that were silent for so long. The browser may find that only when it asks; the page asks again.
         assert [each for each in complaints.found if not LOST_CONNECTION.search(each)] == []
+
+
+@pytest.mark.parametrize("path", ["nodes", "changes"])
+def test_a_question_without_an_answer_is_asked_again(browser: Browser, own_fleet: ShownFleet, path: str) -> None:
+    """The stream that lives meanwhile tells only what is new."""
+    with opened(browser, "about:blank") as (page, _):
+        answers = deque(["abort", "abort"])
+        page.route(f"**/v1/{path}", lambda route: route.abort() if answers and answers.popleft() else route.continue_())
+        with page.expect_event("requestfinished", lambda request: request.url.endswith(f"/v1/{path}"), timeout=PATIENCE_MS):
+            page.goto(own_fleet.url)
+        assert not answers
+        expect(page.locator("#state")).to_contain_text("live", timeout=PATIENCE_MS)
 
 
 def test_all_tabs_have_one_stream(browser: Browser, own_fleet: ShownFleet) -> None:

@@ -1,7 +1,9 @@
 """This node's page in a real Chromium."""
 
 import os
+import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from fakes.gateway_thread import serving
 from fakes.page_story import BEGIN_S, GAP, NOISY, SECONDS, PageStory, name_units
 from fakes.status import status_document, worker_row
 from harness.waiting import wait_until
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from agent.model.timebase import S
 from workers.http.server import Server
@@ -201,6 +203,27 @@ def test_what_is_stored_is_on_the_screen_within_a_second(browser: Browser, own_n
             expect(page.locator("#cpu .chart")).to_have_attribute("aria-valuenow", str(newest), timeout=PATIENCE_MS)
         assert asked == []
         assert complaints.found == []
+
+
+def test_lines_that_did_not_come_are_asked_for_again(browser: Browser, own_node: ShownNode) -> None:
+    """Every two seconds and no sooner, also where a time was chosen; the stream that lives meanwhile tells only what is new."""
+    with opened(browser, "about:blank") as (page, _):
+        asked: list[float] = []
+
+        def lose(route: Route) -> None:
+            asked.append(time.monotonic())
+            # The page begins with two such questions.
+            if len(asked) in (3, 4):
+                route.abort()
+            else:
+                route.continue_()
+
+        page.route("**/v1/node", lose)
+        page.goto(f"{own_node.url}#t={BEGIN_S}")
+        expect(page.locator("#state")).to_have_text("no data", timeout=PATIENCE_MS)
+        expect(page.locator("#state")).not_to_have_text("no data", timeout=PATIENCE_MS)
+        page.wait_for_selector(DRAWN)
+        assert all(later - earlier > 1 for earlier, later in pairwise(asked[2:5]))
 
 
 def test_two_tabs_share_one_stream(browser: Browser, own_node: ShownNode) -> None:

@@ -17,6 +17,8 @@ const DETAIL_MS = 2000;
 const WORKERS_MS = 5000;
 const WORKERS_ALL_MS = 20000;
 const POLL_MS = 5000;
+const SOON_MS = 300;
+const AGAIN_MS = 1000;
 const OLD_SECONDS = 10;
 const SILENT_MAX = 100;
 const WORST_MAX = 8;
@@ -133,7 +135,7 @@ async function loadWorkers() {
 
 const loadDetail = () => (isHidden("detail") ? null : detail.load(place()));
 
-// What fails is tried again by its own clock; a person sees it at the state of the view.
+// What fails is asked again by its own clock; a person sees it at the state of the view.
 const quietly = (load) => () => Promise.resolve(load()).catch(() => {});
 const isHidden = (id) => document.hidden || $(id).hidden;
 
@@ -393,14 +395,14 @@ function onEvent(name, data) {
   } else if (name === "reset" || name === "dropped") again();
 }
 
-// Many starts at once are one question.
+// Many starts at once are one question. One without an answer is asked again: a stream that lives tells only what is new.
 const waiting = new Map();
-function soon(load) {
+function soon(load, after = SOON_MS) {
   if (waiting.has(load)) return;
   waiting.set(load, setTimeout(() => {
     waiting.delete(load);
-    quietly(load)();
-  }, 300));
+    Promise.resolve(load()).catch(() => soon(load, AGAIN_MS * (1 + Math.random())));
+  }, after));
 }
 
 function again() {
@@ -494,7 +496,7 @@ function begin() {
   listenToPerson();
   subscribe(STREAM, ["hub", "nodes", "unit", "gone", "change", "reset", "dropped"], onEvent, onState);
   show();
-  for (const load of [loadNodes, loadChanges]) quietly(load)();
+  for (const load of [loadNodes, loadChanges]) soon(load, 0);
   setInterval(quietly(loadHeat), HEAT_MS);
   setInterval(quietly(loadDetail), DETAIL_MS);
   // Ten thousand rows are some megabytes, and a second of the hub's time on a busy host.

@@ -10,6 +10,7 @@ import { verdicts } from "./neighbours.js";
 const LINES = 6;
 const SPANS = [300, 900, 3600, 21600, 86400];
 const POLL_MS = 2000;
+const AGAIN_MS = 2000;
 const MISSING_SECONDS_MAX = 60;
 const HELD_SECONDS = 900;
 const RECENT_MAX = 60;
@@ -33,6 +34,7 @@ let isSearching = false;
 const recent = new Map();
 let wasReady = null;
 let poll = 0;
+let trouble = "";
 let askedAt = 0;
 // The time that was asked for last.
 let loaded = [0, 0];
@@ -89,6 +91,8 @@ function shownSpan() {
 async function loadSeries() {
   if (isLoading) return;
   isLoading = true;
+  let failed = false;
+  clearTimeout(loadSeries.timer);
   document.body.setAttribute("aria-busy", "true");
   try {
     askedAt = performance.now();
@@ -106,12 +110,18 @@ async function loadSeries() {
     }
     problem("");
   } catch (failure) {
+    failed = true;
     problem(`The lines could not be read: ${failure.message}`);
   } finally {
     isLoading = isSearching = false;
     document.body.removeAttribute("aria-busy");
   }
   draw();
+  if (failed) {
+    // A stream that lives tells only what is new.
+    loadSeries.timer = setTimeout(loadSeries, AGAIN_MS);
+    return;
+  }
   const wanted = shownSpan();
   // Something else was chosen meanwhile.
   if (wanted[0] !== loaded[0] && (choice.t !== null || wanted[1] - wanted[0] !== loaded[1] - loaded[0])) loadSeries();
@@ -153,11 +163,8 @@ async function loadNeighbours() {
 }
 
 function problem(sentence) {
-  if (sentence) {
-    $("state").className = "pill error";
-    $("state").textContent = "no data";
-    $("state").title = sentence;
-  }
+  trouble = sentence;
+  drawState();
   tell(sentence);
 }
 
@@ -490,10 +497,10 @@ function drawState() {
   const state = $("state");
   const isLive = choice.t === null;
   document.body.classList.toggle("live", isLive && link === "live");
-  const [kind, text] = !isLive ? ["", moment(choice.t)] : { live: ["good", "live"], waiting: ["warning", "connecting"], polling: ["warning", `asking every ${POLL_MS / 1000} s`] }[link];
+  const [kind, text] = trouble ? ["error", "no data"] : !isLive ? ["", moment(choice.t)] : { live: ["good", "live"], waiting: ["warning", "connecting"], polling: ["warning", `asking every ${POLL_MS / 1000} s`] }[link];
   state.className = `pill ${isSearching ? "" : kind}`;
   state.textContent = isSearching ? "reading stored rows" : text;
-  state.title = "";
+  state.title = trouble;
   $("back").hidden = isLive;
   for (const button of $("spans").children) button.setAttribute("aria-pressed", String(Number(button.dataset.span) === choice.span));
 }
@@ -535,7 +542,7 @@ async function askAgain() {
   if (document.hidden) return;
   try {
     showAgent(await ask("/v1/node/agent"));
-    if (choice.t !== null) return;
+    if (choice.t !== null) return problem("");
     processes = await ask("/v1/node/processes");
     showProcesses(processes);
     await loadSeries();
