@@ -43,7 +43,7 @@ def take_over_previous(config: Config, worker_set: WorkerSet, previous_record: s
     if record is not None:
         terms = TakeoverTerms(boot_id(), takeover_fingerprint(config, worker_set), frozenset(worker_set.kinds))
         taken_over = take_over(record, terms, on_killed=on_killed)
-    if taken_over is None and not wait_all_gone(living := _living_path(config)):
+    if taken_over is None and not wait_all_gone(living := _living_path(config), config.of(ORPHAN_GRACE)):
         raise BusyError(living, "workers of a former agent still write into this state folder", "wait for supervisor.orphan_grace")
     return taken_over
 

@@ -13,10 +13,11 @@ from typing import Any
 import psutil
 import pytest
 from fakes.convergence import assert_converged, events, take_census
+from fakes.failpoints import arm
 from fakes.sealed_rows import sealed_rows
 from harness.agent_process import AgentProcess
 from harness.foreign_descriptor import descriptor_of
-from harness.waiting import wait_until
+from harness.waiting import DEADLINE_SECONDS, wait_until
 
 # More of them by hand: EVERGAUGE_MOMENTS=500.
 MOMENTS = int(os.environ.get("EVERGAUGE_MOMENTS", "25"))
@@ -138,6 +139,19 @@ def test_a_supervisor_that_is_slow_to_die_leaves_no_socket(tmp_path: Path) -> No
         wait_until(lambda: not agent.living(), "all are gone")
         assert [path.name for path in agent.runtime_dir.iterdir() if path.is_socket()] == []
         agent.start()
+
+
+def test_a_start_waits_for_a_fork_server_that_no_record_names(tmp_path: Path) -> None:
+    """Its supervisor was killed before it could note it, so nobody takes it over: it ends behind its grace, however long that is."""
+    points = tmp_path / "points"
+    points.mkdir()
+    agent = AgentProcess(tmp_path, flags={"--supervisor-orphan-grace": "3s"}, failpoints=points)
+    arm(points, "launcher.server_started", "kill")
+    agent.start(ready=False)
+    assert agent.process is not None
+    assert agent.process.wait(DEADLINE_SECONDS) == -signal.SIGKILL
+    with agent:
+        assert max(_workers_alive(agent).values()) == 1
 
 
 def test_an_agent_with_other_settings_ends_the_old_workers_before_it_starts_its_own(tmp_path: Path) -> None:
