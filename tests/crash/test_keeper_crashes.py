@@ -58,7 +58,8 @@ def test_a_keeper_killed_anywhere_starts_nothing_twice(tmp_path: Path, tree: Pat
         if not running:
             assert not starts.exists()
             keeper.spawn(spec)
-        wait_until(starts.exists, "it has started")
+        # The shell makes the file before it writes.
+        wait_until(lambda: starts.exists() and starts.read_text(), "it has started")
         assert starts.read_text() == "started\n"
         (record,) = keeper.listing().records
         assert record.ending is None
