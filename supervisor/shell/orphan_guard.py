@@ -231,7 +231,7 @@ def _take(descriptor: int) -> bool:
 
 
 def _names_the_living(lock: int) -> bool:
-    """Whether the holder runs that is noted in the file: of one that dies the kernel takes the program before it closes descriptors.
+    """Whether the holder runs that is noted in the file: the kernel takes the program of a dying one before it closes descriptors.
 
     *Source:* proc_pid_exe(5), do_exit() of the kernel. *Raises:* OSError: nobody can say.
     """

@@ -142,7 +142,7 @@ def test_a_supervisor_that_is_slow_to_die_leaves_no_socket(tmp_path: Path) -> No
 
 
 def test_a_start_waits_for_a_fork_server_that_no_record_names(tmp_path: Path) -> None:
-    """Its supervisor was killed before it could note it, so nobody takes it over: it ends behind its grace, however long that is."""
+    """Its supervisor was killed before it could note it, so nobody takes it over: it ends behind its grace, however long."""
     points = tmp_path / "points"
     points.mkdir()
     agent = AgentProcess(tmp_path, flags={"--supervisor-orphan-grace": "3s"}, failpoints=points)
