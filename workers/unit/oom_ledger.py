@@ -99,7 +99,7 @@ class OomLedger:
         self._by_path: dict[str, OomNode] = {}
         self._with_vanished: list[OomNode] = []
         self._reads_left = READS_MAX
-        self._begun = 0
+        self._begun = self._looks = 0
 
     def __len__(self) -> int:
         return len(self._by_path)
@@ -126,6 +126,7 @@ class OomLedger:
 
     def look(self, now_ns: int) -> list[OomKill]:
         """What was killed since the last look."""
+        self._looks += 1
         self._reads_left = READS_MAX
         vanished_before = self._with_vanished
         self._with_vanished = []
@@ -184,6 +185,7 @@ class OomLedger:
         stack = [node]
         while stack:
             each = stack.pop()
+            each.gone_in = self._looks
             self._by_path.pop(each.path, None)
             stack.extend(each.children.values())
         if node.parent is None:
@@ -203,7 +205,7 @@ class OomLedger:
             node.explain(ooms=inner)
         if kills := node.unexplained_kills:
             node.explain(kills=kills, is_whole=self._is_whole)
-            victims += _shared(node, kills, now_ns)
+            victims += _shared(node, kills, now_ns, self._looks)
 
     def _take_hits(self, node: OomNode, reading: OomReading, now_ns: int) -> None:
         hits = reading.own.ooms - node.own_ooms
@@ -255,19 +257,34 @@ def _kill(path: str, level: OomLevel, kills: int) -> OomKill:
     return OomKill(path, OomVerdict.ANCESTOR, kills, level.node.path, level.node.limit_bytes)
 
 
-def _shared(node: OomNode, kills: int, now_ns: int) -> Iterable[_Victims]:
-    """Kills that no child explains: of children that are gone, the likeliest first; else of the cgroup itself."""
+def _shared(node: OomNode, kills: int, now_ns: int, look: int) -> Iterable[_Victims]:
+    """Kills that no child explains: of children that are gone, the likeliest first; else of the cgroup itself.
+
+    The cgroup was read before a child that went in this `look`, and may not have had all of its kills yet.
+    """
     is_hit = node.inner.is_waiting(now_ns)
     gone = sorted(_leaves(node.vanished), key=lambda each: _unlikeliness(each, now_ns, is_hit=is_hit))
-    node.vanished.clear()
+    _forget_before(look, node)
     if not gone:
         yield _Victims(node, None, kills)
         return
     if gone[0].is_group_killed(now_ns) and not is_hit:
         gone = gone[:1]
+    gone = [each for each in gone if not each.was_shared] or gone[:1]
+    for each in gone:
+        each.was_shared = True
     for number, each in enumerate(gone[:kills]):
         # With fewer that are gone than kills, the first one had the rest.
         yield _Victims(node, each, kills - len(gone[:kills]) + 1 if number == 0 else 1)
+
+
+def _forget_before(look: int, node: OomNode) -> None:
+    """Those below a cgroup that were gone before this look have had all of their kills."""
+    stack = [node]
+    while stack:
+        each = stack.pop()
+        each.vanished = [gone for gone in each.vanished if gone.gone_in == look]
+        stack += each.vanished
 
 
 def _unlikeliness(gone: OomNode, now_ns: int, *, is_hit: bool) -> tuple[bool, bool, bool, int]:
