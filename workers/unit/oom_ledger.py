@@ -271,9 +271,8 @@ def _shared(node: OomNode, kills: int, now_ns: int, look: int) -> Iterable[_Vict
     if gone[0].is_group_killed(now_ns) and not is_hit:
         gone = gone[:1]
     gone = [each for each in gone if not each.was_shared] or gone[:1]
-    for each in gone:
-        each.was_shared = True
     for number, each in enumerate(gone[:kills]):
+        each.was_shared = True
         # With fewer that are gone than kills, the first one had the rest.
         yield _Victims(node, each, kills - len(gone[:kills]) + 1 if number == 0 else 1)
 

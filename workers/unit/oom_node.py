@@ -5,14 +5,14 @@ from typing import NamedTuple
 from agent.model.timebase import MS, S
 from workers.unit.oom_reading import MemoryEvents, OomReading
 
-# Between the moment at which a limit cannot be kept and the kill the kernel chooses a victim and writes its report, with a line for
-# each process: on a serial console that takes seconds. A limit that was hit for longer without a kill has made room in another way.
-WAIT_FOR_KILL_NS = 30 * S
+# Between the moment at which a limit cannot be kept and the kill the kernel chooses a victim and writes its report, which takes
+# seconds on a serial console. A limit that was hit for longer without a kill has made room in another way.
+WAIT_FOR_KILL_NS = 5 * S
 # Until its victim is gone a limit is hit some more times, without a further kill.
 REPEAT_NS = 250 * MS
-# The processes of a group are killed one after the other, with a line on the console for each, on a machine that may hardly run.
-# Where the kernel does not say that it kills a group, a shorter time has to do.
-GROUP_NS, PERHAPS_GROUP_NS = 10 * S, 250 * MS
+# The processes of a group are killed one after the other, with a line on the console for each. Where the kernel does not say that
+# it kills a group, a shorter time has to do.
+GROUP_NS, PERHAPS_GROUP_NS = 2 * S, 250 * MS
 
 
 class LimitHits:
@@ -62,7 +62,7 @@ class OomNode:
         self.children: dict[str, OomNode] = {}
         # Children that are gone since it was last looked: their counts stay in those of this one.
         self.vanished: list[OomNode] = []
-        # The look in which it was found to be gone; whether kills were shared since.
+        # The look in which it was found to be gone; whether kills were counted to it since.
         self.gone_in = 0
         self.was_shared = False
         # What was read last, and what of it new children have been found to explain.
