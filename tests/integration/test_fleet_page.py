@@ -226,6 +226,9 @@ def test_a_browser_that_slept_shows_what_is_true_now(browser: Browser, own_fleet
     """The tab was frozen, as browsers do it to save power, while a node fell silent and a workload began."""
     with opened(browser, own_fleet.url, wanted="#heat .scale span") as (page, complaints):
         expect(page.locator("#state")).to_contain_text("live", timeout=PATIENCE_MS)
+        unanswered: set[str] = set()
+        page.on("requestfailed", lambda request: unanswered.add(request.url))
+        page.on("requestfinished", lambda request: unanswered.discard(request.url))
         devtools = page.context.new_cdp_session(page)
         devtools.send("Page.setWebLifecycleState", {"state": "frozen"})
         own_fleet.say(lambda: own_fleet.pass_seconds(100, silent=frozenset({4})))
@@ -239,7 +242,9 @@ def test_a_browser_that_slept_shows_what_is_true_now(browser: Browser, own_fleet
         expect(page.locator("#silents li")).to_contain_text("gpu-004", timeout=PATIENCE_MS)
         expect(page.locator("#changes li").first).to_contain_text("job-78 (workload) started on gpu-001", timeout=PATIENCE_MS)
         expect(page.locator("#state")).to_contain_text("live", timeout=PATIENCE_MS)
-        # The hub closed connections that were silent for so long. The browser may find that only when it asks; the page asks again.
+        # The hub closed connections that were silent for so long. A browser may find that only when it asks: then the page asks again.
+        while unanswered:
+            page.wait_for_event("requestfinished", timeout=PATIENCE_MS)
         assert [each for each in complaints.found if not LOST_CONNECTION.search(each)] == []
 
 
