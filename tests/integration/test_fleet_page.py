@@ -242,7 +242,7 @@ def test_a_browser_that_slept_shows_what_is_true_now(browser: Browser, own_fleet
         expect(page.locator("#silents li")).to_contain_text("gpu-004", timeout=PATIENCE_MS)
         expect(page.locator("#changes li").first).to_contain_text("job-78 (workload) started on gpu-001", timeout=PATIENCE_MS)
         expect(page.locator("#state")).to_contain_text("live", timeout=PATIENCE_MS)
-        # The hub closed connections that were silent for so long. A browser may find that only when it asks: then the page asks again.
+        # The hub closed connections that were silent for so long. A browser may find that only when it asks; the page asks again.
         while unanswered:
             page.wait_for_event("requestfinished", timeout=PATIENCE_MS)
         assert [each for each in complaints.found if not LOST_CONNECTION.search(each)] == []
