@@ -105,7 +105,7 @@ class ControlOperations:
         return self._questions.on_worker_up(worker)
 
     def on_worker_gone(self, worker: str, now_ns: int) -> list[Effect]:
-        """The worker has died and will not reply."""
+        """The worker has ended and will not reply."""
         return self._questions.on_worker_gone(worker, now_ns)
 
     def on_persisted(self, outcome: Persisted, now_ns: int) -> list[Effect]:

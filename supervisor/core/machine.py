@@ -179,11 +179,11 @@ class Machine:
         names = (child.name, *child.members)
         ended: list[Effect] = [change.log() for name in names for change in self.state.history.forget_worker(name, now_ns)]
         self.state.beats_at_ns.pop(child.name, None)
-        effects = self._control.on_worker_gone(child.name, now_ns)
         self._stop.on_gone(child.name)
         noted = self._note_launcher(child, now_ns) if event.with_launcher else []
         death, after = child.on_exited(event, now_ns)
         self.state.history.deaths.append(death)
+        effects = self._control.on_worker_gone(child.name, now_ns)
         left = self._reload.on_gone(child.name, now_ns)
         return [*noted, *effects, *ended, *after, *left, *self._stop.go_on(now_ns)]
 

@@ -1,7 +1,8 @@
 """Operations that a worker carries out: handed to it as they are, its answer back to the client. PURE.
 
 A worker that sleeps is started for them, and one that is not up is waited for. What the worker answers is checked, because it is
-another process. One that ends in between has perhaps done what was asked; the client is told where to look.
+another process. One that ends in between has perhaps done what was asked; the client is told where to look. What only reads is
+asked once more instead, of the worker that replaces it.
 """
 
 from collections.abc import Callable
@@ -71,13 +72,15 @@ class ServedOperations:
         assert child is not None
         effects = child.start(now_ns) if child.state is ChildState.ASLEEP else []
 
+        is_look = operation in READ_OPERATIONS
+
         def finish(replies: Replies, _at_ns: int) -> Document | Problem:
             if child.name not in replies:
-                return _silence(operation, child)
+                return (self._problem(operation, child) if is_look else None) or _silence(operation, child)
             return _outcome(operation, replies[child.name].body, child.name)
 
-        patience_ns = LOOK_PATIENCE_NS if operation in READ_OPERATIONS else CHANGE_PATIENCE_NS
-        question = Question(asker, operation, (child.name,), patience_ns, finish, arguments=arguments, waits=True)
+        patience_ns = LOOK_PATIENCE_NS if is_look else CHANGE_PATIENCE_NS
+        question = Question(asker, operation, (child.name,), patience_ns, finish, arguments, waits=True, repeats=is_look)
         return [*effects, *self._questions.ask(question, now_ns)]
 
     def _problem(self, operation: str, child: Child | None) -> Problem | None:
@@ -99,7 +102,8 @@ def _absence(operation: str) -> str:
 
 def _silence(operation: str, child: Child) -> Problem:
     if operation in READ_OPERATIONS:
-        sentence = f"{child.name} did not answer in time; try again"
+        why = "did not answer in time" if child.state is ChildState.UP else f"is {child.state} and has not answered"
+        sentence = f"{child.name} {why}; try again"
     else:
         look = "hub list" if operation in HUB_OPERATIONS else "list-workloads"
         sentence = f"{child.name} did not answer in time, it may have done it; `agentctl {look}` shows that"

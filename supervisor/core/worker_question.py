@@ -25,7 +25,8 @@ Finish = Callable[[Replies, int], Document | Problem]
 class Question(Struct, frozen=True):
     """A question to some workers: how long to wait for replies, and how they become the answer.
 
-    `arguments` make it an operation. `waits`: one that is not up yet is asked as soon as it is.
+    `arguments` make it an operation. `waits`: one that is not up yet is asked as soon as it is. `repeats`: one that ended before
+    it replied is asked once more when it is up again; only for what changes nothing.
     """
 
     asker: Asker
@@ -35,17 +36,19 @@ class Question(Struct, frozen=True):
     finish: Finish
     arguments: dict[str, Any] | None = None
     waits: bool = False
+    repeats: bool = False
 
 
 class _OpenQuestion(Struct):
     """A question that has been sent. `waiting`: workers that have not replied yet, by the numbers of their Asks; `unsent`: those
-    that are not up yet."""
+    that are not up yet; `repeated`: those that have ended since they were asked."""
 
     question: Question
     waiting: dict[int, str]
     replies: Replies
     deadline_ns: int
     unsent: list[str]
+    repeated: set[str]
 
 
 class WorkerQuestions:
@@ -62,7 +65,7 @@ class WorkerQuestions:
         if len(self._open) >= OPEN_QUESTIONS_MAX:
             sentence = f"{OPEN_QUESTIONS_MAX} questions are open; try again"
             return [Respond(question.asker, None, Problem("too_busy", sentence, int(ExitCode.TRY_AGAIN)))]
-        sent = _OpenQuestion(question, {}, {}, now_ns + question.patience_ns, [])
+        sent = _OpenQuestion(question, {}, {}, now_ns + question.patience_ns, [], set())
         effects: list[Effect] = []
         for worker in question.workers:
             if question.waits and self._state.children[worker].state is not ChildState.UP:
@@ -89,10 +92,19 @@ class WorkerQuestions:
         return []
 
     def on_worker_gone(self, worker: str, now_ns: int) -> list[Effect]:
-        """The worker has died and will not reply."""
+        """The worker has ended and will not reply; its state says already whether another one comes.
+
+        A question is put once more at most: one that ends its workers must not end each of them.
+        """
+        comes_back = self._state.children[worker].state in (ChildState.STARTING, ChildState.BACKOFF)
         for each in self._open:
             for ask in [ask for ask, name in each.waiting.items() if name == worker]:
                 del each.waiting[ask]
+                if comes_back and each.question.repeats and worker not in each.repeated:
+                    each.repeated.add(worker)
+                    each.unsent.append(worker)
+            if not comes_back and worker in each.unsent:
+                each.unsent.remove(worker)
         return self._finish_answered(now_ns)
 
     def on_deadline(self, now_ns: int) -> list[Effect]:

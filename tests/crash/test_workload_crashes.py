@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from fakes.keeper_world import own_tree
 from fakes.workload_agent import WorkloadAgent, workload_agent
+from harness.control_connection import ControlConnection
 from harness.waiting import wait_until
 
 KEPT = ("name", "pid", "started", "command", "birth", "cgroup", "in_force", "restarts", "labels", "output")
@@ -76,6 +77,19 @@ def test_restarts_go_on_through_random_deaths(tmp_path: Path, tree: Path) -> Non
         host.agent.wait_for_replacement(host.agent.kill_worker("workloads"))
         assert host.wait_state("server", "ended")["backoff_seconds"] is None
         assert host.processes("server") == []
+
+
+def test_a_look_survives_the_crash_of_the_worker_that_was_asked(tmp_path: Path, tree: Path) -> None:
+    """It died over the question: its replacement answers it."""
+    with workload_agent(tmp_path, tree, supervisor_backoff_ceiling="200ms") as host:
+        host.run("server", "sleep", "1000")
+        row = host.agent.kill_worker("workloads", signal.SIGSTOP)
+        with ControlConnection(host.agent.runtime_dir / "control.sock") as connection:
+            connection.request("list-workloads")
+            # Answered by the supervisor itself, behind the first: so that one is on its way.
+            assert host.agent.is_ready()
+            os.kill(row["pid"], signal.SIGKILL)
+            assert connection.answer()["result"].keys() >= {"is_asked", "workloads"}
 
 
 def test_an_end_while_nobody_looked_is_found_with_its_code_and_stored_once(tmp_path: Path, tree: Path) -> None:

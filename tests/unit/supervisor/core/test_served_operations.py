@@ -49,6 +49,13 @@ def _reply(story: Story, effects: list[Effect], body: dict[str, Any]) -> Respond
     return answer
 
 
+def _come_back(story: Story) -> list[Effect]:
+    """The next generation is started after its backoff and comes up."""
+    story.advance(2 * S)
+    assert story.state("jobs") is ChildState.STARTING
+    return story.bring_up("jobs")
+
+
 def test_every_served_operation_has_a_type_of_result() -> None:
     """What a worker answers is checked against it."""
     assert RESULTS.keys() == SERVED_OPERATIONS
@@ -107,15 +114,57 @@ def test_a_refusal_of_the_worker_is_its_own_sentence() -> None:
         assert (problem.code, problem.exit) == ("bad_answer", int(ExitCode.BAD_DATA))
 
 
-@pytest.mark.parametrize("operation", sorted(SERVED_OPERATIONS))
+@pytest.mark.parametrize("operation", sorted(SERVED_OPERATIONS - READ_OPERATIONS))
 def test_a_worker_that_ends_in_between_leaves_a_sentence(operation: str) -> None:
-    """It may have done what was asked: nothing is asked twice by itself."""
+    """It may have done what was asked: no change is asked for twice by itself."""
     story = _up()
     assert len(_asks(story.command(operation))) == 1
     problem = _problem(story.die("jobs"))
     assert (problem.code, problem.exit) == ("no_answer", int(ExitCode.TRY_AGAIN))
-    assert ("may have done it" in problem.sentence) is (operation not in READ_OPERATIONS)
-    assert _asks(story.bring_up("jobs")) == []
+    assert "may have done it" in problem.sentence
+    assert _asks(_come_back(story)) == []
+
+
+@pytest.mark.parametrize("operation", sorted(SERVED_OPERATIONS & READ_OPERATIONS))
+def test_a_look_is_handed_to_the_worker_that_comes_after_a_crash(operation: str) -> None:
+    """The client notices nothing but the wait, whether the worker had died before the question or over it."""
+    story = _up()
+    (lost,) = _asks(story.command(operation, name="a"))
+    assert not [each for each in story.die("jobs") if isinstance(each, Respond)]
+    assert not _asks(story.command("run-workload"))
+    again, _change = _asks(_come_back(story))
+    assert (again.what, again.arguments) == (operation, {"name": "a"})
+    assert again.ask != lost.ask
+    refused: dict[str, Any] = {"code": "name_unknown", "sentence": "there is none", "exit": 64}
+    answers = [each for each in story.say("jobs", Reply(again.ask, {"refused": refused})) if isinstance(each, Respond)]
+    assert [each.problem for each in answers] == [Problem(**refused)]
+
+
+def test_a_look_that_ends_its_workers_ends_two_at_most() -> None:
+    """Then the client is told what state the worker is in."""
+    story = _up()
+    assert len(_asks(story.command("list-workloads"))) == 1
+    story.die("jobs")
+    assert len(_asks(_come_back(story))) == 1
+    problem = _problem(story.die("jobs"))
+    assert (problem.code, problem.sentence) == ("no_answer", "jobs is backoff and has not answered; try again")
+    assert _asks(_come_back(story)) == []
+
+
+def test_a_look_whose_worker_fails_or_is_ended_for_good_is_answered_at_once() -> None:
+    """No other one comes: the sentence is that of a question asked afterwards."""
+    failed = _up()
+    failed.command("list-workloads")
+    assert "reset-worker jobs" in _problem(failed.die("jobs", int(ExitCode.CONFIG))).sentence
+    fails_before_it_is_up = _up()
+    fails_before_it_is_up.die("jobs")
+    assert _asks(fails_before_it_is_up.command("list-workloads")) == []
+    fails_before_it_is_up.advance(2 * S)
+    assert _problem(fails_before_it_is_up.die("jobs", int(ExitCode.CONFIG))).code == "worker_failed"
+    ends = _up()
+    ends.command("list-workloads")
+    ends.tell(StopRequested("SIGTERM"))
+    assert _problem(ends.die("jobs", 0)).code == "stopping"
 
 
 def test_nobody_waits_longer_than_the_deadline() -> None:
