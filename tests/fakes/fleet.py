@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from fakes.workload_agent import end_all
+from fakes.workload_agent import end_with_workloads
 from harness.agent_process import UNHURRIED, AgentProcess, run_agentctl
 from harness.waiting import DEADLINE_SECONDS, wait_until
 
@@ -138,7 +138,7 @@ class Fleet:
         agent = self.join_node(host, **flags)
         self._stack.enter_context(agent)
         if tree is not None:
-            self._stack.callback(end_all, tree)
+            self._stack.callback(end_with_workloads, agent, tree)
         self.hub.wait_state(host, "fresh")
         return agent
 

@@ -88,10 +88,16 @@ def workload_agent(folder: Path, tree: Path, **flags: str) -> Iterator[WorkloadA
     }
     with AgentProcess(folder, flags=settings) as agent:
         yield WorkloadAgent(agent, tree)
-        end_all(tree)
+        end_with_workloads(agent, tree)
 
 
-def end_all(tree: Path) -> None:
+def end_with_workloads(agent: AgentProcess, tree: Path) -> None:
+    """End an agent, its workloads and their keeper. Not the other way round: an agent starts another keeper for one that died."""
+    agent.end()
+    _end_all(tree)
+
+
+def _end_all(tree: Path) -> None:
     """Kill everybody in a part of the cgroup tree."""
 
     def is_empty() -> bool:

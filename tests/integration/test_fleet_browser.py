@@ -11,7 +11,7 @@ import pytest
 from fakes.browser import NEEDS_CHROMIUM, PATIENCE_MS, WATCH_STARTS, opened, running_chromium
 from fakes.fleet import Hub, free_ports, hub_agent, join, node_agent
 from fakes.keeper_world import own_tree
-from fakes.workload_agent import end_all
+from fakes.workload_agent import end_with_workloads
 from harness.agent_process import AgentProcess
 from harness.sinks.certificates import Authority
 from harness.waiting import wait_until
@@ -41,7 +41,7 @@ def shown_hub(folder: Path, name: str, **flags: str) -> Iterator[ShownHub]:
         node = node_agent(folder / "n", "node-1", **{"--kernel-cgroup-root": str(tree)})
         assert join(node, hub.invite(), "--host", "node-1")[0] == 0
         stack.enter_context(node)
-        stack.callback(end_all, tree)
+        stack.callback(end_with_workloads, node, tree)
         hub.wait_state("node-1", "fresh")
         scheme = "https" if flags else "http"
         yield ShownHub(hub, node, f"{scheme}://127.0.0.1:{port}/")

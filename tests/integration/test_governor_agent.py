@@ -1,6 +1,7 @@
 """A real agent and its limits: a worker over its limit is slowed and restored, which is told; what is set outlives the agent."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,12 @@ def limits(agent: AgentProcess) -> dict[str, Any]:
     return next(row for row in rows if row["name"] == SAMPLER)
 
 
+def _measured_twice(agent: AgentProcess) -> dict[str, dict[str, Any]] | None:
+    """The rows of list-limits, once each worker that runs has one with its CPU time."""
+    rows = {row["name"]: row for row in agent.call("list-limits")["limits"]}
+    return rows if all(rows[name]["cpu_percent"] is not None for name in rows.keys() - {"workloads"}) else None
+
+
 def conditions(agent: AgentProcess) -> set[str]:
     """The kinds that hold of the sampler now."""
     return {held["kind"] for held in agent.call("status")["conditions"] if held["worker"] == SAMPLER}
@@ -33,8 +40,7 @@ def control(agent: AgentProcess, *words: str) -> str:
 def test_every_worker_is_measured(tmp_path: Path) -> None:
     """Processor, memory, open files and queue of each, by the supervisor."""
     with AgentProcess(tmp_path, flags=UNHURRIED) as agent:
-        wait_until(lambda: limits(agent)["cpu_percent"] is not None, "the second measurement", seconds=20 * SLOWNESS)
-        rows = {row["name"]: row for row in agent.call("list-limits")["limits"]}
+        rows = wait_until(partial(_measured_twice, agent), "the second measurement of each", seconds=20 * SLOWNESS)
         assert rows.keys() - {"workloads"} == agent.workers().keys() - {"workloads"}
         for name in agent.workers().keys() - {"workloads"}:
             row = rows[name]
