@@ -70,8 +70,22 @@ async function ask(path) {
   return document;
 }
 
-async function loadAbout() {
-  about = await ask("/v1/node");
+// Everything stands on this answer: a page whose gateway is just being started again waits for it.
+async function firstAbout() {
+  for (;;) {
+    try {
+      const first = await ask("/v1/node");
+      problem("");
+      return first;
+    } catch (failure) {
+      $("host").textContent = "evergauge";
+      problem(`The node has not answered yet: ${failure.message}`);
+      await new Promise((done) => setTimeout(done, AGAIN_MS));
+    }
+  }
+}
+
+function showAbout() {
   document.title = `${about.host} - evergauge`;
   $("host").textContent = about.host;
   $("version").textContent = `evergauge ${about.version}`;
@@ -599,7 +613,7 @@ function search() {
 
 async function begin() {
   readAddress();
-  about = await ask("/v1/node");
+  about = await firstAbout();
   askedAt = performance.now();
   makeCharts();
   makeVitals();
@@ -609,7 +623,7 @@ async function begin() {
   $("neighbours-about").textContent = `Looks for units that waited, were held back or lost cache, and for the neighbours that rose in the same seconds. In a terminal: ${about.neighbours_command}`;
   listenToPerson();
   search();
-  await loadAbout();
+  showAbout();
   // Side by side: none of them waits for rows that are read from stored files.
   loadLibrary(about.charts).then((library) => {
     for (const chart of Object.values(charts)) chart.use(library);
